@@ -1,0 +1,117 @@
+"""The Run folder: where each thing lies, which stage is done, and who holds it."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from augury.errors import RunFolderError
+from augury.files import digest, explained, read_json, sweep, write_json
+
+if TYPE_CHECKING:
+    from filelock import FileLock
+
+FORMAT = 1
+"""Version of the folder's layout; a folder of another version is refused, not guessed at."""
+
+
+class Run:
+    """One folder that holds a whole run.
+
+        run.json          format, Augury's version, settings, data source
+        state.json        stage -> key of its inputs, seconds it took, when
+        split.npz         the part of every image
+        train/            plan.json, log.jsonl, samples/, checkpoint
+        synthesizer/      weights.safetensors, card.json
+        classifier/       the filter's classifier, trained on real train images only
+        synthetic/        images.npy, manifest.jsonl
+        scores.json, trial.json, verdict.json, report.html, dataset/
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = Path(path)
+
+    def __truediv__(self, name: str) -> Path:
+        return self.path / name
+
+    def __repr__(self) -> str:
+        return f"Run({str(self.path)!r})"
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """run.json; raises RunFolderError when this is no run folder or of another format."""
+        file = self / "run.json"
+        if not file.exists():
+            raise RunFolderError(f"{self.path}: not a run folder (no run.json); make one with: augury run PATH -o {self.path}")
+        about: dict[str, Any] = read_json(file)
+        if about.get("format") != FORMAT:
+            raise RunFolderError(
+                f"{self.path}: written in run format {about.get('format')} by Augury {about.get('version')}, but this "
+                f"version reads format {FORMAT}; use a new folder, or that version"
+            )
+        return about
+
+    @property
+    def verdict(self) -> dict[str, Any]:
+        """verdict.json of a finished proof."""
+        return self.read("verdict")
+
+    def read(self, name: str) -> dict[str, Any]:
+        """`name`.json of this run; raises RunFolderError when its stage has not run yet."""
+        file = self / f"{name}.json"
+        if not file.exists():
+            raise RunFolderError(f"{self.path}: no {name} yet; finish the run with: augury run -o {self.path}")
+        value: dict[str, Any] = read_json(file)
+        return value
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Hold the folder for this process; raises RunFolderError when another process holds it."""
+        from filelock import FileLock, Timeout
+
+        with explained(self.path):
+            self.path.mkdir(parents=True, exist_ok=True)
+            lock: FileLock = FileLock(str(self / ".lock"), timeout=0)
+            try:
+                lock.acquire()
+            except Timeout:
+                holder = self / ".holder"
+                who = f" (process {holder.read_text().strip()})" if holder.exists() else ""
+                raise RunFolderError(
+                    f"{self.path}: another augury{who} is working in this folder; wait for it, or choose another with -o"
+                ) from None
+        try:
+            with explained(self.path):
+                (self / ".holder").write_text(str(os.getpid()))
+                sweep(self.path)
+            yield
+        finally:
+            (self / ".holder").unlink(missing_ok=True)
+            lock.release()
+
+    def state(self) -> dict[str, dict[str, Any]]:
+        """Stage -> {key, seconds, finished} of every finished stage."""
+        file = self / "state.json"
+        return read_json(file) if file.exists() else {}
+
+    def is_done(self, stage: str, inputs: Any) -> bool:
+        """Whether `stage` has finished with exactly these inputs."""
+        return self.state().get(stage, {}).get("key") == digest(inputs)
+
+    @contextmanager
+    def stage(self, stage: str, inputs: Any) -> Iterator[None]:
+        """Work on a stage; it counts as done only when the block ends well. Seconds add up over interruptions."""
+        state = self.state()
+        begun = time.monotonic()
+        yield
+        spent = time.monotonic() - begun
+        state[stage] = {"key": digest(inputs), "seconds": round(spent, 2), "finished": time.strftime("%Y-%m-%d %H:%M:%S")}
+        write_json(self / "state.json", state)
+
+    def key(self, stage: str) -> str:
+        """The key of a finished stage, to be among the inputs of the next."""
+        return str(self.state()[stage]["key"])
