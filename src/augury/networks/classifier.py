@@ -1,0 +1,39 @@
+"""The small convolutional classifier that filters and trials use: three 3×3 stages, batch norm, global pooling."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+
+class Classifier(nn.Module):
+    """images [N, C, H, W] in [-1, 1] -> logits [N, K]. `features` gives the pooled [N, 4·width] before the last layer.
+
+    Images above 64 px are first brought to 64 by area averaging, so that one size of network serves all.
+    """
+
+    def __init__(self, channels: int, classes: int, width: int = 16) -> None:
+        super().__init__()
+        widths = (channels, width, 2 * width, 4 * width)
+        self.convolutions = nn.ModuleList(
+            nn.Conv2d(a, b, 3, padding=1, bias=False) for a, b in zip(widths, widths[1:], strict=False)
+        )
+        self.norms = nn.ModuleList(nn.BatchNorm2d(w) for w in widths[1:])
+        self.dimension = widths[-1]
+        self.last = nn.Linear(self.dimension, classes)
+
+    def features(self, images: torch.Tensor) -> torch.Tensor:
+        """images [N, C, H, W] in [-1, 1] -> [N, 4·width]."""
+        x = images
+        if max(x.shape[2:]) > 64:
+            x = F.adaptive_avg_pool2d(x, (min(x.shape[2], 64), min(x.shape[3], 64)))
+        for i, (convolution, norm) in enumerate(zip(self.convolutions, self.norms, strict=True)):
+            x = F.relu(norm(convolution(x)))
+            x = F.max_pool2d(x, 2, ceil_mode=True) if i < 2 else x.mean((2, 3))
+        return x
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """images [N, C, H, W] in [-1, 1] -> logits [N, K]."""
+        logits: torch.Tensor = self.last(self.features(images))
+        return logits

@@ -1,0 +1,120 @@
+"""DCGAN (Radford, Metz & Chintala 2016), conditional on class and attributes.
+
+Strided convolutions down, transposed ones up, batch norm in the generator, no fully connected hidden layers, ReLU up
+and leaky ReLU down. Any image size: the coarsest grid is between 4 and 7 on the short side, the canvas is that grid
+doubled `stages` times, and images are cut out of its middle (generator) or edge-padded to it (discriminator).
+The condition enters the generator beside the noise and scales each batch norm (Dumoulin et al. 2017), and the
+discriminator by projection (Miyato & Koyama 2018).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+from torch.nn.utils.parametrizations import spectral_norm
+
+from augury.networks.conditioning import ConditionEmbedding, ProjectionHead
+
+
+@dataclass(frozen=True)
+class DCGANSettings:
+    """`latent` noise size; `width` channels at full resolution, doubled at each halving up to `widest`; `embedding` size
+    of a condition; `conditional_norm` lets the condition scale the generator's batch norms; `spectral` divides each
+    discriminator weight by its largest singular value (Miyato et al. 2018)."""
+
+    latent: int = 64
+    width: int = 16
+    widest: int = 256
+    embedding: int = 32
+    conditional_norm: bool = True
+    spectral: bool = False
+
+
+def canvas(height: int, width: int) -> tuple[int, int, int]:
+    """(coarsest height, coarsest width, stages) so that coarsest·2^stages covers the image and the short side starts at 4 to 7."""
+    stages = 0
+    while -(-min(height, width) // 2 ** (stages + 1)) >= 4:
+        stages += 1
+    return -(-height // 2**stages), -(-width // 2**stages), stages
+
+
+class ConditionalNorm(nn.Module):
+    """Batch norm whose gain and bias depend on the condition: images [N, C, H, W], e [N, E] -> [N, C, H, W]."""
+
+    def __init__(self, channels: int, embedding: int, conditional: bool) -> None:
+        super().__init__()
+        self.norm = nn.BatchNorm2d(channels, affine=not conditional)
+        self.affine = nn.Linear(embedding, 2 * channels) if conditional else None
+        if self.affine is not None:
+            nn.init.normal_(self.affine.weight, std=0.02)
+            nn.init.zeros_(self.affine.bias)
+
+    def forward(self, x: torch.Tensor, e: torch.Tensor) -> torch.Tensor:
+        """[N, C, H, W], [N, E] -> [N, C, H, W]."""
+        x = self.norm(x)
+        if self.affine is None:
+            return x
+        gain, bias = self.affine(e)[:, :, None, None].chunk(2, dim=1)
+        return torch.addcmul(bias, x, gain + 1)
+
+
+class Generator(nn.Module):
+    """noise [N, Z], conditions int64 [N, K] -> images [N, C, H, W] in [-1, 1]."""
+
+    def __init__(self, settings: DCGANSettings, shape: tuple[int, int, int], cardinalities: tuple[int, ...]) -> None:
+        super().__init__()
+        channels, self.height, self.width = shape
+        rows, columns, stages = canvas(self.height, self.width)
+        widths = [min(settings.width * 2**i, settings.widest) for i in range(stages, -1, -1)]
+        self.latent = settings.latent
+        self.coarsest = (widths[0], rows, columns)
+        self.embedding = ConditionEmbedding(cardinalities, settings.embedding)
+        self.first = nn.Linear(settings.latent + settings.embedding, widths[0] * rows * columns, bias=False)
+        self.ups = nn.ModuleList(
+            nn.ConvTranspose2d(a, b, 4, 2, 1, bias=False) for a, b in zip(widths, widths[1:], strict=False)
+        )
+        self.norms = nn.ModuleList(ConditionalNorm(w, settings.embedding, settings.conditional_norm) for w in widths)
+        self.last = nn.Conv2d(widths[-1], channels, 3, 1, 1)
+        for layer in (self.first, *self.ups, self.last):
+            nn.init.normal_(layer.weight, std=0.02)  # type: ignore[arg-type]
+
+    def forward(self, noise: torch.Tensor, conditions: torch.Tensor) -> torch.Tensor:
+        """noise [N, Z], conditions int64 [N, K] -> [N, C, H, W] in [-1, 1]."""
+        e = self.embedding(conditions)
+        x = self.first(torch.cat([noise, e], dim=1)).unflatten(1, self.coarsest)
+        x = F.relu(self.norms[0](x.contiguous(memory_format=torch.channels_last), e))
+        for up, norm in zip(self.ups, self.norms[1:], strict=True):  # type: ignore[arg-type]
+            x = F.relu(norm(up(x), e))
+        image = torch.tanh(self.last(x))
+        top, left = (image.shape[2] - self.height) // 2, (image.shape[3] - self.width) // 2
+        return image[:, :, top : top + self.height, left : left + self.width]
+
+
+class Discriminator(nn.Module):
+    """images [N, C, H, W] in [-1, 1], conditions int64 [N, K] -> scores [N], higher for real."""
+
+    def __init__(self, settings: DCGANSettings, shape: tuple[int, int, int], cardinalities: tuple[int, ...]) -> None:
+        super().__init__()
+        channels, height, width = shape
+        rows, columns, stages = canvas(height, width)
+        down, right = rows * 2**stages - height, columns * 2**stages - width
+        self.padding = (right // 2, right - right // 2, down // 2, down - down // 2)
+        widths = [min(settings.width * 2**i, settings.widest) for i in range(stages + 1)]
+        constrained = spectral_norm if settings.spectral else lambda layer: layer
+        self.first = constrained(nn.Conv2d(channels, widths[0], 3, 1, 1))
+        self.downs = nn.ModuleList(
+            constrained(nn.Conv2d(a, b, 4, 2, 1)) for a, b in zip(widths, widths[1:], strict=False)
+        )
+        self.head = ProjectionHead(widths[-1] * rows * columns, cardinalities)
+
+    def forward(self, images: torch.Tensor, conditions: torch.Tensor) -> torch.Tensor:
+        """images [N, C, H, W], conditions int64 [N, K] -> scores [N]."""
+        x = F.pad(images, self.padding, mode="replicate") if any(self.padding) else images
+        x = F.leaky_relu(self.first(x), 0.2)
+        for down in self.downs:
+            x = F.leaky_relu(down(x), 0.2)
+        scores: torch.Tensor = self.head(x.flatten(1), conditions)
+        return scores

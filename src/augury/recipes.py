@@ -1,0 +1,48 @@
+"""Named recipes: which network plays which loss, and the settings that go with it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields, replace
+from typing import Any
+
+from augury.errors import SettingsError
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """`penalty_every` makes R1 lazy: it is taken every so many steps, at that many times its weight (Karras et al. 2020,
+    appendix B). `half_life` of the weight average is in images; it ramps up with `ramp` times the images seen so far.
+    `final_rate` is what the cosine leaves of the learning rates at the end."""
+
+    network: str
+    loss: str
+    steps: int
+    generator_rate: float = 2e-4
+    discriminator_rate: float = 2e-4
+    betas: tuple[float, float] = (0.5, 0.999)
+    r1: float = 0.0
+    penalty_every: int = 1
+    half_life: float = 20_000
+    ramp: float = 0.1
+    final_rate: float = 0.1
+    settings: dict[str, Any] = field(default_factory=dict)
+
+
+RECIPES = {
+    "gan": Recipe("mlp", "non_saturating", steps=4000),
+    "dcgan": Recipe("dcgan", "non_saturating", steps=4000),
+}
+"""gan: the fully connected original; dcgan: convolutional, the default."""
+
+
+def recipe(name: str, overrides: dict[str, Any] | None = None) -> Recipe:
+    """The recipe `name` with `overrides`: a name of a Recipe field changes that, any other goes to the network.
+
+    Raises SettingsError for an unknown recipe.
+    """
+    if name not in RECIPES:
+        raise SettingsError(f"there is no recipe '{name}'; choose one of: {', '.join(RECIPES)}")
+    chosen, own = RECIPES[name], {f.name for f in fields(Recipe)} - {"settings"}
+    given = overrides or {}
+    network = {k: v for k, v in given.items() if k not in own}
+    return replace(chosen, **{k: v for k, v in given.items() if k in own}, settings={**chosen.settings, **network})

@@ -1,0 +1,46 @@
+"""Which real images a step sees: a function of (seed, step), so that a resumed run sees the same."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from augury.images import LabelledImages
+from augury.randomness import rng
+
+FREQUENCY = {"frequency": lambda n: n, "sqrt": np.sqrt, "log": np.log1p, "uniform": np.sign}
+"""label_sampling -> a class's weight from its count; sqrt and log lift rare classes (CTGAN samples by log-frequency)."""
+
+
+class Batches:
+    """Draws (images float [B, C, H, W] in [-1, 1], conditions int64 [B, K]) with classes weighted by `label_sampling`."""
+
+    def __init__(
+        self, data: LabelledImages, condition: tuple[str, ...], label_sampling: str, batch: int, seed: int
+    ) -> None:
+        self.images, self.batch, self.seed = data.images, batch, seed
+        self.conditions = data.conditions(condition)
+        weights = FREQUENCY[label_sampling](data.counts.astype(np.float64))
+        self.share: npt.NDArray[np.float64] = weights / weights.sum()
+        self.members = [np.flatnonzero(data.labels == c) for c in range(len(data.classes))]
+
+    def draw(self, step: int, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
+        """The batch of this step, on `device`."""
+        random = rng(self.seed, "batch", step)
+        labels = random.choice(len(self.share), self.batch, p=self.share)
+        picks = random.random(self.batch)
+        chosen = np.array([self.members[c][int(u * len(self.members[c]))] for c, u in zip(labels, picks, strict=True)])
+        return as_float(self.images[chosen], device), torch.from_numpy(self.conditions[chosen]).to(device)
+
+
+def as_float(images: npt.NDArray[np.uint8], device: torch.device | str = "cpu") -> torch.Tensor:
+    """uint8 [N, C, H, W] -> float [N, C, H, W] in [-1, 1] on `device`, channels last."""
+    moved = torch.from_numpy(np.ascontiguousarray(images)).to(device)
+    return moved.to(torch.float32).div_(127.5).sub_(1).contiguous(memory_format=torch.channels_last)
+
+
+def as_uint8(images: torch.Tensor) -> npt.NDArray[np.uint8]:
+    """float [N, C, H, W] in [-1, 1] -> uint8 [N, C, H, W], rounded to nearest."""
+    scaled = images.float().add(1).mul(127.5).round().clamp(0, 255).to(torch.uint8)
+    return np.ascontiguousarray(scaled.cpu().numpy())

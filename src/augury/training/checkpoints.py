@@ -1,0 +1,27 @@
+"""The state of training on disk: one safetensors file, replaced whole."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from augury.errors import RunFolderError
+from augury.files import atomic_path
+
+
+def save(path: Path, tensors: dict[str, torch.Tensor], facts: dict[str, str]) -> None:
+    """Write `tensors` and the `facts` beside them (step, key of the plan), atomically."""
+    with atomic_path(path) as temporary:
+        save_file({k: v.cpu().contiguous().clone() for k, v in tensors.items()}, temporary, metadata=facts)
+
+
+def load(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
+    """(tensors on CPU, facts) of a file written by `save`; RunFolderError when it is damaged."""
+    try:
+        with safe_open(path, framework="pt") as file:  # type: ignore[no-untyped-call]
+            return {k: file.get_tensor(k) for k in file.keys()}, file.metadata() or {}  # noqa: SIM118
+    except (SafetensorError, OSError) as error:
+        raise RunFolderError(f"{path}: damaged ({error}); delete it and run the same command again") from error
