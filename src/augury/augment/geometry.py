@@ -1,0 +1,72 @@
+"""Moving pixels: whole-pixel shifts and flips by indexing, everything else by one affine map and one resampling."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+Padding = Literal["border", "reflection", "zeros"]
+
+
+def translate(images: Tensor, shifts: Tensor, flips: Tensor | None = None) -> Tensor:
+    """Shift by whole pixels, zeros coming in from outside, as in DiffAugment (Zhao et al. 2020).
+
+    `images` float [N, C, H, W]; `shifts` int64 [N, 2], pixels to the right and down; `flips` bool [N], mirror left and
+    right before shifting. Returns [N, C, H, W].
+    """
+    n, c, h, w = images.shape
+    columns = torch.arange(w, device=images.device) - shifts[:, :1]
+    rows = torch.arange(h, device=images.device) - shifts[:, 1:]
+    if flips is not None:
+        columns = torch.where(flips[:, None], w - 1 - columns, columns)
+    outside = ((rows < 0) | (rows >= h))[:, :, None] | ((columns < 0) | (columns >= w))[:, None, :]
+    source = rows.clamp(0, h - 1)[:, :, None] * w + columns.clamp(0, w - 1)[:, None, :]
+    index = source.view(n, 1, h * w).expand(n, c, h * w)
+    return images.reshape(n, c, h * w).gather(2, index).view(n, c, h, w).masked_fill(outside[:, None], 0)
+
+
+def compose(
+    angles: Tensor,
+    scales: Tensor,
+    shears: Tensor,
+    translations: Tensor,
+    flips: Tensor,
+    size: tuple[int, int],
+) -> Tensor:
+    """One affine map an image: mirror left and right, then scale, shear, rotate and translate about the centre.
+
+    `angles` [N] degrees, counter-clockwise as seen; `scales` [N], above 0, 2 doubles the size of things; `shears` [N],
+    pixels moved right for each pixel down; `translations` [N, 2], right and down as shares of width and height;
+    `flips` bool [N]; `size` (height, width). Returns [N, 2, 3] for `affine`.
+    """
+    radians = torch.deg2rad(angles)
+    cos, sin = radians.cos(), radians.sin()
+    mirror = 1.0 - 2.0 * flips.to(angles.dtype)
+    # The inverse of rotate · shear · scale · mirror, as resampling asks where each output pixel comes from.
+    a, b = (cos - shears * sin) * mirror / scales, (-sin - shears * cos) * mirror / scales
+    c, d = sin / scales, cos / scales
+    right, down = translations[:, 0] * size[1], translations[:, 1] * size[0]
+    return torch.stack([a, b, -(a * right + b * down), c, d, -(c * right + d * down)], dim=1).view(-1, 2, 3)
+
+
+def affine(images: Tensor, matrices: Tensor, padding: Padding = "reflection") -> Tensor:
+    """Resample bilinearly through an affine map an image, in pixels, so that a rotation stays one on non-square images.
+
+    `images` float [N, C, H, W]; `matrices` [N, 2, 3] take (x, y, 1), the place of an output pixel counted from the
+    centre of the image, to the place in the input that it shows. `padding` is what lies outside: the border repeated,
+    the image mirrored at its outer edge, or zeros. Returns [N, C, H, W] of the dtype of `images`.
+    """
+    n, _, h, w = images.shape
+    if images.dtype in (torch.float16, torch.bfloat16):
+        return affine(images.float(), matrices, padding).to(images.dtype)
+    m = matrices.to(images.dtype)
+    x = torch.arange(w, dtype=images.dtype, device=images.device) - (w - 1) / 2
+    y = torch.arange(h, dtype=images.dtype, device=images.device) - (h - 1) / 2
+    normalised = torch.stack([m[:, 0] * (2 / w), m[:, 1] * (2 / h)], dim=2)  # [N, 3, 2], output pixels to [-1, 1]
+    across = normalised[:, None, 0] * x[:, None]
+    along = normalised[:, None, 1] * y[:, None] + normalised[:, None, 2]
+    grid = across.view(n, 1, w, 2) + along.view(n, h, 1, 2)
+    return F.grid_sample(images, grid, mode="bilinear", padding_mode=padding, align_corners=False)

@@ -1,0 +1,25 @@
+"""Hiding a part of each image."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def cutout(images: Tensor, centres: Tensor, fraction: float = 0.5) -> Tensor:
+    """Set a box of each image to zero (DeVries & Taylor 2017; sized and placed as in DiffAugment, Zhao et al. 2020).
+
+    `images` float [N, C, H, W]; `centres` [N, 2] in [0, 1), where the box lies across and down; it is cut off at the
+    border of the image. `fraction` of each side in [0, 1]. Returns [N, C, H, W].
+    """
+    h, w = images.shape[2:]
+    columns, rows = _within(centres[:, 0], w, fraction), _within(centres[:, 1], h, fraction)
+    return images.masked_fill((rows[:, :, None] & columns[:, None, :])[:, None], 0)
+
+
+def _within(centres: Tensor, side: int, fraction: float) -> Tensor:
+    """bool [N, side]: the pixels of one side that the box covers."""
+    length = int(side * fraction + 0.5)
+    begin = (centres * (side + 1 - length % 2)).long() - length // 2
+    distance = torch.arange(side, device=centres.device) - begin[:, None]
+    return (distance >= 0) & (distance < length)

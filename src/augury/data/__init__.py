@@ -1,0 +1,10 @@
+"""Brings labelled images in from outside as `LabelledImages`, divides them into parts, and says what they are like."""
+
+from augury.data.arrays import from_arrays
+from augury.data.embedded import sample
+from augury.data.loading import READERS, load
+from augury.data.sheet import picture_sheet
+from augury.data.splitting import split
+from augury.data.summary import Census, census, inspect
+
+__all__ = ["READERS", "Census", "census", "from_arrays", "inspect", "load", "picture_sheet", "sample", "split"]

@@ -1,0 +1,71 @@
+"""The size policy: which size all images get, and how one image is brought to it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Literal
+
+import numpy as np
+from PIL import Image
+
+from augury.errors import SettingsError
+
+Fit = Literal["crop", "pad"]
+Size = tuple[int, int]
+NATIVE_LIMIT = 64
+"""Images that are all alike keep their size up to this many pixels a side; others become this square."""
+LARGEST = 4096
+RESAMPLING = "bicubic, antialiased (Pillow), edges replicated when padding"
+
+
+def checked(size: int | Size | None, fit: str) -> Size | None:
+    """The size asked for as (height, width), or None. Raises SettingsError when size or fit is out of range."""
+    if fit not in ("crop", "pad"):
+        raise SettingsError(f"fit is '{fit}'; choose 'crop' (cover, cut the middle) or 'pad' (fit inside, edge-padded)")
+    if size is None:
+        return None
+    sides = (size, size) if isinstance(size, int) else tuple(size)
+    if len(sides) != 2 or not all(isinstance(s, int) and 1 <= s <= LARGEST for s in sides):
+        raise SettingsError(f"size is {size}; give one number or (height, width), each from 1 to {LARGEST} pixels")
+    return sides[0], sides[1]
+
+
+def target(sizes: Iterable[Size], size: Size | None) -> Size:
+    """The (height, width) for images of these sizes: `size`, else their own if all alike and at most 64, else 64 x 64."""
+    if size is not None:
+        return size
+    distinct = set(sizes)
+    if len(distinct) == 1:
+        (only,) = distinct
+        if max(only) <= NATIVE_LIMIT:
+            return only
+    return NATIVE_LIMIT, NATIVE_LIMIT
+
+
+def fitted(image: Image.Image, size: Size, fit: Fit) -> Image.Image:
+    """An L or RGB image of any size -> the same picture at `size` (height, width).
+
+    crop: the largest middle region of the target's shape, scaled; pad: the whole image scaled to fit inside, its edge
+    pixels repeated outwards. One bicubic resampling, whose support grows with the reduction (antialiasing).
+    """
+    (h, w), (width, height) = size, image.size
+    if (height, width) == (h, w):
+        return image
+    if fit == "crop":
+        step = min(width / w, height / h)
+        left, top = (width - w * step) / 2, (height - h * step) / 2
+        box = (max(left, 0.0), max(top, 0.0), min(left + w * step, width), min(top + h * step, height))
+        return image.resize((w, h), Image.Resampling.BICUBIC, box=box, reducing_gap=None)
+    scale = min(w / width, h / height)
+    inner = (min(w, max(1, round(width * scale))), min(h, max(1, round(height * scale))))
+    small = np.asarray(image.resize(inner, Image.Resampling.BICUBIC, reducing_gap=None))
+    left_pad, top_pad = (w - inner[0]) // 2, (h - inner[1]) // 2
+    margins = [(top_pad, h - inner[1] - top_pad), (left_pad, w - inner[0] - left_pad), (0, 0)][: small.ndim]
+    return Image.fromarray(np.pad(small, margins, mode="edge"))
+
+
+def notes(sizes: dict[str, int], size: Size, fit: Fit) -> dict[str, object]:
+    """The policy in words for `LabelledImages.notes`; `sizes` maps "HxW" to how many images came with it."""
+    native = list(sizes) == [f"{size[0]}x{size[1]}"]
+    how = "native, not resized" if native else f"{fit}; {RESAMPLING}"
+    return {"size": list(size), "resizing": how, "original_sizes": sizes}

@@ -1,0 +1,9 @@
+"""Does a classifier get better? Paired trials without and with the synthetic images, and a Verdict."""
+
+from augury.proof.arms import ARMS, Arm
+from augury.proof.classifiers import Lesson, probabilities, teach
+from augury.proof.statistics import bca_interval, sign_flip_p
+from augury.proof.trial import prove
+from augury.proof.verdict import Verdict
+
+__all__ = ["ARMS", "Arm", "Lesson", "Verdict", "bca_interval", "probabilities", "prove", "sign_flip_p", "teach"]

@@ -1,0 +1,97 @@
+"""Training one classifier on real images, with or without synthetic ones beside them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch.nn import functional as F
+
+from augury.images import Codes, Images, LabelledImages
+from augury.networks import Classifier
+from augury.randomness import rng, stream, torch_seed
+from augury.training import as_float, keep_memory
+from augury.training.schedules import cosine
+
+Policy = Callable[[torch.Tensor, torch.Generator], torch.Tensor]
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """What one classifier is taught and how; the seed decides weights, batches and augmentation.
+
+    `balanced` draws classes equally often instead of as they come; `class_weights` weighs the loss by N / (K·n_c)
+    instead (King & Zeng 2001, as scikit-learn's "balanced"). `ratio` synthetic images are shown for each real one, in
+    the classes that have any; `synthetic` is (images uint8 [M, C, H, W], labels int64 [M]).
+    """
+
+    steps: int = 300
+    batch: int = 64
+    rate: float = 3e-3
+    decay: float = 1e-2
+    balanced: bool = False
+    class_weights: bool = False
+    augment: Policy | None = None
+    synthetic: tuple[Images, Codes] | None = None
+    ratio: float = 0.0
+
+
+def teach(train: LabelledImages, lesson: Lesson, *, seed: int, device: torch.device) -> Classifier:
+    """A classifier trained on `train` as the lesson says; the same seed gives the same weights on the same device."""
+    keep_memory()
+    classes = len(train.classes)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(torch_seed(seed, "classifier"))
+        model = Classifier(train.shape[0], classes)
+    model = model.to(device, memory_format=torch.channels_last).train()
+    optimiser = torch.optim.AdamW(
+        model.parameters(), lr=lesson.rate, weight_decay=lesson.decay, fused=device.type in ("cpu", "cuda")
+    )
+    counts = np.maximum(train.counts, 1)
+    weight = torch.tensor(len(train) / (classes * counts), dtype=torch.float32, device=device) if lesson.class_weights else None
+    for step in range(lesson.steps):
+        for group in optimiser.param_groups:
+            group["lr"] = lesson.rate * cosine(step / lesson.steps, 0.02)
+        images, labels = _batch(train, lesson, seed, step)
+        x = as_float(images, device)
+        if lesson.augment is not None:
+            x = lesson.augment(x, stream(seed, "classical", step))
+        loss = F.cross_entropy(model(x), torch.from_numpy(labels).to(device), weight=weight)
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimiser.step()
+    return model.eval().requires_grad_(False)
+
+
+def _batch(train: LabelledImages, lesson: Lesson, seed: int, step: int) -> tuple[Images, Codes]:
+    """(images uint8 [B, C, H, W], labels int64 [B]) of one step."""
+    random = rng(seed, "lesson", step)
+    if lesson.balanced:
+        present = np.flatnonzero(train.counts)
+        wanted = random.choice(present, lesson.batch)
+        chosen = np.array([random.choice(np.flatnonzero(train.labels == c)) for c in wanted])
+    else:
+        chosen = random.integers(0, len(train), lesson.batch)
+    images, labels = train.images[chosen], train.labels[chosen]
+    if lesson.synthetic is not None and lesson.ratio > 0:
+        theirs, their_labels = lesson.synthetic
+        swap = random.random(lesson.batch) < lesson.ratio / (1 + lesson.ratio)
+        images = images.copy()
+        for place in np.flatnonzero(swap):
+            members = np.flatnonzero(their_labels == labels[place])
+            if len(members):
+                images[place] = theirs[random.choice(members)]
+    return images, labels
+
+
+@torch.inference_mode()
+def probabilities(model: Classifier, images: Images, batch: int = 256) -> npt.NDArray[np.float64]:
+    """Class probabilities float64 [N, K] of uint8 images [N, C, H, W]."""
+    device = next(model.parameters()).device
+    parts = [
+        model(as_float(images[i : i + batch], device)).double().softmax(1).cpu().numpy() for i in range(0, len(images), batch)
+    ]
+    return np.concatenate(parts) if parts else np.empty((0, model.last.out_features))

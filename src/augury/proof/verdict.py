@@ -1,0 +1,51 @@
+"""The verdict: paired results per arm, the difference that matters, and one word."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """`difference` is the mean over `seeds` of (arm − comparator) in balanced accuracy on the test part, in [-1, 1], with
+    its 95 % interval [low, high] and sign-flip p. `arms` holds one value a seed; `ratio_curve` was measured on validation.
+    """
+
+    word: str
+    sentence: str
+    arm: str
+    comparator: str
+    difference: float
+    low: float
+    high: float
+    p: float
+    ratio: float
+    seeds: tuple[int, ...]
+    test_n: int
+    arms: dict[str, dict[str, list[Any]]]
+    ratio_curve: tuple[dict[str, Any], ...]
+    per_class: tuple[dict[str, Any], ...]
+    metric: str = "balanced accuracy"
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain JSON."""
+        return asdict(self)
+
+
+def sentence(word: str, arm: str, comparator: str, difference: float, low: float, high: float, p: float, ratio: float, n: int) -> str:
+    """The verdict as one sentence; differences are told in points (hundredths)."""
+    points = f"{100 * difference:+.1f} points of balanced accuracy (95 % interval {100 * low:+.1f} to {100 * high:+.1f}, p = {p:.3f}, {n} paired seeds)"
+    if ratio == 0:
+        return (
+            f"The synthetic images do not help here: on validation, adding none of them was best, so the {arm} arm is "
+            f"trained without any; against the best arm without synthetic images ({comparator}) it stands at {points}."
+        )
+    return {
+        "helps": f"The synthetic images help: {points} over the best arm without them ({comparator}).",
+        "hurts": f"The synthetic images hurt: {points} against the best arm without them ({comparator}); do not add them.",
+        "no difference": f"The synthetic images make no difference that can be told from chance: {points} against the best "
+        f"arm without them ({comparator}).",
+        "underpowered": f"This trial cannot tell whether the synthetic images help: {points} against the best arm without "
+        f"them ({comparator}); use at least six seeds and, if you can, more test images.",
+    }[word]

@@ -1,0 +1,107 @@
+"""What every policy of the table promises."""
+
+import pytest
+import torch
+from torch import Tensor
+
+from augury.augment import POLICIES, diffaugment, policy
+from augury.errors import SettingsError
+
+SHAPES = [(6, 1, 28, 28), (5, 3, 16, 24), (4, 4, 9, 7), (1, 3, 1, 1), (0, 1, 8, 8)]
+
+
+def noise(shape: tuple[int, ...], dtype: torch.dtype = torch.float32) -> Tensor:
+    return torch.rand(shape, generator=torch.Generator().manual_seed(1), dtype=dtype) * 2 - 1
+
+
+def draws(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+every_policy = pytest.mark.parametrize("name", POLICIES)
+with_and_without_flips = pytest.mark.parametrize("flips", [False, True])
+
+
+@every_policy
+@with_and_without_flips
+@pytest.mark.parametrize("shape", SHAPES)
+def test_shape_dtype_and_range(name: str, flips: bool, shape: tuple[int, ...]) -> None:
+    images = noise(shape)
+    before = images.clone()
+    out = policy(name, flips=flips)(images, draws())
+    assert out.shape == images.shape and out.dtype == images.dtype
+    assert out.isfinite().all()
+    assert torch.equal(images, before), "the images given were written to"
+    if not name.startswith("diffaugment"):
+        assert out.abs().le(1).all()
+
+
+@every_policy
+@with_and_without_flips
+def test_the_generator_alone_decides(name: str, flips: bool) -> None:
+    images, chosen = noise((16, 1, 12, 12)), policy(name, flips=flips)
+    torch.manual_seed(0)
+    first = chosen(images, draws())
+    torch.manual_seed(1)
+    assert torch.equal(first, chosen(images, draws()))
+    if name != "none" or flips:
+        assert not torch.equal(first, chosen(images, draws(1)))
+
+
+@every_policy
+def test_images_of_a_batch_do_not_touch_each_other(name: str) -> None:
+    images, chosen = noise((6, 3, 10, 10)), policy(name, flips=True)
+    changed = images.clone()
+    changed[[0, 1, 3, 4, 5]] = -changed[[0, 1, 3, 4, 5]]
+    assert torch.equal(chosen(images, draws())[2], chosen(changed, draws())[2])
+
+
+@every_policy
+def test_each_image_has_its_own_draw(name: str) -> None:
+    images = noise((1, 1, 10, 10)).expand(8, 1, 10, 10)
+    out = policy(name, flips=True)(images, draws())
+    assert len({o.numpy().tobytes() for o in out}) >= (2 if name == "none" else 8)
+
+
+@every_policy
+@with_and_without_flips
+def test_twice_differentiable(name: str, flips: bool) -> None:
+    images = 0.3 * noise((2, 3, 6, 5), torch.float64)  # far from the clamp of `classical`
+    images.requires_grad_()
+
+    def fixed(x: Tensor) -> Tensor:
+        return policy(name, flips=flips)(x, draws())
+
+    assert torch.autograd.gradcheck(fixed, images)
+    assert torch.autograd.gradgradcheck(lambda x: fixed(x).square(), images)
+
+
+@every_policy
+def test_flips_only_when_allowed(name: str) -> None:
+    ramp = torch.linspace(-0.3, 0.3, 24).expand(200, 1, 24, 24)
+    rows = {f: policy(name, flips=f)(ramp, draws())[:, 0].mean(1) for f in (False, True)}
+    rising = {f: float((r[:, 12:].mean(1) > r[:, :12].mean(1)).float().mean()) for f, r in rows.items()}
+    assert rising[False] > 0.75  # a cutout or a shift can turn a few
+    assert 0.35 < rising[True] < 0.65
+
+
+def test_strengths_of_diffaugment() -> None:
+    """Colour and translation reach the published limits and no further; the cutout hides a quarter at most."""
+    flat = torch.full((4000, 1, 16, 16), 0.25)
+    light = policy("diffaugment_light")(flat, draws())
+    level = light.amax((1, 2, 3)) - 0.25  # brightness alone, as a flat image has no contrast
+    assert level[light.amin((1, 2, 3)) > 0].min() >= -0.5
+    assert 0.49 < level.max() <= 0.5
+    empty_columns = (light == 0).all(2)[:, 0].sum(1)
+    assert set(empty_columns.tolist()) == {0, 1, 2}
+    hidden = (diffaugment(flat, draws()) == 0).float().mean((1, 2, 3)) - (light == 0).float().mean((1, 2, 3))
+    assert hidden.max() <= 0.25
+
+
+def test_a_callable_is_its_own_policy_and_an_unknown_name_lists_the_known() -> None:
+    def darker(images: Tensor, generator: torch.Generator) -> Tensor:
+        return images - 0.1
+
+    assert policy(darker) is darker
+    with pytest.raises(SettingsError, match=r"'diffuse'.*none, diffaugment, diffaugment_light, classical"):
+        policy("diffuse")
