@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from augury.errors import RunFolderError
 from augury.files import digest, explained, read_json, sweep, write_json
+from augury.verdict import Verdict
 
 if TYPE_CHECKING:
     from filelock import FileLock
@@ -56,9 +57,9 @@ class Run:
         return about
 
     @property
-    def verdict(self) -> dict[str, Any]:
-        """verdict.json of a finished proof."""
-        return self.read("verdict")
+    def verdict(self) -> Verdict:
+        """The verdict of a finished proof."""
+        return Verdict.from_dict(self.read("verdict"))
 
     def read(self, name: str) -> dict[str, Any]:
         """`name`.json of this run; raises RunFolderError when its stage has not run yet."""

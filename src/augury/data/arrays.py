@@ -34,14 +34,15 @@ def from_arrays(
 ) -> LabelledImages:
     """Images [N, H, W], [N, H, W, C] or [N, C, H, W], C 1, 3 or 4 (alpha, put on white) -> LabelledImages.
 
-    Pixels: uint8 as they are; other integers and whole floats within 0..255 as they are; floats within [0, 1] times 255;
-    uint16 divided by 257; bool black and white. `labels` int or str [N] or [N, 1]; `classes` names int labels 0..K-1, else
-    the values themselves are the names; `attributes`, `groups` int or str [N]; `split` as in SPLITS, or 0, 1, 2.
+    Pixels: uint8 as they are; other integers and whole floats within 0..255 as they are; floats within [0, 1] times
+    255; uint16 divided by 257; bool black and white. `labels` int or str [N] or [N, 1]; `classes` names int labels
+    0..K-1, else the values themselves are the names; `attributes`, `groups` int or str [N]; `split` as in SPLITS, or
+    0, 1, 2.
     `size` (height, width): None keeps images up to 64 pixels a side and brings larger ones to 64 x 64; see `resize`.
     `names` and `notes` are kept with the result.
 
-    Raises DataError when lengths disagree, pixels are NaN, infinite or out of range, labels have several columns, or there
-    are fewer than two classes; SettingsError when `size` or `fit` is out of range.
+    Raises DataError when lengths disagree, pixels are NaN, infinite or out of range, labels have several columns, or
+    there are fewer than two classes; SettingsError when `size` or `fit` is out of range.
     """
     wanted = resize.checked(size, fit)
     array = np.asarray(images)
@@ -94,13 +95,18 @@ def _layout(array: npt.NDArray[Any]) -> str:
         layout = "NCHW"
     else:
         raise DataError(
-            f"images have shape {list(array.shape)}; give [N, H, W], [N, H, W, C] or [N, C, H, W] with 1, 3 or 4 channels"
+            f"images have shape {list(array.shape)}; give [N, H, W], [N, H, W, C] or [N, C, H, W] with 1, 3 or 4 "
+            "channels"
         )
     if 0 in array.shape:
-        raise DataError(f"there are no images: the array has shape {list(array.shape)}; give at least two classes of them")
+        raise DataError(
+            f"there are no images: the array has shape {list(array.shape)}; give at least two classes of them"
+        )
     height, width = array.shape[2:] if layout == "NCHW" else array.shape[1:3]
     if height * width > PIXEL_LIMIT:
-        raise DataError(f"images of {height} x {width} exceed the {PIXEL_LIMIT:,} pixels an image may have; shrink them")
+        raise DataError(
+            f"images of {height} x {width} exceed the {PIXEL_LIMIT:,} pixels an image may have; shrink them"
+        )
     return layout
 
 
@@ -120,7 +126,9 @@ def _scaling(array: npt.NDArray[Any]) -> tuple[str, float]:
         finite = np.isfinite(piece).reshape(len(piece), -1).all(axis=1)
         if not finite.all():
             at = start + int(np.flatnonzero(~finite)[0])
-            raise DataError(f"image {at} holds NaN or infinity; every pixel must be a number: mend or leave out that image")
+            raise DataError(
+                f"image {at} holds NaN or infinity; every pixel must be a number: mend or leave out that image"
+            )
         low, high = min(low, float(piece.min())), max(high, float(piece.max()))
         whole = whole and bool((piece == np.rint(piece)).all())
     if array.dtype.kind == "f" and low >= 0 and high <= 1:

@@ -29,8 +29,8 @@ def column(name: str, values: npt.ArrayLike, n: int) -> npt.NDArray[Any]:
         raise DataError(f"{name} are {array.dtype}; give integers or strings, for instance with .astype(np.int64)")
     if array.ndim == 2 and array.shape[1] > 1:
         raise DataError(
-            f"{name} have shape {list(array.shape)}, several values an image; Augury learns one class an image: give one "
-            "column (one task of a multi-label set)"
+            f"{name} have shape {list(array.shape)}, several values an image; Augury learns one class an image: "
+            "give one column (one task of a multi-label set)"
         )
     array = array.reshape(len(array)) if array.ndim == 2 and array.shape[1] == 1 else array
     if array.shape != (n,):
@@ -55,16 +55,19 @@ def coded_labels(labels: npt.ArrayLike, classes: Sequence[str] | None, n: int) -
         return coded(values)
     names = tuple(str(name) for name in classes)
     if len(set(names)) < len(names):
-        raise DataError(f"the {len(names)} class names hold only {len(set(names))} different ones; name each class once")
+        raise DataError(
+            f"the {len(names)} class names hold only {len(set(names))} different ones; name each class once"
+        )
     if values.dtype.kind == "U":
         unknown = sorted(set(values.tolist()) - set(names))
         if unknown:
             raise DataError(f"label '{unknown[0]}' is none of the {len(names)} classes: {', '.join(names[:20])}")
-        return np.array([names.index(value) for value in values.tolist()], np.int64), names
-    if n and not (0 <= int(values.min()) and int(values.max()) < len(names)):
+        codes = {name: code for code, name in enumerate(names)}
+        return np.array([codes[value] for value in values.tolist()], np.int64), names
+    if n and (int(values.min()) < 0 or int(values.max()) >= len(names)):
         raise DataError(
-            f"labels run from {values.min()} to {values.max()}, but {len(names)} class names need 0 to {len(names) - 1}; "
-            "name every class, or leave classes out"
+            f"labels run from {values.min()} to {values.max()}, but {len(names)} class names need 0 to "
+            f"{len(names) - 1}; name every class, or leave classes out"
         )
     return values.astype(np.int64), names
 
@@ -105,7 +108,7 @@ def pixel_digest(images: npt.NDArray[np.uint8]) -> str:
     """sha256 of all pixels, read in pieces so that a memory-mapped array stays on disk."""
     total = hashlib.sha256()
     for start in range(0, len(images), 1024):
-        total.update(np.ascontiguousarray(images[start : start + 1024]))
+        total.update(images[start : start + 1024].tobytes())
     return total.hexdigest()
 
 
@@ -115,4 +118,4 @@ def attributes_of(columns: dict[str, npt.NDArray[Any]]) -> dict[str, Attribute]:
 
 
 def _content(codes: npt.NDArray[Any]) -> str:
-    return hashlib.sha256(np.ascontiguousarray(codes.astype("<i8"))).hexdigest()
+    return hashlib.sha256(codes.astype("<i8").tobytes()).hexdigest()

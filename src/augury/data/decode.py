@@ -13,9 +13,9 @@ from functools import cache
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from augury.data.resize import Fit, Size, fitted
 from augury.errors import DataError
 from augury.images import Images
-from augury.data.resize import Fit, Size, fitted
 
 EXTENSIONS = frozenset(
     (".jpg", ".jpeg", ".jfif", ".png", ".webp", ".bmp", ".dib", ".tif", ".tiff", ".gif", ".ppm", ".pgm", ".pbm", ".pnm")
@@ -95,7 +95,7 @@ def _opened(raw: bytes) -> Image.Image:
         found = re.search(r"(\d{6,}) pixels", str(error))
         raise DataError(_too_large(int(found[1]) if found else None)) from error
     except UnidentifiedImageError as error:
-        raise DataError(f"is not an image of a known kind (it begins with {raw[:12]!r})") from error
+        raise DataError(f"is damaged, or not an image of a known kind (it begins with {raw[:12]!r})") from error
     except Exception as error:  # Pillow's plugins raise anything at all on damaged files
         raise DataError(f"has a damaged header ({_said(error)})") from error
     if image.size[0] * image.size[1] > PIXEL_LIMIT:

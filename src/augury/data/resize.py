@@ -31,7 +31,7 @@ def checked(size: int | Size | None, fit: str) -> Size | None:
 
 
 def target(sizes: Iterable[Size], size: Size | None) -> Size:
-    """The (height, width) for images of these sizes: `size`, else their own if all alike and at most 64, else 64 x 64."""
+    """The (height, width) for images of these sizes: `size`, else their own if alike and at most 64, else 64 x 64."""
     if size is not None:
         return size
     distinct = set(sizes)

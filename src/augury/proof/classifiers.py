@@ -52,10 +52,11 @@ def teach(train: LabelledImages, lesson: Lesson, *, seed: int, device: torch.dev
     )
     counts = np.maximum(train.counts, 1)
     weight = torch.tensor(len(train) / (classes * counts), dtype=torch.float32, device=device) if lesson.class_weights else None
+    deck = _Deck(train, lesson, seed)
     for step in range(lesson.steps):
         for group in optimiser.param_groups:
             group["lr"] = lesson.rate * cosine(step / lesson.steps, 0.02)
-        images, labels = _batch(train, lesson, seed, step)
+        images, labels = deck.draw(step)
         x = as_float(images, device)
         if lesson.augment is not None:
             x = lesson.augment(x, stream(seed, "classical", step))
@@ -66,25 +67,43 @@ def teach(train: LabelledImages, lesson: Lesson, *, seed: int, device: torch.dev
     return model.eval().requires_grad_(False)
 
 
-def _batch(train: LabelledImages, lesson: Lesson, seed: int, step: int) -> tuple[Images, Codes]:
-    """(images uint8 [B, C, H, W], labels int64 [B]) of one step."""
-    random = rng(seed, "lesson", step)
-    if lesson.balanced:
-        present = np.flatnonzero(train.counts)
-        wanted = random.choice(present, lesson.batch)
-        chosen = np.array([random.choice(np.flatnonzero(train.labels == c)) for c in wanted])
-    else:
-        chosen = random.integers(0, len(train), lesson.batch)
-    images, labels = train.images[chosen], train.labels[chosen]
-    if lesson.synthetic is not None and lesson.ratio > 0:
-        theirs, their_labels = lesson.synthetic
-        swap = random.random(lesson.batch) < lesson.ratio / (1 + lesson.ratio)
-        images = images.copy()
-        for place in np.flatnonzero(swap):
-            members = np.flatnonzero(their_labels == labels[place])
-            if len(members):
-                images[place] = theirs[random.choice(members)]
-    return images, labels
+class _Deck:
+    """Draws (images uint8 [B, C, H, W], labels int64 [B]) of a step, a function of (seed, step) alone."""
+
+    def __init__(self, train: LabelledImages, lesson: Lesson, seed: int) -> None:
+        self.train, self.lesson, self.seed = train, lesson, seed
+        self.present = np.flatnonzero(train.counts)
+        self.order, self.begin = _by_class(train.labels, len(train.classes))
+        self.mix = lesson.ratio / (1 + lesson.ratio) if lesson.synthetic is not None else 0.0
+        if lesson.synthetic is not None:
+            self.synthetic_order, self.synthetic_begin = _by_class(lesson.synthetic[1], len(train.classes))
+
+    def draw(self, step: int) -> tuple[Images, Codes]:
+        """The batch of this step."""
+        random, batch = rng(self.seed, "lesson", step), self.lesson.batch
+        if self.lesson.balanced:
+            labels = self.present[random.integers(0, len(self.present), batch)]
+            chosen = self.order[_within(labels, self.begin, random)]
+        else:
+            chosen = random.integers(0, len(self.train), batch)
+        images, labels = self.train.images[chosen], self.train.labels[chosen]
+        if self.lesson.synthetic is not None and self.mix > 0:
+            has_any = np.diff(self.synthetic_begin)[labels] > 0
+            swap = np.flatnonzero((random.random(batch) < self.mix) & has_any)
+            picks = self.synthetic_order[_within(labels[swap], self.synthetic_begin, random)]
+            images[swap] = self.lesson.synthetic[0][picks]
+        return images, labels
+
+
+def _by_class(labels: Codes, classes: int) -> tuple[Codes, Codes]:
+    """(row numbers sorted by class, where each class begins [K + 1])."""
+    counts = np.bincount(labels, minlength=classes)
+    return np.argsort(labels, kind="stable"), np.concatenate([[0], np.cumsum(counts)])
+
+
+def _within(labels: Codes, begin: Codes, random: np.random.Generator) -> Codes:
+    """For each label a place drawn uniformly among its class's places."""
+    return begin[labels] + (random.random(len(labels)) * (begin[labels + 1] - begin[labels])).astype(np.int64)
 
 
 @torch.inference_mode()

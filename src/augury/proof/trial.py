@@ -14,7 +14,7 @@ from augury.images import LabelledImages, SyntheticImages
 from augury.proof.arms import ARMS
 from augury.proof.classifiers import Lesson, probabilities, teach
 from augury.proof.statistics import bca_interval, confusion, measures, sign_flip_p, word
-from augury.proof.verdict import Verdict, sentence
+from augury.verdict import Verdict, sentence
 from augury.settings import ProveSettings
 
 CHOICE_SEEDS = 3

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 
@@ -31,6 +31,12 @@ class Verdict:
     def as_dict(self) -> dict[str, Any]:
         """Plain JSON."""
         return asdict(self)
+
+    @classmethod
+    def from_dict(cls, stored: dict[str, Any]) -> Verdict:
+        """The verdict that `as_dict` described."""
+        tuples = {"seeds", "ratio_curve", "per_class"}
+        return cls(**{f.name: tuple(stored[f.name]) if f.name in tuples else stored[f.name] for f in fields(cls)})
 
 
 def sentence(word: str, arm: str, comparator: str, difference: float, low: float, high: float, p: float, ratio: float, n: int) -> str:

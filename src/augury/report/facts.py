@@ -1,0 +1,43 @@
+"""Everything the page tells, gathered by the caller: the report computes no result of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from augury.images import Codes, LabelledImages, SyntheticImages
+
+
+@dataclass(frozen=True)
+class Facts:
+    """The facts of one run, mostly as its JSON files hold them.
+
+    `source` is where the data came from and `command` makes the run again; `about` is run.json: {version, settings,
+    versions, machine, data: {n, shape, classes, counts: {train, validation, test}, notes}}; `verdict` is verdict.json.
+    `train` are the real training images, `synthetic` all that were drawn, the rejected among them.
+    `neighbours` int64 [M, 1 + k]: an index into `synthetic`, then k into `train`, nearest first, at `distances`
+    float64 [M, k]. `log` has rows {step, seconds, images, loss_g, loss_d, score_real, score_fake, images_per_second};
+    `plan` {recipe, steps, batch, precision, device, images_per_second, parameters, augment, label_sampling};
+    `generation` {strategy, rows: [{class, real, wanted, drawn, kept, rejected: {filter: n}}]}; `scores` rows {name,
+    value, low, high, n, better, features, preprocessing, baseline, note}; `seconds` per stage.
+    Whatever is empty, or None within a row, is left out of the page or said to be missing.
+    """
+
+    title: str
+    source: str
+    command: str
+    about: Mapping[str, Any]
+    verdict: Mapping[str, Any]
+    train: LabelledImages
+    synthetic: SyntheticImages
+    neighbours: Codes
+    distances: npt.NDArray[np.float64]
+    log: Sequence[Mapping[str, Any]]
+    plan: Mapping[str, Any]
+    generation: Mapping[str, Any]
+    scores: Sequence[Mapping[str, Any]]
+    seconds: Mapping[str, float]

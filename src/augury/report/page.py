@@ -1,0 +1,175 @@
+"""Puts the page together: facts in, one HTML text out."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from augury.files import write_text
+from augury.report import charts, wording
+from augury.report.facts import Facts
+from augury.report.pictures import Strip, Wanted, strips
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
+PICTURE_BYTES = 3_000_000
+"""Most bytes of all pictures together; with MOST_ROWS it holds the page under 5 MB."""
+MOST_ROWS = 200
+"""Most rows of a table; the run's JSON files hold them all."""
+MOST_CLASSES = 40
+"""Most classes that are shown in pictures: those with the fewest training images."""
+EACH = 8
+PAIRS = 12
+REAL_NEIGHBOURS = 3
+LOSSES = {"loss_g": "synthetic", "loss_d": "real"}
+SCORES = {"score_real": "real", "score_fake": "synthetic"}
+TITLES = {
+    "loss_g": "generator",
+    "loss_d": "discriminator",
+    "score_real": "real images",
+    "score_fake": "synthetic images",
+}
+UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff\u202a-\u202e\u2066-\u2069]")
+"""Control characters, lone surrogates and direction overrides, which names from outside may carry."""
+
+
+def render(facts: Facts) -> str:
+    """The whole page as HTML in UTF-8: no scripts, nothing fetched, under 5 MB, the same text for the same facts."""
+    page = _environment().get_template("page.html.j2").render(**_context(facts))
+    return UNPRINTABLE.sub("\ufffd", page)
+
+
+def write(facts: Facts, path: str | os.PathLike[str]) -> None:
+    """Write the page to `path`, atomically; raises RunFolderError when it cannot be written."""
+    write_text(Path(path), render(facts))
+
+
+def _environment() -> Environment:
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    environment = Environment(
+        loader=PackageLoader("augury", "report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    for name in ("share", "points", "number", "duration", "phrase", "short", "pretty"):
+        environment.filters[name] = getattr(wording, name)
+    return environment
+
+
+def _context(facts: Facts) -> dict[str, Any]:
+    """Everything the template names beside the facts themselves."""
+    verdict = facts.verdict
+    differences = [abs(row["difference"]) for row in verdict["per_class"] if not wording.missing(row["difference"])]
+    return {
+        "facts": facts,
+        "v": verdict,
+        "sign": wording.SIGNS[verdict["word"]],
+        "meaning": wording.meaning(verdict),
+        "arm_notes": wording.ARMS,
+        "arms": _arm_rows(verdict),
+        "arms_chart": charts.arms(verdict),
+        "difference_chart": charts.difference(verdict),
+        "ratio_chart": charts.ratio_curve(verdict),
+        "bar": charts.bar,
+        "most": max(differences, default=0.0),
+        "training_charts": [
+            ("Losses", charts.lines(facts.log, LOSSES, TITLES)),
+            ("Discriminator scores", charts.lines(facts.log, SCORES, TITLES)),
+        ],
+        "filters": _filters(facts.generation),
+        "totals": _totals(facts.generation),
+        "data": _data(facts),
+        "seed": facts.about.get("settings", {}).get("seed"),
+        "rows": MOST_ROWS,
+        "each": EACH,
+        **_pictures(facts),
+    }
+
+
+def _arm_rows(verdict: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """One row an arm: mean scores over the seeds and the interval of the first."""
+    rows = []
+    for name, arm in verdict["arms"].items():
+        accuracies = np.array(arm["balanced_accuracy"], float)
+        rows.append(
+            {
+                "name": name,
+                "balanced_accuracy": float(accuracies.mean()),
+                "interval": charts.interval(accuracies),
+                "macro_f1": float(np.mean(arm["macro_f1"])) if arm.get("macro_f1") else None,
+                "role": {verdict["arm"]: "synthetic", verdict["comparator"]: "real"}.get(name, "other"),
+            }
+        )
+    return rows
+
+
+def _filters(generation: Mapping[str, Any]) -> list[str]:
+    """The filters that any class's row names, in order of appearance."""
+    return list(dict.fromkeys(name for row in generation.get("rows", ()) for name in row.get("rejected", {})))
+
+
+def _totals(generation: Mapping[str, Any]) -> dict[str, Any]:
+    """The sum of every column of the generation table."""
+    rows = generation.get("rows", ())
+    totals = {column: sum(row[column] for row in rows) for column in ("real", "wanted", "drawn", "kept")}
+    rejected = {name: sum(row["rejected"].get(name, 0) for row in rows) for name in _filters(generation)}
+    return {**totals, "rejected": rejected}
+
+
+def _data(facts: Facts) -> dict[str, Any]:
+    """The data section: counts per part and class, and the size in words."""
+    data = facts.about.get("data", {})
+    counts: Mapping[str, Any] = data.get("counts") or {"train": facts.train.counts.tolist()}
+    channels, height, width = data.get("shape") or facts.train.shape
+    classes = list(data.get("classes") or facts.train.classes)
+    return {
+        "n": data.get("n", len(facts.train)),
+        "size": f"{width} × {height} px, {'grey' if channels == 1 else 'colour'}",
+        "parts": list(counts),
+        "rows": [(name, [column[c] for column in counts.values()]) for c, name in enumerate(classes)],
+        "totals": [sum(column) for column in counts.values()],
+        "notes": dict(data.get("notes", {})),
+    }
+
+
+def _pictures(facts: Facts) -> dict[str, Any]:
+    """Real and synthetic strips of each class, and each shown synthetic image with its nearest training images."""
+    shown = np.sort(np.argsort(facts.train.counts, kind="stable")[:MOST_CLASSES])
+    wanted: list[Wanted] = []
+    layout: list[tuple[str, str, list[str]]] = []
+    for c in shown.tolist():
+        name = facts.train.classes[c]
+        wanted.append(_strip(facts.train.images, facts.train.labels == c, f"real training images of {name}"))
+        at = (facts.synthetic.labels == c) & facts.synthetic.kept
+        wanted.append(_strip(facts.synthetic.images, at, f"kept synthetic images of {name}"))
+    order = np.argsort(facts.distances[:, 0], kind="stable")[:PAIRS] if facts.distances.size else np.empty(0, int)
+    for m in order.tolist():
+        drawn, real = int(facts.neighbours[m, 0]), facts.neighbours[m, 1 : 1 + REAL_NEIGHBOURS]
+        name = facts.synthetic.classes[int(facts.synthetic.labels[drawn])]
+        images = np.concatenate([facts.synthetic.images[drawn][None], facts.train.images[real]])
+        wanted.append((images, f"a synthetic image of {name}, then the {len(real)} nearest training images"))
+        reason = facts.synthetic.reasons[drawn] if facts.synthetic.reasons else ""
+        layout.append((name, reason, [wording.decimals(d, facts.distances) for d in facts.distances[m, : len(real)]]))
+    there = [i for i, (images, _) in enumerate(wanted) if len(images)]
+    made = dict(zip(there, strips([wanted[i] for i in there], PICTURE_BYTES), strict=False))
+    pairs: list[tuple[str, Strip | None, Strip | None]] = [
+        (facts.train.classes[c], made.get(2 * i), made.get(2 * i + 1)) for i, c in enumerate(shown.tolist())
+    ]
+    first = 2 * len(shown)
+    near = [(*layout[i], made[first + i]) for i in range(len(layout)) if first + i in made]
+    return {"pairs": pairs, "near": near, "near_of": len(facts.neighbours), "k": REAL_NEIGHBOURS}
+
+
+def _strip(images: Any, mask: Any, what: str) -> Wanted:
+    """The first EACH images where `mask` holds."""
+    at = np.flatnonzero(mask)[:EACH]
+    return images[at], f"{len(at)} {what}"

@@ -1,0 +1,84 @@
+"""Strips of small images as PNG data URIs, held to a number of bytes for the whole page."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from augury.images import Images
+
+SIDES = (96, 64, 48, 32, 24, 16)
+"""Longest sides of a thumbnail in px, tried in this order until the pictures fit the budget."""
+GAP = 1 / 16
+"""Space between two images of a strip, as a part of their width."""
+
+
+@dataclass(frozen=True)
+class Strip:
+    """Images side by side in one PNG, `count` of them, each `width` × `height` px; `pixelated` when they are small."""
+
+    uri: str
+    alt: str
+    count: int
+    width: int
+    height: int
+
+    @property
+    def pixelated(self) -> bool:
+        """Whether to enlarge with square pixels instead of blur."""
+        return max(self.width, self.height) <= 64
+
+
+Wanted = tuple[Images, str]
+"""Images uint8 [n, C, H, W], n at least 1, and their alternative text."""
+
+
+def strips(wanted: Sequence[Wanted], budget: int) -> list[Strip]:
+    """A strip for each of `wanted`, in the largest size of SIDES at which all data URIs together stay within `budget`
+    bytes; beyond the smallest size, the last ones are left out."""
+    found: list[Strip] = []
+    for side in SIDES:
+        found = _within(_made(wanted, side), budget)
+        if len(found) == len(wanted):
+            break
+    return found
+
+
+def _within(made: Iterator[Strip], budget: int) -> list[Strip]:
+    """The first of `made` whose data URIs together stay within `budget` bytes; stops at the first that does not fit."""
+    found, spent = [], 0
+    for strip in made:
+        spent += len(strip.uri)
+        if spent > budget:
+            break
+        found.append(strip)
+    return found
+
+
+def _made(wanted: Sequence[Wanted], side: int) -> Iterator[Strip]:
+    for images, alt in wanted:
+        height, width = images.shape[2:]
+        scale = min(1.0, side / max(height, width))
+        size = (max(1, round(width * scale)), max(1, round(height * scale)))
+        yield Strip(_uri(images, size), alt, len(images), *size)
+
+
+def _uri(images: Images, size: tuple[int, int]) -> str:
+    """One PNG of `images` at `size` (width, height) from left to right, with transparent gaps, as a data URI."""
+    from PIL import Image
+
+    mode = "LA" if images.shape[1] == 1 else "RGBA"
+    gap = max(1, round(size[0] * GAP))
+    sheet = Image.new(mode, (len(images) * (size[0] + gap) - gap, size[1]))
+    for place, image in enumerate(np.asarray(images)):
+        picture = Image.fromarray(np.ascontiguousarray(image[0] if len(image) == 1 else image.transpose(1, 2, 0)))
+        if picture.size != size:
+            picture = picture.resize(size, Image.Resampling.LANCZOS)
+        sheet.paste(picture.convert(mode), (place * (size[0] + gap), 0))
+    buffer = io.BytesIO()
+    sheet.save(buffer, format="PNG")
+    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()

@@ -1,0 +1,215 @@
+"""The exported folder, read back by loaders that are not ours."""
+
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from sklearn.datasets import load_files
+
+from augury.errors import DataError, RunFolderError
+from augury.export import export_folder
+from augury.images import LabelledImages, SyntheticImages
+
+
+def images(n, channels=1, size=7, seed=0):
+    return np.random.default_rng(seed).integers(0, 256, (n, channels, size, size + 1), dtype=np.uint8)
+
+
+def real(classes=("cat", "dog"), n=7, channels=1, names=()):
+    return LabelledImages(images(n, channels), np.arange(n) % len(classes), classes, names=names)
+
+
+def drawn(classes=("cat", "dog"), n=5, channels=1, reasons=("", "agreement", "", "near_copy", "")):
+    conditions = (np.arange(n) % len(classes))[:, None]
+    scores = {"agreement": np.linspace(0, 1, n), "near_copy": np.array([1.0, 2.0, np.nan, 4.0, 5.0])}
+    return SyntheticImages(
+        images(n, channels, seed=1), conditions, ("class",), classes, 3, np.arange(n) + 90, "f00d", scores, reasons
+    )
+
+
+def image_folder(root):
+    """torchvision's ImageFolder rule: classes are the sorted directories, samples are walked in sorted order."""
+    classes = sorted(entry.name for entry in os.scandir(root) if entry.is_dir())
+    return [
+        (Path(folder, name), label)
+        for label, found in enumerate(classes)
+        for folder, _, names in sorted(os.walk(root / found))
+        for name in sorted(names)
+        if name.lower().endswith((".png", ".jpg", ".bmp"))
+    ]
+
+
+def manifest(root):
+    return [json.loads(line) for line in (root / "manifest.jsonl").read_text().splitlines()]
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_an_image_folder_loader_reads_the_same_pixels_and_labels(tmp_path, channels):
+    train, synthetic = real(channels=channels), drawn(channels=channels)
+    said = export_folder(tmp_path / "out", train, synthetic)
+    samples = image_folder(tmp_path / "out")
+    assert len(samples) == 7 + 3 == said["real"] + said["synthetic"]
+    for file, label in samples:
+        origin, number = file.stem.split("-")
+        source = train if origin == "real" else synthetic
+        assert source.labels[int(number)] == label
+        read = np.asarray(Image.open(file))
+        expected = source.images[int(number)]
+        np.testing.assert_array_equal(read, expected[0] if channels == 1 else expected.transpose(1, 2, 0))
+
+
+def test_scikit_learn_reads_it_too(tmp_path):
+    export_folder(tmp_path / "out", real(), drawn())
+    found = load_files(str(tmp_path / "out"), load_content=False)
+    assert found.target_names == ["cat", "dog"]
+    assert np.bincount(found.target).tolist() == [4 + 3, 3 + 0]
+
+
+def test_the_manifest_names_every_file_and_where_it_came_from(tmp_path):
+    export_folder(tmp_path / "out", real(names=tuple(f"a/{i}.jpg" for i in range(7))), drawn())
+    rows = manifest(tmp_path / "out")
+    there = {p.relative_to(tmp_path / "out").as_posix() for p in (tmp_path / "out").rglob("*.png")}
+    assert {row["file"] for row in rows} == there and len(rows) == len(there)
+    assert rows[2] == {
+        "file": "cat/real-000002.png", "class": "cat", "label": 0, "origin": "real", "source": "a/2.jpg", "scores": {}
+    }  # fmt: skip
+    assert rows[8] == {
+        "file": "cat/synthetic-000002.png", "class": "cat", "label": 0, "origin": "synthetic",
+        "source": {"seed": 3, "index": 92, "synthesizer": "f00d"}, "scores": {"agreement": 0.5, "near_copy": None},
+    }  # fmt: skip
+    assert not any("000001" in row["file"] or "000003" in row["file"] for row in rows if row["origin"] == "synthetic")
+
+
+def test_hostile_class_names_stay_inside_and_apart(tmp_path):
+    classes = ("../../etc", "a/b", "CON", "", "A", "a", "..", "a_b", "classes.json", "bad\udcff")
+    said = export_folder(tmp_path / "deep" / "er" / "out", real(classes, n=20), drawn(classes))
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["deep"]
+    assert [p.name for p in (tmp_path / "deep" / "er").iterdir()] == ["out"]
+    out = tmp_path / "deep" / "er" / "out"
+    folders = [p for p in out.iterdir() if p.is_dir()]
+    assert len(folders) == len(classes) and set(said["folders"].values()) == {p.name for p in folders}
+    listed = json.loads((out / "classes.json").read_text())["classes"]
+    assert [row["class"] for row in listed[:9]] == list(classes[:9])
+    for row in listed:
+        assert len(list((out / row["folder"]).glob("real-*.png"))) == 2
+        assert {m["label"] for m in manifest(out) if m["file"].startswith(row["folder"] + "/")} == {row["label"]}
+
+
+def originals(folder, n=7):
+    folder.mkdir()
+    kinds = [".jpg", ".PNG", ".bmp"]
+    files = [folder / f"{i}{kinds[i % 3]}" for i in range(n)]
+    for i, file in enumerate(files):
+        Image.fromarray(images(n, 3, 20, seed=9)[i].transpose(1, 2, 0)).save(file)
+    return files
+
+
+@pytest.mark.parametrize("link", [True, False])
+def test_originals_are_brought_byte_for_byte(tmp_path, link):
+    files = originals(tmp_path / "in")
+    said = export_folder(tmp_path / "out", real(), drawn(), originals=files, link=link)
+    assert said["linked"] == (7 if link else 0)
+    for i, file in enumerate(files):
+        (found,) = (tmp_path / "out").rglob(f"real-{i:06d}.*")
+        assert found.suffix == file.suffix.lower() and found.read_bytes() == file.read_bytes()
+        assert found.samefile(file) == link
+
+
+def test_originals_are_copied_where_links_do_not_exist(tmp_path, monkeypatch):
+    def refuse(*_):
+        raise OSError("no links here")
+
+    monkeypatch.setattr(os, "link", refuse)
+    files = originals(tmp_path / "in")
+    assert export_folder(tmp_path / "out", real(), originals=files)["linked"] == 0
+    assert len(image_folder(tmp_path / "out")) == 7
+
+
+def test_an_original_behind_a_symbolic_link_is_exported_as_a_file(tmp_path):
+    files = originals(tmp_path / "in")
+    alias = tmp_path / "alias.jpg"
+    alias.symlink_to(files[0])
+    export_folder(tmp_path / "out", real(), originals=[alias, *files[1:]])
+    (found,) = (tmp_path / "out").rglob("real-000000.jpg")
+    assert not found.is_symlink() and found.read_bytes() == files[0].read_bytes()
+
+
+def test_an_original_of_an_unknown_kind_is_written_as_png(tmp_path):
+    odd = tmp_path / "notes.exe"
+    odd.write_bytes(b"MZ")
+    train = real(n=1)
+    export_folder(tmp_path / "out", train, originals=[odd])
+    assert [p.name for p in (tmp_path / "out" / "cat").iterdir()] == ["real-000000.png"]
+
+
+def test_originals_that_do_not_fit_are_refused(tmp_path):
+    files = originals(tmp_path / "in")
+    with pytest.raises(DataError, match="6 original files for 7 training images"):
+        export_folder(tmp_path / "out", real(), originals=files[:6])
+    files[3].unlink()
+    with pytest.raises(DataError, match=r"3\.jpg: this original is missing"):
+        export_folder(tmp_path / "out", real(), originals=files)
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_folder_of_the_originals_is_never_replaced(tmp_path):
+    files = originals(tmp_path / "in")
+    with pytest.raises(DataError, match="export elsewhere"):
+        export_folder(tmp_path / "in", real(), originals=files, force=True)
+    assert len(list((tmp_path / "in").iterdir())) == 7
+
+
+def test_an_older_export_is_replaced_whole(tmp_path):
+    export_folder(tmp_path / "out", real(n=9), drawn())
+    export_folder(tmp_path / "out", real(n=2))
+    assert len(image_folder(tmp_path / "out")) == len(manifest(tmp_path / "out")) == 2
+    assert [p.name for p in tmp_path.iterdir()] == ["out"]
+
+
+def test_other_peoples_folders_are_refused_unless_forced(tmp_path):
+    out = tmp_path / "out"
+    out.mkdir()
+    export_folder(out, real())  # empty is fine
+    (out / "cat" / "mine.txt").write_text("precious")
+    with pytest.raises(RunFolderError, match=r"1 files were added to this export, as cat/mine\.txt.*--force"):
+        export_folder(out, real())
+    (out / "classes.json").write_text("[]")
+    with pytest.raises(RunFolderError, match=r"not empty and not an export of Augury.*--force"):
+        export_folder(out, real())
+    assert (out / "cat" / "mine.txt").read_text() == "precious"
+    export_folder(out, real(), force=True)
+    assert not (out / "cat" / "mine.txt").exists()
+    file = tmp_path / "file"
+    file.write_text("x")
+    with pytest.raises(RunFolderError, match="a file is in the way"):
+        export_folder(file, real(), force=True)
+
+
+def test_a_failed_export_leaves_the_older_one(tmp_path, monkeypatch):
+    export_folder(tmp_path / "out", real())
+    before = {p: p.read_bytes() for p in (tmp_path / "out").rglob("*.*")}
+
+    def fail(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Image.Image, "save", fail)
+    with pytest.raises(RunFolderError, match="the disk is full"):
+        export_folder(tmp_path / "out", real(n=9))
+    assert {p: p.read_bytes() for p in (tmp_path / "out").rglob("*.*")} == before
+    assert [p.name for p in tmp_path.iterdir()] == ["out"]
+
+
+def test_synthetic_images_of_other_data_are_refused(tmp_path):
+    with pytest.raises(DataError, match=r"cat, cow.*cat, dog"):
+        export_folder(tmp_path / "out", real(), drawn(classes=("cat", "cow")))
+    with pytest.raises(DataError, match=r"\[3, 7, 8\].*\[1, 7, 8\]"):
+        export_folder(tmp_path / "out", real(), drawn(channels=3))
+
+
+def test_nothing_kept_still_exports_the_real_images(tmp_path):
+    said = export_folder(tmp_path / "out", real(), drawn(reasons=("agreement",) * 5))
+    assert (said["real"], said["synthetic"]) == (7, 0)
+    assert len(image_folder(tmp_path / "out")) == 7

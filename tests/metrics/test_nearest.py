@@ -1,0 +1,51 @@
+"""Nearest neighbours against scikit-learn."""
+
+from importlib import import_module
+
+import numpy as np
+import pytest
+from sklearn.neighbors import NearestNeighbors
+
+from augury.errors import ScoreError
+from augury.metrics import nearest
+
+
+@pytest.mark.parametrize("pairs", [50, 8_000_000])
+@pytest.mark.parametrize("k", [1, 3, 40])
+def test_agrees_with_sklearn(k: int, pairs: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(import_module("augury.metrics.nearest"), "PAIRS", pairs)
+    random = np.random.default_rng(0)
+    queries, references = random.normal(size=(17, 6)).astype(np.float32), random.normal(size=(40, 6)).astype(np.float32)
+    distances, indices = NearestNeighbors(n_neighbors=k, algorithm="brute").fit(references).kneighbors(queries)
+    found, far = nearest(queries, references, k)
+    np.testing.assert_array_equal(found, indices)
+    np.testing.assert_allclose(far, distances, rtol=1e-5)
+    assert found.dtype == np.int64 and far.dtype == np.float64
+
+
+def test_copies_are_at_exactly_zero_and_near_copies_are_told_apart() -> None:
+    references = np.random.default_rng(0).integers(0, 256, (50, 784)).astype(np.float32) + 1e4
+    queries = references[[7, 3]].copy()
+    queries[1, 0] += 1
+    indices, distances = nearest(queries, references, 2)
+    assert indices[:, 0].tolist() == [7, 3]
+    assert distances[:, 0].tolist() == [0.0, 1.0]
+
+
+def test_equal_references_come_in_their_order() -> None:
+    indices, distances = nearest(np.zeros((1, 3)), np.ones((4, 3)), 4)
+    assert indices.tolist() == [[0, 1, 2, 3]]
+    np.testing.assert_allclose(distances, 3**0.5)
+
+
+@pytest.mark.parametrize("k", [0, 5])
+def test_k_beyond_the_references_is_refused(k: int) -> None:
+    with pytest.raises(ScoreError, match=f"cannot find {k} nearest neighbours among 4 images; ask for 1 to 4"):
+        nearest(np.zeros((1, 3)), np.ones((4, 3)), k)
+
+
+def test_bad_features_are_refused() -> None:
+    with pytest.raises(ScoreError, match="3 and 2 features"):
+        nearest(np.zeros((1, 3)), np.ones((4, 2)), 1)
+    with pytest.raises(ScoreError, match="one side has 0"):
+        nearest(np.zeros((1, 3)), np.ones((0, 3)), 1)

@@ -1,0 +1,289 @@
+"""The page as a reader without our code sees it: through html.parser, an XML parser and Pillow."""
+
+import base64
+import io
+import re
+import xml.etree.ElementTree as ET
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from report_facts import OUTCOMES, facts, log, shapes, verdict
+
+import augury.report
+from augury.errors import RunFolderError
+from augury.images import LabelledImages
+from augury.report import render, write
+
+SECTIONS = ["verdict", "arms", "classes", "ratio", "pictures", "filters", "neighbours", "scores", "training", "data",
+            "reproduce"]  # fmt: skip
+VOID = {"meta", "img", "link", "br", "hr", "input"}
+HOSTILE = ["<script>alert(1)</script>", '"><img src=x onerror=alert(2)>', "{{ 7*7 }}", "a & b", "'quote'", "</svg><b>",
+           "]]>", "tab\x00\u202e", "stray\udcff", "n" * 3000]  # fmt: skip
+
+
+class Page(HTMLParser):
+    """Every tag with its attributes, the text of each section, and whether the tags nest."""
+
+    def __init__(self, html):
+        super().__init__()
+        self.tags, self.open, self.sections, self.text, self.section = [], [], [], {None: ""}, None
+        self.feed(html)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+        if tag == "section":
+            self.section = dict(attrs)["id"]
+            self.sections.append(self.section)
+            self.text[self.section] = ""
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+        if tag == "section":
+            self.section = None
+
+    def handle_data(self, data):
+        if "style" not in self.open and "head" not in self.open:
+            self.text[self.section] += data
+
+    def all(self, tag):
+        return [attributes for name, attributes in self.tags if name == tag]
+
+
+def words(text):
+    return " ".join(text.split())
+
+
+def svgs(html):
+    return [ET.fromstring(found) for found in re.findall(r"<svg.*?</svg>", html, re.S)]
+
+
+def opened(img):
+    return Image.open(io.BytesIO(base64.b64decode(img["src"].split(",")[1])))
+
+
+def test_the_page_is_complete_in_itself():
+    html = render(facts())
+    page = Page(html)
+    kinds = ("src", "href", "action", "data", "srcset", "poster", "background")
+    targets = {a[key] for _, a in page.tags for key in kinds if key in a}
+    assert targets and all(t.startswith(("#", "data:image/png;base64,")) for t in targets)
+    assert {t[1:] for t in targets if t.startswith("#")} <= set(page.sections)
+    assert not page.all("script") and not page.all("link") and not page.all("iframe")
+    assert "url(" not in html and "@import" not in html and "http:" not in html and "https:" not in html
+    assert not any(key.startswith("on") for _, attributes in page.tags for key in attributes)
+    (policy,) = [m["content"] for m in page.all("meta") if m.get("http-equiv") == "Content-Security-Policy"]
+    assert policy.startswith("default-src 'none'")
+
+
+def test_the_sentence_comes_first_and_all_sections_are_there():
+    given = facts("helps")
+    page = Page(render(given))
+    assert words(page.text["verdict"]).startswith("▲Helps " + given.verdict["sentence"])
+    assert page.sections == SECTIONS
+    assert [tag for tag, _ in page.tags if tag == "h1"] == ["h1"]
+    assert all(page.text[section].strip() for section in SECTIONS)
+
+
+def test_every_number_of_the_verdict_is_on_the_page():
+    given = facts("helps")
+    v, text = given.verdict, {k: words(t) for k, t in Page(render(given)).text.items()}
+    for shown in ("+2.1 points", "+1.2 to +3.1", "0.031", "2,517", "0.5"):
+        assert shown in text["verdict"]
+    for name, arm in v["arms"].items():
+        assert name in text["arms"]
+        for measure in ("balanced_accuracy", "macro_f1"):
+            assert f"{np.mean(arm[measure]):.3f}" in text["arms"]
+    for row in v["per_class"]:
+        said = f"{100 * row['difference']:+.1f}".replace("-", "−")
+        cells = [row["class"], str(row["train"]), str(row["synthetic"])]
+        cells += [f"{row['recall_comparator']:.3f}", f"{row['recall_arm']:.3f}", said]
+        assert "".join(cells) in text["classes"].replace(" ", "").replace("ring", "ring ")
+    assert "0, 1, 2, 3, 4, 5" in text["reproduce"] and given.command in text["reproduce"]
+
+
+@pytest.mark.parametrize("word", OUTCOMES)
+@pytest.mark.parametrize("ratio", [0.5, 0.0])
+def test_each_word_has_its_own_meaning(word, ratio):
+    text = words(Page(render(facts(word, ratio=ratio, classes=2))).text["verdict"])
+    own = {
+        "helps": "about 2.1 more are named rightly",
+        "hurts": "about 1.9 fewer are named rightly",
+        "no difference": "Prefer the simpler training, classical",
+        "underpowered": "−4.0 to +5.0 points, is too wide",
+    }
+    assert word.capitalize() in text
+    for other, said in own.items():
+        assert (said in text) == (other == word and ratio > 0)
+    assert ("trained without any" in text) == (ratio == 0)
+
+
+@pytest.mark.parametrize("seeds", [1, 3])
+def test_too_few_seeds_are_told_as_such(seeds):
+    text = words(Page(render(facts("underpowered", seeds=seeds, classes=2))).text["verdict"])
+    assert f"With {seeds} paired seed" in text
+    assert f"smallest p that the test can give is {2.0 ** (1 - seeds):g}," in text
+
+
+def test_hostile_class_names_are_text_everywhere():
+    given = facts(names=HOSTILE, each=4)
+    about = {**given.about, "data": {**given.about["data"], "notes": {HOSTILE[0]: [HOSTILE[1]]}}}
+    given = replace(given, about=about, title=HOSTILE[0], source=HOSTILE[1], command=f"augury run '{HOSTILE[0]}'")
+    arms = dict(given.verdict["arms"])
+    arms[HOSTILE[0]] = arms["none"]
+    given = replace(given, verdict={**given.verdict, "arms": arms, "sentence": HOSTILE[0]})
+    html = render(given)
+    page = Page(html)
+    assert not page.all("script") and "onerror" not in {key for _, a in page.tags for key in a}
+    assert all(a["src"].startswith("data:") for a in page.all("img"))
+    assert "<script" not in html and "{{ 7*7 }}" in page.text["classes"]
+    for section in ("classes", "pictures", "filters", "data"):
+        assert HOSTILE[0] in page.text[section] and "a & b" in page.text[section]
+    assert any("<script>alert(1)</script>" in "".join(svg.itertext()) for svg in svgs(html))
+    assert any("<script>alert(1)</script>" in a["alt"] for a in page.all("img"))
+    assert not set(html) & set("\x00\u202e\udcff") and len(html) < 1_000_000
+    html.encode("utf-8")
+
+
+@pytest.mark.parametrize("given", [facts(), facts("underpowered", seeds=1, classes=2)], ids=["full", "one seed"])
+def test_inline_svg_is_well_formed_and_described(given):
+    drawings = svgs(render(given))
+    assert len(drawings) > 3
+    for svg in drawings:
+        assert svg.get("role") == "img" and svg.get("aria-label").strip()
+        width, height = map(float, svg.get("viewBox").split()[2:])
+        for mark in svg.iter():
+            for name in ("x", "cx", "x1", "x2", "y", "cy", "y1", "y2"):
+                limit = width if "x" in name else height
+                assert -1 <= float(mark.get(name, 0)) <= limit + 1, (mark.tag, mark.attrib)
+
+
+def test_tables_have_headers_and_pictures_have_words():
+    page = Page(render(facts()))
+    assert len(page.all("table")) == len(page.all("caption")) == 5
+    assert all(a.get("scope") in ("col", "row") for a in page.all("th"))
+    assert page.all("img") and all(a["alt"].strip() for a in page.all("img"))
+
+
+def test_pictures_are_the_first_ones_pixel_for_pixel():
+    given = facts(classes=2, size=28)
+    sources = Page(render(given)).all("img")
+    real, synthetic = (np.asarray(opened(source)) for source in sources[:2])
+    step = (real.shape[1] - 28) // 7
+    at = np.flatnonzero((given.synthetic.labels == 0) & given.synthetic.kept)
+    for place in range(8):
+        tile = slice(place * step, place * step + 28)
+        np.testing.assert_array_equal(real[:, tile, 0], given.train.images[place, 0])
+        np.testing.assert_array_equal(synthetic[:, tile, 0], given.synthetic.images[at[place], 0])
+    assert "pixelated" in sources[0]["class"]
+
+
+def test_neighbours_are_the_closest_and_rejected_ones_are_called_so():
+    given = facts(classes=2, keep=0.0)
+    page = Page(render(given))
+    text = page.text["neighbours"]
+    closest = [f"{d:.1f}" for d in np.sort(given.distances[:, 0])[:12]]
+    assert "12 closest of 28" in words(text) and text.count("rejected:") == 12
+    assert re.findall(r"synthetic(\d+\.\d)", text) == closest
+    assert "No synthetic image was kept" in page.text["filters"] and "none kept" in page.text["pictures"]
+
+
+def test_missing_pieces_are_said_to_be_missing():
+    full = facts(classes=2)
+    nothing = full.synthetic.take(np.zeros(len(full.synthetic), bool))
+    bare = replace(
+        full, log=[], scores=[], generation={}, plan={}, seconds={}, about={}, synthetic=nothing,
+        neighbours=np.empty((0, 6), np.int64), distances=np.empty((0, 5)),
+        verdict={**full.verdict, "ratio": 0.0, "ratio_curve": [], "per_class": []},
+    )  # fmt: skip
+    text = {section: words(said) for section, said in Page(render(bare)).text.items()}
+    assert "The training log is empty" in text["training"]
+    assert "No scores were computed" in text["scores"]
+    assert "No synthetic images were drawn" in text["filters"]
+    assert "No neighbours were looked up" in text["neighbours"]
+    assert "nothing to choose" in text["ratio"] and "no table by class" in text["classes"]
+    assert text["pictures"].count("none kept") == 2
+
+
+def test_numbers_that_are_none_or_nan_are_dashes():
+    given = facts(classes=2)
+    rows = [{**given.verdict["per_class"][0], "recall_arm": None, "difference": float("nan")}]
+    scores = [{**given.scores[0], "low": None, "high": None, "baseline": None, "value": float("nan")}]
+    holes = [{**row, "loss_g": None} for row in given.log]
+    text = Page(render(replace(given, verdict={**given.verdict, "per_class": rows}, scores=scores, log=holes))).text
+    assert "nan" not in " ".join(text.values()).lower().replace("finance", "")
+    assert "– to –" in text["scores"]
+
+
+def test_a_training_of_one_log_row_has_no_lines():
+    assert "log is empty" in words(Page(render(facts(log_rows=1))).text["training"])
+
+
+def test_forty_classes_of_large_colour_pictures_stay_within_the_limit():
+    names = [f"a rather long name of the flower number {i}" for i in range(40)]
+    given = facts(names=names, size=24, channels=3, each=8)
+    large = shapes(np.arange(16), 112, 3, 60, 4)
+    labels = np.repeat(np.arange(40), 8)
+    big = large[np.arange(320) % 16]
+    given = replace(
+        given,
+        train=LabelledImages(big, labels, tuple(names)),
+        synthetic=replace(given.synthetic, images=big, reasons=()),
+        neighbours=given.neighbours % 320,
+    )
+    html = render(given)
+    assert len(html.encode()) < 5_000_000
+    page = Page(html)
+    assert len(page.all("img")) == 2 * 40 + 12
+    sheet = opened(page.all("img")[0])
+    assert sheet.height <= 96
+
+
+def test_many_classes_are_cut_and_said_to_be():
+    names = [f"kind {i}" for i in range(1500)]
+    few = facts(classes=2)
+    train = LabelledImages(few.train.images[np.arange(1500) % 9], np.arange(1500), tuple(names))
+    synthetic = replace(few.synthetic, classes=tuple(names))
+    v = verdict("helps", names, train.counts)
+    about = {**few.about, "data": {"classes": names, "counts": {"train": [1] * 1500}}}
+    html = render(replace(few, train=train, synthetic=synthetic, verdict=v, about=about))
+    assert len(html.encode()) < 5_000_000
+    text = {section: words(said) for section, said in Page(html).text.items()}
+    assert "The first 200 of 1500 classes; verdict.json" in text["classes"]
+    assert "The 40 rarest of 1500 classes" in text["pictures"]
+
+
+def test_a_long_log_is_thinned():
+    assert len(render(replace(facts(classes=2), log=log(20_000)))) < 400_000
+
+
+def test_the_same_facts_give_the_same_page():
+    assert render(facts()) == render(facts())
+
+
+def test_a_photograph_is_shrunk_to_a_thumbnail():
+    given = facts(classes=2, size=120, channels=3)
+    first = Page(render(given)).all("img")[0]
+    sheet = opened(first)
+    assert sheet.height == 96 and sheet.mode == "RGBA" and "pixelated" not in first["class"]
+
+
+def test_write_is_atomic_and_explains_itself(tmp_path):
+    write(facts(classes=2), tmp_path / "new" / "report.html")
+    assert (tmp_path / "new" / "report.html").read_text(encoding="utf-8").startswith("<!doctype html>")
+    assert [p.name for p in (tmp_path / "new").iterdir()] == ["report.html"]
+    (tmp_path / "file").write_text("")
+    with pytest.raises(RunFolderError, match="a file is in the way"):
+        write(facts(classes=2), tmp_path / "file" / "report.html")
+
+
+def test_the_templates_lie_in_the_package():
+    folder = Path(augury.report.__file__).parent
+    assert {"page.html.j2", "parts.html.j2", "style.css"} <= {p.name for p in folder.iterdir()}
