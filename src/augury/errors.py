@@ -1,12 +1,12 @@
 """Every failure Augury expects is one of these; each message names the rule, the numbers and the next step.
 
-    AuguryError
-    ├── DataError          the images or labels given cannot be used as asked
-    ├── SettingsError      a setting is out of its range or contradicts another
-    ├── RunFolderError     the run folder is busy, of another version, or cannot be written
-    ├── MissingExtraError  an optional package is not installed
-    ├── TrainingError      training went wrong in a way that going on cannot mend
-    └── ScoreError         scores that must not be compared, or cannot be computed
+AuguryError
+├── DataError          the images or labels given cannot be used as asked
+├── SettingsError      a setting is out of its range or contradicts another
+├── RunFolderError     the run folder is busy, of another version, or cannot be written
+├── MissingExtraError  an optional package is not installed
+├── TrainingError      training went wrong in a way that going on cannot mend
+└── ScoreError         scores that must not be compared, or cannot be computed
 """
 
 from __future__ import annotations

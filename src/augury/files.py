@@ -32,7 +32,9 @@ def explained(path: Path) -> Iterator[None]:
                 f"{path}: no permission to write here; choose another folder with -o or change its owner"
             ) from error
         if isinstance(error, FileExistsError | NotADirectoryError):
-            raise RunFolderError(f"{path}: a file is in the way of this folder; choose another folder with -o") from error
+            raise RunFolderError(
+                f"{path}: a file is in the way of this folder; choose another folder with -o"
+            ) from error
         raise
 
 
@@ -101,7 +103,9 @@ def read_json(path: Path) -> Any:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, OSError) as error:
-        raise RunFolderError(f"{path}: cannot be read as JSON ({error}); delete it and run the command again") from error
+        raise RunFolderError(
+            f"{path}: cannot be read as JSON ({error}); delete it and run the command again"
+        ) from error
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:

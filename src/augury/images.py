@@ -58,7 +58,7 @@ class LabelledImages:
         for name, column in columns.items():
             if column is not None and column.shape != (n,):
                 raise DataError(f"{name} has shape {list(column.shape)} for {n} images; give one value an image")
-        if n and not (0 <= int(self.labels.min()) and int(self.labels.max()) < len(self.classes)):
+        if n and not (int(self.labels.min()) >= 0 and int(self.labels.max()) < len(self.classes)):
             raise DataError(
                 f"labels run from {self.labels.min()} to {self.labels.max()}, but there are {len(self.classes)} classes"
             )

@@ -7,9 +7,8 @@ goes on where it stopped when it was killed.
 from __future__ import annotations
 
 import os
-import sys
-import time
-from collections.abc import Callable, MutableMapping
+import shlex
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -18,16 +17,20 @@ from typing import Any
 import numpy as np
 import torch
 
-from augury import about, export, generation, metrics, proof, report, training
+from augury import exports, generation, metrics, proof, report, training
 from augury.augment import policy
 from augury.data import load, split
-from augury.errors import DataError, RunFolderError
-from augury.files import read_json, write_json
-from augury.images import SPLITS, LabelledImages, SyntheticImages
+from augury.errors import RunFolderError
+from augury.files import atomic_path, read_json, read_lines, write_json
+from augury.images import SPLITS, Codes, LabelledImages, SyntheticImages
+from augury.machine import machine, versions
 from augury.networks import Classifier
-from augury.run import FORMAT, Run
+from augury.randomness import rng
+from augury.runfolder import FORMAT, Run
 from augury.settings import RunSettings
 from augury.training import Progress, Synthesizer, checkpoints
+
+SAMPLE = "the embedded sample (long-tailed Fashion-MNIST, MIT)"
 
 STAGES = ("split", "train", "classify", "generate", "score", "prove", "export", "report")
 
@@ -66,7 +69,7 @@ class Session:
         """The classifier trained on real train images only."""
         model = Classifier(self.data.shape[0], len(self.data.classes))
         model.load_state_dict(checkpoints.load(self.run / "classifier.safetensors")[0])
-        return model.to(self.device, memory_format=torch.channels_last).eval().requires_grad_(False)
+        return training.placed(model, self.device).eval().requires_grad_(False)
 
     @cached_property
     def synthetic(self) -> SyntheticImages:
@@ -76,16 +79,23 @@ class Session:
     def inputs(self, stage: str) -> Any:
         """What decides the outcome of `stage`: its own settings and the key of the stage it builds on."""
         s, key = self.settings, self.run.key
-        return {
+        stages: dict[str, Callable[[], Any]] = {
             "split": lambda: [self.data.fingerprint, s.data.validation, s.data.test, s.seed],
-            "train": lambda: [key("split"), s.train.model_dump(exclude={"checkpoint_every"}), s.seed, self.device.type, self.flips],
+            "train": lambda: [
+                key("split"),
+                s.train.model_dump(exclude={"checkpoint_every"}),
+                s.seed,
+                self.device.type,
+                self.flips,
+            ],
             "classify": lambda: [key("split"), s.seed, self.device.type, self.flips, s.prove.steps, s.prove.batch],
             "generate": lambda: [key("train"), key("classify"), s.generate.model_dump(), s.seed],
             "score": lambda: [key("train"), key("classify"), s.score.model_dump(), s.seed],
             "prove": lambda: [key("generate"), s.prove.model_dump(), s.seed, self.device.type, self.flips],
             "export": lambda: [key("generate")],
             "report": lambda: [key(stage) for stage in ("score", "prove", "export")],
-        }[stage]()
+        }
+        return stages[stage]()
 
     def do(self, stage: str) -> None:
         """Run one stage unless it is done."""
@@ -101,10 +111,9 @@ class Session:
         """Divide the data; the part of every image is stored."""
         s = self.settings
         codes = split(self.data, validation=s.data.validation, test=s.data.test, seed=s.seed)
-        with training.atomic(self.run / "split.npy") as file:
+        with atomic_path(self.run / "split.npy") as temporary, temporary.open("wb") as file:
             np.save(file, codes, allow_pickle=False)
-        counts = {name: part.counts.tolist() for name, part in self.parts.items()}
-        write_json(self.run / "run.json", about.describe(self.run, self.data, s, self.source, counts, self.device.type))
+        self.__dict__.pop("parts", None)
 
     def train(self) -> None:
         """Settle the plan once, then train to its end."""
@@ -160,15 +169,24 @@ class Session:
 
     def score(self) -> None:
         """FD and KID of fakes against one half of the train part, beside those of its other half."""
-        train, limit = self.parts["train"], self.settings.score.limit
-        card = metrics.compare(
-            train,
-            lambda conditions: self.synthesizer.sample(conditions, seed=self.settings.seed + 1).images,
-            extractor(self.settings.score.features, train, self.classifier, self.device),
-            limit=limit,
-            condition=self.settings.train.condition,
-            seed=self.settings.seed,
+        train, limit, names = self.parts["train"], self.settings.score.limit, self.settings.train.condition
+        order = rng(self.settings.seed, "score").permutation(len(train))
+        half = min(len(train) // 2, limit)
+        first, second = train.take(order[:half]), train.take(order[half : 2 * half])
+        fake = self.synthesizer.sample(second.conditions(names), seed=self.settings.seed + 1)
+        name = self.settings.score.features
+        if name == "auto":
+            name = "lite0" if metrics.lite0_installed() else "classifier"
+        own = metrics.from_network(
+            "classifier",
+            self.classifier,
+            "value / 127.5 - 1",
+            self.device,
+            self.classifier.features,
+            dimension=self.classifier.dimension,
         )
+        features = metrics.extractor(name, train.shape, self.device, own)
+        card = metrics.evaluate(first.images, second.images, fake.images, features, self.settings.seed)
         write_json(self.run / "scores.json", card.as_dict())
 
     def prove(self) -> None:
@@ -176,25 +194,136 @@ class Session:
         file, inputs = self.run / "trial.json", self.inputs("prove")
         stored = read_json(file) if file.exists() else {}
         results: dict[str, Any] = stored["results"] if stored.get("inputs") == inputs else {}
+
+        def keep(done: int, total: int, name: str) -> None:
+            write_json(file, {"inputs": inputs, "results": results})
+            self.watch.amount("trainings", done, total)
+
+        train, validation, test = (self.parts[name] for name in SPLITS)
         verdict = proof.prove(
-            *(self.parts[name] for name in SPLITS),
+            train,
+            validation,
+            test,
             self.synthetic,
             self.settings.prove,
             seed=self.settings.seed,
             device=self.device,
             flips=self.flips,
             results=results,
-            on_result=lambda done, total, name: (
-                write_json(file, {"inputs": inputs, "results": results}),
-                self.watch.amount("trainings", done, total),
-            )[1],
+            on_result=keep,
         )
         write_json(self.run / "verdict.json", verdict.as_dict())
 
     def export(self) -> None:
         """The augmented data set as class folders."""
-        export.export_folder(self.run / "dataset", self.parts["train"], self.synthetic, force=True)
+        exports.export_folder(self.run / "dataset", self.parts["train"], self.synthetic, force=True)
 
     def report(self) -> None:
         """The page."""
-        report.write(about.facts(self), self.run / "report.html")
+        neighbours, distances = self.neighbours()
+        facts = report.Facts(
+            title=self.run.path.resolve().name,
+            source=self.source,
+            command=self.command(),
+            about=self.run.about,
+            verdict=self.run.read("verdict"),
+            train=self.parts["train"],
+            synthetic=self.synthetic,
+            neighbours=neighbours,
+            distances=distances,
+            log=read_lines(self.run / "train" / "log.jsonl"),
+            plan=self.plan(),
+            generation=self.run.read("generation"),
+            scores=self.run.read("scores")["scores"],
+            seconds={stage: facts["seconds"] for stage, facts in self.run.state().items()},
+        )
+        report.write(facts, self.run / "report.html")
+
+    def neighbours(self, pairs: int = 12, k: int = 3) -> tuple[Codes, Any]:
+        """The kept synthetic images closest to a training image: (rows int64 [M, 1 + k], RMS distances [M, k])."""
+        train, kept = self.parts["train"], np.flatnonzero(self.synthetic.kept)
+        k = min(k, len(train))
+        fake, real = (
+            np.asarray(x, np.float32).reshape(len(x), -1) for x in (self.synthetic.images[kept], train.images)
+        )
+        if not len(kept):
+            return np.empty((0, 1 + k), np.int64), np.empty((0, k))
+        found, distances = metrics.nearest(fake, real, k)
+        order = np.argsort(distances[:, 0], kind="stable")[:pairs]
+        rows = np.concatenate([kept[order, None], found[order]], axis=1).astype(np.int64)
+        return rows, distances[order] * real.shape[1] ** -0.5
+
+    def plan(self) -> dict[str, Any]:
+        """The training plan as the report tells it."""
+        plan = read_json(self.run / "train" / "plan.json")["plan"]
+        return {k: v for k, v in plan.items() if k != "rule"} | {"network": plan["rule"]["network"]}
+
+    def command(self) -> str:
+        """The command that gives the same result again, steps instead of a budget."""
+        s, plan = self.settings, self.plan()
+        given = [] if self.source == SAMPLE else [self.source]
+        words = ["augury", "run", *given, "-o", "again", "--seed", str(s.seed), "--device", plan["device"]]
+        words += ["--recipe", plan["recipe"], "--steps", str(plan["steps"]), "--precision", plan["precision"]]
+        changed = s.model_dump(exclude_defaults=True)
+        for room, values in changed.items():
+            if isinstance(values, dict):
+                hidden = {"recipe", "steps", "budget", "precision", "checkpoint_every"} if room == "train" else set()
+                words += [f"--set={room}.{k}={v}" for k, v in values.items() if k not in hidden]
+        return shlex.join(words)
+
+
+def run(
+    data: LabelledImages | str | os.PathLike[str] | None,
+    folder: str | os.PathLike[str],
+    *,
+    settings: RunSettings | None = None,
+    seed: int | None = None,
+    until: str = "report",
+    watch: Watcher | None = None,
+) -> Run:
+    """Do every stage up to `until` in `folder`, skipping those that are done, and return the Run.
+
+    `data` is a path (folder of class folders, .npz), LabelledImages, or None for the embedded sample. `seed` overrides
+    the settings'. Raises the errors of augury.errors; whatever had finished is kept, and the same call goes on.
+    """
+    chosen = settings or RunSettings()
+    if seed is not None:
+        chosen = chosen.model_copy(update={"seed": seed})
+    place = Run(folder)
+    with place.held():
+        if (place / "run.json").exists():
+            _ = place.about  # refuses a folder of another format
+        elif any(p.name not in (".lock", ".holder") for p in place.path.iterdir()):
+            raise RunFolderError(f"{place.path}: not empty and not a run folder; choose another folder with -o")
+        images, source = _read(data, chosen)
+        session = Session(place, images, chosen, source, watch or Watcher())
+        for stage in STAGES[: STAGES.index(until) + 1]:
+            session.do(stage)
+            if stage == "split":
+                write_json(place / "run.json", describe(session))
+    return place
+
+
+def _read(data: LabelledImages | str | os.PathLike[str] | None, settings: RunSettings) -> tuple[LabelledImages, str]:
+    if isinstance(data, LabelledImages):
+        return data, "images given in memory"
+    d = settings.data
+    path = None if data is None else Path(data)
+    return load(path, size=d.size, fit=d.fit, on_bad=d.on_bad), SAMPLE if path is None else str(path)
+
+
+def describe(session: Session) -> dict[str, Any]:
+    """run.json: format, versions, machine, settings and what the data are."""
+    data = session.data
+    counts = {name: part.counts.tolist() for name, part in session.parts.items()}
+    facts = {"n": len(data), "shape": list(data.shape), "classes": list(data.classes), "counts": counts}
+    used = versions()
+    return {
+        "format": FORMAT,
+        "version": used["augury"],
+        "source": session.source,
+        "settings": session.settings.model_dump(mode="json"),
+        "versions": used,
+        "machine": {**machine(), "device": session.device.type, "threads": torch.get_num_threads()},
+        "data": {**facts, "fingerprint": data.fingerprint, "notes": dict(data.notes)},
+    }

@@ -34,8 +34,12 @@ class Settings(BaseModel):
 class DataSettings(Settings):
     """How images are brought to one size and split."""
 
-    size: int | tuple[int, int] | None = Field(None, description="height and width in px; None: native if all alike and ≤ 64, else 64")
-    fit: Literal["crop", "pad"] = Field("crop", description="crop: cover and cut the middle; pad: fit inside, edge-padded")
+    size: int | tuple[int, int] | None = Field(
+        None, description="height and width in px; None: native if all alike and ≤ 64, else 64"
+    )
+    fit: Literal["crop", "pad"] = Field(
+        "crop", description="crop: cover and cut the middle; pad: fit inside, edge-padded"
+    )
     on_bad: Literal["error", "skip"] = Field("error", description="unreadable files: stop, or skip, count and list")
     validation: float = Field(0.15, gt=0, lt=1, description="share of each class for validation")
     test: float = Field(0.2, gt=0, lt=1, description="share of each class for the test part")
@@ -53,7 +57,9 @@ class TrainSettings(Settings):
     augment: str = Field("diffaugment", description="what the discriminator sees: a policy of augury.augment, or none")
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     checkpoint_every: Seconds = 20.0
-    overrides: dict[str, Any] = Field(default_factory=dict, description="network and optimiser settings over the recipe's")
+    overrides: dict[str, Any] = Field(
+        default_factory=dict, description="network and optimiser settings over the recipe's"
+    )
 
 
 class GenerateSettings(Settings):

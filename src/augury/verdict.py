@@ -36,10 +36,14 @@ class Verdict:
     def from_dict(cls, stored: dict[str, Any]) -> Verdict:
         """The verdict that `as_dict` described."""
         tuples = {"seeds", "ratio_curve", "per_class"}
-        return cls(**{f.name: tuple(stored[f.name]) if f.name in tuples else stored[f.name] for f in fields(cls)})
+        values: dict[str, Any] = {f.name: stored[f.name] for f in fields(cls)}
+        values |= {name: tuple(values[name]) for name in tuples}
+        return cls(**values)
 
 
-def sentence(word: str, arm: str, comparator: str, difference: float, low: float, high: float, p: float, ratio: float, n: int) -> str:
+def sentence(
+    word: str, arm: str, comparator: str, difference: float, low: float, high: float, p: float, ratio: float, n: int
+) -> str:
     """The verdict as one sentence; differences are told in points (hundredths)."""
     points = f"{100 * difference:+.1f} points of balanced accuracy (95 % interval {100 * low:+.1f} to {100 * high:+.1f}, p = {p:.3f}, {n} paired seeds)"
     if ratio == 0:

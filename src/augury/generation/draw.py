@@ -116,4 +116,6 @@ def load(folder: Path, classes: tuple[str, ...], condition_names: tuple[str, ...
             tuple(r["reason"] for r in rows),
         )
     except (OSError, ValueError, KeyError) as error:
-        raise RunFolderError(f"{folder}: no readable synthetic images ({error}); draw them again with: augury generate") from error
+        raise RunFolderError(
+            f"{folder}: no readable synthetic images ({error}); draw them again with: augury generate"
+        ) from error

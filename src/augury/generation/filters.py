@@ -57,7 +57,9 @@ def _flat(images: Images) -> npt.NDArray[np.float32]:
 FILTERS = {"agreement": agreement, "near_copy": near_copy}
 
 
-def apply(names: tuple[str, ...], images: Images, labels: Codes, evidence: Evidence) -> tuple[dict[str, Floats], list[str]]:
+def apply(
+    names: tuple[str, ...], images: Images, labels: Codes, evidence: Evidence
+) -> tuple[dict[str, Floats], list[str]]:
     """(scores of every filter, per image the first filter that rejects it or ""); SettingsError for an unknown filter."""
     unknown = [name for name in names if name not in FILTERS]
     if unknown:

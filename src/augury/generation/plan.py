@@ -28,9 +28,11 @@ def wanted(data: LabelledImages, strategy: Strategy, condition: tuple[str, ...] 
     counts = table(data, condition)
     if isinstance(strategy, str):
         if strategy != "balance":
-            raise SettingsError(f"sampling_strategy is '{strategy}'; give balance, a ratio, a number, or {{class: number}}")
+            raise SettingsError(
+                f"sampling_strategy is '{strategy}'; give balance, a ratio, a number, or {{class: number}}"
+            )
         strategy = 1.0
-    if isinstance(strategy, float) and not strategy.is_integer() or strategy == 1.0 and isinstance(strategy, float):
+    if (isinstance(strategy, float) and not strategy.is_integer()) or (strategy == 1.0 and isinstance(strategy, float)):
         if not 0 < strategy <= 1:
             raise SettingsError(f"a sampling_strategy ratio must lie in (0, 1], but is {strategy}")
         found: Codes = np.maximum(np.round(strategy * counts.max()).astype(np.int64) - counts, 0)

@@ -46,4 +46,6 @@ def build(
     except TypeError as error:
         known = ", ".join(vars(architecture.settings))
         raise SettingsError(f"network '{name}': {error}; its settings are: {known}") from error
-    return architecture.generator(chosen, shape, cardinalities), architecture.discriminator(chosen, shape, cardinalities)
+    return architecture.generator(chosen, shape, cardinalities), architecture.discriminator(
+        chosen, shape, cardinalities
+    )

@@ -9,6 +9,7 @@ discriminator by projection (Miyato & Koyama 2018).
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 
 import torch
@@ -73,20 +74,18 @@ class Generator(nn.Module):
         self.coarsest = (widths[0], rows, columns)
         self.embedding = ConditionEmbedding(cardinalities, settings.embedding)
         self.first = nn.Linear(settings.latent + settings.embedding, widths[0] * rows * columns, bias=False)
-        self.ups = nn.ModuleList(
-            nn.ConvTranspose2d(a, b, 4, 2, 1, bias=False) for a, b in zip(widths, widths[1:], strict=False)
-        )
+        self.ups = nn.ModuleList(nn.ConvTranspose2d(a, b, 4, 2, 1, bias=False) for a, b in itertools.pairwise(widths))
         self.norms = nn.ModuleList(ConditionalNorm(w, settings.embedding, settings.conditional_norm) for w in widths)
         self.last = nn.Conv2d(widths[-1], channels, 3, 1, 1)
         for layer in (self.first, *self.ups, self.last):
-            nn.init.normal_(layer.weight, std=0.02)  # type: ignore[arg-type]
+            nn.init.normal_(layer.weight, std=0.02)
 
     def forward(self, noise: torch.Tensor, conditions: torch.Tensor) -> torch.Tensor:
         """noise [N, Z], conditions int64 [N, K] -> [N, C, H, W] in [-1, 1]."""
         e = self.embedding(conditions)
         x = self.first(torch.cat([noise, e], dim=1)).unflatten(1, self.coarsest)
         x = F.relu(self.norms[0](x.contiguous(memory_format=torch.channels_last), e))
-        for up, norm in zip(self.ups, self.norms[1:], strict=True):  # type: ignore[arg-type]
+        for up, norm in zip(self.ups, self.norms[1:], strict=True):
             x = F.relu(norm(up(x), e))
         image = torch.tanh(self.last(x))
         top, left = (image.shape[2] - self.height) // 2, (image.shape[3] - self.width) // 2
@@ -105,9 +104,7 @@ class Discriminator(nn.Module):
         widths = [min(settings.width * 2**i, settings.widest) for i in range(stages + 1)]
         constrained = spectral_norm if settings.spectral else lambda layer: layer
         self.first = constrained(nn.Conv2d(channels, widths[0], 3, 1, 1))
-        self.downs = nn.ModuleList(
-            constrained(nn.Conv2d(a, b, 4, 2, 1)) for a, b in zip(widths, widths[1:], strict=False)
-        )
+        self.downs = nn.ModuleList(constrained(nn.Conv2d(a, b, 4, 2, 1)) for a, b in itertools.pairwise(widths))
         self.head = ProjectionHead(widths[-1] * rows * columns, cardinalities)
 
     def forward(self, images: torch.Tensor, conditions: torch.Tensor) -> torch.Tensor:

@@ -5,6 +5,7 @@ The generator's hidden layers carry batch norm, without which it collapses withi
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from math import prod
 
@@ -34,14 +35,14 @@ class Generator(nn.Module):
         self.embedding = ConditionEmbedding(cardinalities, settings.embedding)
         widths = [settings.latent + settings.embedding, *(settings.hidden * 2**i for i in range(settings.layers))]
         hidden: list[nn.Module] = []
-        for a, b in zip(widths, widths[1:], strict=False):
+        for a, b in itertools.pairwise(widths):
             hidden += [nn.Linear(a, b, bias=False), nn.BatchNorm1d(b), nn.LeakyReLU(0.2)]
         self.layers = nn.Sequential(*hidden, nn.Linear(widths[-1], prod(shape)), nn.Tanh())
 
     def forward(self, noise: torch.Tensor, conditions: torch.Tensor) -> torch.Tensor:
         """noise [N, Z], conditions int64 [N, K] -> [N, C, H, W] in [-1, 1]."""
         images: torch.Tensor = self.layers(torch.cat([noise, self.embedding(conditions)], dim=1))
-        return images.unflatten(1, self.shape)
+        return images.reshape(-1, *self.shape)
 
 
 class Discriminator(nn.Module):
@@ -51,7 +52,7 @@ class Discriminator(nn.Module):
         super().__init__()
         widths = [prod(shape), *(settings.hidden * 2**i for i in range(settings.layers - 1, -1, -1))]
         hidden: list[nn.Module] = []
-        for a, b in zip(widths, widths[1:], strict=False):
+        for a, b in itertools.pairwise(widths):
             hidden += [nn.Linear(a, b), nn.LeakyReLU(0.2)]
         self.layers = nn.Sequential(nn.Flatten(), *hidden)
         self.head = ProjectionHead(widths[-1], cardinalities)

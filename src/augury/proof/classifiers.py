@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from augury.images import Codes, Images, LabelledImages
 from augury.networks import Classifier
 from augury.randomness import rng, stream, torch_seed
-from augury.training import as_float, keep_memory
+from augury.training import as_float, keep_memory, placed
 from augury.training.schedules import cosine
 
 Policy = Callable[[torch.Tensor, torch.Generator], torch.Tensor]
@@ -46,12 +46,16 @@ def teach(train: LabelledImages, lesson: Lesson, *, seed: int, device: torch.dev
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(torch_seed(seed, "classifier"))
         model = Classifier(train.shape[0], classes)
-    model = model.to(device, memory_format=torch.channels_last).train()
+    model = placed(model, device).train()
     optimiser = torch.optim.AdamW(
         model.parameters(), lr=lesson.rate, weight_decay=lesson.decay, fused=device.type in ("cpu", "cuda")
     )
     counts = np.maximum(train.counts, 1)
-    weight = torch.tensor(len(train) / (classes * counts), dtype=torch.float32, device=device) if lesson.class_weights else None
+    weight = (
+        torch.tensor(len(train) / (classes * counts), dtype=torch.float32, device=device)
+        if lesson.class_weights
+        else None
+    )
     deck = _Deck(train, lesson, seed)
     for step in range(lesson.steps):
         for group in optimiser.param_groups:
@@ -111,6 +115,7 @@ def probabilities(model: Classifier, images: Images, batch: int = 256) -> npt.ND
     """Class probabilities float64 [N, K] of uint8 images [N, C, H, W]."""
     device = next(model.parameters()).device
     parts = [
-        model(as_float(images[i : i + batch], device)).double().softmax(1).cpu().numpy() for i in range(0, len(images), batch)
+        model(as_float(images[i : i + batch], device)).double().softmax(1).cpu().numpy()
+        for i in range(0, len(images), batch)
     ]
     return np.concatenate(parts) if parts else np.empty((0, model.last.out_features))

@@ -14,8 +14,8 @@ from augury.images import LabelledImages, SyntheticImages
 from augury.proof.arms import ARMS
 from augury.proof.classifiers import Lesson, probabilities, teach
 from augury.proof.statistics import bca_interval, confusion, measures, sign_flip_p, word
-from augury.verdict import Verdict, sentence
 from augury.settings import ProveSettings
+from augury.verdict import Verdict, sentence
 
 CHOICE_SEEDS = 3
 """Seeds for choosing the ratio on validation; they are not those of the trial."""
@@ -74,14 +74,18 @@ def prove(
             ratio=ratio if arm.synthetic else 0.0,
         )
 
-    curve = []
+    curve: list[dict[str, Any]] = []
     for ratio in ratios if with_choice else []:
         scores = [
-            train_and_measure(f"validation/ratio {ratio:g}/{i}", lesson("gan", ratio), 1_000_003 * (seed + 1) + i, validation)
+            train_and_measure(
+                f"validation/ratio {ratio:g}/{i}", lesson("gan", ratio), 1_000_003 * (seed + 1) + i, validation
+            )
             for i in range(CHOICE_SEEDS)
         ]
         curve.append({"ratio": ratio, "balanced_accuracy": [s["balanced_accuracy"] for s in scores]})
-    best = max(curve, key=lambda row: (np.mean(row["balanced_accuracy"]), -row["ratio"]), default={"ratio": 0.0})["ratio"]
+    best = (
+        max(curve, key=lambda row: (float(np.mean(row["balanced_accuracy"])), -row["ratio"]))["ratio"] if curve else 0.0
+    )
 
     seeds = tuple(range(seed, seed + settings.seeds))
     arms: dict[str, dict[str, list[Any]]] = {}
@@ -125,7 +129,9 @@ def judge(
         for c, name in enumerate(train.classes)
     )
     text = sentence(found, "gan", comparator, mean, low, high, p, ratio, len(seeds))
-    return Verdict(found, text, "gan", comparator, mean, low, high, p, ratio, seeds, len(test), arms, tuple(curve), rows)
+    return Verdict(
+        found, text, "gan", comparator, mean, low, high, p, ratio, seeds, len(test), arms, tuple(curve), rows
+    )
 
 
 def _check(settings: ProveSettings) -> None:

@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from augury.images import LabelledImages
+from augury.settings import TrainSettings
+from augury.training import checkpoints
 from augury.training.batches import as_float, as_uint8
-from augury.training.devices import choose_device, choose_precision, keep_memory
+from augury.training.devices import choose_device, choose_precision, keep_memory, placed
 from augury.training.loop import Progress, train_plan
 from augury.training.plan import Plan, make_plan
 from augury.training.synthesizer import Card, Synthesizer
@@ -15,9 +22,29 @@ __all__ = [
     "Synthesizer",
     "as_float",
     "as_uint8",
+    "checkpoints",
     "choose_device",
     "choose_precision",
     "keep_memory",
     "make_plan",
+    "placed",
+    "train",
     "train_plan",
 ]
+
+
+def train(
+    data: LabelledImages,
+    folder: str | os.PathLike[str] | None = None,
+    *,
+    settings: TrainSettings | None = None,
+    seed: int = 0,
+    device: str = "auto",
+    on_progress: Callable[[Progress], None] = lambda progress: None,
+) -> Synthesizer:
+    """Train a generator on all of `data` (pass the train part alone if you mean to test later); with a `folder` it is
+    interruptible. Raises SettingsError for settings that cannot be used."""
+    chosen = settings or TrainSettings()
+    plan = make_plan(data, chosen, seed=seed, device=choose_device(device), flips=bool(data.notes.get("flips", False)))
+    place = None if folder is None else Path(folder)
+    return train_plan(plan, data, place, checkpoint_every=chosen.checkpoint_every, on_progress=on_progress)

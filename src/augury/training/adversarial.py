@@ -12,6 +12,7 @@ from augury.losses import ADVERSARIAL_LOSSES, squared_slope
 from augury.randomness import stream
 from augury.recipes import Recipe
 from augury.training.averaging import MovingAverage
+from augury.training.devices import placed
 from augury.training.schedules import cosine
 
 Policy = Callable[[torch.Tensor, torch.Generator], torch.Tensor]
@@ -34,8 +35,9 @@ class AdversarialGame:
         device: torch.device,
         precision: str,
     ) -> None:
-        self.generator = generator.to(device, memory_format=torch.channels_last)
-        self.discriminator = discriminator.to(device, memory_format=torch.channels_last)
+        self.generator = placed(generator, device)
+        self.discriminator = placed(discriminator, device)
+        self.latent = int(generator.latent)  # type: ignore[arg-type]
         self.recipe, self.augment, self.seed, self.device = recipe, augment, seed, device
         self.loss = ADVERSARIAL_LOSSES[recipe.loss]
         self.half = precision == "bf16"
@@ -54,7 +56,7 @@ class AdversarialGame:
             for group in optimiser.param_groups:
                 group["lr"] = self.rates[name] * cosine(progress, self.recipe.final_rate)
         batch = len(real)
-        noise = torch.randn(batch, self.generator.latent, generator=stream(self.seed, "noise", step)).to(self.device)  # type: ignore[arg-type]
+        noise = torch.randn(batch, self.latent, generator=stream(self.seed, "noise", step)).to(self.device)
         draws = stream(self.seed, "augment", step)
 
         with self.cast():
@@ -74,7 +76,11 @@ class AdversarialGame:
         self.discriminator.requires_grad_(False)
         with self.cast():
             fooled = self.discriminator(self.augment(fake, draws), conditions).float()
-            against = self.discriminator(self.augment(real, draws), conditions).float() if self.loss.paired else scores[:batch]
+            against = (
+                self.discriminator(self.augment(real, draws), conditions).float()
+                if self.loss.paired
+                else scores[:batch]
+            )
         loss_g = self.loss.generator(against.detach(), fooled)
         self.update("generator", loss_g)
         self.discriminator.requires_grad_(True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -9,7 +11,12 @@ import torch
 from augury.images import LabelledImages
 from augury.randomness import rng
 
-FREQUENCY = {"frequency": lambda n: n, "sqrt": np.sqrt, "log": np.log1p, "uniform": np.sign}
+FREQUENCY: dict[str, Callable[[npt.NDArray[np.float64]], npt.NDArray[np.float64]]] = {
+    "frequency": lambda n: n,
+    "sqrt": np.sqrt,
+    "log": np.log1p,
+    "uniform": np.sign,
+}
 """label_sampling -> a class's weight from its count; sqrt and log lift rare classes (CTGAN samples by log-frequency)."""
 
 

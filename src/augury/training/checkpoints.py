@@ -21,7 +21,7 @@ def save(path: Path, tensors: dict[str, torch.Tensor], facts: dict[str, str]) ->
 def load(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
     """(tensors on CPU, facts) of a file written by `save`; RunFolderError when it is damaged."""
     try:
-        with safe_open(path, framework="pt") as file:  # type: ignore[no-untyped-call]
+        with safe_open(path, framework="pt") as file:
             return {k: file.get_tensor(k) for k in file.keys()}, file.metadata() or {}  # noqa: SIM118
     except (SafetensorError, OSError) as error:
         raise RunFolderError(f"{path}: damaged ({error}); delete it and run the same command again") from error

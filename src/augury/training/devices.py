@@ -7,6 +7,7 @@ import platform
 import time
 from functools import cache
 from statistics import median
+from typing import TypeVar, cast
 
 import torch
 
@@ -33,7 +34,7 @@ def choose_precision(device: torch.device) -> str:
     """
     if device.type == "mps":
         return "fp32"
-    layer = torch.nn.Conv2d(64, 64, 3, padding=1).to(device, memory_format=torch.channels_last)
+    layer = placed(torch.nn.Conv2d(64, 64, 3, padding=1), device)
     x = torch.zeros(16, 64, 16, 16, device=device).contiguous(memory_format=torch.channels_last)
 
     def spent(enabled: bool) -> float:
@@ -62,3 +63,11 @@ def keep_memory() -> bool:
         return bool(libc.mallopt(-3, 1 << 30)) and bool(libc.mallopt(-1, (1 << 31) - 1))  # M_MMAP_, M_TRIM_THRESHOLD
     except (OSError, AttributeError):
         return False
+
+
+Net = TypeVar("Net", bound=torch.nn.Module)
+
+
+def placed(module: Net, device: torch.device | str) -> Net:
+    """The module on `device`, its convolution weights in channels-last order (measured faster on CPU and GPU)."""
+    return cast(Net, module.to(device, memory_format=torch.channels_last))  # type: ignore[call-overload]

@@ -125,7 +125,7 @@ def _sample_sheet(game: AdversarialGame, plan: Plan, data: LabelledImages, path:
     conditions = np.repeat(data.conditions(plan.condition)[first], SAMPLE_SEED_COLUMNS, axis=0)
     synthesizer = Synthesizer(_card(plan, data), game.average.module)
     images = synthesizer.sample(conditions, seed=plan.seed).images
-    n, c, h, w = images.shape
+    _n, c, h, w = images.shape
     grid = images.reshape(classes, SAMPLE_SEED_COLUMNS, c, h, w).transpose(0, 3, 1, 4, 2)
     sheet = Image.fromarray(grid.reshape(classes * h, SAMPLE_SEED_COLUMNS * w, c).squeeze())
     scale = max(1, 64 // h)

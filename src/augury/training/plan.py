@@ -55,7 +55,12 @@ def set_up(plan: Plan, data: LabelledImages) -> tuple[AdversarialGame, Batches]:
         networks = build(plan.rule.network, plan.rule.settings, data.shape, data.cardinalities(plan.condition))
     device = torch.device(plan.device)
     game = AdversarialGame(
-        *networks, plan.rule, policy(plan.augment, flips=plan.flips), seed=plan.seed, device=device, precision=plan.precision
+        *networks,
+        plan.rule,
+        policy(plan.augment, flips=plan.flips),
+        seed=plan.seed,
+        device=device,
+        precision=plan.precision,
     )
     return game, Batches(data, plan.condition, plan.label_sampling, plan.batch, plan.seed)
 

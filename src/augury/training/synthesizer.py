@@ -21,6 +21,7 @@ from augury.networks import build
 from augury.randomness import image_noise
 from augury.training.batches import as_uint8
 from augury.training.checkpoints import load as load_tensors
+from augury.training.devices import placed
 
 LANES = 32
 """Images are always drawn in batches of this many, image i at place i mod LANES, so that its bytes do not depend on what
@@ -52,6 +53,7 @@ class Synthesizer:
 
     def __init__(self, card: Card, generator: nn.Module) -> None:
         self.card = card
+        self.latent = int(generator.latent)  # type: ignore[arg-type]
         self.generator = generator.eval().requires_grad_(False).float()
         self.weights = to_bytes({k: v.cpu().contiguous() for k, v in sorted(generator.state_dict().items())})
         self.fingerprint = hashlib.sha256(self.weights + repr(sorted(asdict(card).items())).encode()).hexdigest()[:16]
@@ -88,10 +90,10 @@ class Synthesizer:
     @torch.inference_mode()
     def _draw(self, conditions: Codes, indices: Codes, seed: int, truncation: float) -> Images:
         device = next(self.generator.parameters()).device
-        noise = np.zeros((LANES, self.generator.latent), np.float32)  # type: ignore[call-overload]
+        noise = np.zeros((LANES, self.latent), np.float32)
         asked = np.zeros((LANES, conditions.shape[1]), np.int64)
         places = indices % LANES
-        noise[places] = truncation * image_noise(seed, indices, self.generator.latent)  # type: ignore[arg-type]
+        noise[places] = truncation * image_noise(seed, indices, self.latent)
         asked[places] = conditions
         images = self.generator(torch.from_numpy(noise).to(device), torch.from_numpy(asked).to(device))
         return as_uint8(images)[places]
@@ -108,9 +110,13 @@ class Synthesizer:
         sizes = [len(self.card.classes), *map(len, self.card.condition_values)]
         if values.ndim != 2 or values.shape[1] != len(sizes) or values.dtype.kind not in "iu":
             names = ("label", *self.card.condition_names)
-            raise DataError(f"labels of shape {list(np.shape(labels))} do not fit: this generator wants ({', '.join(names)}) as int [N, {len(names)}]")
+            raise DataError(
+                f"labels of shape {list(np.shape(labels))} do not fit: this generator wants ({', '.join(names)}) as int [N, {len(names)}]"
+            )
         if len(values) and ((values < 0).any() or (values >= np.array(sizes)).any()):
-            raise DataError(f"conditions up to {values.max(0).tolist()} asked, but the generator knows only {sizes} values a column")
+            raise DataError(
+                f"conditions up to {values.max(0).tolist()} asked, but the generator knows only {sizes} values a column"
+            )
         return values.astype(np.int64)
 
     def save(self, path: str | os.PathLike[str]) -> None:
@@ -130,11 +136,13 @@ class Synthesizer:
             tuples = {k: tuple(stored[k]) for k in ("shape", "classes", "condition_names")}
             card = Card(**{**stored, **tuples, "condition_values": tuple(map(tuple, stored["condition_values"]))})
             sizes = (len(card.classes), *map(len, card.condition_values))
-            generator, _ = build(card.network, card.settings, card.shape, sizes)  # type: ignore[arg-type]
+            generator, _ = build(card.network, card.settings, card.shape, sizes)
             generator.load_state_dict(load_tensors(folder / "weights.safetensors")[0])
         except (KeyError, TypeError, RuntimeError) as error:
-            raise RunFolderError(f"{folder}: card and weights do not fit this version ({error}); train again") from error
-        return cls(card, generator.to(device, memory_format=torch.channels_last))
+            raise RunFolderError(
+                f"{folder}: card and weights do not fit this version ({error}); train again"
+            ) from error
+        return cls(card, placed(generator, device))
 
 
 def _lanes(indices: Codes) -> list[npt.NDArray[np.intp]]:

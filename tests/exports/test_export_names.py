@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from augury.export.names import folder_name, folder_names
+from augury.exports.names import folder_name, folder_names
 
 HOSTILE = ["../../etc", "a/b", "CON", "con.txt", "COM1", "", " ", ".", "..", ".hidden", "a\\b", "c:d", "x" * 400,
            "é" * 300, "nul\0byte", "tab\there", "end.", "end ", "\u202egnp", "\udcff", "-rf", "a\nb", "/"]  # fmt: skip

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from augury.errors import DataError, RunFolderError
-from augury.export.names import folder_names
+from augury.exports.names import folder_names
 from augury.files import atomic_folder, read_json, read_lines, write_json, write_lines
 from augury.images import Images, LabelledImages, SyntheticImages
 

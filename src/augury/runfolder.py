@@ -23,14 +23,14 @@ FORMAT = 1
 class Run:
     """One folder that holds a whole run.
 
-        run.json          format, Augury's version, settings, data source
-        state.json        stage -> key of its inputs, seconds it took, when
-        split.npz         the part of every image
-        train/            plan.json, log.jsonl, samples/, checkpoint
-        synthesizer/      weights.safetensors, card.json
-        classifier/       the filter's classifier, trained on real train images only
-        synthetic/        images.npy, manifest.jsonl
-        scores.json, trial.json, verdict.json, report.html, dataset/
+    run.json          format, Augury's version, settings, data source
+    state.json        stage -> key of its inputs, seconds it took, when
+    split.npz         the part of every image
+    train/            plan.json, log.jsonl, samples/, checkpoint
+    synthesizer/      weights.safetensors, card.json
+    classifier/       the filter's classifier, trained on real train images only
+    synthetic/        images.npy, manifest.jsonl
+    scores.json, trial.json, verdict.json, report.html, dataset/
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
@@ -47,7 +47,9 @@ class Run:
         """run.json; raises RunFolderError when this is no run folder or of another format."""
         file = self / "run.json"
         if not file.exists():
-            raise RunFolderError(f"{self.path}: not a run folder (no run.json); make one with: augury run PATH -o {self.path}")
+            raise RunFolderError(
+                f"{self.path}: not a run folder (no run.json); make one with: augury run PATH -o {self.path}"
+            )
         about: dict[str, Any] = read_json(file)
         if about.get("format") != FORMAT:
             raise RunFolderError(
@@ -110,7 +112,11 @@ class Run:
         begun = time.monotonic()
         yield
         spent = time.monotonic() - begun
-        state[stage] = {"key": digest(inputs), "seconds": round(spent, 2), "finished": time.strftime("%Y-%m-%d %H:%M:%S")}
+        state[stage] = {
+            "key": digest(inputs),
+            "seconds": round(spent, 2),
+            "finished": time.strftime("%Y-%m-%d %H:%M:%S"),
+        }
         write_json(self / "state.json", state)
 
     def key(self, stage: str) -> str:

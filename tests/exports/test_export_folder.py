@@ -10,7 +10,7 @@ from PIL import Image
 from sklearn.datasets import load_files
 
 from augury.errors import DataError, RunFolderError
-from augury.export import export_folder
+from augury.exports import export_folder
 from augury.images import LabelledImages, SyntheticImages
 
 

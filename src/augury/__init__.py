@@ -1,0 +1,61 @@
+"""Augury: images for the classes that lack them, and proof whether they help a classifier."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from augury.data import load
+    from augury.exports import export_folder as export
+    from augury.images import LabelledImages, SyntheticImages
+    from augury.metrics import evaluate
+    from augury.pipeline import run
+    from augury.proof import prove
+    from augury.runfolder import Run
+    from augury.settings import RunSettings
+    from augury.training import Synthesizer, train
+    from augury.verdict import Verdict
+
+__version__ = "0.1.0"
+__all__ = [
+    "LabelledImages",
+    "Run",
+    "RunSettings",
+    "Synthesizer",
+    "SyntheticImages",
+    "Verdict",
+    "evaluate",
+    "export",
+    "load",
+    "prove",
+    "run",
+    "train",
+]
+
+_WHERE = {
+    "LabelledImages": "augury.images:LabelledImages",
+    "Run": "augury.runfolder:Run",
+    "RunSettings": "augury.settings:RunSettings",
+    "SyntheticImages": "augury.images:SyntheticImages",
+    "Synthesizer": "augury.training:Synthesizer",
+    "Verdict": "augury.verdict:Verdict",
+    "evaluate": "augury.metrics:evaluate",
+    "export": "augury.exports:export_folder",
+    "load": "augury.data:load",
+    "prove": "augury.proof:prove",
+    "run": "augury.pipeline:run",
+    "train": "augury.training:train",
+}
+"""Public name -> where it lives; looked up on first use, so that `import augury` does not import torch."""
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _WHERE:
+        raise AttributeError(f"module 'augury' has no attribute '{name}'")
+    module, attribute = _WHERE[name].split(":")
+    return getattr(importlib.import_module(module), attribute)
+
+
+def __dir__() -> list[str]:
+    return sorted([*__all__, "__version__"])
