@@ -92,15 +92,19 @@ class LabelledImages:
 
     def conditions(self, names: tuple[str, ...] = ()) -> Codes:
         """int64 [N, 1 + len(names)]: the label, then the named attributes, as a conditional network wants them."""
-        for name in names:
-            if name not in self.attributes:
-                known = ", ".join(self.attributes) or "none"
-                raise DataError(f"there is no attribute '{name}' to condition on; the data have: {known}")
+        self._check(names)
         return np.stack([self.labels, *(self.attributes[name].codes for name in names)], axis=1)
 
     def cardinalities(self, names: tuple[str, ...] = ()) -> tuple[int, ...]:
         """How many values each column of `conditions(names)` can take."""
+        self._check(names)
         return (len(self.classes), *(len(self.attributes[name].values) for name in names))
+
+    def _check(self, names: tuple[str, ...]) -> None:
+        for name in names:
+            if name not in self.attributes:
+                known = ", ".join(self.attributes) or "none"
+                raise DataError(f"there is no attribute '{name}' to condition on; the data have: {known}")
 
 
 @dataclass(frozen=True)

@@ -243,11 +243,11 @@ class Session:
         """The kept synthetic images closest to a training image: (rows int64 [M, 1 + k], RMS distances [M, k])."""
         train, kept = self.parts["train"], np.flatnonzero(self.synthetic.kept)
         k = min(k, len(train))
+        if not len(kept):
+            return np.empty((0, 1 + k), np.int64), np.empty((0, k))
         fake, real = (
             np.asarray(x, np.float32).reshape(len(x), -1) for x in (self.synthetic.images[kept], train.images)
         )
-        if not len(kept):
-            return np.empty((0, 1 + k), np.int64), np.empty((0, k))
         found, distances = metrics.nearest(fake, real, k)
         order = np.argsort(distances[:, 0], kind="stable")[:pairs]
         rows = np.concatenate([kept[order, None], found[order]], axis=1).astype(np.int64)

@@ -1,7 +1,7 @@
 """DCGAN (Radford, Metz & Chintala 2016), conditional on class and attributes.
 
 Strided convolutions down, transposed ones up, batch norm in the generator, no fully connected hidden layers, ReLU up
-and leaky ReLU down. Any image size: the coarsest grid is between 4 and 7 on the short side, the canvas is that grid
+and leaky ReLU down. Any image size: the coarsest grid is between 4 and 8 on the short side, the canvas is that grid
 doubled `stages` times, and images are cut out of its middle (generator) or edge-padded to it (discriminator).
 The condition enters the generator beside the noise and scales each batch norm (Dumoulin et al. 2017), and the
 discriminator by projection (Miyato & Koyama 2018).
@@ -35,9 +35,9 @@ class DCGANSettings:
 
 
 def canvas(height: int, width: int) -> tuple[int, int, int]:
-    """(coarsest height, coarsest width, stages) so that coarsest·2^stages covers the image and the short side starts at 4 to 7."""
+    """(coarsest height, coarsest width, stages) so that coarsest·2^stages covers the image and the short side starts at 4 to 8."""
     stages = 0
-    while -(-min(height, width) // 2 ** (stages + 1)) >= 4:
+    while min(height, width) // 2 ** (stages + 1) >= 4:
         stages += 1
     return -(-height // 2**stages), -(-width // 2**stages), stages
 

@@ -116,9 +116,12 @@ class AdversarialGame:
         for name, module in self.modules().items():
             module.load_state_dict({k.removeprefix(f"{name}."): v for k, v in flat.items() if k.startswith(f"{name}.")})
         for name, optimiser in self.optimisers.items():
+            parameters = [p for group in optimiser.param_groups for p in group["params"]]
             entries: dict[int, dict[str, Any]] = {}
             for k, v in flat.items():
                 if k.startswith(f"adam.{name}."):
                     index, part = k.removeprefix(f"adam.{name}.").split(".")
-                    entries.setdefault(int(index), {})[part] = v
+                    # the fused kernel walks memory, so a moment must lie in memory as its parameter does
+                    laid = v if v.dim() == 0 else torch.empty_like(parameters[int(index)]).copy_(v)
+                    entries.setdefault(int(index), {})[part] = laid.detach()
             optimiser.load_state_dict({**optimiser.state_dict(), "state": entries})

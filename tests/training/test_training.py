@@ -1,0 +1,179 @@
+"""Training: resume to the same bytes, images redrawable alone, averages and schedules by closed form."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from augury.errors import DataError, RunFolderError, SettingsError, TrainingError
+from augury.images import Attribute, LabelledImages
+from augury.losses import ADVERSARIAL_LOSSES, squared_slope
+from augury.networks import NETWORKS, build
+from augury.networks.dcgan import canvas
+from augury.recipes import RECIPES
+from augury.settings import TrainSettings
+from augury.training import Plan, Synthesizer, choose_device, make_plan, train_plan
+from augury.training.averaging import MovingAverage
+from augury.training.batches import Batches
+from augury.training.schedules import cosine
+
+CPU = torch.device("cpu")
+
+
+def small(n: int = 40, shape: tuple[int, int, int] = (1, 12, 12)) -> LabelledImages:
+    random = np.random.default_rng(0)
+    labels = np.arange(n) % 4 // 3  # 3 to 1
+    images = random.integers(0, 256, (n, *shape), dtype=np.uint8)
+    pose = Attribute((np.arange(n) // 4 % 2).astype(np.int64), ("left", "right"))
+    return LabelledImages(images, labels.astype(np.int64), ("a", "b"), {"pose": pose}, fingerprint="small")
+
+
+def planned(data: LabelledImages, **settings: object) -> Plan:
+    chosen = TrainSettings(**{"steps": 8, "batch": 8, "precision": "fp32", **settings})  # type: ignore[arg-type]
+    return make_plan(data, chosen, seed=3, device=CPU, flips=False)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("shape", [(1, 28, 28), (3, 12, 17), (3, 64, 60)])
+def test_every_network_gives_images_and_scores_of_the_right_shape(name: str, shape: tuple[int, int, int]) -> None:
+    generator, discriminator = build(name, {}, shape, (3, 2))
+    conditions = torch.tensor([[0, 1], [2, 0], [1, 1]])
+    images = generator(torch.randn(3, generator.latent), conditions)
+    assert images.shape == (3, *shape)
+    assert images.abs().max() <= 1
+    assert discriminator(images, conditions).shape == (3,)
+    with pytest.raises(SettingsError, match="its settings are"):
+        build(name, {"no_such": 1}, shape, (3,))
+
+
+@pytest.mark.parametrize(("side", "coarsest", "stages"), [(28, 7, 2), (32, 4, 3), (48, 6, 3), (60, 8, 3), (128, 4, 5)])
+def test_the_canvas_covers_the_image(side: int, coarsest: int, stages: int) -> None:
+    assert canvas(side, side) == (coarsest, coarsest, stages)
+    assert coarsest * 2**stages >= side
+
+
+@pytest.mark.parametrize("name", ADVERSARIAL_LOSSES)
+def test_losses_pull_the_scores_apart_and_the_fakes_up(name: str) -> None:
+    loss = ADVERSARIAL_LOSSES[name]
+    real, fake = torch.zeros(5, requires_grad=True), torch.zeros(5, requires_grad=True)
+    loss.discriminator(real, fake).backward()
+    assert (real.grad < 0).all() and (fake.grad > 0).all()
+    fake.grad = None
+    loss.generator(real.detach(), fake).backward()
+    assert (fake.grad < 0).all()
+
+
+def test_losses_at_zero_are_the_closed_forms() -> None:
+    zero = torch.zeros(4)
+    ln2 = float(np.log(2))
+    values = {
+        n: (float(a.discriminator(zero, zero)), float(a.generator(zero, zero))) for n, a in ADVERSARIAL_LOSSES.items()
+    }
+    assert values["non_saturating"] == pytest.approx((2 * ln2, ln2))
+    assert values["hinge"] == pytest.approx((2, 0))
+    assert values["relativistic"] == pytest.approx((ln2, ln2))
+
+
+def test_squared_slope_of_a_quadratic_is_known() -> None:
+    x = torch.randn(6, 1, 3, 3, dtype=torch.float64, requires_grad=True)
+    scores = x.square().sum((1, 2, 3))
+    assert float(squared_slope(scores, x)) == pytest.approx(float(4 * x.square().sum((1, 2, 3)).mean()))
+
+
+def test_the_average_halves_the_old_after_its_half_life() -> None:
+    module = torch.nn.Linear(1, 1)
+    with torch.no_grad():
+        module.weight.fill_(0)
+        average = MovingAverage(module, half_life=64, ramp=1.0)
+        average.module.weight.fill_(1)
+        module.weight.fill_(3)
+    average.update(module, batch=64, images_seen=10**6)
+    assert float(average.module.weight) == pytest.approx(2.0)
+    average.update(module, batch=64, images_seen=0)  # nothing seen before: the average is the weights
+    assert float(average.module.weight) == pytest.approx(3.0)
+
+
+def test_cosine_by_hand() -> None:
+    assert cosine(0, 0.1) == pytest.approx(1)
+    assert cosine(0.5, 0.1) == pytest.approx(0.55)
+    assert cosine(1, 0.1) == pytest.approx(0.1)
+
+
+@pytest.mark.parametrize(("rule", "share"), [("frequency", 0.25), ("sqrt", 1 / (1 + 3**0.5)), ("uniform", 0.5)])
+def test_label_sampling_follows_its_rule(rule: str, share: float) -> None:
+    batches = Batches(small(), (), rule, 2000, seed=0)
+    _, conditions = batches.draw(0, CPU)
+    assert float((conditions[:, 0] == 1).float().mean()) == pytest.approx(share, abs=0.04)
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_a_training_cut_off_goes_on_to_the_same_bytes(name: str, tmp_path) -> None:
+    data = small()
+    plan = planned(data, recipe=name, overrides={"r1": 0.1, "penalty_every": 2})
+    whole = train_plan(plan, data, tmp_path / "whole", checkpoint_every=1e-9)
+
+    class Cut(Exception):
+        pass
+
+    def cut(progress) -> None:
+        if progress.step == 5:
+            raise Cut
+
+    with pytest.raises(Cut):
+        train_plan(plan, data, tmp_path / "cut", checkpoint_every=1e-9, on_progress=cut)
+    assert train_plan(plan, data, tmp_path / "cut", checkpoint_every=1e-9).weights == whole.weights
+    assert (tmp_path / "cut" / "log.jsonl").read_text().count("\n") == 8
+
+
+def test_an_image_is_the_same_alone_and_among_256(tmp_path) -> None:
+    synthesizer = train_plan(planned(small()), small())
+    labels = np.arange(256) % 2
+    among = synthesizer.sample(labels, seed=5)
+    for index in (0, 31, 32, 255):
+        alone = synthesizer.sample(labels[[index]], seed=5, start=index)
+        np.testing.assert_array_equal(alone.images[0], among.images[index])
+    backwards = synthesizer.sample(labels[::-1], seed=5, indices=np.arange(255, -1, -1))
+    np.testing.assert_array_equal(backwards.images[::-1], among.images)
+    assert not np.array_equal(synthesizer.sample(labels, seed=6).images, among.images)
+    synthesizer.save(tmp_path / "s")
+    again = Synthesizer.load(tmp_path / "s")
+    assert again.fingerprint == synthesizer.fingerprint
+    np.testing.assert_array_equal(again.sample(labels, seed=5).images, among.images)
+    assert synthesizer.sample(["b"], seed=1).labels.tolist() == [1]
+
+
+def test_attributes_condition_the_generator() -> None:
+    data = small()
+    synthesizer = train_plan(planned(data, condition=("pose",)), data)
+    left, right = (synthesizer.sample(np.array([[0, pose]]), seed=1).images for pose in (0, 1))
+    assert not np.array_equal(left, right)
+    with pytest.raises(DataError, match="label, pose"):
+        synthesizer.sample([0])
+
+
+def test_wrong_requests_are_refused_in_words(tmp_path) -> None:
+    data = small()
+    synthesizer = train_plan(planned(data), data)
+    with pytest.raises(DataError, match="has no class 'z'"):
+        synthesizer.sample(["z"])
+    with pytest.raises(DataError, match="knows only"):
+        synthesizer.sample([7])
+    with pytest.raises(SettingsError, match="truncation"):
+        synthesizer.sample([0], truncation=0)
+    with pytest.raises(RunFolderError, match="no synthesizer"):
+        Synthesizer.load(tmp_path)
+    with pytest.raises(SettingsError, match="no recipe 'x'"):
+        planned(data, recipe="x")
+    with pytest.raises(DataError, match="no attribute 'stain'"):
+        train_plan(planned(data, condition=("stain",)), data)
+    with pytest.raises(SettingsError, match="no device"):
+        choose_device("tpu")
+    with pytest.raises(TrainingError, match="no longer numbers"):
+        train_plan(planned(data, overrides={"discriminator_rate": float("inf")}), data)
+
+
+def test_a_budget_is_planned_into_steps() -> None:
+    plan = planned(small(), steps=None, budget="2s")
+    assert (plan.images_per_second and plan.steps == int(2 * plan.images_per_second / 8)) or plan.steps > 0
+    assert Plan.from_dict(plan.as_dict()) == plan

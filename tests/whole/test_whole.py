@@ -1,0 +1,170 @@
+"""The whole way, as a user goes it: command line, interruptions, bad input, a second process."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import augury
+from augury.errors import RunFolderError, SettingsError
+from augury.runfolder import Run
+from augury.settings import seconds
+
+QUICK = ["--steps", "30", "--precision", "fp32", "--set", "prove.steps=3", "--set", "score.features=pixels"]
+QUICK += ["--set", "train.batch=16", "--set", "train.checkpoint_every=0.05", "--set", "generate.sampling_strategy=5"]
+
+
+def command(*words: str, **options) -> subprocess.CompletedProcess[str]:
+    call = [sys.executable, "-c", "from augury.cli import main; main()", *words]
+    return subprocess.run(call, capture_output=True, text=True, timeout=300, check=False, **options)
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory) -> Path:
+    root = tmp_path_factory.mktemp("photos")
+    numbers = np.random.default_rng(0)
+    for name, n in (("cats", 30), ("dogs", 9)):
+        (root / name).mkdir()
+        for i in range(n):
+            Image.fromarray(numbers.integers(0, 256, (12, 12, 3), dtype=np.uint8)).save(root / name / f"{i}.png")
+    return root
+
+
+@pytest.fixture(scope="module")
+def whole(photos: Path, tmp_path_factory) -> tuple[Run, dict]:
+    folder = tmp_path_factory.mktemp("runs") / "whole"
+    done = command("run", str(photos), "-o", str(folder), "--json", *QUICK)
+    assert done.returncode == 0, done.stderr
+    return Run(folder), json.loads(done.stdout)
+
+
+def test_a_run_ends_in_verdict_data_set_and_report(whole) -> None:
+    run, printed = whole
+    assert printed["verdict"]["word"] in ("helps", "no difference", "hurts", "underpowered")
+    assert run.verdict.sentence == printed["verdict"]["sentence"]
+    assert run.verdict.sentence in (run / "report.html").read_text().replace("&#39;", "'")
+    assert len(list((run / "dataset").rglob("real-*.png"))) == sum(run.about["data"]["counts"]["train"])
+    rows = [json.loads(line) for line in (run / "synthetic" / "manifest.jsonl").read_text().splitlines()]
+    assert {"class", "seed", "index", "synthesizer", "scores", "kept", "reason"} <= rows[0].keys()
+    assert len(list((run / "dataset").rglob("synthetic-*.png"))) == sum(row["kept"] for row in rows)
+    assert (run / "train" / "log.jsonl").exists() and list((run / "train" / "samples").glob("*.png"))
+
+
+def test_a_second_call_does_nothing_again(whole, photos: Path) -> None:
+    run, _ = whole
+    before = (run / "state.json").read_bytes()
+    again = command("run", str(photos), "-o", str(run.path), *QUICK)
+    assert again.returncode == 0
+    assert again.stderr.count("(done before)") == 8
+    assert (run / "state.json").read_bytes() == before
+
+
+def test_killed_at_random_moments_it_ends_in_the_same_bytes(whole, photos: Path, tmp_path: Path) -> None:
+    run, _ = whole
+    words = [
+        sys.executable,
+        "-c",
+        "from augury.cli import main; main()",
+        "run",
+        str(photos),
+        "-o",
+        str(tmp_path / "k"),
+        *QUICK,
+    ]
+    for moment in random.Random(7).sample(range(25, 60), 2):
+        process = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        time.sleep(moment / 10)
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait()
+    assert subprocess.run(words, capture_output=True, timeout=300, check=False).returncode == 0
+    for name in ("synthesizer/weights.safetensors", "synthetic/images.npy", "split.npy"):
+        assert (run / name).read_bytes() == (tmp_path / "k" / name).read_bytes(), name
+    assert Run(tmp_path / "k").verdict == run.verdict
+
+
+def test_two_processes_on_one_folder_the_second_is_told(tmp_path: Path) -> None:
+    run = Run(tmp_path / "busy")
+    with run.held():
+        told = command("run", "-o", str(run.path), *QUICK)
+    assert told.returncode == 1
+    assert "another augury" in told.stderr and str(os.getpid()) in told.stderr
+    assert "Traceback" not in told.stderr
+
+
+def test_folders_that_are_no_runs_or_of_another_version_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "old").mkdir()
+    (tmp_path / "old" / "run.json").write_text('{"format": 0, "version": "0.0.1"}')
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.tex").write_text("x")
+    for name, rule in (("old", "format 0"), ("mine", "not empty")):
+        with pytest.raises(RunFolderError, match=rule):
+            augury.run(None, tmp_path / name)
+    with pytest.raises(RunFolderError, match="not a run folder"):
+        _ = Run(tmp_path).about
+
+
+def test_a_full_disk_is_told_with_a_remedy(tmp_path: Path, monkeypatch) -> None:
+    def full(descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(RunFolderError, match=r"disk is full.*same command"):
+        augury.run(None, tmp_path / "full")
+    assert not list((tmp_path / "full").rglob("*.part"))
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("run", "no/such/path"),
+        ("run", "--steps", "5", "--budget", "5m"),
+        ("run", "--recipe", "magic"),
+        ("run", "--set", "prove.sseds=3"),
+        ("run", "--set", "nonsense"),
+        ("train", "--budget", "soon"),
+        ("report", "no/such/run"),
+    ],
+)
+def test_mistakes_end_in_one_clear_error(words: tuple[str, ...], tmp_path: Path) -> None:
+    done = command(*words, *(["-o", str(tmp_path / "r")] if words[0] != "report" else []))
+    assert done.returncode == 1
+    assert "augury: " in done.stderr and "Traceback" not in done.stderr
+
+
+def test_generate_and_inspect_write_pictures(whole, photos: Path, tmp_path: Path) -> None:
+    run, _ = whole
+    made = command("generate", str(run.path), "-o", str(tmp_path / "more"), "--label", "dogs", "--number", "3")
+    assert made.returncode == 0, made.stderr
+    assert [Image.open(p).size for p in sorted((tmp_path / "more").glob("*.png"))] == [(12, 12)] * 3
+    seen = command("inspect", str(photos), "-o", str(tmp_path / "sheet.png"), "--json")
+    assert json.loads(seen.stdout)["total"] == 39
+    assert Image.open(tmp_path / "sheet.png").width > 100
+
+
+def test_importing_and_asking_for_help_do_not_load_torch() -> None:
+    code = "import sys, augury, augury.cli; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+    assert command("run", "--help").stdout.count("--budget") >= 1
+
+
+@pytest.mark.parametrize(("text", "value"), [("90s", 90), ("5m", 300), ("1h30m", 5400), ("12", 12), (7.5, 7.5)])
+def test_times_are_read(text, value: float) -> None:
+    assert seconds(text) == value
+
+
+def test_public_names_exist() -> None:
+    for name in augury.__all__:
+        assert getattr(augury, name) is not None
+    with pytest.raises(AttributeError):
+        _ = augury.no_such
+    assert SettingsError is not None
