@@ -258,6 +258,51 @@ def generate(
     typer.echo(f"{number} images in {output}")
 
 
+def _again(source: Path, extra: list[str] | None, until: str, quiet: bool) -> Run:
+    """Take a run folder up with its own data and settings, changed by --set, up to a stage."""
+    from augury.pipeline import SAMPLE
+    from augury.pipeline import run as pipeline
+    from augury.runfolder import Run
+
+    place = Run(source)
+    about = place.about
+    stored = {k: v for k, v in about["settings"].items() if not isinstance(v, dict)}
+    rooms = {k: v for k, v in about["settings"].items() if isinstance(v, dict)}
+    settings = _settings(extra, top=stored, **rooms)
+    path = None if about["source"] == SAMPLE else about["source"]
+    return pipeline(path, source, settings=settings, until=until, watch=_watcher(quiet))
+
+
+RunFolder = Annotated[Path, typer.Argument(help="A run folder.")]
+
+
+@app.command(epilog="Example: augury evaluate runs/photos --set score.features=classifier")
+def evaluate(source: RunFolder, extra: Set = None, quiet: Quiet = False, as_json: Json = False) -> None:
+    """Score a run's images: FD and KID with interval, N, features, and the real-against-real baseline."""
+    card = _again(source, extra, "score", quiet).read("scores")
+    if as_json:
+        typer.echo(json.dumps(card))
+        return
+    for s in card["scores"]:
+        typer.echo(
+            f"{s['name']}  {s['value']:.4g}  [{s['low']:.4g}, {s['high']:.4g}]  N {s['n']}  real {s['baseline']:.4g}"
+        )
+        if s["note"]:
+            typer.echo(f"  {s['note']}")
+
+
+@app.command(epilog="Example: augury prove runs/photos --set prove.seeds=12")
+def prove(source: RunFolder, extra: Set = None, quiet: Quiet = False, as_json: Json = False) -> None:
+    """Do the trial of a run, again with other settings if you like, up to the report."""
+    _tell(_again(source, extra, "report", quiet), as_json)
+
+
+@app.command(epilog="Example: augury export runs/photos")
+def export(source: RunFolder, quiet: Quiet = False) -> None:
+    """Write a run's augmented data set, as class folders with a manifest."""
+    typer.echo(str(_again(source, None, "export", quiet) / "dataset"))
+
+
 @app.command(epilog="Example: augury report runs/photos --json")
 def report(source: Annotated[Path, typer.Argument(help="A finished run folder.")], as_json: Json = False) -> None:
     """Tell a finished run's verdict again, and where its report lies."""

@@ -78,7 +78,7 @@ def test_losses_at_zero_are_the_closed_forms() -> None:
 def test_squared_slope_of_a_quadratic_is_known() -> None:
     x = torch.randn(6, 1, 3, 3, dtype=torch.float64, requires_grad=True)
     scores = x.square().sum((1, 2, 3))
-    assert float(squared_slope(scores, x)) == pytest.approx(float(4 * x.square().sum((1, 2, 3)).mean()))
+    assert squared_slope(scores, x).item() == pytest.approx(4 * x.detach().square().sum((1, 2, 3)).mean().item())
 
 
 def test_the_average_halves_the_old_after_its_half_life() -> None:

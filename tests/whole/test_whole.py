@@ -151,6 +151,16 @@ def test_generate_and_inspect_write_pictures(whole, photos: Path, tmp_path: Path
     assert Image.open(tmp_path / "sheet.png").width > 100
 
 
+def test_a_run_is_taken_up_stage_by_stage(whole) -> None:
+    run, printed = whole
+    scored = command("evaluate", str(run.path), "--json")
+    assert json.loads(scored.stdout) == run.read("scores"), scored.stderr
+    exported = command("export", str(run.path))
+    assert Path(exported.stdout.strip()) == run / "dataset"
+    proven = command("prove", str(run.path), "--json", "--quiet")
+    assert json.loads(proven.stdout) == printed
+
+
 def test_importing_and_asking_for_help_do_not_load_torch() -> None:
     code = "import sys, augury, augury.cli; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
