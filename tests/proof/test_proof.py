@@ -11,6 +11,7 @@ from augury.errors import SettingsError
 from augury.images import LabelledImages, SyntheticImages
 from augury.proof import bca_interval, prove, sign_flip_p
 from augury.proof.statistics import confusion, measures, word
+from augury.proof.trial import judge
 from augury.settings import ProveSettings
 from augury.verdict import Verdict
 
@@ -108,3 +109,14 @@ def test_arms_that_cannot_be_compared_are_refused() -> None:
     for arms in (("none",), ("gan",), ("none", "magic", "gan")):
         with pytest.raises(SettingsError):
             prove(train, train, train, planted("useful"), ProveSettings(arms=arms))
+
+
+def test_without_synthetic_images_shown_they_neither_help_nor_hurt() -> None:
+    train, fake = part((8, 4), 0), planted("useful")
+    for gan in (0.6, 0.8):
+        arms = {
+            name: {"balanced_accuracy": [v] * 6, "macro_f1": [v] * 6, "recall": [[v, v]] * 6}
+            for name, v in (("balanced", 0.7), ("gan", gan))
+        }
+        assert judge(arms, tuple(range(6)), 0.0, [], train, fake, train).word == "no difference"
+        assert judge(arms, tuple(range(6)), 0.5, [], train, fake, train).word == ("hurts" if gan < 0.7 else "helps")

@@ -112,7 +112,7 @@ def judge(
     low, high = bca_interval(differences)
     p = sign_flip_p(differences)
     found = word(differences, low, high, p)
-    if ratio == 0 and found == "helps":  # nothing synthetic was shown, so nothing synthetic helped
+    if ratio == 0 and found in ("helps", "hurts"):  # nothing synthetic was shown, so nothing synthetic did it
         found = "no difference"
     mean = float(differences.mean())
     recalls = {name: np.mean(arms[name]["recall"], axis=0) for name in ("gan", comparator)}
