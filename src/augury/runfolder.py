@@ -67,7 +67,7 @@ class Run:
         """`name`.json of this run; raises RunFolderError when its stage has not run yet."""
         file = self / f"{name}.json"
         if not file.exists():
-            raise RunFolderError(f"{self.path}: no {name} yet; finish the run with: augury run -o {self.path}")
+            raise RunFolderError(f"{self.path}: no {name} yet; finish the run with: augury prove {self.path}")
         value: dict[str, Any] = read_json(file)
         return value
 
