@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import json
-import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from augury import console
 from augury.errors import AuguryError, SettingsError
 
 if TYPE_CHECKING:
-    from augury.pipeline import Watcher
     from augury.runfolder import Run
-    from augury.training import Progress
 
 app = typer.Typer(
     help="Images for the classes that lack them, and proof whether they help a classifier.",
@@ -27,23 +25,28 @@ app = typer.Typer(
 )
 
 Data = Annotated[Path | None, typer.Argument(help="Folder of class folders, or .npz; none: the embedded sample.")]
+Source = Annotated[
+    Path | None,
+    typer.Argument(help="Folder of class folders, or .npz; none: the run's own data again, or the embedded sample."),
+]
+RunFolder = Annotated[Path, typer.Argument(help="A run folder.")]
 Folder = Annotated[Path, typer.Option("-o", "--output", help="The run folder.")]
-Seed = Annotated[int, typer.Option(help="Decides every random number of the run.", min=0)]
-Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
+Seed = Annotated[int | None, typer.Option(help="Decides every random number of the run; 0 unless given.", min=0)]
+Device = Annotated[str | None, typer.Option(help="auto, cpu, cuda or mps; auto unless given.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="No progress, only results.")]
 Json = Annotated[
     bool, typer.Option("--json", help="Results as JSON on standard output; progress goes to standard error.")
 ]
-Size = Annotated[int | None, typer.Option(help="Height and width in px; default: native up to 64, else 64.", min=4)]
-Fit = Annotated[str, typer.Option(help="crop (cover, cut the middle) or pad (fit inside).")]
-OnBad = Annotated[str, typer.Option(help="error, or skip: leave unreadable files out, counted and listed.")]
-Recipe = Annotated[str, typer.Option(help="gan (fully connected) or dcgan.")]
+Size = Annotated[str | None, typer.Option(help="96, or height and width as 96x64; default: native up to 64, else 64.")]
+Fit = Annotated[str | None, typer.Option(help="crop (cover, cut the middle; the default) or pad (fit inside).")]
+OnBad = Annotated[str | None, typer.Option(help="error (default), or skip: leave unreadable files out, listed.")]
+Recipe = Annotated[str | None, typer.Option(help="dcgan (the default) or gan (fully connected).")]
 Steps = Annotated[int | None, typer.Option(help="Training steps.", min=1)]
 Budget = Annotated[str | None, typer.Option(help="Training time instead of steps: 90s, 5m, 1h.")]
-Precision = Annotated[str, typer.Option(help="auto (measured), fp32 or bf16.")]
+Precision = Annotated[str | None, typer.Option(help="auto (measured; the default), fp32 or bf16.")]
 Condition = Annotated[str | None, typer.Option(help="Condition on these too: label,pose (attribute names).")]
 Strategy = Annotated[
-    str, typer.Option("--sampling-strategy", help='balance, a ratio (0.5), a number, or {"class": n}.')
+    str | None, typer.Option("--sampling-strategy", help='balance (default), a ratio (0.5), a number, or {"class": n}.')
 ]
 Set = Annotated[list[str] | None, typer.Option("--set", help="Any other setting: prove.steps=600, train.batch=32.")]
 
@@ -55,190 +58,143 @@ def _value(text: str) -> Any:
         return text
 
 
-def _settings(extra: list[str] | None, **rooms: dict[str, Any]) -> Any:
-    """RunSettings from the options given, then from every --set room.name=value."""
+def _given(**values: Any) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def _size(text: str | None) -> Any:
+    """'96' or '96x64' as settings and readers take it."""
+    if text is None:
+        return None
+    try:
+        sides = [int(side) for side in text.lower().split("x")]
+    except ValueError:
+        sides = []
+    if len(sides) not in (1, 2):
+        raise SettingsError(f"--size {text}: write one number of pixels, or height and width as 96x64")
+    return sides[0] if len(sides) == 1 else tuple(sides)
+
+
+def _work(
+    path: Path | None,
+    folder: Path,
+    until: str,
+    quiet: bool,
+    extra: list[str] | None,
+    rooms: dict[str, dict[str, Any]],
+    top: dict[str, Any],
+) -> Run:
+    """Run the pipeline up to a stage; the settings are those stored in the folder, if any, then the options given, then
+    every --set room.name=value."""
+    from augury.pipeline import run as pipeline
+    from augury.runfolder import Run
     from augury.settings import RunSettings, validated
 
-    values: dict[str, Any] = {k: {n: v for n, v in room.items() if v is not None} for k, room in rooms.items()}
-    values |= values.pop("top", {})
+    values = Run(folder).settings
+    values |= top
+    for room, given in rooms.items():
+        values[room] = values.get(room, {}) | given
     for text in extra or []:
         name, equals, value = text.partition("=")
         room, dot, key = name.partition(".")
         if not (equals and dot):
             raise SettingsError(f"--set {text}: write it as room.name=value, for example --set prove.steps=600")
         values.setdefault(room, {})[key] = _value(value)
-    return validated(RunSettings, values)
+    settings = validated(RunSettings, values)
+    return pipeline(path, folder, settings=settings, until=until, watch=console.watcher(quiet))
 
 
-def _watcher(quiet: bool) -> Watcher:
-    """Progress on standard error: a line a stage, and within a stage a line that rewrites itself on a terminal."""
-    from augury.pipeline import Watcher
-
-    if quiet:
-        return Watcher()
-    live, begun, told = sys.stderr.isatty(), [0.0], [0.0]
-
-    def say(text: str, force: bool = False) -> None:
-        now = time.monotonic()
-        if force or now - told[0] > (0.2 if live else 15):
-            told[0] = now
-            sys.stderr.write(f"\r\033[K  {text}" if live else f"  {text}\n")
-            sys.stderr.flush()
-
-    def begin(stage: str, cached: bool) -> None:
-        begun[0] = told[0] = time.monotonic()
-        sys.stderr.write(f"{stage}{' (done before)' if cached else ''}\n")
-
-    def training(p: Progress) -> None:
-        losses = "  ".join(f"{k} {v:+.3f}" for k, v in p.losses.items())
-        say(f"step {p.step}/{p.steps}  {losses}  {p.images_per_second:.0f} img/s  {_clock(p.seconds_left)} left")
-
-    def amount(what: str, done: int, total: int) -> None:
-        left = (time.monotonic() - begun[0]) / max(done, 1) * (total - done)
-        say(f"{done}/{total} {what}  {_clock(left)} left", force=done == total)
-
-    def end(stage: str, summary: str) -> None:
-        sys.stderr.write(f"{chr(13)}{chr(27)}[K" if live else "")
-
-    return Watcher(begin, training, amount, end)
-
-
-def _clock(seconds: float) -> str:
-    return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"
-
-
-def _tell(run: Run, as_json: bool) -> None:
-    verdict = run.verdict
-    if as_json:
-        typer.echo(json.dumps({"run": str(run.path), "verdict": verdict.as_dict()}))
-        return
-    typer.echo(f"\n{verdict.word.upper()}. {verdict.sentence}\n")
-    for name, values in verdict.arms.items():
-        mean = sum(values["balanced_accuracy"]) / len(values["balanced_accuracy"])
-        typer.echo(f"  {name:<14} balanced accuracy {mean:.3f}")
-    typer.echo(f"\n  data set  {run / 'dataset'}\n  report    {run / 'report.html'}")
-
-
-@app.command(epilog="Example: augury run photos/ -o runs/photos --budget 10m")
-def run(
-    path: Data = None,
+def way(
+    context: typer.Context,
+    path: Source = None,
     output: Folder = Path("runs/augury"),
-    seed: Seed = 0,
-    device: Device = "auto",
+    seed: Seed = None,
+    device: Device = None,
     size: Size = None,
-    fit: Fit = "crop",
-    on_bad: OnBad = "error",
-    recipe: Recipe = "dcgan",
+    fit: Fit = None,
+    on_bad: OnBad = None,
+    recipe: Recipe = None,
     steps: Steps = None,
     budget: Budget = None,
-    precision: Precision = "auto",
+    precision: Precision = None,
     condition: Condition = None,
-    sampling_strategy: Strategy = "balance",
+    sampling_strategy: Strategy = None,
     extra: Set = None,
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
-    """The whole way: train, generate, filter, score, prove, export, report. Run it again to go on after an interruption."""
-    _go(**{k: v for k, v in locals().items() if k != "as_json"}, until="report")
-    from augury.runfolder import Run
-
-    _tell(Run(output), as_json)
-
-
-@app.command(epilog="Example: augury train photos/ -o runs/photos --steps 4000")
-def train(
-    path: Data = None,
-    output: Folder = Path("runs/augury"),
-    seed: Seed = 0,
-    device: Device = "auto",
-    size: Size = None,
-    fit: Fit = "crop",
-    on_bad: OnBad = "error",
-    recipe: Recipe = "dcgan",
-    steps: Steps = None,
-    budget: Budget = None,
-    precision: Precision = "auto",
-    condition: Condition = None,
-    extra: Set = None,
-    quiet: Quiet = False,
-) -> None:
-    """Split the data and train the generator; `augury run` with the same options goes on from here."""
-    _go(**locals(), sampling_strategy="balance", until="train")
-    typer.echo(str(output / "synthesizer"))
-
-
-def _go(
-    *,
-    path: Path | None,
-    output: Path,
-    seed: int,
-    device: str,
-    size: int | None,
-    fit: str,
-    on_bad: str,
-    recipe: str,
-    steps: int | None,
-    budget: str | None,
-    precision: str,
-    condition: str | None,
-    sampling_strategy: str,
-    extra: list[str] | None,
-    quiet: bool,
-    until: str,
-) -> None:
-    """Collect the settings and run the pipeline up to a stage."""
+    """`run` and `train`: from the data to the report, or to the synthesizer."""
     if steps is not None and budget is not None:
         raise SettingsError("--steps and --budget both say how long to train; give one of them")
-    names = None if condition is None else tuple(n for n in condition.split(",") if n and n != "label")
-    settings = _settings(
-        extra,
-        top={"seed": seed, "device": device},
-        data={"size": size, "fit": fit, "on_bad": on_bad},
-        train={"recipe": recipe, "steps": steps, "budget": budget, "precision": precision, "condition": names},
-        generate={"sampling_strategy": _value(sampling_strategy)},
-    )
-    from augury.pipeline import SAMPLE
-    from augury.pipeline import run as pipeline
+    rooms = {
+        "data": _given(size=_size(size), fit=fit, on_bad=on_bad),
+        "train": _given(recipe=recipe, precision=precision),
+        "generate": _given(sampling_strategy=sampling_strategy and _value(sampling_strategy)),
+    }
+    if steps is not None or budget is not None:
+        rooms["train"] |= {"steps": steps, "budget": budget}
+    if condition is not None:
+        rooms["train"] |= {"condition": tuple(n for n in condition.split(",") if n and n != "label")}
+    until = "train" if context.info_name == "train" else "report"
+    run = _work(path, output, until, quiet, extra, rooms, _given(seed=seed, device=device))
+    if until == "report":
+        console.tell(run, as_json)
+    else:
+        made = str(run / "synthesizer")
+        typer.echo(json.dumps({"run": str(run.path), "synthesizer": made}) if as_json else made)
 
-    if path is None and not quiet:
-        typer.echo(f"No path given: using {SAMPLE}.", err=True)
-    pipeline(path, output, settings=settings, until=until, watch=_watcher(quiet))
+
+app.command(
+    "run",
+    help="The whole way: train, generate, filter, score, prove, export, report. The same command, or only its -o, goes on "
+    "after an interruption.",
+    epilog="Example: augury run photos/ -o runs/photos --budget 10m",
+)(way)
+app.command(
+    "train",
+    help="Split the data and train the generator; `augury run -o` the same folder goes on from here.",
+    epilog="Example: augury train photos/ -o runs/photos --steps 4000",
+)(way)
 
 
 @app.command(epilog="Example: augury inspect photos/ -o sheet.png")
 def inspect(
     path: Data = None,
     output: Annotated[Path | None, typer.Option("-o", "--output", help="Write a picture sheet here (PNG).")] = None,
+    size: Size = None,
+    fit: Fit = None,
     as_json: Json = False,
 ) -> None:
     """Count classes, sizes, modes, unreadable files and duplicates; draw a picture sheet."""
     from augury import data
     from augury.files import atomic_path
 
-    images, census = data.inspect(path)
+    images, census = data.inspect(path, size=_size(size), fit=fit or "crop")  # type: ignore[arg-type]  # checked there
     if output is not None:
         with atomic_path(output) as temporary:
             data.picture_sheet(images).save(temporary, format="PNG")
     if as_json:
         typer.echo(json.dumps(census.as_dict()))
-        return
-    for name, value in census.as_dict().items():
-        if name != "advice":
-            typer.echo(f"{name:<12} {json.dumps(value, ensure_ascii=False)}")
-    for line in census.advice:
-        typer.echo(f"- {line}")
+    else:
+        console.facts({k: v for k, v in census.as_dict().items() if k != "advice"})
+        for line in census.advice:
+            typer.echo(f"- {line}")
 
 
 @app.command(epilog="Example: augury generate runs/photos -o more --label disgust --number 50 --seed 7")
 def generate(
-    source: Annotated[Path, typer.Argument(help="A run folder.")],
+    source: Annotated[Path, typer.Argument(help="A run folder, or a synthesizer's.")],
     output: Annotated[Path, typer.Option("-o", "--output", help="Folder for the PNG files.")],
     label: Annotated[str, typer.Option(help="The class to draw.")],
+    attribute: Annotated[
+        list[str] | None, typer.Option(help="pose=left: for a generator conditioned on attributes; one for each.")
+    ] = None,
     number: Annotated[int, typer.Option(help="How many.", min=1)] = 16,
     start: Annotated[int, typer.Option(help="Index of the first image.", min=0)] = 0,
     seed: Seed = 0,
     truncation: Annotated[float, typer.Option(help="Below 1: more typical, less varied.")] = 1.0,
     device: Device = "cpu",
+    as_json: Json = False,
 ) -> None:
     """Draw images of one class from a trained run; (seed, index) always gives the same image."""
     from PIL import Image
@@ -246,40 +202,33 @@ def generate(
     from augury.files import atomic_path
     from augury.training import Synthesizer, choose_device
 
-    synthesizer = Synthesizer.load(source / "synthesizer", choose_device(device))
-    if synthesizer.card.condition_names:
-        raise SettingsError(
-            "this generator also wants attributes; draw from it in Python: synthesizer.sample(conditions)"
-        )
-    drawn = synthesizer.sample([label] * number, seed=seed, start=start, truncation=truncation)
+    folder = source / "synthesizer" if (source / "synthesizer").exists() else source
+    synthesizer = Synthesizer.load(folder, choose_device(device or "auto"))
+    cell = synthesizer.cell(label, dict(_pair(text) for text in attribute or []))
+    drawn = synthesizer.sample([cell] * number, seed=seed or 0, start=start, truncation=truncation)
+    made = []
     for index, image in zip(drawn.indices, drawn.images, strict=True):
-        with atomic_path(output / f"seed{seed}-{int(index):06d}.png") as temporary:
+        made.append(str(output / f"seed{seed or 0}-{int(index):06d}.png"))
+        with atomic_path(Path(made[-1])) as temporary:
             Image.fromarray(image.transpose(1, 2, 0).squeeze()).save(temporary, format="PNG")
-    typer.echo(f"{number} images in {output}")
+    typer.echo(
+        json.dumps({"files": made, "synthesizer": drawn.synthesizer}) if as_json else f"{number} images in {output}"
+    )
 
 
-def _again(source: Path, extra: list[str] | None, until: str, quiet: bool) -> Run:
-    """Take a run folder up with its own data and settings, changed by --set, up to a stage."""
-    from augury.pipeline import SAMPLE
-    from augury.pipeline import run as pipeline
-    from augury.runfolder import Run
-
-    place = Run(source)
-    about = place.about
-    stored = {k: v for k, v in about["settings"].items() if not isinstance(v, dict)}
-    rooms = {k: v for k, v in about["settings"].items() if isinstance(v, dict)}
-    settings = _settings(extra, top=stored, **rooms)
-    path = None if about["source"] == SAMPLE else about["source"]
-    return pipeline(path, source, settings=settings, until=until, watch=_watcher(quiet))
-
-
-RunFolder = Annotated[Path, typer.Argument(help="A run folder.")]
+def _pair(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise SettingsError(f"--attribute {text}: write it as name=value, for example --attribute pose=left")
+    return name, value
 
 
 @app.command(epilog="Example: augury evaluate runs/photos --set score.features=classifier")
-def evaluate(source: RunFolder, extra: Set = None, quiet: Quiet = False, as_json: Json = False) -> None:
+def evaluate(
+    source: RunFolder, extra: Set = None, device: Device = None, quiet: Quiet = False, as_json: Json = False
+) -> None:
     """Score a run's images: FD and KID with interval, N, features, and the real-against-real baseline."""
-    card = _again(source, extra, "score", quiet).read("scores")
+    card = _again(source, "score", quiet, extra, device).read("scores")
     if as_json:
         typer.echo(json.dumps(card))
         return
@@ -292,15 +241,26 @@ def evaluate(source: RunFolder, extra: Set = None, quiet: Quiet = False, as_json
 
 
 @app.command(epilog="Example: augury prove runs/photos --set prove.seeds=12")
-def prove(source: RunFolder, extra: Set = None, quiet: Quiet = False, as_json: Json = False) -> None:
+def prove(
+    source: RunFolder, extra: Set = None, device: Device = None, quiet: Quiet = False, as_json: Json = False
+) -> None:
     """Do the trial of a run, again with other settings if you like, up to the report."""
-    _tell(_again(source, extra, "report", quiet), as_json)
+    console.tell(_again(source, "report", quiet, extra, device), as_json)
 
 
 @app.command(epilog="Example: augury export runs/photos")
-def export(source: RunFolder, quiet: Quiet = False) -> None:
+def export(source: RunFolder, device: Device = None, quiet: Quiet = False, as_json: Json = False) -> None:
     """Write a run's augmented data set, as class folders with a manifest."""
-    typer.echo(str(_again(source, None, "export", quiet) / "dataset"))
+    made = str(_again(source, "export", quiet, None, device) / "dataset")
+    typer.echo(json.dumps({"data_set": made}) if as_json else made)
+
+
+def _again(source: Path, until: str, quiet: bool, extra: list[str] | None, device: str | None) -> Run:
+    """Take an existing run up, up to a stage."""
+    from augury.runfolder import Run
+
+    _ = Run(source).about  # a folder that is no run is refused, not made
+    return _work(None, source, until, quiet, extra, {}, _given(device=device))
 
 
 @app.command(epilog="Example: augury report runs/photos --json")
@@ -310,11 +270,11 @@ def report(source: Annotated[Path, typer.Argument(help="A finished run folder.")
 
     place = Run(source)
     _ = place.about
-    _tell(place, as_json)
+    console.tell(place, as_json)
 
 
 @app.command(epilog="Example: augury doctor --json")
-def doctor(as_json: Json = False) -> None:
+def doctor(device: Device = None, as_json: Json = False) -> None:
     """Versions, devices, optional extras, and a short training as a self-test."""
     import numpy as np
     import torch
@@ -323,9 +283,9 @@ def doctor(as_json: Json = False) -> None:
     from augury.machine import machine, versions
     from augury.settings import TrainSettings
 
-    device = training.choose_device("auto")
+    chosen = training.choose_device(device or "auto")
     begun = time.monotonic()
-    synthesizer = training.train(data.sample(), settings=TrainSettings(steps=20), device=device.type)
+    synthesizer = training.train(data.sample(), settings=TrainSettings(steps=20), device=chosen.type)
     seconds = time.monotonic() - begun
     same = np.array_equal(
         synthesizer.sample([0, 1], seed=1).images[1:], synthesizer.sample([1], seed=1, start=1).images
@@ -333,8 +293,8 @@ def doctor(as_json: Json = False) -> None:
     facts = {
         "versions": versions(),
         "machine": machine(),
-        "device": device.type,
-        "precision": training.choose_precision(device),
+        "device": chosen.type,
+        "precision": training.choose_precision(chosen),
         "threads": torch.get_num_threads(),
         "extras": {"features": metrics.lite0_installed()},
         "self_test": {"passed": bool(same), "training_images_per_second": round(20 * 64 / seconds, 1)},
@@ -342,8 +302,7 @@ def doctor(as_json: Json = False) -> None:
     if as_json:
         typer.echo(json.dumps(facts))
     else:
-        for name, value in facts.items():
-            typer.echo(f"{name:<10} {value}")
+        console.facts(facts)
     if not same:
         raise typer.Exit(1)
 

@@ -27,10 +27,12 @@ from augury.machine import machine, versions
 from augury.networks import Classifier
 from augury.randomness import rng
 from augury.runfolder import FORMAT, Run
-from augury.settings import RunSettings
+from augury.settings import RunSettings, validated
 from augury.training import Progress, Synthesizer, checkpoints
 
 SAMPLE = "the embedded sample (long-tailed Fashion-MNIST, MIT)"
+
+IN_MEMORY = "images given in memory"
 
 STAGES = ("split", "train", "classify", "generate", "score", "prove", "export", "report")
 
@@ -43,6 +45,7 @@ class Watcher:
     training: Callable[[Progress], None] = lambda progress: None
     amount: Callable[[str, int, int], None] = lambda what, done, total: None
     end: Callable[[str, str], None] = lambda stage, summary: None
+    note: Callable[[str], None] = lambda text: None
 
 
 class Session:
@@ -283,20 +286,17 @@ def run(
 ) -> Run:
     """Do every stage up to `until` in `folder`, skipping those that are done, and return the Run.
 
-    `data` is a path (folder of class folders, .npz), LabelledImages, or None for the embedded sample. `seed` overrides
-    the settings'. Raises the errors of augury.errors; whatever had finished is kept, and the same call goes on.
+    `data` is a path (folder of class folders, .npz), LabelledImages, or None: the data the folder was made from, or the
+    embedded sample for a new folder. Without `settings` those stored in the folder hold. `seed` overrides the settings'.
+    Raises the errors of augury.errors; whatever had finished is kept, and the same call goes on.
     """
-    chosen = settings or RunSettings()
-    if seed is not None:
-        chosen = chosen.model_copy(update={"seed": seed})
-    place = Run(folder)
+    place, watch = Run(folder), watch or Watcher()
     with place.held():
-        if (place / "run.json").exists():
-            _ = place.about  # refuses a folder of another format
-        elif any(p.name not in (".lock", ".holder") for p in place.path.iterdir()):
-            raise RunFolderError(f"{place.path}: not empty and not a run folder; choose another folder with -o")
-        images, source = _read(data, chosen)
-        session = Session(place, images, chosen, source, watch or Watcher())
+        chosen = settings or validated(RunSettings, place.settings)
+        if seed is not None:
+            chosen = chosen.model_copy(update={"seed": seed})
+        images, source = _read(data, place, chosen, watch)
+        session = Session(place, images, chosen, source, watch)
         for stage in STAGES[: STAGES.index(until) + 1]:
             session.do(stage)
             if stage == "split":
@@ -304,12 +304,33 @@ def run(
     return place
 
 
-def _read(data: LabelledImages | str | os.PathLike[str] | None, settings: RunSettings) -> tuple[LabelledImages, str]:
+def _read(
+    data: LabelledImages | str | os.PathLike[str] | None, place: Run, settings: RunSettings, watch: Watcher
+) -> tuple[LabelledImages, str]:
+    """The images and the name of their source. Raises RunFolderError when the folder holds something else."""
+    stored = None
+    if (place / "run.json").exists():
+        stored = place.about["source"]
+    elif any(p.name not in (".lock", ".holder") for p in place.path.iterdir()):
+        raise RunFolderError(f"{place.path}: not empty and not a run folder; choose another folder with -o")
     if isinstance(data, LabelledImages):
-        return data, "images given in memory"
+        source = IN_MEMORY
+    elif data is not None:
+        source = str(Path(data).resolve())
+    else:
+        source = stored or SAMPLE
+        watch.note(f"No path given: using {source}.")
+    if stored not in (None, source):
+        raise RunFolderError(f"{place.path}: this is a run of {stored}, not of {source}; choose another folder with -o")
+    if isinstance(data, LabelledImages):
+        return data, source
+    if source == IN_MEMORY:
+        raise RunFolderError(
+            f"{place.path}: this run was made from images in memory; go on in Python, with augury.run(data, {str(place.path)!r})"
+        )
     d = settings.data
-    path = None if data is None else Path(data)
-    return load(path, size=d.size, fit=d.fit, on_bad=d.on_bad), SAMPLE if path is None else str(path)
+    path = None if source == SAMPLE else Path(source)
+    return load(path, size=d.size, fit=d.fit, on_bad=d.on_bad), source
 
 
 def describe(session: Session) -> dict[str, Any]:

@@ -59,6 +59,11 @@ class Run:
         return about
 
     @property
+    def settings(self) -> dict[str, Any]:
+        """The settings this run was last worked on with, as plain values; empty for a new folder."""
+        return dict(self.about["settings"]) if (self / "run.json").exists() else {}
+
+    @property
     def verdict(self) -> Verdict:
         """The verdict of a finished proof."""
         return Verdict.from_dict(self.read("verdict"))

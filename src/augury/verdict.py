@@ -48,8 +48,8 @@ def sentence(
     points = f"{100 * difference:+.1f} points of balanced accuracy (95 % interval {100 * low:+.1f} to {100 * high:+.1f}, p = {p:.3f}, {n} paired seeds)"
     if ratio == 0:
         return (
-            f"The synthetic images do not help here: on validation, adding none of them was best, so the {arm} arm is "
-            f"trained without any; against the best arm without synthetic images ({comparator}) it stands at {points}."
+            "The synthetic images do not help here: on validation, showing none of them was best, so they make no "
+            f"difference; leave them out. The best arm without them is {comparator}."
         )
     return {
         "helps": f"The synthetic images help: {points} over the best arm without them ({comparator}).",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import random
@@ -149,6 +150,57 @@ def test_generate_and_inspect_write_pictures(whole, photos: Path, tmp_path: Path
     seen = command("inspect", str(photos), "-o", str(tmp_path / "sheet.png"), "--json")
     assert json.loads(seen.stdout)["total"] == 39
     assert Image.open(tmp_path / "sheet.png").width > 100
+
+
+def test_a_run_goes_on_with_its_own_data_and_settings_and_refuses_other_data(whole, tmp_path: Path) -> None:
+    run, printed = whole
+    before = (run / "state.json").read_bytes()
+    again = command("run", "-o", str(run.path), "--json", cwd=tmp_path)
+    assert json.loads(again.stdout) == printed, again.stderr
+    assert (run / "state.json").read_bytes() == before
+    (tmp_path / "x").mkdir()
+    other = command("run", str(tmp_path / "x"), "-o", str(run.path))
+    assert other.returncode == 1 and "this is a run of" in other.stderr
+    with pytest.raises(RunFolderError, match="this is a run of"):
+        augury.run(augury.load(None), run.path)
+
+
+def test_steps_and_budget_replace_each_other_when_a_run_is_taken_up(tmp_path: Path) -> None:
+    assert command("train", "-o", str(tmp_path / "r"), "--steps", "2", "--set", "train.batch=8").returncode == 0
+    done = command("train", "-o", str(tmp_path / "r"), "--budget", "1s", "--json")
+    assert Path(json.loads(done.stdout)["synthesizer"], "card.json").exists(), done.stderr
+    stored = Run(tmp_path / "r").settings["train"]
+    assert (stored["steps"], stored["budget"], stored["batch"]) == (None, 1.0, 8)
+
+
+def test_a_generator_with_attributes_draws_from_the_command_line(tmp_path: Path) -> None:
+    numbers = np.random.default_rng(0)
+    labels, pose = np.arange(40) % 2, np.arange(40) // 2 % 2
+    images = numbers.integers(0, 256, (40, 8, 8), dtype=np.uint8)
+    np.savez(tmp_path / "d.npz", images=images, labels=labels, pose=np.array(["left", "right"])[pose])
+    words = ["--condition", "label,pose", "--steps", "2", "--set", "train.batch=8", "--quiet"]
+    assert command("train", str(tmp_path / "d.npz"), "-o", str(tmp_path / "r"), *words).returncode == 0
+    call = ["generate", str(tmp_path / "r"), "-o", str(tmp_path / "out"), "--label", "1", "--number", "2", "--json"]
+    drawn = command(*call, "--attribute", "pose=left")
+    assert len(json.loads(drawn.stdout)["files"]) == len(list((tmp_path / "out").glob("*.png"))) == 2, drawn.stderr
+    for wrong, rule in (
+        ([], "wants one value each of: label, pose"),
+        (["--attribute", "pose=up"], "it has: left, right"),
+    ):
+        refused = command(*call, *wrong)
+        assert refused.returncode == 1 and rule in refused.stderr
+
+
+@pytest.mark.parametrize(("code", "rule"), [(errno.EACCES, "no permission"), (errno.EROFS, "no permission")])
+def test_a_folder_that_may_not_be_written_is_told_with_a_remedy(
+    tmp_path: Path, monkeypatch, code: int, rule: str
+) -> None:
+    def refuse(*_words, **_more) -> None:
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(Path, "mkdir", refuse)
+    with pytest.raises(RunFolderError, match=f"{rule}.*another folder with -o"):
+        augury.run(None, tmp_path / "closed" / "run")
 
 
 def test_a_run_is_taken_up_stage_by_stage(whole) -> None:

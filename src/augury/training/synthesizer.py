@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -60,7 +61,7 @@ class Synthesizer:
 
     def sample(
         self,
-        labels: npt.NDArray[np.int64] | list[int] | list[str],
+        labels: npt.NDArray[np.int64] | list[int] | list[str] | list[list[int]],
         *,
         seed: int = 0,
         start: int = 0,
@@ -118,6 +119,22 @@ class Synthesizer:
                 f"conditions up to {values.max(0).tolist()} asked, but the generator knows only {sizes} values a column"
             )
         return values.astype(np.int64)
+
+    def cell(self, label: str, attributes: Mapping[str, str] | None = None) -> list[int]:
+        """The condition int [K] of a class and a value of each attribute that the generator was conditioned on, to be
+        repeated for `sample`. Raises DataError for an unknown or missing name or value."""
+        given = {"label": label, **(attributes or {})}
+        names = ("label", *self.card.condition_names)
+        if set(given) != set(names):
+            raise DataError(
+                f"given are {', '.join(given)}, but this generator wants one value each of: {', '.join(names)}"
+            )
+        codes = []
+        for name, values in zip(names, (self.card.classes, *self.card.condition_values), strict=True):
+            if given[name] not in values:
+                raise DataError(f"the generator has no {name} {given[name]!r}; it has: {', '.join(values)}")
+            codes.append(values.index(given[name]))
+        return codes
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the folder, atomically."""

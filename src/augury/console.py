@@ -1,0 +1,71 @@
+"""What a person at a terminal sees while a run works, and when it has ended."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from augury.pipeline import Watcher
+    from augury.runfolder import Run
+    from augury.training import Progress
+
+
+def watcher(quiet: bool) -> Watcher:
+    """Progress on standard error: a line a stage, and within a stage a line that rewrites itself on a terminal."""
+    from augury.pipeline import Watcher
+
+    if quiet:
+        return Watcher()
+    live, begun, told = sys.stderr.isatty(), [0.0], [0.0]
+
+    def say(text: str, force: bool = False) -> None:
+        now = time.monotonic()
+        if force or now - told[0] > (0.2 if live else 15):
+            told[0] = now
+            sys.stderr.write(f"\r\033[K  {text}" if live else f"  {text}\n")
+            sys.stderr.flush()
+
+    def begin(stage: str, cached: bool) -> None:
+        begun[0] = told[0] = time.monotonic()
+        sys.stderr.write(f"{stage}{' (done before)' if cached else ''}\n")
+
+    def training(p: Progress) -> None:
+        losses = "  ".join(f"{k} {v:+.3f}" for k, v in p.losses.items())
+        say(f"step {p.step}/{p.steps}  {losses}  {p.images_per_second:.0f} img/s  {_clock(p.seconds_left)} left")
+
+    def amount(what: str, done: int, total: int) -> None:
+        left = (time.monotonic() - begun[0]) / max(done, 1) * (total - done)
+        say(f"{done}/{total} {what}  {_clock(left)} left", force=done == total)
+
+    def end(stage: str, summary: str) -> None:
+        sys.stderr.write("\r\033[K" if live else "")
+
+    return Watcher(begin, training, amount, end, lambda text: print(text, file=sys.stderr))
+
+
+def _clock(seconds: float) -> str:
+    return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"
+
+
+def tell(run: Run, as_json: bool) -> None:
+    """A finished run: verdict, arms, where the data set and the report lie."""
+    verdict = run.verdict
+    if as_json:
+        typer.echo(json.dumps({"run": str(run.path), "verdict": verdict.as_dict()}))
+        return
+    typer.echo(f"\n{verdict.word.upper()}. {verdict.sentence}\n")
+    for name, values in verdict.arms.items():
+        mean = sum(values["balanced_accuracy"]) / len(values["balanced_accuracy"])
+        typer.echo(f"  {name:<14} balanced accuracy {mean:.3f}")
+    typer.echo(f"\n  data set  {run / 'dataset'}\n  report    {run / 'report.html'}")
+
+
+def facts(values: dict[str, Any]) -> None:
+    """Names and values, a line each."""
+    for name, value in values.items():
+        typer.echo(f"{name:<12} {value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)}")
