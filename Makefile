@@ -1,7 +1,7 @@
 # Each target does its own set-up in .venv; only git, make and python3 are needed beforehand.
 PYTHON ?= python3
 BIN = .venv/bin
-.PHONY: setup demo test check clean
+.PHONY: setup demo test check bench docs clean
 
 setup: .venv/.ready
 .venv/.ready: pyproject.toml constraints.txt
@@ -16,11 +16,22 @@ demo: setup  ## the main job on the embedded sample
 test: setup
 	$(BIN)/python -m pytest
 
-check: setup  ## lint, types, import rules
-	$(BIN)/ruff check src tests scripts
-	$(BIN)/ruff format --check src tests scripts
+check: setup  ## lint, types, import rules, tables that match their measurements
+	$(BIN)/ruff check src tests scripts bench
+	$(BIN)/ruff format --check src tests scripts bench
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python bench/tables.py --check
+
+bench: bench-startup bench-training bench-demo
+
+bench-%: setup  ## one benchmark: writes bench/results/NAME.json and the tables made from it
+	$(BIN)/python bench/$*.py
+	$(BIN)/python bench/tables.py
+
+docs: setup  ## the pages in docs/, as docs/_build/index.html
+	$(BIN)/pip install -q -c constraints.txt -e '.[docs]'
+	$(BIN)/sphinx-build -q -W -b html docs docs/_build
 
 clean:
-	rm -rf .venv runs build dist .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf .venv runs build dist docs/_build .mypy_cache .ruff_cache .import_linter_cache .hypothesis

@@ -10,8 +10,8 @@ from augury.errors import SettingsError
 
 @dataclass(frozen=True)
 class Recipe:
-    """`penalty_every` makes R1 lazy: it is taken every so many steps, at that many times its weight (Karras et al. 2020,
-    appendix B). `half_life` of the weight average is in images; it ramps up with `ramp` times the images seen so far.
+    """`r1` and `r2` weigh the discriminator's squared slope at real and at fake images; `penalty_every` makes them lazy:
+    taken every so many steps, at that many times their weight (Karras et al. 2020, appendix B). `half_life` of the weight average is in images; it ramps up with `ramp` times the images seen so far.
     `final_rate` is what the cosine leaves of the learning rates at the end."""
 
     network: str
@@ -21,6 +21,7 @@ class Recipe:
     discriminator_rate: float = 2e-4
     betas: tuple[float, float] = (0.5, 0.999)
     r1: float = 0.0
+    r2: float = 0.0
     penalty_every: int = 1
     half_life: float = 20_000
     ramp: float = 0.1

@@ -67,10 +67,12 @@ class AdversarialGame:
             scores = self.discriminator(seen, conditions.repeat(2, 1)).float()
         loss_d = self.loss.discriminator(scores[:batch], scores[batch:])
         total = loss_d
-        if self.recipe.r1 and step % self.recipe.penalty_every == 0:
-            leaf = real.detach().requires_grad_()
-            slope = squared_slope(self.discriminator(self.augment(leaf, draws), conditions), leaf)
-            total = total + self.recipe.r1 / 2 * self.recipe.penalty_every * slope
+        if step % self.recipe.penalty_every == 0:
+            for weight, images in ((self.recipe.r1, real), (self.recipe.r2, fake)):
+                if weight:
+                    leaf = images.detach().requires_grad_()
+                    slope = squared_slope(self.discriminator(self.augment(leaf, draws), conditions), leaf)
+                    total = total + weight / 2 * self.recipe.penalty_every * slope
         self.update("discriminator", total)
 
         self.discriminator.requires_grad_(False)
