@@ -18,7 +18,10 @@ PLACE = re.compile(r"(<!-- bench (\w+) -->\n).*?(<!-- end -->)", re.S)
 
 def table(name: str) -> str:
     """The markdown table of one result file and the line that says where it comes from."""
-    facts = json.loads((ROOT / "bench" / "results" / f"{name}.json").read_text(encoding="utf-8"))
+    file = ROOT / "bench" / "results" / f"{name}.json"
+    if not file.exists():
+        return f"Not measured yet: `make bench-{name}`.\n"
+    facts = json.loads(file.read_text(encoding="utf-8"))
     lines = ["| case | Augury | compared with | | ratio |", "|---|---:|---|---:|---:|"]
     for r in facts["rows"]:
         unit = f" {r['unit']}" if r["unit"] else ""

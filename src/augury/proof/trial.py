@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, MutableMapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 
-from augury.augment import policy
+from augury.augment import Policy, policy
 from augury.errors import SettingsError
-from augury.images import LabelledImages, SyntheticImages
+from augury.images import Codes, Images, LabelledImages, SyntheticImages
 from augury.proof.arms import ARMS
 from augury.proof.classifiers import Lesson, probabilities, teach
 from augury.proof.statistics import bca_interval, confusion, measures, sign_flip_p, word
@@ -41,48 +42,27 @@ def prove(
     """
     settings = settings or ProveSettings()
     _check(settings)
-    results = {} if results is None else results
     kept = synthetic.take(synthetic.kept)
-    pool = (kept.images, kept.labels)
-    classical = policy("classical", flips=flips)
-    where = torch.device(device)
     ratios = sorted({0.0, *settings.ratios}) if len(kept) else [0.0]
-    with_choice = "gan" in settings.arms and len(ratios) > 1
-    total = len(settings.arms) * settings.seeds + (len(ratios) * CHOICE_SEEDS if with_choice else 0)
-    done = 0
-
-    def train_and_measure(name: str, lesson: Lesson, draw: int, part: LabelledImages) -> dict[str, Any]:
-        nonlocal done
-        if name not in results:
-            model = teach(train, lesson, seed=draw, device=where)
-            predicted = probabilities(model, part.images).argmax(1)
-            results[name] = measures(confusion(part.labels, predicted, len(train.classes)))
-        done += 1
-        on_result(done, total, name)
-        found: dict[str, Any] = results[name]
-        return found
-
-    def lesson(arm_name: str, ratio: float) -> Lesson:
-        arm = ARMS[arm_name]
-        return Lesson(
-            steps=settings.steps,
-            batch=settings.batch,
-            balanced=arm.balanced,
-            class_weights=arm.class_weights,
-            augment=classical if arm.classical else None,
-            synthetic=pool if arm.synthetic and len(kept) else None,
-            ratio=ratio if arm.synthetic else 0.0,
-        )
-
+    choosing = "gan" in settings.arms and len(ratios) > 1
+    total = len(settings.arms) * settings.seeds + (len(ratios) * CHOICE_SEEDS if choosing else 0)
+    trial = _Trial(
+        train,
+        (kept.images, kept.labels) if len(kept) else None,
+        settings,
+        policy("classical", flips=flips),
+        torch.device(device),
+        {} if results is None else results,
+        lambda done, name: on_result(done, total, name),
+    )
     curve: list[dict[str, Any]] = []
-    for ratio in ratios if with_choice else []:
-        scores = [
-            train_and_measure(
-                f"validation/ratio {ratio:g}/{i}", lesson("gan", ratio), 1_000_003 * (seed + 1) + i, validation
-            )
-            for i in range(CHOICE_SEEDS)
+    for ratio in ratios if choosing else []:
+        draws = [1_000_003 * (seed + 1) + i for i in range(CHOICE_SEEDS)]
+        found = [
+            trial.measured(f"validation/ratio {ratio:g}/{i}", "gan", ratio, draw, validation)
+            for i, draw in enumerate(draws)
         ]
-        curve.append({"ratio": ratio, "balanced_accuracy": [s["balanced_accuracy"] for s in scores]})
+        curve.append({"ratio": ratio, "balanced_accuracy": [m["balanced_accuracy"] for m in found]})
     best = (
         max(curve, key=lambda row: (float(np.mean(row["balanced_accuracy"])), -row["ratio"]))["ratio"] if curve else 0.0
     )
@@ -90,9 +70,44 @@ def prove(
     seeds = tuple(range(seed, seed + settings.seeds))
     arms: dict[str, dict[str, list[Any]]] = {}
     for name in settings.arms:
-        each = [train_and_measure(f"test/{name}/{s}", lesson(name, best), s, test) for s in seeds]
-        arms[name] = {measure: [r[measure] for r in each] for measure in ("balanced_accuracy", "macro_f1", "recall")}
+        each = [trial.measured(f"test/{name}/{s}", name, best, s, test) for s in seeds]
+        arms[name] = {measure: [m[measure] for m in each] for measure in ("balanced_accuracy", "macro_f1", "recall")}
     return judge(arms, seeds, best, curve, train, kept, test)
+
+
+@dataclass
+class _Trial:
+    """The trainings of one trial: each is done once and its measures are kept in `results`."""
+
+    train: LabelledImages
+    synthetic: tuple[Images, Codes] | None
+    settings: ProveSettings
+    classical: Policy
+    device: torch.device
+    results: MutableMapping[str, Any]
+    on_result: Callable[[int, str], None]
+    done: int = 0
+
+    def measured(self, name: str, arm_name: str, ratio: float, draw: int, part: LabelledImages) -> dict[str, Any]:
+        """Train one classifier of an arm with seed `draw` and measure it on `part`, unless `results` has it."""
+        if name not in self.results:
+            arm = ARMS[arm_name]
+            lesson = Lesson(
+                steps=self.settings.steps,
+                batch=self.settings.batch,
+                balanced=arm.balanced,
+                class_weights=arm.class_weights,
+                augment=self.classical if arm.classical else None,
+                synthetic=self.synthetic if arm.synthetic else None,
+                ratio=ratio if arm.synthetic else 0.0,
+            )
+            model = teach(self.train, lesson, seed=draw, device=self.device)
+            predicted = probabilities(model, part.images).argmax(1)
+            self.results[name] = measures(confusion(part.labels, predicted, len(self.train.classes)))
+        self.done += 1
+        self.on_result(self.done, name)
+        found: dict[str, Any] = self.results[name]
+        return found
 
 
 def judge(
