@@ -42,7 +42,7 @@ def watcher(quiet: bool) -> Watcher:
         left = (time.monotonic() - begun[0]) / max(done, 1) * (total - done)
         say(f"{done}/{total} {what}  {_clock(left)} left", force=done == total)
 
-    def end(stage: str, summary: str) -> None:
+    def end(stage: str) -> None:
         sys.stderr.write("\r\033[K" if live else "")
 
     return Watcher(begin, training, amount, end, lambda text: print(text, file=sys.stderr))

@@ -44,7 +44,7 @@ class Watcher:
     begin: Callable[[str, bool], None] = lambda stage, cached: None
     training: Callable[[Progress], None] = lambda progress: None
     amount: Callable[[str, int, int], None] = lambda what, done, total: None
-    end: Callable[[str, str], None] = lambda stage, summary: None
+    end: Callable[[str], None] = lambda stage: None
     note: Callable[[str], None] = lambda text: None
 
 
@@ -108,7 +108,7 @@ class Session:
         if not cached:
             with self.run.stage(stage, inputs):
                 getattr(self, stage)()
-        self.watch.end(stage, "")
+        self.watch.end(stage)
 
     def split(self) -> None:
         """Divide the data; the part of every image is stored."""
