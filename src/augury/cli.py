@@ -40,7 +40,7 @@ Json = Annotated[
 Size = Annotated[str | None, typer.Option(help="96, or height and width as 96x64; default: native up to 64, else 64.")]
 Fit = Annotated[str | None, typer.Option(help="crop (cover, cut the middle; the default) or pad (fit inside).")]
 OnBad = Annotated[str | None, typer.Option(help="error (default), or skip: leave unreadable files out, listed.")]
-Recipe = Annotated[str | None, typer.Option(help="dcgan (the default) or gan (fully connected).")]
+Recipe = Annotated[str | None, typer.Option(help="rpgan (the default), dcgan or gan (fully connected).")]
 Steps = Annotated[int | None, typer.Option(help="Training steps.", min=1)]
 Budget = Annotated[str | None, typer.Option(help="Training time instead of steps: 90s, 5m, 1h.")]
 Precision = Annotated[str | None, typer.Option(help="auto (measured; the default), fp32 or bf16.")]

@@ -48,13 +48,15 @@ class DataSettings(Settings):
 class TrainSettings(Settings):
     """How the generative model is trained; `None` takes the recipe's own value."""
 
-    recipe: str = "dcgan"
+    recipe: str = "rpgan"
     steps: int | None = Field(None, ge=1)
     budget: Seconds | None = None
     batch: int = Field(64, ge=2)
     condition: tuple[str, ...] = Field((), description="attributes to condition on beside the label")
     label_sampling: Literal["sqrt", "log", "frequency", "uniform"] = "sqrt"
-    augment: str = Field("diffaugment", description="what the discriminator sees: a policy of augury.augment, or none")
+    augment: str = Field(
+        "diffaugment_light", description="what the discriminator sees: a policy of augury.augment, or none"
+    )
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     checkpoint_every: Seconds = 20.0
     overrides: dict[str, Any] = Field(

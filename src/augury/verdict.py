@@ -45,7 +45,10 @@ def sentence(
     word: str, arm: str, comparator: str, difference: float, low: float, high: float, p: float, ratio: float, n: int
 ) -> str:
     """The verdict as one sentence; differences are told in points (hundredths)."""
-    points = f"{100 * difference:+.1f} points of balanced accuracy (95 % interval {100 * low:+.1f} to {100 * high:+.1f}, p = {p:.3f}, {n} paired seeds)"
+    middle, bottom, top = (
+        f"{round(100 * value, 1) + 0.0:+.1f}" for value in (difference, low, high)
+    )  # + 0.0: no "-0.0"
+    points = f"{middle} points of balanced accuracy (95 % interval {bottom} to {top}, p = {p:.3f}, {n} paired seeds)"
     if ratio == 0:
         return (
             "The synthetic images do not help here: on validation, showing none of them was best, so they make no "

@@ -90,8 +90,8 @@ def test_strengths_of_diffaugment() -> None:
     flat = torch.full((4000, 1, 16, 16), 0.25)
     light = policy("diffaugment_light")(flat, draws())
     level = light.amax((1, 2, 3)) - 0.25  # brightness alone, as a flat image has no contrast
-    assert level[light.amin((1, 2, 3)) > 0].min() >= -0.5
-    assert 0.49 < level.max() <= 0.5
+    assert level[light.amin((1, 2, 3)) > 0].min() >= -0.2
+    assert 0.19 < level.max() <= 0.2
     empty_columns = (light == 0).all(2)[:, 0].sum(1)
     assert set(empty_columns.tolist()) == {0, 1, 2}
     hidden = (diffaugment(flat, draws()) == 0).float().mean((1, 2, 3)) - (light == 0).float().mean((1, 2, 3))

@@ -26,17 +26,18 @@ def none(images: Tensor, generator: torch.Generator, *, flips: bool = False) -> 
 
 
 def diffaugment(images: Tensor, generator: torch.Generator, *, flips: bool = False) -> Tensor:
-    """DiffAugment (Zhao et al. 2020) for what a discriminator sees: colour, translation and a cutout of half the side.
+    """DiffAugment (Zhao et al. 2020) for what a discriminator sees: brightness ±0.5, saturation ×0 to ×2, contrast ×0.5 to
+    ×1.5, translation by up to 1/8 of each side, and a cutout of half the side.
 
     Not clamped, so that gradients pass: values reach beyond [-1, 1].
     """
     draws = _uniform(images, generator, 8)
-    return cutout(_colour_and_translation(images, draws, flips), draws[6:].t())
+    return cutout(_colour_and_translation(images, draws, flips, strength=1.0), draws[6:].t())
 
 
 def diffaugment_light(images: Tensor, generator: torch.Generator, *, flips: bool = False) -> Tensor:
-    """DiffAugment without the cutout, for images whose subject a box could hide."""
-    return _colour_and_translation(images, _uniform(images, generator, 6), flips)
+    """DiffAugment with 0.4 of its colour changes and no cutout: a short training learns more from it."""
+    return _colour_and_translation(images, _uniform(images, generator, 6), flips, strength=0.4)
 
 
 def classical(images: Tensor, generator: torch.Generator, *, flips: bool = False) -> Tensor:
@@ -85,11 +86,12 @@ def _uniform(images: Tensor, generator: torch.Generator, count: int) -> Tensor:
     return torch.rand(count, len(images), generator=generator, device=generator.device).to(images.device)
 
 
-def _colour_and_translation(images: Tensor, draws: Tensor, flips: bool) -> Tensor:
-    """Brightness ±0.5, saturation ×0 to ×2, contrast ×0.5 to ×1.5, translation by up to 1/8 of each side."""
+def _colour_and_translation(images: Tensor, draws: Tensor, flips: bool, strength: float) -> Tensor:
+    """Brightness ±0.5, saturation ×0 to ×2, contrast ×0.5 to ×1.5, each times `strength`, translation by up to 1/8."""
     right, down = (int(side / 8 + 0.5) for side in (images.shape[3], images.shape[2]))
     shifts = torch.stack(
         [(draws[3] * (2 * right + 1)).long() - right, (draws[4] * (2 * down + 1)).long() - down], dim=1
     )
-    moved = adjust(images, draws[0] - 0.5, draws[1] + 0.5, draws[2] * 2)
+    brightness, contrast, saturation = (strength * (draws[:3] - 0.5)).unbind()
+    moved = adjust(images, brightness, 1 + contrast, 1 + 2 * saturation)
     return translate(moved, shifts, draws[5] < 0.5 if flips else None)

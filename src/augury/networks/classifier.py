@@ -1,4 +1,5 @@
-"""The small convolutional classifier that filters and trials use: three 3×3 stages, batch norm, global pooling."""
+"""The small convolutional classifier that filters and trials use: three 3×3 stages, batch norm, a 4 × 4 grid of
+averages."""
 
 from __future__ import annotations
 
@@ -8,9 +9,13 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+GRID = 4
+"""Averages a side before the last layer: with one (global pooling) a few hundred steps underfit (measured on a long-tailed
+Fashion-MNIST of other images than the embedded ones: balanced accuracy after 150 steps .732 with 1, .770 with 4)."""
+
 
 class Classifier(nn.Module):
-    """images [N, C, H, W] in [-1, 1] -> logits [N, K]. `features` gives the pooled [N, 4·width] before the last layer.
+    """images [N, C, H, W] in [-1, 1] -> logits [N, K]. `features` gives the pooled [N, 4·width] of its last maps.
 
     Images above 64 px are first brought to 64 by area averaging, so that one size of network serves all.
     """
@@ -23,19 +28,23 @@ class Classifier(nn.Module):
         )
         self.norms = nn.ModuleList(nn.BatchNorm2d(w) for w in widths[1:])
         self.dimension = widths[-1]
-        self.last = nn.Linear(self.dimension, classes)
+        self.last = nn.Linear(self.dimension * GRID**2, classes)
 
-    def features(self, images: torch.Tensor) -> torch.Tensor:
-        """images [N, C, H, W] in [-1, 1] -> [N, 4·width]."""
+    def maps(self, images: torch.Tensor) -> torch.Tensor:
+        """images [N, C, H, W] in [-1, 1] -> [N, 4·width, H / 4, W / 4]."""
         x = images
         if max(x.shape[2:]) > 64:
             x = F.adaptive_avg_pool2d(x, (min(x.shape[2], 64), min(x.shape[3], 64)))
         for i, (convolution, norm) in enumerate(zip(self.convolutions, self.norms, strict=True)):
             x = F.relu(norm(convolution(x)))
-            x = F.max_pool2d(x, 2, ceil_mode=True) if i < 2 else x.mean((2, 3))
+            x = F.max_pool2d(x, 2, ceil_mode=True) if i < 2 else x
         return x
+
+    def features(self, images: torch.Tensor) -> torch.Tensor:
+        """images [N, C, H, W] in [-1, 1] -> [N, 4·width]."""
+        return self.maps(images).mean((2, 3))
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """images [N, C, H, W] in [-1, 1] -> logits [N, K]."""
-        logits: torch.Tensor = self.last(self.features(images))
+        logits: torch.Tensor = self.last(F.adaptive_avg_pool2d(self.maps(images), GRID).flatten(1))
         return logits

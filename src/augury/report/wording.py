@@ -13,7 +13,7 @@ import numpy.typing as npt
 NOTHING = "–"
 MINUS = "−"
 
-SIGNS = {"helps": "▲", "no difference": "＝", "hurts": "▼", "underpowered": "?"}
+SIGNS = {"helps": "▲", "no difference": "=", "hurts": "▼", "underpowered": "?"}
 ARMS = {
     "none": "the real images alone, as they are",
     "class_weights": "errors on rare classes weigh more",
