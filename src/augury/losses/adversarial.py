@@ -8,28 +8,63 @@ from dataclasses import dataclass
 import torch
 from torch.nn.functional import relu, softplus
 
+Pair = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+
 
 @dataclass(frozen=True)
 class AdversarialLoss:
-    """`discriminator(real, fake)` and `generator(real, fake)`, both to be minimised; `paired` when the generator's
-    loss reads the real scores too."""
+    """`discriminator(real, fake)` and `generator(real, fake)`, both to be minimised.
 
-    discriminator: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
-    generator: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+    `paired`: the generator's loss reads the real scores too. `target`: the same discriminator's loss with the target of
+    real images moved from 1 to a value below, one-sided label smoothing (Salimans et al. 2016, section 3.4), where the
+    loss has targets: (real, fake, target [N] or scalar) -> scalar. `critic`: scores are no probabilities, and mean
+    something only while the discriminator's slope is bounded by clipping, a penalty or spectral norm.
+    """
+
+    discriminator: Pair
+    generator: Pair
     paired: bool = False
+    target: Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor] | None = None
+    critic: bool = False
 
+
+def _cross_entropy(real: torch.Tensor, fake: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+    return (target * softplus(-real) + (1 - target) * softplus(real)).mean() + softplus(fake).mean()
+
+
+minimax = AdversarialLoss(
+    lambda real, fake: softplus(-real).mean() + softplus(fake).mean(),
+    lambda real, fake: -softplus(fake).mean(),
+    target=_cross_entropy,
+)
+"""Cross-entropy as a zero-sum game (Goodfellow et al. 2014, eq. 1); the generator's slope vanishes while it loses."""
 
 non_saturating = AdversarialLoss(
     lambda real, fake: softplus(-real).mean() + softplus(fake).mean(),
     lambda real, fake: softplus(-fake).mean(),
+    target=_cross_entropy,
 )
 """Cross-entropy with the generator's non-saturating form (Goodfellow et al. 2014, section 3)."""
+
+wasserstein = AdversarialLoss(
+    lambda real, fake: fake.mean() - real.mean(),
+    lambda real, fake: -fake.mean(),
+    critic=True,
+)
+"""Wasserstein-1 distance by its dual (Arjovsky, Chintala & Bottou 2017, eq. 2, 3)."""
 
 hinge = AdversarialLoss(
     lambda real, fake: relu(1 - real).mean() + relu(1 + fake).mean(),
     lambda real, fake: -fake.mean(),
 )
 """Hinge loss (Lim & Ye 2017, eq. 6; Miyato et al. 2018)."""
+
+least_squares = AdversarialLoss(
+    lambda real, fake: ((real - 1).square().mean() + fake.square().mean()) / 2,
+    lambda real, fake: (fake - 1).square().mean() / 2,
+    target=lambda real, fake, target: ((real - target).square().mean() + fake.square().mean()) / 2,
+)
+"""Least squares with targets 0 and 1 (Mao et al. 2017, eq. 9)."""
 
 relativistic = AdversarialLoss(
     lambda real, fake: softplus(fake - real).mean(),

@@ -1,0 +1,122 @@
+"""R3GAN (Huang, Gokaslan, Kuleshov & Tompkin 2024): residual networks without norms, for relativistic pairing + R1 + R2.
+
+A block is 1×1 up to twice the channels, grouped 3×3, 1×1 back, added to its input; each stage resamples with the
+[1, 3, 3, 1] filter, changes the width by a 1×1, and has `blocks` blocks. The generator begins with a learned grid
+weighed by a linear map of noise and condition; the discriminator mirrors it and ends in a depthwise convolution over
+the coarsest grid, whose features are projected on the condition. Images are not squashed: clamp them when done.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from augury.networks.canvas import Canvas
+from augury.networks.conditioning import ConditionEmbedding, ProjectionHead
+from augury.networks.resample import doubled, halved
+
+
+@dataclass(frozen=True)
+class R3GANSettings:
+    """`latent` noise size; `width` channels at full resolution, doubled at each halving up to `widest`; `blocks` a stage;
+    `group` channels in one group of the 3×3 convolutions; `embedding` size of a condition."""
+
+    latent: int = 64
+    width: int = 32
+    widest: int = 256
+    blocks: int = 1
+    group: int = 16
+    embedding: int = 64
+
+
+def scaled(layer: nn.Conv2d | nn.Linear, gain: float) -> nn.Conv2d | nn.Linear:
+    """`layer` with weights drawn from N(0, gain² / fan in) and bias 0."""
+    fan_in = layer.weight[0].numel()
+    nn.init.normal_(layer.weight, std=gain * fan_in**-0.5)
+    if layer.bias is not None:
+        nn.init.zeros_(layer.bias)
+    return layer
+
+
+class Block(nn.Module):
+    """x [N, C, H, W] -> x + residual; `depth` residual blocks are in the whole network (for the initial scale)."""
+
+    def __init__(self, channels: int, group: int, depth: int) -> None:
+        super().__init__()
+        inner, gain = 2 * channels, (2 / (1 + 0.2**2)) ** 0.5 * depth**-0.25
+        self.enter = scaled(nn.Conv2d(channels, inner, 1), gain)
+        self.mix = scaled(nn.Conv2d(inner, inner, 3, padding=1, groups=max(1, inner // group)), gain)
+        self.leave = scaled(nn.Conv2d(inner, channels, 1, bias=False), 0.0)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """[N, C, H, W] -> [N, C, H, W]."""
+        y = F.leaky_relu(self.enter(x), 0.2)
+        y = F.leaky_relu(self.mix(y), 0.2)
+        return x + self.leave(y)
+
+
+def narrower(a: int, b: int) -> nn.Module:
+    """A 1×1 convolution where the width changes."""
+    return nn.Identity() if a == b else scaled(nn.Conv2d(a, b, 1, bias=False), 1.0)
+
+
+class Generator(nn.Module):
+    """noise [N, Z], conditions int64 [N, K] -> images [N, C, H, W], about [-1, 1]."""
+
+    def __init__(self, settings: R3GANSettings, shape: tuple[int, int, int], cardinalities: tuple[int, ...]) -> None:
+        super().__init__()
+        self.canvas, self.latent = Canvas(*shape[1:]), settings.latent
+        widths = [min(settings.width * 2**i, settings.widest) for i in range(self.canvas.stages, -1, -1)]
+        depth = settings.blocks * len(widths)
+        self.embedding = ConditionEmbedding(cardinalities, settings.embedding)
+        self.basis = nn.Parameter(torch.randn(widths[0], self.canvas.rows, self.canvas.columns))
+        self.first = scaled(nn.Linear(settings.latent + settings.embedding, widths[0]), 1.0)
+        self.enters = nn.ModuleList(narrower(a, b) for a, b in zip([widths[0], *widths], widths, strict=False))
+        self.stages = nn.ModuleList(
+            nn.Sequential(*(Block(w, settings.group, depth) for _ in range(settings.blocks))) for w in widths
+        )
+        self.last = scaled(nn.Conv2d(widths[-1], shape[0], 1), 1.0)
+
+    def forward(self, noise: torch.Tensor, conditions: torch.Tensor) -> torch.Tensor:
+        """noise [N, Z], conditions int64 [N, K] -> [N, C, H, W]."""
+        weights = self.first(torch.cat([noise, self.embedding(conditions)], dim=1))
+        x = (self.basis * weights[:, :, None, None]).contiguous(memory_format=torch.channels_last)
+        for number, (enter, stage) in enumerate(zip(self.enters, self.stages, strict=True)):
+            x = stage(enter(doubled(x) if number else x))
+        return self.canvas.cut(self.last(x))
+
+
+class Discriminator(nn.Module):
+    """images [N, C, H, W] in [-1, 1], conditions int64 [N, K] -> scores [N], higher for real."""
+
+    def __init__(self, settings: R3GANSettings, shape: tuple[int, int, int], cardinalities: tuple[int, ...]) -> None:
+        super().__init__()
+        self.canvas = Canvas(*shape[1:])
+        widths = [min(settings.width * 2**i, settings.widest) for i in range(self.canvas.stages + 1)]
+        depth = settings.blocks * len(widths)
+        self.first = scaled(nn.Conv2d(shape[0], widths[0], 1), 1.0)
+        self.stages = nn.ModuleList(
+            nn.Sequential(*(Block(w, settings.group, depth) for _ in range(settings.blocks))) for w in widths
+        )
+        self.leaves = nn.ModuleList(narrower(a, b) for a, b in zip(widths, widths[1:], strict=False))
+        grid = (self.canvas.rows, self.canvas.columns)
+        self.last = scaled(nn.Conv2d(widths[-1], widths[-1], grid, groups=widths[-1], bias=False), 1.0)
+        self.head = ProjectionHead(widths[-1], cardinalities)
+
+    def features(self, images: torch.Tensor) -> torch.Tensor:
+        """[N, C, H, W] -> [N, D]."""
+        x = self.first(self.canvas.pad(images))
+        for number, stage in enumerate(self.stages):
+            x = stage(x)
+            if number < len(self.leaves):
+                x = self.leaves[number](halved(x))
+        found: torch.Tensor = self.last(x).flatten(1)
+        return found
+
+    def forward(self, images: torch.Tensor, conditions: torch.Tensor) -> torch.Tensor:
+        """images [N, C, H, W], conditions int64 [N, K] -> scores [N]."""
+        scores: torch.Tensor = self.head(self.features(images), conditions)
+        return scores
