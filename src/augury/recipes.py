@@ -10,22 +10,52 @@ from augury.errors import SettingsError
 
 @dataclass(frozen=True)
 class Recipe:
-    """`r1` and `r2` weigh the discriminator's squared slope at real and at fake images; `penalty_every` makes them lazy:
-    taken every so many steps, at that many times their weight (Karras et al. 2020, appendix B). `half_life` of the weight average is in images; it ramps up with `ramp` times the images seen so far.
-    `final_rate` is what the cosine leaves of the learning rates at the end."""
+    """One way to train.
+
+    Game: `loss`; `critic_steps` discriminator updates for each of the generator; `generator_rate` also drives an
+    autoencoder's decoder. Rates follow `schedule` (constant, linear, cosine) down to `final_rate` of themselves after
+    `warmup` (a share of the training).
+    Penalties, as weights: `r1`, `r2` on half the squared slope at real and fake images; `gradient_penalty` with its
+    `centre`; `lecam`; `penalty_every` makes the slope penalties lazy: taken every so many steps, at that many times their
+    weight (Karras et al. 2020, appendix B). `clip` bounds every discriminator weight.
+    Smoothing: `label_smoothing` lowers the target of real images, `label_noise` moves it up and down at random by as much;
+    `instance_noise` is a standard deviation on all images seen, decaying to 0.
+    Generator: weights of `feature_matching`, `mode_seeking`, `path_length` (every `path_every` steps); `style_mixing` is
+    the share of images with two styles. `late_conditioning` is the share of the training over which the condition's
+    weight grows from 0 to 1 (Shahbazi et al. 2022). `kl` weighs the divergence of a variational autoencoder.
+    `half_life` of the weight average is in images; it ramps up with `ramp` times the images seen so far.
+    """
 
     network: str
     loss: str
     steps: int
+    optimiser: str = "adam"
     generator_rate: float = 2e-4
     discriminator_rate: float = 2e-4
     betas: tuple[float, float] = (0.5, 0.999)
+    schedule: str = "cosine"
+    final_rate: float = 0.1
+    warmup: float = 0.0
+    critic_steps: int = 1
     r1: float = 0.0
     r2: float = 0.0
+    gradient_penalty: float = 0.0
+    centre: float = 1.0
+    lecam: float = 0.0
     penalty_every: int = 1
+    clip: float = 0.0
+    label_smoothing: float = 0.0
+    label_noise: float = 0.0
+    instance_noise: float = 0.0
+    feature_matching: float = 0.0
+    mode_seeking: float = 0.0
+    path_length: float = 0.0
+    path_every: int = 4
+    style_mixing: float = 0.0
+    late_conditioning: float = 0.0
+    kl: float = 1.0
     half_life: float = 20_000
     ramp: float = 0.1
-    final_rate: float = 0.1
     settings: dict[str, Any] = field(default_factory=dict)
 
 
@@ -43,20 +73,92 @@ RECIPES = {
     ),
     "dcgan": Recipe("dcgan", "non_saturating", steps=4000),
     "gan": Recipe("mlp", "non_saturating", steps=4000),
+    "wgan": Recipe(
+        "dcgan",
+        "wasserstein",
+        steps=3000,
+        optimiser="rmsprop",
+        generator_rate=5e-5,
+        discriminator_rate=5e-5,
+        schedule="constant",
+        critic_steps=5,
+        clip=0.01,
+    ),
+    "wgan_gp": Recipe(
+        "dcgan", "wasserstein", steps=3000, betas=(0.0, 0.9), schedule="linear", critic_steps=5, gradient_penalty=10.0
+    ),
+    "r3gan": Recipe(
+        "r3gan",
+        "relativistic",
+        steps=3000,
+        generator_rate=5e-4,
+        discriminator_rate=5e-4,
+        betas=(0.0, 0.99),
+        r1=0.3,
+        r2=0.3,
+    ),
+    "stylegan": Recipe(
+        "stylegan",
+        "non_saturating",
+        steps=3000,
+        generator_rate=2.5e-3,
+        discriminator_rate=2.5e-3,
+        betas=(0.0, 0.99),
+        schedule="constant",
+        r1=0.3,
+        penalty_every=16,
+    ),
+    "vae": Recipe(
+        "autoencoder", "variational", steps=3000, generator_rate=1e-3, discriminator_rate=1e-3, betas=(0.9, 0.999)
+    ),
+    "ae": Recipe("autoencoder", "plain", steps=3000, generator_rate=1e-3, discriminator_rate=1e-3, betas=(0.9, 0.999)),
 }
 """rpgan, the default: DCGAN's networks playing R3GAN's game, relativistic pairing with R1 and R2 (Huang et al. 2024), which
-keeps variety within a class where cross-entropy collapses on few images; dcgan: the convolutional original; gan: the
-fully connected one."""
+keeps variety within a class where cross-entropy collapses on few images; dcgan (Radford et al. 2016); gan: fully connected
+(Goodfellow et al. 2014); wgan: weight clipping (Arjovsky et al. 2017); wgan_gp (Gulrajani et al. 2017); r3gan: its own
+networks (Huang et al. 2024); stylegan: StyleGAN2 in the small-data setting (Karras et al. 2020); vae (Kingma & Welling
+2014); ae: an autoencoder whose codes are drawn from a normal distribution fitted to them."""
 
 
 def recipe(name: str, overrides: dict[str, Any] | None = None) -> Recipe:
     """The recipe `name` with `overrides`: a name of a Recipe field changes that, any other goes to the network.
 
-    Raises SettingsError for an unknown recipe.
+    Raises SettingsError for an unknown recipe and for settings that contradict each other.
     """
     if name not in RECIPES:
         raise SettingsError(f"there is no recipe '{name}'; choose one of: {', '.join(RECIPES)}")
     chosen, own = RECIPES[name], {f.name for f in fields(Recipe)} - {"settings"}
     given = overrides or {}
     network = {k: v for k, v in given.items() if k not in own}
-    return replace(chosen, **{k: v for k, v in given.items() if k in own}, settings={**chosen.settings, **network})
+    found = replace(chosen, **{k: v for k, v in given.items() if k in own}, settings={**chosen.settings, **network})
+    _refuse(found)
+    return found
+
+
+def _refuse(rule: Recipe) -> None:
+    """Raise SettingsError for settings that cannot work together."""
+    spectral = bool(rule.settings.get("spectral", False))
+    bounded = spectral or any((rule.clip, rule.gradient_penalty, rule.r1, rule.r2))
+    targets = rule.loss in ("minimax", "non_saturating", "least_squares")
+    rules = [
+        (rule.clip and spectral, "clip bounds weights that spectral norm rescales; set clip=0 or spectral=false"),
+        (
+            rule.loss == "wasserstein" and not bounded,
+            "loss=wasserstein needs a discriminator of bounded slope; set gradient_penalty=10, clip=0.01 or spectral=true",
+        ),
+        (
+            (rule.label_smoothing or rule.label_noise) and not targets,
+            f"label_smoothing and label_noise move targets, but loss={rule.loss} has none; use loss=non_saturating",
+        ),
+        (
+            (rule.path_length or rule.style_mixing) and rule.network != "stylegan",
+            f"path_length and style_mixing need a mapping network, but network={rule.network} has none; use recipe stylegan",
+        ),
+        (
+            min(rule.critic_steps, rule.penalty_every, rule.path_every) < 1,
+            "critic_steps, penalty_every and path_every count steps and must be at least 1",
+        ),
+    ]
+    for wrong, reason in rules:
+        if wrong:
+            raise SettingsError(reason)

@@ -1,8 +1,36 @@
-"""What the two players minimise."""
+"""What the players minimise: adversarial losses, penalties on the discriminator, regularisers of the generator."""
 
-from augury.losses.adversarial import AdversarialLoss, hinge, non_saturating, relativistic
-from augury.losses.penalties import squared_slope
+from augury.losses.adversarial import (
+    AdversarialLoss,
+    hinge,
+    least_squares,
+    minimax,
+    non_saturating,
+    relativistic,
+    wasserstein,
+)
+from augury.losses.penalties import gradient_penalty, lecam, squared_slope
+from augury.losses.reconstruction import divergence, negative_likelihood
+from augury.losses.regularisers import feature_matching, mode_seeking, path_length
 
-__all__ = ["ADVERSARIAL_LOSSES", "AdversarialLoss", "squared_slope"]
+__all__ = [
+    "ADVERSARIAL_LOSSES",
+    "AdversarialLoss",
+    "divergence",
+    "feature_matching",
+    "gradient_penalty",
+    "lecam",
+    "mode_seeking",
+    "negative_likelihood",
+    "path_length",
+    "squared_slope",
+]
 
-ADVERSARIAL_LOSSES = {"non_saturating": non_saturating, "hinge": hinge, "relativistic": relativistic}
+ADVERSARIAL_LOSSES = {
+    "minimax": minimax,
+    "non_saturating": non_saturating,
+    "wasserstein": wasserstein,
+    "hinge": hinge,
+    "least_squares": least_squares,
+    "relativistic": relativistic,
+}

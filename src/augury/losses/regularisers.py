@@ -10,7 +10,9 @@ def feature_matching(real: torch.Tensor, fake: torch.Tensor) -> torch.Tensor:
     return (real.mean(0) - fake.mean(0)).square().mean()
 
 
-def mode_seeking(first: torch.Tensor, second: torch.Tensor, noise_first: torch.Tensor, noise_second: torch.Tensor) -> torch.Tensor:
+def mode_seeking(
+    first: torch.Tensor, second: torch.Tensor, noise_first: torch.Tensor, noise_second: torch.Tensor
+) -> torch.Tensor:
     """1 / (image distance / noise distance) of two images [N, C, H, W] for the same condition (Mao et al. 2019, eq. 3):
     small when different noise gives different images."""
     images = (first - second).abs().flatten(1).mean(1)
@@ -18,7 +20,9 @@ def mode_seeking(first: torch.Tensor, second: torch.Tensor, noise_first: torch.T
     return (noises / (images + 1e-5)).mean()
 
 
-def path_length(images: torch.Tensor, latents: torch.Tensor, noise: torch.Tensor, usual: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+def path_length(
+    images: torch.Tensor, latents: torch.Tensor, noise: torch.Tensor, usual: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
     """(E(‖Jᵀy‖ − usual)², E‖Jᵀy‖) with J = ∂images/∂latents, y = noise / √(H·W), latents [N, L] or [N, layers, L]
     (Karras et al. 2020, eq. 4); `usual` is the moving average of the second."""
     direction = noise / (images.shape[2] * images.shape[3]) ** 0.5

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 from torch import nn
 
 from augury.errors import SettingsError
-from augury.networks import dcgan, mlp
+from augury.networks import autoencoder, dcgan, mlp, r3gan, stylegan
 from augury.networks.classifier import Classifier
 from augury.networks.conditioning import ConditionEmbedding, ProjectionHead
 
@@ -18,23 +18,30 @@ __all__ = ["NETWORKS", "Architecture", "Classifier", "ConditionEmbedding", "Proj
 
 @dataclass(frozen=True)
 class Architecture:
-    """The parts of one network file: default settings, and builders (settings, shape, cardinalities) -> module."""
+    """The parts of one network file: default settings, and builders (settings, shape, cardinalities) -> module. The
+    generator's partner is a discriminator, or an encoder."""
 
     settings: Any
     generator: Callable[..., nn.Module]
-    discriminator: Callable[..., nn.Module]
+    partner: Callable[..., nn.Module]
+    method: Literal["adversarial", "reconstruction"] = "adversarial"
 
 
 NETWORKS = {
     "mlp": Architecture(mlp.MLPSettings(), mlp.Generator, mlp.Discriminator),
     "dcgan": Architecture(dcgan.DCGANSettings(), dcgan.Generator, dcgan.Discriminator),
+    "r3gan": Architecture(r3gan.R3GANSettings(), r3gan.Generator, r3gan.Discriminator),
+    "stylegan": Architecture(stylegan.StyleGANSettings(), stylegan.Generator, stylegan.Discriminator),
+    "autoencoder": Architecture(
+        autoencoder.AutoencoderSettings(), autoencoder.Generator, autoencoder.Encoder, "reconstruction"
+    ),
 }
 
 
 def build(
     name: str, settings: dict[str, Any], shape: tuple[int, int, int], cardinalities: tuple[int, ...]
 ) -> tuple[nn.Module, nn.Module]:
-    """(generator, discriminator) of network `name`, its defaults changed by `settings`.
+    """(generator, discriminator or encoder) of network `name`, its defaults changed by `settings`.
 
     Raises SettingsError for an unknown network or setting.
     """
@@ -46,6 +53,4 @@ def build(
     except TypeError as error:
         known = ", ".join(vars(architecture.settings))
         raise SettingsError(f"network '{name}': {error}; its settings are: {known}") from error
-    return architecture.generator(chosen, shape, cardinalities), architecture.discriminator(
-        chosen, shape, cardinalities
-    )
+    return architecture.generator(chosen, shape, cardinalities), architecture.partner(chosen, shape, cardinalities)

@@ -10,15 +10,19 @@ class ConditionEmbedding(nn.Module):
     """conditions int64 [N, K] -> float [N, D]: one table per column, the rows added up.
 
     Summing lets a combination that was never seen (class 3 in pose 1) be asked for: each part was learnt elsewhere.
+    `strength` multiplies the sum; a training that conditions late raises it from 0 to 1.
     """
+
+    strength: torch.Tensor
 
     def __init__(self, cardinalities: tuple[int, ...], dimension: int) -> None:
         super().__init__()
         self.tables = nn.ModuleList(nn.Embedding(n, dimension) for n in cardinalities)
+        self.register_buffer("strength", torch.ones(()))
 
     def forward(self, conditions: torch.Tensor) -> torch.Tensor:
         """conditions int64 [N, K] -> [N, D]."""
-        return torch.stack([table(conditions[:, i]) for i, table in enumerate(self.tables)]).sum(0)
+        return torch.stack([table(conditions[:, i]) for i, table in enumerate(self.tables)]).sum(0) * self.strength
 
 
 class ProjectionHead(nn.Module):

@@ -10,6 +10,7 @@ discriminator by projection (Miyato & Koyama 2018).
 from __future__ import annotations
 
 import itertools
+import math
 from dataclasses import dataclass
 
 import torch
@@ -17,6 +18,7 @@ from torch import nn
 from torch.nn import functional as F
 from torch.nn.utils.parametrizations import spectral_norm
 
+from augury.networks.canvas import Canvas
 from augury.networks.conditioning import ConditionEmbedding, ProjectionHead
 
 
@@ -32,14 +34,6 @@ class DCGANSettings:
     embedding: int = 32
     conditional_norm: bool = True
     spectral: bool = False
-
-
-def canvas(height: int, width: int) -> tuple[int, int, int]:
-    """(coarsest height, coarsest width, stages) so that coarsest·2^stages covers the image and the short side starts at 4 to 8."""
-    stages = 0
-    while min(height, width) // 2 ** (stages + 1) >= 4:
-        stages += 1
-    return -(-height // 2**stages), -(-width // 2**stages), stages
 
 
 class ConditionalNorm(nn.Module):
@@ -67,16 +61,15 @@ class Generator(nn.Module):
 
     def __init__(self, settings: DCGANSettings, shape: tuple[int, int, int], cardinalities: tuple[int, ...]) -> None:
         super().__init__()
-        channels, self.height, self.width = shape
-        rows, columns, stages = canvas(self.height, self.width)
-        widths = [min(settings.width * 2**i, settings.widest) for i in range(stages, -1, -1)]
+        self.canvas = Canvas(*shape[1:])
+        widths = [min(settings.width * 2**i, settings.widest) for i in range(self.canvas.stages, -1, -1)]
         self.latent = settings.latent
-        self.coarsest = (widths[0], rows, columns)
+        self.coarsest = (widths[0], self.canvas.rows, self.canvas.columns)
         self.embedding = ConditionEmbedding(cardinalities, settings.embedding)
-        self.first = nn.Linear(settings.latent + settings.embedding, widths[0] * rows * columns, bias=False)
+        self.first = nn.Linear(settings.latent + settings.embedding, math.prod(self.coarsest), bias=False)
         self.ups = nn.ModuleList(nn.ConvTranspose2d(a, b, 4, 2, 1, bias=False) for a, b in itertools.pairwise(widths))
         self.norms = nn.ModuleList(ConditionalNorm(w, settings.embedding, settings.conditional_norm) for w in widths)
-        self.last = nn.Conv2d(widths[-1], channels, 3, 1, 1)
+        self.last = nn.Conv2d(widths[-1], shape[0], 3, 1, 1)
         for layer in (self.first, *self.ups, self.last):
             nn.init.normal_(layer.weight, std=0.02)
 
@@ -87,9 +80,7 @@ class Generator(nn.Module):
         x = F.relu(self.norms[0](x.contiguous(memory_format=torch.channels_last), e))
         for up, norm in zip(self.ups, self.norms[1:], strict=True):
             x = F.relu(norm(up(x), e))
-        image = torch.tanh(self.last(x))
-        top, left = (image.shape[2] - self.height) // 2, (image.shape[3] - self.width) // 2
-        return image[:, :, top : top + self.height, left : left + self.width]
+        return self.canvas.cut(torch.tanh(self.last(x)))
 
 
 class Discriminator(nn.Module):
@@ -97,21 +88,21 @@ class Discriminator(nn.Module):
 
     def __init__(self, settings: DCGANSettings, shape: tuple[int, int, int], cardinalities: tuple[int, ...]) -> None:
         super().__init__()
-        channels, height, width = shape
-        rows, columns, stages = canvas(height, width)
-        down, right = rows * 2**stages - height, columns * 2**stages - width
-        self.padding = (right // 2, right - right // 2, down // 2, down - down // 2)
-        widths = [min(settings.width * 2**i, settings.widest) for i in range(stages + 1)]
+        self.canvas = Canvas(*shape[1:])
+        widths = [min(settings.width * 2**i, settings.widest) for i in range(self.canvas.stages + 1)]
         constrained = spectral_norm if settings.spectral else lambda layer: layer
-        self.first = constrained(nn.Conv2d(channels, widths[0], 3, 1, 1))
+        self.first = constrained(nn.Conv2d(shape[0], widths[0], 3, 1, 1))
         self.downs = nn.ModuleList(constrained(nn.Conv2d(a, b, 4, 2, 1)) for a, b in itertools.pairwise(widths))
-        self.head = ProjectionHead(widths[-1] * rows * columns, cardinalities)
+        self.head = ProjectionHead(widths[-1] * self.canvas.rows * self.canvas.columns, cardinalities)
+
+    def features(self, images: torch.Tensor) -> torch.Tensor:
+        """images [N, C, H, W] -> [N, D]."""
+        x = F.leaky_relu(self.first(self.canvas.pad(images)), 0.2)
+        for down in self.downs:
+            x = F.leaky_relu(down(x), 0.2)
+        return x.flatten(1)
 
     def forward(self, images: torch.Tensor, conditions: torch.Tensor) -> torch.Tensor:
         """images [N, C, H, W], conditions int64 [N, K] -> scores [N]."""
-        x = F.pad(images, self.padding, mode="replicate") if any(self.padding) else images
-        x = F.leaky_relu(self.first(x), 0.2)
-        for down in self.downs:
-            x = F.leaky_relu(down(x), 0.2)
-        scores: torch.Tensor = self.head(x.flatten(1), conditions)
+        scores: torch.Tensor = self.head(self.features(images), conditions)
         return scores

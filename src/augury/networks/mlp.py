@@ -57,7 +57,12 @@ class Discriminator(nn.Module):
         self.layers = nn.Sequential(nn.Flatten(), *hidden)
         self.head = ProjectionHead(widths[-1], cardinalities)
 
+    def features(self, images: torch.Tensor) -> torch.Tensor:
+        """images [N, C, H, W] -> [N, D]."""
+        found: torch.Tensor = self.layers(images)
+        return found
+
     def forward(self, images: torch.Tensor, conditions: torch.Tensor) -> torch.Tensor:
         """images [N, C, H, W], conditions int64 [N, K] -> scores [N]."""
-        scores: torch.Tensor = self.head(self.layers(images), conditions)
+        scores: torch.Tensor = self.head(self.features(images), conditions)
         return scores

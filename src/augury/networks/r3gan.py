@@ -8,6 +8,7 @@ the coarsest grid, whose features are projected on the condition. Images are not
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 
 import torch
@@ -55,7 +56,8 @@ class Block(nn.Module):
         """[N, C, H, W] -> [N, C, H, W]."""
         y = F.leaky_relu(self.enter(x), 0.2)
         y = F.leaky_relu(self.mix(y), 0.2)
-        return x + self.leave(y)
+        total: torch.Tensor = x + self.leave(y)
+        return total
 
 
 def narrower(a: int, b: int) -> nn.Module:
@@ -101,7 +103,7 @@ class Discriminator(nn.Module):
         self.stages = nn.ModuleList(
             nn.Sequential(*(Block(w, settings.group, depth) for _ in range(settings.blocks))) for w in widths
         )
-        self.leaves = nn.ModuleList(narrower(a, b) for a, b in zip(widths, widths[1:], strict=False))
+        self.leaves = nn.ModuleList(narrower(a, b) for a, b in itertools.pairwise(widths))
         grid = (self.canvas.rows, self.canvas.columns)
         self.last = scaled(nn.Conv2d(widths[-1], widths[-1], grid, groups=widths[-1], bias=False), 1.0)
         self.head = ProjectionHead(widths[-1], cardinalities)

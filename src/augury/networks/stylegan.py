@@ -9,6 +9,8 @@ after one shared convolution, which on CPU is faster than a grouped convolution 
 
 from __future__ import annotations
 
+import itertools
+import math
 from dataclasses import dataclass
 
 import torch
@@ -80,7 +82,8 @@ class ModulatedConv(nn.Module):
         if not self.demodulate:
             return y
         power = style.square() @ weight.square().sum((2, 3)).t()
-        return y * (power + 1e-8).rsqrt()[:, :, None, None]
+        scaled: torch.Tensor = y * (power + 1e-8).rsqrt()[:, :, None, None]
+        return scaled
 
 
 class Mapping(nn.Module):
@@ -92,7 +95,7 @@ class Mapping(nn.Module):
         self.embedding = ConditionEmbedding(cardinalities, size)
         widths = [latent + size, *[size] * settings.mapping_layers]
         self.layers = nn.ModuleList(
-            EqualLinear(a, b, rate=settings.mapping_rate) for a, b in zip(widths, widths[1:], strict=False)
+            EqualLinear(a, b, rate=settings.mapping_rate) for a, b in itertools.pairwise(widths)
         )
 
     def forward(self, noise: torch.Tensor, conditions: torch.Tensor) -> torch.Tensor:
@@ -106,7 +109,8 @@ class Mapping(nn.Module):
 
 def unit(x: torch.Tensor) -> torch.Tensor:
     """[N, D] scaled to mean square 1."""
-    return x * (x.square().mean(1, keepdim=True) + 1e-8).rsqrt()
+    scaled: torch.Tensor = x * (x.square().mean(1, keepdim=True) + 1e-8).rsqrt()
+    return scaled
 
 
 class StyleLayer(nn.Module):
@@ -118,31 +122,121 @@ class StyleLayer(nn.Module):
         self.strength = nn.Parameter(torch.zeros(()))
         self.bias = nn.Parameter(torch.zeros(b))
 
-    def forward(self, x: torch.Tensor, w: torch.Tensor, noise: torch.Tensor | None) -> torch.Tensor:
+    def forward(self, x: torch.Tensor, w: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
         """x [N, A, H, W], w [N, L], noise [N, 1, H', W'] -> [N, B, H', W']."""
-        x = self.conv(doubled(x) if self.up else x, w)
-        if noise is not None:
-            x = x + self.strength * noise
+        x = self.conv(doubled(x) if self.up else x, w) + self.strength * noise
         return F.leaky_relu(x + self.bias[:, None, None], 0.2) * GAIN
 
 
 class Generator(nn.Module):
-    """noise [N, Z], conditions int64 [N, K] -> images [N, C, H, W], about [-1, 1].
+    """noise [N, Z + P], conditions int64 [N, K] -> images [N, C, H, W], about [-1, 1].
 
-    The noise per pixel is drawn from the image's own noise, by a fixed random map, so that an image is a function of
-    (noise, condition) alone. `average` is the running mean of w, toward which `truncation` pulls.
+    The first Z numbers of an image's noise go through the mapping network, the other P are its noise per pixel: an image
+    is a function of its noise and condition alone. `average` is the running mean of w, toward which truncation pulls.
     """
+
+    average: torch.Tensor
 
     def __init__(self, settings: StyleGANSettings, shape: tuple[int, int, int], cardinalities: tuple[int, ...]) -> None:
         super().__init__()
-        self.canvas, self.latent = Canvas(*shape[1:]), settings.latent
+        self.canvas, size = Canvas(*shape[1:]), settings.latent
         widths = [min(settings.width * 2**i, settings.widest) for i in range(self.canvas.stages, -1, -1)]
-        self.mapping = Mapping(settings, cardinalities, settings.latent)
-        self.register_buffer("average", torch.zeros(settings.latent))
-        self.constant = nn.Parameter(torch.randn(widths[0], self.canvas.rows, self.canvas.columns))
-        self.layers = nn.ModuleList([StyleLayer(widths[0], widths[0], settings.latent, up=False)])
-        for a, b in zip(widths, widths[1:], strict=False):
-            self.layers.append(StyleLayer(a, b, settings.latent, up=True))
-            self.layers.append(StyleLayer(b, b, settings.latent, up=False))
-        self.to_image = nn.ModuleList(ModulatedConv(w, shape[0], 1, settings.latent, demodulate=False) for w in widths)
+        self.grids = [(self.canvas.rows << i, self.canvas.columns << i) for i in range(len(widths))]
+        self.pixels = [r * c for i, (r, c) in enumerate(self.grids) for _ in range(2 if i else 1)]
+        self.latent, self.mapped = size + sum(self.pixels), size
+        self.mapping = Mapping(settings, cardinalities, size)
+        self.register_buffer("average", torch.zeros(size))
+        self.constant = nn.Parameter(torch.randn(widths[0], *self.grids[0]))
+        self.layers = nn.ModuleList([StyleLayer(widths[0], widths[0], size, up=False)])
+        for a, b in itertools.pairwise(widths):
+            self.layers.extend([StyleLayer(a, b, size, up=True), StyleLayer(b, b, size, up=False)])
+        self.to_image = nn.ModuleList(ModulatedConv(w, shape[0], 1, size, demodulate=False) for w in widths)
         self.image_bias = nn.Parameter(torch.zeros(shape[0], 1, 1))
+
+    def styles(self, noise: torch.Tensor, conditions: torch.Tensor) -> torch.Tensor:
+        """noise [N, Z + P], conditions int64 [N, K] -> w [N, layers + 1, L], the same w for every layer."""
+        w: torch.Tensor = self.mapping(noise[:, : self.mapped], conditions)
+        if self.training:
+            self.average.lerp_(w.detach().mean(0), 0.005)
+        return w[:, None].expand(-1, len(self.layers) + 1, -1)
+
+    def synthesise(self, w: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
+        """w [N, layers + 1, L], one style a layer and one for the last image; noise [N, Z + P] -> [N, C, H, W]."""
+        fields = torch.split(noise[:, self.mapped :], self.pixels, dim=1)
+        x = self.constant.expand(len(w), -1, -1, -1).contiguous(memory_format=torch.channels_last)
+        image: torch.Tensor | None = None
+        at = 0
+        for number, grid in enumerate(self.grids):
+            for _ in range(2 if number else 1):
+                x = self.layers[at](x, w[:, at], fields[at].reshape(-1, 1, *grid))
+                at += 1
+            seen = self.to_image[number](x, w[:, at])
+            image = seen if image is None else doubled(image) + seen
+        assert image is not None
+        return self.canvas.cut(image + self.image_bias)
+
+    def forward(self, noise: torch.Tensor, conditions: torch.Tensor) -> torch.Tensor:
+        """noise [N, Z + P], conditions int64 [N, K] -> [N, C, H, W]."""
+        return self.synthesise(self.styles(noise, conditions), noise)
+
+    def truncated(self, noise: torch.Tensor, conditions: torch.Tensor, truncation: float) -> torch.Tensor:
+        """`forward` with w pulled toward its average: average + truncation · (w − average)."""
+        w = self.styles(noise, conditions)
+        return self.synthesise(self.average + truncation * (w - self.average), noise)
+
+
+class ResidualBlock(nn.Module):
+    """[N, A, 2H, 2W] -> [N, B, H, W]: two 3×3 convolutions beside a 1×1, both halved, their sum over sqrt 2."""
+
+    def __init__(self, a: int, b: int) -> None:
+        super().__init__()
+        self.first, self.second = EqualConv(a, a, 3), EqualConv(a, b, 3)
+        self.skip = EqualConv(a, b, 1, bias=False)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """[N, A, 2H, 2W] -> [N, B, H, W]."""
+        y = F.leaky_relu(self.first(x), 0.2) * GAIN
+        y = F.leaky_relu(self.second(halved(y)), 0.2) * GAIN
+        total: torch.Tensor = (y + self.skip(halved(x))) / GAIN
+        return total
+
+
+def deviation(x: torch.Tensor, group: int) -> torch.Tensor:
+    """[N, C, H, W] -> [N, C + 1, H, W]: one more channel with the mean deviation over groups of neighbours in the batch
+    (Karras et al. 2018, section 3), so that a lack of variety can be seen."""
+    size = next(g for g in range(min(group, len(x)), 0, -1) if len(x) % g == 0)
+    spread = (x.reshape(-1, size, *x.shape[1:]).var(1, correction=0) + 1e-8).sqrt().mean((1, 2, 3))
+    channel = spread.repeat_interleave(size).view(-1, 1, 1, 1).expand(-1, 1, *x.shape[2:])
+    return torch.cat([x, channel], dim=1)
+
+
+class Discriminator(nn.Module):
+    """images [N, C, H, W] in [-1, 1], conditions int64 [N, K] -> scores [N], higher for real."""
+
+    def __init__(self, settings: StyleGANSettings, shape: tuple[int, int, int], cardinalities: tuple[int, ...]) -> None:
+        super().__init__()
+        self.canvas, self.group = Canvas(*shape[1:]), settings.deviation
+        widths = [min(settings.width * 2**i, settings.widest) for i in range(self.canvas.stages + 1)]
+        self.first = EqualConv(shape[0], widths[0], 1)
+        self.blocks = nn.ModuleList(ResidualBlock(a, b) for a, b in itertools.pairwise(widths))
+        self.mix = EqualConv(widths[-1] + 1, widths[-1], 3)
+        self.last = EqualLinear(widths[-1] * self.canvas.rows * self.canvas.columns, settings.latent)
+        self.score = EqualLinear(settings.latent, settings.latent)
+        self.mapping = Mapping(settings, cardinalities, 0)
+
+    def features(self, images: torch.Tensor) -> torch.Tensor:
+        """images [N, C, H, W] -> [N, L]."""
+        x = F.leaky_relu(self.first(self.canvas.pad(images)), 0.2) * GAIN
+        for block in self.blocks:
+            x = block(x)
+        x = F.leaky_relu(self.mix(deviation(x, self.group)), 0.2) * GAIN
+        return F.leaky_relu(self.last(x.flatten(1)), 0.2) * GAIN
+
+    def head(self, features: torch.Tensor, conditions: torch.Tensor) -> torch.Tensor:
+        """features [N, L], conditions int64 [N, K] -> scores [N]: their product with the mapped condition, over sqrt L."""
+        scores: torch.Tensor = (self.score(features) * self.mapping(features[:, :0], conditions)).sum(1)
+        return scores / math.sqrt(features.shape[1])
+
+    def forward(self, images: torch.Tensor, conditions: torch.Tensor) -> torch.Tensor:
+        """images [N, C, H, W], conditions int64 [N, K] -> scores [N]."""
+        return self.head(self.features(images), conditions)

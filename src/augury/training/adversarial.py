@@ -3,25 +3,39 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import torch
 from torch import nn
 
-from augury.losses import ADVERSARIAL_LOSSES, squared_slope
+from augury.errors import SettingsError
+from augury.losses import (
+    ADVERSARIAL_LOSSES,
+    feature_matching,
+    gradient_penalty,
+    lecam,
+    mode_seeking,
+    path_length,
+    squared_slope,
+)
+from augury.networks import ConditionEmbedding
 from augury.randomness import stream
 from augury.recipes import Recipe
-from augury.training.averaging import MovingAverage
-from augury.training.devices import placed
-from augury.training.schedules import cosine
+from augury.training.players import Players
 
 Policy = Callable[[torch.Tensor, torch.Generator], torch.Tensor]
+Draw = Callable[[int], tuple[torch.Tensor, torch.Tensor]]
+"""Number of a batch -> (real images [B, C, H, W] in [-1, 1], conditions int64 [B, K])."""
+
+USUAL = 0.99
+"""How much the moving averages of scores (LeCam) and of path lengths keep at each step (path lengths: StyleGAN2's .01)."""
 
 
 class AdversarialGame:
-    """Generator, discriminator, their optimisers and the generator's average; everything a checkpoint must hold.
+    """Generator against discriminator.
 
-    `augment` is what is done to every image, real or fake, before the discriminator sees it (Zhao et al. 2020).
+    `augment` is what is done to every image, real or fake, before the discriminator sees it (Zhao et al. 2020). Every
+    random number has an address (seed, what for, number of the discriminator's update). Raises SettingsError for a loss
+    that does not exist or does not fit the networks.
     """
 
     def __init__(
@@ -35,95 +49,173 @@ class AdversarialGame:
         device: torch.device,
         precision: str,
     ) -> None:
-        self.generator = placed(generator, device)
-        self.discriminator = placed(discriminator, device)
+        if recipe.loss not in ADVERSARIAL_LOSSES:
+            raise SettingsError(f"there is no loss '{recipe.loss}'; choose one of: {', '.join(ADVERSARIAL_LOSSES)}")
+        norms = any(isinstance(m, nn.modules.batchnorm._BatchNorm) for m in discriminator.modules())
+        if norms and (recipe.gradient_penalty or recipe.r1 or recipe.r2):
+            raise SettingsError(
+                "a slope penalty looks at one image alone, but this discriminator has batch norm; use another"
+            )
+        self.players = Players({"generator": generator, "discriminator": discriminator}, recipe, device)
+        self.generator, self.discriminator = self.players.networks.values()
         self.latent = int(generator.latent)  # type: ignore[arg-type]
         self.recipe, self.augment, self.seed, self.device = recipe, augment, seed, device
         self.loss = ADVERSARIAL_LOSSES[recipe.loss]
         self.half = precision == "bf16"
-        self.average = MovingAverage(self.generator, recipe.half_life, recipe.ramp)
-        self.rates = {"generator": recipe.generator_rate, "discriminator": recipe.discriminator_rate}
-        fused = device.type in ("cpu", "cuda")
-        self.optimisers = {
-            name: torch.optim.Adam(player.parameters(), lr=self.rates[name], betas=recipe.betas, fused=fused)
-            for name, player in (("generator", self.generator), ("discriminator", self.discriminator))
-        }
+        if recipe.lecam:
+            self.players.extra |= {name: torch.zeros((), device=device) for name in ("usual_real", "usual_fake")}
+        if recipe.path_length:
+            self.players.extra["usual_length"] = torch.zeros((), device=device)
 
-    def play(self, step: int, progress: float, real: torch.Tensor, conditions: torch.Tensor) -> dict[str, torch.Tensor]:
-        """One discriminator and one generator update on real [B, C, H, W] with conditions [B, K]; fakes share the
-        conditions and serve both updates. Returns the losses and mean scores as scalars."""
-        for name, optimiser in self.optimisers.items():
-            for group in optimiser.param_groups:
-                group["lr"] = self.rates[name] * cosine(progress, self.recipe.final_rate)
-        batch = len(real)
-        noise = torch.randn(batch, self.latent, generator=stream(self.seed, "noise", step)).to(self.device)
-        draws = stream(self.seed, "augment", step)
+    def play(self, step: int, progress: float, draw: Draw) -> dict[str, torch.Tensor]:
+        """`critic_steps` updates of the discriminator and one of the generator, whose fakes are the discriminator's last.
+        Returns losses and mean scores as scalars."""
+        self.players.schedule(progress)
+        self._ramp_conditions(progress)
+        for number in range(step * self.recipe.critic_steps, (step + 1) * self.recipe.critic_steps):
+            real, conditions = draw(number)
+            noise = self._noise("noise", number, len(real))
+            with self.cast():
+                fake = self._fakes(noise, conditions, number)
+            told = self._criticise(real, fake.float(), conditions, number, progress)
+        told |= self._generate(real, fake.float(), noise, conditions, number, progress)
+        self.players.average.update(self.generator, len(real), step * len(real))
+        return {k: v.detach() for k, v in told.items()}
 
+    def _criticise(
+        self, real: torch.Tensor, fake: torch.Tensor, conditions: torch.Tensor, number: int, progress: float
+    ) -> dict[str, torch.Tensor]:
+        """One update of the discriminator."""
+        rule, batch = self.recipe, len(real)
         with self.cast():
-            fake = self.generator(noise, conditions)
-        fake = fake.float()
-        seen = self.augment(torch.cat([real, fake.detach()]), draws)
-        with self.cast():
-            scores = self.discriminator(seen, conditions.repeat(2, 1)).float()
-        loss_d = self.loss.discriminator(scores[:batch], scores[batch:])
-        total = loss_d
-        if step % self.recipe.penalty_every == 0:
-            for weight, images in ((self.recipe.r1, real), (self.recipe.r2, fake)):
-                if weight:
-                    leaf = images.detach().requires_grad_()
-                    slope = squared_slope(self.discriminator(self.augment(leaf, draws), conditions), leaf)
-                    total = total + weight / 2 * self.recipe.penalty_every * slope
-        self.update("discriminator", total)
+            scores = self.discriminator(
+                self._seen(torch.cat([real, fake.detach()]), number, progress), conditions.repeat(2, 1)
+            ).float()
+        on_real, on_fake = torch.split(scores, batch)
+        if self.loss.target is not None and (rule.label_smoothing or rule.label_noise):
+            shake = 2 * torch.rand(batch, generator=stream(self.seed, "labels", number)).to(self.device) - 1
+            loss = self.loss.target(on_real, on_fake, 1 - rule.label_smoothing + rule.label_noise * shake)
+        else:
+            loss = self.loss.discriminator(on_real, on_fake)
+        self.players.update(loss + self._penalty(real, fake.detach(), scores, conditions, number), "discriminator")
+        if rule.clip:
+            with torch.no_grad():
+                torch._foreach_clamp_min_(list(self.discriminator.parameters()), -rule.clip)
+                torch._foreach_clamp_max_(list(self.discriminator.parameters()), rule.clip)
+        return {"loss_d": loss, "score_real": on_real.mean(), "score_fake": on_fake.mean()}
 
+    def _penalty(
+        self, real: torch.Tensor, fake: torch.Tensor, scores: torch.Tensor, conditions: torch.Tensor, number: int
+    ) -> torch.Tensor:
+        """All penalties, weighted; slopes are taken in fp32 at images as they were before the augmentation."""
+        rule, total = self.recipe, scores.new_zeros(())
+
+        def scorer(images: torch.Tensor) -> torch.Tensor:
+            found: torch.Tensor = self.discriminator(
+                self.augment(images, stream(self.seed, "augment", number)), conditions
+            )
+            return found
+
+        if rule.lecam:
+            on_real, on_fake = torch.split(scores, len(real))
+            extra = self.players.extra
+            for name, values in (("usual_real", on_real), ("usual_fake", on_fake)):
+                extra[name].lerp_(values.detach().mean(), 1 - USUAL)
+            total = total + rule.lecam * lecam(on_real, on_fake, extra["usual_real"], extra["usual_fake"])
+        if number % rule.penalty_every:
+            return total
+        if rule.r1:
+            total = total + rule.penalty_every * rule.r1 * squared_slope(scorer, real)
+        if rule.r2:
+            total = total + rule.penalty_every * rule.r2 * squared_slope(scorer, fake)
+        if rule.gradient_penalty:
+            mix = torch.rand(len(real), generator=stream(self.seed, "mix", number)).to(self.device)
+            slope = gradient_penalty(scorer, real, fake, mix, rule.centre)
+            total = total + rule.penalty_every * rule.gradient_penalty * slope
+        return total
+
+    def _generate(
+        self,
+        real: torch.Tensor,
+        fake: torch.Tensor,
+        noise: torch.Tensor,
+        conditions: torch.Tensor,
+        number: int,
+        progress: float,
+    ) -> dict[str, torch.Tensor]:
+        """One update of the generator."""
+        rule = self.recipe
         self.discriminator.requires_grad_(False)
         with self.cast():
-            fooled = self.discriminator(self.augment(fake, draws), conditions).float()
-            against = (
-                self.discriminator(self.augment(real, draws), conditions).float()
-                if self.loss.paired
-                else scores[:batch]
-            )
-        loss_g = self.loss.generator(against.detach(), fooled)
-        self.update("generator", loss_g)
+            features = self.discriminator.features(self._seen(fake, number, progress))  # type: ignore[operator]
+            on_fake = self.discriminator.head(features, conditions).float()  # type: ignore[operator]
+        on_real, real_features = on_fake.detach(), features.detach()
+        if self.loss.paired or rule.feature_matching:
+            with torch.no_grad(), self.cast():
+                real_features = self.discriminator.features(self._seen(real, number, progress))  # type: ignore[operator]
+                on_real = self.discriminator.head(real_features, conditions).float()  # type: ignore[operator]
+        loss = self.loss.generator(on_real, on_fake)
+        total = loss
+        if rule.feature_matching:
+            total = total + rule.feature_matching * feature_matching(real_features.float(), features.float())
+        if rule.mode_seeking:
+            other = self._noise("other", number, len(real))
+            with self.cast():
+                second = self._fakes(other, conditions, number).float()
+            total = total + rule.mode_seeking * mode_seeking(fake, second, noise, other)
+        if rule.path_length and number % rule.path_every == 0:
+            total = total + rule.path_length * rule.path_every * self._path(noise, conditions, number)
+        self.players.update(total, "generator")
         self.discriminator.requires_grad_(True)
-        self.average.update(self.generator, batch, step * batch)
-        means = {"score_real": scores[:batch].mean(), "score_fake": scores[batch:].mean()}
-        return {k: v.detach() for k, v in {"loss_d": loss_d, "loss_g": loss_g, **means}.items()}
+        return {"loss_g": loss}
+
+    def _path(self, noise: torch.Tensor, conditions: torch.Tensor, number: int) -> torch.Tensor:
+        """The path length penalty over half the batch, in fp32."""
+        half = slice(0, max(1, len(noise) // 2))
+        styles = self.generator.styles(noise[half], conditions[half])  # type: ignore[operator]
+        images = self.generator.synthesise(styles, noise[half])  # type: ignore[operator]
+        direction = torch.randn(images.shape, generator=stream(self.seed, "path", number)).to(self.device)
+        usual = self.players.extra["usual_length"]
+        penalty, length = path_length(images, styles, direction, usual)
+        usual.lerp_(length, 1 - USUAL)
+        return penalty
+
+    def _fakes(self, noise: torch.Tensor, conditions: torch.Tensor, number: int) -> torch.Tensor:
+        """noise [B, Z], conditions [B, K] -> fakes [B, C, H, W]; a share of them with two styles, changed at a layer."""
+        if not self.recipe.style_mixing:
+            images: torch.Tensor = self.generator(noise, conditions)
+            return images
+        draws = stream(self.seed, "styles", number)
+        first = self.generator.styles(noise, conditions)  # type: ignore[operator]
+        second = self.generator.styles(self._noise("second", number, len(noise)), conditions)  # type: ignore[operator]
+        layers = first.shape[1]
+        mixed = torch.rand(len(noise), generator=draws) < self.recipe.style_mixing
+        change = torch.where(mixed, torch.randint(1, layers, (len(noise),), generator=draws), layers).to(self.device)
+        styles = torch.where((torch.arange(layers, device=self.device) < change[:, None])[..., None], first, second)
+        found: torch.Tensor = self.generator.synthesise(styles, noise)  # type: ignore[operator]
+        return found
+
+    def _noise(self, name: str, number: int, batch: int) -> torch.Tensor:
+        return torch.randn(batch, self.latent, generator=stream(self.seed, name, number)).to(self.device)
+
+    def _seen(self, images: torch.Tensor, number: int, progress: float) -> torch.Tensor:
+        """What the discriminator sees of images: augmented, and under instance noise while there is any."""
+        seen = self.augment(images, stream(self.seed, "augment", number))
+        deviation = self.recipe.instance_noise * (1 - progress)
+        if deviation > 0:
+            drawn = torch.randn(seen.shape, generator=stream(self.seed, "instance", number))
+            seen = seen + deviation * drawn.to(self.device)
+        return seen
+
+    def _ramp_conditions(self, progress: float) -> None:
+        """Let the condition weigh from 0 to 1 over the first share of the training."""
+        if self.recipe.late_conditioning:
+            strength = min(1.0, progress / self.recipe.late_conditioning)
+            for network in self.players.networks.values():
+                for module in network.modules():
+                    if isinstance(module, ConditionEmbedding):
+                        module.strength.fill_(strength)
 
     def cast(self) -> torch.autocast:
         """bf16 autocast when the plan says so."""
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.half)
-
-    def update(self, name: str, loss: torch.Tensor) -> None:
-        """One Adam step of the player `name` down `loss`."""
-        optimiser = self.optimisers[name]
-        optimiser.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        optimiser.step()
-
-    def modules(self) -> dict[str, nn.Module]:
-        """The three networks by name."""
-        return {"generator": self.generator, "discriminator": self.discriminator, "average": self.average.module}
-
-    def tensors(self) -> dict[str, torch.Tensor]:
-        """Every tensor of the state under one flat naming, for a checkpoint."""
-        flat = {f"{n}.{k}": v for n, module in self.modules().items() for k, v in module.state_dict().items()}
-        for name, optimiser in self.optimisers.items():
-            for index, entry in optimiser.state_dict()["state"].items():
-                flat |= {f"adam.{name}.{index}.{k}": v for k, v in entry.items()}
-        return {k: v.detach().contiguous() for k, v in flat.items()}
-
-    def restore(self, flat: dict[str, torch.Tensor]) -> None:
-        """Take up a state given by `tensors`."""
-        for name, module in self.modules().items():
-            module.load_state_dict({k.removeprefix(f"{name}."): v for k, v in flat.items() if k.startswith(f"{name}.")})
-        for name, optimiser in self.optimisers.items():
-            parameters = [p for group in optimiser.param_groups for p in group["params"]]
-            entries: dict[int, dict[str, Any]] = {}
-            for k, v in flat.items():
-                if k.startswith(f"adam.{name}."):
-                    index, part = k.removeprefix(f"adam.{name}.").split(".")
-                    # the fused kernel walks memory, so a moment must lie in memory as its parameter does
-                    laid = v if v.dim() == 0 else torch.empty_like(parameters[int(index)]).copy_(v)
-                    entries.setdefault(int(index), {})[part] = laid.detach()
-            optimiser.load_state_dict({**optimiser.state_dict(), "state": entries})

@@ -17,9 +17,8 @@ from augury.errors import TrainingError
 from augury.files import atomic_path, digest, write_lines
 from augury.images import LabelledImages
 from augury.training import checkpoints
-from augury.training.adversarial import AdversarialGame
 from augury.training.devices import keep_memory
-from augury.training.plan import Plan, set_up
+from augury.training.plan import Game, Plan, set_up
 from augury.training.synthesizer import Card, Synthesizer
 
 SAMPLE_SEED_COLUMNS = 8
@@ -55,7 +54,7 @@ def train_plan(
     begun, saved, first = time.monotonic(), time.monotonic(), step
 
     while step < plan.steps:
-        numbers = game.play(step, step / plan.steps, *batches.draw(step, device))
+        numbers = game.play(step, step / plan.steps, lambda number: batches.draw(number, device))
         step += 1
         last = step == plan.steps
         if step % every == 0 or last or step == first + 1:
@@ -75,12 +74,14 @@ def train_plan(
                 _sample_sheet(game, plan, data, folder / "samples" / f"step-{step:06d}.png")
             if due:
                 facts = {"step": str(step), "key": key, "seconds": str(spent + time.monotonic() - begun)}
-                checkpoints.save(folder / "checkpoint.safetensors", game.tensors(), facts | {"rows": json.dumps(rows)})
+                checkpoints.save(
+                    folder / "checkpoint.safetensors", game.players.tensors(), facts | {"rows": json.dumps(rows)}
+                )
                 saved = time.monotonic()
-    return Synthesizer(_card(plan, data), game.average.module)
+    return Synthesizer(_card(plan, data), game.players.average.module)
 
 
-def _resume(game: AdversarialGame, folder: Path | None, key: str) -> tuple[int, float, list[dict[str, float]]]:
+def _resume(game: Game, folder: Path | None, key: str) -> tuple[int, float, list[dict[str, float]]]:
     """(step, seconds spent before, log rows up to it) of the checkpoint in `folder`, restored into `game`; zeros if none."""
     file = None if folder is None else folder / "checkpoint.safetensors"
     if file is None or not file.exists():
@@ -88,7 +89,7 @@ def _resume(game: AdversarialGame, folder: Path | None, key: str) -> tuple[int, 
     tensors, facts = checkpoints.load(file)
     if facts.get("key") != key:
         return 0, 0.0, []
-    game.restore(tensors)
+    game.players.restore(tensors)
     return int(facts["step"]), float(facts["seconds"]), json.loads(facts["rows"])
 
 
@@ -118,12 +119,12 @@ def _card(plan: Plan, data: LabelledImages) -> Card:
     )
 
 
-def _sample_sheet(game: AdversarialGame, plan: Plan, data: LabelledImages, path: Path) -> None:
+def _sample_sheet(game: Game, plan: Plan, data: LabelledImages, path: Path) -> None:
     """A PNG with a row for each of the first 20 classes, the same noise at every step."""
     classes = min(len(data.classes), 20)
     first = np.array([int(np.argmax(data.labels == c)) for c in range(classes)])
     conditions = np.repeat(data.conditions(plan.condition)[first], SAMPLE_SEED_COLUMNS, axis=0)
-    synthesizer = Synthesizer(_card(plan, data), game.average.module)
+    synthesizer = Synthesizer(_card(plan, data), game.players.average.module)
     images = synthesizer.sample(conditions, seed=plan.seed).images
     _n, c, h, w = images.shape
     grid = images.reshape(classes, SAMPLE_SEED_COLUMNS, c, h, w).transpose(0, 3, 1, 4, 2)

@@ -11,13 +11,14 @@ import torch
 
 from augury.augment import policy
 from augury.images import LabelledImages
-from augury.networks import build
+from augury.networks import NETWORKS, build
 from augury.randomness import torch_seed
 from augury.recipes import Recipe, recipe
 from augury.settings import TrainSettings
 from augury.training.adversarial import AdversarialGame
 from augury.training.batches import Batches
 from augury.training.devices import choose_precision
+from augury.training.reconstruction import Reconstruction
 
 
 @dataclass(frozen=True)
@@ -48,13 +49,20 @@ class Plan:
         return cls(**{**stored, "rule": rule, "condition": tuple(stored["condition"])})
 
 
-def set_up(plan: Plan, data: LabelledImages) -> tuple[AdversarialGame, Batches]:
+Game = AdversarialGame | Reconstruction
+METHODS: dict[str, type[AdversarialGame] | type[Reconstruction]] = {
+    "adversarial": AdversarialGame,
+    "reconstruction": Reconstruction,
+}
+
+
+def set_up(plan: Plan, data: LabelledImages) -> tuple[Game, Batches]:
     """The game at step 0 and its batches, a function of the plan and the data alone."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(torch_seed(plan.seed, "weights"))
         networks = build(plan.rule.network, plan.rule.settings, data.shape, data.cardinalities(plan.condition))
     device = torch.device(plan.device)
-    game = AdversarialGame(
+    game = METHODS[NETWORKS[plan.rule.network].method](
         *networks,
         plan.rule,
         policy(plan.augment, flips=plan.flips),
@@ -94,11 +102,11 @@ def throughput(plan: Plan, data: LabelledImages, patience: float) -> float:
     device = torch.device(plan.device)
     synchronise: Callable[[], None] = torch.cuda.synchronize if device.type == "cuda" else lambda: None
     for step in range(3):
-        game.play(step, 0.0, *batches.draw(step, device))
+        game.play(step, 0.0, lambda number: batches.draw(number, device))
     synchronise()
     begun, step = time.perf_counter(), 0
     while step == 0 or time.perf_counter() - begun < patience:
-        game.play(step, 0.0, *batches.draw(step, device))
+        game.play(step, 0.0, lambda number: batches.draw(number, device))
         step += 1
         synchronise()
     return step * plan.batch / (time.perf_counter() - begun)

@@ -8,3 +8,21 @@ from math import cos, pi
 def cosine(progress: float, final: float) -> float:
     """1 at the start, `final` at the end, along half a cosine (Loshchilov & Hutter 2017, eq. 5, without restarts)."""
     return final + (1 - final) * (1 + cos(pi * min(max(progress, 0.0), 1.0))) / 2
+
+
+def linear(progress: float, final: float) -> float:
+    """1 at the start, `final` at the end, along a line."""
+    return 1 + (final - 1) * min(max(progress, 0.0), 1.0)
+
+
+def constant(progress: float, final: float) -> float:
+    """1 throughout."""
+    return 1.0
+
+
+def warmed(progress: float, share: float) -> float:
+    """0 to 1 along a line over the first `share` of the training, then 1; 1 throughout for a share of 0."""
+    return min(1.0, progress / share) if share else 1.0
+
+
+SCHEDULES = {f.__name__: f for f in (constant, linear, cosine)}

@@ -94,9 +94,13 @@ class Synthesizer:
         noise = np.zeros((LANES, self.latent), np.float32)
         asked = np.zeros((LANES, conditions.shape[1]), np.int64)
         places = indices % LANES
-        noise[places] = truncation * image_noise(seed, indices, self.latent)
+        noise[places] = image_noise(seed, indices, self.latent)
         asked[places] = conditions
-        images = self.generator(torch.from_numpy(noise).to(device), torch.from_numpy(asked).to(device))
+        given = torch.from_numpy(noise).to(device), torch.from_numpy(asked).to(device)
+        if hasattr(self.generator, "truncated"):  # a mapping network pulls its styles toward their average instead
+            images = self.generator.truncated(*given, truncation)  # type: ignore[operator]
+        else:
+            images = self.generator(truncation * given[0], given[1])
         return as_uint8(images)[places]
 
     def _conditions(self, labels: Any) -> Codes:

@@ -1,0 +1,94 @@
+"""The networks that are trained, their optimisers and the generator's average: all that a checkpoint must hold."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import nn
+
+from augury.errors import SettingsError
+from augury.recipes import Recipe
+from augury.training.averaging import MovingAverage
+from augury.training.devices import placed
+from augury.training.schedules import SCHEDULES, warmed
+
+
+class Players:
+    """Networks by name, "generator" among them; `extra` holds whatever other tensors a method carries from step to step.
+
+    Each network has its own optimiser at its own rate: the recipe's `generator_rate`, and `discriminator_rate` for all
+    others.
+    """
+
+    def __init__(self, networks: dict[str, nn.Module], recipe: Recipe, device: torch.device) -> None:
+        self.networks = {name: placed(network, device) for name, network in networks.items()}
+        self.recipe, self.extra = recipe, dict[str, torch.Tensor]()
+        self.average = MovingAverage(self.networks["generator"], recipe.half_life, recipe.ramp)
+        self.rates = {
+            name: recipe.generator_rate if name == "generator" else recipe.discriminator_rate for name in networks
+        }
+        self.optimisers = {
+            name: optimiser(recipe, list(network.parameters()), self.rates[name], device)
+            for name, network in self.networks.items()
+        }
+
+    def schedule(self, progress: float) -> None:
+        """Set the learning rates for this share of the training."""
+        factor = warmed(progress, self.recipe.warmup) * SCHEDULES[self.recipe.schedule](
+            progress, self.recipe.final_rate
+        )
+        for name, chosen in self.optimisers.items():
+            for group in chosen.param_groups:
+                group["lr"] = self.rates[name] * factor
+
+    def update(self, loss: torch.Tensor, *names: str) -> None:
+        """One optimiser step of these players down `loss`."""
+        for name in names:
+            self.optimisers[name].zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        for name in names:
+            self.optimisers[name].step()
+
+    def _modules(self) -> dict[str, nn.Module]:
+        return {**self.networks, "average": self.average.module}
+
+    def tensors(self) -> dict[str, torch.Tensor]:
+        """Every tensor of the state under one flat naming."""
+        flat = {f"{n}.{k}": v for n, module in self._modules().items() for k, v in module.state_dict().items()}
+        for name, chosen in self.optimisers.items():
+            for index, entry in chosen.state_dict()["state"].items():
+                flat |= {f"optimiser.{name}.{index}.{k}": v for k, v in entry.items()}
+        return {
+            k: v.detach().contiguous() for k, v in (flat | {f"extra.{k}": v for k, v in self.extra.items()}).items()
+        }
+
+    def restore(self, flat: dict[str, torch.Tensor]) -> None:
+        """Take up a state given by `tensors`."""
+        for name, module in self._modules().items():
+            module.load_state_dict(_below(flat, name))
+        self.extra |= {k: v.to(self.extra[k].device) for k, v in _below(flat, "extra").items()}
+        for name, chosen in self.optimisers.items():
+            parameters = [p for group in chosen.param_groups for p in group["params"]]
+            entries: dict[int, dict[str, Any]] = {}
+            for k, v in _below(flat, f"optimiser.{name}").items():
+                index, part = k.split(".")
+                # the fused kernel walks memory, so a moment must lie in memory as its parameter does
+                laid = v if v.dim() == 0 else torch.empty_like(parameters[int(index)]).copy_(v)
+                entries.setdefault(int(index), {})[part] = laid.detach()
+            chosen.load_state_dict({**chosen.state_dict(), "state": entries})
+
+
+def _below(flat: dict[str, torch.Tensor], name: str) -> dict[str, torch.Tensor]:
+    return {k.removeprefix(f"{name}."): v for k, v in flat.items() if k.startswith(f"{name}.")}
+
+
+def optimiser(
+    recipe: Recipe, parameters: list[nn.Parameter], rate: float, device: torch.device
+) -> torch.optim.Optimizer:
+    """The recipe's optimiser; Adam is fused where PyTorch can. Raises SettingsError for an unknown name."""
+    if recipe.optimiser == "adam":
+        return torch.optim.Adam(parameters, lr=rate, betas=recipe.betas, fused=device.type in ("cpu", "cuda"))
+    if recipe.optimiser == "rmsprop":
+        return torch.optim.RMSprop(parameters, lr=rate)
+    raise SettingsError(f"there is no optimiser '{recipe.optimiser}'; choose adam or rmsprop")

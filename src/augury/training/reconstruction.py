@@ -1,0 +1,66 @@
+"""One step of an autoencoder, plain or variational."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from augury.errors import SettingsError
+from augury.losses import divergence, negative_likelihood
+from augury.randomness import stream
+from augury.recipes import Recipe
+from augury.training.adversarial import Draw, Policy
+from augury.training.players import Players
+
+KINDS = ("variational", "plain")
+
+
+class Reconstruction:
+    """Encoder and decoder, trained to give images back. A variational one also makes its codes normal; of a plain one the
+    decoder keeps the distribution of the codes. Images are augmented before they are encoded and wanted back as they went
+    in, so `augment` should keep to what real images look like."""
+
+    def __init__(
+        self,
+        generator: nn.Module,
+        encoder: nn.Module,
+        recipe: Recipe,
+        augment: Policy,
+        *,
+        seed: int,
+        device: torch.device,
+        precision: str,
+    ) -> None:
+        if recipe.loss not in KINDS:
+            raise SettingsError(
+                f"there is no loss '{recipe.loss}' for an autoencoder; choose one of: {', '.join(KINDS)}"
+            )
+        self.players = Players({"generator": generator, "encoder": encoder}, recipe, device)
+        self.generator, self.encoder = self.players.networks.values()
+        self.recipe, self.augment, self.seed, self.device = recipe, augment, seed, device
+        self.half = precision == "bf16"
+
+    def play(self, step: int, progress: float, draw: Draw) -> dict[str, torch.Tensor]:
+        """One update of both. Returns the loss in nats an image, the root mean squared error on the scale [-1, 1], and for
+        a variational one the divergence in nats."""
+        self.players.schedule(progress)
+        real, conditions = draw(step)
+        seen = self.augment(real, stream(self.seed, "augment", step)).clamp(-1, 1)
+        variational = self.recipe.loss == "variational"
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.half):
+            mean, log_variance = (part.float() for part in self.encoder(seen, conditions))
+            codes = mean
+            if variational:
+                drawn = torch.randn(mean.shape, generator=stream(self.seed, "noise", step)).to(self.device)
+                codes = mean + drawn * (log_variance / 2).exp()
+            restored = self.generator.decode(codes, conditions).float()  # type: ignore[operator]
+        loss = negative_likelihood(seen, restored)
+        told = {"error": (seen - restored).square().mean().sqrt()}
+        if variational:
+            told["divergence"] = divergence(mean, log_variance)
+            loss = loss + self.recipe.kl * told["divergence"]
+        else:
+            self.generator.observe(codes.detach(), conditions, max(0.02, 1 / (step + 1)))  # type: ignore[operator]
+        self.players.update(loss, "generator", "encoder")
+        self.players.average.update(self.generator, len(real), step * len(real))
+        return {k: v.detach() for k, v in {"loss": loss, **told}.items()}

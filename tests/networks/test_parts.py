@@ -1,0 +1,113 @@
+"""Parts of the networks against independent computations."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional as F
+
+from augury.networks import autoencoder, r3gan, stylegan
+from augury.networks.resample import doubled, halved
+
+TINY = stylegan.StyleGANSettings(latent=16, width=8, widest=16)
+
+
+@pytest.mark.parametrize("demodulate", [True, False])
+def test_modulated_convolution_is_a_convolution_with_weights_of_each_image(demodulate: bool) -> None:
+    layer = stylegan.ModulatedConv(3, 5, 3, 4, demodulate).double()
+    x, w = torch.randn(2, 3, 6, 6, dtype=torch.float64), torch.randn(2, 4, dtype=torch.float64)
+    for i in range(2):
+        weight = layer.weight * layer.scale * layer.style(w[i : i + 1])[0][None, :, None, None]
+        if demodulate:
+            weight = weight / (weight.square().sum((1, 2, 3), keepdim=True) + 1e-8).sqrt()
+        torch.testing.assert_close(layer(x, w)[i : i + 1], F.conv2d(x[i : i + 1], weight, padding=1))
+
+
+def test_demodulated_output_has_unit_variance() -> None:
+    layer = stylegan.ModulatedConv(64, 32, 3, 8)
+    y = layer(torch.randn(16, 64, 16, 16), 3 * torch.randn(16, 8))[:, :, 2:-2, 2:-2]
+    assert y.var(dim=(0, 2, 3)).mean().item() == pytest.approx(1, abs=0.05)
+
+
+def test_resampling_is_the_filter_1331() -> None:
+    x = torch.rand(1, 1, 8, 8, dtype=torch.float64)
+    down = np.zeros((4, 8))
+    for i in range(4):
+        for tap, weight in zip(range(2 * i - 1, 2 * i + 3), (1, 3, 3, 1), strict=True):
+            down[i, min(max(tap, 0), 7)] += weight / 8
+    np.testing.assert_allclose(halved(x)[0, 0].numpy(), down @ x[0, 0].numpy() @ down.T)
+    np.testing.assert_allclose(
+        doubled(x)[0, 0].numpy()[1:-1, 1:-1], (4 * _up() @ x[0, 0].numpy() @ _up().T)[1:-1, 1:-1]
+    )
+
+
+def _up() -> np.ndarray:
+    """Zeros between the samples, then [1, 3, 3, 1] / 8: [16, 8]."""
+    matrix = np.zeros((16, 8))
+    for i in range(8):
+        for place, weight in zip(range(2 * i - 1, 2 * i + 3), (1, 3, 3, 1), strict=True):
+            if 0 <= place < 16:
+                matrix[place, i] += weight / 8
+    return matrix
+
+
+def test_a_style_image_is_a_function_of_its_own_noise_and_styles_can_be_truncated() -> None:
+    generator = stylegan.Generator(TINY, (1, 16, 16), (3,)).eval()
+    with torch.no_grad():
+        for layer in generator.layers:
+            layer.strength.fill_(0.5)
+    noise, conditions = torch.randn(4, generator.latent), torch.tensor([[0], [1], [2], [1]])
+    whole = generator(noise, conditions)
+    torch.testing.assert_close(generator(noise[2:3], conditions[2:3]), whole[2:3], rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(generator.truncated(noise, conditions, 1.0), whole)
+    still = generator.truncated(noise, conditions, 1e-9)
+    other = torch.cat([torch.randn(4, generator.mapped), noise[:, generator.mapped :]], dim=1)
+    torch.testing.assert_close(generator.truncated(other, conditions, 1e-9), still, rtol=1e-3, atol=1e-4)
+    pixels = noise.clone()
+    pixels[:, generator.mapped :] += 1
+    assert not torch.allclose(generator(pixels, conditions), whole)
+
+
+def test_styles_are_averaged_while_training() -> None:
+    generator = stylegan.Generator(TINY, (1, 16, 16), (3,)).train()
+    w = generator.styles(torch.randn(8, generator.latent), torch.zeros(8, 1, dtype=torch.long))
+    torch.testing.assert_close(generator.average, 0.005 * w[:, 0].mean(0))
+
+
+def test_the_minibatch_deviation_sees_a_lack_of_variety() -> None:
+    same = torch.ones(8, 2, 4, 4)
+    assert stylegan.deviation(same, 4)[:, 2].max() < 1e-3
+    varied = torch.randn(8, 2, 4, 4)
+    seen = stylegan.deviation(varied, 4)
+    assert seen.shape == (8, 3, 4, 4)
+    by_hand = varied[:4].numpy().std(0).mean()
+    assert seen[0, 2, 0, 0].item() == pytest.approx(by_hand, rel=1e-4)
+    assert stylegan.deviation(varied[:7], 4).shape == (7, 3, 4, 4)  # no divisor of 7 but 1: groups of one
+
+
+def test_a_residual_block_begins_as_the_identity() -> None:
+    block = r3gan.Block(32, group=16, depth=4)
+    x = torch.randn(2, 32, 5, 5)
+    torch.testing.assert_close(block(x), x)
+
+
+def test_r3gan_weights_have_the_papers_deviation() -> None:
+    block = r3gan.Block(128, group=16, depth=4)
+    gain = (2 / 1.04) ** 0.5 * 4**-0.25
+    assert block.enter.weight.std().item() == pytest.approx(gain / 128**0.5, rel=0.05)
+    assert block.mix.weight.std().item() == pytest.approx(gain / (16 * 9) ** 0.5, rel=0.05)
+
+
+def test_a_decoder_draws_codes_as_it_has_observed_them() -> None:
+    decoder = autoencoder.Generator(autoencoder.AutoencoderSettings(latent=2), (1, 8, 8), (2,)).eval()
+    root = torch.tensor([[2.0, 0.0], [1.0, 0.5]])
+    labels = torch.arange(4000)[:, None] % 2
+    codes = torch.randn(4000, 2) @ root.t() + torch.tensor([[5.0, 0.0], [-5.0, 1.0]])[labels[:, 0]]
+    decoder.observe(codes, labels, 1.0)
+    torch.testing.assert_close(decoder.covariance, root @ root.t(), atol=0.2, rtol=0.1)
+    asked = []
+    decoder.decode.register_forward_pre_hook(lambda module, given: asked.append(given[0]))
+    decoder(torch.randn(3000, 2), torch.zeros(3000, 1, dtype=torch.long))
+    torch.testing.assert_close(asked[0].mean(0), torch.tensor([5.0, 0.0]), atol=0.2, rtol=0.1)
+    torch.testing.assert_close(asked[0].t().cov(), root @ root.t(), atol=0.3, rtol=0.15)
