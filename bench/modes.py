@@ -13,17 +13,23 @@ from dataclasses import replace
 
 import numpy as np
 import torch
-from common import row, write
 from torch import nn
 
 from augury.recipes import RECIPES, Recipe
 from augury.training.adversarial import AdversarialGame
+from common import row, write
 
 WIDTH, LATENT, BATCH, SAMPLES = 128, 8, 128, 5000
 GRID = np.array([(x, y) for x in range(-4, 5, 2) for y in range(-4, 5, 2)], np.float32) / 5
 RING = np.array([(np.cos(a), np.sin(a)) for a in np.arange(8) * np.pi / 4], np.float32) * 0.8
 PLANES = {"grid of 25": (GRID, 0.01), "ring of 8": (RING, 0.01)}
-EASY = {"optimiser": "adam", "generator_rate": 1e-3, "discriminator_rate": 1e-3, "betas": (0.0, 0.99), "schedule": "linear"}
+EASY = {
+    "optimiser": "adam",
+    "generator_rate": 1e-3,
+    "discriminator_rate": 1e-3,
+    "betas": (0.0, 0.99),
+    "schedule": "linear",
+}
 OBJECTIVES = {
     "minimax": replace(RECIPES["gan"], loss="minimax", **EASY),
     "gan (non-saturating)": replace(RECIPES["gan"], **EASY),

@@ -34,7 +34,7 @@ def ours(plan: Plan, images: LabelledImages, steps: int) -> Callable[[], float]:
         nonlocal step
         begun = time.perf_counter()
         for _ in range(steps):
-            game.play(step, 0.0, *batches.draw(step, device))
+            game.play(step, 0.0, lambda number: batches.draw(number, device))
             step += 1
         if device.type == "cuda":
             torch.cuda.synchronize()
@@ -70,9 +70,8 @@ def plain(plan: Plan, images: LabelledImages, steps: int) -> Callable[[], float]
             total = loss.discriminator(real_scores, fake_scores)
             for at, weight in ((real, rule.r1), (fake, rule.r2)):
                 if weight and step % rule.penalty_every == 0:
-                    leaf = at.detach().requires_grad_()
-                    slope = squared_slope(discriminator(augment(leaf, random), condition), leaf)
-                    total = total + weight / 2 * rule.penalty_every * slope
+                    slope = squared_slope(lambda x: discriminator(augment(x, random), condition), at.detach())  # noqa: B023
+                    total = total + weight * rule.penalty_every * slope
             total.backward()
             adam_d.step()
             adam_g.zero_grad()

@@ -40,7 +40,15 @@ Json = Annotated[
 Size = Annotated[str | None, typer.Option(help="96, or height and width as 96x64; default: native up to 64, else 64.")]
 Fit = Annotated[str | None, typer.Option(help="crop (cover, cut the middle; the default) or pad (fit inside).")]
 OnBad = Annotated[str | None, typer.Option(help="error (default), or skip: leave unreadable files out, listed.")]
-Recipe = Annotated[str | None, typer.Option(help="rpgan (the default), dcgan or gan (fully connected).")]
+Recipe = Annotated[
+    str | None, typer.Option(help="rpgan (the default), dcgan, gan, wgan, wgan_gp, r3gan, stylegan, vae or ae.")
+]
+Loss = Annotated[str | None, typer.Option(help="Over the recipe's: minimax, non_saturating, wasserstein, hinge, ….")]
+Penalty = Annotated[
+    list[str] | None,
+    typer.Option(help="Over the recipe's: r1=1, r2=1, gradient_penalty=10, lecam=.3, clip=.01; one for each."),
+]
+Smoothing = Annotated[float | None, typer.Option(help="Target of real images is 1 minus this.", min=0, max=0.5)]
 Steps = Annotated[int | None, typer.Option(help="Training steps.", min=1)]
 Budget = Annotated[str | None, typer.Option(help="Training time instead of steps: 90s, 5m, 1h.")]
 Precision = Annotated[str | None, typer.Option(help="auto (measured; the default), fp32 or bf16.")]
@@ -60,6 +68,13 @@ def _value(text: str) -> Any:
 
 def _given(**values: Any) -> dict[str, Any]:
     return {name: value for name, value in values.items() if value is not None}
+
+
+def _pair(option: str, text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not (name and equals and value):
+        raise SettingsError(f"{option} {text}: write it as name=value")
+    return name, value
 
 
 def _size(text: str | None) -> Any:
@@ -114,6 +129,9 @@ def way(
     fit: Fit = None,
     on_bad: OnBad = None,
     recipe: Recipe = None,
+    loss: Loss = None,
+    penalty: Penalty = None,
+    label_smoothing: Smoothing = None,
     steps: Steps = None,
     budget: Budget = None,
     precision: Precision = None,
@@ -133,6 +151,10 @@ def way(
     }
     if steps is not None or budget is not None:
         rooms["train"] |= {"steps": steps, "budget": budget}
+    weights = {name: _value(value) for name, value in (_pair("--penalty", text) for text in penalty or [])}
+    overrides = _given(loss=loss, label_smoothing=label_smoothing) | weights
+    if overrides:
+        rooms["train"] |= {"overrides": overrides}
     if condition is not None:
         rooms["train"] |= {"condition": tuple(n for n in condition.split(",") if n and n != "label")}
     until = "train" if context.info_name == "train" else "report"
@@ -204,7 +226,7 @@ def generate(
 
     folder = source / "synthesizer" if (source / "synthesizer").exists() else source
     synthesizer = Synthesizer.load(folder, choose_device(device or "auto"))
-    cell = synthesizer.cell(label, dict(_pair(text) for text in attribute or []))
+    cell = synthesizer.cell(label, dict(_pair("--attribute", text) for text in attribute or []))
     drawn = synthesizer.sample([cell] * number, seed=seed or 0, start=start, truncation=truncation)
     made = []
     for index, image in zip(drawn.indices, drawn.images, strict=True):
@@ -214,13 +236,6 @@ def generate(
     typer.echo(
         json.dumps({"files": made, "synthesizer": drawn.synthesizer}) if as_json else f"{number} images in {output}"
     )
-
-
-def _pair(text: str) -> tuple[str, str]:
-    name, equals, value = text.partition("=")
-    if not equals:
-        raise SettingsError(f"--attribute {text}: write it as name=value, for example --attribute pose=left")
-    return name, value
 
 
 @app.command(epilog="Example: augury evaluate runs/photos --set score.features=classifier")

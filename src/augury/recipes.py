@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from augury.errors import SettingsError
+from augury.settings import changed
 
 
 @dataclass(frozen=True)
@@ -130,7 +131,8 @@ def recipe(name: str, overrides: dict[str, Any] | None = None) -> Recipe:
     chosen, own = RECIPES[name], {f.name for f in fields(Recipe)} - {"settings"}
     given = overrides or {}
     network = {k: v for k, v in given.items() if k not in own}
-    found = replace(chosen, **{k: v for k, v in given.items() if k in own}, settings={**chosen.settings, **network})
+    mine = {k: v for k, v in given.items() if k in own}
+    found: Recipe = changed(f"recipe '{name}'", chosen, {**mine, "settings": {**chosen.settings, **network}})
     _refuse(found)
     return found
 

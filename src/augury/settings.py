@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import fields, replace
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
@@ -23,6 +24,25 @@ def seconds(value: Any) -> Any:
 
 Seconds = Annotated[float, BeforeValidator(seconds), Field(gt=0)]
 Strategy = Literal["balance"] | float | int | dict[str, int]
+
+
+def changed(kind: str, old: Any, new: dict[str, Any]) -> Any:
+    """The dataclass `old` with the values `new`. Raises SettingsError for a name it has not and for a value of another
+    kind than the present one; `kind` says whose settings these are."""
+    known = {f.name: getattr(old, f.name) for f in fields(old)}
+    for name, value in new.items():
+        if name not in known:
+            raise SettingsError(f"{kind} has no setting '{name}'; its settings are: {', '.join(known)}")
+        present = known[name]
+        numbers = isinstance(present, int | float) and not isinstance(present, bool)
+        fits = (
+            isinstance(value, int | float) and not isinstance(value, bool)
+            if numbers
+            else isinstance(value, type(present))
+        )
+        if not fits and not (isinstance(present, tuple) and isinstance(value, list) and len(value) == len(present)):
+            raise SettingsError(f"{kind}: {name}={value!r}, but it must be of the kind of its default, {present!r}")
+    return replace(old, **{k: tuple(v) if isinstance(known[k], tuple) else v for k, v in new.items()})
 
 
 class Settings(BaseModel):

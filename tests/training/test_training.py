@@ -48,8 +48,29 @@ def test_every_network_gives_images_and_scores_of_the_right_shape(name: str, sha
         )
     else:
         assert [part.shape for part in partner(images, conditions)] == [(3, generator.latent)] * 2
-    with pytest.raises(SettingsError, match="its settings are"):
-        build(name, {"no_such": 1}, shape, (3,))
+    for wrong, rule in (({"no_such": 1}, "its settings are"), ({"latent": "many"}, "of the kind of its default")):
+        with pytest.raises(SettingsError, match=rule):
+            build(name, wrong, shape, (3,))
+
+
+@pytest.mark.parametrize(
+    ("name", "overrides", "rule"),
+    [
+        ("wgan", {"spectral": True}, "clip=0 or spectral=false"),
+        ("dcgan", {"loss": "wasserstein"}, "bounded slope"),
+        ("rpgan", {"label_smoothing": 0.1}, "move targets"),
+        ("dcgan", {"path_length": 1.0}, "mapping network"),
+        ("wgan", {"critic_steps": 0}, "at least 1"),
+        ("dcgan", {"r1": "much"}, "of the kind of its default"),
+        ("dcgan", {"loss": "magic"}, "no loss 'magic'"),
+        ("vae", {"loss": "hinge"}, "for an autoencoder"),
+        ("dcgan", {"optimiser": "sgd"}, "no optimiser 'sgd'"),
+        ("dcgan", {"schedule": "stairs"}, "no schedule 'stairs'"),
+    ],
+)
+def test_settings_that_do_not_fit_together_are_refused_before_training(name: str, overrides: dict, rule: str) -> None:
+    with pytest.raises(SettingsError, match=rule):
+        train_plan(planned(small(), recipe=name, overrides=overrides), small())
 
 
 @pytest.mark.parametrize(("side", "coarsest", "stages"), [(28, 7, 2), (32, 4, 3), (48, 6, 3), (60, 8, 3), (128, 4, 5)])

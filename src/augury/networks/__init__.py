@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from torch import nn
@@ -12,6 +12,7 @@ from augury.errors import SettingsError
 from augury.networks import autoencoder, dcgan, mlp, r3gan, stylegan
 from augury.networks.classifier import Classifier
 from augury.networks.conditioning import ConditionEmbedding, ProjectionHead
+from augury.settings import changed
 
 __all__ = ["NETWORKS", "Architecture", "Classifier", "ConditionEmbedding", "ProjectionHead", "build"]
 
@@ -48,9 +49,5 @@ def build(
     if name not in NETWORKS:
         raise SettingsError(f"there is no network '{name}'; choose one of: {', '.join(NETWORKS)}")
     architecture = NETWORKS[name]
-    try:
-        chosen = replace(architecture.settings, **settings)
-    except TypeError as error:
-        known = ", ".join(vars(architecture.settings))
-        raise SettingsError(f"network '{name}': {error}; its settings are: {known}") from error
+    chosen = changed(f"network '{name}'", architecture.settings, settings)
     return architecture.generator(chosen, shape, cardinalities), architecture.partner(chosen, shape, cardinalities)

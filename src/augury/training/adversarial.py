@@ -89,7 +89,7 @@ class AdversarialGame:
         rule, batch = self.recipe, len(real)
         with self.cast():
             scores = self.discriminator(
-                self._seen(torch.cat([real, fake.detach()]), number, progress), conditions.repeat(2, 1)
+                self._seen(torch.cat([real, fake.detach()]), "augment", number, progress), conditions.repeat(2, 1)
             ).float()
         on_real, on_fake = torch.split(scores, batch)
         if self.loss.target is not None and (rule.label_smoothing or rule.label_noise):
@@ -111,9 +111,8 @@ class AdversarialGame:
         rule, total = self.recipe, scores.new_zeros(())
 
         def scorer(images: torch.Tensor) -> torch.Tensor:
-            found: torch.Tensor = self.discriminator(
-                self.augment(images, stream(self.seed, "augment", number)), conditions
-            )
+            seen = self.augment(images, stream(self.seed, "augment slope", number))
+            found: torch.Tensor = self.discriminator(seen, conditions)
             return found
 
         if rule.lecam:
@@ -147,12 +146,12 @@ class AdversarialGame:
         rule = self.recipe
         self.discriminator.requires_grad_(False)
         with self.cast():
-            features = self.discriminator.features(self._seen(fake, number, progress))  # type: ignore[operator]
+            features = self.discriminator.features(self._seen(fake, "augment fake", number, progress))  # type: ignore[operator]
             on_fake = self.discriminator.head(features, conditions).float()  # type: ignore[operator]
         on_real, real_features = on_fake.detach(), features.detach()
         if self.loss.paired or rule.feature_matching:
             with torch.no_grad(), self.cast():
-                real_features = self.discriminator.features(self._seen(real, number, progress))  # type: ignore[operator]
+                real_features = self.discriminator.features(self._seen(real, "augment real", number, progress))  # type: ignore[operator]
                 on_real = self.discriminator.head(real_features, conditions).float()  # type: ignore[operator]
         loss = self.loss.generator(on_real, on_fake)
         total = loss
@@ -198,13 +197,14 @@ class AdversarialGame:
     def _noise(self, name: str, number: int, batch: int) -> torch.Tensor:
         return torch.randn(batch, self.latent, generator=stream(self.seed, name, number)).to(self.device)
 
-    def _seen(self, images: torch.Tensor, number: int, progress: float) -> torch.Tensor:
-        """What the discriminator sees of images: augmented, and under instance noise while there is any."""
-        seen = self.augment(images, stream(self.seed, "augment", number))
+    def _seen(self, images: torch.Tensor, name: str, number: int, progress: float) -> torch.Tensor:
+        """What the discriminator sees of images: augmented, and under instance noise while there is any; both are drawn
+        at the address (seed, name, number)."""
+        draws = stream(self.seed, name, number)
+        seen = self.augment(images, draws)
         deviation = self.recipe.instance_noise * (1 - progress)
         if deviation > 0:
-            drawn = torch.randn(seen.shape, generator=stream(self.seed, "instance", number))
-            seen = seen + deviation * drawn.to(self.device)
+            seen = seen + deviation * torch.randn(seen.shape, generator=draws).to(self.device)
         return seen
 
     def _ramp_conditions(self, progress: float) -> None:

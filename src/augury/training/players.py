@@ -22,6 +22,8 @@ class Players:
     """
 
     def __init__(self, networks: dict[str, nn.Module], recipe: Recipe, device: torch.device) -> None:
+        if recipe.schedule not in SCHEDULES:
+            raise SettingsError(f"there is no schedule '{recipe.schedule}'; choose one of: {', '.join(SCHEDULES)}")
         self.networks = {name: placed(network, device) for name, network in networks.items()}
         self.recipe, self.extra = recipe, dict[str, torch.Tensor]()
         self.average = MovingAverage(self.networks["generator"], recipe.half_life, recipe.ramp)
