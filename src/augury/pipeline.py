@@ -134,6 +134,7 @@ class Session:
             folder,
             checkpoint_every=s.train.checkpoint_every,
             on_progress=self.watch.training,
+            on_event=self.watch.note,
         )
         synthesizer.save(self.run / "synthesizer")
         self.__dict__.pop("synthesizer", None)

@@ -145,6 +145,28 @@ def test_a_training_cut_off_goes_on_to_the_same_bytes(name: str, tmp_path) -> No
     assert (tmp_path / "cut" / "log.jsonl").read_text().count("\n") == 6
 
 
+def test_losses_that_are_no_numbers_send_it_back_to_the_last_good_state_at_half_the_rates(monkeypatch) -> None:
+    from augury.training import adversarial
+
+    data, told, broken = small(), [], [5]
+    plan = planned(data, recipe="dcgan", steps=8)
+    honest = adversarial.AdversarialGame._criticise
+
+    def breaks(self, real, fake, conditions, number, progress):
+        numbers = honest(self, real, fake, conditions, number, progress)
+        if broken and number == broken[0]:
+            broken.pop()
+            with torch.no_grad():
+                next(self.discriminator.parameters()).fill_(float("nan"))
+            numbers["loss_d"] = torch.tensor(float("nan"))
+        return numbers
+
+    monkeypatch.setattr(adversarial.AdversarialGame, "_criticise", breaks)
+    synthesizer = train_plan(plan, data, on_event=told.append)
+    assert told == ["losses were no longer numbers: back to step 5, learning rates halved (rescue 1 of 3)"]
+    assert np.isfinite(np.frombuffer(synthesizer.weights[-400:], np.float32)).all()
+
+
 def test_an_image_is_the_same_alone_and_among_256(tmp_path) -> None:
     synthesizer = train_plan(planned(small()), small())
     labels = np.arange(256) % 2

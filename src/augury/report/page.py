@@ -27,9 +27,10 @@ MOST_CLASSES = 40
 EACH = 8
 PAIRS = 12
 REAL_NEIGHBOURS = 3
-LOSSES = {"loss_g": "synthetic", "loss_d": "real"}
+LOSSES = {"loss_g": "synthetic", "loss_d": "real", "loss": "real"}
 SCORES = {"score_real": "real", "score_fake": "synthetic"}
 TITLES = {
+    "loss": "nats an image",
     "loss_g": "generator",
     "loss_d": "discriminator",
     "score_real": "real images",

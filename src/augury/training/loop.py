@@ -22,6 +22,8 @@ from augury.training.plan import Game, Plan, set_up
 from augury.training.synthesizer import Card, Synthesizer
 
 SAMPLE_SEED_COLUMNS = 8
+MOST_RESCUES = 3
+RESCUE = "losses were no longer numbers: back to step {step}, learning rates halved (rescue {times} of 3)"
 
 
 @dataclass(frozen=True)
@@ -42,9 +44,11 @@ def train_plan(
     *,
     checkpoint_every: float = 20.0,
     on_progress: Callable[[Progress], None] = lambda progress: None,
+    on_event: Callable[[str], None] = lambda text: None,
 ) -> Synthesizer:
     """Train as planned on `data` (the train part alone). With a `folder` it keeps log.jsonl, samples/ and a checkpoint
-    every `checkpoint_every` seconds there, and goes on from the last one. Raises TrainingError when losses turn NaN."""
+    every `checkpoint_every` seconds there, and goes on from the last one. When losses are no longer numbers it goes back
+    to the last good state at half the rates and says so by `on_event`, three times at most; then it raises TrainingError."""
     keep_memory()
     game, batches = set_up(plan, data)
     key = digest([plan.as_dict(), data.fingerprint])
@@ -52,14 +56,22 @@ def train_plan(
     step, spent, rows = _resume(game, folder, key)
     every = max(1, min(100, plan.steps // 20))
     begun, saved, first = time.monotonic(), time.monotonic(), step
+    good, rescued = (step, _copied(game)), round(-math.log2(float(game.players.extra["slower"])))
 
     while step < plan.steps:
         numbers = game.play(step, step / plan.steps, lambda number: batches.draw(number, device))
         step += 1
         last = step == plan.steps
-        if step % every == 0 or last or step == first + 1:
+        due = last or time.monotonic() - saved > checkpoint_every
+        if step % every == 0 or due or step == first + 1:
             losses = {k: round(float(v), 5) for k, v in numbers.items()}
-            _refuse_nan(losses, step, plan)
+            if not all(map(math.isfinite, losses.values())):
+                rescued += 1
+                step = _rescue(game, good, rescued, losses, step, plan)
+                rows = [row for row in rows if row["step"] <= step]
+                on_event(RESCUE.format(step=step, times=rescued))
+                continue
+            good = (step, _copied(game)) if step % every == 0 else good
             elapsed = time.monotonic() - begun
             rate = (step - first) * plan.batch / max(elapsed, 1e-9)
             on_progress(Progress(step, plan.steps, losses, rate, (plan.steps - step) * plan.batch / rate))
@@ -67,7 +79,6 @@ def train_plan(
                 seconds = round(spent + elapsed, 2)
                 row = {"step": step, "images": step * plan.batch, **losses}
                 rows.append({**row, "images_per_second": round(rate, 1), "seconds": seconds})
-        due = last or time.monotonic() - saved > checkpoint_every
         if folder is not None and (due or step % (4 * every) == 0 or step == every):
             write_lines(folder / "log.jsonl", rows)
             if step % (4 * every) == 0 or last or step == every:
@@ -93,12 +104,24 @@ def _resume(game: Game, folder: Path | None, key: str) -> tuple[int, float, list
     return int(facts["step"]), float(facts["seconds"]), json.loads(facts["rows"])
 
 
-def _refuse_nan(losses: dict[str, float], step: int, plan: Plan) -> None:
-    if not all(map(math.isfinite, losses.values())):
+def _copied(game: Game) -> dict[str, torch.Tensor]:
+    return {k: v.clone() for k, v in game.players.tensors().items()}
+
+
+def _rescue(
+    game: Game, good: tuple[int, dict[str, torch.Tensor]], times: int, losses: dict[str, float], step: int, plan: Plan
+) -> int:
+    """Back to the last good state, at rates halved `times` times; the step it was at."""
+    if times > MOST_RESCUES:
+        rule = plan.rule
         raise TrainingError(
-            f"the losses of step {step} are no longer numbers ({losses}); halve the learning rates (generator_rate "
-            f"{plan.rule.generator_rate}, discriminator_rate {plan.rule.discriminator_rate}) or add r1=1 and train again"
+            f"the losses of step {step} are no longer numbers ({losses}), also at {0.5**MOST_RESCUES:g} of the rates; lower "
+            f"generator_rate ({rule.generator_rate}) and discriminator_rate ({rule.discriminator_rate}), or add --penalty r1=1"
         )
+    game.players.restore(good[1])
+    game.players.extra["slower"].fill_(0.5**times)
+    good[1]["extra.slower"] = game.players.extra["slower"].clone()
+    return good[0]
 
 
 def _card(plan: Plan, data: LabelledImages) -> Card:

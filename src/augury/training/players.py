@@ -15,7 +15,8 @@ from augury.training.schedules import SCHEDULES, warmed
 
 
 class Players:
-    """Networks by name, "generator" among them; `extra` holds whatever other tensors a method carries from step to step.
+    """Networks by name, "generator" among them; `extra` holds whatever other tensors a method carries from step to step,
+    and "slower", the factor on all rates that is halved when a training is rescued.
 
     Each network has its own optimiser at its own rate: the recipe's `generator_rate`, and `discriminator_rate` for all
     others.
@@ -25,7 +26,8 @@ class Players:
         if recipe.schedule not in SCHEDULES:
             raise SettingsError(f"there is no schedule '{recipe.schedule}'; choose one of: {', '.join(SCHEDULES)}")
         self.networks = {name: placed(network, device) for name, network in networks.items()}
-        self.recipe, self.extra = recipe, dict[str, torch.Tensor]()
+        self.recipe = recipe
+        self.extra: dict[str, torch.Tensor] = {"slower": torch.ones(())}
         self.average = MovingAverage(self.networks["generator"], recipe.half_life, recipe.ramp)
         self.rates = {
             name: recipe.generator_rate if name == "generator" else recipe.discriminator_rate for name in networks
@@ -42,7 +44,7 @@ class Players:
         )
         for name, chosen in self.optimisers.items():
             for group in chosen.param_groups:
-                group["lr"] = self.rates[name] * factor
+                group["lr"] = self.rates[name] * factor * float(self.extra["slower"])
 
     def update(self, loss: torch.Tensor, *names: str) -> None:
         """One optimiser step of these players down `loss`."""
@@ -69,14 +71,14 @@ class Players:
         """Take up a state given by `tensors`."""
         for name, module in self._modules().items():
             module.load_state_dict(_below(flat, name))
-        self.extra |= {k: v.to(self.extra[k].device) for k, v in _below(flat, "extra").items()}
+        self.extra |= {k: v.clone().to(self.extra[k].device) for k, v in _below(flat, "extra").items()}
         for name, chosen in self.optimisers.items():
             parameters = [p for group in chosen.param_groups for p in group["params"]]
             entries: dict[int, dict[str, Any]] = {}
             for k, v in _below(flat, f"optimiser.{name}").items():
                 index, part = k.split(".")
                 # the fused kernel walks memory, so a moment must lie in memory as its parameter does
-                laid = v if v.dim() == 0 else torch.empty_like(parameters[int(index)]).copy_(v)
+                laid = v.clone() if v.dim() == 0 else torch.empty_like(parameters[int(index)]).copy_(v)
                 entries.setdefault(int(index), {})[part] = laid.detach()
             chosen.load_state_dict({**chosen.state_dict(), "state": entries})
 
