@@ -93,7 +93,7 @@ def main() -> None:
     """Measure the recipes of the two networks on the embedded sample."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--steps", type=int, default=40, help="training steps a round")
+    parser.add_argument("--steps", type=int, default=25, help="training steps a round")
     options = parser.parse_args()
     device = choose_device("auto")
     rows = []
