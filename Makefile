@@ -11,7 +11,7 @@ setup: .venv/.ready
 	touch $@
 
 demo: setup  ## the main job on the embedded sample
-	$(BIN)/augury run -o runs/demo --steps 2000 --set score.limit=200 --set prove.steps=200
+	$(BIN)/augury run -o runs/demo --steps 1500 --set score.limit=200 --set prove.steps=150
 
 test: setup
 	$(BIN)/python -m pytest

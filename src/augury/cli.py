@@ -14,6 +14,7 @@ from augury.errors import AuguryError, SettingsError
 
 if TYPE_CHECKING:
     from augury.runfolder import Run
+    from augury.settings import RunSettings
 
 app = typer.Typer(
     help="Images for the classes that lack them, and proof whether they help a classifier.",
@@ -103,10 +104,17 @@ def _work(
     every --set room.name=value."""
     from augury.pipeline import run as pipeline
     from augury.runfolder import Run
+
+    settings = _settings(Run(folder).settings, extra, rooms, top)
+    return pipeline(path, folder, settings=settings, until=until, watch=console.watcher(quiet))
+
+
+def _settings(
+    stored: dict[str, Any], extra: list[str] | None, rooms: dict[str, dict[str, Any]], top: dict[str, Any]
+) -> RunSettings:
     from augury.settings import RunSettings, validated
 
-    values = Run(folder).settings
-    values |= top
+    values = stored | top
     for room, given in rooms.items():
         values[room] = values.get(room, {}) | given
     for text in extra or []:
@@ -115,8 +123,7 @@ def _work(
         if not (equals and dot):
             raise SettingsError(f"--set {text}: write it as room.name=value, for example --set prove.steps=600")
         values.setdefault(room, {})[key] = _value(value)
-    settings = validated(RunSettings, values)
-    return pipeline(path, folder, settings=settings, until=until, watch=console.watcher(quiet))
+    return validated(RunSettings, values)
 
 
 def way(
@@ -268,6 +275,37 @@ def export(source: RunFolder, device: Device = None, quiet: Quiet = False, as_js
     """Write a run's augmented data set, as class folders with a manifest."""
     made = str(_again(source, "export", quiet, None, device) / "dataset")
     typer.echo(json.dumps({"data_set": made}) if as_json else made)
+
+
+@app.command(epilog="Example: augury compare photos/ -o runs/compared --recipes stylegan,vae,ae,dcgan --budget 10m")
+def compare(
+    path: Source = None,
+    output: Folder = Path("runs/compared"),
+    recipes: Annotated[
+        str, typer.Option(help="Names with commas between; see augury run --help.")
+    ] = "rpgan,stylegan,vae,ae",
+    seed: Seed = None,
+    device: Device = None,
+    size: Size = None,
+    fit: Fit = None,
+    steps: Steps = None,
+    budget: Budget = None,
+    extra: Set = None,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Train several recipes on the same data and compare quality, variety, reconstruction, speed and size."""
+    from augury.comparison import compare as compared
+
+    rooms = {"data": _given(size=_size(size), fit=fit), "train": _given(steps=steps, budget=budget)}
+    settings = _settings({}, extra, rooms, _given(seed=seed, device=device))
+    names = tuple(name.strip() for name in recipes.split(",") if name.strip())
+    rows = compared(path, output, names, settings=settings, watch=console.watcher(quiet))
+    if as_json:
+        typer.echo(json.dumps({"rows": rows, "pictures": str(output / "comparison.png")}))
+    else:
+        console.table(rows)
+        typer.echo(f"\n  pictures  {output / 'comparison.png'}")
 
 
 def _again(source: Path, until: str, quiet: bool, extra: list[str] | None, device: str | None) -> Run:

@@ -69,3 +69,12 @@ def facts(values: dict[str, Any]) -> None:
     """Names and values, a line each."""
     for name, value in values.items():
         typer.echo(f"{name:<12} {value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)}")
+
+
+def table(rows: list[dict[str, Any]]) -> None:
+    """Rows of one kind under their names, numbers to three digits."""
+    names = list(rows[0])
+    cells = [names, *([f"{v:,.4g}" if isinstance(v, float) else str(v) for v in row.values()] for row in rows)]
+    widths = [max(len(line[i]) for line in cells) for i in range(len(names))]
+    for line in cells:
+        typer.echo("  ".join(text.rjust(width) for text, width in zip(line, widths, strict=True)))

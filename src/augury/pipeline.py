@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -24,6 +25,7 @@ from augury.errors import RunFolderError
 from augury.files import atomic_path, read_json, read_lines, write_json
 from augury.images import SPLITS, Codes, LabelledImages, SyntheticImages
 from augury.machine import machine, versions
+from augury.metrics import Extractor
 from augury.networks import Classifier
 from augury.randomness import rng
 from augury.runfolder import FORMAT, Run
@@ -110,6 +112,13 @@ class Session:
                 getattr(self, stage)()
         self.watch.end(stage)
 
+    def until(self, last: str) -> None:
+        """Run the stages up to `last`."""
+        for stage in STAGES[: STAGES.index(last) + 1]:
+            self.do(stage)
+            if stage == "split":
+                write_json(self.run / "run.json", describe(self))
+
     def split(self) -> None:
         """Divide the data; the part of every image is stored."""
         s = self.settings
@@ -181,21 +190,21 @@ class Session:
         name = self.settings.score.features
         if name == "auto":
             name = "lite0" if metrics.lite0_installed() else "classifier"
-        own = metrics.from_network(
-            "classifier",
-            self.classifier,
-            "value / 127.5 - 1",
-            self.device,
-            self.classifier.features,
-            dimension=self.classifier.dimension,
-        )
-        features = metrics.extractor(name, train.shape, self.device, own)
+        features = metrics.extractor(name, train.shape, self.device, self.own_features())
         card = metrics.evaluate(first.images, second.images, fake.images, features, self.settings.seed)
         write_json(self.run / "scores.json", card.as_dict())
 
+    def own_features(self) -> Extractor:
+        """The run's classifier as a feature extractor."""
+        model = self.classifier
+        how = "value / 127.5 - 1"
+        return metrics.from_network("classifier", model, how, self.device, model.features, dimension=model.dimension)
+
     def prove(self) -> None:
-        """The paired trial; each training's result is kept as soon as it is there."""
-        file, inputs = self.run / "trial.json", self.inputs("prove")
+        """The paired trial; each training's result is kept as soon as it is there, and serves other numbers of seeds."""
+        file, s = self.run / "trial.json", self.settings
+        lasting = s.prove.model_dump(exclude={"seeds", "arms", "ratios"})
+        inputs = [self.run.key("generate"), lasting, s.seed, self.device.type, self.flips]
         stored = read_json(file) if file.exists() else {}
         results: dict[str, Any] = stored["results"] if stored.get("inputs") == inputs else {}
 
@@ -209,8 +218,8 @@ class Session:
             validation,
             test,
             self.synthetic,
-            self.settings.prove,
-            seed=self.settings.seed,
+            s.prove,
+            seed=s.seed,
             device=self.device,
             flips=self.flips,
             results=results,
@@ -291,18 +300,28 @@ def run(
     embedded sample for a new folder. Without `settings` those stored in the folder hold. `seed` overrides the settings'.
     Raises the errors of augury.errors; whatever had finished is kept, and the same call goes on.
     """
+    with opened(data, folder, settings=settings, seed=seed, watch=watch) as session:
+        session.until(until)
+    return session.run
+
+
+@contextmanager
+def opened(
+    data: LabelledImages | str | os.PathLike[str] | None,
+    folder: str | os.PathLike[str],
+    *,
+    settings: RunSettings | None = None,
+    seed: int | None = None,
+    watch: Watcher | None = None,
+) -> Iterator[Session]:
+    """The session of a run folder, held for this process; arguments as for `run`."""
     place, watch = Run(folder), watch or Watcher()
     with place.held():
         chosen = settings or validated(RunSettings, place.settings)
         if seed is not None:
             chosen = chosen.model_copy(update={"seed": seed})
         images, source = _read(data, place, chosen, watch)
-        session = Session(place, images, chosen, source, watch)
-        for stage in STAGES[: STAGES.index(until) + 1]:
-            session.do(stage)
-            if stage == "split":
-                write_json(place / "run.json", describe(session))
-    return place
+        yield Session(place, images, chosen, source, watch)
 
 
 def _read(

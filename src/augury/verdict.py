@@ -60,5 +60,5 @@ def sentence(
         "no difference": f"The synthetic images make no difference that can be told from chance: {points} against the best "
         f"arm without them ({comparator}).",
         "underpowered": f"This trial cannot tell whether the synthetic images help: {points} against the best arm without "
-        f"them ({comparator}); use at least six seeds and, if you can, more test images.",
+        f"them ({comparator}); give it more seeds (augury prove RUN --set prove.seeds={max(12, 2 * n)}) and, if you can, more test images.",
     }[word]

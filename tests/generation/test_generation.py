@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 
 from augury import generation
 from augury.errors import RunFolderError, SettingsError
 from augury.generation.filters import apply
 from augury.images import Attribute, LabelledImages
 from augury.metrics import nearest
+from augury.networks import build
 from augury.settings import TrainSettings
-from augury.training import train
+from augury.training import Card, Synthesizer, train
 
 
 def make(counts: tuple[int, ...] = (8, 3), poses: bool = False) -> LabelledImages:
@@ -84,3 +86,17 @@ def test_drawing_counts_and_reads_back(tmp_path) -> None:
     np.testing.assert_array_equal(redrawn.images[0], again.images[7])
     with pytest.raises(RunFolderError, match="draw them again"):
         generation.load(tmp_path / "none", data.classes)
+
+
+def test_inversion_finds_an_image_that_the_generator_can_draw() -> None:
+    torch.manual_seed(0)
+    generator, _ = build("mlp", {"latent": 4, "hidden": 32, "layers": 1}, (1, 6, 6), (2,))
+    card = Card("mlp", {}, (1, 6, 6), ("a", "b"), (), (), "x", "gan", 0, 1, 1, "fp32")
+    synthesizer = Synthesizer(card, generator)
+    labels = np.array([0, 1, 1])
+    drawn = synthesizer.sample(labels, seed=3)
+    noise, errors = generation.invert(synthesizer, drawn.images, drawn.conditions, steps=300)
+    assert noise.shape == (3, 4)
+    assert errors.max() < 1.0  # of 255; the images themselves are rounded
+    other = np.random.default_rng(0).integers(0, 256, drawn.images.shape, dtype=np.uint8)
+    assert generation.invert(synthesizer, other, drawn.conditions, steps=20)[1].min() > 20

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from augury.errors import ScoreError
-from augury.metrics import Score, ScoreCard, evaluate, frechet_distance, kernel_distance, pixels
+from augury.metrics import Score, ScoreCard, evaluate, frechet_distance, kernel_distance, pixels, relative_spread
 
 FD = Score("FD-pixels", 3.0, 2.0, 4.0, 100, "lower", "pixels", "value / 255", baseline=1.5, note="small")
 AS = replace(FD, name="accuracy", better="higher", baseline=None, note="")
@@ -67,3 +67,15 @@ def test_evaluate_refuses_too_few(which: int) -> None:
     sets[which] = sets[which][:3]
     with pytest.raises(ScoreError, match=r"at least 4 images a set, but the (reference|baseline|synthetic) set has 3"):
         evaluate(*sets, pixels((1, 3, 2)), seed=0)
+
+
+def test_relative_spread_is_a_ratio_of_deviations() -> None:
+    random = np.random.default_rng(0)
+    labels = np.repeat([0, 1], 2000)
+    real = random.normal(0, 1, (4000, 5)) + 10 * labels[:, None]
+    fake = random.normal(0, 0.25, (4000, 5)) - 3 * labels[:, None]
+    assert relative_spread(fake, labels, real, labels) == pytest.approx(0.25, rel=0.02)
+    assert relative_spread(np.zeros((4000, 5)), labels, real, labels) == 0
+    few = np.array([0, 1, 2000, 2001])
+    assert relative_spread(real[few], labels[few], real, labels) == pytest.approx(1, abs=0.5)
+    assert np.isnan(relative_spread(fake[:1], labels[:1], real, labels))

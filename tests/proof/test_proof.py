@@ -40,9 +40,11 @@ def test_bca_covers_about_as_often_as_it_says() -> None:
 def test_words_need_both_interval_and_test() -> None:
     d = np.ones(6)
     assert word(d, 0.01, 0.02, 0.03) == "helps"
-    assert word(d, 0.01, 0.02, 0.06) == "no difference"
+    assert word(d, 0.01, 0.02, 0.06) == "underpowered"
+    assert word(d, 0.001, 0.005, 0.06) == "no difference"
     assert word(-d, -0.02, -0.01, 0.03) == "hurts"
-    assert word(d, -0.01, 0.02, 0.03) == "no difference"
+    assert word(d, -0.01, 0.02, 0.03) == "underpowered"
+    assert word(d, -0.01, 0.02, 0.3) == "no difference"
     assert word(d, -0.2, 0.2, 0.5) == "underpowered"
     assert word(d[:5], 0.01, 0.02, 0.0625) == "underpowered"
 

@@ -25,6 +25,10 @@ QUICK = ["--steps", "30", "--precision", "fp32", "--set", "prove.steps=3", "--se
 QUICK += ["--set", "train.batch=16", "--set", "train.checkpoint_every=0.05", "--set", "generate.sampling_strategy=5"]
 
 
+COMPARED = ["--steps", "4", "--set", "train.precision=fp32", "--set", "prove.steps=3", "--set", "score.features=pixels"]
+COMPARED += ["--set", "train.batch=8"]
+
+
 def command(*words: str, **options) -> subprocess.CompletedProcess[str]:
     call = [sys.executable, "-c", "from augury.cli import main; main()", *words]
     return subprocess.run(call, capture_output=True, text=True, timeout=300, check=False, **options)
@@ -165,6 +169,23 @@ def test_a_run_goes_on_with_its_own_data_and_settings_and_refuses_other_data(who
         augury.run(augury.load(None), run.path)
 
 
+def test_recipes_are_compared_in_one_command(photos: Path, tmp_path: Path) -> None:
+    words = ["compare", str(photos), "-o", str(tmp_path / "c"), "--recipes", "gan,vae", "--json", *COMPARED]
+    done = command(*words)
+    rows = json.loads(done.stdout)["rows"]
+    assert [row["recipe"] for row in rows] == ["gan", "vae"], done.stderr
+    for row in rows:
+        assert 0 <= row["gan_train"] <= 1 and row["spread"] >= 0 and 0 < row["restored"] < 255
+        assert row["parameters"] > 1000 and row["draw_per_second"] > 0
+    assert Image.open(tmp_path / "c" / "comparison.png").width > 400
+    again = command(*words)
+    assert json.loads(again.stdout)["rows"] == rows  # nothing is trained or timed twice
+    told = command("report", str(tmp_path / "c" / "vae"))
+    assert told.returncode == 1 and "augury prove" in told.stderr  # each is a run that can be finished
+    refused = command("compare", str(photos), "-o", str(tmp_path / "c"), "--recipes", "gan,magic")
+    assert refused.returncode == 1 and "no recipe 'magic'" in refused.stderr
+
+
 def test_steps_and_budget_replace_each_other_when_a_run_is_taken_up(tmp_path: Path) -> None:
     assert command("train", "-o", str(tmp_path / "r"), "--steps", "2", "--set", "train.batch=8").returncode == 0
     done = command("train", "-o", str(tmp_path / "r"), "--budget", "1s", "--json")
@@ -211,6 +232,12 @@ def test_a_run_is_taken_up_stage_by_stage(whole) -> None:
     assert Path(exported.stdout.strip()) == run / "dataset"
     proven = command("prove", str(run.path), "--json", "--quiet")
     assert json.loads(proven.stdout) == printed
+    before = json.loads((run / "trial.json").read_text())["results"]
+    more = command("prove", str(run.path), "--json", "--set", "prove.seeds=7")
+    assert json.loads(more.stdout)["verdict"]["seeds"] == list(range(7)), more.stderr
+    after = json.loads((run / "trial.json").read_text())["results"]
+    assert after.items() > before.items() and len(after) == len(before) + 5
+    assert json.loads(command("prove", str(run.path), "--json", "--set", "prove.seeds=6").stdout) == printed
 
 
 def test_importing_and_asking_for_help_do_not_load_torch() -> None:

@@ -3,8 +3,19 @@
 from augury.data.arrays import from_arrays
 from augury.data.embedded import sample
 from augury.data.loading import READERS, load
-from augury.data.sheet import picture_sheet
+from augury.data.sheet import contact_sheet, picture_sheet
 from augury.data.splitting import split
 from augury.data.summary import Census, census, inspect
 
-__all__ = ["READERS", "Census", "census", "from_arrays", "inspect", "load", "picture_sheet", "sample", "split"]
+__all__ = [
+    "READERS",
+    "Census",
+    "census",
+    "contact_sheet",
+    "from_arrays",
+    "inspect",
+    "load",
+    "picture_sheet",
+    "sample",
+    "split",
+]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
@@ -55,6 +57,24 @@ def picture_sheet(data: LabelledImages, per_class: int = 10) -> Image.Image:
         for place, index in enumerate(_spread(np.flatnonzero(train & (data.labels == code)), per_class)):
             at = (_MARGIN + column + place * (width + _GAP), top + 1 + (row_height - height) // 2)
             sheet.paste(_tile(np.asarray(data.images[index]), (height, width)), at)
+    return sheet
+
+
+def contact_sheet(rows: Mapping[str, Images]) -> Image.Image:
+    """An RGB picture with a named row of images uint8 [N, C, H, W] for each entry, all of one height and width."""
+    height, width = _tile_size(*next(iter(rows.values())).shape[2:])
+    font = ImageFont.load_default(15)
+    column = int(max(map(font.getlength, rows))) + _MARGIN
+    most = max(map(len, rows.values()))
+    sheet = Image.new(
+        "RGB", (column + most * (width + _GAP) + 2 * _MARGIN, len(rows) * (height + _GAP) + 2 * _MARGIN), "white"
+    )
+    draw = ImageDraw.Draw(sheet)
+    for row, (name, images) in enumerate(rows.items()):
+        top = _MARGIN + row * (height + _GAP)
+        draw.text((_MARGIN, top + height // 2), name, fill=_INK, font=font, anchor="lm")
+        for place, image in enumerate(images):
+            sheet.paste(_tile(image, (height, width)), (_MARGIN + column + place * (width + _GAP), top))
     return sheet
 
 

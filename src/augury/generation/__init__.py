@@ -2,6 +2,7 @@
 
 from augury.generation.draw import census, draw, load, save
 from augury.generation.filters import FILTERS, Evidence, copy_threshold
+from augury.generation.latent import invert
 from augury.generation.plan import table, wanted
 
-__all__ = ["FILTERS", "Evidence", "census", "copy_threshold", "draw", "load", "save", "table", "wanted"]
+__all__ = ["FILTERS", "Evidence", "census", "copy_threshold", "draw", "invert", "load", "save", "table", "wanted"]

@@ -8,6 +8,7 @@ from augury.metrics.kernel import kernel_distance, kid
 from augury.metrics.lite0 import lite0, lite0_installed
 from augury.metrics.nearest import nearest
 from augury.metrics.score import Score, ScoreCard
+from augury.metrics.spread import relative_spread
 
 __all__ = [
     "EXTRACTORS",
@@ -25,4 +26,5 @@ __all__ = [
     "lite0_installed",
     "nearest",
     "pixels",
+    "relative_spread",
 ]

@@ -77,9 +77,9 @@ class Generator(nn.Module):
         """noise [N, Z], conditions int64 [N, K] -> [N, C, H, W] in [-1, 1]."""
         e = self.embedding(conditions)
         x = self.first(torch.cat([noise, e], dim=1)).unflatten(1, self.coarsest)
-        x = F.relu(self.norms[0](x.contiguous(memory_format=torch.channels_last), e))
+        x = F.relu_(self.norms[0](x.contiguous(memory_format=torch.channels_last), e))
         for up, norm in zip(self.ups, self.norms[1:], strict=True):
-            x = F.relu(norm(up(x), e))
+            x = F.relu_(norm(up(x), e))
         return self.canvas.cut(torch.tanh(self.last(x)))
 
 
@@ -97,9 +97,9 @@ class Discriminator(nn.Module):
 
     def features(self, images: torch.Tensor) -> torch.Tensor:
         """images [N, C, H, W] -> [N, D]."""
-        x = F.leaky_relu(self.first(self.canvas.pad(images)), 0.2)
+        x = F.leaky_relu_(self.first(self.canvas.pad(images)), 0.2)
         for down in self.downs:
-            x = F.leaky_relu(down(x), 0.2)
+            x = F.leaky_relu_(down(x), 0.2)
         return x.flatten(1)
 
     def forward(self, images: torch.Tensor, conditions: torch.Tensor) -> torch.Tensor:

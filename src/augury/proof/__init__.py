@@ -2,8 +2,19 @@
 
 from augury.proof.arms import ARMS, Arm
 from augury.proof.classifiers import Lesson, probabilities, teach
-from augury.proof.statistics import bca_interval, sign_flip_p
+from augury.proof.statistics import balanced_accuracy, bca_interval, sign_flip_p
 from augury.proof.trial import prove
 from augury.verdict import Verdict
 
-__all__ = ["ARMS", "Arm", "Lesson", "Verdict", "bca_interval", "probabilities", "prove", "sign_flip_p", "teach"]
+__all__ = [
+    "ARMS",
+    "Arm",
+    "Lesson",
+    "Verdict",
+    "balanced_accuracy",
+    "bca_interval",
+    "probabilities",
+    "prove",
+    "sign_flip_p",
+    "teach",
+]

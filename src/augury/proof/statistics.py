@@ -41,16 +41,20 @@ def sign_flip_p(differences: Floats, seed: int = 0) -> float:
     return float((means >= abs(differences.mean()) - 1e-12).mean())
 
 
-def word(differences: Floats, low: float, high: float, p: float, resolution: float = 0.03) -> str:
+def word(
+    differences: Floats, low: float, high: float, p: float, resolution: float = 0.03, negligible: float = 0.01
+) -> str:
     """helps / hurts when interval and test agree at 95 %; else underpowered when they could not have found a difference
-    (fewer than six seeds, or an interval wider than ± `resolution`), else no difference."""
+    (fewer than six seeds, or an interval wider than ± `resolution`) or contradict each other about one that is not
+    `negligible`; else no difference."""
     if len(differences) < 6:
         return "underpowered"
     if p < 0.05 and low > 0:
         return "helps"
     if p < 0.05 and high < 0:
         return "hurts"
-    return "underpowered" if (high - low) / 2 > resolution else "no difference"
+    torn = (low > 0 or high < 0) != (p < 0.05) and max(abs(low), abs(high)) > negligible
+    return "underpowered" if torn or (high - low) / 2 > resolution else "no difference"
 
 
 def confusion(truth: npt.NDArray[np.int64], predicted: npt.NDArray[np.int64], classes: int) -> npt.NDArray[np.int64]:
@@ -68,3 +72,8 @@ def measures(matrix: npt.NDArray[np.int64]) -> dict[str, float | list[float]]:
         "macro_f1": float(f1[(truth + called) > 0].mean()),
         "recall": recall.tolist(),
     }
+
+
+def balanced_accuracy(truth: npt.NDArray[np.int64], predicted: npt.NDArray[np.int64]) -> float:
+    """Mean recall over the classes that occur in `truth` [N]."""
+    return float(np.mean([(predicted[truth == c] == c).mean() for c in np.unique(truth)]))

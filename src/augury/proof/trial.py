@@ -70,7 +70,8 @@ def prove(
     seeds = tuple(range(seed, seed + settings.seeds))
     arms: dict[str, dict[str, list[Any]]] = {}
     for name in settings.arms:
-        each = [trial.measured(f"test/{name}/{s}", name, best, s, test) for s in seeds]
+        shown = f" at ratio {best:g}" if ARMS[name].synthetic else ""
+        each = [trial.measured(f"test/{name}{shown}/{s}", name, best, s, test) for s in seeds]
         arms[name] = {measure: [m[measure] for m in each] for measure in ("balanced_accuracy", "macro_f1", "recall")}
     return judge(arms, seeds, best, curve, train, kept, test)
 

@@ -109,6 +109,12 @@ def meaning(verdict: Mapping[str, Any]) -> list[str]:
             f"{number(2.0 ** (1 - seeds))}, so it could not have found a difference of any size.",
             "Run the trial again with six seeds or more before adding the images, or leaving them out.",
         ]
+    elif verdict["word"] == "underpowered" and (verdict["low"] > 0 or verdict["high"] < 0):
+        said = [
+            "The interval excludes zero, but the sign-flip test does not reach p < .05: with so few seeds the two can "
+            "contradict each other, and Augury gives a word only when they agree.",
+            f"More seeds settle it: augury prove RUN --set prove.seeds={2 * seeds} does the missing trainings alone.",
+        ]
     elif verdict["word"] == "underpowered":
         said = [
             f"The interval, {points(verdict['low'])} to {points(verdict['high'])} points, is too wide: a useful gain "

@@ -1,0 +1,144 @@
+"""Several recipes on the same data: quality, variety, usefulness, reconstruction, speed and size, in one table."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import numpy as np
+
+from augury import generation, metrics, proof
+from augury.data import contact_sheet
+from augury.errors import SettingsError
+from augury.files import atomic_path, read_json, read_lines, write_json
+from augury.images import Codes, Images, LabelledImages
+from augury.pipeline import Session, Watcher, opened
+from augury.randomness import rng
+from augury.recipes import RECIPES
+from augury.settings import RunSettings
+
+RESTORED = 64
+"""Held-out images that every generator is asked to give back."""
+COLUMNS = {
+    "kid": "kernel distance to real images, less is better",
+    "kid_real": "the same of real images",
+    "spread": "variety within classes against real images, 1 is as varied",
+    "gan_train": "balanced accuracy on validation of a classifier taught on synthetic images alone",
+    "restored": "error in giving back held-out images, of 255, less is better",
+    "train_per_second": "images seen a second while training",
+    "draw_per_second": "images drawn a second",
+    "parameters": "of the generator",
+    "seconds": "of training",
+}
+
+
+def compare(
+    data: LabelledImages | str | os.PathLike[str] | None,
+    folder: str | os.PathLike[str],
+    recipes: tuple[str, ...],
+    *,
+    settings: RunSettings | None = None,
+    watch: Watcher | None = None,
+    on_row: Callable[[dict[str, Any]], None] = lambda row: None,
+) -> list[dict[str, Any]]:
+    """Train each recipe in `folder`/RECIPE, a run folder like any other, and measure it; the table is also written to
+    comparison.json, pictures to comparison.png. A second call goes on where the first stopped.
+
+    Raises SettingsError for an unknown recipe before anything is trained.
+    """
+    unknown = [name for name in recipes if name not in RECIPES]
+    if unknown or not recipes:
+        what = f"no recipe '{unknown[0]}'" if unknown else "nothing to compare"
+        raise SettingsError(f"there is {what}; choose among: {', '.join(RECIPES)}")
+    chosen, place = settings or RunSettings(), Path(folder)
+    rows: list[dict[str, Any]] = []
+    pictures: dict[str, Images] = {}
+    for name in recipes:
+        mine = chosen.model_copy(update={"train": chosen.train.model_copy(update={"recipe": name})})
+        with opened(data, place / name, settings=mine, watch=watch) as session:
+            session.until("score")
+            rows.append(_measured(session, name))
+            pictures.setdefault("real", _first_of_classes(session.parts["train"]))
+            pictures[name] = session.synthesizer.sample(_row(session), seed=chosen.seed).images
+        on_row(rows[-1])
+        write_json(place / "comparison.json", {"columns": COLUMNS, "rows": rows})
+        with atomic_path(place / "comparison.png") as temporary:
+            contact_sheet(pictures).save(temporary, format="PNG")
+    return rows
+
+
+def _measured(session: Session, name: str) -> dict[str, Any]:
+    """One row; what took time is kept in the run folder and read again if the images are the same."""
+    file, synthesizer = session.run / "comparison.json", session.synthesizer
+    kept = read_json(file) if file.exists() else {}
+    if kept.get("synthesizer") == synthesizer.fingerprint:
+        row: dict[str, Any] = kept["row"]
+        return row
+    scores = {s["name"].split("-")[0].lower(): s for s in session.run.read("scores")["scores"]}
+    log, plan = read_lines(session.run / "train" / "log.jsonl"), session.plan()
+    row = {
+        "recipe": name,
+        "steps": plan["steps"],
+        "kid": scores["kid"]["value"],
+        "kid_real": scores["kid"]["baseline"],
+        "features": scores["kid"]["features"],
+        **_usefulness(session),
+        "restored": _restored(session),
+        "train_per_second": median(r["images_per_second"] for r in log),
+        "draw_per_second": _drawing_rate(session),
+        "parameters": sum(p.numel() for p in synthesizer.generator.parameters()),
+        "seconds": log[-1]["seconds"],
+    }
+    write_json(file, {"synthesizer": synthesizer.fingerprint, "row": row})
+    return row
+
+
+def _usefulness(session: Session) -> dict[str, float]:
+    """Spread and GAN-train of as many images as the largest class has, in each class."""
+    train, validation, names = session.parts["train"], session.parts["validation"], session.settings.train.condition
+    picks = [np.resize(np.flatnonzero(train.labels == c), train.counts.max()) for c in np.flatnonzero(train.counts)]
+    conditions = train.conditions(names)[np.concatenate(picks)]
+    drawn = session.synthesizer.sample(conditions, seed=session.settings.seed + 2)
+    made = LabelledImages(drawn.images, drawn.labels, train.classes, fingerprint=drawn.synthesizer)
+    lesson = proof.Lesson(steps=session.settings.prove.steps, batch=session.settings.prove.batch)
+    model = proof.teach(made, lesson, seed=session.settings.seed, device=session.device)
+    recall = proof.balanced_accuracy(validation.labels, proof.probabilities(model, validation.images).argmax(1))
+    features = session.own_features()
+    fake, real = (features.extract(images) for images in (made.images, train.images))
+    return {"spread": metrics.relative_spread(fake, made.labels, real, train.labels), "gan_train": recall}
+
+
+def _restored(session: Session) -> float:
+    """Mean error in giving back held-out images."""
+    held = session.parts["validation"]
+    chosen = held.take(rng(session.settings.seed, "restore").permutation(len(held))[:RESTORED])
+    conditions = chosen.conditions(session.settings.train.condition)
+    return float(generation.invert(session.synthesizer, chosen.images, conditions)[1].mean())
+
+
+def _drawing_rate(session: Session, images: int = 256) -> float:
+    labels = np.repeat(_row(session), images // 16, axis=0)
+    session.synthesizer.sample(labels[:32])
+    begun = time.perf_counter()
+    session.synthesizer.sample(labels)
+    return round(images / (time.perf_counter() - begun), 1)
+
+
+def _row(session: Session) -> Codes:
+    """Sixteen conditions over the classes, as they occur among the train images."""
+    train = session.parts["train"]
+    return train.conditions(session.settings.train.condition)[_places(train)]
+
+
+def _places(train: LabelledImages) -> Codes:
+    present = np.flatnonzero(train.counts)
+    wanted = present[np.arange(16) * len(present) // 16]
+    return np.array([np.flatnonzero(train.labels == c)[i % train.counts[c]] for i, c in enumerate(wanted)], np.int64)
+
+
+def _first_of_classes(train: LabelledImages) -> Images:
+    return np.asarray(train.images[_places(train)])

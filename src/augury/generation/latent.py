@@ -1,0 +1,44 @@
+"""Walks in latent space."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from augury.images import Codes, Images
+from augury.randomness import rng
+from augury.training import Synthesizer, as_float
+
+
+def invert(
+    synthesizer: Synthesizer, images: Images, conditions: Codes, *, steps: int = 150, starts: int = 8, seed: int = 0
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float64]]:
+    """The noise whose image is closest to each given one: (noise float32 [N, Z], root mean squared error [N] on the scale
+    [0, 255]).
+
+    `images` uint8 [N, C, H, W] with `conditions` int64 [N, K]. The best of `starts` drawn noises is improved by Adam on
+    the squared error (Zhu et al. 2016, section 3, without an encoder), so that generators of any kind can be compared.
+    """
+    generator, device = synthesizer.generator, next(synthesizer.generator.parameters()).device
+    wanted, given = as_float(images, device), torch.from_numpy(conditions).to(device)
+
+    def errors(noise: torch.Tensor) -> torch.Tensor:
+        made: torch.Tensor = generator(noise, given)
+        return (made - wanted).square().mean((1, 2, 3))
+
+    drawn = rng(seed, "invert").standard_normal((starts, len(images), synthesizer.latent)).astype(np.float32)
+    candidates = torch.from_numpy(drawn).to(device)
+    with torch.no_grad():
+        first = torch.stack([errors(noise) for noise in candidates]).argmin(0)
+    noise = candidates[first, torch.arange(len(images), device=device)].clone().requires_grad_()
+    adam = torch.optim.Adam([noise], lr=0.1)
+    best, least = noise.detach().clone(), torch.full((len(images),), float("inf"), device=device)
+    for step in range(steps + 1):
+        found = errors(noise)
+        better = found.detach() < least
+        best[better], least[better] = noise.detach()[better], found.detach()[better]
+        if step < steps:
+            (noise.grad,) = torch.autograd.grad(found.sum(), noise)
+            adam.step()
+    return best.cpu().numpy(), 127.5 * least.double().sqrt().cpu().numpy()
