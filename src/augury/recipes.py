@@ -13,7 +13,8 @@ from augury.settings import changed
 class Recipe:
     """One way to train.
 
-    Game: `loss`; `critic_steps` discriminator updates for each of the generator; `generator_rate` also drives an
+    Game: `loss`; `critic_steps` discriminator updates for each of the generator; `simultaneous` lets one
+    pass of the discriminator over the fakes serve both players; `generator_rate` also drives an
     autoencoder's decoder. Rates follow `schedule` (constant, linear, cosine) down to `final_rate` of themselves after
     `warmup` (a share of the training).
     Penalties, as weights: `r1`, `r2` on half the squared slope at real and fake images; `gradient_penalty` with its
@@ -38,6 +39,7 @@ class Recipe:
     final_rate: float = 0.1
     warmup: float = 0.0
     critic_steps: int = 1
+    simultaneous: bool = False
     r1: float = 0.0
     r2: float = 0.0
     gradient_penalty: float = 0.0
@@ -71,6 +73,7 @@ RECIPES = {
         r1=0.3,
         r2=0.3,
         penalty_every=4,
+        simultaneous=True,
     ),
     "dcgan": Recipe("dcgan", "non_saturating", steps=4000),
     "gan": Recipe("mlp", "non_saturating", steps=4000),
@@ -155,6 +158,12 @@ def _refuse(rule: Recipe) -> None:
         (
             (rule.path_length or rule.style_mixing) and rule.network != "stylegan",
             f"path_length and style_mixing need a mapping network, but network={rule.network} has none; use recipe stylegan",
+        ),
+        (
+            rule.simultaneous
+            and (rule.critic_steps > 1 or rule.lecam or rule.feature_matching or rule.network == "stylegan"),
+            "simultaneous play has one discriminator step, no lecam or feature_matching, and no discriminator that compares "
+            "the images of a batch (stylegan); set simultaneous=false",
         ),
         (
             min(rule.critic_steps, rule.penalty_every, rule.path_every) < 1,

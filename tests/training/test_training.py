@@ -6,13 +6,15 @@ import numpy as np
 import pytest
 import torch
 
+from augury.augment import policy
 from augury.errors import DataError, RunFolderError, SettingsError, TrainingError
 from augury.images import Attribute, LabelledImages
 from augury.networks import NETWORKS, build
 from augury.networks.canvas import Canvas
-from augury.recipes import RECIPES
+from augury.recipes import RECIPES, recipe
 from augury.settings import TrainSettings
 from augury.training import Plan, Synthesizer, choose_device, make_plan, train_plan
+from augury.training.adversarial import AdversarialGame
 from augury.training.averaging import MovingAverage
 from augury.training.batches import Batches
 from augury.training.schedules import cosine
@@ -145,6 +147,23 @@ def test_a_training_cut_off_goes_on_to_the_same_bytes(name: str, tmp_path) -> No
     assert (tmp_path / "cut" / "log.jsonl").read_text().count("\n") == 6
 
 
+@pytest.mark.parametrize("loss", ["non_saturating", "hinge", "least_squares", "relativistic"])
+def test_in_simultaneous_play_one_pass_gives_the_generators_slope_too(loss: str) -> None:
+    torch.manual_seed(0)
+    networks = build("dcgan", {}, (1, 12, 12), (2,))
+    rule = recipe("dcgan", {"loss": loss, "simultaneous": True, "r1": 0.1})
+    game = AdversarialGame(*networks, rule, policy("diffaugment_light"), seed=1, device=CPU, precision="fp32")
+    real, conditions = torch.rand(8, 1, 12, 12), torch.arange(8)[:, None] % 2
+    fake = torch.rand(8, 1, 12, 12)
+    leaf = fake.clone().requires_grad_()
+    seen = game._seen(torch.cat([real, leaf]), "augment", 0, 0.0)
+    on_real, on_fake = torch.split(game.discriminator(seen, conditions.repeat(2, 1)), 8)
+    (wanted,) = torch.autograd.grad(game.loss.generator(on_real.detach(), on_fake), leaf)
+    told, pull = game._criticise(real, fake, conditions, 0, 0.0)
+    torch.testing.assert_close(pull, wanted, rtol=1e-3, atol=1e-8)
+    assert told["loss_g"].item() == pytest.approx(game.loss.generator(on_real, on_fake).item(), rel=1e-5)
+
+
 def test_losses_that_are_no_numbers_send_it_back_to_the_last_good_state_at_half_the_rates(monkeypatch) -> None:
     from augury.training import adversarial
 
@@ -153,13 +172,13 @@ def test_losses_that_are_no_numbers_send_it_back_to_the_last_good_state_at_half_
     honest = adversarial.AdversarialGame._criticise
 
     def breaks(self, real, fake, conditions, number, progress):
-        numbers = honest(self, real, fake, conditions, number, progress)
+        numbers, pull = honest(self, real, fake, conditions, number, progress)
         if broken and number == broken[0]:
             broken.pop()
             with torch.no_grad():
                 next(self.discriminator.parameters()).fill_(float("nan"))
             numbers["loss_d"] = torch.tensor(float("nan"))
-        return numbers
+        return numbers, pull
 
     monkeypatch.setattr(adversarial.AdversarialGame, "_criticise", breaks)
     synthesizer = train_plan(plan, data, on_event=told.append)

@@ -76,20 +76,30 @@ class AdversarialGame:
             real, conditions = draw(number)
             noise = self._noise("noise", number, len(real))
             with self.cast():
-                fake = self._fakes(noise, conditions, number)
-            told = self._criticise(real, fake.float(), conditions, number, progress)
-        told |= self._generate(real, fake.float(), noise, conditions, number, progress)
+                fake = self._fakes(noise, conditions, number).float()
+            told, pull = self._criticise(real, fake.detach(), conditions, number, progress)
+        if pull is None:
+            told["loss_g"], total = self._fooled(real, fake, conditions, number, progress)
+        else:
+            total = (fake * pull).sum()  # whose slope in the weights is the loss's, by the chain rule
+        self._generate(total, fake, noise, conditions, number)
         self.players.average.update(self.generator, len(real), step * len(real))
         return {k: v.detach() for k, v in told.items()}
 
     def _criticise(
         self, real: torch.Tensor, fake: torch.Tensor, conditions: torch.Tensor, number: int, progress: float
-    ) -> dict[str, torch.Tensor]:
-        """One update of the discriminator."""
+    ) -> tuple[dict[str, torch.Tensor], torch.Tensor | None]:
+        """One update of the discriminator; what to tell, and in simultaneous play the slope of the generator's loss at the
+        fakes [B, C, H, W].
+
+        Scores of different images do not depend on each other, so that both losses' slopes at a fake are multiples of its
+        score's: one backward pass gives the discriminator's, a factor for each image turns it into the generator's.
+        """
         rule, batch = self.recipe, len(real)
+        fake.requires_grad_(rule.simultaneous)
         with self.cast():
             scores = self.discriminator(
-                self._seen(torch.cat([real, fake.detach()]), "augment", number, progress), conditions.repeat(2, 1)
+                self._seen(torch.cat([real, fake]), "augment", number, progress), conditions.repeat(2, 1)
             ).float()
         on_real, on_fake = torch.split(scores, batch)
         if self.loss.target is not None and (rule.label_smoothing or rule.label_noise):
@@ -102,7 +112,19 @@ class AdversarialGame:
             with torch.no_grad():
                 torch._foreach_clamp_min_(list(self.discriminator.parameters()), -rule.clip)
                 torch._foreach_clamp_max_(list(self.discriminator.parameters()), rule.clip)
-        return {"loss_d": loss, "score_real": on_real.mean(), "score_fake": on_fake.mean()}
+        told = {"loss_d": loss, "score_real": on_real.mean(), "score_fake": on_fake.mean()}
+        if fake.grad is None:
+            return told, None
+        told["loss_g"], factor = self._turn(on_real.detach(), on_fake.detach().requires_grad_())
+        return told, fake.grad * factor.view(-1, 1, 1, 1)
+
+    def _turn(self, on_real: torch.Tensor, on_fake: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """The generator's loss, and for each fake [B] the ratio of the losses' slopes in its score, generator's to
+        discriminator's."""
+        loss = self.loss.generator(on_real, on_fake)
+        (wanted,) = torch.autograd.grad(loss, on_fake)
+        (given,) = torch.autograd.grad(self.loss.discriminator(on_real, on_fake), on_fake)
+        return loss, torch.where(given.abs() > 1e-20, wanted / given, 0.0)
 
     def _penalty(
         self, real: torch.Tensor, fake: torch.Tensor, scores: torch.Tensor, conditions: torch.Tensor, number: int
@@ -133,16 +155,10 @@ class AdversarialGame:
             total = total + rule.penalty_every * rule.gradient_penalty * slope
         return total
 
-    def _generate(
-        self,
-        real: torch.Tensor,
-        fake: torch.Tensor,
-        noise: torch.Tensor,
-        conditions: torch.Tensor,
-        number: int,
-        progress: float,
-    ) -> dict[str, torch.Tensor]:
-        """One update of the generator."""
+    def _fooled(
+        self, real: torch.Tensor, fake: torch.Tensor, conditions: torch.Tensor, number: int, progress: float
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """(the generator's loss, the same with feature matching) by a pass of the updated discriminator."""
         rule = self.recipe
         self.discriminator.requires_grad_(False)
         with self.cast():
@@ -153,20 +169,25 @@ class AdversarialGame:
             with torch.no_grad(), self.cast():
                 real_features = self.discriminator.features(self._seen(real, "augment real", number, progress))  # type: ignore[operator]
                 on_real = self.discriminator.head(real_features, conditions).float()  # type: ignore[operator]
+        self.discriminator.requires_grad_(True)
         loss = self.loss.generator(on_real, on_fake)
-        total = loss
-        if rule.feature_matching:
-            total = total + rule.feature_matching * feature_matching(real_features.float(), features.float())
+        if not rule.feature_matching:
+            return loss, loss
+        return loss, loss + rule.feature_matching * feature_matching(real_features.float(), features.float())
+
+    def _generate(
+        self, total: torch.Tensor, fake: torch.Tensor, noise: torch.Tensor, conditions: torch.Tensor, number: int
+    ) -> None:
+        """One update of the generator down `total` and its regularisers."""
+        rule = self.recipe
         if rule.mode_seeking:
-            other = self._noise("other", number, len(real))
+            other = self._noise("other", number, len(noise))
             with self.cast():
                 second = self._fakes(other, conditions, number).float()
             total = total + rule.mode_seeking * mode_seeking(fake, second, noise, other)
         if rule.path_length and number % rule.path_every == 0:
             total = total + rule.path_length * rule.path_every * self._path(noise, conditions, number)
         self.players.update(total, "generator")
-        self.discriminator.requires_grad_(True)
-        return {"loss_g": loss}
 
     def _path(self, noise: torch.Tensor, conditions: torch.Tensor, number: int) -> torch.Tensor:
         """The path length penalty over half the batch, in fp32."""
