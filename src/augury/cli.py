@@ -78,6 +78,13 @@ def _pair(option: str, text: str) -> tuple[str, str]:
     return name, value
 
 
+def _length(steps: int | None, budget: str | None) -> dict[str, Any]:
+    """How long to train; either replaces both of what is stored."""
+    if steps is not None and budget is not None:
+        raise SettingsError("--steps and --budget both say how long to train; give one of them")
+    return {} if steps is None and budget is None else {"steps": steps, "budget": budget}
+
+
 def _size(text: str | None) -> Any:
     """'96' or '96x64' as settings and readers take it."""
     if text is None:
@@ -149,15 +156,11 @@ def way(
     as_json: Json = False,
 ) -> None:
     """`run` and `train`: from the data to the report, or to the synthesizer."""
-    if steps is not None and budget is not None:
-        raise SettingsError("--steps and --budget both say how long to train; give one of them")
     rooms = {
         "data": _given(size=_size(size), fit=fit, on_bad=on_bad),
-        "train": _given(recipe=recipe, precision=precision),
+        "train": _given(recipe=recipe, precision=precision) | _length(steps, budget),
         "generate": _given(sampling_strategy=sampling_strategy and _value(sampling_strategy)),
     }
-    if steps is not None or budget is not None:
-        rooms["train"] |= {"steps": steps, "budget": budget}
     weights = {name: _value(value) for name, value in (_pair("--penalty", text) for text in penalty or [])}
     overrides = _given(loss=loss, label_smoothing=label_smoothing) | weights
     if overrides:
@@ -297,7 +300,7 @@ def compare(
     """Train several recipes on the same data and compare quality, variety, reconstruction, speed and size."""
     from augury.comparison import compare as compared
 
-    rooms = {"data": _given(size=_size(size), fit=fit), "train": _given(steps=steps, budget=budget)}
+    rooms = {"data": _given(size=_size(size), fit=fit), "train": _length(steps, budget)}
     settings = _settings({}, extra, rooms, _given(seed=seed, device=device))
     names = tuple(name.strip() for name in recipes.split(",") if name.strip())
     rows = compared(path, output, names, settings=settings, watch=console.watcher(quiet))

@@ -97,7 +97,7 @@ def _measured(session: Session, name: str) -> dict[str, Any]:
     return row
 
 
-def _usefulness(session: Session) -> dict[str, float]:
+def _usefulness(session: Session) -> dict[str, Any]:
     """Spread and GAN-train of as many images as the largest class has, in each class."""
     train, validation, names = session.parts["train"], session.parts["validation"], session.settings.train.condition
     picks = [np.resize(np.flatnonzero(train.labels == c), train.counts.max()) for c in np.flatnonzero(train.counts)]
@@ -106,10 +106,12 @@ def _usefulness(session: Session) -> dict[str, float]:
     made = LabelledImages(drawn.images, drawn.labels, train.classes, fingerprint=drawn.synthesizer)
     lesson = proof.Lesson(steps=session.settings.prove.steps, batch=session.settings.prove.batch)
     model = proof.teach(made, lesson, seed=session.settings.seed, device=session.device)
-    recall = proof.balanced_accuracy(validation.labels, proof.probabilities(model, validation.images).argmax(1))
+    predicted = proof.probabilities(model, validation.images).argmax(1)
+    found = proof.measures(proof.confusion(validation.labels, predicted, len(train.classes)))
     features = session.own_features()
     fake, real = (features.extract(images) for images in (made.images, train.images))
-    return {"spread": metrics.relative_spread(fake, made.labels, real, train.labels), "gan_train": recall}
+    spread = metrics.relative_spread(fake, made.labels, real, train.labels)
+    return {"spread": spread, "gan_train": found["balanced_accuracy"]}
 
 
 def _restored(session: Session) -> float:

@@ -133,6 +133,7 @@ def test_a_full_disk_is_told_with_a_remedy(tmp_path: Path, monkeypatch) -> None:
     [
         ("run", "no/such/path"),
         ("run", "--steps", "5", "--budget", "5m"),
+        ("compare", "--steps", "5", "--budget", "5m"),
         ("run", "--recipe", "magic"),
         ("run", "--set", "prove.sseds=3"),
         ("run", "--set", "nonsense"),

@@ -2,7 +2,7 @@
 
 from augury.proof.arms import ARMS, Arm
 from augury.proof.classifiers import Lesson, probabilities, teach
-from augury.proof.statistics import balanced_accuracy, bca_interval, sign_flip_p
+from augury.proof.statistics import bca_interval, confusion, measures, sign_flip_p
 from augury.proof.trial import prove
 from augury.verdict import Verdict
 
@@ -11,8 +11,9 @@ __all__ = [
     "Arm",
     "Lesson",
     "Verdict",
-    "balanced_accuracy",
     "bca_interval",
+    "confusion",
+    "measures",
     "probabilities",
     "prove",
     "sign_flip_p",

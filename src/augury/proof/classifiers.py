@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,13 +9,12 @@ import numpy.typing as npt
 import torch
 from torch.nn import functional as F
 
+from augury.augment import Policy
 from augury.images import Codes, Images, LabelledImages
 from augury.networks import Classifier
 from augury.randomness import rng, stream, torch_seed
 from augury.training import as_float, keep_memory, placed
 from augury.training.schedules import cosine
-
-Policy = Callable[[torch.Tensor, torch.Generator], torch.Tensor]
 
 
 @dataclass(frozen=True)

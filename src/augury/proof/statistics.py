@@ -72,8 +72,3 @@ def measures(matrix: npt.NDArray[np.int64]) -> dict[str, float | list[float]]:
         "macro_f1": float(f1[(truth + called) > 0].mean()),
         "recall": recall.tolist(),
     }
-
-
-def balanced_accuracy(truth: npt.NDArray[np.int64], predicted: npt.NDArray[np.int64]) -> float:
-    """Mean recall over the classes that occur in `truth` [N]."""
-    return float(np.mean([(predicted[truth == c] == c).mean() for c in np.unique(truth)]))

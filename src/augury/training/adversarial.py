@@ -7,6 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import nn
 
+from augury.augment import Policy
 from augury.errors import SettingsError
 from augury.losses import (
     ADVERSARIAL_LOSSES,
@@ -22,7 +23,6 @@ from augury.randomness import stream
 from augury.recipes import Recipe
 from augury.training.players import Players
 
-Policy = Callable[[torch.Tensor, torch.Generator], torch.Tensor]
 Draw = Callable[[int], tuple[torch.Tensor, torch.Tensor]]
 """Number of a batch -> (real images [B, C, H, W] in [-1, 1], conditions int64 [B, K])."""
 

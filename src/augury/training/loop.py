@@ -23,7 +23,7 @@ from augury.training.synthesizer import Card, Synthesizer
 
 SAMPLE_SEED_COLUMNS = 8
 MOST_RESCUES = 3
-RESCUE = "losses were no longer numbers: back to step {step}, learning rates halved (rescue {times} of 3)"
+RESCUE = "losses were no longer numbers: back to step {step}, learning rates halved (rescue {times} of {most})"
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ def train_plan(
                 rescued += 1
                 step = _rescue(game, good, rescued, losses, step, plan)
                 rows = [row for row in rows if row["step"] <= step]
-                on_event(RESCUE.format(step=step, times=rescued))
+                on_event(RESCUE.format(step=step, times=rescued, most=MOST_RESCUES))
                 continue
             good = (step, _copied(game)) if step % every == 0 else good
             elapsed = time.monotonic() - begun

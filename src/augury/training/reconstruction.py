@@ -5,11 +5,12 @@ from __future__ import annotations
 import torch
 from torch import nn
 
+from augury.augment import Policy
 from augury.errors import SettingsError
 from augury.losses import divergence, negative_likelihood
 from augury.randomness import stream
 from augury.recipes import Recipe
-from augury.training.adversarial import Draw, Policy
+from augury.training.adversarial import Draw
 from augury.training.players import Players
 
 KINDS = ("variational", "plain")
