@@ -1,5 +1,6 @@
 """Classical augmentation: batched, twice differentiable, on the device of the images, each image with its own draws."""
 
+from augury.augment.adaptive import ada
 from augury.augment.colour import adjust, colour_matrices, recolour
 from augury.augment.geometry import affine, chain, compose, translate
 from augury.augment.occlusion import cutout
@@ -8,6 +9,7 @@ from augury.augment.policies import POLICIES, Policy, classical, diffaugment, di
 __all__ = [
     "POLICIES",
     "Policy",
+    "ada",
     "adjust",
     "affine",
     "chain",

@@ -8,6 +8,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
+from augury.augment.adaptive import ada
 from augury.augment.colour import adjust
 from augury.augment.draws import chosen, uniform, whole_shifts
 from augury.augment.geometry import affine, compose, translate
@@ -76,7 +77,9 @@ def classical(images: Tensor, generator: torch.Generator, *, flips: bool = False
 LOG_SCALE = 0.0953
 """ln 1.1"""
 
-POLICIES: dict[str, Callable[..., Tensor]] = {f.__name__: f for f in (none, diffaugment, diffaugment_light, classical)}
+POLICIES: dict[str, Callable[..., Tensor]] = {
+    f.__name__: f for f in (none, diffaugment, diffaugment_light, classical, ada)
+}
 """Each takes (images, generator, *, flips, p)."""
 
 
