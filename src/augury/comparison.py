@@ -26,6 +26,9 @@ RESTORED = 64
 COLUMNS = {
     "kid": "kernel distance to real images, less is better",
     "kid_real": "the same of real images",
+    "fd": "Fréchet distance to real images, less is better",
+    "precision": "share of synthetic images where real ones are",
+    "recall": "share of real images where synthetic ones are",
     "spread": "variety within classes against real images, 1 is as varied",
     "gan_train": "balanced accuracy on validation of a classifier taught on synthetic images alone",
     "restored": "error in giving back held-out images, of 255, less is better",
@@ -60,6 +63,7 @@ def compare(
     for name in recipes:
         mine = chosen.model_copy(update={"train": chosen.train.model_copy(update={"recipe": name})})
         with opened(data, place / name, settings=mine, watch=watch) as session:
+            session.features = place / "features"
             session.until("score")
             rows.append(_measured(session, name))
             pictures.setdefault("real", _first_of_classes(session.parts["train"]))
@@ -85,6 +89,7 @@ def _measured(session: Session, name: str) -> dict[str, Any]:
         "steps": plan["steps"],
         "kid": scores["kid"]["value"],
         "kid_real": scores["kid"]["baseline"],
+        **{name: scores[name]["value"] for name in ("fd", "precision", "recall") if name in scores},
         "features": scores["kid"]["features"],
         **_usefulness(session),
         "restored": _restored(session),

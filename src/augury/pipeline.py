@@ -68,7 +68,7 @@ class Session:
 
     def __init__(self, run: Run, data: LabelledImages, settings: RunSettings, source: str, watch: Watcher) -> None:
         self.run, self.data, self.settings, self.source, self.watch = run, data, settings, source, watch
-        self.device = training.choose_device(settings.device)
+        self.device, self.features = training.choose_device(settings.device), run / "features"
         self.flips = bool(data.notes.get("flips", False)) if settings.prove.flips is None else settings.prove.flips
 
     @cached_property
@@ -217,7 +217,8 @@ class Session:
         name = self.settings.score.features
         if name == "auto":
             name = "lite0" if metrics.lite0_installed() else "classifier"
-        features = metrics.extractor(name, train.shape, self.device, self.own_features())
+        found = metrics.extractor(name, train.shape, self.device, self.own_features())
+        features = metrics.remembered(found, self.features)
         card = metrics.evaluate(first.images, second.images, fake.images, features, self.settings.seed)
         write_json(self.run / "scores.json", card.as_dict())
 
@@ -296,7 +297,8 @@ class Session:
     def plan(self) -> dict[str, Any]:
         """The training plan as the report tells it."""
         plan = read_json(self.run / "train" / "plan.json")["plan"]
-        return {k: v for k, v in plan.items() if k != "rule"} | {"network": plan["rule"]["network"]}
+        told = {k: v for k, v in plan.items() if k not in ("rule", "start", "unconditional") or (k != "rule" and v)}
+        return told | {"network": plan["rule"]["network"], "chosen_step": self.synthesizer.card.steps}
 
     def command(self) -> str:
         """The command that gives the same result again, steps instead of a budget."""

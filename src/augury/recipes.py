@@ -124,6 +124,8 @@ RECIPES = {
         schedule="constant",
         r1=0.3,
         penalty_every=16,
+        augment="ada",
+        ada_target=0.6,
     ),
     "vae": Recipe(
         "autoencoder",

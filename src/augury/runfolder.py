@@ -23,13 +23,14 @@ FORMAT = 1
 class Run:
     """One folder that holds a whole run.
 
-    run.json          format, Augury's version, settings, data source
-    state.json        stage -> key of its inputs, seconds it took, when
-    split.npz         the part of every image
-    train/            plan.json, log.jsonl, samples/, checkpoint
-    synthesizer/      weights.safetensors, card.json
-    classifier/       the filter's classifier, trained on real train images only
-    synthetic/        images.npy, manifest.jsonl
+    run.json                 format, Augury's version, settings, data source
+    state.json               stage -> key of its inputs, seconds it took, when
+    split.npy                the part of every image
+    classifier.safetensors   watches over training and filters, taught by real train images only
+    train/                   plan.json, log.jsonl, samples/, checkpoints
+    synthesizer/             weights.safetensors, card.json
+    synthetic/               images.npy, manifest.jsonl
+    features/                features extracted before
     scores.json, trial.json, verdict.json, report.html, dataset/
     """
 

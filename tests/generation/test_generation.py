@@ -90,8 +90,8 @@ def test_drawing_counts_and_reads_back(tmp_path) -> None:
 
 def test_inversion_finds_an_image_that_the_generator_can_draw() -> None:
     torch.manual_seed(0)
-    generator, _ = build("mlp", {"latent": 4, "hidden": 32, "layers": 1}, (1, 6, 6), (2,))
-    card = Card("mlp", {}, (1, 6, 6), ("a", "b"), (), (), "x", "gan", 0, 1, 1, "fp32")
+    generator, _ = build("mlp", {"latent": 4, "hidden": 32, "layers": 1}, (1, 8, 8), (2,))
+    card = Card("mlp", {}, (1, 8, 8), ("a", "b"), (), (), "x", "gan", 0, 1, 1, "fp32")
     synthesizer = Synthesizer(card, generator)
     labels = np.array([0, 1, 1])
     drawn = synthesizer.sample(labels, seed=3)

@@ -1,6 +1,7 @@
 """Extractors: shapes, determinism, fingerprints, and that strange weights are refused."""
 
 import hashlib
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from pickle import UnpicklingError
@@ -11,7 +12,7 @@ import torch
 from torch import nn
 
 from augury.errors import MissingExtraError, ScoreError, SettingsError
-from augury.metrics import Extractor, extractor, from_network, lite0, lite0_installed, pixels
+from augury.metrics import Extractor, extractor, from_network, lite0, lite0_installed, pixels, remembered
 from augury.metrics.lite0 import SHA256, known_weights
 
 needs_lite0 = pytest.mark.skipif(not lite0_installed(), reason="the extra 'features' is not installed")
@@ -117,3 +118,24 @@ def test_lite0_shape_determinism_and_grey() -> None:
     assert np.abs(found[0] - found[1]).max() > 0.1
     np.testing.assert_array_equal(found, made.extract(grey))
     np.testing.assert_allclose(made.extract(np.repeat(grey, 3, axis=1)), found, atol=1e-5)
+
+
+def test_remembered_features_are_extracted_once_and_again_when_damaged(tmp_path) -> None:
+    asked = []
+    plain = pixels((1, 3, 2))
+
+    def extract(images: np.ndarray) -> np.ndarray:
+        asked.append(len(images))
+        return plain.extract(images)
+
+    kept = remembered(replace(plain, extract=extract), tmp_path)
+    images = np.arange(24, dtype=np.uint8).reshape(4, 1, 3, 2)
+    first = kept.extract(images)
+    np.testing.assert_array_equal(kept.extract(images.copy()), first)
+    assert asked == [4]
+    kept.extract(images[::-1])
+    assert asked == [4, 4]
+    for file in tmp_path.iterdir():
+        file.write_bytes(b"damaged")
+    np.testing.assert_array_equal(kept.extract(images), plain.extract(images))
+    assert asked == [4, 4, 4]

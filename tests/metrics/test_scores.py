@@ -52,7 +52,8 @@ def test_evaluate_scores_both_sides_at_the_same_n() -> None:
 
     card = evaluate(images(60, 0), images(30, 1), images(45, 2, 90), replace(plain, extract=extract), seed=0)
     assert sorted(counted) == [30, 30, 60]
-    fd, kernel = card.scores
+    fd, kernel, quality, variety = card.scores
+    assert (quality.name, variety.name, quality.better) == ("precision-pixels", "recall-pixels", "higher")
     assert (fd.name, kernel.name, fd.n, kernel.n) == ("FD-pixels", "KID-pixels", 30, 30)
     reference, baseline = plain.extract(images(60, 0)), plain.extract(images(30, 1))
     assert fd.baseline == pytest.approx(frechet_distance(baseline, reference))

@@ -5,35 +5,19 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from training_data import CPU, planned, small
 
 from augury.augment import policy
 from augury.errors import DataError, RunFolderError, SettingsError, TrainingError
-from augury.images import Attribute, LabelledImages
 from augury.networks import NETWORKS, build
 from augury.networks.canvas import Canvas
 from augury.recipes import RECIPES, recipe
-from augury.settings import TrainSettings
-from augury.training import Plan, Synthesizer, choose_device, make_plan, train_plan
+from augury.training import Plan, Synthesizer, choose_device, train_plan
 from augury.training.adversarial import AdversarialGame
 from augury.training.averaging import MovingAverage
 from augury.training.batches import Batches
 from augury.training.rounds import Round
 from augury.training.schedules import cosine
-
-CPU = torch.device("cpu")
-
-
-def small(n: int = 40, shape: tuple[int, int, int] = (1, 12, 12)) -> LabelledImages:
-    random = np.random.default_rng(0)
-    labels = np.arange(n) % 4 // 3  # 3 to 1
-    images = random.integers(0, 256, (n, *shape), dtype=np.uint8)
-    pose = Attribute((np.arange(n) // 4 % 2).astype(np.int64), ("left", "right"))
-    return LabelledImages(images, labels.astype(np.int64), ("a", "b"), {"pose": pose}, fingerprint="small")
-
-
-def planned(data: LabelledImages, **settings: object) -> Plan:
-    chosen = TrainSettings(**{"steps": 8, "batch": 8, "precision": "fp32", **settings})  # type: ignore[arg-type]
-    return make_plan(data, chosen, seed=3, device=CPU, flips=False)
 
 
 @pytest.mark.parametrize("name", NETWORKS)

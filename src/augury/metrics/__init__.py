@@ -2,7 +2,7 @@
 
 from augury.metrics.evaluate import evaluate
 from augury.metrics.extractors import EXTRACTORS, extractor
-from augury.metrics.features import Extractor, from_network, pixels
+from augury.metrics.features import Extractor, from_network, pixels, remembered
 from augury.metrics.frechet import frechet, frechet_distance
 from augury.metrics.kernel import kernel_distance, kid
 from augury.metrics.lite0 import lite0, lite0_installed
@@ -29,4 +29,5 @@ __all__ = [
     "nearest",
     "pixels",
     "relative_spread",
+    "remembered",
 ]

@@ -7,6 +7,7 @@ from dataclasses import replace
 from augury.errors import ScoreError
 from augury.images import Images
 from augury.metrics.check import ENOUGH
+from augury.metrics.coverage import K, precision, precision_value, recall, recall_value
 from augury.metrics.features import Extractor
 from augury.metrics.frechet import frechet, frechet_distance
 from augury.metrics.kernel import kernel_distance, kid
@@ -15,7 +16,8 @@ from augury.randomness import rng
 
 
 def evaluate(real_a: Images, real_b: Images, fake: Images, extractor: Extractor, seed: int) -> ScoreCard:
-    """Fréchet and kernel distance of `fake` to the reference `real_a`, beside those of other real images `real_b`.
+    """Fréchet and kernel distance, precision and recall of `fake` to the reference `real_a`, beside those of other real
+    images `real_b`; the latter two where a set has more than 5 images.
 
     All uint8 [N, C, H, W] of one C, H, W; `real_a` and `real_b` without an image in common. The same number of `fake`
     and `real_b` is compared, the larger set cut down by chance (from `seed`), so that the baseline has the bias of the
@@ -42,6 +44,9 @@ def evaluate(real_a: Images, real_b: Images, fake: Images, extractor: Extractor,
         for score, distance, name in (
             (frechet, frechet_distance, f"FD-{extractor.name}"),
             (kid, kernel_distance, f"KID-{extractor.name}"),
+            (precision, precision_value, f"precision-{extractor.name}"),
+            (recall, recall_value, f"recall-{extractor.name}"),
         )
+        if n > K or score not in (precision, recall)
     )
     return ScoreCard(tuple(scores))

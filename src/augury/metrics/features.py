@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from augury.errors import ScoreError
+from augury.files import atomic_path
 from augury.images import Images
 
 Features = npt.NDArray[np.float32]
@@ -55,6 +57,28 @@ def pixels(shape: tuple[int, int, int]) -> Extractor:
         return np.asarray(images, np.float32).reshape(len(images), c * h * w) / np.float32(255)
 
     return Extractor("pixels", f"value / 255 at {c}×{h}×{w}", "", c * h * w, extract)
+
+
+def remembered(extractor: Extractor, folder: Path) -> Extractor:
+    """The same extractor, which keeps what it has extracted in `folder`, by the content of the images."""
+
+    def extract(images: Images) -> Features:
+        _check(images)
+        key = hashlib.sha256(f"{extractor.identity} {extractor.preprocessing} {images.shape}".encode())
+        key.update(images.tobytes())
+        file = folder / f"{key.hexdigest()[:32]}.npy"
+        if file.exists():
+            try:
+                kept: Features = np.load(file, allow_pickle=False)
+                return kept
+            except (OSError, ValueError):
+                file.unlink()  # damaged: extracted again
+        found = extractor.extract(images)
+        with atomic_path(file) as temporary, temporary.open("wb") as stream:
+            np.save(stream, found, allow_pickle=False)
+        return found
+
+    return replace(extractor, extract=extract)
 
 
 def from_network(

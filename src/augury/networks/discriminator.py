@@ -89,13 +89,15 @@ class Discriminator(nn.Module):
 
 
 def constrain(module: nn.Module) -> None:
-    """Spectral norm on every convolution and linear layer; layers that scale their weights at run time stop doing so."""
+    """Spectral norm on every convolution and linear layer; layers that scale their weights at run time stop doing so.
+    Weights that begin at zero have no largest singular value and begin at random instead."""
     for layer in list(module.modules()):
-        if isinstance(getattr(layer, "weight", None), nn.Parameter) and layer.weight.dim() > 1:
-            if isinstance(layer, nn.Embedding):
-                continue
+        weight = getattr(layer, "weight", None)
+        if isinstance(weight, nn.Parameter) and weight.dim() > 1 and not isinstance(layer, nn.Embedding):
             if hasattr(layer, "scale"):
                 layer.scale = 1.0  # type: ignore[assignment]
+            if not weight.any():
+                nn.init.orthogonal_(weight)
             spectral_norm(layer)
 
 

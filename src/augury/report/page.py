@@ -29,7 +29,15 @@ PAIRS = 12
 REAL_NEIGHBOURS = 3
 LOSSES = {"loss_g": "synthetic", "loss_d": "real", "loss": "real"}
 SCORES = {"score_real": "real", "score_fake": "synthetic"}
+KERNEL = {"kid": "synthetic"}
+HEALTH = {"spread": "synthetic", "closeness": "real"}
+CONTEST = {"told_apart": "real", "p": "synthetic"}
 TITLES = {
+    "kid": "kernel distance",
+    "spread": "variety in a class",
+    "closeness": "distance to train",
+    "told_apart": "told apart",
+    "p": "augmented",
     "loss": "nats an image",
     "loss_g": "generator",
     "loss_d": "discriminator",
@@ -83,9 +91,18 @@ def _context(facts: Facts) -> dict[str, Any]:
         "bar": charts.bar,
         "most": max(differences, default=0.0),
         "training_charts": [
-            ("Losses", charts.lines(facts.log, LOSSES, TITLES)),
-            ("Discriminator scores", charts.lines(facts.log, SCORES, TITLES)),
+            ("To held-out images", KERNEL, "The generator used is that of the lowest point."),
+            (
+                "Against real images",
+                HEALTH,
+                "1 is as real images are; variety near 0 is collapse, distance near 0 is copying.",
+            ),
+            ("Losses", LOSSES, "Side by side without running away is what to hope for."),
+            ("Discriminator scores", SCORES, "Means over a batch."),
+            ("The contest", CONTEST, "The share of real images scored above a fake; 0.5 is chance, 1 is no contest."),
         ],
+        "drawn": lambda columns: charts.lines(facts.log, columns, TITLES),
+        "warnings": [(row["step"], text) for row in facts.log for text in row.get("warnings", {}).values()],
         "filters": _filters(facts.generation),
         "totals": _totals(facts.generation),
         "data": _data(facts),

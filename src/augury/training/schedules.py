@@ -30,4 +30,5 @@ SCHEDULES = {f.__name__: f for f in (constant, linear, cosine)}
 
 def between(schedule: str, progress: float, start: float, final: float) -> float:
     """From `start` to `final` along the schedule of this name; `start` throughout when it is constant."""
-    return final + (start - final) * SCHEDULES[schedule](progress, 0.0)
+    share = SCHEDULES[schedule](progress, 0.0)
+    return start * share + final * (1 - share)

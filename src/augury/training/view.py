@@ -51,7 +51,7 @@ class View:
     def __call__(self, images: torch.Tensor, name: str, now: Round) -> torch.Tensor:
         """What is seen of images [N, C, H, W]; random numbers are those called `name` in this round."""
         draws = now.draws(name)
-        seen = self.augment(images, draws, p=self._p(now.progress)) if self.moving else self.augment(images, draws)  # type: ignore[call-arg]
+        seen = self.augment(images, draws, p=self._p(now.progress)) if self.moving else self.augment(images, draws)
         deviation = self.recipe.instance_noise * (1 - now.progress)
         if deviation > 0:
             seen = seen + deviation * torch.randn(seen.shape, generator=draws).to(images.device)

@@ -1,0 +1,64 @@
+"""The monitor on generators whose failings are known."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+
+from augury.images import LabelledImages, SyntheticImages
+from augury.metrics import Monitor, kernel_distance, pixels
+
+SHAPE = (1, 4, 4)
+
+
+def real(n: int, seed: int) -> LabelledImages:
+    random = np.random.default_rng(seed)
+    labels = np.arange(n) % 2
+    images = (random.normal(100 + 40 * labels[:, None, None, None], 20, (n, *SHAPE))).clip(0, 255).astype(np.uint8)
+    return LabelledImages(images, labels.astype(np.int64), ("a", "b"), fingerprint=f"real{seed}")
+
+
+@dataclass
+class Gives:
+    """A generator that gives these images, in turn, of the class asked for."""
+
+    data: LabelledImages
+
+    def sample(self, labels, *, seed: int = 0) -> SyntheticImages:
+        picks = [np.flatnonzero(self.data.labels == label) for label in labels[:, 0]]
+        rows = [pick[i % len(pick)] for i, pick in enumerate(picks)]
+        return SyntheticImages(
+            self.data.images[rows], labels, (), self.data.classes, seed, np.arange(len(rows), dtype=np.int64), "x"
+        )
+
+
+TRAIN, HELD = real(400, 0), real(100, 1)
+WATCH = Monitor(pixels(SHAPE), TRAIN, HELD, HELD.conditions(()), number=128)
+
+
+def test_real_images_are_found_well() -> None:
+    found = WATCH(Gives(real(1000, 2)))
+    assert abs(found["kid"]) < 0.002
+    assert found["spread"] == pytest.approx(1, abs=0.05)
+    assert found["closeness"] == pytest.approx(1, abs=0.05)
+    assert found["duplicates"] < 0.05
+
+
+def test_one_image_a_class_is_found_alike() -> None:
+    found = WATCH(Gives(TRAIN.take(np.array([0, 1]))))
+    assert found["spread"] < 1e-6
+    assert found["duplicates"] == 1
+    assert found["kid"] > 10 * abs(WATCH(Gives(real(1000, 2)))["kid"])
+
+
+def test_copies_of_training_images_are_found_close() -> None:
+    assert WATCH(Gives(TRAIN))["closeness"] == 0
+
+
+def test_its_kernel_distance_is_that_of_the_features() -> None:
+    gives = Gives(real(1000, 3))
+    fake = gives.sample(WATCH.conditions).images.reshape(128, -1) / 255
+    held = HELD.images.reshape(100, -1) / 255
+    assert WATCH(gives)["kid"] == pytest.approx(kernel_distance(fake, held), abs=2e-6)

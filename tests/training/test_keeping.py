@@ -1,0 +1,177 @@
+"""What a training keeps and notices: the best state, patience, checkpoints, warnings; and beginning with other weights."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from training_data import CPU, planned, small
+
+from augury.errors import RunFolderError, SettingsError
+from augury.images import LabelledImages
+from augury.recipes import recipe
+from augury.training import Synthesizer, seen, train_plan
+from augury.training.health import findings
+from augury.training.plan import set_up
+
+
+def scored(values: list[float]):
+    """An assessment that gives these kernel distances one after another, and the generators it was asked about."""
+    asked: list[bytes] = []
+
+    def assess(synthesizer: Synthesizer) -> dict[str, float]:
+        asked.append(synthesizer.weights)
+        return {"kid": values[len(asked) - 1]}
+
+    return assess, asked
+
+
+def test_the_best_generator_is_returned_and_training_ends_when_patience_is_over(tmp_path) -> None:
+    data = small()
+    plan = planned(data, recipe="dcgan", steps=10, patience=0.4)
+    assess, asked = scored([5.0, 3.0, 4.0, 2.0, 4.0, 3.0, 2.5, 2.1, 1.0, 0.5])
+    chosen = train_plan(plan, data, tmp_path, assess=assess)
+    assert len(asked) == 8  # four steps after the best, at step 4, it stopped
+    assert chosen.weights == asked[3]
+    assert chosen.card.steps == 4
+    patient, more = scored([5.0, 3.0, 4.0, 2.0, 4.0, 3.0, 2.5, 2.1, 1.0, 0.5])
+    assert train_plan(planned(data, recipe="dcgan", steps=10, patience=1.0), data, assess=patient).weights == more[-1]
+
+
+def test_a_resumed_training_knows_its_best_and_its_patience(tmp_path) -> None:
+    data = small()
+    plan = planned(data, recipe="dcgan", steps=10, patience=0.4)
+    values = [5.0, 3.0, 4.0, 2.0, 4.0, 3.0, 2.5, 2.1, 1.0, 0.5]
+    whole = train_plan(plan, data, tmp_path / "whole", assess=scored(values)[0])
+
+    class Cut(Exception):
+        pass
+
+    def cut(progress) -> None:
+        if progress.step == 6:
+            raise Cut
+
+    with pytest.raises(Cut):
+        train_plan(plan, data, tmp_path / "cut", checkpoint_every=1e-9, assess=scored(values)[0], on_progress=cut)
+    again = train_plan(plan, data, tmp_path / "cut", checkpoint_every=1e-9, assess=scored(values[5:])[0])
+    assert (again.weights, again.card.steps) == (whole.weights, 4)
+    rows = [json.loads(line) for line in (tmp_path / "cut" / "log.jsonl").read_text().splitlines()]
+    assert [row["kid"] for row in rows] == values[:8]
+
+
+def test_two_checkpoints_are_kept_and_the_older_serves_when_the_newer_is_damaged(tmp_path) -> None:
+    data = small()
+    plan = planned(data, recipe="dcgan", steps=6)
+    whole = train_plan(plan, data, tmp_path, checkpoint_every=1e-9)
+    files = sorted(tmp_path.glob("checkpoint-*"))
+    assert [file.name for file in files] == ["checkpoint-0000005.safetensors", "checkpoint-0000006.safetensors"]
+    files[1].write_bytes(files[1].read_bytes()[:100])
+    assert train_plan(plan, data, tmp_path, checkpoint_every=1e-9).weights == whole.weights
+    for file in sorted(tmp_path.glob("checkpoint-*")):
+        file.write_bytes(b"no checkpoint")
+    with pytest.raises(RunFolderError, match="damaged"):
+        train_plan(plan, data, tmp_path)
+
+
+def rows(**series: list[float]) -> list[dict[str, float]]:
+    """Log rows a hundred steps apart."""
+    length = len(next(iter(series.values())))
+    return [{"step": 400 + 100 * i, **{k: v[i] for k, v in series.items()}} for i in range(length)]
+
+
+@pytest.mark.parametrize(
+    ("name", "series", "well"),
+    [
+        ("saturated", {"told_apart": [0.99, 0.98, 1.0]}, {"told_apart": [0.9, 0.99, 0.99]}),
+        ("vanished", {"told_apart": [0.5, 0.51, 0.49]}, {"told_apart": [0.5, 0.5, 0.6]}),
+        ("collapsed", {"spread": [0.9, 0.3, 0.2]}, {"spread": [0.3, 0.3, 0.8]}),
+        ("repeated", {"duplicates": [0.0, 0.3, 0.4]}, {"duplicates": [0.3, 0.0, 0.1]}),
+        ("copied", {"closeness": [1.1, 1.0, 0.5, 0.4]}, {"closeness": [0.5, 0.5, 0.5, 0.5]}),
+    ],
+)
+def test_what_goes_wrong_is_said_once_with_a_remedy(name: str, series: dict, well: dict) -> None:
+    rule = recipe("dcgan")
+    found = findings(rows(**series), rule, 0.5)
+    assert list(found) == [name]
+    assert "usually helps: " in found[name]
+    assert findings(rows(**well), rule, 0.5) == {}
+    assert findings(rows(**series), rule, 0.1) == {}
+    said = rows(**series)
+    said[0]["warnings"] = {name: "…"}
+    assert findings(said, rule, 0.5) == {}
+
+
+def test_a_critic_may_tell_everything_apart() -> None:
+    assert findings(rows(told_apart=[1.0, 1.0, 1.0]), recipe("wgan_gp"), 0.5) == {}
+
+
+def test_warnings_are_told_and_logged(tmp_path, monkeypatch) -> None:
+    from augury.training import health
+
+    monkeypatch.setattr(health, "SETTLED", (0.0, 0))
+    data, told = small(), []
+    plan = planned(data, recipe="dcgan", steps=6)
+    alike = lambda synthesizer: {"kid": 1.0, "spread": 0.1, "duplicates": 0.9, "closeness": 1.0}  # noqa: E731
+    train_plan(plan, data, tmp_path, assess=alike, on_event=told.append)
+    assert sum("nearly alike" in text for text in told) == sum("near twin" in text for text in told) == 1
+    log = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    assert [sorted(row.get("warnings", {})) for row in log[:3]] == [[], ["collapsed", "repeated"], ["vanished"]]
+
+
+def test_a_batch_larger_than_the_data_is_refused_and_the_default_fits() -> None:
+    with pytest.raises(SettingsError, match="needs at least 41 images, but there are 40"):
+        planned(small(), batch=41)
+    assert planned(small(), batch=None).batch == 40
+    assert planned(small(n=80), batch=None).batch == 64
+
+
+def other(classes: tuple[str, ...]) -> LabelledImages:
+    data = small()
+    return LabelledImages(data.images, data.labels, classes, fingerprint="other")
+
+
+def test_a_start_from_another_training_takes_weights_by_name_and_classes_by_theirs(tmp_path) -> None:
+    data = small()
+    first = train_plan(planned(data, recipe="dcgan"), data, tmp_path / "run" / "train")
+    first.save(tmp_path / "run" / "synthesizer")
+    swapped = other(("b", "new"))
+    plan = planned(swapped, recipe="dcgan", start_from=str(tmp_path / "run"))
+    game, _ = set_up(plan, swapped)
+    old, new = first.generator.state_dict(), game.generator.state_dict()
+    assert torch.equal(new["ups.0.weight"], old["ups.0.weight"])
+    before, after = old["embedding.tables.0.weight"], new["embedding.tables.0.weight"]
+    assert torch.equal(after[0], before[1])  # class b, then second, is now first
+    torch.testing.assert_close(after[1], before.mean(0))
+    random = set_up(planned(swapped, recipe="dcgan"), swapped)[0].discriminator.state_dict()
+    started = game.discriminator.state_dict()
+    assert not torch.equal(started["trunks.0.layers.1.weight"], random["trunks.0.layers.1.weight"])
+    assert game.players.average.module.state_dict()["first.weight"].equal(old["first.weight"])
+    train_plan(plan, swapped)
+
+
+@pytest.mark.parametrize(
+    ("settings", "shape", "rule"),
+    [({"recipe": "gan"}, (1, 12, 12), "a recipe of that network"), ({"recipe": "dcgan"}, (1, 16, 16), "--size 12x12")],
+)
+def test_a_start_of_another_network_or_size_is_refused(settings: dict, shape, rule: str, tmp_path) -> None:
+    data = small()
+    train_plan(planned(data, recipe="dcgan", steps=1), data).save(tmp_path / "s")
+    with pytest.raises(SettingsError, match=rule):
+        set_up(planned(small(shape=shape), start_from=str(tmp_path / "s"), **settings), small(shape=shape))
+    with pytest.raises(RunFolderError, match="no synthesizer to start from"):
+        planned(data, start_from=str(tmp_path))
+
+
+def test_an_unconditional_generator_knows_no_classes() -> None:
+    data = small()
+    plan = planned(data, recipe="dcgan", unconditional=True)
+    synthesizer = train_plan(plan, data)
+    assert synthesizer.card.classes == ("image",)
+    assert synthesizer.sample(["image"] * 3).images.shape == (3, 1, 12, 12)
+    assert seen(plan, data).counts.tolist() == [40]
+    with pytest.raises(SettingsError, match="one or the other"):
+        planned(data, unconditional=True, condition=("pose",))
+    assert set_up(plan, seen(plan, data))[1].draw(0, CPU)[1].unique().tolist() == [0]
+    assert np.isfinite(np.frombuffer(synthesizer.weights[-64:], np.float32)).all()

@@ -1,0 +1,252 @@
+"""The game's parts: what discriminators can be told, penalties at the right images, adaptation, divided batches."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+from training_data import CPU, planned, small
+
+from augury.augment import policy
+from augury.errors import SettingsError, TrainingError
+from augury.networks import NETWORKS, build
+from augury.recipes import RECIPES, recipe
+from augury.training import train_plan
+from augury.training.adversarial import AdversarialGame
+from augury.training.plan import rarity, set_up
+from augury.training.rounds import Round, rounds
+from augury.training.schedules import between
+
+ADVERSARIAL = [name for name, parts in NETWORKS.items() if parts.method == "adversarial"]
+TOLD = {
+    "deeper": ({"deeper": 1}, 1),
+    "scales": ({"scales": 2}, 2),
+    "patch": ({"patch": True}, 4 * 4),
+    "auxiliary": ({"conditioning": "auxiliary"}, 1),
+    "spectral": ({"spectral": True}, 1),
+    "all": ({"deeper": 1, "scales": 2, "patch": True, "conditioning": "auxiliary", "spectral": True}, 2 * 4 * 4),
+}
+
+
+@pytest.mark.parametrize("told", TOLD)
+@pytest.mark.parametrize("name", ADVERSARIAL)
+def test_every_discriminator_can_be_told(name: str, told: str) -> None:
+    settings, scores = TOLD[told]
+    if name == "mlp" and settings.get("patch"):
+        with pytest.raises(SettingsError, match="convolutional recipe"):
+            build(name, settings, (1, 16, 16), (3,))
+        return
+    _, judge = build(name, settings, (1, 16, 16), (3,))
+    plain = build(name, {}, (1, 16, 16), (3,))[1]
+    images, conditions = torch.rand(5, 1, 16, 16), torch.arange(5)[:, None] % 3
+    assert judge(images, conditions).shape == (5, scores)
+    count = [sum(p.numel() for p in network.parameters()) for network in (judge, plain)]
+    assert count[0] > count[1] or told not in ("deeper", "scales")
+    if told == "auxiliary":
+        assert torch.equal(judge(images, conditions), judge(images, conditions * 0))
+    rule = {"dcgan": "dcgan", "mlp": "gan"}.get(name, name)
+    data = small(shape=(1, 16, 16))
+    losses = []
+    plan = planned(data, recipe=rule, steps=2, overrides={"simultaneous": False, **settings})
+    train_plan(plan, data, on_progress=lambda p: losses.append(p.losses))
+    assert all(np.isfinite(v) for v in losses[-1].values())
+
+
+def test_spectral_norm_divides_by_the_largest_singular_value() -> None:
+    _, judge = build("stylegan", {"spectral": True, "width": 8}, (1, 16, 16), (2,))
+    for _ in range(30):
+        judge(torch.rand(4, 1, 16, 16), torch.zeros(4, 1, dtype=torch.long))
+    weights = [m.weight.flatten(1) for m in judge.modules() if isinstance(getattr(m, "weight", None), torch.Tensor)]
+    largest = [float(torch.linalg.matrix_norm(w.detach(), 2)) for w in weights if w.shape[0] > 2]
+    assert len(largest) > 5
+    assert np.median(largest) == pytest.approx(1, abs=0.05)
+
+
+def test_surprise_is_the_cross_entropy_of_each_column() -> None:
+    _, judge = build("dcgan", {"conditioning": "auxiliary"}, (1, 16, 16), (3, 2))
+    images, conditions = torch.rand(5, 1, 16, 16), torch.tensor([[0, 1], [1, 0], [2, 1], [0, 0], [1, 1]])
+    features = judge.features(images)
+    each = [
+        F.cross_entropy(layer(features[0][:, 0]), conditions[:, i]) for i, layer in enumerate(judge.heads[0].classes)
+    ]
+    assert float(judge.surprise(features, conditions)) == pytest.approx(float(sum(each)) / 2, rel=1e-5)
+
+
+def test_impossible_discriminators_are_refused() -> None:
+    for wrong, rule in (({"scales": 4}, "lower scales"), ({"conditioning": "magic"}, "projection, auxiliary")):
+        with pytest.raises(SettingsError, match=rule):
+            build("dcgan", wrong, (1, 16, 16), (2,))
+    with pytest.raises(SettingsError, match="too small"):
+        build("dcgan", {}, (1, 7, 16), (2,))
+    with pytest.raises(SettingsError, match="simultaneous"):
+        recipe("rpgan", {"scales": 2})
+
+
+def test_clipped_weights_stay_within_their_bound_after_every_step() -> None:
+    data = small()
+    game, batches = set_up(planned(data, recipe="wgan", overrides={"discriminator_rate": 0.01}), data)
+    before = max(float(p.detach().abs().max()) for p in game.discriminator.parameters())
+    for step in range(3):
+        game.play(step, 0.0, lambda number: batches.draw(number, CPU))
+        assert max(float(p.detach().abs().max()) for p in game.discriminator.parameters()) <= game.recipe.clip
+    assert before > game.recipe.clip
+
+
+class Line(nn.Module):
+    """A discriminator whose slope is known: scores are a sum of pixels times a weight."""
+
+    def __init__(self, weight: float) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.tensor(weight))
+
+    def features(self, images: torch.Tensor) -> list[torch.Tensor]:
+        return [images.flatten(1).sum(1)[:, None, None]]
+
+    def head(self, features: list[torch.Tensor], conditions: torch.Tensor) -> torch.Tensor:
+        return self.weight * features[0][:, :, 0]
+
+    def forward(self, images: torch.Tensor, conditions: torch.Tensor) -> torch.Tensor:
+        return self.head(self.features(images), conditions)
+
+
+@pytest.mark.parametrize("name", ["r1", "r2"])
+def test_slopes_are_taken_at_the_images_before_they_are_augmented(name: str) -> None:
+    """Through an augmentation that divides by 4, D(T(x)) has a quarter of D's slope: ‖∇‖²/2 = 16² pixels · (w/4)² / 2."""
+    generator, _ = build("dcgan", {}, (1, 16, 16), (2,))
+    rule = recipe("dcgan", {name: 3.0, "final_penalty": 0.5, "schedule": "linear"})
+    game = AdversarialGame(
+        generator, Line(2.0), rule, lambda images, draws: images / 4, seed=0, device=CPU, precision="fp32"
+    )
+    images = torch.rand(8, 1, 16, 16)
+    for progress, factor in ((0.0, 1.0), (0.5, 0.75), (1.0, 0.5)):
+        now = Round(images, torch.zeros(8, 1, dtype=torch.long), progress, seed=0, number=0)
+        found = game._penalty(now, images, torch.zeros(8, 1), torch.zeros(8, 1))
+        assert float(found) == pytest.approx(factor * 3.0 * 256 * (2.0 / 4) ** 2 / 2, rel=1e-5)
+
+
+def test_adaptive_probability_follows_how_many_real_images_are_told() -> None:
+    data = small()
+    plan = planned(data, recipe="stylegan", overrides={"width": 8, "ada_images": 320})
+    game, _ = set_up(plan, data)
+    sure, unsure = torch.ones(8, 1), torch.tensor([[1.0], [-1.0]] * 4)
+    for number in range(8):
+        game.view.observe(sure, -sure)
+        game.view.adapt(number, 8)
+    assert float(game.view.extra["p"]) == pytest.approx(2 * 4 * 8 / 320)
+    for number in range(8, 12):
+        game.view.observe(unsure, unsure)
+        game.view.adapt(number, 8)
+    assert float(game.view.extra["p"]) == pytest.approx(4 * 8 / 320)
+    paired = AdversarialGame(
+        *build("dcgan", {}, (1, 12, 12), (2,)),
+        recipe("dcgan", {"loss": "relativistic", "ada_target": 0.5}),
+        policy("ada"),
+        seed=0,
+        device=CPU,
+        precision="fp32",
+    )
+    paired.view.observe(torch.tensor([[3.0], [1.0]]), torch.tensor([[2.0], [2.0]]))
+    assert paired.view.extra["signs"].tolist() == [0.0, 1.0]
+
+
+@pytest.mark.parametrize(
+    ("overrides", "augment", "rule"),
+    [
+        ({"loss": "wasserstein", "gradient_penalty": 1.0, "ada_target": 0.6}, policy("ada"), "ada_target=0"),
+        ({"ada_target": 0.6}, lambda images, draws: images, "keyword p"),
+        ({"spectral_control": 0.1, "conditional_norm": False}, policy("none"), ""),
+    ],
+)
+def test_what_cannot_adapt_or_be_controlled_is_refused(overrides: dict, augment, rule: str) -> None:
+    networks = build("mlp" if not rule else "dcgan", {}, (1, 12, 12), (2,))
+    with pytest.raises(SettingsError, match=rule or "conditional norms"):
+        AdversarialGame(*networks, recipe("dcgan", overrides), augment, seed=0, device=CPU, precision="fp32")
+
+
+def test_a_scheduled_probability_and_beta_move_along_the_schedule() -> None:
+    assert between("cosine", 0.5, 0.0, 0.4) == pytest.approx(0.2)
+    assert between("linear", 0.25, 1.0, 0.0) == pytest.approx(0.75)
+    assert between("constant", 0.9, 0.3, 1.0) == 0.3
+    data = small()
+    game, batches = set_up(
+        planned(data, recipe="r3gan", overrides={"width": 8, "betas": [0.0, 0.9], "final_beta2": 0.99}), data
+    )
+    game.play(0, 0.5, lambda number: batches.draw(number, CPU))
+    assert game.players.optimisers["generator"].param_groups[0]["betas"] == pytest.approx((0.0, 0.945))
+
+
+def test_spectral_control_shrinks_the_gains_of_rare_classes() -> None:
+    data = small()
+    weights = rarity(data)
+    assert weights[1] == 1 and weights[0] == pytest.approx((1 - 0.99**10) / (1 - 0.99**30), rel=1e-5)
+    plan = planned(data, recipe="dcgan", overrides={"spectral_control": 1.0})
+    game, _ = set_up(plan, data)
+    game.players.blame(game._spectral())
+    before = float(game._spectral())
+    game.players.step("generator")
+    assert float(game._spectral()) < before
+    assert game.generator.gains(2)[0].shape[0] == 2
+    train_plan(plan, data)
+
+
+def test_a_batch_that_does_not_fit_into_memory_is_played_in_parts(monkeypatch, tmp_path) -> None:
+    data, told = small(), []
+    plan = planned(data, recipe="dcgan", steps=6)
+    honest = AdversarialGame._criticise
+
+    def cramped(self, now, final):
+        if len(now.real) > 4:
+            raise torch.OutOfMemoryError("no room")
+        return honest(self, now, final)
+
+    monkeypatch.setattr(AdversarialGame, "_criticise", cramped)
+    whole = train_plan(plan, data, tmp_path / "a", on_event=told.append)
+    assert len(told) == 1 and "played in 2 parts" in told[0]
+
+    class Cut(Exception):
+        pass
+
+    def cut(progress) -> None:
+        if progress.step == 3:
+            raise Cut
+
+    with pytest.raises(Cut):
+        train_plan(plan, data, tmp_path / "b", checkpoint_every=1e-9, on_progress=cut)
+    assert train_plan(plan, data, tmp_path / "b", checkpoint_every=1e-9).weights == whole.weights
+    monkeypatch.setattr(AdversarialGame, "_criticise", lambda self, now, final: honest(self, None, final))
+    with pytest.raises(AttributeError):  # other errors are not taken for a lack of memory
+        train_plan(plan, data)
+
+
+def test_slopes_of_parts_add_up_to_those_of_the_whole_batch() -> None:
+    data = small()
+    game, batches = set_up(planned(data, recipe="r3gan", overrides={"width": 8, "loss": "hinge"}), data)
+    whole = rounds(lambda number: batches.draw(number, CPU), 0.0, 0, 0, parts=1)[0]
+    game.players.blame(game.discriminator(whole.real, whole.conditions).mean())
+    wanted = [p.grad.clone() for p in game.discriminator.parameters() if p.grad is not None]
+    game.players.optimisers["discriminator"].zero_grad()
+    for now in rounds(lambda number: batches.draw(number, CPU), 0.0, 0, 0, parts=4):
+        game.players.blame(game.discriminator(now.real, now.conditions).mean() / now.parts)
+    found = [p.grad for p in game.discriminator.parameters() if p.grad is not None]
+    for a, b in zip(found, wanted, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-6)
+    with pytest.raises(TrainingError, match="no memory is left"):
+        rounds(lambda number: batches.draw(number, CPU), 0.0, 0, 0, parts=8)
+
+
+@pytest.mark.parametrize("loss", ["minimax", "non_saturating", "hinge", "least_squares", "relativistic", "wasserstein"])
+@pytest.mark.parametrize("name", [n for n, r in RECIPES.items() if NETWORKS[r.network].method == "adversarial"])
+def test_every_network_plays_every_loss(name: str, loss: str) -> None:
+    data = small()
+    changes = {"loss": loss, "r1": 0.1, "clip": 0.0, "ada_target": 0.0} | (
+        {"width": 8} if name in ("r3gan", "stylegan") else {}
+    )
+    plan = planned(data, recipe=name, steps=2, overrides=changes)
+    rows = []
+    train_plan(replace(plan, batch=4), data, on_progress=lambda p: rows.append(p.losses))
+    assert all(np.isfinite(v) for v in rows[-1].values())
+    assert 0 <= rows[-1]["told_apart"] <= 1

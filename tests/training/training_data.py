@@ -1,0 +1,27 @@
+"""A tiny data set and a plan to train on it."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from augury.images import Attribute, LabelledImages
+from augury.settings import TrainSettings
+from augury.training import Plan, make_plan
+
+CPU = torch.device("cpu")
+
+
+def small(n: int = 40, shape: tuple[int, int, int] = (1, 12, 12)) -> LabelledImages:
+    """Noise of two classes, three to one, and an attribute."""
+    random = np.random.default_rng(0)
+    labels = np.arange(n) % 4 // 3  # 3 to 1
+    images = random.integers(0, 256, (n, *shape), dtype=np.uint8)
+    pose = Attribute((np.arange(n) // 4 % 2).astype(np.int64), ("left", "right"))
+    return LabelledImages(images, labels.astype(np.int64), ("a", "b"), {"pose": pose}, fingerprint="small")
+
+
+def planned(data: LabelledImages, **settings: object) -> Plan:
+    """A plan of eight steps of eight images."""
+    chosen = TrainSettings(**{"steps": 8, "batch": 8, "precision": "fp32", **settings})  # type: ignore[arg-type]
+    return make_plan(data, chosen, seed=3, device=CPU, flips=False)
