@@ -11,10 +11,10 @@ from torch import nn
 from augury.errors import SettingsError
 from augury.networks import autoencoder, dcgan, mlp, r3gan, stylegan
 from augury.networks.classifier import Classifier
-from augury.networks.conditioning import ConditionEmbedding, ProjectionHead
+from augury.networks.conditioning import ConditionEmbedding, ProjectionHead, shares
 from augury.settings import changed
 
-__all__ = ["NETWORKS", "Architecture", "Classifier", "ConditionEmbedding", "ProjectionHead", "build"]
+__all__ = ["NETWORKS", "Architecture", "Classifier", "ConditionEmbedding", "ProjectionHead", "build", "shares"]
 
 
 @dataclass(frozen=True)

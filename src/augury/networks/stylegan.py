@@ -132,7 +132,8 @@ class Generator(nn.Module):
     """noise [N, Z + P], conditions int64 [N, K] -> images [N, C, H, W], about [-1, 1].
 
     The first Z numbers of an image's noise go through the mapping network, the other P are its noise per pixel: an image
-    is a function of its noise and condition alone. `average` is the running mean of w, toward which truncation pulls.
+    is a function of its noise and condition alone. `average` is the running mean of w, toward which truncation pulls;
+    `sides` the short side of the grid that each style of `synthesise` paints.
     """
 
     average: torch.Tensor
@@ -143,6 +144,9 @@ class Generator(nn.Module):
         widths = [min(settings.width * 2**i, settings.widest) for i in range(self.canvas.stages, -1, -1)]
         self.grids = [(self.canvas.rows << i, self.canvas.columns << i) for i in range(len(widths))]
         self.pixels = [r * c for i, (r, c) in enumerate(self.grids) for _ in range(2 if i else 1)]
+        self.sides = [min(grid) for i, grid in enumerate(self.grids) for _ in range(2 if i else 1)] + [
+            min(self.grids[-1])
+        ]
         self.latent, self.mapped = size + sum(self.pixels), size
         self.mapping = Mapping(settings, cardinalities, size)
         self.register_buffer("average", torch.zeros(size))
@@ -180,9 +184,9 @@ class Generator(nn.Module):
         return self.synthesise(self.styles(noise, conditions), noise)
 
     def truncated(self, noise: torch.Tensor, conditions: torch.Tensor, truncation: float) -> torch.Tensor:
-        """`forward` with w pulled toward its average: average + truncation · (w − average)."""
-        w = self.styles(noise, conditions)
-        return self.synthesise(self.average + truncation * (w - self.average), noise)
+        """`forward` with w pulled toward its average: average + truncation · (w − average); at 1 the same bytes."""
+        w = torch.lerp(self.average, self.styles(noise, conditions)[:, :1], truncation)
+        return self.synthesise(w.expand(-1, len(self.sides), -1), noise)
 
 
 class ResidualBlock(nn.Module):
