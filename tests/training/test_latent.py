@@ -150,6 +150,7 @@ def test_a_sweep_goes_from_the_typical_image_to_the_one_drawn(network: str) -> N
     np.testing.assert_array_equal(sweep[:, 2], synthesizer.sample(labels, seed=6, start=31).images)
     np.testing.assert_array_equal(sweep[:, 1], synthesizer.sample(labels, seed=6, start=31, truncation=0.5).images)
     np.testing.assert_allclose(sweep[0, 0].astype(int), sweep[1, 0], atol=1)  # at another place in the batch
+    assert np.abs(sweep[0, 0].astype(int) - sweep[2, 0]).max() > 1  # the class stays
     assert np.abs(sweep[0, 2].astype(int) - sweep[1, 2]).max() > 1
 
 

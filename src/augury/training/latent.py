@@ -36,7 +36,7 @@ class Styled(Protocol):
         """w [N, layers, L], noise [N, Z] -> images [N, C, H, W], about [-1, 1]."""
 
     def truncated(self, noise: torch.Tensor, conditions: torch.Tensor, truncation: float) -> torch.Tensor:
-        """noise [N, Z], conditions [N, K] -> images [N, C, H, W] of styles pulled toward their average."""
+        """noise [N, Z], conditions [N, K] -> images [N, C, H, W] of styles pulled toward their condition's mean."""
 
 
 def slerp(a: Noise, b: Noise, t: Noise) -> Noise:

@@ -142,7 +142,7 @@ class Synthesizer:
     ) -> Images:
         """Each image as `sample` draws it under each truncation: uint8 [N, len(values), C, H, W].
 
-        At 1 it is the image, at 0 the typical one; below 0 its opposite, above 1 a caricature.
+        At 1 it is the image, at 0 the typical one of its class; below 0 its opposite, above 1 a caricature.
         """
         conditions, indices = self._asked(labels, start, indices)
         if not len(values) or not all(-2 <= value <= 2 for value in values):
@@ -156,7 +156,7 @@ class Synthesizer:
         for rows in waves(indices):
             noise = torch.from_numpy(image_noise(seed, indices[rows], self.latent)).to(device)
             asked = torch.from_numpy(conditions[rows]).to(device)
-            if isinstance(self.generator, Styled):  # styles are pulled toward their average, not the noise to 0
+            if isinstance(self.generator, Styled):  # styles are pulled to their mean, not noise to 0
                 drawn = in_lanes(partial(self.generator.truncated, truncation=truncation), indices[rows], noise, asked)
             else:
                 drawn = in_lanes(self.generator, indices[rows], truncation * noise, asked)
