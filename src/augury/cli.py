@@ -49,6 +49,10 @@ Penalty = Annotated[
     typer.Option(help="Over the recipe's: r1=1, r2=1, gradient_penalty=10, lecam=.3, clip=.01; one for each."),
 ]
 Smoothing = Annotated[float | None, typer.Option(help="Target of real images is 1 minus this.", min=0, max=0.5)]
+StartFrom = Annotated[
+    str | None,
+    typer.Option(help="Begin with the weights of this run or synthesizer: same network and size, any classes."),
+]
 Steps = Annotated[int | None, typer.Option(help="Training steps.", min=1)]
 Budget = Annotated[str | None, typer.Option(help="Training time instead of steps: 90s, 5m, 1h.")]
 Precision = Annotated[str | None, typer.Option(help="auto (measured; the default), fp32 or bf16.")]
@@ -138,6 +142,7 @@ def way(
     loss: Loss = None,
     penalty: Penalty = None,
     label_smoothing: Smoothing = None,
+    start_from: StartFrom = None,
     steps: Steps = None,
     budget: Budget = None,
     precision: Precision = None,
@@ -150,7 +155,7 @@ def way(
     """`run` and `train`: from the data to the report, or to the synthesizer."""
     rooms = {
         "data": _given(size=_size(size), fit=fit, on_bad=on_bad),
-        "train": _given(recipe=recipe, precision=precision) | _length(steps, budget),
+        "train": _given(recipe=recipe, precision=precision, start_from=start_from) | _length(steps, budget),
         "generate": _given(sampling_strategy=sampling_strategy and _value(sampling_strategy)),
     }
     weights = {name: _value(value) for name, value in (pair("--penalty", text) for text in penalty or [])}

@@ -1,4 +1,4 @@
-"""The whole way on one screen: load -> split -> train -> classify -> generate -> score -> prove -> export -> report.
+"""The whole way on one screen: load -> split -> classify -> train -> generate -> score -> prove -> export -> report.
 
 Each stage is a function of the stages before it and of its own settings. It is skipped when neither has changed, and
 goes on where it stopped when it was killed.
@@ -21,7 +21,7 @@ import torch
 from augury import exports, generation, metrics, proof, report, training
 from augury.augment import policy
 from augury.data import load, split
-from augury.errors import RunFolderError
+from augury.errors import RunFolderError, SettingsError
 from augury.files import atomic_path, read_json, read_lines, write_json
 from augury.images import SPLITS, Codes, LabelledImages, SyntheticImages
 from augury.machine import machine, versions
@@ -36,7 +36,20 @@ SAMPLE = "the embedded sample (long-tailed Fashion-MNIST, MIT)"
 
 IN_MEMORY = "images given in memory"
 
-STAGES = ("split", "train", "classify", "generate", "score", "prove", "export", "report")
+NEEDS: dict[str, tuple[str, ...]] = {
+    "split": (),
+    "classify": ("split",),
+    "train": ("classify",),
+    "generate": ("train",),
+    "score": ("train",),
+    "prove": ("generate",),
+    "export": ("generate",),
+    "report": ("score", "prove", "export"),
+}
+"""Every stage, in order, and those it builds on."""
+
+LESSON = 600
+"""Steps of the classifier that watches over training and filters images."""
 
 
 @dataclass(frozen=True)
@@ -86,16 +99,17 @@ class Session:
         s, key = self.settings, self.run.key
         stages: dict[str, Callable[[], Any]] = {
             "split": lambda: [self.data.fingerprint, s.data.validation, s.data.test, s.seed],
+            "classify": lambda: [key("split"), s.seed, self.device.type, self.flips],
             "train": lambda: [
-                key("split"),
+                key("classify"),
                 s.train.model_dump(exclude={"checkpoint_every"}),
+                s.train.start_from and training.fingerprint(s.train.start_from),
                 s.seed,
                 self.device.type,
                 self.flips,
             ],
-            "classify": lambda: [key("split"), s.seed, self.device.type, self.flips, s.prove.steps, s.prove.batch],
-            "generate": lambda: [key("train"), key("classify"), s.generate.model_dump(), s.seed],
-            "score": lambda: [key("train"), key("classify"), s.score.model_dump(), s.seed],
+            "generate": lambda: [key("train"), s.generate.model_dump(), s.seed],
+            "score": lambda: [key("train"), s.score.model_dump(), s.seed],
             "prove": lambda: [key("generate"), s.prove.model_dump(), s.seed, self.device.type, self.flips],
             "export": lambda: [key("generate")],
             "report": lambda: [key(stage) for stage in ("score", "prove", "export")],
@@ -113,8 +127,16 @@ class Session:
         self.watch.end(stage)
 
     def until(self, last: str) -> None:
-        """Run the stages up to `last`."""
-        for stage in STAGES[: STAGES.index(last) + 1]:
+        """Run what `last` needs, and it. Raises SettingsError before anything is done when that cannot be."""
+        needed = {last}
+        for stage in reversed(NEEDS):
+            needed |= set(NEEDS[stage]) if stage in needed else set()
+        if self.settings.train.unconditional and "generate" in needed:
+            raise SettingsError(
+                "the images of an unconditional generator are of no class and cannot fill any; use augury train and augury "
+                "generate, or set train.unconditional=false"
+            )
+        for stage in (stage for stage in NEEDS if stage in needed):
             self.do(stage)
             if stage == "split":
                 write_json(self.run / "run.json", describe(self))
@@ -127,36 +149,38 @@ class Session:
             np.save(file, codes, allow_pickle=False)
         self.__dict__.pop("parts", None)
 
+    def classify(self) -> None:
+        """Teach the classifier that filters and watches: balanced, classical augmentation, no synthetic images."""
+        lesson = proof.Lesson(steps=LESSON, balanced=True, augment=policy("classical", flips=self.flips))
+        model = proof.teach(self.parts["train"], lesson, seed=self.settings.seed + 500_009, device=self.device)
+        checkpoints.save(self.run / "classifier.safetensors", model.state_dict(), {})
+        self.__dict__.pop("classifier", None)
+
     def train(self) -> None:
-        """Settle the plan once, then train to its end."""
-        folder, s = self.run / "train", self.settings
+        """Settle the plan once, then train to its end, judged on the way by the validation part."""
+        folder, s, train = self.run / "train", self.settings, self.parts["train"]
         stored, inputs = folder / "plan.json", self.inputs("train")
         kept = read_json(stored) if stored.exists() else {}
         if kept.get("inputs") == inputs:
             plan = training.Plan.from_dict(kept["plan"])
         else:
-            plan = training.make_plan(self.parts["train"], s.train, seed=s.seed, device=self.device, flips=self.flips)
+            plan = training.make_plan(train, s.train, seed=s.seed, device=self.device, flips=self.flips)
             write_json(stored, {"inputs": inputs, "plan": plan.as_dict()})
+        held = training.seen(plan, self.parts["validation"])
+        judge = metrics.Monitor(
+            self.own_features(), training.seen(plan, train), held, held.conditions(plan.condition), seed=s.seed
+        )
         synthesizer = training.train_plan(
             plan,
-            self.parts["train"],
+            train,
             folder,
             checkpoint_every=s.train.checkpoint_every,
+            assess=judge,
             on_progress=self.watch.training,
             on_event=self.watch.note,
         )
         synthesizer.save(self.run / "synthesizer")
         self.__dict__.pop("synthesizer", None)
-
-    def classify(self) -> None:
-        """Teach the filter's classifier: twice the steps of a trial, balanced, classical augmentation, no synthetic images."""
-        p = self.settings.prove
-        lesson = proof.Lesson(
-            steps=2 * p.steps, batch=p.batch, balanced=True, augment=policy("classical", flips=self.flips)
-        )
-        model = proof.teach(self.parts["train"], lesson, seed=self.settings.seed + 500_009, device=self.device)
-        checkpoints.save(self.run / "classifier.safetensors", model.state_dict(), {})
-        self.__dict__.pop("classifier", None)
 
     def generate(self) -> None:
         """Draw what the plan asks for, and filter it."""
@@ -186,7 +210,10 @@ class Session:
         order = rng(self.settings.seed, "score").permutation(len(train))
         half = min(len(train) // 2, limit)
         first, second = train.take(order[:half]), train.take(order[half : 2 * half])
-        fake = self.synthesizer.sample(second.conditions(names), seed=self.settings.seed + 1)
+        conditions = second.conditions(names)
+        if self.settings.train.unconditional:
+            conditions = np.zeros_like(conditions[:, :1])
+        fake = self.synthesizer.sample(conditions, seed=self.settings.seed + 1)
         name = self.settings.score.features
         if name == "auto":
             name = "lite0" if metrics.lite0_installed() else "classifier"

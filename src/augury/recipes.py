@@ -16,14 +16,18 @@ class Recipe:
     Game: `loss`; `critic_steps` discriminator updates for each of the generator; `simultaneous` lets one
     pass of the discriminator over the fakes serve both players; `generator_rate` also drives an
     autoencoder's decoder. Rates follow `schedule` (constant, linear, cosine) down to `final_rate` of themselves after
-    `warmup` (a share of the training).
+    `warmup` (a share of the training); Adam's second beta moves to `final_beta2` along it where that is not 0.
     Penalties, as weights: `r1`, `r2` on half the squared slope at real and fake images; `gradient_penalty` with its
     `centre`; `lecam`; `penalty_every` makes the slope penalties lazy: taken every so many steps, at that many times their
-    weight (Karras et al. 2020, appendix B). `clip` bounds every discriminator weight.
+    weight (Karras et al. 2020, appendix B), which falls to `final_penalty` of itself. `clip` bounds every discriminator
+    weight. `auxiliary` weighs the class loss of discriminators with conditioning=auxiliary.
+    Augmentation of what the discriminator sees: a policy `augment`, each of its changes with probability `augment_p`, moving
+    to `final_augment_p`; or adapted to hold the discriminator at `ada_target` (see training/view.py).
     Smoothing: `label_smoothing` lowers the target of real images, `label_noise` moves it up and down at random by as much;
     `instance_noise` is a standard deviation on all images seen, decaying to 0.
     Generator: weights of `feature_matching`, `mode_seeking`, `path_length` (every `path_every` steps); `style_mixing` is
-    the share of images with two styles. `late_conditioning` is the share of the training over which the condition's
+    the share of images with two styles; `spectral_control` holds the conditional norms of rare classes (Rangwani et al.
+    2022). `late_conditioning` is the share of the training over which the condition's
     weight grows from 0 to 1 (Shahbazi et al. 2022). `kl` weighs the divergence of a variational autoencoder.
     `half_life` of the weight average is in images; it ramps up with `ramp` times the images seen so far.
     """
@@ -38,6 +42,7 @@ class Recipe:
     schedule: str = "cosine"
     final_rate: float = 0.1
     warmup: float = 0.0
+    final_beta2: float = 0.0
     critic_steps: int = 1
     simultaneous: bool = False
     r1: float = 0.0
@@ -46,7 +51,14 @@ class Recipe:
     centre: float = 1.0
     lecam: float = 0.0
     penalty_every: int = 1
+    final_penalty: float = 1.0
     clip: float = 0.0
+    auxiliary: float = 1.0
+    augment: str = "diffaugment_light"
+    augment_p: float = 1.0
+    final_augment_p: float = 1.0
+    ada_target: float = 0.0
+    ada_images: float = 100_000
     label_smoothing: float = 0.0
     label_noise: float = 0.0
     instance_noise: float = 0.0
@@ -55,6 +67,7 @@ class Recipe:
     path_length: float = 0.0
     path_every: int = 4
     style_mixing: float = 0.0
+    spectral_control: float = 0.0
     late_conditioning: float = 0.0
     kl: float = 1.0
     half_life: float = 20_000
@@ -113,9 +126,23 @@ RECIPES = {
         penalty_every=16,
     ),
     "vae": Recipe(
-        "autoencoder", "variational", steps=3000, generator_rate=1e-3, discriminator_rate=1e-3, betas=(0.9, 0.999)
+        "autoencoder",
+        "variational",
+        steps=3000,
+        generator_rate=1e-3,
+        discriminator_rate=1e-3,
+        betas=(0.9, 0.999),
+        augment="none",
     ),
-    "ae": Recipe("autoencoder", "plain", steps=3000, generator_rate=1e-3, discriminator_rate=1e-3, betas=(0.9, 0.999)),
+    "ae": Recipe(
+        "autoencoder",
+        "plain",
+        steps=3000,
+        generator_rate=1e-3,
+        discriminator_rate=1e-3,
+        betas=(0.9, 0.999),
+        augment="none",
+    ),
 }
 """rpgan, the default: DCGAN's networks playing R3GAN's game, relativistic pairing with R1 and R2 (Huang et al. 2024), which
 keeps variety within a class where cross-entropy collapses on few images; dcgan (Radford et al. 2016); gan: fully connected
@@ -144,6 +171,8 @@ def _refuse(rule: Recipe) -> None:
     """Raise SettingsError for settings that cannot work together."""
     spectral = bool(rule.settings.get("spectral", False))
     bounded = spectral or any((rule.clip, rule.gradient_penalty, rule.r1, rule.r2))
+    scales, patch = rule.settings.get("scales", 1), rule.settings.get("patch", False)
+    several = patch or scales != 1 or rule.settings.get("conditioning") == "auxiliary"
     targets = rule.loss in ("minimax", "non_saturating", "least_squares")
     rules = [
         (rule.clip and spectral, "clip bounds weights that spectral norm rescales; set clip=0 or spectral=false"),
@@ -161,9 +190,13 @@ def _refuse(rule: Recipe) -> None:
         ),
         (
             rule.simultaneous
-            and (rule.critic_steps > 1 or rule.lecam or rule.feature_matching or rule.network == "stylegan"),
-            "simultaneous play has one discriminator step, no lecam or feature_matching, and no discriminator that compares "
-            "the images of a batch (stylegan); set simultaneous=false",
+            and (rule.critic_steps > 1 or rule.lecam or rule.feature_matching or rule.network == "stylegan" or several),
+            "simultaneous play has one discriminator step and one score an image, no lecam, feature_matching, scales, patch or "
+            "auxiliary classifier, and no discriminator that compares the images of a batch (stylegan); set simultaneous=false",
+        ),
+        (
+            rule.ada_target and (rule.augment_p, rule.final_augment_p) != (1.0, 1.0),
+            "ada_target adapts the probability that augment_p and final_augment_p would schedule; set one or the other",
         ),
         (
             min(rule.critic_steps, rule.penalty_every, rule.path_every) < 1,

@@ -71,11 +71,16 @@ class TrainSettings(Settings):
     recipe: str = "rpgan"
     steps: int | None = Field(None, ge=1)
     budget: Seconds | None = None
-    batch: int = Field(64, ge=2)
+    batch: int | None = Field(None, ge=2, description="images a step; None: 64, or all there are if fewer")
     condition: tuple[str, ...] = Field((), description="attributes to condition on beside the label")
+    unconditional: bool = Field(
+        False, description="forget the classes: a generator of images, not of images of a class"
+    )
     label_sampling: Literal["sqrt", "log", "frequency", "uniform"] = "sqrt"
-    augment: str = Field(
-        "diffaugment_light", description="what the discriminator sees: a policy of augury.augment, or none"
+    augment: str | None = Field(None, description="what the discriminator sees: a policy of augury.augment, or none")
+    start_from: str | None = Field(None, description="a run folder or synthesizer whose weights to begin with")
+    patience: float = Field(
+        0.5, gt=0, le=1, description="stop after this share of the steps without a better kernel distance on validation"
     )
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     checkpoint_every: Seconds = 20.0

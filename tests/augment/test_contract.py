@@ -1,5 +1,7 @@
 """What every policy of the table promises."""
 
+import math
+
 import pytest
 import torch
 from torch import Tensor
@@ -19,6 +21,17 @@ def draws(seed: int = 0) -> torch.Generator:
 
 
 every_policy = pytest.mark.parametrize("name", POLICIES)
+CLAMPED = ("none", "classical")
+CHANGES = {
+    "none": [0.5],
+    "classical": [0.5, 0.5],
+    "diffaugment": [1, 1, 1, 24 / 25, 0.5, 1],
+    "diffaugment_light": [1, 1, 1, 24 / 25, 0.5],
+    "ada": [0.5, 3 / 4, 24 / 25, 1, 1, 1, 1, 1, 1, 0.5, 1, 1],
+}
+"""With flips, on colour images of 16 x 16: how often each change that is made leaves its mark (24 of 25 shifts by up to two
+pixels do, and three of four quarter turns)."""
+
 with_and_without_flips = pytest.mark.parametrize("flips", [False, True])
 
 
@@ -32,7 +45,7 @@ def test_shape_dtype_and_range(name: str, flips: bool, shape: tuple[int, ...]) -
     assert out.shape == images.shape and out.dtype == images.dtype
     assert out.isfinite().all()
     assert torch.equal(images, before), "the images given were written to"
-    if not name.startswith("diffaugment"):
+    if name in CLAMPED:
         assert out.abs().le(1).all()
 
 
@@ -49,11 +62,41 @@ def test_the_generator_alone_decides(name: str, flips: bool) -> None:
 
 
 @every_policy
-def test_images_of_a_batch_do_not_touch_each_other(name: str) -> None:
+@with_and_without_flips
+@pytest.mark.parametrize("p", [0.0, torch.tensor(0.0)], ids=["number", "tensor"])
+@pytest.mark.parametrize("shape", SHAPES)
+def test_probability_zero_changes_nothing(name: str, flips: bool, p: float | Tensor, shape: tuple[int, ...]) -> None:
+    images = noise(shape)
+    assert torch.equal(policy(name, flips=flips)(images, draws(), p=p), images)
+    half = images.bfloat16()
+    assert torch.equal(policy(name, flips=flips)(half, draws(), p=p), half)
+
+
+@every_policy
+def test_probability_one_is_what_goes_without_saying_and_a_tensor_is_a_number(name: str) -> None:
+    images, chosen = noise((32, 3, 16, 16)), policy(name, flips=True)
+    assert torch.equal(chosen(images, draws()), chosen(images, draws(), p=torch.tensor(1.0)))
+    assert torch.equal(chosen(images, draws(), p=0.25), chosen(images, draws(), p=torch.tensor(0.25)))
+
+
+@every_policy
+def test_the_share_of_changed_images_grows_with_the_probability(name: str) -> None:
+    images, before = noise((4000, 3, 16, 16)), torch.zeros(4000, dtype=torch.bool)
+    for p in (0.05, 0.2, 0.5, 1.0 - 1e-6):
+        changed = (policy(name, flips=True)(images, draws(), p=p) != images).flatten(1).any(1)
+        want = 1 - math.prod(1 - p * change for change in CHANGES[name])
+        assert float(changed.float().mean()) == pytest.approx(want, abs=0.025)
+        assert not (before & ~changed).any(), "changed at a lower probability only"
+        before = changed
+
+
+@every_policy
+@pytest.mark.parametrize("p", [0.4, 1.0])
+def test_images_of_a_batch_do_not_touch_each_other(name: str, p: float) -> None:
     images, chosen = noise((6, 3, 10, 10)), policy(name, flips=True)
     changed = images.clone()
     changed[[0, 1, 3, 4, 5]] = -changed[[0, 1, 3, 4, 5]]
-    assert torch.equal(chosen(images, draws())[2], chosen(changed, draws())[2])
+    assert torch.equal(chosen(images, draws(), p=p)[2], chosen(changed, draws(), p=p)[2])
 
 
 @every_policy
@@ -76,7 +119,7 @@ def test_twice_differentiable(name: str, flips: bool) -> None:
     assert torch.autograd.gradgradcheck(lambda x: fixed(x).square(), images)
 
 
-@every_policy
+@pytest.mark.parametrize("name", [name for name in POLICIES if name != "ada"])  # it turns and inverts a ramp as well
 def test_flips_only_when_allowed(name: str) -> None:
     ramp = torch.linspace(-0.3, 0.3, 24).expand(200, 1, 24, 24)
     rows = {f: policy(name, flips=f)(ramp, draws())[:, 0].mean(1) for f in (False, True)}
@@ -103,5 +146,5 @@ def test_a_callable_is_its_own_policy_and_an_unknown_name_lists_the_known() -> N
         return images - 0.1
 
     assert policy(darker) is darker
-    with pytest.raises(SettingsError, match=r"'diffuse'.*none, diffaugment, diffaugment_light, classical"):
+    with pytest.raises(SettingsError, match=r"'diffuse'.*none, diffaugment, diffaugment_light, classical, ada"):
         policy("diffuse")

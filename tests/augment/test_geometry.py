@@ -6,7 +6,7 @@ import torch
 from scipy import ndimage
 from torch import Tensor
 
-from augury.augment import affine, compose, translate
+from augury.augment import affine, chain, compose, translate
 
 
 def noise(*shape: int, seed: int = 0, dtype: torch.dtype = torch.float64) -> Tensor:
@@ -101,6 +101,17 @@ def test_compose_is_the_inverse_of_the_product_of_the_single_maps() -> None:
         flips=[True],
     )
     np.testing.assert_allclose(got[0].numpy(), np.linalg.inv(forward)[:2], atol=1e-12)
+
+
+def test_a_chain_makes_its_changes_in_order_and_scales_may_differ_across_and_down() -> None:
+    size = (10, 30)
+    first = matrices(2, size, angles=[30.0, -80.0], translations=[[0.1, -0.2], [0.0, 0.3]], flips=[True, False])
+    second = matrices(2, size, angles=[10.0, 50.0], scales=[[1.5, 0.5], [0.7, 1.2]], translations=[[0.2, 0.1]] * 2)
+    third = matrices(2, size, scales=[[1.5, 0.5], [1.0, 2.0]])
+    np.testing.assert_allclose(third[0].numpy(), [[1 / 1.5, 0, 0], [0, 2, 0]])
+    square = [np.concatenate([m.numpy(), np.tile([[[0.0, 0, 1]]], (2, 1, 1))], 1) for m in (first, second, third)]
+    forward = np.linalg.inv(square[2]) @ np.linalg.inv(square[1]) @ np.linalg.inv(square[0])
+    np.testing.assert_allclose(chain(first, second, third).numpy(), np.linalg.inv(forward)[:, :2], atol=1e-12)
 
 
 @pytest.mark.parametrize("size", [(6, 6), (5, 9)])

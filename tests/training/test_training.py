@@ -17,6 +17,7 @@ from augury.training import Plan, Synthesizer, choose_device, make_plan, train_p
 from augury.training.adversarial import AdversarialGame
 from augury.training.averaging import MovingAverage
 from augury.training.batches import Batches
+from augury.training.rounds import Round
 from augury.training.schedules import cosine
 
 CPU = torch.device("cpu")
@@ -44,7 +45,7 @@ def test_every_network_gives_images_and_scores_of_the_right_shape(name: str, sha
     assert images.shape == (3, *shape)
     assert images.abs().max() < 100
     if NETWORKS[name].method == "adversarial":
-        assert partner(images, conditions).shape == (3,)
+        assert partner(images, conditions).shape == (3, 1)
         np.testing.assert_allclose(
             partner.head(partner.features(images), conditions).detach(), partner(images, conditions).detach(), rtol=1e-4
         )
@@ -153,15 +154,16 @@ def test_in_simultaneous_play_one_pass_gives_the_generators_slope_too(loss: str)
     networks = build("dcgan", {}, (1, 12, 12), (2,))
     rule = recipe("dcgan", {"loss": loss, "simultaneous": True, "r1": 0.1})
     game = AdversarialGame(*networks, rule, policy("diffaugment_light"), seed=1, device=CPU, precision="fp32")
-    real, conditions = torch.rand(8, 1, 12, 12), torch.arange(8)[:, None] % 2
-    fake = torch.rand(8, 1, 12, 12)
-    leaf = fake.clone().requires_grad_()
-    seen = game._seen(torch.cat([real, leaf]), "augment", 0, 0.0)
-    on_real, on_fake = torch.split(game.discriminator(seen, conditions.repeat(2, 1)), 8)
-    (wanted,) = torch.autograd.grad(game.loss.generator(on_real.detach(), on_fake), leaf)
-    told, pull = game._criticise(real, fake, conditions, 0, 0.0)
-    torch.testing.assert_close(pull, wanted, rtol=1e-3, atol=1e-8)
-    assert told["loss_g"].item() == pytest.approx(game.loss.generator(on_real, on_fake).item(), rel=1e-5)
+    now = Round(torch.rand(8, 1, 12, 12), torch.arange(8)[:, None] % 2, progress=0.0, seed=1, number=0)
+    fake = game._fakes(now)
+    seen = game.view(torch.cat([now.real, fake]), "augment", now)
+    on_real, on_fake = torch.split(game.discriminator(seen, now.conditions.repeat(2, 1)), 8)
+    honest = game.loss.generator(on_real.detach(), on_fake)
+    wanted = torch.autograd.grad(honest, list(game.generator.parameters()))
+    told, _ = game._criticise(now, True)
+    for parameter, slope in zip(game.generator.parameters(), wanted, strict=True):
+        torch.testing.assert_close(parameter.grad, slope, rtol=1e-3, atol=1e-7)
+    assert told["loss_g"].item() == pytest.approx(honest.item(), rel=1e-5)
 
 
 def test_losses_that_are_no_numbers_send_it_back_to_the_last_good_state_at_half_the_rates(monkeypatch) -> None:
@@ -171,14 +173,14 @@ def test_losses_that_are_no_numbers_send_it_back_to_the_last_good_state_at_half_
     plan = planned(data, recipe="dcgan", steps=8)
     honest = adversarial.AdversarialGame._criticise
 
-    def breaks(self, real, fake, conditions, number, progress):
-        numbers, pull = honest(self, real, fake, conditions, number, progress)
-        if broken and number == broken[0]:
+    def breaks(self, now, final):
+        numbers, fake = honest(self, now, final)
+        if broken and now.number == broken[0]:
             broken.pop()
             with torch.no_grad():
                 next(self.discriminator.parameters()).fill_(float("nan"))
             numbers["loss_d"] = torch.tensor(float("nan"))
-        return numbers, pull
+        return numbers, fake
 
     monkeypatch.setattr(adversarial.AdversarialGame, "_criticise", breaks)
     synthesizer = train_plan(plan, data, on_event=told.append)

@@ -1,7 +1,8 @@
-"""Brightness, contrast and saturation of each image, in one pass."""
+"""Brightness, contrast, saturation and hue of each image, in one pass."""
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 
@@ -17,3 +18,37 @@ def adjust(images: Tensor, brightness: Tensor, contrast: Tensor, saturation: Ten
         return images * c + (images.mean((1, 2, 3), keepdim=True) * (1 - c) + b)
     grey = images.mean(1, keepdim=True)
     return images * (c * s) + (grey * (c * (1 - s)) + (grey.mean((2, 3), keepdim=True) * (1 - c) + b))
+
+
+def colour_matrices(
+    channels: int, brightness: Tensor, contrast: Tensor, inverted: Tensor, hue: Tensor, saturation: Tensor
+) -> Tensor:
+    """One matrix an image: brightness, contrast, luma inversion, hue, then saturation (Karras et al. 2020, appendix B).
+
+    `brightness` [N] is added; `contrast` [N] multiplies every value, so that mid-grey, 0, stays; `inverted` bool [N]
+    negates luma, the mean of the channels; `hue` [N] degrees turn the colours about the grey axis; `saturation` [N]
+    multiplies the distance from grey. One channel is luma alone: hue and saturation do nothing. Hue needs three colours:
+    with two or more than three channels it does nothing. Returns [N, C, C + 1]; the last column is added.
+    """
+    luma = contrast * (1 - 2 * inverted.to(contrast.dtype))
+    chroma = contrast * saturation
+    eye = torch.eye(channels, dtype=contrast.dtype, device=contrast.device)
+    grey = torch.full_like(eye, 1 / channels)
+    if channels == 3:
+        quarter = (eye.roll(1, 0) - eye.roll(-1, 0)) / 3**0.5  # the cross product with the grey axis: 90 degrees of hue
+        turned = torch.deg2rad(hue)
+        along, aside = chroma * turned.cos(), chroma * turned.sin()
+    else:
+        quarter, along, aside = torch.zeros_like(eye), luma if channels == 1 else chroma, torch.zeros_like(chroma)
+    # luma * grey + along * (eye - grey) + aside * quarter, sorted so that neutral parameters give exactly the identity.
+    shares = torch.stack([along, luma - along, aside], dim=1)
+    linear = (shares[:, :, None, None] * torch.stack([eye, grey, quarter])).sum(1)
+    return torch.cat([linear, (luma * brightness).view(-1, 1, 1).expand(-1, channels, 1)], dim=2)
+
+
+def recolour(images: Tensor, matrices: Tensor) -> Tensor:
+    """Each pixel through the matrix of its image: `images` float [N, C, H, W], `matrices` [N, C, C + 1] from
+    `colour_matrices`. Returns [N, C, H, W], not clamped."""
+    m, c = matrices.to(images.dtype), images.shape[1]
+    with torch.autocast(images.device.type, enabled=False):  # bf16 would round images that are not to change
+        return torch.baddbmm(m[:, :, c:], m[:, :, :c], images.flatten(2)).view(images.shape)

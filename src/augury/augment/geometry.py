@@ -38,18 +38,29 @@ def compose(
 ) -> Tensor:
     """One affine map an image: mirror left and right, then scale, shear, rotate and translate about the centre.
 
-    `angles` [N] degrees, counter-clockwise as seen; `scales` [N], above 0, 2 doubles the size of things; `shears` [N],
-    pixels moved right for each pixel down; `translations` [N, 2], right and down as shares of width and height;
-    `flips` bool [N]; `size` (height, width). Returns [N, 2, 3] for `affine`.
+    `angles` [N] degrees, counter-clockwise as seen; `scales` [N], above 0, 2 doubles the size of things, or [N, 2] across
+    and down; `shears` [N], pixels moved right for each pixel down; `translations` [N, 2], right and down as shares of
+    width and height; `flips` bool [N]; `size` (height, width). Returns [N, 2, 3] for `affine`.
     """
     radians = torch.deg2rad(angles)
     cos, sin = radians.cos(), radians.sin()
     mirror = 1.0 - 2.0 * flips.to(angles.dtype)
+    wide, tall = scales.unbind(1) if scales.dim() == 2 else (scales, scales)
     # The inverse of rotate · shear · scale · mirror, as resampling asks where each output pixel comes from.
-    a, b = (cos - shears * sin) * mirror / scales, (-sin - shears * cos) * mirror / scales
-    c, d = sin / scales, cos / scales
+    a, b = (cos - shears * sin) * mirror / wide, (-sin - shears * cos) * mirror / wide
+    c, d = sin / tall, cos / tall
     right, down = translations[:, 0] * size[1], translations[:, 1] * size[0]
     return torch.stack([a, b, -(a * right + b * down), c, d, -(c * right + d * down)], dim=1).view(-1, 2, 3)
+
+
+def chain(*maps: Tensor) -> Tensor:
+    """The one map that makes these changes in this order; each [N, 2, 3] as from `compose`. Returns [N, 2, 3]."""
+    total = maps[0]
+    for change in maps[1:]:
+        # Summed by hand, as autocast would round a matrix product to bf16 and shift pixels.
+        product = (total[:, :, :2, None] * change[:, None]).sum(2)
+        total = product + F.pad(total[:, :, 2:], (2, 0))
+    return total
 
 
 def affine(images: Tensor, matrices: Tensor, padding: Padding = "reflection") -> Tensor:

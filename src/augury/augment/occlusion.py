@@ -6,14 +6,17 @@ import torch
 from torch import Tensor
 
 
-def cutout(images: Tensor, centres: Tensor, fraction: float = 0.5) -> Tensor:
+def cutout(images: Tensor, centres: Tensor, fraction: float = 0.5, hidden: Tensor | None = None) -> Tensor:
     """Set a box of each image to zero (DeVries & Taylor 2017; sized and placed as in DiffAugment, Zhao et al. 2020).
 
     `images` float [N, C, H, W]; `centres` [N, 2] in [0, 1), where the box lies across and down; it is cut off at the
-    border of the image. `fraction` of each side in [0, 1]. Returns [N, C, H, W].
+    border of the image. `fraction` of each side in [0, 1]; `hidden` bool [N]: which images get a box, all if None.
+    Returns [N, C, H, W].
     """
     h, w = images.shape[2:]
     columns, rows = _within(centres[:, 0], w, fraction), _within(centres[:, 1], h, fraction)
+    if hidden is not None:
+        rows = rows & hidden[:, None]
     return images.masked_fill((rows[:, :, None] & columns[:, None, :])[:, None], 0)
 
 

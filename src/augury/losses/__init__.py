@@ -11,7 +11,7 @@ from augury.losses.adversarial import (
 )
 from augury.losses.penalties import gradient_penalty, lecam, squared_slope
 from augury.losses.reconstruction import divergence, negative_likelihood
-from augury.losses.regularisers import feature_matching, mode_seeking, path_length
+from augury.losses.regularisers import feature_matching, group_spectral, mode_seeking, path_length
 
 __all__ = [
     "ADVERSARIAL_LOSSES",
@@ -19,6 +19,7 @@ __all__ = [
     "divergence",
     "feature_matching",
     "gradient_penalty",
+    "group_spectral",
     "lecam",
     "mode_seeking",
     "negative_likelihood",

@@ -18,7 +18,8 @@ class AdversarialLoss:
     `paired`: the generator's loss reads the real scores too. `target`: the same discriminator's loss with the target of
     real images moved from 1 to a value below, one-sided label smoothing (Salimans et al. 2016, section 3.4), where the
     loss has targets: (real, fake, target [N] or scalar) -> scalar. `critic`: scores are no probabilities, and mean
-    something only while the discriminator's slope is bounded by clipping, a penalty or spectral norm.
+    something only while the discriminator's slope is bounded by clipping, a penalty or spectral norm. `middle` is the score
+    at which an image is as likely real as fake; None where only differences of scores mean something.
     """
 
     discriminator: Pair
@@ -26,6 +27,7 @@ class AdversarialLoss:
     paired: bool = False
     target: Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor] | None = None
     critic: bool = False
+    middle: float | None = 0.0
 
 
 def _cross_entropy(real: torch.Tensor, fake: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
@@ -50,6 +52,7 @@ wasserstein = AdversarialLoss(
     lambda real, fake: fake.mean() - real.mean(),
     lambda real, fake: -fake.mean(),
     critic=True,
+    middle=None,
 )
 """Wasserstein-1 distance by its dual (Arjovsky, Chintala & Bottou 2017, eq. 2, 3)."""
 
@@ -63,6 +66,7 @@ least_squares = AdversarialLoss(
     lambda real, fake: ((real - 1).square().mean() + fake.square().mean()) / 2,
     lambda real, fake: (fake - 1).square().mean() / 2,
     target=lambda real, fake, target: ((real - target).square().mean() + fake.square().mean()) / 2,
+    middle=0.5,
 )
 """Least squares with targets 0 and 1 (Mao et al. 2017, eq. 9)."""
 
@@ -70,5 +74,6 @@ relativistic = AdversarialLoss(
     lambda real, fake: softplus(fake - real).mean(),
     lambda real, fake: softplus(real - fake).mean(),
     paired=True,
+    middle=None,
 )
 """Relativistic pairing, RpGAN (Jolicoeur-Martineau 2019): each real is compared with a fake of the same condition."""

@@ -29,3 +29,11 @@ def path_length(
     (slope,) = torch.autograd.grad((images * direction).sum(), latents, create_graph=True)
     lengths = (slope.square().flatten(2).sum(2).mean(1) if slope.dim() == 3 else slope.square().sum(1)).sqrt()
     return (lengths - usual).square().mean(), lengths.mean().detach()
+
+
+def group_spectral(gains: torch.Tensor) -> torch.Tensor:
+    """σ²(G) of each row of gains [N, W] folded into a matrix of about √W groups, [N]: grows when a class's norms give few
+    channels all the weight, which comes before its images collapse (Rangwani et al. 2022, eq. 4, 5)."""
+    groups = max(g for g in range(1, int(gains.shape[1] ** 0.5) + 1) if gains.shape[1] % g == 0)
+    largest: torch.Tensor = torch.linalg.matrix_norm(gains.float().reshape(len(gains), groups, -1), ord=2)
+    return largest.square()

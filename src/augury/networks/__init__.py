@@ -1,10 +1,11 @@
-"""The architectures: each file is a whole network, its settings, generator and discriminator."""
+"""The architectures: each file is a whole network, its settings, generator and discriminator (or encoder)."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, Literal
+from dataclasses import dataclass, fields
+from functools import partial
+from typing import Any
 
 from torch import nn
 
@@ -12,42 +13,91 @@ from augury.errors import SettingsError
 from augury.networks import autoencoder, dcgan, mlp, r3gan, stylegan
 from augury.networks.classifier import Classifier
 from augury.networks.conditioning import ConditionEmbedding, ProjectionHead, shares
+from augury.networks.discriminator import Discriminator, DiscriminatorSettings
 from augury.settings import changed
 
-__all__ = ["NETWORKS", "Architecture", "Classifier", "ConditionEmbedding", "ProjectionHead", "build", "shares"]
+__all__ = [
+    "NETWORKS",
+    "Architecture",
+    "Classifier",
+    "ConditionEmbedding",
+    "Discriminator",
+    "DiscriminatorSettings",
+    "ProjectionHead",
+    "build",
+    "build_generator",
+    "shares",
+]
+
+Shape = tuple[int, int, int]
+SMALLEST = 8
+"""Pixels of a side below which a network of halvings has nothing to halve."""
 
 
 @dataclass(frozen=True)
 class Architecture:
-    """The parts of one network file: default settings, and builders (settings, shape, cardinalities) -> module. The
-    generator's partner is a discriminator, or an encoder."""
+    """The parts of one network file: default settings; the generator (settings, shape, cardinalities) -> module; and its
+    partner, either a discriminator's trunk (settings, shape, deeper, patch) with a head (settings, features,
+    cardinalities), or an encoder built like the generator."""
 
     settings: Any
     generator: Callable[..., nn.Module]
-    partner: Callable[..., nn.Module]
-    method: Literal["adversarial", "reconstruction"] = "adversarial"
+    trunk: Callable[..., nn.Module] | None = None
+    head: Callable[..., nn.Module] = lambda settings, *rest: ProjectionHead(*rest)
+    encoder: Callable[..., nn.Module] | None = None
+
+    @property
+    def method(self) -> str:
+        """How it is trained: "adversarial" or "reconstruction"."""
+        return "adversarial" if self.encoder is None else "reconstruction"
 
 
 NETWORKS = {
-    "mlp": Architecture(mlp.MLPSettings(), mlp.Generator, mlp.Discriminator),
-    "dcgan": Architecture(dcgan.DCGANSettings(), dcgan.Generator, dcgan.Discriminator),
-    "r3gan": Architecture(r3gan.R3GANSettings(), r3gan.Generator, r3gan.Discriminator),
-    "stylegan": Architecture(stylegan.StyleGANSettings(), stylegan.Generator, stylegan.Discriminator),
-    "autoencoder": Architecture(
-        autoencoder.AutoencoderSettings(), autoencoder.Generator, autoencoder.Encoder, "reconstruction"
-    ),
+    "mlp": Architecture(mlp.MLPSettings(), mlp.Generator, mlp.Trunk),
+    "dcgan": Architecture(dcgan.DCGANSettings(), dcgan.Generator, dcgan.Trunk),
+    "r3gan": Architecture(r3gan.R3GANSettings(), r3gan.Generator, r3gan.Trunk),
+    "stylegan": Architecture(stylegan.StyleGANSettings(), stylegan.Generator, stylegan.Trunk, stylegan.Head),
+    "autoencoder": Architecture(autoencoder.AutoencoderSettings(), autoencoder.Generator, encoder=autoencoder.Encoder),
 }
 
 
-def build(
-    name: str, settings: dict[str, Any], shape: tuple[int, int, int], cardinalities: tuple[int, ...]
-) -> tuple[nn.Module, nn.Module]:
-    """(generator, discriminator or encoder) of network `name`, its defaults changed by `settings`.
+def build_generator(name: str, settings: dict[str, Any], shape: Shape, cardinalities: tuple[int, ...]) -> nn.Module:
+    """The generator of network `name`, its defaults changed by `settings`; those of the discriminator are not read.
 
-    Raises SettingsError for an unknown network or setting.
+    Raises SettingsError for an unknown network or setting, and for images too small.
     """
+    return NETWORKS[name].generator(_settled(name, settings, shape)[0], shape, cardinalities)
+
+
+def build(
+    name: str, settings: dict[str, Any], shape: Shape, cardinalities: tuple[int, ...]
+) -> tuple[nn.Module, nn.Module]:
+    """(generator, discriminator or encoder) of network `name`, its defaults and the discriminator's changed by `settings`.
+
+    Raises SettingsError for an unknown network or setting, and for images too small.
+    """
+    chosen, partner = _settled(name, settings, shape)
+    architecture = NETWORKS[name]
+    generator = architecture.generator(chosen, shape, cardinalities)
+    if architecture.trunk is None:
+        assert architecture.encoder is not None
+        return generator, architecture.encoder(chosen, shape, cardinalities)
+    parts = partial(architecture.trunk, chosen), partial(architecture.head, chosen)
+    return generator, Discriminator(partner, shape, cardinalities, *parts)
+
+
+def _settled(name: str, settings: dict[str, Any], shape: Shape) -> tuple[Any, DiscriminatorSettings]:
+    """(the network's own settings, its discriminator's)."""
     if name not in NETWORKS:
         raise SettingsError(f"there is no network '{name}'; choose one of: {', '.join(NETWORKS)}")
-    architecture = NETWORKS[name]
-    chosen = changed(f"network '{name}'", architecture.settings, settings)
-    return architecture.generator(chosen, shape, cardinalities), architecture.partner(chosen, shape, cardinalities)
+    if min(shape[1:]) < SMALLEST:
+        raise SettingsError(
+            f"images of {shape[1]}×{shape[2]} px are too small: a network needs {SMALLEST} px a side; use --size {SMALLEST}"
+        )
+    shared = {f.name for f in fields(DiscriminatorSettings)} if NETWORKS[name].trunk is not None else set()
+    own = {k: v for k, v in settings.items() if k not in shared}
+    judging: DiscriminatorSettings = changed(
+        "the discriminator", DiscriminatorSettings(), {k: v for k, v in settings.items() if k in shared}
+    )
+    also = f" (and its discriminator: {', '.join(sorted(shared))})" if shared else ""
+    return changed(f"network '{name}'{also}", NETWORKS[name].settings, own), judging

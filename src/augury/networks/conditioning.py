@@ -40,7 +40,8 @@ def shares(conditions: torch.Tensor, cardinalities: tuple[int, ...]) -> torch.Te
 
 
 class ProjectionHead(nn.Module):
-    """features [N, D], conditions [N, K] -> scores [N]: a linear score plus <features, e(y)> (Miyato & Koyama 2018, eq. 3)."""
+    """features [N, P, D], conditions [N, K] -> scores [N, P]: a linear score plus <features, e(y)> (Miyato & Koyama 2018,
+    eq. 3)."""
 
     def __init__(self, features: int, cardinalities: tuple[int, ...]) -> None:
         super().__init__()
@@ -50,6 +51,29 @@ class ProjectionHead(nn.Module):
             nn.init.normal_(table.weight, std=features**-0.5)  # type: ignore[arg-type]
 
     def forward(self, features: torch.Tensor, conditions: torch.Tensor) -> torch.Tensor:
-        """features [N, D], conditions int64 [N, K] -> scores [N]."""
-        scores: torch.Tensor = self.score(features).squeeze(1) + (features * self.embedding(conditions)).sum(1)
+        """features [N, P, D], conditions int64 [N, K] -> scores [N, P]."""
+        scores: torch.Tensor = self.score(features).squeeze(2) + (features * self.embedding(conditions)[:, None]).sum(2)
         return scores
+
+
+class AuxiliaryHead(nn.Module):
+    """Scores that do not know the condition, beside a classifier of each of its columns (Odena, Olah & Shlens 2017)."""
+
+    def __init__(self, features: int, cardinalities: tuple[int, ...]) -> None:
+        super().__init__()
+        self.score = nn.Linear(features, 1)
+        self.classes = nn.ModuleList(nn.Linear(features, n) for n in cardinalities)
+
+    def forward(self, features: torch.Tensor, conditions: torch.Tensor) -> torch.Tensor:
+        """features [N, P, D], conditions (not read) -> scores [N, P]."""
+        scores: torch.Tensor = self.score(features).squeeze(2)
+        return scores
+
+    def surprise(self, features: torch.Tensor, conditions: torch.Tensor) -> torch.Tensor:
+        """features [N, P, D], conditions int64 [N, K] -> their mean cross-entropy."""
+        wanted = conditions[:, None].expand(-1, features.shape[1], -1)
+        each = [
+            F.cross_entropy(layer(features).flatten(0, 1).float(), wanted[..., i].flatten())
+            for i, layer in enumerate(self.classes)
+        ]
+        return torch.stack(each).mean()

@@ -16,24 +16,22 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 from torch.nn import functional as F
-from torch.nn.utils.parametrizations import spectral_norm
 
 from augury.networks.canvas import Canvas
-from augury.networks.conditioning import ConditionEmbedding, ProjectionHead
+from augury.networks.conditioning import ConditionEmbedding
+from augury.networks.discriminator import gathered
 
 
 @dataclass(frozen=True)
 class DCGANSettings:
     """`latent` noise size; `width` channels at full resolution, doubled at each halving up to `widest`; `embedding` size
-    of a condition; `conditional_norm` lets the condition scale the generator's batch norms; `spectral` divides each
-    discriminator weight by its largest singular value (Miyato et al. 2018)."""
+    of a condition; `conditional_norm` lets the condition scale the generator's batch norms."""
 
     latent: int = 64
     width: int = 16
     widest: int = 256
     embedding: int = 32
     conditional_norm: bool = True
-    spectral: bool = False
 
 
 class ConditionalNorm(nn.Module):
@@ -82,27 +80,33 @@ class Generator(nn.Module):
             x = F.relu_(norm(up(x), e))
         return self.canvas.cut(torch.tanh(self.last(x)))
 
+    def gains(self, classes: int) -> list[torch.Tensor]:
+        """Gains and biases [classes, W] of every conditional norm, for each class with the first value of any attribute;
+        an empty list when norms are unconditional."""
+        conditions = torch.zeros(classes, len(self.embedding.tables), dtype=torch.long, device=self.first.weight.device)
+        conditions[:, 0] = torch.arange(classes)
+        e = self.embedding(conditions)
+        pairs = [norm.affine(e).chunk(2, dim=1) for norm in self.norms if norm.affine is not None]  # type: ignore[operator]
+        return [found for gain, bias in pairs for found in (gain + 1, bias)]
 
-class Discriminator(nn.Module):
-    """images [N, C, H, W] in [-1, 1], conditions int64 [N, K] -> scores [N], higher for real."""
 
-    def __init__(self, settings: DCGANSettings, shape: tuple[int, int, int], cardinalities: tuple[int, ...]) -> None:
+class Trunk(nn.Module):
+    """images [N, C, H, W] in [-1, 1] -> features [N, P, D]: strided convolutions, `deeper` more at each size."""
+
+    def __init__(self, settings: DCGANSettings, shape: tuple[int, int, int], deeper: int, patch: bool) -> None:
         super().__init__()
-        self.canvas = Canvas(*shape[1:])
+        self.canvas, self.patch = Canvas(*shape[1:]), patch
         widths = [min(settings.width * 2**i, settings.widest) for i in range(self.canvas.stages + 1)]
-        constrained = spectral_norm if settings.spectral else lambda layer: layer
-        self.first = constrained(nn.Conv2d(shape[0], widths[0], 3, 1, 1))
-        self.downs = nn.ModuleList(constrained(nn.Conv2d(a, b, 4, 2, 1)) for a, b in itertools.pairwise(widths))
-        self.head = ProjectionHead(widths[-1] * self.canvas.rows * self.canvas.columns, cardinalities)
+        layers: list[nn.Module] = [nn.Conv2d(shape[0], widths[0], 3, 1, 1)]
+        for number, width in enumerate(widths):
+            layers += [nn.Conv2d(widths[number - 1], width, 4, 2, 1)] if number else []
+            layers += [nn.Conv2d(width, width, 3, 1, 1) for _ in range(deeper)]
+        self.layers = nn.ModuleList(layers)
+        self.size = widths[-1] * (1 if patch else self.canvas.rows * self.canvas.columns)
 
-    def features(self, images: torch.Tensor) -> torch.Tensor:
-        """images [N, C, H, W] -> [N, D]."""
-        x = F.leaky_relu_(self.first(self.canvas.pad(images)), 0.2)
-        for down in self.downs:
-            x = F.leaky_relu_(down(x), 0.2)
-        return x.flatten(1)
-
-    def forward(self, images: torch.Tensor, conditions: torch.Tensor) -> torch.Tensor:
-        """images [N, C, H, W], conditions int64 [N, K] -> scores [N]."""
-        scores: torch.Tensor = self.head(self.features(images), conditions)
-        return scores
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """images [N, C, H, W] -> [N, P, D]."""
+        x = self.canvas.pad(images)
+        for layer in self.layers:
+            x = F.leaky_relu_(layer(x), 0.2)
+        return gathered(x, self.patch)

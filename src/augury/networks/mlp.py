@@ -11,8 +11,10 @@ from math import prod
 
 import torch
 from torch import nn
+from torch.nn import functional as F
 
-from augury.networks.conditioning import ConditionEmbedding, ProjectionHead
+from augury.errors import SettingsError
+from augury.networks.conditioning import ConditionEmbedding
 
 
 @dataclass(frozen=True)
@@ -45,24 +47,21 @@ class Generator(nn.Module):
         return images.reshape(-1, *self.shape)
 
 
-class Discriminator(nn.Module):
-    """images [N, C, H, W] in [-1, 1], conditions int64 [N, K] -> scores [N], higher for real."""
+class Trunk(nn.Module):
+    """images [N, C, H, W] in [-1, 1] -> features [N, 1, D]."""
 
-    def __init__(self, settings: MLPSettings, shape: tuple[int, int, int], cardinalities: tuple[int, ...]) -> None:
+    def __init__(self, settings: MLPSettings, shape: tuple[int, int, int], deeper: int, patch: bool) -> None:
         super().__init__()
+        if patch:
+            raise SettingsError("patch scores places of a grid, but network=mlp has none; use a convolutional recipe")
         widths = [prod(shape), *(settings.hidden * 2**i for i in range(settings.layers - 1, -1, -1))]
-        hidden: list[nn.Module] = []
-        for a, b in itertools.pairwise(widths):
-            hidden += [nn.Linear(a, b), nn.LeakyReLU(0.2)]
-        self.layers = nn.Sequential(nn.Flatten(), *hidden)
-        self.head = ProjectionHead(widths[-1], cardinalities)
+        widths[1:1] = [widths[1]] * deeper
+        self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in itertools.pairwise(widths))
+        self.size = widths[-1]
 
-    def features(self, images: torch.Tensor) -> torch.Tensor:
-        """images [N, C, H, W] -> [N, D]."""
-        found: torch.Tensor = self.layers(images)
-        return found
-
-    def forward(self, images: torch.Tensor, conditions: torch.Tensor) -> torch.Tensor:
-        """images [N, C, H, W], conditions int64 [N, K] -> scores [N]."""
-        scores: torch.Tensor = self.head(self.features(images), conditions)
-        return scores
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """images [N, C, H, W] -> [N, 1, D]."""
+        x = images.flatten(1)
+        for layer in self.layers:
+            x = F.leaky_relu_(layer(x), 0.2)
+        return x[:, None]

@@ -16,7 +16,8 @@ from torch import nn
 from torch.nn import functional as F
 
 from augury.networks.canvas import Canvas
-from augury.networks.conditioning import ConditionEmbedding, ProjectionHead
+from augury.networks.conditioning import ConditionEmbedding
+from augury.networks.discriminator import gathered
 from augury.networks.resample import doubled, halved
 
 
@@ -91,34 +92,29 @@ class Generator(nn.Module):
         return self.canvas.cut(self.last(x))
 
 
-class Discriminator(nn.Module):
-    """images [N, C, H, W] in [-1, 1], conditions int64 [N, K] -> scores [N], higher for real."""
+class Trunk(nn.Module):
+    """images [N, C, H, W] in [-1, 1] -> features [N, P, D], `deeper` more blocks a stage than the generator has."""
 
-    def __init__(self, settings: R3GANSettings, shape: tuple[int, int, int], cardinalities: tuple[int, ...]) -> None:
+    def __init__(self, settings: R3GANSettings, shape: tuple[int, int, int], deeper: int, patch: bool) -> None:
         super().__init__()
-        self.canvas = Canvas(*shape[1:])
+        self.canvas, self.patch = Canvas(*shape[1:]), patch
         widths = [min(settings.width * 2**i, settings.widest) for i in range(self.canvas.stages + 1)]
-        depth = settings.blocks * len(widths)
+        blocks = settings.blocks + deeper
         self.first = scaled(nn.Conv2d(shape[0], widths[0], 1), 1.0)
         self.stages = nn.ModuleList(
-            nn.Sequential(*(Block(w, settings.group, depth) for _ in range(settings.blocks))) for w in widths
+            nn.Sequential(*(Block(w, settings.group, blocks * len(widths)) for _ in range(blocks))) for w in widths
         )
         self.leaves = nn.ModuleList(narrower(a, b) for a, b in itertools.pairwise(widths))
         grid = (self.canvas.rows, self.canvas.columns)
-        self.last = scaled(nn.Conv2d(widths[-1], widths[-1], grid, groups=widths[-1], bias=False), 1.0)
-        self.head = ProjectionHead(widths[-1], cardinalities)
+        whole = scaled(nn.Conv2d(widths[-1], widths[-1], grid, groups=widths[-1], bias=False), 1.0)
+        self.last = nn.Identity() if patch else whole
+        self.size = widths[-1]
 
-    def features(self, images: torch.Tensor) -> torch.Tensor:
-        """[N, C, H, W] -> [N, D]."""
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """[N, C, H, W] -> [N, P, D]."""
         x = self.first(self.canvas.pad(images))
         for number, stage in enumerate(self.stages):
             x = stage(x)
             if number < len(self.leaves):
                 x = self.leaves[number](halved(x))
-        found: torch.Tensor = self.last(x).flatten(1)
-        return found
-
-    def forward(self, images: torch.Tensor, conditions: torch.Tensor) -> torch.Tensor:
-        """images [N, C, H, W], conditions int64 [N, K] -> scores [N]."""
-        scores: torch.Tensor = self.head(self.features(images), conditions)
-        return scores
+        return gathered(self.last(x), self.patch)

@@ -19,6 +19,7 @@ from torch.nn import functional as F
 
 from augury.networks.canvas import Canvas
 from augury.networks.conditioning import ConditionEmbedding
+from augury.networks.discriminator import gathered
 from augury.networks.resample import doubled, halved
 from augury.randomness import stream
 
@@ -201,18 +202,20 @@ class Generator(nn.Module):
 
 
 class ResidualBlock(nn.Module):
-    """[N, A, 2H, 2W] -> [N, B, H, W]: two 3×3 convolutions beside a 1×1, both halved, their sum over sqrt 2."""
+    """[N, A, 2H, 2W] -> [N, B, H, W], or without `down` the same size: two 3×3 convolutions beside a 1×1, their sum over
+    sqrt 2."""
 
-    def __init__(self, a: int, b: int) -> None:
+    def __init__(self, a: int, b: int, down: bool) -> None:
         super().__init__()
+        self.resample = halved if down else lambda x: x
         self.first, self.second = EqualConv(a, a, 3), EqualConv(a, b, 3)
         self.skip = EqualConv(a, b, 1, bias=False)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """[N, A, 2H, 2W] -> [N, B, H, W]."""
         y = F.leaky_relu(self.first(x), 0.2) * GAIN
-        y = F.leaky_relu(self.second(halved(y)), 0.2) * GAIN
-        total: torch.Tensor = (y + self.skip(halved(x))) / GAIN
+        y = F.leaky_relu(self.second(self.resample(y)), 0.2) * GAIN
+        total: torch.Tensor = (y + self.skip(self.resample(x))) / GAIN
         return total
 
 
@@ -225,33 +228,43 @@ def deviation(x: torch.Tensor, group: int) -> torch.Tensor:
     return torch.cat([x, channel], dim=1)
 
 
-class Discriminator(nn.Module):
-    """images [N, C, H, W] in [-1, 1], conditions int64 [N, K] -> scores [N], higher for real."""
+class Trunk(nn.Module):
+    """images [N, C, H, W] in [-1, 1] -> features [N, P, D], `deeper` more residual blocks at each size."""
 
-    def __init__(self, settings: StyleGANSettings, shape: tuple[int, int, int], cardinalities: tuple[int, ...]) -> None:
+    def __init__(self, settings: StyleGANSettings, shape: tuple[int, int, int], deeper: int, patch: bool) -> None:
         super().__init__()
-        self.canvas, self.group = Canvas(*shape[1:]), settings.deviation
+        self.canvas, self.group, self.patch = Canvas(*shape[1:]), settings.deviation, patch
         widths = [min(settings.width * 2**i, settings.widest) for i in range(self.canvas.stages + 1)]
         self.first = EqualConv(shape[0], widths[0], 1)
-        self.blocks = nn.ModuleList(ResidualBlock(a, b) for a, b in itertools.pairwise(widths))
+        blocks: list[nn.Module] = []
+        for number, width in enumerate(widths):
+            blocks += [ResidualBlock(widths[number - 1], width, down=True)] if number else []
+            blocks += [ResidualBlock(width, width, down=False) for _ in range(deeper)]
+        self.blocks = nn.ModuleList(blocks)
         self.mix = EqualConv(widths[-1] + 1, widths[-1], 3)
-        self.last = EqualLinear(widths[-1] * self.canvas.rows * self.canvas.columns, settings.latent)
-        self.score = EqualLinear(settings.latent, settings.latent)
-        self.mapping = Mapping(settings, cardinalities, 0)
+        whole = EqualLinear(widths[-1] * self.canvas.rows * self.canvas.columns, settings.latent)
+        self.last = None if patch else whole
+        self.size = widths[-1] if patch else settings.latent
 
-    def features(self, images: torch.Tensor) -> torch.Tensor:
-        """images [N, C, H, W] -> [N, L]."""
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """images [N, C, H, W] -> [N, P, D]."""
         x = F.leaky_relu(self.first(self.canvas.pad(images)), 0.2) * GAIN
         for block in self.blocks:
             x = block(x)
-        x = F.leaky_relu(self.mix(deviation(x, self.group)), 0.2) * GAIN
-        return F.leaky_relu(self.last(x.flatten(1)), 0.2) * GAIN
+        x = gathered(F.leaky_relu(self.mix(deviation(x, self.group)), 0.2) * GAIN, self.patch)
+        return x if self.last is None else F.leaky_relu(self.last(x), 0.2) * GAIN
 
-    def head(self, features: torch.Tensor, conditions: torch.Tensor) -> torch.Tensor:
-        """features [N, L], conditions int64 [N, K] -> scores [N]: their product with the mapped condition, over sqrt L."""
-        scores: torch.Tensor = (self.score(features) * self.mapping(features[:, :0], conditions)).sum(1)
-        return scores / math.sqrt(features.shape[1])
 
-    def forward(self, images: torch.Tensor, conditions: torch.Tensor) -> torch.Tensor:
-        """images [N, C, H, W], conditions int64 [N, K] -> scores [N]."""
-        return self.head(self.features(images), conditions)
+class Head(nn.Module):
+    """features [N, P, D], conditions int64 [N, K] -> scores [N, P]: their product with the mapped condition, over sqrt L."""
+
+    def __init__(self, settings: StyleGANSettings, features: int, cardinalities: tuple[int, ...]) -> None:
+        super().__init__()
+        self.score = EqualLinear(features, settings.latent)
+        self.mapping = Mapping(settings, cardinalities, 0)
+
+    def forward(self, features: torch.Tensor, conditions: torch.Tensor) -> torch.Tensor:
+        """features [N, P, D], conditions int64 [N, K] -> scores [N, P]."""
+        mapped = self.mapping(features[:, 0, :0], conditions)
+        scores: torch.Tensor = (self.score(features) * mapped[:, None]).sum(2)
+        return scores / math.sqrt(mapped.shape[1])

@@ -11,11 +11,13 @@ from augury.settings import TrainSettings
 from augury.training import checkpoints
 from augury.training.batches import as_float, as_uint8
 from augury.training.devices import choose_device, choose_precision, keep_memory, placed
-from augury.training.loop import Progress, train_plan
-from augury.training.plan import Plan, make_plan
+from augury.training.loop import Assess, Progress, train_plan
+from augury.training.plan import Plan, make_plan, seen
 from augury.training.synthesizer import Card, Synthesizer
+from augury.training.transfer import fingerprint
 
 __all__ = [
+    "Assess",
     "Card",
     "Plan",
     "Progress",
@@ -25,9 +27,11 @@ __all__ = [
     "checkpoints",
     "choose_device",
     "choose_precision",
+    "fingerprint",
     "keep_memory",
     "make_plan",
     "placed",
+    "seen",
     "train",
     "train_plan",
 ]
@@ -40,11 +44,22 @@ def train(
     settings: TrainSettings | None = None,
     seed: int = 0,
     device: str = "auto",
+    assess: Assess | None = None,
     on_progress: Callable[[Progress], None] = lambda progress: None,
+    on_event: Callable[[str], None] = lambda text: None,
 ) -> Synthesizer:
     """Train a generator on all of `data` (pass the train part alone if you mean to test later); with a `folder` it is
-    interruptible. Raises SettingsError for settings that cannot be used."""
+    interruptible. `assess`, for example a metrics.Monitor, chooses the best generator on the way; without it the last one
+    is returned. Raises SettingsError for settings that cannot be used."""
     chosen = settings or TrainSettings()
     plan = make_plan(data, chosen, seed=seed, device=choose_device(device), flips=bool(data.notes.get("flips", False)))
     place = None if folder is None else Path(folder)
-    return train_plan(plan, data, place, checkpoint_every=chosen.checkpoint_every, on_progress=on_progress)
+    return train_plan(
+        plan,
+        data,
+        place,
+        checkpoint_every=chosen.checkpoint_every,
+        assess=assess,
+        on_progress=on_progress,
+        on_event=on_event,
+    )

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import torch
 from torch import nn
 
@@ -13,29 +11,30 @@ from augury.losses import (
     ADVERSARIAL_LOSSES,
     feature_matching,
     gradient_penalty,
+    group_spectral,
     lecam,
     mode_seeking,
     path_length,
     squared_slope,
 )
 from augury.networks import ConditionEmbedding
-from augury.randomness import stream
 from augury.recipes import Recipe
 from augury.training.players import Players
-
-Draw = Callable[[int], tuple[torch.Tensor, torch.Tensor]]
-"""Number of a batch -> (real images [B, C, H, W] in [-1, 1], conditions int64 [B, K])."""
+from augury.training.rounds import Draw, Round, rounds
+from augury.training.schedules import between
+from augury.training.view import View
 
 USUAL = 0.99
-"""How much the moving averages of scores (LeCam) and of path lengths keep at each step (path lengths: StyleGAN2's .01)."""
+"""How much the moving averages of scores (LeCam), of path lengths (StyleGAN2's .01) and of who is told apart keep."""
 
 
 class AdversarialGame:
     """Generator against discriminator.
 
-    `augment` is what is done to every image, real or fake, before the discriminator sees it (Zhao et al. 2020). Every
-    random number has an address (seed, what for, number of the discriminator's update). Raises SettingsError for a loss
-    that does not exist or does not fit the networks.
+    `augment` is what is done to every image, real or fake, before the discriminator sees it (Zhao et al. 2020); `rarity`
+    [classes] in [0, 1] weighs the spectral control of each class, 1 for the rarest. Every random number has an address
+    (seed, what for, number of the discriminator's update, part). Raises SettingsError for a loss that does not exist or
+    does not fit the networks.
     """
 
     def __init__(
@@ -48,6 +47,7 @@ class AdversarialGame:
         seed: int,
         device: torch.device,
         precision: str,
+        rarity: torch.Tensor | None = None,
     ) -> None:
         if recipe.loss not in ADVERSARIAL_LOSSES:
             raise SettingsError(f"there is no loss '{recipe.loss}'; choose one of: {', '.join(ADVERSARIAL_LOSSES)}")
@@ -56,177 +56,204 @@ class AdversarialGame:
             raise SettingsError(
                 "a slope penalty looks at one image alone, but this discriminator has batch norm; use another"
             )
+        if recipe.spectral_control and not (hasattr(generator, "gains") and rarity is not None):
+            raise SettingsError(
+                "spectral_control holds conditional norms, but this generator has none; use recipe rpgan or dcgan"
+            )
         self.players = Players({"generator": generator, "discriminator": discriminator}, recipe, device)
         self.generator, self.discriminator = self.players.networks.values()
         self.latent = int(generator.latent)  # type: ignore[arg-type]
-        self.recipe, self.augment, self.seed, self.device = recipe, augment, seed, device
+        self.recipe, self.seed, self.device = recipe, seed, device
         self.loss = ADVERSARIAL_LOSSES[recipe.loss]
+        self.auxiliary = bool(getattr(discriminator, "auxiliary", False))
+        self.rarity = None if rarity is None else rarity.to(device)
         self.half = precision == "bf16"
+        extra = self.players.extra
+        extra["told_apart"] = torch.full((), 0.5, device=device)
+        self.view = View(augment, recipe, self.loss, extra, device)
         if recipe.lecam:
-            self.players.extra |= {name: torch.zeros((), device=device) for name in ("usual_real", "usual_fake")}
+            extra |= {name: torch.zeros((), device=device) for name in ("usual_real", "usual_fake")}
         if recipe.path_length:
-            self.players.extra["usual_length"] = torch.zeros((), device=device)
+            extra["usual_length"] = torch.zeros((), device=device)
 
     def play(self, step: int, progress: float, draw: Draw) -> dict[str, torch.Tensor]:
         """`critic_steps` updates of the discriminator and one of the generator, whose fakes are the discriminator's last.
-        Returns losses and mean scores as scalars."""
+        Returns losses and mean scores as scalars, and the share of real images told apart from a fake of their condition."""
+        rule, several = self.recipe, self.recipe.critic_steps
         self.players.schedule(progress)
         self._ramp_conditions(progress)
-        for number in range(step * self.recipe.critic_steps, (step + 1) * self.recipe.critic_steps):
-            real, conditions = draw(number)
-            noise = self._noise("noise", number, len(real))
-            with self.cast():
-                fake = self._fakes(noise, conditions, number).float()
-            told, pull = self._criticise(real, fake.detach(), conditions, number, progress)
-        if pull is None:
-            told["loss_g"], total = self._fooled(real, fake, conditions, number, progress)
-        else:
-            total = (fake * pull).sum()  # whose slope in the weights is the loss's, by the chain rule
-        self._generate(total, fake, noise, conditions, number)
-        self.players.average.update(self.generator, len(real), step * len(real))
-        return {k: v.detach() for k, v in told.items()}
+        for number in range(step * several, (step + 1) * several):
+            batch = rounds(draw, progress, self.seed, number, self.players.parts)
+            final = number == (step + 1) * several - 1
+            played = [self._criticise(now, final) for now in batch]
+            self.players.step("discriminator")
+            if rule.clip:
+                with torch.no_grad():
+                    torch._foreach_clamp_min_(list(self.discriminator.parameters()), -rule.clip)
+                    torch._foreach_clamp_max_(list(self.discriminator.parameters()), rule.clip)
+            self.view.adapt(number, sum(len(now.real) for now in batch))
+        told = [numbers for numbers, _ in played]
+        if not rule.simultaneous:
+            for now, (numbers, fake) in zip(batch, played, strict=True):
+                numbers["loss_g"] = self._fool(now, fake)
+        self.players.step("generator")
+        images = sum(len(now.real) for now in batch)
+        self.players.average.update(self.generator, images, step * images)
+        found = {name: torch.stack([numbers[name].detach() for numbers in told]).mean() for name in told[0]}
+        return found | {k: self.players.extra[k].clone() for k in ("told_apart", "p") if k in self.players.extra}
 
-    def _criticise(
-        self, real: torch.Tensor, fake: torch.Tensor, conditions: torch.Tensor, number: int, progress: float
-    ) -> tuple[dict[str, torch.Tensor], torch.Tensor | None]:
-        """One update of the discriminator; what to tell, and in simultaneous play the slope of the generator's loss at the
-        fakes [B, C, H, W].
+    def _criticise(self, now: Round, final: bool) -> tuple[dict[str, torch.Tensor], torch.Tensor | None]:
+        """The discriminator's slopes on one round; what to tell, and the fakes [B, C, H, W] for the generator's turn, kept
+        where that comes next. In simultaneous play the generator's slopes too.
 
         Scores of different images do not depend on each other, so that both losses' slopes at a fake are multiples of its
         score's: one backward pass gives the discriminator's, a factor for each image turns it into the generator's.
         """
-        rule, batch = self.recipe, len(real)
-        fake.requires_grad_(rule.simultaneous)
+        rule, batch = self.recipe, len(now.real)
+        keep = final and (rule.simultaneous or now.parts == 1)
+        with torch.set_grad_enabled(keep), self.cast():
+            fake = self._fakes(now).float()
+        shown, both = fake.detach().requires_grad_(rule.simultaneous), now.conditions.repeat(2, 1)
         with self.cast():
-            scores = self.discriminator(
-                self._seen(torch.cat([real, fake]), "augment", number, progress), conditions.repeat(2, 1)
-            ).float()
+            features = self.discriminator.features(self.view(torch.cat([now.real, shown]), "augment", now))  # type: ignore[operator]
+            scores = self.discriminator.head(features, both).float()  # type: ignore[operator]
         on_real, on_fake = torch.split(scores, batch)
-        if self.loss.target is not None and (rule.label_smoothing or rule.label_noise):
-            shake = 2 * torch.rand(batch, generator=stream(self.seed, "labels", number)).to(self.device) - 1
-            loss = self.loss.target(on_real, on_fake, 1 - rule.label_smoothing + rule.label_noise * shake)
-        else:
-            loss = self.loss.discriminator(on_real, on_fake)
-        self.players.update(loss + self._penalty(real, fake.detach(), scores, conditions, number), "discriminator")
-        if rule.clip:
-            with torch.no_grad():
-                torch._foreach_clamp_min_(list(self.discriminator.parameters()), -rule.clip)
-                torch._foreach_clamp_max_(list(self.discriminator.parameters()), rule.clip)
+        loss = self._judged(on_real, on_fake, now)
+        total = loss + self._penalty(now, fake.detach(), on_real, on_fake)
+        if self.auxiliary:
+            total = total + 2 * rule.auxiliary * self.discriminator.surprise(features, both)  # type: ignore[operator]
+        self.players.blame(total / now.parts)
+        self._observe(on_real.detach(), on_fake.detach())
         told = {"loss_d": loss, "score_real": on_real.mean(), "score_fake": on_fake.mean()}
-        if fake.grad is None:
-            return told, None
+        if not rule.simultaneous:
+            return told, fake if keep else None
+        assert shown.grad is not None
         told["loss_g"], factor = self._turn(on_real.detach(), on_fake.detach().requires_grad_())
-        return told, fake.grad * factor.view(-1, 1, 1, 1)
+        # the sum has the loss's slope in the weights, by the chain rule
+        self._regularise((fake * shown.grad * factor.view(-1, 1, 1, 1)).sum(), 1.0, fake, now)
+        return told, None
+
+    def _judged(self, on_real: torch.Tensor, on_fake: torch.Tensor, now: Round) -> torch.Tensor:
+        """The discriminator's loss, its targets smoothed where the recipe says so."""
+        rule = self.recipe
+        if self.loss.target is None or not (rule.label_smoothing or rule.label_noise):
+            return self.loss.discriminator(on_real, on_fake)
+        shake = 2 * now.uniform("labels", *[1] * (on_real.dim() - 1)) - 1
+        return self.loss.target(on_real, on_fake, 1 - rule.label_smoothing + rule.label_noise * shake)
+
+    @torch.no_grad()
+    def _observe(self, on_real: torch.Tensor, on_fake: torch.Tensor) -> None:
+        self.view.observe(on_real, on_fake)
+        apart = ((on_real > on_fake).float() + (on_real == on_fake).float() / 2).mean()
+        self.players.extra["told_apart"].lerp_(apart, 1 - USUAL)
 
     def _turn(self, on_real: torch.Tensor, on_fake: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """The generator's loss, and for each fake [B] the ratio of the losses' slopes in its score, generator's to
+        """The generator's loss, and for each fake the ratio of the losses' slopes in its score, generator's to
         discriminator's."""
         loss = self.loss.generator(on_real, on_fake)
         (wanted,) = torch.autograd.grad(loss, on_fake)
         (given,) = torch.autograd.grad(self.loss.discriminator(on_real, on_fake), on_fake)
         return loss, torch.where(given.abs() > 1e-20, wanted / given, 0.0)
 
-    def _penalty(
-        self, real: torch.Tensor, fake: torch.Tensor, scores: torch.Tensor, conditions: torch.Tensor, number: int
-    ) -> torch.Tensor:
-        """All penalties, weighted; slopes are taken in fp32 at images as they were before the augmentation."""
-        rule, total = self.recipe, scores.new_zeros(())
+    def _penalty(self, now: Round, fake: torch.Tensor, on_real: torch.Tensor, on_fake: torch.Tensor) -> torch.Tensor:
+        """All penalties, weighted; slopes are taken in fp32 at images as they were before the augmentation, of an image's
+        mean score where it has several."""
+        rule, total = self.recipe, on_real.new_zeros(())
 
         def scorer(images: torch.Tensor) -> torch.Tensor:
-            seen = self.augment(images, stream(self.seed, "augment slope", number))
-            found: torch.Tensor = self.discriminator(seen, conditions)
-            return found
+            scores: torch.Tensor = self.discriminator(self.view(images, "augment slope", now), now.conditions)
+            return scores.reshape(len(scores), -1).mean(1)
 
         if rule.lecam:
-            on_real, on_fake = torch.split(scores, len(real))
             extra = self.players.extra
             for name, values in (("usual_real", on_real), ("usual_fake", on_fake)):
                 extra[name].lerp_(values.detach().mean(), 1 - USUAL)
             total = total + rule.lecam * lecam(on_real, on_fake, extra["usual_real"], extra["usual_fake"])
-        if number % rule.penalty_every:
+        if now.number % rule.penalty_every:
             return total
+        weight = rule.penalty_every * between(rule.schedule, now.progress, 1.0, rule.final_penalty)
         if rule.r1:
-            total = total + rule.penalty_every * rule.r1 * squared_slope(scorer, real)
+            total = total + weight * rule.r1 * squared_slope(scorer, now.real)
         if rule.r2:
-            total = total + rule.penalty_every * rule.r2 * squared_slope(scorer, fake)
+            total = total + weight * rule.r2 * squared_slope(scorer, fake)
         if rule.gradient_penalty:
-            mix = torch.rand(len(real), generator=stream(self.seed, "mix", number)).to(self.device)
-            slope = gradient_penalty(scorer, real, fake, mix, rule.centre)
-            total = total + rule.penalty_every * rule.gradient_penalty * slope
+            slope = gradient_penalty(scorer, now.real, fake, now.uniform("mix"), rule.centre)
+            total = total + weight * rule.gradient_penalty * slope
         return total
 
-    def _fooled(
-        self, real: torch.Tensor, fake: torch.Tensor, conditions: torch.Tensor, number: int, progress: float
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """(the generator's loss, the same with feature matching) by a pass of the updated discriminator."""
+    def _fool(self, now: Round, fake: torch.Tensor | None) -> torch.Tensor:
+        """The generator's slopes on one round by a pass of the updated discriminator; its loss."""
         rule = self.recipe
+        if fake is None:
+            with self.cast():
+                fake = self._fakes(now).float()
         self.discriminator.requires_grad_(False)
         with self.cast():
-            features = self.discriminator.features(self._seen(fake, "augment fake", number, progress))  # type: ignore[operator]
-            on_fake = self.discriminator.head(features, conditions).float()  # type: ignore[operator]
-        on_real, real_features = on_fake.detach(), features.detach()
+            features = self.discriminator.features(self.view(fake, "augment fake", now))  # type: ignore[operator]
+            on_fake = self.discriminator.head(features, now.conditions).float()  # type: ignore[operator]
+        on_real, extra = on_fake.detach(), on_fake.new_zeros(())
         if self.loss.paired or rule.feature_matching:
             with torch.no_grad(), self.cast():
-                real_features = self.discriminator.features(self._seen(real, "augment real", number, progress))  # type: ignore[operator]
-                on_real = self.discriminator.head(real_features, conditions).float()  # type: ignore[operator]
+                wanted = self.discriminator.features(self.view(now.real, "augment real", now))  # type: ignore[operator]
+                on_real = self.discriminator.head(wanted, now.conditions).float()  # type: ignore[operator]
+            if rule.feature_matching:
+                pairs = zip(wanted, features, strict=True)
+                each = [feature_matching(a.float().flatten(1), b.float().flatten(1)) for a, b in pairs]
+                extra = rule.feature_matching * torch.stack(each).mean()
+        if self.auxiliary:
+            extra = extra + rule.auxiliary * self.discriminator.surprise(features, now.conditions)  # type: ignore[operator]
         self.discriminator.requires_grad_(True)
         loss = self.loss.generator(on_real, on_fake)
-        if not rule.feature_matching:
-            return loss, loss
-        return loss, loss + rule.feature_matching * feature_matching(real_features.float(), features.float())
+        self._regularise(loss + extra, 1 / now.parts, fake, now)
+        return loss
 
-    def _generate(
-        self, total: torch.Tensor, fake: torch.Tensor, noise: torch.Tensor, conditions: torch.Tensor, number: int
-    ) -> None:
-        """One update of the generator down `total` and its regularisers."""
-        rule = self.recipe
+    def _regularise(self, total: torch.Tensor, share: float, fake: torch.Tensor, now: Round) -> None:
+        """The generator's slopes of `share` of `total`, and its regularisers'."""
+        rule, extra = self.recipe, total.new_zeros(())
         if rule.mode_seeking:
-            other = self._noise("other", number, len(noise))
+            noise, other = (now.normal(name, self.latent) for name in ("noise", "other"))
             with self.cast():
-                second = self._fakes(other, conditions, number).float()
-            total = total + rule.mode_seeking * mode_seeking(fake, second, noise, other)
-        if rule.path_length and number % rule.path_every == 0:
-            total = total + rule.path_length * rule.path_every * self._path(noise, conditions, number)
-        self.players.update(total, "generator")
+                second = self.generator(other, now.conditions).float()
+            extra = extra + rule.mode_seeking * mode_seeking(fake, second, noise, other)
+        if rule.path_length and now.number % rule.path_every == 0:
+            extra = extra + rule.path_length * rule.path_every * self._path(now)
+        if rule.spectral_control:
+            extra = extra + rule.spectral_control * self._spectral()
+        self.players.blame(share * total + extra / now.parts)
 
-    def _path(self, noise: torch.Tensor, conditions: torch.Tensor, number: int) -> torch.Tensor:
+    def _path(self, now: Round) -> torch.Tensor:
         """The path length penalty over half the batch, in fp32."""
-        half = slice(0, max(1, len(noise) // 2))
-        styles = self.generator.styles(noise[half], conditions[half])  # type: ignore[operator]
-        images = self.generator.synthesise(styles, noise[half])  # type: ignore[operator]
-        direction = torch.randn(images.shape, generator=stream(self.seed, "path", number)).to(self.device)
+        half = slice(0, max(1, len(now.real) // 2))
+        noise, conditions = now.normal("noise", self.latent)[half], now.conditions[half]
+        styles = self.generator.styles(noise, conditions)  # type: ignore[operator]
+        images = self.generator.synthesise(styles, noise)  # type: ignore[operator]
+        direction = now.normal("path", *images.shape[1:])[half]
         usual = self.players.extra["usual_length"]
         penalty, length = path_length(images, styles, direction, usual)
         usual.lerp_(length, 1 - USUAL)
         return penalty
 
-    def _fakes(self, noise: torch.Tensor, conditions: torch.Tensor, number: int) -> torch.Tensor:
-        """noise [B, Z], conditions [B, K] -> fakes [B, C, H, W]; a share of them with two styles, changed at a layer."""
+    def _spectral(self) -> torch.Tensor:
+        """Group spectral norms of every class's gains and biases, weighed by how rare the class is, over layers averaged."""
+        assert self.rarity is not None
+        each = [(self.rarity * group_spectral(gain)).mean() for gain in self.generator.gains(len(self.rarity))]  # type: ignore[operator]
+        return torch.stack(each).mean()
+
+    def _fakes(self, now: Round) -> torch.Tensor:
+        """Fakes [B, C, H, W] for the round's conditions; a share of them with two styles, changed at a layer."""
+        noise, conditions = now.normal("noise", self.latent), now.conditions
         if not self.recipe.style_mixing:
             images: torch.Tensor = self.generator(noise, conditions)
             return images
-        draws = stream(self.seed, "styles", number)
-        first = self.generator.styles(noise, conditions)  # type: ignore[operator]
-        second = self.generator.styles(self._noise("second", number, len(noise)), conditions)  # type: ignore[operator]
-        layers = first.shape[1]
-        mixed = torch.rand(len(noise), generator=draws) < self.recipe.style_mixing
-        change = torch.where(mixed, torch.randint(1, layers, (len(noise),), generator=draws), layers).to(self.device)
-        styles = torch.where((torch.arange(layers, device=self.device) < change[:, None])[..., None], first, second)
-        found: torch.Tensor = self.generator.synthesise(styles, noise)  # type: ignore[operator]
+        first, second = (
+            self.generator.styles(z, conditions)  # type: ignore[operator]
+            for z in (noise, now.normal("second", self.latent))
+        )
+        layers, chance = first.shape[1], now.uniform("styles", 2)
+        change = torch.where(chance[:, 0] < self.recipe.style_mixing, 1 + (chance[:, 1] * (layers - 1)).long(), layers)
+        mine = torch.arange(layers, device=self.device) < change[:, None]
+        found: torch.Tensor = self.generator.synthesise(torch.where(mine[..., None], first, second), noise)  # type: ignore[operator]
         return found
-
-    def _noise(self, name: str, number: int, batch: int) -> torch.Tensor:
-        return torch.randn(batch, self.latent, generator=stream(self.seed, name, number)).to(self.device)
-
-    def _seen(self, images: torch.Tensor, name: str, number: int, progress: float) -> torch.Tensor:
-        """What the discriminator sees of images: augmented, and under instance noise while there is any; both are drawn
-        at the address (seed, name, number)."""
-        draws = stream(self.seed, name, number)
-        seen = self.augment(images, draws)
-        deviation = self.recipe.instance_noise * (1 - progress)
-        if deviation > 0:
-            seen = seen + deviation * torch.randn(seen.shape, generator=draws).to(self.device)
-        return seen
 
     def _ramp_conditions(self, progress: float) -> None:
         """Let the condition weigh from 0 to 1 over the first share of the training."""

@@ -65,6 +65,11 @@ def keep_memory() -> bool:
         return False
 
 
+def out_of_memory(error: RuntimeError) -> bool:
+    """Whether PyTorch could not get the memory it asked for, on a GPU or from the system."""
+    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
+
+
 Net = TypeVar("Net", bound=torch.nn.Module)
 
 

@@ -7,9 +7,11 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+import numpy as np
 import torch
 
 from augury.augment import policy
+from augury.errors import SettingsError
 from augury.images import LabelledImages
 from augury.networks import NETWORKS, build
 from augury.randomness import torch_seed
@@ -19,11 +21,15 @@ from augury.training.adversarial import AdversarialGame
 from augury.training.batches import Batches
 from augury.training.devices import choose_precision
 from augury.training.reconstruction import Reconstruction
+from augury.training.transfer import fingerprint, transfer
+
+BATCH = 64
 
 
 @dataclass(frozen=True)
 class Plan:
-    """A training settled in every number. `images_per_second` was measured when it was made, or is None."""
+    """A training settled in every number. `images_per_second` was measured when it was made, or is None; `start` is the
+    folder begun with and the digest of its weights."""
 
     recipe: str
     rule: Recipe
@@ -37,6 +43,9 @@ class Plan:
     device: str
     seed: int
     images_per_second: float | None
+    unconditional: bool = False
+    patience: float = 0.5
+    start: tuple[str, str] | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """Plain JSON."""
@@ -46,7 +55,8 @@ class Plan:
     def from_dict(cls, stored: dict[str, Any]) -> Plan:
         """The plan that `as_dict` described."""
         rule = Recipe(**{**stored["rule"], "betas": tuple(stored["rule"]["betas"])})
-        return cls(**{**stored, "rule": rule, "condition": tuple(stored["condition"])})
+        start = None if stored["start"] is None else tuple(stored["start"])
+        return cls(**{**stored, "rule": rule, "condition": tuple(stored["condition"]), "start": start})
 
 
 Game = AdversarialGame | Reconstruction
@@ -56,11 +66,20 @@ METHODS: dict[str, type[AdversarialGame] | type[Reconstruction]] = {
 }
 
 
+def seen(plan: Plan, data: LabelledImages) -> LabelledImages:
+    """The data as the plan sees them: without classes and attributes when it is unconditional."""
+    if not plan.unconditional:
+        return data
+    return LabelledImages(data.images, np.zeros(len(data), np.int64), ("image",), fingerprint=data.fingerprint)
+
+
 def set_up(plan: Plan, data: LabelledImages) -> tuple[Game, Batches]:
-    """The game at step 0 and its batches, a function of the plan and the data alone."""
+    """The game at step 0 and its batches, a function of the plan and the data, as `seen`, alone."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(torch_seed(plan.seed, "weights"))
         networks = build(plan.rule.network, plan.rule.settings, data.shape, data.cardinalities(plan.condition))
+    if plan.start is not None:
+        transfer(plan.start[0], networks, plan.rule.network, data, plan.condition)
     device = torch.device(plan.device)
     game = METHODS[NETWORKS[plan.rule.network].method](
         *networks,
@@ -69,29 +88,52 @@ def set_up(plan: Plan, data: LabelledImages) -> tuple[Game, Batches]:
         seed=plan.seed,
         device=device,
         precision=plan.precision,
+        rarity=rarity(data),
     )
     return game, Batches(data, plan.condition, plan.label_sampling, plan.batch, plan.seed)
 
 
+def rarity(data: LabelledImages, overlap: float = 0.99) -> torch.Tensor:
+    """[classes] in [0, 1]: the inverse of each class's effective number of images (Cui et al. 2019, eq. 2), the rarest 1."""
+    effective = (1 - overlap ** np.maximum(data.counts, 1)) / (1 - overlap)
+    return torch.from_numpy((effective.min() / effective).astype(np.float32))
+
+
 def make_plan(data: LabelledImages, settings: TrainSettings, *, seed: int, device: torch.device, flips: bool) -> Plan:
-    """Settle precision by measurement, and steps from --steps, from --budget and measured throughput, or from the recipe."""
+    """Settle precision by measurement, and steps from --steps, from --budget and measured throughput, or from the recipe.
+
+    Raises SettingsError for settings that do not fit together or do not fit the data.
+    """
     rule = recipe(settings.recipe, settings.overrides)
+    if settings.batch is not None and settings.batch > len(data):
+        raise SettingsError(
+            f"a batch of {settings.batch} needs at least {settings.batch} images, but there are {len(data)} to train on; use "
+            f"--set train.batch={len(data)} or less"
+        )
+    if settings.unconditional and settings.condition:
+        raise SettingsError(
+            "unconditional forgets the classes, but condition asks for attributes; use one or the other"
+        )
+    start = settings.start_from
     plan = Plan(
         recipe=settings.recipe,
         rule=rule,
         steps=settings.steps or rule.steps,
-        batch=settings.batch,
+        batch=settings.batch or min(BATCH, len(data)),
         condition=settings.condition,
         label_sampling=settings.label_sampling,
-        augment=settings.augment,
+        augment=settings.augment or rule.augment,
         flips=flips,
         precision=choose_precision(device) if settings.precision == "auto" else settings.precision,
         device=device.type,
         seed=seed,
         images_per_second=None,
+        unconditional=settings.unconditional,
+        patience=settings.patience,
+        start=None if start is None else (start, fingerprint(start)),
     )
     if settings.steps is None and settings.budget is not None:
-        rate = throughput(plan, data, patience=min(6.0, settings.budget / 10))
+        rate = throughput(plan, seen(plan, data), patience=min(6.0, settings.budget / 10))
         plan = replace(plan, steps=max(1, int(settings.budget * rate / plan.batch)), images_per_second=round(rate, 1))
     return plan
 

@@ -11,12 +11,13 @@ from augury.errors import SettingsError
 from augury.recipes import Recipe
 from augury.training.averaging import MovingAverage
 from augury.training.devices import placed
-from augury.training.schedules import SCHEDULES, warmed
+from augury.training.schedules import SCHEDULES, between, warmed
 
 
 class Players:
     """Networks by name, "generator" among them; `extra` holds whatever other tensors a method carries from step to step,
-    and "slower", the factor on all rates that is halved when a training is rescued.
+    "slower", the factor on all rates that is halved when a training is rescued, and "parts", into how many a batch is
+    divided to fit into memory.
 
     Each network has its own optimiser at its own rate: the recipe's `generator_rate`, and `discriminator_rate` for all
     others.
@@ -27,7 +28,7 @@ class Players:
             raise SettingsError(f"there is no schedule '{recipe.schedule}'; choose one of: {', '.join(SCHEDULES)}")
         self.networks = {name: placed(network, device) for name, network in networks.items()}
         self.recipe = recipe
-        self.extra: dict[str, torch.Tensor] = {"slower": torch.ones(())}
+        self.extra: dict[str, torch.Tensor] = {"slower": torch.ones(()), "parts": torch.ones(())}
         self.average = MovingAverage(self.networks["generator"], recipe.half_life, recipe.ramp)
         self.rates = {
             name: recipe.generator_rate if name == "generator" else recipe.discriminator_rate for name in networks
@@ -37,22 +38,31 @@ class Players:
             for name, network in self.networks.items()
         }
 
+    @property
+    def parts(self) -> int:
+        """Into how many rounds a batch is divided."""
+        return int(self.extra["parts"])
+
     def schedule(self, progress: float) -> None:
-        """Set the learning rates for this share of the training."""
-        factor = warmed(progress, self.recipe.warmup) * SCHEDULES[self.recipe.schedule](
-            progress, self.recipe.final_rate
-        )
+        """Set learning rates and Adam's second beta for this share of the training."""
+        rule = self.recipe
+        factor = warmed(progress, rule.warmup) * SCHEDULES[rule.schedule](progress, rule.final_rate)
+        second = between(rule.schedule, progress, rule.betas[1], rule.final_beta2 or rule.betas[1])
         for name, chosen in self.optimisers.items():
             for group in chosen.param_groups:
                 group["lr"] = self.rates[name] * factor * float(self.extra["slower"])
+                if "betas" in group:
+                    group["betas"] = (rule.betas[0], second)
 
-    def update(self, loss: torch.Tensor, *names: str) -> None:
-        """One optimiser step of these players down `loss`."""
-        for name in names:
-            self.optimisers[name].zero_grad(set_to_none=True)
+    def blame(self, loss: torch.Tensor) -> None:
+        """Add the slopes of `loss` to those that wait for the next step."""
         loss.backward()  # type: ignore[no-untyped-call]
+
+    def step(self, *names: str) -> None:
+        """One optimiser step of these players down the slopes that have come together."""
         for name in names:
             self.optimisers[name].step()
+            self.optimisers[name].zero_grad(set_to_none=True)
 
     def _modules(self) -> dict[str, nn.Module]:
         return {**self.networks, "average": self.average.module}
@@ -68,7 +78,9 @@ class Players:
         }
 
     def restore(self, flat: dict[str, torch.Tensor]) -> None:
-        """Take up a state given by `tensors`."""
+        """Take up a state given by `tensors`; slopes of an unfinished step are dropped."""
+        for chosen in self.optimisers.values():
+            chosen.zero_grad(set_to_none=True)
         for name, module in self._modules().items():
             module.load_state_dict(_below(flat, name))
         self.extra |= {k: v.clone().to(self.extra[k].device) for k, v in _below(flat, "extra").items()}

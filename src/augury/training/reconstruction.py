@@ -8,10 +8,9 @@ from torch import nn
 from augury.augment import Policy
 from augury.errors import SettingsError
 from augury.losses import divergence, negative_likelihood
-from augury.randomness import stream
 from augury.recipes import Recipe
-from augury.training.adversarial import Draw
 from augury.training.players import Players
+from augury.training.rounds import Draw, Round, rounds
 
 KINDS = ("variational", "plain")
 
@@ -31,6 +30,7 @@ class Reconstruction:
         seed: int,
         device: torch.device,
         precision: str,
+        rarity: torch.Tensor | None = None,
     ) -> None:
         if recipe.loss not in KINDS:
             raise SettingsError(
@@ -45,23 +45,29 @@ class Reconstruction:
         """One update of both. Returns the loss in nats an image, the root mean squared error on the scale [-1, 1], and for
         a variational one the divergence in nats."""
         self.players.schedule(progress)
-        real, conditions = draw(step)
-        seen = self.augment(real, stream(self.seed, "augment", step)).clamp(-1, 1)
+        batch = rounds(draw, progress, self.seed, step, self.players.parts)
+        told = [self._restore(now) for now in batch]
+        self.players.step("generator", "encoder")
+        images = sum(len(now.real) for now in batch)
+        self.players.average.update(self.generator, images, step * images)
+        return {name: torch.stack([numbers[name].detach() for numbers in told]).mean() for name in told[0]}
+
+    def _restore(self, now: Round) -> dict[str, torch.Tensor]:
+        """The slopes of one round; what to tell."""
+        seen = self.augment(now.real, now.draws("augment")).clamp(-1, 1)
         variational = self.recipe.loss == "variational"
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.half):
-            mean, log_variance = (part.float() for part in self.encoder(seen, conditions))
+            mean, log_variance = (part.float() for part in self.encoder(seen, now.conditions))
             codes = mean
             if variational:
-                drawn = torch.randn(mean.shape, generator=stream(self.seed, "noise", step)).to(self.device)
-                codes = mean + drawn * (log_variance / 2).exp()
-            restored = self.generator.decode(codes, conditions).float()  # type: ignore[operator]
+                codes = mean + now.normal("noise", mean.shape[1]) * (log_variance / 2).exp()
+            restored = self.generator.decode(codes, now.conditions).float()  # type: ignore[operator]
         loss = negative_likelihood(seen, restored)
         told = {"error": (seen - restored).square().mean().sqrt()}
         if variational:
             told["divergence"] = divergence(mean, log_variance)
             loss = loss + self.recipe.kl * told["divergence"]
         else:
-            self.generator.observe(codes.detach(), conditions, max(0.02, 1 / (step + 1)))  # type: ignore[operator]
-        self.players.update(loss, "generator", "encoder")
-        self.players.average.update(self.generator, len(real), step * len(real))
-        return {k: v.detach() for k, v in {"loss": loss, **told}.items()}
+            self.generator.observe(codes.detach(), now.conditions, max(0.02, 1 / (now.number + 1)))  # type: ignore[operator]
+        self.players.blame(loss / now.parts)
+        return {"loss": loss, **told}

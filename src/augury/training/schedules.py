@@ -26,3 +26,8 @@ def warmed(progress: float, share: float) -> float:
 
 
 SCHEDULES = {f.__name__: f for f in (constant, linear, cosine)}
+
+
+def between(schedule: str, progress: float, start: float, final: float) -> float:
+    """From `start` to `final` along the schedule of this name; `start` throughout when it is constant."""
+    return final + (start - final) * SCHEDULES[schedule](progress, 0.0)

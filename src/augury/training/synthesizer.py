@@ -19,7 +19,7 @@ from torch import nn
 from augury.errors import DataError, RunFolderError, SettingsError
 from augury.files import atomic_folder, read_json, write_json
 from augury.images import Codes, Images, SyntheticImages
-from augury.networks import build, shares
+from augury.networks import build_generator, shares
 from augury.randomness import image_noise
 from augury.training.batches import as_uint8
 from augury.training.checkpoints import load as load_tensors
@@ -231,7 +231,7 @@ class Synthesizer:
             tuples = {k: tuple(stored[k]) for k in ("shape", "classes", "condition_names")}
             card = Card(**{**stored, **tuples, "condition_values": tuple(map(tuple, stored["condition_values"]))})
             sizes = (len(card.classes), *map(len, card.condition_values))
-            generator, _ = build(card.network, card.settings, card.shape, sizes)
+            generator = build_generator(card.network, card.settings, card.shape, sizes)
             generator.load_state_dict(load_tensors(folder / "weights.safetensors")[0])
         except (KeyError, TypeError, RuntimeError) as error:
             raise RunFolderError(

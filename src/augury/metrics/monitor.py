@@ -1,0 +1,65 @@
+"""What is measured while a generator trains: cheap features, a few hundred images, the references' features kept."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import numpy as np
+
+from augury.images import Codes, LabelledImages, SyntheticImages
+from augury.metrics.features import Extractor
+from augury.metrics.kernel import kernel_distance
+from augury.metrics.nearest import nearest
+from augury.metrics.spread import relative_spread
+from augury.randomness import rng
+
+
+class Draws(Protocol):
+    """Whatever draws images for conditions; a Synthesizer does."""
+
+    def sample(self, labels: Codes, *, seed: int = 0) -> SyntheticImages:
+        """Conditions int64 [N, K] -> images."""
+        ...
+
+
+class Monitor:
+    """Call it with a generator for, over `number` fakes of the conditions that held-out images have:
+
+    "kid", their kernel distance to the held-out images; "spread", their variety within classes against that of the training
+    images (`relative_spread`); "duplicates", the share of fakes with another one nearer than the closest hundredth of
+    training images have theirs; "closeness", their median distance to the nearest training image over that of held-out
+    images.
+
+    `conditions` int64 are those of the held-out images: [M, K]. Every call uses the same noise, so that what changes is the
+    generator.
+    """
+
+    def __init__(
+        self,
+        extractor: Extractor,
+        train: LabelledImages,
+        held_out: LabelledImages,
+        conditions: Codes,
+        *,
+        number: int = 256,
+        seed: int = 0,
+    ) -> None:
+        random = rng(seed, "monitor")
+        train = train.take(random.permutation(len(train))[: 8 * number])
+        held = random.permutation(len(held_out))[: 4 * number]
+        self.extractor, self.seed = extractor, seed
+        self.conditions = conditions[np.resize(held, number)]
+        self.train, self.held_out = extractor.extract(train.images), extractor.extract(held_out.take(held).images)
+        self.labels = train.labels
+        usual = nearest(self.train, self.train, 2)[1][:, 1] if len(train) > 1 else np.zeros(1)
+        self.twin = float(np.quantile(usual, 0.01))
+        self.usual = float(np.median(nearest(self.held_out, self.train)[1]))
+
+    def __call__(self, generator: Draws) -> dict[str, float]:
+        """The measures of a generator."""
+        fake = self.extractor.extract(generator.sample(self.conditions, seed=self.seed).images)
+        found = {"kid": kernel_distance(fake, self.held_out)} if len(self.held_out) > 1 else {}
+        found["spread"] = relative_spread(fake, self.conditions[:, 0], self.train, self.labels)
+        found["duplicates"] = float((nearest(fake, fake, 2)[1][:, 1] < self.twin).mean())
+        found["closeness"] = float(np.median(nearest(fake, self.train)[1])) / max(self.usual, 1e-12)
+        return {name: round(value, 6) for name, value in found.items() if np.isfinite(value)}

@@ -1,0 +1,104 @@
+"""Discriminators of any network: one trunk or several at falling resolution, each with a head that scores its features."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+from torch.nn.utils.parametrizations import spectral_norm
+
+from augury.errors import SettingsError
+from augury.networks.conditioning import AuxiliaryHead
+
+Features = list[torch.Tensor]
+"""One float [N, P, D] for each trunk: P = 1 for whole images, or the places of its coarsest grid."""
+
+
+@dataclass(frozen=True)
+class DiscriminatorSettings:
+    """What every network's discriminator can be told: `deeper`, layers added at each resolution beyond the generator's
+    mirror; `scales`, trunks that see the image at 1, ½, ¼ … of its size (Wang et al. 2018, section 3.2); `patch`, a score
+    for each place of the coarsest grid instead of one an image (Isola et al. 2017, section 3.2.2); `conditioning` by
+    projection (Miyato & Koyama 2018; StyleGAN's own form of it) or by an auxiliary classifier (Odena et al. 2017);
+    `spectral`, each weight divided by its largest singular value (Miyato et al. 2018)."""
+
+    deeper: int = 0
+    scales: int = 1
+    patch: bool = False
+    conditioning: str = "projection"
+    spectral: bool = False
+
+
+class Discriminator(nn.Module):
+    """images [N, C, H, W] in [-1, 1], conditions int64 [N, K] -> scores [N, S], higher for real: one for each trunk and place."""
+
+    def __init__(
+        self,
+        chosen: DiscriminatorSettings,
+        shape: tuple[int, int, int],
+        cardinalities: tuple[int, ...],
+        trunk: Callable[[tuple[int, int, int], int, bool], nn.Module],
+        head: Callable[[int, tuple[int, ...]], nn.Module],
+    ) -> None:
+        super().__init__()
+        channels, height, width = shape
+        if chosen.conditioning not in ("projection", "auxiliary"):
+            raise SettingsError(
+                f"there is no conditioning '{chosen.conditioning}'; choose one of: projection, auxiliary"
+            )
+        if chosen.scales < 1 or chosen.deeper < 0 or min(height, width) < 4 * 2 ** (chosen.scales - 1):
+            raise SettingsError(
+                f"scales={chosen.scales}, deeper={chosen.deeper}: scales must be at least 1 and deeper at least 0, and the "
+                f"smallest scale of images of {height}×{width} px must still be 4 px; lower scales"
+            )
+        self.auxiliary = chosen.conditioning == "auxiliary"
+        self.trunks, self.heads = nn.ModuleList(), nn.ModuleList()
+        for _ in range(chosen.scales):
+            self.trunks.append(trunk((channels, height, width), chosen.deeper, chosen.patch))
+            size = int(self.trunks[-1].size)  # type: ignore[arg-type]
+            self.heads.append(AuxiliaryHead(size, cardinalities) if self.auxiliary else head(size, cardinalities))
+            height, width = -(-height // 2), -(-width // 2)
+        if chosen.spectral:
+            constrain(self)
+
+    def features(self, images: torch.Tensor) -> Features:
+        """images [N, C, H, W] -> a [N, P, D] for each trunk."""
+        found = []
+        for number, trunk in enumerate(self.trunks):
+            if number:
+                images = F.avg_pool2d(images, 2, ceil_mode=True, count_include_pad=False)
+            found.append(trunk(images))
+        return found
+
+    def head(self, features: Features, conditions: torch.Tensor) -> torch.Tensor:
+        """What `features` gave, conditions int64 [N, K] -> scores [N, S]."""
+        scores = [head(x, conditions) for head, x in zip(self.heads, features, strict=True)]
+        return torch.cat(scores, dim=1)
+
+    def surprise(self, features: Features, conditions: torch.Tensor) -> torch.Tensor:
+        """The auxiliary classifiers' cross-entropy of the conditions, averaged over trunks, places, images and columns."""
+        each = [head.surprise(x, conditions) for head, x in zip(self.heads, features, strict=True)]  # type: ignore[operator]
+        return torch.stack(each).mean()
+
+    def forward(self, images: torch.Tensor, conditions: torch.Tensor) -> torch.Tensor:
+        """images [N, C, H, W], conditions int64 [N, K] -> scores [N, S]."""
+        return self.head(self.features(images), conditions)
+
+
+def constrain(module: nn.Module) -> None:
+    """Spectral norm on every convolution and linear layer; layers that scale their weights at run time stop doing so."""
+    for layer in list(module.modules()):
+        if isinstance(getattr(layer, "weight", None), nn.Parameter) and layer.weight.dim() > 1:
+            if isinstance(layer, nn.Embedding):
+                continue
+            if hasattr(layer, "scale"):
+                layer.scale = 1.0  # type: ignore[assignment]
+            spectral_norm(layer)
+
+
+def gathered(x: torch.Tensor, patch: bool) -> torch.Tensor:
+    """[N, C, H, W] -> [N, H·W, C] for scores of places, or [N, 1, C·H·W]."""
+    return x.flatten(2).transpose(1, 2) if patch else x.flatten(1)[:, None]

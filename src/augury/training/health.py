@@ -1,0 +1,89 @@
+"""What goes wrong in adversarial training, seen in the log, told in words with the setting that usually helps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from statistics import mean
+from typing import Any
+
+from augury.losses import ADVERSARIAL_LOSSES
+from augury.recipes import Recipe
+
+Rows = list[dict[str, Any]]
+SETTLED = (0.3, 300)
+"""Share of the training, and steps, before which nothing is wrong yet."""
+
+
+def saturated(rows: Rows, rule: Recipe) -> str | None:
+    """A discriminator that tells everything apart, whose loss has nothing left to teach (critics have: theirs is a distance)."""
+    apart = [row["told_apart"] for row in rows[-3:] if "told_apart" in row]
+    if (
+        rule.loss not in ADVERSARIAL_LOSSES
+        or ADVERSARIAL_LOSSES[rule.loss].critic
+        or len(apart) < 3
+        or min(apart) < 0.97
+    ):
+        return None
+    return (
+        f"the discriminator tells {min(apart):.0%} of the real images from fakes, so the generator learns little; usually "
+        "helps: --penalty r1=1, --set train.augment=diffaugment, or a lower discriminator_rate"
+    )
+
+
+def vanished(rows: Rows, rule: Recipe) -> str | None:
+    """A discriminator that tells nothing apart."""
+    apart = [row["told_apart"] for row in rows[-3:] if "told_apart" in row]
+    if len(apart) < 3 or not all(0.47 < share < 0.53 for share in apart):
+        return None
+    return (
+        f"the discriminator tells real images from fakes no better than by chance ({mean(apart):.0%}), so the generator "
+        "learns nothing; usually helps: a higher discriminator_rate, a milder --set train.augment, or smaller penalties"
+    )
+
+
+def collapsed(rows: Rows, rule: Recipe) -> str | None:
+    """Classes whose images are nearly alike."""
+    spread = [row["spread"] for row in rows if "spread" in row][-2:]
+    if len(spread) < 2 or max(spread) > 0.4:
+        return None
+    return (
+        f"the images of a class are nearly alike: {spread[-1]:.0%} of the variety of real ones (mode collapse); usually helps: "
+        "recipe rpgan, --penalty r1=1, or --set 'train.overrides={\"mode_seeking\": 0.1}'"
+    )
+
+
+def repeated(rows: Rows, rule: Recipe) -> str | None:
+    """Fakes that are copies of each other."""
+    share = [row["duplicates"] for row in rows if "duplicates" in row][-2:]
+    if len(share) < 2 or min(share) < 0.2:
+        return None
+    return (
+        f"{share[-1]:.0%} of the synthetic images have a near twin among them (mode collapse); usually helps: recipe rpgan, "
+        "--set 'train.overrides={\"mode_seeking\": 0.1}', or fewer steps"
+    )
+
+
+def copied(rows: Rows, rule: Recipe) -> str | None:
+    """Fakes that draw nearer to the training images than real images are, as training goes on."""
+    near = [row["closeness"] for row in rows if "closeness" in row]
+    if len(near) < 4 or max(near[-2:]) > 0.6 or near[-1] > 0.9 * max(near[:-2]):
+        return None
+    return (
+        f"synthetic images lie at {near[-1]:.0%} of the distance from the training images at which held-out real ones lie, and "
+        "it falls: they may be learnt by heart; usually helps: fewer steps, --set train.augment=diffaugment, or more images"
+    )
+
+
+FINDINGS: dict[str, Callable[[Rows, Recipe], str | None]] = {
+    f.__name__: f for f in (saturated, vanished, collapsed, repeated, copied)
+}
+"""Each: (rows of the log so far, the recipe) -> what is wrong and what usually helps, or None."""
+
+
+def findings(rows: Rows, rule: Recipe, progress: float) -> dict[str, str]:
+    """What is wrong now and was not said in an earlier row: name -> sentence."""
+    said = {name for row in rows for name in row.get("warnings", {})}
+    if progress < SETTLED[0] or rows[-1]["step"] < SETTLED[1]:
+        return {}
+    found = {name: check(rows, rule) for name, check in FINDINGS.items() if name not in said}
+    return {name: text for name, text in found.items() if text is not None}

@@ -1,0 +1,138 @@
+"""What a training keeps while it goes on: its log, its last states, its best one; all that is needed to take it up again."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from augury.errors import RunFolderError, TrainingError
+from augury.files import write_lines
+from augury.training import checkpoints
+from augury.training.plan import Game, Plan
+
+KEPT = 2
+"""Checkpoints kept, the last ones: a damaged newest one costs a checkpoint's time, not the training."""
+MOST_RESCUES = 3
+
+State = dict[str, torch.Tensor]
+
+
+@dataclass
+class Journal:
+    """The log's `rows`, the last `good` state to go back to, and the `best` generator by kernel distance.
+
+    `seconds` were spent before this process took the training up.
+    """
+
+    game: Game
+    plan: Plan
+    folder: Path | None
+    key: str
+    rows: list[dict[str, Any]] = field(default_factory=list)
+    seconds: float = 0.0
+    good: tuple[int, State] = (0, {})
+    best: tuple[int, float, State] | None = None
+    begun: float = field(default_factory=time.monotonic)
+    saved: float = field(default_factory=time.monotonic)
+
+    def resume(self) -> int:
+        """The step of the newest checkpoint that can be read, restored; 0 if there is none of this plan and data."""
+        for file in reversed(self._files()):
+            try:
+                tensors, facts = checkpoints.load(file)
+            except RunFolderError:
+                if file == self._files()[0]:
+                    raise
+                continue
+            if facts.get("key") != self.key:
+                continue
+            best = {k.removeprefix("best."): tensors.pop(k) for k in list(tensors) if k.startswith("best.")}
+            self.game.players.restore(tensors)
+            self.rows, self.seconds = json.loads(facts["rows"]), float(facts["seconds"])
+            if best:
+                self.best = (int(facts["best_step"]), float(facts["best_value"]), best)
+            self.good = (int(facts["step"]), self._state())
+            return self.good[0]
+        self.good = (0, self._state())
+        return 0
+
+    def _files(self) -> list[Path]:
+        return [] if self.folder is None else sorted(self.folder.glob("checkpoint-*.safetensors"))
+
+    def _state(self) -> State:
+        return {k: v.clone() for k, v in self.game.players.tensors().items()}
+
+    def elapsed(self) -> float:
+        """Seconds of training in all."""
+        return self.seconds + time.monotonic() - self.begun
+
+    def note(self, step: int, row: dict[str, Any]) -> None:
+        """Add a row to the log and remember this state as good; a kernel distance in the row decides what is best."""
+        self.rows.append(row)
+        self.good = (step, self._state())
+        if "kid" in row and (self.best is None or row["kid"] < self.best[1]):
+            average = self.game.players.average.module.state_dict()
+            self.best = (step, row["kid"], {k: v.detach().clone() for k, v in average.items()})
+
+    def stale(self, step: int) -> bool:
+        """Whether the plan's patience is over: so long has nothing been better than the best."""
+        if self.best is None or self.plan.patience >= 1:
+            return False
+        return step - self.best[0] >= max(1, self.plan.patience * self.plan.steps)
+
+    def save(self, step: int) -> None:
+        """Write the log and a checkpoint, and drop the oldest."""
+        if self.folder is None:
+            return
+        tensors, facts = (
+            self.game.players.tensors(),
+            {"step": str(step), "key": self.key, "seconds": str(self.elapsed())},
+        )
+        if self.best is not None:
+            tensors |= {f"best.{k}": v for k, v in self.best[2].items()}
+            facts |= {"best_step": str(self.best[0]), "best_value": repr(self.best[1])}
+        write_lines(self.folder / "log.jsonl", self.rows)
+        checkpoints.save(
+            self.folder / f"checkpoint-{step:07d}.safetensors", tensors, facts | {"rows": json.dumps(self.rows)}
+        )
+        for file in self._files()[:-KEPT]:
+            file.unlink()
+        self.saved = time.monotonic()
+
+    def rescue(self, step: int, losses: dict[str, float]) -> str:
+        """Back to the last good state at half the rates; what to say. Raises TrainingError after the third time."""
+        slower = self.game.players.extra["slower"]
+        times = 1 - round(math.log2(float(slower)))
+        if times > MOST_RESCUES:
+            rule = self.plan.rule
+            raise TrainingError(
+                f"the losses of step {step} are no longer numbers ({losses}), also at {0.5**MOST_RESCUES:g} of the rates; "
+                f"lower generator_rate ({rule.generator_rate}) and discriminator_rate ({rule.discriminator_rate}), or add "
+                "--penalty r1=1"
+            )
+        self._back("slower", 0.5**times)
+        return (
+            f"losses were no longer numbers: back to step {self.good[0]}, learning rates halved "
+            f"(rescue {times} of {MOST_RESCUES})"
+        )
+
+    def divide(self) -> str:
+        """Back to the last good state, every batch in twice as many parts; what to say."""
+        parts = 2 * self.game.players.parts
+        self._back("parts", parts)
+        return (
+            f"out of memory: from step {self.good[0]} on, each batch of {self.plan.batch} is played in {parts} parts whose "
+            "slopes are added up; a smaller --set train.batch would be faster"
+        )
+
+    def _back(self, name: str, value: float) -> None:
+        self.game.players.restore(self.good[1])
+        self.game.players.extra[name].fill_(value)
+        self.good[1][f"extra.{name}"] = self.game.players.extra[name].clone()
+        self.rows = [row for row in self.rows if row["step"] <= self.good[0]]

@@ -1,0 +1,88 @@
+"""Beginning with the weights of another training instead of random ones."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from augury.errors import RunFolderError, SettingsError
+from augury.files import read_json
+from augury.images import LabelledImages
+from augury.networks import ConditionEmbedding
+from augury.training import checkpoints
+
+
+def source(start: str) -> Path:
+    """The synthesizer's folder that `start`, a run folder or that folder itself, names."""
+    folder = Path(start)
+    folder = folder / "synthesizer" if (folder / "synthesizer").exists() else folder
+    if not (folder / "card.json").exists():
+        raise RunFolderError(
+            f"{start}: no synthesizer to start from (no card.json); give a run folder, or its synthesizer"
+        )
+    return folder
+
+
+def fingerprint(start: str) -> str:
+    """A digest of the weights that `start` names."""
+    return hashlib.sha256((source(start) / "weights.safetensors").read_bytes()).hexdigest()[:16]
+
+
+@torch.no_grad()
+def transfer(
+    start: str, networks: tuple[nn.Module, ...], network: str, data: LabelledImages, condition: tuple[str, ...]
+) -> None:
+    """Give generator and partner the weights of `start` wherever name and shape agree; the partner's come from the last
+    checkpoint of a run folder, where there is one. What is known of a class or attribute value goes to that of the same
+    name; a new one begins at the mean of those there are.
+
+    Raises RunFolderError when there is no synthesizer, and SettingsError when it is of another network or image shape.
+    """
+    card, weights = read_json(source(start) / "card.json"), checkpoints.load(source(start) / "weights.safetensors")[0]
+    if card["network"] != network or tuple(card["shape"]) != data.shape:
+        there, here = "×".join(map(str, card["shape"])), "×".join(map(str, data.shape))
+        raise SettingsError(
+            f"--start-from {start}: a {card['network']} of {there} images (channels, height, width), but this training is a "
+            f"{network} of {here}; use a recipe of that network and --size {card['shape'][1]}x{card['shape'][2]}"
+        )
+    known = {"label": card["classes"], **dict(zip(card["condition_names"], card["condition_values"], strict=True))}
+    columns = {"label": data.classes, **{name: data.attributes[name].values for name in condition}}
+    states = [weights]
+    found = sorted((Path(start) / "train").glob("checkpoint-*.safetensors"))
+    if found:
+        tensors = checkpoints.load(found[-1])[0]
+        states += [{k.split(".", 1)[1]: v for k, v in tensors.items() if k.startswith(("discriminator.", "encoder."))}]
+    for module, state in zip(networks, states, strict=False):
+        _fill(module, state, known, columns)
+
+
+def _fill(
+    module: nn.Module, state: dict[str, torch.Tensor], known: dict[str, Any], columns: dict[str, tuple[str, ...]]
+) -> None:
+    named = list(columns.items())
+    tables: dict[str, int] = {}
+    for name, part in module.named_modules():
+        if isinstance(part, ConditionEmbedding):
+            tables |= {f"{name}.tables.{i}.weight": i for i in range(len(part.tables))}
+    for name, tensor in module.state_dict().items():
+        if name in tables:
+            attribute, values = named[tables[name]]
+            rows = _table(state, name, known, attribute)
+            if rows and next(iter(rows.values())).shape == tensor.shape[1:]:
+                usual = torch.stack(list(rows.values())).mean(0)
+                tensor.copy_(torch.stack([rows.get(value, usual) for value in values]))
+        elif name in state and state[name].shape == tensor.shape:
+            tensor.copy_(state[name])
+
+
+def _table(state: dict[str, torch.Tensor], name: str, known: dict[str, Any], attribute: str) -> dict[str, torch.Tensor]:
+    """Value -> embedding of this attribute in the other training; empty when it did not have it."""
+    if attribute not in known:
+        return {}
+    stem, _, _ = name.rpartition(".tables.")
+    table = state.get(f"{stem}.tables.{list(known).index(attribute)}.weight")
+    return {} if table is None else dict(zip(known[attribute], table, strict=True))
