@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from augury import console
+from augury.cli_latent import latent
+from augury.cli_options import Attributes, Device, Json, Seed, Trained, opened, pair
 from augury.errors import AuguryError, SettingsError
 
 if TYPE_CHECKING:
@@ -25,6 +27,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
+app.add_typer(latent, name="latent")
+
 Data = Annotated[Path | None, typer.Argument(help="Folder of class folders, or .npz; none: the embedded sample.")]
 Source = Annotated[
     Path | None,
@@ -32,12 +36,7 @@ Source = Annotated[
 ]
 RunFolder = Annotated[Path, typer.Argument(help="A run folder.")]
 Folder = Annotated[Path, typer.Option("-o", "--output", help="The run folder.")]
-Seed = Annotated[int | None, typer.Option(help="Decides every random number of the run; 0 unless given.", min=0)]
-Device = Annotated[str | None, typer.Option(help="auto, cpu, cuda or mps; auto unless given.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="No progress, only results.")]
-Json = Annotated[
-    bool, typer.Option("--json", help="Results as JSON on standard output; progress goes to standard error.")
-]
 Size = Annotated[str | None, typer.Option(help="96, or height and width as 96x64; default: native up to 64, else 64.")]
 Fit = Annotated[str | None, typer.Option(help="crop (cover, cut the middle; the default) or pad (fit inside).")]
 OnBad = Annotated[str | None, typer.Option(help="error (default), or skip: leave unreadable files out, listed.")]
@@ -73,13 +72,6 @@ def _value(text: str) -> Any:
 
 def _given(**values: Any) -> dict[str, Any]:
     return {name: value for name, value in values.items() if value is not None}
-
-
-def _pair(option: str, text: str) -> tuple[str, str]:
-    name, equals, value = text.partition("=")
-    if not (name and equals and value):
-        raise SettingsError(f"{option} {text}: write it as name=value")
-    return name, value
 
 
 def _length(steps: int | None, budget: str | None) -> dict[str, Any]:
@@ -166,7 +158,7 @@ def way(
         "train": _given(recipe=recipe, precision=precision, start_from=start_from) | _length(steps, budget),
         "generate": _given(sampling_strategy=sampling_strategy and _value(sampling_strategy)),
     }
-    weights = {name: _value(value) for name, value in (_pair("--penalty", text) for text in penalty or [])}
+    weights = {name: _value(value) for name, value in (pair("--penalty", text) for text in penalty or [])}
     overrides = _given(loss=loss, label_smoothing=label_smoothing) | weights
     if overrides:
         rooms["train"] |= {"overrides": overrides}
@@ -220,12 +212,10 @@ def inspect(
 
 @app.command(epilog="Example: augury generate runs/photos -o more --label disgust --number 50 --seed 7")
 def generate(
-    source: Annotated[Path, typer.Argument(help="A run folder, or a synthesizer's.")],
+    source: Trained,
     output: Annotated[Path, typer.Option("-o", "--output", help="Folder for the PNG files.")],
     label: Annotated[str, typer.Option(help="The class to draw.")],
-    attribute: Annotated[
-        list[str] | None, typer.Option(help="pose=left: for a generator conditioned on attributes; one for each.")
-    ] = None,
+    attribute: Attributes = None,
     number: Annotated[int, typer.Option(help="How many.", min=1)] = 16,
     start: Annotated[int, typer.Option(help="Index of the first image.", min=0)] = 0,
     seed: Seed = 0,
@@ -237,11 +227,9 @@ def generate(
     from PIL import Image
 
     from augury.files import atomic_path
-    from augury.training import Synthesizer, choose_device
 
-    folder = source / "synthesizer" if (source / "synthesizer").exists() else source
-    synthesizer = Synthesizer.load(folder, choose_device(device or "auto"))
-    cell = synthesizer.cell(label, dict(_pair("--attribute", text) for text in attribute or []))
+    synthesizer = opened(source, device)
+    cell = synthesizer.cell(label, dict(pair("--attribute", text) for text in attribute or []))
     drawn = synthesizer.sample([cell] * number, seed=seed or 0, start=start, truncation=truncation)
     made = []
     for index, image in zip(drawn.indices, drawn.images, strict=True):

@@ -69,10 +69,16 @@ def test_a_style_image_is_a_function_of_its_own_noise_and_styles_can_be_truncate
     assert not torch.allclose(generator(pixels, conditions), whole)
 
 
-def test_styles_are_averaged_while_training() -> None:
-    generator = stylegan.Generator(TINY, (1, 16, 16), (3,)).train()
-    w = generator.styles(torch.randn(8, generator.latent), torch.zeros(8, 1, dtype=torch.long))
-    torch.testing.assert_close(generator.average, 0.005 * w[:, 0].mean(0))
+def test_truncation_pulls_toward_the_mean_style_of_the_class_in_any_company() -> None:
+    generator = stylegan.Generator(TINY, (1, 16, 16), (3,)).eval()
+    conditions = torch.tensor([[2], [0], [2]])
+    centres = generator.centres(conditions)
+    assert torch.equal(centres[0], centres[2]) and torch.equal(generator.centres(conditions[:1])[0], centres[0])
+    many = generator.mapping(torch.randn(20000, generator.mapped), torch.full((20000, 1), 2))
+    assert (many.mean(0) - centres[0]).norm() < 0.2 * (many.mean(0) - centres[1]).norm()
+    noise = torch.randn(3, generator.latent)
+    seen = generator.truncated(noise, conditions, 0.0)
+    torch.testing.assert_close(seen, generator.synthesise(centres[:, None].expand(-1, 6, -1), noise))
 
 
 def test_the_minibatch_deviation_sees_a_lack_of_variety() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
@@ -60,18 +60,28 @@ def picture_sheet(data: LabelledImages, per_class: int = 10) -> Image.Image:
     return sheet
 
 
-def contact_sheet(rows: Mapping[str, Images]) -> Image.Image:
-    """An RGB picture with a named row of images uint8 [N, C, H, W] for each entry, all of one height and width."""
-    height, width = _tile_size(*next(iter(rows.values())).shape[2:])
-    font = ImageFont.load_default(15)
+def contact_sheet(
+    rows: Mapping[str, Images], columns: Sequence[str] = (), *, least: int = _LEAST, most: int = _MOST
+) -> Image.Image:
+    """An RGB picture with a named row of images uint8 [N, C, H, W] for each entry, all of one height and width, and
+    `columns` named above, as far as their width allows. Longer sides below `least` pixels are enlarged to at least that
+    many, pixel for pixel, those above `most` reduced."""
+    shape = next(iter(rows.values())).shape
+    height, width = _tile_size(shape[2], shape[3], least, most)
+    font, small = ImageFont.load_default(15), ImageFont.load_default(12)
     column = int(max(map(font.getlength, rows))) + _MARGIN
-    most = max(map(len, rows.values()))
+    count = max(map(len, rows.values()))
+    head = _MARGIN + (16 if columns else 0)
     sheet = Image.new(
-        "RGB", (column + most * (width + _GAP) + 2 * _MARGIN, len(rows) * (height + _GAP) + 2 * _MARGIN), "white"
+        "RGB", (column + count * (width + _GAP) + 2 * _MARGIN, head + len(rows) * (height + _GAP) + _MARGIN), "white"
     )
     draw = ImageDraw.Draw(sheet)
+    for place, name in enumerate(columns):
+        fitting = next((n for n in range(len(name), 0, -1) if small.getlength(_shortened(name, n)) <= width), 0)
+        at = (_MARGIN + column + place * (width + _GAP) + width // 2, head - 10)
+        draw.text(at, _shortened(name, fitting) if fitting else "", fill=_GREY, font=small, anchor="mm")
     for row, (name, images) in enumerate(rows.items()):
-        top = _MARGIN + row * (height + _GAP)
+        top = head + row * (height + _GAP)
         draw.text((_MARGIN, top + height // 2), name, fill=_INK, font=font, anchor="lm")
         for place, image in enumerate(images):
             sheet.paste(_tile(image, (height, width)), (_MARGIN + column + place * (width + _GAP), top))
@@ -93,12 +103,12 @@ def _counted(train: int, total: int, parted: bool) -> str:
     return f"{train:,} image{'' if train == 1 else 's'}"
 
 
-def _tile_size(height: int, width: int) -> tuple[int, int]:
+def _tile_size(height: int, width: int, least: int = _LEAST, most: int = _MOST) -> tuple[int, int]:
     """A whole multiple where images are small, a reduction in proportion where they are large."""
     longest = max(height, width)
-    if longest > _MOST:
-        return max(1, round(height * _MOST / longest)), max(1, round(width * _MOST / longest))
-    times = -(-_LEAST // longest)
+    if longest > most:
+        return max(1, round(height * most / longest)), max(1, round(width * most / longest))
+    times = -(-least // longest)
     return height * times, width * times
 
 

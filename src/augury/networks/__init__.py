@@ -12,7 +12,7 @@ from torch import nn
 from augury.errors import SettingsError
 from augury.networks import autoencoder, dcgan, mlp, r3gan, stylegan
 from augury.networks.classifier import Classifier
-from augury.networks.conditioning import ConditionEmbedding, ProjectionHead
+from augury.networks.conditioning import ConditionEmbedding, ProjectionHead, shares
 from augury.networks.discriminator import Discriminator, DiscriminatorSettings
 from augury.settings import changed
 
@@ -26,6 +26,7 @@ __all__ = [
     "ProjectionHead",
     "build",
     "build_generator",
+    "shares",
 ]
 
 Shape = tuple[int, int, int]

@@ -62,7 +62,9 @@ class Generator(nn.Module):
         """noise [N, Z], conditions int64 [N, K] -> [N, C, H, W] in [-1, 1]."""
         unit = torch.eye(self.latent, device=noise.device)
         root = torch.linalg.cholesky(self.covariance.float() + 1e-4 * unit)
-        images: torch.Tensor = self.decode(self.means[conditions[:, 0]] + noise @ root.t(), conditions)
+        blended = conditions.is_floating_point()  # shares of each value, as ConditionEmbedding takes them
+        means = conditions[:, : len(self.means)] @ self.means if blended else self.means[conditions[:, 0]]
+        images: torch.Tensor = self.decode(means + noise @ root.t(), conditions)
         return images
 
 

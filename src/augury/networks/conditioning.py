@@ -10,6 +10,7 @@ from torch.nn import functional as F
 class ConditionEmbedding(nn.Module):
     """conditions int64 [N, K] -> float [N, D]: one table per column, the rows added up.
 
+    Instead of codes, float [N, V] gives the share of each of all V values (see `shares`): halfway between two classes.
     Summing lets a combination that was never seen (class 3 in pose 1) be asked for: each part was learnt elsewhere.
     `strength` multiplies the sum; a training that conditions late raises it from 0 to 1.
     """
@@ -22,8 +23,20 @@ class ConditionEmbedding(nn.Module):
         self.register_buffer("strength", torch.ones(()))
 
     def forward(self, conditions: torch.Tensor) -> torch.Tensor:
-        """conditions int64 [N, K] -> [N, D]."""
-        return torch.stack([table(conditions[:, i]) for i, table in enumerate(self.tables)]).sum(0) * self.strength
+        """conditions int64 [N, K], or shares float [N, V] -> [N, D]."""
+        if conditions.is_floating_point():
+            parts = torch.split(conditions, [len(table.weight) for table in self.tables], dim=1)  # type: ignore[arg-type]
+            rows = [part @ table.weight for part, table in zip(parts, self.tables, strict=True)]  # type: ignore[operator]
+        else:
+            rows = [table(conditions[:, i]) for i, table in enumerate(self.tables)]
+        return torch.stack(rows).sum(0) * self.strength
+
+
+def shares(conditions: torch.Tensor, cardinalities: tuple[int, ...]) -> torch.Tensor:
+    """conditions int64 [N, K] -> float [N, V], V the sum of the cardinalities: 1 at each column's value. Means of such
+    rows are conditions in between."""
+    columns = [F.one_hot(conditions[:, i], n) for i, n in enumerate(cardinalities)]
+    return torch.cat(columns, dim=1).float()
 
 
 class ProjectionHead(nn.Module):

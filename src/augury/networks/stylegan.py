@@ -21,8 +21,11 @@ from augury.networks.canvas import Canvas
 from augury.networks.conditioning import ConditionEmbedding
 from augury.networks.discriminator import gathered
 from augury.networks.resample import doubled, halved
+from augury.randomness import stream
 
 GAIN = 2**0.5
+CENTRE = 512
+"""Noises whose mean style is a condition's centre."""
 
 
 @dataclass(frozen=True)
@@ -133,10 +136,9 @@ class Generator(nn.Module):
     """noise [N, Z + P], conditions int64 [N, K] -> images [N, C, H, W], about [-1, 1].
 
     The first Z numbers of an image's noise go through the mapping network, the other P are its noise per pixel: an image
-    is a function of its noise and condition alone. `average` is the running mean of w, toward which truncation pulls.
+    is a function of its noise and condition alone. `sides` are the short sides of the grids that the styles of
+    `synthesise` paint.
     """
-
-    average: torch.Tensor
 
     def __init__(self, settings: StyleGANSettings, shape: tuple[int, int, int], cardinalities: tuple[int, ...]) -> None:
         super().__init__()
@@ -144,9 +146,13 @@ class Generator(nn.Module):
         widths = [min(settings.width * 2**i, settings.widest) for i in range(self.canvas.stages, -1, -1)]
         self.grids = [(self.canvas.rows << i, self.canvas.columns << i) for i in range(len(widths))]
         self.pixels = [r * c for i, (r, c) in enumerate(self.grids) for _ in range(2 if i else 1)]
+        self.sides = [
+            min(self.grids[0]),
+            *(min(grid) for grid in self.grids[1:] for _ in range(2)),
+            min(self.grids[-1]),
+        ]
         self.latent, self.mapped = size + sum(self.pixels), size
         self.mapping = Mapping(settings, cardinalities, size)
-        self.register_buffer("average", torch.zeros(size))
         self.constant = nn.Parameter(torch.randn(widths[0], *self.grids[0]))
         self.layers = nn.ModuleList([StyleLayer(widths[0], widths[0], size, up=False)])
         for a, b in itertools.pairwise(widths):
@@ -157,8 +163,6 @@ class Generator(nn.Module):
     def styles(self, noise: torch.Tensor, conditions: torch.Tensor) -> torch.Tensor:
         """noise [N, Z + P], conditions int64 [N, K] -> w [N, layers + 1, L], the same w for every layer."""
         w: torch.Tensor = self.mapping(noise[:, : self.mapped], conditions)
-        if self.training:
-            self.average.lerp_(w.detach().mean(0), 0.005)
         return w[:, None].expand(-1, len(self.layers) + 1, -1)
 
     def synthesise(self, w: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
@@ -181,9 +185,20 @@ class Generator(nn.Module):
         return self.synthesise(self.styles(noise, conditions), noise)
 
     def truncated(self, noise: torch.Tensor, conditions: torch.Tensor, truncation: float) -> torch.Tensor:
-        """`forward` with w pulled toward its average: average + truncation · (w − average)."""
-        w = self.styles(noise, conditions)
-        return self.synthesise(self.average + truncation * (w - self.average), noise)
+        """`forward` with w pulled toward the centre of its condition: centre + truncation · (w − centre)."""
+        if truncation == 1:
+            return self(noise, conditions)  # type: ignore[no-any-return]
+        w = torch.lerp(self.centres(conditions)[:, None], self.styles(noise, conditions)[:, :1], truncation)
+        return self.synthesise(w.expand(-1, len(self.sides), -1), noise)
+
+    def centres(self, conditions: torch.Tensor) -> torch.Tensor:
+        """conditions int64 [N, K] -> [N, L]: the mean w of each image's condition over CENTRE noises. The mean over all
+        classes has none, so that truncation toward it loses the class (Dobler et al. 2022, conditional truncation)."""
+        noise = torch.randn(CENTRE, self.mapped, generator=stream(0, "centre")).to(conditions.device)
+        kinds, which = torch.unique(conditions, dim=0, return_inverse=True)
+        # one condition at a time, so that its centre has the same bytes in any company
+        means = [self.mapping(noise, kind.expand(CENTRE, -1)).mean(0) for kind in kinds]
+        return torch.stack(means)[which]
 
 
 class ResidualBlock(nn.Module):

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,15 +19,16 @@ from torch import nn
 from augury.errors import DataError, RunFolderError, SettingsError
 from augury.files import atomic_folder, read_json, write_json
 from augury.images import Codes, Images, SyntheticImages
-from augury.networks import build_generator
+from augury.networks import build_generator, shares
 from augury.randomness import image_noise
 from augury.training.batches import as_uint8
 from augury.training.checkpoints import load as load_tensors
 from augury.training.devices import placed
+from augury.training.lanes import in_lanes, waves
+from augury.training.latent import Styled, mixed, walk
 
-LANES = 32
-"""Images are always drawn in batches of this many, image i at place i mod LANES, so that its bytes do not depend on what
-is drawn beside it: kernels may round differently for other batch sizes and places."""
+Labels = npt.NDArray[np.int64] | list[int] | list[str] | list[list[int]]
+"""Class names or codes [N], or conditions int64 [N, K] with attributes."""
 
 
 @dataclass(frozen=True)
@@ -61,11 +63,11 @@ class Synthesizer:
 
     def sample(
         self,
-        labels: npt.NDArray[np.int64] | list[int] | list[str] | list[list[int]],
+        labels: Labels,
         *,
         seed: int = 0,
         start: int = 0,
-        indices: Codes | None = None,
+        indices: Codes | Sequence[int] | None = None,
         truncation: float = 1.0,
     ) -> SyntheticImages:
         """Draw one image for each label: class names or codes [N], or conditions int64 [N, K] with attributes.
@@ -74,34 +76,106 @@ class Synthesizer:
         gives the same bytes. `truncation` below 1 shrinks the noise: more typical, less varied.
         Raises DataError for a class or attribute value that the generator was not trained on.
         """
+        conditions, indices = self._asked(labels, start, indices)
+        if not 0 < truncation <= 1:
+            raise SettingsError(f"truncation is {truncation}, but must lie above 0 and at most at 1")
+        images = self._draw(conditions, indices, seed, truncation)
+        return SyntheticImages(
+            images, conditions, self.card.condition_names, self.card.classes, seed, indices, self.fingerprint
+        )
+
+    def interpolate(
+        self,
+        labels: Labels,
+        *,
+        seed: int | Sequence[int] = 0,
+        start: int = 0,
+        indices: Codes | Sequence[int] | None = None,
+        frames: int = 8,
+        space: str | None = None,
+    ) -> Images:
+        """A walk through the images that `sample` draws of these labels, `frames` from each to the next with both:
+        uint8 [(N − 1)(frames − 1) + 1, C, H, W]. `seed` may be one for each image.
+
+        Styles go straight (space 'w', where there is a mapping network), or noise turns on a sphere and conditions are
+        blended (space 'z'). A mapping network's noise per pixel stays the first image's; without one, every image that
+        the walk passes is the one `sample` draws.
+        """
+        conditions, indices = self._asked(labels, start, indices)
+        seeds = [seed] * len(indices) if isinstance(seed, int | np.integer) else list(seed)
+        if len(seeds) != len(indices):
+            raise DataError(f"{len(indices)} labels but {len(seeds)} seeds; give one seed, or one a label")
+        noise = [image_noise(s, indices[[i]], self.latent) for i, s in enumerate(seeds)]
+        hot = shares(torch.from_numpy(conditions), self._sizes).numpy()
+        together = np.concatenate(noise) if noise else np.empty((0, self.latent), np.float32)
+        return walk(self.generator, together, hot, indices, frames=frames, space=space)
+
+    def mix(
+        self,
+        rows: Labels,
+        columns: Labels,
+        *,
+        layers: str | Sequence[int] = "coarse",
+        seed: int = 0,
+        start: int = 0,
+        indices: Codes | Sequence[int] | None = None,
+    ) -> Images:
+        """The style-mixing table (Karras et al. 2019, figure 3), uint8 [R, C, channels, H, W]: image r of `rows` with its
+        coarse, middle or fine `layers` (or those numbered) taken from image c of `columns`, pixel noise its own.
+
+        Rows have indices from `start`, columns those that follow, or `indices` [R + C]. Coarse layers paint grids up to
+        8, middle up to 32, fine beyond; for images up to 32 pixels each is a third of the layers.
+        Raises SettingsError for a generator without mapping network.
+        """
+        conditions, indices = self._asked([*rows, *columns], start, indices)
+        noise = image_noise(seed, indices, self.latent)
+        return mixed(self.generator, noise, conditions, indices, rows=len(rows), layers=layers)
+
+    def truncate(
+        self,
+        labels: Labels,
+        values: Sequence[float] = (0, 0.25, 0.5, 0.75, 1),
+        *,
+        seed: int = 0,
+        start: int = 0,
+        indices: Codes | Sequence[int] | None = None,
+    ) -> Images:
+        """Each image as `sample` draws it under each truncation: uint8 [N, len(values), C, H, W].
+
+        At 1 it is the image, at 0 the typical one of its class; below 0 its opposite, above 1 a caricature.
+        """
+        conditions, indices = self._asked(labels, start, indices)
+        if not len(values) or not all(-2 <= value <= 2 for value in values):
+            raise SettingsError(f"truncation values are {list(values)}, but must be one or more from -2 to 2")
+        return np.stack([self._draw(conditions, indices, seed, value) for value in values], axis=1)
+
+    def _draw(self, conditions: Codes, indices: Codes, seed: int, truncation: float) -> Images:
+        """conditions [N, K], indices [N] -> uint8 [N, C, H, W]; the noise of LANES images is held at a time."""
+        images = np.empty((len(conditions), *self.card.shape), np.uint8)
+        device = next(self.generator.parameters()).device
+        for rows in waves(indices):
+            noise = torch.from_numpy(image_noise(seed, indices[rows], self.latent)).to(device)
+            asked = torch.from_numpy(conditions[rows]).to(device)
+            if isinstance(self.generator, Styled):  # styles are pulled to their mean, not noise to 0
+                drawn = in_lanes(partial(self.generator.truncated, truncation=truncation), indices[rows], noise, asked)
+            else:
+                drawn = in_lanes(self.generator, indices[rows], truncation * noise, asked)
+            images[rows] = as_uint8(drawn)
+        return images
+
+    def _asked(self, labels: Any, start: int, indices: Codes | Sequence[int] | None) -> tuple[Codes, Codes]:
+        """(conditions int64 [N, K], indices int64 [N])."""
         conditions = self._conditions(labels)
         if indices is None:
             indices = np.arange(start, start + len(conditions), dtype=np.int64)
         if len(indices) != len(conditions):
             raise DataError(f"{len(conditions)} labels but {len(indices)} indices; give one index a label")
-        if not 0 < truncation <= 1:
-            raise SettingsError(f"truncation is {truncation}, but must lie above 0 and at most at 1")
-        images = np.empty((len(conditions), *self.card.shape), np.uint8)
-        for rows in _lanes(indices):
-            images[rows] = self._draw(conditions[rows], indices[rows], seed, truncation)
-        return SyntheticImages(
-            images, conditions, self.card.condition_names, self.card.classes, seed, indices, self.fingerprint
-        )
+        return conditions, np.asarray(indices, np.int64)
 
-    @torch.inference_mode()
-    def _draw(self, conditions: Codes, indices: Codes, seed: int, truncation: float) -> Images:
-        device = next(self.generator.parameters()).device
-        noise = np.zeros((LANES, self.latent), np.float32)
-        asked = np.zeros((LANES, conditions.shape[1]), np.int64)
-        places = indices % LANES
-        noise[places] = image_noise(seed, indices, self.latent)
-        asked[places] = conditions
-        given = torch.from_numpy(noise).to(device), torch.from_numpy(asked).to(device)
-        if hasattr(self.generator, "truncated"):  # a mapping network pulls its styles toward their average instead
-            images = self.generator.truncated(*given, truncation)  # type: ignore[operator]
-        else:
-            images = self.generator(truncation * given[0], given[1])
-        return as_uint8(images)[places]
+    @property
+    def _sizes(self) -> tuple[int, ...]:
+        """How many values each column of a condition can take."""
+        return (len(self.card.classes), *map(len, self.card.condition_values))
 
     def _conditions(self, labels: Any) -> Codes:
         values = np.asarray(labels)
@@ -112,7 +186,7 @@ class Synthesizer:
             values = np.array([self.card.classes.index(str(v)) for v in values])
         if values.ndim == 1:
             values = values[:, None]
-        sizes = [len(self.card.classes), *map(len, self.card.condition_values)]
+        sizes = list(self._sizes)
         if values.ndim != 2 or values.shape[1] != len(sizes) or values.dtype.kind not in "iu":
             names = ("label", *self.card.condition_names)
             raise DataError(
@@ -164,15 +238,3 @@ class Synthesizer:
                 f"{folder}: card and weights do not fit this version ({error}); train again"
             ) from error
         return cls(card, placed(generator, device))
-
-
-def _lanes(indices: Codes) -> list[npt.NDArray[np.intp]]:
-    """Row numbers grouped into draws in which no two indices share a place."""
-    waves: list[list[int]] = []
-    depth = [0] * LANES
-    for row, place in enumerate((indices % LANES).tolist()):
-        if depth[place] == len(waves):
-            waves.append([])
-        waves[depth[place]].append(row)
-        depth[place] += 1
-    return [np.array(wave) for wave in waves]
