@@ -17,13 +17,13 @@ RESULTS = Path(__file__).parent / "results"
 def row(
     case: str, ours: float, peer: float, peer_name: str, unit: str, higher_is_better: bool, digits: int = 3
 ) -> dict[str, Any]:
-    """One line of a result file; `ratio` is ours / peer."""
+    """One line of a result file; `ratio` is ours / peer, None where the peer's is 0."""
     return {
         "case": case,
         "ours": round(ours, digits),
         "peer": round(peer, digits),
         "peer_name": peer_name,
-        "ratio": round(ours / peer, 3),
+        "ratio": round(ours / peer, 3) if peer else None,
         "unit": unit,
         "higher_is_better": higher_is_better,
     }

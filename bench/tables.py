@@ -10,6 +10,7 @@ import json
 import re
 import sys
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -22,16 +23,29 @@ def table(name: str) -> str:
     if not file.exists():
         return f"Not measured yet: `make bench-{name}`.\n"
     facts = json.loads(file.read_text(encoding="utf-8"))
-    lines = ["| case | Augury | compared with | | ratio |", "|---|---:|---|---:|---:|"]
-    for r in facts["rows"]:
-        unit = f" {r['unit']}" if r["unit"] else ""
-        lines.append(
-            f"| {r['case']} | {r['ours']:,g}{unit} | {r['peer_name']} | {r['peer']:,g}{unit} | {r['ratio']:.2f} |"
-        )
     made_by = (
         f"`{facts['command']}`, {facts['machine']['processor']}, {facts['machine']['cores']} cores, {facts['date']}."
     )
+    if "table" in facts:
+        return "\n".join([*plain(facts["table"]), "", made_by]) + "\n"
+    lines = ["| case | Augury | compared with | | ratio |", "|---|---:|---|---:|---:|"]
+    for r in facts["rows"]:
+        unit, ratio = f" {r['unit']}" if r["unit"] else "", "–" if r["ratio"] is None else f"{r['ratio']:.2f}"
+        lines.append(f"| {r['case']} | {r['ours']:,g}{unit} | {r['peer_name']} | {r['peer']:,g}{unit} | {ratio} |")
     return "\n".join([*lines, "", made_by]) + "\n"
+
+
+def plain(rows: list[dict[str, Any]]) -> list[str]:
+    """The lines of a markdown table of rows of one kind."""
+    names = [name for name in rows[0] if not name.endswith("_real") and name != "features"]
+    lines = [f"| {' | '.join(name.replace('_', ' ') for name in names)} |", f"|---|{'---:|' * (len(names) - 1)}"]
+    for row in rows:
+        cells = [
+            f"{row[n]:,.3g}" if isinstance(row[n], float) else f"{row[n]:,}" if isinstance(row[n], int) else row[n]
+            for n in names
+        ]
+        lines.append(f"| {' | '.join(cells)} |")
+    return lines
 
 
 def main() -> None:

@@ -300,7 +300,7 @@ def compare(
     if as_json:
         typer.echo(json.dumps({"rows": rows, "pictures": str(output / "comparison.png")}))
     else:
-        console.table(rows)
+        console.comparison(rows)
         typer.echo(f"\n  pictures  {output / 'comparison.png'}")
 
 

@@ -24,8 +24,8 @@ from augury.settings import RunSettings
 RESTORED = 64
 """Held-out images that every generator is asked to give back."""
 COLUMNS = {
+    "…_real": "the same measure of real images",
     "kid": "kernel distance to real images, less is better",
-    "kid_real": "the same of real images",
     "fd": "Fréchet distance to real images, less is better",
     "precision": "share of synthetic images where real ones are",
     "recall": "share of real images where synthetic ones are",
@@ -58,6 +58,10 @@ def compare(
         what = f"no recipe '{unknown[0]}'" if unknown else "nothing to compare"
         raise SettingsError(f"there is {what}; choose among: {', '.join(RECIPES)}")
     chosen, place = settings or RunSettings(), Path(folder)
+    if chosen.train.unconditional:
+        raise SettingsError(
+            "compare measures each class, but an unconditional generator has none; leave that setting out"
+        )
     rows: list[dict[str, Any]] = []
     pictures: dict[str, Images] = {}
     for name in recipes:
@@ -88,8 +92,8 @@ def _measured(session: Session, name: str) -> dict[str, Any]:
         "recipe": name,
         "steps": plan["steps"],
         "kid": scores["kid"]["value"],
-        "kid_real": scores["kid"]["baseline"],
         **{name: scores[name]["value"] for name in ("fd", "precision", "recall") if name in scores},
+        **{f"{name}_real": score["baseline"] for name, score in scores.items()},
         "features": scores["kid"]["features"],
         **_usefulness(session),
         "restored": _restored(session),
@@ -103,20 +107,28 @@ def _measured(session: Session, name: str) -> dict[str, Any]:
 
 
 def _usefulness(session: Session) -> dict[str, Any]:
-    """Spread and GAN-train of as many images as the largest class has, in each class."""
-    train, validation, names = session.parts["train"], session.parts["validation"], session.settings.train.condition
+    """Spread and GAN-train of as many images as the largest class has, in each class; GAN-train of the real images so too."""
+    train, names = session.parts["train"], session.settings.train.condition
     picks = [np.resize(np.flatnonzero(train.labels == c), train.counts.max()) for c in np.flatnonzero(train.counts)]
-    conditions = train.conditions(names)[np.concatenate(picks)]
-    drawn = session.synthesizer.sample(conditions, seed=session.settings.seed + 2)
+    equal = train.take(np.concatenate(picks))
+    drawn = session.synthesizer.sample(equal.conditions(names), seed=session.settings.seed + 2)
     made = LabelledImages(drawn.images, drawn.labels, train.classes, fingerprint=drawn.synthesizer)
-    lesson = proof.Lesson(steps=session.settings.prove.steps, batch=session.settings.prove.batch)
-    model = proof.teach(made, lesson, seed=session.settings.seed, device=session.device)
-    predicted = proof.probabilities(model, validation.images).argmax(1)
-    found = proof.measures(proof.confusion(validation.labels, predicted, len(train.classes)))
     features = session.own_features()
     fake, real = (features.extract(images) for images in (made.images, train.images))
-    spread = metrics.relative_spread(fake, made.labels, real, train.labels)
-    return {"spread": spread, "gan_train": found["balanced_accuracy"]}
+    return {
+        "spread": metrics.relative_spread(fake, made.labels, real, train.labels),
+        "gan_train": _taught(session, made),
+        "gan_train_real": _taught(session, equal),
+    }
+
+
+def _taught(session: Session, images: LabelledImages) -> float:
+    """Balanced accuracy on validation of the trial's classifier taught on these images alone."""
+    prove, held = session.settings.prove, session.parts["validation"]
+    lesson = proof.Lesson(steps=prove.steps, batch=prove.batch)
+    model = proof.teach(images, lesson, seed=session.settings.seed, device=session.device)
+    predicted = proof.probabilities(model, held.images).argmax(1)
+    return float(np.mean(proof.measures(proof.confusion(held.labels, predicted, len(held.classes)))["balanced_accuracy"]))
 
 
 def _restored(session: Session) -> float:

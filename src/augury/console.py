@@ -71,10 +71,17 @@ def facts(values: dict[str, Any]) -> None:
         typer.echo(f"{name:<12} {value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)}")
 
 
-def table(rows: list[dict[str, Any]]) -> None:
-    """Rows of one kind under their names, numbers to three digits."""
-    names = list(rows[0])
-    cells = [names, *([f"{v:,.4g}" if isinstance(v, float) else str(v) for v in row.values()] for row in rows)]
-    widths = [max(len(line[i]) for line in cells) for i in range(len(names))]
+def comparison(rows: list[dict[str, Any]]) -> None:
+    """A line a measure, a column a recipe, and real images beside them where they were measured too."""
+    measures = [name for name in rows[0] if not name.endswith("_real") and name != "features"]
+    cells = [[name.replace("_", " "), *(_short(row.get(name, "")) for row in rows)] for name in measures]
+    for line, name in zip(cells, measures, strict=True):
+        line.append("real" if name == "recipe" else _short(rows[0].get(f"{name}_real", "")))
+    widths = [max(len(line[i]) for line in cells) for i in range(len(cells[0]))]
     for line in cells:
-        typer.echo("  ".join(text.rjust(width) for text, width in zip(line, widths, strict=True)))
+        rest = (text.rjust(width) for text, width in zip(line[1:], widths[1:], strict=True))
+        typer.echo("  ".join([line[0].ljust(widths[0]), *rest]).rstrip())
+
+
+def _short(value: Any) -> str:
+    return f"{value:,.3g}" if isinstance(value, float) else f"{value:,}" if isinstance(value, int) else str(value)
