@@ -41,7 +41,7 @@ Size = Annotated[str | None, typer.Option(help="96, or height and width as 96x64
 Fit = Annotated[str | None, typer.Option(help="crop (cover, cut the middle; the default) or pad (fit inside).")]
 OnBad = Annotated[str | None, typer.Option(help="error (default), or skip: leave unreadable files out, listed.")]
 Recipe = Annotated[
-    str | None, typer.Option(help="rpgan (the default), dcgan, gan, wgan, wgan_gp, r3gan, stylegan, vae or ae.")
+    str | None, typer.Option(help="auto (the default), rpgan, dcgan, gan, wgan, wgan_gp, r3gan, stylegan, vae or ae.")
 ]
 Loss = Annotated[str | None, typer.Option(help="Over the recipe's: minimax, non_saturating, wasserstein, hinge, ….")]
 Penalty = Annotated[

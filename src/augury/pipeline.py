@@ -136,6 +136,7 @@ class Session:
                 "the images of an unconditional generator are of no class and cannot fill any; use augury train and augury "
                 "generate, or set train.unconditional=false"
             )
+        training.settle(self.data, self.settings.train, self.device)
         for stage in (stage for stage in NEEDS if stage in needed):
             self.do(stage)
             if stage == "split":

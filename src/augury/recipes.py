@@ -153,6 +153,21 @@ networks (Huang et al. 2024); stylegan: StyleGAN2 in the small-data setting (Kar
 2014); ae: an autoencoder whose codes are drawn from a normal distribution fitted to them."""
 
 
+FEW = 5000
+"""Images below which R3GAN has no published result, while adaptive augmentation was made for them (Karras et al. 2020b)."""
+
+
+def suitable(images: int, side: int, device: str) -> str:
+    """The recipe that `auto` stands for, given how many images there are, their shorter side in px, and the device type.
+
+    Without a GPU the one that does best in minutes, `rpgan` (docs/recipes.md). With one, networks with the capacity to use
+    it: `stylegan` with adaptive augmentation for few images, `r3gan` for many; below 32 px they have nothing to gain.
+    """
+    if device == "cpu" or side < 32:
+        return "rpgan"
+    return "stylegan" if images < FEW else "r3gan"
+
+
 def recipe(name: str, overrides: dict[str, Any] | None = None) -> Recipe:
     """The recipe `name` with `overrides`: a name of a Recipe field changes that, any other goes to the network.
 

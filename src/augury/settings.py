@@ -68,7 +68,7 @@ class DataSettings(Settings):
 class TrainSettings(Settings):
     """How the generative model is trained; `None` takes the recipe's own value."""
 
-    recipe: str = "rpgan"
+    recipe: str = Field("auto", description="a recipe, or auto: chosen by images, their size and the device")
     steps: int | None = Field(None, ge=1)
     budget: Seconds | None = None
     batch: int | None = Field(None, ge=2, description="images a step; None: 64, or all there are if fewer")

@@ -8,7 +8,7 @@ import torch
 from torch.nn import functional as F
 
 from augury.networks import autoencoder, r3gan, stylegan
-from augury.networks.resample import doubled, halved
+from augury.networks.resample import doubled, halved, raised
 
 TINY = stylegan.StyleGANSettings(latent=16, width=8, widest=16)
 
@@ -40,6 +40,13 @@ def test_resampling_is_the_filter_1331() -> None:
     np.testing.assert_allclose(
         doubled(x)[0, 0].numpy()[1:-1, 1:-1], (4 * _up() @ x[0, 0].numpy() @ _up().T)[1:-1, 1:-1]
     )
+
+
+def test_raising_is_the_convolution_of_the_doubled_image_within_the_border() -> None:
+    x, weight = torch.randn(2, 3, 6, 5), torch.randn(4, 3, 3, 3)
+    wanted, found = F.conv2d(doubled(x), weight, padding=1), raised(x, weight)
+    assert found.shape == wanted.shape
+    torch.testing.assert_close(found[:, :, 3:-3, 3:-3], wanted[:, :, 3:-3, 3:-3], rtol=1e-4, atol=1e-5)
 
 
 def _up() -> np.ndarray:

@@ -73,7 +73,7 @@ def test_surprise_is_the_cross_entropy_of_each_column() -> None:
     each = [
         F.cross_entropy(layer(features[0][:, 0]), conditions[:, i]) for i, layer in enumerate(judge.heads[0].classes)
     ]
-    assert float(judge.surprise(features, conditions)) == pytest.approx(float(sum(each)) / 2, rel=1e-5)
+    assert judge.surprise(features, conditions).item() == pytest.approx(float(sum(each).detach()) / 2, rel=1e-5)
 
 
 def test_impossible_discriminators_are_refused() -> None:

@@ -26,8 +26,8 @@ class Monitor:
     """Call it with a generator for, over `number` fakes of the conditions that held-out images have:
 
     "kid", their kernel distance to the held-out images; "spread", their variety within classes against that of the training
-    images (`relative_spread`); "duplicates", the share of fakes with another one nearer than the closest hundredth of
-    training images have theirs; "closeness", their median distance to the nearest training image over that of held-out
+    images (`relative_spread`); "duplicates", the share of fakes with another one nearer than a fifth of
+    the usual distance between neighbours among training images; "closeness", their median distance to the nearest training image over that of held-out
     images.
 
     `conditions` int64 are those of the held-out images: [M, K]. Every call uses the same noise, so that what changes is the
@@ -52,7 +52,7 @@ class Monitor:
         self.train, self.held_out = extractor.extract(train.images), extractor.extract(held_out.take(held).images)
         self.labels = train.labels
         usual = nearest(self.train, self.train, 2)[1][:, 1] if len(train) > 1 else np.zeros(1)
-        self.twin = float(np.quantile(usual, 0.01))
+        self.twin = 0.2 * float(np.median(usual))
         self.usual = float(np.median(nearest(self.held_out, self.train)[1]))
 
     def __call__(self, generator: Draws) -> dict[str, float]:
@@ -60,6 +60,6 @@ class Monitor:
         fake = self.extractor.extract(generator.sample(self.conditions, seed=self.seed).images)
         found = {"kid": kernel_distance(fake, self.held_out)} if len(self.held_out) > 1 else {}
         found["spread"] = relative_spread(fake, self.conditions[:, 0], self.train, self.labels)
-        found["duplicates"] = float((nearest(fake, fake, 2)[1][:, 1] < self.twin).mean())
+        found["duplicates"] = float((nearest(fake, fake, 2)[1][:, 1] <= self.twin).mean())
         found["closeness"] = float(np.median(nearest(fake, self.train)[1])) / max(self.usual, 1e-12)
         return {name: round(value, 6) for name, value in found.items() if np.isfinite(value)}

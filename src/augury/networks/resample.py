@@ -16,6 +16,18 @@ def halved(x: torch.Tensor) -> torch.Tensor:
     return F.avg_pool2d(_binomial(F.pad(x, (1, 1, 1, 1), mode="replicate")), 2)
 
 
+def raised(x: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+    """A 3×3 convolution by weight [B, A, 3, 3] of x at twice the size: [N, A, H, W] -> [N, B, 2H, 2W].
+
+    The convolution comes before the filter [1, 3, 3, 1] (they commute), as a transposed one at the small size: a quarter of
+    the arithmetic. Zeros lie outside, so that the outermost pixels differ from those of `doubled`.
+    """
+    y = F.pad(F.conv_transpose2d(x, 4 * weight.flip(2, 3).transpose(0, 1), stride=2), (1, 1, 1, 1))
+    for _ in range(3):  # [1, 3, 3, 1] / 4 is [1, 1] / 2 three times over, twice as strong along either side
+        y = F.avg_pool2d(y, 2, stride=1)
+    return y
+
+
 def _binomial(x: torch.Tensor) -> torch.Tensor:
     """[1, 2, 1] / 4 along both sides: [N, C, H + 2, W + 2] -> [N, C, H, W]."""
     x = (x[:, :, :-2] + 2 * x[:, :, 1:-1] + x[:, :, 2:]) / 4

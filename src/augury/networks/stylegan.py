@@ -20,7 +20,7 @@ from torch.nn import functional as F
 from augury.networks.canvas import Canvas
 from augury.networks.conditioning import ConditionEmbedding
 from augury.networks.discriminator import gathered
-from augury.networks.resample import doubled, halved
+from augury.networks.resample import doubled, halved, raised
 from augury.randomness import stream
 
 GAIN = 2**0.5
@@ -70,11 +70,12 @@ class EqualConv(nn.Module):
 
 
 class ModulatedConv(nn.Module):
-    """x [N, A, H, W], w [N, L] -> [N, B, H, W]: convolution with weights scaled by the style of each image and, when
-    `demodulate`, rescaled to unit norm (Karras et al. 2020a, eq. 1 to 3)."""
+    """x [N, A, H, W], w [N, L] -> [N, B, H, W], or twice the size when `up`: convolution with weights scaled by the style of
+    each image and, when `demodulate`, rescaled to unit norm (Karras et al. 2020a, eq. 1 to 3)."""
 
-    def __init__(self, a: int, b: int, kernel: int, latent: int, demodulate: bool = True) -> None:
+    def __init__(self, a: int, b: int, kernel: int, latent: int, demodulate: bool = True, up: bool = False) -> None:
         super().__init__()
+        self.up = up
         self.weight = nn.Parameter(torch.randn(b, a, kernel, kernel))
         self.style = EqualLinear(latent, a, bias=1.0)
         self.scale, self.padding, self.demodulate = (a * kernel**2) ** -0.5, kernel // 2, demodulate
@@ -82,7 +83,8 @@ class ModulatedConv(nn.Module):
     def forward(self, x: torch.Tensor, w: torch.Tensor) -> torch.Tensor:
         """[N, A, H, W], [N, L] -> [N, B, H, W]."""
         style, weight = self.style(w), self.weight * self.scale
-        y = F.conv2d(x * style[:, :, None, None], weight, padding=self.padding)
+        x = x * style[:, :, None, None]
+        y = raised(x, weight) if self.up else F.conv2d(x, weight, padding=self.padding)
         if not self.demodulate:
             return y
         power = style.square() @ weight.square().sum((2, 3)).t()
@@ -122,13 +124,13 @@ class StyleLayer(nn.Module):
 
     def __init__(self, a: int, b: int, latent: int, up: bool) -> None:
         super().__init__()
-        self.conv, self.up = ModulatedConv(a, b, 3, latent), up
+        self.conv = ModulatedConv(a, b, 3, latent, up=up)
         self.strength = nn.Parameter(torch.zeros(()))
         self.bias = nn.Parameter(torch.zeros(b))
 
     def forward(self, x: torch.Tensor, w: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
         """x [N, A, H, W], w [N, L], noise [N, 1, H', W'] -> [N, B, H', W']."""
-        x = self.conv(doubled(x) if self.up else x, w) + self.strength * noise
+        x = self.conv(x, w) + self.strength * noise
         return F.leaky_relu(x + self.bias[:, None, None], 0.2) * GAIN
 
 

@@ -12,7 +12,7 @@ from augury.training import checkpoints
 from augury.training.batches import as_float, as_uint8
 from augury.training.devices import choose_device, choose_precision, keep_memory, placed
 from augury.training.loop import Assess, Progress, train_plan
-from augury.training.plan import Plan, make_plan, seen
+from augury.training.plan import Plan, make_plan, seen, settle
 from augury.training.synthesizer import Card, Synthesizer
 from augury.training.transfer import fingerprint
 
@@ -32,6 +32,7 @@ __all__ = [
     "make_plan",
     "placed",
     "seen",
+    "settle",
     "train",
     "train_plan",
 ]

@@ -20,13 +20,20 @@ FREQUENCY: dict[str, Callable[[npt.NDArray[np.float64]], npt.NDArray[np.float64]
 """label_sampling -> a class's weight from its count; sqrt and log lift rare classes (CTGAN samples by log-frequency)."""
 
 
+RESIDENT = 4 * 2**30
+
+
 class Batches:
-    """Draws (images float [B, C, H, W] in [-1, 1], conditions int64 [B, K]) with classes weighted by `label_sampling`."""
+    """Draws (images float [B, C, H, W] in [-1, 1], conditions int64 [B, K]) with classes weighted by `label_sampling`.
+
+    On a GPU the images are kept there when they take no more than RESIDENT bytes.
+    """
 
     def __init__(
         self, data: LabelledImages, condition: tuple[str, ...], label_sampling: str, batch: int, seed: int
     ) -> None:
         self.images, self.batch, self.seed = data.images, batch, seed
+        self.resident: torch.Tensor | None = None
         self.conditions = data.conditions(condition)
         weights = FREQUENCY[label_sampling](data.counts.astype(np.float64))
         self.share: npt.NDArray[np.float64] = weights / weights.sum()
@@ -38,12 +45,17 @@ class Batches:
         labels = random.choice(len(self.share), self.batch, p=self.share)
         picks = random.random(self.batch)
         chosen = np.array([self.members[c][int(u * len(self.members[c]))] for c, u in zip(labels, picks, strict=True)])
-        return as_float(self.images[chosen], device), torch.from_numpy(self.conditions[chosen]).to(device)
+        conditions = torch.from_numpy(self.conditions[chosen]).to(device)
+        if device.type == "cpu" or self.images.nbytes > RESIDENT:
+            return as_float(self.images[chosen], device), conditions
+        if self.resident is None:
+            self.resident = torch.from_numpy(np.ascontiguousarray(self.images)).to(device)
+        return as_float(self.resident[torch.from_numpy(chosen).to(device)]), conditions
 
 
-def as_float(images: npt.NDArray[np.uint8], device: torch.device | str = "cpu") -> torch.Tensor:
-    """uint8 [N, C, H, W] -> float [N, C, H, W] in [-1, 1] on `device`, channels last."""
-    moved = torch.from_numpy(np.ascontiguousarray(images)).to(device)
+def as_float(images: npt.NDArray[np.uint8] | torch.Tensor, device: torch.device | str = "cpu") -> torch.Tensor:
+    """uint8 [N, C, H, W] -> float [N, C, H, W] in [-1, 1], channels last; an array goes to `device`, a tensor stays."""
+    moved = images if isinstance(images, torch.Tensor) else torch.from_numpy(np.ascontiguousarray(images)).to(device)
     return moved.to(torch.float32).div_(127.5).sub_(1).contiguous(memory_format=torch.channels_last)
 
 

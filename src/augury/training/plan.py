@@ -15,7 +15,7 @@ from augury.errors import SettingsError
 from augury.images import LabelledImages
 from augury.networks import NETWORKS, build
 from augury.randomness import torch_seed
-from augury.recipes import Recipe, recipe
+from augury.recipes import Recipe, recipe, suitable
 from augury.settings import TrainSettings
 from augury.training.adversarial import AdversarialGame
 from augury.training.batches import Batches
@@ -99,12 +99,11 @@ def rarity(data: LabelledImages, overlap: float = 0.99) -> torch.Tensor:
     return torch.from_numpy((effective.min() / effective).astype(np.float32))
 
 
-def make_plan(data: LabelledImages, settings: TrainSettings, *, seed: int, device: torch.device, flips: bool) -> Plan:
-    """Settle precision by measurement, and steps from --steps, from --budget and measured throughput, or from the recipe.
-
-    Raises SettingsError for settings that do not fit together or do not fit the data.
-    """
-    rule = recipe(settings.recipe, settings.overrides)
+def settle(data: LabelledImages, settings: TrainSettings, device: torch.device) -> tuple[str, Recipe]:
+    """(name, recipe) that `settings` ask for. Raises SettingsError for settings that do not fit together or to `data`, before
+    anything is computed."""
+    name = suitable(len(data), min(data.shape[1:]), device.type) if settings.recipe == "auto" else settings.recipe
+    rule = recipe(name, settings.overrides)
     if settings.batch is not None and settings.batch > len(data):
         raise SettingsError(
             f"a batch of {settings.batch} needs at least {settings.batch} images, but there are {len(data)} to train on; use "
@@ -114,9 +113,19 @@ def make_plan(data: LabelledImages, settings: TrainSettings, *, seed: int, devic
         raise SettingsError(
             "unconditional forgets the classes, but condition asks for attributes; use one or the other"
         )
+    data.cardinalities(settings.condition)
+    return name, rule
+
+
+def make_plan(data: LabelledImages, settings: TrainSettings, *, seed: int, device: torch.device, flips: bool) -> Plan:
+    """Settle precision by measurement, and steps from --steps, from --budget and measured throughput, or from the recipe.
+
+    Raises SettingsError as `settle` does.
+    """
+    name, rule = settle(data, settings, device)
     start = settings.start_from
     plan = Plan(
-        recipe=settings.recipe,
+        recipe=name,
         rule=rule,
         steps=settings.steps or rule.steps,
         batch=settings.batch or min(BATCH, len(data)),
