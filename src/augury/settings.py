@@ -80,7 +80,10 @@ class TrainSettings(Settings):
     augment: str | None = Field(None, description="what the discriminator sees: a policy of augury.augment, or none")
     start_from: str | None = Field(None, description="a run folder or synthesizer whose weights to begin with")
     patience: float = Field(
-        0.5, gt=0, le=1, description="stop after this share of the steps without a better kernel distance on validation"
+        0.5,
+        gt=0,
+        le=1,
+        description="stop after this share of the steps without a kernel distance on validation near the lowest",
     )
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     checkpoint_every: Seconds = 20.0

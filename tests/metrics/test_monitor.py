@@ -62,3 +62,4 @@ def test_its_kernel_distance_is_that_of_the_features() -> None:
     fake = gives.sample(WATCH.conditions).images.reshape(128, -1) / 255
     held = HELD.images.reshape(100, -1) / 255
     assert WATCH(gives)["kid"] == pytest.approx(kernel_distance(fake, held), abs=2e-6)
+    assert 0 < WATCH(gives)["kid_error"] < 0.01

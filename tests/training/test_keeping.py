@@ -40,6 +40,17 @@ def test_the_best_generator_is_returned_and_training_ends_when_patience_is_over(
     assert train_plan(planned(data, recipe="dcgan", steps=10, patience=1.0), data, assess=patient).weights == more[-1]
 
 
+def test_the_latest_within_the_error_of_the_lowest_is_taken() -> None:
+    data = small()
+    values = iter([5.0, 2.0, 2.4, 2.6, 3.0, 2.9])
+    chosen = train_plan(
+        planned(data, recipe="dcgan", steps=6, patience=1.0),
+        data,
+        assess=lambda s: {"kid": next(values), "kid_error": 0.5},
+    )
+    assert chosen.card.steps == 3
+
+
 def test_a_resumed_training_knows_its_best_and_its_patience(tmp_path) -> None:
     data = small()
     plan = planned(data, recipe="dcgan", steps=10, patience=0.4)

@@ -7,8 +7,9 @@ from typing import Protocol
 import numpy as np
 
 from augury.images import Codes, LabelledImages, SyntheticImages
+from augury.metrics.check import ENOUGH
 from augury.metrics.features import Extractor
-from augury.metrics.kernel import kernel_distance
+from augury.metrics.kernel import kid
 from augury.metrics.nearest import nearest
 from augury.metrics.spread import relative_spread
 from augury.randomness import rng
@@ -25,7 +26,7 @@ class Draws(Protocol):
 class Monitor:
     """Call it with a generator for, over `number` fakes of the conditions that held-out images have:
 
-    "kid", their kernel distance to the held-out images; "spread", their variety within classes against that of the training
+    "kid", their kernel distance to the held-out images, and "kid_error", its standard error; "spread", their variety within classes against that of the training
     images (`relative_spread`); "duplicates", the share of fakes with another one nearer than a fifth of
     the usual distance between neighbours among training images; "closeness", their median distance to the nearest training image over that of held-out
     images.
@@ -58,7 +59,10 @@ class Monitor:
     def __call__(self, generator: Draws) -> dict[str, float]:
         """The measures of a generator."""
         fake = self.extractor.extract(generator.sample(self.conditions, seed=self.seed).images)
-        found = {"kid": kernel_distance(fake, self.held_out)} if len(self.held_out) > 1 else {}
+        found: dict[str, float] = {}
+        if len(self.held_out) >= ENOUGH:
+            score = kid(fake, self.held_out, features="", preprocessing="", seed=self.seed)
+            found = {"kid": score.value, "kid_error": (score.high - score.low) / 2 / 1.96}
         found["spread"] = relative_spread(fake, self.conditions[:, 0], self.train, self.labels)
         found["duplicates"] = float((nearest(fake, fake, 2)[1][:, 1] <= self.twin).mean())
         found["closeness"] = float(np.median(nearest(fake, self.train)[1])) / max(self.usual, 1e-12)

@@ -91,7 +91,11 @@ def _context(facts: Facts) -> dict[str, Any]:
         "bar": charts.bar,
         "most": max(differences, default=0.0),
         "training_charts": [
-            ("To held-out images", KERNEL, "The generator used is that of the lowest point."),
+            (
+                "To held-out images",
+                KERNEL,
+                "The generator used is the latest one within a standard error of the lowest point.",
+            ),
             (
                 "Against real images",
                 HEALTH,

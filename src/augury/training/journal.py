@@ -25,7 +25,8 @@ State = dict[str, torch.Tensor]
 
 @dataclass
 class Journal:
-    """The log's `rows`, the last `good` state to go back to, and the `best` generator by kernel distance.
+    """The log's `rows`, the last `good` state to go back to, and the `best` generator: the latest whose kernel distance is
+    within a standard error of the `lowest` (value, error) so far, since variety grows on while the distance wavers.
 
     `seconds` were spent before this process took the training up.
     """
@@ -37,7 +38,8 @@ class Journal:
     rows: list[dict[str, Any]] = field(default_factory=list)
     seconds: float = 0.0
     good: tuple[int, State] = (0, {})
-    best: tuple[int, float, State] | None = None
+    best: tuple[int, State] | None = None
+    lowest: tuple[float, float] = (math.inf, 0.0)
     begun: float = field(default_factory=time.monotonic)
     saved: float = field(default_factory=time.monotonic)
 
@@ -56,7 +58,8 @@ class Journal:
             self.game.players.restore(tensors)
             self.rows, self.seconds = json.loads(facts["rows"]), float(facts["seconds"])
             if best:
-                self.best = (int(facts["best_step"]), float(facts["best_value"]), best)
+                self.best = (int(facts["best_step"]), best)
+                self.lowest = (float(facts["lowest"]), float(facts["lowest_error"]))
             self.good = (int(facts["step"]), self._state())
             return self.good[0]
         self.good = (0, self._state())
@@ -76,12 +79,15 @@ class Journal:
         """Add a row to the log and remember this state as good; a kernel distance in the row decides what is best."""
         self.rows.append(row)
         self.good = (step, self._state())
-        if "kid" in row and (self.best is None or row["kid"] < self.best[1]):
+        if "kid" not in row:
+            return
+        self.lowest = min(self.lowest, (row["kid"], row.get("kid_error", 0.0)))
+        if row["kid"] <= sum(self.lowest):
             average = self.game.players.average.module.state_dict()
-            self.best = (step, row["kid"], {k: v.detach().clone() for k, v in average.items()})
+            self.best = (step, {k: v.detach().clone() for k, v in average.items()})
 
     def stale(self, step: int) -> bool:
-        """Whether the plan's patience is over: so long has nothing been better than the best."""
+        """Whether the plan's patience is over: so long has nothing come near the lowest distance."""
         if self.best is None or self.plan.patience >= 1:
             return False
         return step - self.best[0] >= max(1, self.plan.patience * self.plan.steps)
@@ -95,8 +101,9 @@ class Journal:
             {"step": str(step), "key": self.key, "seconds": str(self.elapsed())},
         )
         if self.best is not None:
-            tensors |= {f"best.{k}": v for k, v in self.best[2].items()}
-            facts |= {"best_step": str(self.best[0]), "best_value": repr(self.best[1])}
+            tensors |= {f"best.{k}": v for k, v in self.best[1].items()}
+            facts |= {"best_step": str(self.best[0])}
+            facts |= {"lowest": repr(self.lowest[0]), "lowest_error": repr(self.lowest[1])}
         write_lines(self.folder / "log.jsonl", self.rows)
         checkpoints.save(
             self.folder / f"checkpoint-{step:07d}.safetensors", tensors, facts | {"rows": json.dumps(self.rows)}

@@ -52,8 +52,8 @@ def train_plan(
     """Train as planned on `data` (the train part alone). With a `folder` it keeps log.jsonl, samples/ and a checkpoint
     every `checkpoint_every` seconds there, and goes on from the last one.
 
-    About twenty times in all `assess` judges the generator: the best one by "kid" is returned, and when there has been no
-    better one for as long as the plan's patience, training ends. What looks wrong is said once by `on_event`. When losses
+    About twenty times in all `assess` judges the generator: the latest within "kid_error" of the
+    lowest "kid" is returned, and when none has come so near for as long as the plan's patience, training ends. What looks wrong is said once by `on_event`. When losses
     are no longer numbers it goes back to the last good state at half the rates, three times at most, then raises
     TrainingError; when memory does not suffice, batches are played in parts.
     """
@@ -102,11 +102,11 @@ def train_plan(
 
 
 def _chosen(journal: Journal, data: LabelledImages) -> Synthesizer:
-    """The best generator by kernel distance, or the last one where none was judged."""
+    """The best generator, or the last one where none was judged."""
     plan = journal.plan
     if journal.best is None:
         return Synthesizer(_card(plan, data, plan.steps), journal.game.players.average.module)
-    step, _, weights = journal.best
+    step, weights = journal.best
     cardinalities = data.cardinalities(plan.condition)
     generator = build_generator(plan.rule.network, plan.rule.settings, data.shape, cardinalities)
     generator.load_state_dict(weights)
