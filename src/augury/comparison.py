@@ -49,7 +49,8 @@ def compare(
     on_row: Callable[[dict[str, Any]], None] = lambda row: None,
 ) -> list[dict[str, Any]]:
     """Train each recipe in `folder`/RECIPE, a run folder like any other, and measure it; the table is also written to
-    comparison.json, pictures to comparison.png. A second call goes on where the first stopped.
+    comparison.json, pictures to comparison.png. A second call goes on where the first stopped. A budget is turned into steps
+    for all of them before the first is trained, so that what else the machine does later changes nothing.
 
     Raises SettingsError for an unknown recipe before anything is trained.
     """
@@ -64,8 +65,14 @@ def compare(
         )
     rows: list[dict[str, Any]] = []
     pictures: dict[str, Images] = {}
-    for name in recipes:
-        mine = chosen.model_copy(update={"train": chosen.train.model_copy(update={"recipe": name})})
+    each = {
+        name: chosen.model_copy(update={"train": chosen.train.model_copy(update={"recipe": name})}) for name in recipes
+    }
+    for name, mine in each.items():
+        with opened(data, place / name, settings=mine, watch=watch) as session:
+            session.until("classify")
+            session.planned()
+    for name, mine in each.items():
         with opened(data, place / name, settings=mine, watch=watch) as session:
             session.features = place / "features"
             session.until("score")

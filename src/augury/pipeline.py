@@ -157,16 +157,20 @@ class Session:
         checkpoints.save(self.run / "classifier.safetensors", model.state_dict(), {})
         self.__dict__.pop("classifier", None)
 
-    def train(self) -> None:
-        """Settle the plan once, then train to its end, judged on the way by the validation part."""
-        folder, s, train = self.run / "train", self.settings, self.parts["train"]
-        stored, inputs = folder / "plan.json", self.inputs("train")
+    def planned(self) -> training.Plan:
+        """The training plan: made once, by measurement where a budget asks for it, and then kept."""
+        stored, inputs = self.run / "train" / "plan.json", self.inputs("train")
         kept = read_json(stored) if stored.exists() else {}
         if kept.get("inputs") == inputs:
-            plan = training.Plan.from_dict(kept["plan"])
-        else:
-            plan = training.make_plan(train, s.train, seed=s.seed, device=self.device, flips=self.flips)
-            write_json(stored, {"inputs": inputs, "plan": plan.as_dict()})
+            return training.Plan.from_dict(kept["plan"])
+        s = self.settings
+        plan = training.make_plan(self.parts["train"], s.train, seed=s.seed, device=self.device, flips=self.flips)
+        write_json(stored, {"inputs": inputs, "plan": plan.as_dict()})
+        return plan
+
+    def train(self) -> None:
+        """Train as planned, judged on the way by the validation part."""
+        folder, s, train, plan = self.run / "train", self.settings, self.parts["train"], self.planned()
         held = training.seen(plan, self.parts["validation"])
         judge = metrics.Monitor(
             self.own_features(), training.seen(plan, train), held, held.conditions(plan.condition), seed=s.seed
