@@ -1,4 +1,4 @@
-"""What every benchmark shares: timing, fresh processes, counting of operations, the machine's ceiling, the result file."""
+"""What every benchmark shares: timing, fresh processes, counted operations, the machine's ceiling, the result file."""
 
 from __future__ import annotations
 
@@ -16,8 +16,9 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from augury.images import LabelledImages
+from augury.images import Images, LabelledImages
 from augury.machine import machine, versions
+from augury.randomness import rng
 from augury.recipes import Recipe
 from augury.training import placed
 
@@ -63,6 +64,19 @@ def random_images(channels: int, size: int, count: int = 512, classes: int = 10)
     random = np.random.default_rng(0)
     images = random.integers(0, 256, (count, channels, size, size), dtype=np.uint8)
     return LabelledImages(images, np.arange(count) % classes, tuple(f"class {i}" for i in range(classes)))
+
+
+def held_out(train: LabelledImages, test: LabelledImages, count: int, seed: int) -> Images:
+    """At most `count` test images in the class mix of the train images."""
+    share = train.counts / len(train)
+    most = min(count, int(np.min(test.counts[share > 0] / share[share > 0])))
+    members = [rng(seed, "held out", c).permutation(np.flatnonzero(test.labels == c)) for c in range(len(share))]
+    return test.images[np.concatenate([m[: round(most * s)] for m, s in zip(members, share, strict=True)])]
+
+
+def mixed(images: Images, count: int) -> Images:
+    """The first `count` of the images in an order of their own."""
+    return images[rng(0, "order").permutation(len(images))[:count]]
 
 
 def parameters(*networks: nn.Module) -> int:
