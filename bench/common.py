@@ -16,6 +16,7 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from augury import metrics, proof
 from augury.images import Images, LabelledImages
 from augury.machine import machine, versions
 from augury.randomness import rng
@@ -77,6 +78,13 @@ def held_out(train: LabelledImages, test: LabelledImages, count: int, seed: int)
 def mixed(images: Images, count: int) -> Images:
     """The first `count` of the images in an order of their own."""
     return images[rng(0, "order").permutation(len(images))[:count]]
+
+
+def classifier_features(train: LabelledImages, device: torch.device, steps: int = 300) -> metrics.Extractor:
+    """Features of a small classifier taught on the train images, as a run scores by."""
+    model = proof.teach(train, proof.Lesson(steps=steps), seed=0, device=device)
+    how = "value / 127.5 - 1"
+    return metrics.from_network("classifier", model, how, device, model.features, dimension=model.dimension)
 
 
 def parameters(*networks: nn.Module) -> int:

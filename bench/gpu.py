@@ -17,14 +17,25 @@ from typing import Any
 
 import torch
 
-from augury import data, metrics, proof
+from augury import data, metrics
 from augury.images import LabelledImages
 from augury.recipes import RECIPES
 from augury.settings import TrainSettings
 from augury.training import Plan, choose_device, make_plan, train_plan
 from augury.training.plan import Game, set_up
 from augury.training.reconstruction import Reconstruction
-from common import ceiling, held_out, mixed, operations_a_step, period, random_images, row, seconds_a_step, write
+from common import (
+    ceiling,
+    classifier_features,
+    held_out,
+    mixed,
+    operations_a_step,
+    period,
+    random_images,
+    row,
+    seconds_a_step,
+    write,
+)
 
 COMPILED = ("dcgan", "stylegan", "rpgan", "r3gan", "vae")
 
@@ -117,9 +128,7 @@ class Bench:
         images = data.sample()
         parts = data.split(images)
         train, test = (images.take(parts == part) for part in (0, 2))
-        model = proof.teach(train, proof.Lesson(steps=5 if self.dry else 300), seed=0, device=self.device)
-        about = {"device": self.device, "features": model.features, "dimension": model.dimension}
-        extractor = metrics.from_network("classifier", model, "x / 127.5 - 1", **about)
+        extractor = classifier_features(train, self.device, steps=5 if self.dry else 300)
         begun = time.perf_counter()
         plan = self.plan(name, train, "auto", budget=seconds)
         synthesizer = train_plan(plan, train)
