@@ -1,15 +1,27 @@
-"""What every benchmark shares: interleaved timing and the result file."""
+"""What every benchmark shares: timing, fresh processes, counted operations, the machine's ceiling, the result file."""
 
 from __future__ import annotations
 
 import json
 import statistics
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import torch
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from augury import metrics, proof
+from augury.images import Images, LabelledImages
 from augury.machine import machine, versions
+from augury.randomness import rng
+from augury.recipes import Recipe
+from augury.training import placed
 
 RESULTS = Path(__file__).parent / "results"
 
@@ -37,6 +49,107 @@ def interleaved(contestants: dict[str, Callable[[], float]], rounds: int) -> dic
             found[name].append(run())
             print(f"  round {number + 1}/{rounds}  {name}: {found[name][-1]:.4g}", flush=True)
     return {name: statistics.median(values) for name, values in found.items()}
+
+
+def apart(file: str, *words: object) -> dict[str, Any]:
+    """What `python FILE WORDS...` prints as JSON on its last line; a fresh process, so that memory is its own."""
+    done = subprocess.run([sys.executable, file, *map(str, words)], check=False, capture_output=True, text=True)
+    if done.returncode:
+        raise SystemExit(f"{Path(file).name} {' '.join(map(str, words))} failed:\n{done.stderr[-2000:]}")
+    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
+def random_images(channels: int, size: int, count: int = 512, classes: int = 10) -> LabelledImages:
+    """Labelled noise: how fast a network trains does not depend on what it is shown."""
+    random = np.random.default_rng(0)
+    images = random.integers(0, 256, (count, channels, size, size), dtype=np.uint8)
+    return LabelledImages(images, np.arange(count) % classes, tuple(f"class {i}" for i in range(classes)))
+
+
+def held_out(train: LabelledImages, test: LabelledImages, count: int, seed: int) -> Images:
+    """At most `count` test images in the class mix of the train images."""
+    share = train.counts / len(train)
+    most = min(count, int(np.min(test.counts[share > 0] / share[share > 0])))
+    members = [rng(seed, "held out", c).permutation(np.flatnonzero(test.labels == c)) for c in range(len(share))]
+    return test.images[np.concatenate([m[: round(most * s)] for m, s in zip(members, share, strict=True)])]
+
+
+def mixed(images: Images, count: int) -> Images:
+    """The first `count` of the images in an order of their own."""
+    return images[rng(0, "order").permutation(len(images))[:count]]
+
+
+def classifier_features(train: LabelledImages, device: torch.device, steps: int = 300) -> metrics.Extractor:
+    """Features of a small classifier taught on the train images, as a run scores by."""
+    model = proof.teach(train, proof.Lesson(steps=steps), seed=0, device=device)
+    how = "value / 127.5 - 1"
+    return metrics.from_network("classifier", model, how, device, model.features, dimension=model.dimension)
+
+
+def parameters(*networks: nn.Module) -> int:
+    """How many numbers these networks learn."""
+    return sum(p.numel() for network in networks for p in network.parameters())
+
+
+def synchronise() -> None:
+    """Wait for the GPU, where there is one."""
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+
+
+def period(rule: Recipe) -> int:
+    """Every how many steps the recipe's penalties are taken; 1 where it has none."""
+    return rule.penalty_every if rule.r1 or rule.r2 or rule.gradient_penalty else 1
+
+
+def over_period(cost: Callable[[int], float], every: int) -> float:
+    """The mean cost of a step when step 0 of each `every` costs another amount than the rest."""
+    return (cost(0) + (every - 1) * cost(1)) / every if every > 1 else cost(0)
+
+
+def seconds_a_step(play: Callable[[int], object], every: int, patience: float) -> float:
+    """Mean seconds of a step: medians of steps with and without the lazy penalties, `patience` seconds for each kind."""
+
+    def timed(step: int) -> float:
+        begun = time.perf_counter()
+        play(step)
+        synchronise()
+        return time.perf_counter() - begun
+
+    def usual(offset: int) -> float:
+        first = timed(offset)  # warms up
+        spent = [timed(every + offset)]
+        while len(spent) < 50 and first + sum(spent) < patience:
+            spent.append(timed(every * (len(spent) + 1) + offset))
+        return statistics.median(spent)
+
+    return over_period(usual, every)
+
+
+def operations_a_step(play: Callable[[int], object], every: int) -> float:
+    """Floating-point operations of convolutions and matrix products in a mean step; the rest is not counted."""
+
+    def counted(step: int) -> float:
+        with FlopCounterMode(display=False) as counter:
+            play(step)
+        return float(counter.get_total_flops())
+
+    return over_period(counted, every)
+
+
+def ceiling(kind: str, dtype: torch.dtype, device: torch.device, *, patience: float = 1.0, tiny: bool = False) -> float:
+    """Operations a second of a large 3×3 convolution forward and back ("convolution") or matrix product ("product")."""
+    count, width, side = (2, 16, 64) if tiny else (256, 256, 8192) if device.type == "cuda" else (64, 128, 2048)
+    if kind == "convolution":
+        layer = placed(nn.Conv2d(width, width, 3, padding=1, bias=False), device).to(dtype)
+        x = torch.randn(count, width, 32, 32, device=device, dtype=dtype)
+        x = x.contiguous(memory_format=torch.channels_last).requires_grad_()
+        work: Callable[[int], object] = lambda step: layer(x).sum().backward()  # noqa: E731
+    else:
+        a, b = (torch.randn(side, side, device=device, dtype=dtype) for _ in range(2))
+        work = lambda step: a @ b  # noqa: E731
+    return operations_a_step(work, 1) / seconds_a_step(work, 1, patience)
 
 
 def write(name: str, rows: list[dict[str, Any]], **more: Any) -> None:
