@@ -35,7 +35,7 @@ COLUMNS = {
     "train_per_second": "images seen a second while training",
     "draw_per_second": "images drawn a second",
     "parameters": "of the generator",
-    "seconds": "of training",
+    "chosen_step": "of training, whose generator is used",
 }
 
 
@@ -104,10 +104,10 @@ def _measured(session: Session, name: str) -> dict[str, Any]:
         "features": scores["kid"]["features"],
         **_usefulness(session),
         "restored": _restored(session),
-        "train_per_second": median(r["images_per_second"] for r in log),
+        "train_per_second": plan["images_per_second"] or median(r["images_per_second"] for r in log),
         "draw_per_second": _drawing_rate(session),
         "parameters": sum(p.numel() for p in synthesizer.generator.parameters()),
-        "seconds": log[-1]["seconds"],
+        "chosen_step": synthesizer.card.steps,
     }
     write_json(file, {"synthesizer": synthesizer.fingerprint, "row": row})
     return row
