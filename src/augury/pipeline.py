@@ -22,7 +22,7 @@ from augury import exports, generation, metrics, proof, report, training
 from augury.augment import policy
 from augury.data import load, split
 from augury.errors import RunFolderError, SettingsError
-from augury.files import atomic_path, read_json, read_lines, write_json
+from augury.files import atomic_path, digest, read_json, read_lines, write_json
 from augury.images import SPLITS, Codes, LabelledImages, SyntheticImages
 from augury.machine import machine, versions
 from augury.metrics import Extractor
@@ -159,7 +159,7 @@ class Session:
 
     def planned(self) -> training.Plan:
         """The training plan: made once, by measurement where a budget asks for it, and then kept."""
-        stored, inputs = self.run / "train" / "plan.json", self.inputs("train")
+        stored, inputs = self.run / "train" / "plan.json", digest(self.inputs("train"))
         kept = read_json(stored) if stored.exists() else {}
         if kept.get("inputs") == inputs:
             return training.Plan.from_dict(kept["plan"])
@@ -237,7 +237,7 @@ class Session:
         """The paired trial; each training's result is kept as soon as it is there, and serves other numbers of seeds."""
         file, s = self.run / "trial.json", self.settings
         lasting = s.prove.model_dump(exclude={"seeds", "arms", "ratios"})
-        inputs = [self.run.key("generate"), lasting, s.seed, self.device.type, self.flips]
+        inputs = digest([self.run.key("generate"), lasting, s.seed, self.device.type, self.flips])
         stored = read_json(file) if file.exists() else {}
         results: dict[str, Any] = stored["results"] if stored.get("inputs") == inputs else {}
 

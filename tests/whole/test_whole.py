@@ -19,7 +19,7 @@ from PIL import Image
 import augury
 from augury.errors import RunFolderError, SettingsError
 from augury.runfolder import Run
-from augury.settings import seconds
+from augury.settings import RunSettings, seconds, validated
 
 QUICK = ["--steps", "30", "--precision", "fp32", "--set", "prove.steps=3", "--set", "score.features=pixels"]
 QUICK += ["--set", "train.batch=16", "--set", "train.checkpoint_every=0.05", "--set", "generate.sampling_strategy=5"]
@@ -258,3 +258,16 @@ def test_public_names_exist() -> None:
     with pytest.raises(AttributeError):
         _ = augury.no_such
     assert SettingsError is not None
+
+
+def test_a_budget_is_planned_once(photos: Path, tmp_path: Path, monkeypatch) -> None:
+    from augury import training
+    from augury.pipeline import opened
+
+    settings = validated(RunSettings, {"train": {"budget": "1s", "batch": 8}})
+    with opened(photos, tmp_path / "r", settings=settings) as session:
+        session.until("classify")
+        plan = session.planned()
+    monkeypatch.setattr(training, "make_plan", lambda *rest, **more: pytest.fail("planned again"))
+    with opened(photos, tmp_path / "r", settings=settings) as session:
+        assert session.planned() == plan
