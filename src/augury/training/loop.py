@@ -98,6 +98,10 @@ def train_plan(
             journal.save(step)
             if folder is not None and (step % (4 * every) == 0 or last or step == every):
                 _sample_sheet(Synthesizer(_card(plan, data, step), game.players.average.module), data, folder)
+    if step < plan.steps:
+        on_event(
+            f"ended at step {step} of {plan.steps}: no better generator since step {journal.best[0] if journal.best else 0}"
+        )
     return _chosen(journal, data)
 
 
