@@ -125,7 +125,7 @@ def test_slopes_are_taken_at_the_images_before_they_are_augmented(name: str) -> 
     for progress, factor in ((0.0, 1.0), (0.5, 0.75), (1.0, 0.5)):
         now = Round(images, torch.zeros(8, 1, dtype=torch.long), progress, seed=0, number=0)
         found = game._penalty(now, images, torch.zeros(8, 1), torch.zeros(8, 1))
-        assert float(found) == pytest.approx(factor * 3.0 * 256 * (2.0 / 4) ** 2 / 2, rel=1e-5)
+        assert found.item() == pytest.approx(factor * 3.0 * 256 * (2.0 / 4) ** 2 / 2, rel=1e-5)
 
 
 def test_adaptive_probability_follows_how_many_real_images_are_told() -> None:

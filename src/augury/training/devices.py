@@ -49,6 +49,15 @@ def choose_precision(device: torch.device) -> str:
     return "bf16" if times[False] > 1.3 * times[True] else "fp32"
 
 
+def prepare(device: torch.device) -> None:
+    """Settings of the process that make training faster: freed memory is kept on CPU, and on CUDA (unverified) products in
+    fp32 may round their factors to TF32."""
+    if device.type == "cpu":
+        keep_memory()
+    elif device.type == "cuda":
+        torch.set_float32_matmul_precision("high")
+
+
 @cache
 def keep_memory() -> bool:
     """Tell glibc to reuse freed blocks instead of returning them to the system; True when it agreed.

@@ -16,7 +16,7 @@ from augury.data import contact_sheet
 from augury.files import atomic_path, digest
 from augury.images import LabelledImages
 from augury.networks import build_generator
-from augury.training.devices import keep_memory, out_of_memory, placed
+from augury.training.devices import out_of_memory, placed, prepare
 from augury.training.health import findings
 from augury.training.journal import Journal
 from augury.training.plan import Plan, seen, set_up
@@ -57,11 +57,12 @@ def train_plan(
     are no longer numbers it goes back to the last good state at half the rates, three times at most, then raises
     TrainingError; when memory does not suffice, batches are played in parts.
     """
-    keep_memory()
+    device = torch.device(plan.device)
+    prepare(device)
     data = seen(plan, data)
     game, batches = set_up(plan, data)
     journal = Journal(game, plan, folder, digest([plan.as_dict(), data.fingerprint]))
-    device, step = torch.device(plan.device), journal.resume()
+    step = journal.resume()
     every, played = max(1, min(100, plan.steps // 20)), 0
     often = every * max(1, plan.steps // (20 * every))
 
