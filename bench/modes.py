@@ -1,6 +1,6 @@
 """Mode coverage, the classic test: a 5 × 5 grid and a ring of 8 narrow Gaussians, per objective.
 
-The planes are those of VEEGAN (Srivastava et al. 2017, section 4.1) and PacGAN (Lin et al. 2018, section 4.1): centres
+The planes are those of VEEGAN (Srivastava et al. 2017) and PacGAN (Lin et al. 2018): centres
 {-4, -2, 0, 2, 4}² with deviation .05, and a ring of radius 2 with deviation .02. The networks, the number of generator
 updates, the batch and the learning rates are the same for all; only the objective differs. The settings were sought for
 wgan_gp and r3gan, the others play with them untuned. As in those papers a sample

@@ -224,6 +224,11 @@ def _refuse(rule: Recipe) -> None:
             "auxiliary classifier, and no discriminator that compares the images of a batch (stylegan); set simultaneous=false",
         ),
         (
+            rule.simultaneous and rule.loss == "hinge",
+            "in simultaneous play the generator learns from the discriminator's slopes, but a hinge has none beyond its margin; "
+            "set simultaneous=false",
+        ),
+        (
             rule.ada_target and (rule.augment_p, rule.final_augment_p) != (1.0, 1.0),
             "ada_target adapts the probability that augment_p and final_augment_p would schedule; set one or the other",
         ),

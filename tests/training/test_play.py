@@ -242,7 +242,7 @@ def test_slopes_of_parts_add_up_to_those_of_the_whole_batch() -> None:
 @pytest.mark.parametrize("name", [n for n, r in RECIPES.items() if NETWORKS[r.network].method == "adversarial"])
 def test_every_network_plays_every_loss(name: str, loss: str) -> None:
     data = small()
-    changes = {"loss": loss, "r1": 0.1, "clip": 0.0, "ada_target": 0.0} | (
+    changes = {"loss": loss, "r1": 0.1, "clip": 0.0, "ada_target": 0.0, "simultaneous": False} | (
         {"width": 8} if name in ("r3gan", "stylegan") else {}
     )
     plan = planned(data, recipe=name, steps=2, overrides=changes)

@@ -46,6 +46,7 @@ def test_every_network_gives_images_and_scores_of_the_right_shape(name: str, sha
         ("wgan", {"spectral": True}, "clip=0 or spectral=false"),
         ("dcgan", {"loss": "wasserstein"}, "bounded slope"),
         ("rpgan", {"label_smoothing": 0.1}, "move targets"),
+        ("rpgan", {"loss": "hinge"}, "beyond its margin"),
         ("dcgan", {"path_length": 1.0}, "mapping network"),
         ("wgan", {"critic_steps": 0}, "at least 1"),
         ("dcgan", {"r1": "much"}, "of the kind of its default"),
@@ -132,7 +133,7 @@ def test_a_training_cut_off_goes_on_to_the_same_bytes(name: str, tmp_path) -> No
     assert (tmp_path / "cut" / "log.jsonl").read_text().count("\n") == 6
 
 
-@pytest.mark.parametrize("loss", ["non_saturating", "hinge", "least_squares", "relativistic"])
+@pytest.mark.parametrize("loss", ["non_saturating", "minimax", "least_squares", "relativistic"])
 def test_in_simultaneous_play_one_pass_gives_the_generators_slope_too(loss: str) -> None:
     torch.manual_seed(0)
     networks = build("dcgan", {}, (1, 12, 12), (2,))
