@@ -224,7 +224,7 @@ def test_a_batch_that_does_not_fit_into_memory_is_played_in_parts(monkeypatch, t
 
 def test_slopes_of_parts_add_up_to_those_of_the_whole_batch() -> None:
     data = small()
-    game, batches = set_up(planned(data, recipe="r3gan", overrides={"width": 8, "loss": "hinge"}), data)
+    game, batches = set_up(planned(data, recipe="r3gan", overrides={"width": 8}), data)
     whole = rounds(lambda number: batches.draw(number, CPU), 0.0, 0, 0, parts=1)[0]
     game.players.blame(game.discriminator(whole.real, whole.conditions).mean())
     wanted = [p.grad.clone() for p in game.discriminator.parameters() if p.grad is not None]
