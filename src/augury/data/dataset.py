@@ -14,6 +14,7 @@ from PIL import Image
 from augury.data import reading, safety
 from augury.data.found import Found
 from augury.data.policy import Policy
+from augury.data.safety import foreign
 from augury.data.spool import spooled
 from augury.errors import DataError
 from augury.images import LabelledImages
@@ -62,10 +63,8 @@ def _classes(dataset: Any) -> tuple[str, ...]:
 
 
 def _item(dataset: Dataset, i: int, classes: tuple[str, ...]) -> tuple[bytes, str]:
-    try:
+    with foreign("gives no (image, label) ({})"):
         image, label = dataset[i]
-    except Exception as error:  # anything at all: the code is not ours
-        raise DataError(f"gives no (image, label) ({type(error).__name__}: {str(error)[:200]})") from error
     return _encoded(image), _label(label, classes)
 
 
@@ -92,10 +91,8 @@ def _encoded(image: Any) -> bytes:
     picture = image if isinstance(image, Image.Image) else Image.fromarray(_array(image))
     kind = "PPM" if picture.mode in ("L", "RGB") else "PNG" if picture.mode in _PNG else "TIFF"
     file = io.BytesIO()
-    try:
+    with foreign(f"is a picture of mode {picture.mode}, which cannot be kept ({{}}); make it RGB"):
         picture.save(file, kind)
-    except Exception as error:
-        raise DataError(f"is a picture of mode {picture.mode}, which cannot be kept ({error}); make it RGB") from error
     return file.getvalue()
 
 
@@ -104,10 +101,8 @@ _PNG = ("1", "P", "LA", "RGBA", "I;16")
 
 def _array(image: Any) -> npt.NDArray[Any]:
     """An array or tensor -> [H, W] or [H, W, 3 or 4] of uint8, or [H, W] of uint16."""
-    try:
+    with foreign(f"is a {type(image).__name__} ({{}}); give a PIL image, an array or a tensor"):
         array = np.asarray(image.detach().cpu() if hasattr(image, "detach") else image)
-    except Exception as error:
-        raise DataError(f"is a {type(image).__name__}; give a PIL image, an array or a tensor") from error
     if array.ndim == 3 and array.shape[2] not in (1, 3, 4) and array.shape[0] in (1, 3, 4):
         array = array.transpose(1, 2, 0)
     if array.ndim == 3 and array.shape[2] == 1:

@@ -14,8 +14,8 @@ from augury.data import decode
 from augury.data.decode import Header
 from augury.data.policy import Policy, Window
 from augury.data.resize import Size
-from augury.data.safety import extra
-from augury.errors import DataError, MissingExtraError
+from augury.data.safety import extra, foreign
+from augury.errors import DataError
 from augury.images import Images
 
 EXTENSIONS = (".dcm", ".dicom")
@@ -34,22 +34,23 @@ def recognises(raw: bytes) -> bool:
 def header(raw: bytes, policy: Policy) -> Header:
     """Judge the file without its pixels. Raises DataError (without the file's name), MissingExtraError without pydicom."""
     data = _parsed(raw, stop_before_pixels=True)
-    rows, columns = (_number(data, name) for name in ("Rows", "Columns"))
+    with foreign("is a damaged DICOM file ({})"):
+        rows, columns = (int(data.get(name) or 0) for name in ("Rows", "Columns"))
+        kind = str(data.get("PhotometricInterpretation", ""))
+        frames = int(data.get("NumberOfFrames") or 1)
+        group = str(data.get("PatientID") or "")
     if rows < 1 or columns < 1:
         raise DataError("holds no picture (no Rows and Columns); leave reports and the like out")
     decode.check_pixels(rows * columns)
-    kind = str(data.get("PhotometricInterpretation", ""))
     if kind not in _GREY + _COLOUR:
-        raise DataError(
-            f"has the photometric interpretation '{kind}', which is not read; save it as MONOCHROME2 or RGB"
-        )
+        raise DataError(f"has the photometric interpretation '{kind[:40]}'; save it as MONOCHROME2 or RGB")
     return Header(
         size=(rows, columns),
         mode=f"DICOM {kind}",
         grey=kind in _GREY,
-        animated=_number(data, "NumberOfFrames", 1) > 1,
+        animated=frames > 1,
         rotated=False,
-        group=str(data.get("PatientID", "") or ""),
+        group=group,
         tones="as given" if kind in _COLOUR else _tones(data, policy.window, kind),
     )
 
@@ -62,36 +63,22 @@ def pixels(raw: bytes, size: Size, policy: Policy, grey: bool) -> Images:
     """
     data = _parsed(raw)
     tools = extra("pydicom.pixels", "reading DICOM", "medical")
-    try:
+    with foreign("cannot be decoded ({}); if it is compressed, save it uncompressed"):
         array = tools.pixel_array(data, index=0)
         if data.PhotometricInterpretation == "PALETTE COLOR":
             array = tools.apply_color_lut(array, data)
         shown = array if array.ndim == 3 else _windowed(tools, array, data, policy.window)
-    except MissingExtraError:
-        raise
-    except Exception as error:  # pydicom raises anything at all on damaged files
-        said = " ".join(str(error).split())[:300] or type(error).__name__
-        raise DataError(f"cannot be decoded ({said}); if it is compressed, save it uncompressed") from error
-    if shown.dtype != np.uint8:
-        shown = np.rint(shown / 257).astype(np.uint8) if shown.dtype == np.uint16 else shown.astype(np.uint8)
-    return decode.planes(Image.fromarray(shown).convert("L" if grey else "RGB"), size, policy.fit)
+        if shown.dtype != np.uint8:
+            shown = np.rint(shown / 257).astype(np.uint8)
+        return decode.planes(Image.fromarray(shown).convert("L" if grey else "RGB"), size, policy.fit)
 
 
 def _parsed(raw: bytes, stop_before_pixels: bool = False) -> Any:
     if _DEFLATED in raw:
         raise DataError("is a deflated DICOM file, whose true size is hidden; save it uncompressed")
     pydicom = extra("pydicom", "reading DICOM", "medical")
-    try:
+    with foreign("is a damaged DICOM file ({})"):
         return pydicom.dcmread(io.BytesIO(raw), stop_before_pixels=stop_before_pixels)
-    except Exception as error:  # pydicom raises anything at all on damaged files
-        raise DataError(f"is a damaged DICOM file ({error or type(error).__name__})") from error
-
-
-def _number(data: Any, name: str, otherwise: int = 0) -> int:
-    try:
-        return int(data.get(name, otherwise) or otherwise)
-    except Exception as error:  # damaged values raise only when they are looked at
-        raise DataError(f"has a damaged {name}") from error
 
 
 def _given(data: Any) -> tuple[float, float] | None:

@@ -13,13 +13,14 @@ from augury.data import decode
 from augury.data.decode import Header
 from augury.data.policy import Policy
 from augury.data.resize import Size
-from augury.data.safety import extra
+from augury.data.safety import extra, foreign
 from augury.errors import DataError
 from augury.images import Images
 
 EXTENSIONS = (".fits", ".fit", ".fts")
 LOW, HIGH = 0.5, 99.5
 """Percentiles of the finite pixels that become black and white."""
+DAMAGED = "is a damaged FITS file ({})"
 SOFTENING = 0.1
 """Share of the range below which asinh is nearly linear."""
 
@@ -31,7 +32,8 @@ def recognises(raw: bytes) -> bool:
 
 def header(raw: bytes, policy: Policy) -> Header:
     """Judge the file by its headers. Raises DataError (without its name), MissingExtraError without astropy."""
-    with _opened(raw) as units:
+    fits = extra("astropy.io.fits", "reading FITS", "astro")
+    with foreign(DAMAGED), fits.open(io.BytesIO(raw), memmap=False, lazy_load_hdus=True) as units:
         shape = _sides(_picture(units))
     return Header(
         size=(shape[-2], shape[-1]),
@@ -50,17 +52,13 @@ def pixels(raw: bytes, size: Size, policy: Policy, grey: bool) -> Images:
 
     Raises DataError (without the file's name) when it is damaged or has no finite pixel.
     """
-    with _opened(raw) as units:
-        try:
-            unit = _picture(units)
-            values = np.asarray(unit.data, np.float64).reshape(_sides(unit))
-        except DataError:
-            raise
-        except Exception as error:  # astropy raises anything at all on damaged files
-            raise DataError(f"cannot be decoded ({error or type(error).__name__})") from error
+    fits = extra("astropy.io.fits", "reading FITS", "astro")
+    with foreign(DAMAGED), fits.open(io.BytesIO(raw), memmap=False, lazy_load_hdus=True) as units:
+        unit = _picture(units)
+        values = np.asarray(unit.data, np.float64).reshape(_sides(unit))
     shown = stretched(values, policy.stretch)[..., ::-1, :]
-    flat = shown if shown.ndim == 2 else shown.transpose(1, 2, 0)
-    return decode.planes(Image.fromarray(np.ascontiguousarray(flat)).convert("L" if grey else "RGB"), size, policy.fit)
+    flat = np.ascontiguousarray(shown if shown.ndim == 2 else shown.transpose(1, 2, 0))
+    return decode.planes(Image.fromarray(flat).convert("L" if grey else "RGB"), size, policy.fit)
 
 
 def stretched(values: npt.NDArray[np.float64], how: str) -> Images:
@@ -75,22 +73,11 @@ def stretched(values: npt.NDArray[np.float64], how: str) -> Images:
     return np.asarray(np.rint(share * 255).astype(np.uint8))
 
 
-def _opened(raw: bytes) -> Any:
-    fits = extra("astropy.io.fits", "reading FITS", "astro")
-    try:
-        return fits.open(io.BytesIO(raw), memmap=False, lazy_load_hdus=True)
-    except Exception as error:  # astropy raises anything at all on damaged files
-        raise DataError(f"is a damaged FITS file ({error or type(error).__name__})") from error
-
-
 def _picture(units: Any) -> Any:
-    """The first unit with a picture. Raises DataError when there is none, or it is damaged."""
-    try:
-        for unit in units:
-            if unit.is_image and len(unit.shape) >= 2:
-                return unit
-    except Exception as error:
-        raise DataError(f"is a damaged FITS file ({error or type(error).__name__})") from error
+    """The first unit with a picture. Raises DataError when there is none."""
+    for unit in units:
+        if unit.is_image and len(unit.shape) >= 2:
+            return unit
     raise DataError("holds no picture (tables and spectra only); leave it out")
 
 

@@ -12,6 +12,7 @@ from typing import Any
 from augury.data import reading, safety, table
 from augury.data.found import Found
 from augury.data.policy import Policy
+from augury.data.safety import foreign
 from augury.data.spool import spooled
 from augury.errors import DataError
 from augury.images import LabelledImages
@@ -108,7 +109,7 @@ def _split(path: Path, paths: Sequence[Path], per_file: Sequence[int]) -> list[i
 def _opened(path: Path) -> _File:
     arrow = safety.extra("pyarrow", "reading parquet", "hf")
     parquet = safety.extra("pyarrow.parquet", "reading parquet", "hf")
-    try:
+    with foreign(f"{_plain(path)}: damaged, or not parquet ({{}}); fetch or make it again"):
         reader = parquet.ParquetFile(path, pre_buffer=False, thrift_string_size_limit=2**28)
         schema = reader.schema_arrow
         told = json.loads((schema.metadata or {}).get(b"huggingface", b"{}"))
@@ -121,13 +122,11 @@ def _opened(path: Path) -> _File:
         for i in range(reader.metadata.num_row_groups):
             size = reader.metadata.row_group(i).total_byte_size
             if size > GROUP_LIMIT:
-                raise DataError(f"row group {i} declares {size:,} bytes, {GROUP_LIMIT:,} at most; write smaller groups")
-    except DataError as error:
-        raise DataError(f"{path}: {error}") from error
-    except Exception as error:  # a damaged footer raises anything from pyarrow, odd JSON anything from us
-        raise DataError(f"{path}: damaged, or not parquet ({_said(error)}); fetch or make it again") from error
-    pictures = [field.name for field in schema if _is_picture(arrow.types, field.type)]
-    return _File(path, reader, [field.name for field in schema], names, pictures)
+                raise DataError(
+                    f"{path}: row group {i} declares {size:,} bytes, {GROUP_LIMIT:,} at most; write smaller groups"
+                )
+        pictures = [field.name for field in schema if _is_picture(arrow.types, field.type)]
+        return _File(path, reader, [field.name for field in schema], names, pictures)
 
 
 def _is_picture(types: Any, kind: Any) -> bool:
@@ -167,16 +166,12 @@ def _rows(file: _File, columns: list[str]) -> Iterator[dict[str, Any]]:
     """Every row as plain values. Raises DataError when the file is damaged, or a row is unpacked without end."""
     limit = safety.unpacking_limit(os.stat(file.path).st_size)  # noqa: PTH116
     total = 0
-    try:
+    with foreign(f"{_plain(file.path)}: damaged ({{}}); fetch or make it again"):
         for batch in file.reader.iter_batches(batch_size=ROWS, columns=columns, use_threads=False):
             total += batch.nbytes
             if total > limit:
                 raise DataError(f"{file.path}: unpacks to more than {limit:,} bytes, as files made to fill disks do")
             yield from batch.to_pylist()
-    except DataError:
-        raise
-    except Exception as error:  # pyarrow raises anything at all on damaged pages
-        raise DataError(f"{file.path}: damaged ({_said(error)}); fetch or make it again") from error
 
 
 def _image(value: Any, otherwise: str) -> tuple[bytes | str, str]:
@@ -204,5 +199,6 @@ def _named(value: Any, names: list[str] | None) -> str | _Wrong | None:
     return names[value]
 
 
-def _said(error: Exception) -> str:
-    return " ".join(str(error).split())[:300] or type(error).__name__
+def _plain(path: Path) -> str:
+    """A path as it stands in a message that is filled in later."""
+    return str(path).replace("{", "{{").replace("}", "}}")

@@ -12,13 +12,14 @@ import stat
 import sys
 import zlib
 from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 from types import ModuleType
 from typing import IO, Any, cast
 
 from augury.data.coding import SPLIT_NAMES
-from augury.errors import DataError, MissingExtraError
+from augury.errors import AuguryError, DataError, MissingExtraError
 
 FILE_LIMIT = 512 * 2**20
 """Most bytes that one encoded image may have."""
@@ -130,6 +131,18 @@ def unpacked(path: Path, piece: int = 2**20) -> Iterator[bytes]:
                 yield raw
     except UNPACKING_ERRORS as error:
         raise DataError(f"{path}: damaged, cannot be unpacked ({error}); fetch or make it again") from error
+
+
+@contextmanager
+def foreign(complaint: str) -> Iterator[None]:
+    """Turns whatever the block raises but errors of ours into a DataError: other packages raise anything on damage."""
+    try:
+        yield
+    except AuguryError:
+        raise
+    except Exception as error:
+        said = " ".join(str(error).split())[:300] or type(error).__name__
+        raise DataError(complaint.format(said)) from error
 
 
 def extra(module: str, purpose: str, name: str) -> ModuleType:

@@ -10,7 +10,7 @@ import re
 import tarfile
 from array import array
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -265,6 +265,7 @@ def _samples(path: Path, shards: list[Path], base: Path, members: _Members, poli
     except DataError as error:
         raise DataError(f"{path}: {error}") from error
     told = table.told(columns, chosen, policy, bad)
+    classes = _order(told.labels, [row.get(CLS) for row in rows], told.bad) if chosen["label"] != CLS else ()
     split = told.split
     if split is None and path.is_dir():
         codes = safety.parts_named([shard.relative_to(base).parts for shard in shards])
@@ -273,6 +274,7 @@ def _samples(path: Path, shards: list[Path], base: Path, members: _Members, poli
         names=members.names,
         labels=told.labels,
         fetch=members.fetch,
+        classes=classes,
         split=split,
         groups=told.groups,
         attributes=told.attributes,
@@ -280,6 +282,14 @@ def _samples(path: Path, shards: list[Path], base: Path, members: _Members, poli
         ignored=+members.ignored,
         notes={"columns": chosen, **table.noted(told.left_out)},
     )
+
+
+def _order(labels: list[str], codes: list[str | None], bad: Mapping[int, str]) -> tuple[str, ...]:
+    """The class names in the order of their numbers in .cls, where every name has one number of its own."""
+    pairs = {(label, code) for i, (label, code) in enumerate(zip(labels, codes, strict=True)) if i not in bad}
+    numbered = {label: int(code) for label, code in pairs if code and re.fullmatch(r"\d{1,9}", code)}
+    unclear = len(numbered) < len(pairs) or len(set(numbered.values())) < len(pairs)
+    return () if unclear else tuple(sorted(numbered, key=lambda label: numbered[label]))
 
 
 def _told(suffix: str, raw: bytes) -> Row:
