@@ -118,9 +118,9 @@ def test_no_such_path(tmp_path: Path) -> None:
 
 
 def test_a_file_of_another_kind(tmp_path: Path) -> None:
-    (tmp_path / "x.tar").write_bytes(b"")
-    with pytest.raises(DataError, match=r"'\.tar' is not a format that is read.*unpack"):
-        load(tmp_path / "x.tar")
+    (tmp_path / "x.zip").write_bytes(b"")
+    with pytest.raises(DataError, match=r"'\.zip' is not a format that is read \(unpack it.*one folder per class"):
+        load(tmp_path / "x.zip")
 
 
 def test_empty_folder(tmp_path: Path) -> None:

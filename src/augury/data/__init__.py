@@ -2,13 +2,13 @@
 
 from augury.data.arrays import from_arrays
 from augury.data.embedded import sample
-from augury.data.loading import READERS, load
+from augury.data.loading import FORMATS, load
 from augury.data.sheet import contact_sheet, picture_sheet
 from augury.data.splitting import split
 from augury.data.summary import Census, census, inspect
 
 __all__ = [
-    "READERS",
+    "FORMATS",
     "Census",
     "census",
     "contact_sheet",

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
 
 from augury.data import resize
 from augury.data.coding import attributes_of, coded, coded_labels, coded_split, column, finished
@@ -57,7 +56,7 @@ def from_arrays(
     for start in range(0, n, _CHUNK):
         piece = array[start : start + _CHUNK]
         whole = piece if piece.dtype == np.uint8 else np.rint(piece * np.float64(factor)).astype(np.uint8)
-        chunks.append(_resized(_planar(whole, layout), goal, fit))
+        chunks.append(resize.resized(_planar(whole, layout), goal, fit))
     said = {
         "format": "arrays",
         "pixels": scaling,
@@ -148,14 +147,3 @@ def _planar(piece: Images, layout: str) -> Images:
         alpha = planes[:, 3:].astype(np.float64) / 255
         planes = np.rint(planes[:, :3] * alpha + 255 * (1 - alpha)).astype(np.uint8)
     return np.ascontiguousarray(planes)
-
-
-def _resized(planes: Images, size: Size, fit: Fit) -> Images:
-    if planes.shape[2:] == size:
-        return planes
-    result = np.empty((*planes.shape[:2], *size), np.uint8)
-    for i, image in enumerate(planes):
-        picture = Image.fromarray(image[0] if len(image) == 1 else np.ascontiguousarray(image.transpose(1, 2, 0)))
-        small = np.asarray(resize.fitted(picture, size, fit))
-        result[i] = small if small.ndim == 2 else small.transpose(2, 0, 1)
-    return result

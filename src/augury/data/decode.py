@@ -27,13 +27,18 @@ _ORIENTATION = 0x0112
 
 @dataclass(frozen=True)
 class Header:
-    """What a file says about its image: (height, width) after EXIF rotation, Pillow's mode, and what needs a note."""
+    """What a file says about its image: (height, width) after EXIF rotation, Pillow's mode, and what needs a note.
+
+    `group` is the patient where the format tells one; `tones` how brightness becomes 0..255 where that is a choice.
+    """
 
     size: Size
     mode: str
     grey: bool
     animated: bool
     rotated: bool
+    group: str = ""
+    tones: str = ""
 
 
 @cache
@@ -51,7 +56,7 @@ def quiet() -> Iterator[None]:
     """Silence Pillow's own bomb warning and chatter while we judge images ourselves; the filters come back after."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-        warnings.filterwarnings("ignore", module=r"PIL\.")
+        warnings.filterwarnings("ignore", module=r"(PIL|pydicom|astropy)\.")
         yield
 
 
@@ -82,8 +87,13 @@ def pixels(raw: bytes, size: Size, fit: Fit, grey: bool) -> Images:
         image.load()
     except Exception as error:  # Pillow's plugins raise anything at all on damaged files
         raise DataError(f"cannot be decoded ({_said(error)})") from error
-    array = np.asarray(fitted(_flat(image, grey), size, fit))
-    return array[None] if grey else np.ascontiguousarray(array.transpose(2, 0, 1))
+    return planes(_flat(image, grey), size, fit)
+
+
+def planes(image: Image.Image, size: Size, fit: Fit) -> Images:
+    """An L or RGB image -> uint8 [1 or 3, H, W] of `size`."""
+    array = np.asarray(fitted(image, size, fit))
+    return array[None] if array.ndim == 2 else np.ascontiguousarray(array.transpose(2, 0, 1))
 
 
 def _opened(raw: bytes) -> Image.Image:
@@ -98,9 +108,14 @@ def _opened(raw: bytes) -> Image.Image:
         raise DataError(f"is damaged, or not an image of a known kind (it begins with {raw[:12]!r})") from error
     except Exception as error:  # Pillow's plugins raise anything at all on damaged files
         raise DataError(f"has a damaged header ({_said(error)})") from error
-    if image.size[0] * image.size[1] > PIXEL_LIMIT:
-        raise DataError(_too_large(image.size[0] * image.size[1]))
+    check_pixels(image.size[0] * image.size[1])
     return image
+
+
+def check_pixels(count: int) -> None:
+    """Raises DataError when an image declares more than PIXEL_LIMIT pixels."""
+    if count > PIXEL_LIMIT:
+        raise DataError(_too_large(count))
 
 
 def _too_large(count: int | None) -> str:

@@ -3,32 +3,29 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from augury.data import reading
 from augury.data.coding import SPLIT_NAMES
-from augury.data.decode import EXTENSIONS
+from augury.data.found import Found
+from augury.data.kinds import EXTENSIONS
+from augury.data.policy import Policy
+from augury.data.safety import file_bytes
 from augury.errors import DataError
+from augury.images import LabelledImages
 
 
-@dataclass(frozen=True)
-class File:
-    """One image file: its place, its name relative to the root, its class, and its part (-1 when not given)."""
-
-    path: Path
-    name: str
-    label: str
-    part: int = -1
+def recognises(path: Path) -> bool:
+    """Any folder: the other formats that are folders come before this one."""
+    return path.is_dir()
 
 
-@dataclass(frozen=True)
-class Found:
-    """The image files under a root in a fixed order, and counts of what was passed over."""
-
-    files: tuple[File, ...]
-    ignored: Counter[str] = field(default_factory=Counter)
+def read(path: Path, policy: Policy) -> LabelledImages:
+    """Read a folder as `find` describes. Raises DataError as `find` and `reading.read` do."""
+    return reading.read(path, find(path), policy, "folder")
 
 
 def find(root: Path) -> Found:
@@ -39,24 +36,44 @@ def find(root: Path) -> Found:
     parts stand beside classes so that the layout is unclear.
     """
     ignored: Counter[str] = Counter()
+    places = walked(root, ignored)
+    order, names, labels, split = arranged(root, places, ignored)
+
+    def fetch(i: int) -> bytes:
+        return file_bytes(root.joinpath(*places[order[i]]))
+
+    return Found(names, labels, fetch, numeric=False, split=split, ignored=+ignored)
+
+
+def walked(root: Path, ignored: Counter[str]) -> list[tuple[str, ...]]:
+    """Every image file below `root` by its relative parts; counts what is passed over. Raises DataError."""
     try:
-        found = [tuple(path.relative_to(root).parts) for path in _walk(root, root.resolve(), (), ignored)]
+        return [tuple(path.relative_to(root).parts) for path in _walk(root, root.resolve(), (), ignored)]
     except OSError as error:
         raise DataError(
             f"{error.filename or root}: cannot be read ({error.strerror}); change its permissions"
         ) from error
-    loose = [parts for parts in found if len(parts) == 1]
-    nested = [parts for parts in found if len(parts) > 1]
+
+
+def arranged(
+    root: Path, places: Sequence[tuple[str, ...]], ignored: Counter[str]
+) -> tuple[list[int], list[str], list[str], list[int] | None]:
+    """Relative paths in class folders -> the order of their names, and in that order names, classes and parts, if any.
+
+    `root` is for messages. Raises DataError when the layout is not as `find` says.
+    """
+    nested = [parts for parts in places if len(parts) > 1]
+    loose = len(places) - len(nested)
     if not nested:
-        raise DataError(_nothing(root, len(loose), ignored))
-    ignored["images directly in the root"] += len(loose)
+        raise DataError(_nothing(root, loose, ignored))
+    ignored["images directly in the root"] += loose
     parted = _has_parts(root, nested)
-    files = []
-    for parts in nested:
-        names = [_text(part) for part in parts]
-        part, label = (SPLIT_NAMES[names[0].casefold()], names[1]) if parted else (-1, names[0])
-        files.append(File(root.joinpath(*parts), "/".join(names), label, part))
-    return Found(tuple(sorted(files, key=lambda file: file.name)), +ignored)
+    texts = {i: [text(part) for part in parts] for i, parts in enumerate(places) if len(parts) > 1}
+    named = {i: "/".join(parts) for i, parts in texts.items()}
+    order = sorted(named, key=lambda i: named[i])
+    labels = [sys.intern(texts[i][1 if parted else 0]) for i in order]
+    split = [SPLIT_NAMES[texts[i][0].casefold()] for i in order] if parted else None
+    return order, [named[i] for i in order], labels, split
 
 
 def _walk(folder: Path, root: Path, above: tuple[Path, ...], ignored: Counter[str]) -> Iterator[Path]:
@@ -106,7 +123,7 @@ def _nothing(root: Path, loose: int, ignored: Counter[str]) -> str:
     if loose:
         return (
             f"{root}: found {loose} images directly in this folder, but none in a class folder; put them in "
-            "one folder per class, such as cats/ and dogs/"
+            "one folder per class, such as cats/ and dogs/, or give a CSV file that names each image and its class"
         )
     passed = ", ".join(f"{count} {what}" for what, count in sorted(ignored.items()))
     return (
@@ -115,6 +132,6 @@ def _nothing(root: Path, loose: int, ignored: Counter[str]) -> str:
     )
 
 
-def _text(name: str) -> str:
+def text(name: str) -> str:
     """A file name as proper text; bytes that are no UTF-8 become a replacement sign."""
     return os.fsencode(name).decode("utf-8", "replace")

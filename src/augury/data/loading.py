@@ -3,52 +3,144 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, NamedTuple
 
-from augury.data import npz, reading
+from augury.data import (
+    arrays,
+    cifar,
+    csv,
+    dataset,
+    folder,
+    idx,
+    imagefolder,
+    npz,
+    parquet,
+    policy,
+    tar,
+)
+from augury.data.dataset import Dataset
 from augury.data.embedded import sample
+from augury.data.policy import OnBad, Policy, Stretch, Window
 from augury.data.resize import Fit, Size
 from augury.errors import DataError, SettingsError
 from augury.images import LabelledImages
 
-READERS = {"folder": reading.read, ".npz": npz.read}
-"""What kind of path is read by which function."""
+
+class Format(NamedTuple):
+    """How a kind of path is recognised and read, and what it looks like in a few words."""
+
+    name: str
+    looks: str
+    recognises: Callable[[Path], bool]
+    reads: Callable[[Path, Policy], LabelledImages]
+    columns: bool = False
+
+
+FORMATS = (
+    Format("npz", "an .npz of arrays", npz.recognises, npz.read),
+    Format("idx", "idx files (MNIST)", idx.recognises, idx.read),
+    Format("cifar", "CIFAR's binary batches", cifar.recognises, cifar.read),
+    Format(
+        "imagefolder", "a folder with metadata.csv or .jsonl", imagefolder.recognises, imagefolder.read, columns=True
+    ),
+    Format("csv", "a .csv of paths and labels", csv.recognises, csv.read, columns=True),
+    Format("parquet", "parquet files with images", parquet.recognises, parquet.read, columns=True),
+    Format("tar", "a .tar of class folders, or WebDataset shards", tar.recognises, tar.read, columns=True),
+    Format("folder", "a folder with one folder per class", folder.recognises, folder.read),
+)
+"""Every format that is read, in the order in which a path is tried."""
+
+REMEDIES: Mapping[str, str] = {
+    ".zip": "unpack it and give the folder",
+    ".7z": "unpack it and give the folder",
+    ".rar": "unpack it and give the folder",
+    **dict.fromkeys(
+        (".pkl", ".pickle", ".pt", ".pth", ".joblib"),
+        "unpickling can run code; save arrays with np.savez_compressed(images=…, labels=…)",
+    ),
+    ".npy": "it holds no labels; save both with np.savez_compressed(images=…, labels=…)",
+    **dict.fromkeys((".h5", ".hdf5", ".mat"), "save its arrays with np.savez_compressed(images=…, labels=…)"),
+    ".tfrecord": "write it as WebDataset (.tar) or parquet",
+}
+"""What to do with files of other kinds, by their extension."""
 
 
 def load(
-    path: str | os.PathLike[str] | None = None,
+    path: str | os.PathLike[str] | Dataset | tuple[Any, Any] | None = None,
     *,
     size: int | Size | None = None,
     fit: Fit = "crop",
-    on_bad: Literal["error", "skip"] = "error",
+    on_bad: OnBad = "error",
     cache: Path | None = None,
+    format: str | None = None,
+    columns: Mapping[str, str] | None = None,
+    attributes: Sequence[str] | None = None,
+    root: str | os.PathLike[str] | None = None,
+    window: Window = "file",
+    stretch: Stretch = "asinh",
 ) -> LabelledImages:
-    """Read labelled images: a folder with one folder per class, an .npz file, or (None) the embedded sample.
+    """Read labelled images of any format in FORMATS, arrays (X, y), a torch Dataset, or (None) the embedded sample.
 
     `size` (height, width) in pixels or one number for both: None keeps images that are all alike and at most 64 a side,
-    and brings others to 64 x 64. `fit` "crop" covers and cuts the middle, "pad" fits inside. `on_bad` and `cache`
-    matter to folders: what to do with unreadable images, and where decoded ones are kept (else AUGURY_CACHE, else
-    the user's cache folder).
+    and brings others to 64 x 64. `fit` "crop" covers and cuts the middle, "pad" fits inside. `on_bad` says what to do
+    with unreadable images; decoded ones are kept in `cache` (else AUGURY_CACHE, else the user's cache folder).
 
-    Raises DataError when the path is missing, of an unknown kind or cannot be read as described there (`folder.find`,
-    `npz.read`), SettingsError when a setting is out of its range.
+    `format` is a name in FORMATS where a path is not to be recognised. For tables `columns` maps "image", "label",
+    "group" and "split" to their columns where names do not tell, `attributes` lists the columns that become attributes
+    (None: those with few values), and a CSV's paths are relative to `root` (None: its own folder).
+    `window` for DICOM is "file", "percentile" or (centre, width); `stretch` for FITS "asinh" or "linear".
+
+    Raises DataError when the path is missing, of an unknown kind or cannot be read, SettingsError when a setting is out
+    of its range, MissingExtraError when a format needs a package that is not installed.
     """
-    if on_bad not in ("error", "skip"):
-        raise SettingsError(f"on_bad is '{on_bad}'; choose 'error' or 'skip'")
+    wanted = policy.checked(
+        size=size,
+        fit=fit,
+        on_bad=on_bad,
+        cache=cache,
+        window=window,
+        stretch=stretch,
+        columns=columns,
+        attributes=attributes,
+        root=None if root is None else Path(root),
+    )
     if path is None:
         return sample(size=size, fit=fit)
+    if not isinstance(path, str | os.PathLike):
+        if isinstance(path, tuple) and len(path) == 2:
+            return arrays.from_arrays(*path, size=size, fit=fit)
+        if isinstance(path, Dataset):
+            return dataset.read(path, wanted)
+        raise DataError(f"a {type(path).__name__} is no set of images; give a path, (X, y) or a Dataset of pairs")
     place = Path(path)
-    if place.is_dir():
-        return reading.read(place, size=size, fit=fit, on_bad=on_bad, cache=cache)
-    if not place.exists():
+    found = _recognised(place, format)
+    if wanted.asks_for_columns and not found.columns:
+        raise SettingsError(f"{place}: the format '{found.name}' has no columns; leave columns and attributes out")
+    if wanted.root is not None and found.name != "csv":
+        raise SettingsError(f"{place}: the format '{found.name}' knows no root; leave it out")
+    return found.reads(place, wanted)
+
+
+def _recognised(place: Path, name: str | None) -> Format:
+    """The format of a path, or the one asked for by name. Raises DataError, SettingsError."""
+    looks = ", ".join(format.looks for format in FORMATS)
+    if name is not None and name not in {format.name for format in FORMATS}:
+        raise SettingsError(f"format is '{name}'; choose {', '.join(format.name for format in FORMATS)}")
+    try:
+        there = place.exists()
+        fitting = (f for f in FORMATS if (f.name == name if name is not None else f.recognises(place)))
+        found = next(fitting, None) if there else None
+    except (OSError, ValueError) as error:
+        raise DataError(f"{str(place)[:200]!r}: cannot be read ({error}); give another path") from error
+    if not there:
+        raise DataError(f"{place}: there is no such file or folder; give {looks}, or nothing for the embedded sample")
+    if found is None:
+        remedy = REMEDIES.get(place.suffix.lower())
         raise DataError(
-            f"{place}: there is no such file or folder; give a folder with one folder per class, an .npz file, "
-            "or nothing for the embedded sample"
+            f"{place}: '{place.suffix or 'no extension'}' is not a format that is read"
+            + (f" ({remedy})" if remedy else "")
+            + f"; give {looks}"
         )
-    if place.suffix.lower() == ".npz":
-        return npz.read(place, size=size, fit=fit)
-    raise DataError(
-        f"{place}: '{place.suffix or 'no extension'}' is not a format that is read; give a folder with one "
-        "folder per class (unpack archives first), or an .npz file"
-    )
+    return found

@@ -13,17 +13,22 @@ import numpy.typing as npt
 from numpy.lib import format as npy
 
 from augury.data.arrays import from_arrays
-from augury.data.resize import Fit, Size
+from augury.data.policy import Policy
 from augury.errors import DataError
 from augury.images import LabelledImages
 
 MEMORY_LIMIT = 4 * 2**30
 """Most bytes the arrays of one file may declare; judged from their headers, before anything is decompressed."""
 _PARTS = ("train", "val", "test")
-_OWN = frozenset({"images", "labels", "groups", "split", "classes"})
+_OWN = frozenset({"images", "labels", "groups", "split", "classes", "provenance"})
 
 
-def read(path: Path, *, size: int | Size | None = None, fit: Fit = "crop") -> LabelledImages:
+def recognises(path: Path) -> bool:
+    """Whether it is called .npz."""
+    return path.is_file() and path.suffix.lower() == ".npz"
+
+
+def read(path: Path, policy: Policy) -> LabelledImages:
     """Read `image(s)`, `label(s)` and, where present, `group(s)`, `split`, `classes`, or MedMNIST's `train_images`,
     `train_labels`, `val_…`, `test_…`; every other array of one value an image becomes an attribute.
 
@@ -32,7 +37,7 @@ def read(path: Path, *, size: int | Size | None = None, fit: Fit = "crop") -> La
     """
     try:
         members = _members(path)
-        return _medmnist(path, members, size, fit) if "train_images" in members else _plain(path, members, size, fit)
+        return _medmnist(path, members, policy) if "train_images" in members else _plain(path, members, policy)
     except DataError as error:
         raise DataError(f"{path}: {error}") from error
 
@@ -92,7 +97,7 @@ def _one_of(members: Mapping[str, npt.NDArray[Any]], singular: str) -> npt.NDArr
     return members[found[0]] if found else None
 
 
-def _plain(path: Path, members: Mapping[str, npt.NDArray[Any]], size: int | Size | None, fit: Fit) -> LabelledImages:
+def _plain(path: Path, members: Mapping[str, npt.NDArray[Any]], policy: Policy) -> LabelledImages:
     images, labels, groups = (_one_of(members, name) for name in ("image", "label", "group"))
     if images is None or labels is None:
         raise DataError(
@@ -116,13 +121,13 @@ def _plain(path: Path, members: Mapping[str, npt.NDArray[Any]], size: int | Size
         attributes=usable,
         groups=groups,
         split=members.get("split"),
-        size=size,
-        fit=fit,
+        size=policy.size,
+        fit=policy.fit,
         notes={"format": "npz", "source": str(path), "arrays_left_out": left_out},
     )
 
 
-def _medmnist(path: Path, members: Mapping[str, npt.NDArray[Any]], size: int | Size | None, fit: Fit) -> LabelledImages:
+def _medmnist(path: Path, members: Mapping[str, npt.NDArray[Any]], policy: Policy) -> LabelledImages:
     parts = [part for part in _PARTS if f"{part}_images" in members]
     images, labels, codes, names = [], [], [], []
     for part in parts:
@@ -144,8 +149,8 @@ def _medmnist(path: Path, members: Mapping[str, npt.NDArray[Any]], size: int | S
         np.concatenate(images),
         np.concatenate(labels),
         split=np.concatenate(codes),
-        size=size,
-        fit=fit,
+        size=policy.size,
+        fit=policy.fit,
         names=names,
         notes={"format": "npz (MedMNIST)", "source": str(path)},
     )

@@ -1,37 +1,42 @@
-"""Decode the files of a folder, in parallel and once, to LabelledImages of one size and colour."""
+"""Decode the encoded images of any format, in parallel and once, to LabelledImages of one size and colour."""
 
 from __future__ import annotations
 
 import hashlib
 import os
-from collections import Counter
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, TypeVar
 
 import numpy as np
 from PIL import __version__ as pillow_version
 
 from augury.data import cache as store
-from augury.data import decode, folder, resize
-from augury.data.coding import finished
-from augury.data.resize import Fit, Size
+from augury.data import decode, kinds, resize
+from augury.data.coding import attributes_of, coded, finished
+from augury.data.found import Found
+from augury.data.policy import Policy
+from augury.data.resize import Size
 from augury.errors import DataError
 from augury.files import digest
 from augury.images import Codes, Images, LabelledImages
 
-DECODING = 1
+DECODING = 2
 """Raise when the same file would give other pixels, so that old cache entries are left alone."""
 _CHUNK = 128
+_BATCH = 16
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class _Look:
     """A file's content hash, and either its header or why it cannot be used."""
 
-    sha: str
+    sha: bytes
     header: decode.Header | None
     reason: str = ""
 
@@ -44,101 +49,148 @@ class _Damaged(Exception):
         self.reasons = reasons
 
 
-def read(
-    root: Path,
-    *,
-    size: int | Size | None = None,
-    fit: Fit = "crop",
-    on_bad: Literal["error", "skip"] = "error",
-    cache: Path | None = None,
-) -> LabelledImages:
-    """Read a folder as `folder.find` describes; the decoded images are memory-mapped from the cache.
+def read(place: Path, found: Found, policy: Policy, format: str) -> LabelledImages:
+    """Decode what a format `found` at `place`; the decoded images are memory-mapped from the cache.
 
-    C is 1 when all images are grey, else 3. Raises DataError as `folder.find` does, for unreadable images unless
-    `on_bad` is "skip" (the message names the first and counts the others), and when fewer than two classes are left.
+    C is 1 when all images are grey, else 3. Never more than a few originals are in memory at once.
+    Raises DataError for unreadable images unless `policy.on_bad` is "skip" (the message names the first and counts the
+    others), and when fewer than two classes are left.
     """
-    wanted = resize.checked(size, fit)
-    found = folder.find(root)
-    with decode.quiet(), ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
-        looks = list(pool.map(_look, found.files))
-        names = [(file.name, look.sha) for file, look in zip(found.files, looks, strict=True)]
-        entry = store.place(cache) / "images" / digest([DECODING, pillow_version, names, wanted, fit])
-        images, about = store.recall(entry) or _decoded(entry, root, found.files, looks, wanted, fit, pool)
-    if about["skipped"] and on_bad == "error":
-        raise DataError(_complaint(root, about["skipped"]))
-    files = [found.files[i] for i in about["kept"]]
-    classes = sorted({file.label for file in files})
-    notes = {
-        "format": "folder",
-        "source": str(root),
-        "ignored": dict(sorted(found.ignored.items())),
-        **{key: about[key] for key in about if key not in ("kept", "digest", "memory")},
-        **(
-            {"cache": f"images are held in memory, as they could not be kept: {about['memory']}"}
-            if "memory" in about
-            else {}
-        ),
-    }
-    codes = {name: code for code, name in enumerate(classes)}
-    labels: Codes = np.array([codes[file.label] for file in files], np.int64)
-    data = LabelledImages(
-        images=images,
-        labels=labels,
-        classes=tuple(classes),
-        split=None if files[0].part < 0 else np.array([file.part for file in files], np.int8),
-        names=tuple(file.name for file in files),
-        notes=notes,
-    )
+    with decode.quiet(), ThreadPoolExecutor(min(32, os.cpu_count() or 1)) as pool:
+        headers, bad, content = _looked(found, policy, pool)
+        asked = [policy.size, policy.fit, policy.window, policy.stretch]
+        entry = store.place(policy.cache) / "images" / digest([DECODING, pillow_version, content, asked])
+        images, about = store.recall(entry) or _decoded(entry, place, found, headers, bad, policy, pool)
+    if about["skipped"] and policy.on_bad == "error":
+        raise DataError(_complaint(place, about["skipped"]))
+    kept = about["kept"]
     try:
+        labels, classes = _labels(found, kept)
+        data = LabelledImages(
+            images=images,
+            labels=labels,
+            classes=classes,
+            attributes=attributes_of({k: _column(found, v, kept) for k, v in found.attributes.items()}),
+            groups=_groups(found, about, kept),
+            split=None if found.split is None else np.array([found.split[i] for i in kept], np.int8),
+            names=tuple(found.names[i] for i in kept),
+            notes={
+                "format": format,
+                "source": str(place),
+                "ignored": dict(sorted(found.ignored.items())),
+                **found.notes,
+                **_notes(about),
+            },
+        )
         return finished(data, about["digest"])
     except DataError as error:
-        raise DataError(f"{root}: {error}") from error
+        raise DataError(f"{place}: {error}") from error
 
 
-def _look(file: folder.File) -> _Look:
-    try:
-        raw = file.path.read_bytes()
-    except OSError as error:
-        return _Look("", None, f"cannot be opened ({error.strerror})")
-    sha = hashlib.sha256(raw).hexdigest()
-    try:
-        return _Look(sha, decode.header(raw))
-    except DataError as error:
-        return _Look(sha, None, str(error))
+def _labels(found: Found, kept: Sequence[int]) -> tuple[Codes, tuple[str, ...]]:
+    """Codes int64 [N] and the names of the classes that have images left."""
+    codes, names = coded(_column(found, found.labels, kept))
+    if not found.classes:
+        return codes, names
+    present = set(names)
+    order = [name for name in found.classes if name in present]
+    place = {name: code for code, name in enumerate(order)}
+    return np.array([place[name] for name in names], np.int64)[codes], tuple(order)
+
+
+def _column(found: Found, values: Sequence[str], kept: Sequence[int]) -> Any:
+    """The kept values as a str array, or int64 when all are whole numbers and may sort as such."""
+    chosen = [values[i] for i in kept]
+    if found.numeric:
+        distinct = set(chosen)
+        if all(len(v) < 19 and v.removeprefix("-").isdecimal() and str(int(v)) == v for v in distinct):
+            return np.array([int(value) for value in chosen], np.int64)
+    return np.array(chosen)
+
+
+def _groups(found: Found, about: dict[str, Any], kept: Sequence[int]) -> Codes | None:
+    if found.groups is not None:
+        return coded(_column(found, found.groups, kept))[0]
+    return None if about["groups"] is None else np.array(about["groups"], np.int64)
+
+
+def _notes(about: dict[str, Any]) -> dict[str, Any]:
+    notes = {key: about[key] for key in about if key not in ("kept", "digest", "memory", "groups", "tones")}
+    if about["tones"]:
+        notes["tones"] = about["tones"]
+    if about["groups"] is not None:
+        notes["grouped_by"] = "the PatientID of the DICOM files"
+    if "memory" in about:
+        notes["cache"] = f"images are held in memory, as they could not be kept: {about['memory']}"
+    return notes
+
+
+def _looked(
+    found: Found, policy: Policy, pool: ThreadPoolExecutor
+) -> tuple[dict[int, decode.Header], dict[int, str], str]:
+    """The header of each good image, the reason for each other, and a digest of all content and names."""
+
+    def look(i: int) -> _Look:
+        if i in found.bad:
+            return _Look(b"", None, found.bad[i])
+        try:
+            raw = found.fetch(i)
+        except OSError as error:
+            return _Look(b"", None, f"cannot be opened ({error.strerror or error})")
+        except DataError as error:
+            return _Look(b"", None, str(error))
+        sha = hashlib.sha256(raw).digest()
+        try:
+            return _Look(sha, kinds.header(raw, policy))
+        except DataError as error:
+            return _Look(sha, None, str(error))
+
+    headers: dict[int, decode.Header] = {}
+    bad: dict[int, str] = {}
+    same: dict[decode.Header, decode.Header] = {}
+    total = hashlib.sha256()
+    for i, seen in enumerate(_mapped(pool, look, range(len(found.names)))):
+        total.update(repr((found.names[i], seen.sha, seen.reason)).encode("utf-8", "replace"))
+        if seen.header is None:
+            bad[i] = seen.reason
+        else:
+            headers[i] = same.setdefault(seen.header, seen.header)
+    return headers, bad, total.hexdigest()
 
 
 def _decoded(
     entry: Path,
-    root: Path,
-    files: Sequence[folder.File],
-    looks: Sequence[_Look],
-    wanted: Size | None,
-    fit: Fit,
+    place: Path,
+    found: Found,
+    looks: dict[int, decode.Header],
+    bad: dict[int, str],
+    policy: Policy,
     pool: ThreadPoolExecutor,
 ) -> tuple[Images, dict[str, Any]]:
-    """Decode all good files into the cache; when some prove damaged, choose size and colour anew without them."""
-    bad = {i: look.reason for i, look in enumerate(looks) if look.header is None}
+    """Decode all good images into the cache; when some prove damaged, choose size and colour anew without them."""
     while True:
-        headers = {i: look.header for i, look in enumerate(looks) if look.header is not None and i not in bad}
-        skipped = [{"file": files[i].name, "reason": bad[i]} for i in sorted(bad)]
+        headers = {i: header for i, header in looks.items() if i not in bad}
+        skipped = [{"file": found.names[i], "reason": bad[i]} for i in sorted(bad)]
         if not headers:
-            raise DataError(_complaint(root, skipped))
-        goal = resize.target((header.size for header in headers.values()), wanted)
-        grey = all(header.grey for header in headers.values())
-        chosen = [(i, files[i].path) for i in headers]
-        sizes = Counter(f"{header.size[0]}x{header.size[1]}" for header in headers.values())
+            raise DataError(_complaint(place, skipped))
+        counted = Counter(replace(header, group="") for header in headers.values())
+        goal = resize.target((header.size for header in counted), policy.size)
+        grey = all(header.grey for header in counted)
         about = {
             "kept": list(headers),
             "skipped": skipped,
-            **resize.notes(dict(sizes.most_common()), goal, fit),
+            **resize.notes(_count(counted, lambda header: f"{header.size[0]}x{header.size[1]}"), goal, policy.fit),
             "colour": "grey: every image is" if grey else "RGB: at least one image has colour",
-            "original_modes": dict(Counter(header.mode for header in headers.values()).most_common()),
-            "animated": sum(header.animated for header in headers.values()),
-            "turned_upright": sum(header.rotated for header in headers.values()),
+            "original_modes": _count(counted, lambda header: header.mode),
+            "animated": sum(n for header, n in counted.items() if header.animated),
+            "turned_upright": sum(n for header, n in counted.items() if header.rotated),
+            "tones": {tones: n for tones, n in _count(counted, lambda header: header.tones).items() if tones},
+            "groups": _patients(headers),
         }
+        chosen = list(headers)
 
-        def chunks(chosen: list[tuple[int, Path]] = chosen, goal: Size = goal, grey: bool = grey) -> Iterator[Images]:
-            return _chunks(chosen, goal, fit, grey, pool)
+        def chunks(chosen: list[int] = chosen, goal: Size = goal, grey: bool = grey) -> Iterator[Images]:
+            return _chunks(found, chosen, goal, policy, grey, pool)
 
         try:
             return store.keep(entry, (len(chosen), 1 if grey else 3, *goal), chunks, about)
@@ -146,37 +198,78 @@ def _decoded(
             bad |= error.reasons
 
 
+def _count(counted: Counter[decode.Header], fact: Callable[[decode.Header], str]) -> dict[str, int]:
+    """How many images have each value of `fact`, the most frequent first."""
+    total: Counter[str] = Counter()
+    for header, n in counted.items():
+        total[fact(header)] += n
+    return dict(total.most_common())
+
+
+def _patients(headers: dict[int, decode.Header]) -> list[int] | None:
+    """A number for each image by the patient that its file names; None unless all name one."""
+    if not all(header.group for header in headers.values()):
+        return None
+    return [int(code) for code in coded(np.array([header.group for header in headers.values()]))[0]]
+
+
 def _chunks(
-    chosen: list[tuple[int, Path]], size: Size, fit: Fit, grey: bool, pool: ThreadPoolExecutor
+    found: Found, chosen: list[int], size: Size, policy: Policy, grey: bool, pool: ThreadPoolExecutor
 ) -> Iterator[Images]:
     """uint8 [n, C, H, W] pieces in order; once all are tried, raises _Damaged if any failed."""
 
-    def one(item: tuple[int, Path]) -> Images | str:
+    def one(i: int) -> Images | str:
         try:
-            return decode.pixels(item[1].read_bytes(), size, fit, grey)
+            return kinds.pixels(found.fetch(i), size, policy, grey)
         except OSError as error:
-            return f"cannot be opened ({error.strerror})"
+            return f"cannot be opened ({error.strerror or error})"
         except DataError as error:
             return str(error)
 
     damaged: dict[int, str] = {}
-    for start in range(0, len(chosen), _CHUNK):
-        piece = chosen[start : start + _CHUNK]
-        results = list(pool.map(one, piece))
-        damaged |= {i: result for (i, _), result in zip(piece, results, strict=True) if isinstance(result, str)}
-        if not damaged:
-            yield np.stack([result for result in results if not isinstance(result, str)])
+    piece: list[Images] = []
+    for i, result in zip(chosen, _mapped(pool, one, chosen), strict=True):
+        if isinstance(result, str):
+            damaged[i] = result
+            piece.clear()
+        elif not damaged:
+            piece.append(result)
+        if len(piece) == _CHUNK:
+            yield np.stack(piece)
+            piece.clear()
     if damaged:
         raise _Damaged(damaged)
+    if piece:
+        yield np.stack(piece)
 
 
-def _complaint(root: Path, skipped: list[dict[str, str]]) -> str:
+def _mapped(pool: ThreadPoolExecutor, function: Callable[[int], T], items: Sequence[int]) -> Iterator[T]:
+    """`function` of each item in order, a few batches ahead of whoever asks, so that memory stays bounded."""
+
+    def batch(some: Sequence[int]) -> list[T]:
+        return [function(i) for i in some]
+
+    waiting: deque[Future[list[T]]] = deque()
+    try:
+        for start in range(0, len(items), _BATCH):
+            waiting.append(pool.submit(batch, items[start : start + _BATCH]))
+            if len(waiting) > 2 * (os.cpu_count() or 1):
+                yield from waiting.popleft().result()
+        while waiting:
+            yield from waiting.popleft().result()
+    finally:
+        for future in waiting:
+            future.cancel()
+
+
+def _complaint(place: Path, skipped: list[dict[str, str]]) -> str:
     first, others = skipped[0], skipped[1:]
     more = ""
     if others:
         more = f" ({len(others)} other file{'s are' if len(others) > 1 else ' is'} bad as well: "
         more += ", ".join(item["file"] for item in others[:5]) + (", …)" if len(others) > 5 else ")")
+    where = place / first["file"] if place.is_dir() else f"{place}: {first['file']}"
     return (
-        f"{root / first['file']}: {first['reason']}{more}; every image must be whole and readable: mend or "
+        f"{where}: {first['reason']}{more}; every image must be whole and readable, with a label: mend or "
         "remove it, or pass on_bad='skip' (--on-bad skip) to leave it out"
     )

@@ -9,6 +9,7 @@ import numpy as np
 from PIL import Image
 
 from augury.errors import SettingsError
+from augury.images import Images
 
 Fit = Literal["crop", "pad"]
 Size = tuple[int, int]
@@ -62,6 +63,18 @@ def fitted(image: Image.Image, size: Size, fit: Fit) -> Image.Image:
     left_pad, top_pad = (w - inner[0]) // 2, (h - inner[1]) // 2
     margins = [(top_pad, h - inner[1] - top_pad), (left_pad, w - inner[0] - left_pad), (0, 0)][: small.ndim]
     return Image.fromarray(np.pad(small, margins, mode="edge"))
+
+
+def resized(images: Images, size: Size, fit: Fit) -> Images:
+    """uint8 [N, 1 or 3, H, W] at `size`; the same array when it has that size already."""
+    if images.shape[2:] == size:
+        return images
+    result = np.empty((*images.shape[:2], *size), np.uint8)
+    for i, image in enumerate(images):
+        picture = Image.fromarray(image[0] if len(image) == 1 else np.ascontiguousarray(image.transpose(1, 2, 0)))
+        small = np.asarray(fitted(picture, size, fit))
+        result[i] = small if small.ndim == 2 else small.transpose(2, 0, 1)
+    return result
 
 
 def notes(sizes: dict[str, int], size: Size, fit: Fit) -> dict[str, object]:

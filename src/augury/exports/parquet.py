@@ -1,0 +1,80 @@
+"""Export as one parquet file, as Hugging Face reads data sets. Needs pyarrow."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from augury.errors import MissingExtraError
+from augury.exports.rows import Row, check_file, encoded, rows_of, said, text
+from augury.files import atomic_path
+from augury.images import LabelledImages, SyntheticImages
+
+GROUP = 100
+"""Rows of a row group; few, as viewers fetch whole groups."""
+
+
+def export_parquet(
+    path: str | os.PathLike[str],
+    train: LabelledImages,
+    synthetic: SyntheticImages | None = None,
+    *,
+    originals: Sequence[str | os.PathLike[str]] | None = None,
+    link: bool = True,
+    force: bool = False,
+) -> dict[str, Any]:
+    """Write the columns image {bytes, path}, label (a ClassLabel), attributes, group, origin and provenance (JSON).
+
+    `originals` go in byte for byte instead of the pixels; `link` means nothing here. Raises as `export_folder` does;
+    RunFolderError when the file is there already (unless `force`), MissingExtraError without pyarrow.
+    """
+    target = Path(path).resolve()
+    check_file(target, ".parquet", force)
+    arrow, parquet = _arrow()
+    rows = rows_of(train, synthetic, originals, target)
+    texts = [*(rows[0].columns if rows else ()), "provenance"]
+    features = {
+        "image": {"_type": "Image"},
+        "label": {"names": [text(name) for name in train.classes], "_type": "ClassLabel"},
+        **{name: {"dtype": "string", "_type": "Value"} for name in texts},
+    }
+    schema = arrow.schema(
+        [
+            ("image", arrow.struct([("bytes", arrow.binary()), ("path", arrow.string())])),
+            ("label", arrow.int64()),
+            *((name, arrow.string()) for name in texts),
+        ],
+        metadata={"huggingface": json.dumps({"info": {"features": features}}, ensure_ascii=False)},
+    )
+    with atomic_path(target) as temporary, parquet.ParquetWriter(temporary, schema, compression="zstd") as writer:
+        for some in _groups(rows):
+            writer.write_table(arrow.Table.from_pylist(some, schema=schema))
+    return said(target, rows)
+
+
+def _groups(rows: Sequence[Row]) -> Iterator[list[dict[str, Any]]]:
+    pairs = encoded(rows)
+    while some := list(islice(pairs, GROUP)):
+        yield [
+            {
+                "image": {"bytes": raw, "path": row.name + row.suffix},
+                "label": row.label,
+                **row.columns,
+                "provenance": row.provenance,
+            }
+            for row, raw in some
+        ]
+
+
+def _arrow() -> tuple[Any, Any]:
+    try:
+        return importlib.import_module("pyarrow"), importlib.import_module("pyarrow.parquet")
+    except ImportError as error:
+        raise MissingExtraError(
+            "writing parquet needs the package pyarrow; install it with: pip install 'augury[hf]'"
+        ) from error

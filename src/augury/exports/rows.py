@@ -1,0 +1,215 @@
+"""What an export is made of: a row for each real and each kept synthetic image, with where it came from."""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+import os
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from augury.data.table import NAMES
+from augury.errors import DataError, RunFolderError, SettingsError
+from augury.images import Images, LabelledImages, SyntheticImages
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
+"""Kinds of file that loaders read; an original of any other kind is written as PNG instead."""
+RESERVED = frozenset(
+    ("images", "groups", "classes", "origin", "provenance", *(name for names in NAMES.values() for name in names))
+)
+"""Columns that mean something of their own; an attribute of that name is written as <name>_given."""
+SYNTHETIC_GROUP = "synthetic"
+_AHEAD = 256
+
+
+@dataclass(frozen=True)
+class Row:
+    """One image of an export: its file's name without suffix, what is told of it, and where its pixels are.
+
+    `attributes` are blank where a synthetic image was not conditioned on one; `group` is None when the data have none.
+    """
+
+    name: str
+    label: int
+    class_name: str
+    origin: str
+    source: Any
+    scores: dict[str, float | None]
+    attributes: dict[str, str]
+    group: str | None
+    images: Images
+    at: int
+    original: Path | None = None
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """The manifest's row, without the file."""
+        told = {"class": self.class_name, "label": self.label, "origin": self.origin}
+        return {**told, "source": self.source, "scores": self.scores}
+
+    @property
+    def provenance(self) -> str:
+        """The same in one JSON text, for formats with a column of it."""
+        return json.dumps(self.facts, allow_nan=False, ensure_ascii=False)
+
+    @property
+    def columns(self) -> dict[str, str]:
+        """What a table says of the image beside file and label, as text."""
+        named = {(f"{k}_given" if k.casefold() in RESERVED else k): v for k, v in self.attributes.items()}
+        return {**named, **({} if self.group is None else {"group": self.group}), "origin": self.origin}
+
+    @property
+    def suffix(self) -> str:
+        """What the encoded image's file should end with."""
+        return self.original.suffix.lower() if self.original else ".png"
+
+    def picture(self) -> Image.Image:
+        """The pixels uint8 [1 or 3, H, W] as a grey or RGB picture."""
+        from PIL import Image
+
+        image = self.images[self.at]
+        return Image.fromarray(np.ascontiguousarray(image[0] if len(image) == 1 else image.transpose(1, 2, 0)))
+
+    def encoded(self) -> bytes:
+        """The original's own bytes, or the pixels as PNG, lossless. Raises DataError when the original is gone."""
+        if self.original:
+            try:
+                return self.original.read_bytes()
+            except OSError as error:
+                raise DataError(
+                    f"{self.original}: this original cannot be read ({error.strerror}); leave originals out to write PNGs"
+                ) from error
+        file = io.BytesIO()
+        self.picture().save(file, format="PNG")
+        return file.getvalue()
+
+
+def rows_of(
+    train: LabelledImages,
+    synthetic: SyntheticImages | None,
+    originals: Sequence[str | os.PathLike[str]] | None,
+    target: Path,
+) -> list[Row]:
+    """All real images and then the kept synthetic ones.
+
+    Raises DataError when classes or shapes disagree, or `originals` do not fit `train` or lie in `target`.
+    """
+    if synthetic is not None:
+        _check_alike(train, synthetic)
+    files = None if originals is None else _checked(originals, len(train), target)
+    return [*_real(train, files), *([] if synthetic is None else _synthetic(train, synthetic))]
+
+
+def _real(train: LabelledImages, files: list[Path] | None) -> Iterator[Row]:
+    for i, label in enumerate(train.labels.tolist()):
+        yield Row(
+            name=f"real-{i:06d}",
+            label=label,
+            class_name=text(train.classes[label]),
+            origin="real",
+            source=text(train.names[i]) if train.names else f"index {i}",
+            scores={},
+            attributes={name: text(a.values[int(a.codes[i])]) for name, a in train.attributes.items()},
+            group=None if train.groups is None else str(int(train.groups[i])),
+            images=train.images,
+            at=i,
+            original=files[i] if files and files[i].suffix.lower() in SUFFIXES else None,
+        )
+
+
+def _synthetic(train: LabelledImages, synthetic: SyntheticImages) -> Iterator[Row]:
+    conditioned = synthetic.condition_names[len(synthetic.condition_names) - (synthetic.conditions.shape[1] - 1) :]
+    for i in np.flatnonzero(synthetic.kept).tolist():
+        label, *codes = synthetic.conditions[i].tolist()
+        known = dict(zip(conditioned, codes, strict=True))
+        yield Row(
+            name=f"synthetic-{i:06d}",
+            label=label,
+            class_name=text(synthetic.classes[label]),
+            origin="synthetic",
+            source={"seed": synthetic.seed, "index": int(synthetic.indices[i]), "synthesizer": synthetic.synthesizer},
+            scores={name: _number(values[i]) for name, values in synthetic.scores.items()},
+            attributes={
+                name: text(a.values[known[name]]) if name in known else "" for name, a in train.attributes.items()
+            },
+            group=None if train.groups is None else SYNTHETIC_GROUP,
+            images=synthetic.images,
+            at=i,
+        )
+
+
+def encoded(rows: Sequence[Row]) -> Iterator[tuple[Row, bytes]]:
+    """Each row with its encoded image, in order; a few hundred are encoded ahead, on all cores."""
+    with ThreadPoolExecutor(min(32, os.cpu_count() or 1)) as pool:
+        for start in range(0, len(rows), _AHEAD):
+            some = rows[start : start + _AHEAD]
+            yield from zip(some, pool.map(Row.encoded, some), strict=True)
+
+
+def said(target: Path, rows: Sequence[Row], linked: int = 0, folders: dict[str, str] | None = None) -> dict[str, Any]:
+    """What every export returns."""
+    real = sum(row.origin == "real" for row in rows)
+    return {
+        "path": str(target),
+        "real": real,
+        "synthetic": len(rows) - real,
+        "linked": linked,
+        "folders": folders or {},
+    }
+
+
+def check_file(target: Path, suffix: str, force: bool) -> None:
+    """Raises SettingsError unless the name ends with `suffix`; RunFolderError when something is there, unless forced."""
+    if target.suffix.lower() != suffix:
+        raise SettingsError(f"{target}: this export is one file; let its name end with {suffix}")
+    if target.is_dir():
+        raise RunFolderError(f"{target}: a folder is in the way of the export; choose another name")
+    if target.exists() and not force:
+        raise RunFolderError(f"{target}: is there already; choose another name, or --force to replace it")
+
+
+def _check_alike(train: LabelledImages, synthetic: SyntheticImages) -> None:
+    if synthetic.classes != train.classes:
+        raise DataError(
+            f"the synthetic images have classes {', '.join(synthetic.classes)}, but the training images have "
+            f"{', '.join(train.classes)}; generate them from this data set"
+        )
+    if synthetic.images.shape[1:] != train.images.shape[1:]:
+        raise DataError(
+            f"synthetic images are {list(synthetic.images.shape[1:])}, but training images {list(train.shape)} "
+            "(channels, height, width); generate them from this data set"
+        )
+
+
+def _checked(originals: Sequence[str | os.PathLike[str]], n: int, target: Path) -> list[Path]:
+    """`originals` with symbolic links followed; DataError when one is missing, is no file, or lies where we write."""
+    if len(originals) != n:
+        raise DataError(f"{len(originals)} original files for {n} training images; give one each, in the same order")
+    files = []
+    for original in originals:
+        file = Path(original).resolve()
+        if not file.is_file():
+            raise DataError(f"{original}: this original is missing or not a file; leave originals out to write PNGs")
+        if file.is_relative_to(target):
+            raise DataError(f"{target}: the original {file.name} lies in it and would be replaced; export elsewhere")
+        files.append(file)
+    return files
+
+
+def text(name: str) -> str:
+    """A name that can be written as UTF-8 (file names may carry stray bytes)."""
+    return name.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def _number(value: float) -> float | None:
+    """A plain JSON number; None for NaN and infinity."""
+    return float(value) if math.isfinite(value) else None

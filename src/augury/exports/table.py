@@ -1,0 +1,63 @@
+"""Export as class folders with a table of what is told of each image: Hugging Face's imagefolder, or a plain CSV."""
+
+from __future__ import annotations
+
+import csv
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from augury.exports.folder import Also, written
+from augury.exports.rows import Row
+from augury.files import atomic_path
+from augury.images import LabelledImages, SyntheticImages
+
+METADATA, LABELS = "metadata.csv", "labels.csv"
+
+
+def export_imagefolder(
+    path: str | os.PathLike[str],
+    train: LabelledImages,
+    synthetic: SyntheticImages | None = None,
+    *,
+    originals: Sequence[str | os.PathLike[str]] | None = None,
+    link: bool = True,
+    force: bool = False,
+) -> dict[str, Any]:
+    """What `export_folder` writes, and `metadata.csv`: file_name, label, the attributes, group and origin.
+
+    Raises as `export_folder` does.
+    """
+    also = _table(METADATA, "file_name")
+    return written(Path(path), train, synthetic, originals, link, force, also, taken=(METADATA,))
+
+
+def export_csv(
+    path: str | os.PathLike[str],
+    train: LabelledImages,
+    synthetic: SyntheticImages | None = None,
+    *,
+    originals: Sequence[str | os.PathLike[str]] | None = None,
+    link: bool = True,
+    force: bool = False,
+) -> dict[str, Any]:
+    """What `export_folder` writes, and `labels.csv`: path, label, the attributes, group and origin.
+
+    Raises as `export_folder` does.
+    """
+    also = _table(LABELS, "path")
+    return written(Path(path), train, synthetic, originals, link, force, also, taken=(LABELS,))
+
+
+def _table(name: str, first: str) -> Also:
+    """A writer of the table `name`, whose first column is the file."""
+
+    def also(root: Path, rows: list[Row], files: list[str]) -> None:
+        with atomic_path(root / name) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+            table = csv.writer(file)
+            table.writerow([first, "label", *rows[0].columns] if rows else [first, "label"])
+            for row, path in zip(rows, files, strict=True):
+                table.writerow([path, row.class_name, *row.columns.values()])
+
+    return also

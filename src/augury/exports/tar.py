@@ -1,0 +1,44 @@
+"""Export as one WebDataset tar: each image, its class (.cls) and what is told of it (.json)."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import tarfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from augury.exports.rows import check_file, encoded, rows_of, said
+from augury.files import atomic_path
+from augury.images import LabelledImages, SyntheticImages
+
+
+def export_tar(
+    path: str | os.PathLike[str],
+    train: LabelledImages,
+    synthetic: SyntheticImages | None = None,
+    *,
+    originals: Sequence[str | os.PathLike[str]] | None = None,
+    link: bool = True,
+    force: bool = False,
+) -> dict[str, Any]:
+    """Write `real-000012.png`, `.cls` (the class's number) and `.json` (label, attributes, group, origin, provenance).
+
+    `originals` go in byte for byte instead of the pixels; `link` means nothing here. The same data give the same bytes.
+    Raises as `export_folder` does; RunFolderError when the file is there already (unless `force`).
+    """
+    target = Path(path).resolve()
+    check_file(target, ".tar", force)
+    rows = rows_of(train, synthetic, originals, target)
+    with atomic_path(target) as temporary, tarfile.open(temporary, "w", format=tarfile.PAX_FORMAT) as archive:
+        for row, image in encoded(rows):
+            told = {"label": row.class_name, **row.columns, "provenance": row.facts}
+            beside = json.dumps(told, allow_nan=False, ensure_ascii=False).encode()
+            for suffix, raw in ((row.suffix, image), (".cls", str(row.label).encode()), (".json", beside)):
+                member = tarfile.TarInfo(row.name + suffix)
+                member.size, member.mode = len(raw), 0o644
+                archive.addfile(member, io.BytesIO(raw))
+            archive.members.clear()  # type: ignore[attr-defined]  # else all of them stay in memory
+    return said(target, rows)
