@@ -18,8 +18,8 @@ from augury.errors import DataError, SettingsError
 Held = TypeVar("Held")
 Schedule = float | Callable[[int], float]
 """A number, or what gives one for each epoch."""
-VALUES = 2**20
-"""Numbers worked on at a time, so that every pass finds them in the cache."""
+VALUES = 2**21
+"""Numbers worked on at a time, so that passes find them in the cache."""
 
 
 def augmented(
@@ -60,6 +60,9 @@ def augmented(
             given[name] = now
     if not len(x):
         return images
+    # glibc gives freed memory back and fetches it anew, page by page, for every temporary, until something of nearly 32 MB
+    # was freed: it then keeps as much. Nothing is written here.
+    torch.empty(2**25 - 2**14, dtype=torch.uint8)
     few = max(1, VALUES // max(1, x[:1].numel()))
     parts = []
     for begin in range(0, len(x), few):

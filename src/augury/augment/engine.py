@@ -39,12 +39,17 @@ def carried_out(images: Tensor, steps: Sequence[Step]) -> Tensor:
             values.change(step)
     values.apply(values.waiting.nonzero()[:, 0])
     maps, bends = places(images, steps)
-    moving = (maps != torch.eye(3)).flatten(1).any(1)
+    flat = (maps[:, 2] == torch.tensor([0.0, 0.0, 1.0])).all(1)
     if bends is not None:
-        moving |= (bends != 0).flatten(1).any(1)
-    members = moving.nonzero()[:, 0]
-    if len(members):
-        values.set(members, lambda some: _moved(some, maps[members], None if bends is None else bends[members]))
+        flat &= (bends == 0).flatten(1).all(1)
+    bent, shifted = ~flat, flat & (maps != torch.eye(3)).flatten(1).any(1)
+    at = shifted.nonzero()[:, 0]  # affine alone is faster; apart for each image, so that none depends on its batch
+    if len(at):
+        values.set(at, lambda some: affine(some, maps[at, :2].to(images.device)))
+    rest = bent.nonzero()[:, 0]
+    if len(rest):
+        moves = None if bends is None else bends[rest].to(images.device)
+        values.set(rest, lambda some: warp(some, maps[rest].to(images.device), moves))
     return values.images.to(images.dtype)
 
 
@@ -52,21 +57,16 @@ def places(images: Tensor, steps: Sequence[Step]) -> tuple[Tensor, Tensor | None
     """The one projective map [N, 3, 3] of each image that joins all steps that move pixels, and the bending [N, 2, h, w]
     before it, if any; on the CPU."""
     n, size = len(images), (images.shape[2], images.shape[3])
-    maps, bends = torch.eye(3).repeat(n, 1, 1), None
-    for operator, members, strengths, extra in steps:
+    # In float64, so that how cosines are vectorised, which depends on how many there are, leaves no trace.
+    maps, bends = torch.eye(3, dtype=torch.float64).repeat(n, 1, 1), None
+    for operator, members, some, extra in steps:
+        strengths = some.double()
         if operator.part == "place" and len(members):
-            maps[members] = maps[members] @ operator.change(strengths, extra, size).float()
+            maps[members] = maps[members] @ operator.change(strengths, extra.double(), size)
         elif operator.part == "bend" and len(members):
-            bends = torch.zeros(n, 2, KNOTS, KNOTS) if bends is None else bends
-            bends[members] += operator.change(strengths, extra, size).float()
-    return maps, bends
-
-
-def _moved(images: Tensor, maps: Tensor, bends: Tensor | None) -> Tensor:
-    """Through `affine` where every map is one, as that is faster."""
-    if bends is None and bool((maps[:, 2] == torch.tensor([0.0, 0.0, 1.0])).all()):
-        return affine(images, maps[:, :2].to(images.device))
-    return warp(images, maps.to(images.device), bends)
+            bends = torch.zeros(n, 2, KNOTS, KNOTS, dtype=torch.float64) if bends is None else bends
+            bends[members] += operator.change(strengths, extra.double(), size)
+    return maps.float(), None if bends is None else bends.float()
 
 
 class _Values:
@@ -86,7 +86,7 @@ class _Values:
         before = self.tints[members]
         levels = step.strengths.to(images)
         if step.operator.levels:
-            some = images if len(members) == n else images[members]
+            some = images if len(members) == n else images.index_select(0, members)
             levels = recoloured_means(some.mean((2, 3)), before)
         change = step.operator.change(step.strengths.to(images), levels, c)
         self.tints = self.tints.index_put((members,), followed(before, change))
@@ -95,7 +95,7 @@ class _Values:
     def change(self, step: Step) -> None:
         """New pixels for the members, after the tints that wait for them."""
         self.apply(step.members[self.waiting[step.members]])
-        self.set(step.members, lambda some: step.operator.change(some, step.strengths, step.extra).clamp(-1, 1))
+        self.set(step.members, lambda some: step.operator.change(some, step.strengths, step.extra))
 
     def apply(self, members: Tensor) -> None:
         """Those of the members that wait get their colour matrices."""
@@ -113,7 +113,7 @@ class _Values:
         at = members.to(self.images.device)
         if not self.own:
             self.images, self.own = self.images.clone(), True
-        self.images[at] = change(self.images[at]).to(self.images.dtype)
+        self.images[at] = change(self.images.index_select(0, at)).to(self.images.dtype)
 
 
 def _neutral(n: int, images: Tensor) -> Tensor:

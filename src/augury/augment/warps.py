@@ -59,5 +59,5 @@ def warp(
         x, y = x + w * moves[:, 0], y + h * moves[:, 1]
     (a, b, c), (d, e, f), (g, i, j) = (row.t().view(3, n, 1, 1) for row in m.unbind(1))
     depth = g * x + i * y + j
-    grid = torch.stack([(a * x + b * y + c) * (2 / w) / depth, (d * x + e * y + f) * (2 / h) / depth], dim=3)
-    return F.grid_sample(images, grid, mode=mode, padding_mode=padding, align_corners=False)
+    grid = torch.stack([(a * x + b * y + c) * (2 / w) / depth, (d * x + e * y + f) * (2 / h) / depth], dim=1)
+    return F.grid_sample(images, grid.permute(0, 2, 3, 1), mode=mode, padding_mode=padding, align_corners=False)
