@@ -7,14 +7,14 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from augury.augment.colour import colour_matrices, recolour
-from augury.augment.draws import normal, uniform, whole_shifts
+from augury.augment.draws import Source, normal, uniform, whole_shifts
 from augury.augment.geometry import affine, chain, compose
 
 TILT = 22.5
 """degrees; the most that each of the two rotations may turn where flips are not allowed"""
 
 
-def ada(images: Tensor, generator: torch.Generator, *, flips: bool = False, p: float | Tensor = 1.0) -> Tensor:
+def ada(images: Tensor, generator: Source, *, flips: bool = False, p: float | Tensor = 1.0) -> Tensor:
     """The pixel, geometry and colour changes of Karras et al. 2020 (appendix B), each made with probability `p`.
 
     All geometry is one affine map and one resampling, all colour one matrix. In place of the paper's wavelet filters the
@@ -26,7 +26,7 @@ def ada(images: Tensor, generator: torch.Generator, *, flips: bool = False, p: f
     return recolour(moved, colours(images, generator, p=p))
 
 
-def moves(images: Tensor, generator: torch.Generator, *, flips: bool, p: float | Tensor) -> Tensor:
+def moves(images: Tensor, generator: Source, *, flips: bool, p: float | Tensor) -> Tensor:
     """One affine map an image [N, 2, 3], for `affine`: shift by whole pixels up to 1/8 of each side, mirror left and right
     (half of the share `p`), turn by quarters, scale by 2^N(0, 0.2), rotate by up to ±180°, stretch by 2^N(0, 0.2) across and
     its inverse down, rotate again, shift by N(0, 0.125) of each side.
@@ -63,7 +63,7 @@ def moves(images: Tensor, generator: torch.Generator, *, flips: bool, p: float |
     return chain(rigid, bent) - F.pad((whole_shifts(right, down, size) * shifted[:, None])[:, :, None], (2, 0))
 
 
-def colours(images: Tensor, generator: torch.Generator, *, p: float | Tensor) -> Tensor:
+def colours(images: Tensor, generator: Source, *, p: float | Tensor) -> Tensor:
     """One colour matrix an image [N, C, C + 1], for `recolour`: brightness N(0, 0.2), contrast 2^N(0, 0.5), luma inverted
     (half of the share `p`), hue turned by ±180°, saturation 2^N(0, 1)."""
     draws = uniform(images, generator, 6)

@@ -52,3 +52,20 @@ def recolour(images: Tensor, matrices: Tensor) -> Tensor:
     m, c = matrices.to(images.dtype), images.shape[1]
     with torch.autocast(images.device.type, enabled=False):  # bf16 would round images that are not to change
         return torch.baddbmm(m[:, :, c:], m[:, :, :c], images.flatten(2)).view(images.shape)
+
+
+def about(matrices: Tensor, grey: Tensor) -> Tensor:
+    """The same changes with the grey of value `grey` [N] left where it is, in place of mid-grey; [N, C, C + 1]."""
+    linear = matrices[:, :, :-1]
+    return torch.cat([linear, ((1 - linear.sum(2)) * grey[:, None])[:, :, None]], dim=2)
+
+
+def followed(first: Tensor, second: Tensor) -> Tensor:
+    """The one colour matrix that makes the first change and then the second; each [N, C, C + 1]."""
+    total = (second[:, :, :-1, None] * first[:, None]).sum(2)  # by hand, as autocast would round a matrix product
+    return torch.cat([total[:, :, :-1], total[:, :, -1:] + second[:, :, -1:]], dim=2)
+
+
+def recoloured_means(means: Tensor, matrices: Tensor) -> Tensor:
+    """The mean value of each image [N] after its matrix, from the means of its channels [N, C] before."""
+    return ((matrices[:, :, :-1] * means[:, None]).sum(2) + matrices[:, :, -1]).mean(1)

@@ -5,25 +5,47 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from augury.augment.philox import ImageDraws
 
-def uniform(images: Tensor, generator: torch.Generator, count: int) -> Tensor:
+Source = torch.Generator | ImageDraws
+"""Where a policy draws from: one stream for a whole batch, or numbers of its own for each image."""
+
+
+def uniform(images: Tensor, source: Source, count: int) -> Tensor:
     """[count, N] in [0, 1), at least float32."""
-    return torch.rand(count, len(images), generator=generator, device=generator.device).to(images.device)
+    return numbers(len(images), source, count).to(images.device)
 
 
-def normal(images: Tensor, generator: torch.Generator, count: int) -> Tensor:
+def normal(images: Tensor, source: Source, count: int) -> Tensor:
     """[count, N], mean 0 and deviation 1, at least float32."""
-    return torch.randn(count, len(images), generator=generator, device=generator.device).to(images.device)
+    if isinstance(source, ImageDraws):
+        return source.normal(count).to(images.device)
+    return torch.randn(count, len(images), generator=source, device=source.device).to(images.device)
 
 
-def chosen(images: Tensor, generator: torch.Generator, count: int, p: float | Tensor) -> Tensor:
+def numbers(n: int, source: Source, count: int) -> Tensor:
+    """[count, n] in [0, 1), on the device of the source."""
+    if isinstance(source, ImageDraws):
+        return source.uniform(count)
+    return torch.rand(count, n, generator=source, device=source.device)
+
+
+def chosen(images: Tensor, source: Source, count: int, p: float | Tensor) -> Tensor:
     """bool [count, N], each true with probability `p`; a tensor stays on its device, so that nothing waits for it.
 
     The number 1 draws nothing, so that a generator that is used again goes on as if there were no probability.
     """
     if not isinstance(p, Tensor) and p >= 1:
         return torch.ones(count, len(images), dtype=torch.bool, device=images.device)
-    return uniform(images, generator, count) < p
+    return uniform(images, source, count) < p
+
+
+def fields(numbers: Tensor, shape: tuple[int, ...]) -> Tensor:
+    """Normal noise [M, *shape] of mean 0 and deviation 1, a stream for each image, seeded by its two uniform `numbers`
+    [2, M], so that large fields need no large block of draws."""
+    seeds = (numbers[:2].double() * 2**24).long().cpu()
+    streams = [torch.Generator().manual_seed((int(high) << 24) + int(low)) for high, low in seeds.t()]
+    return torch.stack([torch.randn(shape, generator=s) for s in streams]) if streams else torch.empty(0, *shape)
 
 
 def whole_shifts(across: Tensor, down: Tensor, size: tuple[int, int]) -> Tensor:

@@ -26,3 +26,19 @@ def _within(centres: Tensor, side: int, fraction: float) -> Tensor:
     begin = (centres * (side + 1 - length % 2)).long() - length // 2
     distance = torch.arange(side, device=centres.device) - begin[:, None]
     return (distance >= 0) & (distance < length)
+
+
+def erased(images: Tensor, boxes: Tensor, fill: Tensor | float = 0.0) -> Tensor:
+    """A box of each image filled over (random erasing, Zhong et al. 2020).
+
+    `boxes` [N, 4]: left, top, right, bottom as shares of width and height, rounded to whole pixels; `fill` a number, or what
+    [N, C, H, W] can be made of. Returns [N, C, H, W].
+    """
+    h, w = images.shape[2:]
+    left, top, right, bottom = (
+        (boxes.to(images.device) * boxes.new_tensor([w, h, w, h]).to(images.device) + 0.5).floor().t()[..., None]
+    )
+    x, y = torch.arange(w, device=images.device), torch.arange(h, device=images.device)
+    columns, rows = (x >= left) & (x < right), (y >= top) & (y < bottom)
+    inside = (rows[:, :, None] & columns[:, None, :])[:, None]
+    return torch.where(inside, torch.as_tensor(fill, dtype=images.dtype, device=images.device), images)

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import inspect
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from augury.augment.adaptive import ada
 from augury.augment.colour import adjust
-from augury.augment.draws import chosen, uniform, whole_shifts
+from augury.augment.drawn import augmix, randaugment, trivialaugment
+from augury.augment.draws import Source, chosen, uniform, whole_shifts
+from augury.augment.foreign import adapted
 from augury.augment.geometry import affine, compose, translate
 from augury.augment.occlusion import cutout
+from augury.augment.presets import astronomy, faces, medical, natural, text
 from augury.errors import SettingsError
 
 Policy = Callable[..., Tensor]
@@ -23,7 +29,7 @@ drawn for every image and change anew. At 0 images come back as they are, to the
 A change made at one p is made at every higher one too, if the generator starts alike."""
 
 
-def none(images: Tensor, generator: torch.Generator, *, flips: bool = False, p: float | Tensor = 1.0) -> Tensor:
+def none(images: Tensor, generator: Source, *, flips: bool = False, p: float | Tensor = 1.0) -> Tensor:
     """The images as they are; with `flips`, half of the share `p` of them mirrored left and right."""
     if not flips:
         return images
@@ -31,7 +37,7 @@ def none(images: Tensor, generator: torch.Generator, *, flips: bool = False, p: 
     return torch.where((mirror < 0.5 * p).view(-1, 1, 1, 1), images.flip(3), images)
 
 
-def diffaugment(images: Tensor, generator: torch.Generator, *, flips: bool = False, p: float | Tensor = 1.0) -> Tensor:
+def diffaugment(images: Tensor, generator: Source, *, flips: bool = False, p: float | Tensor = 1.0) -> Tensor:
     """DiffAugment (Zhao et al. 2020) for what a discriminator sees: brightness ±0.5, saturation ×0 to ×2, contrast ×0.5 to
     ×1.5, translation by up to 1/8 of each side, and a cutout of half the side.
 
@@ -41,15 +47,13 @@ def diffaugment(images: Tensor, generator: torch.Generator, *, flips: bool = Fal
     return cutout(_colour_and_translation(images, draws, coins, flips, p, 1.0), draws[6:].t(), hidden=coins[4])
 
 
-def diffaugment_light(
-    images: Tensor, generator: torch.Generator, *, flips: bool = False, p: float | Tensor = 1.0
-) -> Tensor:
+def diffaugment_light(images: Tensor, generator: Source, *, flips: bool = False, p: float | Tensor = 1.0) -> Tensor:
     """DiffAugment with 0.4 of its colour changes and no cutout: a short training learns more from it."""
     draws, coins = uniform(images, generator, 6), chosen(images, generator, 4, p)
     return _colour_and_translation(images, draws, coins, flips, p, strength=0.4)
 
 
-def classical(images: Tensor, generator: torch.Generator, *, flips: bool = False, p: float | Tensor = 1.0) -> Tensor:
+def classical(images: Tensor, generator: Source, *, flips: bool = False, p: float | Tensor = 1.0) -> Tensor:
     """What a classifier is commonly trained with: half of the share `p` of the images get, all at once, a rotation of ±15°,
     scale 0.9 to 1.1 (log-uniform), translation ±10 % of each side, brightness ±0.2, contrast and saturation ×0.8 to ×1.2;
     mirrored at the border, clamped to [-1, 1]. Flips come on top.
@@ -78,21 +82,48 @@ LOG_SCALE = 0.0953
 """ln 1.1"""
 
 POLICIES: dict[str, Callable[..., Tensor]] = {
-    f.__name__: f for f in (none, diffaugment, diffaugment_light, classical, ada)
-}
-"""Each takes (images, generator, *, flips, p)."""
+    f.__name__: f
+    for f in (
+        none, diffaugment, diffaugment_light, classical, ada, randaugment, trivialaugment, augmix, natural, medical,
+        faces, astronomy, text,
+    )
+}  # fmt: skip
+"""Each takes (images, generator, *, flips, p); those after `ada` also `strength`, and draw on the CPU."""
 
 
-def policy(name: str | Policy, *, flips: bool = False) -> Policy:
-    """The policy of this name, mirroring left and right only when `flips`; a callable is returned as it is.
+def policy(name: str | Policy, *, flips: bool | None = None) -> Policy:
+    """The policy of this name, mirroring left and right only when `flips`, or as it sees fit when that is None.
 
-    Raises SettingsError for an unknown name.
+    A callable is returned as it is, or, when it takes no generator (torchvision v2, kornia, albumentations), wrapped so
+    that it is a policy. Raises SettingsError for an unknown name.
     """
     if callable(name):
-        return name
+        return adapted(name)
     if name not in POLICIES:
         raise SettingsError(f"there is no augmentation policy '{name}'; choose one of: {', '.join(POLICIES)}")
-    return partial(POLICIES[name], flips=flips)
+    return POLICIES[name] if flips is None else partial(POLICIES[name], flips=flips)
+
+
+@dataclass(frozen=True)
+class Compose:
+    """One policy after the other, names or callables: `Compose(["natural", my_kornia_pipeline])`.
+
+    `flips`, `p` and `strength` go to each that takes them; one that takes no `p` is made always.
+    """
+
+    policies: Sequence[str | Policy]
+
+    def __call__(self, images: Tensor, generator: Source, **given: Any) -> Tensor:
+        """What a policy does: float [N, C, H, W] in [-1, 1] -> the same shape and dtype."""
+        for each in map(policy, self.policies):
+            images = each(images, generator, **{k: v for k, v in given.items() if takes(each, k)})
+        return images
+
+
+def takes(chosen: Policy, keyword: str) -> bool:
+    """Whether a policy has this keyword."""
+    taken = inspect.signature(chosen).parameters
+    return keyword in taken or any(t.kind is t.VAR_KEYWORD for t in taken.values())
 
 
 def _colour_and_translation(

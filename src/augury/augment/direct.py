@@ -1,0 +1,295 @@
+"""The changes themselves, on whatever an image is held in: PIL image, array or tensor, one or many, each with its numbers.
+
+`image` is a PIL image (L, LA, RGB, RGBA), an array [H, W], [H, W, C] or [N, H, W, C], or a tensor [H, W], [C, H, W] or
+[N, C, H, W]; uint8 or float. What comes back is of the same kind, mode, dtype and size. A parameter is one number, or
+a sequence or tensor of one for each of N images; tensors of floats let gradients through, to parameters too.
+
+Where something comes in from beyond the border, `padding` says what: "reflection" mirrors the image at its outer edge (the
+default), "border" repeats the outermost pixels, "zeros" is the number 0. `mode` is how values between pixels are found:
+"bilinear", "nearest" or "bicubic". Colours count from `span`, lowest to highest, which for uint8 is always 0 to 255.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+import torch
+from torch import Tensor
+
+from augury.augment import crops, filters, jpeg, tones, warps
+from augury.augment.colour import about, colour_matrices, followed, recolour, recoloured_means
+from augury.augment.draws import fields, numbers
+from augury.augment.forms import Span, opened, per_image, through, toned
+from augury.augment.geometry import Mode, Padding, affine, compose, quarter_turns
+from augury.augment.occlusion import erased
+from augury.augment.philox import ImageDraws
+from augury.errors import SettingsError
+
+Held = TypeVar("Held")
+Number = float | Sequence[float] | Tensor
+UNIT: Span = (0.0, 1.0)
+
+
+def rotate(
+    image: Held, degrees: Number, *, padding: Padding = "reflection", mode: Mode = "bilinear", expand: bool = False
+) -> Held:
+    """Turned counter-clockwise about the centre. Multiples of 90 move pixels and change none.
+
+    The size stays, and corners are cut off; with `expand` it grows to hold the whole of every image, so that a quarter
+    turn swaps the sides.
+    """
+
+    def change(images: Tensor) -> Tensor:
+        angles = per_image(degrees, images)
+        room = _room(images, angles) if expand else (images.shape[2], images.shape[3])
+        exact = (angles.detach() % 90 == 0) & (not angles.requires_grad)
+        if expand and bool(exact.all()) and len(set((angles % 180).tolist())) == 1:
+            turns = (angles / 90).long()
+            return torch.stack([i.rot90(int(k), (1, 2)) for i, k in zip(images, turns, strict=True)])
+        exact = exact & (room == tuple(images.shape[2:]))
+        if bool(exact.all()):
+            return quarter_turns(images, (angles / 90).long(), padding)
+        turned = affine(images, _maps(images, angles=angles), padding, mode, room)
+        if not bool(exact.any()):
+            return turned
+        return torch.where(
+            exact.view(-1, 1, 1, 1), quarter_turns(images, (angles / 90).round().long(), padding), turned
+        )
+
+    return through(image, change)
+
+
+def scale(image: Held, factor: Number, *, padding: Padding = "reflection", mode: Mode = "bilinear") -> Held:
+    """Things made `factor` times as large about the centre, in a frame of the same size; above 0. Not smoothed before they
+    shrink."""
+    if not bool((torch.as_tensor(factor) > 0).all()):
+        raise SettingsError(f"a scale is above 0, but {factor} was given; below 1 things shrink")
+    return through(image, lambda x: affine(x, _maps(x, scales=per_image(factor, x)), padding, mode))
+
+
+def shear(image: Held, slope: Number, *, padding: Padding = "reflection", mode: Mode = "bilinear") -> Held:
+    """Rows moved sideways: `slope` pixels to the right for each pixel down from the centre."""
+    return through(image, lambda x: affine(x, _maps(x, shears=per_image(slope, x)), padding, mode))
+
+
+def shift(
+    image: Held, right: Number = 0.0, down: Number = 0.0, *, padding: Padding = "reflection", mode: Mode = "bilinear"
+) -> Held:
+    """Moved by shares of width and height, between pixels where need be."""
+
+    def change(x: Tensor) -> Tensor:
+        moves = torch.stack([per_image(right, x), per_image(down, x)], dim=1)
+        return affine(x, _maps(x, translations=moves), padding, mode)
+
+    return through(image, change)
+
+
+def flip(image: Held, *, vertical: bool = False) -> Held:
+    """Mirrored left and right, or upside down when `vertical`."""
+    return through(image, lambda x: x.flip(2 if vertical else 3))
+
+
+def crop(image: Held, left: int, top: int, width: int, height: int, *, padding: Padding = "reflection") -> Held:
+    """The part of `width` by `height` pixels that begins at (`left`, `top`), which may lie outside. The size changes."""
+    return through(image, lambda x: crops.cropped(x, torch.tensor([[left, top]] * len(x)), (height, width), padding))
+
+
+def resized_crop(
+    image: Held, box: Sequence[float] | Tensor, size: tuple[int, int] | None = None, *, mode: Mode = "bilinear"
+) -> Held:
+    """The `box` (left, top, right, bottom as shares of width and height; or [N, 4]) stretched to `size` (height, width), that
+    of the image if None. Not smoothed before it shrinks; the border repeated."""
+
+    def change(x: Tensor) -> Tensor:
+        boxes = torch.as_tensor(box, dtype=torch.float32, device=x.device).expand(len(x), 4)
+        return crops.resized(x, boxes, size or (x.shape[2], x.shape[3]), mode)
+
+    return through(image, change)
+
+
+def random_crop(
+    image: Held, width: int, height: int, *, seed: int, margin: int = 0, padding: Padding = "reflection"
+) -> Held:
+    """A part of `width` by `height` pixels of each image, from anywhere in it and `margin` pixels around it."""
+
+    def change(x: Tensor) -> Tensor:
+        room = torch.tensor([x.shape[3] - width, x.shape[2] - height]) + 2 * margin
+        if bool((room < 0).any()):
+            raise SettingsError(
+                f"a part of {height} x {width} does not fit into images of {x.shape[2]} x {x.shape[3]} with a margin of "
+                f"{margin}; ask for less, or for a wider margin"
+            )
+        corners = (numbers(len(x), ImageDraws(seed, 0, range(len(x))), 2).t() * (room + 1)).long() - margin
+        return crops.cropped(x, corners, (height, width), padding)
+
+    return through(image, change)
+
+
+def random_resized_crop(
+    image: Held,
+    size: tuple[int, int] | None = None,
+    *,
+    seed: int,
+    area: tuple[float, float] = (0.08, 1.0),
+    ratio: tuple[float, float] = (3 / 4, 4 / 3),
+) -> Held:
+    """A random part of each image that covers a share of it within `area`, its width over its height within `ratio`
+    (Szegedy et al. 2015), stretched to `size` (height, width)."""
+    x = opened(image).images
+    aspect = x.shape[3] / x.shape[2]
+    boxes = crops.boxes_within(numbers(len(x), ImageDraws(seed, 0, range(len(x))), 4), area, ratio, aspect)
+    return resized_crop(image, boxes, size)
+
+
+def perspective(
+    image: Held,
+    corners: Sequence[Sequence[float]] | Tensor,
+    *,
+    padding: Padding = "reflection",
+    mode: Mode = "bilinear",
+) -> Held:
+    """Seen from the side: each corner of the result shows what lies `corners` (4 pairs, right and down as shares of width and
+    height, from upper left clockwise; or [N, 4, 2]) away from that corner."""
+
+    def change(x: Tensor) -> Tensor:
+        offsets = torch.as_tensor(corners, dtype=x.dtype, device=x.device).expand(len(x), 4, 2)
+        return warps.warp(x, warps.perspectives(offsets, (x.shape[2], x.shape[3])), None, padding, mode)
+
+    return through(image, change)
+
+
+def elastic(image: Held, moves: Tensor, *, padding: Padding = "reflection", mode: Mode = "bilinear") -> Held:
+    """Bent: `moves` [2, h, w] or [N, 2, h, w], right and down as shares of width and height, at control points from corner to
+    corner, bicubic between them (free-form deformation, Rueckert et al. 1999)."""
+
+    def change(x: Tensor) -> Tensor:
+        bends = moves.to(x).expand(len(x), *moves.shape[-3:])
+        eye = torch.eye(3, dtype=x.dtype, device=x.device).expand(len(x), 3, 3)
+        return warps.warp(x, eye, bends, padding, mode)
+
+    return through(image, change)
+
+
+def color_adjust(
+    image: Held,
+    *,
+    brightness: Number = 1.0,
+    contrast: Number = 1.0,
+    saturation: Number = 1.0,
+    hue: Number = 0.0,
+    gamma: Number = 1.0,
+    span: Span = UNIT,
+) -> Held:
+    """In this order: values times `brightness`, then hue turned by `hue` degrees about the grey axis, the distance of each
+    pixel from grey (the mean of its channels) times `saturation`, the distance from the mean of the image times
+    `contrast`, all in one matrix; then v^`gamma` of the values clamped to [0, 1]. Neutral: 1, 0 degrees."""
+
+    def change(x: Tensor) -> Tensor:
+        b, c, s, h, g = (per_image(v, x) for v in (brightness, contrast, saturation, hue, gamma))
+        nil, one = torch.zeros_like(b), torch.ones_like(b)
+        tint = about(colour_matrices(x.shape[1], nil, b, nil, h, s), -one)  # black stays black
+        if _changes(contrast, 1.0):
+            level = recoloured_means(x.mean((2, 3)), tint)
+            tint = followed(tint, about(colour_matrices(x.shape[1], nil, c, nil, nil, one), level))
+        tinted = recolour(x, tint)
+        return tones.gamma_corrected(tinted, g) if _changes(gamma, 1.0) else tinted
+
+    return toned(image, change, span)
+
+
+def grey(image: Held, *, span: Span = UNIT) -> Held:
+    """Every channel the mean of the channels; as many channels as before."""
+    return toned(image, lambda x: x.mean(1, keepdim=True).expand_as(x), span)
+
+
+def equalise(image: Held, *, span: Span = UNIT) -> Held:
+    """Each channel's histogram made flat, as Pillow's `ImageOps.equalize`; floats take 256 levels."""
+    return toned(image, tones.equalised, span)
+
+
+def autocontrast(image: Held, *, span: Span = UNIT) -> Held:
+    """Each channel stretched to the whole range, as Pillow's `ImageOps.autocontrast`."""
+    return toned(image, tones.autocontrasted, span)
+
+
+def posterise(image: Held, bits: Number, *, span: Span = UNIT) -> Held:
+    """Only the highest `bits`, 1 to 8, of each 8-bit level kept."""
+    return toned(image, lambda x: tones.posterised(x, per_image(bits, x)), span)
+
+
+def solarise(image: Held, threshold: Number = 0.5, *, span: Span = UNIT) -> Held:
+    """Values of at least `threshold`, a share of the range, inverted."""
+    return toned(image, lambda x: tones.solarised(x, 256 * per_image(threshold, x)), span)
+
+
+def blur(image: Held, sigma: Number) -> Held:
+    """Gaussian blur of deviation `sigma` pixels, cut off at three; the border repeated."""
+    return through(image, lambda x: filters.blurred(x, per_image(sigma, x)))
+
+
+def sharpen(image: Held, factor: Number, *, span: Span = UNIT) -> Held:
+    """0 smooth, 1 as it is, 2 sharp, as Pillow's `ImageEnhance.Sharpness`."""
+    return toned(image, lambda x: filters.sharpened(x, per_image(factor, x)), span)
+
+
+def noise(image: Held, sigma: Number, *, seed: int, span: Span = UNIT) -> Held:
+    """Normal noise of deviation `sigma`, a share of the range, added; each image has its own, from (`seed`, place in the
+    batch)."""
+
+    def change(x: Tensor) -> Tensor:
+        field = fields(numbers(len(x), ImageDraws(seed, 0, range(len(x))), 2), tuple(x.shape[1:]))
+        return filters.noisy(x, 2 * per_image(sigma, x), field)
+
+    return toned(image, change, span)
+
+
+def jpeg_like(image: Held, quality: Number, *, span: Span = UNIT) -> Held:
+    """JPEG's artefacts at `quality` 1 to 100, without chroma subsampling; see `jpeg.compressed`."""
+    return toned(image, lambda x: jpeg.compressed(x, per_image(quality, x)), span)
+
+
+def erase(image: Held, box: Sequence[float] | Tensor, *, fill: float = 0.0) -> Held:
+    """The `box` (left, top, right, bottom as shares of width and height, rounded to pixels; or [N, 4]) set to `fill`, in the
+    values of the image."""
+    boxes = torch.as_tensor(box, dtype=torch.float32)
+    return through(image, lambda x: erased(x, boxes.expand(len(x), 4), fill))
+
+
+def _maps(images: Tensor, **given: Tensor) -> Tensor:
+    """`compose` for parameters of which those not given are neutral."""
+    nil = torch.zeros_like(
+        next(iter(given.values()))[..., 0] if "translations" in given else next(iter(given.values()))
+    )
+    neutral = {
+        "angles": nil,
+        "scales": nil + 1,
+        "shears": nil,
+        "translations": torch.stack([nil, nil], dim=1),
+        "flips": nil.bool(),
+    }
+    return compose(**{**neutral, **given}, size=(images.shape[2], images.shape[3]))
+
+
+def _room(images: Tensor, angles: Tensor) -> tuple[int, int]:
+    """(height, width) that hold every image turned by its angle."""
+    h, w = images.shape[2:]
+    turn = torch.deg2rad(angles.detach().double())
+    cos, sin = turn.cos().abs(), turn.sin().abs()
+    slack = 1e-6  # what rounding adds to a side must not add a pixel
+    sides = (h * cos + w * sin, w * cos + h * sin)
+    tall, wide = (int(torch.ceil(side.max() - slack)) for side in sides)
+    return tall, wide
+
+
+def _changes(value: Number, neutral: float) -> bool:
+    return isinstance(value, Tensor) or value != neutral
+
+
+DIRECT: dict[str, Callable[..., object]] = {
+    f.__name__: f
+    for f in (
+        rotate, scale, shear, shift, flip, crop, random_crop, resized_crop, random_resized_crop, perspective, elastic,
+        color_adjust, grey, equalise, autocontrast, posterise, solarise, blur, sharpen, noise, jpeg_like, erase,
+    )
+}  # fmt: skip

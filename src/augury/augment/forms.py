@@ -1,0 +1,154 @@
+"""What people hold images in: PIL images, arrays and tensors, brought to one batch of floats and back as they were."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from augury.errors import DataError
+
+Held = TypeVar("Held")
+Span = tuple[float, float]
+MODES = {"L": 1, "LA": 1, "RGB": 3, "RGBA": 3}
+"""The PIL modes that are taken, and how many of their channels are colour; the rest is transparency."""
+
+
+@dataclass(frozen=True)
+class Opened:
+    """An image, or some of one size, as a tensor [N, C, H, W] of its own dtype; `colours` of the channels are colour and no
+    transparency; `closed` turns such a tensor into what was given."""
+
+    images: Tensor
+    colours: int
+    closed: Callable[[Tensor], Any]
+
+
+def opened(image: Any) -> Opened:
+    """A PIL image (L, LA, RGB, RGBA); an array [H, W], [H, W, C] or [N, H, W, C]; or a tensor [H, W], [C, H, W] or
+    [N, C, H, W]; uint8 or float.
+
+    Raises DataError for anything else.
+    """
+    if isinstance(image, Tensor):
+        return _of_tensor(image)
+    if isinstance(image, np.ndarray):
+        return _of_array(image)
+    if hasattr(image, "mode") and hasattr(image, "getbands"):
+        return _of_picture(image)
+    raise DataError(
+        f"an image is a PIL image, a NumPy array or a torch tensor, but this is a {type(image).__name__}; "
+        "convert it, e.g. with numpy.asarray"
+    )
+
+
+def through(image: Held, change: Callable[[Tensor], Tensor]) -> Held:
+    """`change` made to float [N, C, H, W] of the values as they are, for changes of place: uint8 counts 0 to 255 and is
+    rounded again, all channels move alike. Returns what was given, changed."""
+    held = opened(image)
+    return held.closed(as_given(change(as_float(held.images)), held.images))  # type: ignore[no-any-return]
+
+
+def toned(image: Held, change: Callable[[Tensor], Tensor], span: Span) -> Held:
+    """`change` made to float [N, C, H, W] in [-1, 1], for changes of value: 0 to 255 of uint8 and `span` of floats become that
+    range; transparency is left alone. uint8 is rounded and cut off at its range, floats are not."""
+    held = opened(image)
+    colours = held.images[:, : held.colours]
+    found = spread(change(centred(colours, span)), span, colours)
+    return held.closed(torch.cat([found, held.images[:, held.colours :]], dim=1))  # type: ignore[no-any-return]
+
+
+def centred(images: Tensor, span: Span = (0.0, 1.0)) -> Tensor:
+    """uint8 or float in `span` as float in [-1, 1]."""
+    low, high = (0.0, 255.0) if images.dtype == torch.uint8 else span
+    if (low, high) == (-1.0, 1.0):
+        return images
+    dtype = torch.float32 if images.dtype == torch.uint8 else images.dtype
+    return torch.add(
+        torch.tensor(-1 - 2 * low / (high - low), dtype=dtype, device=images.device), images, alpha=2 / (high - low)
+    )
+
+
+def spread(images: Tensor, span: Span, like: Tensor) -> Tensor:
+    """The way back from `centred`, to the dtype of `like`."""
+    low, high = (0.0, 255.0) if like.dtype == torch.uint8 else span
+    if (low, high) == (-1.0, 1.0):
+        return as_given(images, like)
+    middle = torch.tensor((low + high) / 2, dtype=images.dtype, device=images.device)
+    return as_given(torch.add(middle, images, alpha=(high - low) / 2), like)
+
+
+def as_float(images: Tensor) -> Tensor:
+    """uint8 as float32, floats as they are."""
+    return images if images.is_floating_point() else images.float()
+
+
+def as_given(images: Tensor, like: Tensor) -> Tensor:
+    """Floats as the dtype of `like`; uint8 is rounded and cut off at 0 and 255."""
+    if like.dtype != torch.uint8:
+        return images.to(like.dtype)
+    rounded = images.round().clamp_(0, 255)
+    return rounded.to(torch.int16).to(torch.uint8)  # by way of int16, as that takes half as long
+
+
+def per_image(value: float | Sequence[float] | Tensor, images: Tensor) -> Tensor:
+    """A number for all images or one for each, as [N] in a float dtype on the device of the images.
+
+    Raises DataError when there is another number of them.
+    """
+    dtype = torch.float64 if images.dtype == torch.float64 else torch.float32
+    given = torch.as_tensor(value, dtype=dtype, device=images.device)
+    if given.dim() > 1 or (given.dim() == 1 and len(given) not in (1, len(images))):
+        raise DataError(
+            f"a parameter is one number, or one for each of the {len(images)} images, but has shape {list(given.shape)}"
+        )
+    return given.expand(len(images)) if given.dim() == 0 or len(given) == 1 else given
+
+
+def _of_tensor(image: Tensor) -> Opened:
+    if image.dim() not in (2, 3, 4):
+        raise DataError(f"a tensor of images is [H, W], [C, H, W] or [N, C, H, W], but has shape {list(image.shape)}")
+    if image.dtype != torch.uint8 and not image.is_floating_point():
+        raise DataError(f"images are uint8 or float, but these are {image.dtype}; convert them, scaled to [0, 1]")
+    missing = 4 - image.dim()
+    images = image[(None,) * missing]
+    return Opened(images, images.shape[1], lambda done: done[(0,) * missing])
+
+
+def _of_array(image: np.ndarray[Any, Any]) -> Opened:
+    if image.ndim not in (2, 3, 4):
+        raise DataError(f"an array of images is [H, W], [H, W, C] or [N, H, W, C], but has shape {list(image.shape)}")
+    if image.dtype != np.uint8 and image.dtype.kind != "f":
+        raise DataError(f"images are uint8 or float, but these are {image.dtype}; convert them, scaled to [0, 1]")
+    if image.ndim > 2 and image.shape[-3] in (1, 3) and image.shape[-1] > 4:
+        raise DataError(
+            f"an array of images has its channels last, but {list(image.shape)} looks as if they came first; "
+            "move that axis, or give a torch tensor"
+        )
+    planes = image[None, None] if image.ndim == 2 else np.moveaxis(image, -1, -3)
+    planes = planes[None] if planes.ndim == 3 else planes
+    images = torch.from_numpy(np.ascontiguousarray(planes))
+
+    def closed(done: Tensor) -> np.ndarray[Any, Any]:
+        found = done.numpy()
+        if image.ndim == 2:
+            return found[0, 0]  # type: ignore[no-any-return]
+        last = np.ascontiguousarray(np.moveaxis(found, 1, 3))
+        return last[0] if image.ndim == 3 else last
+
+    return Opened(images, images.shape[1], closed)
+
+
+def _of_picture(image: Any) -> Opened:
+    from PIL import Image
+
+    if image.mode not in MODES:
+        raise DataError(
+            f"PIL images of mode {', '.join(MODES)} are taken, but this is '{image.mode}'; use image.convert('RGB')"
+        )
+    inner = _of_array(np.array(image))
+    return Opened(inner.images, MODES[image.mode], lambda done: Image.fromarray(inner.closed(done)))

@@ -1,0 +1,65 @@
+"""New values for old ones, pixel by pixel, where no colour matrix can give them; images float [N, C, H, W] in [-1, 1].
+
+Steps have no useful slope: `posterised` and `equalised` hand gradients on as if they had changed nothing (the
+straight-through estimator, Bengio et al. 2013). 8-bit levels are counted 0 to 255 for -1 to 1.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def gamma_corrected(images: Tensor, gamma: Tensor) -> Tensor:
+    """v^`gamma` [N] of the values v in [0, 1], clamped before."""
+    value = (images + 1) / 2
+    above = value > 0  # the slope at 0 may be endless
+    power = torch.where(above, value, 1).clamp(max=1) ** _wide(gamma, images)
+    return torch.where(above, 2 * power - 1, -1)
+
+
+def posterised(images: Tensor, bits: Tensor) -> Tensor:
+    """Only the highest `bits` [N], 1 to 8 (rounded), of the 8-bit level are kept, as Pillow does."""
+    step = torch.exp2(8 - _wide(bits, images).round())
+    kept = (images.detach() * (127.5 / step)).add_(128 / step).floor_()  # 128: rounded to a level, too
+    return _straight(kept.mul_(step / 127.5).sub_(1), images)
+
+
+def solarised(images: Tensor, threshold: Tensor) -> Tensor:
+    """Values whose 8-bit level is at least `threshold` [N], 0 to 256, are inverted."""
+    return torch.where(images >= (_wide(threshold, images) - 128) / 127.5, -images, images)
+
+
+def equalised(images: Tensor) -> Tensor:
+    """Levels spread so that each is as frequent as can be, each channel of each image alone, to Pillow's integer rule."""
+    n, c, h, w = images.shape
+    level = levels(images).long().view(n * c, h * w)
+    counts = torch.zeros(n * c, 256, dtype=torch.int64, device=images.device)
+    counts.scatter_add_(1, level, torch.ones_like(level))
+    last = 255 - (counts.flip(1) > 0).int().argmax(1, keepdim=True)  # Pillow leaves the highest level in use out
+    step = (h * w - counts.gather(1, last)).div(255, rounding_mode="floor")
+    below = counts.cumsum(1) - counts + step.div(2, rounding_mode="floor")
+    table = (below.div(step.clamp(min=1), rounding_mode="floor")).clamp(max=255).to(images.dtype)
+    found = table.gather(1, level).view(n, c, h, w) / 127.5 - 1
+    kept = (step > 0).view(n, c, 1, 1)  # too few pixels: as it is
+    return _straight(torch.where(kept, found, images), images)
+
+
+def autocontrasted(images: Tensor) -> Tensor:
+    """Each channel of each image stretched so that it reaches from black to white; a flat one stays."""
+    low, high = images.amin((2, 3), keepdim=True), images.amax((2, 3), keepdim=True)
+    flat = high <= low
+    return torch.where(flat, images, (images - low) * (2 / torch.where(flat, 1, high - low)) - 1)
+
+
+def levels(images: Tensor) -> Tensor:
+    """The nearest 8-bit level of each value, as float 0 to 255, without a gradient."""
+    return (images.detach() * 127.5).add_(127.5).round_().clamp_(0, 255)
+
+
+def _straight(values: Tensor, images: Tensor) -> Tensor:
+    return images + (values - images).detach() if images.requires_grad else values
+
+
+def _wide(parameter: Tensor, images: Tensor) -> Tensor:
+    return parameter.to(images).view(-1, 1, 1, 1)
