@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from augury import console
+from augury.cli_augment import augment
 from augury.cli_latent import latent
-from augury.cli_options import Attributes, Device, Json, Seed, Trained, opened, pair
+from augury.cli_options import Attributes, Data, Device, Fit, Json, OnBad, Seed, Size, Trained, opened, pair, sides
 from augury.errors import AuguryError, SettingsError
 
 if TYPE_CHECKING:
@@ -28,8 +29,10 @@ app = typer.Typer(
 )
 
 app.add_typer(latent, name="latent")
+app.command(
+    epilog="Example: augury augment photos/ --preview sheet.png    then: augury augment photos/ -o more --policy natural --per-image 3"
+)(augment)
 
-Data = Annotated[Path | None, typer.Argument(help="Folder of class folders, or .npz; none: the embedded sample.")]
 Source = Annotated[
     Path | None,
     typer.Argument(help="Folder of class folders, or .npz; none: the run's own data again, or the embedded sample."),
@@ -37,9 +40,6 @@ Source = Annotated[
 RunFolder = Annotated[Path, typer.Argument(help="A run folder.")]
 Folder = Annotated[Path, typer.Option("-o", "--output", help="The run folder.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="No progress, only results.")]
-Size = Annotated[str | None, typer.Option(help="96, or height and width as 96x64; default: native up to 64, else 64.")]
-Fit = Annotated[str | None, typer.Option(help="crop (cover, cut the middle; the default) or pad (fit inside).")]
-OnBad = Annotated[str | None, typer.Option(help="error (default), or skip: leave unreadable files out, listed.")]
 Recipe = Annotated[
     str | None, typer.Option(help="auto (the default), rpgan, dcgan, gan, wgan, wgan_gp, r3gan, stylegan, vae or ae.")
 ]
@@ -79,19 +79,6 @@ def _length(steps: int | None, budget: str | None) -> dict[str, Any]:
     if steps is not None and budget is not None:
         raise SettingsError("--steps and --budget both say how long to train; give one of them")
     return {} if steps is None and budget is None else {"steps": steps, "budget": budget}
-
-
-def _size(text: str | None) -> Any:
-    """'96' or '96x64' as settings and readers take it."""
-    if text is None:
-        return None
-    try:
-        sides = [int(side) for side in text.lower().split("x")]
-    except ValueError:
-        sides = []
-    if len(sides) not in (1, 2):
-        raise SettingsError(f"--size {text}: write one number of pixels, or height and width as 96x64")
-    return sides[0] if len(sides) == 1 else tuple(sides)
 
 
 def _work(
@@ -154,7 +141,7 @@ def way(
 ) -> None:
     """`run` and `train`: from the data to the report, or to the synthesizer."""
     rooms = {
-        "data": _given(size=_size(size), fit=fit, on_bad=on_bad),
+        "data": _given(size=sides(size), fit=fit, on_bad=on_bad),
         "train": _given(recipe=recipe, precision=precision, start_from=start_from) | _length(steps, budget),
         "generate": _given(sampling_strategy=sampling_strategy and _value(sampling_strategy)),
     }
@@ -198,7 +185,7 @@ def inspect(
     from augury import data
     from augury.files import atomic_path
 
-    images, census = data.inspect(path, size=_size(size), fit=fit or "crop")  # type: ignore[arg-type]  # checked there
+    images, census = data.inspect(path, size=sides(size), fit=fit or "crop")  # type: ignore[arg-type]  # checked there
     if output is not None:
         with atomic_path(output) as temporary:
             data.picture_sheet(images).save(temporary, format="PNG")
@@ -293,7 +280,7 @@ def compare(
     """Train several recipes on the same data and compare quality, variety, reconstruction, speed and size."""
     from augury.comparison import compare as compared
 
-    rooms = {"data": _given(size=_size(size), fit=fit), "train": _length(steps, budget)}
+    rooms = {"data": _given(size=sides(size), fit=fit), "train": _length(steps, budget)}
     settings = _settings({}, extra, rooms, _given(seed=seed, device=device))
     names = tuple(name.strip() for name in recipes.split(",") if name.strip())
     rows = compared(path, output, names, settings=settings, watch=console.watcher(quiet))

@@ -110,12 +110,14 @@ def rows_of(
 
 
 def _real(train: LabelledImages, files: list[Path] | None) -> Iterator[Row]:
+    real = int(train.notes.get("originals", len(train)))
     for i, label in enumerate(train.labels.tolist()):
+        origin = "real" if i < real else "augmented"
         yield Row(
-            name=f"real-{i:06d}",
+            name=f"{origin}-{i:06d}",
             label=label,
             class_name=text(train.classes[label]),
-            origin="real",
+            origin=origin,
             source=text(train.names[i]) if train.names else f"index {i}",
             scores={},
             attributes={name: text(a.values[int(a.codes[i])]) for name, a in train.attributes.items()},
@@ -157,7 +159,7 @@ def encoded(rows: Sequence[Row]) -> Iterator[tuple[Row, bytes]]:
 
 def said(target: Path, rows: Sequence[Row], linked: int = 0, folders: dict[str, str] | None = None) -> dict[str, Any]:
     """What every export returns."""
-    real = sum(row.origin == "real" for row in rows)
+    real = sum(row.origin != "synthetic" for row in rows)
     return {
         "path": str(target),
         "real": real,
