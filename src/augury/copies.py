@@ -49,7 +49,7 @@ def copies(
 
 def _changed(images: Images, how: str | Policy, seed: int, epoch: int = 0) -> Images:
     """uint8 [N, C, H, W] after a policy, image i drawn from (seed, epoch, i)."""
-    return augmented(torch.from_numpy(np.ascontiguousarray(images)), how, seed=seed, epoch=epoch).numpy()
+    return augmented(torch.from_numpy(np.array(images)), how, seed=seed, epoch=epoch).numpy()
 
 
 def preview(data: LabelledImages, *, seed: int = 0) -> Image.Image:
