@@ -118,7 +118,7 @@ def _array(image: Any) -> npt.NDArray[Any]:
     elif array.dtype.kind == "f":
         if not (np.isfinite(array).all() and array.min() >= 0 and array.max() <= 1):
             raise DataError(
-                f"has floats from {np.nanmin(array):g} to {np.nanmax(array):g}; they must lie within [0, 1]: leave "
+                f"has floats from {np.min(array):g} to {np.max(array):g}; they must lie within [0, 1]: leave "
                 "Normalize out of the transforms"
             )
         array = np.rint(array * np.float64(255)).astype(np.uint8)

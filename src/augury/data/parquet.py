@@ -139,6 +139,8 @@ def _is_picture(types: Any, kind: Any) -> bool:
 def _chosen(path: Path, file: _File, policy: Policy) -> tuple[str, dict[str, str]]:
     """The column of images, and what the others are."""
     try:
+        table.check_columns(len(file.header))
+        chosen = table.roles(file.header, policy, needed=())
         named = policy.columns.get("image")
         if named is None and len(file.pictures) != 1:
             raise DataError(
@@ -148,8 +150,6 @@ def _chosen(path: Path, file: _File, policy: Policy) -> tuple[str, dict[str, str
         picture = named if named is not None else file.pictures[0]
         if picture not in file.pictures:
             raise DataError(f"the column '{picture}' holds no encoded images; it must be bytes or {{bytes, path}}")
-        table.check_columns(len(file.header))
-        chosen = table.roles(file.header, policy, needed=())
         chosen = {role: name for role, name in chosen.items() if role != "image"}
         if "label" not in chosen and len(file.names) == 1:
             chosen["label"] = next(iter(file.names))

@@ -287,7 +287,7 @@ def _samples(path: Path, shards: list[Path], base: Path, members: _Members, poli
 def _order(labels: list[str], codes: list[str | None], bad: Mapping[int, str]) -> tuple[str, ...]:
     """The class names in the order of their numbers in .cls, where every name has one number of its own."""
     pairs = {(label, code) for i, (label, code) in enumerate(zip(labels, codes, strict=True)) if i not in bad}
-    numbered = {label: int(code) for label, code in pairs if code and re.fullmatch(r"\d{1,9}", code)}
+    numbered = {label: int(code) for label, code in pairs if code and re.fullmatch(r"-?\d{1,9}", code)}
     unclear = len(numbered) < len(pairs) or len(set(numbered.values())) < len(pairs)
     return () if unclear else tuple(sorted(numbered, key=lambda label: numbered[label]))
 
