@@ -7,7 +7,7 @@ import json
 import struct
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -219,6 +219,15 @@ def test_parquet_that_unpacks_far_is_refused(parquet: Table, monkeypatch: pytest
         load(path)
 
 
+def test_parquet_without_rows(parquet: Table, tmp_path: Path) -> None:
+    import pyarrow.parquet
+
+    path = parquet({"image": IMAGES, "label": list(LABELS)})
+    pyarrow.parquet.write_table(pyarrow.parquet.read_table(path).slice(0, 0), tmp_path / "none.parquet")
+    with pytest.raises(DataError, match=r"none\.parquet: holds no images \(0 rows\)"):
+        load(tmp_path / "none.parquet")
+
+
 def test_parquet_files_of_different_columns(parquet: Table, tmp_path: Path) -> None:
     parquet({"image": IMAGES, "label": list(LABELS)}, None, "in/a.parquet")
     parquet({"image": IMAGES, "class": list(LABELS)}, None, "in/b.parquet")
@@ -272,6 +281,18 @@ def test_every_form_of_an_item(form: Callable[[Any], Any]) -> None:
     assert np.array_equal(data.images[:, 0], GREY) and data.classes == ("cat", "dog") and items.asked == 6
 
 
+@pytest.mark.parametrize("key", ["image", "img"])
+def test_items_as_hugging_face_gives_them(key: str) -> None:
+    class Feature:
+        names = ("no", "yes")
+
+    class Rows(list[dict[str, object]]):
+        features: ClassVar = {"label": Feature()}
+
+    data = load(Rows({key: Image.fromarray(g), "label": int(c)} for g, c in zip(GREY, CODES, strict=True)))
+    assert data.classes == ("no", "yes") and np.array_equal(data.images[:, 0], GREY)
+
+
 def test_colours_and_sizes_mix_in_a_dataset() -> None:
     items = Items([GREY[0], np.stack([GREY[1]] * 3), Image.new("CMYK", (90, 70)), np.ones((5, 5), bool)], list("abab"))
     assert load(items).shape == (3, 64, 64)
@@ -304,5 +325,5 @@ def test_items_that_cannot_be_used(image: Any, label: Any, message: str) -> None
 
 
 def test_an_empty_dataset() -> None:
-    with pytest.raises(DataError, match="the data set is empty"):
+    with pytest.raises(DataError, match=r"Items: holds no images \(0 rows\)"):
         load(Items([], []))
