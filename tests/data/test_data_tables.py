@@ -144,7 +144,7 @@ def test_no_name_leads_outside(tmp_path_factory: pytest.TempPathFactory, name: s
     root = tmp_path_factory.getbasetemp() / "fence"
     root.mkdir(exist_ok=True)
     try:
-        path = safety.inside(root, safety.safe_parts(name))
+        path = safety.fence(root)(safety.safe_parts(name))
     except AuguryError:
         return
     except OSError:

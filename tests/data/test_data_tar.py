@@ -14,7 +14,7 @@ import pytest
 from making import LABELS, packed, pictures, png
 
 from augury.data import load, safety
-from augury.errors import DataError
+from augury.errors import DataError, SettingsError
 
 
 def sample(i: int, label: str, **told: object) -> dict[str, bytes]:
@@ -216,6 +216,30 @@ def test_other_members_are_counted(tmp_path: Path) -> None:
     extra = {"cat/.DS_Store": b"x", "cat/._0.png": b"x", "notes.txt": b"x", "top.png": png(0), "classes.json": b"{}"}
     data = load(packed(tmp_path / "x.tar", pictures() | extra))
     assert data.notes["ignored"] == {"hidden": 2, "images directly in the root": 1, "not image files": 1}
+
+
+def test_a_json_that_tells_no_class_leaves_class_folders(tmp_path: Path) -> None:
+    notes = {f"{name[:-4]}.json": b'{"lens": 50}' for name in pictures()}
+    assert load(packed(tmp_path / "x.tar", pictures() | notes)).notes["format"] == "tar"
+
+
+@pytest.mark.parametrize("places", [("train.tar", "test.tar"), ("train/0.tar", "test/0.tar")])
+def test_class_folders_in_several_archives(tmp_path: Path, places: tuple[str, str]) -> None:
+    for place in places:
+        (tmp_path / "in" / place).parent.mkdir(parents=True, exist_ok=True)
+        packed(tmp_path / "in" / place, pictures("pets/"))
+    data = load(tmp_path / "in")
+    assert (
+        data.classes == ("cat", "dog") and data.split is not None and sorted(data.split.tolist()) == [0] * 6 + [2] * 6
+    )
+    with pytest.raises(SettingsError, match="class folders have no columns"):
+        load(tmp_path / "in", columns={"group": "x"})
+
+
+def test_an_archive_beside_class_folders_is_left_alone(tmp_path: Path) -> None:
+    making.written(tmp_path / "in", {**pictures(), "old.parquet": b"PAR1"})
+    packed(tmp_path / "in" / "backup.tar", pictures())
+    assert load(tmp_path / "in").notes["format"] == "folder"
 
 
 def test_an_empty_archive(tmp_path: Path) -> None:

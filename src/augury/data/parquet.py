@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from augury.data import reading, safety, table
+from augury.data import folder, reading, safety, table
 from augury.data.found import Found
 from augury.data.policy import Policy
 from augury.data.safety import foreign
@@ -37,7 +37,7 @@ class _File:
 def recognises(path: Path) -> bool:
     """Whether it is called .parquet, begins like one, or is a folder of them."""
     if path.is_dir():
-        return bool(_files(path))
+        return bool(_files(path)) and not folder.holds_images(path)
     return path.is_file() and (path.suffix.lower() == ".parquet" or safety.head(path, 4) == b"PAR1")
 
 
