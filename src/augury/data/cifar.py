@@ -104,7 +104,10 @@ def _count(file: Path, layout: _Layout) -> int:
 
 
 def _mapped(file: Path, layout: _Layout) -> npt.NDArray[np.uint8]:
-    return np.memmap(file, np.uint8, mode="r").reshape(-1, layout.labels + PIXELS)
+    try:
+        return np.memmap(file, np.uint8, mode="r").reshape(-1, layout.labels + PIXELS)
+    except OSError as error:
+        raise DataError(f"{file}: cannot be read ({error.strerror}); change its permissions") from error
 
 
 def _labels(file: Path, n: int, layout: _Layout) -> npt.NDArray[np.uint8]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -22,14 +22,14 @@ from augury.images import LabelledImages
 
 @runtime_checkable
 class Dataset(Protocol):
-    """A map-style data set: torch's, torchvision's, Hugging Face's `with_transform`, or a list of pairs."""
+    """A map-style data set: torch's, torchvision's, one of Hugging Face's, or a list of pairs."""
 
     def __len__(self) -> int: ...
     def __getitem__(self, index: int, /) -> Any: ...
 
 
 def read(dataset: Dataset, policy: Policy) -> LabelledImages:
-    """Ask for every item once, in order. An image is a PIL image, or an array or tensor [H, W], [C, H, W] or [H, W, C]
+    """Ask for every item, (image, label) or {"image": …, "label": …}, once and in order. An image is a PIL image, or an array or tensor [H, W], [C, H, W] or [H, W, C]
     of uint8 or of floats within [0, 1]; a label an int or text; `dataset.classes`, where there is such, names codes.
 
     What the data set raises is a bad image like a damaged file. Raises DataError as `reading.read` does.
@@ -47,15 +47,15 @@ def read(dataset: Dataset, policy: Policy) -> LabelledImages:
             names.append(f"item {i}")
             labels.append(label)
         found = Found(names, labels, spool.ready().fetch, classes=classes, bad=bad)
-        if not names:
-            raise DataError("the data set is empty (its length is 0); give one with images of two classes")
         return reading.read(Path(type(dataset).__name__), found, policy, "dataset")
 
 
 def _classes(dataset: Any) -> tuple[str, ...]:
     """The names that the data set (or the one it is a subset of) has for its codes; none when it has none."""
     for _ in range(10):
-        names = getattr(dataset, "classes", None)
+        features = getattr(dataset, "features", None)
+        told = features.get("label") if isinstance(features, Mapping) else None
+        names = getattr(dataset, "classes", None) or getattr(told, "names", None)
         if isinstance(names, Sequence) and not isinstance(names, str) and all(isinstance(n, str) for n in names):
             return tuple(names) if len(set(names)) == len(names) else ()
         dataset = getattr(dataset, "dataset", None)
@@ -64,7 +64,10 @@ def _classes(dataset: Any) -> tuple[str, ...]:
 
 def _item(dataset: Dataset, i: int, classes: tuple[str, ...]) -> tuple[bytes, str]:
     with foreign("gives no (image, label) ({})"):
-        image, label = dataset[i]
+        item = dataset[i]
+        if isinstance(item, Mapping):
+            item = (item["image" if "image" in item else "img"], item["label"])
+        image, label = item
     return _encoded(image), _label(label, classes)
 
 
@@ -118,7 +121,7 @@ def _array(image: Any) -> npt.NDArray[Any]:
     elif array.dtype.kind == "f":
         if not (np.isfinite(array).all() and array.min() >= 0 and array.max() <= 1):
             raise DataError(
-                f"has floats from {np.nanmin(array):g} to {np.nanmax(array):g}; they must lie within [0, 1]: leave "
+                f"has floats from {np.min(array):g} to {np.max(array):g}; they must lie within [0, 1]: leave "
                 "Normalize out of the transforms"
             )
         array = np.rint(array * np.float64(255)).astype(np.uint8)

@@ -63,7 +63,7 @@ def pixels(raw: bytes, size: Size, policy: Policy, grey: bool) -> Images:
     """
     data = _parsed(raw)
     tools = extra("pydicom.pixels", "reading DICOM", "medical")
-    with foreign("cannot be decoded ({}); if it is compressed, save it uncompressed"):
+    with foreign("cannot be decoded ({}); if it is compressed, save it uncompressed"), np.errstate(all="ignore"):
         array = tools.pixel_array(data, index=0)
         if data.PhotometricInterpretation == "PALETTE COLOR":
             array = tools.apply_color_lut(array, data)
@@ -103,8 +103,8 @@ def _tones(data: Any, window: Window, kind: str) -> str:
 def _windowed(tools: Any, array: npt.NDArray[Any], data: Any, window: Window) -> Images:
     """Stored values [H, W] -> uint8, by the linear window of PS3.3 C.11.2.1.2.1 or between percentiles."""
     values = np.asarray(tools.apply_modality_lut(array, data), np.float64)
-    if not np.isfinite(values).all():
-        raise DataError("has values that are no numbers")
+    if not (np.abs(values) < 1e30).all():
+        raise DataError("has values that are no numbers, or beyond all measure; mend its slope and intercept")
     told = window if isinstance(window, tuple) else _given(data) if window == "file" else None
     if told is not None:
         centre, width = told

@@ -53,7 +53,11 @@ def pixels(raw: bytes, size: Size, policy: Policy, grey: bool) -> Images:
     Raises DataError (without the file's name) when it is damaged or has no finite pixel.
     """
     fits = extra("astropy.io.fits", "reading FITS", "astro")
-    with foreign(DAMAGED), fits.open(io.BytesIO(raw), memmap=False, lazy_load_hdus=True) as units:
+    with (
+        foreign(DAMAGED),
+        np.errstate(all="ignore"),
+        fits.open(io.BytesIO(raw), memmap=False, lazy_load_hdus=True) as units,
+    ):
         unit = _picture(units)
         values = np.asarray(unit.data, np.float64).reshape(_sides(unit))
     shown = stretched(values, policy.stretch)[..., ::-1, :]
@@ -66,6 +70,7 @@ def stretched(values: npt.NDArray[np.float64], how: str) -> Images:
     finite = np.isfinite(values)
     if not finite.any():
         raise DataError("has no pixel that is a number")
+    values = values / max(float(np.abs(values[finite]).max()), 1e-30)  # so that no difference overflows
     low, high = np.percentile(values[finite], (LOW, HIGH))
     share = np.clip((np.where(finite, values, low) - low) / max(float(high - low), 1e-30), 0, 1)
     if how == "asinh":

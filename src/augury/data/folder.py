@@ -28,6 +28,15 @@ def read(path: Path, policy: Policy) -> LabelledImages:
     return reading.read(path, find(path), policy, "folder")
 
 
+def holds_images(root: Path) -> bool:
+    """Whether there are image files directly in the folders of `root`, as in class folders."""
+    try:
+        places = [Path(entry.path) for entry in os.scandir(root) if entry.is_dir()]
+        return any(Path(entry.name).suffix.lower() in EXTENSIONS for place in places for entry in os.scandir(place))
+    except OSError:
+        return False
+
+
 def find(root: Path) -> Found:
     """All image files of `<class>/…` or `<train|val|validation|test>/<class>/…`, sorted by name.
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from augury.data import reading, safety, table
+from augury.data import folder, reading, safety, table
 from augury.data.found import Found
 from augury.data.policy import Policy
 from augury.data.safety import foreign
@@ -37,7 +37,7 @@ class _File:
 def recognises(path: Path) -> bool:
     """Whether it is called .parquet, begins like one, or is a folder of them."""
     if path.is_dir():
-        return bool(_files(path))
+        return bool(_files(path)) and not folder.holds_images(path)
     return path.is_file() and (path.suffix.lower() == ".parquet" or safety.head(path, 4) == b"PAR1")
 
 
@@ -139,6 +139,8 @@ def _is_picture(types: Any, kind: Any) -> bool:
 def _chosen(path: Path, file: _File, policy: Policy) -> tuple[str, dict[str, str]]:
     """The column of images, and what the others are."""
     try:
+        table.check_columns(len(file.header))
+        chosen = table.roles(file.header, policy, needed=())
         named = policy.columns.get("image")
         if named is None and len(file.pictures) != 1:
             raise DataError(
@@ -148,8 +150,6 @@ def _chosen(path: Path, file: _File, policy: Policy) -> tuple[str, dict[str, str
         picture = named if named is not None else file.pictures[0]
         if picture not in file.pictures:
             raise DataError(f"the column '{picture}' holds no encoded images; it must be bytes or {{bytes, path}}")
-        table.check_columns(len(file.header))
-        chosen = table.roles(file.header, policy, needed=())
         chosen = {role: name for role, name in chosen.items() if role != "image"}
         if "label" not in chosen and len(file.names) == 1:
             chosen["label"] = next(iter(file.names))

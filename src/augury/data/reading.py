@@ -56,6 +56,8 @@ def read(place: Path, found: Found, policy: Policy, format: str) -> LabelledImag
     Raises DataError for unreadable images unless `policy.on_bad` is "skip" (the message names the first and counts the
     others), and when fewer than two classes are left.
     """
+    if not found.names:
+        raise DataError(f"{place}: holds no images (0 rows); give images of at least two classes")
     with decode.quiet(), ThreadPoolExecutor(min(32, os.cpu_count() or 1)) as pool:
         headers, bad, content = _looked(found, policy, pool)
         asked = [policy.size, policy.fit, policy.window, policy.stretch]

@@ -11,7 +11,7 @@ import re
 import stat
 import sys
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
@@ -27,7 +27,6 @@ FREE, RATIO = 64 * 2**20, 200
 """A packed file may unpack to FREE bytes, and to RATIO times its own size beyond."""
 UNPACKING_ERRORS = (OSError, EOFError, zlib.error, lzma.LZMAError, ValueError)
 _PART = re.compile(r"(train|training|validation|valid|val|test|t10k)(?=[-_.]|\d|$)", re.IGNORECASE)
-_realpath = lru_cache(maxsize=4096)(os.path.realpath)
 
 
 def safe_parts(name: str) -> tuple[str, ...]:
@@ -44,16 +43,21 @@ def safe_parts(name: str) -> tuple[str, ...]:
     return parts
 
 
-def inside(root: Path, parts: tuple[str, ...]) -> Path:
-    """`root` and `parts` as a path. Raises DataError when links on the way lead out of `root`."""
-    path = root.joinpath(*parts)
-    real = os.path.join(_realpath(path.parent), path.name)  # noqa: PTH118 (a million of these; folders are few)
-    if os.path.islink(real):  # noqa: PTH114
-        real = os.path.realpath(real)
-    top = _realpath(root)
-    if not (real == top or real.startswith(top.rstrip(os.sep) + os.sep)):
-        raise DataError("leads outside the folder of images; copy the file into it")
-    return path
+def fence(root: Path) -> Callable[[tuple[str, ...]], Path]:
+    """A function: parts -> the path below `root`. It raises DataError when links on the way lead out of `root`."""
+    realpath = lru_cache(maxsize=4096)(os.path.realpath)
+    top = os.path.realpath(root)
+
+    def inside(parts: tuple[str, ...]) -> Path:
+        path = root.joinpath(*parts)
+        real = os.path.join(realpath(path.parent), path.name)  # noqa: PTH118 (a million files; folders are few)
+        if os.path.islink(real):  # noqa: PTH114
+            real = os.path.realpath(real)
+        if not (real == top or real.startswith(top.rstrip(os.sep) + os.sep)):
+            raise DataError("leads outside the folder of images; copy the file into it")
+        return path
+
+    return inside
 
 
 def file_bytes(path: Path) -> bytes:

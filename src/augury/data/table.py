@@ -122,13 +122,14 @@ def files(
 ) -> tuple[list[Path], dict[int, str]]:
     """File names from a table -> paths inside `root`, and why some cannot be used (unsafe, or named twice)."""
     paths, wrong = [], dict(bad)
+    inside = safety.fence(root)
     first: dict[tuple[str, ...], int] = {}
     for i, name in enumerate(names):
         path = root
         if i not in wrong:
             try:
                 parts = safety.safe_parts(name or "")
-                path = safety.inside(root, parts)
+                path = inside(parts)
                 if first.setdefault(parts, i) != i:
                     wrong[i] = f"is named twice ({rows}s {first[parts] + 1} and {i + 1}); keep one"
             except DataError as error:

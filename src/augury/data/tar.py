@@ -23,7 +23,7 @@ from augury.data.kinds import EXTENSIONS
 from augury.data.policy import Policy
 from augury.data.safety import word
 from augury.data.spool import Spool, spooled
-from augury.errors import DataError
+from augury.errors import DataError, SettingsError
 from augury.images import LabelledImages
 
 SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
@@ -41,6 +41,7 @@ class _Members:
     """The images of some archives in order: where their bytes are, and what stands beside them."""
 
     sources: list[Callable[[int, int], bytes]] = field(default_factory=list)
+    prefixes: list[str] = field(default_factory=list)
     source: array[int] = field(default_factory=lambda: array("l"))
     start: array[int] = field(default_factory=lambda: array("q"))
     length: array[int] = field(default_factory=lambda: array("q"))
@@ -82,7 +83,7 @@ class _Members:
 def recognises(path: Path) -> bool:
     """Whether it is called .tar (.tar.gz, .tgz …), begins like a tar, or is a folder of such files."""
     if path.is_dir():
-        return bool(_shards(path))
+        return bool(_shards(path)) and not folder.holds_images(path)
     return path.is_file() and (path.name.lower().endswith(SUFFIXES) or safety.head(path)[257:262] == b"ustar")
 
 
@@ -98,10 +99,14 @@ def read(path: Path, policy: Policy) -> LabelledImages:
     with ExitStack() as stack:
         for shard in shards:
             prefix = f"{shard.relative_to(base).as_posix()}/" if path.is_dir() else ""
+            members.prefixes.append(prefix)
             _index(shard, prefix, _source(shard, policy, stack), members)
-        beside = any(_key(name) in members.beside for name in members.names)
-        found = _samples(path, shards, base, members, policy) if beside else _class_folders(path, members)
-        return reading.read(path, found, policy, "webdataset" if beside else "tar")
+        codes = safety.parts_named([shard.relative_to(base).parts for shard in shards]) if path.is_dir() else None
+        if _is_webdataset(members, policy):
+            return reading.read(path, _samples(path, members, codes, policy), policy, "webdataset")
+        if policy.asks_for_columns:
+            raise SettingsError(f"{path}: class folders have no columns; leave columns and attributes out")
+        return reading.read(path, _class_folders(path, members, codes), policy, "tar")
 
 
 def _shards(root: Path) -> list[Path]:
@@ -217,11 +222,22 @@ def _key(name: str) -> str:
     return place + slash + file.partition(".")[0]
 
 
-def _class_folders(path: Path, members: _Members) -> Found:
-    """Class folders as `folder.find` has them; a folder that holds all of them is passed through."""
+def _is_webdataset(members: _Members, policy: Policy) -> bool:
+    """Whether something beside an image tells its class; a .json that does not is no reason."""
+    telling = {CLS, policy.columns.get("label", CLS), *table.NAMES["label"]}
+    rows = (members.beside.get(_key(name), {}) for name in members.names)
+    return bool(members.wrong) or any(
+        name.strip().casefold() in telling or name in telling for row in rows for name in row
+    )
+
+
+def _class_folders(path: Path, members: _Members, codes: list[int] | None) -> Found:
+    """Class folders as `folder.find` has them; a folder that holds all of them is passed through.
+
+    `codes` are the parts that the names of the archives tell, used where folders in them tell none.
+    """
     good = [i for i in range(len(members.names)) if i not in members.bad]
-    shard = 1 if path.is_dir() else 0
-    bare = [tuple(members.names[i].split("/"))[shard:] for i in good]
+    bare = [tuple(members.names[i].removeprefix(members.prefixes[members.source[i]]).split("/")) for i in good]
     while len({parts[0] for parts in bare}) == 1 and all(len(parts) > 2 for parts in bare):
         if bare[0][0].casefold() in SPLIT_NAMES:
             break
@@ -229,6 +245,8 @@ def _class_folders(path: Path, members: _Members) -> Found:
     order, names, labels, split = (
         folder.arranged(path, bare, members.ignored) if bare or not members.bad else ([], [], [], None)
     )
+    if split is None and codes is not None:
+        split = [codes[members.source[good[k]]] for k in order]
     at = [good[k] for k in order] + list(members.bad)
     n = len(order)
     return Found(
@@ -242,7 +260,7 @@ def _class_folders(path: Path, members: _Members) -> Found:
     )
 
 
-def _samples(path: Path, shards: list[Path], base: Path, members: _Members, policy: Policy) -> Found:
+def _samples(path: Path, members: _Members, codes: list[int] | None, policy: Policy) -> Found:
     """WebDataset samples: the class from x.json's label, else x.cls; other plain values of x.json are columns."""
     bad = dict(members.bad)
     first: dict[str, int] = {}
@@ -267,9 +285,8 @@ def _samples(path: Path, shards: list[Path], base: Path, members: _Members, poli
     told = table.told(columns, chosen, policy, bad)
     classes = _order(told.labels, [row.get(CLS) for row in rows], told.bad) if chosen["label"] != CLS else ()
     split = told.split
-    if split is None and path.is_dir():
-        codes = safety.parts_named([shard.relative_to(base).parts for shard in shards])
-        split = None if codes is None else [codes[source] for source in members.source]
+    if split is None and codes is not None:
+        split = [codes[source] for source in members.source]
     return Found(
         names=members.names,
         labels=told.labels,
@@ -287,7 +304,7 @@ def _samples(path: Path, shards: list[Path], base: Path, members: _Members, poli
 def _order(labels: list[str], codes: list[str | None], bad: Mapping[int, str]) -> tuple[str, ...]:
     """The class names in the order of their numbers in .cls, where every name has one number of its own."""
     pairs = {(label, code) for i, (label, code) in enumerate(zip(labels, codes, strict=True)) if i not in bad}
-    numbered = {label: int(code) for label, code in pairs if code and re.fullmatch(r"\d{1,9}", code)}
+    numbered = {label: int(code) for label, code in pairs if code and re.fullmatch(r"-?\d{1,9}", code)}
     unclear = len(numbered) < len(pairs) or len(set(numbered.values())) < len(pairs)
     return () if unclear else tuple(sorted(numbered, key=lambda label: numbered[label]))
 

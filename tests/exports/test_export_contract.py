@@ -1,0 +1,216 @@
+"""What every export promises: it reads back as it was, says where each image came from, and overwrites nothing unasked."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from augury.data import load
+from augury.errors import DataError, MissingExtraError, RunFolderError, SettingsError
+from augury.exports import EXPORTS
+from augury.images import Attribute, LabelledImages, SyntheticImages
+
+SUFFIX = {"npz": ".npz", "tar": ".tar", "parquet": ".parquet"}
+READ = {"csv": "labels.csv"}
+N = 12
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AUGURY_CACHE", str(tmp_path / "cache"))
+
+
+@pytest.fixture(params=EXPORTS)
+def kind(request: pytest.FixtureRequest) -> str:
+    if request.param == "parquet":
+        pytest.importorskip("pyarrow", reason="pyarrow is not installed: parquet is an extra")
+    return str(request.param)
+
+
+def pixels(n: int, channels: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, (n, channels, 6, 5), np.uint8)
+
+
+def real(channels: int = 1, classes: tuple[str, ...] = ("2", "10", 'cat\'s, "ö"')) -> LabelledImages:
+    attributes = {
+        "pose": Attribute(np.arange(N) % 2, ("left", "up")),
+        "origin": Attribute(np.arange(N) // 6, ("x", "y")),
+    }
+    groups = np.arange(N) // 2 + 9
+    names = tuple(f"in/{i}.png" for i in range(N))
+    return LabelledImages(pixels(N, channels), np.arange(N) % len(classes), classes, attributes, groups, names=names)
+
+
+def drawn(channels: int = 1) -> SyntheticImages:
+    conditions = np.stack([np.arange(5) % 3, np.arange(5) % 2], axis=1)
+    reasons = ("", "agreement", "", "", "near_copy")
+    scores = {"agreement": np.array([0.5, 0, np.nan, 1, 1])}
+    return SyntheticImages(
+        pixels(5, channels, 1), conditions, ("pose",), real().classes, 3, np.arange(5) + 90, "f00d", scores, reasons
+    )
+
+
+def place(tmp_path: Path, kind: str) -> Path:
+    return tmp_path / f"out{SUFFIX.get(kind, '')}"
+
+
+def read_back(path: Path, kind: str) -> LabelledImages:
+    return load(path / READ[kind] if kind in READ else path)
+
+
+def by_content(data: LabelledImages, names: tuple[str, ...] = ()) -> set[tuple[object, ...]]:
+    """The set without its order: pixels, class name, and the named attributes of each image."""
+    texts = [[data.attributes[name].values[c] for c in data.attributes[name].codes] for name in names]
+    return {
+        (image.tobytes(), data.classes[label], *(column[i] for column in texts))
+        for i, (image, label) in enumerate(zip(data.images, data.labels, strict=True))
+    }
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_real_images_come_back_as_they_were(tmp_path: Path, kind: str, channels: int) -> None:
+    train = real(channels)
+    said = EXPORTS[kind](place(tmp_path, kind), train)
+    data = read_back(place(tmp_path, kind), kind)
+    assert (said["real"], said["synthetic"]) == (N, 0) and said["path"] == str(place(tmp_path, kind))
+    if kind == "folder":
+        assert len(data) == N and data.shape == train.shape
+        return  # which can hold no more than safe names of classes
+    assert by_content(data, ("pose",)) == by_content(train, ("pose",))
+    assert data.groups is not None and len(set(data.groups.tolist())) == 6
+    where = {image.tobytes(): i for i, image in enumerate(train.images)}
+    groups = {(int(train.groups[where[x.tobytes()]]), int(g)) for x, g in zip(data.images, data.groups, strict=True)}
+    assert len(groups) == 6
+    if kind in ("npz", "tar", "parquet"):
+        assert data.classes == train.classes and np.array_equal(data.images, train.images)
+        assert np.array_equal(data.labels, train.labels)
+
+
+def test_synthetic_images_are_added_and_told_apart(tmp_path: Path, kind: str) -> None:
+    said = EXPORTS[kind](place(tmp_path, kind), real(), drawn())
+    data = read_back(place(tmp_path, kind), kind)
+    assert (said["real"], said["synthetic"]) == (N, 3) and len(data) == N + 3
+    if kind == "folder":
+        return
+    kept = {
+        (pixels(5, 1, 1)[i].tobytes(), real().classes[i % 3], ("left", "up")[i % 2], "synthetic") for i in (0, 2, 3)
+    }
+    found = by_content(data, ("pose", "origin"))
+    assert kept < found and sum(row[-1] == "real" for row in found) == N
+    given = data.attributes["origin_given"]
+    assert sorted(given.values) == ["", "x", "y"] and (given.codes == list(given.values).index("")).sum() == 3
+
+
+def provenance(path: Path, kind: str) -> list[dict[str, object]]:
+    if kind == "npz":
+        with np.load(path) as stored:
+            return [json.loads(text) for text in stored["provenance"]]
+    if kind == "tar":
+        import tarfile
+
+        with tarfile.open(path) as archive:
+            members = [m for m in archive if m.name.endswith(".json")]
+            return [json.loads(archive.extractfile(m).read())["provenance"] for m in members]  # type: ignore[union-attr]
+    if kind == "parquet":
+        import pyarrow.parquet
+
+        return [json.loads(text) for text in pyarrow.parquet.read_table(path)["provenance"].to_pylist()]
+    return [json.loads(line) for line in (path / "manifest.jsonl").read_text().splitlines()]
+
+
+def test_every_image_says_where_it_came_from(tmp_path: Path, kind: str) -> None:
+    EXPORTS[kind](place(tmp_path, kind), real(), drawn())
+    rows = provenance(place(tmp_path, kind), kind)
+    assert len(rows) == N + 3 and rows[4]["source"] == "in/4.png" and rows[4]["origin"] == "real"
+    assert rows[N + 1]["source"] == {"seed": 3, "index": 92, "synthesizer": "f00d"}
+    assert rows[N + 1]["scores"] == {"agreement": None} and rows[N]["scores"] == {"agreement": 0.5}
+
+
+def test_nothing_is_overwritten_unasked(tmp_path: Path, kind: str) -> None:
+    path = place(tmp_path, kind)
+    if kind in SUFFIX:
+        path.write_text("precious")
+        with pytest.raises(RunFolderError, match="is there already; choose another name, or --force"):
+            EXPORTS[kind](path, real())
+        assert path.read_text() == "precious"
+    else:
+        path.mkdir()
+        (path / "mine.txt").write_text("precious")
+        with pytest.raises(RunFolderError, match="not empty and not an export"):
+            EXPORTS[kind](path, real())
+        assert (path / "mine.txt").read_text() == "precious"
+    EXPORTS[kind](path, real(), force=True)
+    assert len(read_back(path, kind)) == N
+    if kind not in SUFFIX:
+        EXPORTS[kind](path, real(), drawn())  # an older export, with nothing added, is replaced
+        assert len(read_back(path, kind)) == N + 3
+
+
+def test_a_failed_export_leaves_nothing(tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Image, "fromarray", fail)
+    monkeypatch.setattr(np.lib.format, "write_array", fail)
+    with pytest.raises(RunFolderError, match="the disk is full"):
+        EXPORTS[kind](place(tmp_path, kind), real())
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_same_data_give_the_same_bytes(tmp_path: Path, kind: str) -> None:
+    for name in "ab":
+        (tmp_path / name).mkdir()
+        EXPORTS[kind](place(tmp_path / name, kind), real(), drawn())
+    files = {p.relative_to(tmp_path / "a"): p.read_bytes() for p in (tmp_path / "a").rglob("*") if p.is_file()}
+    assert files == {p.relative_to(tmp_path / "b"): p.read_bytes() for p in (tmp_path / "b").rglob("*") if p.is_file()}
+
+
+def test_originals_go_in_byte_for_byte(tmp_path: Path, kind: str) -> None:
+    files = [tmp_path / f"{i}.jpg" for i in range(N)]
+    for i, file in enumerate(files):
+        Image.fromarray(pixels(N, 1, 5)[i, 0]).resize((40, 30)).save(file)
+    if kind == "npz":
+        with pytest.raises(DataError, match="leave originals out"):
+            EXPORTS[kind](place(tmp_path, kind), real(), originals=files)
+        return
+    EXPORTS[kind](place(tmp_path, kind), real(), drawn(), originals=files)
+    data = read_back(place(tmp_path, kind), kind)
+    assert data.notes["original_sizes"] == {"30x40": N, "6x5": 3}
+    with pytest.raises(DataError, match=f"2 original files for {N} training images"):
+        EXPORTS[kind](place(tmp_path, kind), real(), originals=files[:2], force=True)
+
+
+def test_synthetic_images_of_other_data_are_refused(tmp_path: Path, kind: str) -> None:
+    with pytest.raises(DataError, match="generate them from this data set"):
+        EXPORTS[kind](place(tmp_path, kind), real(), drawn(channels=3))
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("kind", SUFFIX)
+def test_the_name_of_a_file_must_tell_the_format(tmp_path: Path, kind: str) -> None:
+    with pytest.raises(SettingsError, match=f"let its name end with {SUFFIX[kind]}"):
+        EXPORTS[kind](tmp_path / "out", real())
+    (tmp_path / f"out{SUFFIX[kind]}").mkdir()
+    with pytest.raises(RunFolderError, match="a folder is in the way"):
+        EXPORTS[kind](tmp_path / f"out{SUFFIX[kind]}", real(), force=True)
+
+
+def test_parquet_without_pyarrow_tells_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import sys
+
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    with pytest.raises(MissingExtraError, match=r"pip install 'augury\[hf\]'"):
+        EXPORTS["parquet"](tmp_path / "x.parquet", real())
+
+
+def test_an_export_is_read_again_and_exported_alike(tmp_path: Path, kind: str) -> None:
+    EXPORTS[kind](place(tmp_path, kind), real(), drawn())
+    data = read_back(place(tmp_path, kind), kind)
+    (tmp_path / "again").mkdir()
+    EXPORTS[kind](place(tmp_path / "again", kind), data)
+    again = read_back(place(tmp_path / "again", kind), kind)
+    assert by_content(again) == by_content(data)
