@@ -50,7 +50,8 @@ def test_evaluate_scores_both_sides_at_the_same_n() -> None:
         counted.append(len(given))
         return plain.extract(given)
 
-    card = evaluate(images(60, 0), images(30, 1), images(45, 2, 90), replace(plain, extract=extract), seed=0)
+    given = {"baseline": images(30, 1), "scores": ("fd", "kid", "precision", "recall")}
+    card = evaluate(images(60, 0), images(45, 2, 90), [replace(plain, extract=extract)], **given)
     assert sorted(counted) == [30, 30, 60]
     fd, kernel, quality, variety = card.scores
     assert (quality.name, variety.name, quality.better) == ("precision-pixels", "recall-pixels", "higher")
@@ -59,7 +60,7 @@ def test_evaluate_scores_both_sides_at_the_same_n() -> None:
     assert fd.baseline == pytest.approx(frechet_distance(baseline, reference))
     assert kernel.baseline == pytest.approx(kernel_distance(baseline, reference))
     assert fd.value > 1.5 * fd.baseline and kernel.value > abs(kernel.baseline)
-    assert card == evaluate(images(60, 0), images(30, 1), images(45, 2, 90), plain, seed=0)
+    assert card == evaluate(images(60, 0), images(45, 2, 90), [plain], **given)
 
 
 @pytest.mark.parametrize("which", [0, 1, 2])
@@ -67,7 +68,7 @@ def test_evaluate_refuses_too_few(which: int) -> None:
     sets = [images(9, i) for i in range(3)]
     sets[which] = sets[which][:3]
     with pytest.raises(ScoreError, match=r"at least 4 images a set, but the (reference|baseline|synthetic) set has 3"):
-        evaluate(*sets, pixels((1, 3, 2)), seed=0)
+        evaluate(sets[0], sets[1], baseline=sets[2])
 
 
 def test_relative_spread_is_a_ratio_of_deviations() -> None:
