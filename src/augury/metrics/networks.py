@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -112,22 +114,21 @@ def _imported() -> Any:
 
 
 def _import_beside_cpu_torch(load: Callable[[], Any]) -> Any:
-    """timm imports torchvision, whose package index build does not import beside a torch for CPUs: an operator of its
-    compiled part is missing. Networks do not need it, so it is declared, without a body, and the import done again."""
-    try:
-        return load()
-    except RuntimeError as error:
-        if "torchvision::nms" not in str(error):
-            raise
-        import sys
+    """timm imports torchvision, whose package does not import beside a torch for CPUs, as operators of its compiled part
+    are missing. Networks do not need them, so each is declared without a body, and the import done again."""
+    while True:
+        try:
+            return load()
+        except RuntimeError as error:
+            missing = re.search(r"operator torchvision::(\w+) does not exist", str(error))
+            if missing is None:
+                raise
+            for name in [name for name in sys.modules if name.split(".")[0] in ("torchvision", "timm")]:
+                del sys.modules[name]
+            declared = torch.library.Library("torchvision", "FRAGMENT")  # type: ignore[no-untyped-call]
+            declared.define(f"{missing[1]}(Tensor boxes, Tensor scores, float threshold) -> Tensor")  # type: ignore[no-untyped-call]
+            _DECLARED.append(declared)
 
-        for name in [name for name in sys.modules if name.split(".")[0] in ("torchvision", "timm")]:
-            del sys.modules[name]
-        declared = torch.library.Library("torchvision", "DEF")  # type: ignore[no-untyped-call]
-        declared.define("nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")  # type: ignore[no-untyped-call]
-        _KEPT.append(declared)
-        return load()
 
-
-_KEPT: list[Any] = []
+_DECLARED: list[Any] = []
 """Declared operators go when their library object does."""
