@@ -214,7 +214,7 @@ def test_balls_have_closed_edges_whatever_the_block(monkeypatch: pytest.MonkeyPa
 
     grid = np.stack(np.meshgrid(np.arange(8.0), np.arange(8.0)), -1).reshape(-1, 2) + 1e3
     want = cdist(grid, grid) <= 1
-    for pairs in (10, 4_000_000):
+    for pairs in (10, 8_000_000):
         monkeypatch.setattr(import_module("augury.metrics.balls"), "PAIRS", pairs)
         counts = ball_counts(grid, grid, np.ones(64))
         np.testing.assert_array_equal(counts.queries, want.sum(1))

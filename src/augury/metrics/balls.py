@@ -2,30 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from augury.errors import ScoreError
 from augury.metrics.check import Features, Floats, checked_pair
-from augury.metrics.nearest import nearest
+from augury.metrics.nearest import SINGLE, Indices, lengths_of, nearest
 
-Codes = npt.NDArray[np.int64]
-PAIRS = 4_000_000
-"""Distances held at a time: 32 MB, and as much again for their squares."""
-CLOSE = 1e-12
-"""Distances nearer to a radius than this share of the features' squared length are taken again, exactly."""
+PAIRS = 8_000_000
+"""Distances held at a time: 32 MB, and as much again while they are compared."""
 
 
 @dataclass(frozen=True)
 class Counts:
     """`queries` int64 [N]: in how many balls each query lies; `centres` int64 [M]: how many queries lie in each ball."""
 
-    queries: Codes
-    centres: Codes
+    queries: Indices
+    centres: Indices
 
 
 def radii(features: Features, k: int) -> Floats:
@@ -43,31 +40,56 @@ def radii(features: Features, k: int) -> Floats:
 def ball_counts(queries: Features, centres: Features, within: Floats) -> Counts:
     """Count the `queries` [N, D] in the closed balls about `centres` [M, D] of radii `within` [M] (on the edge is in).
 
-    Distances come from inner products of centred float64 features; those too near to a radius to be told so are taken
-    again from the differences themselves, so that a copy of a neighbour is on the edge and not beside it.
+    Distances come from inner products of centred float32 features; those too near to a radius to be told so are taken
+    again in float64 from the differences themselves, so that a copy of a neighbour is on the edge and not beside it.
     """
-    a, b = checked_pair(queries, centres, least=1)
-    middle = b.mean(0)
-    first, second = torch.from_numpy(a - middle), torch.from_numpy(b - middle)
-    lengths, limits = second.square().sum(1), torch.from_numpy(within).square()
-    per_query, per_centre = np.zeros(len(a), np.int64), np.zeros(len(b), np.int64)
-    band = CLOSE * float(max(lengths.max(), first.square().sum(1).max()))
-    step = max(1, PAIRS // len(b))
-    for start in range(0, len(a), step):
+    return mutual_counts(queries, centres, None, within)[1]
+
+
+def mutual_counts(a: Features, b: Features, within_a: Floats | None, within_b: Floats) -> tuple[Counts, Counts]:
+    """(those of `b` [M, D] in the balls about `a` [N, D], those of `a` in the balls about `b`), as `ball_counts` has them,
+    from the same distances; the former are all 0 without `within_a`."""
+    x, y = checked_pair(a, b, least=1)
+    in_b, of_a, in_a, of_b = (np.zeros(n, np.int64) for n in (len(x), len(y), len(y), len(x)))
+    reach_b = torch.from_numpy(within_b).square().float()
+    for rows, squares, error in _blocks(x, y):
+        i, j = _inside(squares - reach_b, error, x[rows], y, within_b[None, :])
+        in_b[rows] += np.bincount(i, minlength=len(squares))
+        of_a += np.bincount(j, minlength=len(y))
+        if within_a is not None:
+            limits = torch.from_numpy(within_a[rows]).square().float()[:, None]
+            i, j = _inside(squares - limits, error, x[rows], y, within_a[rows][:, None])
+            of_b[rows] += np.bincount(i, minlength=len(squares))
+            in_a += np.bincount(j, minlength=len(y))
+    return Counts(in_a, of_b), Counts(in_b, of_a)
+
+
+def _blocks(x: Floats, y: Floats) -> Iterator[tuple[slice, Tensor, tuple[Tensor, Tensor]]]:
+    """(rows of x, their squared distances to all of y, less a bound on the error; that bound by row and by column)."""
+    middle = y.mean(0)
+    first, second = (torch.from_numpy(s - middle) for s in (x, y))
+    errors = [(SINGLE * s.square().sum(1)) for s in (first, second)]
+    lengths = [(s.square().sum(1) - error).float() for s, error in zip((first, second), errors, strict=True)]
+    first, second = first.float(), second.float()
+    step = max(1, PAIRS // len(y))
+    for start in range(0, len(x), step):
         rows = slice(start, start + step)
-        over = torch.addmm(lengths - limits, first[rows], second.t(), alpha=-2)
-        over += first[rows].square().sum(1, keepdim=True)  # squared distance less squared radius
-        inside = over <= 0
-        _settle(inside, (over.abs() <= band).nonzero().numpy(), a[rows], b, within)
-        per_query[rows] = inside.sum(1).numpy()
-        per_centre += inside.sum(0).numpy()
-    return Counts(per_query, per_centre)
+        squares = torch.addmm(lengths[1], first[rows], second.t(), alpha=-2)
+        squares += lengths[0][rows][:, None]
+        yield rows, squares, (errors[0][rows], errors[1])
 
 
-def _settle(inside: Tensor, doubtful: Codes, a: Floats, b: Floats, within: Floats) -> None:
-    """Set `inside` [n, M] right for the `doubtful` pairs int64 [P, 2], by the distances as `nearest` takes them."""
-    step = max(1, PAIRS // b.shape[1])
+def _inside(
+    over: Tensor, error: tuple[Tensor, Tensor], x: Floats, y: Floats, within: Floats
+) -> tuple[Indices, Indices]:
+    """Row and column of the pairs in a ball; `over` is a lower bound of the squared distance less the squared radius."""
+    i, j = (at.numpy() for at in (over <= 0).nonzero(as_tuple=True))
+    upper = over.numpy()[i, j] + 4 * (error[0].numpy()[i] + error[1].numpy()[j])
+    inside = upper < 0
+    radius = np.broadcast_to(within, over.shape)
+    doubtful = np.flatnonzero(~inside)
+    step = max(1, PAIRS // y.shape[1])
     for start in range(0, len(doubtful), step):
-        i, j = doubtful[start : start + step].T
-        exact = np.sqrt(((a[i] - b[j]) ** 2).sum(1))
-        inside[torch.from_numpy(i), torch.from_numpy(j)] = torch.from_numpy(exact <= within[j])
+        some = doubtful[start : start + step]
+        inside[some] = lengths_of(x[i[some]] - y[j[some]]) <= radius[i[some], j[some]]
+    return i[inside], j[inside]

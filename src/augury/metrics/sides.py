@@ -9,7 +9,7 @@ import numpy as np
 
 from augury.errors import ScoreError
 from augury.images import Codes
-from augury.metrics.balls import Counts, ball_counts, radii
+from augury.metrics.balls import Counts, mutual_counts, radii
 from augury.metrics.check import Features
 from augury.metrics.features import Head
 from augury.metrics.score import Direction, Score
@@ -74,14 +74,18 @@ class Sides:
         return Score(name, value, low, high, count, better, *told, note=note, settings=settings, same_n=same_n)
 
     @cached_property
-    def around_real(self) -> Counts:
-        """Which fakes lie in the balls of `K` neighbours about the real images."""
-        return ball_counts(self.fake, self.real, radii(self.real, K))
+    def _around(self) -> tuple[Counts, Counts]:
+        return mutual_counts(self.fake, self.real, radii(self.fake, K), radii(self.real, K))
 
-    @cached_property
+    @property
     def around_fake(self) -> Counts:
         """Which real images lie in the balls of `K` neighbours about the fakes."""
-        return ball_counts(self.real, self.fake, radii(self.fake, K))
+        return self._around[0]
+
+    @property
+    def around_real(self) -> Counts:
+        """Which fakes lie in the balls of `K` neighbours about the real images."""
+        return self._around[1]
 
     def instead(self, real: Features, labels: Codes) -> Sides:
         """These sides with other real images [N, D] in the place of the fakes: what a perfect generator would score."""
