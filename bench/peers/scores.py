@@ -1,7 +1,6 @@
 """How other libraries score features: `python -m peers.scores FEATURES.npz [--only NAME]` in an environment that has them.
 
-FEATURES.npz holds fake and real float64 [N, D] and logits [N, K]. Prints {library: {score: [value, seconds, peak MB]}}
-as JSON; a library or score that fails has its reason in place of the three. Every library is called as its documentation
+FEATURES.npz holds fake and real [N, D] and logits [N, K]. Prints {library: {score: [value, seconds, peak MB]}} as JSON; a library or score that fails has its reason in place of the three. Every library is called as its documentation
 says, on features, and asked for what it can be asked for: one subset of all images where it draws subsets, the same
 number of neighbours, one split or ten in the given order.
 """
@@ -170,7 +169,7 @@ PEERS: dict[str, dict[str, Score]] = {
 
 
 def measured(peer: str, score: str, arrays: dict[str, np.ndarray]) -> list[float] | str:
-    """[value, seconds] or the reason there is none."""
+    """[value, seconds, peak MB of this process] or the reason there is none."""
     given = (arrays["logits"], arrays["logits"]) if score.startswith("is") else (arrays["fake"], arrays["real"])
     try:
         with warnings.catch_warnings():
@@ -183,14 +182,31 @@ def measured(peer: str, score: str, arrays: dict[str, np.ndarray]) -> list[float
     return [value, time.perf_counter() - begun, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024]
 
 
+def extraction(weights: str, images: np.ndarray, batch: int = 16) -> list[float]:
+    """[mean feature, seconds, peak MB] of torch-fidelity's Inception network with these weights over uint8 images."""
+    module = library("torch_fidelity.feature_extractor_inceptionv3")
+    network = module.FeatureExtractorInceptionV3("inception-v3-compat", ["2048"], weights)
+    with torch.inference_mode():
+        network(torch.from_numpy(images[:batch]))  # warms up
+        begun = time.perf_counter()
+        found = [network(torch.from_numpy(images[i : i + batch]))[0] for i in range(0, len(images), batch)]
+        spent = time.perf_counter() - begun
+    return [float(torch.cat(found).mean()), spent, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024]
+
+
 def main() -> None:
     """What the docstring of this file says."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("features")
     parser.add_argument("--only", default="", help="LIBRARY or LIBRARY/SCORE")
+    parser.add_argument("--weights", default="", help="time torch-fidelity's network with these, on the array `images`")
     options = parser.parse_args()
     arrays = dict(np.load(options.features, allow_pickle=False))
     with contextlib.redirect_stdout(sys.stderr):
+        if options.weights:
+            found = {"torch-fidelity": {"extract": extraction(options.weights, arrays["images"])}}
+            print(json.dumps(found), file=sys.__stdout__)
+            return
         found = {
             peer: {
                 score: measured(peer, score, arrays)

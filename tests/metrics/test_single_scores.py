@@ -13,6 +13,7 @@ from sklearn.metrics.pairwise import rbf_kernel
 
 from augury.errors import ScoreError
 from augury.metrics import (
+    SCORES,
     Sides,
     cmmd,
     frechet_distance,
@@ -107,7 +108,7 @@ def test_duplicating_the_fakes_changes_no_share() -> None:
     for score in (density, coverage):
         assert score(twice, "").value == pytest.approx(score(once, "").value)
     assert vendi_value(np.concatenate([x, x])) == pytest.approx(vendi_value(x), rel=1e-9)
-    assert clipped_density_value(np.concatenate([x, x]), y) == pytest.approx(clipped_density_value(x, y))
+    assert clipped_density_value(twice) == pytest.approx(clipped_density_value(once))
 
 
 def test_cmmd_is_the_unbiased_gaussian_mmd() -> None:
@@ -134,12 +135,12 @@ def test_clipped_forms_read_as_the_share_of_good_fakes() -> None:
     real, good = cloud(600, 4, 0), cloud(600, 4, 1)
     for share in (0.25, 0.5, 1.0):
         fakes = np.concatenate([good[: int(600 * share)], good[int(600 * share) :] + 100])
-        assert clipped_density_value(fakes, real) == pytest.approx(share, abs=0.06)
-        assert clipped_coverage_value(fakes, real) == pytest.approx(share, abs=0.08)
+        assert clipped_density_value(sides(fakes, real)) == pytest.approx(share, abs=0.06)
+        assert clipped_coverage_value(sides(fakes, real)) == pytest.approx(share, abs=0.08)
     real[0] = 1e3  # an outlier, whose ball would hold everything
     everywhere = cloud(600, 4, 3, scale=1.0) + 30
     assert density(sides(everywhere, real), "").value > 0.1
-    assert clipped_density_value(everywhere, real) < 0.01
+    assert clipped_density_value(sides(everywhere, real)) < 0.01
 
 
 def test_expected_coverage_is_that_of_draws() -> None:
@@ -219,3 +220,13 @@ def test_balls_have_closed_edges_whatever_the_block(monkeypatch: pytest.MonkeyPa
         counts = ball_counts(grid, grid, np.ones(64))
         np.testing.assert_array_equal(counts.queries, want.sum(1))
         np.testing.assert_array_equal(counts.centres, want.sum(0))
+
+
+def test_neighbourhood_intervals_hold_the_usual_value_and_say_when_they_are_narrow() -> None:
+    pairs = [sides(cloud(80, 4, 2 * i, 0.5), cloud(80, 4, 2 * i + 1)) for i in range(40)]
+    for name in ("precision", "recall", "density", "coverage", "clipped_density", "clipped_coverage"):
+        scores = [SCORES[name].score(pair, name) for pair in pairs]
+        middle = np.mean([score.value for score in scores])
+        assert np.mean([score.low <= middle <= score.high for score in scores]) > 0.85, name
+    few = density(sides(cloud(6, 4, 0), cloud(6, 4, 1)), "")
+    assert "too narrow" in few.note and density(pairs[0], "").note == ""

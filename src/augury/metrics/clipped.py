@@ -7,43 +7,41 @@ from dataclasses import replace
 import numpy as np
 from scipy import special
 
-from augury.metrics.balls import ball_counts, radii
-from augury.metrics.check import Features, Floats
+from augury.metrics.balls import ball_counts
+from augury.metrics.check import Floats
 from augury.metrics.coverage import mean
 from augury.metrics.score import Score
 from augury.metrics.sides import K, Sides
 
 
-def clipped_density_value(fake: Features, real: Features, k: int = K) -> float:
-    """Mean over fakes [N, D] of min(1, balls they lie in / k), the balls about real images [M, D] of radius at most the
-    median one, over the same of the real images themselves; at most 1 (Salvy, Talbot & Thirion 2025)."""
-    balls = _limited(real, k)
-    return min(1.0, float(_filled(fake, real, balls, k).mean()) / _filled_by_real(real, balls, k))
-
-
 def clipped_density(sides: Sides, name: str) -> Score:
-    """`clipped_density_value`: the share of good fakes, in effect, with the normal interval of a mean."""
-    balls = _limited(sides.real, K)
-    scale = _filled_by_real(sides.real, balls, K)
-    return _at_most_one(mean(sides, name, _filled(sides.fake, sides.real, balls, K) / scale))
+    """`clipped_density_value`: the share of good fakes, in effect."""
+    each = _filled(sides) / _filled_by_real(sides)
+    score = mean(sides, name, each, lambda s: float(_filled(s).mean()) / _filled_by_real(s))
+    return replace(score, value=min(1.0, score.value), low=min(1.0, score.low), high=min(1.0, score.high))
 
 
-def clipped_coverage_value(fake: Features, real: Features, k: int = K) -> float:
-    """Mean over real images [M, D] of min(1, fakes in their ball / k), read as the share of the N fakes that would give
-    as much were they real ones and the others nowhere near (Salvy, Talbot & Thirion 2025).
-
-    A fake on the edge of a ball is in; their published code leaves it out.
-    """
-    inside = np.minimum(ball_counts(fake, real, radii(real, k)).centres / k, 1)
-    return _share_of_good(float(inside.mean()), expected_coverage(len(fake), len(real), k))
+def clipped_density_value(sides: Sides) -> float:
+    """Mean over fakes of min(1, balls they lie in / k), the balls about real images of radius at most the median one,
+    over the same of the real images themselves; at most 1 (Salvy, Talbot & Thirion 2025)."""
+    return min(1.0, float(_filled(sides).mean()) / _filled_by_real(sides))
 
 
 def clipped_coverage(sides: Sides, name: str) -> Score:
     """`clipped_coverage_value`, with the interval of the mean read in the same way."""
-    raw = mean(sides, name, np.minimum(sides.around_real.centres / K, 1))
+    raw = mean(sides, name, _covered(sides), lambda s: float(_covered(s).mean()))
     expected = expected_coverage(len(sides.fake), len(sides.real), K)
     low, value, high = (_share_of_good(v, expected) for v in (raw.low, raw.value, raw.high))
-    return sides.score(name, value, low, high, note=raw.note, settings=raw.settings, same_n=True)
+    return replace(raw, value=value, low=low, high=high)
+
+
+def clipped_coverage_value(sides: Sides) -> float:
+    """Mean over real images of min(1, fakes in their ball / k), read as the share of the fakes that would give as much
+    were they real ones and the others nowhere near (Salvy, Talbot & Thirion 2025).
+
+    A fake on the edge of a ball is in; their published code leaves it out.
+    """
+    return _share_of_good(float(_covered(sides).mean()), expected_coverage(len(sides.fake), len(sides.real), K))
 
 
 def expected_coverage(fakes: int, reals: int, k: int) -> Floats:
@@ -63,20 +61,19 @@ def _share_of_good(raw: float, expected: Floats) -> float:
     return float(np.interp(raw, expected, np.linspace(0, 1, len(expected))))
 
 
-def _limited(real: Features, k: int) -> Floats:
-    found = radii(real, k)
-    return np.minimum(found, np.median(found))
+def _covered(sides: Sides) -> Floats:
+    return np.minimum(sides.around_real.centres / K, 1)
 
 
-def _filled(queries: Features, real: Features, balls: Floats, k: int) -> Floats:
-    return np.minimum(ball_counts(queries, real, balls).queries / k, 1)
+def _filled(sides: Sides) -> Floats:
+    return np.minimum(ball_counts(sides.fake, sides.real, _limited(sides)).queries / K, 1)
 
 
-def _filled_by_real(real: Features, balls: Floats, k: int) -> float:
+def _filled_by_real(sides: Sides) -> float:
     """What `_filled` gives the real images on average, each without its own ball; above 0, as half the balls are whole."""
-    others = ball_counts(real, real, balls).queries - 1
-    return float(np.minimum(others / k, 1).mean())
+    others = ball_counts(sides.real, sides.real, _limited(sides)).queries - 1
+    return float(np.minimum(others / K, 1).mean())
 
 
-def _at_most_one(score: Score) -> Score:
-    return replace(score, value=min(1.0, score.value), low=min(1.0, score.low), high=min(1.0, score.high))
+def _limited(sides: Sides) -> Floats:
+    return np.minimum(sides.real_radii, np.median(sides.real_radii))

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
+
 import numpy as np
 import numpy.typing as npt
+from scipy import special
 
-from augury.metrics.balls import Counts, ball_counts, radii
+from augury.metrics.balls import ball_counts, radii
 from augury.metrics.check import Features, Floats
 from augury.metrics.score import Score
 from augury.metrics.sides import K, Sides
 
 Mask = npt.NDArray[np.bool_]
-NOTE = "neighbourhoods taken as they are: the interval is of the images asked about alone"
+Value = Callable[[Sides], float]
+NARROW = "the interval is of the images asked about alone, the neighbourhoods taken as they are: too narrow"
 
 
 def covered(queries: Features, references: Features, k: int = K) -> Mask:
@@ -32,12 +37,12 @@ def recall_value(fake: Features, real: Features) -> float:
 
 def precision(sides: Sides, name: str) -> Score:
     """The share of fakes within the manifold of real images: quality (Kynkäänniemi et al. 2019, eq. 2)."""
-    return share(sides, name, sides.around_real.queries > 0)
+    return share(sides, name, sides.around_real.queries > 0, precision_of)
 
 
 def recall(sides: Sides, name: str) -> Score:
     """The share of real images within the manifold of fakes: variety (Kynkäänniemi et al. 2019, eq. 2)."""
-    return share(sides, name, sides.around_fake.queries > 0)
+    return share(sides, name, sides.around_fake.queries > 0, recall_of)
 
 
 def coverage(sides: Sides, name: str) -> Score:
@@ -45,7 +50,7 @@ def coverage(sides: Sides, name: str) -> Score:
 
     About 1 - 2⁻ᵏ, and not 1, for a perfect generator at equal N: read it beside its baseline.
     """
-    return share(sides, name, sides.around_real.centres > 0)
+    return share(sides, name, sides.around_real.centres > 0, coverage_of)
 
 
 def density(sides: Sides, name: str) -> Score:
@@ -53,26 +58,59 @@ def density(sides: Sides, name: str) -> Score:
 
     1 is expected of real images; above 1 is possible, where fakes crowd the dense places.
     """
-    return mean(sides, name, sides.around_real.queries / K)
+    return mean(sides, name, sides.around_real.queries / K, density_of)
 
 
-def density_of(counts: Counts, k: int = K) -> float:
+def precision_of(sides: Sides) -> float:
+    """`precision` as a number."""
+    return float((sides.around_real.queries > 0).mean())
+
+
+def recall_of(sides: Sides) -> float:
+    """`recall` as a number."""
+    return float((sides.around_fake.queries > 0).mean())
+
+
+def coverage_of(sides: Sides) -> float:
+    """`coverage` as a number."""
+    return float((sides.around_real.centres > 0).mean())
+
+
+def density_of(sides: Sides) -> float:
     """`density` as a number."""
-    return float(counts.queries.mean() / k)
+    return float(sides.around_real.queries.mean() / K)
 
 
-def share(sides: Sides, name: str, inside: Mask, settings: str = f"k={K}", note: str = NOTE) -> Score:
-    """The Score of the share of yes among `inside` [N], with Wilson's interval."""
+def share(sides: Sides, name: str, inside: Mask, value: Value, settings: str = f"k={K}") -> Score:
+    """The Score of the share of yes among `inside` [N]: the wider of Wilson's interval and that of `jackknife`."""
     low, high = wilson(int(inside.sum()), len(inside))
-    return sides.score(name, float(inside.mean()), low, high, note=note, settings=settings, same_n=True)
+    score = _score(sides, name, float(inside.mean()), low, high, value, settings)
+    return replace(score, high=min(1.0, score.high))
 
 
-def mean(sides: Sides, name: str, each: Floats, note: str = NOTE) -> Score:
-    """The Score of the mean of `each` [N] ≥ 0, with the normal interval of a mean."""
-    value, deviation = float(each.mean()), float(each.std(ddof=1)) if len(each) > 1 else 0.0
+def mean(sides: Sides, name: str, each: Floats, value: Value) -> Score:
+    """The Score of the mean of `each` [N] ≥ 0: the wider of the normal interval and that of `jackknife`."""
+    middle, deviation = float(each.mean()), float(each.std(ddof=1)) if len(each) > 1 else 0.0
     reach = 1.959964 * deviation / np.sqrt(len(each))
-    low, high = max(0.0, value - reach), value + reach
-    return sides.score(name, value, low, high, note=note, settings=f"k={K}", same_n=True)
+    return _score(sides, name, middle, middle - reach, middle + reach, value, f"k={K}")
+
+
+def _score(sides: Sides, name: str, middle: float, low: float, high: float, value: Value, settings: str) -> Score:
+    reach = jackknife(sides, value)
+    if reach is not None:
+        low, high = min(low, middle - reach), max(high, middle + reach)
+    note = NARROW if reach is None else ""
+    return sides.score(name, middle, max(0.0, low), high, note=note, settings=settings, same_n=True)
+
+
+def jackknife(sides: Sides, value: Value) -> float | None:
+    """t · se of `value` by the delete-a-group jackknife over both sides (Shao & Tu 1995, section 2.3); None where
+    `Sides.left_out` has no groups."""
+    left = np.array([value(part) for part in sides.left_out])
+    if len(left) < 2:
+        return None
+    error = np.sqrt((len(left) - 1) / len(left) * ((left - left.mean()) ** 2).sum())
+    return float(special.stdtrit(len(left) - 1, 0.975) * error)
 
 
 def wilson(successes: int, n: int, z: float = 1.959964) -> tuple[float, float]:

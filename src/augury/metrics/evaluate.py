@@ -134,7 +134,7 @@ def _fit_together(sets: dict[str, Images]) -> None:
         if len(images) < ENOUGH:
             raise ScoreError(
                 f"scoring needs at least {ENOUGH} images a set, but the {what} set has {len(images)}; "
-                "add images, or leave scoring out"
+                "add images, give a baseline of its own or none, or leave scoring out"
             )
         if images.shape[1:] != sets["reference"].shape[1:]:
             raise ScoreError(

@@ -13,7 +13,8 @@ from augury.randomness import rng
 
 LEVELS = 4
 """Sizes from which to extrapolate: all images, halves, thirds and quarters."""
-GROUPS = 8
+GROUPS, FEW_GROUPS = 8, 3
+"""Of the jackknife; the fewer where the score means nothing anyway, and every Fréchet distance is dear."""
 
 
 def frechet_infinite(x: Features, y: Features, seed: int) -> float:
@@ -39,15 +40,15 @@ def fd_infinite(sides: Sides, name: str) -> Score:
     """
     x, y, seed = sides.fake, sides.real, sides.seed
     look_pair(x, y, least=4 * LEVELS)
-    value = frechet_infinite(x, y, seed)
-    of = [rng(seed, "infinite groups", side).permutation(np.arange(len(s)) % GROUPS) for side, s in enumerate((x, y))]
-    left = np.array([frechet_infinite(x[of[0] != g], y[of[1] != g], seed) for g in range(GROUPS)])
-    error = np.sqrt((GROUPS - 1) / GROUPS * ((left - left.mean()) ** 2).sum())
-    reach = float(special.stdtrit(GROUPS - 1, 0.975) * error)
     n, d = sides.n, x.shape[1]
-    note = (
-        f"not meaningful: N={n} in quarters is small against D={d}; go by the KID instead" if n < 2 * LEVELS * d else ""
-    )
+    small = n < 2 * LEVELS * d
+    groups = FEW_GROUPS if small else GROUPS
+    value = frechet_infinite(x, y, seed)
+    of = [rng(seed, "infinite groups", side).permutation(np.arange(len(s)) % groups) for side, s in enumerate((x, y))]
+    left = np.array([frechet_infinite(x[of[0] != g], y[of[1] != g], seed) for g in range(groups)])
+    error = np.sqrt((groups - 1) / groups * ((left - left.mean()) ** 2).sum())
+    reach = float(special.stdtrit(groups - 1, 0.975) * error)
+    note = f"not meaningful: N={n} in quarters is small against D={d}; go by the KID instead" if small else ""
     return sides.score(name, value, value - reach, value + reach, "lower", note=note, settings=f"{LEVELS} sizes")
 
 

@@ -24,7 +24,9 @@ def cubic(x: Floats, y: Floats) -> Floats:
     block: Floats = x @ y.T
     block /= x.shape[1]
     block += 1
-    return block * block * block
+    square = block * block
+    block *= square
+    return block
 
 
 def gaussian(bandwidth: float) -> Kernel:

@@ -5,6 +5,7 @@ No single score here separates copying from poor images: read all, and look at t
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -21,7 +22,6 @@ from augury.metrics.sides import Sides
 Codes = npt.NDArray[np.int64]
 TWIN = 0.2
 """Nearer than this share of the usual distance between neighbours is a near-duplicate."""
-SEEN_NOTE = "of all images given, whatever N: it does not move with N"
 
 
 @dataclass(frozen=True)
@@ -47,17 +47,14 @@ def near_duplicates(fake: Features, train: Features, *, twin: float = TWIN, at_l
 
 def duplicates(sides: Sides, name: str) -> Score:
     """The share of fakes that are near-duplicates of a training image, with Wilson's interval."""
-    found = nearest(sides.fake, sides.trained)[1][:, 0] <= _limit(sides.trained, TWIN)
-    return _of_fakes(sides, name, found, "lower", f"{TWIN:g} of the median distance between neighbours")
+    return _of_fakes(sides, name, _twins, "lower", f"{TWIN:g} of the median distance between neighbours")
 
 
 def authenticity(sides: Sides, name: str) -> Score:
     """The share of fakes that are farther from their nearest training image than that is from its nearest other one
     (Alaa et al. 2022, section 4.2): AuthPct / 100. A copy is at 0, and never authentic; one of a training image that
     has a twin counts as none. Of good fakes about a half are authentic: read it beside the baseline."""
-    indices, distances = nearest(sides.fake, sides.trained)
-    own = nearest(sides.trained, sides.trained, 2)[1][:, 1]
-    return _of_fakes(sides, name, distances[:, 0] > own[indices[:, 0]], "higher", "")
+    return _of_fakes(sides, name, _authentic, "higher", "")
 
 
 def copying_z(fake: Floats, unseen: Floats) -> float:
@@ -96,6 +93,28 @@ def _limit(train: Features, twin: float) -> float:
     return twin * float(np.median(nearest(train, train, 2)[1][:, 1]))
 
 
-def _of_fakes(sides: Sides, name: str, yes: Mask, better: Direction, settings: str) -> Score:
-    found = share(sides, name, yes, settings, SEEN_NOTE)
-    return replace(found, n=len(yes), same_n=False, better=better)
+def _twins(sides: Sides) -> Mask:
+    return nearest(sides.fake, sides.trained)[1][:, 0] <= _limit(sides.trained, TWIN)
+
+
+def _authentic(sides: Sides) -> Mask:
+    indices, distances = nearest(sides.fake, sides.trained)
+    own = nearest(sides.trained, sides.trained, 2)[1][:, 1]
+    return distances[:, 0] > own[indices[:, 0]]
+
+
+def duplicates_of(sides: Sides) -> float:
+    """`duplicates` as a number."""
+    return float(_twins(sides).mean())
+
+
+def authenticity_of(sides: Sides) -> float:
+    """`authenticity` as a number."""
+    return float(_authentic(sides).mean())
+
+
+def _of_fakes(sides: Sides, name: str, yes: Callable[[Sides], Mask], better: Direction, settings: str) -> Score:
+    """The share of fakes that `yes` picks; it does not move with their number."""
+    found = yes(sides)
+    score = share(sides, name, found, lambda s: float(yes(s).mean()), settings)
+    return replace(score, n=len(found), same_n=False, better=better)

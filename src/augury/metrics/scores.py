@@ -6,13 +6,22 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from augury.metrics.clipped import clipped_coverage, clipped_coverage_value, clipped_density, clipped_density_value
-from augury.metrics.coverage import coverage, density, precision, recall
+from augury.metrics.coverage import (
+    coverage,
+    coverage_of,
+    density,
+    density_of,
+    precision,
+    precision_of,
+    recall,
+    recall_of,
+)
 from augury.metrics.frechet import frechet, frechet_distance
 from augury.metrics.inception_score import inception_score, inception_value
 from augury.metrics.infinite import fd_infinite, frechet_infinite
-from augury.metrics.kernel import CLIP_BANDWIDTH, cmmd, kernel_distance, kid, usual_bandwidth
+from augury.metrics.kernel import CLIP_BANDWIDTH, SCALE, cmmd, gaussian, kernel_distance, kid, usual_bandwidth
 from augury.metrics.membership import membership
-from augury.metrics.memorisation import authenticity, data_copying, duplicates
+from augury.metrics.memorisation import authenticity, authenticity_of, data_copying, duplicates, duplicates_of
 from augury.metrics.score import Score
 from augury.metrics.sides import K, Sides
 from augury.metrics.spread import spread, spread_value
@@ -46,8 +55,15 @@ def _kid(sides: Sides, name: str) -> Score:
 
 def _cmmd(sides: Sides, name: str) -> Score:
     known = {"features": sides.features, "preprocessing": sides.preprocessing}
-    width = CLIP_BANDWIDTH if "clip" in sides.name else usual_bandwidth(sides.real, sides.seed)
-    return cmmd(sides.fake, sides.real, width, **known, seed=sides.seed, name=name)
+    return cmmd(sides.fake, sides.real, _bandwidth(sides), **known, seed=sides.seed, name=name)
+
+
+def _cmmd_value(sides: Sides) -> float:
+    return SCALE * kernel_distance(sides.fake, sides.real, gaussian(_bandwidth(sides)))
+
+
+def _bandwidth(sides: Sides) -> float:
+    return CLIP_BANDWIDTH if "clip" in sides.name else usual_bandwidth(sides.real, sides.seed)
 
 
 def _value(score: Callable[[Sides, str], Score]) -> Callable[[Sides], float]:
@@ -79,25 +95,23 @@ SCORES: dict[str, Row] = {
         lambda s: kernel_distance(s.fake, s.real),
         per_class=True,
     ),
-    "cmmd": Row(
-        "CMMD", "the same under a Gaussian kernel, which sees all moments", _cmmd, _value(_cmmd), per_class=True
-    ),
-    "precision": Row("precision", "which share of fakes is like a real image", precision, _value(precision), K + 1),
-    "recall": Row("recall", "which share of real images is like a fake", recall, _value(recall), K + 1),
-    "density": Row("density", "do fakes lie where real images are dense", density, _value(density), K + 1),
-    "coverage": Row("coverage", "which share of real images has a fake nearby", coverage, _value(coverage), K + 1),
+    "cmmd": Row("CMMD", "the same under a Gaussian kernel, which sees all moments", _cmmd, _cmmd_value, per_class=True),
+    "precision": Row("precision", "which share of fakes is like a real image", precision, precision_of, K + 1),
+    "recall": Row("recall", "which share of real images is like a fake", recall, recall_of, K + 1),
+    "density": Row("density", "do fakes lie where real images are dense", density, density_of, K + 1),
+    "coverage": Row("coverage", "which share of real images has a fake nearby", coverage, coverage_of, K + 1),
     "clipped_density": Row(
         "clipped-density",
         "which share of fakes is good, whatever the outliers",
         clipped_density,
-        lambda s: clipped_density_value(s.fake, s.real),
+        clipped_density_value,
         K + 1,
     ),
     "clipped_coverage": Row(
         "clipped-coverage",
         "fakes as good as which share of real ones would cover as much",
         clipped_coverage,
-        lambda s: clipped_coverage_value(s.fake, s.real),
+        clipped_coverage_value,
         K + 1,
     ),
     "vendi": Row(
@@ -117,14 +131,14 @@ SCORES: dict[str, Row] = {
         "authenticity",
         "which share of fakes is no closer to a training image than its neighbours are",
         authenticity,
-        _value(authenticity),
+        authenticity_of,
         needs=("train",),
     ),
     "duplicates": Row(
         "duplicates",
         "which share of fakes nearly is a training image",
         duplicates,
-        _value(duplicates),
+        duplicates_of,
         needs=("train",),
     ),
     "membership": Row(

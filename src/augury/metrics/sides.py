@@ -10,13 +10,16 @@ import numpy as np
 from augury.errors import ScoreError
 from augury.images import Codes
 from augury.metrics.balls import Counts, mutual_counts, radii
-from augury.metrics.check import Features
+from augury.metrics.check import Features, Floats
 from augury.metrics.features import Head
 from augury.metrics.score import Direction, Score
 from augury.randomness import rng
 
 K = 5
 """Neighbours that make the manifolds of precision, recall, density and coverage."""
+GROUPS = 10
+MANY_PAIRS = 25_000_000
+"""Above this the intervals of neighbourhood scores leave the jackknife out, and say so."""
 
 
 @dataclass(frozen=True)
@@ -74,8 +77,13 @@ class Sides:
         return Score(name, value, low, high, count, better, *told, note=note, settings=settings, same_n=same_n)
 
     @cached_property
+    def real_radii(self) -> Floats:
+        """float64 [M]: from each real image to its `K`-th nearest other one."""
+        return radii(self.real, K)
+
+    @cached_property
     def _around(self) -> tuple[Counts, Counts]:
-        return mutual_counts(self.fake, self.real, radii(self.fake, K), radii(self.real, K))
+        return mutual_counts(self.fake, self.real, radii(self.fake, K), self.real_radii)
 
     @property
     def around_fake(self) -> Counts:
@@ -86,6 +94,29 @@ class Sides:
     def around_real(self) -> Counts:
         """Which fakes lie in the balls of `K` neighbours about the real images."""
         return self._around[1]
+
+    @cached_property
+    def left_out(self) -> tuple[Sides, ...]:
+        """These sides less a tenth of each, ten times, and each image left out once; () where too few images are left for
+        `K` neighbours, or so many are there that ten more passes over all pairs would take long."""
+        groups = min(GROUPS, self.n)
+        if self.n - -(-self.n // groups) <= K or len(self.fake) * len(self.real) > MANY_PAIRS:
+            return ()
+        parts = {"fake": self.fake, "real": self.real, "train": self.train, "held_out": self.held_out}
+        of = {
+            side: rng(self.seed, "left out", side).permutation(np.arange(len(part)) % groups)
+            for side, part in parts.items()
+            if part is not None
+        }
+        return tuple(
+            replace(
+                self,
+                **{side: part[of[side] != g] for side, part in parts.items() if part is not None},
+                fake_labels=self.fake_labels[of["fake"] != g],
+                real_labels=self.real_labels[of["real"] != g],
+            )
+            for g in range(groups)
+        )
 
     def instead(self, real: Features, labels: Codes) -> Sides:
         """These sides with other real images [N, D] in the place of the fakes: what a perfect generator would score."""
