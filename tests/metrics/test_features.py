@@ -76,7 +76,9 @@ def test_extractors_by_name() -> None:
     assert extractor(made, (1, 8, 8)) is made
     with pytest.raises(SettingsError, match="need a classifier"):
         extractor("classifier", (1, 8, 8))
-    with pytest.raises(SettingsError, match="no features 'inception'; choose one of: lite0, classifier, pixels"):
+    with pytest.raises(SettingsError, match="no features 'fid'; choose one of: lite0, classifier, pixels"):
+        extractor("fid", (1, 8, 8))
+    with pytest.raises(SettingsError, match="need a weights file, and none is downloaded; say inception=FILE"):
         extractor("inception", (1, 8, 8))
 
 

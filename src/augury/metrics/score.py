@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass, fields
+from pathlib import Path
 from typing import Any, Literal
 
-from augury.errors import ScoreError
+from augury.errors import RunFolderError, ScoreError
+from augury.files import read_json, write_json
+
+Direction = Literal["higher", "lower"]
+COMPARED = ("name", "group", "features", "preprocessing", "settings", "better")
+"""What must be the same before two scores are compared."""
 
 
 @dataclass(frozen=True)
@@ -14,7 +21,9 @@ class Score:
 
     `value` lies in the 95 % interval `low` … `high`; `n` images on the smaller side; `better` is the good direction;
     `features` and `preprocessing` say what was measured; `baseline` is the same score of real images against real
-    images at the same N, where there is one; `note` is what the reader must be told, "" when nothing.
+    images at the same N, where there is one; `note` is what the reader must be told, "" when nothing. `settings` are
+    what the formula was given ("k=5"); `group` is the class, "" for all images together; `same_n` says that the value
+    moves with N alone, so that only scores of the same N may be compared. Raises ScoreError when a number is not finite.
     """
 
     name: str
@@ -22,23 +31,41 @@ class Score:
     low: float
     high: float
     n: int
-    better: Literal["higher", "lower"]
+    better: Direction
     features: str
     preprocessing: str
     baseline: float | None = None
     note: str = ""
+    settings: str = ""
+    group: str = ""
+    same_n: bool = False
+
+    def __post_init__(self) -> None:
+        numbers = (self.value, self.low, self.high, 0.0 if self.baseline is None else self.baseline)
+        if not all(map(math.isfinite, numbers)):
+            raise ScoreError(
+                f"{self.name} came out as {self.value} in [{self.low}, {self.high}], baseline {self.baseline}, but a "
+                "score must be finite; look at the features it was computed from"
+            )
+
+    @property
+    def meaningful(self) -> bool:
+        """False where the note says that N is too small for this score."""
+        return not self.note.startswith("not meaningful")
 
     def compare(self, other: Score) -> float:
         """By how much this score is better than `other`: above 0 better, below 0 worse.
 
-        Raises ScoreError when the two are not of the same score, features and preprocessing.
+        Raises ScoreError when the two are not of the same score, class, features, preprocessing and settings, or of
+        different N where the value moves with N.
         """
-        for what in ("name", "features", "preprocessing", "better"):
+        for what in (*COMPARED, "n") if self.same_n or other.same_n else COMPARED:
             mine, theirs = getattr(self, what), getattr(other, what)
             if mine != theirs:
                 raise ScoreError(
                     f"{self.name} {self.value:.4g} and {other.name} {other.value:.4g} must not be compared, as {what} "
-                    f"is '{mine}' in one and '{theirs}' in the other; score both sets with the same extractor"
+                    f"is '{mine}' in one and '{theirs}' in the other; score both sets with the same extractor, "
+                    "settings and number of images"
                 )
         difference = self.value - other.value
         return difference if self.better == "higher" else -difference
@@ -46,24 +73,56 @@ class Score:
 
 @dataclass(frozen=True)
 class ScoreCard:
-    """The scores of one set of synthetic images."""
+    """The scores of one set of synthetic images: those of all images together, then those of each class."""
 
     scores: tuple[Score, ...]
 
     def __getitem__(self, name: str) -> Score:
-        """The score called `name`; raises ScoreError listing the names there are."""
+        """The score called `name` over all images; raises ScoreError listing the names there are."""
+        return self.of(name)
+
+    def of(self, name: str, group: str = "") -> Score:
+        """The score called `name` of one class; raises ScoreError listing the names that the class has."""
         for score in self.scores:
-            if score.name == name:
+            if (score.name, score.group) == (name, group):
                 return score
-        known = ", ".join(score.name for score in self.scores) or "none"
-        raise ScoreError(f"this card has no score '{name}'; it has: {known}")
+        known = ", ".join(score.name for score in self.scores if score.group == group) or "none"
+        raise ScoreError(f"this card has no score '{name}'{f' of {group}' if group else ''}; it has: {known}")
+
+    def compare(self, other: ScoreCard) -> dict[tuple[str, str], float]:
+        """(name, class or "") -> by how much this card is better, over the scores that both have and that mean something.
+
+        Raises ScoreError when the cards share no score, or two of one name must not be compared (`Score.compare`).
+        """
+        theirs = {(score.name, score.group): score for score in other.scores}
+        shared = [(s, theirs[s.name, s.group]) for s in self.scores if (s.name, s.group) in theirs]
+        if not shared:
+            mine, others = (", ".join(sorted({s.name for s in c.scores})) or "none" for c in (self, other))
+            raise ScoreError(
+                f"the cards share no score, as one has {mine} and the other {others}; score both with the same extractor"
+            )
+        return {(a.name, a.group): a.compare(b) for a, b in shared if a.meaningful and b.meaningful}
+
+    def write(self, path: Path) -> None:
+        """Write the card as JSON, atomically."""
+        write_json(path, self.as_dict())
+
+    @classmethod
+    def read(cls, path: Path) -> ScoreCard:
+        """The card in a JSON file; raises ScoreError when the file is none."""
+        try:
+            return cls.from_dict(read_json(path))
+        except RunFolderError as error:
+            raise ScoreError(
+                f"{path}: cannot be read as a score card; score the images again: augury evaluate"
+            ) from error
 
     def as_dict(self) -> dict[str, Any]:
         """Plain JSON values."""
         return {"scores": [asdict(score) for score in self.scores]}
 
     @classmethod
-    def from_dict(cls, value: dict[str, Any]) -> ScoreCard:
+    def from_dict(cls, value: Any) -> ScoreCard:
         """The card that `as_dict` wrote; raises ScoreError when the values are not of that form."""
         known = {field.name for field in fields(Score)}
         try:

@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 import numpy as np
+from scipy import special
 
+from augury.errors import ScoreError
 from augury.images import Codes
-from augury.metrics.check import Features
+from augury.metrics.check import ENOUGH, Features, look_pair
+from augury.metrics.score import Score
+from augury.metrics.sides import Sides
+from augury.randomness import rng
+
+GROUPS = 10
 
 
 def relative_spread(fake: Features, fake_labels: Codes, real: Features, real_labels: Codes) -> float:
@@ -24,3 +31,40 @@ def relative_spread(fake: Features, fake_labels: Codes, real: Features, real_lab
         if len(squares) == 2 and squares[1] > 0:
             ratios.append(float(np.sqrt(squares[0] / squares[1])))
     return float(np.mean(ratios)) if ratios else float("nan")
+
+
+def spread_value(sides: Sides) -> float:
+    """`relative_spread`; raises ScoreError when no class has two images of both kinds that vary."""
+    found = relative_spread(sides.fake, sides.fake_labels, sides.real, sides.real_labels)
+    if np.isnan(found):
+        raise ScoreError("no class has two fakes and two real images that differ; give more images a class")
+    return found
+
+
+def spread(sides: Sides, name: str) -> Score:
+    """`relative_spread` with value ± t · se by the delete-a-group jackknife over up to 10 groups of both sides.
+
+    Above 1 is more varied than real images, which noise is too: near 1 is best.
+    """
+    look_pair(sides.fake, sides.real, least=ENOUGH)
+    value, groups = spread_value(sides), min(GROUPS, len(sides.fake), len(sides.real))
+    of = [
+        rng(sides.seed, "spread", i).permutation(np.arange(n) % groups)
+        for i, n in enumerate((len(sides.fake), len(sides.real)))
+    ]
+    left = np.array(
+        [
+            relative_spread(
+                sides.fake[of[0] != g],
+                sides.fake_labels[of[0] != g],
+                sides.real[of[1] != g],
+                sides.real_labels[of[1] != g],
+            )
+            for g in range(groups)
+        ]
+    )
+    left = left[np.isfinite(left)]
+    error = np.sqrt((len(left) - 1) / len(left) * ((left - left.mean()) ** 2).sum()) if len(left) > 1 else 0.0
+    reach = float(special.stdtrit(groups - 1, 0.975) * error)
+    note = "1 is as varied as real images; above it may be noise"
+    return sides.score(name, value, max(0.0, value - reach), value + reach, note=note)

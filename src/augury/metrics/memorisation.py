@@ -1,0 +1,120 @@
+"""Memorisation: are fakes nearer to the training images than real images are that the generator never saw.
+
+No single score here separates copying from poor images: read all, and look at the pictures of `near_duplicates`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+from scipy import stats
+
+from augury.errors import ScoreError
+from augury.metrics.check import Features, Floats
+from augury.metrics.coverage import Mask, share
+from augury.metrics.nearest import nearest
+from augury.metrics.score import Direction, Score
+from augury.metrics.sides import Sides
+
+Codes = npt.NDArray[np.int64]
+TWIN = 0.2
+"""Nearer than this share of the usual distance between neighbours is a near-duplicate."""
+
+
+@dataclass(frozen=True)
+class Duplicates:
+    """Pairs of a fake and its nearest training image, nearest first: `fakes` and `train` int64 [P] are their indices,
+    `distances` float64 [P]; `limit` is the distance under which a pair is a near-duplicate."""
+
+    fakes: Codes
+    train: Codes
+    distances: Floats
+    limit: float
+
+
+def near_duplicates(fake: Features, train: Features, *, twin: float = TWIN, at_least: int = 0) -> Duplicates:
+    """The fakes [N, D] that are nearly a training image [T, D]: nearer than `twin` of the median distance between
+    training images and their nearest other one. `at_least` pairs are told in any case, for a look at the nearest."""
+    indices, distances = nearest(fake, train)
+    limit = _limit(train, twin)
+    order = np.argsort(distances[:, 0], kind="stable")
+    kept = order[: max(at_least, int((distances[:, 0] <= limit).sum()))]
+    return Duplicates(kept, indices[kept, 0], distances[kept, 0], limit)
+
+
+def duplicates(sides: Sides, name: str) -> Score:
+    """The share of fakes that are near-duplicates of a training image, with Wilson's interval."""
+    return _of_fakes(sides, name, _twins, "lower", f"{TWIN:g} of the median distance between neighbours")
+
+
+def authenticity(sides: Sides, name: str) -> Score:
+    """The share of fakes that are farther from their nearest training image than that is from its nearest other one
+    (Alaa et al. 2022, section 4.2): AuthPct / 100. A copy is at 0, and never authentic; one of a training image that
+    has a twin counts as none. Of good fakes about a half are authentic: read it beside the baseline."""
+    return _of_fakes(sides, name, _authentic, "higher", "")
+
+
+def copying_z(fake: Floats, unseen: Floats) -> float:
+    """The Mann-Whitney z of distances to the training images, `fake` [N] against `unseen` [H] (Meehan, Chaudhuri &
+    Dasgupta 2020, section 3): below 0 fakes are nearer than unseen real images; normal when they are alike.
+
+    With the tie correction; 0 when all distances are equal. Raises ScoreError when a side is empty.
+    """
+    n, m = len(fake), len(unseen)
+    if min(n, m) == 0:
+        raise ScoreError(
+            f"copying needs images on both sides, but there are {n} fakes and {m} unseen real ones; give more"
+        )
+    both = np.concatenate([fake, unseen])
+    counts = np.unique(both, return_counts=True)[1].astype(np.float64)
+    total = n + m
+    ties = ((counts**3 - counts).sum()) / (total * (total - 1)) if total > 1 else 0.0
+    variance = n * m / 12 * (total + 1 - ties)
+    above = float(stats.rankdata(both)[:n].sum()) - n * (n + 1) / 2
+    return (above - n * m / 2) / float(np.sqrt(variance)) if variance > 0 else 0.0
+
+
+def data_copying(sides: Sides, name: str) -> Score:
+    """C_T: `copying_z`, over all images as one cell. Under about -3 the generator copies; far above 0 fakes lie farther
+    off than real images do, which is poor quality and no virtue. The interval is ±1.96, as a z of no copying has."""
+    fakes, unseen = (nearest(side, sides.trained)[1][:, 0] for side in (sides.fake, sides.unseen))
+    z = copying_z(fakes, unseen)
+    n = min(len(fakes), len(unseen))
+    note = "-3 or less: copies; 3 or more: fakes are farther from the training images than unseen real ones are"
+    return sides.score(name, z, z - 1.959964, z + 1.959964, "higher", n=n, note=note, settings="one cell", same_n=True)
+
+
+def _limit(train: Features, twin: float) -> float:
+    if len(train) < 2:
+        raise ScoreError(f"near-duplicates need at least 2 training images, but there are {len(train)}; give more")
+    return twin * float(np.median(nearest(train, train, 2)[1][:, 1]))
+
+
+def _twins(sides: Sides) -> Mask:
+    return nearest(sides.fake, sides.trained)[1][:, 0] <= _limit(sides.trained, TWIN)
+
+
+def _authentic(sides: Sides) -> Mask:
+    indices, distances = nearest(sides.fake, sides.trained)
+    own = nearest(sides.trained, sides.trained, 2)[1][:, 1]
+    return distances[:, 0] > own[indices[:, 0]]
+
+
+def duplicates_of(sides: Sides) -> float:
+    """`duplicates` as a number."""
+    return float(_twins(sides).mean())
+
+
+def authenticity_of(sides: Sides) -> float:
+    """`authenticity` as a number."""
+    return float(_authentic(sides).mean())
+
+
+def _of_fakes(sides: Sides, name: str, yes: Callable[[Sides], Mask], better: Direction, settings: str) -> Score:
+    """The share of fakes that `yes` picks; it does not move with their number."""
+    found = yes(sides)
+    score = share(sides, name, found, lambda s: float(yes(s).mean()), settings)
+    return replace(score, n=len(found), same_n=False, better=better)

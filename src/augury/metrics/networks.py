@@ -1,0 +1,134 @@
+"""Extractors from weights that the user has: the 2015 Inception network, and any network of timm."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from scipy import special
+from torch import Tensor
+
+from augury.errors import MissingExtraError, ScoreError, SettingsError
+from augury.metrics.check import Features, Floats
+from augury.metrics.features import Extractor, Progress, batched, fingerprint
+from augury.metrics.inception import FEATURES, Inception, folded, load
+from augury.metrics.resize import tensorflow1
+from augury.metrics.weights import tensors
+
+PUBLISHED = "6726825d"
+"""The SHA-256 of the published PyTorch file of the 2015-12-05 graph begins with this: FD-inception is then the FID."""
+
+
+def inception(
+    weights: Path, device: str | torch.device = "cpu", progress: Progress | None = None, *, sha256: str = ""
+) -> Extractor:
+    """The 2015 Inception network with weights from a file (a state dict or safetensors, of the TensorFlow graph).
+
+    2048 features of the last pooling; probabilities from the logits without their bias, as the Inception Score was
+    published. Raises ScoreError when the file is not of this network, or its SHA-256 does not begin with `sha256`.
+    """
+    named, digest = tensors(weights, sha256)
+    with torch.device("meta"):  # no random weights first, which would draw from the global generator
+        network = Inception()
+    network.to_empty(device="cpu")
+    load(network, named)
+    head = network.fc.weight.detach().double().numpy()
+    folded(network.eval()).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    def run(x: Tensor) -> Tensor:
+        coloured = ((tensorflow1(x, 299) - 128) / 128).expand(-1, 3, -1, -1)
+        found: Tensor = network(coloured.contiguous(memory_format=torch.channels_last))
+        return found
+
+    def probabilities(features: Features) -> Floats:
+        return np.asarray(special.softmax(features.astype(np.float64) @ head.T, axis=1), np.float64)
+
+    kind = "the published file" if digest.startswith(PUBLISHED) else "not the published file, so no FID proper"
+    return Extractor(
+        "inception",
+        f"to 299×299, bilinear as TensorFlow 1, not antialiased, not rounded; (x - 128) / 128; grey repeated to RGB; "
+        f"float32; {kind}",
+        digest[:12],
+        FEATURES,
+        lambda images: batched(run, images, FEATURES, device, progress),
+        probabilities,
+    )
+
+
+def timm(
+    name: str, weights: Path | None = None, device: str | torch.device = "cpu", progress: Progress | None = None
+) -> Extractor:
+    """A network of timm by name, such as vit_small_patch14_dinov2.lvd142m, before its classifier; weights from a file,
+    or without one through timm's own download. Images are resized (bicubic, antialiased, the whole image) and scaled
+    as the network was trained. Raises MissingExtraError without timm, SettingsError for a name it does not know."""
+    library = _imported()
+    if name.split(".")[0] not in library.list_models():
+        raise SettingsError(f"timm has no network '{name}'; see timm.list_models() for the names")
+    network = library.create_model(name, pretrained=weights is None, num_classes=0)
+    if weights is not None:
+        _fill(network, tensors(weights)[0], weights)
+    network.eval().to(device)
+    how = library.data.resolve_model_data_config(network)
+    side = int(how["input_size"][-1])
+    mean, deviation = (torch.tensor(how[key], device=device).view(1, 3, 1, 1) * 255 for key in ("mean", "std"))
+
+    def run(x: Tensor) -> Tensor:
+        sized = F.interpolate(x, size=(side, side), mode="bicubic", antialias=True, align_corners=False).clamp(0, 255)
+        found: Tensor = network((sized.expand(-1, 3, -1, -1) - mean) / deviation)
+        return found
+
+    dimension = int(network.num_features)
+    return Extractor(
+        f"timm:{name}",
+        f"to {side}×{side}, bicubic, antialiased, clamped, not rounded; the network's own mean and deviation; "
+        "grey repeated to RGB; float32",
+        fingerprint(network),
+        dimension,
+        lambda images: batched(run, images, dimension, device, progress),
+    )
+
+
+def _fill(network: Any, named: dict[str, Tensor], path: Path) -> None:
+    lacking, extra = network.load_state_dict(named, strict=False)
+    extra = [key for key in extra if not key.startswith(("head", "fc", "classifier"))]
+    if lacking or extra:
+        raise ScoreError(
+            f"{path}: these are weights of another network ({len(lacking)} missing, {len(extra)} too many; first: "
+            f"{(lacking or extra)[0]}); name the network that they are of"
+        )
+
+
+def _imported() -> Any:
+    try:
+        return _import_beside_cpu_torch(lambda: __import__("timm"))
+    except ImportError as error:
+        raise MissingExtraError(
+            "features 'timm:…' need timm; install it with: pip install 'augury[timm]', or use other features"
+        ) from error
+
+
+def _import_beside_cpu_torch(load: Callable[[], Any]) -> Any:
+    """timm imports torchvision, whose package does not import beside a torch for CPUs, as operators of its compiled part
+    are missing. Networks do not need them, so each is declared without a body, and the import done again."""
+    while True:
+        try:
+            return load()
+        except RuntimeError as error:
+            missing = re.search(r"operator torchvision::(\w+) does not exist", str(error))
+            if missing is None:
+                raise
+            for name in [name for name in sys.modules if name.split(".")[0] in ("torchvision", "timm")]:
+                del sys.modules[name]
+            declared = torch.library.Library("torchvision", "FRAGMENT")  # type: ignore[no-untyped-call]
+            declared.define(f"{missing[1]}(Tensor boxes, Tensor scores, float threshold) -> Tensor")  # type: ignore[no-untyped-call]
+            _DECLARED.append(declared)
+
+
+_DECLARED: list[Any] = []
+"""Declared operators go when their library object does."""
