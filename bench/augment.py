@@ -177,7 +177,7 @@ def median(work: Work, seconds: float) -> float:
     work()
     spent: list[float] = []
     while len(spent) < 3 or sum(spent) < seconds:
-        begun = (time.process_time() if os.environ.get("CPUT") else time.perf_counter())
+        begun = time.process_time() if os.environ.get("CPUT") else time.perf_counter()
         work()
         spent.append((time.process_time() if os.environ.get("CPUT") else time.perf_counter()) - begun)
     return statistics.median(spent)
@@ -240,7 +240,15 @@ def main() -> None:
             facts[f"{job}, {size} px"] = {**rates, "share of memory bandwidth": round(share, 4)}
             what = {"basic": "flip, affine, colour, blur", "rand": "RandAugment"}[job]
             rows += [
-                row(f"{what}, {size} × {size} × 3", rates["ours"], rates[name], PEERS[name][0], "images/s", True, digits=0)
+                row(
+                    f"{what}, {size} × {size} × 3",
+                    rates["ours"],
+                    rates[name],
+                    PEERS[name][0],
+                    "images/s",
+                    True,
+                    digits=0,
+                )
                 for name in rates
                 if name != "ours"
             ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import TypeVar
 
 import numpy as np
@@ -10,16 +11,16 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from augury.augment.drawn import Vary, randaugment, trivialaugment
 from augury.augment.forms import Span, centred, opened, spread
 from augury.augment.philox import ImageDraws
 from augury.augment.policies import Policy, policy, takes
+from augury.augment.presets import astronomy, faces, medical, natural, text
 from augury.errors import DataError, SettingsError
 
 Held = TypeVar("Held")
 Schedule = float | Callable[[int], float]
 """A number, or what gives one for each epoch."""
-VALUES = 2**21
-"""Numbers worked on at a time, so that passes find them in the cache."""
 
 
 def augmented(
@@ -61,12 +62,18 @@ def augmented(
     if not len(x):
         return images
     # glibc gives freed memory back and fetches it anew, page by page, for every temporary, until something of nearly 32 MB
-    # was freed: it then keeps as much. Nothing is written here.
+    # was freed: from then on it keeps as much. Nothing is written here.
     torch.empty(2**25 - 2**14, dtype=torch.uint8)
-    few = max(1, VALUES // max(1, x[:1].numel()))
-    parts = []
-    for begin in range(0, len(x), few):
-        some = x[begin : begin + few]
-        changed = chosen(centred(some, span), ImageDraws(seed, epoch, at[begin : begin + few]), **given)
-        parts.append(spread(changed, span, some))
-    return held.closed(torch.cat(parts) if len(parts) > 1 else parts[0])  # type: ignore[no-any-return]
+    draws = ImageDraws(seed, epoch, at)
+    if x.dtype == torch.uint8 and on_bytes(chosen):
+        return held.closed(chosen(x, draws, **given))  # type: ignore[no-any-return]
+    return held.closed(spread(chosen(centred(x, span), draws, **given), span, x))  # type: ignore[no-any-return]
+
+
+def on_bytes(chosen: Policy) -> bool:
+    """Whether a policy takes uint8 and gives it back, so that floats are needed for a few images at a time only."""
+    inner = chosen.func if isinstance(chosen, partial) else chosen
+    return isinstance(inner, Vary) or inner in ON_BYTES
+
+
+ON_BYTES = (randaugment, trivialaugment, natural, medical, faces, astronomy, text)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -150,17 +151,16 @@ def layers(n: int, source: Source, names: Sequence[str], magnitudes: Tensor, p: 
     """One operator for each image and each row of `magnitudes` [L, n], made with probability `p`, or a [n] for each row."""
     operators = [OPERATORS[name] for name in names]
     further = max(operator.draws for operator in operators)
+    block = numbers(n, source, len(magnitudes) * (3 + further)).cpu().view(len(magnitudes), -1, n)
     steps = []
-    for layer, row in enumerate(magnitudes):
-        choice, coin, sign, *extra = numbers(n, source, 3 + further).cpu()
-        picked = (choice * len(operators)).long()
-        made = coin < (p if isinstance(p, float) else p[layer])
+    for layer, (row, draws) in enumerate(zip(magnitudes, block, strict=True)):
+        made = draws[1] < (p if isinstance(p, float) else p[layer])
+        picked = torch.where(made, (draws[0] * len(operators)).long(), len(operators)).numpy()
         for k, operator in enumerate(operators):
-            if operator.part == "nothing":
-                continue
-            at = ((picked == k) & made).nonzero()[:, 0]
-            own = torch.stack([e[at] for e in extra[: operator.draws]]) if operator.draws else torch.empty(0, len(at))
-            steps.append(Step(operator, at, operator.strength(row[at], sign[at]), own))
+            at = torch.from_numpy(np.flatnonzero(picked == k))
+            if operator.part != "nothing" and len(at):
+                own = draws[:, at]
+                steps.append(Step(operator, at, operator.strength(row[at], own[2]), own[3 : 3 + operator.draws]))
     return steps
 
 

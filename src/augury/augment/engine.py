@@ -9,14 +9,15 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from augury.augment.colour import followed, recolour, recoloured_means
+from augury.augment.colour import about, followed, recolour, recoloured_means
+from augury.augment.forms import centred, spread
 from augury.augment.geometry import affine
 from augury.augment.operators import KNOTS, Operator
 from augury.augment.warps import warp
 
 
 class Step(NamedTuple):
-    """One operator made to some images: `members` int64 [M] which, `strengths` [M], `extra` [operator.draws, M] uniform
+    """One operator made to some images: `members` int64 [M] which, in rising order, `strengths` [M], `extra` [operator.draws, M] uniform
     numbers; all on the CPU."""
 
     operator: Operator
@@ -25,32 +26,74 @@ class Step(NamedTuple):
     extra: Tensor
 
 
+class _Ready(NamedTuple):
+    """A step that changes values, with its colour matrices [M, C, C + 1] if that is what it does."""
+
+    operator: Operator
+    members: Tensor
+    strengths: Tensor
+    extra: Tensor
+    tint: Tensor | None
+
+    def part(self, begin: int, end: int) -> _Ready:
+        """For the images from `begin` to `end` alone; members are in rising order."""
+        low, high = torch.searchsorted(self.members, torch.tensor([begin, end])).tolist()
+        tint = None if self.tint is None else self.tint[low:high]
+        members = self.members[low:high] - begin
+        return _Ready(self.operator, members, self.strengths[low:high], self.extra[:, low:high], tint)
+
+
 def carried_out(images: Tensor, steps: Sequence[Step]) -> Tensor:
-    """`images` float [N, C, H, W] in [-1, 1] after all steps, clamped where changed.
+    """`images` [N, C, H, W], float in [-1, 1] or uint8, after all steps, clamped where changed; of the same dtype.
 
     Values change in the order of the steps, clamped before an operator that needs pixels; places after all of them, joined
     into one bilinear resampling that mirrors the image at its outer edge. Images that nothing concerns keep their bits.
     """
-    values = _Values(images.float() if images.dtype in (torch.float16, torch.bfloat16) else images)
+    n, channels = len(images), images.shape[1]
+    maps, bends = places(images, steps)
+    ready = [
+        _Ready(*step, step.operator.change(step.strengths, channels) if step.operator.part == "tint" else None)
+        for step in steps
+        if step.operator.part in ("tint", "values") and len(step.members)
+    ]
+    few = max(1, VALUES // max(1, images[:1].numel())) if images.device.type == "cpu" else n
+    if n <= few:
+        return _part(images, ready, maps, bends)
+    parts = []
+    for begin in range(0, n, few):
+        end = min(n, begin + few)
+        own = [step.part(begin, end) for step in ready]
+        parts.append(_part(images[begin:end], own, maps[begin:end], None if bends is None else bends[begin:end]))
+    return torch.cat(parts)
+
+
+VALUES = 2**21
+"""Numbers worked on at a time on a CPU, so that the passes find them in its cache."""
+
+
+def _part(images: Tensor, steps: Sequence[_Ready], maps: Tensor, bends: Tensor | None) -> Tensor:
+    half = images.dtype in (torch.float16, torch.bfloat16)
+    values = _Values(images.float() if half else centred(images, (-1.0, 1.0)))
     for step in steps:
-        if len(step.members) and step.operator.part == "tint":
-            values.tint(step)
-        elif len(step.members) and step.operator.part == "values":
+        if not len(step.members):
+            continue
+        if step.tint is not None:
+            values.tint(step, step.tint)
+        else:
             values.change(step)
     values.apply(values.waiting.nonzero()[:, 0])
-    maps, bends = places(images, steps)
     flat = (maps[:, 2] == torch.tensor([0.0, 0.0, 1.0])).all(1)
     if bends is not None:
         flat &= (bends == 0).flatten(1).all(1)
-    bent, shifted = ~flat, flat & (maps != torch.eye(3)).flatten(1).any(1)
-    at = shifted.nonzero()[:, 0]  # affine alone is faster; apart for each image, so that none depends on its batch
-    if len(at):
-        values.set(at, lambda some: affine(some, maps[at, :2].to(images.device)))
-    rest = bent.nonzero()[:, 0]
-    if len(rest):
-        moves = None if bends is None else bends[rest].to(images.device)
-        values.set(rest, lambda some: warp(some, maps[rest].to(images.device), moves))
-    return values.images.to(images.dtype)
+    # Affine alone is faster; apart for each image, so that none depends on its batch.
+    shifted = (flat & (maps != torch.eye(3)).flatten(1).any(1)).nonzero()[:, 0]
+    bent = flat.logical_not().nonzero()[:, 0]
+    if len(shifted):
+        values.set(shifted, lambda some: affine(some, maps[shifted, :2].to(images.device)))
+    if len(bent):
+        moves = None if bends is None else bends[bent].to(images.device)
+        values.set(bent, lambda some: warp(some, maps[bent].to(images.device), moves))
+    return values.images.to(images.dtype) if half else spread(values.images, (-1.0, 1.0), images, clamped=True)
 
 
 def places(images: Tensor, steps: Sequence[Step]) -> tuple[Tensor, Tensor | None]:
@@ -77,22 +120,20 @@ class _Values:
         self.tints: Tensor | None = None
         self.waiting = torch.zeros(len(images), dtype=torch.bool)
 
-    def tint(self, step: Step) -> None:
+    def tint(self, step: _Ready, tint: Tensor) -> None:
         """Join the colour matrix of each member to those that wait."""
         images, members = self.images, step.members.to(self.images.device)
-        n, c = images.shape[:2]
+        n, change = len(images), tint.to(images)
         if self.tints is None:
             self.tints = _neutral(n, images)
-        before = self.tints[members]
-        levels = step.strengths.to(images)
+        before = self.tints.index_select(0, members)
         if step.operator.levels:
             some = images if len(members) == n else images.index_select(0, members)
-            levels = recoloured_means(some.mean((2, 3)), before)
-        change = step.operator.change(step.strengths.to(images), levels, c)
-        self.tints = self.tints.index_put((members,), followed(before, change))
+            change = about(change, recoloured_means(some.mean((2, 3)), before))
+        self.tints = self.tints.index_copy(0, members, followed(before, change))
         self.waiting[step.members] = True
 
-    def change(self, step: Step) -> None:
+    def change(self, step: _Ready) -> None:
         """New pixels for the members, after the tints that wait for them."""
         self.apply(step.members[self.waiting[step.members]])
         self.set(step.members, lambda some: step.operator.change(some, step.strengths, step.extra))

@@ -73,13 +73,16 @@ def centred(images: Tensor, span: Span = (0.0, 1.0)) -> Tensor:
     )
 
 
-def spread(images: Tensor, span: Span, like: Tensor) -> Tensor:
-    """The way back from `centred`, to the dtype of `like`."""
-    low, high = (0.0, 255.0) if like.dtype == torch.uint8 else span
+def spread(images: Tensor, span: Span, like: Tensor, *, clamped: bool = False) -> Tensor:
+    """The way back from `centred`, to the dtype of `like`; `clamped`: nothing lies beyond [-1, 1]."""
+    if like.dtype == torch.uint8:
+        levels = torch.add(torch.tensor(128.0, device=images.device), images.float(), alpha=127.5)  # a half, then cut off
+        return _whole(levels if clamped else levels.clamp_(0, 255))
+    low, high = span
     if (low, high) == (-1.0, 1.0):
-        return as_given(images, like)
+        return images.to(like.dtype)
     middle = torch.tensor((low + high) / 2, dtype=images.dtype, device=images.device)
-    return as_given(torch.add(middle, images, alpha=(high - low) / 2), like)
+    return torch.add(middle, images, alpha=(high - low) / 2).to(like.dtype)
 
 
 def as_float(images: Tensor) -> Tensor:
@@ -91,8 +94,11 @@ def as_given(images: Tensor, like: Tensor) -> Tensor:
     """Floats as the dtype of `like`; uint8 is rounded and cut off at 0 and 255."""
     if like.dtype != torch.uint8:
         return images.to(like.dtype)
-    rounded = images.round().clamp_(0, 255)
-    return rounded.to(torch.int16).to(torch.uint8)  # by way of int16, as that takes half as long
+    return _whole((images + 0.5).clamp_(0, 255))
+
+
+def _whole(levels: Tensor) -> Tensor:
+    return levels.to(torch.int16).to(torch.uint8)  # by way of int16, as that takes half as long
 
 
 def per_image(value: float | Sequence[float] | Tensor, images: Tensor) -> Tensor:

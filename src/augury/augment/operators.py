@@ -23,7 +23,7 @@ matrix, or new pixels.
 
     place   change(strengths [M], extra [draws, M], (H, W))        -> maps [M, 3, 3], output to input
     bend    change(strengths [M], extra [draws, M], (H, W))        -> moves [M, 2, h, w], as `warps.warp` wants them
-    tint    change(strengths [M], levels [M], channels)            -> colour matrices [M, C, C + 1]
+    tint    change(strengths [M], channels)                        -> colour matrices [M, C, C + 1]
     values  change(images [M, C, H, W], strengths [M], extra)      -> images [M, C, H, W], clamped
 """
 KNOTS = 4
@@ -33,8 +33,8 @@ KNOTS = 4
 @dataclass(frozen=True)
 class Operator:
     """`change` by a strength: `neutral` changes nothing, magnitude 0 is `weakest` and 1 `strongest`; `signed` ones go either
-    way from neutral, each as often. `draws`: how many uniform numbers of its own an image needs besides; `levels`: whether a
-    tint asks for the mean of each image."""
+    way from neutral, each as often. `draws`: how many uniform numbers of its own an image needs besides; `levels`: a tint leaves the
+    grey of the mean of each image where it is, not mid-grey."""
 
     part: Part
     change: Callable[..., Tensor]
@@ -113,27 +113,27 @@ def elastic(strengths: Tensor, extra: Tensor, size: tuple[int, int]) -> Tensor:
     return (2 * extra.t().reshape(-1, 2, KNOTS, KNOTS) - 1) * strengths.view(-1, 1, 1, 1)
 
 
-def brightness(strengths: Tensor, levels: Tensor, channels: int) -> Tensor:
+def brightness(strengths: Tensor, channels: int) -> Tensor:
     """Factor of the values, black staying black."""
-    return about(_tint(channels, strengths, contrast=strengths), torch.full_like(levels, -1))
+    return about(_tint(channels, strengths, contrast=strengths), torch.full_like(strengths, -1))
 
 
-def contrast(strengths: Tensor, levels: Tensor, channels: int) -> Tensor:
+def contrast(strengths: Tensor, channels: int) -> Tensor:
     """Factor of the distance from the mean of the image."""
-    return about(_tint(channels, strengths, contrast=strengths), levels)
+    return _tint(channels, strengths, contrast=strengths)
 
 
-def saturation(strengths: Tensor, levels: Tensor, channels: int) -> Tensor:
+def saturation(strengths: Tensor, channels: int) -> Tensor:
     """Factor of the distance from grey."""
     return _tint(channels, strengths, saturation=strengths)
 
 
-def hue(strengths: Tensor, levels: Tensor, channels: int) -> Tensor:
+def hue(strengths: Tensor, channels: int) -> Tensor:
     """Degrees about the grey axis."""
-    return _tint(channels, strengths, hue=strengths)
+    return _tint(channels, strengths.double(), hue=strengths.double()).float()
 
 
-def grey(strengths: Tensor, levels: Tensor, channels: int) -> Tensor:
+def grey(strengths: Tensor, channels: int) -> Tensor:
     """The distance from grey less this share of it."""
     return _tint(channels, strengths, saturation=1 - strengths)
 
