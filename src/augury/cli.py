@@ -192,7 +192,13 @@ def inspect(
     if as_json:
         typer.echo(json.dumps(census.as_dict()))
     else:
-        console.facts({k: v for k, v in census.as_dict().items() if k != "advice"})
+        told = {k: v for k, v in census.as_dict().items() if k != "advice"}
+        console.facts(
+            {
+                k: [*v[:5], f"and {len(v) - 5:,} more"] if isinstance(v, list) and len(v) > 6 else v
+                for k, v in told.items()
+            }
+        )
         for line in census.advice:
             typer.echo(f"- {line}")
 

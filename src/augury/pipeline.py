@@ -20,7 +20,7 @@ import torch
 
 from augury import exports, generation, metrics, proof, report, training
 from augury.augment import policy
-from augury.data import load, split
+from augury.data import LEFT_OUT, load, near_duplicates, split
 from augury.errors import RunFolderError, SettingsError
 from augury.files import atomic_path, digest, read_json, read_lines, write_json
 from augury.images import SPLITS, Codes, LabelledImages, SyntheticImages
@@ -98,7 +98,7 @@ class Session:
         """What decides the outcome of `stage`: its own settings and the key of the stage it builds on."""
         s, key = self.settings, self.run.key
         stages: dict[str, Callable[[], Any]] = {
-            "split": lambda: [self.data.fingerprint, s.data.validation, s.data.test, s.seed],
+            "split": lambda: [self.data.fingerprint, s.data.validation, s.data.test, s.data.near_duplicates, s.seed],
             "classify": lambda: [key("split"), s.seed, self.device.type, self.flips],
             "train": lambda: [
                 key("classify"),
@@ -143,9 +143,23 @@ class Session:
                 write_json(self.run / "run.json", describe(self))
 
     def split(self) -> None:
-        """Divide the data; the part of every image is stored."""
-        s = self.settings
-        codes = split(self.data, validation=s.data.validation, test=s.data.test, seed=s.seed)
+        """Divide the data, near-duplicates kept on one side; the part of every image is stored."""
+        s, policy = self.settings, self.settings.data.near_duplicates
+        near = () if policy == "allow" else near_duplicates(self.data.images)
+        codes = split(
+            self.data,
+            validation=s.data.validation,
+            test=s.data.test,
+            seed=s.seed,
+            together=near,
+            torn="drop" if policy == "drop" else "refuse",
+        )
+        if near:
+            left = int((codes == LEFT_OUT).sum())
+            self.watch.note(
+                f"{sum(map(len, near)):,} images are near-duplicates of another, {len(near):,} pictures in all; each is kept "
+                f"in one part{f', {left:,} of them were left out' if left else ''}. augury inspect lists them."
+            )
         with atomic_path(self.run / "split.npy") as temporary, temporary.open("wb") as file:
             np.save(file, codes, allow_pickle=False)
         self.__dict__.pop("parts", None)

@@ -63,6 +63,11 @@ class DataSettings(Settings):
     on_bad: Literal["error", "skip"] = Field("error", description="unreadable files: stop, or skip, count and list")
     validation: float = Field(0.15, gt=0, lt=1, description="share of each class for validation")
     test: float = Field(0.2, gt=0, lt=1, description="share of each class for the test part")
+    near_duplicates: Literal["refuse", "drop", "allow"] = Field(
+        "refuse",
+        description="refuse, drop: near-duplicates stay in one part; where the data's own split puts them in two, stop, or "
+        "leave them out of the earlier part; allow: do not look for them",
+    )
 
 
 class TrainSettings(Settings):

@@ -1,20 +1,26 @@
 """Brings labelled images in from outside as `LabelledImages`, divides them into parts, and says what they are like."""
 
 from augury.data.arrays import from_arrays
+from augury.data.balance import effective_number, long_tail
+from augury.data.copies import near_duplicates
 from augury.data.embedded import sample
 from augury.data.loading import FORMATS, load
 from augury.data.sheet import contact_sheet, picture_sheet
-from augury.data.splitting import split
+from augury.data.splitting import LEFT_OUT, split
 from augury.data.summary import Census, census, inspect
 
 __all__ = [
     "FORMATS",
+    "LEFT_OUT",
     "Census",
     "census",
     "contact_sheet",
+    "effective_number",
     "from_arrays",
     "inspect",
     "load",
+    "long_tail",
+    "near_duplicates",
     "picture_sheet",
     "sample",
     "split",

@@ -2,23 +2,42 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Literal
+
 import numpy as np
 import numpy.typing as npt
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
 from augury.errors import DataError, SettingsError
-from augury.images import SPLITS, LabelledImages
+from augury.images import SPLITS, Codes, LabelledImages
 from augury.randomness import rng
 
 Parts = npt.NDArray[np.int8]
+LEFT_OUT = -1
+"""The part of an image that is in none."""
 _TRIES = 20
+_NEAR = " (near-duplicates are one group; data.near_duplicates=allow lets them part)"
 
 
-def split(data: LabelledImages, *, validation: float = 0.15, test: float = 0.2, seed: int = 0) -> Parts:
+def split(
+    data: LabelledImages,
+    *,
+    validation: float = 0.15,
+    test: float = 0.2,
+    seed: int = 0,
+    together: Sequence[Sequence[int]] = (),
+    torn: Literal["refuse", "drop"] = "refuse",
+) -> Parts:
     """The part of each image: int8 [N] into SPLITS (0 train, 1 validation, 2 test).
 
     `validation` and `test` are shares of each class. Parts that `data.split` gives are kept; those it lacks are carved
     from its train part, with the train and carved parts in their usual proportion. With `data.groups` a group stays
-    whole, and shares come only as close as groups allow.
+    whole, and shares come only as close as groups allow. So do the images of each cluster of `together`
+    (`near_duplicates`), and groups that share one. Where the given split tears a cluster, `torn` refuses, or drops: of the
+    cluster only the images in its last part stay, others are LEFT_OUT, so that the given test part stays as it is.
 
     Raises SettingsError when the shares leave nothing to train on; DataError when a class (or its groups) is too small
     for one in each part, when a given split has no train images or puts a group on two sides, or when groups overlap
@@ -35,9 +54,12 @@ def split(data: LabelledImages, *, validation: float = 0.15, test: float = 0.2, 
         raise DataError("the given split has no train images; put some under train")
     if data.split is not None and data.groups is not None:
         _check_groups(data, codes)
+    codes = _settled(data, codes, together, torn)
+    if together:
+        data = replace(data, groups=merged(data.groups, together, len(data)))
     parts = (0, *(part for part in (1, 2) if part not in given))
     pool = np.flatnonzero(codes == 0)
-    _check_sizes(data, pool, parts)
+    _check_sizes(data, pool, parts, bool(together))
     if len(parts) == 1:
         return codes
     shares = (1 - validation - test, validation, test)
@@ -50,6 +72,34 @@ def split(data: LabelledImages, *, validation: float = 0.15, test: float = 0.2, 
         chosen = _by_group(data, pool, wanted, parts, random)
     codes[pool] = np.array(parts, np.int8)[chosen]
     return codes
+
+
+def merged(groups: Codes | None, together: Sequence[Sequence[int]], total: int) -> Codes:
+    """Groups int64 [total] (None: each image its own) in which those that share a cluster of `together` are one."""
+    codes = np.arange(total) if groups is None else np.unique(groups, return_inverse=True)[1].reshape(-1)
+    first = np.array([codes[cluster[0]] for cluster in together for _ in cluster], np.int64)
+    each = np.array([codes[i] for cluster in together for i in cluster], np.int64)
+    size = int(codes.max(initial=-1)) + 1
+    links = coo_array((np.ones(len(each), bool), (first, each)), shape=(size, size))
+    return np.asarray(connected_components(links, directed=False)[1][codes], np.int64)
+
+
+def _settled(data: LabelledImages, codes: Parts, together: Sequence[Sequence[int]], torn: str) -> Parts:
+    """`codes` without the images that must go where the given split tears a cluster; DataError when it is refused."""
+    apart = [list(cluster) for cluster in together if len(set(codes[list(cluster)].tolist())) > 1]
+    if apart and torn == "refuse":
+        pair = [next(i for i in apart[0] if codes[i] == part) for part in sorted(set(codes[apart[0]].tolist()))[-2:]]
+        shown = " = ".join(f"{data.names[i] if data.names else f'image {i}'} ({SPLITS[codes[i]]})" for i in pair)
+        raise DataError(
+            f"{len(apart)} near-duplicate pictures lie in more than one part of the given split, such as {shown}; test "
+            "results would flatter. data.near_duplicates=drop leaves the copies out of the earlier part and keeps the test "
+            "part as it is, allow lets them be (on the command line with --set); or leave the split out so that Augury "
+            "divides"
+        )
+    left = codes.copy()
+    for cluster in apart:
+        left[[i for i in cluster if codes[i] < codes[cluster].max()]] = LEFT_OUT
+    return left
 
 
 def _check_groups(data: LabelledImages, codes: Parts) -> None:
@@ -67,7 +117,7 @@ def _check_groups(data: LabelledImages, codes: Parts) -> None:
         )
 
 
-def _check_sizes(data: LabelledImages, pool: npt.NDArray[np.intp], parts: tuple[int, ...]) -> None:
+def _check_sizes(data: LabelledImages, pool: npt.NDArray[np.intp], parts: tuple[int, ...], near: bool) -> None:
     labels, k = data.labels[pool], len(parts)
     what = "image" if data.groups is None else "group"
     if data.groups is None:
@@ -89,6 +139,7 @@ def _check_sizes(data: LabelledImages, pool: npt.NDArray[np.intp], parts: tuple[
         + (", as a group is never put on two sides" if what == "group" and k > 1 else "")
         + (f"; too small as well: {others}{', …' if len(small) > 6 else ''}" if others else "")
         + f"; add images{' of other groups' if what == 'group' else ''}, or merge or remove the class"
+        + (_NEAR if near else "")
     )
 
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
+from augury.data.balance import effective_number
+from augury.data.copies import Clusters, identical, near_duplicates
 from augury.data.loading import load
 from augury.data.resize import Fit, Size
 from augury.images import SPLITS, LabelledImages
@@ -25,9 +26,12 @@ UNEQUAL = 2
 class Census:
     """Facts about a `LabelledImages`; `parts` and `across_parts` are empty unless it has a split.
 
-    `imbalance` is the largest class over the smallest, of train images where there is a split; `sizes` smallest, median
-    and largest [height, width] as they came (each side by itself), empty when unknown; duplicates are groups of names
-    whose pixels are identical after loading.
+    `imbalance` is the largest class over the smallest, of train images where there is a split; `effective` the number of
+    images that each class is worth by `effective_number`; `plan` how many synthetic images of each class the default plan
+    draws, which levels the train part (what the default split leaves of a class, where none is given); `too_few` classes
+    with fewer than FEW to learn from. `sizes` smallest, median and largest [height, width] as they came (each side by
+    itself), empty when unknown; `duplicates` are groups of names whose pixels are identical after loading,
+    `near_duplicates` those that show the same thing, identical or not, `near_across_parts` of these the ones in several.
     """
 
     total: int
@@ -35,20 +39,26 @@ class Census:
     counts: Mapping[str, int]
     parts: Mapping[str, Mapping[str, int]]
     imbalance: float
+    effective: Mapping[str, float]
+    plan: Mapping[str, int]
+    too_few: tuple[str, ...]
     sizes: Mapping[str, tuple[float, float]]
     modes: Mapping[str, int]
     unreadable: tuple[Mapping[str, str], ...]
     duplicates: tuple[tuple[str, ...], ...]
     across_parts: tuple[tuple[str, ...], ...]
     conflicting: tuple[tuple[str, ...], ...]
+    near_duplicates: tuple[tuple[str, ...], ...]
+    near_across_parts: tuple[tuple[str, ...], ...]
     advice: tuple[str, ...]
 
     def as_dict(self) -> dict[str, Any]:
         """Plain JSON values."""
         values = asdict(self)
-        listed = {key: [list(names) for names in values[key]] for key in ("duplicates", "across_parts", "conflicting")}
+        twins = ("duplicates", "across_parts", "conflicting", "near_duplicates", "near_across_parts")
+        listed = {key: [list(names) for names in values[key]] for key in twins}
         sizes = {key: list(size) for key, size in self.sizes.items()}
-        plain = {"shape": list(self.shape), "sizes": sizes, "advice": list(self.advice)}
+        plain = {"shape": list(self.shape), "sizes": sizes, "too_few": list(self.too_few), "advice": list(self.advice)}
         return {**values, **listed, **plain, "unreadable": [dict(item) for item in self.unreadable]}
 
 
@@ -68,38 +78,42 @@ def census(data: LabelledImages) -> Census:
         for code, name in enumerate(data.classes):
             per_part = np.bincount(data.split[data.labels == code], minlength=len(SPLITS))
             parts[name] = {part: int(count) for part, count in zip(SPLITS, per_part, strict=True)}
-    twins = _twins(data)
-    names = data.names or tuple(f"index {i}" for i in range(len(data)))
-    learnt = [part["train"] for part in parts.values()] if parts else list(counts.values())
+    twins = identical(data.images)
+    near = near_duplicates(data.images, twins)
+    learnt = {name: part["train"] for name, part in parts.items()} if parts else counts
+    present = np.array(list(learnt.values()), np.int64)
+    drawn_from = present if parts else present - np.floor(present * 0.15 + 0.5) - np.floor(present * 0.2 + 0.5)
     facts = Census(
         total=len(data),
         shape=data.shape,
         counts=counts,
         parts=parts,
-        imbalance=max(learnt) / max(min(learnt), 1),
+        imbalance=max(learnt.values()) / max(min(learnt.values()), 1),
+        effective={k: round(float(v), 1) for k, v in zip(learnt, effective_number(present), strict=True)},
+        plan={k: int(drawn_from.max() - v) for k, v in zip(learnt, drawn_from, strict=True)},
+        too_few=tuple(name for name, count in sorted(learnt.items(), key=lambda item: item[1]) if count < FEW),
         sizes=_sizes(data.notes.get("original_sizes", {})),
         modes=dict(data.notes.get("original_modes", {})),
         unreadable=tuple(data.notes.get("skipped", ())),
-        duplicates=tuple(tuple(names[i] for i in same) for same in twins),
-        across_parts=tuple(
-            tuple(names[i] for i in same)
-            for same in twins
-            if data.split is not None and len({int(data.split[i]) for i in same}) > 1
-        ),
-        conflicting=tuple(
-            tuple(names[i] for i in same) for same in twins if len({int(data.labels[i]) for i in same}) > 1
-        ),
+        duplicates=_named(data, twins),
+        across_parts=_named(data, _torn(twins, data.split)),
+        conflicting=_named(data, _torn(twins, data.labels)),
+        near_duplicates=_named(data, near),
+        near_across_parts=_named(data, _torn(near, data.split)),
         advice=(),
     )
     return Census(**{**vars(facts), "advice": _advice(facts)})
 
 
-def _twins(data: LabelledImages) -> list[list[int]]:
-    """Indices of images with identical pixels, two or more each, in order of the first."""
-    seen: dict[bytes, list[int]] = defaultdict(list)
-    for i, image in enumerate(data.images):
-        seen[hashlib.blake2b(image.tobytes(), digest_size=16).digest()].append(i)
-    return [same for same in seen.values() if len(same) > 1]
+def _torn(clusters: Clusters, codes: npt.NDArray[Any] | None) -> Clusters:
+    """Those of the clusters whose images have different codes."""
+    if codes is None:
+        return ()
+    return tuple(same for same in clusters if len(set(codes[list(same)].tolist())) > 1)
+
+
+def _named(data: LabelledImages, clusters: Clusters) -> tuple[tuple[str, ...], ...]:
+    return tuple(tuple(data.names[i] if data.names else f"index {i}" for i in same) for same in clusters)
 
 
 def _sizes(counted: Mapping[str, int]) -> dict[str, tuple[float, float]]:
@@ -125,13 +139,14 @@ def _advice(facts: Census) -> tuple[str, ...]:
         lines.append(
             f"{_n(len(rare) - 3, 'more class', 'more classes')} at least {UNEQUAL} times smaller than '{common}'"
         )
-    few = [name for count, name in ranked if count < FEW]
-    if few:
-        listed = ", ".join(f"'{name}'" for name in few[:5]) + (", …" if len(few) > 5 else "")
+    if facts.too_few:
+        listed = ", ".join(f"'{name}'" for name in facts.too_few[:5]) + (", …" if len(facts.too_few) > 5 else "")
         lines.append(
             f"{listed}: fewer than {FEW} images to learn from; a generator mostly repeats those, so more real images "
             "help most here"
         )
+    if rare:
+        lines.append(_advice_on_plan(facts))
     if facts.unreadable:
         first = facts.unreadable[0]
         lines.append(
@@ -145,6 +160,16 @@ def _advice(facts: Census) -> tuple[str, ...]:
     return (*lines, *_advice_on_twins(facts))
 
 
+def _advice_on_plan(facts: Census) -> str:
+    ranked = sorted(((number, name) for name, number in facts.plan.items() if number), reverse=True)
+    listed = ", ".join(f"{number:,} of '{name}'" for number, name in ranked[:3]) + (", …" if len(ranked) > 3 else "")
+    after = "" if facts.parts else ", after the default split"
+    return (
+        f"the default plan draws {_n(sum(facts.plan.values()), 'synthetic image')} to level all classes{after}: {listed}; "
+        "--sampling-strategy 0.5 goes half way up to the largest"
+    )
+
+
 def _advice_on_twins(facts: Census) -> list[str]:
     lines = []
     if facts.duplicates:
@@ -154,6 +179,18 @@ def _advice_on_twins(facts: Census) -> list[str]:
         lines.append(
             f"{_n(len(facts.across_parts), 'picture')} in more than one part, {_such_as(facts.across_parts)}; test "
             "results would flatter: remove them from one side"
+        )
+    near = [same for same in facts.near_duplicates if same not in facts.duplicates]
+    if near:
+        lines.append(
+            f"{_n(len(near), 'cluster')} of {sum(map(len, near)):,} near-duplicates (re-encoded, brighter, cropped a little, or "
+            f"one scene taken again), {_such_as(tuple(near))}; a run keeps each in one part"
+        )
+    torn = [same for same in facts.near_across_parts if same not in facts.across_parts]
+    if torn:
+        lines.append(
+            f"{_n(len(torn), 'near-duplicate picture')} in more than one part, {_such_as((min(torn, key=len),))}; a run refuses this "
+            "unless told data.near_duplicates=drop or allow"
         )
     if facts.conflicting:
         lines.append(

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from augury.augment import policy
+from augury.data import effective_number
 from augury.errors import SettingsError
 from augury.images import LabelledImages
 from augury.networks import NETWORKS, build
@@ -95,7 +96,7 @@ def set_up(plan: Plan, data: LabelledImages) -> tuple[Game, Batches]:
 
 def rarity(data: LabelledImages, overlap: float = 0.99) -> torch.Tensor:
     """[classes] in [0, 1]: the inverse of each class's effective number of images (Cui et al. 2019, eq. 2), the rarest 1."""
-    effective = (1 - overlap ** np.maximum(data.counts, 1)) / (1 - overlap)
+    effective = effective_number(np.maximum(data.counts, 1), overlap)
     return torch.from_numpy((effective.min() / effective).astype(np.float32))
 
 

@@ -1,0 +1,170 @@
+"""Near-duplicates: pictures that show the same thing pixel for pixel, but for re-encoding, brightness or a slight crop."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from augury.data import likeness as like
+from augury.images import Images
+
+Indices = npt.NDArray[np.int64]
+Clusters = tuple[tuple[int, ...], ...]
+"""Indices of images, two or more each, ascending, in order of the first."""
+
+NEAR = 0.07
+"""Farthest, as 1 - likeness, that two copies may be."""
+APART = 2.0
+"""How many times farther than its own widest gap the nearest outsider of a cluster must be: of pictures that are all
+alike, such as 28 x 28 trousers, none is a copy because it is a little more alike."""
+SURE = 0.01
+"""Copies as near as this need not stand apart."""
+_RADIUS = 10
+_ALIKE = 0.95
+_FEW = 20_000
+_CHUNK = 4096
+_PAIRS = 2_000_000
+
+
+def identical(images: Images) -> Clusters:
+    """Images with equal pixels; reads every image once."""
+    seen: dict[bytes, list[int]] = defaultdict(list)
+    for i, image in enumerate(images):
+        seen[hashlib.blake2b(image.tobytes(), digest_size=16).digest()].append(i)
+    return tuple(tuple(same) for same in seen.values() if len(same) > 1)
+
+
+def near_duplicates(images: Images, twins: Clusters | None = None) -> Clusters:
+    """Clusters of images uint8 [N, C, H, W] that are near-duplicates or identical; `twins` as `identical` finds them.
+
+    Candidates are those whose perceptual hashes differ in at most 10 of 64 bits; of more than 20,000 images all that
+    differ in up to 7 and most beyond. Their likeness decides (`likeness.likeness`), and that a cluster stands apart from
+    all other images. Blank images are never near-duplicates, and images below 16 pixels a side only when identical.
+    """
+    twins = identical(images) if twins is None else twins
+    if not len(images) or min(images.shape[2:]) < like.SMALLEST:
+        return twins
+    single = np.ones(len(images), bool)
+    single[[i for same in twins for i in same[1:]]] = False
+    judged = np.flatnonzero(single)
+    waves, rough = _described(images, judged)
+    judged, waves = judged[rough >= like.FLAT], waves[rough >= like.FLAT]
+    links = [_links(images, judged, waves, a, b) for a, b in candidates(waves > 0)]
+    joined = np.concatenate(links) if links else np.empty((0, 3))
+    return _with_twins(clusters(joined), twins)
+
+
+def _described(images: Images, chosen: Indices) -> tuple[npt.NDArray[np.float16], npt.NDArray[np.float32]]:
+    """(spectra of unit length [n, 64], roughness [n]) of the images chosen."""
+    waves, rough = np.empty((len(chosen), 64), np.float16), np.empty(len(chosen), np.float32)
+    for start in range(0, len(chosen), _CHUNK):
+        grey = like.reduced(images[chosen[start : start + _CHUNK]])
+        found = like.spectrum(grey)
+        waves[start : start + _CHUNK] = found / np.maximum(np.linalg.norm(found, axis=1, keepdims=True), 1e-6)
+        rough[start : start + _CHUNK] = like.roughness(grey)
+    return waves, rough
+
+
+def _links(
+    images: Images, judged: Indices, waves: npt.NDArray[np.float16], a: Indices, b: Indices
+) -> npt.NDArray[np.float64]:
+    """[pairs, 3]: the two images and their distance, of those candidates that are nearer than copies must stand apart."""
+    found = [np.empty((0, 3))]
+    for start in range(0, len(a), _CHUNK * 8):
+        first, second = a[start : start + _CHUNK * 8], b[start : start + _CHUNK * 8]
+        alike = np.einsum("nf,nf->n", waves[first], waves[second], dtype=np.float32) >= _ALIKE
+        first, second = judged[first[alike]], judged[second[alike]]
+        for at in range(0, len(first), _CHUNK // 8):
+            i, j = first[at : at + _CHUNK // 8], second[at : at + _CHUNK // 8]
+            distance = 1 - like.likeness(like.reduced(images[i]), like.reduced(images[j])).astype(np.float64)
+            close = distance < APART * NEAR
+            found.append(np.stack([i[close], j[close], np.maximum(distance[close], 0)], axis=1))
+    return np.concatenate(found)
+
+
+def candidates(bits: npt.NDArray[np.bool_]) -> Iterator[tuple[Indices, Indices]]:
+    """Pairs i < j of rows of bits [N, 64] that differ in at most 10, some at a time, each pair once."""
+    if len(bits) <= _FEW:
+        signs = np.where(bits, np.float32(1), np.float32(-1))
+        for start in range(0, len(bits), _CHUNK // 4):
+            same = signs[start : start + _CHUNK // 4] @ signs[start:].T >= 64 - 2 * _RADIUS
+            first, second = np.nonzero(np.triu(same, 1))
+            yield (first + start).astype(np.int64), (second + start).astype(np.int64)
+    else:
+        yield from _by_bands(np.packbits(bits, axis=1).view(np.uint16))
+
+
+_ONES = np.array([bin(value).count("1") for value in range(65536)], np.uint8)
+
+
+def _by_bands(bands: npt.NDArray[np.uint16]) -> Iterator[tuple[Indices, Indices]]:
+    """Multi-index hashing (Norouzi, Punjani & Fleet 2012): hashes that differ in up to 7 bits agree but for one bit in one
+    of four bands [N, 4], which are looked up with every bit flipped."""
+    for band in range(4):
+        keys = bands[:, band].astype(np.int64)
+        order, counts = np.argsort(keys, kind="stable"), np.bincount(keys, minlength=65536)
+        starts = np.cumsum(counts) - counts
+        for mask in (0, *(1 << bit for bit in range(16))):
+            rows = np.flatnonzero((counts[keys ^ mask] > 0) & ((mask == 0) | (keys < keys ^ mask)))
+            partners = keys[rows] ^ mask
+            ends = np.cumsum(counts[partners])
+            begun = 0
+            while begun < len(rows):
+                before = ends[begun - 1] if begun else 0
+                stop = max(begun + 1, int(np.searchsorted(ends, before + _PAIRS, side="right")))
+                sizes = counts[partners[begun:stop]]
+                within = np.arange(sizes.sum()) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+                second = order[np.repeat(starts[partners[begun:stop]], sizes) + within]
+                first = np.repeat(rows[begun:stop], sizes)
+                begun = stop
+                if mask == 0:
+                    first, second = first[first < second], second[first < second]
+                differ = _ONES[bands[first] ^ bands[second]]
+                new = (differ.sum(axis=1) <= _RADIUS) & (differ[:, :band] > 1).all(axis=1)
+                if new.any():
+                    yield np.minimum(first[new], second[new]), np.maximum(first[new], second[new])
+
+
+def clusters(links: npt.NDArray[np.float64]) -> list[list[int]]:
+    """Links [n, 3] (two images, distance < APART * NEAR) -> clusters whose widest gap is at most NEAR and whose nearest
+    outsider is APART times as far, from single linkage, the largest of nested ones."""
+    home: dict[int, _Crowd] = {}
+    found: dict[int, _Crowd] = {}
+
+    def judge(crowd: _Crowd, outsider: float) -> None:
+        enough = max(SURE, outsider / APART)
+        if len(crowd.members) > 1 and crowd.widest <= min(NEAR, enough):
+            cluster = _Crowd(list(crowd.members), crowd.widest)
+            found.update((i, cluster) for i in cluster.members)
+
+    for i, j, distance in links[np.argsort(links[:, 2], kind="stable")]:
+        a, b = (home.setdefault(int(x), _Crowd([int(x)])) for x in (i, j))
+        if a is b:
+            continue
+        judge(a, distance)
+        judge(b, distance)
+        if len(a.members) < len(b.members):
+            a, b = b, a
+        a.members.extend(b.members)
+        a.widest = distance
+        home.update((x, a) for x in b.members)
+    for crowd in {id(c): c for c in home.values()}.values():
+        judge(crowd, APART * NEAR)
+    return [c.members for c in {id(c): c for c in found.values()}.values()]
+
+
+@dataclass
+class _Crowd:
+    members: list[int]
+    widest: float = 0.0
+
+
+def _with_twins(near: list[list[int]], twins: Clusters) -> Clusters:
+    others = {same[0]: same for same in twins}
+    whole = [sorted(k for i in cluster for k in others.pop(i, (i,))) for cluster in near]
+    return tuple(sorted([*map(tuple, whole), *others.values()]))

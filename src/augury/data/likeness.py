@@ -1,0 +1,160 @@
+"""How alike two pictures are: a perceptual hash to find candidates, and a comparison of their details to judge them.
+
+Pictures are compared grey, at most SIDE pixels on the shorter side, whatever was done to brightness and contrast.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+
+import numpy as np
+import numpy.typing as npt
+
+from augury.images import Images
+
+Floats = npt.NDArray[np.float32]
+
+SIDE = 32
+SMALLEST = 16
+"""Pictures with a shorter side have too few details to tell a copy from a similar one, and are not judged."""
+FLAT = 1.0
+"""Root mean square of the details, in grey levels, below which a picture is blank."""
+_FREQUENCIES = sorted(((a, b) for a in range(11) for b in range(11) if a + b), key=lambda f: (sum(f), f))[:64]
+_SOFT = 5.0
+_EDGE = 2
+
+
+def reduced(images: Images) -> Floats:
+    """uint8 [N, C, H, W] -> grey [N, h, w] in [0, 255], areas averaged to a shorter side of at most SIDE."""
+    height, width = images.shape[2:]
+    factor = max(1.0, min(height, width) / SIDE)
+    grey: Floats = images.mean(axis=1, dtype=np.float32)
+    if factor == 1:
+        return grey
+    return np.asarray(_area(height, round(height / factor)) @ grey @ _area(width, round(width / factor)).T)
+
+
+def spectrum(grey: Floats) -> Floats:
+    """The 64 lowest frequencies but the mean of a cosine transform, [N, h, w] -> [N, 64]. Their signs are the perceptual
+    hash of Zauner (2010, section 3.2.1), without his median, as signs are as often plus as minus anyway."""
+    height, width = grey.shape[1:]
+    waves = _cosines(height, 11) @ grey @ _cosines(width, 11).T
+    return np.stack([waves[:, a, b] for a, b in _FREQUENCIES], axis=1)
+
+
+def roughness(grey: Floats) -> Floats:
+    """Root mean square of the details of each picture, [N, h, w] -> [N]."""
+    return np.asarray(np.sqrt(np.square(_details(grey)).mean(axis=(1, 2))))
+
+
+def likeness(first: Floats, second: Floats) -> Floats:
+    """How well details agree, pair by pair: [N, h, w] twice -> [N] up to 1.
+
+    The first is shifted and zoomed onto the second (two Gauss-Newton steps on softened pictures, as Lucas & Kanade 1981);
+    then what remains of both after subtracting their surroundings, divided by its local strength so that no outline
+    outweighs the rest, is correlated inside the margin. The better of the pictures as they are and so aligned counts.
+    """
+    moves = _steps(first, second)
+    target = _normal(second)
+    return np.maximum(_agreement(_normal(first), target), _agreement(_normal(_moved(first, moves)), target))
+
+
+def _normal(grey: Floats) -> Floats:
+    fine = _details(grey)
+    strength = np.sqrt(np.maximum(_smoothed(fine * fine, 5), 0))
+    return np.asarray(fine / (strength + _SOFT))
+
+
+def _agreement(first: Floats, second: Floats) -> Floats:
+    """The correlation of [N, h, w] with [N, h, w] inside the margin, 0 where one is blank."""
+    inside = np.s_[:, _EDGE:-_EDGE, _EDGE:-_EDGE]
+    a, b = (x[inside].reshape(len(x), -1) for x in (first, second))
+    a, b = _centred(a), _centred(b)
+    sizes = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
+    return np.asarray(np.einsum("np,np->n", a, b) / np.maximum(sizes, 1e-3))
+
+
+def _centred(rows: Floats) -> Floats:
+    return np.asarray(rows - rows.mean(axis=1, keepdims=True))
+
+
+def _steps(first: Floats, second: Floats) -> Floats:
+    """Shift down, shift right (pixels) and zoom that bring `first` onto `second`, [N, 3]; at most 8 % of a side, 12 %."""
+    height, width = first.shape[1:]
+    first, second = _smoothed(first, 3), _smoothed(second, 3)
+    most = np.array([0.08 * height, 0.08 * width, 0.12], np.float32)
+    moves: Floats = np.zeros((len(first), 3), np.float32)
+    for _ in range(2):
+        moved = _moved(first, moves) if moves.any() else first
+        moves = np.asarray(np.clip(moves + _step(moved, second), -most, most))
+    return moves
+
+
+def _step(first: Floats, second: Floats) -> Floats:
+    """second ≈ offset + gain · (first + shift · slope + zoom · place · slope), solved for the last three by least squares."""
+    inside = np.s_[:, _EDGE:-_EDGE, _EDGE:-_EDGE]
+    height, width = first.shape[1:]
+    down, right = (np.asarray(np.gradient(first, axis=axis), np.float32) for axis in (1, 2))
+    y, x = np.arange(height) - (height - 1) / 2, np.arange(width) - (width - 1) / 2
+    outward = down * y[:, None].astype(np.float32) + right * x.astype(np.float32)
+    rows = np.stack([_centred(z[inside].reshape(len(z), -1)) for z in (first, down, right, outward)], axis=1)
+    target = second[inside].reshape(len(second), -1)
+    normal = (rows @ rows.transpose(0, 2, 1)).astype(np.float64)
+    scale = np.maximum(np.sqrt(np.einsum("nii->ni", normal)), 1e-6)
+    normal = normal / (scale[:, :, None] * scale[:, None]) + 1e-4 * np.eye(4)
+    right_side = (rows @ target[:, :, None])[..., 0] / scale
+    found = np.linalg.solve(normal, right_side[..., None])[..., 0] / scale
+    return np.asarray(found[:, 1:] / np.maximum(found[:, :1], 0.1), np.float32)
+
+
+def _moved(grey: Floats, moves: Floats) -> Floats:
+    """[N, h, w] sampled at places shifted and zoomed by `moves` [N, 3], with cubic interpolation (Keys 1981), edges
+    repeated."""
+    height, width = grey.shape[1:]
+    rows, columns = (_sampling(n, moves[:, i], moves[:, 2]) for i, n in enumerate((height, width)))
+    return np.asarray(rows @ grey @ columns.transpose(0, 2, 1))
+
+
+def _sampling(size: int, shift: Floats, zoom: Floats) -> Floats:
+    """Interpolation matrices [N, size, size]."""
+    middle = (size - 1) / 2
+    centred = np.arange(size, dtype=np.float32) - middle
+    places = np.clip(middle + centred * (1 + zoom[:, None]) + shift[:, None], 0, size - 1)
+    away = np.abs(places[:, :, None] - np.arange(size, dtype=np.float32))
+    near = (1.5 * away - 2.5) * away * away + 1
+    far = ((-0.5 * away + 2.5) * away - 4) * away + 2
+    weights = np.where(away < 1, near, np.where(away < 2, far, np.float32(0)))
+    return np.asarray(weights / weights.sum(axis=2, keepdims=True))
+
+
+def _details(grey: Floats) -> Floats:
+    return grey - _smoothed(grey, 5)
+
+
+def _smoothed(grey: Floats, size: int) -> Floats:
+    return np.asarray(_box(grey.shape[1], size) @ grey @ _box(grey.shape[2], size).T)
+
+
+@cache
+def _box(length: int, size: int) -> Floats:
+    """The matrix [length, length] of a moving mean over `size`, edges repeated."""
+    matrix = np.zeros((length, length), np.float32)
+    for offset in range(-(size // 2), size // 2 + 1):
+        np.add.at(matrix, (np.arange(length), np.clip(np.arange(length) + offset, 0, length - 1)), 1 / size)
+    return matrix
+
+
+@cache
+def _area(length: int, size: int) -> Floats:
+    """The matrix [size, length] that averages areas."""
+    edges = np.linspace(0, length, size + 1)
+    cells = np.arange(length)
+    overlap = np.minimum(edges[1:, None], cells + 1) - np.maximum(edges[:-1, None], cells)
+    return np.asarray(np.maximum(overlap, 0) * (size / length), np.float32)
+
+
+@cache
+def _cosines(length: int, count: int) -> Floats:
+    """The first `count` rows of the orthonormal DCT-II of this length."""
+    places = (np.arange(length) + 0.5) / length
+    return np.asarray(np.cos(np.pi * np.arange(count)[:, None] * places) * np.sqrt(2 / length), np.float32)

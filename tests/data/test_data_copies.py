@@ -1,0 +1,166 @@
+"""Near-duplicates: copies made by re-encoding, brightness and slight crops are found, similar pictures are not."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image, ImageFilter
+
+from augury.data import LEFT_OUT, census, from_arrays, near_duplicates, sample, split
+from augury.data.copies import APART, NEAR, candidates, clusters
+from augury.errors import DataError
+
+Pixels = npt.NDArray[np.uint8]
+
+
+def scenes(count: int, size: int = 40, seed: int = 0) -> Pixels:
+    """Pictures of overlapping discs in grey, [N, size, size], each unlike the others."""
+    random, made = np.random.default_rng(seed), []
+    y, x = np.mgrid[:size, :size]
+    for _ in range(count):
+        picture = np.full((size, size), random.uniform(40, 200))
+        for _ in range(30):
+            cy, cx, radius = (*random.uniform(0, size, 2), random.uniform(2, size / 4))
+            picture[(y - cy) ** 2 + (x - cx) ** 2 < radius**2] = random.uniform(0, 255)
+        made.append(Image.fromarray(picture.astype(np.uint8)).filter(ImageFilter.GaussianBlur(0.7)))
+    return np.stack([np.asarray(image) for image in made])
+
+
+def jpeg(image: Image.Image) -> Image.Image:
+    whole = io.BytesIO()
+    image.save(whole, "JPEG", quality=75)
+    return Image.open(whole)
+
+
+CHANGES: dict[str, Callable[[Image.Image], Image.Image]] = {
+    "re-encoded": jpeg,
+    "brighter": lambda image: image.point(lambda v: min(255, int(1.15 * v + 10))),
+    "flatter": lambda image: image.point(lambda v: int(0.7 * v + 30)),
+    "cropped": lambda image: image.resize(image.size, box=tuple(side * f for f in (0.02, 0.98) for side in image.size)),
+    "shrunk and grown": lambda image: image.resize((30, 30), Image.Resampling.BICUBIC).resize(image.size),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+@pytest.mark.parametrize("size", [40, 64])
+def test_a_changed_copy_is_found(change: str, size: int) -> None:
+    pixels = scenes(40, size)
+    copies = [np.asarray(CHANGES[change](Image.fromarray(picture))) for picture in pixels[:10]]
+    found = near_duplicates(np.concatenate([pixels, np.stack(copies)])[:, None])
+    assert set(found) <= {(i, 40 + i) for i in range(10)} and len(found) >= 9
+
+
+def test_colour_and_grey_versions_are_copies() -> None:
+    colours = scenes(60).reshape(20, 3, 40, 40)
+    grey = np.repeat(colours[:1].mean(axis=1, keepdims=True), 3, axis=1).astype(np.uint8)
+    assert near_duplicates(np.concatenate([colours, grey])) == ((0, 20),)
+
+
+def test_different_pictures_the_sample_and_noise_are_no_copies() -> None:
+    assert near_duplicates(scenes(200)[:, None]) == ()
+    assert near_duplicates(sample().images[:1500]) == ()
+    noise = np.random.default_rng(0).integers(0, 256, (300, 1, 20, 20), dtype=np.uint8)
+    assert near_duplicates(noise) == ()
+
+
+def test_identical_pictures_count_and_blank_or_tiny_ones_only_when_identical() -> None:
+    pixels = scenes(6)[:, None]
+    pixels[4] = pixels[1]
+    assert near_duplicates(pixels) == ((1, 4),)
+    blank = np.full((5, 1, 32, 32), 90, np.uint8) + np.arange(5, dtype=np.uint8)[:, None, None, None]
+    assert near_duplicates(blank) == () and near_duplicates(pixels[:0]) == ()
+    tiny = scenes(5)[:, None, :12, :12]
+    assert near_duplicates(np.concatenate([tiny, tiny[:1], tiny[1:2] // 2 + 9])) == ((0, 5),)
+
+
+def test_a_copy_of_an_identical_pair_joins_them() -> None:
+    pixels = scenes(8)
+    pixels[5] = pixels[2]
+    brighter = np.asarray(CHANGES["brighter"](Image.fromarray(pixels[2])))
+    assert near_duplicates(np.concatenate([pixels, brighter[None]])[:, None]) == ((2, 5, 8),)
+
+
+def test_candidates_by_bands_and_by_force_agree(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Banding promises every pair within 7 bits, finds none beyond 10, and gives each once."""
+    random = np.random.default_rng(0)
+    bits = random.random((3000, 64)) < 0.5
+    for i in range(0, 1200, 2):
+        bits[i + 1] = bits[i] ^ (np.argsort(random.random(64)) < random.integers(0, 14))
+    pairs = {}
+    for name, few in (("force", 10_000), ("bands", 10)):
+        monkeypatch.setattr("augury.data.copies._FEW", few)
+        listed = [(int(a), int(b)) for first, second in candidates(bits) for a, b in zip(first, second, strict=True)]
+        assert len(listed) == len(set(listed)) and all(a < b for a, b in listed)
+        pairs[name] = set(listed)
+    assert pairs["bands"] <= pairs["force"]
+    assert all((bits[a] ^ bits[b]).sum() > 7 for a, b in pairs["force"] - pairs["bands"])
+    assert len(pairs["bands"]) > 0.8 * len(pairs["force"]) > 300
+
+
+def test_a_cluster_must_stand_apart() -> None:
+    close, near, far = NEAR / 4, NEAR / 2, APART * NEAR * 0.9
+    assert clusters(np.array([[1, 2, near], [2, 3, far]])) == [[1, 2]]
+    assert clusters(np.array([[1, 2, near], [2, 3, near * 1.2], [3, 4, near * 1.6], [4, 5, NEAR * 1.1]])) == []
+    triple = clusters(np.array([[1, 2, close], [3, 2, near], [1, 9, far * 1.05]]))
+    assert [sorted(found) for found in triple] == [[1, 2, 3]]
+    assert clusters(np.array([[1, 2, 0.001], [2, 3, 0.0015], [5, 6, NEAR * 1.1]])) != []
+    assert clusters(np.empty((0, 3))) == []
+
+
+def test_the_census_reports_them_and_those_across_parts() -> None:
+    pixels = scenes(12)
+    pixels[7] = np.asarray(jpeg(Image.fromarray(pixels[0])))
+    pixels[9] = np.asarray(jpeg(Image.fromarray(pixels[1])))
+    names = [f"{i}.png" for i in range(12)]
+    facts = census(from_arrays(pixels, [0, 1] * 6, split=[0] * 8 + [2] * 4, names=names))
+    assert facts.near_duplicates == (("0.png", "7.png"), ("1.png", "9.png"))
+    assert facts.near_across_parts == (("1.png", "9.png"),) and facts.duplicates == ()
+    assert any("2 clusters of 4 near-duplicates" in line for line in facts.advice)
+    assert any("1 near-duplicate picture in more than one part, such as 1.png = 9.png" in line for line in facts.advice)
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.data())
+def test_no_group_and_no_cluster_lies_in_two_parts(draw: st.DataObject) -> None:
+    """Whatever groups and clusters there are: a division keeps both whole, or there is none and it says so."""
+    total = draw.draw(st.integers(20, 120))
+    random = np.random.default_rng(draw.draw(st.integers(0, 10_000)))
+    groups = random.integers(0, total // 2, total) if draw.draw(st.booleans()) else None
+    order, together = random.permutation(total), []
+    for size in draw.draw(st.lists(st.integers(2, 5), max_size=6)):
+        together.append(tuple(order[:size].tolist()))
+        order = order[size:] if draw.draw(st.booleans()) else order  # clusters may overlap, too
+    data = from_arrays(np.zeros((total, 2, 2), np.uint8), np.arange(total) % 2, groups=groups)
+    try:
+        codes = split(data, together=together, seed=int(random.integers(99)))
+    except DataError as error:
+        assert "group" in str(error)
+        return
+    for cluster in together:
+        assert len(set(codes[list(cluster)].tolist())) == 1
+    for group in np.unique(groups) if groups is not None else ():
+        assert len(set(codes[groups == group].tolist())) == 1
+    assert all(set(codes[data.labels == label].tolist()) == {0, 1, 2} for label in (0, 1))
+
+
+def test_a_given_split_that_tears_a_cluster_is_refused_or_mended() -> None:
+    data = from_arrays(np.zeros((60, 2, 2), np.uint8), np.arange(60) % 2, split=[0] * 40 + [2] * 20)
+    together = [(0, 5, 50), (7, 9), (41, 44)]
+    with pytest.raises(DataError, match=r"1 near-duplicate.* index 0 \(train\) = index 50 \(test\).*drop.*allow"):
+        split(data, together=together)
+    codes = split(data, together=together, torn="drop")
+    assert codes[[0, 5]].tolist() == [LEFT_OUT] * 2 and (codes[40:] == 2).all() and codes[7] == codes[9] >= 0
+    assert (codes == LEFT_OUT).sum() == 2
+    assert np.array_equal(split(data), split(data, together=()))
+
+
+def test_too_few_different_pictures_say_so() -> None:
+    data = from_arrays(np.zeros((40, 2, 2), np.uint8), [0] * 6 + [1] * 34)
+    with pytest.raises(DataError, match=r"class '0' has 2 groups.*near-duplicates are one group.*allow"):
+        split(data, together=[(0, 1, 2), (3, 4, 5)])
