@@ -47,10 +47,10 @@ def main() -> None:
                     s["baseline"],
                     "real images",
                     "",
-                    False,
+                    s["better"] == "higher",
                 )
                 for s in scores
-                if s["baseline"]
+                if s["baseline"] and s["name"].split("-")[0] in ("FD", "KID", "precision", "recall")
             ),
         ],
         words=words[1],

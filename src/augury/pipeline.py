@@ -224,7 +224,7 @@ class Session:
         self.__dict__.pop("synthetic", None)
 
     def score(self) -> None:
-        """FD and KID of fakes against one half of the train part, beside those of its other half."""
+        """The score card of fakes against one half of the train part, beside those of its other half."""
         train, limit, names = self.parts["train"], self.settings.score.limit, self.settings.train.condition
         order = rng(self.settings.seed, "score").permutation(len(train))
         half = min(len(train) // 2, limit)
@@ -238,8 +238,8 @@ class Session:
             name = "lite0" if metrics.lite0_installed() else "classifier"
         found = metrics.extractor(name, train.shape, self.device, self.own_features())
         features = metrics.remembered(found, self.features)
-        card = metrics.evaluate(first.images, second.images, fake.images, features, self.settings.seed)
-        write_json(self.run / "scores.json", card.as_dict())
+        card = metrics.evaluate(first.images, fake.images, [features], baseline=second.images, seed=self.settings.seed)
+        card.write(self.run / "scores.json")
 
     def own_features(self) -> Extractor:
         """The run's classifier as a feature extractor."""
