@@ -38,13 +38,14 @@ SMALLEST = 8
 class Architecture:
     """The parts of one network file: default settings; the generator (settings, shape, cardinalities) -> module; and its
     partner, either a discriminator's trunk (settings, shape, deeper, patch) with a head (settings, features,
-    cardinalities), or an encoder built like the generator."""
+    cardinalities), or an encoder built like the generator. `smallest` is the shortest side it can have, in px."""
 
     settings: Any
     generator: Callable[..., nn.Module]
     trunk: Callable[..., nn.Module] | None = None
     head: Callable[..., nn.Module] = lambda settings, *rest: ProjectionHead(*rest)
     encoder: Callable[..., nn.Module] | None = None
+    smallest: int = SMALLEST
 
     @property
     def method(self) -> str:
@@ -53,7 +54,7 @@ class Architecture:
 
 
 NETWORKS = {
-    "mlp": Architecture(mlp.MLPSettings(), mlp.Generator, mlp.Trunk),
+    "mlp": Architecture(mlp.MLPSettings(), mlp.Generator, mlp.Trunk, smallest=1),
     "dcgan": Architecture(dcgan.DCGANSettings(), dcgan.Generator, dcgan.Trunk),
     "r3gan": Architecture(r3gan.R3GANSettings(), r3gan.Generator, r3gan.Trunk),
     "stylegan": Architecture(stylegan.StyleGANSettings(), stylegan.Generator, stylegan.Trunk, stylegan.Head),
@@ -90,9 +91,10 @@ def _settled(name: str, settings: dict[str, Any], shape: Shape) -> tuple[Any, Di
     """(the network's own settings, its discriminator's)."""
     if name not in NETWORKS:
         raise SettingsError(f"there is no network '{name}'; choose one of: {', '.join(NETWORKS)}")
-    if min(shape[1:]) < SMALLEST:
+    smallest = NETWORKS[name].smallest
+    if min(shape[1:]) < smallest:
         raise SettingsError(
-            f"images of {shape[1]}×{shape[2]} px are too small: a network needs {SMALLEST} px a side; use --size {SMALLEST}"
+            f"images of {shape[1]}×{shape[2]} px are too small: a network needs {smallest} px a side; use --size {smallest}"
         )
     shared = {f.name for f in fields(DiscriminatorSettings)} if NETWORKS[name].trunk is not None else set()
     own = {k: v for k, v in settings.items() if k not in shared}

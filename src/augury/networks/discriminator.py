@@ -49,7 +49,8 @@ class Discriminator(nn.Module):
             raise SettingsError(
                 f"there is no conditioning '{chosen.conditioning}'; choose one of: projection, auxiliary"
             )
-        if chosen.scales < 1 or chosen.deeper < 0 or min(height, width) < 4 * 2 ** (chosen.scales - 1):
+        too_small = chosen.scales > 1 and min(height, width) < 4 * 2 ** (chosen.scales - 1)
+        if chosen.scales < 1 or chosen.deeper < 0 or too_small:
             raise SettingsError(
                 f"scales={chosen.scales}, deeper={chosen.deeper}: scales must be at least 1 and deeper at least 0, and the "
                 f"smallest scale of images of {height}×{width} px must still be 4 px; lower scales"

@@ -20,16 +20,17 @@ from augury.networks.conditioning import ConditionEmbedding
 @dataclass(frozen=True)
 class MLPSettings:
     """`latent` noise size; `hidden` units of the first generator layer, doubled at each of `layers`, mirrored in the
-    discriminator; `embedding` size of a condition."""
+    discriminator; `embedding` size of a condition; `bounded`: values end in [-1, 1], as those of images must."""
 
     latent: int = 64
     hidden: int = 256
     layers: int = 2
     embedding: int = 32
+    bounded: bool = True
 
 
 class Generator(nn.Module):
-    """noise [N, Z], conditions int64 [N, K] -> images [N, C, H, W] in [-1, 1]."""
+    """noise [N, Z], conditions int64 [N, K] -> images [N, C, H, W] in [-1, 1], or any numbers unless `bounded`."""
 
     def __init__(self, settings: MLPSettings, shape: tuple[int, int, int], cardinalities: tuple[int, ...]) -> None:
         super().__init__()
@@ -39,10 +40,11 @@ class Generator(nn.Module):
         hidden: list[nn.Module] = []
         for a, b in itertools.pairwise(widths):
             hidden += [nn.Linear(a, b, bias=False), nn.BatchNorm1d(b), nn.LeakyReLU(0.2)]
-        self.layers = nn.Sequential(*hidden, nn.Linear(widths[-1], prod(shape)), nn.Tanh())
+        last = nn.Tanh() if settings.bounded else nn.Identity()
+        self.layers = nn.Sequential(*hidden, nn.Linear(widths[-1], prod(shape)), last)
 
     def forward(self, noise: torch.Tensor, conditions: torch.Tensor) -> torch.Tensor:
-        """noise [N, Z], conditions int64 [N, K] -> [N, C, H, W] in [-1, 1]."""
+        """noise [N, Z], conditions int64 [N, K] -> [N, C, H, W]."""
         images: torch.Tensor = self.layers(torch.cat([noise, self.embedding(conditions)], dim=1))
         return images.reshape(-1, *self.shape)
 

@@ -14,6 +14,7 @@ from augury.training.devices import choose_device, choose_precision, keep_memory
 from augury.training.loop import Assess, Progress, train_plan
 from augury.training.plan import Plan, make_plan, seen, settle
 from augury.training.synthesizer import Card, Synthesizer
+from augury.training.tables import TableSynthesizer, train_table
 from augury.training.transfer import fingerprint
 
 __all__ = [
@@ -22,6 +23,7 @@ __all__ = [
     "Plan",
     "Progress",
     "Synthesizer",
+    "TableSynthesizer",
     "as_float",
     "as_uint8",
     "checkpoints",
@@ -35,6 +37,7 @@ __all__ = [
     "settle",
     "train",
     "train_plan",
+    "train_table",
 ]
 
 

@@ -23,6 +23,23 @@ FREQUENCY: dict[str, Callable[[npt.NDArray[np.float64]], npt.NDArray[np.float64]
 RESIDENT = 4 * 2**30
 
 
+class Lottery:
+    """Draws `batch` rows a step, classes weighted by `label_sampling`, rows of a class alike."""
+
+    def __init__(self, labels: npt.NDArray[np.int64], classes: int, label_sampling: str, batch: int, seed: int) -> None:
+        self.batch, self.seed = batch, seed
+        weights = FREQUENCY[label_sampling](np.bincount(labels, minlength=classes).astype(np.float64))
+        self.share: npt.NDArray[np.float64] = weights / weights.sum()
+        self.members = [np.flatnonzero(labels == c) for c in range(classes)]
+
+    def draw(self, step: int) -> npt.NDArray[np.int64]:
+        """The rows of this step, int64 [batch]."""
+        random = rng(self.seed, "batch", step)
+        labels = random.choice(len(self.share), self.batch, p=self.share)
+        picks = random.random(self.batch)
+        return np.array([self.members[c][int(u * len(self.members[c]))] for c, u in zip(labels, picks, strict=True)])
+
+
 class Batches:
     """Draws (images float [B, C, H, W] in [-1, 1], conditions int64 [B, K]) with classes weighted by `label_sampling`.
 
@@ -32,19 +49,13 @@ class Batches:
     def __init__(
         self, data: LabelledImages, condition: tuple[str, ...], label_sampling: str, batch: int, seed: int
     ) -> None:
-        self.images, self.batch, self.seed = data.images, batch, seed
+        self.images, self.conditions = data.images, data.conditions(condition)
+        self.lottery = Lottery(data.labels, len(data.classes), label_sampling, batch, seed)
         self.resident: torch.Tensor | None = None
-        self.conditions = data.conditions(condition)
-        weights = FREQUENCY[label_sampling](data.counts.astype(np.float64))
-        self.share: npt.NDArray[np.float64] = weights / weights.sum()
-        self.members = [np.flatnonzero(data.labels == c) for c in range(len(data.classes))]
 
     def draw(self, step: int, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
         """The batch of this step, on `device`."""
-        random = rng(self.seed, "batch", step)
-        labels = random.choice(len(self.share), self.batch, p=self.share)
-        picks = random.random(self.batch)
-        chosen = np.array([self.members[c][int(u * len(self.members[c]))] for c, u in zip(labels, picks, strict=True)])
+        chosen = self.lottery.draw(step)
         conditions = torch.from_numpy(self.conditions[chosen]).to(device)
         if device.type == "cpu" or self.images.nbytes > RESIDENT:
             return as_float(self.images[chosen], device), conditions

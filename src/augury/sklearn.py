@@ -1,0 +1,169 @@
+"""The imbalanced-learn face: an over-sampler for labelled images and tables that draws from a generator."""
+
+from __future__ import annotations
+
+from numbers import Integral, Real
+from typing import Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+
+from augury.errors import DataError, MissingExtraError
+from augury.images import Images, LabelledImages
+from augury.recipes import RECIPES
+from augury.settings import TrainSettings, seconds
+from augury.training import Synthesizer, TableSynthesizer, train, train_table
+
+try:
+    from imblearn.over_sampling.base import BaseOverSampler
+    from imblearn.utils import check_target_type
+    from sklearn.utils import check_random_state
+    from sklearn.utils._param_validation import Interval, StrOptions
+    from sklearn_compat.utils.validation import validate_data
+except ImportError as error:
+    raise MissingExtraError(
+        f"augury.sklearn needs imbalanced-learn ({error}); install it with: pip install 'augury[sklearn]'"
+    ) from error
+
+
+class GANOverSampler(BaseOverSampler):  # type: ignore[misc]
+    """Over-sampling by a generative model trained on the data given, for images and for tables.
+
+    Images are [N, C, H, W], [N, H, W, C] or [N, H, W], C 1 or 3, at least 8 pixels a side; a last axis of 1 or 3 is taken
+    for channels. Real ones come back untouched; synthetic ones follow in the same layout, size and dtype. Within, images
+    are 8 bits: uint8 and whole numbers up to 255 as they are, floats within [0, 1] times 255, other numbers from their
+    smallest to their largest, and back.
+
+    Tables are numeric [N, D], learnt by fully connected networks on standardised columns and not quantised. Synthetic
+    values keep to the range seen of each column, and to whole numbers where all were.
+
+    `sampling_strategy` and `random_state` as in imbalanced-learn. `recipe` "auto" or one of augury's; for tables, only its
+    game. `steps` of training, or `budget` (seconds, or "5m"), else the recipe's own number: minutes for images. `overrides`
+    changes the recipe's settings. With a given `random_state` and `steps` the result is the same on the same device.
+
+    After `fit_resample`, `synthesizer_` draws more. Images are not filtered: `augury run` does that, and tells whether they
+    help.
+    """
+
+    _parameter_constraints: ClassVar[dict[str, Any]] = {
+        **BaseOverSampler._parameter_constraints,
+        "recipe": [StrOptions({"auto", *RECIPES})],
+        "random_state": ["random_state"],
+        "steps": [Interval(Integral, 1, None, closed="left"), None],
+        "budget": [str, Interval(Real, 0, None, closed="neither"), None],
+        "overrides": [dict, None],
+        "device": [StrOptions({"auto", "cpu", "cuda", "mps"})],
+    }
+
+    synthesizer_: Synthesizer | TableSynthesizer
+
+    def __init__(
+        self,
+        *,
+        recipe: str = "auto",
+        sampling_strategy: Any = "auto",
+        random_state: Any = None,
+        steps: int | None = None,
+        budget: str | float | None = None,
+        overrides: dict[str, Any] | None = None,
+        device: str = "auto",
+    ) -> None:
+        super().__init__(sampling_strategy=sampling_strategy)
+        self.recipe = recipe
+        self.random_state = random_state
+        self.steps = steps
+        self.budget = budget
+        self.overrides = overrides
+        self.device = device
+
+    def _check_X_y(self, X: Any, y: Any, accept_sparse: Any = None) -> tuple[Any, Any, bool]:
+        y, binarised = check_target_type(y, indicate_one_vs_all=True)
+        X, y = validate_data(self, X=X, y=y, reset=True, allow_nd=True)
+        return X, y, binarised
+
+    def _fit_resample(self, X: npt.NDArray[Any], y: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+        classes, codes = np.unique(y, return_inverse=True)
+        codes = codes.reshape(-1).astype(np.int64)
+        asked = [np.full(number, np.flatnonzero(classes == c)[0]) for c, number in self.sampling_strategy_.items()]
+        wanted = np.concatenate(asked).astype(np.int64) if asked else np.empty(0, np.int64)
+        if not len(wanted):
+            return X.copy(), y.copy()
+        seed = int(check_random_state(self.random_state).randint(2**31 - 1))
+        drawn = self._rows(X, codes, wanted, seed) if X.ndim == 2 else self._images(X, codes, wanted, seed)
+        return np.concatenate([X, drawn]), np.concatenate([y, classes[wanted]])
+
+    def _rows(
+        self, X: npt.NDArray[Any], codes: npt.NDArray[np.int64], wanted: npt.NDArray[np.int64], seed: int
+    ) -> npt.NDArray[Any]:
+        """Synthetic rows [n, D] of the classes wanted, in X's dtype."""
+        self.synthesizer_ = train_table(
+            X,
+            codes,
+            recipe=self.recipe,
+            overrides=self.overrides,
+            steps=self.steps,
+            budget=None if self.budget is None else float(seconds(self.budget)),
+            seed=seed,
+            device=self.device,
+        )
+        return self.synthesizer_.sample(wanted, seed=seed).astype(X.dtype)
+
+    def _images(
+        self, X: npt.NDArray[Any], codes: npt.NDArray[np.int64], wanted: npt.NDArray[np.int64], seed: int
+    ) -> npt.NDArray[Any]:
+        """Synthetic images [n, ...] of the classes wanted, in X's layout and dtype."""
+        low, high = _range(X)
+        scale = 255 / (high - low)
+        whole = np.rint((X.astype(np.float64) - low) * scale).astype(np.uint8) if X.dtype != np.uint8 else X
+        names = tuple(str(c) for c in range(int(codes.max()) + 1))
+        data = LabelledImages(_planar(whole), codes, names)
+        settings = {
+            "recipe": self.recipe,
+            "steps": self.steps,
+            "budget": self.budget,
+            "overrides": self.overrides or {},
+        }
+        self.synthesizer_ = train(data, settings=TrainSettings(**settings), seed=seed, device=self.device)
+        drawn = self.synthesizer_.sample(wanted, seed=seed).images
+        laid = drawn[:, 0] if X.ndim == 3 else drawn.transpose(0, 2, 3, 1) if _last(X) else drawn
+        if X.dtype == np.uint8:
+            return np.ascontiguousarray(laid)
+        values = laid / scale + low
+        return (np.rint(values) if X.dtype.kind in "iu" else values).astype(X.dtype)
+
+    def _more_tags(self) -> dict[str, Any]:
+        return {"X_types": ["2darray", "3darray", "dataframe"]}
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.three_d_array = True
+        tags.input_tags.sparse = False
+        tags.non_deterministic = self.random_state is None
+        return tags
+
+
+def _last(X: npt.NDArray[Any]) -> bool:
+    """Whether channels come last."""
+    return X.ndim == 4 and X.shape[3] in (1, 3)
+
+
+def _planar(images: Images) -> Images:
+    """uint8 of any layout -> [N, C, H, W]. Raises DataError for other shapes."""
+    if images.ndim == 3:
+        return images[:, None]
+    if images.ndim != 4 or not (_last(images) or images.shape[1] in (1, 3)):
+        raise DataError(
+            f"X has shape {list(images.shape)}; give a table [N, D], or images [N, H, W], [N, H, W, C] or [N, C, H, W] with 1 or 3 "
+            "channels"
+        )
+    return np.ascontiguousarray(images.transpose(0, 3, 1, 2)) if _last(images) else images
+
+
+def _range(X: npt.NDArray[Any]) -> tuple[float, float]:
+    """The values that stand for black and white."""
+    low, high = float(X.min()), float(X.max())
+    if X.dtype.kind == "f" and low >= 0 and high <= 1:
+        return 0.0, 1.0
+    if low >= 0 and high <= 255 and (X.dtype.kind in "iu" or bool((np.rint(X) == X).all())):
+        return 0.0, 255.0
+    return low, high if high > low else low + 1
