@@ -53,7 +53,7 @@ def duplicates(sides: Sides, name: str) -> Score:
 def authenticity(sides: Sides, name: str) -> Score:
     """The share of fakes that are farther from their nearest training image than that is from its nearest other one
     (Alaa et al. 2022, section 4.2): AuthPct / 100. A copy is at 0, and never authentic; one of a training image that
-    has a twin counts as none. Of good fakes about a half are authentic: read it beside the baseline."""
+    has a twin counts as none. Of good fakes from 0.5 (few dimensions) to 0.9 (many) are authentic: read it beside the baseline."""
     return _of_fakes(sides, name, _authentic, "higher", "")
 
 
