@@ -154,11 +154,17 @@ class Session:
             together=near,
             torn="drop" if policy == "drop" else "refuse",
         )
+        names = self.data.names or tuple(f"index {i}" for i in range(len(self.data)))
+        listed = {"clusters": [[names[i] for i in same] for same in near]}
+        write_json(
+            self.run / "near_duplicates.json",
+            listed | {"left_out": [names[i] for i in np.flatnonzero(codes == LEFT_OUT)]},
+        )
         if near:
             left = int((codes == LEFT_OUT).sum())
             self.watch.note(
                 f"{sum(map(len, near)):,} images are near-duplicates of another, {len(near):,} pictures in all; each is kept "
-                f"in one part{f', {left:,} of them were left out' if left else ''}. augury inspect lists them."
+                f"in one part{f', and {left:,} were left out' if left else ''}: near_duplicates.json"
             )
         with atomic_path(self.run / "split.npy") as temporary, temporary.open("wb") as file:
             np.save(file, codes, allow_pickle=False)

@@ -38,8 +38,9 @@ class GANOverSampler(BaseOverSampler):  # type: ignore[misc]
     values keep to the range seen of each column, and to whole numbers where all were.
 
     `sampling_strategy` and `random_state` as in imbalanced-learn. `recipe` "auto" or one of augury's; for tables, only its
-    game. `steps` of training, or `budget` (seconds, or "5m"), else the recipe's own number: minutes for images. `overrides`
-    changes the recipe's settings. With a given `random_state` and `steps` the result is the same on the same device.
+    game. `steps` of training, or `budget` (seconds, or "5m"), else 1000 for tables and the recipe's own number for images,
+    which takes minutes. `overrides` changes the recipe's settings. With a given `random_state` and `steps` the result is
+    the same on the same device.
 
     After `fit_resample`, `synthesizer_` draws more. Images are not filtered: `augury run` does that, and tells whether they
     help.

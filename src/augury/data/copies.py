@@ -102,9 +102,17 @@ def candidates(bits: npt.NDArray[np.bool_]) -> Iterator[tuple[Indices, Indices]]
 _ONES = np.array([bin(value).count("1") for value in range(65536)], np.uint8)
 
 
+def _ones(words: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint8]:
+    """How many bits are on."""
+    if hasattr(np, "bitwise_count"):  # NumPy 2
+        return np.asarray(np.bitwise_count(words))
+    return np.asarray(_ONES[words.view(np.uint16).reshape(-1, 4)].sum(axis=1, dtype=np.uint8))
+
+
 def _by_bands(bands: npt.NDArray[np.uint16]) -> Iterator[tuple[Indices, Indices]]:
     """Multi-index hashing (Norouzi, Punjani & Fleet 2012): hashes that differ in up to 7 bits agree but for one bit in one
     of four bands [N, 4], which are looked up with every bit flipped."""
+    words = bands.view(np.uint64)[:, 0]
     for band in range(4):
         keys = bands[:, band].astype(np.int64)
         order, counts = np.argsort(keys, kind="stable"), np.bincount(keys, minlength=65536)
@@ -122,10 +130,11 @@ def _by_bands(bands: npt.NDArray[np.uint16]) -> Iterator[tuple[Indices, Indices]
                 second = order[np.repeat(starts[partners[begun:stop]], sizes) + within]
                 first = np.repeat(rows[begun:stop], sizes)
                 begun = stop
+                near = _ones(words[first] ^ words[second]) <= _RADIUS
                 if mask == 0:
-                    first, second = first[first < second], second[first < second]
-                differ = _ONES[bands[first] ^ bands[second]]
-                new = (differ.sum(axis=1) <= _RADIUS) & (differ[:, :band] > 1).all(axis=1)
+                    near &= first < second
+                first, second = first[near], second[near]
+                new = (_ONES[bands[first, :band] ^ bands[second, :band]] > 1).all(axis=1)  # else an earlier band had it
                 if new.any():
                     yield np.minimum(first[new], second[new]), np.maximum(first[new], second[new])
 

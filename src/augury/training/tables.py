@@ -24,8 +24,9 @@ from augury.training.devices import choose_device
 from augury.training.plan import BATCH
 
 Table = npt.NDArray[np.float64]
-AUTO = "rpgan"
-"""The recipe that `auto` stands for: whose game keeps variety on few rows."""
+AUTO, STEPS = "rpgan", 1000
+"""The recipe that `auto` stands for, whose game keeps variety on few rows, and steps that suffice for tables of some thousand
+rows and dozens of columns."""
 
 
 @dataclass(frozen=True)
@@ -93,7 +94,7 @@ def train_table(
     device: str = "auto",
 ) -> TableSynthesizer:
     """Train on numeric rows [N, D] with classes int64 [N] from 0 on. A recipe gives the game, the networks are those of
-    `gan` whatever its own, without augmentation; `steps`, or as many as fit into `budget` seconds.
+    `gan` whatever its own, without augmentation; `steps`, or as many as fit into `budget` seconds, or STEPS.
 
     Raises SettingsError for an autoencoder's recipe, DataError for values that are not finite numbers.
     """
@@ -117,7 +118,7 @@ def train_table(
             networks = build(rule.network, rule.settings, (table.shape[1], 1, 1), (classes,))
         return AdversarialGame(*networks, rule, policy("none"), seed=seed, device=place, precision="fp32")
 
-    total = steps or (rule.steps if budget is None else _fitting(game(), draw, budget))
+    total = steps or (STEPS if budget is None else _fitting(game(), draw, budget))
     played = game()
     for step in range(total):
         played.play(step, step / total, draw)

@@ -1,0 +1,50 @@
+"""A run on data with copies: kept on one side, refused or left out where the given split tears them."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import augury
+from augury.data import LEFT_OUT, from_arrays
+from augury.errors import DataError
+from augury.images import LabelledImages
+from augury.settings import RunSettings
+
+
+@pytest.fixture
+def copied() -> LabelledImages:
+    """60 blotches at 32 px; the last ten are brighter copies of the first ten."""
+    coarse = np.random.default_rng(0).integers(40, 200, (60, 16, 16))
+    pixels = coarse.repeat(2, axis=1).repeat(2, axis=2)
+    pixels[50:] = np.minimum(pixels[:10] * 1.1 + 12, 255)
+    return from_arrays(pixels.astype(np.uint8), np.arange(60) % 2)
+
+
+def settings(near_duplicates: str) -> RunSettings:
+    return RunSettings(device="cpu", data={"near_duplicates": near_duplicates})
+
+
+def test_copies_stay_in_one_part(copied: LabelledImages, tmp_path: Path) -> None:
+    run = augury.run(copied, tmp_path / "r", settings=settings("refuse"), until="split")
+    codes = np.load(run / "split.npy")
+    assert np.array_equal(codes[:10], codes[50:]) and set(codes.tolist()) == {0, 1, 2}
+    told = json.loads((run / "near_duplicates.json").read_text())
+    assert told["clusters"] == [[f"index {i}", f"index {i + 50}"] for i in range(10)] and told["left_out"] == []
+    free = augury.run(copied, tmp_path / "free", settings=settings("allow"), until="split")
+    assert not np.array_equal(np.load(free / "split.npy")[:10], np.load(free / "split.npy")[50:])
+
+
+def test_a_split_that_tears_copies_is_refused_and_dropping_mends_it(copied: LabelledImages, tmp_path: Path) -> None:
+    torn = replace(copied, split=np.repeat([0, 2], [45, 15]).astype(np.int8))
+    with pytest.raises(DataError, match="10 near-duplicate pictures lie in more than one part"):
+        augury.run(torn, tmp_path / "r", settings=settings("refuse"), until="split")
+    run = augury.run(torn, tmp_path / "r", settings=settings("drop"), until="split")
+    codes = np.load(run / "split.npy")
+    assert (codes[:10] == LEFT_OUT).all() and (codes[45:] == 2).all() and (codes[10:45] >= 0).all()
+    assert sum(map(sum, run.about["data"]["counts"].values())) == 50
+    assert len(json.loads((run / "near_duplicates.json").read_text())["left_out"]) == 10
