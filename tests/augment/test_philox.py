@@ -20,7 +20,9 @@ KNOWN = [
 
 
 @pytest.mark.parametrize(("counter", "key", "want"), KNOWN)
-def test_philox_gives_the_published_words(counter: tuple[int, ...], key: tuple[int, int], want: tuple[int, ...]) -> None:
+def test_philox_gives_the_published_words(
+    counter: tuple[int, ...], key: tuple[int, int], want: tuple[int, ...]
+) -> None:
     got = philox(tuple(np.array([c], dtype=np.uint64) for c in counter), key)
     assert tuple(int(word[0]) for word in got) == want
 
@@ -40,7 +42,7 @@ def test_numbers_are_spread_as_they_should() -> None:
     draws = ImageDraws(0, 0, range(2000))
     uniform, normal = draws.uniform(5), draws.normal(5)
     assert uniform.dtype == normal.dtype == torch.float32
-    assert 0 <= uniform.min() and uniform.max() < 1
+    assert uniform.min() >= 0 and uniform.max() < 1
     assert stats.kstest(uniform.flatten().numpy(), "uniform").pvalue > 0.001
     assert stats.kstest(normal.flatten().numpy(), "norm").pvalue > 0.001
     assert np.abs(np.corrcoef(uniform.numpy()) - np.eye(5)).max() < 0.1

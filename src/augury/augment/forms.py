@@ -76,7 +76,9 @@ def centred(images: Tensor, span: Span = (0.0, 1.0)) -> Tensor:
 def spread(images: Tensor, span: Span, like: Tensor, *, clamped: bool = False) -> Tensor:
     """The way back from `centred`, to the dtype of `like`; `clamped`: nothing lies beyond [-1, 1]."""
     if like.dtype == torch.uint8:
-        levels = torch.add(torch.tensor(128.0, device=images.device), images.float(), alpha=127.5)  # a half, then cut off
+        levels = torch.add(
+            torch.tensor(128.0, device=images.device), images.float(), alpha=127.5
+        )  # a half, then cut off
         return _whole(levels if clamped else levels.clamp_(0, 255))
     low, high = span
     if (low, high) == (-1.0, 1.0):
