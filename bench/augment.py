@@ -22,7 +22,9 @@ import statistics
 import subprocess
 import sys
 import time
+import venv
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +37,7 @@ PEERS = {
     "torchvision_shared": ("torchvision v2, one draw a batch", "torchvision"),
     "albumentations": ("albumentations, image by image", "albumentations"),
 }
+ROOT = Path(__file__).parents[1]
 BATCH = {64: 128, 224: 32}
 Work = Callable[[], object]
 
@@ -179,7 +182,7 @@ def median(work: Work, seconds: float) -> float:
     while len(spent) < 3 or sum(spent) < seconds:
         begun = time.process_time() if os.environ.get("CPUT") else time.perf_counter()
         work()
-        spent.append((time.process_time() if os.environ.get("CPUT") else time.perf_counter()) - begun)
+        spent.append(time.perf_counter() - begun)
     return statistics.median(spent)
 
 
@@ -193,10 +196,24 @@ def measured(python: str, side: str, job: str, size: int, seconds: float) -> flo
     return float(json.loads(done.stdout.splitlines()[-1])["rate"])
 
 
+def environment(package: str) -> str:
+    """The Python of .venvs/PACKAGE, made on the first call by the same constraints as Augury's own. RuntimeError if not."""
+    folder = ROOT / ".venvs" / package
+    python = folder / "bin" / "python"
+    if not (folder / "ready").exists():
+        print(f"  making .venvs/{package}", flush=True)
+        venv.create(folder, with_pip=True, clear=True)
+        call = [str(python), "-m", "pip", "install", "-q", "--disable-pip-version-check"]
+        call += ["-c", str(ROOT / "constraints.txt"), "torch", package]
+        done = subprocess.run(call, check=False, capture_output=True, text=True)
+        if done.returncode:
+            raise RuntimeError(f"pip cannot install {package}: {(done.stderr.strip().splitlines() or ['no word'])[-1]}")
+        (folder / "ready").touch()
+    return str(python)
+
+
 def pythons(only: str) -> tuple[dict[str, str], dict[str, str]]:
     """(side -> the Python to run it with, side -> why it is skipped)."""
-    from peers import Skipped, environment  # type: ignore[attr-defined]
-
     found, skipped = {"ours": sys.executable}, {}
     for side, (_, package) in PEERS.items():
         if only not in side:
@@ -204,7 +221,7 @@ def pythons(only: str) -> tuple[dict[str, str], dict[str, str]]:
         try:
             found[side] = environment(package)
             measured(found[side], side, "basic", 64, 0.1)
-        except (Skipped, RuntimeError) as reason:
+        except RuntimeError as reason:
             found.pop(side, None)
             skipped[side] = str(reason)
             print(f"{side}: skipped, {reason}", flush=True)
@@ -232,8 +249,7 @@ def main() -> None:
     for size in BATCH:
         for job in ("basic", "rand"):
             sides = {
-                name: lambda name=name, python=python: measured(python, name, job, size, options.seconds)  # noqa: B023
-                for name, python in found.items()
+                name: partial(measured, python, name, job, size, options.seconds) for name, python in found.items()
             }
             rates = interleaved(sides, options.rounds)
             share = rates["ours"] * 2 * 3 * size * size / copy

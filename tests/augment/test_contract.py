@@ -21,16 +21,30 @@ def draws(seed: int = 0) -> torch.Generator:
 
 
 every_policy = pytest.mark.parametrize("name", POLICIES)
-CLAMPED = ("none", "classical")
+ENGINE = ("randaugment", "trivialaugment", "augmix", "natural", "medical", "faces", "astronomy", "text")
+CLAMPED = ("none", "classical", *ENGINE)
+STEPPED = (
+    "randaugment",
+    "trivialaugment",
+    "augmix",
+)  # they hand gradients straight through posterised and equalised values
 CHANGES = {
     "none": [0.5],
     "classical": [0.5, 0.5],
     "diffaugment": [1, 1, 1, 24 / 25, 0.5, 1],
     "diffaugment_light": [1, 1, 1, 24 / 25, 0.5],
     "ada": [0.5, 3 / 4, 24 / 25, 1, 1, 1, 1, 1, 1, 0.5, 1, 1],
+    "randaugment": [0.5, 0.92, 0.92],
+    "trivialaugment": [0.5, 0.92],
+    "augmix": [0.5, 1],
+    "natural": [0.5, 1, 1, 1, 1, 1, 1, 0.1],
+    "medical": [0.5, 1, 1, 1, 1, 0.3, 1, 1, 1, 0.3],
+    "faces": [0.5, 1, 1, 1, 1, 1, 1, 1, 0.05, 0.2, 0.2],
+    "astronomy": [0.5, 1],
+    "text": [1, 1, 1, 1, 1, 1, 1, 0.3, 0.3],
 }
 """With flips, on colour images of 16 x 16: how often each change that is made leaves its mark (24 of 25 shifts by up to two
-pixels do, and three of four quarter turns)."""
+pixels do, three of four quarter turns, and 13 of 14 operators, but for a few equalised images of so few pixels)."""
 
 with_and_without_flips = pytest.mark.parametrize("flips", [False, True])
 
@@ -86,7 +100,8 @@ def test_the_share_of_changed_images_grows_with_the_probability(name: str) -> No
         changed = (policy(name, flips=True)(images, draws(), p=p) != images).flatten(1).any(1)
         want = 1 - math.prod(1 - p * change for change in CHANGES[name])
         assert float(changed.float().mean()) == pytest.approx(want, abs=0.025)
-        assert not (before & ~changed).any(), "changed at a lower probability only"
+        undone = 0.02 if name == "randaugment" else 0  # two operators may be one another's inverse
+        assert (before & ~changed).float().mean() <= undone, "changed at a lower probability only"
         before = changed
 
 
@@ -103,10 +118,10 @@ def test_images_of_a_batch_do_not_touch_each_other(name: str, p: float) -> None:
 def test_each_image_has_its_own_draw(name: str) -> None:
     images = noise((1, 1, 10, 10)).expand(8, 1, 10, 10)
     out = policy(name, flips=True)(images, draws())
-    assert len({o.numpy().tobytes() for o in out}) >= {"none": 2, "classical": 3}.get(name, 8)
+    assert len({o.numpy().tobytes() for o in out}) >= {"none": 2, "classical": 3, "trivialaugment": 6}.get(name, 8)
 
 
-@every_policy
+@pytest.mark.parametrize("name", [name for name in POLICIES if name not in STEPPED])
 @with_and_without_flips
 def test_twice_differentiable(name: str, flips: bool) -> None:
     images = 0.3 * noise((2, 3, 6, 5), torch.float64)  # far from the clamp of `classical`
@@ -115,11 +130,20 @@ def test_twice_differentiable(name: str, flips: bool) -> None:
     def fixed(x: Tensor) -> Tensor:
         return policy(name, flips=flips)(x, draws())
 
-    assert torch.autograd.gradcheck(fixed, images)
-    assert torch.autograd.gradgradcheck(lambda x: fixed(x).square(), images)
+    fast = {"fast_mode": name in ENGINE}
+    assert torch.autograd.gradcheck(fixed, images, **fast)
+    assert torch.autograd.gradgradcheck(lambda x: fixed(x).square(), images, **fast)
 
 
-@pytest.mark.parametrize("name", [name for name in POLICIES if name != "ada"])  # it turns and inverts a ramp as well
+@pytest.mark.parametrize("name", STEPPED)
+def test_steps_let_gradients_through(name: str) -> None:
+    images = noise((32, 3, 16, 16)).requires_grad_()
+    (slope,) = torch.autograd.grad(policy(name)(images, draws()).sum(), images)
+    assert slope.isfinite().all() and (slope != 0).flatten(1).any(1).all()
+
+
+# `ada` turns and inverts a ramp as well, `astronomy` turns it by any angle, `text` mirrors nothing.
+@pytest.mark.parametrize("name", [name for name in POLICIES if name not in ("ada", "astronomy", "text")])
 def test_flips_only_when_allowed(name: str) -> None:
     ramp = torch.linspace(-0.3, 0.3, 24).expand(200, 1, 24, 24)
     rows = {f: policy(name, flips=f)(ramp, draws())[:, 0].mean(1) for f in (False, True)}

@@ -153,7 +153,8 @@ def perspective(
     height, from upper left clockwise; or [N, 4, 2]) away from that corner."""
 
     def change(x: Tensor) -> Tensor:
-        offsets = torch.as_tensor(corners, dtype=x.dtype, device=x.device).expand(len(x), 4, 2)
+        dtype = torch.float64 if x.dtype == torch.float64 else torch.float32
+        offsets = torch.as_tensor(corners, dtype=dtype, device=x.device).expand(len(x), 4, 2)
         return warps.warp(x, warps.perspectives(offsets, (x.shape[2], x.shape[3])), None, padding, mode)
 
     return through(image, change)

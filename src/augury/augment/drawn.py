@@ -151,7 +151,7 @@ def layers(n: int, source: Source, names: Sequence[str], magnitudes: Tensor, p: 
     """One operator for each image and each row of `magnitudes` [L, n], made with probability `p`, or a [n] for each row."""
     operators = [OPERATORS[name] for name in names]
     further = max(operator.draws for operator in operators)
-    block = numbers(n, source, len(magnitudes) * (3 + further)).cpu().view(len(magnitudes), -1, n)
+    block = numbers(n, source, len(magnitudes) * (3 + further)).cpu().view(len(magnitudes), 3 + further, n)
     steps = []
     for layer, (row, draws) in enumerate(zip(magnitudes, block, strict=True)):
         made = draws[1] < (p if isinstance(p, float) else p[layer])

@@ -17,7 +17,7 @@ def blurred(images: Tensor, sigmas: Tensor) -> Tensor:
     n, c, h, w = images.shape
     weights = gaussians(sigmas.to(images), radius).repeat_interleave(c, 0)
     with torch.autocast(images.device.type, enabled=False):  # bf16 would round images that are not to change
-        padded = F.pad(images, (radius, radius, radius, radius), mode="replicate").view(1, n * c, h + 2 * radius, -1)
+        padded = F.pad(images, (radius, radius, radius, radius), mode="replicate").reshape(1, n * c, h + 2 * radius, -1)
         down = F.conv2d(padded, weights.view(n * c, 1, -1, 1), groups=n * c)
         return F.conv2d(down, weights.view(n * c, 1, 1, -1), groups=n * c).view(n, c, h, w)
 

@@ -106,8 +106,8 @@ def quarter_turns(images: Tensor, turns: Tensor, padding: Padding = "reflection"
     right, down = 2 * x - (w - 1), 2 * y - (h - 1)
     quarter = turns.to(images.device).remainder(4).view(-1, 1, 1)
     cos, sin = (quarter == 0).long() - (quarter == 2).long(), (quarter == 1).long() - (quarter == 3).long()
-    column = (cos * right - sin * down + (w - 1)).div(2, rounding_mode="floor") + (h - w) % 2 * (sin != 0)
-    row = (sin * right + cos * down + (h - 1)).div(2, rounding_mode="floor") + (h - w) % 2 * (sin != 0)
+    column = (cos * right - sin * down + (w - 1)).div(2, rounding_mode="floor") + (h - w) % 2 * (sin < 0)
+    row = (sin * right + cos * down + (h - 1)).div(2, rounding_mode="floor") + (h - w) % 2 * (sin > 0)
     return picked(images, row, column, padding)
 
 

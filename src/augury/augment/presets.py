@@ -100,7 +100,8 @@ def astronomy(
     images: Tensor, generator: Source, *, flips: bool = True, p: float | Tensor = 1.0, strength: float | Tensor = 1.0
 ) -> Tensor:
     """Galaxies, nebulae, stars: turned by any angle and mirrored, as there is no up and no left in the sky. No colour and no
-    brightness, which are measurements; no scale, as sizes are; no blur, as the point spread is the telescope's."""
+    brightness, which are measurements; no scale, as sizes are; no blur, as the point spread is the telescope's. Corners
+    that turn into view show the mirrored border: leave a margin around what matters."""
     return ASTRONOMY(images, generator, flips=flips, p=p, strength=strength)
 
 

@@ -33,7 +33,7 @@ def solarised(images: Tensor, threshold: Tensor) -> Tensor:
 def equalised(images: Tensor) -> Tensor:
     """Levels spread so that each is as frequent as can be, each channel of each image alone, to Pillow's integer rule."""
     n, c, h, w = images.shape
-    level = levels(images).long().view(n * c, h * w)
+    level = levels(images).long().reshape(n * c, h * w)
     counts = torch.zeros(n * c, 256, dtype=torch.int64, device=images.device)
     counts.scatter_add_(1, level, torch.ones_like(level))
     last = 255 - (counts.flip(1) > 0).int().argmax(1, keepdim=True)  # Pillow leaves the highest level in use out
