@@ -14,7 +14,7 @@ demo: setup  ## the main job on the embedded sample
 	$(BIN)/augury run -o runs/demo --steps 1500 --set score.limit=200 --set prove.steps=150
 
 test: setup
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto
 
 check: setup  ## lint, types, import rules, tables that match their measurements
 	$(BIN)/ruff check src tests scripts bench
