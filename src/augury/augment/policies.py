@@ -113,10 +113,10 @@ class Compose:
 
     policies: Sequence[str | Policy]
 
-    def __call__(self, images: Tensor, generator: Source, **given: Any) -> Tensor:
+    def __call__(self, images: Tensor, generator: Source, *, p: float | Tensor = 1.0, **given: Any) -> Tensor:
         """What a policy does: float [N, C, H, W] in [-1, 1] -> the same shape and dtype."""
         for each in map(policy, self.policies):
-            images = each(images, generator, **{k: v for k, v in given.items() if takes(each, k)})
+            images = each(images, generator, **{k: v for k, v in {"p": p, **given}.items() if takes(each, k)})
         return images
 
 
