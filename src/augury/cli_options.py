@@ -54,7 +54,6 @@ def pair(option: str, text: str) -> tuple[str, str]:
 
 def opened(source: Path, device: str | None) -> Synthesizer:
     """The synthesizer of a run, or in a folder of its own."""
-    from augury.training import Synthesizer, choose_device
+    from augury.training import Synthesizer, choose_device, synthesizer_folder
 
-    folder = source / "synthesizer" if (source / "synthesizer").exists() else source
-    return Synthesizer.load(folder, choose_device(device or "auto"))
+    return Synthesizer.load(synthesizer_folder(source), choose_device(device or "auto"))

@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 import torch
-from training_data import CPU, planned, small
+from training_data import CPU, interrupted, planned, small
 
 from augury.errors import RunFolderError, SettingsError
 from augury.images import LabelledImages
@@ -57,15 +57,7 @@ def test_a_resumed_training_knows_its_best_and_its_patience(tmp_path) -> None:
     values = [5.0, 3.0, 4.0, 2.0, 4.0, 3.0, 2.5, 2.1, 1.0, 0.5]
     whole = train_plan(plan, data, tmp_path / "whole", assess=scored(values)[0])
 
-    class Cut(Exception):
-        pass
-
-    def cut(progress) -> None:
-        if progress.step == 6:
-            raise Cut
-
-    with pytest.raises(Cut):
-        train_plan(plan, data, tmp_path / "cut", checkpoint_every=1e-9, assess=scored(values)[0], on_progress=cut)
+    interrupted(plan, data, tmp_path / "cut", 6, scored(values)[0])
     again = train_plan(plan, data, tmp_path / "cut", checkpoint_every=1e-9, assess=scored(values[5:])[0])
     assert (again.weights, again.card.steps) == (whole.weights, 4)
     rows = [json.loads(line) for line in (tmp_path / "cut" / "log.jsonl").read_text().splitlines()]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from training_data import CPU, planned, small
+from training_data import CPU, interrupted, planned, small
 
 from augury.augment import policy
 from augury.errors import DataError, RunFolderError, SettingsError, TrainingError
@@ -120,15 +120,7 @@ def test_a_training_cut_off_goes_on_to_the_same_bytes(name: str, tmp_path) -> No
     plan = planned(data, recipe=name, steps=6, overrides=SMALL.get(name, {}))
     whole = train_plan(plan, data, tmp_path / "whole", checkpoint_every=1e-9)
 
-    class Cut(Exception):
-        pass
-
-    def cut(progress) -> None:
-        if progress.step == 3:
-            raise Cut
-
-    with pytest.raises(Cut):
-        train_plan(plan, data, tmp_path / "cut", checkpoint_every=1e-9, on_progress=cut)
+    interrupted(plan, data, tmp_path / "cut", 3)
     assert train_plan(plan, data, tmp_path / "cut", checkpoint_every=1e-9).weights == whole.weights
     assert (tmp_path / "cut" / "log.jsonl").read_text().count("\n") == 6
 

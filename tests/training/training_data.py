@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
+import pytest
 import torch
 
 from augury.images import Attribute, LabelledImages
 from augury.settings import TrainSettings
-from augury.training import Plan, make_plan
+from augury.training import Assess, Plan, make_plan, train_plan
 
 CPU = torch.device("cpu")
 
@@ -25,3 +28,18 @@ def planned(data: LabelledImages, **settings: object) -> Plan:
     """A plan of eight steps of eight images."""
     chosen = TrainSettings(**{"steps": 8, "batch": 8, "precision": "fp32", **settings})  # type: ignore[arg-type]
     return make_plan(data, chosen, seed=3, device=CPU, flips=False)
+
+
+class Cut(Exception):
+    """What ends an interrupted training."""
+
+
+def interrupted(plan: Plan, data: LabelledImages, folder: Path, step: int, assess: Assess | None = None) -> None:
+    """Train in `folder`, a checkpoint every step, until an exception ends it at `step`."""
+
+    def cut(progress) -> None:
+        if progress.step == step:
+            raise Cut
+
+    with pytest.raises(Cut):
+        train_plan(plan, data, folder, checkpoint_every=1e-9, assess=assess, on_progress=cut)

@@ -13,7 +13,7 @@ from augury.training.batches import as_float, as_uint8
 from augury.training.devices import choose_device, choose_precision, keep_memory, placed
 from augury.training.loop import Assess, Progress, train_plan
 from augury.training.plan import Plan, make_plan, seen, settle
-from augury.training.synthesizer import Card, Synthesizer
+from augury.training.synthesizer import Card, Synthesizer, synthesizer_folder
 from augury.training.tables import TableSynthesizer, train_table
 from augury.training.transfer import fingerprint
 
@@ -35,6 +35,7 @@ __all__ = [
     "placed",
     "seen",
     "settle",
+    "synthesizer_folder",
     "train",
     "train_plan",
     "train_table",

@@ -14,9 +14,14 @@ SETTLED = (0.3, 300)
 """Share of the training, and steps, before which nothing is wrong yet."""
 
 
+def recent(rows: Rows, name: str, most: int) -> list[float]:
+    """The last values of this name, `most` at most."""
+    return [row[name] for row in rows if name in row][-most:]
+
+
 def saturated(rows: Rows, rule: Recipe) -> str | None:
     """A discriminator that tells everything apart, whose loss has nothing left to teach (critics have: theirs is a distance)."""
-    apart = [row["told_apart"] for row in rows[-3:] if "told_apart" in row]
+    apart = recent(rows, "told_apart", 3)
     if (
         rule.loss not in ADVERSARIAL_LOSSES
         or ADVERSARIAL_LOSSES[rule.loss].critic
@@ -32,7 +37,7 @@ def saturated(rows: Rows, rule: Recipe) -> str | None:
 
 def vanished(rows: Rows, rule: Recipe) -> str | None:
     """A discriminator that tells nothing apart."""
-    apart = [row["told_apart"] for row in rows[-3:] if "told_apart" in row]
+    apart = recent(rows, "told_apart", 3)
     if len(apart) < 3 or not all(0.47 < share < 0.53 for share in apart):
         return None
     return (
@@ -43,7 +48,7 @@ def vanished(rows: Rows, rule: Recipe) -> str | None:
 
 def collapsed(rows: Rows, rule: Recipe) -> str | None:
     """Classes whose images are nearly alike."""
-    spread = [row["spread"] for row in rows if "spread" in row][-2:]
+    spread = recent(rows, "spread", 2)
     if len(spread) < 2 or max(spread) > 0.4:
         return None
     return (
@@ -54,7 +59,7 @@ def collapsed(rows: Rows, rule: Recipe) -> str | None:
 
 def repeated(rows: Rows, rule: Recipe) -> str | None:
     """Fakes that are copies of each other."""
-    share = [row["duplicates"] for row in rows if "duplicates" in row][-2:]
+    share = recent(rows, "duplicates", 2)
     if len(share) < 2 or min(share) < 0.2:
         return None
     return (
@@ -65,7 +70,7 @@ def repeated(rows: Rows, rule: Recipe) -> str | None:
 
 def copied(rows: Rows, rule: Recipe) -> str | None:
     """Fakes that draw nearer to the training images than real images are, as training goes on."""
-    near = [row["closeness"] for row in rows if "closeness" in row]
+    near = recent(rows, "closeness", len(rows))
     if len(near) < 4 or max(near[-2:]) > 0.6 or near[-1] > 0.9 * max(near[:-2]):
         return None
     return (

@@ -22,6 +22,7 @@ from augury.training.adversarial import AdversarialGame
 from augury.training.batches import Batches
 from augury.training.devices import choose_precision
 from augury.training.reconstruction import Reconstruction
+from augury.training.rounds import Draw
 from augury.training.transfer import fingerprint, transfer
 
 BATCH = 64
@@ -152,13 +153,18 @@ def throughput(plan: Plan, data: LabelledImages, patience: float) -> float:
     """Images a second of this plan, measured over about `patience` seconds on a game that is then thrown away."""
     game, batches = set_up(plan, data)
     device = torch.device(plan.device)
-    synchronise: Callable[[], None] = torch.cuda.synchronize if device.type == "cuda" else lambda: None
+    return plan.batch * pace(game, lambda number: batches.draw(number, device), patience)
+
+
+def pace(game: Game, draw: Draw, patience: float) -> float:
+    """Steps a second of a game, measured over about `patience` seconds after three of warm-up."""
+    synchronise: Callable[[], None] = torch.cuda.synchronize if game.device.type == "cuda" else lambda: None
     for step in range(3):
-        game.play(step, 0.0, lambda number: batches.draw(number, device))
+        game.play(step, 0.0, draw)
     synchronise()
     begun, step = time.perf_counter(), 0
     while step == 0 or time.perf_counter() - begun < patience:
-        game.play(step, 0.0, lambda number: batches.draw(number, device))
+        game.play(step, 0.0, draw)
         step += 1
         synchronise()
-    return step * plan.batch / (time.perf_counter() - begun)
+    return step / (time.perf_counter() - begun)

@@ -51,6 +51,12 @@ class Card:
     licence_note: str = "The images drawn inherit whatever limits the training images' licence and consent set."
 
 
+def synthesizer_folder(path: str | os.PathLike[str]) -> Path:
+    """The synthesizer's folder that `path`, a run folder or that folder itself, names; it need not be there."""
+    inner = Path(path) / "synthesizer"
+    return inner if inner.exists() else Path(path)
+
+
 class Synthesizer:
     """Draws images: `sample(labels, seed=…)`. `fingerprint` names weights and card together."""
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
@@ -21,7 +19,7 @@ from augury.recipes import recipe as named
 from augury.training.adversarial import AdversarialGame
 from augury.training.batches import Lottery
 from augury.training.devices import choose_device
-from augury.training.plan import BATCH
+from augury.training.plan import BATCH, pace
 
 Table = npt.NDArray[np.float64]
 AUTO, STEPS = "rpgan", 1000
@@ -118,7 +116,7 @@ def train_table(
             networks = build(rule.network, rule.settings, (table.shape[1], 1, 1), (classes,))
         return AdversarialGame(*networks, rule, policy("none"), seed=seed, device=place, precision="fp32")
 
-    total = steps or (STEPS if budget is None else _fitting(game(), draw, budget))
+    total = steps or (STEPS if budget is None else max(1, int(budget * pace(game(), draw, min(3.0, budget / 10)))))
     played = game()
     for step in range(total):
         played.play(step, step / total, draw)
@@ -134,13 +132,3 @@ def _rule(name: str, overrides: dict[str, Any]) -> Recipe:
     settings = {key: value for key, value in overrides.items() if key not in own} | {"bounded": False}
     plain = {"augment": "none", "ada_target": 0.0, "path_length": 0.0, "style_mixing": 0.0, "spectral_control": 0.0}
     return replace(chosen, network="mlp", settings=settings, **plain)  # type: ignore[arg-type]
-
-
-def _fitting(game: AdversarialGame, draw: Callable[[int], tuple[torch.Tensor, torch.Tensor]], budget: float) -> int:
-    """How many steps fit into `budget` seconds, measured on a game that is thrown away."""
-    game.play(0, 0.0, draw)
-    begun, step = time.perf_counter(), 0
-    while step == 0 or time.perf_counter() - begun < min(3.0, budget / 10):
-        game.play(step, 0.0, draw)
-        step += 1
-    return max(1, int(step * budget / (time.perf_counter() - begun)))

@@ -14,12 +14,12 @@ from augury.files import read_json
 from augury.images import LabelledImages
 from augury.networks import ConditionEmbedding
 from augury.training import checkpoints
+from augury.training.synthesizer import synthesizer_folder
 
 
 def source(start: str) -> Path:
     """The synthesizer's folder that `start`, a run folder or that folder itself, names."""
-    folder = Path(start)
-    folder = folder / "synthesizer" if (folder / "synthesizer").exists() else folder
+    folder = synthesizer_folder(start)
     if not (folder / "card.json").exists():
         raise RunFolderError(
             f"{start}: no synthesizer to start from (no card.json); give a run folder, or its synthesizer"
