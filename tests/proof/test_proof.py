@@ -10,8 +10,8 @@ from sklearn.metrics import balanced_accuracy_score, f1_score, recall_score
 from augury.errors import SettingsError
 from augury.images import LabelledImages, SyntheticImages
 from augury.proof import bca_interval, prove, sign_flip_p
+from augury.proof.judgement import judge
 from augury.proof.statistics import confusion, measures, word
-from augury.proof.trial import judge
 from augury.settings import ProveSettings
 from augury.verdict import Verdict
 
