@@ -53,7 +53,10 @@ OBJECTIVES = {
     "hinge + R1": replace(RECIPES["gan"], loss="hinge", r1=0.3, **ONE),
     "wgan (clipping)": replace(RECIPES["wgan"], clip=0.1, **{**TWO, "optimiser": "rmsprop"}),
     "wgan_gp": replace(RECIPES["wgan_gp"], gradient_penalty=1.0, **TWO),
-    "r3gan (relativistic + R1 + R2)": replace(RECIPES["r3gan"], simultaneous=True, **ONE),
+    # a strong penalty that falls, as the paper has it: with a weak one throughout some seeds lose modes
+    "r3gan (relativistic + R1 + R2)": replace(
+        RECIPES["r3gan"], simultaneous=True, r1=2.0, r2=2.0, final_penalty=0.05, **ONE
+    ),
 }
 
 

@@ -1,0 +1,127 @@
+"""The data sets of `bench-proof`: real images, too few or too unequal, each with its own test part.
+
+Long tails keep the test part whole; where there is no official split, Augury's own divides. Two cases are of another
+kind: a hole in the class × attribute table, where the test part asks for combinations that training never showed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from augury import data
+from augury.data import coding
+from augury.images import LabelledImages
+from augury.randomness import rng
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where the data lie: `shared` holds the npz and tar files, `fashion` the idx files of Fashion-MNIST."""
+
+    shared: Path
+    fashion: Path
+
+
+@dataclass(frozen=True)
+class Case:
+    """`make` gives the images, `settings` what a run of them changes; `what` is one line for the table."""
+
+    what: str
+    make: Callable[[Places], LabelledImages]
+    settings: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+
+def thinned(images: LabelledImages, part: int, each: int, seed: int = 0) -> LabelledImages:
+    """At most `each` images of every class in a part of the given split, the other parts as they are."""
+    assert images.split is not None
+    kept = [np.flatnonzero(images.split != part)]
+    for label in range(len(images.classes)):
+        members = np.flatnonzero((images.split == part) & (images.labels == label))
+        kept.append(rng(seed, "thinned", label).permutation(members)[:each])
+    return coding.finished(images.take(np.sort(np.concatenate(kept))))
+
+
+def fashion(ratio: float) -> Callable[[Places], LabelledImages]:
+    """500 images of the largest class, 500 / ratio of the smallest, and 200 of each to test."""
+    return lambda places: thinned(data.long_tail(data.load(places.fashion), ratio, largest=500), 2, 200)
+
+
+def pneumonia(places: Places) -> LabelledImages:
+    """One image in twenty of the official train part, in its class mix; official validation and test parts."""
+    images = data.load(places.shared / "pneumoniamnist.npz")
+    assert images.split is not None
+    learnt = np.flatnonzero(images.split == 0)
+    kept = rng(0, "pneumonia").permutation(learnt)[: len(learnt) // 20]
+    return coding.finished(images.take(np.sort(np.concatenate([kept, np.flatnonzero(images.split != 0)]))))
+
+
+def faces(places: Places) -> LabelledImages:
+    """FER-2013's seven expressions, long-tailed from 400 to 8."""
+    images = data.load(places.shared / "fer2013_subset_48.npz")
+    return thinned(data.long_tail(images, 50, largest=400), 2, 150)
+
+
+def flowers(places: Places) -> LabelledImages:
+    """Forty photographs of each flower to learn from, ten to validate, 150 to test."""
+    images = data.load(places.shared / "flowers5.tar", size=64)
+    split = np.full(len(images), 2, np.int8)
+    for label in range(len(images.classes)):
+        members = rng(0, "flowers", label).permutation(np.flatnonzero(images.labels == label))
+        split[members[:40]], split[members[40:50]] = 0, 1
+    return thinned(replace(images, split=split), 2, 150)
+
+
+def hole(label: str, value: str, attribute: str, lacking: tuple[str, ...]) -> Callable[[Places], LabelledImages]:
+    """CMU faces at 32 × 32 classified by `label`, people disjoint: the class `value` is never seen where `attribute` is one
+    of `lacking`, neither in training nor in validation, and the test part is all images there."""
+
+    def made(places: Places) -> LabelledImages:
+        raw = data.load(places.shared / "cmu_faces_64x60.npz", size=32)
+        columns = {**raw.attributes, "pose": coding.Attribute(raw.labels, raw.classes)}
+        wanted, by, person = columns[label], columns[attribute], raw.attributes["person"]
+        there = np.isin(by.codes, [by.values.index(name) for name in lacking])
+        split = _people(person.codes)[person.codes]
+        absent = there & (wanted.codes == wanted.values.index(value))
+        keep = np.where(split == 2, there, ~absent)
+        images = replace(
+            raw, labels=wanted.codes, classes=wanted.values, attributes={attribute: by}, groups=person.codes, split=split
+        )
+        return coding.finished(images.take(np.flatnonzero(keep)))
+
+    return made
+
+
+def _people(codes: npt.NDArray[np.int64]) -> npt.NDArray[np.int8]:
+    """The part of each person: three fifths train, one fifth validation, one fifth test."""
+    count = int(codes.max()) + 1
+    parts = np.repeat(np.array([0, 1, 2], np.int8), [count - 2 * (count // 5), count // 5, count // 5])
+    return parts[rng(0, "people").permutation(count)]
+
+
+DROP = {"data": {"near_duplicates": "drop"}}
+CASES = {
+    "fashion50": Case("Fashion-MNIST, long tail 500 to 10", fashion(50)),
+    "fashion100": Case("Fashion-MNIST, long tail 500 to 5", fashion(100)),
+    "breast": Case("BreastMNIST, ultrasound, official split", lambda p: data.load(p.shared / "breastmnist.npz"), DROP),
+    "pneumonia": Case("PneumoniaMNIST, X-ray, one twentieth", pneumonia, DROP),
+    "fer": Case("FER-2013 subset, long tail 400 to 8", faces, DROP),
+    "tiles": Case("magnetic tiles, 952 to 32", lambda p: data.load(p.shared / "magnetic_tile_64.npz")),
+    "flowers": Case("flowers, 40 a class", flowers, DROP),
+    "sunglasses": Case(
+        "CMU faces, sunglasses never seen at left or right",
+        hole("eyes", "sunglasses", "pose", ("left", "right")),
+        {"train": {"condition": ("pose",)}, **DROP},
+    ),
+    "angry": Case(
+        "CMU faces, anger never seen at up",
+        hole("expression", "angry", "pose", ("up",)),
+        {"train": {"condition": ("pose",)}, **DROP},
+    ),
+}
+"""Name -> case."""
