@@ -90,7 +90,12 @@ def hole(label: str, value: str, attribute: str, lacking: tuple[str, ...]) -> Ca
         absent = there & (wanted.codes == wanted.values.index(value))
         keep = np.where(split == 2, there, ~absent)
         images = replace(
-            raw, labels=wanted.codes, classes=wanted.values, attributes={attribute: by}, groups=person.codes, split=split
+            raw,
+            labels=wanted.codes,
+            classes=wanted.values,
+            attributes={attribute: by},
+            groups=person.codes,
+            split=split,
         )
         return coding.finished(images.take(np.flatnonzero(keep)))
 
