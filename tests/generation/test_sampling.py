@@ -18,7 +18,7 @@ from augury.training import as_float, slerp
 
 
 def levelled(images: torch.Tensor) -> torch.Tensor:
-    """Logits [N, 2] by which about half of what the untrained generator draws is of each class."""
+    """Logits [N, 2] by which half of what the untrained generator draws for class 0 is of either class."""
     with torch.no_grad():
         usual = linear(
             tiny().generator(torch.from_numpy(image_noise(0, np.arange(200), 4)), torch.zeros(200, 1).long())
@@ -35,7 +35,7 @@ def margins(noise: np.ndarray, labels: np.ndarray) -> np.ndarray:
 
 
 def test_boundary_noise_is_unsure_and_still_agrees() -> None:
-    labels, indices = np.arange(40) % 2, np.arange(40)
+    labels, indices = np.zeros(40, np.int64), np.arange(40)
     noise = image_noise(3, indices, 4)
     before = margins(noise, labels)
     moved = generation.boundary(tiny(), noise, labels[:, None], indices, levelled, target=0.1, steps=40, near=0.01)

@@ -16,6 +16,8 @@ from augury.settings import Strategy
 OVERLAP, ENOUGH = 0.99, 0.9
 """Each image is new by this much less than the one before (Cui et al. 2019's beta); a class has enough when it is worth
 this share of the class that is worth most."""
+SLACK = 0.05
+"""A recall that is surely no more than this below the average is good enough."""
 MOST = 10
 """Synthetic images for each real one of the class, at most: a few real images do not teach a generator many new ones."""
 
@@ -64,8 +66,8 @@ def amounts(
     al. 2019, eq. 2). A cell with E(n) >= ENOUGH of the largest E has enough; any other gets what it lacks to that,
     at most MOST times the real images of its class.
 
-    "auto": as "tail", but none for a class that the classifier already recognises as well as classes on the average: when
-    the lower end of the 95 % interval of its validation recall is no less than the mean recall. Cells without any real
+    "auto": as "tail", but none for a class that the classifier already recognises about as well as classes on the average:
+    when the lower end of the 95 % interval of its validation recall is at most SLACK below the mean recall. Cells without any real
     image are filled all the same, since validation may lack them too. Raises SettingsError without `recognised`.
     """
     if strategy not in ("tail", "auto"):
@@ -83,7 +85,7 @@ def amounts(
     numbers = np.maximum(np.minimum(lacking, MOST * per_class), 0)
     why = [_tail_reason(counts[c], lacking[c], int(data.counts[c]), goal) for c in range(len(counts))]
     if strategy == "auto" and recognised is not None:
-        for c in np.flatnonzero(recognised.surely >= max(recognised.usual, 1e-9)):
+        for c in np.flatnonzero(recognised.surely >= max(recognised.usual - SLACK, 1e-9)):
             holes = np.where(counts[c] == 0, numbers[c], 0)
             if holes.sum() < numbers[c].sum():
                 why[c] = _known_reason(recognised, int(c), int(holes.sum()))
@@ -114,9 +116,7 @@ def _tail_reason(counts: Codes, lacking: Codes, real: int, goal: int) -> str:
 
 def _known_reason(recognised: Recognised, c: int, holes: int) -> str:
     n, hits = int(recognised.total[c]), int(recognised.hits[c])
-    known = (
-        f"{hits} of {n} validation images are recognised, surely no fewer than on the average ({recognised.usual:.0%})"
-    )
+    known = f"{hits} of {n} validation images are recognised, surely about as well as the average class ({recognised.usual:.0%})"
     return f"only its {holes} of empty cells: {known}" if holes else f"none: {known}"
 
 
