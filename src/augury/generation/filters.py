@@ -39,7 +39,7 @@ FILTERS = {
     "class_distance": Filter(
         far.class_distance, "distance in features to the class, 1 being where its real images are", below=1.5
     ),
-    "realism": Filter(far.realism, "depth within the neighbourhoods of real images, 1 being the edge", above=0.8),
+    "realism": Filter(far.realism, "depth within the neighbourhoods of real images, 1 being the edge", above=0.4),
     "discriminator": Filter(
         judged.discriminator, "the share of held-out images that the discriminator finds no more real", above=0.05
     ),
