@@ -99,7 +99,9 @@ def test_what_filters_keep_and_why_a_class_gets_its_number_is_told():
         assert f"{name.replace('_', ' ')}: {said}" in text
     for row in given.generation["rows"]:
         assert row["why"] in text
-    old = replace(given, generation={"strategy": "balance", "rows": [r | {"why": ""} for r in given.generation["rows"]]})
+    old = replace(
+        given, generation={"strategy": "balance", "rows": [r | {"why": ""} for r in given.generation["rows"]]}
+    )
     assert "What each keeps" not in words(Page(render(old)).text["filters"])
 
 
