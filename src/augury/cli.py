@@ -53,12 +53,18 @@ StartFrom = Annotated[
     str | None,
     typer.Option(help="Begin with the weights of this run or synthesizer: same network and size, any classes."),
 ]
+Unlabelled = Annotated[
+    str | None, typer.Option(help="A folder of images without labels: they train the generator as well.")
+]
 Steps = Annotated[int | None, typer.Option(help="Training steps.", min=1)]
 Budget = Annotated[str | None, typer.Option(help="Training time instead of steps: 90s, 5m, 1h.")]
 Precision = Annotated[str | None, typer.Option(help="auto (measured; the default), fp32 or bf16.")]
 Condition = Annotated[str | None, typer.Option(help="Condition on these too: label,pose (attribute names).")]
 Strategy = Annotated[
-    str | None, typer.Option("--sampling-strategy", help='balance (default), a ratio (0.5), a number, or {"class": n}.')
+    str | None,
+    typer.Option(
+        "--sampling-strategy", help='balance (default), tail, auto, a ratio (0.5), a number, or {"class": n}.'
+    ),
 ]
 Set = Annotated[list[str] | None, typer.Option("--set", help="Any other setting: prove.steps=600, train.batch=32.")]
 
@@ -130,6 +136,7 @@ def way(
     penalty: Penalty = None,
     label_smoothing: Smoothing = None,
     start_from: StartFrom = None,
+    unlabelled: Unlabelled = None,
     steps: Steps = None,
     budget: Budget = None,
     precision: Precision = None,
@@ -142,7 +149,8 @@ def way(
     """`run` and `train`: from the data to the report, or to the synthesizer."""
     rooms = {
         "data": _given(size=sides(size), fit=fit, on_bad=on_bad),
-        "train": _given(recipe=recipe, precision=precision, start_from=start_from) | _length(steps, budget),
+        "train": _given(recipe=recipe, precision=precision, start_from=start_from, unlabelled=unlabelled)
+        | _length(steps, budget),
         "generate": _given(sampling_strategy=sampling_strategy and _value(sampling_strategy)),
     }
     weights = {name: _value(value) for name, value in (pair("--penalty", text) for text in penalty or [])}

@@ -109,10 +109,12 @@ class LabelledImages:
 
 @dataclass(frozen=True)
 class SyntheticImages:
-    """Generated images, each redrawable from (synthesizer, condition, seed, index).
+    """Generated images, each redrawable from (synthesizer, condition, seed, index), or where there are `latents`, the noise
+    float32 [N, Z] that was searched for and not drawn, from (synthesizer, condition, latent, index).
 
     `images` uint8 [N, C, H, W]; `conditions` int64 [N, K], column 0 the class; `indices` int64 [N]; `scores`
-    filter name -> float64 [N]; `reasons` per image "" when kept, else the filter that rejected it.
+    filter name -> float64 [N]; `reasons` per image "" when kept, else the filter that rejected it; `targets` float64
+    [N, classes], class probabilities to learn from instead of the class asked for, or None.
     """
 
     images: Images
@@ -124,6 +126,8 @@ class SyntheticImages:
     synthesizer: str
     scores: Mapping[str, npt.NDArray[np.float64]] = field(default_factory=dict)
     reasons: tuple[str, ...] = ()
+    latents: npt.NDArray[np.float32] | None = None
+    targets: npt.NDArray[np.float64] | None = None
 
     def __len__(self) -> int:
         return len(self.images)
@@ -148,4 +152,6 @@ class SyntheticImages:
             indices=self.indices[at],
             scores={name: values[at] for name, values in self.scores.items()},
             reasons=tuple(self.reasons[i] for i in at) if self.reasons else (),
+            latents=None if self.latents is None else self.latents[at],
+            targets=None if self.targets is None else self.targets[at],
         )

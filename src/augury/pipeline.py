@@ -6,12 +6,14 @@ goes on where it stopped when it was killed.
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import shlex
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +22,10 @@ import torch
 
 from augury import exports, generation, metrics, proof, report, training
 from augury.augment import policy
-from augury.data import LEFT_OUT, load, near_duplicates, split
+from augury.data import LEFT_OUT, apart_from, load, near_duplicates, read_unlabelled, split, with_unlabelled
 from augury.errors import RunFolderError, SettingsError
 from augury.files import atomic_path, digest, read_json, read_lines, write_json
-from augury.images import SPLITS, Codes, LabelledImages, SyntheticImages
+from augury.images import SPLITS, Codes, Images, LabelledImages, SyntheticImages
 from augury.machine import machine, versions
 from augury.metrics import Extractor
 from augury.networks import Classifier
@@ -78,6 +80,41 @@ class Session:
         return {name: self.data.take(codes == i) for i, name in enumerate(SPLITS)}
 
     @cached_property
+    def unlabelled(self) -> Images:
+        """All images of the folder without labels, uint8 [N, C, H, W]."""
+        d, path = self.settings.data, self.settings.train.unlabelled
+        if path is None:
+            return np.empty((0, *self.data.shape), np.uint8)
+        return read_unlabelled(path, self.data.shape, fit=d.fit, on_bad=d.on_bad)
+
+    @cached_property
+    def learnt(self) -> LabelledImages:
+        """What the generator is trained on: the train part, and images without labels that are like none held out."""
+        train, found = self.parts["train"], self.unlabelled
+        if not len(found):
+            return train
+        keep, left = apart_from(found, {name: self.parts[name].images for name in ("validation", "test")})
+        told = {
+            "folder": self.settings.train.unlabelled,
+            "images": len(found),
+            "used": int(keep.sum()),
+            "left_out": left,
+        }
+        write_json(self.run / "train" / "unlabelled.json", told)
+        return with_unlabelled(train, np.ascontiguousarray(found[keep])) if keep.any() else train
+
+    def empty_cells(self) -> Codes:
+        """Cells int64 [E, K] of class and attributes that the plan asks for and no training image has."""
+        train, condition = self.parts["train"], self.settings.train.condition
+        cells = training.empty_cells(train, condition)
+        if not len(cells):
+            return cells
+        strategy = self.settings.generate.sampling_strategy
+        wanted = generation.amounts(train, "tail" if strategy == "auto" else strategy, condition)
+        chosen: Codes = cells[wanted.numbers[tuple(cells.T)] > 0]
+        return chosen
+
+    @cached_property
     def synthesizer(self) -> Synthesizer:
         """The trained generator."""
         return Synthesizer.load(self.run / "synthesizer", self.device)
@@ -104,6 +141,8 @@ class Session:
                 key("classify"),
                 s.train.model_dump(exclude={"checkpoint_every"}),
                 s.train.start_from and training.fingerprint(s.train.start_from),
+                hashlib.sha256(self.unlabelled.tobytes()).hexdigest(),
+                self.empty_cells().tolist(),
                 s.seed,
                 self.device.type,
                 self.flips,
@@ -137,6 +176,7 @@ class Session:
                 "generate, or set train.unconditional=false"
             )
         training.settle(self.data, self.settings.train, self.device)
+        generation.rules(self.settings.generate.filters)
         for stage in (stage for stage in NEEDS if stage in needed):
             self.do(stage)
             if stage == "split":
@@ -172,10 +212,14 @@ class Session:
 
     def classify(self) -> None:
         """Teach the classifier that filters and watches: balanced, classical augmentation, no synthetic images."""
-        lesson = proof.Lesson(steps=LESSON, balanced=True, augment=policy("classical", flips=self.flips))
-        model = proof.teach(self.parts["train"], lesson, seed=self.settings.seed + 500_009, device=self.device)
-        checkpoints.save(self.run / "classifier.safetensors", model.state_dict(), {})
+        checkpoints.save(self.run / "classifier.safetensors", self.taught(0).state_dict(), {})
         self.__dict__.pop("classifier", None)
+
+    def taught(self, member: int) -> Classifier:
+        """The classifier of the run (0) or a further one like it, of other weights and batches."""
+        lesson = proof.Lesson(steps=LESSON, balanced=True, augment=policy("classical", flips=self.flips))
+        seed = self.settings.seed + 500_009 + member
+        return proof.teach(self.parts["train"], lesson, seed=seed, device=self.device)
 
     def planned(self) -> training.Plan:
         """The training plan: made once, by measurement where a budget asks for it, and then kept."""
@@ -184,20 +228,29 @@ class Session:
         if kept.get("inputs") == inputs:
             return training.Plan.from_dict(kept["plan"])
         s = self.settings
-        plan = training.make_plan(self.parts["train"], s.train, seed=s.seed, device=self.device, flips=self.flips)
+        plan = training.make_plan(
+            self.learnt, s.train, seed=s.seed, device=self.device, flips=self.flips, cells=self.empty_cells()
+        )
         write_json(stored, {"inputs": inputs, "plan": plan.as_dict()})
         return plan
 
     def train(self) -> None:
         """Train as planned, judged on the way by the validation part."""
         folder, s, train, plan = self.run / "train", self.settings, self.parts["train"], self.planned()
+        learnt = self.learnt
+        if s.train.unlabelled:
+            told = read_json(folder / "unlabelled.json")
+            away = ", ".join(f"{n:,} like the {name} part" for name, n in told["left_out"].items())
+            self.watch.note(
+                f"{told['used']:,} of {told['images']:,} unlabelled images train the generator; left out: {away}"
+            )
         held = training.seen(plan, self.parts["validation"])
         judge = metrics.Monitor(
             self.own_features(), training.seen(plan, train), held, held.conditions(plan.condition), seed=s.seed
         )
         synthesizer = training.train_plan(
             plan,
-            train,
+            learnt,
             folder,
             checkpoint_every=s.train.checkpoint_every,
             assess=judge,
@@ -207,26 +260,61 @@ class Session:
         synthesizer.save(self.run / "synthesizer")
         self.__dict__.pop("synthesizer", None)
 
+    def amounts(self) -> generation.Amounts:
+        """How many images each cell is to get, and why."""
+        strategy, held = self.settings.generate.sampling_strategy, self.parts["validation"]
+        recognised = None
+        if strategy == "auto":
+            right = proof.probabilities(self.classifier, held.images).argmax(1) == held.labels
+            hits = np.bincount(held.labels[right], minlength=len(held.classes)).astype(np.int64)
+            recognised = generation.Recognised(hits, held.counts)
+        return generation.amounts(self.parts["train"], strategy, self.settings.train.condition, recognised)
+
+    def evidence(self) -> generation.Evidence:
+        """What filters may look at: nothing of the test part."""
+        model = self.classifier
+        inputs = metrics.from_network(
+            "classifier's last layer", model, "", self.device, model.last_inputs, dimension=model.last.in_features
+        )
+        judge, why = None, "no filter asked for it"
+        if any(rule.name == "discriminator" for rule in generation.rules(self.settings.generate.filters)):
+            judge, why = training.discriminator(self.run / "train", self.planned(), self.learnt, self.device)
+        return generation.Evidence(
+            self.parts["train"],
+            lambda images: proof.probabilities(model, images),
+            lambda q, r, k: metrics.nearest(q, r, k),
+            features=self.own_features().extract,
+            validation=self.parts["validation"],
+            last_inputs=inputs.extract,
+            logits=model,
+            discriminator=judge,
+            condition=self.settings.train.condition,
+            why_no_discriminator=why,
+        )
+
     def generate(self) -> None:
         """Draw what the plan asks for, and filter it."""
-        g, train = self.settings.generate, self.parts["train"]
-        plan = generation.wanted(train, g.sampling_strategy, self.settings.train.condition)
-        evidence = generation.Evidence(
-            train, lambda images: proof.probabilities(self.classifier, images), lambda q, r, k: metrics.nearest(q, r, k)
-        )
+        g, train, evidence, wanted = self.settings.generate, self.parts["train"], self.evidence(), self.amounts()
         synthetic = generation.draw(
             self.synthesizer,
-            plan,
+            wanted.numbers,
             seed=self.settings.seed,
             surplus=g.surplus,
             truncation=g.truncation,
             filters=g.filters,
             evidence=evidence,
+            sampling=g.sampling,
             on_progress=lambda done, total: self.watch.amount("images", done, total),
         )
+        if g.soft_labels:
+            members = [self.classifier, *(self.taught(i) for i in range(1, g.soft_labels))]
+            ensemble = [partial(proof.probabilities, member) for member in members]
+            targets = generation.soft_labels(synthetic.images, synthetic.labels, ensemble)
+            synthetic = replace(synthetic, targets=targets)
         generation.save(synthetic, self.run / "synthetic")
-        rows = generation.census(synthetic, train, plan)
-        write_json(self.run / "generation.json", {"strategy": str(g.sampling_strategy), "rows": rows})
+        rows = generation.census(synthetic, train, wanted.numbers, wanted.why)
+        told = {"strategy": str(g.sampling_strategy), "sampling": g.sampling, "rows": rows}
+        write_json(self.run / "generation.json", told | {"filters": generation.asked(g.filters, evidence)})
         self.__dict__.pop("synthetic", None)
 
     def score(self) -> None:
@@ -322,7 +410,11 @@ class Session:
     def plan(self) -> dict[str, Any]:
         """The training plan as the report tells it."""
         plan = read_json(self.run / "train" / "plan.json")["plan"]
-        told = {k: v for k, v in plan.items() if k not in ("rule", "start", "unconditional") or (k != "rule" and v)}
+        told = {
+            k: v
+            for k, v in plan.items()
+            if k not in ("rule", "start", "unconditional", "cells", "empty_cells") or (k != "rule" and v)
+        }
         return told | {"network": plan["rule"]["network"], "chosen_step": self.synthesizer.card.steps}
 
     def command(self) -> str:
@@ -335,7 +427,11 @@ class Session:
         for room, values in changed.items():
             if isinstance(values, dict):
                 hidden = {"recipe", "steps", "budget", "precision", "checkpoint_every"} if room == "train" else set()
-                words += [f"--set={room}.{k}={v}" for k, v in values.items() if k not in hidden]
+                words += [
+                    f"--set={room}.{k}={v if isinstance(v, str) else json.dumps(v)}"
+                    for k, v in values.items()
+                    if k not in hidden
+                ]
         return shlex.join(words)
 
 

@@ -29,7 +29,8 @@ class Run:
     classifier.safetensors   watches over training and filters, taught by real train images only
     train/                   plan.json, log.jsonl, samples/, checkpoints
     synthesizer/             weights.safetensors, card.json
-    synthetic/               images.npy, manifest.jsonl
+    synthetic/               images.npy, manifest.jsonl; latents.npy, targets.npy where there are any
+    generation.json          images wanted, drawn and kept of each class, and why
     features/                features extracted before
     scores.json, trial.json, verdict.json, report.html, dataset/
     """

@@ -23,7 +23,7 @@ def seconds(value: Any) -> Any:
 
 
 Seconds = Annotated[float, BeforeValidator(seconds), Field(gt=0)]
-Strategy = Literal["balance"] | float | int | dict[str, int]
+Strategy = Literal["balance", "tail", "auto"] | float | int | dict[str, int]
 
 
 def changed(kind: str, old: Any, new: dict[str, Any]) -> Any:
@@ -84,6 +84,15 @@ class TrainSettings(Settings):
     label_sampling: Literal["sqrt", "log", "frequency", "uniform"] = "sqrt"
     augment: str | None = Field(None, description="what the discriminator sees: a policy of augury.augment, or none")
     start_from: str | None = Field(None, description="a run folder or synthesizer whose weights to begin with")
+    unlabelled: str | None = Field(
+        None, description="a folder of images without labels that train the generator too, as a class of their own"
+    )
+    empty_cells: float = Field(
+        0.25,
+        ge=0,
+        le=0.5,
+        description="largest share of fakes in cells of class and attributes that the plan asks for and no real image has",
+    )
     patience: float = Field(
         0.5,
         gt=0,
@@ -100,10 +109,27 @@ class TrainSettings(Settings):
 class GenerateSettings(Settings):
     """What to draw and what to keep."""
 
-    sampling_strategy: Strategy = "balance"
+    sampling_strategy: Strategy = Field(
+        "balance",
+        description="balance, a ratio, a number or {class: number}; tail: what rare classes lack; auto: the same, less those "
+        "that are recognised well",
+    )
     truncation: float = Field(1.0, gt=0, le=1)
-    filters: tuple[str, ...] = ("agreement", "near_copy")
-    surplus: float = Field(2.0, ge=1, description="images drawn for each one wanted, before filtering")
+    sampling: Literal["prior", "boundary", "inversions"] = Field(
+        "prior",
+        description="noise as trained; moved to where the classifier is just sure of the class; or between real images",
+    )
+    filters: tuple[str, ...] = Field(
+        ("agreement", "near_copy"), description='names in order, each with a limit if not its own: "confidence>.6"'
+    )
+    surplus: float = Field(
+        4.0, ge=1, description="most images drawn for each one wanted; fewer when enough have passed the filters"
+    )
+    soft_labels: int = Field(
+        0,
+        ge=0,
+        description="classifiers, taught by real images, whose mean probabilities go with each image; 0 for none",
+    )
 
 
 class ScoreSettings(Settings):

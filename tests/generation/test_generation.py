@@ -1,28 +1,17 @@
-"""Plans by hand-counted tables; filters on images whose answer is known; the folder round trip."""
+"""Plans by hand-counted tables; drawing in rounds; the folder round trip; inversion."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
-import torch
+from generation_data import known, make, tiny
 
 from augury import generation
 from augury.errors import RunFolderError, SettingsError
-from augury.generation.filters import apply
-from augury.images import Attribute, LabelledImages
+from augury.images import SyntheticImages
 from augury.metrics import nearest
-from augury.networks import build
 from augury.settings import TrainSettings
-from augury.training import Card, Synthesizer, train
-
-
-def make(counts: tuple[int, ...] = (8, 3), poses: bool = False) -> LabelledImages:
-    labels = np.repeat(np.arange(len(counts)), counts)
-    images = np.random.default_rng(1).integers(0, 256, (len(labels), 1, 8, 8), dtype=np.uint8)
-    attributes = {
-        "pose": Attribute(np.zeros(len(labels), np.int64) + (labels == 0) * (np.arange(len(labels)) % 2), ("l", "r"))
-    }
-    return LabelledImages(images, labels, tuple("abc"[: len(counts)]), attributes if poses else {}, fingerprint="g")
+from augury.training import train
 
 
 @pytest.mark.parametrize(
@@ -53,46 +42,27 @@ def test_a_strategy_that_makes_no_sense_is_refused(strategy) -> None:
         generation.wanted(make(), strategy)
 
 
-def test_filters_reject_the_other_class_and_the_copy() -> None:
-    data = make()
-    fake = np.stack([data.images[0], 255 - data.images[1], 255 - data.images[2]])
-    said = np.array([[0.9, 0.1], [0.2, 0.8], [0.7, 0.3]])
-    evidence = generation.Evidence(data, lambda images: said, nearest)
-    scores, reasons = apply(("agreement", "near_copy"), fake, np.array([0, 0, 0]), evidence)
-    assert reasons == ["near_copy", "agreement", ""]
-    np.testing.assert_allclose(scores["agreement"], [0.9, 0.2, 0.7])
-    assert scores["near_copy"][0] == pytest.approx(0, abs=1e-2)
-    by_hand = np.sqrt(((fake[2].astype(float) - data.images.astype(float)) ** 2).mean((1, 2, 3))).min()
-    assert scores["near_copy"][2] == pytest.approx(by_hand, rel=1e-4)
-    with pytest.raises(SettingsError, match="no filter"):
-        apply(("magic",), fake, np.zeros(3, np.int64), evidence)
-
-
 def test_drawing_counts_and_reads_back(tmp_path) -> None:
     data = make()
     synthesizer = train(data, settings=TrainSettings(steps=2, batch=4, precision="fp32"), device="cpu")
     plan = generation.wanted(data, "balance")
     evidence = generation.Evidence(data, lambda images: np.tile([0.0, 1.0], (len(images), 1)), nearest)
     drawn = generation.draw(synthesizer, plan, seed=4, surplus=2, filters=("agreement",), evidence=evidence)
-    assert len(drawn) == 10 and drawn.kept.sum() == 5
-    assert drawn.reasons[5:] == ("not needed",) * 5
+    assert len(drawn) == 5 and drawn.kept.all()
     (row,) = (r for r in generation.census(drawn, data, plan) if r["class"] == "b")
-    assert row == {"class": "b", "real": 3, "wanted": 5, "drawn": 10, "kept": 5, "rejected": {"not needed": 5}}
+    assert row == {"class": "b", "real": 3, "wanted": 5, "drawn": 5, "kept": 5, "rejected": {}}
     generation.save(drawn, tmp_path)
     again = generation.load(tmp_path, data.classes)
     np.testing.assert_array_equal(again.images, drawn.images)
     assert again.reasons == drawn.reasons and again.synthesizer == synthesizer.fingerprint
-    redrawn = synthesizer.sample([1], seed=again.seed, start=int(again.indices[7]))
-    np.testing.assert_array_equal(redrawn.images[0], again.images[7])
+    redrawn = synthesizer.sample([1], seed=again.seed, start=int(again.indices[3]))
+    np.testing.assert_array_equal(redrawn.images[0], again.images[3])
     with pytest.raises(RunFolderError, match="draw them again"):
         generation.load(tmp_path / "none", data.classes)
 
 
 def test_inversion_finds_an_image_that_the_generator_can_draw() -> None:
-    torch.manual_seed(0)
-    generator, _ = build("mlp", {"latent": 4, "hidden": 32, "layers": 1}, (1, 8, 8), (2,))
-    card = Card("mlp", {}, (1, 8, 8), ("a", "b"), (), (), "x", "gan", 0, 1, 1, "fp32")
-    synthesizer = Synthesizer(card, generator)
+    synthesizer = tiny()
     labels = np.array([0, 1, 1])
     drawn = synthesizer.sample(labels, seed=3)
     noise, errors = generation.invert(synthesizer, drawn.images, drawn.conditions, steps=300)
@@ -100,3 +70,38 @@ def test_inversion_finds_an_image_that_the_generator_can_draw() -> None:
     assert errors.max() < 1.0  # of 255; the images themselves are rounded
     other = np.random.default_rng(0).integers(0, 256, drawn.images.shape, dtype=np.uint8)
     assert generation.invert(synthesizer, other, drawn.conditions, steps=20)[1].min() > 20
+
+
+def test_rounds_end_when_the_quota_is_met_and_an_image_has_the_same_bytes_in_any_round() -> None:
+    data, synthesizer = make(), tiny()
+    plan = np.array([40, 30])
+
+    def drawn(surplus: float, share: str) -> SyntheticImages:
+        return generation.draw(
+            synthesizer, plan, seed=2, surplus=surplus, filters=(f"confidence>{share}",), evidence=known(data)
+        )
+
+    whole = generation.draw(synthesizer, plan * 4, seed=2).images.reshape(-1)
+    easy, hard, never = drawn(4, "0"), drawn(4, "0.5"), drawn(4, "1.1")
+    assert len(easy) == 70 and easy.kept.all()
+    assert 70 < len(hard) <= 280
+    for label, amount in enumerate(plan):
+        at = hard.labels == label
+        assert hard.kept[at].sum() == amount or at.sum() == 4 * amount
+    assert len(never) == 280 and not never.kept.any()
+    pixels = whole.reshape(280, -1)
+    for some in (easy, hard, never):
+        np.testing.assert_array_equal(some.images.reshape(len(some), -1), pixels[some.indices])
+        assert (np.diff(some.indices) > 0).all()
+        np.testing.assert_array_equal(some.labels, (some.indices >= 160).astype(np.int64))
+
+
+def test_a_selection_chooses_among_all_that_may_be_drawn() -> None:
+    drawn = generation.draw(tiny(), np.array([6, 4]), seed=1, surplus=3, filters=("k_center",), evidence=known(make()))
+    assert len(drawn) == 30 and drawn.kept.sum() == 10
+    assert {r: drawn.reasons.count(r) for r in set(drawn.reasons)} == {"": 10, "k_center": 20}
+
+
+def test_nothing_wanted_draws_nothing() -> None:
+    drawn = generation.draw(tiny(), np.array([0, 0]), filters=("agreement",), evidence=known(make()))
+    assert len(drawn) == 0 and drawn.images.shape == (0, 1, 8, 8)

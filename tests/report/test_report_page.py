@@ -92,6 +92,19 @@ def test_the_sentence_comes_first_and_all_sections_are_there():
     assert all(page.text[section].strip() for section in SECTIONS)
 
 
+def test_what_filters_keep_and_why_a_class_gets_its_number_is_told():
+    given = facts("helps")
+    text = words(Page(render(given)).text["filters"])
+    for name, said in given.generation["filters"].items():
+        assert f"{name.replace('_', ' ')}: {said}" in text
+    for row in given.generation["rows"]:
+        assert row["why"] in text
+    old = replace(
+        given, generation={"strategy": "balance", "rows": [r | {"why": ""} for r in given.generation["rows"]]}
+    )
+    assert "What each keeps" not in words(Page(render(old)).text["filters"])
+
+
 def test_every_number_of_the_verdict_is_on_the_page():
     given = facts("helps")
     v, text = given.verdict, {k: words(t) for k, t in Page(render(given)).text.items()}

@@ -8,11 +8,13 @@ from augury.data.loading import FORMATS, load
 from augury.data.sheet import contact_sheet, picture_sheet
 from augury.data.splitting import LEFT_OUT, split
 from augury.data.summary import Census, census, inspect
+from augury.data.unlabelled import apart_from, read_unlabelled, with_unlabelled
 
 __all__ = [
     "FORMATS",
     "LEFT_OUT",
     "Census",
+    "apart_from",
     "census",
     "contact_sheet",
     "effective_number",
@@ -22,6 +24,8 @@ __all__ = [
     "long_tail",
     "near_duplicates",
     "picture_sheet",
+    "read_unlabelled",
     "sample",
     "split",
+    "with_unlabelled",
 ]

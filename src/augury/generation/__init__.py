@@ -1,8 +1,35 @@
 """From a plan per class to synthetic images, filtered, each redrawable from its seed and index."""
 
-from augury.generation.draw import census, draw, load, save
-from augury.generation.filters import FILTERS, Evidence, copy_threshold
+from augury.generation.amounts import Amounts, Recognised, amounts
+from augury.generation.draw import draw
+from augury.generation.evidence import Candidates, Evidence
+from augury.generation.filters import FILTERS, Filter, asked, rules
+from augury.generation.folder import census, load, save
+from augury.generation.labels import pseudo_labels, soft_labels
 from augury.generation.latent import invert
 from augury.generation.plan import table, wanted
+from augury.generation.sampling import SAMPLING, between, boundary
 
-__all__ = ["FILTERS", "Evidence", "census", "copy_threshold", "draw", "invert", "load", "save", "table", "wanted"]
+__all__ = [
+    "FILTERS",
+    "SAMPLING",
+    "Amounts",
+    "Candidates",
+    "Evidence",
+    "Filter",
+    "Recognised",
+    "amounts",
+    "asked",
+    "between",
+    "boundary",
+    "census",
+    "draw",
+    "invert",
+    "load",
+    "pseudo_labels",
+    "rules",
+    "save",
+    "soft_labels",
+    "table",
+    "wanted",
+]

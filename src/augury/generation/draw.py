@@ -1,23 +1,36 @@
-"""Drawing what a plan asks for, with some over, and filtering it."""
+"""Drawing what a plan asks for, in rounds, until enough images have passed the filters or the most that may be drawn are."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import replace
-from pathlib import Path
-from typing import Any
+from dataclasses import dataclass, field
 
 import numpy as np
 
-from augury.errors import RunFolderError
-from augury.files import atomic_path, read_lines, write_lines
-from augury.generation.filters import Evidence, apply
-from augury.images import Codes, LabelledImages, SyntheticImages
+from augury.generation.evidence import Candidates, Evidence, Floats
+from augury.generation.filters import apply, rules
+from augury.generation.sampling import Noise, source
+from augury.images import Codes, Images, SyntheticImages
 from augury.training import Synthesizer
 
 CHUNK = 1024
 """Images drawn between two progress reports."""
+LEAST_RATE = 0.1
+"""The share that passes is taken to be no lower when the next round is measured out."""
+
+
+@dataclass
+class _Pile:
+    """What has been drawn so far, in the order of drawing."""
+
+    images: Images
+    conditions: Codes
+    indices: Codes
+    cells: Codes
+    latents: Noise | None = None
+    scores: dict[str, Floats] = field(default_factory=dict)
+    reasons: list[str] = field(default_factory=list)
 
 
 def draw(
@@ -29,93 +42,91 @@ def draw(
     truncation: float = 1.0,
     filters: tuple[str, ...] = (),
     evidence: Evidence | None = None,
+    sampling: str = "prior",
     on_progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> SyntheticImages:
-    """Draw ceil(surplus · n) images for each cell of `plan` (as `wanted` gives it), filter them, and mark those beyond n
-    that passed as "not needed". Index i of an image is its place in the whole drawing."""
+    """Draw for each cell of `plan` (as `wanted` gives it) until n images have passed the filters, at most ceil(surplus · n)
+    in all; those beyond n that passed are marked "not needed". A filter that selects is given all that may be drawn.
+
+    Index i of an image is its place in the whole drawing, were every cell's ceil(surplus · n) drawn: the same (seed, index)
+    is the same image, in however many rounds it was reached. `sampling` is a name in SAMPLING.
+    """
     cells = np.argwhere(plan > 0)
-    amounts = plan[tuple(cells.T)]
-    drawn = [math.ceil(surplus * n) for n in amounts]
-    conditions = np.repeat(cells, drawn, axis=0).astype(np.int64).reshape(-1, plan.ndim)
-    parts = []
-    for at in range(0, len(conditions), CHUNK):
-        parts.append(synthesizer.sample(conditions[at : at + CHUNK], seed=seed, start=at, truncation=truncation))
-        on_progress(min(at + CHUNK, len(conditions)), len(conditions))
-    images = np.concatenate([p.images for p in parts]) if parts else np.empty((0, *synthesizer.card.shape), np.uint8)
-    everything = SyntheticImages(
-        images,
-        conditions,
+    amounts = plan[tuple(cells.T)].astype(np.int64)
+    most = np.array([math.ceil(surplus * n) for n in amounts], np.int64)
+    begin, drawn, passed = np.cumsum(most) - most, np.zeros_like(most), np.zeros_like(most)
+    wanted = most if any(rule.filter.selects for rule in rules(filters)) else amounts
+    noise = source(sampling, synthesizer, evidence, seed)
+    none = np.empty(0, np.int64)
+    pile = _Pile(np.empty((0, *synthesizer.card.shape), np.uint8), np.empty((0, plan.ndim), np.int64), none, none)
+    while wanted.any():
+        which = np.repeat(np.arange(len(cells)), wanted)
+        within = np.concatenate([np.arange(n) for n in wanted])
+        indices = begin[which] + drawn[which] + within
+        _add(pile, synthesizer, cells, which, indices, seed, truncation, noise, on_progress)
+        drawn = drawn + wanted
+        if evidence is None:
+            pile.reasons = [""] * len(pile.images)
+        else:
+            quota = amounts[pile.cells]
+            all_passed = np.ones(len(pile.images), bool)
+            candidates = Candidates(pile.images, pile.conditions, pile.indices, quota, all_passed)
+            pile.scores, pile.reasons = apply(filters, candidates, evidence, pile.scores)
+        kept = np.array([not reason for reason in pile.reasons])
+        passed = np.bincount(pile.cells[kept], minlength=len(cells))
+        rate = np.maximum(passed / drawn, LEAST_RATE)
+        missing = np.ceil(np.maximum(amounts - passed, 0) / rate).astype(np.int64)
+        wanted = np.minimum(missing, most - drawn)
+    return _in_order(pile, synthesizer, seed, amounts)
+
+
+def _add(
+    pile: _Pile,
+    synthesizer: Synthesizer,
+    cells: Codes,
+    which: Codes,
+    indices: Codes,
+    seed: int,
+    truncation: float,
+    noise: Callable[[Codes, Codes], Noise] | None,
+    on_progress: Callable[[int, int], None],
+) -> None:
+    """Draw one round: image j of cell which[j] with indices[j]."""
+    conditions = cells[which].astype(np.int64)
+    images, before = [pile.images], len(pile.images)
+    latents = [] if pile.latents is None else [pile.latents]
+    for at in range(0, len(indices), CHUNK):
+        asked, names = conditions[at : at + CHUNK], indices[at : at + CHUNK]
+        if noise is None:
+            images.append(synthesizer.sample(asked, seed=seed, indices=names, truncation=truncation).images)
+        else:
+            latents.append(noise(asked, names))
+            images.append(synthesizer.decode(latents[-1], asked, indices=names, truncation=truncation))
+        on_progress(before + at + len(names), before + len(indices))
+    pile.images = np.concatenate(images)
+    pile.conditions = np.concatenate([pile.conditions, conditions])
+    pile.indices = np.concatenate([pile.indices, indices])
+    pile.cells = np.concatenate([pile.cells, which])
+    pile.latents = np.concatenate(latents) if latents else None
+
+
+def _in_order(pile: _Pile, synthesizer: Synthesizer, seed: int, amounts: Codes) -> SyntheticImages:
+    """By index, with those beyond what is wanted of their cell marked."""
+    order = np.argsort(pile.indices, kind="stable")
+    reasons, count = [pile.reasons[i] for i in order], np.zeros(len(amounts), np.int64)
+    for row, cell in enumerate(pile.cells[order]):
+        if not reasons[row]:
+            count[cell] += 1
+            reasons[row] = "" if count[cell] <= amounts[cell] else "not needed"
+    return SyntheticImages(
+        pile.images[order],
+        pile.conditions[order],
         synthesizer.card.condition_names,
         synthesizer.card.classes,
         seed,
-        np.arange(len(images), dtype=np.int64),
+        pile.indices[order],
         synthesizer.fingerprint,
-        reasons=("",) * len(images),
+        {name: values[order] for name, values in pile.scores.items()},
+        tuple(reasons),
+        None if pile.latents is None else pile.latents[order],
     )
-    if evidence is not None and len(images):
-        scores, reasons = apply(filters, images, everything.labels, evidence)
-        everything = replace(everything, scores=scores, reasons=tuple(reasons))
-    return _cut(everything, drawn, amounts.tolist())
-
-
-def _cut(synthetic: SyntheticImages, drawn: list[int], amounts: list[int]) -> SyntheticImages:
-    reasons, at = list(synthetic.reasons), 0
-    for number, amount in zip(drawn, amounts, strict=True):
-        passed = [i for i in range(at, at + number) if not reasons[i]]
-        for i in passed[amount:]:
-            reasons[i] = "not needed"
-        at += number
-    return replace(synthetic, reasons=tuple(reasons))
-
-
-def census(synthetic: SyntheticImages, train: LabelledImages, plan: Codes) -> list[dict[str, Any]]:
-    """Per class: real images, wanted, drawn, kept, and how many each filter rejected; plain JSON."""
-    per_class = plan.reshape(len(plan), -1).sum(1)
-    rows = []
-    for c, name in enumerate(synthetic.classes):
-        reasons = [r for r, label in zip(synthetic.reasons, synthetic.labels, strict=True) if label == c]
-        rejected = {r: reasons.count(r) for r in sorted(set(reasons) - {""})}
-        counts = {"real": int(train.counts[c]), "wanted": int(per_class[c]), "drawn": len(reasons)}
-        rows.append({"class": name, **counts, "kept": reasons.count(""), "rejected": rejected})
-    return rows
-
-
-def save(synthetic: SyntheticImages, folder: Path) -> None:
-    """Write images.npy and then manifest.jsonl (one row an image) into `folder`, each atomically."""
-    with atomic_path(folder / "images.npy") as temporary, temporary.open("wb") as file:
-        np.save(file, synthetic.images, allow_pickle=False)
-    rows = []
-    for i in range(len(synthetic)):
-        label, *attributes = synthetic.conditions[i].tolist()
-        row = {"file": "images.npy", "row": i, "class": synthetic.classes[label], "label": label}
-        row |= {"attributes": dict(zip(synthetic.condition_names, attributes, strict=True))} if attributes else {}
-        row |= {"seed": synthetic.seed, "index": int(synthetic.indices[i]), "synthesizer": synthetic.synthesizer}
-        row |= {"scores": {k: round(float(v[i]), 6) for k, v in synthetic.scores.items()}}
-        rows.append({**row, "kept": not synthetic.reasons[i], "reason": synthetic.reasons[i]})
-    write_lines(folder / "manifest.jsonl", rows)
-
-
-def load(folder: Path, classes: tuple[str, ...], condition_names: tuple[str, ...] = ()) -> SyntheticImages:
-    """Read what `save` wrote. Raises RunFolderError when the two files do not belong together."""
-    try:
-        images = np.load(folder / "images.npy", allow_pickle=False)
-        rows = read_lines(folder / "manifest.jsonl")
-        if len(rows) != len(images):
-            raise ValueError(f"{len(images)} images but {len(rows)} manifest rows")
-        names = list(rows[0]["scores"]) if rows else []
-        conditions = [[r["label"], *(r.get("attributes", {})[n] for n in condition_names)] for r in rows]
-        return SyntheticImages(
-            images,
-            np.array(conditions, np.int64).reshape(len(rows), 1 + len(condition_names)),
-            condition_names,
-            classes,
-            int(rows[0]["seed"]) if rows else 0,
-            np.array([r["index"] for r in rows], np.int64),
-            str(rows[0]["synthesizer"]) if rows else "",
-            {n: np.array([r["scores"][n] for r in rows]) for n in names},
-            tuple(r["reason"] for r in rows),
-        )
-    except (OSError, ValueError, KeyError) as error:
-        raise RunFolderError(
-            f"{folder}: no readable synthetic images ({error}); draw them again with: augury generate"
-        ) from error

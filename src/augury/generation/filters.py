@@ -1,72 +1,170 @@
-"""Which synthetic images to keep: each filter gives a score per image and says which to reject."""
+"""Which synthetic images to keep: each filter gives a score per image, and a limit says which are rejected.
+
+Filters are named in order, each with its own limit or another: "agreement", "confidence>.6", "class_distance<1.2". An
+image counts for the first that rejects it.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
-import numpy.typing as npt
 
 from augury.errors import SettingsError
-from augury.images import Codes, Images, LabelledImages
-
-Floats = npt.NDArray[np.float64]
-Keep = npt.NDArray[np.bool_]
+from augury.generation import distances as far
+from augury.generation import diversity, judged
+from augury.generation.evidence import Candidates, Evidence, Floats, Keep
 
 
 @dataclass(frozen=True)
-class Evidence:
-    """What filters may look at: real *training* images, and two functions that the caller passes in:
-    `probabilities` uint8 [N, C, H, W] -> [N, K] by a classifier trained on real train images only, and
-    `nearest` (queries [N, D], references [M, D], k) -> (indices [N, k], Euclidean distances [N, k])."""
+class Filter:
+    """`score` (candidates, evidence) -> float64 [N]; kept are images with a score of `above` or more, or of `below` or
+    less. With `among` a score depends on the other candidates too. One that `selects` keeps, of the images of a cell that
+    have passed, as many as are wanted: those with the highest scores. `asks` says in words what is kept."""
 
-    train: LabelledImages
-    probabilities: Callable[[Images], Floats]
-    nearest: Callable[[npt.NDArray[np.float32], npt.NDArray[np.float32], int], tuple[Codes, Floats]]
-
-
-def agreement(images: Images, labels: Codes, evidence: Evidence) -> tuple[Floats, Keep]:
-    """Score: the classifier's probability of the label asked for; kept when no other class is more probable."""
-    p = evidence.probabilities(images)
-    return p[np.arange(len(p)), labels], p.argmax(1) == labels
+    score: Callable[[Candidates, Evidence], Floats]
+    asks: str
+    above: float | Callable[[Evidence], float] | None = None
+    below: float | None = None
+    among: bool = False
+    selects: bool = False
 
 
-def near_copy(images: Images, labels: Codes, evidence: Evidence) -> tuple[Floats, Keep]:
-    """Score: root mean square pixel distance (0 … 255) to the nearest training image; rejected when below the 1st
-    percentile of the distances between each training image and its own nearest other one (exact duplicates left out)."""
-    real, fake = _flat(evidence.train.images), _flat(images)
-    scale = fake.shape[1] ** -0.5
-    distances = evidence.nearest(fake, real, 1)[1][:, 0] * scale
-    return distances, distances >= copy_threshold(real, evidence)
+FILTERS = {
+    "agreement": Filter(judged.agreement, "a classifier of real images sees no other class rather", above=1.0),
+    "confidence": Filter(judged.confidence, "the probability that it gives the class", above=0.5),
+    "margin": Filter(judged.margin, "the probability that it gives the class, less the best other's", above=0.2),
+    "class_distance": Filter(
+        far.class_distance, "distance in features to the class, 1 being where its real images are", below=1.5
+    ),
+    "realism": Filter(far.realism, "depth within the neighbourhoods of real images, 1 being the edge", above=0.4),
+    "discriminator": Filter(
+        judged.discriminator, "the share of held-out images that the discriminator finds no more real", above=0.05
+    ),
+    "near_copy": Filter(
+        far.near_copy,
+        "pixel distance to the nearest training image, no less than training images have among themselves",
+        above=lambda evidence: evidence.copy_limit,
+    ),
+    "near_duplicate": Filter(
+        far.near_duplicate, "distance to synthetic images kept before, 1 being usual for real ones", 0.2, among=True
+    ),
+    "influence": Filter(
+        judged.influence, "slope shared with the loss on validation: learning from it lowers that loss", above=0.0
+    ),
+    "k_center": Filter(diversity.k_center, "the most widely spread of each class", among=True, selects=True),
+    "determinantal": Filter(diversity.determinantal, "the least alike of each class", among=True, selects=True),
+}
 
 
-def copy_threshold(real: npt.NDArray[np.float32], evidence: Evidence) -> float:
-    """RMS pixel distance under which an image counts as a copy, from the training images [N, D] themselves."""
-    if len(real) < 2:
-        return 0.0
-    among = evidence.nearest(real, real, 2)[1][:, 1] * real.shape[1] ** -0.5
-    apart = among[among > 1e-3]
-    return float(np.quantile(apart, 0.01)) if len(apart) else 1e-3
+@dataclass(frozen=True)
+class Rule:
+    """A filter as it was named: its limits, if other than the filter's own."""
+
+    name: str
+    above: float | None = None
+    below: float | None = None
+
+    @property
+    def filter(self) -> Filter:
+        """Its row of FILTERS, with the limits named."""
+        own = FILTERS[self.name]
+        return own if self.above is None and self.below is None else replace(own, above=self.above, below=self.below)
+
+    def limit(self, evidence: Evidence) -> tuple[float | None, float | None]:
+        """(least, most) that is kept."""
+        above = self.filter.above
+        return above(evidence) if callable(above) else above, self.filter.below
 
 
-def _flat(images: Images) -> npt.NDArray[np.float32]:
-    return np.asarray(images, np.float32).reshape(len(images), -1)
+def rules(names: Sequence[str]) -> tuple[Rule, ...]:
+    """The filters that `names` ask for, in order. Raises SettingsError for one that does not exist, a limit that is no
+    number, and a selection that is not the last."""
+    found = tuple(map(_rule, names))
+    early = [rule.name for rule in found[:-1] if rule.filter.selects]
+    if early:
+        raise SettingsError(
+            f"the filter '{early[0]}' selects from what has passed all others, but others follow it; put it last, and alone"
+        )
+    return found
 
 
-FILTERS = {"agreement": agreement, "near_copy": near_copy}
+def _rule(text: str) -> Rule:
+    parts = re.fullmatch(r"\s*(\w+)\s*(?:([<>])=?\s*(\S+))?\s*", text)
+    name = parts[1] if parts else text
+    if name not in FILTERS:
+        raise SettingsError(f"there is no filter '{name}'; choose among: {', '.join(FILTERS)}")
+    assert parts is not None
+    if parts[2] is None:
+        return Rule(name)
+    try:
+        value = float(parts[3])
+    except ValueError:
+        value = np.nan
+    if not np.isfinite(value):
+        raise SettingsError(
+            f"the filter '{text}' has the limit '{parts[3]}'; write a number, as in {name}{parts[2]}0.5"
+        )
+    return Rule(name, above=value) if parts[2] == ">" else Rule(name, below=value)
+
+
+def asked(names: Sequence[str], evidence: Evidence | None) -> dict[str, str]:
+    """Name -> what the filter keeps, in words with its limits, for each of `names`."""
+    told: dict[str, str] = {}
+    for rule in rules(names):
+        least, most = rule.limit(evidence) if evidence is not None else (None, None)
+        words = [f"{sign} {value:.3g}" for sign, value in (("at least", least), ("at most", most)) if value is not None]
+        told[rule.name] = "; ".join([*([told[rule.name]] if rule.name in told else [rule.filter.asks]), *words])
+    return told
 
 
 def apply(
-    names: tuple[str, ...], images: Images, labels: Codes, evidence: Evidence
+    names: Sequence[str], candidates: Candidates, evidence: Evidence, known: Mapping[str, Floats] | None = None
 ) -> tuple[dict[str, Floats], list[str]]:
-    """(scores of every filter, per image the first filter that rejects it or ""); SettingsError for an unknown filter."""
-    unknown = [name for name in names if name not in FILTERS]
-    if unknown:
-        raise SettingsError(f"there is no filter '{unknown[0]}'; choose among: {', '.join(FILTERS)}")
+    """(scores of every filter named, per image the first that rejects it or "").
+
+    `known` has scores of the first candidates, judged before; only those that depend on other candidates are taken again.
+    Raises SettingsError as `rules` does, and for a filter whose evidence is missing.
+    """
     scores: dict[str, Floats] = {}
-    reasons = np.full(len(images), "", dtype=object)
-    for name in names:
-        scores[name], keep = FILTERS[name](images, labels, evidence)
-        reasons[(reasons == "") & ~keep] = name
+    reasons = np.full(len(candidates.images), "", dtype=object)
+    for rule in rules(names):
+        now = replace(candidates, passed=candidates.passed & (reasons == ""))
+        if rule.name not in scores:
+            scores[rule.name] = _scored(rule, now, evidence, (known or {}).get(rule.name))
+        keep = _within(scores[rule.name], *rule.limit(evidence))
+        if rule.filter.selects:
+            keep &= _best(scores[rule.name], replace(now, passed=now.passed & keep))
+        reasons[(reasons == "") & ~keep] = rule.name
     return scores, [str(r) for r in reasons]
+
+
+def _scored(rule: Rule, candidates: Candidates, evidence: Evidence, known: Floats | None) -> Floats:
+    if rule.filter.among or known is None or not len(known):
+        return rule.filter.score(candidates, evidence)
+    if len(known) == len(candidates.images):
+        return known
+    new = slice(len(known), None)
+    fresh = Candidates(*(getattr(candidates, f)[new] for f in ("images", "conditions", "indices", "quota", "passed")))
+    return np.concatenate([known, rule.filter.score(fresh, evidence)])
+
+
+def _within(scores: Floats, least: float | None, most: float | None) -> Keep:
+    keep = np.ones(len(scores), bool)
+    if least is not None:
+        keep &= scores >= least
+    if most is not None:
+        keep &= scores <= most
+    return keep
+
+
+def _best(scores: Floats, candidates: Candidates) -> Keep:
+    """Of each cell as many as are wanted of those that passed, the highest first, of equals the lower index."""
+    keep = np.zeros(len(scores), bool)
+    for rows in candidates.cells:
+        passed = rows[candidates.passed[rows]]
+        order = passed[np.argsort(-scores[passed], kind="stable")]
+        keep[order[: int(candidates.quota[rows[0]])]] = True
+    return keep

@@ -29,7 +29,7 @@ def wanted(data: LabelledImages, strategy: Strategy, condition: tuple[str, ...] 
     if isinstance(strategy, str):
         if strategy != "balance":
             raise SettingsError(
-                f"sampling_strategy is '{strategy}'; give balance, a ratio, a number, or {{class: number}}"
+                f"sampling_strategy is '{strategy}'; give balance, tail, auto, a ratio, a number, or {{class: number}}"
             )
         strategy = 1.0
     if (isinstance(strategy, float) and not strategy.is_integer()) or (strategy == 1.0 and isinstance(strategy, float)):

@@ -44,7 +44,11 @@ class Classifier(nn.Module):
         """images [N, C, H, W] in [-1, 1] -> [N, 4·width]."""
         return self.maps(images).mean((2, 3))
 
+    def last_inputs(self, images: torch.Tensor) -> torch.Tensor:
+        """images [N, C, H, W] in [-1, 1] -> what the last layer is given, [N, 4·width·GRID²]."""
+        return F.adaptive_avg_pool2d(self.maps(images), GRID).flatten(1)
+
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """images [N, C, H, W] in [-1, 1] -> logits [N, K]."""
-        logits: torch.Tensor = self.last(F.adaptive_avg_pool2d(self.maps(images), GRID).flatten(1))
+        logits: torch.Tensor = self.last(self.last_inputs(images))
         return logits

@@ -22,7 +22,8 @@ class Facts:
     `neighbours` int64 [M, 1 + k]: an index into `synthetic`, then k into `train`, nearest first, at `distances`
     float64 [M, k]. `log` has rows {step, seconds, images, loss_g, loss_d, score_real, score_fake, images_per_second};
     `plan` {recipe, steps, batch, precision, device, images_per_second, parameters, augment, label_sampling};
-    `generation` {strategy, rows: [{class, real, wanted, drawn, kept, rejected: {filter: n}}]}; `scores` rows {name,
+    `generation` {strategy, rows: [{class, real, wanted, drawn, kept, rejected: {filter: n},
+    why}], filters: {name: what it keeps}}; `scores` rows {name,
     value, low, high, n, better, features, preprocessing, baseline, note}; `seconds` per stage.
     Whatever is empty, or None within a row, is left out of the page or said to be missing.
     """

@@ -10,7 +10,11 @@ from augury.images import LabelledImages
 from augury.settings import TrainSettings
 from augury.training import checkpoints
 from augury.training.batches import as_float, as_uint8
+from augury.training.cells import empty_cells
+from augury.training.critic import discriminator
 from augury.training.devices import choose_device, choose_precision, keep_memory, placed
+from augury.training.lanes import in_lanes
+from augury.training.latent import slerp
 from augury.training.loop import Assess, Progress, train_plan
 from augury.training.plan import Plan, make_plan, seen, settle
 from augury.training.synthesizer import Card, Synthesizer, synthesizer_folder
@@ -29,12 +33,16 @@ __all__ = [
     "checkpoints",
     "choose_device",
     "choose_precision",
+    "discriminator",
+    "empty_cells",
     "fingerprint",
+    "in_lanes",
     "keep_memory",
     "make_plan",
     "placed",
     "seen",
     "settle",
+    "slerp",
     "synthesizer_folder",
     "train",
     "train_plan",

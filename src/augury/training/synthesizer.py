@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
@@ -85,10 +85,31 @@ class Synthesizer:
         conditions, indices = self._asked(labels, start, indices)
         if not 0 < truncation <= 1:
             raise SettingsError(f"truncation is {truncation}, but must lie above 0 and at most at 1")
-        images = self._draw(conditions, indices, seed, truncation)
+        images = self._draw(conditions, indices, partial(self._noise, seed), truncation)
         return SyntheticImages(
             images, conditions, self.card.condition_names, self.card.classes, seed, indices, self.fingerprint
         )
+
+    def decode(
+        self,
+        noise: npt.NDArray[np.float32],
+        labels: Labels,
+        *,
+        indices: Codes | Sequence[int] | None = None,
+        truncation: float = 1.0,
+    ) -> Images:
+        """The images uint8 [N, C, H, W] of `noise` float32 [N, Z] and labels as for `sample`, which draws such noise.
+
+        With the same `indices` (0 … N - 1 where none are given) an image has the same bytes alone or among others.
+        Raises DataError when noise and labels do not fit.
+        """
+        conditions, indices = self._asked(labels, 0, indices)
+        if noise.shape != (len(conditions), self.latent):
+            raise DataError(
+                f"noise has shape {list(noise.shape)}, but {len(conditions)} labels of this generator need "
+                f"[{len(conditions)}, {self.latent}]"
+            )
+        return self._draw(conditions, indices, lambda rows, _: noise[rows], truncation)
 
     def interpolate(
         self,
@@ -153,14 +174,25 @@ class Synthesizer:
         conditions, indices = self._asked(labels, start, indices)
         if not len(values) or not all(-2 <= value <= 2 for value in values):
             raise SettingsError(f"truncation values are {list(values)}, but must be one or more from -2 to 2")
-        return np.stack([self._draw(conditions, indices, seed, value) for value in values], axis=1)
+        noise = partial(self._noise, seed)
+        return np.stack([self._draw(conditions, indices, noise, value) for value in values], axis=1)
 
-    def _draw(self, conditions: Codes, indices: Codes, seed: int, truncation: float) -> Images:
-        """conditions [N, K], indices [N] -> uint8 [N, C, H, W]; the noise of LANES images is held at a time."""
+    def _noise(self, seed: int, rows: npt.NDArray[np.intp], indices: Codes) -> npt.NDArray[np.float32]:
+        return image_noise(seed, indices[rows], self.latent)
+
+    def _draw(
+        self,
+        conditions: Codes,
+        indices: Codes,
+        noise_of: Callable[[npt.NDArray[np.intp], Codes], npt.NDArray[np.float32]],
+        truncation: float,
+    ) -> Images:
+        """conditions [N, K], indices [N], noise of (some rows, all indices) -> uint8 [N, C, H, W]; the noise of LANES images
+        is made at a time."""
         images = np.empty((len(conditions), *self.card.shape), np.uint8)
         device = next(self.generator.parameters()).device
         for rows in waves(indices):
-            noise = torch.from_numpy(image_noise(seed, indices[rows], self.latent)).to(device)
+            noise = torch.from_numpy(np.ascontiguousarray(noise_of(rows, indices))).to(device)
             asked = torch.from_numpy(conditions[rows]).to(device)
             if isinstance(self.generator, Styled):  # styles are pulled to their mean, not noise to 0
                 drawn = in_lanes(partial(self.generator.truncated, truncation=truncation), indices[rows], noise, asked)

@@ -1,0 +1,100 @@
+"""Images that nobody labelled: read, freed of what is held out, and put beside labelled ones as a class of their own."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from augury.data import reading
+from augury.data.coding import pixel_digest
+from augury.data.copies import near_duplicates
+from augury.data.folder import text, walked
+from augury.data.found import Found
+from augury.data.loading import load
+from augury.data.policy import OnBad, checked
+from augury.data.resize import Fit
+from augury.data.safety import file_bytes
+from augury.errors import DataError
+from augury.files import digest
+from augury.images import Attribute, Images, LabelledImages
+
+NAME = "unlabelled"
+"""The class of images without a label, and the value of each of their attributes."""
+
+
+def read_unlabelled(
+    path: str | Path, shape: tuple[int, int, int], *, fit: Fit = "crop", on_bad: OnBad = "error"
+) -> Images:
+    """uint8 [N, C, H, W] of `shape` (C, H, W): all image files anywhere below a folder, or the images of any other format
+    that `load` reads; whatever labels there are do not count. Colour becomes grey by ITU-R 601 luma, grey three equal
+    channels. Raises DataError when there are fewer than two images, or one cannot be read."""
+    place, size = Path(path), (shape[1], shape[2])
+    if place.is_dir():
+        ignored: Counter[str] = Counter()
+        files = walked(place, ignored)
+        names = [f"{i:07d}" for i in range(len(files))]
+
+        def fetch(i: int) -> bytes:
+            return file_bytes(place.joinpath(*files[i]))
+
+        if len(files) < 2:
+            raise DataError(
+                f"{place}: holds {len(files)} images, but unlabelled images begin to help at two; give more"
+            )
+        shown = ["/".join(map(text, parts)) for parts in files]
+        found = Found(shown, names, fetch, numeric=False, ignored=+ignored)
+        images = reading.read(place, found, checked(size=size, fit=fit, on_bad=on_bad), "folder").images
+    else:
+        images = load(place, size=size, fit=fit, on_bad=on_bad).images
+    return _coloured(images, shape[0])
+
+
+def _coloured(images: Images, channels: int) -> Images:
+    """The same with so many channels, 1 or 3."""
+    if images.shape[1] == channels:
+        return images
+    if channels == 3:
+        return np.repeat(images, 3, axis=1)
+    weights = np.array([0.299, 0.587, 0.114])
+    return np.asarray(np.rint(np.einsum("nchw,c->nhw", images, weights)).astype(np.uint8)[:, None])
+
+
+def apart_from(images: Images, held_out: Mapping[str, Images]) -> tuple[npt.NDArray[np.bool_], dict[str, int]]:
+    """(bool [N], True for images that are no near-duplicate of one held out; name -> how many are of one of that part)."""
+    keep, left = np.ones(len(images), bool), {}
+    for name, others in held_out.items():
+        alike = np.zeros(len(images), bool)
+        for cluster in near_duplicates(np.concatenate([others, images])):
+            if cluster[0] < len(others):  # ascending: one of them is held out
+                alike[[i - len(others) for i in cluster if i >= len(others)]] = True
+        keep &= ~alike
+        left[name] = int(alike.sum())
+    return keep, left
+
+
+def with_unlabelled(data: LabelledImages, images: Images) -> LabelledImages:
+    """`data` and beside them `images` uint8 [M, C, H, W] as one more class, with one more value of each attribute, both
+    called "unlabelled". Raises DataError when there is such a class already."""
+    if NAME in data.classes:
+        raise DataError(f"the data have a class '{NAME}' already; rename it, or leave the unlabelled images out")
+    more = len(images)
+    attributes = {
+        name: Attribute(np.concatenate([a.codes, np.full(more, len(a.values), np.int64)]), (*a.values, NAME))
+        for name, a in data.attributes.items()
+    }
+    return replace(
+        data,
+        images=np.concatenate([data.images, images]),
+        labels=np.concatenate([data.labels, np.full(more, len(data.classes), np.int64)]),
+        classes=(*data.classes, NAME),
+        attributes=attributes,
+        groups=None,
+        split=None,
+        names=(),
+        fingerprint=digest([data.fingerprint, pixel_digest(images)]),
+    )

@@ -1,0 +1,69 @@
+"""Scores by distance: to the class, to real images, to training images, to other synthetic images."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from augury.generation.evidence import FAR, Candidates, Evidence, Floats, blocks, distances, flat
+
+SHRUNK = 5
+"""A class's own spread counts as much as that of all classes together when it has this many images."""
+NEIGHBOURS = 3
+"""k of the realism score's balls (Kynkäänniemi et al. 2019, section 2)."""
+
+
+def class_distance(candidates: Candidates, evidence: Evidence) -> Floats:
+    """Distance in features to the mean of the label's training images, over the usual (root mean square) distance of those
+    images to it: 1 is where real images are. Spreads of small classes are shrunk toward that of all classes; a class
+    without images is measured from the mean of all."""
+    real, labels = evidence.real.astype(np.float64), evidence.train.labels
+    fake = evidence.embedded(candidates.images).astype(np.float64)
+    counts = evidence.train.counts
+    centres = np.stack([real[labels == c].mean(0) if n else real.mean(0) for c, n in enumerate(counts)])
+    squares = ((real - centres[labels]) ** 2).sum(1)
+    sums = np.bincount(labels, squares, minlength=len(counts))
+    spread = np.sqrt((sums + SHRUNK * squares.mean()) / (counts + SHRUNK))
+    found = np.linalg.norm(fake - centres[candidates.labels], axis=1)
+    return _ratio(found, spread[candidates.labels])
+
+
+def realism(candidates: Candidates, evidence: Evidence) -> Floats:
+    """The largest, over real images, of the radius of the image's ball over the distance to it (Kynkäänniemi et al. 2019,
+    eq. 4): 1 or more within a ball. A ball reaches to the third nearest real image; the half with the larger radii is left
+    out, as there (section 5). Real images of all classes count."""
+    real, fake = evidence.real, evidence.embedded(candidates.images)
+    k = min(NEIGHBOURS, len(real) - 1)
+    if k < 1:
+        return np.zeros(len(fake))
+    radii = evidence.nearest(real, real, k + 1)[1][:, -1]
+    small = radii <= np.median(radii)
+    found = np.empty(len(fake))
+    for rows in blocks(len(fake), int(small.sum())):
+        found[rows] = _ratio(radii[small], distances(fake[rows], real[small])).max(1)
+    return found
+
+
+def near_copy(candidates: Candidates, evidence: Evidence) -> Floats:
+    """Root mean square pixel distance (0 … 255) to the nearest training image."""
+    real, fake = flat(evidence.train.images), flat(candidates.images)
+    return np.asarray(evidence.nearest(fake, real, 1)[1][:, 0] * fake.shape[1] ** -0.5)
+
+
+def near_duplicate(candidates: Candidates, evidence: Evidence) -> Floats:
+    """Distance in features to the nearest image drawn before it (with a lower index) that has passed so far, over the usual
+    distance between training images that are neighbours; FAR for the first."""
+    order = np.argsort(candidates.indices, kind="stable")
+    placed, passed = evidence.embedded(candidates.images)[order], candidates.passed[order]
+    found, columns = np.full(len(order), FAR), np.arange(len(order))
+    for rows in blocks(len(order), len(order)):
+        apart = distances(placed[rows], placed)
+        before = (columns[None, :] < columns[rows][:, None]) & passed[None, :]
+        found[rows] = np.where(before, apart, np.inf).min(1, initial=np.inf)
+    scores = np.empty(len(order))
+    scores[order] = np.minimum(found / evidence.usual, FAR)
+    return scores
+
+
+def _ratio(over: Floats, under: Floats) -> Floats:
+    """over / under, at most FAR."""
+    return np.asarray(np.minimum(over / np.maximum(under, 1e-12), FAR))

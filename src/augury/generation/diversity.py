@@ -1,0 +1,69 @@
+"""Scores by which as many images as are wanted of a cell are selected so that they differ from each other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from augury.generation.evidence import FAR, Candidates, Evidence, Features, Floats, Keep, distances
+
+Greedy = Callable[[Features, Keep, int], Floats]
+"""(features [n, D] of a cell by index, which of them passed, quota of at most as many as did) -> scores [n]: of the images
+selected as it was when they were, of all others as it is in the end."""
+
+
+def k_center(candidates: Candidates, evidence: Evidence) -> Floats:
+    """Distance in features to the nearest image selected before it (of those not selected, to the nearest selected), over
+    the usual distance between training images that are neighbours. Within each cell the first is the one nearest to the
+    mean, then always the farthest from those there are (Gonzalez 1985; for training data Sener & Savarese 2018,
+    algorithm 1)."""
+    return np.minimum(_by_cell(_spread_out, candidates, evidence) / evidence.usual, FAR)
+
+
+def determinantal(candidates: Candidates, evidence: Evidence) -> Floats:
+    """By how much an image multiplies the determinant of the similarities of those selected before it (of those not
+    selected, of all selected), in [0, 1]: the greedy most probable set of a determinantal point process (Chen, Zhang &
+    Zhou 2018, algorithm 1), where the similarity of two images is exp(-d² / 2s²) and s the median distance in the cell."""
+    return _by_cell(_unlike, candidates, evidence)
+
+
+def _by_cell(greedy: Greedy, candidates: Candidates, evidence: Evidence) -> Floats:
+    """Scores [N]; 0 in a cell where none passed."""
+    features, scores = evidence.embedded(candidates.images), np.zeros(len(candidates.images))
+    for rows in candidates.cells:
+        passed = candidates.passed[rows]
+        if passed.any():
+            scores[rows] = greedy(features[rows], passed, min(int(candidates.quota[rows[0]]), int(passed.sum())))
+    return scores
+
+
+def _spread_out(features: Features, passed: Keep, quota: int) -> Floats:
+    left, reach, scores = passed.copy(), np.full(len(features), np.inf), np.empty(len(features))
+    chosen = int(np.where(passed, distances(features, features[passed].mean(0)[None])[:, 0], np.inf).argmin())
+    for _ in range(quota):
+        scores[chosen], left[chosen] = reach[chosen], False
+        reach = np.minimum(reach, distances(features, features[[chosen]])[:, 0])
+        chosen = int(np.where(left, reach, -1).argmax())
+    others = left | ~passed
+    scores[others] = reach[others]
+    return scores
+
+
+def _unlike(features: Features, passed: Keep, quota: int) -> Floats:
+    apart = distances(features, features)
+    among = apart[np.ix_(passed, passed)]
+    scale = float(np.median(among[np.triu_indices(len(among), 1)])) if len(among) > 1 else 1.0
+    alike = np.exp(-((apart / (scale or 1.0)) ** 2) / 2)
+    np.fill_diagonal(alike, 1.0)
+    left, gain, scores = passed.copy(), np.ones(len(features)), np.empty(len(features))
+    parts = np.zeros((len(features), quota))  # rows of the Cholesky factor
+    for number in range(quota):
+        chosen = int(np.where(left, gain, -1).argmax())
+        scores[chosen], left[chosen] = gain[chosen], False
+        rest = alike[chosen] - parts @ parts[chosen]
+        parts[:, number] = rest / np.sqrt(max(gain[chosen], 1e-12))
+        gain = np.maximum(gain - parts[:, number] ** 2, 0)
+    others = left | ~passed
+    scores[others] = gain[others]
+    return scores

@@ -1,0 +1,124 @@
+"""What filters look at: the images drawn, and what is known of real ones."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from augury.errors import SettingsError
+from augury.images import Codes, Images, LabelledImages
+
+Floats = npt.NDArray[np.float64]
+Features = npt.NDArray[np.float32]
+Keep = npt.NDArray[np.bool_]
+
+FAR = 1000.0
+"""Where a ratio of distances has no end (an image at distance 0, or with none to compare with), this stands for it."""
+PAIRS = 4_000_000
+"""Distances held at a time: 32 MB."""
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """Images drawn, in any order: `images` uint8 [N, C, H, W], their `conditions` int64 [N, K], and the `indices` int64 [N]
+    that name them; `quota` int64 [N], how many are wanted of each one's cell; `passed` bool [N], False for those that an
+    earlier filter rejected."""
+
+    images: Images
+    conditions: Codes
+    indices: Codes
+    quota: Codes
+    passed: Keep
+
+    @property
+    def labels(self) -> Codes:
+        """int64 [N]."""
+        return self.conditions[:, 0]
+
+    @cached_property
+    def cells(self) -> list[Codes]:
+        """The rows of each cell, those with the lower index first."""
+        order = np.argsort(self.indices, kind="stable")
+        _, number = np.unique(self.conditions[order], axis=0, return_inverse=True)
+        flat = number.reshape(-1)
+        return [order[flat == c] for c in range(int(flat.max(initial=-1)) + 1)]
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What is known of real images; nothing of the test part is ever in it. Of the functions, those that are None are not
+    to be had, and a filter that needs one says so.
+
+    `train` real training images; `probabilities` uint8 [N, C, H, W] -> [N, K] by a classifier trained on real train images
+    only; `nearest` (queries [N, D], references [M, D], k) -> (indices [N, k], Euclidean distances [N, k]); `features`
+    uint8 [N, C, H, W] -> [N, D]; `validation` real images held out; `last_inputs` uint8 [N, C, H, W] -> [N, F], what the
+    classifier's last layer is given; `logits` float [N, C, H, W] in [-1, 1] -> logits [N, K], with slopes;
+    `discriminator` (uint8 [N, C, H, W], conditions int64 [N, K]) -> scores [N], higher for real, of which `condition`
+    names the attributes, or `why_no_discriminator`.
+    """
+
+    train: LabelledImages
+    probabilities: Callable[[Images], Floats]
+    nearest: Callable[[npt.NDArray[Any], npt.NDArray[Any], int], tuple[Codes, Floats]]
+    features: Callable[[Images], Features] | None = None
+    validation: LabelledImages | None = None
+    last_inputs: Callable[[Images], Features] | None = None
+    logits: Callable[[torch.Tensor], torch.Tensor] | None = None
+    discriminator: Callable[[Images, Codes], Floats] | None = None
+    condition: tuple[str, ...] = ()
+    why_no_discriminator: str = "none was given"
+
+    def embedded(self, images: Images) -> Features:
+        """Features [N, D] of images; SettingsError where there is no extractor."""
+        if self.features is None:
+            raise SettingsError("this filter needs features of images, but none were given; leave it out of --filters")
+        return self.features(images)
+
+    @cached_property
+    def real(self) -> Features:
+        """Features of the training images [M, D]."""
+        return self.embedded(self.train.images)
+
+    @cached_property
+    def usual(self) -> float:
+        """The median distance in features from a training image to its nearest other one; never 0."""
+        if len(self.real) < 2:
+            return 1.0
+        return float(np.median(self.nearest(self.real, self.real, 2)[1][:, 1])) or 1.0
+
+    @cached_property
+    def copy_limit(self) -> float:
+        """RMS pixel distance (0 … 255) under which an image counts as a copy: the 1st percentile of the distances between
+        each training image and its own nearest other one, exact duplicates left out."""
+        real = flat(self.train.images)
+        if len(real) < 2:
+            return 0.0
+        among = self.nearest(real, real, 2)[1][:, 1] * real.shape[1] ** -0.5
+        apart = among[among > 1e-3]
+        return float(np.quantile(apart, 0.01)) if len(apart) else 1e-3
+
+
+def flat(images: Images) -> npt.NDArray[np.float32]:
+    """uint8 [N, C, H, W] -> float32 [N, C·H·W], as they are."""
+    return np.asarray(images, np.float32).reshape(len(images), -1)
+
+
+def distances(a: npt.NDArray[Any], b: npt.NDArray[Any]) -> Floats:
+    """Euclidean, float64 [N, M], of [N, D] and [M, D]; by inner products about the mean, so that what is alike is near 0
+    but not at it."""
+    middle = b.mean(0, dtype=np.float64) if len(b) else 0.0
+    x, y = a - middle, b - middle
+    squares = (x**2).sum(1)[:, None] + (y**2).sum(1) - 2 * x @ y.T
+    return np.asarray(np.sqrt(np.maximum(squares, 0)))
+
+
+def blocks(rows: int, columns: int) -> list[slice]:
+    """Slices of so many rows that PAIRS distances are held at a time."""
+    step = max(1, PAIRS // max(columns, 1))
+    return [slice(at, min(at + step, rows)) for at in range(0, rows, step)]

@@ -1,0 +1,84 @@
+"""Synthetic images on disk, and how many there are of each class."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from augury.errors import RunFolderError
+from augury.files import atomic_path, read_lines, write_lines
+from augury.images import Codes, LabelledImages, SyntheticImages
+
+
+def census(
+    synthetic: SyntheticImages, train: LabelledImages, plan: Codes, why: tuple[str, ...] = ()
+) -> list[dict[str, Any]]:
+    """Per class: real images, wanted (and why), drawn, kept, and how many each filter rejected; plain JSON."""
+    per_class = plan.reshape(len(plan), -1).sum(1)
+    rows = []
+    for c, name in enumerate(train.classes):
+        reasons = [r for r, label in zip(synthetic.reasons, synthetic.labels, strict=True) if label == c]
+        rejected = {r: reasons.count(r) for r in sorted(set(reasons) - {""})}
+        counts = {"real": int(train.counts[c]), "wanted": int(per_class[c]), "drawn": len(reasons)}
+        row = {"class": name, **counts, "kept": reasons.count(""), "rejected": rejected}
+        rows.append(row | ({"why": why[c]} if why else {}))
+    return rows
+
+
+def save(synthetic: SyntheticImages, folder: Path) -> None:
+    """Write images.npy, latents.npy and targets.npy where there are any, and then manifest.jsonl (one row an image) into
+    `folder`, each atomically."""
+    for name in ("images", "latents", "targets"):
+        values = getattr(synthetic, name)
+        if values is None:
+            (folder / f"{name}.npy").unlink(missing_ok=True)
+            continue
+        with atomic_path(folder / f"{name}.npy") as temporary, temporary.open("wb") as file:
+            np.save(file, values, allow_pickle=False)
+    rows = []
+    for i in range(len(synthetic)):
+        label, *attributes = synthetic.conditions[i].tolist()
+        row = {"file": "images.npy", "row": i, "class": synthetic.classes[label], "label": label}
+        row |= {"attributes": dict(zip(synthetic.condition_names, attributes, strict=True))} if attributes else {}
+        row |= {"seed": synthetic.seed, "index": int(synthetic.indices[i]), "synthesizer": synthetic.synthesizer}
+        row |= {"latent": f"latents.npy row {i}, not drawn from the seed"} if synthetic.latents is not None else {}
+        row |= {"scores": {k: round(float(v[i]), 6) for k, v in synthetic.scores.items()}}
+        rows.append({**row, "kept": not synthetic.reasons[i], "reason": synthetic.reasons[i]})
+    write_lines(folder / "manifest.jsonl", rows)
+
+
+def load(folder: Path, classes: tuple[str, ...], condition_names: tuple[str, ...] = ()) -> SyntheticImages:
+    """Read what `save` wrote. Raises RunFolderError when the files do not belong together."""
+    try:
+        images = np.load(folder / "images.npy", allow_pickle=False)
+        rows = read_lines(folder / "manifest.jsonl")
+        latents, targets = (_beside(folder / f"{name}.npy") for name in ("latents", "targets"))
+        for what, values in (("manifest rows", rows), ("latents", latents), ("targets", targets)):
+            if values is not None and len(values) != len(images):
+                raise ValueError(f"{len(images)} images but {len(values)} {what}")
+        names = list(rows[0]["scores"]) if rows else []
+        conditions = [[r["label"], *(r.get("attributes", {})[n] for n in condition_names)] for r in rows]
+        return SyntheticImages(
+            images,
+            np.array(conditions, np.int64).reshape(len(rows), 1 + len(condition_names)),
+            condition_names,
+            classes,
+            int(rows[0]["seed"]) if rows else 0,
+            np.array([r["index"] for r in rows], np.int64),
+            str(rows[0]["synthesizer"]) if rows else "",
+            {n: np.array([r["scores"][n] for r in rows]) for n in names},
+            tuple(r["reason"] for r in rows),
+            latents,
+            targets,
+        )
+    except (OSError, ValueError, KeyError) as error:
+        raise RunFolderError(
+            f"{folder}: no readable synthetic images ({error}); draw them again with: augury generate"
+        ) from error
+
+
+def _beside(file: Path) -> npt.NDArray[Any] | None:
+    return np.load(file, allow_pickle=False) if file.exists() else None

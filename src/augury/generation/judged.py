@@ -1,0 +1,79 @@
+"""Scores by networks that know real images: the classifier, its last layer's slopes, the discriminator."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from augury.errors import SettingsError
+from augury.generation.evidence import Candidates, Evidence, Features, Floats
+from augury.images import Codes
+
+
+def agreement(candidates: Candidates, evidence: Evidence) -> Floats:
+    """The classifier's probability of the label over that of the most probable class, in [0, 1]: 1 when it sees no other
+    class rather."""
+    p = evidence.probabilities(candidates.images)
+    return np.asarray(_of_label(p, candidates.labels) / p.max(1))
+
+
+def confidence(candidates: Candidates, evidence: Evidence) -> Floats:
+    """The classifier's probability of the label, in [0, 1]."""
+    return _of_label(evidence.probabilities(candidates.images), candidates.labels)
+
+
+def margin(candidates: Candidates, evidence: Evidence) -> Floats:
+    """The classifier's probability of the label less that of the best other class, in [-1, 1]: near 0 at the boundary."""
+    p = evidence.probabilities(candidates.images)
+    others = p.copy()
+    others[np.arange(len(p)), candidates.labels] = -np.inf
+    return np.asarray(_of_label(p, candidates.labels) - others.max(1))
+
+
+def discriminator(candidates: Candidates, evidence: Evidence) -> Floats:
+    """The share, in [0, 1], of real images that the discriminator finds no more real than this one, each judged with its
+    own condition. The real images are those of the validation part: of the training images it may know each."""
+    if evidence.discriminator is None:
+        raise SettingsError(
+            f"the filter 'discriminator' needs the discriminator of this training, but {evidence.why_no_discriminator}; "
+            "leave it out of generate.filters"
+        )
+    held = evidence.validation if evidence.validation is not None and len(evidence.validation) else evidence.train
+    real = np.sort(evidence.discriminator(held.images, held.conditions(evidence.condition)))
+    scores = evidence.discriminator(candidates.images, candidates.conditions)
+    return np.searchsorted(real, scores, side="right") / len(real)
+
+
+def influence(candidates: Candidates, evidence: Evidence) -> Floats:
+    """How far a step of the classifier's last layer on this image would lower the loss on validation: the cosine, in
+    [-1, 1], of the two slopes (Pruthi et al. 2020, eq. 1 and section 4.1, at one checkpoint; first order in the sense of Koh
+    & Liang 2017 with the identity for the Hessian). Every class weighs alike in the validation loss; the test part has no
+    say.
+
+    For logits W f + b the slope of one image's cross-entropy is (p - e) ⊗ [f, 1], so that no [N, K·F] is ever held.
+    """
+    held = evidence.validation
+    if held is None or not len(held) or evidence.last_inputs is None:
+        raise SettingsError(
+            "the filter 'influence' needs validation images and the classifier's last layer, but there are none; leave it "
+            "out of generate.filters"
+        )
+    inputs, errors = _slopes(evidence.last_inputs(held.images), evidence.probabilities(held.images), held.labels)
+    weight = 1.0 / held.counts[held.labels]
+    wanted = (errors * weight[:, None]).T @ inputs
+    inputs, errors = _slopes(
+        evidence.last_inputs(candidates.images), evidence.probabilities(candidates.images), candidates.labels
+    )
+    along = ((errors @ wanted) * inputs).sum(1)
+    lengths = np.linalg.norm(errors, axis=1) * np.linalg.norm(inputs, axis=1) * np.linalg.norm(wanted)
+    return np.asarray(along / np.maximum(lengths, 1e-300))
+
+
+def _slopes(inputs: Features, p: Floats, labels: Codes) -> tuple[Floats, Floats]:
+    """([f, 1] [N, F + 1], p - e [N, K]): the two factors of each image's slope."""
+    errors = p.copy()
+    errors[np.arange(len(p)), labels] -= 1
+    return np.concatenate([inputs.astype(np.float64), np.ones((len(inputs), 1))], axis=1), errors
+
+
+def _of_label(p: Floats, labels: Codes) -> Floats:
+    return p[np.arange(len(p)), labels]

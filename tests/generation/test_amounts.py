@@ -1,0 +1,89 @@
+"""How many images for which class, and why: by hand, and against scipy's Wilson interval."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from generation_data import make
+from scipy.stats import binomtest
+
+from augury.data import effective_number
+from augury.errors import SettingsError
+from augury.generation import Recognised, amounts
+from augury.generation.amounts import ENOUGH, OVERLAP
+from augury.images import Attribute, LabelledImages
+
+
+def of(counts: list[int]) -> LabelledImages:
+    labels = np.repeat(np.arange(len(counts)), counts)
+    return LabelledImages(np.zeros((len(labels), 1, 8, 8), np.uint8), labels, tuple("abcdef"[: len(counts)]))
+
+
+def test_the_tail_gets_what_it_lacks_to_the_worth_of_the_head() -> None:
+    counts = np.array([500, 240, 100, 30, 4])
+    found = amounts(of(counts.tolist()), "tail")
+    goal = next(n for n in range(1000) if effective_number(np.array([n]))[0] >= ENOUGH * effective_number(counts).max())
+    assert goal == 224
+    assert found.numbers.tolist() == [0, 0, 124, 194, 40]
+    assert [why.split(":")[0] for why in found.why] == ["enough", "enough", "rare", "rare", "rare"]
+    assert "30 images lack" in found.why[3] and "at most" not in found.why[3]
+    assert "at most 10 for each real image" in found.why[4]
+    assert OVERLAP == 0.99
+
+
+def test_equal_classes_get_nothing_and_absent_ones_cannot() -> None:
+    assert amounts(of([50, 50, 49]), "tail").numbers.sum() == 0
+    data = of([50, 50])
+    absent = LabelledImages(data.images, data.labels, ("a", "b", "c"))
+    found = amounts(absent, "tail")
+    assert found.numbers.tolist() == [0, 0, 0] and found.why[2].startswith("none: there is no real image")
+
+
+def test_a_rare_class_that_is_surely_recognised_gets_nothing() -> None:
+    data = of([500, 20, 20, 20])
+    recognised = Recognised(np.array([60, 40, 10, 2]), np.array([100, 40, 40, 2]))
+    found = amounts(data, "auto", (), recognised)
+    tail = amounts(data, "tail").numbers
+    np.testing.assert_array_equal(found.numbers, [0, 0, tail[2], tail[3]])  # two of two are not enough to be sure
+    assert found.why[1].startswith("none: 40 of 40 validation images are recognised")
+    for hits, total, low in zip(recognised.hits, recognised.total, recognised.surely, strict=True):
+        expected = binomtest(int(hits), int(total)).proportion_ci(method="wilson").low
+        assert low == pytest.approx(expected, abs=1e-7)
+    assert Recognised(np.array([0, 5]), np.array([0, 10])).usual == 0.5
+    with pytest.raises(SettingsError, match="validation"):
+        amounts(data, "auto")
+
+
+def test_holes_of_the_table_are_filled_even_in_a_class_that_is_recognised() -> None:
+    data = make((40, 30), poses=True)  # a: 20 left, 20 right; b: 30 left, none right
+    tail = amounts(data, "tail", ("pose",))
+    assert tail.numbers.tolist() == [[7, 7], [0, 27]]
+    assert "1 of 2 cells have no real image" in tail.why[1]
+    known = Recognised(np.array([90, 90]), np.array([90, 90]))
+    auto = amounts(data, "auto", ("pose",), known)
+    assert auto.numbers.tolist() == [[0, 0], [0, 27]]
+    assert auto.why[0].startswith("none: 90 of 90") and auto.why[1].startswith("rare: 1 of 2 cells")
+    few = make((40, 5), poses=True)  # b: 5 left, none right
+    assert amounts(few, "tail", ("pose",)).numbers[1].tolist() == [13, 18]
+    partly = amounts(few, "auto", ("pose",), known)
+    assert partly.numbers[1].tolist() == [0, 18] and partly.why[1].startswith("only its 18 of empty cells")
+
+
+@pytest.mark.parametrize(
+    ("strategy", "expected", "reasons"),
+    [
+        ("balance", [0, 5], ["enough: it reaches the largest class (8)", "filled up to the largest class (8)"]),
+        (0.5, [0, 1], ["enough: it reaches 0.5 of the largest class (8)", "filled up to 0.5 of the largest class (8)"]),
+        (3, [3, 3], ["3 asked for each class"] * 2),
+        ({"b": 2}, [0, 2], ["not asked for", "asked for by name"]),
+    ],
+)
+def test_what_was_asked_for_is_the_reason(strategy, expected: list[int], reasons: list[str]) -> None:
+    found = amounts(make(), strategy)
+    assert found.numbers.tolist() == expected and list(found.why) == reasons
+
+
+def test_attributes_without_holes_are_levelled_too() -> None:
+    pose = Attribute(np.arange(60) % 2, ("l", "r"))
+    data = LabelledImages(np.zeros((60, 1, 8, 8), np.uint8), np.repeat([0, 1], 30), ("a", "b"), {"pose": pose})
+    assert amounts(data, "tail", ("pose",)).numbers.sum() == 0

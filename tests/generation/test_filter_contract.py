@@ -1,0 +1,133 @@
+"""What every filter promises, by the table: so a new one is tested unwritten."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from generation_data import candidates, halves, known, make, placed
+
+from augury.errors import SettingsError
+from augury.generation import FILTERS, Evidence, asked, rules
+from augury.generation.filters import apply
+from augury.metrics import nearest
+
+N = 40
+
+
+def drawn(quota: int = 5):
+    random = np.random.default_rng(3)
+    images = random.integers(0, 256, (N, 1, 8, 8), dtype=np.uint8)
+    images[:8] = placed(random.integers(0, 256, (8, 2)))
+    return candidates(images, random.integers(0, 2, N), quota)
+
+
+@pytest.mark.parametrize("name", FILTERS)
+def test_a_filter_scores_every_image_the_same_way_every_time(name: str) -> None:
+    evidence, given = known(make((20, 12))), drawn()
+    scores, reasons = apply((name,), given, evidence)
+    again, reasons_again = apply((name,), given, known(make((20, 12))))
+    assert set(scores) == {name} and scores[name].shape == (N,) and scores[name].dtype == np.float64
+    assert np.isfinite(scores[name]).all()
+    assert len(reasons) == N and set(reasons) <= {"", name}
+    np.testing.assert_array_equal(scores[name], again[name])
+    assert reasons == reasons_again
+
+
+@pytest.mark.parametrize("name", FILTERS)
+def test_the_order_of_the_images_does_not_matter(name: str) -> None:
+    evidence, given = known(make((20, 12))), drawn()
+    order = np.random.default_rng(0).permutation(N)
+    columns = ("images", "conditions", "indices", "quota", "passed")
+    turned = type(given)(*(getattr(given, column)[order] for column in columns))
+    scores, reasons = apply((name,), given, evidence)
+    other, other_reasons = apply((name,), turned, evidence)
+    np.testing.assert_allclose(other[name], scores[name][order], atol=1e-9)
+    assert other_reasons == [reasons[i] for i in order]
+
+
+@pytest.mark.parametrize("name", FILTERS)
+def test_scores_known_from_an_earlier_round_change_nothing(name: str) -> None:
+    evidence, given = known(make((20, 12))), drawn()
+    columns = ("images", "conditions", "indices", "quota", "passed")
+    first = type(given)(*(getattr(given, column)[:15] for column in columns))
+    before, _ = apply((name,), first, evidence)
+    scores, reasons = apply((name,), given, evidence)
+    going_on, then = apply((name,), given, evidence, before)
+    np.testing.assert_allclose(going_on[name], scores[name], atol=1e-9)
+    assert then == reasons
+
+
+@pytest.mark.parametrize("name", [name for name, row in FILTERS.items() if not row.selects])
+def test_a_limit_in_the_name_keeps_one_side_of_it(name: str) -> None:
+    evidence, given = known(make((20, 12))), drawn()
+    scores = apply((name,), given, evidence)[0][name]
+    middle = float(np.median(scores))
+    for sign, keep in ((">", scores >= middle), ("<", scores <= middle)):
+        reasons = apply((f"{name}{sign}{middle!r}",), given, evidence)[1]
+        np.testing.assert_array_equal(np.array(reasons) == "", keep)
+
+
+@pytest.mark.parametrize("name", [name for name, row in FILTERS.items() if row.selects])
+def test_a_selection_keeps_the_quota_of_each_class_of_those_that_passed(name: str) -> None:
+    evidence, given = known(make((20, 12))), drawn(quota=5)
+    reasons = np.array(apply(("confidence>0.4", name), given, evidence)[1])
+    alone = np.array(apply(("confidence>0.4",), given, evidence)[1])
+    for label in (0, 1):
+        at = given.labels == label
+        assert (reasons[at] == "").sum() == min(5, (alone[at] == "").sum())
+    assert ((reasons == "confidence") == (alone == "confidence")).all()
+
+
+@pytest.mark.parametrize("name", FILTERS)
+def test_no_filter_looks_at_more_than_it_says(name: str) -> None:
+    """Without the evidence that it needs a filter says so, and with none missing it never asks for labels of a test part."""
+    bare = Evidence(make(), known(make()).probabilities, nearest)
+    given = drawn()
+    try:
+        apply((name,), given, bare)
+    except SettingsError as error:
+        assert "leave it out" in str(error)
+    assert asked((name,), known(make()))[name].startswith(FILTERS[name].asks)
+
+
+def test_an_image_counts_for_the_first_filter_that_rejects_it() -> None:
+    evidence, given = known(make((20, 12))), drawn()
+    reasons = apply(("margin>2", "confidence>2"), given, evidence)[1]
+    assert set(reasons) == {"margin"}
+    reasons = apply(("confidence>2", "margin>2"), given, evidence)[1]
+    assert set(reasons) == {"confidence"}
+    both = np.array(apply(("confidence>0.3", "confidence<0.7"), given, evidence)[1]) == ""
+    p = apply(("confidence",), given, evidence)[0]["confidence"]
+    np.testing.assert_array_equal(both, (p >= 0.3) & (p <= 0.7))
+
+
+@pytest.mark.parametrize(
+    ("names", "rule"),
+    [
+        (("magic",), "no filter 'magic'"),
+        (("confidence>high",), "write a number"),
+        (("confidence>nan",), "write a number"),
+        (("confidence=.6",), "no filter"),
+        (("k_center", "agreement"), "put it last"),
+        (("k_center", "determinantal"), "put it last"),
+    ],
+)
+def test_filters_that_make_no_sense_are_refused(names: tuple[str, ...], rule: str) -> None:
+    with pytest.raises(SettingsError, match=rule):
+        rules(names)
+
+
+def test_features_are_taken_of_the_images_given_alone() -> None:
+    """Of the training images features are taken once, whatever the number of filters and rounds."""
+    seen: list[int] = []
+
+    def counted(images: np.ndarray) -> np.ndarray:
+        seen.append(len(images))
+        return halves(images)
+
+    evidence = replace(known(make((20, 12))), features=counted)
+    for _ in range(2):
+        apply(("class_distance", "realism", "near_duplicate"), drawn(), evidence)
+    assert seen.count(32) == 1

@@ -1,0 +1,175 @@
+"""Filters on images whose answer is known, and against closed forms and brute force."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import combinations
+
+import numpy as np
+import pytest
+import torch
+from generation_data import candidates, halves, known, make, placed, said
+from scipy.spatial.distance import cdist
+from torch.nn import functional as F
+
+from augury.errors import SettingsError
+from augury.generation import FILTERS, Evidence
+from augury.generation.filters import apply
+from augury.images import LabelledImages
+from augury.metrics import nearest
+
+
+def scored(name: str, given, evidence) -> np.ndarray:
+    return FILTERS[name].score(given, evidence)
+
+
+def ring(n: int = 30) -> LabelledImages:
+    """Class 0 bright on the left, class 1 on the right, at whole grey values."""
+    random = np.random.default_rng(5)
+    points = random.integers(0, 40, (n, 2)) + np.where(np.arange(n)[:, None] % 2, [20, 160], [160, 20])
+    return LabelledImages(placed(points), np.arange(n) % 2, ("left", "right"), fingerprint="ring")
+
+
+def test_filters_reject_the_other_class_and_the_copy() -> None:
+    data = make()
+    fake = np.stack([data.images[0], 255 - data.images[1], 255 - data.images[2]])
+    p = np.array([[0.9, 0.1], [0.2, 0.8], [0.7, 0.3]])
+    evidence = Evidence(data, lambda images: p, nearest)
+    scores, reasons = apply(("agreement", "near_copy"), candidates(fake, [0, 0, 0]), evidence)
+    assert reasons == ["near_copy", "agreement", ""]
+    np.testing.assert_allclose(scores["agreement"], [1, 0.25, 1])
+    assert scores["near_copy"][0] == pytest.approx(0, abs=1e-2)
+    by_hand = np.sqrt(((fake[2].astype(float) - data.images.astype(float)) ** 2).mean((1, 2, 3))).min()
+    assert scores["near_copy"][2] == pytest.approx(by_hand, rel=1e-4)
+
+
+def test_confidence_and_margin_by_hand() -> None:
+    p = np.array([[0.5, 0.3, 0.2], [0.1, 0.2, 0.7]])
+    evidence = Evidence(make((4, 4, 4)), lambda images: p, nearest)
+    given = candidates(placed([(1, 2), (3, 4)]), [0, 1])
+    np.testing.assert_allclose(scored("confidence", given, evidence), [0.5, 0.2])
+    np.testing.assert_allclose(scored("margin", given, evidence), [0.2, -0.5])
+    np.testing.assert_allclose(scored("agreement", given, evidence), [1, 2 / 7])
+
+
+def test_class_distance_is_one_where_real_images_are() -> None:
+    data = ring(200)
+    real = scored("class_distance", candidates(data.images, data.labels), known(data))
+    assert np.sqrt((real**2).mean()) == pytest.approx(1, abs=0.02)
+    wrong = scored("class_distance", candidates(data.images, 1 - data.labels), known(data))
+    assert wrong.min() > 5
+    lone = replace(data, labels=np.r_[0, np.ones(199, np.int64)])
+    assert np.isfinite(scored("class_distance", candidates(data.images, lone.labels), known(lone))).all()
+
+
+def test_realism_is_the_ratio_of_the_equation() -> None:
+    data, random = ring(), np.random.default_rng(0)
+    fake = placed(random.integers(0, 255, (20, 2)))
+    real = halves(data.images)
+    within = np.sort(cdist(real, real), axis=1)[:, 3]
+    balls = within <= np.median(within)
+    expected = (within[balls] / np.maximum(cdist(halves(fake), real[balls]), 1e-12)).max(1)
+    np.testing.assert_allclose(
+        scored("realism", candidates(fake, np.zeros(20)), known(data)), np.minimum(expected, 1000), rtol=1e-6
+    )
+
+
+def test_near_duplicates_of_earlier_images_go_and_the_first_stays() -> None:
+    data = ring()
+    images = placed([(10, 10), (200, 100), (10, 10), (200, 101), (90, 90)])
+    evidence = known(data)
+    scores, reasons = apply(("near_duplicate>0.5",), candidates(images, [0, 0, 1, 0, 0]), evidence)
+    assert reasons == ["", "", "near_duplicate", "near_duplicate", ""]
+    assert scores["near_duplicate"][3] == pytest.approx(1 / evidence.usual)
+    rejected = candidates(images, [0, 0, 1, 0, 0], passed=[False, True, True, True, True])
+    assert apply(("near_duplicate>0.5",), rejected, evidence)[1] == ["", "", "", "near_duplicate", ""]
+
+
+def test_k_center_is_within_twice_the_best_radius() -> None:
+    """Gonzalez 1985: the greedy radius is at most twice the smallest possible one, here found by trying all sets."""
+    points = np.random.default_rng(2).integers(0, 256, (11, 2))
+    given = candidates(placed(points), np.zeros(11), quota=4)
+    kept = np.array([not r for r in apply(("k_center",), given, known(ring()))[1]])
+    apart = cdist(points, points)
+    best = min(apart[:, list(chosen)].min(1).max() for chosen in combinations(range(11), 4))
+    assert kept.sum() == 4 and apart[:, kept].min(1).max() <= 2 * best + 1e-9
+
+
+def test_the_determinantal_choice_is_the_greedy_one_by_determinants() -> None:
+    points = np.random.default_rng(4).integers(0, 256, (12, 2))
+    given = candidates(placed(points), np.zeros(12), quota=5)
+    scores = scored("determinantal", given, known(ring()))
+    apart = cdist(points, points)
+    alike = np.exp(-((apart / np.median(apart[np.triu_indices(12, 1)])) ** 2) / 2)
+    chosen: list[int] = []
+    for _ in range(5):
+        each = [-1.0 if i in chosen else np.linalg.det(alike[np.ix_([*chosen, i], [*chosen, i])]) for i in range(12)]
+        before = np.linalg.det(alike[np.ix_(chosen, chosen)]) if chosen else 1.0
+        chosen.append(int(np.argmax(each)))
+        assert scores[chosen[-1]] == pytest.approx(each[chosen[-1]] / before, rel=1e-6)
+    kept = [i for i, r in enumerate(apply(("determinantal",), given, known(ring()))[1]) if not r]
+    assert kept == sorted(chosen)
+
+
+def test_a_selection_passes_over_what_was_rejected_before() -> None:
+    points = [(0, 0), (250, 0), (0, 250), (120, 120), (121, 121)]
+    given = candidates(placed(points), np.zeros(5), quota=2, passed=[False, True, True, False, False])
+    for name in ("k_center", "determinantal"):
+        reasons = apply((name,), given, known(ring()))[1]
+        assert [reasons[1], reasons[2]] == ["", ""]
+
+
+def test_influence_is_the_cosine_of_the_slopes_that_autograd_finds() -> None:
+    train, validation = make((6, 6)), make((5, 3))
+    weights = torch.randn(2, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+
+    def inputs(images: np.ndarray) -> np.ndarray:
+        return (halves(images) / 100).astype(np.float32)
+
+    def logits(images: np.ndarray, w: torch.Tensor) -> torch.Tensor:
+        return torch.from_numpy(np.c_[inputs(images), np.ones(len(images))]).double() @ w.T
+
+    def slope(images: np.ndarray, labels: np.ndarray, weight: np.ndarray) -> torch.Tensor:
+        w = weights.clone().requires_grad_()
+        loss = F.cross_entropy(logits(images, w), torch.from_numpy(labels), reduction="none")
+        (found,) = torch.autograd.grad((loss * torch.from_numpy(weight)).sum(), w)
+        return found.flatten()
+
+    evidence = Evidence(
+        train,
+        lambda images: logits(images, weights).softmax(1).numpy(),
+        nearest,
+        validation=validation,
+        last_inputs=inputs,
+    )
+    given = candidates(train.images, train.labels)
+    wanted = slope(validation.images, validation.labels, 1 / validation.counts[validation.labels])
+    each = [slope(train.images[[i]], train.labels[[i]], np.ones(1)) for i in range(12)]
+    expected = [float(F.cosine_similarity(own, wanted, dim=0)) for own in each]
+    np.testing.assert_allclose(scored("influence", given, evidence), expected, atol=1e-6)
+
+
+def test_influence_tells_right_labels_from_wrong_ones() -> None:
+    data = ring()
+    soft = replace(known(data), probabilities=lambda images: 0.5 + 0.2 * (said(images) - 0.5))
+    right = scored("influence", candidates(data.images, data.labels), soft)
+    wrong = scored("influence", candidates(data.images, 1 - data.labels), soft)
+    assert (right > 0).mean() > 0.9 and (wrong < 0).mean() > 0.9
+
+
+def test_the_discriminator_score_is_the_place_among_held_out_images() -> None:
+    held = LabelledImages(placed([(10, 0), (20, 0), (30, 0), (40, 0)]), np.array([0, 1, 0, 1]), ("a", "b"))
+    evidence = known(ring(), validation=held)
+    given = candidates(placed([(5, 0), (20, 0), (35, 0), (99, 0)]), [0, 0, 0, 0])
+    np.testing.assert_allclose(scored("discriminator", given, evidence), [0, 0.5, 0.75, 1])
+    without = replace(evidence, discriminator=None, why_no_discriminator="the recipe vae trains none")
+    with pytest.raises(SettingsError, match="the recipe vae trains none"):
+        scored("discriminator", given, without)
+
+
+def test_unknown_and_missing_things_are_refused_in_words() -> None:
+    bare, given = Evidence(make(), said, nearest), candidates(placed([(1, 2)]), [0])
+    with pytest.raises(SettingsError, match="needs features"):
+        apply(("realism",), given, bare)
+    with pytest.raises(SettingsError, match="needs validation images"):
+        apply(("influence",), given, bare)

@@ -1,0 +1,118 @@
+"""The stages up to generation in one process: attributes with a hole, unlabelled images, every filter, soft labels."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import augury
+from augury import pipeline
+from augury.errors import SettingsError
+from augury.generation import FILTERS, load
+from augury.images import Attribute, LabelledImages
+from augury.settings import RunSettings, validated
+from augury.training import Synthesizer
+
+TRAIN = {
+    "recipe": "rpgan",
+    "steps": 3,
+    "batch": 8,
+    "precision": "fp32",
+    "overrides": {"width": 8},
+    "condition": ["pose"],
+}
+
+
+def squares(n: int, seed: int, side: int = 16) -> np.ndarray:
+    """Random coarse pictures, alike to none other."""
+    coarse = np.random.default_rng(seed).integers(0, 256, (n, 1, 4, 4), dtype=np.uint8)
+    return coarse.repeat(side // 4, axis=2).repeat(side // 4, axis=3)
+
+
+def data() -> LabelledImages:
+    """a 40 left and 40 right; b 12 left, none right."""
+    labels, pose = np.repeat([0, 1], [80, 12]), np.r_[np.arange(80) % 2, np.zeros(12, np.int64)]
+    return LabelledImages(
+        squares(92, 0), labels, ("a", "b"), {"pose": Attribute(pose, ("l", "r"))}, fingerprint="holed"
+    )
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("stage")
+    given = data()
+    loose = np.concatenate([squares(9, 7), given.images[:60]])  # some of these land in validation or test
+    (folder / "loose").mkdir()
+    for i, image in enumerate(loose):
+        Image.fromarray(image[0]).save(folder / "loose" / f"{i}.png")
+    names = [name for name in FILTERS if name not in ("near_copy", "k_center")]
+    generate = {
+        "filters": [f"{name}>-1" for name in names[:-1]] + ["determinantal"],
+        "sampling_strategy": "auto",
+        "sampling": "boundary",
+        "surplus": 2,
+        "soft_labels": 2,
+    }
+    values = {"train": TRAIN | {"unlabelled": str(folder / "loose")}, "generate": generate, "device": "cpu"}
+    said: list[str] = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pipeline, "LESSON", 5)
+        run = augury.run(
+            given,
+            folder / "run",
+            settings=validated(RunSettings, values),
+            until="generate",
+            watch=pipeline.Watcher(note=said.append),
+        )
+    return run, given, said
+
+
+def test_what_is_like_a_held_out_image_does_not_train_the_generator(made) -> None:
+    run, _, said = made
+    codes = np.load(run / "split.npy")[:60]
+    told = json.loads((run / "train" / "unlabelled.json").read_text())
+    assert told["images"] == 69 and told["left_out"] == {"validation": (codes == 1).sum(), "test": (codes == 2).sum()}
+    assert told["used"] == 69 - (codes > 0).sum() < 69
+    assert any(f"{told['used']} of 69 unlabelled images train the generator" in text for text in said)
+    card = Synthesizer.load(run / "synthesizer").card
+    assert card.classes == ("a", "b", "unlabelled") and card.condition_values == (("l", "r", "unlabelled"),)
+
+
+def test_the_hole_is_played_and_filled_and_the_reasons_are_told(made) -> None:
+    run, given, _ = made
+    plan = json.loads((run / "train" / "plan.json").read_text())["plan"]
+    assert plan["cells"] == [[1, 1]]
+    told = json.loads((run / "generation.json").read_text())
+    assert [row["class"] for row in told["rows"]] == ["a", "b"]
+    assert "1 of 2 cells have no real image" in told["rows"][1]["why"]
+    assert told["filters"]["confidence"].endswith("at least -1") and set(told["filters"]) >= {
+        "discriminator",
+        "influence",
+    }
+    synthetic = load(run / "synthetic", given.classes, ("pose",))
+    assert (synthetic.conditions[synthetic.kept] == [1, 1]).all(1).any()
+    assert set(synthetic.scores) == set(told["filters"])
+    for row in told["rows"]:
+        assert row["kept"] == row["wanted"] and row["drawn"] == 2 * row["wanted"]
+
+
+def test_images_at_the_boundary_are_redrawn_from_their_latents_and_carry_targets(made) -> None:
+    run, given, _ = made
+    synthetic = load(run / "synthetic", given.classes, ("pose",))
+    np.testing.assert_allclose(synthetic.targets.sum(1), 1)
+    assert synthetic.targets.shape == (len(synthetic), 2)
+    some = np.arange(0, len(synthetic), 5)
+    drawn = Synthesizer.load(run / "synthesizer").decode(
+        synthetic.latents[some], synthetic.conditions[some], indices=synthetic.indices[some]
+    )
+    np.testing.assert_array_equal(drawn, synthetic.images[some])
+
+
+def test_a_filter_that_does_not_exist_is_refused_before_anything_is_computed(tmp_path) -> None:
+    settings = validated(RunSettings, {"generate": {"filters": ["magic"]}, "device": "cpu"})
+    with pytest.raises(SettingsError, match="no filter 'magic'"):
+        augury.run(data(), tmp_path / "run", settings=settings)
+    assert not (tmp_path / "run" / "split.npy").exists()
