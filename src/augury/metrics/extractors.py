@@ -45,14 +45,14 @@ def extractor(
     if isinstance(name, Extractor):
         return name
     family, _, file = (_spelt(name) if Path(name).exists() else name).partition("=")
-    if sha256 and not file:
+    if sha256 and (not file or family == "classifier"):
         raise SettingsError(f"the features '{name}' have no weights file that could have a checksum; leave it out")
     if family == "classifier":
         return _classifier(classifier, file, shape, device)
     if family == "inception":
         if not file:
             raise SettingsError(
-                "the features 'inception' need a weights file, and none is downloaded; say inception=FILE, the PyTorch "
+                "the features 'inception' need a weights file, and none is downloaded; say inception=FILE (or --weights FILE), the PyTorch "
                 "state dict of the 2015-12-05 graph, or use lite0"
             )
         return inception(Path(file), device, progress, sha256=sha256)
