@@ -50,7 +50,7 @@ def main() -> None:
                     s["better"] == "higher",
                 )
                 for s in scores
-                if s["baseline"] and s["name"].split("-")[0] in ("FD", "KID", "precision", "recall")
+                if s["baseline"] and not s["group"] and s["name"].split("-")[0] in ("FD", "KID", "precision", "recall")
             ),
         ],
         words=words[1],

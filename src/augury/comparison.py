@@ -11,11 +11,12 @@ from typing import Any
 
 import numpy as np
 
-from augury import generation, metrics, proof
+from augury import generation
 from augury.data import contact_sheet
 from augury.errors import SettingsError
 from augury.files import atomic_path, read_json, read_lines, write_json
 from augury.images import Codes, Images, LabelledImages
+from augury.metrics import ScoreCard
 from augury.pipeline import Session, Watcher, opened
 from augury.randomness import rng
 from augury.recipes import RECIPES
@@ -23,6 +24,15 @@ from augury.settings import RunSettings
 
 RESTORED = 64
 """Held-out images that every generator is asked to give back."""
+SCORED = {
+    "kid": "KID",
+    "fd": "FD",
+    "precision": "precision",
+    "recall": "recall",
+    "spread": "spread",
+    "gan_train": "GAN-train",
+}
+"""Column -> score of the run's card."""
 COLUMNS = {
     "…_real": "the same measure of real images",
     "kid": "kernel distance to real images, less is better",
@@ -93,16 +103,17 @@ def _measured(session: Session, name: str) -> dict[str, Any]:
     if kept.get("synthesizer") == synthesizer.fingerprint:
         row: dict[str, Any] = kept["row"]
         return row
-    scores = {s["name"].split("-")[0].lower(): s for s in session.run.read("scores")["scores"]}
+    card = ScoreCard.from_dict(session.run.read("scores"))
+    main = next(s for s in card.scores if s.name.startswith("KID-") and not s.group).features
+    found = {s.name.removesuffix(f"-{main.partition('@')[0]}"): s for s in card.scores if not s.group}
+    scores = {column: found[name] for column, name in SCORED.items() if name in found}
     log, plan = read_lines(session.run / "train" / "log.jsonl"), session.plan()
     row = {
         "recipe": name,
         "steps": plan["steps"],
-        "kid": scores["kid"]["value"],
-        **{name: scores[name]["value"] for name in ("fd", "precision", "recall") if name in scores},
-        **{f"{name}_real": score["baseline"] for name, score in scores.items()},
-        "features": scores["kid"]["features"],
-        **_usefulness(session),
+        **{column: score.value for column, score in scores.items()},
+        **{f"{column}_real": score.baseline for column, score in scores.items()},
+        "features": main,
         "restored": _restored(session),
         "train_per_second": plan["images_per_second"] or median(r["images_per_second"] for r in log),
         "draw_per_second": _drawing_rate(session),
@@ -111,33 +122,6 @@ def _measured(session: Session, name: str) -> dict[str, Any]:
     }
     write_json(file, {"synthesizer": synthesizer.fingerprint, "row": row})
     return row
-
-
-def _usefulness(session: Session) -> dict[str, Any]:
-    """Spread and GAN-train of as many images as the largest class has, in each class; GAN-train of the real images so too."""
-    train, names = session.parts["train"], session.settings.train.condition
-    picks = [np.resize(np.flatnonzero(train.labels == c), train.counts.max()) for c in np.flatnonzero(train.counts)]
-    equal = train.take(np.concatenate(picks))
-    drawn = session.synthesizer.sample(equal.conditions(names), seed=session.settings.seed + 2)
-    made = LabelledImages(drawn.images, drawn.labels, train.classes, fingerprint=drawn.synthesizer)
-    features = session.own_features()
-    fake, real = (features.extract(images) for images in (made.images, train.images))
-    return {
-        "spread": metrics.relative_spread(fake, made.labels, real, train.labels),
-        "gan_train": _taught(session, made),
-        "gan_train_real": _taught(session, equal),
-    }
-
-
-def _taught(session: Session, images: LabelledImages) -> float:
-    """Balanced accuracy on validation of the trial's classifier taught on these images alone."""
-    prove, held = session.settings.prove, session.parts["validation"]
-    lesson = proof.Lesson(steps=prove.steps, batch=prove.batch)
-    model = proof.teach(images, lesson, seed=session.settings.seed, device=session.device)
-    predicted = proof.probabilities(model, held.images).argmax(1)
-    return float(
-        np.mean(proof.measures(proof.confusion(held.labels, predicted, len(held.classes)))["balanced_accuracy"])
-    )
 
 
 def _restored(session: Session) -> float:

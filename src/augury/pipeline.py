@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from augury import exports, generation, metrics, proof, report, training
+from augury import exports, generation, metrics, proof, report, scoring, training
 from augury.augment import policy
 from augury.data import LEFT_OUT, apart_from, load, near_duplicates, read_unlabelled, split, with_unlabelled
 from augury.errors import RunFolderError, SettingsError
@@ -29,7 +29,6 @@ from augury.images import SPLITS, Codes, Images, LabelledImages, SyntheticImages
 from augury.machine import machine, versions
 from augury.metrics import Extractor
 from augury.networks import Classifier
-from augury.randomness import rng
 from augury.runfolder import FORMAT, Run
 from augury.settings import RunSettings, validated
 from augury.training import Progress, Synthesizer, checkpoints
@@ -148,7 +147,7 @@ class Session:
                 self.flips,
             ],
             "generate": lambda: [key("train"), s.generate.model_dump(), s.seed],
-            "score": lambda: [key("train"), s.score.model_dump(), s.seed],
+            "score": lambda: [key("train"), s.score.model_dump(), s.prove.steps, s.prove.batch, s.seed],
             "prove": lambda: [key("generate"), s.prove.model_dump(), s.seed, self.device.type, self.flips],
             "export": lambda: [key("generate")],
             "report": lambda: [key(stage) for stage in ("score", "prove", "export")],
@@ -318,28 +317,24 @@ class Session:
         self.__dict__.pop("synthetic", None)
 
     def score(self) -> None:
-        """The score card of fakes against one half of the train part, beside those of its other half."""
-        train, limit, names = self.parts["train"], self.settings.score.limit, self.settings.train.condition
-        order = rng(self.settings.seed, "score").permutation(len(train))
-        half = min(len(train) // 2, limit)
-        first, second = train.take(order[:half]), train.take(order[half : 2 * half])
-        conditions = second.conditions(names)
-        if self.settings.train.unconditional:
-            conditions = np.zeros_like(conditions[:, :1])
-        fake = self.synthesizer.sample(conditions, seed=self.settings.seed + 1)
-        name = self.settings.score.features
-        if name == "auto":
-            name = "lite0" if metrics.lite0_installed() else "classifier"
-        found = metrics.extractor(name, train.shape, self.device, self.own_features())
-        features = metrics.remembered(found, self.features)
-        card = metrics.evaluate(first.images, fake.images, [features], baseline=second.images, seed=self.settings.seed)
-        card.write(self.run / "scores.json")
+        """The score card, the generator's copies of training images, and their pictures."""
+        card, copies = scoring.score(
+            self.synthesizer,
+            self.parts["train"],
+            self.parts["validation"],
+            self.classifier,
+            self.settings,
+            device=self.device,
+            folder=self.features,
+        )
+        with atomic_path(self.run / "copies.npy") as temporary, temporary.open("wb") as file:
+            np.save(file, copies.pictures, allow_pickle=False)
+        told = {"looked": list(copies.looked), "pairs": list(copies.rows)}
+        write_json(self.run / "scores.json", card.as_dict() | {"copies": told})
 
     def own_features(self) -> Extractor:
         """The run's classifier as a feature extractor."""
-        model = self.classifier
-        how = "value / 127.5 - 1"
-        return metrics.from_network("classifier", model, how, self.device, model.features, dimension=model.dimension)
+        return metrics.of_classifier(self.classifier, self.device)
 
     def prove(self) -> None:
         """The paired trial; each training's result is kept as soon as it is there, and serves other numbers of seeds."""
@@ -389,6 +384,8 @@ class Session:
             plan=self.plan(),
             generation=self.run.read("generation"),
             scores=self.run.read("scores")["scores"],
+            copies=self.run.read("scores")["copies"],
+            copied=np.load(self.run / "copies.npy", allow_pickle=False),
             seconds={stage: facts["seconds"] for stage, facts in self.run.state().items()},
         )
         report.write(facts, self.run / "report.html")

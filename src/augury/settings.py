@@ -133,9 +133,12 @@ class GenerateSettings(Settings):
 
 
 class ScoreSettings(Settings):
-    """Features and sizes for FD and KID."""
+    """Features and sizes for the score card."""
 
-    features: str = Field("auto", description="lite0 when installed, else classifier; or pixels")
+    features: str = Field(
+        "auto",
+        description="auto: lite0 when installed, else classifier; or names with commas between, see augury evaluate",
+    )
     limit: int = Field(1000, ge=2, description="most images a side")
 
 

@@ -12,8 +12,22 @@ import torch
 from torch import nn
 
 from augury.errors import MissingExtraError, ScoreError, SettingsError
-from augury.metrics import Extractor, extractor, from_network, lite0, lite0_installed, pixels, remembered
+from augury.metrics import (
+    Extractor,
+    evaluate,
+    extractor,
+    from_network,
+    in_bf16,
+    lite0,
+    lite0_installed,
+    of_classifier,
+    opinions,
+    pixels,
+    remembered,
+)
 from augury.metrics.lite0 import SHA256, known_weights
+from augury.networks import Classifier
+from augury.training.checkpoints import save
 
 needs_lite0 = pytest.mark.skipif(not lite0_installed(), reason="the extra 'features' is not installed")
 
@@ -74,9 +88,11 @@ def test_extractors_by_name() -> None:
     assert extractor("pixels", (1, 8, 8)).dimension == 64
     assert extractor("classifier", (1, 8, 8), classifier=made) is made
     assert extractor(made, (1, 8, 8)) is made
-    with pytest.raises(SettingsError, match="need a classifier"):
+    with pytest.raises(SettingsError, match=r"need a classifier.*classifier=RUN"):
         extractor("classifier", (1, 8, 8))
-    with pytest.raises(SettingsError, match="no features 'fid'; choose one of: lite0, classifier, pixels"):
+    with pytest.raises(
+        SettingsError, match="no features 'fid'; choose one of: lite0, classifier, classifier=RUN, pixels"
+    ):
         extractor("fid", (1, 8, 8))
     with pytest.raises(SettingsError, match="need a weights file, and none is downloaded; say inception=FILE"):
         extractor("inception", (1, 8, 8))
@@ -135,9 +151,81 @@ def test_remembered_features_are_extracted_once_and_again_when_damaged(tmp_path)
     first = kept.extract(images)
     np.testing.assert_array_equal(kept.extract(images.copy()), first)
     assert asked == [4]
-    kept.extract(images[::-1])
+    more = np.concatenate(
+        [images[::-1], images[:2], images + 100]
+    )  # known ones, in another set, and four new ones twice
+    more = np.concatenate([more, more])
+    np.testing.assert_array_equal(kept.extract(more), plain.extract(more))
     assert asked == [4, 4]
-    for file in tmp_path.iterdir():
-        file.write_bytes(b"damaged")
-    np.testing.assert_array_equal(kept.extract(images), plain.extract(images))
-    assert asked == [4, 4, 4]
+    again = remembered(replace(plain, extract=extract), tmp_path)
+    np.testing.assert_array_equal(again.extract(more), plain.extract(more))
+    assert asked == [4, 4]
+    files = [file for file in tmp_path.rglob("*") if file.is_file()]
+    for damaged in (files[:1], files):
+        for file in damaged:
+            file.write_bytes(b"damaged")
+        after = remembered(replace(plain, extract=extract), tmp_path)
+        np.testing.assert_array_equal(after.extract(images), plain.extract(images))
+    other = remembered(replace(plain, extract=extract, fingerprint="other"), tmp_path)
+    before = len(asked)
+    other.extract(images)
+    assert len(asked) == before + 1
+
+
+def test_interrupted_extraction_goes_on_where_it_was(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(import_module("augury.metrics.remembering"), "PIECE", 4)
+    plain, asked = pixels((1, 1, 1)), []
+
+    def extract(images: np.ndarray) -> np.ndarray:
+        asked.append(len(images))
+        if len(asked) == 3:
+            raise KeyboardInterrupt
+        return plain.extract(images)
+
+    pictures = np.arange(10, dtype=np.uint8).reshape(10, 1, 1, 1)
+    with pytest.raises(KeyboardInterrupt):
+        remembered(replace(plain, extract=extract), tmp_path).extract(pictures)
+    told: list[tuple[int, int]] = []
+    kept = remembered(replace(plain, extract=extract), tmp_path, lambda *amount: told.append(amount))
+    np.testing.assert_array_equal(kept.extract(pictures), plain.extract(pictures))
+    assert asked == [4, 4, 2, 2] and told == [(2, 2)]
+
+
+def test_bf16_is_close_and_says_that_it_is_another_thing() -> None:
+    plain = toy(network())
+    quick = in_bf16(plain)
+    ours, exact = quick.extract(images(20)), plain.extract(images(20))
+    off = np.abs(ours - exact).max() / np.abs(exact).max()
+    assert 0 < off < 0.03
+    assert quick.identity == plain.identity and "bfloat16, for monitoring only" in quick.preprocessing
+    cards = [evaluate(images(20), images(20), [each], baseline=None, scores=["kid"]) for each in (plain, quick)]
+    with pytest.raises(ScoreError, match="preprocessing"):
+        cards[0].compare(cards[1])
+
+
+def test_a_run_folder_gives_its_classifier(tmp_path) -> None:
+    torch.manual_seed(3)
+    model = Classifier(1, 4).eval()
+    save(tmp_path / "classifier.safetensors", model.state_dict(), {})
+    found = extractor(f"classifier={tmp_path}", (1, 8, 8))
+    same = extractor(str(tmp_path), (1, 8, 8))
+    assert found.identity == same.identity == of_classifier(model).identity
+    np.testing.assert_array_equal(found.extract(images(5)), of_classifier(model).extract(images(5)))
+    with pytest.raises(ScoreError, match="sees 1 channels, but these images have 3"):
+        extractor(str(tmp_path), (3, 8, 8))
+    save(tmp_path / "classifier.safetensors", {"last.bias": torch.zeros(4)}, {})
+    with pytest.raises(ScoreError, match="not the weights of a run's classifier"):
+        extractor(str(tmp_path), (1, 8, 8))
+    judged = opinions(model)
+    with torch.inference_mode():
+        want = model(torch.from_numpy(images(5)).float() / 127.5 - 1).softmax(1).numpy()
+    np.testing.assert_allclose(judged.head(judged.extract(images(5))), want, atol=1e-6)
+
+
+def test_a_weights_file_with_another_checksum_is_refused_by_name(tmp_path) -> None:
+    file = tmp_path / "w.safetensors"
+    file.write_bytes(b"whatever")
+    with pytest.raises(ScoreError, match=r"SHA-256 is .*, but should be abcd"):
+        extractor(f"inception={file}", (3, 8, 8), sha256="abcd")
+    with pytest.raises(SettingsError, match="no weights file that could have a checksum"):
+        extractor("pixels", (3, 8, 8), sha256="abcd")

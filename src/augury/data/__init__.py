@@ -4,7 +4,7 @@ from augury.data.arrays import from_arrays
 from augury.data.balance import effective_number, long_tail
 from augury.data.copies import near_duplicates
 from augury.data.embedded import sample
-from augury.data.loading import FORMATS, load
+from augury.data.loading import FORMATS, load, pictures
 from augury.data.sheet import contact_sheet, picture_sheet
 from augury.data.splitting import LEFT_OUT, split
 from augury.data.summary import Census, census, inspect
@@ -24,6 +24,7 @@ __all__ = [
     "long_tail",
     "near_duplicates",
     "picture_sheet",
+    "pictures",
     "read_unlabelled",
     "sample",
     "split",

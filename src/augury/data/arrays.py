@@ -30,6 +30,8 @@ def from_arrays(
     fit: Fit = "crop",
     names: Sequence[str] | None = None,
     notes: Mapping[str, Any] | None = None,
+    native: int = resize.NATIVE_LIMIT,
+    least: int = 2,
 ) -> LabelledImages:
     """Images [N, H, W], [N, H, W, C] or [N, C, H, W], C 1, 3 or 4 (alpha, put on white) -> LabelledImages.
 
@@ -38,10 +40,10 @@ def from_arrays(
     0..K-1, else the values themselves are the names; `attributes`, `groups` int or str [N]; `split` as in SPLITS, or
     0, 1, 2.
     `size` (height, width): None keeps images up to 64 pixels a side and brings larger ones to 64 x 64; see `resize`.
-    `names` and `notes` are kept with the result.
+    `names` and `notes` are kept with the result. Fewer than `least` classes are refused, `native` is as for `Policy`.
 
     Raises DataError when lengths disagree, pixels are NaN, infinite or out of range, labels have several columns, or
-    there are fewer than two classes; SettingsError when `size` or `fit` is out of range.
+    there are too few classes; SettingsError when `size` or `fit` is out of range.
     """
     wanted = resize.checked(size, fit)
     array = np.asarray(images)
@@ -51,7 +53,7 @@ def from_arrays(
     extra = {name: column(f"attribute '{name}'", values, n) for name, values in (attributes or {}).items()}
     scaling, factor = _scaling(array)
     height, width = array.shape[2:] if layout == "NCHW" else array.shape[1:3]
-    goal = resize.target([(height, width)], wanted)
+    goal = resize.target([(height, width)], wanted, native)
     chunks = []
     for start in range(0, n, _CHUNK):
         piece = array[start : start + _CHUNK]
@@ -74,7 +76,8 @@ def from_arrays(
             split=None if split is None else coded_split(split, n),
             names=tuple(names) if names is not None else tuple(f"index {i}" for i in range(n)),
             notes=said,
-        )
+        ),
+        least=least,
     )
 
 

@@ -85,14 +85,14 @@ def coded_split(values: npt.ArrayLike, n: int) -> npt.NDArray[np.int8]:
     return np.array([codes[value] for value in given.tolist()], np.int8)
 
 
-def finished(data: LabelledImages, pixels: str | None = None) -> LabelledImages:
+def finished(data: LabelledImages, pixels: str | None = None, least: int = 2) -> LabelledImages:
     """`data` with its fingerprint: a digest of pixels, labels, classes, attributes, groups and split, not of names.
 
     `pixels` is `pixel_digest(data.images)` where it is already known.
-    Raises DataError when fewer than two classes have images.
+    Raises DataError when fewer than `least` classes have images.
     """
     present = np.unique(data.labels)
-    if len(present) < 2:
+    if len(present) < least:
         only = f"'{data.classes[int(present[0])]}' with {len(data)} images" if len(present) else "none"
         raise DataError(
             f"at least two classes with images are needed, but there is only one: {only}; add a folder (or label) for "

@@ -30,13 +30,13 @@ def read(path: Path, policy: Policy) -> LabelledImages:
     """
     try:
         columns, bad = columns_of(path)
-        chosen = table.roles(list(columns), policy)
+        chosen = table.roles(list(columns), policy, needed=("image", "label") if policy.labelled else ("image",))
     except DataError as error:
         raise DataError(f"{path}: {error}") from error
     root = path.parent if policy.root is None else policy.root
     names = columns.pop(chosen["image"])
     paths, bad = table.files(root, names, bad)
-    told = table.told(columns, {k: v for k, v in chosen.items() if k != "image"}, policy, bad)
+    told = table.told(columns, {k: v for k, v in chosen.items() if k != "image"}, policy, bad, len(names))
     found = Found(
         names=[name or f"row {i + 1}" for i, name in enumerate(names)],
         labels=told.labels,

@@ -25,7 +25,7 @@ def recognises(path: Path) -> bool:
 
 def read(path: Path, policy: Policy) -> LabelledImages:
     """Read a folder as `find` describes. Raises DataError as `find` and `reading.read` do."""
-    return reading.read(path, find(path), policy, "folder")
+    return reading.read(path, find(path, policy.labelled), policy, "folder")
 
 
 def holds_images(root: Path) -> bool:
@@ -37,16 +37,17 @@ def holds_images(root: Path) -> bool:
         return False
 
 
-def find(root: Path) -> Found:
+def find(root: Path, labelled: bool = True) -> Found:
     """All image files of `<class>/…` or `<train|val|validation|test>/<class>/…`, sorted by name.
 
+    Unless they must be `labelled`, images that all lie directly in the root are of one class without a name.
     Hidden files, other extensions and links that leave the root are passed over and counted.
     Raises DataError when there is none, when images lie directly in the root or in a part, or when folders named like
     parts stand beside classes so that the layout is unclear.
     """
     ignored: Counter[str] = Counter()
     places = walked(root, ignored)
-    order, names, labels, split = arranged(root, places, ignored)
+    order, names, labels, split = arranged(root, places, ignored, labelled)
 
     def fetch(i: int) -> bytes:
         return file_bytes(root.joinpath(*places[order[i]]))
@@ -65,7 +66,7 @@ def walked(root: Path, ignored: Counter[str]) -> list[tuple[str, ...]]:
 
 
 def arranged(
-    root: Path, places: Sequence[tuple[str, ...]], ignored: Counter[str]
+    root: Path, places: Sequence[tuple[str, ...]], ignored: Counter[str], labelled: bool = True
 ) -> tuple[list[int], list[str], list[str], list[int] | None]:
     """Relative paths in class folders -> the order of their names, and in that order names, classes and parts, if any.
 
@@ -73,6 +74,9 @@ def arranged(
     """
     nested = [parts for parts in places if len(parts) > 1]
     loose = len(places) - len(nested)
+    if not nested and loose and not labelled:
+        order = sorted(range(loose), key=lambda i: text(places[i][0]))
+        return order, [text(places[i][0]) for i in order], [""] * loose, None
     if not nested:
         raise DataError(_nothing(root, loose, ignored))
     ignored["images directly in the root"] += loose

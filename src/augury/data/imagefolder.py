@@ -61,13 +61,14 @@ def read(path: Path, policy: Policy) -> LabelledImages:
         columns["split"] = list(tops)
     try:
         chosen = table.roles(list(columns), policy, needed=())
-        if "label" not in chosen:
-            columns[LABEL_BY_FOLDER] = [_folder(name) for name in names]
+        folders: list[str | None] = [_folder(name) for name in names]
+        if "label" not in chosen and (policy.labelled or any(folders)):
+            columns[LABEL_BY_FOLDER] = folders
             chosen["label"] = LABEL_BY_FOLDER
         chosen.pop("image", None)
     except DataError as error:
         raise DataError(f"{root}: {error}") from error
-    told = table.told(columns, chosen, policy, bad)
+    told = table.told(columns, chosen, policy, bad, len(names))
     ignored: Counter[str] = Counter()
     ignored["images that no row names"] = len(
         {"/".join(place) for place in folder.walked(root, ignored)}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,7 +24,7 @@ from augury.data import (
 from augury.data.dataset import Dataset
 from augury.data.embedded import sample
 from augury.data.policy import OnBad, Policy, Stretch, Window
-from augury.data.resize import Fit, Size
+from augury.data.resize import LARGEST, Fit, Size
 from augury.errors import DataError, SettingsError
 from augury.images import LabelledImages
 
@@ -121,6 +122,25 @@ def load(
     if wanted.root is not None and found.name != "csv":
         raise SettingsError(f"{place}: the format '{found.name}' knows no root; leave it out")
     return found.reads(place, wanted)
+
+
+def pictures(
+    path: str | os.PathLike[str],
+    *,
+    size: int | Size | None = None,
+    fit: Fit = "crop",
+    on_bad: OnBad = "error",
+    cache: Path | None = None,
+) -> LabelledImages:
+    """Images to be judged, of any format that `load` reads, labelled or not: one class is enough, a folder or tar may hold
+    them directly, a table may have no label, an .npz images alone (or the one array of `np.savez(file, images)`).
+
+    Images without labels are of one class called "". Images that are all alike keep their size, whatever it is; others are
+    brought to 64 x 64 unless `size` is given, and `notes["original_sizes"]` says so. Raises as `load` does.
+    """
+    asked = policy.checked(size=size, fit=fit, on_bad=on_bad, cache=cache)
+    place = Path(path)
+    return _recognised(place, None).reads(place, replace(asked, labelled=False, native=LARGEST))
 
 
 def _recognised(place: Path, name: str | None) -> Format:

@@ -99,6 +99,11 @@ def _one_of(members: Mapping[str, npt.NDArray[Any]], singular: str) -> npt.NDArr
 
 def _plain(path: Path, members: Mapping[str, npt.NDArray[Any]], policy: Policy) -> LabelledImages:
     images, labels, groups = (_one_of(members, name) for name in ("image", "label", "group"))
+    if not policy.labelled:
+        if images is None and len(members) == 1:  # as np.savez(file, images) names it: arr_0
+            (images,) = members.values()
+        if labels is None and images is not None and images.ndim:
+            labels = np.full(len(images), "")
     if images is None or labels is None:
         raise DataError(
             f"needs the arrays 'images' and 'labels' (or MedMNIST's train_images, train_labels, …), but holds: "
@@ -109,7 +114,7 @@ def _plain(path: Path, members: Mapping[str, npt.NDArray[Any]], policy: Policy) 
             f"images and labels disagree: {len(images) if images.ndim else 0} images, "
             f"{len(labels) if labels.ndim else 0} labels; give one label an image"
         )
-    others = {name: array for name, array in members.items() if name not in _OWN | {"image", "label", "group"}}
+    others = {name: array for name, array in members.items() if name not in _OWN | {"image", "label", "group", "arr_0"}}
     usable = {
         name: array for name, array in others.items() if array.shape == (len(images),) and array.dtype.kind in "iubUS"
     }
@@ -124,6 +129,8 @@ def _plain(path: Path, members: Mapping[str, npt.NDArray[Any]], policy: Policy) 
         size=policy.size,
         fit=policy.fit,
         notes={"format": "npz", "source": str(path), "arrays_left_out": left_out},
+        native=policy.native,
+        least=2 if policy.labelled else 1,
     )
 
 
@@ -153,4 +160,6 @@ def _medmnist(path: Path, members: Mapping[str, npt.NDArray[Any]], policy: Polic
         fit=policy.fit,
         names=names,
         notes={"format": "npz (MedMNIST)", "source": str(path)},
+        native=policy.native,
+        least=2 if policy.labelled else 1,
     )

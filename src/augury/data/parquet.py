@@ -73,13 +73,13 @@ def read(path: Path, policy: Policy) -> LabelledImages:
                         bad[len(names) - 1], value = value.reason, ""
                     columns[column].append(value)
             per_file.append(len(names) - before)
-        told = table.told(columns, chosen, policy, bad)
+        told = table.told(columns, chosen, policy, bad, len(names))
         spool.ready()
         found = Found(
             names=names,
             labels=told.labels,
             fetch=spool.fetch,
-            classes=tuple(files[0].names.get(chosen["label"], ())),
+            classes=tuple(files[0].names.get(chosen.get("label", ""), ())),
             split=told.split if told.split is not None else _split(path, paths, per_file),
             groups=told.groups,
             attributes=told.attributes,
@@ -153,7 +153,7 @@ def _chosen(path: Path, file: _File, policy: Policy) -> tuple[str, dict[str, str
         chosen = {role: name for role, name in chosen.items() if role != "image"}
         if "label" not in chosen and len(file.names) == 1:
             chosen["label"] = next(iter(file.names))
-        if "label" not in chosen or chosen["label"] == picture:
+        if policy.labelled and ("label" not in chosen or chosen["label"] == picture):
             raise DataError(
                 f"no column is the label, there are {', '.join(file.header[:30])}; name it with columns={{'label': '…'}}"
             )

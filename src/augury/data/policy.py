@@ -20,7 +20,8 @@ ROLES = ("image", "label", "group", "split")
 
 @dataclass(frozen=True)
 class Policy:
-    """`load`'s settings, checked; the meaning of each stands there."""
+    """`load`'s settings, checked; the meaning of each stands there. `labelled` False is for `pictures`: images may have no
+    labels, and one class is enough; images that are all alike keep their size up to `native` pixels a side."""
 
     size: Size | None = None
     fit: Fit = "crop"
@@ -31,6 +32,8 @@ class Policy:
     columns: Mapping[str, str] = field(default_factory=dict)
     attributes: tuple[str, ...] | None = None
     root: Path | None = None
+    labelled: bool = True
+    native: int = resize.NATIVE_LIMIT
 
     @property
     def asks_for_columns(self) -> bool:

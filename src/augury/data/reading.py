@@ -60,7 +60,8 @@ def read(place: Path, found: Found, policy: Policy, format: str) -> LabelledImag
         raise DataError(f"{place}: holds no images (0 rows); give images of at least two classes")
     with decode.quiet(), ThreadPoolExecutor(min(32, os.cpu_count() or 1)) as pool:
         headers, bad, content = _looked(found, policy, pool)
-        asked = [policy.size, policy.fit, policy.window, policy.stretch]
+        asked: list[Any] = [policy.size, policy.fit, policy.window, policy.stretch]
+        asked += [policy.native] if policy.native != resize.NATIVE_LIMIT else []
         entry = store.place(policy.cache) / "images" / digest([DECODING, pillow_version, content, asked])
         images, about = store.recall(entry) or _decoded(entry, place, found, headers, bad, policy, pool)
     if about["skipped"] and policy.on_bad == "error":
@@ -84,7 +85,7 @@ def read(place: Path, found: Found, policy: Policy, format: str) -> LabelledImag
                 **_notes(about),
             },
         )
-        return finished(data, about["digest"])
+        return finished(data, about["digest"], least=2 if policy.labelled else 1)
     except DataError as error:
         raise DataError(f"{place}: {error}") from error
 
@@ -176,7 +177,7 @@ def _decoded(
         if not headers:
             raise DataError(_complaint(place, skipped))
         counted = Counter(replace(header, group="") for header in headers.values())
-        goal = resize.target((header.size for header in counted), policy.size)
+        goal = resize.target((header.size for header in counted), policy.size, policy.native)
         grey = all(header.grey for header in counted)
         about = {
             "kept": list(headers),

@@ -31,14 +31,14 @@ def checked(size: int | Size | None, fit: str) -> Size | None:
     return sides[0], sides[1]
 
 
-def target(sizes: Iterable[Size], size: Size | None) -> Size:
-    """The (height, width) for images of these sizes: `size`, else their own if alike and at most 64, else 64 x 64."""
+def target(sizes: Iterable[Size], size: Size | None, native: int = NATIVE_LIMIT) -> Size:
+    """The (height, width) for images of these sizes: `size`, else their own if alike and at most `native`, else 64 x 64."""
     if size is not None:
         return size
     distinct = set(sizes)
     if len(distinct) == 1:
         (only,) = distinct
-        if max(only) <= NATIVE_LIMIT:
+        if max(only) <= native:
             return only
     return NATIVE_LIMIT, NATIVE_LIMIT
 

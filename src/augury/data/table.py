@@ -75,13 +75,16 @@ def roles(header: Sequence[str], policy: Policy, needed: Sequence[str] = ("image
 
 
 def told(
-    columns: Mapping[str, Sequence[str | None]], chosen: Mapping[str, str], policy: Policy, bad: Mapping[int, str]
+    columns: Mapping[str, Sequence[str | None]],
+    chosen: Mapping[str, str],
+    policy: Policy,
+    bad: Mapping[int, str],
+    n: int,
 ) -> Told:
-    """Columns of text (None where a value is no text or number) -> what they tell; `bad` rows are not looked at.
+    """Columns of text (None where a value is no text or number) -> what they tell; `bad` rows of the `n` are not looked at.
 
     A row without label, with a blank group or an unknown split is bad.
     """
-    n = len(next(iter(columns.values()), ()))
     wrong = dict(bad)
 
     def column(role: str, complaint: str) -> list[str] | None:

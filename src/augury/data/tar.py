@@ -106,7 +106,7 @@ def read(path: Path, policy: Policy) -> LabelledImages:
             return reading.read(path, _samples(path, members, codes, policy), policy, "webdataset")
         if policy.asks_for_columns:
             raise SettingsError(f"{path}: class folders have no columns; leave columns and attributes out")
-        return reading.read(path, _class_folders(path, members, codes), policy, "tar")
+        return reading.read(path, _class_folders(path, members, codes, policy.labelled), policy, "tar")
 
 
 def _shards(root: Path) -> list[Path]:
@@ -231,7 +231,7 @@ def _is_webdataset(members: _Members, policy: Policy) -> bool:
     )
 
 
-def _class_folders(path: Path, members: _Members, codes: list[int] | None) -> Found:
+def _class_folders(path: Path, members: _Members, codes: list[int] | None, labelled: bool) -> Found:
     """Class folders as `folder.find` has them; a folder that holds all of them is passed through.
 
     `codes` are the parts that the names of the archives tell, used where folders in them tell none.
@@ -243,7 +243,7 @@ def _class_folders(path: Path, members: _Members, codes: list[int] | None) -> Fo
             break
         bare = [parts[1:] for parts in bare]
     order, names, labels, split = (
-        folder.arranged(path, bare, members.ignored) if bare or not members.bad else ([], [], [], None)
+        folder.arranged(path, bare, members.ignored, labelled) if bare or not members.bad else ([], [], [], None)
     )
     if split is None and codes is not None:
         split = [codes[members.source[good[k]]] for k in order]
@@ -282,7 +282,7 @@ def _samples(path: Path, members: _Members, codes: list[int] | None, policy: Pol
             chosen["label"] = CLS
     except DataError as error:
         raise DataError(f"{path}: {error}") from error
-    told = table.told(columns, chosen, policy, bad)
+    told = table.told(columns, chosen, policy, bad, len(rows))
     classes = _order(told.labels, [row.get(CLS) for row in rows], told.bad) if chosen["label"] != CLS else ()
     split = told.split
     if split is None and codes is not None:

@@ -2,7 +2,7 @@
 
 from augury.metrics.evaluate import evaluate
 from augury.metrics.extractors import EXTRACTORS, extractor
-from augury.metrics.features import Extractor, from_network, pixels, remembered
+from augury.metrics.features import Extractor, from_network, in_bf16, pixels
 from augury.metrics.frechet import frechet, frechet_distance, frechet_of_moments
 from augury.metrics.infinite import frechet_infinite
 from augury.metrics.kernel import cmmd, kernel_distance, kid
@@ -12,7 +12,9 @@ from augury.metrics.moments import Moments, merged, moments
 from augury.metrics.monitor import Monitor
 from augury.metrics.nearest import nearest
 from augury.metrics.networks import inception, timm
+from augury.metrics.own import of_classifier, opinions
 from augury.metrics.phash import phash
+from augury.metrics.remembering import remembered
 from augury.metrics.score import Score, ScoreCard
 from augury.metrics.scores import SCORES
 from augury.metrics.sides import Sides
@@ -37,6 +39,7 @@ __all__ = [
     "frechet_infinite",
     "frechet_of_moments",
     "from_network",
+    "in_bf16",
     "inception",
     "kernel_distance",
     "kid",
@@ -46,6 +49,8 @@ __all__ = [
     "moments",
     "near_duplicates",
     "nearest",
+    "of_classifier",
+    "opinions",
     "phash",
     "pixels",
     "relative_spread",

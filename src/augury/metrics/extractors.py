@@ -10,10 +10,21 @@ from augury.errors import SettingsError
 from augury.metrics.features import Extractor, Progress, pixels
 from augury.metrics.lite0 import lite0
 from augury.metrics.networks import inception, timm
+from augury.metrics.own import FILE, of_run
 from augury.metrics.phash import phash
 
-EXTRACTORS = ("lite0", "classifier", "pixels", "phash", "inception=FILE", "timm:NAME", "timm:NAME=FILE")
-"""Names that `extractor` knows; FILE is a weights file, state dict or safetensors."""
+EXTRACTORS = (
+    "lite0",
+    "classifier",
+    "classifier=RUN",
+    "pixels",
+    "phash",
+    "inception=FILE",
+    "timm:NAME",
+    "timm:NAME=FILE",
+    "PATH",
+)
+"""Names that `extractor` knows; FILE is a weights file, state dict or safetensors; PATH a run folder or an Inception file."""
 
 
 def extractor(
@@ -22,32 +33,54 @@ def extractor(
     device: str | torch.device = "cpu",
     classifier: Extractor | None = None,
     progress: Progress | None = None,
+    *,
+    sha256: str = "",
 ) -> Extractor:
     """The extractor of this name for images of `shape` (C, H, W); an Extractor is returned as it is.
 
-    `classifier` is what the name "classifier" stands for: the caller's own network through `from_network`. Raises
-    SettingsError for an unknown name, for "classifier" where there is none, or for "inception" without its file.
+    `classifier` is what the name "classifier" stands for: the caller's own network through `from_network`. `sha256` is
+    how the SHA-256 of FILE must begin. Raises SettingsError for an unknown name, for "classifier" where there is none, or
+    for "inception" without its file; ScoreError for a FILE that is not what it should be.
     """
     if isinstance(name, Extractor):
         return name
-    if name == "classifier" and classifier is None:
-        raise SettingsError("the features 'classifier' need a classifier, but there is none; use lite0 or pixels")
+    family, _, file = (_spelt(name) if Path(name).exists() else name).partition("=")
+    if sha256 and (not file or family == "classifier"):
+        raise SettingsError(f"the features '{name}' have no weights file that could have a checksum; leave it out")
+    if family == "classifier":
+        return _classifier(classifier, file, shape, device)
+    if family == "inception":
+        if not file:
+            raise SettingsError(
+                "the features 'inception' need a weights file, and none is downloaded; say inception=FILE (or --weights FILE), the PyTorch "
+                "state dict of the 2015-12-05 graph, or use lite0"
+            )
+        return inception(Path(file), device, progress, sha256=sha256)
+    if family.startswith("timm:"):
+        weights = Path(file) if file else None
+        return timm(family.removeprefix("timm:"), weights, device, progress, sha256=sha256)
     if name == "lite0":
         return lite0(device, progress)
-    if name == "classifier" and classifier is not None:
-        return classifier
     if name == "pixels":
         return pixels(shape)
     if name == "phash":
         return phash()
-    family, _, file = name.partition("=")
-    if family == "inception":
-        if not file:
-            raise SettingsError(
-                "the features 'inception' need a weights file, and none is downloaded; say inception=FILE, the PyTorch "
-                "state dict of the 2015-12-05 graph, or use lite0"
-            )
-        return inception(Path(file), device, progress)
-    if family.startswith("timm:"):
-        return timm(family.removeprefix("timm:"), Path(file) if file else None, device, progress)
     raise SettingsError(f"there are no features '{name}'; choose one of: {', '.join(EXTRACTORS)}")
+
+
+def _spelt(path: str) -> str:
+    """A path in full: the classifier of a run folder, or the Inception network of a file."""
+    return f"{'classifier' if (Path(path) / FILE).exists() else 'inception'}={path}"
+
+
+def _classifier(
+    given: Extractor | None, run: str, shape: tuple[int, int, int], device: str | torch.device
+) -> Extractor:
+    if run:
+        return of_run(Path(run), device, shape[0])
+    if given is None:
+        raise SettingsError(
+            "the features 'classifier' need a classifier, but there is none; say classifier=RUN, a run folder, "
+            "or use lite0 or pixels"
+        )
+    return given

@@ -64,6 +64,9 @@ def inception_score(sides: Sides, name: str) -> Score:
         if small
         else ""
     )
+    if sides.name != "inception":
+        judged = f"judged by {sides.name}, not by the Inception network: no Inception Score proper"
+        note = f"{note}; {judged}" if note else judged
     low, high = max(1.0, value - reach), value + reach
     return sides.score(name, value, low, high, n=n, note=note, settings=f"{splits} splits", same_n=True)
 

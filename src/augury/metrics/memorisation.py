@@ -47,14 +47,15 @@ def near_duplicates(fake: Features, train: Features, *, twin: float = TWIN, at_l
 
 def duplicates(sides: Sides, name: str) -> Score:
     """The share of fakes that are near-duplicates of a training image, with Wilson's interval."""
-    return _of_fakes(sides, name, _twins, "lower", f"{TWIN:g} of the median distance between neighbours")
+    how = f"within {TWIN:g} of the median distance between neighbours; {_against(sides)}"
+    return _of_fakes(sides, name, _twins, "lower", how)
 
 
 def authenticity(sides: Sides, name: str) -> Score:
     """The share of fakes that are farther from their nearest training image than that is from its nearest other one
     (Alaa et al. 2022, section 4.2): AuthPct / 100. A copy is at 0, and never authentic; one of a training image that
     has a twin counts as none. Of good fakes from 0.5 (few dimensions) to 0.9 (many) are authentic: read it beside the baseline."""
-    return _of_fakes(sides, name, _authentic, "higher", "")
+    return _of_fakes(sides, name, _authentic, "higher", _against(sides))
 
 
 def copying_z(fake: Floats, unseen: Floats) -> float:
@@ -84,7 +85,22 @@ def data_copying(sides: Sides, name: str) -> Score:
     z = copying_z(fakes, unseen)
     n = min(len(fakes), len(unseen))
     note = "-3 or less: copies; 3 or more: fakes are farther from the training images than unseen real ones are"
-    return sides.score(name, z, z - 1.959964, z + 1.959964, "higher", n=n, note=note, settings="one cell", same_n=True)
+    return sides.score(
+        name,
+        z,
+        z - 1.959964,
+        z + 1.959964,
+        "higher",
+        n=n,
+        note=note,
+        settings=f"one cell; {_against(sides)}",
+        same_n=True,
+    )
+
+
+def _against(sides: Sides) -> str:
+    """With more training images each is nearer to one, so that the number is part of what was measured."""
+    return f"{len(sides.trained)} training images"
 
 
 def _limit(train: Features, twin: float) -> float:

@@ -62,17 +62,23 @@ def inception(
 
 
 def timm(
-    name: str, weights: Path | None = None, device: str | torch.device = "cpu", progress: Progress | None = None
+    name: str,
+    weights: Path | None = None,
+    device: str | torch.device = "cpu",
+    progress: Progress | None = None,
+    *,
+    sha256: str = "",
 ) -> Extractor:
     """A network of timm by name, such as vit_small_patch14_dinov2.lvd142m, before its classifier; weights from a file,
     or without one through timm's own download. Images are resized (bicubic, antialiased, the whole image) and scaled
-    as the network was trained. Raises MissingExtraError without timm, SettingsError for a name it does not know."""
+    as the network was trained. Raises MissingExtraError without timm, SettingsError for a name it does not know, ScoreError
+    when the file is of another network or its SHA-256 does not begin with `sha256`."""
     library = _imported()
     if name.split(".")[0] not in library.list_models():
         raise SettingsError(f"timm has no network '{name}'; see timm.list_models() for the names")
     network = library.create_model(name, pretrained=weights is None, num_classes=0)
     if weights is not None:
-        _fill(network, tensors(weights)[0], weights)
+        _fill(network, tensors(weights, sha256)[0], weights)
     network.eval().to(device)
     how = library.data.resolve_model_data_config(network)
     side = int(how["input_size"][-1])

@@ -4,6 +4,7 @@ from augury.proof.arms import ARMS, Arm
 from augury.proof.classifiers import Lesson, probabilities, teach
 from augury.proof.statistics import bca_interval, confusion, measures, sign_flip_p
 from augury.proof.trial import prove
+from augury.proof.usefulness import usefulness
 from augury.verdict import Verdict
 
 __all__ = [
@@ -18,4 +19,5 @@ __all__ = [
     "prove",
     "sign_flip_p",
     "teach",
+    "usefulness",
 ]

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from augury.images import Codes, LabelledImages, SyntheticImages
+from augury.images import Codes, Images, LabelledImages, SyntheticImages
 
 
 @dataclass(frozen=True)
@@ -22,9 +22,11 @@ class Facts:
     `neighbours` int64 [M, 1 + k]: an index into `synthetic`, then k into `train`, nearest first, at `distances`
     float64 [M, k]. `log` has rows {step, seconds, images, loss_g, loss_d, score_real, score_fake, images_per_second};
     `plan` {recipe, steps, batch, precision, device, images_per_second, parameters, augment, label_sampling};
-    `generation` {strategy, rows: [{class, real, wanted, drawn, kept, rejected: {filter: n},
-    why}], filters: {name: what it keeps}}; `scores` rows {name,
-    value, low, high, n, better, features, preprocessing, baseline, note}; `seconds` per stage.
+    `generation` {strategy, rows: [{class, real, wanted, drawn, kept, rejected: {filter: n}, why}],
+    filters: {name: what it keeps}}; `scores` rows {name,
+    value, low, high, n, better, features, preprocessing, baseline, note, settings, group}; `copies` {looked: [{features,
+    fakes, train, copies}], pairs: [{features, class, index, train, distance, limit}]}, and `copied` uint8 [P, 2, C, H, W]
+    the pictures of the pairs, fake first; `seconds` per stage.
     Whatever is empty, or None within a row, is left out of the page or said to be missing.
     """
 
@@ -42,3 +44,5 @@ class Facts:
     generation: Mapping[str, Any]
     scores: Sequence[Mapping[str, Any]]
     seconds: Mapping[str, float]
+    copies: Mapping[str, Any] = field(default_factory=dict)
+    copied: Images = field(default_factory=lambda: np.empty((0, 2, 1, 1, 1), np.uint8))

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from augury.files import write_text
-from augury.report import charts, wording
+from augury.report import charts, scores, wording
 from augury.report.facts import Facts
 from augury.report.pictures import Strip, Wanted, strips
 
@@ -111,6 +111,10 @@ def _context(facts: Facts) -> dict[str, Any]:
         "totals": _totals(facts.generation),
         "data": _data(facts),
         "seed": facts.about.get("settings", {}).get("seed"),
+        "score_charts": {kind: scores.chart(facts.scores, kind) for kind in scores.SIDES},
+        "score_tables": scores.tables(facts.scores),
+        "class_scores": scores.by_class(facts.scores),
+        "looked": scores.looked(facts),
         "rows": MOST_ROWS,
         "each": EACH,
         **_pictures(facts),
@@ -181,6 +185,8 @@ def _pictures(facts: Facts) -> dict[str, Any]:
         wanted.append((images, f"a synthetic image of {name}, then the {len(real)} nearest training images"))
         reason = facts.synthetic.reasons[drawn] if facts.synthetic.reasons else ""
         layout.append((name, reason, [wording.decimals(d, facts.distances) for d in facts.distances[m, : len(real)]]))
+    copies = scores.copied(facts)
+    wanted += [pictures for _, pictures in copies]
     there = [i for i, (images, _) in enumerate(wanted) if len(images)]
     made = dict(zip(there, strips([wanted[i] for i in there], PICTURE_BYTES), strict=False))
     pairs: list[tuple[str, Strip | None, Strip | None]] = [
@@ -188,7 +194,9 @@ def _pictures(facts: Facts) -> dict[str, Any]:
     ]
     first = 2 * len(shown)
     near = [(*layout[i], made[first + i]) for i in range(len(layout)) if first + i in made]
-    return {"pairs": pairs, "near": near, "near_of": len(facts.neighbours), "k": REAL_NEIGHBOURS}
+    last = first + len(layout)
+    copied = [(known, made[last + i]) for i, (known, _) in enumerate(copies) if last + i in made]
+    return {"copied": copied, "pairs": pairs, "near": near, "near_of": len(facts.neighbours), "k": REAL_NEIGHBOURS}
 
 
 def _strip(images: Any, mask: Any, what: str) -> Wanted:

@@ -1,0 +1,190 @@
+"""`augury evaluate` on any two sets: labelled or not, of other sizes and modes, and with every mistake told in words."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from scipy import linalg
+from typer.testing import CliRunner
+
+from augury.cli import app
+from augury.errors import AuguryError, DataError, ScoreError, SettingsError
+from augury.metrics import ScoreCard, kernel_distance
+
+
+def blobs(n: int, seed: int, side: int = 12) -> tuple[np.ndarray, np.ndarray]:
+    random = np.random.default_rng(seed)
+    labels = np.arange(n) % 2
+    images = random.normal(100 + 60 * labels[:, None, None], 25, (n, side, side)).clip(0, 255).astype(np.uint8)
+    return images, labels
+
+
+@pytest.fixture(scope="module")
+def real(tmp_path_factory) -> Path:
+    images, labels = blobs(80, 0)
+    file = tmp_path_factory.mktemp("real") / "real.npz"
+    np.savez(file, images=images, labels=np.array(["dark", "bright"])[labels])
+    return file
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AUGURY_CACHE", str(tmp_path / "cache"))
+
+
+def folder(root: Path, images: np.ndarray, mode: str = "L", names: list[str] | None = None) -> Path:
+    for i, image in enumerate(images):
+        place = root / names[i] if names else root
+        place.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(image).convert(mode).save(place / f"{i}.png")
+    return root
+
+
+def asked(*words: object) -> str:
+    done = CliRunner().invoke(app, ["evaluate", *map(str, words), "--quiet"])
+    if done.exception is not None and not isinstance(done.exception, SystemExit):
+        raise done.exception
+    assert done.exit_code == 0, done.output
+    return done.output
+
+
+def card(*words: object) -> dict:
+    return json.loads(asked(*words, "--json"))
+
+
+def test_a_plain_folder_beside_an_npz_gives_what_the_formulas_give(real: Path, tmp_path: Path) -> None:
+    fakes = blobs(50, 1)[0]
+    words = (real, folder(tmp_path / "made", fakes), "--features", "pixels", "--baseline", "none", "--scores", "kid,fd")
+    found = ScoreCard.from_dict(card(*words))
+    x, y = (images.reshape(len(images), -1) / 255.0 for images in (fakes, blobs(80, 0)[0]))
+    assert found["KID-pixels"].value == pytest.approx(kernel_distance(x, y), rel=1e-4, abs=1e-7)
+    assert found["KID-pixels"].n == 50 and found["KID-pixels"].baseline is None
+    first, second = (np.cov(side, rowvar=False) for side in (x, y))
+    root = linalg.sqrtm(first @ second).real
+    want = ((x.mean(0) - y.mean(0)) ** 2).sum() + np.trace(first + second - 2 * root)
+    assert found["FD-pixels"].value == pytest.approx(want, rel=1e-3)
+    told = asked(*words, "-o", tmp_path / "card.json")
+    assert "KID-pixels" in told and "[1] not meaningful" in told and "50 images, 12x12 grey" in told and " – " in told
+    assert ScoreCard.read(tmp_path / "card.json") == found
+
+
+def test_classes_are_matched_by_name_and_scored_one_by_one(real: Path, tmp_path: Path) -> None:
+    images, labels = blobs(60, 2)
+    made = folder(tmp_path / "made", images, names=[("dark", "bright")[label] for label in labels])
+    found = ScoreCard.from_dict(card(real, made, "--features", "pixels", "--scores", "kid,spread"))
+    assert {s.group for s in found.scores} == {"", "dark", "bright"}
+    swapped = folder(tmp_path / "swapped", images, names=[("bright", "dark")[label] for label in labels])
+    wrong = ScoreCard.from_dict(card(real, swapped, "--features", "pixels", "--scores", "kid,spread"))
+    assert wrong["KID-pixels"].value == pytest.approx(found["KID-pixels"].value, abs=0.02)
+    assert wrong.of("KID-pixels", "dark").value > found.of("KID-pixels", "dark").value + 0.1
+    assert "by class" in asked(real, made, "--features", "pixels")
+    other = folder(tmp_path / "other", images, names=[("a", "b")[label] for label in labels])
+    apart = card(real, other, "--features", "pixels", "--scores", "kid")
+    assert "fewer than two class names in common" in apart["said"][0] and len(apart["scores"]) == 1
+
+
+def test_another_size_and_mode_are_brought_together_and_said(real: Path, tmp_path: Path) -> None:
+    made = folder(tmp_path / "made", blobs(40, 3, 24)[0], "RGB")
+    found = card(real, made, "--features", "pixels", "--scores", "kid")
+    assert found["sets"]["real"]["shape"] == found["sets"]["synthetic"]["shape"] == [3, 12, 12]
+    assert found["said"][0].startswith("synthetic: images of 24x24 px are brought to 12x12")
+    assert found["said"][1].startswith("real: grey is repeated to three channels")
+    (score,) = ScoreCard.from_dict(found).scores
+    assert score.preprocessing.startswith("synthetic to 12x12 first (crop); ")
+    plain = ScoreCard.from_dict(card(real, folder(tmp_path / "same", blobs(40, 3)[0]), "--scores", "kid", "--features",
+                                     "pixels"))  # fmt: skip
+    with pytest.raises(ScoreError, match="preprocessing"):
+        score.compare(plain["KID-pixels"])
+    Image.fromarray(blobs(1, 4, 30)[0][0]).save(made / "odd.png")
+    assert card(real, made, "--features", "pixels", "--scores", "kid")["sets"]["synthetic"]["shape"] == [3, 12, 12]
+    with pytest.raises(SettingsError, match=r"several sizes .*--size"):
+        card(made, made, "--features", "pixels")
+    assert card(made, made, "--features", "pixels", "--scores", "kid", "--size", "8x10")["sets"]["real"]["shape"] == [
+        3,
+        8,
+        10,
+    ]
+
+
+def test_copies_are_found_among_the_training_images(real: Path, tmp_path: Path) -> None:
+    copied = folder(tmp_path / "made", np.concatenate([blobs(80, 0)[0][:20], blobs(20, 5)[0]]))
+    unseen = folder(tmp_path / "unseen", blobs(40, 6)[0])
+    words = (real, copied, "--features", "pixels,phash", "--train", real, "--held-out", unseen)
+    found = ScoreCard.from_dict(card(*words))
+    assert found["duplicates-pixels"].value == found["duplicates-phash"].value == 0.5
+    assert found["membership-AUC-pixels"].value > 0.6
+
+
+def test_limit_and_seed_decide_which_images_are_taken(real: Path, tmp_path: Path) -> None:
+    made = folder(tmp_path / "made", blobs(50, 7)[0])
+    words = (real, made, "--features", "pixels", "--scores", "kid", "--limit", "30")
+    first, again, other = card(*words), card(*words), card(*words, "--seed", "1")
+    assert first == again and first["scores"] != other["scores"]
+    assert first["sets"]["real"]["images"] == first["sets"]["synthetic"]["images"] == 30
+
+
+MISTAKES = {
+    "no such features": (["--features", "fid"], SettingsError, "no features 'fid'; choose one of"),
+    "no such score": (["--features", "pixels", "--scores", "fid"], SettingsError, "no score 'fid'; choose from"),
+    "no weights": (["--features", "inception"], SettingsError, "need a weights file"),
+    "weights for none": (["--features", "pixels", "--weights", "w.pth"], SettingsError, "take no weights file"),
+    "checksum of none": (["--features", "pixels", "--sha256", "ab"], SettingsError, "a checksum is of a weights file"),
+    "no classifier": (["--features", "classifier"], SettingsError, "classifier=RUN"),
+    "no head": (["--features", "pixels", "--scores", "is"], ScoreError, "needs class probabilities"),
+    "no training images": (["--features", "pixels", "--scores", "duplicates"], ScoreError, "needs the training images"),
+    "settings": (["--set", "score.limit=9"], SettingsError, "two sets of images have none"),
+    "no such precision": (["--precision", "fp8"], SettingsError, "choose fp32 or bf16"),
+    "missing baseline": (["--features", "pixels", "--baseline", "nowhere"], DataError, "no such file or folder"),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_mistakes_are_told_in_words(mistake: str, real: Path, tmp_path: Path) -> None:
+    words, kind, rule = MISTAKES[mistake]
+    made = folder(tmp_path / "made", blobs(8, 8)[0])
+    with pytest.raises(kind, match=rule):
+        asked(real, made, *words)
+
+
+@pytest.mark.parametrize(
+    ("images", "rule"),
+    [
+        (np.zeros((0, 12, 12), np.uint8), "no images"),
+        (blobs(1, 0)[0], "at least 4 images a set, but the synthetic set has 1"),
+        (np.full((8, 12, 12), np.nan), "NaN"),
+    ],
+)
+def test_sets_that_cannot_be_scored_are_refused(images: np.ndarray, rule: str, real: Path, tmp_path: Path) -> None:
+    np.savez(tmp_path / "made.npz", images)
+    with pytest.raises(AuguryError, match=rule):
+        asked(real, tmp_path / "made.npz", "--features", "pixels")
+
+
+def test_constant_images_get_numbers(real: Path, tmp_path: Path) -> None:
+    np.savez(tmp_path / "made.npz", np.full((10, 12, 12), 7, np.uint8))
+    found = ScoreCard.from_dict(card(real, tmp_path / "made.npz", "--features", "pixels"))
+    assert found["Vendi-pixels"].value == pytest.approx(1, abs=1e-6) and found["precision-pixels"].value == 0
+
+
+def test_pickled_weights_and_wrong_checksums_are_refused(real: Path, tmp_path: Path) -> None:
+    import torch
+
+    made = folder(tmp_path / "made", blobs(8, 8)[0])
+    torch.save({"code": print}, tmp_path / "w.pth")
+    with pytest.raises(ScoreError, match="could run code"):
+        asked(real, made, "--features", "inception", "--weights", tmp_path / "w.pth")
+    with pytest.raises(ScoreError, match=r"SHA-256 is .*, but should be 6726825d"):
+        asked(real, made, "--features", str(tmp_path / "w.pth"), "--sha256", "6726825d")
+
+
+def test_a_run_refuses_what_is_for_two_sets(real: Path, tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "run.json").write_text("{}")
+    with pytest.raises(SettingsError, match="--baseline is for two sets"):
+        asked(tmp_path / "run", "--baseline", "none")
+    with pytest.raises(SettingsError, match="a run folder, beside another path"):
+        asked(tmp_path / "run", real)
