@@ -66,6 +66,6 @@ def side_by_side(last: nn.Linear, inputs: torch.Tensor, copies: int) -> torch.Te
     if copies == 1:
         logits: torch.Tensor = last(inputs)
         return logits
-    x = inputs.unflatten(1, (copies, -1)).transpose(0, 1)
-    weight = last.weight.unflatten(0, (copies, -1)).transpose(1, 2)
+    x = inputs.view(len(inputs), copies, -1).transpose(0, 1)
+    weight = last.weight.view(copies, -1, last.in_features).transpose(1, 2)
     return torch.baddbmm(last.bias.view(copies, 1, -1), x, weight).transpose(0, 1)

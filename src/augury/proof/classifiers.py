@@ -127,7 +127,7 @@ def probabilities(model: nn.Module, images: Inputs, batch: int = 256) -> npt.NDA
     if not np.isfinite(found).all():
         raise TrainingError(
             f"the classifier gives no number for {int((~np.isfinite(found)).any(1).sum())} of {len(found)} images; lower its "
-            "learning rate (--set prove.rates=[1e-3]) or look for a division by zero in it"
+            "learning rate (--set prove.rates=[0.001]) or look for a division by zero in it"
         )
     return found
 
@@ -232,7 +232,12 @@ def _play(model: nn.Module, decks: Sequence[Deck], lesson: Lesson, device: torch
         x, targets, weights = _batch(decks, lesson, step, device)
         with half:
             logits = model(x).float()
-        logits = logits.view(len(x), len(decks), -1).transpose(0, 1)
+        if logits.shape[-1] != targets.shape[-1] or len(logits) != len(x):
+            raise SettingsError(
+                f"for {len(x)} images of {targets.shape[-1]} classes the classifier gives {list(logits.shape)}; it must give a "
+                "logit of each class for each image"
+            )
+        logits = logits.reshape(len(x), len(decks), -1).transpose(0, 1)
         total = (loss(logits, targets, shares) * weights).sum()
         optimiser.zero_grad(set_to_none=True)
         total.backward()  # type: ignore[no-untyped-call]
@@ -255,7 +260,7 @@ def _batch(
         ]
         x, targets = torch.cat([own for own, _ in mixed]), torch.stack([soft for _, soft in mixed])
     if len(decks) > 1:
-        x = x.unflatten(0, (len(decks), -1)).transpose(0, 1).flatten(1, 2)
+        x = x.reshape(len(decks), -1, *x.shape[1:]).transpose(0, 1).flatten(1, 2)
     return (x.contiguous(memory_format=torch.channels_last) if x.ndim == 4 else x), targets, weights
 
 

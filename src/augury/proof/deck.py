@@ -79,7 +79,7 @@ class Deck:
     def shares(self) -> Floats32:
         """float32 [K], each class's share of the train images; an absent class counts as one image."""
         counts = np.maximum(self.counts, 1)
-        return (counts / counts.sum()).astype(np.float32)
+        return np.asarray(counts / counts.sum(), np.float32)
 
     def draw(self, step: int) -> Batch:
         """The batch of this step."""
@@ -123,7 +123,7 @@ def shown(decks: Sequence[Deck], step: int) -> tuple[Inputs, Tensor, Tensor]:
 
 
 def _smoothed(targets: Floats32, smoothing: float) -> Floats32:
-    return (targets * (1 - smoothing) + smoothing / targets.shape[1]).astype(np.float32)
+    return np.asarray(targets * (1 - smoothing) + smoothing / targets.shape[1], np.float32)
 
 
 def _by_class(labels: Codes, classes: int) -> tuple[Codes, Codes]:

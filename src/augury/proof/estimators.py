@@ -66,7 +66,8 @@ def _shown(deck: Deck, lesson: Lesson) -> tuple[npt.NDArray[np.float32], Floats,
     x[real] = deck.train.images[at[real]]
     if lesson.synthetic is not None:
         x[~real] = lesson.synthetic[0][at[~real] - len(deck.train.labels)]
-    return x, targets[first].astype(np.float64), np.bincount(again, weights.astype(np.float64), len(at))
+    counted: Floats = np.bincount(again, weights.astype(np.float64), len(at)).astype(np.float64)
+    return x, targets[first].astype(np.float64), counted
 
 
 def _weighing(estimator: Any) -> str:

@@ -58,7 +58,7 @@ Learner = Network | OnFeatures
 def _forest() -> Any:
     from sklearn.ensemble import RandomForestClassifier
 
-    return RandomForestClassifier(200)
+    return RandomForestClassifier(100)
 
 
 def _neighbours() -> Any:
@@ -96,8 +96,8 @@ def learner(classifier: Any, shape: tuple[int, int, int], device: torch.device, 
     name, _, features = str(classifier).partition(":")
     if name not in CLASSIFIERS or (features and name in NETWORKS):
         raise SettingsError(
-            f"there is no classifier '{classifier}'; choose among: {', '.join(CLASSIFIERS)}, or {CLASSIFIERS[len(NETWORKS)]}"
-            ":FEATURES and so on for other features than the default"
+            f"there is no classifier '{classifier}'; choose among: {', '.join(CLASSIFIERS)}; those after "
+            f"{list(NETWORKS)[-1]} also with a name of features, such as probe:pixels"
         )
     if name in NETWORKS:
         return Network(NETWORKS[name], device, precision)
