@@ -218,7 +218,8 @@ class Session:
         """The classifier of the run (0) or a further one like it, of other weights and batches."""
         lesson = proof.Lesson(steps=LESSON, balanced=True, augment=policy("classical", flips=self.flips))
         seed = self.settings.seed + 500_009 + member
-        return proof.teach(self.parts["train"], lesson, seed=seed, device=self.device)
+        model: Classifier = proof.teach(self.parts["train"], lesson, seed=seed, device=self.device)
+        return model
 
     def planned(self) -> training.Plan:
         """The training plan: made once, by measurement where a budget asks for it, and then kept."""

@@ -23,6 +23,9 @@ def seconds(value: Any) -> Any:
 
 
 Seconds = Annotated[float, BeforeValidator(seconds), Field(gt=0)]
+Rates = tuple[Annotated[float, Field(gt=0)], ...]
+Decays = tuple[Annotated[float, Field(ge=0)], ...]
+Names = Annotated[tuple[str, ...], BeforeValidator(lambda value: (value,) if isinstance(value, str) else value)]
 Strategy = Literal["balance", "tail", "auto"] | float | int | dict[str, int]
 
 
@@ -145,11 +148,19 @@ class ScoreSettings(Settings):
 class ProveSettings(Settings):
     """The paired trial."""
 
-    arms: tuple[str, ...] = ("none", "class_weights", "balanced", "classical", "gan")
+    arms: Names = Field(("none", "class_weights", "balanced", "classical", "gan"), description="names of arms, or all")
     seeds: int = Field(6, ge=1)
     steps: int = Field(300, ge=1)
     batch: int = Field(64, ge=2)
     ratios: tuple[float, ...] = (0.0, 0.25, 0.5, 1.0)
+    classifier: str = Field(
+        "cnn", description="cnn, resnet; on features: probe, forest, neighbours, or with other features probe:FEATURES"
+    )
+    rates: Rates = Field(
+        (3e-3,), min_length=1, description="learning rates; of several each arm takes its best on validation"
+    )
+    decays: Decays = Field((1e-2,), min_length=1, description="weight decays; chosen together with the rate")
+    precision: Literal["auto", "fp32", "bf16"] = Field("auto", description="auto: bf16 on a GPU where it is faster")
     flips: bool | None = Field(None, description="horizontal flips in the classical arm; None: the data's own advice")
 
 

@@ -2,13 +2,38 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 
 from augury.augment.philox import ImageDraws
 
-Source = torch.Generator | ImageDraws
-"""Where a policy draws from: one stream for a whole batch, or numbers of its own for each image."""
+
+@dataclass(frozen=True)
+class Joined:
+    """The streams of several equal batches, put one after the other to be made in one: each batch draws what it would draw
+    alone."""
+
+    streams: Sequence[torch.Generator]
+    device = torch.device("cpu")
+
+    def uniform(self, count: int, n: int) -> Tensor:
+        """[count, n] in [0, 1)."""
+        return self._each(torch.rand, count, n)
+
+    def normal(self, count: int, n: int) -> Tensor:
+        """[count, n], mean 0 and deviation 1."""
+        return self._each(torch.randn, count, n)
+
+    def _each(self, draw: Callable[..., Tensor], count: int, n: int) -> Tensor:
+        own = n // len(self.streams)
+        return torch.cat([draw(count, own, generator=s, device=s.device).cpu() for s in self.streams], dim=1)
+
+
+Source = torch.Generator | ImageDraws | Joined
+"""Where a policy draws from: one stream for a whole batch, one for each of several, or numbers of its own for each image."""
 
 
 def uniform(images: Tensor, source: Source, count: int) -> Tensor:
@@ -20,6 +45,8 @@ def normal(images: Tensor, source: Source, count: int) -> Tensor:
     """[count, N], mean 0 and deviation 1, at least float32."""
     if isinstance(source, ImageDraws):
         return source.normal(count).to(images.device)
+    if isinstance(source, Joined):
+        return source.normal(count, len(images)).to(images.device)
     return torch.randn(count, len(images), generator=source, device=source.device).to(images.device)
 
 
@@ -27,6 +54,8 @@ def numbers(n: int, source: Source, count: int) -> Tensor:
     """[count, n] in [0, 1), on the device of the source."""
     if isinstance(source, ImageDraws):
         return source.uniform(count)
+    if isinstance(source, Joined):
+        return source.uniform(count, n)
     return torch.rand(count, n, generator=source, device=source.device)
 
 

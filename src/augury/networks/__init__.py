@@ -14,6 +14,7 @@ from augury.networks import autoencoder, dcgan, mlp, r3gan, stylegan
 from augury.networks.classifier import Classifier
 from augury.networks.conditioning import ConditionEmbedding, ProjectionHead, shares
 from augury.networks.discriminator import Discriminator, DiscriminatorSettings
+from augury.networks.resnet import ResNet
 from augury.settings import changed
 
 __all__ = [
@@ -24,6 +25,7 @@ __all__ = [
     "Discriminator",
     "DiscriminatorSettings",
     "ProjectionHead",
+    "ResNet",
     "build",
     "build_generator",
     "shares",

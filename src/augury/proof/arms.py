@@ -1,24 +1,80 @@
-"""What the synthetic images must beat: one row an arm, all with equal steps and hyper-parameters."""
+"""What the synthetic images must beat: one row an arm, all with equal steps and the same choice of rates."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any, Literal
+
+NOISE = "noise"
+"""The source of images of noise, made by the trial itself."""
+OWN = "gan"
+"""The source of the images that the trial judges."""
 
 
 @dataclass(frozen=True)
 class Arm:
-    """`balanced` and `class_weights` as in `Lesson`; `classical` augmentation; `synthetic` images beside the real ones."""
+    """How one arm differs from plain training. `note` says it in a few words; `augment` is a policy's name; the other
+    fields are those of `Lesson`.
 
+    `source` names the images shown beside the real ones: "" none, "gan" those that are judged, whatever made them,
+    "noise", or a name in the `extra` that the trial was given. `ratio` is how many for each real image; None: as chosen on
+    validation.
+    """
+
+    note: str
     balanced: bool = False
     class_weights: bool = False
-    classical: bool = False
-    synthetic: bool = False
+    loss: str = "cross_entropy"
+    augment: str = "none"
+    mix: str = ""
+    smote: str = ""
+    source: str = ""
+    ratio: float | None = None
+    schedule: Literal["mixed", "first"] = "mixed"
+    smoothing: float = 0.0
+    synthetic_weight: float = 1.0
+    synthetic_smoothing: float | None = None
+
+    @property
+    def synthetic(self) -> bool:
+        """Whether a generator's images are shown; those of noise are not."""
+        return self.source not in ("", NOISE)
+
+    def lesson(self) -> dict[str, Any]:
+        """The fields that `Lesson` has by the same name and that are plain values."""
+        names = (
+            "balanced", "class_weights", "loss", "mix", "smote", "schedule", "smoothing", "synthetic_weight",
+            "synthetic_smoothing",
+        )  # fmt: skip
+        return {name: getattr(self, name) for name in names}
 
 
 ARMS = {
-    "none": Arm(),
-    "class_weights": Arm(class_weights=True),
-    "balanced": Arm(balanced=True),
-    "classical": Arm(balanced=True, classical=True),
-    "gan": Arm(balanced=True, classical=True, synthetic=True),
-}
+    "none": Arm("the real images alone, as they are"),
+    "class_weights": Arm("errors on rare classes weigh more", class_weights=True),
+    "balanced": Arm("every class is shown equally often", balanced=True),
+    "logit_adjustment": Arm(
+        "logits are raised by the log of the class's share while training (Menon et al. 2021)", loss="logit_adjusted"
+    ),
+    "focal": Arm("what is known well already counts less in the loss (Lin et al. 2017)", loss="focal"),
+    "classical": Arm("balanced, and the images are shifted, turned and recoloured", balanced=True, augment="classical"),
+    "randaugment": Arm("balanced, with RandAugment (Cubuk et al. 2020)", balanced=True, augment="randaugment"),
+    "trivialaugment": Arm(
+        "balanced, with TrivialAugment (Müller & Hutter 2021)", balanced=True, augment="trivialaugment"
+    ),
+    "mixup": Arm("balanced, each image faded into another (Zhang et al. 2018)", balanced=True, mix="mixup"),
+    "cutmix": Arm("balanced, a box of each image from another (Yun et al. 2019)", balanced=True, mix="cutmix"),
+    "smote_pixels": Arm("rare classes filled up by SMOTE on pixels (Chawla et al. 2002)", balanced=True, smote="inputs"),
+    "smote_features": Arm(
+        "balanced, then the last layer alone with SMOTE on its inputs", balanced=True, smote="features"
+    ),
+    "noise": Arm(
+        "classical, and images of noise beside the real ones: a control", True, augment="classical", source=NOISE, ratio=0.25
+    ),
+    "gan": Arm("classical, and synthetic images beside the real ones", True, augment="classical", source=OWN),
+    "gan_alone": Arm("balanced, and synthetic images beside the real ones", True, source=OWN),
+    "gan_pretrain": Arm(
+        "classical, the synthetic images first, then the real ones", True, augment="classical", source=OWN, schedule="first"
+    ),
+    "vae": Arm("as gan, with the images of another generator, given as 'vae'", True, augment="classical", source="vae"),
+}  # fmt: skip

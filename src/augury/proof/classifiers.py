@@ -1,119 +1,269 @@
-"""Training one classifier on real images, with or without synthetic ones beside them."""
+"""Training networks: one, or one for each of many seeds, in the way that is fastest where they train."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import inspect
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch.nn import functional as F
+from torch import nn
 
-from augury.augment import Policy
-from augury.images import Codes, Images, LabelledImages
+from augury.augment import POLICIES, Vary
+from augury.augment.draws import Joined
+from augury.errors import SettingsError, TrainingError
 from augury.networks import Classifier
-from augury.randomness import rng, stream, torch_seed
+from augury.proof.deck import Deck, Labelled, shown
+from augury.proof.lesson import Inputs, Lesson
+from augury.proof.losses import LOSSES
+from augury.proof.smote import Table, smoted
+from augury.proof.stacked import stacked, unstacked
+from augury.randomness import stream, torch_seed
 from augury.training import as_float, keep_memory, placed
 from augury.training.schedules import cosine
 
-
-@dataclass(frozen=True)
-class Lesson:
-    """What one classifier is taught and how; the seed decides weights, batches and augmentation.
-
-    `balanced` draws classes equally often instead of as they come; `class_weights` weighs the loss by N / (K·n_c)
-    instead (King & Zeng 2001, as scikit-learn's "balanced"). `ratio` synthetic images are shown for each real one, in
-    the classes that have any; `synthetic` is (images uint8 [M, C, H, W], labels int64 [M]).
-    """
-
-    steps: int = 300
-    batch: int = 64
-    rate: float = 3e-3
-    decay: float = 1e-2
-    balanced: bool = False
-    class_weights: bool = False
-    augment: Policy | None = None
-    synthetic: tuple[Images, Codes] | None = None
-    ratio: float = 0.0
+Build = Callable[..., nn.Module]
+"""(channels, classes) -> a new network, images [N, C, H, W] in [-1, 1] -> logits [N, K]; of those that can be stacked also
+`copies=S` -> S of them side by side, as `Classifier` says. Those have `last_inputs` and `last` too."""
+Made = TypeVar("Made")
+WAYS = ("auto", "one by one", "abreast", "stacked")
+STACK = 16
+"""Most classifiers in one stack."""
+HEAD = 4
+"""With SMOTE of features every fourth step is kept for the last layer alone."""
 
 
-def teach(train: LabelledImages, lesson: Lesson, *, seed: int, device: torch.device) -> Classifier:
-    """A classifier trained on `train` as the lesson says; the same seed gives the same weights on the same device."""
+def teach(
+    train: Labelled,
+    lesson: Lesson,
+    *,
+    seed: int,
+    device: torch.device,
+    build: Build = Classifier,
+    precision: str = "fp32",
+) -> Any:
+    """A network, by default the small `Classifier`, trained on `train` as the lesson says, in eval mode; the same seed
+    gives the same weights on the same device."""
     keep_memory()
-    classes = len(train.classes)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(torch_seed(seed, "classifier"))
-        model = Classifier(train.shape[0], classes)
-    model = placed(model, device).train()
-    optimiser = torch.optim.AdamW(
-        model.parameters(), lr=lesson.rate, weight_decay=lesson.decay, fused=device.type in ("cpu", "cuda")
-    )
-    counts = np.maximum(train.counts, 1)
-    weight = (
-        torch.tensor(len(train) / (classes * counts), dtype=torch.float32, device=device)
-        if lesson.class_weights
-        else None
-    )
-    deck = _Deck(train, lesson, seed)
-    for step in range(lesson.steps):
-        for group in optimiser.param_groups:
-            group["lr"] = lesson.rate * cosine(step / lesson.steps, 0.02)
-        images, labels = deck.draw(step)
-        x = as_float(images, device)
-        if lesson.augment is not None:
-            x = lesson.augment(x, stream(seed, "classical", step))
-        loss = F.cross_entropy(model(x), torch.from_numpy(labels).to(device), weight=weight)
-        optimiser.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        optimiser.step()
-    return model.eval().requires_grad_(False)
+    with _seeded(seed, device, throughout=not stackable(build)):
+        model = _new(build, train, seed, device)
+        return _taught(model, train, lesson, seed, device, precision)
 
 
-class _Deck:
-    """Draws (images uint8 [B, C, H, W], labels int64 [B]) of a step, a function of (seed, step) alone."""
+def teach_each(
+    trains: Sequence[Labelled],
+    lesson: Lesson,
+    *,
+    seeds: Sequence[int],
+    device: torch.device,
+    then: Callable[[Any], Made],
+    build: Build = Classifier,
+    precision: str = "fp32",
+    way: str = "auto",
+) -> Iterator[Made]:
+    """What `then` makes of the network of each seed, taught on the train images of that seed; in their order, each as soon
+    as it is there.
 
-    def __init__(self, train: LabelledImages, lesson: Lesson, seed: int) -> None:
-        self.train, self.lesson, self.seed = train, lesson, seed
-        self.present = np.flatnonzero(train.counts)
-        self.order, self.begin = _by_class(train.labels, len(train.classes))
-        self.mix = lesson.ratio / (1 + lesson.ratio) if lesson.synthetic is not None else 0.0
-        if lesson.synthetic is not None:
-            self.synthetic_order, self.synthetic_begin = _by_class(lesson.synthetic[1], len(train.classes))
+    `way`: "stacked", all in one network; "abreast", a thread of one core for each; "one by one", each with all cores;
+    "auto", see `fastest`. All give the same within rounding. Raises SettingsError for another, and for a way that the
+    network or the augmentation cannot go.
+    """
+    chosen = fastest(lesson, device, build) if way == "auto" else way
+    if chosen not in WAYS:
+        raise SettingsError(f"there is no way '{way}' to train; choose among: {', '.join(WAYS)}")
+    if chosen != "one by one" and not (stackable(build) and _addressed(lesson)):
+        raise SettingsError(
+            f"this classifier or augmentation draws from PyTorch's own generator, and cannot be trained '{chosen}'; use 'one "
+            "by one'"
+        )
+    keep_memory()
+    if chosen == "one by one":
+        for train, seed in zip(trains, seeds, strict=True):
+            yield then(teach(train, lesson, seed=seed, device=device, build=build, precision=precision))
+        return
+    models = [_new(build, train, seed, device) for train, seed in zip(trains, seeds, strict=True)]
+    if chosen == "abreast":
+        jobs = [
+            partial(_taught, model, train, lesson, seed, device, precision)
+            for model, train, seed in zip(models, trains, seeds, strict=True)
+        ]
+        yield from _abreast([partial(_after, job, then) for job in jobs])
+        return
+    for at in range(0, len(models), STACK):
+        part = slice(at, at + STACK)
+        yield from map(then, _taught_at_once(models[part], trains[part], lesson, seeds[part], device, build, precision))
 
-    def draw(self, step: int) -> tuple[Images, Codes]:
-        """The batch of this step."""
-        random, batch = rng(self.seed, "lesson", step), self.lesson.batch
-        if self.lesson.balanced:
-            labels = self.present[random.integers(0, len(self.present), batch)]
-            chosen = self.order[_within(labels, self.begin, random)]
-        else:
-            chosen = random.integers(0, len(self.train), batch)
-        images, labels = self.train.images[chosen], self.train.labels[chosen]
-        if self.lesson.synthetic is not None and self.mix > 0:
-            has_any = np.diff(self.synthetic_begin)[labels] > 0
-            swap = np.flatnonzero((random.random(batch) < self.mix) & has_any)
-            picks = self.synthetic_order[_within(labels[swap], self.synthetic_begin, random)]
-            images[swap] = self.lesson.synthetic[0][picks]
-        return images, labels
+
+def fastest(lesson: Lesson, device: torch.device, build: Build) -> str:
+    """ "stacked" on CUDA, where small networks leave most of the processor idle; "abreast" on CPU, where a stack takes as long
+    as one after another and small networks gain little from a second core; "one by one" elsewhere, and for networks and
+    augmentations of others, which draw from PyTorch's own generator."""
+    if not (stackable(build) and _addressed(lesson)):
+        return "one by one"
+    return {"cuda": "stacked", "cpu": "abreast"}.get(device.type, "one by one")
 
 
-def _by_class(labels: Codes, classes: int) -> tuple[Codes, Codes]:
-    """(row numbers sorted by class, where each class begins [K + 1])."""
-    counts = np.bincount(labels, minlength=classes)
-    return np.argsort(labels, kind="stable"), np.concatenate([[0], np.cumsum(counts)])
-
-
-def _within(labels: Codes, begin: Codes, random: np.random.Generator) -> Codes:
-    """For each label a place drawn uniformly among its class's places."""
-    return begin[labels] + (random.random(len(labels)) * (begin[labels + 1] - begin[labels])).astype(np.int64)
+def stackable(build: Build) -> bool:
+    """Whether the network can be built with `copies`."""
+    return "copies" in inspect.signature(build).parameters
 
 
 @torch.inference_mode()
-def probabilities(model: Classifier, images: Images, batch: int = 256) -> npt.NDArray[np.float64]:
-    """Class probabilities float64 [N, K] of uint8 images [N, C, H, W]."""
+def probabilities(model: nn.Module, images: Inputs, batch: int = 256) -> npt.NDArray[np.float64]:
+    """Class probabilities float64 [N, K] of uint8 images [N, C, H, W] (or of features, for a network of them). Raises
+    TrainingError when the network gives a NaN or an infinity."""
     device = next(model.parameters()).device
     parts = [
-        model(as_float(images[i : i + batch], device)).double().softmax(1).cpu().numpy()
-        for i in range(0, len(images), batch)
+        model(_inputs(images[i : i + batch], device)).double().softmax(1).cpu().numpy()
+        for i in range(0, max(len(images), 1), batch)
     ]
-    return np.concatenate(parts) if parts else np.empty((0, model.last.out_features))
+    found = np.concatenate(parts)
+    if not np.isfinite(found).all():
+        raise TrainingError(
+            f"the classifier gives no number for {int((~np.isfinite(found)).any(1).sum())} of {len(found)} images; lower its "
+            "learning rate (--set prove.rates=[0.001]) or look for a division by zero in it"
+        )
+    return found
+
+
+def _new(build: Build, train: Labelled, seed: int, device: torch.device) -> Any:
+    with _seeded(seed, device):
+        return placed(build(train.images.shape[1], len(train.classes)), device)
+
+
+@contextmanager
+def _seeded(seed: int, device: torch.device, throughout: bool = True) -> Iterator[None]:
+    """PyTorch's own generators are seeded, and put back afterwards; nothing is done unless `throughout`."""
+    if not throughout:
+        yield
+        return
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        torch.manual_seed(torch_seed(seed, "classifier"))
+        yield
+
+
+def _addressed(lesson: Lesson) -> bool:
+    """Whether the lesson's augmentation is of Augury, and so draws from streams of its own."""
+    inner = lesson.augment.func if isinstance(lesson.augment, partial) else lesson.augment
+    return inner is None or inner in POLICIES.values() or isinstance(inner, Vary)
+
+
+def _after(job: Callable[[], Any], then: Callable[[Any], Made]) -> Made:
+    return then(job())
+
+
+def _abreast(jobs: Sequence[Callable[[], Made]]) -> Iterator[Made]:
+    """The results in order; each job has one thread whatever their number, so that its rounding never changes."""
+    threads = torch.get_num_threads()
+    pool = ThreadPoolExecutor(max(1, min(threads, len(jobs))), initializer=torch.set_num_threads, initargs=(1,))
+    try:
+        yield from pool.map(lambda job: job(), jobs)
+    finally:
+        pool.shutdown(cancel_futures=True)
+        torch.set_num_threads(threads)
+
+
+def _taught(model: Any, train: Labelled, lesson: Lesson, seed: int, device: torch.device, precision: str) -> Any:
+    """The network after its lesson."""
+    body, decks = _first_lesson([train], lesson, [seed])
+    _play(model, decks, body, device, precision)
+    return _finished(model, train, lesson, seed, device)
+
+
+def _taught_at_once(
+    models: Sequence[Any],
+    trains: Sequence[Labelled],
+    lesson: Lesson,
+    seeds: Sequence[int],
+    device: torch.device,
+    build: Build,
+    precision: str,
+) -> list[Any]:
+    """The networks after their lessons, which they had in one network of as many copies."""
+    body, decks = _first_lesson(trains, lesson, seeds)
+    many = stacked(models, partial(build, trains[0].images.shape[1], len(trains[0].classes)), device)
+    _play(many, decks, body, device, precision)
+    unstacked(many, models)
+    return [
+        _finished(model, train, lesson, seed, device) for model, train, seed in zip(models, trains, seeds, strict=True)
+    ]
+
+
+def _first_lesson(trains: Sequence[Labelled], lesson: Lesson, seeds: Sequence[int]) -> tuple[Lesson, list[Deck]]:
+    """The lesson of the whole network, and what it draws from for each seed."""
+    if lesson.smote == "inputs":
+        trains = [smoted(train, seed) for train, seed in zip(trains, seeds, strict=True)]
+    body = replace(lesson, steps=lesson.steps - lesson.steps // HEAD) if lesson.smote == "features" else lesson
+    return body, [Deck(train, body, seed) for train, seed in zip(trains, seeds, strict=True)]
+
+
+def _finished(model: Any, train: Labelled, lesson: Lesson, seed: int, device: torch.device) -> Any:
+    """The network in eval mode, its last layer taught once more where the lesson says so."""
+    model.eval()
+    if lesson.smote == "features" and lesson.steps >= HEAD:
+        with torch.inference_mode():
+            parts = [
+                model.last_inputs(_inputs(train.images[i : i + 256], device)).cpu().numpy()
+                for i in range(0, len(train.labels), 256)
+            ]
+        table = smoted(Table(np.concatenate(parts), train.labels, train.classes), seed)
+        rest = replace(lesson, steps=lesson.steps // HEAD, augment=None, mix="", smote="", synthetic=None, ratio=0.0)
+        _play(model.last, [Deck(table, rest, seed)], rest, device, "fp32")
+    return model.requires_grad_(False)
+
+
+def _play(model: nn.Module, decks: Sequence[Deck], lesson: Lesson, device: torch.device, precision: str) -> None:
+    """Train a network, or the stack of one for each deck, in place: AdamW (Loshchilov & Hutter 2019), cosine schedule."""
+    model.train()
+    optimiser = torch.optim.AdamW(
+        model.parameters(), lr=lesson.rate, weight_decay=lesson.decay, fused=device.type in ("cpu", "cuda")
+    )
+    loss, shares = LOSSES[lesson.loss], torch.from_numpy(np.stack([deck.shares for deck in decks])).to(device)[:, None]
+    half = torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16")
+    for step in range(lesson.steps):
+        for group in optimiser.param_groups:
+            group["lr"] = lesson.rate * cosine(step / lesson.steps, 0.02)
+        x, targets, weights = _batch(decks, lesson, step, device)
+        with half:
+            logits = model(x).float()
+        if logits.shape[-1] != targets.shape[-1] or len(logits) != len(x):
+            raise SettingsError(
+                f"for {len(x)} images of {targets.shape[-1]} classes the classifier gives {list(logits.shape)}; it must give a "
+                "logit of each class for each image"
+            )
+        logits = logits.reshape(len(x), len(decks), -1).transpose(0, 1)
+        total = (loss(logits, targets, shares) * weights).sum()
+        optimiser.zero_grad(set_to_none=True)
+        total.backward()  # type: ignore[no-untyped-call]
+        optimiser.step()
+
+
+def _batch(
+    decks: Sequence[Deck], lesson: Lesson, step: int, device: torch.device
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """What S decks show: (images [B, S·C, ...], targets [S, B, K], weights [S, B])."""
+    images, targets, weights = shown(decks, step)
+    x = _inputs(images, device)
+    targets, weights = targets.to(device), weights.to(device)
+    if lesson.augment is not None:
+        streams = [stream(deck.seed, "classical", step) for deck in decks]
+        x = lesson.augment(x, streams[0] if len(streams) == 1 else Joined(streams))
+    if lesson.mix:
+        mixed = [
+            deck.mixed(own, soft, step) for deck, own, soft in zip(decks, x.chunk(len(decks)), targets, strict=True)
+        ]
+        x, targets = torch.cat([own for own, _ in mixed]), torch.stack([soft for _, soft in mixed])
+    if len(decks) > 1:
+        x = x.reshape(len(decks), -1, *x.shape[1:]).transpose(0, 1).flatten(1, 2)
+    return (x.contiguous(memory_format=torch.channels_last) if x.ndim == 4 else x), targets, weights
+
+
+def _inputs(images: Inputs, device: torch.device) -> torch.Tensor:
+    """uint8 images as float in [-1, 1]; features as they are."""
+    return as_float(images, device) if images.dtype == np.uint8 else torch.from_numpy(images).to(device)

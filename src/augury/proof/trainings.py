@@ -2,55 +2,169 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, MutableMapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import product
 from typing import Any
 
+import numpy as np
 import torch
 
-from augury.augment import Policy
+from augury.augment import policy
+from augury.errors import SettingsError
 from augury.images import Codes, Images, LabelledImages
-from augury.proof.arms import ARMS
-from augury.proof.classifiers import Lesson, probabilities, teach
+from augury.proof.arms import ARMS, NOISE, OWN, Arm
+from augury.proof.learners import Learner, learner
+from augury.proof.lesson import Lesson
+from augury.proof.smote import smote_installed
 from augury.proof.statistics import confusion, measures
+from augury.randomness import rng
 from augury.settings import ProveSettings
+
+SEARCH_SEEDS = (7_000_003, 7_000_004)
+"""Seeds for choosing rate and weight decay on validation; they are not those of the trial."""
+SEARCH_RATIO = 0.25
+"""Synthetic images for each real one while rate and decay are chosen: the ratio is chosen after them."""
 
 
 @dataclass
 class Trainings:
-    """What all trainings of one trial share; `results` keeps the measures of each, so that a stopped trial goes on."""
+    """What all trainings of one trial share; `results` keeps the measures of each, so that a stopped trial goes on.
+
+    `synthetic` are the images judged, (uint8 [M, C, H, W], labels int64 [M]), and `targets` what is taught of them in place of
+    the labels, float [M, K]; `extra` those of other generators by name. `validation` chooses rate and decay where the
+    settings give several; `classifier` is an object in place of the settings' name, as `learner` takes it.
+    """
 
     train: LabelledImages
     synthetic: tuple[Images, Codes] | None
     settings: ProveSettings
-    classical: Policy
+    flips: bool
     device: torch.device
     results: MutableMapping[str, Any]
     on_result: Callable[[int, str], None]
     done: int = 0
+    validation: LabelledImages | None = None
+    targets: Any = None
+    extra: Mapping[str, tuple[Images, Codes]] = field(default_factory=dict)
+    classifier: Any = None
+    arms: Mapping[str, Arm] = field(default_factory=lambda: ARMS)
+    _choices: dict[str, tuple[float, float]] = field(default_factory=dict, init=False)
+
+    @cached_property
+    def learner(self) -> Learner:
+        """What is trained. Raises SettingsError for a classifier that there is not."""
+        chosen = self.settings.classifier if self.classifier is None else self.classifier
+        return learner(chosen, self.train.shape, self.device, self.settings.precision)
+
+    @cached_property
+    def _grid(self) -> list[tuple[float, float]]:
+        return list(product(self.settings.rates, self.settings.decays))
+
+    def select(self, names: Sequence[str]) -> tuple[str, ...]:
+        """The arms of these names; "all" stands for every one that can be trained here.
+
+        Raises SettingsError for an unknown name, for an arm that cannot be trained with this classifier or these images,
+        and for several rates or decays without a validation part to choose on.
+        """
+        if len(self._grid) > 1 and self.validation is None:
+            raise SettingsError(
+                f"{len(self._grid)} pairs of rate and decay are given, but no validation part to choose on; give one of each"
+            )
+        found: list[str] = []
+        for name in names:
+            if name == "all":
+                found += [each for each in self.arms if not self._obstacle(each)]
+            elif name not in self.arms:
+                raise SettingsError(f"there is no arm '{name}'; choose among: all, {', '.join(self.arms)}")
+            elif obstacle := self._obstacle(name):
+                raise SettingsError(f"the arm '{name}' cannot be trained: {obstacle}; or leave it out of prove.arms")
+            else:
+                found.append(name)
+        return tuple(dict.fromkeys(found))
+
+    def _obstacle(self, name: str) -> str:
+        """Why an arm cannot be trained here, and what to do; "" when it can."""
+        source = self.arms[name].source
+        if source not in ("", NOISE, OWN, *self.extra):
+            return (
+                f"it shows the images of another generator, which are not there; give them to augury.proof.prove as "
+                f"extra={{'{source}': images}}"
+            )
+        if self.arms[name].smote and not smote_installed():
+            return "it needs imbalanced-learn; install it with: pip install 'augury[sklearn]'"
+        refusal = self.learner.refusal(self._lesson(name, 0.0, *self._grid[0]))
+        return f"the classifier {refusal}; use another with prove.classifier" if refusal else ""
+
+    def searches(self, arms: Sequence[str]) -> int:
+        """How many trainings choose rate and decay for these arms."""
+        return len(self._grid) * len(SEARCH_SEEDS) * len(arms) if len(self._grid) > 1 else 0
 
     def measured(
         self, what: str, arm: str, ratio: float, seeds: Sequence[int], part: LabelledImages
     ) -> list[dict[str, Any]]:
-        """The measures on `part` of one classifier of the arm for each seed; `what`/seed is the name of a result."""
-        return [self._one(f"{what}/{seed}", arm, ratio, seed, part) for seed in seeds]
+        """The measures on `part` of one classifier of the arm for each seed; `what`/seed is the name of a result. Those not
+        there yet are trained at once."""
+        rate, decay = self._chosen(arm)
+        return self._measured(what, self._lesson(arm, ratio, rate, decay), seeds, part)
 
-    def _one(self, name: str, arm_name: str, ratio: float, seed: int, part: LabelledImages) -> dict[str, Any]:
-        if name not in self.results:
-            arm = ARMS[arm_name]
-            lesson = Lesson(
-                steps=self.settings.steps,
-                batch=self.settings.batch,
-                balanced=arm.balanced,
-                class_weights=arm.class_weights,
-                augment=self.classical if arm.classical else None,
-                synthetic=self.synthetic if arm.synthetic else None,
-                ratio=ratio if arm.synthetic else 0.0,
-            )
-            model = teach(self.train, lesson, seed=seed, device=self.device)
-            predicted = probabilities(model, part.images).argmax(1)
-            self.results[name] = measures(confusion(part.labels, predicted, len(self.train.classes)))
-        self.done += 1
-        self.on_result(self.done, name)
-        found: dict[str, Any] = self.results[name]
-        return found
+    def _measured(self, what: str, lesson: Lesson, seeds: Sequence[int], part: LabelledImages) -> list[dict[str, Any]]:
+        lacking = [seed for seed in seeds if f"{what}/{seed}" not in self.results]
+        trains = [self._train_part(seed) for seed in lacking]
+        ready = self.learner.predicted(trains, lesson, lacking, part.images) if lacking else iter(())
+        for seed in seeds:
+            name = f"{what}/{seed}"
+            if name not in self.results:
+                predicted = next(ready).argmax(1)
+                self.results[name] = measures(confusion(part.labels, predicted, len(self.train.classes)))
+            self.done += 1
+            self.on_result(self.done, name)
+        return [self.results[f"{what}/{seed}"] for seed in seeds]
+
+    def _train_part(self, seed: int) -> LabelledImages:
+        """The train images of this seed."""
+        return self.train
+
+    def _chosen(self, arm: str) -> tuple[float, float]:
+        """(rate, decay): the pair of highest balanced accuracy on validation, the same search for every arm."""
+        if len(self._grid) == 1:
+            return self._grid[0]
+        if arm in self._choices:
+            return self._choices[arm]
+        assert self.validation is not None, "select() was not asked"
+        means = []
+        for rate, decay in self._grid:
+            name = f"search/{arm}, rate {rate:g}, decay {decay:g}"
+            found = self._measured(name, self._lesson(arm, SEARCH_RATIO, rate, decay), SEARCH_SEEDS, self.validation)
+            means.append(float(np.mean([each["balanced_accuracy"] for each in found])))
+        self._choices[arm] = self._grid[int(np.argmax(means))]
+        return self._choices[arm]
+
+    def _lesson(self, name: str, ratio: float, rate: float, decay: float) -> Lesson:
+        """What this arm teaches."""
+        arm = self.arms[name]
+        source = self._source(arm.source)
+        return Lesson(
+            steps=self.settings.steps,
+            batch=self.settings.batch,
+            rate=rate,
+            decay=decay,
+            augment=None if arm.augment == "none" else policy(arm.augment, flips=self.flips),
+            synthetic=source,
+            synthetic_targets=self.targets if arm.source == OWN and source is not None else None,
+            ratio=0.0 if source is None else ratio if arm.ratio is None else arm.ratio,
+            **arm.lesson(),
+        )
+
+    def _source(self, name: str) -> tuple[Images, Codes] | None:
+        if name == NOISE:
+            return self._noise
+        return self.synthetic if name == OWN else self.extra[name] if name else None
+
+    @cached_property
+    def _noise(self) -> tuple[Images, Codes]:
+        """As many images of uniform noise as there are train images, all classes alike."""
+        shape = (len(self.train), *self.train.shape)
+        labels = np.resize(np.flatnonzero(self.train.counts), len(self.train)).astype(np.int64)
+        return rng(0, "noise images").integers(0, 256, shape, dtype=np.uint8), labels

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, MutableMapping
+from collections.abc import Callable, Mapping, MutableMapping
 from typing import Any
 
 import numpy as np
 import torch
 
-from augury.augment import policy
 from augury.errors import SettingsError
 from augury.images import LabelledImages, SyntheticImages
 from augury.proof.arms import ARMS
@@ -31,29 +30,38 @@ def prove(
     seed: int = 0,
     device: torch.device | str = "cpu",
     flips: bool = False,
+    extra: Mapping[str, SyntheticImages] | None = None,
+    classifier: Any = None,
     results: MutableMapping[str, Any] | None = None,
     on_result: Callable[[int, int, str], None] = lambda done, total, name: None,
 ) -> Verdict:
     """Train every arm with paired seeds and judge the kept synthetic images on `test`.
 
     `results` (name of a training -> its measures) is read for trainings already done and filled with new ones, so that
-    a stopped trial goes on; `on_result(done, total, name)` is called after each. Raises SettingsError for unknown arms.
+    a stopped trial goes on; `on_result(done, total, name)` is called after each. `extra` are the images of other generators,
+    for arms that show them; `classifier` stands in for the settings': a function (channels, classes) -> network, a network,
+    or an estimator of scikit-learn. Raises SettingsError for unknown arms.
     """
-    settings = settings or ProveSettings()
-    _check(settings)
+    settings, total = settings or ProveSettings(), 0
     kept = synthetic.take(synthetic.kept)
-    ratios = sorted({0.0, *settings.ratios}) if len(kept) else [0.0]
-    choosing = "gan" in settings.arms and len(ratios) > 1
-    total = len(settings.arms) * settings.seeds + (len(ratios) * CHOICE_SEEDS if choosing else 0)
     trainings = Trainings(
         train,
         (kept.images, kept.labels) if len(kept) else None,
         settings,
-        policy("classical", flips=flips),
+        flips,
         torch.device(device),
         {} if results is None else results,
         lambda done, name: on_result(done, total, name),
+        validation=validation,
+        extra={name: (images.images, images.labels) for name, images in (extra or {}).items()},
+        classifier=classifier,
     )
+    settings = settings.model_copy(update={"arms": trainings.select(settings.arms)})
+    _check(settings)
+    ratios = sorted({0.0, *settings.ratios}) if len(kept) else [0.0]
+    choosing = "gan" in settings.arms and len(ratios) > 1
+    total = len(settings.arms) * settings.seeds + (len(ratios) * CHOICE_SEEDS if choosing else 0)
+    total += trainings.searches(settings.arms)
     curve: list[dict[str, Any]] = []
     for ratio in ratios if choosing else []:
         draws = [1_000_003 * (seed + 1) + i for i in range(CHOICE_SEEDS)]
@@ -73,9 +81,6 @@ def prove(
 
 
 def _check(settings: ProveSettings) -> None:
-    unknown = [name for name in settings.arms if name not in ARMS]
-    if unknown:
-        raise SettingsError(f"there is no arm '{unknown[0]}'; choose among: {', '.join(ARMS)}")
     if "gan" not in settings.arms or all(ARMS[name].synthetic for name in settings.arms):
         raise SettingsError(
             f"arms are {', '.join(settings.arms)}, but a verdict compares 'gan' with at least one arm without synthetic "

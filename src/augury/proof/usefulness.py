@@ -11,7 +11,8 @@ from augury.images import LabelledImages
 from augury.metrics import Score
 from augury.metrics.coverage import wilson
 from augury.networks import Classifier
-from augury.proof.classifiers import Lesson, probabilities, teach
+from augury.proof.classifiers import probabilities, teach
+from augury.proof.lesson import Lesson
 from augury.proof.statistics import confusion
 
 FEATURES = "the trial's classifier, taught here"

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from augury.files import write_text
+from augury.proof.arms import ARMS
 from augury.report import charts, scores, wording
 from augury.report.facts import Facts
 from augury.report.pictures import Strip, Wanted, strips
@@ -83,7 +84,7 @@ def _context(facts: Facts) -> dict[str, Any]:
         "v": verdict,
         "sign": wording.SIGNS[verdict["word"]],
         "meaning": wording.meaning(verdict),
-        "arm_notes": wording.ARMS,
+        "arm_notes": {name: arm.note for name, arm in ARMS.items()},
         "arms": _arm_rows(verdict),
         "arms_chart": charts.arms(verdict),
         "difference_chart": charts.difference(verdict),

@@ -14,13 +14,6 @@ NOTHING = "–"
 MINUS = "−"
 
 SIGNS = {"helps": "▲", "no difference": "=", "hurts": "▼", "underpowered": "?"}
-ARMS = {
-    "none": "the real images alone, as they are",
-    "class_weights": "errors on rare classes weigh more",
-    "balanced": "every class is shown equally often",
-    "classical": "balanced, and the images are shifted, turned and recoloured",
-    "gan": "classical, and synthetic images beside the real ones",
-}
 
 
 def missing(value: Any) -> bool:

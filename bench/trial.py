@@ -1,0 +1,87 @@
+"""Images a second while the six classifiers of one arm are taught, at once and one after another.
+
+"one by one" gives every classifier all threads in its turn; "abreast" a thread to each; "stacked" makes all one network.
+Every side draws the same batches, with classical augmentation, in a fresh process.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+from augury.augment import policy
+from augury.proof import Lesson, teach_each
+from augury.proof.classifiers import fastest
+from augury.proof.learners import NETWORKS
+from augury.training import choose_device, choose_precision
+from common import apart, interleaved, random_images, row, synchronise, write
+
+SEEDS = 6
+CASES = [("cnn", 1, 28), ("cnn", 3, 64), ("resnet", 1, 28)]
+BASE, OTHERS = "one by one", ("abreast", "stacked")
+
+
+def one(way: str, network: str, channels: int, size: int, steps: int) -> float:
+    """Images a second of one way, measured in this process after a warm-up."""
+    data, device = random_images(channels, size), choose_device("auto")
+    precision = choose_precision(device) if device.type == "cuda" else "fp32"
+
+    def run(steps: int) -> float:
+        lesson = Lesson(steps=steps, balanced=True, augment=policy("classical", flips=True))
+        begun = time.perf_counter()
+        made = teach_each(
+            [data] * SEEDS,
+            lesson,
+            seeds=range(SEEDS),
+            device=device,
+            then=lambda model: None,
+            build=NETWORKS[network],
+            precision=precision,
+            way=way,
+        )
+        list(made)
+        synchronise()
+        return steps * lesson.batch * SEEDS / (time.perf_counter() - begun)
+
+    run(2)
+    return run(steps)
+
+
+def asked(*words: Any) -> Callable[[], float]:
+    """The same in a fresh process."""
+    return lambda: float(apart(__file__, "--one", *words)["rate"])
+
+
+def main() -> None:
+    """Measure every way on networks and sizes."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--steps", type=int, default=30, help="training steps of a classifier, at 28 px")
+    parser.add_argument("--one", nargs=5, metavar=("WAY", "NETWORK", "CHANNELS", "SIZE", "STEPS"))
+    options = parser.parse_args()
+    if options.one:
+        way, network, *numbers = options.one
+        print(f'{{"rate": {one(way, network, *map(int, numbers))}}}')
+        return
+    device, rows = choose_device("auto"), []
+    others = [way for way in OTHERS if device.type == "cpu" or way == "stacked"]
+    for network, channels, size in CASES:
+        print(f"{network}, {channels}x{size}x{size}", flush=True)
+        steps = options.steps if device.type == "cuda" else max(4, options.steps * 28**2 // (size**2 * channels))
+        found = interleaved(
+            {way: asked(way, network, channels, size, steps) for way in (BASE, *others)}, options.rounds
+        )
+        colour, chosen = "grey" if channels == 1 else "colour", fastest(Lesson(), device, NETWORKS[network])
+        for way in others:
+            mark = ", the trial's choice" if way == chosen else ""
+            case = f"{network}, {size}×{size} {colour}, {SEEDS} seeds, {device.type}: {way}{mark}"
+            rows.append(row(case, found[way], found[BASE], BASE, "img/s", True, digits=0))
+    write("trial", rows, rounds=options.rounds, threads=torch.get_num_threads())
+
+
+if __name__ == "__main__":
+    main()

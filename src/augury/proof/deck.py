@@ -1,0 +1,137 @@
+"""Which images a step shows: a function of (seed, step) alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from augury.augment import mixing
+from augury.images import Codes
+from augury.proof.lesson import Inputs, Lesson
+from augury.randomness import rng, stream
+
+Floats32 = npt.NDArray[np.float32]
+
+
+class Labelled(Protocol):
+    """What is taught from: LabelledImages, or a table of their features."""
+
+    @property
+    def images(self) -> Inputs:
+        """[N, ...]."""
+        ...
+
+    @property
+    def labels(self) -> Codes:
+        """int64 [N]."""
+        ...
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Their names."""
+        ...
+
+
+@dataclass(frozen=True)
+class Batch:
+    """`images` [B, ...] as stored; `targets` float32 [B, K] that sum to 1; `weights` float32 [B], what each counts in the
+    loss; `rows` int64 [B], the row of each among the real images, or N + its row among the synthetic ones."""
+
+    images: Inputs
+    targets: Floats32
+    weights: Floats32
+    rows: Codes
+
+
+@dataclass
+class Deck:
+    """Draws the batches of one seed from its train images as the lesson says."""
+
+    train: Labelled
+    lesson: Lesson
+    seed: int
+    counts: Codes = field(init=False)
+
+    def __post_init__(self) -> None:
+        classes = len(self.train.classes)
+        self.counts = np.bincount(self.train.labels, minlength=classes)
+        self.present = np.flatnonzero(self.counts)
+        self.order, self.begin = _by_class(self.train.labels, classes)
+        lesson = self.lesson
+        self.targets = _smoothed(np.eye(classes, dtype=np.float32), lesson.smoothing)
+        self.class_weights = np.ones(classes, np.float32)
+        if lesson.class_weights:
+            self.class_weights = (len(self.train.labels) / (classes * np.maximum(self.counts, 1))).astype(np.float32)
+        if lesson.synthetic is not None:
+            self.synthetic_order, self.synthetic_begin = _by_class(lesson.synthetic[1], classes)
+            taught = lesson.synthetic_targets
+            soft = np.eye(classes, dtype=np.float32)[lesson.synthetic[1]] if taught is None else taught
+            smoothing = lesson.smoothing if lesson.synthetic_smoothing is None else lesson.synthetic_smoothing
+            self.synthetic_targets = _smoothed(np.asarray(soft, np.float32), smoothing)
+
+    @property
+    def shares(self) -> Floats32:
+        """float32 [K], each class's share of the train images; an absent class counts as one image."""
+        counts = np.maximum(self.counts, 1)
+        return np.asarray(counts / counts.sum(), np.float32)
+
+    def draw(self, step: int) -> Batch:
+        """The batch of this step."""
+        lesson = self.lesson
+        random, batch, real = rng(self.seed, "lesson", step), lesson.batch, len(self.train.labels)
+        if lesson.balanced:
+            drawn = self.present[random.integers(0, len(self.present), batch)]
+            rows = self.order[_within(drawn, self.begin, random)]
+        else:
+            rows = random.integers(0, real, batch)
+        images, labels = self.train.images[rows], self.train.labels[rows]
+        targets, weights = self.targets[labels], self.class_weights[labels]
+        share = lesson.share if lesson.schedule == "mixed" else float(step < round(lesson.share * lesson.steps))
+        if lesson.synthetic is not None and share > 0:
+            has_any = np.diff(self.synthetic_begin)[labels] > 0
+            swap = np.flatnonzero((random.random(batch) < share) & has_any)
+            picks = self.synthetic_order[_within(labels[swap], self.synthetic_begin, random)]
+            images[swap], targets[swap] = lesson.synthetic[0][picks], self.synthetic_targets[picks]
+            weights[swap] *= lesson.synthetic_weight
+            rows[swap] = real + picks
+        return Batch(images, targets, weights, rows)
+
+    def mixed(self, images: Tensor, targets: Tensor, step: int) -> tuple[Tensor, Tensor]:
+        """The step's images float [B, C, H, W] (or features [B, D]) and targets [B, K] after the lesson's mixing."""
+        how = {"mixup": mixing.mixup, "cutmix": mixing.cutmix}[self.lesson.mix]
+        wide = images.view(*images.shape, 1, 1) if images.ndim == 2 else images
+        mixed, soft = how(wide, targets, stream(self.seed, "mixing", step))
+        return mixed.view(images.shape), soft
+
+
+def shown(decks: Sequence[Deck], step: int) -> tuple[Inputs, Tensor, Tensor]:
+    """The batches of S decks: (images [S·B, ...], targets float32 [S, B, K], weights float32 [S, B], of sum 1 for each)."""
+    drawn = [deck.draw(step) for deck in decks]
+    targets = torch.from_numpy(np.stack([each.targets for each in drawn]))
+    weights = torch.from_numpy(np.stack([each.weights for each in drawn]))
+    return (
+        np.concatenate([each.images for each in drawn]),
+        targets,
+        weights / weights.sum(1, keepdim=True).clamp(min=1e-12),
+    )
+
+
+def _smoothed(targets: Floats32, smoothing: float) -> Floats32:
+    return np.asarray(targets * (1 - smoothing) + smoothing / targets.shape[1], np.float32)
+
+
+def _by_class(labels: Codes, classes: int) -> tuple[Codes, Codes]:
+    """(row numbers sorted by class, where each class begins [K + 1])."""
+    counts = np.bincount(labels, minlength=classes)
+    return np.argsort(labels, kind="stable"), np.concatenate([[0], np.cumsum(counts)])
+
+
+def _within(labels: Codes, begin: Codes, random: np.random.Generator) -> Codes:
+    """For each label a place drawn uniformly among its class's places."""
+    return begin[labels] + (random.random(len(labels)) * (begin[labels + 1] - begin[labels])).astype(np.int64)

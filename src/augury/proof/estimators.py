@@ -1,0 +1,77 @@
+"""Estimators of scikit-learn, fitted to what a network would be shown."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from augury.errors import TrainingError
+from augury.proof.deck import Deck
+from augury.proof.lesson import Lesson
+from augury.proof.smote import Table
+from augury.randomness import rng, torch_seed
+
+Floats = npt.NDArray[np.float64]
+MOST = 4096
+"""Most images drawn where each is drawn anew: when they are mixed, or the estimator takes no weights."""
+
+
+def fitted(estimator: Any, table: Table, lesson: Lesson, seed: int, asked: npt.NDArray[np.float32]) -> Floats:
+    """Class probabilities float64 [N, K] of features `asked` [N, D], by a copy of the estimator.
+
+    It is fitted to each image of all the steps' batches once, weighed by how often it is shown; an image of soft targets
+    once for each class. Raises TrainingError when it gives a NaN or an infinity.
+    """
+    from sklearn.base import clone
+
+    x, targets, weights = _shown(Deck(table, lesson, seed), lesson)
+    rows, classes = np.nonzero(targets)
+    weights = weights[rows] * targets[rows, classes]
+    copied = clone(estimator)
+    drawing = [name for name in copied.get_params() if name.endswith("random_state")]
+    copied.set_params(**dict.fromkeys(drawing, torch_seed(seed, "estimator") % 2**32))
+    keyword = _weighing(copied)
+    if keyword:
+        copied.fit(x[rows], classes, **{keyword: weights * len(weights) / weights.sum()})
+    else:
+        again = rng(seed, "estimator").choice(len(rows), MOST, p=weights / weights.sum())
+        copied.fit(x[rows[again]], classes[again])
+    found = np.zeros((len(asked), targets.shape[1]))
+    found[:, copied.classes_] = copied.predict_proba(asked)
+    if not np.isfinite(found).all():
+        raise TrainingError(
+            f"{type(estimator).__name__} gives no number for {int((~np.isfinite(found)).any(1).sum())} of {len(found)} images; "
+            "look at its settings"
+        )
+    return found
+
+
+def _shown(deck: Deck, lesson: Lesson) -> tuple[npt.NDArray[np.float32], Floats, Floats]:
+    """(features [M, D], targets [M, K], weights [M]) of all that is shown, each image once; all mixtures differ."""
+    if lesson.mix:
+        batches = [deck.draw(step) for step in range(min(lesson.steps, -(-MOST // lesson.batch)))]
+        mixed = [
+            deck.mixed(torch.from_numpy(b.images), torch.from_numpy(b.targets), step) for step, b in enumerate(batches)
+        ]
+        x, targets = (np.concatenate([each[i].numpy() for each in mixed]) for i in (0, 1))
+        return x, targets.astype(np.float64), np.concatenate([b.weights for b in batches]).astype(np.float64)
+    drawn = [(b.rows, b.targets, b.weights) for b in map(deck.draw, range(lesson.steps))]
+    rows, targets, weights = (np.concatenate([each[i] for each in drawn]) for i in range(3))
+    at, first, again = np.unique(rows, return_index=True, return_inverse=True)
+    x, real = np.empty((len(at), *deck.train.images.shape[1:]), np.float32), at < len(deck.train.labels)
+    x[real] = deck.train.images[at[real]]
+    if lesson.synthetic is not None:
+        x[~real] = lesson.synthetic[0][at[~real] - len(deck.train.labels)]
+    counted: Floats = np.bincount(again, weights.astype(np.float64), len(at)).astype(np.float64)
+    return x, targets[first].astype(np.float64), counted
+
+
+def _weighing(estimator: Any) -> str:
+    """The keyword of `fit` by which images are weighed, "" where there is none; of a pipeline that of its last step."""
+    steps = getattr(estimator, "steps", None)
+    last, prefix = (steps[-1][1], f"{steps[-1][0]}__") if steps else (estimator, "")
+    return f"{prefix}sample_weight" if "sample_weight" in inspect.signature(last.fit).parameters else ""

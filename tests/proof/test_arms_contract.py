@@ -1,0 +1,168 @@
+"""Every arm and every classifier: trains, gives the same again, goes on where it stopped; and what cannot be is refused."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from making import tiny
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.svm import LinearSVC
+from torch import nn
+
+from augury.errors import DataError, SettingsError, TrainingError
+from augury.images import LabelledImages
+from augury.proof.arms import ARMS
+from augury.proof.lesson import Lesson
+from augury.proof.trainings import Trainings
+from augury.settings import ProveSettings, RunSettings, validated
+
+
+def trainings(results: dict[str, Any] | None = None, **changes: Any) -> Trainings:
+    own = {name: changes.pop(name) for name in ("classifier_object", "synthetic", "extra") if name in changes}
+    made = tiny(seed=5)
+    return Trainings(
+        tiny(),
+        own.get("synthetic", (made.images, made.labels)),
+        ProveSettings(**{"steps": 4, "batch": 12, **changes}),
+        False,
+        torch.device("cpu"),
+        {} if results is None else results,
+        lambda done, name: None,
+        validation=tiny((6, 6, 6), 1),
+        extra=own.get("extra", {"vae": (tiny(seed=6).images, made.labels)}),
+        classifier=own.get("classifier_object"),
+    )
+
+
+PART = tiny((8, 8, 8), 2)
+
+
+@pytest.mark.parametrize("arm", ARMS)
+def test_an_arm_trains_alike_each_time_and_goes_on_where_it_stopped(arm: str) -> None:
+    whole = trainings()
+    assert whole.select([arm]) == (arm,)
+    found = whole.measured("test", arm, 0.5, (0, 1), PART)
+    assert whole.done == 2
+    assert all(0 <= each["balanced_accuracy"] <= 1 and len(each["recall"]) == 3 for each in found)
+    gone_on: dict[str, Any] = {"test/0": whole.results["test/0"]}
+    assert trainings(gone_on).measured("test", arm, 0.5, (0, 1), PART) == found
+    assert gone_on == whole.results
+
+
+def predictions(arm: str, classifier: Any, seeds: tuple[int, ...] = (0, 1), **changes: Any) -> np.ndarray:
+    named = {"classifier": classifier} if isinstance(classifier, str) else {"classifier_object": classifier}
+    made = trainings(**named, **changes)
+    lesson = made._lesson(arm, 0.5, 3e-3, 1e-2)
+    return np.stack(list(made.learner.predicted([made.train] * len(seeds), lesson, seeds, PART.images)))
+
+
+class Plain(nn.Module):
+    """A user's network, with a dropout that draws from PyTorch's own generator."""
+
+    def __init__(self, channels: int, classes: int) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(nn.Flatten(), nn.Dropout(0.5), nn.Linear(channels * 100, classes))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.layers(x)
+
+
+OBJECTS = {"class": Plain, "network": Plain(1, 3), "estimator": make_pipeline(StandardScaler(), LogisticRegression())}
+NAMES = ("cnn", "resnet", "probe:pixels", "forest:pixels", "neighbours:pixels", *OBJECTS)
+SUBJECTS = [(c, a) for c in NAMES for a in ("gan", "mixup", "smote_features")]
+SLOW = {("forest:pixels", "mixup"), ("forest:pixels", "smote_features")}
+HEADLESS = {("class", "smote_features"), ("network", "smote_features")}
+
+
+@pytest.mark.parametrize(("classifier", "arm"), [pair for pair in SUBJECTS if pair not in SLOW | HEADLESS])
+def test_a_classifier_predicts_alike_each_time(classifier: str, arm: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("augury.proof.learners.lite0_installed", lambda: False)  # pixels: quick
+    subject = OBJECTS.get(classifier, classifier)
+    state = torch.random.get_rng_state()
+    found = predictions(arm, subject)
+    assert torch.equal(state, torch.random.get_rng_state())
+    assert found.shape == (2, len(PART), 3)
+    np.testing.assert_allclose(found.sum(-1), 1, atol=1e-6)
+    np.testing.assert_array_equal(predictions(arm, subject), found)
+    np.testing.assert_array_equal(predictions(arm, subject, (1,))[0], found[1])
+
+
+@pytest.mark.parametrize("classifier", ["forest:pixels", "neighbours:pixels", "probe:pixels", OBJECTS["estimator"]])
+def test_estimators_learn_what_is_there_to_learn(classifier: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("augury.proof.learners.lite0_installed", lambda: False)
+    for arm in ("gan_alone", "smote_pixels"):
+        found = predictions(arm, classifier, (0,), steps=40)[0]
+        assert (found.argmax(1) == PART.labels).mean() > 0.7, arm
+
+
+class Broken(Plain):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return super().forward(x) * torch.nan
+
+
+def test_what_cannot_be_trained_is_refused() -> None:
+    with pytest.raises(TrainingError, match="24 of 24"):
+        predictions("none", Broken)
+    with pytest.raises(SettingsError, match=r"gives \[12, 5\]"):
+        predictions("none", Plain(1, 5))
+    with pytest.raises(SettingsError, match="cnn, resnet, probe"):
+        predictions("none", "vgg")
+    with pytest.raises(SettingsError, match="CalibratedClassifierCV"):
+        predictions("none", LinearSVC())
+    with pytest.raises(SettingsError, match="box of pixels"):
+        trainings(classifier="probe:pixels").select(["cutmix"])
+    with pytest.raises(SettingsError, match="loss of its own"):
+        trainings(classifier="forest:pixels").select(["focal"])
+    with pytest.raises(SettingsError, match="no last layer"):
+        trainings(classifier_object=Plain).select(["smote_features"])
+    with pytest.raises(SettingsError, match="extra="):
+        trainings(extra={}).select(["vae"])
+    with pytest.raises(SettingsError, match="choose among: all, none"):
+        trainings().select(["magic"])
+    with pytest.raises(DataError, match="one of each"):
+        Lesson(synthetic=(PART.images, PART.labels[:3]))
+    for wrong in ({"loss": "hinge"}, {"mix": "blend"}, {"smoothing": 1.0}, {"ratio": -1}, {"smote": "x"}):
+        with pytest.raises(SettingsError):
+            Lesson(**wrong)  # type: ignore[arg-type]
+
+
+def test_all_arms_are_those_that_can_be_trained(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = validated(RunSettings, {"prove": {"arms": "all"}}).prove.arms
+    assert trainings().select(asked) == tuple(ARMS)
+    assert set(ARMS) - set(trainings(extra={}).select(asked)) == {"vae"}
+    assert set(ARMS) - set(trainings(classifier="probe:pixels").select(asked)) == {"cutmix"}
+    monkeypatch.setattr("augury.proof.trainings.smote_installed", lambda: False)
+    assert set(ARMS) - set(trainings().select(asked)) == {"smote_pixels", "smote_features"}
+
+
+def test_each_arm_takes_its_best_rate_on_validation() -> None:
+    subject = trainings(rates=(1e-7, 3e-3), decays=(1e-2,), steps=30, batch=16)
+    assert subject.searches(["none", "balanced"]) == 8
+    assert subject._chosen("balanced") == (3e-3, 1e-2)  # at 1e-7 nothing is learnt
+    names = [name for name in subject.results if name.startswith("search/balanced")]
+    assert len(names) == 4 == subject.done
+    subject.measured("test", "balanced", 0.0, (0,), PART)
+    assert subject.done == 5
+    subject.validation = None
+    with pytest.raises(SettingsError, match="no validation part"):
+        subject.select(["none"])
+
+
+def test_synthetic_images_of_a_class_that_has_none_do_not_stop_an_arm() -> None:
+    one = tiny((5, 0, 0), 3)
+    for arm in ("gan", "gan_pretrain"):
+        assert trainings(synthetic=(one.images, one.labels)).measured("test", arm, 1.0, (0,), PART)
+        assert trainings(synthetic=None).measured("test", arm, 1.0, (0,), PART)
+
+
+def test_a_class_of_one_image_is_left_as_it_is_by_smote() -> None:
+    data: LabelledImages = tiny((9, 4, 1))
+    subject = trainings()
+    subject.train = data
+    for arm in ("smote_pixels", "smote_features"):
+        assert len(subject.measured(arm, arm, 0.0, (0,), PART)) == 1

@@ -1,0 +1,206 @@
+"""What a classifier is shown and by which loss, and that all ways to train many give the same."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from making import tiny
+from torch.nn import functional as F
+
+from augury.augment import policy
+from augury.augment.draws import Joined
+from augury.errors import SettingsError
+from augury.networks import Classifier, ResNet
+from augury.proof import Lesson, probabilities, teach, teach_each
+from augury.proof.classifiers import STACK, fastest
+from augury.proof.deck import Deck
+from augury.proof.losses import LOSSES, cross_entropy, focal, logit_adjusted
+from augury.proof.smote import smoted
+from augury.proof.stacked import stacked, unstacked
+from augury.randomness import stream
+
+CPU = torch.device("cpu")
+DATA = tiny()
+ASKED = tiny((20, 20, 20), 3)
+FAKE = (tiny(seed=5).images, tiny(seed=5).labels)
+
+
+def logits(loss: Any) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    random = torch.Generator().manual_seed(1)
+    values = torch.randn(6, 4, generator=random, dtype=torch.float64, requires_grad=True)
+    soft = torch.rand(6, 4, generator=random, dtype=torch.float64).softmax(1)
+    return values, soft, torch.tensor([0.6, 0.25, 0.1, 0.05], dtype=torch.float64)
+
+
+def test_losses_are_their_closed_forms() -> None:
+    x, soft, shares = logits(None)
+    hard = torch.tensor([0, 1, 2, 3, 0, 1])
+    one_hot = F.one_hot(hard, 4).double()
+    torch.testing.assert_close(cross_entropy(x, soft, shares), F.cross_entropy(x, soft, reduction="none"))
+    p = x.softmax(1).gather(1, hard[:, None])[:, 0]
+    torch.testing.assert_close(focal(x, one_hot, shares), -((1 - p) ** 2) * p.log())
+    odds = shares[None] / shares[hard, None] * (x - x.gather(1, hard[:, None])).exp()  # Menon et al. 2021, eq. 10
+    torch.testing.assert_close(logit_adjusted(x, one_hot, shares), torch.log(odds.sum(1)))
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_losses_have_the_right_gradient_and_do_not_mind_certainty(name: str) -> None:
+    x, soft, shares = logits(None)
+    assert torch.autograd.gradcheck(lambda x: LOSSES[name](x, soft, shares), (x,))
+    sure = torch.tensor([[100.0, -100.0]], requires_grad=True)
+    LOSSES[name](sure, torch.tensor([[1.0, 0.0]]), torch.tensor([0.5, 0.5])).sum().backward()
+    assert sure.grad is not None and torch.isfinite(sure.grad).all()
+
+
+def test_logit_adjustment_finds_the_balanced_classifier_of_two_normals() -> None:
+    """Two unit normals at ±1, 9 : 1. Balanced, the boundary is at 0; of cross-entropy at -log(9) / 2 from the rare class."""
+    random = np.random.default_rng(0)
+    x = torch.tensor(np.concatenate([random.normal(-1, 1, 9000), random.normal(1, 1, 1000)]))
+    targets = F.one_hot(torch.tensor([0] * 9000 + [1] * 1000), 2).double()
+    shares = torch.tensor([0.9, 0.1], dtype=torch.float64)
+    for loss, boundary in ((logit_adjusted, 0.0), (cross_entropy, np.log(9) / 2)):
+        w = torch.zeros(2, 2, dtype=torch.float64, requires_grad=True)
+        optimiser = torch.optim.LBFGS([w], max_iter=50)
+
+        def closure(loss: Any = loss, w: Any = w, optimiser: Any = optimiser) -> torch.Tensor:
+            optimiser.zero_grad()
+            value = loss(x[:, None] * w[0] + w[1], targets, shares).mean()
+            value.backward()
+            return value
+
+        optimiser.step(closure)
+        slope, offset = (w[0, 1] - w[0, 0]).item(), (w[1, 1] - w[1, 0]).item()
+        assert -offset / slope == pytest.approx(boundary, abs=0.1)
+
+
+LESSONS: dict[str, dict[str, Any]] = {
+    "plain": {},
+    "classical": {"balanced": True, "augment": policy("classical", flips=True)},
+    "randaugment": {"augment": policy("randaugment", flips=True)},
+    "cutmix": {"mix": "cutmix", "class_weights": True},
+    "synthetic": {"synthetic": FAKE, "ratio": 1.0, "synthetic_weight": 0.3, "synthetic_smoothing": 0.2},
+    "smote": {"smote": "features", "balanced": True},
+}
+
+
+@pytest.mark.parametrize("lesson", LESSONS)
+def test_all_ways_give_the_same(lesson: str) -> None:
+    """Four steps, a train part of its own for each seed."""
+    taught = Lesson(steps=4, batch=12, **LESSONS[lesson])
+    trains = [DATA, DATA.take(np.arange(3, len(DATA))), DATA]
+    found = {
+        way: np.stack(
+            list(
+                teach_each(
+                    trains, taught, seeds=[1, 2, 3], device=CPU, then=lambda m: probabilities(m, ASKED.images), way=way
+                )
+            )
+        )
+        for way in ("one by one", "abreast", "stacked")
+    }
+    np.testing.assert_array_equal(found["abreast"], found["one by one"])
+    np.testing.assert_allclose(found["stacked"], found["one by one"], atol=1e-4)
+    assert np.ptp(found["stacked"], axis=0).max() > 1e-3  # each seed is itself
+    one = teach(trains[1], taught, seed=2, device=CPU)
+    np.testing.assert_array_equal(probabilities(one, ASKED.images), found["one by one"][1])
+
+
+@pytest.mark.parametrize("build", [Classifier, ResNet])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_stack_is_its_networks_side_by_side(build: Any, channels: int) -> None:
+    """Logits in training, gradients of all weights and the running means of batch norm; then each gets its own back."""
+    torch.manual_seed(0)
+    models = [build(channels, 4).double().train() for _ in range(3)]
+    x = torch.rand(3, 5, channels, 12, 12, dtype=torch.float64) * 2 - 1
+    many = stacked(models, lambda copies: build(channels, 4, copies=copies), CPU).train()
+    together = many(x.transpose(0, 1).flatten(1, 2))
+    apart = [model(own) for model, own in zip(models, x, strict=True)]
+    torch.testing.assert_close(together.transpose(0, 1), torch.stack(apart))
+    together.square().sum().backward()
+    sum(each.square().sum() for each in apart).backward()
+    for name, value in many.named_parameters():
+        alone = torch.cat([dict(m.named_parameters())[name].grad for m in models])
+        torch.testing.assert_close(value.grad, alone)
+    before = [model.state_dict() for model in models]
+    copies = [build(channels, 4).double() for _ in models]
+    unstacked(many, copies)
+    for copy, kept in zip(copies, before, strict=True):
+        for name, value in copy.state_dict().items():
+            torch.testing.assert_close(value, kept[name])
+
+
+def test_more_seeds_than_a_stack_holds_are_trained_too() -> None:
+    seeds = list(range(STACK + 1))
+    lesson = Lesson(steps=1, batch=4)
+    found = list(
+        teach_each([DATA] * len(seeds), lesson, seeds=seeds, device=CPU, then=lambda m: m.last.bias[0], way="stacked")
+    )
+    assert len({float(value) for value in found}) == len(seeds)
+
+
+def test_the_fastest_way_is_known_for_each_device() -> None:
+    lesson, cuda = Lesson(), torch.device("cuda")
+    assert [fastest(lesson, d, Classifier) for d in (CPU, cuda)] == ["abreast", "stacked"]
+    theirs = Lesson(augment=lambda images, generator: images)
+    assert fastest(theirs, cuda, Classifier) == "one by one"
+    assert fastest(lesson, cuda, lambda channels, classes: Classifier(channels, classes)) == "one by one"
+    with pytest.raises(SettingsError, match="one by one"):
+        next(teach_each([DATA], theirs, seeds=[0], device=CPU, then=lambda m: m, way="stacked"))
+    with pytest.raises(SettingsError, match="choose among"):
+        next(teach_each([DATA], lesson, seeds=[0], device=CPU, then=lambda m: m, way="sideways"))
+
+
+@pytest.mark.parametrize("name", ["classical", "randaugment", "trivialaugment", "diffaugment", "augmix", "natural"])
+def test_joined_batches_draw_what_they_would_draw_alone(name: str) -> None:
+    x = torch.rand(8, 3, 12, 12) * 2 - 1
+    chosen = policy(name, flips=True)
+    apart = [chosen(x[4 * i : 4 * i + 4], stream(i, "x")) for i in (0, 1)]
+    together = chosen(x, Joined([stream(i, "x") for i in (0, 1)]))
+    torch.testing.assert_close(together, torch.cat(apart), atol=1e-5, rtol=1e-5)
+
+
+def test_a_deck_shows_what_the_lesson_says() -> None:
+    real = len(DATA)
+    mixed = Deck(DATA, Lesson(steps=100, batch=50, synthetic=FAKE, ratio=1.0, synthetic_weight=0.3), 0)
+    rows = np.concatenate([mixed.draw(s).rows for s in range(100)])
+    assert (rows >= real).mean() == pytest.approx(0.5, abs=0.03)
+    one = mixed.draw(0)
+    np.testing.assert_array_equal(one.weights, np.where(one.rows >= real, np.float32(0.3), 1))
+    np.testing.assert_array_equal(one.images[one.rows >= real], FAKE[0][one.rows[one.rows >= real] - real])
+    np.testing.assert_array_equal(one.images[one.rows < real], DATA.images[one.rows[one.rows < real]])
+    first = Deck(DATA, Lesson(steps=100, batch=50, synthetic=FAKE, ratio=1.0, schedule="first"), 0)
+    assert [float((first.draw(s).rows >= real).mean()) for s in (0, 49, 50, 99)] == [1, 1, 0, 0]
+    even = Deck(DATA, Lesson(batch=3000, balanced=True), 0).draw(0)
+    np.testing.assert_allclose(even.targets.mean(0), 1 / 3, atol=0.03)
+    weighed = Deck(DATA, Lesson(batch=20, class_weights=True), 0).draw(0)
+    np.testing.assert_allclose(weighed.weights, 25 / (3 * DATA.counts[weighed.targets.argmax(1)]), rtol=1e-6)
+
+
+def test_synthetic_images_may_carry_probabilities_and_smoothing() -> None:
+    soft = np.random.default_rng(0).dirichlet(np.ones(3), len(FAKE[1]))
+    lesson = Lesson(batch=60, synthetic=FAKE, ratio=1.0, synthetic_targets=soft, smoothing=0.1, synthetic_smoothing=0.3)
+    batch = Deck(DATA, lesson, 0).draw(0)
+    fake = batch.rows >= len(DATA)
+    np.testing.assert_allclose(batch.targets[fake], 0.7 * soft[batch.rows[fake] - len(DATA)] + 0.1, atol=1e-6)
+    labels = DATA.labels[batch.rows[~fake]]
+    np.testing.assert_allclose(batch.targets[~fake], 0.9 * np.eye(3)[labels] + 0.1 / 3, atol=1e-6)
+
+
+def test_smote_lies_between_images_of_its_class() -> None:
+    filled = smoted(DATA, 3)
+    assert np.bincount(filled.labels).tolist() == [14, 14, 14]
+    np.testing.assert_array_equal(filled.images[: len(DATA)], DATA.images)
+    new = filled.images[len(DATA) :].astype(float).reshape(-1, 100)
+    for image, label in zip(new, filled.labels[len(DATA) :], strict=True):
+        own = DATA.images[DATA.labels == label].astype(float).reshape(-1, 100)
+        least = min(  # the rest of the image off the segment between two of its class: rounding of each pixel alone
+            np.abs(image - (a + np.clip((image - a) @ (b - a) / max((b - a) @ (b - a), 1), 0, 1) * (b - a))).max()
+            for a in own
+            for b in own
+        )
+        assert least < 1.5
+    np.testing.assert_array_equal(smoted(DATA, 3).images, filled.images)
+    assert (smoted(DATA, 4).images != filled.images).any()
