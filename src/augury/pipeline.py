@@ -6,6 +6,7 @@ goes on where it stopped when it was killed.
 
 from __future__ import annotations
 
+import json
 import os
 import shlex
 from collections.abc import Callable, Iterator
@@ -20,9 +21,9 @@ import torch
 
 from augury import exports, generation, metrics, proof, report, training
 from augury.augment import policy
-from augury.data import LEFT_OUT, load, near_duplicates, split
+from augury.data import LEFT_OUT, finished, load, near_duplicates, regrouped, split
 from augury.errors import RunFolderError, SettingsError
-from augury.files import atomic_path, digest, read_json, read_lines, write_json
+from augury.files import atomic_path, digest, read_json, read_lines, remove, write_json
 from augury.images import SPLITS, Codes, LabelledImages, SyntheticImages
 from augury.machine import machine, versions
 from augury.metrics import Extractor
@@ -98,7 +99,14 @@ class Session:
         """What decides the outcome of `stage`: its own settings and the key of the stage it builds on."""
         s, key = self.settings, self.run.key
         stages: dict[str, Callable[[], Any]] = {
-            "split": lambda: [self.data.fingerprint, s.data.validation, s.data.test, s.data.near_duplicates, s.seed],
+            "split": lambda: [
+                self.data.fingerprint,
+                s.data.validation,
+                s.data.test,
+                s.data.near_duplicates,
+                s.seed,
+                self.flips,
+            ],
             "classify": lambda: [key("split"), s.seed, self.device.type, self.flips],
             "train": lambda: [
                 key("classify"),
@@ -111,7 +119,7 @@ class Session:
             "generate": lambda: [key("train"), s.generate.model_dump(), s.seed],
             "score": lambda: [key("train"), s.score.model_dump(), s.seed],
             "prove": lambda: [key("generate"), s.prove.model_dump(), s.seed, self.device.type, self.flips],
-            "export": lambda: [key("generate")],
+            "export": lambda: [key("generate"), s.export.model_dump()],
             "report": lambda: [key(stage) for stage in ("score", "prove", "export")],
         }
         return stages[stage]()
@@ -137,6 +145,7 @@ class Session:
                 "generate, or set train.unconditional=false"
             )
         training.settle(self.data, self.settings.train, self.device)
+        exports.writer(self.settings.export.format)
         for stage in (stage for stage in NEEDS if stage in needed):
             self.do(stage)
             if stage == "split":
@@ -145,7 +154,7 @@ class Session:
     def split(self) -> None:
         """Divide the data, near-duplicates kept on one side; the part of every image is stored."""
         s, policy = self.settings, self.settings.data.near_duplicates
-        near = () if policy == "allow" else near_duplicates(self.data.images)
+        near = () if policy == "allow" else near_duplicates(self.data.images, mirrored=self.flips)
         codes = split(
             self.data,
             validation=s.data.validation,
@@ -281,8 +290,12 @@ class Session:
         write_json(self.run / "verdict.json", verdict.as_dict())
 
     def export(self) -> None:
-        """The augmented data set as class folders."""
-        exports.export_folder(self.run / "dataset", self.parts["train"], self.synthetic, force=True)
+        """The augmented data set, in the one format that is asked for."""
+        name = self.settings.export.format
+        target = exports.place(self.run.path, name)
+        exports.writer(name)(target, self.parts["train"], self.synthetic, force=True)
+        for other in {exports.place(self.run.path, each) for each in exports.EXPORTS} - {target}:
+            remove(other)
 
     def report(self) -> None:
         """The page."""
@@ -335,7 +348,8 @@ class Session:
         for room, values in changed.items():
             if isinstance(values, dict):
                 hidden = {"recipe", "steps", "budget", "precision", "checkpoint_every"} if room == "train" else set()
-                words += [f"--set={room}.{k}={v}" for k, v in values.items() if k not in hidden]
+                told = {k: v if isinstance(v, str) else json.dumps(v) for k, v in values.items() if k not in hidden}
+                words += [f"--set={room}.{k}={v}" for k, v in told.items()]
         return shlex.join(words)
 
 
@@ -397,14 +411,13 @@ def _read(
     if stored not in (None, source):
         raise RunFolderError(f"{place.path}: this is a run of {stored}, not of {source}; choose another folder with -o")
     if isinstance(data, LabelledImages):
-        return data, source
+        named = data if data.fingerprint else finished(data)
+        return regrouped(named, settings.data.group, settings.data.split), source
     if source == IN_MEMORY:
         raise RunFolderError(
             f"{place.path}: this run was made from images in memory; go on in Python, with augury.run(data, {str(place.path)!r})"
         )
-    d = settings.data
-    path = None if source == SAMPLE else Path(source)
-    return load(path, size=d.size, fit=d.fit, on_bad=d.on_bad), source
+    return load(None if source == SAMPLE else Path(source), **settings.data.reading()), source
 
 
 def describe(session: Session) -> dict[str, Any]:

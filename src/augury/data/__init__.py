@@ -2,7 +2,8 @@
 
 from augury.data.arrays import from_arrays
 from augury.data.balance import effective_number, long_tail
-from augury.data.copies import near_duplicates
+from augury.data.coding import finished, regrouped
+from augury.data.copies import near_duplicates, shared
 from augury.data.embedded import sample
 from augury.data.loading import FORMATS, load
 from augury.data.sheet import contact_sheet, picture_sheet
@@ -16,12 +17,15 @@ __all__ = [
     "census",
     "contact_sheet",
     "effective_number",
+    "finished",
     "from_arrays",
     "inspect",
     "load",
     "long_tail",
     "near_duplicates",
     "picture_sheet",
+    "regrouped",
     "sample",
+    "shared",
     "split",
 ]

@@ -81,6 +81,7 @@ def read(place: Path, found: Found, policy: Policy, format: str) -> LabelledImag
                 "source": str(place),
                 "ignored": dict(sorted(found.ignored.items())),
                 **found.notes,
+                **_grouped_by(found),
                 **_notes(about),
             },
         )
@@ -114,6 +115,11 @@ def _groups(found: Found, about: dict[str, Any], kept: Sequence[int]) -> Codes |
     if found.groups is not None:
         return coded(_column(found, found.groups, kept))[0]
     return None if about["groups"] is None else np.array(about["groups"], np.int64)
+
+
+def _grouped_by(found: Found) -> dict[str, Any]:
+    group = found.notes.get("columns", {}).get("group")
+    return {} if group is None else {"grouped_by": group}
 
 
 def _notes(about: dict[str, Any]) -> dict[str, Any]:

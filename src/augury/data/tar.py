@@ -104,8 +104,8 @@ def read(path: Path, policy: Policy) -> LabelledImages:
         codes = safety.parts_named([shard.relative_to(base).parts for shard in shards]) if path.is_dir() else None
         if _is_webdataset(members, policy):
             return reading.read(path, _samples(path, members, codes, policy), policy, "webdataset")
-        if policy.asks_for_columns:
-            raise SettingsError(f"{path}: class folders have no columns; leave columns and attributes out")
+        if policy.asks_for_columns or policy.asks_for_group:
+            raise SettingsError(f"{path}: class folders have no columns; leave columns, attributes and group out")
         return reading.read(path, _class_folders(path, members, codes), policy, "tar")
 
 
