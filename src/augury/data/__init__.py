@@ -6,7 +6,7 @@ from augury.data.coding import finished, regrouped
 from augury.data.copies import near_duplicates, shared
 from augury.data.embedded import sample
 from augury.data.loading import FORMATS, load
-from augury.data.sheet import contact_sheet, picture_sheet
+from augury.data.sheet import beside, contact_sheet, picture_sheet
 from augury.data.splitting import LEFT_OUT, split
 from augury.data.summary import Census, census, inspect
 
@@ -14,6 +14,7 @@ __all__ = [
     "FORMATS",
     "LEFT_OUT",
     "Census",
+    "beside",
     "census",
     "contact_sheet",
     "effective_number",

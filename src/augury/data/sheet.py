@@ -119,6 +119,16 @@ def contact_sheet(
     return sheet
 
 
+def beside(sheets: Sequence[Image.Image]) -> Image.Image:
+    """Pictures from left to right on white, their upper edges in line."""
+    whole = Image.new("RGB", (sum(s.width for s in sheets), max(s.height for s in sheets)), "white")
+    left = 0
+    for sheet in sheets:
+        whole.paste(sheet, (left, 0))
+        left += sheet.width
+    return whole
+
+
 def _headings(data: LabelledImages, shown: int) -> tuple[str, str]:
     c, h, w = data.shape
     heading = f"{len(data):,} images in {len(data.classes)} classes"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +32,7 @@ class Census:
     with fewer than FEW to learn from. `sizes` smallest, median and largest [height, width] as they came (each side by
     itself), empty when unknown; `duplicates` are groups of names whose pixels are identical after loading,
     `near_duplicates` those that show the same thing, identical or not, `near_across_parts` of these the ones in several;
-    `clusters` are the indices of the near-duplicates, those across parts first, then those that are not identical.
+    `groups` how many groups there are, 0 without; `attributes` the images of each value; `clusters` are the indices of the near-duplicates, those across parts first, then those that are not identical.
     """
 
     total: int
@@ -52,6 +52,8 @@ class Census:
     near_duplicates: tuple[tuple[str, ...], ...]
     near_across_parts: tuple[tuple[str, ...], ...]
     advice: tuple[str, ...]
+    groups: int = 0
+    attributes: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     clusters: Clusters = ()
 
     def as_dict(self) -> dict[str, Any]:
@@ -108,6 +110,11 @@ def census(data: LabelledImages, *, flips: bool | None = None) -> Census:
         near_duplicates=_named(data, near),
         near_across_parts=_named(data, _torn(near, data.split)),
         advice=(),
+        groups=0 if data.groups is None else len(np.unique(data.groups)),
+        attributes={
+            name: {value: int((a.codes == code).sum()) for code, value in enumerate(a.values)}
+            for name, a in data.attributes.items()
+        },
         clusters=tuple(sorted(near, key=lambda same: (same not in torn, same in twins, same[0]))),
     )
     return Census(**{**vars(facts), "advice": _advice(facts)})
@@ -165,6 +172,8 @@ def _advice(facts: Census) -> tuple[str, ...]:
         (low_h, low_w), (high_h, high_w) = facts.sizes["smallest"], facts.sizes["largest"]
         came = f"{low_h:g} x {low_w:g}" + ("" if (low_h, low_w) == (high_h, high_w) else f" to {high_h:g} x {high_w:g}")
         lines.append(f"images came as {came} (height x width) and are used at {height} x {width}; --size changes that")
+    if facts.groups:
+        lines.append(f"{_n(facts.groups, 'group')}, each kept in one part; --group none forgets them")
     return (*lines, *_advice_on_twins(facts))
 
 
