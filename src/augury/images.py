@@ -51,7 +51,7 @@ class Stored:
 
     def __getitem__(self, key: Any) -> Images:
         found = np.arange(len(self))[key] if self.rows is None else self.rows[key]
-        return self._read(np.atleast_1d(found)).reshape(*np.shape(found), *self.shape[1:])
+        return self._read(np.ravel(found)).reshape(*np.shape(found), *self.shape[1:])
 
     def __array__(self, dtype: npt.DTypeLike | None = None, copy: bool | None = None) -> npt.NDArray[Any]:
         return np.asarray(self[:], dtype)

@@ -164,7 +164,12 @@ class Session:
             torn="drop" if policy == "drop" else "refuse",
         )
         names = self.data.names or tuple(f"index {i}" for i in range(len(self.data)))
-        listed = {"clusters": [[names[i] for i in same] for same in near]}
+        listed = {
+            "policy": policy,
+            "mirrored": self.flips,
+            "clusters": [[names[i] for i in same] for same in near],
+            "indices": [list(same) for same in near],
+        }
         write_json(
             self.run / "near_duplicates.json",
             listed | {"left_out": [names[i] for i in np.flatnonzero(codes == LEFT_OUT)]},
@@ -300,6 +305,7 @@ class Session:
     def report(self) -> None:
         """The page."""
         neighbours, distances = self.neighbours()
+        near = self.run.read("near_duplicates")
         facts = report.Facts(
             title=self.run.path.resolve().name,
             source=self.source,
@@ -315,6 +321,8 @@ class Session:
             generation=self.run.read("generation"),
             scores=self.run.read("scores")["scores"],
             seconds={stage: facts["seconds"] for stage, facts in self.run.state().items()},
+            near=near,
+            near_images=[self.data.images[np.array(same[:4])] for same in near["indices"][:8]],
         )
         report.write(facts, self.run / "report.html")
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from augury.images import Codes, LabelledImages, SyntheticImages
+from augury.images import Codes, Images, LabelledImages, SyntheticImages
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,8 @@ class Facts:
     float64 [M, k]. `log` has rows {step, seconds, images, loss_g, loss_d, score_real, score_fake, images_per_second};
     `plan` {recipe, steps, batch, precision, device, images_per_second, parameters, augment, label_sampling};
     `generation` {strategy, rows: [{class, real, wanted, drawn, kept, rejected: {filter: n}}]}; `scores` rows {name,
-    value, low, high, n, better, features, preprocessing, baseline, note}; `seconds` per stage.
+    value, low, high, n, better, features, preprocessing, baseline, note}; `seconds` per stage; `near` is near_duplicates.json, and `near_images`
+    are the images of its first clusters.
     Whatever is empty, or None within a row, is left out of the page or said to be missing.
     """
 
@@ -41,3 +42,5 @@ class Facts:
     generation: Mapping[str, Any]
     scores: Sequence[Mapping[str, Any]]
     seconds: Mapping[str, float]
+    near: Mapping[str, Any] = field(default_factory=dict)
+    near_images: Sequence[Images] = ()

@@ -12,6 +12,7 @@ import numpy as np
 
 from augury.files import write_text
 from augury.report import charts, wording
+from augury.report.copies import copies
 from augury.report.facts import Facts
 from augury.report.pictures import Strip, Wanted, strips
 
@@ -110,6 +111,7 @@ def _context(facts: Facts) -> dict[str, Any]:
         "filters": _filters(facts.generation),
         "totals": _totals(facts.generation),
         "data": _data(facts),
+        "copies": copies(facts),
         "seed": facts.about.get("settings", {}).get("seed"),
         "rows": MOST_ROWS,
         "each": EACH,
