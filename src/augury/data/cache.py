@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,23 @@ def place(given: Path | None) -> Path:
     if chosen := os.environ.get("AUGURY_CACHE"):
         return Path(chosen)
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "augury"
+
+
+class Mark:
+    """A file of no content that says that something was done before; where it cannot be written, it is not."""
+
+    def __init__(self, cache: Path | None, name: str) -> None:
+        self.path = place(cache) / "known" / name
+
+    def is_set(self) -> bool:
+        """Whether it is there."""
+        return self.path.exists()
+
+    def set(self) -> None:
+        """Put it there."""
+        with suppress(OSError):
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self.path.touch()
 
 
 def recall(entry: Path) -> tuple[Images, dict[str, Any]] | None:

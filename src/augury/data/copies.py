@@ -28,7 +28,7 @@ _RADIUS = 10
 _ALIKE = 0.95
 _FEW = 20_000
 _CHUNK = 4096
-_PAIRS = 2_000_000
+_PAIRS = 1_000_000
 
 
 def identical(images: Images, *, mirrored: bool = False) -> Clusters:

@@ -30,10 +30,12 @@ from augury.images import LabelledImages
 
 
 class Format(NamedTuple):
-    """How a kind of path is recognised and read, and what it looks like in a few words."""
+    """How a kind of path is recognised and read; in a few words what it looks like and where labels and the rest stand. It may
+    have `columns` to choose among, or arrays of which one may be the group."""
 
     name: str
     looks: str
+    tells: str
     recognises: Callable[[Path], bool]
     reads: Callable[[Path, Policy], LabelledImages]
     columns: bool = False
@@ -41,16 +43,50 @@ class Format(NamedTuple):
 
 
 FORMATS = (
-    Format("npz", "an .npz of arrays", npz.recognises, npz.read, groups=True),
-    Format("idx", "idx files (MNIST)", idx.recognises, idx.read),
-    Format("cifar", "CIFAR's binary batches", cifar.recognises, cifar.read),
     Format(
-        "imagefolder", "a folder with metadata.csv or .jsonl", imagefolder.recognises, imagefolder.read, columns=True
+        "npz",
+        "an .npz of arrays",
+        "arrays of one value an image; MedMNIST's parts",
+        npz.recognises,
+        npz.read,
+        groups=True,
     ),
-    Format("csv", "a .csv of paths and labels", csv.recognises, csv.read, columns=True),
-    Format("parquet", "parquet files with images", parquet.recognises, parquet.read, columns=True),
-    Format("tar", "a .tar of class folders, or WebDataset shards", tar.recognises, tar.read, columns=True),
-    Format("folder", "a folder with one folder per class", folder.recognises, folder.read),
+    Format("idx", "idx files (MNIST)", "codes; split from train, t10k", idx.recognises, idx.read),
+    Format(
+        "cifar",
+        "CIFAR's binary batches",
+        "names from the text files; coarse is an attribute",
+        cifar.recognises,
+        cifar.read,
+    ),
+    Format(
+        "imagefolder",
+        "a folder with metadata.csv or .jsonl",
+        "columns; without a label column the folder of a file",
+        imagefolder.recognises,
+        imagefolder.read,
+        columns=True,
+    ),
+    Format("csv", "a .csv of paths and labels", "columns", csv.recognises, csv.read, columns=True),
+    Format(
+        "parquet",
+        "parquet files with images",
+        "columns, ClassLabel names; split from train-…, test-…",
+        parquet.recognises,
+        parquet.read,
+        columns=True,
+    ),
+    Format(
+        "tar",
+        "a .tar of class folders, or WebDataset shards",
+        "folders; or .json's entries, else .cls; split from folders or train-…",
+        tar.recognises,
+        tar.read,
+        columns=True,
+    ),
+    Format(
+        "folder", "a folder with one folder per class", "class and split from folders", folder.recognises, folder.read
+    ),
 )
 """Every format that is read, in the order in which a path is tried."""
 
