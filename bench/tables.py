@@ -1,4 +1,5 @@
-"""Fill the tables of README and docs from bench/results: between `<!-- bench NAME -->` and `<!-- end -->`.
+"""Fill the tables of README and docs: between `<!-- bench NAME -->` and `<!-- end -->` from bench/results, and between
+`<!-- table NAME -->` and `<!-- end -->` from the package's own tables.
 
 python bench/tables.py           # rewrite them
 python bench/tables.py --check   # fail when one is out of date
@@ -14,7 +15,7 @@ from typing import Any
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
-PLACE = re.compile(r"(<!-- bench (\w+) -->\n).*?(<!-- end -->)", re.S)
+PLACE = re.compile(r"(<!-- (bench|table) (\w+) -->\n).*?(<!-- end -->)", re.S)
 
 
 def table(name: str) -> str:
@@ -48,12 +49,38 @@ def plain(rows: list[dict[str, Any]]) -> list[str]:
     return lines
 
 
+def own(name: str) -> str:
+    """A table of the package itself."""
+    return OWN[name]()
+
+
+def formats() -> str:
+    """What is read and what is written."""
+    from augury.data import FORMATS
+    from augury.exports import EXPORTS
+
+    written = set(EXPORTS)
+    lines = [
+        "| format | what it looks like | read | written | labels, attributes, groups, split |",
+        "|---|---|---|---|---|",
+    ]
+    for f in FORMATS:
+        lines.append(f"| `{f.name}` | {f.looks} | ✓ | {'✓' if f.name in written else ''} | {f.tells} |")
+        written.discard(f.name)
+    lines += [f"| `{name}` | | | ✓ | |" for name in EXPORTS if name in written]
+    return "\n".join(lines) + "\n"
+
+
+OWN = {"formats": formats}
+MAKERS = {"bench": table, "table": own}
+
+
 def main() -> None:
     """Rewrite or check every page."""
     stale = []
     for page in PAGES:
         old = page.read_text(encoding="utf-8")
-        new = PLACE.sub(lambda found: found[1] + table(found[2]) + found[3], old)
+        new = PLACE.sub(lambda found: found[1] + MAKERS[found[2]](found[3]) + found[4], old)
         if new != old:
             stale.append(page)
             if "--check" not in sys.argv:

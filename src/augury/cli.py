@@ -10,11 +10,28 @@ from typing import Annotated, Any
 import typer
 
 from augury import console
-from augury.cli_augment import augment
+from augury.cli_data import augment, export, inspect
 from augury.cli_evaluate import EXAMPLES, evaluate
 from augury.cli_latent import latent
-from augury.cli_options import Attributes, Data, Device, Fit, Json, OnBad, Seed, Size, Trained, opened, pair, sides
-from augury.cli_work import Quiet, Set, again, given, settings_of, value_of, work
+from augury.cli_options import (
+    Attributes,
+    Device,
+    Given,
+    Json,
+    Quiet,
+    RunFolder,
+    Seed,
+    Set,
+    Trained,
+    again,
+    given,
+    opened,
+    pair,
+    reads,
+    settled,
+    value,
+    work,
+)
 from augury.errors import AuguryError, SettingsError
 
 app = typer.Typer(
@@ -27,16 +44,17 @@ app = typer.Typer(
 )
 
 app.add_typer(latent, name="latent")
+app.command(epilog="Example: augury inspect photos/ -o sheet.png")(inspect)
 app.command(
     epilog="Example: augury augment photos/ --preview sheet.png    then: augury augment photos/ -o more --policy natural --per-image 3"
 )(augment)
 app.command(epilog=EXAMPLES)(evaluate)
+app.command(epilog="Example: augury export runs/photos --format parquet -o photos.parquet")(export)
 
 Source = Annotated[
     Path | None,
     typer.Argument(help="Folder of class folders, or .npz; none: the run's own data again, or the embedded sample."),
 ]
-RunFolder = Annotated[Path, typer.Argument(help="A run folder.")]
 Folder = Annotated[Path, typer.Option("-o", "--output", help="The run folder.")]
 Recipe = Annotated[
     str | None, typer.Option(help="auto (the default), rpgan, dcgan, gan, wgan, wgan_gp, r3gan, stylegan, vae or ae.")
@@ -73,15 +91,14 @@ def _length(steps: int | None, budget: str | None) -> dict[str, Any]:
     return {} if steps is None and budget is None else {"steps": steps, "budget": budget}
 
 
+@reads
 def way(
     context: typer.Context,
     path: Source = None,
     output: Folder = Path("runs/augury"),
     seed: Seed = None,
     device: Device = None,
-    size: Size = None,
-    fit: Fit = None,
-    on_bad: OnBad = None,
+    data: Given = None,
     recipe: Recipe = None,
     loss: Loss = None,
     penalty: Penalty = None,
@@ -99,12 +116,12 @@ def way(
 ) -> None:
     """`run` and `train`: from the data to the report, or to the synthesizer."""
     rooms = {
-        "data": given(size=sides(size), fit=fit, on_bad=on_bad),
+        "data": data or {},
         "train": given(recipe=recipe, precision=precision, start_from=start_from, unlabelled=unlabelled)
         | _length(steps, budget),
-        "generate": given(sampling_strategy=sampling_strategy and value_of(sampling_strategy)),
+        "generate": given(sampling_strategy=sampling_strategy and value(sampling_strategy)),
     }
-    weights = {name: value_of(value) for name, value in (pair("--penalty", text) for text in penalty or [])}
+    weights = {name: value(text) for name, text in (pair("--penalty", text) for text in penalty or [])}
     overrides = given(loss=loss, label_smoothing=label_smoothing) | weights
     if overrides:
         rooms["train"] |= {"overrides": overrides}
@@ -130,36 +147,6 @@ app.command(
     help="Split the data and train the generator; `augury run -o` the same folder goes on from here.",
     epilog="Example: augury train photos/ -o runs/photos --steps 4000",
 )(way)
-
-
-@app.command(epilog="Example: augury inspect photos/ -o sheet.png")
-def inspect(
-    path: Data = None,
-    output: Annotated[Path | None, typer.Option("-o", "--output", help="Write a picture sheet here (PNG).")] = None,
-    size: Size = None,
-    fit: Fit = None,
-    as_json: Json = False,
-) -> None:
-    """Count classes, sizes, modes, unreadable files and duplicates; draw a picture sheet."""
-    from augury import data
-    from augury.files import atomic_path
-
-    images, census = data.inspect(path, size=sides(size), fit=fit or "crop")  # type: ignore[arg-type]  # checked there
-    if output is not None:
-        with atomic_path(output) as temporary:
-            data.picture_sheet(images).save(temporary, format="PNG")
-    if as_json:
-        typer.echo(json.dumps(census.as_dict()))
-    else:
-        told = {k: v for k, v in census.as_dict().items() if k != "advice"}
-        console.facts(
-            {
-                k: [*v[:5], f"and {len(v) - 5:,} more"] if isinstance(v, list) and len(v) > 6 else v
-                for k, v in told.items()
-            }
-        )
-        for line in census.advice:
-            typer.echo(f"- {line}")
 
 
 @app.command(epilog="Example: augury generate runs/photos -o more --label disgust --number 50 --seed 7")
@@ -201,14 +188,8 @@ def prove(
     console.tell(again(source, "report", quiet, extra, device), as_json)
 
 
-@app.command(epilog="Example: augury export runs/photos")
-def export(source: RunFolder, device: Device = None, quiet: Quiet = False, as_json: Json = False) -> None:
-    """Write a run's augmented data set, as class folders with a manifest."""
-    made = str(again(source, "export", quiet, None, device) / "dataset")
-    typer.echo(json.dumps({"data_set": made}) if as_json else made)
-
-
 @app.command(epilog="Example: augury compare photos/ -o runs/compared --recipes stylegan,vae,ae,dcgan --budget 10m")
+@reads
 def compare(
     path: Source = None,
     output: Folder = Path("runs/compared"),
@@ -217,8 +198,7 @@ def compare(
     ] = "rpgan,stylegan,vae,ae",
     seed: Seed = None,
     device: Device = None,
-    size: Size = None,
-    fit: Fit = None,
+    data: Given = None,
     steps: Steps = None,
     budget: Budget = None,
     extra: Set = None,
@@ -228,8 +208,8 @@ def compare(
     """Train several recipes on the same data and compare quality, variety, reconstruction, speed and size."""
     from augury.comparison import compare as compared
 
-    rooms = {"data": given(size=sides(size), fit=fit), "train": _length(steps, budget)}
-    settings = settings_of({}, extra, rooms, given(seed=seed, device=device))
+    rooms = {"data": data or {}, "train": _length(steps, budget)}
+    settings = settled({}, extra, rooms, given(seed=seed, device=device))
     names = tuple(name.strip() for name in recipes.split(",") if name.strip())
     rows = compared(path, output, names, settings=settings, watch=console.watcher(quiet))
     if as_json:

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from augury import console
-from augury.cli_options import Device, Fit, Json, OnBad, sides
-from augury.cli_work import Quiet, Set, again, given
+from augury.cli_options import Device, Fit, Json, OnBad, Quiet, Set, again, given, sides
 from augury.errors import SettingsError
 
 if TYPE_CHECKING:

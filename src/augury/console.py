@@ -54,6 +54,8 @@ def _clock(seconds: float) -> str:
 
 def tell(run: Run, as_json: bool) -> None:
     """A finished run: verdict, arms, where the data set and the report lie."""
+    from augury.exports import place
+
     verdict = run.verdict
     if as_json:
         typer.echo(json.dumps({"run": str(run.path), "verdict": verdict.as_dict()}))
@@ -62,7 +64,9 @@ def tell(run: Run, as_json: bool) -> None:
     for name, values in verdict.arms.items():
         mean = sum(values["balanced_accuracy"]) / len(values["balanced_accuracy"])
         typer.echo(f"  {name:<14} balanced accuracy {mean:.3f}")
-    typer.echo(f"\n  data set  {run / 'dataset'}\n  report    {run / 'report.html'}")
+    typer.echo(
+        f"\n  data set  {place(run.path, run.settings.get('export', {}).get('format', 'folder'))}\n  report    {run / 'report.html'}"
+    )
 
 
 def facts(values: dict[str, Any]) -> None:

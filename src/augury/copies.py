@@ -9,12 +9,13 @@ import torch
 from PIL import Image
 
 from augury.augment import OPERATORS, POLICIES, Policy, augmented, policy, randaugment
-from augury.data import contact_sheet
+from augury.data import beside, contact_sheet
 from augury.errors import SettingsError
 from augury.images import Attribute, Images, LabelledImages
 from augury.randomness import rng
 
-SHOWN = 6
+SHOWN, BLOCKS, SIDE = 5, 3, 64
+"""Images in a row, and blocks of rows, of the sheet; the longest side of an image there."""
 MAGNITUDE = 2 / 3
 """Of an operator's range, in the sheet."""
 
@@ -53,15 +54,21 @@ def _changed(images: Images, how: str | Policy, seed: int, epoch: int = 0) -> Im
 
 
 def preview(data: LabelledImages, *, seed: int = 0) -> Image.Image:
-    """A row for the images as they are, for each operator at two thirds of its magnitude, and for each policy."""
+    """A row for each operator at two thirds of its magnitude, and for each policy, in BLOCKS side by side so that a screen holds
+    them; each block begins with the images as they are."""
     order = rng(seed, "preview").permutation(len(data))
     first = [order[data.labels[order] == c][:1] for c in range(len(data.classes))]
     rows = np.concatenate([*first, order])[:SHOWN].astype(np.int64)
     images: Images = np.asarray(data.images[rows])
-    sheet = {"as they are": images}
+    made: dict[str, Images] = {}
     for name in (name for name in OPERATORS if name != "identity"):
         alone = partial(randaugment, operations=1, magnitude=MAGNITUDE, operators=(name,))
-        sheet[name] = _changed(images, alone, seed)
+        made[name] = _changed(images, alone, seed)
     for name in (name for name in POLICIES if name != "none"):
-        sheet[f"policy {name}"] = _changed(images, name, seed)
-    return contact_sheet(sheet)
+        made[f"policy {name}"] = _changed(images, name, seed)
+    names = list(made)
+    each = -(-len(names) // BLOCKS)
+    parts = [names[start : start + each] for start in range(0, len(names), each)]
+    return beside(
+        [contact_sheet({"as they are": images} | {name: made[name] for name in part}, most=SIDE) for part in parts]
+    )

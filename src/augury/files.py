@@ -79,7 +79,12 @@ def atomic_folder(path: Path) -> Iterator[Path]:
 def sweep(folder: Path) -> None:
     """Remove what a killed process left half-written in `folder` (call it only while holding the folder's lock)."""
     for leftover in folder.rglob(".*.part"):
-        shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink(missing_ok=True)
+        remove(leftover)
+
+
+def remove(path: Path) -> None:
+    """A file, or a folder with all that is in it, if it is there."""
+    shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
 
 
 def write_json(path: Path, value: Any) -> None:

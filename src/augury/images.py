@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,6 +17,65 @@ from augury.errors import DataError
 Images = npt.NDArray[np.uint8]
 Codes = npt.NDArray[np.int64]
 SPLITS = ("train", "validation", "test")
+
+
+IN_MEMORY = 256 * 2**20
+"""Most bytes of images that `LabelledImages.take` reads into memory; more stay in the file."""
+
+
+class Stored:
+    """Images uint8 [N, C, H, W] in a file, read when they are indexed by a number, a slice or an array; NumPy can take them for
+    an array, which reads them all.
+
+    A mapped file would do, but every page that was ever touched counts as this process's memory.
+    `start` is the byte at which the file's images begin; `rows` int64 [N] says which they are, None all, in order.
+    """
+
+    dtype, ndim = np.dtype(np.uint8), 4
+
+    def __init__(self, path: Path, start: int, shape: tuple[int, ...], rows: Codes | None = None) -> None:
+        self.path, self.start, self.whole, self.rows = path, start, shape, rows
+        self.shape = shape if rows is None else (len(rows), *shape[1:])
+        self.file = path.open("rb", buffering=0)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Stored, (self.path, self.start, self.whole, self.rows)
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    @property
+    def nbytes(self) -> int:
+        """What they would take in memory."""
+        return math.prod(self.shape)
+
+    def __getitem__(self, key: Any) -> Images:
+        found = np.arange(len(self))[key] if self.rows is None else self.rows[key]
+        return self._read(np.ravel(found)).reshape(*np.shape(found), *self.shape[1:])
+
+    def __array__(self, dtype: npt.DTypeLike | None = None, copy: bool | None = None) -> npt.NDArray[Any]:
+        return np.asarray(self[:], dtype)
+
+    def taken(self, chosen: npt.NDArray[Any]) -> Stored:
+        """Those at `chosen` int64, still in the file."""
+        rows = chosen if self.rows is None else self.rows[chosen]
+        return Stored(self.path, self.start, self.whole, np.asarray(rows, np.int64))
+
+    def _read(self, rows: npt.NDArray[Any]) -> Images:
+        """Each stretch of rows that follow each other in one go. Raises DataError when the file has become shorter."""
+        found = np.empty((len(rows), *self.shape[1:]), np.uint8)
+        size = math.prod(self.shape[1:])
+        ends = [*(np.flatnonzero(np.diff(rows) != 1) + 1).tolist(), len(rows)]
+        begin = 0
+        for end in ends if len(rows) else ():
+            view, at = found[begin:end].data.cast("B"), self.start + int(rows[begin]) * size
+            while len(view):
+                count = os.preadv(self.file.fileno(), [view], at)
+                if not count:
+                    raise DataError(f"{self.path}: has become shorter than it was; load the data again")
+                view, at = view[count:], at + count
+            begin = end
+        return found
 
 
 @dataclass(frozen=True)
@@ -28,7 +90,7 @@ class Attribute:
 class LabelledImages:
     """A labelled image set.
 
-    `images` uint8 [N, C, H, W], C 1 or 3, possibly memory-mapped; `labels` int64 [N] into `classes`; `groups` int64 [N]
+    `images` uint8 [N, C, H, W], C 1 or 3, possibly memory-mapped, or `Stored`: index them, and do not compute with all; `labels` int64 [N] into `classes`; `groups` int64 [N]
     (patient, person, track) or None; `split` int8 [N] into `SPLITS` as the user gave it, or None; `names` where each
     image came from (relative path or "index 12"); `fingerprint` names the content; `notes` says what was done to it
     on the way in (resize policy, skipped files).
@@ -78,11 +140,16 @@ class LabelledImages:
         return np.bincount(self.labels, minlength=len(self.classes)).astype(np.int64)
 
     def take(self, indices: npt.NDArray[Any]) -> LabelledImages:
-        """The images at `indices` (int or bool), in that order; reads them into memory."""
+        """The images at `indices` (int or bool), in that order; up to IN_MEMORY bytes of them are read into memory."""
         chosen = np.flatnonzero(indices) if indices.dtype == bool else indices
+        images: Any = self.images
+        if isinstance(images, Stored) and len(chosen) * math.prod(self.shape) > IN_MEMORY:
+            images = images.taken(chosen)
+        else:
+            images = np.ascontiguousarray(images[chosen])
         return replace(
             self,
-            images=np.ascontiguousarray(self.images[chosen]),
+            images=images,
             labels=self.labels[chosen],
             attributes={k: Attribute(a.codes[chosen], a.values) for k, a in self.attributes.items()},
             groups=None if self.groups is None else self.groups[chosen],

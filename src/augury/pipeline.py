@@ -22,9 +22,19 @@ import torch
 
 from augury import exports, generation, metrics, proof, report, scoring, training
 from augury.augment import policy
-from augury.data import LEFT_OUT, apart_from, load, near_duplicates, read_unlabelled, split, with_unlabelled
+from augury.data import (
+    LEFT_OUT,
+    apart_from,
+    finished,
+    load,
+    near_duplicates,
+    read_unlabelled,
+    regrouped,
+    split,
+    with_unlabelled,
+)
 from augury.errors import RunFolderError, SettingsError
-from augury.files import atomic_path, digest, read_json, read_lines, write_json
+from augury.files import atomic_path, digest, read_json, read_lines, remove, write_json
 from augury.images import SPLITS, Codes, Images, LabelledImages, SyntheticImages
 from augury.machine import machine, versions
 from augury.metrics import Extractor
@@ -134,7 +144,14 @@ class Session:
         """What decides the outcome of `stage`: its own settings and the key of the stage it builds on."""
         s, key = self.settings, self.run.key
         stages: dict[str, Callable[[], Any]] = {
-            "split": lambda: [self.data.fingerprint, s.data.validation, s.data.test, s.data.near_duplicates, s.seed],
+            "split": lambda: [
+                self.data.fingerprint,
+                s.data.validation,
+                s.data.test,
+                s.data.near_duplicates,
+                s.seed,
+                self.flips,
+            ],
             "classify": lambda: [key("split"), s.seed, self.device.type, self.flips],
             "train": lambda: [
                 key("classify"),
@@ -149,7 +166,7 @@ class Session:
             "generate": lambda: [key("train"), s.generate.model_dump(), s.seed],
             "score": lambda: [key("train"), s.score.model_dump(), s.prove.steps, s.prove.batch, s.seed],
             "prove": lambda: [key("generate"), s.prove.model_dump(), s.seed, self.device.type, self.flips],
-            "export": lambda: [key("generate")],
+            "export": lambda: [key("generate"), s.export.model_dump()],
             "report": lambda: [key(stage) for stage in ("score", "prove", "export")],
         }
         return stages[stage]()
@@ -176,6 +193,7 @@ class Session:
             )
         training.settle(self.data, self.settings.train, self.device)
         generation.rules(self.settings.generate.filters)
+        exports.writer(self.settings.export.format)
         for stage in (stage for stage in NEEDS if stage in needed):
             self.do(stage)
             if stage == "split":
@@ -184,7 +202,7 @@ class Session:
     def split(self) -> None:
         """Divide the data, near-duplicates kept on one side; the part of every image is stored."""
         s, policy = self.settings, self.settings.data.near_duplicates
-        near = () if policy == "allow" else near_duplicates(self.data.images)
+        near = () if policy == "allow" else near_duplicates(self.data.images, mirrored=self.flips)
         codes = split(
             self.data,
             validation=s.data.validation,
@@ -194,7 +212,12 @@ class Session:
             torn="drop" if policy == "drop" else "refuse",
         )
         names = self.data.names or tuple(f"index {i}" for i in range(len(self.data)))
-        listed = {"clusters": [[names[i] for i in same] for same in near]}
+        listed = {
+            "policy": policy,
+            "mirrored": self.flips,
+            "clusters": [[names[i] for i in same] for same in near],
+            "indices": [list(same) for same in near],
+        }
         write_json(
             self.run / "near_duplicates.json",
             listed | {"left_out": [names[i] for i in np.flatnonzero(codes == LEFT_OUT)]},
@@ -365,12 +388,17 @@ class Session:
         write_json(self.run / "verdict.json", verdict.as_dict())
 
     def export(self) -> None:
-        """The augmented data set as class folders."""
-        exports.export_folder(self.run / "dataset", self.parts["train"], self.synthetic, force=True)
+        """The augmented data set, in the one format that is asked for."""
+        name = self.settings.export.format
+        target = exports.place(self.run.path, name)
+        exports.writer(name)(target, self.parts["train"], self.synthetic, force=True)
+        for other in {exports.place(self.run.path, each) for each in exports.EXPORTS} - {target}:
+            remove(other)
 
     def report(self) -> None:
         """The page."""
         neighbours, distances = self.neighbours()
+        near = self.run.read("near_duplicates")
         facts = report.Facts(
             title=self.run.path.resolve().name,
             source=self.source,
@@ -388,6 +416,8 @@ class Session:
             copies=self.run.read("scores")["copies"],
             copied=np.load(self.run / "copies.npy", allow_pickle=False),
             seconds={stage: facts["seconds"] for stage, facts in self.run.state().items()},
+            near=near,
+            near_images=[self.data.images[np.array(same[:4])] for same in near["indices"][:8]],
         )
         report.write(facts, self.run / "report.html")
 
@@ -425,11 +455,8 @@ class Session:
         for room, values in changed.items():
             if isinstance(values, dict):
                 hidden = {"recipe", "steps", "budget", "precision", "checkpoint_every"} if room == "train" else set()
-                words += [
-                    f"--set={room}.{k}={v if isinstance(v, str) else json.dumps(v)}"
-                    for k, v in values.items()
-                    if k not in hidden
-                ]
+                told = {k: v if isinstance(v, str) else json.dumps(v) for k, v in values.items() if k not in hidden}
+                words += [f"--set={room}.{k}={v}" for k, v in told.items()]
         return shlex.join(words)
 
 
@@ -491,14 +518,13 @@ def _read(
     if stored not in (None, source):
         raise RunFolderError(f"{place.path}: this is a run of {stored}, not of {source}; choose another folder with -o")
     if isinstance(data, LabelledImages):
-        return data, source
+        named = data if data.fingerprint else finished(data)
+        return regrouped(named, settings.data.group, settings.data.split), source
     if source == IN_MEMORY:
         raise RunFolderError(
             f"{place.path}: this run was made from images in memory; go on in Python, with augury.run(data, {str(place.path)!r})"
         )
-    d = settings.data
-    path = None if source == SAMPLE else Path(source)
-    return load(path, size=d.size, fit=d.fit, on_bad=d.on_bad), source
+    return load(None if source == SAMPLE else Path(source), **settings.data.reading()), source
 
 
 def describe(session: Session) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import fields, replace
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
@@ -26,6 +26,7 @@ Seconds = Annotated[float, BeforeValidator(seconds), Field(gt=0)]
 Rates = tuple[Annotated[float, Field(gt=0)], ...]
 Decays = tuple[Annotated[float, Field(ge=0)], ...]
 Names = Annotated[tuple[str, ...], BeforeValidator(lambda value: (value,) if isinstance(value, str) else value)]
+Kind = TypeVar("Kind", bound=BaseModel)
 Strategy = Literal["balance", "tail", "auto"] | float | int | dict[str, int]
 
 
@@ -64,6 +65,24 @@ class DataSettings(Settings):
         "crop", description="crop: cover and cut the middle; pad: fit inside, edge-padded"
     )
     on_bad: Literal["error", "skip"] = Field("error", description="unreadable files: stop, or skip, count and list")
+    format: str | None = Field(None, description="read the path as this format; None: as it looks")
+    columns: dict[str, str] = Field(
+        default_factory=dict, description="of a table: what holds image, label, group, split, where names do not tell"
+    )
+    attributes: tuple[str, ...] | None = Field(
+        None, description="of a table: columns that are attributes; None: by rule"
+    )
+    group: str | None = Field(
+        None,
+        description="column or array whose images stay together in a split; None: the one called group, person, patient, "
+        "subject or track; none: no group",
+    )
+    split: Literal["given", "new"] = Field("given", description="the parts that the data come in: keep, or divide anew")
+    root: str | None = Field(None, description="folder that the paths in a .csv begin at; None: its own")
+    window: Literal["file", "percentile"] | tuple[float, float] = Field(
+        "file", description="brightness of DICOM: the file's window, percentiles, or centre and width"
+    )
+    stretch: Literal["asinh", "linear"] = Field("asinh", description="brightness of FITS: faint light lifted, or not")
     validation: float = Field(0.15, gt=0, lt=1, description="share of each class for validation")
     test: float = Field(0.2, gt=0, lt=1, description="share of each class for the test part")
     near_duplicates: Literal["refuse", "drop", "allow"] = Field(
@@ -71,6 +90,26 @@ class DataSettings(Settings):
         description="refuse, drop: near-duplicates stay in one part; where the data's own split puts them in two, stop, or "
         "leave them out of the earlier part; allow: do not look for them",
     )
+
+    def reading(self) -> dict[str, Any]:
+        """The settings that `augury.load` takes, as keyword arguments."""
+        return {name: getattr(self, name) for name in READING}
+
+
+READING = (
+    "size",
+    "fit",
+    "on_bad",
+    "format",
+    "columns",
+    "attributes",
+    "group",
+    "split",
+    "root",
+    "window",
+    "stretch",
+)
+"""Of `DataSettings`, those that say how data are read."""
 
 
 class TrainSettings(Settings):
@@ -164,6 +203,12 @@ class ProveSettings(Settings):
     flips: bool | None = Field(None, description="horizontal flips in the classical arm; None: the data's own advice")
 
 
+class ExportSettings(Settings):
+    """The augmented data set that a run leaves."""
+
+    format: str = Field("folder", description="a name of augury.exports.EXPORTS")
+
+
 class RunSettings(Settings):
     """Everything that decides what a run computes. `device` is where, and is not part of the identity."""
 
@@ -174,9 +219,10 @@ class RunSettings(Settings):
     generate: GenerateSettings = GenerateSettings()
     score: ScoreSettings = ScoreSettings()
     prove: ProveSettings = ProveSettings()
+    export: ExportSettings = ExportSettings()
 
 
-def validated(kind: type[RunSettings], values: dict[str, Any]) -> RunSettings:
+def validated(kind: type[Kind], values: dict[str, Any]) -> Kind:
     """Build settings from plain values; raises SettingsError naming each wrong setting, its value and the rule."""
     try:
         return kind(**values)

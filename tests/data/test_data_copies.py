@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageFilter
 
-from augury.data import LEFT_OUT, census, from_arrays, near_duplicates, sample, split
-from augury.data.copies import APART, NEAR, candidates, clusters
+from augury.data import LEFT_OUT, census, from_arrays, near_duplicates, sample, shared, split
+from augury.data.copies import APART, NEAR, _by_bands, candidates, clusters, identical
 from augury.errors import DataError
 
 Pixels = npt.NDArray[np.uint8]
@@ -164,3 +164,43 @@ def test_too_few_different_pictures_say_so() -> None:
     data = from_arrays(np.zeros((40, 2, 2), np.uint8), [0] * 6 + [1] * 34)
     with pytest.raises(DataError, match=r"class '0' has 2 groups.*near-duplicates are one group.*allow"):
         split(data, together=[(0, 1, 2), (3, 4, 5)])
+
+
+def test_mirrored_copies_are_found_where_asked_for() -> None:
+    pixels = scenes(40)
+    flipped = np.stack([np.asarray(jpeg(Image.fromarray(picture[:, ::-1]))) for picture in pixels[:10]])
+    both = np.concatenate([pixels, flipped])[:, None]
+    assert near_duplicates(both) == ()
+    found = near_duplicates(both, mirrored=True)
+    assert set(found) <= {(i, 40 + i) for i in range(10)} and len(found) >= 9
+    exact = np.concatenate([pixels[:6], pixels[1:2, :, ::-1]])[:, None]
+    assert identical(exact) == () and identical(exact, mirrored=True) == ((1, 6),)
+    assert near_duplicates(exact[:, :, :12, ::-1], mirrored=True) == near_duplicates(exact, mirrored=True) == ((1, 6),)
+    told = census(from_arrays(both, np.arange(50) % 2), flips=True)
+    assert len(told.near_duplicates) == len(found) == len(told.clusters)
+
+
+def test_mirrored_candidates_are_all_that_differ_little() -> None:
+    random = np.random.default_rng(1)
+    bits = random.integers(0, 2, (400, 64)).astype(bool)
+    mirror = bits ^ np.array([k % 2 == 1 for k in range(64)])
+    for i in range(60):  # near the mirror image of another, 0 to 7 bits away
+        bits[300 + i] = mirror[i]
+        bits[300 + i, random.choice(64, i % 8, replace=False)] ^= True
+    mirror = bits ^ np.array([k % 2 == 1 for k in range(64)])
+    every = {(i, j) for i in range(400) for j in range(i + 1, 400) if (bits[i] ^ mirror[j]).sum() <= 10}
+    few = [tuple(pair) for a, b in candidates(bits, mirror) for pair in zip(a.tolist(), b.tolist(), strict=True)]
+    assert set(few) == every and len(few) == len(every) >= 60
+    packed = (np.packbits(some, axis=1).view(np.uint16) for some in (bits, mirror))
+    banded = [tuple(pair) for a, b in _by_bands(*packed) for pair in zip(a.tolist(), b.tolist(), strict=True)]
+    assert len(banded) == len(set(banded)) and set(banded) <= every
+    assert {(i, j) for i, j in every if (bits[i] ^ mirror[j]).sum() <= 7} <= set(banded)
+
+
+def test_what_several_sets_share() -> None:
+    train, test = scenes(30)[:, None], scenes(10, seed=1)[:, None]
+    test[4] = np.minimum(train[7] * 1.1 + 9, 255)
+    train[3] = train[2]
+    assert shared([train, test[:0], test]) == (((0, 7), (2, 4)),) and shared([train]) == ()
+    with pytest.raises(DataError, match="parts of one data set have one shape"):
+        shared([train, test[:, :, :30]])

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from making import tiny
+from tiny_data import tiny
 from torch.nn import functional as F
 
 from augury.augment import policy

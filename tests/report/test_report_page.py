@@ -300,3 +300,22 @@ def test_write_is_atomic_and_explains_itself(tmp_path):
 def test_the_templates_lie_in_the_package():
     folder = Path(augury.report.__file__).parent
     assert {"page.html.j2", "parts.html.j2", "style.css"} <= {p.name for p in folder.iterdir()}
+
+
+def test_near_duplicates_are_told_with_pictures_and_policy():
+    given = facts()
+    assert "Near-duplicates" not in render(given)
+    near = {
+        "policy": "drop",
+        "mirrored": True,
+        "clusters": [["a.png", "b.png"], ["c", "d", "e"]],
+        "left_out": ["a.png"],
+    }
+    images = [given.train.images[[0, 0]], given.train.images[[1, 2, 3]]]
+    page = render(replace(given, near=near, near_images=images))
+    assert "2 pictures are there more than once, or nearly so: 5 images, mirrored copies among them" in page
+    assert "1 image was left out" in page
+    assert "2 near-duplicates: a.png, b.png" in page and "3 near-duplicates: c, d, e" in page
+    none = render(replace(given, near={**near, "clusters": [], "left_out": []}))
+    assert "No picture is there more than once, or nearly so, mirrored ones among them." in none
+    assert "allowed and not looked for" in render(replace(given, near={**near, "policy": "allow", "clusters": []}))

@@ -231,6 +231,12 @@ def test_a_run_is_taken_up_stage_by_stage(whole) -> None:
     assert json.loads(scored.stdout) == run.read("scores"), scored.stderr
     exported = command("export", str(run.path))
     assert Path(exported.stdout.strip()) == run / "dataset"
+    elsewhere = command("export", str(run.path), "--format", "npz", "-o", str(run / "more.npz"), "--json")
+    assert json.loads(elsewhere.stdout) == {"data_set": str(run / "more.npz")}, elsewhere.stderr
+    files = [json.loads(line) for line in (run / "dataset" / "manifest.jsonl").read_text().splitlines()]
+    assert len(augury.load(run / "more.npz")) == len(files) and (run / "dataset").exists()
+    again = command("export", str(run.path), "--format", "npz", "-o", str(run / "more.npz"))
+    assert again.returncode == 1 and "--force to replace" in again.stderr
     proven = command("prove", str(run.path), "--json", "--quiet")
     assert json.loads(proven.stdout) == printed
     before = json.loads((run / "trial.json").read_text())["results"]

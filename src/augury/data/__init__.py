@@ -2,10 +2,11 @@
 
 from augury.data.arrays import from_arrays
 from augury.data.balance import effective_number, long_tail
-from augury.data.copies import near_duplicates
+from augury.data.coding import finished, regrouped
+from augury.data.copies import near_duplicates, shared
 from augury.data.embedded import sample
 from augury.data.loading import FORMATS, load, pictures
-from augury.data.sheet import contact_sheet, picture_sheet
+from augury.data.sheet import beside, contact_sheet, picture_sheet
 from augury.data.splitting import LEFT_OUT, split
 from augury.data.summary import Census, census, inspect
 from augury.data.unlabelled import apart_from, read_unlabelled, with_unlabelled
@@ -15,9 +16,11 @@ __all__ = [
     "LEFT_OUT",
     "Census",
     "apart_from",
+    "beside",
     "census",
     "contact_sheet",
     "effective_number",
+    "finished",
     "from_arrays",
     "inspect",
     "load",
@@ -26,7 +29,9 @@ __all__ = [
     "picture_sheet",
     "pictures",
     "read_unlabelled",
+    "regrouped",
     "sample",
+    "shared",
     "split",
     "with_unlabelled",
 ]

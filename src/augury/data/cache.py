@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import numpy as np
 from augury.data.coding import pixel_digest
 from augury.errors import AuguryError
 from augury.files import atomic_folder, read_json, write_json
-from augury.images import Images
+from augury.images import IN_MEMORY, Images, Stored
 
 Chunks = Callable[[], Iterable[Images]]
 
@@ -27,13 +28,32 @@ def place(given: Path | None) -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "augury"
 
 
+class Mark:
+    """A file of no content that says that something was done before; where it cannot be written, it is not."""
+
+    def __init__(self, cache: Path | None, name: str) -> None:
+        self.path = place(cache) / "known" / name
+
+    def is_set(self) -> bool:
+        """Whether it is there."""
+        return self.path.exists()
+
+    def set(self) -> None:
+        """Put it there."""
+        with suppress(OSError):
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self.path.touch()
+
+
 def recall(entry: Path) -> tuple[Images, dict[str, Any]] | None:
-    """The images uint8 [N, C, H, W] (memory-mapped) and facts kept in `entry`; None when absent or damaged."""
+    """The images uint8 [N, C, H, W] (memory-mapped, or `Stored` when they are many) and facts kept in `entry`; None when absent or damaged."""
     try:
         about = read_json(entry / "about.json")
         images = np.load(entry / "images.npy", mmap_mode="r", allow_pickle=False)
         if images.dtype == np.uint8 and images.ndim == 4 and _digest(entry / "images.npy", images) == about["digest"]:
-            return images, about
+            big = images.nbytes > IN_MEMORY
+            kept: Any = Stored(entry / "images.npy", images.offset, images.shape) if big else images
+            return kept, about
     except (AuguryError, OSError, ValueError, KeyError, TypeError, EOFError):
         pass
     return None

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from augury.errors import DataError
+from augury.data.policy import UNGROUPED
+from augury.errors import DataError, SettingsError
 from augury.images import SPLITS, Attribute, Codes, LabelledImages
 
 SPLIT_NAMES = {"train": 0, "validation": 1, "valid": 1, "val": 1, "test": 2}
@@ -102,6 +103,26 @@ def finished(data: LabelledImages, pixels: str | None = None, least: int = 2) ->
     parts += [(name, a.values, _content(a.codes)) for name, a in sorted(data.attributes.items())]
     parts += ["" if codes is None else _content(codes) for codes in (data.groups, data.split)]
     return replace(data, fingerprint=hashlib.sha256(repr(parts).encode("utf-8", "replace")).hexdigest()[:16])
+
+
+def regrouped(data: LabelledImages, group: str | None, split: str = "given") -> LabelledImages:
+    """`data` with the attribute `group` as its groups (None: as they are; "none": without groups), and without its own parts
+    where `split` is "new"; the fingerprint tells the difference. Raises SettingsError when there is no such attribute."""
+    if group not in (None, UNGROUPED) and group not in data.attributes:
+        there = ", ".join(f"'{name}'" for name in data.attributes) or "none"
+        raise SettingsError(f"there is no attribute '{group}' to be the group; the data have {there}")
+    parts = data.split if split == "given" else None
+    groups, notes = data.groups, dict(data.notes)
+    if group is not None:
+        groups = data.attributes[group].codes if group != UNGROUPED else None
+        notes["grouped_by"] = group
+    if split == "new":
+        notes["split"] = "the parts that the data came in are forgotten"
+    if groups is data.groups and parts is data.split:
+        return data
+    said = [data.fingerprint, *("" if codes is None else _content(codes) for codes in (groups, parts))]
+    fingerprint = hashlib.sha256(repr(said).encode()).hexdigest()[:16]
+    return replace(data, groups=groups, split=parts, notes=notes, fingerprint=fingerprint)
 
 
 def pixel_digest(images: npt.NDArray[np.uint8]) -> str:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from augury.data import likeness as like
+from augury.errors import DataError
 from augury.images import Images
 
 Indices = npt.NDArray[np.int64]
@@ -28,25 +28,36 @@ _RADIUS = 10
 _ALIKE = 0.95
 _FEW = 20_000
 _CHUNK = 4096
-_PAIRS = 2_000_000
+_PAIRS = 1_000_000
 
 
-def identical(images: Images) -> Clusters:
-    """Images with equal pixels; reads every image once."""
-    seen: dict[bytes, list[int]] = defaultdict(list)
-    for i, image in enumerate(images):
-        seen[hashlib.blake2b(image.tobytes(), digest_size=16).digest()].append(i)
-    return tuple(tuple(same) for same in seen.values() if len(same) > 1)
+def identical(images: Images, *, mirrored: bool = False) -> Clusters:
+    """Images with equal pixels, or with `mirrored` also those whose mirror image has; reads every image once."""
+    marks = np.empty((len(images), 2), np.uint64)
+    for start in range(0, len(images), _CHUNK):
+        for i, image in enumerate(images[start : start + _CHUNK], start):
+            mark = _mark(image)
+            marks[i] = np.frombuffer(min(mark, _mark(image[:, :, ::-1])) if mirrored else mark, np.uint64)
+    order = np.lexsort((marks[:, 1], marks[:, 0]))
+    same = (marks[order[1:]] == marks[order[:-1]]).all(axis=1)
+    starts = np.flatnonzero(np.diff(np.concatenate([[0], same.astype(np.int8), [0]])) == 1)
+    ends = np.flatnonzero(np.diff(np.concatenate([[0], same.astype(np.int8), [0]])) == -1)
+    return tuple(sorted(tuple(sorted(order[a : b + 1].tolist())) for a, b in zip(starts, ends, strict=True)))
 
 
-def near_duplicates(images: Images, twins: Clusters | None = None) -> Clusters:
-    """Clusters of images uint8 [N, C, H, W] that are near-duplicates or identical; `twins` as `identical` finds them.
+def _mark(image: Images) -> bytes:
+    return hashlib.blake2b(np.ascontiguousarray(image).data, digest_size=16).digest()
+
+
+def near_duplicates(images: Images, twins: Clusters | None = None, *, mirrored: bool = False) -> Clusters:
+    """Clusters of images uint8 [N, C, H, W] that are near-duplicates or identical; `twins` as `identical` finds them. With
+    `mirrored` also of those that are once mirrored left and right, as where a classifier is taught so.
 
     Candidates are those whose perceptual hashes differ in at most 10 of 64 bits; of more than 20,000 images all that
     differ in up to 7 and most beyond. Their likeness decides (`likeness.likeness`), and that a cluster stands apart from
     all other images. Blank images are never near-duplicates, and images below 16 pixels a side only when identical.
     """
-    twins = identical(images) if twins is None else twins
+    twins = identical(images, mirrored=mirrored) if twins is None else twins
     if not len(images) or min(images.shape[2:]) < like.SMALLEST:
         return twins
     single = np.ones(len(images), bool)
@@ -54,49 +65,90 @@ def near_duplicates(images: Images, twins: Clusters | None = None) -> Clusters:
     judged = np.flatnonzero(single)
     waves, rough = _described(images, judged)
     judged, waves = judged[rough >= like.FLAT], waves[rough >= like.FLAT]
-    links = [_links(images, judged, waves, a, b) for a, b in candidates(waves > 0)]
+    bits = waves > 0
+    links = [_links(images, judged, waves, a, b) for a, b in candidates(bits)]
+    if (
+        mirrored
+    ):  # the mirror image's waves are the same but for the sign of those with an odd number of half turns across
+        other = np.where(like.ODD, -waves, waves)
+        links += [_links(images, judged, waves, a, b, other) for a, b in candidates(bits, bits ^ like.ODD)]
     joined = np.concatenate(links) if links else np.empty((0, 3))
     return _with_twins(clusters(joined), twins)
+
+
+def shared(parts: Sequence[Images], *, mirrored: bool = False) -> tuple[tuple[tuple[int, int], ...], ...]:
+    """Near-duplicates that lie in several of `parts`, each uint8 [N, C, H, W] of one shape: clusters of (part, index).
+
+    Raises DataError when the parts differ in shape.
+    """
+    odd = next((part for part in parts if part.shape[1:] != parts[0].shape[1:]), None)
+    if odd is not None:
+        raise DataError(
+            f"parts of one data set have one shape, but there are {list(parts[0].shape[1:])} and {list(odd.shape[1:])}; load "
+            "them with one size"
+        )
+    ends = np.cumsum([len(part) for part in parts])
+    whole = np.concatenate([np.asarray(part) for part in parts]) if len(parts) else np.empty((0, 1, 1, 1), np.uint8)
+    found = []
+    for cluster in near_duplicates(whole, mirrored=mirrored):
+        places = [int(np.searchsorted(ends, i, side="right")) for i in cluster]
+        if len(set(places)) > 1:
+            found.append(tuple((k, int(i - (ends[k - 1] if k else 0))) for k, i in zip(places, cluster, strict=True)))
+    return tuple(found)
 
 
 def _described(images: Images, chosen: Indices) -> tuple[npt.NDArray[np.float16], npt.NDArray[np.float32]]:
     """(spectra of unit length [n, 64], roughness [n]) of the images chosen."""
     waves, rough = np.empty((len(chosen), 64), np.float16), np.empty(len(chosen), np.float32)
-    for start in range(0, len(chosen), _CHUNK):
-        grey = like.reduced(images[chosen[start : start + _CHUNK]])
+    for start in range(0, len(chosen), _CHUNK // 2):
+        grey = like.reduced(images[chosen[start : start + _CHUNK // 2]])
         found = like.spectrum(grey)
-        waves[start : start + _CHUNK] = found / np.maximum(np.linalg.norm(found, axis=1, keepdims=True), 1e-6)
-        rough[start : start + _CHUNK] = like.roughness(grey)
+        waves[start : start + len(grey)] = found / np.maximum(np.linalg.norm(found, axis=1, keepdims=True), 1e-6)
+        rough[start : start + len(grey)] = like.roughness(grey)
     return waves, rough
 
 
 def _links(
-    images: Images, judged: Indices, waves: npt.NDArray[np.float16], a: Indices, b: Indices
+    images: Images,
+    judged: Indices,
+    waves: npt.NDArray[np.float16],
+    a: Indices,
+    b: Indices,
+    mirror: npt.NDArray[np.float16] | None = None,
 ) -> npt.NDArray[np.float64]:
-    """[pairs, 3]: the two images and their distance, of those candidates that are nearer than copies must stand apart."""
+    """[pairs, 3]: the two images and their distance, of those candidates that are nearer than copies must stand apart; the
+    second of each pair is mirrored where `mirror`, the waves of mirror images, is given."""
     found = [np.empty((0, 3))]
     for start in range(0, len(a), _CHUNK * 8):
         first, second = a[start : start + _CHUNK * 8], b[start : start + _CHUNK * 8]
-        alike = np.einsum("nf,nf->n", waves[first], waves[second], dtype=np.float32) >= _ALIKE
+        others = waves[second] if mirror is None else mirror[second]
+        alike = np.einsum("nf,nf->n", waves[first], others, dtype=np.float32) >= _ALIKE
         first, second = judged[first[alike]], judged[second[alike]]
         for at in range(0, len(first), _CHUNK // 8):
             i, j = first[at : at + _CHUNK // 8], second[at : at + _CHUNK // 8]
-            distance = 1 - like.likeness(like.reduced(images[i]), like.reduced(images[j])).astype(np.float64)
+            grey = like.reduced(images[j])
+            grey = grey if mirror is None else grey[:, :, ::-1]
+            distance = 1 - like.likeness(like.reduced(images[i]), grey).astype(np.float64)
             close = distance < APART * NEAR
             found.append(np.stack([i[close], j[close], np.maximum(distance[close], 0)], axis=1))
     return np.concatenate(found)
 
 
-def candidates(bits: npt.NDArray[np.bool_]) -> Iterator[tuple[Indices, Indices]]:
-    """Pairs i < j of rows of bits [N, 64] that differ in at most 10, some at a time, each pair once."""
+def candidates(
+    bits: npt.NDArray[np.bool_], mirror: npt.NDArray[np.bool_] | None = None
+) -> Iterator[tuple[Indices, Indices]]:
+    """Pairs i < j of rows of bits [N, 64] that differ in at most 10, some at a time, each pair once; with `mirror` [N, 64] row
+    i of `bits` is compared with row j of that."""
+    others = bits if mirror is None else mirror
     if len(bits) <= _FEW:
-        signs = np.where(bits, np.float32(1), np.float32(-1))
+        signs, seconds = (np.where(some, np.float32(1), np.float32(-1)) for some in (bits, others))
         for start in range(0, len(bits), _CHUNK // 4):
-            same = signs[start : start + _CHUNK // 4] @ signs[start:].T >= 64 - 2 * _RADIUS
+            same = signs[start : start + _CHUNK // 4] @ seconds[start:].T >= 64 - 2 * _RADIUS
             first, second = np.nonzero(np.triu(same, 1))
             yield (first + start).astype(np.int64), (second + start).astype(np.int64)
     else:
-        yield from _by_bands(np.packbits(bits, axis=1).view(np.uint16))
+        bands = np.packbits(bits, axis=1).view(np.uint16)
+        yield from _by_bands(bands, bands if mirror is None else np.packbits(mirror, axis=1).view(np.uint16))
 
 
 _ONES = np.array([bin(value).count("1") for value in range(65536)], np.uint8)
@@ -109,16 +161,18 @@ def _ones(words: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint8]:
     return np.asarray(_ONES[words.view(np.uint16).reshape(-1, 4)].sum(axis=1, dtype=np.uint8))
 
 
-def _by_bands(bands: npt.NDArray[np.uint16]) -> Iterator[tuple[Indices, Indices]]:
+def _by_bands(bands: npt.NDArray[np.uint16], others: npt.NDArray[np.uint16]) -> Iterator[tuple[Indices, Indices]]:
     """Multi-index hashing (Norouzi, Punjani & Fleet 2012): hashes that differ in up to 7 bits agree but for one bit in one
-    of four bands [N, 4], which are looked up with every bit flipped."""
-    words = bands.view(np.uint64)[:, 0]
+    of four bands [N, 4], which are looked up with every bit flipped; pairs i < j of row i of `bands` and row j of `others`."""
+    words, their_words = bands.view(np.uint64)[:, 0], others.view(np.uint64)[:, 0]
+    alike = others is bands
     for band in range(4):
-        keys = bands[:, band].astype(np.int64)
-        order, counts = np.argsort(keys, kind="stable"), np.bincount(keys, minlength=65536)
+        keys, theirs = bands[:, band].astype(np.int64), others[:, band].astype(np.int64)
+        order, counts = np.argsort(theirs, kind="stable"), np.bincount(theirs, minlength=65536)
         starts = np.cumsum(counts) - counts
         for mask in (0, *(1 << bit for bit in range(16))):
-            rows = np.flatnonzero((counts[keys ^ mask] > 0) & ((mask == 0) | (keys < keys ^ mask)))
+            once = keys < keys ^ mask if alike and mask else True  # else each pair is met from both ends
+            rows = np.flatnonzero((counts[keys ^ mask] > 0) & once)
             partners = keys[rows] ^ mask
             ends = np.cumsum(counts[partners])
             begun = 0
@@ -130,11 +184,12 @@ def _by_bands(bands: npt.NDArray[np.uint16]) -> Iterator[tuple[Indices, Indices]
                 second = order[np.repeat(starts[partners[begun:stop]], sizes) + within]
                 first = np.repeat(rows[begun:stop], sizes)
                 begun = stop
-                near = _ones(words[first] ^ words[second]) <= _RADIUS
-                if mask == 0:
-                    near &= first < second
+                near = _ones(words[first] ^ their_words[second]) <= _RADIUS
+                near &= (first != second) if alike and mask else (first < second)
                 first, second = first[near], second[near]
-                new = (_ONES[bands[first, :band] ^ bands[second, :band]] > 1).all(axis=1)  # else an earlier band had it
+                new = (_ONES[bands[first, :band] ^ others[second, :band]] > 1).all(
+                    axis=1
+                )  # else an earlier band had it
                 if new.any():
                     yield np.minimum(first[new], second[new]), np.maximum(first[new], second[new])
 

@@ -20,6 +20,8 @@ SMALLEST = 16
 FLAT = 1.0
 """Root mean square of the details, in grey levels, below which a picture is blank."""
 _FREQUENCIES = sorted(((a, b) for a in range(11) for b in range(11) if a + b), key=lambda f: (sum(f), f))[:64]
+ODD = np.array([across % 2 == 1 for _, across in _FREQUENCIES])
+"""Which waves of `spectrum` change their sign when the picture is mirrored left and right, bool [64]."""
 _SOFT = 5.0
 _EDGE = 2
 

@@ -21,35 +21,73 @@ from augury.data import (
     policy,
     tar,
 )
+from augury.data.coding import regrouped
 from augury.data.dataset import Dataset
 from augury.data.embedded import sample
-from augury.data.policy import OnBad, Policy, Stretch, Window
+from augury.data.policy import OnBad, Policy, Split, Stretch, Window
 from augury.data.resize import LARGEST, Fit, Size
 from augury.errors import DataError, SettingsError
 from augury.images import LabelledImages
 
 
 class Format(NamedTuple):
-    """How a kind of path is recognised and read, and what it looks like in a few words."""
+    """How a kind of path is recognised and read; in a few words what it looks like and where labels and the rest stand. It may
+    have `columns` to choose among, or arrays of which one may be the group."""
 
     name: str
     looks: str
+    tells: str
     recognises: Callable[[Path], bool]
     reads: Callable[[Path, Policy], LabelledImages]
     columns: bool = False
+    groups: bool = False
 
 
 FORMATS = (
-    Format("npz", "an .npz of arrays", npz.recognises, npz.read),
-    Format("idx", "idx files (MNIST)", idx.recognises, idx.read),
-    Format("cifar", "CIFAR's binary batches", cifar.recognises, cifar.read),
     Format(
-        "imagefolder", "a folder with metadata.csv or .jsonl", imagefolder.recognises, imagefolder.read, columns=True
+        "npz",
+        "an .npz of arrays",
+        "arrays of one value an image; MedMNIST's parts",
+        npz.recognises,
+        npz.read,
+        groups=True,
     ),
-    Format("csv", "a .csv of paths and labels", csv.recognises, csv.read, columns=True),
-    Format("parquet", "parquet files with images", parquet.recognises, parquet.read, columns=True),
-    Format("tar", "a .tar of class folders, or WebDataset shards", tar.recognises, tar.read, columns=True),
-    Format("folder", "a folder with one folder per class", folder.recognises, folder.read),
+    Format("idx", "idx files (MNIST)", "codes; split from train, t10k", idx.recognises, idx.read),
+    Format(
+        "cifar",
+        "CIFAR's binary batches",
+        "names from the text files; coarse is an attribute",
+        cifar.recognises,
+        cifar.read,
+    ),
+    Format(
+        "imagefolder",
+        "a folder with metadata.csv or .jsonl",
+        "columns; without a label column the folder of a file",
+        imagefolder.recognises,
+        imagefolder.read,
+        columns=True,
+    ),
+    Format("csv", "a .csv of paths and labels", "columns", csv.recognises, csv.read, columns=True),
+    Format(
+        "parquet",
+        "parquet files with images",
+        "columns, ClassLabel names; split from train-…, test-…",
+        parquet.recognises,
+        parquet.read,
+        columns=True,
+    ),
+    Format(
+        "tar",
+        "a .tar of class folders, or WebDataset shards",
+        "folders; or .json's entries, else .cls; split from folders or train-…",
+        tar.recognises,
+        tar.read,
+        columns=True,
+    ),
+    Format(
+        "folder", "a folder with one folder per class", "class and split from folders", folder.recognises, folder.read
+    ),
 )
 """Every format that is read, in the order in which a path is tried."""
 
@@ -78,6 +116,8 @@ def load(
     format: str | None = None,
     columns: Mapping[str, str] | None = None,
     attributes: Sequence[str] | None = None,
+    group: str | None = None,
+    split: Split = "given",
     root: str | os.PathLike[str] | None = None,
     window: Window = "file",
     stretch: Stretch = "asinh",
@@ -90,7 +130,9 @@ def load(
 
     `format` is a name in FORMATS where a path is not to be recognised. For tables `columns` maps "image", "label",
     "group" and "split" to their columns where names do not tell, `attributes` lists the columns that become attributes
-    (None: those with few values), and a CSV's paths are relative to `root` (None: its own folder).
+    (None: those with few values), and a CSV's paths are relative to `root` (None: its own folder). `group` names the column or
+    array whose images stay together in a split (None: the one called group, person, patient, subject or track, or such a name
+    and id; "none": no group), `split` "new" forgets the parts that the data come in.
     `window` for DICOM is "file", "percentile" or (centre, width); `stretch` for FITS "asinh" or "linear".
 
     Raises DataError when the path is missing, of an unknown kind or cannot be read, SettingsError when a setting is out
@@ -106,12 +148,23 @@ def load(
         columns=columns,
         attributes=attributes,
         root=None if root is None else Path(root),
+        group=group,
+        split=split,
     )
+    data = _read(path, wanted, format)
+    return data if split == "given" else regrouped(data, None, split)
+
+
+def _read(
+    path: str | os.PathLike[str] | Dataset | tuple[Any, Any] | None, wanted: Policy, format: str | None
+) -> LabelledImages:
     if path is None:
-        return sample(size=size, fit=fit)
+        _refuse_group("the embedded sample", wanted)
+        return sample(size=wanted.size, fit=wanted.fit)
     if not isinstance(path, str | os.PathLike):
+        _refuse_group("a set given in memory", wanted)
         if isinstance(path, tuple) and len(path) == 2:
-            return arrays.from_arrays(*path, size=size, fit=fit)
+            return arrays.from_arrays(*path, size=wanted.size, fit=wanted.fit)
         if isinstance(path, Dataset):
             return dataset.read(path, wanted)
         raise DataError(f"a {type(path).__name__} is no set of images; give a path, (X, y) or a Dataset of pairs")
@@ -119,6 +172,8 @@ def load(
     found = _recognised(place, format)
     if wanted.asks_for_columns and not found.columns:
         raise SettingsError(f"{place}: the format '{found.name}' has no columns; leave columns and attributes out")
+    if not (found.columns or found.groups):
+        _refuse_group(f"{place}: the format '{found.name}'", wanted)
     if wanted.root is not None and found.name != "csv":
         raise SettingsError(f"{place}: the format '{found.name}' knows no root; leave it out")
     return found.reads(place, wanted)
@@ -141,6 +196,14 @@ def pictures(
     asked = policy.checked(size=size, fit=fit, on_bad=on_bad, cache=cache)
     place = Path(path)
     return _recognised(place, None).reads(place, replace(asked, labelled=False, native=LARGEST))
+
+
+def _refuse_group(what: str, wanted: Policy) -> None:
+    if wanted.asks_for_group:
+        raise SettingsError(
+            f"{what} tells nothing of its images but the label, so '{wanted.columns['group']}' cannot be the group; leave "
+            "group out, or give the data as a table or an .npz that holds it"
+        )
 
 
 def _recognised(place: Path, name: str | None) -> Format:

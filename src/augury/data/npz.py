@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from numpy.lib import format as npy
 
+from augury.data import table
 from augury.data.arrays import from_arrays
 from augury.data.policy import Policy
 from augury.errors import DataError
@@ -20,7 +21,9 @@ from augury.images import LabelledImages
 MEMORY_LIMIT = 4 * 2**30
 """Most bytes the arrays of one file may declare; judged from their headers, before anything is decompressed."""
 _PARTS = ("train", "val", "test")
-_OWN = frozenset({"images", "labels", "groups", "split", "classes", "provenance"})
+_OWN = frozenset({"image", "images", "label", "labels", "split", "classes", "provenance"})
+_GROUP = ("group", "groups")
+"""Never left out: of a wrong shape they are an error."""
 
 
 def recognises(path: Path) -> bool:
@@ -29,8 +32,9 @@ def recognises(path: Path) -> bool:
 
 
 def read(path: Path, policy: Policy) -> LabelledImages:
-    """Read `image(s)`, `label(s)` and, where present, `group(s)`, `split`, `classes`, or MedMNIST's `train_images`,
-    `train_labels`, `val_…`, `test_…`; every other array of one value an image becomes an attribute.
+    """Read `image(s)`, `label(s)` and, where present, `split` and `classes`, or MedMNIST's `train_images`, `train_labels`,
+    `val_…`, `test_…`. Of the arrays of one value an image, the one that `policy` or its name (`table.NAMES`) says is the
+    group, every other becomes an attribute.
 
     Raises DataError when the file is damaged or not an .npz, an array holds Python objects, the arrays together declare
     more than MEMORY_LIMIT, images or labels are missing, or as `from_arrays` does; each message begins with the path.
@@ -98,7 +102,7 @@ def _one_of(members: Mapping[str, npt.NDArray[Any]], singular: str) -> npt.NDArr
 
 
 def _plain(path: Path, members: Mapping[str, npt.NDArray[Any]], policy: Policy) -> LabelledImages:
-    images, labels, groups = (_one_of(members, name) for name in ("image", "label", "group"))
+    images, labels = (_one_of(members, name) for name in ("image", "label"))
     if not policy.labelled:
         if images is None and len(members) == 1:  # as np.savez(file, images) names it: arr_0
             (images,) = members.values()
@@ -114,21 +118,28 @@ def _plain(path: Path, members: Mapping[str, npt.NDArray[Any]], policy: Policy) 
             f"images and labels disagree: {len(images) if images.ndim else 0} images, "
             f"{len(labels) if labels.ndim else 0} labels; give one label an image"
         )
-    others = {name: array for name, array in members.items() if name not in _OWN | {"image", "label", "group", "arr_0"}}
+    others = {name: array for name, array in members.items() if name not in _OWN | {"arr_0"}}
     usable = {
         name: array for name, array in others.items() if array.shape == (len(images),) and array.dtype.kind in "iubUS"
     }
     left_out = sorted(set(others) - set(usable))
+    group = table.of_role("group", [*usable, *(name for name in left_out if name in _GROUP)], policy)
+    groups = None if group is None else others[group]
     return from_arrays(
         images,
         labels,
         classes=members["classes"].astype(str).tolist() if "classes" in members else None,
-        attributes=usable,
+        attributes={name: array for name, array in usable.items() if name != group},
         groups=groups,
         split=members.get("split"),
         size=policy.size,
         fit=policy.fit,
-        notes={"format": "npz", "source": str(path), "arrays_left_out": left_out},
+        notes={
+            "format": "npz",
+            "source": str(path),
+            "arrays_left_out": left_out,
+            **({} if group is None else {"grouped_by": group}),
+        },
         native=policy.native,
         least=2 if policy.labelled else 1,
     )

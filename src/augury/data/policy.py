@@ -14,6 +14,9 @@ from augury.errors import SettingsError
 OnBad = Literal["error", "skip"]
 Window = Literal["file", "percentile"] | tuple[float, float]
 Stretch = Literal["asinh", "linear"]
+Split = Literal["given", "new"]
+UNGROUPED = "none"
+"""What `group` is called where no column or array is to be the group, whatever its name."""
 ROLES = ("image", "label", "group", "split")
 """What a column of a table can be, beside an attribute."""
 
@@ -34,11 +37,18 @@ class Policy:
     root: Path | None = None
     labelled: bool = True
     native: int = resize.NATIVE_LIMIT
+    group: str | None = None
+    split: Split = "given"
 
     @property
     def asks_for_columns(self) -> bool:
-        """Whether anything is set that only a format with columns can heed."""
-        return bool(self.columns) or self.attributes is not None
+        """Whether anything but the group is set that only a format with columns can heed."""
+        return bool(set(self.columns) - {"group"}) or self.attributes is not None
+
+    @property
+    def asks_for_group(self) -> bool:
+        """Whether a column or array is named that is to be the group."""
+        return "group" in self.columns
 
 
 def checked(
@@ -52,6 +62,8 @@ def checked(
     columns: Mapping[str, str] | None = None,
     attributes: Sequence[str] | None = None,
     root: Path | None = None,
+    group: str | None = None,
+    split: Split = "given",
 ) -> Policy:
     """The settings as a Policy. Raises SettingsError for one that is out of its range."""
     if on_bad not in ("error", "skip"):
@@ -72,6 +84,13 @@ def checked(
     wrong = sorted(set(columns or {}) - set(ROLES))
     if wrong:
         raise SettingsError(f"columns names '{wrong[0]}'; it maps {', '.join(ROLES)} to the columns that hold them")
+    if split not in ("given", "new"):
+        raise SettingsError(f"split is '{split}'; choose 'given' (the data's own parts, if any) or 'new' (divide anew)")
+    named = dict(columns or {})
+    if group is not None:
+        if named.get("group", group) != group:
+            raise SettingsError(f"group is '{group}', but columns names '{named['group']}' the group; give one of them")
+        named |= {} if group == UNGROUPED else {"group": group}
     return Policy(
         size=resize.checked(size, fit),
         fit=fit,
@@ -79,7 +98,9 @@ def checked(
         cache=None if cache is None else Path(cache),
         window=window,
         stretch=stretch,
-        columns=dict(columns or {}),
+        columns=named,
         attributes=None if attributes is None else tuple(attributes),
         root=None if root is None else Path(root),
+        group=group,
+        split=split,
     )

@@ -34,11 +34,12 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class _Look:
-    """A file's content hash, and either its header or why it cannot be used."""
+    """A file's content hash, and either its header or why it cannot be used; `missing` is why there is no content."""
 
     sha: bytes
     header: decode.Header | None
     reason: str = ""
+    missing: str = ""
 
 
 class _Damaged(Exception):
@@ -59,11 +60,7 @@ def read(place: Path, found: Found, policy: Policy, format: str) -> LabelledImag
     if not found.names:
         raise DataError(f"{place}: holds no images (0 rows); give images of at least two classes")
     with decode.quiet(), ThreadPoolExecutor(min(32, os.cpu_count() or 1)) as pool:
-        headers, bad, content = _looked(found, policy, pool)
-        asked: list[Any] = [policy.size, policy.fit, policy.window, policy.stretch]
-        asked += [policy.native] if policy.native != resize.NATIVE_LIMIT else []
-        entry = store.place(policy.cache) / "images" / digest([DECODING, pillow_version, content, asked])
-        images, about = store.recall(entry) or _decoded(entry, place, found, headers, bad, policy, pool)
+        images, about = _cached(place, found, policy, pool)
     if about["skipped"] and policy.on_bad == "error":
         raise DataError(_complaint(place, about["skipped"]))
     kept = about["kept"]
@@ -82,6 +79,7 @@ def read(place: Path, found: Found, policy: Policy, format: str) -> LabelledImag
                 "source": str(place),
                 "ignored": dict(sorted(found.ignored.items())),
                 **found.notes,
+                **_grouped_by(found),
                 **_notes(about),
             },
         )
@@ -117,6 +115,11 @@ def _groups(found: Found, about: dict[str, Any], kept: Sequence[int]) -> Codes |
     return None if about["groups"] is None else np.array(about["groups"], np.int64)
 
 
+def _grouped_by(found: Found) -> dict[str, Any]:
+    group = found.notes.get("columns", {}).get("group")
+    return {} if group is None else {"grouped_by": group}
+
+
 def _notes(about: dict[str, Any]) -> dict[str, Any]:
     notes = {key: about[key] for key in about if key not in ("kept", "digest", "memory", "groups", "tones")}
     if about["tones"]:
@@ -128,21 +131,44 @@ def _notes(about: dict[str, Any]) -> dict[str, Any]:
     return notes
 
 
+def _cached(place: Path, found: Found, policy: Policy, pool: ThreadPoolExecutor) -> tuple[Images, dict[str, Any]]:
+    """The images and facts from the cache, decoded first unless they are there.
+
+    The cache is asked by content, which is read in any case. Headers take as long again and are not needed when it has an
+    answer, so they are left for later where a set of this many images was kept from this place before.
+    """
+    asked: list[Any] = [policy.size, policy.fit, policy.window, policy.stretch]
+    asked += [policy.native] if policy.native != resize.NATIVE_LIMIT else []
+    mark = store.Mark(policy.cache, digest([str(place.absolute()), len(found.names), asked]))
+    headers, bad, content = _looked(found, policy, pool, alone=mark.is_set())
+    entry = store.place(policy.cache) / "images" / digest([DECODING, pillow_version, content, asked])
+    known = store.recall(entry)
+    if known is None:
+        if mark.is_set():
+            headers, bad, _ = _looked(found, policy, pool)
+        known = _decoded(entry, place, found, headers, bad, policy, pool)
+    mark.set()
+    return known
+
+
 def _looked(
-    found: Found, policy: Policy, pool: ThreadPoolExecutor
+    found: Found, policy: Policy, pool: ThreadPoolExecutor, *, alone: bool = False
 ) -> tuple[dict[int, decode.Header], dict[int, str], str]:
-    """The header of each good image, the reason for each other, and a digest of all content and names."""
+    """The header of each good image, the reason for each other, and a digest of all content and names, or that `alone`."""
 
     def look(i: int) -> _Look:
         if i in found.bad:
-            return _Look(b"", None, found.bad[i])
+            return _Look(b"", None, found.bad[i], found.bad[i])
         try:
             raw = found.fetch(i)
         except OSError as error:
-            return _Look(b"", None, f"cannot be opened ({error.strerror or error})")
+            reason = f"cannot be opened ({error.strerror or error})"
+            return _Look(b"", None, reason, reason)
         except DataError as error:
-            return _Look(b"", None, str(error))
+            return _Look(b"", None, str(error), str(error))
         sha = hashlib.sha256(raw).digest()
+        if alone:
+            return _Look(sha, None)
         try:
             return _Look(sha, kinds.header(raw, policy))
         except DataError as error:
@@ -153,11 +179,11 @@ def _looked(
     same: dict[decode.Header, decode.Header] = {}
     total = hashlib.sha256()
     for i, seen in enumerate(_mapped(pool, look, range(len(found.names)))):
-        total.update(repr((found.names[i], seen.sha, seen.reason)).encode("utf-8", "replace"))
-        if seen.header is None:
-            bad[i] = seen.reason
-        else:
+        total.update(repr((found.names[i], seen.sha, seen.missing)).encode("utf-8", "replace"))
+        if seen.header is not None:
             headers[i] = same.setdefault(seen.header, seen.header)
+        elif seen.reason:
+            bad[i] = seen.reason
     return headers, bad, total.hexdigest()
 
 

@@ -10,17 +10,19 @@ from PIL import Image, ImageDraw, ImageFont
 from augury.images import Images, LabelledImages
 
 MOST_CLASSES = 20
+FEW_OF, MOST_LINES = 4, 4
 _LEAST, _MOST = 48, 96
 _MARGIN, _GAP, _BAR = 24, 4, 120
 _INK, _GREY, _FAINT, _ACCENT = "#1f2328", "#6e7781", "#e6e8eb", "#3b6ea8"
 
 
-def picture_sheet(data: LabelledImages, per_class: int = 10) -> Image.Image:
+def picture_sheet(data: LabelledImages, per_class: int = 10, clusters: Sequence[Sequence[int]] = ()) -> Image.Image:
     """An RGB picture with a row per class: name, count, a bar of its share, and `per_class` images spread over it.
 
     Where there is a split, counts, bars and pictures are of the train part, which is all a generator will see.
     Rows run from the largest class to the smallest; of more than 20 classes the ten largest and ten smallest are shown.
-    Images below 48 pixels are enlarged pixel for pixel, those above 96 reduced.
+    Images below 48 pixels are enlarged pixel for pixel, those above 96 reduced. Below stand the first of `clusters`, indices
+    of near-duplicates, up to FEW_OF images of each.
     """
     train = np.ones(len(data), bool) if data.split is None else data.split == 0
     counts = np.bincount(data.labels[train], minlength=len(data.classes))
@@ -57,7 +59,36 @@ def picture_sheet(data: LabelledImages, per_class: int = 10) -> Image.Image:
         for place, index in enumerate(_spread(np.flatnonzero(train & (data.labels == code)), per_class)):
             at = (_MARGIN + column + place * (width + _GAP), top + 1 + (row_height - height) // 2)
             sheet.paste(_tile(np.asarray(data.images[index]), (height, width)), at)
-    return sheet
+    return _with_clusters(sheet, data, clusters, (height, width))
+
+
+def _with_clusters(
+    sheet: Image.Image, data: LabelledImages, clusters: Sequence[Sequence[int]], size: tuple[int, int]
+) -> Image.Image:
+    """The sheet, and below it lines of clusters side by side."""
+    places: list[tuple[int, int, int]] = []
+    x = _MARGIN
+    line = shown = 0
+    for cluster in clusters:
+        some = cluster[:FEW_OF]
+        if x > _MARGIN and x + len(some) * (size[1] + _GAP) > sheet.width - _MARGIN:
+            x, line = _MARGIN, line + 1
+        if line == MOST_LINES:
+            break
+        shown += 1
+        places += [(i, x + k * (size[1] + _GAP), line) for k, i in enumerate(some)]
+        x += len(some) * (size[1] + _GAP) + 3 * _GAP
+    if not clusters:
+        return sheet
+    head, step = sheet.height + 24, size[0] + 3 * _GAP
+    whole = Image.new("RGB", (sheet.width, head + (1 + max(line for *_, line in places)) * step + _MARGIN), "white")
+    whole.paste(sheet, (0, 0))
+    many = f"{len(clusters):,} picture{'s' if len(clusters) > 1 else ''} there more than once, or nearly so"
+    more = "" if shown == len(clusters) else f"; shown are the first {shown}"
+    ImageDraw.Draw(whole).text((_MARGIN, sheet.height), many + more, fill=_GREY, font=ImageFont.load_default(12))
+    for i, left, row in places:
+        whole.paste(_tile(np.asarray(data.images[i]), size), (left, head + row * step))
+    return whole
 
 
 def contact_sheet(
@@ -86,6 +117,16 @@ def contact_sheet(
         for place, image in enumerate(images):
             sheet.paste(_tile(image, (height, width)), (_MARGIN + column + place * (width + _GAP), top))
     return sheet
+
+
+def beside(sheets: Sequence[Image.Image]) -> Image.Image:
+    """Pictures from left to right on white, their upper edges in line."""
+    whole = Image.new("RGB", (sum(s.width for s in sheets), max(s.height for s in sheets)), "white")
+    left = 0
+    for sheet in sheets:
+        whole.paste(sheet, (left, 0))
+        left += sheet.width
+    return whole
 
 
 def _headings(data: LabelledImages, shown: int) -> tuple[str, str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ import numpy.typing as npt
 from augury.data.balance import effective_number
 from augury.data.copies import Clusters, identical, near_duplicates
 from augury.data.loading import load
-from augury.data.resize import Fit, Size
+from augury.data.policy import OnBad
 from augury.images import SPLITS, LabelledImages
 
 FEW = 20
@@ -31,7 +31,8 @@ class Census:
     draws, which levels the train part (what the default split leaves of a class, where none is given); `too_few` classes
     with fewer than FEW to learn from. `sizes` smallest, median and largest [height, width] as they came (each side by
     itself), empty when unknown; `duplicates` are groups of names whose pixels are identical after loading,
-    `near_duplicates` those that show the same thing, identical or not, `near_across_parts` of these the ones in several.
+    `near_duplicates` those that show the same thing, identical or not, `near_across_parts` of these the ones in several;
+    `groups` how many groups there are, 0 without; `attributes` the images of each value; `clusters` are the indices of the near-duplicates, those across parts first, then those that are not identical.
     """
 
     total: int
@@ -51,10 +52,14 @@ class Census:
     near_duplicates: tuple[tuple[str, ...], ...]
     near_across_parts: tuple[tuple[str, ...], ...]
     advice: tuple[str, ...]
+    groups: int = 0
+    attributes: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    clusters: Clusters = ()
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain JSON values."""
+        """Plain JSON values, but `clusters`."""
         values = asdict(self)
+        del values["clusters"]
         twins = ("duplicates", "across_parts", "conflicting", "near_duplicates", "near_across_parts")
         listed = {key: [list(names) for names in values[key]] for key in twins}
         sizes = {key: list(size) for key, size in self.sizes.items()}
@@ -63,15 +68,18 @@ class Census:
 
 
 def inspect(
-    path: str | Path | None = None, *, size: int | Size | None = None, fit: Fit = "crop", cache: Path | None = None
+    path: str | Path | None = None, *, on_bad: OnBad = "skip", flips: bool | None = None, **reading: Any
 ) -> tuple[LabelledImages, Census]:
-    """`load` that leaves unreadable files out, and the census that lists them. Raises as `load` does."""
-    data = load(path, size=size, fit=fit, on_bad="skip", cache=cache)
-    return data, census(data)
+    """`load` that leaves unreadable files out, and the census that lists them; `reading` are settings of `load`, `flips` that
+    of `census`. Raises as `load` does."""
+    data = load(path, on_bad=on_bad, **reading)
+    return data, census(data, flips=flips)
 
 
-def census(data: LabelledImages) -> Census:
-    """Count and compare; raises nothing of its own. Reads every image once."""
+def census(data: LabelledImages, *, flips: bool | None = None) -> Census:
+    """Count and compare; raises nothing of its own. Reads every image once. With `flips` mirrored copies are near-duplicates
+    too; None: where the data allow mirroring."""
+    mirrored = bool(data.notes.get("flips", False)) if flips is None else flips
     counts = {name: int(count) for name, count in zip(data.classes, data.counts, strict=True)}
     parts: dict[str, dict[str, int]] = {}
     if data.split is not None:
@@ -79,7 +87,8 @@ def census(data: LabelledImages) -> Census:
             per_part = np.bincount(data.split[data.labels == code], minlength=len(SPLITS))
             parts[name] = {part: int(count) for part, count in zip(SPLITS, per_part, strict=True)}
     twins = identical(data.images)
-    near = near_duplicates(data.images, twins)
+    near = near_duplicates(data.images, mirrored=True) if mirrored else near_duplicates(data.images, twins)
+    torn = set(_torn(near, data.split))
     learnt = {name: part["train"] for name, part in parts.items()} if parts else counts
     present = np.array(list(learnt.values()), np.int64)
     drawn_from = present if parts else present - np.floor(present * 0.15 + 0.5) - np.floor(present * 0.2 + 0.5)
@@ -101,6 +110,12 @@ def census(data: LabelledImages) -> Census:
         near_duplicates=_named(data, near),
         near_across_parts=_named(data, _torn(near, data.split)),
         advice=(),
+        groups=0 if data.groups is None else len(np.unique(data.groups)),
+        attributes={
+            name: {value: int((a.codes == code).sum()) for code, value in enumerate(a.values)}
+            for name, a in data.attributes.items()
+        },
+        clusters=tuple(sorted(near, key=lambda same: (same not in torn, same in twins, same[0]))),
     )
     return Census(**{**vars(facts), "advice": _advice(facts)})
 
@@ -157,6 +172,8 @@ def _advice(facts: Census) -> tuple[str, ...]:
         (low_h, low_w), (high_h, high_w) = facts.sizes["smallest"], facts.sizes["largest"]
         came = f"{low_h:g} x {low_w:g}" + ("" if (low_h, low_w) == (high_h, high_w) else f" to {high_h:g} x {high_w:g}")
         lines.append(f"images came as {came} (height x width) and are used at {height} x {width}; --size changes that")
+    if facts.groups:
+        lines.append(f"{_n(facts.groups, 'group')}, each kept in one part; --group none forgets them")
     return (*lines, *_advice_on_twins(facts))
 
 

@@ -8,13 +8,17 @@ from pathlib import Path
 
 from augury.data import safety
 from augury.data.coding import SPLIT_NAMES
-from augury.data.policy import Policy
+from augury.data.policy import UNGROUPED, Policy
 from augury.errors import DataError, SettingsError
 
 NAMES: Mapping[str, tuple[str, ...]] = {
     "image": ("path", "file", "file_name", "filename", "file_path", "filepath", "image", "image_path"),
     "label": ("label", "labels", "class", "class_name", "category"),
-    "group": ("group", "patient", "patient_id", "person", "person_id", "subject", "subject_id"),
+    "group": tuple(
+        name + ending
+        for name in ("group", "groups", "patient", "person", "subject", "track")
+        for ending in ("", "_id", "id")
+    ),
     "split": ("split",),
 }
 """What a column may be called, in any case, to be taken for what it is unasked."""
@@ -54,24 +58,44 @@ def roles(header: Sequence[str], policy: Policy, needed: Sequence[str] = ("image
     for name in (*policy.columns.values(), *(policy.attributes or ())):
         if name not in header:
             raise SettingsError(f"there is no column '{name}'; the columns are {there}")
-    taken = set(policy.columns.values()) | set(policy.attributes or ())
-    for role, names in NAMES.items():
-        fits = [column for column in header if column.strip().casefold() in names and column not in taken]
-        if role in policy.columns:
-            found[role] = policy.columns[role]
-        elif len(fits) > 1:
-            raise DataError(
-                f"the columns '{fits[0]}' and '{fits[1]}' could both be the {role}; choose with "
-                f"columns={{'{role}': '{fits[0]}'}}"
-            )
-        elif fits:
-            found[role] = fits[0]
+    for role in NAMES:
+        column = of_role(role, header, policy)
+        if column is not None:
+            found[role] = column
         elif role in needed:
             raise DataError(
-                f"no column is the {role} (called {', '.join(names[:4])} …), there are: {there}; name it with "
-                f"columns={{'{role}': '…'}}"
+                f"no column is the {role} (called {', '.join(NAMES[role][:4])} …), there are: {there}; name it with "
+                f"columns={{'{role}': '…'}} ({_option(role, '…')})"
             )
     return found
+
+
+def of_role(role: str, header: Sequence[str], policy: Policy) -> str | None:
+    """The column or array that is the image, label, group or split: the one that `policy` names, else the one that is called
+    so; None when there is none, or when there is to be no group.
+
+    Raises DataError when several are called so, SettingsError when `policy` names one that does not exist.
+    """
+    if role in policy.columns:
+        if policy.columns[role] not in header:
+            there = ", ".join(f"'{name}'" for name in header[:30]) or "none"
+            raise SettingsError(f"nothing is called '{policy.columns[role]}' to be the {role}; there are {there}")
+        return policy.columns[role]
+    if role == "group" and policy.group == UNGROUPED:
+        return None
+    taken = set(policy.columns.values()) | set(policy.attributes or ())
+    fits = [name for name in header if name.strip().casefold() in NAMES[role] and name not in taken]
+    if len(fits) > 1:
+        raise DataError(
+            f"'{fits[0]}' and '{fits[1]}' could both be the {role}; choose with columns={{'{role}': '{fits[0]}'}} "
+            f"({_option(role, fits[0])})"
+        )
+    return fits[0] if fits else None
+
+
+def _option(role: str, name: str) -> str:
+    """How the command line says it."""
+    return f"--group {name}" if role == "group" else f"--column {role}={name}"
 
 
 def told(

@@ -104,8 +104,8 @@ def read(path: Path, policy: Policy) -> LabelledImages:
         codes = safety.parts_named([shard.relative_to(base).parts for shard in shards]) if path.is_dir() else None
         if _is_webdataset(members, policy):
             return reading.read(path, _samples(path, members, codes, policy), policy, "webdataset")
-        if policy.asks_for_columns:
-            raise SettingsError(f"{path}: class folders have no columns; leave columns and attributes out")
+        if policy.asks_for_columns or policy.asks_for_group:
+            raise SettingsError(f"{path}: class folders have no columns; leave columns, attributes and group out")
         return reading.read(path, _class_folders(path, members, codes, policy.labelled), policy, "tar")
 
 
@@ -138,14 +138,16 @@ def _index(shard: Path, prefix: str, source: Path | Spool, members: _Members) ->
         with nullcontext(source.file) if isinstance(source, Spool) else source.open("rb") as file:
             for member in _walk(file):
                 if not member.isdir():
-                    _enter(member, prefix, number, members, seen)
+                    _enter(member, prefix, number, members, seen, file)
     except DataError as error:
         members.refuse(shard.name, str(error))
     except OSError as error:
         members.refuse(shard.name, f"cannot be read ({error.strerror or error})")
 
 
-def _enter(member: tarfile.TarInfo, prefix: str, number: int, members: _Members, seen: set[str]) -> None:
+def _enter(
+    member: tarfile.TarInfo, prefix: str, number: int, members: _Members, seen: set[str], file: IO[bytes]
+) -> None:
     name = folder.text(member.name)
     try:
         parts = safety.safe_parts(name)
@@ -164,7 +166,8 @@ def _enter(member: tarfile.TarInfo, prefix: str, number: int, members: _Members,
     elif suffix in EXTENSIONS:
         members.add(prefix + safe, number, member.offset_data, member.size)
     else:
-        raw = members.sources[number](member.offset_data, min(member.size, _SMALL + 1))
+        file.seek(member.offset_data)
+        raw = file.read(min(member.size, _SMALL + 1))
         members.tell(_key(prefix + safe), suffix, raw)
     seen.add(safe)
 

@@ -1,5 +1,10 @@
 """Hands the augmented data set to other tools: real images and kept synthetic ones, each with where it came from."""
 
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from augury.errors import SettingsError
 from augury.exports.folder import export_folder
 from augury.exports.npz import export_npz
 from augury.exports.parquet import export_parquet
@@ -15,5 +20,31 @@ EXPORTS = {
     "parquet": export_parquet,
 }
 """Every format that is written, all by functions of one signature."""
+FILES = ("npz", "tar", "parquet")
+"""Those that are one file, whose name ends in theirs; the others are folders."""
 
-__all__ = ["EXPORTS", "export_csv", "export_folder", "export_imagefolder", "export_npz", "export_parquet", "export_tar"]
+
+def writer(name: str) -> Callable[..., dict[str, Any]]:
+    """The export of this name. Raises SettingsError for a format that is not written."""
+    if name not in EXPORTS:
+        raise SettingsError(f"there is no format '{name}' to write; choose one of: {', '.join(EXPORTS)}")
+    return EXPORTS[name]
+
+
+def place(run: Path, name: str) -> Path:
+    """Where in a run folder the data set of this format lies."""
+    return run / (f"dataset.{name}" if name in FILES else "dataset")
+
+
+__all__ = [
+    "EXPORTS",
+    "FILES",
+    "export_csv",
+    "export_folder",
+    "export_imagefolder",
+    "export_npz",
+    "export_parquet",
+    "export_tar",
+    "place",
+    "writer",
+]

@@ -26,7 +26,8 @@ class Facts:
     filters: {name: what it keeps}}; `scores` rows {name,
     value, low, high, n, better, features, preprocessing, baseline, note, settings, group}; `copies` {looked: [{features,
     fakes, train, copies}], pairs: [{features, class, index, train, distance, limit}]}, and `copied` uint8 [P, 2, C, H, W]
-    the pictures of the pairs, fake first; `seconds` per stage.
+    the pictures of the pairs, fake first; `seconds` per stage; `near` is near_duplicates.json, and `near_images` are the
+    images of its first clusters.
     Whatever is empty, or None within a row, is left out of the page or said to be missing.
     """
 
@@ -46,3 +47,5 @@ class Facts:
     seconds: Mapping[str, float]
     copies: Mapping[str, Any] = field(default_factory=dict)
     copied: Images = field(default_factory=lambda: np.empty((0, 2, 1, 1, 1), np.uint8))
+    near: Mapping[str, Any] = field(default_factory=dict)
+    near_images: Sequence[Images] = ()

@@ -13,6 +13,7 @@ import numpy as np
 from augury.files import write_text
 from augury.proof.arms import ARMS
 from augury.report import charts, scores, wording
+from augury.report.copies import copies
 from augury.report.facts import Facts
 from augury.report.pictures import Strip, Wanted, strips
 
@@ -111,6 +112,7 @@ def _context(facts: Facts) -> dict[str, Any]:
         "filters": _filters(facts.generation),
         "totals": _totals(facts.generation),
         "data": _data(facts),
+        "copies": copies(facts),
         "seed": facts.about.get("settings", {}).get("seed"),
         "score_charts": {kind: scores.chart(facts.scores, kind) for kind in scores.SIDES},
         "score_tables": scores.tables(facts.scores),

@@ -21,6 +21,7 @@ FREQUENCY: dict[str, Callable[[npt.NDArray[np.float64]], npt.NDArray[np.float64]
 
 
 RESIDENT = 4 * 2**30
+PIECE = 4096
 
 
 class Lottery:
@@ -60,7 +61,10 @@ class Batches:
         if device.type == "cpu" or self.images.nbytes > RESIDENT:
             return as_float(self.images[chosen], device), conditions
         if self.resident is None:
-            self.resident = torch.from_numpy(np.ascontiguousarray(self.images)).to(device)
+            self.resident = torch.empty(self.images.shape, dtype=torch.uint8, device=device)
+            for start in range(0, len(self.images), PIECE):  # all at once would need as much of the main memory
+                piece = np.ascontiguousarray(self.images[start : start + PIECE])
+                self.resident[start : start + PIECE] = torch.from_numpy(piece)
         return as_float(self.resident[torch.from_numpy(chosen).to(device)]), conditions
 
 

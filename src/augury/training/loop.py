@@ -118,6 +118,10 @@ def _chosen(journal: Journal, data: LabelledImages) -> Synthesizer:
     return Synthesizer(_card(plan, data, step), placed(generator, plan.device))
 
 
+READING = ("format", "resizing", "pixels", "tones", "grouped_by", "split")
+"""Of the notes on the data, those that the card repeats: how pixels and parts came about."""
+
+
 def _card(plan: Plan, data: LabelledImages, step: int) -> Card:
     return Card(
         network=plan.rule.network,
@@ -133,6 +137,7 @@ def _card(plan: Plan, data: LabelledImages, step: int) -> Card:
         batch=plan.batch,
         precision=plan.precision,
         versions={"torch": torch.__version__, "numpy": np.__version__},
+        data_reading={name: data.notes[name] for name in READING if name in data.notes},
     )
 
 

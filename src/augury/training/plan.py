@@ -76,7 +76,9 @@ def seen(plan: Plan, data: LabelledImages) -> LabelledImages:
     """The data as the plan sees them: without classes and attributes when it is unconditional."""
     if not plan.unconditional:
         return data
-    return LabelledImages(data.images, np.zeros(len(data), np.int64), ("image",), fingerprint=data.fingerprint)
+    return LabelledImages(
+        data.images, np.zeros(len(data), np.int64), ("image",), fingerprint=data.fingerprint, notes=data.notes
+    )
 
 
 def set_up(plan: Plan, data: LabelledImages) -> tuple[Game, Batches]:

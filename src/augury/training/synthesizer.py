@@ -48,6 +48,7 @@ class Card:
     batch: int
     precision: str
     versions: dict[str, str] = field(default_factory=dict)
+    data_reading: dict[str, Any] = field(default_factory=dict)
     licence_note: str = "The images drawn inherit whatever limits the training images' licence and consent set."
 
 

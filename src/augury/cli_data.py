@@ -1,0 +1,135 @@
+"""The verbs about data sets: `inspect` one, `augment` one, `export` a run's."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from augury import console
+from augury.cli_options import (
+    Data,
+    Device,
+    Given,
+    Json,
+    Quiet,
+    RunFolder,
+    Seed,
+    again,
+    given,
+    reading,
+    reads,
+    settled,
+)
+from augury.errors import SettingsError
+
+Written = "folder, imagefolder, csv, npz, tar or parquet."
+Force = Annotated[bool, typer.Option("--force", help="Replace what is there.")]
+
+
+@reads
+def inspect(
+    path: Data = None,
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="Write a picture sheet here (PNG).")] = None,
+    data: Given = None,
+    flips: Annotated[
+        bool | None, typer.Option(help="Look for mirrored copies too; unless given, where the data allow mirroring.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Count classes, sizes, modes, unreadable files and duplicates; draw a picture sheet."""
+    from augury import data as room
+    from augury.files import atomic_path
+
+    images, census = room.inspect(path, flips=flips, **reading(data or {}))
+    if output is not None:
+        with atomic_path(output) as temporary:
+            room.picture_sheet(images, clusters=census.clusters).save(temporary, format="PNG")
+    if as_json:
+        typer.echo(json.dumps(census.as_dict()))
+        return
+    told = {k: v for k, v in census.as_dict().items() if k != "advice"}
+    console.facts(
+        {k: [*v[:5], f"and {len(v) - 5:,} more"] if isinstance(v, list) and len(v) > 6 else v for k, v in told.items()}
+    )
+    for line in census.advice:
+        typer.echo(f"- {line}")
+
+
+@reads
+def augment(
+    path: Data = None,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="Where to write the augmented data set.")
+    ] = None,
+    preview: Annotated[
+        Path | None, typer.Option(help="Write a sheet of every operator and policy on your images here (PNG).")
+    ] = None,
+    how: Annotated[
+        str, typer.Option("--policy", help="classical, natural, medical, faces, astronomy, text, randaugment, ….")
+    ] = "classical",
+    per_image: Annotated[int, typer.Option(help="Copies of each image.", min=1)] = 1,
+    originals: Annotated[bool, typer.Option(help="Write the images themselves too.")] = True,
+    flips: Annotated[
+        bool | None, typer.Option(help="Mirror left and right; unless given, where the data allow it.")
+    ] = None,
+    written: Annotated[str, typer.Option("--format", help=Written)] = "folder",
+    force: Force = False,
+    seed: Seed = 0,
+    data: Given = None,
+    as_json: Json = False,
+) -> None:
+    """Write augmented copies of a data set with their provenance, or show on a sheet what each operator does to it."""
+    from augury import data as room
+    from augury.copies import copies
+    from augury.copies import preview as shown
+    from augury.exports import writer
+    from augury.files import atomic_path
+
+    if (output is None) == (preview is None):
+        raise SettingsError("give either -o FOLDER for an augmented data set, or --preview SHEET.png to look first")
+    write = writer(written)
+    images = room.load(path, **reading(data or {}))
+    told: dict[str, Any]
+    if preview is not None:
+        with atomic_path(preview) as temporary:
+            shown(images, seed=seed or 0).save(temporary, format="PNG")
+        told = {"sheet": str(preview)}
+    else:
+        assert output is not None
+        made = copies(images, how, per_image=per_image, seed=seed or 0, flips=flips, originals=originals)
+        write(output, made, force=force)
+        told = {"data_set": str(output), "images": len(made), "policy": how, "seed": seed or 0}
+    typer.echo(json.dumps(told) if as_json else "  ".join(f"{k} {v}" for k, v in told.items()))
+
+
+def export(
+    source: RunFolder,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="File or folder to write; the run's own dataset unless given.")
+    ] = None,
+    written: Annotated[str | None, typer.Option("--format", help=f"{Written} folder unless given.")] = None,
+    force: Force = False,
+    device: Device = None,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Write a run's augmented data set: its real train images and the synthetic ones kept, each with where it came from."""
+    from augury.exports import place, writer
+    from augury.pipeline import opened
+    from augury.runfolder import Run
+
+    if written is not None:
+        writer(written)
+    if output is None:
+        run = again(source, "export", quiet, None, device, {"export": given(format=written)})
+        made = place(run.path, run.settings["export"]["format"])
+    else:
+        settings = settled(dict(Run(source).about["settings"]), None, {}, given(device=device))
+        with opened(None, source, settings=settings, watch=console.watcher(quiet)) as session:
+            session.until("generate")
+            writer(written or settings.export.format)(output, session.parts["train"], session.synthetic, force=force)
+        made = output
+    typer.echo(json.dumps({"data_set": str(made)}) if as_json else str(made))

@@ -1,0 +1,39 @@
+"""The near-duplicates of the data: how many, what was done about them, and what they look like."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from augury.report.facts import Facts
+from augury.report.pictures import Wanted, strips
+
+BYTES = 200_000
+"""Most bytes of these pictures."""
+CLUSTERS, EACH = 8, 4
+"""Clusters that are shown, and images of each."""
+POLICIES = {
+    "refuse": "Each is kept in one part of the split; a split of the data's own that tore one would have been refused.",
+    "drop": "Each is kept in one part of the split; where the data's own split tore one, copies in an earlier part were left out.",
+}
+
+
+def copies(facts: Facts) -> dict[str, Any] | None:
+    """What the section tells; None where nothing is known of near-duplicates, as in runs of old."""
+    near = facts.near
+    if not near:
+        return None
+    clusters = near["clusters"]
+    wanted: list[Wanted] = [
+        (images[:EACH], f"{len(names)} near-duplicates: {', '.join(names[:EACH])}")
+        for images, names in zip(facts.near_images, clusters, strict=False)
+    ]
+    return {
+        "looked": near["policy"] != "allow",
+        "policy": POLICIES.get(near["policy"], ""),
+        "mirrored": near["mirrored"],
+        "clusters": len(clusters),
+        "images": sum(map(len, clusters)),
+        "left_out": len(near["left_out"]),
+        "strips": strips(wanted[:CLUSTERS], BYTES),
+        "most": max((len(images[:EACH]) for images in facts.near_images), default=1),
+    }

@@ -1,0 +1,69 @@
+"""Images that stay in their file: what indexing gives is what an array gives, and memory does not grow with the set."""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from augury.errors import DataError
+from augury.images import IN_MEMORY, LabelledImages, Stored
+
+PIXELS = np.random.default_rng(0).integers(0, 256, (50, 3, 5, 4), dtype=np.uint8)
+
+
+@pytest.fixture
+def stored(tmp_path: Path) -> Stored:
+    (tmp_path / "images").write_bytes(b"ahead" + PIXELS.tobytes())
+    return Stored(tmp_path / "images", 5, PIXELS.shape)
+
+
+KEYS = [
+    7, -1, slice(None), slice(3, 40, 7), slice(None, None, -1), slice(60, 70), [4, 5, 6, 2, 2, -1],
+    np.array([], np.int64), np.arange(50) % 3 == 0, np.array([[1, 2], [3, 4]]), np.int64(9),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("key", KEYS, ids=str)
+def test_indexing_is_that_of_an_array(stored: Stored, key) -> None:
+    np.testing.assert_array_equal(stored[key], PIXELS[key])
+    order = np.random.default_rng(1).permutation(50)
+    np.testing.assert_array_equal(stored.taken(order)[key], PIXELS[order][key])
+
+
+def test_it_stands_in_for_an_array(stored: Stored) -> None:
+    assert (stored.shape, stored.dtype, stored.ndim, len(stored), stored.nbytes) == (
+        PIXELS.shape,
+        np.uint8,
+        4,
+        50,
+        3000,
+    )
+    np.testing.assert_array_equal(np.asarray(stored), PIXELS)
+    np.testing.assert_array_equal(np.concatenate([stored[:2], stored]), np.concatenate([PIXELS[:2], PIXELS]))
+    np.testing.assert_array_equal(list(stored), PIXELS)
+    again = pickle.loads(pickle.dumps(stored.taken(np.array([3, 1]))))  # noqa: S301  # our own, for worker processes
+    np.testing.assert_array_equal(again[:], PIXELS[[3, 1]])
+    for key in (50, [0, 50]):
+        with pytest.raises(IndexError):
+            stored[key]
+
+
+def test_a_file_that_was_cut_off_is_told(stored: Stored) -> None:
+    stored.path.write_bytes(b"ahead")
+    with pytest.raises(DataError, match="shorter than it was"):
+        stored[3]
+
+
+def test_taking_stays_in_the_file_where_it_is_much(stored: Stored, monkeypatch) -> None:
+    data = LabelledImages(stored, np.arange(50) % 2, ("a", "b"))  # type: ignore[arg-type]
+    assert isinstance(data.take(np.arange(10)).images, np.ndarray) and IN_MEMORY > 3000
+    monkeypatch.setattr("augury.images.IN_MEMORY", 600)
+    chosen = np.arange(49, 0, -2)
+    part = data.take(chosen)
+    assert isinstance(part.images, Stored)
+    np.testing.assert_array_equal(part.images[:], PIXELS[chosen])
+    half = part.take(part.labels == 1)
+    np.testing.assert_array_equal(half.images[:], PIXELS[chosen][part.labels == 1])

@@ -1,0 +1,137 @@
+"""How data are read is said alike to every verb, kept in the run's settings, and decides the split."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+import augury
+from augury.cli import app
+from augury.cli_options import DATA, reads
+from augury.errors import SettingsError
+from augury.runfolder import Run
+from augury.settings import READING, RunSettings
+
+N = 40
+PIXELS = np.random.default_rng(0).integers(0, 256, (N, 12, 12), dtype=np.uint8)
+
+
+@pytest.fixture
+def people(tmp_path: Path) -> Path:
+    path = tmp_path / "people.npz"
+    parts = np.repeat(["train", "val", "test"], [20, 10, 10])
+    np.savez(
+        path, image=PIXELS, label=np.arange(N) % 2, person=np.arange(N) // 4, eyes=np.arange(N) // 2 % 2, split=parts
+    )
+    return path
+
+
+def call(*words: object) -> dict:
+    done = CliRunner().invoke(app, [str(word) for word in words], catch_exceptions=False)
+    assert done.exit_code == 0, done.output
+    return json.loads(done.stdout)
+
+
+def test_every_reading_setting_is_an_option_of_every_verb_that_reads() -> None:
+    assert sorted(setting for setting, _, _ in DATA.values()) == sorted(READING)
+    for verb in ("inspect", "augment", "run", "train", "compare"):
+        told = CliRunner().invoke(app, [verb, "--help"], env={"COLUMNS": "200"}).output
+        options = (
+            "--size",
+            "--fit",
+            "--on-bad",
+            "--read-as",
+            "--column",
+            "--attributes",
+            "--group",
+            "--split",
+            "--root",
+        )
+        assert all(option in told for option in (*options, "--window", "--stretch")), verb
+
+
+def test_options_reach_the_reader(people: Path, tmp_path: Path) -> None:
+    assert call("inspect", people, "--json")["groups"] == 10
+    told = call("inspect", people, "--group", "none", "--split", "new", "--size", "9x8", "--json")
+    assert told["groups"] == 0 and told["parts"] == {} and told["shape"] == [1, 9, 8]
+    assert len(told["attributes"]["person"]) == 10
+    made = call("augment", people, "-o", tmp_path / "out.npz", "--format", "npz", "--group", "eyes", "--json")
+    assert len(np.unique(np.load(made["data_set"])["group"])) == 2
+    for words, rule in (
+        (["--window", "wide"], "--window wide"),
+        (["--column", "label"], "write it as name=value"),
+        (["--column", "label=a"], "has no columns"),
+        (["--stretch", "log"], "stretch = 'log'"),
+        (["--read-as", "zip"], "format is 'zip'"),
+        (["--root", "."], "knows no root"),
+        (["--group", "nobody"], "nothing is called 'nobody'"),
+    ):
+        with pytest.raises(augury.errors.AuguryError, match=rule):
+            CliRunner().invoke(app, ["inspect", str(people), *words], catch_exceptions=False)
+
+
+def test_options_are_kept_in_the_run_and_decide_the_split(people: Path, tmp_path: Path) -> None:
+    settings = RunSettings(device="cpu", data={"split": "new", "near_duplicates": "allow"})
+    run = augury.run(people, tmp_path / "r", settings=settings, until="split")
+    first, key = np.load(run / "split.npy"), run.key("split")
+    assert all(len(set(first[k : k + 4].tolist())) == 1 for k in range(0, N, 4)) and set(first.tolist()) == {0, 1, 2}
+    augury.run(None, tmp_path / "r", until="split")
+    assert run.key("split") == key and run.settings["data"]["split"] == "new"
+    other = settings.model_copy(update={"data": settings.data.model_copy(update={"group": "eyes", "split": "given"})})
+    with pytest.raises(augury.errors.DataError, match="a group must stay on one side"):
+        augury.run(people, tmp_path / "r", settings=other, until="split")
+    free = settings.model_copy(update={"data": settings.data.model_copy(update={"group": "none"})})
+    run = augury.run(people, tmp_path / "r", settings=free, until="split")
+    assert run.key("split") != key and run.about["data"]["notes"]["split"].startswith("the parts")
+
+
+def test_tables_are_read_by_settings(tmp_path: Path) -> None:
+    from PIL import Image
+
+    (tmp_path / "scans").mkdir()
+    lines = ["scan,diagnosis,case"]
+    for i in range(24):
+        Image.fromarray(PIXELS[i]).save(tmp_path / "scans" / f"{i}.png")
+        lines.append(f"{i}.png,{'ill' if i % 2 else 'well'},{i // 4}")
+    (tmp_path / "all.csv").write_text("\n".join(lines))
+    words = [
+        "--column",
+        "image=scan",
+        "--column",
+        "label=diagnosis",
+        "--group",
+        "case",
+        "--root",
+        str(tmp_path / "scans"),
+    ]
+    told = call("inspect", tmp_path / "all.csv", *words, "--json")
+    assert told["counts"] == {"ill": 12, "well": 12} and told["groups"] == 6
+    kept = Run(tmp_path / "r")
+    settings = RunSettings(
+        device="cpu",
+        data={"columns": {"image": "scan", "label": "diagnosis"}, "group": "case", "root": str(tmp_path / "scans")},
+    )
+    augury.run(tmp_path / "all.csv", kept.path, settings=settings, until="split")
+    assert kept.settings["data"]["columns"] == {"image": "scan", "label": "diagnosis"}
+    assert kept.about["data"]["notes"]["grouped_by"] == "case"
+
+
+def test_a_verb_gets_what_was_given_alone() -> None:
+    seen: list[dict] = []
+    verb = reads(lambda data=None: seen.append(data))
+    blank = dict.fromkeys(DATA)
+    verb(**blank)
+    verb(**{**blank, "window": "40,400", "size": "9x8", "column": ["label=a"], "chosen": "b, c"})
+    assert seen == [{}, {"window": (40.0, 400.0), "size": (9, 8), "columns": {"label": "a"}, "attributes": ("b", "c")}]
+
+
+def test_a_format_that_is_not_written_is_refused_before_anything_is_done(people: Path, tmp_path: Path) -> None:
+    settings = RunSettings(device="cpu", export={"format": "zip"})
+    with pytest.raises(SettingsError, match="no format 'zip' to write; choose one of: folder, imagefolder"):
+        augury.run(people, tmp_path / "r", settings=settings, until="split")
+    with pytest.raises(SettingsError, match="no format 'zip'"):
+        CliRunner().invoke(app, ["export", str(tmp_path / "r"), "--format", "zip"], catch_exceptions=False)
