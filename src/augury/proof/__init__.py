@@ -2,20 +2,26 @@
 
 from augury.proof.arms import ARMS, Arm
 from augury.proof.classifiers import Lesson, probabilities, teach
-from augury.proof.statistics import bca_interval, confusion, measures, sign_flip_p
+from augury.proof.crossed import Effects, effects
+from augury.proof.leakage import prints, record, recorded
+from augury.proof.measures import measures
+from augury.proof.statistics import sign_flip_p
 from augury.proof.trial import prove
 from augury.verdict import Verdict
 
 __all__ = [
     "ARMS",
     "Arm",
+    "Effects",
     "Lesson",
     "Verdict",
-    "bca_interval",
-    "confusion",
+    "effects",
     "measures",
+    "prints",
     "probabilities",
     "prove",
+    "record",
+    "recorded",
     "sign_flip_p",
     "teach",
 ]

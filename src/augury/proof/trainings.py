@@ -12,7 +12,8 @@ from augury.augment import Policy
 from augury.images import Codes, Images, LabelledImages
 from augury.proof.arms import ARMS
 from augury.proof.classifiers import Lesson, probabilities, teach
-from augury.proof.statistics import confusion, measures
+from augury.proof.measures import measures
+from augury.proof.resampling import resampled
 from augury.settings import ProveSettings
 
 
@@ -47,9 +48,9 @@ class Trainings:
                 synthetic=self.synthetic if arm.synthetic else None,
                 ratio=ratio if arm.synthetic else 0.0,
             )
-            model = teach(self.train, lesson, seed=seed, device=self.device)
-            predicted = probabilities(model, part.images).argmax(1)
-            self.results[name] = measures(confusion(part.labels, predicted, len(self.train.classes)))
+            train = resampled(self.train, self.settings.resample, seed)
+            model = teach(train, lesson, seed=seed, device=self.device)
+            self.results[name] = measures(part.labels, probabilities(model, part.images))
         self.done += 1
         self.on_result(self.done, name)
         found: dict[str, Any] = self.results[name]
