@@ -12,7 +12,25 @@ import typer
 from augury import console
 from augury.cli_augment import augment
 from augury.cli_latent import latent
-from augury.cli_options import Attributes, Data, Device, Fit, Json, OnBad, Seed, Size, Trained, opened, pair, sides
+from augury.cli_options import (
+    Attributes,
+    Data,
+    Device,
+    Fit,
+    Json,
+    OnBad,
+    Quiet,
+    RunFolder,
+    Seed,
+    Set,
+    Size,
+    Trained,
+    opened,
+    pair,
+    sides,
+)
+from augury.cli_prove import prove
+from augury.cli_work import again, given, settings_of, value_of, work
 from augury.errors import AuguryError, SettingsError
 
 if TYPE_CHECKING:
@@ -33,13 +51,15 @@ app.command(
     epilog="Example: augury augment photos/ --preview sheet.png    then: augury augment photos/ -o more --policy natural --per-image 3"
 )(augment)
 
+app.command(
+    epilog="Example: augury prove runs/photos --set prove.max_seeds=24    or: augury prove photos/ --with made/ -o runs/judged"
+)(prove)
+
 Source = Annotated[
     Path | None,
     typer.Argument(help="Folder of class folders, or .npz; none: the run's own data again, or the embedded sample."),
 ]
-RunFolder = Annotated[Path, typer.Argument(help="A run folder.")]
 Folder = Annotated[Path, typer.Option("-o", "--output", help="The run folder.")]
-Quiet = Annotated[bool, typer.Option("--quiet", help="No progress, only results.")]
 Recipe = Annotated[
     str | None, typer.Option(help="auto (the default), rpgan, dcgan, gan, wgan, wgan_gp, r3gan, stylegan, vae or ae.")
 ]
@@ -60,18 +80,6 @@ Condition = Annotated[str | None, typer.Option(help="Condition on these too: lab
 Strategy = Annotated[
     str | None, typer.Option("--sampling-strategy", help='balance (default), a ratio (0.5), a number, or {"class": n}.')
 ]
-Set = Annotated[list[str] | None, typer.Option("--set", help="Any other setting: prove.steps=600, train.batch=32.")]
-
-
-def _value(text: str) -> Any:
-    try:
-        return json.loads(text)
-    except ValueError:
-        return text
-
-
-def _given(**values: Any) -> dict[str, Any]:
-    return {name: value for name, value in values.items() if value is not None}
 
 
 def _length(steps: int | None, budget: str | None) -> dict[str, Any]:
@@ -79,41 +87,6 @@ def _length(steps: int | None, budget: str | None) -> dict[str, Any]:
     if steps is not None and budget is not None:
         raise SettingsError("--steps and --budget both say how long to train; give one of them")
     return {} if steps is None and budget is None else {"steps": steps, "budget": budget}
-
-
-def _work(
-    path: Path | None,
-    folder: Path,
-    until: str,
-    quiet: bool,
-    extra: list[str] | None,
-    rooms: dict[str, dict[str, Any]],
-    top: dict[str, Any],
-) -> Run:
-    """Run the pipeline up to a stage; the settings are those stored in the folder, if any, then the options given, then
-    every --set room.name=value."""
-    from augury.pipeline import run as pipeline
-    from augury.runfolder import Run
-
-    settings = _settings(Run(folder).settings, extra, rooms, top)
-    return pipeline(path, folder, settings=settings, until=until, watch=console.watcher(quiet))
-
-
-def _settings(
-    stored: dict[str, Any], extra: list[str] | None, rooms: dict[str, dict[str, Any]], top: dict[str, Any]
-) -> RunSettings:
-    from augury.settings import RunSettings, validated
-
-    values = stored | top
-    for room, given in rooms.items():
-        values[room] = values.get(room, {}) | given
-    for text in extra or []:
-        name, equals, value = text.partition("=")
-        room, dot, key = name.partition(".")
-        if not (equals and dot):
-            raise SettingsError(f"--set {text}: write it as room.name=value, for example --set prove.steps=600")
-        values.setdefault(room, {})[key] = _value(value)
-    return validated(RunSettings, values)
 
 
 def way(
@@ -141,18 +114,18 @@ def way(
 ) -> None:
     """`run` and `train`: from the data to the report, or to the synthesizer."""
     rooms = {
-        "data": _given(size=sides(size), fit=fit, on_bad=on_bad),
-        "train": _given(recipe=recipe, precision=precision, start_from=start_from) | _length(steps, budget),
-        "generate": _given(sampling_strategy=sampling_strategy and _value(sampling_strategy)),
+        "data": given(size=sides(size), fit=fit, on_bad=on_bad),
+        "train": given(recipe=recipe, precision=precision, start_from=start_from) | _length(steps, budget),
+        "generate": given(sampling_strategy=sampling_strategy and value_of(sampling_strategy)),
     }
-    weights = {name: _value(value) for name, value in (pair("--penalty", text) for text in penalty or [])}
-    overrides = _given(loss=loss, label_smoothing=label_smoothing) | weights
+    weights = {name: value_of(value) for name, value in (pair("--penalty", text) for text in penalty or [])}
+    overrides = given(loss=loss, label_smoothing=label_smoothing) | weights
     if overrides:
         rooms["train"] |= {"overrides": overrides}
     if condition is not None:
         rooms["train"] |= {"condition": tuple(n for n in condition.split(",") if n and n != "label")}
     until = "train" if context.info_name == "train" else "report"
-    run = _work(path, output, until, quiet, extra, rooms, _given(seed=seed, device=device))
+    run = work(path, output, until, quiet, extra, rooms, given(seed=seed, device=device))
     if until == "report":
         console.tell(run, as_json)
     else:
@@ -239,7 +212,7 @@ def evaluate(
     source: RunFolder, extra: Set = None, device: Device = None, quiet: Quiet = False, as_json: Json = False
 ) -> None:
     """Score a run's images: FD and KID with interval, N, features, and the real-against-real baseline."""
-    card = _again(source, "score", quiet, extra, device).read("scores")
+    card = again(source, "score", quiet, extra, device).read("scores")
     if as_json:
         typer.echo(json.dumps(card))
         return
@@ -251,18 +224,10 @@ def evaluate(
             typer.echo(f"  {s['note']}")
 
 
-@app.command(epilog="Example: augury prove runs/photos --set prove.seeds=12")
-def prove(
-    source: RunFolder, extra: Set = None, device: Device = None, quiet: Quiet = False, as_json: Json = False
-) -> None:
-    """Do the trial of a run, again with other settings if you like, up to the report."""
-    console.tell(_again(source, "report", quiet, extra, device), as_json)
-
-
 @app.command(epilog="Example: augury export runs/photos")
 def export(source: RunFolder, device: Device = None, quiet: Quiet = False, as_json: Json = False) -> None:
     """Write a run's augmented data set, as class folders with a manifest."""
-    made = str(_again(source, "export", quiet, None, device) / "dataset")
+    made = str(again(source, "export", quiet, None, device) / "dataset")
     typer.echo(json.dumps({"data_set": made}) if as_json else made)
 
 
@@ -286,8 +251,8 @@ def compare(
     """Train several recipes on the same data and compare quality, variety, reconstruction, speed and size."""
     from augury.comparison import compare as compared
 
-    rooms = {"data": _given(size=sides(size), fit=fit), "train": _length(steps, budget)}
-    settings = _settings({}, extra, rooms, _given(seed=seed, device=device))
+    rooms = {"data": given(size=sides(size), fit=fit), "train": _length(steps, budget)}
+    settings = settings_of({}, extra, rooms, given(seed=seed, device=device))
     names = tuple(name.strip() for name in recipes.split(",") if name.strip())
     rows = compared(path, output, names, settings=settings, watch=console.watcher(quiet))
     if as_json:
@@ -295,14 +260,6 @@ def compare(
     else:
         console.comparison(rows)
         typer.echo(f"\n  pictures  {output / 'comparison.png'}")
-
-
-def _again(source: Path, until: str, quiet: bool, extra: list[str] | None, device: str | None) -> Run:
-    """Take an existing run up, up to a stage."""
-    from augury.runfolder import Run
-
-    _ = Run(source).about  # a folder that is no run is refused, not made
-    return _work(None, source, until, quiet, extra, {}, _given(device=device))
 
 
 @app.command(epilog="Example: augury report runs/photos --json")

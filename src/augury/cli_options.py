@@ -22,6 +22,9 @@ Fit = Annotated[str | None, typer.Option(help="crop (cover, cut the middle; the 
 OnBad = Annotated[str | None, typer.Option(help="error (default), or skip: leave unreadable files out, listed.")]
 Seed = Annotated[int | None, typer.Option(help="Decides every random number of the run; 0 unless given.", min=0)]
 Device = Annotated[str | None, typer.Option(help="auto, cpu, cuda or mps; auto unless given.")]
+RunFolder = Annotated[Path, typer.Argument(help="A run folder.")]
+Quiet = Annotated[bool, typer.Option("--quiet", help="No progress, only results.")]
+Set = Annotated[list[str] | None, typer.Option("--set", help="Any other setting: prove.steps=600, train.batch=32.")]
 Json = Annotated[
     bool, typer.Option("--json", help="Results as JSON on standard output; progress goes to standard error.")
 ]

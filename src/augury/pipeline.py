@@ -29,8 +29,9 @@ from augury.metrics import Extractor
 from augury.networks import Classifier
 from augury.randomness import rng
 from augury.runfolder import FORMAT, Run
-from augury.settings import RunSettings, validated
+from augury.settings import ProveSettings, RunSettings, validated
 from augury.training import Progress, Synthesizer, checkpoints
+from augury.verdict import FORMAT as VERDICTS
 
 SAMPLE = "the embedded sample (long-tailed Fashion-MNIST, MIT)"
 
@@ -110,7 +111,7 @@ class Session:
             ],
             "generate": lambda: [key("train"), s.generate.model_dump(), s.seed],
             "score": lambda: [key("train"), s.score.model_dump(), s.seed],
-            "prove": lambda: [key("generate"), s.prove.model_dump(), s.seed, self.device.type, self.flips],
+            "prove": lambda: [key("generate"), s.prove.model_dump(), s.seed, self.device.type, self.flips, VERDICTS],
             "export": lambda: [key("generate")],
             "report": lambda: [key(stage) for stage in ("score", "prove", "export")],
         }
@@ -173,9 +174,15 @@ class Session:
     def classify(self) -> None:
         """Teach the classifier that filters and watches: balanced, classical augmentation, no synthetic images."""
         lesson = proof.Lesson(steps=LESSON, balanced=True, augment=policy("classical", flips=self.flips))
+        self.saw("classifier", self.parts["train"])
         model = proof.teach(self.parts["train"], lesson, seed=self.settings.seed + 500_009, device=self.device)
         checkpoints.save(self.run / "classifier.safetensors", model.state_dict(), {})
         self.__dict__.pop("classifier", None)
+
+    def saw(self, place: str, images: LabelledImages, start_from: str | None = None) -> None:
+        """Keep that `place` sees these images, and those that what it starts from has seen; the trial checks it."""
+        before = [] if start_from is None else proof.seen_by(place, start_from)
+        proof.record(self.run / "seen", place, proof.prints(images.images), *before)
 
     def planned(self) -> training.Plan:
         """The training plan: made once, by measurement where a budget asks for it, and then kept."""
@@ -191,6 +198,7 @@ class Session:
     def train(self) -> None:
         """Train as planned, judged on the way by the validation part."""
         folder, s, train, plan = self.run / "train", self.settings, self.parts["train"], self.planned()
+        self.saw("generator", train, s.train.start_from)
         held = training.seen(plan, self.parts["validation"])
         judge = metrics.Monitor(
             self.own_features(), training.seen(plan, train), held, held.conditions(plan.condition), seed=s.seed
@@ -214,6 +222,7 @@ class Session:
         evidence = generation.Evidence(
             train, lambda images: proof.probabilities(self.classifier, images), lambda q, r, k: metrics.nearest(q, r, k)
         )
+        self.saw("filters", evidence.train)
         synthetic = generation.draw(
             self.synthesizer,
             plan,
@@ -256,15 +265,8 @@ class Session:
     def prove(self) -> None:
         """The paired trial; each training's result is kept as soon as it is there, and serves other numbers of seeds."""
         file, s = self.run / "trial.json", self.settings
-        lasting = s.prove.model_dump(exclude={"seeds", "arms", "ratios"})
-        inputs = digest([self.run.key("generate"), lasting, s.seed, self.device.type, self.flips])
-        stored = read_json(file) if file.exists() else {}
-        results: dict[str, Any] = stored["results"] if stored.get("inputs") == inputs else {}
-
-        def keep(done: int, total: int, name: str) -> None:
-            write_json(file, {"inputs": inputs, "results": results})
-            self.watch.amount("trainings", done, total)
-
+        about = [self.run.key("generate"), s.seed, self.device.type, self.flips]
+        results, keep = kept_results(file, about, s.prove, self.watch)
         train, validation, test = (self.parts[name] for name in SPLITS)
         verdict = proof.prove(
             train,
@@ -275,6 +277,7 @@ class Session:
             seed=s.seed,
             device=self.device,
             flips=self.flips,
+            seen=proof.recorded(self.run / "seen"),
             results=results,
             on_result=keep,
         )
@@ -286,7 +289,7 @@ class Session:
 
     def report(self) -> None:
         """The page."""
-        neighbours, distances = self.neighbours()
+        neighbours, distances = closest(self.synthetic, self.parts["train"])
         facts = report.Facts(
             title=self.run.path.resolve().name,
             source=self.source,
@@ -304,20 +307,6 @@ class Session:
             seconds={stage: facts["seconds"] for stage, facts in self.run.state().items()},
         )
         report.write(facts, self.run / "report.html")
-
-    def neighbours(self, pairs: int = 12, k: int = 3) -> tuple[Codes, Any]:
-        """The kept synthetic images closest to a training image: (rows int64 [M, 1 + k], RMS distances [M, k])."""
-        train, kept = self.parts["train"], np.flatnonzero(self.synthetic.kept)
-        k = min(k, len(train))
-        if not len(kept):
-            return np.empty((0, 1 + k), np.int64), np.empty((0, k))
-        fake, real = (
-            np.asarray(x, np.float32).reshape(len(x), -1) for x in (self.synthetic.images[kept], train.images)
-        )
-        found, distances = metrics.nearest(fake, real, k)
-        order = np.argsort(distances[:, 0], kind="stable")[:pairs]
-        rows = np.concatenate([kept[order, None], found[order]], axis=1).astype(np.int64)
-        return rows, distances[order] * real.shape[1] ** -0.5
 
     def plan(self) -> dict[str, Any]:
         """The training plan as the report tells it."""
@@ -405,6 +394,35 @@ def _read(
     d = settings.data
     path = None if source == SAMPLE else Path(source)
     return load(path, size=d.size, fit=d.fit, on_bad=d.on_bad), source
+
+
+def closest(synthetic: SyntheticImages, train: LabelledImages, pairs: int = 12, k: int = 3) -> tuple[Codes, Any]:
+    """The kept synthetic images closest to a training image: (rows int64 [M, 1 + k], RMS distances [M, k])."""
+    kept, k = np.flatnonzero(synthetic.kept), min(k, len(train))
+    if not len(kept):
+        return np.empty((0, 1 + k), np.int64), np.empty((0, k))
+    fake, real = (np.asarray(x, np.float32).reshape(len(x), -1) for x in (synthetic.images[kept], train.images))
+    found, distances = metrics.nearest(fake, real, k)
+    order = np.argsort(distances[:, 0], kind="stable")[:pairs]
+    rows = np.concatenate([kept[order, None], found[order]], axis=1).astype(np.int64)
+    return rows, distances[order] * real.shape[1] ** -0.5
+
+
+def kept_results(
+    file: Path, about: list[Any], prove: ProveSettings, watch: Watcher
+) -> tuple[dict[str, Any], Callable[[int, int, str], None]]:
+    """The results of trainings that `file` holds for the same inputs, and what to call after each further one, so that a
+    stopped trial goes on. More seeds, arms or ratios, and another margin, are answered by the same trainings."""
+    lasting = prove.model_dump(exclude={"seeds", "max_seeds", "margin", "arms", "ratios"})
+    inputs = digest([*about, lasting, VERDICTS])
+    stored = read_json(file) if file.exists() else {}
+    results: dict[str, Any] = stored["results"] if stored.get("inputs") == inputs else {}
+
+    def keep(done: int, total: int, name: str) -> None:
+        write_json(file, {"inputs": inputs, "results": results})
+        watch.amount("trainings", done, total)
+
+    return results, keep
 
 
 def describe(session: Session) -> dict[str, Any]:

@@ -30,6 +30,7 @@ class Run:
     train/                   plan.json, log.jsonl, samples/, checkpoints
     synthesizer/             weights.safetensors, card.json
     synthetic/               images.npy, manifest.jsonl
+    seen/                    digests of the images that generator, classifier and filters have seen
     features/                features extracted before
     scores.json, trial.json, verdict.json, report.html, dataset/
     """

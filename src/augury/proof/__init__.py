@@ -3,7 +3,7 @@
 from augury.proof.arms import ARMS, Arm
 from augury.proof.classifiers import Lesson, probabilities, teach
 from augury.proof.crossed import Effects, effects
-from augury.proof.leakage import prints, record, recorded
+from augury.proof.leakage import prints, record, recorded, seen_by
 from augury.proof.measures import measures
 from augury.proof.statistics import sign_flip_p
 from augury.proof.trial import prove
@@ -22,6 +22,7 @@ __all__ = [
     "prove",
     "record",
     "recorded",
+    "seen_by",
     "sign_flip_p",
     "teach",
 ]

@@ -37,6 +37,12 @@ def recorded(folder: Path) -> dict[str, Prints]:
     return {file.stem: np.load(file, allow_pickle=False) for file in sorted(folder.glob("*.npy"))}
 
 
+def seen_by(place: str, start: str) -> list[Prints]:
+    """What `place` of the run `start` (its folder, or its synthesizer's) has seen; empty where that was not kept."""
+    files = [folder / "seen" / f"{place}.npy" for folder in (Path(start), Path(start).parent)]
+    return [np.load(file, allow_pickle=False) for file in files if file.exists()][:1]
+
+
 def refuse_seen(test: LabelledImages, seen: Mapping[str, Prints]) -> None:
     """Raises DataError when an image of `test` is among those that any place has seen."""
     mine = prints(test.images)

@@ -20,7 +20,8 @@ def power(difference: float, error: float, freedom: float, level: float = 0.05) 
     edge, centre = float(t.ppf(1 - level / 2, freedom)), abs(difference) / error
     if centre > 2 * edge + 8:  # where noncentral t may lose its digits
         return 1.0
-    return float(nct.sf(edge, freedom, centre) + nct.cdf(-edge, freedom, centre))
+    far = float(nct.cdf(-edge, freedom, centre)) if centre < 4 else 0.0
+    return float(nct.sf(edge, freedom, centre)) + far
 
 
 def detectable(error: float, freedom: float, level: float = 0.05, wanted: float = POWER) -> float:

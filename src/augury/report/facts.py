@@ -24,6 +24,7 @@ class Facts:
     `plan` {recipe, steps, batch, precision, device, images_per_second, parameters, augment, label_sampling};
     `generation` {strategy, rows: [{class, real, wanted, drawn, kept, rejected: {filter: n}}]}; `scores` rows {name,
     value, low, high, n, better, features, preprocessing, baseline, note}; `seconds` per stage.
+    `judged` marks a trial of images that Augury did not make: the page then leaves out filters, scores and training.
     Whatever is empty, or None within a row, is left out of the page or said to be missing.
     """
 
@@ -41,3 +42,4 @@ class Facts:
     generation: Mapping[str, Any]
     scores: Sequence[Mapping[str, Any]]
     seconds: Mapping[str, float]
+    judged: bool = False

@@ -1,0 +1,181 @@
+"""A trial for synthetic images of any making: real images and synthetic ones in, a verdict, a page and a badge out."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from augury import proof, report, training
+from augury.data import LEFT_OUT, load, near_duplicates, split
+from augury.errors import DataError, RunFolderError
+from augury.files import write_json, write_text
+from augury.images import SPLITS, LabelledImages, SyntheticImages
+from augury.machine import machine, versions
+from augury.pipeline import IN_MEMORY, Watcher, closest, kept_results
+from augury.runfolder import Run
+from augury.settings import RunSettings
+from augury.verdict import Verdict
+
+Source = LabelledImages | str | os.PathLike[str]
+
+
+def judge(
+    real: Source,
+    synthetic: Source,
+    folder: str | os.PathLike[str],
+    *,
+    settings: RunSettings | None = None,
+    watch: Watcher | None = None,
+) -> Verdict:
+    """Divide `real` into parts (or keep its own), try `synthetic` as training images beside it, and write `folder`:
+    verdict.json, report.html, badge.svg, and trial.json, with which a stopped trial goes on.
+
+    Both are images, or paths that `augury.load` reads; synthetic images are brought to the size of the real ones, and their
+    classes found by name. `settings.data`, `.prove`, `.seed` and `.device` are heeded. Raises DataError when the sets do
+    not fit together or synthetic images are test images, RunFolderError when the folder holds something else.
+    """
+    chosen, watch, place = settings or RunSettings(), watch or Watcher(), Run(folder)
+    with place.held():
+        ours = {".lock", ".holder", "judged.json", "trial.json", "verdict.json", "report.html", "badge.svg"}
+        others = sorted(path.name for path in place.path.iterdir() if path.name not in ours)
+        if others:
+            raise RunFolderError(
+                f"{place.path}: holds {', '.join(others[:3])}, so it is no folder of a trial; choose another with -o"
+            )
+        d = chosen.data
+        data = real if isinstance(real, LabelledImages) else load(real, size=d.size, fit=d.fit, on_bad=d.on_bad)
+        if not isinstance(synthetic, LabelledImages):
+            made = load(synthetic, size=(data.shape[1], data.shape[2]), fit=d.fit, on_bad=d.on_bad)
+        else:
+            made = synthetic
+        beside = matched(made, data)
+        parts = _divided(data, chosen, watch)
+        device = training.choose_device(chosen.device)
+        flips = bool(data.notes.get("flips", False)) if chosen.prove.flips is None else chosen.prove.flips
+        about = [data.fingerprint, made.fingerprint, d.model_dump(), chosen.seed, device.type, flips]
+        results, keep = kept_results(place / "trial.json", about, chosen.prove, watch)
+        train, validation, test = (parts[name] for name in SPLITS)
+        watch.begin("prove", False)
+        verdict = proof.prove(
+            train,
+            validation,
+            test,
+            beside,
+            chosen.prove,
+            seed=chosen.seed,
+            device=device,
+            flips=flips,
+            results=results,
+            on_result=keep,
+        )
+        watch.end("prove")
+        names = [IN_MEMORY if isinstance(x, LabelledImages) else str(Path(x).resolve()) for x in (real, synthetic)]
+        facts = _about(data, parts, chosen, device.type, names)
+        write_json(place / "judged.json", facts)
+        write_json(place / "verdict.json", verdict.as_dict())
+        write_text(place / "badge.svg", report.badge(verdict.as_dict()))
+        report.write(_page(place, facts, names, verdict, train, beside), place / "report.html")
+    return verdict
+
+
+def matched(made: LabelledImages, real: LabelledImages) -> SyntheticImages:
+    """`made` with the classes and colours of `real`, classes found by name.
+
+    Raises DataError for a class that the real images lack, and for coloured images beside grey ones.
+    """
+    places = {name: code for code, name in enumerate(real.classes)}
+    unknown = [name for c, name in enumerate(made.classes) if name not in places and made.counts[c]]
+    if unknown:
+        count = int(made.counts[made.classes.index(unknown[0])])
+        raise DataError(
+            f"{len(unknown)} of {len(made.classes)} classes of the synthetic images are none of the real ones, such as "
+            f"'{unknown[0]}' ({count} images); rename or remove them. The real classes are {', '.join(real.classes[:8])}"
+            f"{', …' if len(real.classes) > 8 else ''}"
+        )
+    images = made.images
+    if images.shape[1] < real.shape[0]:
+        images = np.repeat(images, real.shape[0], axis=1)
+    elif images.shape[1] > real.shape[0]:
+        if (images != images[:, :1]).any():
+            raise DataError(
+                "the synthetic images are coloured, but the real ones are grey, so that colour alone tells them apart; make "
+                "them grey first"
+            )
+        images = images[:, :1]
+    codes = np.array([places.get(name, -1) for name in made.classes], np.int64)[made.labels]
+    number = np.arange(len(made), dtype=np.int64)
+    return SyntheticImages(
+        images, codes[:, None], (), real.classes, 0, number, made.fingerprint, reasons=("",) * len(made)
+    )
+
+
+def _divided(data: LabelledImages, settings: RunSettings, watch: Watcher) -> dict[str, LabelledImages]:
+    s = settings.data
+    near = () if s.near_duplicates == "allow" else near_duplicates(data.images)
+    codes = split(
+        data,
+        validation=s.validation,
+        test=s.test,
+        seed=settings.seed,
+        together=near,
+        torn="drop" if s.near_duplicates == "drop" else "refuse",
+    )
+    if (left := int((codes == LEFT_OUT).sum())) > 0:
+        watch.note(f"{left:,} near-duplicates were left out of the earlier part")
+    return {name: data.take(codes == i) for i, name in enumerate(SPLITS)}
+
+
+def _about(
+    data: LabelledImages, parts: dict[str, LabelledImages], settings: RunSettings, device: str, names: list[str]
+) -> dict[str, Any]:
+    counts = {name: part.counts.tolist() for name, part in parts.items()}
+    used = versions()
+    return {
+        "version": used["augury"],
+        "real": names[0],
+        "synthetic": names[1],
+        "settings": settings.model_dump(mode="json", include={"seed", "device", "data", "prove"}),
+        "versions": used,
+        "machine": {**machine(), "device": device},
+        "data": {
+            "n": len(data),
+            "shape": list(data.shape),
+            "classes": list(data.classes),
+            "counts": counts,
+            "fingerprint": data.fingerprint,
+            "notes": dict(data.notes),
+        },
+    }
+
+
+def _page(
+    place: Run, about: dict[str, Any], names: list[str], verdict: Verdict, train: LabelledImages, made: SyntheticImages
+) -> report.Facts:
+    neighbours, distances = closest(made, train)
+    words = ["augury", "prove", names[0], "--with", names[1], "-o", "again", "--seed", str(about["settings"]["seed"])]
+    defaults = RunSettings().model_dump(mode="json")
+    for room in ("data", "prove"):
+        for key, value in about["settings"][room].items():
+            if value != defaults[room][key]:
+                words += ["--set", f"{room}.{key}={value}"]
+    return report.Facts(
+        title=place.path.resolve().name,
+        source=f"{Path(names[0]).name} with {Path(names[1]).name}",
+        command=shlex.join(words),
+        about=about,
+        verdict=verdict.as_dict(),
+        train=train,
+        synthetic=made,
+        neighbours=neighbours,
+        distances=distances,
+        log=(),
+        plan={},
+        generation={},
+        scores=(),
+        seconds={},
+        judged=True,
+    )
