@@ -34,8 +34,7 @@ from augury.cli_work import again, given, settings_of, value_of, work
 from augury.errors import AuguryError, SettingsError
 
 if TYPE_CHECKING:
-    from augury.runfolder import Run
-    from augury.settings import RunSettings
+    pass
 
 app = typer.Typer(
     help="Images for the classes that lack them, and proof whether they help a classifier.",

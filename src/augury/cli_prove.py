@@ -53,7 +53,12 @@ def prove(
     verdict = judge(source, synthetic, place, settings=settings, watch=console.watcher(quiet))
     badge = report.markdown(verdict.as_dict(), place / "badge.svg")
     if as_json:
-        told = {"folder": str(place), "verdict": verdict.as_dict(), "report": str(place / "report.html"), "badge": badge}
+        told = {
+            "folder": str(place),
+            "verdict": verdict.as_dict(),
+            "report": str(place / "report.html"),
+            "badge": badge,
+        }
         typer.echo(json.dumps(told))
         return
     console.verdict(verdict)

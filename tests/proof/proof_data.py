@@ -17,7 +17,9 @@ def bars(label: int, places: np.ndarray, random: np.random.Generator, noise: flo
     return np.clip(images, 0, 255).astype(np.uint8)[:, None]
 
 
-def both(counts: tuple[int, int], reach: tuple[int, int], seed: int, noise: float = 30.0) -> tuple[np.ndarray, np.ndarray]:
+def both(
+    counts: tuple[int, int], reach: tuple[int, int], seed: int, noise: float = 30.0
+) -> tuple[np.ndarray, np.ndarray]:
     """Images and labels: `counts` of each class, bars at places below `reach`."""
     random = np.random.default_rng(seed)
     made = [bars(c, random.integers(0, reach[c], n), random, noise) for c, n in enumerate(counts)]

@@ -12,7 +12,9 @@ from augury.proof.crossed import effects
 from augury.proof.measures import unpacked
 
 
-def choose(found: Mapping[float, list[dict[str, Any]]], validation: LabelledImages) -> tuple[float, list[dict[str, Any]]]:
+def choose(
+    found: Mapping[float, list[dict[str, Any]]], validation: LabelledImages
+) -> tuple[float, list[dict[str, Any]]]:
     """The ratio, and the curve it was chosen from: rows {ratio, balanced_accuracy: one value a seed, behind, error}.
 
     `found` has the measures of every ratio tried, one a seed. Of the ratios above 0 the smallest is taken that lies behind
@@ -27,10 +29,10 @@ def choose(found: Mapping[float, list[dict[str, Any]]], validation: LabelledImag
     means = {ratio: float(np.mean([m["balanced_accuracy"] for m in each])) for ratio, each in found.items()}
     above = sorted(ratio for ratio in found if ratio > 0)
     best = max(above, key=lambda ratio: (means[ratio], -ratio))
-    curve = []
+    curve: list[dict[str, Any]] = []
     for ratio, each in sorted(found.items()):
         gap = effects(hits[best].astype(float) - hits[ratio], validation.labels, validation.groups)
         accuracies = [m["balanced_accuracy"] for m in each]
         curve.append({"ratio": ratio, "balanced_accuracy": accuracies, "behind": gap.value, "error": gap.error})
-    chosen = next(row["ratio"] for row in curve if row["ratio"] > 0 and row["behind"] <= row["error"])
-    return float(chosen), curve
+    chosen: float = next(row["ratio"] for row in curve if row["ratio"] > 0 and row["behind"] <= row["error"])
+    return chosen, curve

@@ -64,19 +64,19 @@ class Effects:
         of Student's t, which mends the narrowness of the bootstrap for few values (Hesterberg 2015, section 5). Images are
         shrunk to `image_variance`, so that what varies with seeds and images together counts once.
         """
-        from scipy.special import ndtr, ndtri, stdtr, stdtrit
+        from scipy.special import ndtr, ndtri, stdtrit
 
         samples = [values for values in self._stretched() if values.any()]
         if not samples:
             return self.value, self.value
         random = rng(seed, "crossed")
-        draws = np.sort(sum(_means(values, random) for values in samples))
+        draws = np.sum([_means(values, random) for values in samples], axis=0)
         below = ((draws < 0).sum() + 0.5 * (draws == 0).sum()) / len(draws)
         bias = float(ndtri(np.clip(below, 1 / len(draws), 1 - 1 / len(draws))))
         cubes = sum((values**3).sum() / len(values) ** 3 for values in samples)
         squares = sum((values**2).sum() / len(values) ** 2 for values in samples)
         acceleration = float(cubes / squares**1.5 / 6)
-        tail = float(ndtr(stdtrit(self.freedom(), (1 - confidence) / 2)))
+        tail = max(float(ndtr(stdtrit(self.freedom(), (1 - confidence) / 2))), 1 / len(draws))
         ends = []
         for share in (tail, 1 - tail):
             z = bias + float(ndtri(share))
@@ -108,17 +108,19 @@ class Effects:
 def effects(difference: Floats, labels: Codes, groups: Codes | None = None) -> Effects:
     """The effects on the mean over classes of `difference` [S, N] (say, hits of one arm minus hits of another), classes
     `labels` [N]. With `groups` [N] images of a group are one value of the sample."""
-    seeds, n = difference.shape
+    n = difference.shape[1]
     classes, code, counts = np.unique(labels, return_inverse=True, return_counts=True)
     means = np.stack([np.bincount(code, row, minlength=len(classes)) for row in difference]) / counts
     per_seed = means.mean(1)
-    pull = (difference - means[:, code]) / (counts[code] * len(classes))  # an image's share of the mean, around its class's
+    pull = (difference - means[:, code]) / (
+        counts[code] * len(classes)
+    )  # an image's share of the mean, around its class's
     if groups is None:
         parts: Sequence[Floats] = [pull[:, code == c] * counts[c] for c in range(len(classes))]
     else:
-        home = np.unique(groups, return_inverse=True)[1]
+        home = np.unique(groups, return_inverse=True)[1].reshape(-1)
         many = int(home.max()) + 1 if n else 0
-        parts = [np.stack([np.bincount(home, row, minlength=many) for row in pull]) * many]
+        parts = [np.stack([np.bincount(home, row, minlength=many) for row in pull]).astype(np.float64) * many]
     together = sum(_interaction(part) for part in parts)
     value = float(per_seed.mean())
     return Effects(value, per_seed - value, tuple(part.mean(0) for part in parts), together)

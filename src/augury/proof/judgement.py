@@ -50,13 +50,12 @@ def judge(
     *,
     level: float = 0.05,
     margin: float = 0.02,
-    looks: Sequence[Mapping[str, Any]] = (),
 ) -> Verdict:
     """The verdict on the synthetic arm that does best, corrected for all of them, against the comparator: the arm without
     synthetic images that is best *on test*, a choice that errs against the synthetic images and never for them.
 
-    `results` holds the measures of each arm, one a seed; `level` is that of this look's two-sided test, `margin` the
-    smallest difference that matters, and `looks` those before.
+    `results` holds the measures of each arm, one a seed; `level` is that of the two-sided test, `margin` the
+    smallest difference that matters.
     """
     hits = {name: np.stack([unpacked(m["hits"], len(test)) for m in each]) for name, each in results.items()}
     means = {name: float(np.mean([m["balanced_accuracy"] for m in each])) for name, each in results.items()}
@@ -95,7 +94,6 @@ def judge(
         arms=arms,
         ratio_curve=tuple(curve),
         per_class=_per_class(hits, main.arm, comparator, train, kept if ratio else kept.take(np.empty(0, int)), test),
-        looks=tuple(dict(look) for look in looks),
     )
     return replace(verdict, sentence=sentence(verdict))
 

@@ -23,9 +23,7 @@ def area_under_curve(scores: Floats, positive: npt.NDArray[np.bool_]) -> float |
     return float((rankdata(scores)[positive].sum() - n * (n + 1) / 2) / (n * (len(scores) - n)))
 
 
-def sensitivity_at(
-    scores: Floats, positive: npt.NDArray[np.bool_], specificity: float = SPECIFICITY
-) -> float | None:
+def sensitivity_at(scores: Floats, positive: npt.NDArray[np.bool_], specificity: float = SPECIFICITY) -> float | None:
     """The largest share of positive images called positive by a threshold that leaves at least `specificity` of the negative
     ones below it; None without both kinds."""
     n, others = int(positive.sum()), np.sort(scores[~positive])

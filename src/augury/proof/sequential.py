@@ -48,7 +48,9 @@ def nominal_levels(times: tuple[float, ...], level: float = 0.05) -> tuple[float
     for time in times:
         step, new = np.sqrt(time - before), spent(time, level) - past
 
-        def excess(edge: float, step: float = step, grid: Floats = grid, weight: Floats = weight, new: float = new) -> float:
+        def excess(
+            edge: float, step: float = step, grid: Floats = grid, weight: Floats = weight, new: float = new
+        ) -> float:
             crossed = ndtr((grid - edge) / step) + ndtr((-edge - grid) / step)
             return float((weight * crossed).sum() - new)
 
@@ -60,5 +62,3 @@ def nominal_levels(times: tuple[float, ...], level: float = 0.05) -> tuple[float
         grid, weight = places, shares * edge * (density @ weight)
         before, past = time, spent(time, level)
     return tuple(found)
-
-

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from itertools import product
 
 import numpy as np
 import numpy.typing as npt
@@ -24,7 +23,7 @@ def sign_flip_p(differences: Floats, seed: int = 0) -> float:
     """
     n = len(differences)
     if n <= EXACT:
-        signs = np.array(list(product((1.0, -1.0), repeat=n)))
+        signs = 1.0 - 2.0 * (np.arange(2**n)[:, None] >> np.arange(n) & 1)
     else:
         signs = np.concatenate([np.ones((1, n)), rng(seed, "flips").choice((-1.0, 1.0), (65_535, n))])
     means = np.abs(signs @ differences) / n

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, MutableMapping
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
 import torch
 
 from augury.augment import policy
-from augury.errors import DataError, SettingsError
 from augury.images import LabelledImages, SyntheticImages
 from augury.proof import leakage
 from augury.proof.arms import ARMS
+from augury.proof.checks import check_sets, check_settings
 from augury.proof.choice import choose
 from augury.proof.judgement import judge
 from augury.proof.sequential import looks
@@ -50,8 +49,8 @@ def prove(
     in validation or test, or a test image is in another part, among the synthetic images, or was seen.
     """
     settings = settings or ProveSettings()
-    _check_settings(settings)
-    _check_sets(train, validation, test, synthetic)
+    check_settings(settings)
+    check_sets(train, validation, test, synthetic)
     leakage.refuse_seen(test, seen or {})
     if settings.near_duplicates != "allow":
         leakage.refuse_shared_parts(train, validation, test)
@@ -59,11 +58,9 @@ def prove(
     near = leakage.like_test(kept.images, test, settings.near_duplicates)
     kept = kept.take(~near)
 
-    first = next(name for name in settings.arms if ARMS[name].synthetic)
     ratios = sorted({0.0, *settings.ratios}) if len(kept) else [0.0]
-    choosing = len(ratios) > 2
     plan = looks(settings.seeds, settings.max_seeds)
-    total = len(settings.arms) * plan[-1][0] + (len(ratios) * CHOICE_SEEDS if choosing else 0)
+    total = len(settings.arms) * plan[-1][0] + (len(ratios) * CHOICE_SEEDS if len(ratios) > 2 else 0)
     trainings = Trainings(
         train,
         (kept.images, kept.labels) if len(kept) else None,
@@ -73,83 +70,43 @@ def prove(
         {} if results is None else results,
         lambda done, name: on_result(done, total, name),
     )
-    ratio, curve = ratios[-1], []
-    if choosing:
-        draws = [1_000_003 * (seed + 1) + i for i in range(CHOICE_SEEDS)]
-        found = {r: trainings.measured(f"validation/ratio {r:g}", first, r, draws, validation) for r in ratios}
-        ratio, curve = choose(found, validation)
+    ratio, curve = _chosen(trainings, ratios, validation, seed)
+    verdict = _grown(trainings, plan, ratio, curve, kept, test, seed)
+    return replace(verdict, leaks={"test_not_seen_by": sorted(seen or {}), "left_out": int(near.sum())})
 
-    verdict, taken = None, []
-    each: dict[str, list[dict[str, Any]]] = {name: [] for name in settings.arms}
+
+def _chosen(
+    trainings: Trainings, ratios: list[float], validation: LabelledImages, seed: int
+) -> tuple[float, list[dict[str, Any]]]:
+    """The ratio, chosen on validation where there are several above 0, and the curve it was chosen from."""
+    if len(ratios) <= 2:
+        return ratios[-1], []
+    arm = next(name for name in trainings.settings.arms if ARMS[name].synthetic)
+    draws = [1_000_003 * (seed + 1) + i for i in range(CHOICE_SEEDS)]
+    found = {r: trainings.measured(f"validation/ratio {r:g}", arm, r, draws, validation) for r in ratios}
+    return choose(found, validation)
+
+
+def _grown(
+    trainings: Trainings,
+    plan: Sequence[tuple[int, float]],
+    ratio: float,
+    curve: list[dict[str, Any]],
+    kept: SyntheticImages,
+    test: LabelledImages,
+    seed: int,
+) -> Verdict:
+    """The verdict of the first look whose word is clear, or of the last."""
+    each: dict[str, list[dict[str, Any]]] = {name: [] for name in trainings.settings.arms}
+    taken: list[dict[str, Any]] = []
     for amount, level in plan:
         seeds = tuple(range(seed, seed + amount))
-        for name in settings.arms:
+        for name, done in each.items():
             what = f"test/{name}" + (f" at ratio {ratio:g}" if ARMS[name].synthetic else "")
-            each[name] += trainings.measured(what, name, ratio, seeds[len(each[name]) :], test)
-        verdict = judge(
-            each, seeds, ratio, curve, train, kept, test, level=level, margin=settings.margin, looks=tuple(taken)
-        )
+            done += trainings.measured(what, name, ratio, seeds[len(done) :], test)
+        margin = trainings.settings.margin
+        verdict = judge(each, seeds, ratio, curve, trainings.train, kept, test, level=level, margin=margin)
         taken.append({"seeds": amount, "level": level, "word": verdict.word, "p": verdict.p})
         if verdict.word != "underpowered":
             break
-    assert verdict is not None
-    checked = {"test_not_seen_by": sorted(seen or {}), "left_out": int(near.sum())}
-    return replace(verdict, looks=tuple(taken) if len(plan) > 1 else (), leaks=checked)
-
-
-def _check_settings(settings: ProveSettings) -> None:
-    unknown = [name for name in settings.arms if name not in ARMS]
-    if unknown:
-        raise SettingsError(f"there is no arm '{unknown[0]}'; choose among: {', '.join(ARMS)}")
-    if len({ARMS[name].synthetic for name in settings.arms}) < 2:
-        raise SettingsError(
-            f"arms are {', '.join(settings.arms)}, but a verdict compares an arm with synthetic images, such as 'gan', with at "
-            "least one without; add both kinds with --set prove.arms"
-        )
-    if any(ratio < 0 for ratio in settings.ratios):
-        raise SettingsError(f"ratios are {settings.ratios}, but must not be negative")
-    if settings.seeds < 2:
-        raise SettingsError(
-            f"prove.seeds is {settings.seeds}, but a paired trial needs at least 2 to see any variation, and 6 for a word; "
-            "use prove.seeds=6"
-        )
-    if settings.max_seeds is not None and settings.max_seeds < settings.seeds:
-        raise SettingsError(
-            f"prove.max_seeds is {settings.max_seeds}, less than the {settings.seeds} that each look adds; raise it or lower "
-            "prove.seeds"
-        )
-
-
-def _check_sets(
-    train: LabelledImages, validation: LabelledImages, test: LabelledImages, synthetic: SyntheticImages
-) -> None:
-    parts = {"validation": validation, "test": test, "synthetic": synthetic}
-    for name, part in parts.items():
-        if part.classes != train.classes:
-            raise DataError(
-                f"the {name} images have the classes {_listed(part.classes)}, the train images {_listed(train.classes)}; give "
-                "both the same classes in the same order"
-            )
-        if len(part) and part.images.shape[1:] != train.images.shape[1:]:
-            raise DataError(
-                f"the {name} images are [C, H, W] {list(part.images.shape[1:])}, but the train images "
-                f"{list(train.images.shape[1:])}; bring them to the same size and colours, for example with augury.load(..., "
-                "size=...)"
-            )
-    labels = synthetic.labels
-    if len(labels) and not (labels.min() >= 0 and labels.max() < len(train.classes)):
-        raise DataError(
-            f"synthetic labels run from {labels.min()} to {labels.max()}, but there are {len(train.classes)} classes"
-        )
-    for name, counts in (("validation", validation.counts), ("test", test.counts)):
-        if not counts.all():
-            lacking = [train.classes[c] for c in np.flatnonzero(counts == 0)]
-            raise DataError(
-                f"{_listed(lacking)} {'has' if len(lacking) == 1 else 'have'} no {name} image, so that nothing can be said "
-                "about it; give each class at least one in every part (augury divides so by itself), or leave the class out"
-            )
-
-
-def _listed(names: Any, most: int = 5) -> str:
-    shown = ", ".join(f"'{name}'" for name in names[:most])
-    return shown + (f" and {len(names) - most} more" if len(names) > most else "")
+    return replace(verdict, looks=tuple(taken) if len(plan) > 1 else ())
