@@ -80,10 +80,8 @@ def points(value: float) -> str:
 
 def sentence(v: Verdict) -> str:
     """The verdict as one sentence to quote; differences are told in points (hundredths)."""
-    found = (
-        f"{points(v.difference)} points of {v.metric} ({100 * (1 - v.level):.3g} % interval {points(v.low)} to "
-        f"{points(v.high)}, p = {v.p:.3f}, {len(v.seeds)} paired seeds, {v.test_n:,} test images)"
-    )
+    ours = {"difference": v.difference, "level": v.level, "low": v.low, "high": v.high, "p": v.p}
+    found = _found(v, ours)
     margin = f"{100 * v.margin:g} points"
     if v.ratio == 0:
         return (
@@ -95,11 +93,28 @@ def sentence(v: Verdict) -> str:
         "helps": f"The synthetic images help: {found} over the best arm without them ({v.comparator}){small}.",
         "hurts": f"The synthetic images hurt: {found} against the best arm without them ({v.comparator}){small}; do not add "
         "them.",
-        "no difference": f"The synthetic images make no difference of {margin} or more: {found} against the best arm without "
-        f"them ({v.comparator}); leave them out.",
+        "no difference": f"The synthetic images make no difference of {margin} or more: {_no_difference(v, found)}; leave them "
+        "out.",
         "underpowered": f"This trial cannot tell whether the synthetic images help: {found} against the best arm without "
         f"them ({v.comparator}); {remedy(v)}.",
     }[v.word]
+
+
+def _found(v: Verdict, numbers: dict[str, Any]) -> str:
+    return (
+        f"{points(numbers['difference'])} points of {v.metric} ({100 * (1 - numbers['level']):.3g} % interval "
+        f"{points(numbers['low'])} to {points(numbers['high'])}, p = {numbers['p']:.3f}, {len(v.seeds)} paired seeds, "
+        f"{v.test_n:,} test images)"
+    )
+
+
+def _no_difference(v: Verdict, found: str) -> str:
+    if v.twin["against"] == v.comparator:
+        return f"{found} against the best arm without them ({v.comparator})"
+    return (
+        f"{_found(v, v.twin)} against the same training without them ({v.twin['against']}), and {points(v.difference)} against "
+        f"the best arm without them ({v.comparator})"
+    )
 
 
 def remedy(v: Verdict) -> str:
