@@ -12,7 +12,7 @@ from augury.errors import TrainingError
 from augury.images import LabelledImages
 from augury.proof import crossed
 from augury.proof.crossed import RESAMPLES, effects
-from augury.proof.judgement import compared, word
+from augury.proof.judgement import compared, twin_of, word
 from augury.proof.measures import measures, packed, unpacked
 from augury.proof.power import detectable, images_needed, power, seeds_needed
 from augury.proof.ranking import sensitivity_at
@@ -267,3 +267,14 @@ def test_words_follow_their_rules() -> None:
     assert said(0.5, seeds=5) == "underpowered"
     assert said(0.5, level=0.005) == "underpowered"  # eight seeds reach p = .0078
     assert said(-0.3, twin=-0.6) != "hurts"  # worse than the best arm, but better than the same training without
+
+
+def test_the_twin_is_the_same_training_without_synthetic_images() -> None:
+    random, labels = np.random.default_rng(4), np.zeros(100, np.int64)
+    test = LabelledImages(np.zeros((100, 1, 1, 1), np.uint8), labels, CLASSES)
+    hits = {name: random.random((6, 100)) < share for name, share in (("none", 0.9), ("classical", 0.5), ("gan", 0.5))}
+    (main,) = compared(hits, "none", test, 0.05)
+    assert twin_of(main, hits, test).against == "classical" and main.against == "none"
+    del hits["classical"]
+    lone = twin_of(main, hits | {"balanced": hits["none"]}, test)
+    assert lone.against == "none" and lone.level == 0.025  # pays for the choice among two

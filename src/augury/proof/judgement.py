@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,9 @@ from augury.proof.statistics import holm, least_seeds, sign_flip_p, wilson
 from augury.verdict import Verdict, sentence
 
 Hits = Mapping[str, npt.NDArray[np.bool_]]
+
+SHOWN = {"note", "synthetic", "source", "ratio", "schedule", "synthetic_weight", "synthetic_smoothing"}
+"""Fields of an arm that say which synthetic images are shown and how; arms that agree in all others are twins."""
 
 
 @dataclass(frozen=True)
@@ -130,8 +133,7 @@ def compared(hits: Hits, comparator: str, test: LabelledImages, level: float) ->
 def twin_of(main: Comparison, hits: Hits, test: LabelledImages) -> Comparison:
     """The arm against the same training without synthetic images; where that was not trained, against the comparator, at a
     level that pays for its choice among the arms without synthetic images."""
-    bare = replace(ARMS[main.arm], synthetic=False)
-    name = next((name for name in hits if ARMS[name] == bare), None)
+    name = next((n for n in hits if not ARMS[n].synthetic and _training(n) == _training(main.arm)), None)
     if name is None:
         level = main.level / sum(not ARMS[other].synthetic for other in hits)
         low, high = main.effects.interval(1 - level)
@@ -139,6 +141,11 @@ def twin_of(main: Comparison, hits: Hits, test: LabelledImages) -> Comparison:
     found = _difference(hits, main.arm, name, test)
     p = sign_flip_p(found.value + found.seeds)
     return Comparison(main.arm, name, found, p, p, main.level, *found.interval(1 - main.level))
+
+
+def _training(name: str) -> dict[str, Any]:
+    """An arm but for the synthetic images that it shows."""
+    return {field: value for field, value in asdict(ARMS[name]).items() if field not in SHOWN}
 
 
 def _difference(hits: Hits, arm: str, against: str, test: LabelledImages) -> Effects:
