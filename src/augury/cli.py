@@ -19,11 +19,9 @@ from augury.cli_options import (
     Given,
     Json,
     Quiet,
-    RunFolder,
     Seed,
     Set,
     Trained,
-    again,
     given,
     opened,
     pair,
@@ -32,6 +30,7 @@ from augury.cli_options import (
     value,
     work,
 )
+from augury.cli_prove import prove
 from augury.errors import AuguryError, SettingsError
 
 app = typer.Typer(
@@ -49,6 +48,9 @@ app.command(
     epilog="Example: augury augment photos/ --preview sheet.png    then: augury augment photos/ -o more --policy natural --per-image 3"
 )(augment)
 app.command(epilog=EXAMPLES)(evaluate)
+app.command(
+    epilog="Example: augury prove runs/photos --set prove.max_seeds=24    or: augury prove photos/ --with made/ -o runs/judged"
+)(prove)
 app.command(epilog="Example: augury export runs/photos --format parquet -o photos.parquet")(export)
 
 Source = Annotated[
@@ -178,14 +180,6 @@ def generate(
     typer.echo(
         json.dumps({"files": made, "synthesizer": drawn.synthesizer}) if as_json else f"{number} images in {output}"
     )
-
-
-@app.command(epilog="Example: augury prove runs/photos --set prove.seeds=12")
-def prove(
-    source: RunFolder, extra: Set = None, device: Device = None, quiet: Quiet = False, as_json: Json = False
-) -> None:
-    """Do the trial of a run, again with other settings if you like, up to the report."""
-    console.tell(again(source, "report", quiet, extra, device), as_json)
 
 
 @app.command(epilog="Example: augury compare photos/ -o runs/compared --recipes stylegan,vae,ae,dcgan --budget 10m")

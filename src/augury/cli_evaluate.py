@@ -135,7 +135,7 @@ def _of_sets(
     quiet: bool,
 ) -> dict[str, Any]:
     """The card of two sets of images."""
-    from augury.judging import judge
+    from augury.evaluation import judge
     from augury.training import choose_device
 
     if extra:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from augury.pipeline import Watcher
     from augury.runfolder import Run
     from augury.training import Progress
+    from augury.verdict import Verdict
 
 
 def watcher(quiet: bool) -> Watcher:
@@ -56,17 +57,21 @@ def tell(run: Run, as_json: bool) -> None:
     """A finished run: verdict, arms, where the data set and the report lie."""
     from augury.exports import place
 
-    verdict = run.verdict
+    found = run.verdict
     if as_json:
-        typer.echo(json.dumps({"run": str(run.path), "verdict": verdict.as_dict()}))
+        typer.echo(json.dumps({"run": str(run.path), "verdict": found.as_dict()}))
         return
-    typer.echo(f"\n{verdict.word.upper()}. {verdict.sentence}\n")
-    for name, values in verdict.arms.items():
-        mean = sum(values["balanced_accuracy"]) / len(values["balanced_accuracy"])
-        typer.echo(f"  {name:<14} balanced accuracy {mean:.3f}")
-    typer.echo(
-        f"\n  data set  {place(run.path, run.settings.get('export', {}).get('format', 'folder'))}\n  report    {run / 'report.html'}"
-    )
+    verdict(found)
+    made = place(run.path, run.settings.get("export", {}).get("format", "folder"))
+    typer.echo(f"\n  data set  {made}\n  report    {run / 'report.html'}")
+
+
+def verdict(found: Verdict) -> None:
+    """The word, its sentence, and a line an arm."""
+    typer.echo(f"\n{found.word.upper()}. {found.sentence}\n")
+    for name, values in found.arms.items():
+        mean, worst = (sum(values[k]) / len(values[k]) for k in ("balanced_accuracy", "worst_recall"))
+        typer.echo(f"  {name:<14} balanced accuracy {mean:.3f}  worst class {worst:.3f}")
 
 
 def facts(values: dict[str, Any]) -> None:

@@ -1,204 +1,181 @@
-"""Two sets of images from anywhere, brought side by side and scored; every liberty taken with them is said."""
+"""A trial for synthetic images of any making: real images and synthetic ones in, a verdict, a page and a badge out."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+import shlex
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
-import torch
 
-from augury import metrics
-from augury.data import pictures
-from augury.data.cache import place
-from augury.data.resize import RESAMPLING, Fit, Size, resized
-from augury.errors import SettingsError
-from augury.images import Codes, LabelledImages
-from augury.metrics import Extractor, ScoreCard
-from augury.metrics.features import Progress
-from augury.randomness import rng
+from augury import proof, report, training
+from augury.data import LEFT_OUT, load, near_duplicates, split
+from augury.errors import DataError, RunFolderError
+from augury.files import write_json, write_text
+from augury.images import SPLITS, LabelledImages, SyntheticImages
+from augury.machine import machine, versions
+from augury.pipeline import IN_MEMORY, Watcher, closest, kept_results
+from augury.runfolder import Run
+from augury.settings import RunSettings
+from augury.verdict import Verdict
 
-Source = str | os.PathLike[str]
-Sets = dict[str, LabelledImages]
-UNNAMED = ("",)
-"""The classes of images without labels."""
-
-
-@dataclass(frozen=True)
-class Judged:
-    """The card; of each set its path, images, shape [C, H, W] as scored and classes; and what was `said` about them."""
-
-    card: ScoreCard
-    sets: dict[str, dict[str, Any]]
-    said: tuple[str, ...]
-
-    def as_dict(self) -> dict[str, Any]:
-        """Plain JSON values, which `ScoreCard.read` reads too."""
-        return {"sets": self.sets, "said": list(self.said)} | self.card.as_dict()
+Source = LabelledImages | str | os.PathLike[str]
 
 
 def judge(
     real: Source,
-    fake: Source,
-    features: Sequence[str] = ("auto",),
+    synthetic: Source,
+    folder: str | os.PathLike[str],
     *,
-    scores: Sequence[str] | None = None,
-    baseline: Source | None = "half",
-    train: Source | None = None,
-    held_out: Source | None = None,
-    weights: Source | None = None,
-    sha256: str = "",
-    precision: Literal["fp32", "bf16"] = "fp32",
-    limit: int | None = None,
-    seed: int = 0,
-    size: int | Size | None = None,
-    fit: Fit = "crop",
-    on_bad: Literal["error", "skip"] = "error",
-    device: str | torch.device = "cpu",
-    begin: Callable[[str], Progress | None] = lambda features: None,
-) -> Judged:
-    """Score the images `fake` against `real`, paths of any format that `augury.load` reads; they need no labels.
+    settings: RunSettings | None = None,
+    watch: Watcher | None = None,
+) -> Verdict:
+    """Divide `real` into parts (or keep its own), try `synthetic` as training images beside it, and write `folder`:
+    verdict.json, report.html, badge.svg, and trial.json, with which a stopped trial goes on.
 
-    `features` are names for `metrics.extractor`, "auto" being lite0 where it is installed, else pixels; `weights` is the
-    file of those among them that take one, `sha256` how its checksum begins. `baseline`, `train` and `held_out` are paths
-    of further images, see `metrics.evaluate`; `limit` most images of each set, by chance. Images of several sizes are
-    brought to `size`, else to the smallest that a set has throughout; grey ones get three channels beside coloured ones.
-    Features are kept in the user's cache; `begin` is told each extractor's name and gives what is told of its progress.
-    Raises DataError, SettingsError, ScoreError, MissingExtraError.
+    Both are images, or paths that `augury.load` reads; synthetic images are brought to the size of the real ones, and their
+    classes found by name. `settings.data`, `.prove`, `.seed` and `.device` are heeded. Raises DataError when the sets do
+    not fit together or synthetic images are test images, RunFolderError when the folder holds something else.
     """
-    if precision not in ("fp32", "bf16"):
-        raise SettingsError(f"precision is '{precision}'; choose fp32 or bf16")
-    paths = {"real": real, "synthetic": fake, "training": train, "held-out": held_out}
-    paths |= {"baseline": None if baseline == "half" else baseline}
-    given = {name: path for name, path in paths.items() if path is not None}
-    sets, said, how = together(given, size, fit, on_bad)
-    if limit is not None:
-        sets = {name: _some(images, limit, seed, name) for name, images in sets.items()}
-    classes, labels = shared(sets, said)
-    wanted = _spelt(features, weights, sha256)
-    shape = sets["real"].shape
-    judges = []
-    for name in wanted:
-        judge = metrics.extractor(name, shape, device, sha256=sha256 if _has_file(name) else "")
-        judge = metrics.in_bf16(judge, device) if precision == "bf16" and judge.fingerprint else judge
-        judge = replace(judge, preprocessing=f"{how}{judge.preprocessing}")
-        judges.append(_kept(judge, begin(judge.name)))
-    images = {name: images.images for name, images in sets.items()}
-    card = metrics.evaluate(
-        images["real"],
-        images["synthetic"],
-        judges,
-        baseline=images.get("baseline", None if baseline is None else "half"),
-        real_labels=labels.get("real"),
-        fake_labels=labels.get("synthetic"),
-        baseline_labels=labels.get("baseline"),
-        classes=classes,
-        train=images.get("training"),
-        held_out=images.get("held-out"),
-        scores=scores,
-        seed=seed,
+    chosen, watch, place = settings or RunSettings(), watch or Watcher(), Run(folder)
+    with place.held():
+        ours = {".lock", ".holder", "judged.json", "trial.json", "verdict.json", "report.html", "badge.svg"}
+        others = sorted(path.name for path in place.path.iterdir() if path.name not in ours)
+        if others:
+            raise RunFolderError(
+                f"{place.path}: holds {', '.join(others[:3])}, so it is no folder of a trial; choose another with -o"
+            )
+        d = chosen.data
+        data = real if isinstance(real, LabelledImages) else load(real, size=d.size, fit=d.fit, on_bad=d.on_bad)
+        if not isinstance(synthetic, LabelledImages):
+            made = load(synthetic, size=(data.shape[1], data.shape[2]), fit=d.fit, on_bad=d.on_bad)
+        else:
+            made = synthetic
+        beside = matched(made, data)
+        parts = _divided(data, chosen, watch)
+        device = training.choose_device(chosen.device)
+        flips = bool(data.notes.get("flips", False)) if chosen.prove.flips is None else chosen.prove.flips
+        about = [data.fingerprint, made.fingerprint, d.model_dump(), chosen.seed, device.type, flips]
+        results, keep = kept_results(place / "trial.json", about, chosen.prove, watch)
+        train, validation, test = (parts[name] for name in SPLITS)
+        watch.begin("prove", False)
+        verdict = proof.prove(
+            train,
+            validation,
+            test,
+            beside,
+            chosen.prove,
+            seed=chosen.seed,
+            device=device,
+            flips=flips,
+            results=results,
+            on_result=keep,
+        )
+        watch.end("prove")
+        names = [IN_MEMORY if isinstance(x, LabelledImages) else str(Path(x).resolve()) for x in (real, synthetic)]
+        facts = _about(data, parts, chosen, device.type, names)
+        write_json(place / "judged.json", facts)
+        write_json(place / "verdict.json", verdict.as_dict())
+        write_text(place / "badge.svg", report.badge(verdict.as_dict()))
+        report.write(_page(place, facts, names, verdict, train, beside), place / "report.html")
+    return verdict
+
+
+def matched(made: LabelledImages, real: LabelledImages) -> SyntheticImages:
+    """`made` with the classes and colours of `real`, classes found by name.
+
+    Raises DataError for a class that the real images lack, and for coloured images beside grey ones.
+    """
+    places = {name: code for code, name in enumerate(real.classes)}
+    unknown = [name for c, name in enumerate(made.classes) if name not in places and made.counts[c]]
+    if unknown:
+        count = int(made.counts[made.classes.index(unknown[0])])
+        raise DataError(
+            f"{len(unknown)} of {len(made.classes)} classes of the synthetic images are none of the real ones, such as "
+            f"'{unknown[0]}' ({count} images); rename or remove them. The real classes are {', '.join(real.classes[:8])}"
+            f"{', …' if len(real.classes) > 8 else ''}"
+        )
+    images = made.images
+    if images.shape[1] < real.shape[0]:
+        images = np.repeat(images, real.shape[0], axis=1)
+    elif images.shape[1] > real.shape[0]:
+        if (images != images[:, :1]).any():
+            raise DataError(
+                "the synthetic images are coloured, but the real ones are grey, so that colour alone tells them apart; make "
+                "them grey first"
+            )
+        images = images[:, :1]
+    codes = np.array([places.get(name, -1) for name in made.classes], np.int64)[made.labels]
+    number = np.arange(len(made), dtype=np.int64)
+    return SyntheticImages(
+        images, codes[:, None], (), real.classes, 0, number, made.fingerprint, reasons=("",) * len(made)
     )
-    told = {
-        name: {
-            "path": str(given[name]),
-            "images": len(images),
-            "shape": list(images.shape),
-            "classes": [name for name in images.classes if name],
-        }
-        for name, images in sets.items()
+
+
+def _divided(data: LabelledImages, settings: RunSettings, watch: Watcher) -> dict[str, LabelledImages]:
+    s = settings.data
+    near = () if s.near_duplicates == "allow" else near_duplicates(data.images)
+    codes = split(
+        data,
+        validation=s.validation,
+        test=s.test,
+        seed=settings.seed,
+        together=near,
+        torn="drop" if s.near_duplicates == "drop" else "refuse",
+    )
+    if (left := int((codes == LEFT_OUT).sum())) > 0:
+        watch.note(f"{left:,} near-duplicates were left out of the earlier part")
+    return {name: data.take(codes == i) for i, name in enumerate(SPLITS)}
+
+
+def _about(
+    data: LabelledImages, parts: dict[str, LabelledImages], settings: RunSettings, device: str, names: list[str]
+) -> dict[str, Any]:
+    counts = {name: part.counts.tolist() for name, part in parts.items()}
+    used = versions()
+    return {
+        "version": used["augury"],
+        "real": names[0],
+        "synthetic": names[1],
+        "settings": settings.model_dump(mode="json", include={"seed", "device", "data", "prove"}),
+        "versions": used,
+        "machine": {**machine(), "device": device},
+        "data": {
+            "n": len(data),
+            "shape": list(data.shape),
+            "classes": list(data.classes),
+            "counts": counts,
+            "fingerprint": data.fingerprint,
+            "notes": dict(data.notes),
+        },
     }
-    return Judged(card, told, tuple(said))
 
 
-def together(
-    paths: dict[str, Source], size: int | Size | None, fit: Fit, on_bad: Literal["error", "skip"]
-) -> tuple[Sets, list[str], str]:
-    """(the sets in one size and mode, what is to be said of that, the same for `preprocessing`)."""
-    sets = {name: pictures(path, size=size, fit=fit, on_bad=on_bad) for name, path in paths.items()}
-    sizes: dict[str, dict[str, int]] = {name: images.notes["original_sizes"] for name, images in sets.items()}
-    said = [
-        f"{name}: {len(images.notes['skipped'])} unreadable files were left out"
-        for name, images in sets.items()
-        if images.notes.get("skipped")
-    ]
-    said += [
-        f"{name}: {count} {what} were left out"
-        for name, images in sets.items()
-        for what, count in images.notes.get("ignored", {}).items()
-        if what.startswith("images")
-    ]
-    alike = [images.shape[1:] for name, images in sets.items() if size is not None or len(sizes[name]) == 1]
-    if not alike:
-        raise SettingsError(
-            f"the images of every set are of several sizes ({', '.join(map(_sizes, sizes.values()))}); say to which they "
-            "are brought, with --size"
-        )
-    goal = min(alike, key=lambda sides: sides[0] * sides[1])
-    changed = [name for name in sets if set(sizes[name]) != {f"{goal[0]}x{goal[1]}"}]
-    for name in changed:
-        said.append(
-            f"{name}: images of {_sizes(sizes[name])} px are brought to {goal[0]}x{goal[1]} ({fit}; {RESAMPLING})"
-        )
-        if sets[name].shape[1:] != goal and len(sizes[name]) > 1:
-            sets[name] = pictures(paths[name], size=goal, fit=fit, on_bad=on_bad)
-        sets[name] = replace(sets[name], images=resized(sets[name].images, goal, fit))
-    if len({images.shape[0] for images in sets.values()}) > 1:
-        grey = [name for name, images in sets.items() if images.shape[0] == 1]
-        said.append(f"{' and '.join(grey)}: grey is repeated to three channels, as other images have colour")
-        sets |= {name: replace(sets[name], images=np.repeat(sets[name].images, 3, axis=1)) for name in grey}
-    how = f"{' and '.join(changed)} to {goal[0]}x{goal[1]} first ({fit}); " if changed else ""
-    return sets, said, how
-
-
-def shared(sets: Sets, said: list[str]) -> tuple[tuple[str, ...], dict[str, Codes]]:
-    """(class names, labels of each set among them); nothing where real or synthetic images have none, or none in common."""
-    known = [images.classes for name, images in sets.items() if name in ("real", "synthetic", "baseline")]
-    if UNNAMED in known:
-        return (), {}
-    if len(set.intersection(*map(set, known))) < 2:
-        if max(map(len, known)) > 1:
-            said.append("no scores by class: real and synthetic images have fewer than two class names in common")
-        return (), {}
-    classes = tuple(dict.fromkeys(name for names in known for name in names))
-    place = {name: code for code, name in enumerate(classes)}
-    coded = {
-        name: np.array([place[c] for c in images.classes], np.int64)[images.labels]
-        for name, images in sets.items()
-        if name in ("real", "synthetic", "baseline")
-    }
-    return classes, coded
-
-
-def _spelt(features: Sequence[str], weights: Source | None, sha256: str) -> list[str]:
-    """The names in full."""
-    auto = "lite0" if metrics.lite0_installed() else "pixels"
-    names = [auto if name == "auto" else name for name in dict.fromkeys(features)]
-    takes = [n for n in names if "=" not in n and n.startswith(("inception", "timm:"))]
-    if weights is not None and not takes:
-        raise SettingsError(f"the features {', '.join(names)} take no weights file; give it to inception or timm:NAME")
-    full = [f"{name}={weights}" if weights is not None and name in takes else name for name in names]
-    if sha256 and not any(map(_has_file, full)):
-        raise SettingsError("a checksum is of a weights file, but there is none; give one, or leave the checksum out")
-    return full
-
-
-def _has_file(name: str) -> bool:
-    return (name.startswith(("inception=", "timm:")) and "=" in name) or Path(name).is_file()
-
-
-def _kept(judge: Extractor, progress: Progress | None) -> Extractor:
-    return metrics.remembered(judge, place(None) / "features", progress)
-
-
-def _some(images: LabelledImages, limit: int, seed: int, name: str) -> LabelledImages:
-    if len(images) <= limit:
-        return images
-    return images.take(np.sort(rng(seed, "limit", name).permutation(len(images))[:limit]))
-
-
-def _sizes(found: dict[str, int]) -> str:
-    first, *others = found
-    return first + (f" and {len(others)} other sizes" if others else "")
+def _page(
+    place: Run, about: dict[str, Any], names: list[str], verdict: Verdict, train: LabelledImages, made: SyntheticImages
+) -> report.Facts:
+    neighbours, distances = closest(made, train)
+    words = ["augury", "prove", names[0], "--with", names[1], "-o", "again", "--seed", str(about["settings"]["seed"])]
+    defaults = RunSettings().model_dump(mode="json")
+    for room in ("data", "prove"):
+        for key, value in about["settings"][room].items():
+            if value != defaults[room][key]:
+                words += ["--set", f"{room}.{key}={value}"]
+    return report.Facts(
+        title=place.path.resolve().name,
+        source=f"{Path(names[0]).name} with {Path(names[1]).name}",
+        command=shlex.join(words),
+        about=about,
+        verdict=verdict.as_dict(),
+        train=train,
+        synthetic=made,
+        neighbours=neighbours,
+        distances=distances,
+        log=(),
+        plan={},
+        generation={},
+        scores=(),
+        seconds={},
+        judged=True,
+    )

@@ -40,8 +40,9 @@ from augury.machine import machine, versions
 from augury.metrics import Extractor
 from augury.networks import Classifier
 from augury.runfolder import FORMAT, Run
-from augury.settings import RunSettings, validated
+from augury.settings import ProveSettings, RunSettings, validated
 from augury.training import Progress, Synthesizer, checkpoints
+from augury.verdict import FORMAT as VERDICTS
 
 SAMPLE = "the embedded sample (long-tailed Fashion-MNIST, MIT)"
 
@@ -165,7 +166,7 @@ class Session:
             ],
             "generate": lambda: [key("train"), s.generate.model_dump(), s.seed],
             "score": lambda: [key("train"), s.score.model_dump(), s.prove.steps, s.prove.batch, s.seed],
-            "prove": lambda: [key("generate"), s.prove.model_dump(), s.seed, self.device.type, self.flips],
+            "prove": lambda: [key("generate"), s.prove.model_dump(), s.seed, self.device.type, self.flips, VERDICTS],
             "export": lambda: [key("generate"), s.export.model_dump()],
             "report": lambda: [key(stage) for stage in ("score", "prove", "export")],
         }
@@ -234,6 +235,7 @@ class Session:
 
     def classify(self) -> None:
         """Teach the classifier that filters and watches: balanced, classical augmentation, no synthetic images."""
+        self.saw("classifier", self.parts["train"])
         checkpoints.save(self.run / "classifier.safetensors", self.taught(0).state_dict(), {})
         self.__dict__.pop("classifier", None)
 
@@ -243,6 +245,11 @@ class Session:
         seed = self.settings.seed + 500_009 + member
         model: Classifier = proof.teach(self.parts["train"], lesson, seed=seed, device=self.device)
         return model
+
+    def saw(self, place: str, images: LabelledImages, start_from: str | None = None) -> None:
+        """Keep that `place` sees these images, and those that what it starts from has seen; the trial checks it."""
+        before = [] if start_from is None else proof.seen_by(place, start_from)
+        proof.record(self.run / "seen", place, proof.prints(images.images), *before)
 
     def planned(self) -> training.Plan:
         """The training plan: made once, by measurement where a budget asks for it, and then kept."""
@@ -261,6 +268,7 @@ class Session:
         """Train as planned, judged on the way by the validation part."""
         folder, s, train, plan = self.run / "train", self.settings, self.parts["train"], self.planned()
         learnt = self.learnt
+        self.saw("generator", learnt, s.train.start_from)
         if s.train.unlabelled:
             told = read_json(folder / "unlabelled.json")
             away = ", ".join(f"{n:,} like the {name} part" for name, n in told["left_out"].items())
@@ -318,6 +326,7 @@ class Session:
     def generate(self) -> None:
         """Draw what the plan asks for, and filter it."""
         g, train, evidence, wanted = self.settings.generate, self.parts["train"], self.evidence(), self.amounts()
+        self.saw("filters", evidence.train)
         synthetic = generation.draw(
             self.synthesizer,
             wanted.numbers,
@@ -363,15 +372,8 @@ class Session:
     def prove(self) -> None:
         """The paired trial; each training's result is kept as soon as it is there, and serves other numbers of seeds."""
         file, s = self.run / "trial.json", self.settings
-        lasting = s.prove.model_dump(exclude={"seeds", "arms", "ratios"})
-        inputs = digest([self.run.key("generate"), lasting, s.seed, self.device.type, self.flips])
-        stored = read_json(file) if file.exists() else {}
-        results: dict[str, Any] = stored["results"] if stored.get("inputs") == inputs else {}
-
-        def keep(done: int, total: int, name: str) -> None:
-            write_json(file, {"inputs": inputs, "results": results})
-            self.watch.amount("trainings", done, total)
-
+        about = [self.run.key("generate"), s.seed, self.device.type, self.flips]
+        results, keep = kept_results(file, about, s.prove, self.watch)
         train, validation, test = (self.parts[name] for name in SPLITS)
         verdict = proof.prove(
             train,
@@ -382,6 +384,7 @@ class Session:
             seed=s.seed,
             device=self.device,
             flips=self.flips,
+            seen=proof.recorded(self.run / "seen"),
             results=results,
             on_result=keep,
         )
@@ -397,7 +400,7 @@ class Session:
 
     def report(self) -> None:
         """The page."""
-        neighbours, distances = self.neighbours()
+        neighbours, distances = closest(self.synthetic, self.parts["train"])
         near = self.run.read("near_duplicates")
         facts = report.Facts(
             title=self.run.path.resolve().name,
@@ -420,20 +423,6 @@ class Session:
             near_images=[self.data.images[np.array(same[:4])] for same in near["indices"][:8]],
         )
         report.write(facts, self.run / "report.html")
-
-    def neighbours(self, pairs: int = 12, k: int = 3) -> tuple[Codes, Any]:
-        """The kept synthetic images closest to a training image: (rows int64 [M, 1 + k], RMS distances [M, k])."""
-        train, kept = self.parts["train"], np.flatnonzero(self.synthetic.kept)
-        k = min(k, len(train))
-        if not len(kept):
-            return np.empty((0, 1 + k), np.int64), np.empty((0, k))
-        fake, real = (
-            np.asarray(x, np.float32).reshape(len(x), -1) for x in (self.synthetic.images[kept], train.images)
-        )
-        found, distances = metrics.nearest(fake, real, k)
-        order = np.argsort(distances[:, 0], kind="stable")[:pairs]
-        rows = np.concatenate([kept[order, None], found[order]], axis=1).astype(np.int64)
-        return rows, distances[order] * real.shape[1] ** -0.5
 
     def plan(self) -> dict[str, Any]:
         """The training plan as the report tells it."""
@@ -525,6 +514,35 @@ def _read(
             f"{place.path}: this run was made from images in memory; go on in Python, with augury.run(data, {str(place.path)!r})"
         )
     return load(None if source == SAMPLE else Path(source), **settings.data.reading()), source
+
+
+def closest(synthetic: SyntheticImages, train: LabelledImages, pairs: int = 12, k: int = 3) -> tuple[Codes, Any]:
+    """The kept synthetic images closest to a training image: (rows int64 [M, 1 + k], RMS distances [M, k])."""
+    kept, k = np.flatnonzero(synthetic.kept), min(k, len(train))
+    if not len(kept):
+        return np.empty((0, 1 + k), np.int64), np.empty((0, k))
+    fake, real = (np.asarray(x, np.float32).reshape(len(x), -1) for x in (synthetic.images[kept], train.images))
+    found, distances = metrics.nearest(fake, real, k)
+    order = np.argsort(distances[:, 0], kind="stable")[:pairs]
+    rows = np.concatenate([kept[order, None], found[order]], axis=1).astype(np.int64)
+    return rows, distances[order] * real.shape[1] ** -0.5
+
+
+def kept_results(
+    file: Path, about: list[Any], prove: ProveSettings, watch: Watcher
+) -> tuple[dict[str, Any], Callable[[int, int, str], None]]:
+    """The results of trainings that `file` holds for the same inputs, and what to call after each further one, so that a
+    stopped trial goes on. More seeds, arms or ratios, and another margin, are answered by the same trainings."""
+    lasting = prove.model_dump(exclude={"seeds", "max_seeds", "margin", "arms", "ratios"})
+    inputs = digest([*about, lasting, VERDICTS])
+    stored = read_json(file) if file.exists() else {}
+    results: dict[str, Any] = stored["results"] if stored.get("inputs") == inputs else {}
+
+    def keep(done: int, total: int, name: str) -> None:
+        write_json(file, {"inputs": inputs, "results": results})
+        watch.amount("trainings", done, total)
+
+    return results, keep
 
 
 def describe(session: Session) -> dict[str, Any]:

@@ -31,6 +31,7 @@ class Run:
     synthesizer/             weights.safetensors, card.json
     synthetic/               images.npy, manifest.jsonl; latents.npy, targets.npy where there are any
     generation.json          images wanted, drawn and kept of each class, and why
+    seen/                    digests of the images that generator, classifier and filters have seen
     features/                features extracted before
     scores.json, trial.json, verdict.json, report.html, dataset/
     """

@@ -188,7 +188,21 @@ class ProveSettings(Settings):
     """The paired trial."""
 
     arms: Names = Field(("none", "class_weights", "balanced", "classical", "gan"), description="names of arms, or all")
-    seeds: int = Field(6, ge=1)
+    seeds: int = Field(6, ge=1, description="paired seeds; with max_seeds, how many each look adds")
+    max_seeds: int | None = Field(
+        None, ge=1, description="add seeds until the word is clear or there are so many; None: only `seeds`, one look"
+    )
+    margin: float = Field(0.02, gt=0, lt=1, description="the smallest difference in balanced accuracy that matters")
+    resample: Literal["none", "subsample", "bootstrap"] = Field(
+        "none",
+        description="train images of each seed: all, 90 % of each class, or as many drawn with replacement. The generator has "
+        "seen all of them, so that what is left out favours the synthetic images; sound for images from elsewhere",
+    )
+    near_duplicates: Literal["refuse", "drop", "allow"] = Field(
+        "drop",
+        description="synthetic images near a test image: refuse, leave out, or do not look; exact copies are always refused "
+        "unless allowed",
+    )
     steps: int = Field(300, ge=1)
     batch: int = Field(64, ge=2)
     ratios: tuple[float, ...] = (0.0, 0.25, 0.5, 1.0)

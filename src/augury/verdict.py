@@ -5,11 +5,25 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
+from augury.errors import RunFolderError
+
+FORMAT = 2
+"""Raised when verdicts are computed otherwise, so that older ones are computed again."""
+
 
 @dataclass(frozen=True)
 class Verdict:
-    """`difference` is the mean over `seeds` of (arm − comparator) in balanced accuracy on the test part, in [-1, 1], with
-    its 95 % interval [low, high] and sign-flip p. `arms` holds one value a seed; `ratio_curve` was measured on validation.
+    """`difference` is the mean over `seeds` of (arm − comparator) in balanced accuracy on the test part, in [-1, 1].
+
+    [`low`, `high`] is its interval at confidence 1 − `level`, over seeds and test images, and `p` that of the sign-flip test
+    over the seeds; `level` is .05, less where several arms with synthetic images or several looks are corrected for.
+    `p_no_gain` and `p_no_loss` are one-sided: that a gain of `margin` or more over the comparator, or a loss of `margin` or
+    more against the `twin` (the same training without synthetic images), is not ruled out. `detectable` is the difference
+    that such a trial finds four times of five; `seeds_needed` (None: no number of them) and `images_needed` are what it takes
+    to settle a difference like this one; below `least_seeds` no sign-flip test can.
+    `comparisons` has a row for each arm with synthetic images; `arms` one value a seed; `per_class` rows carry 95 %
+    intervals; `ratio_curve` was measured on validation; `looks` are those taken at a growing trial; `leaks` says what was
+    checked to have seen no test image.
     """
 
     word: str
@@ -20,45 +34,103 @@ class Verdict:
     low: float
     high: float
     p: float
+    level: float
     ratio: float
     seeds: tuple[int, ...]
     test_n: int
+    margin: float
+    p_no_gain: float
+    p_no_loss: float
+    detectable: float
+    least_seeds: int
+    seeds_needed: int | None
+    images_needed: int
+    twin: dict[str, Any]
+    comparisons: tuple[dict[str, Any], ...]
     arms: dict[str, dict[str, list[Any]]]
     ratio_curve: tuple[dict[str, Any], ...]
     per_class: tuple[dict[str, Any], ...]
+    looks: tuple[dict[str, Any], ...] = ()
+    leaks: dict[str, Any] | None = None
     metric: str = "balanced accuracy"
+    format: int = FORMAT
 
     def as_dict(self) -> dict[str, Any]:
         """Plain JSON."""
-        return asdict(self)
+        plain: dict[str, Any] = _plain(asdict(self))
+        return plain
 
     @classmethod
     def from_dict(cls, stored: dict[str, Any]) -> Verdict:
-        """The verdict that `as_dict` described."""
-        tuples = {"seeds", "ratio_curve", "per_class"}
+        """The verdict that `as_dict` described. Raises RunFolderError for one of another format."""
+        if stored.get("format") != FORMAT:
+            raise RunFolderError(
+                f"this verdict is of format {stored.get('format', 1)}, but this version of Augury reads and writes format "
+                f"{FORMAT}; compute it again with: augury prove RUN (trainings are done again, the generator is not)"
+            )
         values: dict[str, Any] = {f.name: stored[f.name] for f in fields(cls)}
-        values |= {name: tuple(values[name]) for name in tuples}
-        return cls(**values)
+        tuples = {"seeds", "comparisons", "ratio_curve", "per_class", "looks"}
+        return cls(**values | {name: tuple(values[name]) for name in tuples})
 
 
-def sentence(
-    word: str, arm: str, comparator: str, difference: float, low: float, high: float, p: float, ratio: float, n: int
-) -> str:
-    """The verdict as one sentence; differences are told in points (hundredths)."""
-    middle, bottom, top = (
-        f"{round(100 * value, 1) + 0.0:+.1f}" for value in (difference, low, high)
-    )  # + 0.0: no "-0.0"
-    points = f"{middle} points of balanced accuracy (95 % interval {bottom} to {top}, p = {p:.3f}, {n} paired seeds)"
-    if ratio == 0:
+def points(value: float) -> str:
+    """A difference of shares in points (hundredths), signed: "+1.2"."""
+    return f"{round(100 * value, 1) + 0.0:+.1f}"  # + 0.0: no "-0.0"
+
+
+def sentence(v: Verdict) -> str:
+    """The verdict as one sentence to quote; differences are told in points (hundredths)."""
+    ours = {"difference": v.difference, "level": v.level, "low": v.low, "high": v.high, "p": v.p}
+    found = _found(v, ours)
+    margin = f"{100 * v.margin:g} points"
+    if v.ratio == 0:
         return (
-            "The synthetic images do not help here: on validation, showing none of them was best, so they make no "
-            f"difference; leave them out. The best arm without them is {comparator}."
+            "The synthetic images do not help here: none was shown, so they make no difference; leave them out. The best "
+            f"arm without them is {v.comparator}."
         )
+    small = f", less than the {margin} that this trial calls a difference" if abs(v.difference) < v.margin else ""
     return {
-        "helps": f"The synthetic images help: {points} over the best arm without them ({comparator}).",
-        "hurts": f"The synthetic images hurt: {points} against the best arm without them ({comparator}); do not add them.",
-        "no difference": f"The synthetic images make no difference that can be told from chance: {points} against the best "
-        f"arm without them ({comparator}).",
-        "underpowered": f"This trial cannot tell whether the synthetic images help: {points} against the best arm without "
-        f"them ({comparator}); give it more seeds (augury prove RUN --set prove.seeds={max(12, 2 * n)}) and, if you can, more test images.",
-    }[word]
+        "helps": f"The synthetic images help: {found} over the best arm without them ({v.comparator}){small}.",
+        "hurts": f"The synthetic images hurt: {found} against the best arm without them ({v.comparator}){small}; do not add "
+        "them.",
+        "no difference": f"The synthetic images make no difference of {margin} or more: {_no_difference(v, found)}; leave them "
+        "out.",
+        "underpowered": f"This trial cannot tell whether the synthetic images help: {found} against the best arm without "
+        f"them ({v.comparator}); {remedy(v)}.",
+    }[v.word]
+
+
+def _found(v: Verdict, numbers: dict[str, Any]) -> str:
+    return (
+        f"{points(numbers['difference'])} points of {v.metric} ({100 * (1 - numbers['level']):.3g} % interval "
+        f"{points(numbers['low'])} to {points(numbers['high'])}, p = {numbers['p']:.3f}, {len(v.seeds)} paired seeds, "
+        f"{v.test_n:,} test images)"
+    )
+
+
+def _no_difference(v: Verdict, found: str) -> str:
+    if v.twin["against"] == v.comparator:
+        return f"{found} against the best arm without them ({v.comparator})"
+    return (
+        f"{_found(v, v.twin)} against the same training without them ({v.twin['against']}), and {points(v.difference)} against "
+        f"the best arm without them ({v.comparator})"
+    )
+
+
+def remedy(v: Verdict) -> str:
+    """What would settle an underpowered trial."""
+    if len(v.seeds) < v.least_seeds:
+        return f"a word needs at least {v.least_seeds} seeds (prove.seeds={v.least_seeds})"
+    if v.seeds_needed is None:
+        return (
+            f"no number of seeds settles it with {v.test_n:,} test images: about {v.images_needed:,} are needed for a "
+            "difference like this"
+        )
+    return f"about {v.seeds_needed} seeds would settle a difference like this (prove.max_seeds={v.seeds_needed})"
+
+
+def _plain(value: Any) -> Any:
+    """Tuples as lists, as JSON has them, at any depth."""
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    return [_plain(item) for item in value] if isinstance(value, list | tuple) else value

@@ -37,17 +37,20 @@ def verdict(word, classes, counts, seeds=6, ratio=0.5):
     arms = {name: base + rng.normal(0, 0.006, seeds) for name, base in bases.items()}
     arms["gan"] = arms["classical"] + difference + pattern * (high - low) * 0.6
     recalls = {name: rng.uniform(0.5, 0.99, (seeds, len(classes))) for name in arms}
-    rows = [
-        {
-            "class": name,
-            "train": int(counts[c]),
-            "synthetic": int(max(counts) - counts[c]) if ratio else 0,
-            "recall_comparator": float(recalls["classical"][:, c].mean()),
-            "recall_arm": float(recalls["gan"][:, c].mean()),
-            "difference": float((recalls["gan"] - recalls["classical"])[:, c].mean()),
-        }
-        for c, name in enumerate(classes)
-    ]
+    rows = []
+    for c, name in enumerate(classes):
+        without, with_them = (float(recalls[arm][:, c].mean()) for arm in ("classical", "gan"))
+        change = float((recalls["gan"] - recalls["classical"])[:, c].mean())
+        counted = {"train": int(counts[c]), "test": 40, "synthetic": int(max(counts) - counts[c]) if ratio else 0}
+        rows.append(
+            {"class": name, **counted, "recall_comparator": without, "recall_arm": with_them, "difference": change}
+            | {
+                "interval_comparator": [without - 0.04, without + 0.03],
+                "interval_arm": [with_them - 0.04, with_them + 0.03],
+            }
+            | {"low": change - 0.05, "high": change + 0.05}
+        )
+    compared = {"difference": difference, "low": low, "high": high, "p": p, "p_adjusted": p, "level": 0.05}
     curve = [
         {"ratio": r, "balanced_accuracy": (0.79 + 0.03 * r - 0.028 * r**2 + rng.normal(0, 0.004, 3)).tolist()}
         for r in (0.0, 0.25, 0.5, 1.0)
@@ -63,6 +66,19 @@ def verdict(word, classes, counts, seeds=6, ratio=0.5):
         "low": low,
         "high": high,
         "p": p,
+        "level": 0.05,
+        "margin": 0.02,
+        "p_no_gain": 0.01,
+        "p_no_loss": 0.01,
+        "detectable": 0.0173,
+        "least_seeds": 6,
+        "seeds_needed": 14,
+        "images_needed": 5000,
+        "twin": {"arm": "gan", "against": "classical", **compared},
+        "comparisons": [{"arm": "gan", "against": "classical", **compared}],
+        "looks": [],
+        "leaks": {"test_not_seen_by": ["classifier", "filters", "generator"], "left_out": 0},
+        "format": 2,
         "ratio": ratio,
         "seeds": list(range(seeds)),
         "test_n": 2517,
@@ -70,6 +86,11 @@ def verdict(word, classes, counts, seeds=6, ratio=0.5):
             name: {
                 "balanced_accuracy": values.tolist(),
                 "macro_f1": (values - 0.01).tolist(),
+                "worst_recall": recalls[name].min(axis=1).tolist(),
+                "auc": (values + 0.1).tolist(),
+                "ece": (1 - values).tolist(),
+                "brier": (1.2 - values).tolist(),
+                "sensitivity": recalls[name].tolist(),
                 "recall": recalls[name].tolist(),
             }
             for name, values in arms.items()

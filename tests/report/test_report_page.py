@@ -16,7 +16,7 @@ from report_facts import OUTCOMES, facts, log, shapes, verdict
 import augury.report
 from augury.errors import RunFolderError
 from augury.images import LabelledImages
-from augury.report import render, write
+from augury.report import badge, markdown, render, write
 
 SECTIONS = ["verdict", "arms", "classes", "ratio", "pictures", "filters", "neighbours", "scores", "training", "data",
             "reproduce"]  # fmt: skip
@@ -112,13 +112,15 @@ def test_every_number_of_the_verdict_is_on_the_page():
         assert shown in text["verdict"]
     for name, arm in v["arms"].items():
         assert name in text["arms"]
-        for measure in ("balanced_accuracy", "macro_f1"):
+        for measure in ("balanced_accuracy", "macro_f1", "worst_recall", "auc", "ece", "brier"):
             assert f"{np.mean(arm[measure]):.3f}" in text["arms"]
     for row in v["per_class"]:
         said = f"{100 * row['difference']:+.1f}".replace("-", "−")
-        cells = [row["class"], str(row["train"]), str(row["synthetic"])]
-        cells += [f"{row['recall_comparator']:.3f}", f"{row['recall_arm']:.3f}", said]
-        assert "".join(cells) in text["classes"].replace(" ", "").replace("ring", "ring ")
+        cells = [row["class"], str(row["train"]), str(row["synthetic"]), str(row["test"])]
+        for role in ("comparator", "arm"):
+            low, high = row[f"interval_{role}"]
+            cells += [f"{row[f'recall_{role}']:.3f}{low:.3f}to{high:.3f}"]
+        assert "".join([*cells, said]) in text["classes"].replace(" ", "").replace("ring", "ring ")
     assert "0, 1, 2, 3, 4, 5" in text["reproduce"] and given.command in text["reproduce"]
 
 
@@ -130,12 +132,43 @@ def test_each_word_has_its_own_meaning(word, ratio):
         "helps": "about 2.1 more are named rightly",
         "hurts": "about 1.9 fewer are named rightly",
         "no difference": "Prefer the simpler training, classical",
-        "underpowered": "−4.0 to +5.0 points, is too wide",
+        "underpowered": "−4.0 to +5.0 points, excludes neither",
     }
     assert word.capitalize() in text
     for other, said in own.items():
         assert (said in text) == (other == word and ratio > 0)
     assert ("trained without any" in text) == (ratio == 0)
+
+
+def test_a_trial_of_others_images_gets_a_shorter_page():
+    page = Page(render(replace(facts(classes=2), judged=True, log=[], scores=[], generation={}, plan={}, seconds={})))
+    assert page.sections == [s for s in SECTIONS if s not in ("filters", "scores", "training")]
+    assert {a["href"][1:] for a in page.all("a")} <= set(page.sections)
+    assert "Sensitivity for each of the two classes" in page.text["classes"]
+
+
+def test_looks_and_other_synthetic_arms_are_told():
+    v = facts("underpowered", classes=3).verdict
+    other = {**v["comparisons"][0], "arm": "gan_first", "p_adjusted": 0.125, "level": 0.025}
+    looks = [{"seeds": 12, "level": 0.00305, "p": 0.02, "word": "underpowered"}]
+    changed = {**v, "comparisons": [*v["comparisons"], other], "looks": looks, "seeds_needed": None, "level": 0.025}
+    changed["leaks"] = {"test_not_seen_by": ["generator"], "left_out": 3}
+    text = {k: words(t) for k, t in Page(render(replace(facts(), verdict=changed))).text.items()}
+    assert "gan_first" in text["arms"] and "0.125" in text["arms"] and "97.5 %" in text["arms"]
+    assert "120.003050.020underpowered" in text["arms"].replace(" ", "")
+    assert "97.5 % interval" in text["verdict"] and "about 5,000 test images would" in text["verdict"]
+    assert "3 synthetic images that resemble a test image" in text["data"]
+
+
+@pytest.mark.parametrize("word", OUTCOMES)
+def test_a_badge_is_a_picture_with_the_word_and_the_sentence(word):
+    v = facts(word).verdict
+    root = ET.fromstring(badge({**v, "sentence": HOSTILE[0]}))
+    texts = [t.text for t in root.iter("{http://www.w3.org/2000/svg}text")]
+    assert texts[0] == "synthetic images" and texts[1].startswith(word)
+    assert root.find("{http://www.w3.org/2000/svg}title").text.endswith(HOSTILE[0])
+    line = markdown(v, "a folder (new)/badge.svg")
+    assert line.startswith(f"![synthetic images: {word}") and line.endswith("](a%20folder%20%28new%29/badge.svg)")
 
 
 @pytest.mark.parametrize("seeds", [1, 3])
@@ -180,7 +213,7 @@ def test_inline_svg_is_well_formed_and_described(given):
 
 def test_tables_have_headers_and_pictures_have_words():
     page = Page(render(facts()))
-    assert len(page.all("table")) == len(page.all("caption")) == 5
+    assert len(page.all("table")) == len(page.all("caption")) == 6
     assert all(a.get("scope") in ("col", "row") for a in page.all("th"))
     assert page.all("img") and all(a["alt"].strip() for a in page.all("img"))
 

@@ -2,9 +2,12 @@
 
 from augury.proof.arms import ARMS, Arm
 from augury.proof.classifiers import probabilities, teach, teach_each
+from augury.proof.crossed import Effects, effects
+from augury.proof.leakage import prints, record, recorded, seen_by
 from augury.proof.learners import CLASSIFIERS
 from augury.proof.lesson import Lesson
-from augury.proof.statistics import bca_interval, confusion, measures, sign_flip_p
+from augury.proof.measures import measures
+from augury.proof.statistics import sign_flip_p
 from augury.proof.trial import prove
 from augury.proof.usefulness import usefulness
 from augury.verdict import Verdict
@@ -13,13 +16,17 @@ __all__ = [
     "ARMS",
     "CLASSIFIERS",
     "Arm",
+    "Effects",
     "Lesson",
     "Verdict",
-    "bca_interval",
-    "confusion",
+    "effects",
     "measures",
+    "prints",
     "probabilities",
     "prove",
+    "record",
+    "recorded",
+    "seen_by",
     "sign_flip_p",
     "teach",
     "teach_each",

@@ -2,50 +2,171 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from augury.images import LabelledImages, SyntheticImages
 from augury.proof.arms import ARMS
-from augury.proof.statistics import bca_interval, sign_flip_p, word
+from augury.proof.crossed import Effects, effects
+from augury.proof.measures import PER_CLASS, SCALARS, unpacked
+from augury.proof.power import detectable, images_needed, seeds_needed
+from augury.proof.statistics import holm, least_seeds, sign_flip_p, wilson
 from augury.verdict import Verdict, sentence
+
+Hits = Mapping[str, npt.NDArray[np.bool_]]
+
+SHOWN = {"note", "synthetic", "source", "ratio", "schedule", "synthetic_weight", "synthetic_smoothing"}
+"""Fields of an arm that say which synthetic images are shown and how; arms that agree in all others are twins."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One arm against another: the effects, the sign-flip p over the seeds, and the interval at one minus `level`."""
+
+    arm: str
+    against: str
+    effects: Effects
+    p: float
+    p_adjusted: float
+    level: float
+    low: float
+    high: float
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain JSON."""
+        names = ("arm", "against", "p", "p_adjusted", "level", "low", "high")
+        return {"difference": self.effects.value, **{name: getattr(self, name) for name in names}}
 
 
 def judge(
-    arms: dict[str, dict[str, list[Any]]],
+    results: Mapping[str, list[dict[str, Any]]],
     seeds: tuple[int, ...],
     ratio: float,
-    curve: list[dict[str, Any]],
+    curve: Sequence[dict[str, Any]],
     train: LabelledImages,
     kept: SyntheticImages,
     test: LabelledImages,
+    *,
+    level: float = 0.05,
+    margin: float = 0.02,
 ) -> Verdict:
-    """The verdict on the gan arm against the arm without synthetic images that is best *on test*: a choice that errs
-    against the synthetic images, never for them."""
-    means = {name: float(np.mean(values["balanced_accuracy"])) for name, values in arms.items()}
-    comparator = max((name for name in arms if not ARMS[name].synthetic), key=lambda name: means[name])
-    differences = np.array(arms["gan"]["balanced_accuracy"]) - np.array(arms[comparator]["balanced_accuracy"])
-    low, high = bca_interval(differences)
-    p = sign_flip_p(differences)
-    found = word(differences, low, high, p)
-    if ratio == 0 and found in ("helps", "hurts"):  # nothing synthetic was shown, so nothing synthetic did it
+    """The verdict on the synthetic arm that does best, corrected for all of them, against the comparator: the arm without
+    synthetic images that is best *on test*, a choice that errs against the synthetic images and never for them.
+
+    `results` holds the measures of each arm, one a seed; `level` is that of the two-sided test, `margin` the
+    smallest difference that matters.
+    """
+    hits = {name: np.stack([unpacked(m["hits"], len(test)) for m in each]) for name, each in results.items()}
+    means = {name: float(np.mean([m["balanced_accuracy"] for m in each])) for name, each in results.items()}
+    comparator = max((name for name in results if not ARMS[name].synthetic), key=lambda name: means[name])
+    rivals = compared(hits, comparator, test, level)
+    main = max(rivals, key=lambda c: c.effects.value)
+    twin = twin_of(main, hits, test)
+    found = word(main, twin, margin, len(seeds), level)
+    if ratio == 0:  # nothing synthetic was shown, so nothing synthetic did it
         found = "no difference"
-    mean = float(differences.mean())
-    recalls = {name: np.mean(arms[name]["recall"], axis=0) for name in ("gan", comparator)}
-    added = np.bincount(kept.labels, minlength=len(train.classes))
-    rows = tuple(
-        {
-            "class": name,
-            "train": int(train.counts[c]),
-            "synthetic": int(added[c]) if ratio else 0,
-            "recall_comparator": float(recalls[comparator][c]),
-            "recall_arm": float(recalls["gan"][c]),
-            "difference": float(recalls["gan"][c] - recalls[comparator][c]),
-        }
-        for c, name in enumerate(train.classes)
+    far = max(abs(main.effects.value), margin - abs(main.effects.value))
+    more = seeds_needed(main.effects, far, main.level)
+    arms = {n: {k: [m[k] for m in each] for k in (*SCALARS, *PER_CLASS)} for n, each in results.items()}
+    verdict = Verdict(
+        word=found,
+        sentence="",
+        arm=main.arm,
+        comparator=comparator,
+        difference=main.effects.value,
+        low=main.low,
+        high=main.high,
+        p=main.p,
+        level=main.level,
+        ratio=ratio,
+        seeds=seeds,
+        test_n=len(test),
+        margin=margin,
+        p_no_gain=main.effects.p_below(margin),
+        p_no_loss=twin.effects.p_above(-margin),
+        detectable=detectable(main.effects.error, main.effects.freedom(), main.level),
+        least_seeds=least_seeds(main.level),
+        seeds_needed=None if more is None else max(more, int(np.ceil(1.5 * len(seeds)))),
+        images_needed=images_needed(main.effects, far, len(test), main.level),
+        twin=twin.as_dict(),
+        comparisons=tuple(c.as_dict() for c in rivals),
+        arms=arms,
+        ratio_curve=tuple(curve),
+        per_class=_per_class(hits, main.arm, comparator, train, kept if ratio else kept.take(np.empty(0, int)), test),
     )
-    text = sentence(found, "gan", comparator, mean, low, high, p, ratio, len(seeds))
-    return Verdict(
-        found, text, "gan", comparator, mean, low, high, p, ratio, seeds, len(test), arms, tuple(curve), rows
-    )
+    return replace(verdict, sentence=sentence(verdict))
+
+
+def word(main: Comparison, twin: Comparison, margin: float, seeds: int, level: float = 0.05) -> str:
+    """One of four words for an arm against the comparator (`main`) and against its twin, the same training without synthetic
+    images (`twin`).
+
+    helps: above the comparator, interval and sign-flip test (its p adjusted, at most `level`) agreeing. hurts: below both;
+    the comparator was chosen as the best, so that to lie below it alone may be luck of the choice. no difference: a gain over
+    the comparator of `margin` or more and a loss against the twin of `margin` or more are both ruled out, each by a one-sided
+    test. underpowered: none of these, or fewer seeds than any sign-flip test at this level needs.
+    """
+    if seeds < least_seeds(main.level):
+        return "underpowered"
+    if main.p_adjusted <= level and main.low > 0:
+        return "helps"
+    if main.p_adjusted <= level and main.high < 0 and twin.p <= twin.level and twin.high < 0:
+        return "hurts"
+    ruled_out = main.effects.p_below(margin) <= main.level and twin.effects.p_above(-margin) <= twin.level
+    return "no difference" if ruled_out else "underpowered"
+
+
+def compared(hits: Hits, comparator: str, test: LabelledImages, level: float) -> list[Comparison]:
+    """Every synthetic arm against the comparator, Holm-corrected for their number."""
+    names = [name for name in hits if ARMS[name].synthetic]
+    found = [_difference(hits, name, comparator, test) for name in names]
+    raw = [sign_flip_p(each.value + each.seeds) for each in found]
+    adjusted, levels = holm(raw, level)
+    rows = zip(names, found, raw, adjusted, levels, strict=True)
+    return [Comparison(n, comparator, e, p, a, lv, *e.interval(1 - lv)) for n, e, p, a, lv in rows]
+
+
+def twin_of(main: Comparison, hits: Hits, test: LabelledImages) -> Comparison:
+    """The arm against the same training without synthetic images; where that was not trained, against the comparator, at a
+    level that pays for its choice among the arms without synthetic images."""
+    name = next((n for n in hits if not ARMS[n].source and _training(n) == _training(main.arm)), None)
+    if name is None:
+        level = main.level / sum(not ARMS[other].synthetic for other in hits)
+        low, high = main.effects.interval(1 - level)
+        return replace(main, level=level, low=low, high=high)
+    found = _difference(hits, main.arm, name, test)
+    p = sign_flip_p(found.value + found.seeds)
+    return Comparison(main.arm, name, found, p, p, main.level, *found.interval(1 - main.level))
+
+
+def _training(name: str) -> dict[str, Any]:
+    """An arm but for the synthetic images that it shows."""
+    return {field: value for field, value in asdict(ARMS[name]).items() if field not in SHOWN}
+
+
+def _difference(hits: Hits, arm: str, against: str, test: LabelledImages) -> Effects:
+    return effects(hits[arm].astype(float) - hits[against], test.labels, test.groups)
+
+
+def _per_class(
+    hits: Hits, arm: str, comparator: str, train: LabelledImages, shown: SyntheticImages, test: LabelledImages
+) -> tuple[dict[str, Any], ...]:
+    """A row a class: images, recall of both arms with Wilson's 95 % interval for so many test images, and their difference
+    with its 95 % interval over seeds and images, not corrected for the number of classes."""
+    added, rows = np.bincount(shown.labels, minlength=len(train.classes)), []
+    for c, name in enumerate(train.classes):
+        here = test.labels == c
+        n = int(here.sum())
+        groups = None if test.groups is None else test.groups[here]
+        gap = effects(hits[arm][:, here].astype(float) - hits[comparator][:, here], test.labels[here], groups)
+        low, high = gap.interval()
+        row = {"class": name, "train": int(train.counts[c]), "test": n, "synthetic": int(added[c])}
+        for role, which in (("comparator", comparator), ("arm", arm)):
+            recall = float(hits[which][:, here].mean())
+            row[f"recall_{role}"], row[f"interval_{role}"] = recall, wilson(recall, n)
+        rows.append({**row, "difference": gap.value, "low": low, "high": high})
+    return tuple(rows)

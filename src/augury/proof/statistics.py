@@ -1,9 +1,9 @@
-"""Is the difference real? Intervals and tests on paired differences, one for each seed."""
+"""Tests and intervals on their own: signs, corrections, shares."""
 
 from __future__ import annotations
 
-import warnings
-from itertools import product
+import math
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -12,19 +12,8 @@ from augury.randomness import rng
 
 Floats = npt.NDArray[np.float64]
 
-
-def bca_interval(differences: Floats, confidence: float = 0.95, seed: int = 0) -> tuple[float, float]:
-    """Bias-corrected and accelerated bootstrap interval of the mean (Efron 1987), by scipy; [mean, mean] for equal values."""
-    from scipy.stats import bootstrap
-
-    if len(differences) < 2 or np.ptp(differences) == 0:
-        return float(differences.mean()), float(differences.mean())
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        found = bootstrap(
-            (differences,), np.mean, confidence_level=confidence, n_resamples=9999, method="BCa", rng=rng(seed, "bca")
-        ).confidence_interval
-    return float(found.low), float(found.high)
+EXACT = 16
+"""Most values whose sign flips are all tried."""
 
 
 def sign_flip_p(differences: Floats, seed: int = 0) -> float:
@@ -33,42 +22,40 @@ def sign_flip_p(differences: Floats, seed: int = 0) -> float:
     The smallest p possible is 2^(1-n): .25 with 3 values, .0625 with 5, .03125 with 6.
     """
     n = len(differences)
-    if n <= 16:
-        signs = np.array(list(product((1.0, -1.0), repeat=n)))
+    if n <= EXACT:
+        signs = 1.0 - 2.0 * (np.arange(2**n)[:, None] >> np.arange(n) & 1)
     else:
         signs = np.concatenate([np.ones((1, n)), rng(seed, "flips").choice((-1.0, 1.0), (65_535, n))])
     means = np.abs(signs @ differences) / n
     return float((means >= abs(differences.mean()) - 1e-12).mean())
 
 
-def word(
-    differences: Floats, low: float, high: float, p: float, resolution: float = 0.03, negligible: float = 0.01
-) -> str:
-    """helps / hurts when interval and test agree at 95 %; else underpowered when they could not have found a difference
-    (fewer than six seeds, or an interval wider than ± `resolution`) or contradict each other about one that is not
-    `negligible`; else no difference."""
-    if len(differences) < 6:
-        return "underpowered"
-    if p < 0.05 and low > 0:
-        return "helps"
-    if p < 0.05 and high < 0:
-        return "hurts"
-    torn = (low > 0 or high < 0) != (p < 0.05) and max(abs(low), abs(high)) > negligible
-    return "underpowered" if torn or (high - low) / 2 > resolution else "no difference"
+def least_seeds(level: float) -> int:
+    """Fewest pairs whose sign-flip test can give p <= `level`: 6 at .05, 7 at .025."""
+    return max(2, 1 + math.ceil(math.log2(1 / level)))
 
 
-def confusion(truth: npt.NDArray[np.int64], predicted: npt.NDArray[np.int64], classes: int) -> npt.NDArray[np.int64]:
-    """Counts int64 [K, K], rows the truth, columns the prediction."""
-    return np.bincount(truth * classes + predicted, minlength=classes**2).reshape(classes, classes)
+def holm(p: Sequence[float], level: float = 0.05) -> tuple[list[float], list[float]]:
+    """(adjusted p, the level at which each is tested) of Holm (1979): the k-th smallest of m at level / (m + 1 - k).
+
+    An interval at one minus that level agrees with the test's decision.
+    """
+    m, order = len(p), np.argsort(p, kind="stable")
+    adjusted, levels = [0.0] * m, [0.0] * m
+    highest = 0.0
+    for rank, i in enumerate(order.tolist()):
+        highest = max(highest, min(1.0, (m - rank) * p[i]))
+        adjusted[i], levels[i] = highest, level / (m - rank)
+    return adjusted, levels
 
 
-def measures(matrix: npt.NDArray[np.int64]) -> dict[str, float | list[float]]:
-    """balanced_accuracy (mean recall over the classes present), macro_f1 and recall per class (0 for an absent one)."""
-    hits, truth, called = np.diag(matrix).astype(float), matrix.sum(1), matrix.sum(0)
-    recall = hits / np.maximum(truth, 1)
-    f1 = 2 * hits / np.maximum(truth + called, 1)
-    return {
-        "balanced_accuracy": float(recall[truth > 0].mean()),
-        "macro_f1": float(f1[(truth + called) > 0].mean()),
-        "recall": recall.tolist(),
-    }
+def wilson(share: float, n: int, confidence: float = 0.95) -> tuple[float, float]:
+    """Score interval of a share of `n` (Wilson 1927, section 3); [0, 1] for n = 0."""
+    from scipy.special import ndtri
+
+    if n == 0:
+        return 0.0, 1.0
+    z = float(ndtri(0.5 + confidence / 2))
+    middle = (share + z * z / (2 * n)) / (1 + z * z / n)
+    half = z / (1 + z * z / n) * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
+    return max(0.0, middle - half), min(1.0, middle + half)

@@ -17,8 +17,9 @@ from augury.images import Codes, Images, LabelledImages
 from augury.proof.arms import ARMS, NOISE, OWN, Arm
 from augury.proof.learners import Learner, learner
 from augury.proof.lesson import Lesson
+from augury.proof.measures import measures
+from augury.proof.resampling import resampled
 from augury.proof.smote import smote_installed
-from augury.proof.statistics import confusion, measures
 from augury.randomness import rng
 from augury.settings import ProveSettings
 
@@ -116,15 +117,14 @@ class Trainings:
         for seed in seeds:
             name = f"{what}/{seed}"
             if name not in self.results:
-                predicted = next(ready).argmax(1)
-                self.results[name] = measures(confusion(part.labels, predicted, len(self.train.classes)))
+                self.results[name] = measures(part.labels, next(ready))
             self.done += 1
             self.on_result(self.done, name)
         return [self.results[f"{what}/{seed}"] for seed in seeds]
 
     def _train_part(self, seed: int) -> LabelledImages:
         """The train images of this seed."""
-        return self.train
+        return resampled(self.train, self.settings.resample, seed)
 
     def _chosen(self, arm: str) -> tuple[float, float]:
         """(rate, decay): the pair of highest balanced accuracy on validation, the same search for every arm."""

@@ -1,17 +1,20 @@
-"""The trial: every arm trained with the same seeds, the ratio chosen on validation, the test part read once."""
+"""The trial: every arm trained with the same seeds, the ratio chosen on validation, the test part read for the verdict."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, MutableMapping
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
+from dataclasses import replace
 from typing import Any
 
-import numpy as np
 import torch
 
-from augury.errors import SettingsError
 from augury.images import LabelledImages, SyntheticImages
+from augury.proof import leakage
 from augury.proof.arms import ARMS
+from augury.proof.checks import check_sets, check_settings
+from augury.proof.choice import choose
 from augury.proof.judgement import judge
+from augury.proof.sequential import looks
 from augury.proof.trainings import Trainings
 from augury.settings import ProveSettings
 from augury.verdict import Verdict
@@ -32,18 +35,30 @@ def prove(
     flips: bool = False,
     extra: Mapping[str, SyntheticImages] | None = None,
     classifier: Any = None,
+    seen: Mapping[str, leakage.Prints] | None = None,
     results: MutableMapping[str, Any] | None = None,
     on_result: Callable[[int, int, str], None] = lambda done, total, name: None,
 ) -> Verdict:
-    """Train every arm with paired seeds and judge the kept synthetic images on `test`.
+    """Train every arm with paired seeds and judge the kept synthetic images on `test`; the images may be of any making.
 
+    With `settings.max_seeds` seeds are added, `settings.seeds` at a time, until the word is clear or there are as many.
+    `seen` (place -> digests of images, as `leakage.recorded` reads them) says what made and chose the images has seen.
     `results` (name of a training -> its measures) is read for trainings already done and filled with new ones, so that
     a stopped trial goes on; `on_result(done, total, name)` is called after each. `extra` are the images of other generators,
     for arms that show them; `classifier` stands in for the settings': a function (channels, classes) -> network, a network,
-    or an estimator of scikit-learn. Raises SettingsError for unknown arms.
+    or an estimator of scikit-learn.
+
+    Raises SettingsError for settings that cannot be used; DataError when the sets do not fit together, a class is missing
+    in validation or test, or a test image is in another part, among the synthetic images, or was seen.
     """
     settings, total = settings or ProveSettings(), 0
+    check_sets(train, validation, test, synthetic)
+    leakage.refuse_seen(test, seen or {})
+    if settings.near_duplicates != "allow":
+        leakage.refuse_shared_parts(train, validation, test)
     kept = synthetic.take(synthetic.kept)
+    near = leakage.like_test(kept.images, test, settings.near_duplicates)
+    kept = kept.take(~near)
     trainings = Trainings(
         train,
         (kept.images, kept.labels) if len(kept) else None,
@@ -53,38 +68,54 @@ def prove(
         {} if results is None else results,
         lambda done, name: on_result(done, total, name),
         validation=validation,
+        targets=kept.targets,
         extra={name: (images.images, images.labels) for name, images in (extra or {}).items()},
         classifier=classifier,
     )
     settings = settings.model_copy(update={"arms": trainings.select(settings.arms)})
-    _check(settings)
+    trainings.settings = settings
+    check_settings(settings)
     ratios = sorted({0.0, *settings.ratios}) if len(kept) else [0.0]
-    choosing = "gan" in settings.arms and len(ratios) > 1
-    total = len(settings.arms) * settings.seeds + (len(ratios) * CHOICE_SEEDS if choosing else 0)
+    plan = looks(settings.seeds, settings.max_seeds)
+    total = len(settings.arms) * plan[-1][0] + (len(ratios) * CHOICE_SEEDS if len(ratios) > 2 else 0)
     total += trainings.searches(settings.arms)
-    curve: list[dict[str, Any]] = []
-    for ratio in ratios if choosing else []:
-        draws = [1_000_003 * (seed + 1) + i for i in range(CHOICE_SEEDS)]
-        found = trainings.measured(f"validation/ratio {ratio:g}", "gan", ratio, draws, validation)
-        curve.append({"ratio": ratio, "balanced_accuracy": [m["balanced_accuracy"] for m in found]})
-    best = (
-        max(curve, key=lambda row: (float(np.mean(row["balanced_accuracy"])), -row["ratio"]))["ratio"] if curve else 0.0
-    )
-
-    seeds = tuple(range(seed, seed + settings.seeds))
-    arms: dict[str, dict[str, list[Any]]] = {}
-    for name in settings.arms:
-        shown = f" at ratio {best:g}" if ARMS[name].synthetic else ""
-        each = trainings.measured(f"test/{name}{shown}", name, best, seeds, test)
-        arms[name] = {measure: [m[measure] for m in each] for measure in ("balanced_accuracy", "macro_f1", "recall")}
-    return judge(arms, seeds, best, curve, train, kept, test)
+    ratio, curve = _chosen(trainings, ratios, validation, seed)
+    verdict = _grown(trainings, plan, ratio, curve, kept, test, seed)
+    return replace(verdict, leaks={"test_not_seen_by": sorted(seen or {}), "left_out": int(near.sum())})
 
 
-def _check(settings: ProveSettings) -> None:
-    if "gan" not in settings.arms or all(ARMS[name].synthetic for name in settings.arms):
-        raise SettingsError(
-            f"arms are {', '.join(settings.arms)}, but a verdict compares 'gan' with at least one arm without synthetic "
-            "images; add both kinds with --arms"
-        )
-    if any(ratio < 0 for ratio in settings.ratios):
-        raise SettingsError(f"ratios are {settings.ratios}, but must not be negative")
+def _chosen(
+    trainings: Trainings, ratios: list[float], validation: LabelledImages, seed: int
+) -> tuple[float, list[dict[str, Any]]]:
+    """The ratio, chosen on validation where there are several above 0, and the curve it was chosen from."""
+    if len(ratios) <= 2:
+        return ratios[-1], []
+    arm = next(name for name in trainings.settings.arms if ARMS[name].synthetic)
+    draws = [1_000_003 * (seed + 1) + i for i in range(CHOICE_SEEDS)]
+    found = {r: trainings.measured(f"validation/ratio {r:g}", arm, r, draws, validation) for r in ratios}
+    return choose(found, validation)
+
+
+def _grown(
+    trainings: Trainings,
+    plan: Sequence[tuple[int, float]],
+    ratio: float,
+    curve: list[dict[str, Any]],
+    kept: SyntheticImages,
+    test: LabelledImages,
+    seed: int,
+) -> Verdict:
+    """The verdict of the first look whose word is clear, or of the last."""
+    each: dict[str, list[dict[str, Any]]] = {name: [] for name in trainings.settings.arms}
+    taken: list[dict[str, Any]] = []
+    for amount, level in plan:
+        seeds = tuple(range(seed, seed + amount))
+        for name, done in each.items():
+            what = f"test/{name}" + (f" at ratio {ratio:g}" if ARMS[name].synthetic else "")
+            done += trainings.measured(what, name, ratio, seeds[len(done) :], test)
+        margin = trainings.settings.margin
+        verdict = judge(each, seeds, ratio, curve, trainings.train, kept, test, level=level, margin=margin)
+        taken.append({"seeds": amount, "level": level, "word": verdict.word, "p": verdict.p})
+        if verdict.word != "underpowered":
+            break
+    return replace(verdict, looks=tuple(taken) if len(plan) > 1 else ())

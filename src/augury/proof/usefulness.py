@@ -9,11 +9,11 @@ import torch
 from augury.errors import ScoreError
 from augury.images import LabelledImages
 from augury.metrics import Score
-from augury.metrics.coverage import wilson
 from augury.networks import Classifier
 from augury.proof.classifiers import probabilities, teach
 from augury.proof.lesson import Lesson
-from augury.proof.statistics import confusion
+from augury.proof.measures import confusion
+from augury.proof.statistics import wilson
 
 FEATURES = "the trial's classifier, taught here"
 PREPROCESSING = "value / 127.5 - 1"
@@ -64,7 +64,7 @@ def accuracy_interval(matrix: npt.NDArray[np.int64]) -> tuple[float, float, floa
     hits, truth = np.diag(matrix), matrix.sum(1)
     present = np.flatnonzero(truth)
     recalls = hits[present] / truth[present]
-    ends = np.array([wilson(int(hits[c]), int(truth[c])) for c in present])
+    ends = np.array([wilson(float(r), int(n)) for r, n in zip(recalls, truth[present], strict=True)])
     below, above = (np.sqrt(((recalls - ends[:, side]) ** 2).sum()) / len(present) for side in (0, 1))
     mean = float(recalls.mean())
     return mean, max(0.0, mean - float(below)), min(1.0, mean + float(above))

@@ -28,6 +28,7 @@ class Facts:
     fakes, train, copies}], pairs: [{features, class, index, train, distance, limit}]}, and `copied` uint8 [P, 2, C, H, W]
     the pictures of the pairs, fake first; `seconds` per stage; `near` is near_duplicates.json, and `near_images` are the
     images of its first clusters.
+    `judged` marks a trial of images that Augury did not make: the page then leaves out filters, scores and training.
     Whatever is empty, or None within a row, is left out of the page or said to be missing.
     """
 
@@ -49,3 +50,4 @@ class Facts:
     copied: Images = field(default_factory=lambda: np.empty((0, 2, 1, 1, 1), np.uint8))
     near: Mapping[str, Any] = field(default_factory=dict)
     near_images: Sequence[Images] = ()
+    judged: bool = False

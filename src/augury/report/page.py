@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -71,7 +71,7 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    for name in ("share", "points", "number", "duration", "phrase", "short", "pretty"):
+    for name in ("share", "points", "number", "duration", "phrase", "short", "pretty", "confidence"):
         environment.filters[name] = getattr(wording, name)
     return environment
 
@@ -87,6 +87,7 @@ def _context(facts: Facts) -> dict[str, Any]:
         "meaning": wording.meaning(verdict),
         "arm_notes": {name: arm.note for name, arm in ARMS.items()},
         "arms": _arm_rows(verdict),
+        "sensitivity": _sensitivity(verdict),
         "arms_chart": charts.arms(verdict),
         "difference_chart": charts.difference(verdict),
         "ratio_chart": charts.ratio_curve(verdict),
@@ -134,11 +135,27 @@ def _arm_rows(verdict: Mapping[str, Any]) -> list[dict[str, Any]]:
                 "name": name,
                 "balanced_accuracy": float(accuracies.mean()),
                 "interval": charts.interval(accuracies),
-                "macro_f1": float(np.mean(arm["macro_f1"])) if arm.get("macro_f1") else None,
+                **{name: _mean(arm[name]) for name in ("macro_f1", "worst_recall", "auc", "ece", "brier")},
                 "role": {verdict["arm"]: "synthetic", verdict["comparator"]: "real"}.get(name, "other"),
             }
         )
     return rows
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    there = [value for value in values if value is not None]
+    return float(np.mean(there)) if there else None
+
+
+def _sensitivity(verdict: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Of two classes, each one's sensitivity at 90 % specificity without and with synthetic images, mean over the seeds."""
+    if len(verdict["per_class"]) != 2:
+        return []
+    without, with_them = (verdict["arms"][verdict[role]]["sensitivity"] for role in ("comparator", "arm"))
+    return [
+        {"class": row["class"], "without": _mean([s[c] for s in without]), "with": _mean([s[c] for s in with_them])}
+        for c, row in enumerate(verdict["per_class"])
+    ]
 
 
 def _filters(generation: Mapping[str, Any]) -> list[str]:

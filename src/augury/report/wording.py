@@ -13,6 +13,8 @@ import numpy.typing as npt
 NOTHING = "–"
 MINUS = "−"
 
+FEW = 5
+"""Fewer test images of a class than this vary too little to show how others would."""
 SIGNS = {"helps": "▲", "no difference": "=", "hurts": "▼", "underpowered": "?"}
 
 
@@ -88,49 +90,92 @@ def pretty(value: Any) -> str:
 
 def meaning(verdict: Mapping[str, Any]) -> list[str]:
     """What the verdict's word means, in a few plain sentences."""
-    seeds, n = len(verdict["seeds"]), f"{verdict['test_n']:,}"
-    per_hundred = number(abs(round(100 * verdict["difference"], 1)))
     if verdict["ratio"] == 0:
         said = [
-            f"On validation, adding no synthetic images was best, so the {verdict['arm']} arm was trained without any; "
-            "its difference shows only how far apart nearly equal trainings come out.",
+            f"No synthetic image was shown, so the {verdict['arm']} arm was trained without any; its difference shows only how "
+            "far apart nearly equal trainings come out.",
             f"Leave the synthetic images out, and train as in the arm {verdict['comparator']}.",
         ]
-    elif verdict["word"] == "underpowered" and seeds < 6:
-        said = [
+    elif verdict["word"] == "underpowered":
+        said = _underpowered(verdict)
+    else:
+        said = _settled(verdict)
+    return [*said, *_caution(verdict)]
+
+
+def _underpowered(verdict: Mapping[str, Any]) -> list[str]:
+    seeds, least = len(verdict["seeds"]), verdict["least_seeds"]
+    if seeds < least:
+        return [
             f"With {seeds} paired {'seed' if seeds == 1 else 'seeds'} the smallest p that the test can give is "
             f"{number(2.0 ** (1 - seeds))}, so it could not have found a difference of any size.",
-            "Run the trial again with six seeds or more before adding the images, or leaving them out.",
+            f"Run the trial again with {least} seeds or more before adding the images, or leaving them out.",
         ]
-    elif verdict["word"] == "underpowered" and (verdict["low"] > 0 or verdict["high"] < 0):
-        said = [
-            "The interval excludes zero, but the sign-flip test does not reach p < .05: with so few seeds the two can "
-            "contradict each other, and Augury gives a word only when they agree.",
-            f"More seeds settle it: augury prove RUN --set prove.seeds={2 * seeds} does the missing trainings alone.",
-        ]
-    elif verdict["word"] == "underpowered":
-        said = [
-            f"The interval, {points(verdict['low'])} to {points(verdict['high'])} points, is too wide: a useful gain "
-            "and a harmful loss both fit in it.",
-            "More seeds narrow it somewhat; more test images narrow it best.",
-        ]
+    if verdict["low"] > 0 or verdict["high"] < 0:
+        first = (
+            "The interval excludes zero, but the sign-flip test does not agree (or the arm's own twin tells otherwise): "
+            "Augury gives a word only when they agree."
+        )
     else:
-        said = {
-            "helps": [
-                f"Of 100 test images, all classes alike, about {per_hundred} more are named rightly than after the "
-                "best training without synthetic images. The interval and the test agree that this is not chance.",
-                "Use the exported data set, which holds the real images and these, in the ratio given here.",
-            ],
-            "hurts": [
-                f"Of 100 test images, all classes alike, about {per_hundred} fewer are named rightly than after the "
-                "best training without synthetic images. The interval and the test agree that this is not chance.",
-                "Leave them out. Longer training of the generator or more real images may change that; this page says "
-                "what holds today.",
-            ],
-            "no difference": [
-                "The trial was fine enough to see a difference that matters, and saw none that could not be chance.",
-                f"Prefer the simpler training, {verdict['comparator']}: it needs no synthetic images.",
-            ],
-        }[verdict["word"]]
-    scope = f"This holds for this data, this classifier and this test part of {n} images, which was read once."
-    return [*said, scope]
+        first = (
+            f"The interval, {points(verdict['low'])} to {points(verdict['high'])} points, excludes neither zero nor a "
+            f"difference of {points(verdict['margin'])[1:]} points, which would matter: a gain and none both fit in it."
+        )
+    if verdict["seeds_needed"] is None:
+        second = (
+            "More seeds would not settle it, as these few test images vary more than that; about "
+            f"{verdict['images_needed']:,} test images would."
+        )
+    else:
+        second = (
+            f"About {verdict['seeds_needed']} seeds would settle a difference like this one; with "
+            f"prove.max_seeds={verdict['seeds_needed']} they are added until the word is clear, and only the missing trainings "
+            "are done."
+        )
+    return [first, second]
+
+
+def _settled(verdict: Mapping[str, Any]) -> list[str]:
+    per_hundred, matters = number(abs(round(100 * verdict["difference"], 1))), points(verdict["margin"])[1:]
+    small = abs(verdict["difference"]) < verdict["margin"]
+    note = [f"It is less than the {matters} points that this trial was told to call a difference."] if small else []
+    return {
+        "helps": [
+            f"Of 100 test images, all classes alike, about {per_hundred} more are named rightly than after the "
+            "best training without synthetic images. The interval and the test agree that this is not chance.",
+            *note,
+            "Use the real images together with these, in the ratio given here.",
+        ],
+        "hurts": [
+            f"Of 100 test images, all classes alike, about {per_hundred} fewer are named rightly than after the "
+            "best training without synthetic images. The interval and the test agree that this is not chance, and it is "
+            f"worse than the same training without them ({verdict['twin']['against']}) too.",
+            *note,
+            "Leave them out. Better synthetic images or more real ones may change that; this page says what holds today.",
+        ],
+        "no difference": [
+            f"The trial was fine enough to rule out a gain of {matters} points over the best training without synthetic "
+            f"images, and a loss of as much against the same training without them ({verdict['twin']['against']}).",
+            f"Prefer the simpler training, {verdict['comparator']}: it needs no synthetic images.",
+        ],
+    }[verdict["word"]]
+
+
+def _caution(verdict: Mapping[str, Any]) -> list[str]:
+    """What the verdict holds for, and the classes whose test images are too few to stand for others."""
+    few = [row["class"] for row in verdict["per_class"] if row["test"] < FEW]
+    said = [
+        f"This holds for this data and this classifier; that {verdict['test_n']:,} test images stand for others like them is "
+        "in the interval."
+    ]
+    if few:
+        names = ", ".join(short(name) for name in few[:4]) + (
+            f" and {len(few) - 4} more classes" if len(few) > 4 else ""
+        )
+        said.append(f"Take it with care: {names} {'has' if len(few) == 1 else 'have'} fewer than {FEW} test images.")
+    return said
+
+
+def confidence(level: float) -> str:
+    """One minus `level` as a percentage: "95 %"."""
+    return f"{100 * (1 - level):.3g} %"

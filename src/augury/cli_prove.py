@@ -1,0 +1,64 @@
+"""The verb `augury prove`: the trial of a run again, or a trial of synthetic images of any making."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from augury import console
+from augury.cli_options import Device, Fit, Json, OnBad, Quiet, Seed, Set, Size, again, given, settled, sides
+from augury.errors import SettingsError
+
+
+def prove(
+    source: Annotated[Path, typer.Argument(help="A run folder; or, with --with, real images of any format.")],
+    synthetic: Annotated[
+        Path | None, typer.Option("--with", help="Synthetic images of any making and format, for the same classes.")
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="With --with: folder for verdict, report and badge.")
+    ] = None,
+    seed: Seed = None,
+    size: Size = None,
+    fit: Fit = None,
+    on_bad: OnBad = None,
+    extra: Set = None,
+    device: Device = None,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Do the trial of a run again, with other settings if you like, up to the report; or judge synthetic images that
+    Augury did not make. A trial that was stopped goes on."""
+    if synthetic is None:
+        options = given(output=output, seed=seed, size=size, fit=fit, on_bad=on_bad)
+        if options:
+            raise SettingsError(
+                f"--{next(iter(options)).replace('_', '-')} goes with --with SYNTHETIC; a run has its own folder, seed and size"
+            )
+        console.tell(again(source, "report", quiet, extra, device), as_json)
+        return
+    from augury import report
+    from augury.judging import judge
+
+    rooms = {
+        "data": given(size=sides(size), fit=fit, on_bad=on_bad),
+        "prove": {"near_duplicates": "refuse"},
+    }
+    settings = settled({}, extra, rooms, given(seed=seed, device=device))
+    place = output or Path("runs/judged")
+    verdict = judge(source, synthetic, place, settings=settings, watch=console.watcher(quiet))
+    badge = report.markdown(verdict.as_dict(), place / "badge.svg")
+    if as_json:
+        told = {
+            "folder": str(place),
+            "verdict": verdict.as_dict(),
+            "report": str(place / "report.html"),
+            "badge": badge,
+        }
+        typer.echo(json.dumps(told))
+        return
+    console.verdict(verdict)
+    typer.echo(f"\n  report    {place / 'report.html'}\n  badge     {badge}")

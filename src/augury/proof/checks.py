@@ -1,0 +1,74 @@
+"""What a trial needs before it begins."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from augury.errors import DataError, SettingsError
+from augury.images import LabelledImages, SyntheticImages
+from augury.proof.arms import ARMS
+from augury.settings import ProveSettings
+
+
+def check_settings(settings: ProveSettings) -> None:
+    """Raises SettingsError for arms that cannot be compared, ratios below 0 and numbers of seeds that make no trial."""
+    if len({ARMS[name].synthetic for name in settings.arms}) < 2:
+        raise SettingsError(
+            f"arms are {', '.join(settings.arms)}, but a verdict compares an arm with synthetic images, such as 'gan', with at "
+            "least one without; add both kinds with --set prove.arms"
+        )
+    if any(ratio < 0 for ratio in settings.ratios):
+        raise SettingsError(f"ratios are {settings.ratios}, but must not be negative")
+    if settings.seeds < 2:
+        raise SettingsError(
+            f"prove.seeds is {settings.seeds}, but a paired trial needs at least 2 to see any variation, and 6 for a word; "
+            "use prove.seeds=6"
+        )
+    if settings.max_seeds is not None and settings.max_seeds < settings.seeds:
+        raise SettingsError(
+            f"prove.max_seeds is {settings.max_seeds}, less than the {settings.seeds} that each look adds; raise it or lower "
+            "prove.seeds"
+        )
+
+
+def check_sets(
+    train: LabelledImages, validation: LabelledImages, test: LabelledImages, synthetic: SyntheticImages
+) -> None:
+    """Raises DataError for parts of other classes or shapes than `train`, labels out of range, and classes that no image of
+    validation or test shows."""
+    parts: dict[str, LabelledImages | SyntheticImages] = {
+        "validation": validation,
+        "test": test,
+        "synthetic": synthetic,
+    }
+    for name, part in parts.items():
+        if part.classes != train.classes:
+            raise DataError(
+                f"the {name} images have the classes {_listed(part.classes)}, the train images {_listed(train.classes)}; give "
+                "both the same classes in the same order"
+            )
+        if len(part) and part.images.shape[1:] != train.images.shape[1:]:
+            raise DataError(
+                f"the {name} images are [C, H, W] {list(part.images.shape[1:])}, but the train images "
+                f"{list(train.images.shape[1:])}; bring them to the same size and colours, for example with augury.load(..., "
+                "size=...)"
+            )
+    labels = synthetic.labels
+    if len(labels) and not (labels.min() >= 0 and labels.max() < len(train.classes)):
+        raise DataError(
+            f"synthetic labels run from {labels.min()} to {labels.max()}, but there are {len(train.classes)} classes"
+        )
+    for name, counts in (("validation", validation.counts), ("test", test.counts)):
+        if not counts.all():
+            lacking = [train.classes[c] for c in np.flatnonzero(counts == 0)]
+            raise DataError(
+                f"{_listed(lacking)} {'has' if len(lacking) == 1 else 'have'} no {name} image, so that nothing can be said "
+                "about it; give each class at least one in every part (augury divides so by itself), or leave the class out"
+            )
+
+
+def _listed(names: Sequence[str], most: int = 5) -> str:
+    shown = ", ".join(f"'{name}'" for name in names[:most])
+    return shown + (f" and {len(names) - most} more" if len(names) > most else "")

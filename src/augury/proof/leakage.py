@@ -1,0 +1,105 @@
+"""Has anything that made or chose the synthetic images seen the test part? Images are known by a digest of their pixels."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from augury.data import near_duplicates
+from augury.errors import DataError
+from augury.files import atomic_path
+from augury.images import Images, LabelledImages
+
+Prints = npt.NDArray[np.uint64]
+Policy = Literal["refuse", "drop", "allow"]
+
+
+def prints(images: Images) -> Prints:
+    """A 64-bit digest of the pixels of each image [N, C, H, W], in order; equal only for equal images of the same shape."""
+    shape = repr(images.shape[1:]).encode()
+    found = [hashlib.blake2b(image.tobytes(), digest_size=8, key=shape).digest() for image in images]
+    return np.frombuffer(b"".join(found), np.uint64)
+
+
+def record(folder: Path, place: str, *seen: Prints) -> None:
+    """Keep in `folder` that `place` (generator, filters, ...) has seen these images."""
+    with atomic_path(folder / f"{place}.npy") as temporary, temporary.open("wb") as file:
+        np.save(file, np.unique(np.concatenate(seen)), allow_pickle=False)
+
+
+def recorded(folder: Path) -> dict[str, Prints]:
+    """Place -> the images it has seen, as `record` kept them; empty where nothing was kept."""
+    return {file.stem: np.load(file, allow_pickle=False) for file in sorted(folder.glob("*.npy"))}
+
+
+def seen_by(place: str, start: str) -> list[Prints]:
+    """What `place` of the run `start` (its folder, or its synthesizer's) has seen; empty where that was not kept."""
+    files = [folder / "seen" / f"{place}.npy" for folder in (Path(start), Path(start).parent)]
+    return [np.load(file, allow_pickle=False) for file in files if file.exists()][:1]
+
+
+def refuse_seen(test: LabelledImages, seen: Mapping[str, Prints]) -> None:
+    """Raises DataError when an image of `test` is among those that any place has seen."""
+    mine = prints(test.images)
+    for place, others in seen.items():
+        shared = np.isin(mine, others)
+        if shared.any():
+            raise DataError(
+                f"{int(shared.sum())} of {len(test)} test images were seen by the {place}, such as {_name(test, shared)}; the "
+                "trial would flatter. Make the synthetic images again from train images alone (a new run folder), or remove "
+                "these images from the test part"
+            )
+
+
+def refuse_shared_parts(train: LabelledImages, validation: LabelledImages, test: LabelledImages) -> None:
+    """Raises DataError when two parts have an image in common, pixel for pixel."""
+    own = {"train": train, "validation": validation, "test": test}
+    known = {name: prints(part.images) for name, part in own.items()}
+    for first, second in (("train", "test"), ("validation", "test"), ("train", "validation")):
+        shared = np.isin(known[second], known[first])
+        if shared.any():
+            raise DataError(
+                f"{int(shared.sum())} of {len(own[second])} {second} images are in the {first} part too, such as "
+                f"{_name(own[second], shared)}; the trial would flatter. Remove them from one of the two, or let augury divide "
+                "the data (near-duplicates are kept in one part)"
+            )
+
+
+def like_test(images: Images, test: LabelledImages, policy: Policy = "refuse") -> npt.NDArray[np.bool_]:
+    """bool [M]: which of the synthetic `images` are near-duplicates of a test image and are to be left out.
+
+    An image that is a test image pixel for pixel is refused with DataError under "refuse" and "drop"; a near-duplicate
+    (`augury.data.near_duplicates`, images of 16 px a side or more) is refused or left out as the policy says; "allow" looks
+    for neither.
+    """
+    if policy == "allow" or not len(images) or not len(test):
+        return np.zeros(len(images), bool)
+    same = np.isin(prints(images), prints(test.images))
+    if same.any():
+        raise DataError(
+            f"{int(same.sum())} of {len(images)} synthetic images are images of the test part, pixel for pixel, such as "
+            f"number {int(np.flatnonzero(same)[0])}; a classifier taught with them knows the answers. Remove them, or make the "
+            "synthetic images from train images alone"
+        )
+    near = np.zeros(len(images), bool)
+    for cluster in near_duplicates(np.concatenate([test.images, images])):
+        members = np.array(cluster)
+        if members.min() < len(test):
+            near[members[members >= len(test)] - len(test)] = True
+    if near.any() and policy == "refuse":
+        raise DataError(
+            f"{int(near.sum())} of {len(images)} synthetic images are near-duplicates of a test image, such as number "
+            f"{int(np.flatnonzero(near)[0])}; the trial would flatter. prove.near_duplicates=drop leaves them out, allow lets "
+            "them be (on the command line with --set)"
+        )
+    return near
+
+
+def _name(part: LabelledImages, chosen: npt.NDArray[np.bool_]) -> str:
+    at = int(np.flatnonzero(chosen)[0])
+    return part.names[at] if part.names else f"number {at}"

@@ -1,0 +1,83 @@
+"""What is kept of one trained classifier: its measures, and which images it names rightly."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from augury.errors import TrainingError
+from augury.proof.calibration import brier_score, expected_calibration_error
+from augury.proof.ranking import area_under_curve, macro, sensitivity_at
+
+Floats = npt.NDArray[np.float64]
+Codes = npt.NDArray[np.int64]
+
+SCALARS = ("balanced_accuracy", "macro_f1", "worst_recall", "auc", "ece", "brier")
+PER_CLASS = ("recall", "sensitivity")
+"""Lists of one value a class."""
+
+
+def confusion(truth: Codes, predicted: Codes, classes: int) -> Codes:
+    """Counts int64 [K, K], rows the truth, columns the prediction."""
+    return np.bincount(truth * classes + predicted, minlength=classes**2).reshape(classes, classes)
+
+
+def measures(truth: Codes, p: Floats) -> dict[str, Any]:
+    """Measures of class probabilities `p` float64 [N, K] against `truth` int64 [N], plain JSON.
+
+    balanced_accuracy (mean recall over the classes present), macro_f1, worst_recall, auc (one class against the rest, mean
+    over classes), ece, brier; per class recall (0 for an absent one) and sensitivity (at 90 % specificity; None for an
+    absent one); hits: the images named rightly, as `packed` writes them. Raises TrainingError when `p` are no
+    probabilities.
+    """
+    check_probabilities(p, len(truth))
+    classes = p.shape[1]
+    predicted = p.argmax(1)
+    matrix = confusion(truth, predicted, classes)
+    right, there, called = np.diag(matrix).astype(float), matrix.sum(1), matrix.sum(0)
+    recall = right / np.maximum(there, 1)
+    f1 = 2 * right / np.maximum(there + called, 1)
+    return {
+        "balanced_accuracy": float(recall[there > 0].mean()),
+        "macro_f1": float(f1[(there + called) > 0].mean()),
+        "worst_recall": float(recall[there > 0].min()),
+        "auc": macro([area_under_curve(p[:, c], truth == c) for c in range(classes)]),
+        "ece": expected_calibration_error(truth, p),
+        "brier": brier_score(truth, p),
+        "recall": recall.tolist(),
+        "sensitivity": [sensitivity_at(p[:, c], truth == c) for c in range(classes)],
+        "hits": packed(predicted == truth),
+    }
+
+
+def check_probabilities(p: Floats, n: int) -> None:
+    """Raises TrainingError unless `p` is float [n, K], finite, not negative, each row adding up to 1."""
+    if p.ndim != 2 or len(p) != n or p.shape[1] < 2:
+        raise TrainingError(
+            f"a classifier gave an array of shape {list(p.shape)} for {n} images, but must give one probability for each of "
+            "two or more classes: [images, classes]"
+        )
+    broken = int((~np.isfinite(p)).any(1).sum())
+    if broken:
+        raise TrainingError(
+            f"a classifier gave NaN or infinity for {broken} of {n} images; its training ran away or it divides by zero: "
+            "lower its learning rate, or check its last layer"
+        )
+    sums = p.sum(1)
+    if p.min(initial=0) < 0 or np.abs(sums - 1).max(initial=0) > 1e-3:
+        raise TrainingError(
+            f"a classifier gave rows that add up to {sums.min():.3g} … {sums.max():.3g} with values from {p.min():.3g}, but "
+            "probabilities are not negative and add up to 1; end it with a softmax"
+        )
+
+
+def packed(hits: npt.NDArray[np.bool_]) -> str:
+    """bool [N] as hexadecimal digits, four images a digit."""
+    return np.packbits(hits).tobytes().hex()
+
+
+def unpacked(text: str, n: int) -> npt.NDArray[np.bool_]:
+    """The bool [n] that `packed` wrote."""
+    return np.unpackbits(np.frombuffer(bytes.fromhex(text), np.uint8), count=n).astype(bool)

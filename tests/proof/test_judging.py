@@ -1,0 +1,118 @@
+"""A judge for images of any making: files in, verdict, page and badge out."""
+
+from __future__ import annotations
+
+import json
+import xml.etree.ElementTree as ET
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from proof_data import both, part
+from typer.testing import CliRunner
+
+from augury import judging
+from augury.cli import app
+from augury.data import from_arrays
+from augury.errors import DataError, RunFolderError, SettingsError
+from augury.images import LabelledImages
+from augury.judging import judge, matched
+from augury.settings import ProveSettings, RunSettings
+from augury.verdict import Verdict
+
+QUICK = ProveSettings(arms=("classical", "gan"), seeds=2, steps=1, batch=4, ratios=(1.0,), near_duplicates="refuse")
+SETTINGS = RunSettings(device="cpu", prove=QUICK)
+REAL = part((20, 20), 0)
+NAMES = {0: "lying", 1: "standing"}
+
+
+def as_folder(root: Path, images: np.ndarray, labels: np.ndarray) -> Path:
+    for i, (image, label) in enumerate(zip(images, labels, strict=True)):
+        file = root / NAMES[int(label)] / f"{i}.png"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(image[0]).save(file)
+    return root
+
+
+def test_files_in_verdict_page_and_badge_out(tmp_path: Path) -> None:
+    real = as_folder(tmp_path / "real", REAL.images, REAL.labels)
+    images, labels = both((6, 6), (8, 8), 7)
+    larger = images.repeat(2, axis=2).repeat(2, axis=3)  # a vendor's images of another size, in another format
+    np.savez(tmp_path / "made.npz", images=larger, labels=labels, classes=np.array(["lying", "standing"]))
+    call = ["prove", str(real), "--with", str(tmp_path / "made.npz"), "-o", str(tmp_path / "out"), "--device", "cpu"]
+    call += ["--quiet", "--set", 'prove.arms=["classical","gan"]', "--set", "prove.seeds=2", "--set", "prove.steps=1"]
+    done = CliRunner().invoke(app, [*call, "--json"], catch_exceptions=False)
+    told = json.loads(done.stdout)
+    assert Verdict.from_dict(told["verdict"]).as_dict() == json.loads((tmp_path / "out" / "verdict.json").read_text())
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert "real with made.npz" in page and 'id="training"' not in page and "augury prove" in page
+    assert ET.parse(tmp_path / "out" / "badge.svg").getroot().tag.endswith("svg")
+    assert told["badge"].startswith("![synthetic images: underpowered]")
+    before = (tmp_path / "out" / "trial.json").read_bytes()
+    again = CliRunner().invoke(app, call, catch_exceptions=False)
+    assert "UNDERPOWERED." in again.stdout and told["badge"] in again.stdout
+    assert (tmp_path / "out" / "trial.json").read_bytes() == before  # nothing was trained again
+
+
+def test_test_images_among_the_synthetic_ones_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="synthetic images are images of the test part, pixel for pixel"):
+        judge(REAL, REAL, tmp_path / "same", settings=SETTINGS)
+    labels = np.arange(40) % 2
+    coarse = np.random.default_rng(0).integers(40, 200, (40, 16, 16)).repeat(2, axis=1).repeat(2, axis=2)
+    brighter = from_arrays(np.minimum(coarse * 1.1 + 12, 255).astype(np.uint8), labels)
+    with pytest.raises(DataError, match=r"near-duplicates of a test image.*near_duplicates=drop"):
+        judge(from_arrays(coarse.astype(np.uint8), labels), brighter, tmp_path / "near", settings=SETTINGS)
+    dropping = SETTINGS.model_copy(update={"prove": QUICK.model_copy(update={"near_duplicates": "drop"})})
+    verdict = judge(from_arrays(coarse.astype(np.uint8), labels), brighter, tmp_path / "near", settings=dropping)
+    assert verdict.leaks is not None and verdict.leaks["left_out"] == verdict.test_n
+
+
+def test_classes_are_matched_by_name_and_colours_brought_together() -> None:
+    images, labels = both((3, 2), (8, 8), 1)
+    turned = LabelledImages(images, 1 - labels, ("standing", "lying"))
+    np.testing.assert_array_equal(matched(turned, REAL).labels, labels)
+    for names in (("lying", "sitting"), ("Lying", "standing")):
+        with pytest.raises(DataError, match=r"1 of 2 classes.*rename or remove.*lying, standing"):
+            matched(LabelledImages(images, labels, names), REAL)
+    unused = LabelledImages(images, labels, ("lying", "standing", "sitting"))
+    np.testing.assert_array_equal(matched(unused, REAL).labels, labels)
+    colour = replace(REAL, images=REAL.images.repeat(3, axis=1))
+    assert matched(turned, colour).images.shape == (5, 3, 8, 8)
+    grey_in_rgb = LabelledImages(images.repeat(3, axis=1), labels, REAL.classes)
+    np.testing.assert_array_equal(matched(grey_in_rgb, REAL).images, images)
+    tinted = grey_in_rgb.images.copy()
+    tinted[:, 0] //= 2
+    with pytest.raises(DataError, match="coloured, but the real ones are grey"):
+        matched(LabelledImages(tinted, labels, REAL.classes), REAL)
+
+
+def test_a_folder_that_holds_something_else_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(RunFolderError, match=r"holds notes.txt.*another with -o"):
+        judge(REAL, REAL, tmp_path, settings=SETTINGS)
+
+
+def test_options_of_the_judge_are_refused_for_a_run(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="--seed goes with --with"):
+        CliRunner().invoke(app, ["prove", str(tmp_path), "--seed", "3"], catch_exceptions=False)
+
+
+def test_a_killed_judgement_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = part((4, 4), 8)
+    whole = judge(REAL, made, tmp_path / "whole", settings=SETTINGS)
+    write = judging.write_json
+
+    def killed(path: Path, value: object) -> None:
+        if path.name == "verdict.json":
+            raise KeyboardInterrupt
+        write(path, value)
+
+    monkeypatch.setattr(judging, "write_json", killed)
+    with pytest.raises(KeyboardInterrupt):
+        judge(REAL, made, tmp_path / "cut", settings=SETTINGS)
+    before = (tmp_path / "cut" / "trial.json").read_bytes()
+    monkeypatch.setattr(judging, "write_json", write)
+    assert judge(REAL, made, tmp_path / "cut", settings=SETTINGS) == whole
+    assert (tmp_path / "cut" / "trial.json").read_bytes() == before

@@ -1,0 +1,118 @@
+"""A leak planted in each place is caught."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from proof_data import part, synthetic
+
+from augury import pipeline, proof
+from augury.errors import DataError
+from augury.images import LabelledImages
+from augury.proof import leakage
+from augury.settings import ProveSettings, RunSettings
+
+TRAIN, VALIDATION, TEST = part((12, 12), 0), part((6, 6), 1), part((10, 10), 2)
+FREE = synthetic(part((10, 10), 3).images, part((10, 10), 3).labels)
+QUICK = ProveSettings(arms=("classical", "gan"), seeds=2, steps=1, batch=4, ratios=(1.0,))
+
+
+def tried(**changed: object) -> proof.Verdict:
+    given = {"train": TRAIN, "validation": VALIDATION, "test": TEST, "synthetic": FREE, "settings": QUICK} | changed
+    return proof.prove(
+        *(given[k] for k in ("train", "validation", "test", "synthetic", "settings")), seen=given.get("seen")
+    )
+
+
+def with_one(of: LabelledImages, into: LabelledImages) -> LabelledImages:
+    """`into` with its last image, of the same class, replaced by the last one of `of`."""
+    images = into.images.copy()
+    images[-1] = of.images[-1]
+    return replace(into, images=images)
+
+
+def test_without_a_leak_nothing_is_refused() -> None:
+    seen = {place: leakage.prints(TRAIN.images) for place in ("generator", "filters")}
+    assert tried(seen=seen).leaks == {"test_not_seen_by": ["filters", "generator"], "left_out": 0}
+
+
+@pytest.mark.parametrize("place", ["generator", "filters", "classifier"])
+def test_a_test_image_that_was_seen_is_caught(place: str) -> None:
+    seen = {place: leakage.prints(with_one(TEST, TRAIN).images)}
+    with pytest.raises(DataError, match=f"1 of 20 test images were seen by the {place}.*number 19"):
+        tried(seen=seen)
+
+
+def test_a_test_image_among_the_choosing_or_the_training_is_caught() -> None:
+    with pytest.raises(DataError, match="1 of 20 test images are in the validation part too"):
+        tried(validation=with_one(TEST, VALIDATION))
+    with pytest.raises(DataError, match="1 of 20 test images are in the train part too"):
+        tried(train=with_one(TEST, TRAIN))
+    with pytest.raises(DataError, match="1 of 12 validation images are in the train part too"):
+        tried(train=with_one(VALIDATION, TRAIN))
+    allowed = QUICK.model_copy(update={"near_duplicates": "allow"})
+    assert tried(train=with_one(TEST, TRAIN), settings=allowed).leaks is not None
+
+
+def test_test_images_among_the_synthetic_ones_are_caught() -> None:
+    images = FREE.images.copy()
+    images[:3] = TEST.images[:3]
+    for policy in ("refuse", "drop"):
+        with pytest.raises(DataError, match=r"3 of 20 synthetic images are images of the test part.*number 0"):
+            tried(synthetic=replace(FREE, images=images), settings=QUICK.model_copy(update={"near_duplicates": policy}))
+    rejected = replace(FREE, images=images, reasons=("agreement",) * 3 + ("",) * 17)
+    assert tried(synthetic=rejected).word == "underpowered"  # a filter had rejected them
+
+
+def blotches(n: int, seed: int) -> np.ndarray:
+    coarse = np.random.default_rng(seed).integers(40, 200, (n, 1, 16, 16))
+    return coarse.repeat(2, axis=2).repeat(2, axis=3).astype(np.uint8)
+
+
+def test_near_duplicates_of_test_images_are_refused_left_out_or_allowed() -> None:
+    labels = np.arange(20) % 2
+    test = LabelledImages(blotches(20, 0), labels, TEST.classes)
+    images = blotches(20, 1)
+    images[4:6] = np.minimum(test.images[4:6] * 1.1 + 12, 255)
+    with pytest.raises(
+        DataError, match=r"2 of 20 synthetic images are near-duplicates.*number 4.*near_duplicates=drop"
+    ):
+        leakage.like_test(images, test, "refuse")
+    assert np.flatnonzero(leakage.like_test(images, test, "drop")).tolist() == [4, 5]
+    assert not leakage.like_test(images, test, "allow").any()
+    assert not leakage.like_test(images[:0], test).any()
+
+
+def test_prints_tell_images_and_shapes_apart() -> None:
+    images = np.arange(2 * 64, dtype=np.uint8).reshape(2, 1, 8, 8)
+    assert len(set(leakage.prints(images).tolist())) == 2
+    assert leakage.prints(images)[0] != leakage.prints(images.reshape(2, 1, 4, 16))[0]
+    np.testing.assert_array_equal(leakage.prints(images[::-1]), leakage.prints(images)[::-1])
+
+
+def test_what_was_seen_is_kept_with_what_was_started_from(tmp_path: Path) -> None:
+    leakage.record(tmp_path / "old" / "seen", "generator", leakage.prints(TRAIN.images))
+    for start in ("old", "old/synthesizer"):
+        before = leakage.seen_by("generator", str(tmp_path / start))
+        leakage.record(tmp_path / "new" / "seen", "generator", leakage.prints(VALIDATION.images), *before)
+        found = leakage.recorded(tmp_path / "new" / "seen")
+        both = np.concatenate([leakage.prints(TRAIN.images), leakage.prints(VALIDATION.images)])
+        assert set(found["generator"].tolist()) == set(both.tolist())
+    assert leakage.seen_by("generator", str(tmp_path / "none")) == [] and leakage.recorded(tmp_path) == {}
+
+
+def test_a_run_whose_generator_saw_another_division_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pipeline, "LESSON", 2)
+    data = part((20, 20), 4)
+    quick = {"steps": 1, "batch": 4, "precision": "fp32"}
+    settings = RunSettings(device="cpu", train=quick, generate={"filters": ()}, prove=QUICK.model_dump())
+    run = pipeline.run(data, tmp_path / "r", settings=settings, until="prove")
+    assert run.verdict.leaks == {"test_not_seen_by": ["classifier", "filters", "generator"], "left_out": 0}
+    started = settings.model_copy(
+        update={"seed": 1, "train": settings.train.model_copy(update={"start_from": str(run.path)})}
+    )
+    with pytest.raises(DataError, match="test images were seen by the generator"):
+        pipeline.run(data, tmp_path / "s", settings=started, until="prove")

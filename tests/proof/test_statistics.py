@@ -1,0 +1,280 @@
+"""Measures, intervals, tests, power and looks against scikit-learn, scipy, published tables and simulation."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from proof_data import CLASSES
+from scipy import stats
+from sklearn import metrics as theirs
+
+from augury.errors import TrainingError
+from augury.images import LabelledImages
+from augury.proof import crossed
+from augury.proof.crossed import RESAMPLES, effects
+from augury.proof.judgement import compared, twin_of, word
+from augury.proof.measures import measures, packed, unpacked
+from augury.proof.power import detectable, images_needed, power, seeds_needed
+from augury.proof.ranking import sensitivity_at
+from augury.proof.sequential import looks, nominal_levels
+from augury.proof.statistics import holm, least_seeds, sign_flip_p, wilson
+
+
+@pytest.mark.parametrize("n", [3, 6, 9])
+def test_sign_flip_p_is_scipys(n: int) -> None:
+    differences = np.random.default_rng(n).normal(0.4, 1, n)
+    found = stats.permutation_test((differences,), np.mean, permutation_type="samples", n_resamples=np.inf)
+    assert sign_flip_p(differences) == pytest.approx(found.pvalue)
+
+
+def test_the_smallest_p_and_the_seeds_it_needs_are_known() -> None:
+    assert [sign_flip_p(np.ones(n)) for n in (3, 5, 6)] == [0.25, 0.0625, 0.03125]
+    for level in (0.05, 0.025, 0.01, 0.003, 0.5):
+        n = least_seeds(level)
+        assert 2.0 ** (1 - n) <= level and (n == 2 or 2.0 ** (2 - n) > level)
+
+
+@pytest.mark.parametrize("classes", [2, 4])
+def test_measures_are_scikit_learns(classes: int) -> None:
+    random = np.random.default_rng(2)
+    truth, p = random.integers(0, classes, 200), random.dirichlet(np.ones(classes), 200)
+    ours, predicted = measures(truth, p), p.argmax(1)
+    assert ours["balanced_accuracy"] == pytest.approx(theirs.balanced_accuracy_score(truth, predicted))
+    assert ours["macro_f1"] == pytest.approx(theirs.f1_score(truth, predicted, average="macro"))
+    recalls = theirs.recall_score(truth, predicted, average=None)
+    np.testing.assert_allclose(ours["recall"], recalls)
+    assert ours["worst_recall"] == pytest.approx(recalls.min())
+    area = theirs.roc_auc_score(truth, p if classes > 2 else p[:, 1], multi_class="ovr")
+    assert ours["auc"] == pytest.approx(area)
+    assert ours["brier"] == pytest.approx(np.square(p - np.eye(classes)[truth]).sum(1).mean())
+    for c in range(classes):
+        false, true, _ = theirs.roc_curve(truth == c, p[:, c], drop_intermediate=False)
+        assert ours["sensitivity"][c] == pytest.approx(true[false <= 0.1 + 1e-12].max())
+    np.testing.assert_array_equal(unpacked(ours["hits"], 200), predicted == truth)
+
+
+def test_the_calibration_error_of_two_known_bins() -> None:
+    p = np.array([[0.9, 0.1]] * 10 + [[0.4, 0.6]] * 10)
+    truth = np.array([0] * 7 + [1] * 3 + [1] * 10)  # .9 sure and .7 right; .6 sure and always right
+    assert measures(truth, p)["ece"] == pytest.approx(0.5 * 0.2 + 0.5 * 0.4)
+    assert measures(truth, np.eye(2)[truth])["ece"] == 0
+
+
+def test_an_absent_class_has_no_ranking_and_no_part_in_the_means() -> None:
+    p = np.array([[0.8, 0.1, 0.1], [0.1, 0.8, 0.1], [0.6, 0.3, 0.1]])
+    found = measures(np.array([0, 1, 1]), p)
+    assert found["sensitivity"][2] is None and found["auc"] == 1.0 and found["balanced_accuracy"] == 0.75
+    assert found["worst_recall"] == 0.5
+    assert sensitivity_at(np.array([1.0]), np.array([True])) is None
+
+
+@pytest.mark.parametrize(
+    ("p", "rule"),
+    [
+        (np.full((3, 2), np.nan), "NaN or infinity for 3 of 3 images.*learning rate"),
+        (np.array([[0.5, np.inf], [0.5, 0.5], [1, 0]]), "NaN or infinity for 1 of 3"),
+        (np.full((3, 2), 3.0), "add up to 6.*softmax"),
+        (np.array([[1.5, -0.5]] * 3), "not negative"),
+        (np.full(3, 0.5), r"shape \[3\] for 3 images"),
+        (np.full((2, 2), 0.5), r"shape \[2, 2\] for 3 images"),
+    ],
+)
+def test_a_classifier_that_gives_no_probabilities_is_refused(p: np.ndarray, rule: str) -> None:
+    with pytest.raises(TrainingError, match=rule):
+        measures(np.array([0, 1, 1]), p)
+
+
+def test_hits_are_packed_and_unpacked() -> None:
+    for n in (1, 7, 8, 9, 1000):
+        hits = np.random.default_rng(n).random(n) < 0.5
+        np.testing.assert_array_equal(unpacked(packed(hits), n), hits)
+
+
+def test_holm_rejects_one_after_the_other() -> None:
+    adjusted, levels = holm([0.01, 0.04, 0.03, 0.005])
+    assert adjusted == pytest.approx([0.03, 0.06, 0.06, 0.02])  # the example of Holm's procedure in R's p.adjust
+    assert levels == pytest.approx([0.05 / 3, 0.05, 0.025, 0.0125])
+    assert holm([0.2]) == ([0.2], [0.05])
+
+
+@pytest.mark.parametrize(("hits", "n"), [(0, 5), (3, 10), (49, 50), (50, 50)])
+def test_wilsons_interval_is_scipys(hits: int, n: int) -> None:
+    expected = stats.binomtest(hits, n).proportion_ci(0.95, "wilson")
+    assert wilson(hits / n, n) == pytest.approx((expected.low, expected.high), abs=1e-12)
+    assert wilson(0.0, 0) == (0.0, 1.0)
+
+
+def draw(random: np.random.Generator, seeds: int, images: int, of_seed: float, of_image: float, of_both: float):
+    parts = (of_seed * random.normal(size=(seeds, 1)), of_image * random.normal(size=(1, images)))
+    return parts[0] + parts[1] + of_both * random.normal(size=(seeds, images))
+
+
+def test_effects_are_the_balanced_mean_and_its_variances() -> None:
+    random = np.random.default_rng(3)
+    labels = np.repeat([0, 1, 2], [20, 5, 75])
+    each = draw(random, 8, 100, 0.1, 0.3, 0.2)
+    found = effects(each, labels)
+    per_seed = np.mean([each[:, labels == c].mean(1) for c in range(3)], axis=0)
+    assert found.value == pytest.approx(per_seed.mean())
+    assert found.seed_variance == pytest.approx(per_seed.var(ddof=1) / 8)
+    raw = sum(each[:, labels == c].mean(0).var(ddof=1) / (labels == c).sum() for c in range(3)) / 9
+    assert found.image_variance + found.interaction == pytest.approx(raw)
+    alone = effects(each, labels, np.arange(100))  # groups of one image each: the same mean
+    assert alone.value == pytest.approx(found.value) and alone.seed_variance == pytest.approx(found.seed_variance)
+
+
+def test_the_variances_are_those_that_were_put_in() -> None:
+    random, labels = np.random.default_rng(0), np.arange(200) % 4
+    found = [effects(draw(random, 10, 200, 0.05, 0.4, 0.5), labels) for _ in range(400)]
+    assert np.mean([f.seed_variance for f in found]) == pytest.approx(0.05**2 / 10 + 0.5**2 / 2000, rel=0.08)
+    assert np.mean([f.image_variance for f in found]) == pytest.approx(0.4**2 / 200, rel=0.08)
+    values = np.array([f.value for f in found])
+    assert np.mean([f.error**2 for f in found]) == pytest.approx(values.var(), rel=0.2)
+
+
+def test_images_of_a_group_count_as_one() -> None:
+    random = np.random.default_rng(1)
+    lone = draw(random, 6, 40, 0.05, 0.5, 0.0)
+    repeated, groups = np.repeat(lone, 5, axis=1), np.repeat(np.arange(40), 5)
+    labels = np.zeros(200, np.int64)
+    once, five = effects(lone, labels[:40], np.arange(40)), effects(repeated, labels, groups)
+    assert five.image_variance == pytest.approx(once.image_variance)
+    assert effects(repeated, labels).image_variance < 0.3 * once.image_variance
+
+
+def test_the_interval_is_scipys_with_tails_of_students_t() -> None:
+    random, labels = np.random.default_rng(5), np.repeat([0, 1], [12, 30])
+    found = effects(random.exponential(1, (9, 42)) * (1 + labels), labels)
+    samples = found._stretched()
+    tail = stats.norm.cdf(stats.t.ppf(0.025, found.freedom()))
+    expected = stats.bootstrap(
+        samples, lambda *x, axis: sum(part.mean(axis) for part in x), confidence_level=1 - 2 * tail, vectorized=True,
+        n_resamples=RESAMPLES, method="BCa", random_state=np.random.default_rng(0), paired=False,
+    ).confidence_interval  # fmt: skip
+    low, high = found.interval()
+    width = high - low
+    assert low - found.value == pytest.approx(expected.low, abs=0.05 * width)
+    assert high - found.value == pytest.approx(expected.high, abs=0.05 * width)
+    assert effects(np.full((6, 4), 0.25), np.zeros(4, int)).interval() == (0.25, 0.25)
+
+
+@pytest.mark.parametrize("spread", [(0.05, 0.0, 0.0), (0.0, 0.5, 0.0), (0.02, 0.2, 0.3)])
+def test_the_interval_covers_about_as_often_as_it_says(
+    spread: tuple[float, float, float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(crossed, "RESAMPLES", 999)
+    random, labels = np.random.default_rng(0), np.arange(40) % 2
+    hits = 0
+    for _ in range(60):
+        low, high = effects(draw(random, 6, 40, *spread), labels).interval()
+        hits += low <= 0 <= high
+    assert hits >= 52  # at 90 % coverage, 1 time of 100 less
+
+
+def test_two_one_sided_tests_are_scipys_where_only_seeds_vary() -> None:
+    per_seed = np.random.default_rng(7).normal(0.005, 0.01, 8)
+    found = effects(np.repeat(per_seed[:, None], 10, axis=1), np.zeros(10, int))
+    above = stats.ttest_1samp(per_seed, -0.02, alternative="greater").pvalue
+    below = stats.ttest_1samp(per_seed, 0.02, alternative="less").pvalue
+    assert (found.p_above(-0.02), found.p_below(0.02)) == pytest.approx((above, below))
+    same = effects(np.zeros((6, 10)), np.zeros(10, int))
+    assert same.p_below(0.02) == 0 == same.p_above(-0.02) and same.p_below(-0.02) == 1
+
+
+def test_power_is_cohens() -> None:
+    assert power(0.5, 34**-0.5, 33) == pytest.approx(0.8078, abs=1e-4)  # G*Power 3.1: d = .5, 34 pairs
+    assert power(0.5, 33**-0.5, 32) < 0.8
+    assert power(0.0, 1.0, 5) == pytest.approx(0.05)
+    for freedom in (5, 30, 1e6):
+        assert power(detectable(2.0, freedom), 2.0, freedom) == pytest.approx(0.8, abs=1e-3)
+    normal = stats.norm.isf(0.025) + stats.norm.isf(0.2)
+    assert detectable(1.0, 1e6) == pytest.approx(normal, abs=1e-3) and detectable(0.0, 5) == 0
+
+
+def test_the_seeds_and_images_needed_are_enough_and_no_more() -> None:
+    per_seed = stats.norm.ppf((np.arange(6) + 0.5) / 6)
+    per_seed = per_seed / per_seed.std(ddof=1)
+    found = effects(np.repeat(per_seed[:, None], 10, axis=1), np.zeros(10, int))
+    assert seeds_needed(found, 0.5) == 34  # only seeds vary, by 1
+    crowded = effects(draw(np.random.default_rng(0), 6, 100, 0.01, 1.0, 0.0), np.zeros(100, int))
+    assert seeds_needed(crowded, 0.05) is None  # images vary more than any number of seeds mends
+    images = images_needed(crowded, 0.05, 100)
+    assert images == pytest.approx(2 * 100 * crowded.image_variance / (0.05 / 2.8016) ** 2, rel=0.01)
+
+
+def test_levels_of_looks_are_the_published_ones() -> None:
+    found = [stats.norm.isf(level / 2) for level in nominal_levels((0.2, 0.4, 0.6, 0.8, 1.0))]
+    assert found == pytest.approx(
+        [4.8769, 3.3569, 2.6803, 2.2898, 2.0310], abs=2e-4
+    )  # Lan-DeMets, as in gsDesign, ldbounds
+    assert nominal_levels((1.0,)) == pytest.approx((0.05,))
+
+
+def test_looks_that_cannot_reach_their_level_are_left_out() -> None:
+    assert looks(6, None) == ((6, 0.05),) == looks(6, 6)
+    assert [n for n, _ in looks(6, 24)] == [12, 18, 24]
+    assert [n for n, _ in looks(6, 10)] == [10]
+    for n, level in looks(6, 40):
+        assert 2.0 ** (1 - n) <= level <= 0.05
+
+
+def null(random: np.random.Generator, seeds: int, labels: np.ndarray) -> dict[str, np.ndarray]:
+    """Hits of two arms that are equally good on all images that there are, each better on some of them."""
+    ease = random.uniform(0.4, 0.95, len(labels))
+    tilt = random.normal(0, 0.15, len(labels))
+    off = random.normal(0, 0.02, (2, seeds, 1))
+    return {
+        name: random.random((seeds, len(labels))) < ease + sign * tilt + off[i]
+        for i, (name, sign) in enumerate((("classical", -0.5), ("gan", 0.5)))
+    }
+
+
+@pytest.mark.parametrize("plan", [looks(6, None), looks(6, 14)], ids=["six seeds", "looks"])
+def test_helps_is_said_without_cause_at_most_one_time_of_twenty(
+    plan: tuple[tuple[int, float], ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(crossed, "RESAMPLES", 999)
+    random, labels = np.random.default_rng(0), np.arange(40) % 2
+    test = LabelledImages(np.zeros((40, 1, 1, 1), np.uint8), labels, CLASSES)
+    said = []
+    for _ in range(200):
+        hits = null(random, plan[-1][0], labels)
+        for seeds, level in plan:
+            (found,) = compared({name: each[:seeds] for name, each in hits.items()}, "classical", test, level)
+            said.append(word(found, found, 0.02, seeds, level))
+            if said[-1] != "underpowered":
+                break
+    assert said.count("helps") <= 10 and said.count("hurts") <= 10
+    assert said.count("underpowered") > 100  # forty images cannot rule out two points
+
+
+def test_words_follow_their_rules() -> None:
+    labels = np.zeros(400, np.int64)
+    random = np.random.default_rng(4)
+    test = LabelledImages(np.zeros((400, 1, 1, 1), np.uint8), labels, CLASSES)
+
+    def said(gain: float, seeds: int = 8, twin: float | None = None, level: float = 0.05) -> str:
+        base = random.random((seeds, 400)) < 0.8
+        better = base ^ ((random.random((seeds, 400)) < abs(gain)) & (base if gain < 0 else ~base))
+        (main,) = compared({"classical": base, "gan": better}, "classical", test, level)
+        if twin is None:
+            return word(main, main, 0.02, seeds, level)
+        other = base ^ ((random.random((seeds, 400)) < abs(twin)) & base)
+        (second,) = compared({"classical": other, "gan": better}, "classical", test, level)
+        return word(main, second, 0.02, seeds, level)
+
+    assert said(0.5) == "helps" and said(-0.3) == "hurts" and said(0.01) == "no difference"
+    assert said(0.5, seeds=5) == "underpowered"
+    assert said(0.5, level=0.005) == "underpowered"  # eight seeds reach p = .0078
+    assert said(-0.3, twin=-0.6) != "hurts"  # worse than the best arm, but better than the same training without
+
+
+def test_the_twin_is_the_same_training_without_synthetic_images() -> None:
+    random, labels = np.random.default_rng(4), np.zeros(100, np.int64)
+    test = LabelledImages(np.zeros((100, 1, 1, 1), np.uint8), labels, CLASSES)
+    hits = {name: random.random((6, 100)) < share for name, share in (("none", 0.9), ("classical", 0.5), ("gan", 0.5))}
+    (main,) = compared(hits, "none", test, 0.05)
+    assert twin_of(main, hits, test).against == "classical" and main.against == "none"
+    del hits["classical"]
+    lone = twin_of(main, hits | {"balanced": hits["none"]}, test)
+    assert lone.against == "none" and lone.level == 0.025  # pays for the choice among two

@@ -1,0 +1,188 @@
+"""The whole trial on constructed sets whose truth is known, its choice, its resamples, and what it refuses."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from proof_data import both, part, synthetic
+
+from augury.errors import AuguryError, DataError, RunFolderError, SettingsError
+from augury.images import LabelledImages, SyntheticImages
+from augury.proof import prove
+from augury.proof.choice import choose
+from augury.proof.measures import measures
+from augury.proof.resampling import rows
+from augury.settings import ProveSettings
+from augury.verdict import Verdict
+
+VALIDATION, TEST = part((20, 20), 1), part((150, 150), 2)
+KNOWN = ProveSettings(arms=("classical", "gan"), steps=40, batch=16, ratios=(1.0,))
+
+
+def planted(kind: str) -> tuple[LabelledImages, SyntheticImages]:
+    """Train images and synthetic ones that are useful, useless or harmful beside them."""
+    if kind == "useful":  # standing bars were only seen on the left; the synthetic ones stand everywhere
+        return part((40, 40), 0, (8, 3)), synthetic(*both((100, 100), (8, 8), 9))
+    train = part((40, 40), 0)
+    if kind == "useless":  # copies of what the classifier has already
+        picks = np.random.default_rng(3).integers(0, 80, 200)
+        return train, synthetic(train.images[picks], train.labels[picks])
+    images, labels = both((100, 100), (8, 8), 9)
+    return train, synthetic(images, 1 - labels)
+
+
+@pytest.mark.parametrize(
+    ("kind", "expected"), [("useful", "helps"), ("useless", "no difference"), ("harmful", "hurts")]
+)
+def test_a_planted_set_gets_the_right_word(kind: str, expected: str) -> None:
+    train, made = planted(kind)
+    results: dict[str, object] = {}
+    verdict = prove(train, VALIDATION, TEST, made, KNOWN, results=results)
+    assert verdict.word == expected, verdict.sentence
+    assert Verdict.from_dict(verdict.as_dict()) == Verdict.from_dict(Verdict.from_dict(verdict.as_dict()).as_dict())
+    again = prove(train, VALIDATION, TEST, made, KNOWN, results=dict(results))
+    assert again == verdict
+    if kind == "useful":
+        few = prove(train, VALIDATION, TEST, made, KNOWN.model_copy(update={"seeds": 3}), results=results)
+        assert few.word == "underpowered" and "at least 6 seeds" in few.sentence
+        assert verdict.per_class[1]["low"] > 0.3 and verdict.per_class[1]["test"] == 150
+        assert set(verdict.arms["gan"]) > {"ece", "brier", "auc", "worst_recall", "sensitivity"}
+
+
+def rigged(gan: float, seeds: int) -> dict[str, object]:
+    """Results of trainings that were done before: `classical` names .8 of the test images rightly, `gan` so many."""
+    random, results = np.random.default_rng(0), {}
+    for arm, share in (("test/classical", 0.8), ("test/gan at ratio 1", gan)):
+        for seed in range(seeds):
+            hit = random.random(len(TEST)) < share
+            results[f"{arm}/{seed}"] = measures(TEST.labels, np.eye(2)[np.where(hit, TEST.labels, 1 - TEST.labels)])
+    return results
+
+
+def test_a_growing_trial_stops_when_its_answer_is_clear() -> None:
+    train, made = planted("useful")
+    settings = KNOWN.model_copy(update={"max_seeds": 12, "seeds": 4})
+    verdict = prove(train, VALIDATION, TEST, made, settings, results=rigged(0.95, 8))
+    assert verdict.word == "helps" and len(verdict.seeds) == 8  # four are too few for any look, eight of twelve enough
+    (look,) = verdict.looks
+    assert look["seeds"] == 8 and look["p"] == 2.0**-7 <= look["level"] == verdict.level < 0.05
+    assert f"{100 * (1 - verdict.level):.3g} % interval" in verdict.sentence
+    unclear = prove(train, VALIDATION, TEST, made, settings, results=rigged(0.81, 12))
+    assert [look["seeds"] for look in unclear.looks] == [8, 12] and unclear.word == "underpowered"
+
+
+def test_a_trial_that_was_killed_goes_on_where_it_stopped() -> None:
+    train, made = planted("useful")
+    settings = KNOWN.model_copy(update={"seeds": 2, "steps": 1})
+    results: dict[str, object] = {}
+
+    def killed(number: int, total: int, name: str) -> None:
+        assert total == 4
+        if number == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        prove(train, VALIDATION, TEST, made, settings, results=results, on_result=killed)
+    before = dict(results)
+    assert len(before) == 3
+    prove(train, VALIDATION, TEST, made, settings, results=results)
+    assert results.items() > before.items() and len(results) == 4
+
+
+def found(validation: LabelledImages, rights: dict[float, list[float]]) -> dict[float, list[dict[str, object]]]:
+    """Measures of classifiers that name so many of the first images of each class rightly, a ratio and a seed each."""
+    made: dict[float, list[dict[str, object]]] = {}
+    for ratio, shares in rights.items():
+        made[ratio] = []
+        for share in shares:
+            hit = np.concatenate([np.arange(n) < share * n for n in validation.counts])
+            made[ratio].append(
+                measures(validation.labels, np.eye(2)[np.where(hit, validation.labels, 1 - validation.labels)])
+            )
+    return made
+
+
+def test_the_smallest_ratio_within_a_standard_error_of_the_best_is_chosen() -> None:
+    validation = part((50, 50), 5)
+    equal = {0.0: [0.7, 0.7, 0.7], 0.25: [0.8, 0.84, 0.8], 0.5: [0.82, 0.8, 0.84], 1.0: [0.8, 0.82, 0.88]}
+    assert choose(found(validation, equal), validation)[0] == 0.25
+    better = equal | {1.0: [0.94, 0.94, 0.96]}
+    ratio, curve = choose(found(validation, better), validation)
+    assert ratio == 1.0 and [row["ratio"] for row in curve] == [0.0, 0.25, 0.5, 1.0]
+    assert curve[0]["behind"] == pytest.approx(np.mean(better[1.0]) - 0.7) and curve[-1]["behind"] == 0
+    harmful = {0.0: [0.9] * 3, 0.25: [0.7] * 3, 1.0: [0.4] * 3}
+    assert (
+        choose(found(validation, harmful), validation)[0] == 0.25
+    )  # shown at their mildest, so that the trial can tell
+
+
+def test_the_trial_uses_the_chosen_ratio() -> None:
+    train, made = planted("useless")
+    settings = KNOWN.model_copy(update={"seeds": 2, "steps": 2, "ratios": (0.0, 0.5, 1.0)})
+    results: dict[str, object] = {}
+    verdict = prove(train, VALIDATION, TEST, made, settings, results=results)
+    assert verdict.ratio in (0.5, 1.0) and len(verdict.ratio_curve) == 3
+    assert f"test/gan at ratio {verdict.ratio:g}/0" in results and len(results) == 9 + 4
+
+
+@pytest.mark.parametrize("how", ["subsample", "bootstrap"])
+def test_resamples_keep_classes_and_groups_whole(how: str) -> None:
+    train = part((30, 7), 0)
+    picked = rows(train, how, 3)
+    counts = np.bincount(train.labels[picked], minlength=2)
+    assert counts.tolist() == ([30, 7] if how == "bootstrap" else [27, 7])
+    assert len(np.unique(picked)) == len(picked) or how == "bootstrap"
+    np.testing.assert_array_equal(picked, rows(train, how, 3))
+    assert not np.array_equal(picked, rows(train, how, 4))
+    grouped = replace(train, groups=np.arange(37) // 4)
+    for seed in range(20):
+        picked = rows(grouped, how, seed)
+        assert (np.bincount(grouped.labels[picked], minlength=2) > 0).all()
+        for group in np.unique(grouped.groups[picked]):
+            times = np.bincount(picked, minlength=37)[grouped.groups == group]
+            assert len(set(times.tolist())) == 1
+    np.testing.assert_array_equal(rows(train, "none", 0), np.arange(37))
+
+
+def test_without_images_that_are_kept_nothing_is_said_to_differ() -> None:
+    train, made = planted("useless")
+    none = replace(made, reasons=("agreement",) * len(made))
+    verdict = prove(train, VALIDATION, TEST, none, KNOWN.model_copy(update={"seeds": 2, "steps": 1}))
+    assert verdict.word == "no difference" and verdict.ratio == 0 and "leave them out" in verdict.sentence
+
+
+def test_verdicts_of_another_format_are_refused_in_words() -> None:
+    with pytest.raises(RunFolderError, match=r"format 1.*augury prove RUN"):
+        Verdict.from_dict({"word": "helps", "sentence": "…"})
+
+
+MADE = synthetic(*both((5, 5), (8, 8), 9))
+SMALL = {"train": part((8, 4), 0), "validation": part((4, 4), 1), "test": part((5, 5), 2), "synthetic": MADE}
+BAD: list[tuple[dict[str, object], dict[str, object], type[AuguryError], str]] = [
+    ({}, {"arms": ("none",)}, SettingsError, "at least one without; add both kinds"),
+    ({}, {"arms": ("gan",)}, SettingsError, "at least one without; add both kinds"),
+    ({}, {"arms": ("none", "magic", "gan")}, SettingsError, "no arm 'magic'"),
+    ({}, {"ratios": (-1.0, 1.0)}, SettingsError, "must not be negative"),
+    ({}, {"seeds": 1}, SettingsError, "seeds is 1, but a paired trial needs at least 2.*prove.seeds=6"),
+    ({}, {"max_seeds": 4}, SettingsError, "max_seeds is 4, less than the 6"),
+    ({"validation": part((8, 0), 1)}, {}, DataError, "'standing' has no validation image"),
+    ({"test": part((0, 8), 1)}, {}, DataError, "'lying' has no test image.*leave the class out"),
+    (
+        {"synthetic": replace(MADE, images=MADE.images[:, :, :6])},
+        {},
+        DataError,
+        r"synthetic images are \[C, H, W\] \[1, 6, 8\], but the train images \[1, 8, 8\].*same size",
+    ),
+    ({"synthetic": replace(MADE, classes=("lying", "stooping"))}, {}, DataError, "'stooping'.*same classes"),
+    ({"synthetic": replace(MADE, conditions=MADE.conditions + 1)}, {}, DataError, "run from 1 to 2.*2 classes"),
+]
+
+
+@pytest.mark.parametrize(("sets", "settings", "kind", "rule"), BAD)
+def test_what_cannot_be_tried_is_refused(
+    sets: dict[str, object], settings: dict[str, object], kind: type[AuguryError], rule: str
+) -> None:
+    with pytest.raises(kind, match=rule):
+        prove(*(SMALL | sets).values(), ProveSettings(**settings))  # type: ignore[arg-type]
