@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,8 @@ from tiny_data import tiny
 from torch import nn
 
 from augury.errors import DataError, SettingsError, TrainingError
-from augury.images import LabelledImages
+from augury.images import LabelledImages, SyntheticImages
+from augury.proof import prove
 from augury.proof.arms import ARMS
 from augury.proof.lesson import Lesson
 from augury.proof.trainings import Trainings
@@ -166,3 +168,29 @@ def test_a_class_of_one_image_is_left_as_it_is_by_smote() -> None:
     subject.train = data
     for arm in ("smote_pixels", "smote_features"):
         assert len(subject.measured(arm, arm, 0.0, (0,), PART)) == 1
+
+
+def test_a_trial_of_all_arms_tells_how_many_trainings_there_are() -> None:
+    made = tiny(seed=5)
+    synthetic = SyntheticImages(made.images, made.labels[:, None], (), made.classes, 0, np.arange(len(made)), "made")
+    told: list[tuple[int, int]] = []
+    settings = ProveSettings(
+        arms=("all",), seeds=2, steps=2, batch=8, classifier="probe:pixels", rates=(1e-3, 1e-2), ratios=(0.0, 1.0)
+    )
+    verdict = prove(
+        tiny(),
+        tiny((6, 6, 6), 1),
+        PART,
+        synthetic,
+        settings,
+        extra={"vae": synthetic},
+        on_result=lambda done, total, name: told.append((done, total)),
+    )
+    assert set(verdict.arms) == set(ARMS) - {"cutmix"} and verdict.arm == "gan"
+    assert [done for done, _ in told] == list(range(1, len(told) + 1)) and {total for _, total in told} == {len(told)}
+
+
+def test_the_page_on_arms_tells_of_each() -> None:
+    rows = [f"| `{name}` | {arm.note} |" for name, arm in ARMS.items()]
+    page = (Path(__file__).parents[2] / "docs" / "arms.md").read_text(encoding="utf-8")
+    assert "\n".join(rows) in page, "the table of docs/arms.md should be:\n" + "\n".join(rows)
