@@ -285,6 +285,7 @@ class Session:
             folder,
             checkpoint_every=s.train.checkpoint_every,
             assess=judge,
+            apart=judge.apart,
             on_progress=self.watch.training,
             on_event=self.watch.note,
         )

@@ -32,7 +32,8 @@ class Monitor:
     images.
 
     `conditions` int64 are those of the held-out images: [M, K]. Every call uses the same noise, so that what changes is the
-    generator.
+    generator. `apart` is how many images should be trained on between two calls, which look at a tenth as many, forward only,
+    and so take a few hundredths of the time; it counts images and not seconds, so that a run can be repeated.
     """
 
     def __init__(
@@ -48,7 +49,7 @@ class Monitor:
         random = rng(seed, "monitor")
         train = train.take(random.permutation(len(train))[: 8 * number])
         held = random.permutation(len(held_out))[: 4 * number]
-        self.extractor, self.seed = extractor, seed
+        self.extractor, self.seed, self.apart = extractor, seed, 10 * number
         self.conditions = conditions[np.resize(held, number)]
         self.train, self.held_out = extractor.extract(train.images), extractor.extract(held_out.take(held).images)
         self.labels = train.labels

@@ -39,11 +39,6 @@ class Progress:
     seconds_left: float
 
 
-APART = 2560
-"""Least images trained on between two judgements. A judgement draws and looks at a tenth as many (metrics.Monitor), forward
-only, so that it takes a few hundredths of the time at most; counted in images, not seconds, so that a run can be repeated."""
-
-
 def train_plan(
     plan: Plan,
     data: LabelledImages,
@@ -51,14 +46,15 @@ def train_plan(
     *,
     checkpoint_every: float = 20.0,
     assess: Assess | None = None,
+    apart: int = 0,
     on_progress: Callable[[Progress], None] = lambda progress: None,
     on_event: Callable[[str], None] = lambda text: None,
 ) -> Synthesizer:
     """Train as planned on `data` (the train part alone). With a `folder` it keeps log.jsonl, samples/ and a checkpoint
     every `checkpoint_every` seconds there, and goes on from the last one.
 
-    About twenty times in all, less often in short trainings, `assess` judges the generator: the latest within "kid_error"
-    of the lowest "kid" is returned, and when none has come so near for as long as the plan's patience, training ends. What
+    About twenty times in all, with at least `apart` images trained on in between, `assess` judges the generator: the latest
+    within "kid_error" of the lowest "kid" is returned, and when none has come so near for as long as the plan's patience, training ends. What
     looks wrong is said once by `on_event`. When losses are no longer numbers it goes back to the last good state at half
     the rates, three times at most, then raises TrainingError; when memory does not suffice, batches are played in parts.
     """
@@ -69,7 +65,7 @@ def train_plan(
     journal = Journal(game, plan, folder, digest([plan.as_dict(), data.fingerprint]))
     step = journal.resume()
     every, played = max(1, min(100, plan.steps // 20)), 0
-    often = every * math.ceil(max(plan.steps / 20, APART / plan.batch) / every)
+    often = every * math.ceil(max(plan.steps / 20, apart / plan.batch) / every)
 
     while step < plan.steps and not journal.stale(step):
         try:
