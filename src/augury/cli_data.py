@@ -118,7 +118,7 @@ def export(
 ) -> None:
     """Write a run's augmented data set: its real train images and the synthetic ones kept, each with where it came from."""
     from augury.exports import place, writer
-    from augury.pipeline import opened
+    from augury.pipeline import advance, opened
     from augury.runfolder import Run
 
     if written is not None:
@@ -129,7 +129,7 @@ def export(
     else:
         settings = settled(dict(Run(source).about["settings"]), None, {}, given(device=device))
         with opened(None, source, settings=settings, watch=console.watcher(quiet)) as session:
-            session.until("generate")
+            advance(session, "generate")
             writer(written or settings.export.format)(output, session.parts["train"], session.synthetic, force=force)
         made = output
     typer.echo(json.dumps({"data_set": str(made)}) if as_json else str(made))

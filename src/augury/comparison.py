@@ -17,9 +17,10 @@ from augury.errors import SettingsError
 from augury.files import atomic_path, read_json, read_lines, write_json
 from augury.images import Codes, Images, LabelledImages
 from augury.metrics import ScoreCard
-from augury.pipeline import Session, Watcher, opened
+from augury.pipeline import advance, opened
 from augury.randomness import rng
 from augury.recipes import RECIPES
+from augury.session import Session, Watcher
 from augury.settings import RunSettings
 
 RESTORED = 64
@@ -80,12 +81,12 @@ def compare(
     }
     for name, mine in each.items():
         with opened(data, place / name, settings=mine, watch=watch) as session:
-            session.until("classify")
+            advance(session, "classify")
             session.planned()
     for name, mine in each.items():
         with opened(data, place / name, settings=mine, watch=watch) as session:
             session.features = place / "features"
-            session.until("score")
+            advance(session, "score")
             rows.append(_measured(session, name))
             pictures.setdefault("real", _first_of_classes(session.parts["train"]))
             pictures[name] = session.synthesizer.sample(_row(session), seed=chosen.seed).images

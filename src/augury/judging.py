@@ -15,8 +15,8 @@ from augury.errors import DataError, RunFolderError
 from augury.files import write_json, write_text
 from augury.images import SPLITS, LabelledImages, SyntheticImages
 from augury.machine import machine, versions
-from augury.pipeline import IN_MEMORY, Watcher, closest, kept_results
 from augury.runfolder import Run
+from augury.session import IN_MEMORY, Watcher, closest, kept_results
 from augury.settings import RunSettings
 from augury.verdict import Verdict
 

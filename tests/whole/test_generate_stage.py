@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 import augury
-from augury import pipeline
+from augury import session
 from augury.errors import SettingsError
 from augury.generation import FILTERS, load
 from augury.images import Attribute, LabelledImages
@@ -59,13 +59,13 @@ def made(tmp_path_factory):
     values = {"train": TRAIN | {"unlabelled": str(folder / "loose")}, "generate": generate, "device": "cpu"}
     said: list[str] = []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pipeline, "LESSON", 5)
+        patch.setattr(session, "LESSON", 5)
         run = augury.run(
             given,
             folder / "run",
             settings=validated(RunSettings, values),
             until="generate",
-            watch=pipeline.Watcher(note=said.append),
+            watch=session.Watcher(note=said.append),
         )
     return run, given, said
 

@@ -268,11 +268,11 @@ def test_public_names_exist() -> None:
 
 def test_a_budget_is_planned_once(photos: Path, tmp_path: Path, monkeypatch) -> None:
     from augury import training
-    from augury.pipeline import opened
+    from augury.pipeline import advance, opened
 
     settings = validated(RunSettings, {"train": {"budget": "1s", "batch": 8}})
     with opened(photos, tmp_path / "r", settings=settings) as session:
-        session.until("classify")
+        advance(session, "classify")
         plan = session.planned()
     monkeypatch.setattr(training, "make_plan", lambda *rest, **more: pytest.fail("planned again"))
     with opened(photos, tmp_path / "r", settings=settings) as session:

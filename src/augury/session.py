@@ -1,0 +1,312 @@
+"""What a run being worked on has at hand: the data in memory, the folder, and what earlier stages left there."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shlex
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from augury import generation, metrics, proof, training
+from augury.augment import policy
+from augury.data import (
+    apart_from,
+    finished,
+    load,
+    read_unlabelled,
+    regrouped,
+    with_unlabelled,
+)
+from augury.errors import RunFolderError
+from augury.files import digest, read_json, write_json
+from augury.images import SPLITS, Codes, Images, LabelledImages, SyntheticImages
+from augury.machine import machine, versions
+from augury.metrics import Extractor
+from augury.networks import Classifier
+from augury.runfolder import FORMAT, Run
+from augury.settings import ProveSettings, RunSettings
+from augury.training import Progress, Synthesizer, checkpoints
+from augury.verdict import FORMAT as VERDICTS
+
+SAMPLE = "the embedded sample (long-tailed Fashion-MNIST, MIT)"
+
+IN_MEMORY = "images given in memory"
+
+LESSON = 600
+"""Steps of the classifier that watches over training and filters images."""
+
+
+@dataclass(frozen=True)
+class Watcher:
+    """What a caller is told while a run works: a stage begins (or is taken from before), is so far, has ended."""
+
+    begin: Callable[[str, bool], None] = lambda stage, cached: None
+    training: Callable[[Progress], None] = lambda progress: None
+    amount: Callable[[str, int, int], None] = lambda what, done, total: None
+    end: Callable[[str], None] = lambda stage: None
+    note: Callable[[str], None] = lambda text: None
+
+
+class Session:
+    """One run being worked on; the stages of pipeline.py are functions of it."""
+
+    def __init__(self, run: Run, data: LabelledImages, settings: RunSettings, source: str, watch: Watcher) -> None:
+        self.run, self.data, self.settings, self.source, self.watch = run, data, settings, source, watch
+        self.device, self.features = training.choose_device(settings.device), run / "features"
+        self.flips = bool(data.notes.get("flips", False)) if settings.prove.flips is None else settings.prove.flips
+
+    @cached_property
+    def parts(self) -> dict[str, LabelledImages]:
+        """The data by part; raises RunFolderError when the split stage has not run."""
+        codes = np.load(self.run / "split.npy", allow_pickle=False)
+        return {name: self.data.take(codes == i) for i, name in enumerate(SPLITS)}
+
+    @cached_property
+    def unlabelled(self) -> Images:
+        """All images of the folder without labels, uint8 [N, C, H, W]."""
+        d, path = self.settings.data, self.settings.train.unlabelled
+        if path is None:
+            return np.empty((0, *self.data.shape), np.uint8)
+        return read_unlabelled(path, self.data.shape, fit=d.fit, on_bad=d.on_bad)
+
+    @cached_property
+    def learnt(self) -> LabelledImages:
+        """What the generator is trained on: the train part, and images without labels that are like none held out."""
+        train, found = self.parts["train"], self.unlabelled
+        if not len(found):
+            return train
+        keep, left = apart_from(found, {name: self.parts[name].images for name in ("validation", "test")})
+        told = {
+            "folder": self.settings.train.unlabelled,
+            "images": len(found),
+            "used": int(keep.sum()),
+            "left_out": left,
+        }
+        write_json(self.run / "train" / "unlabelled.json", told)
+        return with_unlabelled(train, np.ascontiguousarray(found[keep])) if keep.any() else train
+
+    def empty_cells(self) -> Codes:
+        """Cells int64 [E, K] of class and attributes that the plan asks for and no training image has."""
+        train, condition = self.parts["train"], self.settings.train.condition
+        cells = training.empty_cells(train, condition)
+        if not len(cells):
+            return cells
+        strategy = self.settings.generate.sampling_strategy
+        wanted = generation.amounts(train, "tail" if strategy == "auto" else strategy, condition)
+        chosen: Codes = cells[wanted.numbers[tuple(cells.T)] > 0]
+        return chosen
+
+    @cached_property
+    def synthesizer(self) -> Synthesizer:
+        """The trained generator."""
+        return Synthesizer.load(self.run / "synthesizer", self.device)
+
+    @cached_property
+    def classifier(self) -> Classifier:
+        """The classifier trained on real train images only."""
+        model = Classifier(self.data.shape[0], len(self.data.classes))
+        model.load_state_dict(checkpoints.load(self.run / "classifier.safetensors")[0])
+        return training.placed(model, self.device).eval().requires_grad_(False)
+
+    @cached_property
+    def synthetic(self) -> SyntheticImages:
+        """The images drawn, kept and rejected."""
+        return generation.load(self.run / "synthetic", self.data.classes, self.settings.train.condition)
+
+    def inputs(self, stage: str) -> Any:
+        """What decides the outcome of `stage`: its own settings and the key of the stage it builds on."""
+        s, key = self.settings, self.run.key
+        stages: dict[str, Callable[[], Any]] = {
+            "split": lambda: [
+                self.data.fingerprint,
+                s.data.validation,
+                s.data.test,
+                s.data.near_duplicates,
+                s.seed,
+                self.flips,
+            ],
+            "classify": lambda: [key("split"), s.seed, self.device.type, self.flips],
+            "train": lambda: [
+                key("classify"),
+                s.train.model_dump(exclude={"checkpoint_every"}),
+                s.train.start_from and training.fingerprint(s.train.start_from),
+                hashlib.sha256(self.unlabelled.tobytes()).hexdigest(),
+                self.empty_cells().tolist(),
+                s.seed,
+                self.device.type,
+                self.flips,
+            ],
+            "generate": lambda: [key("train"), s.generate.model_dump(), s.seed],
+            "score": lambda: [key("train"), s.score.model_dump(), s.prove.steps, s.prove.batch, s.seed],
+            "prove": lambda: [key("generate"), s.prove.model_dump(), s.seed, self.device.type, self.flips, VERDICTS],
+            "export": lambda: [key("generate"), s.export.model_dump()],
+            "report": lambda: [key(stage) for stage in ("score", "prove", "export")],
+        }
+        return stages[stage]()
+
+    def taught(self, member: int) -> Classifier:
+        """The classifier of the run (0) or a further one like it, of other weights and batches."""
+        lesson = proof.Lesson(steps=LESSON, balanced=True, augment=policy("classical", flips=self.flips))
+        seed = self.settings.seed + 500_009 + member
+        model: Classifier = proof.teach(self.parts["train"], lesson, seed=seed, device=self.device)
+        return model
+
+    def saw(self, place: str, images: LabelledImages, start_from: str | None = None) -> None:
+        """Keep that `place` sees these images, and those that what it starts from has seen; the trial checks it."""
+        before = [] if start_from is None else proof.seen_by(place, start_from)
+        proof.record(self.run / "seen", place, proof.prints(images.images), *before)
+
+    def planned(self) -> training.Plan:
+        """The training plan: made once, by measurement where a budget asks for it, and then kept."""
+        stored, inputs = self.run / "train" / "plan.json", digest(self.inputs("train"))
+        kept = read_json(stored) if stored.exists() else {}
+        if kept.get("inputs") == inputs:
+            return training.Plan.from_dict(kept["plan"])
+        s = self.settings
+        plan = training.make_plan(
+            self.learnt, s.train, seed=s.seed, device=self.device, flips=self.flips, cells=self.empty_cells()
+        )
+        write_json(stored, {"inputs": inputs, "plan": plan.as_dict()})
+        return plan
+
+    def amounts(self) -> generation.Amounts:
+        """How many images each cell is to get, and why."""
+        strategy, held = self.settings.generate.sampling_strategy, self.parts["validation"]
+        recognised = None
+        if strategy == "auto":
+            right = proof.probabilities(self.classifier, held.images).argmax(1) == held.labels
+            hits = np.bincount(held.labels[right], minlength=len(held.classes)).astype(np.int64)
+            recognised = generation.Recognised(hits, held.counts)
+        return generation.amounts(self.parts["train"], strategy, self.settings.train.condition, recognised)
+
+    def evidence(self) -> generation.Evidence:
+        """What filters may look at: nothing of the test part."""
+        model = self.classifier
+        inputs = metrics.from_network(
+            "classifier's last layer", model, "", self.device, model.last_inputs, dimension=model.last.in_features
+        )
+        judge, why = None, "no filter asked for it"
+        if any(rule.name == "discriminator" for rule in generation.rules(self.settings.generate.filters)):
+            judge, why = training.discriminator(self.run / "train", self.planned(), self.learnt, self.device)
+        return generation.Evidence(
+            self.parts["train"],
+            lambda images: proof.probabilities(model, images),
+            lambda q, r, k: metrics.nearest(q, r, k),
+            features=self.own_features().extract,
+            validation=self.parts["validation"],
+            last_inputs=inputs.extract,
+            logits=model,
+            discriminator=judge,
+            condition=self.settings.train.condition,
+            why_no_discriminator=why,
+        )
+
+    def own_features(self) -> Extractor:
+        """The run's classifier as a feature extractor."""
+        return metrics.of_classifier(self.classifier, self.device)
+
+    def plan(self) -> dict[str, Any]:
+        """The training plan as the report tells it."""
+        plan = read_json(self.run / "train" / "plan.json")["plan"]
+        told = {
+            k: v
+            for k, v in plan.items()
+            if k not in ("rule", "start", "unconditional", "cells", "empty_cells") or (k != "rule" and v)
+        }
+        return told | {"network": plan["rule"]["network"], "chosen_step": self.synthesizer.card.steps}
+
+    def command(self) -> str:
+        """The command that gives the same result again, steps instead of a budget."""
+        s, plan = self.settings, self.plan()
+        given = [] if self.source == SAMPLE else [self.source]
+        words = ["augury", "run", *given, "-o", "again", "--seed", str(s.seed), "--device", plan["device"]]
+        words += ["--recipe", plan["recipe"], "--steps", str(plan["steps"]), "--precision", plan["precision"]]
+        changed = s.model_dump(exclude_defaults=True)
+        for room, values in changed.items():
+            if isinstance(values, dict):
+                hidden = {"recipe", "steps", "budget", "precision", "checkpoint_every"} if room == "train" else set()
+                told = {k: v if isinstance(v, str) else json.dumps(v) for k, v in values.items() if k not in hidden}
+                words += [f"--set={room}.{k}={v}" for k, v in told.items()]
+        return shlex.join(words)
+
+
+def read(
+    data: LabelledImages | str | os.PathLike[str] | None, place: Run, settings: RunSettings, watch: Watcher
+) -> tuple[LabelledImages, str]:
+    """The images and the name of their source. Raises RunFolderError when the folder holds something else."""
+    stored = None
+    if (place / "run.json").exists():
+        stored = place.about["source"]
+    elif any(p.name not in (".lock", ".holder") for p in place.path.iterdir()):
+        raise RunFolderError(f"{place.path}: not empty and not a run folder; choose another folder with -o")
+    if isinstance(data, LabelledImages):
+        source = IN_MEMORY
+    elif data is not None:
+        source = str(Path(data).resolve())
+    else:
+        source = stored or SAMPLE
+        watch.note(f"No path given: using {source}.")
+    if stored not in (None, source):
+        raise RunFolderError(f"{place.path}: this is a run of {stored}, not of {source}; choose another folder with -o")
+    if isinstance(data, LabelledImages):
+        named = data if data.fingerprint else finished(data)
+        return regrouped(named, settings.data.group, settings.data.split), source
+    if source == IN_MEMORY:
+        raise RunFolderError(
+            f"{place.path}: this run was made from images in memory; go on in Python, with augury.run(data, {str(place.path)!r})"
+        )
+    return load(None if source == SAMPLE else Path(source), **settings.data.reading()), source
+
+
+def closest(synthetic: SyntheticImages, train: LabelledImages, pairs: int = 12, k: int = 3) -> tuple[Codes, Any]:
+    """The kept synthetic images closest to a training image: (rows int64 [M, 1 + k], RMS distances [M, k])."""
+    kept, k = np.flatnonzero(synthetic.kept), min(k, len(train))
+    if not len(kept):
+        return np.empty((0, 1 + k), np.int64), np.empty((0, k))
+    fake, real = (np.asarray(x, np.float32).reshape(len(x), -1) for x in (synthetic.images[kept], train.images))
+    found, distances = metrics.nearest(fake, real, k)
+    order = np.argsort(distances[:, 0], kind="stable")[:pairs]
+    rows = np.concatenate([kept[order, None], found[order]], axis=1).astype(np.int64)
+    return rows, distances[order] * real.shape[1] ** -0.5
+
+
+def kept_results(
+    file: Path, about: list[Any], prove: ProveSettings, watch: Watcher
+) -> tuple[dict[str, Any], Callable[[int, int, str], None]]:
+    """The results of trainings that `file` holds for the same inputs, and what to call after each further one, so that a
+    stopped trial goes on. More seeds, arms or ratios, and another margin, are answered by the same trainings."""
+    lasting = prove.model_dump(exclude={"seeds", "max_seeds", "margin", "arms", "ratios"})
+    inputs = digest([*about, lasting, VERDICTS])
+    stored = read_json(file) if file.exists() else {}
+    results: dict[str, Any] = stored["results"] if stored.get("inputs") == inputs else {}
+
+    def keep(done: int, total: int, name: str) -> None:
+        write_json(file, {"inputs": inputs, "results": results})
+        watch.amount("trainings", done, total)
+
+    return results, keep
+
+
+def describe(session: Session) -> dict[str, Any]:
+    """run.json: format, versions, machine, settings and what the data are."""
+    data = session.data
+    counts = {name: part.counts.tolist() for name, part in session.parts.items()}
+    facts = {"n": len(data), "shape": list(data.shape), "classes": list(data.classes), "counts": counts}
+    used = versions()
+    return {
+        "format": FORMAT,
+        "version": used["augury"],
+        "source": session.source,
+        "settings": session.settings.model_dump(mode="json"),
+        "versions": used,
+        "machine": {**machine(), "device": session.device.type, "threads": torch.get_num_threads()},
+        "data": {**facts, "fingerprint": data.fingerprint, "notes": dict(data.notes)},
+    }
