@@ -190,6 +190,16 @@ def test_a_trial_of_all_arms_tells_how_many_trainings_there_are() -> None:
     assert [done for done, _ in told] == list(range(1, len(told) + 1)) and {total for _, total in told} == {len(told)}
 
 
+def test_images_of_another_generator_must_not_be_test_images_either() -> None:
+    made = tiny(seed=5)
+    synthetic, leaked = (
+        SyntheticImages(x.images, x.labels[:, None], (), x.classes, 0, np.arange(len(x)), "made") for x in (made, PART)
+    )
+    settings = ProveSettings(arms=("balanced", "gan", "vae"), seeds=2, steps=2, batch=8)
+    with pytest.raises(DataError, match="images of the test part, pixel for pixel"):
+        prove(tiny(), tiny((6, 6, 6), 1), PART, synthetic, settings, extra={"vae": leaked})
+
+
 def test_the_page_on_arms_tells_of_each() -> None:
     rows = [f"| `{name}` | {arm.note} |" for name, arm in ARMS.items()]
     page = (Path(__file__).parents[2] / "docs" / "arms.md").read_text(encoding="utf-8")

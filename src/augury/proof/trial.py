@@ -56,9 +56,8 @@ def prove(
     leakage.refuse_seen(test, seen or {})
     if settings.near_duplicates != "allow":
         leakage.refuse_shared_parts(train, validation, test)
-    kept = synthetic.take(synthetic.kept)
-    near = leakage.like_test(kept.images, test, settings.near_duplicates)
-    kept = kept.take(~near)
+    kept, left_out = _apart(synthetic, test, settings)
+    others = {name: _apart(images, test, settings)[0] for name, images in (extra or {}).items()}
     trainings = Trainings(
         train,
         (kept.images, kept.labels) if len(kept) else None,
@@ -69,7 +68,7 @@ def prove(
         lambda done, name: on_result(done, total, name),
         validation=validation,
         targets=kept.targets,
-        extra={name: (images.images, images.labels) for name, images in (extra or {}).items()},
+        extra={name: (images.images, images.labels) for name, images in others.items()},
         classifier=classifier,
     )
     settings = settings.model_copy(update={"arms": trainings.select(settings.arms)})
@@ -81,7 +80,14 @@ def prove(
     total += trainings.searches(settings.arms)
     ratio, curve = _chosen(trainings, ratios, validation, seed)
     verdict = _grown(trainings, plan, ratio, curve, kept, test, seed)
-    return replace(verdict, leaks={"test_not_seen_by": sorted(seen or {}), "left_out": int(near.sum())})
+    return replace(verdict, leaks={"test_not_seen_by": sorted(seen or {}), "left_out": left_out})
+
+
+def _apart(images: SyntheticImages, test: LabelledImages, settings: ProveSettings) -> tuple[SyntheticImages, int]:
+    """The kept images without near-duplicates of test images, and how many those were."""
+    kept = images.take(images.kept)
+    near = leakage.like_test(kept.images, test, settings.near_duplicates)
+    return kept.take(~near), int(near.sum())
 
 
 def _chosen(
