@@ -129,7 +129,7 @@ def test_the_census_reports_them_and_those_across_parts() -> None:
 @given(st.data())
 def test_no_group_and_no_cluster_lies_in_two_parts(draw: st.DataObject) -> None:
     """Whatever groups and clusters there are: a division keeps both whole, or there is none and it says so."""
-    total = draw.draw(st.integers(20, 120))
+    total = draw.draw(st.integers(30, 120))
     random = np.random.default_rng(draw.draw(st.integers(0, 10_000)))
     groups = random.integers(0, total // 2, total) if draw.draw(st.booleans()) else None
     order, together = random.permutation(total), []
