@@ -8,7 +8,8 @@ from scipy.spatial.distance import cdist
 from scipy.stats import binomtest
 
 from augury.errors import ScoreError
-from augury.metrics.coverage import covered, precision_value, recall_value, wilson
+from augury.intervals import wilson
+from augury.metrics.coverage import covered, precision_value, recall_value
 
 RANDOM = np.random.default_rng(0)
 
@@ -39,4 +40,4 @@ def test_sets_whose_answer_is_known() -> None:
 def test_wilson_is_that_of_scipy() -> None:
     for successes, n in ((0, 10), (7, 10), (50, 50)):
         expected = binomtest(successes, n).proportion_ci(method="wilson")
-        assert wilson(successes, n) == pytest.approx((expected.low, expected.high), abs=1e-6)
+        assert wilson(successes / n, n) == pytest.approx((expected.low, expected.high), abs=1e-6)

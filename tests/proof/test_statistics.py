@@ -10,6 +10,7 @@ from sklearn import metrics as theirs
 
 from augury.errors import TrainingError
 from augury.images import LabelledImages
+from augury.intervals import wilson
 from augury.proof import crossed
 from augury.proof.crossed import RESAMPLES, effects
 from augury.proof.judgement import compared, twin_of, word
@@ -17,7 +18,7 @@ from augury.proof.measures import measures, packed, unpacked
 from augury.proof.power import detectable, images_needed, power, seeds_needed
 from augury.proof.ranking import sensitivity_at
 from augury.proof.sequential import looks, nominal_levels
-from augury.proof.statistics import holm, least_seeds, sign_flip_p, wilson
+from augury.proof.statistics import holm, least_seeds, sign_flip_p
 
 
 @pytest.mark.parametrize("n", [3, 6, 9])

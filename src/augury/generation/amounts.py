@@ -11,6 +11,7 @@ from augury.data import effective_number
 from augury.errors import SettingsError
 from augury.generation.plan import table, wanted
 from augury.images import Codes, LabelledImages
+from augury.intervals import wilson
 from augury.settings import Strategy
 
 OVERLAP, ENOUGH = 0.99, 0.9
@@ -38,10 +39,7 @@ class Recognised:
     @property
     def surely(self) -> npt.NDArray[np.float64]:
         """The lower end of Wilson's 95 % interval (Wilson 1927) of the recall, float64 [K]; 0 without images."""
-        z, n = 1.959964, np.maximum(self.total, 1)
-        p = self.hits / n
-        low = (p + z**2 / (2 * n) - z * np.sqrt(p * (1 - p) / n + z**2 / (4 * n**2))) / (1 + z**2 / n)
-        return np.where(self.total > 0, low, 0.0)
+        return np.array([wilson(hits / max(n, 1), n)[0] for hits, n in zip(self.hits, self.total, strict=True)])
 
     @property
     def usual(self) -> float:

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import special
 
+from augury.intervals import wilson
 from augury.metrics.balls import ball_counts, radii
 from augury.metrics.check import Features, Floats
 from augury.metrics.score import Score
@@ -83,7 +84,7 @@ def density_of(sides: Sides) -> float:
 
 def share(sides: Sides, name: str, inside: Mask, value: Value, settings: str = f"k={K}") -> Score:
     """The Score of the share of yes among `inside` [N]: the wider of Wilson's interval and that of `jackknife`."""
-    low, high = wilson(int(inside.sum()), len(inside))
+    low, high = wilson(float(inside.mean()), len(inside))
     score = _score(sides, name, float(inside.mean()), low, high, value, settings)
     return replace(score, high=min(1.0, score.high))
 
@@ -111,11 +112,3 @@ def jackknife(sides: Sides, value: Value) -> float | None:
         return None
     error = np.sqrt((len(left) - 1) / len(left) * ((left - left.mean()) ** 2).sum())
     return float(special.stdtrit(len(left) - 1, 0.975) * error)
-
-
-def wilson(successes: int, n: int, z: float = 1.959964) -> tuple[float, float]:
-    """95 % interval of a share (Wilson 1927)."""
-    share, weight = successes / n, z * z / n
-    middle = (share + weight / 2) / (1 + weight)
-    half = z / (1 + weight) * float(np.sqrt(share * (1 - share) / n + weight / n / 4))
-    return max(0.0, middle - half), min(1.0, middle + half)

@@ -10,11 +10,12 @@ import numpy as np
 import numpy.typing as npt
 
 from augury.images import LabelledImages, SyntheticImages
+from augury.intervals import wilson
 from augury.proof.arms import ARMS
 from augury.proof.crossed import Effects, effects
 from augury.proof.measures import PER_CLASS, SCALARS, unpacked
 from augury.proof.power import detectable, images_needed, seeds_needed
-from augury.proof.statistics import holm, least_seeds, sign_flip_p, wilson
+from augury.proof.statistics import holm, least_seeds, sign_flip_p
 from augury.verdict import Verdict, sentence
 
 Hits = Mapping[str, npt.NDArray[np.bool_]]

@@ -47,15 +47,3 @@ def holm(p: Sequence[float], level: float = 0.05) -> tuple[list[float], list[flo
         highest = max(highest, min(1.0, (m - rank) * p[i]))
         adjusted[i], levels[i] = highest, level / (m - rank)
     return adjusted, levels
-
-
-def wilson(share: float, n: int, confidence: float = 0.95) -> tuple[float, float]:
-    """Score interval of a share of `n` (Wilson 1927, section 3); [0, 1] for n = 0."""
-    from scipy.special import ndtri
-
-    if n == 0:
-        return 0.0, 1.0
-    z = float(ndtri(0.5 + confidence / 2))
-    middle = (share + z * z / (2 * n)) / (1 + z * z / n)
-    half = z / (1 + z * z / n) * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
-    return max(0.0, middle - half), min(1.0, middle + half)

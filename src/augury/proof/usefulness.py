@@ -8,12 +8,12 @@ import torch
 
 from augury.errors import ScoreError
 from augury.images import LabelledImages
+from augury.intervals import wilson
 from augury.metrics import Score
 from augury.networks import Classifier
 from augury.proof.classifiers import probabilities, teach
 from augury.proof.lesson import Lesson
 from augury.proof.measures import confusion
-from augury.proof.statistics import wilson
 
 FEATURES = "the trial's classifier, taught here"
 PREPROCESSING = "value / 127.5 - 1"
