@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 
 from augury import proof, report, training
-from augury.data import LEFT_OUT, load, near_duplicates, split
+from augury.data import LEFT_OUT, finished, load
 from augury.errors import DataError, RunFolderError
 from augury.files import write_json, write_text
 from augury.images import SPLITS, LabelledImages, SyntheticImages
 from augury.machine import machine, versions
 from augury.runfolder import Run
-from augury.session import IN_MEMORY, Watcher, closest, kept_results
+from augury.session import IN_MEMORY, Watcher, about_data, changes, closest, divided, images_of, kept_results
 from augury.settings import RunSettings
 from augury.verdict import Verdict
 
@@ -47,15 +47,18 @@ def judge(
                 f"{place.path}: holds {', '.join(others[:3])}, so it is no folder of a trial; choose another with -o"
             )
         d = chosen.data
-        data = real if isinstance(real, LabelledImages) else load(real, size=d.size, fit=d.fit, on_bad=d.on_bad)
+        data = images_of(real, chosen)
         if not isinstance(synthetic, LabelledImages):
             made = load(synthetic, size=(data.shape[1], data.shape[2]), fit=d.fit, on_bad=d.on_bad)
         else:
-            made = synthetic
+            made = synthetic if synthetic.fingerprint else finished(synthetic, least=1)
         beside = matched(made, data)
-        parts = _divided(data, chosen, watch)
         device = training.choose_device(chosen.device)
         flips = bool(data.notes.get("flips", False)) if chosen.prove.flips is None else chosen.prove.flips
+        codes, _ = divided(data, chosen, flips)
+        if (left := int((codes == LEFT_OUT).sum())) > 0:
+            watch.note(f"{left:,} near-duplicates were left out of the earlier part")
+        parts = {name: data.take(codes == i) for i, name in enumerate(SPLITS)}
         about = [data.fingerprint, made.fingerprint, d.model_dump(), chosen.seed, device.type, flips]
         results, keep = kept_results(place / "trial.json", about, chosen.prove, watch)
         train, validation, test = (parts[name] for name in SPLITS)
@@ -78,7 +81,7 @@ def judge(
         write_json(place / "judged.json", facts)
         write_json(place / "verdict.json", verdict.as_dict())
         write_text(place / "badge.svg", report.badge(verdict.as_dict()))
-        report.write(_page(place, facts, names, verdict, train, beside), place / "report.html")
+        report.write(_page(place, facts, names, verdict, train, beside, chosen), place / "report.html")
     return verdict
 
 
@@ -113,26 +116,9 @@ def matched(made: LabelledImages, real: LabelledImages) -> SyntheticImages:
     )
 
 
-def _divided(data: LabelledImages, settings: RunSettings, watch: Watcher) -> dict[str, LabelledImages]:
-    s = settings.data
-    near = () if s.near_duplicates == "allow" else near_duplicates(data.images)
-    codes = split(
-        data,
-        validation=s.validation,
-        test=s.test,
-        seed=settings.seed,
-        together=near,
-        torn="drop" if s.near_duplicates == "drop" else "refuse",
-    )
-    if (left := int((codes == LEFT_OUT).sum())) > 0:
-        watch.note(f"{left:,} near-duplicates were left out of the earlier part")
-    return {name: data.take(codes == i) for i, name in enumerate(SPLITS)}
-
-
 def _about(
     data: LabelledImages, parts: dict[str, LabelledImages], settings: RunSettings, device: str, names: list[str]
 ) -> dict[str, Any]:
-    counts = {name: part.counts.tolist() for name, part in parts.items()}
     used = versions()
     return {
         "version": used["augury"],
@@ -141,31 +127,25 @@ def _about(
         "settings": settings.model_dump(mode="json", include={"seed", "device", "data", "prove"}),
         "versions": used,
         "machine": {**machine(), "device": device},
-        "data": {
-            "n": len(data),
-            "shape": list(data.shape),
-            "classes": list(data.classes),
-            "counts": counts,
-            "fingerprint": data.fingerprint,
-            "notes": dict(data.notes),
-        },
+        "data": about_data(data, parts),
     }
 
 
 def _page(
-    place: Run, about: dict[str, Any], names: list[str], verdict: Verdict, train: LabelledImages, made: SyntheticImages
+    place: Run,
+    about: dict[str, Any],
+    names: list[str],
+    verdict: Verdict,
+    train: LabelledImages,
+    made: SyntheticImages,
+    settings: RunSettings,
 ) -> report.Facts:
     neighbours, distances = closest(made, train)
-    words = ["augury", "prove", names[0], "--with", names[1], "-o", "again", "--seed", str(about["settings"]["seed"])]
-    defaults = RunSettings().model_dump(mode="json")
-    for room in ("data", "prove"):
-        for key, value in about["settings"][room].items():
-            if value != defaults[room][key]:
-                words += ["--set", f"{room}.{key}={value}"]
+    words = ["augury", "prove", names[0], "--with", names[1], "-o", "again", "--seed", str(settings.seed)]
     return report.Facts(
         title=place.path.resolve().name,
         source=f"{Path(names[0]).name} with {Path(names[1]).name}",
-        command=shlex.join(words),
+        command=shlex.join(words + changes(settings)),
         about=about,
         verdict=verdict.as_dict(),
         train=train,

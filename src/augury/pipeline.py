@@ -15,12 +15,12 @@ from functools import partial
 import numpy as np
 
 from augury import exports, generation, metrics, proof, report, scoring, training
-from augury.data import LEFT_OUT, near_duplicates, split
+from augury.data import LEFT_OUT
 from augury.errors import SettingsError
 from augury.files import atomic_path, read_json, read_lines, remove, write_json
 from augury.images import SPLITS, LabelledImages
 from augury.runfolder import Run
-from augury.session import Session, Watcher, closest, describe, kept_results, read
+from augury.session import Session, Watcher, closest, describe, divided, kept_results, read
 from augury.settings import RunSettings, validated
 from augury.training import checkpoints
 
@@ -39,19 +39,10 @@ NEEDS: dict[str, tuple[str, ...]] = {
 
 def divide(session: Session) -> None:
     """Divide the data, near-duplicates kept on one side; the part of every image is stored."""
-    s, policy = session.settings, session.settings.data.near_duplicates
-    near = () if policy == "allow" else near_duplicates(session.data.images, mirrored=session.flips)
-    codes = split(
-        session.data,
-        validation=s.data.validation,
-        test=s.data.test,
-        seed=s.seed,
-        together=near,
-        torn="drop" if policy == "drop" else "refuse",
-    )
+    codes, near = divided(session.data, session.settings, session.flips)
     names = session.data.names or tuple(f"index {i}" for i in range(len(session.data)))
     listed = {
-        "policy": policy,
+        "policy": session.settings.data.near_duplicates,
         "mirrored": session.flips,
         "clusters": [[names[i] for i in same] for same in near],
         "indices": [list(same) for same in near],

@@ -10,21 +10,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from augury import generation, metrics, proof, training
 from augury.augment import policy
-from augury.data import (
-    apart_from,
-    finished,
-    load,
-    read_unlabelled,
-    regrouped,
-    with_unlabelled,
-)
+from augury.data import apart_from, finished, load, near_duplicates, read_unlabelled, regrouped, split, with_unlabelled
 from augury.errors import RunFolderError
 from augury.files import digest, read_json, write_json
 from augury.images import SPLITS, Codes, Images, LabelledImages, SyntheticImages
@@ -229,13 +223,7 @@ class Session:
         given = [] if self.source == SAMPLE else [self.source]
         words = ["augury", "run", *given, "-o", "again", "--seed", str(s.seed), "--device", plan["device"]]
         words += ["--recipe", plan["recipe"], "--steps", str(plan["steps"]), "--precision", plan["precision"]]
-        changed = s.model_dump(exclude_defaults=True)
-        for room, values in changed.items():
-            if isinstance(values, dict):
-                hidden = {"recipe", "steps", "budget", "precision", "checkpoint_every"} if room == "train" else set()
-                told = {k: v if isinstance(v, str) else json.dumps(v) for k, v in values.items() if k not in hidden}
-                words += [f"--set={room}.{k}={v}" for k, v in told.items()]
-        return shlex.join(words)
+        return shlex.join(words + changes(s))
 
 
 def read(
@@ -257,13 +245,48 @@ def read(
     if stored not in (None, source):
         raise RunFolderError(f"{place.path}: this is a run of {stored}, not of {source}; choose another folder with -o")
     if isinstance(data, LabelledImages):
-        named = data if data.fingerprint else finished(data)
-        return regrouped(named, settings.data.group, settings.data.split), source
+        return images_of(data, settings), source
     if source == IN_MEMORY:
         raise RunFolderError(
             f"{place.path}: this run was made from images in memory; go on in Python, with augury.run(data, {str(place.path)!r})"
         )
-    return load(None if source == SAMPLE else Path(source), **settings.data.reading()), source
+    return images_of(None if source == SAMPLE else Path(source), settings), source
+
+
+def images_of(data: LabelledImages | str | os.PathLike[str] | None, settings: RunSettings) -> LabelledImages:
+    """Images read, or taken from memory, as `settings.data` says; None: the embedded sample."""
+    if not isinstance(data, LabelledImages):
+        return load(data, **settings.data.reading())
+    return regrouped(data if data.fingerprint else finished(data), settings.data.group, settings.data.split)
+
+
+def divided(
+    data: LabelledImages, settings: RunSettings, flips: bool
+) -> tuple[npt.NDArray[np.int8], tuple[tuple[int, ...], ...]]:
+    """The part of each image, int8 [N] as `data.split` gives it, and the clusters of near-duplicates that stayed together."""
+    s = settings.data
+    near = () if s.near_duplicates == "allow" else near_duplicates(data.images, mirrored=flips)
+    torn: Literal["refuse", "drop"] = "drop" if s.near_duplicates == "drop" else "refuse"
+    codes = split(data, validation=s.validation, test=s.test, seed=settings.seed, together=near, torn=torn)
+    return codes, near
+
+
+def changes(settings: RunSettings) -> list[str]:
+    """--set words for what differs from the defaults; of the training what a recorded plan does not say already."""
+    words = []
+    for room, values in settings.model_dump(mode="json", exclude_defaults=True).items():
+        if isinstance(values, dict):
+            hidden = {"recipe", "steps", "budget", "precision", "checkpoint_every"} if room == "train" else set()
+            told = {k: v if isinstance(v, str) else json.dumps(v) for k, v in values.items() if k not in hidden}
+            words += [f"--set={room}.{k}={v}" for k, v in told.items()]
+    return words
+
+
+def about_data(data: LabelledImages, parts: dict[str, LabelledImages]) -> dict[str, Any]:
+    """What a run records of its data; plain JSON."""
+    counts = {name: part.counts.tolist() for name, part in parts.items()}
+    facts = {"n": len(data), "shape": list(data.shape), "classes": list(data.classes), "counts": counts}
+    return {**facts, "fingerprint": data.fingerprint, "notes": dict(data.notes)}
 
 
 def closest(synthetic: SyntheticImages, train: LabelledImages, pairs: int = 12, k: int = 3) -> tuple[Codes, Any]:
@@ -297,9 +320,6 @@ def kept_results(
 
 def describe(session: Session) -> dict[str, Any]:
     """run.json: format, versions, machine, settings and what the data are."""
-    data = session.data
-    counts = {name: part.counts.tolist() for name, part in session.parts.items()}
-    facts = {"n": len(data), "shape": list(data.shape), "classes": list(data.classes), "counts": counts}
     used = versions()
     return {
         "format": FORMAT,
@@ -308,5 +328,5 @@ def describe(session: Session) -> dict[str, Any]:
         "settings": session.settings.model_dump(mode="json"),
         "versions": used,
         "machine": {**machine(), "device": session.device.type, "threads": torch.get_num_threads()},
-        "data": {**facts, "fingerprint": data.fingerprint, "notes": dict(data.notes)},
+        "data": about_data(session.data, session.parts),
     }
