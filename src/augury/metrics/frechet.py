@@ -20,7 +20,7 @@ def frechet_distance(x: Features, y: Features) -> float:
 
     In float64 and always real. The root's trace is the sum of singular values of A·Bᵀ for any AᵀA = Σx, BᵀB = Σy: of
     the centred features themselves where N or M is at most D; else of Cholesky factors, through eigenvalues, and then
-    memory is four matrices of 8·D² bytes whatever N is. Biased upwards by about 1/N: compare only at the same N.
+    memory is six matrices of 8·D² bytes whatever N is. Biased upwards by about 1/N: compare only at the same N.
     Raises ScoreError for N or M below 2, NaN, or unequal D.
     """
     look_pair(x, y, least=2)

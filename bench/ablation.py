@@ -1,0 +1,146 @@
+"""What makes synthetic images worth adding? One change at a time, each against the same trial on the same real images.
+
+Every case of cases.py that is named trains its generator once for each way of training it; for each change images are
+drawn, filtered and shown to the classifier as the change says, with the same seeds. A row holds the change's balanced
+accuracy on the test part and that of the best arm without synthetic images; `low` and `high` are the interval of the
+difference, `twin` that against classical augmentation alone. Ratio one half throughout, unless that is the change.
+Everything lies under --folder, a training's result as soon as it is there, so that a killed benchmark goes on.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import MutableMapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from augury import proof
+from augury.console import watcher
+from augury.files import digest, read_json, write_json
+from augury.images import SPLITS
+from augury.pipeline import advance, draw, opened
+from augury.proof.arms import ARMS
+from augury.settings import ProveSettings, RunSettings, validated
+from cases import CASES, Places
+from common import row, write
+
+PLAIN = ("none", "balanced", "classical")
+"""Arms without synthetic images."""
+
+
+@dataclass(frozen=True)
+class Change:
+    """Settings of a run that differ, room by room, and fields of the arm that differ from those of "gan"."""
+
+    what: str
+    rooms: dict[str, dict[str, Any]] = field(default_factory=dict)
+    arm: dict[str, Any] = field(default_factory=dict)
+
+
+CHANGES = {
+    "default": Change("as Augury does it by default"),
+    "unfiltered": Change("no filter", {"generate": {"filters": ()}}),
+    "copies": Change("no agreement asked, near copies left out", {"generate": {"filters": ("near_copy",)}}),
+    "confident": Change(
+        "only what the classifier is sure of", {"generate": {"filters": ("confidence>.9", "near_copy"), "surplus": 10}}
+    ),
+    "tail": Change("rare classes alone", {"generate": {"sampling_strategy": "tail"}}),
+    "everywhere": Change(
+        "every class gets as many, those that have enough too", {"generate": {"sampling_strategy": 300}}
+    ),
+    "soft": Change("soft labels of three classifiers", {"generate": {"soft_labels": 3, "filters": ("near_copy",)}}),
+    "truncated": Change("truncation 0.7", {"generate": {"truncation": 0.7}}),
+    "boundary": Change("drawn at the class boundary", {"generate": {"sampling": "boundary"}}),
+    "inversions": Change("drawn between real images", {"generate": {"sampling": "inversions"}}),
+    "quarter": Change("ratio one quarter", arm={"ratio": 0.25}),
+    "light": Change("synthetic images weigh 0.3", arm={"synthetic_weight": 0.3}),
+    "smooth": Change("labels of synthetic images smoothed by 0.2", arm={"synthetic_smoothing": 0.2}),
+    "first": Change("synthetic images first, real ones last", arm={"schedule": "first"}),
+    "longer": Change("trained three times as long", {"train": {"steps": 9000}}),
+    "r3gan": Change("r3gan, as many seconds", {"train": {"recipe": "r3gan", "steps": 800}}),
+}
+"""Name -> what is changed."""
+SHARED: dict[str, dict[str, Any]] = {"train": {"steps": 3000}, "data": {}, "generate": {}}
+
+
+def rooms(case: str, change: Change) -> dict[str, dict[str, Any]]:
+    """Settings of a run: what all share, then the case's, then the change's. The trial is set apart."""
+    own = {room: values for room, values in CASES[case].settings.items() if room != "prove"}
+    return {room: {**SHARED[room], **own.get(room, {}), **change.rooms.get(room, {})} for room in SHARED}
+
+
+def trial(case: str, name: str, places: Places, folder: Path, seeds: int) -> dict[str, Any]:
+    """{word, arms: name -> balanced accuracies, low, high, kept, twin} of one change on one case."""
+    change = CHANGES[name]
+    settings = validated(RunSettings, rooms(case, change))
+    place = folder / case / digest(settings.train.model_dump())[:8]
+    ARMS["changed"] = replace(ARMS["gan"], **change.arm)
+    told = ProveSettings(arms=(*PLAIN, "changed"), seeds=seeds, ratios=(0.5,))
+    with opened(CASES[case].make(places), place, settings=settings, watch=watcher(False)) as session:
+        advance(session, "train")
+        draw(session)
+        parts = [session.parts[part] for part in SPLITS]
+        file = folder / case / "trials.json"
+        results = read_json(file) if file.exists() else {}
+        mine: MutableMapping[str, Any] = results.get(name, {}) | results.get("plain", {})
+
+        def keep(done: int, total: int, what: str) -> None:
+            plain = {key: value for key, value in mine.items() if "changed" not in key}
+            changed = {key: value for key, value in mine.items() if "changed" in key}
+            write_json(file, results | {"plain": plain, name: changed})
+
+        verdict = proof.prove(
+            *parts, session.synthetic, told, device=session.device, flips=session.flips, results=mine, on_result=keep
+        )
+        kept = float(session.synthetic.kept.mean())
+    arms = {arm: values["balanced_accuracy"] for arm, values in verdict.arms.items()}
+    return {
+        "word": verdict.word,
+        "comparator": verdict.comparator,
+        "low": verdict.low,
+        "high": verdict.high,
+        "kept": round(kept, 3),
+        "twin": float(np.mean(arms["changed"]) - np.mean(arms["classical"])),
+        "arms": arms,
+    }
+
+
+def line(case: str, name: str, found: dict[str, Any]) -> dict[str, Any]:
+    """The row of one change on one case."""
+    ours, theirs = (float(np.mean(found["arms"][arm])) for arm in ("changed", found["comparator"]))
+    what = f"{case}: {CHANGES[name].what}"
+    told = {key: found[key] for key in ("word", "low", "high", "kept", "twin")}
+    return row(what, ours, theirs, found["comparator"], "balanced accuracy", True, digits=4) | told
+
+
+def main() -> None:
+    """All changes on all cases that are named."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, default=Path("data"), help="folder of the npz and tar files of cases.py")
+    parser.add_argument("--fashion", type=Path, default=Path("/usr/share/datasets/fashion-mnist"))
+    parser.add_argument("--cases", default="fashion50,pneumonia,sunglasses")
+    parser.add_argument("--changes", default=",".join(CHANGES))
+    parser.add_argument("--seeds", type=int, default=8)
+    parser.add_argument("--folder", type=Path, default=Path("runs/ablation"))
+    parser.add_argument("--try", action="store_true", dest="tried", help="print the rows; write no file")
+    options = parser.parse_args()
+    places, rows = Places(options.data, options.fashion), []
+    for case in options.cases.split(","):
+        for name in options.changes.split(","):
+            found = trial(case, name, places, options.folder, options.seeds)
+            rows.append(line(case, name, found))
+            last = rows[-1]
+            print(
+                f"{last['case']}: {last['ours']:.3f} against {last['peer']:.3f} ({last['peer_name']}), twin "
+                f"{last['twin']:+.3f}, {last['word']}, kept {last['kept']:.0%}",
+                flush=True,
+            )
+    if not options.tried:
+        write("ablation", rows, seeds=options.seeds)
+
+
+if __name__ == "__main__":
+    main()
