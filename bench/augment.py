@@ -4,7 +4,8 @@ Two jobs: "basic" mirrors half of the images and gives each an affine map, colou
 is RandAugment, two of fourteen operators (albumentations, which has none, takes two of a like list at random). Everyone
 starts from uint8 in memory, [N, 3, H, W] or a list of [H, W, 3], and ends in what it works in: Augury and albumentations
 in uint8 again, the others in floats or uint8. Each image has draws of its own; torchvision does that image by image, and
-with one draw for a whole batch it stands in a row of its own.
+with one draw for a whole batch it stands in a row of its own. kornia's RandAugment, too, takes one pair of operators for a
+whole batch, which is less work and less variety.
 
 Peers come from the package index into environments of their own under .venvs/, made on the first call; one that cannot be
 made or run is skipped with a word. Every measurement is a fresh process, all take turns, medians are reported. The share
@@ -37,6 +38,7 @@ PEERS = {
     "torchvision_shared": ("torchvision v2, one draw a batch", "torchvision"),
     "albumentations": ("albumentations, image by image", "albumentations"),
 }
+ALIKE = "kornia, one pair of operators a batch"
 ROOT = Path(__file__).parents[1]
 BATCH = {64: 128, 224: 32}
 Work = Callable[[], object]
@@ -260,7 +262,7 @@ def main() -> None:
                     f"{what}, {size} × {size} × 3",
                     rates["ours"],
                     rates[name],
-                    PEERS[name][0],
+                    ALIKE if (job, name) == ("rand", "kornia") else PEERS[name][0],
                     "images/s",
                     True,
                     digits=0,
