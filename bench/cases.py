@@ -84,9 +84,10 @@ def hole(label: str, value: str, attribute: str, lacking: tuple[str, ...]) -> Ca
     def made(places: Places) -> LabelledImages:
         raw = data.load(places.shared / "cmu_faces_64x60.npz", size=32)
         columns = {**raw.attributes, "pose": coding.Attribute(raw.labels, raw.classes)}
-        wanted, by, person = columns[label], columns[attribute], raw.attributes["person"]
+        wanted, by, person = columns[label], columns[attribute], raw.groups
+        assert person is not None, "this file names the person of each image"
         there = np.isin(by.codes, [by.values.index(name) for name in lacking])
-        split = _people(person.codes)[person.codes]
+        split = _people(person)[person]
         absent = there & (wanted.codes == wanted.values.index(value))
         keep = np.where(split == 2, there, ~absent)
         images = replace(
@@ -94,7 +95,7 @@ def hole(label: str, value: str, attribute: str, lacking: tuple[str, ...]) -> Ca
             labels=wanted.codes,
             classes=wanted.values,
             attributes={attribute: by},
-            groups=person.codes,
+            groups=person,
             split=split,
         )
         return coding.finished(images.take(np.flatnonzero(keep)))
@@ -103,9 +104,10 @@ def hole(label: str, value: str, attribute: str, lacking: tuple[str, ...]) -> Ca
 
 
 def _people(codes: npt.NDArray[np.int64]) -> npt.NDArray[np.int8]:
-    """The part of each person: three fifths train, one fifth validation, one fifth test."""
+    """The part of each person: half of them train, three in twenty validation, and many test, as a person counts as one
+    image there."""
     count = int(codes.max()) + 1
-    parts = np.repeat(np.array([0, 1, 2], np.int8), [count - 2 * (count // 5), count // 5, count // 5])
+    parts = np.repeat(np.array([0, 1, 2], np.int8), np.diff([0, count // 2, count // 2 + 3 * count // 20, count]))
     return parts[rng(0, "people").permutation(count)]
 
 

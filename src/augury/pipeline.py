@@ -148,15 +148,19 @@ def prove(session: Session) -> None:
     about = [session.run.key("generate"), s.seed, session.device.type, session.flips]
     results, keep = kept_results(file, about, s.prove, session.watch)
     train, validation, test = (session.parts[name] for name in SPLITS)
+    extra, settings = session.pseudo_labelled(), s.prove
+    if extra and not {"all", "pseudo_labels"} & set(settings.arms):
+        settings = settings.model_copy(update={"arms": (*settings.arms, "pseudo_labels")})
     verdict = proof.prove(
         train,
         validation,
         test,
         session.synthetic,
-        s.prove,
+        settings,
         seed=s.seed,
         device=session.device,
         flips=session.flips,
+        extra=extra,
         seen=proof.recorded(session.run / "seen"),
         results=results,
         on_result=keep,

@@ -34,6 +34,8 @@ SAMPLE = "the embedded sample (long-tailed Fashion-MNIST, MIT)"
 
 IN_MEMORY = "images given in memory"
 
+SURE = 0.95
+"""The probability from which an unlabelled image is taken for its most probable class (Sohn et al. 2020, section 3.2)."""
 LESSON = 600
 """Steps of the classifier that watches over training and filters images."""
 
@@ -72,11 +74,11 @@ class Session:
         return read_unlabelled(path, self.data.shape, fit=d.fit, on_bad=d.on_bad)
 
     @cached_property
-    def learnt(self) -> LabelledImages:
-        """What the generator is trained on: the train part, and images without labels that are like none held out."""
-        train, found = self.parts["train"], self.unlabelled
+    def beside(self) -> Images:
+        """Those images without labels that are like none held out, uint8 [N, C, H, W]; how many is stored."""
+        found = self.unlabelled
         if not len(found):
-            return train
+            return found
         keep, left = apart_from(found, {name: self.parts[name].images for name in ("validation", "test")})
         told = {
             "folder": self.settings.train.unlabelled,
@@ -85,7 +87,27 @@ class Session:
             "left_out": left,
         }
         write_json(self.run / "train" / "unlabelled.json", told)
-        return with_unlabelled(train, np.ascontiguousarray(found[keep])) if keep.any() else train
+        return np.ascontiguousarray(found[keep])
+
+    @cached_property
+    def learnt(self) -> LabelledImages:
+        """What the generator is trained on: the train part, and `beside`."""
+        return with_unlabelled(self.parts["train"], self.beside) if len(self.beside) else self.parts["train"]
+
+    def pseudo_labelled(self) -> dict[str, SyntheticImages]:
+        """What the trial's arm "pseudo_labels" shows: `beside` under the classes that the run's classifier is sure of, where
+        there are any."""
+        if not len(self.beside):
+            return {}
+        labels, sure = generation.pseudo_labels(
+            self.beside, lambda images: proof.probabilities(self.classifier, images), SURE
+        )
+        at = np.flatnonzero(sure)
+        self.watch.note(f"the classifier is sure of {len(at):,} of {len(sure):,} unlabelled images (arm pseudo_labels)")
+        shown = SyntheticImages(
+            self.beside[at], labels[at, None], (), self.data.classes, self.settings.seed, at, "real, unlabelled"
+        )
+        return {proof.UNLABELLED: shown} if len(at) else {}
 
     def empty_cells(self) -> Codes:
         """Cells int64 [E, K] of class and attributes that the plan asks for and no training image has."""

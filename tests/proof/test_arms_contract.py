@@ -36,7 +36,7 @@ def trainings(results: dict[str, Any] | None = None, **changes: Any) -> Training
         {} if results is None else results,
         lambda done, name: None,
         validation=tiny((6, 6, 6), 1),
-        extra=own.get("extra", {"vae": (tiny(seed=6).images, made.labels)}),
+        extra=own.get("extra", {name: (tiny(seed=6).images, made.labels) for name in ("vae", "unlabelled")}),
         classifier=own.get("classifier_object"),
     )
 
@@ -124,6 +124,8 @@ def test_what_cannot_be_trained_is_refused() -> None:
         trainings(classifier_object=Plain).select(["smote_features"])
     with pytest.raises(SettingsError, match="extra="):
         trainings(extra={}).select(["vae"])
+    with pytest.raises(SettingsError, match="--unlabelled"):
+        trainings(extra={}).select(["pseudo_labels"])
     with pytest.raises(SettingsError, match="choose among: all, none"):
         trainings().select(["magic"])
     with pytest.raises(DataError, match="one of each"):
@@ -136,7 +138,7 @@ def test_what_cannot_be_trained_is_refused() -> None:
 def test_all_arms_are_those_that_can_be_trained(monkeypatch: pytest.MonkeyPatch) -> None:
     asked = validated(RunSettings, {"prove": {"arms": "all"}}).prove.arms
     assert trainings().select(asked) == tuple(ARMS)
-    assert set(ARMS) - set(trainings(extra={}).select(asked)) == {"vae"}
+    assert set(ARMS) - set(trainings(extra={}).select(asked)) == {"vae", "pseudo_labels"}
     assert set(ARMS) - set(trainings(classifier="probe:pixels").select(asked)) == {"cutmix"}
     monkeypatch.setattr("augury.proof.trainings.smote_installed", lambda: False)
     assert set(ARMS) - set(trainings().select(asked)) == {"smote_pixels", "smote_features"}
@@ -183,7 +185,7 @@ def test_a_trial_of_all_arms_tells_how_many_trainings_there_are() -> None:
         PART,
         synthetic,
         settings,
-        extra={"vae": synthetic},
+        extra={"vae": synthetic, "unlabelled": synthetic},
         on_result=lambda done, total, name: told.append((done, total)),
     )
     assert set(verdict.arms) == set(ARMS) - {"cutmix"} and verdict.arm == "gan"

@@ -13,6 +13,8 @@ from augury import session
 from augury.errors import SettingsError
 from augury.generation import FILTERS, load
 from augury.images import Attribute, LabelledImages
+from augury.pipeline import advance, opened
+from augury.proof import probabilities
 from augury.settings import RunSettings, validated
 from augury.training import Synthesizer
 
@@ -56,7 +58,13 @@ def made(tmp_path_factory):
         "surplus": 2,
         "soft_labels": 2,
     }
-    values = {"train": TRAIN | {"unlabelled": str(folder / "loose")}, "generate": generate, "device": "cpu"}
+    prove = {"arms": ("balanced", "gan"), "seeds": 2, "steps": 3, "ratios": (0.5,)}
+    values = {
+        "prove": prove,
+        "train": TRAIN | {"unlabelled": str(folder / "loose")},
+        "generate": generate,
+        "device": "cpu",
+    }
     said: list[str] = []
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(session, "LESSON", 5)
@@ -116,3 +124,20 @@ def test_a_filter_that_does_not_exist_is_refused_before_anything_is_computed(tmp
     with pytest.raises(SettingsError, match="no filter 'magic'"):
         augury.run(data(), tmp_path / "run", settings=settings)
     assert not (tmp_path / "run" / "split.npy").exists()
+
+
+def test_unlabelled_images_are_shown_by_an_arm_of_their_own_without_those_like_held_out_ones(made, monkeypatch) -> None:
+    run, given, _ = made
+    monkeypatch.setattr(session, "SURE", 1e-9)
+    said: list[str] = []
+    with opened(given, run.path, watch=session.Watcher(note=said.append)) as work:
+        (shown,) = work.pseudo_labelled().values()
+        used = json.loads((run / "train" / "unlabelled.json").read_text())["used"]
+        assert len(shown) == used and f"sure of {used} of {used} unlabelled images" in said[-1]
+        np.testing.assert_array_equal(shown.labels, probabilities(work.classifier, shown.images).argmax(1))
+        advance(work, "prove")
+    verdict = run.verdict
+    assert set(verdict.arms) == {"balanced", "gan", "pseudo_labels"} and verdict.arm == "gan"
+    monkeypatch.setattr(session, "SURE", 1.0)
+    with opened(given, run.path) as work:
+        assert work.pseudo_labelled() == {}

@@ -7,6 +7,8 @@ from typing import Any, Literal
 
 NOISE = "noise"
 """The source of images of noise, made by the trial itself."""
+UNLABELLED = "unlabelled"
+"""The source of real images without labels, under the classes that a classifier is sure of."""
 OWN = "gan"
 """The source of the images that the trial judges."""
 
@@ -17,7 +19,7 @@ class Arm:
     fields are those of `Lesson`.
 
     `source` names the images shown beside the real ones: "" none, "gan" those that are judged, whatever made them,
-    "noise", or a name in the `extra` that the trial was given. `ratio` is how many for each real image; None: as chosen on
+    "noise", "unlabelled", or a name in the `extra` that the trial was given. `ratio` is how many for each real image; None: as chosen on
     validation.
     """
 
@@ -37,8 +39,8 @@ class Arm:
 
     @property
     def synthetic(self) -> bool:
-        """Whether a generator's images are shown; those of noise are not."""
-        return self.source not in ("", NOISE)
+        """Whether a generator's images are shown; those of noise and real ones without labels are not."""
+        return self.source not in ("", NOISE, UNLABELLED)
 
     def lesson(self) -> dict[str, Any]:
         """The fields that `Lesson` has by the same name and that are plain values."""
@@ -70,6 +72,10 @@ ARMS = {
     ),
     "noise": Arm(
         "classical, and images of noise beside the real ones: a control", True, augment="classical", source=NOISE, ratio=0.25
+    ),
+    "pseudo_labels": Arm(
+        "classical, and unlabelled images under the class that a classifier is sure of (Lee 2013)", True,
+        augment="classical", source=UNLABELLED, ratio=0.5,
     ),
     "gan": Arm("classical, and synthetic images beside the real ones", True, augment="classical", source=OWN),
     "gan_alone": Arm("balanced, and synthetic images beside the real ones", True, source=OWN),

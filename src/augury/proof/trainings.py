@@ -14,7 +14,7 @@ import torch
 from augury.augment import policy
 from augury.errors import SettingsError
 from augury.images import Codes, Images, LabelledImages
-from augury.proof.arms import ARMS, NOISE, OWN, Arm
+from augury.proof.arms import ARMS, NOISE, OWN, UNLABELLED, Arm
 from augury.proof.learners import Learner, learner
 from augury.proof.lesson import Lesson
 from augury.proof.measures import measures
@@ -88,6 +88,8 @@ class Trainings:
     def _obstacle(self, name: str) -> str:
         """Why an arm cannot be trained here, and what to do; "" when it can."""
         source = self.arms[name].source
+        if source == UNLABELLED and source not in self.extra:
+            return "it shows images without labels, which are not there; name a folder of them with --unlabelled"
         if source not in ("", NOISE, OWN, *self.extra):
             return (
                 f"it shows the images of another generator, which are not there; give them to augury.proof.prove as "
