@@ -59,11 +59,12 @@ CHANGES = {
     "light": Change("synthetic images weigh 0.3", arm={"synthetic_weight": 0.3}),
     "smooth": Change("labels of synthetic images smoothed by 0.2", arm={"synthetic_smoothing": 0.2}),
     "first": Change("synthetic images first, real ones last", arm={"schedule": "first"}),
-    "longer": Change("trained three times as long", {"train": {"steps": 9000}}),
-    "r3gan": Change("r3gan, as many seconds", {"train": {"recipe": "r3gan", "steps": 800}}),
+    "longer": Change("trained three times as long", {"train": {"steps": 4500}}),
+    "unplayed": Change("cells without real images not played in training", {"train": {"empty_cells": 0.0}}),
+    "r3gan": Change("r3gan, as many seconds", {"train": {"recipe": "r3gan", "steps": 400}}),
 }
 """Name -> what is changed."""
-SHARED: dict[str, dict[str, Any]] = {"train": {"steps": 3000}, "data": {}, "generate": {}}
+SHARED: dict[str, dict[str, Any]] = {"train": {"steps": 1500}, "data": {}, "generate": {}}
 
 
 def rooms(case: str, change: Change) -> dict[str, dict[str, Any]]:
