@@ -43,6 +43,7 @@ class Change:
 CHANGES = {
     "default": Change("as Augury does it by default"),
     "unfiltered": Change("no filter", {"generate": {"filters": ()}}),
+    "plenty": Change("drawn until as many as wanted have passed the filters", {"generate": {"surplus": 20}}),
     "copies": Change("no agreement asked, near copies left out", {"generate": {"filters": ("near_copy",)}}),
     "confident": Change(
         "only what the classifier is sure of", {"generate": {"filters": ("confidence>.9", "near_copy"), "surplus": 10}}
@@ -60,11 +61,10 @@ CHANGES = {
     "smooth": Change("labels of synthetic images smoothed by 0.2", arm={"synthetic_smoothing": 0.2}),
     "first": Change("synthetic images first, real ones last", arm={"schedule": "first"}),
     "longer": Change("trained three times as long", {"train": {"steps": 4500}}),
-    "unplayed": Change("cells without real images not played in training", {"train": {"empty_cells": 0.0}}),
     "r3gan": Change("r3gan, as many seconds", {"train": {"recipe": "r3gan", "steps": 400}}),
 }
 """Name -> what is changed."""
-SHARED: dict[str, dict[str, Any]] = {"train": {"steps": 1500}, "data": {}, "generate": {}}
+SHARED: dict[str, dict[str, Any]] = {"train": {"steps": 1500}, "data": {"near_duplicates": "drop"}, "generate": {}}
 
 
 def rooms(case: str, change: Change) -> dict[str, dict[str, Any]]:

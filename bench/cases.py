@@ -111,17 +111,16 @@ def _people(codes: npt.NDArray[np.int64]) -> npt.NDArray[np.int8]:
     return parts[rng(0, "people").permutation(count)]
 
 
-DROP: dict[str, dict[str, Any]] = {"data": {"near_duplicates": "drop"}}
 LARGE: dict[str, dict[str, Any]] = {"train": {"steps": 1500}}
-HOLE: dict[str, dict[str, Any]] = {"train": {"condition": ("pose",)}, "prove": {"ratios": (0.5,)}, **DROP}
+HOLE: dict[str, dict[str, Any]] = {"train": {"condition": ("pose",)}, "prove": {"ratios": (0.5,)}}
 CASES = {
     "fashion50": Case("Fashion-MNIST, long tail 500 to 10", fashion(50)),
     "fashion100": Case("Fashion-MNIST, long tail 500 to 5", fashion(100)),
-    "breast": Case("BreastMNIST, ultrasound, official split", lambda p: data.load(p.shared / "breastmnist.npz"), DROP),
-    "pneumonia": Case("PneumoniaMNIST, X-ray, one twentieth", pneumonia, DROP),
-    "fer": Case("FER-2013 subset, long tail 400 to 8", faces, DROP),
+    "breast": Case("BreastMNIST, ultrasound, official split", lambda p: data.load(p.shared / "breastmnist.npz")),
+    "pneumonia": Case("PneumoniaMNIST, X-ray, one twentieth", pneumonia),
+    "fer": Case("FER-2013 subset, long tail 400 to 8", faces),
     "tiles": Case("magnetic tiles, 952 to 32", lambda p: data.load(p.shared / "magnetic_tile_64.npz"), LARGE),
-    "flowers": Case("flowers, 40 a class", flowers, {**LARGE, **DROP}),
+    "flowers": Case("flowers, 40 a class", flowers, LARGE),
     "sunglasses": Case(
         "CMU faces, sunglasses never seen at left or right",
         hole("eyes", "sunglasses", "pose", ("left", "right")),

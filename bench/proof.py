@@ -23,6 +23,7 @@ from cases import CASES, Places
 from common import row, write
 
 ROOMS: dict[str, dict[str, Any]] = {
+    "data": {"near_duplicates": "drop"},
     "train": {"steps": 3000},
     "score": {"limit": 300},
     "prove": {"arms": "all", "seeds": 8},

@@ -109,17 +109,6 @@ class Session:
         )
         return {proof.UNLABELLED: shown} if len(at) else {}
 
-    def empty_cells(self) -> Codes:
-        """Cells int64 [E, K] of class and attributes that the plan asks for and no training image has."""
-        train, condition = self.parts["train"], self.settings.train.condition
-        cells = training.empty_cells(train, condition)
-        if not len(cells):
-            return cells
-        strategy = self.settings.generate.sampling_strategy
-        wanted = generation.amounts(train, "tail" if strategy == "auto" else strategy, condition)
-        chosen: Codes = cells[wanted.numbers[tuple(cells.T)] > 0]
-        return chosen
-
     @cached_property
     def synthesizer(self) -> Synthesizer:
         """The trained generator."""
@@ -155,7 +144,6 @@ class Session:
                 s.train.model_dump(exclude={"checkpoint_every"}),
                 s.train.start_from and training.fingerprint(s.train.start_from),
                 hashlib.sha256(self.unlabelled.tobytes()).hexdigest(),
-                self.empty_cells().tolist(),
                 s.seed,
                 self.device.type,
                 self.flips,
@@ -187,9 +175,7 @@ class Session:
         if kept.get("inputs") == inputs:
             return training.Plan.from_dict(kept["plan"])
         s = self.settings
-        plan = training.make_plan(
-            self.learnt, s.train, seed=s.seed, device=self.device, flips=self.flips, cells=self.empty_cells()
-        )
+        plan = training.make_plan(self.learnt, s.train, seed=s.seed, device=self.device, flips=self.flips)
         write_json(stored, {"inputs": inputs, "plan": plan.as_dict()})
         return plan
 
@@ -232,11 +218,7 @@ class Session:
     def plan(self) -> dict[str, Any]:
         """The training plan as the report tells it."""
         plan = read_json(self.run / "train" / "plan.json")["plan"]
-        told = {
-            k: v
-            for k, v in plan.items()
-            if k not in ("rule", "start", "unconditional", "cells", "empty_cells") or (k != "rule" and v)
-        }
+        told = {k: v for k, v in plan.items() if k not in ("rule", "start", "unconditional") or (k != "rule" and v)}
         return told | {"network": plan["rule"]["network"], "chosen_step": self.synthesizer.card.steps}
 
     def command(self) -> str:

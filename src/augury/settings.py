@@ -129,12 +129,6 @@ class TrainSettings(Settings):
     unlabelled: str | None = Field(
         None, description="a folder of images without labels that train the generator too, as a class of their own"
     )
-    empty_cells: float = Field(
-        0.25,
-        ge=0,
-        le=0.5,
-        description="largest share of fakes in cells of class and attributes that the plan asks for and no real image has",
-    )
     patience: float = Field(
         0.5,
         gt=0,

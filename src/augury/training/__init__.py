@@ -10,7 +10,6 @@ from augury.images import LabelledImages
 from augury.settings import TrainSettings
 from augury.training import checkpoints
 from augury.training.batches import as_float, as_uint8
-from augury.training.cells import empty_cells
 from augury.training.critic import discriminator
 from augury.training.devices import choose_device, choose_precision, keep_memory, placed
 from augury.training.lanes import in_lanes
@@ -34,7 +33,6 @@ __all__ = [
     "choose_device",
     "choose_precision",
     "discriminator",
-    "empty_cells",
     "fingerprint",
     "in_lanes",
     "keep_memory",

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
-
 import torch
 from torch import nn
 
@@ -21,7 +19,6 @@ from augury.losses import (
 )
 from augury.networks import ConditionEmbedding
 from augury.recipes import Recipe
-from augury.training.cells import EmptyCells
 from augury.training.players import Players
 from augury.training.rounds import Draw, Round, rounds
 from augury.training.schedules import between
@@ -35,8 +32,7 @@ class AdversarialGame:
     """Generator against discriminator.
 
     `augment` is what is done to every image, real or fake, before the discriminator sees it (Zhao et al. 2020); `rarity`
-    [classes] in [0, 1] weighs the spectral control of each class, 1 for the rarest; some fakes are asked for in empty
-    `cells`, where there are any. Every random number has an address
+    [classes] in [0, 1] weighs the spectral control of each class, 1 for the rarest. Every random number has an address
     (seed, what for, number of the discriminator's update, part). Raises SettingsError for a loss that does not exist or
     does not fit the networks.
     """
@@ -52,7 +48,6 @@ class AdversarialGame:
         device: torch.device,
         precision: str,
         rarity: torch.Tensor | None = None,
-        cells: EmptyCells | None = None,
     ) -> None:
         if recipe.loss not in ADVERSARIAL_LOSSES:
             raise SettingsError(f"there is no loss '{recipe.loss}'; choose one of: {', '.join(ADVERSARIAL_LOSSES)}")
@@ -72,7 +67,7 @@ class AdversarialGame:
         self.loss = ADVERSARIAL_LOSSES[recipe.loss]
         self.auxiliary = bool(getattr(discriminator, "auxiliary", False))
         self.rarity = None if rarity is None else rarity.to(device)
-        self.half, self.cells = precision == "bf16", cells
+        self.half = precision == "bf16"
         extra = self.players.extra
         extra["told_apart"] = torch.full((), 0.5, device=device)
         self.view = View(augment, recipe, self.loss, extra, device)
@@ -88,7 +83,7 @@ class AdversarialGame:
         self.players.schedule(progress)
         self._ramp_conditions(progress)
         for number in range(step * several, (step + 1) * several):
-            batch = rounds(draw, progress, self.seed, number, self.players.parts, self.cells)
+            batch = rounds(draw, progress, self.seed, number, self.players.parts)
             final = number == (step + 1) * several - 1
             played = [self._criticise(now, final) for now in batch]
             self.players.step("discriminator")
@@ -118,7 +113,7 @@ class AdversarialGame:
         keep = final and (rule.simultaneous or now.parts == 1)
         with torch.set_grad_enabled(keep), self.cast():
             fake = self._fakes(now).float()
-        shown, both = fake.detach().requires_grad_(rule.simultaneous), torch.cat([now.conditions, now.asked])
+        shown, both = fake.detach().requires_grad_(rule.simultaneous), now.conditions.repeat(2, 1)
         with self.cast():
             features = self.discriminator.features(self.view(torch.cat([now.real, shown]), "augment", now))  # type: ignore[operator]
             scores = self.discriminator.head(features, both).float()  # type: ignore[operator]
@@ -165,8 +160,8 @@ class AdversarialGame:
         mean score where it has several."""
         rule, total = self.recipe, on_real.new_zeros(())
 
-        def scorer(images: torch.Tensor, conditions: torch.Tensor = now.conditions) -> torch.Tensor:
-            scores: torch.Tensor = self.discriminator(self.view(images, "augment slope", now), conditions)
+        def scorer(images: torch.Tensor) -> torch.Tensor:
+            scores: torch.Tensor = self.discriminator(self.view(images, "augment slope", now), now.conditions)
             return scores.reshape(len(scores), -1).mean(1)
 
         if rule.lecam:
@@ -180,7 +175,7 @@ class AdversarialGame:
         if rule.r1:
             total = total + weight * rule.r1 * squared_slope(scorer, now.real)
         if rule.r2:
-            total = total + weight * rule.r2 * squared_slope(partial(scorer, conditions=now.asked), fake)
+            total = total + weight * rule.r2 * squared_slope(scorer, fake)
         if rule.gradient_penalty:
             slope = gradient_penalty(scorer, now.real, fake, now.uniform("mix"), rule.centre)
             total = total + weight * rule.gradient_penalty * slope
@@ -195,7 +190,7 @@ class AdversarialGame:
         self.discriminator.requires_grad_(False)
         with self.cast():
             features = self.discriminator.features(self.view(fake, "augment fake", now))  # type: ignore[operator]
-            on_fake = self.discriminator.head(features, now.asked).float()  # type: ignore[operator]
+            on_fake = self.discriminator.head(features, now.conditions).float()  # type: ignore[operator]
         on_real, extra = on_fake.detach(), on_fake.new_zeros(())
         if self.loss.paired or rule.feature_matching:
             with torch.no_grad(), self.cast():
@@ -206,7 +201,7 @@ class AdversarialGame:
                 each = [feature_matching(a.float().flatten(1), b.float().flatten(1)) for a, b in pairs]
                 extra = rule.feature_matching * torch.stack(each).mean()
         if self.auxiliary:
-            extra = extra + rule.auxiliary * self.discriminator.surprise(features, now.asked)  # type: ignore[operator]
+            extra = extra + rule.auxiliary * self.discriminator.surprise(features, now.conditions)  # type: ignore[operator]
         self.discriminator.requires_grad_(True)
         loss = self.loss.generator(on_real, on_fake)
         self._regularise(loss + extra, 1 / now.parts, fake, now)
@@ -218,7 +213,7 @@ class AdversarialGame:
         if rule.mode_seeking:
             noise, other = (now.normal(name, self.latent) for name in ("noise", "other"))
             with self.cast():
-                second = self.generator(other, now.asked).float()
+                second = self.generator(other, now.conditions).float()
             extra = extra + rule.mode_seeking * mode_seeking(fake, second, noise, other)
         if rule.path_length and now.number % rule.path_every == 0:
             extra = extra + rule.path_length * rule.path_every * self._path(now)
@@ -246,7 +241,7 @@ class AdversarialGame:
 
     def _fakes(self, now: Round) -> torch.Tensor:
         """Fakes [B, C, H, W] for the round's conditions; a share of them with two styles, changed at a layer."""
-        noise, conditions = now.normal("noise", self.latent), now.asked
+        noise, conditions = now.normal("noise", self.latent), now.conditions
         if not self.recipe.style_mixing:
             images: torch.Tensor = self.generator(noise, conditions)
             return images

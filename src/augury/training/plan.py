@@ -13,14 +13,13 @@ import torch
 from augury.augment import policy
 from augury.data import effective_number
 from augury.errors import SettingsError
-from augury.images import Codes, LabelledImages
+from augury.images import LabelledImages
 from augury.networks import NETWORKS, build
 from augury.randomness import torch_seed
 from augury.recipes import Recipe, recipe, suitable
 from augury.settings import TrainSettings
 from augury.training.adversarial import AdversarialGame
 from augury.training.batches import Batches
-from augury.training.cells import Cell, empty_cells, played
 from augury.training.devices import choose_precision
 from augury.training.reconstruction import Reconstruction
 from augury.training.rounds import Draw
@@ -32,7 +31,7 @@ BATCH = 64
 @dataclass(frozen=True)
 class Plan:
     """A training settled in every number. `images_per_second` was measured when it was made, or is None; `start` is the
-    folder begun with and the digest of its weights; `cells` have no real image and at most the share `empty_cells` of fakes."""
+    folder begun with and the digest of its weights."""
 
     recipe: str
     rule: Recipe
@@ -49,8 +48,6 @@ class Plan:
     unconditional: bool = False
     patience: float = 0.5
     start: tuple[str, str] | None = None
-    empty_cells: float = 0.0
-    cells: tuple[Cell, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         """Plain JSON."""
@@ -61,8 +58,7 @@ class Plan:
         """The plan that `as_dict` described."""
         rule = Recipe(**{**stored["rule"], "betas": tuple(stored["rule"]["betas"])})
         start = None if stored["start"] is None else tuple(stored["start"])
-        cells = tuple(tuple(cell) for cell in stored.get("cells", ()))
-        return cls(**{**stored, "rule": rule, "condition": tuple(stored["condition"]), "start": start, "cells": cells})
+        return cls(**{**stored, "rule": rule, "condition": tuple(stored["condition"]), "start": start})
 
 
 Game = AdversarialGame | Reconstruction
@@ -97,7 +93,6 @@ def set_up(plan: Plan, data: LabelledImages) -> tuple[Game, Batches]:
         device=device,
         precision=plan.precision,
         rarity=rarity(data),
-        cells=played(plan.cells, data, plan.condition, plan.empty_cells),
     )
     return game, Batches(data, plan.condition, plan.label_sampling, plan.batch, plan.seed)
 
@@ -133,17 +128,13 @@ def make_plan(
     seed: int,
     device: torch.device,
     flips: bool,
-    cells: Codes | None = None,
 ) -> Plan:
     """Settle precision by measurement, and steps from --steps, from --budget and measured throughput, or from the recipe.
-
-    `cells` int64 [E, K] are the empty cells to be played; all that there are (`empty_cells`) where None is given.
 
     Raises SettingsError as `settle` does.
     """
     name, rule = settle(data, settings, device)
     start = settings.start_from
-    empty = empty_cells(data, settings.condition) if cells is None else cells
     plan = Plan(
         recipe=name,
         rule=rule,
@@ -160,8 +151,6 @@ def make_plan(
         unconditional=settings.unconditional,
         patience=settings.patience,
         start=None if start is None else (start, fingerprint(start)),
-        empty_cells=settings.empty_cells if len(empty) else 0.0,
-        cells=tuple(tuple(cell) for cell in empty.tolist()),
     )
     if settings.steps is None and settings.budget is not None:
         rate = throughput(plan, seen(plan, data), patience=min(6.0, settings.budget / 10))

@@ -9,7 +9,6 @@ from augury.augment import Policy
 from augury.errors import SettingsError
 from augury.losses import divergence, negative_likelihood
 from augury.recipes import Recipe
-from augury.training.cells import EmptyCells
 from augury.training.players import Players
 from augury.training.rounds import Draw, Round, rounds
 
@@ -32,7 +31,6 @@ class Reconstruction:
         device: torch.device,
         precision: str,
         rarity: torch.Tensor | None = None,
-        cells: EmptyCells | None = None,
     ) -> None:
         if recipe.loss not in KINDS:
             raise SettingsError(

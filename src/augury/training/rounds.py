@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
 
 import torch
 
 from augury.errors import TrainingError
 from augury.randomness import stream
-from augury.training.cells import EmptyCells
 
 Draw = Callable[[int], tuple[torch.Tensor, torch.Tensor]]
 """Number of a batch -> (real images [B, C, H, W] in [-1, 1], conditions int64 [B, K])."""
@@ -20,8 +18,8 @@ Draw = Callable[[int], tuple[torch.Tensor, torch.Tensor]]
 class Round:
     """Real images [B, C, H, W] with their conditions int64 [B, K], and how far the training is, in [0, 1].
 
-    `number` counts updates; a batch too large for the memory is played as several rounds, `part` of `parts`. Some fakes
-    are `asked` for in `cells` that no real image has, where there are any.
+    `number` counts updates; a batch too large for the memory is played as several rounds, `part` of `parts`. Fakes are
+    asked for under the same conditions.
     """
 
     real: torch.Tensor
@@ -31,12 +29,6 @@ class Round:
     number: int
     part: int = 0
     parts: int = 1
-    cells: EmptyCells | None = None
-
-    @cached_property
-    def asked(self) -> torch.Tensor:
-        """The conditions of the fakes, int64 [B, K]: those of the real images, but for some in empty cells."""
-        return self.conditions if self.cells is None else self.cells.among(self.conditions, self.draws("cells"))
 
     def draws(self, name: str) -> torch.Generator:
         """The random numbers for what is called `name` in this round."""
@@ -51,9 +43,7 @@ class Round:
         return torch.rand(len(self.real), *shape, generator=self.draws(name)).to(self.real.device)
 
 
-def rounds(
-    draw: Draw, progress: float, seed: int, number: int, parts: int, cells: EmptyCells | None = None
-) -> list[Round]:
+def rounds(draw: Draw, progress: float, seed: int, number: int, parts: int) -> list[Round]:
     """The batch of this number, divided into `parts` as equal as can be. Raises TrainingError when a part would have fewer
     than two images."""
     real, conditions = draw(number)
@@ -63,6 +53,4 @@ def rounds(
             "for example --set 'train.overrides={\"width\": 8}'"
         )
     pieces = zip(real.tensor_split(parts), conditions.tensor_split(parts), strict=True)
-    return [
-        Round(images, given, progress, seed, number, part, parts, cells) for part, (images, given) in enumerate(pieces)
-    ]
+    return [Round(images, given, progress, seed, number, part, parts) for part, (images, given) in enumerate(pieces)]
