@@ -75,7 +75,9 @@ def rooms(case: str, change: Change) -> dict[str, dict[str, Any]]:
 
 def trial(case: str, name: str, places: Places, folder: Path, seeds: int) -> dict[str, Any]:
     """{word, arms: name -> balanced accuracies, low, high, kept, twin} of one change on one case."""
-    change = CHANGES[name]
+    change, done = CHANGES[name], folder / case / f"{name}.json"
+    if done.exists():
+        return read_json(done)
     settings = validated(RunSettings, rooms(case, change))
     place = folder / case / digest(settings.train.model_dump())[:8]
     ARMS["changed"] = replace(ARMS["gan"], **change.arm)
@@ -98,7 +100,7 @@ def trial(case: str, name: str, places: Places, folder: Path, seeds: int) -> dic
         )
         kept = float(session.synthetic.kept.mean())
     arms = {arm: values["balanced_accuracy"] for arm, values in verdict.arms.items()}
-    return {
+    found = {
         "word": verdict.word,
         "comparator": verdict.comparator,
         "low": verdict.low,
@@ -107,6 +109,8 @@ def trial(case: str, name: str, places: Places, folder: Path, seeds: int) -> dic
         "twin": float(np.mean(arms["changed"]) - np.mean(arms["classical"])),
         "arms": arms,
     }
+    write_json(done, found)
+    return found
 
 
 def line(case: str, name: str, found: dict[str, Any]) -> dict[str, Any]:
@@ -115,6 +119,18 @@ def line(case: str, name: str, found: dict[str, Any]) -> dict[str, Any]:
     what = f"{case}: {CHANGES[name].what}"
     told = {key: found[key] for key in ("word", "low", "high", "kept", "twin")}
     return row(what, ours, theirs, found["comparator"], "balanced accuracy", True, digits=4) | told
+
+
+def shown(line: dict[str, Any]) -> dict[str, Any]:
+    """The row as the page shows it, in points."""
+    return {
+        "case and change": line["case"],
+        "kept": f"{line['kept']:.0%}",
+        "balanced accuracy": f"{100 * line['ours']:.1f}",
+        "best without": f"{100 * line['peer']:.1f} ({line['peer_name']})",
+        "difference, 95 %": f"{100 * (line['ours'] - line['peer']):+.1f} ({100 * line['low']:+.1f} to {100 * line['high']:+.1f})",
+        "word": line["word"],
+    }
 
 
 def main() -> None:
@@ -140,7 +156,7 @@ def main() -> None:
                 flush=True,
             )
     if not options.tried:
-        write("ablation", rows, seeds=options.seeds)
+        write("ablation", rows, seeds=options.seeds, table=[shown(line) for line in rows])
 
 
 if __name__ == "__main__":
