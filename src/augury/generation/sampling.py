@@ -37,7 +37,7 @@ def boundary(
 ) -> Noise:
     """`noise` [N, Z] moved to where the classifier is just sure of the label: hard examples that are still of their class.
 
-    Adam lowers (m - target)² + near · |z - z₀|², m being the label's logit less the best other one's and |·|² a mean over Z
+    Adam lowers (m - target)² + near · ‖z - z₀‖², m being the label's logit less the best other one's and ‖·‖² a mean over Z
     (as hard examples are searched by Zhao, Dua & Singh 2018, in latent space), in `steps` of `rate`. Of all noises passed
     the one with m >= 0 nearest to `target` is returned, and where there is none the one begun with.
     Each image is computed at the place of its index, so that it does not depend on its company.
