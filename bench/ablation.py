@@ -52,6 +52,14 @@ CHANGES = {
     "everywhere": Change(
         "every class gets as many, those that have enough too", {"generate": {"sampling_strategy": 300}}
     ),
+    "everywhere_plenty": Change(
+        "the same, drawn until as many have passed", {"generate": {"sampling_strategy": 300, "surplus": 20}}
+    ),
+    "everywhere_one": Change(
+        "the same, one synthetic image for each real one",
+        {"generate": {"sampling_strategy": 300, "surplus": 20}},
+        {"ratio": 1.0},
+    ),
     "soft": Change("soft labels of three classifiers", {"generate": {"soft_labels": 3, "filters": ("near_copy",)}}),
     "truncated": Change("truncation 0.7", {"generate": {"truncation": 0.7}}),
     "boundary": Change("drawn at the class boundary", {"generate": {"sampling": "boundary"}}),

@@ -126,6 +126,9 @@ CASES = {
         hole("eyes", "sunglasses", "pose", ("left", "right")),
         HOLE,
     ),
+    "open": Case(
+        "CMU faces, open eyes never seen straight or up", hole("eyes", "open", "pose", ("straight", "up")), HOLE
+    ),
     "angry": Case(
         "CMU faces, anger never seen at up",
         hole("expression", "angry", "pose", ("up",)),

@@ -81,7 +81,7 @@ Condition = Annotated[str | None, typer.Option(help="Condition on these too: lab
 Strategy = Annotated[
     str | None,
     typer.Option(
-        "--sampling-strategy", help='balance (default), tail, auto, a ratio (0.5), a number, or {"class": n}.'
+        "--sampling-strategy", help='balance (default), level, tail, auto, a ratio (0.5), a number, or {"class": n}.'
     ),
 ]
 

@@ -27,7 +27,7 @@ Rates = tuple[Annotated[float, Field(gt=0)], ...]
 Decays = tuple[Annotated[float, Field(ge=0)], ...]
 Names = Annotated[tuple[str, ...], BeforeValidator(lambda value: (value,) if isinstance(value, str) else value)]
 Kind = TypeVar("Kind", bound=BaseModel)
-Strategy = Literal["balance", "tail", "auto"] | float | int | dict[str, int]
+Strategy = Literal["balance", "level", "tail", "auto"] | float | int | dict[str, int]
 
 
 def changed(kind: str, old: Any, new: dict[str, Any]) -> Any:
@@ -147,8 +147,8 @@ class GenerateSettings(Settings):
 
     sampling_strategy: Strategy = Field(
         "balance",
-        description="balance, a ratio, a number or {class: number}; tail: what rare classes lack; auto: the same, less those "
-        "that are recognised well",
+        description="balance, a ratio, a number or {class: number}; level: as many for all; tail: what rare classes lack; auto: the "
+        "same, less those that are recognised well",
     )
     truncation: float = Field(1.0, gt=0, le=1)
     sampling: Literal["prior", "boundary", "inversions"] = Field(

@@ -27,6 +27,8 @@ def test_empty_cells_of_the_table_are_filled() -> None:
     assert generation.table(data, ("pose",)).tolist() == [[4, 4], [3, 0]]
     plan = generation.wanted(data, "balance", ("pose",))
     assert plan.tolist() == [[0, 0], [1, 4]]
+    assert generation.wanted(data, "level", ("pose",)).tolist() == [[4, 4], [4, 4]]
+    assert generation.wanted(data, "level").tolist() == [5, 5]
     assert generation.wanted(data, {"b/r": 5}, ("pose",)).tolist() == [[0, 0], [0, 5]]
     assert generation.wanted(data, 3, ("pose",)).tolist() == [[2, 1], [2, 1]]
     synthesizer = train(

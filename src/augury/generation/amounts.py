@@ -124,7 +124,9 @@ def _as_asked(data: LabelledImages, strategy: Strategy, condition: tuple[str, ..
     largest, each = int(table(data, condition).max()), "class" if not condition else "cell"
     why = []
     for number in numbers.reshape(len(numbers), -1).sum(1).tolist():
-        if isinstance(strategy, dict):
+        if strategy == "level":
+            why.append(f"every {each} gets what the one with the fewest lacks to the largest ({largest})")
+        elif isinstance(strategy, dict):
             why.append("asked for by name" if number else "not asked for")
         elif isinstance(strategy, int) and not isinstance(strategy, bool):
             why.append(f"{strategy} asked for each class")

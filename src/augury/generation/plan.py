@@ -21,15 +21,19 @@ def table(data: LabelledImages, condition: tuple[str, ...] = ()) -> Codes:
 def wanted(data: LabelledImages, strategy: Strategy, condition: tuple[str, ...] = ()) -> Codes:
     """Images to add per cell, int64 like `table`.
 
-    "balance" fills every cell up to the largest; a float r in (0, 1] fills up to r times the largest (imbalanced-learn's
+    "balance" fills every cell up to the largest; "level" adds to every cell what the one with the fewest lacks to the
+    largest, so that a generator's traces, which all cells then have alike, tell nothing of the class; a float r in (0, 1] fills up to r times the largest (imbalanced-learn's
     ratio); an int adds that many to each class, spread over its cells; a dict adds {class: n} or {"class/value": n}.
     Raises SettingsError for an unknown name, class or value, and for a number out of range.
     """
     counts = table(data, condition)
     if isinstance(strategy, str):
+        if strategy == "level":
+            level: Codes = np.full_like(counts, counts.max() - counts.min())
+            return level
         if strategy != "balance":
             raise SettingsError(
-                f"sampling_strategy is '{strategy}'; give balance, tail, auto, a ratio, a number, or {{class: number}}"
+                f"sampling_strategy is '{strategy}'; give balance, level, tail, auto, a ratio, a number, or {{class: number}}"
             )
         strategy = 1.0
     if (isinstance(strategy, float) and not strategy.is_integer()) or (strategy == 1.0 and isinstance(strategy, float)):
