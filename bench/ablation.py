@@ -4,7 +4,8 @@ Every case of cases.py that is named trains its generator once for each way of t
 drawn, filtered and shown to the classifier as the change says, with the same seeds. A row holds the change's balanced
 accuracy on the test part and that of the best arm without synthetic images; `low` and `high` are the interval of the
 difference, `twin` that against classical augmentation alone. Ratio one half throughout, unless that is the change.
-Everything lies under --folder, a training's result as soon as it is there, so that a killed benchmark goes on.
+Everything lies under --folder, a training's result as soon as it is there, so that a killed benchmark goes on; the result
+file has all rows measured so far.
 """
 
 from __future__ import annotations
@@ -52,6 +53,7 @@ CHANGES = {
     "everywhere": Change(
         "every class gets as many, those that have enough too", {"generate": {"sampling_strategy": 300}}
     ),
+    "level": Change("every cell gets what the emptiest lacks", {"generate": {"sampling_strategy": "level"}}),
     "everywhere_plenty": Change(
         "the same, drawn until as many have passed", {"generate": {"sampling_strategy": 300, "surplus": 20}}
     ),
@@ -77,7 +79,7 @@ SHARED: dict[str, dict[str, Any]] = {"train": {"steps": 1500}, "data": {"near_du
 
 def rooms(case: str, change: Change) -> dict[str, dict[str, Any]]:
     """Settings of a run: what all share, then the case's, then the change's. The trial is set apart."""
-    own = {room: values for room, values in CASES[case].settings.items() if room != "prove"}
+    own = {room: values for room, values in CASES[case].settings.items() if room in ("train", "data")}
     return {room: {**SHARED[room], **own.get(room, {}), **change.rooms.get(room, {})} for room in SHARED}
 
 
@@ -163,7 +165,9 @@ def main() -> None:
                 f"{last['twin']:+.3f}, {last['word']}, kept {last['kept']:.0%}",
                 flush=True,
             )
-    if not options.tried:
+    if not options.tried:  # with what was measured before
+        done = [(case, name) for case in CASES for name in CHANGES if (options.folder / case / f"{name}.json").exists()]
+        rows = [line(case, name, read_json(options.folder / case / f"{name}.json")) for case, name in done]
         write("ablation", rows, seeds=options.seeds, table=[shown(line) for line in rows])
 
 

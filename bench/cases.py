@@ -112,7 +112,10 @@ def _people(codes: npt.NDArray[np.int64]) -> npt.NDArray[np.int8]:
 
 
 LARGE: dict[str, dict[str, Any]] = {"train": {"steps": 1500}}
-HOLE: dict[str, dict[str, Any]] = {"train": {"condition": ("pose",)}, "prove": {"ratios": (0.5,)}}
+HOLE: dict[str, dict[str, Any]] = {
+    "train": {"condition": ("pose",)},
+    "prove": {"ratios": (0.5,)},
+}
 CASES = {
     "fashion50": Case("Fashion-MNIST, long tail 500 to 10", fashion(50)),
     "fashion100": Case("Fashion-MNIST, long tail 500 to 5", fashion(100)),
