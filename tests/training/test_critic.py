@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+from itertools import product
+
 import numpy as np
 import pytest
 import torch
-from test_cells import holed
 
+from augury.images import Attribute, LabelledImages
 from augury.settings import TrainSettings
 from augury.training import as_float, choose_device, discriminator, make_plan, train_plan
 from augury.training.checkpoints import load
 from augury.training.plan import set_up
+
+
+def holed() -> LabelledImages:
+    """Two classes, three poses, four images a cell but for one that has none."""
+    cells = [cell for cell in product(range(2), range(3)) if cell != (1, 2) for _ in range(4)]
+    labels, pose = (np.array(column, np.int64) for column in zip(*cells, strict=True))
+    images = np.random.default_rng(0).integers(0, 256, (len(labels), 1, 8, 8), dtype=np.uint8)
+    return LabelledImages(images, labels, ("a", "b"), {"pose": Attribute(pose, ("l", "m", "r"))}, fingerprint="h")
 
 
 def plan_of(recipe: str):
