@@ -26,7 +26,7 @@ from augury.pipeline import advance, draw, opened
 from augury.proof.arms import ARMS
 from augury.settings import ProveSettings, RunSettings, validated
 from cases import CASES, Places
-from common import row, write
+from common import points, row, write
 
 PLAIN = ("none", "balanced", "classical")
 """Arms without synthetic images."""
@@ -50,10 +50,10 @@ CHANGES = {
         "only what the classifier is sure of", {"generate": {"filters": ("confidence>.9", "near_copy"), "surplus": 10}}
     ),
     "tail": Change("rare classes alone", {"generate": {"sampling_strategy": "tail"}}),
+    "level": Change("every cell gets what the emptiest lacks", {"generate": {"sampling_strategy": "level"}}),
     "everywhere": Change(
         "every class gets as many, those that have enough too", {"generate": {"sampling_strategy": 300}}
     ),
-    "level": Change("every cell gets what the emptiest lacks", {"generate": {"sampling_strategy": "level"}}),
     "everywhere_plenty": Change(
         "the same, drawn until as many have passed", {"generate": {"sampling_strategy": 300, "surplus": 20}}
     ),
@@ -138,7 +138,7 @@ def shown(line: dict[str, Any]) -> dict[str, Any]:
         "kept": f"{line['kept']:.0%}",
         "balanced accuracy": f"{100 * line['ours']:.1f}",
         "best without": f"{100 * line['peer']:.1f} ({line['peer_name']})",
-        "difference, 95 %": f"{100 * (line['ours'] - line['peer']):+.1f} ({100 * line['low']:+.1f} to {100 * line['high']:+.1f})",
+        "difference, 95 %": points(line["ours"] - line["peer"], line["low"], line["high"]),
         "word": line["word"],
     }
 
@@ -154,21 +154,19 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, default=Path("runs/ablation"))
     parser.add_argument("--try", action="store_true", dest="tried", help="print the rows; write no file")
     options = parser.parse_args()
-    places, rows = Places(options.data, options.fashion), []
+    places, keep = Places(options.data, options.fashion), options.folder
     for case in options.cases.split(","):
         for name in options.changes.split(","):
-            found = trial(case, name, places, options.folder, options.seeds)
-            rows.append(line(case, name, found))
-            last = rows[-1]
+            last = line(case, name, trial(case, name, places, keep, options.seeds))
             print(
                 f"{last['case']}: {last['ours']:.3f} against {last['peer']:.3f} ({last['peer_name']}), twin "
                 f"{last['twin']:+.3f}, {last['word']}, kept {last['kept']:.0%}",
                 flush=True,
             )
-    if not options.tried:  # with what was measured before
-        done = [(case, name) for case in CASES for name in CHANGES if (options.folder / case / f"{name}.json").exists()]
-        rows = [line(case, name, read_json(options.folder / case / f"{name}.json")) for case, name in done]
-        write("ablation", rows, seeds=options.seeds, table=[shown(line) for line in rows])
+    if not options.tried:
+        done = [(case, name) for case in CASES for name in CHANGES if (keep / case / f"{name}.json").exists()]
+        rows = [line(case, name, read_json(keep / case / f"{name}.json")) for case, name in done]
+        write("ablation", rows, seeds=options.seeds, table=[shown(each) for each in rows])
 
 
 if __name__ == "__main__":

@@ -41,6 +41,11 @@ def row(
     }
 
 
+def points(value: float, low: float, high: float) -> str:
+    """A difference and its interval in points of a hundred, as tables show it."""
+    return f"{100 * value:+.1f} ({100 * low:+.1f} to {100 * high:+.1f})"
+
+
 def interleaved(contestants: dict[str, Callable[[], float]], rounds: int) -> dict[str, float]:
     """Run every contestant once a round, in turn; name -> median of what it returned."""
     found: dict[str, list[float]] = {name: [] for name in contestants}

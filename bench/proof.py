@@ -20,7 +20,7 @@ from augury.pipeline import run
 from augury.settings import RunSettings, validated
 from augury.verdict import Verdict
 from cases import CASES, Places
-from common import row, write
+from common import points, row, write
 
 ROOMS: dict[str, dict[str, Any]] = {
     "data": {"near_duplicates": "drop"},
@@ -41,9 +41,15 @@ def proved(name: str, places: Places, folder: Path, quick: bool) -> Verdict:
     return found.verdict
 
 
+def means(verdict: Verdict) -> tuple[float, float]:
+    """Balanced accuracy of the arm that is judged, and of the one it is compared with."""
+    ours, theirs = (float(np.mean(verdict.arms[arm]["balanced_accuracy"])) for arm in (verdict.arm, verdict.comparator))
+    return ours, theirs
+
+
 def line(name: str, verdict: Verdict) -> dict[str, Any]:
     """The row of a case, and what the verdict says of it."""
-    ours, theirs = (float(np.mean(verdict.arms[arm]["balanced_accuracy"])) for arm in (verdict.arm, verdict.comparator))
+    ours, theirs = means(verdict)
     case = f"{CASES[name].what}: {verdict.word} ({verdict.arm})"
     told = {
         "word": verdict.word,
@@ -57,12 +63,12 @@ def line(name: str, verdict: Verdict) -> dict[str, Any]:
 
 def shown(name: str, verdict: Verdict) -> dict[str, Any]:
     """The row as the page shows it, in points."""
-    ours, theirs = (float(np.mean(verdict.arms[arm]["balanced_accuracy"])) for arm in (verdict.arm, verdict.comparator))
+    ours, theirs = means(verdict)
     return {
         "case": CASES[name].what,
         "with synthetic images": f"{100 * ours:.1f} ({verdict.arm})",
         "best without": f"{100 * theirs:.1f} ({verdict.comparator})",
-        "difference": f"{100 * verdict.difference:+.1f} ({100 * verdict.low:+.1f} to {100 * verdict.high:+.1f})",
+        "difference": points(verdict.difference, verdict.low, verdict.high),
         "seeds": len(verdict.seeds),
         "word": verdict.word,
     }
