@@ -82,9 +82,8 @@ def _few(a: Floats, b: Floats) -> float:
 
 def _cholesky_root_trace(first: Floats, second: Floats) -> float:
     """From covariances [D, D]; raises LinAlgError when `first` is singular."""
-    squares = linalg.eigvalsh(
-        second, first, type=3, driver="gv", check_finite=False
-    )  # of first @ second, by a Cholesky factor
+    # Of first @ second, by a Cholesky factor of first.
+    squares = linalg.eigvalsh(second, first, type=3, driver="gv", check_finite=False)
     return float(np.sqrt(squares.clip(0)).sum())
 
 
