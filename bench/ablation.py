@@ -19,11 +19,12 @@ from typing import Any
 import numpy as np
 
 from augury import proof
-from augury.console import watcher
 from augury.files import digest, read_json, write_json
 from augury.images import SPLITS
-from augury.pipeline import advance, draw, opened
+from augury.pipeline import advance, draw
+from augury.proof import Fold
 from augury.proof.arms import ARMS
+from augury.session import Session
 from augury.settings import ProveSettings, RunSettings, validated
 from cases import CASES, Places
 from common import points, row, write
@@ -65,6 +66,10 @@ CHANGES = {
     "soft": Change("soft labels of three classifiers", {"generate": {"soft_labels": 3, "filters": ("near_copy",)}}),
     "truncated": Change("truncation 0.7", {"generate": {"truncation": 0.7}}),
     "boundary": Change("drawn at the class boundary", {"generate": {"sampling": "boundary"}}),
+    "boundary_level": Change(
+        "at the class boundary, every cell what the emptiest lacks",
+        {"generate": {"sampling": "boundary", "sampling_strategy": "level"}},
+    ),
     "inversions": Change("drawn between real images", {"generate": {"sampling": "inversions"}}),
     "quarter": Change("ratio one quarter", arm={"ratio": 0.25}),
     "light": Change("synthetic images weigh 0.3", arm={"synthetic_weight": 0.3}),
@@ -83,20 +88,30 @@ def rooms(case: str, change: Change) -> dict[str, dict[str, Any]]:
     return {room: {**SHARED[room], **own.get(room, {}), **change.rooms.get(room, {})} for room in SHARED}
 
 
+def result(case: str, name: str, folder: Path, seeds: int) -> Path:
+    """The file of one change on one case; another when what it depends on has changed."""
+    change = CHANGES[name]
+    facts = [rooms(case, change), change.arm, seeds, len(CASES[case].folds)]
+    return folder / case / f"{name}-{digest(facts)[:8]}.json"
+
+
 def trial(case: str, name: str, places: Places, folder: Path, seeds: int) -> dict[str, Any]:
     """{word, arms: name -> balanced accuracies, low, high, kept, twin} of one change on one case."""
-    change, done = CHANGES[name], folder / case / f"{name}.json"
+    change, done = CHANGES[name], result(case, name, folder, seeds)
     if done.exists():
         return read_json(done)
     settings = validated(RunSettings, rooms(case, change))
     place = folder / case / digest(settings.train.model_dump())[:8]
     ARMS["changed"] = replace(ARMS["gan"], **change.arm)
     told = ProveSettings(arms=(*PLAIN, "changed"), seeds=seeds, ratios=(0.5,))
-    with opened(CASES[case].make(places), place, settings=settings, watch=watcher(False)) as session:
+    shares = []
+
+    def tried(session: Session) -> Fold:
         advance(session, "train")
         draw(session)
+        shares.append(float(session.synthetic.kept.mean()))
         parts = [session.parts[part] for part in SPLITS]
-        file = folder / case / "trials.json"
+        file = folder / case / f"trials-{session.run.path.name}.json"
         results = read_json(file) if file.exists() else {}
         mine: MutableMapping[str, Any] = results.get(name, {}) | results.get("plain", {})
 
@@ -108,14 +123,17 @@ def trial(case: str, name: str, places: Places, folder: Path, seeds: int) -> dic
         verdict = proof.prove(
             *parts, session.synthetic, told, device=session.device, flips=session.flips, results=mine, on_result=keep
         )
-        kept = float(session.synthetic.kept.mean())
+        shown = session.synthetic.take(session.synthetic.kept)
+        return Fold(session.parts["train"], session.parts["test"], shown, verdict, mine)
+
+    verdict = CASES[case].verdict(places, place, settings, tried)
     arms = {arm: values["balanced_accuracy"] for arm, values in verdict.arms.items()}
     found = {
         "word": verdict.word,
         "comparator": verdict.comparator,
         "low": verdict.low,
         "high": verdict.high,
-        "kept": round(kept, 3),
+        "kept": round(float(np.mean(shares)), 3),
         "twin": float(np.mean(arms["changed"]) - np.mean(arms["classical"])),
         "arms": arms,
     }
@@ -164,8 +182,8 @@ def main() -> None:
                 flush=True,
             )
     if not options.tried:
-        done = [(case, name) for case in CASES for name in CHANGES if (keep / case / f"{name}.json").exists()]
-        rows = [line(case, name, read_json(keep / case / f"{name}.json")) for case, name in done]
+        files = {(case, name): result(case, name, keep, options.seeds) for case in CASES for name in CHANGES}
+        rows = [line(*which, read_json(file)) for which, file in files.items() if file.exists()]
         write("ablation", rows, seeds=options.seeds, table=[shown(each) for each in rows])
 
 

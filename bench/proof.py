@@ -15,8 +15,10 @@ from typing import Any
 
 import numpy as np
 
-from augury.console import watcher
-from augury.pipeline import run
+from augury.folds import trial
+from augury.pipeline import advance
+from augury.proof import Fold
+from augury.session import Session
 from augury.settings import RunSettings, validated
 from augury.verdict import Verdict
 from cases import CASES, Places
@@ -37,8 +39,13 @@ def proved(name: str, places: Places, folder: Path, quick: bool) -> Verdict:
     rooms = {room: {**ROOMS.get(room, {}), **case.settings.get(room, {})} for room in {*ROOMS, *case.settings}}
     if quick:
         rooms["train"]["steps"], rooms["prove"] = 40, {"arms": ("balanced", "gan"), "seeds": 2, "steps": 20}
-    found = run(case.make(places), folder / name, settings=validated(RunSettings, rooms), watch=watcher(False))
-    return found.verdict
+    return case.verdict(places, folder / name, validated(RunSettings, rooms), reported)
+
+
+def reported(session: Session) -> Fold:
+    """The trial of a run that goes on to its report."""
+    advance(session, "report")
+    return trial(session)
 
 
 def means(verdict: Verdict) -> tuple[float, float]:

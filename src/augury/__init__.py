@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from augury.data import load
     from augury.exports import export_folder as export
+    from augury.folds import cross_validate
     from augury.images import LabelledImages, SyntheticImages
     from augury.metrics import evaluate
     from augury.pipeline import run
@@ -25,6 +26,7 @@ __all__ = [
     "Synthesizer",
     "SyntheticImages",
     "Verdict",
+    "cross_validate",
     "evaluate",
     "export",
     "load",
@@ -40,6 +42,7 @@ _WHERE = {
     "SyntheticImages": "augury.images:SyntheticImages",
     "Synthesizer": "augury.training:Synthesizer",
     "Verdict": "augury.verdict:Verdict",
+    "cross_validate": "augury.folds:cross_validate",
     "evaluate": "augury.metrics:evaluate",
     "export": "augury.exports:export_folder",
     "load": "augury.data:load",

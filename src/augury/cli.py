@@ -77,6 +77,12 @@ Unlabelled = Annotated[
 Steps = Annotated[int | None, typer.Option(help="Training steps.", min=1)]
 Budget = Annotated[str | None, typer.Option(help="Training time instead of steps: 90s, 5m, 1h.")]
 Precision = Annotated[str | None, typer.Option(help="auto (measured; the default), fp32 or bf16.")]
+Folds = Annotated[
+    int | None,
+    typer.Option(
+        help="Cross-validation: so many runs, each with another part to test, one verdict of all; for few images or people."
+    ),
+]
 Condition = Annotated[str | None, typer.Option(help="Condition on these too: label,pose (attribute names).")]
 Strategy = Annotated[
     str | None,
@@ -112,6 +118,7 @@ def way(
     precision: Precision = None,
     condition: Condition = None,
     sampling_strategy: Strategy = None,
+    folds: Folds = None,
     extra: Set = None,
     quiet: Quiet = False,
     as_json: Json = False,
@@ -130,12 +137,40 @@ def way(
     if condition is not None:
         rooms["train"] |= {"condition": tuple(n for n in condition.split(",") if n and n != "label")}
     until = "train" if context.info_name == "train" else "report"
+    if folds is not None:
+        if until == "train":
+            raise SettingsError("folds are for the verdict, and augury train gives none; use augury run --folds")
+        _cross_validated(path, output, folds, rooms, given(seed=seed, device=device), extra, quiet, as_json)
+        return
     run = work(path, output, until, quiet, extra, rooms, given(seed=seed, device=device))
     if until == "report":
         console.tell(run, as_json)
     else:
         made = str(run / "synthesizer")
         typer.echo(json.dumps({"run": str(run.path), "synthesizer": made}) if as_json else made)
+
+
+def _cross_validated(
+    path: Path | None,
+    output: Path,
+    folds: int,
+    rooms: dict[str, dict[str, Any]],
+    top: dict[str, Any],
+    extra: list[str] | None,
+    quiet: bool,
+    as_json: bool,
+) -> None:
+    """`run --folds`; the settings are those stored in the first fold, if any, then those given."""
+    from augury.folds import cross_validate
+    from augury.runfolder import Run
+
+    settings = settled(Run(output / "fold-1").settings, extra, rooms, top)
+    verdict = cross_validate(path, output, folds, settings=settings, watch=console.watcher(quiet))
+    if as_json:
+        typer.echo(json.dumps({"folder": str(output), "verdict": verdict.as_dict()}))
+        return
+    console.verdict(verdict)
+    typer.echo(f"\n  folds     {output}/fold-1 … fold-{folds}\n  report    {output / 'report.html'}")
 
 
 app.command(

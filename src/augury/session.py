@@ -137,6 +137,7 @@ class Session:
                 s.data.near_duplicates,
                 s.seed,
                 self.flips,
+                *(s.data.fold or ()),
             ],
             "classify": lambda: [key("split"), s.seed, self.device.type, self.flips],
             "train": lambda: [
@@ -221,11 +222,12 @@ class Session:
         told = {k: v for k, v in plan.items() if k not in ("rule", "start", "unconditional") or (k != "rule" and v)}
         return told | {"network": plan["rule"]["network"], "chosen_step": self.synthesizer.card.steps}
 
-    def command(self) -> str:
-        """The command that gives the same result again, steps instead of a budget."""
-        s, plan = self.settings, self.plan()
+    def command(self, settings: RunSettings | None = None, *more: str) -> str:
+        """The command that gives the same result again, steps instead of a budget; of other `settings` and with `more` words
+        for the run of which this one is a part."""
+        s, plan = settings or self.settings, self.plan()
         given = [] if self.source == SAMPLE else [self.source]
-        words = ["augury", "run", *given, "-o", "again", "--seed", str(s.seed), "--device", plan["device"]]
+        words = ["augury", "run", *given, "-o", "again", *more, "--seed", str(s.seed), "--device", plan["device"]]
         words += ["--recipe", plan["recipe"], "--steps", str(plan["steps"]), "--precision", plan["precision"]]
         return shlex.join(words + changes(s))
 
@@ -271,7 +273,7 @@ def divided(
     s = settings.data
     near = () if s.near_duplicates == "allow" else near_duplicates(data.images, mirrored=flips)
     torn: Literal["refuse", "drop"] = "drop" if s.near_duplicates == "drop" else "refuse"
-    codes = split(data, validation=s.validation, test=s.test, seed=settings.seed, together=near, torn=torn)
+    codes = split(data, validation=s.validation, test=s.test, seed=settings.seed, together=near, torn=torn, fold=s.fold)
     return codes, near
 
 

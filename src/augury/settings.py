@@ -85,6 +85,10 @@ class DataSettings(Settings):
     stretch: Literal["asinh", "linear"] = Field("asinh", description="brightness of FITS: faint light lifted, or not")
     validation: float = Field(0.15, gt=0, lt=1, description="share of each class for validation")
     test: float = Field(0.2, gt=0, lt=1, description="share of each class for the test part")
+    fold: tuple[int, int] | None = Field(
+        None,
+        description="(2, 5): the test part is the second of five folds, instead of a share; see augury run --folds",
+    )
     near_duplicates: Literal["refuse", "drop", "allow"] = Field(
         "refuse",
         description="refuse, drop: near-duplicates stay in one part; where the data's own split puts them in two, stop, or "

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 from augury.errors import RunFolderError
@@ -22,7 +22,7 @@ class Verdict:
     that such a trial finds four times of five; `seeds_needed` (None: no number of them) and `images_needed` are what it takes
     to settle a difference like this one; below `least_seeds` no sign-flip test can.
     `comparisons` has a row for each arm with synthetic images; `arms` one value a seed; `per_class` rows carry 95 %
-    intervals; `ratio_curve` was measured on validation; `looks` are those taken at a growing trial; `leaks` says what was
+    intervals; `ratio_curve` was measured on validation; `looks` are those taken at a growing trial; `folds` how many trials are pooled, each with a test part and a generator of its own; `leaks` says what was
     checked to have seen no test image.
     """
 
@@ -51,6 +51,7 @@ class Verdict:
     ratio_curve: tuple[dict[str, Any], ...]
     per_class: tuple[dict[str, Any], ...]
     looks: tuple[dict[str, Any], ...] = ()
+    folds: int = 1
     leaks: dict[str, Any] | None = None
     metric: str = "balanced accuracy"
     format: int = FORMAT
@@ -60,6 +61,11 @@ class Verdict:
         plain: dict[str, Any] = _plain(asdict(self))
         return plain
 
+    def of_folds(self, folds: int) -> Verdict:
+        """The same verdict, told as pooled over so many trials."""
+        found = replace(self, folds=folds)
+        return replace(found, sentence=sentence(found))
+
     @classmethod
     def from_dict(cls, stored: dict[str, Any]) -> Verdict:
         """The verdict that `as_dict` described. Raises RunFolderError for one of another format."""
@@ -68,9 +74,9 @@ class Verdict:
                 f"this verdict is of format {stored.get('format', 1)}, but this version of Augury reads and writes format "
                 f"{FORMAT}; compute it again with: augury prove RUN (trainings are done again, the generator is not)"
             )
-        values: dict[str, Any] = {f.name: stored[f.name] for f in fields(cls)}
+        values: dict[str, Any] = {f.name: stored[f.name] for f in fields(cls) if f.name in stored}
         tuples = {"seeds", "comparisons", "ratio_curve", "per_class", "looks"}
-        return cls(**values | {name: tuple(values[name]) for name in tuples})
+        return cls(**values | {name: tuple(values.get(name, ())) for name in tuples})
 
 
 def points(value: float) -> str:
@@ -104,7 +110,7 @@ def _found(v: Verdict, numbers: dict[str, Any]) -> str:
     return (
         f"{points(numbers['difference'])} points of {v.metric} ({100 * (1 - numbers['level']):.3g} % interval "
         f"{points(numbers['low'])} to {points(numbers['high'])}, p = {numbers['p']:.3f}, {len(v.seeds)} paired seeds, "
-        f"{v.test_n:,} test images)"
+        f"{v.test_n:,} test images{f' in {v.folds} folds' if v.folds > 1 else ''})"
     )
 
 
@@ -124,7 +130,7 @@ def remedy(v: Verdict) -> str:
     if v.seeds_needed is None:
         return (
             f"no number of seeds settles it with {v.test_n:,} test images: about {v.images_needed:,} are needed for a "
-            "difference like this"
+            f"difference like this{'' if v.folds > 1 else ' (augury run --folds 5 tests every image)'}"
         )
     return f"about {v.seeds_needed} seeds would settle a difference like this (prove.max_seeds={v.seeds_needed})"
 

@@ -7,7 +7,7 @@ from augury.data.copies import near_duplicates, shared
 from augury.data.embedded import sample
 from augury.data.loading import FORMATS, load, pictures
 from augury.data.sheet import beside, contact_sheet, picture_sheet
-from augury.data.splitting import LEFT_OUT, split
+from augury.data.splitting import LEFT_OUT, folds, split
 from augury.data.summary import Census, census, inspect
 from augury.data.unlabelled import apart_from, read_unlabelled, with_unlabelled
 
@@ -21,6 +21,7 @@ __all__ = [
     "contact_sheet",
     "effective_number",
     "finished",
+    "folds",
     "from_arrays",
     "inspect",
     "load",

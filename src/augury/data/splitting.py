@@ -30,6 +30,7 @@ def split(
     seed: int = 0,
     together: Sequence[Sequence[int]] = (),
     torn: Literal["refuse", "drop"] = "refuse",
+    fold: tuple[int, int] | None = None,
 ) -> Parts:
     """The part of each image: int8 [N] into SPLITS (0 train, 1 validation, 2 test).
 
@@ -38,8 +39,9 @@ def split(
     whole, and shares come only as close as groups allow. So do the images of each cluster of `together`
     (`near_duplicates`), and groups that share one. Where the given split tears a cluster, `torn` refuses, or drops: of the
     cluster only the images in its last part stay, others are LEFT_OUT, so that the given test part stays as it is.
+    With `fold` (k, K) the test part is the k-th of K `folds`, counted from 1, and `test` is not asked.
 
-    Raises SettingsError when the shares leave nothing to train on; DataError when a class (or its groups) is too small
+    Raises SettingsError when the shares leave nothing to train on, or for folds of data with a split of their own; DataError when a class (or its groups) is too small
     for one in each part, when a given split has no train images or puts a group on two sides, or when groups overlap
     so that no division found gives every class to every part.
     """
@@ -48,6 +50,8 @@ def split(
             f"validation {validation:g} and test {test:g} must each lie between 0 and 1 and add up to less "
             "than 1; lower one"
         )
+    if fold is not None:
+        data = replace(data, split=_tested(data, fold, seed, together))
     codes = np.zeros(len(data), np.int8) if data.split is None else data.split.astype(np.int8)
     given = set(np.unique(codes).tolist())
     if 0 not in given:
@@ -69,9 +73,49 @@ def split(
     if data.groups is None:
         chosen = _by_image(data.labels[pool], wanted, random)
     else:
-        chosen = _by_group(data, pool, wanted, parts, random)
+        chosen = _by_group(data, pool, wanted, [SPLITS[part] for part in parts], random)
     codes[pool] = np.array(parts, np.int8)[chosen]
     return codes
+
+
+def folds(
+    data: LabelledImages, number: int, *, seed: int = 0, together: Sequence[Sequence[int]] = ()
+) -> npt.NDArray[np.intp]:
+    """One of `number` folds for each image, 0 to `number` - 1, [N]: each class spread evenly, groups and the clusters of
+    `together` whole. Raises SettingsError for fewer than two folds, DataError when a class (or its groups) is too small for
+    all of them."""
+    if number < 2:
+        raise SettingsError(f"{number} folds are asked for, but it takes at least 2")
+    if together:
+        data = replace(data, groups=merged(data.groups, together, len(data)))
+    pool = np.arange(len(data))
+    counts = data.counts if data.groups is None else (_table(data, pool) > 0).sum(axis=0)
+    if (few := int(counts.min())) < number:
+        what = "image" if data.groups is None else "group"
+        raise DataError(
+            f"class '{data.classes[int(counts.argmin())]}' has {few} {what}{'' if few == 1 else 's'}, but {number} folds need one "
+            f"each; take at most {few} folds{_NEAR if together else ''}"
+        )
+    random = rng(seed, "folds")
+    if data.groups is not None:
+        return _by_group(data, pool, np.full(number, 1 / number), [f"fold {k + 1}" for k in range(number)], random)
+    found = np.empty(len(data), np.intp)
+    mixed = random.permutation(len(data))
+    found[mixed[np.argsort(data.labels[mixed], kind="stable")]] = pool % number
+    return found
+
+
+def _tested(data: LabelledImages, fold: tuple[int, int], seed: int, together: Sequence[Sequence[int]]) -> Parts:
+    """A split whose test part is one fold, int8 [N]."""
+    which, number = fold
+    if data.split is not None:
+        raise SettingsError(
+            "the data come in parts of their own, and folds divide them anew: ask for that with data.split=new (--split new), "
+            "or leave the folds out"
+        )
+    if not 1 <= which <= number:
+        raise SettingsError(f"there is no fold {which} of {number}; count from 1")
+    return np.where(folds(data, number, seed=seed, together=together) == which - 1, 2, 0).astype(np.int8)
 
 
 def merged(groups: Codes | None, together: Sequence[Sequence[int]], total: int) -> Codes:
@@ -173,10 +217,10 @@ def _by_group(
     data: LabelledImages,
     pool: npt.NDArray[np.intp],
     wanted: npt.NDArray[np.float64],
-    parts: tuple[int, ...],
+    names: Sequence[str],
     random: np.random.Generator,
 ) -> npt.NDArray[np.intp]:
-    """A part index for each image of `pool`, whole groups at a time."""
+    """A part index for each image of `pool`, whole groups at a time; `names` are those of the parts."""
     assert data.groups is not None
     table = _table(data, pool)
     _, group = np.unique(data.groups[pool], return_inverse=True)
@@ -187,11 +231,11 @@ def _by_group(
             weight = (table / table.sum(axis=0)).max(axis=1)
             order = order[np.argsort(-weight[order], kind="stable")]
         part_of = _greedy(table, wanted, order)
-        covered = np.stack([(table[part_of == part] > 0).any(axis=0) for part in range(len(parts))])
+        covered = np.stack([(table[part_of == part] > 0).any(axis=0) for part in range(len(names))])
         if covered.all():
             return np.asarray(part_of[group.reshape(-1)])
         part, label = np.argwhere(~covered)[0]
-        missing = f"class '{data.classes[label]}' is missing from {SPLITS[parts[part]]}"
+        missing = f"class '{data.classes[label]}' is missing from {names[part]}"
     raise DataError(
         f"{missing} however the {len(table)} groups are divided ({_TRIES} ways were tried), as groups hold "
         "several classes and each stays on one side; add images of other groups, or merge or remove the class"

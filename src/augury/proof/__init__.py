@@ -7,6 +7,7 @@ from augury.proof.leakage import prints, record, recorded, seen_by
 from augury.proof.learners import CLASSIFIERS
 from augury.proof.lesson import Lesson
 from augury.proof.measures import measures
+from augury.proof.pooling import Fold, pooled
 from augury.proof.statistics import sign_flip_p
 from augury.proof.trial import prove
 from augury.proof.usefulness import usefulness
@@ -18,10 +19,12 @@ __all__ = [
     "UNLABELLED",
     "Arm",
     "Effects",
+    "Fold",
     "Lesson",
     "Verdict",
     "effects",
     "measures",
+    "pooled",
     "prints",
     "probabilities",
     "prove",

@@ -83,6 +83,11 @@ def prove(
     return replace(verdict, leaks={"test_not_seen_by": sorted(seen or {}), "left_out": left_out})
 
 
+def result_name(arm: str, ratio: float) -> str:
+    """What the results of an arm on the test part are called, less the seed."""
+    return f"test/{arm}" + (f" at ratio {ratio:g}" if ARMS[arm].synthetic else "")
+
+
 def _apart(images: SyntheticImages, test: LabelledImages, settings: ProveSettings) -> tuple[SyntheticImages, int]:
     """The kept images without near-duplicates of test images, and how many those were."""
     kept = images.take(images.kept)
@@ -117,8 +122,7 @@ def _grown(
     for amount, level in plan:
         seeds = tuple(range(seed, seed + amount))
         for name, done in each.items():
-            what = f"test/{name}" + (f" at ratio {ratio:g}" if ARMS[name].synthetic else "")
-            done += trainings.measured(what, name, ratio, seeds[len(done) :], test)
+            done += trainings.measured(result_name(name, ratio), name, ratio, seeds[len(done) :], test)
         margin = trainings.settings.margin
         verdict = judge(each, seeds, ratio, curve, trainings.train, kept, test, level=level, margin=margin)
         taken.append({"seeds": amount, "level": level, "word": verdict.word, "p": verdict.p})

@@ -1,0 +1,138 @@
+"""Cross-validation: every image is tested once, by classifiers and a generator that have not seen it; one verdict of all."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from augury import proof, report
+from augury.errors import RunFolderError, SettingsError
+from augury.files import write_json, write_text
+from augury.images import Codes, LabelledImages, SyntheticImages
+from augury.pipeline import advance, opened
+from augury.runfolder import Run
+from augury.session import Session, Watcher, closest, describe
+from augury.settings import RunSettings
+from augury.verdict import Verdict
+
+OURS = {".lock", ".holder", "folds.json", "verdict.json", "report.html", "badge.svg"}
+
+
+@dataclass(frozen=True)
+class Told:
+    """What the page shows of one fold: images drawn, and the kept ones nearest to a training image; rows are those of all data."""
+
+    synthetic: SyntheticImages
+    neighbours: Codes
+    distances: Any
+
+
+def cross_validate(
+    data: LabelledImages | str | os.PathLike[str] | None,
+    folder: str | os.PathLike[str],
+    folds: int = 5,
+    *,
+    settings: RunSettings | None = None,
+    watch: Watcher | None = None,
+) -> Verdict:
+    """Run the whole way up to the proof in `folder`/fold-1 … fold-K, each a run folder like any other whose test part is one
+    of K folds; pool the trials; write verdict.json, report.html and badge.svg. A second call goes on where the first stopped.
+
+    For few images, or few people, patients or tracks: with 20 people a single test part has four, and no number of seeds
+    makes up for that. It costs K times a run. Raises SettingsError for data with a split of their own and for fewer than
+    two folds, DataError when a class is too small for them, RunFolderError when the folder holds something else.
+    """
+    chosen, watch, place = _of_fold(settings or RunSettings(), None), watch or Watcher(), Run(folder)
+    if folds < 2:
+        raise SettingsError(f"{folds} folds are asked for, but it takes at least 2")
+    runs = [place.path / f"fold-{k}" for k in range(1, folds + 1)]
+    with place.held():
+        others = sorted(p.name for p in place.path.iterdir() if p.name not in OURS | {run.name for run in runs})
+        if others:
+            raise RunFolderError(
+                f"{place.path}: holds {', '.join(others[:3])}, so it is no folder of {folds} folds; choose another with -o"
+            )
+        trials: list[proof.Fold] = []
+        told: list[Told] = []
+        for k, run in enumerate(runs, 1):
+            watch.note(f"fold {k} of {folds}")
+            with opened(data, run, settings=_of_fold(chosen, (k, folds)), watch=watch) as session:
+                advance(session, "prove")
+                trials.append(trial(session))
+                told.append(_told(session, sum(len(each.synthetic) for each in told)))
+        verdict = proof.pooled(trials)
+        write_json(place / "verdict.json", verdict.as_dict())
+        write_text(place / "badge.svg", report.badge(verdict.as_dict()))
+        about = describe(session)
+        about["settings"] = chosen.model_dump(mode="json")
+        about["data"]["counts"] = {f"fold {k}": fold.test.counts.tolist() for k, fold in enumerate(trials, 1)}
+        write_json(
+            place / "folds.json", about | {"words": {r.name: t.verdict.word for r, t in zip(runs, trials, strict=True)}}
+        )
+        report.write(_page(place, about, session, verdict, told, folds, chosen), place / "report.html")
+    return verdict
+
+
+def _of_fold(settings: RunSettings, fold: tuple[int, int] | None) -> RunSettings:
+    return settings.model_copy(update={"data": settings.data.model_copy(update={"fold": fold})})
+
+
+def trial(session: Session) -> proof.Fold:
+    """A finished trial, to be pooled with others."""
+    return proof.Fold(
+        session.parts["train"],
+        session.parts["test"],
+        session.synthetic.take(session.synthetic.kept),
+        session.run.verdict,
+        session.run.read("trial")["results"],
+    )
+
+
+def _told(session: Session, before: int) -> Told:
+    neighbours, distances = closest(session.synthetic, session.parts["train"])
+    rows = np.flatnonzero(np.load(session.run / "split.npy", allow_pickle=False) == 0)
+    neighbours = np.concatenate([neighbours[:, :1] + before, rows[neighbours[:, 1:]]], axis=1)
+    return Told(session.synthetic, neighbours, distances)
+
+
+def _page(
+    place: Run,
+    about: dict[str, Any],
+    last: Session,
+    verdict: Verdict,
+    told: Sequence[Told],
+    folds: int,
+    settings: RunSettings,
+) -> report.Facts:
+    drawn = told[0].synthetic
+    synthetic = SyntheticImages(
+        np.concatenate([each.synthetic.images for each in told]),
+        np.concatenate([each.synthetic.conditions for each in told]),
+        drawn.condition_names,
+        drawn.classes,
+        drawn.seed,
+        np.concatenate([each.synthetic.indices for each in told]),
+        f"{folds} generators",
+        reasons=tuple(reason for each in told for reason in each.synthetic.reasons or ("",) * len(each.synthetic)),
+    )
+    return report.Facts(
+        title=place.path.resolve().name,
+        source=f"{last.source}, in {folds} folds",
+        command=last.command(settings, "--folds", str(folds)),
+        about=about,
+        verdict=verdict.as_dict(),
+        train=last.data,
+        synthetic=synthetic,
+        neighbours=np.concatenate([each.neighbours for each in told]),
+        distances=np.concatenate([each.distances for each in told]),
+        log=(),
+        plan={},
+        generation={},
+        scores=(),
+        seconds={},
+        judged=True,
+    )

@@ -1,0 +1,114 @@
+"""One verdict from several trials, each with a test part of its own: cross-validation (Stone 1974)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from augury.errors import DataError
+from augury.images import Codes, LabelledImages, SyntheticImages
+from augury.proof.judgement import judge
+from augury.proof.measures import PER_CLASS, SCALARS, packed, unpacked
+from augury.proof.trial import result_name
+from augury.verdict import Verdict
+
+
+@dataclass(frozen=True)
+class Fold:
+    """A finished trial: what it was made with, its verdict, and the measures of its trainings by name (`results` of `prove`)."""
+
+    train: LabelledImages
+    test: LabelledImages
+    kept: SyntheticImages
+    verdict: Verdict
+    results: Mapping[str, Any]
+
+
+def pooled(folds: Sequence[Fold]) -> Verdict:
+    """The verdict on the images of all test parts together, those of each named by the classifiers of its own trial.
+
+    Arms and seeds are those that all folds have. Balanced accuracy, recall and worst recall are of the pooled images; the
+    other measures are means over the folds, weighed by test images. `ratio` is the mean of those chosen, and the counts of
+    train and synthetic images by class are means, too. The folds' generators and train parts differ but overlap, as in any
+    cross-validation: intervals are over seeds and test images, and what other folds would have given is not in them.
+
+    Raises DataError when the trials are of other classes, share no seeds or arms, or a test image is in two of them.
+    """
+    first = folds[0]
+    classes = first.train.classes
+    if any(fold.train.classes != classes for fold in folds):
+        raise DataError("the trials to pool know different classes; pool folds of one data set")
+    prints = [{image.tobytes() for image in fold.test.images} for fold in folds]
+    if len(folds) > 1 and any(a & b for i, a in enumerate(prints) for b in prints[i + 1 :]):
+        raise DataError(
+            "a test image is in two of the trials to pool, and would count twice; pool folds of one data set"
+        )
+    arms = [name for name in first.verdict.arms if all(name in fold.verdict.arms for fold in folds)]
+    seeds = tuple(seed for seed in first.verdict.seeds if all(seed in fold.verdict.seeds for fold in folds))
+    if not seeds or len(arms) < 2:
+        raise DataError(
+            "the trials to pool share no seeds or no arms; prove each with the same prove.seeds and prove.arms"
+        )
+    test = _together([fold.test for fold in folds])
+    results = {
+        name: [
+            _measures(
+                [f.results[f"{result_name(name, f.verdict.ratio)}/{seed}"] for f in folds], [f.test for f in folds]
+            )
+            for seed in seeds
+        ]
+        for name in arms
+    }
+    ratio = float(np.mean([fold.verdict.ratio for fold in folds]))
+    verdict = judge(results, seeds, ratio, (), first.train, first.kept, test, margin=first.verdict.margin)
+    train, shown = (
+        np.mean([np.bincount(labels, minlength=len(classes)) for labels in each], axis=0).round().astype(int).tolist()
+        for each in ([f.train.labels for f in folds], [f.kept.labels for f in folds])
+    )
+    rows = tuple({**row, "train": train[c], "synthetic": shown[c]} for c, row in enumerate(verdict.per_class))
+    return replace(verdict, per_class=rows).of_folds(len(folds))
+
+
+def _together(parts: Sequence[LabelledImages]) -> LabelledImages:
+    """All images and labels; groups of different parts are different ones."""
+    groups: list[Codes] = []
+    for part in parts:
+        codes = np.arange(len(part)) if part.groups is None else np.unique(part.groups, return_inverse=True)[1]
+        groups.append(codes.reshape(-1) + sum(int(each.max()) + 1 for each in groups))
+    grouped = any(part.groups is not None for part in parts)
+    return LabelledImages(
+        np.concatenate([part.images for part in parts]),
+        np.concatenate([part.labels for part in parts]),
+        parts[0].classes,
+        groups=np.concatenate(groups).astype(np.int64) if grouped else None,
+    )
+
+
+def _measures(each: Sequence[Mapping[str, Any]], parts: Sequence[LabelledImages]) -> dict[str, Any]:
+    """The measures of one seed over all folds."""
+    hits = np.concatenate([unpacked(m["hits"], len(part)) for m, part in zip(each, parts, strict=True)])
+    labels = np.concatenate([part.labels for part in parts])
+    there = np.bincount(labels, minlength=len(parts[0].classes))
+    recall = np.bincount(labels, hits, minlength=len(there)) / np.maximum(there, 1)
+    weights = [len(part) for part in parts]
+    found: dict[str, Any] = {name: _mean([m[name] for m in each], weights) for name in SCALARS}
+    lists = {
+        name: [_mean(list(values), weights) for values in zip(*(m[name] for m in each), strict=True)]
+        for name in PER_CLASS
+    }
+    own = {
+        "balanced_accuracy": float(recall[there > 0].mean()),
+        "worst_recall": float(recall[there > 0].min()),
+        "recall": recall.tolist(),
+        "hits": packed(hits),
+    }
+    return found | lists | own
+
+
+def _mean(values: list[float | None], weights: Sequence[int]) -> float | None:
+    """The weighted mean of those that are there."""
+    pairs = [(value, weight) for value, weight in zip(values, weights, strict=True) if value is not None]
+    return float(np.average([v for v, _ in pairs], weights=[w for _, w in pairs])) if pairs else None

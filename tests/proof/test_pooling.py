@@ -1,0 +1,120 @@
+"""Folds and what is pooled from them: one trial whose test part is cut in pieces must give its own verdict again."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from proof_data import part, synthetic
+
+from augury.data import folds, split
+from augury.errors import DataError, SettingsError
+from augury.images import LabelledImages
+from augury.proof import Fold, pooled
+from augury.proof.judgement import judge
+from augury.proof.measures import measures
+from augury.proof.trial import result_name
+
+TRAIN, TEST = part((30, 20), 0), part((90, 60), 2)
+SHARES = {"none": 0.7, "classical": 0.75, "gan": 0.85}
+SEEDS = tuple(range(7))
+
+
+def told(rows: np.ndarray) -> dict[str, list[dict[str, object]]]:
+    """Measures of each arm on the test images at `rows`, the same guesses whatever rows are asked for."""
+    random, found = np.random.default_rng(5), {}
+    for arm, share in SHARES.items():
+        hits = random.random((len(SEEDS), len(TEST))) < share
+        guesses = np.where(hits, TEST.labels, 1 - TEST.labels)[:, rows]
+        found[arm] = [measures(TEST.labels[rows], np.eye(2)[guess]) for guess in guesses]
+    return found
+
+
+def cut(rows: np.ndarray, ratio: float, groups: np.ndarray | None = None) -> Fold:
+    """A finished trial on those test images."""
+    kept = synthetic(TRAIN.images[:10], TRAIN.labels[:10])
+    test = replace(TEST, groups=groups).take(rows)
+    found = told(rows)
+    verdict = judge(found, SEEDS, ratio, (), TRAIN, kept, test)
+    results = {f"{result_name(arm, ratio)}/{seed}": found[arm][seed] for arm in found for seed in SEEDS}
+    return Fold(TRAIN, test, kept, verdict, results)
+
+
+@pytest.mark.parametrize("pieces", [1, 2, 5])
+@pytest.mark.parametrize("grouped", [False, True])
+def test_pieces_of_one_test_part_give_the_verdict_on_the_whole(pieces: int, grouped: bool) -> None:
+    groups = np.arange(len(TEST)) // 5 if grouped else None
+    where = (np.arange(len(TEST)) // 5) % pieces
+    order = np.argsort(where, kind="stable")
+    whole = cut(order, 0.5, groups).verdict
+    found = pooled([cut(np.flatnonzero(where == k), 0.5, groups) for k in range(pieces)])
+    assert found.folds == pieces and found.test_n == len(TEST)
+    assert found.word == whole.word and found.p == whole.p
+    assert [found.difference, found.low, found.high] == pytest.approx([whole.difference, whole.low, whole.high])
+    for arm, values in whole.arms.items():
+        for name in ("balanced_accuracy", "worst_recall"):
+            assert found.arms[arm][name] == pytest.approx(values[name])
+    assert [row["recall_arm"] for row in found.per_class] == pytest.approx([r["recall_arm"] for r in whole.per_class])
+    assert [row["train"] for row in found.per_class] == [30, 20]
+    assert ("folds" in found.sentence) == (pieces > 1)
+
+
+def test_each_fold_may_have_chosen_its_own_ratio() -> None:
+    first, second = np.arange(0, 150, 2), np.arange(1, 150, 2)
+    found = pooled([cut(first, 0.25), cut(second, 1.0)])
+    assert found.ratio == 0.625 and len(found.seeds) == 7
+
+
+def test_what_cannot_be_pooled_is_refused() -> None:
+    half = cut(np.arange(0, 150, 2), 0.5)
+    with pytest.raises(DataError, match="twice"):
+        pooled([half, half])
+    other = replace(half, train=replace(half.train, classes=("a", "b")))
+    with pytest.raises(DataError, match="different classes"):
+        pooled([half, other])
+    rest = cut(np.arange(1, 150, 2), 0.5)
+    with pytest.raises(DataError, match="no seeds"):
+        pooled([half, replace(rest, verdict=replace(rest.verdict, seeds=(90, 91)))])
+
+
+def made(labels: np.ndarray, groups: np.ndarray | None = None) -> LabelledImages:
+    names = tuple(f"class {c}" for c in range(int(labels.max()) + 1))
+    return LabelledImages(np.zeros((len(labels), 1, 2, 2), np.uint8), labels.astype(np.int64), names, groups=groups)
+
+
+@given(st.lists(st.integers(6, 40), min_size=2, max_size=5), st.integers(2, 6), st.integers(0, 99))
+def test_every_image_is_tested_once_and_classes_are_spread_evenly(sizes: list[int], number: int, seed: int) -> None:
+    data = made(np.random.default_rng(seed).permutation(np.repeat(np.arange(len(sizes)), sizes)))
+    home = folds(data, number, seed=seed)
+    table = np.array([np.bincount(data.labels[home == k], minlength=len(sizes)) for k in range(number)])
+    assert (table.sum(0) == sizes).all() and (table.max(0) - table.min(0) <= 1).all()
+    assert np.ptp(table.sum(1)) <= 1
+    parts = np.array([split(data, seed=seed, fold=(k + 1, number)) for k in range(number)])
+    assert ((parts == 2).sum(0) == 1).all() and (parts[home, np.arange(len(data))] == 2).all()
+    assert all({0, 1, 2} == set(row.tolist()) for row in parts)
+
+
+@settings(deadline=None)
+@given(st.integers(8, 30), st.integers(2, 4), st.integers(0, 99))
+def test_groups_and_near_duplicates_stay_in_one_fold(people: int, number: int, seed: int) -> None:
+    groups = np.repeat(np.arange(people), 4)
+    data = made(np.tile([0, 0, 1, 1], people), groups.astype(np.int64))
+    home = folds(data, number, seed=seed, together=[(0, 4)])
+    assert all(len(set(home[groups == person].tolist())) == 1 for person in range(people))
+    assert home[0] == home[4]
+    assert set(home.tolist()) == set(range(number))
+
+
+def test_folds_that_cannot_be_are_refused() -> None:
+    data = made(np.repeat([0, 1], [20, 3]))
+    with pytest.raises(DataError, match=r"class 1.*3 images.*at most 3"):
+        folds(data, 4)
+    with pytest.raises(SettingsError, match="at least 2"):
+        folds(data, 1)
+    with pytest.raises(SettingsError, match="no fold 4 of 3"):
+        split(data, fold=(4, 3))
+    with pytest.raises(SettingsError, match="--split new"):
+        split(replace(data, split=np.zeros(23, np.int8)), fold=(1, 2))

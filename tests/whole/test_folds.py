@@ -1,0 +1,87 @@
+"""`augury run --folds`: each image tested once, one verdict of all, and it goes on where it stopped."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import augury
+from augury.errors import RunFolderError, SettingsError
+from augury.settings import RunSettings, validated
+
+QUICK = ["--steps", "4", "--precision", "fp32", "--set", "prove.steps=3", "--set", "train.batch=8"]
+QUICK += ["--set", 'prove.arms=["none","gan"]', "--set", "prove.ratios=[0.5]", "--sampling-strategy", "5"]
+
+
+def command(*words: str) -> subprocess.CompletedProcess[str]:
+    call = [sys.executable, "-c", "from augury.cli import main; main()", *words]
+    return subprocess.run(call, capture_output=True, text=True, timeout=300, check=False)
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory) -> Path:
+    root, numbers = tmp_path_factory.mktemp("photos"), np.random.default_rng(0)
+    for name, n in (("cats", 20), ("dogs", 9)):
+        (root / name).mkdir()
+        for i in range(n):
+            Image.fromarray(numbers.integers(0, 256, (12, 12, 3), dtype=np.uint8)).save(root / name / f"{i}.png")
+    return root
+
+
+@pytest.fixture(scope="module")
+def crossed(photos: Path, tmp_path_factory) -> tuple[Path, dict]:
+    folder = tmp_path_factory.mktemp("runs") / "crossed"
+    done = command("run", str(photos), "-o", str(folder), "--folds", "3", "--json", *QUICK)
+    assert done.returncode == 0, done.stderr
+    return folder, json.loads(done.stdout)
+
+
+def test_every_image_is_tested_once_and_the_verdict_counts_them_all(crossed) -> None:
+    folder, printed = crossed
+    parts = np.array([np.load(folder / f"fold-{k}" / "split.npy") for k in (1, 2, 3)])
+    assert ((parts == 2).sum(0) == 1).all() and parts.shape[1] == 29
+    verdict = printed["verdict"]
+    assert verdict["folds"] == 3 and verdict["test_n"] == 29
+    assert json.loads((folder / "verdict.json").read_text()) == verdict
+    page = (folder / "report.html").read_text()
+    assert "3 folds" in page and "--folds 3" in page and "data.fold" not in page
+    assert (folder / "badge.svg").exists()
+
+
+def test_a_second_call_without_the_data_or_settings_does_nothing_again(crossed) -> None:
+    folder, printed = crossed
+    again = command("run", "-o", str(folder), "--folds", "3", "--json")
+    assert again.returncode == 0, again.stderr
+    assert again.stderr.count("(done before)") == 3 * 5
+    assert json.loads(again.stdout)["verdict"] == printed["verdict"]
+
+
+def test_a_fold_is_a_run_like_any_other(crossed) -> None:
+    folder, _ = crossed
+    done = command("run", "-o", str(folder / "fold-2"), "--quiet")
+    assert done.returncode == 0, done.stderr
+    assert "--set=data.fold=[2, 3]" in (folder / "fold-2" / "report.html").read_text().replace("&#39;", "'")
+
+
+def test_what_cannot_be_is_refused(photos: Path, tmp_path: Path) -> None:
+    for words, rule in (
+        (["train", str(photos), "--folds", "3"], "augury run --folds"),
+        (["run", str(photos), "--folds", "1"], "at least 2"),
+        (["run", str(photos), "--folds", "12"], "at most 9 folds"),
+    ):
+        told = command(*words, "-o", str(tmp_path / "out"), *QUICK)
+        assert told.returncode == 1 and rule in told.stderr and "Traceback" not in told.stderr
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.tex").write_text("x")
+    with pytest.raises(RunFolderError, match=r"holds thesis\.tex"):
+        augury.cross_validate(photos, tmp_path / "mine", 2)
+    data = augury.load(photos)
+    parted = type(data)(data.images, data.labels, data.classes, split=np.zeros(len(data), np.int8))
+    with pytest.raises(SettingsError, match="--split new"):
+        augury.cross_validate(parted, tmp_path / "own", 2, settings=validated(RunSettings, {"train": {"steps": 1}}))
