@@ -71,7 +71,7 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    for name in ("share", "points", "number", "duration", "phrase", "short", "pretty", "confidence"):
+    for name in ("share", "points", "number", "duration", "phrase", "short", "pretty", "confidence", "breakable"):
         environment.filters[name] = getattr(wording, name)
     return environment
 
