@@ -20,7 +20,7 @@ from augury.report import badge, markdown, render, write
 
 SECTIONS = ["verdict", "arms", "classes", "ratio", "pictures", "filters", "neighbours", "scores", "training", "data",
             "reproduce"]  # fmt: skip
-VOID = {"meta", "img", "link", "br", "hr", "input"}
+VOID = {"meta", "img", "link", "br", "wbr", "hr", "input"}
 HOSTILE = ["<script>alert(1)</script>", '"><img src=x onerror=alert(2)>', "{{ 7*7 }}", "a & b", "'quote'", "</svg><b>",
            "]]>", "tab\x00\u202e", "stray\udcff", "n" * 3000]  # fmt: skip
 
