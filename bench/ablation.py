@@ -26,7 +26,7 @@ from augury.proof import Fold
 from augury.proof.arms import ARMS
 from augury.session import Session
 from augury.settings import ProveSettings, RunSettings, validated
-from cases import CASES, Places
+from cases import CASES, DATA, Places
 from common import points, row, write
 
 PLAIN = ("none", "balanced", "classical")
@@ -113,12 +113,12 @@ def trial(case: str, name: str, places: Places, folder: Path, seeds: int) -> dic
         parts = [session.parts[part] for part in SPLITS]
         file = folder / case / f"trials-{session.run.path.name}.json"
         results = read_json(file) if file.exists() else {}
-        mine: MutableMapping[str, Any] = results.get(name, {}) | results.get("plain", {})
+        mine: MutableMapping[str, Any] = results.get(done.stem, {}) | results.get("plain", {})
 
-        def keep(done: int, total: int, what: str) -> None:
+        def keep(so_far: int, total: int, what: str) -> None:
             plain = {key: value for key, value in mine.items() if "changed" not in key}
             changed = {key: value for key, value in mine.items() if "changed" in key}
-            write_json(file, results | {"plain": plain, name: changed})
+            write_json(file, results | {"plain": plain, done.stem: changed})
 
         verdict = proof.prove(
             *parts, session.synthetic, told, device=session.device, flips=session.flips, results=mine, on_result=keep
@@ -164,7 +164,7 @@ def shown(line: dict[str, Any]) -> dict[str, Any]:
 def main() -> None:
     """All changes on all cases that are named."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, default=Path("data"), help="folder of the npz and tar files of cases.py")
+    parser.add_argument("--data", type=Path, default=DATA, help="folder of the npz and tar files of cases.py")
     parser.add_argument("--fashion", type=Path, default=Path("/usr/share/datasets/fashion-mnist"))
     parser.add_argument("--cases", default="fashion50,pneumonia,sunglasses")
     parser.add_argument("--changes", default=",".join(CHANGES))

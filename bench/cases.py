@@ -7,6 +7,7 @@ twenty people are tested in folds, each with a generator of its own, and the tri
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -25,6 +26,9 @@ from augury.randomness import rng
 from augury.session import Session
 from augury.settings import RunSettings
 from augury.verdict import Verdict
+
+DATA = Path(os.environ.get("BENCH_DATA", "data"))
+"""Where the data lie unless --data says otherwise."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +54,10 @@ class Case:
             with opened(make(places), folder / str(k), settings=settings, watch=watcher(False)) as session:
                 found.append(trial(session))
         return pooled(found) if len(found) > 1 else found[0].verdict
+
+    def finished(self, folder: Path) -> bool:
+        """Whether the run of every fold has been proved."""
+        return all((folder / str(k) / "verdict.json").exists() for k in range(1, len(self.folds) + 1))
 
 
 def thinned(images: LabelledImages, part: int, each: int, seed: int = 0) -> LabelledImages:

@@ -164,7 +164,9 @@ def _cross_validated(
     from augury.folds import cross_validate
     from augury.runfolder import Run
 
-    settings = settled(Run(output / "fold-1").settings, extra, rooms, top)
+    stored = Run(output / "fold-1").settings
+    stored.get("data", {}).pop("fold", None)
+    settings = settled(stored, extra, rooms, top)
     verdict = cross_validate(path, output, folds, settings=settings, watch=console.watcher(quiet))
     if as_json:
         typer.echo(json.dumps({"folder": str(output), "verdict": verdict.as_dict()}))

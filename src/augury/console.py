@@ -62,6 +62,10 @@ def tell(run: Run, as_json: bool) -> None:
         typer.echo(json.dumps({"run": str(run.path), "verdict": found.as_dict()}))
         return
     verdict(found)
+    if found.word == "underpowered" and found.seeds_needed is None and len(found.seeds) >= found.least_seeds:
+        typer.echo(
+            "\n  augury run --folds 5 would test every image once, in another folder (data with parts of their own: --split new)"
+        )
     made = place(run.path, run.settings.get("export", {}).get("format", "folder"))
     typer.echo(f"\n  data set  {made}\n  report    {run / 'report.html'}")
 

@@ -43,12 +43,11 @@ def cross_validate(
     of K folds; pool the trials; write verdict.json, report.html and badge.svg. A second call goes on where the first stopped.
 
     For few images, or few people, patients or tracks: with 20 people a single test part has four, and no number of seeds
-    makes up for that. It costs K times a run. Raises SettingsError for data with a split of their own and for fewer than
-    two folds, DataError when a class is too small for them, RunFolderError when the folder holds something else.
+    makes up for that. It costs K times a run. Raises SettingsError for data with a split of their own, for fewer than two
+    folds, and for settings that folds cannot heed (one fold, growing trials, near-duplicates not looked for), DataError when a class is too small for them, RunFolderError when the folder holds something else.
     """
-    chosen, watch, place = _of_fold(settings or RunSettings(), None), watch or Watcher(), Run(folder)
-    if folds < 2:
-        raise SettingsError(f"{folds} folds are asked for, but it takes at least 2")
+    chosen, watch, place = settings or RunSettings(), watch or Watcher(), Run(folder)
+    _refuse(chosen, folds)
     runs = [place.path / f"fold-{k}" for k in range(1, folds + 1)]
     with place.held():
         others = sorted(p.name for p in place.path.iterdir() if p.name not in OURS | {run.name for run in runs})
@@ -77,7 +76,24 @@ def cross_validate(
     return verdict
 
 
-def _of_fold(settings: RunSettings, fold: tuple[int, int] | None) -> RunSettings:
+def _refuse(settings: RunSettings, folds: int) -> None:
+    if folds < 2:
+        raise SettingsError(f"{folds} folds are asked for, but it takes at least 2")
+    if settings.data.fold is not None:
+        raise SettingsError("data.fold is one fold of a cross-validation, and --folds asks for all; leave one out")
+    if settings.data.near_duplicates == "allow":
+        raise SettingsError(
+            "with data.near_duplicates=allow one picture may lie in several folds and count more than once; use refuse or drop, "
+            "which keep such pictures in one fold"
+        )
+    if settings.prove.max_seeds is not None:
+        raise SettingsError(
+            "prove.max_seeds lets each fold stop by itself, and what is pooled then errs more often than it says; give the number "
+            "of seeds with prove.seeds, to which more can be added later"
+        )
+
+
+def _of_fold(settings: RunSettings, fold: tuple[int, int]) -> RunSettings:
     return settings.model_copy(update={"data": settings.data.model_copy(update={"fold": fold})})
 
 

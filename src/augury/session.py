@@ -165,9 +165,11 @@ class Session:
         return model
 
     def saw(self, place: str, images: LabelledImages, start_from: str | None = None) -> None:
-        """Keep that `place` sees these images, and those that what it starts from has seen; the trial checks it."""
+        """Keep that `place` sees these images, those of the validation part, which it is chosen or stopped by, and those that
+        what it starts from has seen; the trial checks it."""
         before = [] if start_from is None else proof.seen_by(place, start_from)
-        proof.record(self.run / "seen", place, proof.prints(images.images), *before)
+        chosen = proof.prints(self.parts["validation"].images)
+        proof.record(self.run / "seen", place, proof.prints(images.images), chosen, *before)
 
     def planned(self) -> training.Plan:
         """The training plan: made once, by measurement where a budget asks for it, and then kept."""

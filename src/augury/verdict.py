@@ -130,9 +130,10 @@ def remedy(v: Verdict) -> str:
     if v.seeds_needed is None:
         return (
             f"no number of seeds settles it with {v.test_n:,} test images: about {v.images_needed:,} are needed for a "
-            f"difference like this{'' if v.folds > 1 else ' (augury run --folds 5 tests every image)'}"
+            "difference like this"
         )
-    return f"about {v.seeds_needed} seeds would settle a difference like this (prove.max_seeds={v.seeds_needed})"
+    setting = "seeds" if v.folds > 1 else "max_seeds"
+    return f"about {v.seeds_needed} seeds would settle a difference like this (prove.{setting}={v.seeds_needed})"
 
 
 def _plain(value: Any) -> Any:

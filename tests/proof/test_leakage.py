@@ -67,6 +67,15 @@ def test_test_images_among_the_synthetic_ones_are_caught() -> None:
     assert tried(synthetic=rejected).word == "underpowered"  # a filter had rejected them
 
 
+def test_validation_images_among_the_synthetic_ones_are_caught() -> None:
+    images = FREE.images.copy()
+    images[5] = VALIDATION.images[0]
+    with pytest.raises(DataError, match=r"1 of 20 synthetic images are images of the validation part.*number 5"):
+        tried(synthetic=replace(FREE, images=images))
+    rejected = replace(FREE, images=images, reasons=("",) * 5 + ("agreement",) + ("",) * 14)
+    assert tried(synthetic=rejected).leaks is not None
+
+
 def blotches(n: int, seed: int) -> np.ndarray:
     coarse = np.random.default_rng(seed).integers(40, 200, (n, 1, 16, 16))
     return coarse.repeat(2, axis=2).repeat(2, axis=3).astype(np.uint8)
@@ -111,6 +120,11 @@ def test_a_run_whose_generator_saw_another_division_is_refused(tmp_path: Path, m
     settings = RunSettings(device="cpu", train=quick, generate={"filters": ()}, prove=QUICK.model_dump())
     run = pipeline.run(data, tmp_path / "r", settings=settings, until="prove")
     assert run.verdict.leaks == {"test_not_seen_by": ["classifier", "filters", "generator"], "left_out": 0}
+    learnt = data.take(
+        np.load(run / "split.npy") != 2
+    )  # validation decides when training ends, and the filters' limits
+    for place, seen in leakage.recorded(run / "seen").items():
+        assert set(leakage.prints(learnt.images).tolist()) == set(seen.tolist()), place
     started = settings.model_copy(
         update={"seed": 1, "train": settings.train.model_copy(update={"start_from": str(run.path)})}
     )

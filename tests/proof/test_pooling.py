@@ -68,6 +68,35 @@ def test_each_fold_may_have_chosen_its_own_ratio() -> None:
     assert found.ratio == 0.625 and len(found.seeds) == 7
 
 
+def test_many_folds_and_what_was_seen() -> None:
+    found = []
+    for k in range(60):
+        fold = cut(np.array([k, 90 + k]), 0.5)
+        leaks = {"test_not_seen_by": ["filters", "generator"] if k else ["generator"], "left_out": k % 2}
+        found.append(replace(fold, verdict=replace(fold.verdict, leaks=leaks)))
+    verdict = pooled(found)
+    assert verdict.test_n == 120 and verdict.folds == 60
+    assert verdict.leaks == {"test_not_seen_by": ["generator"], "left_out": 30}
+
+
+def test_seeds_and_arms_are_those_that_all_have() -> None:
+    first, second = cut(np.arange(0, 150, 2), 0.5), cut(np.arange(1, 150, 2), 0.5)
+    arms = {name: values for name, values in second.verdict.arms.items() if name != "none"}
+    less = replace(second.verdict, seeds=SEEDS[1:], arms=arms)
+    found = pooled([first, replace(second, verdict=less)])
+    assert found.seeds == SEEDS[1:] and set(found.arms) == {"classical", "gan"}
+
+
+def test_what_is_of_a_class_is_weighed_by_its_images() -> None:
+    rows = np.r_[0:20, 90:140], np.r_[20:90, 140:150]
+    found, each = pooled([cut(r, 0.5) for r in rows]), [cut(r, 0.5).verdict for r in rows]
+    for arm in SHARES:
+        for c, weights in enumerate(((20, 70), (50, 10))):
+            parts = [[seed[c] for seed in verdict.arms[arm]["sensitivity"]] for verdict in each]
+            wanted = np.average(np.array(parts), axis=0, weights=weights)
+            assert [seed[c] for seed in found.arms[arm]["sensitivity"]] == pytest.approx(wanted)
+
+
 def test_what_cannot_be_pooled_is_refused() -> None:
     half = cut(np.arange(0, 150, 2), 0.5)
     with pytest.raises(DataError, match="twice"):

@@ -39,7 +39,8 @@ def split(
     whole, and shares come only as close as groups allow. So do the images of each cluster of `together`
     (`near_duplicates`), and groups that share one. Where the given split tears a cluster, `torn` refuses, or drops: of the
     cluster only the images in its last part stay, others are LEFT_OUT, so that the given test part stays as it is.
-    With `fold` (k, K) the test part is the k-th of K `folds`, counted from 1, and `test` is not asked.
+    With `fold` (k, K) the test part is the k-th of K `folds`, counted from 1, and `validation` is carved from the others as it
+    is beside a test part of share `test`.
 
     Raises SettingsError when the shares leave nothing to train on, or for folds of data with a split of their own; DataError when a class (or its groups) is too small
     for one in each part, when a given split has no train images or puts a group on two sides, or when groups overlap
@@ -94,7 +95,7 @@ def folds(
         what = "image" if data.groups is None else "group"
         raise DataError(
             f"class '{data.classes[int(counts.argmin())]}' has {few} {what}{'' if few == 1 else 's'}, but {number} folds need one "
-            f"each; take at most {few} folds{_NEAR if together else ''}"
+            f"each; {f'take at most {few} folds' if few > 1 else 'merge or remove the class'}{_NEAR if together else ''}"
         )
     random = rng(seed, "folds")
     if data.groups is not None:

@@ -100,6 +100,18 @@ def like_test(images: Images, test: LabelledImages, policy: Policy = "refuse") -
     return near
 
 
+def refuse_validation(images: Images, validation: LabelledImages) -> None:
+    """Raises DataError when a synthetic image is a validation image pixel for pixel: it would be one more real image, and
+    the ratio would be chosen on it."""
+    same = np.isin(prints(images), prints(validation.images))
+    if same.any():
+        raise DataError(
+            f"{int(same.sum())} of {len(images)} synthetic images are images of the validation part, pixel for pixel, such as "
+            f"number {int(np.flatnonzero(same)[0])}: they are real images, on which the ratio is chosen. Remove them, or make "
+            "the synthetic images from train images alone"
+        )
+
+
 def _name(part: LabelledImages, chosen: npt.NDArray[np.bool_]) -> str:
     at = int(np.flatnonzero(chosen)[0])
     return part.names[at] if part.names else f"number {at}"

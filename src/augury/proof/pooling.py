@@ -10,6 +10,7 @@ import numpy as np
 
 from augury.errors import DataError
 from augury.images import Codes, LabelledImages, SyntheticImages
+from augury.proof import leakage
 from augury.proof.judgement import judge
 from augury.proof.measures import PER_CLASS, SCALARS, packed, unpacked
 from augury.proof.trial import result_name
@@ -31,8 +32,9 @@ def pooled(folds: Sequence[Fold]) -> Verdict:
     """The verdict on the images of all test parts together, those of each named by the classifiers of its own trial.
 
     Arms and seeds are those that all folds have. Balanced accuracy, recall and worst recall are of the pooled images; the
-    other measures are means over the folds, weighed by test images. `ratio` is the mean of those chosen, and the counts of
-    train and synthetic images by class are means, too. The folds' generators and train parts differ but overlap, as in any
+    other measures are means over the folds, weighed by test images, of a class where they are of a class. `ratio` is the mean
+    of those chosen, and the counts of train and synthetic images by class are means, too. Every test part counts as unseen
+    by what none of the trials found to have seen it. The folds' generators and train parts differ but overlap, as in any
     cross-validation: intervals are over seeds and test images, and what other folds would have given is not in them.
 
     Raises DataError when the trials are of other classes, share no seeds or arms, or a test image is in two of them.
@@ -41,8 +43,8 @@ def pooled(folds: Sequence[Fold]) -> Verdict:
     classes = first.train.classes
     if any(fold.train.classes != classes for fold in folds):
         raise DataError("the trials to pool know different classes; pool folds of one data set")
-    prints = [{image.tobytes() for image in fold.test.images} for fold in folds]
-    if len(folds) > 1 and any(a & b for i, a in enumerate(prints) for b in prints[i + 1 :]):
+    known = np.concatenate([np.unique(leakage.prints(fold.test.images)) for fold in folds])
+    if len(np.unique(known)) < len(known):
         raise DataError(
             "a test image is in two of the trials to pool, and would count twice; pool folds of one data set"
         )
@@ -64,23 +66,31 @@ def pooled(folds: Sequence[Fold]) -> Verdict:
     }
     ratio = float(np.mean([fold.verdict.ratio for fold in folds]))
     verdict = judge(results, seeds, ratio, (), first.train, first.kept, test, margin=first.verdict.margin)
-    train, shown = (
-        np.mean([np.bincount(labels, minlength=len(classes)) for labels in each], axis=0).round().astype(int).tolist()
-        for each in ([f.train.labels for f in folds], [f.kept.labels for f in folds])
-    )
-    rows = tuple({**row, "train": train[c], "synthetic": shown[c]} for c, row in enumerate(verdict.per_class))
-    return replace(verdict, per_class=rows).of_folds(len(folds))
+    counts = {
+        what: np.mean([[row[what] for row in fold.verdict.per_class] for fold in folds], axis=0)
+        .round()
+        .astype(int)
+        .tolist()
+        for what in ("train", "synthetic")
+    }
+    rows = tuple(row | {what: each[c] for what, each in counts.items()} for c, row in enumerate(verdict.per_class))
+    told = [fold.verdict.leaks or {"test_not_seen_by": [], "left_out": 0} for fold in folds]
+    unseen = sorted(set.intersection(*(set(leaks["test_not_seen_by"]) for leaks in told)))
+    leaks = {"test_not_seen_by": unseen, "left_out": sum(leaks["left_out"] for leaks in told)}
+    return replace(verdict, per_class=rows, leaks=leaks).of_folds(len(folds))
 
 
 def _together(parts: Sequence[LabelledImages]) -> LabelledImages:
-    """All images and labels; groups of different parts are different ones."""
+    """All labels, for which a pixel each stands; groups of different parts are different ones."""
     groups: list[Codes] = []
+    before = 0
     for part in parts:
         codes = np.arange(len(part)) if part.groups is None else np.unique(part.groups, return_inverse=True)[1]
-        groups.append(codes.reshape(-1) + sum(int(each.max()) + 1 for each in groups))
+        groups.append(codes.reshape(-1) + before)
+        before = int(groups[-1].max()) + 1
     grouped = any(part.groups is not None for part in parts)
     return LabelledImages(
-        np.concatenate([part.images for part in parts]),
+        np.zeros((sum(map(len, parts)), 1, 1, 1), np.uint8),
         np.concatenate([part.labels for part in parts]),
         parts[0].classes,
         groups=np.concatenate(groups).astype(np.int64) if grouped else None,
@@ -93,10 +103,10 @@ def _measures(each: Sequence[Mapping[str, Any]], parts: Sequence[LabelledImages]
     labels = np.concatenate([part.labels for part in parts])
     there = np.bincount(labels, minlength=len(parts[0].classes))
     recall = np.bincount(labels, hits, minlength=len(there)) / np.maximum(there, 1)
-    weights = [len(part) for part in parts]
+    weights, of_class = [len(part) for part in parts], np.array([part.counts for part in parts])
     found: dict[str, Any] = {name: _mean([m[name] for m in each], weights) for name in SCALARS}
     lists = {
-        name: [_mean(list(values), weights) for values in zip(*(m[name] for m in each), strict=True)]
+        name: [_mean([m[name][c] for m in each], of_class[:, c].tolist()) for c in range(len(there))]
         for name in PER_CLASS
     }
     own = {

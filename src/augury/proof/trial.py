@@ -49,7 +49,8 @@ def prove(
     or an estimator of scikit-learn.
 
     Raises SettingsError for settings that cannot be used; DataError when the sets do not fit together, a class is missing
-    in validation or test, or a test image is in another part, among the synthetic images, or was seen.
+    in validation or test, or a test image is in another part, among the synthetic images, or was seen, or a validation image
+    is among the synthetic ones.
     """
     settings, total = settings or ProveSettings(), 0
     check_sets(train, validation, test, synthetic)
@@ -57,6 +58,8 @@ def prove(
     if settings.near_duplicates != "allow":
         leakage.refuse_shared_parts(train, validation, test)
     kept, left_out = _apart(synthetic, test, settings)
+    if settings.near_duplicates != "allow":
+        leakage.refuse_validation(kept.images, validation)
     others = {name: _apart(images, test, settings)[0] for name, images in (extra or {}).items()}
     trainings = Trainings(
         train,
@@ -103,7 +106,7 @@ def _chosen(
         return ratios[-1], []
     arm = next(name for name in trainings.settings.arms if ARMS[name].synthetic)
     draws = [1_000_003 * (seed + 1) + i for i in range(CHOICE_SEEDS)]
-    found = {r: trainings.measured(f"validation/ratio {r:g}", arm, r, draws, validation) for r in ratios}
+    found = {r: trainings.measured(f"validation/{arm} at ratio {r:g}", arm, r, draws, validation) for r in ratios}
     return choose(found, validation)
 
 

@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from augury.proof.arms import ARMS, NOISE
+
 NOTHING = "–"
 MINUS = "−"
 
@@ -136,8 +138,12 @@ def _underpowered(verdict: Mapping[str, Any]) -> list[str]:
     else:
         second = (
             f"About {verdict['seeds_needed']} seeds would settle a difference like this one; with "
-            f"prove.max_seeds={verdict['seeds_needed']} they are added until the word is clear, and only the missing trainings "
-            "are done."
+            + (
+                f"prove.seeds={verdict['seeds_needed']}"
+                if verdict.get("folds", 1) > 1
+                else f"prove.max_seeds={verdict['seeds_needed']} they are added until the word is clear, and"
+            )
+            + " only the missing trainings are done."
         )
     return [first, second]
 
@@ -163,7 +169,10 @@ def _settled(verdict: Mapping[str, Any]) -> list[str]:
         "no difference": [
             f"The trial was fine enough to rule out a gain of {matters} points over the best training without synthetic "
             f"images, and a loss of as much against the same training without them ({verdict['twin']['against']}).",
-            f"Prefer the simpler training, {verdict['comparator']}: it needs no synthetic images.",
+            "The best of them is the control, which shows images of pure noise: what it gains over the others is a milder "
+            "training, and not knowledge of the classes."
+            if getattr(ARMS.get(verdict["comparator"]), "source", "") == NOISE
+            else f"Prefer the simpler training, {verdict['comparator']}: it needs no synthetic images.",
         ],
     }[verdict["word"]]
 
