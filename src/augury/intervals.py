@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 
-def wilson(share: float, n: int, confidence: float = 0.95) -> tuple[float, float]:
+def wilson(share: float, n: float, confidence: float = 0.95) -> tuple[float, float]:
     """Score interval of a share of `n` (Wilson 1927, section 3); [0, 1] for n = 0."""
     from scipy.special import ndtri
 

@@ -13,6 +13,7 @@ from augury.images import LabelledImages
 from augury.intervals import wilson
 from augury.proof import crossed
 from augury.proof.crossed import RESAMPLES, effects
+from augury.proof.judgement import _worth as worth
 from augury.proof.judgement import compared, twin_of, word
 from augury.proof.measures import measures, packed, unpacked
 from augury.proof.power import detectable, images_needed, power, seeds_needed
@@ -141,6 +142,19 @@ def test_images_of_a_group_count_as_one() -> None:
     once, five = effects(lone, labels[:40], np.arange(40)), effects(repeated, labels, groups)
     assert five.image_variance == pytest.approx(once.image_variance)
     assert effects(repeated, labels).image_variance < 0.3 * once.image_variance
+
+
+def test_images_of_groups_are_worth_their_design_effect() -> None:
+    random = np.random.default_rng(0)
+    people = (random.random(30) < 0.7).astype(float)
+    assert worth(np.repeat(people, 6), np.repeat(np.arange(30), 6)) == 30  # copies of one another
+    alone = (random.random(6000) < 0.7).astype(float)
+    assert worth(alone, None) == 6000
+    assert worth(alone, np.arange(6000) % 2000) == pytest.approx(6000, rel=0.08)  # nothing in common
+    # Kish: 1 + (m - 1) rho, for groups of m of correlation rho
+    level = random.beta(2, 2, 4000)  # a share's own variance .05 of .25: rho .2
+    mixed = (random.random((4000, 5)) < level[:, None]).astype(float)
+    assert worth(mixed.ravel(), np.repeat(np.arange(4000), 5)) == pytest.approx(20000 / (1 + 4 * 0.2), rel=0.05)
 
 
 def test_the_interval_is_scipys_with_tails_of_students_t() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from augury.images import LabelledImages, SyntheticImages
+from augury.images import Codes, LabelledImages, SyntheticImages
 from augury.intervals import wilson
 from augury.proof.arms import ARMS
 from augury.proof.crossed import Effects, effects
@@ -153,11 +153,25 @@ def _difference(hits: Hits, arm: str, against: str, test: LabelledImages) -> Eff
     return effects(hits[arm].astype(float) - hits[against], test.labels, test.groups)
 
 
+def _worth(values: npt.NDArray[np.float64], groups: Codes | None) -> float:
+    """As many independent images as `values` [N] in [0, 1] of images in groups are worth: N divided by the design effect of
+    their mean (Kish 1965, section 8.2), no more than N and no fewer than the groups."""
+    n = len(values)
+    if groups is None:
+        return n
+    home = np.unique(groups, return_inverse=True)[1].reshape(-1)
+    many, alone = int(home.max()) + 1, float(values.var())
+    pulls = np.bincount(home, values - values.mean())
+    variance = float((pulls**2).sum()) * many / max(many - 1, 1) / n**2
+    return float(np.clip(alone / variance, many, n)) if variance > 0 else many
+
+
 def _per_class(
     hits: Hits, arm: str, comparator: str, train: LabelledImages, shown: SyntheticImages, test: LabelledImages
 ) -> tuple[dict[str, Any], ...]:
-    """A row a class: images, recall of both arms with Wilson's 95 % interval for so many test images, and their difference
-    with its 95 % interval over seeds and images, not corrected for the number of classes."""
+    """A row a class: images, recall of both arms with Wilson's 95 % interval for so many test images (or for as many as groups
+    of them are worth), and their difference with its 95 % interval over seeds and images, not corrected for the number of
+    classes."""
     added, rows = np.bincount(shown.labels, minlength=len(train.classes)), []
     for c, name in enumerate(train.classes):
         here = test.labels == c
@@ -167,7 +181,8 @@ def _per_class(
         low, high = gap.interval()
         row = {"class": name, "train": int(train.counts[c]), "test": n, "synthetic": int(added[c])}
         for role, which in (("comparator", comparator), ("arm", arm)):
-            recall = float(hits[which][:, here].mean())
-            row[f"recall_{role}"], row[f"interval_{role}"] = recall, wilson(recall, n)
+            each = hits[which][:, here].mean(0)
+            recall = float(each.mean())
+            row[f"recall_{role}"], row[f"interval_{role}"] = recall, wilson(recall, _worth(each, groups))
         rows.append({**row, "difference": gap.value, "low": low, "high": high})
     return tuple(rows)
