@@ -71,7 +71,49 @@ def formats() -> str:
     return "\n".join(lines) + "\n"
 
 
-OWN = {"formats": formats}
+PLAYED = {
+    "gan": "gan (non-saturating)",
+    "dcgan": "gan (non-saturating)",
+    "stylegan": "gan (non-saturating)",
+    "wgan": "wgan (clipping)",
+    "wgan_gp": "wgan_gp",
+    "rpgan": "r3gan (relativistic + R1 + R2)",
+    "r3gan": "r3gan (relativistic + R1 + R2)",
+}
+"""Recipe -> the objective of bench-modes that it plays with."""
+
+
+def recipes() -> str:
+    """What was measured of each recipe, a row each; a dash where nothing was."""
+    from augury.recipes import RECIPES
+
+    modes = {row["case"]: row["ours"] for row in _result("modes").get("rows", [])}
+    quality = {row["recipe"]: row for row in _result("quality").get("table", [])}
+    speed = {row["recipe"]: row for row in _result("speed").get("recipes", []) if row["size"] == 32}
+    columns = ["recipe", "modes of 25", "KID", "precision", "recall", "GAN-train", "trains, img/s", "draws, img/s"]
+    lines = [f"| {' | '.join(columns)} |", f"|---|{'---:|' * (len(columns) - 1)}"]
+    for name in RECIPES:
+        found = modes.get(f"grid of 25, {PLAYED.get(name)}: modes found")
+        share = modes.get(f"grid of 25, {PLAYED.get(name)}: high-quality samples", 0.0)
+        cells = ["–" if found is None else f"{found:.0f}, {share:.0%} good"]
+        scores, pace = quality.get(name, {}), speed.get(name, {})
+        cells += [f"{scores[c]:.3f}" if c in scores else "–" for c in ("kid", "precision", "recall", "gan_train")]
+        cells += [f"{pace[c]:,.3g}" if c in pace else "–" for c in ("trained", "drawn")]
+        lines.append(f"| `{name}` | {' | '.join(cells)} |")
+    real = next(iter(quality.values()), {})
+    cells = [
+        f"{real[f'{c}_real']:.3f}" if f"{c}_real" in real else "–" for c in ("kid", "precision", "recall", "gan_train")
+    ]
+    return "\n".join([*lines, f"| real images | 25, 99% good | {' | '.join(cells)} | | |"]) + "\n"
+
+
+def _result(name: str) -> dict[str, Any]:
+    file = ROOT / "bench" / "results" / f"{name}.json"
+    found: dict[str, Any] = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+    return found
+
+
+OWN = {"formats": formats, "recipes": recipes}
 MAKERS = {"bench": table, "table": own}
 
 
