@@ -146,11 +146,15 @@ def prove(session: Session) -> None:
     """The paired trial; each training's result is kept as soon as it is there, and serves other numbers of seeds."""
     file, s = session.run / "trial.json", session.settings
     about = [session.run.key("generate"), s.seed, session.device.type, session.flips]
-    results, keep = kept_results(file, about, s.prove, session.watch)
+    results, keep = kept_results(file, about, s.prove, session.watch, session.drawn_by_others())
     train, validation, test = (session.parts[name] for name in SPLITS)
-    extra, settings = session.pseudo_labelled(), s.prove
-    if extra and not {"all", "pseudo_labels"} & set(settings.arms):
-        settings = settings.model_copy(update={"arms": (*settings.arms, "pseudo_labels")})
+    extra, settings = session.pseudo_labelled() | session.others(), s.prove
+    if "all" not in settings.arms:
+        asked = [name for name, arm in proof.ARMS.items() if arm.source in extra and name not in settings.arms]
+        settings = settings.model_copy(update={"arms": (*settings.arms, *asked)})
+    seen = proof.recorded(session.run / "seen")
+    for name, path in s.prove.others.items():
+        seen |= {f"{place} of {name}": prints for place, prints in proof.recorded(Run(path) / "seen").items()}
     verdict = proof.prove(
         train,
         validation,
@@ -161,7 +165,7 @@ def prove(session: Session) -> None:
         device=session.device,
         flips=session.flips,
         extra=extra,
-        seen=proof.recorded(session.run / "seen"),
+        seen=seen,
         results=results,
         on_result=keep,
     )

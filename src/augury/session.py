@@ -19,7 +19,7 @@ import torch
 from augury import generation, metrics, proof, training
 from augury.augment import policy
 from augury.data import apart_from, finished, load, near_duplicates, read_unlabelled, regrouped, split, with_unlabelled
-from augury.errors import RunFolderError
+from augury.errors import RunFolderError, SettingsError
 from augury.files import digest, read_json, write_json
 from augury.images import SPLITS, Codes, Images, LabelledImages, SyntheticImages
 from augury.machine import machine, versions
@@ -109,6 +109,30 @@ class Session:
         )
         return {proof.UNLABELLED: shown} if len(at) else {}
 
+    def others(self) -> dict[str, SyntheticImages]:
+        """Kept synthetic images of other runs by the name of their arm. Raises SettingsError for an arm that shows none,
+        RunFolderError for a run of other classes or another size of image."""
+        found = {}
+        for name, path in self.settings.prove.others.items():
+            known = sorted({arm.source for arm in proof.ARMS.values() if arm.synthetic} - {"gan"})
+            if name not in known:
+                raise SettingsError(f"prove.others: no arm shows images called '{name}'; there are: {', '.join(known)}")
+            run = Run(path)
+            facts = run.about["data"]
+            if facts["classes"] != list(self.data.classes) or facts["shape"] != list(self.data.shape):
+                raise RunFolderError(
+                    f"{path}: a run of other classes or another size of image; give one of the same data, made with: augury run "
+                    f"DATA -o {path} --recipe {name}"
+                )
+            condition = tuple(run.settings["train"]["condition"])
+            images = generation.load(run / "synthetic", self.data.classes, condition)
+            found[name] = images.take(images.kept)
+        return found
+
+    def drawn_by_others(self) -> dict[str, str]:
+        """What tells other images from those that `others` gave before."""
+        return {name: digest(proof.prints(images.images).tolist()) for name, images in self.others().items()}
+
     @cached_property
     def synthesizer(self) -> Synthesizer:
         """The trained generator."""
@@ -151,7 +175,15 @@ class Session:
             ],
             "generate": lambda: [key("train"), s.generate.model_dump(), s.seed],
             "score": lambda: [key("train"), s.score.model_dump(), s.prove.steps, s.prove.batch, s.seed],
-            "prove": lambda: [key("generate"), s.prove.model_dump(), s.seed, self.device.type, self.flips, VERDICTS],
+            "prove": lambda: [
+                key("generate"),
+                s.prove.model_dump(exclude={"others"}),
+                s.seed,
+                self.device.type,
+                self.flips,
+                VERDICTS,
+                *([self.drawn_by_others()] if s.prove.others else ()),
+            ],
             "export": lambda: [key("generate"), s.export.model_dump()],
             "report": lambda: [key(stage) for stage in ("score", "prove", "export")],
         }
@@ -310,17 +342,21 @@ def closest(synthetic: SyntheticImages, train: LabelledImages, pairs: int = 12, 
 
 
 def kept_results(
-    file: Path, about: list[Any], prove: ProveSettings, watch: Watcher
+    file: Path, about: list[Any], prove: ProveSettings, watch: Watcher, others: dict[str, str] | None = None
 ) -> tuple[dict[str, Any], Callable[[int, int, str], None]]:
     """The results of trainings that `file` holds for the same inputs, and what to call after each further one, so that a
-    stopped trial goes on. More seeds, arms or ratios, and another margin, are answered by the same trainings."""
-    lasting = prove.model_dump(exclude={"seeds", "max_seeds", "margin", "arms", "ratios"})
+    stopped trial goes on. More seeds, arms or ratios, and another margin, are answered by the same trainings; those that
+    showed images of another generator (`others`, name -> what tells them apart) only while these are the same."""
+    lasting = prove.model_dump(exclude={"seeds", "max_seeds", "margin", "arms", "ratios", "others"})
     inputs = digest([*about, lasting, VERDICTS])
     stored = read_json(file) if file.exists() else {}
     results: dict[str, Any] = stored["results"] if stored.get("inputs") == inputs else {}
+    before, now = stored.get("others", {}), others or {}
+    stale = {name for name, arm in proof.ARMS.items() if before.get(arm.source) != now.get(arm.source)}
+    results = {name: found for name, found in results.items() if proof.arm_of(name) not in stale}
 
     def keep(done: int, total: int, name: str) -> None:
-        write_json(file, {"inputs": inputs, "results": results})
+        write_json(file, {"inputs": inputs, "results": results} | ({"others": now} if now else {}))
         watch.amount("trainings", done, total)
 
     return results, keep

@@ -10,7 +10,7 @@ from PIL import Image
 
 import augury
 from augury import session
-from augury.errors import SettingsError
+from augury.errors import DataError, SettingsError
 from augury.generation import FILTERS, load
 from augury.images import Attribute, LabelledImages
 from augury.pipeline import advance, opened
@@ -139,3 +139,41 @@ def test_unlabelled_images_are_shown_by_an_arm_of_their_own_without_those_like_h
     monkeypatch.setattr(session, "SURE", 1.0)
     with opened(given, run.path) as work:
         assert work.pseudo_labelled() == {}
+
+
+def test_images_of_another_run_are_an_arm_of_their_own(tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(session, "LESSON", 2)
+    plain = LabelledImages(squares(60, 3), np.arange(60) % 2, ("a", "b"), fingerprint="plain")
+    quick = {"steps": 2, "batch": 8, "precision": "fp32", "overrides": {"width": 8}}
+    trial = {"arms": ["balanced", "gan"], "seeds": 2, "steps": 2, "batch": 8, "ratios": [1.0]}
+    rooms = {"train": quick, "generate": {"filters": [], "sampling_strategy": 6}, "prove": trial, "device": "cpu"}
+    first = augury.run(plain, tmp_path / "gan", settings=validated(RunSettings, rooms), until="prove")
+    before = json.loads((first / "trial.json").read_text())["results"]
+
+    def other(seed: int, name: str) -> dict:
+        own = {**rooms, "train": {**quick, "recipe": "vae"}, "seed": seed}
+        augury.run(plain, tmp_path / name, settings=validated(RunSettings, own), until="generate")
+        return {**rooms, "prove": {**trial, "others": {"vae": str(tmp_path / name)}}}
+
+    judged = validated(RunSettings, other(0, "vae"))
+    verdict = augury.run(plain, first.path, settings=judged, until="prove").verdict
+    assert set(verdict.arms) == {"balanced", "gan", "vae"}
+    assert "generator of vae" in verdict.leaks["test_not_seen_by"]
+    after = json.loads((first / "trial.json").read_text())["results"]
+    assert before.items() <= after.items() and len(after) == len(before) + 2  # no training was done again
+
+    drawn = len(load(tmp_path / "vae" / "synthetic", plain.classes))
+    np.save(tmp_path / "vae" / "synthetic" / "images.npy", squares(drawn, 8))
+    stored = json.loads((first / "trial.json").read_text())
+    for found in stored["results"].values():
+        found["ece"] = -1.0
+    (first / "trial.json").write_text(json.dumps(stored))
+    augury.run(plain, first.path, settings=judged, until="prove")
+    again = json.loads((first / "trial.json").read_text())["results"]
+    assert {k for k in again if again[k]["ece"] >= 0} == {k for k in again if "vae" in k} != set()
+
+    with pytest.raises(DataError, match="test images were seen by the classifier of vae"):
+        augury.run(plain, first.path, settings=validated(RunSettings, other(1, "elsewhere")), until="prove")
+    unknown = {**rooms, "prove": {**trial, "others": {"diffusion": str(tmp_path / "vae")}}}
+    with pytest.raises(SettingsError, match="there are: vae"):
+        augury.run(plain, first.path, settings=validated(RunSettings, unknown), until="prove")

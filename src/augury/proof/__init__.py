@@ -9,7 +9,7 @@ from augury.proof.lesson import Lesson
 from augury.proof.measures import measures
 from augury.proof.pooling import Fold, pooled
 from augury.proof.statistics import sign_flip_p
-from augury.proof.trial import prove
+from augury.proof.trial import arm_of, prove
 from augury.proof.usefulness import usefulness
 from augury.verdict import Verdict
 
@@ -22,6 +22,7 @@ __all__ = [
     "Fold",
     "Lesson",
     "Verdict",
+    "arm_of",
     "effects",
     "measures",
     "pooled",

@@ -92,8 +92,8 @@ class Trainings:
             return "it shows images without labels, which are not there; name a folder of them with --unlabelled"
         if source not in ("", NOISE, OWN, *self.extra):
             return (
-                f"it shows the images of another generator, which are not there; give them to augury.proof.prove as "
-                f"extra={{'{source}': images}}"
+                f"it shows the images of another generator, which are not there; name a run of the same data with --set "
+                f"'prove.others={{\"{source}\": \"RUN\"}}', or give them to augury.proof.prove as extra={{'{source}': images}}"
             )
         if self.arms[name].smote and not smote_installed():
             return "it needs imbalanced-learn; install it with: pip install 'augury[sklearn]'"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -89,6 +90,11 @@ def prove(
 def result_name(arm: str, ratio: float) -> str:
     """What the results of an arm on the test part are called, less the seed."""
     return f"test/{arm}" + (f" at ratio {ratio:g}" if ARMS[arm].synthetic else "")
+
+
+def arm_of(name: str) -> str:
+    """The arm of a result of this name."""
+    return re.split("/| at |, ", name)[1]
 
 
 def _apart(images: SyntheticImages, test: LabelledImages, settings: ProveSettings) -> tuple[SyntheticImages, int]:
