@@ -77,6 +77,12 @@ CHANGES = {
     "first": Change("synthetic images first, real ones last", arm={"schedule": "first"}),
     "longer": Change("trained three times as long", {"train": {"steps": 4500}}),
     "r3gan": Change("r3gan, as many seconds", {"train": {"recipe": "r3gan", "steps": 400}}),
+    "stylegan": Change("stylegan, as many seconds", {"train": {"recipe": "stylegan", "steps": 500}}),
+    "dcgan": Change("cross-entropy instead of relativistic pairing (dcgan)", {"train": {"recipe": "dcgan"}}),
+    "vae": Change("a conditional variational autoencoder", {"train": {"recipe": "vae"}}),
+    "late": Change("late conditioning", {"train": {"overrides": {"late_conditioning": 0.5}}}),
+    "ada": Change("adaptive augmentation", {"train": {"augment": "ada"}}),
+    "uniform": Change("trained with all classes equally often", {"train": {"label_sampling": "uniform"}}),
 }
 """Name -> what is changed."""
 SHARED: dict[str, dict[str, Any]] = {"train": {"steps": 1500}, "data": {"near_duplicates": "drop"}, "generate": {}}
