@@ -81,7 +81,7 @@ CHANGES = {
     "dcgan": Change("cross-entropy instead of relativistic pairing (dcgan)", {"train": {"recipe": "dcgan"}}),
     "vae": Change("a conditional variational autoencoder", {"train": {"recipe": "vae"}}),
     "late": Change("late conditioning", {"train": {"overrides": {"late_conditioning": 0.5}}}),
-    "ada": Change("adaptive augmentation", {"train": {"augment": "ada"}}),
+    "ada": Change("adaptive augmentation", {"train": {"augment": "ada", "overrides": {"ada_target": 0.6}}}),
     "uniform": Change("trained with all classes equally often", {"train": {"label_sampling": "uniform"}}),
 }
 """Name -> what is changed."""
