@@ -35,7 +35,7 @@ class ConditionEmbedding(nn.Module):
         told = torch.stack(rows).sum(0)
         if not self.normal:
             return told * self.strength
-        usual = torch.stack([table.weight.mean(0) for table in self.tables]).sum(0)  # type: ignore[operator,union-attr]
+        usual = torch.stack([table.weight.mean(0) for table in self.tables]).sum(0)  # type: ignore[operator]
         return torch.lerp(unit(usual[None]).expand_as(told), unit(told), self.strength)
 
 

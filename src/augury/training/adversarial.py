@@ -59,7 +59,7 @@ class AdversarialGame:
             raise SettingsError(
                 "a slope penalty looks at one image alone, but this discriminator has batch norm; use another"
             )
-        if recipe.spectral_control and not (hasattr(generator, "gains") and generator.gains(1) and rarity is not None):
+        if recipe.spectral_control and not (rarity is not None and _gains(generator)):
             raise SettingsError(
                 "spectral_control holds conditional norms, but this generator has none; use recipe rpgan or dcgan, with "
                 "conditional_norm=true"
@@ -284,3 +284,9 @@ class AdversarialGame:
     def cast(self) -> torch.autocast:
         """bf16 autocast when the plan says so."""
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.half)
+
+
+def _gains(generator: nn.Module) -> list[torch.Tensor]:
+    """Conditional gains and biases of a generator for its first class; empty where it has none."""
+    found: list[torch.Tensor] = generator.gains(1) if hasattr(generator, "gains") else []  # type: ignore[operator]
+    return found
