@@ -153,18 +153,30 @@ def given(**values: Any) -> dict[str, Any]:
 def settled(
     stored: dict[str, Any], extra: list[str] | None, rooms: dict[str, dict[str, Any]], top: dict[str, Any]
 ) -> RunSettings:
-    """Stored settings, over them the options given, over them every --set room.name=value."""
+    """Stored settings, over them the options given, over them every --set room.name=value.
+
+    train.overrides come together from all three, one by one; those stored hold for the stored recipe only, and null takes
+    one back."""
     from augury.settings import RunSettings, validated
 
     values = stored | top
+    before = values.get("train", {})
+    overrides = [before.get("overrides", {})]
     for room, own in rooms.items():
         values[room] = values.get(room, {}) | own
+    overrides.append(rooms.get("train", {}).get("overrides", {}))
     for text in extra or []:
         name, equals, told = text.partition("=")
         room, dot, key = name.partition(".")
         if not (equals and dot):
             raise SettingsError(f"--set {text}: write it as room.name=value, for example --set prove.steps=600")
-        values.setdefault(room, {})[key] = value(told)
+        values[room] = {**values.get(room, {}), key: value(told)}
+        if (room, key) == ("train", "overrides"):
+            overrides.append(values[room][key])
+    if any(overrides) and all(isinstance(given, dict) for given in overrides):
+        same = values["train"].get("recipe", "auto") == before.get("recipe", "auto")
+        together = {k: v for given in overrides[0 if same else 1 :] for k, v in given.items()}
+        values["train"] = {**values["train"], "overrides": {k: v for k, v in together.items() if v is not None}}
     return validated(RunSettings, values)
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from augury import generation
+from augury import generation, training
 from augury.data import contact_sheet
 from augury.errors import SettingsError
 from augury.files import atomic_path, read_json, read_lines, write_json
@@ -63,7 +63,7 @@ def compare(
     comparison.json, pictures to comparison.png. A second call goes on where the first stopped. A budget is turned into steps
     for all of them before the first is trained, so that what else the machine does later changes nothing.
 
-    Raises SettingsError for an unknown recipe before anything is trained.
+    Raises SettingsError for an unknown recipe, and for settings that one of them cannot use, before anything is trained.
     """
     unknown = [name for name in recipes if name not in RECIPES]
     if unknown or not recipes:
@@ -79,6 +79,9 @@ def compare(
     each = {
         name: chosen.model_copy(update={"train": chosen.train.model_copy(update={"recipe": name})}) for name in recipes
     }
+    with opened(data, place / recipes[0], settings=each[recipes[0]], watch=watch) as session:
+        for mine in each.values():
+            training.settle(session.data, mine.train, session.device)
     for name, mine in each.items():
         with opened(data, place / name, settings=mine, watch=watch) as session:
             advance(session, "classify")

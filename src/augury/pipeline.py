@@ -249,6 +249,8 @@ def advance(session: Session, last: str) -> None:
         do(session, stage)
         if stage == "split":
             write_json(session.run / "run.json", describe(session))
+            if "classify" in needed and "classify" not in session.run.state():
+                training.settle(session.learnt, session.settings.train, session.device)  # the parts are smaller
 
 
 def run(

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 from augury.errors import SettingsError
-from augury.settings import changed
+from augury.settings import Within, changed
 
 
 @dataclass(frozen=True)
@@ -180,10 +180,37 @@ def suitable(images: int, side: int, device: str) -> str:
     return "stylegan" if images < FEW else "r3gan"
 
 
-def recipe(name: str, overrides: dict[str, Any] | None = None) -> Recipe:
+WEIGHT, SHARE, COUNT, RATE = Within(0), Within(0, 1), Within(1), Within(0, above=True)
+LIMITS = {
+    **dict.fromkeys(("steps", "critic_steps", "penalty_every", "path_every"), COUNT),
+    **dict.fromkeys(("generator_rate", "discriminator_rate", "ada_images"), RATE),
+    **dict.fromkeys(("betas", "final_beta2", "ada_target"), Within(0, 1, below=True)),
+    **dict.fromkeys(("label_smoothing", "label_noise"), Within(0, 0.5)),
+    **dict.fromkeys(
+        ("final_rate", "warmup", "augment_p", "final_augment_p", "style_mixing", "late_conditioning", "final_penalty"),
+        SHARE,
+    ),
+    **dict.fromkeys(
+        ("r1", "r2", "gradient_penalty", "centre", "lecam", "clip", "auxiliary", "instance_noise", "feature_matching"),
+        WEIGHT,
+    ),
+    **dict.fromkeys(("mode_seeking", "path_length", "spectral_control", "kl", "half_life", "ramp"), WEIGHT),
+}
+"""What each number of a recipe may be."""
+PENALTIES = ("r1", "r2", "gradient_penalty")
+ADVERSARIAL = (
+    *PENALTIES, "centre", "lecam", "penalty_every", "final_penalty", "clip", "auxiliary", "critic_steps", "simultaneous",
+    "augment_p", "final_augment_p", "ada_target", "ada_images", "label_smoothing", "label_noise", "instance_noise",
+    "feature_matching", "mode_seeking", "path_length", "path_every", "style_mixing", "spectral_control", "late_conditioning",
+)  # fmt: skip
+"""Settings that only a game between two players reads."""
+
+
+def recipe(name: str, overrides: dict[str, Any] | None = None, *, unconditional: bool = False) -> Recipe:
     """The recipe `name` with `overrides`: a name of a Recipe field changes that, any other goes to the network.
 
-    Raises SettingsError for an unknown recipe and for settings that contradict each other.
+    Raises SettingsError for an unknown recipe, for numbers out of their range, for settings that contradict each other, and
+    for a change that would do nothing; `unconditional` says that there are no classes to tell apart.
     """
     if name not in RECIPES:
         raise SettingsError(f"there is no recipe '{name}'; choose one of: {', '.join(RECIPES)}")
@@ -191,9 +218,52 @@ def recipe(name: str, overrides: dict[str, Any] | None = None) -> Recipe:
     given = overrides or {}
     network = {k: v for k, v in given.items() if k not in own}
     mine = {k: v for k, v in given.items() if k in own}
-    found: Recipe = changed(f"recipe '{name}'", chosen, {**mine, "settings": {**chosen.settings, **network}})
+    settings = {**chosen.settings, **network}
+    found: Recipe = changed(f"recipe '{name}'", chosen, {**mine, "settings": settings}, LIMITS)
+    idle = _idle(found, unconditional)
+    for setting in mine:
+        if setting in idle and getattr(found, setting) != getattr(chosen, setting):
+            raise SettingsError(f"{setting}={mine[setting]!r} would do nothing: {idle[setting]}")
+    if unconditional and network.get("conditioning") == "auxiliary":
+        raise SettingsError(
+            "conditioning=auxiliary would do nothing: an unconditional training has no classes; leave it out"
+        )
     _refuse(found)
     return found
+
+
+def _idle(rule: Recipe, unconditional: bool) -> dict[str, str]:
+    """Setting that nothing reads in this recipe -> why, and the remedy."""
+    slope = any(getattr(rule, name) for name in PENALTIES)
+    rules: list[tuple[bool, tuple[str, ...], str]] = [
+        (
+            rule.network == "autoencoder",
+            ADVERSARIAL,
+            "an autoencoder has no discriminator and no game; leave it out, or use another recipe",
+        ),
+        (rule.loss != "variational", ("kl",), "only a variational autoencoder has a divergence; use recipe vae"),
+        (
+            rule.optimiser != "adam",
+            ("betas", "final_beta2"),
+            f"betas are Adam's, but optimiser={rule.optimiser}; set optimiser=adam",
+        ),
+        (
+            rule.schedule == "constant",
+            ("final_rate", "final_beta2", "final_penalty", "final_augment_p"),
+            "nothing changes with schedule=constant; set schedule=linear or cosine",
+        ),
+        (unconditional, ("auxiliary", "late_conditioning"), "an unconditional training has no classes; leave it out"),
+        (
+            rule.settings.get("conditioning") != "auxiliary",
+            ("auxiliary",),
+            "it weighs an auxiliary classifier, and there is none; set conditioning=auxiliary",
+        ),
+        (not rule.gradient_penalty, ("centre",), "it is the gradient penalty's; set gradient_penalty=10"),
+        (not slope, ("penalty_every", "final_penalty"), "there is no slope penalty; set r1, r2 or gradient_penalty"),
+        (not rule.path_length, ("path_every",), "it is the path length's; set path_length=2"),
+        (not rule.ada_target, ("ada_images",), "it is the pace of adaptive augmentation; set ada_target=0.6"),
+    ]
+    return {name: why for nothing, names, why in reversed(rules) if nothing for name in names}
 
 
 def _refuse(rule: Recipe) -> None:
@@ -202,16 +272,21 @@ def _refuse(rule: Recipe) -> None:
     bounded = spectral or any((rule.clip, rule.gradient_penalty, rule.r1, rule.r2))
     scales, patch = rule.settings.get("scales", 1), rule.settings.get("patch", False)
     several = patch or scales != 1 or rule.settings.get("conditioning") == "auxiliary"
-    targets = rule.loss in ("minimax", "non_saturating", "least_squares")
+    targets = rule.loss in ("minimax", "non_saturating", "least_squares", "hinge")
     rules = [
         (rule.clip and spectral, "clip bounds weights that spectral norm rescales; set clip=0 or spectral=false"),
+        (
+            rule.clip and rule.gradient_penalty,
+            f"gradient_penalty takes the place of clipping, but clip={rule.clip} would still bind; set clip=0, or use recipe wgan_gp",
+        ),
         (
             rule.loss == "wasserstein" and not bounded,
             "loss=wasserstein needs a discriminator of bounded slope; set gradient_penalty=10, clip=0.01 or spectral=true",
         ),
         (
             (rule.label_smoothing or rule.label_noise) and not targets,
-            f"label_smoothing and label_noise move targets, but loss={rule.loss} has none; use loss=non_saturating",
+            f"label_smoothing and label_noise move the target of real images, but loss={rule.loss} has none; use "
+            "loss=non_saturating, hinge or least_squares",
         ),
         (
             (rule.path_length or rule.style_mixing) and rule.network != "stylegan",
@@ -231,10 +306,6 @@ def _refuse(rule: Recipe) -> None:
         (
             rule.ada_target and (rule.augment_p, rule.final_augment_p) != (1.0, 1.0),
             "ada_target adapts the probability that augment_p and final_augment_p would schedule; set one or the other",
-        ),
-        (
-            min(rule.critic_steps, rule.penalty_every, rule.path_every) < 1,
-            "critic_steps, penalty_every and path_every count steps and must be at least 1",
         ),
     ]
     for wrong, reason in rules:

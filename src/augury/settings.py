@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import re
-from dataclasses import fields, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
@@ -30,23 +32,54 @@ Kind = TypeVar("Kind", bound=BaseModel)
 Strategy = Literal["balance", "level", "tail", "auto"] | float | int | dict[str, int]
 
 
-def changed(kind: str, old: Any, new: dict[str, Any]) -> Any:
-    """The dataclass `old` with the values `new`. Raises SettingsError for a name it has not and for a value of another
-    kind than the present one; `kind` says whose settings these are."""
+@dataclass(frozen=True)
+class Within:
+    """Numbers from `low` to `high`, either of which may be left out."""
+
+    low: float = 0
+    high: float = math.inf
+    above: bool = False
+    below: bool = False
+
+    def __contains__(self, value: float) -> bool:
+        return self.low <= value <= self.high and not (
+            (self.above and value == self.low) or (self.below and value == self.high)
+        )
+
+    def __str__(self) -> str:
+        least = f"{'above' if self.above else 'at least'} {self.low:g}"
+        return least if self.high == math.inf else f"{least} and {'below' if self.below else 'at most'} {self.high:g}"
+
+
+def changed(kind: str, old: Any, new: dict[str, Any], limits: Mapping[str, Within] | None = None) -> Any:
+    """The dataclass `old` with the values `new`. Raises SettingsError for a name it has not, for a value of another kind than
+    the present one, for a fraction where a whole number belongs and for a number outside of its `limits`; `kind` says whose
+    settings these are."""
     known = {f.name: getattr(old, f.name) for f in fields(old)}
+    whole = {f.name for f in fields(old) if f.type in (int, "int")}
     for name, value in new.items():
         if name not in known:
             raise SettingsError(f"{kind} has no setting '{name}'; its settings are: {', '.join(known)}")
-        present = known[name]
-        numbers = isinstance(present, int | float) and not isinstance(present, bool)
-        fits = (
-            isinstance(value, int | float) and not isinstance(value, bool)
-            if numbers
-            else isinstance(value, type(present))
-        )
-        if not fits and not (isinstance(present, tuple) and isinstance(value, list) and len(value) == len(present)):
-            raise SettingsError(f"{kind}: {name}={value!r}, but it must be of the kind of its default, {present!r}")
+        present, given = known[name], f"{kind}: {name}={value!r}, but it must be"
+        several = isinstance(present, tuple) and isinstance(value, list | tuple) and len(value) == len(present)
+        pairs = list(zip(present, value, strict=True)) if several else [(present, value)]
+        if not all(_alike(was, now) for was, now in pairs):
+            raise SettingsError(f"{given} of the kind of its default, {present!r}")
+        numbers = [now for _, now in pairs if isinstance(now, int | float) and not isinstance(now, bool)]
+        if name in whole and not all(isinstance(now, int) for now in numbers):
+            raise SettingsError(f"{given} a whole number, as its default {present!r} is")
+        limit = (limits or {}).get(name, Within(-math.inf))
+        if not all(math.isfinite(now) and now in limit for now in numbers):
+            asked = "a finite number" if limit.low == -math.inf else str(limit)
+            raise SettingsError(f"{given} {asked}; the default is {present!r}")
     return replace(old, **{k: tuple(v) if isinstance(known[k], tuple) else v for k, v in new.items()})
+
+
+def _alike(present: Any, value: Any) -> bool:
+    """Whether a value is of the kind of the present one; whole numbers and fractions are one kind, true and false another."""
+    if isinstance(present, int | float) and not isinstance(present, bool):
+        return isinstance(value, int | float) and not isinstance(value, bool)
+    return isinstance(value, type(present))
 
 
 class Settings(BaseModel):

@@ -13,6 +13,7 @@ from augury.losses import (
     divergence,
     feature_matching,
     gradient_penalty,
+    group_spectral,
     lecam,
     mode_seeking,
     negative_likelihood,
@@ -64,18 +65,43 @@ def test_slopes_of_losses_agree_with_finite_differences(name: str) -> None:
         assert torch.autograd.gradcheck(pair, scores)
 
 
+SMOOTHED = {
+    "minimax": lambda r, f, t: -(t * log_sigmoid(r) + (1 - t) * log_sigmoid(-r)).mean() - log_sigmoid(-f).mean(),
+    "non_saturating": lambda r, f, t: -(t * log_sigmoid(r) + (1 - t) * log_sigmoid(-r)).mean() - log_sigmoid(-f).mean(),
+    "hinge": lambda r, f, t: (
+        (t * np.maximum(0, 1 - r) + (1 - t) * np.maximum(0, 1 + r)).mean() + np.maximum(0, 1 + f).mean()
+    ),
+    "least_squares": lambda r, f, t: (((r - t) ** 2).mean() + (f**2).mean()) / 2,
+}
+
+
 def test_smoothed_targets_are_mixtures_of_both_labels() -> None:
-    target = torch.tensor(0.9, dtype=torch.float64)
-    for name in ("minimax", "non_saturating"):
-        ours = float(ADVERSARIAL_LOSSES[name].target(REAL, FAKE, target))
-        r, f = REAL.numpy(), FAKE.numpy()
-        by_hand = -(0.9 * log_sigmoid(r) + 0.1 * log_sigmoid(-r)).mean() - log_sigmoid(-f).mean()
-        assert ours == pytest.approx(by_hand)
+    assert {name for name, loss in ADVERSARIAL_LOSSES.items() if loss.target is not None} == set(SMOOTHED)
+    for name, by_hand in SMOOTHED.items():
+        ours = float(ADVERSARIAL_LOSSES[name].target(REAL, FAKE, torch.tensor(0.9, dtype=torch.float64)))
+        assert ours == pytest.approx(by_hand(REAL.numpy(), FAKE.numpy(), 0.9), rel=1e-12), name
+    # 0.9 · (0.5, 2, 0) + 0.1 · (1.5, 0, 3) = (0.6, 1.8, 0.3), and (0.7, 1.8, 1.1) of the fakes
+    hinge = float(ADVERSARIAL_LOSSES["hinge"].target(REAL, FAKE, torch.tensor(0.9, dtype=torch.float64)))
+    assert hinge == pytest.approx((0.6 + 1.8 + 0.3) / 3 + (0.7 + 1.8 + 1.1) / 3)
     for loss in ADVERSARIAL_LOSSES.values():
         if loss.target is not None:
             assert float(loss.target(REAL, FAKE, torch.tensor(1.0))) == pytest.approx(
                 float(loss.discriminator(REAL, FAKE))
             )
+
+
+@pytest.mark.parametrize("name", SMOOTHED)
+def test_slopes_of_smoothed_losses_agree_with_finite_differences(name: str) -> None:
+    scores = [(x + 0.05).requires_grad_() for x in (REAL, FAKE)]  # away from the hinge's kinks at ±1
+    target = torch.tensor([0.9, 0.7, 1.1], dtype=torch.float64)
+    assert torch.autograd.gradcheck(lambda real, fake: ADVERSARIAL_LOSSES[name].target(real, fake, target), scores)
+
+
+def test_a_smoothed_hinge_draws_sure_scores_back_to_the_margin() -> None:
+    """Its slope in a real score is −t up to −1, 1 − 2t within the margins and 1 − t beyond."""
+    real = torch.tensor([-3.0, 0.0, 3.0], dtype=torch.float64, requires_grad=True)
+    ADVERSARIAL_LOSSES["hinge"].target(real, FAKE, torch.tensor(0.9, dtype=torch.float64)).backward()
+    assert (3 * real.grad).tolist() == pytest.approx([-0.9, -0.8, 0.1])
 
 
 def quadratic(x: torch.Tensor) -> torch.Tensor:
@@ -105,6 +131,57 @@ def test_slope_penalties_differentiate_in_the_weights() -> None:
         return squared_slope(lambda images: torch.tanh((images.flatten(1) * w).sum(1)), x)
 
     assert torch.autograd.gradcheck(penalty, weight)
+
+
+@pytest.mark.parametrize("centre", [0.0, 1.0])
+def test_the_gradient_penalty_agrees_with_finite_differences_in_the_weights(centre: float) -> None:
+    torch.manual_seed(0)
+    weight = torch.randn(3, 4, dtype=torch.float64, requires_grad=True)
+    real, fake = torch.randn(2, 5, 1, 2, 2, dtype=torch.float64)
+    mix = torch.rand(5, dtype=torch.float64)
+
+    def penalty(w: torch.Tensor) -> torch.Tensor:
+        return gradient_penalty(lambda x: torch.tanh(x.flatten(1) @ w.t()).sum(1), real, fake, mix, centre)
+
+    assert torch.autograd.gradcheck(penalty, weight)
+
+
+def test_regularisers_agree_with_finite_differences() -> None:
+    torch.manual_seed(0)
+
+    def numbers(*shape: int) -> torch.Tensor:
+        return torch.randn(*shape, dtype=torch.float64, requires_grad=True)
+
+    usual = torch.tensor(0.4, dtype=torch.float64), torch.tensor(-0.1, dtype=torch.float64)
+    assert torch.autograd.gradcheck(lambda real, fake: lecam(real, fake, *usual), (numbers(4), numbers(4)))
+    assert torch.autograd.gradcheck(feature_matching, (numbers(4, 6), numbers(4, 6)))
+    noise = numbers(3, 4).detach(), numbers(3, 4).detach()
+    assert torch.autograd.gradcheck(lambda a, b: mode_seeking(a, b, *noise), (numbers(3, 1, 2, 2), numbers(3, 1, 2, 2)))
+    assert torch.autograd.gradcheck(group_spectral, numbers(3, 12))
+
+
+@pytest.mark.parametrize("layers", [None, 2])
+def test_path_length_agrees_with_finite_differences_in_the_generators_weights(layers: int | None) -> None:
+    torch.manual_seed(0)
+    weight = torch.randn(8, 3, dtype=torch.float64, requires_grad=True)
+    latents = torch.randn(*((5, 3) if layers is None else (5, layers, 3)), dtype=torch.float64, requires_grad=True)
+    noise = torch.randn(5, 2, 2, 2, dtype=torch.float64)
+
+    def penalty(w: torch.Tensor) -> torch.Tensor:
+        mixed = latents if layers is None else latents.square().sum(1)
+        images = torch.tanh(mixed @ w.t()).view(5, 2, 2, 2)
+        return path_length(images, latents, noise, torch.tensor(0.7, dtype=torch.float64))[0]
+
+    assert torch.autograd.gradcheck(penalty, weight)
+
+
+def test_group_spectral_by_hand() -> None:
+    """Twelve gains are folded into 3 × 4, the largest divisor up to √12: the square of its largest singular value."""
+    gains = torch.arange(24, dtype=torch.float64).view(2, 12) / 10
+    by_hand = [np.linalg.svd(row.reshape(3, 4), compute_uv=False)[0] ** 2 for row in gains.numpy()]
+    assert group_spectral(gains).tolist() == pytest.approx(by_hand)
+    assert group_spectral(torch.ones(1, 12)).item() == pytest.approx(12)  # of rank one
+    assert group_spectral(torch.eye(3, 3).view(1, 9)).item() == pytest.approx(1)
 
 
 def test_lecam_by_hand() -> None:

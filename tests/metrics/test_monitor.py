@@ -63,3 +63,25 @@ def test_its_kernel_distance_is_that_of_the_features() -> None:
     held = HELD.images.reshape(100, -1) / 255
     assert WATCH(gives)["kid"] == pytest.approx(kernel_distance(fake, held), abs=2e-6)
     assert 0 < WATCH(gives)["kid_error"] < 0.01
+
+
+def test_a_rare_class_whose_images_are_alike_is_named_though_others_vary() -> None:
+    """Three classes of 200, 200 and 10: held-out images of the last are 2 of 82, so that few fakes are of it."""
+    random = np.random.default_rng(5)
+
+    def images(counts: tuple[int, ...], seed: str) -> LabelledImages:
+        labels = np.repeat(np.arange(3), counts)
+        pixels = random.normal(100 + 30 * labels[:, None, None, None], 20, (len(labels), *SHAPE)).clip(0, 255)
+        return LabelledImages(pixels.astype(np.uint8), labels.astype(np.int64), ("a", "b", "rare"), fingerprint=seed)
+
+    held = images((40, 40, 2), "held")
+    watch = Monitor(pixels(SHAPE), images((200, 200, 10), "train"), held, held.conditions(()), number=64)
+    varied = images((100, 100, 100), "varied")
+    alike = varied.take(np.r_[0:200, [200]])
+    found = watch(Gives(alike))
+    assert found["worst_class"] == "rare" and found["worst_spread"] < 1e-6
+    assert found["spread"] > 0.6  # the mean, from which it cannot be told
+    assert watch(Gives(varied))["worst_spread"] > 0.7
+    few = Monitor(pixels(SHAPE), images((200, 200, 7), "train"), held, held.conditions(()), number=64)
+    assert few(Gives(alike))["worst_class"] != "rare"  # seven images do not tell a variety
+    assert {k: v for k, v in WATCH(Gives(real(1000, 2))).items() if k == "kid"}

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 import torch
 from torch.nn import functional as F
 
-from augury.networks import autoencoder, r3gan, stylegan
+from augury.errors import SettingsError
+from augury.networks import NETWORKS, ConditionEmbedding, ProjectionHead, autoencoder, build, r3gan, stylegan
 from augury.networks.resample import doubled, halved, raised
 
 TINY = stylegan.StyleGANSettings(latent=16, width=8, widest=16)
@@ -22,6 +25,20 @@ def test_modulated_convolution_is_a_convolution_with_weights_of_each_image(demod
         if demodulate:
             weight = weight / (weight.square().sum((1, 2, 3), keepdim=True) + 1e-8).sqrt()
         torch.testing.assert_close(layer(x, w)[i : i + 1], F.conv2d(x[i : i + 1], weight, padding=1))
+
+
+@pytest.mark.parametrize("demodulate", [True, False])
+def test_a_modulated_convolution_that_doubles_is_one_of_each_doubled_image_within_the_border(demodulate: bool) -> None:
+    layer = stylegan.ModulatedConv(3, 5, 3, 4, demodulate, up=True).double()
+    x, w = torch.randn(2, 3, 6, 6, dtype=torch.float64), torch.randn(2, 4, dtype=torch.float64)
+    for i in range(2):
+        weight = layer.weight * layer.scale * layer.style(w[i : i + 1])[0][None, :, None, None]
+        if demodulate:
+            weight = weight / (weight.square().sum((1, 2, 3), keepdim=True) + 1e-8).sqrt()
+        wanted = F.conv2d(doubled(x[i : i + 1]), weight, padding=1)
+        found = layer(x, w)[i : i + 1]
+        assert found.shape == wanted.shape == (1, 5, 12, 12)
+        torch.testing.assert_close(found[:, :, 3:-3, 3:-3], wanted[:, :, 3:-3, 3:-3])
 
 
 def test_demodulated_output_has_unit_variance() -> None:
@@ -96,13 +113,82 @@ def test_the_minibatch_deviation_sees_a_lack_of_variety() -> None:
     assert seen.shape == (8, 3, 4, 4)
     by_hand = varied[:4].numpy().std(0).mean()
     assert seen[0, 2, 0, 0].item() == pytest.approx(by_hand, rel=1e-4)
-    assert stylegan.deviation(varied[:7], 4).shape == (7, 3, 4, 4)  # no divisor of 7 but 1: groups of one
+    apart = stylegan.deviation(varied[:7], 4)  # the last three are seen with the one before them
+    assert apart.shape == (7, 3, 4, 4)
+    assert apart[:4, 2, 0, 0].tolist() == pytest.approx([by_hand] * 4, rel=1e-4)
+    assert apart[4:, 2, 0, 0].tolist() == pytest.approx([varied[3:7].numpy().std(0).mean()] * 3, rel=1e-4)
+    assert stylegan.deviation(varied[:3], 4)[0, 2, 0, 0].item() == pytest.approx(
+        varied[:3].numpy().std(0).mean(), rel=1e-4
+    )
+
+
+@pytest.mark.parametrize("batch", [4, 6, 7])
+def test_a_batch_that_is_compared_is_seen_alike_alone_and_beside_another(batch: int) -> None:
+    _, judge = build("stylegan", {"width": 8}, (1, 16, 16), (2,))
+    assert judge.compares and not build("dcgan", {}, (1, 16, 16), (2,))[1].compares
+    real, fake = torch.rand(batch, 1, 16, 16), torch.zeros(batch, 1, 16, 16)
+    beside = judge.features(torch.cat([real, fake]), 2)[0]
+    torch.testing.assert_close(beside[:batch], judge.features(real)[0], rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(beside[batch:], judge.features(fake)[0], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", [n for n, parts in NETWORKS.items() if parts.method == "adversarial"])
+def test_what_a_condition_does_grows_with_its_strength(name: str) -> None:
+    torch.manual_seed(0)
+    generator, judge = (network.eval() for network in build(name, {}, (1, 16, 16), (5, 2)))
+    noise, images = torch.randn(12, generator.latent), torch.rand(12, 1, 16, 16)
+    conditions = [torch.tensor([told]).expand(12, -1) for told in ([0, 0], [1, 0], [2, 1], [3, 1], [4, 0])]
+    apart: dict[str, list[float]] = {"generator": [], "discriminator": []}
+    for strength in (0.0, 0.1, 0.4, 1.0):
+        for network in (generator, judge):
+            for part in network.modules():
+                if isinstance(part, ConditionEmbedding):
+                    part.strength.fill_(strength)
+        with torch.no_grad():
+            drawn, scores = (
+                torch.stack([network(x, told) for told in conditions])
+                for network, x in ((generator, noise), (judge, images))
+            )
+        apart["generator"].append(float(drawn.var(0).mean().sqrt()))
+        apart["discriminator"].append(float(scores.var(0).mean().sqrt()))
+    for found in apart.values():
+        assert found[0] < 1e-5 * found[-1]
+        assert all(a < b for a, b in itertools.pairwise(found)) and found[1] < 0.5 * found[-1]
+
+
+def test_a_normal_embedding_has_mean_square_1_and_begins_at_the_mean_condition() -> None:
+    embedding, conditions = ConditionEmbedding((3, 2), 8, normal=True).double(), torch.tensor([[0, 1], [2, 0]])
+    first, second = (table.weight.detach().numpy() for table in embedding.tables)
+    told = np.stack([first[0] + second[1], first[2] + second[0]])
+    whole = told / np.sqrt((told**2).mean(1, keepdims=True) + 1e-8)
+    np.testing.assert_allclose(embedding(conditions).detach().numpy(), whole)
+    embedding.strength.fill_(0.25)
+    usual = first.mean(0) + second.mean(0)
+    usual /= np.sqrt((usual**2).mean() + 1e-8)
+    np.testing.assert_allclose(embedding(conditions).detach().numpy(), 0.75 * usual + 0.25 * whole)
+
+
+def test_a_projection_head_by_hand() -> None:
+    head = ProjectionHead(4, (3, 2))
+    features, conditions = torch.randn(2, 5, 4), torch.tensor([[2, 0], [1, 1]])
+    weight, bias = head.score.weight.detach().numpy()[0], float(head.score.bias.detach())
+    first, second = (table.weight.detach().numpy() for table in head.embedding.tables)
+    for i, (a, b) in enumerate(conditions.tolist()):
+        for place in range(5):
+            x = features[i, place].numpy()
+            by_hand = x @ weight + bias + x @ (first[a] + second[b])
+            assert head(features, conditions)[i, place].item() == pytest.approx(float(by_hand), rel=1e-4, abs=1e-5)
 
 
 def test_a_residual_block_begins_as_the_identity() -> None:
     block = r3gan.Block(32, group=16, depth=4)
     x = torch.randn(2, 32, 5, 5)
     torch.testing.assert_close(block(x), x)
+
+
+def test_groups_that_do_not_divide_the_channels_are_refused() -> None:
+    with pytest.raises(SettingsError, match="multiples of 16"):
+        build("r3gan", {"width": 28}, (1, 16, 16), (2,))
 
 
 def test_r3gan_weights_have_the_papers_deviation() -> None:

@@ -90,6 +90,11 @@ def rows(**series: list[float]) -> list[dict[str, float]]:
         ("saturated", {"told_apart": [0.99, 0.98, 1.0]}, {"told_apart": [0.9, 0.99, 0.99]}),
         ("vanished", {"told_apart": [0.5, 0.51, 0.49]}, {"told_apart": [0.5, 0.5, 0.6]}),
         ("collapsed", {"spread": [0.9, 0.3, 0.2]}, {"spread": [0.3, 0.3, 0.8]}),
+        (
+            "narrow",
+            {"spread": [0.9, 0.9], "worst_spread": [0.2, 0.1], "worst_class": ["rare", "rare"]},
+            {"spread": [0.9, 0.9], "worst_spread": [0.2, 0.1], "worst_class": ["rare", "common"]},
+        ),
         ("repeated", {"duplicates": [0.0, 0.3, 0.4]}, {"duplicates": [0.3, 0.0, 0.1]}),
         ("copied", {"closeness": [1.1, 1.0, 0.5, 0.4]}, {"closeness": [0.5, 0.5, 0.5, 0.5]}),
     ],
@@ -104,6 +109,57 @@ def test_what_goes_wrong_is_said_once_with_a_remedy(name: str, series: dict, wel
     said = rows(**series)
     said[0]["warnings"] = {name: "…"}
     assert findings(said, rule, 0.5) == {}
+
+
+def test_the_class_that_varies_least_is_named() -> None:
+    hidden = rows(spread=[0.9, 0.9], worst_spread=[0.2, 0.1], worst_class=["rare", "rare"])
+    assert "'rare' are nearly alike: 10% of" in findings(hidden, recipe("dcgan"), 0.5)["narrow"]
+    shown = rows(spread=[0.3, 0.2], worst_spread=[0.2, 0.1], worst_class=["rare", "rare"])
+    assert "least of all 'rare' (10%)" in findings(shown, recipe("dcgan"), 0.5)["collapsed"]
+
+
+def test_an_end_before_its_time_and_what_could_not_be_judged_are_in_the_log(tmp_path) -> None:
+    data, told, asked = small(), [], []
+
+    def assess(synthesizer: Synthesizer) -> dict[str, float]:
+        asked.append(synthesizer.card.steps)
+        if len(asked) == 2:
+            raise torch.OutOfMemoryError("no room")
+        return {"kid": float(len(asked))}
+
+    plan = planned(data, recipe="dcgan", steps=10, patience=0.3)
+    train_plan(plan, data, tmp_path, assess=assess, on_event=told.append)
+    assert asked == [1, 2, 3, 4]  # the first was the best; the second could not be judged
+    assert told == [
+        "out of memory while judging the generator of step 2: it is not judged",
+        "ended at step 4 of 10: no better generator since step 1",
+    ]
+    log = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    assert [(row["step"], [*row["warnings"].values()]) for row in log if "warnings" in row] == [
+        (2, told[:1]),
+        (4, told[1:]),
+    ]
+    train_plan(plan, data, tmp_path, assess=assess)  # taken up again it ends again, and says so once
+    assert [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()] == log
+    other = lambda synthesizer: (_ for _ in ()).throw(RuntimeError("else"))  # noqa: E731
+    with pytest.raises(RuntimeError, match="else"):
+        train_plan(plan, data, assess=other)
+
+
+def test_a_lack_of_memory_is_in_the_log(tmp_path, monkeypatch) -> None:
+    from augury.training.adversarial import AdversarialGame
+
+    data, told, honest = small(), [], AdversarialGame._criticise
+
+    def cramped(self, now, final):
+        if len(now.real) > 4:
+            raise torch.OutOfMemoryError("no room")
+        return honest(self, now, final)
+
+    monkeypatch.setattr(AdversarialGame, "_criticise", cramped)
+    train_plan(planned(data, recipe="dcgan", steps=3), data, tmp_path, on_event=told.append)
+    first = json.loads((tmp_path / "log.jsonl").read_text().splitlines()[0])
+    assert [*first["warnings"].values()] == told and "out of memory" in told[0]
 
 
 def test_a_critic_may_tell_everything_apart() -> None:

@@ -113,6 +113,106 @@ class Line(nn.Module):
         return self.head(self.features(images), conditions)
 
 
+def game_of_line(augment=lambda images, draws: images / 4, name: str = "dcgan", **overrides: object) -> AdversarialGame:
+    """A game against a line of weight 2, through an augmentation that divides by 4."""
+    generator, _ = build("dcgan", {}, (1, 16, 16), (2,))
+    return AdversarialGame(generator, Line(2.0), recipe(name, overrides), augment, seed=0, device=CPU, precision="fp32")
+
+
+def round_of(number: int = 0, progress: float = 0.0, batch: int = 8, side: int = 16) -> Round:
+    images = torch.rand(batch, 1, side, side, generator=torch.Generator().manual_seed(number))
+    return Round(images, torch.arange(batch)[:, None] % 2, progress, seed=0, number=number)
+
+
+def test_the_gradient_penalty_is_taken_at_the_images_before_they_are_augmented() -> None:
+    """‖∇‖ = √256 · 2 / 4 = 8, wherever between real and fake."""
+    now, none = round_of(), torch.zeros(8, 1)
+    for centre, wanted in ((1.0, (8 - 1) ** 2), (0.0, 8**2)):
+        found = game_of_line(gradient_penalty=3.0, centre=centre)._penalty(now, now.real / 2, none, none)
+        assert found.item() == pytest.approx(3 * wanted, rel=1e-4)
+
+
+@pytest.mark.parametrize("name", ["r1", "r2", "gradient_penalty"])
+def test_lazy_penalties_come_every_so_many_updates_at_as_many_times_their_weight(name: str) -> None:
+    eager, lazy = game_of_line(**{name: 0.5}), game_of_line(**{name: 0.5, "penalty_every": 3})
+    none = torch.zeros(8, 1)
+    for number in range(7):
+        now = round_of(number)
+        whole, found = (game._penalty(now, now.real / 2, none, none).item() for game in (eager, lazy))
+        assert found == pytest.approx(3 * whole if number % 3 == 0 else 0.0) and whole > 0
+
+
+@pytest.mark.parametrize(("critics", "every"), [(1, 3), (2, 2), (2, 4), (5, 4)])
+def test_path_length_comes_every_so_many_steps_of_the_generator(critics: int, every: int, monkeypatch) -> None:
+    """Also where its steps have numbers of the critic's that are no multiple of the period."""
+    data, weights = small(), []
+    changes = {"path_length": 2.0, "path_every": every, "critic_steps": critics, "width": 8, "latent": 8}
+    game, batches = set_up(planned(data, recipe="stylegan", overrides=changes), data)
+    monkeypatch.setattr(AdversarialGame, "_path", lambda self, now: weights.append(now.number) or torch.tensor(1.0))
+    for step in range(2 * every):
+        game.play(step, 0.0, lambda number: batches.draw(number, CPU))
+    assert weights == [critics - 1, (every + 1) * critics - 1]
+
+
+def test_a_share_of_the_images_has_two_styles_that_change_at_a_layer() -> None:
+    changes = {"style_mixing": 0.7, "width": 8, "latent": 8}
+    data = small(shape=(1, 16, 16))
+    game, _ = set_up(planned(data, recipe="stylegan", overrides=changes), data)
+    given = []
+    game.generator.synthesise = lambda w, noise: given.append(w) or noise
+    now = round_of(batch=2000)
+    game._fakes(now)
+    own = game.generator.styles(now.normal("noise", game.latent), now.conditions)
+    other = game.generator.styles(now.normal("second", game.latent), now.conditions)
+    (w,) = given
+    kept = (w == own).all(2)
+    assert torch.equal(w[~kept], other[~kept]) and kept[:, 0].all()
+    assert (kept.long().diff(dim=1) <= 0).all()  # once it has changed it stays so
+    mixed = ~kept[:, -1]
+    assert mixed.float().mean().item() == pytest.approx(0.7, abs=0.04)
+    changes_at = kept[mixed].sum(1)
+    assert changes_at.unique().tolist() == list(range(1, w.shape[1]))
+    assert changes_at.float().mean().item() == pytest.approx(w.shape[1] / 2, abs=0.1)
+
+
+def test_real_and_fake_images_are_not_compared_with_each_other() -> None:
+    """With a batch of 6 in groups of 4, the scores of real images are those they have without the fakes."""
+    data = small(shape=(1, 16, 16))
+    plan = planned(data, recipe="stylegan", batch=6, augment="none", overrides={"width": 8, "ada_target": 0.0})
+    game, _ = set_up(plan, data)
+    now = round_of(batch=6)
+    with torch.no_grad():
+        alone = [float(game.discriminator(x, now.conditions).mean()) for x in (now.real, game._fakes(now))]
+    told, _ = game._criticise(now, True)
+    assert [float(told[name].detach()) for name in ("score_real", "score_fake")] == pytest.approx(alone, rel=1e-4)
+
+
+def test_the_auxiliary_classes_weigh_in_as_the_condition_does() -> None:
+    data = small(shape=(1, 16, 16))
+    changes = {"conditioning": "auxiliary", "auxiliary": 1.5}
+    slopes = {}
+    for name, late, progress in (("whole", 0.0, 0.1), ("none", 0.4, 0.0), ("quarter", 0.4, 0.1), ("late", 0.4, 0.5)):
+        game, _ = set_up(planned(data, recipe="dcgan", overrides={**changes, "late_conditioning": late}), data)
+        game._ramp_conditions(0.5)  # the same fakes for all
+        game._criticise(round_of(progress=progress), True)
+        slopes[name] = game.discriminator.heads[0].classes[0].weight.grad.clone()
+        game.players.optimisers["generator"].zero_grad()
+        game._fool(round_of(progress=progress), None)
+    assert not slopes["none"].any() and slopes["whole"].any()
+    scale = slopes["whole"].abs().max()
+    torch.testing.assert_close(slopes["late"], slopes["quarter"] * 4, atol=float(scale) * 1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("recipe_name", ["dcgan", "rpgan", "stylegan"])
+def test_an_auxiliary_classifier_is_taught_in_bf16_too(recipe_name: str) -> None:
+    data = small(shape=(1, 16, 16))
+    changes = {"conditioning": "auxiliary", "simultaneous": False, "width": 8}
+    plan = planned(data, recipe=recipe_name, precision="bf16", overrides=changes)
+    game, batches = set_up(plan, data)
+    told = game.play(0, 0.0, lambda number: batches.draw(number, CPU))
+    assert all(np.isfinite(float(v)) for v in told.values())
+
+
 @pytest.mark.parametrize("name", ["r1", "r2"])
 def test_slopes_are_taken_at_the_images_before_they_are_augmented(name: str) -> None:
     """Through an augmentation that divides by 4, D(T(x)) has a quarter of D's slope: ‖∇‖²/2 = 16² pixels · (w/4)² / 2."""
@@ -156,7 +256,11 @@ def test_adaptive_probability_follows_how_many_real_images_are_told() -> None:
 @pytest.mark.parametrize(
     ("overrides", "augment", "rule"),
     [
-        ({"loss": "wasserstein", "gradient_penalty": 1.0, "ada_target": 0.6}, policy("ada"), "ada_target=0"),
+        (
+            {"loss": "wasserstein", "gradient_penalty": 1.0, "ada_target": 0.6},
+            policy("ada"),
+            "ada_target=0 and .*augment=diffaugment_light",
+        ),
         ({"ada_target": 0.6}, lambda images, draws: images, "keyword p"),
         ({"spectral_control": 0.1, "conditional_norm": False}, policy("none"), ""),
     ],
@@ -191,6 +295,73 @@ def test_spectral_control_shrinks_the_gains_of_rare_classes() -> None:
     assert game._spectral().item() < before
     assert game.generator.gains(2)[0].shape[0] == 2
     train_plan(plan, data)
+
+
+def test_norms_that_no_class_conditions_cannot_be_controlled() -> None:
+    with pytest.raises(SettingsError, match="conditional_norm=true"):
+        planned(small(), recipe="dcgan", overrides={"spectral_control": 0.1, "conditional_norm": False})
+
+
+def test_the_remedy_for_a_loss_whose_scores_have_no_sign_works() -> None:
+    data, changes = small(), {"loss": "wasserstein", "gradient_penalty": 1.0, "width": 8}
+    with pytest.raises(SettingsError, match=r"ada_target=0 and .*augment=diffaugment_light"):
+        planned(data, recipe="stylegan", overrides=changes)
+    remedy = {"overrides": {**changes, "ada_target": 0.0}, "augment": "diffaugment_light"}
+    train_plan(planned(data, recipe="stylegan", steps=2, **remedy), data)
+
+
+@pytest.mark.parametrize("settings", [{"recipe": "stylegan", "overrides": {"ada_target": 0.0}}, {"augment": "ada"}])
+def test_all_of_adas_changes_at_every_image_are_refused(settings: dict) -> None:
+    with pytest.raises(SettingsError, match="fixed p of 1"):
+        planned(small(), **settings)
+    assert planned(small(), augment="ada", overrides={"augment_p": 0.3, "final_augment_p": 0.3}).augment == "ada"
+
+
+@pytest.mark.parametrize("turn", ["_criticise", "_fool"])
+def test_a_game_that_ran_out_of_memory_in_either_turn_goes_on_as_if_it_had_begun_in_parts(
+    turn: str, monkeypatch
+) -> None:
+    data, told = small(), []
+    plan = planned(data, recipe="dcgan", steps=6)
+    game, batches = set_up(plan, data)
+    game.players.extra["parts"].fill_(2)
+    for step in range(6):
+        game.play(step, step / 6, lambda number: batches.draw(number, CPU))
+    honest = getattr(AdversarialGame, turn)
+
+    def full(*rest):
+        raise torch.OutOfMemoryError("no room")
+
+    def cramped(self, now, second):
+        with monkeypatch.context() as within:
+            if len(now.real) > 4:  # in the midst of it: the discriminator is as it is then
+                within.setattr(F, "leaky_relu_", full)
+            return honest(self, now, second)
+
+    monkeypatch.setattr(AdversarialGame, turn, cramped)
+    found = train_plan(plan, data, on_event=told.append)
+    assert len(told) == 1 and "played in 2 parts" in told[0]
+    for name, tensor in game.players.average.module.state_dict().items():
+        assert torch.equal(found.generator.state_dict()[name], tensor), name
+
+
+def test_a_budget_is_measured_in_the_parts_that_fit_into_memory(monkeypatch) -> None:
+    data, sizes = small(), []
+    honest = AdversarialGame._criticise
+
+    def cramped(self, now, final):
+        sizes.append(len(now.real))
+        if len(now.real) > 2:
+            raise torch.OutOfMemoryError("no room")
+        return honest(self, now, final)
+
+    monkeypatch.setattr(AdversarialGame, "_criticise", cramped)
+    plan = planned(data, recipe="dcgan", steps=None, budget="1s")
+    assert plan.images_per_second > 0
+    assert sizes[:3] == [8, 4, 2] and set(sizes[3:]) == {2}
+    monkeypatch.setattr(AdversarialGame, "_criticise", lambda self, now, final: honest(self, None, final))
+    with pytest.raises(AttributeError):
+        planned(data, recipe="dcgan", steps=None, budget="1s")
 
 
 def test_a_batch_that_does_not_fit_into_memory_is_played_in_parts(monkeypatch, tmp_path) -> None:
@@ -237,7 +408,7 @@ def test_every_network_plays_every_loss(name: str, loss: str) -> None:
     changes = {"loss": loss, "r1": 0.1, "clip": 0.0, "ada_target": 0.0, "simultaneous": False} | (
         {"width": 8} if name in ("r3gan", "stylegan") else {}
     )
-    plan = planned(data, recipe=name, steps=2, overrides=changes)
+    plan = planned(data, recipe=name, steps=2, overrides=changes, augment="diffaugment_light")
     rows = []
     train_plan(replace(plan, batch=4), data, on_progress=lambda p: rows.append(p.losses))
     assert all(np.isfinite(v) for v in rows[-1].values())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 import torch
@@ -12,7 +14,8 @@ from augury.errors import DataError, RunFolderError, SettingsError, TrainingErro
 from augury.networks import NETWORKS, build
 from augury.networks.canvas import Canvas
 from augury.recipes import RECIPES, recipe
-from augury.training import Plan, Synthesizer, choose_device, train_plan
+from augury.settings import TrainSettings
+from augury.training import Plan, Synthesizer, checkpoints, choose_device, settle, train_plan
 from augury.training.adversarial import AdversarialGame
 from augury.training.averaging import MovingAverage
 from augury.training.batches import Batches
@@ -45,7 +48,7 @@ def test_every_network_gives_images_and_scores_of_the_right_shape(name: str, sha
     [
         ("wgan", {"spectral": True}, "clip=0 or spectral=false"),
         ("dcgan", {"loss": "wasserstein"}, "bounded slope"),
-        ("rpgan", {"label_smoothing": 0.1}, "move targets"),
+        ("rpgan", {"label_smoothing": 0.1}, "hinge or least_squares"),
         ("rpgan", {"loss": "hinge"}, "beyond its margin"),
         ("dcgan", {"path_length": 1.0}, "mapping network"),
         ("wgan", {"critic_steps": 0}, "at least 1"),
@@ -81,6 +84,19 @@ def test_the_average_halves_the_old_after_its_half_life() -> None:
     assert float(average.module.weight) == pytest.approx(2.0)
     average.update(module, batch=64, images_seen=0)  # nothing seen before: the average is the weights
     assert float(average.module.weight) == pytest.approx(3.0)
+
+
+def test_the_averages_half_life_grows_with_the_images_seen_until_it_is_whole() -> None:
+    """Step t sees 32·t images before it, so that the old average keeps 0.5^(32 / min(1000, 0.5·32·t))."""
+    module, by_hand = torch.nn.Linear(1, 1), 0.0
+    average = MovingAverage(module, half_life=1000, ramp=0.5)
+    for step in range(200):
+        with torch.no_grad():
+            module.weight.fill_(float(step))
+        average.update(module, batch=32, images_seen=32 * step)
+        keep = 0.5 ** (32 / min(1000, 0.5 * 32 * step)) if step else 0.0
+        by_hand = keep * by_hand + (1 - keep) * step
+        assert float(average.module.weight) == pytest.approx(by_hand, rel=1e-4, abs=1e-6)
 
 
 def test_cosine_by_hand() -> None:
@@ -165,6 +181,140 @@ def test_losses_that_are_no_numbers_send_it_back_to_the_last_good_state_at_half_
     assert np.isfinite(np.frombuffer(synthesizer.weights[-400:], np.float32)).all()
 
 
+def test_weights_that_the_last_update_spoilt_are_never_called_good(monkeypatch, tmp_path) -> None:
+    """The losses of the step that spoils them are finite: they were computed before it."""
+    from augury.training.players import Players
+
+    data, told, broken = small(), [], [2]
+    plan = planned(data, recipe="dcgan", steps=6)
+    honest, steps = Players.step, []
+
+    def spoils(self, *names):
+        honest(self, *names)
+        steps.append(names)
+        if broken and len(steps) == 2 * broken[0] + 2:  # the generator's third
+            broken.pop()
+            with torch.no_grad():
+                next(self.networks["generator"].parameters())[0].fill_(float("nan"))
+
+    monkeypatch.setattr(Players, "step", spoils)
+    synthesizer = train_plan(plan, data, tmp_path, checkpoint_every=1e-9, on_event=told.append)
+    assert told == ["weights were no longer numbers: back to step 2, learning rates halved (rescue 1 of 3)"]
+    assert all(tensor.isfinite().all() for tensor in synthesizer.generator.state_dict().values())
+    log = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    assert [(row["step"], list(row["warnings"].values())) for row in log if "warnings" in row] == [(3, told)]
+
+
+def test_a_checkpoint_whose_weights_are_no_numbers_is_passed_over(tmp_path) -> None:
+    data = small()
+    plan = planned(data, recipe="dcgan", steps=4)
+    whole = train_plan(plan, data, tmp_path, checkpoint_every=1e-9)
+    newest = max(tmp_path.glob("checkpoint-*"))
+    tensors, facts = checkpoints.load(newest)
+    tensors["generator.first.weight"].fill_(float("inf"))
+    checkpoints.save(newest, tensors, facts)
+    assert train_plan(plan, data, tmp_path, checkpoint_every=1e-9).weights == whole.weights
+
+
+@pytest.mark.parametrize(
+    ("name", "overrides", "rule"),
+    [
+        ("wgan", {"critic_steps": 1.5}, "critic_steps=1.5, but it must be a whole number"),
+        ("dcgan", {"width": 16.5}, "width=16.5, but it must be a whole number"),
+        ("dcgan", {"width": 0}, "at least 1"),
+        ("dcgan", {"betas": [2, 3]}, "at least 0 and below 1"),
+        ("dcgan", {"betas": [0.5, "much"]}, "of the kind of its default"),
+        ("dcgan", {"betas": [0.5]}, "of the kind of its default"),
+        ("dcgan", {"generator_rate": -1e-3}, "above 0"),
+        ("dcgan", {"discriminator_rate": 0}, "above 0"),
+        ("dcgan", {"r1": float("nan")}, "at least 0"),
+        ("dcgan", {"r1": float("inf")}, "at least 0"),
+        ("wgan", {"clip": -0.01}, "at least 0"),
+        ("dcgan", {"late_conditioning": 1.5}, "at most 1"),
+        ("dcgan", {"label_smoothing": 0.9}, "at most 0.5"),
+        ("stylegan", {"mapping_rate": 0.0}, "above 0"),
+        ("dcgan", {"scales": 1.5}, "a whole number"),
+        ("gan", {"layers": 0}, "at least 1"),
+        ("vae", {"kl": -1.0}, "at least 0"),
+        ("wgan", {"gradient_penalty": 10}, "set clip=0, or use recipe wgan_gp"),
+    ],
+)
+def test_numbers_out_of_their_range_are_refused(name: str, overrides: dict, rule: str) -> None:
+    with pytest.raises(SettingsError, match=rule):
+        planned(small(), recipe=name, overrides=overrides)
+
+
+@pytest.mark.parametrize(
+    "setting", ["r1", "r2", "gradient_penalty", "clip", "lecam", "instance_noise", "late_conditioning"]
+)
+def test_what_only_a_game_reads_is_refused_for_an_autoencoder(setting: str) -> None:
+    for name in ("vae", "ae"):
+        with pytest.raises(SettingsError, match=f"{setting}=0.1 would do nothing: an autoencoder"):
+            recipe(name, {setting: 0.1})
+        recipe(name, {setting: 0.0})  # what it is anyway
+
+
+@pytest.mark.parametrize(
+    ("name", "overrides", "rule"),
+    [
+        ("vae", {"critic_steps": 2}, "an autoencoder"),
+        ("vae", {"ada_target": 0.6}, "an autoencoder"),
+        ("vae", {"spectral_control": 0.1}, "an autoencoder"),
+        ("vae", {"label_smoothing": 0.1}, "an autoencoder"),
+        ("ae", {"kl": 2.0}, "use recipe vae"),
+        ("dcgan", {"kl": 2.0}, "use recipe vae"),
+        ("wgan", {"betas": [0.0, 0.9]}, "set optimiser=adam"),
+        ("wgan", {"final_rate": 0.5}, "schedule=linear or cosine"),
+        ("stylegan", {"final_penalty": 0.5}, "schedule=linear or cosine"),
+        ("dcgan", {"auxiliary": 2.0}, "set conditioning=auxiliary"),
+        ("dcgan", {"centre": 0.0}, "set gradient_penalty=10"),
+        ("dcgan", {"penalty_every": 4}, "set r1, r2 or gradient_penalty"),
+        ("stylegan", {"path_every": 8}, "set path_length=2"),
+        ("dcgan", {"ada_images": 5000}, "set ada_target=0.6"),
+    ],
+)
+def test_settings_that_would_do_nothing_are_refused(name: str, overrides: dict, rule: str) -> None:
+    with pytest.raises(SettingsError, match=f"would do nothing: .*{rule}"):
+        recipe(name, overrides)
+
+
+def test_settings_that_do_something_once_others_are_given_are_taken() -> None:
+    assert recipe("wgan", {"optimiser": "adam", "betas": [0.0, 0.9]}).betas == (0.0, 0.9)
+    assert recipe("wgan", {"schedule": "linear", "final_rate": 0.5}).final_rate == 0.5
+    assert recipe("dcgan", {"conditioning": "auxiliary", "auxiliary": 2}).auxiliary == 2
+    assert recipe("dcgan", {"r1": 1, "penalty_every": 4}).penalty_every == 4
+    assert recipe("wgan", {"clip": 0, "gradient_penalty": 10}).clip == 0
+    for name in RECIPES:  # a recipe's own settings are all its own
+        assert recipe(name, {}) == RECIPES[name]
+
+
+@pytest.mark.parametrize("setting", [{"late_conditioning": 0.5}, {"auxiliary": 2.0}, {"conditioning": "auxiliary"}])
+def test_what_concerns_classes_is_refused_where_there_are_none(setting: dict) -> None:
+    with pytest.raises(SettingsError, match="an unconditional training has no classes"):
+        planned(small(), recipe="dcgan", unconditional=True, overrides=setting)
+
+
+@pytest.mark.parametrize(
+    ("settings", "rule"),
+    [
+        ({"recipe": "dcgan", "overrides": {"scales": 3}}, "lower scales"),
+        ({"recipe": "dcgan", "overrides": {"colour": 1}}, "no setting 'colour'"),
+        ({"recipe": "dcgan", "overrides": {"loss": "magic"}}, "no loss"),
+        ({"recipe": "dcgan", "overrides": {"optimiser": "sgd"}}, "no optimiser"),
+        ({"recipe": "dcgan", "overrides": {"schedule": "stairs"}}, "no schedule"),
+        ({"recipe": "gan", "overrides": {"patch": True}}, "convolutional recipe"),
+        ({"recipe": "r3gan", "overrides": {"width": 28}}, "multiples of 16"),
+        ({"recipe": "dcgan", "augment": "magic"}, "no augmentation policy"),
+        ({"recipe": "vae", "overrides": {"loss": "hinge"}}, "for an autoencoder"),
+        ({"recipe": "gan", "overrides": {"spectral_control": 0.1}}, "conditional norms"),
+        ({"recipe": "dcgan", "start_from": "nowhere"}, "no synthesizer to start from"),
+    ],
+)
+def test_what_cannot_be_trained_is_refused_when_it_is_settled(settings: dict, rule: str) -> None:
+    with pytest.raises((SettingsError, RunFolderError), match=rule):
+        settle(small(), TrainSettings(**settings), CPU)
+
+
 def test_an_image_is_the_same_alone_and_among_256(tmp_path) -> None:
     synthesizer = train_plan(planned(small()), small())
     labels = np.arange(256) % 2
@@ -209,7 +359,7 @@ def test_wrong_requests_are_refused_in_words(tmp_path) -> None:
     with pytest.raises(SettingsError, match="no device"):
         choose_device("tpu")
     with pytest.raises(TrainingError, match="no longer numbers"):
-        train_plan(planned(data, overrides={"discriminator_rate": float("inf")}), data)
+        train_plan(planned(data, overrides={"discriminator_rate": 1e30}), data)
 
 
 def test_a_budget_is_planned_into_steps() -> None:

@@ -16,8 +16,9 @@ class AdversarialLoss:
     """`discriminator(real, fake)` and `generator(real, fake)`, both to be minimised.
 
     `paired`: the generator's loss reads the real scores too. `target`: the same discriminator's loss with the target of
-    real images moved from 1 to a value below, one-sided label smoothing (Salimans et al. 2016, section 3.4), where the
-    loss has targets: (real, fake, target [N] or scalar) -> scalar. `critic`: scores are no probabilities, and mean
+    real images moved from 1 to a value below, one-sided label smoothing (Salimans et al. 2016, section 3.4):
+    (real, fake, target [N] or scalar) -> scalar. None where real images have no target of their own: a Wasserstein critic
+    would only have its scores scaled, a pair has no real image without its fake. `critic`: scores are no probabilities, and mean
     something only while the discriminator's slope is bounded by clipping, a penalty or spectral norm. `middle` is the score
     at which an image is as likely real as fake; None where only differences of scores mean something.
     """
@@ -32,6 +33,10 @@ class AdversarialLoss:
 
 def _cross_entropy(real: torch.Tensor, fake: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
     return (target * softplus(-real) + (1 - target) * softplus(real)).mean() + softplus(fake).mean()
+
+
+def _both_margins(real: torch.Tensor, fake: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+    return (target * relu(1 - real) + (1 - target) * relu(1 + real)).mean() + relu(1 + fake).mean()
 
 
 minimax = AdversarialLoss(
@@ -59,8 +64,10 @@ wasserstein = AdversarialLoss(
 hinge = AdversarialLoss(
     lambda real, fake: relu(1 - real).mean() + relu(1 + fake).mean(),
     lambda real, fake: -fake.mean(),
+    target=_both_margins,
 )
-"""Hinge loss (Lim & Ye 2017, eq. 6; Miyato et al. 2018)."""
+"""Hinge loss (Lim & Ye 2017, eq. 6; Miyato et al. 2018). Smoothed it is the mixture of what a real and a fake image cost,
+as smoothed cross-entropy is: real scores beyond the margin are drawn back to it."""
 
 least_squares = AdversarialLoss(
     lambda real, fake: ((real - 1).square().mean() + fake.square().mean()) / 2,

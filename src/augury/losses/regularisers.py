@@ -35,5 +35,6 @@ def group_spectral(gains: torch.Tensor) -> torch.Tensor:
     """σ²(G) of each row of gains [N, W] folded into a matrix of about √W groups, [N]: grows when a class's norms give few
     channels all the weight, which comes before its images collapse (Rangwani et al. 2022, eq. 4, 5)."""
     groups = max(g for g in range(1, int(gains.shape[1] ** 0.5) + 1) if gains.shape[1] % g == 0)
-    largest: torch.Tensor = torch.linalg.matrix_norm(gains.float().reshape(len(gains), groups, -1), ord=2)
+    precise = gains.to(torch.promote_types(gains.dtype, torch.float32))
+    largest: torch.Tensor = torch.linalg.matrix_norm(precise.reshape(len(gains), groups, -1), ord=2)
     return largest.square()

@@ -7,12 +7,15 @@ from typing import Protocol
 import numpy as np
 
 from augury.images import Codes, LabelledImages, SyntheticImages
-from augury.metrics.check import ENOUGH
+from augury.metrics.check import ENOUGH, Features
 from augury.metrics.features import Extractor
 from augury.metrics.kernel import kid
 from augury.metrics.nearest import nearest
-from augury.metrics.spread import relative_spread
+from augury.metrics.spread import class_spreads, relative_spread
 from augury.randomness import rng
+
+FEW = 8
+"""Images of a class, real and fake, from which its variety is told."""
 
 
 class Draws(Protocol):
@@ -27,7 +30,8 @@ class Monitor:
     """Call it with a generator for, over `number` fakes of the conditions that held-out images have:
 
     "kid", their kernel distance to the held-out images, and "kid_error", its standard error; "spread", their variety within classes against that of the training
-    images (`relative_spread`); "duplicates", the share of fakes with another one nearer than a fifth of
+    images (`relative_spread`); "worst_spread", that of "worst_class" (its name), the least varied of the classes with at least
+    FEW training images, of which so many fakes are looked at as well where `number` has fewer; "duplicates", the share of fakes with another one nearer than a fifth of
     the usual distance between neighbours among training images; "closeness", their median distance to the nearest training image over that of held-out
     images.
 
@@ -53,11 +57,13 @@ class Monitor:
         self.conditions = conditions[np.resize(held, number)]
         self.train, self.held_out = extractor.extract(train.images), extractor.extract(held_out.take(held).images)
         self.labels = train.labels
+        self.classes = held_out.classes
+        self.more = _lacking(self.conditions, conditions, np.bincount(self.labels))
         usual = nearest(self.train, self.train, 2)[1][:, 1] if len(train) > 1 else np.zeros(1)
         self.twin = 0.2 * float(np.median(usual))
         self.usual = float(np.median(nearest(self.held_out, self.train)[1]))
 
-    def __call__(self, generator: Draws) -> dict[str, float]:
+    def __call__(self, generator: Draws) -> dict[str, float | str]:
         """The measures of a generator."""
         fake = self.extractor.extract(generator.sample(self.conditions, seed=self.seed).images)
         found: dict[str, float] = {}
@@ -67,4 +73,28 @@ class Monitor:
         found["spread"] = relative_spread(fake, self.conditions[:, 0], self.train, self.labels)
         found["duplicates"] = float((nearest(fake, fake, 2)[1][:, 1] <= self.twin).mean())
         found["closeness"] = float(np.median(nearest(fake, self.train)[1])) / max(self.usual, 1e-12)
-        return {name: round(value, 6) for name, value in found.items() if np.isfinite(value)}
+        told: dict[str, float | str] = {name: round(value, 6) for name, value in found.items() if np.isfinite(value)}
+        return told | self._worst(generator, fake)
+
+    def _worst(self, generator: Draws, fake: Features) -> dict[str, float | str]:
+        """The class that varies least, where any has enough images to tell."""
+        labels = self.conditions[:, 0]
+        if len(self.more):
+            rest = self.extractor.extract(generator.sample(self.more, seed=self.seed + 1).images)
+            fake, labels = np.concatenate([fake, rest]), np.concatenate([labels, self.more[:, 0]])
+        each = class_spreads(fake, labels, self.train, self.labels, least=FEW)
+        if not each:
+            return {}
+        worst = min(each, key=lambda label: each[label])
+        return {"worst_spread": round(each[worst], 6), "worst_class": self.classes[worst]}
+
+
+def _lacking(asked: Codes, known: Codes, trained: Codes) -> Codes:
+    """Conditions [N, K] among `known` that bring every class with FEW training images to FEW fakes, those `asked` for
+    included; at most as many as are asked for."""
+    rows = [asked[:0]]
+    for label in np.unique(known[:, 0]):
+        missing = FEW - int((asked[:, 0] == label).sum())
+        if missing > 0 and label < len(trained) and trained[label] >= FEW:
+            rows.append(np.resize(known[known[:, 0] == label], (missing, known.shape[1])))
+    return np.concatenate(rows)[: len(asked)]

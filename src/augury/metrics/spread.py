@@ -15,22 +15,30 @@ from augury.randomness import rng
 GROUPS = 10
 
 
-def relative_spread(fake: Features, fake_labels: Codes, real: Features, real_labels: Codes) -> float:
-    """Root mean squared distance of fakes to their class's mean over that of real images, averaged over the classes that
-    have at least two of both: 1 is as varied as real images, 0 one image a class. NaN when there is no such class.
+def class_spreads(
+    fake: Features, fake_labels: Codes, real: Features, real_labels: Codes, least: int = 2
+) -> dict[int, float]:
+    """Class -> root mean squared distance of fakes to their class's mean over that of real images, for the classes that have
+    at least `least` (two or more) of both and whose real images differ: 1 is as varied as real images, 0 is one image.
 
     `fake` [N, D], `real` [M, D]. Each mean square is unbiased (over n − 1), so that few images do not look less varied.
     """
-    ratios = []
+    ratios = {}
     for label in np.intersect1d(fake_labels, real_labels):
         squares = [
             (((x := np.asarray(features[labels == label], np.float64)) - x.mean(0)) ** 2).sum() / max(len(x) - 1, 0.5)
             for features, labels in ((fake, fake_labels), (real, real_labels))
-            if (labels == label).sum() >= 2
+            if (labels == label).sum() >= least
         ]
         if len(squares) == 2 and squares[1] > 0:
-            ratios.append(float(np.sqrt(squares[0] / squares[1])))
-    return float(np.mean(ratios)) if ratios else float("nan")
+            ratios[int(label)] = float(np.sqrt(squares[0] / squares[1]))
+    return ratios
+
+
+def relative_spread(fake: Features, fake_labels: Codes, real: Features, real_labels: Codes) -> float:
+    """The mean of `class_spreads`. NaN when no class has two images of both that differ."""
+    ratios = class_spreads(fake, fake_labels, real, real_labels)
+    return float(np.mean(list(ratios.values()))) if ratios else float("nan")
 
 
 def spread_value(sides: Sides) -> float:

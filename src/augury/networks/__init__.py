@@ -15,7 +15,7 @@ from augury.networks.classifier import Classifier
 from augury.networks.conditioning import ConditionEmbedding, ProjectionHead, shares
 from augury.networks.discriminator import Discriminator, DiscriminatorSettings
 from augury.networks.resnet import ResNet
-from augury.settings import changed
+from augury.settings import Within, changed
 
 __all__ = [
     "NETWORKS",
@@ -34,6 +34,10 @@ __all__ = [
 Shape = tuple[int, int, int]
 SMALLEST = 8
 """Pixels of a side below which a network of halvings has nothing to halve."""
+LIMITS = dict.fromkeys(
+    ("latent", "width", "widest", "hidden", "layers", "embedding", "blocks", "group", "mapping_layers", "deviation"),
+    Within(1),
+) | {"mapping_rate": Within(0, above=True)}
 
 
 @dataclass(frozen=True)
@@ -104,4 +108,4 @@ def _settled(name: str, settings: dict[str, Any], shape: Shape) -> tuple[Any, Di
         "the discriminator", DiscriminatorSettings(), {k: v for k, v in settings.items() if k in shared}
     )
     also = f" (and its discriminator: {', '.join(sorted(shared))})" if shared else ""
-    return changed(f"network '{name}'{also}", NETWORKS[name].settings, own), judging
+    return changed(f"network '{name}'{also}", NETWORKS[name].settings, own, LIMITS), judging

@@ -12,13 +12,16 @@ class ConditionEmbedding(nn.Module):
 
     Instead of codes, float [N, V] gives the share of each of all V values (see `shares`): halfway between two classes.
     Summing lets a combination that was never seen (class 3 in pose 1) be asked for: each part was learnt elsewhere.
-    `strength` multiplies the sum; a training that conditions late raises it from 0 to 1.
+    `strength` is how much the condition weighs; a training that conditions late raises it from 0 to 1. It multiplies the
+    sum. With `normal` the sum is scaled to mean square 1, and `strength` leads to it from that of the mean condition: a
+    normalised vector of zeros would say less than nothing to what is multiplied by it.
     """
 
     strength: torch.Tensor
 
-    def __init__(self, cardinalities: tuple[int, ...], dimension: int) -> None:
+    def __init__(self, cardinalities: tuple[int, ...], dimension: int, normal: bool = False) -> None:
         super().__init__()
+        self.normal = normal
         self.tables = nn.ModuleList(nn.Embedding(n, dimension) for n in cardinalities)
         self.register_buffer("strength", torch.ones(()))
 
@@ -29,7 +32,17 @@ class ConditionEmbedding(nn.Module):
             rows = [part @ table.weight for part, table in zip(parts, self.tables, strict=True)]  # type: ignore[operator]
         else:
             rows = [table(conditions[:, i]) for i, table in enumerate(self.tables)]
-        return torch.stack(rows).sum(0) * self.strength
+        told = torch.stack(rows).sum(0)
+        if not self.normal:
+            return told * self.strength
+        usual = torch.stack([table.weight.mean(0) for table in self.tables]).sum(0)  # type: ignore[operator]
+        return torch.lerp(unit(usual[None]).expand_as(told), unit(told), self.strength)
+
+
+def unit(x: torch.Tensor) -> torch.Tensor:
+    """[N, D] scaled to mean square 1."""
+    scaled: torch.Tensor = x * (x.square().mean(1, keepdim=True) + 1e-8).rsqrt()
+    return scaled
 
 
 def shares(conditions: torch.Tensor, cardinalities: tuple[int, ...]) -> torch.Tensor:

@@ -1,7 +1,7 @@
 """DCGAN (Radford, Metz & Chintala 2016), conditional on class and attributes.
 
-Strided convolutions down, transposed ones up, batch norm in the generator, no fully connected hidden layers, ReLU up
-and leaky ReLU down. Any image size: the coarsest grid is between 4 and 8 on the short side, the canvas is that grid
+Strided convolutions down, transposed ones up from a grid that one dense layer makes of the noise, batch norm in the
+generator alone (the paper has it in both, where it forbids slope penalties), ReLU up and leaky ReLU down. Any image size: the coarsest grid is between 4 and 8 on the short side, the canvas is that grid
 doubled `stages` times, and images are cut out of its middle (generator) or edge-padded to it (discriminator).
 The condition enters the generator beside the noise and scales each batch norm (Dumoulin et al. 2017), and the
 discriminator by projection (Miyato & Koyama 2018).

@@ -33,7 +33,10 @@ class DiscriminatorSettings:
 
 
 class Discriminator(nn.Module):
-    """images [N, C, H, W] in [-1, 1], conditions int64 [N, K] -> scores [N, S], higher for real: one for each trunk and place."""
+    """images [N, C, H, W] in [-1, 1], conditions int64 [N, K] -> scores [N, S], higher for real: one for each trunk and place.
+
+    Where it `compares` the images of a batch, real and fake ones must be kept `apart`, or each is judged by the others.
+    """
 
     def __init__(
         self,
@@ -55,23 +58,24 @@ class Discriminator(nn.Module):
                 f"scales={chosen.scales}, deeper={chosen.deeper}: scales must be at least 1 and deeper at least 0, and the "
                 f"smallest scale of images of {height}×{width} px must still be 4 px; lower scales"
             )
-        self.auxiliary = chosen.conditioning == "auxiliary"
+        self.auxiliary, self.compares = chosen.conditioning == "auxiliary", False
         self.trunks, self.heads = nn.ModuleList(), nn.ModuleList()
         for _ in range(chosen.scales):
             self.trunks.append(trunk((channels, height, width), chosen.deeper, chosen.patch))
+            self.compares = bool(getattr(self.trunks[-1], "compares", False))
             size = int(self.trunks[-1].size)  # type: ignore[arg-type]
             self.heads.append(AuxiliaryHead(size, cardinalities) if self.auxiliary else head(size, cardinalities))
             height, width = -(-height // 2), -(-width // 2)
         if chosen.spectral:
             constrain(self)
 
-    def features(self, images: torch.Tensor) -> Features:
-        """images [N, C, H, W] -> a [N, P, D] for each trunk."""
-        found = []
+    def features(self, images: torch.Tensor, apart: int = 1) -> Features:
+        """images [N, C, H, W], `apart` equal batches one after another -> a [N, P, D] for each trunk."""
+        found, more = [], (apart,) if self.compares else ()
         for number, trunk in enumerate(self.trunks):
             if number:
                 images = F.avg_pool2d(images, 2, ceil_mode=True, count_include_pad=False)
-            found.append(trunk(images))
+            found.append(trunk(images, *more))
         return found
 
     def head(self, features: Features, conditions: torch.Tensor) -> torch.Tensor:

@@ -15,6 +15,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from augury.errors import SettingsError
 from augury.networks.canvas import Canvas
 from augury.networks.conditioning import ConditionEmbedding
 from augury.networks.discriminator import gathered
@@ -49,6 +50,11 @@ class Block(nn.Module):
     def __init__(self, channels: int, group: int, depth: int) -> None:
         super().__init__()
         inner, gain = 2 * channels, (2 / (1 + 0.2**2)) ** 0.5 * depth**-0.25
+        if inner % max(1, inner // group):
+            raise SettingsError(
+                f"width, widest, group: {inner} channels of a block cannot be divided into groups of {group}; use a width and "
+                f"widest that are multiples of {group}, or another group"
+            )
         self.enter = scaled(nn.Conv2d(channels, inner, 1), gain)
         self.mix = scaled(nn.Conv2d(inner, inner, 3, padding=1, groups=max(1, inner // group)), gain)
         self.leave = scaled(nn.Conv2d(inner, channels, 1, bias=False), 0.0)

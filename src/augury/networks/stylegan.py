@@ -18,7 +18,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from augury.networks.canvas import Canvas
-from augury.networks.conditioning import ConditionEmbedding
+from augury.networks.conditioning import ConditionEmbedding, unit
 from augury.networks.discriminator import gathered
 from augury.networks.resample import doubled, halved, raised
 from augury.randomness import stream
@@ -98,7 +98,7 @@ class Mapping(nn.Module):
     def __init__(self, settings: StyleGANSettings, cardinalities: tuple[int, ...], latent: int) -> None:
         super().__init__()
         size = settings.latent
-        self.embedding = ConditionEmbedding(cardinalities, size)
+        self.embedding = ConditionEmbedding(cardinalities, size, normal=True)
         widths = [latent + size, *[size] * settings.mapping_layers]
         self.layers = nn.ModuleList(
             EqualLinear(a, b, rate=settings.mapping_rate) for a, b in itertools.pairwise(widths)
@@ -107,16 +107,10 @@ class Mapping(nn.Module):
     def forward(self, noise: torch.Tensor, conditions: torch.Tensor) -> torch.Tensor:
         """[N, Z], int64 [N, K] -> [N, L]."""
         parts = [unit(noise)] if noise.shape[1] else []
-        x = torch.cat([*parts, unit(self.embedding(conditions))], dim=1)
+        x = torch.cat([*parts, self.embedding(conditions)], dim=1)
         for layer in self.layers:
             x = F.leaky_relu(layer(x), 0.2) * GAIN
         return x
-
-
-def unit(x: torch.Tensor) -> torch.Tensor:
-    """[N, D] scaled to mean square 1."""
-    scaled: torch.Tensor = x * (x.square().mean(1, keepdim=True) + 1e-8).rsqrt()
-    return scaled
 
 
 class StyleLayer(nn.Module):
@@ -221,17 +215,27 @@ class ResidualBlock(nn.Module):
         return total
 
 
-def deviation(x: torch.Tensor, group: int) -> torch.Tensor:
-    """[N, C, H, W] -> [N, C + 1, H, W]: one more channel with the mean deviation over groups of neighbours in the batch
-    (Karras et al. 2018, section 3), so that a lack of variety can be seen."""
-    size = next(g for g in range(min(group, len(x)), 0, -1) if len(x) % g == 0)
-    spread = (x.reshape(-1, size, *x.shape[1:]).var(1, correction=0) + 1e-8).sqrt().mean((1, 2, 3))
-    channel = spread.repeat_interleave(size).view(-1, 1, 1, 1).expand(-1, 1, *x.shape[2:])
+def deviation(x: torch.Tensor, group: int, apart: int = 1) -> torch.Tensor:
+    """[N, C, H, W] -> [N, C + 1, H, W]: one more channel with the mean deviation over groups of neighbours in each of
+    `apart` equal batches (Karras et al. 2018, section 3), so that a lack of variety can be seen.
+
+    Every image is seen among `group`, or all where they are fewer: those left over share a group with the images before
+    them, since a deviation over fewer is smaller whatever the images are.
+    """
+    if apart > 1:
+        return torch.cat([deviation(batch, group) for batch in x.chunk(apart)])
+    size = min(group, len(x))
+    grouped = x if len(x) % size == 0 else torch.cat([x[: len(x) // size * size], x[-size:]])
+    spread = (grouped.reshape(-1, size, *x.shape[1:]).var(1, correction=0) + 1e-8).sqrt().mean((1, 2, 3))
+    channel = spread.repeat_interleave(size)[: len(x)].view(-1, 1, 1, 1).expand(-1, 1, *x.shape[2:])
     return torch.cat([x, channel], dim=1)
 
 
 class Trunk(nn.Module):
-    """images [N, C, H, W] in [-1, 1] -> features [N, P, D], `deeper` more residual blocks at each size."""
+    """images [N, C, H, W] in [-1, 1] -> features [N, P, D], `deeper` more residual blocks at each size. It `compares` the
+    images of a batch."""
+
+    compares = True
 
     def __init__(self, settings: StyleGANSettings, shape: tuple[int, int, int], deeper: int, patch: bool) -> None:
         super().__init__()
@@ -248,12 +252,12 @@ class Trunk(nn.Module):
         self.last = None if patch else whole
         self.size = widths[-1] if patch else settings.latent
 
-    def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """images [N, C, H, W] -> [N, P, D]."""
+    def forward(self, images: torch.Tensor, apart: int = 1) -> torch.Tensor:
+        """images [N, C, H, W], `apart` equal batches one after another -> [N, P, D]."""
         x = F.leaky_relu(self.first(self.canvas.pad(images)), 0.2) * GAIN
         for block in self.blocks:
             x = block(x)
-        x = gathered(F.leaky_relu(self.mix(deviation(x, self.group)), 0.2) * GAIN, self.patch)
+        x = gathered(F.leaky_relu(self.mix(deviation(x, self.group, apart)), 0.2) * GAIN, self.patch)
         return x if self.last is None else F.leaky_relu(self.last(x), 0.2) * GAIN
 
 

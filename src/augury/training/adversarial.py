@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 from torch import nn
 
@@ -56,9 +59,10 @@ class AdversarialGame:
             raise SettingsError(
                 "a slope penalty looks at one image alone, but this discriminator has batch norm; use another"
             )
-        if recipe.spectral_control and not (hasattr(generator, "gains") and rarity is not None):
+        if recipe.spectral_control and not (rarity is not None and _gains(generator)):
             raise SettingsError(
-                "spectral_control holds conditional norms, but this generator has none; use recipe rpgan or dcgan"
+                "spectral_control holds conditional norms, but this generator has none; use recipe rpgan or dcgan, with "
+                "conditional_norm=true"
             )
         self.players = Players({"generator": generator, "discriminator": discriminator}, recipe, device)
         self.generator, self.discriminator = self.players.networks.values()
@@ -66,6 +70,7 @@ class AdversarialGame:
         self.recipe, self.seed, self.device = recipe, seed, device
         self.loss = ADVERSARIAL_LOSSES[recipe.loss]
         self.auxiliary = bool(getattr(discriminator, "auxiliary", False))
+        self.apart = (2,) if getattr(discriminator, "compares", False) else ()
         self.rarity = None if rarity is None else rarity.to(device)
         self.half = precision == "bf16"
         extra = self.players.extra
@@ -81,7 +86,7 @@ class AdversarialGame:
         Returns losses and mean scores as scalars, and the share of real images told apart from a fake of their condition."""
         rule, several = self.recipe, self.recipe.critic_steps
         self.players.schedule(progress)
-        self._ramp_conditions(progress)
+        self._ramp_conditions(self._strength(progress))
         for number in range(step * several, (step + 1) * several):
             batch = rounds(draw, progress, self.seed, number, self.players.parts)
             final = number == (step + 1) * several - 1
@@ -115,13 +120,15 @@ class AdversarialGame:
             fake = self._fakes(now).float()
         shown, both = fake.detach().requires_grad_(rule.simultaneous), now.conditions.repeat(2, 1)
         with self.cast():
-            features = self.discriminator.features(self.view(torch.cat([now.real, shown]), "augment", now))  # type: ignore[operator]
+            seen = self.view(torch.cat([now.real, shown]), "augment", now)
+            features = self.discriminator.features(seen, *self.apart)  # type: ignore[operator]
             scores = self.discriminator.head(features, both).float()  # type: ignore[operator]
+            surprise = self.discriminator.surprise(features, both) if self.auxiliary else None  # type: ignore[operator]
         on_real, on_fake = torch.split(scores, batch)
         loss = self._judged(on_real, on_fake, now)
         total = loss + self._penalty(now, fake.detach(), on_real, on_fake)
-        if self.auxiliary:
-            total = total + 2 * rule.auxiliary * self.discriminator.surprise(features, both)  # type: ignore[operator]
+        if surprise is not None:
+            total = total + 2 * rule.auxiliary * self._strength(now.progress) * surprise
         self.players.blame(total / now.parts)
         self._observe(on_real.detach(), on_fake.detach())
         told = {"loss_d": loss, "score_real": on_real.mean(), "score_fake": on_fake.mean()}
@@ -187,10 +194,10 @@ class AdversarialGame:
         if fake is None:
             with self.cast():
                 fake = self._fakes(now).float()
-        self.discriminator.requires_grad_(False)
-        with self.cast():
+        with self._still(), self.cast():
             features = self.discriminator.features(self.view(fake, "augment fake", now))  # type: ignore[operator]
             on_fake = self.discriminator.head(features, now.conditions).float()  # type: ignore[operator]
+            surprise = self.discriminator.surprise(features, now.conditions) if self.auxiliary else None  # type: ignore[operator]
         on_real, extra = on_fake.detach(), on_fake.new_zeros(())
         if self.loss.paired or rule.feature_matching:
             with torch.no_grad(), self.cast():
@@ -200,12 +207,20 @@ class AdversarialGame:
                 pairs = zip(wanted, features, strict=True)
                 each = [feature_matching(a.float().flatten(1), b.float().flatten(1)) for a, b in pairs]
                 extra = rule.feature_matching * torch.stack(each).mean()
-        if self.auxiliary:
-            extra = extra + rule.auxiliary * self.discriminator.surprise(features, now.conditions)  # type: ignore[operator]
-        self.discriminator.requires_grad_(True)
+        if surprise is not None:
+            extra = extra + rule.auxiliary * self._strength(now.progress) * surprise
         loss = self.loss.generator(on_real, on_fake)
         self._regularise(loss + extra, 1 / now.parts, fake, now)
         return loss
+
+    @contextmanager
+    def _still(self) -> Iterator[None]:
+        """The discriminator without slopes of its own, also when what is done runs out of memory."""
+        self.discriminator.requires_grad_(False)
+        try:
+            yield
+        finally:
+            self.discriminator.requires_grad_(True)
 
     def _regularise(self, total: torch.Tensor, share: float, fake: torch.Tensor, now: Round) -> None:
         """The generator's slopes of `share` of `total`, and its regularisers'."""
@@ -215,7 +230,7 @@ class AdversarialGame:
             with self.cast():
                 second = self.generator(other, now.conditions).float()
             extra = extra + rule.mode_seeking * mode_seeking(fake, second, noise, other)
-        if rule.path_length and now.number % rule.path_every == 0:
+        if rule.path_length and now.number // rule.critic_steps % rule.path_every == 0:
             extra = extra + rule.path_length * rule.path_every * self._path(now)
         if rule.spectral_control:
             extra = extra + rule.spectral_control * self._spectral()
@@ -255,10 +270,12 @@ class AdversarialGame:
         found: torch.Tensor = self.generator.synthesise(torch.where(mine[..., None], first, second), noise)  # type: ignore[operator]
         return found
 
-    def _ramp_conditions(self, progress: float) -> None:
-        """Let the condition weigh from 0 to 1 over the first share of the training."""
+    def _strength(self, progress: float) -> float:
+        """How much the condition weighs: from 0 to 1 over the first share of the training, as the recipe has it."""
+        return min(1.0, progress / self.recipe.late_conditioning) if self.recipe.late_conditioning else 1.0
+
+    def _ramp_conditions(self, strength: float) -> None:
         if self.recipe.late_conditioning:
-            strength = min(1.0, progress / self.recipe.late_conditioning)
             for network in self.players.networks.values():
                 for module in network.modules():
                     if isinstance(module, ConditionEmbedding):
@@ -267,3 +284,9 @@ class AdversarialGame:
     def cast(self) -> torch.autocast:
         """bf16 autocast when the plan says so."""
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.half)
+
+
+def _gains(generator: nn.Module) -> list[torch.Tensor]:
+    """Conditional gains and biases of a generator for its first class; empty where it has none."""
+    found: list[torch.Tensor] = generator.gains(1) if hasattr(generator, "gains") else []  # type: ignore[operator]
+    return found

@@ -51,9 +51,24 @@ def collapsed(rows: Rows, rule: Recipe) -> str | None:
     spread = recent(rows, "spread", 2)
     if len(spread) < 2 or max(spread) > 0.4:
         return None
+    worst = [row for row in rows if "worst_class" in row][-1:]
+    least = "".join(f", least of all '{row['worst_class']}' ({row['worst_spread']:.0%})" for row in worst)
     return (
-        f"the images of a class are nearly alike: {spread[-1]:.0%} of the variety of real ones (mode collapse); usually helps: "
-        "recipe rpgan, --penalty r1=1, or --set 'train.overrides={\"mode_seeking\": 0.1}'"
+        f"the images of a class are nearly alike: {spread[-1]:.0%} of the variety of real ones{least} (mode collapse); usually "
+        "helps: recipe rpgan, --penalty r1=1, or --set 'train.overrides={\"mode_seeking\": 0.1}'"
+    )
+
+
+def narrow(rows: Rows, rule: Recipe) -> str | None:
+    """A class whose images are nearly alike while those of others vary, which a mean over classes hides."""
+    looked = [row for row in rows if "worst_spread" in row][-2:]
+    names = {row["worst_class"] for row in looked}
+    if len(looked) < 2 or len(names) > 1 or max(row["worst_spread"] for row in looked) > 0.3 or collapsed(rows, rule):
+        return None
+    return (
+        f"the images of class '{names.pop()}' are nearly alike: {looked[-1]['worst_spread']:.0%} of the variety of its real ones, "
+        "while other classes vary; usually helps: --set train.label_sampling=uniform, and with a dcgan's networks --set "
+        "'train.overrides={\"spectral_control\": 0.1}'"
     )
 
 
@@ -80,7 +95,7 @@ def copied(rows: Rows, rule: Recipe) -> str | None:
 
 
 FINDINGS: dict[str, Callable[[Rows, Recipe], str | None]] = {
-    f.__name__: f for f in (saturated, vanished, collapsed, repeated, copied)
+    f.__name__: f for f in (saturated, vanished, collapsed, narrow, repeated, copied)
 }
 """Each: (rows of the log so far, the recipe) -> what is wrong and what usually helps, or None."""
 

@@ -15,6 +15,7 @@ from augury.errors import RunFolderError, TrainingError
 from augury.files import write_lines
 from augury.training import checkpoints
 from augury.training.plan import Game, Plan
+from augury.training.players import finite
 
 KEPT = 2
 """Checkpoints kept, the last ones: a damaged newest one costs a checkpoint's time, not the training."""
@@ -28,7 +29,7 @@ class Journal:
     """The log's `rows`, the last `good` state to go back to, and the `best` generator: the latest whose kernel distance is
     within a standard error of the `lowest` (value, error) so far, since variety grows on while the distance wavers.
 
-    `seconds` were spent before this process took the training up.
+    `seconds` were spent before this process took the training up; `events` have been told but stand in no row yet.
     """
 
     game: Game
@@ -40,6 +41,7 @@ class Journal:
     good: tuple[int, State] = (0, {})
     best: tuple[int, State] | None = None
     lowest: tuple[float, float] = (math.inf, 0.0)
+    events: dict[str, str] = field(default_factory=dict)
     begun: float = field(default_factory=time.monotonic)
     saved: float = field(default_factory=time.monotonic)
 
@@ -52,11 +54,12 @@ class Journal:
                 if file == self._files()[0]:
                     raise
                 continue
-            if facts.get("key") != self.key:
+            if facts.get("key") != self.key or not finite(tensors):
                 continue
             best = {k.removeprefix("best."): tensors.pop(k) for k in list(tensors) if k.startswith("best.")}
             self.game.players.restore(tensors)
             self.rows, self.seconds = json.loads(facts["rows"]), float(facts["seconds"])
+            self.events = json.loads(facts.get("events", "{}"))
             if best:
                 self.best = (int(facts["best_step"]), best)
                 self.lowest = (float(facts["lowest"]), float(facts["lowest_error"]))
@@ -76,8 +79,11 @@ class Journal:
         return self.seconds + time.monotonic() - self.begun
 
     def note(self, step: int, row: dict[str, Any]) -> None:
-        """Add a row to the log and remember this state as good; a kernel distance in the row decides what is best."""
-        self.rows.append(row)
+        """Add a row to the log, with what was told since the last, and remember this state as good; a kernel distance in the
+        row decides what is best."""
+        told = {**self.events, **row.get("warnings", {})}
+        self.rows.append(row | ({"warnings": told} if told else {}))
+        self.events = {}
         self.good = (step, self._state())
         if "kid" not in row:
             return
@@ -85,6 +91,20 @@ class Journal:
         if row["kid"] <= sum(self.lowest):
             average = self.game.players.average.module.state_dict()
             self.best = (step, {k: v.detach().clone() for k, v in average.items()})
+
+    def tell(self, name: str, step: int, text: str) -> str:
+        """What is to stand among the warnings of the next row, where the report looks for them; `text` itself."""
+        self.events[f"{name} {step}"] = text
+        return text
+
+    def end(self, step: int) -> str:
+        """Note in the last row that training stopped before its time; what to say."""
+        best = self.best[0] if self.best else 0
+        text = f"ended at step {step} of {self.plan.steps}: no better generator since step {best}"
+        if self.rows and "ended" not in self.rows[-1].get("warnings", {}):
+            self.rows[-1]["warnings"] = {**self.rows[-1].get("warnings", {}), "ended": text}
+            self.save(step)
+        return text
 
     def stale(self, step: int) -> bool:
         """Whether the plan's patience is over: so long has nothing come near the lowest distance."""
@@ -104,6 +124,7 @@ class Journal:
             tensors |= {f"best.{k}": v for k, v in self.best[1].items()}
             facts |= {"best_step": str(self.best[0])}
             facts |= {"lowest": repr(self.lowest[0]), "lowest_error": repr(self.lowest[1])}
+        facts |= {"events": json.dumps(self.events)}
         write_lines(self.folder / "log.jsonl", self.rows)
         checkpoints.save(
             self.folder / f"checkpoint-{step:07d}.safetensors", tensors, facts | {"rows": json.dumps(self.rows)}
@@ -113,29 +134,35 @@ class Journal:
         self.saved = time.monotonic()
 
     def rescue(self, step: int, losses: dict[str, float]) -> str:
-        """Back to the last good state at half the rates; what to say. Raises TrainingError after the third time."""
+        """Back to the last good state at half the rates, where losses or, if these are finite, weights are no numbers; what
+        to say. Raises TrainingError after the third time."""
+        what = "weights" if all(map(math.isfinite, losses.values())) else "losses"
         slower = self.game.players.extra["slower"]
         times = 1 - round(math.log2(float(slower)))
         if times > MOST_RESCUES:
             rule = self.plan.rule
             raise TrainingError(
-                f"the losses of step {step} are no longer numbers ({losses}), also at {0.5**MOST_RESCUES:g} of the rates; "
+                f"the {what} of step {step} are no longer numbers ({losses}), also at {0.5**MOST_RESCUES:g} of the rates; "
                 f"lower generator_rate ({rule.generator_rate}) and discriminator_rate ({rule.discriminator_rate}), or add "
                 "--penalty r1=1"
             )
         self._back("slower", 0.5**times)
-        return (
-            f"losses were no longer numbers: back to step {self.good[0]}, learning rates halved "
-            f"(rescue {times} of {MOST_RESCUES})"
+        return self.tell(
+            f"rescue {times}",
+            step,
+            f"{what} were no longer numbers: back to step {self.good[0]}, learning rates halved "
+            f"(rescue {times} of {MOST_RESCUES})",
         )
 
-    def divide(self) -> str:
+    def divide(self, step: int) -> str:
         """Back to the last good state, every batch in twice as many parts; what to say."""
         parts = 2 * self.game.players.parts
         self._back("parts", parts)
-        return (
+        return self.tell(
+            f"memory {parts}",
+            step,
             f"out of memory: from step {self.good[0]} on, each batch of {self.plan.batch} is played in {parts} parts whose "
-            "slopes are added up; a smaller --set train.batch would be faster"
+            "slopes are added up; a smaller --set train.batch would be faster",
         )
 
     def _back(self, name: str, value: float) -> None:

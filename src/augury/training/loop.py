@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,8 +24,9 @@ from augury.training.synthesizer import Card, Synthesizer
 
 SAMPLE_SEED_COLUMNS = 8
 
-Assess = Callable[[Synthesizer], dict[str, float]]
-"""A generator as it is -> "kid" against held-out images, and any other numbers that `health` knows."""
+Judgement = Mapping[str, float | str]
+Assess = Callable[[Synthesizer], Judgement]
+"""A generator as it is -> "kid" against held-out images, and whatever else `health` knows."""
 
 
 @dataclass(frozen=True)
@@ -55,8 +56,9 @@ def train_plan(
 
     About twenty times in all, with at least `apart` images trained on in between, `assess` judges the generator: the latest
     within "kid_error" of the lowest "kid" is returned, and when none has come so near for as long as the plan's patience, training ends. What
-    looks wrong is said once by `on_event`. When losses are no longer numbers it goes back to the last good state at half
-    the rates, three times at most, then raises TrainingError; when memory does not suffice, batches are played in parts.
+    looks wrong is said once by `on_event` and noted in the log. When losses or weights are no longer numbers it goes back to
+    the last good state at half the rates, three times at most, then raises TrainingError; when memory does not suffice,
+    batches are played in parts.
     """
     device = torch.device(plan.device)
     prepare(device)
@@ -73,38 +75,58 @@ def train_plan(
         except RuntimeError as error:
             if not out_of_memory(error):
                 raise
-            on_event(journal.divide())
+            on_event(journal.divide(step))
             step = journal.good[0]
             continue
         step, played = step + 1, played + 1
         last = step == plan.steps
-        due = last or time.monotonic() - journal.saved > checkpoint_every
+        due = last or journal.stale(step) or time.monotonic() - journal.saved > checkpoint_every
         if step % every == 0 or due or played == 1:
-            losses: dict[str, Any] = {k: round(float(v), 5) for k, v in numbers.items()}
-            if not all(map(math.isfinite, losses.values())):
+            losses = {k: round(float(v), 5) for k, v in numbers.items()}
+            # losses are those before the update, which may have spoilt the weights
+            if not all(map(math.isfinite, losses.values())) or not game.players.sound():
                 on_event(journal.rescue(step, losses))
                 step = journal.good[0]
                 continue
             rate = played * plan.batch / max(time.monotonic() - journal.begun, 1e-9)
             if step % every == 0 or last:
+                judged: Judgement = {}
                 if assess is not None and (step % often == 0 or last):
-                    losses |= assess(Synthesizer(_card(plan, data, step), game.players.average.module))
-                row = {"step": step, "images": step * plan.batch, **losses}
+                    judged = _judged(assess, journal, data, step, on_event)
+                    losses |= {k: v for k, v in judged.items() if not isinstance(v, str)}
+                row: dict[str, Any] = {"step": step, "images": step * plan.batch, **losses, **judged}
                 row |= {"images_per_second": round(rate, 1), "seconds": round(journal.elapsed(), 2)}
                 wrong = findings([*journal.rows, row], plan.rule, step / plan.steps)
                 for text in wrong.values():
                     on_event(text)
                 journal.note(step, row | ({"warnings": wrong} if wrong else {}))
             on_progress(Progress(step, plan.steps, losses, rate, (plan.steps - step) * plan.batch / rate))
-        if due or step % (4 * every) == 0 or step == every or journal.stale(step):
+        if due or step % (4 * every) == 0 or step == every:
             journal.save(step)
             if folder is not None and (step % (4 * every) == 0 or last or step == every):
                 _sample_sheet(Synthesizer(_card(plan, data, step), game.players.average.module), data, folder)
     if step < plan.steps:
-        on_event(
-            f"ended at step {step} of {plan.steps}: no better generator since step {journal.best[0] if journal.best else 0}"
-        )
+        on_event(journal.end(step))
     return _chosen(journal, data)
+
+
+def _judged(
+    assess: Assess, journal: Journal, data: LabelledImages, step: int, on_event: Callable[[str], None]
+) -> Judgement:
+    """What `assess` finds; nothing where its images and features find no memory, since what training takes of it is free by
+    then and a smaller batch would not help."""
+    average = journal.game.players.average.module
+    try:
+        return assess(Synthesizer(_card(journal.plan, data, step), average))
+    except RuntimeError as error:
+        if not out_of_memory(error):
+            raise
+        on_event(
+            journal.tell(
+                "unjudged", step, f"out of memory while judging the generator of step {step}: it is not judged"
+            )
+        )
+        return {}
 
 
 def _chosen(journal: Journal, data: LabelledImages) -> Synthesizer:

@@ -20,7 +20,7 @@ from augury.recipes import Recipe, recipe, suitable
 from augury.settings import TrainSettings
 from augury.training.adversarial import AdversarialGame
 from augury.training.batches import Batches
-from augury.training.devices import choose_precision
+from augury.training.devices import choose_precision, out_of_memory
 from augury.training.reconstruction import Reconstruction
 from augury.training.rounds import Draw
 from augury.training.transfer import fingerprint, transfer
@@ -104,10 +104,11 @@ def rarity(data: LabelledImages, overlap: float = 0.99) -> torch.Tensor:
 
 
 def settle(data: LabelledImages, settings: TrainSettings, device: torch.device) -> tuple[str, Recipe]:
-    """(name, recipe) that `settings` ask for. Raises SettingsError for settings that do not fit together or to `data`, before
-    anything is computed."""
+    """(name, recipe) that `settings` ask for. Raises SettingsError for settings that do not fit together or to `data`, and
+    RunFolderError for a start that is none, before anything is computed: the networks and the game are built and thrown
+    away."""
     name = suitable(len(data), min(data.shape[1:]), device.type) if settings.recipe == "auto" else settings.recipe
-    rule = recipe(name, settings.overrides)
+    rule = recipe(name, settings.overrides, unconditional=settings.unconditional)
     if settings.batch is not None and settings.batch > len(data):
         raise SettingsError(
             f"a batch of {settings.batch} needs at least {settings.batch} images, but there are {len(data)} to train on; use "
@@ -117,8 +118,47 @@ def settle(data: LabelledImages, settings: TrainSettings, device: torch.device) 
         raise SettingsError(
             "unconditional forgets the classes, but condition asks for attributes; use one or the other"
         )
-    data.cardinalities(settings.condition)
+    always = not rule.ada_target and (rule.augment_p, rule.final_augment_p) == (1.0, 1.0)
+    if (settings.augment or rule.augment) == "ada" and always:
+        raise SettingsError(
+            "augment=ada makes each of its changes to every image at a fixed p of 1, and what is always done the generator learns "
+            "to do (Karras et al. 2020b, section 2.2); use --set train.augment=diffaugment_light, ada_target=0.6 or augment_p=0.3"
+        )
+    draft = _drafted(data, settings, name, rule, "cpu", seed=0, flips=False, precision="fp32")
+    set_up(draft, seen(draft, data))
     return name, rule
+
+
+def _drafted(
+    data: LabelledImages,
+    settings: TrainSettings,
+    name: str,
+    rule: Recipe,
+    device: str,
+    *,
+    seed: int,
+    flips: bool,
+    precision: str,
+) -> Plan:
+    """The plan, but for a budget turned into steps."""
+    start = settings.start_from
+    return Plan(
+        recipe=name,
+        rule=rule,
+        steps=settings.steps or rule.steps,
+        batch=settings.batch or min(BATCH, len(data)),
+        condition=settings.condition,
+        label_sampling=settings.label_sampling,
+        augment=settings.augment or rule.augment,
+        flips=flips,
+        precision=precision,
+        device=device,
+        seed=seed,
+        images_per_second=None,
+        unconditional=settings.unconditional,
+        patience=settings.patience,
+        start=None if start is None else (start, fingerprint(start)),
+    )
 
 
 def make_plan(
@@ -134,24 +174,8 @@ def make_plan(
     Raises SettingsError as `settle` does.
     """
     name, rule = settle(data, settings, device)
-    start = settings.start_from
-    plan = Plan(
-        recipe=name,
-        rule=rule,
-        steps=settings.steps or rule.steps,
-        batch=settings.batch or min(BATCH, len(data)),
-        condition=settings.condition,
-        label_sampling=settings.label_sampling,
-        augment=settings.augment or rule.augment,
-        flips=flips,
-        precision=choose_precision(device) if settings.precision == "auto" else settings.precision,
-        device=device.type,
-        seed=seed,
-        images_per_second=None,
-        unconditional=settings.unconditional,
-        patience=settings.patience,
-        start=None if start is None else (start, fingerprint(start)),
-    )
+    precision = choose_precision(device) if settings.precision == "auto" else settings.precision
+    plan = _drafted(data, settings, name, rule, device.type, seed=seed, flips=flips, precision=precision)
     if settings.steps is None and settings.budget is not None:
         rate = throughput(plan, seen(plan, data), patience=min(6.0, settings.budget / 10))
         plan = replace(plan, steps=max(1, int(settings.budget * rate / plan.batch)), images_per_second=round(rate, 1))
@@ -166,14 +190,21 @@ def throughput(plan: Plan, data: LabelledImages, patience: float) -> float:
 
 
 def pace(game: Game, draw: Draw, patience: float) -> float:
-    """Steps a second of a game, measured over about `patience` seconds after three of warm-up."""
+    """Steps a second of a game, measured over about `patience` seconds after three of warm-up. Batches for which there is no
+    memory are played in parts, as they will be in the training, and measuring begins anew."""
     synchronise: Callable[[], None] = torch.cuda.synchronize if game.device.type == "cuda" else lambda: None
-    for step in range(3):
-        game.play(step, 0.0, draw)
-    synchronise()
-    begun, step = time.perf_counter(), 0
-    while step == 0 or time.perf_counter() - begun < patience:
-        game.play(step, 0.0, draw)
-        step += 1
-        synchronise()
-    return step / (time.perf_counter() - begun)
+    while True:
+        try:
+            for step in range(3):
+                game.play(step, 0.0, draw)
+            synchronise()
+            begun, step = time.perf_counter(), 0
+            while step == 0 or time.perf_counter() - begun < patience:
+                game.play(step, 0.0, draw)
+                step += 1
+                synchronise()
+            return step / (time.perf_counter() - begun)
+        except RuntimeError as error:
+            if not out_of_memory(error):
+                raise
+            game.players.divide()

@@ -54,6 +54,19 @@ class Players:
                 if "betas" in group:
                     group["betas"] = (rule.betas[0], second)
 
+    def divide(self) -> None:
+        """After a step that ran out of memory: drop its slopes, and divide every batch into twice as many rounds."""
+        self._forget()
+        self.extra["parts"].mul_(2)
+
+    def _forget(self) -> None:
+        for chosen in self.optimisers.values():
+            chosen.zero_grad(set_to_none=True)
+
+    def sound(self) -> bool:
+        """Whether every number of the state is finite: networks, average and what the optimisers remember."""
+        return finite(self.tensors())
+
     def blame(self, loss: torch.Tensor) -> None:
         """Add the slopes of `loss` to those that wait for the next step."""
         loss.backward()  # type: ignore[no-untyped-call]
@@ -79,8 +92,7 @@ class Players:
 
     def restore(self, flat: dict[str, torch.Tensor]) -> None:
         """Take up a state given by `tensors`; slopes of an unfinished step are dropped."""
-        for chosen in self.optimisers.values():
-            chosen.zero_grad(set_to_none=True)
+        self._forget()
         for name, module in self._modules().items():
             module.load_state_dict(_below(flat, name))
         self.extra |= {k: v.clone().to(self.extra[k].device) for k, v in _below(flat, "extra").items()}
@@ -93,6 +105,14 @@ class Players:
                 laid = v.clone() if v.dim() == 0 else torch.empty_like(parameters[int(index)]).copy_(v)
                 entries.setdefault(int(index), {})[part] = laid.detach()
             chosen.load_state_dict({**chosen.state_dict(), "state": entries})
+
+
+def finite(tensors: dict[str, torch.Tensor]) -> bool:
+    """Whether every number in them is; one question to each device."""
+    found: dict[torch.device, list[torch.Tensor]] = {}
+    for tensor in tensors.values():
+        found.setdefault(tensor.device, []).append(tensor.isfinite().all())
+    return all(bool(torch.stack(each).all()) for each in found.values())
 
 
 def _below(flat: dict[str, torch.Tensor], name: str) -> dict[str, torch.Tensor]:
