@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -103,6 +104,19 @@ def test_synthetic_images_are_added_and_told_apart(tmp_path: Path, kind: str) ->
     assert kept < found and sum(row[-1] == "real" for row in found) == N
     given = data.attributes["origin_given"]
     assert sorted(given.values) == ["", "x", "y"] and (given.codes == list(given.values).index("")).sum() == 3
+
+
+def test_parts_come_back_and_synthetic_images_are_for_training(tmp_path: Path, kind: str) -> None:
+    train = replace(real(), classes=("a", "b", "c"), split=np.repeat([0, 1, 2, 0], 3).astype(np.int8))
+    EXPORTS[kind](place(tmp_path, kind), train, replace(drawn(), classes=train.classes))
+    data = read_back(place(tmp_path, kind), kind)
+    given = {image.tobytes(): int(part) for image, part in zip(train.images, train.split, strict=True)}
+    assert data.split is not None and len(data) == N + 3
+    for image, part in zip(data.images, data.split, strict=True):
+        assert part == given.get(image.tobytes(), 0)
+    alone = replace(train, split=np.zeros(N, np.int8))
+    EXPORTS[kind](place(tmp_path, kind), alone, force=True)
+    assert read_back(place(tmp_path, kind), kind).split is None  # all are train images: nothing to tell
 
 
 def provenance(path: Path, kind: str) -> list[dict[str, object]]:
