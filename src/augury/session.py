@@ -19,7 +19,7 @@ import torch
 from augury import generation, metrics, proof, training
 from augury.augment import policy
 from augury.data import apart_from, finished, load, near_duplicates, read_unlabelled, regrouped, split, with_unlabelled
-from augury.errors import RunFolderError
+from augury.errors import RunFolderError, SettingsError
 from augury.files import digest, read_json, write_json
 from augury.images import SPLITS, Codes, Images, LabelledImages, SyntheticImages
 from augury.machine import machine, versions
@@ -263,6 +263,11 @@ def images_of(data: LabelledImages | str | os.PathLike[str] | None, settings: Ru
     """Images read, or taken from memory, as `settings.data` says; None: the embedded sample."""
     if not isinstance(data, LabelledImages):
         return load(data, **settings.data.reading())
+    asked = settings.data
+    if asked.columns or asked.attributes is not None or asked.root is not None or asked.format is not None:
+        raise SettingsError(
+            "images in memory have no columns, root or format; leave those settings of data out, or give the path that they are of"
+        )
     return regrouped(data if data.fingerprint else finished(data), settings.data.group, settings.data.split)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from augury.cli import app
 from augury.cli_options import DATA, reads
 from augury.errors import SettingsError
 from augury.runfolder import Run
+from augury.session import images_of
 from augury.settings import READING, RunSettings
 
 N = 40
@@ -135,3 +137,13 @@ def test_a_format_that_is_not_written_is_refused_before_anything_is_done(people:
         augury.run(people, tmp_path / "r", settings=settings, until="split")
     with pytest.raises(SettingsError, match="no format 'zip'"):
         CliRunner().invoke(app, ["export", str(tmp_path / "r"), "--format", "zip"], catch_exceptions=False)
+
+
+@pytest.mark.parametrize(
+    "asked", [{"columns": {"label": "y"}}, {"attributes": ("pose",)}, {"root": "."}, {"format": "csv"}]
+)
+def test_settings_that_images_in_memory_cannot_heed_are_refused(asked: dict[str, Any]) -> None:
+    data = augury.data.from_arrays(np.zeros((4, 3, 3), np.uint8), [0, 1, 0, 1])
+    with pytest.raises(SettingsError, match="images in memory have no columns, root or format"):
+        images_of(data, RunSettings(data=asked))
+    assert images_of(data, RunSettings()) is data

@@ -125,15 +125,8 @@ def _json_columns(path: Path) -> tuple[dict[str, list[str | None]], dict[int, st
             row = None
         if not isinstance(row, dict):
             bad[n], row = f"row {n + 1} is not a JSON object of at most {_LINE:,} bytes", {}
-        for name, value in row.items():
-            if name not in columns:
-                table.check_columns(len(columns) + 1)
-                columns[name] = [""] * n
-            columns[name].append(word(value))
+        table.extend(columns, {name: word(value) for name, value in row.items()}, n)
         n += 1
-        for values in columns.values():
-            if len(values) < n:
-                values.append("")
     if not n:
         raise DataError("has no rows; write a JSON object per image")
     return columns, bad
