@@ -331,7 +331,7 @@ def test_other_entries_of_an_item_are_columns_as_those_of_a_table() -> None:
         load(Rows(items))
     with pytest.raises(SettingsError, match="there is no column 'colour'"):
         load(Rows(items), columns={"label": "diagnosis"}, attributes=["colour"])
-    with pytest.raises(DataError, match="is bad|are bad"):
+    with pytest.raises(DataError, match=r"is bad|are bad"):
         load([{**item, "img": None} for item in items], columns={"label": "diagnosis"}, attributes=["stain"])
     with pytest.raises(DataError, match="gives no"):
         load([None] * 3, attributes=["stain"])  # type: ignore[arg-type]
