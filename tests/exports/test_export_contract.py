@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -117,6 +118,23 @@ def test_parts_come_back_and_synthetic_images_are_for_training(tmp_path: Path, k
     alone = replace(train, split=np.zeros(N, np.int8))
     EXPORTS[kind](place(tmp_path, kind), alone, force=True)
     assert read_back(place(tmp_path, kind), kind).split is None  # all are train images: nothing to tell
+
+
+def test_metadata_as_jsonl_tells_the_same(tmp_path: Path) -> None:
+    """The table turned into metadata.jsonl row by row, as other tools write it: the same images, labels, attributes, groups, parts."""
+    train = replace(real(), split=np.repeat([0, 1, 2, 0], 3).astype(np.int8))
+    EXPORTS["imagefolder"](tmp_path / "out", train, drawn())
+    first = load(tmp_path / "out")
+    table = tmp_path / "out" / "metadata.csv"
+    with table.open(newline="", encoding="utf-8") as file:
+        lines = [json.dumps(row) for row in csv.DictReader(file)]
+    table.unlink()
+    table.with_suffix(".jsonl").write_text("\n".join(lines), encoding="utf-8")
+    again = load(tmp_path / "out")
+    assert len(again) == N + 3 and again.fingerprint == first.fingerprint and again.names == first.names
+    assert by_content(again, ("pose", "origin")) == by_content(first, ("pose", "origin"))
+    assert np.array_equal(again.groups, first.groups) and np.array_equal(again.split, first.split)
+    assert by_content(again, ("pose",)) > by_content(train, ("pose",))
 
 
 def provenance(path: Path, kind: str) -> list[dict[str, object]]:
