@@ -297,7 +297,10 @@ def about_data(data: LabelledImages, parts: dict[str, LabelledImages]) -> dict[s
     """What a run records of its data; plain JSON."""
     counts = {name: part.counts.tolist() for name, part in parts.items()}
     facts = {"n": len(data), "shape": list(data.shape), "classes": list(data.classes), "counts": counts}
-    return {**facts, "fingerprint": data.fingerprint, "notes": dict(data.notes)}
+    notes = dict(data.notes)
+    if "copies" in notes:  # which image each is of stands in the export's rows
+        notes["copies"] = {name: value for name, value in notes["copies"].items() if name != "of"}
+    return {**facts, "fingerprint": data.fingerprint, "notes": notes}
 
 
 def closest(synthetic: SyntheticImages, train: LabelledImages, pairs: int = 12, k: int = 3) -> tuple[Codes, Any]:

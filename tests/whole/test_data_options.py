@@ -13,9 +13,10 @@ from typer.testing import CliRunner
 import augury
 from augury.cli import app
 from augury.cli_options import DATA, reads
+from augury.copies import copies
 from augury.errors import SettingsError
 from augury.runfolder import Run
-from augury.session import images_of
+from augury.session import about_data, images_of
 from augury.settings import READING, RunSettings
 
 N = 40
@@ -147,3 +148,12 @@ def test_settings_that_images_in_memory_cannot_heed_are_refused(asked: dict[str,
     with pytest.raises(SettingsError, match="images in memory have no columns, root or format"):
         images_of(data, RunSettings(data=asked))
     assert images_of(data, RunSettings()) is data
+
+
+def test_a_run_does_not_record_a_name_for_each_copied_image() -> None:
+    data = augury.data.from_arrays(np.zeros((4, 3, 3), np.uint8), [0, 1, 0, 1])
+    made = copies(data, "natural", per_image=2)
+    told = about_data(made, {"train": made})["notes"]["copies"]
+    assert (
+        told == {"policy": "natural", "flips": None, "seed": 0, "data": data.fingerprint} and made.notes["copies"]["of"]
+    )

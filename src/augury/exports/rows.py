@@ -143,7 +143,7 @@ def _recipe(train: LabelledImages, i: int) -> dict[str, Any] | None:
     """How image i is drawn again where it is one of `augury.copies`, which call it FILE#EPOCH: `augment.augmented` of image
     `index` of the data whose fingerprint is `data`, or of the `file` alone. None for any other image."""
     recipe = dict(train.notes.get("copies", {}))
-    of = recipe.pop("of", {})
+    of = recipe.pop("of", {}) if train.names else {}
     file, _, epoch = train.names[i].rpartition("#") if of else ("", "", "")
     if file not in of or not epoch.isdecimal():
         return None
