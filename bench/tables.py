@@ -38,7 +38,7 @@ def table(name: str) -> str:
 
 def shown(ratio: float | None) -> str:
     """Two decimals, or three below a hundredth."""
-    return "–" if ratio is None else f"{ratio:.2f}" if ratio >= 0.01 or not ratio else f"{ratio:.3f}"
+    return "–" if ratio is None else f"{ratio:.2f}" if abs(ratio) >= 0.01 or not ratio else f"{ratio:.3f}"
 
 
 def plain(rows: list[dict[str, Any]]) -> list[str]:
