@@ -7,6 +7,10 @@ in uint8 again, the others in floats or uint8. Each image has draws of its own; 
 with one draw for a whole batch it stands in a row of its own. kornia's RandAugment, too, takes one pair of operators for a
 whole batch, which is less work and less variety.
 
+Everyone has all cores: what works on batches has torch's threads; what works image by image in Python (torchvision,
+albumentations) has a process on each core, as the workers of a DataLoader: forked once before the clock runs, one thread
+each, images and results in memory that they share, so that nothing is pickled but the numbers of the images.
+
 Peers come from the package index into environments of their own under .venvs/, made on the first call; one that cannot be
 made or run is skipped with a word. Every measurement is a fresh process, all take turns, medians are reported. The share
 of memory bandwidth is what reading and writing the images once would need, of a large copy's.
@@ -15,8 +19,10 @@ of memory bandwidth is what reading and writing the images once would need, of a
 from __future__ import annotations
 
 import argparse
+import atexit
 import importlib.util
 import json
+import multiprocessing
 import os
 import re
 import statistics
@@ -27,17 +33,18 @@ import venv
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 
 PEERS = {
     "kornia": ("kornia, batched", "kornia"),
-    "torchvision": ("torchvision v2, image by image", "torchvision"),
+    "torchvision": ("torchvision v2, image by image, a process a core", "torchvision"),
     "torchvision_shared": ("torchvision v2, one draw a batch", "torchvision"),
-    "albumentations": ("albumentations, image by image", "albumentations"),
+    "albumentations": ("albumentations, image by image, a process a core", "albumentations"),
 }
+BANDWIDTH = ("a large copy", "GB/s", True)
 ALIKE = "kornia, one pair of operators a batch"
 ROOT = Path(__file__).parents[1]
 BATCH = {64: 128, 224: 32}
@@ -98,14 +105,16 @@ def torchvision(images: torch.Tensor, job: str, shared: bool = False) -> Work:
         v2.GaussianBlur(5, (0.1, 1.0)),
     ]
     made = v2.Compose(basic) if job == "basic" else v2.RandAugment(2, 9)
-    return lambda: made(images) if shared else [made(image) for image in images]
+    if shared:
+        return lambda: made(images)
+    return on_every_core(lambda i: made(images[i]), torch.empty_like(images))
 
 
 def albumentations(images: torch.Tensor, job: str) -> Work:
     """uint8 [H, W, 3] arrays."""
     import albumentations as A
 
-    arrays = [np.ascontiguousarray(image) for image in images.permute(0, 2, 3, 1).numpy()]
+    arrays = images.permute(0, 2, 3, 1).contiguous()
     places = {"translate_percent": 0.0, "border_mode": 4, "p": 1.0}
     if job == "basic":
         made = A.Compose(
@@ -138,7 +147,7 @@ def albumentations(images: torch.Tensor, job: str) -> Work:
             p=1.0,
         )
         made = A.Compose([made])
-    return lambda: [made(image=array)["image"] for array in arrays]
+    return on_every_core(lambda i: torch.from_numpy(made(image=arrays[i].numpy())["image"]), torch.empty_like(arrays))
 
 
 SIDES: dict[str, Callable[[torch.Tensor, str], Work]] = {
@@ -148,6 +157,43 @@ SIDES: dict[str, Callable[[torch.Tensor, str], Work]] = {
     "torchvision_shared": lambda images, job: torchvision(images, job, shared=True),
     "albumentations": albumentations,
 }
+
+
+class Shared(NamedTuple):
+    """What the forked processes find: how image i is changed, and where the results [N, ...] go."""
+
+    change: Callable[[int], torch.Tensor]
+    results: torch.Tensor
+
+
+SHARED: list[Shared] = []
+CHUNKS = 4
+"""For each process, so that one that is done early takes more."""
+
+
+def on_every_core(change: Callable[[int], torch.Tensor], results: torch.Tensor) -> Work:
+    """`change` of every image, by a process on each core, which live until the end of this one."""
+    cores = len(os.sched_getaffinity(0))
+    SHARED[:] = [Shared(change, results.share_memory_())]
+    pool = multiprocessing.get_context("fork").Pool(cores, initializer=alone)
+    atexit.register(pool.terminate)
+    chunks = np.array_split(np.arange(len(results)), CHUNKS * cores)
+    return lambda: pool.map(chunk, [part.tolist() for part in chunks], chunksize=1)
+
+
+def alone() -> None:
+    """One thread in this process, of torch and of OpenCV where it is there, and draws of its own."""
+    torch.set_num_threads(1)
+    torch.manual_seed(os.getpid())
+    if "cv2" in sys.modules:
+        sys.modules["cv2"].setNumThreads(0)
+
+
+def chunk(members: list[int]) -> None:
+    """Some images, in a forked process."""
+    change, results = SHARED[0]
+    for i in members:
+        results[i].copy_(change(i))
 
 
 def declare_torchvision() -> None:
@@ -257,9 +303,10 @@ def main() -> None:
             share = rates["ours"] * 2 * 3 * size * size / copy
             facts[f"{job}, {size} px"] = {**rates, "share of memory bandwidth": round(share, 4)}
             what = {"basic": "flip, affine, colour, blur", "rand": "RandAugment"}[job]
+            case = f"{what}, {size} × {size} × 3"
             rows += [
                 row(
-                    f"{what}, {size} × {size} × 3",
+                    case,
                     rates["ours"],
                     rates[name],
                     ALIKE if (job, name) == ("rand", "kornia") else PEERS[name][0],
@@ -270,6 +317,7 @@ def main() -> None:
                 for name in rates
                 if name != "ours"
             ]
+            rows.append(row(f"{case}: images read and written once", share * copy / 1e9, copy / 1e9, *BANDWIDTH))
     extra: dict[str, Any] = {"copy": copy, "images_a_second": facts, "skipped": skipped}
     print(json.dumps(extra, indent=1))
     if not options.only:

@@ -31,9 +31,14 @@ def table(name: str) -> str:
         return "\n".join([*plain(facts["table"]), "", made_by]) + "\n"
     lines = ["| case | Augury | compared with | | ratio |", "|---|---:|---|---:|---:|"]
     for r in facts["rows"]:
-        unit, ratio = f" {r['unit']}" if r["unit"] else "", "–" if r["ratio"] is None else f"{r['ratio']:.2f}"
+        unit, ratio = f" {r['unit']}" if r["unit"] else "", shown(r["ratio"])
         lines.append(f"| {r['case']} | {r['ours']:,g}{unit} | {r['peer_name']} | {r['peer']:,g}{unit} | {ratio} |")
     return "\n".join([*lines, "", made_by]) + "\n"
+
+
+def shown(ratio: float | None) -> str:
+    """Two decimals, or three below a hundredth."""
+    return "–" if ratio is None else f"{ratio:.2f}" if abs(ratio) >= 0.01 or not ratio else f"{ratio:.3f}"
 
 
 def plain(rows: list[dict[str, Any]]) -> list[str]:

@@ -68,40 +68,58 @@ def augment(
         Path | None, typer.Option(help="Write a sheet of every operator and policy on your images here (PNG).")
     ] = None,
     how: Annotated[
-        str, typer.Option("--policy", help="classical, natural, medical, faces, astronomy, text, randaugment, ….")
-    ] = "classical",
-    per_image: Annotated[int, typer.Option(help="Copies of each image.", min=1)] = 1,
+        str | None,
+        typer.Option(
+            "--policy", help="classical (unless given), natural, medical, faces, astronomy, text, randaugment, …."
+        ),
+    ] = None,
+    per_image: Annotated[int | None, typer.Option(help="Copies of each image; 1 unless given.", min=1)] = None,
     originals: Annotated[bool, typer.Option(help="Write the images themselves too.")] = True,
     flips: Annotated[
-        bool | None, typer.Option(help="Mirror left and right; unless given, where the data allow it.")
+        bool | None,
+        typer.Option(
+            help="Mirror left and right; unless given, as the policy has it, and never where the data forbid it."
+        ),
     ] = None,
-    written: Annotated[str, typer.Option("--format", help=Written)] = "folder",
+    written: Annotated[str | None, typer.Option("--format", help=f"{Written} imagefolder unless given.")] = None,
     force: Force = False,
     seed: Seed = 0,
     data: Given = None,
     as_json: Json = False,
 ) -> None:
-    """Write augmented copies of a data set with their provenance, or show on a sheet what each operator does to it."""
-    from augury import data as room
-    from augury.copies import copies
-    from augury.copies import preview as shown
+    """Write augmented copies of a data set with their provenance, or show on a sheet what each operator does to it.
+
+    Only the train part is copied where the data come in parts; an image and its copies are one group. --preview shows every
+    operator and policy, or with --policy or --per-image the copies that would be written.
+    """
+    from augury import copies as room
+    from augury.data import load
     from augury.exports import writer
     from augury.files import atomic_path
 
     if (output is None) == (preview is None):
         raise SettingsError("give either -o FOLDER for an augmented data set, or --preview SHEET.png to look first")
-    write = writer(written)
-    images = room.load(path, **reading(data or {}))
+    if preview is not None and (written is not None or not originals):
+        raise SettingsError("a preview is a picture: leave --format and --no-originals out, or give -o for a data set")
+    write, policy, times = writer(written or "imagefolder"), how or "classical", per_image or 1
+    images = load(path, **reading(data or {}))
     told: dict[str, Any]
     if preview is not None:
+        if how is None and per_image is None:
+            sheet = room.preview(images, seed=seed or 0, flips=flips)
+        else:
+            sheet = room.shown(images, policy, per_image=times, seed=seed or 0, flips=flips)
         with atomic_path(preview) as temporary:
-            shown(images, seed=seed or 0).save(temporary, format="PNG")
+            sheet.save(temporary, format="PNG")
         told = {"sheet": str(preview)}
     else:
         assert output is not None
-        made = copies(images, how, per_image=per_image, seed=seed or 0, flips=flips, originals=originals)
-        write(output, made, force=force)
-        told = {"data_set": str(output), "images": len(made), "policy": how, "seed": seed or 0}
+        made = room.copies(images, policy, per_image=times, seed=seed or 0, flips=flips, originals=originals)
+        if written == "folder":
+            room.check_folders(made)
+        done = write(output, made, force=force)
+        told = {"data_set": str(output), "images": len(made), "policy": policy, "seed": seed or 0}
+        told |= {"note": done["note"]} if "note" in done else {}
     typer.echo(json.dumps(told) if as_json else "  ".join(f"{k} {v}" for k, v in told.items()))
 
 

@@ -3,72 +3,121 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from PIL import Image
 
-from augury.augment import OPERATORS, POLICIES, Policy, augmented, policy, randaugment
+from augury.augment import OPERATORS, POLICIES, Policy, augmented, randaugment
 from augury.data import beside, contact_sheet
-from augury.errors import SettingsError
-from augury.images import Attribute, Images, LabelledImages
+from augury.errors import DataError, SettingsError
+from augury.images import SPLITS, Attribute, Images, LabelledImages
 from augury.randomness import rng
 
 SHOWN, BLOCKS, SIDE = 5, 3, 64
 """Images in a row, and blocks of rows, of the sheet; the longest side of an image there."""
 MAGNITUDE = 2 / 3
 """Of an operator's range, in the sheet."""
+ALONE = ("ada",)
+"""Policies whose last bit depends on the batch, so that each copy is drawn by itself."""
 
 
 def copies(
     data: LabelledImages, how: str, *, per_image: int, seed: int = 0, flips: bool | None = None, originals: bool = True
 ) -> LabelledImages:
-    """`data`, and after it `per_image` copies of each image under the policy `how`: copy k of image i is that of (seed,
-    epoch k, index i), whatever else is drawn. Copies keep label, attributes, group and part of their image, so that no
-    split tells them apart; without `originals` they come alone. `notes` say what was done.
+    """`data`, and after it `per_image` copies of each train image (of each image, where the data come in no parts) under the
+    policy `how`: copy k of image i is that of (seed, epoch k, index i), whatever else is drawn. Copies keep label, attributes
+    and part of their image, and its group: the data's own, else each image begins one, so that no split puts an image and
+    its copy on two sides. Without `originals` the copies come alone. `flips` None: as the policy has it, but never where the
+    notes of the data forbid it. `notes["copies"]` says how each can be drawn again.
 
-    Raises SettingsError for an unknown policy or no copies.
+    Raises SettingsError for an unknown policy or no copies, DataError when the data's own parts leave nothing to copy.
     """
     if per_image < 1:
         raise SettingsError(f"{per_image} copies of each image; ask for 1 or more")
-    chosen = policy(how, flips=bool(data.notes.get("flips", False)) if flips is None else flips)
-    drawn = [_changed(data.images, chosen, seed, k) for k in range(per_image)]
-    times = per_image + originals
-    names = data.names or tuple(f"index {i}" for i in range(len(data)))
-    told = {"seed": seed, "originals": len(data) if originals else 0, "augmented": how, "per_image": per_image}
+    of = np.arange(len(data)) if data.split is None else np.flatnonzero(data.split == 0)
+    if not len(of):
+        raise DataError("the data have no train part, and only that is copied; put some images under train")
+    mirrored = allowed(data, flips)
+    drawn = [_changed(data.images, how, mirrored, seed, k, of) for k in range(per_image)]
+    rows = np.concatenate([np.arange(len(data) if originals else 0), np.tile(of, per_image)])
+    distinct = len(set(data.names)) == len(data)
+    names = data.names if distinct else tuple(f"index {i}" for i in range(len(data)))
+    recipe = {"policy": how, "flips": mirrored, "seed": seed, "data": data.fingerprint}
+    told: dict[str, Any] = {"copies": {**recipe, "of": {names[i]: i for i in of.tolist()}}}
+    told |= {"grouped_by": "the image that copies are of"} if data.groups is None else {}
     return LabelledImages(
         np.concatenate([np.asarray(data.images), *drawn] if originals else drawn),
-        np.tile(data.labels, times),
+        data.labels[rows],
         data.classes,
-        {name: Attribute(np.tile(a.codes, times), a.values) for name, a in data.attributes.items()},
-        None if data.groups is None else np.tile(data.groups, times),
-        None if data.split is None else np.tile(data.split, times),
-        (names if originals else ()) + tuple(f"{name}#{k}" for k in range(per_image) for name in names),
+        {name: Attribute(a.codes[rows], a.values) for name, a in data.attributes.items()},
+        rows if data.groups is None else data.groups[rows],
+        None if data.split is None else data.split[rows],
+        (names if originals else ()) + tuple(f"{names[i]}#{k}" for k in range(per_image) for i in of),
         notes={**data.notes, **told},
     )
 
 
-def _changed(images: Images, how: str | Policy, seed: int, epoch: int = 0) -> Images:
-    """uint8 [N, C, H, W] after a policy, image i drawn from (seed, epoch, i)."""
-    return augmented(torch.from_numpy(np.array(images)), how, seed=seed, epoch=epoch).numpy()
+def check_folders(made: LabelledImages) -> None:
+    """Raises SettingsError unless `made` come in all parts, as class folders cannot tell which copies are of one image."""
+    there = set() if made.split is None else set(made.split.tolist())
+    if len(there) < len(SPLITS):
+        raise SettingsError(
+            "class folders cannot tell which copies are of one image, and these data lack "
+            f"{', '.join(part for code, part in enumerate(SPLITS) if code not in there)}: a split made later could put some on "
+            "two sides; write --format imagefolder, the same folders beside a metadata.csv that tells"
+        )
 
 
-def preview(data: LabelledImages, *, seed: int = 0) -> Image.Image:
-    """A row for each operator at two thirds of its magnitude, and for each policy, in BLOCKS side by side so that a screen holds
-    them; each block begins with the images as they are."""
-    order = rng(seed, "preview").permutation(len(data))
-    first = [order[data.labels[order] == c][:1] for c in range(len(data.classes))]
-    rows = np.concatenate([*first, order])[:SHOWN].astype(np.int64)
-    images: Images = np.asarray(data.images[rows])
+def allowed(data: LabelledImages, flips: bool | None) -> bool | None:
+    """`flips` as given, else False where the notes of the data forbid it, else None: as the policy has it."""
+    return False if flips is None and data.notes.get("flips") is False else flips
+
+
+def _changed(
+    images: Images, how: str | Policy, flips: bool | None, seed: int, epoch: int, at: npt.NDArray[np.int64]
+) -> Images:
+    """Those of the images uint8 [N, C, H, W] at `at` after a policy, image i drawn from (seed, epoch, i)."""
+    some = torch.from_numpy(np.array(images[at]))
+    if how not in ALONE:
+        return augmented(some, how, seed=seed, epoch=epoch, indices=at, flips=flips).numpy()
+    each = (
+        augmented(x[None], how, seed=seed, epoch=epoch, indices=[i], flips=flips) for x, i in zip(some, at, strict=True)
+    )
+    return torch.cat(list(each)).numpy()
+
+
+def shown(data: LabelledImages, how: str, *, per_image: int, seed: int = 0, flips: bool | None = None) -> Image.Image:
+    """A sheet of a few images, and below each the copies that `copies` would make of it."""
+    at, mirrored = _some(data, seed), allowed(data, flips)
+    rows = {f"copy {k + 1}": _changed(data.images, how, mirrored, seed, k, at) for k in range(per_image)}
+    return contact_sheet({"as they are": np.asarray(data.images[at])} | rows, most=SIDE)
+
+
+def preview(data: LabelledImages, *, seed: int = 0, flips: bool | None = None) -> Image.Image:
+    """A row for each operator at two thirds of its magnitude, and for each policy, `flips` as in `copies`, in BLOCKS side by side
+    so that a screen holds them; each block begins with the images as they are."""
+    at, mirrored = _some(data, seed), allowed(data, flips)
+    images: Images = np.asarray(data.images[at])
     made: dict[str, Images] = {}
     for name in (name for name in OPERATORS if name != "identity"):
         alone = partial(randaugment, operations=1, magnitude=MAGNITUDE, operators=(name,))
-        made[name] = _changed(images, alone, seed)
+        made[name] = _changed(data.images, alone, None, seed, 0, at)
     for name in (name for name in POLICIES if name != "none"):
-        made[f"policy {name}"] = _changed(images, name, seed)
+        made[f"policy {name}"] = _changed(data.images, name, mirrored, seed, 0, at)
     names = list(made)
     each = -(-len(names) // BLOCKS)
     parts = [names[start : start + each] for start in range(0, len(names), each)]
     return beside(
         [contact_sheet({"as they are": images} | {name: made[name] for name in part}, most=SIDE) for part in parts]
     )
+
+
+def _some(data: LabelledImages, seed: int) -> npt.NDArray[np.int64]:
+    """Up to SHOWN images that would be copied, of as many classes as there are."""
+    order = rng(seed, "preview").permutation(len(data))
+    order = order if data.split is None else order[data.split[order] == 0]
+    first = [order[data.labels[order] == c][:1] for c in range(len(data.classes))]
+    return np.asarray(list(dict.fromkeys(np.concatenate([*first, order]).tolist()))[:SHOWN], np.int64)

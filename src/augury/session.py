@@ -297,6 +297,11 @@ def images_of(data: LabelledImages | str | os.PathLike[str] | None, settings: Ru
     """Images read, or taken from memory, as `settings.data` says; None: the embedded sample."""
     if not isinstance(data, LabelledImages):
         return load(data, **settings.data.reading())
+    asked = settings.data
+    if asked.columns or asked.attributes is not None or asked.root is not None or asked.format is not None:
+        raise SettingsError(
+            "images in memory have no columns, root or format; leave those settings of data out, or give the path that they are of"
+        )
     return regrouped(data if data.fingerprint else finished(data), settings.data.group, settings.data.split)
 
 
@@ -326,7 +331,10 @@ def about_data(data: LabelledImages, parts: dict[str, LabelledImages]) -> dict[s
     """What a run records of its data; plain JSON."""
     counts = {name: part.counts.tolist() for name, part in parts.items()}
     facts = {"n": len(data), "shape": list(data.shape), "classes": list(data.classes), "counts": counts}
-    return {**facts, "fingerprint": data.fingerprint, "notes": dict(data.notes)}
+    notes = dict(data.notes)
+    if "copies" in notes:  # which image each is of stands in the export's rows
+        notes["copies"] = {name: value for name, value in notes["copies"].items() if name != "of"}
+    return {**facts, "fingerprint": data.fingerprint, "notes": notes}
 
 
 def closest(synthetic: SyntheticImages, train: LabelledImages, pairs: int = 12, k: int = 3) -> tuple[Codes, Any]:

@@ -252,6 +252,93 @@ def test_crops_are_slices_and_resized_boxes_agree_with_scipy() -> None:
         A.random_crop(NOISE, 3, 20, seed=0, margin=2)
 
 
+def sampled(image: np.ndarray, rows: np.ndarray, columns: np.ndarray, mode: str, padding: str) -> np.ndarray:
+    """[H, W, C] read at places between pixels, by the definitions: the four or sixteen neighbours that Keys' kernels weigh (Keys
+    1981; a = -0.75), or the nearest one; beyond the border clamped, mirrored at its outer edge, or 0."""
+
+    def folded(at: np.ndarray, side: int) -> np.ndarray:
+        around = at % (2 * side)
+        return np.clip(at, 0, side - 1) if padding != "reflection" else np.minimum(around, 2 * side - 1 - around)
+
+    def kernel(d: np.ndarray) -> np.ndarray:
+        if mode == "nearest":
+            return (np.abs(d) < 0.5).astype(float)
+        if mode == "bilinear":
+            return np.maximum(0, 1 - np.abs(d))
+        a, d = -0.75, np.abs(d)
+        far = np.where(d < 2, a * d**3 - 5 * a * d**2 + 8 * a * d - 4 * a, 0)
+        return np.where(d <= 1, (a + 2) * d**3 - (a + 3) * d**2 + 1, far)
+
+    h, w = image.shape[:2]
+    total = np.zeros((*rows.shape, image.shape[2]))
+    for down in range(-1, 3):
+        for right in range(-1, 3):
+            y, x = np.floor(rows).astype(int) + down, np.floor(columns).astype(int) + right
+            weight = kernel(rows - y) * kernel(columns - x)
+            if padding == "zeros":
+                weight = weight * ((y >= 0) & (y < h) & (x >= 0) & (x < w))
+            total += weight[..., None] * image[folded(y, h), folded(x, w)]
+    return total
+
+
+def turned_places(h: int, w: int, degrees: float) -> tuple[np.ndarray, np.ndarray]:
+    (y, x), angle = places(h, w), np.deg2rad(degrees)
+    return np.sin(angle) * x + np.cos(angle) * y + (h - 1) / 2, np.cos(angle) * x - np.sin(angle) * y + (w - 1) / 2
+
+
+@pytest.mark.parametrize("mode", ["bilinear", "nearest", "bicubic"])
+@pytest.mark.parametrize("padding", ["reflection", "border", "zeros"])
+def test_every_interpolation_at_every_border_is_as_its_definition(mode: str, padding: str) -> None:
+    """All that moves pixels; bilinear with zeros by SciPy too."""
+    image, (h, w) = NOISE / 255, NOISE.shape[:2]
+    (y, x), middle = places(h, w), ((h - 1) / 2, (w - 1) / 2)
+    moved = [(0.11, -0.23)] * 4  # every corner alike is a shift, by perspective and by bending
+    cases = {
+        "rotate": (rotate(image, 33.0, padding=padding, mode=mode), turned_places(h, w, 33.0)),
+        "far": (rotate(image, -128.7, padding=padding, mode=mode), turned_places(h, w, -128.7)),
+        "scale": (scale(image, 0.63, padding=padding, mode=mode), (y / 0.63 + middle[0], x / 0.63 + middle[1])),
+        "shear": (A.shear(image, 0.31, padding=padding, mode=mode), (y + middle[0], x - 0.31 * y + middle[1])),
+        "shift": (
+            A.shift(image, 0.11, -0.23, padding=padding, mode=mode),
+            (y + 0.23 * h + middle[0], x - 0.11 * w + middle[1]),
+        ),
+        "perspective": (
+            A.perspective(image, moved, padding=padding, mode=mode),
+            (y - 0.23 * h + middle[0], x + 0.11 * w + middle[1]),
+        ),
+        "elastic": (
+            A.elastic(image, torch.tensor([0.11, -0.23]).view(2, 1, 1).expand(2, 4, 4), padding=padding, mode=mode),
+            (y - 0.23 * h + middle[0], x + 0.11 * w + middle[1]),
+        ),
+    }
+    if padding == "border":
+        rows = 0.2 * h + (np.arange(h) + 0.5) * 0.7 - 0.5
+        columns = 0.1 * w + (np.arange(w) + 0.5) * 0.6 - 0.5
+        cases["resized_crop"] = (
+            A.resized_crop(image, (0.1, 0.2, 0.7, 0.9), mode=mode),
+            tuple(np.meshgrid(rows, columns, indexing="ij")),
+        )
+    for name, (got, (rows, columns)) in cases.items():
+        np.testing.assert_allclose(got, sampled(image, rows, columns, mode, padding), atol=1e-5, err_msg=name)
+        if (mode, padding) == ("bilinear", "zeros"):
+            np.testing.assert_allclose(got, resampled(image, rows, columns, "grid-constant"), atol=1e-6, err_msg=name)
+
+
+def test_flips_and_crops_of_each_image_are_its_own() -> None:
+    batch = np.stack([NOISE, NOISE[::-1], 255 - NOISE])
+    made = A.flip(batch, torch.tensor([True, False, True]))
+    assert np.array_equal(made, np.stack([batch[0, :, ::-1], batch[1], batch[2, :, ::-1]]))
+    assert np.array_equal(A.flip(batch, [False, True, False], vertical=True)[1], batch[1, ::-1])
+    assert np.array_equal(A.flip(batch, made=False), batch)
+    parts = A.crop(batch, torch.tensor([0, 3, 9]), [1, 0, 2], 5, 6)
+    assert np.array_equal(parts, np.stack([batch[0, 1:7, :5], batch[1, :6, 3:8], batch[2, 2:8, 9:14]]))
+    assert np.array_equal(A.crop(batch, [2, 2, 2], 1, 5, 6), batch[:, 1:7, 2:7])
+    with pytest.raises(DataError, match=r"one for each of the 3 images, but has shape \[2\]"):
+        A.flip(batch, [True, False])
+    with pytest.raises(DataError, match=r"one for each of the 3 images, but has shape \[2\]"):
+        A.crop(batch, [0, 1], 0, 5, 6)
+
+
 def test_flips_are_pillows() -> None:
     image = Image.fromarray(PHOTO)
     assert ImageChops.difference(A.flip(image), ImageOps.mirror(image)).getbbox() is None

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from augury.augment import AugmentedDataset, Compose, ImageDraws, augmented, policy
+from augury.augment import AugmentedDataset, Compose, ImageDraws, Vary, augmented, policy
 from augury.augment.foreign import Foreign, kind_of
 from augury.errors import DataError, SettingsError
 
@@ -108,6 +108,21 @@ def test_gradients_pass_tensors_and_are_refused_by_arrays() -> None:
 def test_another_shape_is_refused() -> None:
     with pytest.raises(DataError, match=r"\[1, 3, 6, 5\] became \[1, 3, 3, 5\]"):
         policy(lambda a: a[:, :, ::2])(images(), torch.Generator())
+
+
+def test_flips_reach_a_policy_of_your_own_and_are_refused_where_they_cannot() -> None:
+    mirror, x = Vary({"mirror": (1, 1)}), images()
+    draws = ImageDraws(0, 0, range(12))
+    assert torch.equal(policy(mirror, flips=True)(x, draws), x.flip(3))
+    assert torch.equal(policy(mirror, flips=False)(x, draws), x)
+    assert torch.equal(policy(Compose([mirror, mirror]), flips=False)(x, draws), x)
+    pixels = torch.randint(0, 256, (6, 3, 8, 8), dtype=torch.uint8)
+    assert torch.equal(augmented(pixels, mirror, seed=0, flips=False), pixels)
+    assert torch.equal(AugmentedDataset([(p, 0) for p in pixels], mirror, seed=0, flips=False)[0][0], pixels[0])
+    for other in (Vision(), Albumentation(), plain, lambda images, generator: images):
+        for flips in (True, False):
+            with pytest.raises(SettingsError, match=f"flips={flips} cannot be passed on"):
+                policy(other, flips=flips)
 
 
 def test_wherever_a_policy_is() -> None:

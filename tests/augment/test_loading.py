@@ -1,6 +1,7 @@
 """Beside a DataLoader: the same images whatever the workers, classes in balance, mixed labels that sum to one."""
 
 from collections import Counter
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -127,6 +128,21 @@ def test_cutmix_labels_are_the_shares_of_pixels() -> None:
     counted = torch.stack([(mixed == c).float().mean((1, 2, 3)) for c in range(8)], dim=1)
     torch.testing.assert_close(soft, counted)
     assert ((soft > 0).sum(1) == 2).any()
+
+
+@pytest.mark.parametrize("mix", [mixup, cutmix])
+def test_mixes_are_twice_differentiable_in_images_and_labels(mix: Callable[..., tuple[Tensor, Tensor]]) -> None:
+    draws = torch.Generator().manual_seed(5)
+    images = torch.rand(3, 2, 5, 4, generator=draws, dtype=torch.float64, requires_grad=True)
+    labels = torch.rand(3, 3, generator=draws, dtype=torch.float64, requires_grad=True)
+
+    def mixed(images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        return mix(images, labels, ImageDraws(1, 0, range(3)), alpha=1.0)
+
+    assert torch.autograd.gradcheck(mixed, (images, labels))
+    assert torch.autograd.gradgradcheck(lambda *given: tuple(v.square() for v in mixed(*given)), (images, labels))
+    found, soft = mixed(images, labels)
+    assert not torch.equal(found, images) and not torch.equal(soft, labels)
 
 
 def test_labels_soften_and_wrong_numbers_of_classes_are_refused() -> None:

@@ -293,6 +293,71 @@ def test_items_as_hugging_face_gives_them(key: str) -> None:
     assert data.classes == ("no", "yes") and np.array_equal(data.images[:, 0], GREY)
 
 
+def test_other_entries_of_an_item_are_columns_as_those_of_a_table() -> None:
+    torch = pytest.importorskip("torch")
+
+    class Feature:
+        names = ("left", "right")
+
+    class Rows(list[dict[str, object]]):
+        features: ClassVar = {"view": Feature()}
+
+    items = [
+        {
+            "img": g,
+            "path": f"{i}.png",
+            "diagnosis": "ab"[int(c)],
+            "patient": torch.tensor(i // 2),
+            "split": ("train", "test")[i > 3],
+            "view": i % 2,
+            "stain": np.int64(i % 3),
+            "mask": g,
+        }
+        for i, (g, c) in enumerate(zip(GREY, CODES, strict=True))
+    ]
+    data = load(Rows(items), columns={"label": "diagnosis"})
+    assert data.classes == ("a", "b") and np.array_equal(data.labels, CODES) and np.array_equal(data.images[:, 0], GREY)
+    assert data.groups is not None and data.groups.tolist() == [0, 0, 1, 1, 2, 2]
+    assert data.split is not None and data.split.tolist() == [0, 0, 0, 0, 2, 2]
+    assert {k: [a.values[c] for c in a.codes] for k, a in data.attributes.items()} == {
+        "view": ["left", "right"] * 3,
+        "stain": ["0", "1", "2"] * 2,
+    }
+    assert data.notes["grouped_by"] == "patient" and data.notes["columns_left_out"] == ["path", "mask"]
+    by_stain = load(Rows(items), columns={"label": "diagnosis"}, group="stain", attributes=["patient"])
+    assert by_stain.groups is not None and by_stain.groups.tolist() == [0, 1, 2] * 2
+    assert set(by_stain.attributes) == {"patient"}
+    with pytest.raises(DataError, match=r"Rows: no column is the label .*there are: 'img', 'diagnosis'"):
+        load(Rows(items))
+    with pytest.raises(SettingsError, match="there is no column 'colour'"):
+        load(Rows(items), columns={"label": "diagnosis"}, attributes=["colour"])
+    with pytest.raises(DataError, match=r"is bad|are bad"):
+        load([{**item, "img": None} for item in items], columns={"label": "diagnosis"}, attributes=["stain"])
+    with pytest.raises(DataError, match="gives no"):
+        load([None] * 3, attributes=["stain"])  # type: ignore[arg-type]
+    del items[3]["patient"]
+    with pytest.raises(DataError, match="item 3: has no 'patient'"):
+        load(Rows(items), columns={"label": "diagnosis"})
+
+
+@pytest.mark.parametrize(
+    ("asked", "rule"),
+    [
+        ({"columns": {"label": "y"}}, "has no columns"),
+        ({"attributes": ["pose"]}, "has no columns"),
+        ({"root": "."}, "leave root out"),
+        ({"format": "npz"}, "leave format out"),
+    ],
+)
+def test_what_images_in_memory_cannot_heed_is_refused(asked: dict[str, Any], rule: str) -> None:
+    for source in ((GREY, CODES), None):
+        with pytest.raises(SettingsError, match=rule):
+            load(source, **asked)
+    pairs = list(zip(GREY, CODES, strict=True))
+    with pytest.raises(SettingsError, match=rule.replace("has", "have")):
+        load(pairs, **asked)
+
+
 def test_colours_and_sizes_mix_in_a_dataset() -> None:
     items = Items([GREY[0], np.stack([GREY[1]] * 3), Image.new("CMYK", (90, 70)), np.ones((5, 5), bool)], list("abab"))
     assert load(items).shape == (3, 64, 64)

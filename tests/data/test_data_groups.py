@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import numpy as np
 import pytest
@@ -67,7 +68,19 @@ def parquet(root: Path, name: str, who: Sequence[str]) -> Path:
     return root / "set.parquet"
 
 
-WRITERS: tuple[Callable[[Path, str, Sequence[str]], Path], ...] = (npz, csv, imagefolder, webdataset, parquet)
+def hugging_face(root: Path, name: str, who: Sequence[str]) -> list[dict[str, object]]:
+    told = zip(PIXELS, LABELS, who, strict=True)
+    return [{"image": Image.fromarray(image), "label": label, name: person} for image, label, person in told]
+
+
+WRITERS: tuple[Callable[[Path, str, Sequence[str]], Any], ...] = (
+    npz,
+    csv,
+    imagefolder,
+    webdataset,
+    parquet,
+    hugging_face,
+)
 
 
 def check(data: LabelledImages, who: Sequence[str], seed: int) -> None:
@@ -129,6 +142,8 @@ def test_what_tells_only_labels_has_no_group(tmp_path: Path) -> None:
         load(idx_folder(tmp_path / "idx"), group="person")
     with pytest.raises(SettingsError, match="tells nothing"):
         load((PIXELS, LABELS), group="person")
+    with pytest.raises(SettingsError, match=r"pairs \(image, label\), which have no columns"):
+        load(list(zip(PIXELS, LABELS, strict=True)), group="person")
     with pytest.raises(SettingsError, match="choose 'given'"):
         load(split="mine")  # type: ignore[arg-type]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import tarfile
 import warnings
 import zlib
 from collections.abc import Callable
@@ -140,6 +141,23 @@ def test_exif_orientation_is_applied(tmp_path: Path, turned: int) -> None:
     data = load(tmp_path)
     assert data.shape == (1, 40, 24) and data.notes["turned_upright"] == (4 if turned > 1 else 0)
     assert all(np.abs(image[0].astype(int) - upright).max() <= 6 for image in data.images)
+
+
+def test_a_wrong_extension_does_not_matter(tmp_path: Path) -> None:
+    """A JPEG called .png, a PNG called .jpg and the like are what their bytes say, as Pillow reads them; in class folders and a tar."""
+    noise = Image.effect_noise((30, 20), 60)
+    kinds = {"a/0.png": "JPEG", "a/1.jpg": "PNG", "b/0.gif": "WEBP", "b/1.tiff": "BMP"}
+    for name, kind in kinds.items():
+        (tmp_path / "in" / name).parent.mkdir(parents=True, exist_ok=True)
+        noise.save(tmp_path / "in" / name, kind)
+    with tarfile.open(tmp_path / "in.tar", "w") as archive:
+        archive.add(tmp_path / "in", "")
+    for place in (tmp_path / "in", tmp_path / "in.tar"):
+        data = load(place)
+        assert data.names == tuple(kinds) and data.shape == (3, 20, 30)
+        for image, name in zip(data.images, data.names, strict=True):
+            want = np.asarray(Image.open(tmp_path / "in" / name, formats=[kinds[name]]).convert("RGB"))
+            np.testing.assert_array_equal(image.transpose(1, 2, 0), want)
 
 
 def truncated(path: Path) -> None:

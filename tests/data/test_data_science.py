@@ -10,7 +10,7 @@ import pytest
 from making import GREY, dicom_file, fits_file, rows, written
 from PIL import Image
 
-from augury.data import dicom, fits, load
+from augury.data import dicom, fits, inspect, load
 from augury.errors import DataError
 
 RAMP = np.arange(0, 4096, 64, dtype=np.uint16).reshape(8, 8)
@@ -86,7 +86,13 @@ def test_patients_become_groups(tmp_path: Path) -> None:
     assert data.groups is not None and data.groups.tolist() == [0, 1, 0, 1] * 2
     assert data.notes["grouped_by"] == "the PatientID of the DICOM files" and load(tmp_path / "in").groups is not None
     written(tmp_path / "in", {"a/9.dcm": dicom_file(RAMP)})
-    assert load(tmp_path / "in").groups is None
+    data, census = inspect(tmp_path / "in")
+    assert data.groups is None and data.notes["groups_left_out"].startswith("1 of 9 images name no patient")
+    assert census.advice[-1] == data.notes["groups_left_out"]
+    assert (
+        "groups_left_out"
+        not in load(written(tmp_path / "none", {"a/0.dcm": dicom_file(RAMP), "b/0.dcm": dicom_file(RAMP)})).notes
+    )
     assert "P1" not in "".join(p.read_text() for p in (tmp_path / "cache").rglob("about.json"))
 
 

@@ -200,6 +200,17 @@ def test_imagefolder_says_what_is_amiss(tmp_path: Path) -> None:
         load(tmp_path)
 
 
+def test_a_key_that_a_row_tells_twice_is_refused_or_left_out(tmp_path: Path) -> None:
+    written(tmp_path, {f"{i}.png": png(i) for i in range(6)})
+    told = [json.dumps({"file_name": f"{i}.png", "label": LABELS[i]}) for i in range(5)]
+    told.append('{"file_name": "5.png", "label": "cat", "label": "dog"}')
+    written(tmp_path, {"metadata.jsonl": "\n".join(told).encode()})
+    with pytest.raises(DataError, match="row 6 tells 'label' twice in one JSON object; keep one"):
+        load(tmp_path)
+    data = load(tmp_path, on_bad="skip")
+    assert len(data) == 5 and len(data.notes["skipped"]) == 1
+
+
 def test_jsonl_with_ever_new_keys_is_refused(tmp_path: Path) -> None:
     lines = b"\n".join(json.dumps({f"k{i}-{k}": 1 for k in range(100)}).encode() for i in range(20))
     written(tmp_path, {"metadata.jsonl": lines})

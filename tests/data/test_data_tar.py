@@ -102,7 +102,7 @@ def test_shards_without_parts_have_no_split_and_links_outside_are_no_shards(tmp_
     shard(tmp_path / "out" / "a-001.tar")
     (tmp_path / "in" / "a-001.tar").symlink_to(tmp_path / "out" / "a-001.tar")
     data = load(tmp_path / "in")
-    assert len(data) == 6 and data.split is None
+    assert len(data) == 6 and data.split is None and data.notes["ignored"] == {"links that lead outside": 1}
 
 
 HARM = {
@@ -137,6 +137,10 @@ def test_harmful_members_are_refused_or_left_out(tmp_path: Path, name: str) -> N
         ({"9.png": png(0), "9.cls": b""}, r"9.png: has a \.cls beside it that is not one short line"),
         ({"9.png": png(0), "9.cls": b"x" * 5_000_000}, r"has a \.cls of more than 1,048,576 bytes"),
         ({"9.png": png(0), "9.json": b"[1]"}, r"has a \.json beside it that is not an object"),
+        (
+            {"9.png": png(0), "9.json": b'{"label": "cat", "patient": 1, "label": "dog"}'},
+            r"9.png: has a \.json beside it that tells 'label' twice",
+        ),
         ({"9.png": png(0), "9.json": b"[" * 100_000}, r"has a damaged \.json"),
         ({"9.png": b"no image", "9.cls": b"1", "9.json": b'{"label": "cat"}'}, "9.png: is damaged, or not an image"),
     ],

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -103,6 +105,36 @@ def test_synthetic_images_are_added_and_told_apart(tmp_path: Path, kind: str) ->
     assert kept < found and sum(row[-1] == "real" for row in found) == N
     given = data.attributes["origin_given"]
     assert sorted(given.values) == ["", "x", "y"] and (given.codes == list(given.values).index("")).sum() == 3
+
+
+def test_parts_come_back_and_synthetic_images_are_for_training(tmp_path: Path, kind: str) -> None:
+    train = replace(real(), classes=("a", "b", "c"), split=np.repeat([0, 1, 2, 0], 3).astype(np.int8))
+    EXPORTS[kind](place(tmp_path, kind), train, replace(drawn(), classes=train.classes))
+    data = read_back(place(tmp_path, kind), kind)
+    given = {image.tobytes(): int(part) for image, part in zip(train.images, train.split, strict=True)}
+    assert data.split is not None and len(data) == N + 3
+    for image, part in zip(data.images, data.split, strict=True):
+        assert part == given.get(image.tobytes(), 0)
+    alone = replace(train, split=np.zeros(N, np.int8))
+    EXPORTS[kind](place(tmp_path, kind), alone, force=True)
+    assert read_back(place(tmp_path, kind), kind).split is None  # all are train images: nothing to tell
+
+
+def test_metadata_as_jsonl_tells_the_same(tmp_path: Path) -> None:
+    """The table turned into metadata.jsonl row by row, as other tools write it: the same images, labels, attributes, groups, parts."""
+    train = replace(real(), split=np.repeat([0, 1, 2, 0], 3).astype(np.int8))
+    EXPORTS["imagefolder"](tmp_path / "out", train, drawn())
+    first = load(tmp_path / "out")
+    table = tmp_path / "out" / "metadata.csv"
+    with table.open(newline="", encoding="utf-8") as file:
+        lines = [json.dumps(row) for row in csv.DictReader(file)]
+    table.unlink()
+    table.with_suffix(".jsonl").write_text("\n".join(lines), encoding="utf-8")
+    again = load(tmp_path / "out")
+    assert len(again) == N + 3 and again.fingerprint == first.fingerprint and again.names == first.names
+    assert by_content(again, ("pose", "origin")) == by_content(first, ("pose", "origin"))
+    assert np.array_equal(again.groups, first.groups) and np.array_equal(again.split, first.split)
+    assert by_content(again, ("pose",)) > by_content(train, ("pose",))
 
 
 def provenance(path: Path, kind: str) -> list[dict[str, object]]:

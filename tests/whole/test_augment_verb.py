@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import json
+import tarfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,10 +14,12 @@ from PIL import Image
 from typer.testing import CliRunner
 
 import augury
-from augury.augment import POLICIES
+from augury.augment import POLICIES, augmented
 from augury.cli import app
-from augury.copies import copies
-from augury.errors import SettingsError
+from augury.copies import copies, preview, shown
+from augury.data import from_arrays, split
+from augury.errors import DataError, SettingsError
+from augury.exports import EXPORTS, FILES
 from augury.images import Attribute, LabelledImages
 
 DATA = LabelledImages(
@@ -50,7 +55,161 @@ def photos(tmp_path_factory) -> Path:
     return root
 
 
-@pytest.mark.parametrize(("written", "name"), [("folder", "more"), ("npz", "more.npz")])
+def parted(parts: tuple[int, ...], grouped: bool = False, n: int = 36) -> LabelledImages:
+    """Images of two classes, each under a name of its own, in these parts in turn (none: no split)."""
+    pixels = np.random.default_rng(1).integers(0, 256, (n, 3, 10, 10), dtype=np.uint8)
+    return from_arrays(
+        pixels,
+        np.arange(n) // len(parts or (0,)) % 2,
+        ["cat", "dog"],
+        split=np.resize(parts, n) if parts else None,
+        groups=np.arange(n) // 6 if grouped else None,
+        names=[f"{i}.png" for i in range(n)],
+    )
+
+
+def written_sources(place: Path, kind: str) -> dict[bytes, str]:
+    """The file that each image was made of, by its pixels, as the export itself says: nothing of what reads groups or splits."""
+    if kind == "npz":
+        with np.load(place) as stored:
+            pixels, rows = list(stored["images"]), [json.loads(text) for text in stored["provenance"]]
+    elif kind == "tar":
+        pixels, rows = [], []
+        with tarfile.open(place) as archive:
+            for member in archive:
+                raw = archive.extractfile(member).read()  # type: ignore[union-attr]
+                if member.name.endswith(".png"):
+                    pixels.append(np.asarray(Image.open(io.BytesIO(raw))))
+                elif member.name.endswith(".json"):
+                    rows.append(json.loads(raw)["provenance"])
+    elif kind == "parquet":
+        table = pytest.importorskip("pyarrow.parquet").read_table(place).to_pylist()
+        pixels = [np.asarray(Image.open(io.BytesIO(row["image"]["bytes"]))) for row in table]
+        rows = [json.loads(row["provenance"]) for row in table]
+    else:
+        rows = [json.loads(line) for line in (place / "manifest.jsonl").read_text().splitlines()]
+        pixels = [np.asarray(Image.open(place / row["file"])) for row in rows]
+    sources = [row["source"]["file"] if row["origin"] == "augmented" else row["source"] for row in rows]
+    return {image.transpose(2, 0, 1).tobytes(): source for image, source in zip(pixels, sources, strict=True)}
+
+
+CASES = {
+    "no parts": ((), False),
+    "groups": ((), True),
+    "train and test": ((0, 0, 2), False),
+    "all parts": ((0, 0, 0, 1, 2, 2), False),
+}
+
+
+@pytest.mark.parametrize("kind", EXPORTS)
+@pytest.mark.parametrize("case", CASES)
+def test_no_image_and_copy_of_it_lie_on_two_sides(kind: str, case: str, tmp_path: Path, monkeypatch) -> None:
+    """Written, read by augury.load, divided: each part has images of sources of its own alone, and only train has copies."""
+    monkeypatch.setenv("AUGURY_CACHE", str(tmp_path / "cache"))
+    if kind == "parquet":
+        pytest.importorskip("pyarrow")
+    data = parted(*CASES[case])
+    made = copies(data, "natural", per_image=2, seed=4)
+    place = tmp_path / (f"out.{kind}" if kind in FILES else "out")
+    said = EXPORTS[kind](place, made)
+    assert ("note" in said) == (kind == "folder")
+    read = augury.load(place / "labels.csv" if kind == "csv" else place)
+    assert len(read) == len(made)
+    if kind == "folder" and case != "all parts":
+        assert read.groups is None  # and the verb refuses to write it
+        return
+    source = written_sources(place, kind)
+    names = [source[image.tobytes()] for image in read.images]
+    if data.split is not None:
+        given = dict(zip(data.names, data.split.tolist(), strict=True))
+        assert read.split is not None and [given[name] for name in names] == read.split.tolist()
+    for seed in range(3):
+        codes = split(read, validation=0.25, test=0.25, seed=seed)
+        sides = [{name for name, code in zip(names, codes, strict=True) if code == part} for part in range(3)]
+        assert sides[0] and not (sides[0] & sides[1] or sides[0] & sides[2] or sides[1] & sides[2])
+        if data.split is not None:
+            assert {data.names.index(name) for name in sides[2]} == set(np.flatnonzero(data.split == 2).tolist())
+    if CASES[case][1]:
+        people = [int(name.removesuffix(".png")) // 6 for name in names]
+        assert read.groups is not None and len(set(zip(people, read.groups.tolist(), strict=True))) == 6
+
+
+def test_only_the_train_part_is_copied_and_the_rest_passed_through() -> None:
+    data = parted((0, 1, 2))
+    made = copies(data, "natural", per_image=3)
+    assert made.split is not None and np.bincount(made.split).tolist() == [48, 12, 12]
+    np.testing.assert_array_equal(made.images[:36], data.images)
+    assert {int(name.split(".")[0]) % 3 for name in made.names[36:]} == {0}
+    alone = copies(data, "natural", per_image=3, originals=False)
+    np.testing.assert_array_equal(alone.images, made.images[36:])
+    with pytest.raises(DataError, match="no train part"):
+        copies(parted((1, 2)), "natural", per_image=1)
+
+
+def test_class_folders_that_would_leak_are_refused(photos: Path, tmp_path: Path) -> None:
+    words = ["augment", str(photos), "-o", str(tmp_path / "more"), "--format", "folder"]
+    done = CliRunner().invoke(app, words)
+    assert isinstance(done.exception, SettingsError) and "--format imagefolder" in str(done.exception)
+    assert "train, validation, test" in str(done.exception) and not (tmp_path / "more").exists()
+
+
+@pytest.mark.parametrize("how", POLICIES)
+def test_a_copy_is_drawn_again_from_its_row(how: str, tmp_path: Path, monkeypatch) -> None:
+    """Bit for bit, from the manifest and the file that it names alone."""
+    monkeypatch.setenv("AUGURY_CACHE", str(tmp_path / "cache"))
+    for i, image in enumerate(parted(()).images):
+        (tmp_path / "in" / "ab"[i % 2]).mkdir(parents=True, exist_ok=True)
+        Image.fromarray(image.transpose(1, 2, 0)).save(tmp_path / "in" / "ab"[i % 2] / f"{i}.png")
+    words = ["augment", str(tmp_path / "in"), "-o", str(tmp_path / "out"), "--per-image", "3", "--seed", "5"]
+    done = CliRunner().invoke(app, [*words, "--policy", how, "--flips"])
+    assert done.exit_code == 0, done.output
+    rows = [json.loads(line) for line in (tmp_path / "out" / "manifest.jsonl").read_text().splitlines()]
+    assert len(rows) == 4 * 36
+    for row in [row for row in rows if row["origin"] == "augmented"][::7]:
+        told = row["source"]
+        assert told["data"] == augury.load(tmp_path / "in").fingerprint
+        with Image.open(tmp_path / "in" / told["file"]) as image:
+            again = augmented(
+                np.asarray(image),
+                told["policy"],
+                seed=told["seed"],
+                epoch=told["epoch"],
+                indices=[told["index"]],
+                flips=told["flips"],
+            )
+        with Image.open(tmp_path / "out" / row["file"]) as image:
+            np.testing.assert_array_equal(again, np.asarray(image))
+
+
+def test_copies_that_were_taken_apart_still_say_what_they_are(tmp_path: Path) -> None:
+    made = copies(parted(()), "natural", per_image=1).take(np.array([0, 40, 3, 71]))
+    EXPORTS["imagefolder"](tmp_path / "out", made)
+    rows = [json.loads(line) for line in (tmp_path / "out" / "manifest.jsonl").read_text().splitlines()]
+    assert [row["origin"] for row in rows] == ["real", "augmented", "real", "augmented"]
+    assert [row["source"]["index"] for row in rows[1::2]] == [4, 35]
+
+
+def mirrored_share(made: LabelledImages, data: LabelledImages) -> float:
+    """Of ramps that rise to the right, how many copies fall."""
+    halves = made.images[len(data) :].astype(float).mean((1, 2))
+    return float((halves[:, 5:].mean(1) < halves[:, :5].mean(1)).mean())
+
+
+def test_unless_told_copies_are_mirrored_as_the_policy_says_but_never_where_the_data_forbid_it() -> None:
+    ramp = np.broadcast_to(np.linspace(40, 200, 10).astype(np.uint8), (200, 10, 10))
+    data = from_arrays(ramp, np.arange(200) % 2)
+    shares = {
+        how: mirrored_share(copies(data, how, per_image=1), data) for how in ("natural", "faces", "text", "medical")
+    }
+    assert 0.4 < shares["natural"] < 0.6 and 0.4 < shares["faces"] < 0.6 and shares["text"] == shares["medical"] == 0
+    assert 0.4 < mirrored_share(copies(data, "medical", per_image=1, flips=True), data) < 0.6
+    assert mirrored_share(copies(data, "natural", per_image=1, flips=False), data) == 0
+    forbidden = replace(data, notes={**data.notes, "flips": False})
+    assert mirrored_share(copies(forbidden, "natural", per_image=1), data) == 0
+    assert 0.4 < mirrored_share(copies(forbidden, "natural", per_image=1, flips=True), data) < 0.6
+
+
+@pytest.mark.parametrize(("written", "name"), [("imagefolder", "more"), ("npz", "more.npz")])
 def test_the_verb_writes_a_data_set_that_augury_reads(written: str, name: str, photos: Path, tmp_path: Path) -> None:
     words = ["augment", str(photos), "-o", str(tmp_path / name), "--per-image", "2", "--format", written, "--json"]
     done = CliRunner().invoke(app, words)
@@ -58,7 +217,7 @@ def test_the_verb_writes_a_data_set_that_augury_reads(written: str, name: str, p
     assert json.loads(done.output)["images"] == 18
     read = augury.load(tmp_path / name)
     assert read.counts.tolist() == [12, 6]
-    if written == "folder":
+    if written == "imagefolder":
         rows = [json.loads(line) for line in (tmp_path / name / "manifest.jsonl").read_text().splitlines()]
         assert [row["origin"] for row in rows].count("augmented") == 12
 
@@ -69,7 +228,39 @@ def test_the_sheet_has_a_row_for_each_operator_and_policy(photos: Path, tmp_path
     assert Image.open(tmp_path / "sheet.png").height > 40 * len(POLICIES)
 
 
-@pytest.mark.parametrize(("words", "rule"), [([], "either -o"), (["-o", "x", "--format", "zip"], "no format 'zip'")])
+def test_a_preview_heeds_policy_copies_and_flips(photos: Path, tmp_path: Path) -> None:
+    data = augury.load(photos)
+    for words, sheet in {
+        (): preview(data),
+        ("--no-flips",): preview(data, flips=False),
+        ("--policy", "text", "--per-image", "4"): shown(data, "text", per_image=4),
+        ("--policy", "natural", "--no-flips"): shown(data, "natural", per_image=1, flips=False),
+        ("--per-image", "2"): shown(data, "classical", per_image=2),
+    }.items():
+        done = CliRunner().invoke(app, ["augment", str(photos), "--preview", str(tmp_path / "sheet.png"), *words])
+        assert done.exit_code == 0, done.output
+        assert np.array_equal(np.asarray(Image.open(tmp_path / "sheet.png")), np.asarray(sheet))
+    assert not np.array_equal(np.asarray(preview(data)), np.asarray(preview(data, flips=False)))
+
+
+def test_the_sheet_of_a_policy_shows_the_copies_that_would_be_written() -> None:
+    data = DATA.take(np.array([0, 5]))
+    sheet, made = np.asarray(shown(data, "natural", per_image=1)), copies(data, "natural", per_image=1)
+    tiles = {tile.repeat(4, 1).repeat(4, 2).transpose(1, 2, 0).tobytes() for tile in made.images}  # 12 px shown at 48
+    height, width = sheet.shape[:2]
+    found = {sheet[y : y + 48, x : x + 48].tobytes() for y in range(height - 47) for x in range(width - 47)}
+    assert tiles <= found
+
+
+@pytest.mark.parametrize(
+    ("words", "rule"),
+    [
+        ([], "either -o"),
+        (["-o", "x", "--format", "zip"], "no format 'zip'"),
+        (["--preview", "x.png", "--format", "npz"], "leave --format"),
+        (["--preview", "x.png", "--no-originals"], "--no-originals out"),
+    ],
+)
 def test_wrong_requests_are_refused_in_words(words: list[str], rule: str, photos: Path) -> None:
     done = CliRunner().invoke(app, ["augment", str(photos), *words])
     assert isinstance(done.exception, SettingsError) and rule in str(done.exception)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,8 +13,10 @@ from typer.testing import CliRunner
 import augury
 from augury.cli import app
 from augury.cli_options import DATA, reads
+from augury.copies import copies
 from augury.errors import SettingsError
 from augury.runfolder import Run
+from augury.session import about_data, images_of
 from augury.settings import READING, RunSettings
 
 N = 40
@@ -135,3 +138,22 @@ def test_a_format_that_is_not_written_is_refused_before_anything_is_done(people:
         augury.run(people, tmp_path / "r", settings=settings, until="split")
     with pytest.raises(SettingsError, match="no format 'zip'"):
         CliRunner().invoke(app, ["export", str(tmp_path / "r"), "--format", "zip"], catch_exceptions=False)
+
+
+@pytest.mark.parametrize(
+    "asked", [{"columns": {"label": "y"}}, {"attributes": ("pose",)}, {"root": "."}, {"format": "csv"}]
+)
+def test_settings_that_images_in_memory_cannot_heed_are_refused(asked: dict[str, Any]) -> None:
+    data = augury.data.from_arrays(np.zeros((4, 3, 3), np.uint8), [0, 1, 0, 1])
+    with pytest.raises(SettingsError, match="images in memory have no columns, root or format"):
+        images_of(data, RunSettings(data=asked))
+    assert images_of(data, RunSettings()) is data
+
+
+def test_a_run_does_not_record_a_name_for_each_copied_image() -> None:
+    data = augury.data.from_arrays(np.zeros((4, 3, 3), np.uint8), [0, 1, 0, 1])
+    made = copies(data, "natural", per_image=2)
+    told = about_data(made, {"train": made})["notes"]["copies"]
+    assert (
+        told == {"policy": "natural", "flips": None, "seed": 0, "data": data.fingerprint} and made.notes["copies"]["of"]
+    )

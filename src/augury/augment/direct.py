@@ -28,6 +28,7 @@ from augury.errors import SettingsError
 
 Held = TypeVar("Held")
 Number = float | Sequence[float] | Tensor
+Whole = int | Sequence[int] | Tensor
 UNIT: Span = (0.0, 1.0)
 
 
@@ -85,14 +86,25 @@ def shift(
     return through(image, change)
 
 
-def flip(image: Held, *, vertical: bool = False) -> Held:
-    """Mirrored left and right, or upside down when `vertical`."""
-    return through(image, lambda x: x.flip(2 if vertical else 3))
+def flip(image: Held, made: bool | Sequence[bool] | Tensor = True, *, vertical: bool = False) -> Held:
+    """Mirrored left and right, or upside down when `vertical`; of many images those where `made` bool [N] is true."""
+
+    def change(x: Tensor) -> Tensor:
+        mask = per_image(made, x).bool().view(-1, 1, 1, 1)
+        return torch.where(mask, x.flip(2 if vertical else 3), x)
+
+    return through(image, change)
 
 
-def crop(image: Held, left: int, top: int, width: int, height: int, *, padding: Padding = "reflection") -> Held:
-    """The part of `width` by `height` pixels that begins at (`left`, `top`), which may lie outside. The size changes."""
-    return through(image, lambda x: crops.cropped(x, torch.tensor([[left, top]] * len(x)), (height, width), padding))
+def crop(image: Held, left: Whole, top: Whole, width: int, height: int, *, padding: Padding = "reflection") -> Held:
+    """The part of `width` by `height` pixels that begins at (`left`, `top`), a place for all images or one for each, which may
+    lie outside. The size changes."""
+
+    def change(x: Tensor) -> Tensor:
+        corners = torch.stack([per_image(left, x).long(), per_image(top, x).long()], dim=1)
+        return crops.cropped(x, corners, (height, width), padding)
+
+    return through(image, change)
 
 
 def resized_crop(

@@ -103,7 +103,7 @@ def _whole(levels: Tensor) -> Tensor:
     return levels.to(torch.int16).to(torch.uint8)  # by way of int16, as that takes half as long
 
 
-def per_image(value: float | Sequence[float] | Tensor, images: Tensor) -> Tensor:
+def per_image(value: float | Sequence[float] | Sequence[bool] | Tensor, images: Tensor) -> Tensor:
     """A number for all images or one for each, as [N] in a float dtype on the device of the images.
 
     Raises DataError when there is another number of them.

@@ -95,13 +95,26 @@ def policy(name: str | Policy, *, flips: bool | None = None) -> Policy:
     """The policy of this name, mirroring left and right only when `flips`, or as it sees fit when that is None.
 
     A callable is returned as it is, or, when it takes no generator (torchvision v2, kornia, albumentations), wrapped so
-    that it is a policy. Raises SettingsError for an unknown name.
+    that it is a policy; `flips` goes to one that takes it. Raises SettingsError for an unknown name, and for `flips` with a
+    callable that does not take it.
     """
     if callable(name):
-        return adapted(name)
+        return _told(adapted(name), flips)
     if name not in POLICIES:
         raise SettingsError(f"there is no augmentation policy '{name}'; choose one of: {', '.join(POLICIES)}")
     return POLICIES[name] if flips is None else partial(POLICIES[name], flips=flips)
+
+
+def _told(chosen: Policy, flips: bool | None) -> Policy:
+    """A callable that has been told of `flips`."""
+    if flips is None:
+        return chosen
+    if not takes(chosen, "flips"):
+        raise SettingsError(
+            f"flips={flips} cannot be passed on, as this policy takes no 'flips' and mirrors as it was made to; leave flips out "
+            "and choose in the policy itself"
+        )
+    return partial(chosen, flips=flips)
 
 
 @dataclass(frozen=True)

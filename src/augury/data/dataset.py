@@ -11,12 +11,12 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from augury.data import reading, safety
+from augury.data import reading, safety, table
 from augury.data.found import Found
 from augury.data.policy import Policy
 from augury.data.safety import foreign
 from augury.data.spool import spooled
-from augury.errors import DataError
+from augury.errors import DataError, SettingsError
 from augury.images import LabelledImages
 
 
@@ -28,47 +28,130 @@ class Dataset(Protocol):
     def __getitem__(self, index: int, /) -> Any: ...
 
 
-def read(dataset: Dataset, policy: Policy) -> LabelledImages:
-    """Ask for every item, (image, label) or {"image": …, "label": …}, once and in order. An image is a PIL image, or an array or tensor [H, W], [C, H, W] or [H, W, C]
-    of uint8 or of floats within [0, 1]; a label an int or text; `dataset.classes`, where there is such, names codes.
+LABEL = "label (of the item)"
+"""The column of labels, whatever the items call it."""
 
-    What the data set raises is a bad image like a damaged file. Raises DataError as `reading.read` does.
+
+def read(dataset: Dataset, policy: Policy) -> LabelledImages:
+    """Ask for every item once and in order: (image, label), or a mapping such as {"image": …, "label": …, "patient": …}, whose
+    other entries are columns as those of a table (`table.NAMES`, `policy.columns`).
+
+    An image is a PIL image, or an array or tensor [H, W], [C, H, W] or [H, W, C] of uint8 or of floats within [0, 1]; a
+    label an int or text; `dataset.classes`, or the names in `dataset.features`, stand for codes. What the data set raises
+    is a bad image like a damaged file. Raises SettingsError for columns asked of pairs, DataError as `reading.read` does.
     """
-    classes = _classes(dataset)
-    names, labels, bad = [], [], {}
+    kind = type(dataset).__name__
+    codes = _names(dataset)
+    chosen: dict[str, str] = {}
+    columns: dict[str, list[str | None]] = {LABEL: []}
+    bad: dict[int, str] = {}
     with spooled(policy.cache) as spool:
         for i in range(len(dataset)):
-            raw, label = b"", ""
+            raw = b""
+            row: dict[str, str | None] = {}
             try:
-                raw, label = _item(dataset, i, classes)
+                item = _asked(dataset, i)
+                chosen = chosen or _roles(item, policy, kind)
+                raw, row = _told(item, chosen, codes)
+            except _Unclear as error:
+                raise DataError(f"{kind}: {error}") from error
             except DataError as error:
                 bad[i] = str(error)
             spool.add(raw)
-            names.append(f"item {i}")
-            labels.append(label)
-        found = Found(names, labels, spool.ready().fetch, classes=classes, bad=bad)
-        return reading.read(Path(type(dataset).__name__), found, policy, "dataset")
+            table.extend(columns, row, i)
+        for name in (*_others(chosen).values(), *(policy.attributes or ())):
+            columns.setdefault(name, [""] * len(dataset))  # where no item is good
+        told = table.told(columns, {**_others(chosen), "label": LABEL}, policy, bad, len(dataset))
+        found = Found(
+            [f"item {i}" for i in range(len(dataset))],
+            told.labels,
+            spool.ready().fetch,
+            classes=codes.get(chosen.get("label", "label"), ()),
+            groups=told.groups,
+            split=told.split,
+            attributes=told.attributes,
+            bad=told.bad,
+            notes={**({"columns": chosen} if chosen else {}), **table.noted(told.left_out)},
+        )
+        return reading.read(Path(kind), found, policy, "dataset")
 
 
-def _classes(dataset: Any) -> tuple[str, ...]:
-    """The names that the data set (or the one it is a subset of) has for its codes; none when it has none."""
+class _Unclear(DataError):
+    """What the items hold is unclear, so that no other item will do."""
+
+
+def _names(dataset: Any) -> dict[str, tuple[str, ...]]:
+    """The names that the data set (or the one it is a subset of) has for the codes of a column; those of `classes` are the
+    label's."""
+    found: dict[str, tuple[str, ...]] = {}
     for _ in range(10):
         features = getattr(dataset, "features", None)
-        told = features.get("label") if isinstance(features, Mapping) else None
-        names = getattr(dataset, "classes", None) or getattr(told, "names", None)
-        if isinstance(names, Sequence) and not isinstance(names, str) and all(isinstance(n, str) for n in names):
-            return tuple(names) if len(set(names)) == len(names) else ()
+        told = {k: getattr(v, "names", None) for k, v in features.items()} if isinstance(features, Mapping) else {}
+        for column, names in {**told, "label": getattr(dataset, "classes", None) or told.get("label")}.items():
+            if isinstance(names, Sequence) and not isinstance(names, str) and all(isinstance(n, str) for n in names):
+                found.setdefault(column, tuple(names) if len(set(names)) == len(names) else ())
         dataset = getattr(dataset, "dataset", None)
-    return ()
+    return found
 
 
-def _item(dataset: Dataset, i: int, classes: tuple[str, ...]) -> tuple[bytes, str]:
+def _asked(dataset: Dataset, i: int) -> tuple[Any, Any] | Mapping[str, Any]:
     with foreign("gives no (image, label) ({})"):
         item = dataset[i]
         if isinstance(item, Mapping):
-            item = (item["image" if "image" in item else "img"], item["label"])
+            return item
         image, label = item
-    return _encoded(image), _label(label, classes)
+        return image, label
+
+
+def _roles(item: tuple[Any, Any] | Mapping[str, Any], policy: Policy, kind: str) -> dict[str, str]:
+    """Which entries of a mapping are image, label, group and split; nothing for a pair. Raises _Unclear, SettingsError."""
+    if not isinstance(item, Mapping):
+        if policy.asks_for_columns or policy.asks_for_group:
+            raise SettingsError(
+                f"{kind}: its items are pairs (image, label), which have no columns; leave columns, attributes and group out, or "
+                'give items such as {"image": …, "label": …, "patient": …}'
+            )
+        return {}
+    header = [str(name) for name in item]
+    image = policy.columns.get("image") or next((name for name in ("image", "img") if name in header), None)
+    if image is not None:  # a path or file_name beside it is no second image
+        header = [
+            n for n in header if n in (image, *(policy.attributes or ())) or n.casefold() not in table.NAMES["image"]
+        ]
+    try:
+        table.check_columns(len(header))
+        found = table.roles(header, policy, needed=("label",) if image else ("image", "label"))
+    except DataError as error:
+        raise _Unclear(str(error)) from error
+    return {**found, "image": image or found["image"]}
+
+
+def _others(chosen: Mapping[str, str]) -> dict[str, str]:
+    return {role: name for role, name in chosen.items() if role not in ("image", "label")}
+
+
+def _told(
+    item: tuple[Any, Any] | Mapping[str, Any], chosen: Mapping[str, str], codes: Mapping[str, tuple[str, ...]]
+) -> tuple[bytes, dict[str, str | None]]:
+    """The encoded image of an item, and its columns as text. Raises DataError without the item's name."""
+    if not isinstance(item, Mapping):
+        image, label = item
+        return _encoded(image), {LABEL: _label(label, codes.get("label", ()))}
+    with foreign("lacks the entry {}"):
+        image, label = item[chosen["image"]], item[chosen["label"]]
+    row = {
+        str(k): _word(v, codes.get(str(k), ())) for k, v in item.items() if k not in (chosen["image"], chosen["label"])
+    }
+    return _encoded(image), {LABEL: _label(label, codes.get(chosen["label"], ())), **row}
+
+
+def _word(value: Any, names: tuple[str, ...]) -> str | None:
+    """An entry as text, a code as what it stands for; None for what is neither text nor one number."""
+    if getattr(value, "shape", None) == () and hasattr(value, "item"):
+        value = value.item()
+    if names and isinstance(value, int) and 0 <= value < len(names):
+        return names[value]
+    return safety.word(value)
 
 
 def _label(label: Any, classes: tuple[str, ...]) -> str:

@@ -12,7 +12,7 @@ from augury.data import csv, folder, reading, table
 from augury.data.coding import SPLIT_NAMES
 from augury.data.found import Found
 from augury.data.policy import Policy
-from augury.data.safety import file_bytes, word
+from augury.data.safety import file_bytes, unique, word
 from augury.errors import DataError
 from augury.images import LabelledImages
 
@@ -119,21 +119,18 @@ def _json_columns(path: Path) -> tuple[dict[str, list[str | None]], dict[int, st
     bad: dict[int, str] = {}
     n = 0
     for line in _lines(path):
+        row = None
         try:
-            row = json.loads(line) if len(line) < _LINE else None
+            row = json.loads(line, object_pairs_hook=unique) if len(line) < _LINE else None
+        except DataError as error:
+            bad[n] = f"row {n + 1} {error}"
         except (ValueError, RecursionError):
-            row = None
+            pass
         if not isinstance(row, dict):
-            bad[n], row = f"row {n + 1} is not a JSON object of at most {_LINE:,} bytes", {}
-        for name, value in row.items():
-            if name not in columns:
-                table.check_columns(len(columns) + 1)
-                columns[name] = [""] * n
-            columns[name].append(word(value))
+            bad.setdefault(n, f"row {n + 1} is not a JSON object of at most {_LINE:,} bytes")
+            row = {}
+        table.extend(columns, {name: word(value) for name, value in row.items()}, n)
         n += 1
-        for values in columns.values():
-            if len(values) < n:
-                values.append("")
     if not n:
         raise DataError("has no rows; write a JSON object per image")
     return columns, bad

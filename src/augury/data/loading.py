@@ -128,8 +128,8 @@ def load(
     and brings others to 64 x 64. `fit` "crop" covers and cuts the middle, "pad" fits inside. `on_bad` says what to do
     with unreadable images; decoded ones are kept in `cache` (else AUGURY_CACHE, else the user's cache folder).
 
-    `format` is a name in FORMATS where a path is not to be recognised. For tables `columns` maps "image", "label",
-    "group" and "split" to their columns where names do not tell, `attributes` lists the columns that become attributes
+    `format` is a name in FORMATS where a path is not to be recognised. For tables, and a Dataset of mappings, `columns` maps
+    "image", "label", "group" and "split" to their columns where names do not tell, `attributes` lists the columns that become attributes
     (None: those with few values), and a CSV's paths are relative to `root` (None: its own folder). `group` names the column or
     array whose images stay together in a split (None: the one called group, person, patient, subject or track, or such a name
     and id; "none": no group), `split` "new" forgets the parts that the data come in.
@@ -159,11 +159,13 @@ def _read(
     path: str | os.PathLike[str] | Dataset | tuple[Any, Any] | None, wanted: Policy, format: str | None
 ) -> LabelledImages:
     if path is None:
-        _refuse_group("the embedded sample", wanted)
+        _refuse_columns("the embedded sample", wanted)
+        _refuse_place("the embedded sample", wanted, format)
         return sample(size=wanted.size, fit=wanted.fit)
     if not isinstance(path, str | os.PathLike):
-        _refuse_group("a set given in memory", wanted)
+        _refuse_place("a set given in memory", wanted, format)
         if isinstance(path, tuple) and len(path) == 2:
+            _refuse_columns("a set given in memory", wanted)
             return arrays.from_arrays(*path, size=wanted.size, fit=wanted.fit)
         if isinstance(path, Dataset):
             return dataset.read(path, wanted)
@@ -196,6 +198,20 @@ def pictures(
     asked = policy.checked(size=size, fit=fit, on_bad=on_bad, cache=cache)
     place = Path(path)
     return _recognised(place, None).reads(place, replace(asked, labelled=False, native=LARGEST))
+
+
+def _refuse_columns(what: str, wanted: Policy) -> None:
+    _refuse_group(what, wanted)
+    if wanted.asks_for_columns:
+        raise SettingsError(
+            f"{what} has no columns; leave columns and attributes out (augury.data.from_arrays takes attributes, groups and "
+            "split themselves)"
+        )
+
+
+def _refuse_place(what: str, wanted: Policy, format: str | None) -> None:
+    if wanted.root is not None or format is not None:
+        raise SettingsError(f"{what} lies at no path; leave {'root' if format is None else 'format'} out")
 
 
 def _refuse_group(what: str, wanted: Policy) -> None:

@@ -126,6 +126,11 @@ def _notes(about: dict[str, Any]) -> dict[str, Any]:
         notes["tones"] = about["tones"]
     if about["groups"] is not None:
         notes["grouped_by"] = "the PatientID of the DICOM files"
+    if nameless := notes.pop("nameless", 0):
+        notes["groups_left_out"] = (
+            f"{nameless:,} of {len(about['kept']):,} images name no patient (PatientID), so that none is kept together with "
+            "others of the same patient; name them all, or give a table with a column of patients"
+        )
     if "memory" in about:
         notes["cache"] = f"images are held in memory, as they could not be kept: {about['memory']}"
     return notes
@@ -215,6 +220,7 @@ def _decoded(
             "turned_upright": sum(n for header, n in counted.items() if header.rotated),
             "tones": {tones: n for tones, n in _count(counted, lambda header: header.tones).items() if tones},
             "groups": _patients(headers),
+            "nameless": _nameless(headers),
         }
         chosen = list(headers)
 
@@ -240,6 +246,12 @@ def _patients(headers: dict[int, decode.Header]) -> list[int] | None:
     if not all(header.group for header in headers.values()):
         return None
     return [int(code) for code in coded(np.array([header.group for header in headers.values()]))[0]]
+
+
+def _nameless(headers: dict[int, decode.Header]) -> int:
+    """How many images name no patient where others do."""
+    named = sum(bool(header.group) for header in headers.values())
+    return len(headers) - named if named else 0
 
 
 def _chunks(

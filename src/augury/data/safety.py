@@ -160,6 +160,17 @@ def extra(module: str, purpose: str, name: str) -> ModuleType:
         ) from error
 
 
+def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A JSON object, as `json.loads` takes it for `object_pairs_hook`. Raises DataError (without the file's name) when a key
+    occurs twice, of which JSON itself lets the last win."""
+    found: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in found:
+            raise DataError(f"tells '{key[:40]}' twice in one JSON object; keep one")
+        found[key] = value
+    return found
+
+
 def word(value: Any) -> str | None:
     """A scalar from a table or JSON as text, None (nothing) as ""; None for lists and other things."""
     if value is None:

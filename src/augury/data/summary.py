@@ -117,7 +117,8 @@ def census(data: LabelledImages, *, flips: bool | None = None) -> Census:
         },
         clusters=tuple(sorted(near, key=lambda same: (same not in torn, same in twins, same[0]))),
     )
-    return Census(**{**vars(facts), "advice": _advice(facts)})
+    left_out = [str(data.notes["groups_left_out"])] if "groups_left_out" in data.notes else []
+    return Census(**{**vars(facts), "advice": (*_advice(facts), *left_out)})
 
 
 def _torn(clusters: Clusters, codes: npt.NDArray[Any] | None) -> Clusters:

@@ -29,6 +29,18 @@ MOST_VALUES = 100
 MOST_COLUMNS = 1000
 
 
+def extend(columns: dict[str, list[str | None]], row: Mapping[str, str | None], n: int) -> None:
+    """Add row n to columns of n values, blank where it, or an earlier row, says nothing. Raises DataError for too many columns."""
+    for name, value in row.items():
+        if name not in columns:
+            check_columns(len(columns) + 1)
+            columns[name] = [""] * n
+        columns[name].append(value)
+    for values in columns.values():
+        if len(values) <= n:
+            values.append("")
+
+
 @dataclass(frozen=True)
 class Told:
     """What the columns tell of N images, as `Found` holds it; `bad` is why rows cannot be used."""

@@ -93,9 +93,9 @@ def read(path: Path, policy: Policy) -> LabelledImages:
     Unsafe names, links, devices and names that occur twice are bad images like damaged ones; they are never followed.
     Raises DataError when an archive is damaged or its layout unclear, or as `reading.read` does.
     """
-    shards = _shards(path) if path.is_dir() else [path]
-    base = path if path.is_dir() else path.parent
     members = _Members()
+    shards = _shards(path, members.ignored) if path.is_dir() else [path]
+    base = path if path.is_dir() else path.parent
     with ExitStack() as stack:
         for shard in shards:
             prefix = f"{shard.relative_to(base).as_posix()}/" if path.is_dir() else ""
@@ -109,14 +109,18 @@ def read(path: Path, policy: Policy) -> LabelledImages:
         return reading.read(path, _class_folders(path, members, codes, policy.labelled), policy, "tar")
 
 
-def _shards(root: Path) -> list[Path]:
-    """The tars of a folder: directly in it or one folder below."""
+def _shards(root: Path, ignored: Counter[str] | None = None) -> list[Path]:
+    """The tars of a folder: directly in it or one folder below; links that lead outside are passed over and counted."""
     try:
         found = [*root.iterdir(), *(file for place in root.iterdir() if place.is_dir() for file in place.iterdir())]
     except OSError:
         return []
     names = (file for file in found if file.name.lower().endswith(SUFFIXES) and not file.name.startswith("."))
-    return sorted(file for file in names if file.is_file() and file.resolve().is_relative_to(root.resolve()))
+    there = sorted(file for file in names if file.is_file())
+    inside = [file for file in there if file.resolve().is_relative_to(root.resolve())]
+    if ignored is not None:
+        ignored["links that lead outside"] += len(there) - len(inside)
+    return inside
 
 
 def _source(shard: Path, policy: Policy, stack: ExitStack) -> Path | Spool:
@@ -322,7 +326,9 @@ def _told(suffix: str, raw: bytes) -> Row:
             raise DataError("has a .cls beside it that is not one short line; write the class there")
         return {CLS: word(text)}
     try:
-        value = json.loads(raw)
+        value = json.loads(raw, object_pairs_hook=safety.unique)
+    except DataError as error:
+        raise DataError(f"has a .json beside it that {error}") from error
     except (ValueError, RecursionError) as error:
         raise DataError(f"has a damaged .json beside it ({error})") from error
     if not isinstance(value, dict) or len(value) > _ENTRIES:

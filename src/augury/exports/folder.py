@@ -17,6 +17,10 @@ from augury.images import LabelledImages, SyntheticImages
 
 FORMAT = "augury-export-1"
 CLASSES, MANIFEST = "classes.json", "manifest.jsonl"
+LOST = (
+    "class folders hold no groups, so that a split made later may put one group on two sides; write imagefolder, the same "
+    "folders beside a metadata.csv that tells"
+)
 Also = Callable[[Path, list[Row], list[str]], None]
 """Writes more into the root, given all rows and the file of each."""
 
@@ -30,7 +34,8 @@ def export_folder(
     link: bool = True,
     force: bool = False,
 ) -> dict[str, Any]:
-    """Write `train` and the kept images of `synthetic` as `path/<class>/real-000012.png` and `synthetic-000034.png`.
+    """Write `train` and the kept images of `synthetic` as `path/<class>/real-000012.png` and `synthetic-000034.png`, below
+    `path/train/`, `validation/` and `test/` where the data come in parts.
 
     The number is the image's place in `train` or `synthetic`. `originals`, one file per training image, are
     hard-linked (copied where that is not possible, or with `link=False`) in their own size and format; a hard link is
@@ -41,10 +46,13 @@ def export_folder(
     the folder of each class. An older export at `path` is replaced whole. Returns {path, real, synthetic, linked,
     folders}.
 
+    Class folders hold neither groups nor attributes; where there are groups, the `note` in what is returned says so.
+
     Raises DataError when classes or shapes disagree, or `originals` do not fit `train`; RunFolderError when `path`
     holds anything that is not from an export (unless `force`), or cannot be written.
     """
-    return written(Path(path), train, synthetic, originals, link, force)
+    done = written(Path(path), train, synthetic, originals, link, force)
+    return done if train.groups is None else {**done, "note": LOST}
 
 
 def written(
@@ -62,10 +70,11 @@ def written(
     rows = rows_of(train, synthetic, originals, target)
     _check_free(target, force, taken)
     folders = folder_names(train.classes, taken=(CLASSES, MANIFEST, *taken))
-    files = [f"{folders[row.label]}/{row.name}{row.suffix}" for row in rows]
+    places = [folders[row.label] if row.part is None else f"{row.part}/{folders[row.label]}" for row in rows]
+    files = [f"{place}/{row.name}{row.suffix}" for row, place in zip(rows, places, strict=True)]
     with atomic_folder(target) as root:
-        for folder in folders:
-            (root / folder).mkdir()
+        for place in dict.fromkeys([*places, *([] if any(row.part for row in rows) else folders)]):
+            (root / place).mkdir(parents=True)
         with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
             how = list(pool.map(lambda row, file: _bring(row, root / file, link), rows, files))
         write_lines(root / MANIFEST, ({"file": file, **row.facts} for row, file in zip(rows, files, strict=True)))

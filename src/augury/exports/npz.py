@@ -28,8 +28,8 @@ def export_npz(
     link: bool = True,
     force: bool = False,
 ) -> dict[str, Any]:
-    """Write `images` [N, H, W] or [N, H, W, 3], `labels`, `classes`, `origin`, `provenance` (JSON), `group` and an array
-    for each attribute.
+    """Write `images` [N, H, W] or [N, H, W, 3], `labels`, `classes`, `origin`, `provenance` (JSON), `group`, `split` and an
+    array for each attribute.
 
     `link` means nothing here. The same data give the same bytes. Raises as `export_folder` does, also when `originals`
     are given, as arrays have one size; RunFolderError when the file is there already (unless `force`).

@@ -28,7 +28,7 @@ def export_parquet(
     link: bool = True,
     force: bool = False,
 ) -> dict[str, Any]:
-    """Write the columns image {bytes, path}, label (a ClassLabel), attributes, group, origin and provenance (JSON).
+    """Write the columns image {bytes, path}, label (a ClassLabel), attributes, group, split, origin and provenance (JSON).
 
     `originals` go in byte for byte instead of the pixels; `link` means nothing here. Raises as `export_folder` does;
     RunFolderError when the file is there already (unless `force`), MissingExtraError without pyarrow.

@@ -16,7 +16,7 @@ import numpy as np
 
 from augury.data.table import NAMES
 from augury.errors import DataError, RunFolderError, SettingsError
-from augury.images import Images, LabelledImages, SyntheticImages
+from augury.images import SPLITS, Images, LabelledImages, SyntheticImages
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -35,7 +35,8 @@ _AHEAD = 256
 class Row:
     """One image of an export: its file's name without suffix, what is told of it, and where its pixels are.
 
-    `attributes` are blank where a synthetic image was not conditioned on one; `group` is None when the data have none.
+    `attributes` are blank where a synthetic image was not conditioned on one; `group` is None when the data have none, `part`
+    (a name of SPLITS) when they are all train images.
     """
 
     name: str
@@ -48,6 +49,7 @@ class Row:
     group: str | None
     images: Images
     at: int
+    part: str | None = None
     original: Path | None = None
 
     @property
@@ -65,7 +67,8 @@ class Row:
     def columns(self) -> dict[str, str]:
         """What a table says of the image beside file and label, as text."""
         named = {(f"{k}_given" if k.casefold() in RESERVED else k): v for k, v in self.attributes.items()}
-        return {**named, **({} if self.group is None else {"group": self.group}), "origin": self.origin}
+        told = {"group": self.group, "split": self.part}
+        return {**named, **{k: v for k, v in told.items() if v is not None}, "origin": self.origin}
 
     @property
     def suffix(self) -> str:
@@ -110,22 +113,41 @@ def rows_of(
 
 
 def _real(train: LabelledImages, files: list[Path] | None) -> Iterator[Row]:
-    real = int(train.notes.get("originals", len(train)))
+    parted = _in_parts(train)
     for i, label in enumerate(train.labels.tolist()):
-        origin = "real" if i < real else "augmented"
+        name = text(train.names[i]) if train.names else f"index {i}"
+        recipe = _recipe(train, i)
+        origin = "augmented" if recipe else "real"
         yield Row(
             name=f"{origin}-{i:06d}",
             label=label,
             class_name=text(train.classes[label]),
             origin=origin,
-            source=text(train.names[i]) if train.names else f"index {i}",
+            source=recipe or name,
             scores={},
             attributes={name: text(a.values[int(a.codes[i])]) for name, a in train.attributes.items()},
             group=None if train.groups is None else str(int(train.groups[i])),
             images=train.images,
             at=i,
+            part=SPLITS[train.split[i]] if parted and train.split is not None else None,
             original=files[i] if files and files[i].suffix.lower() in SUFFIXES else None,
         )
+
+
+def _in_parts(train: LabelledImages) -> bool:
+    """Whether there is more to tell than that all are train images."""
+    return train.split is not None and bool((train.split != 0).any())
+
+
+def _recipe(train: LabelledImages, i: int) -> dict[str, Any] | None:
+    """How image i is drawn again where it is one of `augury.copies`, which call it FILE#EPOCH: `augment.augmented` of image
+    `index` of the data whose fingerprint is `data`, or of the `file` alone. None for any other image."""
+    recipe = dict(train.notes.get("copies", {}))
+    of = recipe.pop("of", {}) if train.names else {}
+    file, _, epoch = train.names[i].rpartition("#") if of else ("", "", "")
+    if file not in of or not epoch.isdecimal():
+        return None
+    return {"file": text(file), **recipe, "epoch": int(epoch), "index": of[file]}
 
 
 def _synthetic(train: LabelledImages, synthetic: SyntheticImages) -> Iterator[Row]:
@@ -146,6 +168,7 @@ def _synthetic(train: LabelledImages, synthetic: SyntheticImages) -> Iterator[Ro
             group=None if train.groups is None else SYNTHETIC_GROUP,
             images=synthetic.images,
             at=i,
+            part=SPLITS[0] if _in_parts(train) else None,
         )
 
 

@@ -25,7 +25,7 @@ def export_imagefolder(
     link: bool = True,
     force: bool = False,
 ) -> dict[str, Any]:
-    """What `export_folder` writes, and `metadata.csv`: file_name, label, the attributes, group and origin.
+    """What `export_folder` writes, and `metadata.csv`: file_name, label, the attributes, group, split and origin.
 
     Raises as `export_folder` does.
     """
@@ -42,7 +42,7 @@ def export_csv(
     link: bool = True,
     force: bool = False,
 ) -> dict[str, Any]:
-    """What `export_folder` writes, and `labels.csv`: path, label, the attributes, group and origin.
+    """What `export_folder` writes, and `labels.csv`: path, label, the attributes, group, split and origin.
 
     Raises as `export_folder` does.
     """

@@ -24,7 +24,7 @@ def export_tar(
     link: bool = True,
     force: bool = False,
 ) -> dict[str, Any]:
-    """Write `real-000012.png`, `.cls` (the class's number) and `.json` (label, attributes, group, origin, provenance).
+    """Write `real-000012.png`, `.cls` (the class's number) and `.json` (label, attributes, group, split, origin, provenance).
 
     `originals` go in byte for byte instead of the pixels; `link` means nothing here. The same data give the same bytes.
     Raises as `export_folder` does; RunFolderError when the file is there already (unless `force`).
