@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from making import LABELS, packed, pictures, png
 
-from augury.data import load, safety
+from augury.data import load, safety, tar
 from augury.errors import DataError, SettingsError
 
 
@@ -249,3 +249,25 @@ def test_an_archive_beside_class_folders_is_left_alone(tmp_path: Path) -> None:
 def test_an_empty_archive(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"x\.tar: found no images"):
         load(packed(tmp_path / "x.tar", {}))
+
+
+@pytest.mark.parametrize("format", [tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT])
+def test_headers_are_read_as_tarfile_reads_them(format: int, tmp_path: Path) -> None:
+    path, random = tmp_path / "a.tar", np.random.default_rng(0)
+    with tarfile.open(path, "w", format=format) as archive:
+        for i in range(40):
+            long = "d" * int(random.integers(1, 90)) + "/" + "n" * int(random.integers(1, 60))
+            member = tarfile.TarInfo(f"{long}é{i}.jpg" if i % 3 else f"{i}.jpg")
+            member.type = tarfile.DIRTYPE if i % 11 == 5 else tarfile.SYMTYPE if i % 11 == 7 else tarfile.REGTYPE
+            member.size = int(random.integers(0, 3000)) if member.isreg() else 0
+            member.linkname = "x" if member.issym() else ""
+            archive.addfile(member, io.BytesIO(bytes(member.size)))
+    with tarfile.open(path, errors="surrogateescape") as archive:
+        wanted = [(m.name, m.size, m.type, m.offset_data) for m in archive]
+    with path.open("rb") as file:
+        assert [(m.name, m.size, m.type, m.offset_data) for m in tar._walk(file)] == wanted
+    raw = bytearray(path.read_bytes())
+    raw[3] ^= 1  # the first name no longer has its checksum
+    path.write_bytes(raw)
+    with path.open("rb") as file, pytest.raises(DataError, match="damaged, or not a tar"):
+        list(tar._walk(file))

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import os
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 from PIL import __version__ as pillow_version
@@ -17,6 +16,7 @@ from PIL import __version__ as pillow_version
 from augury.data import cache as store
 from augury.data import decode, kinds, resize
 from augury.data.coding import attributes_of, coded, finished
+from augury.data.crew import Crew
 from augury.data.found import Found
 from augury.data.policy import Policy
 from augury.data.resize import Size
@@ -27,9 +27,6 @@ from augury.images import Codes, Images, LabelledImages
 DECODING = 2
 """Raise when the same file would give other pixels, so that old cache entries are left alone."""
 _CHUNK = 128
-_BATCH = 16
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -59,8 +56,8 @@ def read(place: Path, found: Found, policy: Policy, format: str) -> LabelledImag
     """
     if not found.names:
         raise DataError(f"{place}: holds no images (0 rows); give images of at least two classes")
-    with decode.quiet(), ThreadPoolExecutor(min(32, os.cpu_count() or 1)) as pool:
-        images, about = _cached(place, found, policy, pool)
+    with decode.quiet(), Crew(len(found.names)) as crew:
+        images, about = _cached(place, found, policy, crew)
     if about["skipped"] and policy.on_bad == "error":
         raise DataError(_complaint(place, about["skipped"]))
     kept = about["kept"]
@@ -136,7 +133,7 @@ def _notes(about: dict[str, Any]) -> dict[str, Any]:
     return notes
 
 
-def _cached(place: Path, found: Found, policy: Policy, pool: ThreadPoolExecutor) -> tuple[Images, dict[str, Any]]:
+def _cached(place: Path, found: Found, policy: Policy, crew: Crew) -> tuple[Images, dict[str, Any]]:
     """The images and facts from the cache, decoded first unless they are there.
 
     The cache is asked by content, which is read in any case. Headers take as long again and are not needed when it has an
@@ -145,45 +142,26 @@ def _cached(place: Path, found: Found, policy: Policy, pool: ThreadPoolExecutor)
     asked: list[Any] = [policy.size, policy.fit, policy.window, policy.stretch]
     asked += [policy.native] if policy.native != resize.NATIVE_LIMIT else []
     mark = store.Mark(policy.cache, digest([str(place.absolute()), len(found.names), asked]))
-    headers, bad, content = _looked(found, policy, pool, alone=mark.is_set())
+    headers, bad, content = _looked(found, policy, crew, alone=mark.is_set())
     entry = store.place(policy.cache) / "images" / digest([DECODING, pillow_version, content, asked])
     known = store.recall(entry)
     if known is None:
         if mark.is_set():
-            headers, bad, _ = _looked(found, policy, pool)
-        known = _decoded(entry, place, found, headers, bad, policy, pool)
+            headers, bad, _ = _looked(found, policy, crew)
+        known = _decoded(entry, place, found, headers, bad, policy, crew)
     mark.set()
     return known
 
 
 def _looked(
-    found: Found, policy: Policy, pool: ThreadPoolExecutor, *, alone: bool = False
+    found: Found, policy: Policy, crew: Crew, *, alone: bool = False
 ) -> tuple[dict[int, decode.Header], dict[int, str], str]:
     """The header of each good image, the reason for each other, and a digest of all content and names, or that `alone`."""
-
-    def look(i: int) -> _Look:
-        if i in found.bad:
-            return _Look(b"", None, found.bad[i], found.bad[i])
-        try:
-            raw = found.fetch(i)
-        except OSError as error:
-            reason = f"cannot be opened ({error.strerror or error})"
-            return _Look(b"", None, reason, reason)
-        except DataError as error:
-            return _Look(b"", None, str(error), str(error))
-        sha = hashlib.sha256(raw).digest()
-        if alone:
-            return _Look(sha, None)
-        try:
-            return _Look(sha, kinds.header(raw, policy))
-        except DataError as error:
-            return _Look(sha, None, str(error))
-
     headers: dict[int, decode.Header] = {}
     bad: dict[int, str] = {}
     same: dict[decode.Header, decode.Header] = {}
     total = hashlib.sha256()
-    for i, seen in enumerate(_mapped(pool, look, range(len(found.names)))):
+    for i, seen in enumerate(crew.each(partial(_look, policy, alone), found, range(len(found.names)), light=alone)):
         total.update(repr((found.names[i], seen.sha, seen.missing)).encode("utf-8", "replace"))
         if seen.header is not None:
             headers[i] = same.setdefault(seen.header, seen.header)
@@ -199,7 +177,7 @@ def _decoded(
     looks: dict[int, decode.Header],
     bad: dict[int, str],
     policy: Policy,
-    pool: ThreadPoolExecutor,
+    crew: Crew,
 ) -> tuple[Images, dict[str, Any]]:
     """Decode all good images into the cache; when some prove damaged, choose size and colour anew without them."""
     while True:
@@ -225,12 +203,33 @@ def _decoded(
         chosen = list(headers)
 
         def chunks(chosen: list[int] = chosen, goal: Size = goal, grey: bool = grey) -> Iterator[Images]:
-            return _chunks(found, chosen, goal, policy, grey, pool)
+            return _chunks(found, chosen, goal, policy, grey, crew)
 
         try:
             return store.keep(entry, (len(chosen), 1 if grey else 3, *goal), chunks, about)
         except _Damaged as error:
             bad |= error.reasons
+
+
+def _look(policy: Policy, alone: bool, raw: bytes | str) -> _Look:
+    """Of some encoded bytes (or the reason why there are none): hash and header, or the hash `alone`."""
+    if isinstance(raw, str):
+        return _Look(b"", None, raw, raw)
+    sha = hashlib.sha256(raw).digest()
+    if alone:
+        return _Look(sha, None)
+    try:
+        return _Look(sha, kinds.header(raw, policy))
+    except DataError as error:
+        return _Look(sha, None, str(error))
+
+
+def _picture(size: Size, policy: Policy, grey: bool, raw: bytes | str) -> Images | str:
+    """The decoded image, or why there is none."""
+    try:
+        return raw if isinstance(raw, str) else kinds.pixels(raw, size, policy, grey)
+    except DataError as error:
+        return str(error)
 
 
 def _count(counted: Counter[decode.Header], fact: Callable[[decode.Header], str]) -> dict[str, int]:
@@ -254,22 +253,11 @@ def _nameless(headers: dict[int, decode.Header]) -> int:
     return len(headers) - named if named else 0
 
 
-def _chunks(
-    found: Found, chosen: list[int], size: Size, policy: Policy, grey: bool, pool: ThreadPoolExecutor
-) -> Iterator[Images]:
+def _chunks(found: Found, chosen: list[int], size: Size, policy: Policy, grey: bool, crew: Crew) -> Iterator[Images]:
     """uint8 [n, C, H, W] pieces in order; once all are tried, raises _Damaged if any failed."""
-
-    def one(i: int) -> Images | str:
-        try:
-            return kinds.pixels(found.fetch(i), size, policy, grey)
-        except OSError as error:
-            return f"cannot be opened ({error.strerror or error})"
-        except DataError as error:
-            return str(error)
-
     damaged: dict[int, str] = {}
     piece: list[Images] = []
-    for i, result in zip(chosen, _mapped(pool, one, chosen), strict=True):
+    for i, result in zip(chosen, crew.each(partial(_picture, size, policy, grey), found, chosen), strict=True):
         if isinstance(result, str):
             damaged[i] = result
             piece.clear()
@@ -282,25 +270,6 @@ def _chunks(
         raise _Damaged(damaged)
     if piece:
         yield np.stack(piece)
-
-
-def _mapped(pool: ThreadPoolExecutor, function: Callable[[int], T], items: Sequence[int]) -> Iterator[T]:
-    """`function` of each item in order, a few batches ahead of whoever asks, so that memory stays bounded."""
-
-    def batch(some: Sequence[int]) -> list[T]:
-        return [function(i) for i in some]
-
-    waiting: deque[Future[list[T]]] = deque()
-    try:
-        for start in range(0, len(items), _BATCH):
-            waiting.append(pool.submit(batch, items[start : start + _BATCH]))
-            if len(waiting) > 2 * (os.cpu_count() or 1):
-                yield from waiting.popleft().result()
-        while waiting:
-            yield from waiting.popleft().result()
-    finally:
-        for future in waiting:
-            future.cancel()
 
 
 def _complaint(place: Path, skipped: list[dict[str, str]]) -> str:

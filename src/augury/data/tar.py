@@ -201,11 +201,33 @@ class _Careful:
         return self.file.read(count)
 
 
+class _Plain(tarfile.TarInfo):
+    """Reads the header of a plain file at once, which a set has a million of; any other is tarfile's affair."""
+
+    @classmethod
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> _Plain:
+        """As in tarfile, for what name, size and kind are asked of."""
+        ustar = buf[156:157] == tarfile.REGTYPE and buf[257:262] == b"ustar" and not buf[345:346].strip(b"\0")
+        digits = bytes(buf[124:136]).strip(b" \0")
+        told = bytes(buf[148:156]).strip(b" \0")
+        if not (len(buf) == tarfile.BLOCKSIZE and ustar and digits.isdigit() and told.isdigit()):
+            return super().frombuf(buf, encoding, errors)
+        try:
+            size, checked = int(digits, 8), int(told, 8)
+        except ValueError:  # an 8 or a 9
+            return super().frombuf(buf, encoding, errors)
+        if checked != 256 + sum(buf) - sum(buf[148:156]):
+            return super().frombuf(buf, encoding, errors)
+        found = cls(bytes(buf[:100]).partition(b"\0")[0].decode(encoding, errors))
+        found.size, found.type = size, tarfile.REGTYPE
+        return found
+
+
 def _walk(file: IO[bytes]) -> Iterator[tarfile.TarInfo]:
     """The members of an archive. Raises DataError (without its name) when it is damaged, or goes on after its end."""
     try:
         file.seek(0)
-        archive = tarfile.TarFile(fileobj=_Careful(file), mode="r", errors="surrogateescape")  # type: ignore[arg-type]
+        archive = tarfile.TarFile(fileobj=_Careful(file), mode="r", errors="surrogateescape", tarinfo=_Plain)  # type: ignore[arg-type]
         before = -1
         while (member := archive.next()) is not None:
             archive.members.clear()  # type: ignore[attr-defined]  # else a million of them stay in memory
