@@ -184,7 +184,7 @@ class GenerateSettings(Settings):
 
     sampling_strategy: Strategy = Field(
         "balance",
-        description="balance, a ratio, a number or {class: number}; level: as many for all; tail: what rare classes lack; auto: the "
+        description="balance (as many again where all are level), a ratio, a number or {class: number}; level: as many for all; tail: what rare classes lack; auto: the "
         "same, less those that are recognised well",
     )
     truncation: float = Field(1.0, gt=0, le=1)

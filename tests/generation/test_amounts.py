@@ -83,6 +83,15 @@ def test_what_was_asked_for_is_the_reason(strategy, expected: list[int], reasons
     assert found.numbers.tolist() == expected and list(found.why) == reasons
 
 
+def test_where_all_are_level_as_many_again_are_asked_for() -> None:
+    pose = Attribute(np.arange(60) % 2, ("l", "r"))
+    data = LabelledImages(np.zeros((60, 1, 8, 8), np.uint8), np.repeat([0, 1], 30), ("a", "b"), {"pose": pose})
+    assert amounts(data, "balance").numbers.tolist() == [30, 30]
+    found = amounts(data, "balance", ("pose",))
+    assert found.numbers.tolist() == [[15, 15], [15, 15]] and found.why == ("as many again: all are level already",) * 2
+    assert amounts(data, "level").numbers.sum() == 0
+
+
 def test_attributes_without_holes_are_levelled_too() -> None:
     pose = Attribute(np.arange(60) % 2, ("l", "r"))
     data = LabelledImages(np.zeros((60, 1, 8, 8), np.uint8), np.repeat([0, 1], 30), ("a", "b"), {"pose": pose})

@@ -119,8 +119,12 @@ def _known_reason(recognised: Recognised, c: int, holes: int) -> str:
 
 
 def _as_asked(data: LabelledImages, strategy: Strategy, condition: tuple[str, ...]) -> Amounts:
-    """`wanted`, with what was asked for as the reason."""
+    """`wanted`, with what was asked for as the reason; "balance" asks for as many again where all cells are level, as few images
+    may lack even so."""
     numbers = wanted(data, strategy, condition)
+    if strategy == "balance" and not numbers.any():
+        again = table(data, condition)
+        return Amounts(again, ("as many again: all are level already",) * len(again))
     largest, each = int(table(data, condition).max()), "class" if not condition else "cell"
     why = []
     for number in numbers.reshape(len(numbers), -1).sum(1).tolist():
