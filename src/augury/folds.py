@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from augury import proof, report
-from augury.errors import RunFolderError, SettingsError
+from augury.errors import SettingsError
 from augury.files import write_json, write_text
 from augury.images import Codes, LabelledImages, SyntheticImages
 from augury.pipeline import advance, opened
@@ -19,12 +19,13 @@ from augury.session import Session, Watcher, closest, describe
 from augury.settings import RunSettings
 from augury.verdict import Verdict
 
-OURS = {".lock", ".holder", "folds.json", "verdict.json", "report.html", "badge.svg"}
+OURS = {"folds.json", "verdict.json", "report.html", "badge.svg"}
 
 
 @dataclass(frozen=True)
 class Told:
-    """What the page shows of one fold: images drawn, and the kept ones nearest to a training image; rows are those of all data."""
+    """What the page shows of one fold: images drawn, and the kept ones nearest to a training image; rows are those of all
+    data."""
 
     synthetic: SyntheticImages
     neighbours: Codes
@@ -44,17 +45,14 @@ def cross_validate(
 
     For few images, or few people, patients or tracks: with 20 people a single test part has four, and no number of seeds
     makes up for that. It costs K times a run. Raises SettingsError for data with a split of their own, for fewer than two
-    folds, and for settings that folds cannot heed (one fold, growing trials, near-duplicates not looked for), DataError when a class is too small for them, RunFolderError when the folder holds something else.
+    folds, and for settings that folds cannot heed (one fold, growing trials, near-duplicates not looked for); DataError when a
+    class is too small for them; RunFolderError when the folder holds something else.
     """
     chosen, watch, place = settings or RunSettings(), watch or Watcher(), Run(folder)
     _refuse(chosen, folds)
     runs = [place.path / f"fold-{k}" for k in range(1, folds + 1)]
     with place.held():
-        others = sorted(p.name for p in place.path.iterdir() if p.name not in OURS | {run.name for run in runs})
-        if others:
-            raise RunFolderError(
-                f"{place.path}: holds {', '.join(others[:3])}, so it is no folder of {folds} folds; choose another with -o"
-            )
+        place.refuse_others(OURS | {run.name for run in runs}, f"of {folds} folds")
         trials: list[proof.Fold] = []
         told: list[Told] = []
         for k, run in enumerate(runs, 1):
@@ -145,10 +143,5 @@ def _page(
         synthetic=synthetic,
         neighbours=np.concatenate([each.neighbours for each in told]),
         distances=np.concatenate([each.distances for each in told]),
-        log=(),
-        plan={},
-        generation={},
-        scores=(),
-        seconds={},
         judged=True,
     )

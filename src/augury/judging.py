@@ -11,7 +11,7 @@ import numpy as np
 
 from augury import proof, report, training
 from augury.data import LEFT_OUT, finished, load
-from augury.errors import DataError, RunFolderError
+from augury.errors import DataError
 from augury.files import write_json, write_text
 from augury.images import SPLITS, LabelledImages, SyntheticImages
 from augury.machine import machine, versions
@@ -40,12 +40,7 @@ def judge(
     """
     chosen, watch, place = settings or RunSettings(), watch or Watcher(), Run(folder)
     with place.held():
-        ours = {".lock", ".holder", "judged.json", "trial.json", "verdict.json", "report.html", "badge.svg"}
-        others = sorted(path.name for path in place.path.iterdir() if path.name not in ours)
-        if others:
-            raise RunFolderError(
-                f"{place.path}: holds {', '.join(others[:3])}, so it is no folder of a trial; choose another with -o"
-            )
+        place.refuse_others({"judged.json", "trial.json", "verdict.json", "report.html", "badge.svg"}, "of a trial")
         d = chosen.data
         data = images_of(real, chosen)
         if not isinstance(synthetic, LabelledImages):
@@ -152,10 +147,5 @@ def _page(
         synthetic=made,
         neighbours=neighbours,
         distances=distances,
-        log=(),
-        plan={},
-        generation={},
-        scores=(),
-        seconds={},
         judged=True,
     )

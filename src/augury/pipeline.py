@@ -148,7 +148,7 @@ def prove(session: Session) -> None:
     about = [session.run.key("generate"), s.seed, session.device.type, session.flips]
     results, keep = kept_results(file, about, s.prove, session.watch, session.drawn_by_others())
     train, validation, test = (session.parts[name] for name in SPLITS)
-    extra, settings = session.pseudo_labelled() | session.others(), s.prove
+    extra, settings = session.pseudo_labelled() | session.others, s.prove
     if "all" not in settings.arms:
         asked = [name for name, arm in proof.ARMS.items() if arm.source in extra and name not in settings.arms]
         settings = settings.model_copy(update={"arms": (*settings.arms, *asked)})

@@ -104,6 +104,14 @@ class Run:
             (self / ".holder").unlink(missing_ok=True)
             lock.release()
 
+    def refuse_others(self, ours: set[str], what: str) -> None:
+        """Raises RunFolderError when the held folder has anything but files called as in `ours`; `what` says what it is for."""
+        others = sorted(path.name for path in self.path.iterdir() if path.name not in {".lock", ".holder", *ours})
+        if others:
+            raise RunFolderError(
+                f"{self.path}: holds {', '.join(others[:3])}, so it is no folder {what}; choose another with -o"
+            )
+
     def state(self) -> dict[str, dict[str, Any]]:
         """Stage -> {key, seconds, finished} of every finished stage."""
         file = self / "state.json"

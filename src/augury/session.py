@@ -109,6 +109,7 @@ class Session:
         )
         return {proof.UNLABELLED: shown} if len(at) else {}
 
+    @cached_property
     def others(self) -> dict[str, SyntheticImages]:
         """Kept synthetic images of other runs by the name of their arm. Raises SettingsError for an arm that shows none,
         RunFolderError for a run of other classes or another size of image."""
@@ -131,7 +132,7 @@ class Session:
 
     def drawn_by_others(self) -> dict[str, str]:
         """What tells other images from those that `others` gave before."""
-        return {name: digest(proof.prints(images.images).tolist()) for name, images in self.others().items()}
+        return {name: digest(proof.prints(images.images).tolist()) for name, images in self.others.items()}
 
     @cached_property
     def synthesizer(self) -> Synthesizer:

@@ -184,8 +184,8 @@ class GenerateSettings(Settings):
 
     sampling_strategy: Strategy = Field(
         "balance",
-        description="balance (as many again where all are level), a ratio, a number or {class: number}; level: as many for all; tail: what rare classes lack; auto: the "
-        "same, less those that are recognised well",
+        description="balance (as many again where all are level), a ratio, a number or {class: number}; level: as many for "
+        "all; tail: what rare classes lack; auto: the same, less those that are recognised well",
     )
     truncation: float = Field(1.0, gt=0, le=1)
     sampling: Literal["prior", "boundary", "inversions"] = Field(

@@ -22,8 +22,8 @@ class Verdict:
     that such a trial finds four times of five; `seeds_needed` (None: no number of them) and `images_needed` are what it takes
     to settle a difference like this one; below `least_seeds` no sign-flip test can.
     `comparisons` has a row for each arm with synthetic images; `arms` one value a seed; `per_class` rows carry 95 %
-    intervals; `ratio_curve` was measured on validation; `looks` are those taken at a growing trial; `folds` how many trials are pooled, each with a test part and a generator of its own; `leaks` says what was
-    checked to have seen no test image.
+    intervals; `ratio_curve` was measured on validation; `looks` are those taken at a growing trial; `folds` how many trials
+    are pooled, each with a test part and a generator of its own; `leaks` says what was checked to have seen no test image.
     """
 
     word: str

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
+from typed import command
 
 import augury
 from augury.errors import RunFolderError, SettingsError
@@ -17,11 +16,6 @@ from augury.settings import RunSettings, validated
 
 QUICK = ["--steps", "4", "--precision", "fp32", "--set", "prove.steps=3", "--set", "train.batch=8"]
 QUICK += ["--set", 'prove.arms=["none","gan"]', "--set", "prove.ratios=[0.5]", "--sampling-strategy", "5"]
-
-
-def command(*words: str) -> subprocess.CompletedProcess[str]:
-    call = [sys.executable, "-c", "from augury.cli import main; main()", *words]
-    return subprocess.run(call, capture_output=True, text=True, timeout=300, check=False)
 
 
 @pytest.fixture(scope="module")

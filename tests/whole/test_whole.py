@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from typed import command
 
 import augury
 from augury.errors import RunFolderError, SettingsError
@@ -27,11 +28,6 @@ QUICK += ["--set", "train.batch=16", "--set", "train.checkpoint_every=0.05", "--
 
 COMPARED = ["--steps", "4", "--set", "train.precision=fp32", "--set", "prove.steps=3", "--set", "score.features=pixels"]
 COMPARED += ["--set", "train.batch=8"]
-
-
-def command(*words: str, **options) -> subprocess.CompletedProcess[str]:
-    call = [sys.executable, "-c", "from augury.cli import main; main()", *words]
-    return subprocess.run(call, capture_output=True, text=True, timeout=300, check=False, **options)
 
 
 @pytest.fixture(scope="module")

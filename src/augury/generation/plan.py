@@ -22,8 +22,8 @@ def wanted(data: LabelledImages, strategy: Strategy, condition: tuple[str, ...] 
     """Images to add per cell, int64 like `table`.
 
     "balance" fills every cell up to the largest; "level" adds to every cell what the one with the fewest lacks to the
-    largest, so that a generator's traces, which all cells then have alike, tell nothing of the class; a float r in (0, 1] fills up to r times the largest (imbalanced-learn's
-    ratio); an int adds that many to each class, spread over its cells; a dict adds {class: n} or {"class/value": n}.
+    largest, so that a generator's traces, which all cells then have alike, tell nothing of the class; a float r in (0, 1]
+    fills up to r times the largest (imbalanced-learn's ratio); an int adds that many to each class, spread over its cells; a dict adds {class: n} or {"class/value": n}.
     Raises SettingsError for an unknown name, class or value, and for a number out of range.
     """
     counts = table(data, condition)

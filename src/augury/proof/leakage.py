@@ -79,13 +79,7 @@ def like_test(images: Images, test: LabelledImages, policy: Policy = "refuse") -
     """
     if policy == "allow" or not len(images) or not len(test):
         return np.zeros(len(images), bool)
-    same = np.isin(prints(images), prints(test.images))
-    if same.any():
-        raise DataError(
-            f"{int(same.sum())} of {len(images)} synthetic images are images of the test part, pixel for pixel, such as "
-            f"number {int(np.flatnonzero(same)[0])}; a classifier taught with them knows the answers. Remove them, or make the "
-            "synthetic images from train images alone"
-        )
+    _refuse_copies(images, test, "test", "; a classifier taught with them knows the answers")
     near = np.zeros(len(images), bool)
     for cluster in near_duplicates(np.concatenate([test.images, images])):
         members = np.array(cluster)
@@ -103,12 +97,15 @@ def like_test(images: Images, test: LabelledImages, policy: Policy = "refuse") -
 def refuse_validation(images: Images, validation: LabelledImages) -> None:
     """Raises DataError when a synthetic image is a validation image pixel for pixel: it would be one more real image, and
     the ratio would be chosen on it."""
-    same = np.isin(prints(images), prints(validation.images))
+    _refuse_copies(images, validation, "validation", ": they are real images, on which the ratio is chosen")
+
+
+def _refuse_copies(images: Images, part: LabelledImages, name: str, why: str) -> None:
+    same = np.isin(prints(images), prints(part.images))
     if same.any():
         raise DataError(
-            f"{int(same.sum())} of {len(images)} synthetic images are images of the validation part, pixel for pixel, such as "
-            f"number {int(np.flatnonzero(same)[0])}: they are real images, on which the ratio is chosen. Remove them, or make "
-            "the synthetic images from train images alone"
+            f"{int(same.sum())} of {len(images)} synthetic images are images of the {name} part, pixel for pixel, such as "
+            f"number {int(np.flatnonzero(same)[0])}{why}. Remove them, or make the synthetic images from train images alone"
         )
 
 

@@ -28,7 +28,8 @@ class Facts:
     fakes, train, copies}], pairs: [{features, class, index, train, distance, limit}]}, and `copied` uint8 [P, 2, C, H, W]
     the pictures of the pairs, fake first; `seconds` per stage; `near` is near_duplicates.json, and `near_images` are the
     images of its first clusters.
-    `judged` marks a trial of images that Augury did not make: the page then leaves out filters, scores and training.
+    `judged` marks a trial of images that Augury did not make, or of several generators: the page then leaves out filters,
+    scores and training.
     Whatever is empty, or None within a row, is left out of the page or said to be missing.
     """
 
@@ -41,11 +42,11 @@ class Facts:
     synthetic: SyntheticImages
     neighbours: Codes
     distances: npt.NDArray[np.float64]
-    log: Sequence[Mapping[str, Any]]
-    plan: Mapping[str, Any]
-    generation: Mapping[str, Any]
-    scores: Sequence[Mapping[str, Any]]
-    seconds: Mapping[str, float]
+    log: Sequence[Mapping[str, Any]] = ()
+    plan: Mapping[str, Any] = field(default_factory=dict)
+    generation: Mapping[str, Any] = field(default_factory=dict)
+    scores: Sequence[Mapping[str, Any]] = ()
+    seconds: Mapping[str, float] = field(default_factory=dict)
     copies: Mapping[str, Any] = field(default_factory=dict)
     copied: Images = field(default_factory=lambda: np.empty((0, 2, 1, 1, 1), np.uint8))
     near: Mapping[str, Any] = field(default_factory=dict)
