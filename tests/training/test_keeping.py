@@ -232,5 +232,7 @@ def test_an_unconditional_generator_knows_no_classes() -> None:
     assert seen(plan, data).counts.tolist() == [40]
     with pytest.raises(SettingsError, match="one or the other"):
         planned(data, unconditional=True, condition=("pose",))
+    with pytest.raises(SettingsError, match="label_sampling=uniform would do nothing"):
+        planned(data, unconditional=True, label_sampling="uniform")
     assert set_up(plan, seen(plan, data))[1].draw(0, CPU)[1].unique().tolist() == [0]
     assert np.isfinite(np.frombuffer(synthesizer.weights[-64:], np.float32)).all()

@@ -118,6 +118,10 @@ def settle(data: LabelledImages, settings: TrainSettings, device: torch.device) 
         raise SettingsError(
             "unconditional forgets the classes, but condition asks for attributes; use one or the other"
         )
+    if settings.unconditional and settings.label_sampling != "sqrt":
+        raise SettingsError(
+            f"label_sampling={settings.label_sampling} would do nothing: an unconditional training has no classes; leave it out"
+        )
     always = not rule.ada_target and (rule.augment_p, rule.final_augment_p) == (1.0, 1.0)
     if (settings.augment or rule.augment) == "ada" and always:
         raise SettingsError(
