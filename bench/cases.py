@@ -15,13 +15,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
 from augury import data
 from augury.console import watcher
 from augury.data import coding
 from augury.images import LabelledImages
 from augury.pipeline import opened
-from augury.proof import Fold, pooled
+from augury.proof import Fold, pooled, prints
 from augury.randomness import rng
 from augury.session import Session
 from augury.settings import RunSettings
@@ -41,23 +42,44 @@ class Places:
 
 @dataclass(frozen=True)
 class Case:
-    """`folds` give the images, most often of one fold, `settings` what a run of them changes; `what` is one line for the table."""
+    """`folds` give the images, most often of one fold, `settings` what a run of them changes; `what` is one line for the table.
+    What is in `pool` and in none of a fold's parts is given to the run without labels."""
 
     what: str
     folds: tuple[Callable[[Places], LabelledImages], ...]
     settings: dict[str, dict[str, Any]] = field(default_factory=dict)
+    pool: Callable[[Places], LabelledImages] | None = None
 
     def verdict(self, places: Places, folder: Path, settings: RunSettings, trial: Callable[[Session], Fold]) -> Verdict:
         """What `trial` finds in the run of each fold, in `folder`/1, `folder`/2 …, pooled where there are several."""
         found = []
         for k, make in enumerate(self.folds, 1):
-            with opened(make(places), folder / str(k), settings=settings, watch=watcher(False)) as session:
+            images = make(places)
+            if self.pool is not None:
+                apart = str(unlabelled(self.pool(places), images, folder / f"unlabelled-{k}"))
+                train = settings.train.model_copy(update={"unlabelled": apart})
+                settings = settings.model_copy(update={"train": train})
+            with opened(images, folder / str(k), settings=settings, watch=watcher(False)) as session:
                 found.append(trial(session))
         return pooled(found) if len(found) > 1 else found[0].verdict
 
     def finished(self, folder: Path) -> bool:
         """Whether the run of every fold has been proved."""
         return all((folder / str(k) / "verdict.json").exists() for k in range(1, len(self.folds) + 1))
+
+
+def unlabelled(pool: LabelledImages, used: LabelledImages, folder: Path) -> Path:
+    """A folder of the images in `pool` that are not in `used`, as .png."""
+    if not folder.exists():
+        draft = folder.with_name(folder.name + ".part")
+        draft.mkdir(parents=True, exist_ok=True)
+        for i in np.flatnonzero(~np.isin(prints(pool.images), prints(used.images))):
+            channels = pool.images[i]
+            Image.fromarray(channels[0] if len(channels) == 1 else channels.transpose(1, 2, 0)).save(
+                draft / f"{i:06d}.png"
+            )
+        draft.rename(folder)
+    return folder
 
 
 def thinned(images: LabelledImages, part: int, each: int, seed: int = 0) -> LabelledImages:
@@ -134,7 +156,7 @@ def hole(
 
 FEWER = (
     *("none", "class_weights", "balanced", "classical", "randaugment", "trivialaugment", "cutmix", "noise"),
-    *("gan", "gan_alone", "gan_pretrain"),
+    *("gan", "gan_alone", "gan_pretrain", "discriminator", "discriminator_afresh"),
 )
 """Arms where every fold asks for all trainings anew: without those that came out far behind elsewhere."""
 HOLE: dict[str, dict[str, Any]] = {
@@ -152,6 +174,16 @@ CASES = {
         "magnetic tiles at 32 px, 952 to 32", (lambda p: data.load(p.shared / "magnetic_tile_64.npz", size=32),)
     ),
     "flowers": Case("flowers at 32 px, 40 a class", (flowers,)),
+    "pneumonia_more": Case(
+        "PneumoniaMNIST, one twentieth, the rest without labels",
+        (pneumonia,),
+        pool=lambda p: data.load(p.shared / "pneumoniamnist.npz"),
+    ),
+    "flowers_more": Case(
+        "flowers at 32 px, 40 a class, the rest without labels",
+        (flowers,),
+        pool=lambda p: data.load(p.shared / "flowers5.tar", size=32),
+    ),
     "sunglasses": Case(
         "CMU faces, sunglasses never seen at left or right",
         hole("eyes", "sunglasses", "pose", ("left", "right")),

@@ -74,7 +74,7 @@ def shown(name: str, verdict: Verdict) -> dict[str, Any]:
     ours, theirs = means(verdict)
     return {
         "case": CASES[name].what,
-        "with synthetic images": f"{100 * ours:.1f} ({verdict.arm})",
+        "with Augury": f"{100 * ours:.1f} ({verdict.arm})",
         "best without": f"{100 * theirs:.1f} ({verdict.comparator})",
         "difference": points(verdict.difference, verdict.low, verdict.high),
         "seeds": len(verdict.seeds),

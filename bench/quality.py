@@ -42,7 +42,8 @@ def in_lanes(names: list[str]) -> None:
             words = [sys.executable, *sys.argv, "--lane", "--recipes", ",".join(mine)]
             lanes.append(subprocess.Popen(words, env={**os.environ, "OMP_NUM_THREADS": "1"}))
             os.sched_setaffinity(lanes[-1].pid, {core})
-    if any([lane.wait() for lane in lanes]):
+    failed = [lane.wait() for lane in lanes]
+    if any(failed):
         raise SystemExit("a recipe could not be measured; what it says stands above")
 
 

@@ -6,6 +6,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from augury.beginnings import pretrained
     from augury.data import load
     from augury.exports import export_folder as export
     from augury.folds import cross_validate
@@ -30,6 +31,7 @@ __all__ = [
     "evaluate",
     "export",
     "load",
+    "pretrained",
     "prove",
     "run",
     "train",
@@ -46,6 +48,7 @@ _WHERE = {
     "evaluate": "augury.metrics:evaluate",
     "export": "augury.exports:export_folder",
     "load": "augury.data:load",
+    "pretrained": "augury.beginnings:pretrained",
     "prove": "augury.proof:prove",
     "run": "augury.pipeline:run",
     "train": "augury.training:train",

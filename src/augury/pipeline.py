@@ -165,6 +165,7 @@ def prove(session: Session) -> None:
         device=session.device,
         flips=session.flips,
         extra=extra,
+        layers=session.layers,
         seen=seen,
         results=results,
         on_result=keep,

@@ -115,7 +115,7 @@ class Session:
         RunFolderError for a run of other classes or another size of image."""
         found = {}
         for name, path in self.settings.prove.others.items():
-            known = sorted({arm.source for arm in proof.ARMS.values() if arm.synthetic} - {"gan"})
+            known = sorted({arm.source for arm in proof.ARMS.values() if arm.shows} - {"gan"})
             if name not in known:
                 raise SettingsError(f"prove.others: no arm shows images called '{name}'; there are: {', '.join(known)}")
             run = Run(path)
@@ -138,6 +138,12 @@ class Session:
     def synthesizer(self) -> Synthesizer:
         """The trained generator."""
         return Synthesizer.load(self.run / "synthesizer", self.device)
+
+    @property
+    def layers(self) -> training.Layers | str:
+        """Those of the trained discriminator, or why there are none."""
+        found, why = training.layers(self.run / "train", self.planned(), self.data.shape)
+        return found or why
 
     @cached_property
     def classifier(self) -> Classifier:
@@ -184,6 +190,7 @@ class Session:
                 self.flips,
                 VERDICTS,
                 *([self.drawn_by_others()] if s.prove.others else ()),
+                *([list(proof.ARMS)] if "all" in s.prove.arms else ()),
             ],
             "export": lambda: [key("generate"), s.export.model_dump()],
             "report": lambda: [key(stage) for stage in ("score", "prove", "export")],

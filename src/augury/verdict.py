@@ -24,6 +24,7 @@ class Verdict:
     `comparisons` has a row for each arm with synthetic images; `arms` one value a seed; `per_class` rows carry 95 %
     intervals; `ratio_curve` was measured on validation; `looks` are those taken at a growing trial; `folds` how many trials
     are pooled, each with a test part and a generator of its own; `leaks` says what was checked to have seen no test image.
+    `adds` names what `arm` has and `comparator` lacks: "synthetic images" or "discriminator's layers".
     """
 
     word: str
@@ -54,6 +55,7 @@ class Verdict:
     folds: int = 1
     leaks: dict[str, Any] | None = None
     metric: str = "balanced accuracy"
+    adds: str = "synthetic images"
     format: int = FORMAT
 
     def as_dict(self) -> dict[str, Any]:
@@ -89,19 +91,17 @@ def sentence(v: Verdict) -> str:
     ours = {"difference": v.difference, "level": v.level, "low": v.low, "high": v.high, "p": v.p}
     found = _found(v, ours)
     margin = f"{100 * v.margin:g} points"
-    if v.ratio == 0:
+    if v.ratio == 0 and v.adds == "synthetic images":
         return (
             "The synthetic images do not help here: none was shown, so they make no difference; leave them out. The best "
             f"arm without them is {v.comparator}."
         )
     small = f", less than the {margin} that this trial calls a difference" if abs(v.difference) < v.margin else ""
     return {
-        "helps": f"The synthetic images help: {found} over the best arm without them ({v.comparator}){small}.",
-        "hurts": f"The synthetic images hurt: {found} against the best arm without them ({v.comparator}){small}; do not add "
-        "them.",
-        "no difference": f"The synthetic images make no difference of {margin} or more: {_no_difference(v, found)}; leave them "
-        "out.",
-        "underpowered": f"This trial cannot tell whether the synthetic images help: {found} against the best arm without "
+        "helps": f"The {v.adds} help: {found} over the best arm without them ({v.comparator}){small}.",
+        "hurts": f"The {v.adds} hurt: {found} against the best arm without them ({v.comparator}){small}; leave them out.",
+        "no difference": f"The {v.adds} make no difference of {margin} or more: {_no_difference(v, found)}; leave them out.",
+        "underpowered": f"This trial cannot tell whether the {v.adds} help: {found} against the best arm without "
         f"them ({v.comparator}); {remedy(v)}.",
     }[v.word]
 

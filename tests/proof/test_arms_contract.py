@@ -12,7 +12,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import LinearSVC
-from tiny_data import tiny
+from tiny_data import random_layers, tiny
 from torch import nn
 
 from augury.errors import DataError, SettingsError, TrainingError
@@ -25,7 +25,7 @@ from augury.settings import ProveSettings, RunSettings, validated
 
 
 def trainings(results: dict[str, Any] | None = None, **changes: Any) -> Trainings:
-    own = {name: changes.pop(name) for name in ("classifier_object", "synthetic", "extra") if name in changes}
+    own = {name: changes.pop(name) for name in ("classifier_object", "synthetic", "extra", "layers") if name in changes}
     made = tiny(seed=5)
     return Trainings(
         tiny(),
@@ -38,6 +38,7 @@ def trainings(results: dict[str, Any] | None = None, **changes: Any) -> Training
         validation=tiny((6, 6, 6), 1),
         extra=own.get("extra", {name: (tiny(seed=6).images, made.labels) for name in ("vae", "unlabelled")}),
         classifier=own.get("classifier_object"),
+        layers=own.get("layers", random_layers((1, 10, 10))),
     )
 
 
@@ -139,6 +140,8 @@ def test_all_arms_are_those_that_can_be_trained(monkeypatch: pytest.MonkeyPatch)
     asked = validated(RunSettings, {"prove": {"arms": "all"}}).prove.arms
     assert trainings().select(asked) == tuple(ARMS)
     assert set(ARMS) - set(trainings(extra={}).select(asked)) == {"vae", "pseudo_labels"}
+    none = set(trainings(layers="it has none").select(asked))
+    assert set(ARMS) - none == {"discriminator", "discriminator_afresh"}
     assert set(ARMS) - set(trainings(classifier="probe:pixels").select(asked)) == {"cutmix"}
     monkeypatch.setattr("augury.proof.trainings.smote_installed", lambda: False)
     assert set(ARMS) - set(trainings().select(asked)) == {"smote_pixels", "smote_features"}
@@ -186,9 +189,10 @@ def test_a_trial_of_all_arms_tells_how_many_trainings_there_are() -> None:
         synthetic,
         settings,
         extra={"vae": synthetic, "unlabelled": synthetic},
+        layers=random_layers((1, 10, 10)),
         on_result=lambda done, total, name: told.append((done, total)),
     )
-    assert set(verdict.arms) == set(ARMS) - {"cutmix"} and verdict.arm == "gan"
+    assert set(verdict.arms) == set(ARMS) - {"cutmix"} and ARMS[verdict.arm].generative
     assert [done for done, _ in told] == list(range(1, len(told) + 1)) and {total for _, total in told} == {len(told)}
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
+import torch
 
 from augury.images import LabelledImages
+from augury.training import Layers
 
 
 def tiny(counts: tuple[int, ...] = (14, 8, 3), seed: int = 0, size: int = 10, channels: int = 1) -> LabelledImages:
@@ -14,3 +16,11 @@ def tiny(counts: tuple[int, ...] = (14, 8, 3), seed: int = 0, size: int = 10, ch
     images = random.normal(60 + 60 * labels[:, None, None, None], 40, (len(labels), channels, size, size))
     names = tuple("abcdefgh"[: len(counts)])
     return LabelledImages(np.clip(images, 0, 255).astype(np.uint8), labels, names)
+
+
+def random_layers(shape: tuple[int, int, int]) -> Layers:
+    """Those of a discriminator that has learnt nothing."""
+    made = Layers("dcgan", {"width": 8}, shape, {}, afresh=True)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return Layers("dcgan", {"width": 8}, shape, made(shape[0], 2).body.state_dict())

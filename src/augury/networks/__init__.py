@@ -14,6 +14,7 @@ from augury.networks import autoencoder, dcgan, mlp, r3gan, stylegan
 from augury.networks.classifier import Classifier
 from augury.networks.conditioning import ConditionEmbedding, ProjectionHead, shares
 from augury.networks.discriminator import Discriminator, DiscriminatorSettings
+from augury.networks.on_discriminator import OnDiscriminator, alone
 from augury.networks.resnet import ResNet
 from augury.settings import Within, changed
 
@@ -24,8 +25,10 @@ __all__ = [
     "ConditionEmbedding",
     "Discriminator",
     "DiscriminatorSettings",
+    "OnDiscriminator",
     "ProjectionHead",
     "ResNet",
+    "alone",
     "build",
     "build_generator",
     "shares",

@@ -19,8 +19,9 @@ class Arm:
     fields are those of `Lesson`.
 
     `source` names the images shown beside the real ones: "" none, "gan" those that are judged, whatever made them,
-    "noise", "unlabelled", or a name in the `extra` that the trial was given. `ratio` is how many for each real image; None: as chosen on
-    validation.
+    "noise", "unlabelled", or a name in the `extra` that the trial was given. `ratio` is how many for each real image; None:
+    as chosen on validation. `network` "discriminator" trains the layers of the generator's adversary in place of the trial's
+    classifier, beginning with what they have `learnt` or with random weights.
     """
 
     note: str
@@ -36,11 +37,23 @@ class Arm:
     smoothing: float = 0.0
     synthetic_weight: float = 1.0
     synthetic_smoothing: float | None = None
+    network: Literal["", "discriminator"] = ""
+    learnt: bool = False
 
     @property
-    def synthetic(self) -> bool:
+    def shows(self) -> bool:
         """Whether a generator's images are shown; those of noise and real ones without labels are not."""
         return self.source not in ("", NOISE, UNLABELLED)
+
+    @property
+    def generative(self) -> bool:
+        """Whether a generative training has a part in it: by its images, or by what its discriminator has learnt."""
+        return self.shows or self.learnt
+
+    @property
+    def adds(self) -> str:
+        """What it is judged for, as a verdict names it; "" for an arm that others are compared with."""
+        return "synthetic images" if self.shows else "discriminator's layers" if self.learnt else ""
 
     def lesson(self) -> dict[str, Any]:
         """The fields that `Lesson` has by the same name and that are plain values."""
@@ -83,4 +96,11 @@ ARMS = {
         "classical, the synthetic images first, then the real ones", True, augment="classical", source=OWN, schedule="first"
     ),
     "vae": Arm("as gan, with the images of another generator, given as 'vae'", True, augment="classical", source="vae"),
+    "discriminator": Arm(
+        "classical, the real images alone, by a classifier that begins as the discriminator (Radford et al. 2016)", True,
+        augment="classical", network="discriminator", learnt=True,
+    ),
+    "discriminator_afresh": Arm(
+        "classical, by the same layers from random weights: a control", True, augment="classical", network="discriminator"
+    ),
 }  # fmt: skip

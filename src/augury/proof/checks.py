@@ -14,10 +14,10 @@ from augury.settings import ProveSettings
 
 def check_settings(settings: ProveSettings) -> None:
     """Raises SettingsError for arms that cannot be compared, ratios below 0 and numbers of seeds that make no trial."""
-    if len({ARMS[name].synthetic for name in settings.arms}) < 2:
+    if len({ARMS[name].generative for name in settings.arms}) < 2:
         raise SettingsError(
-            f"arms are {', '.join(settings.arms)}, but a verdict compares an arm with synthetic images, such as 'gan', with at "
-            "least one without; add both kinds with --set prove.arms"
+            f"arms are {', '.join(settings.arms)}, but a verdict compares an arm with synthetic images, such as 'gan', or with "
+            "the discriminator's layers, with at least one without; add both kinds with --set prove.arms"
         )
     if any(ratio < 0 for ratio in settings.ratios):
         raise SettingsError(f"ratios are {settings.ratios}, but must not be negative")

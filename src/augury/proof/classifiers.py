@@ -51,7 +51,7 @@ def teach(
     """A network, by default the small `Classifier`, trained on `train` as the lesson says, in eval mode; the same seed
     gives the same weights on the same device."""
     keep_memory()
-    with _seeded(seed, device, throughout=not stackable(build)):
+    with _seeded(seed, device, throughout=not _repeatable(build)):
         model = _new(build, train, seed, device)
         return _taught(model, train, lesson, seed, device, precision)
 
@@ -77,7 +77,9 @@ def teach_each(
     chosen = fastest(lesson, device, build) if way == "auto" else way
     if chosen not in WAYS:
         raise SettingsError(f"there is no way '{way}' to train; choose among: {', '.join(WAYS)}")
-    if chosen != "one by one" and not (stackable(build) and _addressed(lesson)):
+    if chosen == "stacked" and not stackable(build):
+        raise SettingsError("this classifier cannot be built with copies, and so not trained 'stacked'; use 'abreast'")
+    if chosen != "one by one" and not (_repeatable(build) and _addressed(lesson)):
         raise SettingsError(
             f"this classifier or augmentation draws from PyTorch's own generator, and cannot be trained '{chosen}'; use 'one "
             "by one'"
@@ -101,17 +103,23 @@ def teach_each(
 
 
 def fastest(lesson: Lesson, device: torch.device, build: Build) -> str:
-    """ "stacked" on CUDA, where small networks leave most of the processor idle; "abreast" on CPU, where a stack takes as long
-    as one after another and small networks gain little from a second core; "one by one" elsewhere, and for networks and
-    augmentations of others, which draw from PyTorch's own generator."""
-    if not (stackable(build) and _addressed(lesson)):
+    """The quickest way there is: "stacked" on CUDA, where small networks leave most of the processor idle, if the network can
+    be; "abreast" on CPU, where a stack takes as long as one after another and small networks gain little from a second
+    core; "one by one" elsewhere, and for networks and augmentations that draw from PyTorch's own generator."""
+    if not (_repeatable(build) and _addressed(lesson)):
         return "one by one"
-    return {"cuda": "stacked", "cpu": "abreast"}.get(device.type, "one by one")
+    return {"cuda": "stacked" if stackable(build) else "one by one", "cpu": "abreast"}.get(device.type, "one by one")
 
 
 def stackable(build: Build) -> bool:
     """Whether the network can be built with `copies`."""
     return "copies" in inspect.signature(build).parameters
+
+
+def _repeatable(build: Build) -> bool:
+    """Whether the network draws nothing from PyTorch's own generator while it learns, as those that can be stacked and those
+    that say so (`draws` is False)."""
+    return stackable(build) or not getattr(build, "draws", True)
 
 
 @torch.inference_mode()

@@ -20,8 +20,8 @@ from augury.verdict import Verdict, sentence
 
 Hits = Mapping[str, npt.NDArray[np.bool_]]
 
-SHOWN = {"note", "synthetic", "source", "ratio", "schedule", "synthetic_weight", "synthetic_smoothing"}
-"""Fields of an arm that say which synthetic images are shown and how; arms that agree in all others are twins."""
+SHOWN = {"note", "source", "ratio", "schedule", "synthetic_weight", "synthetic_smoothing", "learnt"}
+"""Fields of an arm that say what of a generative training it has; arms that agree in all others are twins."""
 
 
 @dataclass(frozen=True)
@@ -55,20 +55,22 @@ def judge(
     level: float = 0.05,
     margin: float = 0.02,
 ) -> Verdict:
-    """The verdict on the synthetic arm that does best, corrected for all of them, against the comparator: the arm without
-    synthetic images that is best *on test*, a choice that errs against the synthetic images and never for them.
+    """The verdict on the generative arm that does best (by synthetic images, or the discriminator's layers), corrected for
+    all of them, against the comparator: the arm without either that is best *on test*, a choice that errs against them and
+    never for them.
 
     `results` holds the measures of each arm, one a seed; `level` is that of the two-sided test, `margin` the
     smallest difference that matters.
     """
     hits = {name: np.stack([unpacked(m["hits"], len(test)) for m in each]) for name, each in results.items()}
     means = {name: float(np.mean([m["balanced_accuracy"] for m in each])) for name, each in results.items()}
-    comparator = max((name for name in results if not ARMS[name].synthetic), key=lambda name: means[name])
+    comparator = max((name for name in results if not ARMS[name].generative), key=lambda name: means[name])
     rivals = compared(hits, comparator, test, level)
     main = max(rivals, key=lambda c: c.effects.value)
     twin = twin_of(main, hits, test)
     found = word(main, twin, margin, len(seeds), level)
-    if ratio == 0:  # nothing synthetic was shown, so nothing synthetic did it
+    shown = ratio > 0 and ARMS[main.arm].shows
+    if ARMS[main.arm].shows and not shown:  # nothing synthetic was shown, so nothing synthetic did it
         found = "no difference"
     far = max(abs(main.effects.value), margin - abs(main.effects.value))
     more = seeds_needed(main.effects, far, main.level)
@@ -97,14 +99,15 @@ def judge(
         comparisons=tuple(c.as_dict() for c in rivals),
         arms=arms,
         ratio_curve=tuple(curve),
-        per_class=_per_class(hits, main.arm, comparator, train, kept if ratio else kept.take(np.empty(0, int)), test),
+        per_class=_per_class(hits, main.arm, comparator, train, kept if shown else kept.take(np.empty(0, int)), test),
+        adds=ARMS[main.arm].adds,
     )
     return replace(verdict, sentence=sentence(verdict))
 
 
 def word(main: Comparison, twin: Comparison, margin: float, seeds: int, level: float = 0.05) -> str:
     """One of four words for an arm against the comparator (`main`) and against its twin, the same training without synthetic
-    images (`twin`).
+    images, or from random weights (`twin`).
 
     helps: above the comparator, interval and sign-flip test (its p adjusted, at most `level`) agreeing. hurts: below both;
     the comparator was chosen as the best, so that to lie below it alone may be luck of the choice. no difference: a gain over
@@ -122,8 +125,8 @@ def word(main: Comparison, twin: Comparison, margin: float, seeds: int, level: f
 
 
 def compared(hits: Hits, comparator: str, test: LabelledImages, level: float) -> list[Comparison]:
-    """Every synthetic arm against the comparator, Holm-corrected for their number."""
-    names = [name for name in hits if ARMS[name].synthetic]
+    """Every generative arm against the comparator, Holm-corrected for their number."""
+    names = [name for name in hits if ARMS[name].generative]
     found = [_difference(hits, name, comparator, test) for name in names]
     raw = [sign_flip_p(each.value + each.seeds) for each in found]
     adjusted, levels = holm(raw, level)
@@ -132,11 +135,12 @@ def compared(hits: Hits, comparator: str, test: LabelledImages, level: float) ->
 
 
 def twin_of(main: Comparison, hits: Hits, test: LabelledImages) -> Comparison:
-    """The arm against the same training without synthetic images; where that was not trained, against the comparator, at a
-    level that pays for its choice among the arms without synthetic images."""
-    name = next((n for n in hits if not ARMS[n].source and _training(n) == _training(main.arm)), None)
+    """The arm against the same training without synthetic images, or from random weights; where that was not trained, against the comparator, at a
+    level that pays for its choice among the arms that are not generative."""
+    plain = [n for n in hits if not ARMS[n].source and not ARMS[n].learnt]
+    name = next((n for n in plain if _training(n) == _training(main.arm)), None)
     if name is None:
-        level = main.level / sum(not ARMS[other].synthetic for other in hits)
+        level = main.level / sum(not ARMS[other].generative for other in hits)
         low, high = main.effects.interval(1 - level)
         return replace(main, level=level, low=low, high=high)
     found = _difference(hits, main.arm, name, test)
@@ -145,7 +149,7 @@ def twin_of(main: Comparison, hits: Hits, test: LabelledImages) -> Comparison:
 
 
 def _training(name: str) -> dict[str, Any]:
-    """An arm but for the synthetic images that it shows."""
+    """An arm but for what it has of a generative training."""
     return {field: value for field, value in asdict(ARMS[name]).items() if field not in SHOWN}
 
 

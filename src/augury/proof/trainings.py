@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, MutableMapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import product
 from typing import Any
@@ -15,18 +15,21 @@ from augury.augment import policy
 from augury.errors import SettingsError
 from augury.images import Codes, Images, LabelledImages
 from augury.proof.arms import ARMS, NOISE, OWN, UNLABELLED, Arm
-from augury.proof.learners import Learner, learner
+from augury.proof.learners import Learner, Network, learner
 from augury.proof.lesson import Lesson
 from augury.proof.measures import measures
 from augury.proof.resampling import resampled
 from augury.proof.smote import smote_installed
 from augury.randomness import rng
 from augury.settings import ProveSettings
+from augury.training import Layers
 
 SEARCH_SEEDS = (7_000_003, 7_000_004)
 """Seeds for choosing rate and weight decay on validation; they are not those of the trial."""
 SEARCH_RATIO = 0.25
 """Synthetic images for each real one while rate and decay are chosen: the ratio is chosen after them."""
+LAYERS_RATE = 1 / 3
+"""What the learning rate is multiplied with for a discriminator's layers: what has been learnt is to be kept."""
 
 
 @dataclass
@@ -35,7 +38,8 @@ class Trainings:
 
     `synthetic` are the images judged, (uint8 [M, C, H, W], labels int64 [M]), and `targets` what is taught of them in place of
     the labels, float [M, K]; `extra` those of other generators by name. `validation` chooses rate and decay where the
-    settings give several; `classifier` is an object in place of the settings' name, as `learner` takes it.
+    settings give several; `classifier` is an object in place of the settings' name, as `learner` takes it; `layers` are the
+    discriminator's, or why there are none.
     """
 
     train: LabelledImages
@@ -50,6 +54,7 @@ class Trainings:
     targets: Any = None
     extra: Mapping[str, tuple[Images, Codes]] = field(default_factory=dict)
     classifier: Any = None
+    layers: Layers | str = "none was given"
     arms: Mapping[str, Arm] = field(default_factory=lambda: ARMS)
     _choices: dict[str, tuple[float, float]] = field(default_factory=dict, init=False)
 
@@ -97,8 +102,21 @@ class Trainings:
             )
         if self.arms[name].smote and not smote_installed():
             return "it needs imbalanced-learn; install it with: pip install 'augury[sklearn]'"
-        refusal = self.learner.refusal(self._lesson(name, 0.0, *self._grid[0]))
+        if self.arms[name].network and isinstance(self.layers, str):
+            return (
+                f"it trains a discriminator's layers, but {self.layers}; prove a run whose recipe has a discriminator"
+            )
+        refusal = self._taught(name).refusal(self._lesson(name, 0.0, *self._grid[0]))
         return f"the classifier {refusal}; use another with prove.classifier" if refusal else ""
+
+    def _taught(self, name: str) -> Learner:
+        """What this arm trains."""
+        arm, usual = self.arms[name], self.learner
+        if not arm.network:
+            return usual
+        assert isinstance(self.layers, Layers), "select() was not asked"
+        precision = usual.precision if isinstance(usual, Network) else "fp32"
+        return Network(replace(self.layers, afresh=not arm.learnt), self.device, precision)
 
     def searches(self, arms: Sequence[str]) -> int:
         """How many trainings choose rate and decay for these arms."""
@@ -110,12 +128,14 @@ class Trainings:
         """The measures on `part` of one classifier of the arm for each seed; `what`/seed is the name of a result. Those not
         there yet are trained at once."""
         rate, decay = self._chosen(arm)
-        return self._measured(what, self._lesson(arm, ratio, rate, decay), seeds, part)
+        return self._measured(what, arm, self._lesson(arm, ratio, rate, decay), seeds, part)
 
-    def _measured(self, what: str, lesson: Lesson, seeds: Sequence[int], part: LabelledImages) -> list[dict[str, Any]]:
+    def _measured(
+        self, what: str, arm: str, lesson: Lesson, seeds: Sequence[int], part: LabelledImages
+    ) -> list[dict[str, Any]]:
         lacking = [seed for seed in seeds if f"{what}/{seed}" not in self.results]
         trains = [self._train_part(seed) for seed in lacking]
-        ready = self.learner.predicted(trains, lesson, lacking, part.images) if lacking else iter(())
+        ready = self._taught(arm).predicted(trains, lesson, lacking, part.images) if lacking else iter(())
         for seed in seeds:
             name = f"{what}/{seed}"
             if name not in self.results:
@@ -138,7 +158,9 @@ class Trainings:
         means = []
         for rate, decay in self._grid:
             name = f"search/{arm}, rate {rate:g}, decay {decay:g}"
-            found = self._measured(name, self._lesson(arm, SEARCH_RATIO, rate, decay), SEARCH_SEEDS, self.validation)
+            found = self._measured(
+                name, arm, self._lesson(arm, SEARCH_RATIO, rate, decay), SEARCH_SEEDS, self.validation
+            )
             means.append(float(np.mean([each["balanced_accuracy"] for each in found])))
         self._choices[arm] = self._grid[int(np.argmax(means))]
         return self._choices[arm]
@@ -150,7 +172,7 @@ class Trainings:
         return Lesson(
             steps=self.settings.steps,
             batch=self.settings.batch,
-            rate=rate,
+            rate=rate * LAYERS_RATE if arm.network else rate,
             decay=decay,
             augment=None if arm.augment == "none" else policy(arm.augment, flips=self.flips),
             synthetic=source,

@@ -18,6 +18,7 @@ from augury.proof.judgement import judge
 from augury.proof.sequential import looks
 from augury.proof.trainings import Trainings
 from augury.settings import ProveSettings
+from augury.training import Layers
 from augury.verdict import Verdict
 
 CHOICE_SEEDS = 3
@@ -36,6 +37,7 @@ def prove(
     flips: bool = False,
     extra: Mapping[str, SyntheticImages] | None = None,
     classifier: Any = None,
+    layers: Layers | str = "none was given",
     seen: Mapping[str, leakage.Prints] | None = None,
     results: MutableMapping[str, Any] | None = None,
     on_result: Callable[[int, int, str], None] = lambda done, total, name: None,
@@ -47,7 +49,8 @@ def prove(
     `results` (name of a training -> its measures) is read for trainings already done and filled with new ones, so that
     a stopped trial goes on; `on_result(done, total, name)` is called after each. `extra` are the images of other generators,
     for arms that show them; `classifier` stands in for the settings': a function (channels, classes) -> network, a network,
-    or an estimator of scikit-learn.
+    or an estimator of scikit-learn; `layers` are those of a discriminator (`augury.pretrained`), for arms that begin with
+    them, or why there are none.
 
     Raises SettingsError for settings that cannot be used; DataError when the sets do not fit together, a class is missing
     in validation or test, or a test image is in another part, among the synthetic images, or was seen, or a validation image
@@ -74,13 +77,15 @@ def prove(
         targets=kept.targets,
         extra={name: (images.images, images.labels) for name, images in others.items()},
         classifier=classifier,
+        layers=layers,
     )
     settings = settings.model_copy(update={"arms": trainings.select(settings.arms)})
     trainings.settings = settings
     check_settings(settings)
     ratios = sorted({0.0, *settings.ratios}) if len(kept) else [0.0]
     plan = looks(settings.seeds, settings.max_seeds)
-    total = len(settings.arms) * plan[-1][0] + (len(ratios) * CHOICE_SEEDS if len(ratios) > 2 else 0)
+    curved = len(ratios) > 2 and any(ARMS[name].shows for name in settings.arms)
+    total = len(settings.arms) * plan[-1][0] + (len(ratios) * CHOICE_SEEDS if curved else 0)
     total += trainings.searches(settings.arms)
     ratio, curve = _chosen(trainings, ratios, validation, seed)
     verdict = _grown(trainings, plan, ratio, curve, kept, test, seed)
@@ -89,7 +94,7 @@ def prove(
 
 def result_name(arm: str, ratio: float) -> str:
     """What the results of an arm on the test part are called, less the seed."""
-    return f"test/{arm}" + (f" at ratio {ratio:g}" if ARMS[arm].synthetic else "")
+    return f"test/{arm}" + (f" at ratio {ratio:g}" if ARMS[arm].shows else "")
 
 
 def arm_of(name: str) -> str:
@@ -108,9 +113,10 @@ def _chosen(
     trainings: Trainings, ratios: list[float], validation: LabelledImages, seed: int
 ) -> tuple[float, list[dict[str, Any]]]:
     """The ratio, chosen on validation where there are several above 0, and the curve it was chosen from."""
-    if len(ratios) <= 2:
-        return ratios[-1], []
-    arm = next(name for name in trainings.settings.arms if ARMS[name].synthetic)
+    shows = [name for name in trainings.settings.arms if ARMS[name].shows]
+    if len(ratios) <= 2 or not shows:
+        return ratios[-1] if shows else 0.0, []
+    arm = shows[0]
     draws = [1_000_003 * (seed + 1) + i for i in range(CHOICE_SEEDS)]
     found = {r: trainings.measured(f"validation/{arm} at ratio {r:g}", arm, r, draws, validation) for r in ratios}
     return choose(found, validation)

@@ -8,10 +8,9 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from augury.report.wording import points
+from augury.report.wording import adds, points
 
 COLOURS = {"helps": "#0b7d68", "no difference": "#5c6470", "hurts": "#b4361f", "underpowered": "#7a5a00"}
-NAME = "synthetic images"
 CHARACTER = 6.3
 """About the mean width of a character of Verdana at 11 px."""
 
@@ -25,16 +24,16 @@ def told(verdict: Mapping[str, Any]) -> str:
 
 def badge(verdict: Mapping[str, Any]) -> str:
     """An SVG of 20 px height, complete in itself: the name on grey, the word on its colour; its title is the sentence."""
-    text = told(verdict)
-    left, right = (round(len(part) * CHARACTER) + 14 for part in (NAME, text))
+    name, text = adds(verdict), told(verdict)
+    left, right = (round(len(part) * CHARACTER) + 14 for part in (name, text))
     width, colour = left + right, COLOURS[verdict["word"]]
-    title = escape(f"{NAME}: {verdict['sentence']}")
+    title = escape(f"{name}: {verdict['sentence']}")
     words = "".join(
         f'<text x="{x + 7}" y="14" textLength="{side - 14}">{escape(part)}</text>'
-        for x, side, part in ((0, left, NAME), (left, right, text))
+        for x, side, part in ((0, left, name), (left, right, text))
     )
     return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="20" role="img" aria-label="{escape(NAME)}: '
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="20" role="img" aria-label="{escape(name)}: '
         f'{escape(text)}"><title>{title}</title>'
         f'<clipPath id="r"><rect width="{width}" height="20" rx="3"/></clipPath><g clip-path="url(#r)">'
         f'<rect width="{left}" height="20" fill="#3b4048"/><rect x="{left}" width="{right}" height="20" fill="{colour}"/></g>'
@@ -45,4 +44,4 @@ def badge(verdict: Mapping[str, Any]) -> str:
 def markdown(verdict: Mapping[str, Any], path: str | os.PathLike[str]) -> str:
     """`![words](path)`, a line for a README."""
     place = Path(path).as_posix().replace(" ", "%20").replace("(", "%28").replace(")", "%29")
-    return f"![{NAME}: {told(verdict)}]({place})"
+    return f"![{adds(verdict)}: {told(verdict)}]({place})"

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from augury.report.wording import missing, number, points, share
+from augury.report.wording import adds, missing, number, points, share
 
 Floats = npt.NDArray[np.float64]
 WIDTH = 440.0
@@ -95,7 +95,7 @@ def arms(verdict: Mapping[str, Any]) -> Chart:
     for place, (name, values) in enumerate(rows.items()):
         top = 48.0 * place
         role = "synthetic" if name == verdict["arm"] else "real" if name == verdict["comparator"] else "other"
-        role_text = {"synthetic": " · with synthetic images", "real": " · compared with"}.get(role, "")
+        role_text = {"synthetic": f" · with {adds(verdict)}", "real": " · compared with"}.get(role, "")
         chart.add("text", f"label {role}-ink", name + role_text, x=8, y=top + 16)
         _spread(chart, x, values, top + 33, role)
     level = x(means[verdict["comparator"]])

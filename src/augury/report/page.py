@@ -84,6 +84,8 @@ def _context(facts: Facts) -> dict[str, Any]:
         "facts": facts,
         "v": verdict,
         "sign": wording.SIGNS[verdict["word"]],
+        "adds": wording.adds(verdict),
+        "other_network": any(name in ARMS and ARMS[name].learnt for name in verdict["arms"]),
         "meaning": wording.meaning(verdict),
         "arm_notes": {name: arm.note for name, arm in ARMS.items()},
         "arms": _arm_rows(verdict),

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from augury.proof.arms import ARMS, NOISE
 
+SYNTHETIC = "synthetic images"
 NOTHING = "–"
 MINUS = "−"
 
@@ -97,9 +98,14 @@ def pretty(value: Any) -> str:
     return json.dumps(value, indent=2, ensure_ascii=False, default=str)
 
 
+def adds(verdict: Mapping[str, Any]) -> str:
+    """What the verdict is about."""
+    return str(verdict.get("adds", SYNTHETIC))
+
+
 def meaning(verdict: Mapping[str, Any]) -> list[str]:
     """What the verdict's word means, in a few plain sentences."""
-    if verdict["ratio"] == 0:
+    if verdict["ratio"] == 0 and adds(verdict) == SYNTHETIC:
         said = [
             f"No synthetic image was shown, so the {verdict['arm']} arm was trained without any; its difference shows only how "
             "far apart nearly equal trainings come out.",
@@ -118,7 +124,7 @@ def _underpowered(verdict: Mapping[str, Any]) -> list[str]:
         return [
             f"With {seeds} paired {'seed' if seeds == 1 else 'seeds'} the smallest p that the test can give is "
             f"{number(2.0 ** (1 - seeds))}, so it could not have found a difference of any size.",
-            f"Run the trial again with {least} seeds or more before adding the images, or leaving them out.",
+            f"Run the trial again with {least} seeds or more before adding the {adds(verdict)}, or leaving them out.",
         ]
     if verdict["low"] > 0 or verdict["high"] < 0:
         first = (
@@ -151,28 +157,34 @@ def _underpowered(verdict: Mapping[str, Any]) -> list[str]:
 def _settled(verdict: Mapping[str, Any]) -> list[str]:
     per_hundred, matters = number(abs(round(100 * verdict["difference"], 1))), points(verdict["margin"])[1:]
     small = abs(verdict["difference"]) < verdict["margin"]
+    what = adds(verdict)
+    use = (
+        "Use the real images together with these, in the ratio given here."
+        if what == SYNTHETIC
+        else "Begin with them: in Python, augury.pretrained(RUN)(channels, classes) is the network to train, on the real images."
+    )
     note = [f"It is less than the {matters} points that this trial was told to call a difference."] if small else []
     return {
         "helps": [
             f"Of 100 test images, all classes alike, about {per_hundred} more are named rightly than after the "
-            "best training without synthetic images. The interval and the test agree that this is not chance.",
+            f"best training without {what}. The interval and the test agree that this is not chance.",
             *note,
-            "Use the real images together with these, in the ratio given here.",
+            use,
         ],
         "hurts": [
             f"Of 100 test images, all classes alike, about {per_hundred} fewer are named rightly than after the "
-            "best training without synthetic images. The interval and the test agree that this is not chance, and it is "
+            f"best training without {what}. The interval and the test agree that this is not chance, and it is "
             f"worse than the same training without them ({verdict['twin']['against']}) too.",
             *note,
-            "Leave them out. Better synthetic images or more real ones may change that; this page says what holds today.",
+            "Leave them out. A better generator or more real images may change that; this page says what holds today.",
         ],
         "no difference": [
-            f"The trial was fine enough to rule out a gain of {matters} points over the best training without synthetic "
-            f"images, and a loss of as much against the same training without them ({verdict['twin']['against']}).",
+            f"The trial was fine enough to rule out a gain of {matters} points over the best training without {what}, "
+            f"and a loss of as much against the same training without them ({verdict['twin']['against']}).",
             "The best of them is the control, which shows images of pure noise: what it gains over the others is a milder "
             "training, and not knowledge of the classes."
             if getattr(ARMS.get(verdict["comparator"]), "source", "") == NOISE
-            else f"Prefer the simpler training, {verdict['comparator']}: it needs no synthetic images.",
+            else f"Prefer the simpler training, {verdict['comparator']}: it needs no {what}.",
         ],
     }[verdict["word"]]
 

@@ -10,7 +10,7 @@ from augury.images import LabelledImages
 from augury.settings import TrainSettings
 from augury.training import checkpoints
 from augury.training.batches import as_float, as_uint8
-from augury.training.critic import discriminator
+from augury.training.critic import Layers, discriminator, layers
 from augury.training.devices import choose_device, choose_precision, keep_memory, placed
 from augury.training.lanes import in_lanes
 from augury.training.latent import slerp
@@ -23,6 +23,7 @@ from augury.training.transfer import fingerprint
 __all__ = [
     "Assess",
     "Card",
+    "Layers",
     "Plan",
     "Progress",
     "Synthesizer",
@@ -36,6 +37,7 @@ __all__ = [
     "fingerprint",
     "in_lanes",
     "keep_memory",
+    "layers",
     "make_plan",
     "placed",
     "seen",

@@ -1,18 +1,19 @@
-"""The discriminator of a training, taken up again to judge images."""
+"""The discriminator of a training, taken up again: to judge images, or as the beginning of a classifier."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
-from augury.errors import RunFolderError
+from augury.errors import RunFolderError, SettingsError
 from augury.images import Codes, Images, LabelledImages
-from augury.networks import NETWORKS, build
-from augury.networks.stylegan import Trunk
+from augury.networks import NETWORKS, Discriminator, OnDiscriminator, alone, build
 from augury.training import checkpoints
 from augury.training.batches import as_float
 from augury.training.devices import placed
@@ -31,26 +32,13 @@ def discriminator(
     It is the discriminator of the last step, also where the generator kept is an earlier, better one. Each image is judged
     alone: a discriminator that looks at the deviation within a batch is shown none. `data` are those trained on.
     """
-    if NETWORKS[plan.rule.network].method != "adversarial":
-        return None, f"the recipe {plan.recipe} trains none"
-    state: dict[str, torch.Tensor] = {}
-    for file in sorted(folder.glob("checkpoint-*.safetensors"), reverse=True):
-        try:
-            tensors, _ = checkpoints.load(file)
-        except RunFolderError:
-            continue
-        prefix = "discriminator."
-        state = {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
-        break
-    if not state:
-        return None, f"there is no checkpoint of the training in {folder}"
+    state, why = _state(folder, plan)
+    if why:
+        return None, why
     data = seen(plan, data)
     network = build(plan.rule.network, plan.rule.settings, data.shape, data.cardinalities(plan.condition))[1]
     network.load_state_dict(state)
-    network = placed(network, device).eval().requires_grad_(False)
-    for module in network.modules():
-        if isinstance(module, Trunk):
-            module.group = 1
+    network = placed(alone(network), device).eval().requires_grad_(False)
 
     @torch.inference_mode()
     def judge(images: Images, conditions: Codes) -> Scores:
@@ -62,3 +50,55 @@ def discriminator(
         return np.concatenate(parts)
 
     return judge, ""
+
+
+@dataclass(frozen=True)
+class Layers:
+    """What makes classifiers of a discriminator's layers: called with (channels, classes) it gives a new network, images
+    [N, C, H, W] in [-1, 1] -> logits [N, K], that begins with what the layers have learnt, or, `afresh`, with random
+    weights. Its last layer is random either way. `shape` is that of the images trained on, [C, H, W]."""
+
+    network: str
+    settings: dict[str, Any]
+    shape: tuple[int, int, int]
+    state: dict[str, torch.Tensor]
+    afresh: bool = False
+    draws = False
+    """Whether the networks draw random numbers while they learn."""
+
+    def __call__(self, channels: int, classes: int) -> OnDiscriminator:
+        """A new network. Raises SettingsError for images of other channels than those trained on."""
+        if channels != self.shape[0]:
+            raise SettingsError(
+                f"the discriminator was trained on images of {self.shape[0]} channels, not {channels}; give it such images"
+            )
+        discriminator = build(self.network, self.settings, self.shape, (1,))[1]
+        assert isinstance(discriminator, Discriminator), "layers() was not asked"
+        network = OnDiscriminator(discriminator, classes)
+        if not self.afresh:
+            network.body.load_state_dict(self.state)
+        return network
+
+
+def layers(folder: Path, plan: Plan, shape: tuple[int, int, int]) -> tuple[Layers | None, str]:
+    """(the layers of the discriminator in the newest readable checkpoint of a training's `folder`, ""); or (None, why there
+    are none). `shape` is that of the images trained on."""
+    state, why = _state(folder, plan)
+    if why:
+        return None, why
+    body = {k: v for k, v in state.items() if k.startswith("trunks.")}
+    return Layers(plan.rule.network, plan.rule.settings, shape, body), ""
+
+
+def _state(folder: Path, plan: Plan) -> tuple[dict[str, torch.Tensor], str]:
+    """(the discriminator's weights in the newest readable checkpoint, why there are none)."""
+    if NETWORKS[plan.rule.network].method != "adversarial":
+        return {}, f"the recipe {plan.recipe} trains none"
+    for file in sorted(folder.glob("checkpoint-*.safetensors"), reverse=True):
+        try:
+            tensors, _ = checkpoints.load(file)
+        except RunFolderError:
+            continue
+        prefix = "discriminator."
+        return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}, ""
+    return {}, f"there is no checkpoint of the training in {folder}"

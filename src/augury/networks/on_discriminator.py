@@ -1,0 +1,42 @@
+"""A classifier on the layers of a discriminator."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+import torch
+from torch import nn
+
+from augury.networks.discriminator import Discriminator
+from augury.networks.stylegan import Trunk
+
+Network = TypeVar("Network", bound=nn.Module)
+
+
+class OnDiscriminator(nn.Module):
+    """images [N, C, H, W] in [-1, 1] -> logits [N, K]: all layers of a discriminator but its heads, batch norm without
+    weights, and a linear layer (Radford, Metz & Chintala 2016, section 5.1, but all layers learn). Scores of places are
+    averaged; each image is seen alone, also by a discriminator that compares those of a batch."""
+
+    def __init__(self, discriminator: Discriminator, classes: int) -> None:
+        super().__init__()
+        discriminator.heads = nn.ModuleList()
+        self.body = alone(discriminator)
+        sizes = [int(trunk.size) for trunk in discriminator.trunks]  # type: ignore[arg-type]
+        dimension = sum(sizes)
+        self.norm = nn.BatchNorm1d(dimension, affine=False)
+        self.last = nn.Linear(dimension, classes)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """images [N, C, H, W] in [-1, 1] -> logits [N, K]."""
+        features = torch.cat([x.mean(1) for x in self.body.features(images)], dim=1)
+        logits: torch.Tensor = self.last(self.norm(features))
+        return logits
+
+
+def alone(discriminator: Network) -> Network:
+    """The discriminator, changed in place so that it sees each image without the others of its batch."""
+    for module in discriminator.modules():
+        if isinstance(module, Trunk):
+            module.group = 1
+    return discriminator
