@@ -191,6 +191,7 @@ class Session:
                 VERDICTS,
                 *([self.drawn_by_others()] if s.prove.others else ()),
                 *([list(proof.ARMS)] if "all" in s.prove.arms else ()),
+                *([proof.USUAL] if "usual" in s.prove.arms else ()),
             ],
             "export": lambda: [key("generate"), s.export.model_dump()],
             "report": lambda: [key(stage) for stage in ("score", "prove", "export")],

@@ -218,12 +218,16 @@ class ScoreSettings(Settings):
 class ProveSettings(Settings):
     """The paired trial."""
 
-    arms: Names = Field(("none", "class_weights", "balanced", "classical", "gan"), description="names of arms, or all")
+    arms: Names = Field(("usual",), description="names of arms; all or usual: those of them that can be trained here")
     others: dict[str, str] = Field(
         default_factory=dict,
         description='run folders whose kept synthetic images other arms show: {"vae": "runs/vae"}',
     )
-    seeds: int = Field(6, ge=1, description="paired seeds; with max_seeds, how many each look adds")
+    seeds: int = Field(
+        7,
+        ge=1,
+        description="paired seeds; with max_seeds, how many each look adds. Two generative arms need seven for a word",
+    )
     max_seeds: int | None = Field(
         None, ge=1, description="add seeds until the word is clear or there are so many; None: only `seeds`, one look"
     )

@@ -10,6 +10,9 @@ from augury.errors import RunFolderError
 FORMAT = 2
 """Raised when verdicts are computed otherwise, so that older ones are computed again."""
 
+IMAGES, LAYERS = "synthetic images", "discriminator's layers"
+"""What an arm can have of a generative training."""
+
 
 @dataclass(frozen=True)
 class Verdict:
@@ -55,7 +58,7 @@ class Verdict:
     folds: int = 1
     leaks: dict[str, Any] | None = None
     metric: str = "balanced accuracy"
-    adds: str = "synthetic images"
+    adds: str = IMAGES
     format: int = FORMAT
 
     def as_dict(self) -> dict[str, Any]:
@@ -91,7 +94,7 @@ def sentence(v: Verdict) -> str:
     ours = {"difference": v.difference, "level": v.level, "low": v.low, "high": v.high, "p": v.p}
     found = _found(v, ours)
     margin = f"{100 * v.margin:g} points"
-    if v.ratio == 0 and v.adds == "synthetic images":
+    if v.ratio == 0 and v.adds == IMAGES:
         return (
             "The synthetic images do not help here: none was shown, so they make no difference; leave them out. The best "
             f"arm without them is {v.comparator}."
@@ -117,9 +120,10 @@ def _found(v: Verdict, numbers: dict[str, Any]) -> str:
 def _no_difference(v: Verdict, found: str) -> str:
     if v.twin["against"] == v.comparator:
         return f"{found} against the best arm without them ({v.comparator})"
+    same = "the same training without them" if v.adds == IMAGES else "the same network from random weights"
+    twin = f"{points(v.twin['difference'])} ({points(v.twin['low'])} to {points(v.twin['high'])})"
     return (
-        f"{_found(v, v.twin)} against the same training without them ({v.twin['against']}), and {points(v.difference)} against "
-        f"the best arm without them ({v.comparator})"
+        f"{found} against the best arm without them ({v.comparator}), and {twin} against {same} ({v.twin['against']})"
     )
 
 

@@ -127,7 +127,7 @@ def test_what_cannot_be_trained_is_refused() -> None:
         trainings(extra={}).select(["vae"])
     with pytest.raises(SettingsError, match="--unlabelled"):
         trainings(extra={}).select(["pseudo_labels"])
-    with pytest.raises(SettingsError, match="choose among: all, none"):
+    with pytest.raises(SettingsError, match="choose among: all, usual, none"):
         trainings().select(["magic"])
     with pytest.raises(DataError, match="one of each"):
         Lesson(synthetic=(PART.images, PART.labels[:3]))

@@ -165,8 +165,8 @@ BAD: list[tuple[dict[str, object], dict[str, object], type[AuguryError], str]] =
     ({}, {"arms": ("gan",)}, SettingsError, "at least one without; add both kinds"),
     ({}, {"arms": ("none", "magic", "gan")}, SettingsError, "no arm 'magic'"),
     ({}, {"ratios": (-1.0, 1.0)}, SettingsError, "must not be negative"),
-    ({}, {"seeds": 1}, SettingsError, "seeds is 1, but a paired trial needs at least 2.*prove.seeds=6"),
-    ({}, {"max_seeds": 4}, SettingsError, "max_seeds is 4, less than the 6"),
+    ({}, {"seeds": 1}, SettingsError, "seeds is 1, but a paired trial needs at least 2.*prove.seeds=7"),
+    ({}, {"max_seeds": 4}, SettingsError, "max_seeds is 4, less than the 7"),
     ({"validation": part((8, 0), 1)}, {}, DataError, "'standing' has no validation image"),
     ({"test": part((0, 8), 1)}, {}, DataError, "'lying' has no test image.*leave the class out"),
     (

@@ -236,11 +236,11 @@ def test_a_run_is_taken_up_stage_by_stage(whole) -> None:
     proven = command("prove", str(run.path), "--json", "--quiet")
     assert json.loads(proven.stdout) == printed
     before = json.loads((run / "trial.json").read_text())["results"]
-    more = command("prove", str(run.path), "--json", "--set", "prove.seeds=7")
-    assert json.loads(more.stdout)["verdict"]["seeds"] == list(range(7)), more.stderr
+    more = command("prove", str(run.path), "--json", "--set", "prove.seeds=8")
+    assert json.loads(more.stdout)["verdict"]["seeds"] == list(range(8)), more.stderr
     after = json.loads((run / "trial.json").read_text())["results"]
-    assert after.items() > before.items() and len(after) == len(before) + 5
-    assert json.loads(command("prove", str(run.path), "--json", "--set", "prove.seeds=6").stdout) == printed
+    assert after.items() > before.items() and len(after) == len(before) + 7
+    assert json.loads(command("prove", str(run.path), "--json", "--set", "prove.seeds=7").stdout) == printed
 
 
 def test_importing_and_asking_for_help_do_not_load_torch() -> None:

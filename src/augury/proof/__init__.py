@@ -1,6 +1,6 @@
 """Does a classifier get better? Paired trials without and with the synthetic images, and a Verdict."""
 
-from augury.proof.arms import ARMS, UNLABELLED, Arm
+from augury.proof.arms import ARMS, UNLABELLED, USUAL, Arm
 from augury.proof.classifiers import probabilities, teach, teach_each
 from augury.proof.crossed import Effects, effects
 from augury.proof.leakage import prints, record, recorded, seen_by
@@ -17,6 +17,7 @@ __all__ = [
     "ARMS",
     "CLASSIFIERS",
     "UNLABELLED",
+    "USUAL",
     "Arm",
     "Effects",
     "Fold",

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from augury.verdict import IMAGES, LAYERS
+
 NOISE = "noise"
 """The source of images of noise, made by the trial itself."""
 UNLABELLED = "unlabelled"
@@ -53,7 +55,7 @@ class Arm:
     @property
     def adds(self) -> str:
         """What it is judged for, as a verdict names it; "" for an arm that others are compared with."""
-        return "synthetic images" if self.shows else "discriminator's layers" if self.learnt else ""
+        return IMAGES if self.shows else LAYERS if self.learnt else ""
 
     def lesson(self) -> dict[str, Any]:
         """The fields that `Lesson` has by the same name and that are plain values."""
@@ -64,6 +66,8 @@ class Arm:
         return {name: getattr(self, name) for name in names}
 
 
+USUAL = ("none", "class_weights", "balanced", "classical", "gan", "discriminator", "discriminator_afresh")
+"""Those of a trial that names none."""
 ARMS = {
     "none": Arm("the real images alone, as they are"),
     "class_weights": Arm("errors on rare classes weigh more", class_weights=True),

@@ -23,8 +23,8 @@ def check_settings(settings: ProveSettings) -> None:
         raise SettingsError(f"ratios are {settings.ratios}, but must not be negative")
     if settings.seeds < 2:
         raise SettingsError(
-            f"prove.seeds is {settings.seeds}, but a paired trial needs at least 2 to see any variation, and 6 for a word; "
-            "use prove.seeds=6"
+            f"prove.seeds is {settings.seeds}, but a paired trial needs at least 2 to see any variation, and 7 for a word; "
+            "use prove.seeds=7"
         )
     if settings.max_seeds is not None and settings.max_seeds < settings.seeds:
         raise SettingsError(

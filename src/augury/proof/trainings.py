@@ -14,7 +14,7 @@ import torch
 from augury.augment import policy
 from augury.errors import SettingsError
 from augury.images import Codes, Images, LabelledImages
-from augury.proof.arms import ARMS, NOISE, OWN, UNLABELLED, Arm
+from augury.proof.arms import ARMS, NOISE, OWN, UNLABELLED, USUAL, Arm
 from augury.proof.learners import Learner, Network, learner
 from augury.proof.lesson import Lesson
 from augury.proof.measures import measures
@@ -69,7 +69,7 @@ class Trainings:
         return list(product(self.settings.rates, self.settings.decays))
 
     def select(self, names: Sequence[str]) -> tuple[str, ...]:
-        """The arms of these names; "all" stands for every one that can be trained here.
+        """The arms of these names; "all" and "usual" stand for every one, or usual one, that can be trained here.
 
         Raises SettingsError for an unknown name, for an arm that cannot be trained with this classifier or these images,
         and for several rates or decays without a validation part to choose on.
@@ -80,10 +80,11 @@ class Trainings:
             )
         found: list[str] = []
         for name in names:
-            if name == "all":
-                found += [each for each in self.arms if not self._obstacle(each)]
+            if name in ("all", "usual"):
+                meant = self.arms if name == "all" else USUAL
+                found += [each for each in meant if not self._obstacle(each)]
             elif name not in self.arms:
-                raise SettingsError(f"there is no arm '{name}'; choose among: all, {', '.join(self.arms)}")
+                raise SettingsError(f"there is no arm '{name}'; choose among: all, usual, {', '.join(self.arms)}")
             elif obstacle := self._obstacle(name):
                 raise SettingsError(f"the arm '{name}' cannot be trained: {obstacle}; or leave it out of prove.arms")
             else:

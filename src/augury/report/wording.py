@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from augury.proof.arms import ARMS, NOISE
+from augury.verdict import IMAGES
 
-SYNTHETIC = "synthetic images"
 NOTHING = "–"
 MINUS = "−"
 
@@ -100,12 +100,12 @@ def pretty(value: Any) -> str:
 
 def adds(verdict: Mapping[str, Any]) -> str:
     """What the verdict is about."""
-    return str(verdict.get("adds", SYNTHETIC))
+    return str(verdict.get("adds", IMAGES))
 
 
 def meaning(verdict: Mapping[str, Any]) -> list[str]:
     """What the verdict's word means, in a few plain sentences."""
-    if verdict["ratio"] == 0 and adds(verdict) == SYNTHETIC:
+    if verdict["ratio"] == 0 and adds(verdict) == IMAGES:
         said = [
             f"No synthetic image was shown, so the {verdict['arm']} arm was trained without any; its difference shows only how "
             "far apart nearly equal trainings come out.",
@@ -124,7 +124,7 @@ def _underpowered(verdict: Mapping[str, Any]) -> list[str]:
         return [
             f"With {seeds} paired {'seed' if seeds == 1 else 'seeds'} the smallest p that the test can give is "
             f"{number(2.0 ** (1 - seeds))}, so it could not have found a difference of any size.",
-            f"Run the trial again with {least} seeds or more before adding the {adds(verdict)}, or leaving them out.",
+            f"Run the trial again with {least} seeds or more before using the {adds(verdict)}, or leaving them out.",
         ]
     if verdict["low"] > 0 or verdict["high"] < 0:
         first = (
@@ -157,10 +157,10 @@ def _underpowered(verdict: Mapping[str, Any]) -> list[str]:
 def _settled(verdict: Mapping[str, Any]) -> list[str]:
     per_hundred, matters = number(abs(round(100 * verdict["difference"], 1))), points(verdict["margin"])[1:]
     small = abs(verdict["difference"]) < verdict["margin"]
-    what = adds(verdict)
+    what = IMAGES if adds(verdict) == IMAGES else f"the {adds(verdict)}"
     use = (
         "Use the real images together with these, in the ratio given here."
-        if what == SYNTHETIC
+        if what == IMAGES
         else "Begin with them: in Python, augury.pretrained(RUN)(channels, classes) is the network to train, on the real images."
     )
     note = [f"It is less than the {matters} points that this trial was told to call a difference."] if small else []
@@ -184,7 +184,7 @@ def _settled(verdict: Mapping[str, Any]) -> list[str]:
             "The best of them is the control, which shows images of pure noise: what it gains over the others is a milder "
             "training, and not knowledge of the classes."
             if getattr(ARMS.get(verdict["comparator"]), "source", "") == NOISE
-            else f"Prefer the simpler training, {verdict['comparator']}: it needs no {what}.",
+            else f"Prefer the simpler training, {verdict['comparator']}: it does without {what}.",
         ],
     }[verdict["word"]]
 
