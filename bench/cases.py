@@ -97,6 +97,18 @@ def fashion(ratio: float) -> Callable[[Places], LabelledImages]:
     return lambda places: thinned(data.long_tail(data.load(places.fashion), ratio, largest=500), 2, 200)
 
 
+def few(places: Places) -> LabelledImages:
+    """Twenty images of each class to learn from, ten to validate, 200 to test."""
+    images = data.load(places.fashion)
+    assert images.split is not None
+    split = np.where(images.split == 2, 2, 3)
+    for label in range(len(images.classes)):
+        members = rng(0, "few", label).permutation(np.flatnonzero((images.labels == label) & (images.split == 0)))
+        split[members[:20]], split[members[20:30]] = 0, 1
+    used = split < 3
+    return thinned(replace(images.take(np.flatnonzero(used)), split=split[used].astype(np.int8)), 2, 200)
+
+
 def pneumonia(places: Places) -> LabelledImages:
     """One image in twenty of the official train part, in its class mix; official validation and test parts."""
     images = data.load(places.shared / "pneumoniamnist.npz")
@@ -167,6 +179,12 @@ HOLE: dict[str, dict[str, Any]] = {
 CASES = {
     "fashion50": Case("Fashion-MNIST, long tail 500 to 10", (fashion(50),)),
     "fashion100": Case("Fashion-MNIST, long tail 500 to 5", (fashion(100),)),
+    "fashion_more": Case(
+        "Fashion-MNIST, 20 a class, 5,000 more without labels",
+        (few,),
+        {"prove": {"arms": (*FEWER, "pseudo_labels")}},
+        pool=lambda p: data.load(p.fashion).take(rng(1, "few").permutation(60_000)[:5000]),
+    ),
     "breast": Case("BreastMNIST, ultrasound, official split", (lambda p: data.load(p.shared / "breastmnist.npz"),)),
     "pneumonia": Case("PneumoniaMNIST, X-ray, one twentieth", (pneumonia,)),
     "fer": Case("FER-2013 subset at 32 px, long tail 400 to 8", (faces,)),
@@ -182,6 +200,7 @@ CASES = {
     "flowers_more": Case(
         "flowers at 32 px, 40 a class, the rest without labels",
         (flowers,),
+        {"prove": {"arms": (*FEWER, "pseudo_labels")}},
         pool=lambda p: data.load(p.shared / "flowers5.tar", size=32),
     ),
     "sunglasses": Case(

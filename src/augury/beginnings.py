@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 
 from augury import training
 from augury.errors import RunFolderError
 from augury.files import read_json
+from augury.proof import seen_by
 from augury.runfolder import Run
 from augury.training import Layers, Plan
 
@@ -19,10 +21,11 @@ def pretrained(run: str | os.PathLike[str]) -> Layers:
     Raises RunFolderError when `run` is no run folder, or has trained no discriminator.
     """
     place = Run(run)
-    shape, plan = place.about["data"]["shape"], place / "train" / "plan.json"
-    found, why = None, "its generator is not trained yet"
-    if plan.exists():
-        found, why = training.layers(place / "train", Plan.from_dict(read_json(plan)["plan"]), tuple(shape))
+    shape, found, why = place.about["data"]["shape"], None, "its training has not ended; go on with the same command"
+    if "train" in place.state():
+        plan = Plan.from_dict(read_json(place / "train" / "plan.json")["plan"])
+        found, why = training.layers(place / "train", plan, tuple(shape))
     if found is None:
-        raise RunFolderError(f"{place.path}: no discriminator to begin with: {why}; train one with: augury run")
-    return found
+        raise RunFolderError(f"{place.path}: no discriminator to begin with: {why}")
+    seen = seen_by("generator", str(place.path))
+    return replace(found, seen={"discriminator": seen[0]} if seen else {})

@@ -73,9 +73,10 @@ def tell(run: Run, as_json: bool) -> None:
 def verdict(found: Verdict) -> None:
     """The word, its sentence, and a line an arm."""
     typer.echo(f"\n{found.word.upper()}. {found.sentence}\n")
+    width = max(map(len, found.arms))
     for name, values in found.arms.items():
         mean, worst = (sum(values[k]) / len(values[k]) for k in ("balanced_accuracy", "worst_recall"))
-        typer.echo(f"  {name:<14} balanced accuracy {mean:.3f}  worst class {worst:.3f}")
+        typer.echo(f"  {name:<{width}}  balanced accuracy {mean:.3f}  worst class {worst:.3f}")
 
 
 def facts(values: dict[str, Any]) -> None:

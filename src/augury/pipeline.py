@@ -146,7 +146,12 @@ def prove(session: Session) -> None:
     """The paired trial; each training's result is kept as soon as it is there, and serves other numbers of seeds."""
     file, s = session.run / "trial.json", session.settings
     about = [session.run.key("generate"), s.seed, session.device.type, session.flips]
-    results, keep = kept_results(file, about, s.prove, session.watch, session.drawn_by_others())
+    layers, others = session.layers, session.drawn_by_others()
+    if isinstance(layers, str):
+        session.watch.note(f"no arm begins as the discriminator: {layers}")
+    else:
+        others[proof.LAYERS] = layers.fingerprint
+    results, keep = kept_results(file, about, s.prove, session.watch, others)
     train, validation, test = (session.parts[name] for name in SPLITS)
     extra, settings = session.pseudo_labelled() | session.others, s.prove
     if "all" not in settings.arms:
@@ -165,7 +170,7 @@ def prove(session: Session) -> None:
         device=session.device,
         flips=session.flips,
         extra=extra,
-        layers=session.layers,
+        layers=layers,
         seen=seen,
         results=results,
         on_result=keep,

@@ -191,7 +191,7 @@ class Session:
                 VERDICTS,
                 *([self.drawn_by_others()] if s.prove.others else ()),
                 *([list(proof.ARMS)] if "all" in s.prove.arms else ()),
-                *([proof.USUAL] if "usual" in s.prove.arms else ()),
+                *([list(proof.USUAL)] if "usual" in s.prove.arms else ()),
             ],
             "export": lambda: [key("generate"), s.export.model_dump()],
             "report": lambda: [key(stage) for stage in ("score", "prove", "export")],
@@ -220,6 +220,8 @@ class Session:
             return training.Plan.from_dict(kept["plan"])
         s = self.settings
         plan = training.make_plan(self.learnt, s.train, seed=s.seed, device=self.device, flips=self.flips)
+        for file in (self.run / "train").glob("checkpoint-*.safetensors"):  # of another plan, or of other images
+            file.unlink()
         write_json(stored, {"inputs": inputs, "plan": plan.as_dict()})
         return plan
 
@@ -363,13 +365,15 @@ def kept_results(
 ) -> tuple[dict[str, Any], Callable[[int, int, str], None]]:
     """The results of trainings that `file` holds for the same inputs, and what to call after each further one, so that a
     stopped trial goes on. More seeds, arms or ratios, and another margin, are answered by the same trainings; those that
-    showed images of another generator (`others`, name -> what tells them apart) only while these are the same."""
+    showed images of another generator or began with a discriminator (`others`, name -> what tells them apart) only while these
+    are the same."""
     lasting = prove.model_dump(exclude={"seeds", "max_seeds", "margin", "arms", "ratios", "others"})
     inputs = digest([*about, lasting, VERDICTS])
     stored = read_json(file) if file.exists() else {}
     results: dict[str, Any] = stored["results"] if stored.get("inputs") == inputs else {}
     before, now = stored.get("others", {}), others or {}
-    stale = {name for name, arm in proof.ARMS.items() if before.get(arm.source) != now.get(arm.source)}
+    needs = {name: proof.LAYERS if arm.learnt else arm.source for name, arm in proof.ARMS.items()}
+    stale = {name for name, need in needs.items() if before.get(need) != now.get(need)}
     results = {name: found for name, found in results.items() if proof.arm_of(name) not in stale}
 
     def keep(done: int, total: int, name: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,10 +13,13 @@ from tiny_data import random_layers
 from torch.nn import functional as F
 
 import augury
-from augury.errors import RunFolderError, SettingsError
+from augury.errors import DataError, RunFolderError, SettingsError
 from augury.images import LabelledImages
 from augury.networks import OnDiscriminator
-from augury.proof import Lesson, prove, teach
+from augury.pipeline import advance, opened
+from augury.proof import Lesson, prints, prove, teach
+from augury.proof.judgement import judge
+from augury.proof.measures import measures
 from augury.report import badge, wording
 from augury.settings import ProveSettings, RunSettings, TrainSettings, validated
 from augury.training import Layers, as_float, choose_device, layers, make_plan, train_plan
@@ -96,7 +100,7 @@ def test_layers_that_know_more_than_the_train_images_help() -> None:
     assert all(row["synthetic"] == 0 for row in verdict.per_class)
     assert Verdict.from_dict(verdict.as_dict()).adds == verdict.adds
     stored = verdict.as_dict()
-    assert "augury.pretrained(RUN)" in " ".join(wording.meaning(stored))
+    assert "augury.pretrained('RUN')" in " ".join(wording.meaning(stored))
     assert "discriminator&#x27;s layers: helps" in badge(stored)
     before = {k: v for k, v in stored.items() if k != "adds"}  # as it was kept before there were such arms
     assert Verdict.from_dict(before).adds == "synthetic images"
@@ -113,7 +117,7 @@ def test_an_arm_that_shows_images_is_judged_for_them() -> None:
 
 def test_without_a_discriminator_words_say_why(tmp_path: Path) -> None:
     found, why, _ = trained("vae", tmp_path)
-    assert found is None and why == "the recipe vae trains none"
+    assert found is None and why.startswith("the recipe vae trains none")
     with pytest.raises(SettingsError, match=r"'discriminator' cannot be trained.*the recipe vae trains none"):
         prove(TRAIN, VALIDATION, TEST, NONE, ProveSettings(arms=OWN), layers=why)
     with pytest.raises(SettingsError, match="channels, not 3"):
@@ -137,3 +141,75 @@ def test_a_run_proves_with_its_own_and_gives_it_away(tmp_path: Path) -> None:
     assert "with discriminator&#39;s layers" in page and "synthetic : real" not in page
     network = augury.pretrained(tmp_path / "run")(1, 4)
     assert network(torch.zeros(2, 1, 8, 8)).shape == (2, 4)
+
+
+def found_by(shares: dict[str, float], ratio: float = 1.0) -> Verdict:
+    """The verdict on eight seeds of arms that name such shares of the test images rightly."""
+    random = np.random.default_rng(3)
+    results = {
+        name: [
+            measures(TEST.labels, np.eye(2)[np.where(random.random(300) < share, TEST.labels, 1 - TEST.labels)])
+            for _ in range(8)
+        ]
+        for name, share in shares.items()
+    }
+    return judge(results, tuple(range(8)), ratio, (), TRAIN, NONE, TEST)
+
+
+def test_another_network_is_not_what_images_must_beat() -> None:
+    verdict = found_by({"classical": 0.7, "gan": 0.8, "discriminator_afresh": 0.9, "discriminator": 0.88})
+    against = {row["arm"]: row["against"] for row in verdict.comparisons}
+    assert against == {"gan": "classical", "discriminator": "discriminator_afresh"}
+    assert (verdict.word, verdict.arm, verdict.comparator) == ("helps", "gan", "classical")
+
+
+def test_images_that_were_not_shown_do_not_stand_in_the_way_of_layers() -> None:
+    shares = {"classical": 0.7, "gan": 0.72, "discriminator_afresh": 0.7, "discriminator": 0.85}
+    verdict = found_by(shares, ratio=0.0)
+    assert (verdict.word, len(verdict.comparisons), verdict.level) == ("helps", 1, 0.05)
+    alone = found_by({"classical": 0.7, "gan": 0.72}, ratio=0.0)
+    assert alone.word == "no difference" and "none was shown" in alone.sentence
+
+
+@pytest.mark.parametrize("share", [0.9, 0.7, 0.705, 0.6])
+@pytest.mark.parametrize("control", [True, False])
+def test_sentences_are_about_layers(share: float, control: bool) -> None:
+    shares = {"classical": 0.7, "discriminator": share} | ({"discriminator_afresh": 0.69} if control else {})
+    told = found_by(shares).as_dict()
+    said = " ".join([told["sentence"], *wording.meaning(told)])
+    assert "synthetic" not in said and "the same training without them" not in said
+    assert ("random weights" in said) <= control
+
+
+def test_layers_of_other_images_are_refused_and_so_are_those_that_saw_the_test(tmp_path: Path) -> None:
+    settings = ProveSettings(arms=("usual",), seeds=2, steps=1, batch=8)
+    usual = prove(TRAIN, VALIDATION, TEST, NONE, settings, layers=random_layers((1, 16, 16)))
+    assert "discriminator" not in usual.arms
+    with pytest.raises(SettingsError, match=r"trained on images \[C, H, W\] \[3, 8, 8\]"):
+        prove(TRAIN, VALIDATION, TEST, NONE, ProveSettings(arms=OWN), layers=random_layers((3, 8, 8)))
+    seen = {"discriminator": prints(TEST.images[:2])}
+    with pytest.raises(DataError, match="2 of 300 test images were seen by the discriminator"):
+        prove(TRAIN, VALIDATION, TEST, NONE, settings, layers=replace(random_layers((1, 8, 8)), seen=seen))
+
+
+def test_another_division_or_plan_trains_anew(tmp_path: Path) -> None:
+    images, labels = both((60, 60), (8, 8), 3)
+    data = LabelledImages(images, labels, ("lying", "standing"), fingerprint="x")
+
+    def trained_with(**changes: dict[str, object]) -> tuple[list[str], bytes]:
+        rooms = {"train": {"steps": 4, "batch": 8, "recipe": "dcgan", "overrides": {"width": 8}}}
+        rooms["data"] = {"near_duplicates": "allow"}
+        own = {room: {**rooms.get(room, {}), **values} for room, values in changes.items()}
+        with opened(data, tmp_path / "run", settings=validated(RunSettings, rooms | own)) as session:
+            advance(session, "train")
+            weights = (session.run / "synthesizer" / "weights.safetensors").read_bytes()
+            return sorted(f.name for f in (session.run / "train").glob("checkpoint-*")), weights
+
+    first = trained_with()
+    divided = trained_with(data={"test": 0.4})
+    shorter = trained_with(train={"steps": 2})
+    assert divided[1] != first[1] and max(shorter[0]) == "checkpoint-0000002.safetensors"
+    assert trained_with() == first
+    with pytest.raises(RunFolderError, match="training has not ended"):
+        (tmp_path / "run" / "state.json").write_text("{}")
+        augury.pretrained(tmp_path / "run")

@@ -255,7 +255,7 @@ def test_helps_is_said_without_cause_at_most_one_time_of_twenty(
     for _ in range(200):
         hits = null(random, plan[-1][0], labels)
         for seeds, level in plan:
-            (found,) = compared({name: each[:seeds] for name, each in hits.items()}, "classical", test, level)
+            (found,) = compared({name: each[:seeds] for name, each in hits.items()}, test, level)
             said.append(word(found, found, 0.02, seeds, level))
             if said[-1] != "underpowered":
                 break
@@ -277,7 +277,7 @@ def test_the_best_of_three_generators_for_twenty_people_helps_without_cause_as_r
             name: random.random((8, 80)) < ease + random.normal(0, 0.15, 20)[person] + random.normal(0, 0.02, (8, 1))
             for name in names
         }
-        best = max(compared(hits, "classical", test, 0.05), key=lambda found: found.effects.value)
+        best = max(compared(hits, test, 0.05), key=lambda found: found.effects.value)
         said.append(word(best, best, 0.02, 8, 0.05))
     assert said.count("helps") <= 10
 
@@ -290,11 +290,11 @@ def test_words_follow_their_rules() -> None:
     def said(gain: float, seeds: int = 8, twin: float | None = None, level: float = 0.05) -> str:
         base = random.random((seeds, 400)) < 0.8
         better = base ^ ((random.random((seeds, 400)) < abs(gain)) & (base if gain < 0 else ~base))
-        (main,) = compared({"classical": base, "gan": better}, "classical", test, level)
+        (main,) = compared({"classical": base, "gan": better}, test, level)
         if twin is None:
             return word(main, main, 0.02, seeds, level)
         other = base ^ ((random.random((seeds, 400)) < abs(twin)) & base)
-        (second,) = compared({"classical": other, "gan": better}, "classical", test, level)
+        (second,) = compared({"classical": other, "gan": better}, test, level)
         return word(main, second, 0.02, seeds, level)
 
     assert said(0.5) == "helps" and said(-0.3) == "hurts" and said(0.01) == "no difference"
@@ -307,7 +307,7 @@ def test_the_twin_is_the_same_training_without_synthetic_images() -> None:
     random, labels = np.random.default_rng(4), np.zeros(100, np.int64)
     test = LabelledImages(np.zeros((100, 1, 1, 1), np.uint8), labels, CLASSES)
     hits = {name: random.random((6, 100)) < share for name, share in (("none", 0.9), ("classical", 0.5), ("gan", 0.5))}
-    (main,) = compared(hits, "none", test, 0.05)
+    (main,) = compared(hits, test, 0.05)
     assert twin_of(main, hits, test).against == "classical" and main.against == "none"
     del hits["classical"]
     lone = twin_of(main, hits | {"balanced": hits["none"]}, test)

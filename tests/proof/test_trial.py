@@ -161,8 +161,8 @@ def test_verdicts_of_another_format_are_refused_in_words() -> None:
 MADE = synthetic(*both((5, 5), (8, 8), 9))
 SMALL = {"train": part((8, 4), 0), "validation": part((4, 4), 1), "test": part((5, 5), 2), "synthetic": MADE}
 BAD: list[tuple[dict[str, object], dict[str, object], type[AuguryError], str]] = [
-    ({}, {"arms": ("none",)}, SettingsError, "at least one without; add both kinds"),
-    ({}, {"arms": ("gan",)}, SettingsError, "at least one without; add both kinds"),
+    ({}, {"arms": ("none",)}, SettingsError, "at least one that has neither; add both kinds"),
+    ({}, {"arms": ("gan",)}, SettingsError, "at least one that has neither; add both kinds"),
     ({}, {"arms": ("none", "magic", "gan")}, SettingsError, "no arm 'magic'"),
     ({}, {"ratios": (-1.0, 1.0)}, SettingsError, "must not be negative"),
     ({}, {"seeds": 1}, SettingsError, "seeds is 1, but a paired trial needs at least 2.*prove.seeds=7"),

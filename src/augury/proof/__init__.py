@@ -1,6 +1,6 @@
 """Does a classifier get better? Paired trials without and with the synthetic images, and a Verdict."""
 
-from augury.proof.arms import ARMS, UNLABELLED, USUAL, Arm
+from augury.proof.arms import ARMS, LAYERS, UNLABELLED, USUAL, Arm
 from augury.proof.classifiers import probabilities, teach, teach_each
 from augury.proof.crossed import Effects, effects
 from augury.proof.leakage import prints, record, recorded, seen_by
@@ -16,6 +16,7 @@ from augury.verdict import Verdict
 __all__ = [
     "ARMS",
     "CLASSIFIERS",
+    "LAYERS",
     "UNLABELLED",
     "USUAL",
     "Arm",

@@ -1,16 +1,19 @@
-"""What the synthetic images must beat: one row an arm, all with equal steps and the same choice of rates."""
+"""What generative arms must beat: one row an arm, all with equal steps and the same choice of rates (a third of them for a
+discriminator's layers)."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from augury.verdict import IMAGES, LAYERS
+from augury import verdict
 
 NOISE = "noise"
 """The source of images of noise, made by the trial itself."""
 UNLABELLED = "unlabelled"
 """The source of real images without labels, under the classes that a classifier is sure of."""
+LAYERS = "discriminator"
+"""What arms begin with that train the layers of the generator's adversary."""
 OWN = "gan"
 """The source of the images that the trial judges."""
 
@@ -55,7 +58,7 @@ class Arm:
     @property
     def adds(self) -> str:
         """What it is judged for, as a verdict names it; "" for an arm that others are compared with."""
-        return IMAGES if self.shows else LAYERS if self.learnt else ""
+        return verdict.IMAGES if self.shows else verdict.LAYERS if self.learnt else ""
 
     def lesson(self) -> dict[str, Any]:
         """The fields that `Lesson` has by the same name and that are plain values."""

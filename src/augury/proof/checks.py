@@ -14,10 +14,11 @@ from augury.settings import ProveSettings
 
 def check_settings(settings: ProveSettings) -> None:
     """Raises SettingsError for arms that cannot be compared, ratios below 0 and numbers of seeds that make no trial."""
-    if len({ARMS[name].generative for name in settings.arms}) < 2:
+    arms = [ARMS[name] for name in settings.arms]
+    if not (any(arm.generative for arm in arms) and any(not arm.generative and not arm.network for arm in arms)):
         raise SettingsError(
             f"arms are {', '.join(settings.arms)}, but a verdict compares an arm with synthetic images, such as 'gan', or with "
-            "the discriminator's layers, with at least one without; add both kinds with --set prove.arms"
+            "the discriminator's layers, with at least one that has neither; add both kinds with --set prove.arms"
         )
     if any(ratio < 0 for ratio in settings.ratios):
         raise SettingsError(f"ratios are {settings.ratios}, but must not be negative")

@@ -56,17 +56,17 @@ def judge(
     margin: float = 0.02,
 ) -> Verdict:
     """The verdict on the generative arm that does best (by synthetic images, or the discriminator's layers), corrected for
-    all of them, against the comparator: the arm without either that is best *on test*, a choice that errs against them and
-    never for them.
+    all of them, against its comparator: the arm without either that is best *on test*, a choice that errs against them and
+    never for them. Arms of the discriminator's network, also from random weights, are compared with all others, but are no
+    comparators of arms that train the usual classifier: what is another network's is neither won nor lost by images.
 
     `results` holds the measures of each arm, one a seed; `level` is that of the two-sided test, `margin` the
     smallest difference that matters.
     """
     hits = {name: np.stack([unpacked(m["hits"], len(test)) for m in each]) for name, each in results.items()}
-    means = {name: float(np.mean([m["balanced_accuracy"] for m in each])) for name, each in results.items()}
-    comparator = max((name for name in results if not ARMS[name].generative), key=lambda name: means[name])
-    rivals = compared(hits, comparator, test, level)
+    rivals = compared(hits, test, level, shown=ratio > 0)
     main = max(rivals, key=lambda c: c.effects.value)
+    comparator = main.against
     twin = twin_of(main, hits, test)
     found = word(main, twin, margin, len(seeds), level)
     shown = ratio > 0 and ARMS[main.arm].shows
@@ -124,19 +124,30 @@ def word(main: Comparison, twin: Comparison, margin: float, seeds: int, level: f
     return "no difference" if ruled_out else "underpowered"
 
 
-def compared(hits: Hits, comparator: str, test: LabelledImages, level: float) -> list[Comparison]:
-    """Every generative arm against the comparator, Holm-corrected for their number."""
+def compared(hits: Hits, test: LabelledImages, level: float, shown: bool = True) -> list[Comparison]:
+    """Every generative arm against the best without that it can be compared with, Holm-corrected for their number. Unless images were `shown`, arms that would show them stand back behind those that begin as the discriminator."""
     names = [name for name in hits if ARMS[name].generative]
-    found = [_difference(hits, name, comparator, test) for name in names]
+    names = [name for name in names if shown or not ARMS[name].shows] or names
+    plain = {name: _accuracy(each, test) for name, each in hits.items() if not ARMS[name].generative}
+    against = {
+        name: max((n for n in plain if ARMS[n].network in ("", ARMS[name].network)), key=plain.__getitem__)
+        for name in names
+    }
+    found = [_difference(hits, name, against[name], test) for name in names]
     raw = [sign_flip_p(each.value + each.seeds) for each in found]
     adjusted, levels = holm(raw, level)
     rows = zip(names, found, raw, adjusted, levels, strict=True)
-    return [Comparison(n, comparator, e, p, a, lv, *e.interval(1 - lv)) for n, e, p, a, lv in rows]
+    return [Comparison(n, against[n], e, p, a, lv, *e.interval(1 - lv)) for n, e, p, a, lv in rows]
+
+
+def _accuracy(hits: npt.NDArray[np.bool_], test: LabelledImages) -> float:
+    """Balanced accuracy, the mean over the seeds."""
+    return float(np.mean([hits[:, test.labels == c].mean() for c in np.unique(test.labels)]))
 
 
 def twin_of(main: Comparison, hits: Hits, test: LabelledImages) -> Comparison:
-    """The arm against the same training without synthetic images, or from random weights; where that was not trained, against the comparator, at a
-    level that pays for its choice among the arms that are not generative."""
+    """The arm against the same training without synthetic images, or from random weights; where that was not trained, against
+    the comparator, at a level that pays for its choice among the arms that are not generative."""
     plain = [n for n in hits if not ARMS[n].source and not ARMS[n].learnt]
     name = next((n for n in plain if _training(n) == _training(main.arm)), None)
     if name is None:

@@ -14,7 +14,7 @@ from augury.proof import leakage
 from augury.proof.judgement import judge
 from augury.proof.measures import PER_CLASS, SCALARS, packed, unpacked
 from augury.proof.trial import result_name
-from augury.verdict import Verdict
+from augury.verdict import IMAGES, Verdict
 
 
 @dataclass(frozen=True)
@@ -66,14 +66,15 @@ def pooled(folds: Sequence[Fold]) -> Verdict:
     }
     ratio = float(np.mean([fold.verdict.ratio for fold in folds]))
     verdict = judge(results, seeds, ratio, (), first.train, first.kept, test, margin=first.verdict.margin)
-    counts = {
-        what: np.mean([[row[what] for row in fold.verdict.per_class] for fold in folds], axis=0)
-        .round()
-        .astype(int)
-        .tolist()
-        for what in ("train", "synthetic")
-    }
-    rows = tuple(row | {what: each[c] for what, each in counts.items()} for c, row in enumerate(verdict.per_class))
+    shown = [
+        np.bincount(fold.kept.labels, minlength=len(classes)) * (fold.verdict.ratio > 0 and verdict.adds == IMAGES)
+        for fold in folds
+    ]
+    each = {"train": [fold.train.counts for fold in folds], "synthetic": shown}
+    counts = {what: np.mean(numbers, axis=0).round().astype(int).tolist() for what, numbers in each.items()}
+    rows = tuple(
+        row | {what: numbers[c] for what, numbers in counts.items()} for c, row in enumerate(verdict.per_class)
+    )
     told = [fold.verdict.leaks or {"test_not_seen_by": [], "left_out": 0} for fold in folds]
     unseen = sorted(set.intersection(*(set(leaks["test_not_seen_by"]) for leaks in told)))
     leaks = {"test_not_seen_by": unseen, "left_out": sum(leaks["left_out"] for leaks in told)}

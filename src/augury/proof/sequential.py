@@ -12,15 +12,16 @@ from augury.proof.statistics import least_seeds
 Floats = npt.NDArray[np.float64]
 
 
-def looks(first: int, most: int | None, level: float = 0.05) -> tuple[tuple[int, float], ...]:
+def looks(first: int, most: int | None, level: float = 0.05, arms: int = 1) -> tuple[tuple[int, float], ...]:
     """(seeds, level of the two-sided test) of each look: every `first` seeds up to `most`; one look at `level` without
-    `most`. Looks too early for any sign-flip p to reach their level are left out, and spend nothing."""
+    `most`. Looks too early for any sign-flip p to reach their level, corrected for as many `arms`, are left out, and spend
+    nothing."""
     if most is None or most <= first:
         return ((first, level),)
     numbers = [*range(first, most, first), most]
     while True:
         found = nominal_levels(tuple(n / most for n in numbers), level)
-        late = [n for n, a in zip(numbers, found, strict=True) if n == most or least_seeds(max(a, 1e-12)) <= n]
+        late = [n for n, a in zip(numbers, found, strict=True) if n == most or least_seeds(max(a / arms, 1e-12)) <= n]
         if late == numbers:
             return tuple(zip(numbers, found, strict=True))
         numbers = late

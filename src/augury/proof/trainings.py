@@ -104,9 +104,10 @@ class Trainings:
         if self.arms[name].smote and not smote_installed():
             return "it needs imbalanced-learn; install it with: pip install 'augury[sklearn]'"
         if self.arms[name].network and isinstance(self.layers, str):
-            return (
-                f"it trains a discriminator's layers, but {self.layers}; prove a run whose recipe has a discriminator"
-            )
+            return f"it trains a discriminator's layers, but {self.layers}"
+        if self.arms[name].network and self.layers.shape != self.train.shape:  # type: ignore[union-attr]
+            mine, theirs = list(self.train.shape), list(self.layers.shape)  # type: ignore[union-attr]
+            return f"its layers were trained on images [C, H, W] {theirs}, and these are {mine}; give those of a run of such images"
         refusal = self._taught(name).refusal(self._lesson(name, 0.0, *self._grid[0]))
         return f"the classifier {refusal}; use another with prove.classifier" if refusal else ""
 

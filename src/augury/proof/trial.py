@@ -58,7 +58,8 @@ def prove(
     """
     settings, total = settings or ProveSettings(), 0
     check_sets(train, validation, test, synthetic)
-    leakage.refuse_seen(test, seen or {})
+    known = {**({} if isinstance(layers, str) else layers.seen), **(seen or {})}
+    leakage.refuse_seen(test, known)
     if settings.near_duplicates != "allow":
         leakage.refuse_shared_parts(train, validation, test)
     kept, left_out = _apart(synthetic, test, settings)
@@ -83,13 +84,13 @@ def prove(
     trainings.settings = settings
     check_settings(settings)
     ratios = sorted({0.0, *settings.ratios}) if len(kept) else [0.0]
-    plan = looks(settings.seeds, settings.max_seeds)
+    plan = looks(settings.seeds, settings.max_seeds, arms=sum(ARMS[name].generative for name in settings.arms))
     curved = len(ratios) > 2 and any(ARMS[name].shows for name in settings.arms)
     total = len(settings.arms) * plan[-1][0] + (len(ratios) * CHOICE_SEEDS if curved else 0)
     total += trainings.searches(settings.arms)
     ratio, curve = _chosen(trainings, ratios, validation, seed)
     verdict = _grown(trainings, plan, ratio, curve, kept, test, seed)
-    return replace(verdict, leaks={"test_not_seen_by": sorted(seen or {}), "left_out": left_out})
+    return replace(verdict, leaks={"test_not_seen_by": sorted(known), "left_out": left_out})
 
 
 def result_name(arm: str, ratio: float) -> str:

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from augury.proof.arms import ARMS, NOISE
-from augury.verdict import IMAGES
+from augury.verdict import IMAGES, same
 
 NOTHING = "–"
 MINUS = "−"
@@ -158,10 +158,12 @@ def _settled(verdict: Mapping[str, Any]) -> list[str]:
     per_hundred, matters = number(abs(round(100 * verdict["difference"], 1))), points(verdict["margin"])[1:]
     small = abs(verdict["difference"]) < verdict["margin"]
     what = IMAGES if adds(verdict) == IMAGES else f"the {adds(verdict)}"
+    other, run = verdict["twin"]["against"], "RUN/fold-1" if verdict.get("folds", 1) > 1 else "RUN"
+    twin = "it" if other == verdict["comparator"] else f"{same(adds(verdict))} ({other})"
     use = (
         "Use the real images together with these, in the ratio given here."
         if what == IMAGES
-        else "Begin with them: in Python, augury.pretrained(RUN)(channels, classes) is the network to train, on the real images."
+        else f"Begin with them: in Python, augury.pretrained('{run}')(channels, classes) is the network to train, on the real images."
     )
     note = [f"It is less than the {matters} points that this trial was told to call a difference."] if small else []
     return {
@@ -174,17 +176,17 @@ def _settled(verdict: Mapping[str, Any]) -> list[str]:
         "hurts": [
             f"Of 100 test images, all classes alike, about {per_hundred} fewer are named rightly than after the "
             f"best training without {what}. The interval and the test agree that this is not chance, and it is "
-            f"worse than the same training without them ({verdict['twin']['against']}) too.",
+            f"worse than {twin} too.",
             *note,
             "Leave them out. A better generator or more real images may change that; this page says what holds today.",
         ],
         "no difference": [
             f"The trial was fine enough to rule out a gain of {matters} points over the best training without {what}, "
-            f"and a loss of as much against the same training without them ({verdict['twin']['against']}).",
+            f"and a loss of as much against {twin}.",
             "The best of them is the control, which shows images of pure noise: what it gains over the others is a milder "
             "training, and not knowledge of the classes."
             if getattr(ARMS.get(verdict["comparator"]), "source", "") == NOISE
-            else f"Prefer the simpler training, {verdict['comparator']}: it does without {what}.",
+            else f"Prefer {verdict['comparator']}, which does without {what}.",
         ],
     }[verdict["word"]]
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -56,15 +57,25 @@ def discriminator(
 class Layers:
     """What makes classifiers of a discriminator's layers: called with (channels, classes) it gives a new network, images
     [N, C, H, W] in [-1, 1] -> logits [N, K], that begins with what the layers have learnt, or, `afresh`, with random
-    weights. Its last layer is random either way. `shape` is that of the images trained on, [C, H, W]."""
+    weights. Its last layer is random either way. `shape` is that of the images trained on, [C, H, W]; `seen` (place -> digests
+    of images) what a trial must not test with."""
 
     network: str
     settings: dict[str, Any]
     shape: tuple[int, int, int]
     state: dict[str, torch.Tensor]
     afresh: bool = False
+    seen: Mapping[str, npt.NDArray[np.uint64]] = field(default_factory=dict)
     draws = False
-    """Whether the networks draw random numbers while they learn."""
+    """Whether the networks draw from PyTorch's own generator while they learn, and so cannot do it side by side."""
+
+    @property
+    def fingerprint(self) -> str:
+        """Tells these weights from others."""
+        found = hashlib.sha256()
+        for name, value in sorted(self.state.items()):
+            found.update(name.encode() + value.numpy().tobytes())
+        return found.hexdigest()[:16]
 
     def __call__(self, channels: int, classes: int) -> OnDiscriminator:
         """A new network. Raises SettingsError for images of other channels than those trained on."""
@@ -93,12 +104,14 @@ def layers(folder: Path, plan: Plan, shape: tuple[int, int, int]) -> tuple[Layer
 def _state(folder: Path, plan: Plan) -> tuple[dict[str, torch.Tensor], str]:
     """(the discriminator's weights in the newest readable checkpoint, why there are none)."""
     if NETWORKS[plan.rule.network].method != "adversarial":
-        return {}, f"the recipe {plan.recipe} trains none"
+        return {}, f"the recipe {plan.recipe} trains none; use one that does, such as rpgan"
     for file in sorted(folder.glob("checkpoint-*.safetensors"), reverse=True):
         try:
             tensors, _ = checkpoints.load(file)
         except RunFolderError:
             continue
         prefix = "discriminator."
-        return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}, ""
-    return {}, f"there is no checkpoint of the training in {folder}"
+        state = {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+        if all(value.isfinite().all() for value in state.values()):
+            return state, ""
+    return {}, f"there is no checkpoint of the training in {folder}; train again in a new run folder"
