@@ -11,7 +11,7 @@ setup: .venv/.ready
 	touch $@
 
 demo: setup  ## the main job on the embedded sample
-	$(BIN)/augury run -o runs/demo --steps 1200 --set score.limit=200 --set prove.steps=150
+	$(BIN)/augury run -o runs/demo --steps 1500 --set score.limit=200 --set prove.steps=120 --set prove.ratios=[0.5]
 
 test: setup
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto

@@ -169,6 +169,7 @@ def hole(
 FEWER = (
     *("none", "class_weights", "balanced", "classical", "randaugment", "trivialaugment", "cutmix", "noise"),
     *("gan", "gan_alone", "gan_pretrain", "discriminator", "discriminator_afresh"),
+    *("discriminator_cutmix", "discriminator_afresh_cutmix"),
 )
 """Arms where every fold asks for all trainings anew: without those that came out far behind elsewhere."""
 HOLE: dict[str, dict[str, Any]] = {

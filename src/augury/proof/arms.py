@@ -110,4 +110,11 @@ ARMS = {
     "discriminator_afresh": Arm(
         "classical, by the same layers from random weights: a control", True, augment="classical", network="discriminator"
     ),
+    "discriminator_cutmix": Arm(
+        "as discriminator, and a box of each image from another", True, augment="classical", mix="cutmix",
+        network="discriminator", learnt=True,
+    ),
+    "discriminator_afresh_cutmix": Arm(
+        "the same from random weights: its control", True, augment="classical", mix="cutmix", network="discriminator"
+    ),
 }  # fmt: skip
