@@ -21,11 +21,12 @@ def pretrained(run: str | os.PathLike[str]) -> Layers:
     Raises RunFolderError when `run` is no run folder, or has trained no discriminator.
     """
     place = Run(run)
-    shape, found, why = place.about["data"]["shape"], None, "its training has not ended; go on with the same command"
+    found: Layers | str = "its training has not ended; go on with the same command"
+    shape = place.about["data"]["shape"]
     if "train" in place.state():
         plan = Plan.from_dict(read_json(place / "train" / "plan.json")["plan"])
-        found, why = training.layers(place / "train", plan, tuple(shape))
-    if found is None:
-        raise RunFolderError(f"{place.path}: no discriminator to begin with: {why}")
+        found = training.layers(place / "train", plan, tuple(shape))
+    if isinstance(found, str):
+        raise RunFolderError(f"{place.path}: no discriminator to begin with: {found}")
     seen = seen_by("generator", str(place.path))
     return replace(found, seen={"discriminator": seen[0]} if seen else {})

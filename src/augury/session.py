@@ -142,8 +142,7 @@ class Session:
     @property
     def layers(self) -> training.Layers | str:
         """Those of the trained discriminator, or why there are none."""
-        found, why = training.layers(self.run / "train", self.planned(), self.data.shape)
-        return found or why
+        return training.layers(self.run / "train", self.planned(), self.data.shape)
 
     @cached_property
     def classifier(self) -> Classifier:

@@ -21,10 +21,12 @@ class Verdict:
     [`low`, `high`] is its interval at confidence 1 − `level`, over seeds and test images, and `p` that of the sign-flip test
     over the seeds; `level` is .05, less where several generative arms or several looks are corrected for.
     `p_no_gain` and `p_no_loss` are one-sided: that a gain of `margin` or more over the comparator, or a loss of `margin` or
-    more against the `twin` (the same training without synthetic images, or from random weights), is not ruled out. `detectable` is the difference
+    more against the `twin` (the same training without synthetic images, or from random weights), is not ruled out.
+    `detectable` is the difference
     that such a trial finds four times of five; `seeds_needed` (None: no number of them) and `images_needed` are what it takes
     to settle a difference like this one; below `least_seeds` no sign-flip test can.
-    `ratio` is that of the images, also where the best arm shows none. `comparisons` has a row for each generative arm; `arms` one value a seed; `per_class` rows carry 95 %
+    `ratio` is that of the images, also where the best arm shows none. `comparisons` has a row for each generative arm;
+    `arms` one value a seed; `per_class` rows carry 95 %
     intervals; `ratio_curve` was measured on validation; `looks` are those taken at a growing trial; `folds` how many trials
     are pooled, each with a test part and a generator of its own; `leaks` says what was checked to have seen no test image.
     `adds` names what `arm` has and `comparator` lacks: "synthetic images" or "discriminator's layers".

@@ -125,7 +125,8 @@ def word(main: Comparison, twin: Comparison, margin: float, seeds: int, level: f
 
 
 def compared(hits: Hits, test: LabelledImages, level: float, shown: bool = True) -> list[Comparison]:
-    """Every generative arm against the best without that it can be compared with, Holm-corrected for their number. Unless images were `shown`, arms that would show them stand back behind those that begin as the discriminator."""
+    """Every generative arm against the best without that it can be compared with, Holm-corrected for their number. Unless
+    images were `shown`, arms that would show them stand back behind those that begin as the discriminator."""
     names = [name for name in hits if ARMS[name].generative]
     names = [name for name in names if shown or not ARMS[name].shows] or names
     plain = {name: _accuracy(each, test) for name, each in hits.items() if not ARMS[name].generative}

@@ -83,10 +83,10 @@ def prove(
     settings = settings.model_copy(update={"arms": trainings.select(settings.arms)})
     trainings.settings = settings
     check_settings(settings)
-    ratios = sorted({0.0, *settings.ratios}) if len(kept) else [0.0]
+    shown = len(kept) and any(ARMS[name].shows for name in settings.arms)
+    ratios = sorted({0.0, *settings.ratios}) if shown else [0.0]
     plan = looks(settings.seeds, settings.max_seeds, arms=sum(ARMS[name].generative for name in settings.arms))
-    curved = len(ratios) > 2 and any(ARMS[name].shows for name in settings.arms)
-    total = len(settings.arms) * plan[-1][0] + (len(ratios) * CHOICE_SEEDS if curved else 0)
+    total = len(settings.arms) * plan[-1][0] + (len(ratios) * CHOICE_SEEDS if len(ratios) > 2 else 0)
     total += trainings.searches(settings.arms)
     ratio, curve = _chosen(trainings, ratios, validation, seed)
     verdict = _grown(trainings, plan, ratio, curve, kept, test, seed)
@@ -114,10 +114,9 @@ def _chosen(
     trainings: Trainings, ratios: list[float], validation: LabelledImages, seed: int
 ) -> tuple[float, list[dict[str, Any]]]:
     """The ratio, chosen on validation where there are several above 0, and the curve it was chosen from."""
-    shows = [name for name in trainings.settings.arms if ARMS[name].shows]
-    if len(ratios) <= 2 or not shows:
-        return ratios[-1] if shows else 0.0, []
-    arm = shows[0]
+    if len(ratios) <= 2:
+        return ratios[-1], []
+    arm = next(name for name in trainings.settings.arms if ARMS[name].shows)
     draws = [1_000_003 * (seed + 1) + i for i in range(CHOICE_SEEDS)]
     found = {r: trainings.measured(f"validation/{arm} at ratio {r:g}", arm, r, draws, validation) for r in ratios}
     return choose(found, validation)

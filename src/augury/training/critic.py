@@ -19,6 +19,7 @@ from augury.training import checkpoints
 from augury.training.batches import as_float
 from augury.training.devices import placed
 from augury.training.plan import Plan, seen
+from augury.training.players import finite
 
 Scores = npt.NDArray[np.float64]
 BATCH = 256
@@ -91,14 +92,14 @@ class Layers:
         return network
 
 
-def layers(folder: Path, plan: Plan, shape: tuple[int, int, int]) -> tuple[Layers | None, str]:
-    """(the layers of the discriminator in the newest readable checkpoint of a training's `folder`, ""); or (None, why there
-    are none). `shape` is that of the images trained on."""
+def layers(folder: Path, plan: Plan, shape: tuple[int, int, int]) -> Layers | str:
+    """The layers of the discriminator in the newest readable checkpoint of a training's `folder`, or why there are none.
+    `shape` is that of the images trained on."""
     state, why = _state(folder, plan)
     if why:
-        return None, why
+        return why
     body = {k: v for k, v in state.items() if k.startswith("trunks.")}
-    return Layers(plan.rule.network, plan.rule.settings, shape, body), ""
+    return Layers(plan.rule.network, plan.rule.settings, shape, body)
 
 
 def _state(folder: Path, plan: Plan) -> tuple[dict[str, torch.Tensor], str]:
@@ -112,6 +113,6 @@ def _state(folder: Path, plan: Plan) -> tuple[dict[str, torch.Tensor], str]:
             continue
         prefix = "discriminator."
         state = {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
-        if all(value.isfinite().all() for value in state.values()):
+        if finite(state):
             return state, ""
     return {}, f"there is no checkpoint of the training in {folder}; train again in a new run folder"
