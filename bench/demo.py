@@ -33,13 +33,13 @@ def main() -> None:
         state = json.loads((run / "state.json").read_text())
         scores = json.loads((run / "scores.json").read_text())["scores"]
     accuracy = {name: mean(arm["balanced_accuracy"]) for name, arm in verdict["arms"].items()}
-    best = verdict["comparator"]
+    judged, best = verdict["arm"], verdict["comparator"]
     write(
         "demo",
         [
             row("demo, wall time", wall, 360, "limit", "s", False, digits=0),
             row("demo, peak memory", peak, 2, "limit", "GiB", False, digits=2),
-            row("demo, test", accuracy["gan"], accuracy[best], f"arm '{best}'", "balanced accuracy", True),
+            row(f"demo, test, arm '{judged}'", accuracy[judged], accuracy[best], f"arm '{best}'", "balanced accuracy", True),
             *(
                 row(
                     f"demo, {s['name']} ({s['features']}, N {s['n']})",

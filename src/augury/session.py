@@ -172,7 +172,8 @@ class Session:
             "classify": lambda: [key("split"), s.seed, self.device.type, self.flips],
             "train": lambda: [
                 key("classify"),
-                s.train.model_dump(exclude={"checkpoint_every"}),
+                # of what it begins with and of unlabelled images the content counts, not where they lie
+                s.train.model_dump(exclude={"checkpoint_every"}) | {"start_from": None, "unlabelled": None},
                 s.train.start_from and training.fingerprint(s.train.start_from),
                 hashlib.sha256(self.unlabelled.tobytes()).hexdigest(),
                 s.seed,

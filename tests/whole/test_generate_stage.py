@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -87,6 +88,21 @@ def test_what_is_like_a_held_out_image_does_not_train_the_generator(made) -> Non
     assert any(f"{told['used']} of 69 unlabelled images train the generator" in text for text in said)
     card = Synthesizer.load(run / "synthesizer").card
     assert card.classes == ("a", "b", "unlabelled") and card.condition_values == (("l", "r", "unlabelled"),)
+
+
+def test_of_unlabelled_images_the_content_decides_and_not_where_they_lie(made, tmp_path) -> None:
+    run, given, _ = made
+    settings = validated(RunSettings, run.settings)
+    shutil.copytree(settings.train.unlabelled, tmp_path / "moved")
+
+    def done() -> bool:
+        moved = settings.train.model_copy(update={"unlabelled": str(tmp_path / "moved")})
+        with opened(given, run.path, settings=settings.model_copy(update={"train": moved})) as work:
+            return run.is_done("train", work.inputs("train"))
+
+    assert done()
+    (tmp_path / "moved" / "3.png").unlink()
+    assert not done()
 
 
 def test_the_hole_is_filled_and_the_reasons_are_told(made) -> None:
