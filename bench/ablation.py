@@ -12,20 +12,25 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import MutableMapping
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 
-from augury import proof
+from augury import generation, metrics, proof
 from augury.files import digest, read_json, write_json
-from augury.images import SPLITS
+from augury.images import SPLITS, SyntheticImages
 from augury.pipeline import advance, draw
 from augury.proof import Fold
 from augury.proof.arms import ARMS
+from augury.scoring import useful
 from augury.session import Session
 from augury.settings import ProveSettings, RunSettings, validated
+from augury.training import Synthesizer
 from cases import CASES, DATA, Places
 from common import points, row, write
 
@@ -35,11 +40,14 @@ PLAIN = ("none", "balanced", "classical")
 
 @dataclass(frozen=True)
 class Change:
-    """Settings of a run that differ, room by room, and fields of the arm that differ from those of "gan"."""
+    """Settings of a run that differ, room by room, and fields of the arm that differ from those of "gan"; `real` shows the
+    train images themselves in the place of synthetic ones, `useful` keeps the generator whose images teach best."""
 
     what: str
     rooms: dict[str, dict[str, Any]] = field(default_factory=dict)
     arm: dict[str, Any] = field(default_factory=dict)
+    real: bool = False
+    useful: bool = False
 
 
 CHANGES = {
@@ -64,6 +72,7 @@ CHANGES = {
         {"ratio": 1.0},
     ),
     "soft": Change("soft labels of three classifiers", {"generate": {"soft_labels": 3, "filters": ("near_copy",)}}),
+    "distilled": Change("the real images once more, with soft labels of three classifiers", real=True),
     "truncated": Change("truncation 0.7", {"generate": {"truncation": 0.7}}),
     "boundary": Change("drawn at the class boundary", {"generate": {"sampling": "boundary"}}),
     "boundary_level": Change(
@@ -75,6 +84,7 @@ CHANGES = {
     "light": Change("synthetic images weigh 0.3", arm={"synthetic_weight": 0.3}),
     "smooth": Change("labels of synthetic images smoothed by 0.2", arm={"synthetic_smoothing": 0.2}),
     "first": Change("synthetic images first, real ones last", arm={"schedule": "first"}),
+    "useful": Change("stopped by GAN-train instead of KID", useful=True),
     "longer": Change("trained three times as long", {"train": {"steps": 4500}}),
     "r3gan": Change("r3gan, as many seconds", {"train": {"recipe": "r3gan", "steps": 400}}),
     "stylegan": Change("stylegan, as many seconds", {"train": {"recipe": "stylegan", "steps": 500}}),
@@ -88,6 +98,31 @@ CHANGES = {
 SHARED: dict[str, dict[str, Any]] = {"train": {"steps": 1500}, "data": {"near_duplicates": "drop"}, "generate": {}}
 
 
+class Useful:
+    """A monitor by whose "kid" the generator is best whose images teach a classifier best (GAN-train on validation)."""
+
+    def __init__(self, session: Session, *arguments: Any, **more: Any) -> None:
+        self.session, self.usual = session, metrics.Monitor(*arguments, **more)
+        self.apart = self.usual.apart
+
+    def __call__(self, generator: Synthesizer) -> dict[str, float | str]:
+        """The measures of a generator."""
+        s = self.session
+        score = useful(generator, s.parts["train"], s.parts["validation"], s.settings, s.device)[0]
+        worse = {"kid": 1 - score.value, "kid_error": (score.high - score.low) / 2 / 1.96}
+        return self.usual(generator) | worse
+
+
+def distilled(session: Session) -> SyntheticImages:
+    """The train images under the mean opinion of three classifiers that they have taught."""
+    train, members = session.parts["train"], [session.classifier, session.taught(1), session.taught(2)]
+    targets = generation.soft_labels(train.images, train.labels, [partial(proof.probabilities, m) for m in members])
+    at = np.arange(len(train))
+    return SyntheticImages(
+        train.images, train.labels[:, None], (), train.classes, 0, at, "the train images", targets=targets
+    )
+
+
 def rooms(case: str, change: Change) -> dict[str, dict[str, Any]]:
     """Settings of a run: what all share, then the case's, then the change's. The trial is set apart."""
     own = {room: values for room, values in CASES[case].settings.items() if room in ("train", "data")}
@@ -97,7 +132,8 @@ def rooms(case: str, change: Change) -> dict[str, dict[str, Any]]:
 def result(case: str, name: str, folder: Path, seeds: int) -> Path:
     """The file of one change on one case; another when what it depends on has changed."""
     change = CHANGES[name]
-    facts = [rooms(case, change), change.arm, seeds, len(CASES[case].folds)]
+    facts: list[Any] = [rooms(case, change), change.arm, seeds, len(CASES[case].folds)]
+    facts += [flag for flag in ("real", "useful") if getattr(change, flag)]
     return folder / case / f"{name}-{digest(facts)[:8]}.json"
 
 
@@ -107,14 +143,20 @@ def trial(case: str, name: str, places: Places, folder: Path, seeds: int) -> dic
     if done.exists():
         return read_json(done)
     settings = validated(RunSettings, rooms(case, change))
-    place = folder / case / digest(settings.train.model_dump())[:8]
+    place = folder / case / (digest(settings.train.model_dump())[:8] + ("-useful" if change.useful else ""))
     ARMS["changed"] = replace(ARMS["gan"], **change.arm)
     told = ProveSettings(arms=(*PLAIN, "changed"), seeds=seeds, ratios=(0.5,))
     shares = []
 
     def tried(session: Session) -> Fold:
-        advance(session, "train")
-        draw(session)
+        with (
+            mock.patch("augury.pipeline.metrics.Monitor", partial(Useful, session)) if change.useful else nullcontext()
+        ):
+            advance(session, "train")
+        if change.real:
+            session.__dict__["synthetic"] = distilled(session)
+        else:
+            draw(session)
         shares.append(float(session.synthetic.kept.mean()))
         parts = [session.parts[part] for part in SPLITS]
         file = folder / case / f"trials-{session.run.path.name}.json"

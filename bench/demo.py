@@ -39,7 +39,14 @@ def main() -> None:
         [
             row("demo, wall time", wall, 360, "limit", "s", False, digits=0),
             row("demo, peak memory", peak, 2, "limit", "GiB", False, digits=2),
-            row(f"demo, test, arm '{judged}'", accuracy[judged], accuracy[best], f"arm '{best}'", "balanced accuracy", True),
+            row(
+                f"demo, test, arm '{judged}'",
+                accuracy[judged],
+                accuracy[best],
+                f"arm '{best}'",
+                "balanced accuracy",
+                True,
+            ),
             *(
                 row(
                     f"demo, {s['name']} ({s['features']}, N {s['n']})",

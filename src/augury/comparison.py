@@ -17,10 +17,11 @@ from augury.errors import SettingsError
 from augury.files import atomic_path, read_json, read_lines, write_json
 from augury.images import Codes, Images, LabelledImages
 from augury.metrics import ScoreCard
+from augury.opening import Watcher
 from augury.pipeline import advance, opened
 from augury.randomness import rng
 from augury.recipes import RECIPES
-from augury.session import Session, Watcher
+from augury.session import Session
 from augury.settings import RunSettings
 
 RESTORED = 64

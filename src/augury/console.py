@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 if TYPE_CHECKING:
+    from augury.opening import Watcher
     from augury.runfolder import Run
-    from augury.session import Watcher
     from augury.training import Progress
     from augury.verdict import Verdict
 
 
 def watcher(quiet: bool) -> Watcher:
     """Progress on standard error: a line a stage, and within a stage a line that rewrites itself on a terminal."""
-    from augury.session import Watcher
+    from augury.opening import Watcher
 
     if quiet:
         return Watcher()

@@ -13,9 +13,10 @@ from augury import proof, report
 from augury.errors import SettingsError
 from augury.files import write_json, write_text
 from augury.images import Codes, LabelledImages, SyntheticImages
+from augury.opening import Watcher
 from augury.pipeline import advance, opened
 from augury.runfolder import Run
-from augury.session import Session, Watcher, closest, describe
+from augury.session import Session, closest
 from augury.settings import RunSettings
 from augury.verdict import Verdict
 
@@ -64,7 +65,7 @@ def cross_validate(
         verdict = proof.pooled(trials)
         write_json(place / "verdict.json", verdict.as_dict())
         write_text(place / "badge.svg", report.badge(verdict.as_dict()))
-        about = describe(session)
+        about = session.describe()
         about["settings"] = chosen.model_dump(mode="json")
         about["data"]["counts"] = {f"fold {k}": fold.test.counts.tolist() for k, fold in enumerate(trials, 1)}
         write_json(

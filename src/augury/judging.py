@@ -15,8 +15,9 @@ from augury.errors import DataError
 from augury.files import write_json, write_text
 from augury.images import SPLITS, LabelledImages, SyntheticImages
 from augury.machine import machine, versions
+from augury.opening import IN_MEMORY, Watcher, about_data, changes, divided, images_of
 from augury.runfolder import Run
-from augury.session import IN_MEMORY, Watcher, about_data, changes, closest, divided, images_of, kept_results
+from augury.session import closest, kept_results
 from augury.settings import RunSettings
 from augury.verdict import Verdict
 
@@ -69,6 +70,7 @@ def judge(
             flips=flips,
             results=results,
             on_result=keep,
+            on_note=watch.note,
         )
         watch.end("prove")
         names = [IN_MEMORY if isinstance(x, LabelledImages) else str(Path(x).resolve()) for x in (real, synthetic)]

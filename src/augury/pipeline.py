@@ -19,8 +19,9 @@ from augury.data import LEFT_OUT
 from augury.errors import SettingsError
 from augury.files import atomic_path, read_json, read_lines, remove, write_json
 from augury.images import SPLITS, LabelledImages
+from augury.opening import Watcher, divided, read
 from augury.runfolder import Run
-from augury.session import Session, Watcher, closest, describe, divided, kept_results, read
+from augury.session import Session, closest, kept_results
 from augury.settings import RunSettings, validated
 from augury.training import checkpoints
 
@@ -174,6 +175,7 @@ def prove(session: Session) -> None:
         seen=seen,
         results=results,
         on_result=keep,
+        on_note=session.watch.note,
     )
     write_json(session.run / "verdict.json", verdict.as_dict())
 
@@ -254,7 +256,7 @@ def advance(session: Session, last: str) -> None:
     for stage in (stage for stage in NEEDS if stage in needed):
         do(session, stage)
         if stage == "split":
-            write_json(session.run / "run.json", describe(session))
+            write_json(session.run / "run.json", session.describe())
             if "classify" in needed and "classify" not in session.run.state():
                 training.settle(session.learnt, session.settings.train, session.device)  # the parts are smaller
 

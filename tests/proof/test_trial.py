@@ -42,11 +42,15 @@ def test_a_planted_set_gets_the_right_word(kind: str, expected: str) -> None:
     verdict = prove(train, VALIDATION, TEST, made, KNOWN, results=results)
     assert verdict.word == expected, verdict.sentence
     assert Verdict.from_dict(verdict.as_dict()) == Verdict.from_dict(Verdict.from_dict(verdict.as_dict()).as_dict())
-    again = prove(train, VALIDATION, TEST, made, KNOWN, results=dict(results))
+    again = prove(train, VALIDATION, TEST, made, KNOWN, results=dict(results), on_note=pytest.fail)
     assert again == verdict
     if kind == "useful":
-        few = prove(train, VALIDATION, TEST, made, KNOWN.model_copy(update={"seeds": 3}), results=results)
+        said: list[str] = []
+        three = KNOWN.model_copy(update={"seeds": 3})
+        few = prove(train, VALIDATION, TEST, made, three, results=results, on_note=said.append)
         assert few.word == "underpowered" and "at least 6 seeds" in few.sentence
+        (told,) = said
+        assert "3 seeds" in told and "one generative arm needs at least 6" in told
         assert verdict.per_class[1]["low"] > 0.3 and verdict.per_class[1]["test"] == 150
         assert set(verdict.arms["gan"]) > {"ece", "brier", "auc", "worst_recall", "sensitivity"}
 

@@ -15,8 +15,8 @@ from augury.cli import app
 from augury.cli_options import DATA, reads
 from augury.copies import copies
 from augury.errors import SettingsError
+from augury.opening import about_data, images_of
 from augury.runfolder import Run
-from augury.session import about_data, images_of
 from augury.settings import READING, RunSettings
 
 N = 40

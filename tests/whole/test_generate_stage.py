@@ -14,6 +14,7 @@ from augury import session
 from augury.errors import DataError, SettingsError
 from augury.generation import FILTERS, load
 from augury.images import Attribute, LabelledImages
+from augury.opening import Watcher
 from augury.pipeline import advance, opened
 from augury.proof import probabilities
 from augury.settings import RunSettings, validated
@@ -74,7 +75,7 @@ def made(tmp_path_factory):
             folder / "run",
             settings=validated(RunSettings, values),
             until="generate",
-            watch=session.Watcher(note=said.append),
+            watch=Watcher(note=said.append),
         )
     return run, given, said
 
@@ -144,7 +145,7 @@ def test_unlabelled_images_are_shown_by_an_arm_of_their_own_without_those_like_h
     run, given, _ = made
     monkeypatch.setattr(session, "SURE", 1e-9)
     said: list[str] = []
-    with opened(given, run.path, watch=session.Watcher(note=said.append)) as work:
+    with opened(given, run.path, watch=Watcher(note=said.append)) as work:
         (shown,) = work.pseudo_labelled().values()
         used = json.loads((run / "train" / "unlabelled.json").read_text())["used"]
         assert len(shown) == used and f"sure of {used} of {used} unlabelled images" in said[-1]

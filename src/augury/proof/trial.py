@@ -16,6 +16,7 @@ from augury.proof.checks import check_sets, check_settings
 from augury.proof.choice import choose
 from augury.proof.judgement import judge
 from augury.proof.sequential import looks
+from augury.proof.statistics import least_seeds
 from augury.proof.trainings import Trainings
 from augury.settings import ProveSettings
 from augury.training import Layers
@@ -41,13 +42,15 @@ def prove(
     seen: Mapping[str, leakage.Prints] | None = None,
     results: MutableMapping[str, Any] | None = None,
     on_result: Callable[[int, int, str], None] = lambda done, total, name: None,
+    on_note: Callable[[str], None] = lambda text: None,
 ) -> Verdict:
     """Train every arm with paired seeds and judge the kept synthetic images on `test`; the images may be of any making.
 
     With `settings.max_seeds` seeds are added, `settings.seeds` at a time, until the word is clear or there are as many.
     `seen` (place -> digests of images, as `leakage.recorded` reads them) says what made and chose the images has seen.
     `results` (name of a training -> its measures) is read for trainings already done and filled with new ones, so that
-    a stopped trial goes on; `on_result(done, total, name)` is called after each. `extra` are the images of other generators,
+    a stopped trial goes on; `on_result(done, total, name)` is called after each, `on_note(text)` before the first one where
+    there are too few seeds for any word but one. `extra` are the images of other generators,
     for arms that show them; `classifier` stands in for the settings': a function (channels, classes) -> network, a network,
     or an estimator of scikit-learn; `layers` are those of a discriminator (`augury.pretrained`), for arms that begin with
     them, or why there are none.
@@ -85,12 +88,25 @@ def prove(
     check_settings(settings)
     shown = len(kept) and any(ARMS[name].shows for name in settings.arms)
     ratios = sorted({0.0, *settings.ratios}) if shown else [0.0]
-    plan = looks(settings.seeds, settings.max_seeds, arms=sum(ARMS[name].generative for name in settings.arms))
+    judged = sum(ARMS[name].generative for name in settings.arms)
+    plan = looks(settings.seeds, settings.max_seeds, arms=judged)
+    _warn_of_few(plan[-1], judged, on_note)
     total = len(settings.arms) * plan[-1][0] + (len(ratios) * CHOICE_SEEDS if len(ratios) > 2 else 0)
     total += trainings.searches(settings.arms)
     ratio, curve = _chosen(trainings, ratios, validation, seed)
     verdict = _grown(trainings, plan, ratio, curve, kept, test, seed)
     return replace(verdict, leaks={"test_not_seen_by": sorted(known), "left_out": left_out})
+
+
+def _warn_of_few(last: tuple[int, float], judged: int, on_note: Callable[[str], None]) -> None:
+    """Say before anything is trained that the seeds of the last look cannot suffice for as many arms as are judged."""
+    seeds, level = last
+    needed = least_seeds(level / judged)
+    if seeds < needed:
+        arms = "one generative arm needs" if judged == 1 else f"{judged} generative arms need"
+        on_note(
+            f"with {seeds} seeds the verdict can only be 'underpowered': {arms} at least {needed} (prove.seeds={needed})"
+        )
 
 
 def result_name(arm: str, ratio: float) -> str:

@@ -1,0 +1,106 @@
+"""What a run is opened with: images, where they come from, and who watches; and what it records of them."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from augury.data import finished, load, near_duplicates, regrouped, split
+from augury.errors import RunFolderError, SettingsError
+from augury.images import LabelledImages
+from augury.runfolder import Run
+from augury.settings import RunSettings
+from augury.training import Progress
+
+SAMPLE = "the embedded sample (long-tailed Fashion-MNIST, MIT)"
+
+IN_MEMORY = "images given in memory"
+
+
+@dataclass(frozen=True)
+class Watcher:
+    """What a caller is told while a run works: a stage begins (or is taken from before), is so far, has ended."""
+
+    begin: Callable[[str, bool], None] = lambda stage, cached: None
+    training: Callable[[Progress], None] = lambda progress: None
+    amount: Callable[[str, int, int], None] = lambda what, done, total: None
+    end: Callable[[str], None] = lambda stage: None
+    note: Callable[[str], None] = lambda text: None
+
+
+def read(
+    data: LabelledImages | str | os.PathLike[str] | None, place: Run, settings: RunSettings, watch: Watcher
+) -> tuple[LabelledImages, str]:
+    """The images and the name of their source. Raises RunFolderError when the folder holds something else."""
+    stored = None
+    if (place / "run.json").exists():
+        stored = place.about["source"]
+    elif any(p.name not in (".lock", ".holder") for p in place.path.iterdir()):
+        raise RunFolderError(f"{place.path}: not empty and not a run folder; choose another folder with -o")
+    if isinstance(data, LabelledImages):
+        source = IN_MEMORY
+    elif data is not None:
+        source = str(Path(data).resolve())
+    else:
+        source = stored or SAMPLE
+        watch.note(f"No path given: using {source}.")
+    if stored not in (None, source):
+        raise RunFolderError(f"{place.path}: this is a run of {stored}, not of {source}; choose another folder with -o")
+    if isinstance(data, LabelledImages):
+        return images_of(data, settings), source
+    if source == IN_MEMORY:
+        raise RunFolderError(
+            f"{place.path}: this run was made from images in memory; go on in Python, with augury.run(data, {str(place.path)!r})"
+        )
+    return images_of(None if source == SAMPLE else Path(source), settings), source
+
+
+def images_of(data: LabelledImages | str | os.PathLike[str] | None, settings: RunSettings) -> LabelledImages:
+    """Images read, or taken from memory, as `settings.data` says; None: the embedded sample."""
+    if not isinstance(data, LabelledImages):
+        return load(data, **settings.data.reading())
+    asked = settings.data
+    if asked.columns or asked.attributes is not None or asked.root is not None or asked.format is not None:
+        raise SettingsError(
+            "images in memory have no columns, root or format; leave those settings of data out, or give the path that they are of"
+        )
+    return regrouped(data if data.fingerprint else finished(data), settings.data.group, settings.data.split)
+
+
+def divided(
+    data: LabelledImages, settings: RunSettings, flips: bool
+) -> tuple[npt.NDArray[np.int8], tuple[tuple[int, ...], ...]]:
+    """The part of each image, int8 [N] as `data.split` gives it, and the clusters of near-duplicates that stayed together."""
+    s = settings.data
+    near = () if s.near_duplicates == "allow" else near_duplicates(data.images, mirrored=flips)
+    torn: Literal["refuse", "drop"] = "drop" if s.near_duplicates == "drop" else "refuse"
+    codes = split(data, validation=s.validation, test=s.test, seed=settings.seed, together=near, torn=torn, fold=s.fold)
+    return codes, near
+
+
+def changes(settings: RunSettings) -> list[str]:
+    """--set words for what differs from the defaults; of the training what a recorded plan does not say already."""
+    words = []
+    for room, values in settings.model_dump(mode="json", exclude_defaults=True).items():
+        if isinstance(values, dict):
+            hidden = {"recipe", "steps", "budget", "precision", "checkpoint_every"} if room == "train" else set()
+            told = {k: v if isinstance(v, str) else json.dumps(v) for k, v in values.items() if k not in hidden}
+            words += [f"--set={room}.{k}={v}" for k, v in told.items()]
+    return words
+
+
+def about_data(data: LabelledImages, parts: dict[str, LabelledImages]) -> dict[str, Any]:
+    """What a run records of its data; plain JSON."""
+    counts = {name: part.counts.tolist() for name, part in parts.items()}
+    facts = {"n": len(data), "shape": list(data.shape), "classes": list(data.classes), "counts": counts}
+    notes = dict(data.notes)
+    if "copies" in notes:  # which image each is of stands in the export's rows
+        notes["copies"] = {name: value for name, value in notes["copies"].items() if name != "of"}
+    return {**facts, "fingerprint": data.fingerprint, "notes": notes}
