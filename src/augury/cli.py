@@ -238,9 +238,11 @@ def compare(
 ) -> None:
     """Train several recipes on the same data and compare quality, variety, reconstruction, speed and size."""
     from augury.comparison import compare as compared
+    from augury.opening import begun
+    from augury.recipes import RECIPES
 
-    rooms = {"data": data or {}, "train": _length(steps, budget)}
-    settings = settled({}, extra, rooms, given(seed=seed, device=device))
+    rooms, first = {"data": data or {}, "train": _length(steps, budget)}, begun(output / name for name in RECIPES)
+    settings = settled(first.settings if first else {}, extra, rooms, given(seed=seed, device=device))
     names = tuple(name.strip() for name in recipes.split(",") if name.strip())
     rows = compared(path, output, names, settings=settings, watch=console.watcher(quiet))
     if as_json:

@@ -26,7 +26,7 @@ from augury.cli_options import (
 from augury.errors import SettingsError
 
 Written = "folder, imagefolder, csv, npz, tar or parquet."
-Force = Annotated[bool, typer.Option("--force", help="Replace what is there.")]
+Force = Annotated[bool, typer.Option("--force", help="Replace a file, or an export that files were added to.")]
 
 
 @reads
@@ -95,12 +95,14 @@ def augment(
     from augury import copies as room
     from augury.data import load
     from augury.exports import writer
-    from augury.files import atomic_path
+    from augury.files import atomic_path, refuse_within
 
     if (output is None) == (preview is None):
         raise SettingsError("give either -o FOLDER for an augmented data set, or --preview SHEET.png to look first")
     if preview is not None and (written is not None or not originals):
         raise SettingsError("a preview is a picture: leave --format and --no-originals out, or give -o for a data set")
+    if output is not None and path is not None:
+        refuse_within(output, path)
     write, policy, times = writer(written or "imagefolder"), how or "classical", per_image or 1
     images = load(path, **reading(data or {}))
     told: dict[str, Any]

@@ -17,7 +17,7 @@ from augury.errors import SettingsError
 from augury.files import atomic_path, read_json, read_lines, write_json
 from augury.images import Codes, Images, LabelledImages
 from augury.metrics import ScoreCard
-from augury.opening import Watcher
+from augury.opening import Watcher, begun, same_source
 from augury.pipeline import advance, opened
 from augury.randomness import rng
 from augury.recipes import RECIPES
@@ -80,6 +80,7 @@ def compare(
     each = {
         name: chosen.model_copy(update={"train": chosen.train.model_copy(update={"recipe": name})}) for name in recipes
     }
+    data = same_source(data, begun(place / name for name in RECIPES))
     with opened(data, place / recipes[0], settings=each[recipes[0]], watch=watch) as session:
         for mine in each.values():
             training.settle(session.data, mine.train, session.device)

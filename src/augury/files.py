@@ -31,6 +31,8 @@ def explained(path: Path) -> Iterator[None]:
             raise RunFolderError(
                 f"{path}: no permission to write here; choose another folder with -o or change its owner"
             ) from error
+        if isinstance(error, IsADirectoryError):
+            raise RunFolderError(f"{path}: this is a folder; name a file in it, as {path / 'NAME'}") from error
         if isinstance(error, FileExistsError | NotADirectoryError):
             raise RunFolderError(
                 f"{path}: a file is in the way of this folder; choose another folder with -o"
@@ -74,6 +76,16 @@ def atomic_folder(path: Path) -> Iterator[Path]:
                 temporary.replace(path)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
+
+
+def refuse_within(output: Path, data: Path) -> None:
+    """Raises RunFolderError when what is to be written lies in the folder of the data, is it, or holds it: the data would be
+    changed by it, or be read together with it the next time."""
+    made, given = output.resolve(), data.resolve()
+    if made == given or made in given.parents or (given.is_dir() and given in made.parents):
+        raise RunFolderError(
+            f"{output}: lies where the data are read from ({data}), which nothing may change; choose another place with -o"
+        )
 
 
 def sweep(folder: Path) -> None:

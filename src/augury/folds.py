@@ -13,7 +13,7 @@ from augury import proof, report
 from augury.errors import SettingsError
 from augury.files import write_json, write_text
 from augury.images import Codes, LabelledImages, SyntheticImages
-from augury.opening import Watcher
+from augury.opening import Watcher, begun, refuse_among_data, same_source
 from augury.pipeline import advance, opened
 from augury.runfolder import Run
 from augury.session import Session, closest
@@ -51,9 +51,11 @@ def cross_validate(
     """
     chosen, watch, place = settings or RunSettings(), watch or Watcher(), Run(folder)
     _refuse(chosen, folds)
+    refuse_among_data(data, folder)
     runs = [place.path / f"fold-{k}" for k in range(1, folds + 1)]
     with place.held():
         place.refuse_others(OURS | {run.name for run in runs}, f"of {folds} folds")
+        data = same_source(data, begun(runs))
         trials: list[proof.Fold] = []
         told: list[Told] = []
         for k, run in enumerate(runs, 1):

@@ -15,7 +15,7 @@ from augury.errors import DataError
 from augury.files import write_json, write_text
 from augury.images import SPLITS, LabelledImages, SyntheticImages
 from augury.machine import machine, versions
-from augury.opening import IN_MEMORY, Watcher, about_data, changes, divided, images_of
+from augury.opening import IN_MEMORY, Watcher, about_data, changes, divided, images_of, refuse_among_data
 from augury.runfolder import Run
 from augury.session import closest, kept_results
 from augury.settings import RunSettings
@@ -40,6 +40,8 @@ def judge(
     not fit together or synthetic images are test images, RunFolderError when the folder holds something else.
     """
     chosen, watch, place = settings or RunSettings(), watch or Watcher(), Run(folder)
+    for given in (real, synthetic):
+        refuse_among_data(given, folder)
     with place.held():
         place.refuse_others({"judged.json", "trial.json", "verdict.json", "report.html", "badge.svg"}, "of a trial")
         d = chosen.data

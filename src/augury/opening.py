@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from augury.data import finished, load, near_duplicates, regrouped, split
 from augury.errors import RunFolderError, SettingsError
+from augury.files import refuse_within
 from augury.images import LabelledImages
 from augury.runfolder import Run
 from augury.settings import RunSettings
@@ -22,6 +23,7 @@ from augury.training import Progress
 SAMPLE = "the embedded sample (long-tailed Fashion-MNIST, MIT)"
 
 IN_MEMORY = "images given in memory"
+GONE = "this run was made from images in memory"
 
 
 @dataclass(frozen=True)
@@ -56,10 +58,32 @@ def read(
     if isinstance(data, LabelledImages):
         return images_of(data, settings), source
     if source == IN_MEMORY:
-        raise RunFolderError(
-            f"{place.path}: this run was made from images in memory; go on in Python, with augury.run(data, {str(place.path)!r})"
-        )
+        raise RunFolderError(f"{place.path}: {GONE}; go on in Python, with augury.run(data, {str(place.path)!r})")
     return images_of(None if source == SAMPLE else Path(source), settings), source
+
+
+def refuse_among_data(data: LabelledImages | str | os.PathLike[str] | None, folder: str | os.PathLike[str]) -> None:
+    """Raises RunFolderError when a run in `folder` would lie among its own data."""
+    if isinstance(data, str | os.PathLike):
+        refuse_within(Path(folder), Path(data))
+
+
+def begun(runs: Iterable[Path]) -> Run | None:
+    """Of runs that belong together the first that has been begun."""
+    return next((Run(path) for path in runs if (path / "run.json").exists()), None)
+
+
+def same_source(
+    data: LabelledImages | str | os.PathLike[str] | None, first: Run | None
+) -> LabelledImages | str | os.PathLike[str] | None:
+    """`data`, or without it what the `first` of runs that belong together is of. Raises RunFolderError where that was in
+    memory."""
+    if data is not None or first is None:
+        return data
+    source = str(first.about["source"])
+    if source == IN_MEMORY:
+        raise RunFolderError(f"{first.path}: {GONE}; go on in Python, with the same call")
+    return None if source == SAMPLE else Path(source)
 
 
 def images_of(data: LabelledImages | str | os.PathLike[str] | None, settings: RunSettings) -> LabelledImages:

@@ -19,7 +19,7 @@ from augury.data import LEFT_OUT
 from augury.errors import SettingsError
 from augury.files import atomic_path, read_json, read_lines, remove, write_json
 from augury.images import SPLITS, LabelledImages
-from augury.opening import Watcher, divided, read
+from augury.opening import Watcher, divided, read, refuse_among_data
 from augury.runfolder import Run
 from augury.session import Session, closest, kept_results
 from augury.settings import RunSettings, validated
@@ -291,6 +291,7 @@ def opened(
     watch: Watcher | None = None,
 ) -> Iterator[Session]:
     """The session of a run folder, held for this process; arguments as for `run`."""
+    refuse_among_data(data, folder)
     place, watch = Run(folder), watch or Watcher()
     with place.held():
         chosen = settings or validated(RunSettings, place.settings)

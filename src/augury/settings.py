@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from augury.errors import SettingsError
 
@@ -177,6 +177,12 @@ class TrainSettings(Settings):
     overrides: dict[str, Any] = Field(
         default_factory=dict, description="network and optimiser settings over the recipe's"
     )
+
+    @model_validator(mode="after")
+    def _one_length(self) -> TrainSettings:
+        if self.steps is not None and self.budget is not None:
+            raise ValueError("steps and budget both say how long to train; give one of them, and null for the other")
+        return self
 
 
 class GenerateSettings(Settings):

@@ -169,17 +169,20 @@ def test_an_older_export_is_replaced_whole(tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["out"]
 
 
-def test_other_peoples_folders_are_refused_unless_forced(tmp_path):
+def test_other_peoples_folders_are_refused_and_files_added_to_an_export_unless_forced(tmp_path):
     out = tmp_path / "out"
     out.mkdir()
     export_folder(out, real())  # empty is fine
     (out / "cat" / "mine.txt").write_text("precious")
     with pytest.raises(RunFolderError, match=r"1 files were added to this export, as cat/mine\.txt.*--force"):
         export_folder(out, real())
+    told = (out / "classes.json").read_text()
     (out / "classes.json").write_text("[]")
-    with pytest.raises(RunFolderError, match=r"not empty and not an export of Augury.*--force"):
-        export_folder(out, real())
+    for force in (False, True):
+        with pytest.raises(RunFolderError, match=r"not empty and not an export of Augury; choose another folder$"):
+            export_folder(out, real(), force=force)
     assert (out / "cat" / "mine.txt").read_text() == "precious"
+    (out / "classes.json").write_text(told)
     export_folder(out, real(), force=True)
     assert not (out / "cat" / "mine.txt").exists()
     file = tmp_path / "file"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +13,9 @@ from PIL import Image
 from typed import command
 
 import augury
+from augury import comparison, files, folds
 from augury.errors import RunFolderError, SettingsError
+from augury.opening import IN_MEMORY
 from augury.settings import RunSettings, validated
 
 QUICK = ["--steps", "4", "--precision", "fp32", "--set", "prove.steps=3", "--set", "train.batch=8"]
@@ -54,6 +58,48 @@ def test_a_second_call_without_the_data_or_settings_does_nothing_again(crossed) 
     assert again.returncode == 0, again.stderr
     assert again.stderr.count("(done before)") == 3 * 5
     assert json.loads(again.stdout)["verdict"] == printed["verdict"]
+
+
+def test_folds_and_comparisons_go_on_with_the_data_they_were_begun_with(
+    crossed, photos: Path, tmp_path: Path, monkeypatch
+) -> None:
+    for recipe in ("vae", "ae"):  # as if the first two folds had been done, and one recipe
+        (tmp_path / "compared" / recipe).mkdir(parents=True)
+    for k in (1, 2):
+        (tmp_path / "crossed" / f"fold-{k}").mkdir(parents=True)
+    for place in (tmp_path / "crossed" / "fold-1", tmp_path / "compared" / "ae"):
+        shutil.copy(crossed[0] / "fold-1" / "run.json", place)
+    asked = []
+
+    @contextmanager
+    def opened(data, place, **_more):
+        asked.append(data)
+        raise KeyboardInterrupt
+        yield
+
+    monkeypatch.setattr(folds, "opened", opened)
+    monkeypatch.setattr(comparison, "opened", opened)
+    with pytest.raises(KeyboardInterrupt):
+        folds.cross_validate(None, tmp_path / "crossed", 3)
+    with pytest.raises(KeyboardInterrupt):
+        comparison.compare(None, tmp_path / "compared", ("vae", "ae"))
+    assert asked == [photos, photos]
+    about = tmp_path / "compared" / "ae" / "run.json"
+    about.write_text(about.read_text().replace(str(photos), IN_MEMORY))
+    with pytest.raises(RunFolderError, match="made from images in memory; go on in Python"):
+        comparison.compare(None, tmp_path / "compared", ("vae", "ae"))
+
+
+def test_nothing_is_written_where_the_data_lie(photos: Path) -> None:
+    before = sorted(photos.rglob("*"))
+    for place in (photos, photos / "runs", photos.parent):
+        with pytest.raises(RunFolderError, match="which nothing may change; choose another place"):
+            files.refuse_within(place, photos)
+    done = command("run", str(photos), "-o", str(photos / "run"), "--folds", "3", *QUICK)
+    assert done.returncode == 1 and "nothing may change" in done.stderr, done.stderr
+    done = command("augment", str(photos), "-o", str(photos), "--force")
+    assert done.returncode == 1 and "nothing may change" in done.stderr, done.stderr
+    assert sorted(photos.rglob("*")) == before
 
 
 def test_a_fold_is_a_run_like_any_other(crossed) -> None:

@@ -49,7 +49,7 @@ def export_folder(
     Class folders hold neither groups nor attributes; where there are groups, the `note` in what is returned says so.
 
     Raises DataError when classes or shapes disagree, or `originals` do not fit `train`; RunFolderError when `path`
-    holds anything that is not from an export (unless `force`), or cannot be written.
+    holds anything but an export, or an export to which files were added (unless `force`), or cannot be written.
     """
     done = written(Path(path), train, synthetic, originals, link, force)
     return done if train.groups is None else {**done, "note": LOST}
@@ -101,10 +101,10 @@ def _bring(row: Row, path: Path, link: bool) -> str:
 
 
 def _check_free(target: Path, force: bool, taken: tuple[str, ...]) -> None:
-    """Raise RunFolderError unless `target` is absent, empty, an export with nothing added, or `force` is set."""
+    """Raise RunFolderError unless `target` is absent, empty or an export, with nothing added unless `force` is set."""
     if target.exists() and not target.is_dir():
         raise RunFolderError(f"{target}: a file is in the way of the export; choose another folder")
-    if force or not target.exists() or not any(target.iterdir()):
+    if not target.exists() or not any(target.iterdir()):
         return
     try:
         about = read_json(target / CLASSES)
@@ -115,12 +115,10 @@ def _check_free(target: Path, force: bool, taken: tuple[str, ...]) -> None:
     except (RunFolderError, OSError, AttributeError):
         ours, listed = False, set()
     if not ours:
-        raise RunFolderError(
-            f"{target}: not empty and not an export of Augury; choose another folder, or --force to replace it"
-        )
+        raise RunFolderError(f"{target}: not empty and not an export of Augury; choose another folder")
     found = (file for file in target.rglob("*") if file.is_symlink() or not file.is_dir())
     there = {file.relative_to(target).as_posix() for file in found}
-    if there - listed:
+    if there - listed and not force:
         raise RunFolderError(
             f"{target}: {len(there - listed)} files were added to this export, as {min(there - listed)}; move them "
             "away, choose another folder, or --force to replace everything"
