@@ -150,6 +150,6 @@ def export(
         settings = settled(dict(Run(source).about["settings"]), None, {}, given(device=device))
         with opened(None, source, settings=settings, watch=console.watcher(quiet)) as session:
             advance(session, "generate")
-            writer(written or settings.export.format)(output, session.parts["train"], session.synthetic, force=force)
+            writer(written or settings.export.format)(output, session.parts["train"], session.exported(), force=force)
         made = output
     typer.echo(json.dumps({"data_set": str(made)}) if as_json else str(made))

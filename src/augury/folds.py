@@ -16,7 +16,7 @@ from augury.images import Codes, LabelledImages, SyntheticImages
 from augury.opening import Watcher, begun, refuse_among_data, same_source
 from augury.pipeline import advance, opened
 from augury.runfolder import Run
-from augury.session import Session, closest
+from augury.session import Session, closest, verdict_before
 from augury.settings import RunSettings
 from augury.verdict import Verdict
 
@@ -64,7 +64,7 @@ def cross_validate(
                 advance(session, "prove")
                 trials.append(trial(session))
                 told.append(_told(session, sum(len(each.synthetic) for each in told)))
-        verdict = proof.pooled(trials)
+        verdict = proof.pooled(trials).after(verdict_before(place, trials[0].results))
         write_json(place / "verdict.json", verdict.as_dict())
         write_text(place / "badge.svg", report.badge(verdict.as_dict()))
         about = session.describe()

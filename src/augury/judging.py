@@ -15,9 +15,9 @@ from augury.errors import DataError
 from augury.files import write_json, write_text
 from augury.images import SPLITS, LabelledImages, SyntheticImages
 from augury.machine import machine, versions
-from augury.opening import IN_MEMORY, Watcher, about_data, changes, divided, images_of, refuse_among_data
+from augury.opening import IN_MEMORY, Watcher, about_data, changes, divided, images_of, parted, refuse_among_data
 from augury.runfolder import Run
-from augury.session import closest, kept_results
+from augury.session import closest, kept_results, verdict_before
 from augury.settings import RunSettings
 from augury.verdict import Verdict
 
@@ -53,12 +53,13 @@ def judge(
         beside = matched(made, data)
         device = training.choose_device(chosen.device)
         flips = bool(data.notes.get("flips", False)) if chosen.prove.flips is None else chosen.prove.flips
-        codes, _ = divided(data, chosen, flips)
+        codes, near = divided(data, chosen, flips)
         if (left := int((codes == LEFT_OUT).sum())) > 0:
             watch.note(f"{left:,} near-duplicates were left out of the earlier part")
-        parts = {name: data.take(codes == i) for i, name in enumerate(SPLITS)}
+        parts = parted(data, codes, near)
         about = [data.fingerprint, made.fingerprint, d.model_dump(), chosen.seed, device.type, flips]
         results, keep = kept_results(place / "trial.json", about, chosen.prove, watch)
+        before = verdict_before(place, results)
         train, validation, test = (parts[name] for name in SPLITS)
         watch.begin("prove", False)
         verdict = proof.prove(
@@ -74,6 +75,7 @@ def judge(
             on_result=keep,
             on_note=watch.note,
         )
+        verdict = verdict.after(before)
         watch.end("prove")
         names = [IN_MEMORY if isinstance(x, LabelledImages) else str(Path(x).resolve()) for x in (real, synthetic)]
         facts = _about(data, parts, chosen, device.type, names)

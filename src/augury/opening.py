@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from augury.data import finished, load, near_duplicates, regrouped, split
+from augury.data import finished, load, merged, near_duplicates, regrouped, split
 from augury.errors import RunFolderError, SettingsError
 from augury.files import refuse_within
-from augury.images import LabelledImages
+from augury.images import SPLITS, LabelledImages
 from augury.runfolder import Run
 from augury.settings import RunSettings
 from augury.training import Progress
@@ -107,6 +107,15 @@ def divided(
     torn: Literal["refuse", "drop"] = "drop" if s.near_duplicates == "drop" else "refuse"
     codes = split(data, validation=s.validation, test=s.test, seed=settings.seed, together=near, torn=torn, fold=s.fold)
     return codes, near
+
+
+def parted(
+    data: LabelledImages, codes: npt.NDArray[np.int8], near: Sequence[Sequence[int]]
+) -> dict[str, LabelledImages]:
+    """The data by part. To validate and to test, near-duplicates (clusters of indices, `near`) are one group: they are named
+    rightly or wrongly together, and count for no more than that."""
+    held = replace(data, groups=merged(data.groups, near, len(data))) if near else data
+    return {name: (held if i else data).take(codes == i) for i, name in enumerate(SPLITS)}
 
 
 def changes(settings: RunSettings) -> list[str]:

@@ -21,7 +21,7 @@ from augury.files import atomic_path, read_json, read_lines, remove, write_json
 from augury.images import SPLITS, LabelledImages
 from augury.opening import Watcher, divided, read, refuse_among_data
 from augury.runfolder import Run
-from augury.session import Session, closest, kept_results
+from augury.session import Session, closest, kept_results, verdict_before
 from augury.settings import RunSettings, validated
 from augury.training import checkpoints
 
@@ -153,6 +153,7 @@ def prove(session: Session) -> None:
     else:
         others[proof.LAYERS] = layers.fingerprint
     results, keep = kept_results(file, about, s.prove, session.watch, others)
+    before = verdict_before(session.run, results)
     train, validation, test = (session.parts[name] for name in SPLITS)
     extra, settings = session.pseudo_labelled() | session.others, s.prove
     if "all" not in settings.arms:
@@ -177,14 +178,14 @@ def prove(session: Session) -> None:
         on_result=keep,
         on_note=session.watch.note,
     )
-    write_json(session.run / "verdict.json", verdict.as_dict())
+    write_json(session.run / "verdict.json", verdict.after(before).as_dict())
 
 
 def export(session: Session) -> None:
     """The augmented data set, in the one format that is asked for."""
     name = session.settings.export.format
     target = exports.place(session.run.path, name)
-    exports.writer(name)(target, session.parts["train"], session.synthetic, force=True)
+    exports.writer(name)(target, session.parts["train"], session.exported(), force=True)
     for other in {exports.place(session.run.path, each) for each in exports.EXPORTS} - {target}:
         remove(other)
 
@@ -250,7 +251,8 @@ def advance(session: Session, last: str) -> None:
             "the images of an unconditional generator are of no class and cannot fill any; use augury train and augury "
             "generate, or set train.unconditional=false"
         )
-    training.settle(session.data, session.settings.train, session.device)
+    if not session.trained:
+        training.settle(session.data, session.settings.train, session.device)
     generation.rules(session.settings.generate.filters)
     exports.writer(session.settings.export.format)
     for stage in (stage for stage in NEEDS if stage in needed):

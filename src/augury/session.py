@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -17,15 +18,16 @@ from augury.augment import policy
 from augury.data import apart_from, read_unlabelled, with_unlabelled
 from augury.errors import RunFolderError, SettingsError
 from augury.files import digest, read_json, write_json
-from augury.images import SPLITS, Codes, Images, LabelledImages, SyntheticImages
+from augury.images import Codes, Images, LabelledImages, SyntheticImages
 from augury.machine import machine, versions
 from augury.metrics import Extractor
 from augury.networks import Classifier
-from augury.opening import SAMPLE, Watcher, about_data, changes
+from augury.opening import SAMPLE, Watcher, about_data, changes, parted
 from augury.runfolder import FORMAT, Run
 from augury.settings import ProveSettings, RunSettings
 from augury.training import Synthesizer, checkpoints
 from augury.verdict import FORMAT as VERDICTS
+from augury.verdict import Verdict
 
 SURE = 0.95
 """The probability from which an unlabelled image is taken for its most probable class (Sohn et al. 2020, section 3.2)."""
@@ -45,7 +47,7 @@ class Session:
     def parts(self) -> dict[str, LabelledImages]:
         """The data by part; raises RunFolderError when the split stage has not run."""
         codes = np.load(self.run / "split.npy", allow_pickle=False)
-        return {name: self.data.take(codes == i) for i, name in enumerate(SPLITS)}
+        return parted(self.data, codes, self.run.read("near_duplicates")["indices"])
 
     @cached_property
     def unlabelled(self) -> Images:
@@ -116,6 +118,11 @@ class Session:
         """What tells other images from those that `others` gave before."""
         return {name: digest(proof.prints(images.images).tolist()) for name, images in self.others.items()}
 
+    @property
+    def trained(self) -> bool:
+        """Whether there is a generator of these data and settings."""
+        return "classify" in self.run.state() and self.run.is_done("train", self.inputs("train"))
+
     @cached_property
     def synthesizer(self) -> Synthesizer:
         """The trained generator."""
@@ -132,6 +139,19 @@ class Session:
         model = Classifier(self.data.shape[0], len(self.data.classes))
         model.load_state_dict(checkpoints.load(self.run / "classifier.safetensors")[0])
         return training.placed(model, self.device).eval().requires_grad_(False)
+
+    def exported(self) -> SyntheticImages:
+        """The images drawn, of the kept ones those rejected that the trial leaves out as well: they are like a test image."""
+        images = self.synthetic
+        if self.settings.prove.near_duplicates == "allow":
+            return images
+        at = np.flatnonzero(images.kept)
+        near = at[proof.like_test(images.images[at], self.parts["test"], "drop")]
+        if len(near):
+            self.watch.note(f"{len(near):,} synthetic images are like a test image and are not exported")
+        reasons = np.array(images.reasons or ("",) * len(images), object)
+        reasons[near] = "like a test image"
+        return replace(images, reasons=tuple(reasons.tolist()))
 
     @cached_property
     def synthetic(self) -> SyntheticImages:
@@ -156,7 +176,7 @@ class Session:
                 key("classify"),
                 # of what it begins with and of unlabelled images the content counts, not where they lie
                 s.train.model_dump(exclude={"checkpoint_every"}) | {"start_from": None, "unlabelled": None},
-                s.train.start_from and training.fingerprint(s.train.start_from),
+                self.begun_with,
                 hashlib.sha256(self.unlabelled.tobytes()).hexdigest(),
                 s.seed,
                 self.device.type,
@@ -175,10 +195,29 @@ class Session:
                 *([list(proof.ARMS)] if "all" in s.prove.arms else ()),
                 *([list(proof.USUAL)] if "usual" in s.prove.arms else ()),
             ],
-            "export": lambda: [key("generate"), s.export.model_dump()],
+            "export": lambda: [
+                key("generate"),
+                s.export.model_dump(),
+                *(["allow"] if s.prove.near_duplicates == "allow" else ()),
+            ],
             "report": lambda: [key(stage) for stage in ("score", "prove", "export")],
         }
         return stages[stage]()
+
+    @property
+    def begun_with(self) -> str | None:
+        """The digest of the weights to start from; that of the stored plan where the training that gave them is gone. Raises
+        RunFolderError where there is none."""
+        start, stored = self.settings.train.start_from, self.run / "train" / "plan.json"
+        if start is None:
+            return None
+        try:
+            return training.fingerprint(start)
+        except RunFolderError:
+            before = read_json(stored)["plan"]["start"] if stored.exists() else None
+            if before is None or before[0] != start:
+                raise
+            return str(before[1])
 
     def taught(self, member: int) -> Classifier:
         """The classifier of the run (0) or a further one like it, of other weights and batches."""
@@ -198,9 +237,10 @@ class Session:
         """The training plan: made once, by measurement where a budget asks for it, and then kept."""
         stored, inputs = self.run / "train" / "plan.json", digest(self.inputs("train"))
         kept = read_json(stored) if stored.exists() else {}
-        if kept.get("inputs") == inputs:
-            return training.Plan.from_dict(kept["plan"])
         s = self.settings
+        if kept.get("inputs") == inputs:
+            plan = training.Plan.from_dict(kept["plan"])
+            return plan if plan.start is None else replace(plan, start=(str(s.train.start_from), plan.start[1]))
         plan = training.make_plan(self.learnt, s.train, seed=s.seed, device=self.device, flips=self.flips)
         for file in (self.run / "train").glob("checkpoint-*.safetensors"):  # of another plan, or of other images
             file.unlink()
@@ -273,15 +313,23 @@ class Session:
 
 
 def closest(synthetic: SyntheticImages, train: LabelledImages, pairs: int = 12, k: int = 3) -> tuple[Codes, Any]:
-    """The kept synthetic images closest to a training image: (rows int64 [M, 1 + k], RMS distances [M, k])."""
-    kept, k = np.flatnonzero(synthetic.kept), min(k, len(train))
-    if not len(kept):
+    """The synthetic images, kept or not, that are closest to a training image: (rows int64 [M, 1 + k], RMS distances [M, k])."""
+    k = min(k, len(train))
+    if not len(synthetic):
         return np.empty((0, 1 + k), np.int64), np.empty((0, k))
-    fake, real = (np.asarray(x, np.float32).reshape(len(x), -1) for x in (synthetic.images[kept], train.images))
+    fake, real = (np.asarray(x, np.float32).reshape(len(x), -1) for x in (synthetic.images, train.images))
     found, distances = metrics.nearest(fake, real, k)
     order = np.argsort(distances[:, 0], kind="stable")[:pairs]
-    rows = np.concatenate([kept[order, None], found[order]], axis=1).astype(np.int64)
+    rows = np.concatenate([order[:, None], found[order]], axis=1).astype(np.int64)
     return rows, distances[order] * real.shape[1] ** -0.5
+
+
+def verdict_before(place: Run, results: Mapping[str, Any]) -> Verdict | None:
+    """The verdict that stands on those results so far, if there is one that this version can read."""
+    try:
+        return place.verdict if results and (place / "verdict.json").exists() else None
+    except RunFolderError:
+        return None
 
 
 def kept_results(
@@ -292,7 +340,7 @@ def kept_results(
     showed images of another generator or began with a discriminator (`others`, name -> what tells them apart) only while these
     are the same."""
     lasting = prove.model_dump(exclude={"seeds", "max_seeds", "margin", "arms", "ratios", "others"})
-    inputs = digest([*about, lasting, VERDICTS])
+    inputs = digest([*about, lasting, proof.MEASURED])
     stored = read_json(file) if file.exists() else {}
     results: dict[str, Any] = stored["results"] if stored.get("inputs") == inputs else {}
     before, now = stored.get("others", {}), others or {}

@@ -7,7 +7,7 @@ from typing import Any
 
 from augury.errors import RunFolderError
 
-FORMAT = 2
+FORMAT = 3
 """Raised when verdicts are computed otherwise, so that older ones are computed again."""
 
 IMAGES, LAYERS = "synthetic images", "discriminator's layers"
@@ -18,10 +18,12 @@ IMAGES, LAYERS = "synthetic images", "discriminator's layers"
 class Verdict:
     """`difference` is the mean over `seeds` of (arm − comparator) in balanced accuracy on the test part, in [-1, 1].
 
-    [`low`, `high`] is its interval at confidence 1 − `level`, over seeds and test images, and `p` that of the sign-flip test
-    over the seeds; `level` is .05, less where several generative arms or several looks are corrected for.
-    `p_no_gain` and `p_no_loss` are one-sided: that a gain of `margin` or more over the comparator, or a loss of `margin` or
-    more against the `twin` (the same training without synthetic images, or from random weights), is not ruled out.
+    [`low`, `high`] is its interval at confidence 1 − `level`, over seeds and test images; `level` is .05, less where several
+    generative arms or several looks are corrected for. `p` is that of the sign-flip test over the seeds, corrected for the
+    number of generative arms.
+    `p_no_gain` and `p_no_loss` are one-sided: that a gain of `margin` or more over the comparator (which was chosen as the
+    best; that is corrected for), or a loss of `margin` or more against the `twin` (the same training without synthetic images,
+    or from random weights), is not ruled out.
     `detectable` is the difference
     that such a trial finds four times of five; `seeds_needed` (None: no number of them) and `images_needed` are what it takes
     to settle a difference like this one; below `least_seeds` no sign-flip test can.
@@ -29,7 +31,9 @@ class Verdict:
     `arms` one value a seed; `per_class` rows carry 95 %
     intervals; `ratio_curve` was measured on validation; `looks` are those taken at a growing trial; `folds` how many trials
     are pooled, each with a test part and a generator of its own; `leaks` says what was checked to have seen no test image.
-    `adds` names what `arm` has and `comparator` lacks: "synthetic images" or "discriminator's layers".
+    `adds` names what `arm` has and `comparator` lacks: "synthetic images" or "discriminator's layers". `lacking` says why the
+    test part cannot give any word but one, where that is so; `earlier` is the number of seeds of a look at this trial that had
+    ended unclear and is not corrected for.
     """
 
     word: str
@@ -61,6 +65,8 @@ class Verdict:
     leaks: dict[str, Any] | None = None
     metric: str = "balanced accuracy"
     adds: str = IMAGES
+    lacking: str = ""
+    earlier: int = 0
     format: int = FORMAT
 
     def as_dict(self) -> dict[str, Any]:
@@ -73,13 +79,21 @@ class Verdict:
         found = replace(self, folds=folds)
         return replace(found, sentence=sentence(found))
 
+    def after(self, before: Verdict | None) -> Verdict:
+        """The same verdict, told as one that an unclear look at fewer seeds of the same trial came `before`."""
+        unclear = 0 if before is None else before.earlier
+        if before is not None and not unclear and before.word == "underpowered" and not before.lacking:
+            unclear = len(before.seeds) if len(before.seeds) >= before.least_seeds else 0
+        found = replace(self, earlier=unclear if unclear < len(self.seeds) else 0)
+        return replace(found, sentence=sentence(found))
+
     @classmethod
     def from_dict(cls, stored: dict[str, Any]) -> Verdict:
         """The verdict that `as_dict` described. Raises RunFolderError for one of another format."""
         if stored.get("format") != FORMAT:
             raise RunFolderError(
                 f"this verdict is of format {stored.get('format', 1)}, but this version of Augury reads and writes format "
-                f"{FORMAT}; compute it again with: augury prove RUN (trainings are done again, the generator is not)"
+                f"{FORMAT}; compute it again with: augury prove RUN"
             )
         values: dict[str, Any] = {f.name: stored[f.name] for f in fields(cls) if f.name in stored}
         tuples = {"seeds", "comparisons", "ratio_curve", "per_class", "looks"}
@@ -101,6 +115,7 @@ def sentence(v: Verdict) -> str:
             "The synthetic images do not help here: none was shown, so they make no difference; leave them out. The best "
             f"arm without them is {v.comparator}."
         )
+    found += f" (after an unclear look at {v.earlier} seeds, which is not corrected for)" if v.earlier else ""
     small = f", less than the {margin} that this trial calls a difference" if abs(v.difference) < v.margin else ""
     return {
         "helps": f"The {v.adds} help: {found} over the best arm without them ({v.comparator}){small}.",
@@ -133,6 +148,9 @@ def same(adds: str) -> str:
 
 def remedy(v: Verdict) -> str:
     """What would settle an underpowered trial."""
+    if v.lacking:
+        more = "test more of them" if v.folds > 1 else "test more, or all in turn with augury run --folds"
+        return f"{v.lacking}; {more}"
     if len(v.seeds) < v.least_seeds:
         return f"a word needs at least {v.least_seeds} seeds (prove.seeds={v.least_seeds})"
     if v.seeds_needed is None:

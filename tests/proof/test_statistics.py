@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from proof_data import CLASSES
@@ -9,12 +11,12 @@ from scipy import stats
 from sklearn import metrics as theirs
 
 from augury.errors import TrainingError
-from augury.images import LabelledImages
+from augury.images import LabelledImages, SyntheticImages
 from augury.intervals import wilson
 from augury.proof import crossed
 from augury.proof.crossed import RESAMPLES, effects
 from augury.proof.judgement import _worth as worth
-from augury.proof.judgement import compared, twin_of, word
+from augury.proof.judgement import compared, judge, no_gain, twin_of, word
 from augury.proof.measures import measures, packed, unpacked
 from augury.proof.power import detectable, images_needed, power, seeds_needed
 from augury.proof.ranking import sensitivity_at
@@ -95,7 +97,8 @@ def test_hits_are_packed_and_unpacked() -> None:
 def test_holm_rejects_one_after_the_other() -> None:
     adjusted, levels = holm([0.01, 0.04, 0.03, 0.005])
     assert adjusted == pytest.approx([0.03, 0.06, 0.06, 0.02])  # the example of Holm's procedure in R's p.adjust
-    assert levels == pytest.approx([0.05 / 3, 0.05, 0.025, 0.0125])
+    assert levels == pytest.approx([0.05 / 3, 0.025, 0.025, 0.0125])  # two are rejected; the third and fourth share
+    assert holm([0.2, 0.3, 0.01])[1] == pytest.approx([0.025, 0.025, 0.05 / 3])
     assert holm([0.2]) == ([0.2], [0.05])
 
 
@@ -280,6 +283,66 @@ def test_the_best_of_three_generators_for_twenty_people_helps_without_cause_as_r
         best = max(compared(hits, test, 0.05), key=lambda found: found.effects.value)
         said.append(word(best, best, 0.02, 8, 0.05))
     assert said.count("helps") <= 10
+
+
+def test_a_gain_that_matters_is_seldom_ruled_out_over_the_best_of_many_arms(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The arm gains just the margin over every other; the one that does best on these images hides some of it."""
+    monkeypatch.setattr(crossed, "RESAMPLES", 99)
+    random, labels = np.random.default_rng(2), np.arange(300) % 2
+    test = LabelledImages(np.zeros((300, 1, 1, 1), np.uint8), labels, CLASSES)
+    plain = ("none", "balanced", "classical", "randaugment", "mixup", "cutmix", "focal", "class_weights")
+    naive = ruled_out = 0
+    for _ in range(150):
+        ease = random.uniform(0.5, 0.85, 300)
+        hits = {
+            name: random.random((7, 300)) < ease + random.normal(0, 0.1, 300) + 0.02 * (name == "gan")
+            for name in (*plain, "gan")
+        }
+        (main,) = compared(hits, test, 0.05)
+        naive += main.effects.p_below(0.02) <= 0.05
+        ruled_out += no_gain(main, twin_of(main, hits, test), 0.02, len(plain)) <= 0.05
+    assert naive > 15 and ruled_out <= 10
+
+
+def test_few_people_or_a_lone_image_give_no_word() -> None:
+    random, labels = np.random.default_rng(5), np.arange(60) % 2
+    hits = {"classical": random.random((8, 60)) < 0.3, "gan": random.random((8, 60)) < 0.95}
+    results = {
+        name: [measures(labels, np.eye(2)[np.where(row, labels, 1 - labels)]) for row in each]
+        for name, each in hits.items()
+    }
+
+    def said(labels: np.ndarray, groups: np.ndarray | None):
+        test = LabelledImages(random.integers(0, 256, (60, 1, 4, 4), dtype=np.uint8), labels, CLASSES, groups=groups)
+        none = SyntheticImages(test.images[:2], labels[:2, None], (), CLASSES, 0, np.arange(2), "any")
+        return judge(results, tuple(range(8)), 1.0, (), test, none, test)
+
+    assert said(labels, None).word == "helps" == said(labels, np.arange(60) % 6).word
+    five = said(labels, np.arange(60) % 5)
+    assert five.word == "underpowered" and "of 5 groups" in five.sentence and "at least 6" in five.sentence
+    alone = said(np.r_[1, np.zeros(59, np.int64)], None)
+    assert alone.word == "underpowered" and "single test image" in alone.sentence and "--folds" in alone.sentence
+
+
+def test_a_second_look_at_the_same_trial_is_told() -> None:
+    random, labels = np.random.default_rng(7), np.arange(60) % 2
+    test = LabelledImages(np.zeros((60, 1, 1, 1), np.uint8), labels, CLASSES)
+    none = SyntheticImages(test.images[:2], labels[:2, None], (), CLASSES, 0, np.arange(2), "any")
+    hits = {"classical": random.random((12, 60)) < 0.8, "gan": random.random((12, 60)) < 0.8}
+    results = {
+        name: [measures(labels, np.eye(2)[np.where(row, labels, 1 - labels)]) for row in each]
+        for name, each in hits.items()
+    }
+
+    def look(seeds: int):
+        return judge({k: v[:seeds] for k, v in results.items()}, tuple(range(seeds)), 1.0, (), test, none, test)
+
+    first, second = look(7), look(12)
+    assert first.word == "underpowered"
+    assert second.after(None) == second.after(look(3)) == second and first.after(first) == first
+    told = second.after(first)
+    assert told.earlier == 7 and "after an unclear look at 7 seeds" in told.sentence
+    assert replace(told, seeds=tuple(range(20))).after(told).earlier == 7
 
 
 def test_words_follow_their_rules() -> None:

@@ -236,7 +236,7 @@ def test_neighbours_are_the_closest_and_rejected_ones_are_called_so():
     page = Page(render(given))
     text = page.text["neighbours"]
     closest = [f"{d:.1f}" for d in np.sort(given.distances[:, 0])[:12]]
-    assert "12 closest of 28" in words(text) and text.count("rejected:") == 12
+    assert "12 closest of all 28" in words(text) and text.count("rejected:") == 12
     assert re.findall(r"synthetic(\d+\.\d)", text) == closest
     assert "No synthetic image was kept" in page.text["filters"] and "none kept" in page.text["pictures"]
 

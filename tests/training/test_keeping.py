@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,8 +14,11 @@ from training_data import CPU, interrupted, planned, small
 from augury.errors import RunFolderError, SettingsError
 from augury.images import LabelledImages
 from augury.recipes import recipe
-from augury.training import Synthesizer, seen, train_plan
+from augury.settings import TrainSettings
+from augury.training import Synthesizer, checkpoints, fingerprint, seen, train, train_plan
+from augury.training.adversarial import AdversarialGame
 from augury.training.health import findings
+from augury.training.journal import Journal
 from augury.training.plan import set_up
 
 
@@ -76,6 +81,54 @@ def test_two_checkpoints_are_kept_and_the_older_serves_when_the_newer_is_damaged
         file.write_bytes(b"no checkpoint")
     with pytest.raises(RunFolderError, match="damaged"):
         train_plan(plan, data, tmp_path)
+
+
+def test_what_was_saved_after_the_state_gone_back_to_is_not_taken_up(tmp_path) -> None:
+    data = small()
+    plan = planned(data, recipe="dcgan", steps=400)
+    journal = Journal(set_up(plan, data)[0], plan, tmp_path, "key")
+    journal.resume()
+    journal.save(20)
+    journal.note(20, {"step": 20})
+    for step in (31, 38):  # by the clock, between two rows of the log
+        journal.save(step)
+    journal.rescue(40, {"loss_d": float("nan")})
+    again = Journal(set_up(plan, data)[0], plan, tmp_path, "key")
+    assert again.resume() == 20 and float(again.game.players.extra["slower"]) == 0.5
+    other = Journal(set_up(plan, data)[0], plan, tmp_path, "of another plan")
+    assert other.resume() == 0 and not checkpoints.files(tmp_path)
+
+
+def test_a_training_with_a_budget_goes_on_in_its_folder(tmp_path, monkeypatch) -> None:
+    data, settings = small(), TrainSettings(recipe="dcgan", budget=0.5, batch=8, checkpoint_every=1e-9)
+    whole = train(data, tmp_path, settings=settings, device="cpu")
+    played: list[int] = []
+    monkeypatch.setattr(AdversarialGame, "play", lambda *_: pytest.fail("trained again"))
+    assert train(data, tmp_path, settings=settings, device="cpu").weights == whole.weights
+    monkeypatch.undo()
+    longer = settings.model_copy(update={"budget": None, "steps": 2})
+    other = train(data, tmp_path, settings=longer, device="cpu", on_progress=lambda now: played.append(now.step))
+    assert other.card.steps == 2 == max(played) and len(checkpoints.files(tmp_path)) == 2
+
+
+def test_a_training_that_began_with_another_goes_on_when_that_has_moved_or_gone(tmp_path) -> None:
+    data = small()
+    base = tmp_path / "base"
+    train(data, base / "train", settings=TrainSettings(recipe="dcgan", steps=2, batch=8), device="cpu").save(
+        base / "synthesizer"
+    )
+    plan = planned(data, recipe="dcgan", start_from=str(base))
+    whole = train_plan(plan, data, tmp_path / "whole")
+    interrupted(plan, data, tmp_path / "cut", 4)
+    alone = fingerprint(str(base / "synthesizer"))  # without the partner
+    assert plan.start is not None and plan.start[1] == fingerprint(str(base)) != alone
+    base.rename(tmp_path / "moved")
+    moved = replace(plan, start=(str(tmp_path / "moved"), plan.start[1]))
+    assert train_plan(moved, data, tmp_path / "cut").weights == whole.weights
+    shutil.rmtree(tmp_path / "moved")
+    assert train_plan(plan, data, tmp_path / "cut").weights == whole.weights
+    with pytest.raises(RunFolderError, match="no synthesizer to start from"):
+        train_plan(plan, data, tmp_path / "new")
 
 
 def rows(**series: list[float]) -> list[dict[str, float]]:

@@ -12,7 +12,9 @@ import pytest
 import augury
 from augury.data import LEFT_OUT, from_arrays
 from augury.errors import DataError
-from augury.images import LabelledImages
+from augury.images import LabelledImages, SyntheticImages
+from augury.opening import Watcher
+from augury.pipeline import advance, opened
 from augury.settings import RunSettings
 
 
@@ -37,6 +39,28 @@ def test_copies_stay_in_one_part(copied: LabelledImages, tmp_path: Path) -> None
     assert told["clusters"] == [[f"index {i}", f"index {i + 50}"] for i in range(10)] and told["left_out"] == []
     free = augury.run(copied, tmp_path / "free", settings=settings("allow"), until="split")
     assert not np.array_equal(np.load(free / "split.npy")[:10], np.load(free / "split.npy")[50:])
+
+
+def test_copies_that_test_count_once_and_images_like_them_are_not_exported(
+    copied: LabelledImages, tmp_path: Path
+) -> None:
+    split = np.r_[np.full(10, 2), np.full(40, 0), np.full(10, 2)].astype(np.int8)
+    said: list[str] = []
+    with opened(
+        replace(copied, split=split), tmp_path / "r", settings=settings("refuse"), watch=Watcher(note=said.append)
+    ) as session:
+        advance(session, "split")
+        test = session.parts["test"]
+        assert test.groups is not None and len(test) == 20 and np.array_equal(test.groups[:10], test.groups[10:])
+        assert len(np.unique(test.groups)) == 10 and session.parts["train"].groups is None
+        images = np.random.default_rng(1).integers(0, 256, (4, 1, 16, 16)).repeat(2, 2).repeat(2, 3).astype(np.uint8)
+        images[1] = np.minimum(test.images[3] * 0.9, 255)
+        reasons = ("", "", "agreement", "")
+        session.__dict__["synthetic"] = SyntheticImages(
+            images, np.zeros((4, 1), np.int64), (), copied.classes, 0, np.arange(4), "any", reasons=reasons
+        )
+        assert session.exported().reasons == ("", "like a test image", "agreement", "")
+        assert said[-1] == "1 synthetic images are like a test image and are not exported"
 
 
 def test_a_split_that_tears_copies_is_refused_and_dropping_mends_it(copied: LabelledImages, tmp_path: Path) -> None:

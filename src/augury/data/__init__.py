@@ -7,7 +7,7 @@ from augury.data.copies import near_duplicates, shared
 from augury.data.embedded import sample
 from augury.data.loading import FORMATS, load, pictures
 from augury.data.sheet import beside, contact_sheet, picture_sheet
-from augury.data.splitting import LEFT_OUT, folds, split
+from augury.data.splitting import LEFT_OUT, folds, merged, split
 from augury.data.summary import Census, census, inspect
 from augury.data.unlabelled import apart_from, read_unlabelled, with_unlabelled
 
@@ -26,6 +26,7 @@ __all__ = [
     "inspect",
     "load",
     "long_tail",
+    "merged",
     "near_duplicates",
     "picture_sheet",
     "pictures",

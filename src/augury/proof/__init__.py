@@ -3,10 +3,10 @@
 from augury.proof.arms import ARMS, LAYERS, UNLABELLED, USUAL, Arm
 from augury.proof.classifiers import probabilities, teach, teach_each
 from augury.proof.crossed import Effects, effects
-from augury.proof.leakage import prints, record, recorded, seen_by
+from augury.proof.leakage import like_test, prints, record, recorded, seen_by
 from augury.proof.learners import CLASSIFIERS
 from augury.proof.lesson import Lesson
-from augury.proof.measures import measures
+from augury.proof.measures import MEASURED, measures
 from augury.proof.pooling import Fold, pooled
 from augury.proof.statistics import sign_flip_p
 from augury.proof.trial import arm_of, prove
@@ -17,6 +17,7 @@ __all__ = [
     "ARMS",
     "CLASSIFIERS",
     "LAYERS",
+    "MEASURED",
     "UNLABELLED",
     "USUAL",
     "Arm",
@@ -26,6 +27,7 @@ __all__ = [
     "Verdict",
     "arm_of",
     "effects",
+    "like_test",
     "measures",
     "pooled",
     "prints",

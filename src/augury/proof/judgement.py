@@ -68,7 +68,8 @@ def judge(
     main = max(rivals, key=lambda c: c.effects.value)
     comparator = main.against
     twin = twin_of(main, hits, test)
-    found = word(main, twin, margin, len(seeds), level)
+    among, lacking = len(eligible(hits, main.arm)), few(test, main.level)
+    found = "underpowered" if lacking else word(main, twin, margin, len(seeds), level, among)
     shown = ratio > 0 and ARMS[main.arm].shows
     if ARMS[main.arm].shows and not shown:  # nothing synthetic was shown, so nothing synthetic did it
         found = "no difference"
@@ -83,13 +84,13 @@ def judge(
         difference=main.effects.value,
         low=main.low,
         high=main.high,
-        p=main.p,
+        p=main.p_adjusted,
         level=main.level,
         ratio=ratio,
         seeds=seeds,
         test_n=len(test),
         margin=margin,
-        p_no_gain=main.effects.p_below(margin),
+        p_no_gain=no_gain(main, twin, margin, among),
         p_no_loss=twin.effects.p_above(-margin),
         detectable=detectable(main.effects.error, main.effects.freedom(), main.level),
         least_seeds=least_seeds(main.level),
@@ -101,18 +102,19 @@ def judge(
         ratio_curve=tuple(curve),
         per_class=_per_class(hits, main.arm, comparator, train, kept if shown else kept.take(np.empty(0, int)), test),
         adds=ARMS[main.arm].adds,
+        lacking=lacking,
     )
     return replace(verdict, sentence=sentence(verdict))
 
 
-def word(main: Comparison, twin: Comparison, margin: float, seeds: int, level: float = 0.05) -> str:
-    """One of four words for an arm against the comparator (`main`) and against its twin, the same training without synthetic
-    images, or from random weights (`twin`).
+def word(main: Comparison, twin: Comparison, margin: float, seeds: int, level: float = 0.05, among: int = 1) -> str:
+    """One of four words for an arm against the comparator (`main`), the best of `among` arms, and against its twin, the same
+    training without synthetic images, or from random weights (`twin`).
 
     helps: above the comparator, interval and sign-flip test (its p adjusted, at most `level`) agreeing. hurts: below both;
     the comparator was chosen as the best, so that to lie below it alone may be luck of the choice. no difference: a gain over
-    the comparator of `margin` or more and a loss against the twin of `margin` or more are both ruled out, each by a one-sided
-    test. underpowered: none of these, or fewer seeds than any sign-flip test at this level needs.
+    the comparator of `margin` or more and a loss against the twin of as much are both ruled out, each by a one-sided test.
+    underpowered: none of these, or fewer seeds than any sign-flip test at this level needs.
     """
     if seeds < least_seeds(main.level):
         return "underpowered"
@@ -120,8 +122,32 @@ def word(main: Comparison, twin: Comparison, margin: float, seeds: int, level: f
         return "helps"
     if main.p_adjusted <= level and main.high < 0 and twin.p <= twin.level and twin.high < 0:
         return "hurts"
-    ruled_out = main.effects.p_below(margin) <= main.level and twin.effects.p_above(-margin) <= twin.level
+    ruled_out = no_gain(main, twin, margin, among) <= main.level and twin.effects.p_above(-margin) <= twin.level
     return "no difference" if ruled_out else "underpowered"
+
+
+def no_gain(main: Comparison, twin: Comparison, margin: float, among: int) -> float:
+    """One-sided p that a gain of `margin` or more over all of `among` arms is not ruled out. The comparator is the one of them
+    that did best on these very images, which makes gains look smaller than they are, so its p pays for the choice; the twin was
+    fixed beforehand, and what is no gain over it is none over the best. Each has half the error (Bonferroni)."""
+    best = among * main.effects.p_below(margin)
+    if among == 1 or twin.level < main.level:  # nothing was chosen; or there is no twin but the comparator
+        return min(1.0, best)
+    return min(1.0, 2 * best, 2 * twin.effects.p_below(margin))
+
+
+def few(test: LabelledImages, level: float) -> str:
+    """Why the test part cannot give a word, whatever the seeds; "" if it can. Groups stand or fall together, so that a word
+    needs as many of them as of seeds; how much a class varies cannot be told from a single image."""
+    if test.groups is not None and (there := len(np.unique(test.groups))) < least_seeds(level):
+        return f"the test images are of {there} {'group' if there == 1 else 'groups'} (people, patients), and a word needs at least {least_seeds(level)}"
+    lone = [name for name, n in zip(test.classes, test.counts, strict=True) if n == 1]
+    return f"the class '{lone[0]}' has a single test image, and a word needs at least 2" if lone else ""
+
+
+def eligible(hits: Hits, arm: str) -> list[str]:
+    """The arms that `arm` can be compared with."""
+    return [n for n in hits if not ARMS[n].generative and ARMS[n].network in ("", ARMS[arm].network)]
 
 
 def compared(hits: Hits, test: LabelledImages, level: float, shown: bool = True) -> list[Comparison]:
@@ -130,10 +156,7 @@ def compared(hits: Hits, test: LabelledImages, level: float, shown: bool = True)
     names = [name for name in hits if ARMS[name].generative]
     names = [name for name in names if shown or not ARMS[name].shows] or names
     plain = {name: _accuracy(each, test) for name, each in hits.items() if not ARMS[name].generative}
-    against = {
-        name: max((n for n in plain if ARMS[n].network in ("", ARMS[name].network)), key=plain.__getitem__)
-        for name in names
-    }
+    against = {name: max(eligible(hits, name), key=plain.__getitem__) for name in names}
     found = [_difference(hits, name, against[name], test) for name in names]
     raw = [sign_flip_p(each.value + each.seeds) for each in found]
     adjusted, levels = holm(raw, level)
@@ -152,7 +175,7 @@ def twin_of(main: Comparison, hits: Hits, test: LabelledImages) -> Comparison:
     plain = [n for n in hits if not ARMS[n].source and not ARMS[n].learnt]
     name = next((n for n in plain if _training(n) == _training(main.arm)), None)
     if name is None:
-        level = main.level / sum(not ARMS[other].generative for other in hits)
+        level = main.level / len(eligible(hits, main.arm))
         low, high = main.effects.interval(1 - level)
         return replace(main, level=level, low=low, high=high)
     found = _difference(hits, main.arm, name, test)

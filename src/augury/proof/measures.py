@@ -14,6 +14,8 @@ from augury.proof.ranking import area_under_curve, macro, sensitivity_at
 Floats = npt.NDArray[np.float64]
 Codes = npt.NDArray[np.int64]
 
+MEASURED = 2
+"""Raised when trainings come out or are measured otherwise, so that older results are not taken up."""
 SCALARS = ("balanced_accuracy", "macro_f1", "worst_recall", "auc", "ece", "brier")
 PER_CLASS = ("recall", "sensitivity")
 """Lists of one value a class."""

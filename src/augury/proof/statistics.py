@@ -36,14 +36,17 @@ def least_seeds(level: float) -> int:
 
 
 def holm(p: Sequence[float], level: float = 0.05) -> tuple[list[float], list[float]]:
-    """(adjusted p, the level at which each is tested) of Holm (1979): the k-th smallest of m at level / (m + 1 - k).
+    """(adjusted p, the level at which each is tested) of Holm (1979): the k-th smallest of m at level / (m + 1 - k), up to the
+    first that is not rejected; that one and all after it at its level.
 
     An interval at one minus that level agrees with the test's decision.
     """
     m, order = len(p), np.argsort(p, kind="stable")
     adjusted, levels = [0.0] * m, [0.0] * m
-    highest = 0.0
+    highest, left = 0.0, m
     for rank, i in enumerate(order.tolist()):
+        if highest <= level:
+            left = m - rank
         highest = max(highest, min(1.0, (m - rank) * p[i]))
-        adjusted[i], levels[i] = highest, level / (m - rank)
+        adjusted[i], levels[i] = highest, level / left
     return adjusted, levels

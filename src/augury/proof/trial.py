@@ -14,7 +14,7 @@ from augury.proof import leakage
 from augury.proof.arms import ARMS
 from augury.proof.checks import check_sets, check_settings
 from augury.proof.choice import choose
-from augury.proof.judgement import judge
+from augury.proof.judgement import few, judge
 from augury.proof.sequential import looks
 from augury.proof.statistics import least_seeds
 from augury.proof.trainings import Trainings
@@ -90,7 +90,7 @@ def prove(
     ratios = sorted({0.0, *settings.ratios}) if shown else [0.0]
     judged = sum(ARMS[name].generative for name in settings.arms)
     plan = looks(settings.seeds, settings.max_seeds, arms=judged)
-    _warn_of_few(plan[-1], judged, on_note)
+    _warn_of_few(plan[-1], judged, test, on_note)
     total = len(settings.arms) * plan[-1][0] + (len(ratios) * CHOICE_SEEDS if len(ratios) > 2 else 0)
     total += trainings.searches(settings.arms)
     ratio, curve = _chosen(trainings, ratios, validation, seed)
@@ -98,9 +98,12 @@ def prove(
     return replace(verdict, leaks={"test_not_seen_by": sorted(known), "left_out": left_out})
 
 
-def _warn_of_few(last: tuple[int, float], judged: int, on_note: Callable[[str], None]) -> None:
-    """Say before anything is trained that the seeds of the last look cannot suffice for as many arms as are judged."""
+def _warn_of_few(last: tuple[int, float], judged: int, test: LabelledImages, on_note: Callable[[str], None]) -> None:
+    """Say before anything is trained that the test part, or the seeds of the last look at as many arms as are judged, cannot
+    suffice for a word."""
     seeds, level = last
+    if lacking := few(test, level):
+        on_note(f"the verdict can only be 'underpowered': {lacking}; test more, or all in turn with augury run --folds")
     needed = least_seeds(level / judged)
     if seeds < needed:
         arms = "one generative arm needs" if judged == 1 else f"{judged} generative arms need"
@@ -157,6 +160,6 @@ def _grown(
         margin = trainings.settings.margin
         verdict = judge(each, seeds, ratio, curve, trainings.train, kept, test, level=level, margin=margin)
         taken.append({"seeds": amount, "level": level, "word": verdict.word, "p": verdict.p})
-        if verdict.word != "underpowered":
+        if verdict.word != "underpowered" or verdict.lacking:
             break
     return replace(verdict, looks=tuple(taken) if len(plan) > 1 else ())

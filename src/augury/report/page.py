@@ -83,6 +83,7 @@ def _context(facts: Facts) -> dict[str, Any]:
     differences = [abs(row["difference"]) for row in verdict["per_class"] if not wording.missing(row["difference"])]
     return {
         "facts": facts,
+        "trained": {"unlabelled": None, "start_from": None} | facts.about.get("settings", {}).get("train", {}),
         "v": verdict,
         "sign": wording.SIGNS[verdict["word"]],
         "adds": wording.adds(verdict),
@@ -221,7 +222,7 @@ def _pictures(facts: Facts) -> dict[str, Any]:
     near = [(*layout[i], made[first + i]) for i in range(len(layout)) if first + i in made]
     last = first + len(layout)
     copied = [(known, made[last + i]) for i, (known, _) in enumerate(copies) if last + i in made]
-    return {"copied": copied, "pairs": pairs, "near": near, "near_of": len(facts.neighbours), "k": REAL_NEIGHBOURS}
+    return {"copied": copied, "pairs": pairs, "near": near, "near_of": len(facts.synthetic), "k": REAL_NEIGHBOURS}
 
 
 def _strip(images: Any, mask: Any, what: str) -> Wanted:

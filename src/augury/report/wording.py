@@ -115,11 +115,22 @@ def meaning(verdict: Mapping[str, Any]) -> list[str]:
         said = _underpowered(verdict)
     else:
         said = _settled(verdict)
+    if earlier := verdict.get("earlier"):
+        said.append(
+            f"This trial was looked at before with {earlier} seeds, and was unclear then. Looking again gives chance another go, "
+            "so that a word is said without cause more often than one time in twenty, about one in twelve; a trial that is to "
+            "grow is best begun with prove.max_seeds, which corrects for its looks."
+        )
     return [*said, *_caution(verdict)]
 
 
 def _underpowered(verdict: Mapping[str, Any]) -> list[str]:
     seeds, least = len(verdict["seeds"]), verdict["least_seeds"]
+    if lacking := verdict.get("lacking"):
+        return [
+            f"No word can be given, whatever the difference: {lacking}.",
+            "Test more, or every image in turn with augury run --folds, which gives one verdict of all.",
+        ]
     if seeds < least:
         return [
             f"With {seeds} paired {'seed' if seeds == 1 else 'seeds'} the smallest p that the test can give is "

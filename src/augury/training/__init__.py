@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
+from augury.files import digest, read_json, write_json
 from augury.images import LabelledImages
 from augury.settings import TrainSettings
 from augury.training import checkpoints
@@ -61,12 +63,21 @@ def train(
     on_progress: Callable[[Progress], None] = lambda progress: None,
     on_event: Callable[[str], None] = lambda text: None,
 ) -> Synthesizer:
-    """Train a generator on all of `data` (pass the train part alone if you mean to test later); with a `folder` it is
-    interruptible. `assess`, for example a metrics.Monitor, chooses the best generator on the way; without it the last one
-    is returned. Raises SettingsError for settings that cannot be used."""
-    chosen = settings or TrainSettings()
-    plan = make_plan(data, chosen, seed=seed, device=choose_device(device), flips=bool(data.notes.get("flips", False)))
-    place = None if folder is None else Path(folder)
+    """Train a generator on all of `data` (pass the train part alone if you mean to test later); with a `folder`, where the plan
+    is kept too, the same call goes on after an interruption. `assess`, for example a metrics.Monitor, chooses the best
+    generator on the way; without it the last one is returned. Raises SettingsError for settings that cannot be used."""
+    chosen, place = settings or TrainSettings(), None if folder is None else Path(folder)
+    where, flips = choose_device(device), bool(data.notes.get("flips", False))
+    start = None if chosen.start_from is None else (chosen.start_from, fingerprint(chosen.start_from))
+    asked = chosen.model_dump(exclude={"checkpoint_every", "start_from"})
+    inputs = digest([asked, start and start[1], seed, where.type, flips, data.fingerprint])
+    stored = None if place is None or not (place / "plan.json").exists() else read_json(place / "plan.json")
+    if stored is not None and stored.get("inputs") == inputs:
+        plan = replace(Plan.from_dict(stored["plan"]), start=start)
+    else:
+        plan = make_plan(data, chosen, seed=seed, device=where, flips=flips)
+        if place is not None:
+            write_json(place / "plan.json", {"inputs": inputs, "plan": plan.as_dict()})
     return train_plan(
         plan,
         data,

@@ -19,7 +19,6 @@ from augury.training import checkpoints
 from augury.training.batches import as_float
 from augury.training.devices import placed
 from augury.training.plan import Plan, seen
-from augury.training.players import finite
 
 Scores = npt.NDArray[np.float64]
 BATCH = 256
@@ -106,13 +105,11 @@ def _state(folder: Path, plan: Plan) -> tuple[dict[str, torch.Tensor], str]:
     """(the discriminator's weights in the newest readable checkpoint, why there are none)."""
     if NETWORKS[plan.rule.network].method != "adversarial":
         return {}, f"the recipe {plan.recipe} trains none; use one that does, such as rpgan"
-    for file in sorted(folder.glob("checkpoint-*.safetensors"), reverse=True):
-        try:
-            tensors, _ = checkpoints.load(file)
-        except RunFolderError:
-            continue
-        prefix = "discriminator."
-        state = {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
-        if finite(state):
-            return state, ""
-    return {}, f"there is no checkpoint of the training in {folder}; train again in a new run folder"
+    try:
+        found = checkpoints.newest(folder)
+    except RunFolderError as error:
+        return {}, str(error)
+    if found is None:
+        return {}, f"there is no checkpoint of the training in {folder}; train again in a new run folder"
+    prefix = "discriminator."
+    return {k.removeprefix(prefix): v for k, v in found[0].items() if k.startswith(prefix)}, ""

@@ -11,11 +11,10 @@ from typing import Any
 
 import torch
 
-from augury.errors import RunFolderError, TrainingError
+from augury.errors import TrainingError
 from augury.files import write_lines
 from augury.training import checkpoints
 from augury.training.plan import Game, Plan
-from augury.training.players import finite
 
 KEPT = 2
 """Checkpoints kept, the last ones: a damaged newest one costs a checkpoint's time, not the training."""
@@ -47,29 +46,27 @@ class Journal:
 
     def resume(self) -> int:
         """The step of the newest checkpoint that can be read, restored; 0 if there is none of this plan and data."""
-        for file in reversed(self._files()):
-            try:
-                tensors, facts = checkpoints.load(file)
-            except RunFolderError:
-                if file == self._files()[0]:
-                    raise
-                continue
-            if facts.get("key") != self.key or not finite(tensors):
-                continue
-            best = {k.removeprefix("best."): tensors.pop(k) for k in list(tensors) if k.startswith("best.")}
-            self.game.players.restore(tensors)
-            self.rows, self.seconds = json.loads(facts["rows"]), float(facts["seconds"])
-            self.events = json.loads(facts.get("events", "{}"))
-            if best:
-                self.best = (int(facts["best_step"]), best)
-                self.lowest = (float(facts["lowest"]), float(facts["lowest_error"]))
-            self.good = (int(facts["step"]), self._state())
-            return self.good[0]
-        self.good = (0, self._state())
-        return 0
+        found = None if self.folder is None else checkpoints.newest(self.folder, self.key)
+        if found is None:
+            self._drop(0)  # of another plan, or of no use: they would be taken for newer ones
+            self.good = (0, self._state())
+            return 0
+        tensors, facts = found
+        best = {k.removeprefix("best."): tensors.pop(k) for k in list(tensors) if k.startswith("best.")}
+        self.game.players.restore(tensors)
+        self.rows, self.seconds = json.loads(facts["rows"]), float(facts["seconds"])
+        self.events = json.loads(facts.get("events", "{}"))
+        if best:
+            self.best = (int(facts["best_step"]), best)
+            self.lowest = (float(facts["lowest"]), float(facts["lowest_error"]))
+        self.good = (int(facts["step"]), self._state())
+        return self.good[0]
 
-    def _files(self) -> list[Path]:
-        return [] if self.folder is None else sorted(self.folder.glob("checkpoint-*.safetensors"))
+    def _drop(self, after: int) -> None:
+        """Checkpoints of later steps than `after` are of a way that is not gone on with."""
+        for file in [] if self.folder is None else checkpoints.files(self.folder):
+            if int(file.stem.rpartition("-")[2]) > after:
+                file.unlink()
 
     def _state(self) -> State:
         return {k: v.clone() for k, v in self.game.players.tensors().items()}
@@ -129,7 +126,7 @@ class Journal:
         checkpoints.save(
             self.folder / f"checkpoint-{step:07d}.safetensors", tensors, facts | {"rows": json.dumps(self.rows)}
         )
-        for file in self._files()[:-KEPT]:
+        for file in checkpoints.files(self.folder)[:-KEPT]:
             file.unlink()
         self.saved = time.monotonic()
 
@@ -170,3 +167,5 @@ class Journal:
         self.game.players.extra[name].fill_(value)
         self.good[1][f"extra.{name}"] = self.game.players.extra[name].clone()
         self.rows = [row for row in self.rows if row["step"] <= self.good[0]]
+        self._drop(self.good[0])
+        self.save(self.good[0])

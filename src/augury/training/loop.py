@@ -16,6 +16,7 @@ from augury.data import contact_sheet
 from augury.files import atomic_path, digest
 from augury.images import LabelledImages
 from augury.networks import build_generator
+from augury.training import checkpoints
 from augury.training.devices import out_of_memory, placed, prepare
 from augury.training.health import findings
 from augury.training.journal import Journal
@@ -63,8 +64,9 @@ def train_plan(
     device = torch.device(plan.device)
     prepare(device)
     data = seen(plan, data)
-    game, batches = set_up(plan, data)
-    journal = Journal(game, plan, folder, digest([plan.as_dict(), data.fingerprint]))
+    key = digest([plan.key, data.fingerprint])
+    game, batches = set_up(plan, data, afresh=folder is None or checkpoints.newest(folder, key) is None)
+    journal = Journal(game, plan, folder, key)
     step = journal.resume()
     every, played = max(1, min(100, plan.steps // 20)), 0
     often = every * math.ceil(max(plan.steps / 20, apart / plan.batch) / every)

@@ -13,6 +13,7 @@ import torch
 from augury.augment import policy
 from augury.data import effective_number
 from augury.errors import SettingsError
+from augury.files import digest
 from augury.images import LabelledImages
 from augury.networks import NETWORKS, build
 from augury.randomness import torch_seed
@@ -53,6 +54,12 @@ class Plan:
         """Plain JSON."""
         return asdict(self)
 
+    @property
+    def key(self) -> str:
+        """Tells this training from others; where what it begins with lies is of no account, nor how fast it was measured."""
+        start = None if self.start is None else self.start[1]
+        return digest(self.as_dict() | {"start": start, "images_per_second": None})
+
     @classmethod
     def from_dict(cls, stored: dict[str, Any]) -> Plan:
         """The plan that `as_dict` described."""
@@ -77,12 +84,13 @@ def seen(plan: Plan, data: LabelledImages) -> LabelledImages:
     )
 
 
-def set_up(plan: Plan, data: LabelledImages) -> tuple[Game, Batches]:
-    """The game at step 0 and its batches, a function of the plan and the data, as `seen`, alone."""
+def set_up(plan: Plan, data: LabelledImages, afresh: bool = True) -> tuple[Game, Batches]:
+    """The game at step 0 and its batches, a function of the plan and the data, as `seen`, alone. Unless it begins `afresh` the
+    weights to start from are left out, since those of a checkpoint will take their place."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(torch_seed(plan.seed, "weights"))
         networks = build(plan.rule.network, plan.rule.settings, data.shape, data.cardinalities(plan.condition))
-    if plan.start is not None:
+    if plan.start is not None and afresh:
         transfer(plan.start[0], networks, plan.rule.network, data, plan.condition)
     device = torch.device(plan.device)
     game = METHODS[NETWORKS[plan.rule.network].method](

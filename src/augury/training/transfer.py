@@ -28,8 +28,11 @@ def source(start: str) -> Path:
 
 
 def fingerprint(start: str) -> str:
-    """A digest of the weights that `start` names."""
-    return hashlib.sha256((source(start) / "weights.safetensors").read_bytes()).hexdigest()[:16]
+    """A digest of the weights that `start` names: the generator's, and its partner's where there are any."""
+    found = hashlib.sha256((source(start) / "weights.safetensors").read_bytes())
+    for file in checkpoints.files(Path(start) / "train")[-1:]:
+        found.update(file.read_bytes())
+    return found.hexdigest()[:16]
 
 
 @torch.no_grad()
@@ -52,10 +55,8 @@ def transfer(
     known = {"label": card["classes"], **dict(zip(card["condition_names"], card["condition_values"], strict=True))}
     columns = {"label": data.classes, **{name: data.attributes[name].values for name in condition}}
     states = [weights]
-    found = sorted((Path(start) / "train").glob("checkpoint-*.safetensors"))
-    if found:
-        tensors = checkpoints.load(found[-1])[0]
-        states += [{k.split(".", 1)[1]: v for k, v in tensors.items() if k.startswith(("discriminator.", "encoder."))}]
+    if found := checkpoints.newest(Path(start) / "train"):
+        states += [{k.split(".", 1)[1]: v for k, v in found[0].items() if k.startswith(("discriminator.", "encoder."))}]
     for module, state in zip(networks, states, strict=False):
         _fill(module, state, known, columns)
 
