@@ -241,6 +241,23 @@ def do(session: Session, stage: str) -> None:
     session.watch.end(stage)
 
 
+def _foresee(session: Session, needed: set[str]) -> None:
+    """Raises what any of the stages would only after hours, from settings that it cannot use."""
+    s, data = session.settings, session.data
+    if not session.trained:
+        training.settle(data, s.train, session.device)
+    generation.rules(s.generate.filters)
+    if s.generate.sampling_strategy != "auto":
+        generation.amounts(data, s.generate.sampling_strategy, s.train.condition)
+    exports.writer(s.export.format)
+    if "score" in needed and not session.run.state().get("score"):
+        for name in set(s.score.features.split(",")) - {"auto", "classifier", ""}:
+            metrics.extractor(name, data.shape, session.device)
+    if "prove" in needed:
+        proof.foresee(s.prove, data.shape, session.device)
+        _ = session.others  # read, and refused unless they fit
+
+
 def advance(session: Session, last: str) -> None:
     """Run what `last` needs, and it. Raises SettingsError before anything is done when that cannot be."""
     needed = {last}
@@ -251,14 +268,13 @@ def advance(session: Session, last: str) -> None:
             "the images of an unconditional generator are of no class and cannot fill any; use augury train and augury "
             "generate, or set train.unconditional=false"
         )
-    if not session.trained:
-        training.settle(session.data, session.settings.train, session.device)
-    generation.rules(session.settings.generate.filters)
-    exports.writer(session.settings.export.format)
+    _foresee(session, needed)
     for stage in (stage for stage in NEEDS if stage in needed):
         do(session, stage)
         if stage == "split":
             write_json(session.run / "run.json", session.describe())
+            if "prove" in needed and session.settings.prove.near_duplicates != "allow":
+                proof.refuse_shared_parts(*(session.parts[name] for name in SPLITS))
             if "classify" in needed and "classify" not in session.run.state():
                 training.settle(session.learnt, session.settings.train, session.device)  # the parts are smaller
 

@@ -27,7 +27,11 @@ def seconds(value: Any) -> Any:
 Seconds = Annotated[float, BeforeValidator(seconds), Field(gt=0)]
 Rates = tuple[Annotated[float, Field(gt=0)], ...]
 Decays = tuple[Annotated[float, Field(ge=0)], ...]
-Names = Annotated[tuple[str, ...], BeforeValidator(lambda value: (value,) if isinstance(value, str) else value)]
+Names = Annotated[
+    tuple[str, ...],
+    BeforeValidator(lambda value: tuple(map(str.strip, value.split(","))) if isinstance(value, str) else value),
+]
+"""Also written as one text with commas."""
 Kind = TypeVar("Kind", bound=BaseModel)
 Strategy = Literal["balance", "level", "tail", "auto"] | float | int | dict[str, int]
 

@@ -11,7 +11,7 @@ from PIL import Image
 
 import augury
 from augury import session
-from augury.errors import DataError, SettingsError
+from augury.errors import AuguryError, DataError, SettingsError
 from augury.generation import FILTERS, load
 from augury.images import Attribute, LabelledImages
 from augury.opening import Watcher
@@ -138,6 +138,25 @@ def test_a_filter_that_does_not_exist_is_refused_before_anything_is_computed(tmp
     settings = validated(RunSettings, {"generate": {"filters": ["magic"]}, "device": "cpu"})
     with pytest.raises(SettingsError, match="no filter 'magic'"):
         augury.run(data(), tmp_path / "run", settings=settings)
+    assert not (tmp_path / "run" / "split.npy").exists()
+
+
+@pytest.mark.parametrize(
+    ("room", "rule"),
+    [
+        ({"prove": {"arms": "mixup, cutmixx"}}, "there is no arm 'cutmixx'; choose among: all, usual, none"),
+        ({"prove": {"arms": "gan"}}, "a verdict compares"),
+        ({"prove": {"seeds": 1}}, "at least 2"),
+        ({"prove": {"classifier": "vgg"}}, "there is no classifier 'vgg'"),
+        ({"prove": {"others": {"vae": "nowhere"}}}, "not a run folder"),
+        ({"score": {"features": "lite0,magic"}}, "magic"),
+        ({"generate": {"sampling_strategy": {"z": 5}}}, "'z'"),
+        ({"export": {"format": "zip"}}, "no format 'zip'"),
+    ],
+)
+def test_what_no_stage_can_use_is_refused_before_anything_is_computed(room: dict, rule: str, tmp_path) -> None:
+    with pytest.raises(AuguryError, match=rule):
+        augury.run(data(), tmp_path / "run", settings=validated(RunSettings, room | {"device": "cpu"}))
     assert not (tmp_path / "run" / "split.npy").exists()
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from augury.errors import SettingsError
 from augury.exports.folder import export_folder
 from augury.exports.npz import export_npz
-from augury.exports.parquet import export_parquet
+from augury.exports.parquet import export_parquet, pyarrow
 from augury.exports.table import export_csv, export_imagefolder
 from augury.exports.tar import export_tar
 
@@ -25,9 +25,12 @@ FILES = ("npz", "tar", "parquet")
 
 
 def writer(name: str) -> Callable[..., dict[str, Any]]:
-    """The export of this name. Raises SettingsError for a format that is not written."""
+    """The export of this name. Raises SettingsError for a format that is not written, MissingExtraError for one that needs a
+    package that is not there."""
     if name not in EXPORTS:
         raise SettingsError(f"there is no format '{name}' to write; choose one of: {', '.join(EXPORTS)}")
+    if name == "parquet":
+        pyarrow()
     return EXPORTS[name]
 
 

@@ -35,7 +35,7 @@ def export_parquet(
     """
     target = Path(path).resolve()
     check_file(target, ".parquet", force)
-    arrow, parquet = _arrow()
+    arrow, parquet = pyarrow()
     rows = rows_of(train, synthetic, originals, target)
     texts = [*(rows[0].columns if rows else ()), "provenance"]
     features = {
@@ -71,7 +71,8 @@ def _groups(rows: Sequence[Row]) -> Iterator[list[dict[str, Any]]]:
         ]
 
 
-def _arrow() -> tuple[Any, Any]:
+def pyarrow() -> tuple[Any, Any]:
+    """pyarrow and its module for parquet. Raises MissingExtraError without them."""
     try:
         return importlib.import_module("pyarrow"), importlib.import_module("pyarrow.parquet")
     except ImportError as error:

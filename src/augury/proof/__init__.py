@@ -1,9 +1,10 @@
 """Does a classifier get better? Paired trials without and with the synthetic images, and a Verdict."""
 
 from augury.proof.arms import ARMS, LAYERS, UNLABELLED, USUAL, Arm
+from augury.proof.checks import foresee
 from augury.proof.classifiers import probabilities, teach, teach_each
 from augury.proof.crossed import Effects, effects
-from augury.proof.leakage import like_test, prints, record, recorded, seen_by
+from augury.proof.leakage import like_test, prints, record, recorded, refuse_shared_parts, seen_by
 from augury.proof.learners import CLASSIFIERS
 from augury.proof.lesson import Lesson
 from augury.proof.measures import MEASURED, measures
@@ -27,6 +28,7 @@ __all__ = [
     "Verdict",
     "arm_of",
     "effects",
+    "foresee",
     "like_test",
     "measures",
     "pooled",
@@ -35,6 +37,7 @@ __all__ = [
     "prove",
     "record",
     "recorded",
+    "refuse_shared_parts",
     "seen_by",
     "sign_flip_p",
     "teach",

@@ -5,11 +5,26 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+import torch
 
 from augury.errors import DataError, SettingsError
 from augury.images import LabelledImages, SyntheticImages
-from augury.proof.arms import ARMS
+from augury.proof.arms import ARMS, USUAL
+from augury.proof.learners import learner
 from augury.settings import ProveSettings
+
+
+def foresee(settings: ProveSettings, shape: tuple[int, int, int], device: torch.device) -> None:
+    """Raises SettingsError, before anything is trained, for settings that no trial could use: unknown arms and classifiers, and
+    what `check_settings` refuses. Images have `shape` [C, H, W]."""
+    asked: list[str] = []
+    for name in settings.arms:
+        asked += {"all": list(ARMS), "usual": list(USUAL)}.get(name, [name])
+    unknown = [name for name in asked if name not in ARMS]
+    if unknown:
+        raise SettingsError(f"there is no arm '{unknown[0]}'; choose among: all, usual, {', '.join(ARMS)}")
+    check_settings(settings.model_copy(update={"arms": tuple(asked)}))
+    learner(settings.classifier, shape, device)
 
 
 def check_settings(settings: ProveSettings) -> None:

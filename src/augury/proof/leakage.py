@@ -65,8 +65,8 @@ def refuse_shared_parts(train: LabelledImages, validation: LabelledImages, test:
         if shared.any():
             raise DataError(
                 f"{int(shared.sum())} of {len(own[second])} {second} images are in the {first} part too, such as "
-                f"{_name(own[second], shared)}; the trial would flatter. Remove them from one of the two, or let augury divide "
-                "the data (near-duplicates are kept in one part)"
+                f"{_name(own[second], shared)}; the trial would flatter. Remove them from one of the two, let augury divide the "
+                "data (near-duplicates are kept in one part), or have them tested all the same with prove.near_duplicates=allow"
             )
 
 
