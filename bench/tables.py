@@ -76,6 +76,22 @@ def formats() -> str:
     return "\n".join(lines) + "\n"
 
 
+def settings() -> str:
+    """Every setting of a run with its default and what it is for."""
+    from augury.settings import RunSettings
+
+    lines = ["| setting | default | what it is |", "|---|---|---|"]
+    for room, field in RunSettings.model_fields.items():
+        kind = field.annotation
+        fields = getattr(kind, "model_fields", None)
+        named = {room: field} if fields is None else {f"{room}.{name}": own for name, own in fields.items()}
+        for name, own in named.items():
+            default = own.get_default(call_default_factory=True)
+            told = json.dumps(default, ensure_ascii=False).replace("|", "\\|")
+            lines.append(f"| `{name}` | `{told}` | {(own.description or '').replace('|', '/')} |")
+    return "\n".join(lines) + "\n"
+
+
 PLAYED = {
     "gan": "gan (non-saturating)",
     "dcgan": "gan (non-saturating)",
@@ -118,7 +134,7 @@ def _result(name: str) -> dict[str, Any]:
     return found
 
 
-OWN = {"formats": formats, "recipes": recipes}
+OWN = {"formats": formats, "recipes": recipes, "settings": settings}
 MAKERS = {"bench": table, "table": own}
 
 

@@ -16,6 +16,7 @@ from augury.cli_latent import latent
 from augury.cli_options import (
     Attributes,
     Device,
+    Drawing,
     Given,
     Json,
     Quiet,
@@ -55,9 +56,20 @@ app.command(epilog="Example: augury export runs/photos --format parquet -o photo
 
 Source = Annotated[
     Path | None,
-    typer.Argument(help="Folder of class folders, or .npz; none: the run's own data again, or the embedded sample."),
+    typer.Argument(
+        help="Folder of class folders, .npz, .csv, .parquet, .tar, idx, …; none: the run's own data again, or the embedded sample."
+    ),
 ]
-Folder = Annotated[Path, typer.Option("-o", "--output", help="The run folder.")]
+Folder = Annotated[Path, typer.Option("-o", "--output", help="The run folder: made, or gone on with.")]
+Together = Annotated[
+    Path, typer.Option("-o", "--output", help="Folder for the run folders, one a recipe: made, or gone on with.")
+]
+Flips = Annotated[
+    bool | None,
+    typer.Option(
+        help="Mirror images left and right, in the generator's training as in the classifiers'; unless given, where the data allow it."
+    ),
+]
 Recipe = Annotated[
     str | None, typer.Option(help="auto (the default), rpgan, dcgan, gan, wgan, wgan_gp, r3gan, stylegan, vae or ae.")
 ]
@@ -75,19 +87,27 @@ Unlabelled = Annotated[
     str | None, typer.Option(help="A folder of images without labels: they train the generator as well.")
 ]
 Steps = Annotated[int | None, typer.Option(help="Training steps.", min=1)]
-Budget = Annotated[str | None, typer.Option(help="Training time instead of steps: 90s, 5m, 1h.")]
+Budget = Annotated[
+    str | None,
+    typer.Option(
+        help="Time to train the generator (each, of several), instead of steps: 90s, 5m, 1h. The trial comes on top."
+    ),
+]
 Precision = Annotated[str | None, typer.Option(help="auto (measured; the default), fp32 or bf16.")]
 Folds = Annotated[
     int | None,
     typer.Option(
-        help="Cross-validation: so many runs, each with another part to test, one verdict of all; for few images or people."
+        help="Cross-validation (augury run only): so many runs, each with another part to test, one verdict of all; for few "
+        "images or people. To go on: the same -o and --folds."
     ),
 ]
 Condition = Annotated[str | None, typer.Option(help="Condition on these too: label,pose (attribute names).")]
 Strategy = Annotated[
     str | None,
     typer.Option(
-        "--sampling-strategy", help='balance (default), level, tail, auto, a ratio (0.5), a number, or {"class": n}.'
+        "--sampling-strategy",
+        help="balance (default), level, tail, auto, a ratio (0.5; 1.0 for as many as the largest has), a number of images for "
+        'each class (50), or {"class": n}.',
     ),
 ]
 
@@ -117,6 +137,7 @@ def way(
     budget: Budget = None,
     precision: Precision = None,
     condition: Condition = None,
+    flips: Flips = None,
     sampling_strategy: Strategy = None,
     folds: Folds = None,
     extra: Set = None,
@@ -129,6 +150,7 @@ def way(
         "train": given(recipe=recipe, precision=precision, start_from=start_from, unlabelled=unlabelled)
         | _length(steps, budget),
         "generate": given(sampling_strategy=sampling_strategy and value(sampling_strategy)),
+        "prove": given(flips=flips),
     }
     weights = {name: value(text) for name, text in (pair("--penalty", text) for text in penalty or [])}
     overrides = given(loss=loss, label_smoothing=label_smoothing) | weights
@@ -198,7 +220,7 @@ def generate(
     start: Annotated[int, typer.Option(help="Index of the first image.", min=0)] = 0,
     seed: Seed = 0,
     truncation: Annotated[float, typer.Option(help="Below 1: more typical, less varied.")] = 1.0,
-    device: Device = "cpu",
+    device: Drawing = "cpu",
     as_json: Json = False,
 ) -> None:
     """Draw images of one class from a trained run; (seed, index) always gives the same image."""
@@ -223,7 +245,7 @@ def generate(
 @reads
 def compare(
     path: Source = None,
-    output: Folder = Path("runs/compared"),
+    output: Together = Path("runs/compared"),
     recipes: Annotated[
         str, typer.Option(help="Names with commas between; see augury run --help.")
     ] = "rpgan,stylegan,vae,ae",
@@ -264,12 +286,12 @@ def report(source: Annotated[Path, typer.Argument(help="A finished run folder.")
 
 @app.command(epilog="Example: augury doctor --json")
 def doctor(device: Device = None, as_json: Json = False) -> None:
-    """Versions, devices, optional extras, and a short training as a self-test."""
+    """Versions, devices, optional extras, and twenty steps of training as a self-test."""
     import numpy as np
     import torch
 
-    from augury import data, metrics, training
-    from augury.machine import machine, versions
+    from augury import data, training
+    from augury.machine import extras, machine, versions
     from augury.settings import TrainSettings
 
     chosen = training.choose_device(device or "auto")
@@ -282,10 +304,11 @@ def doctor(device: Device = None, as_json: Json = False) -> None:
     facts = {
         "versions": versions(),
         "machine": machine(),
+        "devices": [name for name, there in training.devices().items() if there],
         "device": chosen.type,
         "precision": training.choose_precision(chosen),
         "threads": torch.get_num_threads(),
-        "extras": {"features": metrics.lite0_installed()},
+        "extras": extras(),
         "self_test": {"passed": bool(same), "training_images_per_second": round(20 * 64 / seconds, 1)},
     }
     if as_json:
@@ -304,5 +327,18 @@ def main() -> None:
         typer.echo(f"augury: {error}", err=True)
         raise SystemExit(1) from None
     except KeyboardInterrupt:
-        typer.echo("\naugury: interrupted; the same command goes on from here", err=True)
+        typer.echo(
+            "\naugury: interrupted; what was finished is kept, and the same command goes on with a run", err=True
+        )
         raise SystemExit(130) from None
+    except RuntimeError as error:
+        from augury.training import out_of_memory
+
+        if not out_of_memory(error):
+            raise
+        typer.echo(
+            "augury: out of memory. What was finished is kept; run the same command again with smaller images (--size, in a new "
+            "folder), --set train.batch=16, --set prove.batch=32 or --set score.limit=200, or on another --device",
+            err=True,
+        )
+        raise SystemExit(1) from None

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from augury.cli_options import Attributes, Device, Json, Seed, Trained, opened, pair
+from augury.cli_options import Attributes, Drawing, Json, Seed, Trained, opened, pair
 from augury.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def interpolate(
         str | None, typer.Option(help="w (styles; stylegan only, where it is the default) or z (noise).")
     ] = None,
     seed: Seed = 0,
-    device: Device = "cpu",
+    device: Drawing = "cpu",
     as_json: Json = False,
 ) -> None:
     """Walk from image i to image i + rows: one row for each i."""
@@ -72,7 +72,7 @@ def mix(
     columns: Annotated[int, typer.Option(help="How many columns.", min=1, max=64)] = 6,
     start: Start = 0,
     seed: Seed = 0,
-    device: Device = "cpu",
+    device: Drawing = "cpu",
     as_json: Json = False,
 ) -> None:
     """A table of rows' images with some layers of the columns' (stylegan only)."""
@@ -105,7 +105,7 @@ def truncate(
     rows: Annotated[int, typer.Option(help="How many images of each class.", min=1, max=64)] = 6,
     start: Start = 0,
     seed: Seed = 0,
-    device: Device = "cpu",
+    device: Drawing = "cpu",
     as_json: Json = False,
 ) -> None:
     """The same images from typical to varied."""

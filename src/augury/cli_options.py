@@ -48,6 +48,9 @@ Window = Annotated[str | None, typer.Option(help="DICOM: file (default), percent
 Stretch = Annotated[str | None, typer.Option(help="FITS: asinh (default) or linear.")]
 Seed = Annotated[int | None, typer.Option(help="Decides every random number of the run; 0 unless given.", min=0)]
 Device = Annotated[str | None, typer.Option(help="auto, cpu, cuda or mps; auto unless given.")]
+Drawing = Annotated[
+    str, typer.Option("--device", help="cpu gives the same images on every machine of its kind; or auto, cuda, mps.")
+]
 Json = Annotated[
     bool, typer.Option("--json", help="Results as JSON on standard output; progress goes to standard error.")
 ]

@@ -114,6 +114,7 @@ def _measured(session: Session, name: str) -> dict[str, Any]:
     found = {s.name.removesuffix(f"-{main.partition('@')[0]}"): s for s in card.scores if not s.group}
     scores = {column: found[name] for column, name in SCORED.items() if name in found}
     log, plan = read_lines(session.run / "train" / "log.jsonl"), session.plan()
+    critic_steps = session.planned().rule.critic_steps
     row = {
         "recipe": name,
         "steps": plan["steps"],
@@ -121,7 +122,7 @@ def _measured(session: Session, name: str) -> dict[str, Any]:
         **{f"{column}_real": score.baseline for column, score in scores.items()},
         "features": main,
         "restored": _restored(session),
-        "train_per_second": plan["images_per_second"] or median(r["images_per_second"] for r in log),
+        "train_per_second": (plan["images_per_second"] or median(r["images_per_second"] for r in log)) * critic_steps,
         "draw_per_second": _drawing_rate(session),
         "parameters": sum(p.numel() for p in synthesizer.generator.parameters()),
         "chosen_step": synthesizer.card.steps,

@@ -6,8 +6,18 @@ import os
 import platform
 import sys
 from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
 from pathlib import Path
 
+EXTRAS = {
+    "features": "efficientnet_lite_pytorch",
+    "timm": "timm",
+    "sklearn": "imblearn",
+    "hf": "pyarrow",
+    "medical": "pydicom",
+    "astro": "astropy",
+}
+"""Extra of the package -> a module that comes with it."""
 PACKAGES = ("augury", "torch", "numpy", "scipy", "pillow", "safetensors")
 
 
@@ -20,6 +30,11 @@ def versions() -> dict[str, str]:
         except PackageNotFoundError:
             found[name] = "not installed"
     return found
+
+
+def extras() -> dict[str, bool]:
+    """Extra -> whether it is installed."""
+    return {name: find_spec(module) is not None for name, module in EXTRAS.items()}
 
 
 def machine() -> dict[str, str | int]:

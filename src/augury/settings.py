@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
+from difflib import get_close_matches
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
@@ -96,26 +97,26 @@ class DataSettings(Settings):
     """How images are brought to one size and split."""
 
     size: int | tuple[int, int] | None = Field(
-        None, description="height and width in px; None: native if all alike and ≤ 64, else 64"
+        None, description="height and width in px; null: native if all alike and ≤ 64, else 64"
     )
     fit: Literal["crop", "pad"] = Field(
         "crop", description="crop: cover and cut the middle; pad: fit inside, edge-padded"
     )
     on_bad: Literal["error", "skip"] = Field("error", description="unreadable files: stop, or skip, count and list")
-    format: str | None = Field(None, description="read the path as this format; None: as it looks")
+    format: str | None = Field(None, description="read the path as this format; null: as it looks")
     columns: dict[str, str] = Field(
         default_factory=dict, description="of a table: what holds image, label, group, split, where names do not tell"
     )
     attributes: tuple[str, ...] | None = Field(
-        None, description="of a table: columns that are attributes; None: by rule"
+        None, description="of a table: columns that are attributes; null: by rule"
     )
     group: str | None = Field(
         None,
-        description="column or array whose images stay together in a split; None: the one called group, person, patient, "
+        description="column or array whose images stay together in a split; null: the one called group, person, patient, "
         "subject or track; none: no group",
     )
     split: Literal["given", "new"] = Field("given", description="the parts that the data come in: keep, or divide anew")
-    root: str | None = Field(None, description="folder that the paths in a .csv begin at; None: its own")
+    root: str | None = Field(None, description="folder that the paths in a .csv begin at; null: its own")
     window: Literal["file", "percentile"] | tuple[float, float] = Field(
         "file", description="brightness of DICOM: the file's window, percentiles, or centre and width"
     )
@@ -157,14 +158,18 @@ class TrainSettings(Settings):
     """How the generative model is trained; `None` takes the recipe's own value."""
 
     recipe: str = Field("auto", description="a recipe, or auto: chosen by images, their size and the device")
-    steps: int | None = Field(None, ge=1)
-    budget: Seconds | None = None
-    batch: int | None = Field(None, ge=2, description="images a step; None: 64, or all there are if fewer")
+    steps: int | None = Field(None, ge=1, description="of training; null: the recipe's own, or what the budget allows")
+    budget: Seconds | None = Field(
+        None, description="time to train instead of steps, 10m or seconds; measured and planned into steps"
+    )
+    batch: int | None = Field(None, ge=2, description="images a step; null: 64, or all there are if fewer")
     condition: tuple[str, ...] = Field((), description="attributes to condition on beside the label")
     unconditional: bool = Field(
         False, description="forget the classes: a generator of images, not of images of a class"
     )
-    label_sampling: Literal["sqrt", "log", "frequency", "uniform"] = "sqrt"
+    label_sampling: Literal["sqrt", "log", "frequency", "uniform"] = Field(
+        "sqrt", description="how often a class is shown: by the root or log of its images, by their number, all alike"
+    )
     augment: str | None = Field(None, description="what the discriminator sees: a policy of augury.augment, or none")
     start_from: str | None = Field(None, description="a run folder or synthesizer whose weights to begin with")
     unlabelled: str | None = Field(
@@ -176,8 +181,10 @@ class TrainSettings(Settings):
         le=1,
         description="stop after this share of the steps without a kernel distance on validation near the lowest",
     )
-    precision: Literal["auto", "fp32", "bf16"] = "auto"
-    checkpoint_every: Seconds = 20.0
+    precision: Literal["auto", "fp32", "bf16"] = Field(
+        "auto", description="auto: bf16 where it is measured to be faster"
+    )
+    checkpoint_every: Seconds = Field(20.0, description="seconds between checkpoints")
     overrides: dict[str, Any] = Field(
         default_factory=dict, description="network and optimiser settings over the recipe's"
     )
@@ -197,7 +204,7 @@ class GenerateSettings(Settings):
         description="balance (as many again where all are level), a ratio, a number or {class: number}; level: as many for "
         "all; tail: what rare classes lack; auto: the same, less those that are recognised well",
     )
-    truncation: float = Field(1.0, gt=0, le=1)
+    truncation: float = Field(1.0, gt=0, le=1, description="below 1: more typical images, less varied")
     sampling: Literal["prior", "boundary", "inversions"] = Field(
         "prior",
         description="noise as trained; moved to where the classifier is just sure of the class; or between real images",
@@ -239,7 +246,7 @@ class ProveSettings(Settings):
         description="paired seeds; with max_seeds, how many each look adds. Two generative arms need seven for a word",
     )
     max_seeds: int | None = Field(
-        None, ge=1, description="add seeds until the word is clear or there are so many; None: only `seeds`, one look"
+        None, ge=1, description="add seeds until the word is clear or there are so many; null: only `seeds`, one look"
     )
     margin: float = Field(0.02, gt=0, lt=1, description="the smallest difference in balanced accuracy that matters")
     resample: Literal["none", "subsample", "bootstrap"] = Field(
@@ -252,9 +259,12 @@ class ProveSettings(Settings):
         description="synthetic images near a test image: refuse, leave out, or do not look; exact copies are always refused "
         "unless allowed",
     )
-    steps: int = Field(300, ge=1)
-    batch: int = Field(64, ge=2)
-    ratios: tuple[float, ...] = (0.0, 0.25, 0.5, 1.0)
+    steps: int = Field(300, ge=1, description="of training a classifier, the same for every arm")
+    batch: int = Field(64, ge=2, description="images a step")
+    ratios: tuple[float, ...] = Field(
+        (0.0, 0.25, 0.5, 1.0),
+        description="synthetic images shown for each real one, of which one is chosen on validation",
+    )
     classifier: str = Field(
         "cnn", description="cnn, resnet; on features: probe, forest, neighbours, or with other features probe:FEATURES"
     )
@@ -263,7 +273,11 @@ class ProveSettings(Settings):
     )
     decays: Decays = Field((1e-2,), min_length=1, description="weight decays; chosen together with the rate")
     precision: Literal["auto", "fp32", "bf16"] = Field("auto", description="auto: bf16 on a GPU where it is faster")
-    flips: bool | None = Field(None, description="horizontal flips in the classical arm; None: the data's own advice")
+    flips: bool | None = Field(
+        None,
+        description="images may be mirrored left and right: by generator, classifiers and the search for near-duplicates; null: as "
+        "the data advise",
+    )
 
 
 class ExportSettings(Settings):
@@ -275,8 +289,8 @@ class ExportSettings(Settings):
 class RunSettings(Settings):
     """Everything that decides what a run computes. `device` is where, and is not part of the identity."""
 
-    seed: int = Field(0, ge=0)
-    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    seed: int = Field(0, ge=0, description="decides every random number")
+    device: Literal["auto", "cpu", "cuda", "mps"] = Field("auto", description="auto: cuda, else mps, else cpu")
     data: DataSettings = DataSettings()
     train: TrainSettings = TrainSettings()
     generate: GenerateSettings = GenerateSettings()
@@ -290,5 +304,22 @@ def validated(kind: type[Kind], values: dict[str, Any]) -> Kind:
     try:
         return kind(**values)
     except ValidationError as error:
-        lines = [f"  {'.'.join(map(str, e['loc']))} = {e['input']!r}: {e['msg']}" for e in error.errors()]
+        lines = dict.fromkeys(_told(kind, dict(each)) for each in error.errors())
         raise SettingsError("these settings cannot be used:\n" + "\n".join(lines)) from error
+
+
+def _told(kind: type[BaseModel], wrong: dict[str, Any]) -> str:
+    """One line on one wrong setting. Of several things that a value might have been, and is not, what the setting is for."""
+    model, names = kind, [str(name) for name in wrong["loc"]]
+    message = wrong["msg"].removeprefix("Value error, ")
+    for at, name in enumerate(names):
+        field = model.model_fields.get(name)
+        if field is None:
+            close = get_close_matches(name, model.model_fields, 1)
+            meant = f"; did you mean {close[0]}?" if close else ""
+            return f"  {'.'.join(names[: at + 1])}: there is no such setting{meant} There are: {', '.join(model.model_fields)}"
+        if not (isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)):
+            several = at < len(names) - 1 and field.description
+            return f"  {'.'.join(names[: at + 1])} = {wrong['input']!r}: {field.description if several else message}"
+        model = field.annotation
+    return f"  {'.'.join(names)}: {message}"

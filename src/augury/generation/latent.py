@@ -18,7 +18,8 @@ def invert(
     [0, 255]).
 
     `images` uint8 [N, C, H, W] with `conditions` int64 [N, K]. The best of `starts` drawn noises is improved by Adam on
-    the squared error (Zhu et al. 2016, section 3, without an encoder), so that generators of any kind can be compared.
+    the squared error (Zhu et al. 2016, section 3, without an encoder), so that generators of any kind can be compared. Noise
+    per pixel stays as drawn: it could paint what the generator does not know (Karras et al. 2020a, section 5).
     """
     generator, device = synthesizer.generator, next(synthesizer.generator.parameters()).device
     wanted, given = as_float(images, device), torch.from_numpy(conditions).to(device)
@@ -32,7 +33,7 @@ def invert(
     with torch.no_grad():
         first = torch.stack([errors(noise) for noise in candidates]).argmin(0)
     noise = candidates[first, torch.arange(len(images), device=device)].clone().requires_grad_()
-    adam = torch.optim.Adam([noise], lr=0.1)
+    adam, free = torch.optim.Adam([noise], lr=0.1), getattr(generator, "mapped", synthesizer.latent)
     best, least = noise.detach().clone(), torch.full((len(images),), float("inf"), device=device)
     for step in range(steps + 1):
         found = errors(noise)
@@ -40,5 +41,6 @@ def invert(
         best[better], least[better] = noise.detach()[better], found.detach()[better]
         if step < steps:
             (noise.grad,) = torch.autograd.grad(found.sum(), noise)
+            noise.grad[:, free:] = 0
             adam.step()
-    return best.cpu().numpy(), 127.5 * least.double().sqrt().cpu().numpy()
+    return best.cpu().numpy(), 127.5 * least.cpu().double().sqrt().numpy()

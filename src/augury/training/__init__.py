@@ -13,7 +13,7 @@ from augury.settings import TrainSettings
 from augury.training import checkpoints
 from augury.training.batches import as_float, as_uint8
 from augury.training.critic import Layers, discriminator, layers
-from augury.training.devices import choose_device, choose_precision, keep_memory, placed
+from augury.training.devices import choose_device, choose_precision, devices, keep_memory, out_of_memory, placed
 from augury.training.lanes import in_lanes
 from augury.training.latent import slerp
 from augury.training.loop import Assess, Progress, train_plan
@@ -35,12 +35,14 @@ __all__ = [
     "checkpoints",
     "choose_device",
     "choose_precision",
+    "devices",
     "discriminator",
     "fingerprint",
     "in_lanes",
     "keep_memory",
     "layers",
     "make_plan",
+    "out_of_memory",
     "placed",
     "seen",
     "settle",

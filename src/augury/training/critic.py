@@ -47,7 +47,7 @@ def discriminator(
         for at in range(0, len(images), BATCH):
             given = torch.from_numpy(np.ascontiguousarray(conditions[at : at + BATCH])).to(device)
             found = network(as_float(images[at : at + BATCH], device), given)
-            parts.append(found.double().flatten(1).mean(1).cpu().numpy())
+            parts.append(found.cpu().double().flatten(1).mean(1).numpy())
         return np.concatenate(parts)
 
     return judge, ""

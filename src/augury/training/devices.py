@@ -16,7 +16,7 @@ from augury.errors import SettingsError
 
 def choose_device(name: str = "auto") -> torch.device:
     """'auto' (CUDA, else Apple's MPS, else CPU), 'cpu', 'cuda' or 'mps' -> device; SettingsError when it is not there."""
-    available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    available = devices()
     if name == "auto":
         name = next(kind for kind, there in available.items() if there)
     if name not in available:
@@ -24,6 +24,11 @@ def choose_device(name: str = "auto") -> torch.device:
     if not available[name]:
         raise SettingsError(f"no {name} device was found by PyTorch {torch.__version__}; use --device auto or cpu")
     return torch.device(name)
+
+
+def devices() -> dict[str, bool]:
+    """Kind of device -> whether there is one, the fastest first."""
+    return {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
 
 
 @cache
@@ -34,8 +39,9 @@ def choose_precision(device: torch.device) -> str:
     """
     if device.type == "mps":
         return "fp32"
-    layer = placed(torch.nn.Conv2d(64, 64, 3, padding=1), device)
-    x = torch.zeros(16, 64, 16, 16, device=device).contiguous(memory_format=torch.channels_last)
+    images, channels, side = (64, 256, 32) if device.type == "cuda" else (16, 64, 16)  # small ones only wait on a GPU
+    layer = placed(torch.nn.Conv2d(channels, channels, 3, padding=1), device)
+    x = torch.zeros(images, channels, side, side, device=device).contiguous(memory_format=torch.channels_last)
 
     def spent(enabled: bool) -> float:
         begun = time.perf_counter()
@@ -76,7 +82,10 @@ def keep_memory() -> bool:
 
 def out_of_memory(error: RuntimeError) -> bool:
     """Whether PyTorch could not get the memory it asked for, on a GPU or from the system."""
-    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
+    told = str(error)
+    return (
+        isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in told or "backend out of memory" in told
+    )
 
 
 Net = TypeVar("Net", bound=torch.nn.Module)
