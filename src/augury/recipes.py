@@ -194,7 +194,8 @@ LIMITS = {
         ("r1", "r2", "gradient_penalty", "centre", "lecam", "clip", "auxiliary", "instance_noise", "feature_matching"),
         WEIGHT,
     ),
-    **dict.fromkeys(("mode_seeking", "path_length", "spectral_control", "kl", "half_life", "ramp"), WEIGHT),
+    **dict.fromkeys(("mode_seeking", "path_length", "spectral_control", "kl", "half_life"), WEIGHT),
+    "ramp": Within(0, above=True),
 }
 """What each number of a recipe may be."""
 PENALTIES = ("r1", "r2", "gradient_penalty")

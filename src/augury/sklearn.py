@@ -11,7 +11,7 @@ import numpy.typing as npt
 from augury.errors import DataError, MissingExtraError
 from augury.images import Images, LabelledImages
 from augury.recipes import RECIPES
-from augury.settings import TrainSettings, seconds
+from augury.settings import TrainSettings, seconds, validated
 from augury.training import Synthesizer, TableSynthesizer, train, train_table
 
 try:
@@ -124,7 +124,7 @@ class GANOverSampler(BaseOverSampler):  # type: ignore[misc]
             "budget": self.budget,
             "overrides": self.overrides or {},
         }
-        self.synthesizer_ = train(data, settings=TrainSettings(**settings), seed=seed, device=self.device)
+        self.synthesizer_ = train(data, settings=validated(TrainSettings, settings), seed=seed, device=self.device)
         drawn = self.synthesizer_.sample(wanted, seed=seed).images
         laid = drawn[:, 0] if X.ndim == 3 else drawn.transpose(0, 2, 3, 1) if _last(X) else drawn
         if X.dtype == np.uint8:

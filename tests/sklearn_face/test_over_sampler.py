@@ -15,7 +15,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import cross_val_score
 from sklearn.preprocessing import FunctionTransformer
 
-from augury.errors import DataError, SettingsError
+from augury.errors import DataError, SettingsError, TrainingError
 from augury.sklearn import GANOverSampler
 
 QUICK = {"steps": 3, "random_state": 0, "device": "cpu"}
@@ -124,5 +124,15 @@ def test_mistakes_are_told() -> None:
         GANOverSampler(recipe="vae", **QUICK).fit_resample(np.zeros((24, 4)), y)
     with pytest.raises(ValueError, match="'recipe' parameter"):
         GANOverSampler(recipe="magic").fit_resample(np.zeros((24, 4)), y)
+    with pytest.raises(SettingsError, match="tables have no pixels"):
+        GANOverSampler(overrides={"augment": "ada", "augment_p": 0.5}, **QUICK).fit_resample(np.zeros((24, 4)), y)
+    with pytest.raises(SettingsError, match="give one of them"):
+        GANOverSampler(budget="1s", **QUICK).fit_resample(np.zeros((24, 8, 8), np.uint8), y)
+    with pytest.raises(SettingsError, match="give one of them"):
+        GANOverSampler(budget="1s", **QUICK).fit_resample(np.zeros((24, 4)), y)
+    with pytest.raises(TrainingError, match="no longer numbers"):
+        GANOverSampler(recipe="gan", overrides={"generator_rate": 1e30}, **QUICK).fit_resample(
+            np.random.default_rng(0).normal(size=(24, 4)), y
+        )
     with pytest.raises(ValueError, match="NaN"):
         GANOverSampler(**QUICK).fit_resample(np.full((24, 4), np.nan), y)

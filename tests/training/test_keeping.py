@@ -263,6 +263,28 @@ def test_a_start_from_another_training_takes_weights_by_name_and_classes_by_thei
     train_plan(plan, swapped)
 
 
+def test_a_start_takes_the_classifier_of_classes_by_name_and_not_how_far_conditions_had_ramped(tmp_path) -> None:
+    data, settings = small(), {"recipe": "dcgan", "overrides": {"conditioning": "auxiliary", "late_conditioning": 1.0}}
+    first = train_plan(planned(data, **settings), data, tmp_path / "run" / "train")
+    first.save(tmp_path / "run" / "synthesizer")
+    assert first.generator.state_dict()["embedding.strength"] < 1
+    swapped = other(("b", "new"))
+    plain = {"recipe": "dcgan", "overrides": {"conditioning": "auxiliary"}, "start_from": str(tmp_path / "run")}
+    game, _ = set_up(planned(swapped, **plain), swapped)
+    assert game.generator.state_dict()["embedding.strength"] == 1
+    kept, _ = checkpoints.newest(tmp_path / "run" / "train")
+    (name,) = [name for name in game.discriminator.state_dict() if name.endswith("classes.0.weight")]
+    before, after = kept[f"discriminator.{name}"], game.discriminator.state_dict()[name]
+    assert torch.equal(after[0], before[1]) and torch.allclose(after[1], before.mean(0))
+
+
+def test_a_start_that_hardly_fits_is_refused(tmp_path) -> None:
+    data = small()
+    train_plan(planned(data, recipe="dcgan", steps=1, overrides={"width": 8}), data).save(tmp_path / "s")
+    with pytest.raises(SettingsError, match=r"weights of the generator have a counterpart.*'width': 8"):
+        set_up(planned(data, recipe="dcgan", start_from=str(tmp_path / "s"), overrides={"width": 24}), data)
+
+
 @pytest.mark.parametrize(
     ("settings", "shape", "rule"),
     [({"recipe": "gan"}, (1, 12, 12), "a recipe of that network"), ({"recipe": "dcgan"}, (1, 16, 16), "--size 12x12")],

@@ -308,6 +308,9 @@ def test_what_concerns_classes_is_refused_where_there_are_none(setting: dict) ->
         ({"recipe": "vae", "overrides": {"loss": "hinge"}}, "for an autoencoder"),
         ({"recipe": "gan", "overrides": {"spectral_control": 0.1}}, "conditional norms"),
         ({"recipe": "dcgan", "start_from": "nowhere"}, "no synthesizer to start from"),
+        ({"recipe": "dcgan", "augment": "none", "overrides": {"augment_p": 0.5}}, "would do nothing with augment=none"),
+        ({"recipe": "dcgan", "augment": "none", "overrides": {"ada_target": 0.6}}, "ada_target=0 in train.overrides"),
+        ({"recipe": "dcgan", "overrides": {"ramp": 0}}, "above 0"),
     ],
 )
 def test_what_cannot_be_trained_is_refused_when_it_is_settled(settings: dict, rule: str) -> None:

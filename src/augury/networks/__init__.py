@@ -12,7 +12,7 @@ from torch import nn
 from augury.errors import SettingsError
 from augury.networks import autoencoder, dcgan, mlp, r3gan, stylegan
 from augury.networks.classifier import Classifier
-from augury.networks.conditioning import ConditionEmbedding, ProjectionHead, shares
+from augury.networks.conditioning import AuxiliaryHead, ConditionEmbedding, ProjectionHead, shares
 from augury.networks.discriminator import Discriminator, DiscriminatorSettings
 from augury.networks.on_discriminator import OnDiscriminator, alone
 from augury.networks.resnet import ResNet
@@ -21,6 +21,7 @@ from augury.settings import Within, changed
 __all__ = [
     "NETWORKS",
     "Architecture",
+    "AuxiliaryHead",
     "Classifier",
     "ConditionEmbedding",
     "Discriminator",

@@ -136,6 +136,14 @@ def settle(data: LabelledImages, settings: TrainSettings, device: torch.device) 
             "augment=ada makes each of its changes to every image at a fixed p of 1, and what is always done the generator learns "
             "to do (Karras et al. 2020b, section 2.2); use --set train.augment=diffaugment_light, ada_target=0.6 or augment_p=0.3"
         )
+    if (settings.augment or rule.augment) == "none":
+        chances = {name: getattr(rule, name) for name in ("ada_target", "augment_p", "final_augment_p")}
+        idle = [name for name, value in chances.items() if value != (0 if name == "ada_target" else 1)]
+        if idle:
+            raise SettingsError(
+                f"{idle[0]}={chances[idle[0]]:g} would do nothing with augment=none, which changes no image; leave it out, or set "
+                f"{idle[0]}={0 if idle[0] == 'ada_target' else 1} in train.overrides"
+            )
     draft = _drafted(data, settings, name, rule, "cpu", seed=0, flips=False, precision="fp32")
     set_up(draft, seen(draft, data))
     return name, rule

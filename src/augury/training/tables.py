@@ -10,7 +10,7 @@ import numpy.typing as npt
 import torch
 
 from augury.augment import policy
-from augury.errors import DataError, SettingsError
+from augury.errors import DataError, SettingsError, TrainingError
 from augury.images import Codes
 from augury.networks import NETWORKS, build
 from augury.randomness import image_noise, torch_seed
@@ -94,8 +94,11 @@ def train_table(
     """Train on numeric rows [N, D] with classes int64 [N] from 0 on. A recipe gives the game, the networks are those of
     `gan` whatever its own, without augmentation; `steps`, or as many as fit into `budget` seconds, or STEPS.
 
-    Raises SettingsError for an autoencoder's recipe, DataError for values that are not finite numbers.
+    Raises SettingsError for an autoencoder's recipe and for what tables cannot use, DataError for values that are not finite
+    numbers, TrainingError when weights become no numbers.
     """
+    if steps is not None and budget is not None:
+        raise SettingsError("steps and budget both say how long to train; give one of them")
     rule = _rule(AUTO if recipe == "auto" else recipe, overrides or {})
     table = np.asarray(values, np.float64)
     if table.ndim != 2 or not len(table) or not np.isfinite(table).all():
@@ -120,6 +123,11 @@ def train_table(
     played = game()
     for step in range(total):
         played.play(step, step / total, draw)
+        if ((step + 1) % 100 == 0 or step + 1 == total) and not played.players.sound():
+            raise TrainingError(
+                f"the weights of step {step + 1} are no longer numbers; lower generator_rate ({rule.generator_rate}) and "
+                f"discriminator_rate ({rule.discriminator_rate}), or add r1=1"
+            )
     return TableSynthesizer(played.players.average.module, columns, total)
 
 
@@ -131,4 +139,7 @@ def _rule(name: str, overrides: dict[str, Any]) -> Recipe:
     own = {field.name for field in fields(Recipe)}
     settings = {key: value for key, value in overrides.items() if key not in own} | {"bounded": False}
     plain = {"augment": "none", "ada_target": 0.0, "path_length": 0.0, "style_mixing": 0.0, "spectral_control": 0.0}
+    idle = [key for key, value in overrides.items() if key in plain and value != plain[key]]
+    if idle:
+        raise SettingsError(f"{idle[0]}={overrides[idle[0]]!r} would do nothing: tables have no pixels; leave it out")
     return replace(chosen, network="mlp", settings=settings, **plain)  # type: ignore[arg-type]

@@ -12,7 +12,7 @@ from torch import nn
 from augury.errors import RunFolderError, SettingsError
 from augury.files import read_json
 from augury.images import LabelledImages
-from augury.networks import ConditionEmbedding
+from augury.networks import AuxiliaryHead, ConditionEmbedding
 from augury.training import checkpoints
 from augury.training.synthesizer import synthesizer_folder
 
@@ -43,7 +43,8 @@ def transfer(
     checkpoint of a run folder, where there is one. What is known of a class or attribute value goes to that of the same
     name; a new one begins at the mean of those there are.
 
-    Raises RunFolderError when there is no synthesizer, and SettingsError when it is of another network or image shape.
+    Raises RunFolderError when there is no synthesizer, and SettingsError when it is of another network or image shape, or fits
+    by less than half of its weights.
     """
     card, weights = read_json(source(start) / "card.json"), checkpoints.load(source(start) / "weights.safetensors")[0]
     if card["network"] != network or tuple(card["shape"]) != data.shape:
@@ -57,33 +58,49 @@ def transfer(
     states = [weights]
     if found := checkpoints.newest(Path(start) / "train"):
         states += [{k.split(".", 1)[1]: v for k, v in found[0].items() if k.startswith(("discriminator.", "encoder."))}]
-    for module, state in zip(networks, states, strict=False):
-        _fill(module, state, known, columns)
+    for which, (module, state) in enumerate(zip(networks, states, strict=False)):
+        taken, total = _fill(module, state, known, columns)
+        if not which and taken < total / 2:
+            raise SettingsError(
+                f"--start-from {start}: only {taken:,} of {total:,} weights of the generator have a counterpart there; its network "
+                f"has the settings {card['settings']}: give the same with --set train.overrides"
+            )
 
 
 def _fill(
     module: nn.Module, state: dict[str, torch.Tensor], known: dict[str, Any], columns: dict[str, tuple[str, ...]]
-) -> None:
-    named = list(columns.items())
+) -> tuple[int, int]:
+    """(weights taken over, weights there are)."""
+    named, taken, total = list(columns.items()), 0, 0
     tables: dict[str, int] = {}
     for name, part in module.named_modules():
         if isinstance(part, ConditionEmbedding):
             tables |= {f"{name}.tables.{i}.weight": i for i in range(len(part.tables))}
+        elif isinstance(part, AuxiliaryHead):
+            tables |= {f"{name}.classes.{i}.{kind}": i for i in range(len(part.classes)) for kind in ("weight", "bias")}
+    ramped = {f"{name}.strength" for name, part in module.named_modules() if isinstance(part, ConditionEmbedding)}
     for name, tensor in module.state_dict().items():
+        total += tensor.numel()
+        if name in ramped:  # how far that training had come with conditioning late
+            continue
         if name in tables:
             attribute, values = named[tables[name]]
             rows = _table(state, name, known, attribute)
             if rows and next(iter(rows.values())).shape == tensor.shape[1:]:
                 usual = torch.stack(list(rows.values())).mean(0)
                 tensor.copy_(torch.stack([rows.get(value, usual) for value in values]))
+                taken += tensor.numel()
         elif name in state and state[name].shape == tensor.shape:
             tensor.copy_(state[name])
+            taken += tensor.numel()
+    return taken, total
 
 
 def _table(state: dict[str, torch.Tensor], name: str, known: dict[str, Any], attribute: str) -> dict[str, torch.Tensor]:
-    """Value -> embedding of this attribute in the other training; empty when it did not have it."""
+    """Value -> what the other training knows of this value of the attribute; empty when it did not have it."""
     if attribute not in known:
         return {}
-    stem, _, _ = name.rpartition(".tables.")
-    table = state.get(f"{stem}.tables.{list(known).index(attribute)}.weight")
+    stem, index, kind = name.rsplit(".", 2)
+    assert index.isdigit(), "a part for each column of the condition"
+    table = state.get(f"{stem}.{list(known).index(attribute)}.{kind}")
     return {} if table is None else dict(zip(known[attribute], table, strict=True))
