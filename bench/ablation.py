@@ -31,6 +31,7 @@ from augury.scoring import useful
 from augury.session import Session
 from augury.settings import ProveSettings, RunSettings, validated
 from augury.training import Synthesizer
+from augury.verdict import FORMAT
 from cases import CASES, DATA, Places
 from common import points, row, write
 
@@ -130,11 +131,11 @@ def rooms(case: str, change: Change) -> dict[str, dict[str, Any]]:
 
 
 def result(case: str, name: str, folder: Path, seeds: int) -> Path:
-    """The file of one change on one case; another when what it depends on has changed."""
+    """The file of one change on one case; another when what it depends on has changed, or how verdicts are computed."""
     change = CHANGES[name]
     facts: list[Any] = [rooms(case, change), change.arm, seeds, len(CASES[case].folds)]
     facts += [flag for flag in ("real", "useful") if getattr(change, flag)]
-    return folder / case / f"{name}-{digest(facts)[:8]}.json"
+    return folder / case / f"{name}-{digest(facts)[:8]}.{FORMAT}.json"
 
 
 def trial(case: str, name: str, places: Places, folder: Path, seeds: int) -> dict[str, Any]:
@@ -159,14 +160,16 @@ def trial(case: str, name: str, places: Places, folder: Path, seeds: int) -> dic
             draw(session)
         shares.append(float(session.synthetic.kept.mean()))
         parts = [session.parts[part] for part in SPLITS]
-        file = folder / case / f"trials-{session.run.path.name}.json"
+        file, stem = folder / case / f"trials-{session.run.path.name}.json", done.name.partition(".")[0]
         results = read_json(file) if file.exists() else {}
-        mine: MutableMapping[str, Any] = results.get(done.stem, {}) | results.get("plain", {})
+        if results.setdefault("data", session.data.fingerprint) != session.data.fingerprint:
+            results = {"data": session.data.fingerprint}
+        mine: MutableMapping[str, Any] = results.get(stem, {}) | results.get("plain", {})
 
         def keep(so_far: int, total: int, what: str) -> None:
             plain = {key: value for key, value in mine.items() if "changed" not in key}
             changed = {key: value for key, value in mine.items() if "changed" in key}
-            write_json(file, results | {"plain": plain, done.stem: changed})
+            write_json(file, results | {"plain": plain, stem: changed})
 
         verdict = proof.prove(
             *parts, session.synthetic, told, device=session.device, flips=session.flips, results=mine, on_result=keep

@@ -92,10 +92,11 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="a few steps of each, to see that it works; no result")
     options = parser.parse_args()
     places, names = Places(options.data, options.fashion), options.cases.split(",")
+    folder = options.folder / "quick" if options.quick else options.folder
     for name in names:
-        proved(name, places, options.folder, options.quick)
-    done = [name for name in CASES if CASES[name].finished(options.folder / name)]
-    verdicts = {name: proved(name, places, options.folder, options.quick) for name in done}
+        proved(name, places, folder, options.quick)
+    done = [name for name in CASES if CASES[name].finished(folder / name)]
+    verdicts = {name: proved(name, places, folder, options.quick) for name in done}
     for name, verdict in verdicts.items():
         print(f"{name}: {verdict.word.upper()}. {verdict.sentence}", flush=True)
     if not options.quick:

@@ -16,7 +16,7 @@ from augury.data import finished, load, merged, near_duplicates, regrouped, spli
 from augury.errors import RunFolderError, SettingsError
 from augury.files import refuse_within
 from augury.images import SPLITS, LabelledImages
-from augury.runfolder import Run
+from augury.runfolder import OTHERS, Run
 from augury.settings import RunSettings
 from augury.training import Progress
 
@@ -45,7 +45,12 @@ def read(
     if (place / "run.json").exists():
         stored = place.about["source"]
     elif any(p.name not in (".lock", ".holder") for p in place.path.iterdir()):
-        raise RunFolderError(f"{place.path}: not empty and not a run folder; choose another folder with -o")
+        what = (
+            f"holds {OTHERS['fold-1']}".format(place.path)
+            if (place / "fold-1").exists()
+            else "not empty and not a run folder"
+        )
+        raise RunFolderError(f"{place.path}: {what}; choose another folder with -o")
     if isinstance(data, LabelledImages):
         source = IN_MEMORY
     elif data is not None:

@@ -19,6 +19,13 @@ if TYPE_CHECKING:
 FORMAT = 1
 """Version of the folder's layout; a folder of another version is refused, not guessed at."""
 
+OTHERS = {
+    "fold-1": "the runs of a cross-validation; name one of them, as {0}/fold-1. They go on together with --folds",
+    "judged.json": "a trial of images of any making, not a run; its page is {0}/report.html",
+    "comparison.json": "several recipes compared; name one of them, as {0}/rpgan",
+}
+"""File -> what a folder that holds it is, where a run is asked for."""
+
 
 class Run:
     """One folder that holds a whole run.
@@ -50,8 +57,12 @@ class Run:
         """run.json; raises RunFolderError when this is no run folder or of another format."""
         file = self / "run.json"
         if not file.exists():
+            what = next((text for name, text in OTHERS.items() if (self / name).exists()), "")
             raise RunFolderError(
-                f"{self.path}: not a run folder (no run.json); make one with: augury run PATH -o {self.path}"
+                f"{self.path}: {what.format(self.path)}"
+                if what
+                else f"{self.path}: not a run folder (no run.json); make one with augury run PATH -o FOLDER. Two sets of images are "
+                "scored with augury evaluate REAL SYNTHETIC and tried with augury prove REAL --with SYNTHETIC"
             )
         about: dict[str, Any] = read_json(file)
         if about.get("format") != FORMAT:

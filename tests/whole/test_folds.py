@@ -102,6 +102,12 @@ def test_nothing_is_written_where_the_data_lie(photos: Path) -> None:
     assert sorted(photos.rglob("*")) == before
 
 
+def test_folds_are_told_from_a_run(crossed) -> None:
+    for words in (["prove", str(crossed[0])], ["run", "-o", str(crossed[0])]):
+        done = command(*words)
+        assert done.returncode == 1 and "a cross-validation" in done.stderr and "--folds" in done.stderr, done.stderr
+
+
 def test_a_fold_is_a_run_like_any_other(crossed) -> None:
     folder, _ = crossed
     done = command("run", "-o", str(folder / "fold-2"), "--quiet")

@@ -72,11 +72,13 @@ def train_plan(
     often = every * math.ceil(max(plan.steps / 20, apart / plan.batch) / every)
 
     while step < plan.steps and not journal.stale(step):
+        numbers = None
         try:
             numbers = game.play(step, step / plan.steps, lambda number: batches.draw(number, device))
         except RuntimeError as error:
             if not out_of_memory(error):
                 raise
+        if numbers is None:  # only now is what the failed step held free
             on_event(journal.divide(step))
             step = journal.good[0]
             continue
