@@ -7,9 +7,8 @@ from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
-from scipy import special
 
-from augury.intervals import wilson
+from augury.intervals import jackknife, wilson
 from augury.metrics.balls import ball_counts, radii
 from augury.metrics.check import Features, Floats
 from augury.metrics.score import Score
@@ -83,32 +82,21 @@ def density_of(sides: Sides) -> float:
 
 
 def share(sides: Sides, name: str, inside: Mask, value: Value, settings: str = f"k={K}") -> Score:
-    """The Score of the share of yes among `inside` [N]: the wider of Wilson's interval and that of `jackknife`."""
+    """The Score of the share of yes among `inside` [N]: the wider of Wilson's interval and that of the delete-a-group jackknife over both sides."""
     low, high = wilson(float(inside.mean()), len(inside))
     score = _score(sides, name, float(inside.mean()), low, high, value, settings)
     return replace(score, high=min(1.0, score.high))
 
 
 def mean(sides: Sides, name: str, each: Floats, value: Value) -> Score:
-    """The Score of the mean of `each` [N] ≥ 0: the wider of the normal interval and that of `jackknife`."""
+    """The Score of the mean of `each` [N] ≥ 0: the wider of the normal interval and that of the delete-a-group jackknife over both sides."""
     middle, deviation = float(each.mean()), float(each.std(ddof=1)) if len(each) > 1 else 0.0
     reach = 1.959964 * deviation / np.sqrt(len(each))
     return _score(sides, name, middle, middle - reach, middle + reach, value, f"k={K}")
 
 
 def _score(sides: Sides, name: str, middle: float, low: float, high: float, value: Value, settings: str) -> Score:
-    reach = jackknife(sides, value)
-    if reach is not None:
-        low, high = min(low, middle - reach), max(high, middle + reach)
-    note = NARROW if reach is None else ""
+    left = [value(part) for part in sides.left_out]
+    reach, note = jackknife(left), "" if left else NARROW
+    low, high = min(low, middle - reach), max(high, middle + reach)
     return sides.score(name, middle, max(0.0, low), high, note=note, settings=settings, same_n=True)
-
-
-def jackknife(sides: Sides, value: Value) -> float | None:
-    """t · se of `value` by the delete-a-group jackknife over both sides (Shao & Tu 1995, section 2.3); None where
-    `Sides.left_out` has no groups."""
-    left = np.array([value(part) for part in sides.left_out])
-    if len(left) < 2:
-        return None
-    error = np.sqrt((len(left) - 1) / len(left) * ((left - left.mean()) ** 2).sum())
-    return float(special.stdtrit(len(left) - 1, 0.975) * error)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy import linalg, special
+from scipy import linalg
 
+from augury.intervals import jackknife
 from augury.metrics.check import ENOUGH, Features, Floats, checked, look_pair
 from augury.metrics.moments import Moments, moments
 from augury.metrics.score import Score
@@ -47,16 +48,16 @@ def frechet(x: Features, y: Features, *, features: str, preprocessing: str, seed
     the bias. Raises ScoreError for N or M below 4, NaN, or unequal D.
     """
     look_pair(x, y, least=ENOUGH)
-    value, error, groups = jackknifed(x, y, seed)
-    reach = float(special.stdtrit(groups - 1, 0.975) * error)
+    value, left = _with_and_without(x, y, seed)
+    reach = jackknife(left)
     n, d = min(len(x), len(y)), x.shape[1]
     note = f"not meaningful: N={n} is small against D={d}; go by the KID instead" if n < 2 * d else ""
     low, high = max(0.0, value - reach), value + reach
     return Score(name, value, low, high, n, "lower", features, preprocessing, note=note, same_n=True)
 
 
-def jackknifed(x: Features, y: Features, seed: int) -> tuple[float, float, int]:
-    """(distance, its standard error, groups of the jackknife)."""
+def _with_and_without(x: Features, y: Features, seed: int) -> tuple[float, list[float]]:
+    """(distance, those without a group of both sets each)."""
     groups = min(GROUPS, len(x), len(y))
     sides = [(s, rng(seed, "frechet", i).permutation(np.arange(len(s)) % groups)) for i, s in enumerate((x, y))]
     if min(len(x), len(y)) * (1 - 1 / groups) - 1 > x.shape[1]:  # then what is left also goes by the moments
@@ -69,8 +70,7 @@ def jackknifed(x: Features, y: Features, seed: int) -> tuple[float, float, int]:
     else:
         value = frechet_distance(x, y)
         left = [frechet_distance(*(s[of != g] for s, of in sides)) for g in range(groups)]
-    error = float(np.sqrt((groups - 1) / groups * ((np.array(left) - np.mean(left)) ** 2).sum()))
-    return value, error, groups
+    return value, left
 
 
 def _few(a: Floats, b: Floats) -> float:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy import special
 
+from augury.intervals import jackknife
 from augury.metrics.check import Features, Floats, look_pair
 from augury.metrics.frechet import frechet_distance
 from augury.metrics.score import Score
@@ -45,9 +45,7 @@ def fd_infinite(sides: Sides, name: str) -> Score:
     groups = FEW_GROUPS if small else GROUPS
     value = frechet_infinite(x, y, seed)
     of = [rng(seed, "infinite groups", side).permutation(np.arange(len(s)) % groups) for side, s in enumerate((x, y))]
-    left = np.array([frechet_infinite(x[of[0] != g], y[of[1] != g], seed) for g in range(groups)])
-    error = np.sqrt((groups - 1) / groups * ((left - left.mean()) ** 2).sum())
-    reach = float(special.stdtrit(groups - 1, 0.975) * error)
+    reach = jackknife([frechet_infinite(x[of[0] != g], y[of[1] != g], seed) for g in range(groups)])
     note = f"not meaningful: N={n} in quarters is small against D={d}; go by the KID instead" if small else ""
     return sides.score(name, value, value - reach, value + reach, "lower", note=note, settings=f"{LEVELS} sizes")
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy import special
 
 from augury.errors import ScoreError
 from augury.images import Codes
+from augury.intervals import jackknife
 from augury.metrics.check import ENOUGH, Features, look_pair
 from augury.metrics.score import Score
 from augury.metrics.sides import Sides
@@ -60,7 +60,7 @@ def spread(sides: Sides, name: str) -> Score:
         rng(sides.seed, "spread", i).permutation(np.arange(n) % groups)
         for i, n in enumerate((len(sides.fake), len(sides.real)))
     ]
-    left = np.array(
+    reach = jackknife(
         [
             relative_spread(
                 sides.fake[of[0] != g],
@@ -71,8 +71,5 @@ def spread(sides: Sides, name: str) -> Score:
             for g in range(groups)
         ]
     )
-    left = left[np.isfinite(left)]
-    error = np.sqrt((len(left) - 1) / len(left) * ((left - left.mean()) ** 2).sum()) if len(left) > 1 else 0.0
-    reach = float(special.stdtrit(groups - 1, 0.975) * error)
     note = "1 is as varied as real images; above it may be noise"
     return sides.score(name, value, max(0.0, value - reach), value + reach, note=note)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy import linalg, special
 
+from augury.intervals import jackknife
 from augury.metrics.check import ENOUGH, Features, Floats, checked
 from augury.metrics.score import Score
 from augury.metrics.sides import Sides
@@ -30,9 +31,7 @@ def vendi(sides: Sides, name: str) -> Score:
     units = _directions(checked(sides.fake, least=ENOUGH))
     groups = min(GROUPS, len(units))
     of = rng(sides.seed, "vendi").permutation(np.arange(len(units)) % groups)
-    left = np.array([_vendi(units[of != g]) for g in range(groups)])
-    error = np.sqrt((groups - 1) / groups * ((left - left.mean()) ** 2).sum())
-    value, reach = _vendi(units), float(special.stdtrit(groups - 1, 0.975) * error)
+    value, reach = _vendi(units), jackknife([_vendi(units[of != g]) for g in range(groups)])
     low, high = max(1.0, value - reach), value + reach
     return sides.score(name, value, low, high, n=len(units), settings="cosine", same_n=True)
 
