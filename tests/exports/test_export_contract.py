@@ -172,9 +172,11 @@ def test_nothing_is_overwritten_unasked(tmp_path: Path, kind: str) -> None:
     else:
         path.mkdir()
         (path / "mine.txt").write_text("precious")
-        with pytest.raises(RunFolderError, match="not empty and not an export"):
-            EXPORTS[kind](path, real())
+        for force in (False, True):
+            with pytest.raises(RunFolderError, match="not empty and not an export"):
+                EXPORTS[kind](path, real(), force=force)
         assert (path / "mine.txt").read_text() == "precious"
+        (path / "mine.txt").unlink()
     EXPORTS[kind](path, real(), force=True)
     assert len(read_back(path, kind)) == N
     if kind not in SUFFIX:
