@@ -1,10 +1,11 @@
 """Every recipe on the same data for the same time: quality, variety, usefulness, speed and a sheet of pictures.
 
 Each recipe trains in a run folder of its own under --folder, so that a killed benchmark goes on where it stopped, and
-one more recipe costs no more than itself. Every recipe has one core to itself for --budget, as many at once as there are
-cores: twenty minutes of one core are as much work as ten minutes of two. Measures are those of `augury compare`; "real
-images" are measured the same way where that means something. The machine should have nothing else to do: the time is
-what is held equal.
+one more recipe costs no more than itself. Every recipe has one core to itself for the time of its set, as many at once as
+there are cores: twenty minutes of one core are as much work as ten minutes of two. Measures are those of `augury compare`;
+"real images" are measured the same way where that means something. The machine should have nothing else to do: the time
+is what is held equal. `--sets sample,tiles,flowers` asks for more than the embedded sample, with the files of BENCH_DATA;
+the result has all sets that were ever measured in the folder.
 """
 
 from __future__ import annotations
@@ -18,8 +19,10 @@ from typing import Any
 
 from augury.comparison import compare
 from augury.console import watcher
+from augury.files import read_json
 from augury.recipes import RECIPES
 from augury.settings import RunSettings, validated
+from cases import DATA
 from common import row, write
 
 PICTURES = Path(__file__).parents[1] / "docs" / "pictures"
@@ -31,15 +34,21 @@ MEASURES = {
     "gan_train": ("GAN-train", "gan_train_real", True),
 }
 """Column of the comparison -> its name, the column of real images, and whether more is better."""
+SETS: dict[str, tuple[str, int | None, str, str]] = {
+    "sample": ("", None, "20m", "sample, 28 px, 20 min"),
+    "tiles": ("magnetic_tile_64.npz", 32, "10m", "magnetic tiles, 32 px, 10 min"),
+    "flowers": ("flowers5.tar", 32, "10m", "flowers, 32 px colour, 10 min"),
+}
+"""Name -> (file, px, training time of each recipe on one core, what it is called)."""
 
 
-def in_lanes(names: list[str]) -> None:
-    """Train and measure the recipes in processes of one core each, side by side."""
+def in_lanes(names: list[str], data: str) -> None:
+    """Train and measure the recipes on a set in processes of one core each, side by side."""
     lanes, places = [], sorted(os.sched_getaffinity(0))
     for which, core in enumerate(places):
         mine = names[which :: len(places)]
         if mine:
-            words = [sys.executable, *sys.argv, "--lane", "--recipes", ",".join(mine)]
+            words = [sys.executable, *sys.argv, "--lane", "--sets", data, "--recipes", ",".join(mine)]
             lanes.append(subprocess.Popen(words, env={**os.environ, "OMP_NUM_THREADS": "1"}))
             os.sched_setaffinity(lanes[-1].pid, {core})
     failed = [lane.wait() for lane in lanes]
@@ -47,32 +56,58 @@ def in_lanes(names: list[str]) -> None:
         raise SystemExit("a recipe could not be measured; what it says stands above")
 
 
+def sheet(place: Path, name: str) -> None:
+    """Keep the pictures of the embedded sample; those of other data are not ours to give away."""
+    if name == "sample":
+        PICTURES.mkdir(exist_ok=True)
+        (PICTURES / "quality-sample.png").write_bytes((place / "comparison.png").read_bytes())
+
+
 def main() -> None:
     """Train, measure, and write the result and the sheet."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, help="a data set as augury run takes it; none: the embedded sample")
-    parser.add_argument("--name", default="sample", help="what to call the data in the result")
-    parser.add_argument("--budget", default="20m", help="training time of each recipe on one core")
+    parser.add_argument("--sets", default="sample", help=f"with commas between: {', '.join(SETS)}")
+    parser.add_argument("--data", type=Path, default=DATA, help="folder of the files of the other sets")
     parser.add_argument("--recipes", default=",".join(RECIPES))
     parser.add_argument("--folder", type=Path, default=Path("runs/quality"))
     parser.add_argument("--lane", action="store_true", help="only train and measure, here; for the processes")
     options = parser.parse_args()
-    settings = validated(RunSettings, {"train": {"budget": options.budget}, "score": {"limit": 300}})
-    place, names = options.folder / options.name, tuple(options.recipes.split(","))
+    names = tuple(options.recipes.split(","))
+    for name in options.sets.split(","):
+        file, size, budget, _ = SETS[name]
+        rooms = {"data": {"size": size, "near_duplicates": "drop"}} if file else {}
+        settings = validated(RunSettings, {**rooms, "train": {"budget": budget}, "score": {"limit": 300}})
+        place = options.folder / name
+        if not options.lane:
+            in_lanes(list(names), name)
+        compare(options.data / file if file else None, place, names, settings=settings, watch=watcher(False))
+        if not options.lane:
+            sheet(place, name)
     if not options.lane:
-        in_lanes(list(names))
-    table = compare(options.data, place, names, settings=settings, watch=watcher(False))
-    if options.lane:
-        return
-    rows: list[dict[str, Any]] = [
-        row(f"{options.name}, {line['recipe']}: {title}", line[column], line[real], "real images", "", higher, digits=4)
-        for line in table
+        done = {name: options.folder / name / "comparison.json" for name in SETS}
+        table = [
+            {"data": SETS[name][3], **row}
+            for name, file in done.items()
+            if file.exists()
+            for row in read_json(file)["rows"]
+        ]
+        write("quality", [line for row in table for line in lines(row)], table=table)
+
+
+def lines(found: dict[str, Any]) -> list[dict[str, Any]]:
+    """The rows of one recipe on one set."""
+    return [
+        row(
+            f"{found['data']}, {found['recipe']}: {title}",
+            found[column],
+            found[real],
+            "real images",
+            "",
+            higher,
+            digits=4,
+        )
         for column, (title, real, higher) in MEASURES.items()
     ]
-    PICTURES.mkdir(exist_ok=True)
-    (PICTURES / f"quality-{options.name}.png").write_bytes((place / "comparison.png").read_bytes())
-    suffix = "" if options.name == "sample" else f"_{options.name}"
-    write(f"quality{suffix}", rows, budget=options.budget, table=table)
 
 
 if __name__ == "__main__":

@@ -98,12 +98,7 @@ def train_plan(
                 if assess is not None and (step % often == 0 or last):
                     judged = _judged(assess, journal, data, step, on_event)
                     losses |= {k: v for k, v in judged.items() if not isinstance(v, str)}
-                row: dict[str, Any] = {"step": step, "images": step * plan.batch, **losses, **judged}
-                row |= {"images_per_second": round(rate, 1), "seconds": round(journal.elapsed(), 2)}
-                wrong = findings([*journal.rows, row], plan.rule, step / plan.steps)
-                for text in wrong.values():
-                    on_event(text)
-                journal.note(step, row | ({"warnings": wrong} if wrong else {}))
+                _noted(journal, step, {**losses, **judged}, rate, on_event)
             on_progress(Progress(step, plan.steps, losses, rate, (plan.steps - step) * plan.batch / rate))
         if due or step % (4 * every) == 0 or step == every:
             journal.save(step)
@@ -112,6 +107,17 @@ def train_plan(
     if step < plan.steps:
         on_event(journal.end(step))
     return _chosen(journal, data)
+
+
+def _noted(journal: Journal, step: int, measures: Judgement, rate: float, on_event: Callable[[str], None]) -> None:
+    """A row of the log; what looks wrong is said."""
+    plan = journal.plan
+    row: dict[str, Any] = {"step": step, "images": step * plan.batch, **measures}
+    row |= {"images_per_second": round(rate, 1), "seconds": round(journal.elapsed(), 2)}
+    wrong = findings([*journal.rows, row], plan.rule, step / plan.steps)
+    for text in wrong.values():
+        on_event(text)
+    journal.note(step, row | ({"warnings": wrong} if wrong else {}))
 
 
 def _judged(
