@@ -24,7 +24,7 @@ import torch
 
 from augury.recipes import RECIPES
 from augury.training import choose_precision
-from common import apart, ceiling, interleaved, operations_a_step, row, seconds_a_step, write
+from common import RESULTS, apart, ceiling, interleaved, operations_a_step, row, seconds_a_step, write
 from sides import SIZES, side
 
 COMPARISONS = {
@@ -89,6 +89,11 @@ def compared(ours: str, peers: dict[str, str], size: int, options: argparse.Name
     return rows
 
 
+def told(line: dict[str, Any]) -> tuple[str, str]:
+    """What a row is of, whatever was found."""
+    return line["case"].partition(", batch")[0], line["peer_name"]
+
+
 def alone(name: str, size: int, top: float, options: argparse.Namespace) -> tuple[dict[str, Any], dict[str, Any]]:
     """(row, facts) of one recipe at one size."""
     batch = batch_of(name, size)
@@ -106,7 +111,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=3, help="of the comparisons")
     parser.add_argument("--patience", type=float, default=8.0, help="seconds for each kind of step")
-    parser.add_argument("--only", default="", help="recipes and comparisons whose name contains this; writes no file")
+    parser.add_argument(
+        "--only", default="", help="recipes and comparisons whose name contains this, over the last result"
+    )
     parser.add_argument("--sizes", type=int, nargs="+", default=list(SIZES), choices=SIZES)
     parser.add_argument("--quick", action="store_true", help="one round of one second each; writes no file")
     parser.add_argument("--one", nargs=3, metavar=("SIDE", "SIZE", "BATCH"), help="print one measurement")
@@ -131,10 +138,14 @@ def main() -> None:
         for ours, peers in COMPARISONS.items():
             if any(options.only in name for name in (ours, *peers)):
                 rows += compared(ours, peers, size, options)
-    if options.only or options.quick:
+    if options.quick:
         for line in rows:
             print(f"{line['case']}: {line['ours']} against {line['peer']} ({line['peer_name']}), {line['ratio']}")
         return
+    if options.only:
+        before = json.loads((RESULTS / "speed.json").read_text(encoding="utf-8"))
+        rows = list({told(line): line for line in (*before["rows"], *rows)}.values())
+        recipes = list({(each["recipe"], each["size"]): each for each in (*before["recipes"], *recipes)}.values())
     precision = choose_precision(torch.device("cpu"))
     write("speed", rows, rounds=options.rounds, threads=torch.get_num_threads(), precision=precision, recipes=recipes)
 
