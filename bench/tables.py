@@ -31,7 +31,7 @@ def table(name: str) -> str:
         return "\n".join([*plain(facts["table"]), "", made_by]) + "\n"
     lines = ["| case | Augury | compared with | | ratio |", "|---|---:|---|---:|---:|"]
     for r in facts["rows"]:
-        unit, ratio = f" {r['unit']}" if r["unit"] else "", shown(r["ratio"])
+        unit, ratio = f" {r['unit']}" if r["unit"] else "", shown(r["ratio"] if r["peer"] > 0 else None)
         lines.append(f"| {r['case']} | {r['ours']:,g}{unit} | {r['peer_name']} | {r['peer']:,g}{unit} | {ratio} |")
     return "\n".join([*lines, "", made_by]) + "\n"
 
