@@ -5,7 +5,7 @@ drawn, filtered and shown to the classifier as the change says, with the same se
 accuracy on the test part and that of the best arm without synthetic images; `low` and `high` are the interval of the
 difference, `twin` that against classical augmentation alone. Ratio one half throughout, unless that is the change.
 Everything lies under --folder, a training's result as soon as it is there, so that a killed benchmark goes on; the result
-file has all rows measured so far.
+file keeps the rows that it had.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from augury.settings import ProveSettings, RunSettings, validated
 from augury.training import Synthesizer
 from augury.verdict import FORMAT
 from cases import CASES, DATA, Places
-from common import points, row, write
+from common import points, row, stored, write
 
 PLAIN = ("none", "balanced", "classical")
 """Arms without synthetic images."""
@@ -224,6 +224,7 @@ def main() -> None:
     parser.add_argument("--try", action="store_true", dest="tried", help="print the rows; write no file")
     options = parser.parse_args()
     places, keep = Places(options.data, options.fashion), options.folder
+    rows = []
     for case in options.cases.split(","):
         for name in options.changes.split(","):
             last = line(case, name, trial(case, name, places, keep, options.seeds))
@@ -232,9 +233,9 @@ def main() -> None:
                 f"{last['twin']:+.3f}, {last['word']}, kept {last['kept']:.0%}",
                 flush=True,
             )
+            rows.append(last)
     if not options.tried:
-        files = {(case, name): result(case, name, keep, options.seeds) for case in CASES for name in CHANGES}
-        rows = [line(*which, read_json(file)) for which, file in files.items() if file.exists()]
+        rows = list({each["case"]: each for each in (*stored("ablation").get("rows", []), *rows)}.values())
         write("ablation", rows, seeds=options.seeds, table=[shown(each) for each in rows])
 
 

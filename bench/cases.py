@@ -63,10 +63,6 @@ class Case:
                 found.append(trial(session))
         return pooled(found) if len(found) > 1 else found[0].verdict
 
-    def finished(self, folder: Path) -> bool:
-        """Whether the run of every fold has been proved."""
-        return all((folder / str(k) / "verdict.json").exists() for k in range(1, len(self.folds) + 1))
-
 
 def unlabelled(pool: LabelledImages, used: LabelledImages, folder: Path) -> Path:
     """A folder of the images in `pool` that are not in `used`, as .png."""

@@ -157,6 +157,13 @@ def ceiling(kind: str, dtype: torch.dtype, device: torch.device, *, patience: fl
     return operations_a_step(work, 1) / seconds_a_step(work, 1, patience)
 
 
+def stored(name: str) -> dict[str, Any]:
+    """What bench/results/NAME.json holds; nothing where it was never written."""
+    file = RESULTS / f"{name}.json"
+    found: dict[str, Any] = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+    return found
+
+
 def write(name: str, rows: list[dict[str, Any]], **more: Any) -> None:
     """bench/results/NAME.json with command, machine and date."""
     RESULTS.mkdir(exist_ok=True)

@@ -5,12 +5,13 @@ one more case costs no more than itself; hours are usual on two cores. All arms 
 same steps and paired seeds. A row compares the best arm of synthetic images, as the verdict names it, with the best one
 without, both on the test part; `word`, interval and p are in the result file beside it. In the cases of a hole there is
 nothing on validation to choose the ratio by, so it is set to one half. The data lie where BENCH_DATA says; the result file
-has all cases that have been finished, whichever are asked for.
+keeps the cases that it had.
 """
 
 from __future__ import annotations
 
 import argparse
+import time
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from augury.session import Session
 from augury.settings import RunSettings, validated
 from augury.verdict import Verdict
 from cases import CASES, DATA, Places
-from common import points, row, write
+from common import points, row, stored, write
 
 ROOMS: dict[str, dict[str, Any]] = {
     "data": {"near_duplicates": "drop"},
@@ -82,6 +83,12 @@ def shown(name: str, verdict: Verdict) -> dict[str, Any]:
     }
 
 
+def kept(name: str, verdict: Verdict) -> dict[str, Any]:
+    """What the result file keeps of a case: its rows, and every arm's balanced accuracy with each seed."""
+    arms = {arm: values["balanced_accuracy"] for arm, values in verdict.arms.items()}
+    return {"date": time.strftime("%Y-%m-%d"), "row": line(name, verdict), "shown": shown(name, verdict), "arms": arms}
+
+
 def main() -> None:
     """Every case that can be made from the data at hand."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -94,21 +101,13 @@ def main() -> None:
     places, names = Places(options.data, options.fashion), options.cases.split(",")
     folder = options.folder / "quick" if options.quick else options.folder
     for name in names:
-        proved(name, places, folder, options.quick)
-    done = [name for name in CASES if CASES[name].finished(folder / name)]
-    verdicts = {name: proved(name, places, folder, options.quick) for name in done}
-    for name, verdict in verdicts.items():
+        verdict = proved(name, places, folder, options.quick)
         print(f"{name}: {verdict.word.upper()}. {verdict.sentence}", flush=True)
-    if not options.quick:
-        arms = {
-            name: {arm: v["balanced_accuracy"] for arm, v in found.arms.items()} for name, found in verdicts.items()
-        }
-        write(
-            "proof",
-            [line(name, verdict) for name, verdict in verdicts.items()],
-            arms=arms,
-            table=[shown(name, verdict) for name, verdict in verdicts.items()],
-        )
+        if not options.quick:
+            cases = stored("proof").get("cases", {}) | {name: kept(name, verdict)}
+            cases = {each: cases[each] for each in CASES if each in cases}
+            table = [case["shown"] for case in cases.values()]
+            write("proof", [case["row"] for case in cases.values()], table=table, cases=cases)
 
 
 if __name__ == "__main__":

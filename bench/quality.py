@@ -5,7 +5,7 @@ one more recipe costs no more than itself. Every recipe has one core to itself f
 there are cores: twenty minutes of one core are as much work as ten minutes of two. Measures are those of `augury compare`;
 "real images" are measured the same way where that means something. The machine should have nothing else to do: the time
 is what is held equal. `--sets sample,tiles,flowers` asks for more than the embedded sample, with the files of BENCH_DATA;
-the result has all sets that were ever measured in the folder.
+the result keeps the sets that it had.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from augury.files import read_json
 from augury.recipes import RECIPES
 from augury.settings import RunSettings, validated
 from cases import DATA
-from common import row, write
+from common import row, stored, write
 
 PICTURES = Path(__file__).parents[1] / "docs" / "pictures"
 MEASURES = {
@@ -84,13 +84,10 @@ def main() -> None:
         if not options.lane:
             sheet(place, name)
     if not options.lane:
-        done = {name: options.folder / name / "comparison.json" for name in SETS}
-        table = [
-            {"data": SETS[name][3], **row}
-            for name, file in done.items()
-            if file.exists()
-            for row in read_json(file)["rows"]
-        ]
+        sets = options.sets.split(",")
+        found = {SETS[name][3]: read_json(options.folder / name / "comparison.json")["rows"] for name in sets}
+        kept = [row for row in stored("quality").get("table", []) if row["data"] not in found]
+        table = kept + [{"data": data, **row} for data, rows in found.items() for row in rows]
         write("quality", [line for row in table for line in lines(row)], table=table)
 
 

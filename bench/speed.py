@@ -24,7 +24,7 @@ import torch
 
 from augury.recipes import RECIPES
 from augury.training import choose_precision
-from common import RESULTS, apart, ceiling, interleaved, operations_a_step, row, seconds_a_step, write
+from common import apart, ceiling, interleaved, operations_a_step, row, seconds_a_step, stored, write
 from sides import SIZES, side
 
 COMPARISONS = {
@@ -143,7 +143,7 @@ def main() -> None:
             print(f"{line['case']}: {line['ours']} against {line['peer']} ({line['peer_name']}), {line['ratio']}")
         return
     if options.only:
-        before = json.loads((RESULTS / "speed.json").read_text(encoding="utf-8"))
+        before = stored("speed")
         rows = list({told(line): line for line in (*before["rows"], *rows)}.values())
         recipes = list({(each["recipe"], each["size"]): each for each in (*before["recipes"], *recipes)}.values())
     precision = choose_precision(torch.device("cpu"))
