@@ -108,7 +108,7 @@ def main() -> None:
     """Train everyone, then score everyone by each of the features."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", nargs="?", help="a folder or .npz; the embedded sample without it")
-    parser.add_argument("--seconds", type=float, default=300.0)
+    parser.add_argument("--seconds", type=float, default=600.0)
     parser.add_argument("--count", type=int, default=1000, help="images drawn and scored")
     parser.add_argument("--lite0", type=int, default=300, help="of them scored by the lite0 features, 0 for none")
     parser.add_argument("--size", type=int, default=32, help="px, a power of two, as the peers ask")
