@@ -175,7 +175,7 @@ def trial(case: str, name: str, places: Places, folder: Path, seeds: int) -> dic
             *parts, session.synthetic, told, device=session.device, flips=session.flips, results=mine, on_result=keep
         )
         shown = session.synthetic.take(session.synthetic.kept)
-        return Fold(session.parts["train"], session.parts["test"], shown, verdict, mine)
+        return Fold(session.parts["train"], session.parts["test"], {proof.OWN: shown}, verdict, mine)
 
     verdict = CASES[case].verdict(places, place, settings, tried)
     arms = {arm: values["balanced_accuracy"] for arm, values in verdict.arms.items()}

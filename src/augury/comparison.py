@@ -106,7 +106,8 @@ def _measured(session: Session, name: str) -> dict[str, Any]:
     """One row; what took time is kept in the run folder and read again if the images are the same."""
     file, synthesizer = session.run / "comparison.json", session.synthesizer
     kept = read_json(file) if file.exists() else {}
-    if kept.get("synthesizer") == synthesizer.fingerprint:
+    made = {"synthesizer": synthesizer.fingerprint, "score": session.run.key("score")}
+    if {name: kept.get(name) for name in made} == made:
         row: dict[str, Any] = kept["row"]
         return row
     card = ScoreCard.from_dict(session.run.read("scores"))
@@ -127,7 +128,7 @@ def _measured(session: Session, name: str) -> dict[str, Any]:
         "parameters": sum(p.numel() for p in synthesizer.generator.parameters()),
         "chosen_step": synthesizer.card.steps,
     }
-    write_json(file, {"synthesizer": synthesizer.fingerprint, "row": row})
+    write_json(file, made | {"row": row})
     return row
 
 

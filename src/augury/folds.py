@@ -103,7 +103,7 @@ def trial(session: Session) -> proof.Fold:
     return proof.Fold(
         session.parts["train"],
         session.parts["test"],
-        session.synthetic.take(session.synthetic.kept),
+        {proof.OWN: session.synthetic.take(session.synthetic.kept), **session.others},
         session.run.verdict,
         session.run.read("trial")["results"],
     )

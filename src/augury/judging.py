@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from augury import proof, report, training
-from augury.data import LEFT_OUT, finished, load
+from augury.data import LEFT_OUT, finished, pictures
 from augury.errors import DataError
 from augury.files import write_json, write_text
 from augury.images import SPLITS, LabelledImages, SyntheticImages
@@ -47,7 +47,8 @@ def judge(
         d = chosen.data
         data = images_of(real, chosen)
         if not isinstance(synthetic, LabelledImages):
-            made = load(synthetic, size=(data.shape[1], data.shape[2]), fit=d.fit, on_bad=d.on_bad)
+            size = (data.shape[1], data.shape[2])  # one class is enough: often it is the rare one alone
+            made = pictures(synthetic, size=size, fit=d.fit, on_bad=d.on_bad, window=d.window, stretch=d.stretch)
         else:
             made = synthetic if synthetic.fingerprint else finished(synthetic, least=1)
         beside = matched(made, data)
@@ -93,6 +94,11 @@ def matched(made: LabelledImages, real: LabelledImages) -> SyntheticImages:
     """
     places = {name: code for code, name in enumerate(real.classes)}
     unknown = [name for c, name in enumerate(made.classes) if name not in places and made.counts[c]]
+    if unknown == [""]:
+        raise DataError(
+            "the synthetic images have no labels; put them into a folder for each class, called as the real classes are: "
+            f"{', '.join(real.classes[:8])}{', …' if len(real.classes) > 8 else ''}"
+        )
     if unknown:
         count = int(made.counts[made.classes.index(unknown[0])])
         raise DataError(
@@ -143,10 +149,11 @@ def _page(
 ) -> report.Facts:
     neighbours, distances = closest(made, train)
     words = ["augury", "prove", names[0], "--with", names[1], "-o", "again", "--seed", str(settings.seed)]
+    words += ["--device", about["machine"]["device"]]
     return report.Facts(
         title=place.path.resolve().name,
         source=f"{Path(names[0]).name} with {Path(names[1]).name}",
-        command=shlex.join(words + changes(settings)),
+        command="" if IN_MEMORY in names else shlex.join(words + changes(settings)),
         about=about,
         verdict=verdict.as_dict(),
         train=train,

@@ -244,8 +244,10 @@ def do(session: Session, stage: str) -> None:
 def _foresee(session: Session, needed: set[str]) -> None:
     """Raises what any of the stages would only after hours, from settings that it cannot use."""
     s, data = session.settings, session.data
-    if not session.trained:
-        training.settle(data, s.train, session.device)
+    _ = session.begun_with  # read, and refused where there is none or it is this run
+    plan = session.planned() if session.trained else None
+    name, rule = (plan.recipe, plan.rule) if plan else training.settle(data, s.train, session.device)
+    _ = session.unlabelled  # read, and refused where there are none
     generation.rules(s.generate.filters)
     if s.generate.sampling_strategy != "auto":
         generation.amounts(data, s.generate.sampling_strategy, s.train.condition)
@@ -254,8 +256,8 @@ def _foresee(session: Session, needed: set[str]) -> None:
         for name in set(s.score.features.split(",")) - {"auto", "classifier", ""}:
             metrics.extractor(name, data.shape, session.device)
     if "prove" in needed:
-        proof.foresee(s.prove, data.shape, session.device)
-        _ = session.others  # read, and refused unless they fit
+        sources = {*session.others, *([proof.UNLABELLED] if s.train.unlabelled else ())}
+        proof.foresee(s.prove, data.shape, session.device, sources, training.trains_none(name, rule))
 
 
 def advance(session: Session, last: str) -> None:

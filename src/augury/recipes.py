@@ -22,7 +22,7 @@ class Recipe:
     weight (Karras et al. 2020, appendix B), which falls to `final_penalty` of itself. `clip` bounds every discriminator
     weight. `auxiliary` weighs the class loss of discriminators with conditioning=auxiliary.
     Augmentation of what the discriminator sees: a policy `augment`, each of its changes with probability `augment_p`, moving
-    to `final_augment_p`; or adapted to hold the discriminator at `ada_target` (see training/view.py).
+    to `final_augment_p` (the same, where only the first is given); or adapted to hold the discriminator at `ada_target` (see training/view.py).
     Smoothing: `label_smoothing` lowers the target of real images, `label_noise` moves it up and down at random by as much;
     `instance_noise` is a standard deviation on all images seen, decaying to 0.
     Generator: weights of `feature_matching`, `mode_seeking`, `path_length` (every `path_every` steps); `style_mixing` is
@@ -220,7 +220,8 @@ def recipe(name: str, overrides: dict[str, Any] | None = None, *, unconditional:
     network = {k: v for k, v in given.items() if k not in own}
     mine = {k: v for k, v in given.items() if k in own}
     settings = {**chosen.settings, **network}
-    found: Recipe = changed(f"recipe '{name}'", chosen, {**mine, "settings": settings}, LIMITS)
+    stays = {"final_augment_p": mine["augment_p"]} if "augment_p" in mine else {}  # unless a last value is given
+    found: Recipe = changed(f"recipe '{name}'", chosen, {**stays, **mine, "settings": settings}, LIMITS)
     idle = _idle(found, unconditional)
     for setting in mine:
         if setting in idle and getattr(found, setting) != getattr(chosen, setting):

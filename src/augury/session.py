@@ -63,7 +63,8 @@ class Session:
         found = self.unlabelled
         if not len(found):
             return found
-        keep, left = apart_from(found, {name: self.parts[name].images for name in ("validation", "test")})
+        held = {name: self.parts[name].images for name in ("validation", "test")}
+        keep, left = apart_from(found, held, mirrored=self.flips)
         told = {
             "folder": self.settings.train.unlabelled,
             "images": len(found),
@@ -146,7 +147,7 @@ class Session:
         if self.settings.prove.near_duplicates == "allow":
             return images
         at = np.flatnonzero(images.kept)
-        near = at[proof.like_test(images.images[at], self.parts["test"], "drop")]
+        near = at[proof.like_test(images.images[at], self.parts["test"], "drop", mirrored=self.flips)]
         if len(near):
             self.watch.note(f"{len(near):,} synthetic images are like a test image and are not exported")
         reasons = np.array(images.reasons or ("",) * len(images), object)
@@ -207,10 +208,15 @@ class Session:
     @property
     def begun_with(self) -> str | None:
         """The digest of the weights to start from; that of the stored plan where the training that gave them is gone. Raises
-        RunFolderError where there is none."""
+        RunFolderError where there is none, SettingsError for the run itself."""
         start, stored = self.settings.train.start_from, self.run / "train" / "plan.json"
         if start is None:
             return None
+        if Path(start).resolve().is_relative_to(self.run.path.resolve()):
+            raise SettingsError(
+                f"--start-from {start} lies in the folder of this run, whose training would change what it starts from; give "
+                "another -o"
+            )
         try:
             return training.fingerprint(start)
         except RunFolderError:

@@ -7,7 +7,7 @@ from typing import Any
 
 from augury.errors import RunFolderError
 
-FORMAT = 3
+FORMAT = 4
 """Raised when verdicts are computed otherwise, so that older ones are computed again."""
 
 IMAGES, LAYERS = "synthetic images", "discriminator's layers"
@@ -31,9 +31,9 @@ class Verdict:
     `arms` one value a seed; `per_class` rows carry 95 %
     intervals; `ratio_curve` was measured on validation; `looks` are those taken at a growing trial; `folds` how many trials
     are pooled, each with a test part and a generator of its own; `leaks` says what was checked to have seen no test image.
-    `adds` names what `arm` has and `comparator` lacks: "synthetic images" or "discriminator's layers". `lacking` says why the
-    test part cannot give any word but one, where that is so; `earlier` is the number of seeds of a look at this trial that had
-    ended unclear and is not corrected for.
+    `adds` names what `arm` has and `comparator` lacks: "synthetic images" ("of" another generator) or "discriminator's layers". `lacking` says why the
+    test part cannot give any word but one, where that is so; `earlier` is the number of seeds of a look at this trial that
+    came before, with other seeds or arms, and is not corrected for, `said` its word.
     """
 
     word: str
@@ -67,6 +67,7 @@ class Verdict:
     adds: str = IMAGES
     lacking: str = ""
     earlier: int = 0
+    said: str = ""
     format: int = FORMAT
 
     def as_dict(self) -> dict[str, Any]:
@@ -80,11 +81,14 @@ class Verdict:
         return replace(found, sentence=sentence(found))
 
     def after(self, before: Verdict | None) -> Verdict:
-        """The same verdict, told as one that an unclear look at fewer seeds of the same trial came `before`."""
-        unclear = 0 if before is None else before.earlier
-        if before is not None and not unclear and before.word == "underpowered" and not before.lacking:
-            unclear = len(before.seeds) if len(before.seeds) >= before.least_seeds else 0
-        found = replace(self, earlier=unclear if unclear < len(self.seeds) else 0)
+        """The same verdict, told as one that another look at the same trial came `before`, one that could have given a word."""
+        told = (0, "")
+        if before is not None and before.earlier:
+            told = (before.earlier, before.said) if before.earlier != len(self.seeds) else (0, "")
+        elif before is not None and len(before.seeds) >= before.least_seeds and not before.lacking:
+            other = len(before.seeds) != len(self.seeds) or set(before.arms) != set(self.arms)
+            told = (len(before.seeds), before.word) if other else (0, "")
+        found = replace(self, earlier=told[0], said=told[1])
         return replace(found, sentence=sentence(found))
 
     @classmethod
@@ -110,20 +114,35 @@ def sentence(v: Verdict) -> str:
     ours = {"difference": v.difference, "level": v.level, "low": v.low, "high": v.high, "p": v.p}
     found = _found(v, ours)
     margin = f"{100 * v.margin:g} points"
-    if v.ratio == 0 and v.adds == IMAGES:
+    if v.ratio == 0 and v.adds != LAYERS:
         return (
             "The synthetic images do not help here: none was shown, so they make no difference; leave them out. The best "
             f"arm without them is {v.comparator}."
         )
-    found += f" (after an unclear look at {v.earlier} seeds, which is not corrected for)" if v.earlier else ""
+    found += (
+        f" (after a look at {v.earlier} seeds that said '{v.said}', which is not corrected for)" if v.earlier else ""
+    )
     small = f", less than the {margin} that this trial calls a difference" if abs(v.difference) < v.margin else ""
-    return {
+    said = {
         "helps": f"The {v.adds} help: {found} over the best arm without them ({v.comparator}){small}.",
         "hurts": f"The {v.adds} hurt: {found} against the best arm without them ({v.comparator}){small}; leave them out.",
         "no difference": f"The {v.adds} make no difference of {margin} or more: {_no_difference(v, found)}; leave them out.",
         "underpowered": f"This trial cannot tell whether the {v.adds} help: {found} against the best arm without "
         f"them ({v.comparator}); {remedy(v)}.",
     }[v.word]
+    return said + of_images(v)
+
+
+def of_images(v: Verdict) -> str:
+    """Where the best arm shows no images, how the best one that does came out; "" elsewhere."""
+    rows = [row for row in v.comparisons if row.get("adds", LAYERS) != LAYERS]
+    if v.adds != LAYERS or not rows or v.ratio == 0:
+        return ""
+    best = max(rows, key=lambda row: row["difference"])
+    return (
+        f" The {best['adds']} ({best['arm']}): {points(best['difference'])} points ({points(best['low'])} to {points(best['high'])}) "
+        f"against {best['against']}."
+    )
 
 
 def _found(v: Verdict, numbers: dict[str, Any]) -> str:
@@ -143,7 +162,7 @@ def _no_difference(v: Verdict, found: str) -> str:
 
 def same(adds: str) -> str:
     """What the twin is."""
-    return "the same training without them" if adds == IMAGES else "the same network from random weights"
+    return "the same training without them" if adds != LAYERS else "the same network from random weights"
 
 
 def remedy(v: Verdict) -> str:

@@ -31,6 +31,16 @@ def test_the_tail_gets_what_it_lacks_to_the_worth_of_the_head() -> None:
     assert OVERLAP == 0.99
 
 
+def test_the_cells_of_a_class_share_what_its_real_images_allow() -> None:
+    poses = ("left", "right", "up", "straight")
+    labels = np.repeat([0, 1], [800, 5])
+    codes = np.concatenate([np.arange(800) % 4, [0, 0, 0, 0, 1]])
+    data = LabelledImages(np.zeros((805, 1, 8, 8), np.uint8), labels, ("a", "b"), {"pose": Attribute(codes, poses)})
+    found = amounts(data, "tail", ("pose",))
+    assert 47 <= found.numbers[1].sum() <= 50 and (found.numbers[1] > 10).all()
+    assert "at most 10 for each real image" in found.why[1]
+
+
 def test_equal_classes_get_nothing_and_absent_ones_cannot() -> None:
     assert amounts(of([50, 50, 49]), "tail").numbers.sum() == 0
     data = of([50, 50])

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from sklearn.linear_model import LogisticRegression
+from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import LinearSVC
@@ -17,9 +18,10 @@ from torch import nn
 
 from augury.errors import DataError, SettingsError, TrainingError
 from augury.images import LabelledImages, SyntheticImages
-from augury.proof import prove
+from augury.proof import checks, prove
 from augury.proof.arms import ARMS
 from augury.proof.lesson import Lesson
+from augury.proof.neighbours import WeightedNeighbours
 from augury.proof.trainings import Trainings
 from augury.settings import ProveSettings, RunSettings, validated
 
@@ -143,7 +145,7 @@ def test_all_arms_are_those_that_can_be_trained(monkeypatch: pytest.MonkeyPatch)
     none = set(trainings(layers="it has none").select(asked))
     assert set(ARMS) - none == {name for name in ARMS if name.startswith("discriminator")}
     assert set(ARMS) - set(trainings(classifier="probe:pixels").select(asked)) == {"cutmix"}
-    monkeypatch.setattr("augury.proof.trainings.smote_installed", lambda: False)
+    monkeypatch.setattr("augury.proof.checks.smote_installed", lambda: False)
     assert set(ARMS) - set(trainings().select(asked)) == {"smote_pixels", "smote_features"}
 
 
@@ -210,3 +212,52 @@ def test_the_page_on_arms_tells_of_each() -> None:
     rows = [f"| `{name}` | {arm.note} |" for name, arm in ARMS.items()]
     page = (Path(__file__).parents[2] / "docs" / "arms.md").read_text(encoding="utf-8")
     assert "\n".join(rows) in page, "the table of docs/arms.md should be:\n" + "\n".join(rows)
+
+
+def test_arms_that_cannot_be_trained_are_foreseen() -> None:
+    def foreseen(*arms: str, classifier: str = "cnn", **given: object) -> None:
+        settings = ProveSettings(arms=("none", "gan", *arms), classifier=classifier)
+        checks.foresee(settings, (1, 10, 10), torch.device("cpu"), **given)
+
+    for arm, told, classifier in (
+        ("cutmix", "a box of pixels", "probe:pixels"),
+        ("focal", "a loss of its own", "forest:pixels"),
+        ("vae", "another generator", "cnn"),
+        ("pseudo_labels", "--unlabelled", "cnn"),
+    ):
+        with pytest.raises(SettingsError, match=told):
+            foreseen(arm, classifier=classifier)
+    with pytest.raises(SettingsError, match="the recipe vae trains none"):
+        foreseen("discriminator", without_layers="the recipe vae trains none")
+    foreseen("usual", "discriminator", "vae", "pseudo_labels", "focal", sources=("vae", "unlabelled"))
+    foreseen("all", classifier="probe:pixels")  # of "all", those that can be
+
+
+def test_neighbours_vote_with_their_weights_and_are_different_images() -> None:
+    random = np.random.default_rng(3)
+    x, y = random.normal(size=(40, 3)), random.integers(0, 3, 40)
+    asked = random.normal(size=(20, 3))
+    ours = WeightedNeighbours(5)
+    np.testing.assert_allclose(
+        ours.fit(x, y).predict_proba(asked), KNeighborsClassifier(5).fit(x, y).predict_proba(asked)
+    )
+    weights = random.integers(1, 4, 40)
+    twice = np.repeat(np.arange(40), weights)  # a neighbour of weight w is as good as w of weight 1 at its place
+    near = np.argsort(((asked[:, None] - x) ** 2).sum(2), axis=1)[:, :5]
+    by_hand = [np.bincount(np.concatenate([y[twice[twice == i]] for i in row]), minlength=3) for row in near]
+    found = ours.fit(x, y, sample_weight=weights).predict_proba(asked)
+    np.testing.assert_allclose(found, [votes / votes.sum() for votes in by_hand])
+
+
+def test_an_arm_of_another_generator_is_judged_by_its_own_images() -> None:
+    train, validation, test = tiny((12, 8), 0), tiny((6, 6), 1), tiny((10, 10), 2)
+    others, none = tiny((3, 5), 3), tiny((1, 1), 4)
+    index = np.arange(8)
+    vae = SyntheticImages(others.images, others.labels[:, None], (), train.classes, 0, index, "vae")
+    gone = SyntheticImages(
+        none.images, none.labels[:, None], (), train.classes, 0, np.arange(2), "gan", reasons=("bad",) * 2
+    )
+    settings = ProveSettings(arms=("classical", "vae"), seeds=2, steps=1, batch=4, ratios=(1.0,))
+    told = prove(train, validation, test, gone, settings, extra={"vae": vae})
+    assert told.ratio == 1 and told.adds == "synthetic images of vae"
+    assert [row["synthetic"] for row in told.per_class] == [3, 5]

@@ -116,3 +116,13 @@ def test_a_killed_judgement_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(judging, "write_json", write)
     assert judge(REAL, made, tmp_path / "cut", settings=SETTINGS) == whole
     assert (tmp_path / "cut" / "trial.json").read_bytes() == before
+
+
+def test_images_of_the_rare_class_alone_are_judged_and_those_without_a_class_refused(tmp_path: Path) -> None:
+    images, labels = both((6, 0), (8, 8), 7)
+    made = as_folder(tmp_path / "made", images, labels)
+    told = judge(REAL, made, tmp_path / "out", settings=SETTINGS)
+    assert [row["synthetic"] for row in told.per_class] == [6, 0]
+    assert "augury prove" not in (tmp_path / "out" / "report.html").read_text()  # images in memory have no command
+    with pytest.raises(DataError, match="no labels; put them into a folder for each class"):
+        judge(REAL, made / "lying", tmp_path / "other", settings=SETTINGS)

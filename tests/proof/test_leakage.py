@@ -81,6 +81,31 @@ def blotches(n: int, seed: int) -> np.ndarray:
     return coarse.repeat(2, axis=2).repeat(2, axis=3).astype(np.uint8)
 
 
+def test_mirrored_images_are_caught_where_a_classifier_is_taught_with_them() -> None:
+    random = np.random.default_rng(8)
+    rough = random.integers(0, 256, (40, 1, 6, 6), dtype=np.uint8).repeat(4, 2).repeat(4, 3)  # not alike when mirrored
+    sets = [LabelledImages(rough[a : a + 10], np.arange(10) % 2, TRAIN.classes) for a in (0, 10, 20, 30)]
+    for held, name in ((1, "validation"), (2, "test")):
+        mirror = synthetic(np.ascontiguousarray(sets[held].images[..., ::-1]), sets[held].labels)
+        proof.prove(*sets[:3], mirror, QUICK)
+        with pytest.raises(DataError, match=f"images of the {name} part, pixel for pixel or mirrored"):
+            proof.prove(*sets[:3], mirror, QUICK, flips=True)
+        with pytest.raises(DataError, match=f"images of the {name} part"):
+            proof.prove(*sets[:3], synthetic(sets[3].images, sets[3].labels), QUICK, flips=True, extra={"vae": mirror})
+    faint = np.clip(sets[2].images[..., ::-1] * 0.9 + 12, 0, 255).astype(np.uint8)
+    assert not leakage.like_test(faint, sets[2], "drop").any()
+    assert leakage.like_test(faint, sets[2], "drop", mirrored=True).all()
+
+
+def test_what_parts_share_may_have_been_seen_where_that_is_allowed() -> None:
+    shared = with_one(TEST, TRAIN)
+    seen = {"generator": leakage.prints(shared.images)}
+    lenient = QUICK.model_copy(update={"near_duplicates": "allow"})
+    tried(train=shared, settings=lenient, seen=seen)
+    with pytest.raises(DataError, match="seen by the generator"):
+        tried(train=shared, settings=lenient, seen={"generator": leakage.prints(TEST.images)})
+
+
 def test_near_duplicates_of_test_images_are_refused_left_out_or_allowed() -> None:
     labels = np.arange(20) % 2
     test = LabelledImages(blotches(20, 0), labels, TEST.classes)

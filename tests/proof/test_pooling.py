@@ -40,7 +40,7 @@ def cut(rows: np.ndarray, ratio: float, groups: np.ndarray | None = None) -> Fol
     found = told(rows)
     verdict = judge(found, SEEDS, ratio, (), TRAIN, kept, test)
     results = {f"{result_name(arm, ratio)}/{seed}": found[arm][seed] for arm in found for seed in SEEDS}
-    return Fold(TRAIN, test, kept, verdict, results)
+    return Fold(TRAIN, test, {"gan": kept}, verdict, results)
 
 
 @pytest.mark.parametrize("pieces", [1, 2, 5])

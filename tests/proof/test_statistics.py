@@ -320,6 +320,11 @@ def test_few_people_or_a_lone_image_give_no_word() -> None:
     assert said(labels, None).word == "helps" == said(labels, np.arange(60) % 6).word
     five = said(labels, np.arange(60) % 5)
     assert five.word == "underpowered" and "of 5 groups" in five.sentence and "at least 6" in five.sentence
+    for people, expected in ((1, "underpowered"), (2, "underpowered"), (3, "helps")):
+        rare = said(labels, np.where(labels == 1, np.arange(60) // 2 % people, 100 + np.arange(60) // 2 % 20))
+        assert rare.word == expected
+        assert (f"only {people} group" in rare.sentence) == (people < 3)
+        assert ((rare.per_class[1]["low"], rare.per_class[1]["high"]) == (-1, 1)) == (people < 3)
     alone = said(np.r_[1, np.zeros(59, np.int64)], None)
     assert alone.word == "underpowered" and "single test image" in alone.sentence and "--folds" in alone.sentence
 
@@ -341,7 +346,11 @@ def test_a_second_look_at_the_same_trial_is_told() -> None:
     assert first.word == "underpowered"
     assert second.after(None) == second.after(look(3)) == second and first.after(first) == first
     told = second.after(first)
-    assert told.earlier == 7 and "after an unclear look at 7 seeds" in told.sentence
+    assert told.earlier == 7 and "after a look at 7 seeds that said 'underpowered'" in told.sentence
+    clear = replace(first, word="no difference")
+    assert second.after(clear).said == "no difference"  # which another word would have followed as well
+    fewer = replace(second, arms={"gan": second.arms["gan"]})
+    assert second.after(fewer).earlier == 12 and second.after(second).earlier == 0
     assert replace(told, seeds=tuple(range(20))).after(told).earlier == 7
 
 

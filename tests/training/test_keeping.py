@@ -263,17 +263,25 @@ def test_a_start_from_another_training_takes_weights_by_name_and_classes_by_thei
     train_plan(plan, swapped)
 
 
-def test_a_start_takes_the_classifier_of_classes_by_name_and_not_how_far_conditions_had_ramped(tmp_path) -> None:
-    data, settings = small(), {"recipe": "dcgan", "overrides": {"conditioning": "auxiliary", "late_conditioning": 1.0}}
+@pytest.mark.parametrize("spectral", [False, True])
+def test_a_start_takes_the_classifier_of_classes_by_name_and_not_how_far_conditions_had_ramped(
+    tmp_path, spectral: bool
+) -> None:
+    told = {"conditioning": "auxiliary", "spectral": spectral}
+    data, settings = small(), {"recipe": "dcgan", "overrides": {**told, "late_conditioning": 1.0}}
     first = train_plan(planned(data, **settings), data, tmp_path / "run" / "train")
     first.save(tmp_path / "run" / "synthesizer")
     assert first.generator.state_dict()["embedding.strength"] < 1
     swapped = other(("b", "new"))
-    plain = {"recipe": "dcgan", "overrides": {"conditioning": "auxiliary"}, "start_from": str(tmp_path / "run")}
+    plain = {"recipe": "dcgan", "overrides": told, "start_from": str(tmp_path / "run")}
     game, _ = set_up(planned(swapped, **plain), swapped)
     assert game.generator.state_dict()["embedding.strength"] == 1
     kept, _ = checkpoints.newest(tmp_path / "run" / "train")
-    (name,) = [name for name in game.discriminator.state_dict() if name.endswith("classes.0.weight")]
+    (name,) = [
+        name
+        for name in game.discriminator.state_dict()
+        if name.endswith("original" if spectral else "0.weight") and "classes.0" in name
+    ]
     before, after = kept[f"discriminator.{name}"], game.discriminator.state_dict()[name]
     assert torch.equal(after[0], before[1]) and torch.allclose(after[1], before.mean(0))
 

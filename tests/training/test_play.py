@@ -15,9 +15,11 @@ from augury.augment import policy
 from augury.errors import SettingsError, TrainingError
 from augury.networks import NETWORKS, build
 from augury.recipes import RECIPES, recipe
-from augury.training import train_plan
+from augury.training import journal, train_plan
 from augury.training.adversarial import AdversarialGame
+from augury.training.batches import Batches
 from augury.training.plan import rarity, set_up
+from augury.training.players import Players
 from augury.training.rounds import Round, rounds
 from augury.training.schedules import between
 
@@ -312,9 +314,9 @@ def test_the_remedy_for_a_loss_whose_scores_have_no_sign_works() -> None:
 
 @pytest.mark.parametrize("settings", [{"recipe": "stylegan", "overrides": {"ada_target": 0.0}}, {"augment": "ada"}])
 def test_all_of_adas_changes_at_every_image_are_refused(settings: dict) -> None:
-    with pytest.raises(SettingsError, match="fixed p of 1"):
+    with pytest.raises(SettingsError, match="at a p of 1"):
         planned(small(), **settings)
-    assert planned(small(), augment="ada", overrides={"augment_p": 0.3, "final_augment_p": 0.3}).augment == "ada"
+    assert planned(small(), augment="ada", overrides={"augment_p": 0.3}).augment == "ada"
 
 
 @pytest.mark.parametrize("turn", ["_criticise", "_fool"])
@@ -413,3 +415,62 @@ def test_every_network_plays_every_loss(name: str, loss: str) -> None:
     train_plan(replace(plan, batch=4), data, on_progress=lambda p: rows.append(p.losses))
     assert all(np.isfinite(v) for v in rows[-1].values())
     assert 0 <= rows[-1]["told_apart"] <= 1
+
+
+def test_a_fixed_chance_of_augmentation_stays_where_it_was_set() -> None:
+    assert recipe("rpgan", {"augment_p": 0.3}).final_augment_p == 0.3
+    assert recipe("rpgan", {"augment_p": 0.3, "final_augment_p": 0.7}).final_augment_p == 0.7
+    with pytest.raises(SettingsError, match="p of 1"):
+        planned(small(), augment="ada", overrides={"augment_p": 0.3, "final_augment_p": 1.0})
+
+
+def test_an_autoencoder_is_shown_images_as_they_are() -> None:
+    with pytest.raises(SettingsError, match="give back the changed images"):
+        planned(small(), recipe="vae", augment="diffaugment")
+
+
+def test_no_memory_at_all_ends_with_a_remedy(monkeypatch) -> None:
+    data, told, plan = small(), [], planned(small(), recipe="dcgan", steps=4)
+
+    def full(self, step, device):
+        raise torch.OutOfMemoryError("no room")
+
+    monkeypatch.setattr(Batches, "draw", full)
+    with pytest.raises(TrainingError, match="use a smaller --size"):
+        train_plan(plan, data, on_event=told.append)
+    assert len(told) == 2  # 8 images in 2 and in 4 parts
+    with pytest.raises(TrainingError, match="use a smaller --size"):
+        planned(data, recipe="dcgan", steps=None, budget="1s")
+
+
+def test_images_for_which_a_device_has_no_room_come_from_the_main_memory(monkeypatch) -> None:
+    batches, device = set_up(planned(small(), recipe="dcgan"), small())[1], torch.device("meta")
+    monkeypatch.setattr(torch, "empty", lambda *a, **k: (_ for _ in ()).throw(torch.OutOfMemoryError("no room")))
+    assert batches.draw(0, device)[0].shape[0] == 8 and batches.resident is None
+
+
+def test_weights_that_cannot_be_decomposed_are_no_crash(monkeypatch) -> None:
+    data, told = small(), []
+    plan = planned(data, recipe="dcgan", steps=4, overrides={"spectral_control": 0.1})
+    honest, calls = AdversarialGame.play, []
+
+    def once(self, number, progress, draw):
+        calls.append(number)
+        if len(calls) == 3:
+            for parameter in self.players.networks["generator"].parameters():
+                parameter.data.fill_(float("nan"))
+        return honest(self, number, progress, draw)
+
+    monkeypatch.setattr(AdversarialGame, "play", once)
+    train_plan(plan, data, on_event=told.append)
+    assert any("weights were no longer numbers" in text for text in told)
+
+
+def test_without_a_folder_a_late_checkpoint_is_due_once(monkeypatch) -> None:
+    data, seen = small(), []
+    honest = Players.sound
+    monkeypatch.setattr(Players, "sound", lambda self: seen.append(1) or honest(self))
+    now = iter(range(0, 10_000_000, 7))  # every look at the clock is seven seconds later
+    monkeypatch.setattr(journal.time, "monotonic", lambda: float(next(now)))
+    train_plan(planned(data, recipe="gan", steps=200), data, checkpoint_every=1000)
+    assert len(seen) < 60

@@ -12,7 +12,7 @@ from augury import pipeline, session
 from augury.cli import app
 from augury.cli_options import settled
 from augury.comparison import compare
-from augury.errors import SettingsError
+from augury.errors import DataError, SettingsError
 from augury.files import read_json, read_lines
 from augury.recipes import RECIPES
 from augury.settings import RunSettings, validated
@@ -99,15 +99,19 @@ def test_overrides_are_taken_back_by_null_and_left_behind_by_another_recipe() ->
         ({"recipe": "dcgan", "overrides": {"schedule": "stairs"}}, "no schedule"),
         ({"recipe": "dcgan", "overrides": {"spectral_control": 0.1, "conditional_norm": False}}, "conditional norms"),
         ({"recipe": "dcgan", "batch": 50}, "but there are 3"),  # 60 images, but the train part has fewer
+        ({"start_from": "RUN"}, "lies in the folder of this run"),
+        ({"unlabelled": "RUN/nowhere"}, "no such"),
     ],
 )
 def test_what_cannot_be_trained_is_told_before_the_classifier_is_taught(
     train_settings: dict, rule: str, pictures: Path, tmp_path: Path, monkeypatch
 ) -> None:
     monkeypatch.setitem(pipeline.STAGES, "classify", lambda session: pytest.fail("taught first"))
-    settings = validated(RunSettings, {"train": {"steps": 2, **train_settings}})
-    with pytest.raises(SettingsError, match=rule):
-        pipeline.run(pictures, tmp_path / "r", settings=settings, until="train")
+    place = str(tmp_path / "r")
+    changed = {k: v.replace("RUN", place) if isinstance(v, str) else v for k, v in train_settings.items()}
+    settings = validated(RunSettings, {"train": {"steps": 2, **changed}})
+    with pytest.raises((SettingsError, DataError), match=rule):
+        pipeline.run(pictures, place, settings=settings, until="train")
 
 
 def test_a_comparison_is_refused_before_its_first_recipe_is_begun(pictures: Path, tmp_path: Path, monkeypatch) -> None:

@@ -188,6 +188,8 @@ def pictures(
     fit: Fit = "crop",
     on_bad: OnBad = "error",
     cache: Path | None = None,
+    window: Window = "file",
+    stretch: Stretch = "asinh",
 ) -> LabelledImages:
     """Images to be judged, of any format that `load` reads, labelled or not: one class is enough, a folder or tar may hold
     them directly, a table may have no label, an .npz images alone (or the one array of `np.savez(file, images)`).
@@ -195,7 +197,7 @@ def pictures(
     Images without labels are of one class called "". Images that are all alike keep their size, whatever it is; others are
     brought to 64 x 64 unless `size` is given, and `notes["original_sizes"]` says so. Raises as `load` does.
     """
-    asked = policy.checked(size=size, fit=fit, on_bad=on_bad, cache=cache)
+    asked = policy.checked(size=size, fit=fit, on_bad=on_bad, cache=cache, window=window, stretch=stretch)
     place = Path(path)
     return _recognised(place, None).reads(place, replace(asked, labelled=False, native=LARGEST))
 

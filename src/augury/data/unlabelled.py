@@ -64,12 +64,15 @@ def _coloured(images: Images, channels: int) -> Images:
     return np.asarray(np.rint(np.einsum("nchw,c->nhw", images, weights)).astype(np.uint8)[:, None])
 
 
-def apart_from(images: Images, held_out: Mapping[str, Images]) -> tuple[npt.NDArray[np.bool_], dict[str, int]]:
-    """(bool [N], True for images that are no near-duplicate of one held out; name -> how many are of one of that part)."""
+def apart_from(
+    images: Images, held_out: Mapping[str, Images], *, mirrored: bool = False
+) -> tuple[npt.NDArray[np.bool_], dict[str, int]]:
+    """(bool [N], True for images that are no near-duplicate of one held out, with `mirrored` of its mirror image neither; name
+    -> how many are of one of that part)."""
     keep, left = np.ones(len(images), bool), {}
     for name, others in held_out.items():
         alike = np.zeros(len(images), bool)
-        for cluster in near_duplicates(np.concatenate([others, images])):
+        for cluster in near_duplicates(np.concatenate([others, images]), mirrored=mirrored):
             if cluster[0] < len(others):  # ascending: one of them is held out
                 alike[[i - len(others) for i in cluster if i >= len(others)]] = True
         keep &= ~alike

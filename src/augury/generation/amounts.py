@@ -78,9 +78,10 @@ def amounts(
     counts = table(data, condition)
     worth = effective_number(counts, OVERLAP)
     goal = _images_worth(ENOUGH * float(worth.max()))
-    lacking = np.where(worth < ENOUGH * worth.max(), goal - counts, 0)
-    per_class = data.counts.reshape(-1, *[1] * len(condition))
-    numbers = np.maximum(np.minimum(lacking, MOST * per_class), 0)
+    lacking = np.maximum(np.where(worth < ENOUGH * worth.max(), goal - counts, 0), 0)
+    each = lacking.reshape(len(lacking), -1).sum(1)
+    share = np.minimum(1.0, MOST * data.counts / np.maximum(each, 1)).reshape(-1, *[1] * len(condition))
+    numbers = np.floor(lacking * share + 1e-9)
     why = [_tail_reason(counts[c], lacking[c], int(data.counts[c]), goal) for c in range(len(counts))]
     if strategy == "auto" and recognised is not None:
         for c in np.flatnonzero(recognised.surely >= max(recognised.usual - SLACK, 1e-9)):
@@ -107,7 +108,7 @@ def _tail_reason(counts: Codes, lacking: Codes, real: int, goal: int) -> str:
         return "none: there is no real image of the class to learn from"
     empty = int((counts == 0).sum())
     holes = f"; {empty} of {counts.size} cells have no real image" if counts.ndim and empty else ""
-    capped = f"; at most {MOST} for each real image" if (lacking > MOST * real).any() else ""
+    capped = f"; at most {MOST} for each real image" if lacking.sum() > MOST * real else ""
     where = f"{int((lacking > 0).sum())} of {counts.size} cells lack" if counts.ndim else f"{real} images lack"
     return f"rare: {where} some to the {goal} worth {ENOUGH:.0%} of the most{holes}{capped}"
 

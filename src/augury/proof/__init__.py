@@ -1,6 +1,6 @@
 """Does a classifier get better? Paired trials without and with the synthetic images, and a Verdict."""
 
-from augury.proof.arms import ARMS, LAYERS, UNLABELLED, USUAL, Arm
+from augury.proof.arms import ARMS, LAYERS, OWN, UNLABELLED, USUAL, Arm
 from augury.proof.checks import foresee
 from augury.proof.classifiers import probabilities, teach, teach_each
 from augury.proof.crossed import Effects, effects
@@ -19,6 +19,7 @@ __all__ = [
     "CLASSIFIERS",
     "LAYERS",
     "MEASURED",
+    "OWN",
     "UNLABELLED",
     "USUAL",
     "Arm",

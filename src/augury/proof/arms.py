@@ -58,7 +58,9 @@ class Arm:
     @property
     def adds(self) -> str:
         """What it is judged for, as a verdict names it; "" for an arm that others are compared with."""
-        return verdict.IMAGES if self.shows else verdict.LAYERS if self.learnt else ""
+        if self.shows:
+            return verdict.IMAGES + ("" if self.source == OWN else f" of {self.source}")
+        return verdict.LAYERS if self.learnt else ""
 
     def lesson(self) -> dict[str, Any]:
         """The fields that `Lesson` has by the same name and that are plain values."""

@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import numpy as np
 import torch
 
 from augury.errors import DataError, SettingsError
 from augury.images import LabelledImages, SyntheticImages
-from augury.proof.arms import ARMS, USUAL
-from augury.proof.learners import learner
+from augury.proof.arms import ARMS, NOISE, OWN, UNLABELLED, USUAL, Arm
+from augury.proof.learners import Learner, learner
+from augury.proof.lesson import Lesson
+from augury.proof.smote import smote_installed
 from augury.settings import ProveSettings
 
 
-def foresee(settings: ProveSettings, shape: tuple[int, int, int], device: torch.device) -> None:
-    """Raises SettingsError, before anything is trained, for settings that no trial could use: unknown arms and classifiers, and
-    what `check_settings` refuses. Images have `shape` [C, H, W]."""
+def foresee(
+    settings: ProveSettings,
+    shape: tuple[int, int, int],
+    device: torch.device,
+    sources: Collection[str] = (),
+    without_layers: str = "",
+) -> None:
+    """Raises SettingsError, before anything is trained, for settings that no trial could use: unknown arms and classifiers,
+    arms asked for by name that cannot be trained (see `obstacle`), and what `check_settings` refuses. Images have `shape`
+    [C, H, W]; `sources` are those of images there will be beside the generator's, `without_layers` why there will be no
+    discriminator's layers."""
     asked: list[str] = []
     for name in settings.arms:
         asked += {"all": list(ARMS), "usual": list(USUAL)}.get(name, [name])
@@ -24,7 +34,37 @@ def foresee(settings: ProveSettings, shape: tuple[int, int, int], device: torch.
     if unknown:
         raise SettingsError(f"there is no arm '{unknown[0]}'; choose among: all, usual, {', '.join(ARMS)}")
     check_settings(settings.model_copy(update={"arms": tuple(asked)}))
-    learner(settings.classifier, shape, device)
+    usual = learner(settings.classifier, shape, device)
+    for name in set(settings.arms) & set(ARMS):
+        refuse_arm(name, obstacle(ARMS[name], sources, without_layers, usual))
+
+
+def obstacle(arm: Arm, sources: Collection[str], without_layers: str, usual: Learner) -> str:
+    """Why an arm cannot be trained here, and what to do; "" when it can. Arguments as for `foresee`; `usual` is what arms train
+    unless they train a discriminator's layers."""
+    source = arm.source
+    if source == UNLABELLED and source not in sources:
+        return (
+            "it shows images without labels, of which the classifier is sure of none, or there are none; name a folder of them "
+            "with --unlabelled"
+        )
+    if source not in ("", NOISE, OWN, *sources):
+        return (
+            f"it shows the images of another generator, which are not there; name a run of the same data with --set "
+            f"'prove.others={{\"{source}\": \"RUN\"}}', or give them to augury.proof.prove as extra={{'{source}': images}}"
+        )
+    if arm.smote and not smote_installed():
+        return "it needs imbalanced-learn; install it with: pip install 'augury[sklearn]'"
+    if arm.network:
+        return f"it trains a discriminator's layers, but {without_layers}" if without_layers else ""
+    refusal = usual.refusal(Lesson(**arm.lesson()))
+    return f"the classifier {refusal}; use another with prove.classifier" if refusal else ""
+
+
+def refuse_arm(name: str, why: str) -> None:
+    """Raises SettingsError where there is a reason."""
+    if why:
+        raise SettingsError(f"the arm '{name}' cannot be trained: {why}; or leave it out of prove.arms")
 
 
 def check_settings(settings: ProveSettings) -> None:

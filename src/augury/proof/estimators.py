@@ -24,7 +24,7 @@ def fitted(estimator: Any, table: Table, lesson: Lesson, seed: int, asked: npt.N
     """Class probabilities float64 [N, K] of features `asked` [N, D], by a copy of the estimator.
 
     It is fitted to each image of all the steps' batches once, weighed by how often it is shown; an image of soft targets
-    once for each class. Raises TrainingError when it gives a NaN or an infinity.
+    once for each class. One that takes no weights is fitted to MOST images drawn by them, some more than once. Raises TrainingError when it gives a NaN or an infinity.
     """
     from sklearn.base import clone
 

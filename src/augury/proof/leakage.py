@@ -43,9 +43,11 @@ def seen_by(place: str, start: str) -> list[Prints]:
     return [np.load(file, allow_pickle=False) for file in files if file.exists()][:1]
 
 
-def refuse_seen(test: LabelledImages, seen: Mapping[str, Prints]) -> None:
-    """Raises DataError when an image of `test` is among those that any place has seen."""
+def refuse_seen(test: LabelledImages, seen: Mapping[str, Prints], allowed: Prints | None = None) -> None:
+    """Raises DataError when an image of `test`, but for those `allowed`, is among those that any place has seen."""
     mine = prints(test.images)
+    if allowed is not None:
+        seen = {place: others[~np.isin(others, allowed)] for place, others in seen.items()}
     for place, others in seen.items():
         shared = np.isin(mine, others)
         if shared.any():
@@ -70,8 +72,11 @@ def refuse_shared_parts(train: LabelledImages, validation: LabelledImages, test:
             )
 
 
-def like_test(images: Images, test: LabelledImages, policy: Policy = "refuse") -> npt.NDArray[np.bool_]:
-    """bool [M]: which of the synthetic `images` are near-duplicates of a test image and are to be left out.
+def like_test(
+    images: Images, test: LabelledImages, policy: Policy = "refuse", *, mirrored: bool = False
+) -> npt.NDArray[np.bool_]:
+    """bool [M]: which of the synthetic `images` are near-duplicates of a test image, with `mirrored` also of its mirror
+    image, and are to be left out.
 
     An image that is a test image pixel for pixel is refused with DataError under "refuse" and "drop"; a near-duplicate
     (`augury.data.near_duplicates`, images of 16 px a side or more) is refused or left out as the policy says; "allow" looks
@@ -79,9 +84,9 @@ def like_test(images: Images, test: LabelledImages, policy: Policy = "refuse") -
     """
     if policy == "allow" or not len(images) or not len(test):
         return np.zeros(len(images), bool)
-    _refuse_copies(images, test, "test", "; a classifier taught with them knows the answers")
+    _refuse_copies(images, test, "test", "; a classifier taught with them knows the answers", mirrored)
     near = np.zeros(len(images), bool)
-    for cluster in near_duplicates(np.concatenate([test.images, images])):
+    for cluster in near_duplicates(np.concatenate([test.images, images]), mirrored=mirrored):
         members = np.array(cluster)
         if members.min() < len(test):
             near[members[members >= len(test)] - len(test)] = True
@@ -94,17 +99,18 @@ def like_test(images: Images, test: LabelledImages, policy: Policy = "refuse") -
     return near
 
 
-def refuse_validation(images: Images, validation: LabelledImages) -> None:
-    """Raises DataError when a synthetic image is a validation image pixel for pixel: it would be one more real image, and
+def refuse_validation(images: Images, validation: LabelledImages, *, mirrored: bool = False) -> None:
+    """Raises DataError when a synthetic image is a validation image (or its mirror image) pixel for pixel: it would be one more real image, and
     the ratio would be chosen on it."""
-    _refuse_copies(images, validation, "validation", ": they are real images, on which the ratio is chosen")
+    _refuse_copies(images, validation, "validation", ": they are real images, on which the ratio is chosen", mirrored)
 
 
-def _refuse_copies(images: Images, part: LabelledImages, name: str, why: str) -> None:
-    same = np.isin(prints(images), prints(part.images))
+def _refuse_copies(images: Images, part: LabelledImages, name: str, why: str, mirrored: bool) -> None:
+    known = [prints(part.images), *([prints(part.images[..., ::-1])] if mirrored else [])]
+    same = np.isin(prints(images), np.concatenate(known))
     if same.any():
         raise DataError(
-            f"{int(same.sum())} of {len(images)} synthetic images are images of the {name} part, pixel for pixel, such as "
+            f"{int(same.sum())} of {len(images)} synthetic images are images of the {name} part, pixel for pixel{' or mirrored' if mirrored else ''}, such as "
             f"number {int(np.flatnonzero(same)[0])}{why}. Remove them, or make the synthetic images from train images alone"
         )
 

@@ -62,9 +62,9 @@ def _forest() -> Any:
 
 
 def _neighbours() -> Any:
-    from sklearn.neighbors import KNeighborsClassifier
+    from augury.proof.neighbours import WeightedNeighbours
 
-    return KNeighborsClassifier(5)
+    return WeightedNeighbours(5)
 
 
 NETWORKS: dict[str, Build] = {"cnn": Classifier, "resnet": ResNet}

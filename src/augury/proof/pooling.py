@@ -11,19 +11,20 @@ import numpy as np
 from augury.errors import DataError
 from augury.images import Codes, LabelledImages, SyntheticImages
 from augury.proof import leakage
+from augury.proof.arms import ARMS, OWN
 from augury.proof.judgement import judge
 from augury.proof.measures import PER_CLASS, SCALARS, packed, unpacked
 from augury.proof.trial import result_name
-from augury.verdict import IMAGES, Verdict
+from augury.verdict import Verdict
 
 
 @dataclass(frozen=True)
 class Fold:
-    """A finished trial: what it was made with, its verdict, and the measures of its trainings by name (`results` of `prove`)."""
+    """A finished trial: what it was made with (`kept`: the images shown by source), its verdict, and the measures of its trainings by name (`results` of `prove`)."""
 
     train: LabelledImages
     test: LabelledImages
-    kept: SyntheticImages
+    kept: Mapping[str, SyntheticImages]
     verdict: Verdict
     results: Mapping[str, Any]
 
@@ -66,8 +67,10 @@ def pooled(folds: Sequence[Fold]) -> Verdict:
     }
     ratio = float(np.mean([fold.verdict.ratio for fold in folds]))
     verdict = judge(results, seeds, ratio, (), first.train, first.kept, test, margin=first.verdict.margin)
+    source = ARMS[verdict.arm].source or OWN
     shown = [
-        np.bincount(fold.kept.labels, minlength=len(classes)) * (fold.verdict.ratio > 0 and verdict.adds == IMAGES)
+        np.bincount(fold.kept[source].labels, minlength=len(classes))
+        * (fold.verdict.ratio > 0 and ARMS[verdict.arm].shows)
         for fold in folds
     ]
     each = {"train": [fold.train.counts for fold in folds], "synthetic": shown}

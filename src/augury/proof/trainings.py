@@ -14,12 +14,12 @@ import torch
 from augury.augment import policy
 from augury.errors import SettingsError
 from augury.images import Codes, Images, LabelledImages
-from augury.proof.arms import ARMS, NOISE, OWN, UNLABELLED, USUAL, Arm
+from augury.proof.arms import ARMS, NOISE, OWN, USUAL, Arm
+from augury.proof.checks import obstacle, refuse_arm
 from augury.proof.learners import Learner, Network, learner
 from augury.proof.lesson import Lesson
 from augury.proof.measures import measures
 from augury.proof.resampling import resampled
-from augury.proof.smote import smote_installed
 from augury.randomness import rng
 from augury.settings import ProveSettings
 from augury.training import Layers
@@ -85,31 +85,18 @@ class Trainings:
                 found += [each for each in meant if not self._obstacle(each)]
             elif name not in self.arms:
                 raise SettingsError(f"there is no arm '{name}'; choose among: all, usual, {', '.join(self.arms)}")
-            elif obstacle := self._obstacle(name):
-                raise SettingsError(f"the arm '{name}' cannot be trained: {obstacle}; or leave it out of prove.arms")
             else:
+                refuse_arm(name, self._obstacle(name))
                 found.append(name)
         return tuple(dict.fromkeys(found))
 
     def _obstacle(self, name: str) -> str:
         """Why an arm cannot be trained here, and what to do; "" when it can."""
-        source = self.arms[name].source
-        if source == UNLABELLED and source not in self.extra:
-            return "it shows images without labels, which are not there; name a folder of them with --unlabelled"
-        if source not in ("", NOISE, OWN, *self.extra):
-            return (
-                f"it shows the images of another generator, which are not there; name a run of the same data with --set "
-                f"'prove.others={{\"{source}\": \"RUN\"}}', or give them to augury.proof.prove as extra={{'{source}': images}}"
-            )
-        if self.arms[name].smote and not smote_installed():
-            return "it needs imbalanced-learn; install it with: pip install 'augury[sklearn]'"
-        if self.arms[name].network and isinstance(self.layers, str):
-            return f"it trains a discriminator's layers, but {self.layers}"
-        if self.arms[name].network and self.layers.shape != self.train.shape:  # type: ignore[union-attr]
-            mine, theirs = list(self.train.shape), list(self.layers.shape)  # type: ignore[union-attr]
+        arm, layers = self.arms[name], self.layers
+        if arm.network and not isinstance(layers, str) and layers.shape != self.train.shape:
+            mine, theirs = list(self.train.shape), list(layers.shape)
             return f"its layers were trained on images [C, H, W] {theirs}, and these are {mine}; give those of a run of such images"
-        refusal = self._taught(name).refusal(self._lesson(name, 0.0, *self._grid[0]))
-        return f"the classifier {refusal}; use another with prove.classifier" if refusal else ""
+        return obstacle(arm, self.extra, layers if isinstance(layers, str) else "", self.learner)
 
     def _taught(self, name: str) -> Learner:
         """What this arm trains."""
@@ -119,6 +106,10 @@ class Trainings:
         assert isinstance(self.layers, Layers), "select() was not asked"
         precision = usual.precision if isinstance(usual, Network) else "fp32"
         return Network(replace(self.layers, afresh=not arm.learnt), self.device, precision)
+
+    def has(self, name: str) -> bool:
+        """Whether there is an image that this arm would show."""
+        return (images := self._source(self.arms[name].source)) is not None and len(images[0]) > 0
 
     def searches(self, arms: Sequence[str]) -> int:
         """How many trainings choose rate and decay for these arms."""

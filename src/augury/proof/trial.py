@@ -7,11 +7,12 @@ from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import torch
 
 from augury.images import LabelledImages, SyntheticImages
 from augury.proof import leakage
-from augury.proof.arms import ARMS
+from augury.proof.arms import ARMS, OWN
 from augury.proof.checks import check_sets, check_settings
 from augury.proof.choice import choose
 from augury.proof.judgement import few, judge
@@ -62,13 +63,16 @@ def prove(
     settings, total = settings or ProveSettings(), 0
     check_sets(train, validation, test, synthetic)
     known = {**({} if isinstance(layers, str) else layers.seen), **(seen or {})}
-    leakage.refuse_seen(test, known)
-    if settings.near_duplicates != "allow":
+    lenient = settings.near_duplicates == "allow"  # what the parts share, their generator has seen
+    leakage.refuse_seen(
+        test, known, leakage.prints(np.concatenate([train.images, validation.images])) if lenient else None
+    )
+    if not lenient:
         leakage.refuse_shared_parts(train, validation, test)
-    kept, left_out = _apart(synthetic, test, settings)
-    if settings.near_duplicates != "allow":
-        leakage.refuse_validation(kept.images, validation)
-    others = {name: _apart(images, test, settings)[0] for name, images in (extra or {}).items()}
+    kept, left_out = _apart(synthetic, test, settings, flips)
+    others = {name: _apart(images, test, settings, flips)[0] for name, images in (extra or {}).items()}
+    for images in [] if lenient else [kept, *others.values()]:
+        leakage.refuse_validation(images.images, validation, mirrored=flips)
     trainings = Trainings(
         train,
         (kept.images, kept.labels) if len(kept) else None,
@@ -86,7 +90,8 @@ def prove(
     settings = settings.model_copy(update={"arms": trainings.select(settings.arms)})
     trainings.settings = settings
     check_settings(settings)
-    shown = len(kept) and any(ARMS[name].shows for name in settings.arms)
+    sources = {OWN: kept, **others}
+    shown = any(ARMS[name].shows and len(sources[ARMS[name].source]) for name in settings.arms)
     ratios = sorted({0.0, *settings.ratios}) if shown else [0.0]
     judged = sum(ARMS[name].generative for name in settings.arms)
     plan = looks(settings.seeds, settings.max_seeds, arms=judged)
@@ -94,7 +99,7 @@ def prove(
     total = len(settings.arms) * plan[-1][0] + (len(ratios) * CHOICE_SEEDS if len(ratios) > 2 else 0)
     total += trainings.searches(settings.arms)
     ratio, curve = _chosen(trainings, ratios, validation, seed)
-    verdict = _grown(trainings, plan, ratio, curve, kept, test, seed)
+    verdict = _grown(trainings, plan, ratio, curve, sources, test, seed)
     return replace(verdict, leaks={"test_not_seen_by": sorted(known), "left_out": left_out})
 
 
@@ -122,10 +127,12 @@ def arm_of(name: str) -> str:
     return re.split("/| at |, ", name)[1]
 
 
-def _apart(images: SyntheticImages, test: LabelledImages, settings: ProveSettings) -> tuple[SyntheticImages, int]:
+def _apart(
+    images: SyntheticImages, test: LabelledImages, settings: ProveSettings, flips: bool
+) -> tuple[SyntheticImages, int]:
     """The kept images without near-duplicates of test images, and how many those were."""
     kept = images.take(images.kept)
-    near = leakage.like_test(kept.images, test, settings.near_duplicates)
+    near = leakage.like_test(kept.images, test, settings.near_duplicates, mirrored=flips)
     return kept.take(~near), int(near.sum())
 
 
@@ -135,7 +142,7 @@ def _chosen(
     """The ratio, chosen on validation where there are several above 0, and the curve it was chosen from."""
     if len(ratios) <= 2:
         return ratios[-1], []
-    arm = next(name for name in trainings.settings.arms if ARMS[name].shows)
+    arm = next(name for name in trainings.settings.arms if ARMS[name].shows and trainings.has(name))
     draws = [1_000_003 * (seed + 1) + i for i in range(CHOICE_SEEDS)]
     found = {r: trainings.measured(f"validation/{arm} at ratio {r:g}", arm, r, draws, validation) for r in ratios}
     return choose(found, validation)
@@ -146,7 +153,7 @@ def _grown(
     plan: Sequence[tuple[int, float]],
     ratio: float,
     curve: list[dict[str, Any]],
-    kept: SyntheticImages,
+    kept: Mapping[str, SyntheticImages],
     test: LabelledImages,
     seed: int,
 ) -> Verdict:

@@ -16,7 +16,7 @@ from augury.report import charts, scores, wording
 from augury.report.copies import copies
 from augury.report.facts import Facts
 from augury.report.pictures import Strip, Wanted, strips
-from augury.verdict import IMAGES, same
+from augury.verdict import LAYERS, same
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -87,7 +87,7 @@ def _context(facts: Facts) -> dict[str, Any]:
         "v": verdict,
         "sign": wording.SIGNS[verdict["word"]],
         "adds": wording.adds(verdict),
-        "of_images": wording.adds(verdict) == IMAGES,
+        "of_images": wording.adds(verdict) != LAYERS,
         "same": same(wording.adds(verdict)),
         "other_network": any(name in ARMS and ARMS[name].learnt for name in verdict["arms"]),
         "meaning": wording.meaning(verdict),

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from augury.proof.arms import ARMS, NOISE
-from augury.verdict import IMAGES, same
+from augury.verdict import IMAGES, LAYERS, same
 
 NOTHING = "–"
 MINUS = "−"
@@ -105,7 +105,7 @@ def adds(verdict: Mapping[str, Any]) -> str:
 
 def meaning(verdict: Mapping[str, Any]) -> list[str]:
     """What the verdict's word means, in a few plain sentences."""
-    if verdict["ratio"] == 0 and adds(verdict) == IMAGES:
+    if verdict["ratio"] == 0 and adds(verdict) != LAYERS:
         said = [
             f"No synthetic image was shown, so the {verdict['arm']} arm was trained without any; its difference shows only how "
             "far apart nearly equal trainings come out.",
@@ -117,9 +117,9 @@ def meaning(verdict: Mapping[str, Any]) -> list[str]:
         said = _settled(verdict)
     if earlier := verdict.get("earlier"):
         said.append(
-            f"This trial was looked at before with {earlier} seeds, and was unclear then. Looking again gives chance another go, "
-            "so that a word is said without cause more often than one time in twenty, about one in twelve; a trial that is to "
-            "grow is best begun with prove.max_seeds, which corrects for its looks."
+            f"This trial was looked at before, with {earlier} seeds, and the word was '{verdict['said']}'. Looking again, with more "
+            "seeds or other arms, gives chance another go, so that a word is said without cause more often than one time in twenty, "
+            "about one in twelve; a trial that is to grow is best begun with prove.max_seeds, which corrects for its looks."
         )
     return [*said, *_caution(verdict)]
 
@@ -129,7 +129,9 @@ def _underpowered(verdict: Mapping[str, Any]) -> list[str]:
     if lacking := verdict.get("lacking"):
         return [
             f"No word can be given, whatever the difference: {lacking}.",
-            "Test more, or every image in turn with augury run --folds, which gives one verdict of all.",
+            "Test more of them."
+            if verdict.get("folds", 1) > 1
+            else "Test more, or every image in turn with augury run --folds, which gives one verdict of all.",
         ]
     if seeds < least:
         return [
@@ -141,6 +143,12 @@ def _underpowered(verdict: Mapping[str, Any]) -> list[str]:
         first = (
             "The interval excludes zero, but the sign-flip test does not agree (or the arm's own twin tells otherwise): "
             "Augury gives a word only when they agree."
+        )
+    elif -verdict["margin"] < verdict["low"] and verdict["high"] < verdict["margin"]:
+        first = (
+            f"The interval, {points(verdict['low'])} to {points(verdict['high'])} points, lies within {points(verdict['margin'])[1:]} "
+            f"points, but the arm it is compared with was chosen as the best of several on these images, and once that is paid for "
+            f"such a gain is not ruled out (p = {number(verdict['p_no_gain'])}), or a loss against the arm's own twin is not."
         )
     else:
         first = (
@@ -168,12 +176,14 @@ def _underpowered(verdict: Mapping[str, Any]) -> list[str]:
 def _settled(verdict: Mapping[str, Any]) -> list[str]:
     per_hundred, matters = number(abs(round(100 * verdict["difference"], 1))), points(verdict["margin"])[1:]
     small = abs(verdict["difference"]) < verdict["margin"]
-    what = IMAGES if adds(verdict) == IMAGES else f"the {adds(verdict)}"
+    what = adds(verdict) if adds(verdict) != LAYERS else f"the {LAYERS}"
     other, run = verdict["twin"]["against"], "RUN/fold-1" if verdict.get("folds", 1) > 1 else "RUN"
     twin = "it" if other == verdict["comparator"] else f"{same(adds(verdict))} ({other})"
     use = (
         "Use the real images together with these, in the ratio given here."
         if what == IMAGES
+        else f"Use the real images together with the {what}, in the ratio given here; the pictures of this page are the run's own."
+        if adds(verdict) != LAYERS
         else f"Begin with them: in Python, augury.pretrained('{run}')(channels, classes) is the network to train, on the real images."
     )
     note = [f"It is less than the {matters} points that this trial was told to call a difference."] if small else []

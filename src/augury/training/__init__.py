@@ -12,7 +12,7 @@ from augury.images import LabelledImages
 from augury.settings import TrainSettings
 from augury.training import checkpoints
 from augury.training.batches import as_float, as_uint8
-from augury.training.critic import Layers, discriminator, layers
+from augury.training.critic import Layers, discriminator, layers, trains_none
 from augury.training.devices import choose_device, choose_precision, devices, keep_memory, out_of_memory, placed
 from augury.training.lanes import in_lanes
 from augury.training.latent import slerp
@@ -51,6 +51,7 @@ __all__ = [
     "train",
     "train_plan",
     "train_table",
+    "trains_none",
 ]
 
 

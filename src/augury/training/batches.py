@@ -10,6 +10,7 @@ import torch
 
 from augury.images import LabelledImages
 from augury.randomness import rng
+from augury.training.devices import out_of_memory
 
 FREQUENCY: dict[str, Callable[[npt.NDArray[np.float64]], npt.NDArray[np.float64]]] = {
     "frequency": lambda n: n,
@@ -53,19 +54,32 @@ class Batches:
         self.images, self.conditions = data.images, data.conditions(condition)
         self.lottery = Lottery(data.labels, len(data.classes), label_sampling, batch, seed)
         self.resident: torch.Tensor | None = None
+        self.full = False
 
     def draw(self, step: int, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
         """The batch of this step, on `device`."""
         chosen = self.lottery.draw(step)
         conditions = torch.from_numpy(self.conditions[chosen]).to(device)
-        if device.type == "cpu" or self.images.nbytes > RESIDENT:
+        if device.type == "cpu" or self.images.nbytes > RESIDENT or self.full:
             return as_float(self.images[chosen], device), conditions
         if self.resident is None:
-            self.resident = torch.empty(self.images.shape, dtype=torch.uint8, device=device)
-            for start in range(0, len(self.images), PIECE):  # all at once would need as much of the main memory
-                piece = np.ascontiguousarray(self.images[start : start + PIECE])
-                self.resident[start : start + PIECE] = torch.from_numpy(piece)
+            self.resident = self._placed(device)
+        if self.resident is None:
+            return as_float(self.images[chosen], device), conditions
         return as_float(self.resident[torch.from_numpy(chosen).to(device)]), conditions
+
+    def _placed(self, device: torch.device) -> torch.Tensor | None:
+        """All images on the device; None, from then on, where it has no room for them."""
+        try:
+            resident = torch.empty(self.images.shape, dtype=torch.uint8, device=device)
+        except RuntimeError as error:
+            if not out_of_memory(error):
+                raise
+            self.full = True
+            return None
+        for start in range(0, len(self.images), PIECE):  # all at once would need as much of the main memory
+            resident[start : start + PIECE] = torch.from_numpy(np.ascontiguousarray(self.images[start : start + PIECE]))
+        return resident
 
 
 def as_float(images: npt.NDArray[np.uint8] | torch.Tensor, device: torch.device | str = "cpu") -> torch.Tensor:

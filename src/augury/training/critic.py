@@ -15,6 +15,7 @@ import torch
 from augury.errors import RunFolderError, SettingsError
 from augury.images import Codes, Images, LabelledImages
 from augury.networks import NETWORKS, Discriminator, OnDiscriminator, alone, build
+from augury.recipes import Recipe
 from augury.training import checkpoints
 from augury.training.batches import as_float
 from augury.training.devices import placed
@@ -101,10 +102,16 @@ def layers(folder: Path, plan: Plan, shape: tuple[int, int, int]) -> Layers | st
     return Layers(plan.rule.network, plan.rule.settings, shape, body)
 
 
+def trains_none(name: str, rule: Recipe) -> str:
+    """Why a training by this recipe leaves no discriminator; "" when it does."""
+    there = NETWORKS[rule.network].method == "adversarial"
+    return "" if there else f"the recipe {name} trains none; use one that does, such as rpgan"
+
+
 def _state(folder: Path, plan: Plan) -> tuple[dict[str, torch.Tensor], str]:
     """(the discriminator's weights in the newest readable checkpoint, why there are none)."""
-    if NETWORKS[plan.rule.network].method != "adversarial":
-        return {}, f"the recipe {plan.recipe} trains none; use one that does, such as rpgan"
+    if why := trains_none(plan.recipe, plan.rule):
+        return {}, why
     try:
         found = checkpoints.newest(folder)
     except RunFolderError as error:

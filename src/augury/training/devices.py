@@ -83,9 +83,8 @@ def keep_memory() -> bool:
 def out_of_memory(error: RuntimeError) -> bool:
     """Whether PyTorch could not get the memory it asked for, on a GPU or from the system."""
     told = str(error)
-    return (
-        isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in told or "backend out of memory" in told
-    )
+    signs = ("can't allocate memory", "backend out of memory", "ALLOC_FAILED")  # the last of cuBLAS and cuDNN
+    return isinstance(error, torch.OutOfMemoryError) or any(sign in told for sign in signs)
 
 
 Net = TypeVar("Net", bound=torch.nn.Module)

@@ -15,6 +15,7 @@ from augury.errors import TrainingError
 from augury.files import write_lines
 from augury.training import checkpoints
 from augury.training.plan import Game, Plan
+from augury.training.rounds import refuse_parts
 
 KEPT = 2
 """Checkpoints kept, the last ones: a damaged newest one costs a checkpoint's time, not the training."""
@@ -110,7 +111,8 @@ class Journal:
         return step - self.best[0] >= max(1, self.plan.patience * self.plan.steps)
 
     def save(self, step: int) -> None:
-        """Write the log and a checkpoint, and drop the oldest."""
+        """Write the log and a checkpoint, and drop the oldest; nothing without a folder."""
+        self.saved = time.monotonic()
         if self.folder is None:
             return
         tensors, facts = (
@@ -128,7 +130,7 @@ class Journal:
         )
         for file in checkpoints.files(self.folder)[:-KEPT]:
             file.unlink()
-        self.saved = time.monotonic()
+        self.saved = time.monotonic()  # writing took its time
 
     def rescue(self, step: int, losses: dict[str, float]) -> str:
         """Back to the last good state at half the rates, where losses or, if these are finite, weights are no numbers; what
@@ -152,8 +154,10 @@ class Journal:
         )
 
     def divide(self, step: int) -> str:
-        """Back to the last good state, every batch in twice as many parts; what to say."""
+        """Back to the last good state, every batch in twice as many parts; what to say. Raises TrainingError when these would
+        be too small."""
         parts = 2 * self.game.players.parts
+        refuse_parts(self.plan.batch, parts)
         self._back("parts", parts)
         return self.tell(
             f"memory {parts}",

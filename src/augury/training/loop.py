@@ -72,12 +72,18 @@ def train_plan(
     often = every * math.ceil(max(plan.steps / 20, apart / plan.batch) / every)
 
     while step < plan.steps and not journal.stale(step):
-        numbers = None
+        numbers, spoilt = None, False
         try:
             numbers = game.play(step, step / plan.steps, lambda number: batches.draw(number, device))
+        except torch.linalg.LinAlgError:  # type: ignore[attr-defined]  # spectral control decomposes weights, which NaN does not allow
+            spoilt = True
         except RuntimeError as error:
             if not out_of_memory(error):
                 raise
+        if spoilt:
+            on_event(journal.rescue(step, {}))
+            step = journal.good[0]
+            continue
         if numbers is None:  # only now is what the failed step held free
             on_event(journal.divide(step))
             step = journal.good[0]

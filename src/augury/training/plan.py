@@ -23,7 +23,7 @@ from augury.training.adversarial import AdversarialGame
 from augury.training.batches import Batches
 from augury.training.devices import choose_precision, out_of_memory
 from augury.training.reconstruction import Reconstruction
-from augury.training.rounds import Draw
+from augury.training.rounds import Draw, refuse_parts
 from augury.training.transfer import fingerprint, transfer
 
 BATCH = 64
@@ -130,13 +130,18 @@ def settle(data: LabelledImages, settings: TrainSettings, device: torch.device) 
         raise SettingsError(
             f"label_sampling={settings.label_sampling} would do nothing: an unconditional training has no classes; leave it out"
         )
-    always = not rule.ada_target and (rule.augment_p, rule.final_augment_p) == (1.0, 1.0)
-    if (settings.augment or rule.augment) == "ada" and always:
+    augment = settings.augment or rule.augment
+    if NETWORKS[rule.network].method == "reconstruction" and augment != "none":
         raise SettingsError(
-            "augment=ada makes each of its changes to every image at a fixed p of 1, and what is always done the generator learns "
+            f"augment={augment} would have an autoencoder give back the changed images, and its decoder draw them so; leave it "
+            "out for this recipe"
+        )
+    if augment == "ada" and not rule.ada_target and 1.0 in (rule.augment_p, rule.final_augment_p):
+        raise SettingsError(
+            "augment=ada makes each of its changes to every image at a p of 1, and what is always done the generator learns "
             "to do (Karras et al. 2020b, section 2.2); use --set train.augment=diffaugment_light, ada_target=0.6 or augment_p=0.3"
         )
-    if (settings.augment or rule.augment) == "none":
+    if augment == "none":
         chances = {name: getattr(rule, name) for name in ("ada_target", "augment_p", "final_augment_p")}
         idle = [name for name, value in chances.items() if value != (0 if name == "ada_target" else 1)]
         if idle:
@@ -206,12 +211,13 @@ def throughput(plan: Plan, data: LabelledImages, patience: float) -> float:
     """Images a second of this plan, measured over about `patience` seconds on a game that is then thrown away."""
     game, batches = set_up(plan, data)
     device = torch.device(plan.device)
-    return plan.batch * pace(game, lambda number: batches.draw(number, device), patience)
+    return plan.batch * pace(game, lambda number: batches.draw(number, device), patience, plan.batch)
 
 
-def pace(game: Game, draw: Draw, patience: float) -> float:
+def pace(game: Game, draw: Draw, patience: float, batch: int) -> float:
     """Steps a second of a game, measured over about `patience` seconds after three of warm-up. Batches for which there is no
-    memory are played in parts, as they will be in the training, and measuring begins anew."""
+    memory are played in parts, as they will be in the training, and measuring begins anew; raises TrainingError when those of
+    `batch` images become too small."""
     synchronise: Callable[[], None] = torch.cuda.synchronize if game.device.type == "cuda" else lambda: None
     while True:
         try:
@@ -227,4 +233,5 @@ def pace(game: Game, draw: Draw, patience: float) -> float:
         except RuntimeError as error:
             if not out_of_memory(error):
                 raise
+            refuse_parts(batch, 2 * game.players.parts)
             game.players.divide()

@@ -43,14 +43,19 @@ class Round:
         return torch.rand(len(self.real), *shape, generator=self.draws(name)).to(self.real.device)
 
 
+def refuse_parts(images: int, parts: int) -> None:
+    """Raises TrainingError when one of so many parts of a batch would have fewer than two images."""
+    if images < 2 * parts:
+        raise TrainingError(
+            f"no memory is left even for {max(2, images // parts * 2)} images at a time; use a smaller --size, or a narrower "
+            "network, for example --set 'train.overrides={\"width\": 8}'"
+        )
+
+
 def rounds(draw: Draw, progress: float, seed: int, number: int, parts: int) -> list[Round]:
     """The batch of this number, divided into `parts` as equal as can be. Raises TrainingError when a part would have fewer
     than two images."""
     real, conditions = draw(number)
-    if len(real) < 2 * parts:
-        raise TrainingError(
-            f"no memory is left even for {len(real) // parts * 2} images at a time; use a smaller --size, or a narrower network, "
-            "for example --set 'train.overrides={\"width\": 8}'"
-        )
+    refuse_parts(len(real), parts)
     pieces = zip(real.tensor_split(parts), conditions.tensor_split(parts), strict=True)
     return [Round(images, given, progress, seed, number, part, parts) for part, (images, given) in enumerate(pieces)]

@@ -119,7 +119,9 @@ def train_table(
             networks = build(rule.network, rule.settings, (table.shape[1], 1, 1), (classes,))
         return AdversarialGame(*networks, rule, policy("none"), seed=seed, device=place, precision="fp32")
 
-    total = steps or (STEPS if budget is None else max(1, int(budget * pace(game(), draw, min(3.0, budget / 10)))))
+    total = steps or (
+        STEPS if budget is None else max(1, int(budget * pace(game(), draw, min(3.0, budget / 10), lottery.batch)))
+    )
     played = game()
     for step in range(total):
         played.play(step, step / total, draw)

@@ -16,6 +16,9 @@ from augury.networks import AuxiliaryHead, ConditionEmbedding
 from augury.training import checkpoints
 from augury.training.synthesizer import synthesizer_folder
 
+SPECTRAL = "parametrizations.weight.original"
+"""What a weight under spectral norm is called."""
+
 
 def source(start: str) -> Path:
     """The synthesizer's folder that `start`, a run folder or that folder itself, names."""
@@ -77,7 +80,8 @@ def _fill(
         if isinstance(part, ConditionEmbedding):
             tables |= {f"{name}.tables.{i}.weight": i for i in range(len(part.tables))}
         elif isinstance(part, AuxiliaryHead):
-            tables |= {f"{name}.classes.{i}.{kind}": i for i in range(len(part.classes)) for kind in ("weight", "bias")}
+            kinds = ("weight", "bias", SPECTRAL)
+            tables |= {f"{name}.classes.{i}.{kind}": i for i in range(len(part.classes)) for kind in kinds}
     ramped = {f"{name}.strength" for name, part in module.named_modules() if isinstance(part, ConditionEmbedding)}
     for name, tensor in module.state_dict().items():
         total += tensor.numel()
@@ -100,7 +104,11 @@ def _table(state: dict[str, torch.Tensor], name: str, known: dict[str, Any], att
     """Value -> what the other training knows of this value of the attribute; empty when it did not have it."""
     if attribute not in known:
         return {}
-    stem, index, kind = name.rsplit(".", 2)
+    stem, index, kind = (
+        (*name.removesuffix(f".{SPECTRAL}").rsplit(".", 1), SPECTRAL)
+        if name.endswith(SPECTRAL)
+        else name.rsplit(".", 2)
+    )
     assert index.isdigit(), "a part for each column of the condition"
     table = state.get(f"{stem}.{list(known).index(attribute)}.{kind}")
     return {} if table is None else dict(zip(known[attribute], table, strict=True))
