@@ -67,7 +67,7 @@ Together = Annotated[
 Flips = Annotated[
     bool | None,
     typer.Option(
-        help="Mirror images left and right, in the generator's training as in the classifiers'; unless given, where the data allow it."
+        help="Mirror images left and right, in the generator's training as in the classifiers'; not unless given (but the embedded sample is)."
     ),
 ]
 Recipe = Annotated[

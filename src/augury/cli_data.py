@@ -35,7 +35,7 @@ def inspect(
     output: Annotated[Path | None, typer.Option("-o", "--output", help="Write a picture sheet here (PNG).")] = None,
     data: Given = None,
     flips: Annotated[
-        bool | None, typer.Option(help="Look for mirrored copies too; unless given, where the data allow mirroring.")
+        bool | None, typer.Option(help="Look for mirrored copies too; not unless given (but for the embedded sample).")
     ] = None,
     as_json: Json = False,
 ) -> None:
@@ -128,7 +128,12 @@ def augment(
 def export(
     source: RunFolder,
     output: Annotated[
-        Path | None, typer.Option("-o", "--output", help="File or folder to write; the run's own dataset unless given.")
+        Path | None,
+        typer.Option(
+            "-o",
+            "--output",
+            help="File or folder to write; unless given the run's own dataset, of which there is one: another format takes its place.",
+        ),
     ] = None,
     written: Annotated[str | None, typer.Option("--format", help=f"{Written} folder unless given.")] = None,
     force: Force = False,

@@ -228,12 +228,22 @@ STAGES: dict[str, Callable[[Session], None]] = {
     "report": tell,
 }
 """What each stage does."""
+LEAVES = {
+    "split": "split.npy",
+    "classify": "classifier.safetensors",
+    "train": "synthesizer/card.json",
+    "generate": "synthetic/manifest.jsonl",
+    "score": "scores.json",
+    "prove": "verdict.json",
+    "report": "report.html",
+}
+"""A file that each stage leaves; where it is gone the stage is done again."""
 
 
 def do(session: Session, stage: str) -> None:
     """Run one stage unless it is done."""
     inputs = session.inputs(stage)
-    cached = session.run.is_done(stage, inputs)
+    cached = session.run.is_done(stage, inputs) and (session.run / LEAVES.get(stage, "")).exists()
     session.watch.begin(stage, cached)
     if not cached:
         with session.run.stage(stage, inputs):

@@ -209,7 +209,7 @@ class GenerateSettings(Settings):
         "prior",
         description="noise as trained; moved to where the classifier is just sure of the class; or between real images",
     )
-    filters: tuple[str, ...] = Field(
+    filters: Names = Field(
         ("agreement", "near_copy"), description='names in order, each with a limit if not its own: "confidence>.6"'
     )
     surplus: float = Field(
@@ -275,8 +275,8 @@ class ProveSettings(Settings):
     precision: Literal["auto", "fp32", "bf16"] = Field("auto", description="auto: bf16 on a GPU where it is faster")
     flips: bool | None = Field(
         None,
-        description="images may be mirrored left and right: by generator, classifiers and the search for near-duplicates; null: as "
-        "the data advise",
+        description="images may be mirrored left and right: by generator, classifiers and the search for near-duplicates; null: not, "
+        "but for data that say so, as the embedded sample does",
     )
 
 

@@ -43,7 +43,7 @@ class GANOverSampler(BaseOverSampler):  # type: ignore[misc]
     the same on the same device.
 
     After `fit_resample`, `synthesizer_` draws more. Images are not filtered: `augury run` does that, and tells whether they
-    help.
+    help; of tables, `cross_val_score` of a pipeline does.
     """
 
     _parameter_constraints: ClassVar[dict[str, Any]] = {

@@ -254,3 +254,39 @@ def test_one_giant_image_is_refused() -> None:
     giant = np.broadcast_to(np.uint8(0), (2, 9000, 9000))
     with pytest.raises(DataError, match="9000 x 9000 exceed the 64,000,000 pixels"):
         from_arrays(giant, [0, 1])
+
+
+def test_patients_of_an_npz_are_groups_whatever_their_shape_or_type(tmp_path: Path) -> None:
+    random, n = np.random.default_rng(0), 30
+    images, labels, patients = random.integers(0, 256, (n, 16, 16), dtype=np.uint8), np.arange(n) % 2, np.arange(n) // 3
+    for name, stored in (("patient", patients.astype(float)), ("patient_id", patients[:, None]), ("Subject", patients)):
+        np.savez(tmp_path / "a.npz", images=images, labels=labels, **{name: stored})
+        data = load(tmp_path / "a.npz")
+        assert data.groups is not None and data.groups.tolist() == patients.tolist() and name not in data.attributes
+    np.savez(tmp_path / "b.npz", images=images, labels=labels, patient=patients + 0.5)
+    with pytest.raises(DataError, match="groups are float64"):
+        load(tmp_path / "b.npz")
+    assert load(tmp_path / "b.npz", group="none").groups is None
+    np.savez(tmp_path / "c.npz", images=images, labels=labels, where=patients + 0.5)
+    with pytest.raises(DataError, match="groups are float64"):
+        load(tmp_path / "c.npz", group="where")
+
+
+def test_patients_of_medmnists_arrays_are_groups(tmp_path: Path) -> None:
+    random, sizes = np.random.default_rng(0), {"train": 20, "val": 8, "test": 8}
+    arrays = {}
+    for k, (part, n) in enumerate(sizes.items()):
+        arrays[f"{part}_images"] = random.integers(0, 256, (n, 16, 16), dtype=np.uint8)
+        arrays[f"{part}_labels"] = (np.arange(n) % 2)[:, None]
+        arrays[f"{part}_patient"] = 100 * k + np.arange(n) // 2
+        arrays[f"{part}_side"] = np.array(["l", "r"])[np.arange(n) % 2]
+    np.savez(tmp_path / "m.npz", **arrays, train_mask=np.zeros((20, 16, 16)))
+    data = load(tmp_path / "m.npz")
+    assert data.groups is not None and len(np.unique(data.groups)) == 18
+    assert data.attributes["side"].values == ("l", "r") and data.notes["grouped_by"] == "patient"
+    assert data.notes["arrays_left_out"] == ["train_mask"]
+    assert load(tmp_path / "m.npz", group="side").notes["grouped_by"] == "side"
+    del arrays["val_patient"]
+    np.savez(tmp_path / "n.npz", **arrays)
+    with pytest.raises(DataError, match="'val_patient' is missing"):
+        load(tmp_path / "n.npz")

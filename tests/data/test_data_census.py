@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 
 from augury.data import census, from_arrays, inspect, load, picture_sheet, sample, split
+from augury.errors import DataError
 from augury.images import LabelledImages
 
 Pets = Callable[..., Path]
@@ -127,3 +128,22 @@ def test_the_sheet_shows_the_train_part_only() -> None:
     sheet = np.asarray(picture_sheet(from_arrays(pixels, [0, 1, 0, 1, 0, 1], split=[0, 0, 0, 2, 2, 2])))
     dark, bright = ((sheet == value).all(axis=2).sum() for value in (10, 200))
     assert dark >= 3 * 48 * 48 and bright < 48 * 48
+
+
+def test_images_that_come_out_nearly_black_are_told(tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    scans, labels = random.integers(0, 4096, (20, 16, 16)).astype(np.uint16), np.arange(20) % 2
+    for divisor, dark in ((1, True), (1 / 16, False)):
+        np.savez(tmp_path / "a.npz", images=(scans / divisor).astype(np.uint16), labels=labels)
+        assert any("nearly black" in line for line in inspect(tmp_path / "a.npz")[1].advice) == dark
+
+
+def test_a_class_of_which_nothing_can_be_read_is_told_with_the_reason(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        for i in range(3):
+            Image.fromarray(np.full((20, 20), 40 * i, np.uint8)).save(tmp_path / name / f"{i}.png")
+    for file in (tmp_path / "a").iterdir():
+        file.write_bytes(b"nothing")
+    with pytest.raises(DataError, match=r"there is only one: 'b'.*Left out was .*0\.png"):
+        inspect(tmp_path)

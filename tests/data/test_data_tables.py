@@ -73,8 +73,10 @@ def test_other_separators_and_a_byte_order_mark(tmp_path: Path, separator: str) 
 def test_images_elsewhere_by_root_only(tmp_path: Path) -> None:
     csv(tmp_path / "images", ["path", "label"], list(LABELS))
     (tmp_path / "images" / "set.csv").rename(tmp_path / "set.csv")
-    with pytest.raises(DataError, match=r"set\.csv: 0\.png: cannot be opened \(No such file.*5 other files are bad"):
+    with pytest.raises(DataError, match=r"set\.csv: none of its files is there, such as .*0\.png; --root says"):
         load(tmp_path / "set.csv")
+    with pytest.raises(DataError, match="nowhere is no folder"):
+        load(tmp_path / "set.csv", root=tmp_path / "nowhere")
     assert len(load(tmp_path / "set.csv", root=tmp_path / "images")) == 6
 
 

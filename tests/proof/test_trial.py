@@ -190,3 +190,9 @@ def test_what_cannot_be_tried_is_refused(
 ) -> None:
     with pytest.raises(kind, match=rule):
         prove(*(SMALL | sets).values(), ProveSettings(**settings))  # type: ignore[arg-type]
+
+
+def test_labelled_images_can_be_tried_as_they_are() -> None:
+    settings = ProveSettings(arms=("classical", "gan"), seeds=2, steps=1, batch=4, ratios=(1.0,))
+    told = prove(part((12, 12), 0), part((6, 6), 1), part((10, 10), 2), part((5, 3), 9), settings)
+    assert [row["synthetic"] for row in told.per_class] == [5, 3]

@@ -34,9 +34,16 @@ def read(path: Path, policy: Policy) -> LabelledImages:
     except DataError as error:
         raise DataError(f"{path}: {error}") from error
     root = path.parent if policy.root is None else policy.root
+    if not root.is_dir():
+        raise DataError(f"{path}: --root {root} is no folder; give the one that the table's file names are relative to")
     names = columns.pop(chosen["image"])
     paths, bad = table.files(root, names, bad)
     told = table.told(columns, {k: v for k, v in chosen.items() if k != "image"}, policy, bad, len(names))
+    if paths and not told.bad and not any(place.exists() for place in paths):
+        raise DataError(
+            f"{path}: none of its files is there, such as {root / (names[0] or '')}; --root says where file names begin, and they "
+            "need their extension"
+        )
     found = Found(
         names=[name or f"row {i + 1}" for i, name in enumerate(names)],
         labels=told.labels,

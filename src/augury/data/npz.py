@@ -119,30 +119,47 @@ def _plain(path: Path, members: Mapping[str, npt.NDArray[Any]], policy: Policy) 
             f"{len(labels) if labels.ndim else 0} labels; give one label an image"
         )
     others = {name: array for name, array in members.items() if name not in _OWN | {"arr_0"}}
-    usable = {
-        name: array for name, array in others.items() if array.shape == (len(images),) and array.dtype.kind in "iubUS"
-    }
-    left_out = sorted(set(others) - set(usable))
-    group = table.of_role("group", [*usable, *(name for name in left_out if name in _GROUP)], policy)
-    groups = None if group is None else others[group]
+    attributes, groups, told = _beside(others, len(images), policy)
     return from_arrays(
         images,
         labels,
         classes=members["classes"].astype(str).tolist() if "classes" in members else None,
-        attributes={name: array for name, array in usable.items() if name != group},
+        attributes=attributes,
         groups=groups,
         split=members.get("split"),
         size=policy.size,
         fit=policy.fit,
-        notes={
-            "format": "npz",
-            "source": str(path),
-            "arrays_left_out": left_out,
-            **({} if group is None else {"grouped_by": group}),
-        },
+        notes={"format": "npz", "source": str(path), **told},
         native=policy.native,
         least=2 if policy.labelled else 1,
     )
+
+
+def _beside(
+    others: Mapping[str, npt.NDArray[Any]], n: int, policy: Policy
+) -> tuple[dict[str, npt.NDArray[Any]], npt.NDArray[Any] | None, dict[str, Any]]:
+    """(attributes, groups, notes) of the arrays beside `n` images and their labels. One of another type or several values an image
+    is left out and noted, but not if it is called as groups are, or asked for as the group: then it is an error, or whole
+    numbers stored as floats, since a split must not tear a person by mistake."""
+    usable = {
+        name: array for name, array in others.items() if array.shape in ((n,), (n, 1)) and array.dtype.kind in "iubUS"
+    }
+    left_out = sorted(set(others) - set(usable))
+    asked = policy.columns.get("group")
+    called = [
+        name
+        for name in left_out
+        if name in _GROUP
+        or name == asked
+        or (name.casefold() in table.NAMES["group"] and others[name].shape[:1] == (n,))
+    ]
+    group = table.of_role("group", [*usable, *called], policy)
+    groups = None if group is None else others[group]
+    if groups is not None and groups.dtype.kind == "f" and np.isfinite(groups).all() and (groups % 1 == 0).all():
+        groups = groups.astype(np.int64)
+    told: dict[str, Any] = {"arrays_left_out": [name for name in left_out if name != group]}
+    told |= {} if group is None else {"grouped_by": group}
+    return {name: array for name, array in usable.items() if name != group}, groups, told
 
 
 def _medmnist(path: Path, members: Mapping[str, npt.NDArray[Any]], policy: Policy) -> LabelledImages:
@@ -163,14 +180,45 @@ def _medmnist(path: Path, members: Mapping[str, npt.NDArray[Any]], policy: Polic
         labels.append(told)
         codes.append(np.full(len(pictures), _PARTS.index(part), np.int64))
         names += [f"{part} {i}" for i in range(len(pictures))]
+    pixels = np.concatenate(images)
+    others, torn = _columns(parts, members)
+    attributes, groups, about = _beside(others, len(pixels), policy)
+    about["arrays_left_out"] = sorted([*about["arrays_left_out"], *torn])
     return from_arrays(
-        np.concatenate(images),
+        pixels,
         np.concatenate(labels),
+        attributes=attributes,
+        groups=groups,
         split=np.concatenate(codes),
         size=policy.size,
         fit=policy.fit,
         names=names,
-        notes={"format": "npz (MedMNIST)", "source": str(path)},
+        notes={"format": "npz (MedMNIST)", "source": str(path), **about},
         native=policy.native,
         least=2 if policy.labelled else 1,
     )
+
+
+def _columns(
+    parts: list[str], members: Mapping[str, npt.NDArray[Any]]
+) -> tuple[dict[str, npt.NDArray[Any]], list[str]]:
+    """(name -> the arrays `PART_name` of all parts, one after the other; the arrays that are not there for every part). Raises
+    DataError where the group's array has not one value for each image."""
+    mine = {f"{part}_{name}" for part in parts for name in ("images", "labels")}
+    rest = [name for name in members if name not in mine | _OWN]
+    stems = dict.fromkeys(name.partition("_")[2] for name in rest if name.partition("_")[0] in parts)
+    found = {}
+    for stem in stems:
+        each = [members.get(f"{part}_{stem}") for part in parts]
+        fits = [
+            a is not None and a.shape[:1] == members[f"{part}_images"].shape[:1] and a.shape[1:] in ((), (1,))
+            for a, part in zip(each, parts, strict=True)
+        ]
+        if all(fits):
+            found[stem] = np.concatenate([a.reshape(-1) for a in each if a is not None])
+        elif stem.casefold() in table.NAMES["group"]:
+            raise DataError(
+                f"'{parts[fits.index(False)]}_{stem}' is missing or has not one value for each image, but the other parts' "
+                f"'{stem}' says which images stay together; give it for every part, or remove it from all"
+            )
+    return found, [name for name in rest if name.partition("_")[2] not in found]

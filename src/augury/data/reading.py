@@ -80,7 +80,12 @@ def read(place: Path, found: Found, policy: Policy, format: str) -> LabelledImag
                 **_notes(about),
             },
         )
-        return finished(data, about["digest"], least=2 if policy.labelled else 1)
+        try:
+            return finished(data, about["digest"], least=2 if policy.labelled else 1)
+        except DataError as error:
+            if not about["skipped"]:
+                raise
+            raise DataError(f"{error}. Left out was {_complaint(place, about['skipped'])}") from error
     except DataError as error:
         raise DataError(f"{place}: {error}") from error
 

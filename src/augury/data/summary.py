@@ -14,10 +14,12 @@ from augury.data.balance import effective_number
 from augury.data.copies import Clusters, identical, near_duplicates
 from augury.data.loading import load
 from augury.data.policy import OnBad
-from augury.images import SPLITS, LabelledImages
+from augury.images import SPLITS, Images, LabelledImages
 
 FEW = 20
 """Below about this many images a class, synthetic images were seen to raise bias rather than accuracy (FastGAN)."""
+DARK, LOOKED = 64, 256
+"""A brightest pixel below this, among so many images, is no photograph."""
 UNEQUAL = 2
 """Classes that differ by less than this factor get no advice."""
 
@@ -118,7 +120,7 @@ def census(data: LabelledImages, *, flips: bool | None = None) -> Census:
         clusters=tuple(sorted(near, key=lambda same: (same not in torn, same in twins, same[0]))),
     )
     left_out = [str(data.notes["groups_left_out"])] if "groups_left_out" in data.notes else []
-    return Census(**{**vars(facts), "advice": (*_advice(facts), *left_out)})
+    return Census(**{**vars(facts), "advice": (*_advice(facts), *_advice_on_tones(data.images), *left_out)})
 
 
 def _torn(clusters: Clusters, codes: npt.NDArray[Any] | None) -> Clusters:
@@ -176,6 +178,17 @@ def _advice(facts: Census) -> tuple[str, ...]:
     if facts.groups:
         lines.append(f"{_n(facts.groups, 'group')}, each kept in one part; --group none forgets them")
     return (*lines, *_advice_on_twins(facts))
+
+
+def _advice_on_tones(images: Images) -> list[str]:
+    """Of images that come out nearly black, as 12 bits stored in 16 do."""
+    brightest = int(np.asarray(images[:LOOKED]).max())
+    if brightest >= DARK:
+        return []
+    return [
+        f"the brightest pixel of the first {_n(min(len(images), LOOKED), 'image')} is {brightest} of 255, so that a network sees nearly "
+        "black; bring pixels to 0 … 255 before saving (12 bits stored in 16: divide by 16, not by 256)"
+    ]
 
 
 def _advice_on_plan(facts: Census) -> str:

@@ -76,7 +76,7 @@ def load(folder: Path, classes: tuple[str, ...], condition_names: tuple[str, ...
         )
     except (OSError, ValueError, KeyError) as error:
         raise RunFolderError(
-            f"{folder}: no readable synthetic images ({error}); draw them again with: augury generate"
+            f"{folder}: no readable synthetic images ({error}); remove that folder and draw them again with: augury run -o RUN"
         ) from error
 
 

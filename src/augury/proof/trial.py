@@ -31,7 +31,7 @@ def prove(
     train: LabelledImages,
     validation: LabelledImages,
     test: LabelledImages,
-    synthetic: SyntheticImages,
+    synthetic: SyntheticImages | LabelledImages,
     settings: ProveSettings | None = None,
     *,
     seed: int = 0,
@@ -61,6 +61,12 @@ def prove(
     is among the synthetic ones.
     """
     settings, total = settings or ProveSettings(), 0
+    if isinstance(synthetic, LabelledImages):
+        synthetic = SyntheticImages(
+            *(synthetic.images, synthetic.labels[:, None], (), synthetic.classes, 0, np.arange(len(synthetic))),
+            synthetic.fingerprint,
+            reasons=("",) * len(synthetic),
+        )
     check_sets(train, validation, test, synthetic)
     known = {**({} if isinstance(layers, str) else layers.seen), **(seen or {})}
     lenient = settings.near_duplicates == "allow"  # what the parts share, their generator has seen
