@@ -167,8 +167,9 @@ class TrainSettings(Settings):
     unconditional: bool = Field(
         False, description="forget the classes: a generator of images, not of images of a class"
     )
-    label_sampling: Literal["sqrt", "log", "frequency", "uniform"] = Field(
-        "sqrt", description="how often a class is shown: by the root or log of its images, by their number, all alike"
+    label_sampling: Literal["sqrt", "log", "frequency", "uniform"] | Annotated[float, Field(ge=0, le=1)] = Field(
+        "sqrt",
+        description="how often a class is shown: by the root or log of its images, by their number, all alike; or an exponent of it",
     )
     augment: str | None = Field(None, description="what the discriminator sees: a policy of augury.augment, or none")
     start_from: str | None = Field(None, description="a run folder or synthesizer whose weights to begin with")

@@ -474,3 +474,10 @@ def test_without_a_folder_a_late_checkpoint_is_due_once(monkeypatch) -> None:
     monkeypatch.setattr(journal.time, "monotonic", lambda: float(next(now)))
     train_plan(planned(data, recipe="gan", steps=200), data, checkpoint_every=1000)
     assert len(seen) < 60
+
+
+def test_the_slope_penalty_of_stylegan_grows_with_the_image() -> None:
+    sizes = ((16, 16), (256, 256))
+    weights = [planned(small(shape=(1, *size)), recipe="stylegan", batch=4).rule.r1 for size in sizes]
+    assert weights == [0.05, pytest.approx(0.0002 * 256 * 256 / 4)]
+    assert planned(small(shape=(1, 256, 256)), recipe="stylegan", overrides={"r1": 0.1}).rule.r1 == 0.1

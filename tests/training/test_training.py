@@ -105,8 +105,11 @@ def test_cosine_by_hand() -> None:
     assert cosine(1, 0.1) == pytest.approx(0.1)
 
 
-@pytest.mark.parametrize(("rule", "share"), [("frequency", 0.25), ("sqrt", 1 / (1 + 3**0.5)), ("uniform", 0.5)])
-def test_label_sampling_follows_its_rule(rule: str, share: float) -> None:
+@pytest.mark.parametrize(("rule", "share"), [
+    ("frequency", 0.25), ("sqrt", 1 / (1 + 3**0.5)), ("uniform", 0.5),
+    (1.0, 0.25), (0.5, 1 / (1 + 3**0.5)), (0.0, 0.5), (0.25, 1 / (1 + 3**0.25)),
+])  # fmt: skip
+def test_label_sampling_follows_its_rule(rule: str | float, share: float) -> None:
     batches = Batches(small(), (), rule, 2000, seed=0)
     _, conditions = batches.draw(0, CPU)
     assert float((conditions[:, 0] == 1).float().mean()) == pytest.approx(share, abs=0.04)

@@ -18,7 +18,8 @@ FREQUENCY: dict[str, Callable[[npt.NDArray[np.float64]], npt.NDArray[np.float64]
     "log": np.log1p,
     "uniform": np.sign,
 }
-"""label_sampling -> a class's weight from its count; sqrt and log lift rare classes (CTGAN samples by log-frequency)."""
+"""label_sampling -> a class's weight from its count; sqrt and log lift rare classes (CTGAN samples by log-frequency). A number is
+the exponent of the count: .5 is sqrt."""
 
 
 RESIDENT = 4 * 2**30
@@ -28,9 +29,15 @@ PIECE = 4096
 class Lottery:
     """Draws `batch` rows a step, classes weighted by `label_sampling`, rows of a class alike."""
 
-    def __init__(self, labels: npt.NDArray[np.int64], classes: int, label_sampling: str, batch: int, seed: int) -> None:
+    def __init__(
+        self, labels: npt.NDArray[np.int64], classes: int, label_sampling: str | float, batch: int, seed: int
+    ) -> None:
         self.batch, self.seed = batch, seed
-        weights = FREQUENCY[label_sampling](np.bincount(labels, minlength=classes).astype(np.float64))
+        counts = np.bincount(labels, minlength=classes).astype(np.float64)
+        if isinstance(label_sampling, str):
+            weights = FREQUENCY[label_sampling](counts)
+        else:
+            weights = np.where(counts > 0, counts**label_sampling, 0.0)
         self.share: npt.NDArray[np.float64] = weights / weights.sum()
         self.members = [np.flatnonzero(labels == c) for c in range(classes)]
 
@@ -49,7 +56,7 @@ class Batches:
     """
 
     def __init__(
-        self, data: LabelledImages, condition: tuple[str, ...], label_sampling: str, batch: int, seed: int
+        self, data: LabelledImages, condition: tuple[str, ...], label_sampling: str | float, batch: int, seed: int
     ) -> None:
         self.images, self.conditions = data.images, data.conditions(condition)
         self.lottery = Lottery(data.labels, len(data.classes), label_sampling, batch, seed)

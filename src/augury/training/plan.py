@@ -39,7 +39,7 @@ class Plan:
     steps: int
     batch: int
     condition: tuple[str, ...]
-    label_sampling: str
+    label_sampling: str | float
     augment: str
     flips: bool
     precision: str
@@ -111,12 +111,18 @@ def rarity(data: LabelledImages, overlap: float = 0.99) -> torch.Tensor:
     return torch.from_numpy((effective.min() / effective).astype(np.float32))
 
 
+R1 = 0.0002
+"""StyleGAN2's weight of R1, for each pixel and divided by the batch (Karras et al. 2020b, appendix C)."""
+
+
 def settle(data: LabelledImages, settings: TrainSettings, device: torch.device) -> tuple[str, Recipe]:
     """(name, recipe) that `settings` ask for. Raises SettingsError for settings that do not fit together or to `data`, and
     RunFolderError for a start that is none, before anything is computed: the networks and the game are built and thrown
     away."""
     name = suitable(len(data), min(data.shape[1:]), device.type) if settings.recipe == "auto" else settings.recipe
     rule = recipe(name, settings.overrides, unconditional=settings.unconditional)
+    if name == "stylegan" and "r1" not in (settings.overrides or {}):
+        rule = replace(rule, r1=max(rule.r1, R1 * data.shape[1] * data.shape[2] / (settings.batch or BATCH)))
     if settings.batch is not None and settings.batch > len(data):
         raise SettingsError(
             f"a batch of {settings.batch} needs at least {settings.batch} images, but there are {len(data)} to train on; use "
