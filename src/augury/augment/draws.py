@@ -36,18 +36,25 @@ Source = torch.Generator | ImageDraws | Joined
 """Where a policy draws from: one stream for a whole batch, one for each of several, or numbers of its own for each image."""
 
 
+def sent(numbers: Tensor, device: torch.device) -> Tensor:
+    """The same on `device`; a GPU takes them when it comes to it, and nobody waits for that (unverified)."""
+    if device.type == "cuda" and numbers.device.type == "cpu":
+        return numbers.pin_memory().to(device, non_blocking=True)
+    return numbers.to(device)
+
+
 def uniform(images: Tensor, source: Source, count: int) -> Tensor:
     """[count, N] in [0, 1), at least float32."""
-    return numbers(len(images), source, count).to(images.device)
+    return sent(numbers(len(images), source, count), images.device)
 
 
 def normal(images: Tensor, source: Source, count: int) -> Tensor:
     """[count, N], mean 0 and deviation 1, at least float32."""
     if isinstance(source, ImageDraws):
-        return source.normal(count).to(images.device)
+        return sent(source.normal(count), images.device)
     if isinstance(source, Joined):
-        return source.normal(count, len(images)).to(images.device)
-    return torch.randn(count, len(images), generator=source, device=source.device).to(images.device)
+        return sent(source.normal(count, len(images)), images.device)
+    return sent(torch.randn(count, len(images), generator=source, device=source.device), images.device)
 
 
 def numbers(n: int, source: Source, count: int) -> Tensor:

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from augury.augment.draws import sent
 from augury.images import LabelledImages
 from augury.randomness import rng
 from augury.training.devices import out_of_memory
@@ -66,14 +67,14 @@ class Batches:
     def draw(self, step: int, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
         """The batch of this step, on `device`."""
         chosen = self.lottery.draw(step)
-        conditions = torch.from_numpy(self.conditions[chosen]).to(device)
+        conditions = sent(torch.from_numpy(self.conditions[chosen]), device)
         if device.type == "cpu" or self.images.nbytes > RESIDENT or self.full:
             return as_float(self.images[chosen], device), conditions
         if self.resident is None:
             self.resident = self._placed(device)
         if self.resident is None:
             return as_float(self.images[chosen], device), conditions
-        return as_float(self.resident[torch.from_numpy(chosen).to(device)]), conditions
+        return as_float(self.resident[sent(torch.from_numpy(chosen), device)]), conditions
 
     def _placed(self, device: torch.device) -> torch.Tensor | None:
         """All images on the device; None, from then on, where it has no room for them."""
@@ -91,7 +92,10 @@ class Batches:
 
 def as_float(images: npt.NDArray[np.uint8] | torch.Tensor, device: torch.device | str = "cpu") -> torch.Tensor:
     """uint8 [N, C, H, W] -> float [N, C, H, W] in [-1, 1], channels last; an array goes to `device`, a tensor stays."""
-    moved = images if isinstance(images, torch.Tensor) else torch.from_numpy(np.ascontiguousarray(images)).to(device)
+    if isinstance(images, torch.Tensor):
+        moved = images
+    else:
+        moved = sent(torch.from_numpy(np.ascontiguousarray(images)), torch.device(device))
     return moved.to(torch.float32).div_(127.5).sub_(1).contiguous(memory_format=torch.channels_last)
 
 

@@ -36,11 +36,18 @@ class Round:
 
     def normal(self, name: str, *shape: int) -> torch.Tensor:
         """Standard normal numbers [B, *shape], where the images are."""
-        return torch.randn(len(self.real), *shape, generator=self.draws(name)).to(self.real.device)
+        return self._drawn(torch.randn, name, shape)
 
     def uniform(self, name: str, *shape: int) -> torch.Tensor:
         """Numbers in [0, 1) [B, *shape], where the images are."""
-        return torch.rand(len(self.real), *shape, generator=self.draws(name)).to(self.real.device)
+        return self._drawn(torch.rand, name, shape)
+
+    def _drawn(self, draw: Callable[..., torch.Tensor], name: str, shape: tuple[int, ...]) -> torch.Tensor:
+        """Made where they are needed on a GPU, which millions of numbers would keep waiting; else by the processor."""
+        there = self.real.device
+        at = there if there.type == "cuda" else torch.device("cpu")
+        source = stream(self.seed, name, self.number, self.part, device=at)
+        return draw(len(self.real), *shape, generator=source, device=at).to(there)
 
 
 def refuse_parts(images: int, parts: int) -> None:
