@@ -216,8 +216,9 @@ def _caution(verdict: Mapping[str, Any]) -> list[str]:
     """What the verdict holds for, and the classes whose test images are too few to stand for others."""
     few = [row["class"] for row in verdict["per_class"] if row["test"] < FEW]
     said = [
-        f"This holds for this data and this classifier; that {verdict['test_n']:,} test images stand for others like them is "
-        "in the interval."
+        f"This holds for this data, this classifier and what was generated or learnt this once; that {verdict['test_n']:,} test images "
+        "stand for others like them is in the interval, that another training of a generator may come out a point better or worse is "
+        "not."
     ]
     if few:
         names = ", ".join(short(name) for name in few[:4]) + (
