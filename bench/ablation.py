@@ -82,6 +82,8 @@ CHANGES = {
     ),
     "inversions": Change("drawn between real images", {"generate": {"sampling": "inversions"}}),
     "quarter": Change("ratio one quarter", arm={"ratio": 0.25}),
+    "double": Change("ratio two", arm={"ratio": 2.0}),
+    "triple": Change("ratio three", arm={"ratio": 3.0}),
     "light": Change("synthetic images weigh 0.3", arm={"synthetic_weight": 0.3}),
     "smooth": Change("labels of synthetic images smoothed by 0.2", arm={"synthetic_smoothing": 0.2}),
     "first": Change("synthetic images first, real ones last", arm={"schedule": "first"}),

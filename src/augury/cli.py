@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from augury import console
-from augury.cli_data import augment, export, inspect
+from augury.cli_data import augment, export, inspect, split
 from augury.cli_evaluate import EXAMPLES, evaluate
 from augury.cli_latent import latent
 from augury.cli_options import (
@@ -45,6 +45,9 @@ app = typer.Typer(
 
 app.add_typer(latent, name="latent")
 app.command(epilog="Example: augury inspect photos/ -o sheet.png")(inspect)
+app.command(
+    epilog="Example: augury split photos/ -o parts    then: augury prove parts/ --with made-from-parts-train/ -o runs/judged"
+)(split)
 app.command(
     epilog="Example: augury augment photos/ --preview sheet.png    then: augury augment photos/ -o more --policy natural --per-image 3"
 )(augment)

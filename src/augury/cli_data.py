@@ -1,4 +1,4 @@
-"""The verbs about data sets: `inspect` one, `augment` one, `export` a run's."""
+"""The verbs about data sets: `inspect`, `split` or `augment` one, `export` a run's."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from augury.cli_options import (
     Quiet,
     RunFolder,
     Seed,
+    Set,
     again,
     given,
     reading,
@@ -24,6 +25,7 @@ from augury.cli_options import (
     settled,
 )
 from augury.errors import SettingsError
+from augury.images import SPLITS
 
 Written = "folder, imagefolder, csv, npz, tar or parquet."
 Force = Annotated[bool, typer.Option("--force", help="Replace a file, or an export that files were added to.")]
@@ -59,6 +61,42 @@ def inspect(
 
 
 @reads
+def split(
+    path: Data = None,
+    output: Annotated[Path, typer.Option("-o", "--output", help="Where to write the data set in its parts.")] = Path(
+        "parts"
+    ),
+    written: Annotated[
+        str | None, typer.Option("--format", help=f"{Written} As the name of -o ends, else imagefolder.")
+    ] = None,
+    force: Force = False,
+    seed: Seed = None,
+    data: Given = None,
+    extra: Set = None,
+    as_json: Json = False,
+) -> None:
+    """Write a data set divided into train, validation and test, as a run divides it: groups and near-duplicates stay in one
+    part. Who makes images to be judged (augury prove --with) is given the train part alone. Image files are copied as they
+    are; images from other formats are written in the size that they are read in."""
+    import numpy as np
+
+    from augury.exports import named, writer
+    from augury.files import refuse_within
+    from augury.opening import in_parts
+
+    if path is not None:
+        refuse_within(output, path)
+    write = writer(written or named(output, "imagefolder"))
+    parts, originals = in_parts(path, settled({}, extra, {"data": data or {}}, given(seed=seed)))
+    done = write(output, parts, originals=originals, link=False, force=force)
+    assert parts.split is not None
+    count = np.bincount(parts.split, minlength=len(SPLITS)).tolist()
+    told = {"data_set": str(output), **dict(zip(SPLITS, count, strict=True))}
+    told |= {"note": done["note"]} if "note" in done else {}
+    typer.echo(json.dumps(told) if as_json else "  ".join(f"{k} {v}" for k, v in told.items()))
+
+
+@reads
 def augment(
     path: Data = None,
     output: Annotated[
@@ -81,7 +119,9 @@ def augment(
             help="Mirror left and right; unless given, as the policy has it, and never where the data forbid it."
         ),
     ] = None,
-    written: Annotated[str | None, typer.Option("--format", help=f"{Written} imagefolder unless given.")] = None,
+    written: Annotated[
+        str | None, typer.Option("--format", help=f"{Written} As the name of -o ends, else imagefolder.")
+    ] = None,
     force: Force = False,
     seed: Seed = 0,
     data: Given = None,
@@ -94,7 +134,7 @@ def augment(
     """
     from augury import copies as room
     from augury.data import load
-    from augury.exports import writer
+    from augury.exports import named, writer
     from augury.files import atomic_path, refuse_within
 
     if (output is None) == (preview is None):
@@ -103,7 +143,8 @@ def augment(
         raise SettingsError("a preview is a picture: leave --format and --no-originals out, or give -o for a data set")
     if output is not None and path is not None:
         refuse_within(output, path)
-    write, policy, times = writer(written or "imagefolder"), how or "classical", per_image or 1
+    write = writer(written or named(output or Path(), "imagefolder"))
+    policy, times = how or "classical", per_image or 1
     images = load(path, **reading(data or {}))
     told: dict[str, Any]
     if preview is not None:
@@ -135,14 +176,16 @@ def export(
             help="File or folder to write; unless given the run's own dataset, of which there is one: another format takes its place.",
         ),
     ] = None,
-    written: Annotated[str | None, typer.Option("--format", help=f"{Written} folder unless given.")] = None,
+    written: Annotated[
+        str | None, typer.Option("--format", help=f"{Written} As the name of -o ends, else folder.")
+    ] = None,
     force: Force = False,
     device: Device = None,
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
     """Write a run's augmented data set: its real train images and the synthetic ones kept, each with where it came from."""
-    from augury.exports import place, writer
+    from augury.exports import named, place, writer
     from augury.pipeline import advance, opened
     from augury.runfolder import Run
 
@@ -155,6 +198,7 @@ def export(
         settings = settled(dict(Run(source).about["settings"]), None, {}, given(device=device))
         with opened(None, source, settings=settings, watch=console.watcher(quiet)) as session:
             advance(session, "generate")
-            writer(written or settings.export.format)(output, session.parts["train"], session.exported(), force=force)
+            write = writer(written or named(output, settings.export.format))
+            write(output, session.parts["train"], session.exported(), force=force)
         made = output
     typer.echo(json.dumps({"data_set": str(made)}) if as_json else str(made))

@@ -9,10 +9,11 @@ from typing import Annotated
 import typer
 
 from augury import console
-from augury.cli_options import Device, Fit, Json, OnBad, Quiet, Seed, Set, Size, again, given, settled, sides
+from augury.cli_options import DATA, Device, Given, Json, Quiet, Seed, Set, again, given, reads, settled
 from augury.errors import SettingsError
 
 
+@reads
 def prove(
     source: Annotated[Path, typer.Argument(help="A run folder; or, with --with, real images of any format.")],
     synthetic: Annotated[
@@ -22,9 +23,7 @@ def prove(
         Path | None, typer.Option("-o", "--output", help="With --with: folder for verdict, report and badge.")
     ] = None,
     seed: Seed = None,
-    size: Size = None,
-    fit: Fit = None,
-    on_bad: OnBad = None,
+    data: Given = None,
     extra: Set = None,
     device: Device = None,
     quiet: Quiet = False,
@@ -33,10 +32,10 @@ def prove(
     """Do the trial of a run again, with other settings if you like, up to the report; or judge synthetic images that
     Augury did not make. A trial that was stopped goes on."""
     if synthetic is None:
-        options = given(output=output, seed=seed, size=size, fit=fit, on_bad=on_bad)
-        if options:
+        names = {setting: "attributes" if name == "chosen" else name for name, (setting, *_) in DATA.items()}
+        if foreign := [*given(output=output, seed=seed), *(names[setting] for setting in data or {})]:
             raise SettingsError(
-                f"--{next(iter(options)).replace('_', '-')} goes with --with SYNTHETIC; a run has its own folder, seed and size"
+                f"--{foreign[0].replace('_', '-')} goes with --with SYNTHETIC; a run has its own folder, seed and way to read its data"
             )
         console.tell(again(source, "report", quiet, extra, device), as_json)
         return
@@ -44,7 +43,7 @@ def prove(
     from augury.judging import judge
 
     rooms = {
-        "data": given(size=sides(size), fit=fit, on_bad=on_bad),
+        "data": data or {},
         "prove": {"near_duplicates": "refuse"},
     }
     settings = settled({}, extra, rooms, given(seed=seed, device=device))

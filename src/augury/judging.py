@@ -11,7 +11,7 @@ import numpy as np
 
 from augury import proof, report, training
 from augury.data import LEFT_OUT, finished, pictures
-from augury.errors import DataError
+from augury.errors import DataError, SettingsError
 from augury.files import write_json, write_text
 from augury.images import SPLITS, LabelledImages, SyntheticImages
 from augury.machine import machine, versions
@@ -37,9 +37,15 @@ def judge(
 
     Both are images, or paths that `augury.load` reads; synthetic images are brought to the size of the real ones, and their
     classes found by name. `settings.data`, `.prove`, `.seed` and `.device` are heeded. Raises DataError when the sets do
-    not fit together or synthetic images are test images, RunFolderError when the folder holds something else.
+    not fit together or synthetic images are test images, SettingsError for settings that cannot be used, RunFolderError when the
+    folder holds something else.
     """
     chosen, watch, place = settings or RunSettings(), watch or Watcher(), Run(folder)
+    if chosen.prove.others:
+        raise SettingsError(
+            "prove.others shows images of other runs in the trial of a run; here the images of --with are judged alone, so leave "
+            "it out, and judge others with another --with and -o"
+        )
     for given in (real, synthetic):
         refuse_among_data(given, folder)
     with place.held():

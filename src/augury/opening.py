@@ -12,7 +12,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from augury.data import finished, load, merged, near_duplicates, regrouped, split
+from augury.data import LEFT_OUT, finished, load, merged, near_duplicates, regrouped, split
 from augury.errors import RunFolderError, SettingsError
 from augury.files import refuse_within
 from augury.images import SPLITS, LabelledImages
@@ -121,6 +121,21 @@ def parted(
     rightly or wrongly together, and count for no more than that."""
     held = replace(data, groups=merged(data.groups, near, len(data))) if near else data
     return {name: (held if i else data).take(codes == i) for i, name in enumerate(SPLITS)}
+
+
+def in_parts(path: Path | None, settings: RunSettings) -> tuple[LabelledImages, list[Path] | None]:
+    """The images at `path`, `split` as a run of these settings divides them, near-duplicates that it leaves out left out; and
+    the file of each, where each has one."""
+    data = images_of(path, settings)
+    flips = bool(data.notes.get("flips", False)) if settings.prove.flips is None else settings.prove.flips
+    codes, _ = divided(data, settings, flips)
+    kept = np.flatnonzero(codes != LEFT_OUT)
+    parts = replace(data.take(kept), split=codes[kept])
+    if path is None:
+        return parts, None
+    base = Path(settings.data.root or (path if path.is_dir() else path.parent))
+    files = [base / name for name in parts.names]
+    return parts, files if files and all(file.is_file() for file in files) else None
 
 
 def changes(settings: RunSettings) -> list[str]:

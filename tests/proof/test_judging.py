@@ -15,9 +15,9 @@ from typer.testing import CliRunner
 
 from augury import judging
 from augury.cli import app
-from augury.data import from_arrays
+from augury.data import from_arrays, load, split
 from augury.errors import DataError, RunFolderError, SettingsError
-from augury.images import LabelledImages
+from augury.images import SPLITS, LabelledImages
 from augury.judging import judge, matched
 from augury.settings import ProveSettings, RunSettings
 from augury.verdict import Verdict
@@ -94,9 +94,52 @@ def test_a_folder_that_holds_something_else_is_refused(tmp_path: Path) -> None:
         judge(REAL, REAL, tmp_path, settings=SETTINGS)
 
 
-def test_options_of_the_judge_are_refused_for_a_run(tmp_path: Path) -> None:
-    with pytest.raises(SettingsError, match="--seed goes with --with"):
-        CliRunner().invoke(app, ["prove", str(tmp_path), "--seed", "3"], catch_exceptions=False)
+@pytest.mark.parametrize(("option", "given"), [("--seed", "3"), ("--attributes", "pose"), ("--read-as", "csv")])
+def test_options_of_the_judge_are_refused_for_a_run(tmp_path: Path, option: str, given: str) -> None:
+    with pytest.raises(SettingsError, match=f"{option} goes with --with"):
+        CliRunner().invoke(app, ["prove", str(tmp_path), option, given], catch_exceptions=False)
+
+
+def test_images_of_other_runs_are_not_for_the_judge(tmp_path: Path) -> None:
+    with_others = QUICK.model_copy(update={"others": {"vae": "runs/vae"}})
+    with pytest.raises(SettingsError, match="judge others with another --with"):
+        judge(REAL, REAL, tmp_path, settings=RunSettings(prove=with_others))
+
+
+def test_parts_written_for_a_maker_are_those_of_the_trial(tmp_path: Path) -> None:
+    real = as_folder(tmp_path / "real", REAL.images, REAL.labels)
+    (tmp_path / "people.csv").write_text(
+        "path,standing,person\n"
+        + "".join(f"{NAMES[int(c)]}/{i}.png,{NAMES[int(c)]},{i % 10}\n" for i, c in enumerate(REAL.labels))
+    )
+    words = [str(tmp_path / "people.csv"), "--root", str(real), "--column", "label=standing", "--group", "person"]
+    call = ["split", *words, "-o", str(tmp_path / "parts"), "--seed", "5", "--json"]
+    told = json.loads(CliRunner().invoke(app, call, catch_exceptions=False).stdout)
+    data = load(tmp_path / "people.csv", root=real, columns={"label": "standing"}, group="person")
+    codes = split(data, seed=5)
+    assert told == {
+        "data_set": str(tmp_path / "parts"),
+        **{part: int((codes == code).sum()) for code, part in enumerate(SPLITS)},
+    }
+    back = load(tmp_path / "parts")
+    assert back.split is not None and back.groups is not None
+
+    def of(images: np.ndarray, parts: np.ndarray) -> set[tuple[bytes, int]]:
+        return {(image.tobytes(), int(code)) for image, code in zip(images, parts, strict=True)}
+
+    assert of(back.images, back.split) == of(data.images, codes)
+    rows = (tmp_path / "parts" / "manifest.jsonl").read_text().splitlines()
+    for row in map(json.loads, rows):  # the files themselves, not the same file twice
+        copy, original = tmp_path / "parts" / row["file"], real / row["source"]
+        assert copy.read_bytes() == original.read_bytes() and not copy.samefile(original)
+    made = as_folder(tmp_path / "made", *both((4, 4), (8, 8), 7))
+    judged = ["prove", str(tmp_path / "people.csv"), *words[1:], "--with", str(made), "-o", str(tmp_path / "out")]
+    judged += ["--seed", "5", "--device", "cpu", "--quiet", "--set", 'prove.arms=["classical","gan"]']
+    CliRunner().invoke(app, [*judged, "--set", "prove.seeds=2", "--set", "prove.steps=1"], catch_exceptions=False)
+    counts = json.loads((tmp_path / "out" / "judged.json").read_text())["data"]["counts"]
+    assert {part: sum(each) for part, each in counts.items()} == {part: told[part] for part in SPLITS}
+    with pytest.raises(RunFolderError, match="lies where the data are read from"):
+        CliRunner().invoke(app, ["split", str(real), "-o", str(real / "parts")], catch_exceptions=False)
 
 
 def test_a_killed_judgement_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -41,7 +41,7 @@ def call(*words: object) -> dict:
 
 def test_every_reading_setting_is_an_option_of_every_verb_that_reads() -> None:
     assert sorted(setting for setting, _, _ in DATA.values()) == sorted(READING)
-    for verb in ("inspect", "augment", "run", "train", "compare"):
+    for verb in ("inspect", "split", "augment", "run", "train", "compare", "prove"):
         told = CliRunner().invoke(app, [verb, "--help"], env={"COLUMNS": "200"}).output
         options = (
             "--size",
@@ -62,7 +62,7 @@ def test_options_reach_the_reader(people: Path, tmp_path: Path) -> None:
     told = call("inspect", people, "--group", "none", "--split", "new", "--size", "9x8", "--json")
     assert told["groups"] == 0 and told["parts"] == {} and told["shape"] == [1, 9, 8]
     assert len(told["attributes"]["person"]) == 10
-    made = call("augment", people, "-o", tmp_path / "out.npz", "--format", "npz", "--group", "eyes", "--json")
+    made = call("augment", people, "-o", tmp_path / "out.npz", "--group", "eyes", "--json")  # npz by its name
     assert len(np.unique(np.load(made["data_set"])["group"])) == 2
     for words, rule in (
         (["--window", "wide"], "--window wide"),

@@ -34,6 +34,12 @@ def writer(name: str) -> Callable[..., dict[str, Any]]:
     return EXPORTS[name]
 
 
+def named(path: Path, otherwise: str) -> str:
+    """The format that a name asks for: photos.npz, .tar and .parquet theirs, any other `otherwise`."""
+    ending = path.suffix.lower().removeprefix(".")
+    return ending if ending in FILES else otherwise
+
+
 def place(run: Path, name: str) -> Path:
     """Where in a run folder the data set of this format lies."""
     return run / (f"dataset.{name}" if name in FILES else "dataset")
@@ -48,6 +54,7 @@ __all__ = [
     "export_npz",
     "export_parquet",
     "export_tar",
+    "named",
     "place",
     "writer",
 ]
