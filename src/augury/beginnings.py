@@ -29,4 +29,4 @@ def pretrained(run: str | os.PathLike[str]) -> Layers:
     if isinstance(found, str):
         raise RunFolderError(f"{place.path}: no discriminator to begin with: {found}")
     seen = seen_by("generator", str(place.path))
-    return replace(found, seen={"discriminator": seen[0]} if seen else {})
+    return replace(found, seen={name.replace("generator", "discriminator"): prints for name, prints in seen.items()})

@@ -13,10 +13,11 @@ from augury import proof, report
 from augury.errors import SettingsError
 from augury.files import write_json, write_text
 from augury.images import Codes, LabelledImages, SyntheticImages
+from augury.keeping import LASTING, Look, verdict_before
 from augury.opening import Watcher, begun, refuse_among_data, same_source
 from augury.pipeline import advance, opened
 from augury.runfolder import Run
-from augury.session import Session, closest, verdict_before
+from augury.session import Session, closest
 from augury.settings import RunSettings
 from augury.verdict import Verdict
 
@@ -64,17 +65,45 @@ def cross_validate(
                 advance(session, "prove")
                 trials.append(trial(session))
                 told.append(_told(session, sum(len(each.synthetic) for each in told)))
-        verdict = proof.pooled(trials).after(verdict_before(place, trials[0].results))
-        write_json(place / "verdict.json", verdict.as_dict())
-        write_text(place / "badge.svg", report.badge(verdict.as_dict()))
         about = session.describe()
         about["settings"] = chosen.model_dump(mode="json")
         about["data"]["counts"] = {f"fold {k}": fold.test.counts.tolist() for k, fold in enumerate(trials, 1)}
-        write_json(
-            place / "folds.json", about | {"words": {r.name: t.verdict.word for r, t in zip(runs, trials, strict=True)}}
-        )
+        before, look = _looks(place, about)
+        verdict = proof.pooled(trials).after(before, look)
+        write_json(place / "verdict.json", verdict.as_dict())
+        write_text(place / "badge.svg", report.badge(verdict.as_dict()))
+        words = {r.name: t.verdict.word for r, t in zip(runs, trials, strict=True)}
+        write_json(place / "folds.json", about | {"words": words, "look": look})
         report.write(_page(place, about, session, verdict, told, folds, chosen), place / "report.html")
     return verdict
+
+
+def _looks(place: Run, about: dict[str, Any]) -> tuple[Verdict | None, Look]:
+    """The pooled verdict before this one on the same trainings, and the first look at the same folds with other settings."""
+    before = verdict_before(place)
+    if before is None or not (place / "folds.json").exists():
+        return None, (0, "")
+    stored = place.read("folds")
+    if _tested(stored) != _tested(about):
+        return None, (0, "")
+    number, said = stored.get("look", (0, ""))
+    look = (int(number), str(said))
+    if _trained(stored) == _trained(about):
+        return before, look
+    return None, look if number else before.look
+
+
+def _tested(about: dict[str, Any]) -> dict[str, Any]:
+    """What decides the test parts."""
+    data, settings = about["data"], about["settings"]
+    return {"data": data["fingerprint"], "counts": data["counts"], "read": settings["data"], "seed": settings["seed"]}
+
+
+def _trained(about: dict[str, Any]) -> list[Any]:
+    """What decides the trainings."""
+    settings = about["settings"]
+    lasting = {name: value for name, value in settings["prove"].items() if name not in LASTING}
+    return [settings["train"], settings["generate"], lasting]
 
 
 def _refuse(settings: RunSettings, folds: int) -> None:

@@ -14,10 +14,11 @@ from augury.data import LEFT_OUT, finished, pictures
 from augury.errors import DataError, SettingsError
 from augury.files import write_json, write_text
 from augury.images import SPLITS, LabelledImages, SyntheticImages
+from augury.keeping import kept_results
 from augury.machine import machine, versions
 from augury.opening import IN_MEMORY, Watcher, about_data, changes, divided, images_of, parted, refuse_among_data
 from augury.runfolder import Run
-from augury.session import closest, kept_results, verdict_before
+from augury.session import closest
 from augury.settings import RunSettings
 from augury.verdict import Verdict
 
@@ -65,9 +66,8 @@ def judge(
             watch.note(f"{left:,} near-duplicates were left out of the earlier part")
         parts = parted(data, codes, near)
         about = [data.fingerprint, made.fingerprint, d.model_dump(), chosen.seed, device.type, flips]
-        results, keep = kept_results(place / "trial.json", about, chosen.prove, watch)
-        before = verdict_before(place, results)
         train, validation, test = (parts[name] for name in SPLITS)
+        kept = kept_results(place / "trial.json", about, chosen.prove, test, watch)
         watch.begin("prove", False)
         verdict = proof.prove(
             train,
@@ -78,11 +78,11 @@ def judge(
             seed=chosen.seed,
             device=device,
             flips=flips,
-            results=results,
-            on_result=keep,
+            results=kept.results,
+            on_result=kept.keep,
             on_note=watch.note,
         )
-        verdict = verdict.after(before)
+        verdict = kept.told(verdict)
         watch.end("prove")
         names = [IN_MEMORY if isinstance(x, LabelledImages) else str(Path(x).resolve()) for x in (real, synthetic)]
         facts = _about(data, parts, chosen, device.type, names)

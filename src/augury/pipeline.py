@@ -19,9 +19,10 @@ from augury.data import LEFT_OUT
 from augury.errors import SettingsError
 from augury.files import atomic_path, read_json, read_lines, remove, write_json
 from augury.images import SPLITS, LabelledImages
+from augury.keeping import kept_results
 from augury.opening import Watcher, divided, read, refuse_among_data
 from augury.runfolder import Run
-from augury.session import Session, closest, kept_results, verdict_before
+from augury.session import Session, closest
 from augury.settings import RunSettings, validated
 from augury.training import checkpoints
 
@@ -152,9 +153,8 @@ def prove(session: Session) -> None:
         session.watch.note(f"no arm begins as the discriminator: {layers}")
     else:
         others[proof.LAYERS] = layers.fingerprint
-    results, keep = kept_results(file, about, s.prove, session.watch, others)
-    before = verdict_before(session.run, results)
     train, validation, test = (session.parts[name] for name in SPLITS)
+    kept = kept_results(file, about, s.prove, test, session.watch, others)
     extra, settings = session.pseudo_labelled() | session.others, s.prove
     if "all" not in settings.arms:
         asked = [name for name, arm in proof.ARMS.items() if arm.source in extra and name not in settings.arms]
@@ -174,11 +174,11 @@ def prove(session: Session) -> None:
         extra=extra,
         layers=layers,
         seen=seen,
-        results=results,
-        on_result=keep,
+        results=kept.results,
+        on_result=kept.keep,
         on_note=session.watch.note,
     )
-    write_json(session.run / "verdict.json", verdict.after(before).as_dict())
+    write_json(session.run / "verdict.json", kept.told(verdict).as_dict())
 
 
 def export(session: Session) -> None:

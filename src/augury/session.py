@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import shlex
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -24,10 +24,9 @@ from augury.metrics import Extractor
 from augury.networks import Classifier
 from augury.opening import SAMPLE, Watcher, about_data, changes, parted
 from augury.runfolder import FORMAT, Run
-from augury.settings import ProveSettings, RunSettings
+from augury.settings import RunSettings
 from augury.training import Synthesizer, checkpoints
 from augury.verdict import FORMAT as VERDICTS
-from augury.verdict import Verdict
 
 SURE = 0.95
 """The probability from which an unlabelled image is taken for its most probable class (Sohn et al. 2020, section 3.2)."""
@@ -64,7 +63,7 @@ class Session:
         if not len(found):
             return found
         held = {name: self.parts[name].images for name in ("validation", "test")}
-        keep, left = apart_from(found, held, mirrored=self.flips)
+        keep, left = apart_from(found, held, self.parts["train"].images, mirrored=self.flips)
         told = {
             "folder": self.settings.train.unlabelled,
             "images": len(found),
@@ -117,7 +116,10 @@ class Session:
 
     def drawn_by_others(self) -> dict[str, str]:
         """What tells other images from those that `others` gave before."""
-        return {name: digest(proof.prints(images.images).tolist()) for name, images in self.others.items()}
+        soft = {name: [] if images.targets is None else images.targets.tolist() for name, images in self.others.items()}
+        return {
+            name: digest([proof.prints(images.images).tolist(), *soft[name]]) for name, images in self.others.items()
+        }
 
     @property
     def trained(self) -> bool:
@@ -147,7 +149,8 @@ class Session:
         if self.settings.prove.near_duplicates == "allow":
             return images
         at = np.flatnonzero(images.kept)
-        near = at[proof.like_test(images.images[at], self.parts["test"], "drop", mirrored=self.flips)]
+        train, test = self.parts["train"].images, self.parts["test"]
+        near = at[proof.like_test(images.images[at], test, "drop", others=train, mirrored=self.flips)]
         if len(near):
             self.watch.note(f"{len(near):,} synthetic images are like a test image and are not exported")
         reasons = np.array(images.reasons or ("",) * len(images), object)
@@ -234,10 +237,13 @@ class Session:
 
     def saw(self, place: str, images: LabelledImages, start_from: str | None = None) -> None:
         """Keep that `place` sees these images, those of the validation part, which it is chosen or stopped by, and those that
-        what it starts from has seen; the trial checks it."""
-        before = [] if start_from is None else proof.seen_by(place, start_from)
+        what it starts from has seen, or that nothing tells of that; the trial checks it."""
+        before = {} if start_from is None else proof.seen_by(place, start_from)
         chosen = proof.prints(self.parts["validation"].images)
-        proof.record(self.run / "seen", place, proof.prints(images.images), chosen, *before)
+        known = start_from is None or place in before
+        name, other = (place, place + proof.UNTOLD)[:: 1 if known else -1]
+        proof.record(self.run / "seen", name, proof.prints(images.images), chosen, *before.values())
+        (self.run / "seen" / f"{other}.npy").unlink(missing_ok=True)
 
     def planned(self) -> training.Plan:
         """The training plan: made once, by measurement where a budget asks for it, and then kept."""
@@ -328,34 +334,3 @@ def closest(synthetic: SyntheticImages, train: LabelledImages, pairs: int = 12, 
     order = np.argsort(distances[:, 0], kind="stable")[:pairs]
     rows = np.concatenate([order[:, None], found[order]], axis=1).astype(np.int64)
     return rows, distances[order] * real.shape[1] ** -0.5
-
-
-def verdict_before(place: Run, results: Mapping[str, Any]) -> Verdict | None:
-    """The verdict that stands on those results so far, if there is one that this version can read."""
-    try:
-        return place.verdict if results and (place / "verdict.json").exists() else None
-    except RunFolderError:
-        return None
-
-
-def kept_results(
-    file: Path, about: list[Any], prove: ProveSettings, watch: Watcher, others: dict[str, str] | None = None
-) -> tuple[dict[str, Any], Callable[[int, int, str], None]]:
-    """The results of trainings that `file` holds for the same inputs, and what to call after each further one, so that a
-    stopped trial goes on. More seeds, arms or ratios, and another margin, are answered by the same trainings; those that
-    showed images of another generator or began with a discriminator (`others`, name -> what tells them apart) only while these
-    are the same."""
-    lasting = prove.model_dump(exclude={"seeds", "max_seeds", "margin", "arms", "ratios", "others"})
-    inputs = digest([*about, lasting, proof.MEASURED])
-    stored = read_json(file) if file.exists() else {}
-    results: dict[str, Any] = stored["results"] if stored.get("inputs") == inputs else {}
-    before, now = stored.get("others", {}), others or {}
-    needs = {name: proof.LAYERS if arm.learnt else arm.source for name, arm in proof.ARMS.items()}
-    stale = {name for name, need in needs.items() if before.get(need) != now.get(need)}
-    results = {name: found for name, found in results.items() if proof.arm_of(name) not in stale}
-
-    def keep(done: int, total: int, name: str) -> None:
-        write_json(file, {"inputs": inputs, "results": results} | ({"others": now} if now else {}))
-        watch.amount("trainings", done, total)
-
-    return results, keep

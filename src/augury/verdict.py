@@ -80,14 +80,22 @@ class Verdict:
         found = replace(self, folds=folds)
         return replace(found, sentence=sentence(found))
 
-    def after(self, before: Verdict | None) -> Verdict:
-        """The same verdict, told as one that another look at the same trial came `before`, one that could have given a word."""
-        told = (0, "")
-        if before is not None and before.earlier:
-            told = (before.earlier, before.said) if before.earlier != len(self.seeds) else (0, "")
-        elif before is not None and len(before.seeds) >= before.least_seeds and not before.lacking:
-            other = len(before.seeds) != len(self.seeds) or set(before.arms) != set(self.arms)
-            told = (len(before.seeds), before.word) if other else (0, "")
+    @property
+    def look(self) -> tuple[int, str]:
+        """(seeds, word) of the first look at this test part that could have given a word; (0, "") where none could."""
+        if self.earlier:
+            return self.earlier, self.said
+        return (len(self.seeds), self.word) if len(self.seeds) >= self.least_seeds and not self.lacking else (0, "")
+
+    def after(self, before: Verdict | None, look: tuple[int, str] = (0, "")) -> Verdict:
+        """The same verdict, told as one that another look came before, one that could have given a word: `before` at the same
+        trainings, or the `look` of a trial of other settings on the same test part."""
+        told = look
+        if before is not None and not look[0]:
+            same = (len(before.seeds), set(before.arms), before.ratio, before.margin)
+            other = same != (len(self.seeds), set(self.arms), self.ratio, self.margin)
+            again = before.earlier == len(self.seeds) if before.earlier else not other
+            told = (0, "") if again else before.look
         found = replace(self, earlier=told[0], said=told[1])
         return replace(found, sentence=sentence(found))
 

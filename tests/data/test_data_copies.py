@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageFilter
 
-from augury.data import LEFT_OUT, census, from_arrays, near_duplicates, sample, shared, split
+from augury.data import LEFT_OUT, census, copied, from_arrays, near_duplicates, sample, shared, split
 from augury.data.copies import APART, NEAR, _by_bands, candidates, clusters, identical
 from augury.errors import DataError
 
@@ -54,6 +54,45 @@ def test_a_changed_copy_is_found(change: str, size: int) -> None:
     copies = [np.asarray(CHANGES[change](Image.fromarray(picture))) for picture in pixels[:10]]
     found = near_duplicates(np.concatenate([pixels, np.stack(copies)])[:, None])
     assert set(found) <= {(i, 40 + i) for i in range(10)} and len(found) >= 9
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_many_copies_of_one_picture_do_not_hide_each_other(change: str) -> None:
+    pixels = scenes(40)
+    random = np.random.default_rng(3)
+    many = [
+        np.clip(np.asarray(CHANGES[change](Image.fromarray(picture))) + random.normal(0, sigma, picture.shape), 0, 255)
+        for sigma in np.linspace(1, 4, 20)
+        for picture in pixels[:10]
+    ]
+    images = np.concatenate([scenes(30, seed=9), np.stack(many).astype(np.uint8)])[:, None]
+    alone = np.concatenate([copied(images[i : i + 1], pixels[:, None]) for i in range(len(images))])
+    assert not alone[:30].any() and alone[30:].mean() > 0.9
+    np.testing.assert_array_equal(copied(images, pixels[:, None]), alone)
+    again = np.concatenate([pixels, pixels[:5]])[:, None]  # held twice, and still no outsiders of each other
+    np.testing.assert_array_equal(copied(images, again), alone)
+    assert not copied(images, scenes(40, seed=8)[:, None], pixels[:, None]).any()  # of others, which may be copied
+
+
+def test_copies_of_what_is_held_are_as_near_as_near_duplicates() -> None:
+    held, one = sample().images[:300], sample().images[300:301]
+    for k in range(0, 300, 25):
+        dimmer = np.asarray(held[k : k + 1] * 0.8 + 9).astype(np.uint8)
+        both = near_duplicates(np.concatenate([held, dimmer]))
+        assert copied(dimmer, held).tolist() == [any(300 in cluster for cluster in both)]
+    assert not copied(one, held).any() and copied(held[7:8], held).all()
+    other_way = np.asarray(held[7:8, :, :, ::-1] * 0.8 + 9).astype(np.uint8)
+    assert not copied(other_way, held).any() and copied(other_way, held, mirrored=True).all()
+    tiny = held[:9, :, :12, :12]
+    assert copied(tiny[3:5], tiny[4:]).tolist() == [False, True] and copied(tiny[:0], tiny).shape == (0,)
+    assert copied(tiny[4:5, :, :, ::-1], tiny, mirrored=True).all() and not copied(tiny, tiny[:0]).any()
+
+
+def test_pictures_that_are_all_alike_are_no_copies_beside_others_of_their_kind() -> None:
+    data = sample()
+    trousers = data.images[data.labels == np.bincount(data.labels).argmax()]
+    held, new, others = trousers[:5], trousers[5:250], trousers[250:]
+    assert copied(new, held, others).sum() <= 1
 
 
 def test_colour_and_grey_versions_are_copies() -> None:

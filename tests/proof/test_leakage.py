@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -131,11 +132,11 @@ def test_what_was_seen_is_kept_with_what_was_started_from(tmp_path: Path) -> Non
     leakage.record(tmp_path / "old" / "seen", "generator", leakage.prints(TRAIN.images))
     for start in ("old", "old/synthesizer"):
         before = leakage.seen_by("generator", str(tmp_path / start))
-        leakage.record(tmp_path / "new" / "seen", "generator", leakage.prints(VALIDATION.images), *before)
+        leakage.record(tmp_path / "new" / "seen", "generator", leakage.prints(VALIDATION.images), *before.values())
         found = leakage.recorded(tmp_path / "new" / "seen")
         both = np.concatenate([leakage.prints(TRAIN.images), leakage.prints(VALIDATION.images)])
         assert set(found["generator"].tolist()) == set(both.tolist())
-    assert leakage.seen_by("generator", str(tmp_path / "none")) == [] and leakage.recorded(tmp_path) == {}
+    assert leakage.seen_by("generator", str(tmp_path / "none")) == {} and leakage.recorded(tmp_path) == {}
 
 
 def test_a_run_whose_generator_saw_another_division_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -155,3 +156,11 @@ def test_a_run_whose_generator_saw_another_division_is_refused(tmp_path: Path, m
     )
     with pytest.raises(DataError, match="test images were seen by the generator"):
         pipeline.run(data, tmp_path / "s", settings=started, until="prove")
+    shutil.copytree(run / "synthesizer", tmp_path / "alone")  # weights of which nobody knows what they have seen
+    for k, start in enumerate((tmp_path / "alone", tmp_path / "t0")):
+        own = settings.train.model_copy(update={"start_from": str(start)})
+        late = pipeline.run(
+            data, tmp_path / f"t{k}", settings=settings.model_copy(update={"train": own}), until="prove"
+        )
+        told = late.verdict.leaks
+        assert told is not None and told["test_not_seen_by"][2] == "generator (not told of what it started from)"

@@ -349,6 +349,9 @@ def test_a_second_look_at_the_same_trial_is_told() -> None:
     assert told.earlier == 7 and "after a look at 7 seeds that said 'underpowered'" in told.sentence
     clear = replace(first, word="no difference")
     assert second.after(clear).said == "no difference"  # which another word would have followed as well
+    for change in ({"ratio": 0.25}, {"margin": 0.1}):
+        assert first.after(replace(first, **change)).earlier == 7
+    assert first.after(None, (9, "hurts")).said == "hurts"
     fewer = replace(second, arms={"gan": second.arms["gan"]})
     assert second.after(fewer).earlier == 12 and second.after(second).earlier == 0
     assert replace(told, seeds=tuple(range(20))).after(told).earlier == 7

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -169,6 +170,8 @@ BAD: list[tuple[dict[str, object], dict[str, object], type[AuguryError], str]] =
     ({}, {"arms": ("gan",)}, SettingsError, "at least one that has neither; add both kinds"),
     ({}, {"arms": ("none", "magic", "gan")}, SettingsError, "no arm 'magic'"),
     ({}, {"ratios": (-1.0, 1.0)}, SettingsError, "must not be negative"),
+    ({}, {"ratios": (0.5, math.nan)}, SettingsError, "must not be negative, and be numbers"),
+    ({}, {"ratios": (math.inf,)}, SettingsError, "must not be negative, and be numbers"),
     ({}, {"seeds": 1}, SettingsError, "seeds is 1, but a paired trial needs at least 2.*prove.seeds=7"),
     ({}, {"max_seeds": 4}, SettingsError, "max_seeds is 4, less than the 7"),
     ({"validation": part((8, 0), 1)}, {}, DataError, "'standing' has no validation image"),
@@ -190,6 +193,30 @@ def test_what_cannot_be_tried_is_refused(
 ) -> None:
     with pytest.raises(kind, match=rule):
         prove(*(SMALL | sets).values(), ProveSettings(**settings))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("other", "rule"),
+    [
+        (replace(MADE, classes=("standing", "lying")), "same classes in the same order"),
+        (replace(MADE, images=MADE.images[:, :, :6]), "same size"),
+        (replace(MADE, conditions=MADE.conditions + 1), "run from 1 to 2.*2 classes"),
+    ],
+)
+def test_images_of_other_generators_are_checked_as_the_judged_ones(other: SyntheticImages, rule: str) -> None:
+    with pytest.raises(DataError, match=rule):
+        prove(*SMALL.values(), ProveSettings(arms=("classical", "gan", "vae")), extra={"vae": other})
+
+
+def test_other_generators_teach_their_own_soft_labels() -> None:
+    def accuracies(targets: np.ndarray | None) -> list[float]:
+        settings = ProveSettings(arms=("classical", "gan", "vae"), seeds=2, steps=30, batch=8, ratios=(1.0,))
+        soft = replace(MADE, targets=targets)
+        told = prove(*SMALL.values(), settings, extra={"vae": soft}).arms["vae"]["brier"]
+        return [float(x) for x in told]
+
+    hard = np.eye(2)[MADE.labels]
+    assert accuracies(hard) == accuracies(None) != accuracies(hard[:, ::-1])
 
 
 def test_labelled_images_can_be_tried_as_they_are() -> None:

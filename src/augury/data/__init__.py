@@ -3,7 +3,7 @@
 from augury.data.arrays import from_arrays
 from augury.data.balance import effective_number, long_tail
 from augury.data.coding import finished, regrouped
-from augury.data.copies import near_duplicates, shared
+from augury.data.copies import copied, near_duplicates, shared
 from augury.data.embedded import sample
 from augury.data.loading import FORMATS, load, pictures
 from augury.data.sheet import beside, contact_sheet, picture_sheet
@@ -19,6 +19,7 @@ __all__ = [
     "beside",
     "census",
     "contact_sheet",
+    "copied",
     "effective_number",
     "finished",
     "folds",

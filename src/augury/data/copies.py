@@ -62,18 +62,44 @@ def near_duplicates(images: Images, twins: Clusters | None = None, *, mirrored: 
         return twins
     single = np.ones(len(images), bool)
     single[[i for same in twins for i in same[1:]]] = False
-    judged = np.flatnonzero(single)
-    waves, rough = _described(images, judged)
-    judged, waves = judged[rough >= like.FLAT], waves[rough >= like.FLAT]
-    bits = waves > 0
-    links = [_links(images, judged, waves, a, b) for a, b in candidates(bits)]
-    if (
-        mirrored
-    ):  # the mirror image's waves are the same but for the sign of those with an odd number of half turns across
-        other = np.where(like.ODD, -waves, waves)
-        links += [_links(images, judged, waves, a, b, other) for a, b in candidates(bits, bits ^ like.ODD)]
-    joined = np.concatenate(links) if links else np.empty((0, 3))
-    return _with_twins(clusters(joined), twins)
+    return _with_twins(clusters(_linked(images, np.flatnonzero(single), mirrored)), twins)
+
+
+def copied(
+    images: Images, held: Images, others: Images | None = None, *, mirrored: bool = False
+) -> npt.NDArray[np.bool_]:
+    """bool [N]: which of `images` uint8 [N, C, H, W] are identical to, or near-duplicates of, one of `held` [M, C, H, W].
+
+    One is a near-duplicate of a held picture as `near_duplicates` has it, but that those who must stand apart are the
+    pictures of `held` and `others` alone: many copies of one picture do not hide each other. Two held pictures that are
+    near-duplicates count as one.
+    """
+    marks = {_mark(image) for image in held}
+    if mirrored:
+        marks |= {_mark(image[:, :, ::-1]) for image in held}
+    found = np.array([_mark(image) in marks for image in images], bool)
+    if not len(images) or not len(held) or min(images.shape[2:]) < like.SMALLEST:
+        return found
+    real = np.concatenate([held, *([] if others is None else [np.asarray(others)])])
+    links = _linked(np.concatenate([real, images]), np.arange(len(real) + len(images)), mirrored, new=len(real))
+    first, second, distance = links[:, 0].astype(np.int64), links[:, 1].astype(np.int64), links[:, 2]
+    among = second < len(real)
+    picture = np.arange(len(real))
+    for cluster in clusters(links[among]):
+        picture[cluster] = min(cluster)
+    reach: dict[int, list[tuple[float, int]]] = {}  # of a picture or a new image: (distance, picture) of those near
+    for i, j, away in zip(picture[first].tolist(), second.tolist(), distance.tolist(), strict=True):
+        if j >= len(real):
+            reach.setdefault(j, []).append((away, i))
+        elif (other := int(picture[j])) != i:
+            reach.setdefault(i, []).append((away, other))
+            reach.setdefault(other, []).append((away, i))
+    for j, i, away in zip(second[~among].tolist(), first[~among].tolist(), distance[~among].tolist(), strict=True):
+        if i < len(held) and away <= NEAR:
+            own = int(picture[i])
+            near = [gap for gap, other in (*reach[j], *reach.get(own, ())) if other != own]
+            found[j - len(real)] |= away <= max(SURE, min(near, default=APART * NEAR) / APART)
+    return found
 
 
 def shared(parts: Sequence[Images], *, mirrored: bool = False) -> tuple[tuple[tuple[int, int], ...], ...]:
@@ -95,6 +121,23 @@ def shared(parts: Sequence[Images], *, mirrored: bool = False) -> tuple[tuple[tu
         if len(set(places)) > 1:
             found.append(tuple((k, int(i - (ends[k - 1] if k else 0))) for k, i in zip(places, cluster, strict=True)))
     return tuple(found)
+
+
+def _linked(images: Images, judged: Indices, mirrored: bool, new: int | None = None) -> npt.NDArray[np.float64]:
+    """What `_links` finds among the images `judged` that are not blank, with `mirrored` also of one with the mirror image of
+    another; not of two that both come from number `new` on."""
+    waves, rough = _described(images, judged)
+    judged, waves = judged[rough >= like.FLAT], waves[rough >= like.FLAT]
+    bits = waves > 0
+    # the mirror image's waves are the same but for the sign of those with an odd number of half turns across
+    sides = [(None, None), *([(bits ^ like.ODD, np.where(like.ODD, -waves, waves))] if mirrored else [])]
+    found = [np.empty((0, 3))]
+    for other_bits, other_waves in sides:
+        for a, b in candidates(bits, other_bits):
+            if new is not None:
+                a, b = a[judged[a] < new], b[judged[a] < new]
+            found.append(_links(images, judged, waves, a, b, other_waves))
+    return np.concatenate(found)
 
 
 def _described(images: Images, chosen: Indices) -> tuple[npt.NDArray[np.float16], npt.NDArray[np.float32]]:

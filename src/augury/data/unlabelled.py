@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from augury.data import reading
 from augury.data.coding import pixel_digest
-from augury.data.copies import near_duplicates
+from augury.data.copies import copied
 from augury.data.folder import text, walked
 from augury.data.found import Found
 from augury.data.loading import load
@@ -65,16 +65,13 @@ def _coloured(images: Images, channels: int) -> Images:
 
 
 def apart_from(
-    images: Images, held_out: Mapping[str, Images], *, mirrored: bool = False
+    images: Images, held_out: Mapping[str, Images], others: Images | None = None, *, mirrored: bool = False
 ) -> tuple[npt.NDArray[np.bool_], dict[str, int]]:
     """(bool [N], True for images that are no near-duplicate of one held out, with `mirrored` of its mirror image neither; name
-    -> how many are of one of that part)."""
+    -> how many are of one of that part). `others` are real images that may be used, as `copied` takes them."""
     keep, left = np.ones(len(images), bool), {}
-    for name, others in held_out.items():
-        alike = np.zeros(len(images), bool)
-        for cluster in near_duplicates(np.concatenate([others, images]), mirrored=mirrored):
-            if cluster[0] < len(others):  # ascending: one of them is held out
-                alike[[i - len(others) for i in cluster if i >= len(others)]] = True
+    for name, held in held_out.items():
+        alike = copied(images, held, others, mirrored=mirrored)
         keep &= ~alike
         left[name] = int(alike.sum())
     return keep, left

@@ -49,7 +49,10 @@ FILTERS = {
         above=lambda evidence: evidence.copy_limit,
     ),
     "near_duplicate": Filter(
-        far.near_duplicate, "distance to synthetic images kept before, 1 being usual for real ones", 0.2, among=True
+        far.near_duplicate,
+        "distance to synthetic images drawn before that the filters named before let pass, 1 being usual for real ones",
+        0.2,
+        among=True,
     ),
     "influence": Filter(
         judged.influence, "slope shared with the loss on validation: learning from it lowers that loss", above=0.0

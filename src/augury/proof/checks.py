@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Sequence
 
 import numpy as np
@@ -68,15 +69,15 @@ def refuse_arm(name: str, why: str) -> None:
 
 
 def check_settings(settings: ProveSettings) -> None:
-    """Raises SettingsError for arms that cannot be compared, ratios below 0 and numbers of seeds that make no trial."""
+    """Raises SettingsError for arms that cannot be compared, ratios below 0 or infinite, and numbers of seeds that make no trial."""
     arms = [ARMS[name] for name in settings.arms]
     if not (any(arm.generative for arm in arms) and any(not arm.generative and not arm.network for arm in arms)):
         raise SettingsError(
             f"arms are {', '.join(settings.arms)}, but a verdict compares an arm with synthetic images, such as 'gan', or with "
             "the discriminator's layers, with at least one that has neither; add both kinds with --set prove.arms"
         )
-    if any(ratio < 0 for ratio in settings.ratios):
-        raise SettingsError(f"ratios are {settings.ratios}, but must not be negative")
+    if not all(0 <= ratio < math.inf for ratio in settings.ratios):
+        raise SettingsError(f"ratios are {settings.ratios}, but must not be negative, and be numbers")
     if settings.seeds < 2:
         raise SettingsError(
             f"prove.seeds is {settings.seeds}, but a paired trial needs at least 2 to see any variation, and 7 for a word; "

@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from augury.data import near_duplicates
+from augury.data import copied
 from augury.errors import DataError
 from augury.files import atomic_path
 from augury.images import Images, LabelledImages
@@ -37,10 +37,16 @@ def recorded(folder: Path) -> dict[str, Prints]:
     return {file.stem: np.load(file, allow_pickle=False) for file in sorted(folder.glob("*.npy"))}
 
 
-def seen_by(place: str, start: str) -> list[Prints]:
-    """What `place` of the run `start` (its folder, or its synthesizer's) has seen; empty where that was not kept."""
-    files = [folder / "seen" / f"{place}.npy" for folder in (Path(start), Path(start).parent)]
-    return [np.load(file, allow_pickle=False) for file in files if file.exists()][:1]
+UNTOLD = " (not told of what it started from)"
+"""Ends the name of a place that began with weights of which nobody knows what they had seen."""
+
+
+def seen_by(place: str, start: str) -> dict[str, Prints]:
+    """{the place's name: what it has seen} in the run `start` (its folder, or its synthesizer's); the name ends in UNTOLD where
+    that is not all. Empty where nothing was kept."""
+    folders = [folder / "seen" for folder in (Path(start), Path(start).parent)]
+    files = [folder / f"{name}.npy" for folder in folders for name in (place, place + UNTOLD)]
+    return {file.stem: np.load(file, allow_pickle=False) for file in [file for file in files if file.exists()][:1]}
 
 
 def refuse_seen(test: LabelledImages, seen: Mapping[str, Prints], allowed: Prints | None = None) -> None:
@@ -73,23 +79,24 @@ def refuse_shared_parts(train: LabelledImages, validation: LabelledImages, test:
 
 
 def like_test(
-    images: Images, test: LabelledImages, policy: Policy = "refuse", *, mirrored: bool = False
+    images: Images,
+    test: LabelledImages,
+    policy: Policy = "refuse",
+    *,
+    others: Images | None = None,
+    mirrored: bool = False,
 ) -> npt.NDArray[np.bool_]:
     """bool [M]: which of the synthetic `images` are near-duplicates of a test image, with `mirrored` also of its mirror
-    image, and are to be left out.
+    image, and are to be left out; `others` are real images that none of them is a copy of, to tell how alike pictures of this kind are.
 
     An image that is a test image pixel for pixel is refused with DataError under "refuse" and "drop"; a near-duplicate
-    (`augury.data.near_duplicates`, images of 16 px a side or more) is refused or left out as the policy says; "allow" looks
+    (`augury.data.copied`, images of 16 px a side or more) is refused or left out as the policy says; "allow" looks
     for neither.
     """
     if policy == "allow" or not len(images) or not len(test):
         return np.zeros(len(images), bool)
     _refuse_copies(images, test, "test", "; a classifier taught with them knows the answers", mirrored)
-    near = np.zeros(len(images), bool)
-    for cluster in near_duplicates(np.concatenate([test.images, images]), mirrored=mirrored):
-        members = np.array(cluster)
-        if members.min() < len(test):
-            near[members[members >= len(test)] - len(test)] = True
+    near = copied(images, test.images, others, mirrored=mirrored)
     if near.any() and policy == "refuse":
         raise DataError(
             f"{int(near.sum())} of {len(images)} synthetic images are near-duplicates of a test image, such as number "

@@ -36,8 +36,8 @@ LAYERS_RATE = 1 / 3
 class Trainings:
     """What all trainings of one trial share; `results` keeps the measures of each, so that a stopped trial goes on.
 
-    `synthetic` are the images judged, (uint8 [M, C, H, W], labels int64 [M]), and `targets` what is taught of them in place of
-    the labels, float [M, K]; `extra` those of other generators by name. `validation` chooses rate and decay where the
+    `synthetic` are the images judged, (uint8 [M, C, H, W], labels int64 [M]), `extra` those of other generators by name, and
+    `targets` what is taught of a source's images in place of their labels, float [M, K]. `validation` chooses rate and decay where the
     settings give several; `classifier` is an object in place of the settings' name, as `learner` takes it; `layers` are the
     discriminator's, or why there are none.
     """
@@ -51,7 +51,7 @@ class Trainings:
     on_result: Callable[[int, str], None]
     done: int = 0
     validation: LabelledImages | None = None
-    targets: Any = None
+    targets: Mapping[str, Any] = field(default_factory=dict)
     extra: Mapping[str, tuple[Images, Codes]] = field(default_factory=dict)
     classifier: Any = None
     layers: Layers | str = "none was given"
@@ -169,7 +169,7 @@ class Trainings:
             decay=decay,
             augment=None if arm.augment == "none" else policy(arm.augment, flips=self.flips),
             synthetic=source,
-            synthetic_targets=self.targets if arm.source == OWN and source is not None else None,
+            synthetic_targets=None if source is None else self.targets.get(arm.source),
             ratio=0.0 if source is None else ratio if arm.ratio is None else arm.ratio,
             **arm.lesson(),
         )

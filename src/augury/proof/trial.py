@@ -67,7 +67,8 @@ def prove(
             synthetic.fingerprint,
             reasons=("",) * len(synthetic),
         )
-    check_sets(train, validation, test, synthetic)
+    for each in (synthetic, *(extra or {}).values()):
+        check_sets(train, validation, test, each)
     known = {**({} if isinstance(layers, str) else layers.seen), **(seen or {})}
     lenient = settings.near_duplicates == "allow"  # what the parts share, their generator has seen
     leakage.refuse_seen(
@@ -75,8 +76,8 @@ def prove(
     )
     if not lenient:
         leakage.refuse_shared_parts(train, validation, test)
-    kept, left_out = _apart(synthetic, test, settings, flips)
-    others = {name: _apart(images, test, settings, flips)[0] for name, images in (extra or {}).items()}
+    kept, left_out = _apart(synthetic, train, test, settings, flips)
+    others = {name: _apart(images, train, test, settings, flips)[0] for name, images in (extra or {}).items()}
     for images in [] if lenient else [kept, *others.values()]:
         leakage.refuse_validation(images.images, validation, mirrored=flips)
     trainings = Trainings(
@@ -88,7 +89,7 @@ def prove(
         {} if results is None else results,
         lambda done, name: on_result(done, total, name),
         validation=validation,
-        targets=kept.targets,
+        targets={name: images.targets for name, images in {OWN: kept, **others}.items() if images.targets is not None},
         extra={name: (images.images, images.labels) for name, images in others.items()},
         classifier=classifier,
         layers=layers,
@@ -134,11 +135,11 @@ def arm_of(name: str) -> str:
 
 
 def _apart(
-    images: SyntheticImages, test: LabelledImages, settings: ProveSettings, flips: bool
+    images: SyntheticImages, train: LabelledImages, test: LabelledImages, settings: ProveSettings, flips: bool
 ) -> tuple[SyntheticImages, int]:
     """The kept images without near-duplicates of test images, and how many those were."""
     kept = images.take(images.kept)
-    near = leakage.like_test(kept.images, test, settings.near_duplicates, mirrored=flips)
+    near = leakage.like_test(kept.images, test, settings.near_duplicates, others=train.images, mirrored=flips)
     return kept.take(~near), int(near.sum())
 
 

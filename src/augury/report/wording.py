@@ -117,9 +117,10 @@ def meaning(verdict: Mapping[str, Any]) -> list[str]:
         said = _settled(verdict)
     if earlier := verdict.get("earlier"):
         said.append(
-            f"This trial was looked at before, with {earlier} seeds, and the word was '{verdict['said']}'. Looking again, with more "
-            "seeds or other arms, gives chance another go, so that a word is said without cause more often than one time in twenty, "
-            "about one in twelve; a trial that is to grow is best begun with prove.max_seeds, which corrects for its looks."
+            f"This test part was looked at before, with {earlier} seeds, and the word was '{verdict['said']}'. Looking again, with more "
+            "seeds, other arms or settings, or another generator, gives chance another go, so that a word is said without cause more "
+            "often than one time in twenty, after a second look about one in twelve; a trial that is to grow is best begun with "
+            "prove.max_seeds, which corrects for its looks."
         )
     return [*said, *_caution(verdict)]
 

@@ -1,0 +1,103 @@
+"""What a trial leaves on the way: results that serve again, and looks at the same test part that are not forgotten."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from proof_data import part
+
+from augury.files import write_json
+from augury.folds import _looks
+from augury.images import LabelledImages, SyntheticImages
+from augury.keeping import Kept, kept_results
+from augury.opening import Watcher
+from augury.proof.judgement import judge
+from augury.proof.measures import measures
+from augury.runfolder import Run
+from augury.settings import ProveSettings, RunSettings
+from augury.verdict import Verdict
+
+TEST, OTHER = part((30, 30), 2), part((30, 30), 3)
+
+
+def verdict(seeds: int) -> Verdict:
+    random, labels = np.random.default_rng(7), np.arange(60) % 2
+    test = LabelledImages(np.zeros((60, 1, 1, 1), np.uint8), labels, TEST.classes)
+    none = SyntheticImages(test.images[:2], labels[:2, None], (), TEST.classes, 0, np.arange(2), "any")
+    hits = random.random((2, seeds, 60)) < 0.8
+    each = [
+        [measures(labels, np.eye(2)[np.where(row, labels, 1 - labels)].astype(np.float64)) for row in arm]
+        for arm in hits
+    ]
+    results = dict(zip(("classical", "gan"), each, strict=True))
+    return Verdict.from_dict(judge(results, tuple(range(seeds)), 1.0, (), test, none, test).as_dict())
+
+
+def kept(folder: Path, steps: int, test: LabelledImages = TEST, **more: Any) -> Kept:
+    return kept_results(folder / "trial.json", ["about"], ProveSettings(steps=steps, **more), test, Watcher())
+
+
+def done(folder: Path, trial: Kept, told: Verdict) -> Verdict:
+    trial.results["test/none/0"] = {"ece": 0.5}
+    trial.keep(1, 1, "test/none/0")
+    found = trial.told(told)
+    write_json(folder / "verdict.json", found.as_dict())
+    return found
+
+
+def test_trials_of_other_settings_on_the_same_test_part_are_looks(tmp_path: Path) -> None:
+    first, second = verdict(7), verdict(8)
+    assert done(tmp_path, kept(tmp_path, 5), first) == first
+    again = kept(tmp_path, 5, margin=0.1, arms=("none", "gan"))
+    assert again.results and again.before == first and again.told(first) == first
+
+    other = kept(tmp_path, 6)
+    assert other.results == {} and other.before is None and other.look == (7, first.word)
+    assert f"after a look at 7 seeds that said '{first.word}'" in other.told(first).sentence
+    other.results["test/none/0"] = {"ece": 0.5}
+    other.keep(1, 2, "test/none/0")  # killed here: verdict.json is still the first one
+
+    resumed = kept(tmp_path, 6)
+    assert resumed.results and resumed.before is None and resumed.look == (7, first.word)
+    told = done(tmp_path, resumed, second)
+    assert kept(tmp_path, 6).told(second) == told and told.earlier == 7
+    assert done(tmp_path, kept(tmp_path, 5), first).earlier == 7  # back again: the first look stays the first
+    assert kept(tmp_path, 6, OTHER).look == (0, "")  # another test part has not been looked at
+
+
+def test_a_look_that_could_give_no_word_is_none_nor_is_one_of_another_version(tmp_path: Path) -> None:
+    done(tmp_path, kept(tmp_path, 5), verdict(3))
+    assert kept(tmp_path, 6).look == (0, "")
+    done(tmp_path, kept(tmp_path, 5), verdict(8))
+    assert kept(tmp_path, 6).look[0] == 8
+    stored = json.loads((tmp_path / "trial.json").read_text())
+    write_json(tmp_path / "trial.json", stored | {"measured": 1, "inputs": "then"})
+    assert kept(tmp_path, 5).look == (0, "")  # the same trial, measured anew
+    write_json(tmp_path / "trial.json", {"inputs": "then", "results": {}})
+    assert kept(tmp_path, 5).look == (0, "")  # from before looks were kept
+
+
+@pytest.mark.parametrize("room", ["train", "generate", "prove"])
+def test_folds_remember_looks_too(tmp_path: Path, room: str) -> None:
+    first, place = verdict(7), Run(tmp_path)
+
+    def about(**changes: Any) -> dict[str, Any]:
+        settings = RunSettings(**changes).model_dump(mode="json")
+        return {"data": {"fingerprint": "f", "counts": {"fold 1": [3, 4]}}, "settings": settings}
+
+    assert _looks(place, about()) == (None, (0, ""))
+    write_json(tmp_path / "verdict.json", first.as_dict())
+    write_json(tmp_path / "folds.json", about())
+    assert _looks(place, about(prove={"seeds": 9, "margin": 0.1})) == (first, (0, ""))
+    value = {"train": {"steps": 7}, "generate": {"truncation": 0.5}, "prove": {"classifier": "resnet"}}[room]
+    assert _looks(place, about(**{room: value})) == (None, (7, first.word))
+    assert _looks(place, about(seed=1)) == (None, (0, ""))
+    write_json(tmp_path / "folds.json", about(**{room: value}) | {"look": (7, "helps")})
+    assert _looks(place, about(**{room: value})) == (first, (7, "helps"))
+    assert _looks(place, about())[1] == (7, "helps")
+    assert replace(first, earlier=3, said="hurts").look == (3, "hurts")
