@@ -21,7 +21,7 @@ from unittest import mock
 
 import numpy as np
 
-from augury import generation, metrics, proof
+from augury import data, generation, metrics, proof, training
 from augury.files import digest, read_json, write_json
 from augury.images import SPLITS, SyntheticImages
 from augury.pipeline import advance, draw
@@ -29,10 +29,11 @@ from augury.proof import Fold
 from augury.proof.arms import ARMS
 from augury.scoring import useful
 from augury.session import Session
-from augury.settings import ProveSettings, RunSettings, validated
+from augury.settings import ProveSettings, RunSettings, TrainSettings, validated
 from augury.training import Synthesizer
 from augury.verdict import FORMAT
-from cases import CASES, DATA, Places
+from cases import CASES as REAL
+from cases import DATA, Case, Places
 from common import points, row, stored, write
 
 PLAIN = ("none", "balanced", "classical")
@@ -42,15 +43,21 @@ PLAIN = ("none", "balanced", "classical")
 @dataclass(frozen=True)
 class Change:
     """Settings of a run that differ, room by room, and fields of the arm that differ from those of "gan"; `real` shows the
-    train images themselves in the place of synthetic ones, `useful` keeps the generator whose images teach best."""
+    train images themselves in the place of synthetic ones, `useful` keeps the generator whose images teach best, `start` names
+    other images (`RELATED`) whose generator this one begins as."""
 
     what: str
     rooms: dict[str, dict[str, Any]] = field(default_factory=dict)
     arm: dict[str, Any] = field(default_factory=dict)
     real: bool = False
     useful: bool = False
+    start: str = ""
 
 
+CASES = {**REAL, "sample": Case("the embedded sample", (lambda places: data.sample(),))}
+"""Name -> case."""
+RELATED = {"fer": lambda places: data.load(places.shared / "fer2013_subset_48.npz", size=32)}
+"""Images of another data set, 32 × 32 and grey, from which a generator may begin."""
 CHANGES = {
     "default": Change("as Augury does it by default"),
     "unfiltered": Change("no filter", {"generate": {"filters": ()}}),
@@ -96,6 +103,8 @@ CHANGES = {
     "late": Change("late conditioning", {"train": {"overrides": {"late_conditioning": 0.5}}}),
     "ada": Change("adaptive augmentation", {"train": {"augment": "ada", "overrides": {"ada_target": 0.6}}}),
     "uniform": Change("trained with all classes equally often", {"train": {"label_sampling": "uniform"}}),
+    "frequency": Change("trained with classes as often as they are", {"train": {"label_sampling": "frequency"}}),
+    "related": Change("begun as a generator of other faces (FER-2013)", start="fer"),
 }
 """Name -> what is changed."""
 SHARED: dict[str, dict[str, Any]] = {"train": {"steps": 1500}, "data": {"near_duplicates": "drop"}, "generate": {}}
@@ -126,6 +135,16 @@ def distilled(session: Session) -> SyntheticImages:
     )
 
 
+def begun(name: str, places: Places, folder: Path, steps: int) -> Path:
+    """The folder of a generator of `RELATED` images, trained as long as those that begin as it; all of them train
+    it, as none of them is tested."""
+    place = folder / f"related-{name}-{steps}"
+    if not (place / "synthesizer" / "card.json").exists():
+        made = training.train(RELATED[name](places), place / "train", settings=TrainSettings(steps=steps), device="cpu")
+        made.save(place / "synthesizer")
+    return place
+
+
 def rooms(case: str, change: Change) -> dict[str, dict[str, Any]]:
     """Settings of a run: what all share, then the case's, then the change's. The trial is set apart."""
     own = {room: values for room, values in CASES[case].settings.items() if room in ("train", "data")}
@@ -136,7 +155,7 @@ def result(case: str, name: str, folder: Path, seeds: int) -> Path:
     """The file of one change on one case; another when what it depends on has changed, or how verdicts are computed."""
     change = CHANGES[name]
     facts: list[Any] = [rooms(case, change), change.arm, seeds, len(CASES[case].folds)]
-    facts += [flag for flag in ("real", "useful") if getattr(change, flag)]
+    facts += [flag for flag in ("real", "useful", "start") if getattr(change, flag)]
     return folder / case / f"{name}-{digest(facts)[:8]}.{FORMAT}.json"
 
 
@@ -147,6 +166,10 @@ def trial(case: str, name: str, places: Places, folder: Path, seeds: int) -> dic
         return read_json(done)
     settings = validated(RunSettings, rooms(case, change))
     place = folder / case / (digest(settings.train.model_dump())[:8] + ("-useful" if change.useful else ""))
+    if change.start:
+        start = str(begun(change.start, places, folder, settings.train.steps or 1))
+        place = place.with_name(place.name + f"-{change.start}")
+        settings = settings.model_copy(update={"train": settings.train.model_copy(update={"start_from": start})})
     ARMS["changed"] = replace(ARMS["gan"], **change.arm)
     told = ProveSettings(arms=(*PLAIN, "changed"), seeds=seeds, ratios=(0.5,))
     shares = []
@@ -219,7 +242,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=DATA, help="folder of the npz and tar files of cases.py")
     parser.add_argument("--fashion", type=Path, default=Path("/usr/share/datasets/fashion-mnist"))
-    parser.add_argument("--cases", default="fashion50,pneumonia,sunglasses")
+    parser.add_argument("--cases", default="sample,fashion50,pneumonia,sunglasses")
     parser.add_argument("--changes", default=",".join(CHANGES))
     parser.add_argument("--seeds", type=int, default=8)
     parser.add_argument("--folder", type=Path, default=Path("runs/ablation"))
@@ -228,7 +251,10 @@ def main() -> None:
     places, keep = Places(options.data, options.fashion), options.folder
     rows = []
     for case in options.cases.split(","):
+        of_faces = rooms(case, CHANGES["default"])["train"].get("condition") == ("pose",)
         for name in options.changes.split(","):
+            if CHANGES[name].start and not of_faces:
+                continue
             last = line(case, name, trial(case, name, places, keep, options.seeds))
             print(
                 f"{last['case']}: {last['ours']:.3f} against {last['peer']:.3f} ({last['peer_name']}), twin "

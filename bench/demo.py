@@ -38,6 +38,7 @@ def main() -> None:
         "demo",
         [
             row("demo, wall time", wall, 360, "limit", "s", False, digits=0),
+            row("demo, the proof", state["prove"]["seconds"], 150, "limit", "s", False, digits=0),
             row("demo, peak memory", peak, 2, "limit", "GiB", False, digits=2),
             row(
                 f"demo, test, arm '{judged}'",

@@ -1,7 +1,9 @@
 """Images a second while the six classifiers of one arm are taught, at once and one after another.
 
 "one by one" gives every classifier all threads in its turn; "abreast" a thread to each; "stacked" makes all one network.
-Every side draws the same batches, with classical augmentation, in a fresh process.
+Images and weights lie channels last, in fp32 on a processor and in the faster of fp32 and bf16 on a GPU; the same one by one with channels
+first, and in the other precision, shows what that is worth. Every side draws the same batches, with classical augmentation, in a
+fresh process.
 """
 
 from __future__ import annotations
@@ -9,7 +11,9 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any
+from unittest import mock
 
 import torch
 
@@ -23,12 +27,16 @@ from common import apart, interleaved, random_images, row, synchronise, write
 SEEDS = 6
 CASES = [("cnn", 1, 28), ("cnn", 3, 64), ("resnet", 1, 28)]
 BASE, OTHERS = "one by one", ("abreast", "stacked")
+PLAIN, HALF = "channels first", "the other precision"
+"""One by one, but for this."""
 
 
 def one(way: str, network: str, channels: int, size: int, steps: int) -> float:
-    """Images a second of one way, measured in this process after a warm-up."""
+    """Images a second of one way, or of PLAIN or HALF, measured in this process after a warm-up."""
     data, device = random_images(channels, size), choose_device("auto")
     precision = choose_precision(device) if device.type == "cuda" else "fp32"
+    if way == HALF:
+        precision = "fp32" if precision == "bf16" else "bf16"
 
     def run(steps: int) -> float:
         lesson = Lesson(steps=steps, balanced=True, augment=policy("classical", flips=True))
@@ -41,14 +49,15 @@ def one(way: str, network: str, channels: int, size: int, steps: int) -> float:
             then=lambda model: None,
             build=NETWORKS[network],
             precision=precision,
-            way=way,
+            way=way if way in (BASE, *OTHERS) else BASE,
         )
         list(made)
         synchronise()
         return steps * lesson.batch * SEEDS / (time.perf_counter() - begun)
 
-    run(2)
-    return run(steps)
+    with mock.patch.object(torch, "channels_last", torch.contiguous_format) if way == PLAIN else nullcontext():
+        run(2)
+        return run(steps)
 
 
 def asked(*words: Any) -> Callable[[], float]:
@@ -73,13 +82,15 @@ def main() -> None:
         print(f"{network}, {channels}x{size}x{size}", flush=True)
         steps = options.steps if device.type == "cuda" else max(4, options.steps * 28**2 // (size**2 * channels))
         found = interleaved(
-            {way: asked(way, network, channels, size, steps) for way in (BASE, *others)}, options.rounds
+            {way: asked(way, network, channels, size, steps) for way in (BASE, *others, PLAIN, HALF)}, options.rounds
         )
         colour, chosen = "grey" if channels == 1 else "colour", fastest(Lesson(), device, NETWORKS[network])
+        what = f"{network}, {size}×{size} {colour}, {SEEDS} seeds, {device.type}"
         for way in others:
             mark = ", the trial's choice" if way == chosen else ""
-            case = f"{network}, {size}×{size} {colour}, {SEEDS} seeds, {device.type}: {way}{mark}"
-            rows.append(row(case, found[way], found[BASE], BASE, "img/s", True, digits=0))
+            rows.append(row(f"{what}: {way}{mark}", found[way], found[BASE], BASE, "img/s", True, digits=0))
+        for way in (PLAIN, HALF):
+            rows.append(row(f"{what}: {BASE}, as a trial does", found[BASE], found[way], way, "img/s", True, digits=0))
     write("trial", rows, rounds=options.rounds, threads=torch.get_num_threads())
 
 

@@ -48,6 +48,20 @@ PART = tiny((8, 8, 8), 2)
 
 
 @pytest.mark.parametrize("arm", ARMS)
+def test_every_arm_has_as_many_steps(arm: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    steps: list[int] = []
+    step = torch.optim.AdamW.step
+
+    def counted(self: torch.optim.AdamW, *given: Any) -> Any:
+        steps.append(len(self.param_groups))
+        return step(self, *given)
+
+    monkeypatch.setattr(torch.optim.AdamW, "step", counted)
+    trainings().measured("test", arm, 0.5, (0,), PART)
+    assert len(steps) == 4
+
+
+@pytest.mark.parametrize("arm", ARMS)
 def test_an_arm_trains_alike_each_time_and_goes_on_where_it_stopped(arm: str) -> None:
     whole = trainings()
     assert whole.select([arm]) == (arm,)
