@@ -66,6 +66,17 @@ CHANGES = {
     "confident": Change(
         "only what the classifier is sure of", {"generate": {"filters": ("confidence>.9", "near_copy"), "surplus": 10}}
     ),
+    "middle": Change(
+        "only what the classifier is half sure of",
+        {"generate": {"filters": ("confidence>.2", "confidence<.8", "near_copy"), "surplus": 20}},
+    ),
+    "influence": Change(
+        "only what lowers the loss on validation", {"generate": {"filters": ("influence", "near_copy"), "surplus": 10}}
+    ),
+    "spread": Change(
+        "the most widely spread of ten times as many",
+        {"generate": {"filters": ("agreement", "near_copy", "k_center"), "surplus": 10}},
+    ),
     "tail": Change("rare classes alone", {"generate": {"sampling_strategy": "tail"}}),
     "level": Change("every cell gets what the emptiest lacks", {"generate": {"sampling_strategy": "level"}}),
     "everywhere": Change(
