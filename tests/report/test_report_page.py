@@ -16,7 +16,7 @@ from report_facts import OUTCOMES, facts, log, shapes, verdict
 import augury.report
 from augury.errors import RunFolderError
 from augury.images import LabelledImages
-from augury.report import badge, markdown, render, write
+from augury.report import badge, markdown, render, wording, write
 
 SECTIONS = ["verdict", "arms", "classes", "ratio", "pictures", "filters", "neighbours", "scores", "training", "data",
             "reproduce"]  # fmt: skip
@@ -86,10 +86,19 @@ def test_the_page_is_complete_in_itself():
 def test_the_sentence_comes_first_and_all_sections_are_there():
     given = facts("helps")
     page = Page(render(given))
-    assert words(page.text["verdict"]).startswith("▲Helps " + given.verdict["sentence"])
+    assert words(page.text["verdict"]).startswith("▲Helps " + given.verdict["sentence"].replace(" -", " −"))
     assert page.sections == SECTIONS
     assert [tag for tag, _ in page.tags if tag == "h1"] == ["h1"]
     assert all(page.text[section].strip() for section in SECTIONS)
+
+
+def test_the_headline_says_what_and_the_line_below_by_how_much():
+    said = "The images hurt: -1.2 points (95 % interval -2.0 to -0.4, 3-fold) of a 32-px set; leave them out."
+    assert wording.headline({"sentence": said}) == (
+        "The images hurt:",
+        "−1.2 points (95 % interval −2.0 to −0.4, 3-fold) of a 32-px set; leave them out.",
+    )
+    assert wording.headline({"sentence": "All is said."}) == ("All is said.", "")
 
 
 def test_what_filters_keep_and_why_a_class_gets_its_number_is_told():

@@ -86,6 +86,7 @@ def _context(facts: Facts) -> dict[str, Any]:
         "trained": {"unlabelled": None, "start_from": None} | facts.about.get("settings", {}).get("train", {}),
         "v": verdict,
         "sign": wording.SIGNS[verdict["word"]],
+        "headline": wording.headline(verdict),
         "adds": wording.adds(verdict),
         "of_images": wording.adds(verdict) != LAYERS,
         "same": same(wording.adds(verdict)),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -96,6 +97,13 @@ def breakable(name: str) -> Any:
 def pretty(value: Any) -> str:
     """JSON for reading."""
     return json.dumps(value, indent=2, ensure_ascii=False, default=str)
+
+
+def headline(verdict: Mapping[str, Any]) -> tuple[str, str]:
+    """The verdict's sentence in two, what it says and the numbers behind it, with true minus signs."""
+    told = re.sub(r"(?<![\w–])-(?=\d)", MINUS, verdict["sentence"])
+    first, colon, rest = told.partition(": ")
+    return first + colon.strip(), rest
 
 
 def adds(verdict: Mapping[str, Any]) -> str:
