@@ -10,12 +10,13 @@ import numpy as np
 import pytest
 
 import augury
+from augury import proof
 from augury.data import LEFT_OUT, from_arrays
 from augury.errors import DataError
-from augury.images import LabelledImages, SyntheticImages
+from augury.images import Images, LabelledImages, SyntheticImages
 from augury.opening import Watcher
 from augury.pipeline import advance, opened
-from augury.settings import RunSettings
+from augury.settings import GenerateSettings, ProveSettings, RunSettings, TrainSettings
 
 
 @pytest.fixture
@@ -61,6 +62,39 @@ def test_copies_that_test_count_once_and_images_like_them_are_not_exported(
         )
         assert session.exported().reasons == ("", "like a test image", "agreement", "")
         assert said[-1] == "1 synthetic images are like a test image and are not exported"
+
+
+def test_what_the_trial_has_looked_at_is_not_looked_at_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rough = np.random.default_rng(3).integers(0, 256, (60, 1, 16, 16)).repeat(2, 2).repeat(2, 3).astype(np.uint8)
+    data = LabelledImages(rough, np.arange(60) % 2, ("a", "b"), fingerprint="rough")
+    monkeypatch.setattr("augury.session.LESSON", 2)
+    quick = settings("refuse").model_copy(
+        update={
+            "train": TrainSettings(steps=2, batch=8, precision="fp32", overrides={"width": 8}),
+            "generate": GenerateSettings(filters=(), sampling_strategy=4),
+            "prove": ProveSettings(arms=("none", "gan"), seeds=2, steps=2, batch=8, ratios=(1.0,)),
+        }
+    )
+    looks: list[int] = []
+    look = proof.like_test
+
+    def counted(images: Images, *given: object, **more: object) -> np.ndarray:
+        looks.append(len(images))
+        return look(images, *given, **more)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(proof, "like_test", counted)
+    with opened(data, tmp_path / "r", settings=quick) as session:
+        advance(session, "generate")
+        whole = session.exported()
+        assert looks == [8]
+        advance(session, "prove")
+        again = session.exported()
+        assert looks == [8] and again.reasons == whole.reasons
+        stored = json.loads((session.run / "verdict.json").read_text())
+        stored["leaks"]["left_out"] = 1
+        (session.run / "verdict.json").write_text(json.dumps(stored))
+        session.exported()
+        assert looks == [8, 8]
 
 
 def test_a_split_that_tears_copies_is_refused_and_dropping_mends_it(copied: LabelledImages, tmp_path: Path) -> None:

@@ -71,8 +71,8 @@ class Arm:
         return {name: getattr(self, name) for name in names}
 
 
-USUAL = ("none", "class_weights", "balanced", "classical", "gan", "discriminator", "discriminator_afresh")
-"""Those of a trial that names none."""
+USUAL = ("none", "balanced", "classical", "randaugment", "gan", "discriminator", "discriminator_afresh")
+"""Those of a trial that names none: of the ways without a generator those that came out best on real sets (docs/helps.md)."""
 ARMS = {
     "none": Arm("the real images alone, as they are"),
     "class_weights": Arm("errors on rare classes weigh more", class_weights=True),
