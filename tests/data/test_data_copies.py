@@ -93,6 +93,7 @@ def test_pictures_that_are_all_alike_are_no_copies_beside_others_of_their_kind()
     trousers = data.images[data.labels == np.bincount(data.labels).argmax()]
     held, new, others = trousers[:5], trousers[5:250], trousers[250:]
     assert copied(new, held, others).sum() <= 1
+    np.testing.assert_array_equal(copied(new, held, others[:0]), copied(new, held))
 
 
 def test_colour_and_grey_versions_are_copies() -> None:

@@ -27,6 +27,7 @@ SURE = 0.01
 _RADIUS = 10
 _ALIKE = 0.95
 _FEW = 20_000
+_BESIDE = 10_000
 _CHUNK = 4096
 _PAIRS = 1_000_000
 
@@ -71,8 +72,8 @@ def copied(
     """bool [N]: which of `images` uint8 [N, C, H, W] are identical to, or near-duplicates of, one of `held` [M, C, H, W].
 
     One is a near-duplicate of a held picture as `near_duplicates` has it, but that those who must stand apart are the
-    pictures of `held` and `others` alone: many copies of one picture do not hide each other. Two held pictures that are
-    near-duplicates count as one.
+    pictures of `held` and `others` alone (10,000 of those, evenly taken, where there are more): many copies of one picture do
+    not hide each other. Two held pictures that are near-duplicates count as one.
     """
     marks = {_mark(image) for image in held}
     if mirrored:
@@ -80,7 +81,10 @@ def copied(
     found = np.array([_mark(image) in marks for image in images], bool)
     if not len(images) or not len(held) or min(images.shape[2:]) < like.SMALLEST:
         return found
-    real = np.concatenate([held, *([] if others is None else [np.asarray(others)])])
+    real = held
+    if others is not None and len(others):
+        taken = np.linspace(0, len(others) - 1, min(len(others), _BESIDE)).astype(np.int64)
+        real = np.concatenate([held, others[taken]])
     links = _linked(np.concatenate([real, images]), np.arange(len(real) + len(images)), mirrored, new=len(real))
     first, second, distance = links[:, 0].astype(np.int64), links[:, 1].astype(np.int64), links[:, 2]
     among = second < len(real)
