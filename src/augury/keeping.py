@@ -53,7 +53,8 @@ def kept_results(
     settings, or generators, until a word comes has given chance as many goes.
     """
     lasting = prove.model_dump(exclude=LASTING)
-    inputs, tested = digest([*about, lasting, proof.MEASURED]), digest(proof.prints(test.images).tolist())
+    seen = [features] if (features := proof.features_of(prove.classifier)) else []  # those installed by now
+    inputs, tested = digest([*about, lasting, proof.MEASURED, *seen]), digest(proof.prints(test.images).tolist())
     stored, verdict = read_json(file) if file.exists() else {}, verdict_before(Run(file.parent))
     same, mark = stored.get("inputs") == inputs, None if verdict is None else digest(verdict.as_dict())
     results: dict[str, Any] = stored["results"] if same else {}

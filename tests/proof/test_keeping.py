@@ -16,6 +16,7 @@ from augury.folds import _looks
 from augury.images import LabelledImages, SyntheticImages
 from augury.keeping import Kept, kept_results
 from augury.opening import Watcher
+from augury.proof import learners
 from augury.proof.judgement import judge
 from augury.proof.measures import measures
 from augury.runfolder import Run
@@ -80,6 +81,17 @@ def test_a_look_that_could_give_no_word_is_none_nor_is_one_of_another_version(tm
     assert kept(tmp_path, 5).look == (0, "")  # the same trial, measured anew
     write_json(tmp_path / "trial.json", {"inputs": "then", "results": {}})
     assert kept(tmp_path, 5).look == (0, "")  # from before looks were kept
+
+
+def test_results_on_other_features_are_not_mixed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    done(tmp_path, kept(tmp_path, 5, classifier="probe"), verdict(7))
+    assert kept(tmp_path, 5, classifier="probe").results
+    installed = learners.lite0_installed()
+    monkeypatch.setattr(learners, "lite0_installed", lambda: not installed)
+    assert not kept(tmp_path, 5, classifier="probe").results
+    other = "pixels" if installed else "lite0"
+    assert learners.features_of("probe") == other and learners.features_of("forest:phash") == "phash"
+    assert learners.features_of("cnn") == ""
 
 
 @pytest.mark.parametrize("room", ["train", "generate", "prove"])

@@ -5,7 +5,7 @@ from augury.proof.checks import foresee
 from augury.proof.classifiers import probabilities, teach, teach_each
 from augury.proof.crossed import Effects, effects
 from augury.proof.leakage import UNTOLD, like_test, prints, record, recorded, refuse_shared_parts, seen_by
-from augury.proof.learners import CLASSIFIERS
+from augury.proof.learners import CLASSIFIERS, features_of
 from augury.proof.lesson import Lesson
 from augury.proof.measures import MEASURED, measures
 from augury.proof.pooling import Fold, pooled
@@ -30,6 +30,7 @@ __all__ = [
     "Verdict",
     "arm_of",
     "effects",
+    "features_of",
     "foresee",
     "like_test",
     "measures",

@@ -110,5 +110,11 @@ def learner(classifier: Any, shape: tuple[int, int, int], device: torch.device, 
     return OnFeatures(_views(features, shape, device), device, estimator)
 
 
+def features_of(classifier: str) -> str:
+    """The features that a classifier of this name is given, "" for one of images."""
+    name, _, features = classifier.partition(":")
+    return "" if name in NETWORKS else features or ("lite0" if lite0_installed() else "pixels")
+
+
 def _views(features: str, shape: tuple[int, int, int], device: torch.device) -> Views:
-    return Views(extractor(features or ("lite0" if lite0_installed() else "pixels"), shape, device))
+    return Views(extractor(features_of(f"probe:{features}"), shape, device))
