@@ -95,7 +95,7 @@ def main() -> None:
                 row(f"{way}, {steps} steps", means["gan"].mean(), means[""].mean(), "without", "points", True, 2)
             )
             shown = {source: f"{each.mean():.1f}" for source, each in means.items()}
-            each = ", ".join(f"{value:+.1f}" for value in gap)
+            each = ", ".join(f"{round(value, 1) + 0.0:+.1f}" for value in gap)
             table.append(
                 {
                     "augmentation": way,
