@@ -43,7 +43,8 @@ def row(
 
 def points(value: float, low: float, high: float) -> str:
     """A difference and its interval in points of a hundred, as tables show it."""
-    return f"{100 * value:+.1f} ({100 * low:+.1f} to {100 * high:+.1f})"
+    shown, least, most = (f"{round(100 * each, 1) + 0.0:+.1f}" for each in (value, low, high))  # + 0.0: no "-0.0"
+    return f"{shown} ({least} to {most})"
 
 
 def interleaved(contestants: dict[str, Callable[[], float]], rounds: int) -> dict[str, float]:
