@@ -19,6 +19,7 @@ from typed import command
 
 import augury
 from augury.errors import RunFolderError, SettingsError
+from augury.report.wording import headline
 from augury.runfolder import Run
 from augury.settings import RunSettings, seconds, validated
 
@@ -53,7 +54,8 @@ def test_a_run_ends_in_verdict_data_set_and_report(whole) -> None:
     run, printed = whole
     assert printed["verdict"]["word"] in ("helps", "no difference", "hurts", "underpowered")
     assert run.verdict.sentence == printed["verdict"]["sentence"]
-    assert run.verdict.sentence in (run / "report.html").read_text().replace("&#39;", "'")
+    page = (run / "report.html").read_text().replace("&#39;", "'")
+    assert all(part in page for part in headline(run.verdict.as_dict()))
     assert len(list((run / "dataset").rglob("real-*.png"))) == sum(run.about["data"]["counts"]["train"])
     rows = [json.loads(line) for line in (run / "synthetic" / "manifest.jsonl").read_text().splitlines()]
     assert {"class", "seed", "index", "synthesizer", "scores", "kept", "reason"} <= rows[0].keys()
