@@ -28,6 +28,7 @@ from augury.errors import SettingsError
 from augury.images import SPLITS
 
 Written = "folder, imagefolder, csv, npz, tar or parquet."
+Format = Annotated[str | None, typer.Option("--format", help=f"{Written} As the name of -o ends, else imagefolder.")]
 Force = Annotated[bool, typer.Option("--force", help="Replace a file, or an export that files were added to.")]
 
 
@@ -66,9 +67,7 @@ def split(
     output: Annotated[Path, typer.Option("-o", "--output", help="Where to write the data set in its parts.")] = Path(
         "parts"
     ),
-    written: Annotated[
-        str | None, typer.Option("--format", help=f"{Written} As the name of -o ends, else imagefolder.")
-    ] = None,
+    written: Format = None,
     force: Force = False,
     seed: Seed = None,
     data: Given = None,
@@ -91,9 +90,7 @@ def split(
     done = write(output, parts, originals=originals, link=False, force=force)
     assert parts.split is not None
     count = np.bincount(parts.split, minlength=len(SPLITS)).tolist()
-    told = {"data_set": str(output), **dict(zip(SPLITS, count, strict=True))}
-    told |= {"note": done["note"]} if "note" in done else {}
-    typer.echo(json.dumps(told) if as_json else "  ".join(f"{k} {v}" for k, v in told.items()))
+    _tell({"data_set": str(output), **dict(zip(SPLITS, count, strict=True))}, done, as_json)
 
 
 @reads
@@ -119,9 +116,7 @@ def augment(
             help="Mirror left and right; unless given, as the policy has it, and never where the data forbid it."
         ),
     ] = None,
-    written: Annotated[
-        str | None, typer.Option("--format", help=f"{Written} As the name of -o ends, else imagefolder.")
-    ] = None,
+    written: Format = None,
     force: Force = False,
     seed: Seed = 0,
     data: Given = None,
@@ -147,6 +142,7 @@ def augment(
     policy, times = how or "classical", per_image or 1
     images = load(path, **reading(data or {}))
     told: dict[str, Any]
+    done: dict[str, Any] = {}
     if preview is not None:
         if how is None and per_image is None:
             sheet = room.preview(images, seed=seed or 0, flips=flips)
@@ -162,7 +158,12 @@ def augment(
             room.check_folders(made)
         done = write(output, made, force=force)
         told = {"data_set": str(output), "images": len(made), "policy": policy, "seed": seed or 0}
-        told |= {"note": done["note"]} if "note" in done else {}
+    _tell(told, done, as_json)
+
+
+def _tell(told: dict[str, Any], done: dict[str, Any], as_json: bool) -> None:
+    """What was written, and what the writer has to note."""
+    told = told | ({"note": done["note"]} if "note" in done else {})
     typer.echo(json.dumps(told) if as_json else "  ".join(f"{k} {v}" for k, v in told.items()))
 
 

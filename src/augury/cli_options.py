@@ -102,7 +102,7 @@ DATA: dict[str, tuple[str, Any, Callable[[Any], Any]]] = {
     "on_bad": ("on_bad", OnBad, str),
     "read_as": ("format", ReadAs, str),
     "column": ("columns", Column, lambda texts: dict(pair("--column", text) for text in texts)),
-    "chosen": ("attributes", Chosen, lambda text: tuple(name.strip() for name in text.split(",") if name.strip())),
+    "attributes": ("attributes", Chosen, lambda text: tuple(name.strip() for name in text.split(",") if name.strip())),
     "group": ("group", Group, str),
     "split": ("split", Split, str),
     "root": ("root", Root, lambda path: str(path.resolve())),

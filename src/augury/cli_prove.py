@@ -32,7 +32,7 @@ def prove(
     """Do the trial of a run again, with other settings if you like, up to the report; or judge synthetic images that
     Augury did not make. A trial that was stopped goes on."""
     if synthetic is None:
-        names = {setting: "attributes" if name == "chosen" else name for name, (setting, *_) in DATA.items()}
+        names = {setting: name for name, (setting, *_) in DATA.items()}
         if foreign := [*given(output=output, seed=seed), *(names[setting] for setting in data or {})]:
             raise SettingsError(
                 f"--{foreign[0].replace('_', '-')} goes with --with SYNTHETIC; a run has its own folder, seed and way to read its data"

@@ -13,7 +13,7 @@ from augury import proof, report
 from augury.errors import SettingsError
 from augury.files import write_json, write_text
 from augury.images import Codes, LabelledImages, SyntheticImages
-from augury.keeping import LASTING, Look, verdict_before
+from augury.keeping import LASTING, Look, first_look, verdict_before
 from augury.opening import Watcher, begun, refuse_among_data, same_source
 from augury.pipeline import advance, opened
 from augury.runfolder import Run
@@ -86,11 +86,8 @@ def _looks(place: Run, about: dict[str, Any]) -> tuple[Verdict | None, Look]:
     stored = place.read("folds")
     if _tested(stored) != _tested(about):
         return None, (0, "")
-    number, said = stored.get("look", (0, ""))
-    look = (int(number), str(said))
-    if _trained(stored) == _trained(about):
-        return before, look
-    return None, look if number else before.look
+    same = _trained(stored) == _trained(about)
+    return (before, first_look(stored, None)) if same else (None, first_look(stored, before))
 
 
 def _tested(about: dict[str, Any]) -> dict[str, Any]:

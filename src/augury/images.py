@@ -139,6 +139,10 @@ class LabelledImages:
         """Images per class, int64 [len(classes)]."""
         return np.bincount(self.labels, minlength=len(self.classes)).astype(np.int64)
 
+    def flips(self, asked: bool | None = None) -> bool:
+        """Whether images may be mirrored left and right: as asked, else where the notes say so."""
+        return bool(self.notes.get("flips", False)) if asked is None else asked
+
     def take(self, indices: npt.NDArray[Any]) -> LabelledImages:
         """The images at `indices` (int or bool), in that order; up to IN_MEMORY bytes of them are read into memory."""
         chosen = np.flatnonzero(indices) if indices.dtype == bool else indices
@@ -195,6 +199,13 @@ class SyntheticImages:
     reasons: tuple[str, ...] = ()
     latents: npt.NDArray[np.float32] | None = None
     targets: npt.NDArray[np.float64] | None = None
+
+    @classmethod
+    def of(cls, made: LabelledImages) -> SyntheticImages:
+        """Labelled images of any making in the place of generated ones, all of them kept."""
+        number = np.arange(len(made), dtype=np.int64)
+        reasons = ("",) * len(made)
+        return cls(made.images, made.labels[:, None], (), made.classes, 0, number, made.fingerprint, reasons=reasons)
 
     def __len__(self) -> int:
         return len(self.images)

@@ -60,7 +60,7 @@ def judge(
             made = synthetic if synthetic.fingerprint else finished(synthetic, least=1)
         beside = matched(made, data)
         device = training.choose_device(chosen.device)
-        flips = bool(data.notes.get("flips", False)) if chosen.prove.flips is None else chosen.prove.flips
+        flips = data.flips(chosen.prove.flips)
         codes, near = divided(data, chosen, flips)
         if (left := int((codes == LEFT_OUT).sum())) > 0:
             watch.note(f"{left:,} near-duplicates were left out of the earlier part")
@@ -123,10 +123,7 @@ def matched(made: LabelledImages, real: LabelledImages) -> SyntheticImages:
             )
         images = images[:, :1]
     codes = np.array([places.get(name, -1) for name in made.classes], np.int64)[made.labels]
-    number = np.arange(len(made), dtype=np.int64)
-    return SyntheticImages(
-        images, codes[:, None], (), real.classes, 0, number, made.fingerprint, reasons=("",) * len(made)
-    )
+    return SyntheticImages.of(LabelledImages(images, codes, real.classes, fingerprint=made.fingerprint))
 
 
 def _about(

@@ -59,12 +59,8 @@ def kept_results(
     same, mark = stored.get("inputs") == inputs, None if verdict is None else digest(verdict.as_dict())
     results: dict[str, Any] = stored["results"] if same else {}
     stale = stored.get("stale") if same else mark
-    look: Look = (0, "")
-    if stored.get("tested") == tested:
-        number, said = stored["look"]
-        look = (int(number), str(said))
-        if not same and not number and verdict is not None and stored["measured"] == proof.MEASURED:
-            look = verdict.look
+    other = verdict if not same and stored.get("measured") == proof.MEASURED else None
+    look = first_look(stored, other) if stored.get("tested") == tested else (0, "")
     before, now = stored.get("others", {}), others or {}
     needs = {name: proof.LAYERS if arm.learnt else arm.source for name, arm in proof.ARMS.items()}
     old = {name for name, need in needs.items() if before.get(need) != now.get(need)}
@@ -76,6 +72,12 @@ def kept_results(
         watch.amount("trainings", done, total)
 
     return Kept(results, keep, verdict if results and mark != stale else None, look)
+
+
+def first_look(stored: dict[str, Any], other: Verdict | None) -> Look:
+    """The first look at a test part that `stored` remembers; where it does not, that of the verdict of `other` trainings on it."""
+    number, said = stored.get("look", (0, ""))
+    return other.look if other is not None and not number else (int(number), str(said))
 
 
 def verdict_before(place: Run) -> Verdict | None:

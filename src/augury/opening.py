@@ -127,8 +127,7 @@ def in_parts(path: Path | None, settings: RunSettings) -> tuple[LabelledImages, 
     """The images at `path`, `split` as a run of these settings divides them, near-duplicates that it leaves out left out; and
     the file of each, where each has one."""
     data = images_of(path, settings)
-    flips = bool(data.notes.get("flips", False)) if settings.prove.flips is None else settings.prove.flips
-    codes, _ = divided(data, settings, flips)
+    codes, _ = divided(data, settings, data.flips(settings.prove.flips))
     kept = np.flatnonzero(codes != LEFT_OUT)
     parts = replace(data.take(kept), split=codes[kept])
     if path is None:

@@ -40,7 +40,7 @@ class Session:
     def __init__(self, run: Run, data: LabelledImages, settings: RunSettings, source: str, watch: Watcher) -> None:
         self.run, self.data, self.settings, self.source, self.watch = run, data, settings, source, watch
         self.device, self.features = training.choose_device(settings.device), run / "features"
-        self.flips = bool(data.notes.get("flips", False)) if settings.prove.flips is None else settings.prove.flips
+        self.flips = data.flips(settings.prove.flips)
 
     @cached_property
     def parts(self) -> dict[str, LabelledImages]:
@@ -116,9 +116,9 @@ class Session:
 
     def drawn_by_others(self) -> dict[str, str]:
         """What tells other images from those that `others` gave before."""
-        soft = {name: [] if images.targets is None else images.targets.tolist() for name, images in self.others.items()}
         return {
-            name: digest([proof.prints(images.images).tolist(), *soft[name]]) for name, images in self.others.items()
+            name: digest([proof.prints(x.images).tolist(), *([] if x.targets is None else x.targets.tolist())])
+            for name, x in self.others.items()
         }
 
     @property
@@ -242,10 +242,10 @@ class Session:
         what it starts from has seen, or that nothing tells of that; the trial checks it."""
         before = {} if start_from is None else proof.seen_by(place, start_from)
         chosen = proof.prints(self.parts["validation"].images)
-        known = start_from is None or place in before
-        name, other = (place, place + proof.UNTOLD)[:: 1 if known else -1]
+        name = place if start_from is None or place in before else place + proof.UNTOLD
         proof.record(self.run / "seen", name, proof.prints(images.images), chosen, *before.values())
-        (self.run / "seen" / f"{other}.npy").unlink(missing_ok=True)
+        for stale in {place, place + proof.UNTOLD} - {name}:
+            (self.run / "seen" / f"{stale}.npy").unlink(missing_ok=True)
 
     def planned(self) -> training.Plan:
         """The training plan: made once, by measurement where a budget asks for it, and then kept."""

@@ -128,7 +128,7 @@ def test_a_verb_gets_what_was_given_alone() -> None:
     verb = reads(lambda data=None: seen.append(data))
     blank = dict.fromkeys(DATA)
     verb(**blank)
-    verb(**{**blank, "window": "40,400", "size": "9x8", "column": ["label=a"], "chosen": "b, c"})
+    verb(**{**blank, "window": "40,400", "size": "9x8", "column": ["label=a"], "attributes": "b, c"})
     assert seen == [{}, {"window": (40.0, 400.0), "size": (9, 8), "columns": {"label": "a"}, "attributes": ("b", "c")}]
 
 

@@ -81,7 +81,7 @@ def inspect(
 def census(data: LabelledImages, *, flips: bool | None = None) -> Census:
     """Count and compare; raises nothing of its own. Reads every image once. With `flips` mirrored copies are near-duplicates
     too; None: where the data allow mirroring."""
-    mirrored = bool(data.notes.get("flips", False)) if flips is None else flips
+    mirrored = data.flips(flips)
     counts = {name: int(count) for name, count in zip(data.classes, data.counts, strict=True)}
     parts: dict[str, dict[str, int]] = {}
     if data.split is not None:

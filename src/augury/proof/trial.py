@@ -62,11 +62,7 @@ def prove(
     """
     settings, total = settings or ProveSettings(), 0
     if isinstance(synthetic, LabelledImages):
-        synthetic = SyntheticImages(
-            *(synthetic.images, synthetic.labels[:, None], (), synthetic.classes, 0, np.arange(len(synthetic))),
-            synthetic.fingerprint,
-            reasons=("",) * len(synthetic),
-        )
+        synthetic = SyntheticImages.of(synthetic)
     for each in (synthetic, *(extra or {}).values()):
         check_sets(train, validation, test, each)
     known = {**({} if isinstance(layers, str) else layers.seen), **(seen or {})}

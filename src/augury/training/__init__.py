@@ -70,7 +70,7 @@ def train(
     is kept too, the same call goes on after an interruption. `assess`, for example a metrics.Monitor, chooses the best
     generator on the way; without it the last one is returned. Raises SettingsError for settings that cannot be used."""
     chosen, place = settings or TrainSettings(), None if folder is None else Path(folder)
-    where, flips = choose_device(device), bool(data.notes.get("flips", False))
+    where, flips = choose_device(device), data.flips()
     start = None if chosen.start_from is None else (chosen.start_from, fingerprint(chosen.start_from))
     asked = chosen.model_dump(exclude={"checkpoint_every", "start_from"})
     inputs = digest([asked, start and start[1], seed, where.type, flips, data.fingerprint])

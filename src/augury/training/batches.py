@@ -68,11 +68,10 @@ class Batches:
         """The batch of this step, on `device`."""
         chosen = self.lottery.draw(step)
         conditions = sent(torch.from_numpy(self.conditions[chosen]), device)
-        if device.type == "cpu" or self.images.nbytes > RESIDENT or self.full:
-            return as_float(self.images[chosen], device), conditions
-        if self.resident is None:
+        fits = device.type != "cpu" and self.images.nbytes <= RESIDENT and not self.full
+        if fits and self.resident is None:
             self.resident = self._placed(device)
-        if self.resident is None:
+        if not fits or self.resident is None:
             return as_float(self.images[chosen], device), conditions
         return as_float(self.resident[sent(torch.from_numpy(chosen), device)]), conditions
 
