@@ -116,6 +116,14 @@ CHANGES = {
     "uniform": Change("trained with all classes equally often", {"train": {"label_sampling": "uniform"}}),
     "frequency": Change("trained with classes as often as they are", {"train": {"label_sampling": "frequency"}}),
     "related": Change("begun as a generator of other faces (FER-2013)", start="fer"),
+    "related_plenty": Change(
+        "the same, drawn until as many as wanted have passed", {"generate": {"surplus": 20}}, start="fer"
+    ),
+    "related_longer": Change(
+        "the same, both generators trained three times as long",
+        {"train": {"steps": 4500}, "generate": {"surplus": 20}},
+        start="fer",
+    ),
 }
 """Name -> what is changed."""
 SHARED: dict[str, dict[str, Any]] = {"train": {"steps": 1500}, "data": {"near_duplicates": "drop"}, "generate": {}}
