@@ -21,7 +21,7 @@ from unittest import mock
 
 import numpy as np
 
-from augury import data, generation, metrics, proof, training
+from augury import data, generation, metrics, proof
 from augury.files import digest, read_json, write_json
 from augury.images import SPLITS, SyntheticImages
 from augury.pipeline import advance, draw
@@ -29,7 +29,7 @@ from augury.proof import Fold
 from augury.proof.arms import ARMS
 from augury.scoring import useful
 from augury.session import Session
-from augury.settings import ProveSettings, RunSettings, TrainSettings, validated
+from augury.settings import ProveSettings, RunSettings, validated
 from augury.training import Synthesizer
 from augury.verdict import FORMAT
 from cases import CASES as REAL
@@ -44,7 +44,7 @@ PLAIN = ("none", "balanced", "classical")
 class Change:
     """Settings of a run that differ, room by room, and fields of the arm that differ from those of "gan"; `real` shows the
     train images themselves in the place of synthetic ones, `useful` keeps the generator whose images teach best, `start` names
-    other images (`RELATED`) whose generator this one begins as."""
+    other images (`RELATED` of cases.py) whose generator this one begins as."""
 
     what: str
     rooms: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -56,8 +56,6 @@ class Change:
 
 CASES = {**REAL, "sample": Case("the embedded sample", (lambda places: data.sample(),))}
 """Name -> case."""
-RELATED = {"fer": lambda places: data.load(places.shared / "fer2013_subset_48.npz", size=32)}
-"""Images of another data set, 32 × 32 and grey, from which a generator may begin."""
 CHANGES = {
     "default": Change("as Augury does it by default"),
     "unfiltered": Change("no filter", {"generate": {"filters": ()}}),
@@ -154,16 +152,6 @@ def distilled(session: Session) -> SyntheticImages:
     )
 
 
-def begun(name: str, places: Places, folder: Path, steps: int) -> Path:
-    """The folder of a generator of `RELATED` images, trained as long as those that begin as it; all of them train
-    it, as none of them is tested."""
-    place = folder / f"related-{name}-{steps}"
-    if not (place / "synthesizer" / "card.json").exists():
-        made = training.train(RELATED[name](places), place / "train", settings=TrainSettings(steps=steps), device="cpu")
-        made.save(place / "synthesizer")
-    return place
-
-
 def rooms(case: str, change: Change) -> dict[str, dict[str, Any]]:
     """Settings of a run: what all share, then the case's, then the change's. The trial is set apart."""
     own = {room: values for room, values in CASES[case].settings.items() if room in ("train", "data")}
@@ -186,9 +174,7 @@ def trial(case: str, name: str, places: Places, folder: Path, seeds: int) -> dic
     settings = validated(RunSettings, rooms(case, change))
     place = folder / case / (digest(settings.train.model_dump())[:8] + ("-useful" if change.useful else ""))
     if change.start:
-        start = str(begun(change.start, places, folder, settings.train.steps or 1))
         place = place.with_name(place.name + f"-{change.start}")
-        settings = settings.model_copy(update={"train": settings.train.model_copy(update={"start_from": start})})
     ARMS["changed"] = replace(ARMS["gan"], **change.arm)
     told = ProveSettings(arms=(*PLAIN, "changed"), seeds=seeds, ratios=(0.5,))
     shares = []
@@ -221,7 +207,7 @@ def trial(case: str, name: str, places: Places, folder: Path, seeds: int) -> dic
         shown = session.synthetic.take(session.synthetic.kept)
         return Fold(session.parts["train"], session.parts["test"], {proof.OWN: shown}, verdict, mine)
 
-    verdict = CASES[case].verdict(places, place, settings, tried)
+    verdict = replace(CASES[case], related=change.start).verdict(places, place, settings, tried)
     arms = {arm: values["balanced_accuracy"] for arm, values in verdict.arms.items()}
     found = {
         "word": verdict.word,

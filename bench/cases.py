@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from augury import data
+from augury import data, training
 from augury.console import watcher
 from augury.data import coding
 from augury.images import LabelledImages
@@ -25,7 +25,7 @@ from augury.pipeline import opened
 from augury.proof import Fold, pooled, prints
 from augury.randomness import rng
 from augury.session import Session
-from augury.settings import RunSettings
+from augury.settings import RunSettings, TrainSettings
 from augury.verdict import Verdict
 
 DATA = Path(os.environ.get("BENCH_DATA", "data"))
@@ -43,16 +43,21 @@ class Places:
 @dataclass(frozen=True)
 class Case:
     """`folds` give the images, most often of one fold, `settings` what a run of them changes; `what` is one line for the table.
-    What is in `pool` and in none of a fold's parts is given to the run without labels."""
+    What is in `pool` and in none of a fold's parts is given to the run without labels; `related` names other images
+    (`RELATED`) whose generator this one begins as."""
 
     what: str
     folds: tuple[Callable[[Places], LabelledImages], ...]
     settings: dict[str, dict[str, Any]] = field(default_factory=dict)
     pool: Callable[[Places], LabelledImages] | None = None
+    related: str = ""
 
     def verdict(self, places: Places, folder: Path, settings: RunSettings, trial: Callable[[Session], Fold]) -> Verdict:
         """What `trial` finds in the run of each fold, in `folder`/1, `folder`/2 …, pooled where there are several."""
         found = []
+        if self.related:
+            start = str(begun(self.related, places, folder.parent, settings.train.steps or 1))
+            settings = settings.model_copy(update={"train": settings.train.model_copy(update={"start_from": start})})
         for k, make in enumerate(self.folds, 1):
             images = make(places)
             if self.pool is not None:
@@ -76,6 +81,16 @@ def unlabelled(pool: LabelledImages, used: LabelledImages, folder: Path) -> Path
             )
         draft.rename(folder)
     return folder
+
+
+def begun(name: str, places: Places, folder: Path, steps: int) -> Path:
+    """The folder of a generator of `RELATED` images, trained as long as those that begin as it; all of them train
+    it, as none of them is tested."""
+    place = folder / f"related-{name}-{steps}"
+    if not (place / "synthesizer" / "card.json").exists():
+        made = training.train(RELATED[name](places), place / "train", settings=TrainSettings(steps=steps), device="cpu")
+        made.save(place / "synthesizer")
+    return place
 
 
 def thinned(images: LabelledImages, part: int, each: int, seed: int = 0) -> LabelledImages:
@@ -173,6 +188,8 @@ HOLE: dict[str, dict[str, Any]] = {
     "generate": {"sampling_strategy": "level"},
     "prove": {"ratios": (0.5,), "arms": FEWER},
 }
+RELATED = {"fer": lambda places: data.load(places.shared / "fer2013_subset_48.npz", size=32)}
+"""Images of another data set, 32 × 32 and grey, from which a generator may begin."""
 CASES = {
     "fashion50": Case("Fashion-MNIST, long tail 500 to 10", (fashion(50),)),
     "fashion100": Case("Fashion-MNIST, long tail 500 to 5", (fashion(100),)),
@@ -212,6 +229,18 @@ CASES = {
         "CMU faces, anger never seen at up",
         hole("expression", "angry", "pose", ("up",)),
         HOLE,
+    ),
+    "sunglasses_more": Case(
+        "the same with sunglasses, begun as a generator of other faces (FER-2013)",
+        hole("eyes", "sunglasses", "pose", ("left", "right")),
+        HOLE | {"generate": {"sampling_strategy": "level", "surplus": 20}},
+        related="fer",
+    ),
+    "angry_more": Case(
+        "the same with anger, begun as a generator of other faces (FER-2013)",
+        hole("expression", "angry", "pose", ("up",)),
+        HOLE | {"generate": {"sampling_strategy": "level", "surplus": 20}},
+        related="fer",
     ),
 }
 """Name -> case."""
