@@ -130,8 +130,10 @@ SHARED: dict[str, dict[str, Any]] = {"train": {"steps": 1500}, "data": {"near_du
 class Useful:
     """A monitor by whose "kid" the generator is best whose images teach a classifier best (GAN-train on validation)."""
 
+    usually = metrics.Monitor
+
     def __init__(self, session: Session, *arguments: Any, **more: Any) -> None:
-        self.session, self.usual = session, metrics.Monitor(*arguments, **more)
+        self.session, self.usual = session, Useful.usually(*arguments, **more)
         self.apart = self.usual.apart
 
     def __call__(self, generator: Synthesizer) -> dict[str, float | str]:
