@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import shlex
+import shutil
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ import numpy as np
 from augury import proof, report, training
 from augury.data import LEFT_OUT, finished, pictures
 from augury.errors import DataError, SettingsError
+from augury.exports.names import folder_names
 from augury.files import write_json, write_text
 from augury.images import SPLITS, LabelledImages, SyntheticImages
 from augury.keeping import kept_results
@@ -19,10 +22,19 @@ from augury.machine import machine, versions
 from augury.opening import IN_MEMORY, Watcher, about_data, changes, divided, images_of, parted, refuse_among_data
 from augury.runfolder import Run
 from augury.session import closest
-from augury.settings import RunSettings
+from augury.settings import DataSettings, RunSettings
 from augury.verdict import Verdict
 
 Source = LabelledImages | str | os.PathLike[str]
+
+WRITTEN = ("judged.json", "trial.json", "verdict.json", "report.html", "badge.svg")
+"""What a trial writes."""
+DIVIDED = (
+    "the real images had no parts and were divided here; whoever made the synthetic images must not have seen the test part: "
+    "augury split writes parts, of which train is theirs to use"
+)
+ENOUGH = 1000
+"""Real images that tell whether there is colour."""
 
 
 def judge(
@@ -37,9 +49,9 @@ def judge(
     verdict.json, report.html, badge.svg, and trial.json, with which a stopped trial goes on.
 
     Both are images, or paths that `augury.load` reads; synthetic images are brought to the size of the real ones, and their
-    classes found by name. `settings.data`, `.prove`, `.seed` and `.device` are heeded. Raises DataError when the sets do
-    not fit together or synthetic images are test images, SettingsError for settings that cannot be used, RunFolderError when the
-    folder holds something else.
+    classes found by name. `settings.data`, `.prove`, `.seed` and `.device` are heeded. Another trial that the folder holds
+    is set aside, in `folder`/earlier-1. Raises DataError when the sets do not fit together or synthetic images are test or
+    validation images, SettingsError for settings that cannot be used, RunFolderError when the folder holds something else.
     """
     chosen, watch, place = settings or RunSettings(), watch or Watcher(), Run(folder)
     if chosen.prove.others:
@@ -50,17 +62,21 @@ def judge(
     for given in (real, synthetic):
         refuse_among_data(given, folder)
     with place.held():
-        place.refuse_others({"judged.json", "trial.json", "verdict.json", "report.html", "badge.svg"}, "of a trial")
+        place.refuse_others({*WRITTEN, *(path.name for path in _earlier(place))}, "of a trial")
         d = chosen.data
         data = images_of(real, chosen)
         if not isinstance(synthetic, LabelledImages):
             size = (data.shape[1], data.shape[2])  # one class is enough: often it is the rare one alone
-            made = pictures(synthetic, size=size, fit=d.fit, on_bad=d.on_bad, window=d.window, stretch=d.stretch)
+            made = _made(synthetic, d, size)
         else:
             made = synthetic if synthetic.fingerprint else finished(synthetic, least=1)
         beside = matched(made, data)
         device = training.choose_device(chosen.device)
         flips = data.flips(chosen.prove.flips)
+        if data.split is None:
+            watch.note(DIVIDED)
+        for note in _changed(made, (data.shape[1], data.shape[2])):
+            watch.note(note)
         codes, near = divided(data, chosen, flips)
         if (left := int((codes == LEFT_OUT).sum())) > 0:
             watch.note(f"{left:,} near-duplicates were left out of the earlier part")
@@ -68,6 +84,8 @@ def judge(
         about = [data.fingerprint, made.fingerprint, d.model_dump(), chosen.seed, device.type, flips]
         train, validation, test = (parts[name] for name in SPLITS)
         kept = kept_results(place / "trial.json", about, chosen.prove, test, watch)
+        if kept.another:
+            watch.note(f"the trial of other images or settings that stood here is kept in {_set_aside(place)}")
         watch.begin("prove", False)
         verdict = proof.prove(
             train,
@@ -78,6 +96,8 @@ def judge(
             seed=chosen.seed,
             device=device,
             flips=flips,
+            foreign=True,
+            names=made.names,
             results=kept.results,
             on_result=kept.keep,
             on_note=watch.note,
@@ -85,7 +105,7 @@ def judge(
         verdict = kept.told(verdict)
         watch.end("prove")
         names = [IN_MEMORY if isinstance(x, LabelledImages) else str(Path(x).resolve()) for x in (real, synthetic)]
-        facts = _about(data, parts, chosen, device.type, names)
+        facts = _about(data, made, parts, chosen, device.type, names)
         write_json(place / "judged.json", facts)
         write_json(place / "verdict.json", verdict.as_dict())
         write_text(place / "badge.svg", report.badge(verdict.as_dict()))
@@ -93,12 +113,61 @@ def judge(
     return verdict
 
 
+def _made(synthetic: str | os.PathLike[str], d: DataSettings, size: tuple[int, int]) -> LabelledImages:
+    """The synthetic images at a path; one class is enough, as it is often the rare one alone. A table that has the columns by
+    which the real images are read is read by them too."""
+    reading = partial(pictures, synthetic, size=size, fit=d.fit, on_bad=d.on_bad, window=d.window, stretch=d.stretch)
+    named = {role: column for role, column in d.columns.items() if role in ("image", "label")}
+    try:
+        return reading(columns=named)
+    except SettingsError:
+        if not named:
+            raise
+        return reading()  # it has no such columns
+
+
+def _changed(made: LabelledImages, size: tuple[int, int]) -> list[str]:
+    """What was done to the synthetic images as they were read, in words."""
+    said, skipped = [], made.notes.get("skipped", [])
+    if skipped:
+        first = f"{skipped[0]['file']}: {skipped[0]['reason']}"
+        said.append(f"{len(skipped):,} of the synthetic files could not be read and were left out, such as {first}")
+    came = {each: n for each, n in made.notes.get("original_sizes", {}).items() if each != f"{size[0]}x{size[1]}"}
+    if came:
+        sizes = ", ".join(list(came)[:3]) + (" …" if len(came) > 3 else "")
+        said.append(
+            f"{sum(came.values()):,} synthetic images came in other sizes ({sizes}, height x width) and were brought to {size[0]}x{size[1]}: "
+            f"{made.notes['resizing']}. Blur or cut edges may tell them from real ones"
+        )
+    return said
+
+
+def _earlier(place: Run) -> list[Path]:
+    """The trials that were set aside, oldest first."""
+    return sorted(place.path.glob("earlier-*"), key=lambda path: (len(path.name), path.name))
+
+
+def _set_aside(place: Run) -> Path:
+    """Copy what the last trial wrote to a folder of its own; the originals go as those of the next one come."""
+    folder = place / f"earlier-{len(_earlier(place)) + 1}"
+    draft = folder.with_name(f".{folder.name}")
+    shutil.rmtree(draft, ignore_errors=True)
+    draft.mkdir()
+    for name in WRITTEN:
+        if (place / name).exists():
+            shutil.copy2(place / name, draft)
+    draft.rename(folder)
+    return folder
+
+
 def matched(made: LabelledImages, real: LabelledImages) -> SyntheticImages:
     """`made` with the classes and colours of `real`, classes found by name.
 
-    Raises DataError for a class that the real images lack, and for coloured images beside grey ones.
+    Raises DataError for a class that the real images lack, for coloured images beside grey ones, and for grey ones beside
+    coloured ones.
     """
-    places = {name: code for code, name in enumerate(real.classes)}
+    places = {name: code for code, name in enumerate(folder_names(real.classes))}  # as augury split writes them
+    places |= {name: code for code, name in enumerate(real.classes)}
     unknown = [name for c, name in enumerate(made.classes) if name not in places and made.counts[c]]
     if unknown == [""]:
         raise DataError(
@@ -114,6 +183,11 @@ def matched(made: LabelledImages, real: LabelledImages) -> SyntheticImages:
         )
     images = made.images
     if images.shape[1] < real.shape[0]:
+        if (real.images[:ENOUGH] != real.images[:ENOUGH, :1]).any():
+            raise DataError(
+                "the synthetic images are grey, but the real ones are coloured, so that colour alone tells them apart; make "
+                "coloured ones, or make the real ones grey first"
+            )
         images = np.repeat(images, real.shape[0], axis=1)
     elif images.shape[1] > real.shape[0]:
         if (images != images[:, :1]).any():
@@ -127,9 +201,17 @@ def matched(made: LabelledImages, real: LabelledImages) -> SyntheticImages:
 
 
 def _about(
-    data: LabelledImages, parts: dict[str, LabelledImages], settings: RunSettings, device: str, names: list[str]
+    data: LabelledImages,
+    made: LabelledImages,
+    parts: dict[str, LabelledImages],
+    settings: RunSettings,
+    device: str,
+    names: list[str],
 ) -> dict[str, Any]:
     used = versions()
+    read = {
+        key: value for key, value in made.notes.items() if key in ("resizing", "original_sizes", "skipped", "ignored")
+    }
     return {
         "version": used["augury"],
         "real": names[0],
@@ -138,6 +220,7 @@ def _about(
         "versions": used,
         "machine": {**machine(), "device": device},
         "data": about_data(data, parts),
+        "made": {"n": len(made), "fingerprint": made.fingerprint, "notes": read},
     }
 
 

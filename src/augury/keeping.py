@@ -25,12 +25,14 @@ LASTING = {"seeds", "max_seeds", "margin", "arms", "ratios", "others"}
 @dataclass(frozen=True)
 class Kept:
     """`results` of trainings so far, `keep` to be called after each further one, the verdict that was given `before` on them,
-    and the first `look` that a trial of other settings took at the same test part."""
+    and the first `look` that a trial of other settings took at the same test part. `another`: the folder holds the results of
+    other inputs, which the first call of `keep` takes the place of."""
 
     results: dict[str, Any]
     keep: Callable[[int, int, str], None]
     before: Verdict | None
     look: Look
+    another: bool
 
     def told(self, verdict: Verdict) -> Verdict:
         """The verdict of these results, told with the look that came before."""
@@ -71,7 +73,7 @@ def kept_results(
         write_json(file, told | {"results": results} | ({"others": now} if now else {}))
         watch.amount("trainings", done, total)
 
-    return Kept(results, keep, verdict if results and mark != stale else None, look)
+    return Kept(results, keep, verdict if results and mark != stale else None, look, bool(stored) and not same)
 
 
 def first_look(stored: dict[str, Any], other: Verdict | None) -> Look:

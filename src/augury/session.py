@@ -152,7 +152,7 @@ class Session:
             return images
         at = np.flatnonzero(images.kept)
         train, test = self.parts["train"].images, self.parts["test"]
-        near = at[proof.like_test(images.images[at], test, "drop", others=train, mirrored=self.flips)]
+        near = at[proof.like_held(images.images[at], test, "drop", others=train, mirrored=self.flips)]
         if len(near):
             self.watch.note(f"{len(near):,} synthetic images are like a test image and are not exported")
         reasons = np.array(images.reasons or ("",) * len(images), object)

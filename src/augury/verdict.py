@@ -7,11 +7,13 @@ from typing import Any
 
 from augury.errors import RunFolderError
 
-FORMAT = 4
+FORMAT = 5
 """Raised when verdicts are computed otherwise, so that older ones are computed again."""
 
 IMAGES, LAYERS = "synthetic images", "discriminator's layers"
 """What an arm can have of a generative training."""
+
+UNLOOKED = "Whether there are copies of test images among them was not looked for (prove.near_duplicates=allow)."
 
 
 @dataclass(frozen=True)
@@ -32,7 +34,8 @@ class Verdict:
     intervals; `ratio_curve` was measured on validation; `looks` are those taken at a growing trial; `folds` how many trials
     are pooled, each with a test part and a generator of its own; `leaks` says what was checked to have seen no test image.
     `adds` names what `arm` has and `comparator` lacks: "synthetic images" ("of" another generator) or "discriminator's layers". `lacking` says why the
-    test part cannot give any word but one, where that is so; `earlier` is the number of seeds of a look at this trial that
+    test part cannot give any word but one, where that is so, `coarse` why it cannot give "no difference" where all else would; `test_groups`
+    counts the groups (people, patients) of the test part, None where none are told; `earlier` is the number of seeds of a look at this trial that
     came before, with other seeds or arms, and is not corrected for, `said` its word.
     """
 
@@ -66,6 +69,8 @@ class Verdict:
     metric: str = "balanced accuracy"
     adds: str = IMAGES
     lacking: str = ""
+    coarse: str = ""
+    test_groups: int | None = None
     earlier: int = 0
     said: str = ""
     format: int = FORMAT
@@ -75,9 +80,13 @@ class Verdict:
         plain: dict[str, Any] = _plain(asdict(self))
         return plain
 
-    def of_folds(self, folds: int) -> Verdict:
+    def of_folds(self, folds: int, leaks: dict[str, Any]) -> Verdict:
         """The same verdict, told as pooled over so many trials."""
-        found = replace(self, folds=folds)
+        return replace(self, folds=folds).checked(leaks)
+
+    def checked(self, leaks: dict[str, Any]) -> Verdict:
+        """The same verdict, told with what was checked."""
+        found = replace(self, leaks=leaks)
         return replace(found, sentence=sentence(found))
 
     @property
@@ -127,6 +136,7 @@ def sentence(v: Verdict) -> str:
             "The synthetic images do not help here: none was shown, so they make no difference; leave them out. The best "
             f"arm without them is {v.comparator}."
         )
+    unlooked = v.leaks is not None and not v.leaks.get("looked_for", True)
     found += (
         f" (after a look at {v.earlier} seeds that said '{v.said}', which is not corrected for)" if v.earlier else ""
     )
@@ -138,7 +148,12 @@ def sentence(v: Verdict) -> str:
         "underpowered": f"This trial cannot tell whether the {v.adds} help: {found} against the best arm without "
         f"them ({v.comparator}); {remedy(v)}.",
     }[v.word]
-    return said + of_images(v)
+    return said + of_images(v) + (f" {UNLOOKED}" if unlooked else "")
+
+
+def of_groups(images: int, groups: int | None) -> str:
+    """ " of 14 groups" for images of so many people or patients; "" where (nearly) each stands or falls alone."""
+    return f" of {groups:,} groups" if groups is not None and groups < 0.9 * images else ""
 
 
 def of_images(v: Verdict) -> str:
@@ -157,7 +172,7 @@ def _found(v: Verdict, numbers: dict[str, Any]) -> str:
     return (
         f"{points(numbers['difference'])} points of {v.metric} ({100 * (1 - numbers['level']):.3g} % interval "
         f"{points(numbers['low'])} to {points(numbers['high'])}, p = {numbers['p']:.3f}, {len(v.seeds)} paired seeds, "
-        f"{v.test_n:,} test images{f' in {v.folds} folds' if v.folds > 1 else ''})"
+        f"{v.test_n:,} test images{of_groups(v.test_n, v.test_groups)}{f' in {v.folds} folds' if v.folds > 1 else ''})"
     )
 
 
@@ -176,8 +191,9 @@ def same(adds: str) -> str:
 def remedy(v: Verdict) -> str:
     """What would settle an underpowered trial."""
     if v.lacking:
-        more = "test more of them" if v.folds > 1 else "test more, or all in turn with augury run --folds"
-        return f"{v.lacking}; {more}"
+        return f"{v.lacking}; {_more(v)}"
+    if v.coarse:
+        return f"no number of seeds settles it: {v.coarse}; {_more(v)}"
     if len(v.seeds) < v.least_seeds:
         return f"a word needs at least {v.least_seeds} seeds (prove.seeds={v.least_seeds})"
     if v.seeds_needed is None:
@@ -187,6 +203,10 @@ def remedy(v: Verdict) -> str:
         )
     setting = "seeds" if v.folds > 1 else "max_seeds"
     return f"about {v.seeds_needed} seeds would settle a difference like this (prove.{setting}={v.seeds_needed})"
+
+
+def _more(v: Verdict) -> str:
+    return "test more of them" if v.folds > 1 else "test more, or all in turn with augury run --folds"
 
 
 def _plain(value: Any) -> Any:

@@ -19,8 +19,9 @@ from augury.data import from_arrays, load, split
 from augury.errors import DataError, RunFolderError, SettingsError
 from augury.images import SPLITS, LabelledImages
 from augury.judging import judge, matched
+from augury.opening import Watcher
 from augury.settings import ProveSettings, RunSettings
-from augury.verdict import Verdict
+from augury.verdict import UNLOOKED, Verdict
 
 QUICK = ProveSettings(arms=("classical", "gan"), seeds=2, steps=1, batch=4, ratios=(1.0,), near_duplicates="refuse")
 SETTINGS = RunSettings(device="cpu", prove=QUICK)
@@ -66,7 +67,104 @@ def test_test_images_among_the_synthetic_ones_are_refused(tmp_path: Path) -> Non
         judge(from_arrays(coarse.astype(np.uint8), labels), brighter, tmp_path / "near", settings=SETTINGS)
     dropping = SETTINGS.model_copy(update={"prove": QUICK.model_copy(update={"near_duplicates": "drop"})})
     verdict = judge(from_arrays(coarse.astype(np.uint8), labels), brighter, tmp_path / "near", settings=dropping)
-    assert verdict.leaks is not None and verdict.leaks["left_out"] == verdict.test_n
+    held = json.loads((tmp_path / "near" / "judged.json").read_text())["data"]["counts"]
+    assert verdict.leaks is not None
+    assert verdict.leaks["left_out"] == sum(held["test"]) + sum(held["validation"])  # of both alike
+
+
+def pictures(n: int, seed: int = 0) -> LabelledImages:
+    """Images that are told apart by their pattern, of two classes in turn, not divided."""
+    coarse = np.random.default_rng(seed).integers(40, 200, (n, 16, 16)).repeat(2, axis=1).repeat(2, axis=2)
+    return from_arrays(coarse.astype(np.uint8), np.arange(n) % 2)
+
+
+@pytest.mark.parametrize("part", ["test", "validation"])
+@pytest.mark.parametrize("change", ["brighter", "mirrored", "both"])
+def test_whatever_a_maker_did_to_images_held_out_they_are_found(tmp_path: Path, part: str, change: str) -> None:
+    real = pictures(40)
+    held = real.take(split(real, seed=0) == SPLITS.index(part))
+    images = held.images
+    if change != "brighter":
+        images = images[..., ::-1]
+    if change != "mirrored":
+        images = np.minimum(images * 1.1 + 12, 255)
+    made = from_arrays(images.astype(np.uint8).transpose(0, 2, 3, 1), held.labels)
+    with pytest.raises(DataError, match=rf"synthetic images are (near-duplicates|images) of (a|the) {part}"):
+        judge(real, made, tmp_path / "out", settings=SETTINGS)
+    dropping = SETTINGS.model_copy(update={"prove": QUICK.model_copy(update={"near_duplicates": "drop"})})
+    what = "is left to judge" if change != "mirrored" else "pixel for pixel or mirrored"
+    with pytest.raises(DataError, match=what):
+        judge(real, made, tmp_path / "out", settings=dropping)
+
+
+def test_images_held_out_are_named_by_their_files(tmp_path: Path) -> None:
+    real = pictures(40)
+    held = real.take(split(real, seed=0) == 2)
+    made = as_folder(tmp_path / "made", np.minimum(held.images * 1.1 + 12, 255).astype(np.uint8), held.labels)
+    real = replace(real, classes=("lying", "standing"))
+    with pytest.raises(DataError, match=r"test image, such as lying/\d+\.png, (lying|standing)/"):
+        judge(real, made, tmp_path / "out", settings=SETTINGS)
+
+
+def test_copies_that_were_not_looked_for_are_told_in_sentence_and_page(tmp_path: Path) -> None:
+    real = pictures(40)
+    held = real.take(split(real, seed=0) == 2)
+    allowing = SETTINGS.model_copy(update={"prove": QUICK.model_copy(update={"near_duplicates": "allow"})})
+    verdict = judge(real, held, tmp_path / "out", settings=allowing)
+    assert verdict.sentence.endswith(UNLOOKED) and verdict.leaks is not None and not verdict.leaks["looked_for"]
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert "was not looked for" in page and "read for the verdict alone" not in page
+
+
+def test_a_trial_that_would_show_no_image_is_refused(tmp_path: Path) -> None:
+    for ratios in ((), (0.0,)):
+        none = SETTINGS.model_copy(update={"prove": QUICK.model_copy(update={"ratios": ratios})})
+        with pytest.raises(SettingsError, match=r"prove\.ratios has no ratio above 0"):
+            judge(REAL, part((4, 4), 8), tmp_path / "out", settings=none)
+
+
+def test_another_trial_in_the_folder_is_set_aside(tmp_path: Path) -> None:
+    said: list[str] = []
+    first = judge(REAL, part((4, 4), 8), tmp_path / "out", settings=SETTINGS)
+    before = {name: (tmp_path / "out" / name).read_bytes() for name in judging.WRITTEN}
+    for number, seed in ((1, 9), (2, 10)):
+        judge(REAL, part((4, 4), seed), tmp_path / "out", settings=SETTINGS, watch=Watcher(note=said.append))
+        assert sum(f"earlier-{number}" in note for note in said) == 1
+    assert {name: (tmp_path / "out" / "earlier-1" / name).read_bytes() for name in judging.WRITTEN} == before
+    again = judge(REAL, part((4, 4), 8), tmp_path / "out" / "earlier-1", settings=SETTINGS)  # goes on there
+    assert again.arms == first.arms
+    more = SETTINGS.model_copy(update={"prove": QUICK.model_copy(update={"seeds": 3})})
+    judge(REAL, part((4, 4), 10), tmp_path / "out", settings=more)
+    assert not (tmp_path / "out" / "earlier-3").exists()  # the same trial with one seed more
+
+
+def test_what_was_done_to_synthetic_images_is_told(tmp_path: Path) -> None:
+    said: list[str] = []
+    made = as_folder(tmp_path / "made", *both((4, 4), (8, 8), 8))
+    Image.fromarray(np.full((9, 12), 90, np.uint8)).save(made / "lying" / "large.png")
+    (made / "lying" / "torn.png").write_bytes(b"no picture")
+    skipping = SETTINGS.model_copy(update={"data": SETTINGS.data.model_copy(update={"on_bad": "skip"})})
+    real = replace(REAL, classes=("lying", "standing"))
+    judge(real, made, tmp_path / "out", settings=skipping, watch=Watcher(note=said.append))
+    assert any("1 of the synthetic files could not be read" in note and "lying/torn.png" in note for note in said)
+    assert any("1 synthetic images came in other sizes (9x12" in note for note in said)
+    assert any("augury split" in note for note in said)  # REAL has no parts
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert "The synthetic images as they were read" in page and "torn.png" in page
+
+
+def test_a_table_with_the_columns_of_the_real_one_is_read_by_them(tmp_path: Path) -> None:
+    for name, seed, counts in (("real", 0, (20, 20)), ("made", 8, (4, 4))):
+        images, labels = both(counts, (8, 8), seed)
+        as_folder(tmp_path / name, images, labels)
+        rows = [f"{name}/{NAMES[int(c)]}/{i}.png,{NAMES[int(c)]}" for i, c in enumerate(labels)]
+        (tmp_path / f"{name}.csv").write_text("\n".join(["path,diagnosis", *rows]) + "\n")
+    settings = SETTINGS.model_copy(
+        update={"data": SETTINGS.data.model_copy(update={"columns": {"label": "diagnosis"}})}
+    )
+    found = judge(tmp_path / "real.csv", tmp_path / "made.csv", tmp_path / "out", settings=settings)
+    of_folders = judge(tmp_path / "real.csv", tmp_path / "made", tmp_path / "again", settings=settings)
+    assert found.arms == of_folders.arms
 
 
 def test_classes_are_matched_by_name_and_colours_brought_together() -> None:
@@ -86,6 +184,12 @@ def test_classes_are_matched_by_name_and_colours_brought_together() -> None:
     tinted[:, 0] //= 2
     with pytest.raises(DataError, match="coloured, but the real ones are grey"):
         matched(LabelledImages(tinted, labels, REAL.classes), REAL)
+    with pytest.raises(DataError, match="grey, but the real ones are coloured"):
+        matched(turned, LabelledImages(tinted, labels, REAL.classes))
+    odd = replace(REAL, classes=("lying/low", "standing"))
+    np.testing.assert_array_equal(
+        matched(LabelledImages(images, labels, ("lying_low", "standing")), odd).labels, labels
+    )
 
 
 def test_a_folder_that_holds_something_else_is_refused(tmp_path: Path) -> None:

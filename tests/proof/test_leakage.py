@@ -37,7 +37,7 @@ def with_one(of: LabelledImages, into: LabelledImages) -> LabelledImages:
 
 def test_without_a_leak_nothing_is_refused() -> None:
     seen = {place: leakage.prints(TRAIN.images) for place in ("generator", "filters")}
-    assert tried(seen=seen).leaks == {"test_not_seen_by": ["filters", "generator"], "left_out": 0}
+    assert tried(seen=seen).leaks == {"test_not_seen_by": ["filters", "generator"], "left_out": 0, "looked_for": True}
 
 
 @pytest.mark.parametrize("place", ["generator", "filters", "classifier"])
@@ -94,8 +94,8 @@ def test_mirrored_images_are_caught_where_a_classifier_is_taught_with_them() -> 
         with pytest.raises(DataError, match=f"images of the {name} part"):
             proof.prove(*sets[:3], synthetic(sets[3].images, sets[3].labels), QUICK, flips=True, extra={"vae": mirror})
     faint = np.clip(sets[2].images[..., ::-1] * 0.9 + 12, 0, 255).astype(np.uint8)
-    assert not leakage.like_test(faint, sets[2], "drop").any()
-    assert leakage.like_test(faint, sets[2], "drop", mirrored=True).all()
+    assert not leakage.like_held(faint, sets[2], "drop").any()
+    assert leakage.like_held(faint, sets[2], "drop", mirrored=True).all()
 
 
 def test_what_parts_share_may_have_been_seen_where_that_is_allowed() -> None:
@@ -115,10 +115,10 @@ def test_near_duplicates_of_test_images_are_refused_left_out_or_allowed() -> Non
     with pytest.raises(
         DataError, match=r"2 of 20 synthetic images are near-duplicates.*number 4.*near_duplicates=drop"
     ):
-        leakage.like_test(images, test, "refuse")
-    assert np.flatnonzero(leakage.like_test(images, test, "drop")).tolist() == [4, 5]
-    assert not leakage.like_test(images, test, "allow").any()
-    assert not leakage.like_test(images[:0], test).any()
+        leakage.like_held(images, test, "refuse")
+    assert np.flatnonzero(leakage.like_held(images, test, "drop")).tolist() == [4, 5]
+    assert not leakage.like_held(images, test, "allow").any()
+    assert not leakage.like_held(images[:0], test).any()
 
 
 def test_prints_tell_images_and_shapes_apart() -> None:
@@ -145,7 +145,11 @@ def test_a_run_whose_generator_saw_another_division_is_refused(tmp_path: Path, m
     quick = {"steps": 1, "batch": 4, "precision": "fp32"}
     settings = RunSettings(device="cpu", train=quick, generate={"filters": ()}, prove=QUICK.model_dump())
     run = pipeline.run(data, tmp_path / "r", settings=settings, until="prove")
-    assert run.verdict.leaks == {"test_not_seen_by": ["classifier", "filters", "generator"], "left_out": 0}
+    assert run.verdict.leaks == {
+        "test_not_seen_by": ["classifier", "filters", "generator"],
+        "left_out": 0,
+        "looked_for": True,
+    }
     learnt = data.take(
         np.load(run / "split.npy") != 2
     )  # validation decides when training ends, and the filters' limits

@@ -76,7 +76,7 @@ def test_many_folds_and_what_was_seen() -> None:
         found.append(replace(fold, verdict=replace(fold.verdict, leaks=leaks)))
     verdict = pooled(found)
     assert verdict.test_n == 120 and verdict.folds == 60
-    assert verdict.leaks == {"test_not_seen_by": ["generator"], "left_out": 30}
+    assert verdict.leaks == {"test_not_seen_by": ["generator"], "left_out": 30, "looked_for": True}
 
 
 def test_seeds_and_arms_are_those_that_all_have() -> None:

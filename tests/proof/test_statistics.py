@@ -16,7 +16,7 @@ from augury.intervals import wilson
 from augury.proof import crossed
 from augury.proof.crossed import RESAMPLES, effects
 from augury.proof.judgement import _worth as worth
-from augury.proof.judgement import compared, judge, no_gain, twin_of, word
+from augury.proof.judgement import coarse, compared, judge, no_gain, twin_of, word
 from augury.proof.measures import measures, packed, unpacked
 from augury.proof.power import detectable, images_needed, power, seeds_needed
 from augury.proof.ranking import sensitivity_at
@@ -376,6 +376,52 @@ def test_words_follow_their_rules() -> None:
     assert said(0.5, seeds=5) == "underpowered"
     assert said(0.5, level=0.005) == "underpowered"  # eight seeds reach p = .0078
     assert said(-0.3, twin=-0.6) != "hurts"  # worse than the best arm, but better than the same training without
+
+
+def test_no_difference_needs_the_interval_as_well_as_the_test() -> None:
+    hits = {"classical": np.ones((8, 60), bool), "gan": np.ones((8, 60), bool)}
+    hits["gan"][:, 0] = False  # a lone image lost: Student's t knows nothing of the skew
+    test = LabelledImages(np.zeros((60, 1, 1, 1), np.uint8), np.zeros(60, np.int64), CLASSES)
+    (main,) = compared(hits, test, 0.05)
+    assert main.effects.p_above(-0.05) < 0.03 and main.effects.interval(0.9)[0] < -0.05
+    assert word(main, main, 0.05, 8) == "underpowered" and word(main, main, 0.2, 8) == "no difference"
+
+
+@pytest.mark.parametrize("groups", [False, True])
+@pytest.mark.parametrize(("n", "classes"), [(12, 4), (37, 4), (38, 4), (74, 2), (75, 2), (10, 10), (15, 10)])
+def test_images_that_may_all_have_missed_a_difference_do_not_rule_it_out(n: int, classes: int, groups: bool) -> None:
+    names, labels = tuple(map(str, range(classes))), np.repeat(np.arange(classes), [n] + [2 * n] * (classes - 1))
+    if groups:
+        labels = labels.repeat(3)
+    home = np.arange(len(labels)) // 3 if groups else None
+    test = LabelledImages(np.zeros((len(labels), 1, 1, 1), np.uint8), labels, names, groups=home)
+    missed = stats.binom.pmf(0, n, classes * 0.02)  # of a class in which so many are named better, none is tested
+    assert bool(coarse(test, 0.02)) == (missed > 0.05) or abs(missed - 0.05) < 0.01
+    assert not coarse(test, 0.3)
+    equal = np.ones((7, len(labels)), bool)
+    shared = {name: [measures(labels, np.eye(classes)[labels]) for _ in equal] for name in ("classical", "gan")}
+    none = SyntheticImages(test.images[:2], labels[:2, None], (), names, 0, np.arange(2), "any")
+    found = judge(shared, tuple(range(7)), 1.0, (), test, none, test)
+    assert found.word == ("underpowered" if coarse(test, 0.02) else "no difference")
+    assert (f"the class '0' has {n}" in found.sentence) == (found.word == "underpowered")
+    assert found.per_class[0]["high"] == pytest.approx(min(1, 3 / n)) == -found.per_class[0]["low"]
+    assert found.test_groups == (len(np.unique(home)) if groups else None)
+    assert (f"test images of {found.test_groups} groups" in found.sentence) == groups
+
+
+def test_a_gain_on_few_images_of_one_class_is_seldom_ruled_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two points, all of them images that one arm alone knows: a test part may hold none of these."""
+    monkeypatch.setattr(crossed, "RESAMPLES", 999)
+    random, labels = np.random.default_rng(6), np.arange(150) % 2
+    test = LabelledImages(np.zeros((150, 1, 1, 1), np.uint8), labels, CLASSES)
+    assert not coarse(test, 0.02)
+    said = []
+    for _ in range(200):
+        known = (random.random(150) < 0.04) & (labels == 1)
+        hits = {"classical": np.broadcast_to(~known, (7, 150)), "gan": np.ones((7, 150), bool)}
+        (main,) = compared(hits, test, 0.05)
+        said.append(word(main, main, 0.02, 7))
+    assert said.count("no difference") <= 16
 
 
 def test_the_twin_is_the_same_training_without_synthetic_images() -> None:

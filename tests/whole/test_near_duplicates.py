@@ -76,13 +76,13 @@ def test_what_the_trial_has_looked_at_is_not_looked_at_again(tmp_path: Path, mon
         }
     )
     looks: list[int] = []
-    look = proof.like_test
+    look = proof.like_held
 
     def counted(images: Images, *given: object, **more: object) -> np.ndarray:
         looks.append(len(images))
         return look(images, *given, **more)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(proof, "like_test", counted)
+    monkeypatch.setattr(proof, "like_held", counted)
     with opened(data, tmp_path / "r", settings=quick) as session:
         advance(session, "generate")
         whole = session.exported()

@@ -190,16 +190,22 @@ def pictures(
     cache: Path | None = None,
     window: Window = "file",
     stretch: Stretch = "asinh",
+    columns: Mapping[str, str] | None = None,
 ) -> LabelledImages:
     """Images to be judged, of any format that `load` reads, labelled or not: one class is enough, a folder or tar may hold
     them directly, a table may have no label, an .npz images alone (or the one array of `np.savez(file, images)`).
 
     Images without labels are of one class called "". Images that are all alike keep their size, whatever it is; others are
-    brought to 64 x 64 unless `size` is given, and `notes["original_sizes"]` says so. Raises as `load` does.
+    brought to 64 x 64 unless `size` is given, and `notes["original_sizes"]` says so. `columns` are heeded where the format
+    has columns. Raises as `load` does.
     """
-    asked = policy.checked(size=size, fit=fit, on_bad=on_bad, cache=cache, window=window, stretch=stretch)
     place = Path(path)
-    return _recognised(place, None).reads(place, replace(asked, labelled=False, native=LARGEST))
+    found = _recognised(place, None)
+    columns = columns if found.columns else None
+    asked = policy.checked(
+        size=size, fit=fit, on_bad=on_bad, cache=cache, window=window, stretch=stretch, columns=columns
+    )
+    return found.reads(place, replace(asked, labelled=False, native=LARGEST))
 
 
 def _refuse_columns(what: str, wanted: Policy) -> None:

@@ -4,7 +4,7 @@ from augury.proof.arms import ARMS, LAYERS, OWN, UNLABELLED, USUAL, Arm
 from augury.proof.checks import foresee
 from augury.proof.classifiers import probabilities, teach, teach_each
 from augury.proof.crossed import Effects, effects
-from augury.proof.leakage import UNTOLD, like_test, prints, record, recorded, refuse_shared_parts, seen_by
+from augury.proof.leakage import UNTOLD, like_held, prints, record, recorded, refuse_shared_parts, seen_by
 from augury.proof.learners import CLASSIFIERS, features_of
 from augury.proof.lesson import Lesson
 from augury.proof.measures import MEASURED, measures
@@ -32,7 +32,7 @@ __all__ = [
     "effects",
     "features_of",
     "foresee",
-    "like_test",
+    "like_held",
     "measures",
     "pooled",
     "prints",

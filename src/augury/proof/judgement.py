@@ -70,11 +70,13 @@ def judge(
     main = max(rivals, key=lambda c: c.effects.value)
     comparator = main.against
     twin = twin_of(main, hits, test)
-    among, lacking = len(eligible(hits, main.arm)), few(test, main.level)
+    among, lacking, crude = len(eligible(hits, main.arm)), few(test, main.level), ""
     found = "underpowered" if lacking else word(main, twin, margin, len(seeds), level, among)
+    if found == "no difference" and (crude := coarse(test, margin)):
+        found = "underpowered"
     shown = ratio > 0 and ARMS[main.arm].shows
     if ARMS[main.arm].shows and not shown:  # nothing synthetic was shown, so nothing synthetic did it
-        found = "no difference"
+        found, crude = "no difference", ""
     far = max(abs(main.effects.value), margin - abs(main.effects.value))
     more = seeds_needed(main.effects, far, main.level)
     sources = {OWN: kept} if isinstance(kept, SyntheticImages) else kept
@@ -98,7 +100,7 @@ def judge(
         p_no_loss=twin.effects.p_above(-margin),
         detectable=detectable(main.effects.error, main.effects.freedom(), main.level),
         least_seeds=least_seeds(main.level),
-        seeds_needed=None if more is None else max(more, int(np.ceil(1.5 * len(seeds)))),
+        seeds_needed=None if more is None else max(more, int(np.ceil(1.5 * len(seeds))), least_seeds(main.level)),
         images_needed=images_needed(main.effects, far, len(test), main.level),
         twin=twin.as_dict(),
         comparisons=tuple(c.as_dict() for c in rivals),
@@ -109,6 +111,8 @@ def judge(
         ),
         adds=ARMS[main.arm].adds,
         lacking=lacking,
+        coarse=crude,
+        test_groups=None if test.groups is None else len(np.unique(test.groups)),
     )
     return replace(verdict, sentence=sentence(verdict))
 
@@ -119,8 +123,8 @@ def word(main: Comparison, twin: Comparison, margin: float, seeds: int, level: f
 
     helps: above the comparator, interval and sign-flip test (its p adjusted, at most `level`) agreeing. hurts: below both;
     the comparator was chosen as the best, so that to lie below it alone may be luck of the choice. no difference: a gain over
-    the comparator of `margin` or more and a loss against the twin of as much are both ruled out, each by a one-sided test.
-    underpowered: none of these, or fewer seeds than any sign-flip test at this level needs.
+    the comparator of `margin` or more and a loss against the twin of as much are both ruled out, each by a one-sided test
+    and by the interval that goes with it. underpowered: none of these, or fewer seeds than any sign-flip test at this level needs.
     """
     if seeds < least_seeds(main.level):
         return "underpowered"
@@ -128,8 +132,10 @@ def word(main: Comparison, twin: Comparison, margin: float, seeds: int, level: f
         return "helps"
     if main.p_adjusted <= level and main.high < 0 and twin.p <= twin.level and twin.high < 0:
         return "hurts"
-    ruled_out = no_gain(main, twin, margin, among) <= main.level and twin.effects.p_above(-margin) <= twin.level
-    return "no difference" if ruled_out else "underpowered"
+    tested = no_gain(main, twin, margin, among) <= main.level and twin.effects.p_above(-margin) <= twin.level
+    within = tested and main.effects.interval(1 - 2 * main.level)[1] < margin
+    within = within and twin.effects.interval(1 - 2 * twin.level)[0] > -margin
+    return "no difference" if within else "underpowered"
 
 
 def no_gain(main: Comparison, twin: Comparison, margin: float, among: int) -> float:
@@ -156,6 +162,19 @@ def few(test: LabelledImages, level: float) -> str:
             )
             return f"the class '{name}' has {has}, and a word needs at least {least}"
     return ""
+
+
+def coarse(test: LabelledImages, margin: float) -> str:
+    """Why no number of seeds rules out a difference of `margin` on this test part; "" if some does. Of a class with n test images
+    (groups) none of which tells the arms apart, up to 3 / n of all there are may (the rule of three, at 95 %: Hanley & Lippman-Hand
+    1983), and one of K classes moves balanced accuracy by 1 / K of that."""
+    classes = len(np.unique(test.labels))
+    units = [(_alone(test, c)[0], name) for c, name in enumerate(test.classes)]
+    there, name = min((n, name) for n, name in units if n)
+    if 3 / (there * classes) <= margin:
+        return ""
+    least, what = int(np.ceil(3 / (margin * classes))), "test images" if test.groups is None else "groups to test"
+    return f"the class '{name}' has {there} {what}, and at least {least} are needed to rule out {100 * margin:g} points"
 
 
 def _alone(test: LabelledImages, c: int) -> tuple[int, int]:
@@ -232,7 +251,7 @@ def _per_class(
 ) -> tuple[dict[str, Any], ...]:
     """A row a class: images, recall of both arms with Wilson's 95 % interval for so many test images (or for as many as groups
     of them are worth), and their difference with its 95 % interval over seeds and images, not corrected for the number of
-    classes; of a class with too few of either to tell, from -1 to 1."""
+    classes; of a class with too few of either to tell, from -1 to 1, and of one where nothing differs by the rule of three."""
     added, rows = np.bincount(shown.labels, minlength=len(train.classes)), []
     for c, name in enumerate(train.classes):
         here = test.labels == c
@@ -241,7 +260,10 @@ def _per_class(
         gap = effects(hits[arm][:, here].astype(float) - hits[comparator][:, here], test.labels[here], groups)
         there, least = _alone(test, c)
         low, high = gap.interval() if there >= least else (-1.0, 1.0)
+        if low == high:  # none of them tells the arms apart: the rule of three
+            low, high = max(-1.0, low - 3 / there), min(1.0, high + 3 / there)
         row = {"class": name, "train": int(train.counts[c]), "test": n, "synthetic": int(added[c])}
+        row["groups"] = None if groups is None else len(np.unique(groups))
         for role, which in (("comparator", comparator), ("arm", arm)):
             each = hits[which][:, here].mean(0)
             recall = float(each.mean())

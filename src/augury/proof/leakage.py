@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -58,7 +58,7 @@ def refuse_seen(test: LabelledImages, seen: Mapping[str, Prints], allowed: Print
         shared = np.isin(mine, others)
         if shared.any():
             raise DataError(
-                f"{int(shared.sum())} of {len(test)} test images were seen by the {place}, such as {_name(test, shared)}; the "
+                f"{int(shared.sum())} of {len(test)} test images were seen by the {place}, such as {_named(test.names, shared, 1)}; the "
                 "trial would flatter. Make the synthetic images again from train images alone (a new run folder), or remove "
                 "these images from the test part"
             )
@@ -73,55 +73,65 @@ def refuse_shared_parts(train: LabelledImages, validation: LabelledImages, test:
         if shared.any():
             raise DataError(
                 f"{int(shared.sum())} of {len(own[second])} {second} images are in the {first} part too, such as "
-                f"{_name(own[second], shared)}; the trial would flatter. Remove them from one of the two, let augury divide the "
+                f"{_named(own[second].names, shared, 1)}; the trial would flatter. Remove them from one of the two, let augury divide the "
                 "data (near-duplicates are kept in one part), or have them tested all the same with prove.near_duplicates=allow"
             )
 
 
-def like_test(
+WHY = {
+    "test": "a classifier taught with them knows the answers",
+    "validation": "they are real images, on which the ratio is chosen",
+}
+"""Why synthetic images must not be images of a part."""
+
+
+def like_held(
     images: Images,
-    test: LabelledImages,
+    held: LabelledImages,
     policy: Policy = "refuse",
     *,
+    name: str = "test",
     others: Images | None = None,
     mirrored: bool = False,
+    names: Sequence[str] = (),
 ) -> npt.NDArray[np.bool_]:
-    """bool [M]: which of the synthetic `images` are near-duplicates of a test image, with `mirrored` also of its mirror
-    image, and are to be left out; `others` are real images that none of them is a copy of, to tell how alike pictures of this kind are.
+    """bool [M]: which of the synthetic `images` (called as `names` say) are near-duplicates of an image of the `held` part called `name`,
+    "test" or "validation", with `mirrored` also of its mirror image, and are to be left out; `others` are real images that
+    none of them is a copy of, to tell how alike pictures of this kind are.
 
-    An image that is a test image pixel for pixel is refused with DataError under "refuse" and "drop"; a near-duplicate
+    An image that is a held image pixel for pixel is refused with DataError under "refuse" and "drop"; a near-duplicate
     (`augury.data.copied`, images of 16 px a side or more) is refused or left out as the policy says; "allow" looks
     for neither.
     """
-    if policy == "allow" or not len(images) or not len(test):
+    if policy == "allow" or not len(images) or not len(held):
         return np.zeros(len(images), bool)
-    _refuse_copies(images, test, "test", "; a classifier taught with them knows the answers", mirrored)
-    near = copied(images, test.images, others, mirrored=mirrored)
+    refuse_copies(images, held, name, mirrored=mirrored, names=names)
+    near = copied(images, held.images, others, mirrored=mirrored)
     if near.any() and policy == "refuse":
         raise DataError(
-            f"{int(near.sum())} of {len(images)} synthetic images are near-duplicates of a test image, such as number "
-            f"{int(np.flatnonzero(near)[0])}; the trial would flatter. prove.near_duplicates=drop leaves them out, allow lets "
-            "them be (on the command line with --set)"
+            f"{int(near.sum())} of {len(images)} synthetic images are near-duplicates of a {name} image, such as "
+            f"{_named(names, near)}; the trial would flatter: {WHY[name]}. prove.near_duplicates=drop leaves them out, "
+            "allow lets them be (on the command line with --set)"
         )
     return near
 
 
-def refuse_validation(images: Images, validation: LabelledImages, *, mirrored: bool = False) -> None:
-    """Raises DataError when a synthetic image is a validation image (or its mirror image) pixel for pixel: it would be one more real image, and
-    the ratio would be chosen on it."""
-    _refuse_copies(images, validation, "validation", ": they are real images, on which the ratio is chosen", mirrored)
-
-
-def _refuse_copies(images: Images, part: LabelledImages, name: str, why: str, mirrored: bool) -> None:
-    known = [prints(part.images), *([prints(part.images[..., ::-1])] if mirrored else [])]
+def refuse_copies(
+    images: Images, held: LabelledImages, name: str, *, mirrored: bool = False, names: Sequence[str] = ()
+) -> None:
+    """Raises DataError when one of the synthetic `images` (called as `names` say) is an image of the `held` part called `name`, or with
+    `mirrored` its mirror image, pixel for pixel."""
+    known = [prints(held.images), *([prints(held.images[..., ::-1])] if mirrored else [])]
     same = np.isin(prints(images), np.concatenate(known))
     if same.any():
         raise DataError(
-            f"{int(same.sum())} of {len(images)} synthetic images are images of the {name} part, pixel for pixel{' or mirrored' if mirrored else ''}, such as "
-            f"number {int(np.flatnonzero(same)[0])}{why}. Remove them, or make the synthetic images from train images alone"
+            f"{int(same.sum())} of {len(images)} synthetic images are images of the {name} part, pixel for pixel{' or mirrored' if mirrored else ''}, "
+            f"such as {_named(names, same)}: {WHY[name]}. Remove them, or make the synthetic images from train images alone"
         )
 
 
-def _name(part: LabelledImages, chosen: npt.NDArray[np.bool_]) -> str:
-    at = int(np.flatnonzero(chosen)[0])
-    return part.names[at] if part.names else f"number {at}"
+def _named(names: Sequence[str], chosen: npt.NDArray[np.bool_], most: int = 3) -> str:
+    """The first few of those chosen, by name where they have names."""
+    places = np.flatnonzero(chosen)
+    told = [names[i] for i in places[:most]] if names else [f"number {i}" for i in places[:1]]
+    return ", ".join(told)

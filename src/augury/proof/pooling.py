@@ -80,8 +80,12 @@ def pooled(folds: Sequence[Fold]) -> Verdict:
     )
     told = [fold.verdict.leaks or {"test_not_seen_by": [], "left_out": 0} for fold in folds]
     unseen = sorted(set.intersection(*(set(leaks["test_not_seen_by"]) for leaks in told)))
-    leaks = {"test_not_seen_by": unseen, "left_out": sum(leaks["left_out"] for leaks in told)}
-    return replace(verdict, per_class=rows, leaks=leaks).of_folds(len(folds))
+    leaks = {
+        "test_not_seen_by": unseen,
+        "left_out": sum(leaks["left_out"] for leaks in told),
+        "looked_for": all(leaks.get("looked_for", True) for leaks in told),
+    }
+    return replace(verdict, per_class=rows).of_folds(len(folds), leaks)
 
 
 def _together(parts: Sequence[LabelledImages]) -> LabelledImages:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
 
+from augury.errors import DataError, SettingsError
 from augury.images import LabelledImages, SyntheticImages
 from augury.proof import leakage
 from augury.proof.arms import ARMS, OWN
@@ -37,6 +39,8 @@ def prove(
     seed: int = 0,
     device: torch.device | str = "cpu",
     flips: bool = False,
+    foreign: bool = False,
+    names: Sequence[str] = (),
     extra: Mapping[str, SyntheticImages] | None = None,
     classifier: Any = None,
     layers: Layers | str = "none was given",
@@ -51,7 +55,9 @@ def prove(
     `seen` (place -> digests of images, as `leakage.recorded` reads them) says what made and chose the images has seen.
     `results` (name of a training -> its measures) is read for trainings already done and filled with new ones, so that
     a stopped trial goes on; `on_result(done, total, name)` is called after each, `on_note(text)` before the first one where
-    there are too few seeds for any word but one. `extra` are the images of other generators,
+    there are too few seeds for any word but one. Of `foreign` images (called as `names` say), whose maker may have seen anything,
+    mirror images of test images and near-duplicates of validation images are looked for too, and there must be some to
+    show. `extra` are the images of other generators,
     for arms that show them; `classifier` stands in for the settings': a function (channels, classes) -> network, a network,
     or an estimator of scikit-learn; `layers` are those of a discriminator (`augury.pretrained`), for arms that begin with
     them, or why there are none.
@@ -72,10 +78,18 @@ def prove(
     )
     if not lenient:
         leakage.refuse_shared_parts(train, validation, test)
-    kept, left_out = _apart(synthetic, train, test, settings, flips)
-    others = {name: _apart(images, train, test, settings, flips)[0] for name, images in (extra or {}).items()}
-    for images in [] if lenient else [kept, *others.values()]:
-        leakage.refuse_validation(images.images, validation, mirrored=flips)
+    if foreign and not any(ratio > 0 for ratio in settings.ratios):
+        raise SettingsError("prove.ratios has no ratio above 0, so that no synthetic image would be shown; add one")
+    held = {"test": test, "validation": validation}
+    apart = partial(_apart, train=train, held=held, policy=settings.near_duplicates, flips=flips, foreign=foreign)
+    kept, left_out = apart(synthetic, names=names)
+    if left_out:
+        on_note(
+            f"{left_out:,} of {int(synthetic.kept.sum()):,} synthetic images are like images held out, and are left out"
+        )
+    if foreign and not len(kept):
+        raise DataError("no synthetic image is left to judge; make them from train images alone (augury split divides)")
+    others = {name: apart(images)[0] for name, images in (extra or {}).items()}
     trainings = Trainings(
         train,
         (kept.images, kept.labels) if len(kept) else None,
@@ -103,7 +117,7 @@ def prove(
     total += trainings.searches(settings.arms)
     ratio, curve = _chosen(trainings, ratios, validation, seed)
     verdict = _grown(trainings, plan, ratio, curve, sources, test, seed)
-    return replace(verdict, leaks={"test_not_seen_by": sorted(known), "left_out": left_out})
+    return verdict.checked({"test_not_seen_by": sorted(known), "left_out": left_out, "looked_for": not lenient})
 
 
 def _warn_of_few(last: tuple[int, float], judged: int, test: LabelledImages, on_note: Callable[[str], None]) -> None:
@@ -131,11 +145,28 @@ def arm_of(name: str) -> str:
 
 
 def _apart(
-    images: SyntheticImages, train: LabelledImages, test: LabelledImages, settings: ProveSettings, flips: bool
+    images: SyntheticImages,
+    *,
+    train: LabelledImages,
+    held: Mapping[str, LabelledImages],
+    policy: leakage.Policy,
+    flips: bool,
+    foreign: bool,
+    names: Sequence[str] = (),
 ) -> tuple[SyntheticImages, int]:
-    """The kept images without near-duplicates of test images, and how many those were."""
+    """The kept images without near-duplicates of test images, of `foreign` ones also without those of validation images, and how
+    many they were. A generator of ours has seen validation images only by being chosen on them."""
     kept = images.take(images.kept)
-    near = leakage.like_test(kept.images, test, settings.near_duplicates, others=train.images, mirrored=flips)
+    names = [names[int(i)] for i in np.flatnonzero(images.kept)] if len(names) else ()
+    near = np.zeros(len(kept), bool)
+    for name, part in held.items():
+        mirrored = flips or foreign
+        if name == "test" or foreign:
+            near |= leakage.like_held(
+                kept.images, part, policy, name=name, others=train.images, mirrored=mirrored, names=names
+            )
+        elif policy != "allow":
+            leakage.refuse_copies(kept.images, part, name, mirrored=mirrored, names=names)
     return kept.take(~near), int(near.sum())
 
 

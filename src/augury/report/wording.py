@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from augury.proof.arms import ARMS, NOISE
-from augury.verdict import IMAGES, LAYERS, same
+from augury.verdict import IMAGES, LAYERS, of_groups, same
 
 NOTHING = "–"
 MINUS = "−"
@@ -138,9 +138,13 @@ def _underpowered(verdict: Mapping[str, Any]) -> list[str]:
     if lacking := verdict.get("lacking"):
         return [
             f"No word can be given, whatever the difference: {lacking}.",
-            "Test more of them."
-            if verdict.get("folds", 1) > 1
-            else "Test more, or every image in turn with augury run --folds, which gives one verdict of all.",
+            _test_more(verdict),
+        ]
+    if crude := verdict.get("coarse"):
+        return [
+            f"What was seen leaves no room for a difference that matters, but what was not seen does: {crude}. Where no test image "
+            "of a class tells two trainings apart, up to three more of them still may (the rule of three).",
+            _test_more(verdict),
         ]
     if seeds < least:
         return [
@@ -180,6 +184,12 @@ def _underpowered(verdict: Mapping[str, Any]) -> list[str]:
             + " only the missing trainings are done."
         )
     return [first, second]
+
+
+def _test_more(verdict: Mapping[str, Any]) -> str:
+    if verdict.get("folds", 1) > 1:
+        return "Test more of them."
+    return "Test more, or every image in turn with augury run --folds, which gives one verdict of all."
 
 
 def _settled(verdict: Mapping[str, Any]) -> list[str]:
@@ -224,16 +234,18 @@ def _settled(verdict: Mapping[str, Any]) -> list[str]:
 def _caution(verdict: Mapping[str, Any]) -> list[str]:
     """What the verdict holds for, and the classes whose test images are too few to stand for others."""
     few = [row["class"] for row in verdict["per_class"] if row["test"] < FEW]
+    alone = [row["class"] for row in verdict["per_class"] if row["test"] >= FEW > (row.get("groups") or FEW)]
+    groups = of_groups(verdict["test_n"], verdict.get("test_groups"))
     said = [
-        f"This holds for this data, this classifier and what was generated or learnt this once; that {verdict['test_n']:,} test images "
+        f"This holds for this data, this classifier and what was generated or learnt this once; that {verdict['test_n']:,} test images{groups} "
         "stand for others like them is in the interval, that another training of a generator may come out a point better or worse is "
         "not."
     ]
-    if few:
-        names = ", ".join(short(name) for name in few[:4]) + (
-            f" and {len(few) - 4} more classes" if len(few) > 4 else ""
-        )
-        said.append(f"Take it with care: {names} {'has' if len(few) == 1 else 'have'} fewer than {FEW} test images.")
+    for names, what in ((few, "test images"), (alone, "groups (people, patients) to test")):
+        if names:
+            told = ", ".join(short(name) for name in names[:4])
+            told += f" and {len(names) - 4} more classes" if len(names) > 4 else ""
+            said.append(f"Take it with care: {told} {'has' if len(names) == 1 else 'have'} fewer than {FEW} {what}.")
     return said
 
 
