@@ -53,7 +53,7 @@ app.command(
 )(augment)
 app.command(epilog=EXAMPLES)(evaluate)
 app.command(
-    epilog="Example: augury prove runs/photos --set prove.max_seeds=24    or: augury prove photos/ --with made/ -o runs/judged"
+    epilog="Example: augury prove runs/photos --set prove.max_seeds=24    or: augury prove parts/ --with made/ -o runs/judged"
 )(prove)
 app.command(epilog="Example: augury export runs/photos --format parquet -o photos.parquet")(export)
 

@@ -39,7 +39,7 @@ def prove(
     seed: int = 0,
     device: torch.device | str = "cpu",
     flips: bool = False,
-    foreign: bool = False,
+    foreign: bool | None = None,
     names: Sequence[str] = (),
     extra: Mapping[str, SyntheticImages] | None = None,
     classifier: Any = None,
@@ -55,7 +55,7 @@ def prove(
     `seen` (place -> digests of images, as `leakage.recorded` reads them) says what made and chose the images has seen.
     `results` (name of a training -> its measures) is read for trainings already done and filled with new ones, so that
     a stopped trial goes on; `on_result(done, total, name)` is called after each, `on_note(text)` before the first one where
-    there are too few seeds for any word but one. Of `foreign` images (called as `names` say), whose maker may have seen anything,
+    there are too few seeds for any word but one. Of `foreign` images (called as `names` say; None: where they come as `LabelledImages`), whose maker may have seen anything,
     mirror images of test images and near-duplicates of validation images are looked for too, and there must be some to
     show. `extra` are the images of other generators,
     for arms that show them; `classifier` stands in for the settings': a function (channels, classes) -> network, a network,
@@ -67,6 +67,7 @@ def prove(
     is among the synthetic ones.
     """
     settings, total = settings or ProveSettings(), 0
+    foreign = isinstance(synthetic, LabelledImages) if foreign is None else foreign
     if isinstance(synthetic, LabelledImages):
         synthetic = SyntheticImages.of(synthetic)
     for each in (synthetic, *(extra or {}).values()):
