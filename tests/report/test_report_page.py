@@ -187,6 +187,16 @@ def test_too_few_seeds_are_told_as_such(seeds):
     assert f"smallest p that the test can give is {2.0 ** (1 - seeds):g}," in text
 
 
+def test_an_interval_over_two_seeds_is_one_of_shares_and_says_what_it_leaves_out():
+    v = facts("underpowered", seeds=2, classes=2).verdict
+    arms = {**v["arms"], "gan": {**v["arms"]["gan"], "balanced_accuracy": [0.598, 0.804]}}
+    text = words(Page(render(replace(facts(classes=2), verdict={**v, "arms": arms}))).text["arms"])
+    assert "0.7010.000 to 1.000" in text
+    assert "over the seeds alone, cut off at 0 and 1; test images are not in them" in text
+    alone = words(Page(render(facts("underpowered", seeds=1, classes=2))).text["arms"])
+    assert "Small print" not in alone
+
+
 def test_hostile_class_names_are_text_everywhere():
     given = facts(names=HOSTILE, each=4)
     about = {**given.about, "data": {**given.about["data"], "notes": {HOSTILE[0]: [HOSTILE[1]]}}}
