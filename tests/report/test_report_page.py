@@ -197,6 +197,29 @@ def test_an_interval_over_two_seeds_is_one_of_shares_and_says_what_it_leaves_out
     assert "Small print" not in alone
 
 
+@pytest.mark.parametrize(("found", "said"), [(0.0173, "1.7 points"), (8.16, "–")])
+def test_a_detectable_difference_that_no_accuracies_can_have_is_a_dash(found, said):
+    text = words(Page(render(replace(facts(), verdict={**facts().verdict, "detectable": found}))).text["verdict"])
+    assert f"detectable difference{said}" in text and "816" not in text
+
+
+def test_negative_numbers_have_true_minus_signs_in_what_others_wrote_too():
+    given = facts(classes=2)
+    about = {**given.about, "data": {**given.about["data"], "notes": {"tones": {"window -600, width 1500": 9}}}}
+    page = render(
+        replace(
+            given,
+            about=about,
+            scores=[{**given.scores[0], "value": -3.25, "note": "-3 or less: copies"}],
+            generation={**given.generation, "filters": {"realism": "it looks real; at least -1.7"}},
+        )
+    )
+    text = Page(page).text
+    assert "−3.25" in text["scores"] and "−3 or less: copies" in text["scores"]
+    assert "at least −1.7" in text["filters"] and "window −600" in text["data"]
+    assert not re.search(r"(?<![\w–])-\d", "".join(text.values()))
+
+
 def test_hostile_class_names_are_text_everywhere():
     given = facts(names=HOSTILE, each=4)
     about = {**given.about, "data": {**given.about["data"], "notes": {HOSTILE[0]: [HOSTILE[1]]}}}

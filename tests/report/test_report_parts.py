@@ -102,7 +102,10 @@ def test_bars_show_sign_and_size():
     [
         (wording.share(0.91251), "0.913"), (wording.share(None), "–"), (wording.share(float("nan")), "–"),
         (wording.points(0.0123), "+1.2"), (wording.points(-0.0123), "−1.2"), (wording.points(-0.0001), "0.0"),
-        (wording.points(None), "–"),
+        (wording.points(None), "–"), (wording.share(-0.6091), "−0.609"),
+        (wording.detectable(0.2549), "25.5 points"), (wording.detectable(0.9994), "99.9 points"),
+        (wording.detectable(0.9996), "–"), (wording.detectable(8.16), "–"), (wording.detectable(None), "–"),
+        (wording.signed("-3 or less (-0.5) in 3-fold of x-1, 2–-3"), "−3 or less (−0.5) in 3-fold of x-1, 2–-3"),
         (wording.number(0.00431), "0.00431"), (wording.number(84.2137), "84.2"), (wording.number(12345), "12,345"),
         (wording.number(0.5), "0.5"), (wording.number(-3), "−3"), (wording.number(None), "–"),
         (wording.number(1234.5), "1,234"), (wording.number("as is"), "as is"),

@@ -47,6 +47,10 @@ TITLES = {
     "score_real": "real images",
     "score_fake": "synthetic images",
 }
+FILTERS = (
+    "share", "points", "detectable", "number", "signed", "duration", "phrase", "short", "pretty", "confidence", "breakable"
+)  # fmt: skip
+"""Functions of the wording that the templates call by name."""
 UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff\u202a-\u202e\u2066-\u2069]")
 """Control characters, lone surrogates and direction overrides, which names from outside may carry."""
 
@@ -72,7 +76,7 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    for name in ("share", "points", "number", "duration", "phrase", "short", "pretty", "confidence", "breakable"):
+    for name in FILTERS:
         environment.filters[name] = getattr(wording, name)
     return environment
 
@@ -184,13 +188,16 @@ def _data(facts: Facts) -> dict[str, Any]:
     counts: Mapping[str, Any] = data.get("counts") or {"train": facts.train.counts.tolist()}
     channels, height, width = data.get("shape") or facts.train.shape
     classes = list(data.get("classes") or facts.train.classes)
+    notes = dict(data.get("notes", {}))
+    if isinstance(notes.get("tones"), Mapping):  # the window of a CT image lies about a negative number
+        notes["tones"] = {wording.signed(tones): n for tones, n in notes["tones"].items()}
     return {
         "n": data.get("n", len(facts.train)),
         "size": f"{width} × {height} px, {'grey' if channels == 1 else 'colour'}",
         "parts": list(counts),
         "rows": [(name, [column[c] for column in counts.values()]) for c, name in enumerate(classes)],
         "totals": [sum(column) for column in counts.values()],
-        "notes": dict(data.get("notes", {})),
+        "notes": notes,
     }
 
 
