@@ -125,11 +125,12 @@ def test_every_number_of_the_verdict_is_on_the_page():
             assert f"{np.mean(arm[measure]):.3f}" in text["arms"]
     for row in v["per_class"]:
         said = f"{100 * row['difference']:+.1f}".replace("-", "−")
-        cells = [row["class"], str(row["train"]), str(row["synthetic"]), str(row["test"])]
+        cells = [row["class"], said, f"{100 * row['low']:+.1f}to{100 * row['high']:+.1f}".replace("-", "−")]
         for role in ("comparator", "arm"):
             low, high = row[f"interval_{role}"]
             cells += [f"{row[f'recall_{role}']:.3f}{low:.3f}to{high:.3f}"]
-        assert "".join([*cells, said]) in text["classes"].replace(" ", "").replace("ring", "ring ")
+        cells += [str(row["train"]), str(row["synthetic"]), str(row["test"])]
+        assert "".join(cells) in text["classes"].replace(" ", "").replace("ring", "ring ")
     assert "0, 1, 2, 3, 4, 5" in text["reproduce"] and given.command in text["reproduce"]
 
 
@@ -281,6 +282,17 @@ def test_neighbours_are_the_closest_and_rejected_ones_are_called_so():
     assert "12 closest of all 28" in words(text) and text.count("rejected:") == 12
     assert re.findall(r"synthetic(\d+\.\d)", text) == closest
     assert "No synthetic image was kept" in page.text["filters"] and "none kept" in page.text["pictures"]
+
+
+def test_images_of_any_making_passed_no_filters_and_those_of_folds_did():
+    given = replace(facts(classes=2, keep=1.0), judged=True)
+    page = render(given)
+    text = words("".join(Page(page).text.values()))
+    assert "the first 8 synthetic images; not the best ones" in text
+    assert "the 12 closest of all 28 synthetic images: if any are copies" in text
+    assert "filter" not in text.replace("filters, generator", "") and "kept" not in page
+    folds = words("".join(Page(render(replace(given, verdict={**given.verdict, "folds": 3}))).text.values()))
+    assert "the first 8 synthetic images that passed the filters" in folds and "kept or not" in folds
 
 
 def test_missing_pieces_are_said_to_be_missing():

@@ -43,7 +43,7 @@ def test_the_dashed_rule_of_the_compared_arm_leaves_the_names_free():
     names = [m.attributes["y"] for m in chart.marks if m.tag == "text" and m.attributes["class"].startswith("label")]
     rules = [m.attributes for m in marks(chart, "line", "rule")]
     assert len(names) == len(rules) == 5 and len({rule["x1"] for rule in rules}) == 1
-    assert not any(rule["y1"] < y + 4 and rule["y2"] > y - 13 for rule in rules for y in names)
+    assert not any(rule["y1"] < y + 4 and rule["y2"] > y - 12 for rule in rules for y in names)
 
 
 def test_one_value_has_no_interval():

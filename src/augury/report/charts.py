@@ -99,7 +99,7 @@ def arms(verdict: Mapping[str, Any]) -> Chart:
         role_text = {"synthetic": f" · with {adds(verdict)}", "real": " · compared with"}.get(role, "")
         chart.add("text", f"label {role}-ink", name + role_text, x=8, y=top + 16)
         _spread(chart, x, values, top + 33, role)
-        chart.add("line", "rule", x1=level, x2=level, y1=top + 22, y2=top + 46)  # beside the marks, not through the names
+        chart.add("line", "rule", x1=level, x2=level, y1=top + 22, y2=top + 51)  # not through the names
     return chart
 
 
