@@ -194,16 +194,13 @@ def _data(facts: Facts) -> dict[str, Any]:
     counts: Mapping[str, Any] = data.get("counts") or {"train": facts.train.counts.tolist()}
     channels, height, width = data.get("shape") or facts.train.shape
     classes = list(data.get("classes") or facts.train.classes)
-    notes = dict(data.get("notes", {}))
-    if isinstance(notes.get("tones"), Mapping):  # the window of a CT image lies about a negative number
-        notes["tones"] = {wording.signed(tones): n for tones, n in notes["tones"].items()}
     return {
         "n": data.get("n", len(facts.train)),
         "size": f"{width} × {height} px, {'grey' if channels == 1 else 'colour'}",
         "parts": list(counts),
         "rows": [(name, [column[c] for column in counts.values()]) for c, name in enumerate(classes)],
         "totals": [sum(column) for column in counts.values()],
-        "notes": notes,
+        "notes": dict(data.get("notes", {})),
     }
 
 
