@@ -125,11 +125,12 @@ def test_every_number_of_the_verdict_is_on_the_page():
             assert f"{np.mean(arm[measure]):.3f}" in text["arms"]
     for row in v["per_class"]:
         said = f"{100 * row['difference']:+.1f}".replace("-", "−")
-        cells = [row["class"], str(row["train"]), str(row["synthetic"]), str(row["test"])]
+        cells = [row["class"], said, f"{100 * row['low']:+.1f}to{100 * row['high']:+.1f}".replace("-", "−")]
         for role in ("comparator", "arm"):
             low, high = row[f"interval_{role}"]
             cells += [f"{row[f'recall_{role}']:.3f}{low:.3f}to{high:.3f}"]
-        assert "".join([*cells, said]) in text["classes"].replace(" ", "").replace("ring", "ring ")
+        cells += [str(row["train"]), str(row["synthetic"]), str(row["test"])]
+        assert "".join(cells) in text["classes"].replace(" ", "").replace("ring", "ring ")
     assert "0, 1, 2, 3, 4, 5" in text["reproduce"] and given.command in text["reproduce"]
 
 
@@ -185,6 +186,39 @@ def test_too_few_seeds_are_told_as_such(seeds):
     text = words(Page(render(facts("underpowered", seeds=seeds, classes=2))).text["verdict"])
     assert f"With {seeds} paired seed" in text
     assert f"smallest p that the test can give is {2.0 ** (1 - seeds):g}," in text
+
+
+def test_an_interval_over_two_seeds_is_one_of_shares_and_says_what_it_leaves_out():
+    v = facts("underpowered", seeds=2, classes=2).verdict
+    arms = {**v["arms"], "gan": {**v["arms"]["gan"], "balanced_accuracy": [0.598, 0.804]}}
+    text = words(Page(render(replace(facts(classes=2), verdict={**v, "arms": arms}))).text["arms"])
+    assert "0.7010.000 to 1.000" in text
+    assert "over the seeds alone, cut off at 0 and 1; test images are not in them" in text
+    alone = words(Page(render(facts("underpowered", seeds=1, classes=2))).text["arms"])
+    assert "Small print" not in alone
+
+
+@pytest.mark.parametrize(("found", "said"), [(0.0173, "1.7 points"), (8.16, "–")])
+def test_a_detectable_difference_that_no_accuracies_can_have_is_a_dash(found, said):
+    text = words(Page(render(replace(facts(), verdict={**facts().verdict, "detectable": found}))).text["verdict"])
+    assert f"detectable difference{said}" in text and "816" not in text
+
+
+def test_negative_numbers_have_true_minus_signs_in_what_others_wrote_too():
+    given = facts(classes=2)
+    about = {**given.about, "data": {**given.about["data"], "notes": {"tones": {"window -600, width 1500": 9}}}}
+    page = render(
+        replace(
+            given,
+            about=about,
+            scores=[{**given.scores[0], "value": -3.25, "note": "-3 or less: copies"}],
+            generation={**given.generation, "filters": {"realism": "it looks real; at least -1.7"}},
+        )
+    )
+    text = Page(page).text
+    assert "−3.25" in text["scores"] and "−3 or less: copies" in text["scores"]
+    assert "at least −1.7" in text["filters"] and "window −600" in text["data"]
+    assert not re.search(r"(?<![\w–])-\d", "".join(text.values()))
 
 
 def test_hostile_class_names_are_text_everywhere():
@@ -248,6 +282,17 @@ def test_neighbours_are_the_closest_and_rejected_ones_are_called_so():
     assert "12 closest of all 28" in words(text) and text.count("rejected:") == 12
     assert re.findall(r"synthetic(\d+\.\d)", text) == closest
     assert "No synthetic image was kept" in page.text["filters"] and "none kept" in page.text["pictures"]
+
+
+def test_images_of_any_making_passed_no_filters_and_those_of_folds_did():
+    given = replace(facts(classes=2, keep=1.0), judged=True)
+    page = render(given)
+    text = words("".join(Page(page).text.values()))
+    assert "the first 8 synthetic images; not the best ones" in text
+    assert "the 12 closest of all 28 synthetic images: if any are copies" in text
+    assert "filter" not in text.replace("filters, generator", "") and "kept" not in page
+    folds = words("".join(Page(render(replace(given, verdict={**given.verdict, "folds": 3}))).text.values()))
+    assert "the first 8 synthetic images that passed the filters" in folds and "kept or not" in folds
 
 
 def test_missing_pieces_are_said_to_be_missing():

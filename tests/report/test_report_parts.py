@@ -23,7 +23,27 @@ def marks(chart, tag, kind):
 def test_the_interval_is_students(n):
     values = np.random.default_rng(n).normal(0.8, 0.02, n)
     expected = stats.t.interval(0.95, n - 1, values.mean(), stats.sem(values))
-    assert charts.interval(values) == pytest.approx(expected, rel=1e-9)
+    assert charts.interval(values) == pytest.approx(np.clip(expected, 0, 1), rel=1e-9)
+
+
+def test_the_interval_of_shares_ends_at_0_and_1():
+    assert charts.interval(np.array([0.6, 0.8])) == (0.0, 1.0)
+
+
+@pytest.mark.parametrize("accuracies", [[0.6, 0.8], [1.0, 1.0], [0.0, 0.0]])
+def test_the_chart_of_arms_has_no_accuracy_below_0_or_above_1(accuracies):
+    v = verdict("underpowered", ("a", "b"), [5, 3], seeds=2)
+    arms = {name: {**arm, "balanced_accuracy": accuracies} for name, arm in v["arms"].items()}
+    ticks = [float(m.text) for m in marks(charts.arms({**v, "arms": arms}), "text", "tick middle")]
+    assert ticks and 0 <= min(ticks) <= max(ticks) <= 1
+
+
+def test_the_dashed_rule_of_the_compared_arm_leaves_the_names_free():
+    chart = charts.arms(verdict("helps", ("a", "b"), [5, 3]))
+    names = [m.attributes["y"] for m in chart.marks if m.tag == "text" and m.attributes["class"].startswith("label")]
+    rules = [m.attributes for m in marks(chart, "line", "rule")]
+    assert len(names) == len(rules) == 5 and len({rule["x1"] for rule in rules}) == 1
+    assert not any(rule["y1"] < y + 4 and rule["y2"] > y - 12 for rule in rules for y in names)
 
 
 def test_one_value_has_no_interval():
@@ -82,7 +102,10 @@ def test_bars_show_sign_and_size():
     [
         (wording.share(0.91251), "0.913"), (wording.share(None), "–"), (wording.share(float("nan")), "–"),
         (wording.points(0.0123), "+1.2"), (wording.points(-0.0123), "−1.2"), (wording.points(-0.0001), "0.0"),
-        (wording.points(None), "–"),
+        (wording.points(None), "–"), (wording.share(-0.6091), "−0.609"),
+        (wording.detectable(0.2549), "25.5 points"), (wording.detectable(0.9994), "99.9 points"),
+        (wording.detectable(0.9996), "–"), (wording.detectable(8.16), "–"), (wording.detectable(None), "–"),
+        (wording.signed("-3 or less (-0.5) in 3-fold of x-1, 2–-3"), "−3 or less (−0.5) in 3-fold of x-1, 2–-3"),
         (wording.number(0.00431), "0.00431"), (wording.number(84.2137), "84.2"), (wording.number(12345), "12,345"),
         (wording.number(0.5), "0.5"), (wording.number(-3), "−3"), (wording.number(None), "–"),
         (wording.number(1234.5), "1,234"), (wording.number("as is"), "as is"),

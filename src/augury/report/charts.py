@@ -73,13 +73,13 @@ def padded(values: Sequence[float], start: float, end: float, least: float = 1e-
 
 
 def interval(values: Floats) -> tuple[float, float] | None:
-    """95 % interval of the mean by Student's t (1908); None with fewer than two values."""
+    """95 % interval of the mean of shares by Student's t (1908), cut off at 0 and 1; None with fewer than two values."""
     from scipy.special import stdtrit
 
     if len(values) < 2:
         return None
     half = float(stdtrit(len(values) - 1, 0.975)) * float(values.std(ddof=1)) / math.sqrt(len(values))
-    return float(values.mean()) - half, float(values.mean()) + half
+    return max(0.0, float(values.mean()) - half), min(1.0, float(values.mean()) + half)
 
 
 def arms(verdict: Mapping[str, Any]) -> Chart:
@@ -91,15 +91,15 @@ def arms(verdict: Mapping[str, Any]) -> Chart:
     ends = [v for values in rows.values() for v in (*values, *(interval(values) or ()))]
     x = padded(ends, 8, WIDTH - 8, least=0.02)
     bottom = chart.height - 22
-    _vertical_grid(chart, x, 4, bottom, share if x.high - x.low < 0.05 else lambda v: f"{v:.2f}")
+    _vertical_grid(chart, x, _shares(x), 4, bottom, share if x.high - x.low < 0.05 else lambda v: f"{v:.2f}")
+    level = x(means[verdict["comparator"]])
     for place, (name, values) in enumerate(rows.items()):
         top = 48.0 * place
         role = "synthetic" if name == verdict["arm"] else "real" if name == verdict["comparator"] else "other"
         role_text = {"synthetic": f" · with {adds(verdict)}", "real": " · compared with"}.get(role, "")
         chart.add("text", f"label {role}-ink", name + role_text, x=8, y=top + 16)
         _spread(chart, x, values, top + 33, role)
-    level = x(means[verdict["comparator"]])
-    chart.add("line", "rule", x1=level, x2=level, y1=4, y2=bottom)
+        chart.add("line", "rule", x1=level, x2=level, y1=top + 22, y2=top + 51)  # not through the names
     return chart
 
 
@@ -114,7 +114,7 @@ def difference(verdict: Mapping[str, Any]) -> Chart:
         f"{points(mean / 100)}, interval {points(low / 100)} to {points(high / 100)}.",
     )
     x = padded([0.0, low, high, *values], 12, WIDTH - 12, least=1.0)
-    _vertical_grid(chart, x, 4, 50, lambda v: points(v / 100))
+    _vertical_grid(chart, x, x.ticks(), 4, 50, lambda v: points(v / 100))
     chart.add("line", "zero", x1=x(0), x2=x(0), y1=0, y2=54)
     chart.add("line", "whisker synthetic", x1=x(low), x2=x(high), y1=27, y2=27)
     for value in values:
@@ -132,7 +132,7 @@ def ratio_curve(verdict: Mapping[str, Any]) -> Chart | None:
     chart = Chart(230, f"Mean balanced accuracy on validation, by synthetic images for each real one: {told}.")
     x = padded([ratio for ratio, _ in curve], 52, WIDTH - 14)
     y = padded([v for _, values in curve for v in values], 196, 10, least=0.02)
-    _horizontal_grid(chart, y, 52, share)
+    _horizontal_grid(chart, y, _shares(y), 52, share)
     for ratio, values in curve:
         chosen = ratio == verdict["ratio"]
         chart.add("text", "tick middle" + (" strong" if chosen else ""), f"{ratio:g}", x=x(ratio), y=214)
@@ -155,7 +155,7 @@ def lines(log: Sequence[Mapping[str, Any]], columns: Mapping[str, str], titles: 
     both = np.concatenate(list(series.values()))
     x = Scale(0.0, float(both[:, 0].max()), 46, WIDTH - 14)
     y = padded(both[:, 1].tolist(), 196, 30)
-    _horizontal_grid(chart, y, 46, lambda v: f"{v:g}".replace("-", "−") if abs(v) > 1e-12 else "0")
+    _horizontal_grid(chart, y, y.ticks(), 46, lambda v: f"{v:g}".replace("-", "−") if abs(v) > 1e-12 else "0")
     for tick in x.ticks(4):
         chart.add("text", "tick middle", _thousands(tick), x=x(tick), y=214)
     for place, (name, found) in enumerate(series.items()):
@@ -187,15 +187,20 @@ def _spread(chart: Chart, x: Scale, values: Floats, y: float, role: str) -> None
     chart.add("line", f"mean {role}", x1=x(values.mean()), x2=x(values.mean()), y1=y - 8, y2=y + 8)
 
 
-def _vertical_grid(chart: Chart, x: Scale, top: float, bottom: float, label: Any) -> None:
-    for tick in x.ticks():
+def _shares(scale: Scale) -> list[float]:
+    """Its ticks that a share can be: none below 0 or above 1."""
+    return [tick for tick in scale.ticks() if -1e-9 < tick < 1 + 1e-9]
+
+
+def _vertical_grid(chart: Chart, x: Scale, ticks: Sequence[float], top: float, bottom: float, label: Any) -> None:
+    for tick in ticks:
         chart.add("line", "grid", x1=x(tick), x2=x(tick), y1=top, y2=bottom)
         if 20 < x(tick) < WIDTH - 20:
             chart.add("text", "tick middle", label(tick), x=x(tick), y=bottom + 16)
 
 
-def _horizontal_grid(chart: Chart, y: Scale, left: float, label: Any) -> None:
-    for tick in y.ticks():
+def _horizontal_grid(chart: Chart, y: Scale, ticks: Sequence[float], left: float, label: Any) -> None:
+    for tick in ticks:
         chart.add("line", "grid", x1=left, x2=WIDTH - 8, y1=y(tick), y2=y(tick))
         chart.add("text", "tick end", label(tick), x=left - 6, y=y(tick) + 4)
 

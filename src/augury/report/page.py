@@ -47,6 +47,10 @@ TITLES = {
     "score_real": "real images",
     "score_fake": "synthetic images",
 }
+FILTERS = (
+    "share", "points", "detectable", "number", "signed", "duration", "phrase", "short", "pretty", "confidence", "breakable"
+)  # fmt: skip
+"""Functions of the wording that the templates call by name."""
 UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff\u202a-\u202e\u2066-\u2069]")
 """Control characters, lone surrogates and direction overrides, which names from outside may carry."""
 
@@ -72,7 +76,7 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    for name in ("share", "points", "number", "duration", "phrase", "short", "pretty", "confidence", "breakable"):
+    for name in FILTERS:
         environment.filters[name] = getattr(wording, name)
     return environment
 
@@ -88,6 +92,7 @@ def _context(facts: Facts) -> dict[str, Any]:
         "sign": wording.SIGNS[verdict["word"]],
         "headline": wording.headline(verdict),
         "adds": wording.adds(verdict),
+        "filtered": _filtered(facts),
         "of_images": wording.adds(verdict) != LAYERS,
         "same": same(wording.adds(verdict)),
         "other_network": any(name in ARMS and ARMS[name].learnt for name in verdict["arms"]),
@@ -165,6 +170,11 @@ def _sensitivity(verdict: Mapping[str, Any]) -> list[dict[str, Any]]:
     ]
 
 
+def _filtered(facts: Facts) -> bool:
+    """Whether filters chose among the synthetic images: of a run and its folds, and not where images of any making are judged."""
+    return not facts.judged or facts.verdict.get("folds", 1) > 1
+
+
 def _filters(generation: Mapping[str, Any]) -> list[str]:
     """The filters that any class's row names, in order of appearance."""
     return list(dict.fromkeys(name for row in generation.get("rows", ()) for name in row.get("rejected", {})))
@@ -199,11 +209,12 @@ def _pictures(facts: Facts) -> dict[str, Any]:
     shown = np.sort(np.argsort(facts.train.counts, kind="stable")[:MOST_CLASSES])
     wanted: list[Wanted] = []
     layout: list[tuple[str, str, list[str]]] = []
+    made_ones = "kept synthetic images" if _filtered(facts) else "synthetic images"
     for c in shown.tolist():
         name = facts.train.classes[c]
         wanted.append(_strip(facts.train.images, facts.train.labels == c, f"real training images of {name}"))
         at = (facts.synthetic.labels == c) & facts.synthetic.kept
-        wanted.append(_strip(facts.synthetic.images, at, f"kept synthetic images of {name}"))
+        wanted.append(_strip(facts.synthetic.images, at, f"{made_ones} of {name}"))
     order = np.argsort(facts.distances[:, 0], kind="stable")[:PAIRS] if facts.distances.size else np.empty(0, int)
     for m in order.tolist():
         drawn, real = int(facts.neighbours[m, 0]), facts.neighbours[m, 1 : 1 + REAL_NEIGHBOURS]

@@ -29,7 +29,7 @@ def missing(value: Any) -> bool:
 
 def share(value: Any) -> str:
     """An accuracy in [0, 1] with three decimals."""
-    return NOTHING if missing(value) else f"{value:.3f}"
+    return NOTHING if missing(value) else signed(f"{value:.3f}")
 
 
 def points(value: Any) -> str:
@@ -38,6 +38,18 @@ def points(value: Any) -> str:
         return NOTHING
     text = f"{100 * value:+.1f}"
     return "0.0" if text in ("+0.0", "-0.0") else text.replace("-", MINUS)
+
+
+def detectable(value: Any) -> str:
+    """The smallest difference that a trial finds four times of five: "25.5 points"; a dash for 100 points or more, as no two
+    accuracies are farther apart."""
+    text = f"{100 * value:.1f}" if not missing(value) else NOTHING
+    return NOTHING if missing(value) or float(text) >= 100 else f"{text} points"
+
+
+def signed(text: str) -> str:
+    """`text` with true minus signs before its negative numbers; hyphens within words and ranges stay."""
+    return re.sub(r"(?<![\w–])-(?=\d)", MINUS, text)
 
 
 def number(value: Any) -> str:
@@ -101,8 +113,7 @@ def pretty(value: Any) -> str:
 
 def headline(verdict: Mapping[str, Any]) -> tuple[str, str]:
     """The verdict's sentence in two, what it says and the numbers behind it, with true minus signs."""
-    told = re.sub(r"(?<![\w–])-(?=\d)", MINUS, verdict["sentence"])
-    first, colon, rest = told.partition(": ")
+    first, colon, rest = signed(verdict["sentence"]).partition(": ")
     return first + colon.strip(), rest
 
 
