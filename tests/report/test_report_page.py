@@ -186,6 +186,22 @@ def test_too_few_seeds_are_told_as_such(seeds):
     text = words(Page(render(facts("underpowered", seeds=seeds, classes=2))).text["verdict"])
     assert f"With {seeds} paired seed" in text
     assert f"smallest p that the test can give is {2.0 ** (1 - seeds):g}," in text
+    assert "detectable difference–" in text  # as it could not have found one of any size
+
+
+def test_groups_are_told_with_the_images_of_each_class():
+    base = facts("underpowered", classes=2)
+    rows = [{**row, "groups": number} for row, number in zip(base.verdict["per_class"], (4, 10), strict=True)]
+    n = base.verdict["test_n"]
+    told = {**base.verdict, "test_n": n, "test_groups": 14, "per_class": rows, "coarse": "the class 'a' has 4 groups"}
+    page = Page(render(replace(base, verdict=told)))
+    text = {name: words(each) for name, each in page.text.items() if name}
+    assert (
+        f"test images{n:,} of 14 groups" in text["verdict"] and "of 4" in text["classes"] and "of 10" in text["classes"]
+    )
+    assert "ring 0 has fewer than 5 groups (people, patients) to test" in text["verdict"]
+    assert "rule of three" in text["verdict"] and "the class 'a' has 4 groups" in text["verdict"]
+    assert "groups" not in words(Page(render(base)).text["classes"])
 
 
 def test_an_interval_over_two_seeds_is_one_of_shares_and_says_what_it_leaves_out():

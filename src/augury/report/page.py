@@ -16,7 +16,7 @@ from augury.report import charts, scores, wording
 from augury.report.copies import copies
 from augury.report.facts import Facts
 from augury.report.pictures import Strip, Wanted, strips
-from augury.verdict import LAYERS, same
+from augury.verdict import LAYERS, of_groups, same
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -94,6 +94,7 @@ def _context(facts: Facts) -> dict[str, Any]:
         "adds": wording.adds(verdict),
         "filtered": _filtered(facts),
         "of_images": wording.adds(verdict) != LAYERS,
+        "groups": of_groups(verdict["test_n"], verdict.get("test_groups")),
         "same": same(wording.adds(verdict)),
         "other_network": any(name in ARMS and ARMS[name].learnt for name in verdict["arms"]),
         "meaning": wording.meaning(verdict),
