@@ -16,8 +16,10 @@ import numpy as np
 import pytest
 from PIL import Image
 from typed import command
+from typer.testing import CliRunner
 
 import augury
+from augury.cli import app
 from augury.errors import RunFolderError, SettingsError
 from augury.report.wording import headline
 from augury.runfolder import Run
@@ -211,7 +213,10 @@ def test_a_generator_with_attributes_draws_from_the_command_line(tmp_path: Path)
         assert refused.returncode == 1 and rule in refused.stderr
 
 
-@pytest.mark.parametrize(("code", "rule"), [(errno.EACCES, "no permission"), (errno.EROFS, "no permission")])
+@pytest.mark.parametrize(
+    ("code", "rule"),
+    [(errno.EACCES, "no permission"), (errno.EROFS, "no permission"), (errno.ENOENT, "nothing can be made here")],
+)
 def test_a_folder_that_may_not_be_written_is_told_with_a_remedy(
     tmp_path: Path, monkeypatch, code: int, rule: str
 ) -> None:
@@ -219,8 +224,18 @@ def test_a_folder_that_may_not_be_written_is_told_with_a_remedy(
         raise OSError(code, os.strerror(code))
 
     monkeypatch.setattr(Path, "mkdir", refuse)
-    with pytest.raises(RunFolderError, match=f"{rule}.*another folder with -o"):
+    with pytest.raises(RunFolderError, match=f"{rule}.*another (folder|place) with -o"):
         augury.run(None, tmp_path / "closed" / "run")
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="there is no folder where nothing can be made")
+@pytest.mark.parametrize(
+    "words", [("prove", "{0}", "--with", "{0}"), ("inspect", "{0}"), ("split", "{0}"), ("train", "{0}")]
+)
+def test_a_place_where_nothing_can_be_made_is_told_with_a_remedy(words: tuple[str, ...], photos: Path) -> None:
+    done = CliRunner().invoke(app, [*(word.format(photos) for word in words), "-o", "/proc/x"])
+    assert isinstance(done.exception, RunFolderError), done.exception
+    assert "/proc/x: nothing can be made here" in str(done.exception) and "with -o" in str(done.exception)
 
 
 def test_a_run_is_taken_up_stage_by_stage(whole) -> None:
