@@ -19,7 +19,7 @@ from typed import command
 from typer.testing import CliRunner
 
 import augury
-from augury.cli import app
+from augury.cli import app, main
 from augury.errors import RunFolderError, SettingsError
 from augury.report.wording import headline
 from augury.runfolder import Run
@@ -95,6 +95,37 @@ def test_killed_at_random_moments_it_ends_in_the_same_bytes(whole, photos: Path,
     for name in ("synthesizer/weights.safetensors", "synthetic/images.npy", "split.npy"):
         assert (run / name).read_bytes() == (tmp_path / "k" / name).read_bytes(), name
     assert Run(tmp_path / "k").verdict == run.verdict
+
+
+def test_ctrl_c_tells_what_is_kept_and_that_the_same_command_goes_on(photos: Path, tmp_path: Path) -> None:
+    words = [
+        sys.executable,
+        "-c",
+        "from augury.cli import main; main()",
+        "train",
+        str(photos),
+        "-o",
+        str(tmp_path / "r"),
+    ]
+    process = subprocess.Popen([*words, "--steps", "100000", "--precision", "fp32"], stderr=subprocess.PIPE, text=True)
+    try:
+        last = time.monotonic() + 120
+        while not (tmp_path / "r" / "run.json").exists() and time.monotonic() < last:
+            time.sleep(0.1)
+        process.send_signal(signal.SIGINT)
+        _, told = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    assert process.returncode == 130
+    assert "augury: interrupted; what was finished is kept, and the same command goes on" in told
+    assert "Traceback" not in told
+
+
+def test_other_ways_out_than_ctrl_c_are_left_alone(monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+    monkeypatch.setattr(sys, "argv", ["augury", "doctor", "--no-such-option"])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 2 and "interrupted" not in capsys.readouterr().err
 
 
 def test_two_processes_on_one_folder_the_second_is_told(tmp_path: Path) -> None:
