@@ -142,6 +142,32 @@ def test_parts_written_for_a_maker_are_those_of_the_trial(tmp_path: Path) -> Non
         CliRunner().invoke(app, ["split", str(real), "-o", str(real / "parts")], catch_exceptions=False)
 
 
+def test_parts_written_as_arrays_have_the_size_of_their_files(tmp_path: Path) -> None:
+    """And are the parts of a run, which reads them at 64 px."""
+    rough = np.random.default_rng(0).integers(0, 256, (24, 1, 20, 24), dtype=np.uint8).repeat(4, 2).repeat(4, 3)
+    real = as_folder(tmp_path / "real", rough, np.arange(24) % 2)
+    call = ["split", str(real), "-o", str(tmp_path / "parts.npz")]
+    told = json.loads(CliRunner().invoke(app, [*call, "--json"], catch_exceptions=False).stdout)
+    files = {image.tobytes(): i for i, image in enumerate(rough)}
+    with np.load(tmp_path / "parts.npz") as written:
+        found = {
+            files[image.tobytes()]: str(part) for image, part in zip(written["images"], written["split"], strict=True)
+        }
+        assert written["images"].shape == (24, 80, 96) and len(found) == 24
+    data = load(real)
+    assert data.shape == (1, 64, 64)
+    expected = dict(zip((int(Path(name).stem) for name in data.names), split(data, seed=0).tolist(), strict=True))
+    assert {i: SPLITS.index(part) for i, part in found.items()} == expected
+    assert [told[name] for name in SPLITS] == [list(found.values()).count(name) for name in SPLITS]
+    Image.fromarray(rough[0, 0, :40]).save(real / "lying" / "0.png")
+    with pytest.raises(
+        DataError, match=r"images have 2 sizes, such as .* choose it with --size, as --size 64, or name a folder"
+    ):
+        CliRunner().invoke(app, [*call, "--force"], catch_exceptions=False)
+    CliRunner().invoke(app, [*call, "--force", "--size", "16x12"], catch_exceptions=False)
+    assert np.load(tmp_path / "parts.npz")["images"].shape == (24, 16, 12)
+
+
 def test_a_killed_judgement_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made = part((4, 4), 8)
     whole = judge(REAL, made, tmp_path / "whole", settings=SETTINGS)
