@@ -19,7 +19,7 @@ from augury.data import from_arrays, load, split
 from augury.errors import DataError, RunFolderError, SettingsError
 from augury.images import SPLITS, LabelledImages
 from augury.judging import judge, matched
-from augury.settings import ProveSettings, RunSettings
+from augury.settings import ProveSettings, RunSettings, ScoreSettings
 from augury.verdict import Verdict
 
 QUICK = ProveSettings(arms=("classical", "gan"), seeds=2, steps=1, batch=4, ratios=(1.0,), near_duplicates="refuse")
@@ -98,6 +98,26 @@ def test_a_folder_that_holds_something_else_is_refused(tmp_path: Path) -> None:
 def test_options_of_the_judge_are_refused_for_a_run(tmp_path: Path, option: str, given: str) -> None:
     with pytest.raises(SettingsError, match=f"{option} goes with --with"):
         CliRunner().invoke(app, ["prove", str(tmp_path), option, given], catch_exceptions=False)
+
+
+@pytest.mark.parametrize("setting", ["train.steps=3", "generate.truncation=1.0", "score.limit=9", "export.format=npz"])
+def test_settings_that_no_trial_of_foreign_images_reads_are_refused(tmp_path: Path, setting: str) -> None:
+    call = ["prove", str(tmp_path), "--with", str(tmp_path), "-o", str(tmp_path / "out"), "--set", "prove.seeds=2"]
+    with pytest.raises(
+        SettingsError, match=f"--set {setting.split('=')[0]} changes nothing here.*of data and prove count"
+    ):
+        CliRunner().invoke(app, [*call, "--set", setting], catch_exceptions=False)
+    with pytest.raises(SettingsError, match="there is no such setting"):
+        CliRunner().invoke(app, [*call, "--set", "trian.steps=3"], catch_exceptions=False)
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_command_on_the_page_has_no_setting_that_would_be_refused(tmp_path: Path) -> None:
+    real, made = as_folder(tmp_path / "real", REAL.images, REAL.labels), part((4, 4), 8)
+    made_files = as_folder(tmp_path / "made", made.images, made.labels)
+    judge(real, made_files, tmp_path / "out", settings=SETTINGS.model_copy(update={"score": ScoreSettings(limit=9)}))
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert "prove.seeds=2" in page and "score.limit" not in page
 
 
 def test_images_of_other_runs_are_not_for_the_judge(tmp_path: Path) -> None:
