@@ -322,18 +322,25 @@ def doctor(device: Device = None, as_json: Json = False) -> None:
         raise typer.Exit(1)
 
 
+INTERRUPTED = 130
+"""The status after Ctrl-C, of which typer makes a silent SystemExit of this status."""
+
+
 def main() -> None:
-    """Run the command line; errors of ours are told in words and end with status 1."""
+    """Run the command line; errors of ours are told in words and end with status 1, Ctrl-C with INTERRUPTED."""
     try:
         app()
     except AuguryError as error:
         typer.echo(f"augury: {error}", err=True)
         raise SystemExit(1) from None
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, SystemExit) as ended:
+        if isinstance(ended, SystemExit) and ended.code != INTERRUPTED:
+            raise
         typer.echo(
-            "\naugury: interrupted; what was finished is kept, and the same command goes on with a run", err=True
+            "\naugury: interrupted; what was finished is kept, and the same command goes on with a run or a trial",
+            err=True,
         )
-        raise SystemExit(130) from None
+        raise SystemExit(INTERRUPTED) from None
     except RuntimeError as error:
         from augury.training import out_of_memory
 

@@ -76,17 +76,20 @@ def split(
 ) -> None:
     """Write a data set divided into train, validation and test, as a run divides it: groups and near-duplicates stay in one
     part. Who makes images to be judged (augury prove --with) is given the train part alone. Image files are copied as they
-    are; images from other formats are written in the size that they are read in."""
+    are, or written to an .npz in the one size that they have or --size chooses; images from other formats are written in
+    the size that they are read in."""
     import numpy as np
 
-    from augury.exports import named, writer
+    from augury.exports import ARRAYS, named, writer
     from augury.files import refuse_within
     from augury.opening import in_parts
 
     if path is not None:
         refuse_within(output, path)
-    write = writer(written or named(output, "imagefolder"))
-    parts, originals = in_parts(path, settled({}, extra, {"data": data or {}}, given(seed=seed)))
+    kind = written or named(output, "imagefolder")
+    write = writer(kind)
+    settings = settled({}, extra, {"data": data or {}}, given(seed=seed))
+    parts, originals = in_parts(path, settings, arrays=kind in ARRAYS)
     done = write(output, parts, originals=originals, link=False, force=force)
     assert parts.split is not None
     count = np.bincount(parts.split, minlength=len(SPLITS)).tolist()

@@ -31,6 +31,11 @@ def explained(path: Path) -> Iterator[None]:
             raise RunFolderError(
                 f"{path}: no permission to write here; choose another folder with -o or change its owner"
             ) from error
+        if isinstance(error, FileNotFoundError):
+            raise RunFolderError(
+                f"{path}: nothing can be made here, or a file that is needed has been removed ({error.strerror}: "
+                f"{error.filename or path}); choose another place with -o"
+            ) from error
         if isinstance(error, IsADirectoryError):
             raise RunFolderError(f"{path}: this is a folder; name a file in it, as {path / 'NAME'}") from error
         if isinstance(error, FileExistsError | NotADirectoryError):

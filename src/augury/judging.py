@@ -236,10 +236,11 @@ def _page(
     neighbours, distances = closest(made, train)
     words = ["augury", "prove", names[0], "--with", names[1], "-o", "again", "--seed", str(settings.seed)]
     words += ["--device", about["machine"]["device"]]
+    words += changes(RunSettings(data=settings.data, prove=settings.prove))  # the command line refuses the others
     return report.Facts(
         title=place.path.resolve().name,
         source=f"{Path(names[0]).name} with {Path(names[1]).name}",
-        command="" if IN_MEMORY in names else shlex.join(words + changes(settings)),
+        command="" if IN_MEMORY in names else shlex.join(words),
         about=about,
         verdict=verdict.as_dict(),
         train=train,

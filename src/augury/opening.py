@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from augury.data import LEFT_OUT, finished, load, merged, near_duplicates, regrouped, split
-from augury.errors import RunFolderError, SettingsError
+from augury.errors import DataError, RunFolderError, SettingsError
 from augury.files import refuse_within
 from augury.images import SPLITS, LabelledImages
 from augury.runfolder import OTHERS, Run
@@ -123,18 +123,50 @@ def parted(
     return {name: (held if i else data).take(codes == i) for i, name in enumerate(SPLITS)}
 
 
-def in_parts(path: Path | None, settings: RunSettings) -> tuple[LabelledImages, list[Path] | None]:
+def in_parts(
+    path: Path | None, settings: RunSettings, arrays: bool = False
+) -> tuple[LabelledImages, list[Path] | None]:
     """The images at `path`, `split` as a run of these settings divides them, near-duplicates that it leaves out left out; and
-    the file of each, where each has one."""
+    the file of each, where each has one. For `arrays` there are no files: the images have the size of theirs instead.
+
+    Raises DataError when arrays are asked for and the files are of several sizes, of which `data.size` chooses none.
+    """
     data = images_of(path, settings)
+    files = _files(path, data, settings)
+    written = _in_own_size(path, data, settings) if arrays and path is not None and files else data
     codes, _ = divided(data, settings, data.flips(settings.prove.flips))
     kept = np.flatnonzero(codes != LEFT_OUT)
-    parts = replace(data.take(kept), split=codes[kept])
+    parts = replace(written.take(kept), split=codes[kept])
+    return parts, [files[i] for i in kept] if files and not arrays else None
+
+
+def _files(path: Path | None, data: LabelledImages, settings: RunSettings) -> list[Path]:
+    """The file of each image; none where one has none."""
     if path is None:
-        return parts, None
+        return []
     base = Path(settings.data.root or (path if path.is_dir() else path.parent))
-    files = [base / name for name in parts.names]
-    return parts, files if files and all(file.is_file() for file in files) else None
+    files = [base / name for name in data.names]
+    return files if all(file.is_file() for file in files) else []
+
+
+def _in_own_size(path: Path, data: LabelledImages, settings: RunSettings) -> LabelledImages:
+    """`data`, read again in the size of their files unless one was asked for. Raises DataError when the files have several."""
+    sizes = list(data.notes.get("original_sizes", ()))
+    if settings.data.size is not None or not sizes:
+        return data
+    if len(sizes) > 1:
+        raise DataError(
+            f"{path}: the images have {len(sizes)} sizes, such as {sizes[0]} and {sizes[1]}, but arrays hold images of one; "
+            "choose it with --size, as --size 64, or name a folder with -o, to which the files are copied as they are"
+        )
+    height, width = map(int, sizes[0].split("x"))
+    if data.shape[1:] == (height, width):
+        return data
+    own = settings.data.model_copy(update={"size": (height, width)})
+    again = images_of(path, settings.model_copy(update={"data": own}))
+    if again.names != data.names:
+        raise DataError(f"{path}: other images are here than a moment ago; run the same command again")
+    return again
 
 
 def changes(settings: RunSettings) -> list[str]:

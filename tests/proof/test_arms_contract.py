@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from sklearn.base import BaseEstimator
 from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
@@ -122,6 +123,62 @@ def test_estimators_learn_what_is_there_to_learn(classifier: Any, monkeypatch: p
 class Broken(Plain):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return super().forward(x) * torch.nan
+
+
+class Twofold(Plain):
+    """Gives its logits and what they are made of, as networks with auxiliary outputs do."""
+
+    def forward(self, x: torch.Tensor) -> Any:
+        return super().forward(x), x
+
+
+class TwofoldAtLast(Plain):
+    """The same, but only once it has learnt."""
+
+    def forward(self, x: torch.Tensor) -> Any:
+        return super().forward(x) if self.training else (super().forward(x), x)
+
+
+class Lacking(LogisticRegression):
+    """Forgets its last class."""
+
+    def predict_proba(self, X: Any) -> Any:
+        return super().predict_proba(X)[:, :-1]
+
+
+class Silent(BaseEstimator):
+    """Does not say which classes it has seen."""
+
+    def fit(self, X: Any, y: Any) -> Silent:
+        return self
+
+    def predict_proba(self, X: Any) -> Any:
+        return np.ones((len(X), 3)) / 3
+
+
+@pytest.mark.parametrize(
+    ("classifier", "rule"),
+    [
+        (Twofold, "for 12 images the classifier gives a tuple; it must give one tensor"),
+        (Twofold(1, 3), "gives a tuple"),
+        (TwofoldAtLast, "for 24 images the classifier gives a tuple"),
+        (nn.Flatten(), "Flatten has no parameters that can be trained; give it a layer that has"),
+        (Plain(1, 3).requires_grad_(False), "Plain has no parameters that can be trained"),
+        (
+            lambda channels, classes: None,
+            "asked for a classifier of 1 channels and 3 classes, <lambda> gives a NoneType",
+        ),
+        (lambda channels, classes: nn.Conv2d(1, 3, 3), r"gives \[12, 3, 8, 8\]; it must give a logit of each class"),
+        (Lacking(), r"24 images of 3 classes predict_proba of Lacking gives \[24, 2\]"),
+        (Silent(), "Silent does not say which classes it has seen"),
+    ],
+)
+def test_a_classifier_of_ones_own_that_gives_something_else_is_refused_in_words(
+    classifier: Any, rule: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("augury.proof.learners.lite0_installed", lambda: False)
+    with pytest.raises(SettingsError, match=rule):
+        predictions("none", classifier)
 
 
 def test_what_cannot_be_trained_is_refused() -> None:

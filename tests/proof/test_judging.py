@@ -20,7 +20,7 @@ from augury.errors import DataError, RunFolderError, SettingsError
 from augury.images import SPLITS, LabelledImages
 from augury.judging import judge, matched
 from augury.opening import Watcher
-from augury.settings import ProveSettings, RunSettings
+from augury.settings import ProveSettings, RunSettings, ScoreSettings
 from augury.verdict import UNLOOKED, Verdict
 
 QUICK = ProveSettings(arms=("classical", "gan"), seeds=2, steps=1, batch=4, ratios=(1.0,), near_duplicates="refuse")
@@ -204,6 +204,26 @@ def test_options_of_the_judge_are_refused_for_a_run(tmp_path: Path, option: str,
         CliRunner().invoke(app, ["prove", str(tmp_path), option, given], catch_exceptions=False)
 
 
+@pytest.mark.parametrize("setting", ["train.steps=3", "generate.truncation=1.0", "score.limit=9", "export.format=npz"])
+def test_settings_that_no_trial_of_foreign_images_reads_are_refused(tmp_path: Path, setting: str) -> None:
+    call = ["prove", str(tmp_path), "--with", str(tmp_path), "-o", str(tmp_path / "out"), "--set", "prove.seeds=2"]
+    with pytest.raises(
+        SettingsError, match=f"--set {setting.split('=')[0]} changes nothing here.*of data and prove count"
+    ):
+        CliRunner().invoke(app, [*call, "--set", setting], catch_exceptions=False)
+    with pytest.raises(SettingsError, match="there is no such setting"):
+        CliRunner().invoke(app, [*call, "--set", "trian.steps=3"], catch_exceptions=False)
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_command_on_the_page_has_no_setting_that_would_be_refused(tmp_path: Path) -> None:
+    real, made = as_folder(tmp_path / "real", REAL.images, REAL.labels), part((4, 4), 8)
+    made_files = as_folder(tmp_path / "made", made.images, made.labels)
+    judge(real, made_files, tmp_path / "out", settings=SETTINGS.model_copy(update={"score": ScoreSettings(limit=9)}))
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert "prove.seeds=2" in page and "score.limit" not in page
+
+
 def test_images_of_other_runs_are_not_for_the_judge(tmp_path: Path) -> None:
     with_others = QUICK.model_copy(update={"others": {"vae": "runs/vae"}})
     with pytest.raises(SettingsError, match="judge others with another --with"):
@@ -244,6 +264,32 @@ def test_parts_written_for_a_maker_are_those_of_the_trial(tmp_path: Path) -> Non
     assert {part: sum(each) for part, each in counts.items()} == {part: told[part] for part in SPLITS}
     with pytest.raises(RunFolderError, match="lies where the data are read from"):
         CliRunner().invoke(app, ["split", str(real), "-o", str(real / "parts")], catch_exceptions=False)
+
+
+def test_parts_written_as_arrays_have_the_size_of_their_files(tmp_path: Path) -> None:
+    """And are the parts of a run, which reads them at 64 px."""
+    rough = np.random.default_rng(0).integers(0, 256, (24, 1, 20, 24), dtype=np.uint8).repeat(4, 2).repeat(4, 3)
+    real = as_folder(tmp_path / "real", rough, np.arange(24) % 2)
+    call = ["split", str(real), "-o", str(tmp_path / "parts.npz")]
+    told = json.loads(CliRunner().invoke(app, [*call, "--json"], catch_exceptions=False).stdout)
+    files = {image.tobytes(): i for i, image in enumerate(rough)}
+    with np.load(tmp_path / "parts.npz") as written:
+        found = {
+            files[image.tobytes()]: str(part) for image, part in zip(written["images"], written["split"], strict=True)
+        }
+        assert written["images"].shape == (24, 80, 96) and len(found) == 24
+    data = load(real)
+    assert data.shape == (1, 64, 64)
+    expected = dict(zip((int(Path(name).stem) for name in data.names), split(data, seed=0).tolist(), strict=True))
+    assert {i: SPLITS.index(part) for i, part in found.items()} == expected
+    assert [told[name] for name in SPLITS] == [list(found.values()).count(name) for name in SPLITS]
+    Image.fromarray(rough[0, 0, :40]).save(real / "lying" / "0.png")
+    with pytest.raises(
+        DataError, match=r"images have 2 sizes, such as .* choose it with --size, as --size 64, or name a folder"
+    ):
+        CliRunner().invoke(app, [*call, "--force"], catch_exceptions=False)
+    CliRunner().invoke(app, [*call, "--force", "--size", "16x12"], catch_exceptions=False)
+    assert np.load(tmp_path / "parts.npz")["images"].shape == (24, 16, 12)
 
 
 def test_a_killed_judgement_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

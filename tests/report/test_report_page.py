@@ -197,7 +197,9 @@ def test_groups_are_told_with_the_images_of_each_class():
     page = Page(render(replace(base, verdict=told)))
     text = {name: words(each) for name, each in page.text.items() if name}
     assert (
-        f"test images{n:,} groups of them14" in text["verdict"] and "of 4" in text["classes"] and "of 10" in text["classes"]
+        f"test images{n:,} groups of them14" in text["verdict"]
+        and "of 4" in text["classes"]
+        and "of 10" in text["classes"]
     )
     assert "ring 0 has fewer than 5 groups (people, patients) to test" in text["verdict"]
     assert "rule of three" in text["verdict"] and "the class 'a' has 4 groups" in text["verdict"]

@@ -16,8 +16,10 @@ import numpy as np
 import pytest
 from PIL import Image
 from typed import command
+from typer.testing import CliRunner
 
 import augury
+from augury.cli import app, main
 from augury.errors import RunFolderError, SettingsError
 from augury.report.wording import headline
 from augury.runfolder import Run
@@ -93,6 +95,37 @@ def test_killed_at_random_moments_it_ends_in_the_same_bytes(whole, photos: Path,
     for name in ("synthesizer/weights.safetensors", "synthetic/images.npy", "split.npy"):
         assert (run / name).read_bytes() == (tmp_path / "k" / name).read_bytes(), name
     assert Run(tmp_path / "k").verdict == run.verdict
+
+
+def test_ctrl_c_tells_what_is_kept_and_that_the_same_command_goes_on(photos: Path, tmp_path: Path) -> None:
+    words = [
+        sys.executable,
+        "-c",
+        "from augury.cli import main; main()",
+        "train",
+        str(photos),
+        "-o",
+        str(tmp_path / "r"),
+    ]
+    process = subprocess.Popen([*words, "--steps", "100000", "--precision", "fp32"], stderr=subprocess.PIPE, text=True)
+    try:
+        last = time.monotonic() + 120
+        while not (tmp_path / "r" / "run.json").exists() and time.monotonic() < last:
+            time.sleep(0.1)
+        process.send_signal(signal.SIGINT)
+        _, told = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    assert process.returncode == 130
+    assert "augury: interrupted; what was finished is kept, and the same command goes on" in told
+    assert "Traceback" not in told
+
+
+def test_other_ways_out_than_ctrl_c_are_left_alone(monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+    monkeypatch.setattr(sys, "argv", ["augury", "doctor", "--no-such-option"])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 2 and "interrupted" not in capsys.readouterr().err
 
 
 def test_two_processes_on_one_folder_the_second_is_told(tmp_path: Path) -> None:
@@ -211,7 +244,10 @@ def test_a_generator_with_attributes_draws_from_the_command_line(tmp_path: Path)
         assert refused.returncode == 1 and rule in refused.stderr
 
 
-@pytest.mark.parametrize(("code", "rule"), [(errno.EACCES, "no permission"), (errno.EROFS, "no permission")])
+@pytest.mark.parametrize(
+    ("code", "rule"),
+    [(errno.EACCES, "no permission"), (errno.EROFS, "no permission"), (errno.ENOENT, "nothing can be made here")],
+)
 def test_a_folder_that_may_not_be_written_is_told_with_a_remedy(
     tmp_path: Path, monkeypatch, code: int, rule: str
 ) -> None:
@@ -219,8 +255,18 @@ def test_a_folder_that_may_not_be_written_is_told_with_a_remedy(
         raise OSError(code, os.strerror(code))
 
     monkeypatch.setattr(Path, "mkdir", refuse)
-    with pytest.raises(RunFolderError, match=f"{rule}.*another folder with -o"):
+    with pytest.raises(RunFolderError, match=f"{rule}.*another (folder|place) with -o"):
         augury.run(None, tmp_path / "closed" / "run")
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="there is no folder where nothing can be made")
+@pytest.mark.parametrize(
+    "words", [("prove", "{0}", "--with", "{0}"), ("inspect", "{0}"), ("split", "{0}"), ("train", "{0}")]
+)
+def test_a_place_where_nothing_can_be_made_is_told_with_a_remedy(words: tuple[str, ...], photos: Path) -> None:
+    done = CliRunner().invoke(app, [*(word.format(photos) for word in words), "-o", "/proc/x"])
+    assert isinstance(done.exception, RunFolderError), done.exception
+    assert "/proc/x: nothing can be made here" in str(done.exception) and "with -o" in str(done.exception)
 
 
 def test_a_run_is_taken_up_stage_by_stage(whole) -> None:

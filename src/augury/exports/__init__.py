@@ -23,6 +23,9 @@ EXPORTS = {
 FILES = ("npz", "tar", "parquet")
 """Those that are one file, whose name ends in theirs; the others are folders."""
 
+ARRAYS = ("npz",)
+"""Those whose images are arrays of one size, so that no file goes in as it is."""
+
 
 def writer(name: str) -> Callable[..., dict[str, Any]]:
     """The export of this name. Raises SettingsError for a format that is not written, MissingExtraError for one that needs a
@@ -46,6 +49,7 @@ def place(run: Path, name: str) -> Path:
 
 
 __all__ = [
+    "ARRAYS",
     "EXPORTS",
     "FILES",
     "export_csv",

@@ -125,10 +125,10 @@ def _repeatable(build: Build) -> bool:
 @torch.inference_mode()
 def probabilities(model: nn.Module, images: Inputs, batch: int = 256) -> npt.NDArray[np.float64]:
     """Class probabilities float64 [N, K] of uint8 images [N, C, H, W] (or of features, for a network of them). Raises
-    TrainingError when the network gives a NaN or an infinity."""
+    TrainingError when the network gives a NaN or an infinity, SettingsError when it gives no logits."""
     device = next(model.parameters()).device
     parts = [
-        model(_inputs(images[i : i + batch], device)).double().softmax(1).cpu().numpy()
+        _logits(model, _inputs(images[i : i + batch], device)).double().softmax(1).cpu().numpy()
         for i in range(0, max(len(images), 1), batch)
     ]
     found = np.concatenate(parts)
@@ -141,8 +141,43 @@ def probabilities(model: nn.Module, images: Inputs, batch: int = 256) -> npt.NDA
 
 
 def _new(build: Build, train: Labelled, seed: int, device: torch.device) -> Any:
+    """A network as it is before its lesson. Raises SettingsError when `build` gives none, or one that cannot learn."""
+    channels, classes = train.images.shape[1], len(train.classes)
     with _seeded(seed, device):
-        return placed(build(train.images.shape[1], len(train.classes)), device)
+        made: Any = build(channels, classes)
+        if not isinstance(made, nn.Module):
+            raise SettingsError(
+                f"asked for a classifier of {channels} channels and {classes} classes, {_called(build)} gives a "
+                f"{type(made).__name__}; it must return a new network, a torch.nn.Module"
+            )
+        if not any(weights.requires_grad for weights in made.parameters()):
+            raise SettingsError(
+                f"the classifier {_called(made)} has no parameters that can be trained; give it a layer that has, or let "
+                "some require gradients"
+            )
+        return placed(made, device)
+
+
+def _called(what: Any) -> str:
+    return str(getattr(what, "__name__", type(what).__name__))
+
+
+def _logits(model: nn.Module, x: torch.Tensor, wanted: tuple[int, ...] = ()) -> torch.Tensor:
+    """What the network gives for inputs `x` [N, ...]. Raises SettingsError unless it is a tensor [N, K], or as `wanted`."""
+    found: Any = model(x)
+    if not isinstance(found, torch.Tensor):
+        raise SettingsError(
+            f"for {len(x)} images the classifier gives a {type(found).__name__}; it must give one tensor, a logit of each "
+            "class for each image: wrap it in a network that returns the logits alone"
+        )
+    fits = found.shape == wanted if wanted else found.ndim == 2 and len(found) == len(x)
+    if not fits:
+        classes = f" of {wanted[-1]} classes" if wanted else ""
+        raise SettingsError(
+            f"for {len(x)} images{classes} the classifier gives {list(found.shape)}; it must give a logit of each class for "
+            "each image"
+        )
+    return found
 
 
 @contextmanager
@@ -238,13 +273,9 @@ def _play(model: nn.Module, decks: Sequence[Deck], lesson: Lesson, device: torch
         for group in optimiser.param_groups:
             group["lr"] = lesson.rate * cosine(step / lesson.steps, 0.02)
         x, targets, weights = _batch(decks, lesson, step, device)
+        copies = (len(decks),) if len(decks) > 1 else ()
         with half:
-            logits = model(x).float()
-        if logits.shape[-1] != targets.shape[-1] or len(logits) != len(x):
-            raise SettingsError(
-                f"for {len(x)} images of {targets.shape[-1]} classes the classifier gives {list(logits.shape)}; it must give a "
-                "logit of each class for each image"
-            )
+            logits = _logits(model, x, (len(x), *copies, targets.shape[-1])).float()
         logits = logits.reshape(len(x), len(decks), -1).transpose(0, 1)
         total = (loss(logits, targets, shares) * weights).sum()
         optimiser.zero_grad(set_to_none=True)

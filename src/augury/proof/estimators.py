@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from augury.errors import TrainingError
+from augury.errors import SettingsError, TrainingError
 from augury.proof.deck import Deck
 from augury.proof.lesson import Lesson
 from augury.proof.smote import Table
@@ -24,7 +24,8 @@ def fitted(estimator: Any, table: Table, lesson: Lesson, seed: int, asked: npt.N
     """Class probabilities float64 [N, K] of features `asked` [N, D], by a copy of the estimator.
 
     It is fitted to each image of all the steps' batches once, weighed by how often it is shown; an image of soft targets
-    once for each class. One that takes no weights is fitted to MOST images drawn by them, some more than once. Raises TrainingError when it gives a NaN or an infinity.
+    once for each class. One that takes no weights is fitted to MOST images drawn by them, some more than once. Raises
+    TrainingError when it gives a NaN or an infinity, SettingsError when it gives no probability of each class.
     """
     from sklearn.base import clone
 
@@ -41,13 +42,31 @@ def fitted(estimator: Any, table: Table, lesson: Lesson, seed: int, asked: npt.N
         again = rng(seed, "estimator").choice(len(rows), MOST, p=weights / weights.sum())
         copied.fit(x[rows[again]], classes[again])
     found = np.zeros((len(asked), targets.shape[1]))
-    found[:, copied.classes_] = copied.predict_proba(asked)
+    given = _given(copied, asked)
+    found[:, copied.classes_] = given
     if not np.isfinite(found).all():
         raise TrainingError(
             f"{type(estimator).__name__} gives no number for {int((~np.isfinite(found)).any(1).sum())} of {len(found)} images; "
             "look at its settings"
         )
     return found
+
+
+def _given(estimator: Any, asked: npt.NDArray[np.float32]) -> Any:
+    """What the fitted estimator says of features [N, D]: [N, as many as it has seen classes]. Raises SettingsError for
+    anything else."""
+    name = type(estimator).__name__
+    if not hasattr(estimator, "classes_"):
+        raise SettingsError(
+            f"{name} does not say which classes it has seen; let its fit set classes_, as scikit-learn's do"
+        )
+    given, wanted = np.asarray(estimator.predict_proba(asked)), (len(asked), len(estimator.classes_))
+    if given.shape != wanted:
+        raise SettingsError(
+            f"for {wanted[0]} images of {wanted[1]} classes predict_proba of {name} gives "
+            f"{list(given.shape)}; it must give a probability of each class for each image, in the order of classes_"
+        )
+    return given
 
 
 def _shown(deck: Deck, lesson: Lesson) -> tuple[npt.NDArray[np.float32], Floats, Floats]:
