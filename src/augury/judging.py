@@ -62,30 +62,23 @@ def judge(
     for given in (real, synthetic):
         refuse_among_data(given, folder)
     with place.held():
-        place.refuse_others({*WRITTEN, *(path.name for path in _earlier(place))}, "of a trial")
-        d = chosen.data
+        place.refuse_others({*WRITTEN, *(path.name for path in place.path.glob("*earlier-*"))}, "of a trial")
         data = images_of(real, chosen)
-        if not isinstance(synthetic, LabelledImages):
-            size = (data.shape[1], data.shape[2])  # one class is enough: often it is the rare one alone
-            made = _made(synthetic, d, size)
-        else:
-            made = synthetic if synthetic.fingerprint else finished(synthetic, least=1)
+        size = (data.shape[1], data.shape[2])
+        made = _made(synthetic, chosen.data, size)
         beside = matched(made, data)
         device = training.choose_device(chosen.device)
         flips = data.flips(chosen.prove.flips)
-        if data.split is None:
-            watch.note(DIVIDED)
-        for note in _changed(made, (data.shape[1], data.shape[2])):
+        for note in [*([DIVIDED] if data.split is None else []), *_changed(made, size)]:
             watch.note(note)
         codes, near = divided(data, chosen, flips)
         if (left := int((codes == LEFT_OUT).sum())) > 0:
             watch.note(f"{left:,} near-duplicates were left out of the earlier part")
         parts = parted(data, codes, near)
-        about = [data.fingerprint, made.fingerprint, d.model_dump(), chosen.seed, device.type, flips]
+        about = [data.fingerprint, made.fingerprint, chosen.data.model_dump(), chosen.seed, device.type, flips]
         train, validation, test = (parts[name] for name in SPLITS)
-        kept = kept_results(place / "trial.json", about, chosen.prove, test, watch)
-        if kept.another:
-            watch.note(f"the trial of other images or settings that stood here is kept in {_set_aside(place)}")
+        aside = partial(_set_aside, place, watch)
+        kept = kept_results(place / "trial.json", about, chosen.prove, test, watch, aside=aside)
         watch.begin("prove", False)
         verdict = proof.prove(
             train,
@@ -113,9 +106,11 @@ def judge(
     return verdict
 
 
-def _made(synthetic: str | os.PathLike[str], d: DataSettings, size: tuple[int, int]) -> LabelledImages:
-    """The synthetic images at a path; one class is enough, as it is often the rare one alone. A table that has the columns by
-    which the real images are read is read by them too."""
+def _made(synthetic: Source, d: DataSettings, size: tuple[int, int]) -> LabelledImages:
+    """The synthetic images; one class is enough, as it is often the rare one alone. A table that has the columns by which the
+    real images are read is read by them too."""
+    if isinstance(synthetic, LabelledImages):
+        return synthetic if synthetic.fingerprint else finished(synthetic, least=1)
     reading = partial(pictures, synthetic, size=size, fit=d.fit, on_bad=d.on_bad, window=d.window, stretch=d.stretch)
     named = {role: column for role, column in d.columns.items() if role in ("image", "label")}
     try:
@@ -142,14 +137,9 @@ def _changed(made: LabelledImages, size: tuple[int, int]) -> list[str]:
     return said
 
 
-def _earlier(place: Run) -> list[Path]:
-    """The trials that were set aside, oldest first."""
-    return sorted(place.path.glob("earlier-*"), key=lambda path: (len(path.name), path.name))
-
-
-def _set_aside(place: Run) -> Path:
+def _set_aside(place: Run, watch: Watcher) -> None:
     """Copy what the last trial wrote to a folder of its own; the originals go as those of the next one come."""
-    folder = place / f"earlier-{len(_earlier(place)) + 1}"
+    folder = place / f"earlier-{len(list(place.path.glob('earlier-*'))) + 1}"
     draft = folder.with_name(f".{folder.name}")
     shutil.rmtree(draft, ignore_errors=True)
     draft.mkdir()
@@ -157,7 +147,7 @@ def _set_aside(place: Run) -> Path:
         if (place / name).exists():
             shutil.copy2(place / name, draft)
     draft.rename(folder)
-    return folder
+    watch.note(f"the trial of other images or settings that stood here is kept in {folder}")
 
 
 def matched(made: LabelledImages, real: LabelledImages) -> SyntheticImages:

@@ -25,14 +25,12 @@ LASTING = {"seeds", "max_seeds", "margin", "arms", "ratios", "others"}
 @dataclass(frozen=True)
 class Kept:
     """`results` of trainings so far, `keep` to be called after each further one, the verdict that was given `before` on them,
-    and the first `look` that a trial of other settings took at the same test part. `another`: the folder holds the results of
-    other inputs, which the first call of `keep` takes the place of."""
+    and the first `look` that a trial of other settings took at the same test part."""
 
     results: dict[str, Any]
     keep: Callable[[int, int, str], None]
     before: Verdict | None
     look: Look
-    another: bool
 
     def told(self, verdict: Verdict) -> Verdict:
         """The verdict of these results, told with the look that came before."""
@@ -46,12 +44,13 @@ def kept_results(
     test: LabelledImages,
     watch: Watcher,
     others: dict[str, str] | None = None,
+    aside: Callable[[], None] = lambda: None,
 ) -> Kept:
     """The results of trainings that `file`, beside verdict.json, holds for the same inputs. More seeds, arms or ratios, and
     another margin, are answered by the same trainings; those that showed images of another generator or began with a
     discriminator (`others`, name -> what tells them apart) only while these are the same.
 
-    With other inputs there are none, but a verdict that they gave on the same `test` part is remembered as a look: who tries
+    With other inputs there are none, and `aside` is called before the first result takes their place; but a verdict that they gave on the same `test` part is remembered as a look: who tries
     settings, or generators, until a word comes has given chance as many goes.
     """
     lasting = prove.model_dump(exclude=LASTING)
@@ -69,11 +68,15 @@ def kept_results(
     results = {name: found for name, found in results.items() if proof.arm_of(name) not in old}
     told = {"inputs": inputs, "tested": tested, "measured": proof.MEASURED, "look": look, "stale": stale}
 
+    displaced = [aside] if stored and not same else []
+
     def keep(done: int, total: int, name: str) -> None:
+        while displaced:
+            displaced.pop()()
         write_json(file, told | {"results": results} | ({"others": now} if now else {}))
         watch.amount("trainings", done, total)
 
-    return Kept(results, keep, verdict if results and mark != stale else None, look, bool(stored) and not same)
+    return Kept(results, keep, verdict if results and mark != stale else None, look)
 
 
 def first_look(stored: dict[str, Any], other: Verdict | None) -> Look:
