@@ -22,6 +22,7 @@ from augury.cli_options import (
     given,
     reading,
     reads,
+    refuse_unread,
     settled,
 )
 from augury.errors import SettingsError
@@ -89,6 +90,7 @@ def split(
     kind = written or named(output, "imagefolder")
     write = writer(kind)
     settings = settled({}, extra, {"data": data or {}}, given(seed=seed))
+    refuse_unread(extra, ("data", "prove"), "where images are divided")
     parts, originals = in_parts(path, settings, arrays=kind in ARRAYS)
     done = write(output, parts, originals=originals, link=False, force=force)
     assert parts.split is not None

@@ -183,6 +183,16 @@ def settled(
     return validated(RunSettings, values)
 
 
+def refuse_unread(extra: list[str] | None, rooms: tuple[str, ...], where: str) -> None:
+    """Raises SettingsError for a --set of a room that is not among the `rooms` that a verb reads."""
+    for text in extra or []:
+        name = text.partition("=")[0]
+        if name.partition(".")[0] not in rooms:
+            raise SettingsError(
+                f"--set {name} changes nothing here, {where}: only the settings of {' and '.join(rooms)} count; leave it out"
+            )
+
+
 def work(
     path: Path | None,
     folder: Path,

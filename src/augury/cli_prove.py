@@ -9,11 +9,8 @@ from typing import Annotated
 import typer
 
 from augury import console
-from augury.cli_options import DATA, Device, Given, Json, Quiet, Seed, Set, again, given, reads, settled
+from augury.cli_options import DATA, Device, Given, Json, Quiet, Seed, Set, again, given, reads, refuse_unread, settled
 from augury.errors import SettingsError
-
-HEEDED = ("data", "prove")
-"""The rooms of settings that a trial of images of any making reads."""
 
 
 @reads
@@ -50,7 +47,7 @@ def prove(
         "prove": {"near_duplicates": "refuse"},
     }
     settings = settled({}, extra, rooms, given(seed=seed, device=device))
-    _refuse_unread(extra or [])
+    refuse_unread(extra, ("data", "prove"), "where images that are there already are tried")
     place = output or Path("runs/judged")
     verdict = judge(source, synthetic, place, settings=settings, watch=console.watcher(quiet))
     badge = report.markdown(verdict.as_dict(), place / "badge.svg")
@@ -65,14 +62,3 @@ def prove(
         return
     console.verdict(verdict)
     typer.echo(f"\n  report    {place / 'report.html'}\n  badge     {badge}")
-
-
-def _refuse_unread(extra: list[str]) -> None:
-    """Raises SettingsError for a --set that would change nothing in a trial of images of any making."""
-    for text in extra:
-        name = text.partition("=")[0]
-        if name.partition(".")[0] not in HEEDED:
-            raise SettingsError(
-                f"--set {name} changes nothing here, where images that are there already are tried: with --with only the "
-                f"settings of {' and '.join(HEEDED)} count, as --set prove.steps=600; leave it out"
-            )

@@ -31,6 +31,8 @@ def explained(path: Path) -> Iterator[None]:
             raise RunFolderError(
                 f"{path}: no permission to write here; choose another folder with -o or change its owner"
             ) from error
+        if error.errno == errno.ENAMETOOLONG:
+            raise RunFolderError(f"{str(path)[:80]}…: this name is too long; choose another place with -o") from error
         if isinstance(error, FileNotFoundError):
             raise RunFolderError(
                 f"{path}: nothing can be made here, or a file that is needed has been removed ({error.strerror}: "

@@ -211,6 +211,10 @@ def test_settings_that_no_trial_of_foreign_images_reads_are_refused(tmp_path: Pa
         SettingsError, match=f"--set {setting.split('=')[0]} changes nothing here.*of data and prove count"
     ):
         CliRunner().invoke(app, [*call, "--set", setting], catch_exceptions=False)
+    with pytest.raises(
+        SettingsError, match=f"--set {setting.split('=')[0]} changes nothing here, where images are divided"
+    ):
+        CliRunner().invoke(app, ["split", str(tmp_path), "--set", setting], catch_exceptions=False)
     with pytest.raises(SettingsError, match="there is no such setting"):
         CliRunner().invoke(app, [*call, "--set", "trian.steps=3"], catch_exceptions=False)
     assert not (tmp_path / "out").exists()

@@ -246,7 +246,12 @@ def test_a_generator_with_attributes_draws_from_the_command_line(tmp_path: Path)
 
 @pytest.mark.parametrize(
     ("code", "rule"),
-    [(errno.EACCES, "no permission"), (errno.EROFS, "no permission"), (errno.ENOENT, "nothing can be made here")],
+    [
+        (errno.EACCES, "no permission"),
+        (errno.EROFS, "no permission"),
+        (errno.ENOENT, "nothing can be made here"),
+        (errno.ENAMETOOLONG, "too long"),
+    ],
 )
 def test_a_folder_that_may_not_be_written_is_told_with_a_remedy(
     tmp_path: Path, monkeypatch, code: int, rule: str
