@@ -231,14 +231,8 @@ CASES = {
         HOLE,
     ),
     "sunglasses_more": Case(
-        "the same with sunglasses, begun as a generator of other faces (FER-2013)",
+        "CMU faces, the same sunglasses, begun as a generator of other faces",
         hole("eyes", "sunglasses", "pose", ("left", "right")),
-        HOLE | {"generate": {"sampling_strategy": "level", "surplus": 20}},
-        related="fer",
-    ),
-    "angry_more": Case(
-        "the same with anger, begun as a generator of other faces (FER-2013)",
-        hole("expression", "angry", "pose", ("up",)),
         HOLE | {"generate": {"sampling_strategy": "level", "surplus": 20}},
         related="fer",
     ),
