@@ -122,11 +122,6 @@ CHANGES = {
     "related_plenty": Change(
         "the same, drawn until as many as wanted have passed", {"generate": {"surplus": 20}}, start="fer"
     ),
-    "related_longer": Change(
-        "the same, both generators trained three times as long",
-        {"train": {"steps": 4500}, "generate": {"surplus": 20}},
-        start="fer",
-    ),
 }
 """Name -> what is changed."""
 SHARED: dict[str, dict[str, Any]] = {"train": {"steps": 1500}, "data": {"near_duplicates": "drop"}, "generate": {}}

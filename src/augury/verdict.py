@@ -80,10 +80,6 @@ class Verdict:
         plain: dict[str, Any] = _plain(asdict(self))
         return plain
 
-    def of_folds(self, folds: int, leaks: dict[str, Any]) -> Verdict:
-        """The same verdict, told as pooled over so many trials."""
-        return replace(self, folds=folds).checked(leaks)
-
     def checked(self, leaks: dict[str, Any]) -> Verdict:
         """The same verdict, told with what was checked."""
         found = replace(self, leaks=leaks)

@@ -85,7 +85,7 @@ def pooled(folds: Sequence[Fold]) -> Verdict:
         "left_out": sum(leaks["left_out"] for leaks in told),
         "looked_for": all(leaks.get("looked_for", True) for leaks in told),
     }
-    return replace(verdict, per_class=rows).of_folds(len(folds), leaks)
+    return replace(verdict, per_class=rows, folds=len(folds)).checked(leaks)
 
 
 def _together(parts: Sequence[LabelledImages]) -> LabelledImages:

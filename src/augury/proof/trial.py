@@ -73,12 +73,7 @@ def prove(
     for each in (synthetic, *(extra or {}).values()):
         check_sets(train, validation, test, each)
     known = {**({} if isinstance(layers, str) else layers.seen), **(seen or {})}
-    lenient = settings.near_duplicates == "allow"  # what the parts share, their generator has seen
-    leakage.refuse_seen(
-        test, known, leakage.prints(np.concatenate([train.images, validation.images])) if lenient else None
-    )
-    if not lenient:
-        leakage.refuse_shared_parts(train, validation, test)
+    _refuse_leaks(train, validation, test, known, settings.near_duplicates)
     if foreign and not any(ratio > 0 for ratio in settings.ratios):
         raise SettingsError("prove.ratios has no ratio above 0, so that no synthetic image would be shown; add one")
     held = {"test": test, "validation": validation}
@@ -118,7 +113,9 @@ def prove(
     total += trainings.searches(settings.arms)
     ratio, curve = _chosen(trainings, ratios, validation, seed)
     verdict = _grown(trainings, plan, ratio, curve, sources, test, seed)
-    return verdict.checked({"test_not_seen_by": sorted(known), "left_out": left_out, "looked_for": not lenient})
+    return verdict.checked(
+        {"test_not_seen_by": sorted(known), "left_out": left_out, "looked_for": settings.near_duplicates != "allow"}
+    )
 
 
 def _warn_of_few(last: tuple[int, float], judged: int, test: LabelledImages, on_note: Callable[[str], None]) -> None:
@@ -145,6 +142,22 @@ def arm_of(name: str) -> str:
     return re.split("/| at |, ", name)[1]
 
 
+def _refuse_leaks(
+    train: LabelledImages,
+    validation: LabelledImages,
+    test: LabelledImages,
+    known: Mapping[str, leakage.Prints],
+    policy: leakage.Policy,
+) -> None:
+    """Raises DataError when a test image was seen (`known`), or two parts share one; "allow" lets them share, and what they
+    share their generator has seen."""
+    if policy == "allow":
+        leakage.refuse_seen(test, known, leakage.prints(np.concatenate([train.images, validation.images])))
+        return
+    leakage.refuse_seen(test, known)
+    leakage.refuse_shared_parts(train, validation, test)
+
+
 def _apart(
     images: SyntheticImages,
     *,
@@ -159,9 +172,8 @@ def _apart(
     many they were. A generator of ours has seen validation images only by being chosen on them."""
     kept = images.take(images.kept)
     names = [names[int(i)] for i in np.flatnonzero(images.kept)] if len(names) else ()
-    near = np.zeros(len(kept), bool)
+    near, mirrored = np.zeros(len(kept), bool), flips or foreign
     for name, part in held.items():
-        mirrored = flips or foreign
         if name == "test" or foreign:
             near |= leakage.like_held(
                 kept.images, part, policy, name=name, others=train.images, mirrored=mirrored, names=names
