@@ -13,7 +13,9 @@ FORMAT = 5
 IMAGES, LAYERS = "synthetic images", "discriminator's layers"
 """What an arm can have of a generative training."""
 
-UNLOOKED = "Whether there are copies of test images among the synthetic ones was not looked for (prove.near_duplicates=allow)."
+UNLOOKED = (
+    "Whether there are copies of test images among the synthetic ones was not looked for (prove.near_duplicates=allow)."
+)
 
 
 @dataclass(frozen=True)
