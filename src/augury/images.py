@@ -186,6 +186,8 @@ class SyntheticImages:
     `images` uint8 [N, C, H, W]; `conditions` int64 [N, K], column 0 the class; `indices` int64 [N]; `scores`
     filter name -> float64 [N]; `reasons` per image "" when kept, else the filter that rejected it; `targets` float64
     [N, classes], class probabilities to learn from instead of the class asked for, or None.
+    `sources` int64 [N] are the rows of the train part that the images were translated from, None for images drawn from noise.
+    A translated image is redrawable from (synthesizer, source image, condition, seed, index).
     """
 
     images: Images
@@ -199,6 +201,7 @@ class SyntheticImages:
     reasons: tuple[str, ...] = ()
     latents: npt.NDArray[np.float32] | None = None
     targets: npt.NDArray[np.float64] | None = None
+    sources: Codes | None = None
 
     @classmethod
     def of(cls, made: LabelledImages) -> SyntheticImages:
@@ -232,4 +235,5 @@ class SyntheticImages:
             reasons=tuple(self.reasons[i] for i in at) if self.reasons else (),
             latents=None if self.latents is None else self.latents[at],
             targets=None if self.targets is None else self.targets[at],
+            sources=None if self.sources is None else self.sources[at],
         )
