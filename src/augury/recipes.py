@@ -29,6 +29,9 @@ class Recipe:
     the share of images with two styles; `spectral_control` holds the conditional norms of rare classes (Rangwani et al.
     2022). `late_conditioning` is the share of the training over which the condition's
     weight grows from 0 to 1 (Shahbazi et al. 2022). `kl` weighs the divergence of a variational autoencoder.
+    Translator: weights of the `cycle` (Zhu et al. 2017), `identity` and `semantic` losses (Hoffman et al. 2018) and of the
+    patch `contrast` (Park et al. 2020); `hole_share` of a batch is translated into cells without enough real images; `replay`
+    earlier translations of each cell are shown to the discriminator again (Shrivastava et al. 2017).
     `half_life` of the weight average is in images; it ramps up with `ramp` times the images seen so far.
     """
 
@@ -70,6 +73,12 @@ class Recipe:
     spectral_control: float = 0.0
     late_conditioning: float = 0.0
     kl: float = 1.0
+    cycle: float = 0.0
+    identity: float = 0.0
+    semantic: float = 0.0
+    contrast: float = 0.0
+    hole_share: float = 0.0
+    replay: int = 0
     half_life: float = 20_000
     ramp: float = 0.1
     settings: dict[str, Any] = field(default_factory=dict)
@@ -157,12 +166,27 @@ RECIPES = {
         betas=(0.9, 0.999),
         augment="none",
     ),
+    "translator": Recipe(
+        "translator",
+        "relativistic",
+        steps=2000,
+        generator_rate=1e-3,
+        discriminator_rate=2e-3,
+        betas=(0.0, 0.99),
+        r1=0.1,
+        penalty_every=4,
+        cycle=0.5,
+        identity=0.25,
+        hole_share=0.25,
+        half_life=2000,
+    ),
 }
 """rpgan, the default: DCGAN's networks playing R3GAN's game, relativistic pairing with R1 and R2 (Huang et al. 2024), which
 keeps variety within a class where cross-entropy collapses on few images; dcgan (Radford et al. 2016); gan: fully connected
 (Goodfellow et al. 2014); wgan: weight clipping (Arjovsky et al. 2017); wgan_gp (Gulrajani et al. 2017); r3gan: its own
 networks (Huang et al. 2024); stylegan: StyleGAN2 in the small-data setting (Karras et al. 2020); vae (Kingma & Welling
-2014); ae: an autoencoder whose codes are drawn from a normal distribution fitted to them."""
+2014); ae: an autoencoder whose codes are drawn from a normal distribution fitted to them; translator: image to image between
+the cells of class × attribute, a conditional StarGAN (Choi et al. 2018) with relativistic pairing and R1."""
 
 
 FEW = 5000
@@ -195,6 +219,8 @@ LIMITS = {
         WEIGHT,
     ),
     **dict.fromkeys(("mode_seeking", "path_length", "spectral_control", "kl", "half_life"), WEIGHT),
+    **dict.fromkeys(("cycle", "identity", "semantic", "contrast", "replay"), WEIGHT),
+    "hole_share": Within(0, 0.9),
     "ramp": Within(0, above=True),
 }
 """What each number of a recipe may be."""
@@ -205,6 +231,10 @@ ADVERSARIAL = (
     "feature_matching", "mode_seeking", "path_length", "path_every", "style_mixing", "spectral_control", "late_conditioning",
 )  # fmt: skip
 """Settings that only a game between two players reads."""
+TRANSLATION = ("cycle", "identity", "semantic", "contrast", "hole_share", "replay")
+"""Settings that only a translator reads."""
+SHARED = ("r1", "penalty_every", "final_penalty", "mode_seeking")
+"""Of ADVERSARIAL, those that a translator reads too."""
 
 
 def recipe(name: str, overrides: dict[str, Any] | None = None, *, unconditional: bool = False) -> Recipe:
@@ -242,6 +272,21 @@ def _idle(rule: Recipe, unconditional: bool) -> dict[str, str]:
             rule.network == "autoencoder",
             ADVERSARIAL,
             "an autoencoder has no discriminator and no game; leave it out, or use another recipe",
+        ),
+        (
+            rule.network != "translator",
+            TRANSLATION,
+            "only a translator changes one image into another; use recipe translator",
+        ),
+        (
+            rule.network == "translator",
+            tuple(name for name in ADVERSARIAL if name not in SHARED),
+            "a translator's training does not read it; leave it out",
+        ),
+        (
+            rule.network == "translator" and not rule.settings.get("noise"),
+            ("mode_seeking",),
+            "it compares translations with different noise, and there is none; set noise=8",
         ),
         (rule.loss != "variational", ("kl",), "only a variational autoencoder has a divergence; use recipe vae"),
         (

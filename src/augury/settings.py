@@ -162,7 +162,9 @@ class TrainSettings(Settings):
     budget: Seconds | None = Field(
         None, description="time to train instead of steps, 10m or seconds; measured and planned into steps"
     )
-    batch: int | None = Field(None, ge=2, description="images a step; null: 64, or all there are if fewer")
+    batch: int | None = Field(
+        None, ge=2, description="images a step; null: 64 (32 for a translator), or all there are if fewer"
+    )
     condition: tuple[str, ...] = Field((), description="attributes to condition on beside the label")
     unconditional: bool = Field(
         False, description="forget the classes: a generator of images, not of images of a class"

@@ -11,7 +11,7 @@ from augury.losses.adversarial import (
 )
 from augury.losses.penalties import gradient_penalty, lecam, squared_slope
 from augury.losses.reconstruction import divergence, negative_likelihood
-from augury.losses.regularisers import feature_matching, group_spectral, mode_seeking, path_length
+from augury.losses.regularisers import feature_matching, group_spectral, mode_seeking, patch_contrast, path_length
 
 __all__ = [
     "ADVERSARIAL_LOSSES",
@@ -23,6 +23,7 @@ __all__ = [
     "lecam",
     "mode_seeking",
     "negative_likelihood",
+    "patch_contrast",
     "path_length",
     "squared_slope",
 ]

@@ -38,3 +38,14 @@ def group_spectral(gains: torch.Tensor) -> torch.Tensor:
     precise = gains.to(torch.promote_types(gains.dtype, torch.float32))
     largest: torch.Tensor = torch.linalg.matrix_norm(precise.reshape(len(gains), groups, -1), ord=2)
     return largest.square()
+
+
+def patch_contrast(queries: torch.Tensor, keys: torch.Tensor, temperature: float = 0.07) -> torch.Tensor:
+    """Cross-entropy of finding, among the keys [N, P, D] of its image, the one at the place of each query [N, P, D].
+
+    PatchNCE of CUT (Park et al. 2020, eq. 3): the other places of the same image are the negatives.
+    """
+    similarity = torch.nn.functional.normalize(queries, dim=2) @ torch.nn.functional.normalize(keys, dim=2).transpose(1, 2)
+    n, places, _ = similarity.shape
+    target = torch.arange(places, device=queries.device).expand(n, -1)
+    return torch.nn.functional.cross_entropy((similarity / temperature).flatten(0, 1), target.flatten())

@@ -10,7 +10,7 @@ from typing import Any
 from torch import nn
 
 from augury.errors import SettingsError
-from augury.networks import autoencoder, dcgan, mlp, r3gan, stylegan
+from augury.networks import autoencoder, dcgan, mlp, r3gan, stylegan, translator
 from augury.networks.classifier import Classifier
 from augury.networks.conditioning import AuxiliaryHead, ConditionEmbedding, ProjectionHead, shares
 from augury.networks.discriminator import Discriminator, DiscriminatorSettings
@@ -41,7 +41,7 @@ SMALLEST = 8
 LIMITS = dict.fromkeys(
     ("latent", "width", "widest", "hidden", "layers", "embedding", "blocks", "group", "mapping_layers", "deviation"),
     Within(1),
-) | {"mapping_rate": Within(0, above=True)}
+) | {"mapping_rate": Within(0, above=True), "noise": Within(0)}
 
 
 @dataclass(frozen=True)
@@ -59,8 +59,10 @@ class Architecture:
 
     @property
     def method(self) -> str:
-        """How it is trained: "adversarial" or "reconstruction"."""
-        return "adversarial" if self.encoder is None else "reconstruction"
+        """How it is trained: "adversarial", "translation" or "reconstruction"."""
+        if self.encoder is not None:
+            return "reconstruction"
+        return "translation" if getattr(self.generator, "translates", False) else "adversarial"
 
 
 NETWORKS = {
@@ -69,6 +71,12 @@ NETWORKS = {
     "r3gan": Architecture(r3gan.R3GANSettings(), r3gan.Generator, r3gan.Trunk),
     "stylegan": Architecture(stylegan.StyleGANSettings(), stylegan.Generator, stylegan.Trunk, stylegan.Head),
     "autoencoder": Architecture(autoencoder.AutoencoderSettings(), autoencoder.Generator, encoder=autoencoder.Encoder),
+    "translator": Architecture(
+        translator.TranslatorSettings(),
+        translator.Translator,
+        translator.Trunk,
+        lambda settings, *rest: translator.JointProjectionHead(*rest),
+    ),
 }
 
 

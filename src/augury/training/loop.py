@@ -21,12 +21,14 @@ from augury.training.devices import out_of_memory, placed, prepare
 from augury.training.health import findings
 from augury.training.journal import Journal
 from augury.training.plan import Plan, seen, set_up
+from augury.training.source_sampler import SourceSampler, sampler
 from augury.training.synthesizer import Card, Synthesizer
+from augury.training.translation import Judges
 
 SAMPLE_SEED_COLUMNS = 8
 
 Judgement = Mapping[str, float | str]
-Assess = Callable[[Synthesizer], Judgement]
+Assess = Callable[[Any], Judgement]
 """A generator as it is -> "kid" against held-out images, and whatever else `health` knows."""
 
 
@@ -49,6 +51,7 @@ def train_plan(
     checkpoint_every: float = 20.0,
     assess: Assess | None = None,
     apart: int = 0,
+    judges: Judges = (),
     on_progress: Callable[[Progress], None] = lambda progress: None,
     on_event: Callable[[str], None] = lambda text: None,
 ) -> Synthesizer:
@@ -59,13 +62,13 @@ def train_plan(
     within "kid_error" of the lowest "kid" is returned, and when none has come so near for as long as the plan's patience, training ends. What
     looks wrong is said once by `on_event` and noted in the log. When losses or weights are no longer numbers it goes back to
     the last good state at half the rates, three times at most, then raises TrainingError; when memory does not suffice,
-    batches are played in parts.
+    batches are played in parts. `judges` are for a translator's semantic loss.
     """
     device = torch.device(plan.device)
     prepare(device)
     data = seen(plan, data)
     key = digest([plan.key, data.fingerprint])
-    game, batches = set_up(plan, data, afresh=folder is None or checkpoints.newest(folder, key) is None)
+    game, batches = set_up(plan, data, afresh=folder is None or checkpoints.newest(folder, key) is None, judges=judges)
     journal = Journal(game, plan, folder, key)
     step = journal.resume()
     every, played = max(1, min(100, plan.steps // 20)), 0
@@ -109,7 +112,7 @@ def train_plan(
         if due or step % (4 * every) == 0 or step == every:
             journal.save(step)
             if folder is not None and (step % (4 * every) == 0 or last or step == every):
-                _sample_sheet(Synthesizer(_card(plan, data, step), game.players.average.module), data, folder)
+                _sample_sheet(_drawing(journal, data, step), data, folder)
     if step < plan.steps:
         on_event(journal.end(step))
     return _chosen(journal, data)
@@ -131,9 +134,8 @@ def _judged(
 ) -> Judgement:
     """What `assess` finds; nothing where its images and features find no memory, since what training takes of it is free by
     then and a smaller batch would not help."""
-    average = journal.game.players.average.module
     try:
-        return assess(Synthesizer(_card(journal.plan, data, step), average))
+        return assess(_drawing(journal, data, step))
     except RuntimeError as error:
         if not out_of_memory(error):
             raise
@@ -143,6 +145,11 @@ def _judged(
             )
         )
         return {}
+
+
+def _drawing(journal: Journal, data: LabelledImages, step: int) -> Synthesizer | SourceSampler:
+    """What draws images with the averaged weights of the moment."""
+    return sampler(Synthesizer(_card(journal.plan, data, step), journal.game.players.average.module), data)
 
 
 def _chosen(journal: Journal, data: LabelledImages) -> Synthesizer:
@@ -180,7 +187,7 @@ def _card(plan: Plan, data: LabelledImages, step: int) -> Card:
     )
 
 
-def _sample_sheet(synthesizer: Synthesizer, data: LabelledImages, folder: Path) -> None:
+def _sample_sheet(synthesizer: Synthesizer | SourceSampler, data: LabelledImages, folder: Path) -> None:
     """A PNG with a row for each of the first 20 classes, the same noise at every step."""
     card, classes = synthesizer.card, min(len(data.classes), 20)
     first = np.array([int(np.argmax(data.labels == c)) for c in range(classes)])

@@ -22,11 +22,15 @@ from augury.settings import TrainSettings
 from augury.training.adversarial import AdversarialGame
 from augury.training.batches import Batches
 from augury.training.devices import choose_precision, out_of_memory
+from augury.training.pairs import PairSampler
 from augury.training.reconstruction import Reconstruction
 from augury.training.rounds import Draw, refuse_parts
 from augury.training.transfer import fingerprint, transfer
+from augury.training.translation import Judges, TranslationTrainer
 
 BATCH = 64
+TRANSLATOR_BATCH = 32
+"""A translator has more steps of fewer images: each image passes through it two or three times a step."""
 
 
 @dataclass(frozen=True)
@@ -68,11 +72,18 @@ class Plan:
         return cls(**{**stored, "rule": rule, "condition": tuple(stored["condition"]), "start": start})
 
 
-Game = AdversarialGame | Reconstruction
-METHODS: dict[str, type[AdversarialGame] | type[Reconstruction]] = {
+Game = AdversarialGame | Reconstruction | TranslationTrainer
+Sampler = Batches | PairSampler
+METHODS: dict[str, type[AdversarialGame] | type[Reconstruction] | type[TranslationTrainer]] = {
     "adversarial": AdversarialGame,
     "reconstruction": Reconstruction,
+    "translation": TranslationTrainer,
 }
+
+
+def translates(rule: Recipe) -> bool:
+    """Whether the recipe trains a translator, from images to images, and no generator from noise."""
+    return NETWORKS[rule.network].method == "translation"
 
 
 def seen(plan: Plan, data: LabelledImages) -> LabelledImages:
@@ -84,9 +95,9 @@ def seen(plan: Plan, data: LabelledImages) -> LabelledImages:
     )
 
 
-def set_up(plan: Plan, data: LabelledImages, afresh: bool = True) -> tuple[Game, Batches]:
+def set_up(plan: Plan, data: LabelledImages, afresh: bool = True, judges: Judges = ()) -> tuple[Game, Sampler]:
     """The game at step 0 and its batches, a function of the plan and the data, as `seen`, alone. Unless it begins `afresh` the
-    weights to start from are left out, since those of a checkpoint will take their place."""
+    weights to start from are left out, since those of a checkpoint will take their place. `judges` are a translator's."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(torch_seed(plan.seed, "weights"))
         networks = build(plan.rule.network, plan.rule.settings, data.shape, data.cardinalities(plan.condition))
@@ -101,7 +112,10 @@ def set_up(plan: Plan, data: LabelledImages, afresh: bool = True) -> tuple[Game,
         device=device,
         precision=plan.precision,
         rarity=rarity(data),
+        **({"judges": judges} if translates(plan.rule) else {}),
     )
+    if translates(plan.rule):
+        return game, PairSampler(data, plan.condition, plan.batch, plan.seed, plan.rule.hole_share)
     return game, Batches(data, plan.condition, plan.label_sampling, plan.batch, plan.seed)
 
 
@@ -136,6 +150,8 @@ def settle(data: LabelledImages, settings: TrainSettings, device: torch.device) 
         raise SettingsError(
             f"label_sampling={settings.label_sampling} would do nothing: an unconditional training has no classes; leave it out"
         )
+    if translates(rule):
+        _refuse_for_translator(settings)
     augment = settings.augment or rule.augment
     if NETWORKS[rule.network].method == "reconstruction" and augment != "none":
         raise SettingsError(
@@ -160,6 +176,18 @@ def settle(data: LabelledImages, settings: TrainSettings, device: torch.device) 
     return name, rule
 
 
+def _refuse_for_translator(settings: TrainSettings) -> None:
+    """Raise SettingsError for settings that a translator's training cannot follow."""
+    unusable = [
+        (settings.unconditional, "unconditional=true", "a translator changes images from one cell into another"),
+        (settings.label_sampling != "sqrt", f"label_sampling={settings.label_sampling}", "its cells come in equal proportions"),
+        (settings.unlabelled is not None, "unlabelled", "it needs the cell of each image"),
+    ]
+    for wrong, name, why in unusable:
+        if wrong:
+            raise SettingsError(f"{name} does not go with recipe translator: {why}; leave it out")
+
+
 def _drafted(
     data: LabelledImages,
     settings: TrainSettings,
@@ -177,7 +205,7 @@ def _drafted(
         recipe=name,
         rule=rule,
         steps=settings.steps or rule.steps,
-        batch=settings.batch or min(BATCH, len(data)),
+        batch=settings.batch or min(TRANSLATOR_BATCH if translates(rule) else BATCH, len(data)),
         condition=settings.condition,
         label_sampling=settings.label_sampling,
         augment=settings.augment or rule.augment,

@@ -21,7 +21,7 @@ from augury.files import atomic_folder, read_json, write_json
 from augury.images import Codes, Images, SyntheticImages
 from augury.networks import build_generator, shares
 from augury.randomness import image_noise
-from augury.training.batches import as_uint8
+from augury.training.batches import as_float, as_uint8
 from augury.training.checkpoints import load as load_tensors
 from augury.training.devices import placed
 from augury.training.lanes import in_lanes, waves
@@ -59,11 +59,13 @@ def synthesizer_folder(path: str | os.PathLike[str]) -> Path:
 
 
 class Synthesizer:
-    """Draws images: `sample(labels, seed=…)`. `fingerprint` names weights and card together."""
+    """Draws images: `sample(labels, seed=…)`, or for a translator `translate(images, labels)`, as `translates` says.
+    `fingerprint` names weights and card together."""
 
     def __init__(self, card: Card, generator: nn.Module) -> None:
         self.card = card
         self.latent = int(generator.latent)  # type: ignore[arg-type]
+        self.translates = bool(getattr(generator, "translates", False))
         self.generator = generator.eval().requires_grad_(False).float()
         self.weights = to_bytes({k: v.cpu().contiguous() for k, v in sorted(generator.state_dict().items())})
         self.fingerprint = hashlib.sha256(self.weights + repr(sorted(asdict(card).items())).encode()).hexdigest()[:16]
@@ -90,6 +92,57 @@ class Synthesizer:
         return SyntheticImages(
             images, conditions, self.card.condition_names, self.card.classes, seed, indices, self.fingerprint
         )
+
+    def translate(
+        self,
+        images: Images,
+        labels: Labels,
+        *,
+        seed: int = 0,
+        indices: Codes | Sequence[int] | None = None,
+    ) -> Images:
+        """Translate each image into the cell asked for.
+
+        Parameters
+        ----------
+        images
+            uint8 [N, C, H, W], of the shape that the translator was trained on.
+        labels
+            The target: class names or codes [N], or conditions int64 [N, K] with attributes.
+        seed, indices
+            Image i takes its noise from (seed, indices[i]) where the translator uses noise. An image has the same
+            bytes alone or among others.
+
+        Returns
+        -------
+        uint8 [N, C, H, W].
+
+        Raises
+        ------
+        SettingsError
+            For a generator that draws from noise.
+        DataError
+            For images of another shape or number, and for an unknown class or attribute value.
+        """
+        if not self.translates:
+            raise SettingsError("this generator draws from noise and translates no images; use sample")
+        conditions = self._conditions(labels)
+        if images.shape != (len(conditions), *self.card.shape):
+            raise DataError(
+                f"images have shape {list(images.shape)}, but {len(conditions)} targets of this translator need "
+                f"{[len(conditions), *self.card.shape]}"
+            )
+        at = np.arange(len(conditions), dtype=np.int64) if indices is None else np.asarray(indices, np.int64)
+        if len(at) != len(conditions):
+            raise DataError(f"{len(conditions)} images but {len(at)} indices; give one index an image")
+        device = next(self.generator.parameters()).device
+        found = np.empty_like(images)
+        for rows in waves(at):
+            inputs = [as_float(images[rows], device), torch.from_numpy(conditions[rows]).to(device)]
+            if self.latent:
+                inputs.append(torch.from_numpy(image_noise(seed, at[rows], self.latent)).to(device))
+            found[rows] = as_uint8(in_lanes(self.generator, at[rows], *inputs))
+        return found
 
     def decode(
         self,
@@ -203,7 +256,9 @@ class Synthesizer:
         return images
 
     def _asked(self, labels: Any, start: int, indices: Codes | Sequence[int] | None) -> tuple[Codes, Codes]:
-        """(conditions int64 [N, K], indices int64 [N])."""
+        """(conditions int64 [N, K], indices int64 [N]). Raises SettingsError for a translator, which draws nothing."""
+        if self.translates:
+            raise SettingsError("this synthesizer is a translator and draws nothing from noise; use translate(images, labels)")
         conditions = self._conditions(labels)
         if indices is None:
             indices = np.arange(start, start + len(conditions), dtype=np.int64)

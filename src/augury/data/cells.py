@@ -1,0 +1,153 @@
+"""The table class × attribute: which cells have images, and which moves between cells a translator can learn."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import product
+
+import numpy as np
+import numpy.typing as npt
+
+from augury.errors import DataError
+from augury.images import Codes, LabelledImages
+
+LEAST = 20
+"""Images that a cell needs before a translator learns from it; with fewer its discriminator memorises them."""
+MOST_VALUES = 12
+"""An attribute with more values than this, all of them numbers, is a measurement and not a category."""
+Cell = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Move:
+    """A change of one column of the table: from cell `source` to cell `target` along column `axis` (0: the class).
+
+    `crosses`: both cells have enough images, so the change can be learnt here. Otherwise it is learnt in other cells.
+    """
+
+    source: Cell
+    target: Cell
+    axis: int
+    crosses: bool
+
+
+@dataclass(frozen=True)
+class Cells:
+    """Images counted per cell.
+
+    Parameters
+    ----------
+    counts
+        int64 [classes, values of attribute 1, …].
+    columns
+        Name of each column and of its values: the label first.
+    least
+        Fewer images than this make a cell rare; a rare cell is filled, and not learnt from.
+    """
+
+    counts: Codes
+    columns: tuple[tuple[str, tuple[str, ...]], ...]
+    least: int = LEAST
+
+    @cached_property
+    def all(self) -> list[Cell]:
+        """Every cell, in the order of `counts.ravel()`."""
+        return list(product(*map(range, self.counts.shape)))
+
+    def known(self, cell: Cell) -> bool:
+        """Whether the cell has enough images to learn from."""
+        return int(self.counts[cell]) >= self.least
+
+    @cached_property
+    def holes(self) -> list[Cell]:
+        """Empty and rare cells."""
+        return [cell for cell in self.all if not self.known(cell)]
+
+    def name(self, cell: Cell) -> str:
+        """For messages: "female, young=no"."""
+        (_, classes), *attributes = self.columns
+        parts = [f"{name}={values[cell[i + 1]]}" for i, (name, values) in enumerate(attributes)]
+        return ", ".join([classes[cell[0]], *parts])
+
+    @cached_property
+    def moves(self) -> list[Move]:
+        """Every move that can be learnt.
+
+        A move crosses when both of its cells are known. A move into a hole counts when the same value is reached
+        along the same axis between two known cells.
+        """
+        found = [
+            Move(source, target, axis, self.known(target))
+            for source in self.all
+            if self.known(source)
+            for axis in range(len(self.columns))
+            for target in self._along(source, axis)
+        ]
+        learnt = {(move.axis, move.target[move.axis]) for move in found if move.crosses}
+        return [move for move in found if (move.axis, move.target[move.axis]) in learnt]
+
+    def _along(self, cell: Cell, axis: int) -> list[Cell]:
+        return [
+            (*cell[:axis], value, *cell[axis + 1 :])
+            for value in range(self.counts.shape[axis])
+            if value != cell[axis]
+        ]
+
+    def check(self) -> None:
+        """Raise DataError unless a translator can learn something here and reach every hole.
+
+        The message names the column, cell and numbers.
+        """
+        for name, values in self.columns[1:]:
+            if len(values) < 2:
+                raise DataError(
+                    f"the attribute '{name}' has the single value '{values[0] if values else ''}'; a translator learns the change "
+                    "between two values: choose another attribute"
+                )
+            if len(values) > MOST_VALUES and all(map(_is_number, values)):
+                raise DataError(
+                    f"the attribute '{name}' has {len(values)} values, all of them numbers; a translator needs a few categories: "
+                    f"divide it into bins, for example --set 'data.bins={{\"{name}\": 2}}'"
+                )
+        if not any(move.crosses for move in self.moves):
+            largest = max(self.all, key=lambda cell: int(self.counts[cell]))
+            raise DataError(
+                f"no two cells that differ in one column have {self.least} images each, so a translator has no change to learn "
+                f"(the largest is {self.name(largest)} with {int(self.counts[largest])}); choose another attribute, or use a "
+                "recipe that draws from noise"
+            )
+        reached = {move.target for move in self.moves}
+        for cell in self.holes:
+            if cell not in reached:
+                raise DataError(
+                    f"the cell {self.name(cell)} has {int(self.counts[cell])} images and cannot be reached: a translator needs "
+                    f"{self.least} images of a cell that differs in one column, and has to see that change between two other "
+                    "cells; merge values, or leave out the class or value"
+                )
+
+
+def cells(data: LabelledImages, condition: tuple[str, ...] = (), *, least: int = LEAST) -> Cells:
+    """The cells of `data` by its label and the attributes named in `condition`.
+
+    Raises DataError for an attribute that the data lack.
+    """
+    conditions = data.conditions(condition)
+    counts = np.zeros(data.cardinalities(condition), np.int64)
+    np.add.at(counts, tuple(conditions.T), 1)
+    columns = (("label", data.classes), *((name, data.attributes[name].values) for name in condition))
+    return Cells(counts, columns, least)
+
+
+def cell_codes(conditions: Codes, shape: tuple[int, ...]) -> Codes:
+    """Conditions int64 [N, K] -> the number of each one's cell in `Cells.all`, int64 [N]."""
+    found: npt.NDArray[np.intp] = np.ravel_multi_index(tuple(conditions.T), shape)
+    return found.astype(np.int64)
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,100 @@
+"""Which images a step of a translator sees: a function of (seed, step), so that a resumed run sees the same."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from augury.augment.draws import sent
+from augury.data.cells import Cells, Move, cell_codes, cells
+from augury.images import LabelledImages
+from augury.randomness import rng
+from augury.training.batches import as_float
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """One batch of a translator, or a part of it.
+
+    Parameters
+    ----------
+    images
+        Source images, float [B, C, H, W] in [-1, 1].
+    sources, targets
+        int64 [B, K], the cell of each source image and the cell that it is translated into; they differ in one column.
+    real
+        float [A, C, H, W], a real image of the target cell of each of the first A sources. The discriminator sees these A
+        sources only. The target cells of the others have too few real images.
+    """
+
+    images: torch.Tensor
+    sources: torch.Tensor
+    targets: torch.Tensor
+    real: torch.Tensor
+
+    def split(self, parts: int) -> list[Pairs]:
+        """Equal parts, each with its share of sources with and without a real image."""
+        if parts == 1:
+            return [self]
+        crossing, rows = len(self.real), torch.arange(len(self.images))
+        groups = zip(rows[:crossing].tensor_split(parts), rows[crossing:].tensor_split(parts), strict=True)
+        found = []
+        for seen, unseen in groups:
+            at = torch.cat([seen, unseen]).to(self.images.device)
+            real = self.real[seen.to(self.real.device)]
+            found.append(Pairs(self.images[at], self.sources[at], self.targets[at], real))
+        return found
+
+
+class PairSampler:
+    """Draws `batch` source images a step with targets.
+
+    Moves between two known cells come in equal proportions and get a real image of their target, so that the discriminator
+    compares sets of the same class mix. `hole_share` of the batch goes into cells without enough real images.
+
+    Raises DataError where the cells leave nothing to learn (`Cells.check`).
+    """
+
+    def __init__(
+        self, data: LabelledImages, condition: tuple[str, ...], batch: int, seed: int, hole_share: float
+    ) -> None:
+        self.images, self.seed = data.images, seed
+        self.cells: Cells = cells(data, condition)
+        self.cells.check()
+        codes = cell_codes(data.conditions(condition), self.cells.counts.shape)
+        self.members = {cell: np.flatnonzero(codes == number) for number, cell in enumerate(self.cells.all)}
+        self.crossing = [move for move in self.cells.moves if move.crosses]
+        self.filling = [move for move in self.cells.moves if not move.crosses]
+        self.fills = round(batch * hole_share) if self.filling else 0
+        self.crosses = batch - self.fills
+
+    def draw(self, step: int, device: torch.device) -> Pairs:
+        """The batch of this step, on `device`."""
+        random = rng(self.seed, "pairs", step)
+        crossing, filling = self._moves(self.crossing, self.crosses, random), self._moves(self.filling, self.fills, random)
+        moves = [*crossing, *filling]
+        sources = self._members([move.source for move in moves], random)
+        real = self._members([move.target for move in crossing], random)
+        cells_of = [torch.tensor([getattr(move, end) for move in moves]) for end in ("source", "target")]
+        return Pairs(
+            as_float(self.images[sources], device),
+            *(sent(codes, device) for codes in cells_of),
+            as_float(self.images[real], device),
+        )
+
+    def _moves(self, among: Sequence[Move], number: int, random: np.random.Generator) -> list[Move]:
+        """`number` of these moves, each as often as any other up to one; the remainder at random."""
+        if not number:
+            return []
+        order = random.permutation(len(among))
+        return [among[order[i % len(among)]] for i in range(number)]
+
+    def _members(self, chosen: Sequence[tuple[int, ...]], random: np.random.Generator) -> npt.NDArray[np.int64]:
+        """A row of each of these cells."""
+        picks = random.random(len(chosen))
+        rows = [self.members[cell][int(u * len(self.members[cell]))] for cell, u in zip(chosen, picks, strict=True)]
+        return np.array(rows, np.int64)

@@ -1,0 +1,60 @@
+"""A translator in the place of a generator from noise: its images are translations of random train images."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from augury.data.cells import cell_codes, cells
+from augury.images import Codes, LabelledImages, SyntheticImages
+from augury.randomness import rng
+from augury.training.synthesizer import Card, Synthesizer
+
+
+class SourceSampler:
+    """Answers `sample(conditions)` as a generator from noise does, so that the same scores judge both.
+
+    Each image is the translation of a random train image of a known cell that differs in one column, every such cell
+    equally often. A cell that no move leads to is translated from its own images.
+    """
+
+    def __init__(self, translator: Synthesizer, train: LabelledImages) -> None:
+        self.translator, self.train = translator, train
+        names = translator.card.condition_names
+        table = cells(train, names)
+        codes = cell_codes(train.conditions(names), table.counts.shape)
+        members = {cell: np.flatnonzero(codes == number) for number, cell in enumerate(table.all)}
+        self.sources = {
+            cell: [members[move.source] for move in table.moves if move.target == cell] or [members[cell]]
+            for cell in table.all
+        }
+
+    @property
+    def card(self) -> Card:
+        """That of the translator."""
+        return self.translator.card
+
+    @property
+    def fingerprint(self) -> str:
+        """That of the translator."""
+        return self.translator.fingerprint
+
+    def sample(self, labels: Codes, *, seed: int = 0) -> SyntheticImages:
+        """Conditions int64 [N, K], or class codes [N] without attributes -> one translation for each."""
+        conditions = np.asarray(labels, np.int64).reshape(len(labels), -1)
+        random, rows = rng(seed, "sources"), np.empty(len(conditions), np.int64)
+        for i, (cell, (which, place)) in enumerate(
+            zip(map(tuple, conditions.tolist()), random.random((len(conditions), 2)), strict=True)
+        ):
+            choices = self.sources[cell]
+            among = choices[int(which * len(choices))]
+            rows[i] = among[int(place * len(among))] if len(among) else int(place * len(self.train))
+        indices, card = np.arange(len(rows), dtype=np.int64), self.card
+        images = self.translator.translate(self.train.images[rows], conditions, seed=seed, indices=indices)
+        return SyntheticImages(
+            images, conditions, card.condition_names, card.classes, seed, indices, self.fingerprint, sources=rows
+        )
+
+
+def sampler(synthesizer: Synthesizer, train: LabelledImages) -> Synthesizer | SourceSampler:
+    """Whatever draws images for conditions: the generator itself, or a translator with its train images."""
+    return SourceSampler(synthesizer, train) if synthesizer.translates else synthesizer

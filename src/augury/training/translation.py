@@ -1,0 +1,264 @@
+"""One training step of an image-to-image translator between the cells of class × attribute."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from math import prod
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from augury.augment import Policy
+from augury.errors import SettingsError
+from augury.losses import ADVERSARIAL_LOSSES, mode_seeking, patch_contrast, squared_slope
+from augury.randomness import stream
+from augury.recipes import Recipe
+from augury.training.pairs import Pairs
+from augury.training.players import Players
+from augury.training.rounds import refuse_parts
+from augury.training.schedules import between
+
+IDENTITY_EVERY = 4
+"""The identity loss is taken every so many steps, at that many times its weight: it changes slowly and costs a forward pass."""
+PAIRED = 0.99
+"""Decay of the moving average of the share of real images that score above their translation."""
+PATCHES = 64
+"""Places of an image that the contrastive loss compares (a quarter of CUT's 256, for images of a quarter of the side)."""
+Judges = Sequence[Sequence[nn.Module]]
+"""For each column of a condition (class, then attributes) frozen classifiers: images [N, C, H, W] in [-1, 1] -> logits [N, V]."""
+
+
+@dataclass(frozen=True)
+class MicroBatch:
+    """A part of a batch after augmentation, and the addresses of its random numbers."""
+
+    pairs: Pairs
+    seed: int
+    step: int
+    part: int
+
+    def draws(self, name: str) -> torch.Generator:
+        """Random numbers for the purpose `name`."""
+        return stream(self.seed, name, self.step, self.part)
+
+
+class TranslationTrainer:
+    """Translator against a discriminator that sees one joint cell at a time.
+
+    The discriminator compares translations between two known cells with real images of the target cell. Sources whose target
+    cell has too few real images pass through the cycle, identity and semantic losses only.
+
+    `judges` are for the semantic loss: it asks that the columns that a translation does not change are still recognised.
+    """
+
+    def __init__(
+        self,
+        generator: nn.Module,
+        discriminator: nn.Module,
+        recipe: Recipe,
+        augment: Policy,
+        *,
+        seed: int,
+        device: torch.device,
+        precision: str,
+        rarity: torch.Tensor | None = None,
+        judges: Judges = (),
+    ) -> None:
+        if recipe.loss not in ADVERSARIAL_LOSSES:
+            raise SettingsError(f"there is no loss '{recipe.loss}'; choose one of: {', '.join(ADVERSARIAL_LOSSES)}")
+        networks = {"generator": generator, "discriminator": discriminator}
+        if recipe.contrast:
+            networks["projector"] = _projector(generator)
+        self.players = Players(networks, recipe, device)
+        self.generator, self.discriminator = self.players.networks["generator"], self.players.networks["discriminator"]
+        self.recipe, self.augment, self.seed, self.device = recipe, augment, seed, device
+        self.loss, self.judges, self.half = ADVERSARIAL_LOSSES[recipe.loss], judges, precision == "bf16"
+        self.latent = int(generator.latent)  # type: ignore[arg-type]
+        extra = self.players.extra
+        extra["told_apart"] = torch.full((), 0.5, device=device)
+        if recipe.replay:
+            number = int(discriminator.heads[0].cells.num_embeddings) * recipe.replay  # type: ignore[index, union-attr]
+            extra["replay"] = torch.zeros(number, *generator.shape, device=device)  # type: ignore[misc]
+            extra["replay_filled"] = torch.zeros(number, device=device)
+
+    def play(self, step: int, progress: float, draw: Callable[[int], Any]) -> dict[str, torch.Tensor]:
+        """Update the discriminator, then the translator; return losses and mean scores as scalars.
+
+        `draw` gives the `Pairs` of a step. `moved` is the mean absolute change of a translation, on the scale [-1, 1].
+        """
+        self.players.schedule(progress)
+        pairs: Pairs = draw(step)
+        parts = self.players.parts
+        refuse_parts(len(pairs.real), parts)
+        batch = [self._augmented(pair, step, part) for part, pair in enumerate(pairs.split(parts))]
+
+        # Discriminator: real images of the target cell above translations into it.
+        report: list[dict[str, torch.Tensor]] = []
+        translated: list[torch.Tensor | None] = []
+        for micro in batch:
+            with torch.set_grad_enabled(parts == 1):
+                images = self._translate(micro)
+            losses, total = self._discriminator_loss(micro, images.detach(), progress)
+            self.players.blame(total / parts)
+            report.append(losses)
+            translated.append(images if parts == 1 else None)
+        self.players.step("discriminator")
+
+        # Translator: adversarial loss for known targets; cycle, identity and semantic losses for all.
+        with self._frozen_discriminator():
+            for micro, losses, kept in zip(batch, report, translated, strict=True):
+                images = self._translate(micro) if kept is None else kept
+                losses |= self._generator_losses(micro, images)
+                self.players.blame(losses.pop("total") / parts)
+        self.players.step(*(name for name in self.players.networks if name != "discriminator"))
+
+        self.players.average.update(self.generator, len(pairs.images), step * len(pairs.images))
+        found = {name: torch.stack([losses[name].detach() for losses in report]).mean() for name in report[0]}
+        return found | {"told_apart": self.players.extra["told_apart"].clone()}
+
+    def _augmented(self, pairs: Pairs, step: int, part: int) -> MicroBatch:
+        """Source and real images augmented alike, before anything else sees them."""
+        both = torch.cat([pairs.images, pairs.real])
+        seen = self.augment(both, stream(self.seed, "augment", step, part)).clamp(-1, 1)
+        images, real = seen.contiguous(memory_format=torch.channels_last).split([len(pairs.images), len(pairs.real)])
+        return MicroBatch(Pairs(images, pairs.sources, pairs.targets, real), self.seed, step, part)
+
+    def _translate(self, micro: MicroBatch, name: str = "noise") -> torch.Tensor:
+        with self.cast():
+            return self._call(micro.pairs.images, micro.pairs.targets, micro, name).float()
+
+    def _call(self, images: torch.Tensor, cells: torch.Tensor, micro: MicroBatch, name: str) -> torch.Tensor:
+        """The translator on images [N, C, H, W] for cells [N, K], with noise where it takes any."""
+        noise = None
+        if self.latent:
+            noise = torch.randn(len(images), self.latent, generator=micro.draws(name)).to(self.device)
+        found: torch.Tensor = self.generator(images, cells, noise)
+        return found
+
+    def _discriminator_loss(
+        self, micro: MicroBatch, translated: torch.Tensor, progress: float
+    ) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
+        """What to report, and the loss with its penalty."""
+        rule, real = self.recipe, micro.pairs.real
+        cells, fake = micro.pairs.targets[: len(real)], translated[: len(real)]
+        fake = self._replayed(micro, fake, cells) if rule.replay else fake
+        with self.cast():
+            scores = self.discriminator(torch.cat([real, fake]), cells.repeat(2, 1)).float()
+        on_real, on_fake = scores.chunk(2)
+        loss = self.loss.discriminator(on_real, on_fake)
+        with torch.no_grad():
+            paired = ((on_real > on_fake).float() + (on_real == on_fake).float() / 2).mean()
+            self.players.extra["told_apart"].lerp_(paired, 1 - PAIRED)
+        total = loss
+        if rule.r1 and micro.step % rule.penalty_every == 0:
+            weight = rule.r1 * rule.penalty_every * between(rule.schedule, progress, 1.0, rule.final_penalty)
+            total = loss + weight * squared_slope(lambda x: self.discriminator(x, cells).flatten(1).mean(1), real)
+        return {"loss_d": loss, "score_real": on_real.mean(), "score_fake": on_fake.mean()}, total
+
+    def _generator_losses(self, micro: MicroBatch, translated: torch.Tensor) -> dict[str, torch.Tensor]:
+        """Every loss of the translator, and their weighted "total"."""
+        rule, pairs = self.recipe, micro.pairs
+        real, images = pairs.real, pairs.images
+        cells = pairs.targets[: len(real)]
+        with self.cast():
+            on_fake = self.discriminator(translated[: len(real)], cells).float()
+            with torch.no_grad():
+                on_real = self.discriminator(real, cells).float() if self.loss.paired else on_fake.detach()
+        losses = {"loss_g": self.loss.generator(on_real, on_fake)}
+        losses["moved"] = (translated.detach() - images).abs().mean()
+        total = losses["loss_g"]
+        if rule.cycle:
+            with self.cast():
+                back = self._call(translated, pairs.sources, micro, "noise back").float()
+            losses["cycle"] = (back - images).abs().mean()
+            total = total + rule.cycle * losses["cycle"]
+        if rule.identity and micro.step % IDENTITY_EVERY == 0:
+            with self.cast():
+                same = self._call(images, pairs.sources, micro, "noise same").float()
+            total = total + IDENTITY_EVERY * rule.identity * (same - images).abs().mean()
+        if rule.semantic and self.judges:
+            losses["semantic"] = self._semantic(pairs, translated)
+            total = total + rule.semantic * losses["semantic"]
+        if rule.contrast:
+            losses["contrast"] = self._contrast(micro, translated)
+            total = total + rule.contrast * losses["contrast"]
+        if rule.mode_seeking and self.latent:
+            other = self._translate(micro, "other noise")
+            first, second = (
+                torch.randn(len(images), self.latent, generator=micro.draws(name)).to(self.device)
+                for name in ("noise", "other noise")
+            )
+            total = total + rule.mode_seeking * mode_seeking(translated, other, first, second)
+        return losses | {"total": total}
+
+    def _semantic(self, pairs: Pairs, translated: torch.Tensor) -> torch.Tensor:
+        """Mean cross-entropy of the columns that a translation keeps, by the judges of each (Hoffman et al. 2018, eq. 4)."""
+        total = translated.new_zeros(())
+        for column, members in enumerate(self.judges):
+            kept = (pairs.targets[:, column] == pairs.sources[:, column]).float()
+            for judge in members:
+                with self.cast():
+                    logits = judge(translated).float()
+                loss = F.cross_entropy(logits, pairs.targets[:, column], reduction="none")
+                total = total + (kept * loss).mean() / len(members)
+        return total
+
+    def _contrast(self, micro: MicroBatch, translated: torch.Tensor) -> torch.Tensor:
+        """CUT's loss: a place of the translation resembles the same place of its source more than other places of it."""
+        projector = self.players.networks["projector"]
+        with self.cast():
+            mine = self.generator.features(translated)  # type: ignore[operator]
+            with torch.no_grad():
+                theirs = self.generator.features(micro.pairs.images)  # type: ignore[operator]
+        each = []
+        for level, (query, key) in enumerate(zip(mine, theirs, strict=True)):
+            places = torch.randperm(prod(query.shape[2:]), generator=micro.draws(f"places {level}"))[:PATCHES]
+            at = places.to(self.device)
+            project = projector[level]  # type: ignore[index]
+            pick = [project(x.float().flatten(2)[:, :, at].transpose(1, 2)) for x in (query, key)]
+            each.append(patch_contrast(pick[0], pick[1].detach()))
+        return torch.stack(each).mean()
+
+    @torch.no_grad()
+    def _replayed(self, micro: MicroBatch, fake: torch.Tensor, cells: torch.Tensor) -> torch.Tensor:
+        """Half of the translations exchanged with earlier ones of the same cell (Shrivastava et al. 2017, section 2.3).
+
+        `replay` slots of each cell are part of the training state. A slot that is still empty takes a copy.
+        """
+        extra, slots = self.players.extra, self.recipe.replay
+        head, shown = self.discriminator.heads[0], fake.clone()  # type: ignore[index]
+        codes = (cells * head.places).sum(1)
+        draws = torch.rand(2, len(fake), generator=micro.draws("replay"))
+        for row, (code, place, coin) in enumerate(zip(codes.tolist(), *draws.tolist(), strict=True)):
+            at = code * slots + int(place * slots)
+            if not bool(extra["replay_filled"][at]):
+                extra["replay"][at], extra["replay_filled"][at] = fake[row], 1.0
+            elif coin < 0.5:
+                shown[row] = extra["replay"][at]
+                extra["replay"][at] = fake[row]
+        return shown
+
+    @contextmanager
+    def _frozen_discriminator(self) -> Iterator[None]:
+        """The discriminator takes no gradients inside, also when memory runs out there."""
+        self.discriminator.requires_grad_(False)
+        try:
+            yield
+        finally:
+            self.discriminator.requires_grad_(True)
+
+    def cast(self) -> torch.autocast:
+        """bf16 autocast when the plan says so."""
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.half)
+
+
+def _projector(generator: nn.Module, size: int = 64) -> nn.ModuleList:
+    """A head of two layers for each level of the translator's features (Park et al. 2020, section 3.2)."""
+    widths: Sequence[int] = generator.feature_widths  # type: ignore[assignment]
+    return nn.ModuleList(
+        nn.Sequential(nn.Linear(width, size), nn.ReLU(), nn.Linear(size, size)) for width in widths
+    )
