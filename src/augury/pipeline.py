@@ -93,6 +93,7 @@ def train(session: Session) -> None:
         checkpoint_every=s.train.checkpoint_every,
         assess=judge,
         apart=judge.apart,
+        judges=session.column_classifiers if plan.rule.semantic else (),
         on_progress=session.watch.training,
         on_event=session.watch.note,
     )
@@ -101,9 +102,12 @@ def train(session: Session) -> None:
 
 
 def draw(session: Session) -> None:
-    """Draw what the plan asks for, and filter it."""
-    g, evidence, wanted = session.settings.generate, session.evidence(), session.amounts()
+    """Draw, or translate, what the plan asks for, and filter it."""
+    g, evidence = session.settings.generate, session.evidence()
     session.saw("filters", evidence.train)
+    if session.translates:
+        return _translate(session, evidence)
+    wanted = session.amounts()
     synthetic = generation.draw(
         session.synthesizer,
         wanted.numbers,
@@ -127,10 +131,37 @@ def draw(session: Session) -> None:
     session.__dict__.pop("synthetic", None)
 
 
+def _translate(session: Session, evidence: generation.Evidence) -> None:
+    """Translate train images into the empty and rare cells."""
+    g, train = session.settings.generate, session.parts["train"]
+    plan = generation.plan_translations(train, session.settings.train.condition, g.sampling_strategy)
+    for line in plan.lines():
+        session.watch.note(line)
+    filters = generation.filters_for_translations(g.filters)
+    synthetic = generation.translate(
+        session.synthesizer,
+        train,
+        plan,
+        seed=session.settings.seed,
+        surplus=g.surplus,
+        filters=filters,
+        evidence=evidence,
+        on_progress=lambda done, total: session.watch.amount("images", done, total),
+    )
+    generation.save(synthetic, session.run / "synthetic", train)
+    wanted = np.zeros_like(plan.cells.counts)
+    for row in plan.rows:
+        wanted[row.target] += row.number
+    rows = generation.census(synthetic, train, wanted)
+    facts = {"strategy": str(g.sampling_strategy), "sampling": "translation", "rows": rows, "plan": plan.as_rows()}
+    write_json(session.run / "generation.json", facts | {"filters": generation.asked(filters, evidence)})
+    session.__dict__.pop("synthetic", None)
+
+
 def score(session: Session) -> None:
     """The score card, the generator's copies of training images, and their pictures."""
     card, copies = scoring.score(
-        session.synthesizer,
+        training.sampler(session.synthesizer, session.parts["train"]),
         session.parts["train"],
         session.parts["validation"],
         session.classifier,

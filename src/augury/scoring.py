@@ -17,7 +17,7 @@ from augury.metrics import SCORES, Extractor, Score, ScoreCard
 from augury.networks import Classifier
 from augury.randomness import rng
 from augury.settings import RunSettings
-from augury.training import Synthesizer
+from augury.training import SourceSampler, Synthesizer
 
 BESIDE = {"pixels": tuple(name for name, row in SCORES.items() if "train" in row.needs), "phash": ("duplicates",)}
 """The scores of memorisation that are also told by these features."""
@@ -43,7 +43,7 @@ class Copies:
 
 
 def score(
-    synthesizer: Synthesizer,
+    synthesizer: Synthesizer | SourceSampler,
     train: LabelledImages,
     held: LabelledImages,
     classifier: Classifier,
@@ -106,7 +106,11 @@ def extractors(names: str, train: LabelledImages, device: torch.device, classifi
 
 
 def useful(
-    synthesizer: Synthesizer, train: LabelledImages, held: LabelledImages, settings: RunSettings, device: torch.device
+    synthesizer: Synthesizer | SourceSampler,
+    train: LabelledImages,
+    held: LabelledImages,
+    settings: RunSettings,
+    device: torch.device,
 ) -> tuple[Score, Score]:
     """GAN-train and GAN-test of fakes of all classes alike, under conditions that occur among the training images."""
     present = np.flatnonzero(train.counts)

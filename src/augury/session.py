@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ import torch
 from augury import generation, metrics, proof, training
 from augury.augment import policy
 from augury.data import apart_from, read_unlabelled, with_unlabelled
+from augury.data.cells import cells
 from augury.errors import RunFolderError, SettingsError
 from augury.files import digest, read_json, write_json
 from augury.images import Codes, Images, LabelledImages, SyntheticImages
@@ -142,6 +144,34 @@ class Session:
         model = Classifier(self.data.shape[0], len(self.data.classes))
         model.load_state_dict(checkpoints.load(self.run / "classifier.safetensors")[0])
         return training.placed(model, self.device).eval().requires_grad_(False)
+
+    @property
+    def translates(self) -> bool:
+        """Whether this run trains a translator."""
+        return training.translates(self.planned().rule)
+
+    @cached_property
+    def column_classifiers(self) -> list[list[Classifier]]:
+        """For each column of the condition the classifiers that judge translations; trained once, then stored."""
+        train, condition = self.parts["train"], self.settings.train.condition
+        table, files = cells(train, condition), self.run / "judges"
+        names = [[f"{column}-{member}" for member in range(proof.MEMBERS)] for column in range(1 + len(condition))]
+        if not (files / "done").exists():
+            self.saw("judges", train)
+            found = proof.column_classifiers(
+                train, condition, table, seed=self.settings.seed, device=self.device, flips=self.flips
+            )
+            for name, model in zip(chain(*names), chain(*found), strict=True):
+                checkpoints.save(files / f"{name}.safetensors", model.state_dict(), {})
+            write_json(files / "done", {"columns": [name for name, _ in table.columns]})
+        loaded: list[list[Classifier]] = []
+        for column, (_, values) in zip(names, table.columns, strict=True):
+            loaded.append([])
+            for name in column:
+                model = Classifier(self.data.shape[0], len(values))
+                model.load_state_dict(checkpoints.load(files / f"{name}.safetensors")[0])
+                loaded[-1].append(training.placed(model, self.device).eval().requires_grad_(False))
+        return loaded
 
     def exported(self) -> SyntheticImages:
         """The images drawn, of the kept ones those rejected that the trial leaves out as well: they are like a test image."""
@@ -277,12 +307,13 @@ class Session:
         inputs = metrics.from_network(
             "classifier's last layer", model, "", self.device, model.last_inputs, dimension=model.last.in_features
         )
+        judges = self.column_classifiers if self.translates else []
         judge, why = None, "no filter asked for it"
         if any(rule.name == "discriminator" for rule in generation.rules(self.settings.generate.filters)):
             judge, why = training.discriminator(self.run / "train", self.planned(), self.learnt, self.device)
         return generation.Evidence(
             self.parts["train"],
-            lambda images: proof.probabilities(model, images),
+            _mean_probabilities(judges[0] if judges else [model]),
             lambda q, r, k: metrics.nearest(q, r, k),
             features=self.own_features().extract,
             validation=self.parts["validation"],
@@ -291,6 +322,7 @@ class Session:
             discriminator=judge,
             condition=self.settings.train.condition,
             why_no_discriminator=why,
+            attribute_probabilities=tuple(map(_mean_probabilities, judges[1:])),
         )
 
     def own_features(self) -> Extractor:
@@ -324,6 +356,11 @@ class Session:
             "machine": {**machine(), "device": self.device.type, "threads": torch.get_num_threads()},
             "data": about_data(self.data, self.parts),
         }
+
+
+def _mean_probabilities(models: Sequence[Classifier]) -> Callable[[Images], Any]:
+    """Images uint8 [N, C, H, W] -> the mean of the models' class probabilities, float64 [N, K]."""
+    return lambda images: np.mean([proof.probabilities(model, images) for model in models], axis=0)
 
 
 def closest(synthetic: SyntheticImages, train: LabelledImages, pairs: int = 12, k: int = 3) -> tuple[Codes, Any]:

@@ -89,9 +89,7 @@ class Cells:
 
     def _along(self, cell: Cell, axis: int) -> list[Cell]:
         return [
-            (*cell[:axis], value, *cell[axis + 1 :])
-            for value in range(self.counts.shape[axis])
-            if value != cell[axis]
+            (*cell[:axis], value, *cell[axis + 1 :]) for value in range(self.counts.shape[axis]) if value != cell[axis]
         ]
 
     def check(self) -> None:

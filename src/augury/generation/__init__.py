@@ -3,12 +3,13 @@
 from augury.generation.amounts import Amounts, Recognised, amounts
 from augury.generation.draw import draw
 from augury.generation.evidence import Candidates, Evidence
-from augury.generation.filters import FILTERS, Filter, asked, rules
+from augury.generation.filters import FILTERS, Filter, asked, filters_for_translations, rules
 from augury.generation.folder import census, load, save
 from augury.generation.labels import pseudo_labels, soft_labels
 from augury.generation.latent import invert
 from augury.generation.plan import table, wanted
 from augury.generation.sampling import SAMPLING, between, boundary
+from augury.generation.translation import TranslationPlan, plan_translations, source_facts, translate
 
 __all__ = [
     "FILTERS",
@@ -18,18 +19,23 @@ __all__ = [
     "Evidence",
     "Filter",
     "Recognised",
+    "TranslationPlan",
     "amounts",
     "asked",
     "between",
     "boundary",
     "census",
     "draw",
+    "filters_for_translations",
     "invert",
     "load",
+    "plan_translations",
     "pseudo_labels",
     "rules",
     "save",
     "soft_labels",
+    "source_facts",
     "table",
+    "translate",
     "wanted",
 ]

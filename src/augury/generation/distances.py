@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from augury.errors import SettingsError
 from augury.generation.evidence import FAR, Candidates, Evidence, Floats, blocks, distances, flat
 
 SHRUNK = 5
@@ -44,9 +45,27 @@ def realism(candidates: Candidates, evidence: Evidence) -> Floats:
 
 
 def near_copy(candidates: Candidates, evidence: Evidence) -> Floats:
-    """Root mean square pixel distance (0 … 255) to the nearest training image."""
+    """Root mean square pixel distance (0 … 255) to the nearest training image; of a translation to the nearest other than its
+    source, which it may resemble."""
     real, fake = flat(evidence.train.images), flat(candidates.images)
-    return np.asarray(evidence.nearest(fake, real, 1)[1][:, 0] * fake.shape[1] ** -0.5)
+    if candidates.sources is None or len(real) < 2:
+        return np.asarray(evidence.nearest(fake, real, 1)[1][:, 0] * fake.shape[1] ** -0.5)
+    found, distances = evidence.nearest(fake, real, 2)
+    own = (found[:, 0] == candidates.sources).astype(np.int64)
+    return np.asarray(distances[np.arange(len(fake)), own] * fake.shape[1] ** -0.5)
+
+
+def changed(candidates: Candidates, evidence: Evidence) -> Floats:
+    """Root mean square pixel distance (0 … 255) of a translation to its source.
+
+    Raises SettingsError for images that are no translations.
+    """
+    if candidates.sources is None:
+        raise SettingsError(
+            "the filter 'changed' compares a translation with its source, but these images have none; leave it out"
+        )
+    source, fake = flat(evidence.train.images[candidates.sources]), flat(candidates.images)
+    return np.asarray(np.sqrt(((fake - source) ** 2).mean(1)))
 
 
 def near_duplicate(candidates: Candidates, evidence: Evidence) -> Floats:

@@ -28,13 +28,15 @@ PAIRS = 4_000_000
 class Candidates:
     """Images drawn, in any order: `images` uint8 [N, C, H, W], their `conditions` int64 [N, K], and the `indices` int64 [N]
     that name them; `quota` int64 [N], how many are wanted of each one's cell; `passed` bool [N], False for those that an
-    earlier filter rejected."""
+    earlier filter rejected. `sources` int64 [N], the rows of the train part that translations come from; None for images
+    drawn from noise."""
 
     images: Images
     conditions: Codes
     indices: Codes
     quota: Codes
     passed: Keep
+    sources: Codes | None = None
 
     @property
     def labels(self) -> Codes:
@@ -60,7 +62,8 @@ class Evidence:
     uint8 [N, C, H, W] -> [N, D]; `validation` real images held out; `last_inputs` uint8 [N, C, H, W] -> [N, F], what the
     classifier's last layer is given; `logits` float [N, C, H, W] in [-1, 1] -> logits [N, K], with slopes;
     `discriminator` (uint8 [N, C, H, W], conditions int64 [N, K]) -> scores [N], higher for real, of which `condition`
-    names the attributes, or `why_no_discriminator`.
+    names the attributes, or `why_no_discriminator`; `attribute_probabilities` one function an attribute of `condition`, uint8
+    [N, C, H, W] -> [N, V] by classifiers of real train images.
     """
 
     train: LabelledImages
@@ -73,6 +76,7 @@ class Evidence:
     discriminator: Callable[[Images, Codes], Floats] | None = None
     condition: tuple[str, ...] = ()
     why_no_discriminator: str = "none was given"
+    attribute_probabilities: tuple[Callable[[Images], Floats], ...] = ()
 
     def embedded(self, images: Images) -> Features:
         """Features [N, D] of images; SettingsError where there is no extractor."""

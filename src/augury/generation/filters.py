@@ -16,6 +16,7 @@ from augury.errors import SettingsError
 from augury.generation import distances as far
 from augury.generation import diversity, judged
 from augury.generation.evidence import Candidates, Evidence, Floats, Keep
+from augury.settings import GenerateSettings
 
 
 @dataclass(frozen=True)
@@ -32,8 +33,13 @@ class Filter:
     selects: bool = False
 
 
+CHANGED = 1.0
+"""A translation nearer to its source than this (RMS, 0 … 255) has changed nothing that rounding could not."""
 FILTERS = {
     "agreement": Filter(judged.agreement, "a classifier of real images sees no other class rather", above=1.0),
+    "attribute_agreement": Filter(
+        judged.attribute_agreement, "classifiers of real images see no other value of any attribute rather", above=1.0
+    ),
     "confidence": Filter(judged.confidence, "the probability that it gives the class", above=0.5),
     "margin": Filter(judged.margin, "the probability that it gives the class, less the best other's", above=0.2),
     "class_distance": Filter(
@@ -48,6 +54,7 @@ FILTERS = {
         "pixel distance to the nearest training image, no less than training images have among themselves",
         above=lambda evidence: evidence.copy_limit,
     ),
+    "changed": Filter(far.changed, "pixel distance of a translation to its source", above=CHANGED),
     "near_duplicate": Filter(
         far.near_duplicate,
         "distance to synthetic images drawn before that the filters named before let pass, 1 being usual for real ones",
@@ -92,6 +99,15 @@ def rules(names: Sequence[str]) -> tuple[Rule, ...]:
             f"the filter '{early[0]}' selects from what has passed all others, but others follow it; put it last, and alone"
         )
     return found
+
+
+FOR_TRANSLATIONS = ("agreement>0.5", "attribute_agreement>0.5", "changed", "near_copy")
+"""Filters of translations unless others are named."""
+
+
+def filters_for_translations(names: tuple[str, ...]) -> tuple[str, ...]:
+    """`names`, or where they are the default of images from noise, those of translations."""
+    return FOR_TRANSLATIONS if names == GenerateSettings().filters else names
 
 
 def _rule(text: str) -> Rule:
@@ -151,6 +167,7 @@ def _scored(rule: Rule, candidates: Candidates, evidence: Evidence, known: Float
         return known
     new = slice(len(known), None)
     fresh = Candidates(*(getattr(candidates, f)[new] for f in ("images", "conditions", "indices", "quota", "passed")))
+    fresh = fresh if candidates.sources is None else replace(fresh, sources=candidates.sources[new])
     return np.concatenate([known, rule.filter.score(fresh, evidence)])
 
 

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from augury.errors import RunFolderError
 from augury.files import atomic_path, read_lines, write_lines
+from augury.generation.translation import source_facts
 from augury.images import Codes, LabelledImages, SyntheticImages
 
 
@@ -28,9 +29,10 @@ def census(
     return rows
 
 
-def save(synthetic: SyntheticImages, folder: Path) -> None:
+def save(synthetic: SyntheticImages, folder: Path, train: LabelledImages | None = None) -> None:
     """Write images.npy, latents.npy and targets.npy where there are any, and then manifest.jsonl (one row an image) into
-    `folder`, each atomically."""
+    `folder`, each atomically. Rows of translations name their source in `train`."""
+    sources = [{}] * len(synthetic) if synthetic.sources is None or train is None else source_facts(synthetic, train)
     for name in ("images", "latents", "targets"):
         values = getattr(synthetic, name)
         if values is None:
@@ -44,6 +46,7 @@ def save(synthetic: SyntheticImages, folder: Path) -> None:
         row = {"file": "images.npy", "row": i, "class": synthetic.classes[label], "label": label}
         row |= {"attributes": dict(zip(synthetic.condition_names, attributes, strict=True))} if attributes else {}
         row |= {"seed": synthetic.seed, "index": int(synthetic.indices[i]), "synthesizer": synthetic.synthesizer}
+        row |= sources[i]
         row |= {"latent": f"latents.npy row {i}, not drawn from the seed"} if synthetic.latents is not None else {}
         row |= {"scores": {k: round(float(v[i]), 6) for k, v in synthetic.scores.items()}}
         rows.append({**row, "kept": not synthetic.reasons[i], "reason": synthetic.reasons[i]})
@@ -73,6 +76,7 @@ def load(folder: Path, classes: tuple[str, ...], condition_names: tuple[str, ...
             tuple(r["reason"] for r in rows),
             latents,
             targets,
+            np.array([r["source"] for r in rows], np.int64) if rows and "source" in rows[0] else None,
         )
     except (OSError, ValueError, KeyError) as error:
         raise RunFolderError(

@@ -21,6 +21,21 @@ def confidence(candidates: Candidates, evidence: Evidence) -> Floats:
     return _of_label(evidence.probabilities(candidates.images), candidates.labels)
 
 
+def attribute_agreement(candidates: Candidates, evidence: Evidence) -> Floats:
+    """The lowest, over the attributes of the condition, of the probability that a classifier of real images gives the
+    attribute value asked for, over that of the most probable value; in [0, 1]."""
+    if not evidence.attribute_probabilities:
+        raise SettingsError(
+            "the filter 'attribute_agreement' needs classifiers of the attributes, but none were given; leave it out of "
+            "generate.filters"
+        )
+    found = np.ones(len(candidates.images))
+    for column, probabilities in enumerate(evidence.attribute_probabilities, start=1):
+        p = probabilities(candidates.images)
+        found = np.minimum(found, _of_label(p, candidates.conditions[:, column]) / p.max(1))
+    return found
+
+
 def margin(candidates: Candidates, evidence: Evidence) -> Floats:
     """The classifier's probability of the label less that of the best other class, in [-1, 1]: near 0 at the boundary."""
     p = evidence.probabilities(candidates.images)

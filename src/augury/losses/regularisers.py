@@ -45,7 +45,9 @@ def patch_contrast(queries: torch.Tensor, keys: torch.Tensor, temperature: float
 
     PatchNCE of CUT (Park et al. 2020, eq. 3): the other places of the same image are the negatives.
     """
-    similarity = torch.nn.functional.normalize(queries, dim=2) @ torch.nn.functional.normalize(keys, dim=2).transpose(1, 2)
+    similarity = torch.nn.functional.normalize(queries, dim=2) @ torch.nn.functional.normalize(keys, dim=2).transpose(
+        1, 2
+    )
     n, places, _ = similarity.shape
     target = torch.arange(places, device=queries.device).expand(n, -1)
     return torch.nn.functional.cross_entropy((similarity / temperature).flatten(0, 1), target.flatten())

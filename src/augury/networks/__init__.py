@@ -16,9 +16,11 @@ from augury.networks.conditioning import AuxiliaryHead, ConditionEmbedding, Proj
 from augury.networks.discriminator import Discriminator, DiscriminatorSettings
 from augury.networks.on_discriminator import OnDiscriminator, alone
 from augury.networks.resnet import ResNet
+from augury.networks.translator import KEEP
 from augury.settings import Within, changed
 
 __all__ = [
+    "KEEP",
     "NETWORKS",
     "Architecture",
     "AuxiliaryHead",

@@ -1,4 +1,4 @@
-"""Image-to-image translator: one network for all cells of class × attribute, and its discriminator's trunk and head."""
+"""Image-to-image translator: one network for every change of class or attribute, and its discriminator's trunk and head."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ from torch import nn
 from torch.nn import functional as F
 
 from augury.networks.canvas import Canvas
-from augury.networks.conditioning import ConditionEmbedding
 
 SLOPE = 0.2
 """Negative slope of every leaky ReLU."""
+KEEP = -1
+"""In a target, the code of a column that the translation must leave as it is."""
 
 
 @dataclass(frozen=True)
@@ -26,11 +27,29 @@ class TranslatorSettings:
     of the image that the network chooses (Pumarola et al. 2018).
     """
 
-    width: int = 24
+    width: int = 32
     blocks: int = 2
     embedding: int = 32
     noise: int = 0
     mask: bool = False
+
+
+class ChangeEmbedding(nn.Module):
+    """Changes int64 [N, K] -> float [N, E]: a table for each column, summed over the columns that change.
+
+    A column with the code KEEP adds nothing. So the translator is told "become old" and not "become an old woman": a network that
+    is told the whole cell learns to leave images alone in cells where no discriminator judges it (measured: it does).
+    """
+
+    def __init__(self, cardinalities: tuple[int, ...], dimension: int) -> None:
+        super().__init__()
+        self.tables = nn.ModuleList(nn.Embedding(n, dimension) for n in cardinalities)
+
+    def forward(self, changes: torch.Tensor) -> torch.Tensor:
+        """int64 [N, K] -> [N, E]."""
+        rows = [table(changes[:, i].clamp(min=0)) for i, table in enumerate(self.tables)]
+        changing = (changes != KEEP).to(rows[0].dtype)
+        return (torch.stack(rows, dim=1) * changing[..., None]).sum(1)
 
 
 class AdaptiveInstanceNorm(nn.Module):
@@ -45,7 +64,8 @@ class AdaptiveInstanceNorm(nn.Module):
     def forward(self, x: torch.Tensor, e: torch.Tensor) -> torch.Tensor:
         """[N, C, H, W], [N, E] -> [N, C, H, W]."""
         gain, bias = self.affine(e)[:, :, None, None].chunk(2, dim=1)
-        return torch.addcmul(bias, F.instance_norm(x), gain + 1)
+        normal = F.instance_norm(x).contiguous(memory_format=torch.channels_last)
+        return torch.addcmul(bias, normal, gain + 1)
 
 
 class ConditionedBlock(nn.Module):
@@ -66,7 +86,9 @@ class ConditionedBlock(nn.Module):
 
 
 class Translator(nn.Module):
-    """Images [N, C, H, W] in [-1, 1] and target conditions int64 [N, K] -> translated images [N, C, H, W].
+    """Images [N, C, H, W] in [-1, 1] and changes int64 [N, K] -> translated images [N, C, H, W].
+
+    A change has the target's code in the columns that change and KEEP in the others.
 
     A U-shaped network to a quarter of the resolution and back (Choi et al. 2018's StarGAN with skip connections). The output
     is the input plus a change, and the change is small at first, so training begins at the identity.
@@ -74,14 +96,16 @@ class Translator(nn.Module):
 
     translates = True
 
-    def __init__(self, settings: TranslatorSettings, shape: tuple[int, int, int], cardinalities: tuple[int, ...]) -> None:
+    def __init__(
+        self, settings: TranslatorSettings, shape: tuple[int, int, int], cardinalities: tuple[int, ...]
+    ) -> None:
         super().__init__()
         channels, width = shape[0], settings.width
         self.shape, self.latent = shape, settings.noise
         self.down, self.right = -shape[1] % 4, -shape[2] % 4
         self.feature_widths = (width, 2 * width, 2 * width)
         size = settings.embedding + settings.noise
-        self.embedding = ConditionEmbedding(cardinalities, settings.embedding)
+        self.embedding = ChangeEmbedding(cardinalities, settings.embedding)
         self.encode_full = _convolution(channels, width)
         self.encode_half = _convolution(width, 2 * width, stride=2)
         self.encode_quarter = _convolution(2 * width, 2 * width, stride=2)
@@ -92,9 +116,9 @@ class Translator(nn.Module):
         nn.init.normal_(self.change.weight, std=0.01)
         self.mask = _convolution(width, 1) if settings.mask else None
 
-    def forward(self, images: torch.Tensor, conditions: torch.Tensor, noise: torch.Tensor | None = None) -> torch.Tensor:
-        """images [N, C, H, W] in [-1, 1], conditions int64 [N, K], noise [N, latent] where the network takes any -> [N, C, H, W]."""
-        e = self.embedding(conditions)
+    def forward(self, images: torch.Tensor, changes: torch.Tensor, noise: torch.Tensor | None = None) -> torch.Tensor:
+        """images [N, C, H, W] in [-1, 1], changes int64 [N, K], noise [N, latent] where the network takes any -> [N, C, H, W]."""
+        e = self.embedding(changes)
         if self.latent:
             e = torch.cat([e, torch.zeros_like(e[:, :1]).expand(-1, self.latent) if noise is None else noise], dim=1)
         x = self._padded(images)
@@ -108,7 +132,8 @@ class Translator(nn.Module):
         change = self.change(h)
         if self.mask is not None:
             change = change * torch.sigmoid(self.mask(h))
-        return (x + change)[:, :, : self.shape[1], : self.shape[2]]
+        translated: torch.Tensor = (x + change)[:, :, : self.shape[1], : self.shape[2]]
+        return translated
 
     def features(self, images: torch.Tensor) -> list[torch.Tensor]:
         """What the encoder makes of images [N, C, H, W], at full, half and a quarter of the resolution; no condition enters."""
@@ -153,6 +178,8 @@ class JointProjectionHead(nn.Module):
     Every cell has a vector of its own. A sum of one vector a column, as noise-to-image networks use it, would let the
     discriminator judge a cell that it was never shown.
     """
+
+    places: torch.Tensor
 
     def __init__(self, features: int, cardinalities: tuple[int, ...]) -> None:
         super().__init__()

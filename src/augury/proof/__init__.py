@@ -3,6 +3,7 @@
 from augury.proof.arms import ARMS, LAYERS, OWN, UNLABELLED, USUAL, Arm
 from augury.proof.checks import foresee
 from augury.proof.classifiers import probabilities, teach, teach_each
+from augury.proof.column_classifiers import MEMBERS, column_classifiers
 from augury.proof.crossed import Effects, effects
 from augury.proof.leakage import UNTOLD, like_held, prints, record, recorded, refuse_shared_parts, seen_by
 from augury.proof.learners import CLASSIFIERS, features_of
@@ -19,6 +20,7 @@ __all__ = [
     "CLASSIFIERS",
     "LAYERS",
     "MEASURED",
+    "MEMBERS",
     "OWN",
     "UNLABELLED",
     "UNTOLD",
@@ -29,6 +31,7 @@ __all__ = [
     "Lesson",
     "Verdict",
     "arm_of",
+    "column_classifiers",
     "effects",
     "features_of",
     "foresee",

@@ -17,7 +17,8 @@ from augury.training.devices import choose_device, choose_precision, devices, ke
 from augury.training.lanes import in_lanes
 from augury.training.latent import slerp
 from augury.training.loop import Assess, Progress, train_plan
-from augury.training.plan import Plan, make_plan, seen, settle
+from augury.training.plan import Plan, make_plan, seen, settle, translates
+from augury.training.source_sampler import SourceSampler, sampler
 from augury.training.synthesizer import Card, Synthesizer, synthesizer_folder
 from augury.training.tables import TableSynthesizer, train_table
 from augury.training.transfer import fingerprint
@@ -28,6 +29,7 @@ __all__ = [
     "Layers",
     "Plan",
     "Progress",
+    "SourceSampler",
     "Synthesizer",
     "TableSynthesizer",
     "as_float",
@@ -44,6 +46,7 @@ __all__ = [
     "make_plan",
     "out_of_memory",
     "placed",
+    "sampler",
     "seen",
     "settle",
     "slerp",
@@ -52,6 +55,7 @@ __all__ = [
     "train_plan",
     "train_table",
     "trains_none",
+    "translates",
 ]
 
 

@@ -104,8 +104,10 @@ def layers(folder: Path, plan: Plan, shape: tuple[int, int, int]) -> Layers | st
 
 def trains_none(name: str, rule: Recipe) -> str:
     """Why a training by this recipe leaves no discriminator; "" when it does."""
-    there = NETWORKS[rule.network].method == "adversarial"
-    return "" if there else f"the recipe {name} trains none; use one that does, such as rpgan"
+    method = NETWORKS[rule.network].method
+    if method == "translation":
+        return f"that of the recipe {name} knows one cell at a time; use a recipe that draws from noise, such as rpgan"
+    return "" if method == "adversarial" else f"the recipe {name} trains none; use one that does, such as rpgan"
 
 
 def _state(folder: Path, plan: Plan) -> tuple[dict[str, torch.Tensor], str]:

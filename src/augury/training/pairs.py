@@ -12,6 +12,7 @@ import torch
 from augury.augment.draws import sent
 from augury.data.cells import Cells, Move, cell_codes, cells
 from augury.images import LabelledImages
+from augury.networks import KEEP
 from augury.randomness import rng
 from augury.training.batches import as_float
 
@@ -26,6 +27,7 @@ class Pairs:
         Source images, float [B, C, H, W] in [-1, 1].
     sources, targets
         int64 [B, K], the cell of each source image and the cell that it is translated into; they differ in one column.
+        `changes` and `returns` say the same to a translator: the code of that column, and KEEP in the others.
     real
         float [A, C, H, W], a real image of the target cell of each of the first A sources. The discriminator sees these A
         sources only. The target cells of the others have too few real images.
@@ -35,6 +37,16 @@ class Pairs:
     sources: torch.Tensor
     targets: torch.Tensor
     real: torch.Tensor
+
+    @property
+    def changes(self) -> torch.Tensor:
+        """int64 [B, K], from source to target."""
+        return torch.where(self.sources == self.targets, KEEP, self.targets)
+
+    @property
+    def returns(self) -> torch.Tensor:
+        """int64 [B, K], from target back to source."""
+        return torch.where(self.sources == self.targets, KEEP, self.sources)
 
     def split(self, parts: int) -> list[Pairs]:
         """Equal parts, each with its share of sources with and without a real image."""
@@ -75,14 +87,17 @@ class PairSampler:
     def draw(self, step: int, device: torch.device) -> Pairs:
         """The batch of this step, on `device`."""
         random = rng(self.seed, "pairs", step)
-        crossing, filling = self._moves(self.crossing, self.crosses, random), self._moves(self.filling, self.fills, random)
+        crossing, filling = (
+            self._moves(self.crossing, self.crosses, random),
+            self._moves(self.filling, self.fills, random),
+        )
         moves = [*crossing, *filling]
         sources = self._members([move.source for move in moves], random)
         real = self._members([move.target for move in crossing], random)
-        cells_of = [torch.tensor([getattr(move, end) for move in moves]) for end in ("source", "target")]
         return Pairs(
             as_float(self.images[sources], device),
-            *(sent(codes, device) for codes in cells_of),
+            sent(torch.tensor([move.source for move in moves]), device),
+            sent(torch.tensor([move.target for move in moves]), device),
             as_float(self.images[real], device),
         )
 

@@ -74,7 +74,7 @@ class Plan:
 
 Game = AdversarialGame | Reconstruction | TranslationTrainer
 Sampler = Batches | PairSampler
-METHODS: dict[str, type[AdversarialGame] | type[Reconstruction] | type[TranslationTrainer]] = {
+METHODS: dict[str, Callable[..., Game]] = {
     "adversarial": AdversarialGame,
     "reconstruction": Reconstruction,
     "translation": TranslationTrainer,
@@ -180,7 +180,11 @@ def _refuse_for_translator(settings: TrainSettings) -> None:
     """Raise SettingsError for settings that a translator's training cannot follow."""
     unusable = [
         (settings.unconditional, "unconditional=true", "a translator changes images from one cell into another"),
-        (settings.label_sampling != "sqrt", f"label_sampling={settings.label_sampling}", "its cells come in equal proportions"),
+        (
+            settings.label_sampling != "sqrt",
+            f"label_sampling={settings.label_sampling}",
+            "its cells come in equal proportions",
+        ),
         (settings.unlabelled is not None, "unlabelled", "it needs the cell of each image"),
     ]
     for wrong, name, why in unusable:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
 from augury.errors import TrainingError
 from augury.randomness import stream
 
-Draw = Callable[[int], tuple[torch.Tensor, torch.Tensor]]
-"""Number of a batch -> (real images [B, C, H, W] in [-1, 1], conditions int64 [B, K])."""
+Draw = Callable[[int], Any]
+"""Number of a batch -> (real images [B, C, H, W] in [-1, 1], conditions int64 [B, K]), or a translator's `Pairs`."""
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ import numpy as np
 
 from augury.data.cells import cell_codes, cells
 from augury.images import Codes, LabelledImages, SyntheticImages
+from augury.networks import KEEP
 from augury.randomness import rng
 from augury.training.synthesizer import Card, Synthesizer
 
@@ -21,7 +22,8 @@ class SourceSampler:
         self.translator, self.train = translator, train
         names = translator.card.condition_names
         table = cells(train, names)
-        codes = cell_codes(train.conditions(names), table.counts.shape)
+        self.conditions = train.conditions(names)
+        codes = cell_codes(self.conditions, table.counts.shape)
         members = {cell: np.flatnonzero(codes == number) for number, cell in enumerate(table.all)}
         self.sources = {
             cell: [members[move.source] for move in table.moves if move.target == cell] or [members[cell]]
@@ -49,7 +51,8 @@ class SourceSampler:
             among = choices[int(which * len(choices))]
             rows[i] = among[int(place * len(among))] if len(among) else int(place * len(self.train))
         indices, card = np.arange(len(rows), dtype=np.int64), self.card
-        images = self.translator.translate(self.train.images[rows], conditions, seed=seed, indices=indices)
+        changes = np.where(self.conditions[rows] == conditions, KEEP, conditions)
+        images = self.translator.translate(self.train.images[rows], changes, seed=seed, indices=indices)
         return SyntheticImages(
             images, conditions, card.condition_names, card.classes, seed, indices, self.fingerprint, sources=rows
         )

@@ -19,7 +19,7 @@ from torch import nn
 from augury.errors import DataError, RunFolderError, SettingsError
 from augury.files import atomic_folder, read_json, write_json
 from augury.images import Codes, Images, SyntheticImages
-from augury.networks import build_generator, shares
+from augury.networks import KEEP, build_generator, shares
 from augury.randomness import image_noise
 from augury.training.batches import as_float, as_uint8
 from augury.training.checkpoints import load as load_tensors
@@ -59,7 +59,7 @@ def synthesizer_folder(path: str | os.PathLike[str]) -> Path:
 
 
 class Synthesizer:
-    """Draws images: `sample(labels, seed=…)`, or for a translator `translate(images, labels)`, as `translates` says.
+    """Draws images: `sample(labels, seed=…)`, or for a translator `translate(images, changes)`, as `translates` says.
     `fingerprint` names weights and card together."""
 
     def __init__(self, card: Card, generator: nn.Module) -> None:
@@ -96,19 +96,20 @@ class Synthesizer:
     def translate(
         self,
         images: Images,
-        labels: Labels,
+        changes: Codes,
         *,
         seed: int = 0,
         indices: Codes | Sequence[int] | None = None,
     ) -> Images:
-        """Translate each image into the cell asked for.
+        """Change the class or an attribute of each image.
 
         Parameters
         ----------
         images
             uint8 [N, C, H, W], of the shape that the translator was trained on.
-        labels
-            The target: class names or codes [N], or conditions int64 [N, K] with attributes.
+        changes
+            int64 [N, K]: in each row the code of the class (column 0) or attribute value to reach, and KEEP (-1) in the
+            columns to leave as they are. With KEEP everywhere the image passes through unchanged but for traces of the network.
         seed, indices
             Image i takes its noise from (seed, indices[i]) where the translator uses noise. An image has the same
             bytes alone or among others.
@@ -122,14 +123,24 @@ class Synthesizer:
         SettingsError
             For a generator that draws from noise.
         DataError
-            For images of another shape or number, and for an unknown class or attribute value.
+            For images of another shape or number, and for codes out of range.
         """
         if not self.translates:
             raise SettingsError("this generator draws from noise and translates no images; use sample")
-        conditions = self._conditions(labels)
+        conditions = np.asarray(changes, np.int64)
+        sizes = np.array(self._sizes)
+        if (
+            conditions.ndim != 2
+            or conditions.shape[1] != len(sizes)
+            or ((conditions < KEEP) | (conditions >= sizes)).any()
+        ):
+            raise DataError(
+                f"changes must be int64 [N, {len(sizes)}], each from {KEEP} (keep) to below {sizes.tolist()}, for the columns "
+                f"{', '.join(('label', *self.card.condition_names))}"
+            )
         if images.shape != (len(conditions), *self.card.shape):
             raise DataError(
-                f"images have shape {list(images.shape)}, but {len(conditions)} targets of this translator need "
+                f"images have shape {list(images.shape)}, but {len(conditions)} changes of this translator need "
                 f"{[len(conditions), *self.card.shape]}"
             )
         at = np.arange(len(conditions), dtype=np.int64) if indices is None else np.asarray(indices, np.int64)
@@ -258,7 +269,9 @@ class Synthesizer:
     def _asked(self, labels: Any, start: int, indices: Codes | Sequence[int] | None) -> tuple[Codes, Codes]:
         """(conditions int64 [N, K], indices int64 [N]). Raises SettingsError for a translator, which draws nothing."""
         if self.translates:
-            raise SettingsError("this synthesizer is a translator and draws nothing from noise; use translate(images, labels)")
+            raise SettingsError(
+                "this synthesizer is a translator and draws nothing from noise; use translate(images, changes)"
+            )
         conditions = self._conditions(labels)
         if indices is None:
             indices = np.arange(start, start + len(conditions), dtype=np.int64)

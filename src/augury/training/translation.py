@@ -124,19 +124,20 @@ class TranslationTrainer:
         """Source and real images augmented alike, before anything else sees them."""
         both = torch.cat([pairs.images, pairs.real])
         seen = self.augment(both, stream(self.seed, "augment", step, part)).clamp(-1, 1)
-        images, real = seen.contiguous(memory_format=torch.channels_last).split([len(pairs.images), len(pairs.real)])
+        seen, number = seen.contiguous(memory_format=torch.channels_last), len(pairs.images)
+        images, real = seen[:number], seen[number:]
         return MicroBatch(Pairs(images, pairs.sources, pairs.targets, real), self.seed, step, part)
 
     def _translate(self, micro: MicroBatch, name: str = "noise") -> torch.Tensor:
         with self.cast():
-            return self._call(micro.pairs.images, micro.pairs.targets, micro, name).float()
+            return self._call(micro.pairs.images, micro.pairs.changes, micro, name).float()
 
-    def _call(self, images: torch.Tensor, cells: torch.Tensor, micro: MicroBatch, name: str) -> torch.Tensor:
-        """The translator on images [N, C, H, W] for cells [N, K], with noise where it takes any."""
+    def _call(self, images: torch.Tensor, changes: torch.Tensor, micro: MicroBatch, name: str) -> torch.Tensor:
+        """The translator on images [N, C, H, W] for changes int64 [N, K], with noise where it takes any."""
         noise = None
         if self.latent:
             noise = torch.randn(len(images), self.latent, generator=micro.draws(name)).to(self.device)
-        found: torch.Tensor = self.generator(images, cells, noise)
+        found: torch.Tensor = self.generator(images, changes, noise)
         return found
 
     def _discriminator_loss(
@@ -173,12 +174,12 @@ class TranslationTrainer:
         total = losses["loss_g"]
         if rule.cycle:
             with self.cast():
-                back = self._call(translated, pairs.sources, micro, "noise back").float()
+                back = self._call(translated, pairs.returns, micro, "noise back").float()
             losses["cycle"] = (back - images).abs().mean()
             total = total + rule.cycle * losses["cycle"]
         if rule.identity and micro.step % IDENTITY_EVERY == 0:
             with self.cast():
-                same = self._call(images, pairs.sources, micro, "noise same").float()
+                same = self._call(images, pairs.returns, micro, "noise same").float()
             total = total + IDENTITY_EVERY * rule.identity * (same - images).abs().mean()
         if rule.semantic and self.judges:
             losses["semantic"] = self._semantic(pairs, translated)
@@ -229,9 +230,8 @@ class TranslationTrainer:
 
         `replay` slots of each cell are part of the training state. A slot that is still empty takes a copy.
         """
-        extra, slots = self.players.extra, self.recipe.replay
-        head, shown = self.discriminator.heads[0], fake.clone()  # type: ignore[index]
-        codes = (cells * head.places).sum(1)
+        extra, slots, shown = self.players.extra, self.recipe.replay, fake.clone()
+        codes = (cells * self.discriminator.heads[0].places).sum(1)  # type: ignore[index, union-attr]
         draws = torch.rand(2, len(fake), generator=micro.draws("replay"))
         for row, (code, place, coin) in enumerate(zip(codes.tolist(), *draws.tolist(), strict=True)):
             at = code * slots + int(place * slots)
@@ -259,6 +259,4 @@ class TranslationTrainer:
 def _projector(generator: nn.Module, size: int = 64) -> nn.ModuleList:
     """A head of two layers for each level of the translator's features (Park et al. 2020, section 3.2)."""
     widths: Sequence[int] = generator.feature_widths  # type: ignore[assignment]
-    return nn.ModuleList(
-        nn.Sequential(nn.Linear(width, size), nn.ReLU(), nn.Linear(size, size)) for width in widths
-    )
+    return nn.ModuleList(nn.Sequential(nn.Linear(width, size), nn.ReLU(), nn.Linear(size, size)) for width in widths)

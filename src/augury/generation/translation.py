@@ -1,0 +1,225 @@
+"""Which train images to translate into which cells, and the translating."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from augury.data.cells import Cell, Cells, cell_codes, cells
+from augury.errors import SettingsError
+from augury.generation.evidence import Candidates, Evidence, Floats
+from augury.generation.filters import apply
+from augury.images import Codes, LabelledImages, SyntheticImages
+from augury.networks import KEEP
+from augury.randomness import rng
+from augury.settings import Strategy
+from augury.training import Synthesizer
+
+CHUNK = 1024
+"""Images translated between two progress reports."""
+
+
+@dataclass(frozen=True)
+class Fill:
+    """Translate `number` images of cell `source` into cell `target`, changing column `axis` (0: the class).
+
+    `fills`: the target is an empty or rare cell. Otherwise the row makes the plan symmetric: other classes are translated
+    into the attribute value of the hole too, so that no class alone bears the translator's traces.
+    """
+
+    source: Cell
+    target: Cell
+    axis: int
+    number: int
+    available: int
+    fills: bool
+
+
+@dataclass(frozen=True)
+class TranslationPlan:
+    """What to translate; `cells` is the table of the train part, `level` the images that each hole is filled up to."""
+
+    cells: Cells
+    level: int
+    rows: tuple[Fill, ...]
+
+    def as_rows(self) -> list[dict[str, Any]]:
+        """Plain JSON, a row a `Fill`."""
+        columns = [name for name, _ in self.cells.columns]
+        return [
+            {
+                "source": self.cells.name(row.source),
+                "target": self.cells.name(row.target),
+                "changes": columns[row.axis],
+                "real": int(self.cells.counts[row.target]),
+                "number": row.number,
+                "available": row.available,
+                "fills": row.fills,
+            }
+            for row in self.rows
+        ]
+
+    def lines(self) -> list[str]:
+        """One line a row, for people."""
+        return [
+            f"{row['source']} → {row['target']}: {row['number']:,} of {row['available']:,} images"
+            + ("" if row["fills"] else " (so that every class bears the translator's traces)")
+            for row in self.as_rows()
+        ]
+
+
+def plan_translations(
+    train: LabelledImages, condition: tuple[str, ...] = (), strategy: Strategy = "balance"
+) -> TranslationPlan:
+    """Fill every empty or rare cell, in equal shares along every axis that can be learnt.
+
+    Parameters
+    ----------
+    train
+        The train part.
+    condition
+        Attributes that make up the table together with the class.
+    strategy
+        A number fills each hole up to so many images, a dict {"class/value": number} the cells that it names. Any of the
+        named strategies fills each hole up to the median of the other cells.
+
+    Raises
+    ------
+    SettingsError
+        When there is no hole, or a dict names a cell that is none.
+    """
+    table = cells(train, condition)
+    table.check()
+    known = [int(table.counts[cell]) for cell in table.all if table.known(cell)]
+    level = int(np.median(known))
+    wanted = dict.fromkeys(table.holes, level)
+    if isinstance(strategy, dict):
+        names = {"/".join(_values(table, cell)): cell for cell in table.all}
+        for key in strategy:
+            if names.get(key) not in wanted:
+                holes = ", ".join(name for name, cell in names.items() if cell in wanted) or "none"
+                raise SettingsError(f"sampling_strategy names '{key}', but the empty or rare cells are: {holes}")
+        wanted = {names[key]: int(number) for key, number in strategy.items()}
+    elif not isinstance(strategy, str):
+        wanted = dict.fromkeys(wanted, int(strategy) if float(strategy).is_integer() else int(level * float(strategy)))
+    if not wanted:
+        raise SettingsError(
+            f"every cell has at least {table.least} images, so there is nothing to fill (smallest: "
+            f"{min(known)}); name attributes with empty cells (--attribute-cells), or use a recipe that draws from noise"
+        )
+    rows: dict[tuple[Cell, Cell], Fill] = {}
+    for target, number in wanted.items():
+        lacking = max(0, number - int(table.counts[target]))
+        for row in _shares(table, target, lacking):
+            rows[row.source, row.target] = row
+            if row.axis:
+                for other in _beside(table, row):
+                    rows.setdefault((other.source, other.target), other)
+    return TranslationPlan(table, level, tuple(rows.values()))
+
+
+def _values(table: Cells, cell: Cell) -> list[str]:
+    return [values[code] for (_, values), code in zip(table.columns, cell, strict=True)]
+
+
+def _shares(table: Cells, target: Cell, lacking: int) -> list[Fill]:
+    """Equal shares for every axis that leads to the cell, and within an axis for every source cell."""
+    axes = sorted({move.axis for move in table.moves if move.target == target})
+    rows = []
+    for axis in axes:
+        moves = [move for move in table.moves if move.target == target and move.axis == axis]
+        for move in moves:
+            available = int(table.counts[move.source])
+            number = min(available, -(-lacking // (len(axes) * len(moves))))
+            rows.append(Fill(move.source, target, axis, number, available, fills=True))
+    return rows
+
+
+def _beside(table: Cells, row: Fill) -> list[Fill]:
+    """The same change of the attribute for the other classes."""
+    found = []
+    for label in range(table.counts.shape[0]):
+        source, target = (label, *row.source[1:]), (label, *row.target[1:])
+        if label != row.target[0] and table.known(source) and table.known(target):
+            available = int(table.counts[source])
+            found.append(Fill(source, target, row.axis, min(available, row.number), available, fills=False))
+    return found
+
+
+def translate(
+    translator: Synthesizer,
+    train: LabelledImages,
+    plan: TranslationPlan,
+    *,
+    seed: int = 0,
+    surplus: float = 1.0,
+    filters: tuple[str, ...] = (),
+    evidence: Evidence | None = None,
+    on_progress: Callable[[int, int], None] = lambda done, total: None,
+) -> SyntheticImages:
+    """Translate what the plan asks for, and filter it.
+
+    At most `surplus` times the number of a row is translated, each source image once. Images beyond the number that passed
+    the filters are marked "not needed". Image i is redrawn by `translator.translate` from (source, target, seed, index).
+    """
+    names = translator.card.condition_names
+    codes = cell_codes(train.conditions(names), plan.cells.counts.shape)
+    numbers = {cell: number for number, cell in enumerate(plan.cells.all)}
+    sources, targets, rows = [], [], []
+    for at, row in enumerate(plan.rows):
+        members = np.flatnonzero(codes == numbers[row.source])
+        order = rng(seed, "translate", *row.source, "to", *row.target).permutation(members)
+        chosen = order[: min(len(order), int(np.ceil(surplus * row.number)))]
+        sources.append(chosen)
+        targets.append(np.tile(row.target, (len(chosen), 1)))
+        rows.append(np.full(len(chosen), at))
+    source, target, which = np.concatenate(sources), np.concatenate(targets).astype(np.int64), np.concatenate(rows)
+    changes = np.where(train.conditions(names)[source] == target, KEEP, target)
+    indices = np.arange(len(source), dtype=np.int64)
+    images = np.empty((len(source), *train.shape), np.uint8)
+    for begin in range(0, len(source), CHUNK):
+        part = slice(begin, begin + CHUNK)
+        images[part] = translator.translate(
+            np.ascontiguousarray(train.images[source[part]]), changes[part], seed=seed, indices=indices[part]
+        )
+        on_progress(min(begin + CHUNK, len(source)), len(source))
+    made = SyntheticImages(
+        images, target, names, translator.card.classes, seed, indices, translator.fingerprint, sources=source
+    )
+    return _filtered(made, plan, which, filters, evidence)
+
+
+def _filtered(
+    made: SyntheticImages, plan: TranslationPlan, which: Codes, filters: tuple[str, ...], evidence: Evidence | None
+) -> SyntheticImages:
+    """With scores and reasons; of each row of the plan no more than its number are kept."""
+    quota = np.array([row.number for row in plan.rows], np.int64)
+    scores: dict[str, Floats] = {}
+    reasons = [""] * len(made)
+    if evidence is not None:
+        passed = np.ones(len(made), bool)
+        candidates = Candidates(made.images, made.conditions, made.indices, quota[which], passed, made.sources)
+        scores, reasons = apply(filters, candidates, evidence)
+    count = np.zeros(len(quota), np.int64)
+    for i, row in enumerate(which):
+        if not reasons[i]:
+            count[row] += 1
+            reasons[i] = "" if count[row] <= quota[row] else "not needed"
+    return replace(made, scores=scores, reasons=tuple(reasons))
+
+
+def source_facts(synthetic: SyntheticImages, train: LabelledImages) -> list[dict[str, Any]]:
+    """For each translation the name and SHA-256 of its source image, to audit and redraw it."""
+    assert synthetic.sources is not None, "images drawn from noise have no source"
+    return [
+        {
+            "source": int(row),
+            "source_name": train.names[row] if train.names else f"index {row}",
+            "source_sha256": hashlib.sha256(np.ascontiguousarray(train.images[row]).tobytes()).hexdigest(),
+        }
+        for row in synthetic.sources
+    ]
