@@ -57,6 +57,7 @@ def said(images: np.ndarray) -> np.ndarray:
 def known(train: LabelledImages, **more: object) -> Evidence:
     """Evidence of two classes, all of it."""
     rest = {"features": halves, "validation": train, "last_inputs": halves, "logits": linear}
+    rest["attribute_probabilities"] = (said,)
     rest["discriminator"] = lambda images, conditions: halves(images).sum(1).astype(np.float64)
     return Evidence(train, said, nearest, **(rest | more))
 
@@ -64,4 +65,5 @@ def known(train: LabelledImages, **more: object) -> Evidence:
 def candidates(images: np.ndarray, labels: list[int] | np.ndarray, quota: int = 1, passed: object = None) -> Candidates:
     n = len(images)
     kept = np.ones(n, bool) if passed is None else np.asarray(passed, bool)
-    return Candidates(images, np.asarray(labels, np.int64)[:, None], np.arange(n), np.full(n, quota), kept)
+    conditions = np.asarray(labels, np.int64)[:, None].repeat(2, axis=1)
+    return Candidates(images, conditions, np.arange(n), np.full(n, quota), kept, np.arange(n) % 11)

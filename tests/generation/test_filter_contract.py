@@ -39,7 +39,7 @@ def test_a_filter_scores_every_image_the_same_way_every_time(name: str) -> None:
 def test_the_order_of_the_images_does_not_matter(name: str) -> None:
     evidence, given = known(make((20, 12))), drawn()
     order = np.random.default_rng(0).permutation(N)
-    columns = ("images", "conditions", "indices", "quota", "passed")
+    columns = ("images", "conditions", "indices", "quota", "passed", "sources")
     turned = type(given)(*(getattr(given, column)[order] for column in columns))
     scores, reasons = apply((name,), given, evidence)
     other, other_reasons = apply((name,), turned, evidence)
@@ -50,7 +50,7 @@ def test_the_order_of_the_images_does_not_matter(name: str) -> None:
 @pytest.mark.parametrize("name", FILTERS)
 def test_scores_known_from_an_earlier_round_change_nothing(name: str) -> None:
     evidence, given = known(make((20, 12))), drawn()
-    columns = ("images", "conditions", "indices", "quota", "passed")
+    columns = ("images", "conditions", "indices", "quota", "passed", "sources")
     first = type(given)(*(getattr(given, column)[:15] for column in columns))
     before, _ = apply((name,), first, evidence)
     scores, reasons = apply((name,), given, evidence)
