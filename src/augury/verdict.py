@@ -44,7 +44,7 @@ class Verdict:
     A trial about holes, cells of class × attribute without train images, judges the mean recall of the cells within the attribute
     values that contain a hole; `metric` names them and `test_n` counts their images. `cells` then has a row for every cell:
     {cell, class, attributes, hole, within, train, synthetic, test, groups, recall_comparator, interval_comparator, recall_arm,
-    interval_arm, difference, low, high, level, worse}, intervals of differences corrected for the number of cells. `overall`
+    interval_arm, difference, low, high, level, p_adjusted, worse}, intervals of differences corrected for the number of cells. `overall`
     is the difference in balanced accuracy over all test images, {difference, low, high (95 %), test, worst_comparator,
     worst_arm}, the last two {cell, recall}. `per_class` is of all test images, and `arms` have `overall` beside the accuracy
     that is judged. `ratio` counts generated images shown for each train image.

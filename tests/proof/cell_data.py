@@ -10,8 +10,7 @@ import numpy as np
 from augury.images import Attribute, LabelledImages, SyntheticImages
 
 CLASSES, GROUNDS = ("lying", "standing"), ("dark", "bright")
-LEVELS = (70, 150)
-HOLE = (1, 1)
+LEVELS = (70, 150, 110)
 
 
 def drawn(labels: np.ndarray, grounds: np.ndarray, seed: int, noise: float = 22.0, size: int = 8) -> np.ndarray:

@@ -97,6 +97,8 @@ def obstacle(arm: Arm, train: LabelledImages, synthetic: SyntheticImages | None,
         return "there are no generated images; generate some for the empty cells"
     if needs_sources and (synthetic is None or synthetic.sources is None):
         return "it needs translated images, which know their source; those given were drawn from noise"
+    if arm.objective == "adversarial" and holes.counts.shape[1] < 2:
+        return "there is no attribute for the features to hide"
     kept = _real_rows(arm, train, holes)
     labels = [train.labels[kept]]
     values = holes.counts.shape[1]

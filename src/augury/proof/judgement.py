@@ -224,6 +224,7 @@ def twin_of(main: Comparison, hits: Hits, test: LabelledImages) -> Comparison:
     plain = [n for n in hits if not ARMS[n].source and not ARMS[n].learnt and not ARMS[n].fill]
     name = next((n for n in plain if _training(n) == _training(main.arm)), None)
     if name is None and ARMS[main.arm].cells:  # what shows other real images, or has another objective
+        plain = [n for n in plain if ARMS[n].real == "all" and not ARMS[n].objective]
         name = next((n for n in plain if _training(n, OWN_OF_CELLS) == _training(main.arm, OWN_OF_CELLS)), None)
     if name is None:
         level = main.level / len(eligible(hits, main.arm))

@@ -96,8 +96,9 @@ def cell_rows(
 ) -> tuple[dict[str, Any], ...]:
     """One row a cell: names, counts, recalls, and the difference with its interval.
 
-    Intervals are over seeds and test images, corrected for the number of cells (Holm); `level` is the one they are at and
-    `worse` says that one lies below zero. Numbers of a cell without a test image are None.
+    Intervals are over seeds and test images, corrected for the number of cells (Holm); `level` is the one they are at. `worse`
+    says that the interval lies below zero and that the t test agrees: where a single image differs, the interval alone may
+    say so without cause. Numbers of a cell without a test image are None.
     """
     cells = holes.cells(test)
     added = np.bincount(holes.targets(shown), minlength=holes.counts.size)
@@ -107,7 +108,7 @@ def cell_rows(
     for cell, found in gaps.items():
         there, least = alone(test, everywhere[cell])
         p.append(min(1.0, 2 * min(found.p_below(0), found.p_above(0))) if there >= least else 1.0)
-    levels = dict(zip(gaps, holm(p, LEVEL)[1], strict=True))
+    adjusted, levels = (dict(zip(gaps, each, strict=True)) for each in holm(p, LEVEL))
     rows = []
     for cell in range(holes.counts.size):
         c, v = divmod(cell, holes.counts.shape[1])
@@ -123,12 +124,13 @@ def cell_rows(
         }
         if cell not in gaps:
             empty = ("groups", "recall_comparator", "interval_comparator", "recall_arm", "interval_arm", "difference")
-            rows.append({**row, **dict.fromkeys((*empty, "low", "high", "level")), "worse": False})
+            rows.append({**row, **dict.fromkeys((*empty, "low", "high", "level", "p_adjusted")), "worse": False})
             continue
         here = everywhere[cell]
         low, high = interval(gaps[cell], test, here, 1 - levels[cell])
         row |= recalls(arm, comparator, test, here) | {"difference": gaps[cell].value, "low": low, "high": high}
-        rows.append({**row, "level": levels[cell], "worse": high < 0})
+        tested = {"level": levels[cell], "p_adjusted": adjusted[cell]}
+        rows.append({**row, **tested, "worse": high < 0 and adjusted[cell] <= LEVEL})
     return tuple(rows)
 
 
