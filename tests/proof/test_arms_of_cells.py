@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import replace
 from typing import Any
 
@@ -14,7 +15,7 @@ from torch.nn import functional as F
 
 from augury.augment import policy
 from augury.errors import SettingsError
-from augury.images import SyntheticImages
+from augury.images import LabelledImages, SyntheticImages
 from augury.networks import Classifier
 from augury.proof import checks, prove
 from augury.proof.arms import ARMS, OWN, USUAL_CELLS
@@ -25,6 +26,7 @@ from augury.proof.deck import Deck
 from augury.proof.lesson import Lesson
 from augury.proof.objectives import (
     Adversarial,
+    Consistency,
     GroupDRO,
     Reversal,
     jensen_shannon,
@@ -169,7 +171,7 @@ def test_the_reversed_gradient_against_finite_differences() -> None:
     F.cross_entropy(Reversal.apply(x @ before.T, strength) @ behind.T, labels).backward()
 
     def loss(a: torch.Tensor, b: torch.Tensor) -> float:
-        return float(F.cross_entropy((x @ a.T) @ b.T, labels))
+        return F.cross_entropy((x @ a.T) @ b.T, labels).item()
 
     for weights, gradient, sign in ((before, before.grad, -strength), (behind, behind.grad, 1.0)):
         for at in np.ndindex(*weights.shape):
@@ -183,31 +185,34 @@ def test_the_reversed_gradient_against_finite_differences() -> None:
     assert reversal_strength(0) == 0 and reversal_strength(1) == pytest.approx(0.99990920)
 
 
-def test_the_adversary_learns_the_attribute_and_the_features_hide_it() -> None:
-    data = images({(c, g): 20 for c in (0, 1) for g in (0, 1)}, 0)
+def batch_of(data: LabelledImages, rows: np.ndarray) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, np.ndarray]:
+    """A batch as `_play` hands it to an objective: images, targets, weights and rows of one network."""
+    x = torch.from_numpy(data.images[rows]).float() / 127.5 - 1
+    targets = F.one_hot(torch.from_numpy(data.labels[rows]), len(data.classes)).float()[None]
+    return x, targets, torch.full((1, len(rows)), 1 / len(rows)), rows[None]
+
+
+def test_the_network_follows_the_classes_and_flees_the_adversary_and_the_adversary_follows_the_attribute() -> None:
+    data = images({(c, g): 6 for c in (0, 1) for g in (0, 1)}, 0)
     ground = data.attributes["ground"].codes
-    cells = data.labels * 2 + ground
-    lesson = Lesson(steps=40, batch=32, cells=cells, objective="adversarial", attributes=ground)
-    torch.manual_seed(0)
+    lesson = Lesson(steps=10, objective="adversarial", attributes=ground)
     model = Classifier(1, 2)
     goal = Adversarial(model, [Deck(data, lesson, 0)], lesson, CPU, None)
-    assert sum(p.numel() for p in goal.parameters()) == 100 * 1024 + 100 + 2 * 100 + 2
-    assert all(p.requires_grad for p in goal.parameters())
-
-    def told(taught: nn.Module) -> float:
-        """How well a ridge regression on the features tells the ground of other images."""
-        other = held(40, 9)
-        with torch.inference_mode():
-            a, b = (taught.last_inputs(torch.from_numpy(x.images).float() / 127.5 - 1).numpy() for x in (data, other))
-        mean, scale = a.mean(0), a.std(0) + 1e-3
-        a, b = (a - mean) / scale, (b - mean) / scale
-        weights = a.T @ np.linalg.solve(a @ a.T + 10 * np.eye(len(a)), 2.0 * ground - 1)
-        return float(((b @ weights > 0) == other.attributes["ground"].codes).mean())
-
-    plain = teach(data, replace(lesson, objective="", attributes=None), seed=0, device=CPU)
-    hidden = teach(data, lesson, seed=0, device=CPU)
-    assert told(plain) > 0.9
-    assert told(hidden) <= told(plain)
+    head = list(goal.parameters())
+    assert [tuple(p.shape) for p in head] == [(100, 1024), (100,), (2, 100), (2,)]
+    x, targets, weights, rows = batch_of(data, np.arange(24))
+    goal(x, targets, weights, rows, 3, nullcontext(), None).backward()
+    found = [p.grad.clone() for p in (*model.parameters(), *head)]
+    features = model.last_inputs(x)
+    of_class = F.cross_entropy(model.last(features), torch.from_numpy(data.labels))
+    hidden = F.relu(features @ head[0].T + head[1])
+    of_ground = F.cross_entropy(hidden @ head[2].T + head[3], torch.from_numpy(ground))
+    parameters, strength = list(model.parameters()), reversal_strength(0.3)
+    a = torch.autograd.grad(of_class, parameters, retain_graph=True)
+    b = torch.autograd.grad(of_ground, [*parameters, *head], allow_unused=True)  # the last layer has no part in it
+    want = [u if v is None else u - strength * v for u, v in zip(a, b[: len(a)], strict=True)] + list(b[len(a) :])
+    for got, expected in zip(found, want, strict=True):
+        torch.testing.assert_close(got, expected, atol=1e-6, rtol=1e-4)
 
 
 def test_consistency_is_the_divergence_of_the_pairs_in_nats() -> None:
@@ -219,6 +224,31 @@ def test_consistency_is_the_divergence_of_the_pairs_in_nats() -> None:
     assert float(jensen_shannon(a, a).abs().max()) < 1e-6
     far = torch.tensor([[50.0, 0.0]])
     assert float(jensen_shannon(far, -far)) == pytest.approx(np.log(2), abs=1e-5)
+
+
+def test_the_consistency_loss_of_a_batch_is_that_of_its_pairs() -> None:
+    composed = compose(ARMS["consistency"], TRAIN, MADE, HOLES)
+    lesson = Lesson(objective="consistency", pairs=composed.pairs)
+    model = Classifier(1, 2).eval()  # each image alone, so that the pairs can be asked by themselves
+    goal = Consistency(model, [Deck(composed.train, lesson, 0)], lesson, CPU, lambda net, x, shape: net(x))
+
+    def as_input(images: np.ndarray, step: int) -> torch.Tensor:
+        return torch.from_numpy(images).float() / 127.5 - 1
+
+    rows = np.array([0, 20, 15, 40, 30])  # lying dark, lying bright twice, fills of standing sources
+    pool, partner = composed.pairs
+    x, targets, weights, _ = batch_of(composed.train, rows)
+    paired = [i for i, row in enumerate(rows) if partner[row] >= 0]
+    assert 0 < len(paired) < len(rows)
+    with torch.no_grad():
+        found = goal(x, targets, weights, rows[None], 0, nullcontext(), as_input)
+        logits = model(x)
+        own = F.cross_entropy(logits, targets[0].argmax(1))
+        other = model(as_input(pool[partner[rows[paired]]], 0))
+        want = own + 5 * jensen_shannon(logits[paired], other).mean()
+        torch.testing.assert_close(found, want, atol=1e-5, rtol=1e-5)
+        alone = goal(*(x[[1]], targets[:, [1]], weights[:, [1]] * 5, rows[None, [1]]), 0, nullcontext(), as_input)
+        torch.testing.assert_close(alone, F.cross_entropy(logits[[1]], targets[0, [1]].argmax(1)), atol=1e-5, rtol=1e-5)
 
 
 def test_consistency_makes_predictions_of_pairs_alike() -> None:
