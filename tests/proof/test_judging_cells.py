@@ -11,7 +11,7 @@ from cell_data import held, images, train, translated
 
 from augury.errors import DataError
 from augury.images import LabelledImages, SyntheticImages
-from augury.proof import Verdict, prove
+from augury.proof import Verdict, arm_of, prove
 from augury.proof.cells import Holes
 from augury.proof.crossed import effects
 from augury.proof.judgement import judge
@@ -229,6 +229,16 @@ def test_images_from_noise_fill_holes_where_the_attributes_are_named() -> None:
         prove(TRAIN, held(10, 1), TEST, rejected, settings)
     with pytest.raises(DataError, match="not made for values of 'ground'"):
         prove(TRAIN, held(10, 1), TEST, TEST.take(np.arange(3)), settings, condition=("ground",))
+
+
+def test_results_of_another_threshold_are_not_taken_up() -> None:
+    few = images({(0, 0): 30, (0, 1): 30, (1, 0): 30, (1, 1): 5}, 0)
+    results: dict[str, Any] = {}
+    settings = QUICK.model_copy(update={"seeds": 2, "steps": 1})
+    found = prove(few, held(10, 1), TEST, translated(few), settings, rare=20, results=results)
+    assert found.cells[3]["hole"] and found.cells[3]["train"] == 5
+    assert set(results) == {f"test/{arm}, fewer than 20/{s}" for arm in ("drop_cells", "filled") for s in (0, 1)}
+    assert {arm_of(name) for name in results} == {"drop_cells", "filled"}
 
 
 def test_trials_about_holes_are_not_pooled() -> None:

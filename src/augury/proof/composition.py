@@ -91,7 +91,7 @@ def shown(arm: Arm, train: LabelledImages, synthetic: SyntheticImages, holes: Ho
 
 
 def obstacle(arm: Arm, train: LabelledImages, synthetic: SyntheticImages | None, holes: Holes) -> str:
-    """Why the arm cannot be composed; "" when it can. Nothing is copied to find out."""
+    """Say why the arm cannot be composed; "" when it can. Parameters as for `compose`; no image is copied."""
     needs_sources = arm.fill in ("symmetric", "untranslated") or arm.real == "passed" or arm.objective == "consistency"
     if (arm.shows or needs_sources) and (synthetic is None or not len(synthetic)):
         return "there are no generated images; generate some for the empty cells"

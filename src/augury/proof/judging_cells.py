@@ -20,12 +20,21 @@ LEVEL = 0.05
 
 
 def judged_images(test: LabelledImages, holes: Holes) -> tuple[LabelledImages, Mask]:
-    """(the test images within attribute values that contain a hole, which of the test images they are).
+    """Find the test images that the outcome is about.
 
     Their classes are the cells, so that the mean over classes weighs every cell equally: a moved threshold gains in one
-    and loses in the other. The images themselves are left out; a pixel stands for each.
+    and loses in the other.
 
-    Raises DataError when no test image has such an attribute value.
+    Returns
+    -------
+    tuple
+        The test images within attribute values that contain a hole, with a pixel in place of each image, and bool [N],
+        which of the test images they are.
+
+    Raises
+    ------
+    DataError
+        When no test image has such an attribute value.
     """
     cells, inside = holes.cells(test), holes.within(test)
     if not inside.any():
@@ -96,6 +105,15 @@ def cell_rows(
 ) -> tuple[dict[str, Any], ...]:
     """One row a cell: names, counts, recalls, and the difference with its interval.
 
+    Parameters
+    ----------
+    arm, comparator
+        bool [S, N], which test images the classifier of each seed classifies correctly.
+    shown
+        The generated images that the arm shows.
+
+    Notes
+    -----
     Intervals are over seeds and test images, corrected for the number of cells (Holm); `level` is the one they are at. `worse`
     says that the interval lies below zero and that the t test agrees: where a single image differs, the interval alone may
     say so without cause. Numbers of a cell without a test image are None.

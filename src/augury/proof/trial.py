@@ -66,10 +66,16 @@ def prove(
     or an estimator of scikit-learn; `layers` are those of a discriminator (`augury.pretrained`), for arms that begin with
     them, or why there are none.
 
-    Where some cells of class × attribute have fewer than `rare` train images (1: none), and the synthetic images are
-    translations (`sources` are known) or `condition` names the attributes, the trial is about these holes: the outcome is
-    balanced accuracy within the attribute values that contain a hole, arms for holes take part, all generated images are
-    shown, and no ratio is chosen. The verdict then has `cells` and `overall`.
+    Parameters
+    ----------
+    condition
+        Names of attributes, in order. With translated images they default to the attributes that these were made for.
+        Cells of class × attribute with fewer than `rare` train images are *holes*. Where there are some, the outcome is
+        balanced accuracy within the attribute values that contain one, arms for holes take part, all images made for them
+        are shown, and no ratio is chosen. The verdict then has `cells` and `overall`. Images drawn from noise are judged so
+        only where `condition` is given.
+    rare
+        1 counts empty cells only; `augury.proof.RARE` also those with too few images to learn from.
 
     Raises SettingsError for settings that cannot be used; DataError when the sets do not fit together, a class is missing
     in validation or test, or a test image is in another part, among the synthetic images, or was seen, or a validation image
@@ -200,9 +206,12 @@ def _warn_of_few(
         )
 
 
-def result_name(arm: str, ratio: float) -> str:
-    """What the results of an arm on the test part are called, less the seed."""
-    return f"test/{arm}" + (f" at ratio {ratio:g}" if ARMS[arm].shows and not ARMS[arm].cells else "")
+def result_name(arm: str, ratio: float, rare: int = 1) -> str:
+    """What the results of an arm on the test part are called, less the seed. What an arm for holes shows depends on what is
+    `rare`, and not on a ratio."""
+    if ARMS[arm].cells:
+        return f"test/{arm}" + (f", fewer than {rare}" if rare > 1 else "")
+    return f"test/{arm}" + (f" at ratio {ratio:g}" if ARMS[arm].shows else "")
 
 
 def arm_of(name: str) -> str:
@@ -275,12 +284,13 @@ def _grown(
     """The verdict of the first look whose word is clear, or of the last."""
     each: dict[str, list[dict[str, Any]]] = {name: [] for name in trainings.settings.arms}
     taken: list[dict[str, Any]] = []
+    holes = None if isinstance(trainings.holes, str) else trainings.holes
+    rare = holes.rare if holes else 1
     for amount, level in plan:
         seeds = tuple(range(seed, seed + amount))
         for name, done in each.items():
-            done += trainings.measured(result_name(name, ratio), name, ratio, seeds[len(done) :], test)
+            done += trainings.measured(result_name(name, ratio, rare), name, ratio, seeds[len(done) :], test)
         margin = trainings.settings.margin
-        holes = None if isinstance(trainings.holes, str) else trainings.holes
         train = trainings.train
         verdict = judge(each, seeds, ratio, curve, train, kept, test, level=level, margin=margin, holes=holes)
         taken.append({"seeds": amount, "level": level, "word": verdict.word, "p": verdict.p})

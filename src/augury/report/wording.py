@@ -159,6 +159,13 @@ def about_cells(verdict: Mapping[str, Any]) -> list[str]:
         f"Over all {cost['test']:,} test images, balanced accuracy changes by {points(cost['difference'])} points "
         f"({points(cost['low'])} to {points(cost['high'])})."
     )
+    few = [row["cell"] for row in verdict["cells"] if row["test"] < FEW or (row["groups"] or FEW) < FEW]
+    if few:
+        more = f" and {len(few) - 4} more cells" if len(few) > 4 else ""
+        said.append(
+            f"Take the numbers of {', '.join(map(short, few[:4]))}{more} with care: fewer than {FEW} test images, or groups (people, "
+            "patients) to test."
+        )
     return said
 
 
