@@ -101,7 +101,8 @@ class Session:
         RunFolderError for a run of other classes or another size of image."""
         found = {}
         for name, path in self.settings.prove.others.items():
-            known = sorted({arm.source for arm in proof.ARMS.values() if arm.shows} - {"gan"})
+            shown = (arm.source for arm in proof.ARMS.values() if arm.shows)
+            known = [source for source in dict.fromkeys(shown) if source != "gan"]
             if name not in known:
                 raise SettingsError(f"prove.others: no arm shows images called '{name}'; there are: {', '.join(known)}")
             run = Run(path)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 from augury.errors import RunFolderError
 
-FORMAT = 5
+FORMAT = 6
 """Raised when verdicts are computed otherwise, so that older ones are computed again."""
 
 IMAGES, LAYERS = "synthetic images", "discriminator's layers"
@@ -39,6 +40,14 @@ class Verdict:
     test part cannot give any word but one, where that is so, `coarse` why it cannot give "no difference" where all else would; `test_groups`
     counts the groups (people, patients) of the test part, None where none are told; `earlier` is the number of seeds of a look at this trial that
     came before, with other seeds or arms, and is not corrected for, `said` its word.
+
+    A trial about holes, cells of class × attribute without train images, judges the mean recall of the cells within the attribute
+    values that contain a hole; `metric` names them and `test_n` counts their images. `cells` then has a row for every cell:
+    {cell, class, attributes, hole, within, train, synthetic, test, groups, recall_comparator, interval_comparator, recall_arm,
+    interval_arm, difference, low, high, level, p_adjusted, worse}, intervals of differences corrected for the number of cells. `overall`
+    is the difference in balanced accuracy over all test images, {difference, low, high (95 %), test, worst_comparator,
+    worst_arm}, the last two {cell, recall}. `per_class` is of all test images, and `arms` have `overall` beside the accuracy
+    that is judged. `ratio` counts generated images shown for each train image.
     """
 
     word: str
@@ -75,6 +84,8 @@ class Verdict:
     test_groups: int | None = None
     earlier: int = 0
     said: str = ""
+    cells: tuple[dict[str, Any], ...] = ()
+    overall: dict[str, Any] | None = None
     format: int = FORMAT
 
     def as_dict(self) -> dict[str, Any]:
@@ -115,7 +126,7 @@ class Verdict:
                 f"{FORMAT}; compute it again with: augury prove RUN"
             )
         values: dict[str, Any] = {f.name: stored[f.name] for f in fields(cls) if f.name in stored}
-        tuples = {"seeds", "comparisons", "ratio_curve", "per_class", "looks"}
+        tuples = {"seeds", "comparisons", "ratio_curve", "per_class", "looks", "cells"}
         return cls(**values | {name: tuple(values.get(name, ())) for name in tuples})
 
 
@@ -140,13 +151,13 @@ def sentence(v: Verdict) -> str:
     )
     small = f", less than the {margin} that this trial calls a difference" if abs(v.difference) < v.margin else ""
     said = {
-        "helps": f"The {v.adds} help: {found} over the best arm without them ({v.comparator}){small}.",
+        "helps": f"The {v.adds} help{', but not everywhere' if worse_cells(v.cells) else ''}: {found} over the best arm without them ({v.comparator}){small}.",
         "hurts": f"The {v.adds} hurt: {found} against the best arm without them ({v.comparator}){small}; leave them out.",
         "no difference": f"The {v.adds} make no difference of {margin} or more: {_no_difference(v, found)}; leave them out.",
         "underpowered": f"This trial cannot tell whether the {v.adds} help: {found} against the best arm without "
         f"them ({v.comparator}); {remedy(v)}.",
     }[v.word]
-    return said + of_images(v) + (f" {UNLOOKED}" if unlooked else "")
+    return said + of_images(v) + of_cells(v) + (f" {UNLOOKED}" if unlooked else "")
 
 
 def of_groups(images: int, groups: int | None) -> str:
@@ -163,6 +174,32 @@ def of_images(v: Verdict) -> str:
     return (
         f" The {best['adds']} ({best['arm']}): {points(best['difference'])} points ({points(best['low'])} to {points(best['high'])}) "
         f"against {best['against']}."
+    )
+
+
+def worse_cells(cells: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """The rows of the cells that get significantly worse, the largest loss first."""
+    return sorted((row for row in cells if row["worse"]), key=lambda row: float(row["difference"]))
+
+
+def of_cells(v: Verdict, most: int = 3) -> str:
+    """The cells that get worse, and the cost over all images; "" for a trial that is not about cells."""
+    if v.overall is None:
+        return ""
+    rows = worse_cells(v.cells)
+    told = ""
+    if rows:
+        losses = [
+            f"{row['cell']} by {points(-row['difference'])[1:]} points ({points(row['low'])} to {points(row['high'])})"
+            for row in rows[:most]
+        ]
+        more = f", and {len(rows) - most} more" if len(rows) > most else ""
+        what = "A cell gets" if len(rows) == 1 else f"{len(rows)} cells get"
+        told = f" {what} significantly worse: {', '.join(losses)}{more}."
+    cost = v.overall
+    return (
+        f"{told} Over all {cost['test']:,} test images: {points(cost['difference'])} points of balanced accuracy "
+        f"({points(cost['low'])} to {points(cost['high'])})."
     )
 
 

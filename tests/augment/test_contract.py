@@ -22,7 +22,7 @@ def draws(seed: int = 0) -> torch.Generator:
 
 every_policy = pytest.mark.parametrize("name", POLICIES)
 ENGINE = ("randaugment", "trivialaugment", "augmix", "natural", "medical", "faces", "astronomy", "text")
-CLAMPED = ("none", "classical", *ENGINE)
+CLAMPED = ("none", "classical", "extreme_gamma", *ENGINE)
 STEPPED = (
     "randaugment",
     "trivialaugment",
@@ -42,6 +42,7 @@ CHANGES = {
     "faces": [0.5, 1, 1, 1, 1, 1, 1, 1, 0.05, 0.2, 0.2],
     "astronomy": [0.5, 1],
     "text": [1, 1, 1, 1, 1, 1, 1, 0.3, 0.3],
+    "extreme_gamma": [0.5, 1],
 }
 """With flips, on colour images of 16 x 16: how often each change that is made leaves its mark (24 of 25 shifts by up to two
 pixels do, three of four quarter turns, and 13 of 14 operators, but for a few equalised images of so few pixels)."""

@@ -36,7 +36,17 @@ from augury.augment.mixing import cutmix, mixup
 from augury.augment.occlusion import cutout
 from augury.augment.operators import OPERATORS, Operator
 from augury.augment.philox import ImageDraws
-from augury.augment.policies import POLICIES, Compose, Policy, classical, diffaugment, diffaugment_light, none, policy
+from augury.augment.policies import (
+    POLICIES,
+    Compose,
+    Policy,
+    classical,
+    diffaugment,
+    diffaugment_light,
+    extreme_gamma,
+    none,
+    policy,
+)
 from augury.augment.presets import astronomy, faces, medical, natural, text
 
 __all__ = [
@@ -73,6 +83,7 @@ __all__ = [
     "elastic",
     "equalise",
     "erase",
+    "extreme_gamma",
     "faces",
     "flip",
     "grey",

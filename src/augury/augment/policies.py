@@ -19,6 +19,7 @@ from augury.augment.foreign import adapted
 from augury.augment.geometry import affine, compose, translate
 from augury.augment.occlusion import cutout
 from augury.augment.presets import astronomy, faces, medical, natural, text
+from augury.augment.tones import gamma_corrected
 from augury.errors import SettingsError
 
 Policy = Callable[..., Tensor]
@@ -81,11 +82,23 @@ def classical(images: Tensor, generator: Source, *, flips: bool = False, p: floa
 LOG_SCALE = 0.0953
 """ln 1.1"""
 
+
+def extreme_gamma(images: Tensor, generator: Source, *, flips: bool = False, p: float | Tensor = 1.0) -> Tensor:
+    """Random exposure of wide range, for classifiers that must not rely on brightness: the values in [0, 1] to the power of a
+    gamma of 1/3 to 3, times a gain of 1/2 to 2, both log-uniform and made together with probability `p`; clamped to [-1, 1]."""
+    gamma, gain, mirror = uniform(images, generator, 3)
+    changed = chosen(images, generator, 1, p)[0].view(-1, 1, 1, 1)
+    scale = (4 ** (gain - 0.5)).to(images.dtype).view(-1, 1, 1, 1)
+    exposed = ((gamma_corrected(images, 9 ** (gamma - 0.5)) + 1) * scale - 1).clamp(-1, 1)
+    varied = torch.where(changed, exposed, images)
+    return torch.where(((mirror < 0.5 * p) & flips).view(-1, 1, 1, 1), varied.flip(3), varied)
+
+
 POLICIES: dict[str, Callable[..., Tensor]] = {
     f.__name__: f
     for f in (
         none, diffaugment, diffaugment_light, classical, ada, randaugment, trivialaugment, augmix, natural, medical,
-        faces, astronomy, text,
+        faces, astronomy, text, extreme_gamma,
     )
 }  # fmt: skip
 """Each takes (images, generator, *, flips, p); those after `ada` also `strength`, and draw on the CPU."""

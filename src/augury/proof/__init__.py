@@ -1,6 +1,7 @@
 """Does a classifier get better? Paired trials without and with the synthetic images, and a Verdict."""
 
-from augury.proof.arms import ARMS, LAYERS, OWN, UNLABELLED, USUAL, Arm
+from augury.proof.arms import ARMS, LAYERS, OWN, UNLABELLED, USUAL, USUAL_CELLS, Arm
+from augury.proof.cells import RARE, Holes
 from augury.proof.checks import foresee
 from augury.proof.classifiers import probabilities, teach, teach_each
 from augury.proof.column_classifiers import MEMBERS, column_classifiers
@@ -22,12 +23,15 @@ __all__ = [
     "MEASURED",
     "MEMBERS",
     "OWN",
+    "RARE",
     "UNLABELLED",
     "UNTOLD",
     "USUAL",
+    "USUAL_CELLS",
     "Arm",
     "Effects",
     "Fold",
+    "Holes",
     "Lesson",
     "Verdict",
     "arm_of",

@@ -27,6 +27,13 @@ class Arm:
     "noise", "unlabelled", or a name in the `extra` that the trial was given. `ratio` is how many for each real image; None:
     as chosen on validation. `network` "discriminator" trains the layers of the generator's adversary in place of the trial's
     classifier, beginning with what they have `learnt` or with random weights.
+
+    Arms with `cells` need a trial with holes (`augury.proof.cells`) and have no ratio. `real` says which real images are
+    shown: "all"; "outside" the attribute values that contain a hole; "half" of those inside; "passed": as they come through
+    the translator. `fill` says what is pooled with them: "" nothing, "fills" and "symmetric" translations, the
+    "untranslated" sources under the label of the hole, or a name of `matching.MATCHINGS`. `by_cell` draws every cell equally
+    often instead of every class. `objective` is a name of `objectives.OBJECTIVES`. A `control` shows what images without
+    knowledge do: it is judged as an arm without a generator.
     """
 
     note: str
@@ -44,6 +51,12 @@ class Arm:
     synthetic_smoothing: float | None = None
     network: Literal["", "discriminator"] = ""
     learnt: bool = False
+    cells: bool = False
+    real: Literal["all", "outside", "half", "passed"] = "all"
+    fill: str = ""
+    by_cell: bool = False
+    objective: str = ""
+    control: bool = False
 
     @property
     def shows(self) -> bool:
@@ -53,12 +66,12 @@ class Arm:
     @property
     def generative(self) -> bool:
         """Whether a generative training has a part in it: by its images, or by what its discriminator has learnt."""
-        return self.shows or self.learnt
+        return (self.shows and not self.control) or self.learnt
 
     @property
     def adds(self) -> str:
         """What it is judged for, as a verdict names it; "" for an arm that others are compared with."""
-        if self.shows:
+        if self.shows and not self.control:
             return verdict.IMAGES + ("" if self.source == OWN else f" of {self.source}")
         return verdict.LAYERS if self.learnt else ""
 
@@ -66,13 +79,20 @@ class Arm:
         """The fields that `Lesson` has by the same name and that are plain values."""
         names = (
             "balanced", "class_weights", "loss", "mix", "smote", "schedule", "smoothing", "synthetic_weight",
-            "synthetic_smoothing",
+            "synthetic_smoothing", "objective",
         )  # fmt: skip
         return {name: getattr(self, name) for name in names}
 
 
 USUAL = ("none", "balanced", "classical", "randaugment", "gan", "discriminator", "discriminator_afresh")
 """Those of a trial that names none: of the ways without a generator those that came out best on real sets (docs/helps.md)."""
+USUAL_CELLS = (
+    "none", "balanced", "logit_adjustment", "classical", "randaugment", "mixup", "cutmix", "extreme_gamma", "drop_cells",
+    "cell_balanced", "group_dro", "dann", "moment_matching", "histogram_matching", "fourier_matching", "untranslated",
+    "shuffled", "filled", "half_real", "symmetric",
+)  # fmt: skip
+"""Those of a trial with holes that names none. Three of them use the translator: with more of them no word could be said with
+the seven seeds of the default settings."""
 ARMS = {
     "none": Arm("the real images alone, as they are"),
     "class_weights": Arm("errors on rare classes weigh more", class_weights=True),
@@ -118,5 +138,60 @@ ARMS = {
     ),
     "discriminator_afresh_cutmix": Arm(
         "the same from random weights: its control", True, augment="classical", mix="cutmix", network="discriminator"
+    ),
+    "extreme_gamma": Arm(
+        "holes: balanced, with random gamma and gain of wide range", True, augment="extreme_gamma", cells=True
+    ),
+    "drop_cells": Arm(
+        "holes: randaugment without the real images of attribute values that have an empty cell", True,
+        augment="randaugment", cells=True, real="outside",
+    ),
+    "cell_balanced": Arm("holes: randaugment, every cell is shown equally often", augment="randaugment", cells=True, by_cell=True),
+    "group_dro": Arm(
+        "holes: cell_balanced, cells with a high loss weigh more (Sagawa et al. 2020)", augment="randaugment", cells=True,
+        by_cell=True, objective="group_dro",
+    ),
+    "dann": Arm(
+        "holes: cell_balanced, features that do not tell the attribute (Ganin & Lempitsky 2015)", augment="randaugment",
+        cells=True, by_cell=True, objective="adversarial",
+    ),
+    "moment_matching": Arm(
+        "holes: filled with real images that take mean and deviation from images of the attribute value", True,
+        augment="randaugment", cells=True, fill="moments",
+    ),
+    "histogram_matching": Arm(
+        "holes: the same with the histogram", True, augment="randaugment", cells=True, fill="histograms"
+    ),
+    "fourier_matching": Arm(
+        "holes: the same with the low-frequency amplitudes (Yang & Soatto 2020)", True, augment="randaugment", cells=True,
+        fill="spectra",
+    ),
+    "untranslated": Arm(
+        "holes: filled with the sources of the translations as they are: a control", True, augment="randaugment",
+        cells=True, fill="untranslated", control=True,
+    ),
+    "shuffled": Arm(
+        "holes: filled by a translator trained on shuffled attributes, given as 'shuffled': a control", True,
+        augment="randaugment", source="shuffled", cells=True, fill="fills", control=True,
+    ),
+    "filled": Arm(
+        "holes: randaugment, the real images and the translations into empty cells", True, augment="randaugment",
+        source=OWN, cells=True, fill="fills",
+    ),
+    "half_real": Arm(
+        "holes: filled, with half of the real images in attribute values that have an empty cell", True,
+        augment="randaugment", source=OWN, cells=True, real="half", fill="fills",
+    ),
+    "symmetric": Arm(
+        "holes: drop_cells, and every class translated into the attribute value alike", True, augment="randaugment",
+        source=OWN, cells=True, real="outside", fill="symmetric",
+    ),
+    "consistency": Arm(
+        "holes: filled, and alike predictions for an image and its translation (CAMEL, Goel et al. 2021)", True,
+        augment="randaugment", source=OWN, cells=True, fill="fills", objective="consistency",
+    ),
+    "passed": Arm(
+        "holes: filled, and the real images as they come through the translator", True, augment="randaugment",
+        source=OWN, cells=True, real="passed", fill="fills",
     ),
 }  # fmt: skip

@@ -10,7 +10,7 @@ import torch
 
 from augury.errors import DataError, SettingsError
 from augury.images import LabelledImages, SyntheticImages
-from augury.proof.arms import ARMS, NOISE, OWN, UNLABELLED, USUAL, Arm
+from augury.proof.arms import ARMS, NOISE, OWN, UNLABELLED, USUAL, USUAL_CELLS, Arm
 from augury.proof.learners import Learner, learner
 from augury.proof.lesson import Lesson
 from augury.proof.smote import smote_installed
@@ -23,27 +23,33 @@ def foresee(
     device: torch.device,
     sources: Collection[str] = (),
     without_layers: str = "",
+    without_holes: str = "",
 ) -> None:
     """Raises SettingsError, before anything is trained, for settings that no trial could use: unknown arms and classifiers,
     arms asked for by name that cannot be trained (see `obstacle`), and what `check_settings` refuses. Images have `shape`
     [C, H, W]; `sources` are those of images there will be beside the generator's, `without_layers` why there will be no
-    discriminator's layers."""
+    discriminator's layers, `without_holes` why the trial will not be about empty cells."""
     asked: list[str] = []
     for name in settings.arms:
-        asked += {"all": list(ARMS), "usual": list(USUAL)}.get(name, [name])
+        asked += {"all": list(ARMS), "usual": [*USUAL, *USUAL_CELLS]}.get(name, [name])
     unknown = [name for name in asked if name not in ARMS]
     if unknown:
         raise SettingsError(f"there is no arm '{unknown[0]}'; choose among: all, usual, {', '.join(ARMS)}")
     check_settings(settings.model_copy(update={"arms": tuple(asked)}))
     usual = learner(settings.classifier, shape, device)
     for name in set(settings.arms) & set(ARMS):
-        refuse_arm(name, obstacle(ARMS[name], sources, without_layers, usual))
+        refuse_arm(name, obstacle(ARMS[name], sources, without_layers, usual, without_holes))
 
 
-def obstacle(arm: Arm, sources: Collection[str], without_layers: str, usual: Learner) -> str:
+def obstacle(arm: Arm, sources: Collection[str], without_layers: str, usual: Learner, without_holes: str = "") -> str:
     """Why an arm cannot be trained here, and what to do; "" when it can. Arguments as for `foresee`; `usual` is what arms train
     unless they train a discriminator's layers."""
     source = arm.source
+    if arm.cells and without_holes:
+        return (
+            f"it is about empty cells of class × attribute, but {without_holes}; give translated images, or condition=(attribute, "
+            "…) to augury.proof.prove"
+        )
     if source == UNLABELLED and source not in sources:
         return (
             "it shows images without labels, of which the classifier is sure of none, or there are none; name a folder of them "

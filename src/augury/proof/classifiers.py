@@ -18,10 +18,12 @@ from torch import nn
 from augury.augment import POLICIES, Vary
 from augury.augment.draws import Joined
 from augury.errors import SettingsError, TrainingError
+from augury.images import Codes
 from augury.networks import Classifier
 from augury.proof.deck import Deck, Labelled, shown
 from augury.proof.lesson import Inputs, Lesson
-from augury.proof.losses import LOSSES
+from augury.proof.objectives import objective
+from augury.proof.objectives import stackable as stacks
 from augury.proof.smote import Table, smoted
 from augury.proof.stacked import stacked, unstacked
 from augury.randomness import stream, torch_seed
@@ -77,6 +79,8 @@ def teach_each(
     chosen = fastest(lesson, device, build) if way == "auto" else way
     if chosen not in WAYS:
         raise SettingsError(f"there is no way '{way}' to train; choose among: {', '.join(WAYS)}")
+    if chosen == "stacked" and not stacks(lesson):
+        raise SettingsError(f"the objective '{lesson.objective}' cannot be trained 'stacked'; use 'abreast'")
     if chosen == "stacked" and not stackable(build):
         raise SettingsError("this classifier cannot be built with copies, and so not trained 'stacked'; use 'abreast'")
     if chosen != "one by one" and not (_repeatable(build) and _addressed(lesson)):
@@ -108,7 +112,8 @@ def fastest(lesson: Lesson, device: torch.device, build: Build) -> str:
     core; "one by one" elsewhere, and for networks and augmentations that draw from PyTorch's own generator."""
     if not (_repeatable(build) and _addressed(lesson)):
         return "one by one"
-    return {"cuda": "stacked" if stackable(build) else "one by one", "cpu": "abreast"}.get(device.type, "one by one")
+    stack = stackable(build) and stacks(lesson)
+    return {"cuda": "stacked" if stack else "one by one", "cpu": "abreast"}.get(device.type, "one by one")
 
 
 def stackable(build: Build) -> bool:
@@ -264,20 +269,20 @@ def _finished(model: Any, train: Labelled, lesson: Lesson, seed: int, device: to
 def _play(model: nn.Module, decks: Sequence[Deck], lesson: Lesson, device: torch.device, precision: str) -> None:
     """Train a network, or the stack of one for each deck, in place: AdamW (Loshchilov & Hutter 2019), cosine schedule."""
     model.train()
+    goal = objective(model, decks, lesson, device, _logits)
     optimiser = torch.optim.AdamW(
-        model.parameters(), lr=lesson.rate, weight_decay=lesson.decay, fused=device.type in ("cpu", "cuda")
+        [*model.parameters(), *goal.parameters()],
+        lr=lesson.rate,
+        weight_decay=lesson.decay,
+        fused=device.type in ("cpu", "cuda"),
     )
-    loss, shares = LOSSES[lesson.loss], torch.from_numpy(np.stack([deck.shares for deck in decks])).to(device)[:, None]
     half = torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16")
+    prepare = partial(_prepared, decks, lesson, device)
     for step in range(lesson.steps):
         for group in optimiser.param_groups:
             group["lr"] = lesson.rate * cosine(step / lesson.steps, 0.02)
-        x, targets, weights = _batch(decks, lesson, step, device)
-        copies = (len(decks),) if len(decks) > 1 else ()
-        with half:
-            logits = _logits(model, x, (len(x), *copies, targets.shape[-1])).float()
-        logits = logits.reshape(len(x), len(decks), -1).transpose(0, 1)
-        total = (loss(logits, targets, shares) * weights).sum()
+        x, targets, weights, rows = _batch(decks, lesson, step, device)
+        total = goal(x, targets, weights, rows, step, half, prepare)
         optimiser.zero_grad(set_to_none=True)
         total.backward()  # type: ignore[no-untyped-call]
         optimiser.step()
@@ -285,14 +290,11 @@ def _play(model: nn.Module, decks: Sequence[Deck], lesson: Lesson, device: torch
 
 def _batch(
     decks: Sequence[Deck], lesson: Lesson, step: int, device: torch.device
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """What S decks show: (images [B, S·C, ...], targets [S, B, K], weights [S, B])."""
-    images, targets, weights = shown(decks, step)
-    x = _inputs(images, device)
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, Codes]:
+    """What S decks show: (images [B, S·C, ...], targets [S, B, K], weights [S, B], rows int64 [S, B])."""
+    images, targets, weights, rows = shown(decks, step)
+    x = _prepared(decks, lesson, device, images, step)
     targets, weights = targets.to(device), weights.to(device)
-    if lesson.augment is not None:
-        streams = [stream(deck.seed, "classical", step) for deck in decks]
-        x = lesson.augment(x, streams[0] if len(streams) == 1 else Joined(streams))
     if lesson.mix:
         mixed = [
             deck.mixed(own, soft, step) for deck, own, soft in zip(decks, x.chunk(len(decks)), targets, strict=True)
@@ -300,7 +302,16 @@ def _batch(
         x, targets = torch.cat([own for own, _ in mixed]), torch.stack([soft for _, soft in mixed])
     if len(decks) > 1:
         x = x.reshape(len(decks), -1, *x.shape[1:]).transpose(0, 1).flatten(1, 2)
-    return (x.contiguous(memory_format=torch.channels_last) if x.ndim == 4 else x), targets, weights
+    return (x.contiguous(memory_format=torch.channels_last) if x.ndim == 4 else x), targets, weights, rows
+
+
+def _prepared(decks: Sequence[Deck], lesson: Lesson, device: torch.device, images: Inputs, step: int) -> torch.Tensor:
+    """Images [S·B, ...] as stored -> float, changed by the lesson's augmentation with the draws of this step."""
+    x = _inputs(images, device)
+    if lesson.augment is None:
+        return x
+    streams = [stream(deck.seed, "classical", step) for deck in decks]
+    return lesson.augment(x, streams[0] if len(streams) == 1 else Joined(streams))
 
 
 def _inputs(images: Inputs, device: torch.device) -> torch.Tensor:

@@ -64,6 +64,9 @@ class Deck:
         self.present = np.flatnonzero(self.counts)
         self.order, self.begin = _by_class(self.train.labels, classes)
         lesson = self.lesson
+        if lesson.cells is not None:
+            self.cell_order, self.cell_begin = _by_class(lesson.cells, int(lesson.cells.max()) + 1)
+            self.cells = np.flatnonzero(np.diff(self.cell_begin))
         self.targets = _smoothed(np.eye(classes, dtype=np.float32), lesson.smoothing)
         self.class_weights = np.ones(classes, np.float32)
         if lesson.class_weights:
@@ -85,7 +88,10 @@ class Deck:
         """The batch of this step."""
         lesson = self.lesson
         random, batch, real = rng(self.seed, "lesson", step), lesson.batch, len(self.train.labels)
-        if lesson.balanced:
+        if lesson.cells is not None:
+            drawn = self.cells[random.integers(0, len(self.cells), batch)]
+            rows = self.cell_order[_within(drawn, self.cell_begin, random)]
+        elif lesson.balanced:
             drawn = self.present[random.integers(0, len(self.present), batch)]
             rows = self.order[_within(drawn, self.begin, random)]
         else:
@@ -110,8 +116,9 @@ class Deck:
         return mixed.view(images.shape), soft
 
 
-def shown(decks: Sequence[Deck], step: int) -> tuple[Inputs, Tensor, Tensor]:
-    """The batches of S decks: (images [S·B, ...], targets float32 [S, B, K], weights float32 [S, B], of sum 1 for each)."""
+def shown(decks: Sequence[Deck], step: int) -> tuple[Inputs, Tensor, Tensor, Codes]:
+    """The batches of S decks: (images [S·B, ...], targets float32 [S, B, K], weights float32 [S, B], of sum 1 for each,
+    rows int64 [S, B])."""
     drawn = [deck.draw(step) for deck in decks]
     targets = torch.from_numpy(np.stack([each.targets for each in drawn]))
     weights = torch.from_numpy(np.stack([each.weights for each in drawn]))
@@ -119,6 +126,7 @@ def shown(decks: Sequence[Deck], step: int) -> tuple[Inputs, Tensor, Tensor]:
         np.concatenate([each.images for each in drawn]),
         targets,
         weights / weights.sum(1, keepdim=True).clamp(min=1e-12),
+        np.stack([each.rows for each in drawn]),
     )
 
 

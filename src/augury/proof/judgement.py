@@ -4,25 +4,32 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from functools import partial
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from augury.images import Codes, LabelledImages, SyntheticImages
-from augury.intervals import wilson
+from augury.images import LabelledImages, SyntheticImages
+from augury.proof import composition
 from augury.proof.arms import ARMS, OWN
+from augury.proof.cells import Holes
 from augury.proof.crossed import Effects, effects
+from augury.proof.judging_cells import absent, judged_images, with_cells
 from augury.proof.measures import PER_CLASS, SCALARS, unpacked
 from augury.proof.power import detectable, images_needed, seeds_needed
+from augury.proof.recalls import alone, gap, interval, recalls
+from augury.proof.recalls import worth as _worth  # noqa: F401
 from augury.proof.statistics import holm, least_seeds, sign_flip_p
 from augury.verdict import Verdict, sentence
 
 Hits = Mapping[str, npt.NDArray[np.bool_]]
 
-SHOWN = {"note", "source", "ratio", "schedule", "synthetic_weight", "synthetic_smoothing", "learnt"}
+SHOWN = {
+    "note", "source", "ratio", "schedule", "synthetic_weight", "synthetic_smoothing", "learnt", "cells", "fill", "control",
+}  # fmt: skip
 """Fields of an arm that say what of a generative training it has; arms that agree in all others are twins."""
+OWN_OF_CELLS = frozenset({"real", "objective"})
+"""Fields in which an arm for holes may differ from its twin, where there is none that agrees in them."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +63,7 @@ def judge(
     *,
     level: float = 0.05,
     margin: float = 0.02,
+    holes: Holes | None = None,
 ) -> Verdict:
     """The verdict on the generative arm that does best (by synthetic images, or the discriminator's layers), corrected for
     all of them, against its comparator: the arm without either that is best *on test*, a choice that errs against them and
@@ -63,16 +71,21 @@ def judge(
     comparators of arms that train the usual classifier: what is another network's is neither won nor lost by images.
 
     `kept` are the images shown, by source where there are several; `results` holds the measures of each arm, one a seed; `level` is that of the two-sided test, `margin` the
-    smallest difference that matters.
+    smallest difference that matters. With `holes` the test images within their attribute values are judged, and the cells are
+    the classes: see `judging_cells`.
     """
-    hits = {name: np.stack([unpacked(m["hits"], len(test)) for m in each]) for name, each in results.items()}
-    rivals = compared(hits, test, level, shown=ratio > 0)
+    whole = {name: np.stack([unpacked(m["hits"], len(test)) for m in each]) for name, each in results.items()}
+    hits, judged, ratio = whole, test, 1.0 if holes else ratio
+    if holes:
+        judged, inside = judged_images(test, holes)
+        hits = {name: each[:, inside] for name, each in whole.items()}
+    rivals = compared(hits, judged, level, shown=ratio > 0)
     main = max(rivals, key=lambda c: c.effects.value)
     comparator = main.against
-    twin = twin_of(main, hits, test)
-    among, lacking, crude = len(eligible(hits, main.arm)), few(test, main.level), ""
+    twin = twin_of(main, hits, judged)
+    among, lacking, crude = len(eligible(hits, main.arm)), (holes and absent(judged)) or few(judged, main.level), ""
     found = "underpowered" if lacking else word(main, twin, margin, len(seeds), level, among)
-    if found == "no difference" and (crude := coarse(test, margin)):
+    if found == "no difference" and (crude := coarse(judged, margin)):
         found = "underpowered"
     shown = ratio > 0 and ARMS[main.arm].shows
     if ARMS[main.arm].shows and not shown:  # nothing synthetic was shown, so nothing synthetic did it
@@ -81,6 +94,7 @@ def judge(
     more = seeds_needed(main.effects, far, main.level)
     sources = {OWN: kept} if isinstance(kept, SyntheticImages) else kept
     images = sources.get(ARMS[main.arm].source if shown else OWN, next(iter(sources.values())))
+    images = composition.shown(ARMS[main.arm], train, images, holes) if holes else images
     arms = {n: {k: [m[k] for m in each] for k in (*SCALARS, *PER_CLASS)} for n, each in results.items()}
     verdict = Verdict(
         word=found,
@@ -94,26 +108,28 @@ def judge(
         level=main.level,
         ratio=ratio,
         seeds=seeds,
-        test_n=len(test),
+        test_n=len(judged),
         margin=margin,
         p_no_gain=no_gain(main, twin, margin, among),
         p_no_loss=twin.effects.p_above(-margin),
         detectable=detectable(main.effects.error, main.effects.freedom(), main.level),
         least_seeds=least_seeds(main.level),
         seeds_needed=None if more is None else max(more, int(np.ceil(1.5 * len(seeds))), least_seeds(main.level)),
-        images_needed=images_needed(main.effects, far, len(test), main.level),
+        images_needed=images_needed(main.effects, far, len(judged), main.level),
         twin=twin.as_dict(),
         comparisons=tuple(c.as_dict() for c in rivals),
         arms=arms,
         ratio_curve=tuple(curve),
         per_class=_per_class(
-            hits, main.arm, comparator, train, images if shown else images.take(np.empty(0, int)), test
+            whole, main.arm, comparator, train, images if shown else images.take(np.empty(0, int)), test
         ),
         adds=ARMS[main.arm].adds,
         lacking=lacking,
         coarse=crude,
-        test_groups=None if test.groups is None else len(np.unique(test.groups)),
+        test_groups=None if judged.groups is None else len(np.unique(judged.groups)),
     )
+    if holes:
+        verdict = with_cells(verdict, whole, inside, train, images, test, holes)
     return replace(verdict, sentence=sentence(verdict))
 
 
@@ -153,7 +169,8 @@ def few(test: LabelledImages, level: float) -> str:
     needs as many of them as of seeds; how much a class varies cannot be told from what stands or falls as one."""
     if test.groups is not None and (there := len(np.unique(test.groups))) < least_seeds(level):
         return f"the test images are of {there} {'group' if there == 1 else 'groups'} (people, patients), and a word needs at least {least_seeds(level)}"
-    for name, (there, least) in zip(test.classes, map(partial(_alone, test), range(len(test.classes))), strict=True):
+    for c, name in enumerate(test.classes):
+        there, least = alone(test, test.labels == c)
         if 0 < there < least:
             has = (
                 "a single test image"
@@ -169,21 +186,12 @@ def coarse(test: LabelledImages, margin: float) -> str:
     (groups) none of which tells the arms apart, up to 3 / n of all there are may (the rule of three, at 95 %: Hanley & Lippman-Hand
     1983), and one of K classes moves balanced accuracy by 1 / K of that."""
     classes = len(np.unique(test.labels))
-    units = [(_alone(test, c)[0], name) for c, name in enumerate(test.classes)]
+    units = [(alone(test, test.labels == c)[0], name) for c, name in enumerate(test.classes)]
     there, name = min((n, name) for n, name in units if n)
     if 3 / (there * classes) <= margin:
         return ""
     least, what = int(np.ceil(3 / (margin * classes))), "test images" if test.groups is None else "groups to test"
     return f"the class '{name}' has {there} {what}, and at least {least} are needed to rule out {100 * margin:g} points"
-
-
-def _alone(test: LabelledImages, c: int) -> tuple[int, int]:
-    """(how many of the test images of class `c` stand or fall alone, as how many a variance can be told from: two images, or
-    three groups of several; with two of these "helps" was said without cause in one of ten simulated trials)."""
-    here = test.labels == c
-    images = int(here.sum())
-    there = images if test.groups is None else len(np.unique(test.groups[here]))
-    return there, 2 if there == images else 3
 
 
 def eligible(hits: Hits, arm: str) -> list[str]:
@@ -213,8 +221,11 @@ def _accuracy(hits: npt.NDArray[np.bool_], test: LabelledImages) -> float:
 def twin_of(main: Comparison, hits: Hits, test: LabelledImages) -> Comparison:
     """The arm against the same training without synthetic images, or from random weights; where that was not trained, against
     the comparator, at a level that pays for its choice among the arms that are not generative."""
-    plain = [n for n in hits if not ARMS[n].source and not ARMS[n].learnt]
+    plain = [n for n in hits if not ARMS[n].source and not ARMS[n].learnt and not ARMS[n].fill]
     name = next((n for n in plain if _training(n) == _training(main.arm)), None)
+    if name is None and ARMS[main.arm].cells:  # what shows other real images, or has another objective
+        plain = [n for n in plain if ARMS[n].real == "all" and not ARMS[n].objective]
+        name = next((n for n in plain if _training(n, OWN_OF_CELLS) == _training(main.arm, OWN_OF_CELLS)), None)
     if name is None:
         level = main.level / len(eligible(hits, main.arm))
         low, high = main.effects.interval(1 - level)
@@ -224,26 +235,13 @@ def twin_of(main: Comparison, hits: Hits, test: LabelledImages) -> Comparison:
     return Comparison(main.arm, name, found, p, p, main.level, *found.interval(1 - main.level))
 
 
-def _training(name: str) -> dict[str, Any]:
-    """An arm but for what it has of a generative training."""
-    return {field: value for field, value in asdict(ARMS[name]).items() if field not in SHOWN}
+def _training(name: str, less: frozenset[str] = frozenset()) -> dict[str, Any]:
+    """An arm but for what it has of a generative training, and `less`."""
+    return {field: value for field, value in asdict(ARMS[name]).items() if field not in SHOWN | less}
 
 
 def _difference(hits: Hits, arm: str, against: str, test: LabelledImages) -> Effects:
     return effects(hits[arm].astype(float) - hits[against], test.labels, test.groups)
-
-
-def _worth(values: npt.NDArray[np.float64], groups: Codes | None) -> float:
-    """As many independent images as `values` [N] in [0, 1] of images in groups are worth: N divided by the design effect of
-    their mean (Kish 1965, section 8.2), no more than N and no fewer than the groups."""
-    n = len(values)
-    if groups is None:
-        return n
-    home = np.unique(groups, return_inverse=True)[1].reshape(-1)
-    many, alone = int(home.max()) + 1, float(values.var())
-    pulls = np.bincount(home, values - values.mean())
-    variance = float((pulls**2).sum()) * many / max(many - 1, 1) / n**2
-    return float(np.clip(alone / variance, many, n)) if variance > 0 else many
 
 
 def _per_class(
@@ -255,18 +253,9 @@ def _per_class(
     added, rows = np.bincount(shown.labels, minlength=len(train.classes)), []
     for c, name in enumerate(train.classes):
         here = test.labels == c
-        n = int(here.sum())
-        groups = None if test.groups is None else test.groups[here]
-        gap = effects(hits[arm][:, here].astype(float) - hits[comparator][:, here], test.labels[here], groups)
-        there, least = _alone(test, c)
-        low, high = gap.interval() if there >= least else (-1.0, 1.0)
-        if low == high:  # none of them tells the arms apart: the rule of three
-            low, high = max(-1.0, low - 3 / there), min(1.0, high + 3 / there)
-        row = {"class": name, "train": int(train.counts[c]), "test": n, "synthetic": int(added[c])}
-        row["groups"] = None if groups is None else len(np.unique(groups))
-        for role, which in (("comparator", comparator), ("arm", arm)):
-            each = hits[which][:, here].mean(0)
-            recall = float(each.mean())
-            row[f"recall_{role}"], row[f"interval_{role}"] = recall, wilson(recall, _worth(each, groups))
-        rows.append({**row, "difference": gap.value, "low": low, "high": high})
+        row = {"class": name, "train": int(train.counts[c]), "test": int(here.sum()), "synthetic": int(added[c])}
+        difference = gap(hits[arm], hits[comparator], test, here)
+        low, high = interval(difference, test, here)
+        row |= recalls(hits[arm], hits[comparator], test, here)
+        rows.append({**row, "difference": difference.value, "low": low, "high": high})
     return tuple(rows)

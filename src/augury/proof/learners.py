@@ -34,7 +34,8 @@ class Network:
 
     def refusal(self, lesson: Lesson) -> str:
         """Why it cannot be taught so; "" when it can."""
-        return "has no last layer that is known" if lesson.smote == "features" and not stackable(self.build) else ""
+        last = lesson.smote == "features" or lesson.objective == "adversarial"
+        return "has no last layer that is known" if last and not stackable(self.build) else ""
 
     def predicted(
         self, trains: Sequence[LabelledImages], lesson: Lesson, seeds: Sequence[int], images: Images

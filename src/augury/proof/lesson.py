@@ -17,6 +17,7 @@ Inputs = npt.NDArray[Any]
 """Images uint8 [N, C, H, W], or features of images float32 [N, D]."""
 MIXES = ("", "mixup", "cutmix")
 SMOTES = ("", "inputs", "features")
+OBJECTIVES = ("", "group_dro", "adversarial", "consistency")
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,11 @@ class Lesson:
     `synthetic_weight` what a synthetic image weighs in the loss when a real one weighs 1, `synthetic_smoothing` what is
     taken from their targets instead of `smoothing` (None: the same). `schedule` "mixed" shows them among the real ones
     throughout; "first" shows as many in all, but alone, before all the real ones.
+
+    `cells` int64 [N] numbers the cell of each train image; where given, cells are drawn equally often. `objective` is a name
+    of OBJECTIVES: "group_dro" needs `cells`, "adversarial" `attributes` int64 [N], the attribute value of each train image,
+    and "consistency" `pairs`: (images [P, ...], int64 [N], the row among them that belongs to each train image, -1 for
+    none). These arrays hold for one train part, the same for every seed.
 
     Raises SettingsError for values that make no sense, DataError for synthetic images, labels and targets that do not fit.
     """
@@ -55,9 +61,18 @@ class Lesson:
     synthetic_weight: float = 1.0
     synthetic_smoothing: float | None = None
     schedule: Literal["mixed", "first"] = "mixed"
+    cells: Codes | None = None
+    objective: str = ""
+    attributes: Codes | None = None
+    pairs: tuple[Inputs, Codes] | None = None
 
     def __post_init__(self) -> None:
-        words = (("loss", self.loss, tuple(LOSSES)), ("mix", self.mix, MIXES), ("smote", self.smote, SMOTES))
+        words = (
+            ("loss", self.loss, tuple(LOSSES)),
+            ("mix", self.mix, MIXES),
+            ("smote", self.smote, SMOTES),
+            ("objective", self.objective, OBJECTIVES),
+        )
         for what, name, known in words:
             if name not in known:
                 raise SettingsError(f"there is no {what} '{name}'; choose among: {', '.join(filter(None, known))}")

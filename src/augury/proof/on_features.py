@@ -46,7 +46,9 @@ class OnFeatures:
         """Why it cannot be taught so; "" when it can."""
         if lesson.mix == "cutmix":
             return "sees features, and CutMix takes a box of pixels"
-        if self.estimator is not None and lesson.loss != "cross_entropy":
+        if lesson.objective in ("adversarial", "consistency"):
+            return "sees features, and this arm trains what makes them"
+        if self.estimator is not None and (lesson.loss != "cross_entropy" or lesson.objective):
             return "has a loss of its own"
         if self.estimator is not None and lesson.schedule == "first":
             return "is fitted to all images at once, in no order"
@@ -58,6 +60,8 @@ class OnFeatures:
         """Class probabilities float64 [N, K] of `images` by the classifier of each seed."""
         asked, augment = self.views.extract(images), lesson.augment
         own = replace(lesson, augment=None, smote="")
+        if lesson.cells is not None:
+            own = replace(own, cells=np.tile(lesson.cells, 1 if augment is None else 1 + VIEWS))
         if lesson.synthetic is not None:
             found = self.views.extract(lesson.synthetic[0], augment)
             times, soft = 1 if augment is None else 1 + VIEWS, lesson.synthetic_targets

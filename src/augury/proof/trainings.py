@@ -13,9 +13,12 @@ import torch
 
 from augury.augment import policy
 from augury.errors import SettingsError
-from augury.images import Codes, Images, LabelledImages
-from augury.proof.arms import ARMS, NOISE, OWN, USUAL, Arm
+from augury.images import Codes, Images, LabelledImages, SyntheticImages
+from augury.proof import composition
+from augury.proof.arms import ARMS, NOISE, OWN, USUAL, USUAL_CELLS, Arm
+from augury.proof.cells import Holes
 from augury.proof.checks import obstacle, refuse_arm
+from augury.proof.composition import Composition
 from augury.proof.learners import Learner, Network, learner
 from augury.proof.lesson import Lesson
 from augury.proof.measures import measures
@@ -32,6 +35,9 @@ LAYERS_RATE = 1 / 3
 """What the learning rate is multiplied with for a discriminator's layers: what has been learnt is to be kept."""
 
 
+NO_HOLES = "the trial names no attribute with empty cells"
+
+
 @dataclass
 class Trainings:
     """What all trainings of one trial share; `results` keeps the measures of each, so that a stopped trial goes on.
@@ -39,7 +45,8 @@ class Trainings:
     `synthetic` are the images judged, (uint8 [M, C, H, W], labels int64 [M]), `extra` those of other generators by name, and
     `targets` what is taught of a source's images in place of their labels, float [M, K]. `validation` chooses rate and decay where the
     settings give several; `classifier` is an object in place of the settings' name, as `learner` takes it; `layers` are the
-    discriminator's, or why there are none.
+    discriminator's, or why there are none. `holes` are the empty cells that the trial is about, or why it is about none;
+    `made` are the images of each source with what they were made for, by name.
     """
 
     train: LabelledImages
@@ -56,6 +63,9 @@ class Trainings:
     classifier: Any = None
     layers: Layers | str = "none was given"
     arms: Mapping[str, Arm] = field(default_factory=lambda: ARMS)
+    holes: Holes | str = NO_HOLES
+    made: Mapping[str, SyntheticImages] = field(default_factory=dict)
+    _composed: dict[str, Composition] = field(default_factory=dict, init=False)
     _choices: dict[str, tuple[float, float]] = field(default_factory=dict, init=False)
 
     @cached_property
@@ -81,7 +91,7 @@ class Trainings:
         found: list[str] = []
         for name in names:
             if name in ("all", "usual"):
-                meant = self.arms if name == "all" else USUAL
+                meant = self.arms if name == "all" else USUAL if isinstance(self.holes, str) else USUAL_CELLS
                 found += [each for each in meant if not self._obstacle(each)]
             elif name not in self.arms:
                 raise SettingsError(f"there is no arm '{name}'; choose among: all, usual, {', '.join(self.arms)}")
@@ -96,7 +106,30 @@ class Trainings:
         if arm.network and not isinstance(layers, str) and layers.shape != self.train.shape:
             mine, theirs = list(self.train.shape), list(layers.shape)
             return f"its layers were trained on images [C, H, W] {theirs}, and these are {mine}; give those of a run of such images"
-        return obstacle(arm, self.extra, layers if isinstance(layers, str) else "", self.learner)
+        why = self.holes if isinstance(self.holes, str) else ""
+        if found := obstacle(arm, self.extra, layers if isinstance(layers, str) else "", self.learner, why):
+            return found
+        if isinstance(self.holes, str):
+            return ""
+        if arm.cells:
+            return composition.obstacle(arm, self.train, self._made(arm), self.holes)
+        if arm.shows and arm.ratio is None:
+            return "it shows a number of images chosen on validation, which has no image of an empty cell; use filled"
+        return ""
+
+    def _made(self, arm: Arm) -> SyntheticImages | None:
+        """The generated images that an arm for holes shows, or, without a generator, those whose plan it follows."""
+        return self.made.get(arm.source or OWN)
+
+    def composed(self, name: str) -> Composition:
+        """What an arm for holes trains on; only the latest is kept."""
+        if name not in self._composed:
+            assert isinstance(self.holes, Holes), "select() was not asked"
+            self._composed.clear()
+            self._composed[name] = composition.compose(
+                self.arms[name], self.train, self._made(self.arms[name]), self.holes
+            )
+        return self._composed[name]
 
     def _taught(self, name: str) -> Learner:
         """What this arm trains."""
@@ -127,7 +160,7 @@ class Trainings:
         self, what: str, arm: str, lesson: Lesson, seeds: Sequence[int], part: LabelledImages
     ) -> list[dict[str, Any]]:
         lacking = [seed for seed in seeds if f"{what}/{seed}" not in self.results]
-        trains = [self._train_part(seed) for seed in lacking]
+        trains = [self._train_part(arm, seed) for seed in lacking]
         ready = self._taught(arm).predicted(trains, lesson, lacking, part.images) if lacking else iter(())
         for seed in seeds:
             name = f"{what}/{seed}"
@@ -137,8 +170,10 @@ class Trainings:
             self.on_result(self.done, name)
         return [self.results[f"{what}/{seed}"] for seed in seeds]
 
-    def _train_part(self, seed: int) -> LabelledImages:
-        """The train images of this seed."""
+    def _train_part(self, arm: str, seed: int) -> LabelledImages:
+        """The train images of this seed, and what the arm pools with them."""
+        if self.arms[arm].cells:
+            return self.composed(arm).train
         return resampled(self.train, self.settings.resample, seed)
 
     def _chosen(self, arm: str) -> tuple[float, float]:
@@ -161,7 +196,7 @@ class Trainings:
     def _lesson(self, name: str, ratio: float, rate: float, decay: float) -> Lesson:
         """What this arm teaches."""
         arm = self.arms[name]
-        source = self._source(arm.source)
+        source = None if arm.cells else self._source(arm.source)
         return Lesson(
             steps=self.settings.steps,
             batch=self.settings.batch,
@@ -172,7 +207,17 @@ class Trainings:
             synthetic_targets=None if source is None else self.targets.get(arm.source),
             ratio=0.0 if source is None else ratio if arm.ratio is None else arm.ratio,
             **arm.lesson(),
+            **(self._of_cells(name) if arm.cells else {}),
         )
+
+    def _of_cells(self, name: str) -> dict[str, Any]:
+        """The arrays of a lesson on holes."""
+        arm, composed = self.arms[name], self.composed(name)
+        return {
+            "cells": composed.cells if arm.by_cell else None,
+            "attributes": composed.attributes if arm.objective == "adversarial" else None,
+            "pairs": composed.pairs if arm.objective == "consistency" else None,
+        }
 
     def _source(self, name: str) -> tuple[Images, Codes] | None:
         if name == NOISE:

@@ -15,12 +15,14 @@ from augury.errors import DataError, SettingsError
 from augury.images import LabelledImages, SyntheticImages
 from augury.proof import leakage
 from augury.proof.arms import ARMS, OWN
+from augury.proof.cells import Holes, check_sources
 from augury.proof.checks import check_sets, check_settings
 from augury.proof.choice import choose
 from augury.proof.judgement import few, judge
+from augury.proof.judging_cells import absent, judged_images
 from augury.proof.sequential import looks
 from augury.proof.statistics import least_seeds
-from augury.proof.trainings import Trainings
+from augury.proof.trainings import NO_HOLES, Trainings
 from augury.settings import ProveSettings
 from augury.training import Layers
 from augury.verdict import Verdict
@@ -45,6 +47,8 @@ def prove(
     classifier: Any = None,
     layers: Layers | str = "none was given",
     seen: Mapping[str, leakage.Prints] | None = None,
+    condition: tuple[str, ...] = (),
+    rare: int = 1,
     results: MutableMapping[str, Any] | None = None,
     on_result: Callable[[int, int, str], None] = lambda done, total, name: None,
     on_note: Callable[[str], None] = lambda text: None,
@@ -62,6 +66,17 @@ def prove(
     or an estimator of scikit-learn; `layers` are those of a discriminator (`augury.pretrained`), for arms that begin with
     them, or why there are none.
 
+    Parameters
+    ----------
+    condition
+        Names of attributes, in order. With translated images they default to the attributes that these were made for.
+        Cells of class × attribute with fewer than `rare` train images are *holes*. Where there are some, the outcome is
+        balanced accuracy within the attribute values that contain one, arms for holes take part, all images made for them
+        are shown, and no ratio is chosen. The verdict then has `cells` and `overall`. Images drawn from noise are judged so
+        only where `condition` is given.
+    rare
+        1 counts empty cells only; `augury.proof.RARE` also those with too few images to learn from.
+
     Raises SettingsError for settings that cannot be used; DataError when the sets do not fit together, a class is missing
     in validation or test, or a test image is in another part, among the synthetic images, or was seen, or a validation image
     is among the synthetic ones.
@@ -72,6 +87,7 @@ def prove(
         synthetic = SyntheticImages.of(synthetic)
     for each in (synthetic, *(extra or {}).values()):
         check_sets(train, validation, test, each)
+    holes = holes_of(train, synthetic, condition, rare, settings)
     known = {**({} if isinstance(layers, str) else layers.seen), **(seen or {})}
     _refuse_leaks(train, validation, test, known, settings.near_duplicates)
     if foreign and not any(ratio > 0 for ratio in settings.ratios):
@@ -86,6 +102,7 @@ def prove(
     if foreign and not len(kept):
         raise DataError("no synthetic image is left to judge; make them from train images alone (augury split divides)")
     others = {name: apart(images)[0] for name, images in (extra or {}).items()}
+    _check_fills(holes, kept, synthetic, train, on_note)
     trainings = Trainings(
         train,
         (kept.images, kept.labels) if len(kept) else None,
@@ -99,16 +116,18 @@ def prove(
         extra={name: (images.images, images.labels) for name, images in others.items()},
         classifier=classifier,
         layers=layers,
+        holes=holes,
+        made={OWN: kept, **others},
     )
     settings = settings.model_copy(update={"arms": trainings.select(settings.arms)})
     trainings.settings = settings
     check_settings(settings)
     sources = {OWN: kept, **others}
     shown = any(ARMS[name].shows and len(sources[ARMS[name].source]) for name in settings.arms)
-    ratios = sorted({0.0, *settings.ratios}) if shown else [0.0]
+    ratios = sorted({0.0, *settings.ratios}) if shown and isinstance(holes, str) else [0.0]
     judged = sum(ARMS[name].generative for name in settings.arms)
     plan = looks(settings.seeds, settings.max_seeds, arms=judged)
-    _warn_of_few(plan[-1], judged, test, on_note)
+    _warn_of_few(plan[-1], judged, test, holes, on_note)
     total = len(settings.arms) * plan[-1][0] + (len(ratios) * CHOICE_SEEDS if len(ratios) > 2 else 0)
     total += trainings.searches(settings.arms)
     ratio, curve = _chosen(trainings, ratios, validation, seed)
@@ -118,11 +137,66 @@ def prove(
     )
 
 
-def _warn_of_few(last: tuple[int, float], judged: int, test: LabelledImages, on_note: Callable[[str], None]) -> None:
+def holes_of(
+    train: LabelledImages,
+    synthetic: SyntheticImages,
+    condition: tuple[str, ...],
+    rare: int,
+    settings: ProveSettings,
+) -> Holes | str:
+    """The holes that a trial is about, or why it is about none.
+
+    Attributes are those of `condition`, or those that translated images were made for. Of several empty cells those count
+    that some image was meant to fill; all, where none was.
+
+    Raises SettingsError where train images are drawn anew for each seed, as translations belong to their sources.
+    """
+    if synthetic.sources is None and not condition:
+        return NO_HOLES
+    check_sources(synthetic, train)
+    condition = condition or synthetic.condition_names
+    found = Holes.of(train, condition, rare)
+    if not found:
+        return f"no cell of class × {' × '.join(condition) or 'nothing'} has fewer than {rare} train images"
+    if settings.resample != "none":
+        raise SettingsError(
+            f"prove.resample is '{settings.resample}', but a trial of empty cells pools translations with the train images they were "
+            "made from; use prove.resample=none"
+        )
+    return found.aimed_at(synthetic, train) or found
+
+
+def _check_fills(
+    holes: Holes | str,
+    kept: SyntheticImages,
+    synthetic: SyntheticImages,
+    train: LabelledImages,
+    on_note: Callable[[str], None],
+) -> None:
+    """Say that translations without holes are judged over all cells. Raises DataError where no image fills a hole."""
+    if isinstance(holes, str):
+        if synthetic.sources is not None:
+            on_note(f"the translations are judged over all cells: {holes}")
+    elif not holes.fills(kept, train).any():
+        names = ", ".join(f"'{holes.cell_name(int(cell))}'" for cell in np.flatnonzero(holes.mask.ravel())[:5])
+        raise DataError(
+            f"of {len(synthetic):,} synthetic images none that was kept fills an empty cell ({names}); look at the filters, or "
+            "generate images for these cells"
+        )
+
+
+def _warn_of_few(
+    last: tuple[int, float],
+    judged: int,
+    test: LabelledImages,
+    holes: Holes | str,
+    on_note: Callable[[str], None],
+) -> None:
     """Say before anything is trained that the test part, or the seeds of the last look at as many arms as are judged, cannot
     suffice for a word."""
     seeds, level = last
-    if lacking := few(test, level):
+    inside = test if isinstance(holes, str) else judged_images(test, holes)[0]
+    if lacking := (not isinstance(holes, str) and absent(inside)) or few(inside, level):
         on_note(f"the verdict can only be 'underpowered': {lacking}; test more, or all in turn with augury run --folds")
     needed = least_seeds(level / judged)
     if seeds < needed:
@@ -132,8 +206,11 @@ def _warn_of_few(last: tuple[int, float], judged: int, test: LabelledImages, on_
         )
 
 
-def result_name(arm: str, ratio: float) -> str:
-    """What the results of an arm on the test part are called, less the seed."""
+def result_name(arm: str, ratio: float, rare: int = 1) -> str:
+    """What the results of an arm on the test part are called, less the seed. What an arm for holes shows depends on what is
+    `rare`, and not on a ratio."""
+    if ARMS[arm].cells:
+        return f"test/{arm}" + (f", fewer than {rare}" if rare > 1 else "")
     return f"test/{arm}" + (f" at ratio {ratio:g}" if ARMS[arm].shows else "")
 
 
@@ -207,12 +284,15 @@ def _grown(
     """The verdict of the first look whose word is clear, or of the last."""
     each: dict[str, list[dict[str, Any]]] = {name: [] for name in trainings.settings.arms}
     taken: list[dict[str, Any]] = []
+    holes = None if isinstance(trainings.holes, str) else trainings.holes
+    rare = holes.rare if holes else 1
     for amount, level in plan:
         seeds = tuple(range(seed, seed + amount))
         for name, done in each.items():
-            done += trainings.measured(result_name(name, ratio), name, ratio, seeds[len(done) :], test)
+            done += trainings.measured(result_name(name, ratio, rare), name, ratio, seeds[len(done) :], test)
         margin = trainings.settings.margin
-        verdict = judge(each, seeds, ratio, curve, trainings.train, kept, test, level=level, margin=margin)
+        train = trainings.train
+        verdict = judge(each, seeds, ratio, curve, train, kept, test, level=level, margin=margin, holes=holes)
         taken.append({"seeds": amount, "level": level, "word": verdict.word, "p": verdict.p})
         if verdict.word != "underpowered" or verdict.lacking:
             break

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from augury.report.wording import adds, points
+from augury.verdict import worse_cells
 
 COLOURS = {"helps": "#0b7d68", "no difference": "#5c6470", "hurts": "#b4361f", "underpowered": "#7a5a00"}
 CHARACTER = 6.3
@@ -18,7 +19,8 @@ CHARACTER = 6.3
 def told(verdict: Mapping[str, Any]) -> str:
     """The word and the difference in a few characters."""
     if verdict["word"] in ("helps", "hurts"):
-        return f"{verdict['word']} {points(verdict['difference'])} points"
+        worse = ", a cell worse" if verdict["word"] == "helps" and worse_cells(verdict.get("cells", ())) else ""
+        return f"{verdict['word']} {points(verdict['difference'])} points{worse}"
     return str(verdict["word"])
 
 

@@ -87,7 +87,10 @@ def arms(verdict: Mapping[str, Any]) -> Chart:
     rows = {name: np.array(arm["balanced_accuracy"], float) for name, arm in verdict["arms"].items()}
     means = {name: float(values.mean()) for name, values in rows.items()}
     told = "; ".join(f"{name} {share(mean)}" for name, mean in means.items())
-    chart = Chart(30 + 48.0 * len(rows), f"Mean balanced accuracy on the test part, by way of training: {told}.")
+    chart = Chart(
+        30 + 48.0 * len(rows),
+        f"Mean {verdict.get('metric', 'balanced accuracy')} on the test part, by way of training: {told}.",
+    )
     ends = [v for values in rows.values() for v in (*values, *(interval(values) or ()))]
     x = padded(ends, 8, WIDTH - 8, least=0.02)
     bottom = chart.height - 22

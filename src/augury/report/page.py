@@ -12,7 +12,7 @@ import numpy as np
 
 from augury.files import write_text
 from augury.proof.arms import ARMS
-from augury.report import charts, scores, wording
+from augury.report import cells, charts, scores, wording
 from augury.report.copies import copies
 from augury.report.facts import Facts
 from augury.report.pictures import Strip, Wanted, strips
@@ -48,7 +48,7 @@ TITLES = {
     "score_fake": "synthetic images",
 }
 FILTERS = (
-    "share", "points", "detectable", "number", "signed", "duration", "phrase", "short", "pretty", "confidence", "breakable"
+    "share", "percent", "points", "detectable", "number", "signed", "duration", "phrase", "short", "pretty", "confidence", "breakable"
 )  # fmt: skip
 """Functions of the wording that the templates call by name."""
 UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff\u202a-\u202e\u2066-\u2069]")
@@ -90,6 +90,8 @@ def _context(facts: Facts) -> dict[str, Any]:
         "trained": {"unlabelled": None, "start_from": None} | facts.about.get("settings", {}).get("train", {}),
         "v": verdict,
         "sign": wording.SIGNS[verdict["word"]],
+        "word": wording.word(verdict),
+        "cells": cells.section(verdict),
         "headline": wording.headline(verdict),
         "adds": wording.adds(verdict),
         "filtered": _filtered(facts),
@@ -148,6 +150,7 @@ def _arm_rows(verdict: Mapping[str, Any]) -> list[dict[str, Any]]:
                 "name": name,
                 "balanced_accuracy": float(accuracies.mean()),
                 "interval": charts.interval(accuracies),
+                "overall": _mean(arm.get("overall", ())),
                 **{name: _mean(arm[name]) for name in ("macro_f1", "worst_recall", "auc", "ece", "brier")},
                 "role": {verdict["arm"]: "synthetic", verdict["comparator"]: "real"}.get(name, "other"),
             }

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from augury.proof.arms import ARMS, NOISE
-from augury.verdict import IMAGES, LAYERS, of_groups, same
+from augury.verdict import IMAGES, LAYERS, of_groups, same, worse_cells
 
 NOTHING = "–"
 MINUS = "−"
@@ -30,6 +30,11 @@ def missing(value: Any) -> bool:
 def share(value: Any) -> str:
     """An accuracy in [0, 1] with three decimals."""
     return NOTHING if missing(value) else signed(f"{value:.3f}")
+
+
+def percent(value: Any) -> str:
+    """A share in [0, 1] as a percentage: "72 %"."""
+    return NOTHING if missing(value) else f"{100 * value:.0f} %"
 
 
 def points(value: Any) -> str:
@@ -122,6 +127,48 @@ def adds(verdict: Mapping[str, Any]) -> str:
     return str(verdict.get("adds", IMAGES))
 
 
+def word(verdict: Mapping[str, Any]) -> str:
+    """The verdict's word for the page, qualified where a cell gets worse."""
+    told = str(verdict["word"]).capitalize()
+    rows = worse_cells(verdict.get("cells", ()))
+    if told != "Helps" or not rows:
+        return told
+    return f"{told}, but {'one cell gets' if len(rows) == 1 else f'{len(rows)} cells get'} worse"
+
+
+def about_cells(verdict: Mapping[str, Any]) -> list[str]:
+    """What a trial about cells adds to the meaning: its outcome, cells that get worse, and the cost; [] for other trials."""
+    cost = verdict.get("overall")
+    if not cost:
+        return []
+    said = [
+        f"The outcome is {verdict['metric']}: every class counts equally there. A classifier that only answers one class more often "
+        "gains in the empty cell and loses in its neighbour, so that it gains nothing here."
+    ]
+    if rows := worse_cells(verdict["cells"]):
+        names = "; ".join(
+            f"{short(row['cell'])} by {points(row['difference'])[1:]} points (interval {points(row['low'])} to {points(row['high'])})"
+            for row in rows[:3]
+        )
+        more = f"; and {len(rows) - 3} more" if len(rows) > 3 else ""
+        said.append(
+            f"Weigh the loss before you use the {adds(verdict)}: {'one cell gets' if len(rows) == 1 else f'{len(rows)} cells get'} "
+            f"significantly worse, {names}{more}. The intervals are corrected for the number of cells."
+        )
+    said.append(
+        f"Over all {cost['test']:,} test images, balanced accuracy changes by {points(cost['difference'])} points "
+        f"({points(cost['low'])} to {points(cost['high'])})."
+    )
+    few = [row["cell"] for row in verdict["cells"] if row["test"] < FEW or (row["groups"] or FEW) < FEW]
+    if few:
+        more = f" and {len(few) - 4} more cells" if len(few) > 4 else ""
+        said.append(
+            f"Take the numbers of {', '.join(map(short, few[:4]))}{more} with care: fewer than {FEW} test images, or groups (people, "
+            "patients) to test."
+        )
+    return said
+
+
 def meaning(verdict: Mapping[str, Any]) -> list[str]:
     """What the verdict's word means, in a few plain sentences."""
     if verdict["ratio"] == 0 and adds(verdict) != LAYERS:
@@ -134,6 +181,7 @@ def meaning(verdict: Mapping[str, Any]) -> list[str]:
         said = _underpowered(verdict)
     else:
         said = _settled(verdict)
+    said += about_cells(verdict)
     if earlier := verdict.get("earlier"):
         said.append(
             f"This test part was looked at before, with {earlier} seeds, and the word was '{verdict['said']}'. Looking again, with more "
@@ -217,15 +265,18 @@ def _settled(verdict: Mapping[str, Any]) -> list[str]:
         else f"Begin with them: in Python, augury.pretrained('{run}')(channels, classes) is the network to train, on the real images."
     )
     note = [f"It is less than the {matters} points that this trial was told to call a difference."] if small else []
+    where = "all classes alike" + verdict.get("metric", "").removeprefix("balanced accuracy")
+    if verdict.get("cells"):
+        use = f"Train as the arm {verdict['arm']} does: {ARMS[verdict['arm']].note.removeprefix('holes: ')}."
     return {
         "helps": [
-            f"Of 100 test images, all classes alike, about {per_hundred} more are named rightly than after the "
+            f"Of 100 test images, {where}, about {per_hundred} more are named rightly than after the "
             f"best training without {what}. The interval and the test agree that this is not chance.",
             *note,
             use,
         ],
         "hurts": [
-            f"Of 100 test images, all classes alike, about {per_hundred} fewer are named rightly than after the "
+            f"Of 100 test images, {where}, about {per_hundred} fewer are named rightly than after the "
             f"best training without {what}. The interval and the test agree that this is not chance, and it is "
             f"worse than {twin} too.",
             *note,
@@ -237,6 +288,8 @@ def _settled(verdict: Mapping[str, Any]) -> list[str]:
             "The best of them is the control, which shows images of pure noise: what it gains over the others is a milder "
             "training, and not knowledge of the classes."
             if getattr(ARMS.get(verdict["comparator"]), "source", "") == NOISE
+            else "The best of them is a control: what it gains does not come from what the translator learnt."
+            if getattr(ARMS.get(verdict["comparator"]), "control", False)
             else f"Prefer {verdict['comparator']}, which does without {what}.",
         ],
     }[verdict["word"]]

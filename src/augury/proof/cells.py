@@ -1,0 +1,195 @@
+"""Cells of the table class × attribute: which are empty, and which images lie in them or fill them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from augury.errors import DataError, SettingsError
+from augury.images import Codes, LabelledImages, SyntheticImages
+
+Mask = npt.NDArray[np.bool_]
+
+RARE = 20
+"""A cell with fewer train images than this is too small to learn a change from, or to test with."""
+NAMED = 3
+"""Most attribute values that the name of a metric lists."""
+
+
+@dataclass(frozen=True)
+class Holes:
+    """The cells of a train part, and which of them are holes: empty, or with fewer than `rare` images.
+
+    A cell is a class together with one value of each attribute of `condition`. Several attributes are joined: a *value*
+    is then a combination, numbered in C order over `values`. Cell number = class · (number of values) + value.
+
+    Attributes
+    ----------
+    classes, condition, values
+        Names of the classes, of the attributes, and of the values of each attribute.
+    counts
+        int64 [K, V], train images in each cell.
+    rare
+        A cell with fewer images than this is a hole.
+    mask
+        bool [K, V], which cells are holes. Only values that some train image has can contain a hole: no translation
+        reaches the others.
+    """
+
+    classes: tuple[str, ...]
+    condition: tuple[str, ...]
+    values: tuple[tuple[str, ...], ...]
+    counts: Codes
+    rare: int
+    mask: Mask
+
+    @classmethod
+    def of(cls, train: LabelledImages, condition: tuple[str, ...], rare: int = 1) -> Holes:
+        """Find the holes of a train part.
+
+        Parameters
+        ----------
+        train
+            The real images; `condition` names some of their attributes, at least none.
+        rare
+            Cells with fewer train images are holes; 1 means empty cells only.
+
+        Raises
+        ------
+        SettingsError
+            When `rare` is below 1.
+        DataError
+            When an attribute does not exist.
+        """
+        if rare < 1:
+            raise SettingsError(f"rare is {rare}, but must be at least 1: a cell with fewer images than that is a hole")
+        sizes = train.cardinalities(condition)
+        values = tuple(train.attributes[name].values for name in condition)
+        cells = _joined(train.conditions(condition), sizes)
+        counts = np.bincount(cells, minlength=int(np.prod(sizes))).reshape(sizes[0], -1).astype(np.int64)
+        return cls(train.classes, condition, values, counts, rare, (counts < rare) & (counts.sum(0) > 0))
+
+    def aimed_at(self, synthetic: SyntheticImages, train: LabelledImages) -> Holes:
+        """Keep only the holes that some of the images were meant to fill, rejected images included.
+
+        A table of several attributes has many empty cells. A plan fills a few of them, and the outcome is about those.
+        """
+        asked = np.zeros(self.counts.size, bool)
+        asked[self.targets(synthetic)[self.fills(synthetic, train)]] = True
+        return replace(self, mask=self.mask & asked.reshape(self.counts.shape))
+
+    def __bool__(self) -> bool:
+        return bool(self.mask.any())
+
+    @property
+    def inside(self) -> Mask:
+        """bool [V], the attribute values that contain a hole."""
+        return np.asarray(self.mask.any(0))
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """Number of classes, then of the values of each attribute."""
+        return len(self.classes), *(len(each) for each in self.values)
+
+    @property
+    def metric(self) -> str:
+        """What the verdict judges: "balanced accuracy within young=no"."""
+        names = [self.value_name(v) for v in np.flatnonzero(self.inside).tolist()]
+        if not self.condition:
+            return "balanced accuracy"
+        if len(names) > NAMED:
+            return f"balanced accuracy within {len(names)} attribute values"
+        return f"balanced accuracy within {' and '.join(names)}"
+
+    def value_name(self, value: int) -> str:
+        """The name of an attribute value: "young=no", or "young=no, hat=yes" for two attributes."""
+        at = np.unravel_index(value, self.sizes[1:]) if self.condition else ()
+        pairs = zip(self.condition, self.values, at, strict=True)
+        return ", ".join(f"{name}={values[int(i)]}" for name, values, i in pairs)
+
+    def cell_name(self, cell: int) -> str:
+        """The name of a cell: "woman, young=no"."""
+        c, v = divmod(cell, self.counts.shape[1])
+        return ", ".join(filter(None, (self.classes[c], self.value_name(v))))
+
+    def cells(self, images: LabelledImages) -> Codes:
+        """The cell number of each image, int64 [N].
+
+        Raises DataError where the images lack an attribute, or give it other values than the train part does.
+        """
+        for name, values in zip(self.condition, self.values, strict=True):
+            if name in images.attributes and images.attributes[name].values != values:
+                raise DataError(
+                    f"the attribute '{name}' has the values {', '.join(images.attributes[name].values)} here, but "
+                    f"{', '.join(values)} in the train part; give all parts the same values in the same order"
+                )
+        return _joined(images.conditions(self.condition), self.sizes)
+
+    def targets(self, synthetic: SyntheticImages) -> Codes:
+        """The cell number that each synthetic image was made for, int64 [M].
+
+        Raises DataError where the images were not made for values of these attributes.
+        """
+        lacking = [name for name in self.condition if name not in synthetic.condition_names]
+        if lacking:
+            raise DataError(
+                f"the synthetic images were not made for values of '{lacking[0]}', so that they fill no cell of it; generate them "
+                "with that attribute as a condition"
+            )
+        columns = [0, *(1 + synthetic.condition_names.index(name) for name in self.condition)]
+        return _joined(synthetic.conditions[:, columns], self.sizes)
+
+    def within(self, images: LabelledImages) -> Mask:
+        """Which images have an attribute value that contains a hole, bool [N]."""
+        return self._inside(self.cells(images))
+
+    def fills(self, synthetic: SyntheticImages, train: LabelledImages) -> Mask:
+        """Which synthetic images were made for a hole, bool [M]; translations of images that lie in it already are not."""
+        found = np.asarray(self.mask.ravel()[self.targets(synthetic)])
+        return found if synthetic.sources is None else found & ~self.passed(synthetic, train)
+
+    def symmetric(self, synthetic: SyntheticImages, train: LabelledImages) -> Mask:
+        """Which images were translated along attributes only into an attribute value that contains a hole, bool [M]."""
+        targets, before = self.targets(synthetic), self.origins(synthetic, train)
+        values = self.counts.shape[1]
+        same_class = targets // values == before // values
+        return np.asarray(self._inside(targets) & same_class & (targets != before))
+
+    def passed(self, synthetic: SyntheticImages, train: LabelledImages) -> Mask:
+        """Which images only went through the translator, their target being the cell of their source, bool [M]."""
+        return np.asarray(self.targets(synthetic) == self.origins(synthetic, train))
+
+    def origins(self, synthetic: SyntheticImages, train: LabelledImages) -> Codes:
+        """The cell number of the source of each translated image, int64 [M].
+
+        Raises DataError for images that were not translated, and for sources that are no rows of the train part.
+        """
+        if synthetic.sources is None:
+            raise DataError("these synthetic images were drawn from noise and have no source image; translate some")
+        check_sources(synthetic, train)
+        return np.asarray(self.cells(train)[synthetic.sources])
+
+    def _inside(self, cells: Codes) -> Mask:
+        return np.asarray(self.inside[cells % self.counts.shape[1]])
+
+
+def check_sources(synthetic: SyntheticImages, train: LabelledImages) -> None:
+    """Raises DataError where a source is no row of the train part."""
+    rows = synthetic.sources
+    if rows is not None and len(rows) and not (rows.min() >= 0 and rows.max() < len(train)):
+        raise DataError(
+            f"sources run from {rows.min()} to {rows.max()}, but the train part has {len(train):,} images; sources are rows of "
+            "the train part that the translator saw"
+        )
+
+
+def _joined(conditions: Codes, sizes: Sequence[int]) -> Codes:
+    """Conditions int64 [N, 1 + A] as one number each, in C order over `sizes`."""
+    for column, size in enumerate(sizes):
+        codes = conditions[:, column]
+        if len(codes) and not (codes.min() >= 0 and codes.max() < size):
+            raise DataError(f"condition {column} runs from {codes.min()} to {codes.max()}, but has {size} values")
+    return np.asarray(np.ravel_multi_index(tuple(conditions.T), tuple(sizes)), np.int64)

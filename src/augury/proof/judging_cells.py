@@ -1,0 +1,177 @@
+"""The outcome of a trial about holes: accuracy within their attribute values, every cell, and the cost over all images."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from augury.errors import DataError
+from augury.images import LabelledImages, SyntheticImages
+from augury.proof.cells import Holes
+from augury.proof.crossed import effects
+from augury.proof.recalls import Mask, alone, gap, interval, recalls
+from augury.proof.statistics import holm
+from augury.verdict import Verdict
+
+LEVEL = 0.05
+
+
+def judged_images(test: LabelledImages, holes: Holes) -> tuple[LabelledImages, Mask]:
+    """Find the test images that the outcome is about.
+
+    Their classes are the cells, so that the mean over classes weighs every cell equally: a moved threshold gains in one
+    and loses in the other.
+
+    Returns
+    -------
+    tuple
+        The test images within attribute values that contain a hole, with a pixel in place of each image, and bool [N],
+        which of the test images they are.
+
+    Raises
+    ------
+    DataError
+        When no test image has such an attribute value.
+    """
+    cells, inside = holes.cells(test), holes.within(test)
+    if not inside.any():
+        raise DataError(
+            f"the test part has no image with {holes.metric.removeprefix('balanced accuracy within ')}, where cells are empty, so "
+            "that nothing can be said about them; put some into the test part"
+        )
+    values = holes.counts.shape[1]
+    there = np.flatnonzero(np.tile(holes.inside, len(holes.classes)))
+    assert len(there) == int(holes.inside.sum()) * holes.counts.size // values
+    return LabelledImages(
+        np.zeros((int(inside.sum()), 1, 1, 1), np.uint8),
+        np.searchsorted(there, cells[inside]).astype(np.int64),
+        tuple(holes.cell_name(int(cell)) for cell in there),
+        groups=None if test.groups is None else test.groups[inside],
+    ), inside
+
+
+def absent(judged: LabelledImages) -> str:
+    """Why no word can be given: a cell without a test image; "" where each has one."""
+    lacking = [judged.classes[c] for c in np.flatnonzero(judged.counts == 0)]
+    if not lacking:
+        return ""
+    more = f" and {len(lacking) - 1} more" if len(lacking) > 1 else ""
+    return f"the test part has no image of the cell '{lacking[0]}'{more}, so that nothing can be said about it"
+
+
+def with_cells(
+    verdict: Verdict,
+    hits: Mapping[str, Mask],
+    inside: Mask,
+    train: LabelledImages,
+    shown: SyntheticImages,
+    test: LabelledImages,
+    holes: Holes,
+) -> Verdict:
+    """Add to a verdict on the images `inside` what it needs to be told honestly.
+
+    Parameters
+    ----------
+    verdict
+        That on the images of `judged_images`.
+    hits
+        bool [S, N] of each arm, on all test images.
+    shown
+        The generated images that the verdict's arm shows.
+    """
+    arm, comparator = hits[verdict.arm], hits[verdict.comparator]
+    rows = cell_rows(arm, comparator, shown, test, holes)
+    judged = judged_images(test, holes)[0]
+    arms = {
+        name: own
+        | {"balanced_accuracy": _accuracies(hits[name][:, inside], judged), "overall": own["balanced_accuracy"]}
+        for name, own in verdict.arms.items()
+    }
+    return replace(
+        verdict,
+        metric=holes.metric,
+        ratio=len(shown) / len(train),
+        arms=arms,
+        cells=rows,
+        overall=_overall(arm, comparator, test, rows),
+    )
+
+
+def cell_rows(
+    arm: Mask, comparator: Mask, shown: SyntheticImages, test: LabelledImages, holes: Holes
+) -> tuple[dict[str, Any], ...]:
+    """One row a cell: names, counts, recalls, and the difference with its interval.
+
+    Parameters
+    ----------
+    arm, comparator
+        bool [S, N], which test images the classifier of each seed classifies correctly.
+    shown
+        The generated images that the arm shows.
+
+    Notes
+    -----
+    Intervals are over seeds and test images, corrected for the number of cells (Holm); `level` is the one they are at. `worse`
+    says that the interval lies below zero and that the t test agrees: where a single image differs, the interval alone may
+    say so without cause. Numbers of a cell without a test image are None.
+    """
+    cells = holes.cells(test)
+    added = np.bincount(holes.targets(shown), minlength=holes.counts.size)
+    everywhere = {int(cell): cells == cell for cell in np.unique(cells)}
+    gaps = {cell: gap(arm, comparator, test, here) for cell, here in everywhere.items()}
+    p = []
+    for cell, found in gaps.items():
+        there, least = alone(test, everywhere[cell])
+        p.append(min(1.0, 2 * min(found.p_below(0), found.p_above(0))) if there >= least else 1.0)
+    adjusted, levels = (dict(zip(gaps, each, strict=True)) for each in holm(p, LEVEL))
+    rows = []
+    for cell in range(holes.counts.size):
+        c, v = divmod(cell, holes.counts.shape[1])
+        row: dict[str, Any] = {
+            "cell": holes.cell_name(cell),
+            "class": holes.classes[c],
+            "attributes": _attributes(holes, v),
+            "hole": bool(holes.mask[c, v]),
+            "within": bool(holes.inside[v]),
+            "train": int(holes.counts[c, v]),
+            "synthetic": int(added[cell]),
+            "test": int(everywhere[cell].sum()) if cell in gaps else 0,
+        }
+        if cell not in gaps:
+            empty = ("groups", "recall_comparator", "interval_comparator", "recall_arm", "interval_arm", "difference")
+            rows.append({**row, **dict.fromkeys((*empty, "low", "high", "level", "p_adjusted")), "worse": False})
+            continue
+        here = everywhere[cell]
+        low, high = interval(gaps[cell], test, here, 1 - levels[cell])
+        row |= recalls(arm, comparator, test, here) | {"difference": gaps[cell].value, "low": low, "high": high}
+        tested = {"level": levels[cell], "p_adjusted": adjusted[cell]}
+        rows.append({**row, **tested, "worse": high < 0 and adjusted[cell] <= LEVEL})
+    return tuple(rows)
+
+
+def _attributes(holes: Holes, value: int) -> dict[str, str]:
+    """Attribute name -> name of its value."""
+    at = np.unravel_index(value, holes.sizes[1:]) if holes.condition else ()
+    pairs = zip(holes.condition, holes.values, at, strict=True)
+    return {name: values[int(i)] for name, values, i in pairs}
+
+
+def _accuracies(hits: Mask, judged: LabelledImages) -> list[float]:
+    """Mean recall over the cells, one value a seed."""
+    cells = [hits[:, judged.labels == cell].mean(1) for cell in np.unique(judged.labels)]
+    return [float(each) for each in np.mean(cells, axis=0)]
+
+
+def _overall(arm: Mask, comparator: Mask, test: LabelledImages, rows: tuple[dict[str, Any], ...]) -> dict[str, Any]:
+    """Balanced accuracy over all test images, and each arm's worst cell."""
+    found = effects(arm.astype(float) - comparator, test.labels, test.groups)
+    low, high = found.interval()
+    there = [row for row in rows if row["test"]]
+    told: dict[str, Any] = {"difference": found.value, "low": low, "high": high, "test": len(test)}
+    for role in ("comparator", "arm"):
+        worst = min(there, key=lambda row: row[f"recall_{role}"])
+        told[f"worst_{role}"] = {"cell": worst["cell"], "recall": worst[f"recall_{role}"]}
+    return told

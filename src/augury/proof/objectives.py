@@ -1,0 +1,226 @@
+"""What a network minimises in each step: the loss of its batch, and for some arms more than that."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from augury.errors import SettingsError
+from augury.images import Codes
+from augury.proof.deck import Deck
+from augury.proof.lesson import Inputs, Lesson
+from augury.proof.losses import LOSSES
+from augury.randomness import stream
+
+DRO_STEP = 0.01
+"""Step size of the weights of cells (Sagawa et al. 2020, appendix C.2)."""
+CONSISTENCY = 5.0
+"""Weight of the consistency loss (Goel et al. 2021)."""
+HIDDEN = 100
+"""Units of the adversary's hidden layer (Ganin et al. 2016, figure 4)."""
+
+Forward = Callable[[nn.Module, Tensor, tuple[int, ...]], Tensor]
+"""(network, images, shape wanted) -> logits, checked."""
+Prepare = Callable[[Inputs, int], Tensor]
+"""(images as stored, step) -> network input, augmented with the draws of that step's batch."""
+
+
+class Objective:
+    """The weighted mean loss of a batch, for one network or a stack of S.
+
+    Subclasses add a term. They train one network at a time, except where `stackable` says otherwise.
+    """
+
+    stackable = True
+
+    def __init__(
+        self, model: nn.Module, decks: Sequence[Deck], lesson: Lesson, device: torch.device, forward: Forward
+    ) -> None:
+        self.model, self.decks, self.lesson, self.forward = model, decks, lesson, forward
+        self.loss = LOSSES[lesson.loss]
+        self.shares = torch.from_numpy(np.stack([deck.shares for deck in decks])).to(device)[:, None]
+        self.device = device
+
+    def parameters(self) -> Iterable[nn.Parameter]:
+        """Trained beside those of the network."""
+        return ()
+
+    def __call__(
+        self, x: Tensor, targets: Tensor, weights: Tensor, rows: Codes, step: int, half: Any, prepare: Prepare
+    ) -> Tensor:
+        """The scalar to minimise.
+
+        Parameters
+        ----------
+        x
+            Network input [B, S·C, H, W], or [B, S·D].
+        targets, weights
+            float32 [S, B, K] and [S, B], weights of sum 1 for each network.
+        rows
+            int64 [S, B], the row of each image in its train part.
+        half
+            The autocast context that forward passes run in.
+        """
+        return self.batch_loss(self.losses(self.logits(x, targets, half), targets), weights, rows)
+
+    def logits(self, x: Tensor, targets: Tensor, half: Any) -> Tensor:
+        """float32 [S, B, K]."""
+        copies = (len(self.decks),) if len(self.decks) > 1 else ()
+        with half:
+            logits = self.forward(self.model, x, (len(x), *copies, targets.shape[-1])).float()
+        return logits.reshape(len(x), len(self.decks), -1).transpose(0, 1)
+
+    def losses(self, logits: Tensor, targets: Tensor) -> Tensor:
+        """The loss of each image [S, B]."""
+        return self.loss(logits, targets, self.shares)
+
+    def batch_loss(self, losses: Tensor, weights: Tensor, rows: Codes) -> Tensor:
+        """The losses of the images [S, B] as one number."""
+        return (losses * weights).sum()
+
+
+class GroupDRO(Objective):
+    """Online group distributionally robust optimisation (Sagawa et al. 2020, algorithm 1): the weights q of the cells grow
+    exponentially with their loss, and the sum of q · (mean loss of the cell in this batch) is minimised."""
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        if self.lesson.cells is None:
+            raise SettingsError("group_dro needs the cell of each train image; give a trial with attributes")
+        self.cells = np.unique(self.lesson.cells, return_inverse=True)[1].reshape(-1)
+        cells = int(self.cells.max()) + 1
+        self.q = torch.full((len(self.decks), cells), 1 / cells, device=self.device)
+
+    def batch_loss(self, losses: Tensor, weights: Tensor, rows: Codes) -> Tensor:
+        """Update q and weigh the cells by it; a cell that the batch lacks has the loss 0."""
+        cells = F.one_hot(torch.from_numpy(self.cells[rows]).to(losses.device), self.q.shape[1]).to(losses.dtype)
+        means = (losses[..., None] * cells).sum(1) / cells.sum(1).clamp(min=1)
+        grown = self.q * torch.exp(DRO_STEP * means.detach())
+        self.q = grown / grown.sum(1, keepdim=True)
+        return (self.q * means).sum()
+
+
+class Reversal(torch.autograd.Function):
+    """The identity whose gradient is multiplied by -λ (Ganin & Lempitsky 2015, eq. 15 to 17)."""
+
+    @staticmethod
+    def forward(context: Any, x: Tensor, strength: float) -> Tensor:
+        """x as it is."""
+        context.strength = strength
+        return x.view_as(x)
+
+    @staticmethod
+    def backward(context: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        """-λ times the gradient."""
+        return -context.strength * gradients[0], None
+
+
+def reversal_strength(progress: float) -> float:
+    """λ = 2 / (1 + exp(-10 p)) - 1 at the share p in [0, 1] of the steps (Ganin & Lempitsky 2015, section 4.3)."""
+    return 2 / (1 + math.exp(-10 * progress)) - 1
+
+
+class Adversarial(Objective):
+    """The features must not tell the attribute value: a small network learns to tell it, behind a reversed gradient (Ganin &
+    Lempitsky 2015). Features are what the last layer is given."""
+
+    stackable = False
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        if self.lesson.attributes is None:
+            raise SettingsError(
+                "the arm dann needs the attribute value of each train image; give a trial with attributes"
+            )
+        self.attributes = np.unique(self.lesson.attributes, return_inverse=True)[1].reshape(-1)
+        model: Any = self.model
+        size, values, seed = model.last.in_features, int(self.attributes.max()) + 1, self.decks[0].seed
+        shapes = ((HIDDEN, size), (HIDDEN,), (values, HIDDEN), (values,))
+        draws = stream(seed, "adversary")
+        bounds = (size**-0.5, size**-0.5, HIDDEN**-0.5, HIDDEN**-0.5)
+        drawn = [torch.empty(s).uniform_(-b, b, generator=draws) for s, b in zip(shapes, bounds, strict=True)]
+        self.head = [nn.Parameter(weights.to(self.device)) for weights in drawn]
+
+    def parameters(self) -> Iterable[nn.Parameter]:
+        """Those of the adversary."""
+        return self.head
+
+    def __call__(
+        self, x: Tensor, targets: Tensor, weights: Tensor, rows: Codes, step: int, half: Any, prepare: Prepare
+    ) -> Tensor:
+        """The loss of the classes plus the loss of the adversary."""
+        model: Any = self.model
+        with half:
+            features = model.last_inputs(x)
+            logits = model.last(features).float()[None]
+        total = self.batch_loss(self.losses(logits, targets), weights, rows)
+        a, b, c, d = self.head
+        hidden = Reversal.apply(features.float(), reversal_strength(step / self.lesson.steps))  # type: ignore[no-untyped-call]
+        told = F.linear(F.relu(F.linear(hidden, a, b)), c, d)
+        return total + F.cross_entropy(told, torch.from_numpy(self.attributes[rows[0]]).to(told.device))
+
+
+class Consistency(Objective):
+    """An image and its translation must be classified alike: CONSISTENCY times the mean Jensen-Shannon divergence of their
+    predictions (Goel et al. 2021, eq. 4), over the images of the batch that have a pair."""
+
+    stackable = False
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        if self.lesson.pairs is None:
+            raise SettingsError("the arm consistency needs pairs of images; give translations with sources")
+
+    def __call__(
+        self, x: Tensor, targets: Tensor, weights: Tensor, rows: Codes, step: int, half: Any, prepare: Prepare
+    ) -> Tensor:
+        """The loss of the batch plus that of its pairs; pairs get the augmentation of the image that they belong to."""
+        assert self.lesson.pairs is not None
+        images, partners = self.lesson.pairs
+        partner = partners[rows[0]]
+        paired = np.flatnonzero(partner >= 0)
+        if not len(paired):
+            return super().__call__(x, targets, weights, rows, step, half, prepare)
+        others = prepare(images[np.maximum(partner, 0)], step)[torch.from_numpy(paired).to(x.device)]
+        both = torch.cat([x, others])
+        if both.ndim == 4:
+            both = both.contiguous(memory_format=torch.channels_last)
+        logits = self.logits(both, targets, half)
+        own, other = logits[:, : len(x)], logits[0, len(x) :]
+        total = self.batch_loss(self.losses(own, targets), weights, rows)
+        return total + CONSISTENCY * jensen_shannon(own[0, torch.from_numpy(paired).to(x.device)], other).mean()
+
+
+def jensen_shannon(a: Tensor, b: Tensor) -> Tensor:
+    """Jensen-Shannon divergence [N] in nats of the predictions of logits `a` and `b` [N, K]: ½ KL(p ‖ m) + ½ KL(q ‖ m) with
+    m = (p + q) / 2 (Lin 1991, eq. 4.1)."""
+    first, second = F.log_softmax(a, -1), F.log_softmax(b, -1)
+    middle = torch.logaddexp(first, second) - math.log(2)
+    terms = [(each.exp() * (each - middle)).sum(-1) for each in (first, second)]
+    return (terms[0] + terms[1]) / 2
+
+
+OBJECTIVES: dict[str, type[Objective]] = {
+    "": Objective,
+    "group_dro": GroupDRO,
+    "adversarial": Adversarial,
+    "consistency": Consistency,
+}
+
+
+def stackable(lesson: Lesson) -> bool:
+    """Whether the objective can train a stack of networks."""
+    return OBJECTIVES[lesson.objective].stackable
+
+
+def objective(
+    model: nn.Module, decks: Sequence[Deck], lesson: Lesson, device: torch.device, forward: Forward
+) -> Objective:
+    """The objective that the lesson names."""
+    return OBJECTIVES[lesson.objective](model, decks, lesson, device, forward)
