@@ -16,6 +16,7 @@ import numpy as np
 
 from augury import exports, generation, metrics, proof, report, scoring, training
 from augury.data import LEFT_OUT
+from augury.data.cells import LEAST
 from augury.errors import SettingsError
 from augury.files import atomic_path, read_json, read_lines, remove, write_json
 from augury.images import SPLITS, LabelledImages
@@ -202,6 +203,8 @@ def prove(session: Session) -> None:
         seed=s.seed,
         device=session.device,
         flips=session.flips,
+        condition=s.train.condition if session.translates else (),
+        rare=LEAST if session.translates else 1,
         extra=extra,
         layers=layers,
         seen=seen,
@@ -290,7 +293,7 @@ def _foresee(session: Session, needed: set[str]) -> None:
     name, rule = (plan.recipe, plan.rule) if plan else training.settle(data, s.train, session.device)
     _ = session.unlabelled  # read, and refused where there are none
     generation.rules(s.generate.filters)
-    if s.generate.sampling_strategy != "auto":
+    if not training.translates(rule) and s.generate.sampling_strategy != "auto":
         generation.amounts(data, s.generate.sampling_strategy, s.train.condition)
     exports.writer(s.export.format)
     if "score" in needed and not session.run.state().get("score"):
@@ -298,7 +301,8 @@ def _foresee(session: Session, needed: set[str]) -> None:
             metrics.extractor(name, data.shape, session.device)
     if "prove" in needed:
         sources = {*session.others, *([proof.UNLABELLED] if s.train.unlabelled else ())}
-        proof.foresee(s.prove, data.shape, session.device, sources, training.trains_none(name, rule))
+        no_holes = "" if training.translates(rule) else f"the recipe {name} fills none; use recipe translator"
+        proof.foresee(s.prove, data.shape, session.device, sources, training.trains_none(name, rule), no_holes)
 
 
 def advance(session: Session, last: str) -> None:
@@ -319,7 +323,13 @@ def advance(session: Session, last: str) -> None:
             if "prove" in needed and session.settings.prove.near_duplicates != "allow":
                 proof.refuse_shared_parts(*(session.parts[name] for name in SPLITS))
             if "classify" in needed and "classify" not in session.run.state():
-                training.settle(session.learnt, session.settings.train, session.device)  # the parts are smaller
+                _, rule = training.settle(
+                    session.learnt, session.settings.train, session.device
+                )  # the parts are smaller
+                if training.translates(rule):
+                    generation.plan_translations(
+                        session.learnt, session.settings.train.condition, session.settings.generate.sampling_strategy
+                    )
 
 
 def run(

@@ -230,7 +230,7 @@ class Session:
                 VERDICTS,
                 *([self.drawn_by_others()] if s.prove.others else ()),
                 *([list(proof.ARMS)] if "all" in s.prove.arms else ()),
-                *([list(proof.USUAL)] if "usual" in s.prove.arms else ()),
+                *([list(proof.USUAL), list(proof.USUAL_CELLS)] if "usual" in s.prove.arms else ()),
             ],
             "export": lambda: [
                 key("generate"),

@@ -20,7 +20,7 @@ def drawn(quota: int = 5):
     random = np.random.default_rng(3)
     images = random.integers(0, 256, (N, 1, 8, 8), dtype=np.uint8)
     images[:8] = placed(random.integers(0, 256, (8, 2)))
-    return candidates(images, random.integers(0, 2, N), quota)
+    return replace(candidates(images, random.integers(0, 2, N), quota), sources=np.arange(N) % 11)
 
 
 @pytest.mark.parametrize("name", FILTERS)

@@ -121,7 +121,15 @@ SMALL = {
     "wgan": {"critic_steps": 2},
     "wgan_gp": {"critic_steps": 2},
     "r3gan": {"width": 8, "widest": 16},
-    "translator": {"width": 8, "blocks": 1, "noise": 3, "mask": True, "contrast": 0.1, "replay": 2, "mode_seeking": 0.1},
+    "translator": {
+        "width": 8,
+        "blocks": 1,
+        "noise": 3,
+        "mask": True,
+        "contrast": 0.1,
+        "replay": 2,
+        "mode_seeking": 0.1,
+    },
     "stylegan": {
         "width": 8,
         "widest": 16,

@@ -65,7 +65,7 @@ def changed(candidates: Candidates, evidence: Evidence) -> Floats:
             "the filter 'changed' compares a translation with its source, but these images have none; leave it out"
         )
     source, fake = flat(evidence.train.images[candidates.sources]), flat(candidates.images)
-    return np.asarray(np.sqrt(((fake - source) ** 2).mean(1)))
+    return np.asarray(np.sqrt(((fake - source) ** 2).mean(1, dtype=np.float64)))
 
 
 def near_duplicate(candidates: Candidates, evidence: Evidence) -> Floats:

@@ -8,12 +8,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
+from augury.data.cells import LEAST
 from augury.errors import DataError, SettingsError
 from augury.images import Codes, LabelledImages, SyntheticImages
 
 Mask = npt.NDArray[np.bool_]
 
-RARE = 20
+RARE = LEAST
 """A cell with fewer train images than this is too small to learn a change from, or to test with."""
 NAMED = 3
 """Most attribute values that the name of a metric lists."""

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from augury.augment import Policy
 from augury.errors import SettingsError
 from augury.losses import ADVERSARIAL_LOSSES, mode_seeking, patch_contrast, squared_slope
-from augury.randomness import stream
+from augury.randomness import stream, torch_seed
 from augury.recipes import Recipe
 from augury.training.pairs import Pairs
 from augury.training.players import Players
@@ -72,7 +72,7 @@ class TranslationTrainer:
             raise SettingsError(f"there is no loss '{recipe.loss}'; choose one of: {', '.join(ADVERSARIAL_LOSSES)}")
         networks = {"generator": generator, "discriminator": discriminator}
         if recipe.contrast:
-            networks["projector"] = _projector(generator)
+            networks["projector"] = _projector(generator, seed)
         self.players = Players(networks, recipe, device)
         self.generator, self.discriminator = self.players.networks["generator"], self.players.networks["discriminator"]
         self.recipe, self.augment, self.seed, self.device = recipe, augment, seed, device
@@ -256,7 +256,13 @@ class TranslationTrainer:
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.half)
 
 
-def _projector(generator: nn.Module, size: int = 64) -> nn.ModuleList:
+def _projector(generator: nn.Module, seed: int, size: int = 64) -> nn.ModuleList:
     """A head of two layers for each level of the translator's features (Park et al. 2020, section 3.2)."""
     widths: Sequence[int] = generator.feature_widths  # type: ignore[assignment]
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(torch_seed(seed, "projector"))
+        return _heads(widths, size)
+
+
+def _heads(widths: Sequence[int], size: int) -> nn.ModuleList:
     return nn.ModuleList(nn.Sequential(nn.Linear(width, size), nn.ReLU(), nn.Linear(size, size)) for width in widths)
