@@ -1,0 +1,115 @@
+"""Plans of translations, and what is kept of them."""
+
+from __future__ import annotations
+
+import hashlib
+
+import numpy as np
+import pytest
+import torch
+from generation_data import said
+
+from augury.errors import SettingsError
+from augury.generation import Candidates, Evidence, load, plan_translations, save, translate
+from augury.generation.filters import apply
+from augury.images import Attribute, LabelledImages
+from augury.metrics import nearest
+from augury.networks import KEEP, build
+from augury.training import Card, Synthesizer
+
+
+def faces(counts: dict[tuple[int, int], int], size: int = 8) -> LabelledImages:
+    """Noise; counts of (class, age)."""
+    cells = np.concatenate([np.tile(cell, (n, 1)) for cell, n in counts.items()])
+    images = np.random.default_rng(0).integers(0, 256, (len(cells), 1, size, size), dtype=np.uint8)
+    ages = Attribute(cells[:, 1].astype(np.int64), ("young", "old"))
+    return LabelledImages(images, cells[:, 0].astype(np.int64), ("man", "woman"), {"age": ages}, fingerprint="f")
+
+
+HOLE = {(0, 0): 40, (0, 1): 30, (1, 0): 50}
+
+
+def translator(scale: float = 1.0) -> Synthesizer:
+    torch.manual_seed(0)
+    settings = {"width": 8, "blocks": 1}
+    network, _ = build("translator", settings, (1, 8, 8), (2, 2))
+    with torch.no_grad():
+        network.change.weight.mul_(scale)
+        network.change.bias.mul_(scale)
+    ages = (("young", "old"),)
+    card = Card("translator", settings, (1, 8, 8), ("man", "woman"), ("age",), ages, "f", "translator", 0, 1, 1, "fp32")
+    return Synthesizer(card, network)
+
+
+def test_a_hole_is_filled_in_equal_shares_along_both_axes_and_the_other_class_alike() -> None:
+    plan = plan_translations(faces(HOLE), ("age",))
+    assert plan.level == 40  # the median of the other cells
+    rows = {(row.source, row.target): (row.number, row.available, row.fills) for row in plan.rows}
+    assert rows == {
+        ((0, 1), (1, 1)): (20, 30, True),
+        ((1, 0), (1, 1)): (20, 50, True),
+        ((0, 0), (0, 1)): (20, 40, False),
+    }
+    assert "woman, age=young → woman, age=old: 20 of 50 images" in plan.lines()
+
+
+def test_a_number_sets_the_level_and_real_images_of_a_rare_cell_count() -> None:
+    plan = plan_translations(faces({**HOLE, (1, 1): 6}), ("age",), 36)
+    assert {row.number for row in plan.rows if row.fills} == {15}
+    named = plan_translations(faces(HOLE), ("age",), {"woman/old": 10})
+    assert sum(row.number for row in named.rows if row.fills) == 10
+    with pytest.raises(SettingsError, match="names 'man/old', but the empty or rare cells are: woman/old"):
+        plan_translations(faces(HOLE), ("age",), {"man/old": 10})
+    with pytest.raises(SettingsError, match="nothing to fill"):
+        plan_translations(faces({**HOLE, (1, 1): 25}), ("age",))
+
+
+def test_the_class_alone_can_be_the_axis() -> None:
+    data = faces({(0, 0): 60, (1, 0): 19})
+    with pytest.raises(Exception, match="no change to learn"):
+        plan_translations(data)
+
+
+def test_translations_know_their_source_and_are_redrawn_from_it(tmp_path) -> None:
+    data, made_by = faces(HOLE), translator()
+    plan = plan_translations(data, ("age",))
+    made = translate(made_by, data, plan, seed=5, surplus=2.0)
+    assert len(made) == 30 + 40 + 40 and made.kept.sum() == 60
+    assert set(made.reasons) == {"", "not needed"}
+    origins = data.conditions(("age",))[made.sources]
+    assert ((origins != made.conditions).sum(1) == 1).all()
+    assert len({(s, *c) for s, c in zip(made.sources.tolist(), made.conditions.tolist(), strict=True)}) == len(made)
+    i = 77
+    changes = np.where(origins[[i]] == made.conditions[[i]], KEEP, made.conditions[[i]])
+    alone = made_by.translate(data.images[made.sources[[i]]], changes, seed=made.seed, indices=made.indices[[i]])
+    np.testing.assert_array_equal(alone[0], made.images[i])
+    save(made, tmp_path, data)
+    again = load(tmp_path, data.classes, ("age",))
+    np.testing.assert_array_equal(again.sources, made.sources)
+    row = (tmp_path / "manifest.jsonl").read_text().splitlines()[i]
+    assert hashlib.sha256(data.images[made.sources[i]].tobytes()).hexdigest() in row
+
+
+def test_a_translation_that_changed_nothing_is_refused_and_one_that_resembles_its_source_is_not() -> None:
+    data = faces(HOLE)
+    plan = plan_translations(data, ("age",))
+    evidence = Evidence(data, said, nearest, condition=("age",), attribute_probabilities=(said,))
+    still = translate(translator(0.0), data, plan, filters=("changed",), evidence=evidence)
+    assert set(still.reasons) == {"changed"} and not still.scores["changed"].any()
+    sources = np.arange(10)
+    images = np.clip(data.images[sources].astype(int) + 2, 0, 255).astype(np.uint8)
+    images[3] = data.images[50]  # a copy of another train image
+    given = Candidates(images, np.zeros((10, 2), np.int64), sources, np.ones(10, np.int64), np.ones(10, bool), sources)
+    _, reasons = apply(("changed", "near_copy"), given, evidence)
+    assert [i for i, reason in enumerate(reasons) if reason] == [3] and reasons[3] == "near_copy"
+
+
+def test_agreement_on_the_attribute_is_asked_of_its_own_classifier() -> None:
+    data = faces(HOLE)
+    p = np.array([[0.9, 0.1], [0.4, 0.6], [0.5, 0.5]])
+    evidence = Evidence(data, said, nearest, condition=("age",), attribute_probabilities=(lambda images: p,))
+    conditions = np.array([[0, 1], [0, 0], [1, 1]])
+    given = Candidates(data.images[:3], conditions, np.arange(3), np.ones(3, np.int64), np.ones(3, bool), np.arange(3))
+    scores, reasons = apply(("attribute_agreement>0.5",), given, evidence)
+    np.testing.assert_allclose(scores["attribute_agreement"], [0.1 / 0.9, 0.4 / 0.6, 1])
+    assert reasons == ["attribute_agreement", "", ""]
