@@ -205,16 +205,17 @@ class _SelfEnsembling:
         x = augmented(step.images, self.lesson, self.seed, "student", step.number)
         predicted = self.model(x).float().softmax(1)
         sure = (wanted.max(1).values >= self.settings.threshold).float()
-        consistency = (sure * (predicted - wanted).square().sum(1)).mean()
-        return weight * (consistency + self.settings.balance * class_balance(predicted) * sure.mean())
+        consistency: Tensor = (sure * (predicted - wanted).square().sum(1)).mean()
+        balance = self.settings.balance * class_balance(predicted) * sure.mean()
+        return weight * (consistency + balance)
 
     @torch.no_grad()
     def _wanted(self, images: Tensor) -> Tensor:
         """The teacher's probabilities [B, K] of target images, aligned."""
         p: Tensor = self.teacher(images.contiguous(memory_format=torch.channels_last)).float().softmax(1)
         self.mean = p.mean(0) if self.mean is None else self.mean.lerp(p.mean(0), 0.05)
-        aligned = p / self.mean**self.settings.align
-        return torch.div(aligned, aligned.sum(1, keepdim=True))
+        aligned: Tensor = p / self.mean**self.settings.align
+        return aligned / aligned.sum(1, keepdim=True)
 
     @torch.no_grad()
     def update(self) -> None:
