@@ -26,7 +26,7 @@ from augury.augment import policy
 from augury.files import write_json
 from augury.images import Codes, LabelledImages
 from augury.proof import Lesson, measures, probabilities
-from augury.proof.adaptation import METHODS, adapted
+from augury.proof.adaptation import ADAPTATIONS, adapted
 from augury.proof.class_mix import class_mix
 from augury.proof.colour_matching import joined
 from augury.randomness import rng
@@ -197,7 +197,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--data", type=Path, default=DATA)
     parser.add_argument("--cases", nargs="*", default=list(CASES), choices=list(CASES))
-    parser.add_argument("--methods", nargs="*", default=[*METHODS, *REFERENCES, ORACLE])
+    parser.add_argument("--methods", nargs="*", default=[*ADAPTATIONS, *REFERENCES, ORACLE])
     parser.add_argument("--seeds", type=int, default=4)
     parser.add_argument("--steps", type=int, default=400)
     parser.add_argument("--results", type=Path, default=RESULTS)

@@ -14,7 +14,7 @@ from two_domains import source, target
 from augury.errors import DataError, SettingsError
 from augury.networks import Classifier, ResNet
 from augury.proof import Lesson, probabilities
-from augury.proof.adaptation import METHODS, REFERENCES, STEPS, adapted, confident, steps_of
+from augury.proof.adaptation import ADAPTATIONS, REFERENCES, STEPS, adapted, confident, steps_of
 from augury.proof.batch_norm import adapt_batch_norm
 from augury.proof.target_training import (
     DomainAdversarial,
@@ -161,12 +161,17 @@ def test_class_balance_is_least_for_a_uniform_mean() -> None:
     assert class_balance(torch.tensor([[0.9, 0.1], [0.7, 0.3]])) > class_balance(even)
 
 
-def test_confident_rows() -> None:
-    rows, labels = confident(np.array([[0.05, 0.95], [0.5, 0.5], [0.9, 0.1]]))
+def test_confident_rows_are_those_of_the_aligned_probabilities() -> None:
+    p = np.array([[0.05, 0.95], [0.5, 0.5], [0.9, 0.1]])
+    rows, labels = confident(p, align=0.0)
     assert rows.tolist() == [0, 2] and labels.tolist() == [1, 0]
+    p = np.array([[0.8, 0.2], [0.8, 0.2], [0.8, 0.2], [0.3, 0.7]])  # mean .675, .325
+    odds = 0.7 / 0.3 * 0.675 / 0.325
+    rows, labels = confident(p, threshold=odds / (1 + odds) - 1e-9, align=1.0)
+    assert rows.tolist() == [3] and labels.tolist() == [1]
 
 
-@pytest.mark.parametrize("method", [*METHODS, *REFERENCES, "histogram_matching"])
+@pytest.mark.parametrize("method", [*ADAPTATIONS, *REFERENCES, "histogram_matching"])
 def test_the_same_seed_gives_the_same_weights(method: str) -> None:
     def made(seed: int) -> nn.Module:
         return adapted(SOURCE, TARGET.images, SHORT, method=method, seed=seed, device=CPU, few=FEW)
@@ -178,10 +183,12 @@ def test_the_same_seed_gives_the_same_weights(method: str) -> None:
 
 
 def test_each_step_is_used_by_a_method() -> None:
-    assert {step for method in (*METHODS, *REFERENCES, "histogram_matching") for step in steps_of(method)} == set(STEPS)
+    assert {step for method in (*ADAPTATIONS, *REFERENCES, "histogram_matching") for step in steps_of(method)} == set(
+        STEPS
+    )
 
 
-@pytest.mark.parametrize("method", [m for m in METHODS if m not in ("source_only", "dann")])
+@pytest.mark.parametrize("method", [m for m in ADAPTATIONS if m not in ("source_only", "dann")])
 def test_methods_find_the_target_where_the_source_alone_does_not(method: str) -> None:
     """Brightness and contrast differ: without adaptation the classifier is at chance on the target."""
     lesson = Lesson(steps=40, batch=32, balanced=True)
@@ -230,5 +237,7 @@ def test_what_cannot_be_adapted_is_refused() -> None:
         asked(target(channels=3).images)
     with pytest.raises(SettingsError, match="put them into the labelled images"):
         asked(lesson=replace(SHORT, synthetic=(SOURCE.images, SOURCE.labels), ratio=0.5))
+    with pytest.raises(SettingsError, match="SMOTE cannot be combined"):
+        asked(lesson=replace(SHORT, smote="inputs"))
     with pytest.raises(SettingsError, match="no linear layer"):
         head(nn.Sequential(nn.Conv2d(1, 2, 3)))

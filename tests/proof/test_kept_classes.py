@@ -27,6 +27,7 @@ def test_shares_are_a_class_and_their_mean_with_intervals() -> None:
     assert found.overall.value == pytest.approx(0.9) and found.overall.n == 150
     one = found.classes["one"]
     assert (one.low, one.high) == wilson(0.9, 50)
+    assert (found.overall.low, found.overall.high) == pytest.approx(wilson(0.9, 150))
     assert found.advised and "may be used" in found.sentence
     json.dumps(found.as_dict())
 
@@ -42,6 +43,7 @@ def test_rare_classes_count_as_much_as_common_ones() -> None:
     labels = np.repeat([0, 1], (90, 10))
     named = np.where(labels == 0, 0, 2)
     found = kept_classes(labels, np.eye(3)[named], CLASSES)
+    assert (found.overall.low, found.overall.high) == pytest.approx(wilson(0.5, 4 / (1 / 90 + 1 / 10)))
     assert found.overall.value == 0.5 and set(found.classes) == {"zero", "one"} and not found.advised
 
 

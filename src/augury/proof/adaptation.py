@@ -26,7 +26,12 @@ from augury.proof.lesson import Lesson
 from augury.proof.target_training import DomainAdversarial, Make, MeanTeacher, fit_with_target
 
 CONFIDENCE = 0.9
-"""The probability from which a target image is used with its pseudo-label."""
+"""The probability from which a target image is used with its pseudo-label. Measured on USPS -> MNIST, even and long-tailed:
+.97 loses 1.5 points, .7 or the same share of each class 2."""
+ALIGNED = 0.5
+"""The power of the mean prediction that probabilities are divided by before they are labels (distribution alignment,
+Berthelot et al. 2020, section 3.1). Classes that are predicted too rarely gain. Measured: +0.8 points with an even target, +1.8
+with a long-tailed one; the power 1 gains no more, and is wrong where the target is far from even."""
 LONG = 2
 """Trainings with a target part take this many times the lesson's steps: as many as a stack with pseudo-labels, which trains
 twice."""
@@ -149,18 +154,20 @@ STEPS: dict[str, AdaptationStep] = {
         "a few labelled target images beside the others: an upper reference", _few_labels, first=True
     ),
 }
-METHODS = (
+ADAPTATIONS = (
     "source_only",
     "adabn",
     "pseudo_labels",
     "adabn+pseudo_labels",
     "adabn+pseudo_labels+adabn",
+    "adabn+pseudo_labels+pseudo_labels+adabn",
     "mean_teacher",
     "dann",
     "colour_matching+adabn",
     "colour_matching+adabn+pseudo_labels+adabn",
 )
-"""The rivals that need no label of the target."""
+"""The rivals that need no label of the target. Measured (`bench/domains.py`, 400 steps, balanced accuracy): mean_teacher is the
+strongest by far, 96 on USPS -> MNIST with 500 labels, where source_only has 76, the stacks about 90, labels of the target 98."""
 REFERENCES = ("few_labels", "few_labels+adabn")
 """What labels of the target are worth: no rivals, as those have none."""
 
@@ -187,7 +194,7 @@ def adapted(
     lesson : Lesson
         Steps, batches, augmentation and balance of each training. Without synthetic images: put these into `labelled`.
     method : str
-        Names of `STEPS` joined by "+", such as one of `METHODS`.
+        Names of `STEPS` joined by "+", such as one of `ADAPTATIONS`.
     seed : int
         The same seed gives the same weights on the same device. Methods with the same seed share their first training.
     device : torch.device
@@ -214,6 +221,8 @@ def adapted(
             f"the lesson shows {len(lesson.synthetic[0])} synthetic images, but here the target's take their place; put them into the "
             "labelled images"
         )
+    if lesson.smote:
+        raise SettingsError("SMOTE cannot be combined with adaptation; leave smote out of the lesson")
     if len(target) < FEWEST:
         raise DataError(
             f"there are {len(target)} images of the target domain, but it takes at least {FEWEST}; give more"
@@ -247,7 +256,9 @@ def steps_of(method: str) -> tuple[str, ...]:
     return names
 
 
-def confident(p: npt.NDArray[np.float64], threshold: float = CONFIDENCE) -> tuple[Codes, Codes]:
-    """(rows int64 [n], their labels int64 [n]) of predictions [M, K] with a confidence of at least `threshold`."""
-    rows = np.flatnonzero(p.max(1) >= threshold)
-    return rows.astype(np.int64), p[rows].argmax(1).astype(np.int64)
+def confident(p: npt.NDArray[np.float64], threshold: float = CONFIDENCE, align: float = ALIGNED) -> tuple[Codes, Codes]:
+    """(rows int64 [n], their labels int64 [n]) of predictions [M, K], aligned, with a confidence of at least `threshold`."""
+    moved = p / np.maximum(p.mean(0), 1e-12) ** align
+    moved /= moved.sum(1, keepdims=True)
+    rows = np.flatnonzero(moved.max(1) >= threshold)
+    return rows.astype(np.int64), moved[rows].argmax(1).astype(np.int64)

@@ -33,7 +33,7 @@ class Share:
 class KeptClasses:
     """How many translated images an independent classifier still puts into the class of their source.
 
-    `overall` is the mean of the classes, with an interval of as many images; `classes` name -> share of that class, of those
+    `overall` is the mean of the classes, its interval widened where classes are unequal; `classes` name -> share of that class, of those
     that have any; `judge` is what the judge classifies correctly of real images of its own domain, None when it was not
     measured; `limit` the agreement that is required; `advised` whether it is reached; `sentence` says all this.
     """
@@ -96,7 +96,9 @@ def kept_classes(
     right = probabilities.argmax(1) == labels
     found = {name: _share(right[labels == c]) for c, name in enumerate(classes) if (labels == c).any()}
     mean = float(np.mean([each.value for each in found.values()]))
-    overall = Share(mean, *wilson(mean, len(labels)), n=len(labels))
+    # a mean of classes of n_c images varies as a share of K² / Σ 1/n_c images would
+    effective = len(found) ** 2 / sum(1 / each.n for each in found.values())
+    overall = Share(mean, *wilson(mean, effective), n=len(labels))
     advised = mean >= limit
     return KeptClasses(overall, found, limit, judge, advised, _sentence(overall, found, limit, judge, advised))
 
