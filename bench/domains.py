@@ -61,6 +61,8 @@ CASES = {
         Case("USPS -> MNIST", "usps", "mnist"),
         Case("MNIST -> USPS", "mnist", "usps", test=None),
         Case("USPS -> MNIST, long tail 20:1", "usps", "mnist", tail=20.0),
+        Case("USPS -> MNIST, 100 labels", "usps", "mnist", labels=100),
+        Case("USPS -> MNIST, 300 unlabelled", "usps", "mnist", unlabelled=300),
     )
 }
 

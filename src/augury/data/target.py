@@ -89,24 +89,14 @@ def read_target(
     >>> target = augury.data.read_target("new-scanner/", data)
     >>> target.images.shape, target.test is None
     """
-    place, size = Path(path), (labelled.shape[1], labelled.shape[2])
-    known = _known(place, labelled) if place.is_dir() else True
-    if known:
-        found = pictures(place, size=size, fit=fit, on_bad=on_bad)
-        known = _same_classes(place, found.classes, labelled.classes)
-    else:
-        found = files_below(place, size, fit=fit, on_bad=on_bad, least=FEWEST)
-    _check_sizes(place, found, size, fit)
-    notes = _changes(found, labelled)
-    found = replace(found, images=coloured(np.asarray(found.images[:]), labelled.shape[0]))
+    place = Path(path)
+    found, known, notes = _read(place, labelled, fit, on_bad)
     apart, left = apart_from(found.images, {"labelled": np.asarray(labelled.images[:])}, mirrored=mirrored)
     notes += _check_shared(place, left["labelled"], len(found))
     found = found.take(apart)
     if not known:
         _check_number(place, len(found), "")
         return TargetImages(found.images, None, tuple(notes))
-    codes = np.array([labelled.classes.index(name) for name in found.classes], np.int64)[found.labels]
-    found = replace(found, labels=codes, classes=labelled.classes)
     tested = _tested(found, seed)
     test, rest = found.take(tested), found.take(~tested)
     apart, left = apart_from(rest.images, {"test": test.images}, mirrored=mirrored)
@@ -117,6 +107,25 @@ def read_target(
     )
     _check_number(place, int(apart.sum()), f" beside {len(test)} test images")
     return TargetImages(rest.images[apart], replace(test, split=None), tuple(notes))
+
+
+def _read(place: Path, labelled: LabelledImages, fit: Fit, on_bad: OnBad) -> tuple[LabelledImages, bool, list[str]]:
+    """(images in the labelled ones' shape, whether their labels are known, what was done to them); labels that are known are
+    codes of the labelled images' classes."""
+    size = (labelled.shape[1], labelled.shape[2])
+    known = _known(place, labelled) if place.is_dir() else True
+    if known:
+        found = pictures(place, size=size, fit=fit, on_bad=on_bad)
+        known = _same_classes(place, found.classes, labelled.classes)
+    else:
+        found = files_below(place, size, fit=fit, on_bad=on_bad, least=FEWEST)
+    _check_sizes(place, found, size, fit)
+    notes = _changes(found, labelled)
+    found = replace(found, images=coloured(np.asarray(found.images[:]), labelled.shape[0]))
+    if known:
+        codes = np.array([labelled.classes.index(name) for name in found.classes], np.int64)[found.labels]
+        found = replace(found, labels=codes, classes=labelled.classes)
+    return found, known, notes
 
 
 def _known(place: Path, labelled: LabelledImages) -> bool:

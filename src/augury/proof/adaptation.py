@@ -216,10 +216,19 @@ def adapted(
         For fewer than 20 target images, or images of another shape.
     """
     steps = steps_of(method)
+    _check(labelled, target, lesson, few)
+    task = Task(labelled, target, lesson, seed, device, build, few)
+    for step in steps:
+        STEPS[step].run(task)
+    return task.trained().eval()
+
+
+def _check(labelled: LabelledImages, target: Images, lesson: Lesson, few: LabelledImages | None) -> None:
+    """Raises what `adapted` says."""
     if lesson.synthetic is not None:
         raise SettingsError(
-            f"the lesson shows {len(lesson.synthetic[0])} synthetic images, but here the target's take their place; put them into the "
-            "labelled images"
+            f"the lesson shows {len(lesson.synthetic[0])} synthetic images, but here the target's take their place; put them "
+            "into the labelled images"
         )
     if lesson.smote:
         raise SettingsError("SMOTE cannot be combined with adaptation; leave smote out of the lesson")
@@ -227,16 +236,13 @@ def adapted(
         raise DataError(
             f"there are {len(target)} images of the target domain, but it takes at least {FEWEST}; give more"
         )
-    if target.shape[1:] != labelled.shape or (few is not None and few.shape != labelled.shape):
-        shown = target.shape[1:] if few is None or target.shape[1:] != labelled.shape else few.shape
-        raise DataError(
-            f"the labelled images have shape {list(labelled.shape)} and the target's {list(shown)}; read these with "
-            "augury.data.read_target, which brings them to one shape"
-        )
-    task = Task(labelled, target, lesson, seed, device, build, few)
-    for step in steps:
-        STEPS[step].run(task)
-    return task.trained().eval()
+    shapes = [target.shape[1:]] + ([] if few is None else [few.shape])
+    for shape in shapes:
+        if shape != labelled.shape:
+            raise DataError(
+                f"the labelled images have shape {list(labelled.shape)} and the target's {list(shape)}; read these with "
+                "augury.data.read_target, which brings them to one shape"
+            )
 
 
 def steps_of(method: str) -> tuple[str, ...]:
