@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from augury.augment import policy
@@ -49,6 +50,7 @@ class Case:
     name: str
     source: str
     target: str
+    file: str = "mnist_usps32.npz"
     labels: int = 500
     unlabelled: int = 3000
     test: int | None = 2000
@@ -63,6 +65,7 @@ CASES = {
         Case("USPS -> MNIST, long tail 20:1", "usps", "mnist", tail=20.0),
         Case("USPS -> MNIST, 100 labels", "usps", "mnist", labels=100),
         Case("USPS -> MNIST, 300 unlabelled", "usps", "mnist", unlabelled=300),
+        Case("fonts -> photographs", "font", "photo", "chars74k32.npz", labels=2040),
     )
 }
 
@@ -89,8 +92,9 @@ Translate = Callable[[Case, int], LabelledImages]
 
 def images_of(case: Case, data: Path) -> DomainImages:
     """Read and divide the images; a function of the case alone."""
-    with np.load(data / "mnist_usps32.npz") as file:
-        images, labels, domain, part = (file[name] for name in ("image", "label", "domain", "part"))
+    with np.load(data / case.file) as file:
+        images, labels, domain, group = (file[name] for name in ("image", "label", "domain", "group"))
+        part = file["part"] if "part" in file else _parts(group, domain == case.target)
     classes = tuple(sorted(set(labels.tolist())))
     codes = np.array([classes.index(label) for label in labels], np.int64)
 
@@ -109,6 +113,12 @@ def images_of(case: Case, data: Path) -> DomainImages:
     rest = np.setdiff1d(np.arange(len(target)), used, assume_unique=True)
     test = shuffled(case.target, "test")[: case.test]
     return DomainImages(chosen(labelled), chosen(target[used]), chosen(test), chosen(target[rest]))
+
+
+def _parts(group: npt.NDArray[Any], of_target: npt.NDArray[np.bool_]) -> npt.NDArray[np.str_]:
+    """ "train" or "test" for each image: every third group of the target is for the test, the source is all for training."""
+    tested = rng(DRAW, "domains", "parts").permutation(np.unique(group[of_target]))[::3]
+    return np.where(of_target & np.isin(group, tested), "test", "train")
 
 
 def long_tailed(labels: Codes, number: int, tail: float) -> Codes:

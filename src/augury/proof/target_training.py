@@ -163,12 +163,14 @@ class MeanTeacher:
 
     Measured on USPS (500 labels) -> MNIST in 800 steps, balanced accuracy of one seed, where source only has 76: the published
     threshold .968 and weight 3 (of the mean over classes; here the sum) without a warm start 72 to 83; with it 91; no
-    augmentation for the teacher and alignment 93; threshold .9 and weight 10 95. The published setting trains hundreds
-    of epochs; a few hundred steps need the warm start, since early labels are wrong.
+    augmentation for the teacher and alignment 93; threshold .9 and weight 10 95. The published setting trains hundreds of
+    epochs; a few hundred steps need the warm start, since early labels are wrong. Alignment 1 is as good with an even target
+    and loses 3 points with a long-tailed one. A threshold of .8 in place of .9: 0 to 1.5 points less on USPS -> MNIST, 1 to 2.5
+    more on fonts -> photographs (three seeds), 0.4 more on MNIST -> USPS, 1.2 more with 300 target images.
     """
 
     ema: float = 0.99
-    threshold: float = 0.9
+    threshold: float = 0.8
     weight: float = 10.0
     warm: float = 0.4
     ramp: float = 0.2
