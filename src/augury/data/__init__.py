@@ -9,12 +9,14 @@ from augury.data.loading import FORMATS, load, pictures
 from augury.data.sheet import beside, contact_sheet, picture_sheet
 from augury.data.splitting import LEFT_OUT, folds, merged, split
 from augury.data.summary import Census, census, inspect
+from augury.data.target import TargetImages, read_target
 from augury.data.unlabelled import apart_from, read_unlabelled, with_unlabelled
 
 __all__ = [
     "FORMATS",
     "LEFT_OUT",
     "Census",
+    "TargetImages",
     "apart_from",
     "beside",
     "census",
@@ -31,6 +33,7 @@ __all__ = [
     "near_duplicates",
     "picture_sheet",
     "pictures",
+    "read_target",
     "read_unlabelled",
     "regrouped",
     "sample",

@@ -35,26 +35,33 @@ def read_unlabelled(
     channels. Raises DataError when there are fewer than two images, or one cannot be read."""
     place, size = Path(path), (shape[1], shape[2])
     if place.is_dir():
-        ignored: Counter[str] = Counter()
-        files = walked(place, ignored)
-        names = [f"{i:07d}" for i in range(len(files))]
-
-        def fetch(i: int) -> bytes:
-            return file_bytes(place.joinpath(*files[i]))
-
-        if len(files) < 2:
-            raise DataError(
-                f"{place}: holds {len(files)} images, but unlabelled images begin to help at two; give more"
-            )
-        shown = ["/".join(map(text, parts)) for parts in files]
-        found = Found(shown, names, fetch, numeric=False, ignored=+ignored)
-        images = reading.read(place, found, checked(size=size, fit=fit, on_bad=on_bad), "folder").images
+        images = files_below(place, size, fit=fit, on_bad=on_bad).images
     else:
         images = load(place, size=size, fit=fit, on_bad=on_bad).images
-    return _coloured(images, shape[0])
+    return coloured(images, shape[0])
 
 
-def _coloured(images: Images, channels: int) -> Images:
+def files_below(
+    place: Path, size: tuple[int, int], *, fit: Fit = "crop", on_bad: OnBad = "error", least: int = 2
+) -> LabelledImages:
+    """All image files anywhere below a folder, at `size` (height, width), each under a label of its own that means nothing;
+    `notes` says what was done to them. Raises DataError when there are fewer than `least`, or one cannot be read."""
+    ignored: Counter[str] = Counter()
+    files = walked(place, ignored)
+    names = [f"{i:07d}" for i in range(len(files))]
+
+    def fetch(i: int) -> bytes:
+        return file_bytes(place.joinpath(*files[i]))
+
+    if len(files) < least:
+        words = "at two" if least == 2 else f"at {least}"
+        raise DataError(f"{place}: holds {len(files)} images, but unlabelled images begin to help {words}; give more")
+    shown = ["/".join(map(text, parts)) for parts in files]
+    found = Found(shown, names, fetch, numeric=False, ignored=+ignored)
+    return reading.read(place, found, checked(size=size, fit=fit, on_bad=on_bad), "folder")
+
+
+def coloured(images: Images, channels: int) -> Images:
     """The same with so many channels, 1 or 3."""
     if images.shape[1] == channels:
         return images

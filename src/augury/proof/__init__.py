@@ -1,11 +1,14 @@
 """Does a classifier get better? Paired trials without and with the synthetic images, and a Verdict."""
 
+from augury.proof.adaptation import ADAPTATIONS, adapted
 from augury.proof.arms import ARMS, LAYERS, OWN, UNLABELLED, USUAL, USUAL_CELLS, Arm
 from augury.proof.cells import RARE, Holes
 from augury.proof.checks import foresee
+from augury.proof.class_mix import class_mix, rows_in_mix
 from augury.proof.classifiers import probabilities, teach, teach_each
 from augury.proof.column_classifiers import MEMBERS, column_classifiers
 from augury.proof.crossed import Effects, effects
+from augury.proof.kept_classes import KeptClasses, kept_classes
 from augury.proof.leakage import UNTOLD, like_held, prints, record, recorded, refuse_shared_parts, seen_by
 from augury.proof.learners import CLASSIFIERS, features_of
 from augury.proof.lesson import Lesson
@@ -17,6 +20,7 @@ from augury.proof.usefulness import usefulness
 from augury.verdict import Verdict
 
 __all__ = [
+    "ADAPTATIONS",
     "ARMS",
     "CLASSIFIERS",
     "LAYERS",
@@ -32,13 +36,17 @@ __all__ = [
     "Effects",
     "Fold",
     "Holes",
+    "KeptClasses",
     "Lesson",
     "Verdict",
+    "adapted",
     "arm_of",
+    "class_mix",
     "column_classifiers",
     "effects",
     "features_of",
     "foresee",
+    "kept_classes",
     "like_held",
     "measures",
     "pooled",
@@ -48,6 +56,7 @@ __all__ = [
     "record",
     "recorded",
     "refuse_shared_parts",
+    "rows_in_mix",
     "seen_by",
     "sign_flip_p",
     "teach",

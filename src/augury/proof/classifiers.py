@@ -53,8 +53,8 @@ def teach(
     """A network, by default the small `Classifier`, trained on `train` as the lesson says, in eval mode; the same seed
     gives the same weights on the same device."""
     keep_memory()
-    with _seeded(seed, device, throughout=not _repeatable(build)):
-        model = _new(build, train, seed, device)
+    with seeded(seed, device, throughout=not _repeatable(build)):
+        model = new_network(build, train, seed, device)
         return _taught(model, train, lesson, seed, device, precision)
 
 
@@ -93,7 +93,7 @@ def teach_each(
         for train, seed in zip(trains, seeds, strict=True):
             yield then(teach(train, lesson, seed=seed, device=device, build=build, precision=precision))
         return
-    models = [_new(build, train, seed, device) for train, seed in zip(trains, seeds, strict=True)]
+    models = [new_network(build, train, seed, device) for train, seed in zip(trains, seeds, strict=True)]
     if chosen == "abreast":
         jobs = [
             partial(_taught, model, train, lesson, seed, device, precision)
@@ -133,7 +133,7 @@ def probabilities(model: nn.Module, images: Inputs, batch: int = 256) -> npt.NDA
     TrainingError when the network gives a NaN or an infinity, SettingsError when it gives no logits."""
     device = next(model.parameters()).device
     parts = [
-        _logits(model, _inputs(images[i : i + batch], device)).double().softmax(1).cpu().numpy()
+        _logits(model, input_tensor(images[i : i + batch], device)).double().softmax(1).cpu().numpy()
         for i in range(0, max(len(images), 1), batch)
     ]
     found = np.concatenate(parts)
@@ -145,10 +145,10 @@ def probabilities(model: nn.Module, images: Inputs, batch: int = 256) -> npt.NDA
     return found
 
 
-def _new(build: Build, train: Labelled, seed: int, device: torch.device) -> Any:
+def new_network(build: Build, train: Labelled, seed: int, device: torch.device) -> Any:
     """A network as it is before its lesson. Raises SettingsError when `build` gives none, or one that cannot learn."""
     channels, classes = train.images.shape[1], len(train.classes)
-    with _seeded(seed, device):
+    with seeded(seed, device):
         made: Any = build(channels, classes)
         if not isinstance(made, nn.Module):
             raise SettingsError(
@@ -186,7 +186,7 @@ def _logits(model: nn.Module, x: torch.Tensor, wanted: tuple[int, ...] = ()) -> 
 
 
 @contextmanager
-def _seeded(seed: int, device: torch.device, throughout: bool = True) -> Iterator[None]:
+def seeded(seed: int, device: torch.device, throughout: bool = True) -> Iterator[None]:
     """PyTorch's own generators are seeded, and put back afterwards; nothing is done unless `throughout`."""
     if not throughout:
         yield
@@ -257,7 +257,7 @@ def _finished(model: Any, train: Labelled, lesson: Lesson, seed: int, device: to
     if lesson.smote == "features" and lesson.steps >= HEAD:
         with torch.inference_mode():
             parts = [
-                model.last_inputs(_inputs(train.images[i : i + 256], device)).cpu().numpy()
+                model.last_inputs(input_tensor(train.images[i : i + 256], device)).cpu().numpy()
                 for i in range(0, len(train.labels), 256)
             ]
         table = smoted(Table(np.concatenate(parts), train.labels, train.classes), seed)
@@ -281,14 +281,14 @@ def _play(model: nn.Module, decks: Sequence[Deck], lesson: Lesson, device: torch
     for step in range(lesson.steps):
         for group in optimiser.param_groups:
             group["lr"] = lesson.rate * cosine(step / lesson.steps, 0.02)
-        x, targets, weights, rows = _batch(decks, lesson, step, device)
+        x, targets, weights, rows = batch_tensors(decks, lesson, step, device)
         total = goal(x, targets, weights, rows, step, half, prepare)
         optimiser.zero_grad(set_to_none=True)
         total.backward()  # type: ignore[no-untyped-call]
         optimiser.step()
 
 
-def _batch(
+def batch_tensors(
     decks: Sequence[Deck], lesson: Lesson, step: int, device: torch.device
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, Codes]:
     """What S decks show: (images [B, S·C, ...], targets [S, B, K], weights [S, B], rows int64 [S, B])."""
@@ -307,13 +307,13 @@ def _batch(
 
 def _prepared(decks: Sequence[Deck], lesson: Lesson, device: torch.device, images: Inputs, step: int) -> torch.Tensor:
     """Images [S·B, ...] as stored -> float, changed by the lesson's augmentation with the draws of this step."""
-    x = _inputs(images, device)
+    x = input_tensor(images, device)
     if lesson.augment is None:
         return x
     streams = [stream(deck.seed, "classical", step) for deck in decks]
     return lesson.augment(x, streams[0] if len(streams) == 1 else Joined(streams))
 
 
-def _inputs(images: Inputs, device: torch.device) -> torch.Tensor:
+def input_tensor(images: Inputs, device: torch.device) -> torch.Tensor:
     """uint8 images as float in [-1, 1]; features as they are."""
     return as_float(images, device) if images.dtype == np.uint8 else torch.from_numpy(images).to(device)

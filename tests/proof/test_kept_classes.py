@@ -1,0 +1,56 @@
+"""Class agreement of translated images, and the advice."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from augury.errors import DataError, SettingsError
+from augury.intervals import wilson
+from augury.proof.kept_classes import kept_classes
+
+CLASSES = ("zero", "one", "two")
+
+
+def agreement(*right: int, n: int = 50, **rest):
+    """Of `n` images a class so many keep theirs; the others become the next one."""
+    labels = np.repeat(np.arange(len(right)), n)
+    named = np.concatenate([np.where(np.arange(n) < k, c, (c + 1) % 3) for c, k in enumerate(right)])
+    return kept_classes(labels, np.eye(3)[named], CLASSES, **rest)
+
+
+def test_shares_are_a_class_and_their_mean_with_intervals() -> None:
+    found = agreement(50, 45, 40)
+    assert [found.classes[name].value for name in CLASSES] == [1.0, 0.9, 0.8]
+    assert found.overall.value == pytest.approx(0.9) and found.overall.n == 150
+    one = found.classes["one"]
+    assert (one.low, one.high) == wilson(0.9, 50)
+    assert (found.overall.low, found.overall.high) == pytest.approx(wilson(0.9, 150))
+    assert found.advised and "may be used" in found.sentence
+    json.dumps(found.as_dict())
+
+
+def test_below_the_limit_it_is_advised_against_and_the_weak_classes_are_named() -> None:
+    found = agreement(50, 40, 10, judge=0.93)
+    assert not found.advised
+    assert "advised against" in found.sentence and "'two' (20%)" in found.sentence and "93%" in found.sentence
+    assert agreement(50, 40, 10, limit=0.6).advised
+
+
+def test_rare_classes_count_as_much_as_common_ones() -> None:
+    labels = np.repeat([0, 1], (90, 10))
+    named = np.where(labels == 0, 0, 2)
+    found = kept_classes(labels, np.eye(3)[named], CLASSES)
+    assert (found.overall.low, found.overall.high) == pytest.approx(wilson(0.5, 4 / (1 / 90 + 1 / 10)))
+    assert found.overall.value == 0.5 and set(found.classes) == {"zero", "one"} and not found.advised
+
+
+def test_bad_input_is_refused() -> None:
+    with pytest.raises(SettingsError, match="limit of class agreement"):
+        agreement(1, 1, 1, limit=0.0)
+    with pytest.raises(DataError, match="0 translated images"):
+        kept_classes(np.empty(0, int), np.empty((0, 3)), CLASSES)
+    with pytest.raises(DataError, match="3 classes for the 2"):
+        kept_classes(np.zeros(2, int), np.eye(3)[:2], ("a", "b"))
