@@ -169,7 +169,7 @@ RECIPES = {
     "translator": Recipe(
         "translator",
         "relativistic",
-        steps=2000,
+        steps=1000,
         generator_rate=1e-3,
         discriminator_rate=2e-3,
         betas=(0.0, 0.99),
@@ -179,6 +179,7 @@ RECIPES = {
         identity=0.25,
         hole_share=0.25,
         half_life=2000,
+        augment="none",
     ),
 }
 """rpgan, the default: DCGAN's networks playing R3GAN's game, relativistic pairing with R1 and R2 (Huang et al. 2024), which

@@ -109,7 +109,7 @@ def trainer(data: LabelledImages, judges=(), **overrides: object) -> tuple[Trans
 def test_sources_for_an_empty_cell_pass_no_discriminator() -> None:
     """The adversarial gradient of the translator's output is zero exactly where the target cell is empty."""
     game, batches = trainer(faces(), cycle=0.0, identity=0.0)
-    micro = game._augmented(batches.draw(0, CPU), 0, 0)
+    micro = game._mirrored(batches.draw(0, CPU), 0, 0)
     translated = game._translate(micro).detach().requires_grad_()
     game._generator_losses(micro, translated)["total"].backward()
     slopes = translated.grad.abs().flatten(1).amax(1)
@@ -128,7 +128,7 @@ def test_the_semantic_loss_asks_for_the_columns_that_are_kept_alone() -> None:
 
     judges = ([Judge(3.0)], [Judge(-5.0), Judge(1.0)])
     game, batches = trainer(faces(), judges=judges, semantic=1.0)
-    pairs = game._augmented(batches.draw(0, CPU), 0, 0).pairs
+    pairs = game._mirrored(batches.draw(0, CPU), 0, 0).pairs
     found = game._semantic(pairs, pairs.images)
     total = 0.0
     for image, source, target in zip(pairs.images, pairs.sources, pairs.targets, strict=True):
@@ -142,7 +142,7 @@ def test_the_semantic_loss_asks_for_the_columns_that_are_kept_alone() -> None:
 def test_replay_exchanges_translations_of_the_same_cell() -> None:
     game, batches = trainer(faces(), replay=1)
     cells_of = torch.tensor([[0, 0]] * 6)
-    micro = game._augmented(batches.draw(0, CPU), 0, 0)
+    micro = game._mirrored(batches.draw(0, CPU), 0, 0)
     first = torch.arange(6.0).view(6, 1, 1, 1).expand(6, 1, 12, 12)
     game._replayed(micro, first[:1], cells_of[:1])
     shown = game._replayed(replace(micro, step=1), 10 + first, cells_of)

@@ -112,7 +112,7 @@ def set_up(plan: Plan, data: LabelledImages, afresh: bool = True, judges: Judges
         device=device,
         precision=plan.precision,
         rarity=rarity(data),
-        **({"judges": judges} if translates(plan.rule) else {}),
+        **({"judges": judges, "mirror": policy("none", flips=plan.flips)} if translates(plan.rule) else {}),
     )
     if translates(plan.rule):
         return game, PairSampler(data, plan.condition, plan.batch, plan.seed, plan.rule.hole_share)

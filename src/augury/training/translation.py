@@ -52,6 +52,9 @@ class TranslationTrainer:
     The discriminator compares translations between two known cells with real images of the target cell. Sources whose target
     cell has too few real images pass through the cycle, identity and semantic losses only.
 
+    `augment` changes what the discriminator sees, real images and translations alike (Zhao et al. 2020); `mirror` changes source
+    and real images before anything else. An augmentation of the sources themselves would have to be translated too, and was
+    measured to weaken the translator.
     `judges` are for the semantic loss: it asks that the columns that a translation does not change are still recognised.
     """
 
@@ -66,6 +69,7 @@ class TranslationTrainer:
         device: torch.device,
         precision: str,
         rarity: torch.Tensor | None = None,
+        mirror: Policy | None = None,
         judges: Judges = (),
     ) -> None:
         if recipe.loss not in ADVERSARIAL_LOSSES:
@@ -76,6 +80,7 @@ class TranslationTrainer:
         self.players = Players(networks, recipe, device)
         self.generator, self.discriminator = self.players.networks["generator"], self.players.networks["discriminator"]
         self.recipe, self.augment, self.seed, self.device = recipe, augment, seed, device
+        self.mirror = mirror
         self.loss, self.judges, self.half = ADVERSARIAL_LOSSES[recipe.loss], judges, precision == "bf16"
         self.latent = int(generator.latent)  # type: ignore[arg-type]
         extra = self.players.extra
@@ -94,7 +99,7 @@ class TranslationTrainer:
         pairs: Pairs = draw(step)
         parts = self.players.parts
         refuse_parts(len(pairs.real), parts)
-        batch = [self._augmented(pair, step, part) for part, pair in enumerate(pairs.split(parts))]
+        batch = [self._mirrored(pair, step, part) for part, pair in enumerate(pairs.split(parts))]
 
         # Discriminator: real images of the target cell above translations into it.
         report: list[dict[str, torch.Tensor]] = []
@@ -120,13 +125,14 @@ class TranslationTrainer:
         found = {name: torch.stack([losses[name].detach() for losses in report]).mean() for name in report[0]}
         return found | {"told_apart": self.players.extra["told_apart"].clone()}
 
-    def _augmented(self, pairs: Pairs, step: int, part: int) -> MicroBatch:
-        """Source and real images augmented alike, before anything else sees them."""
-        both = torch.cat([pairs.images, pairs.real])
-        seen = self.augment(both, stream(self.seed, "augment", step, part)).clamp(-1, 1)
-        seen, number = seen.contiguous(memory_format=torch.channels_last), len(pairs.images)
-        images, real = seen[:number], seen[number:]
-        return MicroBatch(Pairs(images, pairs.sources, pairs.targets, real), self.seed, step, part)
+    def _mirrored(self, pairs: Pairs, step: int, part: int) -> MicroBatch:
+        """Half of the source and real images mirrored, where that is allowed."""
+        if self.mirror is not None:
+            both = torch.cat([pairs.images, pairs.real])
+            seen = self.mirror(both, stream(self.seed, "mirror", step, part))
+            seen, number = seen.contiguous(memory_format=torch.channels_last), len(pairs.images)
+            pairs = Pairs(seen[:number], pairs.sources, pairs.targets, seen[number:])
+        return MicroBatch(pairs, self.seed, step, part)
 
     def _translate(self, micro: MicroBatch, name: str = "noise") -> torch.Tensor:
         with self.cast():
@@ -148,7 +154,8 @@ class TranslationTrainer:
         cells, fake = micro.pairs.targets[: len(real)], translated[: len(real)]
         fake = self._replayed(micro, fake, cells) if rule.replay else fake
         with self.cast():
-            scores = self.discriminator(torch.cat([real, fake]), cells.repeat(2, 1)).float()
+            seen = self.augment(torch.cat([real, fake]), micro.draws("augment"))
+            scores = self.discriminator(seen, cells.repeat(2, 1)).float()
         on_real, on_fake = scores.chunk(2)
         loss = self.loss.discriminator(on_real, on_fake)
         with torch.no_grad():
@@ -157,7 +164,13 @@ class TranslationTrainer:
         total = loss
         if rule.r1 and micro.step % rule.penalty_every == 0:
             weight = rule.r1 * rule.penalty_every * between(rule.schedule, progress, 1.0, rule.final_penalty)
-            total = loss + weight * squared_slope(lambda x: self.discriminator(x, cells).flatten(1).mean(1), real)
+
+            def scorer(images: torch.Tensor) -> torch.Tensor:
+                seen = self.augment(images, micro.draws("augment slope"))
+                scores: torch.Tensor = self.discriminator(seen, cells).flatten(1).mean(1)
+                return scores
+
+            total = loss + weight * squared_slope(scorer, real)
         return {"loss_d": loss, "score_real": on_real.mean(), "score_fake": on_fake.mean()}, total
 
     def _generator_losses(self, micro: MicroBatch, translated: torch.Tensor) -> dict[str, torch.Tensor]:
@@ -166,9 +179,12 @@ class TranslationTrainer:
         real, images = pairs.real, pairs.images
         cells = pairs.targets[: len(real)]
         with self.cast():
-            on_fake = self.discriminator(translated[: len(real)], cells).float()
-            with torch.no_grad():
-                on_real = self.discriminator(real, cells).float() if self.loss.paired else on_fake.detach()
+            seen = self.augment(translated[: len(real)], micro.draws("augment fake"))
+            on_fake = self.discriminator(seen, cells).float()
+            on_real = on_fake.detach()
+            if self.loss.paired:
+                with torch.no_grad():
+                    on_real = self.discriminator(self.augment(real, micro.draws("augment real")), cells).float()
         losses = {"loss_g": self.loss.generator(on_real, on_fake)}
         losses["moved"] = (translated.detach() - images).abs().mean()
         total = losses["loss_g"]
