@@ -23,7 +23,7 @@ SIZE = 16
 
 def faded(images: np.ndarray) -> np.ndarray:
     """What the second scanner makes of an image: bright, with little contrast."""
-    return 205 + 0.15 * np.asarray(images, float)
+    return 185 + 0.2 * np.asarray(images, float)
 
 
 def bars(each: int, seed: int, present: tuple[tuple[int, int], ...] = ALL) -> LabelledImages:
@@ -53,7 +53,7 @@ def train() -> LabelledImages:
 
 def trained(train: LabelledImages) -> Synthesizer:
     settings = TrainSettings(
-        recipe="translator", condition=("scanner",), steps=250, batch=16, precision="fp32",
+        recipe="translator", condition=("scanner",), steps=450, batch=16, precision="fp32",
         overrides={"width": 8, "blocks": 1},
     )  # fmt: skip
     return training.train(train, settings=settings)

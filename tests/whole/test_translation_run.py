@@ -1,0 +1,102 @@
+"""The whole way of a run that fills an empty cell: from files to the report, cut off and taken up again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import augury
+from augury import session
+from augury.errors import DataError, SettingsError
+from augury.files import read_json, read_lines
+from augury.opening import Watcher
+from augury.pipeline import run
+from augury.settings import RunSettings, validated
+
+ROOMS = {
+    "train": {
+        "recipe": "translator", "condition": ("scanner",), "steps": 8, "batch": 8, "precision": "fp32",
+        "overrides": {"width": 8, "blocks": 1},
+    },
+    "generate": {"filters": ("changed>0",)},
+    "score": {"features": "classifier", "limit": 40},
+    "prove": {"arms": ("randaugment", "drop_cells", "filled", "symmetric"), "seeds": 2, "steps": 4},
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def scans(tmp_path_factory) -> Path:
+    """Two classes from two scanners; class b from the second scanner only in the test part."""
+    random, rows = np.random.default_rng(0), []
+    for label in (0, 1):
+        for scanner in (0, 1):
+            for part, number in (("train", 24), ("validation", 8), ("test", 16)):
+                if part == "test" or not (label and scanner):
+                    rows += [(label, scanner, part)] * number
+    labels, scanners, parts = (np.array(column) for column in zip(*rows, strict=True))
+    images = random.normal(80 + 40 * labels[:, None, None] + 60 * scanners[:, None, None], 25, (len(rows), 16, 16))
+    file = tmp_path_factory.mktemp("scans") / "scans.npz"
+    np.savez(
+        file, images=images.clip(0, 255).astype(np.uint8), label=np.array(["a", "b"])[labels],
+        scanner=np.array(["first", "second"])[scanners], split=parts,
+    )  # fmt: skip
+    return file
+
+
+@pytest.fixture(autouse=True)
+def briefly(monkeypatch) -> None:
+    monkeypatch.setattr(session, "LESSON", 3)
+    monkeypatch.setattr("augury.proof.column_judges.STEPS", 3)
+
+
+def test_a_run_fills_the_empty_cell_and_judges_within_it(scans: Path, tmp_path: Path) -> None:
+    notes: list[str] = []
+    made = run(scans, tmp_path / "run", settings=validated(RunSettings, ROOMS), watch=Watcher(note=notes.append))
+    verdict = made.verdict
+    assert verdict.metric == "balanced accuracy within scanner=second"
+    hole = next(row for row in verdict.cells if row["class"] == "b" and row["hole"])
+    assert hole["train"] == 0 and hole["test"] == 16
+    plan = read_json(tmp_path / "run" / "generation.json")["plan"]
+    assert {(row["source"], row["target"]) for row in plan if row["fills"]} == {
+        ("a, scanner=second", "b, scanner=second"), ("b, scanner=first", "b, scanner=second")
+    }  # fmt: skip
+    assert any("b, scanner=first → b, scanner=second" in note for note in notes)
+    rows = read_lines(tmp_path / "run" / "synthetic" / "manifest.jsonl")
+    assert all(len(row["source_sha256"]) == 64 for row in rows)
+    exported = list((tmp_path / "run" / "dataset").rglob("*.png"))
+    assert len(exported) > 72
+    assert "scanner=second" in (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
+
+
+def test_a_killed_run_goes_on_to_the_same_translations(scans: Path, tmp_path: Path) -> None:
+    settings = validated(RunSettings, ROOMS)
+    whole = run(scans, tmp_path / "whole", settings=settings, until="generate")
+
+    class Stop(Exception):
+        pass
+
+    def stop(progress) -> None:
+        if progress.step == 4:
+            raise Stop
+
+    often = settings.model_copy(update={"train": settings.train.model_copy(update={"checkpoint_every": 1e-9})})
+    with pytest.raises(Stop):
+        run(scans, tmp_path / "cut", settings=often, until="generate", watch=Watcher(training=stop))
+    again = run(scans, tmp_path / "cut", settings=often, until="generate")
+    images = [np.load(each.path / "synthetic" / "images.npy") for each in (whole, again)]
+    np.testing.assert_array_equal(*images)
+
+
+def test_what_cannot_be_filled_is_refused_before_anything_is_trained(scans: Path, tmp_path: Path) -> None:
+    rooms = {**ROOMS, "generate": {**ROOMS["generate"], "sampling_strategy": {"a/first": 5}}}
+    with pytest.raises(SettingsError, match="the empty or rare cells are: b/second"):
+        run(scans, tmp_path / "named", settings=validated(RunSettings, rooms))
+    assert not (tmp_path / "named" / "synthesizer").exists()
+    lonely = {**ROOMS, "train": {**ROOMS["train"], "condition": ("colour",)}}
+    with pytest.raises(DataError, match="no attribute 'colour'"):
+        run(scans, tmp_path / "unknown", settings=validated(RunSettings, lonely))
+    arms = {"prove": {"arms": ("randaugment", "filled")}, "train": {"recipe": "rpgan", "steps": 2}}
+    with pytest.raises(SettingsError, match="use recipe translator"):
+        augury.run(scans, tmp_path / "noise", settings=validated(RunSettings, arms))
