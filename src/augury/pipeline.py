@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 import numpy as np
 
@@ -19,7 +20,7 @@ from augury.data import LEFT_OUT
 from augury.data.cells import LEAST
 from augury.errors import SettingsError
 from augury.files import atomic_path, read_json, read_lines, remove, write_json
-from augury.images import SPLITS, LabelledImages
+from augury.images import SPLITS, LabelledImages, SyntheticImages
 from augury.keeping import kept_results
 from augury.opening import Watcher, divided, read, refuse_among_data
 from augury.runfolder import Run
@@ -154,9 +155,39 @@ def _translate(session: Session, evidence: generation.Evidence) -> None:
     for row in plan.rows:
         wanted[row.target] += row.number
     rows = generation.census(synthetic, train, wanted)
-    facts = {"strategy": str(g.sampling_strategy), "sampling": "translation", "rows": rows, "plan": plan.as_rows()}
+    facts: dict[str, Any] = {
+        "strategy": str(g.sampling_strategy),
+        "sampling": "translation",
+        "rows": rows,
+        "plan": plan.as_rows(),
+    }
+    if (kept := _kept_classes(session, synthetic)) is not None:
+        session.watch.note(kept.sentence)
+        facts["kept_classes"] = kept.as_dict()
     write_json(session.run / "generation.json", facts | {"filters": generation.asked(filters, evidence)})
     session.__dict__.pop("synthetic", None)
+
+
+def _kept_classes(session: Session, synthetic: SyntheticImages) -> proof.KeptClasses | None:
+    """How many translations along attributes still show the class of their source, before any filter; None without any.
+
+    The judge took no part in the training: the class's own classifiers, or the run's classifier where those gave the
+    semantic loss. The limit is relative to what it recognises of real validation images.
+    """
+    train, held = session.parts["train"], session.parts["validation"]
+    assert synthetic.sources is not None
+    rows = np.flatnonzero(synthetic.labels == train.labels[synthetic.sources])
+    if not len(rows):
+        return None
+    judges = [session.classifier] if session.planned().rule.semantic else session.column_classifiers[0]
+    made, real = (
+        np.mean([proof.probabilities(judge, images) for judge in judges], axis=0)
+        for images in (synthetic.images[rows], held.images)
+    )
+    right = real.argmax(1) == held.labels
+    known = float(np.mean([right[held.labels == c].mean() for c in np.unique(held.labels)]))
+    limit = max(proof.KEPT * known, 1e-9)
+    return proof.kept_classes(synthetic.labels[rows], made, train.classes, limit=limit, judge=known)
 
 
 def score(session: Session) -> None:

@@ -62,6 +62,8 @@ def test_a_run_fills_the_empty_cell_and_judges_within_it(scans: Path, tmp_path: 
     assert {(row["source"], row["target"]) for row in plan if row["fills"]} == {
         ("a, scanner=second", "b, scanner=second"), ("b, scanner=first", "b, scanner=second")
     }  # fmt: skip
+    kept = read_json(tmp_path / "run" / "generation.json")["kept_classes"]
+    assert 0 <= kept["overall"]["value"] <= 1 and kept["overall"]["n"] == 48 and kept["sentence"] in notes
     assert any("b, scanner=first → b, scanner=second" in note for note in notes)
     rows = read_lines(tmp_path / "run" / "synthetic" / "manifest.jsonl")
     assert all(len(row["source_sha256"]) == 64 for row in rows)

@@ -8,6 +8,7 @@ from augury.proof.class_mix import class_mix, rows_in_mix
 from augury.proof.classifiers import probabilities, teach, teach_each
 from augury.proof.column_judges import MEMBERS, column_classifiers
 from augury.proof.crossed import Effects, effects
+from augury.proof.kept_classes import LIMIT as KEPT
 from augury.proof.kept_classes import KeptClasses, kept_classes
 from augury.proof.leakage import UNTOLD, like_held, prints, record, recorded, refuse_shared_parts, seen_by
 from augury.proof.learners import CLASSIFIERS, features_of
@@ -23,6 +24,7 @@ __all__ = [
     "ADAPTATIONS",
     "ARMS",
     "CLASSIFIERS",
+    "KEPT",
     "LAYERS",
     "MEASURED",
     "MEMBERS",
