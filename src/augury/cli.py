@@ -74,7 +74,11 @@ Flips = Annotated[
     ),
 ]
 Recipe = Annotated[
-    str | None, typer.Option(help="auto (the default), rpgan, dcgan, gan, wgan, wgan_gp, r3gan, stylegan, vae or ae.")
+    str | None,
+    typer.Option(
+        help="auto (the default), rpgan, dcgan, gan, wgan, wgan_gp, r3gan, stylegan, vae, ae; or translator, which fills empty "
+        "cells of class and attribute with translated train images."
+    ),
 ]
 Loss = Annotated[str | None, typer.Option(help="Over the recipe's: minimax, non_saturating, wasserstein, hinge, ….")]
 Penalty = Annotated[
@@ -104,7 +108,13 @@ Folds = Annotated[
         "images or people. To go on: the same -o and --folds."
     ),
 ]
-Condition = Annotated[str | None, typer.Option(help="Condition on these too: label,pose (attribute names).")]
+Condition = Annotated[
+    str | None,
+    typer.Option(
+        help="Attributes to condition on beside the class: pose,stain. To fill the empty cells of class and age: --recipe "
+        "translator --condition age."
+    ),
+]
 Strategy = Annotated[
     str | None,
     typer.Option(
