@@ -22,6 +22,7 @@ from augury.files import atomic_path, read_json, read_lines, remove, write_json
 from augury.images import SPLITS, LabelledImages
 from augury.keeping import kept_results
 from augury.opening import Watcher, divided, read, refuse_among_data
+from augury.preflight import check_parts, preflight
 from augury.runfolder import Run
 from augury.session import Session, closest
 from augury.settings import RunSettings, validated
@@ -285,26 +286,6 @@ def do(session: Session, stage: str) -> None:
     session.watch.end(stage)
 
 
-def _foresee(session: Session, needed: set[str]) -> None:
-    """Raises what any of the stages would only after hours, from settings that it cannot use."""
-    s, data = session.settings, session.data
-    _ = session.begun_with  # read, and refused where there is none or it is this run
-    plan = session.planned() if session.trained else None
-    name, rule = (plan.recipe, plan.rule) if plan else training.settle(data, s.train, session.device)
-    _ = session.unlabelled  # read, and refused where there are none
-    generation.rules(s.generate.filters)
-    if not training.translates(rule) and s.generate.sampling_strategy != "auto":
-        generation.amounts(data, s.generate.sampling_strategy, s.train.condition)
-    exports.writer(s.export.format)
-    if "score" in needed and not session.run.state().get("score"):
-        for name in set(s.score.features.split(",")) - {"auto", "classifier", ""}:
-            metrics.extractor(name, data.shape, session.device)
-    if "prove" in needed:
-        sources = {*session.others, *([proof.UNLABELLED] if s.train.unlabelled else ())}
-        no_holes = "" if training.translates(rule) else f"the recipe {name} fills none; use recipe translator"
-        proof.foresee(s.prove, data.shape, session.device, sources, training.trains_none(name, rule), no_holes)
-
-
 def advance(session: Session, last: str) -> None:
     """Run what `last` needs, and it. Raises SettingsError before anything is done when that cannot be."""
     needed = {last}
@@ -315,21 +296,12 @@ def advance(session: Session, last: str) -> None:
             "the images of an unconditional generator are of no class and cannot fill any; use augury train and augury "
             "generate, or set train.unconditional=false"
         )
-    _foresee(session, needed)
+    preflight(session, needed)
     for stage in (stage for stage in NEEDS if stage in needed):
         do(session, stage)
         if stage == "split":
             write_json(session.run / "run.json", session.describe())
-            if "prove" in needed and session.settings.prove.near_duplicates != "allow":
-                proof.refuse_shared_parts(*(session.parts[name] for name in SPLITS))
-            if "classify" in needed and "classify" not in session.run.state():
-                _, rule = training.settle(
-                    session.learnt, session.settings.train, session.device
-                )  # the parts are smaller
-                if training.translates(rule):
-                    generation.plan_translations(
-                        session.learnt, session.settings.train.condition, session.settings.generate.sampling_strategy
-                    )
+            check_parts(session, needed)
 
 
 def run(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import product
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +17,8 @@ LEAST = 20
 """Images that a cell needs before a translator learns from it; with fewer its discriminator memorises them."""
 MOST_VALUES = 12
 """An attribute with more values than this, all of them numbers, is a measurement and not a category."""
+WIDEST = 110
+"""Characters of the widest table of cells; a wider one is a list."""
 Cell = tuple[int, ...]
 
 
@@ -69,6 +72,43 @@ class Cells:
         (_, classes), *attributes = self.columns
         parts = [f"{name}={values[cell[i + 1]]}" for i, (name, values) in enumerate(attributes)]
         return ", ".join([classes[cell[0]], *parts])
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Plain JSON, a row a cell; `state` is "empty", "rare" (fewer images than `least`) or ""."""
+        (_, classes), *attributes = self.columns
+        found = []
+        for cell in self.all:
+            number = int(self.counts[cell])
+            values = {name: values[code] for (name, values), code in zip(attributes, cell[1:], strict=True)}
+            state = "" if self.known(cell) else "rare" if number else "empty"
+            found.append({"class": classes[cell[0]], "attributes": values, "images": number, "state": state})
+        return found
+
+    def lines(self) -> list[str]:
+        """The table as text: classes × attribute values, the shorter side as columns; "*" marks an empty or rare cell."""
+        (_, classes), *attributes = self.columns
+        names = [
+            ", ".join(f"{name}={values[code]}" for (name, values), code in zip(attributes, codes, strict=True)) or "all"
+            for codes in product(*(range(len(values)) for _, values in attributes))
+        ]
+        counts = self.counts.reshape(len(classes), -1)
+        grid = [[f"{number:,}{' ' if number >= self.least else '*'}" for number in row] for row in counts.tolist()]
+        rows, heads = list(classes), names
+        if len(names) > len(classes):
+            rows, heads, grid = heads, rows, [list(row) for row in zip(*grid, strict=True)]
+        heads = [f"{head} " for head in heads]  # the mark has a place of its own
+        widths = [max(len(text) for text in column) for column in zip(heads, *grid, strict=True)]
+        first = max(map(len, rows))
+        if first + sum(widths) + 2 * len(widths) > WIDEST:
+            return [
+                f"{self.name(cell)}: {int(self.counts[cell]):,}{'' if self.known(cell) else '*'}" for cell in self.all
+            ]
+        return [
+            "  ".join(
+                [name.ljust(first), *(text.rjust(width) for text, width in zip(line, widths, strict=True))]
+            ).rstrip()
+            for name, line in zip(["", *rows], [heads, *grid], strict=True)
+        ]
 
     @cached_property
     def moves(self) -> list[Move]:

@@ -105,7 +105,7 @@ def unmoved(rows: Rows, rule: Recipe) -> str | None:
         return None
     return (
         f"the translator changes its images by {mean(moved):.3f} on average (on the scale from -1 to 1), which is almost nothing; "
-        "usually helps: --set 'train.overrides={\"cycle\": 0.1, \"identity\": 0.1}', and more --steps"
+        'usually helps: --set \'train.overrides={"cycle": 0.1, "identity": 0.1}\', and more --steps'
     )
 
 
