@@ -24,7 +24,7 @@ from augury.keeping import kept_results
 from augury.opening import Watcher, divided, read, refuse_among_data
 from augury.preflight import check_parts, preflight
 from augury.runfolder import Run
-from augury.session import Session, closest
+from augury.session import Session
 from augury.settings import RunSettings, validated
 from augury.training import checkpoints
 
@@ -155,7 +155,8 @@ def _translate(session: Session, evidence: generation.Evidence) -> None:
     for row in plan.rows:
         wanted[row.target] += row.number
     rows = generation.census(synthetic, train, wanted)
-    facts = {"strategy": str(g.sampling_strategy), "sampling": "translation", "rows": rows, "plan": plan.as_rows()}
+    told = generation.tallied(plan.as_rows(), synthetic, train)
+    facts = {"strategy": str(g.sampling_strategy), "sampling": "translation", "rows": rows, "plan": told}
     write_json(session.run / "generation.json", facts | {"filters": generation.asked(filters, evidence)})
     session.__dict__.pop("synthetic", None)
 
@@ -174,7 +175,8 @@ def score(session: Session) -> None:
     with atomic_path(session.run / "copies.npy") as temporary, temporary.open("wb") as file:
         np.save(file, copies.pictures, allow_pickle=False)
     told = {"looked": list(copies.looked), "pairs": list(copies.rows)}
-    write_json(session.run / "scores.json", card.as_dict() | {"copies": told})
+    notes = [scoring.ABOUT_TRANSLATIONS] if session.translates else []
+    write_json(session.run / "scores.json", card.as_dict() | {"copies": told, "notes": notes})
 
 
 def prove(session: Session) -> None:
@@ -227,8 +229,9 @@ def export(session: Session) -> None:
 
 def tell(session: Session) -> None:
     """The page."""
-    neighbours, distances = closest(session.synthetic, session.parts["train"])
-    near = session.run.read("near_duplicates")
+    neighbours, distances = scoring.closest(session.synthetic, session.parts["train"])
+    scores = session.run.read("scores")
+    near, plan = session.run.read("near_duplicates"), session.run.read("generation").get("plan", ())
     facts = report.Facts(
         title=session.run.path.resolve().name,
         source=session.source,
@@ -242,12 +245,14 @@ def tell(session: Session) -> None:
         log=read_lines(session.run / "train" / "log.jsonl"),
         plan=session.plan(),
         generation=session.run.read("generation"),
-        scores=session.run.read("scores")["scores"],
-        copies=session.run.read("scores")["copies"],
+        scores=scores["scores"],
+        score_notes=scores.get("notes", ()),
+        copies=scores["copies"],
         copied=np.load(session.run / "copies.npy", allow_pickle=False),
         seconds={stage: facts["seconds"] for stage, facts in session.run.state().items()},
         near=near,
         near_images=[session.data.images[np.array(same[:4])] for same in near["indices"][:8]],
+        translations=generation.examples(plan, session.synthetic, session.parts["train"], metrics.nearest),
     )
     report.write(facts, session.run / "report.html")
 

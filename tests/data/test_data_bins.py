@@ -56,7 +56,7 @@ def test_values_that_are_no_numbers_are_refused() -> None:
         binned(people(["1", "old"], [0, 1]), {"age": 2})
     with pytest.raises(SettingsError, match="give a whole number of 2 or more"):
         load((np.zeros((2, 8, 8), np.uint8), [0, 1]), bins={"age": 1})
-    with pytest.raises(SettingsError, match="data.bins"):
+    with pytest.raises(SettingsError, match=r"data\.bins"):
         validated(RunSettings, {"data": {"bins": {"age": 1}}})
 
 

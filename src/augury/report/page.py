@@ -12,7 +12,7 @@ import numpy as np
 
 from augury.files import write_text
 from augury.proof.arms import ARMS
-from augury.report import cells, charts, scores, wording
+from augury.report import cells, charts, scores, translations, wording
 from augury.report.copies import copies
 from augury.report.facts import Facts
 from augury.report.pictures import Strip, Wanted, strips
@@ -92,6 +92,8 @@ def _context(facts: Facts) -> dict[str, Any]:
         "sign": wording.SIGNS[verdict["word"]],
         "word": wording.word(verdict),
         "cells": cells.section(verdict),
+        "translations": translations.section(facts),
+        "most_each": max((len(each.rows) for each in facts.translations), default=EACH),
         "headline": wording.headline(verdict),
         "adds": wording.adds(verdict),
         "filtered": _filtered(facts),
