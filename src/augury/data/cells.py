@@ -146,7 +146,7 @@ class Cells:
             if len(values) > MOST_VALUES and all(map(_is_number, values)):
                 raise DataError(
                     f"the attribute '{name}' has {len(values)} values, all of them numbers; a translator needs a few categories: "
-                    f"divide it into bins, for example --set 'data.bins={{\"{name}\": 2}}'"
+                    f"divide it into bins, for example --bins {name}=2 (setting data.bins)"
                 )
         if not any(move.crosses for move in self.moves):
             largest = max(self.all, key=lambda cell: int(self.counts[cell]))
@@ -165,16 +165,38 @@ class Cells:
                 )
 
 
-def cells(data: LabelledImages, condition: tuple[str, ...] = (), *, least: int = LEAST) -> Cells:
-    """The cells of `data` by its label and the attributes named in `condition`.
+def cells(data: LabelledImages, condition: tuple[str, ...] = (), *, least: int = LEAST, train: bool = False) -> Cells:
+    """The cells of `data` by its label and the attributes named in `condition`; with `train` of the train part alone, where the
+    data come in parts.
 
     Raises DataError for an attribute that the data lack.
     """
     conditions = data.conditions(condition)
+    if train and data.split is not None:
+        conditions = conditions[data.split == 0]
     counts = np.zeros(data.cardinalities(condition), np.int64)
     np.add.at(counts, tuple(conditions.T), 1)
     columns = (("label", data.classes), *((name, data.attributes[name].values) for name in condition))
     return Cells(counts, columns, least)
+
+
+def tables(data: LabelledImages, condition: tuple[str, ...] = ()) -> dict[str, Cells]:
+    """The table of train images by class and the attributes in `condition`, under their names with commas between; without
+    `condition` one table for each attribute of at most MOST_VALUES values. Raises DataError for an attribute that the data lack.
+    """
+    if condition:
+        return {",".join(condition): cells(data, condition, train=True)}
+    few = [name for name, attribute in data.attributes.items() if 1 < len(attribute.values) <= MOST_VALUES]
+    return {name: cells(data, (name,), train=True) for name in few}
+
+
+def numeric(data: LabelledImages) -> list[str]:
+    """Attributes of more than MOST_VALUES values, all of them numbers, which need bins to be conditions."""
+    return [
+        name
+        for name, attribute in data.attributes.items()
+        if len(attribute.values) > MOST_VALUES and all(map(_is_number, attribute.values))
+    ]
 
 
 def cell_codes(conditions: Codes, shape: tuple[int, ...]) -> Codes:
