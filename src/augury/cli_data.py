@@ -28,6 +28,8 @@ from augury.cli_options import (
 from augury.errors import SettingsError
 from augury.images import SPLITS
 
+MOST_SHOWN = 12
+"""Most values of an attribute that are counted one by one in the text of `inspect`; the JSON has all."""
 Written = "folder, imagefolder, csv, npz, tar or parquet."
 Format = Annotated[str | None, typer.Option("--format", help=f"{Written} As the name of -o ends, else imagefolder.")]
 Force = Annotated[bool, typer.Option("--force", help="Replace a file, or an export that files were added to.")]
@@ -63,6 +65,7 @@ def inspect(
         typer.echo(json.dumps(census.as_dict()))
         return
     told = {k: v for k, v in census.as_dict().items() if k not in ("advice", "cells")}
+    told["attributes"] = {k: v if len(v) <= MOST_SHOWN else f"{len(v)} values" for k, v in told["attributes"].items()}
     console.facts(
         {k: [*v[:5], f"and {len(v) - 5:,} more"] if isinstance(v, list) and len(v) > 6 else v for k, v in told.items()}
     )

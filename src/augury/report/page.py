@@ -35,6 +35,7 @@ SCORES = {"score_real": "real", "score_fake": "synthetic"}
 KERNEL = {"kid": "synthetic"}
 HEALTH = {"spread": "synthetic", "closeness": "real"}
 CONTEST = {"told_apart": "real", "p": "synthetic"}
+CHANGE = {"moved": "synthetic", "cycle": "real"}
 TITLES = {
     "kid": "kernel distance",
     "spread": "variety in a class",
@@ -46,6 +47,8 @@ TITLES = {
     "loss_d": "discriminator",
     "score_real": "real images",
     "score_fake": "synthetic images",
+    "moved": "translation",
+    "cycle": "there and back",
 }
 FILTERS = (
     "share", "percent", "points", "detectable", "number", "signed", "duration", "phrase", "short", "pretty", "confidence", "breakable"
@@ -122,6 +125,11 @@ def _context(facts: Facts) -> dict[str, Any]:
                 "1 is as real images are; variety near 0 is collapse, distance near 0 is copying.",
             ),
             ("Losses", LOSSES, "Side by side without running away is what to hope for."),
+            (
+                "How much images change",
+                CHANGE,
+                "Mean absolute difference from the source, on the scale −1 to 1: of a translation, and of one that is translated back.",
+            ),
             ("Discriminator scores", SCORES, "Means over a batch."),
             ("The contest", CONTEST, "The share of real images scored above a fake; 0.5 is chance, 1 is no contest."),
         ],
