@@ -41,10 +41,6 @@ def translate_files(
 
     Parameters
     ----------
-    translator
-        A trained translator.
-    images
-        Path of the images.
     changes
         What to reach: {"young": "no", "label": "woman"}; whatever is not named stays as it is.
     output
@@ -61,13 +57,33 @@ def translate_files(
 
     Raises
     ------
-    SettingsError
-        For a generator that draws from noise, and without changes.
-    DataError
-        For an attribute or value that the translator does not know, and for images of another size or mode.
-    RunFolderError
-        When `output` has files in it, or lies among the images.
+    SettingsError for a generator that draws from noise, and without changes. DataError for an attribute or value that the
+    translator does not know, and for images of another size or mode. RunFolderError when `output` has files in it.
     """
+    _refuse(translator, changes, Path(images), output)
+    code = translator.changes_of(changes)
+    data = pictures(images, size=size, fit=fit, on_bad=on_bad, columns=columns)
+    _refuse_other_shape(data, translator.card.shape, Path(images))
+    about = {"changes": dict(changes), "seed": seed, "translator": translator.fingerprint}
+    rows: list[dict[str, Any]] = []
+    with atomic_folder(output) as folder:
+        for begin in range(0, len(data), CHUNK):
+            at = np.arange(begin, min(begin + CHUNK, len(data)), dtype=np.int64)
+            sources = np.ascontiguousarray(data.images[at])
+            made = translator.translate(sources, code.repeat(len(at), 0), seed=seed, indices=at)
+            for index, source, image in zip(at.tolist(), sources, made, strict=True):
+                name = data.names[index] if data.names else f"index {index}"
+                file = f"{index:06d}-{re.sub(r'[^A-Za-z0-9_-]+', '-', Path(name).stem)[:60]}.png"
+                Image.fromarray(image.transpose(1, 2, 0).squeeze()).save(folder / file)
+                digest = hashlib.sha256(source.tobytes()).hexdigest()
+                rows.append({"file": file, "source_name": name, "source_sha256": digest, "index": index, **about})
+            on_progress(len(rows), len(data))
+        write_lines(folder / MANIFEST, rows)
+    return rows
+
+
+def _refuse(translator: Synthesizer, changes: Mapping[str, str], images: Path, output: Path) -> None:
+    """Raises what `translate_files` does before any image is read."""
     if not translator.translates:
         raise SettingsError(
             f"this run's recipe, {translator.card.recipe}, draws images from noise and translates none; train a translator with: "
@@ -75,36 +91,10 @@ def translate_files(
         )
     if not changes:
         raise SettingsError("nothing is to be changed; name what to reach, for example --change young=no")
-    codes = translator.changes_of(changes)
-    refuse_within(output, Path(images))
+    translator.changes_of(changes)
+    refuse_within(output, images)
     if output.exists() and (not output.is_dir() or any(output.iterdir())):
         raise RunFolderError(f"{output}: is there already; choose another folder with -o, or remove it")
-    data = pictures(images, size=size, fit=fit, on_bad=on_bad, columns=columns)
-    _refuse_other_shape(data, translator.card.shape, Path(images))
-    rows = []
-    with atomic_folder(output) as folder:
-        for begin in range(0, len(data), CHUNK):
-            at = np.arange(begin, min(begin + CHUNK, len(data)), dtype=np.int64)
-            sources = np.ascontiguousarray(data.images[at])
-            made = translator.translate(sources, codes.repeat(len(at), 0), seed=seed, indices=at)
-            for index, source, image in zip(at.tolist(), sources, made, strict=True):
-                name = data.names[index] if data.names else f"index {index}"
-                file = f"{index:06d}-{re.sub(r'[^A-Za-z0-9_-]+', '-', Path(name).stem)[:60]}.png"
-                Image.fromarray(image.transpose(1, 2, 0).squeeze()).save(folder / file)
-                rows.append(
-                    {
-                        "file": file,
-                        "source_name": name,
-                        "source_sha256": hashlib.sha256(source.tobytes()).hexdigest(),
-                        "changes": dict(changes),
-                        "seed": seed,
-                        "index": index,
-                        "translator": translator.fingerprint,
-                    }
-                )
-            on_progress(len(rows), len(data))
-        write_lines(folder / MANIFEST, rows)
-    return rows
 
 
 def _refuse_other_shape(data: LabelledImages, shape: tuple[int, int, int], path: Path) -> None:

@@ -50,6 +50,27 @@ TITLES = {
     "moved": "translation",
     "cycle": "there and back",
 }
+TRAINING_CHARTS = [
+    (
+        "To held-out images",
+        KERNEL,
+        "The generator used is the latest one within a standard error of the lowest point.",
+    ),
+    (
+        "Against real images",
+        HEALTH,
+        "1 is as real images are; variety near 0 is collapse, distance near 0 is copying.",
+    ),
+    ("Losses", LOSSES, "Side by side without running away is what to hope for."),
+    (
+        "How much images change",
+        CHANGE,
+        "Mean absolute difference from the source, on the scale −1 to 1: of a translation, and of one that is translated back.",
+    ),
+    ("Discriminator scores", SCORES, "Means over a batch."),
+    ("The contest", CONTEST, "The share of real images scored above a fake; 0.5 is chance, 1 is no contest."),
+]
+"""Title, columns of the log and caption of each chart of the training."""
 FILTERS = (
     "share", "percent", "points", "detectable", "number", "signed", "duration", "phrase", "short", "pretty", "confidence", "breakable"
 )  # fmt: skip
@@ -113,26 +134,7 @@ def _context(facts: Facts) -> dict[str, Any]:
         "ratio_chart": charts.ratio_curve(verdict),
         "bar": charts.bar,
         "most": max(differences, default=0.0),
-        "training_charts": [
-            (
-                "To held-out images",
-                KERNEL,
-                "The generator used is the latest one within a standard error of the lowest point.",
-            ),
-            (
-                "Against real images",
-                HEALTH,
-                "1 is as real images are; variety near 0 is collapse, distance near 0 is copying.",
-            ),
-            ("Losses", LOSSES, "Side by side without running away is what to hope for."),
-            (
-                "How much images change",
-                CHANGE,
-                "Mean absolute difference from the source, on the scale −1 to 1: of a translation, and of one that is translated back.",
-            ),
-            ("Discriminator scores", SCORES, "Means over a batch."),
-            ("The contest", CONTEST, "The share of real images scored above a fake; 0.5 is chance, 1 is no contest."),
-        ],
+        "training_charts": TRAINING_CHARTS,
         "drawn": lambda columns: charts.lines(facts.log, columns, TITLES),
         "warnings": [(row["step"], text) for row in facts.log for text in row.get("warnings", {}).values()],
         "filters": _filters(facts.generation),
