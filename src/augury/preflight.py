@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from augury import exports, generation, metrics, proof, training
+from augury.data.cells import cells
 from augury.images import SPLITS
 from augury.session import Session
 
@@ -35,9 +36,14 @@ def check_parts(session: Session, needed: set[str]) -> None:
     if "classify" not in needed or session.trained:
         return
     _, rule = training.settle(session.learnt, settings.train, session.device)  # the parts are smaller
-    if training.translates(rule):
-        plan = generation.plan_translations(
-            session.learnt, settings.train.condition, settings.generate.sampling_strategy
-        )
-        for line in plan.preview():
-            session.watch.note(line)
+    if not training.translates(rule):
+        return
+    table = cells(session.learnt, settings.train.condition)
+    told = [f"Train images of each cell (* empty or rare: fewer than {table.least}):", *_indented(table.lines())]
+    session.watch.note("\n".join(told))
+    plan = generation.plan_translations(session.learnt, settings.train.condition, settings.generate.sampling_strategy)
+    session.watch.note("\n".join(["Cells to fill, and from which:", *_indented(plan.lines())]))
+
+
+def _indented(lines: list[str]) -> list[str]:
+    return [f"  {line}" for line in lines]

@@ -59,11 +59,12 @@ def made(tmp_path_factory) -> tuple[Run, list[str]]:
 
 def test_the_table_and_the_plan_are_told_before_training(made) -> None:
     _, said = made
-    at = said.index("Train images of each cell (* empty or rare: fewer than 20):")
-    assert said[at + 1].split() == ["ground=dark", "ground=bright"] and said[at + 3].endswith("*")
-    assert said[at + 4] == "Cells to fill, and from which:"
-    assert any(line.startswith("  standing, ground=dark → standing, ground=bright: ") for line in said[at + 5 :])
-    assert said.count(said[at]) == 1  # not again where the training is done
+    table = [text for text in said if text.startswith("Train images of each cell (* empty or rare: fewer than 20):")]
+    plan = [text for text in said if text.startswith("Cells to fill, and from which:")]
+    assert len(table) == len(plan) == 1  # not again where the training is done
+    assert table[0].splitlines()[1].split() == ["ground=dark", "ground=bright"] and table[0].endswith("*")
+    assert "\n  standing, ground=dark → standing, ground=bright: " in plan[0]
+    assert said.index(table[0]) < said.index(plan[0])
 
 
 def test_the_plan_is_stored_with_what_became_of_it(made) -> None:

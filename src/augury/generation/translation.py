@@ -71,17 +71,6 @@ class TranslationPlan:
             for row in self.as_rows()
         ]
 
-    def preview(self) -> list[str]:
-        """What is told before training: the table of the train part, and what will be translated into what."""
-        table = [f"  {line}" for line in self.cells.lines()]
-        told = [f"  {line}" for line in self.lines()]
-        return [
-            f"Train images of each cell (* empty or rare: fewer than {self.cells.least}):",
-            *table,
-            "Cells to fill, and from which:",
-            *told,
-        ]
-
 
 def plan_translations(
     train: LabelledImages, condition: tuple[str, ...] = (), strategy: Strategy = "balance"
