@@ -12,19 +12,16 @@ import typer
 from augury import console
 from augury.cli_data import augment, export, inspect, split
 from augury.cli_evaluate import EXAMPLES, evaluate
+from augury.cli_images import generate, translate
 from augury.cli_latent import latent
 from augury.cli_options import (
-    Attributes,
     Device,
-    Drawing,
     Given,
     Json,
     Quiet,
     Seed,
     Set,
-    Trained,
     given,
-    opened,
     pair,
     reads,
     settled,
@@ -51,6 +48,10 @@ app.command(
 app.command(
     epilog="Example: augury augment photos/ --preview sheet.png    then: augury augment photos/ -o more --policy natural --per-image 3"
 )(augment)
+app.command(epilog="Example: augury generate runs/photos -o more --label disgust --number 50 --seed 7")(generate)
+app.command(
+    epilog="Example: augury translate runs/faces photos/ --change young=no -o older    several changes: --change young=no --change label=woman"
+)(translate)
 app.command(epilog=EXAMPLES)(evaluate)
 app.command(
     epilog="Example: augury prove runs/photos --set prove.max_seeds=24    or: augury prove parts/ --with made/ -o runs/judged"
@@ -74,7 +75,11 @@ Flips = Annotated[
     ),
 ]
 Recipe = Annotated[
-    str | None, typer.Option(help="auto (the default), rpgan, dcgan, gan, wgan, wgan_gp, r3gan, stylegan, vae or ae.")
+    str | None,
+    typer.Option(
+        help="auto (the default), rpgan, dcgan, gan, wgan, wgan_gp, r3gan, stylegan, vae, ae; or translator, which fills empty "
+        "cells of class and attribute with translated train images."
+    ),
 ]
 Loss = Annotated[str | None, typer.Option(help="Over the recipe's: minimax, non_saturating, wasserstein, hinge, ….")]
 Penalty = Annotated[
@@ -104,7 +109,13 @@ Folds = Annotated[
         "images or people. To go on: the same -o and --folds."
     ),
 ]
-Condition = Annotated[str | None, typer.Option(help="Condition on these too: label,pose (attribute names).")]
+Condition = Annotated[
+    str | None,
+    typer.Option(
+        help="Attributes to condition on beside the class: pose,stain. To fill the empty cells of class and age: --recipe "
+        "translator --condition age."
+    ),
+]
 Strategy = Annotated[
     str | None,
     typer.Option(
@@ -211,37 +222,6 @@ app.command(
     help="Split the data and train the generator; `augury run -o` the same folder goes on from here.",
     epilog="Example: augury train photos/ -o runs/photos --steps 4000",
 )(way)
-
-
-@app.command(epilog="Example: augury generate runs/photos -o more --label disgust --number 50 --seed 7")
-def generate(
-    source: Trained,
-    output: Annotated[Path, typer.Option("-o", "--output", help="Folder for the PNG files.")],
-    label: Annotated[str, typer.Option(help="The class to draw.")],
-    attribute: Attributes = None,
-    number: Annotated[int, typer.Option(help="How many.", min=1)] = 16,
-    start: Annotated[int, typer.Option(help="Index of the first image.", min=0)] = 0,
-    seed: Seed = 0,
-    truncation: Annotated[float, typer.Option(help="Below 1: more typical, less varied.")] = 1.0,
-    device: Drawing = "cpu",
-    as_json: Json = False,
-) -> None:
-    """Draw images of one class from a trained run; (seed, index) always gives the same image."""
-    from PIL import Image
-
-    from augury.files import atomic_path
-
-    synthesizer = opened(source, device)
-    cell = synthesizer.cell(label, dict(pair("--attribute", text) for text in attribute or []))
-    drawn = synthesizer.sample([cell] * number, seed=seed or 0, start=start, truncation=truncation)
-    made = []
-    for index, image in zip(drawn.indices, drawn.images, strict=True):
-        made.append(str(output / f"seed{seed or 0}-{int(index):06d}.png"))
-        with atomic_path(Path(made[-1])) as temporary:
-            Image.fromarray(image.transpose(1, 2, 0).squeeze()).save(temporary, format="PNG")
-    typer.echo(
-        json.dumps({"files": made, "synthesizer": drawn.synthesizer}) if as_json else f"{number} images in {output}"
-    )
 
 
 @app.command(epilog="Example: augury compare photos/ -o runs/compared --recipes stylegan,vae,ae,dcgan --budget 10m")

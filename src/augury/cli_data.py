@@ -28,6 +28,8 @@ from augury.cli_options import (
 from augury.errors import SettingsError
 from augury.images import SPLITS
 
+MOST_SHOWN = 12
+"""Most values of an attribute that are counted one by one in the text of `inspect`; the JSON has all."""
 Written = "folder, imagefolder, csv, npz, tar or parquet."
 Format = Annotated[str | None, typer.Option("--format", help=f"{Written} As the name of -o ends, else imagefolder.")]
 Force = Annotated[bool, typer.Option("--force", help="Replace a file, or an export that files were added to.")]
@@ -41,23 +43,33 @@ def inspect(
     flips: Annotated[
         bool | None, typer.Option(help="Look for mirrored copies too; not unless given (but for the embedded sample).")
     ] = None,
+    condition: Annotated[
+        str | None,
+        typer.Option(
+            help="Show the table of class and these attributes: age,pose; else each attribute with empty cells."
+        ),
+    ] = None,
     as_json: Json = False,
 ) -> None:
-    """Count classes, sizes, modes, unreadable files and duplicates; draw a picture sheet."""
+    """Count classes, sizes, modes, unreadable files, duplicates and cells; draw a picture sheet."""
     from augury import data as room
+    from augury.data.cells import tables
     from augury.files import atomic_path
 
-    images, census = room.inspect(path, flips=flips, **reading(data or {}))
+    asked = tuple(name.strip() for name in (condition or "").split(",") if name.strip() not in ("", "label"))
+    images, census = room.inspect(path, flips=flips, condition=asked, **reading(data or {}))
     if output is not None:
         with atomic_path(output) as temporary:
             room.picture_sheet(images, clusters=census.clusters).save(temporary, format="PNG")
     if as_json:
         typer.echo(json.dumps(census.as_dict()))
         return
-    told = {k: v for k, v in census.as_dict().items() if k != "advice"}
+    told = {k: v for k, v in census.as_dict().items() if k not in ("advice", "cells")}
+    told["attributes"] = {k: v if len(v) <= MOST_SHOWN else f"{len(v)} values" for k, v in told["attributes"].items()}
     console.facts(
         {k: [*v[:5], f"and {len(v) - 5:,} more"] if isinstance(v, list) and len(v) > 6 else v for k, v in told.items()}
     )
+    console.cells(tables(images, asked), every=bool(asked), parts=images.split is not None)
     for line in census.advice:
         typer.echo(f"- {line}")
 

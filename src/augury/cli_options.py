@@ -46,6 +46,12 @@ Split = Annotated[str | None, typer.Option(help="given (the data's own parts; th
 Root = Annotated[Path | None, typer.Option(help="Folder that the paths in a .csv begin at; its own unless given.")]
 Window = Annotated[str | None, typer.Option(help="DICOM: file (default), percentile, or centre and width as 40,400.")]
 Stretch = Annotated[str | None, typer.Option(help="FITS: asinh (default) or linear.")]
+Bins = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--bins", help="age=3: an attribute of numbers in three bins of about equally many images; one for each."
+    ),
+]
 Seed = Annotated[int | None, typer.Option(help="Decides every random number of the run; 0 unless given.", min=0)]
 Device = Annotated[str | None, typer.Option(help="auto, cpu, cuda or mps; auto unless given.")]
 Drawing = Annotated[
@@ -108,6 +114,7 @@ DATA: dict[str, tuple[str, Any, Callable[[Any], Any]]] = {
     "root": ("root", Root, lambda path: str(path.resolve())),
     "window": ("window", Window, _window),
     "stretch": ("stretch", Stretch, str),
+    "bins": ("bins", Bins, lambda texts: {name: value(n) for name, n in (pair("--bins", text) for text in texts)}),
 }
 """Every option about how data are read: parameter -> setting of `DataSettings`, type, and what makes a value of it."""
 

@@ -9,7 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+TABLES = 3
+"""Most tables of cells that are shown unasked."""
+
 if TYPE_CHECKING:
+    from augury.data.cells import Cells
     from augury.opening import Watcher
     from augury.runfolder import Run
     from augury.training import Progress
@@ -83,6 +87,32 @@ def facts(values: dict[str, Any]) -> None:
     """Names and values, a line each."""
     for name, value in values.items():
         typer.echo(f"{name:<12} {value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)}")
+
+
+def cells(tables: dict[str, Cells], *, every: bool, parts: bool) -> None:
+    """Tables of class × attributes; unless `every` one is wanted, the first TABLES of those with empty or rare cells. `parts`:
+    only train images are counted."""
+    from augury.errors import DataError
+
+    shown = {name: table for name, table in tables.items() if every or table.holes}
+    for name, table in list(shown.items())[:TABLES]:
+        what = "train images" if parts else "images"
+        typer.echo(f"\n{what} by class and {name} (* empty or rare: fewer than {table.least})")
+        for line in table.lines():
+            typer.echo(f"  {line}")
+        try:
+            table.check()
+            advice = f"augury run DATA --recipe translator --condition {name}" if table.holes else ""
+            typer.echo(
+                f"  a translator can fill the cells marked *: {advice}" if advice else "  no cell is empty or rare"
+            )
+        except DataError as error:
+            typer.echo(f"  no translator for these cells: {error}")
+    if len(shown) > TABLES:
+        more = ", ".join(list(shown)[TABLES:])
+        typer.echo(f"\n{len(shown) - TABLES} more attributes have empty or rare cells (--condition shows one): {more}")
+    if shown:
+        typer.echo()
 
 
 def comparison(rows: list[dict[str, Any]]) -> None:

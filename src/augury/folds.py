@@ -17,7 +17,8 @@ from augury.keeping import LASTING, Look, first_look, verdict_before
 from augury.opening import Watcher, begun, refuse_among_data, same_source
 from augury.pipeline import advance, opened
 from augury.runfolder import Run
-from augury.session import Session, closest
+from augury.scoring import closest
+from augury.session import Session
 from augury.settings import RunSettings
 from augury.verdict import Verdict
 

@@ -21,7 +21,7 @@ from augury.keeping import kept_results
 from augury.machine import machine, versions
 from augury.opening import IN_MEMORY, Watcher, about_data, changes, divided, images_of, parted, refuse_among_data
 from augury.runfolder import Run
-from augury.session import closest
+from augury.scoring import closest
 from augury.settings import DataSettings, RunSettings
 from augury.verdict import Verdict
 

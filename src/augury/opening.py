@@ -12,7 +12,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from augury.data import LEFT_OUT, finished, load, merged, near_duplicates, regrouped, split
+from augury.data import LEFT_OUT, binned, finished, load, merged, near_duplicates, regrouped, split
 from augury.errors import DataError, RunFolderError, SettingsError
 from augury.files import refuse_within
 from augury.images import SPLITS, LabelledImages
@@ -100,7 +100,8 @@ def images_of(data: LabelledImages | str | os.PathLike[str] | None, settings: Ru
         raise SettingsError(
             "images in memory have no columns, root or format; leave those settings of data out, or give the path that they are of"
         )
-    return regrouped(data if data.fingerprint else finished(data), settings.data.group, settings.data.split)
+    whole = regrouped(data if data.fingerprint else finished(data), asked.group, asked.split)
+    return binned(whole, asked.bins)
 
 
 def divided(

@@ -23,8 +23,9 @@ from augury.files import atomic_path, read_json, read_lines, remove, write_json
 from augury.images import SPLITS, LabelledImages, SyntheticImages
 from augury.keeping import kept_results
 from augury.opening import Watcher, divided, read, refuse_among_data
+from augury.preflight import check_parts, preflight
 from augury.runfolder import Run
-from augury.session import Session, closest
+from augury.session import Session
 from augury.settings import RunSettings, validated
 from augury.training import checkpoints
 
@@ -159,7 +160,7 @@ def _translate(session: Session, evidence: generation.Evidence) -> None:
         "strategy": str(g.sampling_strategy),
         "sampling": "translation",
         "rows": rows,
-        "plan": plan.as_rows(),
+        "plan": generation.tallied(plan.as_rows(), synthetic, train),
     }
     if (kept := _kept_classes(session, synthetic)) is not None:
         session.watch.note(kept.sentence)
@@ -204,7 +205,8 @@ def score(session: Session) -> None:
     with atomic_path(session.run / "copies.npy") as temporary, temporary.open("wb") as file:
         np.save(file, copies.pictures, allow_pickle=False)
     told = {"looked": list(copies.looked), "pairs": list(copies.rows)}
-    write_json(session.run / "scores.json", card.as_dict() | {"copies": told})
+    notes = [scoring.ABOUT_TRANSLATIONS] if session.translates else []
+    write_json(session.run / "scores.json", card.as_dict() | {"copies": told, "notes": notes})
 
 
 def prove(session: Session) -> None:
@@ -257,8 +259,9 @@ def export(session: Session) -> None:
 
 def tell(session: Session) -> None:
     """The page."""
-    neighbours, distances = closest(session.synthetic, session.parts["train"])
-    near = session.run.read("near_duplicates")
+    neighbours, distances = scoring.closest(session.synthetic, session.parts["train"])
+    scores = session.run.read("scores")
+    near, plan = session.run.read("near_duplicates"), session.run.read("generation").get("plan", ())
     facts = report.Facts(
         title=session.run.path.resolve().name,
         source=session.source,
@@ -272,12 +275,14 @@ def tell(session: Session) -> None:
         log=read_lines(session.run / "train" / "log.jsonl"),
         plan=session.plan(),
         generation=session.run.read("generation"),
-        scores=session.run.read("scores")["scores"],
-        copies=session.run.read("scores")["copies"],
+        scores=scores["scores"],
+        score_notes=scores.get("notes", ()),
+        copies=scores["copies"],
         copied=np.load(session.run / "copies.npy", allow_pickle=False),
         seconds={stage: facts["seconds"] for stage, facts in session.run.state().items()},
         near=near,
         near_images=[session.data.images[np.array(same[:4])] for same in near["indices"][:8]],
+        translations=generation.examples(plan, session.synthetic, session.parts["train"], metrics.nearest),
     )
     report.write(facts, session.run / "report.html")
 
@@ -316,26 +321,6 @@ def do(session: Session, stage: str) -> None:
     session.watch.end(stage)
 
 
-def _foresee(session: Session, needed: set[str]) -> None:
-    """Raises what any of the stages would only after hours, from settings that it cannot use."""
-    s, data = session.settings, session.data
-    _ = session.begun_with  # read, and refused where there is none or it is this run
-    plan = session.planned() if session.trained else None
-    name, rule = (plan.recipe, plan.rule) if plan else training.settle(data, s.train, session.device)
-    _ = session.unlabelled  # read, and refused where there are none
-    generation.rules(s.generate.filters)
-    if not training.translates(rule) and s.generate.sampling_strategy != "auto":
-        generation.amounts(data, s.generate.sampling_strategy, s.train.condition)
-    exports.writer(s.export.format)
-    if "score" in needed and not session.run.state().get("score"):
-        for name in set(s.score.features.split(",")) - {"auto", "classifier", ""}:
-            metrics.extractor(name, data.shape, session.device)
-    if "prove" in needed:
-        sources = {*session.others, *([proof.UNLABELLED] if s.train.unlabelled else ())}
-        no_holes = "" if training.translates(rule) else f"the recipe {name} fills none; use recipe translator"
-        proof.foresee(s.prove, data.shape, session.device, sources, training.trains_none(name, rule), no_holes)
-
-
 def advance(session: Session, last: str) -> None:
     """Run what `last` needs, and it. Raises SettingsError before anything is done when that cannot be."""
     needed = {last}
@@ -346,21 +331,12 @@ def advance(session: Session, last: str) -> None:
             "the images of an unconditional generator are of no class and cannot fill any; use augury train and augury "
             "generate, or set train.unconditional=false"
         )
-    _foresee(session, needed)
+    preflight(session, needed)
     for stage in (stage for stage in NEEDS if stage in needed):
         do(session, stage)
         if stage == "split":
             write_json(session.run / "run.json", session.describe())
-            if "prove" in needed and session.settings.prove.near_duplicates != "allow":
-                proof.refuse_shared_parts(*(session.parts[name] for name in SPLITS))
-            if "classify" in needed and "classify" not in session.run.state():
-                _, rule = training.settle(
-                    session.learnt, session.settings.train, session.device
-                )  # the parts are smaller
-                if training.translates(rule):
-                    generation.plan_translations(
-                        session.learnt, session.settings.train.condition, session.settings.generate.sampling_strategy
-                    )
+            check_parts(session, needed)
 
 
 def run(

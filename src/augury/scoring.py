@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from augury import metrics, proof
-from augury.images import Images, LabelledImages, SyntheticImages
+from augury.images import Codes, Images, LabelledImages, SyntheticImages
 from augury.metrics import SCORES, Extractor, Score, ScoreCard
 from augury.networks import Classifier
 from augury.randomness import rng
@@ -27,6 +27,12 @@ NUMBERS = 50_000_000
 """Most pixel values of training images that fakes are laid beside: 400 MB as float64."""
 TAUGHT = 5
 """A classifier is taught by as many fakes as there are training images, but by this times the limit at most."""
+ABOUT_TRANSLATIONS = (
+    "C_T, authenticity, duplicates and membership are left out: they ask whether an image resembles a train image, and a translation "
+    "resembles its source by design. Near-duplicates of any other train image are listed. Whoever has a translation knows much of "
+    "its source, so share translations only where you may share the train images."
+)
+"""Why a translator has no scores of memorisation."""
 SHOWN = 12
 """Most pairs that are listed for each kind of features."""
 
@@ -56,7 +62,8 @@ def score(
 
     A half of `train`, at most `score.limit` images, is the reference; another gives the baseline, and the conditions of the
     fakes. `held` are images that taught it nothing. Memorisation is looked for among both halves by the card's features,
-    among all of `train` in pixels (as far as memory goes) and perceptual hashes. Features are kept in `folder`.
+    among all of `train` in pixels (as far as memory goes) and perceptual hashes. Translations get no scores of memorisation
+    (ABOUT_TRANSLATIONS), and their own source is no copy. Features are kept in `folder`.
     """
     limit, seed, blind = settings.score.limit, settings.seed, settings.train.unconditional
     order = rng(seed, "score").permutation(len(train))
@@ -71,7 +78,8 @@ def score(
         metrics.remembered(judge, folder) for judge in extractors(settings.score.features, train, device, classifier)
     ]
     judged = partial(metrics.evaluate, first.images, fake.images, seed=seed)
-    held_out = unseen.images if len(unseen) >= FEW else None
+    drawn = fake.sources is None
+    held_out = unseen.images if len(unseen) >= FEW and drawn else None
     found = judged(
         judges,
         baseline=second.images,
@@ -79,22 +87,24 @@ def score(
         fake_labels=None if blind else fake.labels,
         baseline_labels=None if blind else second.labels,
         classes=train.classes,
-        train=both.images,
+        train=both.images if drawn else None,
         held_out=held_out,
     ).scores
-    looked = [(judge, both) for judge in judges]
-    for judge, among in ((metrics.pixels(train.shape), train.take(order[:most])), (metrics.phash(), train)):
+    looked = [(judge, order[: 2 * half]) for judge in judges]
+    for judge, among in ((metrics.pixels(train.shape), order[:most]), (metrics.phash(), np.arange(len(train)))):
         if judge.name not in {each.name for each in judges}:
             looked.append((judge, among))
+            if not drawn:
+                continue
             asked = [
                 name for name in BESIDE[judge.name] if held_out is not None or "held_out" not in SCORES[name].needs
             ]
-            found += judged([judge], baseline=None, train=among.images, held_out=held_out, scores=asked).scores
+            found += judged([judge], baseline=None, train=train.images[among], held_out=held_out, scores=asked).scores
     own = metrics.opinions(classifier, device)
     found += judged([own], baseline=second.images, scores=["is"]).scores
     if not blind and len(held):
         found += useful(synthesizer, train, held, settings, device)
-    return ScoreCard(found), copies(fake, looked)
+    return ScoreCard(found), copies(fake, train, looked)
 
 
 def extractors(names: str, train: LabelledImages, device: torch.device, classifier: Classifier) -> list[Extractor]:
@@ -122,15 +132,21 @@ def useful(
     return proof.usefulness(made, train, held, steps=prove.steps, batch=prove.batch, seed=seed, device=device)
 
 
-def copies(fake: SyntheticImages, looked: Sequence[tuple[Extractor, LabelledImages]]) -> Copies:
-    """The near-duplicates among the fakes by each extractor, of the training images beside it."""
+def copies(fake: SyntheticImages, train: LabelledImages, looked: Sequence[tuple[Extractor, Codes]]) -> Copies:
+    """The near-duplicates among the fakes by each extractor, of the training images whose rows int64 [T] stand beside it."""
     told, rows, pictures = [], [], []
-    for judge, train in looked:
-        found = metrics.near_duplicates(judge.extract(fake.images), judge.extract(train.images))
+    for judge, among in looked:
+        own = None
+        if fake.sources is not None:
+            place = np.full(len(train), -1, np.int64)
+            place[among] = np.arange(len(among))
+            own = place[fake.sources]
+        found = metrics.near_duplicates(judge.extract(fake.images), judge.extract(train.images[among]), own=own)
         told.append(
-            {"features": judge.identity, "fakes": len(fake), "train": len(train), "copies": len(found.distances)}
+            {"features": judge.identity, "fakes": len(fake), "train": len(among), "copies": len(found.distances)}
         )
-        for i, j, distance in zip(found.fakes[:SHOWN], found.train[:SHOWN], found.distances[:SHOWN], strict=True):
+        others = among[found.train[:SHOWN]]
+        for i, j, distance in zip(found.fakes[:SHOWN], others, found.distances[:SHOWN], strict=True):
             rows.append(
                 {
                     "features": judge.identity,
@@ -145,3 +161,21 @@ def copies(fake: SyntheticImages, looked: Sequence[tuple[Extractor, LabelledImag
             pictures.append(np.stack([fake.images[i], train.images[j]]))
     empty = np.empty((0, 2, *fake.images.shape[1:]), np.uint8)
     return Copies(tuple(told), tuple(rows), np.stack(pictures) if pictures else empty)
+
+
+def closest(synthetic: SyntheticImages, train: LabelledImages, pairs: int = 12, k: int = 3) -> tuple[Codes, Any]:
+    """The synthetic images, kept or not, that are closest to a training image: (rows int64 [M, 1 + k], RMS distances [M, k]).
+    A translation's own source does not count."""
+    own = synthetic.sources
+    k = min(k, len(train) - (own is not None))
+    if not len(synthetic):
+        return np.empty((0, 1 + k), np.int64), np.empty((0, k))
+    fake, real = (np.asarray(x, np.float32).reshape(len(x), -1) for x in (synthetic.images, train.images))
+    found, distances = metrics.nearest(fake, real, k + (own is not None))
+    if own is not None:  # the source, or where it is not among them the farthest, is left out
+        last = np.where((found == own[:, None]).any(1), (found == own[:, None]).argmax(1), k)
+        others = np.arange(k + 1) != last[:, None]
+        found, distances = found[others].reshape(-1, k), distances[others].reshape(-1, k)
+    order = np.argsort(distances[:, 0], kind="stable")[:pairs]
+    rows = np.concatenate([order[:, None], found[order]], axis=1).astype(np.int64)
+    return rows, distances[order] * real.shape[1] ** -0.5

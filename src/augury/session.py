@@ -20,7 +20,7 @@ from augury.data import apart_from, read_unlabelled, with_unlabelled
 from augury.data.cells import cells
 from augury.errors import RunFolderError, SettingsError
 from augury.files import digest, read_json, write_json
-from augury.images import Codes, Images, LabelledImages, SyntheticImages
+from augury.images import Images, LabelledImages, SyntheticImages
 from augury.machine import machine, versions
 from augury.metrics import Extractor
 from augury.networks import Classifier
@@ -362,15 +362,3 @@ class Session:
 def _mean_probabilities(models: Sequence[Classifier]) -> Callable[[Images], Any]:
     """Images uint8 [N, C, H, W] -> the mean of the models' class probabilities, float64 [N, K]."""
     return lambda images: np.mean([proof.probabilities(model, images) for model in models], axis=0)
-
-
-def closest(synthetic: SyntheticImages, train: LabelledImages, pairs: int = 12, k: int = 3) -> tuple[Codes, Any]:
-    """The synthetic images, kept or not, that are closest to a training image: (rows int64 [M, 1 + k], RMS distances [M, k])."""
-    k = min(k, len(train))
-    if not len(synthetic):
-        return np.empty((0, 1 + k), np.int64), np.empty((0, k))
-    fake, real = (np.asarray(x, np.float32).reshape(len(x), -1) for x in (synthetic.images, train.images))
-    found, distances = metrics.nearest(fake, real, k)
-    order = np.argsort(distances[:, 0], kind="stable")[:pairs]
-    rows = np.concatenate([order[:, None], found[order]], axis=1).astype(np.int64)
-    return rows, distances[order] * real.shape[1] ** -0.5

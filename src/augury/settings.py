@@ -121,6 +121,10 @@ class DataSettings(Settings):
         "file", description="brightness of DICOM: the file's window, percentiles, or centre and width"
     )
     stretch: Literal["asinh", "linear"] = Field("asinh", description="brightness of FITS: faint light lifted, or not")
+    bins: dict[str, Annotated[int, Field(ge=2)]] = Field(
+        default_factory=dict,
+        description='attributes of numbers to divide into bins of about equally many images: {"age": 3}',
+    )
     validation: float = Field(0.15, gt=0, lt=1, description="share of each class for validation")
     test: float = Field(0.2, gt=0, lt=1, description="share of each class for the test part")
     fold: tuple[int, int] | None = Field(
@@ -150,6 +154,7 @@ READING = (
     "root",
     "window",
     "stretch",
+    "bins",
 )
 """Of `DataSettings`, those that say how data are read."""
 

@@ -230,3 +230,13 @@ def test_neighbourhood_intervals_hold_the_usual_value_and_say_when_they_are_narr
         assert np.mean([score.low <= middle <= score.high for score in scores]) > 0.85, name
     few = density(sides(cloud(6, 4, 0), cloud(6, 4, 1)), "")
     assert "too narrow" in few.note and density(pairs[0], "").note == ""
+
+
+def test_a_translation_that_resembles_its_own_source_is_no_near_duplicate() -> None:
+    train = np.random.default_rng(0).normal(size=(20, 3)) * 10
+    fake = train[[4, 5, 6]] + 1e-3
+    fake[2] = train[9]  # of another image than its source
+    assert near_duplicates(fake, train).fakes.tolist() == [2, 0, 1]
+    found = near_duplicates(fake, train, own=np.array([4, 5, 6]))
+    assert (found.fakes.tolist(), found.train.tolist()) == ([2], [9])
+    assert near_duplicates(fake, train, own=np.array([4, -1, 6])).fakes.tolist() == [2, 1]

@@ -164,6 +164,18 @@ def test_what_goes_wrong_is_said_once_with_a_remedy(name: str, series: dict, wel
     assert findings(said, rule, 0.5) == {}
 
 
+def test_a_translator_that_changes_nothing_or_inverts_is_told_of() -> None:
+    rule = recipe("translator")
+    found = findings(rows(moved=[0.01, 0.015, 0.019]), rule, 0.4)
+    assert list(found) == ["unmoved"] and '"cycle": 0.1, "identity": 0.1' in found["unmoved"]
+    assert findings(rows(moved=[0.01, 0.015, 0.021]), rule, 0.4) == {}
+    assert findings(rows(moved=[0.01, 0.015, 0.019]), rule, 0.2) == {}  # it begins at the identity
+    found = findings(rows(moved=[0.9, 0.85]), rule, 0.06)
+    assert list(found) == ["inverted"] and "usually helps: " in found["inverted"].lower()
+    assert findings(rows(moved=[0.7, 0.85]), rule, 0.06) == {} == findings(rows(moved=[0.9, 0.85]), rule, 0.01)
+    assert findings(rows(closeness=[1.1, 1.0, 0.5, 0.4]), rule, 0.5) == {}  # translations resemble their sources
+
+
 def test_the_class_that_varies_least_is_named() -> None:
     hidden = rows(spread=[0.9, 0.9], worst_spread=[0.2, 0.1], worst_class=["rare", "rare"])
     assert "'rare' are nearly alike: 10% of" in findings(hidden, recipe("dcgan"), 0.5)["narrow"]

@@ -54,7 +54,7 @@ def test_every_reading_setting_is_an_option_of_every_verb_that_reads() -> None:
             "--split",
             "--root",
         )
-        assert all(option in told for option in (*options, "--window", "--stretch")), verb
+        assert all(option in told for option in (*options, "--window", "--stretch", "--bins")), verb
 
 
 def test_options_reach_the_reader(people: Path, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from augury.data.arrays import from_arrays
 from augury.data.balance import effective_number, long_tail
+from augury.data.bins import binned
 from augury.data.coding import finished, regrouped
 from augury.data.copies import copied, near_duplicates, shared
 from augury.data.embedded import sample
@@ -19,6 +20,7 @@ __all__ = [
     "TargetImages",
     "apart_from",
     "beside",
+    "binned",
     "census",
     "contact_sheet",
     "copied",

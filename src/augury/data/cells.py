@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import product
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +17,8 @@ LEAST = 20
 """Images that a cell needs before a translator learns from it; with fewer its discriminator memorises them."""
 MOST_VALUES = 12
 """An attribute with more values than this, all of them numbers, is a measurement and not a category."""
+WIDEST = 110
+"""Characters of the widest table of cells; a wider one is a list."""
 Cell = tuple[int, ...]
 
 
@@ -70,6 +73,43 @@ class Cells:
         parts = [f"{name}={values[cell[i + 1]]}" for i, (name, values) in enumerate(attributes)]
         return ", ".join([classes[cell[0]], *parts])
 
+    def rows(self) -> list[dict[str, Any]]:
+        """Plain JSON, a row a cell; `state` is "empty", "rare" (fewer images than `least`) or ""."""
+        (_, classes), *attributes = self.columns
+        found = []
+        for cell in self.all:
+            number = int(self.counts[cell])
+            values = {name: values[code] for (name, values), code in zip(attributes, cell[1:], strict=True)}
+            state = "" if self.known(cell) else "rare" if number else "empty"
+            found.append({"class": classes[cell[0]], "attributes": values, "images": number, "state": state})
+        return found
+
+    def lines(self) -> list[str]:
+        """The table as text: classes × attribute values, the shorter side as columns; "*" marks an empty or rare cell."""
+        (_, classes), *attributes = self.columns
+        names = [
+            ", ".join(f"{name}={values[code]}" for (name, values), code in zip(attributes, codes, strict=True)) or "all"
+            for codes in product(*(range(len(values)) for _, values in attributes))
+        ]
+        counts = self.counts.reshape(len(classes), -1)
+        grid = [[f"{number:,}{' ' if number >= self.least else '*'}" for number in row] for row in counts.tolist()]
+        rows, heads = list(classes), names
+        if len(names) > len(classes):
+            rows, heads, grid = heads, rows, [list(row) for row in zip(*grid, strict=True)]
+        heads = [f"{head} " for head in heads]  # the mark has a place of its own
+        widths = [max(len(text) for text in column) for column in zip(heads, *grid, strict=True)]
+        first = max(map(len, rows))
+        if first + sum(widths) + 2 * len(widths) > WIDEST:
+            return [
+                f"{self.name(cell)}: {int(self.counts[cell]):,}{'' if self.known(cell) else '*'}" for cell in self.all
+            ]
+        return [
+            "  ".join(
+                [name.ljust(first), *(text.rjust(width) for text, width in zip(line, widths, strict=True))]
+            ).rstrip()
+            for name, line in zip(["", *rows], [heads, *grid], strict=True)
+        ]
+
     @cached_property
     def moves(self) -> list[Move]:
         """Every move that can be learnt.
@@ -106,7 +146,7 @@ class Cells:
             if len(values) > MOST_VALUES and all(map(_is_number, values)):
                 raise DataError(
                     f"the attribute '{name}' has {len(values)} values, all of them numbers; a translator needs a few categories: "
-                    f"divide it into bins, for example --set 'data.bins={{\"{name}\": 2}}'"
+                    f"divide it into bins, for example --bins {name}=2 (setting data.bins)"
                 )
         if not any(move.crosses for move in self.moves):
             largest = max(self.all, key=lambda cell: int(self.counts[cell]))
@@ -125,16 +165,38 @@ class Cells:
                 )
 
 
-def cells(data: LabelledImages, condition: tuple[str, ...] = (), *, least: int = LEAST) -> Cells:
-    """The cells of `data` by its label and the attributes named in `condition`.
+def cells(data: LabelledImages, condition: tuple[str, ...] = (), *, least: int = LEAST, train: bool = False) -> Cells:
+    """The cells of `data` by its label and the attributes named in `condition`; with `train` of the train part alone, where the
+    data come in parts.
 
     Raises DataError for an attribute that the data lack.
     """
     conditions = data.conditions(condition)
+    if train and data.split is not None:
+        conditions = conditions[data.split == 0]
     counts = np.zeros(data.cardinalities(condition), np.int64)
     np.add.at(counts, tuple(conditions.T), 1)
     columns = (("label", data.classes), *((name, data.attributes[name].values) for name in condition))
     return Cells(counts, columns, least)
+
+
+def tables(data: LabelledImages, condition: tuple[str, ...] = ()) -> dict[str, Cells]:
+    """The table of train images by class and the attributes in `condition`, under their names with commas between; without
+    `condition` one table for each attribute of at most MOST_VALUES values. Raises DataError for an attribute that the data lack.
+    """
+    if condition:
+        return {",".join(condition): cells(data, condition, train=True)}
+    few = [name for name, attribute in data.attributes.items() if 1 < len(attribute.values) <= MOST_VALUES]
+    return {name: cells(data, (name,), train=True) for name in few}
+
+
+def numeric(data: LabelledImages) -> list[str]:
+    """Attributes of more than MOST_VALUES values, all of them numbers, which need bins to be conditions."""
+    return [
+        name
+        for name, attribute in data.attributes.items()
+        if len(attribute.values) > MOST_VALUES and all(map(_is_number, attribute.values))
+    ]
 
 
 def cell_codes(conditions: Codes, shape: tuple[int, ...]) -> Codes:

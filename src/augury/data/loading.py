@@ -21,6 +21,9 @@ from augury.data import (
     policy,
     tar,
 )
+from augury.data import (
+    bins as numeric,
+)
 from augury.data.coding import regrouped
 from augury.data.dataset import Dataset
 from augury.data.embedded import sample
@@ -121,6 +124,7 @@ def load(
     root: str | os.PathLike[str] | None = None,
     window: Window = "file",
     stretch: Stretch = "asinh",
+    bins: Mapping[str, int] | None = None,
 ) -> LabelledImages:
     """Read labelled images of any format in FORMATS, arrays (X, y), a torch Dataset, or (None) the embedded sample.
 
@@ -133,7 +137,8 @@ def load(
     (None: those with few values), and a CSV's paths are relative to `root` (None: its own folder). `group` names the column or
     array whose images stay together in a split (None: the one called group, person, patient, subject or track, or such a name
     and id; "none": no group), `split` "new" forgets the parts that the data come in.
-    `window` for DICOM is "file", "percentile" or (centre, width); `stretch` for FITS "asinh" or "linear".
+    `window` for DICOM is "file", "percentile" or (centre, width); `stretch` for FITS "asinh" or "linear". `bins` {"age": 3}
+    divides an attribute of numbers into so many bins of about equally many images ("0–29", "30–54", "55–116").
 
     Raises DataError when the path is missing, of an unknown kind or cannot be read, SettingsError when a setting is out
     of its range, MissingExtraError when a format needs a package that is not installed.
@@ -150,8 +155,9 @@ def load(
         root=None if root is None else Path(root),
         group=group,
         split=split,
+        binned=tuple(numeric.checked(bins)),
     )
-    data = _read(path, wanted, format)
+    data = numeric.binned(_read(path, wanted, format), bins or {})
     return data if split == "given" else regrouped(data, None, split)
 
 

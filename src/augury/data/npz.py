@@ -141,6 +141,10 @@ def _beside(
     """(attributes, groups, notes) of the arrays beside `n` images and their labels. One of another type or several values an image
     is left out and noted, but not if it is called as groups are, or asked for as the group: then it is an error, or whole
     numbers stored as floats, since a split must not tear a person by mistake."""
+    others = {
+        name: array.astype(str) if name in policy.binned and array.dtype.kind == "f" else array
+        for name, array in others.items()
+    }
     usable = {
         name: array for name, array in others.items() if array.shape in ((n,), (n, 1)) and array.dtype.kind in "iubUS"
     }

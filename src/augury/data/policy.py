@@ -24,7 +24,8 @@ ROLES = ("image", "label", "group", "split")
 @dataclass(frozen=True)
 class Policy:
     """`load`'s settings, checked; the meaning of each stands there. `labelled` False is for `pictures`: images may have no
-    labels, and one class is enough; images that are all alike keep their size up to `native` pixels a side."""
+    labels, and one class is enough; images that are all alike keep their size up to `native` pixels a side. `binned` are columns
+    of numbers that will be divided into bins: they are attributes however many values they have."""
 
     size: Size | None = None
     fit: Fit = "crop"
@@ -39,6 +40,7 @@ class Policy:
     native: int = resize.NATIVE_LIMIT
     group: str | None = None
     split: Split = "given"
+    binned: tuple[str, ...] = ()
 
     @property
     def asks_for_columns(self) -> bool:
@@ -64,6 +66,7 @@ def checked(
     root: Path | None = None,
     group: str | None = None,
     split: Split = "given",
+    binned: Sequence[str] = (),
 ) -> Policy:
     """The settings as a Policy. Raises SettingsError for one that is out of its range."""
     if on_bad not in ("error", "skip"):
@@ -99,8 +102,9 @@ def checked(
         window=window,
         stretch=stretch,
         columns=named,
-        attributes=None if attributes is None else tuple(attributes),
+        attributes=None if attributes is None else tuple(dict.fromkeys((*attributes, *binned))),
         root=None if root is None else Path(root),
         group=group,
         split=split,
+        binned=tuple(binned),
     )

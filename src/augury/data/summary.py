@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from augury.data.balance import effective_number
+from augury.data.cells import numeric, tables
 from augury.data.copies import Clusters, identical, near_duplicates
 from augury.data.loading import load
 from augury.data.policy import OnBad
@@ -34,7 +35,8 @@ class Census:
     with fewer than FEW to learn from. `sizes` smallest, median and largest [height, width] as they came (each side by
     itself), empty when unknown; `duplicates` are groups of names whose pixels are identical after loading,
     `near_duplicates` those that show the same thing, identical or not, `near_across_parts` of these the ones in several;
-    `groups` how many groups there are, 0 without; `attributes` the images of each value; `clusters` are the indices of the near-duplicates, those across parts first, then those that are not identical.
+    `groups` how many groups there are, 0 without; `attributes` the images of each value, `cells` those of each class and value {class,
+    attributes, images, state: "empty", "rare" or ""}, of train images where there is a split; `clusters` are the indices of the near-duplicates, those across parts first, then those that are not identical.
     """
 
     total: int
@@ -56,6 +58,7 @@ class Census:
     advice: tuple[str, ...]
     groups: int = 0
     attributes: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    cells: Mapping[str, tuple[Mapping[str, Any], ...]] = field(default_factory=dict)
     clusters: Clusters = ()
 
     def as_dict(self) -> dict[str, Any]:
@@ -66,21 +69,29 @@ class Census:
         listed = {key: [list(names) for names in values[key]] for key in twins}
         sizes = {key: list(size) for key, size in self.sizes.items()}
         plain = {"shape": list(self.shape), "sizes": sizes, "too_few": list(self.too_few), "advice": list(self.advice)}
+        plain |= {"cells": {name: [dict(row) for row in rows] for name, rows in self.cells.items()}}
         return {**values, **listed, **plain, "unreadable": [dict(item) for item in self.unreadable]}
 
 
 def inspect(
-    path: str | Path | None = None, *, on_bad: OnBad = "skip", flips: bool | None = None, **reading: Any
+    path: str | Path | None = None,
+    *,
+    on_bad: OnBad = "skip",
+    flips: bool | None = None,
+    condition: tuple[str, ...] = (),
+    **reading: Any,
 ) -> tuple[LabelledImages, Census]:
-    """`load` that leaves unreadable files out, and the census that lists them; `reading` are settings of `load`, `flips` that
-    of `census`. Raises as `load` does."""
+    """`load` that leaves unreadable files out, and the census that lists them; `reading` are settings of `load`, `flips` and
+    `condition` those of `census`. Raises as `load` does, and DataError for a condition that the data lack."""
     data = load(path, on_bad=on_bad, **reading)
-    return data, census(data, flips=flips)
+    return data, census(data, flips=flips, condition=condition)
 
 
-def census(data: LabelledImages, *, flips: bool | None = None) -> Census:
-    """Count and compare; raises nothing of its own. Reads every image once. With `flips` mirrored copies are near-duplicates
-    too; None: where the data allow mirroring."""
+def census(data: LabelledImages, *, flips: bool | None = None, condition: tuple[str, ...] = ()) -> Census:
+    """Count and compare. Reads every image once. With `flips` mirrored copies are near-duplicates too; None: where the data
+    allow mirroring. `condition` names attributes whose table with the class is counted (see `cells.tables`). Raises DataError
+    for one that the data lack."""
+    counted = tables(data, condition)
     mirrored = data.flips(flips)
     counts = {name: int(count) for name, count in zip(data.classes, data.counts, strict=True)}
     parts: dict[str, dict[str, int]] = {}
@@ -117,10 +128,12 @@ def census(data: LabelledImages, *, flips: bool | None = None) -> Census:
             name: {value: int((a.codes == code).sum()) for code, value in enumerate(a.values)}
             for name, a in data.attributes.items()
         },
+        cells={name: tuple(table.rows()) for name, table in counted.items()},
         clusters=tuple(sorted(near, key=lambda same: (same not in torn, same in twins, same[0]))),
     )
     left_out = [str(data.notes["groups_left_out"])] if "groups_left_out" in data.notes else []
-    return Census(**{**vars(facts), "advice": (*_advice(facts), *_advice_on_tones(data.images), *left_out)})
+    more = (*_advice_on_tones(data.images), *left_out, *_advice_on_numbers(data))
+    return Census(**{**vars(facts), "advice": (*_advice(facts), *more)})
 
 
 def _torn(clusters: Clusters, codes: npt.NDArray[Any] | None) -> Clusters:
@@ -188,6 +201,14 @@ def _advice_on_tones(images: Images) -> list[str]:
     return [
         f"the brightest pixel of the first {_n(min(len(images), LOOKED), 'image')} is {brightest} of 255, so that a network sees nearly "
         "black; bring pixels to 0 … 255 before saving (12 bits stored in 16: divide by 16, not by 256)"
+    ]
+
+
+def _advice_on_numbers(data: LabelledImages) -> list[str]:
+    return [
+        f"the attribute '{name}' has {len(data.attributes[name].values)} values, all of them numbers; --bins {name}=3 divides it "
+        "into three bins, so that it can be a condition"
+        for name in numeric(data)
     ]
 
 

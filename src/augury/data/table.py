@@ -143,7 +143,7 @@ def told(
     others = [name for name in columns if name not in chosen.values()]
     for name in others if policy.attributes is None else policy.attributes:
         values = [value for i, value in enumerate(columns[name]) if i not in wrong]
-        if policy.attributes is None and not _is_attribute(name, values):
+        if policy.attributes is None and name not in policy.binned and not _is_attribute(name, values):
             left_out.append(name)
         else:
             attributes[name] = [value or "" for value in columns[name]]

@@ -3,6 +3,7 @@
 from augury.generation.amounts import Amounts, Recognised, amounts
 from augury.generation.draw import draw
 from augury.generation.evidence import Candidates, Evidence
+from augury.generation.examples import Example, examples, tallied
 from augury.generation.filters import FILTERS, Filter, asked, filters_for_translations, rules
 from augury.generation.folder import census, load, save
 from augury.generation.labels import pseudo_labels, soft_labels
@@ -17,6 +18,7 @@ __all__ = [
     "Amounts",
     "Candidates",
     "Evidence",
+    "Example",
     "Filter",
     "Recognised",
     "TranslationPlan",
@@ -26,6 +28,7 @@ __all__ = [
     "boundary",
     "census",
     "draw",
+    "examples",
     "filters_for_translations",
     "invert",
     "load",
@@ -36,6 +39,7 @@ __all__ = [
     "soft_labels",
     "source_facts",
     "table",
+    "tallied",
     "translate",
     "wanted",
 ]

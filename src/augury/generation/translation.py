@@ -109,7 +109,7 @@ def plan_translations(
     if not wanted:
         raise SettingsError(
             f"every cell has at least {table.least} images, so there is nothing to fill (smallest: "
-            f"{min(known)}); name attributes with empty cells (--attribute-cells), or use a recipe that draws from noise"
+            f"{min(known)}); name attributes with empty cells (--condition), or use a recipe that draws from noise"
         )
     rows: dict[tuple[Cell, Cell], Fill] = {}
     for target, number in wanted.items():

@@ -35,14 +35,19 @@ class Duplicates:
     limit: float
 
 
-def near_duplicates(fake: Features, train: Features, *, twin: float = TWIN, at_least: int = 0) -> Duplicates:
+def near_duplicates(
+    fake: Features, train: Features, *, twin: float = TWIN, at_least: int = 0, own: Codes | None = None
+) -> Duplicates:
     """The fakes [N, D] that are nearly a training image [T, D]: nearer than `twin` of the median distance between
-    training images and their nearest other one. `at_least` pairs are told in any case, for a look at the nearest."""
-    indices, distances = nearest(fake, train)
+    training images and their nearest other one. `at_least` pairs are told in any case, for a look at the nearest. The training
+    image at `own` int64 [N] (-1: none) does not count, because a translation may resemble its source."""
     limit = _limit(train, twin)
-    order = np.argsort(distances[:, 0], kind="stable")
-    kept = order[: max(at_least, int((distances[:, 0] <= limit).sum()))]
-    return Duplicates(kept, indices[kept, 0], distances[kept, 0], limit)
+    found, apart = nearest(fake, train, 1 if own is None else 2)
+    at = np.zeros(len(found), np.int64) if own is None else (found[:, 0] == own).astype(np.int64)
+    indices, distances = (values[np.arange(len(values)), at] for values in (found, apart))
+    order = np.argsort(distances, kind="stable")
+    kept = order[: max(at_least, int((distances <= limit).sum()))]
+    return Duplicates(kept, indices[kept], distances[kept], limit)
 
 
 def duplicates(sides: Sides, name: str) -> Score:

@@ -33,7 +33,7 @@ class Monitor:
     images (`relative_spread`); "worst_spread", that of "worst_class" (its name), the least varied of the classes with at least
     FEW training images, of which so many fakes are looked at as well where `number` has fewer; "duplicates", the share of fakes with another one nearer than a fifth of
     the usual distance between neighbours among training images; "closeness", their median distance to the nearest training image over that of held-out
-    images.
+    images. The last two are left out for translations: these resemble their sources, and two of one source each other.
 
     `conditions` int64 are those of the held-out images: [M, K]. Every call uses the same noise, so that what changes is the
     generator. `apart` is how many images should be trained on between two calls, which look at a tenth as many, forward only,
@@ -65,14 +65,16 @@ class Monitor:
 
     def __call__(self, generator: Draws) -> dict[str, float | str]:
         """The measures of a generator."""
-        fake = self.extractor.extract(generator.sample(self.conditions, seed=self.seed).images)
+        drawn = generator.sample(self.conditions, seed=self.seed)
+        fake = self.extractor.extract(drawn.images)
         found: dict[str, float] = {}
         if len(self.held_out) >= ENOUGH:
             score = kid(fake, self.held_out, features="", preprocessing="", seed=self.seed)
             found = {"kid": score.value, "kid_error": (score.high - score.low) / 2 / 1.96}
         found["spread"] = relative_spread(fake, self.conditions[:, 0], self.train, self.labels)
-        found["duplicates"] = float((nearest(fake, fake, 2)[1][:, 1] <= self.twin).mean())
-        found["closeness"] = float(np.median(nearest(fake, self.train)[1])) / max(self.usual, 1e-12)
+        if drawn.sources is None:
+            found["duplicates"] = float((nearest(fake, fake, 2)[1][:, 1] <= self.twin).mean())
+            found["closeness"] = float(np.median(nearest(fake, self.train)[1])) / max(self.usual, 1e-12)
         told: dict[str, float | str] = {name: round(value, 6) for name, value in found.items() if np.isfinite(value)}
         return told | self._worst(generator, fake)
 

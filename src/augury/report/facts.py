@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from augury.generation.examples import Example
 from augury.images import Codes, Images, LabelledImages, SyntheticImages
 
 
@@ -24,10 +25,11 @@ class Facts:
     `plan` {recipe, steps, batch, precision, device, images_per_second, parameters, augment, label_sampling};
     `generation` {strategy, rows: [{class, real, wanted, drawn, kept, rejected: {filter: n}, why}],
     filters: {name: what it keeps}}; `scores` rows {name,
-    value, low, high, n, better, features, preprocessing, baseline, note, settings, group}; `copies` {looked: [{features,
+    value, low, high, n, better, features, preprocessing, baseline, note, settings, group}, and `score_notes` what holds for
+    all; `copies` {looked: [{features,
     fakes, train, copies}], pairs: [{features, class, index, train, distance, limit}]}, and `copied` uint8 [P, 2, C, H, W]
     the pictures of the pairs, fake first; `seconds` per stage; `near` is near_duplicates.json, and `near_images` are the
-    images of its first clusters.
+    images of its first clusters; `translations` are examples of each row of generation["plan"] that fills a cell.
     `judged` marks a trial of images that Augury did not make, or of several generators: the page then leaves out filters,
     scores and training.
     Whatever is empty, or None within a row, is left out of the page or said to be missing.
@@ -46,9 +48,11 @@ class Facts:
     plan: Mapping[str, Any] = field(default_factory=dict)
     generation: Mapping[str, Any] = field(default_factory=dict)
     scores: Sequence[Mapping[str, Any]] = ()
+    score_notes: Sequence[str] = ()
     seconds: Mapping[str, float] = field(default_factory=dict)
     copies: Mapping[str, Any] = field(default_factory=dict)
     copied: Images = field(default_factory=lambda: np.empty((0, 2, 1, 1, 1), np.uint8))
     near: Mapping[str, Any] = field(default_factory=dict)
     near_images: Sequence[Images] = ()
+    translations: Sequence[Example] = ()
     judged: bool = False

@@ -12,7 +12,7 @@ import numpy as np
 
 from augury.files import write_text
 from augury.proof.arms import ARMS
-from augury.report import cells, charts, scores, wording
+from augury.report import cells, charts, scores, translations, wording
 from augury.report.copies import copies
 from augury.report.facts import Facts
 from augury.report.pictures import Strip, Wanted, strips
@@ -35,6 +35,7 @@ SCORES = {"score_real": "real", "score_fake": "synthetic"}
 KERNEL = {"kid": "synthetic"}
 HEALTH = {"spread": "synthetic", "closeness": "real"}
 CONTEST = {"told_apart": "real", "p": "synthetic"}
+CHANGE = {"moved": "synthetic", "cycle": "real"}
 TITLES = {
     "kid": "kernel distance",
     "spread": "variety in a class",
@@ -46,7 +47,30 @@ TITLES = {
     "loss_d": "discriminator",
     "score_real": "real images",
     "score_fake": "synthetic images",
+    "moved": "translation",
+    "cycle": "there and back",
 }
+TRAINING_CHARTS = [
+    (
+        "To held-out images",
+        KERNEL,
+        "The generator used is the latest one within a standard error of the lowest point.",
+    ),
+    (
+        "Against real images",
+        HEALTH,
+        "1 is as real images are; variety near 0 is collapse, distance near 0 is copying.",
+    ),
+    ("Losses", LOSSES, "Side by side without running away is what to hope for."),
+    (
+        "How much images change",
+        CHANGE,
+        "Mean absolute difference from the source, on the scale −1 to 1: of a translation, and of one that is translated back.",
+    ),
+    ("Discriminator scores", SCORES, "Means over a batch."),
+    ("The contest", CONTEST, "The share of real images scored above a fake; 0.5 is chance, 1 is no contest."),
+]
+"""Title, columns of the log and caption of each chart of the training."""
 FILTERS = (
     "share", "percent", "points", "detectable", "number", "signed", "duration", "phrase", "short", "pretty", "confidence", "breakable"
 )  # fmt: skip
@@ -92,6 +116,8 @@ def _context(facts: Facts) -> dict[str, Any]:
         "sign": wording.SIGNS[verdict["word"]],
         "word": wording.word(verdict),
         "cells": cells.section(verdict),
+        "translations": translations.section(facts),
+        "most_each": max((len(each.rows) for each in facts.translations), default=EACH),
         "headline": wording.headline(verdict),
         "adds": wording.adds(verdict),
         "filtered": _filtered(facts),
@@ -108,21 +134,7 @@ def _context(facts: Facts) -> dict[str, Any]:
         "ratio_chart": charts.ratio_curve(verdict),
         "bar": charts.bar,
         "most": max(differences, default=0.0),
-        "training_charts": [
-            (
-                "To held-out images",
-                KERNEL,
-                "The generator used is the latest one within a standard error of the lowest point.",
-            ),
-            (
-                "Against real images",
-                HEALTH,
-                "1 is as real images are; variety near 0 is collapse, distance near 0 is copying.",
-            ),
-            ("Losses", LOSSES, "Side by side without running away is what to hope for."),
-            ("Discriminator scores", SCORES, "Means over a batch."),
-            ("The contest", CONTEST, "The share of real images scored above a fake; 0.5 is chance, 1 is no contest."),
-        ],
+        "training_charts": TRAINING_CHARTS,
         "drawn": lambda columns: charts.lines(facts.log, columns, TITLES),
         "warnings": [(row["step"], text) for row in facts.log for text in row.get("warnings", {}).values()],
         "filters": _filters(facts.generation),

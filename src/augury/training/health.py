@@ -12,6 +12,10 @@ from augury.recipes import Recipe
 Rows = list[dict[str, Any]]
 SETTLED = (0.3, 300)
 """Share of the training, and steps, before which nothing is wrong yet."""
+BEGUN = (0.05, 50)
+"""The same for the findings in EARLY."""
+STILL, INVERTED = 0.02, 0.8
+"""Mean change of a translation on the scale [-1, 1]: below the first nothing changes, above the second colours are inverted."""
 
 
 def recent(rows: Rows, name: str, most: int) -> list[float]:
@@ -86,7 +90,7 @@ def repeated(rows: Rows, rule: Recipe) -> str | None:
 def copied(rows: Rows, rule: Recipe) -> str | None:
     """Fakes that draw nearer to the training images than real images are, as training goes on."""
     near = recent(rows, "closeness", len(rows))
-    if len(near) < 4 or max(near[-2:]) > 0.6 or near[-1] > 0.9 * max(near[:-2]):
+    if rule.network == "translator" or len(near) < 4 or max(near[-2:]) > 0.6 or near[-1] > 0.9 * max(near[:-2]):
         return None
     return (
         f"synthetic images lie at {near[-1]:.0%} of the distance from the training images at which held-out real ones lie, and "
@@ -94,16 +98,43 @@ def copied(rows: Rows, rule: Recipe) -> str | None:
     )
 
 
+def unmoved(rows: Rows, rule: Recipe) -> str | None:
+    """A translator that returns its input."""
+    moved = recent(rows, "moved", 3)
+    if len(moved) < 3 or max(moved) >= STILL:
+        return None
+    return (
+        f"the translator changes its images by {mean(moved):.3f} on average (on the scale from -1 to 1), which is almost nothing; "
+        'usually helps: --set \'train.overrides={"cycle": 0.1, "identity": 0.1}\', and more --steps'
+    )
+
+
+def inverted(rows: Rows, rule: Recipe) -> str | None:
+    """A translator that turns dark into bright, which costs it nothing with a cycle loss: it inverts twice."""
+    moved = recent(rows, "moved", 2)
+    if len(moved) < 2 or min(moved) <= INVERTED:
+        return None
+    return (
+        f"the translator changes its images by {mean(moved):.2f} on average (on the scale from -1 to 1), as if it inverted their "
+        "colours; look at samples/. Usually helps: --set 'train.overrides={\"identity\": 1}', a lower generator_rate, or another --seed"
+    )
+
+
 FINDINGS: dict[str, Callable[[Rows, Recipe], str | None]] = {
-    f.__name__: f for f in (saturated, vanished, collapsed, narrow, repeated, copied)
+    f.__name__: f for f in (saturated, vanished, collapsed, narrow, repeated, copied, unmoved, inverted)
 }
 """Each: (rows of the log so far, the recipe) -> what is wrong and what usually helps, or None."""
+EARLY = frozenset({"inverted"})
+"""Those that are looked for from the beginning: the training does not recover by itself."""
 
 
 def findings(rows: Rows, rule: Recipe, progress: float) -> dict[str, str]:
     """What is wrong now and was not said in an earlier row: name -> sentence."""
     said = {name for row in rows for name in row.get("warnings", {})}
-    if progress < SETTLED[0] or rows[-1]["step"] < SETTLED[1]:
-        return {}
-    found = {name: check(rows, rule) for name, check in FINDINGS.items() if name not in said}
+    due = {name for name in FINDINGS if _passed(BEGUN if name in EARLY else SETTLED, progress, rows)} - said
+    found = {name: check(rows, rule) for name, check in FINDINGS.items() if name in due}
     return {name: text for name, text in found.items() if text is not None}
+
+
+def _passed(least: tuple[float, int], progress: float, rows: Rows) -> bool:
+    return progress >= least[0] and rows[-1]["step"] >= least[1]

@@ -23,6 +23,7 @@ from augury.networks import KEEP, build_generator, shares
 from augury.randomness import image_noise
 from augury.training.batches import as_float, as_uint8
 from augury.training.checkpoints import load as load_tensors
+from augury.training.condition_codes import cell_codes_of, change_codes
 from augury.training.devices import placed
 from augury.training.lanes import in_lanes, waves
 from augury.training.latent import Styled, mixed, walk
@@ -270,7 +271,8 @@ class Synthesizer:
         """(conditions int64 [N, K], indices int64 [N]). Raises SettingsError for a translator, which draws nothing."""
         if self.translates:
             raise SettingsError(
-                "this synthesizer is a translator and draws nothing from noise; use translate(images, changes)"
+                "this synthesizer is a translator and draws nothing from noise; translate images with: augury translate RUN "
+                "images/ --change ATTRIBUTE=VALUE -o out/ (in Python: translate)"
             )
         conditions = self._conditions(labels)
         if indices is None:
@@ -280,9 +282,14 @@ class Synthesizer:
         return conditions, np.asarray(indices, np.int64)
 
     @property
+    def _columns(self) -> list[tuple[str, tuple[str, ...]]]:
+        """Name and values of each column of a condition."""
+        return [("label", self.card.classes), *zip(self.card.condition_names, self.card.condition_values, strict=True)]
+
+    @property
     def _sizes(self) -> tuple[int, ...]:
         """How many values each column of a condition can take."""
-        return (len(self.card.classes), *map(len, self.card.condition_values))
+        return tuple(len(values) for _, values in self._columns)
 
     def _conditions(self, labels: Any) -> Codes:
         values = np.asarray(labels)
@@ -308,18 +315,12 @@ class Synthesizer:
     def cell(self, label: str, attributes: Mapping[str, str] | None = None) -> list[int]:
         """The condition int [K] of a class and a value of each attribute that the generator was conditioned on, to be
         repeated for `sample`. Raises DataError for an unknown or missing name or value."""
-        given = {"label": label, **(attributes or {})}
-        names = ("label", *self.card.condition_names)
-        if set(given) != set(names):
-            raise DataError(
-                f"given are {', '.join(given)}, but this generator wants one value each of: {', '.join(names)}"
-            )
-        codes = []
-        for name, values in zip(names, (self.card.classes, *self.card.condition_values), strict=True):
-            if given[name] not in values:
-                raise DataError(f"the generator has no {name} {given[name]!r}; it has: {', '.join(values)}")
-            codes.append(values.index(given[name]))
-        return codes
+        return cell_codes_of(self._columns, {"label": label, **(attributes or {})})
+
+    def changes_of(self, changes: Mapping[str, str], number: int = 1) -> Codes:
+        """int64 [number, K] for `translate`: what to reach by name, as {"young": "no"}, or {"label": "woman"} for the class.
+        Raises DataError for a name or value that the translator does not know."""
+        return np.tile(np.array(change_codes(self._columns, changes), np.int64), (number, 1))
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the folder, atomically."""
@@ -329,8 +330,8 @@ class Synthesizer:
 
     @classmethod
     def load(cls, path: str | os.PathLike[str], device: torch.device | str = "cpu") -> Synthesizer:
-        """Read a folder written by `save`; nothing in it is executed. Raises RunFolderError when it is not one."""
-        folder = Path(path)
+        """Read a folder written by `save`, or a run's; nothing in it is executed. Raises RunFolderError when it is not one."""
+        folder = synthesizer_folder(path)
         if not (folder / "card.json").exists():
             raise RunFolderError(f"{folder}: no card.json, so this is no synthesizer; train one with: augury train")
         stored = read_json(folder / "card.json")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ import torch
 from generation_data import said
 
 from augury.errors import SettingsError
-from augury.generation import Candidates, Evidence, load, plan_translations, save, translate
+from augury.generation import Candidates, Evidence, examples, load, plan_translations, save, tallied, translate
 from augury.generation.filters import apply
 from augury.images import Attribute, LabelledImages
 from augury.metrics import nearest
@@ -113,3 +114,25 @@ def test_agreement_on_the_attribute_is_asked_of_its_own_classifier() -> None:
     scores, reasons = apply(("attribute_agreement>0.5",), given, evidence)
     np.testing.assert_allclose(scores["attribute_agreement"], [0.1 / 0.9, 0.4 / 0.6, 1])
     assert reasons == ["attribute_agreement", "", ""]
+
+
+def test_each_row_of_the_plan_is_tallied_and_shown_beside_the_nearest_real_image() -> None:
+    data = faces(HOLE)
+    plan = plan_translations(data, ("age",))
+    made = translate(translator(), data, plan, surplus=2.0)
+    rows = tallied(plan.as_rows(), made, data)
+    assert [(row["translated"], row["kept"], row["rejected"]) for row in rows] == [
+        (30, 20, {"not needed": 10}), (40, 20, {"not needed": 20}), (40, 20, {"not needed": 20})
+    ]  # fmt: skip
+    shown = examples(rows, made, data, nearest, each=5)
+    assert {each.value for each in shown} == {"woman", "age=old"} and len(shown) == 2
+    ages = data.attributes["age"].codes
+    for each in shown:
+        assert made.kept[each.rows].all() and (made.sources[each.rows] == each.sources).all() and each.kept
+        real = np.flatnonzero(data.labels == 1 if each.value == "woman" else ages == 1)
+        apart = [
+            ((data.images[real].astype(int) - made.images[row].astype(int)) ** 2).sum((1, 2, 3)) for row in each.rows
+        ]
+        assert each.neighbours.tolist() == [int(real[np.argmin(distances)]) for distances in apart]
+    none = examples(rows, replace(made, reasons=("agreement",) * len(made)), data, nearest)
+    assert not any(each.kept for each in none) and all(len(each.rows) == 8 for each in none)

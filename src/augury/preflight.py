@@ -1,0 +1,49 @@
+"""Checks before hours of work: settings that cannot be used are refused, and what a translator will do is told."""
+
+from __future__ import annotations
+
+from augury import exports, generation, metrics, proof, training
+from augury.data.cells import cells
+from augury.images import SPLITS
+from augury.session import Session
+
+
+def preflight(session: Session, needed: set[str]) -> None:
+    """Raises what any of the stages would only after hours, from settings that it cannot use."""
+    s, data = session.settings, session.data
+    _ = session.begun_with  # read, and refused where there is none or it is this run
+    plan = session.planned() if session.trained else None
+    name, rule = (plan.recipe, plan.rule) if plan else training.settle(data, s.train, session.device)
+    _ = session.unlabelled  # read, and refused where there are none
+    generation.rules(s.generate.filters)
+    if not training.translates(rule) and s.generate.sampling_strategy != "auto":
+        generation.amounts(data, s.generate.sampling_strategy, s.train.condition)
+    exports.writer(s.export.format)
+    if "score" in needed and not session.run.state().get("score"):
+        for name in set(s.score.features.split(",")) - {"auto", "classifier", ""}:
+            metrics.extractor(name, data.shape, session.device)
+    if "prove" in needed:
+        sources = {*session.others, *([proof.UNLABELLED] if s.train.unlabelled else ())}
+        no_holes = "" if training.translates(rule) else f"the recipe {name} fills none; use recipe translator"
+        proof.foresee(s.prove, data.shape, session.device, sources, training.trains_none(name, rule), no_holes)
+
+
+def check_parts(session: Session, needed: set[str]) -> None:
+    """The same for what only the parts can tell. Before a translator is trained its table and plan are told."""
+    settings = session.settings
+    if "prove" in needed and settings.prove.near_duplicates != "allow":
+        proof.refuse_shared_parts(*(session.parts[name] for name in SPLITS))
+    if "classify" not in needed or session.trained:
+        return
+    _, rule = training.settle(session.learnt, settings.train, session.device)  # the parts are smaller
+    if not training.translates(rule):
+        return
+    table = cells(session.learnt, settings.train.condition)
+    told = [f"Train images of each cell (* empty or rare: fewer than {table.least}):", *_indented(table.lines())]
+    session.watch.note("\n".join(told))
+    plan = generation.plan_translations(session.learnt, settings.train.condition, settings.generate.sampling_strategy)
+    session.watch.note("\n".join(["Cells to fill, and from which:", *_indented(plan.lines())]))
+
+
+def _indented(lines: list[str]) -> list[str]:
+    return [f"  {line}" for line in lines]

@@ -1,0 +1,41 @@
+"""The page's first picture where a translator filled cells: source, translation, and the nearest real image."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from augury.report.facts import Facts
+from augury.report.pictures import Wanted, strips
+
+BYTES = 800_000
+"""Most bytes of these pictures."""
+MOST = 12
+"""Most rows of the plan that are shown in pictures."""
+UNNEEDED = "not needed"
+"""The reason of translations beyond the number of the plan; no filter rejected them."""
+
+
+def section(facts: Facts) -> dict[str, Any] | None:
+    """What the section shows; None for images that were drawn from noise."""
+    plan = facts.generation.get("plan", ())
+    if not plan and not facts.translations:
+        return None
+    reasons = dict.fromkeys(name for row in plan for name in row.get("rejected", {}))
+    shown = facts.translations[:MOST]
+    wanted: list[Wanted] = []
+    for each in shown:
+        wanted += [
+            (facts.train.images[each.sources], f"{len(each.rows)} train images of {each.source}"),
+            (facts.synthetic.images[each.rows], f"their translations into {each.target}"),
+            (facts.train.images[each.neighbours], f"for each, the most similar real train image of {each.value}"),
+        ]
+    there = [i for i, (images, _) in enumerate(wanted) if len(images)]
+    made = dict(zip(there, strips([wanted[i] for i in there], BYTES), strict=False))
+    cards = [(each, [made.get(3 * i + j) for j in range(3)]) for i, each in enumerate(shown) if 3 * i + 1 in made]
+    return {
+        "cards": cards,
+        "more": sum(bool(row["fills"]) for row in plan) - len(cards),
+        "plan": plan,
+        "reasons": sorted(reasons, key=lambda name: name == UNNEEDED),
+        "symmetric": any(not row["fills"] for row in plan),
+    }

@@ -1,0 +1,40 @@
+"""Names of classes and attribute values -> the codes that a generator or translator takes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
+
+from augury.errors import DataError
+from augury.networks import KEEP
+
+Columns = Sequence[tuple[str, tuple[str, ...]]]
+"""Name and values of each column of a condition, "label" first."""
+
+
+def cell_codes_of(columns: Columns, given: Mapping[str, str]) -> list[int]:
+    """The code of one value for every column. Raises DataError for an unknown or missing name or value."""
+    if set(given) != {name for name, _ in columns}:
+        names = ", ".join(name for name, _ in columns)
+        raise DataError(f"given are {', '.join(given)}, but this generator wants one value each of: {names}")
+    return [_code(name, values, given[name], "generator") for name, values in columns]
+
+
+def change_codes(columns: Columns, changes: Mapping[str, str]) -> list[int]:
+    """The code to reach in the columns that `changes` names, KEEP in the others. Raises DataError for unknown ones."""
+    names = [name for name, _ in columns]
+    for name in changes:
+        if name not in names:
+            raise DataError(f"the translator cannot change '{name}'; {_meant(name, names)} changes: {', '.join(names)}")
+    return [_code(name, values, changes[name], "translator") if name in changes else KEEP for name, values in columns]
+
+
+def _code(name: str, values: tuple[str, ...], value: str, what: str) -> int:
+    if value not in values:
+        raise DataError(f"the {what} has no {name} {value!r}; {_meant(value, values)} has: {', '.join(values)}")
+    return values.index(value)
+
+
+def _meant(word: str, known: Sequence[str]) -> str:
+    close = get_close_matches(word, known, 1)
+    return f"did you mean '{close[0]}'? It" if close else "it"

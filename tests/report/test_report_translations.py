@@ -1,0 +1,75 @@
+"""The page's first picture of a run of translations: strips in order, the plan with what was kept, and where nothing was."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+from report_facts import facts
+from test_report_page import Page, opened, words
+
+from augury.generation import Example
+from augury.report import render, translations
+
+PLAN = [
+    {"source": "ring 0, age=old", "target": "ring 1, age=old", "changes": "label", "real": 3, "number": 40, "available": 60,
+     "fills": True, "translated": 60, "kept": 38, "rejected": {"agreement": 20, "not needed": 2}},
+    {"source": "ring 1, age=<b>", "target": "ring 1, age=old", "changes": "age", "real": 3, "number": 40, "available": 50,
+     "fills": True, "translated": 50, "kept": 0, "rejected": {"agreement": 50}},
+    {"source": "ring 0, age=<b>", "target": "ring 0, age=old", "changes": "age", "real": 60, "number": 40, "available": 50,
+     "fills": False, "translated": 40, "kept": 40, "rejected": {}},
+]  # fmt: skip
+
+
+def told(shown: int = 8, **changes):
+    given = facts("helps")
+    at = np.arange(shown)
+    each = [
+        Example("ring 0, age=old", "ring 1, age=old", "ring 1", at, at + 1, at + 70, True),
+        Example("ring 1, age=<b>", "ring 1, age=old", "age=old", at, at + 1, at[:0], False),
+    ]
+    sources = np.zeros(len(given.synthetic), np.int64)
+    given = replace(given, translations=each, generation={**given.generation, "plan": PLAN})
+    return replace(given, synthetic=replace(given.synthetic, sources=sources), **changes)
+
+
+def test_strips_stand_before_the_ways_to_train_and_hold_the_images_that_they_name() -> None:
+    given = told()
+    html = render(given)
+    page = Page(html)
+    assert page.sections[:3] == ["verdict", "translations", "arms"]
+    strips = [each for each in page.all("img") if "strip" in each["class"]]
+    assert [each["alt"] for each in strips[:3]] == [
+        "8 train images of ring 0, age=old",
+        "their translations into ring 1, age=old",
+        "for each, the most similar real train image of ring 1",
+    ]
+    assert strips[0]["style"] == "width:100.0%"
+    picture = np.asarray(opened(strips[1]))
+    np.testing.assert_array_equal(picture[:28, :28, 0], given.synthetic.images[0, 0])
+    np.testing.assert_array_equal(np.asarray(opened(strips[0]))[:28, :28, 0], given.train.images[1, 0])
+
+
+def test_the_plan_says_what_was_kept_and_why_the_rest_was_not() -> None:
+    text = words(Page(render(told())).text["translations"])
+    assert "none passed the filters; rejected ones are shown" in text and "none to show" in text
+    assert "Not kept: agreement 20; not needed 2" in text and "fills no cell" in text
+    assert "ring 1, age=<b> → ring 1, age=old" in text
+    old = [{k: v for k, v in row.items() if k not in ("translated", "kept", "rejected")} for row in PLAN]
+    earlier = told(generation={**facts("helps").generation, "plan": old})
+    assert "Not kept" not in words(Page(render(earlier)).text["translations"])
+
+
+def test_images_from_noise_have_no_such_section_and_long_plans_are_cut() -> None:
+    assert translations.section(facts("helps")) is None
+    assert "translations" not in Page(render(facts("helps"))).sections
+    given = told()
+    many = replace(given, translations=given.translations[:1] * 20)
+    found = translations.section(many)
+    assert found is not None and len(found["cards"]) == translations.MOST
+
+
+def test_scores_say_why_those_of_memorisation_are_missing_and_copies_mean_other_images_than_the_source() -> None:
+    page = Page(render(told(score_notes=("C_T is left out.",))))
+    assert "C_T is left out." in words(page.text["scores"])
+    assert "most like it other than its source" in words(page.text["neighbours"])
