@@ -1,4 +1,4 @@
-"""`make demo` as it is, in a fresh run folder: wall time, peak memory, stages, and what the verdict was."""
+"""`make demo` as it is, in fresh run folders: wall time, peak memory, stages, and what the two verdicts were."""
 
 from __future__ import annotations
 
@@ -19,21 +19,24 @@ ROOT = Path(__file__).parents[1]
 
 def main() -> None:
     """Run the Makefile's own words, with the run folder exchanged."""
-    words = re.search(r"^demo:.*\n\t\$\(BIN\)/(augury run.*)$", (ROOT / "Makefile").read_text(), re.M)
-    if words is None:
-        raise SystemExit("no demo target in the Makefile")
+    target = re.search(r"^demo:.*\n((?:\t.*\n)+)", (ROOT / "Makefile").read_text(), re.M)
+    words = re.findall(r"^\t\$\(BIN\)/(augury run.*)$", target[1], re.M) if target else []
+    if len(words) != 2:
+        raise SystemExit("the Makefile's demo target does not have two runs")
     with tempfile.TemporaryDirectory() as folder:
-        run = Path(folder) / "demo"
-        call = words[1].replace("runs/demo", str(run)).split()
-        begun = time.perf_counter()
-        subprocess.run([str(Path(sys.executable).parent / call[0]), *call[1:]], check=True)
+        run, begun = Path(folder) / "demo", time.perf_counter()
+        for each in words:
+            call = each.replace("runs/demo", str(run)).split()
+            subprocess.run([str(Path(sys.executable).parent / call[0]), *call[1:]], check=True)
         wall = time.perf_counter() - begun
+        hole = json.loads((run.with_name("demo-hole") / "verdict.json").read_text())
         peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 2**20
         verdict = json.loads((run / "verdict.json").read_text())
         state = json.loads((run / "state.json").read_text())
         scores = json.loads((run / "scores.json").read_text())["scores"]
     accuracy = {name: mean(arm["balanced_accuracy"]) for name, arm in verdict["arms"].items()}
     judged, best = verdict["arm"], verdict["comparator"]
+    filled = {name: mean(arm["balanced_accuracy"]) for name, arm in hole["arms"].items()}
     write(
         "demo",
         [
@@ -45,6 +48,14 @@ def main() -> None:
                 accuracy[judged],
                 accuracy[best],
                 f"arm '{best}'",
+                "balanced accuracy",
+                True,
+            ),
+            row(
+                f"demo, empty cell, arm '{hole['arm']}': {hole['word']}",
+                filled[hole["arm"]],
+                filled[hole["comparator"]],
+                f"arm '{hole['comparator']}'",
                 "balanced accuracy",
                 True,
             ),
@@ -61,7 +72,8 @@ def main() -> None:
                 if s["baseline"] and not s["group"] and s["name"].split("-")[0] in ("FD", "KID", "precision", "recall")
             ),
         ],
-        words=words[1],
+        words=words,
+        hole={"word": hole["word"], "sentence": hole["sentence"]},
         verdict=verdict["word"],
         sentence=verdict["sentence"],
         arms={name: round(value, 4) for name, value in accuracy.items()},

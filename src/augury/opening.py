@@ -12,7 +12,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from augury.data import LEFT_OUT, binned, finished, load, merged, near_duplicates, regrouped, split
+from augury.data import LEFT_OUT, SAMPLES, binned, finished, load, merged, near_duplicates, regrouped, split
 from augury.errors import DataError, RunFolderError, SettingsError
 from augury.files import refuse_within
 from augury.images import SPLITS, LabelledImages
@@ -54,7 +54,7 @@ def read(
     if isinstance(data, LabelledImages):
         source = IN_MEMORY
     elif data is not None:
-        source = str(Path(data).resolve())
+        source = str(data) if str(data) in SAMPLES else str(Path(data).resolve())
     else:
         source = stored or SAMPLE
         watch.note(f"No path given: using {source}.")

@@ -5,7 +5,7 @@ from augury.data.balance import effective_number, long_tail
 from augury.data.bins import binned
 from augury.data.coding import finished, regrouped
 from augury.data.copies import copied, near_duplicates, shared
-from augury.data.embedded import sample
+from augury.data.embedded import SAMPLES, STRIPED, sample
 from augury.data.loading import FORMATS, load, pictures
 from augury.data.sheet import beside, contact_sheet, picture_sheet
 from augury.data.splitting import LEFT_OUT, folds, merged, split
@@ -16,6 +16,8 @@ from augury.data.unlabelled import apart_from, read_unlabelled, with_unlabelled
 __all__ = [
     "FORMATS",
     "LEFT_OUT",
+    "SAMPLES",
+    "STRIPED",
     "Census",
     "TargetImages",
     "apart_from",

@@ -26,7 +26,7 @@ from augury.data import (
 )
 from augury.data.coding import regrouped
 from augury.data.dataset import Dataset
-from augury.data.embedded import sample
+from augury.data.embedded import SAMPLES, sample
 from augury.data.policy import OnBad, Policy, Split, Stretch, Window
 from augury.data.resize import LARGEST, Fit, Size
 from augury.errors import DataError, SettingsError
@@ -126,7 +126,8 @@ def load(
     stretch: Stretch = "asinh",
     bins: Mapping[str, int] | None = None,
 ) -> LabelledImages:
-    """Read labelled images of any format in FORMATS, arrays (X, y), a torch Dataset, or (None) the embedded sample.
+    """Read labelled images of any format in FORMATS, arrays (X, y), a torch Dataset, or an embedded sample: the long-tailed
+    one (None) or "sample:striped", with an empty cell.
 
     `size` (height, width) in pixels or one number for both: None keeps images that are all alike and at most 64 a side,
     and brings others to 64 x 64. `fit` "crop" covers and cuts the middle, "pad" fits inside. `on_bad` says what to do
@@ -164,10 +165,10 @@ def load(
 def _read(
     path: str | os.PathLike[str] | Dataset | tuple[Any, Any] | None, wanted: Policy, format: str | None
 ) -> LabelledImages:
-    if path is None:
+    if path is None or str(path) in SAMPLES:
         _refuse_columns("the embedded sample", wanted)
         _refuse_place("the embedded sample", wanted, format)
-        return sample(size=wanted.size, fit=wanted.fit)
+        return (sample if path is None else SAMPLES[str(path)])(size=wanted.size, fit=wanted.fit)
     if not isinstance(path, str | os.PathLike):
         _refuse_place("a set given in memory", wanted, format)
         if isinstance(path, tuple) and len(path) == 2:
