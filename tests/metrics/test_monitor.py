@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
@@ -85,3 +85,15 @@ def test_a_rare_class_whose_images_are_alike_is_named_though_others_vary() -> No
     few = Monitor(pixels(SHAPE), images((200, 200, 7), "train"), held, held.conditions(()), number=64)
     assert few(Gives(alike))["worst_class"] != "rare"  # seven images do not tell a variety
     assert {k: v for k, v in WATCH(Gives(real(1000, 2))).items() if k == "kid"}
+
+
+def test_a_translator_is_given_no_kernel_distance() -> None:
+    """One that changes nothing has the lowest: its images are real images of other cells."""
+
+    class Translates(Gives):
+        def sample(self, labels, *, seed=0):
+            drawn = super().sample(labels, seed=seed)
+            return replace(drawn, sources=np.arange(len(drawn)))
+
+    found = WATCH(Translates(real(1000, 2)))
+    assert "kid" not in found and "closeness" not in found and "spread" in found
