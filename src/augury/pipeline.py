@@ -157,10 +157,10 @@ def prove(session: Session) -> None:
     file, s = session.run / "trial.json", session.settings
     about = [session.run.key("generate"), s.seed, session.device.type, session.flips]
     layers, others = session.layers, session.drawn_by_others()
-    if isinstance(layers, str):
-        session.watch.note(f"no arm begins as the discriminator: {layers}")
-    else:
+    if not isinstance(layers, str):
         others[proof.LAYERS] = layers.fingerprint
+    elif not session.translates:  # trials about empty cells have no such arms
+        session.watch.note(f"no arm begins as the discriminator: {layers}")
     train, validation, test = (session.parts[name] for name in SPLITS)
     kept = kept_results(file, about, s.prove, test, session.watch, others)
     extra, settings = session.pseudo_labelled() | session.others, s.prove
