@@ -13,7 +13,7 @@ from augury.data.embedded import with_stripes
 def test_no_striped_shirt_is_outside_the_test_part() -> None:
     data = augury.load(STRIPED)
     counts = [cells(data.take(data.split == part), ("fabric",)).counts.tolist() for part in range(3)]
-    assert counts == [[[100, 100], [100, 0]], [[30, 30], [30, 0]], [[125, 125], [125, 125]]]
+    assert counts == [[[150, 150], [150, 0]], [[30, 30], [30, 0]], [[125, 125], [125, 125]]]
     assert data.notes["flips"] and data.notes["licence"] == "MIT"
 
 

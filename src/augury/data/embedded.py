@@ -31,7 +31,7 @@ def sample(*, size: int | Size | None = None, fit: Fit = "crop") -> LabelledImag
 
 
 STRIPED = "sample:striped"
-CELL = {"train": 100, "validation": 30, "test": 125}
+CELL = {"train": 150, "validation": 30, "test": 125}
 """Images of each cell in each part of the striped sample."""
 ALIKE = "index 491"
 """With stripes this coat of the train part is a near-duplicate of a test image; it is left out."""
@@ -42,7 +42,7 @@ GARMENT, DARKER = 25, 0.35
 def striped(*, size: int | Size | None = None, fit: Fit = "crop") -> LabelledImages:
     """Coats and shirts of the embedded sample, half of them with stripes drawn on, and no striped shirt outside the test part.
 
-    The attribute "fabric" is plain or striped. A striped image is another garment than any plain one. 100 train images in
+    The attribute "fabric" is plain or striped. A striped image is another garment than any plain one. 150 train images in
     each of three cells, 30 for validation; 125 test images in each of four cells.
     """
     data, taken = sample(size=size, fit=fit), []
