@@ -14,12 +14,14 @@ from __future__ import annotations
 import argparse
 import json
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from scipy.ndimage import gaussian_filter
 
 from augury import augment, pipeline, proof
 from augury.console import watcher
@@ -47,52 +49,84 @@ OURS = ("filled", "half_real", "symmetric")
 
 @dataclass(frozen=True)
 class Hole:
-    """`label` and `attribute` are keys of the file; no train image has the `cell` (value of the label, of the attribute)."""
+    """No train image has the `cell` (value of the label, of the attribute). `reads` gives the arrays; `label` and `attribute` are keys
+    of a file, or names."""
 
     what: str
     label: str
     attribute: str
     cell: tuple[str, str]
-    file: str = "celeba10k_grey32.npz"
+    reads: Callable[[Hole, Path], Arrays]
+    flips: bool = True
 
 
-HOLES = {
-    "older": Hole("old women (tuned on this case)", "young", "gender", ("no", "female")),
-    "hair": Hole("black-haired women", "black_hair", "gender", ("yes", "female")),
-    "wavy": Hole("men with wavy hair", "wavy_hair", "gender", ("yes", "male")),
-    "smile": Hole("men who do not smile", "smiling", "gender", ("no", "male")),
-    "mouth": Hole("men with open mouth", "mouth_slightly_open", "gender", ("yes", "male")),
-    "bangs": Hole("women with bangs", "bangs", "gender", ("yes", "female")),
-    "hat": Hole("women with hat", "wearing_hat", "gender", ("yes", "female")),
-    "glasses": Hole("women with eyeglasses (negative control)", "eyeglasses", "gender", ("yes", "female")),
-}
+@dataclass(frozen=True)
+class Arrays:
+    """`images` uint8 [N, H, W]; label, attribute value, group and part (0 train, 1 validation, 2 test) of each."""
+
+    images: np.ndarray
+    labels: np.ndarray
+    values: np.ndarray
+    groups: np.ndarray
+    parts: np.ndarray
 
 
-def images_of(case: Hole, folder: Path) -> tuple[LabelledImages, LabelledImages]:
-    """(the data with their split, real train images of the empty cell). People are divided: 45 % train, 15 % validate, 40 % test."""
-    arrays = np.load(folder / case.file, allow_pickle=False)
-    labels, values, groups = (
-        arrays[case.label],
-        arrays[case.attribute],
-        np.unique(arrays["group"], return_inverse=True)[1],
-    )
+def faces(case: Hole, folder: Path) -> Arrays:
+    """CelebA. People are divided: 45 % train, 15 % validate, 40 % test."""
+    file = np.load(folder / "celeba10k_grey32.npz", allow_pickle=False)
+    groups = np.unique(file["group"], return_inverse=True)[1]
     order = rng(0, "people").permutation(groups.max() + 1)
     part_of = np.zeros(len(order), np.int8)
     part_of[order[: round(0.4 * len(order))]] = 2
     part_of[order[round(0.4 * len(order)) : round(0.55 * len(order))]] = 1
-    part, rows = part_of[groups], []
-    for label in np.unique(labels):
-        for value in np.unique(values):
-            for number, most in enumerate((EACH, HELD, MOST)):
-                members = np.flatnonzero((labels == label) & (values == value) & (part == number))
-                rows.append(rng(0, "cell", str(label), str(value), number).permutation(members)[:most])
+    return Arrays(file["image"], file[case.label], file[case.attribute], groups, part_of[groups])
+
+
+def scans(case: Hole, folder: Path) -> Arrays:
+    """PneumoniaMNIST in its official parts; half of the images as a second scanner would give them: a known truth."""
+    file = np.load(folder / "pneumoniamnist.npz", allow_pickle=False)
+    images = np.concatenate([file[f"{part}_images"] for part in ("train", "val", "test")])
+    labels = np.concatenate([file[f"{part}_labels"].ravel() for part in ("train", "val", "test")])
+    parts = np.repeat([0, 1, 2], [len(file[f"{part}_labels"]) for part in ("train", "val", "test")]).astype(np.int8)
+    second = rng(0, "scanner").random(len(images)) < 0.5
+    shifted = 255 * (gaussian_filter(images[second] / 255, (0, 0.8, 0.8)) ** 0.5)
+    shifted += rng(0, "scanner noise").normal(0, 12, shifted.shape)
+    images = images.copy()
+    images[second] = np.clip(np.round(shifted), 0, 255)
+    names = np.array(["normal", "pneumonia"])[labels]
+    return Arrays(images, names, np.where(second, "second", "first"), np.arange(len(images)), parts)
+
+
+HOLES = {
+    "older": Hole("old women (tuned on this case)", "young", "gender", ("no", "female"), faces),
+    "hair": Hole("black-haired women", "black_hair", "gender", ("yes", "female"), faces),
+    "wavy": Hole("men with wavy hair", "wavy_hair", "gender", ("yes", "male"), faces),
+    "smile": Hole("men who do not smile", "smiling", "gender", ("no", "male"), faces),
+    "mouth": Hole("men with open mouth", "mouth_slightly_open", "gender", ("yes", "male"), faces),
+    "bangs": Hole("women with bangs", "bangs", "gender", ("yes", "female"), faces),
+    "hat": Hole("women with hat", "wearing_hat", "gender", ("yes", "female"), faces),
+    "glasses": Hole("women with eyeglasses (negative control)", "eyeglasses", "gender", ("yes", "female"), faces),
+    "scanner": Hole(
+        "pneumonia from a second, drawn scanner", "label", "scanner", ("pneumonia", "second"), scans, flips=False
+    ),
+}
+
+
+def images_of(case: Hole, folder: Path) -> tuple[LabelledImages, LabelledImages]:
+    """(the data with their split, real train images of the empty cell)."""
+    found, rows = case.reads(case, folder), []
+    for label in np.unique(found.labels):
+        for value in np.unique(found.values):
+            for part, most in enumerate((EACH, HELD, MOST)):
+                members = np.flatnonzero((found.labels == label) & (found.values == value) & (found.parts == part))
+                rows.append(rng(0, "cell", str(label), str(value), part).permutation(members)[:most])
     chosen = np.sort(np.concatenate(rows))
     data = from_arrays(
-        arrays["image"][chosen], labels[chosen], attributes={case.attribute: values[chosen]}, groups=groups[chosen],
-        split=part[chosen], notes={"flips": True},
+        found.images[chosen], found.labels[chosen], attributes={case.attribute: found.values[chosen]},
+        groups=found.groups[chosen], split=found.parts[chosen], notes={"flips": case.flips},
     )  # fmt: skip
-    empty = (labels[chosen] == case.cell[0]) & (values[chosen] == case.cell[1])
-    return data.take(~empty | (part[chosen] == 2)), data.take(empty & (part[chosen] == 0))
+    empty = (found.labels[chosen] == case.cell[0]) & (found.values[chosen] == case.cell[1])
+    return data.take(~empty | (data.split == 2)), data.take(empty & (data.split == 0))
 
 
 def settings_of(case: Hole, number: int, steps: int | None) -> RunSettings:
@@ -129,7 +163,7 @@ def verdict_of(name: str, places: Path, folder: Path, steps: int | None) -> tupl
             parts, synthetic = session.parts, session.synthetic
             chosen = settings.prove.model_copy(update={"seeds": seeds})
             verdict = proof.prove(
-                parts["train"], parts["validation"], parts["test"], synthetic, chosen, seed=first, flips=True,
+                parts["train"], parts["validation"], parts["test"], synthetic, chosen, seed=first, flips=case.flips,
                 condition=(case.attribute,), rare=LEAST, results=results, on_result=keep, on_note=print,
             )  # fmt: skip
     assert verdict is not None
@@ -144,7 +178,7 @@ def oracle(
     whole = LabelledImages(images, np.concatenate([train.labels, lacking.labels]), train.classes, fingerprint="oracle")
     attribute = test.attributes[case.attribute]
     inside = attribute.codes == attribute.values.index(case.cell[1])
-    lesson = proof.Lesson(balanced=True, augment=augment.policy("randaugment", flips=True))
+    lesson = proof.Lesson(balanced=True, augment=augment.policy("randaugment", flips=case.flips))
     found: dict[str, list[float]] = {"within": [], "overall": []}
     for seed in range(sum(n for _, n in BLOCKS)):
         key = f"oracle/{seed}"
