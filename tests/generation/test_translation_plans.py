@@ -66,6 +66,9 @@ def test_a_number_sets_the_level_and_real_images_of_a_rare_cell_count() -> None:
 
 
 def test_the_class_alone_can_be_the_axis() -> None:
+    """Rare classes from common ones: the smaller class is filled up from the larger."""
+    plan = plan_translations(faces({(0, 0): 60, (1, 0): 25}))
+    assert [(row.source, row.target, row.number) for row in plan.rows] == [((0,), (1,), 35)]
     data = faces({(0, 0): 60, (1, 0): 19})
     with pytest.raises(Exception, match="no change to learn"):
         plan_translations(data)

@@ -102,3 +102,16 @@ def test_what_cannot_be_filled_is_refused_before_anything_is_trained(scans: Path
     arms = {"prove": {"arms": ("randaugment", "filled")}, "train": {"recipe": "rpgan", "steps": 2}}
     with pytest.raises(SettingsError, match="use recipe translator"):
         augury.run(scans, tmp_path / "noise", settings=validated(RunSettings, arms))
+
+
+def test_without_attributes_a_rare_class_is_translated_from_a_common_one(tmp_path: Path) -> None:
+    random, labels = np.random.default_rng(0), np.arange(150) % 3 // 2
+    images = random.normal(90 + 60 * labels[:, None, None], 30, (150, 16, 16)).clip(0, 255).astype(np.uint8)
+    np.savez(tmp_path / "two.npz", images=images, label=np.array(["common", "rare"])[labels])
+    rooms = {name: dict(values) for name, values in ROOMS.items()}
+    del rooms["train"]["condition"]
+    rooms["prove"] = {"arms": ("randaugment", "gan"), "seeds": 2, "steps": 4, "ratios": (0.5,)}
+    made = run(tmp_path / "two.npz", tmp_path / "run", settings=validated(RunSettings, rooms))
+    plan = read_json(tmp_path / "run" / "generation.json")["plan"]
+    assert [(row["source"], row["target"], row["changes"]) for row in plan] == [("common", "rare", "label")]
+    assert made.verdict.metric == "balanced accuracy" and not made.verdict.cells

@@ -95,7 +95,7 @@ def test_a_learnable_change_fills_the_hole_correctly_and_helps(train, translator
     assert verdict.metric == "balanced accuracy within scanner=second"
 
 
-def test_shuffled_attributes_teach_no_change_and_do_not_help(train, evidence) -> None:
+def test_shuffled_attributes_teach_no_change_and_do_not_help(train, translator, evidence) -> None:
     order = np.random.default_rng(0).permutation(np.flatnonzero(train.labels == 0))
     codes = train.attributes["scanner"].codes.copy()
     codes[np.flatnonzero(train.labels == 0)] = codes[order]
@@ -104,9 +104,13 @@ def test_shuffled_attributes_teach_no_change_and_do_not_help(train, evidence) ->
     )
     control = trained(shuffled)
     filters = generation.filters_for_translations(("agreement", "near_copy"))
-    seen = generation.translate(control, train, planned(train), filters=filters, evidence=evidence)
+    seen, right = (
+        generation.translate(each, train, planned(train), filters=filters, evidence=evidence)
+        for each in (control, translator)
+    )
     along = (seen.conditions == (1, 1)).all(1) & (train.attributes["scanner"].codes[seen.sources] == 0)
-    assert seen.kept[along].mean() < 0.2  # the attribute's classifier sees that nothing reached the second scanner
+    # the attribute's classifier sees that little reached the second scanner
+    assert seen.kept[along].mean() < right.kept[along].mean() - 0.3
     unfiltered = generation.translate(control, train, planned(train))
     assert judged(train, unfiltered.take(along)).word != "helps"
 
@@ -137,4 +141,4 @@ def test_a_translator_that_flips_the_class_is_stopped_by_the_filter_and_advised_
     assert (np.array(made.reasons)[along & first] == "agreement").mean() > 0.9
     rows = along & first
     kept = proof.kept_classes(made.labels[rows], evidence.probabilities(made.images[rows]), train.classes)
-    assert not kept.advised and kept.overall < 0.2
+    assert not kept.advised and kept.overall.value < 0.2

@@ -82,7 +82,8 @@ def plan_translations(
     train
         The train part.
     condition
-        Attributes that make up the table together with the class.
+        Attributes that make up the table together with the class. Without any the class itself is translated: every class
+        with fewer images than the largest is filled up from the others.
     strategy
         A number fills each hole up to so many images, a dict {"class/value": number} the cells that it names. Any of the
         named strategies fills each hole up to the median of the other cells.
@@ -96,7 +97,10 @@ def plan_translations(
     table.check()
     known = [int(table.counts[cell]) for cell in table.all if table.known(cell)]
     level = int(np.median(known))
-    wanted = dict.fromkeys(table.holes, level)
+    if not condition:
+        level = max(known)
+    below = table.holes if condition else [cell for cell in table.all if table.counts[cell] < level]
+    wanted = dict.fromkeys(below, level)
     if isinstance(strategy, dict):
         names = {"/".join(_values(table, cell)): cell for cell in table.all}
         for key in strategy:
