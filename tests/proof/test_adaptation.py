@@ -16,6 +16,7 @@ from augury.networks import Classifier, ResNet
 from augury.proof import Lesson, probabilities
 from augury.proof.adaptation import ADAPTATIONS, REFERENCES, STEPS, adapted, confident, steps_of
 from augury.proof.batch_norm import adapt_batch_norm
+from augury.proof.gradient_reversal import reversed_gradient
 from augury.proof.target_training import (
     DomainAdversarial,
     Inputs,
@@ -24,7 +25,6 @@ from augury.proof.target_training import (
     average,
     class_balance,
     head,
-    reversed_gradient,
 )
 
 CPU = torch.device("cpu")

@@ -23,14 +23,13 @@ from augury.proof.cells import Holes
 from augury.proof.classifiers import probabilities, teach, teach_each
 from augury.proof.composition import compose
 from augury.proof.deck import Deck
+from augury.proof.gradient_reversal import reversal_strength, reversed_gradient
 from augury.proof.lesson import Lesson
 from augury.proof.objectives import (
     Adversarial,
     Consistency,
     GroupDRO,
-    Reversal,
     jensen_shannon,
-    reversal_strength,
 )
 from augury.proof.statistics import least_seeds
 from augury.proof.trainings import Trainings
@@ -168,7 +167,7 @@ def test_the_reversed_gradient_against_finite_differences() -> None:
     before = torch.randn(3, 4, dtype=torch.float64, requires_grad=True)
     behind = torch.randn(2, 3, dtype=torch.float64, requires_grad=True)
     strength = reversal_strength(0.13)
-    F.cross_entropy(Reversal.apply(x @ before.T, strength) @ behind.T, labels).backward()
+    F.cross_entropy(reversed_gradient(x @ before.T, strength) @ behind.T, labels).backward()
 
     def loss(a: torch.Tensor, b: torch.Tensor) -> float:
         return F.cross_entropy((x @ a.T) @ b.T, labels).item()

@@ -14,6 +14,7 @@ from torch.nn import functional as F
 from augury.errors import SettingsError
 from augury.images import Codes
 from augury.proof.deck import Deck
+from augury.proof.gradient_reversal import reversal_strength, reversed_gradient
 from augury.proof.lesson import Inputs, Lesson
 from augury.proof.losses import LOSSES
 from augury.randomness import stream
@@ -106,26 +107,6 @@ class GroupDRO(Objective):
         return (self.q * means).sum()
 
 
-class Reversal(torch.autograd.Function):
-    """The identity whose gradient is multiplied by -λ (Ganin & Lempitsky 2015, eq. 15 to 17)."""
-
-    @staticmethod
-    def forward(context: Any, x: Tensor, strength: float) -> Tensor:
-        """x as it is."""
-        context.strength = strength
-        return x.view_as(x)
-
-    @staticmethod
-    def backward(context: Any, *gradients: Tensor) -> tuple[Tensor, None]:
-        """-λ times the gradient."""
-        return -context.strength * gradients[0], None
-
-
-def reversal_strength(progress: float) -> float:
-    """λ = 2 / (1 + exp(-10 p)) - 1 at the share p in [0, 1] of the steps (Ganin & Lempitsky 2015, section 4.3)."""
-    return 2 / (1 + math.exp(-10 * progress)) - 1
-
-
 class Adversarial(Objective):
     """The features must not tell the attribute value: a small network learns to tell it, behind a reversed gradient (Ganin &
     Lempitsky 2015). Features are what the last layer is given."""
@@ -161,7 +142,7 @@ class Adversarial(Objective):
             logits = model.last(features).float()[None]
         total = self.batch_loss(self.losses(logits, targets), weights, rows)
         a, b, c, d = self.head
-        hidden = Reversal.apply(features.float(), reversal_strength(step / self.lesson.steps))  # type: ignore[no-untyped-call]
+        hidden = reversed_gradient(features.float(), reversal_strength(step / self.lesson.steps))
         told = F.linear(F.relu(F.linear(hidden, a, b)), c, d)
         return total + F.cross_entropy(told, torch.from_numpy(self.attributes[rows[0]]).to(told.device))
 

@@ -21,6 +21,7 @@ from augury.images import Images, LabelledImages
 from augury.proof.batch_norm import adapt_batch_norm, has_batch_norm
 from augury.proof.classifiers import Build, batch_tensors, input_tensor, new_network, seeded
 from augury.proof.deck import Deck
+from augury.proof.gradient_reversal import reversal_strength, reversed_gradient
 from augury.proof.lesson import Lesson
 from augury.proof.losses import LOSSES
 from augury.randomness import rng, stream, torch_seed
@@ -239,23 +240,6 @@ def class_balance(predicted: Tensor) -> Tensor:
     return F.binary_cross_entropy(mean, torch.full_like(mean, 1 / len(mean)))
 
 
-class _Reversal(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, factor: float) -> Tensor:
-        ctx.factor = factor
-        return x.view_as(x)
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
-        return -ctx.factor * gradients[0], None
-
-
-def reversed_gradient(x: Tensor, factor: float) -> Tensor:
-    """`x`; its gradient is multiplied by -`factor` (Ganin & Lempitsky 2015, eq. 9-10)."""
-    reversed_: Tensor = _Reversal.apply(x, factor)  # type: ignore[no-untyped-call]
-    return reversed_
-
-
 @dataclass(frozen=True)
 class DomainAdversarial:
     """DANN (Ganin & Lempitsky 2015), as a `Make`: features that a domain classifier cannot tell apart, by gradient reversal.
@@ -290,7 +274,7 @@ class _Adversary:
         """Cross-entropy of the domain; the factor is that of Ganin et al. 2016, section 5.2.2."""
         self.model(augmented(step.images, self.lesson, self.seed, "student", step.number))
         both = torch.cat([step.features, self.inputs.taken()]).float()
-        factor = self.weight * (2 / (1 + exp(-10 * step.progress)) - 1)
+        factor = self.weight * reversal_strength(step.progress)
         logits = self.domains(reversed_gradient(both, factor))[:, 0]
         labelled = (torch.arange(len(logits), device=logits.device) < len(step.features)).float()
         return F.binary_cross_entropy_with_logits(logits, labelled)
