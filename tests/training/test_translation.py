@@ -18,7 +18,7 @@ from augury.losses import patch_contrast
 from augury.networks import KEEP, build
 from augury.recipes import recipe
 from augury.settings import TrainSettings
-from augury.training import Card, Synthesizer, make_plan, sampler, settle
+from augury.training import Card, Synthesizer, make_plan, sampler, settle, train
 from augury.training.pairs import PairSampler
 from augury.training.translation import TranslationTrainer
 
@@ -239,3 +239,11 @@ def test_a_plan_of_a_translator_has_its_own_batch() -> None:
         flips=False,
     )
     assert plan.batch == 32 and plan.condition == ("age",)
+
+
+def test_a_semantic_loss_without_classifiers_is_refused() -> None:
+    settings = TrainSettings(
+        recipe="translator", condition=("age",), steps=2, precision="fp32", overrides={"semantic": 1.0}
+    )
+    with pytest.raises(SettingsError, match="needs classifiers"):
+        train(faces(), settings=settings)

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from augury.data import contact_sheet
+from augury.errors import SettingsError
 from augury.files import atomic_path, digest
 from augury.images import LabelledImages
 from augury.networks import build_generator
@@ -64,6 +65,11 @@ def train_plan(
     the last good state at half the rates, three times at most, then raises TrainingError; when memory does not suffice,
     batches are played in parts. `judges` are for a translator's semantic loss.
     """
+    if plan.rule.semantic and not judges:
+        raise SettingsError(
+            f"semantic={plan.rule.semantic:g} needs classifiers of the class and the attributes, which augury.run trains first; give "
+            "them as judges (augury.proof.column_classifiers), or leave semantic out"
+        )
     device = torch.device(plan.device)
     prepare(device)
     data = seen(plan, data)
