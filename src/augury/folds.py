@@ -107,6 +107,11 @@ def _trained(about: dict[str, Any]) -> list[Any]:
 def _refuse(settings: RunSettings, folds: int) -> None:
     if folds < 2:
         raise SettingsError(f"{folds} folds are asked for, but it takes at least 2")
+    if settings.train.recipe == "translator" and settings.train.condition:
+        raise SettingsError(
+            "folds divide the data at random, so a cell of class × attribute is empty in every part or in none; a translator needs a "
+            "test part of its own that has the cell: give the data a split column, and leave --folds out"
+        )
     if settings.data.fold is not None:
         raise SettingsError("data.fold is one fold of a cross-validation, and --folds asks for all; leave one out")
     if settings.data.near_duplicates == "allow":

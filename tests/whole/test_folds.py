@@ -123,6 +123,10 @@ def test_what_cannot_be_is_refused(photos: Path, tmp_path: Path) -> None:
         (["train", str(photos), "--folds", "3"], "augury run --folds"),
         (["run", str(photos), "--folds", "1"], "at least 2"),
         (["run", str(photos), "--folds", "12"], "at most 9 folds"),
+        (
+            ["run", str(photos), "--folds", "3", "--recipe", "translator", "--condition", "age"],
+            "a test part of its own",
+        ),
     ):
         told = command(*words, "-o", str(tmp_path / "out"), *QUICK)
         assert told.returncode == 1 and rule in told.stderr and "Traceback" not in told.stderr
