@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 import os
 from collections.abc import Mapping
@@ -237,3 +238,16 @@ class SyntheticImages:
             targets=None if self.targets is None else self.targets[at],
             sources=None if self.sources is None else self.sources[at],
         )
+
+
+def source_facts(synthetic: SyntheticImages, train: LabelledImages) -> list[dict[str, Any]]:
+    """For each translation the name and SHA-256 of its source image, to audit and redraw it."""
+    assert synthetic.sources is not None, "images drawn from noise have no source"
+    return [
+        {
+            "source": int(row),
+            "source_name": train.names[row] if train.names else f"index {row}",
+            "source_sha256": hashlib.sha256(np.ascontiguousarray(train.images[row]).tobytes()).hexdigest(),
+        }
+        for row in synthetic.sources
+    ]

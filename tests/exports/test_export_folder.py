@@ -1,5 +1,6 @@
 """The exported folder, read back by loaders that are not ours."""
 
+import hashlib
 import json
 import os
 from pathlib import Path
@@ -11,6 +12,7 @@ from sklearn.datasets import load_files
 
 from augury.errors import DataError, RunFolderError
 from augury.exports import export_folder
+from augury.exports.rows import rows_of
 from augury.images import LabelledImages, SyntheticImages
 
 
@@ -216,3 +218,24 @@ def test_nothing_kept_still_exports_the_real_images(tmp_path):
     said = export_folder(tmp_path / "out", real(), drawn(reasons=("agreement",) * 5))
     assert (said["real"], said["synthetic"]) == (7, 0)
     assert len(image_folder(tmp_path / "out")) == 7
+
+
+def test_a_translation_names_its_source_and_belongs_to_its_group(tmp_path) -> None:
+    images = np.random.default_rng(0).integers(0, 256, (6, 1, 8, 8), dtype=np.uint8)
+    groups, labels = np.array([7, 7, 8, 8, 9, 9]), np.array([0, 1] * 3)
+    train = LabelledImages(images, labels, ("a", "b"), groups=groups, names=tuple("uvwxyz"), fingerprint="f")
+    made = SyntheticImages(
+        255 - images[:2],
+        np.array([[1], [0]]),
+        (),
+        ("a", "b"),
+        0,
+        np.arange(2),
+        "t",
+        reasons=("", ""),
+        sources=np.array([4, 3]),
+    )
+    found = [row for row in rows_of(train, made, None, tmp_path) if row.origin == "synthetic"]
+    assert [row.group for row in found] == ["9", "8"]
+    assert [row.source["source_name"] for row in found] == ["y", "x"]
+    assert found[0].source["source_sha256"] == hashlib.sha256(images[4].tobytes()).hexdigest()

@@ -16,7 +16,7 @@ import numpy as np
 
 from augury.data.table import NAMES
 from augury.errors import DataError, RunFolderError, SettingsError
-from augury.images import SPLITS, Images, LabelledImages, SyntheticImages
+from augury.images import SPLITS, Images, LabelledImages, SyntheticImages, source_facts
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -152,6 +152,7 @@ def _recipe(train: LabelledImages, i: int) -> dict[str, Any] | None:
 
 def _synthetic(train: LabelledImages, synthetic: SyntheticImages) -> Iterator[Row]:
     conditioned = synthetic.condition_names[len(synthetic.condition_names) - (synthetic.conditions.shape[1] - 1) :]
+    translated = None if synthetic.sources is None else source_facts(synthetic, train)
     for i in np.flatnonzero(synthetic.kept).tolist():
         label, *codes = synthetic.conditions[i].tolist()
         known = dict(zip(conditioned, codes, strict=True))
@@ -160,16 +161,28 @@ def _synthetic(train: LabelledImages, synthetic: SyntheticImages) -> Iterator[Ro
             label=label,
             class_name=text(synthetic.classes[label]),
             origin="synthetic",
-            source={"seed": synthetic.seed, "index": int(synthetic.indices[i]), "synthesizer": synthetic.synthesizer},
+            source={
+                "seed": synthetic.seed,
+                "index": int(synthetic.indices[i]),
+                "synthesizer": synthetic.synthesizer,
+                **({} if translated is None else translated[i]),
+            },
             scores={name: _number(values[i]) for name, values in synthetic.scores.items()},
             attributes={
                 name: text(a.values[known[name]]) if name in known else "" for name, a in train.attributes.items()
             },
-            group=None if train.groups is None else SYNTHETIC_GROUP,
+            group=_group(train, synthetic, i),
             images=synthetic.images,
             at=i,
             part=SPLITS[0] if _in_parts(train) else None,
         )
+
+
+def _group(train: LabelledImages, synthetic: SyntheticImages, i: int) -> str | None:
+    """A translation belongs to the group of its source; an image from noise to none."""
+    if train.groups is None:
+        return None
+    return SYNTHETIC_GROUP if synthetic.sources is None else str(int(train.groups[synthetic.sources[i]]))
 
 
 def encoded(rows: Sequence[Row]) -> Iterator[tuple[Row, bytes]]:

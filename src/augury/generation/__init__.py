@@ -10,7 +10,7 @@ from augury.generation.labels import pseudo_labels, soft_labels
 from augury.generation.latent import invert
 from augury.generation.plan import table, wanted
 from augury.generation.sampling import SAMPLING, between, boundary
-from augury.generation.translation import TranslationPlan, plan_translations, source_facts, translate
+from augury.generation.translation import TranslationPlan, plan_translations, translate
 
 __all__ = [
     "FILTERS",
@@ -37,7 +37,6 @@ __all__ = [
     "rules",
     "save",
     "soft_labels",
-    "source_facts",
     "table",
     "tallied",
     "translate",

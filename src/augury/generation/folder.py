@@ -10,8 +10,7 @@ import numpy.typing as npt
 
 from augury.errors import RunFolderError
 from augury.files import atomic_path, read_lines, write_lines
-from augury.generation.translation import source_facts
-from augury.images import Codes, LabelledImages, SyntheticImages
+from augury.images import Codes, LabelledImages, SyntheticImages, source_facts
 
 
 def census(

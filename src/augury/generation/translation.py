@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -214,16 +213,3 @@ def _filtered(
             count[row] += 1
             reasons[i] = "" if count[row] <= quota[row] else "not needed"
     return replace(made, scores=scores, reasons=tuple(reasons))
-
-
-def source_facts(synthetic: SyntheticImages, train: LabelledImages) -> list[dict[str, Any]]:
-    """For each translation the name and SHA-256 of its source image, to audit and redraw it."""
-    assert synthetic.sources is not None, "images drawn from noise have no source"
-    return [
-        {
-            "source": int(row),
-            "source_name": train.names[row] if train.names else f"index {row}",
-            "source_sha256": hashlib.sha256(np.ascontiguousarray(train.images[row]).tobytes()).hexdigest(),
-        }
-        for row in synthetic.sources
-    ]
