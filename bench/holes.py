@@ -42,7 +42,8 @@ BLOCKS = ((0, 3), (3, 3), (6, 2))
 """(first seed, number of seeds) of the trial for each translator."""
 RIVALS = (
     "randaugment", "classical", "drop_cells", "cell_balanced", "group_dro", "dann", "cutmix", "logit_adjustment", "extreme_gamma",
-    "moment_matching", "histogram_matching", "fourier_matching", "untranslated",
+    "moment_matching", "histogram_matching", "fourier_matching", "moment_symmetric", "histogram_symmetric", "fourier_symmetric",
+    "untranslated",
 )  # fmt: skip
 OURS = ("filled", "half_real", "symmetric")
 

@@ -276,3 +276,17 @@ def test_extreme_gamma_reaches_its_limits_and_keeps_the_order_of_values() -> Non
     assert float(middle.max()) <= 1 and float((middle == 1).float().mean()) > 0.05
     gain = (out[:, -1] + 1) / 2  # white stays white under any gamma
     assert 0.5 <= float(gain.min()) < 0.52 and float((gain == 1).float().mean()) == pytest.approx(0.5, abs=0.03)
+
+
+def test_symmetric_matching_gives_every_class_the_style_and_leaves_out_the_real_neighbours() -> None:
+    real = train(each=30)
+    holes = Holes.of(real, ("ground",))
+    found = compose(ARMS["moment_symmetric"], real, None, holes)
+    cells = np.bincount(found.cells, minlength=4)
+    assert (
+        cells[0] == cells[2] == 30 and cells[1] == cells[3] == 30
+    )  # both classes on bright ground, all of them matched
+    matched = found.train.images[found.real :]
+    bright = real.images[real.attributes["ground"].codes == 1]
+    levels = set(np.round(bright.mean((1, 2, 3)) / 2).tolist())
+    assert all(any(abs(round(m / 2) - level) <= 1 for level in levels) for m in matched.mean((1, 2, 3)))

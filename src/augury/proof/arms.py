@@ -88,8 +88,8 @@ USUAL = ("none", "balanced", "classical", "randaugment", "gan", "discriminator",
 """Those of a trial that names none: of the ways without a generator those that came out best on real sets (docs/helps.md)."""
 USUAL_CELLS = (
     "none", "balanced", "logit_adjustment", "classical", "randaugment", "mixup", "cutmix", "extreme_gamma", "drop_cells",
-    "cell_balanced", "group_dro", "dann", "moment_matching", "histogram_matching", "fourier_matching", "untranslated",
-    "shuffled", "filled", "half_real", "symmetric",
+    "cell_balanced", "group_dro", "dann", "moment_matching", "histogram_matching", "fourier_matching", "moment_symmetric",
+    "histogram_symmetric", "fourier_symmetric", "untranslated", "shuffled", "filled", "half_real", "symmetric",
 )  # fmt: skip
 """Those of a trial with holes that names none. Three of them use the translator: with more of them no word could be said with
 the seven seeds of the default settings."""
@@ -164,6 +164,17 @@ ARMS = {
     ),
     "fourier_matching": Arm(
         "holes: the same with the low-frequency amplitudes (Yang & Soatto 2020)", True, augment="randaugment", cells=True,
+        fill="spectra",
+    ),
+    "moment_symmetric": Arm(
+        "holes: drop_cells, and every class with mean and deviation of images of the attribute value", True,
+        augment="randaugment", cells=True, real="outside", fill="moments",
+    ),
+    "histogram_symmetric": Arm(
+        "holes: the same with the histogram", True, augment="randaugment", cells=True, real="outside", fill="histograms"
+    ),
+    "fourier_symmetric": Arm(
+        "holes: the same with the low-frequency amplitudes", True, augment="randaugment", cells=True, real="outside",
         fill="spectra",
     ),
     "untranslated": Arm(

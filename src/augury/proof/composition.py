@@ -102,8 +102,13 @@ def obstacle(arm: Arm, train: LabelledImages, synthetic: SyntheticImages | None,
     kept = _real_rows(arm, train, holes)
     labels = [train.labels[kept]]
     values = holes.counts.shape[1]
-    if arm.fill in MATCHINGS and not any(_references(train, holes, cell)[0].size for cell in _open(holes)):
+    matched = _matchable(arm, holes)
+    if arm.fill in MATCHINGS and not any(_references(train, holes, cell)[0].size for cell in matched):
         return "no class of an empty cell is seen with another attribute value, so that there is nothing to match"
+    if arm.fill in MATCHINGS:
+        labels.append(
+            np.array([cell // values for cell in matched if _references(train, holes, cell)[0].size], np.int64)
+        )
     if synthetic is not None and arm.fill and arm.fill not in MATCHINGS:
         chosen = holes.symmetric(synthetic, train) if arm.fill == "symmetric" else holes.fills(synthetic, train)
         if not chosen.any():
@@ -119,6 +124,13 @@ def obstacle(arm: Arm, train: LabelledImages, synthetic: SyntheticImages | None,
 def _open(holes: Holes) -> list[int]:
     """The cell numbers of the holes."""
     return [int(cell) for cell in np.flatnonzero(holes.mask.ravel())]
+
+
+def _matchable(arm: Arm, holes: Holes) -> list[int]:
+    """The cells that an arm of style matching fills: the holes, or with the real neighbours left out every class alike."""
+    if arm.real != "outside":
+        return _open(holes)
+    return [int(cell) for cell in np.flatnonzero(np.broadcast_to(holes.inside, holes.counts.shape).ravel())]
 
 
 def _real_rows(arm: Arm, train: LabelledImages, holes: Holes) -> Codes:
@@ -139,7 +151,7 @@ def _real_rows(arm: Arm, train: LabelledImages, holes: Holes) -> Codes:
 def _added(arm: Arm, train: LabelledImages, synthetic: SyntheticImages | None, holes: Holes) -> Added:
     """The images that `arm.fill` names."""
     if arm.fill in MATCHINGS:
-        return _matched(arm.fill, train, synthetic, holes)
+        return _matched(arm, train, synthetic, holes)
     assert synthetic is not None, "obstacle() was not asked"
     chosen = holes.symmetric(synthetic, train) if arm.fill == "symmetric" else holes.fills(synthetic, train)
     found = synthetic.take(chosen)
@@ -170,21 +182,22 @@ def _references(train: LabelledImages, holes: Holes, cell: int) -> tuple[Codes, 
     cells, values = holes.cells(train), holes.counts.shape[1]
     label, value = divmod(cell, values)
     sources = np.flatnonzero((cells // values == label) & ~holes.within(train))
-    references = np.flatnonzero((cells % values == value) & (cells != cell))
+    references = np.flatnonzero(cells % values == value)
     if not len(sources):  # the class is seen in attribute values that have holes, too
         sources = np.flatnonzero((cells // values == label) & (cells != cell))
     return (sources, references) if len(references) else (sources[:0], references)
 
 
-def _matched(how: str, train: LabelledImages, synthetic: SyntheticImages | None, holes: Holes) -> Added:
+def _matched(arm: Arm, train: LabelledImages, synthetic: SyntheticImages | None, holes: Holes) -> Added:
     """Real images of each hole's class with the statistics of a random image of its attribute value: as many as the plan has for
-    the hole, or as the largest cell of the value has where no plan is known."""
+    the hole, or as the largest cell of the value has where no plan is known. With the real neighbours left out, every class."""
+    how = arm.fill
     planned = np.zeros(holes.counts.size, np.int64)
     if synthetic is not None and len(synthetic):
         fills = holes.targets(synthetic)[holes.fills(synthetic, train)]
         planned = np.bincount(fills, minlength=holes.counts.size)
     images, cells, rows = [], [], []
-    for cell in _open(holes):
+    for cell in _matchable(arm, holes):
         sources, references = _references(train, holes, cell)
         if not len(sources):
             continue
