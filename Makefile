@@ -12,7 +12,7 @@ setup: .venv/.ready
 
 demo: setup  ## the main job on the embedded samples: a long tail, and an empty cell of class x attribute
 	$(BIN)/augury run -o runs/demo --steps 1500 --set score.limit=200 --set prove.steps=120 --set prove.ratios=[0.5]
-	$(BIN)/augury run sample:striped -o runs/demo-hole --recipe translator --condition fabric --steps 500 --set score.limit=100 --set prove.steps=200 --set prove.arms=randaugment,drop_cells,cell_balanced,half_real,symmetric
+	$(BIN)/augury run sample:striped -o runs/demo-hole --recipe translator --condition fabric --steps 500 --set score.limit=100 --set prove.steps=200 --set prove.arms=randaugment,drop_cells,histogram_symmetric,fourier_symmetric,half_real,symmetric
 
 test: setup
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto
