@@ -83,7 +83,11 @@ def compare(
     data = same_source(data, begun(place / name for name in RECIPES))
     with opened(data, place / recipes[0], settings=each[recipes[0]], watch=watch) as session:
         for mine in each.values():
-            training.settle(session.data, mine.train, session.device)
+            name, rule = training.settle(session.data, mine.train, session.device)
+            if training.translates(rule):
+                raise SettingsError(
+                    f"the recipe {name} draws nothing from noise, and compare measures what is drawn; leave it out"
+                )
     for name, mine in each.items():
         with opened(data, place / name, settings=mine, watch=watch) as session:
             advance(session, "classify")

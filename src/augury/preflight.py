@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from augury import exports, generation, metrics, proof, training
 from augury.data.cells import cells
+from augury.errors import SettingsError
 from augury.images import SPLITS
 from augury.session import Session
 
@@ -15,7 +16,15 @@ def preflight(session: Session, needed: set[str]) -> None:
     plan = session.planned() if session.trained else None
     name, rule = (plan.recipe, plan.rule) if plan else training.settle(data, s.train, session.device)
     _ = session.unlabelled  # read, and refused where there are none
-    generation.rules(s.generate.filters)
+    filters = {each.name for each in generation.rules(s.generate.filters)}
+    if (only := sorted(filters & set(generation.TRANSLATIONS_ONLY))) and not training.translates(rule):
+        raise SettingsError(
+            f"the filter '{only[0]}' is for translations, but the recipe {name} draws from noise; leave it out"
+        )
+    if training.translates(rule) and s.train.condition and s.prove.resample != "none" and "prove" in needed:
+        raise SettingsError(
+            f"prove.resample={s.prove.resample} does not go with a translator: its images belong to their sources; use none"
+        )
     if not training.translates(rule) and s.generate.sampling_strategy != "auto":
         generation.amounts(data, s.generate.sampling_strategy, s.train.condition)
     exports.writer(s.export.format)
@@ -43,6 +52,14 @@ def check_parts(session: Session, needed: set[str]) -> None:
     session.watch.note("\n".join(told))
     plan = generation.plan_translations(session.learnt, settings.train.condition, settings.generate.sampling_strategy)
     session.watch.note("\n".join(["Cells to fill, and from which:", *_indented(plan.lines())]))
+    if "prove" in needed and settings.train.condition:
+        tested = cells(session.parts["test"], settings.train.condition)
+        for cell in dict.fromkeys(row.target for row in plan.rows if row.fills):
+            if not tested.counts[cell]:
+                session.watch.note(
+                    f"No test image is of {table.name(cell)}, so the trial cannot say whether filling it helps; give the data a split "
+                    "whose test part has some"
+                )
 
 
 def _indented(lines: list[str]) -> list[str]:

@@ -355,6 +355,10 @@ def _refuse(rule: Recipe) -> None:
             rule.ada_target and (rule.augment_p, rule.final_augment_p) != (1.0, 1.0),
             "ada_target adapts the probability that augment_p and final_augment_p would schedule; set one or the other",
         ),
+        (
+            rule.network == "translator" and rule.settings.get("conditioning") == "auxiliary",
+            "a translator's discriminator must know the cell, and one with conditioning=auxiliary does not; leave it out",
+        ),
     ]
     for wrong, reason in rules:
         if wrong:

@@ -157,14 +157,16 @@ class Session:
         train, condition = self.parts["train"], self.settings.train.condition
         table, files = cells(train, condition), self.run / "judges"
         names = [[f"{column}-{member}" for member in range(proof.MEMBERS)] for column in range(1 + len(condition))]
-        if not (files / "done").exists():
+        columns = [[name, list(values)] for name, values in table.columns]
+        key = digest([self.run.key("split"), columns, self.settings.seed, self.device.type, self.flips, proof.MEMBERS])
+        if not (files / "done").exists() or read_json(files / "done")["key"] != key:
             self.saw("judges", train)
             found = proof.column_classifiers(
                 train, condition, table, seed=self.settings.seed, device=self.device, flips=self.flips
             )
             for name, model in zip(chain(*names), chain(*found), strict=True):
                 checkpoints.save(files / f"{name}.safetensors", model.state_dict(), {})
-            write_json(files / "done", {"columns": [name for name, _ in table.columns]})
+            write_json(files / "done", {"key": key})
         loaded: list[list[Classifier]] = []
         for column, (_, values) in zip(names, table.columns, strict=True):
             loaded.append([])

@@ -48,7 +48,7 @@ class GANOverSampler(BaseOverSampler):  # type: ignore[misc]
 
     _parameter_constraints: ClassVar[dict[str, Any]] = {
         **BaseOverSampler._parameter_constraints,
-        "recipe": [StrOptions({"auto", *RECIPES})],
+        "recipe": [StrOptions({"auto", *RECIPES} - {"translator"})],
         "random_state": ["random_state"],
         "steps": [Interval(Integral, 1, None, closed="left"), None],
         "budget": [str, Interval(Real, 0, None, closed="neither"), None],

@@ -61,6 +61,15 @@ def test_a_number_sets_the_level_and_real_images_of_a_rare_cell_count() -> None:
     assert sum(row.number for row in named.rows if row.fills) == 10
     with pytest.raises(SettingsError, match="names 'man/old', but the empty or rare cells are: woman/old"):
         plan_translations(faces(HOLE), ("age",), {"man/old": 10})
+    assert {row.number for row in plan_translations(faces(HOLE), ("age",), 1.0).rows} == {20}  # a ratio, not one image
+    for wrong, rule in (
+        (0, "larger number"),
+        (-5, "larger number"),
+        ({"woman/old": -3}, "larger number"),
+        (2.5, "ratio"),
+    ):
+        with pytest.raises(SettingsError, match=rule):
+            plan_translations(faces(HOLE), ("age",), wrong)
     with pytest.raises(SettingsError, match="nothing to fill"):
         plan_translations(faces({**HOLE, (1, 1): 25}), ("age",))
 

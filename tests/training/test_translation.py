@@ -220,6 +220,7 @@ def test_scores_see_translations_of_train_images_one_column_away() -> None:
         ({"label_sampling": "uniform"}, "equal proportions"),
         ({"overrides": {"mode_seeking": 0.1}}, "set noise=8"),
         ({"overrides": {"lecam": 0.1}}, "does not read it"),
+        ({"overrides": {"conditioning": "auxiliary"}}, "must know the cell"),
     ],
 )
 def test_settings_that_a_translator_cannot_follow_are_refused(settings, message) -> None:

@@ -69,7 +69,11 @@ def test_a_run_fills_the_empty_cell_and_judges_within_it(scans: Path, tmp_path: 
     assert all(len(row["source_sha256"]) == 64 for row in rows)
     exported = list((tmp_path / "run" / "dataset").rglob("*.png"))
     assert len(exported) > 72
-    assert "scanner=second" in (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
+    page = (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
+    assert "scanner=second" in page and "independent classifier" in page
+    judges = (tmp_path / "run" / "judges" / "done").read_text()
+    run(None, tmp_path / "run", seed=1, until="generate")  # another seed trains other judges
+    assert (tmp_path / "run" / "judges" / "done").read_text() != judges
 
 
 def test_a_killed_run_goes_on_to_the_same_translations(scans: Path, tmp_path: Path) -> None:
@@ -109,7 +113,7 @@ def test_without_attributes_a_rare_class_is_translated_from_a_common_one(tmp_pat
     images = random.normal(90 + 60 * labels[:, None, None], 30, (150, 16, 16)).clip(0, 255).astype(np.uint8)
     np.savez(tmp_path / "two.npz", images=images, label=np.array(["common", "rare"])[labels])
     rooms = {name: dict(values) for name, values in ROOMS.items()}
-    del rooms["train"]["condition"]
+    del rooms["train"]["condition"], rooms["generate"]  # the filters that a run has unless told otherwise
     rooms["prove"] = {"arms": ("randaugment", "gan"), "seeds": 2, "steps": 4, "ratios": (0.5,)}
     made = run(tmp_path / "two.npz", tmp_path / "run", settings=validated(RunSettings, rooms))
     plan = read_json(tmp_path / "run" / "generation.json")["plan"]

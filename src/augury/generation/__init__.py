@@ -4,7 +4,7 @@ from augury.generation.amounts import Amounts, Recognised, amounts
 from augury.generation.draw import draw
 from augury.generation.evidence import Candidates, Evidence
 from augury.generation.examples import Example, examples, tallied
-from augury.generation.filters import FILTERS, Filter, asked, filters_for_translations, rules
+from augury.generation.filters import FILTERS, TRANSLATIONS_ONLY, Filter, asked, filters_for_translations, rules
 from augury.generation.folder import census, load, save
 from augury.generation.labels import pseudo_labels, soft_labels
 from augury.generation.latent import invert
@@ -15,6 +15,7 @@ from augury.generation.translation import TranslationPlan, plan_translations, tr
 __all__ = [
     "FILTERS",
     "SAMPLING",
+    "TRANSLATIONS_ONLY",
     "Amounts",
     "Candidates",
     "Evidence",

@@ -101,6 +101,8 @@ def rules(names: Sequence[str]) -> tuple[Rule, ...]:
     return found
 
 
+TRANSLATIONS_ONLY = ("attribute_agreement", "changed")
+"""Filters that images drawn from noise cannot have."""
 FOR_TRANSLATIONS = ("agreement>0.5", "attribute_agreement>0.5", "changed", "near_copy")
 """Filters of translations unless others are named."""
 

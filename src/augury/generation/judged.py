@@ -24,6 +24,8 @@ def confidence(candidates: Candidates, evidence: Evidence) -> Floats:
 def attribute_agreement(candidates: Candidates, evidence: Evidence) -> Floats:
     """The lowest, over the attributes of the condition, of the probability that a classifier of real images gives the
     attribute value asked for, over that of the most probable value; in [0, 1]."""
+    if candidates.conditions.shape[1] == 1:
+        return np.ones(len(candidates.images))
     if not evidence.attribute_probabilities:
         raise SettingsError(
             "the filter 'attribute_agreement' needs classifiers of the attributes, but none were given; leave it out of "

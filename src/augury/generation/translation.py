@@ -84,7 +84,7 @@ def plan_translations(
         Attributes that make up the table together with the class. Without any the class itself is translated: every class
         with fewer images than the largest is filled up from the others.
     strategy
-        A number fills each hole up to so many images, a dict {"class/value": number} the cells that it names. Any of the
+        A whole number fills each hole up to so many images, a ratio up to this share of the median cell, a dict {"class/value": number} the cells that it names. Any of the
         named strategies fills each hole up to the median of the other cells.
 
     Raises
@@ -107,8 +107,17 @@ def plan_translations(
                 holes = ", ".join(name for name, cell in names.items() if cell in wanted) or "none"
                 raise SettingsError(f"sampling_strategy names '{key}', but the empty or rare cells are: {holes}")
         wanted = {names[key]: int(number) for key, number in strategy.items()}
+    elif isinstance(strategy, float) and (strategy == 1.0 or not strategy.is_integer()):
+        if not 0 < strategy <= 1:
+            raise SettingsError(f"a sampling_strategy ratio must lie in (0, 1], but is {strategy}")
+        wanted = dict.fromkeys(wanted, round(level * strategy))
     elif not isinstance(strategy, str):
-        wanted = dict.fromkeys(wanted, int(strategy) if float(strategy).is_integer() else int(level * float(strategy)))
+        wanted = dict.fromkeys(wanted, int(strategy))
+    if any(number <= int(table.counts[cell]) for cell, number in wanted.items()):
+        least = min(wanted.values())
+        raise SettingsError(
+            f"sampling_strategy fills a cell up to {least} images, which it has already; give a larger number"
+        )
     if not wanted:
         raise SettingsError(
             f"every cell has at least {table.least} images, so there is nothing to fill (smallest: "

@@ -37,5 +37,6 @@ def section(facts: Facts) -> dict[str, Any] | None:
         "more": sum(bool(row["fills"]) for row in plan) - len(cards),
         "plan": plan,
         "reasons": sorted(reasons, key=lambda name: name == UNNEEDED),
+        "kept": facts.generation.get("kept_classes"),
         "symmetric": any(not row["fills"] for row in plan),
     }

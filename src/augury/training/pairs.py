@@ -81,7 +81,7 @@ class PairSampler:
         self.members = {cell: np.flatnonzero(codes == number) for number, cell in enumerate(self.cells.all)}
         self.crossing = [move for move in self.cells.moves if move.crosses]
         self.filling = [move for move in self.cells.moves if not move.crosses]
-        self.fills = round(batch * hole_share) if self.filling else 0
+        self.fills = min(round(batch * hole_share), batch - 2) if self.filling else 0
         self.crosses = batch - self.fills
 
     def draw(self, step: int, device: torch.device) -> Pairs:
