@@ -12,6 +12,7 @@ from cell_data import held, images, train, translated
 from augury.errors import DataError
 from augury.images import LabelledImages, SyntheticImages
 from augury.proof import Verdict, arm_of, prove
+from augury.proof.arms import USUAL_CELLS
 from augury.proof.cells import Holes
 from augury.proof.crossed import effects
 from augury.proof.judgement import judge
@@ -70,9 +71,9 @@ def test_a_trial_of_the_usual_arms_judges_those_of_the_translator() -> None:
         on_note=said.append,
         on_result=lambda done, total, name: progress.append((done, total)),
     )
-    assert found.word == "underpowered" and len(found.arms) == 20
+    assert found.word == "underpowered" and len(found.arms) == len(USUAL_CELLS) == 23
     assert {row["arm"] for row in found.comparisons} == {"filled", "half_real", "symmetric"}
-    assert progress[-1] == (40, 40) and any("2 seeds" in text for text in said)
+    assert progress[-1] == (46, 46) and any("2 seeds" in text for text in said)
     shuffled = found.arms["shuffled"]
     assert len(shuffled["overall"]) == len(shuffled["balanced_accuracy"]) == 2
 
