@@ -127,6 +127,14 @@ class Cells:
         learnt = {(move.axis, move.target[move.axis]) for move in found if move.crosses}
         return [move for move in found if (move.axis, move.target[move.axis]) in learnt]
 
+    @cached_property
+    def moves_into(self) -> dict[Cell, list[Move]]:
+        """The moves that lead to each cell, in the order of `moves`."""
+        found: dict[Cell, list[Move]] = {cell: [] for cell in self.all}
+        for move in self.moves:
+            found[move.target].append(move)
+        return found
+
     def _along(self, cell: Cell, axis: int) -> list[Cell]:
         return [
             (*cell[:axis], value, *cell[axis + 1 :]) for value in range(self.counts.shape[axis]) if value != cell[axis]
@@ -203,6 +211,12 @@ def cell_codes(conditions: Codes, shape: tuple[int, ...]) -> Codes:
     """Conditions int64 [N, K] -> the number of each one's cell in `Cells.all`, int64 [N]."""
     found: npt.NDArray[np.intp] = np.ravel_multi_index(tuple(conditions.T), shape)
     return found.astype(np.int64)
+
+
+def members(conditions: Codes, table: Cells) -> dict[Cell, Codes]:
+    """The rows of conditions int64 [N, K] that lie in each cell, ascending."""
+    codes = cell_codes(conditions, table.counts.shape)
+    return {cell: np.flatnonzero(codes == number) for number, cell in enumerate(table.all)}
 
 
 def _is_number(text: str) -> bool:

@@ -8,15 +8,15 @@ from typing import Any
 
 import numpy as np
 
-from augury.data.cells import Cell, Cells, cell_codes, cells
+from augury.data.cells import Cell, Cells, cells, members
 from augury.errors import SettingsError
 from augury.generation.evidence import Candidates, Evidence, Floats
 from augury.generation.filters import apply
 from augury.images import Codes, LabelledImages, SyntheticImages
-from augury.networks import KEEP
 from augury.randomness import rng
 from augury.settings import Strategy
 from augury.training import Synthesizer
+from augury.training.condition_codes import changes_between
 
 CHUNK = 1024
 """Images translated between two progress reports."""
@@ -84,8 +84,9 @@ def plan_translations(
         Attributes that make up the table together with the class. Without any the class itself is translated: every class
         with fewer images than the largest is filled up from the others.
     strategy
-        A whole number fills each hole up to so many images, a ratio up to this share of the median cell, a dict {"class/value": number} the cells that it names. Any of the
-        named strategies fills each hole up to the median of the other cells.
+        A whole number fills each hole up to so many images, a ratio up to this share of the median cell, a dict
+        {"class/value": number} the cells that it names. Any of the named strategies fills each hole up to the median of the
+        other cells.
 
     Raises
     ------
@@ -99,6 +100,25 @@ def plan_translations(
     if not condition:
         level = max(known)
     below = table.holes if condition else [cell for cell in table.all if table.counts[cell] < level]
+    wanted = _wanted(table, below, level, strategy)
+    if not wanted:
+        raise SettingsError(
+            f"every cell has at least {table.least} images, so there is nothing to fill (smallest: "
+            f"{min(known)}); name attributes with empty cells (--condition), or use a recipe that draws from noise"
+        )
+    rows: dict[tuple[Cell, Cell], Fill] = {}
+    for target, number in wanted.items():
+        lacking = max(0, number - int(table.counts[target]))
+        for row in _shares(table, target, lacking):
+            rows[row.source, row.target] = row
+            if row.axis:
+                for other in _beside(table, row):
+                    rows.setdefault((other.source, other.target), other)
+    return TranslationPlan(table, level, tuple(rows.values()))
+
+
+def _wanted(table: Cells, below: list[Cell], level: int, strategy: Strategy) -> dict[Cell, int]:
+    """How many images each of the cells `below` is filled up to. Raises SettingsError for a strategy that fills nothing."""
     wanted = dict.fromkeys(below, level)
     if isinstance(strategy, dict):
         names = {"/".join(_values(table, cell)): cell for cell in table.all}
@@ -118,20 +138,7 @@ def plan_translations(
         raise SettingsError(
             f"sampling_strategy fills a cell up to {least} images, which it has already; give a larger number"
         )
-    if not wanted:
-        raise SettingsError(
-            f"every cell has at least {table.least} images, so there is nothing to fill (smallest: "
-            f"{min(known)}); name attributes with empty cells (--condition), or use a recipe that draws from noise"
-        )
-    rows: dict[tuple[Cell, Cell], Fill] = {}
-    for target, number in wanted.items():
-        lacking = max(0, number - int(table.counts[target]))
-        for row in _shares(table, target, lacking):
-            rows[row.source, row.target] = row
-            if row.axis:
-                for other in _beside(table, row):
-                    rows.setdefault((other.source, other.target), other)
-    return TranslationPlan(table, level, tuple(rows.values()))
+    return wanted
 
 
 def _values(table: Cells, cell: Cell) -> list[str]:
@@ -140,10 +147,10 @@ def _values(table: Cells, cell: Cell) -> list[str]:
 
 def _shares(table: Cells, target: Cell, lacking: int) -> list[Fill]:
     """Equal shares for every axis that leads to the cell, and within an axis for every source cell."""
-    axes = sorted({move.axis for move in table.moves if move.target == target})
+    axes = sorted({move.axis for move in table.moves_into[target]})
     rows = []
     for axis in axes:
-        moves = [move for move in table.moves if move.target == target and move.axis == axis]
+        moves = [move for move in table.moves_into[target] if move.axis == axis]
         for move in moves:
             available = int(table.counts[move.source])
             number = min(available, -(-lacking // (len(axes) * len(moves))))
@@ -179,18 +186,17 @@ def translate(
     the filters are marked "not needed". Image i is redrawn by `translator.translate` from (source, target, seed, index).
     """
     names = translator.card.condition_names
-    codes = cell_codes(train.conditions(names), plan.cells.counts.shape)
-    numbers = {cell: number for number, cell in enumerate(plan.cells.all)}
+    conditions = train.conditions(names)
+    rows_of = members(conditions, plan.cells)
     sources, targets, rows = [], [], []
     for at, row in enumerate(plan.rows):
-        members = np.flatnonzero(codes == numbers[row.source])
-        order = rng(seed, "translate", *row.source, "to", *row.target).permutation(members)
+        order = rng(seed, "translate", *row.source, "to", *row.target).permutation(rows_of[row.source])
         chosen = order[: min(len(order), int(np.ceil(surplus * row.number)))]
         sources.append(chosen)
         targets.append(np.tile(row.target, (len(chosen), 1)))
         rows.append(np.full(len(chosen), at))
     source, target, which = np.concatenate(sources), np.concatenate(targets).astype(np.int64), np.concatenate(rows)
-    changes = np.where(train.conditions(names)[source] == target, KEEP, target)
+    changes = changes_between(conditions[source], target)
     indices = np.arange(len(source), dtype=np.int64)
     images = np.empty((len(source), *train.shape), np.uint8)
     for begin in range(0, len(source), CHUNK):

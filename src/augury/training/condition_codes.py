@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 
+import numpy as np
+
 from augury.errors import DataError
+from augury.images import Codes
 from augury.networks import KEEP
 
 Columns = Sequence[tuple[str, tuple[str, ...]]]
@@ -27,6 +30,11 @@ def change_codes(columns: Columns, changes: Mapping[str, str]) -> list[int]:
         if name not in names:
             raise DataError(f"the translator cannot change '{name}'; {_meant(name, names)} changes: {', '.join(names)}")
     return [_code(name, values, changes[name], "translator") if name in changes else KEEP for name, values in columns]
+
+
+def changes_between(sources: Codes, targets: Codes) -> Codes:
+    """Cells int64 [N, K] of images and of their translations -> changes int64 [N, K]: KEEP where both agree."""
+    return np.where(sources == targets, KEEP, targets).astype(np.int64)
 
 
 def _code(name: str, values: tuple[str, ...], value: str, what: str) -> int:

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import torch
 
 from augury.augment.draws import sent
-from augury.data.cells import Cells, Move, cell_codes, cells
+from augury.data.cells import Cells, Move, cells, members
 from augury.images import LabelledImages
 from augury.networks import KEEP
 from augury.randomness import rng
@@ -77,8 +77,7 @@ class PairSampler:
         self.images, self.seed = data.images, seed
         self.cells: Cells = cells(data, condition)
         self.cells.check()
-        codes = cell_codes(data.conditions(condition), self.cells.counts.shape)
-        self.members = {cell: np.flatnonzero(codes == number) for number, cell in enumerate(self.cells.all)}
+        self.members = members(data.conditions(condition), self.cells)
         self.crossing = [move for move in self.cells.moves if move.crosses]
         self.filling = [move for move in self.cells.moves if not move.crosses]
         self.fills = min(round(batch * hole_share), batch - 2) if self.filling else 0

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from augury.data.cells import cell_codes, cells
+from augury.data.cells import cells, members
 from augury.images import Codes, LabelledImages, SyntheticImages
-from augury.networks import KEEP
 from augury.randomness import rng
+from augury.training.condition_codes import changes_between
 from augury.training.synthesizer import Card, Synthesizer
 
 
@@ -23,11 +23,9 @@ class SourceSampler:
         names = translator.card.condition_names
         table = cells(train, names)
         self.conditions = train.conditions(names)
-        codes = cell_codes(self.conditions, table.counts.shape)
-        members = {cell: np.flatnonzero(codes == number) for number, cell in enumerate(table.all)}
+        rows = members(self.conditions, table)
         self.sources = {
-            cell: [members[move.source] for move in table.moves if move.target == cell] or [members[cell]]
-            for cell in table.all
+            cell: [rows[move.source] for move in moves] or [rows[cell]] for cell, moves in table.moves_into.items()
         }
 
     @property
@@ -51,7 +49,7 @@ class SourceSampler:
             among = choices[int(which * len(choices))]
             rows[i] = among[int(place * len(among))] if len(among) else int(place * len(self.train))
         indices, card = np.arange(len(rows), dtype=np.int64), self.card
-        changes = np.where(self.conditions[rows] == conditions, KEEP, conditions)
+        changes = changes_between(self.conditions[rows], conditions)
         images = self.translator.translate(self.train.images[rows], changes, seed=seed, indices=indices)
         return SyntheticImages(
             images, conditions, card.condition_names, card.classes, seed, indices, self.fingerprint, sources=rows
