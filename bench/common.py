@@ -8,6 +8,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +18,17 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from augury import metrics, proof
+from augury import metrics, pipeline, proof
+from augury.console import watcher
+from augury.files import write_json
 from augury.images import Images, LabelledImages
 from augury.machine import machine, versions
 from augury.randomness import rng
 from augury.recipes import Recipe
+from augury.session import Session
+from augury.settings import RunSettings
 from augury.training import placed
+from augury.verdict import Verdict
 
 RESULTS = Path(__file__).parent / "results"
 
@@ -45,6 +52,48 @@ def points(value: float, low: float, high: float) -> str:
     """A difference and its interval in points of a hundred, as tables show it."""
     shown, least, most = (f"{round(100 * each, 1) + 0.0:+.1f}" for each in (value, low, high))  # + 0.0: no "-0.0"
     return f"{shown} ({least} to {most})"
+
+
+BLOCKS = ((0, 3), (3, 3), (6, 2))
+"""(first seed, number of seeds) of a trial for each of three translators."""
+
+
+@dataclass(frozen=True)
+class Remembered:
+    """Results of finished trainings by name, in a file that a killed benchmark goes on from."""
+
+    file: Path
+
+    @cached_property
+    def values(self) -> dict[str, Any]:
+        """What the file holds."""
+        found: dict[str, Any] = json.loads(self.file.read_text(encoding="utf-8")) if self.file.exists() else {}
+        return found
+
+    def keep(self, done: int, total: int, what: str) -> None:
+        """Write the file; takes what a trial tells of its progress."""
+        self.file.parent.mkdir(parents=True, exist_ok=True)
+        write_json(self.file, self.values)
+
+
+def over_translators(
+    data: LabelledImages,
+    folder: Path,
+    settings: Callable[[int], RunSettings],
+    trial: Callable[[Session, int, int], Verdict],
+) -> Verdict:
+    """The verdict of a trial whose seeds use the images of three translators, in runs under `folder`: `trial` (session, first
+    seed, number of seeds) is called for each of BLOCKS, then for all seeds, whose results are there by then. `settings` gives
+    those of a run of this seed."""
+    verdict: Verdict | None = None
+    for number, (first, seeds) in enumerate((*BLOCKS, (0, sum(n for _, n in BLOCKS)))):
+        chosen = settings(number % len(BLOCKS))
+        place = folder / f"translator-{number % len(BLOCKS)}"
+        pipeline.run(data, place, settings=chosen, until="generate", watch=watcher(False))
+        with pipeline.opened(data, place, settings=chosen) as session:
+            verdict = trial(session, first, seeds)
+    assert verdict is not None
+    return verdict
 
 
 def interleaved(contestants: dict[str, Callable[[], float]], rounds: int) -> dict[str, float]:

@@ -1,80 +1,52 @@
-"""Two domains, the second without labels: every method of adaptation, on labelled images and on translated ones.
+"""Labelled images of one domain, unlabelled ones of another: do translated images help beyond every way to adapt without them?
 
-    python bench/domains.py --data /path/to/data --seeds 4
+Each case tests on labelled images of the target. Three translators are trained; seeds 0 to 2, 3 to 5 and 6 to 7 of the trial use
+the images of one of them each, so the interval contains the variance of their training. "5 labels" and "20 labels" add so many
+labelled target images of each class, "target labels" uses the labels of all unlabelled target images: references that no arm has.
+Runs and finished trainings stay under --folder, so that a killed benchmark goes on where it stopped. The data lie where
+BENCH_DATA says.
 
-A row is the balanced accuracy on labelled test images of the target; each is stored as it comes, so that a stopped run goes
-on. `run(translate=...)`, or `--translate module:function`, repeats each method on translated images. The settings of the
-methods were chosen on test images, in favour of the rivals: those of pseudo-labels on USPS -> MNIST, even and long-tailed, those
-of the mean teacher there and on fonts -> photographs. The other cases confirm them.
+Settings of the rivals were chosen on test images of USPS -> MNIST and of fonts -> photographs, in their favour; those of the
+translator on USPS -> MNIST. The other cases confirm.
 """
 
 from __future__ import annotations
 
 import argparse
-import importlib
-import json
-import os
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
+from scipy.ndimage import gaussian_filter
 
-from augury.augment import policy
-from augury.files import write_json
-from augury.images import Codes, LabelledImages
-from augury.proof import Lesson, measures, probabilities
-from augury.proof.adaptation import ADAPTATIONS, adapted
-from augury.proof.class_mix import class_mix
-from augury.proof.colour_matching import joined
+from augury import data as reading
+from augury import pipeline, proof
+from augury.domains import lesson
+from augury.images import Codes, Images, LabelledImages
+from augury.proof.measures import measures
 from augury.randomness import rng
+from augury.session import Session
+from augury.settings import RunSettings, validated
+from augury.verdict import Verdict
+from cases import DATA
+from common import Remembered, over_translators, points, row, stored, write
 
-DATA = Path(os.environ.get("BENCH_DATA", "data"))
-RESULTS = Path(__file__).parent / "results" / "domains.json"
-DRAW = 0
-"""The images of a case are the same for every seed; the seed varies the trainings."""
 FEW = (5, 20)
-"""Labelled target images a class, in the rows that show what labels are worth."""
-REFERENCES = tuple(f"few_labels@{n}+adabn" for n in FEW)
-ORACLE = "target labels"
-
-
-@dataclass(frozen=True)
-class Case:
-    """`labels` source images, as many of each class; `unlabelled` target images as they come, or with a long tail whose
-    largest class is `tail` times its smallest; `test` images of the target's test part, all when None."""
-
-    name: str
-    source: str
-    target: str
-    file: str = "mnist_usps32.npz"
-    labels: int = 500
-    unlabelled: int = 3000
-    test: int | None = 2000
-    tail: float = 1.0
-
-
-CASES = {
-    case.name: case
-    for case in (
-        Case("USPS -> MNIST", "usps", "mnist"),
-        Case("MNIST -> USPS", "mnist", "usps", test=None),
-        Case("USPS -> MNIST, long tail 20:1", "usps", "mnist", tail=20.0),
-        Case("USPS -> MNIST, 100 labels", "usps", "mnist", labels=100),
-        Case("USPS -> MNIST, 300 unlabelled", "usps", "mnist", unlabelled=300),
-        Case("fonts -> photographs", "font", "photo", "chars74k32.npz", labels=2040),
-    )
-}
+"""Labelled target images a class, in the references that show what labels are worth."""
+REFERENCES = (*(f"{n} labels" for n in FEW), "target labels")
+REFERENCE_SEEDS = 3
 
 
 @dataclass(frozen=True)
 class DomainImages:
-    """The images of a case: `labelled` of the source; `target` and `test` of the target, whose labels only the test and the
-    oracle see; `pool`, further labelled target images from which few_labels draws."""
+    """`labelled` of the source; `target` without labels and `test` with labels, of the target; `pool`, further labelled target
+    images for the references. Labels of `target` are for the reference "target labels" alone."""
 
     labelled: LabelledImages
     target: LabelledImages
@@ -87,142 +59,220 @@ class DomainImages:
         return self.pool.take(np.concatenate(rows))
 
 
-Translate = Callable[[Case, int], LabelledImages]
-"""(case, seed) -> the source's labelled images in the style of the target, under the labels of their sources."""
+@dataclass(frozen=True)
+class Case:
+    """`reads` gives the images from the folder of the data; `flips`: mirror images are of the same class."""
+
+    what: str
+    reads: Callable[[Path], DomainImages]
+    flips: bool = False
 
 
-def images_of(case: Case, data: Path) -> DomainImages:
-    """Read and divide the images; a function of the case alone."""
-    with np.load(data / case.file) as file:
-        images, labels, domain, group = (file[name] for name in ("image", "label", "domain", "group"))
-        part = file["part"] if "part" in file else _parts(group, domain == case.target)
-    classes = tuple(sorted(set(labels.tolist())))
-    codes = np.array([classes.index(label) for label in labels], np.int64)
+def of_file(
+    folder: Path,
+    *,
+    file: str = "mnist_usps32.npz",
+    source: str,
+    target: str,
+    labels: int = 500,
+    unlabelled: int = 3000,
+    test: int | None = 2000,
+    tail: float = 1.0,
+) -> DomainImages:
+    """`labels` source images, as many of each class; `unlabelled` target images as they come, or with a long tail whose
+    largest class is `tail` times its smallest; `test` images of the target's test part, all when None."""
+    with np.load(folder / file) as found:
+        images, names, domain, group = (found[name] for name in ("image", "label", "domain", "group"))
+        part = found["part"] if "part" in found else _parts(group, domain == target)
+    classes = tuple(sorted(set(names.tolist())))
+    codes = np.array([classes.index(name) for name in names], np.int64)
 
     def chosen(rows: Codes) -> LabelledImages:
-        return LabelledImages(
-            images[rows][:, None], codes[rows], classes, fingerprint=f"{case.name}/{rows[:8].tolist()}"
-        )
+        return LabelledImages(images[rows][:, None], codes[rows], classes)
 
     def shuffled(name: str, which: str) -> Codes:
-        return rng(DRAW, "domains", name, which).permutation(np.flatnonzero((domain == name) & (part == which)))
+        return rng(0, "domains", name, which).permutation(np.flatnonzero((domain == name) & (part == which)))
 
-    source, target = shuffled(case.source, "train"), shuffled(case.target, "train")
-    each = case.labels // len(classes)
-    labelled = np.concatenate([source[codes[source] == c][:each] for c in range(len(classes))])
-    used = long_tailed(codes[target], case.unlabelled, case.tail)
-    rest = np.setdiff1d(np.arange(len(target)), used, assume_unique=True)
-    test = shuffled(case.target, "test")[: case.test]
-    return DomainImages(chosen(labelled), chosen(target[used]), chosen(test), chosen(target[rest]))
+    first, second = shuffled(source, "train"), shuffled(target, "train")
+    each = labels // len(classes)
+    labelled = np.concatenate([first[codes[first] == c][:each] for c in range(len(classes))])
+    used = long_tailed(codes[second], unlabelled, tail)
+    rest = np.setdiff1d(np.arange(len(second)), used, assume_unique=True)
+    return DomainImages(
+        chosen(labelled), chosen(second[used]), chosen(shuffled(target, "test")[:test]), chosen(second[rest])
+    )
 
 
 def _parts(group: npt.NDArray[Any], of_target: npt.NDArray[np.bool_]) -> npt.NDArray[np.str_]:
     """ "train" or "test" for each image: every third group of the target is for the test, the source is all for training."""
-    tested = rng(DRAW, "domains", "parts").permutation(np.unique(group[of_target]))[::3]
+    tested = rng(0, "domains", "parts").permutation(np.unique(group[of_target]))[::3]
     return np.where(of_target & np.isin(group, tested), "test", "train")
 
 
 def long_tailed(labels: Codes, number: int, tail: float) -> Codes:
     """The first `number` rows; or about as many, whose classes in a random order fall off from `tail` to 1."""
     if tail == 1:
-        return np.arange(number)
-    order = rng(DRAW, "domains", "tail").permutation(int(labels.max()) + 1)
+        return np.arange(min(number, len(labels)))
+    order = rng(0, "domains", "tail").permutation(int(labels.max()) + 1)
     shares = tail ** (-np.arange(len(order)) / (len(order) - 1))
     counts = np.rint(number * shares / shares.sum()).astype(int)
     return np.sort(np.concatenate([np.flatnonzero(labels == c)[:n] for c, n in zip(order, counts, strict=True)]))
 
 
-def fitted(method: str, on: LabelledImages, images: DomainImages, lesson: Lesson, seed: int) -> Any:
-    """The classifier of a method, of few_labels with a number, or of the oracle."""
-    few, device = None, torch.device("cpu")
-    if method == ORACLE:
-        on, method = images.target, "source_only"
-    if "@" in method:
-        name, rest = method.split("@")
-        number, _, after = rest.partition("+")
-        few, method = images.few(int(number)), "+".join(filter(None, (name, after)))
-    return adapted(on, images.target.images, lesson, method=method, seed=seed, device=device, few=few)
+def flowers(folder: Path) -> DomainImages:
+    """Flowers in colour at 32 px, 100 a class with labels; the others as a camera with a yellow cast and blur would take them: a
+    known truth, which leaves every class what it is."""
+    images = reading.load(folder / "flowers5.tar", size=32)
+    order = rng(0, "domains", "flowers").permutation(len(images))
+    labelled = np.concatenate([order[images.labels[order] == c][:100] for c in range(len(images.classes))])
+    rest = np.setdiff1d(order, labelled)
+    rest = rng(0, "domains", "flowers", "rest").permutation(rest)
+    test, pool, target = rest[:1200], rest[1200:1400], rest[1400:]
+
+    def seen(rows: Codes) -> LabelledImages:
+        part = images.take(rows)
+        return LabelledImages(yellowed(np.asarray(part.images)), part.labels, part.classes)
+
+    plain = images.take(labelled)
+    return DomainImages(LabelledImages(plain.images, plain.labels, plain.classes), seen(target), seen(test), seen(pool))
 
 
-def run(
-    data: Path,
-    cases: Sequence[str],
-    methods: Sequence[str],
-    seeds: Sequence[int],
-    *,
-    steps: int = 400,
-    translate: Translate | None = None,
-    results: Path = RESULTS,
-    mirrored: bool = False,
-) -> dict[str, Any]:
-    """Train every method for every seed, on the labelled images, and on translated ones and both where `translate` gives them.
-
-    Returns what `results` holds: "case / images / method / steps / seed" -> its measures. What is there already is not trained again.
-    """
-    stored: dict[str, Any] = json.loads(results.read_text(encoding="utf-8")) if results.exists() else {}
-    lesson = Lesson(steps=steps, balanced=True, augment=policy("randaugment", flips=mirrored))
-    for name in cases:
-        images = images_of(CASES[name], data)
-        for seed in seeds:
-            sets = {"labelled": images.labelled}
-            if translate is not None:
-                moved = replace(translate(CASES[name], seed), groups=None, split=None, names=())
-                sets |= {"translated": moved, "both": joined(images.labelled, moved)}
-            for on, labelled in sets.items():
-                for method in methods:
-                    key = " / ".join((name, on, method, str(steps), str(seed)))
-                    if key in stored or (method == ORACLE and on != "labelled"):
-                        continue
-                    begun = time.perf_counter()
-                    model = fitted(method, labelled, images, lesson, seed)
-                    stored[key] = measured(model, images) | {"seconds": round(time.perf_counter() - begun, 1)}
-                    results.parent.mkdir(parents=True, exist_ok=True)
-                    write_json(results, stored)
-                    print(f"{key}: {100 * stored[key]['balanced_accuracy']:.1f}", flush=True)
-    return stored
+def yellowed(images: Images) -> Images:
+    """Images uint8 [N, 3, H, W] blurred by .7 px, with gains of 1.05, .9 and .55 in red, green and blue, and a gamma of .8."""
+    blurred = gaussian_filter(images / 255, (0, 0, 0.7, 0.7)) ** 0.8
+    return np.asarray(np.clip(np.rint(255 * blurred * np.array([1.05, 0.9, 0.55])[:, None, None]), 0, 255), np.uint8)
 
 
-def measured(model: Any, images: DomainImages) -> dict[str, Any]:
-    """Balanced accuracy and recall on the test images; how far estimates of the target's class mix are from the truth."""
-    kept = measures(images.test.labels, probabilities(model, images.test.images))
-    p = probabilities(model, images.target.images)
-    truth = images.target.counts / len(images.target)
-    away = {how: float(np.abs(class_mix(p, how) - truth).sum() / 2) for how in ("counted", "em")}
-    return {"balanced_accuracy": kept["balanced_accuracy"], "recall": kept["recall"], "mix_error": away}
+DIGITS = partial(of_file, source="usps", target="mnist")
+CASES = {
+    "mnist": Case("USPS, 500 labels → MNIST", DIGITS),
+    "usps": Case("MNIST, 500 labels → USPS", partial(of_file, source="mnist", target="usps", test=None)),
+    "tail": Case("USPS, 500 labels → MNIST, long tail 20 : 1", partial(DIGITS, tail=20.0)),
+    "flowers": Case("flowers, 500 labels → flowers with a colour cast and blur", flowers, flips=True),
+    "fonts": Case(
+        "letters of fonts → letters in photographs (negative control)",
+        partial(of_file, file="chars74k32.npz", source="font", target="photo", labels=2040),
+    ),
+}
 
 
-def table(stored: Mapping[str, Any], steps: int) -> str:
-    """Case, images and method with mean, standard deviation over seeds and their number, as a Markdown table."""
-    found: dict[tuple[str, str, str], list[float]] = {}
-    for key, value in stored.items():
-        case, on, method, length, _ = key.split(" / ")
-        if int(length) == steps:
-            found.setdefault((case, on, method), []).append(100 * value["balanced_accuracy"])
-    lines = ["| case | trained on | method | balanced accuracy | sd | seeds |", "|---|---|---|---:|---:|---:|"]
-    for (case, on, method), values in found.items():
-        spread = f"{np.std(values, ddof=1):.1f}" if len(values) > 1 else ""
-        lines.append(f"| {case} | {on} | {method} | {np.mean(values):.1f} | {spread} | {len(values)} |")
-    return "\n".join(lines)
+def settings_of(case: Case, target: Path, number: int, steps: int | None) -> RunSettings:
+    """Those of one translator's run."""
+    return validated(
+        RunSettings,
+        {
+            "seed": number,
+            "data": {"near_duplicates": "drop", "target": str(target)},
+            "train": {"steps": steps},
+            "prove": {"flips": case.flips},
+        },
+    )
+
+
+def target_file(images: DomainImages, place: Path) -> Path:
+    """The target as a user would give it: a file with labels, in parts, of which those of the test part are used."""
+    if not place.exists():
+        place.parent.mkdir(parents=True, exist_ok=True)
+        both = (images.target, images.test)
+        np.savez(
+            place,
+            image=np.concatenate([np.asarray(each.images) for each in both]).transpose(0, 2, 3, 1).squeeze(),
+            label=np.concatenate([np.array(each.classes)[each.labels] for each in both]),
+            split=np.repeat(["train", "test"], [len(each) for each in both]),
+        )
+    return place
+
+
+def verdict_of(
+    name: str, places: Path, folder: Path, steps: int | None
+) -> tuple[Verdict, dict[str, list[float]], list[float]]:
+    """The verdict of a case over eight seeds and three translators, balanced accuracy of each reference, and the share of
+    translations of each translator that a judge assigns to the class of their source."""
+    case = CASES[name]
+    images = case.reads(places)
+    target = target_file(images, folder / name / "target.npz")
+    results = Remembered(folder / name / "trainings.json")
+    kept: list[float] = []
+
+    def trial(session: Session, first: int, seeds: int) -> Verdict:
+        parts, wanted = session.parts, session.settings.prove.model_copy(update={"seeds": seeds})
+        kept.append(session.run.read("generation")["kept_classes"]["overall"]["value"])
+        assert session.target is not None
+        return proof.prove(
+            parts["train"], parts["validation"], parts["test"], session.synthetic, wanted, seed=first, flips=session.flips,
+            target=session.target.images, results=results.values, on_result=results.keep, on_note=print,
+        )  # fmt: skip
+
+    verdict = over_translators(
+        images.labelled, folder / name, lambda number: settings_of(case, target, number, steps), trial
+    )
+    last = settings_of(case, target, 0, steps)
+    with pipeline.opened(images.labelled, folder / name / "translator-0", settings=last) as session:
+        train, test = session.parts["train"], session.parts["test"]
+    return verdict, references(images, train, test, case, results), kept[: len(kept) - 1]
+
+
+def references(
+    images: DomainImages, train: LabelledImages, test: LabelledImages, case: Case, results: Remembered
+) -> dict[str, list[float]]:
+    """Balanced accuracy with labels of the target, a value a seed."""
+    found: dict[str, list[float]] = {name: [] for name in REFERENCES}
+    train = LabelledImages(train.images, train.labels, train.classes, fingerprint=train.fingerprint)
+    for name in REFERENCES:
+        for seed in range(REFERENCE_SEEDS):
+            key = f"reference {name}/{seed}"
+            if key not in results.values:
+                few = None if name == "target labels" else images.few(int(name.split()[0]))
+                on, method = (images.target, "source_only") if few is None else (train, "few_labels+adabn")
+                model = proof.adapted(
+                    on, np.asarray(images.target.images), lesson(case.flips), method=method, seed=seed,
+                    device=torch.device("cpu"), few=few,
+                )  # fmt: skip
+                results.values[key] = measures(test.labels, proof.probabilities(model, test.images))
+                results.keep(0, 0, key)
+            found[name].append(results.values[key]["balanced_accuracy"])
+    return found
+
+
+def kept_of(name: str, verdict: Verdict, real: dict[str, list[float]], kept: list[float]) -> dict[str, Any]:
+    """What the result file keeps of a case."""
+    arms = {arm: values["balanced_accuracy"] for arm, values in verdict.arms.items()}
+    mean = {arm: float(np.mean(values)) for arm, values in arms.items()}
+    shown = {
+        "case": CASES[name].what,
+        "no help": f"{100 * mean['randaugment']:.1f}",
+        "best rival": f"{100 * mean[verdict.comparator]:.1f} ({verdict.comparator})",
+        "translations alone": f"{100 * mean['translated']:.1f}",
+        "translations, adapted": f"{100 * mean[verdict.arm]:.1f} ({verdict.arm})",
+        "difference": points(verdict.difference, verdict.low, verdict.high),
+        **{which: f"{100 * float(np.mean(real[which])):.1f}" for which in REFERENCES},
+        "class kept": f"{100 * float(np.mean(kept)):.0f} %",
+        "word": verdict.word,
+    }
+    what = f"{CASES[name].what}: {verdict.word} ({verdict.arm})"
+    line = row(what, mean[verdict.arm], mean[verdict.comparator], verdict.comparator, verdict.metric, True)
+    facts = {"word": verdict.word, "low": verdict.low, "high": verdict.high, "p": verdict.p}
+    return {
+        "date": time.strftime("%Y-%m-%d"), "row": line | facts, "shown": shown, "arms": arms, "references": real, "class kept": kept,
+        "sentence": verdict.sentence,
+    }  # fmt: skip
 
 
 def main() -> None:
-    """Command line."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    """Every case that is asked for."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=DATA)
-    parser.add_argument("--cases", nargs="*", default=list(CASES), choices=list(CASES))
-    parser.add_argument("--methods", nargs="*", default=[*ADAPTATIONS, *REFERENCES, ORACLE])
-    parser.add_argument("--seeds", type=int, default=4)
-    parser.add_argument("--steps", type=int, default=400)
-    parser.add_argument("--results", type=Path, default=RESULTS)
-    parser.add_argument("--translate", help="module:function, (case, seed) -> LabelledImages")
-    asked = parser.parse_args()
-    module, _, function = (asked.translate or "").partition(":")
-    translate = getattr(importlib.import_module(module), function) if module else None
-    seeds = range(asked.seeds)
-    stored = run(
-        asked.data, asked.cases, asked.methods, seeds, steps=asked.steps, translate=translate, results=asked.results
-    )
-    print(table(stored, asked.steps))
+    parser.add_argument("--cases", default=",".join(CASES))
+    parser.add_argument("--folder", type=Path, default=Path("runs/domains"))
+    parser.add_argument("--steps", type=int, help="of a translator; the recipe's own unless given")
+    options = parser.parse_args()
+    for name in options.cases.split(","):
+        found = verdict_of(name, options.data, options.folder, options.steps)
+        print(f"{name}: {found[0].word.upper()}. {found[0].sentence}", flush=True)
+        cases = stored("domains").get("cases", {}) | {name: kept_of(name, *found)}
+        cases = {each: cases[each] for each in CASES if each in cases}
+        lines, table = ([each[key] for each in cases.values()] for key in ("row", "shown"))
+        write("domains", lines, table=table, cases=cases)
 
 
 if __name__ == "__main__":

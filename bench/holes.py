@@ -12,10 +12,10 @@ killed benchmark goes on where it stopped. The data lie where BENCH_DATA says.
 from __future__ import annotations
 
 import argparse
-import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,22 +24,19 @@ import torch
 from scipy.ndimage import gaussian_filter
 
 from augury import augment, pipeline, proof
-from augury.console import watcher
 from augury.data import from_arrays
 from augury.data.cells import LEAST
-from augury.files import write_json
 from augury.images import LabelledImages
 from augury.proof.measures import measures, unpacked
 from augury.randomness import rng
+from augury.session import Session
 from augury.settings import RunSettings, validated
 from augury.verdict import Verdict
 from cases import DATA
-from common import points, row, stored, write
+from common import BLOCKS, Remembered, over_translators, points, row, stored, write
 
 EACH, HELD, MOST = 300, 60, 500
 """Images of each cell to train on, to validate with and to test with, at most."""
-BLOCKS = ((0, 3), (3, 3), (6, 2))
-"""(first seed, number of seeds) of the trial for each translator."""
 RIVALS = (
     "randaugment", "classical", "drop_cells", "cell_balanced", "group_dro", "dann", "cutmix", "logit_adjustment", "extreme_gamma",
     "moment_matching", "histogram_matching", "fourier_matching", "moment_symmetric", "histogram_symmetric", "fourier_symmetric",
@@ -147,32 +144,24 @@ def verdict_of(name: str, places: Path, folder: Path, steps: int | None) -> tupl
     """The verdict of a case over eight seeds and three translators, and balanced accuracy within with real images, a value a seed."""
     case = HOLES[name]
     data, lacking = images_of(case, places)
-    file = folder / name / "trainings.json"
-    results: dict[str, Any] = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+    results = Remembered(folder / name / "trainings.json")
 
-    def keep(done: int, total: int, what: str) -> None:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        write_json(file, results)
+    def trial(session: Session, first: int, seeds: int) -> Verdict:
+        parts, wanted = session.parts, session.settings.prove.model_copy(update={"seeds": seeds})
+        return proof.prove(
+            parts["train"], parts["validation"], parts["test"], session.synthetic, wanted, seed=first, flips=case.flips,
+            condition=(case.attribute,), rare=LEAST, results=results.values, on_result=results.keep, on_note=print,
+        )  # fmt: skip
 
-    verdict: Verdict | None = None
-    for number, (first, seeds) in enumerate((*BLOCKS, (0, sum(n for _, n in BLOCKS)))):
-        number = number % len(BLOCKS)
-        settings = settings_of(case, number, steps)
-        place = folder / name / f"translator-{number}"
-        pipeline.run(data, place, settings=settings, until="generate", watch=watcher(False))
-        with pipeline.opened(data, place, settings=settings) as session:
-            parts, synthetic = session.parts, session.synthetic
-            chosen = settings.prove.model_copy(update={"seeds": seeds})
-            verdict = proof.prove(
-                parts["train"], parts["validation"], parts["test"], synthetic, chosen, seed=first, flips=case.flips,
-                condition=(case.attribute,), rare=LEAST, results=results, on_result=keep, on_note=print,
-            )  # fmt: skip
-    assert verdict is not None
-    return verdict, oracle(parts["train"], lacking, parts["test"], case, results, keep)
+    settings = partial(settings_of, case, steps=steps)
+    verdict = over_translators(data, folder / name, settings, trial)
+    with pipeline.opened(data, folder / name / "translator-0", settings=settings(0)) as session:
+        train, test = session.parts["train"], session.parts["test"]
+    return verdict, oracle(train, lacking, test, case, results)
 
 
 def oracle(
-    train: LabelledImages, lacking: LabelledImages, test: LabelledImages, case: Hole, results: dict[str, Any], keep: Any
+    train: LabelledImages, lacking: LabelledImages, test: LabelledImages, case: Hole, results: Remembered
 ) -> dict[str, list[float]]:
     """Balanced accuracy within, with the real images of the cell in the place of translations: the arm "filled" with them."""
     images = np.concatenate([train.images, lacking.images])
@@ -183,11 +172,11 @@ def oracle(
     found: dict[str, list[float]] = {"within": [], "overall": []}
     for seed in range(sum(n for _, n in BLOCKS)):
         key = f"oracle/{seed}"
-        if key not in results:
+        if key not in results.values:
             model = proof.teach(whole, lesson, seed=seed, device=torch.device("cpu"))
-            results[key] = measures(test.labels, proof.probabilities(model, test.images))
-            keep(0, 0, key)
-        hits = unpacked(results[key]["hits"], len(test))
+            results.values[key] = measures(test.labels, proof.probabilities(model, test.images))
+            results.keep(0, 0, key)
+        hits = unpacked(results.values[key]["hits"], len(test))
         for part, rows in (("within", inside), ("overall", np.ones(len(test), bool))):
             cells = [
                 hits[rows & (test.labels == c) & (attribute.codes == v)].mean()

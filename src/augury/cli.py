@@ -94,6 +94,13 @@ StartFrom = Annotated[
 Unlabelled = Annotated[
     str | None, typer.Option(help="A folder of images without labels: they train the generator as well.")
 ]
+Target = Annotated[
+    str | None,
+    typer.Option(
+        help="Images of another domain that the classifier is for (a new scanner): a folder without labels, or class folders, whose "
+        "labels then test. Trains a translator into that domain."
+    ),
+]
 Steps = Annotated[int | None, typer.Option(help="Training steps.", min=1)]
 Budget = Annotated[
     str | None,
@@ -147,6 +154,7 @@ def way(
     label_smoothing: Smoothing = None,
     start_from: StartFrom = None,
     unlabelled: Unlabelled = None,
+    target: Target = None,
     steps: Steps = None,
     budget: Budget = None,
     precision: Precision = None,
@@ -160,7 +168,7 @@ def way(
 ) -> None:
     """`run` and `train`: from the data to the report, or to the synthesizer."""
     rooms = {
-        "data": data or {},
+        "data": (data or {}) | given(target=target and str(Path(target).resolve())),
         "train": given(recipe=recipe, precision=precision, start_from=start_from, unlabelled=unlabelled)
         | _length(steps, budget),
         "generate": given(sampling_strategy=sampling_strategy and value(sampling_strategy)),

@@ -61,6 +61,17 @@ def tell(run: Run, as_json: bool) -> None:
     """A finished run: verdict, arms, where the data set and the report lie."""
     from augury.exports import place
 
+    made = place(run.path, run.settings.get("export", {}).get("format", "folder"))
+    if not (run / "verdict.json").exists() and (run / "target.json").exists():  # no target image has a label
+        kept = run.read("generation").get("kept_classes")
+        if as_json:
+            typer.echo(json.dumps({"run": str(run.path), "verdict": None, "kept_classes": kept}))
+        else:
+            advice = kept["sentence"] if kept else "No image was translated."
+            typer.echo(
+                f"\nNOT TESTED. No target image has a label, so nothing was proved. {advice}\n\n  data set  {made}"
+            )
+        return
     found = run.verdict
     if as_json:
         typer.echo(json.dumps({"run": str(run.path), "verdict": found.as_dict()}))
@@ -70,7 +81,6 @@ def tell(run: Run, as_json: bool) -> None:
         typer.echo(
             "\n  augury run --folds 5 would test every image once, in another folder (data with parts of their own: --split new)"
         )
-    made = place(run.path, run.settings.get("export", {}).get("format", "folder"))
     typer.echo(f"\n  data set  {made}\n  report    {run / 'report.html'}")
 
 

@@ -6,16 +6,16 @@ from typing import Any
 
 import numpy as np
 
-from augury import generation, proof
+from augury import domains, generation, proof
 from augury.files import write_json
-from augury.images import SyntheticImages
+from augury.images import LabelledImages, SyntheticImages
 from augury.session import Session
 
 
 def fill(session: Session, evidence: generation.Evidence) -> None:
     """Translate train images into the empty and rare cells."""
     g, train = session.settings.generate, session.parts["train"]
-    plan = generation.plan_translations(train, session.settings.train.condition, g.sampling_strategy)
+    plan = planned(session, train)
     for line in plan.lines():
         session.watch.note(line)
     filters = generation.filters_for_translations(g.filters)
@@ -47,6 +47,14 @@ def fill(session: Session, evidence: generation.Evidence) -> None:
     session.__dict__.pop("synthetic", None)
 
 
+def planned(session: Session, train: LabelledImages) -> generation.TranslationPlan:
+    """What to translate: into the other domain, or into empty and rare cells."""
+    strategy, rule = session.settings.generate.sampling_strategy, session.planned().rule
+    if session.target is not None:
+        return generation.plan_into(train, domains.DOMAIN, domains.DOMAINS[1], strategy)
+    return generation.plan_translations(train, session.settings.train.condition, strategy, class_moves=rule.class_moves)
+
+
 def _kept_classes(session: Session, synthetic: SyntheticImages) -> proof.KeptClasses | None:
     """How many translations along attributes still show the class of their source, before any filter; None without any.
 
@@ -55,6 +63,9 @@ def _kept_classes(session: Session, synthetic: SyntheticImages) -> proof.KeptCla
     """
     train, held = session.parts["train"], session.parts["validation"]
     assert synthetic.sources is not None
+    if session.target is not None:
+        judge = session.target_judge
+        return domains.kept_by_target(judge, synthetic, session.target.images, session.target_labels.labels)
     rows = np.flatnonzero(synthetic.labels == train.labels[synthetic.sources])
     if not len(rows):
         return None

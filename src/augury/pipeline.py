@@ -14,7 +14,7 @@ from functools import partial
 
 import numpy as np
 
-from augury import exports, generation, metrics, proof, report, scoring, training
+from augury import domains, exports, generation, metrics, proof, report, scoring, training
 from augury.data import LEFT_OUT
 from augury.data.cells import LEAST
 from augury.errors import SettingsError
@@ -72,6 +72,25 @@ def teach(session: Session) -> None:
     session.saw("classifier", session.parts["train"])
     checkpoints.save(session.run / "classifier.safetensors", session.taught(0).state_dict(), {})
     session.__dict__.pop("classifier", None)
+    if session.target is not None:
+        label_target(session)
+
+
+def label_target(session: Session) -> None:
+    """Give the target images pseudo-labels, by a classifier that is adapted to them, and tell their class mix."""
+    target, train = session.target, session.parts["train"]
+    assert target is not None
+    model = domains.target_classifier(
+        train, target.images, domains.LABELLER, seed=session.settings.seed, flips=session.flips, device=session.device
+    )
+    found = domains.label_target(model, target.images)
+    with atomic_path(session.run / "target.npy") as temporary, temporary.open("wb") as file:
+        np.save(file, found.labels, allow_pickle=False)
+    write_json(session.run / "target.json", domains.about_target(target, found))
+    lines = "\n".join(f"  {line}" for line in found.lines(train.classes, train.counts))
+    session.watch.note(f"Share of each class:\n{lines}")
+    for name in ("target_labels", "learnt"):
+        session.__dict__.pop(name, None)
 
 
 def train(session: Session) -> None:
@@ -136,14 +155,19 @@ def draw(session: Session) -> None:
 
 def score(session: Session) -> None:
     """The score card, the generator's copies of training images, and their pictures."""
+    known, validation, among = session.learnt, session.parts["validation"], None
+    if session.target is not None:  # translations are compared with target images, of which none has a label
+        among = np.arange(len(session.parts["train"]), len(known))
+        validation = validation.take(among[:0])
     card, copies = scoring.score(
-        training.sampler(session.synthesizer, session.parts["train"]),
-        session.parts["train"],
-        session.parts["validation"],
+        training.sampler(session.synthesizer, known, session.planned().rule.class_moves),
+        known if session.translates else session.parts["train"],
+        validation,
         session.classifier,
         session.settings,
         device=session.device,
         folder=session.features,
+        among=among,
     )
     with atomic_path(session.run / "copies.npy") as temporary, temporary.open("wb") as file:
         np.save(file, copies.pictures, allow_pickle=False)
@@ -179,8 +203,9 @@ def prove(session: Session) -> None:
         seed=s.seed,
         device=session.device,
         flips=session.flips,
-        condition=s.train.condition if session.translates else (),
+        condition=s.train.condition if session.translates and session.target is None else (),
         rare=LEAST if session.translates else 1,
+        target=None if session.target is None else session.target.images,
         extra=extra,
         layers=layers,
         seen=seen,
@@ -225,7 +250,8 @@ def tell(session: Session) -> None:
         seconds={stage: facts["seconds"] for stage, facts in session.run.state().items()},
         near=near,
         near_images=[session.data.images[np.array(same[:4])] for same in near["indices"][:8]],
-        translations=generation.examples(plan, session.synthetic, session.parts["train"], metrics.nearest),
+        translations=generation.examples(plan, session.synthetic, session.learnt, metrics.nearest),
+        known=session.learnt if session.target is not None else None,
     )
     report.write(facts, session.run / "report.html")
 
@@ -275,6 +301,8 @@ def advance(session: Session, last: str) -> None:
             "generate, or set train.unconditional=false"
         )
     preflight(session, needed)
+    if session.target is not None and session.target.test is None:
+        needed -= {"prove", "report"}
     for stage in (stage for stage in NEEDS if stage in needed):
         do(session, stage)
         if stage == "split":

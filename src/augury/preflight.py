@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from augury import exports, generation, metrics, proof, training
+from augury import domains, exports, generation, metrics, proof, training
 from augury.data.cells import cells
 from augury.errors import SettingsError
 from augury.images import SPLITS
@@ -14,7 +14,7 @@ def preflight(session: Session, needed: set[str]) -> None:
     s, data = session.settings, session.data
     _ = session.begun_with  # read, and refused where there is none or it is this run
     plan = session.planned() if session.trained else None
-    name, rule = (plan.recipe, plan.rule) if plan else training.settle(data, s.train, session.device)
+    name, rule = (plan.recipe, plan.rule) if plan else training.settle(session.foreseen, s.train, session.device)
     _ = session.unlabelled  # read, and refused where there are none
     filters = {each.name for each in generation.rules(s.generate.filters)}
     if (only := sorted(filters & set(generation.TRANSLATIONS_ONLY))) and not training.translates(rule):
@@ -34,7 +34,10 @@ def preflight(session: Session, needed: set[str]) -> None:
     if "prove" in needed:
         sources = {*session.others, *([proof.UNLABELLED] if s.train.unlabelled else ())}
         no_holes = "" if training.translates(rule) else f"the recipe {name} fills none; use recipe translator"
-        proof.foresee(s.prove, data.shape, session.device, sources, training.trains_none(name, rule), no_holes)
+        if session.target is not None:
+            no_holes = "this run is about another domain; leave --target out"
+        no_layers = training.trains_none(name, rule)
+        proof.foresee(s.prove, data.shape, session.device, sources, no_layers, no_holes, session.target is not None)
 
 
 def check_parts(session: Session, needed: set[str]) -> None:
@@ -44,13 +47,20 @@ def check_parts(session: Session, needed: set[str]) -> None:
         proof.refuse_shared_parts(*(session.parts[name] for name in SPLITS))
     if "classify" not in needed or session.trained:
         return
+    if session.target is not None:
+        return _tell_target(session)
     _, rule = training.settle(session.learnt, settings.train, session.device)  # the parts are smaller
     if not training.translates(rule):
         return
-    table = cells(session.learnt, settings.train.condition)
+    table = cells(session.learnt, settings.train.condition, class_moves=rule.class_moves)
     told = [f"Train images of each cell (* empty or rare: fewer than {table.least}):", *_indented(table.lines())]
     session.watch.note("\n".join(told))
-    plan = generation.plan_translations(session.learnt, settings.train.condition, settings.generate.sampling_strategy)
+    plan = generation.plan_translations(
+        session.learnt,
+        settings.train.condition,
+        settings.generate.sampling_strategy,
+        class_moves=rule.class_moves,
+    )
     session.watch.note("\n".join(["Cells to fill, and from which:", *_indented(plan.lines())]))
     if "prove" in needed and settings.train.condition:
         tested = cells(session.parts["test"], settings.train.condition)
@@ -60,6 +70,25 @@ def check_parts(session: Session, needed: set[str]) -> None:
                     f"No test image is of {table.name(cell)}, so the trial cannot say whether filling it helps; give the data a split "
                     "whose test part has some"
                 )
+
+
+def _tell_target(session: Session) -> None:
+    """What the run will do with the target images."""
+    target, train, test = session.target, session.parts["train"], session.parts["test"]
+    assert target is not None
+    for note in target.notes:
+        session.watch.note(note)
+    session.watch.note(
+        f"{len(train):,} labelled images of the source train, {len(target.images):,} images of the target without labels"
+        + (f"; {len(test):,} labelled ones of the target test" if len(test) else "")
+    )
+    if not len(test):
+        session.watch.note(
+            "No target image has a label, so nothing can be proved: the run ends with the translated images and the "
+            "adapted classifier's estimate of the class mix. Class folders of about 50 labelled target images a class give a verdict"
+        )
+    plan = generation.plan_into(train, domains.DOMAIN, "target", session.settings.generate.sampling_strategy)
+    session.watch.note("\n".join(["Images to translate into the target domain:", *_indented(plan.lines())]))
 
 
 def _indented(lines: list[str]) -> list[str]:

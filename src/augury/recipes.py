@@ -30,7 +30,8 @@ class Recipe:
     2022). `late_conditioning` is the share of the training over which the condition's
     weight grows from 0 to 1 (Shahbazi et al. 2022). `kl` weighs the divergence of a variational autoencoder.
     Translator: weights of the `cycle` (Zhu et al. 2017), `identity` and `semantic` losses (Hoffman et al. 2018) and of the
-    patch `contrast` (Park et al. 2020); `hole_share` of a batch is translated into cells without enough real images; `replay`
+    patch `contrast` (Park et al. 2020); `hole_share` of a batch is translated into cells without enough real images; without
+    `class_moves` attributes alone are changed; `replay`
     earlier translations of each cell are shown to the discriminator again (Shrivastava et al. 2017).
     `half_life` of the weight average is in images; it ramps up with `ramp` times the images seen so far.
     """
@@ -78,6 +79,7 @@ class Recipe:
     semantic: float = 0.0
     contrast: float = 0.0
     hole_share: float = 0.0
+    class_moves: bool = True
     replay: int = 0
     half_life: float = 20_000
     ramp: float = 0.1
@@ -232,7 +234,7 @@ ADVERSARIAL = (
     "feature_matching", "mode_seeking", "path_length", "path_every", "style_mixing", "spectral_control", "late_conditioning",
 )  # fmt: skip
 """Settings that only a game between two players reads."""
-TRANSLATION = ("cycle", "identity", "semantic", "contrast", "hole_share", "replay")
+TRANSLATION = ("cycle", "identity", "semantic", "contrast", "hole_share", "class_moves", "replay")
 """Settings that only a translator reads."""
 SHARED = ("r1", "penalty_every", "final_penalty", "mode_seeking")
 """Of ADVERSARIAL, those that a translator reads too."""

@@ -57,17 +57,19 @@ def score(
     *,
     device: torch.device,
     folder: Path,
+    among: Codes | None = None,
 ) -> tuple[ScoreCard, Copies]:
     """The scores of a generator, and what it copied.
 
     A half of `train`, at most `score.limit` images, is the reference; another gives the baseline, and the conditions of the
     fakes. `held` are images that taught it nothing. Memorisation is looked for among both halves by the card's features,
     among all of `train` in pixels (as far as memory goes) and perceptual hashes. Translations get no scores of memorisation
-    (ABOUT_TRANSLATIONS), and their own source is no copy. Features are kept in `folder`.
+    (ABOUT_TRANSLATIONS), and their own source is no copy. Features are kept in `folder`. `among` int64 are the rows of `train` that
+    the halves are taken from; all, where it is None.
     """
     limit, seed, blind = settings.score.limit, settings.seed, settings.train.unconditional
-    order = rng(seed, "score").permutation(len(train))
-    half = min(len(train) // 2, limit)
+    order = rng(seed, "score").permutation(len(train) if among is None else among)
+    half = min(len(order) // 2, limit)
     first, second, both = (train.take(order[at]) for at in (slice(half), slice(half, 2 * half), slice(2 * half)))
     most = max(half, NUMBERS // int(np.prod(train.shape)))
     unseen = held.take(rng(seed, "score", "held out").permutation(len(held))[:limit])
@@ -91,15 +93,15 @@ def score(
         held_out=held_out,
     ).scores
     looked = [(judge, order[: 2 * half]) for judge in judges]
-    for judge, among in ((metrics.pixels(train.shape), order[:most]), (metrics.phash(), np.arange(len(train)))):
+    for judge, rows in ((metrics.pixels(train.shape), order[:most]), (metrics.phash(), np.arange(len(train)))):
         if judge.name not in {each.name for each in judges}:
-            looked.append((judge, among))
+            looked.append((judge, rows))
             if not drawn:
                 continue
             asked = [
                 name for name in BESIDE[judge.name] if held_out is not None or "held_out" not in SCORES[name].needs
             ]
-            found += judged([judge], baseline=None, train=train.images[among], held_out=held_out, scores=asked).scores
+            found += judged([judge], baseline=None, train=train.images[rows], held_out=held_out, scores=asked).scores
     own = metrics.opinions(classifier, device)
     found += judged([own], baseline=second.images, scores=["is"]).scores
     if not blind and len(held):

@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from augury import generation, metrics, proof, training
+from augury import domains, generation, metrics, proof, training
 from augury.augment import policy
-from augury.data import apart_from, read_unlabelled, with_unlabelled
+from augury.data import TargetImages, apart_from, read_target, read_unlabelled, with_unlabelled
 from augury.data.cells import cells
 from augury.errors import RunFolderError, SettingsError
 from augury.files import digest, read_json, write_json
@@ -40,7 +40,9 @@ class Session:
     """One run being worked on; the stages of pipeline.py are functions of it."""
 
     def __init__(self, run: Run, data: LabelledImages, settings: RunSettings, source: str, watch: Watcher) -> None:
-        self.run, self.data, self.settings, self.source, self.watch = run, data, settings, source, watch
+        self.run, self.source, self.watch = run, source, watch
+        self.settings = domains.settings_for_target(settings)
+        self.data = data if settings.data.target is None else domains.in_domain(data, "source")
         self.device, self.features = training.choose_device(settings.device), run / "features"
         self.flips = data.flips(settings.prove.flips)
 
@@ -48,7 +50,29 @@ class Session:
     def parts(self) -> dict[str, LabelledImages]:
         """The data by part; raises RunFolderError when the split stage has not run."""
         codes = np.load(self.run / "split.npy", allow_pickle=False)
-        return parted(self.data, codes, self.run.read("near_duplicates")["indices"])
+        parts = parted(self.data, codes, self.run.read("near_duplicates")["indices"])
+        return parts if self.target is None else domains.target_parts(parts, self.target)
+
+    @cached_property
+    def target(self) -> TargetImages | None:
+        """The images of the other domain; None for a run without."""
+        d = self.settings.data
+        if d.target is None:
+            return None
+        return read_target(
+            d.target, self.data, fit=d.fit, on_bad=d.on_bad, mirrored=self.flips, seed=self.settings.seed
+        )
+
+    @cached_property
+    def target_labels(self) -> domains.TargetLabels:
+        """Pseudo-labels of the target images; raises RunFolderError when the classify stage has not run."""
+        mix = self.run.read("target")["class_mix"]
+        return domains.TargetLabels(np.load(self.run / "target.npy", allow_pickle=False), np.asarray(mix))
+
+    @property
+    def foreseen(self) -> LabelledImages:
+        """What the generator will be trained on, as far as it is known before anything has run."""
+        return self.data if self.target is None else domains.stand_in(self.data, self.target.images)
 
     @cached_property
     def unlabelled(self) -> Images:
@@ -77,7 +101,9 @@ class Session:
 
     @cached_property
     def learnt(self) -> LabelledImages:
-        """What the generator is trained on: the train part, and `beside`."""
+        """What the generator is trained on: the train part, and `beside`, or the target images under their pseudo-labels."""
+        if self.target is not None:
+            return domains.with_target(self.parts["train"], self.target.images, self.target_labels.labels)
         return with_unlabelled(self.parts["train"], self.beside) if len(self.beside) else self.parts["train"]
 
     def pseudo_labelled(self) -> dict[str, SyntheticImages]:
@@ -146,6 +172,15 @@ class Session:
         model.load_state_dict(checkpoints.load(self.run / "classifier.safetensors")[0])
         return training.placed(model, self.device).eval().requires_grad_(False)
 
+    @cached_property
+    def target_judge(self) -> torch.nn.Module:
+        """A classifier of target images that the translator's training knows nothing of."""
+        assert self.target is not None, "this run has no other domain"
+        return domains.target_classifier(
+            self.parts["train"], self.target.images, domains.JUDGE, seed=self.settings.seed + 900_007, flips=self.flips,
+            device=self.device,
+        )  # fmt: skip
+
     @property
     def translates(self) -> bool:
         """Whether this run trains a translator."""
@@ -154,11 +189,20 @@ class Session:
     @cached_property
     def column_classifiers(self) -> list[list[Classifier]]:
         """For each column of the condition the classifiers that judge translations; trained once, then stored."""
-        train, condition = self.parts["train"], self.settings.train.condition
+        train, condition = self.learnt, self.settings.train.condition
         table, files = cells(train, condition), self.run / "judges"
         names = [[f"{column}-{member}" for member in range(proof.MEMBERS)] for column in range(1 + len(condition))]
         columns = [[name, list(values)] for name, values in table.columns]
-        key = digest([self.run.key("split"), columns, self.settings.seed, self.device.type, self.flips, proof.MEMBERS])
+        key = digest(
+            [
+                self.run.key("split" if self.target is None else "classify"),
+                columns,
+                self.settings.seed,
+                self.device.type,
+                self.flips,
+                proof.MEMBERS,
+            ]
+        )
         if not (files / "done").exists() or read_json(files / "done")["key"] != key:
             self.saw("judges", train)
             found = proof.column_classifiers(
@@ -209,6 +253,7 @@ class Session:
                 s.seed,
                 self.flips,
                 *(s.data.fold or ()),
+                *([] if self.target is None else [domains.target_digest(self.target)]),
             ],
             "classify": lambda: [key("split"), s.seed, self.device.type, self.flips],
             "train": lambda: [

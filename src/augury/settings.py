@@ -125,6 +125,10 @@ class DataSettings(Settings):
         default_factory=dict,
         description='attributes of numbers to divide into bins of about equally many images: {"age": 3}',
     )
+    target: str | None = Field(
+        None,
+        description="images of another domain that the classifier is for, without labels, or with labels for the test alone",
+    )
     validation: float = Field(0.15, gt=0, lt=1, description="share of each class for validation")
     test: float = Field(0.2, gt=0, lt=1, description="share of each class for the test part")
     fold: tuple[int, int] | None = Field(

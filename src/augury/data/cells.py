@@ -47,11 +47,14 @@ class Cells:
         Name of each column and of its values: the label first.
     least
         Fewer images than this make a cell rare; a rare cell is filled, and not learnt from.
+    class_moves
+        Whether a translator changes the class too, or attributes alone.
     """
 
     counts: Codes
     columns: tuple[tuple[str, tuple[str, ...]], ...]
     least: int = LEAST
+    class_moves: bool = True
 
     @cached_property
     def all(self) -> list[Cell]:
@@ -121,7 +124,7 @@ class Cells:
             Move(source, target, axis, self.known(target))
             for source in self.all
             if self.known(source)
-            for axis in range(len(self.columns))
+            for axis in range(0 if self.class_moves else 1, len(self.columns))
             for target in self._along(source, axis)
         ]
         learnt = {(move.axis, move.target[move.axis]) for move in found if move.crosses}
@@ -173,9 +176,16 @@ class Cells:
                 )
 
 
-def cells(data: LabelledImages, condition: tuple[str, ...] = (), *, least: int = LEAST, train: bool = False) -> Cells:
+def cells(
+    data: LabelledImages,
+    condition: tuple[str, ...] = (),
+    *,
+    least: int = LEAST,
+    train: bool = False,
+    class_moves: bool = True,
+) -> Cells:
     """The cells of `data` by its label and the attributes named in `condition`; with `train` of the train part alone, where the
-    data come in parts.
+    data come in parts. `class_moves` is that of `Cells`.
 
     Raises DataError for an attribute that the data lack.
     """
@@ -185,7 +195,7 @@ def cells(data: LabelledImages, condition: tuple[str, ...] = (), *, least: int =
     counts = np.zeros(data.cardinalities(condition), np.int64)
     np.add.at(counts, tuple(conditions.T), 1)
     columns = (("label", data.classes), *((name, data.attributes[name].values) for name in condition))
-    return Cells(counts, columns, least)
+    return Cells(counts, columns, least, class_moves)
 
 
 def tables(data: LabelledImages, condition: tuple[str, ...] = ()) -> dict[str, Cells]:

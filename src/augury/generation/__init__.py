@@ -10,7 +10,7 @@ from augury.generation.labels import pseudo_labels, soft_labels
 from augury.generation.latent import invert
 from augury.generation.plan import table, wanted
 from augury.generation.sampling import SAMPLING, between, boundary
-from augury.generation.translation import TranslationPlan, plan_translations, translate
+from augury.generation.translation import TranslationPlan, plan_into, plan_translations, translate
 
 __all__ = [
     "FILTERS",
@@ -33,6 +33,7 @@ __all__ = [
     "filters_for_translations",
     "invert",
     "load",
+    "plan_into",
     "plan_translations",
     "pseudo_labels",
     "rules",

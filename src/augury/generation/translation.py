@@ -72,7 +72,11 @@ class TranslationPlan:
 
 
 def plan_translations(
-    train: LabelledImages, condition: tuple[str, ...] = (), strategy: Strategy = "balance"
+    train: LabelledImages,
+    condition: tuple[str, ...] = (),
+    strategy: Strategy = "balance",
+    *,
+    class_moves: bool = True,
 ) -> TranslationPlan:
     """Fill every empty or rare cell, in equal shares along every axis that can be learnt.
 
@@ -87,13 +91,15 @@ def plan_translations(
         A whole number fills each hole up to so many images, a ratio up to this share of the median cell, a dict
         {"class/value": number} the cells that it names. Any of the named strategies fills each hole up to the median of the
         other cells.
+    class_moves
+        Whether images of another class may be translated into a hole.
 
     Raises
     ------
     SettingsError
         When there is no hole, or a dict names a cell that is none.
     """
-    table = cells(train, condition)
+    table = cells(train, condition, class_moves=class_moves)
     table.check()
     known = [int(table.counts[cell]) for cell in table.all if table.known(cell)]
     level = int(np.median(known))
@@ -115,6 +121,44 @@ def plan_translations(
                 for other in _beside(table, row):
                     rows.setdefault((other.source, other.target), other)
     return TranslationPlan(table, level, tuple(rows.values()))
+
+
+def plan_into(train: LabelledImages, attribute: str, value: str, strategy: Strategy = "balance") -> TranslationPlan:
+    """Translate every train image with another value of `attribute` into `value`, its class kept.
+
+    Parameters
+    ----------
+    train
+        The train part; no image has `value` yet.
+    strategy
+        A whole number translates at most so many images of each class, a ratio this share of them, a dict {class: number} so
+        many of each; any named strategy translates each image once.
+
+    Raises
+    ------
+    SettingsError
+        When a dict names a class that there is not, or a number is out of its range.
+    """
+    table = cells(train, (attribute,))
+    reached = table.columns[1][1].index(value)
+    if isinstance(strategy, dict) and (unknown := [name for name in strategy if name not in train.classes]):
+        raise SettingsError(f"sampling_strategy names '{unknown[0]}', but the classes are: {', '.join(train.classes)}")
+    if isinstance(strategy, int | float) and strategy <= 0:
+        raise SettingsError(f"sampling_strategy is {strategy}, but must be above 0")
+    rows, most = [], 0
+    for source in table.all:
+        available = int(table.counts[source])
+        number = available
+        if isinstance(strategy, dict):
+            number = min(available, strategy.get(train.classes[source[0]], 0))
+        elif isinstance(strategy, float) and strategy <= 1:
+            number = round(strategy * available)
+        elif isinstance(strategy, int | float):
+            number = min(available, int(strategy))
+        if source[1] != reached and number:
+            rows.append(Fill(source, (source[0], reached), 1, number, available, fills=True))
+            most = max(most, number)
+    return TranslationPlan(table, most, tuple(rows))
 
 
 def _wanted(table: Cells, below: list[Cell], level: int, strategy: Strategy) -> dict[Cell, int]:

@@ -1,11 +1,12 @@
 """Does a classifier get better? Paired trials without and with the synthetic images, and a Verdict."""
 
 from augury.proof.adaptation import ADAPTATIONS, adapted
-from augury.proof.arms import ARMS, LAYERS, OWN, UNLABELLED, USUAL, USUAL_CELLS, Arm
+from augury.proof.arms import ARMS, LAYERS, OWN, UNLABELLED, USUAL, USUAL_CELLS, USUAL_DOMAINS, Arm
 from augury.proof.cells import RARE, Holes
 from augury.proof.checks import foresee
 from augury.proof.class_mix import class_mix, rows_in_mix
 from augury.proof.classifiers import probabilities, teach, teach_each
+from augury.proof.colour_matching import joined
 from augury.proof.column_judges import MEMBERS, column_classifiers
 from augury.proof.crossed import Effects, effects
 from augury.proof.kept_classes import LIMIT as KEPT
@@ -34,6 +35,7 @@ __all__ = [
     "UNTOLD",
     "USUAL",
     "USUAL_CELLS",
+    "USUAL_DOMAINS",
     "Arm",
     "Effects",
     "Fold",
@@ -48,6 +50,7 @@ __all__ = [
     "effects",
     "features_of",
     "foresee",
+    "joined",
     "kept_classes",
     "like_held",
     "measures",

@@ -34,6 +34,9 @@ class Arm:
     "untranslated" sources under the label of the hole, or a name of `matching.MATCHINGS`. `by_cell` draws every cell equally
     often instead of every class. `objective` is a name of `objectives.OBJECTIVES`. A `control` shows what images without
     knowledge do: it is judged as an arm without a generator.
+
+    Arms with a `method` need unlabelled images of another domain, the target, and are trained as `adaptation.adapted` says; the
+    images of their source are pooled with the real ones.
     """
 
     note: str
@@ -57,6 +60,7 @@ class Arm:
     by_cell: bool = False
     objective: str = ""
     control: bool = False
+    method: str = ""
 
     @property
     def shows(self) -> bool:
@@ -93,6 +97,11 @@ USUAL_CELLS = (
 )  # fmt: skip
 """Those of a trial with holes that names none. Three of them use the translator: with more of them no word could be said with
 the seven seeds of the default settings."""
+USUAL_DOMAINS = (
+    "none", "balanced", "classical", "randaugment", "adabn", "self_training", "mean_teacher", "domain_adversarial",
+    "colour_matched", "histogram_matched", "translated", "translated_self_training", "translated_mean_teacher",
+)  # fmt: skip
+"""Those of a trial with a target domain that names none."""
 ARMS = {
     "none": Arm("the real images alone, as they are"),
     "class_weights": Arm("errors on rare classes weigh more", class_weights=True),
@@ -204,5 +213,40 @@ ARMS = {
     "passed": Arm(
         "holes: filled, and the real images as they come through the translator", True, augment="randaugment",
         source=OWN, cells=True, real="passed", fill="fills",
+    ),
+    "adabn": Arm(
+        "domains: randaugment, batch-norm statistics of the target (Li et al. 2018)", True, augment="randaugment",
+        method="adabn",
+    ),
+    "self_training": Arm(
+        "domains: adabn, then two trainings with target images under the class that the last one is sure of (Lee 2013)", True,
+        augment="randaugment", method="adabn+pseudo_labels+pseudo_labels+adabn",
+    ),
+    "mean_teacher": Arm(
+        "domains: target images under the predictions of an averaged classifier (French et al. 2018)", True,
+        augment="randaugment", method="mean_teacher",
+    ),
+    "domain_adversarial": Arm(
+        "domains: features that do not tell the domain (Ganin & Lempitsky 2015)", True, augment="randaugment", method="dann"
+    ),
+    "colour_matched": Arm(
+        "domains: adabn and pseudo-labels, with copies in the colours of target images (Reinhard et al. 2001)", True,
+        augment="randaugment", method="colour_matching+adabn+pseudo_labels+adabn",
+    ),
+    "histogram_matched": Arm(
+        "domains: the same with the histograms of target images", True, augment="randaugment",
+        method="histogram_matching+adabn+pseudo_labels+adabn",
+    ),
+    "translated": Arm(
+        "domains: randaugment, the real images and their translations into the target", True, augment="randaugment",
+        source=OWN, method="source_only",
+    ),
+    "translated_self_training": Arm(
+        "domains: self_training, the real images and their translations", True, augment="randaugment", source=OWN,
+        method="adabn+pseudo_labels+pseudo_labels+adabn",
+    ),
+    "translated_mean_teacher": Arm(
+        "domains: mean_teacher, the real images and their translations", True, augment="randaugment", source=OWN,
+        method="mean_teacher",
     ),
 }  # fmt: skip

@@ -10,8 +10,8 @@ import torch
 
 from augury.errors import DataError, SettingsError
 from augury.images import LabelledImages, SyntheticImages
-from augury.proof.arms import ARMS, NOISE, OWN, UNLABELLED, USUAL, USUAL_CELLS, Arm
-from augury.proof.learners import Learner, learner
+from augury.proof.arms import ARMS, NOISE, OWN, UNLABELLED, USUAL, USUAL_CELLS, USUAL_DOMAINS, Arm
+from augury.proof.learners import Learner, Network, learner
 from augury.proof.lesson import Lesson
 from augury.proof.smote import smote_installed
 from augury.settings import ProveSettings
@@ -24,27 +24,42 @@ def foresee(
     sources: Collection[str] = (),
     without_layers: str = "",
     without_holes: str = "",
+    target: bool = False,
 ) -> None:
     """Raises SettingsError, before anything is trained, for settings that no trial could use: unknown arms and classifiers,
     arms asked for by name that cannot be trained (see `obstacle`), and what `check_settings` refuses. Images have `shape`
     [C, H, W]; `sources` are those of images there will be beside the generator's, `without_layers` why there will be no
-    discriminator's layers, `without_holes` why the trial will not be about empty cells."""
+    discriminator's layers, `without_holes` why the trial will not be about empty cells, `target` whether there are images of
+    another domain."""
     asked: list[str] = []
     for name in settings.arms:
-        asked += {"all": list(ARMS), "usual": [*USUAL, *USUAL_CELLS]}.get(name, [name])
+        asked += {"all": list(ARMS), "usual": [*USUAL, *USUAL_CELLS, *USUAL_DOMAINS]}.get(name, [name])
     unknown = [name for name in asked if name not in ARMS]
     if unknown:
         raise SettingsError(f"there is no arm '{unknown[0]}'; choose among: all, usual, {', '.join(ARMS)}")
     check_settings(settings.model_copy(update={"arms": tuple(asked)}))
     usual = learner(settings.classifier, shape, device)
     for name in set(settings.arms) & set(ARMS):
-        refuse_arm(name, obstacle(ARMS[name], sources, without_layers, usual, without_holes))
+        refuse_arm(name, obstacle(ARMS[name], sources, without_layers, usual, without_holes, target))
 
 
-def obstacle(arm: Arm, sources: Collection[str], without_layers: str, usual: Learner, without_holes: str = "") -> str:
+def obstacle(
+    arm: Arm,
+    sources: Collection[str],
+    without_layers: str,
+    usual: Learner,
+    without_holes: str = "",
+    target: bool = False,
+) -> str:
     """Why an arm cannot be trained here, and what to do; "" when it can. Arguments as for `foresee`; `usual` is what arms train
     unless they train a discriminator's layers."""
     source = arm.source
+    if arm.method and not target:
+        return "it adapts to another domain, of which there are no images; name a folder of them with --target"
+    if arm.method and not isinstance(usual, Network):
+        return "it trains a network on images, and this classifier is none; use prove.classifier=cnn"
+    if target and arm.shows and not arm.method:
+        return "it adds images of the labelled domain, and the translations are of the target; use translated"
     if arm.cells and without_holes:
         return (
             f"it is about empty cells of class × attribute, but {without_holes}; give translated images, or condition=(attribute, "

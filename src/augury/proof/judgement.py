@@ -237,7 +237,8 @@ def twin_of(main: Comparison, hits: Hits, test: LabelledImages) -> Comparison:
 
 def _training(name: str, less: frozenset[str] = frozenset()) -> dict[str, Any]:
     """An arm but for what it has of a generative training, and `less`."""
-    return {field: value for field, value in asdict(ARMS[name]).items() if field not in SHOWN | less}
+    fields = {field: value for field, value in asdict(ARMS[name]).items() if field not in SHOWN | less}
+    return fields | {"method": fields["method"].removeprefix("source_only")}  # which is to adapt to nothing
 
 
 def _difference(hits: Hits, arm: str, against: str, test: LabelledImages) -> Effects:

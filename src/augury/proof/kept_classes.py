@@ -18,6 +18,9 @@ LIMIT = 0.8
 """Class agreement from which translated images are advised. A pilot between two laboratories' blood cells, whose translations
 changed classes, lost 14 points against colour matching; digits, of which some changed class, gained 8."""
 
+KNOWN = "It classifies {:.0%} of real held-out images correctly."
+"""How the sentence tells what a judge can do."""
+
 
 @dataclass(frozen=True)
 class Share:
@@ -57,6 +60,7 @@ def kept_classes(
     *,
     limit: float = LIMIT,
     judge: float | None = None,
+    known: str = KNOWN,
 ) -> KeptClasses:
     """Measure the class agreement of translated images, before any of them is used.
 
@@ -73,6 +77,8 @@ def kept_classes(
     judge : float in (0, 1], optional
         Balanced accuracy of the judge on held-out images. An imperfect judge names fewer classes than were kept, so the
         sentence says it.
+    known : str
+        The sentence that says so, with a place for the share.
 
     Returns
     -------
@@ -100,7 +106,8 @@ def kept_classes(
     effective = len(found) ** 2 / sum(1 / each.n for each in found.values())
     overall = Share(mean, *wilson(mean, effective), n=len(labels))
     advised = mean >= limit
-    return KeptClasses(overall, found, limit, judge, advised, _sentence(overall, found, limit, judge, advised))
+    told = "" if judge is None else known.format(judge)
+    return KeptClasses(overall, found, limit, judge, advised, _sentence(overall, found, limit, told, advised))
 
 
 def _share(right: npt.NDArray[np.bool_]) -> Share:
@@ -108,14 +115,14 @@ def _share(right: npt.NDArray[np.bool_]) -> Share:
     return Share(value, *wilson(value, len(right)), n=len(right))
 
 
-def _sentence(overall: Share, classes: dict[str, Share], limit: float, judge: float | None, advised: bool) -> str:
+def _sentence(overall: Share, classes: dict[str, Share], limit: float, known: str, advised: bool) -> str:
     """What was found, the weakest classes, and the advice."""
     words = [
         f"An independent classifier assigns {overall.value:.0%} of the translated images to the class of their source (95 % "
         f"interval {overall.low:.0%} to {overall.high:.0%}; classes weighted equally)."
     ]
-    if judge is not None:
-        words.append(f"It classifies {judge:.0%} of real held-out images correctly.")
+    if known:
+        words.append(known)
     weak = sorted((name for name, share in classes.items() if share.high < limit), key=lambda name: classes[name].value)
     if weak:
         shown = ", ".join(f"'{name}' ({classes[name].value:.0%})" for name in weak[:5]) + (

@@ -16,6 +16,7 @@ from augury.errors import MissingExtraError, SettingsError
 from augury.images import Images, LabelledImages
 from augury.metrics import extractor, lite0_installed
 from augury.networks import Classifier, ResNet
+from augury.proof.adaptation import adapted
 from augury.proof.classifiers import Build, probabilities, stackable, teach_each
 from augury.proof.lesson import Lesson
 from augury.proof.on_features import OnFeatures
@@ -53,7 +54,33 @@ class Network:
         )
 
 
-Learner = Network | OnFeatures
+@dataclass(frozen=True)
+class Adapted:
+    """A network of `build`, trained on labelled images for the domain of the unlabelled images `target` uint8 [M, C, H, W] by a
+    `method` of `adaptation.adapted`."""
+
+    build: Build
+    device: torch.device
+    target: Images
+    method: str
+    precision: str = "fp32"
+
+    def refusal(self, lesson: Lesson) -> str:
+        """Why it cannot be taught so; "" when it can."""
+        return ""
+
+    def predicted(
+        self, trains: Sequence[LabelledImages], lesson: Lesson, seeds: Sequence[int], images: Images
+    ) -> Iterator[npt.NDArray[np.float64]]:
+        """Class probabilities float64 [N, K] of `images` by the classifier of each seed, each as soon as it is there."""
+        for train, seed in zip(trains, seeds, strict=True):
+            model = adapted(
+                train, self.target, lesson, method=self.method, seed=seed, device=self.device, build=self.build
+            )
+            yield probabilities(model, images)
+
+
+Learner = Network | OnFeatures | Adapted
 
 
 def _forest() -> Any:

@@ -15,11 +15,12 @@ from augury.augment import policy
 from augury.errors import SettingsError
 from augury.images import Codes, Images, LabelledImages, SyntheticImages
 from augury.proof import composition
-from augury.proof.arms import ARMS, NOISE, OWN, USUAL, USUAL_CELLS, Arm
+from augury.proof.arms import ARMS, NOISE, OWN, USUAL, USUAL_CELLS, USUAL_DOMAINS, Arm
 from augury.proof.cells import Holes
 from augury.proof.checks import obstacle, refuse_arm
+from augury.proof.colour_matching import joined
 from augury.proof.composition import Composition
-from augury.proof.learners import Learner, Network, learner
+from augury.proof.learners import Adapted, Learner, Network, learner
 from augury.proof.lesson import Lesson
 from augury.proof.measures import measures
 from augury.proof.resampling import resampled
@@ -46,7 +47,8 @@ class Trainings:
     `targets` what is taught of a source's images in place of their labels, float [M, K]. `validation` chooses rate and decay where the
     settings give several; `classifier` is an object in place of the settings' name, as `learner` takes it; `layers` are the
     discriminator's, or why there are none. `holes` are the empty cells that the trial is about, or why it is about none;
-    `made` are the images of each source with what they were made for, by name.
+    `made` are the images of each source with what they were made for, by name; `target` unlabelled images of the domain that is
+    tested, uint8 [M, C, H, W], where that is another one.
     """
 
     train: LabelledImages
@@ -65,6 +67,7 @@ class Trainings:
     arms: Mapping[str, Arm] = field(default_factory=lambda: ARMS)
     holes: Holes | str = NO_HOLES
     made: Mapping[str, SyntheticImages] = field(default_factory=dict)
+    target: Images | None = None
     _composed: dict[str, Composition] = field(default_factory=dict, init=False)
     _choices: dict[str, tuple[float, float]] = field(default_factory=dict, init=False)
 
@@ -91,7 +94,7 @@ class Trainings:
         found: list[str] = []
         for name in names:
             if name in ("all", "usual"):
-                meant = self.arms if name == "all" else USUAL if isinstance(self.holes, str) else USUAL_CELLS
+                meant = self.arms if name == "all" else self._usual
                 found += [each for each in meant if not self._obstacle(each)]
             elif name not in self.arms:
                 raise SettingsError(f"there is no arm '{name}'; choose among: all, usual, {', '.join(self.arms)}")
@@ -100,6 +103,12 @@ class Trainings:
                 found.append(name)
         return tuple(dict.fromkeys(found))
 
+    @property
+    def _usual(self) -> tuple[str, ...]:
+        if self.target is not None:
+            return USUAL_DOMAINS
+        return USUAL if isinstance(self.holes, str) else USUAL_CELLS
+
     def _obstacle(self, name: str) -> str:
         """Why an arm cannot be trained here, and what to do; "" when it can."""
         arm, layers = self.arms[name], self.layers
@@ -107,7 +116,8 @@ class Trainings:
             mine, theirs = list(self.train.shape), list(layers.shape)
             return f"its layers were trained on images [C, H, W] {theirs}, and these are {mine}; give those of a run of such images"
         why = self.holes if isinstance(self.holes, str) else ""
-        if found := obstacle(arm, self.extra, layers if isinstance(layers, str) else "", self.learner, why):
+        without_layers = layers if isinstance(layers, str) else ""
+        if found := obstacle(arm, self.extra, without_layers, self.learner, why, self.target is not None):
             return found
         if isinstance(self.holes, str):
             return ""
@@ -134,6 +144,9 @@ class Trainings:
     def _taught(self, name: str) -> Learner:
         """What this arm trains."""
         arm, usual = self.arms[name], self.learner
+        if arm.method:
+            assert isinstance(usual, Network) and self.target is not None, "select() was not asked"
+            return Adapted(usual.build, self.device, self.target, arm.method)
         if not arm.network:
             return usual
         assert isinstance(self.layers, Layers), "select() was not asked"
@@ -174,7 +187,17 @@ class Trainings:
         """The train images of this seed, and what the arm pools with them."""
         if self.arms[arm].cells:
             return self.composed(arm).train
+        if self.arms[arm].method:
+            return self._pooled(arm)
         return resampled(self.train, self.settings.resample, seed)
+
+    def _pooled(self, arm: str) -> LabelledImages:
+        """The train images, and the images of the arm's source as if they were real."""
+        source = self._source(self.arms[arm].source)
+        if source is None:
+            return self.train
+        shown = LabelledImages(source[0], source[1], self.train.classes, fingerprint=f"{self.train.fingerprint}, {arm}")
+        return joined(self.train, shown)
 
     def _chosen(self, arm: str) -> tuple[float, float]:
         """(rate, decay): the pair of highest balanced accuracy on validation, the same search for every arm."""
@@ -196,7 +219,7 @@ class Trainings:
     def _lesson(self, name: str, ratio: float, rate: float, decay: float) -> Lesson:
         """What this arm teaches."""
         arm = self.arms[name]
-        source = None if arm.cells else self._source(arm.source)
+        source = None if arm.cells or arm.method else self._source(arm.source)
         return Lesson(
             steps=self.settings.steps,
             batch=self.settings.batch,

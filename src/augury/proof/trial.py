@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from augury.errors import DataError, SettingsError
-from augury.images import LabelledImages, SyntheticImages
+from augury.images import Images, LabelledImages, SyntheticImages
 from augury.proof import leakage
 from augury.proof.arms import ARMS, OWN
 from augury.proof.cells import Holes, check_sources
@@ -28,6 +28,7 @@ from augury.training import Layers
 from augury.verdict import Verdict
 
 CHOICE_SEEDS = 3
+OTHER_DOMAIN = "the trial is about another domain"
 """Seeds for choosing the ratio on validation; they are not those of the trial."""
 
 
@@ -49,6 +50,7 @@ def prove(
     seen: Mapping[str, leakage.Prints] | None = None,
     condition: tuple[str, ...] = (),
     rare: int = 1,
+    target: Images | None = None,
     results: MutableMapping[str, Any] | None = None,
     on_result: Callable[[int, int, str], None] = lambda done, total, name: None,
     on_note: Callable[[str], None] = lambda text: None,
@@ -76,6 +78,9 @@ def prove(
         only where `condition` is given.
     rare
         1 counts empty cells only; `augury.proof.RARE` also those with too few images to learn from.
+    target
+        Unlabelled images of another domain, uint8 [M, C, H, W], where `test` is of that domain. Arms that adapt to it then take
+        part, all synthetic images are pooled with the real ones, and no ratio is chosen.
 
     Raises SettingsError for settings that cannot be used; DataError when the sets do not fit together, a class is missing
     in validation or test, or a test image is in another part, among the synthetic images, or was seen, or a validation image
@@ -87,7 +92,7 @@ def prove(
         synthetic = SyntheticImages.of(synthetic)
     for each in (synthetic, *(extra or {}).values()):
         check_sets(train, validation, test, each)
-    holes = holes_of(train, synthetic, condition, rare, settings)
+    holes = OTHER_DOMAIN if target is not None else holes_of(train, synthetic, condition, rare, settings)
     known = {**({} if isinstance(layers, str) else layers.seen), **(seen or {})}
     _refuse_leaks(train, validation, test, known, settings.near_duplicates)
     if foreign and not any(ratio > 0 for ratio in settings.ratios):
@@ -102,7 +107,8 @@ def prove(
     if foreign and not len(kept):
         raise DataError("no synthetic image is left to judge; make them from train images alone (augury split divides)")
     others = {name: apart(images)[0] for name, images in (extra or {}).items()}
-    _check_fills(holes, kept, synthetic, train, on_note)
+    if target is None:
+        _check_fills(holes, kept, synthetic, train, on_note)
     trainings = Trainings(
         train,
         (kept.images, kept.labels) if len(kept) else None,
@@ -118,6 +124,7 @@ def prove(
         layers=layers,
         holes=holes,
         made={OWN: kept, **others},
+        target=target,
     )
     settings = settings.model_copy(update={"arms": trainings.select(settings.arms)})
     trainings.settings = settings
@@ -125,6 +132,8 @@ def prove(
     sources = {OWN: kept, **others}
     shown = any(ARMS[name].shows and len(sources[ARMS[name].source]) for name in settings.arms)
     ratios = sorted({0.0, *settings.ratios}) if shown and isinstance(holes, str) else [0.0]
+    if target is not None:
+        ratios = [len(kept) / len(train)]
     judged = sum(ARMS[name].generative for name in settings.arms)
     plan = looks(settings.seeds, settings.max_seeds, arms=judged)
     _warn_of_few(plan[-1], judged, test, holes, on_note)

@@ -29,7 +29,8 @@ class Facts:
     all; `copies` {looked: [{features,
     fakes, train, copies}], pairs: [{features, class, index, train, distance, limit}]}, and `copied` uint8 [P, 2, C, H, W]
     the pictures of the pairs, fake first; `seconds` per stage; `near` is near_duplicates.json, and `near_images` are the
-    images of its first clusters; `translations` are examples of each row of generation["plan"] that fills a cell.
+    images of its first clusters; `translations` are examples of each row of generation["plan"] that fills a cell,
+    whose sources and neighbours are rows of `known`, the train images unless given.
     `judged` marks a trial of images that Augury did not make, or of several generators: the page then leaves out filters,
     scores and training.
     Whatever is empty, or None within a row, is left out of the page or said to be missing.
@@ -55,4 +56,5 @@ class Facts:
     near: Mapping[str, Any] = field(default_factory=dict)
     near_images: Sequence[Images] = ()
     translations: Sequence[Example] = ()
+    known: LabelledImages | None = None
     judged: bool = False

@@ -23,11 +23,12 @@ def section(facts: Facts) -> dict[str, Any] | None:
     reasons = dict.fromkeys(name for row in plan for name in row.get("rejected", {}))
     shown = facts.translations[:MOST]
     wanted: list[Wanted] = []
+    real = facts.train if facts.known is None else facts.known
     for each in shown:
         wanted += [
-            (facts.train.images[each.sources], f"{len(each.rows)} train images of {each.source}"),
+            (real.images[each.sources], f"{len(each.rows)} train images of {each.source}"),
             (facts.synthetic.images[each.rows], f"their translations into {each.target}"),
-            (facts.train.images[each.neighbours], f"for each, the most similar real train image of {each.value}"),
+            (real.images[each.neighbours], f"for each, the most similar real train image of {each.value}"),
         ]
     there = [i for i, (images, _) in enumerate(wanted) if len(images)]
     made = dict(zip(there, strips([wanted[i] for i in there], BYTES), strict=False))

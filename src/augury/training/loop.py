@@ -155,7 +155,9 @@ def _judged(
 
 def _drawing(journal: Journal, data: LabelledImages, step: int) -> Synthesizer | SourceSampler:
     """What draws images with the averaged weights of the moment."""
-    return sampler(Synthesizer(_card(journal.plan, data, step), journal.game.players.average.module), data)
+    plan = journal.plan
+    made = Synthesizer(_card(plan, data, step), journal.game.players.average.module)
+    return sampler(made, data, plan.rule.class_moves)
 
 
 def _chosen(journal: Journal, data: LabelledImages) -> Synthesizer:

@@ -72,10 +72,16 @@ class PairSampler:
     """
 
     def __init__(
-        self, data: LabelledImages, condition: tuple[str, ...], batch: int, seed: int, hole_share: float
+        self,
+        data: LabelledImages,
+        condition: tuple[str, ...],
+        batch: int,
+        seed: int,
+        hole_share: float,
+        class_moves: bool = True,
     ) -> None:
         self.images, self.seed = data.images, seed
-        self.cells: Cells = cells(data, condition)
+        self.cells: Cells = cells(data, condition, class_moves=class_moves)
         self.cells.check()
         self.members = members(data.conditions(condition), self.cells)
         self.crossing = [move for move in self.cells.moves if move.crosses]

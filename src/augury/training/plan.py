@@ -115,7 +115,9 @@ def set_up(plan: Plan, data: LabelledImages, afresh: bool = True, judges: Judges
         **({"judges": judges, "mirror": policy("none", flips=plan.flips)} if translates(plan.rule) else {}),
     )
     if translates(plan.rule):
-        return game, PairSampler(data, plan.condition, plan.batch, plan.seed, plan.rule.hole_share)
+        return game, PairSampler(
+            data, plan.condition, plan.batch, plan.seed, plan.rule.hole_share, plan.rule.class_moves
+        )
     return game, Batches(data, plan.condition, plan.label_sampling, plan.batch, plan.seed)
 
 

@@ -18,10 +18,10 @@ class SourceSampler:
     equally often. A cell that no move leads to is translated from its own images.
     """
 
-    def __init__(self, translator: Synthesizer, train: LabelledImages) -> None:
+    def __init__(self, translator: Synthesizer, train: LabelledImages, class_moves: bool = True) -> None:
         self.translator, self.train = translator, train
         names = translator.card.condition_names
-        table = cells(train, names)
+        table = cells(train, names, class_moves=class_moves)
         self.conditions = train.conditions(names)
         rows = members(self.conditions, table)
         self.sources = {
@@ -56,6 +56,6 @@ class SourceSampler:
         )
 
 
-def sampler(synthesizer: Synthesizer, train: LabelledImages) -> Synthesizer | SourceSampler:
+def sampler(synthesizer: Synthesizer, train: LabelledImages, class_moves: bool = True) -> Synthesizer | SourceSampler:
     """Whatever draws images for conditions: the generator itself, or a translator with its train images."""
-    return SourceSampler(synthesizer, train) if synthesizer.translates else synthesizer
+    return SourceSampler(synthesizer, train, class_moves) if synthesizer.translates else synthesizer
