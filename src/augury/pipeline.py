@@ -81,7 +81,12 @@ def label_target(session: Session) -> None:
     target, train = session.target, session.parts["train"]
     assert target is not None
     model = domains.target_classifier(
-        train, target.images, domains.LABELLER, seed=session.settings.seed, flips=session.flips, device=session.device
+        train,
+        target.images,
+        domains.LABELLER,
+        seed=session.settings.seed + 800_011,
+        flips=session.flips,
+        device=session.device,
     )
     found = domains.label_target(model, target.images)
     with atomic_path(session.run / "target.npy") as temporary, temporary.open("wb") as file:
@@ -104,9 +109,11 @@ def train(session: Session) -> None:
         session.watch.note(
             f"{told['used']:,} of {told['images']:,} unlabelled images train the generator; left out: {away}"
         )
-    held = training.seen(plan, session.parts["validation"])
+    watched, held = train, training.seen(plan, session.parts["validation"])
+    if session.target is not None:  # what is watched are translations into the target
+        watched = held = learnt.take(np.arange(len(train), len(learnt)))
     judge = metrics.Monitor(
-        session.own_features(), training.seen(plan, train), held, held.conditions(plan.condition), seed=s.seed
+        session.own_features(), training.seen(plan, watched), held, held.conditions(plan.condition), seed=s.seed
     )
     synthesizer = training.train_plan(
         plan,

@@ -11,7 +11,9 @@ import torch
 from generation_data import said
 
 from augury.errors import SettingsError
-from augury.generation import Candidates, Evidence, examples, load, plan_translations, save, tallied, translate
+from augury.generation import (
+    Candidates, Evidence, examples, load, plan_into, plan_translations, save, tallied, translate,
+)  # fmt: skip
 from augury.generation.filters import apply
 from augury.images import Attribute, LabelledImages
 from augury.metrics import nearest
@@ -148,3 +150,71 @@ def test_each_row_of_the_plan_is_tallied_and_shown_beside_the_nearest_real_image
         assert each.neighbours.tolist() == [int(real[np.argmin(distances)]) for distances in apart]
     none = examples(rows, replace(made, reasons=("agreement",) * len(made)), data, nearest)
     assert not any(each.kept for each in none) and all(len(each.rows) == 8 for each in none)
+
+
+def test_every_image_of_the_other_values_is_translated_once_into_the_value_and_keeps_its_class() -> None:
+    data = faces({(0, 0): 40, (1, 0): 50})
+    for strategy in ("balance", "level", "tail", "auto", 1.0, 50, 2000):
+        plan = plan_into(data, "age", "old", strategy)
+        assert {(row.source, row.target): (row.number, row.available) for row in plan.rows} == {
+            ((0, 0), (0, 1)): (40, 40), ((1, 0), (1, 1)): (50, 50)
+        }, strategy  # fmt: skip
+        assert all(row.axis == 1 and row.fills for row in plan.rows) and plan.level == 50
+    assert plan.lines() == [
+        "man, age=young → man, age=old: 40 of 40 images", "woman, age=young → woman, age=old: 50 of 50 images"
+    ]  # fmt: skip
+    made = translate(translator(), data, plan_into(data, "age", "old"), seed=5)
+    assert sorted(made.sources.tolist()) == list(range(90)) and made.kept.all()
+    np.testing.assert_array_equal(made.conditions, np.stack([data.labels[made.sources], np.ones(90, int)], 1))
+
+
+@pytest.mark.parametrize(
+    ("strategy", "numbers"),
+    [
+        (45, {0: 40, 1: 45}),
+        (30, {0: 30, 1: 30}),
+        (0.5, {0: 20, 1: 25}),
+        ({"woman": 12}, {1: 12}),
+        ({"woman": 12, "man": 900}, {0: 40, 1: 12}),
+        ({"woman": 12, "man": 0}, {1: 12}),
+    ],
+)
+def test_fewer_images_are_translated_into_the_value_where_that_is_asked_for(strategy, numbers) -> None:
+    data = faces({(0, 0): 40, (1, 0): 50})
+    plan = plan_into(data, "age", "old", strategy)
+    assert {row.source[0]: row.number for row in plan.rows} == numbers and plan.level == max(numbers.values())
+    made = translate(translator(), data, plan)
+    assert np.bincount(made.labels, minlength=2).tolist() == [numbers.get(0, 0), numbers.get(1, 0)]
+
+
+def test_images_that_have_the_value_already_are_not_translated_into_it() -> None:
+    plan = plan_into(faces({(0, 0): 40, (0, 1): 30, (1, 0): 50}), "age", "old")
+    assert [(row.source, row.number) for row in plan.rows] == [((0, 0), 40), ((1, 0), 50)]
+    assert [row.target for row in plan_into(faces({(0, 0): 40, (0, 1): 30}), "age", "young").rows] == [(0, 0)]
+
+
+@pytest.mark.parametrize(
+    ("strategy", "rule"),
+    [
+        ({"child": 5}, "names 'child', but the classes are: man, woman"),
+        ({"woman/old": 5}, "names 'woman/old', but the classes are: man, woman"),
+        (0, "is 0, but must be above 0"),
+        (-5, "is -5, but must be above 0"),
+        (-0.5, "must be above 0"),
+        ({"woman": -3}, "above 0|out of"),
+        ({"woman": 0}, "nothing to translate|above 0"),
+        ({}, "nothing to translate|above 0"),
+        (0.001, "nothing to translate|above 0"),
+        (2.5, "ratio"),
+    ],
+)
+def test_a_strategy_that_translates_nothing_or_no_such_class_is_refused(strategy, rule: str) -> None:
+    with pytest.raises(SettingsError, match=rule):
+        plan_into(faces({(0, 0): 40, (1, 0): 50}), "age", "old", strategy)
+
+
+def test_without_moves_of_the_class_a_hole_is_filled_from_its_own_class_alone() -> None:
+    plan = plan_translations(faces(HOLE), ("age",), class_moves=False)
+    rows = {(row.source, row.target): (row.number, row.fills) for row in plan.rows}
+    assert rows == {((1, 0), (1, 1)): (40, True), ((0, 0), (0, 1)): (40, False)}
+    assert any(row.axis == 0 for row in plan_translations(faces(HOLE), ("age",)).rows)

@@ -46,7 +46,8 @@ def trainings(results: dict[str, Any] | None = None, **changes: Any) -> Training
 
 
 PART = tiny((8, 8, 8), 2)
-PLAIN = tuple(name for name, arm in ARMS.items() if not arm.cells)  # the others are in test_arms_of_cells.py
+PLAIN = tuple(name for name, arm in ARMS.items() if not arm.cells and not arm.method)
+"""The others are in test_arms_of_cells.py and test_arms_of_domains.py."""
 
 
 @pytest.mark.parametrize("arm", PLAIN)

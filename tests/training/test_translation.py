@@ -89,6 +89,36 @@ def test_the_discriminator_is_shown_equal_shares_of_moves_between_known_cells_on
     assert pairs.changes[0].tolist().count(KEEP) == 1 and (pairs.changes != pairs.returns).any(1).all()
 
 
+def test_without_moves_of_the_class_attributes_alone_are_drawn_and_shown() -> None:
+    data = faces()
+    table = cells(data, ("age",), class_moves=False)
+    assert {(move.source, move.target, move.axis) for move in table.moves} == {
+        ((0, 0), (0, 1), 1), ((0, 1), (0, 0), 1), ((1, 0), (1, 1), 1)
+    }  # fmt: skip
+    assert {move.axis for move in cells(data, ("age",)).moves} == {0, 1}
+    batches = PairSampler(data, ("age",), batch=16, seed=0, hole_share=0.25, class_moves=False)
+    for step in range(3):
+        pairs = batches.draw(step, CPU)
+        assert torch.equal(pairs.sources[:, 0], pairs.targets[:, 0])  # no image changes its class
+        assert (pairs.sources[:, 1] != pairs.targets[:, 1]).all() and (pairs.changes[:, 0] == KEEP).all()
+        moves = [(tuple(s), tuple(t)) for s, t in zip(pairs.sources.tolist(), pairs.targets.tolist(), strict=True)]
+        assert Counter(moves[:12]) == {((0, 0), (0, 1)): 6, ((0, 1), (0, 0)): 6}
+        assert set(moves[12:]) == {((1, 0), (1, 1))}
+
+
+def test_what_needs_a_move_of_the_class_is_refused_without_it() -> None:
+    data = faces(each=24)
+    one = data.take(np.flatnonzero((data.labels == 0) | (data.attributes["age"].codes == 0)))
+    cells(one, ("age",), class_moves=False).check()
+    lonely = data.take(np.flatnonzero(data.attributes["age"].codes == 0))
+    cells(lonely, ()).check()
+    for condition in ((), ("age",)):
+        with pytest.raises(DataError, match="no change to learn"):
+            cells(lonely, condition, class_moves=False).check()
+    with pytest.raises(DataError, match="no change to learn"):
+        PairSampler(lonely, ("age",), batch=16, seed=0, hole_share=0.25, class_moves=False)
+
+
 def test_parts_of_a_batch_share_out_both_kinds_of_sources() -> None:
     pairs = PairSampler(faces(), ("age",), batch=16, seed=0, hole_share=0.25).draw(0, CPU)
     parts = pairs.split(2)
@@ -211,6 +241,17 @@ def test_scores_see_translations_of_train_images_one_column_away() -> None:
     origins = data.conditions(("age",))[drawn.sources]
     assert ((origins != drawn.conditions).sum(1) == 1).all()
     assert {tuple(row) for row in origins[:20].tolist()} == {(0, 1), (1, 0)}  # both axes lead into the empty cell
+
+
+def test_without_moves_of_the_class_scores_see_translations_of_its_own_images_alone() -> None:
+    data, translator = faces(), untrained()
+    asked = np.array([[1, 1]] * 20 + [[0, 0]] * 20 + [[1, 0]] * 5)
+    drawn = sampler(translator, data, class_moves=False).sample(asked, seed=1)
+    origins = data.conditions(("age",))[drawn.sources]
+    np.testing.assert_array_equal(origins[:, 0], drawn.labels)
+    assert {tuple(row) for row in origins[:20].tolist()} == {(1, 0)}
+    assert {tuple(row) for row in origins[20:40].tolist()} == {(0, 1)}
+    assert {tuple(row) for row in origins[40:].tolist()} == {(1, 0)}  # nothing leads there: its own images
 
 
 @pytest.mark.parametrize(

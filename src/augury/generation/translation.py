@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from augury.data.cells import Cell, Cells, cells, members
+from augury.data.cells import Cell, Cells, Move, cells, members
 from augury.errors import SettingsError
 from augury.generation.evidence import Candidates, Evidence, Floats
 from augury.generation.filters import apply
@@ -190,16 +190,28 @@ def _values(table: Cells, cell: Cell) -> list[str]:
 
 
 def _shares(table: Cells, target: Cell, lacking: int) -> list[Fill]:
-    """Equal shares for every axis that leads to the cell, and within an axis for every source cell."""
-    axes = sorted({move.axis for move in table.moves_into[target]})
+    """Equal shares for every axis that leads to the cell, and within an axis for every source cell; what one lacks images for
+    the others get."""
+    axes: dict[int, list[Move]] = {}
+    for move in table.moves_into[target]:
+        axes.setdefault(move.axis, []).append(move)
+    axes = dict(sorted(axes.items()))
+    there = {axis: [int(table.counts[move.source]) for move in moves] for axis, moves in axes.items()}
     rows = []
-    for axis in axes:
-        moves = [move for move in table.moves_into[target] if move.axis == axis]
-        for move in moves:
-            available = int(table.counts[move.source])
-            number = min(available, -(-lacking // (len(axes) * len(moves))))
+    for (axis, moves), share in zip(axes.items(), even(lacking, [sum(each) for each in there.values()]), strict=True):
+        for move, available, number in zip(moves, there[axis], even(share, there[axis]), strict=True):
             rows.append(Fill(move.source, target, axis, number, available, fills=True))
     return rows
+
+
+def even(total: int, most: list[int]) -> list[int]:
+    """Shares of `total`, as even as the `most` that each can give allows; rounded up."""
+    found = [0] * len(most)
+    while (lacking := total - sum(found)) > 0 and (able := [i for i, n in enumerate(most) if found[i] < n]):
+        each = -(-lacking // len(able))
+        for i in able:
+            found[i] = min(most[i], found[i] + each)
+    return found
 
 
 def _beside(table: Cells, row: Fill) -> list[Fill]:

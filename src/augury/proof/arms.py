@@ -36,7 +36,7 @@ class Arm:
     knowledge do: it is judged as an arm without a generator.
 
     Arms with a `method` need unlabelled images of another domain, the target, and are trained as `adaptation.adapted` says; the
-    images of their source are pooled with the real ones.
+    images of their source are pooled with the real ones. `pretrained` arms train a linear layer on features of ImageNet.
     """
 
     note: str
@@ -61,6 +61,7 @@ class Arm:
     objective: str = ""
     control: bool = False
     method: str = ""
+    pretrained: bool = False
 
     @property
     def shows(self) -> bool:
@@ -91,14 +92,14 @@ class Arm:
 USUAL = ("none", "balanced", "classical", "randaugment", "gan", "discriminator", "discriminator_afresh")
 """Those of a trial that names none: of the ways without a generator those that came out best on real sets (docs/helps.md)."""
 USUAL_CELLS = (
-    "none", "balanced", "logit_adjustment", "classical", "randaugment", "mixup", "cutmix", "extreme_gamma", "drop_cells",
-    "cell_balanced", "group_dro", "dann", "moment_matching", "histogram_matching", "fourier_matching", "moment_symmetric",
+    "none", "balanced", "logit_adjustment", "classical", "randaugment", "mixup", "cutmix", "extreme_gamma", "pretrained",
+    "drop_cells", "pretrained_drop_cells", "cell_balanced", "group_dro", "dann", "moment_matching", "histogram_matching", "fourier_matching", "moment_symmetric",
     "histogram_symmetric", "fourier_symmetric", "untranslated", "shuffled", "filled", "half_real", "symmetric",
 )  # fmt: skip
 """Those of a trial with holes that names none. Three of them use the translator: with more of them no word could be said with
 the seven seeds of the default settings."""
 USUAL_DOMAINS = (
-    "none", "balanced", "classical", "randaugment", "adabn", "self_training", "mean_teacher", "domain_adversarial",
+    "none", "balanced", "classical", "randaugment", "pretrained", "adabn", "self_training", "mean_teacher", "domain_adversarial",
     "colour_matched", "histogram_matched", "translated", "translated_self_training", "translated_mean_teacher",
 )  # fmt: skip
 """Those of a trial with a target domain that names none."""
@@ -148,12 +149,18 @@ ARMS = {
     "discriminator_afresh_cutmix": Arm(
         "the same from random weights: its control", True, augment="classical", mix="cutmix", network="discriminator"
     ),
+    "pretrained": Arm(
+        "balanced, a linear layer on features of EfficientNet-Lite0, trained on ImageNet", True, pretrained=True
+    ),
     "extreme_gamma": Arm(
         "holes: balanced, with random gamma and gain of wide range", True, augment="extreme_gamma", cells=True
     ),
     "drop_cells": Arm(
         "holes: randaugment without the real images of attribute values that have an empty cell", True,
         augment="randaugment", cells=True, real="outside",
+    ),
+    "pretrained_drop_cells": Arm(
+        "holes: pretrained without the real images that drop_cells leaves out", True, pretrained=True, cells=True, real="outside"
     ),
     "cell_balanced": Arm("holes: randaugment, every cell is shown equally often", augment="randaugment", cells=True, by_cell=True),
     "group_dro": Arm(

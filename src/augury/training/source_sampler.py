@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import numpy as np
 
 from augury.data.cells import cells, members
@@ -27,6 +29,15 @@ class SourceSampler:
         self.sources = {
             cell: [rows[move.source] for move in moves] or [rows[cell]] for cell, moves in table.moves_into.items()
         }
+
+    def without(self, rows: Codes) -> SourceSampler:
+        """The same, which translates none of these train images, where there are others to take."""
+        found = copy.copy(self)
+        found.sources = {}
+        for cell, choices in self.sources.items():
+            left = [np.setdiff1d(among, rows) for among in choices]
+            found.sources[cell] = [each for each in left if len(each)] or choices
+        return found
 
     @property
     def card(self) -> Card:

@@ -1,0 +1,203 @@
+"""A run with a target: its settings, its parts, and what is told of pseudo-labels and of translations."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from two_domains import CLASSES, source, target
+
+from augury import domains
+from augury.data.target import TargetImages
+from augury.errors import DataError, SettingsError
+from augury.images import Attribute, LabelledImages, SyntheticImages
+from augury.settings import RunSettings, validated
+
+CPU = torch.device("cpu")
+
+
+def settings(**rooms: dict[str, Any]) -> RunSettings:
+    return validated(RunSettings, {**rooms, "data": {"target": "other/", **rooms.get("data", {})}})
+
+
+def test_a_run_with_a_target_trains_a_translator_that_changes_the_domain_alone() -> None:
+    found = domains.settings_for_target(settings(train={"steps": 7, "overrides": {"width": 8}}))
+    assert (found.train.recipe, found.train.condition, found.train.steps) == ("translator", ("domain",), 7)
+    assert found.train.overrides == {"width": 8, "class_moves": False}
+    assert domains.settings_for_target(found) == found
+    without = validated(RunSettings, {"train": {"recipe": "dcgan", "condition": ["age"]}})
+    assert domains.settings_for_target(without) is without
+
+
+@pytest.mark.parametrize(
+    ("rooms", "rule"),
+    [
+        ({"train": {"recipe": "dcgan"}}, r"recipe dcgan does not go with a target \(--target\).*leave it out"),
+        ({"train": {"condition": ["age"]}}, "condition=age does not go with a target"),
+        ({"train": {"condition": ["domain", "age"]}}, "condition=domain,age does not go with"),
+        ({"train": {"overrides": {"class_moves": True}}}, "class_moves=true does not go with.*only the domain"),
+        ({"data": {"fold": [1, 5]}}, "--folds does not go with"),
+        ({"prove": {"resample": "bootstrap"}}, r"prove\.resample=bootstrap does not go with"),
+    ],
+)
+def test_settings_that_contradict_a_target_are_refused(rooms: dict[str, Any], rule: str) -> None:
+    with pytest.raises(SettingsError, match=rule):
+        domains.settings_for_target(settings(**rooms))
+
+
+def with_attribute(data: LabelledImages, name: str, values: tuple[str, ...]) -> LabelledImages:
+    codes = np.arange(len(data), dtype=np.int64) % len(values)
+    return replace(data, attributes={**data.attributes, name: Attribute(codes, values)})
+
+
+def test_the_domain_is_an_attribute_beside_others_and_no_other_may_be_called_so() -> None:
+    aged = with_attribute(source(), "age", ("young", "old"))
+    marked = domains.in_domain(aged, "target")
+    assert list(marked.attributes) == ["age", "domain"] and (marked.attributes["domain"].codes == 1).all()
+    assert (domains.in_domain(marked, "source").attributes["domain"].codes == 0).all()
+    with pytest.raises(DataError, match="an attribute called 'domain' already; rename it, or leave --target out"):
+        domains.in_domain(with_attribute(source(), "domain", ("web", "phone")), "source")
+
+
+def parts() -> dict[str, LabelledImages]:
+    """Of a run without a target: 20, 8 and 12 images."""
+    return {name: source(counts, seed) for seed, (name, counts) in enumerate(
+        {"train": (12, 8), "validation": (4, 4), "test": (7, 5)}.items())}  # fmt: skip
+
+
+def test_all_labelled_images_but_those_that_validate_train_and_the_targets_test() -> None:
+    plain, other = parts(), target((6, 9), seed=8)
+    found = domains.target_parts(plain, TargetImages(target().images, other))
+    np.testing.assert_array_equal(
+        found["train"].images, np.concatenate([plain["train"].images, plain["test"].images])
+    )
+    np.testing.assert_array_equal(
+        found["train"].labels, np.concatenate([plain["train"].labels, plain["test"].labels])
+    )
+    np.testing.assert_array_equal(found["validation"].images, plain["validation"].images)
+    np.testing.assert_array_equal(found["test"].images, other.images)
+    np.testing.assert_array_equal(found["test"].labels, other.labels)
+    for name, code in (("train", 0), ("validation", 0), ("test", 1)):
+        assert set(found[name].attributes["domain"].codes.tolist()) == {code}
+    without = domains.target_parts(plain, TargetImages(target().images))
+    assert len(without["test"]) == 0 and len(without["train"]) == 32
+    assert without["test"].classes == CLASSES and without["test"].shape == plain["test"].shape
+
+
+def test_attributes_of_the_labelled_images_are_not_asked_of_the_target() -> None:
+    aged = {name: with_attribute(part, "age", ("young", "old")) for name, part in parts().items()}
+    named = replace(target((6, 9)), names=tuple(f"{i}.png" for i in range(15)))
+    for test in (None, named):
+        found = domains.target_parts(aged, TargetImages(target().images, test))
+        assert list(found["test"].attributes) == ["domain"] and len(found["test"].names) == len(found["test"])
+
+
+def test_a_class_without_a_labelled_target_image_is_refused() -> None:
+    some = target((0, 9), seed=8)
+    with pytest.raises(DataError, match="1 of 2 classes have no labelled target image for the test, such as 'lying'"):
+        domains.target_parts(parts(), TargetImages(target().images, some))
+
+
+def test_the_translator_learns_from_source_images_and_target_images_under_their_pseudo_labels() -> None:
+    train, other, labels = domains.in_domain(source((12, 8)), "source"), target((5, 5)).images, np.arange(10) % 2
+    train = with_attribute(train, "age", ("young", "old"))
+    known = domains.with_target(train, other, labels)
+    np.testing.assert_array_equal(known.images, np.concatenate([train.images, other]))
+    assert known.labels.tolist() == [*train.labels.tolist(), *labels.tolist()]
+    assert known.attributes["domain"].codes.tolist() == [0] * 20 + [1] * 10 and list(known.attributes) == ["domain"]
+    prints = {domains.with_target(train, images, given).fingerprint for images, given in (
+        (other, labels), (other, 1 - labels), (255 - other, labels))}  # fmt: skip
+    assert len(prints) == 3
+    assert np.bincount(domains.stand_in(train, other).labels[20:]).tolist() == [5, 5]
+
+
+class Stripes(nn.Module):
+    """Names a bar lying or standing by where the contrast lies, whatever the brightness; `wrong` ones the other way round."""
+
+    def __init__(self, wrong: bool = False) -> None:
+        super().__init__()
+        self.sign = -1 if wrong else 1
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        rows, columns = x.mean((1, 3)), x.mean((1, 2))  # [N, H], [N, W]
+        lying = rows.std(1) - columns.std(1)
+        return 100 * self.sign * torch.stack([lying, -lying], 1)
+
+
+TARGET = target()
+
+
+def translations(data: LabelledImages, labels: np.ndarray | None = None) -> SyntheticImages:
+    """The source's images, in the target's colours, made for these labels."""
+    rows = np.arange(len(data))
+    cells = np.stack([data.labels if labels is None else labels, np.ones(len(data), np.int64)], 1)
+    images = (150 + data.images / 3).astype(np.uint8)
+    return SyntheticImages(images, cells, ("domain",), CLASSES, 0, rows, "made", sources=rows)
+
+
+def test_pseudo_labels_are_what_the_classifier_names_and_the_mix_is_their_share() -> None:
+    shown = target((45, 15), seed=5)
+    found = domains.label_target(Stripes(), shown.images)
+    assert found.labels.dtype == np.int64 and (found.labels == shown.labels).mean() > 0.95
+    np.testing.assert_allclose(found.mix, np.bincount(found.labels, minlength=2) / 60)
+    lines = found.lines(CLASSES, np.array([30, 10]))
+    assert [line.split() for line in lines] == [
+        ["lying", "labelled", "75.0%", "target,", "estimated", f"{found.mix[0]:.1%}"],
+        ["standing", "labelled", "25.0%", "target,", "estimated", f"{found.mix[1]:.1%}"],
+    ]
+    assert len({line.index("labelled") for line in lines}) == 1  # in columns
+    assert "0.0%" in found.lines(CLASSES, np.array([0, 0]))[0]
+
+
+def test_the_labeller_learns_the_target_without_a_label_and_gives_the_same_again(monkeypatch) -> None:
+    monkeypatch.setattr(domains, "STEPS", 60)
+    asked = (source(), TARGET.images, domains.LABELLER)
+
+    def named(seed: int = 0) -> np.ndarray:
+        model = domains.target_classifier(*asked, seed=seed, flips=False, device=CPU)
+        return domains.label_target(model, TARGET.images).labels
+
+    found = named()
+    assert (found == TARGET.labels).mean() > 0.8
+    np.testing.assert_array_equal(named(), found)
+
+
+def test_translations_that_keep_their_class_are_advised_and_the_agreement_is_told() -> None:
+    found = domains.kept_by_target(Stripes(), translations(source((40, 20))), TARGET.images, TARGET.labels)
+    assert found.advised and found.overall.value > 0.95 and found.overall.n == 60
+    named = domains.label_target(Stripes(), TARGET.images).labels
+    agreed = np.mean([(named == TARGET.labels)[TARGET.labels == c].mean() for c in (0, 1)])
+    assert found.judge == pytest.approx(agreed) and found.limit == pytest.approx(0.8 * agreed)
+    assert f"For {agreed:.0%} of the real target images it names the class of their pseudo-label." in found.sentence
+    json.dumps(found.as_dict())
+
+
+def test_translations_under_labels_at_random_are_advised_against() -> None:
+    data = source((40, 20))
+    for labels in (np.random.default_rng(0).permutation(data.labels), 1 - data.labels):
+        found = domains.kept_by_target(Stripes(), translations(data, labels), TARGET.images, TARGET.labels)
+        assert not found.advised and found.overall.value < 0.7 and "advised against" in found.sentence
+
+
+def test_a_judge_that_never_agrees_with_the_pseudo_labels_is_heard_without_a_fault() -> None:
+    found = domains.kept_by_target(Stripes(wrong=True), translations(source()), TARGET.images, TARGET.labels)
+    assert found.judge is not None and found.judge < 0.05 and "names the class of their pseudo-label" in found.sentence
+
+
+def test_what_is_stored_of_a_target_is_plain_and_other_images_are_told_apart() -> None:
+    test, seen = target((6, 9), seed=8), TARGET.images
+    told = domains.about_target(
+        TargetImages(seen, test, ("a note",)), domains.TargetLabels(TARGET.labels, np.array([0.5, 0.5]))
+    )
+    assert told == {"images": 80, "test": 15, "notes": ["a note"], "class_mix": [0.5, 0.5]}
+    json.dumps(told)
+    assert domains.about_target(TargetImages(seen))["test"] == 0
+    swapped = replace(test, labels=1 - test.labels)
+    targets = (TargetImages(seen), TargetImages(seen, test), TargetImages(seen, swapped), TargetImages(255 - seen, test))
+    assert len({domains.target_digest(each) for each in targets}) == 4
+    assert domains.target_digest(TargetImages(seen.copy(), test)) == domains.target_digest(TargetImages(seen, test))
