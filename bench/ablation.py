@@ -24,11 +24,11 @@ import numpy as np
 from augury import data, generation, metrics, proof
 from augury.files import digest, read_json, write_json
 from augury.images import SPLITS, SyntheticImages
-from augury.pipeline import advance, draw
+from augury.pipeline.scorecard import useful
+from augury.pipeline.session import Session
+from augury.pipeline.stages import advance, draw
 from augury.proof import Fold
 from augury.proof.arms import ARMS
-from augury.scoring import useful
-from augury.session import Session
 from augury.settings import ProveSettings, RunSettings, validated
 from augury.training import Synthesizer
 from augury.verdict import FORMAT
@@ -183,7 +183,9 @@ def trial(case: str, name: str, places: Places, folder: Path, seeds: int) -> dic
 
     def tried(session: Session) -> Fold:
         with (
-            mock.patch("augury.pipeline.metrics.Monitor", partial(Useful, session)) if change.useful else nullcontext()
+            mock.patch("augury.pipeline.stages.metrics.Monitor", partial(Useful, session))
+            if change.useful
+            else nullcontext()
         ):
             advance(session, "train")
         if change.real:

@@ -18,13 +18,13 @@ import numpy as np
 from PIL import Image
 
 from augury import data, training
-from augury.console import watcher
-from augury.data import coding
+from augury.cli.console import watcher
+from augury.data.decoding import label_encoding
 from augury.images import LabelledImages
-from augury.pipeline import opened
+from augury.pipeline.session import Session
+from augury.pipeline.stages import opened
 from augury.proof import Fold, pooled, prints
 from augury.randomness import rng
-from augury.session import Session
 from augury.settings import RunSettings, TrainSettings
 from augury.verdict import Verdict
 
@@ -100,7 +100,7 @@ def thinned(images: LabelledImages, part: int, each: int, seed: int = 0) -> Labe
     for label in range(len(images.classes)):
         members = np.flatnonzero((images.split == part) & (images.labels == label))
         kept.append(rng(seed, "thinned", label).permutation(members)[:each])
-    return coding.finished(images.take(np.sort(np.concatenate(kept))))
+    return label_encoding.finished(images.take(np.sort(np.concatenate(kept))))
 
 
 def fashion(ratio: float) -> Callable[[Places], LabelledImages]:
@@ -126,7 +126,7 @@ def pneumonia(places: Places) -> LabelledImages:
     assert images.split is not None
     learnt = np.flatnonzero(images.split == 0)
     kept = rng(0, "pneumonia").permutation(learnt)[: len(learnt) // 20]
-    return coding.finished(images.take(np.sort(np.concatenate([kept, np.flatnonzero(images.split != 0)]))))
+    return label_encoding.finished(images.take(np.sort(np.concatenate([kept, np.flatnonzero(images.split != 0)]))))
 
 
 def faces(places: Places) -> LabelledImages:
@@ -154,7 +154,7 @@ def hole(
 
     def made(fold: int, places: Places) -> LabelledImages:
         raw = data.load(places.shared / "cmu_faces_64x60.npz", size=32)
-        columns = {**raw.attributes, "pose": coding.Attribute(raw.labels, raw.classes)}
+        columns = {**raw.attributes, "pose": label_encoding.Attribute(raw.labels, raw.classes)}
         wanted, by, person = columns[label], columns[attribute], raw.groups
         assert person is not None, "this file names the person of each image"
         there = np.isin(by.codes, [by.values.index(name) for name in lacking])
@@ -172,7 +172,7 @@ def hole(
             groups=person,
             split=split,
         )
-        return coding.finished(images.take(np.flatnonzero(keep)))
+        return label_encoding.finished(images.take(np.flatnonzero(keep)))
 
     return tuple(partial(made, fold) for fold in range(folds))
 

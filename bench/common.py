@@ -18,16 +18,17 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from augury import metrics, pipeline, proof
-from augury.console import watcher
+from augury import metrics, proof
+from augury.cli.console import watcher
 from augury.files import write_json
 from augury.images import Images, LabelledImages
-from augury.machine import machine, versions
+from augury.pipeline import stages
+from augury.pipeline.environment import machine, versions
+from augury.pipeline.session import Session
 from augury.randomness import rng
-from augury.recipes import Recipe
-from augury.session import Session
 from augury.settings import RunSettings
 from augury.training import placed
+from augury.training.recipes import Recipe
 from augury.verdict import Verdict
 
 RESULTS = Path(__file__).parent / "results"
@@ -89,8 +90,8 @@ def over_translators(
     for number, (first, seeds) in enumerate((*BLOCKS, (0, sum(n for _, n in BLOCKS)))):
         chosen = settings(number % len(BLOCKS))
         place = folder / f"translator-{number % len(BLOCKS)}"
-        pipeline.run(data, place, settings=chosen, until="generate", watch=watcher(False))
-        with pipeline.opened(data, place, settings=chosen) as session:
+        stages.run(data, place, settings=chosen, until="generate", watch=watcher(False))
+        with stages.opened(data, place, settings=chosen) as session:
             verdict = trial(session, first, seeds)
     assert verdict is not None
     return verdict

@@ -26,12 +26,13 @@ import torch
 from scipy.ndimage import gaussian_filter
 
 from augury import data as reading
-from augury import pipeline, proof
-from augury.domains import lesson
+from augury import proof
 from augury.images import Codes, Images, LabelledImages
+from augury.pipeline import stages
+from augury.pipeline.domains import lesson
+from augury.pipeline.session import Session
 from augury.proof.measures import measures
 from augury.randomness import rng
-from augury.session import Session
 from augury.settings import RunSettings, validated
 from augury.verdict import Verdict
 from cases import DATA
@@ -207,7 +208,7 @@ def verdict_of(
         images.labelled, folder / name, lambda number: settings_of(case, target, number, steps), trial
     )
     last = settings_of(case, target, 0, steps)
-    with pipeline.opened(images.labelled, folder / name / "translator-0", settings=last) as session:
+    with stages.opened(images.labelled, folder / name / "translator-0", settings=last) as session:
         train, test = session.parts["train"], session.parts["test"]
     return verdict, references(images, train, test, case, results), kept[: len(kept) - 1]
 

@@ -19,10 +19,10 @@ import torch
 
 from augury import data, metrics
 from augury.images import LabelledImages
-from augury.recipes import RECIPES
 from augury.settings import TrainSettings
 from augury.training import Plan, choose_device, make_plan, train_plan
 from augury.training.plan import Game, set_up
+from augury.training.recipes import RECIPES
 from augury.training.reconstruction import Reconstruction
 from common import (
     ceiling,

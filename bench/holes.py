@@ -23,13 +23,14 @@ import numpy as np
 import torch
 from scipy.ndimage import gaussian_filter
 
-from augury import augment, pipeline, proof
+from augury import augment, proof
 from augury.data import from_arrays
 from augury.data.cells import LEAST
 from augury.images import LabelledImages
+from augury.pipeline import stages
+from augury.pipeline.session import Session
 from augury.proof.measures import measures, unpacked
 from augury.randomness import rng
-from augury.session import Session
 from augury.settings import RunSettings, validated
 from augury.verdict import Verdict
 from cases import DATA
@@ -155,7 +156,7 @@ def verdict_of(name: str, places: Path, folder: Path, steps: int | None) -> tupl
 
     settings = partial(settings_of, case, steps=steps)
     verdict = over_translators(data, folder / name, settings, trial)
-    with pipeline.opened(data, folder / name / "translator-0", settings=settings(0)) as session:
+    with stages.opened(data, folder / name / "translator-0", settings=settings(0)) as session:
         train, test = session.parts["train"], session.parts["test"]
     return verdict, oracle(train, lacking, test, case, results)
 

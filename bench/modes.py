@@ -27,8 +27,8 @@ from torch import nn
 
 from augury.files import digest, read_json, write_json
 from augury.randomness import rng
-from augury.recipes import RECIPES, Recipe
 from augury.training.adversarial import AdversarialGame
+from augury.training.recipes import RECIPES, Recipe
 from common import row, write
 
 LATENT, BATCH, SAMPLES = 8, 128, 5000

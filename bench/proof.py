@@ -17,10 +17,10 @@ from typing import Any
 
 import numpy as np
 
-from augury.folds import trial
-from augury.pipeline import advance
+from augury.pipeline.cross_validation import trial
+from augury.pipeline.session import Session
+from augury.pipeline.stages import advance
 from augury.proof import Fold
-from augury.session import Session
 from augury.settings import RunSettings, validated
 from augury.verdict import Verdict
 from cases import CASES, DATA, Places

@@ -17,11 +17,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from augury.comparison import compare
-from augury.console import watcher
+from augury.cli.console import watcher
 from augury.files import read_json
-from augury.recipes import RECIPES
+from augury.pipeline.comparison import compare
 from augury.settings import RunSettings, validated
+from augury.training.recipes import RECIPES
 from cases import DATA
 from common import row, stored, write
 

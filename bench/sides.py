@@ -17,11 +17,11 @@ from augury.augment import policy
 from augury.images import LabelledImages
 from augury.networks import build
 from augury.networks.stylegan import StyleGANSettings
-from augury.recipes import RECIPES
 from augury.settings import TrainSettings
 from augury.training import Plan, choose_device, keep_memory, make_plan, train_plan
 from augury.training.adversarial import AdversarialGame
 from augury.training.plan import set_up
+from augury.training.recipes import RECIPES
 from common import parameters, period, random_images
 from peers import pytorch_gan, stylegan_reference
 

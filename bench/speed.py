@@ -22,8 +22,8 @@ from typing import Any
 
 import torch
 
-from augury.recipes import RECIPES
 from augury.training import choose_precision
+from augury.training.recipes import RECIPES
 from common import apart, ceiling, interleaved, operations_a_step, row, seconds_a_step, stored, write
 from sides import SIZES, side
 

@@ -16,10 +16,10 @@ import numpy as np
 import torch
 
 from augury import data
-from augury.console import watcher
+from augury.cli.console import watcher
 from augury.files import read_json, write_json
 from augury.images import LabelledImages
-from augury.pipeline import advance, opened
+from augury.pipeline.stages import advance, opened
 from augury.proof import prints
 from augury.proof.arms import Arm
 from augury.proof.trainings import Trainings

@@ -106,7 +106,7 @@ PLAYED = {
 
 def recipes() -> str:
     """What was measured of each recipe, a row each; a dash where nothing was."""
-    from augury.recipes import RECIPES
+    from augury.training.recipes import RECIPES
 
     modes = {row["case"]: row["ours"] for row in _result("modes").get("rows", [])}
     quality = {row["recipe"]: row for row in _result("quality").get("table", []) if row["data"].startswith("sample")}

@@ -6,15 +6,15 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from augury.beginnings import pretrained
     from augury.data import load
     from augury.exports import export_folder as export
-    from augury.folds import cross_validate
     from augury.images import LabelledImages, SyntheticImages
     from augury.metrics import evaluate
-    from augury.pipeline import run
+    from augury.pipeline.cross_validation import cross_validate
+    from augury.pipeline.pretrained import pretrained
+    from augury.pipeline.run_folder import Run
+    from augury.pipeline.stages import run
     from augury.proof import prove
-    from augury.runfolder import Run
     from augury.settings import RunSettings
     from augury.training import Synthesizer, train
     from augury.verdict import Verdict
@@ -39,18 +39,18 @@ __all__ = [
 
 _WHERE = {
     "LabelledImages": "augury.images:LabelledImages",
-    "Run": "augury.runfolder:Run",
+    "Run": "augury.pipeline.run_folder:Run",
     "RunSettings": "augury.settings:RunSettings",
     "SyntheticImages": "augury.images:SyntheticImages",
     "Synthesizer": "augury.training:Synthesizer",
     "Verdict": "augury.verdict:Verdict",
-    "cross_validate": "augury.folds:cross_validate",
+    "cross_validate": "augury.pipeline.cross_validation:cross_validate",
     "evaluate": "augury.metrics:evaluate",
     "export": "augury.exports:export_folder",
     "load": "augury.data:load",
-    "pretrained": "augury.beginnings:pretrained",
+    "pretrained": "augury.pipeline.pretrained:pretrained",
     "prove": "augury.proof:prove",
-    "run": "augury.pipeline:run",
+    "run": "augury.pipeline.stages:run",
     "train": "augury.training:train",
 }
 """Public name -> where it lives; looked up on first use, so that `import augury` does not import torch."""

@@ -10,9 +10,9 @@ import numpy.typing as npt
 
 from augury.errors import DataError, MissingExtraError
 from augury.images import Images, LabelledImages
-from augury.recipes import RECIPES
 from augury.settings import TrainSettings, seconds, validated
 from augury.training import Synthesizer, TableSynthesizer, train, train_table
+from augury.training.recipes import RECIPES
 
 try:
     from imblearn.over_sampling.base import BaseOverSampler

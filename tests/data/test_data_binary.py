@@ -14,7 +14,8 @@ import pytest
 from making import CODES, GREY, LABELS, cifar, idx, idx_folder, png, written
 from PIL import Image
 
-from augury.data import load, piles, safety
+from augury.data import load
+from augury.data.decoding import array_store, safety
 from augury.errors import DataError, SettingsError
 
 TRAIN = {"train-images-idx3-ubyte": idx(GREY), "train-labels-idx1-ubyte": idx(CODES)}
@@ -45,7 +46,7 @@ def test_idx_of_one_part_has_no_split_and_colour_is_read(tmp_path: Path) -> None
 def test_idx_in_pieces_and_resized(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = idx_folder(tmp_path / "in")
     whole = np.array(load(path, size=7).images)
-    monkeypatch.setattr(piles, "PIECE", 4)
+    monkeypatch.setattr(array_store, "PIECE", 4)
     assert np.array_equal(load(path, size=7, cache=tmp_path / "other").images, whole)
 
 

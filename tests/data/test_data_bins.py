@@ -11,7 +11,7 @@ from PIL import Image
 from augury.data import binned, load
 from augury.errors import DataError, SettingsError
 from augury.images import Attribute, LabelledImages
-from augury.opening import images_of
+from augury.pipeline.inputs import images_of
 from augury.settings import RunSettings, validated
 
 

@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from augury.data import decode, load, reading
+from augury.data import load
+from augury.data.decoding import image, reading
 
 Pets = Callable[..., Path]
 
@@ -17,7 +18,7 @@ Pets = Callable[..., Path]
 def decoded(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Grows by one for each image decoded."""
     calls: list[int] = []
-    real = decode.pixels
+    real = image.pixels
 
     def counting(raw: bytes, *rest: object) -> object:
         calls.append(len(raw))

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from augury.cli import app
+from augury.cli.commands import app
 from augury.data import census, from_arrays
 from augury.data.cells import Cells
 from augury.errors import DataError

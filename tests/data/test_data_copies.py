@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageFilter
 
 from augury.data import LEFT_OUT, census, copied, from_arrays, near_duplicates, sample, shared, split
-from augury.data.copies import APART, NEAR, _by_bands, candidates, clusters, identical
+from augury.data.near_duplicates import APART, NEAR, _by_bands, candidates, clusters, identical
 from augury.errors import DataError
 
 Pixels = npt.NDArray[np.uint8]
@@ -134,7 +134,7 @@ def test_candidates_by_bands_and_by_force_agree(monkeypatch: pytest.MonkeyPatch)
         bits[i + 1] = bits[i] ^ (np.argsort(random.random(64)) < random.integers(0, 14))
     pairs = {}
     for name, few in (("force", 10_000), ("bands", 10)):
-        monkeypatch.setattr("augury.data.copies._FEW", few)
+        monkeypatch.setattr("augury.data.near_duplicates._FEW", few)
         listed = [(int(a), int(b)) for first, second in candidates(bits) for a, b in zip(first, second, strict=True)]
         assert len(listed) == len(set(listed)) and all(a < b for a, b in listed)
         pairs[name] = set(listed)

@@ -16,7 +16,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from augury.data import crew, kinds, load, reading
+from augury.data import load
+from augury.data.decoding import codecs, reading, worker_pool
 from augury.errors import DataError
 
 pytestmark = pytest.mark.skipif(
@@ -59,8 +60,8 @@ def _elsewhere(function: Callable[..., Any]) -> Callable[..., Any]:
 
 def test_processes_give_what_threads_give(shard: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     by_threads = load(shard, on_bad="skip", cache=tmp_path / "threads")
-    monkeypatch.setattr(crew, "PROCESSES_FROM", 1)
-    monkeypatch.setattr(kinds, "header", _elsewhere(kinds.header))
+    monkeypatch.setattr(worker_pool, "PROCESSES_FROM", 1)
+    monkeypatch.setattr(codecs, "header", _elsewhere(codecs.header))
     by_processes = load(shard, on_bad="skip", cache=tmp_path / "processes")
     assert len(by_processes) == 298 and by_processes.fingerprint == by_threads.fingerprint
     np.testing.assert_array_equal(by_processes.images, by_threads.images)
@@ -71,7 +72,7 @@ def test_processes_give_what_threads_give(shard: Path, tmp_path: Path, monkeypat
 
 
 def test_the_death_of_a_process_is_told(shard: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(crew, "PROCESSES_FROM", 1)
+    monkeypatch.setattr(worker_pool, "PROCESSES_FROM", 1)
     monkeypatch.setattr(reading, "_picture", _dying)
     with pytest.raises(DataError, match=r"process that decodes images has died.*0000\.jpg to 0031\.jpg"):
         load(shard, on_bad="skip", cache=tmp_path)
@@ -84,7 +85,7 @@ def _dying(*words: object) -> None:
 SCRIPT = """
 import os, sys, time
 from augury.data import crew
-found = crew.Crew(crew.PROCESSES_FROM)
+found = worker_pool.Crew(worker_pool.PROCESSES_FROM)
 print(*found.processes._processes, flush=True)
 time.sleep(60)
 """

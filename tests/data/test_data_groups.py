@@ -17,7 +17,7 @@ from making import idx_folder, packed, rows, written
 from PIL import Image
 
 from augury.data import from_arrays, load, regrouped, split
-from augury.data.table import NAMES
+from augury.data.formats.table import NAMES
 from augury.errors import DataError, SettingsError
 from augury.images import LabelledImages
 

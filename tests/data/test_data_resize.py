@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from augury.data import from_arrays, load
-from augury.data.resize import fitted, target
+from augury.data.decoding.resize import fitted, target
 
 Floats = npt.NDArray[np.float64]
 

@@ -10,7 +10,8 @@ import pytest
 from making import GREY, dicom_file, fits_file, rows, written
 from PIL import Image
 
-from augury.data import dicom, fits, inspect, load
+from augury.data import inspect, load
+from augury.data.decoding import dicom, fits
 from augury.errors import DataError
 
 RAMP = np.arange(0, 4096, 64, dtype=np.uint16).reshape(8, 8)

@@ -11,7 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from making import GREY, LABELS, png, rows, written
 
-from augury.data import load, safety
+from augury.data import load
+from augury.data.decoding import safety
 from augury.errors import AuguryError, DataError, SettingsError
 
 

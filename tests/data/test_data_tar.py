@@ -13,7 +13,9 @@ import numpy as np
 import pytest
 from making import LABELS, packed, pictures, png
 
-from augury.data import load, safety, tar
+from augury.data import load
+from augury.data.decoding import safety
+from augury.data.formats import tar
 from augury.errors import DataError, SettingsError
 
 

@@ -12,7 +12,15 @@ from generation_data import said
 
 from augury.errors import SettingsError
 from augury.generation import (
-    Candidates, Evidence, examples, load, plan_into, plan_translations, save, tallied, translate,
+    Candidates,
+    Evidence,
+    examples,
+    load,
+    plan_into,
+    plan_translations,
+    save,
+    tallied,
+    translate,
 )  # fmt: skip
 from augury.generation.filters import apply
 from augury.images import Attribute, LabelledImages

@@ -16,7 +16,7 @@ import augury
 from augury.errors import DataError, RunFolderError, SettingsError
 from augury.images import LabelledImages
 from augury.networks import OnDiscriminator
-from augury.pipeline import advance, opened
+from augury.pipeline.stages import advance, opened
 from augury.proof import Lesson, prints, prove, teach
 from augury.proof.judgement import judge
 from augury.proof.measures import measures

@@ -12,10 +12,10 @@ import torch
 from torch import nn
 from two_domains import CLASSES, source, target
 
-from augury import domains
 from augury.data.target import TargetImages
 from augury.errors import DataError, SettingsError
 from augury.images import Attribute, LabelledImages, SyntheticImages
+from augury.pipeline import domains
 from augury.settings import RunSettings, validated
 
 CPU = torch.device("cpu")
@@ -73,12 +73,8 @@ def parts() -> dict[str, LabelledImages]:
 def test_all_labelled_images_but_those_that_validate_train_and_the_targets_test() -> None:
     plain, other = parts(), target((6, 9), seed=8)
     found = domains.target_parts(plain, TargetImages(target().images, other))
-    np.testing.assert_array_equal(
-        found["train"].images, np.concatenate([plain["train"].images, plain["test"].images])
-    )
-    np.testing.assert_array_equal(
-        found["train"].labels, np.concatenate([plain["train"].labels, plain["test"].labels])
-    )
+    np.testing.assert_array_equal(found["train"].images, np.concatenate([plain["train"].images, plain["test"].images]))
+    np.testing.assert_array_equal(found["train"].labels, np.concatenate([plain["train"].labels, plain["test"].labels]))
     np.testing.assert_array_equal(found["validation"].images, plain["validation"].images)
     np.testing.assert_array_equal(found["test"].images, other.images)
     np.testing.assert_array_equal(found["test"].labels, other.labels)
@@ -198,6 +194,11 @@ def test_what_is_stored_of_a_target_is_plain_and_other_images_are_told_apart() -
     json.dumps(told)
     assert domains.about_target(TargetImages(seen))["test"] == 0
     swapped = replace(test, labels=1 - test.labels)
-    targets = (TargetImages(seen), TargetImages(seen, test), TargetImages(seen, swapped), TargetImages(255 - seen, test))
+    targets = (
+        TargetImages(seen),
+        TargetImages(seen, test),
+        TargetImages(seen, swapped),
+        TargetImages(255 - seen, test),
+    )
     assert len({domains.target_digest(each) for each in targets}) == 4
     assert domains.target_digest(TargetImages(seen.copy(), test)) == domains.target_digest(TargetImages(seen, test))

@@ -13,13 +13,13 @@ from PIL import Image
 from proof_data import both, part
 from typer.testing import CliRunner
 
-from augury import judging
-from augury.cli import app
+from augury.cli.commands import app
 from augury.data import from_arrays, load, split
 from augury.errors import DataError, RunFolderError, SettingsError
 from augury.images import SPLITS, LabelledImages
-from augury.judging import judge, matched
-from augury.opening import Watcher
+from augury.pipeline import external_trial
+from augury.pipeline.external_trial import judge, matched
+from augury.pipeline.inputs import Watcher
 from augury.settings import ProveSettings, RunSettings, ScoreSettings
 from augury.verdict import UNLOOKED, Verdict
 
@@ -126,11 +126,11 @@ def test_a_trial_that_would_show_no_image_is_refused(tmp_path: Path) -> None:
 def test_another_trial_in_the_folder_is_set_aside(tmp_path: Path) -> None:
     said: list[str] = []
     first = judge(REAL, part((4, 4), 8), tmp_path / "out", settings=SETTINGS)
-    before = {name: (tmp_path / "out" / name).read_bytes() for name in judging.WRITTEN}
+    before = {name: (tmp_path / "out" / name).read_bytes() for name in external_trial.WRITTEN}
     for number, seed in ((1, 9), (2, 10)):
         judge(REAL, part((4, 4), seed), tmp_path / "out", settings=SETTINGS, watch=Watcher(note=said.append))
         assert sum(f"earlier-{number}" in note for note in said) == 1
-    assert {name: (tmp_path / "out" / "earlier-1" / name).read_bytes() for name in judging.WRITTEN} == before
+    assert {name: (tmp_path / "out" / "earlier-1" / name).read_bytes() for name in external_trial.WRITTEN} == before
     again = judge(REAL, part((4, 4), 8), tmp_path / "out" / "earlier-1", settings=SETTINGS)  # goes on there
     assert again.arms == first.arms
     more = SETTINGS.model_copy(update={"prove": QUICK.model_copy(update={"seeds": 3})})
@@ -299,18 +299,18 @@ def test_parts_written_as_arrays_have_the_size_of_their_files(tmp_path: Path) ->
 def test_a_killed_judgement_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made = part((4, 4), 8)
     whole = judge(REAL, made, tmp_path / "whole", settings=SETTINGS)
-    write = judging.write_json
+    write = external_trial.write_json
 
     def killed(path: Path, value: object) -> None:
         if path.name == "verdict.json":
             raise KeyboardInterrupt
         write(path, value)
 
-    monkeypatch.setattr(judging, "write_json", killed)
+    monkeypatch.setattr(external_trial, "write_json", killed)
     with pytest.raises(KeyboardInterrupt):
         judge(REAL, made, tmp_path / "cut", settings=SETTINGS)
     before = (tmp_path / "cut" / "trial.json").read_bytes()
-    monkeypatch.setattr(judging, "write_json", write)
+    monkeypatch.setattr(external_trial, "write_json", write)
     assert judge(REAL, made, tmp_path / "cut", settings=SETTINGS) == whole
     assert (tmp_path / "cut" / "trial.json").read_bytes() == before
 

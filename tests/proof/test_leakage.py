@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 from proof_data import part, synthetic
 
-from augury import pipeline, proof, session
+from augury import proof
 from augury.errors import DataError
 from augury.images import LabelledImages
+from augury.pipeline import session, stages
 from augury.proof import leakage
 from augury.settings import ProveSettings, RunSettings
 
@@ -144,7 +145,7 @@ def test_a_run_whose_generator_saw_another_division_is_refused(tmp_path: Path, m
     data = part((20, 20), 4)
     quick = {"steps": 1, "batch": 4, "precision": "fp32"}
     settings = RunSettings(device="cpu", train=quick, generate={"filters": ()}, prove=QUICK.model_dump())
-    run = pipeline.run(data, tmp_path / "r", settings=settings, until="prove")
+    run = stages.run(data, tmp_path / "r", settings=settings, until="prove")
     assert run.verdict.leaks == {
         "test_not_seen_by": ["classifier", "filters", "generator"],
         "left_out": 0,
@@ -159,12 +160,10 @@ def test_a_run_whose_generator_saw_another_division_is_refused(tmp_path: Path, m
         update={"seed": 1, "train": settings.train.model_copy(update={"start_from": str(run.path)})}
     )
     with pytest.raises(DataError, match="test images were seen by the generator"):
-        pipeline.run(data, tmp_path / "s", settings=started, until="prove")
+        stages.run(data, tmp_path / "s", settings=started, until="prove")
     shutil.copytree(run / "synthesizer", tmp_path / "alone")  # weights of which nobody knows what they have seen
     for k, start in enumerate((tmp_path / "alone", tmp_path / "t0")):
         own = settings.train.model_copy(update={"start_from": str(start)})
-        late = pipeline.run(
-            data, tmp_path / f"t{k}", settings=settings.model_copy(update={"train": own}), until="prove"
-        )
+        late = stages.run(data, tmp_path / f"t{k}", settings=settings.model_copy(update={"train": own}), until="prove")
         told = late.verdict.leaks
         assert told is not None and told["test_not_seen_by"][2] == "generator (not told of what it started from)"

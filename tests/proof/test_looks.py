@@ -12,14 +12,14 @@ import pytest
 from proof_data import part
 
 from augury.files import write_json
-from augury.folds import _looks
 from augury.images import LabelledImages, SyntheticImages
-from augury.keeping import Kept, kept_results
-from augury.opening import Watcher
+from augury.pipeline.cross_validation import _looks
+from augury.pipeline.inputs import Watcher
+from augury.pipeline.run_folder import Run
+from augury.pipeline.trial_cache import Kept, kept_results
 from augury.proof import learners
 from augury.proof.judgement import judge
 from augury.proof.measures import measures
-from augury.runfolder import Run
 from augury.settings import ProveSettings, RunSettings
 from augury.verdict import Verdict
 

@@ -13,13 +13,13 @@ from training_data import CPU, interrupted, planned, small
 
 from augury.errors import RunFolderError, SettingsError
 from augury.images import LabelledImages
-from augury.recipes import recipe
 from augury.settings import TrainSettings
 from augury.training import Synthesizer, checkpoints, fingerprint, seen, train, train_plan
 from augury.training.adversarial import AdversarialGame
 from augury.training.health import findings
 from augury.training.journal import Journal
 from augury.training.plan import set_up
+from augury.training.recipes import recipe
 
 
 def scored(values: list[float]):

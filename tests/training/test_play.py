@@ -14,12 +14,12 @@ from training_data import CPU, interrupted, planned, small
 from augury.augment import policy
 from augury.errors import SettingsError, TrainingError
 from augury.networks import NETWORKS, build
-from augury.recipes import RECIPES, recipe
 from augury.training import journal, train_plan
 from augury.training.adversarial import AdversarialGame
 from augury.training.batches import Batches
 from augury.training.plan import rarity, set_up
 from augury.training.players import Players
+from augury.training.recipes import RECIPES, recipe
 from augury.training.rounds import Round, rounds
 from augury.training.schedules import between
 

@@ -13,12 +13,12 @@ from augury.augment import policy
 from augury.errors import DataError, RunFolderError, SettingsError, TrainingError
 from augury.networks import NETWORKS, build
 from augury.networks.canvas import Canvas
-from augury.recipes import RECIPES, recipe
 from augury.settings import TrainSettings
 from augury.training import Plan, Synthesizer, checkpoints, choose_device, settle, train_plan
 from augury.training.adversarial import AdversarialGame
 from augury.training.averaging import MovingAverage
 from augury.training.batches import Batches
+from augury.training.recipes import RECIPES, recipe
 from augury.training.rounds import Round
 from augury.training.schedules import cosine
 

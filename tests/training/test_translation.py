@@ -16,10 +16,10 @@ from augury.errors import DataError, SettingsError
 from augury.images import Attribute, LabelledImages
 from augury.losses import patch_contrast
 from augury.networks import KEEP, build
-from augury.recipes import recipe
 from augury.settings import TrainSettings
 from augury.training import Card, Synthesizer, make_plan, sampler, settle, train
 from augury.training.pairs import PairSampler
+from augury.training.recipes import recipe
 from augury.training.translation import TranslationTrainer
 
 CPU = torch.device("cpu")

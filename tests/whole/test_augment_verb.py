@@ -15,12 +15,12 @@ from typer.testing import CliRunner
 
 import augury
 from augury.augment import POLICIES, augmented
-from augury.cli import app
-from augury.copies import copies, preview, shown
+from augury.cli.commands import app
 from augury.data import from_arrays, split
 from augury.errors import DataError, SettingsError
 from augury.exports import EXPORTS, FILES
 from augury.images import Attribute, LabelledImages
+from augury.pipeline.augmented_copies import copies, preview, shown
 
 DATA = LabelledImages(
     np.random.default_rng(0).integers(0, 256, (6, 3, 12, 12), dtype=np.uint8),

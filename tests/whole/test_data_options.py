@@ -11,12 +11,12 @@ import pytest
 from typer.testing import CliRunner
 
 import augury
-from augury.cli import app
-from augury.cli_options import DATA, reads
-from augury.copies import copies
+from augury.cli.commands import app
+from augury.cli.options import DATA, reads
 from augury.errors import SettingsError
-from augury.opening import about_data, images_of
-from augury.runfolder import Run
+from augury.pipeline.augmented_copies import copies
+from augury.pipeline.inputs import about_data, images_of
+from augury.pipeline.run_folder import Run
 from augury.settings import READING, RunSettings
 
 N = 40

@@ -10,9 +10,9 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from augury import domains, session
-from augury.cli import app
+from augury.cli.commands import app
 from augury.errors import AuguryError
+from augury.pipeline import domains, session
 
 CLASSES = ("lying", "standing")
 QUICK = (

@@ -11,7 +11,7 @@ from PIL import Image
 from scipy import linalg
 from typer.testing import CliRunner
 
-from augury.cli import app
+from augury.cli.commands import app
 from augury.errors import AuguryError, DataError, ScoreError, SettingsError
 from augury.metrics import ScoreCard, kernel_distance
 

@@ -13,9 +13,10 @@ from PIL import Image
 from typed import command
 
 import augury
-from augury import comparison, files, folds
+from augury import files
 from augury.errors import RunFolderError, SettingsError
-from augury.opening import IN_MEMORY
+from augury.pipeline import comparison, cross_validation
+from augury.pipeline.inputs import IN_MEMORY
 from augury.settings import RunSettings, validated
 
 QUICK = ["--steps", "4", "--precision", "fp32", "--set", "prove.steps=3", "--set", "train.batch=8"]
@@ -77,10 +78,10 @@ def test_folds_and_comparisons_go_on_with_the_data_they_were_begun_with(
         raise KeyboardInterrupt
         yield
 
-    monkeypatch.setattr(folds, "opened", opened)
+    monkeypatch.setattr(cross_validation, "opened", opened)
     monkeypatch.setattr(comparison, "opened", opened)
     with pytest.raises(KeyboardInterrupt):
-        folds.cross_validate(None, tmp_path / "crossed", 3)
+        cross_validation.cross_validate(None, tmp_path / "crossed", 3)
     with pytest.raises(KeyboardInterrupt):
         comparison.compare(None, tmp_path / "compared", ("vae", "ae"))
     assert asked == [photos, photos]

@@ -10,12 +10,12 @@ import pytest
 from PIL import Image
 
 import augury
-from augury import session
 from augury.errors import AuguryError, DataError, SettingsError
 from augury.generation import FILTERS, load
 from augury.images import Attribute, LabelledImages
-from augury.opening import Watcher
-from augury.pipeline import advance, opened
+from augury.pipeline import session
+from augury.pipeline.inputs import Watcher
+from augury.pipeline.stages import advance, opened
 from augury.proof import probabilities
 from augury.settings import RunSettings, validated
 from augury.training import Synthesizer

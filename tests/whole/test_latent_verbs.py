@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from augury.cli import app
+from augury.cli.commands import app
 from augury.errors import AuguryError, DataError, SettingsError
 from augury.training import Synthesizer
 

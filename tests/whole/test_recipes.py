@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from augury import pipeline, session
-from augury.cli import app
-from augury.cli_options import settled
-from augury.comparison import compare
+from augury.cli.commands import app
+from augury.cli.options import settled
 from augury.errors import DataError, SettingsError
 from augury.files import read_json, read_lines
-from augury.recipes import RECIPES
+from augury.pipeline import session, stages
+from augury.pipeline.comparison import compare
 from augury.settings import RunSettings, validated
+from augury.training.recipes import RECIPES
 
 SMALL = {"stylegan": {"width": 8, "widest": 16, "latent": 16}, "r3gan": {"width": 8, "widest": 16}}
 SHORT = ["--steps", "4", "--precision", "fp32", "--quiet", "--set", "train.batch=8"]
@@ -111,16 +111,16 @@ def test_overrides_are_taken_back_by_null_and_left_behind_by_another_recipe() ->
 def test_what_cannot_be_trained_is_told_before_the_classifier_is_taught(
     train_settings: dict, rule: str, pictures: Path, tmp_path: Path, monkeypatch
 ) -> None:
-    monkeypatch.setitem(pipeline.STAGES, "classify", lambda session: pytest.fail("taught first"))
+    monkeypatch.setitem(stages.STAGES, "classify", lambda session: pytest.fail("taught first"))
     place = str(tmp_path / "r")
     changed = {k: v.replace("RUN", place) if isinstance(v, str) else v for k, v in train_settings.items()}
     settings = validated(RunSettings, {"train": {"steps": 2, **changed}})
     with pytest.raises((SettingsError, DataError), match=rule):
-        pipeline.run(pictures, place, settings=settings, until="train")
+        stages.run(pictures, place, settings=settings, until="train")
 
 
 def test_a_comparison_is_refused_before_its_first_recipe_is_begun(pictures: Path, tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setitem(pipeline.STAGES, "split", lambda session: pytest.fail("begun"))
+    monkeypatch.setitem(stages.STAGES, "split", lambda session: pytest.fail("begun"))
     settings = validated(RunSettings, {"train": {"steps": 2, "overrides": {"r1": 1.0}}})
     with pytest.raises(SettingsError, match=r"r1=1\.0 would do nothing"):
         compare(pictures, tmp_path / "c", ("dcgan", "vae"), settings=settings)

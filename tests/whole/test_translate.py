@@ -12,12 +12,13 @@ from PIL import Image
 from typer.testing import CliRunner
 
 import augury
-from augury import proof, session
-from augury.cli import app
+from augury import proof
+from augury.cli.commands import app
 from augury.errors import AuguryError
 from augury.images import Attribute, LabelledImages
-from augury.opening import Watcher
-from augury.runfolder import Run
+from augury.pipeline import session
+from augury.pipeline.inputs import Watcher
+from augury.pipeline.run_folder import Run
 from augury.settings import RunSettings, TrainSettings, validated
 from augury.training import Synthesizer
 

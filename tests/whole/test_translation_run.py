@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 import augury
-from augury import session
 from augury.errors import DataError, SettingsError
 from augury.files import read_json, read_lines
-from augury.opening import Watcher
-from augury.pipeline import run
+from augury.pipeline import session
+from augury.pipeline.inputs import Watcher
+from augury.pipeline.stages import run
 from augury.settings import RunSettings, validated
 
 ROOMS = {

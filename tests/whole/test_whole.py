@@ -19,10 +19,10 @@ from typed import command
 from typer.testing import CliRunner
 
 import augury
-from augury.cli import app, main
+from augury.cli.commands import app, main
 from augury.errors import RunFolderError, SettingsError
+from augury.pipeline.run_folder import Run
 from augury.report.wording import headline
-from augury.runfolder import Run
 from augury.settings import RunSettings, seconds, validated
 
 QUICK = ["--steps", "30", "--precision", "fp32", "--set", "prove.steps=3", "--set", "score.features=pixels"]
@@ -79,7 +79,7 @@ def test_killed_at_random_moments_it_ends_in_the_same_bytes(whole, photos: Path,
     words = [
         sys.executable,
         "-c",
-        "from augury.cli import main; main()",
+        "from augury.cli.commands import main; main()",
         "run",
         str(photos),
         "-o",
@@ -101,7 +101,7 @@ def test_ctrl_c_tells_what_is_kept_and_that_the_same_command_goes_on(photos: Pat
     words = [
         sys.executable,
         "-c",
-        "from augury.cli import main; main()",
+        "from augury.cli.commands import main; main()",
         "train",
         str(photos),
         "-o",
@@ -297,7 +297,7 @@ def test_a_run_is_taken_up_stage_by_stage(whole) -> None:
 
 
 def test_importing_and_asking_for_help_do_not_load_torch() -> None:
-    code = "import sys, augury, augury.cli; sys.exit('torch' in sys.modules)"
+    code = "import sys, augury, augury.cli.commands; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
     assert command("run", "--help").stdout.count("--budget") >= 1
 
@@ -317,7 +317,7 @@ def test_public_names_exist() -> None:
 
 def test_a_budget_is_planned_once(photos: Path, tmp_path: Path, monkeypatch) -> None:
     from augury import training
-    from augury.pipeline import advance, opened
+    from augury.pipeline.stages import advance, opened
 
     settings = validated(RunSettings, {"train": {"budget": "1s", "batch": 8}})
     with opened(photos, tmp_path / "r", settings=settings) as session:

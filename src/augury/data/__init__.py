@@ -1,13 +1,13 @@
 """Brings labelled images in from outside as `LabelledImages`, divides them into parts, and says what they are like."""
 
-from augury.data.arrays import from_arrays
-from augury.data.balance import effective_number, long_tail
 from augury.data.bins import binned
-from augury.data.coding import finished, regrouped
-from augury.data.copies import copied, near_duplicates, shared
+from augury.data.contact_sheet import beside, contact_sheet, picture_sheet
+from augury.data.decoding.label_encoding import finished, regrouped
 from augury.data.embedded import SAMPLES, STRIPED, sample
+from augury.data.formats.arrays import from_arrays
 from augury.data.loading import FORMATS, load, pictures
-from augury.data.sheet import beside, contact_sheet, picture_sheet
+from augury.data.long_tail import effective_number, long_tail
+from augury.data.near_duplicates import copied, near_duplicates, shared
 from augury.data.splitting import LEFT_OUT, folds, merged, split
 from augury.data.summary import Census, census, inspect
 from augury.data.target import TargetImages, read_target

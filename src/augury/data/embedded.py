@@ -8,8 +8,9 @@ from importlib.resources import as_file, files
 
 import numpy as np
 
-from augury.data import npz, policy
-from augury.data.resize import Fit, Size
+from augury.data.decoding import load_options
+from augury.data.decoding.resize import Fit, Size
+from augury.data.formats import npz
 from augury.images import SPLITS, Attribute, Images, LabelledImages
 from augury.randomness import rng
 
@@ -20,7 +21,7 @@ def sample(*, size: int | Size | None = None, fit: Fit = "crop") -> LabelledImag
     notes["flips"] is True: a horizontal flip keeps the class. Fashion-MNIST (Xiao, Rasul and Vollgraf, 2017), MIT.
     """
     with as_file(files("augury.data").joinpath("sample", "fashion_long_tail.npz")) as path:
-        data = npz.read(path, policy.checked(size=size, fit=fit))
+        data = npz.read(path, load_options.checked(size=size, fit=fit))
     notes = {
         **data.notes,
         "source": "embedded sample: Fashion-MNIST, Zalando SE, long-tailed (500 down to 10 train images a class)",

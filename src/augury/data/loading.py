@@ -9,26 +9,15 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from augury.data import (
-    arrays,
-    cifar,
-    csv,
-    dataset,
-    folder,
-    idx,
-    imagefolder,
-    npz,
-    parquet,
-    policy,
-    tar,
-)
-from augury.data import (
     bins as numeric,
 )
-from augury.data.coding import regrouped
-from augury.data.dataset import Dataset
+from augury.data.decoding import load_options
+from augury.data.decoding.label_encoding import regrouped
+from augury.data.decoding.load_options import OnBad, Policy, Split, Stretch, Window
+from augury.data.decoding.resize import LARGEST, Fit, Size
 from augury.data.embedded import SAMPLES, sample
-from augury.data.policy import OnBad, Policy, Split, Stretch, Window
-from augury.data.resize import LARGEST, Fit, Size
+from augury.data.formats import arrays, cifar, csv, folder, idx, imagefolder, npz, parquet, tar, torch_dataset
+from augury.data.formats.torch_dataset import Dataset
 from augury.errors import DataError, SettingsError
 from augury.images import LabelledImages
 
@@ -144,7 +133,7 @@ def load(
     Raises DataError when the path is missing, of an unknown kind or cannot be read, SettingsError when a setting is out
     of its range, MissingExtraError when a format needs a package that is not installed.
     """
-    wanted = policy.checked(
+    wanted = load_options.checked(
         size=size,
         fit=fit,
         on_bad=on_bad,
@@ -175,7 +164,7 @@ def _read(
             _refuse_columns("a set given in memory", wanted)
             return arrays.from_arrays(*path, size=wanted.size, fit=wanted.fit)
         if isinstance(path, Dataset):
-            return dataset.read(path, wanted)
+            return torch_dataset.read(path, wanted)
         raise DataError(f"a {type(path).__name__} is no set of images; give a path, (X, y) or a Dataset of pairs")
     place = Path(path)
     found = _recognised(place, format)
@@ -209,7 +198,7 @@ def pictures(
     place = Path(path)
     found = _recognised(place, None)
     columns = columns if found.columns else None
-    asked = policy.checked(
+    asked = load_options.checked(
         size=size, fit=fit, on_bad=on_bad, cache=cache, window=window, stretch=stretch, columns=columns
     )
     return found.reads(place, replace(asked, labelled=False, native=LARGEST))

@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from augury.data.balance import effective_number
 from augury.data.cells import numeric, tables
-from augury.data.copies import Clusters, identical, near_duplicates
+from augury.data.decoding.load_options import OnBad
 from augury.data.loading import load
-from augury.data.policy import OnBad
+from augury.data.long_tail import effective_number
+from augury.data.near_duplicates import Clusters, identical, near_duplicates
 from augury.images import SPLITS, Images, LabelledImages
 
 FEW = 20

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import numpy as np
 
-from augury.data.coding import SPLIT_NAMES
-from augury.data.folder import text, walked
+from augury.data.decoding.label_encoding import SPLIT_NAMES
+from augury.data.decoding.load_options import OnBad
+from augury.data.decoding.resize import Fit
+from augury.data.formats.folder import text, walked
 from augury.data.loading import pictures
-from augury.data.policy import OnBad
-from augury.data.resize import Fit
 from augury.data.unlabelled import apart_from, coloured, files_below
 from augury.errors import DataError
 from augury.images import SPLITS, Codes, Images, LabelledImages

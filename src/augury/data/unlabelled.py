@@ -10,15 +10,15 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from augury.data import reading
-from augury.data.coding import pixel_digest
-from augury.data.copies import copied
-from augury.data.folder import text, walked
-from augury.data.found import Found
+from augury.data.decoding import reading
+from augury.data.decoding.image_index import Found
+from augury.data.decoding.label_encoding import pixel_digest
+from augury.data.decoding.load_options import OnBad, checked
+from augury.data.decoding.resize import Fit
+from augury.data.decoding.safety import file_bytes
+from augury.data.formats.folder import text, walked
 from augury.data.loading import load
-from augury.data.policy import OnBad, checked
-from augury.data.resize import Fit
-from augury.data.safety import file_bytes
+from augury.data.near_duplicates import copied
 from augury.errors import DataError
 from augury.files import digest
 from augury.images import Attribute, Images, LabelledImages

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from augury.data.table import NAMES
+from augury.data.formats.table import NAMES
 from augury.errors import DataError, RunFolderError, SettingsError
 from augury.images import SPLITS, Images, LabelledImages, SyntheticImages, source_facts
 
@@ -140,7 +140,7 @@ def _in_parts(train: LabelledImages) -> bool:
 
 
 def _recipe(train: LabelledImages, i: int) -> dict[str, Any] | None:
-    """How image i is drawn again where it is one of `augury.copies`, which call it FILE#EPOCH: `augment.augmented` of image
+    """How image i is drawn again where it is one of `augury.pipeline.augmented_copies`, which call it FILE#EPOCH: `augment.augmented` of image
     `index` of the data whose fingerprint is `data`, or of the `file` alone. None for any other image."""
     recipe = dict(train.notes.get("copies", {}))
     of = recipe.pop("of", {}) if train.names else {}

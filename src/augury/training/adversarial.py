@@ -21,8 +21,8 @@ from augury.losses import (
     squared_slope,
 )
 from augury.networks import ConditionEmbedding
-from augury.recipes import Recipe
 from augury.training.players import Players
+from augury.training.recipes import Recipe
 from augury.training.rounds import Draw, Round, rounds
 from augury.training.schedules import between
 from augury.training.view import View

@@ -15,11 +15,11 @@ import torch
 from augury.errors import RunFolderError, SettingsError
 from augury.images import Codes, Images, LabelledImages
 from augury.networks import NETWORKS, Discriminator, OnDiscriminator, alone, build
-from augury.recipes import Recipe
 from augury.training import checkpoints
 from augury.training.batches import as_float
 from augury.training.devices import placed
 from augury.training.plan import Plan, seen
+from augury.training.recipes import Recipe
 
 Scores = npt.NDArray[np.float64]
 BATCH = 256

@@ -7,7 +7,7 @@ from statistics import mean
 from typing import Any
 
 from augury.losses import ADVERSARIAL_LOSSES
-from augury.recipes import Recipe
+from augury.training.recipes import Recipe
 
 Rows = list[dict[str, Any]]
 SETTLED = (0.3, 300)

@@ -17,12 +17,12 @@ from augury.files import digest
 from augury.images import LabelledImages
 from augury.networks import NETWORKS, build
 from augury.randomness import torch_seed
-from augury.recipes import Recipe, recipe, suitable
 from augury.settings import TrainSettings
 from augury.training.adversarial import AdversarialGame
 from augury.training.batches import Batches
 from augury.training.devices import choose_precision, out_of_memory
 from augury.training.pairs import PairSampler
+from augury.training.recipes import Recipe, recipe, suitable
 from augury.training.reconstruction import Reconstruction
 from augury.training.rounds import Draw, refuse_parts
 from augury.training.transfer import fingerprint, transfer

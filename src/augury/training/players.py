@@ -8,9 +8,9 @@ import torch
 from torch import nn
 
 from augury.errors import SettingsError
-from augury.recipes import Recipe
 from augury.training.averaging import MovingAverage
 from augury.training.devices import placed
+from augury.training.recipes import Recipe
 from augury.training.schedules import SCHEDULES, between, warmed
 
 

@@ -8,8 +8,8 @@ from torch import nn
 from augury.augment import Policy
 from augury.errors import SettingsError
 from augury.losses import divergence, negative_likelihood
-from augury.recipes import Recipe
 from augury.training.players import Players
+from augury.training.recipes import Recipe
 from augury.training.rounds import Draw, Round, rounds
 
 KINDS = ("variational", "plain")

@@ -14,12 +14,12 @@ from augury.errors import DataError, SettingsError, TrainingError
 from augury.images import Codes
 from augury.networks import NETWORKS, build
 from augury.randomness import image_noise, torch_seed
-from augury.recipes import Recipe
-from augury.recipes import recipe as named
 from augury.training.adversarial import AdversarialGame
 from augury.training.batches import Lottery
 from augury.training.devices import choose_device
 from augury.training.plan import BATCH, pace
+from augury.training.recipes import Recipe
+from augury.training.recipes import recipe as named
 
 Table = npt.NDArray[np.float64]
 AUTO, STEPS = "rpgan", 1000

@@ -16,9 +16,9 @@ from augury.augment import Policy
 from augury.errors import SettingsError
 from augury.losses import ADVERSARIAL_LOSSES, mode_seeking, patch_contrast, squared_slope
 from augury.randomness import stream, torch_seed
-from augury.recipes import Recipe
 from augury.training.pairs import Pairs
 from augury.training.players import Players
+from augury.training.recipes import Recipe
 from augury.training.rounds import refuse_parts
 from augury.training.schedules import between
 

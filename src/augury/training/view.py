@@ -9,7 +9,7 @@ import torch
 from augury.augment import Policy
 from augury.errors import SettingsError
 from augury.losses import AdversarialLoss
-from augury.recipes import Recipe
+from augury.training.recipes import Recipe
 from augury.training.rounds import Round
 from augury.training.schedules import between
 

@@ -1,0 +1,342 @@
+"""The command line: one verb for each stage, and `run` for the whole way."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from augury.cli import console
+from augury.cli.data import augment, export, inspect, split
+from augury.cli.evaluate import EXAMPLES, evaluate
+from augury.cli.images import generate, translate
+from augury.cli.latent import latent
+from augury.cli.options import (
+    Device,
+    Given,
+    Json,
+    Quiet,
+    Seed,
+    Set,
+    given,
+    pair,
+    reads,
+    settled,
+    value,
+    work,
+)
+from augury.cli.prove import prove
+from augury.errors import AuguryError, SettingsError
+
+app = typer.Typer(
+    help="Images for the classes that lack them, and proof whether they help a classifier.",
+    epilog="Begin with: augury run photos/ -o runs/photos    (photos/<class>/*.jpg; without a path, the embedded sample)",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+
+app.add_typer(latent, name="latent")
+app.command(epilog="Example: augury inspect photos/ -o sheet.png")(inspect)
+app.command(
+    epilog="Example: augury split photos/ -o parts    then: augury prove parts/ --with made-from-parts-train/ -o runs/judged"
+)(split)
+app.command(
+    epilog="Example: augury augment photos/ --preview sheet.png    then: augury augment photos/ -o more --policy natural --per-image 3"
+)(augment)
+app.command(epilog="Example: augury generate runs/photos -o more --label disgust --number 50 --seed 7")(generate)
+app.command(
+    epilog="Example: augury translate runs/faces photos/ --change young=no -o older    several changes: --change young=no --change label=woman"
+)(translate)
+app.command(epilog=EXAMPLES)(evaluate)
+app.command(
+    epilog="Example: augury prove runs/photos --set prove.max_seeds=24    or: augury prove parts/ --with made/ -o runs/judged"
+)(prove)
+app.command(epilog="Example: augury export runs/photos --format parquet -o photos.parquet")(export)
+
+Source = Annotated[
+    Path | None,
+    typer.Argument(
+        help="Folder of class folders, .npz, .csv, .parquet, .tar, idx, …; none: the run's own data again, or the embedded sample."
+    ),
+]
+Folder = Annotated[Path, typer.Option("-o", "--output", help="The run folder: made, or gone on with.")]
+Together = Annotated[
+    Path, typer.Option("-o", "--output", help="Folder for the run folders, one a recipe: made, or gone on with.")
+]
+Flips = Annotated[
+    bool | None,
+    typer.Option(
+        help="Mirror images left and right, in the generator's training as in the classifiers'; not unless given (but the embedded sample is)."
+    ),
+]
+Recipe = Annotated[
+    str | None,
+    typer.Option(
+        help="auto (the default), rpgan, dcgan, gan, wgan, wgan_gp, r3gan, stylegan, vae, ae; or translator, which fills empty "
+        "cells of class and attribute with translated train images."
+    ),
+]
+Loss = Annotated[str | None, typer.Option(help="Over the recipe's: minimax, non_saturating, wasserstein, hinge, ….")]
+Penalty = Annotated[
+    list[str] | None,
+    typer.Option(help="Over the recipe's: r1=1, r2=1, gradient_penalty=10, lecam=.3, clip=.01; one for each."),
+]
+Smoothing = Annotated[float | None, typer.Option(help="Target of real images is 1 minus this.", min=0, max=0.5)]
+StartFrom = Annotated[
+    str | None,
+    typer.Option(help="Begin with the weights of this run or synthesizer: same network and size, any classes."),
+]
+Unlabelled = Annotated[
+    str | None, typer.Option(help="A folder of images without labels: they train the generator as well.")
+]
+Target = Annotated[
+    str | None,
+    typer.Option(
+        help="Images of another domain that the classifier is for (a new scanner): a folder without labels, or class folders, whose "
+        "labels then test. Trains a translator into that domain."
+    ),
+]
+Steps = Annotated[int | None, typer.Option(help="Training steps.", min=1)]
+Budget = Annotated[
+    str | None,
+    typer.Option(
+        help="Time to train the generator (each, of several), instead of steps: 90s, 5m, 1h. The trial comes on top."
+    ),
+]
+Precision = Annotated[str | None, typer.Option(help="auto (measured; the default), fp32 or bf16.")]
+Folds = Annotated[
+    int | None,
+    typer.Option(
+        help="Cross-validation (augury run only): so many runs, each with another part to test, one verdict of all; for few "
+        "images or people. To go on: the same -o and --folds."
+    ),
+]
+Condition = Annotated[
+    str | None,
+    typer.Option(
+        help="Attributes to condition on beside the class: pose,stain. To fill the empty cells of class and age: --recipe "
+        "translator --condition age."
+    ),
+]
+Strategy = Annotated[
+    str | None,
+    typer.Option(
+        "--sampling-strategy",
+        help="balance (default), level, tail, auto, a ratio (0.5; 1.0 for as many as the largest has), a number of images for "
+        'each class (50), or {"class": n}.',
+    ),
+]
+
+
+def _length(steps: int | None, budget: str | None) -> dict[str, Any]:
+    """How long to train; either replaces both of what is stored."""
+    if steps is not None and budget is not None:
+        raise SettingsError("--steps and --budget both say how long to train; give one of them")
+    return {} if steps is None and budget is None else {"steps": steps, "budget": budget}
+
+
+@reads
+def way(
+    context: typer.Context,
+    path: Source = None,
+    output: Folder = Path("runs/augury"),
+    seed: Seed = None,
+    device: Device = None,
+    data: Given = None,
+    recipe: Recipe = None,
+    loss: Loss = None,
+    penalty: Penalty = None,
+    label_smoothing: Smoothing = None,
+    start_from: StartFrom = None,
+    unlabelled: Unlabelled = None,
+    target: Target = None,
+    steps: Steps = None,
+    budget: Budget = None,
+    precision: Precision = None,
+    condition: Condition = None,
+    flips: Flips = None,
+    sampling_strategy: Strategy = None,
+    folds: Folds = None,
+    extra: Set = None,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """`run` and `train`: from the data to the report, or to the synthesizer."""
+    rooms = {
+        "data": (data or {}) | given(target=target and str(Path(target).resolve())),
+        "train": given(recipe=recipe, precision=precision, start_from=start_from, unlabelled=unlabelled)
+        | _length(steps, budget),
+        "generate": given(sampling_strategy=sampling_strategy and value(sampling_strategy)),
+        "prove": given(flips=flips),
+    }
+    weights = {name: value(text) for name, text in (pair("--penalty", text) for text in penalty or [])}
+    overrides = given(loss=loss, label_smoothing=label_smoothing) | weights
+    if overrides:
+        rooms["train"] |= {"overrides": overrides}
+    if condition is not None:
+        rooms["train"] |= {"condition": tuple(n for n in condition.split(",") if n and n != "label")}
+    until = "train" if context.info_name == "train" else "report"
+    if folds is not None:
+        if until == "train":
+            raise SettingsError("folds are for the verdict, and augury train gives none; use augury run --folds")
+        _cross_validated(path, output, folds, rooms, given(seed=seed, device=device), extra, quiet, as_json)
+        return
+    run = work(path, output, until, quiet, extra, rooms, given(seed=seed, device=device))
+    if until == "report":
+        console.tell(run, as_json)
+    else:
+        made = str(run / "synthesizer")
+        typer.echo(json.dumps({"run": str(run.path), "synthesizer": made}) if as_json else made)
+
+
+def _cross_validated(
+    path: Path | None,
+    output: Path,
+    folds: int,
+    rooms: dict[str, dict[str, Any]],
+    top: dict[str, Any],
+    extra: list[str] | None,
+    quiet: bool,
+    as_json: bool,
+) -> None:
+    """`run --folds`; the settings are those stored in the first fold, if any, then those given."""
+    from augury.pipeline.cross_validation import cross_validate
+    from augury.pipeline.run_folder import Run
+
+    stored = Run(output / "fold-1").settings
+    stored.get("data", {}).pop("fold", None)
+    settings = settled(stored, extra, rooms, top)
+    verdict = cross_validate(path, output, folds, settings=settings, watch=console.watcher(quiet))
+    if as_json:
+        typer.echo(json.dumps({"folder": str(output), "verdict": verdict.as_dict()}))
+        return
+    console.verdict(verdict)
+    typer.echo(f"\n  folds     {output}/fold-1 … fold-{folds}\n  report    {output / 'report.html'}")
+
+
+app.command(
+    "run",
+    help="The whole way: train, generate, filter, score, prove, export, report. The same command, or only its -o, goes on "
+    "after an interruption.",
+    epilog="Example: augury run photos/ -o runs/photos --budget 10m",
+)(way)
+app.command(
+    "train",
+    help="Split the data and train the generator; `augury run -o` the same folder goes on from here.",
+    epilog="Example: augury train photos/ -o runs/photos --steps 4000",
+)(way)
+
+
+@app.command(epilog="Example: augury compare photos/ -o runs/compared --recipes stylegan,vae,ae,dcgan --budget 10m")
+@reads
+def compare(
+    path: Source = None,
+    output: Together = Path("runs/compared"),
+    recipes: Annotated[
+        str, typer.Option(help="Names with commas between; see augury run --help.")
+    ] = "rpgan,stylegan,vae,ae",
+    seed: Seed = None,
+    device: Device = None,
+    data: Given = None,
+    steps: Steps = None,
+    budget: Budget = None,
+    extra: Set = None,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Train several recipes on the same data and compare quality, variety, reconstruction, speed and size."""
+    from augury.pipeline.comparison import compare as compared
+    from augury.pipeline.inputs import begun
+    from augury.training.recipes import RECIPES
+
+    rooms, first = {"data": data or {}, "train": _length(steps, budget)}, begun(output / name for name in RECIPES)
+    settings = settled(first.settings if first else {}, extra, rooms, given(seed=seed, device=device))
+    names = tuple(name.strip() for name in recipes.split(",") if name.strip())
+    rows = compared(path, output, names, settings=settings, watch=console.watcher(quiet))
+    if as_json:
+        typer.echo(json.dumps({"rows": rows, "pictures": str(output / "comparison.png")}))
+    else:
+        console.comparison(rows)
+        typer.echo(f"\n  pictures  {output / 'comparison.png'}")
+
+
+@app.command(epilog="Example: augury report runs/photos --json")
+def report(source: Annotated[Path, typer.Argument(help="A finished run folder.")], as_json: Json = False) -> None:
+    """Tell a finished run's verdict again, and where its report lies."""
+    from augury.pipeline.run_folder import Run
+
+    place = Run(source)
+    _ = place.about
+    console.tell(place, as_json)
+
+
+@app.command(epilog="Example: augury doctor --json")
+def doctor(device: Device = None, as_json: Json = False) -> None:
+    """Versions, devices, optional extras, and twenty steps of training as a self-test."""
+    import numpy as np
+    import torch
+
+    from augury import data, training
+    from augury.pipeline.environment import extras, machine, versions
+    from augury.settings import TrainSettings
+
+    chosen = training.choose_device(device or "auto")
+    begun = time.monotonic()
+    synthesizer = training.train(data.sample(), settings=TrainSettings(steps=20), device=chosen.type)
+    seconds = time.monotonic() - begun
+    same = np.array_equal(
+        synthesizer.sample([0, 1], seed=1).images[1:], synthesizer.sample([1], seed=1, start=1).images
+    )
+    facts = {
+        "versions": versions(),
+        "machine": machine(),
+        "devices": [name for name, there in training.devices().items() if there],
+        "device": chosen.type,
+        "precision": training.choose_precision(chosen),
+        "threads": torch.get_num_threads(),
+        "extras": extras(),
+        "self_test": {"passed": bool(same), "training_images_per_second": round(20 * 64 / seconds, 1)},
+    }
+    if as_json:
+        typer.echo(json.dumps(facts))
+    else:
+        console.facts(facts)
+    if not same:
+        raise typer.Exit(1)
+
+
+INTERRUPTED = 130
+"""The status after Ctrl-C, of which typer makes a silent SystemExit of this status."""
+
+
+def main() -> None:
+    """Run the command line; errors of ours are told in words and end with status 1, Ctrl-C with INTERRUPTED."""
+    try:
+        app()
+    except AuguryError as error:
+        typer.echo(f"augury: {error}", err=True)
+        raise SystemExit(1) from None
+    except (KeyboardInterrupt, SystemExit) as ended:
+        if isinstance(ended, SystemExit) and ended.code != INTERRUPTED:
+            raise
+        typer.echo(
+            "\naugury: interrupted; what was finished is kept, and the same command goes on with a run or a trial",
+            err=True,
+        )
+        raise SystemExit(INTERRUPTED) from None
+    except RuntimeError as error:
+        from augury.training import out_of_memory
+
+        if not out_of_memory(error):
+            raise
+        typer.echo(
+            "augury: out of memory. What was finished is kept; run the same command again with smaller images (--size, in a new "
+            "folder), --set train.batch=16, --set prove.batch=32 or --set score.limit=200, or on another --device",
+            err=True,
+        )
+        raise SystemExit(1) from None

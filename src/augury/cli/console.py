@@ -1,0 +1,141 @@
+"""What a person at a terminal sees while a run works, and when it has ended."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+TABLES = 3
+"""Most tables of cells that are shown unasked."""
+
+if TYPE_CHECKING:
+    from augury.data.cells import Cells
+    from augury.pipeline.inputs import Watcher
+    from augury.pipeline.run_folder import Run
+    from augury.training import Progress
+    from augury.verdict import Verdict
+
+
+def watcher(quiet: bool) -> Watcher:
+    """Progress on standard error: a line a stage, and within a stage a line that rewrites itself on a terminal."""
+    from augury.pipeline.inputs import Watcher
+
+    if quiet:
+        return Watcher()
+    live, begun, told = sys.stderr.isatty(), [0.0], [0.0]
+
+    def say(text: str, force: bool = False) -> None:
+        now = time.monotonic()
+        if force or now - told[0] > (0.2 if live else 15):
+            told[0] = now
+            sys.stderr.write(f"\r\033[K  {text}" if live else f"  {text}\n")
+            sys.stderr.flush()
+
+    def begin(stage: str, cached: bool) -> None:
+        begun[0] = told[0] = time.monotonic()
+        sys.stderr.write(f"{stage}{' (done before)' if cached else ''}\n")
+
+    def training(p: Progress) -> None:
+        losses = "  ".join(f"{k} {v:+.3f}" for k, v in p.losses.items())
+        say(f"step {p.step}/{p.steps}  {losses}  {p.images_per_second:.0f} img/s  {_clock(p.seconds_left)} left")
+
+    def amount(what: str, done: int, total: int) -> None:
+        left = (time.monotonic() - begun[0]) / max(done, 1) * (total - done)
+        say(f"{done}/{total} {what}  {_clock(left)} left", force=done == total)
+
+    def end(stage: str) -> None:
+        sys.stderr.write("\r\033[K" if live else "")
+
+    return Watcher(begin, training, amount, end, lambda text: print(text, file=sys.stderr))
+
+
+def _clock(seconds: float) -> str:
+    return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"
+
+
+def tell(run: Run, as_json: bool) -> None:
+    """A finished run: verdict, arms, where the data set and the report lie."""
+    from augury.exports import place
+
+    made = place(run.path, run.settings.get("export", {}).get("format", "folder"))
+    if not (run / "verdict.json").exists() and (run / "target.json").exists():  # no target image has a label
+        kept = run.read("generation").get("kept_classes")
+        if as_json:
+            typer.echo(json.dumps({"run": str(run.path), "verdict": None, "kept_classes": kept}))
+        else:
+            advice = kept["sentence"] if kept else "No image was translated."
+            typer.echo(
+                f"\nNOT TESTED. No target image has a label, so nothing was proved. {advice}\n\n  data set  {made}"
+            )
+        return
+    found = run.verdict
+    if as_json:
+        typer.echo(json.dumps({"run": str(run.path), "verdict": found.as_dict()}))
+        return
+    verdict(found)
+    if found.word == "underpowered" and found.seeds_needed is None and len(found.seeds) >= found.least_seeds:
+        typer.echo(
+            "\n  augury run --folds 5 would test every image once, in another folder (data with parts of their own: --split new)"
+        )
+    typer.echo(f"\n  data set  {made}\n  report    {run / 'report.html'}")
+
+
+def verdict(found: Verdict) -> None:
+    """The word, its sentence, and a line an arm."""
+    typer.echo(f"\n{found.word.upper()}. {found.sentence}\n")
+    width = max(map(len, found.arms))
+    for name, values in found.arms.items():
+        mean, worst = (sum(values[k]) / len(values[k]) for k in ("balanced_accuracy", "worst_recall"))
+        typer.echo(f"  {name:<{width}}  balanced accuracy {mean:.3f}  worst class {worst:.3f}")
+
+
+def facts(values: dict[str, Any]) -> None:
+    """Names and values, a line each."""
+    for name, value in values.items():
+        typer.echo(f"{name:<12} {value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)}")
+
+
+def cells(tables: dict[str, Cells], *, every: bool, parts: bool) -> None:
+    """Tables of class × attributes; unless `every` one is wanted, the first TABLES of those with empty or rare cells. `parts`:
+    only train images are counted."""
+    from augury.errors import DataError
+
+    shown = {name: table for name, table in tables.items() if every or table.holes}
+    for name, table in list(shown.items())[:TABLES]:
+        what = "train images" if parts else "images"
+        typer.echo(f"\n{what} by class and {name} (* empty or rare: fewer than {table.least})")
+        for line in table.lines():
+            typer.echo(f"  {line}")
+        try:
+            table.check()
+            advice = f"augury run DATA --recipe translator --condition {name}" if table.holes else ""
+            typer.echo(
+                f"  a translator can fill the cells marked *: {advice}" if advice else "  no cell is empty or rare"
+            )
+        except DataError as error:
+            typer.echo(f"  no translator for these cells: {error}")
+    if len(shown) > TABLES:
+        more = ", ".join(list(shown)[TABLES:])
+        typer.echo(f"\n{len(shown) - TABLES} more attributes have empty or rare cells (--condition shows one): {more}")
+    if shown:
+        typer.echo()
+
+
+def comparison(rows: list[dict[str, Any]]) -> None:
+    """A line a measure, a column a recipe, and real images beside them where they were measured too."""
+    measures = [name for name in rows[0] if not name.endswith("_real") and name != "features"]
+    cells = [[name.replace("_", " "), *(_short(row.get(name, "")) for row in rows)] for name in measures]
+    for line, name in zip(cells, measures, strict=True):
+        line.append("real" if name == "recipe" else _short(rows[0].get(f"{name}_real", "")))
+    widths = [max(len(line[i]) for line in cells) for i in range(len(cells[0]))]
+    for line in cells:
+        rest = (text.rjust(width) for text, width in zip(line[1:], widths[1:], strict=True))
+        typer.echo("  ".join([line[0].ljust(widths[0]), *rest]).rstrip())
+
+
+def _short(value: Any) -> str:
+    return f"{value:,.3g}" if isinstance(value, float) else f"{value:,}" if isinstance(value, int) else str(value)

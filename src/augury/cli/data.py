@@ -1,0 +1,222 @@
+"""The verbs about data sets: `inspect`, `split` or `augment` one, `export` a run's."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from augury.cli import console
+from augury.cli.options import (
+    Data,
+    Device,
+    Given,
+    Json,
+    Quiet,
+    RunFolder,
+    Seed,
+    Set,
+    again,
+    given,
+    reading,
+    reads,
+    refuse_unread,
+    settled,
+)
+from augury.errors import SettingsError
+from augury.images import SPLITS
+
+MOST_SHOWN = 12
+"""Most values of an attribute that are counted one by one in the text of `inspect`; the JSON has all."""
+Written = "folder, imagefolder, csv, npz, tar or parquet."
+Format = Annotated[str | None, typer.Option("--format", help=f"{Written} As the name of -o ends, else imagefolder.")]
+Force = Annotated[bool, typer.Option("--force", help="Replace a file, or an export that files were added to.")]
+
+
+@reads
+def inspect(
+    path: Data = None,
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="Write a picture sheet here (PNG).")] = None,
+    data: Given = None,
+    flips: Annotated[
+        bool | None, typer.Option(help="Look for mirrored copies too; not unless given (but for the embedded sample).")
+    ] = None,
+    condition: Annotated[
+        str | None,
+        typer.Option(
+            help="Show the table of class and these attributes: age,pose; else each attribute with empty cells."
+        ),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Count classes, sizes, modes, unreadable files, duplicates and cells; draw a picture sheet."""
+    from augury import data as room
+    from augury.data.cells import tables
+    from augury.files import atomic_path
+
+    asked = tuple(name.strip() for name in (condition or "").split(",") if name.strip() not in ("", "label"))
+    images, census = room.inspect(path, flips=flips, condition=asked, **reading(data or {}))
+    if output is not None:
+        with atomic_path(output) as temporary:
+            room.picture_sheet(images, clusters=census.clusters).save(temporary, format="PNG")
+    if as_json:
+        typer.echo(json.dumps(census.as_dict()))
+        return
+    told = {k: v for k, v in census.as_dict().items() if k not in ("advice", "cells")}
+    told["attributes"] = {k: v if len(v) <= MOST_SHOWN else f"{len(v)} values" for k, v in told["attributes"].items()}
+    console.facts(
+        {k: [*v[:5], f"and {len(v) - 5:,} more"] if isinstance(v, list) and len(v) > 6 else v for k, v in told.items()}
+    )
+    console.cells(tables(images, asked), every=bool(asked), parts=images.split is not None)
+    for line in census.advice:
+        typer.echo(f"- {line}")
+
+
+@reads
+def split(
+    path: Data = None,
+    output: Annotated[Path, typer.Option("-o", "--output", help="Where to write the data set in its parts.")] = Path(
+        "parts"
+    ),
+    written: Format = None,
+    force: Force = False,
+    seed: Seed = None,
+    data: Given = None,
+    extra: Set = None,
+    as_json: Json = False,
+) -> None:
+    """Write a data set divided into train, validation and test, as a run divides it: groups and near-duplicates stay in one
+    part. Who makes images to be judged (augury prove --with) is given the train part alone. Image files are copied as they
+    are, or written to an .npz in the one size that they have or --size chooses; images from other formats are written in
+    the size that they are read in."""
+    import numpy as np
+
+    from augury.exports import ARRAYS, named, writer
+    from augury.files import refuse_within
+    from augury.pipeline.inputs import in_parts
+
+    if path is not None:
+        refuse_within(output, path)
+    kind = written or named(output, "imagefolder")
+    write = writer(kind)
+    settings = settled({}, extra, {"data": data or {}}, given(seed=seed))
+    refuse_unread(extra, ("data", "prove"), "where images are divided")
+    parts, originals = in_parts(path, settings, arrays=kind in ARRAYS)
+    done = write(output, parts, originals=originals, link=False, force=force)
+    assert parts.split is not None
+    count = np.bincount(parts.split, minlength=len(SPLITS)).tolist()
+    _tell({"data_set": str(output), **dict(zip(SPLITS, count, strict=True))}, done, as_json)
+
+
+@reads
+def augment(
+    path: Data = None,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="Where to write the augmented data set.")
+    ] = None,
+    preview: Annotated[
+        Path | None, typer.Option(help="Write a sheet of every operator and policy on your images here (PNG).")
+    ] = None,
+    how: Annotated[
+        str | None,
+        typer.Option(
+            "--policy", help="classical (unless given), natural, medical, faces, astronomy, text, randaugment, …."
+        ),
+    ] = None,
+    per_image: Annotated[int | None, typer.Option(help="Copies of each image; 1 unless given.", min=1)] = None,
+    originals: Annotated[bool, typer.Option(help="Write the images themselves too.")] = True,
+    flips: Annotated[
+        bool | None,
+        typer.Option(
+            help="Mirror left and right; unless given, as the policy has it, and never where the data forbid it."
+        ),
+    ] = None,
+    written: Format = None,
+    force: Force = False,
+    seed: Seed = 0,
+    data: Given = None,
+    as_json: Json = False,
+) -> None:
+    """Write augmented copies of a data set with their provenance, or show on a sheet what each operator does to it.
+
+    Only the train part is copied where the data come in parts; an image and its copies are one group. --preview shows every
+    operator and policy, or with --policy or --per-image the copies that would be written.
+    """
+    from augury.data import load
+    from augury.exports import named, writer
+    from augury.files import atomic_path, refuse_within
+    from augury.pipeline import augmented_copies as room
+
+    if (output is None) == (preview is None):
+        raise SettingsError("give either -o FOLDER for an augmented data set, or --preview SHEET.png to look first")
+    if preview is not None and (written is not None or not originals):
+        raise SettingsError("a preview is a picture: leave --format and --no-originals out, or give -o for a data set")
+    if output is not None and path is not None:
+        refuse_within(output, path)
+    write = writer(written or named(output or Path(), "imagefolder"))
+    policy, times = how or "classical", per_image or 1
+    images = load(path, **reading(data or {}))
+    told: dict[str, Any]
+    done: dict[str, Any] = {}
+    if preview is not None:
+        if how is None and per_image is None:
+            sheet = room.preview(images, seed=seed or 0, flips=flips)
+        else:
+            sheet = room.shown(images, policy, per_image=times, seed=seed or 0, flips=flips)
+        with atomic_path(preview) as temporary:
+            sheet.save(temporary, format="PNG")
+        told = {"sheet": str(preview)}
+    else:
+        assert output is not None
+        made = room.copies(images, policy, per_image=times, seed=seed or 0, flips=flips, originals=originals)
+        if written == "folder":
+            room.check_folders(made)
+        done = write(output, made, force=force)
+        told = {"data_set": str(output), "images": len(made), "policy": policy, "seed": seed or 0}
+    _tell(told, done, as_json)
+
+
+def _tell(told: dict[str, Any], done: dict[str, Any], as_json: bool) -> None:
+    """What was written, and what the writer has to note."""
+    told = told | ({"note": done["note"]} if "note" in done else {})
+    typer.echo(json.dumps(told) if as_json else "  ".join(f"{k} {v}" for k, v in told.items()))
+
+
+def export(
+    source: RunFolder,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "-o",
+            "--output",
+            help="File or folder to write; unless given the run's own dataset, of which there is one: another format takes its place.",
+        ),
+    ] = None,
+    written: Annotated[
+        str | None, typer.Option("--format", help=f"{Written} As the name of -o ends, else folder.")
+    ] = None,
+    force: Force = False,
+    device: Device = None,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Write a run's augmented data set: its real train images and the synthetic ones kept, each with where it came from."""
+    from augury.exports import named, place, writer
+    from augury.pipeline.run_folder import Run
+    from augury.pipeline.stages import advance, opened
+
+    if written is not None:
+        writer(written)
+    if output is None:
+        run = again(source, "export", quiet, None, device, {"export": given(format=written)})
+        made = place(run.path, run.settings["export"]["format"])
+    else:
+        settings = settled(dict(Run(source).about["settings"]), None, {}, given(device=device))
+        with opened(None, source, settings=settings, watch=console.watcher(quiet)) as session:
+            advance(session, "generate")
+            write = writer(written or named(output, settings.export.format))
+            write(output, session.parts["train"], session.exported(), force=force)
+        made = output
+    typer.echo(json.dumps({"data_set": str(made)}) if as_json else str(made))

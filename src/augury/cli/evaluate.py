@@ -1,0 +1,222 @@
+"""The verb `augury evaluate`: the score card of a run, or of any two sets of images."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from itertools import groupby
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from augury.cli import console
+from augury.cli.options import Device, Fit, Json, OnBad, Quiet, Set, again, given, sides
+from augury.errors import SettingsError
+
+if TYPE_CHECKING:
+    from augury.metrics import Score
+
+EXAMPLES = """Examples:
+
+\b
+augury evaluate runs/photos
+augury evaluate photos/ made/
+augury evaluate photos/ made.npz --features lite0,phash --limit 1000
+augury evaluate photos/ made/ --features inception --weights pt_inception.pth --baseline none --scores fd,is,kid
+augury evaluate photos/ made/ --features timm:vit_small_patch14_dinov2.lvd142m --train photos/ --held-out unseen/
+augury evaluate photos/ made/ --features runs/photos -o card.json
+
+A score over Inception features is the FID or Inception Score only with the published weights file, without a size
+given, and with --baseline none; else compare it with its baseline alone. docs/scores.md tells which score to read when."""
+
+
+def evaluate(
+    real: Annotated[
+        Path, typer.Argument(help="A run folder, alone; or real images, in any format that augury run reads.")
+    ],
+    fake: Annotated[
+        Path | None,
+        typer.Argument(help="Synthetic images: the same formats, or a folder, tar, table or .npz without labels."),
+    ] = None,
+    features: Annotated[
+        str | None,
+        typer.Option(
+            help="With commas between: lite0 (the default where installed), pixels, phash, inception, timm:NAME, classifier "
+            "(of a run), classifier=RUN, or a PATH: a run folder, or an Inception weights file."
+        ),
+    ] = None,
+    weights: Annotated[
+        Path | None, typer.Option(help="Weights file of inception or timm:NAME: state dict or safetensors.")
+    ] = None,
+    sha256: Annotated[str | None, typer.Option(help="Refuse a weights file whose SHA-256 begins otherwise.")] = None,
+    scores: Annotated[
+        str | None, typer.Option(help="With commas between: fd,kid,precision,…; unless given, all that can be told.")
+    ] = None,
+    baseline: Annotated[
+        str | None,
+        typer.Option(
+            help="half (default): one half of REAL stands in for FAKE to tell what real images score; a PATH of other real "
+            "images does so; none: all of REAL is the reference, as other tools have it."
+        ),
+    ] = None,
+    train: Annotated[
+        Path | None, typer.Option(help="What the generator learnt from; adds the scores of memorisation.")
+    ] = None,
+    held_out: Annotated[Path | None, typer.Option(help="Real images that it never saw, for those scores.")] = None,
+    limit: Annotated[int | None, typer.Option(help="Most images of each set, by chance.", min=4)] = None,
+    seed: Annotated[
+        int | None, typer.Option(help="Decides what is by chance; 0 unless given, a run has its own.", min=0)
+    ] = None,
+    size: Annotated[
+        str | None, typer.Option(help="96, or height and width as 96x64; default: the smaller of the two sets' own.")
+    ] = None,
+    fit: Fit = None,
+    on_bad: OnBad = None,
+    precision: Annotated[
+        str | None, typer.Option(help="fp32 (default) or bf16: quicker where the machine has it, one percent off.")
+    ] = None,
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="Write the card here too (JSON).")] = None,
+    extra: Set = None,
+    device: Device = None,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Score synthetic images against real ones: those of a run, or any two sets. Each score comes with its interval, the
+    number of images, its features, and what real images score against each other at that number."""
+    from augury.files import write_json
+
+    of_sets = given(
+        scores=None if scores is None else _listed(scores), baseline=baseline, train=train, held_out=held_out,
+        weights=weights, sha256=sha256, precision=precision, seed=seed, size=sides(size), fit=fit, on_bad=on_bad,
+    )  # fmt: skip
+    if fake is None:
+        told = _of_run(real, features, limit, of_sets, extra, device, quiet)
+    else:
+        told = _of_sets(real, fake, features, limit, of_sets, extra, device, quiet)
+    if output is not None:
+        write_json(output, told)
+    if as_json:
+        typer.echo(json.dumps(told))
+        return
+    tell(told)
+    if output is not None:
+        typer.echo(f"\nwritten to {output}")
+
+
+def _of_run(
+    run: Path,
+    features: str | None,
+    limit: int | None,
+    of_sets: dict[str, Any],
+    extra: list[str] | None,
+    device: str | None,
+    quiet: bool,
+) -> dict[str, Any]:
+    """The card of a run, computed again where settings changed."""
+    if of_sets:
+        name = f"--{next(iter(of_sets)).replace('_', '-')}"
+        raise SettingsError(
+            f"{name} is for two sets of images, but only {run} is given; name the synthetic images too, or leave it out: the "
+            "card of a run holds every score, by its own settings"
+        )
+    asked = [f"score.{name}={value}" for name, value in given(features=features, limit=limit).items()]
+    return again(run, "score", quiet, [*asked, *(extra or [])], device).read("scores")
+
+
+def _of_sets(
+    real: Path,
+    fake: Path,
+    features: str | None,
+    limit: int | None,
+    asked: dict[str, Any],
+    extra: list[str] | None,
+    device: str | None,
+    quiet: bool,
+) -> dict[str, Any]:
+    """The card of two sets of images."""
+    from augury.pipeline.evaluation import judge
+    from augury.training import choose_device
+
+    if extra:
+        raise SettingsError("--set changes the settings of a run, but two sets of images have none; leave it out")
+    for path in (real, fake):
+        if (path / "run.json").exists():
+            raise SettingsError(
+                f"{path}: a run folder, beside another path; give it alone, or its images (its data set's path, dataset/)"
+            )
+    asked |= {"baseline": None} if asked.get("baseline") == "none" else {}
+    watch = console.watcher(quiet)
+
+    def begin(name: str) -> Callable[[int, int], None]:
+        watch.begin(name, False)
+        return lambda done, total: watch.amount("images", done, total)
+
+    names = _listed(features or "auto")
+    return judge(real, fake, names, limit=limit, device=choose_device(device or "auto"), begin=begin, **asked).as_dict()
+
+
+def _listed(text: str) -> list[str]:
+    return [name.strip() for name in text.split(",") if name.strip()]
+
+
+def tell(card: dict[str, Any]) -> None:
+    """A table for each kind of features, all images together and then by class; what must be known of a score below it."""
+    from augury.metrics import ScoreCard
+
+    for name, about in card.get("sets", {}).items():
+        channels, height, width = about["shape"]
+        colour = "grey" if channels == 1 else "colour"
+        typer.echo(f"{name:<10} {about['images']:,} images, {height}x{width} {colour}, {about['path']}")
+    for said in card.get("said", ()):
+        typer.echo(f"! {said}")
+    for over, group in groupby(ScoreCard.from_dict(card).scores, lambda s: (s.features, s.preprocessing)):
+        scores = list(group)
+        typer.echo(f"\nover {over[0]}: {over[1]}")
+        _aligned(_lines([s for s in scores if not s.group]), "<>><><")
+        classes = _by_class([s for s in scores if s.group])
+        if classes:
+            typer.echo("\n  by class, real images in brackets")
+            _aligned(classes, "<>" + ">" * len(classes[0]))
+        for number, note in enumerate(_notes(scores), 1):
+            typer.echo(f"  [{number}] {note}")
+
+
+def _notes(scores: list[Score]) -> list[str]:
+    return list(dict.fromkeys(s.note for s in scores if s.note and not s.group))
+
+
+def _lines(scores: list[Score]) -> list[list[str]]:
+    notes = _notes(scores)
+    lines = [["score", "value", "95 % interval", "better", "real", "N"]]
+    for s in scores:
+        flag = f"  [{notes.index(s.note) + 1}]" if s.note else ""
+        flag += "" if s.meaningful else " not meaningful"
+        real = "–" if s.baseline is None else f"{s.baseline:.4g}"
+        interval = f"{s.low:.4g} … {s.high:.4g}"
+        lines.append([s.name, f"{s.value:.4g}", interval, s.better, real, f"{s.n:,}{flag}"])
+    return lines
+
+
+def _by_class(scores: list[Score]) -> list[list[str]]:
+    """A line a class, a column a score."""
+    names = list(dict.fromkeys(s.name for s in scores))
+    found = {(s.group, s.name): s for s in scores}
+    lines = [["class", "N", *names]] if scores else []
+    for group in dict.fromkeys(s.group for s in scores):
+        mine = [found.get((group, name)) for name in names]
+        cells = ["–" if s is None else f"{s.value:.3g}" + _bracketed(s.baseline) for s in mine]
+        lines.append([group, str(min(s.n for s in mine if s is not None)), *cells])
+    return lines
+
+
+def _bracketed(baseline: float | None) -> str:
+    return "" if baseline is None else f" ({baseline:.3g})"
+
+
+def _aligned(lines: list[list[str]], sides: str) -> None:
+    """Columns two spaces apart, each to the left or the right."""
+    widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
+    for line in lines:
+        cells = (f"{text:{side}{width}}" for text, side, width in zip(line, sides, widths, strict=False))
+        typer.echo(("  " + "  ".join(cells)).rstrip())

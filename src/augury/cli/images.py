@@ -1,0 +1,125 @@
+"""The verbs that make images with a trained run: `generate` from noise, `translate` from images."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from augury.cli.options import (
+    Attributes,
+    Column,
+    Drawing,
+    Fit,
+    Json,
+    OnBad,
+    Seed,
+    Trained,
+    given,
+    opened,
+    pair,
+    reading,
+    sides,
+)
+from augury.errors import SettingsError
+
+if TYPE_CHECKING:
+    from augury.training import Synthesizer
+
+OwnSize = Annotated[
+    str | None,
+    typer.Option("--size", help="Bring the images to 96, or height and width as 96x64; as they are unless given."),
+]
+
+
+def generate(
+    source: Trained,
+    output: Annotated[Path, typer.Option("-o", "--output", help="Folder for the PNG files.")],
+    label: Annotated[str, typer.Option(help="The class to draw.")],
+    attribute: Attributes = None,
+    number: Annotated[int, typer.Option(help="How many.", min=1)] = 16,
+    start: Annotated[int, typer.Option(help="Index of the first image.", min=0)] = 0,
+    seed: Seed = 0,
+    truncation: Annotated[float, typer.Option(help="Below 1: more typical, less varied.")] = 1.0,
+    device: Drawing = "cpu",
+    as_json: Json = False,
+) -> None:
+    """Draw images of one class from a trained run; (seed, index) always gives the same image."""
+    from PIL import Image
+
+    from augury.files import atomic_path
+
+    synthesizer = opened(source, device)
+    if synthesizer.translates:
+        raise SettingsError(
+            f"{source}: this run has a translator, which draws nothing from noise; give it images with: augury translate {source} "
+            f"images/ --change {_example(synthesizer)} -o {output}"
+        )
+    cell = synthesizer.cell(label, dict(pair("--attribute", text) for text in attribute or []))
+    drawn = synthesizer.sample([cell] * number, seed=seed or 0, start=start, truncation=truncation)
+    made = []
+    for index, image in zip(drawn.indices, drawn.images, strict=True):
+        made.append(str(output / f"seed{seed or 0}-{int(index):06d}.png"))
+        with atomic_path(Path(made[-1])) as temporary:
+            Image.fromarray(image.transpose(1, 2, 0).squeeze()).save(temporary, format="PNG")
+    typer.echo(
+        json.dumps({"files": made, "synthesizer": drawn.synthesizer}) if as_json else f"{number} images in {output}"
+    )
+
+
+def translate(
+    source: Trained,
+    images: Annotated[
+        Path,
+        typer.Argument(
+            help="Images of any format that is read: a folder of files, .npz, .csv, …; labels are not needed."
+        ),
+    ],
+    output: Annotated[Path, typer.Option("-o", "--output", help="New folder for the PNG files and manifest.jsonl.")],
+    change: Annotated[
+        list[str],
+        typer.Option(
+            "--change",
+            help="What to reach: young=no, or label=woman for the class; one for each. The rest stays as it is.",
+        ),
+    ],
+    size: OwnSize = None,
+    fit: Fit = None,
+    on_bad: OnBad = None,
+    column: Column = None,
+    seed: Seed = 0,
+    device: Drawing = "cpu",
+    as_json: Json = False,
+) -> None:
+    """Translate your own images with a trained translator; the same command gives the same images.
+
+    Without --size the images must have the size that the translator was trained on. manifest.jsonl names the source of each
+    image, with its SHA-256, and the translator.
+    """
+    from augury.pipeline.file_translation import translate_files
+
+    changes: dict[str, str] = {}
+    for name, reached in (pair("--change", text) for text in change):
+        if changes.setdefault(name, reached) != reached:
+            raise SettingsError(
+                f"--change {name}={changes[name]} and {name}={reached} contradict each other; give one of them"
+            )
+    named = dict(pair("--column", text) for text in column or [])
+    how = reading(given(size=sides(size), fit=fit, on_bad=on_bad, columns=named or None))
+    translator = opened(source, device)
+    rows = translate_files(translator, images, changes, output, seed=seed or 0, **how)
+    files = [str(output / row["file"]) for row in rows]
+    told = {"files": files, "manifest": str(output / "manifest.jsonl"), "translator": translator.fingerprint}
+    typer.echo(json.dumps(told) if as_json else f"{len(files):,} images in {output}")
+
+
+def _example(translator: Synthesizer) -> str:
+    """A change that this translator knows."""
+    card = translator.card
+    return (
+        f"{card.condition_names[0]}={card.condition_values[0][0]}"
+        if card.condition_names
+        else f"label={card.classes[0]}"
+    )

@@ -1,0 +1,143 @@
+"""The verbs of `augury latent`: pictures of what lies between and behind a generator's images."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from augury.cli.options import Attributes, Drawing, Json, Seed, Trained, opened, pair
+from augury.errors import SettingsError
+
+if TYPE_CHECKING:
+    from augury.images import Images
+    from augury.training import Synthesizer
+
+latent = typer.Typer(
+    help="Pictures of a generator's latent space: walks, style mixing, truncation.",
+    epilog="Image i of these pictures is image i of: augury generate --label CLASS --seed SEED",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+
+Output = Annotated[Path, typer.Option("-o", "--output", help="The picture (PNG).")]
+Label = Annotated[str, typer.Option(help="The class to draw.")]
+Rows = Annotated[int, typer.Option(help="How many rows.", min=1, max=64)]
+Start = Annotated[int, typer.Option(help="Index of the first image.", min=0)]
+
+
+@latent.command(
+    epilog="Example: augury latent interpolate runs/photos -o walk.png --label cat --to dog --frames 10 --rows 4"
+)
+def interpolate(
+    source: Trained,
+    output: Output,
+    label: Label,
+    to: Annotated[str | None, typer.Option(help="The class to walk to; the same unless given.")] = None,
+    attribute: Attributes = None,
+    frames: Annotated[int, typer.Option(help="Images in a row, both ends counted.", min=2, max=64)] = 8,
+    rows: Rows = 4,
+    start: Start = 0,
+    space: Annotated[
+        str | None, typer.Option(help="w (styles; stylegan only, where it is the default) or z (noise).")
+    ] = None,
+    seed: Seed = 0,
+    device: Drawing = "cpu",
+    as_json: Json = False,
+) -> None:
+    """Walk from image i to image i + rows: one row for each i."""
+    synthesizer = opened(source, device)
+    ends = [_cell(synthesizer, label, attribute), _cell(synthesizer, to or label, attribute)]
+    strips = {}
+    for i in range(start, start + rows):
+        indices = [i, i + rows]
+        strips[f"{i} to {i + rows}"] = synthesizer.interpolate(
+            ends, seed=seed or 0, indices=indices, frames=frames, space=space
+        )
+    _write(output, strips, [label, *[""] * (frames - 2), to or label], synthesizer, as_json)
+
+
+@latent.command(epilog="Example: augury latent mix runs/photos -o table.png --label cat --layers coarse")
+def mix(
+    source: Trained,
+    output: Output,
+    label: Label,
+    to: Annotated[str | None, typer.Option(help="The class of the columns; the same unless given.")] = None,
+    attribute: Attributes = None,
+    layers: Annotated[str, typer.Option(help="What the columns give: coarse, middle or fine.")] = "coarse",
+    rows: Rows = 4,
+    columns: Annotated[int, typer.Option(help="How many columns.", min=1, max=64)] = 6,
+    start: Start = 0,
+    seed: Seed = 0,
+    device: Drawing = "cpu",
+    as_json: Json = False,
+) -> None:
+    """A table of rows' images with some layers of the columns' (stylegan only)."""
+    import numpy as np
+
+    synthesizer = opened(source, device)
+    own = [_cell(synthesizer, label, attribute)] * rows
+    other = [_cell(synthesizer, to or label, attribute)] * columns
+    table = synthesizer.mix(own, other, layers=layers, seed=seed or 0, start=start)
+    drawn = synthesizer.sample([*own, *other], seed=seed or 0, start=start).images
+    blank = np.full_like(drawn[:1], 255)
+    strips = {f"{layers} from": np.concatenate([blank, drawn[rows:]])}
+    for i in range(rows):
+        strips[f"{label} {start + i}"] = np.concatenate([drawn[[i]], table[i]])
+    named = [f"{to or label} {start + rows + i}" for i in range(columns)]
+    _write(output, strips, ["", *named], synthesizer, as_json)
+
+
+@latent.command(
+    epilog="Example: augury latent truncate runs/photos -o sweep.png --label cat --label dog --values 0,.5,1 --rows 3"
+)
+def truncate(
+    source: Trained,
+    output: Output,
+    label: Annotated[list[str], typer.Option(help="The class to draw; may be given several times.")],
+    attribute: Attributes = None,
+    values: Annotated[
+        str, typer.Option(help="Truncations from -2 to 2; 0 typical, 1 as varied as taught.")
+    ] = "0,.25,.5,.75,1",
+    rows: Annotated[int, typer.Option(help="How many images of each class.", min=1, max=64)] = 6,
+    start: Start = 0,
+    seed: Seed = 0,
+    device: Drawing = "cpu",
+    as_json: Json = False,
+) -> None:
+    """The same images from typical to varied."""
+    synthesizer = opened(source, device)
+    sweep = _numbers(values)
+    strips: dict[str, Images] = {}
+    for name in label:
+        cells = [_cell(synthesizer, name, attribute)] * rows
+        drawn = synthesizer.truncate(cells, sweep, seed=seed or 0, start=start)
+        strips |= {f"{name} {start + i}": images for i, images in enumerate(drawn)}
+    _write(output, strips, [f"{value:g}" for value in sweep], synthesizer, as_json)
+
+
+def _cell(synthesizer: Synthesizer, label: str, attribute: list[str] | None) -> list[int]:
+    return synthesizer.cell(label, dict(pair("--attribute", text) for text in attribute or []))
+
+
+def _numbers(text: str) -> list[float]:
+    try:
+        return [float(part) for part in text.split(",")]
+    except ValueError:
+        raise SettingsError(f"--values {text}: write numbers with commas between, as 0,.5,1") from None
+
+
+def _write(
+    output: Path, strips: Mapping[str, Images], columns: Sequence[str], synthesizer: Synthesizer, as_json: bool
+) -> None:
+    """The picture, atomically, and where it lies."""
+    from augury.data import contact_sheet
+    from augury.files import atomic_path
+
+    with atomic_path(output) as temporary:
+        contact_sheet(strips, columns, least=64, most=256).save(temporary, format="PNG")
+    facts = {"file": str(output), "synthesizer": synthesizer.fingerprint}
+    typer.echo(json.dumps(facts) if as_json else str(output))

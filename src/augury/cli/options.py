@@ -1,0 +1,240 @@
+"""Options that verbs of several files share, and what they lead to."""
+
+from __future__ import annotations
+
+import inspect
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from augury.errors import SettingsError
+
+if TYPE_CHECKING:
+    from augury.pipeline.run_folder import Run
+    from augury.settings import RunSettings
+    from augury.training import Synthesizer
+
+Trained = Annotated[Path, typer.Argument(help="A run folder, or a synthesizer's.")]
+Data = Annotated[
+    Path | None,
+    typer.Argument(help="Folder of class folders, .npz, .csv, .parquet, .tar, idx, …; none: the embedded sample."),
+]
+Size = Annotated[str | None, typer.Option(help="96, or height and width as 96x64; default: native up to 64, else 64.")]
+Fit = Annotated[str | None, typer.Option(help="crop (cover, cut the middle; the default) or pad (fit inside).")]
+OnBad = Annotated[str | None, typer.Option(help="error (default), or skip: leave unreadable files out, listed.")]
+ReadAs = Annotated[
+    str | None,
+    typer.Option(
+        "--read-as", help="folder, imagefolder, csv, npz, tar, parquet, idx or cifar; unless given, as it looks."
+    ),
+]
+Column = Annotated[
+    list[str] | None,
+    typer.Option("--column", help="label=diagnosis: which column is image, label, group or split; one for each."),
+]
+Chosen = Annotated[
+    str | None, typer.Option("--attributes", help="Columns that are attributes: stain,pose; unless given, by rule.")
+]
+Group = Annotated[
+    str | None,
+    typer.Option(help="Column or array whose images stay together in a split (a person, a patient); none: no group."),
+]
+Split = Annotated[str | None, typer.Option(help="given (the data's own parts; the default) or new: divide anew.")]
+Root = Annotated[Path | None, typer.Option(help="Folder that the paths in a .csv begin at; its own unless given.")]
+Window = Annotated[str | None, typer.Option(help="DICOM: file (default), percentile, or centre and width as 40,400.")]
+Stretch = Annotated[str | None, typer.Option(help="FITS: asinh (default) or linear.")]
+Bins = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--bins", help="age=3: an attribute of numbers in three bins of about equally many images; one for each."
+    ),
+]
+Seed = Annotated[int | None, typer.Option(help="Decides every random number of the run; 0 unless given.", min=0)]
+Device = Annotated[str | None, typer.Option(help="auto, cpu, cuda or mps; auto unless given.")]
+Drawing = Annotated[
+    str, typer.Option("--device", help="cpu gives the same images on every machine of its kind; or auto, cuda, mps.")
+]
+Json = Annotated[
+    bool, typer.Option("--json", help="Results as JSON on standard output; progress goes to standard error.")
+]
+Given = dict[str, Any] | None
+"""What `reads` fills."""
+RunFolder = Annotated[Path, typer.Argument(help="A run folder.")]
+Quiet = Annotated[bool, typer.Option("--quiet", help="No progress, only results.")]
+Set = Annotated[list[str] | None, typer.Option("--set", help="Any other setting: prove.steps=600, train.batch=32.")]
+Attributes = Annotated[
+    list[str] | None,
+    typer.Option("--attribute", help="pose=left: for a generator conditioned on attributes; one for each."),
+]
+
+
+def _window(text: str) -> Any:
+    if text in ("file", "percentile"):
+        return text
+    try:
+        centre, width = (float(part) for part in text.split(","))
+    except ValueError:
+        raise SettingsError(f"--window {text}: write file, percentile, or centre and width as 40,400") from None
+    return centre, width
+
+
+def sides(text: str | None) -> Any:
+    """'96' or '96x64' as settings and readers take it."""
+    if text is None:
+        return None
+    try:
+        found = [int(side) for side in text.lower().split("x")]
+    except ValueError:
+        found = []
+    if len(found) not in (1, 2):
+        raise SettingsError(f"--size {text}: write one number of pixels, or height and width as 96x64")
+    return found[0] if len(found) == 1 else tuple(found)
+
+
+def pair(option: str, text: str) -> tuple[str, str]:
+    """'name=value' in two."""
+    name, equals, value = text.partition("=")
+    if not (name and equals and value):
+        raise SettingsError(f"{option} {text}: write it as name=value")
+    return name, value
+
+
+DATA: dict[str, tuple[str, Any, Callable[[Any], Any]]] = {
+    "size": ("size", Size, sides),
+    "fit": ("fit", Fit, str),
+    "on_bad": ("on_bad", OnBad, str),
+    "read_as": ("format", ReadAs, str),
+    "column": ("columns", Column, lambda texts: dict(pair("--column", text) for text in texts)),
+    "attributes": ("attributes", Chosen, lambda text: tuple(name.strip() for name in text.split(",") if name.strip())),
+    "group": ("group", Group, str),
+    "split": ("split", Split, str),
+    "root": ("root", Root, lambda path: str(path.resolve())),
+    "window": ("window", Window, _window),
+    "stretch": ("stretch", Stretch, str),
+    "bins": ("bins", Bins, lambda texts: {name: value(n) for name, n in (pair("--bins", text) for text in texts)}),
+}
+"""Every option about how data are read: parameter -> setting of `DataSettings`, type, and what makes a value of it."""
+
+
+def reads(verb: Callable[..., None]) -> Callable[..., None]:
+    """The verb with all options of DATA in place of its parameter `data`, which gets the settings that were given."""
+    whole = inspect.signature(verb, eval_str=True)
+    own = list(whole.parameters.values())
+    at = next(i for i, parameter in enumerate(own) if parameter.name == "data")
+    keyword = inspect.Parameter.POSITIONAL_OR_KEYWORD
+    more = [inspect.Parameter(name, keyword, default=None, annotation=kind) for name, (_, kind, _) in DATA.items()]
+
+    def with_options(**values: Any) -> None:
+        told = {name: values.pop(name) for name in DATA}
+        data = {DATA[name][0]: DATA[name][2](value) for name, value in told.items() if value is not None}
+        verb(**values, data=data)
+
+    parameters = [*own[:at], *more, *own[at + 1 :]]
+    with_options.__name__, with_options.__doc__ = verb.__name__, verb.__doc__
+    with_options.__signature__ = whole.replace(parameters=parameters)  # type: ignore[attr-defined]
+    with_options.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    return with_options
+
+
+def reading(data: dict[str, Any]) -> dict[str, Any]:
+    """What `reads` gave as keyword arguments of `augury.load`, checked."""
+    from augury.settings import DataSettings, validated
+
+    given = validated(DataSettings, data).reading()
+    return {name: given[name] for name in data}
+
+
+def value(text: str) -> Any:
+    """A setting's value as it was typed: JSON, else text."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+def given(**values: Any) -> dict[str, Any]:
+    """Those that are not None."""
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def settled(
+    stored: dict[str, Any], extra: list[str] | None, rooms: dict[str, dict[str, Any]], top: dict[str, Any]
+) -> RunSettings:
+    """Stored settings, over them the options given, over them every --set room.name=value.
+
+    train.overrides come together from all three, one by one; those stored hold for the stored recipe only, and null takes
+    one back."""
+    from augury.settings import RunSettings, validated
+
+    values = stored | top
+    before = values.get("train", {})
+    overrides = [before.get("overrides", {})]
+    for room, own in rooms.items():
+        values[room] = values.get(room, {}) | own
+    overrides.append(rooms.get("train", {}).get("overrides", {}))
+    for text in extra or []:
+        name, equals, told = text.partition("=")
+        room, dot, key = name.partition(".")
+        if not (equals and dot):
+            raise SettingsError(f"--set {text}: write it as room.name=value, for example --set prove.steps=600")
+        values[room] = {**values.get(room, {}), key: value(told)}
+        if (room, key) == ("train", "overrides"):
+            overrides.append(values[room][key])
+    if any(overrides) and all(isinstance(given, dict) for given in overrides):
+        same = values["train"].get("recipe", "auto") == before.get("recipe", "auto")
+        together = {k: v for given in overrides[0 if same else 1 :] for k, v in given.items()}
+        values["train"] = {**values["train"], "overrides": {k: v for k, v in together.items() if v is not None}}
+    return validated(RunSettings, values)
+
+
+def refuse_unread(extra: list[str] | None, rooms: tuple[str, ...], where: str) -> None:
+    """Raises SettingsError for a --set of a room that is not among the `rooms` that a verb reads."""
+    for text in extra or []:
+        name = text.partition("=")[0]
+        if name.partition(".")[0] not in rooms:
+            raise SettingsError(
+                f"--set {name} changes nothing here, {where}: only the settings of {' and '.join(rooms)} count; leave it out"
+            )
+
+
+def work(
+    path: Path | None,
+    folder: Path,
+    until: str,
+    quiet: bool,
+    extra: list[str] | None,
+    rooms: dict[str, dict[str, Any]],
+    top: dict[str, Any],
+) -> Run:
+    """Run the pipeline up to a stage; the settings are those stored in the folder, if any, then those given."""
+    from augury.cli import console
+    from augury.pipeline.run_folder import Run
+    from augury.pipeline.stages import run as pipeline
+
+    settings = settled(Run(folder).settings, extra, rooms, top)
+    return pipeline(path, folder, settings=settings, until=until, watch=console.watcher(quiet))
+
+
+def again(
+    source: Path,
+    until: str,
+    quiet: bool,
+    extra: list[str] | None,
+    device: str | None,
+    rooms: dict[str, dict[str, Any]] | None = None,
+) -> Run:
+    """Take an existing run up, up to a stage."""
+    from augury.pipeline.run_folder import Run
+
+    _ = Run(source).about  # a folder that is no run is refused, not made
+    return work(None, source, until, quiet, extra, rooms or {}, given(device=device))
+
+
+def opened(source: Path, device: str | None) -> Synthesizer:
+    """The synthesizer of a run, or in a folder of its own."""
+    from augury.training import Synthesizer, choose_device, synthesizer_folder
+
+    return Synthesizer.load(synthesizer_folder(source), choose_device(device or "auto"))

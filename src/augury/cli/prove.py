@@ -1,0 +1,64 @@
+"""The verb `augury prove`: the trial of a run again, or a trial of synthetic images of any making."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from augury.cli import console
+from augury.cli.options import DATA, Device, Given, Json, Quiet, Seed, Set, again, given, reads, refuse_unread, settled
+from augury.errors import SettingsError
+
+
+@reads
+def prove(
+    source: Annotated[Path, typer.Argument(help="A run folder; or, with --with, real images of any format.")],
+    synthetic: Annotated[
+        Path | None, typer.Option("--with", help="Synthetic images of any making and format, for the same classes.")
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="With --with: folder for verdict, report and badge.")
+    ] = None,
+    seed: Seed = None,
+    data: Given = None,
+    extra: Set = None,
+    device: Device = None,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Do the trial of a run again, with other settings if you like, up to the report; or judge synthetic images that
+    Augury did not make. A trial that was stopped goes on."""
+    if synthetic is None:
+        names = {setting: name for name, (setting, *_) in DATA.items()}
+        if foreign := [*given(output=output, seed=seed), *(names[setting] for setting in data or {})]:
+            raise SettingsError(
+                f"--{foreign[0].replace('_', '-')} goes with --with SYNTHETIC; a run has its own folder, seed and way to read its data"
+            )
+        console.tell(again(source, "report", quiet, extra, device), as_json)
+        return
+    from augury import report
+    from augury.pipeline.external_trial import judge
+
+    rooms = {
+        "data": data or {},
+        "prove": {"near_duplicates": "refuse"},
+    }
+    settings = settled({}, extra, rooms, given(seed=seed, device=device))
+    refuse_unread(extra, ("data", "prove"), "where images that are there already are tried")
+    place = output or Path("runs/judged")
+    verdict = judge(source, synthetic, place, settings=settings, watch=console.watcher(quiet))
+    badge = report.markdown(verdict.as_dict(), place / "badge.svg")
+    if as_json:
+        told = {
+            "folder": str(place),
+            "verdict": verdict.as_dict(),
+            "report": str(place / "report.html"),
+            "badge": badge,
+        }
+        typer.echo(json.dumps(told))
+        return
+    console.verdict(verdict)
+    typer.echo(f"\n  report    {place / 'report.html'}\n  badge     {badge}")

@@ -1,0 +1,1 @@
+"""From encoded bytes to uint8 pixels of one size and colour, in parallel, within limits."""

@@ -1,0 +1,96 @@
+"""FITS, a picture of the sky: its range found by percentiles, then stretched to 8 bits."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from augury.data.decoding import image
+from augury.data.decoding.image import Header
+from augury.data.decoding.load_options import Policy
+from augury.data.decoding.resize import Size
+from augury.data.decoding.safety import extra, foreign
+from augury.errors import DataError
+from augury.images import Images
+
+EXTENSIONS = (".fits", ".fit", ".fts")
+LOW, HIGH = 0.5, 99.5
+"""Percentiles of the finite pixels that become black and white."""
+DAMAGED = "is a damaged FITS file ({})"
+SOFTENING = 0.1
+"""Share of the range below which asinh is nearly linear."""
+
+
+def recognises(raw: bytes) -> bool:
+    """Whether these bytes begin a FITS file."""
+    return raw.startswith(b"SIMPLE  =")
+
+
+def header(raw: bytes, policy: Policy) -> Header:
+    """Judge the file by its headers. Raises DataError (without its name), MissingExtraError without astropy."""
+    fits = extra("astropy.io.fits", "reading FITS", "astro")
+    with foreign(DAMAGED), fits.open(io.BytesIO(raw), memmap=False, lazy_load_hdus=True) as units:
+        shape = _sides(_picture(units))
+    return Header(
+        size=(shape[-2], shape[-1]),
+        mode="FITS",
+        grey=len(shape) == 2,
+        animated=False,
+        rotated=False,
+        tones=f"{policy.stretch}, percentiles {LOW:g} to {HIGH:g}"
+        + (f", softening {SOFTENING:g}" if policy.stretch == "asinh" else "")
+        + ", the first row at the bottom",
+    )
+
+
+def pixels(raw: bytes, size: Size, policy: Policy, grey: bool) -> Images:
+    """The first picture [H, W] or [3, H, W] of a FITS file -> uint8 [1 or 3, H, W] of `size`; NaN becomes black.
+
+    Raises DataError (without the file's name) when it is damaged or has no finite pixel.
+    """
+    fits = extra("astropy.io.fits", "reading FITS", "astro")
+    with (
+        foreign(DAMAGED),
+        np.errstate(all="ignore"),
+        fits.open(io.BytesIO(raw), memmap=False, lazy_load_hdus=True) as units,
+    ):
+        unit = _picture(units)
+        values = np.asarray(unit.data, np.float64).reshape(_sides(unit))
+    shown = stretched(values, policy.stretch)[..., ::-1, :]
+    flat = np.ascontiguousarray(shown if shown.ndim == 2 else shown.transpose(1, 2, 0))
+    return image.planes(Image.fromarray(flat).convert("L" if grey else "RGB"), size, policy.fit)
+
+
+def stretched(values: npt.NDArray[np.float64], how: str) -> Images:
+    """Any range -> uint8: linear between percentiles, then perhaps asinh(x / a) / asinh(1 / a) (Lupton et al. 2004)."""
+    finite = np.isfinite(values)
+    if not finite.any():
+        raise DataError("has no pixel that is a number")
+    values = values / max(float(np.abs(values[finite]).max()), 1e-30)  # so that no difference overflows
+    low, high = np.percentile(values[finite], (LOW, HIGH))
+    share = np.clip((np.where(finite, values, low) - low) / max(float(high - low), 1e-30), 0, 1)
+    if how == "asinh":
+        share = np.arcsinh(share / SOFTENING) / np.arcsinh(1 / SOFTENING)
+    return np.asarray(np.rint(share * 255).astype(np.uint8))
+
+
+def _picture(units: Any) -> Any:
+    """The first unit with a picture. Raises DataError when there is none."""
+    for unit in units:
+        if unit.is_image and len(unit.shape) >= 2:
+            return unit
+    raise DataError("holds no picture (tables and spectra only); leave it out")
+
+
+def _sides(unit: Any) -> tuple[int, ...]:
+    """(H, W) or (3, H, W), axes of length 1 dropped. Raises DataError for cubes, and for too many pixels."""
+    shape = tuple(int(side) for side in unit.shape)
+    sides = (*(side for side in shape[:-2] if side != 1), *shape[-2:])
+    if min(shape) < 1 or len(sides) > 3 or (len(sides) == 3 and sides[0] != 3):
+        raise DataError(f"has a picture of shape {list(shape)}; save one plane, or three as colours")
+    image.check_pixels(sides[-2] * sides[-1])
+    return sides

@@ -1,0 +1,168 @@
+"""One encoded image -> uint8 pixels, under one colour policy; nothing large is decoded before its header is judged."""
+
+from __future__ import annotations
+
+import io
+import re
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from augury.data.decoding.resize import Fit, Size, fitted
+from augury.errors import DataError
+from augury.images import Images
+
+EXTENSIONS = frozenset(
+    (".jpg", ".jpeg", ".jfif", ".png", ".webp", ".bmp", ".dib", ".tif", ".tiff", ".gif", ".ppm", ".pgm", ".pbm", ".pnm")
+)
+PIXEL_LIMIT = 64_000_000
+"""An image whose header declares more pixels is refused undecoded."""
+_ORIENTATION = 0x0112
+
+
+@dataclass(frozen=True)
+class Header:
+    """What a file says about its image: (height, width) after EXIF rotation, Pillow's mode, and what needs a note.
+
+    `group` is the patient where the format tells one; `tones` how brightness becomes 0..255 where that is a choice.
+    """
+
+    size: Size
+    mode: str
+    grey: bool
+    animated: bool
+    rotated: bool
+    group: str = ""
+    tones: str = ""
+
+
+@cache
+def _formats() -> tuple[str, ...]:
+    """The decoders allowed; a file is judged by its content, and no other plugin (EPS, PSD…) ever sees it."""
+    Image.preinit()
+    from PIL import TiffImagePlugin, WebPImagePlugin
+
+    assert TiffImagePlugin and WebPImagePlugin  # importing registers them
+    return tuple(name for name in ("JPEG", "PNG", "WEBP", "BMP", "DIB", "TIFF", "GIF", "PPM") if name in Image.OPEN)
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Silence Pillow's own bomb warning and chatter while we judge images ourselves; the filters come back after."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        warnings.filterwarnings("ignore", module=r"(PIL|pydicom|astropy)\.")
+        yield
+
+
+def header(raw: bytes) -> Header:
+    """Judge an encoded image by its header alone.
+
+    Raises DataError (without the file's name, which the caller knows) when it is empty, no image, or above PIXEL_LIMIT.
+    """
+    image = _opened(raw)
+    turned = _orientation(image)
+    width, height = image.size
+    return Header(
+        size=(width, height) if turned >= 5 else (height, width),
+        mode=image.mode,
+        grey=_is_grey(image),
+        animated=bool(getattr(image, "is_animated", False)) and image.format != "MPO",
+        rotated=turned > 1,
+    )
+
+
+def pixels(raw: bytes, size: Size, fit: Fit, grey: bool) -> Images:
+    """An encoded image -> uint8 [1 or 3, H, W] of `size`, upright, on white where it was transparent.
+
+    Raises DataError (without the file's name) when it is damaged or of a kind that has no clear brightness.
+    """
+    image = _opened(raw)
+    try:
+        image.load()
+    except Exception as error:  # Pillow's plugins raise anything at all on damaged files
+        raise DataError(f"cannot be decoded ({_said(error)})") from error
+    return planes(_flat(image, grey), size, fit)
+
+
+def planes(image: Image.Image, size: Size, fit: Fit) -> Images:
+    """An L or RGB image -> uint8 [1 or 3, H, W] of `size`."""
+    array = np.asarray(fitted(image, size, fit))
+    return array[None] if array.ndim == 2 else np.ascontiguousarray(array.transpose(2, 0, 1))
+
+
+def _opened(raw: bytes) -> Image.Image:
+    if not raw:
+        raise DataError("is empty (0 bytes)")
+    try:
+        image = Image.open(io.BytesIO(raw), formats=_formats())
+    except Image.DecompressionBombError as error:
+        found = re.search(r"(\d{6,}) pixels", str(error))
+        raise DataError(_too_large(int(found[1]) if found else None)) from error
+    except UnidentifiedImageError as error:
+        raise DataError(f"is damaged, or not an image of a known kind (it begins with {raw[:12]!r})") from error
+    except Exception as error:  # Pillow's plugins raise anything at all on damaged files
+        raise DataError(f"has a damaged header ({_said(error)})") from error
+    check_pixels(image.size[0] * image.size[1])
+    return image
+
+
+def check_pixels(count: int) -> None:
+    """Raises DataError when an image declares more than PIXEL_LIMIT pixels."""
+    if count > PIXEL_LIMIT:
+        raise DataError(_too_large(count))
+
+
+def _too_large(count: int | None) -> str:
+    declared = "too many" if count is None else f"{count:,}"
+    return f"declares {declared} pixels, but at most {PIXEL_LIMIT:,} are decoded"
+
+
+def _said(error: Exception) -> str:
+    return str(error) or type(error).__name__
+
+
+def _orientation(image: Image.Image) -> int:
+    if image.format == "PNG" and "exif" not in image.info:
+        return 1  # asking Pillow would decode the whole image; a late eXIf chunk is still applied by `_flat`
+    try:
+        turned = image.getexif().get(_ORIENTATION, 1)
+    except Exception:  # damaged EXIF is no reason to lose the picture
+        return 1
+    return turned if isinstance(turned, int) and 1 <= turned <= 8 else 1
+
+
+def _is_grey(image: Image.Image) -> bool:
+    if image.mode == "P":
+        entries = np.array(image.getpalette("RGB") or [0, 0, 0], np.uint8).reshape(-1, 3)
+        return bool((entries == entries[:, :1]).all())
+    return image.mode in ("1", "L", "LA", "La", "F") or image.mode.startswith("I")
+
+
+def _flat(image: Image.Image, grey: bool) -> Image.Image:
+    """A loaded image -> upright L (`grey`) or RGB, alpha on white, 16 bits scaled by 1/257."""
+    try:
+        image = ImageOps.exif_transpose(image)
+    except Exception as error:
+        if _orientation(image) > 1:
+            raise DataError(f"has EXIF data that cannot be applied ({_said(error)})") from error
+    if image.mode == "F":
+        raise DataError("has floating-point pixels, whose white is unknown; save it with 8 or 16 bits a channel")
+    if image.mode.startswith("I"):
+        values = np.asarray(image)
+        if values.min() < 0 or values.max() > 65535:
+            raise DataError(f"has 32-bit pixels from {values.min()} to {values.max()}; save it with 8 or 16 bits")
+        image = Image.fromarray(np.round(values / 257).astype(np.uint8))
+    elif image.has_transparency_data:
+        white = Image.new("RGBA", image.size, "white")
+        white.alpha_composite(image.convert("RGBA"))
+        image = white
+    try:
+        return image.convert("L" if grey else "RGB")
+    except ValueError as error:
+        raise DataError(f"has the colour mode {image.mode}, which cannot be turned to RGB; save it as RGB") from error

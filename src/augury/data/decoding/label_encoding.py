@@ -1,0 +1,142 @@
+"""Labels, attributes, groups and parts as the user gives them -> integer codes; and the fingerprint of a whole set."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from augury.data.decoding.load_options import UNGROUPED
+from augury.errors import DataError, SettingsError
+from augury.images import SPLITS, Attribute, Codes, LabelledImages
+
+SPLIT_NAMES = {"train": 0, "validation": 1, "valid": 1, "val": 1, "test": 2}
+"""Accepted names of the parts, in lower case -> code into `SPLITS`."""
+
+
+def column(name: str, values: npt.ArrayLike, n: int) -> npt.NDArray[Any]:
+    """One int or str value an image, [N] or [N, 1] -> [N]; bytes become str.
+
+    Raises DataError when it is of another type, another length than `n`, or has several values an image.
+    """
+    array = np.asarray(values)
+    if array.dtype.kind == "O":
+        raise DataError(f"{name} hold Python objects; give integers or strings, such as np.array({name}, dtype=str)")
+    if array.dtype.kind not in "iubUS":
+        raise DataError(f"{name} are {array.dtype}; give integers or strings, for instance with .astype(np.int64)")
+    if array.ndim == 2 and array.shape[1] > 1:
+        raise DataError(
+            f"{name} have shape {list(array.shape)}, several values an image; Augury learns one class an image: "
+            "give one column (one task of a multi-label set)"
+        )
+    array = array.reshape(len(array)) if array.ndim == 2 and array.shape[1] == 1 else array
+    if array.shape != (n,):
+        raise DataError(f"{name} have shape {list(array.shape)}, but there are {n} images; give one value an image")
+    return np.char.decode(array, "utf-8", "replace") if array.dtype.kind == "S" else array
+
+
+def coded(values: npt.NDArray[Any]) -> tuple[Codes, tuple[str, ...]]:
+    """int or str [N] -> codes int64 [N] and the distinct values, sorted (numbers as numbers), as strings."""
+    distinct, codes = np.unique(values, return_inverse=True)
+    return codes.astype(np.int64).reshape(-1), tuple(str(value) for value in distinct)
+
+
+def coded_labels(labels: npt.ArrayLike, classes: Sequence[str] | None, n: int) -> tuple[Codes, tuple[str, ...]]:
+    """Labels int or str -> codes int64 [N] into the class names.
+
+    Without `classes` the distinct values name the classes. With them, int labels index them and str labels must be
+    among them. Raises DataError when a label has no class.
+    """
+    values = column("labels", labels, n)
+    if classes is None:
+        return coded(values)
+    names = tuple(str(name) for name in classes)
+    if len(set(names)) < len(names):
+        raise DataError(
+            f"the {len(names)} class names hold only {len(set(names))} different ones; name each class once"
+        )
+    if values.dtype.kind == "U":
+        unknown = sorted(set(values.tolist()) - set(names))
+        if unknown:
+            raise DataError(f"label '{unknown[0]}' is none of the {len(names)} classes: {', '.join(names[:20])}")
+        codes = {name: code for code, name in enumerate(names)}
+        return np.array([codes[value] for value in values.tolist()], np.int64), names
+    if n and (int(values.min()) < 0 or int(values.max()) >= len(names)):
+        raise DataError(
+            f"labels run from {values.min()} to {values.max()}, but {len(names)} class names need 0 to "
+            f"{len(names) - 1}; name every class, or leave classes out"
+        )
+    return values.astype(np.int64), names
+
+
+def coded_split(values: npt.ArrayLike, n: int) -> npt.NDArray[np.int8]:
+    """'train', 'validation' or 'val', 'test' in any case, or 0, 1, 2 -> int8 [N] into SPLITS. Raises DataError."""
+    given = column("split", values, n)
+    if given.dtype.kind == "U":
+        codes = {value: SPLIT_NAMES.get(value.strip().casefold(), -1) for value in set(given.tolist())}
+    else:
+        codes = {value: int(value) if 0 <= value < len(SPLITS) else -1 for value in set(given.tolist())}
+    wrong = sorted(str(value) for value, code in codes.items() if code < 0)
+    if wrong:
+        raise DataError(f"split holds '{wrong[0]}'; write train, validation or test (or 0, 1, 2) for each image")
+    return np.array([codes[value] for value in given.tolist()], np.int8)
+
+
+def finished(data: LabelledImages, pixels: str | None = None, least: int = 2) -> LabelledImages:
+    """`data` with its fingerprint: a digest of pixels, labels, classes, attributes, groups and split, not of names.
+
+    `pixels` is `pixel_digest(data.images)` where it is already known.
+    Raises DataError when fewer than `least` classes have images.
+    """
+    present = np.unique(data.labels)
+    if len(present) < least:
+        only = f"'{data.classes[int(present[0])]}' with {len(data)} images" if len(present) else "none"
+        raise DataError(
+            f"at least two classes with images are needed, but there is only one: {only}; add a folder (or label) for "
+            "each further class"
+        )
+    parts: list[Any] = [data.images.shape, pixels or pixel_digest(data.images), data.classes, _content(data.labels)]
+    parts += [(name, a.values, _content(a.codes)) for name, a in sorted(data.attributes.items())]
+    parts += ["" if codes is None else _content(codes) for codes in (data.groups, data.split)]
+    return replace(data, fingerprint=hashlib.sha256(repr(parts).encode("utf-8", "replace")).hexdigest()[:16])
+
+
+def regrouped(data: LabelledImages, group: str | None, split: str = "given") -> LabelledImages:
+    """`data` with the attribute `group` as its groups (None: as they are; "none": without groups), and without its own parts
+    where `split` is "new"; the fingerprint tells the difference. Raises SettingsError when there is no such attribute."""
+    if group not in (None, UNGROUPED) and group not in data.attributes:
+        there = ", ".join(f"'{name}'" for name in data.attributes) or "none"
+        raise SettingsError(f"there is no attribute '{group}' to be the group; the data have {there}")
+    parts = data.split if split == "given" else None
+    groups, notes = data.groups, dict(data.notes)
+    if group is not None:
+        groups = data.attributes[group].codes if group != UNGROUPED else None
+        notes["grouped_by"] = group
+    if split == "new":
+        notes["split"] = "the parts that the data came in are forgotten"
+    if groups is data.groups and parts is data.split:
+        return data
+    said = [data.fingerprint, *("" if codes is None else _content(codes) for codes in (groups, parts))]
+    fingerprint = hashlib.sha256(repr(said).encode()).hexdigest()[:16]
+    return replace(data, groups=groups, split=parts, notes=notes, fingerprint=fingerprint)
+
+
+def pixel_digest(images: npt.NDArray[np.uint8]) -> str:
+    """sha256 of all pixels, read in pieces so that a memory-mapped array stays on disk."""
+    total = hashlib.sha256()
+    for start in range(0, len(images), 1024):
+        total.update(images[start : start + 1024].tobytes())
+    return total.hexdigest()
+
+
+def attributes_of(columns: dict[str, npt.NDArray[Any]]) -> dict[str, Attribute]:
+    """int or str columns [N] -> attributes."""
+    return {name: Attribute(*coded(values)) for name, values in columns.items()}
+
+
+def _content(codes: npt.NDArray[Any]) -> str:
+    return hashlib.sha256(codes.astype("<i8").tobytes()).hexdigest()

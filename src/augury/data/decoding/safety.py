@@ -1,0 +1,182 @@
+"""Paths, sizes and archives from outside, none of which is trusted."""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import importlib
+import lzma
+import os
+import re
+import stat
+import sys
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import lru_cache
+from pathlib import Path
+from types import ModuleType
+from typing import IO, Any, cast
+
+from augury.data.decoding.label_encoding import SPLIT_NAMES
+from augury.errors import AuguryError, DataError, MissingExtraError
+
+FILE_LIMIT = 512 * 2**20
+"""Most bytes that one encoded image may have."""
+FREE, RATIO = 64 * 2**20, 200
+"""A packed file may unpack to FREE bytes, and to RATIO times its own size beyond."""
+UNPACKING_ERRORS = (OSError, EOFError, zlib.error, lzma.LZMAError, ValueError)
+_PART = re.compile(r"(train|training|validation|valid|val|test|t10k)(?=[-_.]|\d|$)", re.IGNORECASE)
+
+
+def safe_parts(name: str) -> tuple[str, ...]:
+    """A relative path from a table or an archive -> its parts. Raises DataError (without the name) for any other."""
+    if "\0" in name or not name.strip():
+        raise DataError("is not the name of a file")
+    parts = tuple(part for part in name.replace("\\", "/").split("/") if part not in ("", "."))
+    if name[:1] in "/\\" or re.match(r"[A-Za-z]:[/\\]", name):
+        raise DataError("is an absolute path, which is not followed; write it relative to the folder of images")
+    if ".." in parts:
+        raise DataError("has '..' in its path, which is not followed; write it relative to the folder of images")
+    if not parts:
+        raise DataError("is not the name of a file")
+    return parts
+
+
+def fence(root: Path) -> Callable[[tuple[str, ...]], Path]:
+    """A function: parts -> the path below `root`. It raises DataError when links on the way lead out of `root`."""
+    realpath = lru_cache(maxsize=4096)(os.path.realpath)
+    top = os.path.realpath(root)
+
+    def inside(parts: tuple[str, ...]) -> Path:
+        path = root.joinpath(*parts)
+        real = os.path.join(realpath(path.parent), path.name)  # noqa: PTH118 (a million files; folders are few)
+        if os.path.islink(real):  # noqa: PTH114
+            real = os.path.realpath(real)
+        if not (real == top or real.startswith(top.rstrip(os.sep) + os.sep)):
+            raise DataError("leads outside the folder of images; copy the file into it")
+        return path
+
+    return inside
+
+
+def file_bytes(path: Path) -> bytes:
+    """The content of a plain file of at most FILE_LIMIT bytes. Raises OSError; DataError without the file's name."""
+    handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    with os.fdopen(handle, "rb") as file:
+        about = os.fstat(file.fileno())
+        if not stat.S_ISREG(about.st_mode):
+            raise DataError("is not a plain file; put the image itself there")
+        check_length(about.st_size)
+        return file.read(FILE_LIMIT + 1)
+
+
+def check_length(count: int) -> None:
+    """Raises DataError when an encoded image of `count` bytes is above FILE_LIMIT."""
+    if count > FILE_LIMIT:
+        raise DataError(f"has {count:,} bytes, but an image may have {FILE_LIMIT:,} at most; save it smaller")
+
+
+def head(path: Path, count: int = 512) -> bytes:
+    """The first bytes of a plain file; none when it cannot be read."""
+    try:
+        if not path.is_file():
+            return b""
+        with path.open("rb") as file:
+            return file.read(count)
+    except OSError:
+        return b""
+
+
+def part_named(text: str) -> int:
+    """The part that a folder or the beginning of a file's name tells: "train-00001.tar" -> 0; -1 when none."""
+    match = _PART.match(text)
+    if match is None:
+        return -1
+    word = match[1].casefold()
+    return {"t10k": 2, "training": 0}.get(word, SPLIT_NAMES.get(word, -1))
+
+
+def parts_named(places: list[tuple[str, ...]]) -> list[int] | None:
+    """A part for each relative path (from its folder, else its own name), or None unless all of them tell one."""
+    codes = [next((code for code in map(part_named, place) if code >= 0), -1) for place in places]
+    return codes if codes and min(codes) >= 0 else None
+
+
+def unpacking_limit(packed: int) -> int:
+    """The most bytes that a packed file of `packed` bytes may unpack to."""
+    return FREE + RATIO * packed
+
+
+def opened(path: Path) -> IO[bytes]:
+    """A plain, gzip, bzip2 or xz file, told by its first bytes, as a stream of its content. Raises OSError."""
+    first = head(path, 6)
+    if first[:2] == b"\x1f\x8b":
+        return cast(IO[bytes], gzip.open(path, "rb"))
+    if first[:3] == b"BZh":
+        return bz2.open(path, "rb")
+    if first == b"\xfd7zXZ\0":
+        return lzma.open(path, "rb")
+    return path.open("rb")
+
+
+def unpacked(path: Path, piece: int = 2**20) -> Iterator[bytes]:
+    """The content of `opened`, in pieces. Raises DataError when damaged, or when it grows beyond unpacking_limit."""
+    limit, total = unpacking_limit(path.stat().st_size), 0
+    try:
+        with opened(path) as stream:
+            while raw := stream.read(piece):
+                total += len(raw)
+                if total > limit:
+                    raise DataError(
+                        f"{path}: unpacks to more than {limit:,} bytes, {RATIO} times its own size, as an archive made "
+                        "to fill disks does; unpack it yourself if you trust it"
+                    )
+                yield raw
+    except UNPACKING_ERRORS as error:
+        raise DataError(f"{path}: damaged, cannot be unpacked ({error}); fetch or make it again") from error
+
+
+@contextmanager
+def foreign(complaint: str) -> Iterator[None]:
+    """Turns whatever the block raises but errors of ours into a DataError: other packages raise anything on damage."""
+    try:
+        yield
+    except AuguryError:
+        raise
+    except Exception as error:
+        said = " ".join(str(error).split())[:300] or type(error).__name__
+        raise DataError(complaint.format(said)) from error
+
+
+def extra(module: str, purpose: str, name: str) -> ModuleType:
+    """The optional package `module`. Raises MissingExtraError with the command that installs it."""
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        package = module.partition(".")[0]
+        raise MissingExtraError(
+            f"{purpose} needs the package {package}; install it with: pip install 'augury[{name}]'"
+        ) from error
+
+
+def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A JSON object, as `json.loads` takes it for `object_pairs_hook`. Raises DataError (without the file's name) when a key
+    occurs twice, of which JSON itself lets the last win."""
+    found: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in found:
+            raise DataError(f"tells '{key[:40]}' twice in one JSON object; keep one")
+        found[key] = value
+    return found
+
+
+def word(value: Any) -> str | None:
+    """A scalar from a table or JSON as text, None (nothing) as ""; None for lists and other things."""
+    if value is None:
+        return ""
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "replace")
+    if isinstance(value, bool | int | float | str):
+        return sys.intern(str(value).strip()) if not isinstance(value, str) or len(value) < 40 else value.strip()
+    return None

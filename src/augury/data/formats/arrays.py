@@ -1,0 +1,152 @@
+"""Images already in memory -> LabelledImages."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from augury.data.decoding import resize
+from augury.data.decoding.image import PIXEL_LIMIT
+from augury.data.decoding.label_encoding import attributes_of, coded, coded_labels, coded_split, column, finished
+from augury.data.decoding.resize import Fit, Size
+from augury.errors import DataError
+from augury.images import Images, LabelledImages
+
+_CHUNK = 512
+
+
+def from_arrays(
+    images: npt.ArrayLike,
+    labels: npt.ArrayLike,
+    classes: Sequence[str] | None = None,
+    attributes: Mapping[str, npt.ArrayLike] | None = None,
+    groups: npt.ArrayLike | None = None,
+    split: npt.ArrayLike | None = None,
+    *,
+    size: int | Size | None = None,
+    fit: Fit = "crop",
+    names: Sequence[str] | None = None,
+    notes: Mapping[str, Any] | None = None,
+    native: int = resize.NATIVE_LIMIT,
+    least: int = 2,
+) -> LabelledImages:
+    """Images [N, H, W], [N, H, W, C] or [N, C, H, W], C 1, 3 or 4 (alpha, put on white) -> LabelledImages.
+
+    Pixels: uint8 as they are; other integers and whole floats within 0..255 as they are; floats within [0, 1] times
+    255; uint16 divided by 257; bool black and white. `labels` int or str [N] or [N, 1]; `classes` names int labels
+    0..K-1, else the values themselves are the names; `attributes`, `groups` int or str [N]; `split` as in SPLITS, or
+    0, 1, 2.
+    `size` (height, width): None keeps images up to 64 pixels a side and brings larger ones to 64 x 64; see `resize`.
+    `names` and `notes` are kept with the result. Fewer than `least` classes are refused, `native` is as for `Policy`.
+
+    Raises DataError when lengths disagree, pixels are NaN, infinite or out of range, labels have several columns, or
+    there are too few classes; SettingsError when `size` or `fit` is out of range.
+    """
+    wanted = resize.checked(size, fit)
+    array = np.asarray(images)
+    layout = _layout(array)
+    n = len(array)
+    codes, class_names = coded_labels(labels, classes, n)
+    extra = {name: column(f"attribute '{name}'", values, n) for name, values in (attributes or {}).items()}
+    scaling, factor = _scaling(array)
+    height, width = array.shape[2:] if layout == "NCHW" else array.shape[1:3]
+    goal = resize.target([(height, width)], wanted, native)
+    chunks = []
+    for start in range(0, n, _CHUNK):
+        piece = array[start : start + _CHUNK]
+        whole = piece if piece.dtype == np.uint8 else np.rint(piece * np.float64(factor)).astype(np.uint8)
+        chunks.append(resize.resized(_planar(whole, layout), goal, fit))
+    said = {
+        "format": "arrays",
+        "pixels": scaling,
+        "colour": f"{layout}, {'transparency put on white' if 4 in _channels(array, layout) else 'as given'}",
+        **resize.notes({f"{height}x{width}": n}, goal, fit),
+        **(notes or {}),
+    }
+    return finished(
+        LabelledImages(
+            images=np.concatenate(chunks),
+            labels=codes,
+            classes=class_names,
+            attributes=attributes_of(extra),
+            groups=None if groups is None else coded(column("groups", groups, n))[0],
+            split=None if split is None else coded_split(split, n),
+            names=tuple(names) if names is not None else tuple(f"index {i}" for i in range(n)),
+            notes=said,
+        ),
+        least=least,
+    )
+
+
+def _channels(array: npt.NDArray[Any], layout: str) -> tuple[int, ...]:
+    return {"NHW": (), "NHWC": array.shape[3:], "NCHW": array.shape[1:2]}[layout]
+
+
+def _layout(array: npt.NDArray[Any]) -> str:
+    """NHW, NHWC or NCHW. Raises DataError for objects, other shapes, none at all, or sides out of range."""
+    if array.dtype.kind == "O":
+        raise DataError("images differ in size or are Python objects; stack images of one size into one uint8 array")
+    if array.ndim == 3:
+        layout = "NHW"
+    elif array.ndim == 4 and array.shape[3] in (1, 3, 4):
+        layout = "NHWC"
+    elif array.ndim == 4 and array.shape[1] in (1, 3, 4):
+        layout = "NCHW"
+    else:
+        raise DataError(
+            f"images have shape {list(array.shape)}; give [N, H, W], [N, H, W, C] or [N, C, H, W] with 1, 3 or 4 "
+            "channels"
+        )
+    if 0 in array.shape:
+        raise DataError(
+            f"there are no images: the array has shape {list(array.shape)}; give at least two classes of them"
+        )
+    height, width = array.shape[2:] if layout == "NCHW" else array.shape[1:3]
+    if height * width > PIXEL_LIMIT:
+        raise DataError(
+            f"images of {height} x {width} exceed the {PIXEL_LIMIT:,} pixels an image may have; shrink them"
+        )
+    return layout
+
+
+def _scaling(array: npt.NDArray[Any]) -> tuple[str, float]:
+    """How values become 0..255: in words, and as a factor. Raises DataError when no rule fits them."""
+    if array.dtype == np.uint8:
+        return "uint8, as given", 1.0
+    if array.dtype == np.uint16:
+        return "uint16, divided by 257", 1 / 257
+    if array.dtype == np.bool_:
+        return "bool, times 255", 255.0
+    if array.dtype.kind not in "iuf":
+        raise DataError(f"pixels are {array.dtype}; give uint8, or floats within [0, 1]")
+    low, high, whole = np.inf, -np.inf, True
+    for start in range(0, len(array), _CHUNK):
+        piece = array[start : start + _CHUNK]
+        finite = np.isfinite(piece).reshape(len(piece), -1).all(axis=1)
+        if not finite.all():
+            at = start + int(np.flatnonzero(~finite)[0])
+            raise DataError(
+                f"image {at} holds NaN or infinity; every pixel must be a number: mend or leave out that image"
+            )
+        low, high = min(low, float(piece.min())), max(high, float(piece.max()))
+        whole = whole and bool((piece == np.rint(piece)).all())
+    if array.dtype.kind == "f" and low >= 0 and high <= 1:
+        return f"{array.dtype} within [0, 1], times 255", 255.0
+    if whole and low >= 0 and high <= 255:
+        return f"{array.dtype}, whole numbers within [0, 255], as given", 1.0
+    raise DataError(
+        f"pixels are {array.dtype} from {low:g} to {high:g}; floats must lie within [0, 1] or be whole numbers within "
+        "[0, 255]: undo any normalisation, or round to uint8"
+    )
+
+
+def _planar(piece: Images, layout: str) -> Images:
+    """uint8 of any layout -> [N, 1 or 3, H, W], alpha put on white."""
+    planes = piece[:, None] if layout == "NHW" else piece.transpose(0, 3, 1, 2) if layout == "NHWC" else piece
+    if planes.shape[1] == 4:
+        alpha = planes[:, 3:].astype(np.float64) / 255
+        planes = np.rint(planes[:, :3] * alpha + 255 * (1 - alpha)).astype(np.uint8)
+    return np.ascontiguousarray(planes)

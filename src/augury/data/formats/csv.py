@@ -1,0 +1,97 @@
+"""A CSV (or TSV) file with a row per image: path, label, and perhaps group, split and attributes -> LabelledImages."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator
+from pathlib import Path
+
+from augury.data.decoding import reading
+from augury.data.decoding.image_index import Found
+from augury.data.decoding.load_options import Policy
+from augury.data.decoding.safety import file_bytes, word
+from augury.data.formats import table
+from augury.errors import DataError
+from augury.images import LabelledImages
+
+LIMIT = 512 * 2**20
+"""Most bytes that a table may have."""
+
+
+def recognises(path: Path) -> bool:
+    """Whether it is called .csv or .tsv."""
+    return path.is_file() and path.suffix.lower() in (".csv", ".tsv")
+
+
+def read(path: Path, policy: Policy) -> LabelledImages:
+    """Read the images that a table names, relative to its own folder or `policy.root`.
+
+    Columns are what `policy.columns` says, else what their names say (`table.NAMES`).
+    Raises DataError when the table is damaged or has no such columns, or as `reading.read` does.
+    """
+    try:
+        columns, bad = columns_of(path)
+        chosen = table.roles(list(columns), policy, needed=("image", "label") if policy.labelled else ("image",))
+    except DataError as error:
+        raise DataError(f"{path}: {error}") from error
+    root = path.parent if policy.root is None else policy.root
+    if not root.is_dir():
+        raise DataError(f"{path}: --root {root} is no folder; give the one that the table's file names are relative to")
+    names = columns.pop(chosen["image"])
+    paths, bad = table.files(root, names, bad)
+    told = table.told(columns, {k: v for k, v in chosen.items() if k != "image"}, policy, bad, len(names))
+    if paths and not told.bad and not any(place.exists() for place in paths):
+        raise DataError(
+            f"{path}: none of its files is there, such as {root / (names[0] or '')}; --root says where file names begin, and they "
+            "need their extension"
+        )
+    found = Found(
+        names=[name or f"row {i + 1}" for i, name in enumerate(names)],
+        labels=told.labels,
+        fetch=lambda i: file_bytes(paths[i]),
+        split=told.split,
+        groups=told.groups,
+        attributes=told.attributes,
+        bad=told.bad,
+        notes={"columns": chosen, **table.noted(told.left_out)},
+    )
+    return reading.read(path, found, policy, "csv")
+
+
+def columns_of(path: Path) -> tuple[dict[str, list[str | None]], dict[int, str]]:
+    """The columns by name, and why rows (from 0) cannot be used. Raises DataError without the file's name."""
+    rows = _rows(path)
+    header = [name.strip() for name in next(rows, [])]
+    if len(set(header)) < len(header):
+        twice = next(name for name in header if header.count(name) > 1)
+        raise DataError(f"has two columns called '{twice}'; give each its own name")
+    table.check_columns(len(header))
+    columns: dict[str, list[str | None]] = {name: [] for name in header}
+    bad: dict[int, str] = {}
+    for i, row in enumerate(rows):
+        if len(row) != len(header):
+            bad[i] = f"row {i + 1} has {len(row)} values for {len(header)} columns"
+            row = (row + [""] * len(header))[: len(header)]
+        for name, value in zip(header, row, strict=True):
+            columns[name].append(word(value))
+    if not header or not columns[header[0]]:
+        raise DataError("has no rows; write a header (path,label) and then a line per image")
+    return columns, bad
+
+
+def _rows(path: Path) -> Iterator[list[str]]:
+    """The rows that are not empty. Raises DataError when it is too large, no UTF-8 text, or no table."""
+    try:
+        if path.stat().st_size > LIMIT:
+            raise DataError(f"has {path.stat().st_size:,} bytes, but a table may have {LIMIT:,}; divide it")
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            first = file.readline(100_000)
+            file.seek(0)
+            separator = max(",;\t", key=first.count)
+            yield from (row for row in csv.reader(file, delimiter=separator, strict=True) if row)
+    except UnicodeDecodeError as error:
+        raise DataError(f"is not UTF-8 text (byte {error.start}); save it as CSV UTF-8") from error
+    except csv.Error as error:
+        raise DataError(f"is not a table ({error}); save it as CSV again") from error
+    except OSError as error:
+        raise DataError(f"cannot be read ({error.strerror}); change its permissions") from error

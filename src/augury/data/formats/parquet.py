@@ -1,0 +1,205 @@
+"""Parquet with encoded images in a column, as Hugging Face writes data sets -> LabelledImages. Needs pyarrow."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from augury.data.decoding import reading, safety
+from augury.data.decoding.image_index import Found
+from augury.data.decoding.load_options import Policy
+from augury.data.decoding.safety import foreign
+from augury.data.decoding.temporary_store import spooled
+from augury.data.formats import folder, table
+from augury.errors import DataError
+from augury.images import LabelledImages
+
+ROWS = 64
+"""Rows that are in memory at once."""
+GROUP_LIMIT = 4 * 2**30
+"""Most bytes that the pixels of one row group may declare, unpacked."""
+
+
+@dataclass(frozen=True)
+class _File:
+    """One opened file: its columns' names, and the class names of those that hold codes."""
+
+    path: Path
+    reader: Any
+    header: list[str]
+    names: Mapping[str, list[str]]
+    pictures: list[str]
+
+
+def recognises(path: Path) -> bool:
+    """Whether it is called .parquet, begins like one, or is a folder of them."""
+    if path.is_dir():
+        return bool(_files(path)) and not folder.holds_images(path)
+    return path.is_file() and (path.suffix.lower() == ".parquet" or safety.head(path, 4) == b"PAR1")
+
+
+def read(path: Path, policy: Policy) -> LabelledImages:
+    """Read one file, or those of a folder (or of its folder data/; train-….parquet and the like tell the part).
+
+    The image is the column of bytes, or of {bytes, path}; paths are names only and never opened. Codes of a ClassLabel
+    become its names. Raises DataError when a file is damaged or has no such columns, or as `reading.read` does;
+    MissingExtraError without pyarrow.
+    """
+    paths = _files(path) if path.is_dir() else [path]
+    with spooled(policy.cache) as spool:
+        files = [_opened(file) for file in paths]
+        picture, chosen = _chosen(path, files[0], policy)
+        header = [name for name in files[0].header if name != picture]
+        columns: dict[str, list[str | None]] = {name: [] for name in header}
+        names: list[str] = []
+        bad: dict[int, str] = {}
+        per_file: list[int] = []
+        for file in files:
+            if file.header != files[0].header or file.names != files[0].names:
+                raise DataError(f"{file.path}: its columns are not those of {files[0].path.name}; keep sets apart")
+            before = len(names)
+            for row in _rows(file, [picture, *header]):
+                raw, name = _image(row[picture], f"{file.path.name} row {len(names) - before}")
+                if not isinstance(raw, bytes):
+                    bad[len(names)], raw = raw, b""
+                spool.add(raw)
+                names.append(name)
+                for column in header:
+                    value = _named(row[column], file.names.get(column))
+                    if isinstance(value, _Wrong):
+                        bad[len(names) - 1], value = value.reason, ""
+                    columns[column].append(value)
+            per_file.append(len(names) - before)
+        told = table.told(columns, chosen, policy, bad, len(names))
+        spool.ready()
+        found = Found(
+            names=names,
+            labels=told.labels,
+            fetch=spool.fetch,
+            classes=tuple(files[0].names.get(chosen.get("label", ""), ())),
+            split=told.split if told.split is not None else _split(path, paths, per_file),
+            groups=told.groups,
+            attributes=told.attributes,
+            bad=told.bad,
+            notes={"columns": {"image": picture, **chosen}, **table.noted(told.left_out)},
+        )
+        return reading.read(path, found, policy, "parquet")
+
+
+def _files(root: Path) -> list[Path]:
+    """The parquet files of a folder, or of its folder data."""
+    for place in (root, root / "data"):
+        try:
+            found = sorted(entry for entry in place.iterdir() if entry.suffix.lower() == ".parquet" and entry.is_file())
+        except OSError:
+            found = []
+        if found:
+            return found
+    return []
+
+
+def _split(path: Path, paths: Sequence[Path], per_file: Sequence[int]) -> list[int] | None:
+    codes = safety.parts_named([(file.name,) for file in paths]) if path.is_dir() else None
+    return None if codes is None else [code for code, n in zip(codes, per_file, strict=True) for _ in range(n)]
+
+
+def _opened(path: Path) -> _File:
+    arrow = safety.extra("pyarrow", "reading parquet", "hf")
+    parquet = safety.extra("pyarrow.parquet", "reading parquet", "hf")
+    with foreign(f"{_plain(path)}: damaged, or not parquet ({{}}); fetch or make it again"):
+        reader = parquet.ParquetFile(path, pre_buffer=False, thrift_string_size_limit=2**28)
+        schema = reader.schema_arrow
+        told = json.loads((schema.metadata or {}).get(b"huggingface", b"{}"))
+        features = told.get("info", {}).get("features", {})
+        names = {
+            column: [str(name) for name in feature["names"]]
+            for column, feature in features.items()
+            if isinstance(feature, dict) and feature.get("_type") == "ClassLabel" and "names" in feature
+        }
+        for i in range(reader.metadata.num_row_groups):
+            size = reader.metadata.row_group(i).total_byte_size
+            if size > GROUP_LIMIT:
+                raise DataError(
+                    f"{path}: row group {i} declares {size:,} bytes, {GROUP_LIMIT:,} at most; write smaller groups"
+                )
+        pictures = [field.name for field in schema if _is_picture(arrow.types, field.type)]
+        return _File(path, reader, [field.name for field in schema], names, pictures)
+
+
+def _is_picture(types: Any, kind: Any) -> bool:
+    if types.is_struct(kind):
+        inner = {kind.field(i).name: kind.field(i).type for i in range(kind.num_fields)}
+        return "bytes" in inner and _is_picture(types, inner["bytes"])
+    return bool(types.is_binary(kind) or types.is_large_binary(kind))
+
+
+def _chosen(path: Path, file: _File, policy: Policy) -> tuple[str, dict[str, str]]:
+    """The column of images, and what the others are."""
+    try:
+        table.check_columns(len(file.header))
+        chosen = table.roles(file.header, policy, needed=())
+        named = policy.columns.get("image")
+        if named is None and len(file.pictures) != 1:
+            raise DataError(
+                f"{len(file.pictures)} columns hold encoded images, of {', '.join(file.header[:30]) or 'none'}; "
+                "there must be one of bytes or {bytes, path}, or choose with columns={'image': '…'}"
+            )
+        picture = named if named is not None else file.pictures[0]
+        if picture not in file.pictures:
+            raise DataError(f"the column '{picture}' holds no encoded images; it must be bytes or {{bytes, path}}")
+        chosen = {role: name for role, name in chosen.items() if role != "image"}
+        if "label" not in chosen and len(file.names) == 1:
+            chosen["label"] = next(iter(file.names))
+        if policy.labelled and ("label" not in chosen or chosen["label"] == picture):
+            raise DataError(
+                f"no column is the label, there are {', '.join(file.header[:30])}; name it with columns={{'label': '…'}}"
+            )
+        return picture, chosen
+    except DataError as error:
+        raise DataError(f"{path}: {error}") from error
+
+
+def _rows(file: _File, columns: list[str]) -> Iterator[dict[str, Any]]:
+    """Every row as plain values. Raises DataError when the file is damaged, or a row is unpacked without end."""
+    limit = safety.unpacking_limit(os.stat(file.path).st_size)  # noqa: PTH116
+    total = 0
+    with foreign(f"{_plain(file.path)}: damaged ({{}}); fetch or make it again"):
+        for batch in file.reader.iter_batches(batch_size=ROWS, columns=columns, use_threads=False):
+            total += batch.nbytes
+            if total > limit:
+                raise DataError(f"{file.path}: unpacks to more than {limit:,} bytes, as files made to fill disks do")
+            yield from batch.to_pylist()
+
+
+def _image(value: Any, otherwise: str) -> tuple[bytes | str, str]:
+    """A cell -> its bytes, or why there are none; and a name."""
+    raw, name = (value.get("bytes"), value.get("path")) if isinstance(value, dict) else (value, None)
+    shown = f"{otherwise} ({Path(str(name)).name[:100]})" if name else otherwise
+    if isinstance(raw, bytes):
+        return raw, shown
+    return f"holds no bytes{', but the path of a file, which is not followed' if name else ''}; embed the image", shown
+
+
+@dataclass(frozen=True)
+class _Wrong:
+    reason: str
+
+
+def _named(value: Any, names: list[str] | None) -> str | _Wrong | None:
+    """A cell as text; a code as the name that it stands for (blank for -1, the unlabelled)."""
+    if names is None or value is None or not isinstance(value, int):
+        return safety.word(value)
+    if value == -1:
+        return ""
+    if not 0 <= value < len(names):
+        return _Wrong(f"has the code {value}, but {len(names)} names need 0 to {len(names) - 1}; mend its label")
+    return names[value]
+
+
+def _plain(path: Path) -> str:
+    """A path as it stands in a message that is filled in later."""
+    return str(path).replace("{", "{{").replace("}", "}}")

@@ -1,0 +1,214 @@
+"""A torch Dataset (anything with a length that gives (image, label) by number) -> LabelledImages."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from augury.data.decoding import reading, safety
+from augury.data.decoding.image_index import Found
+from augury.data.decoding.load_options import Policy
+from augury.data.decoding.safety import foreign
+from augury.data.decoding.temporary_store import spooled
+from augury.data.formats import table
+from augury.errors import DataError, SettingsError
+from augury.images import LabelledImages
+
+
+@runtime_checkable
+class Dataset(Protocol):
+    """A map-style data set: torch's, torchvision's, one of Hugging Face's, or a list of pairs."""
+
+    def __len__(self) -> int: ...
+    def __getitem__(self, index: int, /) -> Any: ...
+
+
+LABEL = "label (of the item)"
+"""The column of labels, whatever the items call it."""
+
+
+def read(dataset: Dataset, policy: Policy) -> LabelledImages:
+    """Ask for every item once and in order: (image, label), or a mapping such as {"image": …, "label": …, "patient": …}, whose
+    other entries are columns as those of a table (`table.NAMES`, `policy.columns`).
+
+    An image is a PIL image, or an array or tensor [H, W], [C, H, W] or [H, W, C] of uint8 or of floats within [0, 1]; a
+    label an int or text; `dataset.classes`, or the names in `dataset.features`, stand for codes. What the data set raises
+    is a bad image like a damaged file. Raises SettingsError for columns asked of pairs, DataError as `reading.read` does.
+    """
+    kind = type(dataset).__name__
+    codes = _names(dataset)
+    chosen: dict[str, str] = {}
+    columns: dict[str, list[str | None]] = {LABEL: []}
+    bad: dict[int, str] = {}
+    with spooled(policy.cache) as spool:
+        for i in range(len(dataset)):
+            raw = b""
+            row: dict[str, str | None] = {}
+            try:
+                item = _asked(dataset, i)
+                chosen = chosen or _roles(item, policy, kind)
+                raw, row = _told(item, chosen, codes)
+            except _Unclear as error:
+                raise DataError(f"{kind}: {error}") from error
+            except DataError as error:
+                bad[i] = str(error)
+            spool.add(raw)
+            table.extend(columns, row, i)
+        for name in (*_others(chosen).values(), *(policy.attributes or ())):
+            columns.setdefault(name, [""] * len(dataset))  # where no item is good
+        told = table.told(columns, {**_others(chosen), "label": LABEL}, policy, bad, len(dataset))
+        found = Found(
+            [f"item {i}" for i in range(len(dataset))],
+            told.labels,
+            spool.ready().fetch,
+            classes=codes.get(chosen.get("label", "label"), ()),
+            groups=told.groups,
+            split=told.split,
+            attributes=told.attributes,
+            bad=told.bad,
+            notes={**({"columns": chosen} if chosen else {}), **table.noted(told.left_out)},
+        )
+        return reading.read(Path(kind), found, policy, "dataset")
+
+
+class _Unclear(DataError):
+    """What the items hold is unclear, so that no other item will do."""
+
+
+def _names(dataset: Any) -> dict[str, tuple[str, ...]]:
+    """The names that the data set (or the one it is a subset of) has for the codes of a column; those of `classes` are the
+    label's."""
+    found: dict[str, tuple[str, ...]] = {}
+    for _ in range(10):
+        features = getattr(dataset, "features", None)
+        told = {k: getattr(v, "names", None) for k, v in features.items()} if isinstance(features, Mapping) else {}
+        for column, names in {**told, "label": getattr(dataset, "classes", None) or told.get("label")}.items():
+            if isinstance(names, Sequence) and not isinstance(names, str) and all(isinstance(n, str) for n in names):
+                found.setdefault(column, tuple(names) if len(set(names)) == len(names) else ())
+        dataset = getattr(dataset, "dataset", None)
+    return found
+
+
+def _asked(dataset: Dataset, i: int) -> tuple[Any, Any] | Mapping[str, Any]:
+    with foreign("gives no (image, label) ({})"):
+        item = dataset[i]
+        if isinstance(item, Mapping):
+            return item
+        image, label = item
+        return image, label
+
+
+def _roles(item: tuple[Any, Any] | Mapping[str, Any], policy: Policy, kind: str) -> dict[str, str]:
+    """Which entries of a mapping are image, label, group and split; nothing for a pair. Raises _Unclear, SettingsError."""
+    if not isinstance(item, Mapping):
+        if policy.asks_for_columns or policy.asks_for_group:
+            raise SettingsError(
+                f"{kind}: its items are pairs (image, label), which have no columns; leave columns, attributes and group out, or "
+                'give items such as {"image": …, "label": …, "patient": …}'
+            )
+        return {}
+    header = [str(name) for name in item]
+    image = policy.columns.get("image") or next((name for name in ("image", "img") if name in header), None)
+    if image is not None:  # a path or file_name beside it is no second image
+        header = [
+            n for n in header if n in (image, *(policy.attributes or ())) or n.casefold() not in table.NAMES["image"]
+        ]
+    try:
+        table.check_columns(len(header))
+        found = table.roles(header, policy, needed=("label",) if image else ("image", "label"))
+    except DataError as error:
+        raise _Unclear(str(error)) from error
+    return {**found, "image": image or found["image"]}
+
+
+def _others(chosen: Mapping[str, str]) -> dict[str, str]:
+    return {role: name for role, name in chosen.items() if role not in ("image", "label")}
+
+
+def _told(
+    item: tuple[Any, Any] | Mapping[str, Any], chosen: Mapping[str, str], codes: Mapping[str, tuple[str, ...]]
+) -> tuple[bytes, dict[str, str | None]]:
+    """The encoded image of an item, and its columns as text. Raises DataError without the item's name."""
+    if not isinstance(item, Mapping):
+        image, label = item
+        return _encoded(image), {LABEL: _label(label, codes.get("label", ()))}
+    with foreign("lacks the entry {}"):
+        image, label = item[chosen["image"]], item[chosen["label"]]
+    row = {
+        str(k): _word(v, codes.get(str(k), ())) for k, v in item.items() if k not in (chosen["image"], chosen["label"])
+    }
+    return _encoded(image), {LABEL: _label(label, codes.get(chosen["label"], ())), **row}
+
+
+def _word(value: Any, names: tuple[str, ...]) -> str | None:
+    """An entry as text, a code as what it stands for; None for what is neither text nor one number."""
+    if getattr(value, "shape", None) == () and hasattr(value, "item"):
+        value = value.item()
+    if names and isinstance(value, int) and 0 <= value < len(names):
+        return names[value]
+    return safety.word(value)
+
+
+def _label(label: Any, classes: tuple[str, ...]) -> str:
+    if isinstance(label, str):
+        text = safety.word(label) or ""
+        if classes and text not in classes:
+            raise DataError(f"has the label '{text[:40]}', which is none of the {len(classes)} classes")
+        return text
+    try:
+        value = np.asarray(label)
+        code = int(value.reshape(()))
+    except (TypeError, ValueError, OverflowError) as error:
+        raise DataError(f"has a label of type {type(label).__name__}; give one int or text an image") from error
+    if value.dtype.kind not in "iub":
+        raise DataError(f"has the label {label!r}; give one int or text an image")
+    if classes and not 0 <= code < len(classes):
+        raise DataError(f"has the label {code}, but {len(classes)} classes need 0 to {len(classes) - 1}")
+    return classes[code] if classes else str(code)
+
+
+def _encoded(image: Any) -> bytes:
+    """An image as bytes without loss: PPM where that can be, as it costs no time."""
+    picture = image if isinstance(image, Image.Image) else Image.fromarray(_array(image))
+    kind = "PPM" if picture.mode in ("L", "RGB") else "PNG" if picture.mode in _PNG else "TIFF"
+    file = io.BytesIO()
+    with foreign(f"is a picture of mode {picture.mode}, which cannot be kept ({{}}); make it RGB"):
+        picture.save(file, kind)
+    return file.getvalue()
+
+
+_PNG = ("1", "P", "LA", "RGBA", "I;16")
+
+
+def _array(image: Any) -> npt.NDArray[Any]:
+    """An array or tensor -> [H, W] or [H, W, 3 or 4] of uint8, or [H, W] of uint16."""
+    with foreign(f"is a {type(image).__name__} ({{}}); give a PIL image, an array or a tensor"):
+        array = np.asarray(image.detach().cpu() if hasattr(image, "detach") else image)
+    if array.ndim == 3 and array.shape[2] not in (1, 3, 4) and array.shape[0] in (1, 3, 4):
+        array = array.transpose(1, 2, 0)
+    if array.ndim == 3 and array.shape[2] == 1:
+        array = array[:, :, 0]
+    if 0 in array.shape or not (array.ndim == 2 or (array.ndim == 3 and array.shape[2] in (3, 4))):
+        raise DataError(
+            f"has the shape {list(array.shape)}; give [H, W], [C, H, W] or [H, W, C] with 1, 3 or 4 channels"
+        )
+    if array.dtype == np.uint16 and array.ndim == 2:
+        return np.ascontiguousarray(array)
+    if array.dtype == np.bool_:
+        array = array * np.uint8(255)
+    elif array.dtype.kind == "f":
+        if not (np.isfinite(array).all() and array.min() >= 0 and array.max() <= 1):
+            raise DataError(
+                f"has floats from {np.min(array):g} to {np.max(array):g}; they must lie within [0, 1]: leave "
+                "Normalize out of the transforms"
+            )
+        array = np.rint(array * np.float64(255)).astype(np.uint8)
+    elif array.dtype.kind not in "iu" or array.min() < 0 or array.max() > 255:
+        raise DataError(f"has pixels of {array.dtype}; give uint8, or floats within [0, 1]")
+    return np.ascontiguousarray(array.astype(np.uint8))

@@ -1,0 +1,281 @@
+"""Near-duplicates: pictures that show the same thing pixel for pixel, but for re-encoding, brightness or a slight crop."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from augury.data import image_similarity as like
+from augury.errors import DataError
+from augury.images import Images
+
+Indices = npt.NDArray[np.int64]
+Clusters = tuple[tuple[int, ...], ...]
+"""Indices of images, two or more each, ascending, in order of the first."""
+
+NEAR = 0.07
+"""Farthest, as 1 - likeness, that two copies may be."""
+APART = 2.0
+"""How many times farther than its own widest gap the nearest outsider of a cluster must be: of pictures that are all
+alike, such as 28 x 28 trousers, none is a copy because it is a little more alike."""
+SURE = 0.01
+"""Copies as near as this need not stand apart."""
+_RADIUS = 10
+_ALIKE = 0.95
+_FEW = 20_000
+_BESIDE = 10_000
+_CHUNK = 4096
+_PAIRS = 1_000_000
+
+
+def identical(images: Images, *, mirrored: bool = False) -> Clusters:
+    """Images with equal pixels, or with `mirrored` also those whose mirror image has; reads every image once."""
+    marks = np.empty((len(images), 2), np.uint64)
+    for start in range(0, len(images), _CHUNK):
+        for i, image in enumerate(images[start : start + _CHUNK], start):
+            mark = _mark(image)
+            marks[i] = np.frombuffer(min(mark, _mark(image[:, :, ::-1])) if mirrored else mark, np.uint64)
+    order = np.lexsort((marks[:, 1], marks[:, 0]))
+    same = (marks[order[1:]] == marks[order[:-1]]).all(axis=1)
+    starts = np.flatnonzero(np.diff(np.concatenate([[0], same.astype(np.int8), [0]])) == 1)
+    ends = np.flatnonzero(np.diff(np.concatenate([[0], same.astype(np.int8), [0]])) == -1)
+    return tuple(sorted(tuple(sorted(order[a : b + 1].tolist())) for a, b in zip(starts, ends, strict=True)))
+
+
+def _mark(image: Images) -> bytes:
+    return hashlib.blake2b(np.ascontiguousarray(image).data, digest_size=16).digest()
+
+
+def near_duplicates(images: Images, twins: Clusters | None = None, *, mirrored: bool = False) -> Clusters:
+    """Clusters of images uint8 [N, C, H, W] that are near-duplicates or identical; `twins` as `identical` finds them. With
+    `mirrored` also of those that are once mirrored left and right, as where a classifier is taught so.
+
+    Candidates are those whose perceptual hashes differ in at most 10 of 64 bits; of more than 20,000 images all that
+    differ in up to 7 and most beyond. Their likeness decides (`likeness.likeness`), and that a cluster stands apart from
+    all other images. Blank images are never near-duplicates, and images below 16 pixels a side only when identical.
+    """
+    twins = identical(images, mirrored=mirrored) if twins is None else twins
+    if not len(images) or min(images.shape[2:]) < like.SMALLEST:
+        return twins
+    single = np.ones(len(images), bool)
+    single[[i for same in twins for i in same[1:]]] = False
+    return _with_twins(clusters(_linked(images, np.flatnonzero(single), mirrored)), twins)
+
+
+def copied(
+    images: Images, held: Images, others: Images | None = None, *, mirrored: bool = False
+) -> npt.NDArray[np.bool_]:
+    """bool [N]: which of `images` uint8 [N, C, H, W] are identical to, or near-duplicates of, one of `held` [M, C, H, W].
+
+    One is a near-duplicate of a held picture as `near_duplicates` has it, but that those who must stand apart are the
+    pictures of `held` and `others` alone (10,000 of those, evenly taken, where there are more): many copies of one picture do
+    not hide each other. Two held pictures that are near-duplicates count as one.
+    """
+    marks = {_mark(image) for image in held}
+    if mirrored:
+        marks |= {_mark(image[:, :, ::-1]) for image in held}
+    found = np.array([_mark(image) in marks for image in images], bool)
+    if not len(images) or not len(held) or min(images.shape[2:]) < like.SMALLEST:
+        return found
+    real = held
+    if others is not None and len(others):
+        taken = np.linspace(0, len(others) - 1, min(len(others), _BESIDE)).astype(np.int64)
+        real = np.concatenate([held, others[taken]])
+    links = _linked(np.concatenate([real, images]), np.arange(len(real) + len(images)), mirrored, new=len(real))
+    first, second, distance = links[:, 0].astype(np.int64), links[:, 1].astype(np.int64), links[:, 2]
+    among = second < len(real)
+    picture = np.arange(len(real))
+    for cluster in clusters(links[among]):
+        picture[cluster] = min(cluster)
+    reach: dict[int, list[tuple[float, int]]] = {}  # of a picture or a new image: (distance, picture) of those near
+    for i, j, away in zip(picture[first].tolist(), second.tolist(), distance.tolist(), strict=True):
+        if j >= len(real):
+            reach.setdefault(j, []).append((away, i))
+        elif (other := int(picture[j])) != i:
+            reach.setdefault(i, []).append((away, other))
+            reach.setdefault(other, []).append((away, i))
+    for j, i, away in zip(second[~among].tolist(), first[~among].tolist(), distance[~among].tolist(), strict=True):
+        if i < len(held) and away <= NEAR:
+            own = int(picture[i])
+            near = [gap for gap, other in (*reach[j], *reach.get(own, ())) if other != own]
+            found[j - len(real)] |= away <= max(SURE, min(near, default=APART * NEAR) / APART)
+    return found
+
+
+def shared(parts: Sequence[Images], *, mirrored: bool = False) -> tuple[tuple[tuple[int, int], ...], ...]:
+    """Near-duplicates that lie in several of `parts`, each uint8 [N, C, H, W] of one shape: clusters of (part, index).
+
+    Raises DataError when the parts differ in shape.
+    """
+    odd = next((part for part in parts if part.shape[1:] != parts[0].shape[1:]), None)
+    if odd is not None:
+        raise DataError(
+            f"parts of one data set have one shape, but there are {list(parts[0].shape[1:])} and {list(odd.shape[1:])}; load "
+            "them with one size"
+        )
+    ends = np.cumsum([len(part) for part in parts])
+    whole = np.concatenate([np.asarray(part) for part in parts]) if len(parts) else np.empty((0, 1, 1, 1), np.uint8)
+    found = []
+    for cluster in near_duplicates(whole, mirrored=mirrored):
+        places = [int(np.searchsorted(ends, i, side="right")) for i in cluster]
+        if len(set(places)) > 1:
+            found.append(tuple((k, int(i - (ends[k - 1] if k else 0))) for k, i in zip(places, cluster, strict=True)))
+    return tuple(found)
+
+
+def _linked(images: Images, judged: Indices, mirrored: bool, new: int | None = None) -> npt.NDArray[np.float64]:
+    """What `_links` finds among the images `judged` that are not blank, with `mirrored` also of one with the mirror image of
+    another; not of two that both come from number `new` on."""
+    waves, rough = _described(images, judged)
+    judged, waves = judged[rough >= like.FLAT], waves[rough >= like.FLAT]
+    bits = waves > 0
+    # the mirror image's waves are the same but for the sign of those with an odd number of half turns across
+    sides = [(None, None), *([(bits ^ like.ODD, np.where(like.ODD, -waves, waves))] if mirrored else [])]
+    found = [np.empty((0, 3))]
+    for other_bits, other_waves in sides:
+        for a, b in candidates(bits, other_bits):
+            if new is not None:
+                a, b = a[judged[a] < new], b[judged[a] < new]
+            found.append(_links(images, judged, waves, a, b, other_waves))
+    return np.concatenate(found)
+
+
+def _described(images: Images, chosen: Indices) -> tuple[npt.NDArray[np.float16], npt.NDArray[np.float32]]:
+    """(spectra of unit length [n, 64], roughness [n]) of the images chosen."""
+    waves, rough = np.empty((len(chosen), 64), np.float16), np.empty(len(chosen), np.float32)
+    for start in range(0, len(chosen), _CHUNK // 2):
+        grey = like.reduced(images[chosen[start : start + _CHUNK // 2]])
+        found = like.spectrum(grey)
+        waves[start : start + len(grey)] = found / np.maximum(np.linalg.norm(found, axis=1, keepdims=True), 1e-6)
+        rough[start : start + len(grey)] = like.roughness(grey)
+    return waves, rough
+
+
+def _links(
+    images: Images,
+    judged: Indices,
+    waves: npt.NDArray[np.float16],
+    a: Indices,
+    b: Indices,
+    mirror: npt.NDArray[np.float16] | None = None,
+) -> npt.NDArray[np.float64]:
+    """[pairs, 3]: the two images and their distance, of those candidates that are nearer than copies must stand apart; the
+    second of each pair is mirrored where `mirror`, the waves of mirror images, is given."""
+    found = [np.empty((0, 3))]
+    for start in range(0, len(a), _CHUNK * 8):
+        first, second = a[start : start + _CHUNK * 8], b[start : start + _CHUNK * 8]
+        others = waves[second] if mirror is None else mirror[second]
+        alike = np.einsum("nf,nf->n", waves[first], others, dtype=np.float32) >= _ALIKE
+        first, second = judged[first[alike]], judged[second[alike]]
+        for at in range(0, len(first), _CHUNK // 8):
+            i, j = first[at : at + _CHUNK // 8], second[at : at + _CHUNK // 8]
+            grey = like.reduced(images[j])
+            grey = grey if mirror is None else grey[:, :, ::-1]
+            distance = 1 - like.likeness(like.reduced(images[i]), grey).astype(np.float64)
+            close = distance < APART * NEAR
+            found.append(np.stack([i[close], j[close], np.maximum(distance[close], 0)], axis=1))
+    return np.concatenate(found)
+
+
+def candidates(
+    bits: npt.NDArray[np.bool_], mirror: npt.NDArray[np.bool_] | None = None
+) -> Iterator[tuple[Indices, Indices]]:
+    """Pairs i < j of rows of bits [N, 64] that differ in at most 10, some at a time, each pair once; with `mirror` [N, 64] row
+    i of `bits` is compared with row j of that."""
+    others = bits if mirror is None else mirror
+    if len(bits) <= _FEW:
+        signs, seconds = (np.where(some, np.float32(1), np.float32(-1)) for some in (bits, others))
+        for start in range(0, len(bits), _CHUNK // 4):
+            same = signs[start : start + _CHUNK // 4] @ seconds[start:].T >= 64 - 2 * _RADIUS
+            first, second = np.nonzero(np.triu(same, 1))
+            yield (first + start).astype(np.int64), (second + start).astype(np.int64)
+    else:
+        bands = np.packbits(bits, axis=1).view(np.uint16)
+        yield from _by_bands(bands, bands if mirror is None else np.packbits(mirror, axis=1).view(np.uint16))
+
+
+_ONES = np.array([bin(value).count("1") for value in range(65536)], np.uint8)
+
+
+def _ones(words: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint8]:
+    """How many bits are on."""
+    if hasattr(np, "bitwise_count"):  # NumPy 2
+        return np.asarray(np.bitwise_count(words))
+    return np.asarray(_ONES[words.view(np.uint16).reshape(-1, 4)].sum(axis=1, dtype=np.uint8))
+
+
+def _by_bands(bands: npt.NDArray[np.uint16], others: npt.NDArray[np.uint16]) -> Iterator[tuple[Indices, Indices]]:
+    """Multi-index hashing (Norouzi, Punjani & Fleet 2012): hashes that differ in up to 7 bits agree but for one bit in one
+    of four bands [N, 4], which are looked up with every bit flipped; pairs i < j of row i of `bands` and row j of `others`."""
+    words, their_words = bands.view(np.uint64)[:, 0], others.view(np.uint64)[:, 0]
+    alike = others is bands
+    for band in range(4):
+        keys, theirs = bands[:, band].astype(np.int64), others[:, band].astype(np.int64)
+        order, counts = np.argsort(theirs, kind="stable"), np.bincount(theirs, minlength=65536)
+        starts = np.cumsum(counts) - counts
+        for mask in (0, *(1 << bit for bit in range(16))):
+            once = keys < keys ^ mask if alike and mask else True  # else each pair is met from both ends
+            rows = np.flatnonzero((counts[keys ^ mask] > 0) & once)
+            partners = keys[rows] ^ mask
+            ends = np.cumsum(counts[partners])
+            begun = 0
+            while begun < len(rows):
+                before = ends[begun - 1] if begun else 0
+                stop = max(begun + 1, int(np.searchsorted(ends, before + _PAIRS, side="right")))
+                sizes = counts[partners[begun:stop]]
+                within = np.arange(sizes.sum()) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+                second = order[np.repeat(starts[partners[begun:stop]], sizes) + within]
+                first = np.repeat(rows[begun:stop], sizes)
+                begun = stop
+                near = _ones(words[first] ^ their_words[second]) <= _RADIUS
+                near &= (first != second) if alike and mask else (first < second)
+                first, second = first[near], second[near]
+                new = (_ONES[bands[first, :band] ^ others[second, :band]] > 1).all(
+                    axis=1
+                )  # else an earlier band had it
+                if new.any():
+                    yield np.minimum(first[new], second[new]), np.maximum(first[new], second[new])
+
+
+def clusters(links: npt.NDArray[np.float64]) -> list[list[int]]:
+    """Links [n, 3] (two images, distance < APART * NEAR) -> clusters whose widest gap is at most NEAR and whose nearest
+    outsider is APART times as far, from single linkage, the largest of nested ones."""
+    home: dict[int, _Crowd] = {}
+    found: dict[int, _Crowd] = {}
+
+    def judge(crowd: _Crowd, outsider: float) -> None:
+        enough = max(SURE, outsider / APART)
+        if len(crowd.members) > 1 and crowd.widest <= min(NEAR, enough):
+            cluster = _Crowd(list(crowd.members), crowd.widest)
+            found.update((i, cluster) for i in cluster.members)
+
+    for i, j, distance in links[np.argsort(links[:, 2], kind="stable")]:
+        a, b = (home.setdefault(int(x), _Crowd([int(x)])) for x in (i, j))
+        if a is b:
+            continue
+        judge(a, distance)
+        judge(b, distance)
+        if len(a.members) < len(b.members):
+            a, b = b, a
+        a.members.extend(b.members)
+        a.widest = distance
+        home.update((x, a) for x in b.members)
+    for crowd in {id(c): c for c in home.values()}.values():
+        judge(crowd, APART * NEAR)
+    return [c.members for c in {id(c): c for c in found.values()}.values()]
+
+
+@dataclass
+class _Crowd:
+    members: list[int]
+    widest: float = 0.0
+
+
+def _with_twins(near: list[list[int]], twins: Clusters) -> Clusters:
+    others = {same[0]: same for same in twins}
+    whole = [sorted(k for i in cluster for k in others.pop(i, (i,))) for cluster in near]
+    return tuple(sorted([*map(tuple, whole), *others.values()]))

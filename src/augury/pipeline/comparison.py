@@ -1,0 +1,168 @@
+"""Several recipes on the same data: quality, variety, usefulness, reconstruction, speed and size, in one table."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import numpy as np
+
+from augury import generation, training
+from augury.data import contact_sheet
+from augury.errors import SettingsError
+from augury.files import atomic_path, read_json, read_lines, write_json
+from augury.images import Codes, Images, LabelledImages
+from augury.metrics import ScoreCard
+from augury.pipeline.inputs import Watcher, begun, same_source
+from augury.pipeline.session import Session
+from augury.pipeline.stages import advance, opened
+from augury.randomness import rng
+from augury.settings import RunSettings
+from augury.training.recipes import RECIPES
+
+RESTORED = 64
+"""Held-out images that every generator is asked to give back."""
+SCORED = {
+    "kid": "KID",
+    "fd": "FD",
+    "precision": "precision",
+    "recall": "recall",
+    "spread": "spread",
+    "gan_train": "GAN-train",
+}
+"""Column -> score of the run's card."""
+COLUMNS = {
+    "…_real": "the same measure of real images",
+    "kid": "kernel distance to real images, less is better",
+    "fd": "Fréchet distance to real images, less is better",
+    "precision": "share of synthetic images where real ones are",
+    "recall": "share of real images where synthetic ones are",
+    "spread": "variety within classes against real images, 1 is as varied",
+    "gan_train": "balanced accuracy on validation of a classifier taught on synthetic images alone",
+    "restored": "error in giving back held-out images, of 255, less is better",
+    "train_per_second": "images seen a second while training",
+    "draw_per_second": "images drawn a second",
+    "parameters": "of the generator",
+    "chosen_step": "of training, whose generator is used",
+}
+
+
+def compare(
+    data: LabelledImages | str | os.PathLike[str] | None,
+    folder: str | os.PathLike[str],
+    recipes: tuple[str, ...],
+    *,
+    settings: RunSettings | None = None,
+    watch: Watcher | None = None,
+    on_row: Callable[[dict[str, Any]], None] = lambda row: None,
+) -> list[dict[str, Any]]:
+    """Train each recipe in `folder`/RECIPE, a run folder like any other, and measure it; the table is also written to
+    comparison.json, pictures to comparison.png. A second call goes on where the first stopped. A budget is turned into steps
+    for all of them before the first is trained, so that what else the machine does later changes nothing.
+
+    Raises SettingsError for an unknown recipe, and for settings that one of them cannot use, before anything is trained.
+    """
+    unknown = [name for name in recipes if name not in RECIPES]
+    if unknown or not recipes:
+        what = f"no recipe '{unknown[0]}'" if unknown else "nothing to compare"
+        raise SettingsError(f"there is {what}; choose among: {', '.join(RECIPES)}")
+    chosen, place = settings or RunSettings(), Path(folder)
+    if chosen.train.unconditional:
+        raise SettingsError(
+            "compare measures each class, but an unconditional generator has none; leave that setting out"
+        )
+    rows: list[dict[str, Any]] = []
+    pictures: dict[str, Images] = {}
+    each = {
+        name: chosen.model_copy(update={"train": chosen.train.model_copy(update={"recipe": name})}) for name in recipes
+    }
+    data = same_source(data, begun(place / name for name in RECIPES))
+    with opened(data, place / recipes[0], settings=each[recipes[0]], watch=watch) as session:
+        for mine in each.values():
+            name, rule = training.settle(session.data, mine.train, session.device)
+            if training.translates(rule):
+                raise SettingsError(
+                    f"the recipe {name} draws nothing from noise, and compare measures what is drawn; leave it out"
+                )
+    for name, mine in each.items():
+        with opened(data, place / name, settings=mine, watch=watch) as session:
+            advance(session, "classify")
+            session.planned()
+    for name, mine in each.items():
+        with opened(data, place / name, settings=mine, watch=watch) as session:
+            session.features = place / "features"
+            advance(session, "score")
+            rows.append(_measured(session, name))
+            pictures.setdefault("real", _first_of_classes(session.parts["train"]))
+            pictures[name] = session.synthesizer.sample(_row(session), seed=chosen.seed).images
+        on_row(rows[-1])
+        write_json(place / "comparison.json", {"columns": COLUMNS, "rows": rows})
+        with atomic_path(place / "comparison.png") as temporary:
+            contact_sheet(pictures).save(temporary, format="PNG")
+    return rows
+
+
+def _measured(session: Session, name: str) -> dict[str, Any]:
+    """One row; what took time is kept in the run folder and read again if the images are the same."""
+    file, synthesizer = session.run / "comparison.json", session.synthesizer
+    kept = read_json(file) if file.exists() else {}
+    made = {"synthesizer": synthesizer.fingerprint, "score": session.run.key("score")}
+    if {name: kept.get(name) for name in made} == made:
+        row: dict[str, Any] = kept["row"]
+        return row
+    card = ScoreCard.from_dict(session.run.read("scores"))
+    main = next(s for s in card.scores if s.name.startswith("KID-") and not s.group).features
+    found = {s.name.removesuffix(f"-{main.partition('@')[0]}"): s for s in card.scores if not s.group}
+    scores = {column: found[name] for column, name in SCORED.items() if name in found}
+    log, plan = read_lines(session.run / "train" / "log.jsonl"), session.plan()
+    critic_steps = session.planned().rule.critic_steps
+    row = {
+        "recipe": name,
+        "steps": plan["steps"],
+        **{column: score.value for column, score in scores.items()},
+        **{f"{column}_real": score.baseline for column, score in scores.items()},
+        "features": main,
+        "restored": _restored(session),
+        "train_per_second": (plan["images_per_second"] or median(r["images_per_second"] for r in log)) * critic_steps,
+        "draw_per_second": _drawing_rate(session),
+        "parameters": sum(p.numel() for p in synthesizer.generator.parameters()),
+        "chosen_step": synthesizer.card.steps,
+    }
+    write_json(file, made | {"row": row})
+    return row
+
+
+def _restored(session: Session) -> float:
+    """Mean error in giving back held-out images."""
+    held = session.parts["validation"]
+    chosen = held.take(rng(session.settings.seed, "restore").permutation(len(held))[:RESTORED])
+    conditions = chosen.conditions(session.settings.train.condition)
+    return float(generation.invert(session.synthesizer, chosen.images, conditions)[1].mean())
+
+
+def _drawing_rate(session: Session, images: int = 256) -> float:
+    labels = np.repeat(_row(session), images // 16, axis=0)
+    session.synthesizer.sample(labels[:32])
+    begun = time.perf_counter()
+    session.synthesizer.sample(labels)
+    return round(images / (time.perf_counter() - begun), 1)
+
+
+def _row(session: Session) -> Codes:
+    """Sixteen conditions over the classes, as they occur among the train images."""
+    train = session.parts["train"]
+    return train.conditions(session.settings.train.condition)[_places(train)]
+
+
+def _places(train: LabelledImages) -> Codes:
+    present = np.flatnonzero(train.counts)
+    wanted = present[np.arange(16) * len(present) // 16]
+    return np.array([np.flatnonzero(train.labels == c)[i % train.counts[c]] for i, c in enumerate(wanted)], np.int64)
+
+
+def _first_of_classes(train: LabelledImages) -> Images:
+    return np.asarray(train.images[_places(train)])

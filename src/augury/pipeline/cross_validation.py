@@ -1,0 +1,182 @@
+"""Cross-validation: every image is tested once, by classifiers and a generator that have not seen it; one verdict of all."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from augury import proof, report
+from augury.errors import SettingsError
+from augury.files import write_json, write_text
+from augury.images import Codes, LabelledImages, SyntheticImages
+from augury.pipeline.inputs import Watcher, begun, refuse_among_data, same_source
+from augury.pipeline.run_folder import Run
+from augury.pipeline.scorecard import closest
+from augury.pipeline.session import Session
+from augury.pipeline.stages import advance, opened
+from augury.pipeline.trial_cache import LASTING, Look, first_look, verdict_before
+from augury.settings import RunSettings
+from augury.verdict import Verdict
+
+OURS = {"folds.json", "verdict.json", "report.html", "badge.svg"}
+
+
+@dataclass(frozen=True)
+class Told:
+    """What the page shows of one fold: images drawn, and the kept ones nearest to a training image; rows are those of all
+    data."""
+
+    synthetic: SyntheticImages
+    neighbours: Codes
+    distances: Any
+
+
+def cross_validate(
+    data: LabelledImages | str | os.PathLike[str] | None,
+    folder: str | os.PathLike[str],
+    folds: int = 5,
+    *,
+    settings: RunSettings | None = None,
+    watch: Watcher | None = None,
+) -> Verdict:
+    """Run the whole way up to the proof in `folder`/fold-1 … fold-K, each a run folder like any other whose test part is one
+    of K folds; pool the trials; write verdict.json, report.html and badge.svg. A second call goes on where the first stopped.
+
+    For few images, or few people, patients or tracks: with 20 people a single test part has four, and no number of seeds
+    makes up for that. It costs K times a run. Raises SettingsError for data with a split of their own, for fewer than two
+    folds, and for settings that folds cannot heed (one fold, growing trials, near-duplicates not looked for); DataError when a
+    class is too small for them; RunFolderError when the folder holds something else.
+    """
+    chosen, watch, place = settings or RunSettings(), watch or Watcher(), Run(folder)
+    _refuse(chosen, folds)
+    refuse_among_data(data, folder)
+    runs = [place.path / f"fold-{k}" for k in range(1, folds + 1)]
+    with place.held():
+        place.refuse_others(OURS | {run.name for run in runs}, f"of {folds} folds")
+        data = same_source(data, begun(runs))
+        trials: list[proof.Fold] = []
+        told: list[Told] = []
+        for k, run in enumerate(runs, 1):
+            watch.note(f"fold {k} of {folds}")
+            with opened(data, run, settings=_of_fold(chosen, (k, folds)), watch=watch) as session:
+                advance(session, "prove")
+                trials.append(trial(session))
+                told.append(_told(session, sum(len(each.synthetic) for each in told)))
+        about = session.describe()
+        about["settings"] = chosen.model_dump(mode="json")
+        about["data"]["counts"] = {f"fold {k}": fold.test.counts.tolist() for k, fold in enumerate(trials, 1)}
+        before, look = _looks(place, about)
+        verdict = proof.pooled(trials).after(before, look)
+        write_json(place / "verdict.json", verdict.as_dict())
+        write_text(place / "badge.svg", report.badge(verdict.as_dict()))
+        words = {r.name: t.verdict.word for r, t in zip(runs, trials, strict=True)}
+        write_json(place / "folds.json", about | {"words": words, "look": look})
+        report.write(_page(place, about, session, verdict, told, folds, chosen), place / "report.html")
+    return verdict
+
+
+def _looks(place: Run, about: dict[str, Any]) -> tuple[Verdict | None, Look]:
+    """The pooled verdict before this one on the same trainings, and the first look at the same folds with other settings."""
+    before = verdict_before(place)
+    if before is None or not (place / "folds.json").exists():
+        return None, (0, "")
+    stored = place.read("folds")
+    if _tested(stored) != _tested(about):
+        return None, (0, "")
+    same = _trained(stored) == _trained(about)
+    return (before, first_look(stored, None)) if same else (None, first_look(stored, before))
+
+
+def _tested(about: dict[str, Any]) -> dict[str, Any]:
+    """What decides the test parts."""
+    data, settings = about["data"], about["settings"]
+    return {"data": data["fingerprint"], "counts": data["counts"], "read": settings["data"], "seed": settings["seed"]}
+
+
+def _trained(about: dict[str, Any]) -> list[Any]:
+    """What decides the trainings."""
+    settings = about["settings"]
+    lasting = {name: value for name, value in settings["prove"].items() if name not in LASTING}
+    return [settings["train"], settings["generate"], lasting]
+
+
+def _refuse(settings: RunSettings, folds: int) -> None:
+    if folds < 2:
+        raise SettingsError(f"{folds} folds are asked for, but it takes at least 2")
+    if settings.train.recipe == "translator" and settings.train.condition:
+        raise SettingsError(
+            "folds divide the data at random, so a cell of class × attribute is empty in every part or in none; a translator needs a "
+            "test part of its own that has the cell: give the data a split column, and leave --folds out"
+        )
+    if settings.data.fold is not None:
+        raise SettingsError("data.fold is one fold of a cross-validation, and --folds asks for all; leave one out")
+    if settings.data.near_duplicates == "allow":
+        raise SettingsError(
+            "with data.near_duplicates=allow one picture may lie in several folds and count more than once; use refuse or drop, "
+            "which keep such pictures in one fold"
+        )
+    if settings.prove.max_seeds is not None:
+        raise SettingsError(
+            "prove.max_seeds lets each fold stop by itself, and what is pooled then errs more often than it says; give the number "
+            "of seeds with prove.seeds, to which more can be added later"
+        )
+
+
+def _of_fold(settings: RunSettings, fold: tuple[int, int]) -> RunSettings:
+    return settings.model_copy(update={"data": settings.data.model_copy(update={"fold": fold})})
+
+
+def trial(session: Session) -> proof.Fold:
+    """A finished trial, to be pooled with others."""
+    return proof.Fold(
+        session.parts["train"],
+        session.parts["test"],
+        {proof.OWN: session.synthetic.take(session.synthetic.kept), **session.others},
+        session.run.verdict,
+        session.run.read("trial")["results"],
+    )
+
+
+def _told(session: Session, before: int) -> Told:
+    neighbours, distances = closest(session.synthetic, session.parts["train"])
+    rows = np.flatnonzero(np.load(session.run / "split.npy", allow_pickle=False) == 0)
+    neighbours = np.concatenate([neighbours[:, :1] + before, rows[neighbours[:, 1:]]], axis=1)
+    return Told(session.synthetic, neighbours, distances)
+
+
+def _page(
+    place: Run,
+    about: dict[str, Any],
+    last: Session,
+    verdict: Verdict,
+    told: Sequence[Told],
+    folds: int,
+    settings: RunSettings,
+) -> report.Facts:
+    drawn = told[0].synthetic
+    synthetic = SyntheticImages(
+        np.concatenate([each.synthetic.images for each in told]),
+        np.concatenate([each.synthetic.conditions for each in told]),
+        drawn.condition_names,
+        drawn.classes,
+        drawn.seed,
+        np.concatenate([each.synthetic.indices for each in told]),
+        f"{folds} generators",
+        reasons=tuple(reason for each in told for reason in each.synthetic.reasons or ("",) * len(each.synthetic)),
+    )
+    return report.Facts(
+        title=place.path.resolve().name,
+        source=f"{last.source}, in {folds} folds",
+        command=last.command(settings, "--folds", str(folds)),
+        about=about,
+        verdict=verdict.as_dict(),
+        train=last.data,
+        synthetic=synthetic,
+        neighbours=np.concatenate([each.neighbours for each in told]),
+        distances=np.concatenate([each.distances for each in told]),
+        judged=True,
+    )

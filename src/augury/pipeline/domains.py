@@ -1,0 +1,174 @@
+"""Two domains, the second without labels: an attribute `domain` whose second value only unlabelled images have."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import nn
+
+from augury import proof
+from augury.augment import policy
+from augury.data.decoding.label_encoding import pixel_digest
+from augury.data.target import TargetImages
+from augury.errors import DataError, SettingsError
+from augury.files import digest
+from augury.images import Attribute, Codes, Images, LabelledImages, SyntheticImages
+from augury.settings import RunSettings
+
+DOMAIN = "domain"
+"""The attribute that tells the domains apart."""
+DOMAINS = ("source", "target")
+"""Its values: that of the labelled images, and that of the target images."""
+LABELLER = "mean_teacher"
+"""The method of `augury.proof.adapted` that gives target images pseudo-labels for the translator's discriminator."""
+JUDGE = "adabn+pseudo_labels+pseudo_labels+adabn"
+"""The method whose classifier judges translations. It is trained apart from the labeller, with another seed."""
+STEPS = 400
+"""Training steps of both."""
+AGREED = "For {:.0%} of the real target images it names the class of their pseudo-label."
+"""What the judge can do, without a label of the target."""
+
+
+def settings_for_target(settings: RunSettings) -> RunSettings:
+    """The settings of a run with `data.target`: a translator that changes the domain and never the class.
+
+    Raises SettingsError for settings that contradict this.
+    """
+    if settings.data.target is None:
+        return settings
+    train = settings.train
+    refusals = [
+        (train.recipe not in ("auto", "translator"), f"recipe {train.recipe}", "images are translated into the other domain"),
+        (train.condition not in ((), (DOMAIN,)), f"condition={','.join(train.condition)}", "the domain is the attribute"),
+        (train.overrides.get("class_moves", False), "class_moves=true", "only the domain is changed"),
+        (settings.data.fold is not None, "--folds", "the test images are the labelled ones of the target"),
+        (settings.prove.resample != "none", f"prove.resample={settings.prove.resample}", "translations belong to their sources"),
+    ]  # fmt: skip
+    for wrong, name, why in refusals:
+        if wrong:
+            raise SettingsError(f"{name} does not go with a target (--target): {why}; leave it out")
+    overrides = {**train.overrides, "class_moves": False}
+    chosen = train.model_copy(update={"recipe": "translator", "condition": (DOMAIN,), "overrides": overrides})
+    return settings.model_copy(update={"train": chosen})
+
+
+def in_domain(images: LabelledImages, value: str) -> LabelledImages:
+    """The images with the attribute `domain`, all of one value.
+
+    Raises DataError where they have an attribute of that name already.
+    """
+    known = images.attributes.get(DOMAIN)
+    if known is not None and known.values != DOMAINS:
+        raise DataError(f"the data have an attribute called '{DOMAIN}' already; rename it, or leave --target out")
+    codes = np.full(len(images), DOMAINS.index(value), np.int64)
+    return replace(images, attributes={**images.attributes, DOMAIN: Attribute(codes, DOMAINS)})
+
+
+def with_target(train: LabelledImages, target: Images, labels: Codes) -> LabelledImages:
+    """Labelled train images of the source, and after them target images uint8 [M, C, H, W] under pseudo-labels int64 [M].
+
+    Other attributes than `domain` are left out, since those of the target images are not known.
+    """
+    domain = np.repeat(np.arange(2, dtype=np.int64), [len(train), len(target)])
+    return LabelledImages(
+        np.concatenate([np.asarray(train.images[:]), target]),
+        np.concatenate([train.labels, labels]),
+        train.classes,
+        {DOMAIN: Attribute(domain, DOMAINS)},
+        fingerprint=digest([train.fingerprint, pixel_digest(target), labels.tolist()]),
+        notes=train.notes,
+    )
+
+
+def stand_in(data: LabelledImages, target: Images) -> LabelledImages:
+    """`with_target` before there are pseudo-labels: classes come equally often. Only for checks of settings."""
+    return with_target(data, target, np.resize(np.arange(len(data.classes)), len(target)).astype(np.int64))
+
+
+def target_parts(parts: dict[str, LabelledImages], target: TargetImages) -> dict[str, LabelledImages]:
+    """The parts of a run with a target: all labelled source images train, but for those that validate, and the labelled target
+    images are the test part, which is empty where there are none.
+
+    Raises DataError where some classes have no labelled target image, as their test would say nothing.
+    """
+    train = proof.joined(parts["train"], parts["test"])
+    test = target.test if target.test is not None else parts["test"].take(np.empty(0, np.int64))
+    lacking = [name for name, count in zip(test.classes, test.counts.tolist(), strict=True) if not count]
+    if len(test) and lacking:
+        raise DataError(
+            f"{len(lacking)} of {len(test.classes)} classes have no labelled target image for the test, such as '{lacking[0]}'; "
+            "label some of each class, or give the target images without labels"
+        )
+    empty = replace(test, attributes={}, split=None, names=test.names if len(test) else ())
+    return {
+        "train": in_domain(train, "source"),
+        "validation": in_domain(parts["validation"], "source"),
+        "test": in_domain(empty, "target"),
+    }
+
+
+def lesson(flips: bool) -> proof.Lesson:
+    """How classifiers of the target are trained."""
+    return proof.Lesson(steps=STEPS, balanced=True, augment=policy("randaugment", flips=flips))
+
+
+def target_classifier(
+    train: LabelledImages, target: Images, method: str, *, seed: int, flips: bool, device: torch.device
+) -> nn.Module:
+    """A classifier for target images, trained without a label of theirs."""
+    return proof.adapted(train, target, lesson(flips), method=method, seed=seed, device=device)
+
+
+@dataclass(frozen=True)
+class TargetLabels:
+    """Pseudo-labels int64 [M] of the target images, and the class `mix` that they estimate, a share for each class."""
+
+    labels: Codes
+    mix: npt.NDArray[np.float64]
+
+    def lines(self, classes: tuple[str, ...], source: Codes) -> list[str]:
+        """The estimated class mix beside that of the `source` counts, for people."""
+        shares = source / max(int(source.sum()), 1)
+        width = max(map(len, classes))
+        return [
+            f"{name.ljust(width)}  labelled {share:6.1%}   target, estimated {mix:6.1%}"
+            for name, share, mix in zip(classes, shares, self.mix, strict=True)
+        ]
+
+
+def label_target(classifier: nn.Module, target: Images) -> TargetLabels:
+    """Pseudo-labels and class mix of target images, from a classifier that was adapted to them."""
+    p = proof.probabilities(classifier, target)
+    return TargetLabels(p.argmax(1).astype(np.int64), proof.class_mix(p))
+
+
+def kept_by_target(judge: nn.Module, synthetic: SyntheticImages, target: Images, labels: Codes) -> proof.KeptClasses:
+    """How many translations show the class of their source to a judge that took no part in the translator's training.
+
+    What the judge can recognise is estimated by its agreement with the pseudo-labels of real target images, class by class:
+    two classifiers of the target trained apart. The limit is a share of that.
+    """
+    agreed = proof.probabilities(judge, target).argmax(1) == labels
+    known = float(np.mean([agreed[labels == c].mean() for c in np.unique(labels)]))
+    p = proof.probabilities(judge, synthetic.images)
+    limit = max(proof.KEPT * known, 1e-9)
+    return proof.kept_classes(synthetic.labels, p, synthetic.classes, limit=limit, judge=known, known=AGREED)
+
+
+def about_target(target: TargetImages, labelled: TargetLabels | None = None) -> dict[str, Any]:
+    """What a run stores of its target; plain JSON."""
+    test = 0 if target.test is None else len(target.test)
+    found: dict[str, Any] = {"images": len(target.images), "test": test, "notes": list(target.notes)}
+    return found | ({} if labelled is None else {"class_mix": labelled.mix.tolist()})
+
+
+def target_digest(target: TargetImages) -> str:
+    """Tells these target images from others."""
+    test = target.test
+    return digest(
+        [pixel_digest(target.images), *([] if test is None else [pixel_digest(test.images), test.labels.tolist()])]
+    )

@@ -1,0 +1,204 @@
+"""Two sets of images from anywhere, brought side by side and scored; every liberty taken with them is said."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+
+from augury import metrics
+from augury.data import pictures
+from augury.data.decoding.cache import place
+from augury.data.decoding.resize import RESAMPLING, Fit, Size, resized
+from augury.errors import SettingsError
+from augury.images import Codes, LabelledImages
+from augury.metrics import Extractor, ScoreCard
+from augury.metrics.features import Progress
+from augury.randomness import rng
+
+Source = str | os.PathLike[str]
+Sets = dict[str, LabelledImages]
+UNNAMED = ("",)
+"""The classes of images without labels."""
+
+
+@dataclass(frozen=True)
+class Judged:
+    """The card; of each set its path, images, shape [C, H, W] as scored and classes; and what was `said` about them."""
+
+    card: ScoreCard
+    sets: dict[str, dict[str, Any]]
+    said: tuple[str, ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain JSON values, which `ScoreCard.read` reads too."""
+        return {"sets": self.sets, "said": list(self.said)} | self.card.as_dict()
+
+
+def judge(
+    real: Source,
+    fake: Source,
+    features: Sequence[str] = ("auto",),
+    *,
+    scores: Sequence[str] | None = None,
+    baseline: Source | None = "half",
+    train: Source | None = None,
+    held_out: Source | None = None,
+    weights: Source | None = None,
+    sha256: str = "",
+    precision: Literal["fp32", "bf16"] = "fp32",
+    limit: int | None = None,
+    seed: int = 0,
+    size: int | Size | None = None,
+    fit: Fit = "crop",
+    on_bad: Literal["error", "skip"] = "error",
+    device: str | torch.device = "cpu",
+    begin: Callable[[str], Progress | None] = lambda features: None,
+) -> Judged:
+    """Score the images `fake` against `real`, paths of any format that `augury.load` reads; they need no labels.
+
+    `features` are names for `metrics.extractor`, "auto" being lite0 where it is installed, else pixels; `weights` is the
+    file of those among them that take one, `sha256` how its checksum begins. `baseline`, `train` and `held_out` are paths
+    of further images, see `metrics.evaluate`; `limit` most images of each set, by chance. Images of several sizes are
+    brought to `size`, else to the smallest that a set has throughout; grey ones get three channels beside coloured ones.
+    Features are kept in the user's cache; `begin` is told each extractor's name and gives what is told of its progress.
+    Raises DataError, SettingsError, ScoreError, MissingExtraError.
+    """
+    if precision not in ("fp32", "bf16"):
+        raise SettingsError(f"precision is '{precision}'; choose fp32 or bf16")
+    paths = {"real": real, "synthetic": fake, "training": train, "held-out": held_out}
+    paths |= {"baseline": None if baseline == "half" else baseline}
+    given = {name: path for name, path in paths.items() if path is not None}
+    sets, said, how = together(given, size, fit, on_bad)
+    if limit is not None:
+        sets = {name: _some(images, limit, seed, name) for name, images in sets.items()}
+    classes, labels = shared(sets, said)
+    wanted = _spelt(features, weights, sha256)
+    shape = sets["real"].shape
+    judges = []
+    for name in wanted:
+        judge = metrics.extractor(name, shape, device, sha256=sha256 if _has_file(name) else "")
+        judge = metrics.in_bf16(judge, device) if precision == "bf16" and judge.fingerprint else judge
+        judge = replace(judge, preprocessing=f"{how}{judge.preprocessing}")
+        judges.append(_kept(judge, begin(judge.name)))
+    images = {name: images.images for name, images in sets.items()}
+    card = metrics.evaluate(
+        images["real"],
+        images["synthetic"],
+        judges,
+        baseline=images.get("baseline", None if baseline is None else "half"),
+        real_labels=labels.get("real"),
+        fake_labels=labels.get("synthetic"),
+        baseline_labels=labels.get("baseline"),
+        classes=classes,
+        train=images.get("training"),
+        held_out=images.get("held-out"),
+        scores=scores,
+        seed=seed,
+    )
+    told = {
+        name: {
+            "path": str(given[name]),
+            "images": len(images),
+            "shape": list(images.shape),
+            "classes": [name for name in images.classes if name],
+        }
+        for name, images in sets.items()
+    }
+    return Judged(card, told, tuple(said))
+
+
+def together(
+    paths: dict[str, Source], size: int | Size | None, fit: Fit, on_bad: Literal["error", "skip"]
+) -> tuple[Sets, list[str], str]:
+    """(the sets in one size and mode, what is to be said of that, the same for `preprocessing`)."""
+    sets = {name: pictures(path, size=size, fit=fit, on_bad=on_bad) for name, path in paths.items()}
+    sizes: dict[str, dict[str, int]] = {name: images.notes["original_sizes"] for name, images in sets.items()}
+    said = [
+        f"{name}: {len(images.notes['skipped'])} unreadable files were left out"
+        for name, images in sets.items()
+        if images.notes.get("skipped")
+    ]
+    said += [
+        f"{name}: {count} {what} were left out"
+        for name, images in sets.items()
+        for what, count in images.notes.get("ignored", {}).items()
+        if what.startswith("images")
+    ]
+    alike = [images.shape[1:] for name, images in sets.items() if size is not None or len(sizes[name]) == 1]
+    if not alike:
+        raise SettingsError(
+            f"the images of every set are of several sizes ({', '.join(map(_sizes, sizes.values()))}); say to which they "
+            "are brought, with --size"
+        )
+    goal = min(alike, key=lambda sides: sides[0] * sides[1])
+    changed = [name for name in sets if set(sizes[name]) != {f"{goal[0]}x{goal[1]}"}]
+    for name in changed:
+        said.append(
+            f"{name}: images of {_sizes(sizes[name])} px are brought to {goal[0]}x{goal[1]} ({fit}; {RESAMPLING})"
+        )
+        if sets[name].shape[1:] != goal and len(sizes[name]) > 1:
+            sets[name] = pictures(paths[name], size=goal, fit=fit, on_bad=on_bad)
+        sets[name] = replace(sets[name], images=resized(sets[name].images, goal, fit))
+    if len({images.shape[0] for images in sets.values()}) > 1:
+        grey = [name for name, images in sets.items() if images.shape[0] == 1]
+        said.append(f"{' and '.join(grey)}: grey is repeated to three channels, as other images have colour")
+        sets |= {name: replace(sets[name], images=np.repeat(sets[name].images, 3, axis=1)) for name in grey}
+    how = f"{' and '.join(changed)} to {goal[0]}x{goal[1]} first ({fit}); " if changed else ""
+    return sets, said, how
+
+
+def shared(sets: Sets, said: list[str]) -> tuple[tuple[str, ...], dict[str, Codes]]:
+    """(class names, labels of each set among them); nothing where real or synthetic images have none, or none in common."""
+    known = [images.classes for name, images in sets.items() if name in ("real", "synthetic", "baseline")]
+    if UNNAMED in known:
+        return (), {}
+    if len(set.intersection(*map(set, known))) < 2:
+        if max(map(len, known)) > 1:
+            said.append("no scores by class: real and synthetic images have fewer than two class names in common")
+        return (), {}
+    classes = tuple(dict.fromkeys(name for names in known for name in names))
+    place = {name: code for code, name in enumerate(classes)}
+    coded = {
+        name: np.array([place[c] for c in images.classes], np.int64)[images.labels]
+        for name, images in sets.items()
+        if name in ("real", "synthetic", "baseline")
+    }
+    return classes, coded
+
+
+def _spelt(features: Sequence[str], weights: Source | None, sha256: str) -> list[str]:
+    """The names in full."""
+    auto = "lite0" if metrics.lite0_installed() else "pixels"
+    names = [auto if name == "auto" else name for name in dict.fromkeys(features)]
+    takes = [n for n in names if "=" not in n and n.startswith(("inception", "timm:"))]
+    if weights is not None and not takes:
+        raise SettingsError(f"the features {', '.join(names)} take no weights file; give it to inception or timm:NAME")
+    full = [f"{name}={weights}" if weights is not None and name in takes else name for name in names]
+    if sha256 and not any(map(_has_file, full)):
+        raise SettingsError("a checksum is of a weights file, but there is none; give one, or leave the checksum out")
+    return full
+
+
+def _has_file(name: str) -> bool:
+    return (name.startswith(("inception=", "timm:")) and "=" in name) or Path(name).is_file()
+
+
+def _kept(judge: Extractor, progress: Progress | None) -> Extractor:
+    return metrics.remembered(judge, place(None) / "features", progress)
+
+
+def _some(images: LabelledImages, limit: int, seed: int, name: str) -> LabelledImages:
+    if len(images) <= limit:
+        return images
+    return images.take(np.sort(rng(seed, "limit", name).permutation(len(images))[:limit]))
+
+
+def _sizes(found: dict[str, int]) -> str:
+    first, *others = found
+    return first + (f" and {len(others)} other sizes" if others else "")

@@ -1,0 +1,250 @@
+"""A trial for synthetic images of any making: real images and synthetic ones in, a verdict, a page and a badge out."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from augury import proof, report, training
+from augury.data import LEFT_OUT, finished, pictures
+from augury.errors import DataError, SettingsError
+from augury.exports.names import folder_names
+from augury.files import write_json, write_text
+from augury.images import SPLITS, LabelledImages, SyntheticImages
+from augury.pipeline.environment import machine, versions
+from augury.pipeline.inputs import (
+    IN_MEMORY,
+    Watcher,
+    about_data,
+    changes,
+    divided,
+    images_of,
+    parted,
+    refuse_among_data,
+)
+from augury.pipeline.run_folder import Run
+from augury.pipeline.scorecard import closest
+from augury.pipeline.trial_cache import kept_results
+from augury.settings import DataSettings, RunSettings
+from augury.verdict import Verdict
+
+Source = LabelledImages | str | os.PathLike[str]
+
+WRITTEN = ("judged.json", "trial.json", "verdict.json", "report.html", "badge.svg")
+"""What a trial writes."""
+DIVIDED = (
+    "the real images had no parts and were divided here; whoever made the synthetic images must not have seen the test part: "
+    "augury split writes parts, of which train is theirs to use"
+)
+ENOUGH = 1000
+"""Real images that tell whether there is colour."""
+
+
+def judge(
+    real: Source,
+    synthetic: Source,
+    folder: str | os.PathLike[str],
+    *,
+    settings: RunSettings | None = None,
+    watch: Watcher | None = None,
+) -> Verdict:
+    """Divide `real` into parts (or keep its own), try `synthetic` as training images beside it, and write `folder`:
+    verdict.json, report.html, badge.svg, and trial.json, with which a stopped trial goes on.
+
+    Both are images, or paths that `augury.load` reads; synthetic images are brought to the size of the real ones, and their
+    classes found by name. `settings.data`, `.prove`, `.seed` and `.device` are heeded. Another trial that the folder holds
+    is set aside, in `folder`/earlier-1. Raises DataError when the sets do not fit together or synthetic images are test or
+    validation images, SettingsError for settings that cannot be used, RunFolderError when the folder holds something else.
+    """
+    chosen, watch, place = settings or RunSettings(), watch or Watcher(), Run(folder)
+    if chosen.prove.others:
+        raise SettingsError(
+            "prove.others shows images of other runs in the trial of a run; here the images of --with are judged alone, so leave "
+            "it out, and judge others with another --with and -o"
+        )
+    for given in (real, synthetic):
+        refuse_among_data(given, folder)
+    with place.held():
+        place.refuse_others({*WRITTEN, *(path.name for path in place.path.glob("*earlier-*"))}, "of a trial")
+        data = images_of(real, chosen)
+        size = (data.shape[1], data.shape[2])
+        made = _made(synthetic, chosen.data, size)
+        beside = matched(made, data)
+        device = training.choose_device(chosen.device)
+        flips = data.flips(chosen.prove.flips)
+        for note in [*([DIVIDED] if data.split is None else []), *_changed(made, size)]:
+            watch.note(note)
+        codes, near = divided(data, chosen, flips)
+        if (left := int((codes == LEFT_OUT).sum())) > 0:
+            watch.note(f"{left:,} near-duplicates were left out of the earlier part")
+        parts = parted(data, codes, near)
+        about = [data.fingerprint, made.fingerprint, chosen.data.model_dump(), chosen.seed, device.type, flips]
+        train, validation, test = (parts[name] for name in SPLITS)
+        aside = partial(_set_aside, place, watch)
+        kept = kept_results(place / "trial.json", about, chosen.prove, test, watch, aside=aside)
+        watch.begin("prove", False)
+        verdict = proof.prove(
+            train,
+            validation,
+            test,
+            beside,
+            chosen.prove,
+            seed=chosen.seed,
+            device=device,
+            flips=flips,
+            foreign=True,
+            names=made.names,
+            results=kept.results,
+            on_result=kept.keep,
+            on_note=watch.note,
+        )
+        verdict = kept.told(verdict)
+        watch.end("prove")
+        names = [IN_MEMORY if isinstance(x, LabelledImages) else str(Path(x).resolve()) for x in (real, synthetic)]
+        facts = _about(data, made, parts, chosen, device.type, names)
+        write_json(place / "judged.json", facts)
+        write_json(place / "verdict.json", verdict.as_dict())
+        write_text(place / "badge.svg", report.badge(verdict.as_dict()))
+        report.write(_page(place, facts, names, verdict, train, beside, chosen), place / "report.html")
+    return verdict
+
+
+def _made(synthetic: Source, d: DataSettings, size: tuple[int, int]) -> LabelledImages:
+    """The synthetic images; one class is enough, as it is often the rare one alone. A table that has the columns by which the
+    real images are read is read by them too."""
+    if isinstance(synthetic, LabelledImages):
+        return synthetic if synthetic.fingerprint else finished(synthetic, least=1)
+    reading = partial(pictures, synthetic, size=size, fit=d.fit, on_bad=d.on_bad, window=d.window, stretch=d.stretch)
+    named = {role: column for role, column in d.columns.items() if role in ("image", "label")}
+    try:
+        return reading(columns=named)
+    except SettingsError:
+        if not named:
+            raise
+        return reading()  # it has no such columns
+
+
+def _changed(made: LabelledImages, size: tuple[int, int]) -> list[str]:
+    """What was done to the synthetic images as they were read, in words."""
+    said, skipped = [], made.notes.get("skipped", [])
+    if skipped:
+        first = f"{skipped[0]['file']}: {skipped[0]['reason']}"
+        said.append(f"{len(skipped):,} of the synthetic files could not be read and were left out, such as {first}")
+    came = {each: n for each, n in made.notes.get("original_sizes", {}).items() if each != f"{size[0]}x{size[1]}"}
+    if came:
+        sizes = ", ".join(list(came)[:3]) + (" …" if len(came) > 3 else "")
+        said.append(
+            f"{sum(came.values()):,} synthetic images came in other sizes ({sizes}, height x width) and were brought to {size[0]}x{size[1]}: "
+            f"{made.notes['resizing']}. Blur or cut edges may tell them from real ones"
+        )
+    return said
+
+
+def _set_aside(place: Run, watch: Watcher) -> None:
+    """Copy what the last trial wrote to a folder of its own; the originals go as those of the next one come."""
+    folder = place / f"earlier-{len(list(place.path.glob('earlier-*'))) + 1}"
+    draft = folder.with_name(f".{folder.name}")
+    shutil.rmtree(draft, ignore_errors=True)
+    draft.mkdir()
+    for name in WRITTEN:
+        if (place / name).exists():
+            shutil.copy2(place / name, draft)
+    draft.rename(folder)
+    watch.note(f"the trial of other images or settings that stood here is kept in {folder}")
+
+
+def matched(made: LabelledImages, real: LabelledImages) -> SyntheticImages:
+    """`made` with the classes and colours of `real`, classes found by name.
+
+    Raises DataError for a class that the real images lack, for coloured images beside grey ones, and for grey ones beside
+    coloured ones.
+    """
+    places = {name: code for code, name in enumerate(folder_names(real.classes))}  # as augury split writes them
+    places |= {name: code for code, name in enumerate(real.classes)}
+    unknown = [name for c, name in enumerate(made.classes) if name not in places and made.counts[c]]
+    if unknown == [""]:
+        raise DataError(
+            "the synthetic images have no labels; put them into a folder for each class, called as the real classes are: "
+            f"{', '.join(real.classes[:8])}{', …' if len(real.classes) > 8 else ''}"
+        )
+    if unknown:
+        count = int(made.counts[made.classes.index(unknown[0])])
+        raise DataError(
+            f"{len(unknown)} of {len(made.classes)} classes of the synthetic images are none of the real ones, such as "
+            f"'{unknown[0]}' ({count} images); rename or remove them. The real classes are {', '.join(real.classes[:8])}"
+            f"{', …' if len(real.classes) > 8 else ''}"
+        )
+    images = made.images
+    if images.shape[1] < real.shape[0]:
+        if (real.images[:ENOUGH] != real.images[:ENOUGH, :1]).any():
+            raise DataError(
+                "the synthetic images are grey, but the real ones are coloured, so that colour alone tells them apart; make "
+                "coloured ones, or make the real ones grey first"
+            )
+        images = np.repeat(images, real.shape[0], axis=1)
+    elif images.shape[1] > real.shape[0]:
+        if (images != images[:, :1]).any():
+            raise DataError(
+                "the synthetic images are coloured, but the real ones are grey, so that colour alone tells them apart; make "
+                "them grey first"
+            )
+        images = images[:, :1]
+    codes = np.array([places.get(name, -1) for name in made.classes], np.int64)[made.labels]
+    return SyntheticImages.of(LabelledImages(images, codes, real.classes, fingerprint=made.fingerprint))
+
+
+def _about(
+    data: LabelledImages,
+    made: LabelledImages,
+    parts: dict[str, LabelledImages],
+    settings: RunSettings,
+    device: str,
+    names: list[str],
+) -> dict[str, Any]:
+    used = versions()
+    read = {
+        key: value for key, value in made.notes.items() if key in ("resizing", "original_sizes", "skipped", "ignored")
+    }
+    return {
+        "version": used["augury"],
+        "real": names[0],
+        "synthetic": names[1],
+        "settings": settings.model_dump(mode="json", include={"seed", "device", "data", "prove"}),
+        "versions": used,
+        "machine": {**machine(), "device": device},
+        "data": about_data(data, parts),
+        "made": {"n": len(made), "fingerprint": made.fingerprint, "notes": read},
+    }
+
+
+def _page(
+    place: Run,
+    about: dict[str, Any],
+    names: list[str],
+    verdict: Verdict,
+    train: LabelledImages,
+    made: SyntheticImages,
+    settings: RunSettings,
+) -> report.Facts:
+    neighbours, distances = closest(made, train)
+    words = ["augury", "prove", names[0], "--with", names[1], "-o", "again", "--seed", str(settings.seed)]
+    words += ["--device", about["machine"]["device"]]
+    words += changes(RunSettings(data=settings.data, prove=settings.prove))  # the command line refuses the others
+    return report.Facts(
+        title=place.path.resolve().name,
+        source=f"{Path(names[0]).name} with {Path(names[1]).name}",
+        command="" if IN_MEMORY in names else shlex.join(words),
+        about=about,
+        verdict=verdict.as_dict(),
+        train=train,
+        synthetic=made,
+        neighbours=neighbours,
+        distances=distances,
+        judged=True,
+    )

@@ -1,0 +1,115 @@
+"""A user's own images translated by the translator of a run, as image files with a manifest."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from PIL import Image
+
+from augury.data import pictures
+from augury.data.decoding.resize import Fit, Size
+from augury.errors import DataError, RunFolderError, SettingsError
+from augury.files import atomic_folder, refuse_within, write_lines
+from augury.images import LabelledImages
+from augury.training import Synthesizer
+
+CHUNK = 1024
+"""Images translated at a time."""
+MANIFEST = "manifest.jsonl"
+
+
+def translate_files(
+    translator: Synthesizer,
+    images: str | os.PathLike[str],
+    changes: Mapping[str, str],
+    output: Path,
+    *,
+    seed: int = 0,
+    size: int | Size | None = None,
+    fit: Fit = "crop",
+    on_bad: Literal["error", "skip"] = "error",
+    columns: Mapping[str, str] | None = None,
+    on_progress: Callable[[int, int], None] = lambda done, total: None,
+) -> list[dict[str, Any]]:
+    """Translate images of any format that `augury.load` reads, with labels or without.
+
+    Parameters
+    ----------
+    changes
+        What to reach: {"young": "no", "label": "woman"}; whatever is not named stays as it is.
+    output
+        A new folder for a PNG file an image and manifest.jsonl.
+    seed
+        Decides the noise of a translator that takes any.
+    size, fit, on_bad, columns
+        As for `augury.load`. Without `size` the images must have the translator's size.
+
+    Returns
+    -------
+    The rows of the manifest: file, source_name, source_sha256 (of the pixels as they were read), changes, seed, index and
+    translator.
+
+    Raises
+    ------
+    SettingsError for a generator that draws from noise, and without changes. DataError for an attribute or value that the
+    translator does not know, and for images of another size or mode. RunFolderError when `output` has files in it.
+    """
+    _refuse(translator, changes, Path(images), output)
+    code = translator.changes_of(changes)
+    data = pictures(images, size=size, fit=fit, on_bad=on_bad, columns=columns)
+    _refuse_other_shape(data, translator.card.shape, Path(images))
+    about = {"changes": dict(changes), "seed": seed, "translator": translator.fingerprint}
+    rows: list[dict[str, Any]] = []
+    with atomic_folder(output) as folder:
+        for begin in range(0, len(data), CHUNK):
+            at = np.arange(begin, min(begin + CHUNK, len(data)), dtype=np.int64)
+            sources = np.ascontiguousarray(data.images[at])
+            made = translator.translate(sources, code.repeat(len(at), 0), seed=seed, indices=at)
+            for index, source, image in zip(at.tolist(), sources, made, strict=True):
+                name = data.names[index] if data.names else f"index {index}"
+                file = f"{index:06d}-{re.sub(r'[^A-Za-z0-9_-]+', '-', Path(name).stem)[:60]}.png"
+                Image.fromarray(image.transpose(1, 2, 0).squeeze()).save(folder / file)
+                digest = hashlib.sha256(source.tobytes()).hexdigest()
+                rows.append({"file": file, "source_name": name, "source_sha256": digest, "index": index, **about})
+            on_progress(len(rows), len(data))
+        write_lines(folder / MANIFEST, rows)
+    return rows
+
+
+def _refuse(translator: Synthesizer, changes: Mapping[str, str], images: Path, output: Path) -> None:
+    """Raises what `translate_files` does before any image is read."""
+    if not translator.translates:
+        raise SettingsError(
+            f"this run's recipe, {translator.card.recipe}, draws images from noise and translates none; train a translator with: "
+            "augury run DATA --recipe translator --condition ATTRIBUTE, or draw images with: augury generate"
+        )
+    if not changes:
+        raise SettingsError("nothing is to be changed; name what to reach, for example --change young=no")
+    translator.changes_of(changes)
+    refuse_within(output, images)
+    if output.exists() and (not output.is_dir() or any(output.iterdir())):
+        raise RunFolderError(f"{output}: is there already; choose another folder with -o, or remove it")
+
+
+def _refuse_other_shape(data: LabelledImages, shape: tuple[int, int, int], path: Path) -> None:
+    """Raises DataError unless the images have the translator's mode and size."""
+    modes = {1: "grey", 3: "colour"}
+    if data.shape[0] != shape[0]:
+        raise DataError(
+            f"{path}: the images are {modes[data.shape[0]]}, but the translator was trained on {modes[shape[0]]} images; convert "
+            "them, or train a translator on images of this kind"
+        )
+    if data.shape[1:] == shape[1:]:
+        return
+    sizes = data.notes.get("original_sizes", {})
+    came = f"of {len(sizes)} sizes" if len(sizes) > 1 else f"{data.shape[1]} x {data.shape[2]}"
+    raise DataError(
+        f"{path}: the images are {came} (height x width), but the translator takes {shape[1]} x {shape[2]}; bring them to it "
+        f"with --size {shape[1]}x{shape[2]}, and --fit crop (cut the middle) or pad"
+    )

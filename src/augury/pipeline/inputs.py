@@ -1,0 +1,191 @@
+"""What a run is opened with: images, where they come from, and who watches; and what it records of them."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from augury.data import LEFT_OUT, SAMPLES, binned, finished, load, merged, near_duplicates, regrouped, split
+from augury.errors import DataError, RunFolderError, SettingsError
+from augury.files import refuse_within
+from augury.images import SPLITS, LabelledImages
+from augury.pipeline.run_folder import OTHERS, Run
+from augury.settings import RunSettings
+from augury.training import Progress
+
+SAMPLE = "the embedded sample (long-tailed Fashion-MNIST, MIT)"
+
+IN_MEMORY = "images given in memory"
+GONE = "this run was made from images in memory"
+
+
+@dataclass(frozen=True)
+class Watcher:
+    """What a caller is told while a run works: a stage begins (or is taken from before), is so far, has ended."""
+
+    begin: Callable[[str, bool], None] = lambda stage, cached: None
+    training: Callable[[Progress], None] = lambda progress: None
+    amount: Callable[[str, int, int], None] = lambda what, done, total: None
+    end: Callable[[str], None] = lambda stage: None
+    note: Callable[[str], None] = lambda text: None
+
+
+def read(
+    data: LabelledImages | str | os.PathLike[str] | None, place: Run, settings: RunSettings, watch: Watcher
+) -> tuple[LabelledImages, str]:
+    """The images and the name of their source. Raises RunFolderError when the folder holds something else."""
+    stored = None
+    if (place / "run.json").exists():
+        stored = place.about["source"]
+    elif any(p.name not in (".lock", ".holder") for p in place.path.iterdir()):
+        what = (
+            f"holds {OTHERS['fold-1']}".format(place.path)
+            if (place / "fold-1").exists()
+            else "not empty and not a run folder"
+        )
+        raise RunFolderError(f"{place.path}: {what}; choose another folder with -o")
+    if isinstance(data, LabelledImages):
+        source = IN_MEMORY
+    elif data is not None:
+        source = str(data) if str(data) in SAMPLES else str(Path(data).resolve())
+    else:
+        source = stored or SAMPLE
+        watch.note(f"No path given: using {source}.")
+    if stored not in (None, source):
+        raise RunFolderError(f"{place.path}: this is a run of {stored}, not of {source}; choose another folder with -o")
+    if isinstance(data, LabelledImages):
+        return images_of(data, settings), source
+    if source == IN_MEMORY:
+        raise RunFolderError(f"{place.path}: {GONE}; go on in Python, with augury.run(data, {str(place.path)!r})")
+    return images_of(None if source == SAMPLE else Path(source), settings), source
+
+
+def refuse_among_data(data: LabelledImages | str | os.PathLike[str] | None, folder: str | os.PathLike[str]) -> None:
+    """Raises RunFolderError when a run in `folder` would lie among its own data."""
+    if isinstance(data, str | os.PathLike):
+        refuse_within(Path(folder), Path(data))
+
+
+def begun(runs: Iterable[Path]) -> Run | None:
+    """Of runs that belong together the first that has been begun."""
+    return next((Run(path) for path in runs if (path / "run.json").exists()), None)
+
+
+def same_source(
+    data: LabelledImages | str | os.PathLike[str] | None, first: Run | None
+) -> LabelledImages | str | os.PathLike[str] | None:
+    """`data`, or without it what the `first` of runs that belong together is of. Raises RunFolderError where that was in
+    memory."""
+    if data is not None or first is None:
+        return data
+    source = str(first.about["source"])
+    if source == IN_MEMORY:
+        raise RunFolderError(f"{first.path}: {GONE}; go on in Python, with the same call")
+    return None if source == SAMPLE else Path(source)
+
+
+def images_of(data: LabelledImages | str | os.PathLike[str] | None, settings: RunSettings) -> LabelledImages:
+    """Images read, or taken from memory, as `settings.data` says; None: the embedded sample."""
+    if not isinstance(data, LabelledImages):
+        return load(data, **settings.data.reading())
+    asked = settings.data
+    if asked.columns or asked.attributes is not None or asked.root is not None or asked.format is not None:
+        raise SettingsError(
+            "images in memory have no columns, root or format; leave those settings of data out, or give the path that they are of"
+        )
+    whole = regrouped(data if data.fingerprint else finished(data), asked.group, asked.split)
+    return binned(whole, asked.bins)
+
+
+def divided(
+    data: LabelledImages, settings: RunSettings, flips: bool
+) -> tuple[npt.NDArray[np.int8], tuple[tuple[int, ...], ...]]:
+    """The part of each image, int8 [N] as `data.split` gives it, and the clusters of near-duplicates that stayed together."""
+    s = settings.data
+    near = () if s.near_duplicates == "allow" else near_duplicates(data.images, mirrored=flips)
+    torn: Literal["refuse", "drop"] = "drop" if s.near_duplicates == "drop" else "refuse"
+    codes = split(data, validation=s.validation, test=s.test, seed=settings.seed, together=near, torn=torn, fold=s.fold)
+    return codes, near
+
+
+def parted(
+    data: LabelledImages, codes: npt.NDArray[np.int8], near: Sequence[Sequence[int]]
+) -> dict[str, LabelledImages]:
+    """The data by part. To validate and to test, near-duplicates (clusters of indices, `near`) are one group: they are named
+    rightly or wrongly together, and count for no more than that."""
+    held = replace(data, groups=merged(data.groups, near, len(data))) if near else data
+    return {name: (held if i else data).take(codes == i) for i, name in enumerate(SPLITS)}
+
+
+def in_parts(
+    path: Path | None, settings: RunSettings, arrays: bool = False
+) -> tuple[LabelledImages, list[Path] | None]:
+    """The images at `path`, `split` as a run of these settings divides them, near-duplicates that it leaves out left out; and
+    the file of each, where each has one. For `arrays` there are no files: the images have the size of theirs instead.
+
+    Raises DataError when arrays are asked for and the files are of several sizes, of which `data.size` chooses none.
+    """
+    data = images_of(path, settings)
+    files = _files(path, data, settings)
+    written = _in_own_size(path, data, settings) if arrays and path is not None and files else data
+    codes, _ = divided(data, settings, data.flips(settings.prove.flips))
+    kept = np.flatnonzero(codes != LEFT_OUT)
+    parts = replace(written.take(kept), split=codes[kept])
+    return parts, [files[i] for i in kept] if files and not arrays else None
+
+
+def _files(path: Path | None, data: LabelledImages, settings: RunSettings) -> list[Path]:
+    """The file of each image; none where one has none."""
+    if path is None:
+        return []
+    base = Path(settings.data.root or (path if path.is_dir() else path.parent))
+    files = [base / name for name in data.names]
+    return files if all(file.is_file() for file in files) else []
+
+
+def _in_own_size(path: Path, data: LabelledImages, settings: RunSettings) -> LabelledImages:
+    """`data`, read again in the size of their files unless one was asked for. Raises DataError when the files have several."""
+    sizes = list(data.notes.get("original_sizes", ()))
+    if settings.data.size is not None or not sizes:
+        return data
+    if len(sizes) > 1:
+        raise DataError(
+            f"{path}: the images have {len(sizes)} sizes, such as {sizes[0]} and {sizes[1]}, but arrays hold images of one; "
+            "choose it with --size, as --size 64, or name a folder with -o, to which the files are copied as they are"
+        )
+    height, width = map(int, sizes[0].split("x"))
+    if data.shape[1:] == (height, width):
+        return data
+    own = settings.data.model_copy(update={"size": (height, width)})
+    again = images_of(path, settings.model_copy(update={"data": own}))
+    if again.names != data.names:
+        raise DataError(f"{path}: other images are here than a moment ago; run the same command again")
+    return again
+
+
+def changes(settings: RunSettings) -> list[str]:
+    """--set words for what differs from the defaults; of the training what a recorded plan does not say already."""
+    words = []
+    for room, values in settings.model_dump(mode="json", exclude_defaults=True).items():
+        if isinstance(values, dict):
+            hidden = {"recipe", "steps", "budget", "precision", "checkpoint_every"} if room == "train" else set()
+            told = {k: v if isinstance(v, str) else json.dumps(v) for k, v in values.items() if k not in hidden}
+            words += [f"--set={room}.{k}={v}" for k, v in told.items()]
+    return words
+
+
+def about_data(data: LabelledImages, parts: dict[str, LabelledImages]) -> dict[str, Any]:
+    """What a run records of its data; plain JSON."""
+    counts = {name: part.counts.tolist() for name, part in parts.items()}
+    facts = {"n": len(data), "shape": list(data.shape), "classes": list(data.classes), "counts": counts}
+    notes = dict(data.notes)
+    if "copies" in notes:  # which image each is of stands in the export's rows
+        notes["copies"] = {name: value for name, value in notes["copies"].items() if name != "of"}
+    return {**facts, "fingerprint": data.fingerprint, "notes": notes}

@@ -1,0 +1,96 @@
+"""Checks before hours of work: settings that cannot be used are refused, and what a translator will do is told."""
+
+from __future__ import annotations
+
+from augury import exports, generation, metrics, proof, training
+from augury.data.cells import cells
+from augury.errors import SettingsError
+from augury.images import SPLITS
+from augury.pipeline import domains
+from augury.pipeline.session import Session
+
+
+def preflight(session: Session, needed: set[str]) -> None:
+    """Raises what any of the stages would only after hours, from settings that it cannot use."""
+    s, data = session.settings, session.data
+    _ = session.begun_with  # read, and refused where there is none or it is this run
+    plan = session.planned() if session.trained else None
+    name, rule = (plan.recipe, plan.rule) if plan else training.settle(session.foreseen, s.train, session.device)
+    _ = session.unlabelled  # read, and refused where there are none
+    filters = {each.name for each in generation.rules(s.generate.filters)}
+    if (only := sorted(filters & set(generation.TRANSLATIONS_ONLY))) and not training.translates(rule):
+        raise SettingsError(
+            f"the filter '{only[0]}' is for translations, but the recipe {name} draws from noise; leave it out"
+        )
+    if training.translates(rule) and s.train.condition and s.prove.resample != "none" and "prove" in needed:
+        raise SettingsError(
+            f"prove.resample={s.prove.resample} does not go with a translator: its images belong to their sources; use none"
+        )
+    if not training.translates(rule) and s.generate.sampling_strategy != "auto":
+        generation.amounts(data, s.generate.sampling_strategy, s.train.condition)
+    exports.writer(s.export.format)
+    if "score" in needed and not session.run.state().get("score"):
+        for name in set(s.score.features.split(",")) - {"auto", "classifier", ""}:
+            metrics.extractor(name, data.shape, session.device)
+    if "prove" in needed:
+        sources = {*session.others, *([proof.UNLABELLED] if s.train.unlabelled else ())}
+        no_holes = "" if training.translates(rule) else f"the recipe {name} fills none; use recipe translator"
+        if session.target is not None:
+            no_holes = "this run is about another domain; leave --target out"
+        no_layers = training.trains_none(name, rule)
+        proof.foresee(s.prove, data.shape, session.device, sources, no_layers, no_holes, session.target is not None)
+
+
+def check_parts(session: Session, needed: set[str]) -> None:
+    """The same for what only the parts can tell. Before a translator is trained its table and plan are told."""
+    settings = session.settings
+    if "prove" in needed and settings.prove.near_duplicates != "allow":
+        proof.refuse_shared_parts(*(session.parts[name] for name in SPLITS))
+    if "classify" not in needed or session.trained:
+        return
+    if session.target is not None:
+        return _tell_target(session)
+    _, rule = training.settle(session.learnt, settings.train, session.device)  # the parts are smaller
+    if not training.translates(rule):
+        return
+    table = cells(session.learnt, settings.train.condition, class_moves=rule.class_moves)
+    told = [f"Train images of each cell (* empty or rare: fewer than {table.least}):", *_indented(table.lines())]
+    session.watch.note("\n".join(told))
+    plan = generation.plan_translations(
+        session.learnt,
+        settings.train.condition,
+        settings.generate.sampling_strategy,
+        class_moves=rule.class_moves,
+    )
+    session.watch.note("\n".join(["Cells to fill, and from which:", *_indented(plan.lines())]))
+    if "prove" in needed and settings.train.condition:
+        tested = cells(session.parts["test"], settings.train.condition)
+        for cell in dict.fromkeys(row.target for row in plan.rows if row.fills):
+            if not tested.counts[cell]:
+                session.watch.note(
+                    f"No test image is of {table.name(cell)}, so the trial cannot say whether filling it helps; give the data a split "
+                    "whose test part has some"
+                )
+
+
+def _tell_target(session: Session) -> None:
+    """What the run will do with the target images."""
+    target, train, test = session.target, session.parts["train"], session.parts["test"]
+    assert target is not None
+    for note in target.notes:
+        session.watch.note(note)
+    session.watch.note(
+        f"{len(train):,} labelled images of the source train, {len(target.images):,} images of the target without labels"
+        + (f"; {len(test):,} labelled ones of the target test" if len(test) else "")
+    )
+    if not len(test):
+        session.watch.note(
+            "No target image has a label, so nothing can be proved: the run ends with the translated images and the "
+            "adapted classifier's estimate of the class mix. Class folders of about 50 labelled target images a class give a verdict"
+        )
+    plan = generation.plan_into(train, domains.DOMAIN, "target", session.settings.generate.sampling_strategy)
+    session.watch.note("\n".join(["Images to translate into the target domain:", *_indented(plan.lines())]))
+
+
+def _indented(lines: list[str]) -> list[str]:
+    return [f"  {line}" for line in lines]

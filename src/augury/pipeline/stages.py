@@ -1,0 +1,358 @@
+"""The whole way on one screen: load -> split -> classify -> train -> generate -> score -> prove -> export -> report.
+
+Each stage is a function of the stages before it and of its own settings. It is skipped when neither has changed, and
+goes on where it stopped when it was killed.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
+
+import numpy as np
+
+from augury import exports, generation, metrics, proof, report, training
+from augury.data import LEFT_OUT
+from augury.data.cells import LEAST
+from augury.errors import SettingsError
+from augury.files import atomic_path, read_json, read_lines, remove, write_json
+from augury.images import SPLITS, LabelledImages
+from augury.pipeline import domains, scorecard
+from augury.pipeline.inputs import Watcher, divided, read, refuse_among_data
+from augury.pipeline.preflight import check_parts, preflight
+from augury.pipeline.run_folder import Run
+from augury.pipeline.session import Session
+from augury.pipeline.translations import fill
+from augury.pipeline.trial_cache import kept_results
+from augury.settings import RunSettings, validated
+from augury.training import checkpoints
+
+NEEDS: dict[str, tuple[str, ...]] = {
+    "split": (),
+    "classify": ("split",),
+    "train": ("classify",),
+    "generate": ("train",),
+    "score": ("train",),
+    "prove": ("generate",),
+    "export": ("generate",),
+    "report": ("score", "prove", "export"),
+}
+"""Every stage, in order, and those it builds on."""
+
+
+def divide(session: Session) -> None:
+    """Divide the data, near-duplicates kept on one side; the part of every image is stored."""
+    codes, near = divided(session.data, session.settings, session.flips)
+    names = session.data.names or tuple(f"index {i}" for i in range(len(session.data)))
+    listed = {
+        "policy": session.settings.data.near_duplicates,
+        "mirrored": session.flips,
+        "clusters": [[names[i] for i in same] for same in near],
+        "indices": [list(same) for same in near],
+    }
+    write_json(
+        session.run / "near_duplicates.json",
+        listed | {"left_out": [names[i] for i in np.flatnonzero(codes == LEFT_OUT)]},
+    )
+    if near:
+        left = int((codes == LEFT_OUT).sum())
+        session.watch.note(
+            f"{sum(map(len, near)):,} images are near-duplicates of another, {len(near):,} pictures in all; each is kept "
+            f"in one part{f', and {left:,} were left out' if left else ''}: near_duplicates.json"
+        )
+    with atomic_path(session.run / "split.npy") as temporary, temporary.open("wb") as file:
+        np.save(file, codes, allow_pickle=False)
+    session.__dict__.pop("parts", None)
+
+
+def teach(session: Session) -> None:
+    """Teach the classifier that filters and watches: balanced, classical augmentation, no synthetic images."""
+    session.saw("classifier", session.parts["train"])
+    checkpoints.save(session.run / "classifier.safetensors", session.taught(0).state_dict(), {})
+    session.__dict__.pop("classifier", None)
+    if session.target is not None:
+        label_target(session)
+
+
+def label_target(session: Session) -> None:
+    """Give the target images pseudo-labels, by a classifier that is adapted to them, and tell their class mix."""
+    target, train = session.target, session.parts["train"]
+    assert target is not None
+    model = domains.target_classifier(
+        train,
+        target.images,
+        domains.LABELLER,
+        seed=session.settings.seed + 800_011,
+        flips=session.flips,
+        device=session.device,
+    )
+    found = domains.label_target(model, target.images)
+    with atomic_path(session.run / "target.npy") as temporary, temporary.open("wb") as file:
+        np.save(file, found.labels, allow_pickle=False)
+    write_json(session.run / "target.json", domains.about_target(target, found))
+    lines = "\n".join(f"  {line}" for line in found.lines(train.classes, train.counts))
+    session.watch.note(f"Share of each class:\n{lines}")
+    for name in ("target_labels", "learnt"):
+        session.__dict__.pop(name, None)
+
+
+def train(session: Session) -> None:
+    """Train as planned, judged on the way by the validation part."""
+    folder, s, train, plan = session.run / "train", session.settings, session.parts["train"], session.planned()
+    learnt = session.learnt
+    session.saw("generator", learnt, s.train.start_from)
+    if s.train.unlabelled:
+        told = read_json(folder / "unlabelled.json")
+        away = ", ".join(f"{n:,} like the {name} part" for name, n in told["left_out"].items())
+        session.watch.note(
+            f"{told['used']:,} of {told['images']:,} unlabelled images train the generator; left out: {away}"
+        )
+    watched, held = train, training.seen(plan, session.parts["validation"])
+    if session.target is not None:  # what is watched are translations into the target
+        watched = held = learnt.take(np.arange(len(train), len(learnt)))
+    judge = metrics.Monitor(
+        session.own_features(), training.seen(plan, watched), held, held.conditions(plan.condition), seed=s.seed
+    )
+    synthesizer = training.train_plan(
+        plan,
+        learnt,
+        folder,
+        checkpoint_every=s.train.checkpoint_every,
+        assess=judge,
+        apart=judge.apart,
+        judges=session.column_classifiers if plan.rule.semantic else (),
+        on_progress=session.watch.training,
+        on_event=session.watch.note,
+    )
+    synthesizer.save(session.run / "synthesizer")
+    session.__dict__.pop("synthesizer", None)
+
+
+def draw(session: Session) -> None:
+    """Draw, or translate, what the plan asks for, and filter it."""
+    g, evidence = session.settings.generate, session.evidence()
+    session.saw("filters", evidence.train)
+    if session.translates:
+        return fill(session, evidence)
+    wanted = session.amounts()
+    synthetic = generation.draw(
+        session.synthesizer,
+        wanted.numbers,
+        seed=session.settings.seed,
+        surplus=g.surplus,
+        truncation=g.truncation,
+        filters=g.filters,
+        evidence=evidence,
+        sampling=g.sampling,
+        on_progress=lambda done, total: session.watch.amount("images", done, total),
+    )
+    if g.soft_labels:
+        members = [session.classifier, *(session.taught(i) for i in range(1, g.soft_labels))]
+        ensemble = [partial(proof.probabilities, member) for member in members]
+        targets = generation.soft_labels(synthetic.images, synthetic.labels, ensemble)
+        synthetic = replace(synthetic, targets=targets)
+    generation.save(synthetic, session.run / "synthetic")
+    rows = generation.census(synthetic, evidence.train, wanted.numbers, wanted.why)
+    told = {"strategy": str(g.sampling_strategy), "sampling": g.sampling, "rows": rows}
+    write_json(session.run / "generation.json", told | {"filters": generation.asked(g.filters, evidence)})
+    session.__dict__.pop("synthetic", None)
+
+
+def score(session: Session) -> None:
+    """The score card, the generator's copies of training images, and their pictures."""
+    known, validation, among = session.learnt, session.parts["validation"], None
+    if session.target is not None:  # translations are compared with target images, of which none has a label
+        among = np.arange(len(session.parts["train"]), len(known))
+        validation = validation.take(among[:0])
+    card, copies = scorecard.score(
+        training.sampler(session.synthesizer, known, session.planned().rule.class_moves),
+        known if session.translates else session.parts["train"],
+        validation,
+        session.classifier,
+        session.settings,
+        device=session.device,
+        folder=session.features,
+        among=among,
+    )
+    with atomic_path(session.run / "copies.npy") as temporary, temporary.open("wb") as file:
+        np.save(file, copies.pictures, allow_pickle=False)
+    told = {"looked": list(copies.looked), "pairs": list(copies.rows)}
+    notes = [scorecard.ABOUT_TRANSLATIONS] if session.translates else []
+    write_json(session.run / "scores.json", card.as_dict() | {"copies": told, "notes": notes})
+
+
+def prove(session: Session) -> None:
+    """The paired trial; each training's result is kept as soon as it is there, and serves other numbers of seeds."""
+    file, s = session.run / "trial.json", session.settings
+    about = [session.run.key("generate"), s.seed, session.device.type, session.flips]
+    layers, others = session.layers, session.drawn_by_others()
+    if not isinstance(layers, str):
+        others[proof.LAYERS] = layers.fingerprint
+    elif not session.translates:  # trials about empty cells have no such arms
+        session.watch.note(f"no arm begins as the discriminator: {layers}")
+    train, validation, test = (session.parts[name] for name in SPLITS)
+    kept = kept_results(file, about, s.prove, test, session.watch, others)
+    extra, settings = session.pseudo_labelled() | session.others, s.prove
+    if "all" not in settings.arms:
+        asked = [name for name, arm in proof.ARMS.items() if arm.source in extra and name not in settings.arms]
+        settings = settings.model_copy(update={"arms": (*settings.arms, *asked)})
+    seen = proof.recorded(session.run / "seen")
+    for name, path in s.prove.others.items():
+        seen |= {f"{place} of {name}": prints for place, prints in proof.recorded(Run(path) / "seen").items()}
+    verdict = proof.prove(
+        train,
+        validation,
+        test,
+        session.synthetic,
+        settings,
+        seed=s.seed,
+        device=session.device,
+        flips=session.flips,
+        condition=s.train.condition if session.translates and session.target is None else (),
+        rare=LEAST if session.translates else 1,
+        target=None if session.target is None else session.target.images,
+        extra=extra,
+        layers=layers,
+        seen=seen,
+        results=kept.results,
+        on_result=kept.keep,
+        on_note=session.watch.note,
+    )
+    write_json(session.run / "verdict.json", kept.told(verdict).as_dict())
+
+
+def export(session: Session) -> None:
+    """The augmented data set, in the one format that is asked for."""
+    name = session.settings.export.format
+    target = exports.place(session.run.path, name)
+    exports.writer(name)(target, session.parts["train"], session.exported(), force=True)
+    for other in {exports.place(session.run.path, each) for each in exports.EXPORTS} - {target}:
+        remove(other)
+
+
+def tell(session: Session) -> None:
+    """The page."""
+    neighbours, distances = scorecard.closest(session.synthetic, session.parts["train"])
+    scores = session.run.read("scores")
+    near, plan = session.run.read("near_duplicates"), session.run.read("generation").get("plan", ())
+    facts = report.Facts(
+        title=session.run.path.resolve().name,
+        source=session.source,
+        command=session.command(),
+        about=session.run.about,
+        verdict=session.run.read("verdict"),
+        train=session.parts["train"],
+        synthetic=session.synthetic,
+        neighbours=neighbours,
+        distances=distances,
+        log=read_lines(session.run / "train" / "log.jsonl"),
+        plan=session.plan(),
+        generation=session.run.read("generation"),
+        scores=scores["scores"],
+        score_notes=scores.get("notes", ()),
+        copies=scores["copies"],
+        copied=np.load(session.run / "copies.npy", allow_pickle=False),
+        seconds={stage: facts["seconds"] for stage, facts in session.run.state().items()},
+        near=near,
+        near_images=[session.data.images[np.array(same[:4])] for same in near["indices"][:8]],
+        translations=generation.examples(plan, session.synthetic, session.learnt, metrics.nearest),
+        known=session.learnt if session.target is not None else None,
+    )
+    report.write(facts, session.run / "report.html")
+
+
+STAGES: dict[str, Callable[[Session], None]] = {
+    "split": divide,
+    "classify": teach,
+    "train": train,
+    "generate": draw,
+    "score": score,
+    "prove": prove,
+    "export": export,
+    "report": tell,
+}
+"""What each stage does."""
+LEAVES = {
+    "split": "split.npy",
+    "classify": "classifier.safetensors",
+    "train": "synthesizer/card.json",
+    "generate": "synthetic/manifest.jsonl",
+    "score": "scores.json",
+    "prove": "verdict.json",
+    "report": "report.html",
+}
+"""A file that each stage leaves; where it is gone the stage is done again."""
+
+
+def do(session: Session, stage: str) -> None:
+    """Run one stage unless it is done."""
+    inputs = session.inputs(stage)
+    cached = session.run.is_done(stage, inputs) and (session.run / LEAVES.get(stage, "")).exists()
+    session.watch.begin(stage, cached)
+    if not cached:
+        with session.run.stage(stage, inputs):
+            STAGES[stage](session)
+    session.watch.end(stage)
+
+
+def advance(session: Session, last: str) -> None:
+    """Run what `last` needs, and it. Raises SettingsError before anything is done when that cannot be."""
+    needed = {last}
+    for stage in reversed(NEEDS):
+        needed |= set(NEEDS[stage]) if stage in needed else set()
+    if session.settings.train.unconditional and "generate" in needed:
+        raise SettingsError(
+            "the images of an unconditional generator are of no class and cannot fill any; use augury train and augury "
+            "generate, or set train.unconditional=false"
+        )
+    preflight(session, needed)
+    if session.target is not None and session.target.test is None:
+        needed -= {"prove", "report"}
+    for stage in (stage for stage in NEEDS if stage in needed):
+        do(session, stage)
+        if stage == "split":
+            write_json(session.run / "run.json", session.describe())
+            check_parts(session, needed)
+
+
+def run(
+    data: LabelledImages | str | os.PathLike[str] | None,
+    folder: str | os.PathLike[str],
+    *,
+    settings: RunSettings | None = None,
+    seed: int | None = None,
+    until: str = "report",
+    watch: Watcher | None = None,
+) -> Run:
+    """Do every stage up to `until` in `folder`, skipping those that are done, and return the Run.
+
+    `data` is a path (folder of class folders, .npz), LabelledImages, or None: the data the folder was made from, or the
+    embedded sample for a new folder. Without `settings` those stored in the folder hold. `seed` overrides the settings'.
+    Raises the errors of augury.errors; whatever had finished is kept, and the same call goes on.
+    """
+    with opened(data, folder, settings=settings, seed=seed, watch=watch) as session:
+        advance(session, until)
+    return session.run
+
+
+@contextmanager
+def opened(
+    data: LabelledImages | str | os.PathLike[str] | None,
+    folder: str | os.PathLike[str],
+    *,
+    settings: RunSettings | None = None,
+    seed: int | None = None,
+    watch: Watcher | None = None,
+) -> Iterator[Session]:
+    """The session of a run folder, held for this process; arguments as for `run`."""
+    refuse_among_data(data, folder)
+    place, watch = Run(folder), watch or Watcher()
+    with place.held():
+        chosen = settings or validated(RunSettings, place.settings)
+        if seed is not None:
+            chosen = chosen.model_copy(update={"seed": seed})
+        images, source = read(data, place, chosen, watch)
+        yield Session(place, images, chosen, source, watch)

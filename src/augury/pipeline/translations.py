@@ -1,0 +1,81 @@
+"""Translations of a run: what is translated, how many keep their class, and what is stored about it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from augury import generation, proof
+from augury.files import write_json
+from augury.images import LabelledImages, SyntheticImages
+from augury.pipeline import domains
+from augury.pipeline.session import Session
+
+
+def fill(session: Session, evidence: generation.Evidence) -> None:
+    """Translate train images into the empty and rare cells."""
+    g, train = session.settings.generate, session.parts["train"]
+    plan = planned(session, train)
+    for line in plan.lines():
+        session.watch.note(line)
+    filters = generation.filters_for_translations(g.filters)
+    synthetic = generation.translate(
+        session.synthesizer,
+        train,
+        plan,
+        seed=session.settings.seed,
+        surplus=g.surplus,
+        filters=filters,
+        evidence=evidence,
+        on_progress=lambda done, total: session.watch.amount("images", done, total),
+    )
+    generation.save(synthetic, session.run / "synthetic", train)
+    wanted = np.zeros_like(plan.cells.counts)
+    for row in plan.rows:
+        wanted[row.target] += row.number
+    rows = generation.census(synthetic, train, wanted)
+    facts: dict[str, Any] = {
+        "strategy": str(g.sampling_strategy),
+        "sampling": "translation",
+        "rows": rows,
+        "plan": generation.tallied(plan.as_rows(), synthetic, train),
+    }
+    if (kept := _kept_classes(session, synthetic)) is not None:
+        session.watch.note(kept.sentence)
+        facts["kept_classes"] = kept.as_dict()
+    write_json(session.run / "generation.json", facts | {"filters": generation.asked(filters, evidence)})
+    session.__dict__.pop("synthetic", None)
+
+
+def planned(session: Session, train: LabelledImages) -> generation.TranslationPlan:
+    """What to translate: into the other domain, or into empty and rare cells."""
+    strategy, rule = session.settings.generate.sampling_strategy, session.planned().rule
+    if session.target is not None:
+        return generation.plan_into(train, domains.DOMAIN, domains.DOMAINS[1], strategy)
+    return generation.plan_translations(train, session.settings.train.condition, strategy, class_moves=rule.class_moves)
+
+
+def _kept_classes(session: Session, synthetic: SyntheticImages) -> proof.KeptClasses | None:
+    """How many translations along attributes still show the class of their source, before any filter; None without any.
+
+    The judge took no part in the training: the class's own classifiers, or the run's classifier where those gave the
+    semantic loss. The limit is relative to what it recognises of real validation images.
+    """
+    train, held = session.parts["train"], session.parts["validation"]
+    assert synthetic.sources is not None
+    if session.target is not None:
+        judge = session.target_judge
+        return domains.kept_by_target(judge, synthetic, session.target.images, session.target_labels.labels)
+    rows = np.flatnonzero(synthetic.labels == train.labels[synthetic.sources])
+    if not len(rows):
+        return None
+    judges = [session.classifier] if session.planned().rule.semantic else session.column_classifiers[0]
+    made, real = (
+        np.mean([proof.probabilities(judge, images) for judge in judges], axis=0)
+        for images in (synthetic.images[rows], held.images)
+    )
+    right = real.argmax(1) == held.labels
+    known = float(np.mean([right[held.labels == c].mean() for c in np.unique(held.labels)]))
+    limit = max(proof.KEPT * known, 1e-9)
+    return proof.kept_classes(synthetic.labels[rows], made, train.classes, limit=limit, judge=known)
