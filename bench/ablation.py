@@ -47,7 +47,7 @@ class Change:
     other images (`RELATED` of cases.py) whose generator this one begins as."""
 
     what: str
-    rooms: dict[str, dict[str, Any]] = field(default_factory=dict)
+    sections: dict[str, dict[str, Any]] = field(default_factory=dict)
     arm: dict[str, Any] = field(default_factory=dict)
     real: bool = False
     useful: bool = False
@@ -146,7 +146,7 @@ class Useful:
 
 def distilled(session: Session) -> SyntheticImages:
     """The train images under the mean opinion of three classifiers that they have taught."""
-    train, members = session.parts["train"], [session.classifier, session.taught(1), session.taught(2)]
+    train, members = session.parts["train"], [session.classifier, session.fitted(1), session.fitted(2)]
     targets = generation.soft_labels(train.images, train.labels, [partial(proof.probabilities, m) for m in members])
     at = np.arange(len(train))
     return SyntheticImages(
@@ -154,16 +154,16 @@ def distilled(session: Session) -> SyntheticImages:
     )
 
 
-def rooms(case: str, change: Change) -> dict[str, dict[str, Any]]:
+def sections(case: str, change: Change) -> dict[str, dict[str, Any]]:
     """Settings of a run: what all share, then the case's, then the change's. The trial is set apart."""
     own = {room: values for room, values in CASES[case].settings.items() if room in ("train", "data")}
-    return {room: {**SHARED[room], **own.get(room, {}), **change.rooms.get(room, {})} for room in SHARED}
+    return {room: {**SHARED[room], **own.get(room, {}), **change.sections.get(room, {})} for room in SHARED}
 
 
 def result(case: str, name: str, folder: Path, seeds: int) -> Path:
     """The file of one change on one case; another when what it depends on has changed, or how verdicts are computed."""
     change = CHANGES[name]
-    facts: list[Any] = [rooms(case, change), change.arm, seeds, len(CASES[case].folds)]
+    facts: list[Any] = [sections(case, change), change.arm, seeds, len(CASES[case].folds)]
     facts += [flag for flag in ("real", "useful", "start") if getattr(change, flag)]
     return folder / case / f"{name}-{digest(facts)[:8]}.{FORMAT}.json"
 
@@ -173,7 +173,7 @@ def trial(case: str, name: str, places: Places, folder: Path, seeds: int) -> dic
     change, done = CHANGES[name], result(case, name, folder, seeds)
     if done.exists():
         return read_json(done)
-    settings = validated(RunSettings, rooms(case, change))
+    settings = validated(RunSettings, sections(case, change))
     place = folder / case / (digest(settings.train.model_dump())[:8] + ("-useful" if change.useful else ""))
     if change.start:
         place = place.with_name(place.name + f"-{change.start}")
@@ -214,12 +214,12 @@ def trial(case: str, name: str, places: Places, folder: Path, seeds: int) -> dic
     verdict = replace(CASES[case], related=change.start).verdict(places, place, settings, tried)
     arms = {arm: values["balanced_accuracy"] for arm, values in verdict.arms.items()}
     found = {
-        "word": verdict.word,
+        "outcome": verdict.outcome,
         "comparator": verdict.comparator,
         "low": verdict.low,
         "high": verdict.high,
         "kept": round(float(np.mean(shares)), 3),
-        "twin": float(np.mean(arms["changed"]) - np.mean(arms["classical"])),
+        "matched_control": float(np.mean(arms["changed"]) - np.mean(arms["classical"])),
         "arms": arms,
     }
     write_json(done, found)
@@ -230,7 +230,7 @@ def line(case: str, name: str, found: dict[str, Any]) -> dict[str, Any]:
     """The row of one change on one case."""
     ours, theirs = (float(np.mean(found["arms"][arm])) for arm in ("changed", found["comparator"]))
     what = f"{case}: {CHANGES[name].what}"
-    told = {key: found[key] for key in ("word", "low", "high", "kept", "twin")}
+    told = {key: found[key] for key in ("outcome", "low", "high", "kept", "matched_control")}
     return row(what, ours, theirs, found["comparator"], "balanced accuracy", True, digits=4) | told
 
 
@@ -260,14 +260,14 @@ def main() -> None:
     places, keep = Places(options.data, options.fashion), options.folder
     rows = []
     for case in options.cases.split(","):
-        of_faces = rooms(case, CHANGES["default"])["train"].get("condition") == ("pose",)
+        of_faces = sections(case, CHANGES["default"])["train"].get("condition") == ("pose",)
         for name in options.changes.split(","):
             if CHANGES[name].start and not of_faces:
                 continue
             last = line(case, name, trial(case, name, places, keep, options.seeds))
             print(
                 f"{last['case']}: {last['ours']:.3f} against {last['peer']:.3f} ({last['peer_name']}), twin "
-                f"{last['twin']:+.3f}, {last['word']}, kept {last['kept']:.0%}",
+                f"{last['matched_control']:+.3f}, {last['outcome']}, kept {last['kept']:.0%}",
                 flush=True,
             )
             rows.append(last)

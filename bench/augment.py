@@ -255,7 +255,9 @@ def environment(package: str) -> str:
         call += ["-c", str(ROOT / "constraints.txt"), "torch", package]
         done = subprocess.run(call, check=False, capture_output=True, text=True)
         if done.returncode:
-            raise RuntimeError(f"pip cannot install {package}: {(done.stderr.strip().splitlines() or ['no word'])[-1]}")
+            raise RuntimeError(
+                f"pip cannot install {package}: {(done.stderr.strip().splitlines() or ['no outcome'])[-1]}"
+            )
         (folder / "ready").touch()
     return str(python)
 

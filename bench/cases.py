@@ -18,12 +18,12 @@ import numpy as np
 from PIL import Image
 
 from augury import data, training
-from augury.cli.console import watcher
+from augury.cli.console import callbacks
 from augury.data.decoding import label_encoding
 from augury.images import LabelledImages
 from augury.pipeline.session import Session
 from augury.pipeline.stages import opened
-from augury.proof import Fold, pooled, prints
+from augury.proof import Fold, image_hashes, pooled
 from augury.randomness import rng
 from augury.settings import RunSettings, TrainSettings
 from augury.verdict import Verdict
@@ -64,7 +64,7 @@ class Case:
                 apart = str(unlabelled(self.pool(places), images, folder / f"unlabelled-{k}"))
                 train = settings.train.model_copy(update={"unlabelled": apart})
                 settings = settings.model_copy(update={"train": train})
-            with opened(images, folder / str(k), settings=settings, watch=watcher(False)) as session:
+            with opened(images, folder / str(k), settings=settings, callbacks=callbacks(False)) as session:
                 found.append(trial(session))
         return pooled(found) if len(found) > 1 else found[0].verdict
 
@@ -74,7 +74,7 @@ def unlabelled(pool: LabelledImages, used: LabelledImages, folder: Path) -> Path
     if not folder.exists():
         draft = folder.with_name(folder.name + ".part")
         draft.mkdir(parents=True, exist_ok=True)
-        for i in np.flatnonzero(~np.isin(prints(pool.images), prints(used.images))):
+        for i in np.flatnonzero(~np.isin(image_hashes(pool.images), image_hashes(used.images))):
             channels = pool.images[i]
             Image.fromarray(channels[0] if len(channels) == 1 else channels.transpose(1, 2, 0)).save(
                 draft / f"{i:06d}.png"
@@ -179,8 +179,8 @@ def hole(
 
 FEWER = (
     *("none", "class_weights", "balanced", "classical", "randaugment", "trivialaugment", "cutmix", "noise"),
-    *("gan", "gan_alone", "gan_pretrain", "discriminator", "discriminator_afresh"),
-    *("discriminator_cutmix", "discriminator_afresh_cutmix"),
+    *("gan", "gan_alone", "gan_pretrain", "discriminator_init", "discriminator_random"),
+    *("discriminator_init_cutmix", "discriminator_random_cutmix"),
 )
 """Arms where every fold asks for all trainings anew: without those that came out far behind elsewhere."""
 HOLE: dict[str, dict[str, Any]] = {

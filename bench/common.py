@@ -19,7 +19,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from augury import metrics, proof
-from augury.cli.console import watcher
+from augury.cli.console import callbacks
 from augury.files import write_json
 from augury.images import Images, LabelledImages
 from augury.pipeline import stages
@@ -90,7 +90,7 @@ def over_translators(
     for number, (first, seeds) in enumerate((*BLOCKS, (0, sum(n for _, n in BLOCKS)))):
         chosen = settings(number % len(BLOCKS))
         place = folder / f"translator-{number % len(BLOCKS)}"
-        stages.run(data, place, settings=chosen, until="generate", watch=watcher(False))
+        stages.run(data, place, settings=chosen, until="generate", callbacks=callbacks(False))
         with stages.opened(data, place, settings=chosen) as session:
             verdict = trial(session, first, seeds)
     assert verdict is not None
@@ -138,7 +138,7 @@ def mixed(images: Images, count: int) -> Images:
 
 def classifier_features(train: LabelledImages, device: torch.device, steps: int = 300) -> metrics.Extractor:
     """Features of a small classifier taught on the train images, as a run scores by."""
-    model = proof.teach(train, proof.Lesson(steps=steps), seed=0, device=device)
+    model = proof.fit(train, proof.TrainConfig(steps=steps), seed=0, device=device)
     how = "value / 127.5 - 1"
     return metrics.from_network("classifier", model, how, device, model.features, dimension=model.dimension)
 
@@ -164,12 +164,12 @@ def over_period(cost: Callable[[int], float], every: int) -> float:
     return (cost(0) + (every - 1) * cost(1)) / every if every > 1 else cost(0)
 
 
-def seconds_a_step(play: Callable[[int], object], every: int, patience: float) -> float:
+def seconds_a_step(train_step: Callable[[int], object], every: int, patience: float) -> float:
     """Mean seconds of a step: medians of steps with and without the lazy penalties, `patience` seconds for each kind."""
 
     def timed(step: int) -> float:
         begun = time.perf_counter()
-        play(step)
+        train_step(step)
         synchronise()
         return time.perf_counter() - begun
 
@@ -183,12 +183,12 @@ def seconds_a_step(play: Callable[[int], object], every: int, patience: float) -
     return over_period(usual, every)
 
 
-def operations_a_step(play: Callable[[int], object], every: int) -> float:
+def operations_a_step(train_step: Callable[[int], object], every: int) -> float:
     """Floating-point operations of convolutions and matrix products in a mean step; the rest is not counted."""
 
     def counted(step: int) -> float:
         with FlopCounterMode(display=False) as counter:
-            play(step)
+            train_step(step)
         return float(counter.get_total_flops())
 
     return over_period(counted, every)

@@ -29,7 +29,7 @@ from augury import data as reading
 from augury import proof
 from augury.images import Codes, Images, LabelledImages
 from augury.pipeline import stages
-from augury.pipeline.domains import lesson
+from augury.pipeline.domains import config
 from augury.pipeline.session import Session
 from augury.proof.measures import measures
 from augury.randomness import rng
@@ -226,7 +226,7 @@ def references(
                 few = None if name == "target labels" else images.few(int(name.split()[0]))
                 on, method = (images.target, "source_only") if few is None else (train, "few_labels+adabn")
                 model = proof.adapted(
-                    on, np.asarray(images.target.images), lesson(case.flips), method=method, seed=seed,
+                    on, np.asarray(images.target.images), config(case.flips), method=method, seed=seed,
                     device=torch.device("cpu"), few=few,
                 )  # fmt: skip
                 results.values[key] = measures(test.labels, proof.probabilities(model, test.images))
@@ -248,11 +248,11 @@ def kept_of(name: str, verdict: Verdict, real: dict[str, list[float]], kept: lis
         "difference": points(verdict.difference, verdict.low, verdict.high),
         **{which: f"{100 * float(np.mean(real[which])):.1f}" for which in REFERENCES},
         "class kept": f"{100 * float(np.mean(kept)):.0f} %",
-        "word": verdict.word,
+        "outcome": verdict.outcome,
     }
-    what = f"{CASES[name].what}: {verdict.word} ({verdict.arm})"
+    what = f"{CASES[name].what}: {verdict.outcome} ({verdict.arm})"
     line = row(what, mean[verdict.arm], mean[verdict.comparator], verdict.comparator, verdict.metric, True)
-    facts = {"word": verdict.word, "low": verdict.low, "high": verdict.high, "p": verdict.p}
+    facts = {"outcome": verdict.outcome, "low": verdict.low, "high": verdict.high, "p": verdict.p}
     return {
         "date": time.strftime("%Y-%m-%d"), "row": line | facts, "shown": shown, "arms": arms, "references": real, "class kept": kept,
         "sentence": verdict.sentence,
@@ -269,7 +269,7 @@ def main() -> None:
     options = parser.parse_args()
     for name in options.cases.split(","):
         found = verdict_of(name, options.data, options.folder, options.steps)
-        print(f"{name}: {found[0].word.upper()}. {found[0].sentence}", flush=True)
+        print(f"{name}: {found[0].outcome.upper()}. {found[0].sentence}", flush=True)
         cases = stored("domains").get("cases", {}) | {name: kept_of(name, *found)}
         cases = {each: cases[each] for each in CASES if each in cases}
         lines, table = ([each[key] for each in cases.values()] for key in ("row", "shown"))

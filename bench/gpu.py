@@ -21,9 +21,9 @@ from augury import data, metrics
 from augury.images import LabelledImages
 from augury.settings import TrainSettings
 from augury.training import Plan, choose_device, make_plan, train_plan
-from augury.training.plan import Game, set_up
+from augury.training.plan import Trainer, set_up
 from augury.training.recipes import RECIPES
-from augury.training.reconstruction import Reconstruction
+from augury.training.reconstruction import ReconstructionTrainer
 from common import (
     ceiling,
     classifier_features,
@@ -77,16 +77,16 @@ class Bench:
                 torch.cuda.empty_cache()
                 torch.cuda.reset_peak_memory_stats()
             plan = self.plan(name, images, precision, steps=1000)
-            game, batches = set_up(plan, images)
+            trainer, batches = set_up(plan, images)
             if compiled:
-                compile_networks(game, "eager" if self.dry else "inductor")
+                compile_networks(trainer, "eager" if self.dry else "inductor")
 
-            def play(step: int) -> None:
-                game.play(step, 0.0, lambda number: batches.draw(number, self.device))
+            def train_step(step: int) -> None:
+                trainer.train_step(step, 0.0, lambda number: batches.draw(number, self.device))
 
             every = period(plan.rule)
-            operations = operations or operations_a_step(play, every)
-            seconds = seconds_a_step(play, every, self.options.patience)
+            operations = operations or operations_a_step(train_step, every)
+            seconds = seconds_a_step(train_step, every, self.options.patience)
         except RuntimeError as error:  # out of memory, or a compiler that gives up
             self.left_out.append(f"{what}: {str(error).splitlines()[0][:200]}")
             print(self.left_out[-1], flush=True)
@@ -145,15 +145,15 @@ class Bench:
         print(f"{case}: {scores[0]:.4g}, real images {scores[1]:.4g}", flush=True)
 
 
-def compile_networks(game: Game, backend: str) -> None:
+def compile_networks(trainer: Trainer, backend: str) -> None:
     """Compile in place what training calls: never what a slope penalty differentiates twice."""
-    if isinstance(game, Reconstruction):
-        game.generator.decode.compile(backend=backend)  # type: ignore[operator,union-attr]
-        game.encoder.compile(backend=backend)
+    if isinstance(trainer, ReconstructionTrainer):
+        trainer.generator.decode.compile(backend=backend)  # type: ignore[operator,union-attr]
+        trainer.encoder.compile(backend=backend)
         return
-    game.generator.compile(backend=backend)
-    if not (game.recipe.r1 or game.recipe.r2 or game.recipe.gradient_penalty):
-        game.discriminator.features = torch.compile(game.discriminator.features, backend=backend)  # type: ignore[assignment]
+    trainer.generator.compile(backend=backend)
+    if not (trainer.recipe.r1 or trainer.recipe.r2 or trainer.recipe.gradient_penalty):
+        trainer.discriminator.features = torch.compile(trainer.discriminator.features, backend=backend)  # type: ignore[assignment]
 
 
 def main() -> None:

@@ -169,12 +169,12 @@ def oracle(
     whole = LabelledImages(images, np.concatenate([train.labels, lacking.labels]), train.classes, fingerprint="oracle")
     attribute = test.attributes[case.attribute]
     inside = attribute.codes == attribute.values.index(case.cell[1])
-    lesson = proof.Lesson(balanced=True, augment=augment.policy("randaugment", flips=case.flips))
+    config = proof.TrainConfig(balanced=True, augment=augment.policy("randaugment", flips=case.flips))
     found: dict[str, list[float]] = {"within": [], "overall": []}
     for seed in range(sum(n for _, n in BLOCKS)):
         key = f"oracle/{seed}"
         if key not in results.values:
-            model = proof.teach(whole, lesson, seed=seed, device=torch.device("cpu"))
+            model = proof.fit(whole, config, seed=seed, device=torch.device("cpu"))
             results.values[key] = measures(test.labels, proof.probabilities(model, test.images))
             results.keep(0, 0, key)
         hits = unpacked(results.values[key]["hits"], len(test))
@@ -202,11 +202,17 @@ def kept_of(name: str, verdict: Verdict, real: dict[str, list[float]]) -> dict[s
         "difference": points(verdict.difference, verdict.low, verdict.high),
         "real images": f"{100 * float(np.mean(real['within'])):.1f}",
         "share of the gap": f"{100 * verdict.difference / gap:.0f} %" if gap > 0.005 else "–",
-        "word": verdict.word,
+        "outcome": verdict.outcome,
     }
-    facts = {"word": verdict.word, "low": verdict.low, "high": verdict.high, "p": verdict.p, "overall": verdict.overall}
+    facts = {
+        "outcome": verdict.outcome,
+        "low": verdict.low,
+        "high": verdict.high,
+        "p": verdict.p,
+        "overall": verdict.overall,
+    }
     line = row(
-        f"{HOLES[name].what}: {verdict.word} ({verdict.arm})", mean[verdict.arm], mean[verdict.comparator],
+        f"{HOLES[name].what}: {verdict.outcome} ({verdict.arm})", mean[verdict.arm], mean[verdict.comparator],
         verdict.comparator, verdict.metric, True,
     )  # fmt: skip
     return {
@@ -225,7 +231,7 @@ def main() -> None:
     options = parser.parse_args()
     for name in options.cases.split(","):
         verdict, real = verdict_of(name, options.data, options.folder, options.steps)
-        print(f"{name}: {verdict.word.upper()}. {verdict.sentence}", flush=True)
+        print(f"{name}: {verdict.outcome.upper()}. {verdict.sentence}", flush=True)
         cases = stored("holes").get("cases", {}) | {name: kept_of(name, verdict, real)}
         cases = {each: cases[each] for each in HOLES if each in cases}
         write(

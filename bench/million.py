@@ -107,11 +107,11 @@ def iterate(folder: Path, batches: int) -> dict[str, Any]:
     import torch
 
     from augury import data
-    from augury.training.batches import Batches
+    from augury.training.batches import BatchLoader
 
     images = loaded(folder)
     train = images.take(data.split(images) == 0)
-    drawn = Batches(train, (), "sqrt", BATCH, 0)
+    drawn = BatchLoader(train, (), "sqrt", BATCH, 0)
     device = torch.device("cpu")
     begun = time.perf_counter()
     for step in range(batches):

@@ -27,7 +27,7 @@ from torch import nn
 
 from augury.files import digest, read_json, write_json
 from augury.randomness import rng
-from augury.training.adversarial import AdversarialGame
+from augury.training.adversarial import AdversarialTrainer
 from augury.training.recipes import RECIPES, Recipe
 from common import row, write
 
@@ -37,8 +37,8 @@ RING = np.array([(np.cos(a), np.sin(a)) for a in np.arange(8) * np.pi / 4], np.f
 PLANES = {"grid of 25": (GRID, 0.05), "ring of 8": (RING, 0.02)}
 COMMON = {
     "optimiser": "adam",
-    "generator_rate": 3e-3,
-    "discriminator_rate": 3e-3,
+    "generator_lr": 3e-3,
+    "discriminator_lr": 3e-3,
     "betas": (0.0, 0.99),
     "schedule": "linear",
     "final_rate": 0.0,  # the modes are only as narrow as the last steps are small
@@ -119,7 +119,7 @@ def played(objective: str, plane: str, steps: int, seed: int) -> tuple[int, floa
     torch.manual_seed(seed)
     rule: Recipe = OBJECTIVES[objective]
     centres, deviation = PLANES[plane]
-    game = AdversarialGame(
+    trainer = AdversarialTrainer(
         Points(), Judge(), rule, lambda images, draws: images, seed=seed, device=torch.device("cpu"), precision="fp32"
     )
     none = torch.zeros(BATCH, 1, dtype=torch.long)
@@ -131,10 +131,10 @@ def played(objective: str, plane: str, steps: int, seed: int) -> tuple[int, floa
 
     begun = time.perf_counter()
     for step in range(steps):
-        game.play(step, step / steps, draw)
+        trainer.train_step(step, step / steps, draw)
     spent = time.perf_counter() - begun
     with torch.inference_mode():
-        points = game.players.average.module(torch.randn(SAMPLES, LATENT), none)[:, :, 0, 0].numpy()
+        points = trainer.state.average.module(torch.randn(SAMPLES, LATENT), none)[:, :, 0, 0].numpy()
     distance = np.linalg.norm(points[:, None] - centres[None], axis=2)
     good = distance.min(1) <= 3 * deviation
     counts = np.bincount(distance.argmin(1)[good], minlength=len(centres))

@@ -86,7 +86,7 @@ def theirs(name: str, images: Images, options: argparse.Namespace) -> tuple[Imag
         paths = {"PYTHONPATH": str(Path(__file__).parent)}
         done = subprocess.run(call, check=False, capture_output=True, text=True, env={**os.environ, **paths})
         if done.returncode:
-            raise Skipped(f"it stopped with: {(done.stderr.strip().splitlines() or ['no word'])[-1]}")
+            raise Skipped(f"it stopped with: {(done.stderr.strip().splitlines() or ['no outcome'])[-1]}")
         return np.load(out), json.loads(done.stdout.splitlines()[-1])
 
 

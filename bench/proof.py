@@ -38,10 +38,10 @@ ROOMS: dict[str, dict[str, Any]] = {
 def proved(name: str, places: Places, folder: Path, quick: bool) -> Verdict:
     """The verdict of one case, from its run folder where that is finished."""
     case = CASES[name]
-    rooms = {room: {**ROOMS.get(room, {}), **case.settings.get(room, {})} for room in {*ROOMS, *case.settings}}
+    sections = {room: {**ROOMS.get(room, {}), **case.settings.get(room, {})} for room in {*ROOMS, *case.settings}}
     if quick:
-        rooms["train"]["steps"], rooms["prove"] = 40, {"arms": ("balanced", "gan"), "seeds": 2, "steps": 20}
-    return case.verdict(places, folder / name, validated(RunSettings, rooms), reported)
+        sections["train"]["steps"], sections["prove"] = 40, {"arms": ("balanced", "gan"), "seeds": 2, "steps": 20}
+    return case.verdict(places, folder / name, validated(RunSettings, sections), reported)
 
 
 def reported(session: Session) -> Fold:
@@ -59,9 +59,9 @@ def means(verdict: Verdict) -> tuple[float, float]:
 def line(name: str, verdict: Verdict) -> dict[str, Any]:
     """The row of a case, and what the verdict says of it."""
     ours, theirs = means(verdict)
-    case = f"{CASES[name].what}: {verdict.word} ({verdict.arm})"
+    case = f"{CASES[name].what}: {verdict.outcome} ({verdict.arm})"
     told = {
-        "word": verdict.word,
+        "outcome": verdict.outcome,
         "low": verdict.low,
         "high": verdict.high,
         "p": verdict.p,
@@ -79,7 +79,7 @@ def shown(name: str, verdict: Verdict) -> dict[str, Any]:
         "best without": f"{100 * theirs:.1f} ({verdict.comparator})",
         "difference": points(verdict.difference, verdict.low, verdict.high),
         "seeds": len(verdict.seeds),
-        "word": verdict.word,
+        "outcome": verdict.outcome,
     }
 
 
@@ -102,7 +102,7 @@ def main() -> None:
     folder = options.folder / "quick" if options.quick else options.folder
     for name in names:
         verdict = proved(name, places, folder, options.quick)
-        print(f"{name}: {verdict.word.upper()}. {verdict.sentence}", flush=True)
+        print(f"{name}: {verdict.outcome.upper()}. {verdict.sentence}", flush=True)
         if not options.quick:
             cases = stored("proof").get("cases", {}) | {name: kept(name, verdict)}
             cases = {each: cases[each] for each in CASES if each in cases}

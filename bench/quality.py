@@ -17,7 +17,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from augury.cli.console import watcher
+from augury.cli.console import callbacks
 from augury.files import read_json
 from augury.pipeline.comparison import compare
 from augury.settings import RunSettings, validated
@@ -75,12 +75,12 @@ def main() -> None:
     names = tuple(options.recipes.split(","))
     for name in options.sets.split(","):
         file, size, budget, _ = SETS[name]
-        rooms = {"data": {"size": size, "near_duplicates": "drop"}} if file else {}
-        settings = validated(RunSettings, {**rooms, "train": {"budget": budget}, "score": {"limit": 300}})
+        sections = {"data": {"size": size, "near_duplicates": "drop"}} if file else {}
+        settings = validated(RunSettings, {**sections, "train": {"budget": budget}, "score": {"limit": 300}})
         place = options.folder / name
         if not options.lane:
             in_lanes(list(names), name)
-        compare(options.data / file if file else None, place, names, settings=settings, watch=watcher(False))
+        compare(options.data / file if file else None, place, names, settings=settings, callbacks=callbacks(False))
         if not options.lane:
             sheet(place, name)
     if not options.lane:

@@ -19,7 +19,7 @@ from augury.networks import build
 from augury.networks.stylegan import StyleGANSettings
 from augury.settings import TrainSettings
 from augury.training import Plan, choose_device, keep_memory, make_plan, train_plan
-from augury.training.adversarial import AdversarialGame
+from augury.training.adversarial import AdversarialTrainer
 from augury.training.plan import set_up
 from augury.training.recipes import RECIPES
 from common import parameters, period, random_images
@@ -41,7 +41,7 @@ def planned(name: str, images: LabelledImages, batch: int, **overrides: Any) -> 
 def augury(plan: Plan, images: LabelledImages) -> Cost:
     """Augury's own training and drawing."""
     keep_memory()
-    game, batches = set_up(plan, images)
+    trainer, batches = set_up(plan, images)
     device = torch.device(plan.device)
 
     def draw() -> int:
@@ -49,8 +49,8 @@ def augury(plan: Plan, images: LabelledImages) -> Cost:
         return len(synthesizer.sample(labels))
 
     synthesizer = train_plan(replace(plan, steps=1), images)
-    count = parameters(*game.players.networks.values())
-    return lambda step: game.play(step, 0.0, lambda number: batches.draw(number, device)), draw, count
+    count = parameters(*trainer.state.networks.values())
+    return lambda step: trainer.train_step(step, 0.0, lambda number: batches.draw(number, device)), draw, count
 
 
 def wide_enough(name: str, shape: tuple[int, int, int], wanted: int) -> dict[str, int]:
@@ -69,20 +69,20 @@ def side(name: str, size: int, batch: int) -> tuple[Cost, int]:
         plan = planned(name, images, batch)
         return augury(plan, images), period(plan.rule)
     if name in ("pytorch_gan", "dcgan_as_large"):
-        play, drawn, count = pytorch_gan.dcgan(images.images, 0, batch)
+        train_step, drawn, count = pytorch_gan.dcgan(images.images, 0, batch)
         if name == "pytorch_gan":
-            return (play, lambda: len(drawn(DRAWN)), count), 1
+            return (train_step, lambda: len(drawn(DRAWN)), count), 1
         return augury(planned("dcgan", images, batch, **wide_enough("dcgan", images.shape, count)), images), 1
     if name == "game_on_peer":
         keep_memory()
         plan = planned("dcgan", images, batch)
         networks = pytorch_gan.ConvGenerator(images.shape), pytorch_gan.ConvDiscriminator(images.shape)
-        game = AdversarialGame(
+        trainer = AdversarialTrainer(
             *networks, plan.rule, policy("none"), seed=0, device=torch.device("cpu"), precision=plan.precision
         )
         batches = set_up(plan, images)[1]
-        play = lambda step: game.play(step, 0.0, lambda number: batches.draw(number, game.device))  # noqa: E731
-        return (play, lambda: 0, parameters(*networks)), 1
+        train_step = lambda step: trainer.train_step(step, 0.0, lambda number: batches.draw(number, trainer.device))  # noqa: E731
+        return (train_step, lambda: 0, parameters(*networks)), 1
     return reference(images, batch, fused=name == "stylegan_grouped"), RECIPES["stylegan"].penalty_every
 
 
@@ -111,13 +111,13 @@ def reference(images: LabelledImages, batch: int, fused: bool) -> Cost:
         generator.train()
         return DRAWN
 
-    play = stylegan_reference.loop(
+    train_step = stylegan_reference.loop(
         generator,
         discriminator,
         batch_drawn,
         lambda x: see(x, random),
-        rule.generator_rate,
+        rule.generator_lr,
         rule.r1,
         rule.penalty_every,
     )
-    return play, draw, parameters(generator, discriminator)
+    return train_step, draw, parameters(generator, discriminator)

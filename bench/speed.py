@@ -47,8 +47,8 @@ def one(name: str, size: int, batch: int, patience: float) -> dict[str, float]:
     """Images a second trained and drawn, peak memory in GiB, operations a second, parameters; in this process."""
     if name == "ceiling":
         return {"operations": ceiling("convolution", torch.float32, torch.device("cpu"), patience=patience)}
-    (play, draw, count), every = side(name, size, batch)
-    seconds = seconds_a_step(play, every, patience)
+    (train_step, draw, count), every = side(name, size, batch)
+    seconds = seconds_a_step(train_step, every, patience)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     if name in RECIPES:  # counted on a batch of 4: operations go with the number of images
         few = side(name, size, 4)[0][0]

@@ -71,8 +71,8 @@ def main() -> None:
     sample = data.sample()
     parts = data.split(sample)
     train, test = sample.take(parts != 2), sample.take(parts == 2)
-    lesson = proof.Lesson(steps=1500, balanced=True, augment=policy("classical", flips=True))
-    classifier = proof.teach(train, lesson, seed=0, device=torch.device("cpu"))
+    config = proof.TrainConfig(steps=1500, balanced=True, augment=policy("classical", flips=True))
+    classifier = proof.fit(train, config, seed=0, device=torch.device("cpu"))
     total = len(sample.classes) ** 3
     found, divergence = measured(modes(stacks(test, SAMPLES, 1), classifier, len(sample.classes)), total)
     print(f"real: {found} of {total}, divergence {divergence:.3f}", flush=True)

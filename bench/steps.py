@@ -16,11 +16,11 @@ import numpy as np
 import torch
 
 from augury import data
-from augury.cli.console import watcher
+from augury.cli.console import callbacks
 from augury.files import read_json, write_json
 from augury.images import LabelledImages
 from augury.pipeline.stages import advance, opened
-from augury.proof import prints
+from augury.proof import image_hashes
 from augury.proof.arms import Arm
 from augury.proof.trainings import Trainings
 from augury.randomness import rng
@@ -46,7 +46,7 @@ def unused(places: Places, used: LabelledImages) -> LabelledImages:
     """EACH official train images of every class that are not among those used."""
     whole = data.load(places.fashion)
     assert whole.split is not None
-    free = (whole.split == 0) & ~np.isin(prints(whole.images), prints(used.images))
+    free = (whole.split == 0) & ~np.isin(image_hashes(whole.images), image_hashes(used.images))
     rows = [
         rng(9, "unused", label).permutation(np.flatnonzero(free & (whole.labels == label)))[:EACH]
         for label in range(len(whole.classes))
@@ -66,7 +66,7 @@ def main() -> None:
     places, place = Places(options.data, options.fashion), options.folder / CASE
     rows, table, file = [], [], options.folder / f"{CASE}-steps.json"
     images = CASES[CASE].folds[0](places)
-    with opened(images, place / "1", settings=validated(RunSettings, ROOMS), watch=watcher(False)) as session:
+    with opened(images, place / "1", settings=validated(RunSettings, ROOMS), callbacks=callbacks(False)) as session:
         advance(session, "generate")
         kept, train = session.synthetic.take(session.synthetic.kept), session.parts["train"]
         judged, flips = unused(places, images), session.flips

@@ -19,7 +19,7 @@ import torch
 from augury import data
 from augury.augment import policy
 from augury.images import LabelledImages
-from augury.losses import ADVERSARIAL_LOSSES, squared_slope
+from augury.losses import ADVERSARIAL_LOSSES, squared_gradient_norm
 from augury.networks import build
 from augury.settings import TrainSettings
 from augury.training import as_float, choose_device, choose_precision, keep_memory, make_plan
@@ -29,14 +29,14 @@ from common import interleaved, row, write
 
 def ours(plan: Plan, images: LabelledImages, steps: int) -> Callable[[], float]:
     """Images a second of Augury's own game."""
-    game, batches = set_up(plan, images)
+    trainer, batches = set_up(plan, images)
     device, step = torch.device(plan.device), 0
 
     def run() -> float:
         nonlocal step
         begun = time.perf_counter()
         for _ in range(steps):
-            game.play(step, 0.0, lambda number: batches.draw(number, device))
+            trainer.train_step(step, 0.0, lambda number: batches.draw(number, device))
             step += 1
         if device.type == "cuda":
             torch.cuda.synchronize()
@@ -51,8 +51,8 @@ def plain(plan: Plan, images: LabelledImages, steps: int) -> Callable[[], float]
     networks = build(rule.network, rule.settings, images.shape, images.cardinalities(()))
     generator, discriminator = (network.to(device) for network in networks)
     average = copy.deepcopy(generator).requires_grad_(False)
-    adam_g = torch.optim.Adam(generator.parameters(), lr=rule.generator_rate, betas=rule.betas)
-    adam_d = torch.optim.Adam(discriminator.parameters(), lr=rule.discriminator_rate, betas=rule.betas)
+    adam_g = torch.optim.Adam(generator.parameters(), lr=rule.generator_lr, betas=rule.betas)
+    adam_d = torch.optim.Adam(discriminator.parameters(), lr=rule.discriminator_lr, betas=rule.betas)
     loss, augment = ADVERSARIAL_LOSSES[rule.loss], policy(plan.augment, flips=plan.flips)
     pixels = as_float(images.images).contiguous()
     labels = torch.from_numpy(images.labels)
@@ -72,8 +72,11 @@ def plain(plan: Plan, images: LabelledImages, steps: int) -> Callable[[], float]
             total = loss.discriminator(real_scores, fake_scores)
             for at, weight in ((real, rule.r1), (fake, rule.r2)):
                 if weight and step % rule.penalty_every == 0:
-                    slope = squared_slope(lambda x: discriminator(augment(x, random), condition), at.detach())  # noqa: B023
-                    total = total + weight * rule.penalty_every * slope
+                    gradient = squared_gradient_norm(
+                        lambda x: discriminator(augment(x, random), condition),  # noqa: B023
+                        at.detach(),
+                    )
+                    total = total + weight * rule.penalty_every * gradient
             total.backward()
             adam_d.step()
             adam_g.zero_grad()

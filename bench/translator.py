@@ -16,7 +16,7 @@ import torch
 from torch.nn import functional as F
 
 from augury.images import Attribute, LabelledImages
-from augury.losses import squared_slope
+from augury.losses import squared_gradient_norm
 from augury.networks import KEEP, build
 from augury.settings import TrainSettings
 from augury.training import Card, Synthesizer, choose_precision, make_plan
@@ -43,7 +43,7 @@ def ours(plan: Plan, data: LabelledImages, steps: int) -> Callable[[], float]:
         nonlocal step
         begin = time.perf_counter()
         for _ in range(steps):
-            trainer.play(step, 0.0, lambda number: batches.draw(number, device))
+            trainer.train_step(step, 0.0, lambda number: batches.draw(number, device))
             step += 1
         return steps * plan.batch / (time.perf_counter() - begin)
 
@@ -55,8 +55,8 @@ def plain(plan: Plan, data: LabelledImages, steps: int) -> Callable[[], float]:
     rule = plan.rule
     generator, discriminator = build(rule.network, rule.settings, data.shape, data.cardinalities(plan.condition))
     average = copy.deepcopy(generator).requires_grad_(False)
-    adam_g = torch.optim.Adam(generator.parameters(), lr=rule.generator_rate, betas=rule.betas)
-    adam_d = torch.optim.Adam(discriminator.parameters(), lr=rule.discriminator_rate, betas=rule.betas)
+    adam_g = torch.optim.Adam(generator.parameters(), lr=rule.generator_lr, betas=rule.betas)
+    adam_d = torch.optim.Adam(discriminator.parameters(), lr=rule.discriminator_lr, betas=rule.betas)
     batches = PairSampler(data, plan.condition, plan.batch, 0, rule.hole_share)
     step = 0
 
@@ -71,7 +71,7 @@ def plain(plan: Plan, data: LabelledImages, steps: int) -> Callable[[], float]:
             adam_d.zero_grad()
             loss = F.softplus(discriminator(fake[: len(real)].detach(), cells) - discriminator(real, cells)).mean()
             if step % rule.penalty_every == 0:
-                penalty = squared_slope(lambda x: discriminator(x, cells).flatten(1).mean(1), real)  # noqa: B023
+                penalty = squared_gradient_norm(lambda x: discriminator(x, cells).flatten(1).mean(1), real)  # noqa: B023
                 loss = loss + rule.r1 * rule.penalty_every * penalty
             loss.backward()
             adam_d.step()

@@ -18,7 +18,7 @@ from unittest import mock
 import torch
 
 from augury.augment import policy
-from augury.proof import Lesson, teach_each
+from augury.proof import TrainConfig, fit_many
 from augury.proof.classifiers import fastest
 from augury.proof.learners import NETWORKS
 from augury.training import choose_device, choose_precision
@@ -39,11 +39,11 @@ def one(way: str, network: str, channels: int, size: int, steps: int) -> float:
         precision = "fp32" if precision == "bf16" else "bf16"
 
     def run(steps: int) -> float:
-        lesson = Lesson(steps=steps, balanced=True, augment=policy("classical", flips=True))
+        config = TrainConfig(steps=steps, balanced=True, augment=policy("classical", flips=True))
         begun = time.perf_counter()
-        made = teach_each(
+        made = fit_many(
             [data] * SEEDS,
-            lesson,
+            config,
             seeds=range(SEEDS),
             device=device,
             then=lambda model: None,
@@ -53,7 +53,7 @@ def one(way: str, network: str, channels: int, size: int, steps: int) -> float:
         )
         list(made)
         synchronise()
-        return steps * lesson.batch * SEEDS / (time.perf_counter() - begun)
+        return steps * config.batch * SEEDS / (time.perf_counter() - begun)
 
     with mock.patch.object(torch, "channels_last", torch.contiguous_format) if way == PLAIN else nullcontext():
         run(2)
@@ -84,7 +84,7 @@ def main() -> None:
         found = interleaved(
             {way: asked(way, network, channels, size, steps) for way in (BASE, *others, PLAIN, HALF)}, options.rounds
         )
-        colour, chosen = "grey" if channels == 1 else "colour", fastest(Lesson(), device, NETWORKS[network])
+        colour, chosen = "grey" if channels == 1 else "colour", fastest(TrainConfig(), device, NETWORKS[network])
         what = f"{network}, {size}×{size} {colour}, {SEEDS} seeds, {device.type}"
         for way in others:
             mark = ", the trial's choice" if way == chosen else ""

@@ -280,10 +280,10 @@ class ProveSettings(Settings):
     classifier: str = Field(
         "cnn", description="cnn, resnet; on features: probe, forest, neighbours, or with other features probe:FEATURES"
     )
-    rates: Rates = Field(
+    learning_rates: Rates = Field(
         (3e-3,), min_length=1, description="learning rates; of several each arm takes its best on validation"
     )
-    decays: Decays = Field((1e-2,), min_length=1, description="weight decays; chosen together with the rate")
+    weight_decays: Decays = Field((1e-2,), min_length=1, description="weight decays; chosen together with the rate")
     precision: Literal["auto", "fp32", "bf16"] = Field("auto", description="auto: bf16 on a GPU where it is faster")
     flips: bool | None = Field(
         None,

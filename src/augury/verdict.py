@@ -8,7 +8,7 @@ from typing import Any
 
 from augury.errors import RunFolderError
 
-FORMAT = 6
+FORMAT = 7
 """Raised when verdicts are computed otherwise, so that older ones are computed again."""
 
 IMAGES, LAYERS = "synthetic images", "discriminator's layers"
@@ -50,7 +50,7 @@ class Verdict:
     that is judged. `ratio` counts generated images shown for each train image.
     """
 
-    word: str
+    outcome: str
     sentence: str
     arm: str
     comparator: str
@@ -69,7 +69,7 @@ class Verdict:
     least_seeds: int
     seeds_needed: int | None
     images_needed: int
-    twin: dict[str, Any]
+    matched_control: dict[str, Any]
     comparisons: tuple[dict[str, Any], ...]
     arms: dict[str, dict[str, list[Any]]]
     ratio_curve: tuple[dict[str, Any], ...]
@@ -103,7 +103,7 @@ class Verdict:
         """(seeds, word) of the first look at this test part that could have given a word; (0, "") where none could."""
         if self.earlier:
             return self.earlier, self.said
-        return (len(self.seeds), self.word) if len(self.seeds) >= self.least_seeds and not self.lacking else (0, "")
+        return (len(self.seeds), self.outcome) if len(self.seeds) >= self.least_seeds and not self.lacking else (0, "")
 
     def after(self, before: Verdict | None, look: tuple[int, str] = (0, "")) -> Verdict:
         """The same verdict, told as one that another look came before, one that could have given a word: `before` at the same
@@ -156,7 +156,7 @@ def sentence(v: Verdict) -> str:
         "no difference": f"The {v.adds} make no difference of {margin} or more: {_no_difference(v, found)}; leave them out.",
         "underpowered": f"This trial cannot tell whether the {v.adds} help: {found} against the best arm without "
         f"them ({v.comparator}); {remedy(v)}.",
-    }[v.word]
+    }[v.outcome]
     return said + of_images(v) + of_cells(v) + (f" {UNLOOKED}" if unlooked else "")
 
 
@@ -212,10 +212,10 @@ def _found(v: Verdict, numbers: dict[str, Any]) -> str:
 
 
 def _no_difference(v: Verdict, found: str) -> str:
-    if v.twin["against"] == v.comparator:
+    if v.matched_control["against"] == v.comparator:
         return f"{found} against the best arm without them ({v.comparator})"
-    twin = f"{points(v.twin['difference'])} ({points(v.twin['low'])} to {points(v.twin['high'])})"
-    return f"{found} against the best arm without them ({v.comparator}), and {twin} against {same(v.adds)} ({v.twin['against']})"
+    matched_control = f"{points(v.matched_control['difference'])} ({points(v.matched_control['low'])} to {points(v.matched_control['high'])})"
+    return f"{found} against the best arm without them ({v.comparator}), and {matched_control} against {same(v.adds)} ({v.matched_control['against']})"
 
 
 def same(adds: str) -> str:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from augury.augment import AugmentedDataset, Compose, ImageDraws, Vary, augmented, policy
-from augury.augment.foreign import Foreign, kind_of
+from augury.augment.external import Foreign, kind_of
 from augury.errors import DataError, SettingsError
 
 

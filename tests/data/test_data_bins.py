@@ -77,8 +77,8 @@ def test_a_column_of_many_values_becomes_an_attribute_when_it_is_to_be_divided(t
 
 def test_in_memory_bins_apply_and_change_the_identity_of_a_run() -> None:
     data = people(["1", "2", "3", "4"], [0, 1, 2, 3])
-    prints = {
+    image_hashes = {
         images_of(data, validated(RunSettings, {"data": {"bins": bins}})).fingerprint
         for bins in ({}, {"age": 2}, {"age": 3})
     }
-    assert len(prints) == 3
+    assert len(image_hashes) == 3

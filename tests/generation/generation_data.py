@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from augury.generation import Candidates, Evidence
+from augury.generation import Candidates, FilterContext
 from augury.images import Attribute, LabelledImages
 from augury.metrics import nearest
 from augury.networks import build
@@ -54,12 +54,12 @@ def said(images: np.ndarray) -> np.ndarray:
     return linear(torch.from_numpy(images.astype(np.float64)) / 127.5 - 1).softmax(1).numpy()
 
 
-def known(train: LabelledImages, **more: object) -> Evidence:
+def known(train: LabelledImages, **more: object) -> FilterContext:
     """Evidence of two classes, all of it."""
     rest = {"features": halves, "validation": train, "last_inputs": halves, "logits": linear}
     rest["attribute_probabilities"] = (said,)
     rest["discriminator"] = lambda images, conditions: halves(images).sum(1).astype(np.float64)
-    return Evidence(train, said, nearest, **(rest | more))
+    return FilterContext(train, said, nearest, **(rest | more))
 
 
 def candidates(images: np.ndarray, labels: list[int] | np.ndarray, quota: int = 1, passed: object = None) -> Candidates:

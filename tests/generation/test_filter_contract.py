@@ -9,7 +9,7 @@ import pytest
 from generation_data import candidates, halves, known, make, placed
 
 from augury.errors import SettingsError
-from augury.generation import FILTERS, Evidence, asked, rules
+from augury.generation import FILTERS, FilterContext, asked, rules
 from augury.generation.filters import apply
 from augury.metrics import nearest
 
@@ -25,8 +25,8 @@ def drawn(quota: int = 5):
 
 @pytest.mark.parametrize("name", FILTERS)
 def test_a_filter_scores_every_image_the_same_way_every_time(name: str) -> None:
-    evidence, given = known(make((20, 12))), drawn()
-    scores, reasons = apply((name,), given, evidence)
+    context, given = known(make((20, 12))), drawn()
+    scores, reasons = apply((name,), given, context)
     again, reasons_again = apply((name,), given, known(make((20, 12))))
     assert set(scores) == {name} and scores[name].shape == (N,) and scores[name].dtype == np.float64
     assert np.isfinite(scores[name]).all()
@@ -37,43 +37,43 @@ def test_a_filter_scores_every_image_the_same_way_every_time(name: str) -> None:
 
 @pytest.mark.parametrize("name", FILTERS)
 def test_the_order_of_the_images_does_not_matter(name: str) -> None:
-    evidence, given = known(make((20, 12))), drawn()
+    context, given = known(make((20, 12))), drawn()
     order = np.random.default_rng(0).permutation(N)
     columns = ("images", "conditions", "indices", "quota", "passed", "sources")
     turned = type(given)(*(getattr(given, column)[order] for column in columns))
-    scores, reasons = apply((name,), given, evidence)
-    other, other_reasons = apply((name,), turned, evidence)
+    scores, reasons = apply((name,), given, context)
+    other, other_reasons = apply((name,), turned, context)
     np.testing.assert_allclose(other[name], scores[name][order], atol=1e-9)
     assert other_reasons == [reasons[i] for i in order]
 
 
 @pytest.mark.parametrize("name", FILTERS)
 def test_scores_known_from_an_earlier_round_change_nothing(name: str) -> None:
-    evidence, given = known(make((20, 12))), drawn()
+    context, given = known(make((20, 12))), drawn()
     columns = ("images", "conditions", "indices", "quota", "passed", "sources")
     first = type(given)(*(getattr(given, column)[:15] for column in columns))
-    before, _ = apply((name,), first, evidence)
-    scores, reasons = apply((name,), given, evidence)
-    going_on, then = apply((name,), given, evidence, before)
+    before, _ = apply((name,), first, context)
+    scores, reasons = apply((name,), given, context)
+    going_on, then = apply((name,), given, context, before)
     np.testing.assert_allclose(going_on[name], scores[name], atol=1e-9)
     assert then == reasons
 
 
 @pytest.mark.parametrize("name", [name for name, row in FILTERS.items() if not row.selects])
 def test_a_limit_in_the_name_keeps_one_side_of_it(name: str) -> None:
-    evidence, given = known(make((20, 12))), drawn()
-    scores = apply((name,), given, evidence)[0][name]
+    context, given = known(make((20, 12))), drawn()
+    scores = apply((name,), given, context)[0][name]
     middle = float(np.median(scores))
     for sign, keep in ((">", scores >= middle), ("<", scores <= middle)):
-        reasons = apply((f"{name}{sign}{middle!r}",), given, evidence)[1]
+        reasons = apply((f"{name}{sign}{middle!r}",), given, context)[1]
         np.testing.assert_array_equal(np.array(reasons) == "", keep)
 
 
 @pytest.mark.parametrize("name", [name for name, row in FILTERS.items() if row.selects])
 def test_a_selection_keeps_the_quota_of_each_class_of_those_that_passed(name: str) -> None:
-    evidence, given = known(make((20, 12))), drawn(quota=5)
-    reasons = np.array(apply(("confidence>0.4", name), given, evidence)[1])
-    alone = np.array(apply(("confidence>0.4",), given, evidence)[1])
+    context, given = known(make((20, 12))), drawn(quota=5)
+    reasons = np.array(apply(("confidence>0.4", name), given, context)[1])
+    alone = np.array(apply(("confidence>0.4",), given, context)[1])
     for label in (0, 1):
         at = given.labels == label
         assert (reasons[at] == "").sum() == min(5, (alone[at] == "").sum())
@@ -83,7 +83,7 @@ def test_a_selection_keeps_the_quota_of_each_class_of_those_that_passed(name: st
 @pytest.mark.parametrize("name", FILTERS)
 def test_no_filter_looks_at_more_than_it_says(name: str) -> None:
     """Without the evidence that it needs a filter says so, and with none missing it never asks for labels of a test part."""
-    bare = Evidence(make(), known(make()).probabilities, nearest)
+    bare = FilterContext(make(), known(make()).probabilities, nearest)
     given = drawn()
     try:
         apply((name,), given, bare)
@@ -93,13 +93,13 @@ def test_no_filter_looks_at_more_than_it_says(name: str) -> None:
 
 
 def test_an_image_counts_for_the_first_filter_that_rejects_it() -> None:
-    evidence, given = known(make((20, 12))), drawn()
-    reasons = apply(("margin>2", "confidence>2"), given, evidence)[1]
+    context, given = known(make((20, 12))), drawn()
+    reasons = apply(("margin>2", "confidence>2"), given, context)[1]
     assert set(reasons) == {"margin"}
-    reasons = apply(("confidence>2", "margin>2"), given, evidence)[1]
+    reasons = apply(("confidence>2", "margin>2"), given, context)[1]
     assert set(reasons) == {"confidence"}
-    both = np.array(apply(("confidence>0.3", "confidence<0.7"), given, evidence)[1]) == ""
-    p = apply(("confidence",), given, evidence)[0]["confidence"]
+    both = np.array(apply(("confidence>0.3", "confidence<0.7"), given, context)[1]) == ""
+    p = apply(("confidence",), given, context)[0]["confidence"]
     np.testing.assert_array_equal(both, (p >= 0.3) & (p <= 0.7))
 
 
@@ -127,7 +127,7 @@ def test_features_are_taken_of_the_images_given_alone() -> None:
         seen.append(len(images))
         return halves(images)
 
-    evidence = replace(known(make((20, 12))), features=counted)
+    context = replace(known(make((20, 12))), features=counted)
     for _ in range(2):
-        apply(("class_distance", "realism", "near_duplicate"), drawn(), evidence)
+        apply(("class_distance", "realism", "near_duplicate"), drawn(), context)
     assert seen.count(32) == 1

@@ -13,14 +13,14 @@ from scipy.spatial.distance import cdist
 from torch.nn import functional as F
 
 from augury.errors import SettingsError
-from augury.generation import FILTERS, Evidence
+from augury.generation import FILTERS, FilterContext
 from augury.generation.filters import apply
 from augury.images import LabelledImages
 from augury.metrics import nearest
 
 
-def scored(name: str, given, evidence) -> np.ndarray:
-    return FILTERS[name].score(given, evidence)
+def scored(name: str, given, context) -> np.ndarray:
+    return FILTERS[name].score(given, context)
 
 
 def ring(n: int = 30) -> LabelledImages:
@@ -34,8 +34,8 @@ def test_filters_reject_the_other_class_and_the_copy() -> None:
     data = make()
     fake = np.stack([data.images[0], 255 - data.images[1], 255 - data.images[2]])
     p = np.array([[0.9, 0.1], [0.2, 0.8], [0.7, 0.3]])
-    evidence = Evidence(data, lambda images: p, nearest)
-    scores, reasons = apply(("agreement", "near_copy"), candidates(fake, [0, 0, 0]), evidence)
+    context = FilterContext(data, lambda images: p, nearest)
+    scores, reasons = apply(("agreement", "near_copy"), candidates(fake, [0, 0, 0]), context)
     assert reasons == ["near_copy", "agreement", ""]
     np.testing.assert_allclose(scores["agreement"], [1, 0.25, 1])
     assert scores["near_copy"][0] == pytest.approx(0, abs=1e-2)
@@ -45,11 +45,11 @@ def test_filters_reject_the_other_class_and_the_copy() -> None:
 
 def test_confidence_and_margin_by_hand() -> None:
     p = np.array([[0.5, 0.3, 0.2], [0.1, 0.2, 0.7]])
-    evidence = Evidence(make((4, 4, 4)), lambda images: p, nearest)
+    context = FilterContext(make((4, 4, 4)), lambda images: p, nearest)
     given = candidates(placed([(1, 2), (3, 4)]), [0, 1])
-    np.testing.assert_allclose(scored("confidence", given, evidence), [0.5, 0.2])
-    np.testing.assert_allclose(scored("margin", given, evidence), [0.2, -0.5])
-    np.testing.assert_allclose(scored("agreement", given, evidence), [1, 2 / 7])
+    np.testing.assert_allclose(scored("confidence", given, context), [0.5, 0.2])
+    np.testing.assert_allclose(scored("margin", given, context), [0.2, -0.5])
+    np.testing.assert_allclose(scored("agreement", given, context), [1, 2 / 7])
 
 
 def test_class_distance_is_one_where_real_images_are() -> None:
@@ -77,12 +77,12 @@ def test_realism_is_the_ratio_of_the_equation() -> None:
 def test_near_duplicates_of_earlier_images_go_and_the_first_stays() -> None:
     data = ring()
     images = placed([(10, 10), (200, 100), (10, 10), (200, 101), (90, 90)])
-    evidence = known(data)
-    scores, reasons = apply(("near_duplicate>0.5",), candidates(images, [0, 0, 1, 0, 0]), evidence)
+    context = known(data)
+    scores, reasons = apply(("near_duplicate>0.5",), candidates(images, [0, 0, 1, 0, 0]), context)
     assert reasons == ["", "", "near_duplicate", "near_duplicate", ""]
-    assert scores["near_duplicate"][3] == pytest.approx(1 / evidence.usual)
+    assert scores["near_duplicate"][3] == pytest.approx(1 / context.usual)
     rejected = candidates(images, [0, 0, 1, 0, 0], passed=[False, True, True, True, True])
-    assert apply(("near_duplicate>0.5",), rejected, evidence)[1] == ["", "", "", "near_duplicate", ""]
+    assert apply(("near_duplicate>0.5",), rejected, context)[1] == ["", "", "", "near_duplicate", ""]
 
 
 def test_k_center_is_within_twice_the_best_radius() -> None:
@@ -135,7 +135,7 @@ def test_influence_is_the_cosine_of_the_slopes_that_autograd_finds() -> None:
         (found,) = torch.autograd.grad((loss * torch.from_numpy(weight)).sum(), w)
         return found.flatten()
 
-    evidence = Evidence(
+    context = FilterContext(
         train,
         lambda images: logits(images, weights).softmax(1).numpy(),
         nearest,
@@ -146,7 +146,7 @@ def test_influence_is_the_cosine_of_the_slopes_that_autograd_finds() -> None:
     wanted = slope(validation.images, validation.labels, 1 / validation.counts[validation.labels])
     each = [slope(train.images[[i]], train.labels[[i]], np.ones(1)) for i in range(12)]
     expected = [float(F.cosine_similarity(own, wanted, dim=0)) for own in each]
-    np.testing.assert_allclose(scored("influence", given, evidence), expected, atol=1e-6)
+    np.testing.assert_allclose(scored("influence", given, context), expected, atol=1e-6)
 
 
 def test_influence_tells_right_labels_from_wrong_ones() -> None:
@@ -159,16 +159,16 @@ def test_influence_tells_right_labels_from_wrong_ones() -> None:
 
 def test_the_discriminator_score_is_the_place_among_held_out_images() -> None:
     held = LabelledImages(placed([(10, 0), (20, 0), (30, 0), (40, 0)]), np.array([0, 1, 0, 1]), ("a", "b"))
-    evidence = known(ring(), validation=held)
+    context = known(ring(), validation=held)
     given = candidates(placed([(5, 0), (20, 0), (35, 0), (99, 0)]), [0, 0, 0, 0])
-    np.testing.assert_allclose(scored("discriminator", given, evidence), [0, 0.5, 0.75, 1])
-    without = replace(evidence, discriminator=None, why_no_discriminator="the recipe vae trains none")
+    np.testing.assert_allclose(scored("discriminator", given, context), [0, 0.5, 0.75, 1])
+    without = replace(context, discriminator=None, why_no_discriminator="the recipe vae trains none")
     with pytest.raises(SettingsError, match="the recipe vae trains none"):
         scored("discriminator", given, without)
 
 
 def test_unknown_and_missing_things_are_refused_in_words() -> None:
-    bare, given = Evidence(make(), said, nearest), candidates(placed([(1, 2)]), [0])
+    bare, given = FilterContext(make(), said, nearest), candidates(placed([(1, 2)]), [0])
     with pytest.raises(SettingsError, match="needs features"):
         apply(("realism",), given, bare)
     with pytest.raises(SettingsError, match="needs validation images"):

@@ -48,8 +48,8 @@ def test_drawing_counts_and_reads_back(tmp_path) -> None:
     data = make()
     synthesizer = train(data, settings=TrainSettings(steps=2, batch=4, precision="fp32"), device="cpu")
     plan = generation.wanted(data, "balance")
-    evidence = generation.Evidence(data, lambda images: np.tile([0.0, 1.0], (len(images), 1)), nearest)
-    drawn = generation.draw(synthesizer, plan, seed=4, surplus=2, filters=("agreement",), evidence=evidence)
+    context = generation.FilterContext(data, lambda images: np.tile([0.0, 1.0], (len(images), 1)), nearest)
+    drawn = generation.draw(synthesizer, plan, seed=4, surplus=2, filters=("agreement",), context=context)
     assert len(drawn) == 5 and drawn.kept.all()
     (row,) = (r for r in generation.census(drawn, data, plan) if r["class"] == "b")
     assert row == {"class": "b", "real": 3, "wanted": 5, "drawn": 5, "kept": 5, "rejected": {}}
@@ -80,7 +80,7 @@ def test_rounds_end_when_the_quota_is_met_and_an_image_has_the_same_bytes_in_any
 
     def drawn(surplus: float, share: str) -> SyntheticImages:
         return generation.draw(
-            synthesizer, plan, seed=2, surplus=surplus, filters=(f"confidence>{share}",), evidence=known(data)
+            synthesizer, plan, seed=2, surplus=surplus, filters=(f"confidence>{share}",), context=known(data)
         )
 
     whole = generation.draw(synthesizer, plan * 4, seed=2).images.reshape(-1)
@@ -99,11 +99,11 @@ def test_rounds_end_when_the_quota_is_met_and_an_image_has_the_same_bytes_in_any
 
 
 def test_a_selection_chooses_among_all_that_may_be_drawn() -> None:
-    drawn = generation.draw(tiny(), np.array([6, 4]), seed=1, surplus=3, filters=("k_center",), evidence=known(make()))
+    drawn = generation.draw(tiny(), np.array([6, 4]), seed=1, surplus=3, filters=("k_center",), context=known(make()))
     assert len(drawn) == 30 and drawn.kept.sum() == 10
     assert {r: drawn.reasons.count(r) for r in set(drawn.reasons)} == {"": 10, "k_center": 20}
 
 
 def test_nothing_wanted_draws_nothing() -> None:
-    drawn = generation.draw(tiny(), np.array([0, 0]), filters=("agreement",), evidence=known(make()))
+    drawn = generation.draw(tiny(), np.array([0, 0]), filters=("agreement",), context=known(make()))
     assert len(drawn) == 0 and drawn.images.shape == (0, 1, 8, 8)

@@ -78,7 +78,7 @@ def test_every_sampling_can_be_drawn_and_redrawn(name: str, tmp_path) -> None:
         seed=2,
         surplus=4,
         filters=("agreement",),
-        evidence=known(data),
+        context=known(data),
         sampling=name,
     )
     drawn = replace(drawn, targets=generation.soft_labels(drawn.images, drawn.labels, [said]))

@@ -13,7 +13,7 @@ from generation_data import said
 from augury.errors import SettingsError
 from augury.generation import (
     Candidates,
-    Evidence,
+    FilterContext,
     examples,
     load,
     plan_into,
@@ -116,24 +116,24 @@ def test_translations_know_their_source_and_are_redrawn_from_it(tmp_path) -> Non
 def test_a_translation_that_changed_nothing_is_refused_and_one_that_resembles_its_source_is_not() -> None:
     data = faces(HOLE)
     plan = plan_translations(data, ("age",))
-    evidence = Evidence(data, said, nearest, condition=("age",), attribute_probabilities=(said,))
-    still = translate(translator(0.0), data, plan, filters=("changed",), evidence=evidence)
+    context = FilterContext(data, said, nearest, condition=("age",), attribute_probabilities=(said,))
+    still = translate(translator(0.0), data, plan, filters=("changed",), context=context)
     assert set(still.reasons) == {"changed"} and not still.scores["changed"].any()
     sources = np.arange(10)
     images = np.clip(data.images[sources].astype(int) + 2, 0, 255).astype(np.uint8)
     images[3] = data.images[50]  # a copy of another train image
     given = Candidates(images, np.zeros((10, 2), np.int64), sources, np.ones(10, np.int64), np.ones(10, bool), sources)
-    _, reasons = apply(("changed", "near_copy"), given, evidence)
+    _, reasons = apply(("changed", "near_copy"), given, context)
     assert [i for i, reason in enumerate(reasons) if reason] == [3] and reasons[3] == "near_copy"
 
 
 def test_agreement_on_the_attribute_is_asked_of_its_own_classifier() -> None:
     data = faces(HOLE)
     p = np.array([[0.9, 0.1], [0.4, 0.6], [0.5, 0.5]])
-    evidence = Evidence(data, said, nearest, condition=("age",), attribute_probabilities=(lambda images: p,))
+    context = FilterContext(data, said, nearest, condition=("age",), attribute_probabilities=(lambda images: p,))
     conditions = np.array([[0, 1], [0, 0], [1, 1]])
     given = Candidates(data.images[:3], conditions, np.arange(3), np.ones(3, np.int64), np.ones(3, bool), np.arange(3))
-    scores, reasons = apply(("attribute_agreement>0.5",), given, evidence)
+    scores, reasons = apply(("attribute_agreement>0.5",), given, context)
     np.testing.assert_allclose(scores["attribute_agreement"], [0.1 / 0.9, 0.4 / 0.6, 1])
     assert reasons == ["attribute_agreement", "", ""]
 

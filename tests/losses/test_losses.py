@@ -18,7 +18,7 @@ from augury.losses import (
     mode_seeking,
     negative_likelihood,
     path_length,
-    squared_slope,
+    squared_gradient_norm,
 )
 
 REAL = torch.tensor([0.5, -1.0, 2.0], dtype=torch.float64)
@@ -114,7 +114,7 @@ def linear(x: torch.Tensor) -> torch.Tensor:
 
 def test_slope_penalties_of_known_functions() -> None:
     x, y = torch.randn(2, 6, 1, 3, 3, dtype=torch.float64)
-    assert squared_slope(quadratic, x).item() == pytest.approx(2 * x.square().sum((1, 2, 3)).mean().item())
+    assert squared_gradient_norm(quadratic, x).item() == pytest.approx(2 * x.square().sum((1, 2, 3)).mean().item())
     mix = torch.rand(6, dtype=torch.float64)
     assert gradient_penalty(linear, x, y, mix).item() == pytest.approx(16.0)  # (5 - 1)²
     assert gradient_penalty(linear, x, y, mix, centre=0.0).item() == pytest.approx(25.0)
@@ -128,7 +128,7 @@ def test_slope_penalties_differentiate_in_the_weights() -> None:
     x = torch.randn(4, 1, 1, 2, dtype=torch.float64)
 
     def penalty(w: torch.Tensor) -> torch.Tensor:
-        return squared_slope(lambda images: torch.tanh((images.flatten(1) * w).sum(1)), x)
+        return squared_gradient_norm(lambda images: torch.tanh((images.flatten(1) * w).sum(1)), x)
 
     assert torch.autograd.gradcheck(penalty, weight)
 

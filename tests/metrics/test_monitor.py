@@ -75,13 +75,13 @@ def test_a_rare_class_whose_images_are_alike_is_named_though_others_vary() -> No
         return LabelledImages(pixels.astype(np.uint8), labels.astype(np.int64), ("a", "b", "rare"), fingerprint=seed)
 
     held = images((40, 40, 2), "held")
-    watch = Monitor(pixels(SHAPE), images((200, 200, 10), "train"), held, held.conditions(()), number=64)
+    callbacks = Monitor(pixels(SHAPE), images((200, 200, 10), "train"), held, held.conditions(()), number=64)
     varied = images((100, 100, 100), "varied")
     alike = varied.take(np.r_[0:200, [200]])
-    found = watch(Gives(alike))
+    found = callbacks(Gives(alike))
     assert found["worst_class"] == "rare" and found["worst_spread"] < 1e-6
     assert found["spread"] > 0.6  # the mean, from which it cannot be told
-    assert watch(Gives(varied))["worst_spread"] > 0.7
+    assert callbacks(Gives(varied))["worst_spread"] > 0.7
     few = Monitor(pixels(SHAPE), images((200, 200, 7), "train"), held, held.conditions(()), number=64)
     assert few(Gives(alike))["worst_class"] != "rare"  # seven images do not tell a variety
     assert {k: v for k, v in WATCH(Gives(real(1000, 2))).items() if k == "kid"}

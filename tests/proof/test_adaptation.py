@@ -13,7 +13,7 @@ from two_domains import source, target
 
 from augury.errors import DataError, SettingsError
 from augury.networks import Classifier, ResNet
-from augury.proof import Lesson, probabilities
+from augury.proof import TrainConfig, probabilities
 from augury.proof.adaptation import ADAPTATIONS, REFERENCES, STEPS, adapted, confident, steps_of
 from augury.proof.batch_norm import adapt_batch_norm
 from augury.proof.gradient_reversal import reversed_gradient
@@ -29,7 +29,7 @@ from augury.proof.target_training import (
 
 CPU = torch.device("cpu")
 SOURCE, TARGET, FEW = source(), target(), target((3, 3), seed=9)
-SHORT = Lesson(steps=6, batch=8, balanced=True)
+SHORT = TrainConfig(steps=6, batch=8, balanced=True)
 
 
 def network(build=Classifier, seed: int = 0) -> nn.Module:
@@ -94,8 +94,8 @@ def test_the_reversed_gradient_is_the_negative_of_a_finite_difference() -> None:
     for i in range(6):
         step = torch.zeros(6, dtype=torch.float64)
         step[i] = 1e-6
-        slope = (f(x.detach() + step) - f(x.detach() - step)) / 2e-6
-        assert x.grad[i].item() == pytest.approx(-0.3 * slope.item(), abs=1e-8)
+        gradient = (f(x.detach() + step) - f(x.detach() - step)) / 2e-6
+        assert x.grad[i].item() == pytest.approx(-0.3 * gradient.item(), abs=1e-8)
 
 
 def test_dann_teaches_the_domain_classifier_forward_and_the_network_backward() -> None:
@@ -191,11 +191,11 @@ def test_each_step_is_used_by_a_method() -> None:
 @pytest.mark.parametrize("method", [m for m in ADAPTATIONS if m not in ("source_only", "dann")])
 def test_methods_find_the_target_where_the_source_alone_does_not(method: str) -> None:
     """Brightness and contrast differ: without adaptation the classifier is at chance on the target."""
-    lesson = Lesson(steps=40, batch=32, balanced=True)
+    config = TrainConfig(steps=40, batch=32, balanced=True)
     train, asked = source((60, 60)), target((60, 60))
-    plain = adapted(train, asked.images, lesson, method="source_only", seed=0, device=CPU)
+    plain = adapted(train, asked.images, config, method="source_only", seed=0, device=CPU)
     assert right(plain, train) > 0.9
-    found = adapted(train, asked.images, lesson, method=method, seed=0, device=CPU)
+    found = adapted(train, asked.images, config, method=method, seed=0, device=CPU)
     if method == "pseudo_labels":  # without adabn the first classifier is sure of wrong classes
         assert right(found, asked) >= right(plain, asked) - 0.1
     else:
@@ -206,12 +206,12 @@ def test_pseudo_labels_train_a_second_network_on_both_domains(monkeypatch) -> No
     seen = []
     from augury.proof import adaptation
 
-    def watched(labelled, lesson, **rest):
-        seen.append((lesson, rest["seed"]))
-        return teach(labelled, lesson, **rest)
+    def watched(labelled, config, **rest):
+        seen.append((config, rest["seed"]))
+        return fit(labelled, config, **rest)
 
-    teach = adaptation.teach
-    monkeypatch.setattr(adaptation, "teach", watched)
+    fit = adaptation.fit
+    monkeypatch.setattr(adaptation, "fit", watched)
     monkeypatch.setattr(adaptation, "confident", lambda p: (np.array([1, 2]), np.array([0, 1])))
     adapted(SOURCE, TARGET.images, SHORT, method="few_labels+pseudo_labels", seed=5, device=CPU, few=FEW)
     (first, a), (second, b) = seen
@@ -222,8 +222,8 @@ def test_pseudo_labels_train_a_second_network_on_both_domains(monkeypatch) -> No
 
 
 def test_what_cannot_be_adapted_is_refused() -> None:
-    def asked(images=TARGET.images, lesson=SHORT, method="adabn", **rest):
-        return adapted(SOURCE, images, lesson, method=method, seed=0, device=CPU, **rest)
+    def asked(images=TARGET.images, config=SHORT, method="adabn", **rest):
+        return adapted(SOURCE, images, config, method=method, seed=0, device=CPU, **rest)
 
     with pytest.raises(SettingsError, match="there is no step 'coral'"):
         asked(method="adabn+coral")
@@ -236,8 +236,8 @@ def test_what_cannot_be_adapted_is_refused() -> None:
     with pytest.raises(DataError, match="have shape"):
         asked(target(channels=3).images)
     with pytest.raises(SettingsError, match="put them into the labelled images"):
-        asked(lesson=replace(SHORT, synthetic=(SOURCE.images, SOURCE.labels), ratio=0.5))
+        asked(config=replace(SHORT, synthetic=(SOURCE.images, SOURCE.labels), ratio=0.5))
     with pytest.raises(SettingsError, match="SMOTE cannot be combined"):
-        asked(lesson=replace(SHORT, smote="inputs"))
+        asked(config=replace(SHORT, smote="inputs"))
     with pytest.raises(SettingsError, match="no linear layer"):
         head(nn.Sequential(nn.Conv2d(1, 2, 3)))

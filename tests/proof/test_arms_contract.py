@@ -21,8 +21,8 @@ from augury.errors import DataError, SettingsError, TrainingError
 from augury.images import LabelledImages, SyntheticImages
 from augury.proof import checks, prove
 from augury.proof.arms import ARMS
-from augury.proof.lesson import Lesson
 from augury.proof.neighbours import WeightedNeighbours
+from augury.proof.train_config import TrainConfig
 from augury.proof.trainings import Trainings
 from augury.settings import ProveSettings, RunSettings, validated
 
@@ -79,8 +79,8 @@ def test_an_arm_trains_alike_each_time_and_goes_on_where_it_stopped(arm: str) ->
 def predictions(arm: str, classifier: Any, seeds: tuple[int, ...] = (0, 1), **changes: Any) -> np.ndarray:
     named = {"classifier": classifier} if isinstance(classifier, str) else {"classifier_object": classifier}
     made = trainings(**named, **changes)
-    lesson = made._lesson(arm, 0.5, 3e-3, 1e-2)
-    return np.stack(list(made.learner.predicted([made.train] * len(seeds), lesson, seeds, PART.images)))
+    config = made._config(arm, 0.5, 3e-3, 1e-2)
+    return np.stack(list(made.learner.predicted([made.train] * len(seeds), config, seeds, PART.images)))
 
 
 class Plain(nn.Module):
@@ -205,10 +205,10 @@ def test_what_cannot_be_trained_is_refused() -> None:
     with pytest.raises(SettingsError, match="choose among: all, usual, none"):
         trainings().select(["magic"])
     with pytest.raises(DataError, match="one of each"):
-        Lesson(synthetic=(PART.images, PART.labels[:3]))
+        TrainConfig(synthetic=(PART.images, PART.labels[:3]))
     for wrong in ({"loss": "hinge"}, {"mix": "blend"}, {"smoothing": 1.0}, {"ratio": -1}, {"smote": "x"}):
         with pytest.raises(SettingsError):
-            Lesson(**wrong)  # type: ignore[arg-type]
+            TrainConfig(**wrong)  # type: ignore[arg-type]
 
 
 def test_all_arms_are_those_that_can_be_trained(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -223,7 +223,7 @@ def test_all_arms_are_those_that_can_be_trained(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_each_arm_takes_its_best_rate_on_validation() -> None:
-    subject = trainings(rates=(1e-7, 3e-3), decays=(1e-2,), steps=30, batch=16)
+    subject = trainings(learning_rates=(1e-7, 3e-3), weight_decays=(1e-2,), steps=30, batch=16)
     assert subject.searches(["none", "balanced"]) == 8
     assert subject._chosen("balanced") == (3e-3, 1e-2)  # at 1e-7 nothing is learnt
     names = [name for name in subject.results if name.startswith("search/balanced")]
@@ -255,7 +255,13 @@ def test_a_trial_of_all_arms_tells_how_many_trainings_there_are() -> None:
     synthetic = SyntheticImages(made.images, made.labels[:, None], (), made.classes, 0, np.arange(len(made)), "made")
     told: list[tuple[int, int]] = []
     settings = ProveSettings(
-        arms=("all",), seeds=2, steps=2, batch=8, classifier="probe:pixels", rates=(1e-3, 1e-2), ratios=(0.0, 1.0)
+        arms=("all",),
+        seeds=2,
+        steps=2,
+        batch=8,
+        classifier="probe:pixels",
+        learning_rates=(1e-3, 1e-2),
+        ratios=(0.0, 1.0),
     )
     verdict = prove(
         tiny(),
@@ -290,7 +296,7 @@ def test_the_page_on_arms_tells_of_each() -> None:
 def test_arms_that_cannot_be_trained_are_foreseen() -> None:
     def foreseen(*arms: str, classifier: str = "cnn", **given: object) -> None:
         settings = ProveSettings(arms=("none", "gan", *arms), classifier=classifier)
-        checks.foresee(settings, (1, 10, 10), torch.device("cpu"), **given)
+        checks.check_trial(settings, (1, 10, 10), torch.device("cpu"), **given)
 
     for arm, told, classifier in (
         ("cutmix", "a box of pixels", "probe:pixels"),
@@ -301,8 +307,8 @@ def test_arms_that_cannot_be_trained_are_foreseen() -> None:
         with pytest.raises(SettingsError, match=told):
             foreseen(arm, classifier=classifier)
     with pytest.raises(SettingsError, match="the recipe vae trains none"):
-        foreseen("discriminator", without_layers="the recipe vae trains none")
-    foreseen("usual", "discriminator", "vae", "pseudo_labels", "focal", sources=("vae", "unlabelled"))
+        foreseen("discriminator_init", without_layers="the recipe vae trains none")
+    foreseen("usual", "discriminator_init", "vae", "pseudo_labels", "focal", sources=("vae", "unlabelled"))
     foreseen("all", classifier="probe:pixels")  # of "all", those that can be
 
 

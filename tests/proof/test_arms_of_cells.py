@@ -19,12 +19,11 @@ from augury.images import LabelledImages, SyntheticImages
 from augury.networks import Classifier
 from augury.proof import checks, prove
 from augury.proof.arms import ARMS, OWN, USUAL_CELLS
+from augury.proof.batch_sampler import BatchSampler
 from augury.proof.cells import Holes
-from augury.proof.classifiers import probabilities, teach, teach_each
+from augury.proof.classifiers import fit, fit_many, probabilities
 from augury.proof.composition import compose
-from augury.proof.deck import Deck
 from augury.proof.gradient_reversal import reversal_strength, reversed_gradient
-from augury.proof.lesson import Lesson
 from augury.proof.objectives import (
     Adversarial,
     Consistency,
@@ -32,6 +31,7 @@ from augury.proof.objectives import (
     jensen_shannon,
 )
 from augury.proof.statistics import least_seeds
+from augury.proof.train_config import TrainConfig
 from augury.proof.trainings import Trainings
 from augury.settings import ProveSettings
 
@@ -97,13 +97,13 @@ def test_arms_that_cannot_be_trained_say_why() -> None:
     with pytest.raises(SettingsError, match="a loss of its own"):
         trainings(classifier="forest:pixels").select(["group_dro"])
     asked = ProveSettings(arms=("none", "filled"))
-    checks.foresee(asked, (1, 8, 8), CPU)
+    checks.check_trial(asked, (1, 8, 8), CPU)
     with pytest.raises(SettingsError, match="but the data have no attributes"):
-        checks.foresee(asked, (1, 8, 8), CPU, without_holes="the data have no attributes")
+        checks.check_trial(asked, (1, 8, 8), CPU, without_holes="the data have no attributes")
     with pytest.raises(SettingsError, match=r"use prove\.resample=none"):
         prove(TRAIN, held(4, 1), TEST, MADE, ProveSettings(resample="bootstrap"))
     with pytest.raises(SettingsError, match="no objective 'hope'"):
-        Lesson(objective="hope")
+        TrainConfig(objective="hope")
 
 
 @pytest.mark.parametrize("classifier", ["probe:pixels", "forest:pixels", "resnet"])
@@ -116,20 +116,20 @@ def test_other_classifiers_are_drawn_by_cell_too(classifier: str) -> None:
 def test_cells_are_drawn_equally_often() -> None:
     data = images({(0, 0): 40, (0, 1): 3, (1, 0): 9}, 0)
     cells = data.labels * 2 + data.attributes["ground"].codes
-    rows = Deck(data, Lesson(batch=6000, cells=cells), 0).draw(0).rows
+    rows = BatchSampler(data, TrainConfig(batch=6000, cells=cells), 0).draw(0).rows
     np.testing.assert_allclose(np.bincount(cells[rows], minlength=4) / 6000, [1 / 3, 1 / 3, 1 / 3, 0], atol=0.02)
 
 
-def lesson_of(name: str, **changes: Any) -> Lesson:
-    made = trainings(**changes)._lesson(name, 0.0, 3e-3, 1e-2)
+def lesson_of(name: str, **changes: Any) -> TrainConfig:
+    made = trainings(**changes)._config(name, 0.0, 3e-3, 1e-2)
     return replace(made, augment=None)
 
 
 def test_weights_of_cells_grow_with_their_loss_as_by_hand() -> None:
     data = images({(0, 0): 4, (0, 1): 4, (1, 0): 4}, 0)
     cells = data.labels * 2 + data.attributes["ground"].codes
-    lesson = Lesson(cells=cells, objective="group_dro", batch=5)
-    goal = GroupDRO(nn.Linear(1, 2), [Deck(data, lesson, 0)], lesson, CPU, None)
+    config = TrainConfig(cells=cells, objective="group_dro", batch=5)
+    goal = GroupDRO(nn.Linear(1, 2), [BatchSampler(data, config, 0)], config, CPU, None)
     rows = np.array([[0, 1, 4, 5, 2]])  # cells 0, 0, 1, 1, 0; none of cell 2
     q = np.full(3, 1 / 3)
     for losses in ([0.2, 0.6, 3.0, 1.0, 0.1], [0.5, 0.5, 2.0, 4.0, 0.5]):
@@ -143,21 +143,21 @@ def test_weights_of_cells_grow_with_their_loss_as_by_hand() -> None:
         total.backward()
         np.testing.assert_allclose(tensor.grad[0], [q[0] / 3, q[0] / 3, q[1] / 2, q[1] / 2, q[0] / 3], rtol=1e-6)
     with pytest.raises(SettingsError, match="needs the cell of each train image"):
-        GroupDRO(nn.Linear(1, 2), [Deck(data, Lesson(), 0)], Lesson(), CPU, None)
+        GroupDRO(nn.Linear(1, 2), [BatchSampler(data, TrainConfig(), 0)], TrainConfig(), CPU, None)
 
 
 def test_a_stack_of_group_dro_is_as_one_after_another() -> None:
-    lesson = replace(lesson_of("group_dro"), steps=6)
+    config = replace(lesson_of("group_dro"), steps=6)
 
     def each(way: str) -> np.ndarray:
-        found = teach_each(
-            [TRAIN] * 2, lesson, seeds=(0, 1), device=CPU, then=lambda m: probabilities(m, TEST.images), way=way
+        found = fit_many(
+            [TRAIN] * 2, config, seeds=(0, 1), device=CPU, then=lambda m: probabilities(m, TEST.images), way=way
         )
         return np.stack(list(found))
 
     np.testing.assert_allclose(each("stacked"), each("one by one"), atol=1e-4)
     with pytest.raises(SettingsError, match="'adversarial' cannot be trained 'stacked'"):
-        list(teach_each([TRAIN], lesson_of("dann"), seeds=(0,), device=CPU, then=lambda m: m, way="stacked"))
+        list(fit_many([TRAIN], lesson_of("dann"), seeds=(0,), device=CPU, then=lambda m: m, way="stacked"))
 
 
 def test_the_reversed_gradient_against_finite_differences() -> None:
@@ -194,9 +194,9 @@ def batch_of(data: LabelledImages, rows: np.ndarray) -> tuple[torch.Tensor, torc
 def test_the_network_follows_the_classes_and_flees_the_adversary_and_the_adversary_follows_the_attribute() -> None:
     data = images({(c, g): 6 for c in (0, 1) for g in (0, 1)}, 0)
     ground = data.attributes["ground"].codes
-    lesson = Lesson(steps=10, objective="adversarial", attributes=ground)
+    config = TrainConfig(steps=10, objective="adversarial", attributes=ground)
     model = Classifier(1, 2)
-    goal = Adversarial(model, [Deck(data, lesson, 0)], lesson, CPU, None)
+    goal = Adversarial(model, [BatchSampler(data, config, 0)], config, CPU, None)
     head = list(goal.parameters())
     assert [tuple(p.shape) for p in head] == [(100, 1024), (100,), (2, 100), (2,)]
     x, targets, weights, rows = batch_of(data, np.arange(24))
@@ -227,9 +227,9 @@ def test_consistency_is_the_divergence_of_the_pairs_in_nats() -> None:
 
 def test_the_consistency_loss_of_a_batch_is_that_of_its_pairs() -> None:
     composed = compose(ARMS["consistency"], TRAIN, MADE, HOLES)
-    lesson = Lesson(objective="consistency", pairs=composed.pairs)
+    config = TrainConfig(objective="consistency", pairs=composed.pairs)
     model = Classifier(1, 2).eval()  # each image alone, so that the pairs can be asked by themselves
-    goal = Consistency(model, [Deck(composed.train, lesson, 0)], lesson, CPU, lambda net, x, shape: net(x))
+    goal = Consistency(model, [BatchSampler(composed.train, config, 0)], config, CPU, lambda net, x, shape: net(x))
 
     def as_input(images: np.ndarray, step: int) -> torch.Tensor:
         return torch.from_numpy(images).float() / 127.5 - 1
@@ -253,12 +253,12 @@ def test_the_consistency_loss_of_a_batch_is_that_of_its_pairs() -> None:
 def test_consistency_makes_predictions_of_pairs_alike() -> None:
     noise = translated(TRAIN, "noise")  # pairs that look nothing alike
     composed = compose(ARMS["consistency"], TRAIN, noise, HOLES)
-    with_pairs = Lesson(steps=60, batch=24, balanced=True, objective="consistency", pairs=composed.pairs)
+    with_pairs = TrainConfig(steps=60, batch=24, balanced=True, objective="consistency", pairs=composed.pairs)
     without = replace(with_pairs, objective="", pairs=None)
     rows = np.flatnonzero(composed.pairs[1][: composed.real] >= 0)
 
-    def apart(lesson: Lesson) -> float:
-        model = teach(composed.train, lesson, seed=0, device=CPU)
+    def apart(config: TrainConfig) -> float:
+        model = fit(composed.train, config, seed=0, device=CPU)
         own = probabilities(model, composed.train.images[rows])
         other = probabilities(model, composed.pairs[0][composed.pairs[1][rows]])
         return float(np.abs(own - other).mean())

@@ -75,8 +75,8 @@ def test_an_arm_trains_alike_each_time_and_goes_on_where_it_stopped(arm: str) ->
 def probabilities(arm: str, **changes: Any) -> np.ndarray:
     """What the arm's classifier predicts of the test images."""
     whole = trainings(**changes)
-    lesson = whole._lesson(arm, 1.0, 3e-3, 1e-2)
-    return next(whole._taught(arm).predicted([whole._train_part(arm, 0)], lesson, [0], TEST.images))
+    config = whole._config(arm, 1.0, 3e-3, 1e-2)
+    return next(whole._fitted(arm).predicted([whole._train_part(arm, 0)], config, [0], TEST.images))
 
 
 @pytest.mark.parametrize("arm", TRANSLATED)
@@ -86,7 +86,7 @@ def test_the_translations_are_pooled_with_the_real_images(arm: str) -> None:
     pooled = whole._train_part(arm, 0)
     np.testing.assert_array_equal(pooled.images, np.concatenate([TRAIN.images, MADE.images]))
     np.testing.assert_array_equal(pooled.labels, np.concatenate([TRAIN.labels, MADE.labels]))
-    assert whole._lesson(arm, 1.0, 3e-3, 1e-2).synthetic is None
+    assert whole._config(arm, 1.0, 3e-3, 1e-2).synthetic is None
     other = replace(MADE, images=255 - MADE.images)
     assert not np.array_equal(probabilities(arm), probabilities(arm, made=other))
 
@@ -139,7 +139,7 @@ def test_all_this_is_foreseen_before_anything_is_trained() -> None:
     def foreseen(*arms: str, into: bool = True, classifier: str = "cnn") -> None:
         settings = ProveSettings(arms=("none", "translated", *arms) if into else ("none", "gan", *arms))
         settings = settings.model_copy(update={"classifier": classifier})
-        checks.foresee(settings, TRAIN.shape, CPU, target=into)
+        checks.check_trial(settings, TRAIN.shape, CPU, target=into)
 
     foreseen("adabn", "usual")
     foreseen("all")
@@ -165,16 +165,16 @@ def accuracy(found: Verdict, arm: str) -> float:
 
 def test_images_that_were_translated_without_fault_help() -> None:
     found = trial(MADE, seeds=6)
-    assert found.word == "helps" and found.arm == "translated" and found.comparator == "randaugment"
+    assert found.outcome == "helps" and found.arm == "translated" and found.comparator == "randaugment"
     assert accuracy(found, "translated") > 0.9 and accuracy(found, "randaugment") < 0.75
-    assert found.twin["against"] == "randaugment"
+    assert found.matched_control["against"] == "randaugment"
     assert found.ratio == 1 and found.ratio_curve == () and found.cells == ()
     assert found.metric == "balanced accuracy" and found.test_n == len(TEST)
 
 
 def test_translations_under_the_labels_of_the_other_class_are_worse_than_chance() -> None:
     found = trial(pale(TRAIN, 1 - TRAIN.labels), arms=("none", "translated"))
-    assert found.word != "helps" and accuracy(found, "translated") < 0.35
+    assert found.outcome != "helps" and accuracy(found, "translated") < 0.35
 
 
 def test_the_twin_of_an_arm_is_the_same_method_without_translations() -> None:
@@ -184,7 +184,7 @@ def test_the_twin_of_an_arm_is_the_same_method_without_translations() -> None:
     random = np.random.default_rng(0)
 
     def results(best: str) -> dict[str, list[dict[str, Any]]]:
-        share = {name: 0.6 for name in names} | {"none": 0.8, best: 0.95}
+        share = dict.fromkeys(names, 0.6) | {"none": 0.8, best: 0.95}
         made: dict[str, list[dict[str, Any]]] = {}
         for name in names:
             made[name] = []
@@ -194,9 +194,9 @@ def test_the_twin_of_an_arm_is_the_same_method_without_translations() -> None:
         return made
 
     twins = {"translated": "randaugment", "translated_self_training": "self_training"}
-    for arm, twin in (twins | {"translated_mean_teacher": "mean_teacher"}).items():
+    for arm, matched_control in (twins | {"translated_mean_teacher": "mean_teacher"}).items():
         found = judge(results(arm), (0, 1), 1.0, [], TRAIN, MADE, TEST)
-        assert found.arm == arm and found.comparator == "none" and found.twin["against"] == twin
+        assert found.arm == arm and found.comparator == "none" and found.matched_control["against"] == matched_control
 
 
 def test_a_stopped_trial_goes_on_and_gives_the_same() -> None:

@@ -17,20 +17,20 @@ from augury.errors import DataError, RunFolderError, SettingsError
 from augury.images import LabelledImages
 from augury.networks import OnDiscriminator
 from augury.pipeline.stages import advance, opened
-from augury.proof import Lesson, prints, prove, teach
+from augury.proof import TrainConfig, fit, image_hashes, prove
 from augury.proof.judgement import judge
 from augury.proof.measures import measures
 from augury.report import badge, wording
 from augury.settings import ProveSettings, RunSettings, TrainSettings, validated
-from augury.training import Layers, as_float, choose_device, layers, make_plan, train_plan
+from augury.training import PretrainedBackbone, as_float, choose_device, layers, make_plan, train_plan
 from augury.training.plan import set_up
 from augury.verdict import Verdict
 
 CPU = torch.device("cpu")
 TRAIN, VALIDATION, TEST = part((40, 40), 0, (8, 3)), part((20, 20), 1), part((150, 150), 2)
 NONE = synthetic(*both((1, 1), (8, 8), 9)).take(np.empty(0, int))
-AFRESH = Layers("dcgan", {"width": 8}, (1, 8, 8), {}, afresh=True)
-OWN = ("discriminator", "discriminator_afresh", "classical")
+AFRESH = PretrainedBackbone("dcgan", {"width": 8}, (1, 8, 8), {}, random_init=True)
+OWN = ("discriminator_init", "discriminator_random", "classical")
 
 
 def trained(recipe: str, folder: Path, overrides: dict[str, object] | None = None) -> tuple[object, object]:
@@ -58,20 +58,20 @@ def trained(recipe: str, folder: Path, overrides: dict[str, object] | None = Non
 )
 def test_it_begins_with_what_the_discriminator_has_learnt(recipe: str, overrides: dict, tmp_path: Path) -> None:
     found, plan = trained(recipe, tmp_path, overrides)
-    assert isinstance(found, Layers)
+    assert isinstance(found, PretrainedBackbone)
     network, other = found(1, 5).eval(), found(1, 5).eval()
     x = as_float(TEST.images[:7])
     with torch.no_grad():
-        game = set_up(plan, TRAIN)[0]
-        game.players.restore(augury.training.checkpoints.load(max(tmp_path.glob("checkpoint-*")))[0])
-        alone = [game.discriminator.eval().features(image[None]) for image in x]
+        trainer = set_up(plan, TRAIN)[0]
+        trainer.state.restore(augury.training.checkpoints.load(max(tmp_path.glob("checkpoint-*")))[0])
+        alone = [trainer.discriminator.eval().features(image[None]) for image in x]
         features = torch.cat([torch.cat([f.mean(1) for f in each], 1) for each in alone])
         expected = F.linear(features / (1 + 1e-5) ** 0.5, network.last.weight, network.last.bias)  # untrained norm
         torch.testing.assert_close(network(x), expected, atol=2e-5, rtol=1e-4)
         assert network(x).shape == (7, 5) and not torch.equal(network.last.weight, other.last.weight)
     if not overrides.get("spectral"):  # its largest singular values are found step by step
         torch.manual_seed(0)
-        fresh = Layers(**{**found.__dict__, "afresh": True})(1, 5)
+        fresh = PretrainedBackbone(**{**found.__dict__, "random_init": True})(1, 5)
         own = dict(fresh.body.named_parameters())
         assert [v.shape for v in own.values()] == [v.shape for v in network.body.parameters()]
         assert any(not torch.equal(v, own[k]) for k, v in network.body.named_parameters())
@@ -81,22 +81,22 @@ def test_each_part_of_it_learns() -> None:
     torch.manual_seed(0)
     network = AFRESH(1, 2)
     before = {k: v.clone() for k, v in network.named_parameters()}
-    found = teach(TRAIN, Lesson(steps=3, batch=16), seed=0, device=CPU, build=AFRESH)
+    found = fit(TRAIN, TrainConfig(steps=3, batch=16), seed=0, device=CPU, build=AFRESH)
     assert isinstance(found, OnDiscriminator)
     assert all(not torch.equal(v, dict(found.named_parameters())[k]) for k, v in before.items())
-    again = teach(TRAIN, Lesson(steps=3, batch=16), seed=0, device=CPU, build=AFRESH)
+    again = fit(TRAIN, TrainConfig(steps=3, batch=16), seed=0, device=CPU, build=AFRESH)
     assert all(torch.equal(a, b) for a, b in zip(found.parameters(), again.parameters(), strict=True))
 
 
 def test_layers_that_know_more_than_the_train_images_help() -> None:
     """They come from images whose standing bars are everywhere; those of the trial stand on the left."""
-    learnt = teach(part((400, 400), 5), Lesson(steps=400, batch=32), seed=0, device=CPU, build=AFRESH)
-    known = Layers("dcgan", {"width": 8}, (1, 8, 8), learnt.body.state_dict())
+    learnt = fit(part((400, 400), 5), TrainConfig(steps=400, batch=32), seed=0, device=CPU, build=AFRESH)
+    known = PretrainedBackbone("dcgan", {"width": 8}, (1, 8, 8), learnt.body.state_dict())
     settings = ProveSettings(arms=OWN, steps=36, batch=16, seeds=8)
     verdict = prove(TRAIN, VALIDATION, TEST, NONE, settings, layers=known)
-    assert (verdict.word, verdict.arm, verdict.adds) == ("helps", "discriminator", "discriminator's layers")
+    assert (verdict.outcome, verdict.arm, verdict.adds) == ("helps", "discriminator_init", "discriminator's layers")
     assert verdict.sentence.startswith("The discriminator's layers help: +") and verdict.ratio == 0
-    assert verdict.twin["against"] == "discriminator_afresh" and verdict.twin["difference"] > 0.05
+    assert verdict.matched_control["against"] == "discriminator_random" and verdict.matched_control["difference"] > 0.05
     assert all(row["synthetic"] == 0 for row in verdict.per_class)
     assert Verdict.from_dict(verdict.as_dict()).adds == verdict.adds
     stored = verdict.as_dict()
@@ -110,8 +110,8 @@ def test_an_arm_that_shows_images_is_judged_for_them() -> None:
     made = synthetic(*both((100, 100), (8, 8), 9))
     settings = ProveSettings(arms=(*OWN, "gan"), steps=40, batch=16, ratios=(1.0,), seeds=6)
     verdict = prove(TRAIN, VALIDATION, TEST, made, settings, layers=random_layers((1, 8, 8)))
-    assert (verdict.arm, verdict.adds, verdict.twin["against"]) == ("gan", "synthetic images", "classical")
-    assert {row["arm"] for row in verdict.comparisons} == {"gan", "discriminator"}
+    assert (verdict.arm, verdict.adds, verdict.matched_control["against"]) == ("gan", "synthetic images", "classical")
+    assert {row["arm"] for row in verdict.comparisons} == {"gan", "discriminator_init"}
     assert any(row["synthetic"] for row in verdict.per_class)
 
 
@@ -129,13 +129,13 @@ def test_without_a_discriminator_words_say_why(tmp_path: Path) -> None:
 def test_a_run_proves_with_its_own_and_gives_it_away(tmp_path: Path) -> None:
     images, labels = both((60, 60), (8, 8), 3)
     data = LabelledImages(images, labels, ("lying", "standing"), fingerprint="x")
-    rooms = {
+    sections = {
         "train": {"steps": 2, "batch": 8, "recipe": "dcgan", "overrides": {"width": 8}},
-        "prove": {"arms": ("classical", "discriminator"), "seeds": 2, "steps": 2, "batch": 8},
+        "prove": {"arms": ("classical", "discriminator_init"), "seeds": 2, "steps": 2, "batch": 8},
         "score": {"limit": 20},
         "data": {"near_duplicates": "allow"},
     }
-    run = augury.run(data, tmp_path / "run", settings=validated(RunSettings, rooms))
+    run = augury.run(data, tmp_path / "run", settings=validated(RunSettings, sections))
     assert run.verdict.adds == "discriminator's layers" and len(run.verdict.arms) == 2
     page = (tmp_path / "run" / "report.html").read_text()
     assert "with discriminator&#39;s layers" in page and "synthetic : real" not in page
@@ -157,24 +157,24 @@ def found_by(shares: dict[str, float], ratio: float = 1.0) -> Verdict:
 
 
 def test_another_network_is_not_what_images_must_beat() -> None:
-    verdict = found_by({"classical": 0.7, "gan": 0.8, "discriminator_afresh": 0.9, "discriminator": 0.88})
+    verdict = found_by({"classical": 0.7, "gan": 0.8, "discriminator_random": 0.9, "discriminator_init": 0.88})
     against = {row["arm"]: row["against"] for row in verdict.comparisons}
-    assert against == {"gan": "classical", "discriminator": "discriminator_afresh"}
-    assert (verdict.word, verdict.arm, verdict.comparator) == ("helps", "gan", "classical")
+    assert against == {"gan": "classical", "discriminator_init": "discriminator_random"}
+    assert (verdict.outcome, verdict.arm, verdict.comparator) == ("helps", "gan", "classical")
 
 
 def test_images_that_were_not_shown_do_not_stand_in_the_way_of_layers() -> None:
-    shares = {"classical": 0.7, "gan": 0.72, "discriminator_afresh": 0.7, "discriminator": 0.85}
+    shares = {"classical": 0.7, "gan": 0.72, "discriminator_random": 0.7, "discriminator_init": 0.85}
     verdict = found_by(shares, ratio=0.0)
-    assert (verdict.word, len(verdict.comparisons), verdict.level) == ("helps", 1, 0.05)
+    assert (verdict.outcome, len(verdict.comparisons), verdict.level) == ("helps", 1, 0.05)
     alone = found_by({"classical": 0.7, "gan": 0.72}, ratio=0.0)
-    assert alone.word == "no difference" and "none was shown" in alone.sentence
+    assert alone.outcome == "no difference" and "none was shown" in alone.sentence
 
 
 @pytest.mark.parametrize("share", [0.9, 0.7, 0.705, 0.6])
 @pytest.mark.parametrize("control", [True, False])
 def test_sentences_are_about_layers(share: float, control: bool) -> None:
-    shares = {"classical": 0.7, "discriminator": share} | ({"discriminator_afresh": 0.69} if control else {})
+    shares = {"classical": 0.7, "discriminator_init": share} | ({"discriminator_random": 0.69} if control else {})
     told = found_by(shares).as_dict()
     said = " ".join([told["sentence"], *wording.meaning(told)])
     assert "synthetic" not in said and "the same training without them" not in said
@@ -184,10 +184,10 @@ def test_sentences_are_about_layers(share: float, control: bool) -> None:
 def test_layers_of_other_images_are_refused_and_so_are_those_that_saw_the_test(tmp_path: Path) -> None:
     settings = ProveSettings(arms=("usual",), seeds=2, steps=1, batch=8)
     usual = prove(TRAIN, VALIDATION, TEST, NONE, settings, layers=random_layers((1, 16, 16)))
-    assert "discriminator" not in usual.arms
+    assert "discriminator_init" not in usual.arms
     with pytest.raises(SettingsError, match=r"trained on images \[C, H, W\] \[3, 8, 8\]"):
         prove(TRAIN, VALIDATION, TEST, NONE, ProveSettings(arms=OWN), layers=random_layers((3, 8, 8)))
-    seen = {"discriminator": prints(TEST.images[:2])}
+    seen = {"discriminator": image_hashes(TEST.images[:2])}
     with pytest.raises(DataError, match="2 of 300 test images were seen by the discriminator"):
         prove(TRAIN, VALIDATION, TEST, NONE, settings, layers=replace(random_layers((1, 8, 8)), seen=seen))
 
@@ -197,10 +197,10 @@ def test_another_division_or_plan_trains_anew(tmp_path: Path) -> None:
     data = LabelledImages(images, labels, ("lying", "standing"), fingerprint="x")
 
     def trained_with(**changes: dict[str, object]) -> tuple[list[str], bytes]:
-        rooms = {"train": {"steps": 4, "batch": 8, "recipe": "dcgan", "overrides": {"width": 8}}}
-        rooms["data"] = {"near_duplicates": "allow"}
-        own = {room: {**rooms.get(room, {}), **values} for room, values in changes.items()}
-        with opened(data, tmp_path / "run", settings=validated(RunSettings, rooms | own)) as session:
+        sections = {"train": {"steps": 4, "batch": 8, "recipe": "dcgan", "overrides": {"width": 8}}}
+        sections["data"] = {"near_duplicates": "allow"}
+        own = {room: {**sections.get(room, {}), **values} for room, values in changes.items()}
+        with opened(data, tmp_path / "run", settings=validated(RunSettings, sections | own)) as session:
             advance(session, "train")
             weights = (session.run / "synthesizer" / "weights.safetensors").read_bytes()
             return sorted(f.name for f in (session.run / "train").glob("checkpoint-*")), weights

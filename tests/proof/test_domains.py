@@ -21,8 +21,8 @@ from augury.settings import RunSettings, validated
 CPU = torch.device("cpu")
 
 
-def settings(**rooms: dict[str, Any]) -> RunSettings:
-    return validated(RunSettings, {**rooms, "data": {"target": "other/", **rooms.get("data", {})}})
+def settings(**sections: dict[str, Any]) -> RunSettings:
+    return validated(RunSettings, {**sections, "data": {"target": "other/", **sections.get("data", {})}})
 
 
 def test_a_run_with_a_target_trains_a_translator_that_changes_the_domain_alone() -> None:
@@ -35,7 +35,7 @@ def test_a_run_with_a_target_trains_a_translator_that_changes_the_domain_alone()
 
 
 @pytest.mark.parametrize(
-    ("rooms", "rule"),
+    ("sections", "rule"),
     [
         ({"train": {"recipe": "dcgan"}}, r"recipe dcgan does not go with a target \(--target\).*leave it out"),
         ({"train": {"condition": ["age"]}}, "condition=age does not go with a target"),
@@ -45,9 +45,9 @@ def test_a_run_with_a_target_trains_a_translator_that_changes_the_domain_alone()
         ({"prove": {"resample": "bootstrap"}}, r"prove\.resample=bootstrap does not go with"),
     ],
 )
-def test_settings_that_contradict_a_target_are_refused(rooms: dict[str, Any], rule: str) -> None:
+def test_settings_that_contradict_a_target_are_refused(sections: dict[str, Any], rule: str) -> None:
     with pytest.raises(SettingsError, match=rule):
-        domains.settings_for_target(settings(**rooms))
+        domains.settings_for_target(settings(**sections))
 
 
 def with_attribute(data: LabelledImages, name: str, values: tuple[str, ...]) -> LabelledImages:
@@ -106,9 +106,9 @@ def test_the_translator_learns_from_source_images_and_target_images_under_their_
     np.testing.assert_array_equal(known.images, np.concatenate([train.images, other]))
     assert known.labels.tolist() == [*train.labels.tolist(), *labels.tolist()]
     assert known.attributes["domain"].codes.tolist() == [0] * 20 + [1] * 10 and list(known.attributes) == ["domain"]
-    prints = {domains.with_target(train, images, given).fingerprint for images, given in (
+    image_hashes = {domains.with_target(train, images, given).fingerprint for images, given in (
         (other, labels), (other, 1 - labels), (255 - other, labels))}  # fmt: skip
-    assert len(prints) == 3
+    assert len(image_hashes) == 3
     assert np.bincount(domains.stand_in(train, other).labels[20:]).tolist() == [5, 5]
 
 

@@ -19,7 +19,7 @@ from augury.errors import DataError, RunFolderError, SettingsError
 from augury.images import SPLITS, LabelledImages
 from augury.pipeline import external_trial
 from augury.pipeline.external_trial import judge, matched
-from augury.pipeline.inputs import Watcher
+from augury.pipeline.inputs import Callbacks
 from augury.settings import ProveSettings, RunSettings, ScoreSettings
 from augury.verdict import UNLOOKED, Verdict
 
@@ -128,7 +128,7 @@ def test_another_trial_in_the_folder_is_set_aside(tmp_path: Path) -> None:
     first = judge(REAL, part((4, 4), 8), tmp_path / "out", settings=SETTINGS)
     before = {name: (tmp_path / "out" / name).read_bytes() for name in external_trial.WRITTEN}
     for number, seed in ((1, 9), (2, 10)):
-        judge(REAL, part((4, 4), seed), tmp_path / "out", settings=SETTINGS, watch=Watcher(note=said.append))
+        judge(REAL, part((4, 4), seed), tmp_path / "out", settings=SETTINGS, callbacks=Callbacks(note=said.append))
         assert sum(f"earlier-{number}" in note for note in said) == 1
     assert {name: (tmp_path / "out" / "earlier-1" / name).read_bytes() for name in external_trial.WRITTEN} == before
     again = judge(REAL, part((4, 4), 8), tmp_path / "out" / "earlier-1", settings=SETTINGS)  # goes on there
@@ -145,7 +145,7 @@ def test_what_was_done_to_synthetic_images_is_told(tmp_path: Path) -> None:
     (made / "lying" / "torn.png").write_bytes(b"no picture")
     skipping = SETTINGS.model_copy(update={"data": SETTINGS.data.model_copy(update={"on_bad": "skip"})})
     real = replace(REAL, classes=("lying", "standing"))
-    judge(real, made, tmp_path / "out", settings=skipping, watch=Watcher(note=said.append))
+    judge(real, made, tmp_path / "out", settings=skipping, callbacks=Callbacks(note=said.append))
     assert any("1 of the synthetic files could not be read" in note and "lying/torn.png" in note for note in said)
     assert any("1 synthetic images came in other sizes (9x12" in note for note in said)
     assert any("augury split" in note for note in said)  # REAL has no parts

@@ -20,7 +20,7 @@ from augury.proof.judging_cells import judged_images
 from augury.proof.measures import packed
 from augury.proof.pooling import Fold, pooled
 from augury.report import badge
-from augury.report.wording import meaning, word
+from augury.report.wording import meaning, outcome
 from augury.settings import ProveSettings
 
 TRAIN = train(60)
@@ -37,9 +37,9 @@ def trial(kind: str, **changes: Any) -> Verdict:
 
 def test_a_hole_filled_with_right_images_helps_within() -> None:
     found = trial("right", arms=("randaugment", "drop_cells", "symmetric"))
-    assert found.word == "helps" and found.arm == "symmetric" and found.difference > 0.1
+    assert found.outcome == "helps" and found.arm == "symmetric" and found.difference > 0.1
     assert found.metric == "balanced accuracy within ground=bright" and found.test_n == 200
-    assert found.twin["against"] == "drop_cells"  # the same real images
+    assert found.matched_control["against"] == "drop_cells"  # the same real images
     assert "of balanced accuracy within ground=bright" in found.sentence
     assert "Over all 400 test images: " in found.sentence
     rows = {row["cell"]: row for row in found.cells}
@@ -48,13 +48,13 @@ def test_a_hole_filled_with_right_images_helps_within() -> None:
     assert rows["standing, ground=bright"]["hole"] and not rows["lying, ground=bright"]["hole"]
     assert rows["lying, ground=bright"]["within"] and not rows["lying, ground=dark"]["within"]
     assert found.ratio == pytest.approx(120 / 180) and found.ratio_curve == ()
-    assert Verdict.from_dict(found.as_dict()).as_dict() == found.as_dict() and found.format == 6
+    assert Verdict.from_dict(found.as_dict()).as_dict() == found.as_dict() and found.format == 7
 
 
 @pytest.mark.parametrize("kind", ["wrong", "noise"])
 def test_a_hole_filled_with_wrong_images_does_not_help(kind: str) -> None:
     found = trial(kind, arms=("drop_cells", "symmetric"))
-    assert found.word != "helps"
+    assert found.outcome != "helps"
 
 
 def test_a_trial_of_the_usual_arms_judges_those_of_the_translator() -> None:
@@ -71,7 +71,7 @@ def test_a_trial_of_the_usual_arms_judges_those_of_the_translator() -> None:
         on_note=said.append,
         on_result=lambda done, total, name: progress.append((done, total)),
     )
-    assert found.word == "underpowered" and len(found.arms) == len(USUAL_CELLS) == 23
+    assert found.outcome == "underpowered" and len(found.arms) == len(USUAL_CELLS) == 23
     assert {row["arm"] for row in found.comparisons} == {"filled", "half_real", "symmetric"}
     assert progress[-1] == (46, 46) and any("2 seeds" in text for text in said)
     shuffled = found.arms["shuffled"]
@@ -134,19 +134,19 @@ def test_the_outcome_weighs_the_cells_of_the_value_equally_whatever_their_number
 
 def test_a_cell_that_gets_worse_is_never_passed_over() -> None:
     found = verdict({"randaugment": hits(0.9, 0.9, 0.9, 0.2), "filled": hits(0.9, 0.9, 0.5, 0.9)})
-    assert found.word == "helps"
+    assert found.outcome == "helps"
     assert [row["worse"] for row in found.cells] == [False, False, True, False]
     assert found.sentence.startswith("The synthetic images help, but not everywhere: +35.0 points")
     assert "A cell gets significantly worse: standing, ground=dark by 40.0 points (-" in found.sentence
     told = found.as_dict()
-    assert word(told) == "Helps, but one cell gets worse" and badge(told).count(", a cell worse") >= 1
+    assert outcome(told) == "Helps, but one cell gets worse" and badge(told).count(", a cell worse") >= 1
     assert any("one cell gets significantly worse, standing, ground=dark by 40.0" in line for line in meaning(told))
     assert any(
         line.startswith("Train as the arm filled does: randaugment, the real images and") for line in meaning(told)
     )
     good = verdict({"randaugment": hits(0.9, 0.9, 0.9, 0.2), "filled": hits(0.9, 0.9, 0.88, 0.9)})
     assert good.sentence.startswith("The synthetic images help: ") and "worse" not in good.sentence
-    assert word(good.as_dict()) == "Helps"
+    assert outcome(good.as_dict()) == "Helps"
 
 
 def test_losses_are_corrected_for_the_number_of_cells() -> None:
@@ -171,14 +171,14 @@ def test_intervals_are_over_groups() -> None:
 def test_without_test_images_of_the_cell_nothing_is_said_of_it() -> None:
     test = images({(0, 0): 50, (0, 1): 50, (1, 0): 100}, 2)
     found = verdict({"randaugment": hits(0.9, 0.2, 0.9, 0.9), "filled": hits(0.9, 0.9, 0.9, 0.9)}, test)
-    assert found.word == "underpowered"
+    assert found.outcome == "underpowered"
     assert "the test part has no image of the cell 'standing, ground=bright', so that nothing can be" in found.sentence
     row = found.cells[3]
     assert row["test"] == 0 and row["recall_arm"] is None and row["difference"] is None and not row["worse"]
     said: list[str] = []
     settings = QUICK.model_copy(update={"seeds": 2, "steps": 1})
     told = prove(TRAIN, held(10, 1), test, MADE, settings, on_note=said.append)
-    assert told.word == "underpowered" and any("no image of the cell 'standing, ground=bright'" in s for s in said)
+    assert told.outcome == "underpowered" and any("no image of the cell 'standing, ground=bright'" in s for s in said)
     dark = images({(0, 0): 50, (1, 0): 50}, 2)
     with pytest.raises(DataError, match="the test part has no image with ground=bright"):
         prove(TRAIN, held(10, 1), dark, MADE, settings)
@@ -187,26 +187,26 @@ def test_without_test_images_of_the_cell_nothing_is_said_of_it() -> None:
 def test_a_cell_of_one_test_image_gives_no_word() -> None:
     test = images({(0, 0): 50, (0, 1): 50, (1, 0): 99, (1, 1): 1}, 2)
     found = verdict({"randaugment": hits(0.9, 0.2, 0.9, 0.9), "filled": hits(0.9, 0.9, 0.9, 1.0)}, test)
-    assert found.word == "underpowered" and "'standing, ground=bright' has a single test image" in found.sentence
+    assert found.outcome == "underpowered" and "'standing, ground=bright' has a single test image" in found.sentence
     assert (found.cells[3]["low"], found.cells[3]["high"]) == (-1, 1)
 
 
 @pytest.mark.parametrize(
-    ("arm", "twin"),
+    ("arm", "matched_control"),
     [("filled", "randaugment"), ("symmetric", "drop_cells"), ("half_real", "randaugment"), ("passed", "randaugment"),
      ("consistency", "randaugment")],
 )  # fmt: skip
-def test_twins_are_the_same_training_without_images(arm: str, twin: str) -> None:
+def test_twins_are_the_same_training_without_images(arm: str, matched_control: str) -> None:
     plain = ("none", "moment_matching", "untranslated", "shuffled", "drop_cells", "group_dro", "randaugment")
     arms = {name: hits(0.9, 0.9, 0.9, 0.1 * i) for i, name in enumerate((*plain, arm))}
-    assert verdict(arms).twin["against"] == twin
+    assert verdict(arms).matched_control["against"] == matched_control
 
 
 def test_a_control_is_no_arm_to_be_praised_but_one_to_beat() -> None:
     good = hits(0.9, 0.9, 0.9, 0.9)
     found = verdict({"randaugment": hits(0.9, 0.9, 0.9, 0.2), "shuffled": good, "filled": good})
     assert found.arm == "filled" and found.comparator == "shuffled" and found.difference == 0
-    none = {**found.as_dict(), "word": "no difference"}
+    none = {**found.as_dict(), "outcome": "no difference"}
     assert any("The best of them is a control" in line for line in meaning(none))
 
 

@@ -37,13 +37,13 @@ def with_one(of: LabelledImages, into: LabelledImages) -> LabelledImages:
 
 
 def test_without_a_leak_nothing_is_refused() -> None:
-    seen = {place: leakage.prints(TRAIN.images) for place in ("generator", "filters")}
+    seen = {place: leakage.image_hashes(TRAIN.images) for place in ("generator", "filters")}
     assert tried(seen=seen).leaks == {"test_not_seen_by": ["filters", "generator"], "left_out": 0, "looked_for": True}
 
 
 @pytest.mark.parametrize("place", ["generator", "filters", "classifier"])
 def test_a_test_image_that_was_seen_is_caught(place: str) -> None:
-    seen = {place: leakage.prints(with_one(TEST, TRAIN).images)}
+    seen = {place: leakage.image_hashes(with_one(TEST, TRAIN).images)}
     with pytest.raises(DataError, match=f"1 of 20 test images were seen by the {place}.*number 19"):
         tried(seen=seen)
 
@@ -66,7 +66,7 @@ def test_test_images_among_the_synthetic_ones_are_caught() -> None:
         with pytest.raises(DataError, match=r"3 of 20 synthetic images are images of the test part.*number 0"):
             tried(synthetic=replace(FREE, images=images), settings=QUICK.model_copy(update={"near_duplicates": policy}))
     rejected = replace(FREE, images=images, reasons=("agreement",) * 3 + ("",) * 17)
-    assert tried(synthetic=rejected).word == "underpowered"  # a filter had rejected them
+    assert tried(synthetic=rejected).outcome == "underpowered"  # a filter had rejected them
 
 
 def test_validation_images_among_the_synthetic_ones_are_caught() -> None:
@@ -101,11 +101,11 @@ def test_mirrored_images_are_caught_where_a_classifier_is_taught_with_them() -> 
 
 def test_what_parts_share_may_have_been_seen_where_that_is_allowed() -> None:
     shared = with_one(TEST, TRAIN)
-    seen = {"generator": leakage.prints(shared.images)}
+    seen = {"generator": leakage.image_hashes(shared.images)}
     lenient = QUICK.model_copy(update={"near_duplicates": "allow"})
     tried(train=shared, settings=lenient, seen=seen)
     with pytest.raises(DataError, match="seen by the generator"):
-        tried(train=shared, settings=lenient, seen={"generator": leakage.prints(TEST.images)})
+        tried(train=shared, settings=lenient, seen={"generator": leakage.image_hashes(TEST.images)})
 
 
 def test_near_duplicates_of_test_images_are_refused_left_out_or_allowed() -> None:
@@ -124,18 +124,20 @@ def test_near_duplicates_of_test_images_are_refused_left_out_or_allowed() -> Non
 
 def test_prints_tell_images_and_shapes_apart() -> None:
     images = np.arange(2 * 64, dtype=np.uint8).reshape(2, 1, 8, 8)
-    assert len(set(leakage.prints(images).tolist())) == 2
-    assert leakage.prints(images)[0] != leakage.prints(images.reshape(2, 1, 4, 16))[0]
-    np.testing.assert_array_equal(leakage.prints(images[::-1]), leakage.prints(images)[::-1])
+    assert len(set(leakage.image_hashes(images).tolist())) == 2
+    assert leakage.image_hashes(images)[0] != leakage.image_hashes(images.reshape(2, 1, 4, 16))[0]
+    np.testing.assert_array_equal(leakage.image_hashes(images[::-1]), leakage.image_hashes(images)[::-1])
 
 
 def test_what_was_seen_is_kept_with_what_was_started_from(tmp_path: Path) -> None:
-    leakage.record(tmp_path / "old" / "seen", "generator", leakage.prints(TRAIN.images))
+    leakage.record(tmp_path / "old" / "seen", "generator", leakage.image_hashes(TRAIN.images))
     for start in ("old", "old/synthesizer"):
         before = leakage.seen_by("generator", str(tmp_path / start))
-        leakage.record(tmp_path / "new" / "seen", "generator", leakage.prints(VALIDATION.images), *before.values())
+        leakage.record(
+            tmp_path / "new" / "seen", "generator", leakage.image_hashes(VALIDATION.images), *before.values()
+        )
         found = leakage.recorded(tmp_path / "new" / "seen")
-        both = np.concatenate([leakage.prints(TRAIN.images), leakage.prints(VALIDATION.images)])
+        both = np.concatenate([leakage.image_hashes(TRAIN.images), leakage.image_hashes(VALIDATION.images)])
         assert set(found["generator"].tolist()) == set(both.tolist())
     assert leakage.seen_by("generator", str(tmp_path / "none")) == {} and leakage.recorded(tmp_path) == {}
 
@@ -155,7 +157,7 @@ def test_a_run_whose_generator_saw_another_division_is_refused(tmp_path: Path, m
         np.load(run / "split.npy") != 2
     )  # validation decides when training ends, and the filters' limits
     for place, seen in leakage.recorded(run / "seen").items():
-        assert set(leakage.prints(learnt.images).tolist()) == set(seen.tolist()), place
+        assert set(leakage.image_hashes(learnt.images).tolist()) == set(seen.tolist()), place
     started = settings.model_copy(
         update={"seed": 1, "train": settings.train.model_copy(update={"start_from": str(run.path)})}
     )

@@ -14,7 +14,7 @@ from proof_data import part
 from augury.files import write_json
 from augury.images import LabelledImages, SyntheticImages
 from augury.pipeline.cross_validation import _looks
-from augury.pipeline.inputs import Watcher
+from augury.pipeline.inputs import Callbacks
 from augury.pipeline.run_folder import Run
 from augury.pipeline.trial_cache import Kept, kept_results
 from augury.proof import learners
@@ -40,7 +40,7 @@ def verdict(seeds: int) -> Verdict:
 
 
 def kept(folder: Path, steps: int, test: LabelledImages = TEST, **more: Any) -> Kept:
-    return kept_results(folder / "trial.json", ["about"], ProveSettings(steps=steps, **more), test, Watcher())
+    return kept_results(folder / "trial.json", ["about"], ProveSettings(steps=steps, **more), test, Callbacks())
 
 
 def done(folder: Path, trial: Kept, told: Verdict) -> Verdict:
@@ -58,13 +58,13 @@ def test_trials_of_other_settings_on_the_same_test_part_are_looks(tmp_path: Path
     assert again.results and again.before == first and again.told(first) == first
 
     other = kept(tmp_path, 6)
-    assert other.results == {} and other.before is None and other.look == (7, first.word)
-    assert f"after a look at 7 seeds that said '{first.word}'" in other.told(first).sentence
+    assert other.results == {} and other.before is None and other.look == (7, first.outcome)
+    assert f"after a look at 7 seeds that said '{first.outcome}'" in other.told(first).sentence
     other.results["test/none/0"] = {"ece": 0.5}
     other.keep(1, 2, "test/none/0")  # killed here: verdict.json is still the first one
 
     resumed = kept(tmp_path, 6)
-    assert resumed.results and resumed.before is None and resumed.look == (7, first.word)
+    assert resumed.results and resumed.before is None and resumed.look == (7, first.outcome)
     told = done(tmp_path, resumed, second)
     assert kept(tmp_path, 6).told(second) == told and told.earlier == 7
     assert done(tmp_path, kept(tmp_path, 5), first).earlier == 7  # back again: the first look stays the first
@@ -107,7 +107,7 @@ def test_folds_remember_looks_too(tmp_path: Path, room: str) -> None:
     write_json(tmp_path / "folds.json", about())
     assert _looks(place, about(prove={"seeds": 9, "margin": 0.1})) == (first, (0, ""))
     value = {"train": {"steps": 7}, "generate": {"truncation": 0.5}, "prove": {"classifier": "resnet"}}[room]
-    assert _looks(place, about(**{room: value})) == (None, (7, first.word))
+    assert _looks(place, about(**{room: value})) == (None, (7, first.outcome))
     assert _looks(place, about(seed=1)) == (None, (0, ""))
     write_json(tmp_path / "folds.json", about(**{room: value}) | {"look": (7, "helps")})
     assert _looks(place, about(**{room: value})) == (first, (7, "helps"))

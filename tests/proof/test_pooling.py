@@ -52,7 +52,7 @@ def test_pieces_of_one_test_part_give_the_verdict_on_the_whole(pieces: int, grou
     whole = cut(order, 0.5, groups).verdict
     found = pooled([cut(np.flatnonzero(where == k), 0.5, groups) for k in range(pieces)])
     assert found.folds == pieces and found.test_n == len(TEST)
-    assert found.word == whole.word and found.p == whole.p
+    assert found.outcome == whole.outcome and found.p == whole.p
     assert [found.difference, found.low, found.high] == pytest.approx([whole.difference, whole.low, whole.high])
     for arm, values in whole.arms.items():
         for name in ("balanced_accuracy", "worst_recall"):

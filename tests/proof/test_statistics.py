@@ -16,7 +16,7 @@ from augury.intervals import wilson
 from augury.proof import crossed
 from augury.proof.crossed import RESAMPLES, effects
 from augury.proof.judgement import _worth as worth
-from augury.proof.judgement import coarse, compared, judge, no_gain, twin_of, word
+from augury.proof.judgement import coarse, compared, judge, matched_control_of, no_gain, outcome
 from augury.proof.measures import measures, packed, unpacked
 from augury.proof.power import detectable, images_needed, power, seeds_needed
 from augury.proof.ranking import sensitivity_at
@@ -259,7 +259,7 @@ def test_helps_is_said_without_cause_at_most_one_time_of_twenty(
         hits = null(random, plan[-1][0], labels)
         for seeds, level in plan:
             (found,) = compared({name: each[:seeds] for name, each in hits.items()}, test, level)
-            said.append(word(found, found, 0.02, seeds, level))
+            said.append(outcome(found, found, 0.02, seeds, level))
             if said[-1] != "underpowered":
                 break
     assert said.count("helps") <= 10 and said.count("hurts") <= 10
@@ -281,7 +281,7 @@ def test_the_best_of_three_generators_for_twenty_people_helps_without_cause_as_r
             for name in names
         }
         best = max(compared(hits, test, 0.05), key=lambda found: found.effects.value)
-        said.append(word(best, best, 0.02, 8, 0.05))
+        said.append(outcome(best, best, 0.02, 8, 0.05))
     assert said.count("helps") <= 10
 
 
@@ -300,7 +300,7 @@ def test_a_gain_that_matters_is_seldom_ruled_out_over_the_best_of_many_arms(monk
         }
         (main,) = compared(hits, test, 0.05)
         naive += main.effects.p_below(0.02) <= 0.05
-        ruled_out += no_gain(main, twin_of(main, hits, test), 0.02, len(plain)) <= 0.05
+        ruled_out += no_gain(main, matched_control_of(main, hits, test), 0.02, len(plain)) <= 0.05
     assert naive > 15 and ruled_out <= 10
 
 
@@ -317,16 +317,16 @@ def test_few_people_or_a_lone_image_give_no_word() -> None:
         none = SyntheticImages(test.images[:2], labels[:2, None], (), CLASSES, 0, np.arange(2), "any")
         return judge(results, tuple(range(8)), 1.0, (), test, none, test)
 
-    assert said(labels, None).word == "helps" == said(labels, np.arange(60) % 6).word
+    assert said(labels, None).outcome == "helps" == said(labels, np.arange(60) % 6).outcome
     five = said(labels, np.arange(60) % 5)
-    assert five.word == "underpowered" and "of 5 groups" in five.sentence and "at least 6" in five.sentence
+    assert five.outcome == "underpowered" and "of 5 groups" in five.sentence and "at least 6" in five.sentence
     for people, expected in ((1, "underpowered"), (2, "underpowered"), (3, "helps")):
         rare = said(labels, np.where(labels == 1, np.arange(60) // 2 % people, 100 + np.arange(60) // 2 % 20))
-        assert rare.word == expected
+        assert rare.outcome == expected
         assert (f"only {people} group" in rare.sentence) == (people < 3)
         assert ((rare.per_class[1]["low"], rare.per_class[1]["high"]) == (-1, 1)) == (people < 3)
     alone = said(np.r_[1, np.zeros(59, np.int64)], None)
-    assert alone.word == "underpowered" and "single test image" in alone.sentence and "--folds" in alone.sentence
+    assert alone.outcome == "underpowered" and "single test image" in alone.sentence and "--folds" in alone.sentence
 
 
 def test_a_second_look_at_the_same_trial_is_told() -> None:
@@ -343,11 +343,11 @@ def test_a_second_look_at_the_same_trial_is_told() -> None:
         return judge({k: v[:seeds] for k, v in results.items()}, tuple(range(seeds)), 1.0, (), test, none, test)
 
     first, second = look(7), look(12)
-    assert first.word == "underpowered"
+    assert first.outcome == "underpowered"
     assert second.after(None) == second.after(look(3)) == second and first.after(first) == first
     told = second.after(first)
     assert told.earlier == 7 and "after a look at 7 seeds that said 'underpowered'" in told.sentence
-    clear = replace(first, word="no difference")
+    clear = replace(first, outcome="no difference")
     assert second.after(clear).said == "no difference"  # which another word would have followed as well
     for change in ({"ratio": 0.25}, {"margin": 0.1}):
         assert first.after(replace(first, **change)).earlier == 7
@@ -362,20 +362,22 @@ def test_words_follow_their_rules() -> None:
     random = np.random.default_rng(4)
     test = LabelledImages(np.zeros((400, 1, 1, 1), np.uint8), labels, CLASSES)
 
-    def said(gain: float, seeds: int = 8, twin: float | None = None, level: float = 0.05) -> str:
+    def said(gain: float, seeds: int = 8, matched_control: float | None = None, level: float = 0.05) -> str:
         base = random.random((seeds, 400)) < 0.8
         better = base ^ ((random.random((seeds, 400)) < abs(gain)) & (base if gain < 0 else ~base))
         (main,) = compared({"classical": base, "gan": better}, test, level)
-        if twin is None:
-            return word(main, main, 0.02, seeds, level)
-        other = base ^ ((random.random((seeds, 400)) < abs(twin)) & base)
+        if matched_control is None:
+            return outcome(main, main, 0.02, seeds, level)
+        other = base ^ ((random.random((seeds, 400)) < abs(matched_control)) & base)
         (second,) = compared({"classical": other, "gan": better}, test, level)
-        return word(main, second, 0.02, seeds, level)
+        return outcome(main, second, 0.02, seeds, level)
 
     assert said(0.5) == "helps" and said(-0.3) == "hurts" and said(0.01) == "no difference"
     assert said(0.5, seeds=5) == "underpowered"
     assert said(0.5, level=0.005) == "underpowered"  # eight seeds reach p = .0078
-    assert said(-0.3, twin=-0.6) != "hurts"  # worse than the best arm, but better than the same training without
+    assert (
+        said(-0.3, matched_control=-0.6) != "hurts"
+    )  # worse than the best arm, but better than the same training without
 
 
 def test_no_difference_needs_the_interval_as_well_as_the_test() -> None:
@@ -384,7 +386,7 @@ def test_no_difference_needs_the_interval_as_well_as_the_test() -> None:
     test = LabelledImages(np.zeros((60, 1, 1, 1), np.uint8), np.zeros(60, np.int64), CLASSES)
     (main,) = compared(hits, test, 0.05)
     assert main.effects.p_above(-0.05) < 0.03 and main.effects.interval(0.9)[0] < -0.05
-    assert word(main, main, 0.05, 8) == "underpowered" and word(main, main, 0.2, 8) == "no difference"
+    assert outcome(main, main, 0.05, 8) == "underpowered" and outcome(main, main, 0.2, 8) == "no difference"
 
 
 @pytest.mark.parametrize("groups", [False, True])
@@ -402,8 +404,8 @@ def test_images_that_may_all_have_missed_a_difference_do_not_rule_it_out(n: int,
     shared = {name: [measures(labels, np.eye(classes)[labels]) for _ in equal] for name in ("classical", "gan")}
     none = SyntheticImages(test.images[:2], labels[:2, None], (), names, 0, np.arange(2), "any")
     found = judge(shared, tuple(range(7)), 1.0, (), test, none, test)
-    assert found.word == ("underpowered" if coarse(test, 0.02) else "no difference")
-    assert (f"the class '0' has {n}" in found.sentence) == (found.word == "underpowered")
+    assert found.outcome == ("underpowered" if coarse(test, 0.02) else "no difference")
+    assert (f"the class '0' has {n}" in found.sentence) == (found.outcome == "underpowered")
     assert found.per_class[0]["high"] == pytest.approx(min(1, 3 / n)) == -found.per_class[0]["low"]
     assert found.test_groups == (len(np.unique(home)) if groups else None)
     assert (f"test images of {found.test_groups} groups" in found.sentence) == groups
@@ -420,7 +422,7 @@ def test_a_gain_on_few_images_of_one_class_is_seldom_ruled_out(monkeypatch: pyte
         known = (random.random(150) < 0.04) & (labels == 1)
         hits = {"classical": np.broadcast_to(~known, (7, 150)), "gan": np.ones((7, 150), bool)}
         (main,) = compared(hits, test, 0.05)
-        said.append(word(main, main, 0.02, 7))
+        said.append(outcome(main, main, 0.02, 7))
     assert said.count("no difference") <= 16
 
 
@@ -429,7 +431,7 @@ def test_the_twin_is_the_same_training_without_synthetic_images() -> None:
     test = LabelledImages(np.zeros((100, 1, 1, 1), np.uint8), labels, CLASSES)
     hits = {name: random.random((6, 100)) < share for name, share in (("none", 0.9), ("classical", 0.5), ("gan", 0.5))}
     (main,) = compared(hits, test, 0.05)
-    assert twin_of(main, hits, test).against == "classical" and main.against == "none"
+    assert matched_control_of(main, hits, test).against == "classical" and main.against == "none"
     del hits["classical"]
-    lone = twin_of(main, hits | {"balanced": hits["none"]}, test)
+    lone = matched_control_of(main, hits | {"balanced": hits["none"]}, test)
     assert lone.against == "none" and lone.level == 0.025  # pays for the choice among two

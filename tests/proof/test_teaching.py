@@ -14,9 +14,9 @@ from augury.augment import policy
 from augury.augment.draws import Joined
 from augury.errors import SettingsError
 from augury.networks import Classifier, ResNet
-from augury.proof import Lesson, probabilities, teach, teach_each
+from augury.proof import TrainConfig, fit, fit_many, probabilities
+from augury.proof.batch_sampler import BatchSampler
 from augury.proof.classifiers import STACK, fastest
-from augury.proof.deck import Deck
 from augury.proof.losses import LOSSES, cross_entropy, focal, logit_adjusted
 from augury.proof.smote import smoted
 from augury.proof.stacked import stacked, unstacked
@@ -72,8 +72,8 @@ def test_logit_adjustment_finds_the_balanced_classifier_of_two_normals() -> None
             return value
 
         optimiser.step(closure)
-        slope, offset = (w[0, 1] - w[0, 0]).item(), (w[1, 1] - w[1, 0]).item()
-        assert -offset / slope == pytest.approx(boundary, abs=0.1)
+        gradient, offset = (w[0, 1] - w[0, 0]).item(), (w[1, 1] - w[1, 0]).item()
+        assert -offset / gradient == pytest.approx(boundary, abs=0.1)
 
 
 LESSONS: dict[str, dict[str, Any]] = {
@@ -86,16 +86,16 @@ LESSONS: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.mark.parametrize("lesson", LESSONS)
-def test_all_ways_give_the_same(lesson: str) -> None:
+@pytest.mark.parametrize("config", LESSONS)
+def test_all_ways_give_the_same(config: str) -> None:
     """Four steps, a train part of its own for each seed."""
-    taught = Lesson(steps=4, batch=12, **LESSONS[lesson])
+    fitted = TrainConfig(steps=4, batch=12, **LESSONS[config])
     trains = [DATA, DATA.take(np.arange(3, len(DATA))), DATA]
     found = {
         way: np.stack(
             list(
-                teach_each(
-                    trains, taught, seeds=[1, 2, 3], device=CPU, then=lambda m: probabilities(m, ASKED.images), way=way
+                fit_many(
+                    trains, fitted, seeds=[1, 2, 3], device=CPU, then=lambda m: probabilities(m, ASKED.images), way=way
                 )
             )
         )
@@ -104,7 +104,7 @@ def test_all_ways_give_the_same(lesson: str) -> None:
     np.testing.assert_array_equal(found["abreast"], found["one by one"])
     np.testing.assert_allclose(found["stacked"], found["one by one"], atol=1e-4)
     assert np.ptp(found["stacked"], axis=0).max() > 1e-3  # each seed is itself
-    one = teach(trains[1], taught, seed=2, device=CPU)
+    one = fit(trains[1], fitted, seed=2, device=CPU)
     np.testing.assert_array_equal(probabilities(one, ASKED.images), found["one by one"][1])
 
 
@@ -134,23 +134,23 @@ def test_a_stack_is_its_networks_side_by_side(build: Any, channels: int) -> None
 
 def test_more_seeds_than_a_stack_holds_are_trained_too() -> None:
     seeds = list(range(STACK + 1))
-    lesson = Lesson(steps=1, batch=4)
+    config = TrainConfig(steps=1, batch=4)
     found = list(
-        teach_each([DATA] * len(seeds), lesson, seeds=seeds, device=CPU, then=lambda m: m.last.bias[0], way="stacked")
+        fit_many([DATA] * len(seeds), config, seeds=seeds, device=CPU, then=lambda m: m.last.bias[0], way="stacked")
     )
     assert len({float(value) for value in found}) == len(seeds)
 
 
 def test_the_fastest_way_is_known_for_each_device() -> None:
-    lesson, cuda = Lesson(), torch.device("cuda")
-    assert [fastest(lesson, d, Classifier) for d in (CPU, cuda)] == ["abreast", "stacked"]
-    theirs = Lesson(augment=lambda images, generator: images)
+    config, cuda = TrainConfig(), torch.device("cuda")
+    assert [fastest(config, d, Classifier) for d in (CPU, cuda)] == ["abreast", "stacked"]
+    theirs = TrainConfig(augment=lambda images, generator: images)
     assert fastest(theirs, cuda, Classifier) == "one by one"
-    assert fastest(lesson, cuda, lambda channels, classes: Classifier(channels, classes)) == "one by one"
+    assert fastest(config, cuda, lambda channels, classes: Classifier(channels, classes)) == "one by one"
     with pytest.raises(SettingsError, match="one by one"):
-        next(teach_each([DATA], theirs, seeds=[0], device=CPU, then=lambda m: m, way="stacked"))
+        next(fit_many([DATA], theirs, seeds=[0], device=CPU, then=lambda m: m, way="stacked"))
     with pytest.raises(SettingsError, match="choose among"):
-        next(teach_each([DATA], lesson, seeds=[0], device=CPU, then=lambda m: m, way="sideways"))
+        next(fit_many([DATA], config, seeds=[0], device=CPU, then=lambda m: m, way="sideways"))
 
 
 @pytest.mark.parametrize("name", ["classical", "randaugment", "trivialaugment", "diffaugment", "augmix", "natural"])
@@ -164,25 +164,27 @@ def test_joined_batches_draw_what_they_would_draw_alone(name: str) -> None:
 
 def test_a_deck_shows_what_the_lesson_says() -> None:
     real = len(DATA)
-    mixed = Deck(DATA, Lesson(steps=100, batch=50, synthetic=FAKE, ratio=1.0, synthetic_weight=0.3), 0)
+    mixed = BatchSampler(DATA, TrainConfig(steps=100, batch=50, synthetic=FAKE, ratio=1.0, synthetic_weight=0.3), 0)
     rows = np.concatenate([mixed.draw(s).rows for s in range(100)])
     assert (rows >= real).mean() == pytest.approx(0.5, abs=0.03)
     one = mixed.draw(0)
     np.testing.assert_array_equal(one.weights, np.where(one.rows >= real, np.float32(0.3), 1))
     np.testing.assert_array_equal(one.images[one.rows >= real], FAKE[0][one.rows[one.rows >= real] - real])
     np.testing.assert_array_equal(one.images[one.rows < real], DATA.images[one.rows[one.rows < real]])
-    first = Deck(DATA, Lesson(steps=100, batch=50, synthetic=FAKE, ratio=1.0, schedule="first"), 0)
+    first = BatchSampler(DATA, TrainConfig(steps=100, batch=50, synthetic=FAKE, ratio=1.0, schedule="first"), 0)
     assert [float((first.draw(s).rows >= real).mean()) for s in (0, 49, 50, 99)] == [1, 1, 0, 0]
-    even = Deck(DATA, Lesson(batch=3000, balanced=True), 0).draw(0)
+    even = BatchSampler(DATA, TrainConfig(batch=3000, balanced=True), 0).draw(0)
     np.testing.assert_allclose(even.targets.mean(0), 1 / 3, atol=0.03)
-    weighed = Deck(DATA, Lesson(batch=20, class_weights=True), 0).draw(0)
+    weighed = BatchSampler(DATA, TrainConfig(batch=20, class_weights=True), 0).draw(0)
     np.testing.assert_allclose(weighed.weights, 25 / (3 * DATA.counts[weighed.targets.argmax(1)]), rtol=1e-6)
 
 
 def test_synthetic_images_may_carry_probabilities_and_smoothing() -> None:
     soft = np.random.default_rng(0).dirichlet(np.ones(3), len(FAKE[1]))
-    lesson = Lesson(batch=60, synthetic=FAKE, ratio=1.0, synthetic_targets=soft, smoothing=0.1, synthetic_smoothing=0.3)
-    batch = Deck(DATA, lesson, 0).draw(0)
+    config = TrainConfig(
+        batch=60, synthetic=FAKE, ratio=1.0, synthetic_targets=soft, smoothing=0.1, synthetic_smoothing=0.3
+    )
+    batch = BatchSampler(DATA, config, 0).draw(0)
     fake = batch.rows >= len(DATA)
     np.testing.assert_allclose(batch.targets[fake], 0.7 * soft[batch.rows[fake] - len(DATA)] + 0.1, atol=1e-6)
     labels = DATA.labels[batch.rows[~fake]]

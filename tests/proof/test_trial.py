@@ -41,7 +41,7 @@ def test_a_planted_set_gets_the_right_word(kind: str, expected: str) -> None:
     train, made = planted(kind)
     results: dict[str, object] = {}
     verdict = prove(train, VALIDATION, TEST, made, KNOWN, results=results)
-    assert verdict.word == expected, verdict.sentence
+    assert verdict.outcome == expected, verdict.sentence
     assert Verdict.from_dict(verdict.as_dict()) == Verdict.from_dict(Verdict.from_dict(verdict.as_dict()).as_dict())
     again = prove(train, VALIDATION, TEST, made, KNOWN, results=dict(results), on_note=pytest.fail)
     assert again == verdict
@@ -49,7 +49,7 @@ def test_a_planted_set_gets_the_right_word(kind: str, expected: str) -> None:
         said: list[str] = []
         three = KNOWN.model_copy(update={"seeds": 3})
         few = prove(train, VALIDATION, TEST, made, three, results=results, on_note=said.append)
-        assert few.word == "underpowered" and "at least 6 seeds" in few.sentence
+        assert few.outcome == "underpowered" and "at least 6 seeds" in few.sentence
         (told,) = said
         assert "3 seeds" in told and "one generative arm needs at least 6" in told
         assert verdict.per_class[1]["low"] > 0.3 and verdict.per_class[1]["test"] == 150
@@ -70,12 +70,14 @@ def test_a_growing_trial_stops_when_its_answer_is_clear() -> None:
     train, made = planted("useful")
     settings = KNOWN.model_copy(update={"max_seeds": 12, "seeds": 4})
     verdict = prove(train, VALIDATION, TEST, made, settings, results=rigged(0.95, 8))
-    assert verdict.word == "helps" and len(verdict.seeds) == 8  # four are too few for any look, eight of twelve enough
+    assert (
+        verdict.outcome == "helps" and len(verdict.seeds) == 8
+    )  # four are too few for any look, eight of twelve enough
     (look,) = verdict.looks
     assert look["seeds"] == 8 and look["p"] == 2.0**-7 <= look["level"] == verdict.level < 0.05
     assert f"{100 * (1 - verdict.level):.3g} % interval" in verdict.sentence
     unclear = prove(train, VALIDATION, TEST, made, settings, results=rigged(0.81, 12))
-    assert [look["seeds"] for look in unclear.looks] == [8, 12] and unclear.word == "underpowered"
+    assert [look["seeds"] for look in unclear.looks] == [8, 12] and unclear.outcome == "underpowered"
 
 
 def test_a_trial_that_was_killed_goes_on_where_it_stopped() -> None:
@@ -155,12 +157,12 @@ def test_without_images_that_are_kept_nothing_is_said_to_differ() -> None:
     train, made = planted("useless")
     none = replace(made, reasons=("agreement",) * len(made))
     verdict = prove(train, VALIDATION, TEST, none, KNOWN.model_copy(update={"seeds": 2, "steps": 1}))
-    assert verdict.word == "no difference" and verdict.ratio == 0 and "leave them out" in verdict.sentence
+    assert verdict.outcome == "no difference" and verdict.ratio == 0 and "leave them out" in verdict.sentence
 
 
 def test_verdicts_of_another_format_are_refused_in_words() -> None:
     with pytest.raises(RunFolderError, match=r"format 1.*augury prove RUN"):
-        Verdict.from_dict({"word": "helps", "sentence": "…"})
+        Verdict.from_dict({"outcome": "helps", "sentence": "…"})
 
 
 MADE = synthetic(*both((5, 5), (8, 8), 9))

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from augury.images import LabelledImages
-from augury.training import Layers
+from augury.training import PretrainedBackbone
 
 
 def tiny(counts: tuple[int, ...] = (14, 8, 3), seed: int = 0, size: int = 10, channels: int = 1) -> LabelledImages:
@@ -18,9 +18,9 @@ def tiny(counts: tuple[int, ...] = (14, 8, 3), seed: int = 0, size: int = 10, ch
     return LabelledImages(np.clip(images, 0, 255).astype(np.uint8), labels, names)
 
 
-def random_layers(shape: tuple[int, int, int]) -> Layers:
+def random_layers(shape: tuple[int, int, int]) -> PretrainedBackbone:
     """Those of a discriminator that has learnt nothing."""
-    made = Layers("dcgan", {"width": 8}, shape, {}, afresh=True)
+    made = PretrainedBackbone("dcgan", {"width": 8}, shape, {}, random_init=True)
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        return Layers("dcgan", {"width": 8}, shape, made(shape[0], 2).body.state_dict())
+        return PretrainedBackbone("dcgan", {"width": 8}, shape, made(shape[0], 2).body.state_dict())

@@ -28,10 +28,10 @@ def shapes(labels, size, channels, noise, seed):
     return np.clip(np.array(images), 0, 255).astype(np.uint8)
 
 
-def verdict(word, classes, counts, seeds=6, ratio=0.5):
+def verdict(outcome, classes, counts, seeds=6, ratio=0.5):
     """verdict.json of the proof, with arms that fit the outcome."""
     rng = np.random.default_rng(5)
-    difference, low, high, p = OUTCOMES[word]
+    difference, low, high, p = OUTCOMES[outcome]
     bases = {"none": 0.741, "class_weights": 0.752, "balanced": 0.768, "classical": 0.803}
     pattern = np.linspace(-1, 1, seeds) if seeds > 1 else np.zeros(1)
     arms = {name: base + rng.normal(0, 0.006, seeds) for name, base in bases.items()}
@@ -56,7 +56,7 @@ def verdict(word, classes, counts, seeds=6, ratio=0.5):
         for r in (0.0, 0.25, 0.5, 1.0)
     ]
     return {
-        "word": word,
+        "outcome": outcome,
         "sentence": f"The outcome is told here in a sentence: {100 * difference:+.1f} points of balanced accuracy "
         f"(95 % interval {100 * low:+.1f} to {100 * high:+.1f}, p = {p:.3f}, {seeds} paired seeds).",
         "metric": "balanced accuracy",
@@ -74,7 +74,7 @@ def verdict(word, classes, counts, seeds=6, ratio=0.5):
         "least_seeds": 6,
         "seeds_needed": 14,
         "images_needed": 5000,
-        "twin": {"arm": "gan", "against": "classical", **compared},
+        "matched_control": {"arm": "gan", "against": "classical", **compared},
         "comparisons": [{"arm": "gan", "against": "classical", **compared}],
         "looks": [],
         "leaks": {"test_not_seen_by": ["classifier", "filters", "generator"], "left_out": 0},
@@ -104,16 +104,16 @@ def log(rows):
     """log.jsonl of a training that settles."""
     rng = np.random.default_rng(8)
     t = np.arange(1, rows + 1)
-    settle = np.exp(-t / 15)
+    resolve_recipe = np.exp(-t / 15)
     columns = {
         "step": t * 100,
         "images": t * 6400,
         "seconds": t * 13.4,
         "images_per_second": 470 + rng.normal(0, 8, rows),
-        "loss_g": 1.1 + settle + rng.normal(0, 0.06, rows),
-        "loss_d": 1.25 - 0.6 * settle + rng.normal(0, 0.04, rows),
-        "score_real": 0.6 + 1.5 * settle + rng.normal(0, 0.05, rows),
-        "score_fake": -0.6 - 1.5 * settle + rng.normal(0, 0.05, rows),
+        "loss_g": 1.1 + resolve_recipe + rng.normal(0, 0.06, rows),
+        "loss_d": 1.25 - 0.6 * resolve_recipe + rng.normal(0, 0.04, rows),
+        "score_real": 0.6 + 1.5 * resolve_recipe + rng.normal(0, 0.05, rows),
+        "score_fake": -0.6 - 1.5 * resolve_recipe + rng.normal(0, 0.05, rows),
     }
     return [{name: round(float(values[i]), 4) for name, values in columns.items()} for i in range(rows)]
 
@@ -131,7 +131,9 @@ def scores():
     ]  # fmt: skip
 
 
-def facts(word="helps", classes=5, size=28, channels=1, names=None, seeds=6, ratio=0.5, log_rows=60, keep=0.7, each=14):
+def facts(
+    outcome="helps", classes=5, size=28, channels=1, names=None, seeds=6, ratio=0.5, log_rows=60, keep=0.7, each=14
+):
     """Facts of a run over `classes` ring classes."""
     names = tuple(names or (f"ring {c}" for c in range(classes)))
     k = len(names)
@@ -174,7 +176,7 @@ def facts(word="helps", classes=5, size=28, channels=1, names=None, seeds=6, rat
                 "notes": {"resizing": "native, not resized", "skipped": [f"broken-{i}.png" for i in range(20)]},
             },
         },
-        verdict=verdict(word, names, train.counts, seeds, ratio),
+        verdict=verdict(outcome, names, train.counts, seeds, ratio),
         train=train,
         synthetic=synthetic,
         neighbours=near,

@@ -11,7 +11,7 @@ from report_facts import facts
 
 from augury.report import badge, cells, render
 from augury.report.charts import WIDTH
-from augury.report.wording import word
+from augury.report.wording import outcome
 
 
 def rows(classes: int = 2, values: int = 2, worse: tuple[int, ...] = ()) -> list[dict[str, Any]]:
@@ -76,8 +76,8 @@ def test_a_cell_that_gets_worse_is_marked_by_more_than_colour() -> None:
     after = cells.section(verdict)["charts"]["arm"]
     assert sum(mark.attributes["class"] == "cell-worse" for mark in after.marks) == 1
     assert "▼ −5.0" in [mark.text for mark in after.marks]
-    assert word(verdict) == "Helps, but one cell gets worse" and ", a cell worse" in badge(verdict)
-    assert word(told(worse=(0, 1))) == "Helps, but 2 cells get worse"
+    assert outcome(verdict) == "Helps, but one cell gets worse" and ", a cell worse" in badge(verdict)
+    assert outcome(told(worse=(0, 1))) == "Helps, but 2 cells get worse"
     text = page(verdict)
     assert "Helps, but one cell gets worse</p>" in text and "one cell gets significantly worse" in text
 
@@ -134,7 +134,7 @@ def test_a_cell_without_test_images_is_a_dash() -> None:
 def test_verdicts_that_are_not_about_cells_have_no_such_section() -> None:
     text = render(facts("helps"))
     assert 'id="cells"' not in text and 'href="#cells"' not in text and "over all 0." not in text
-    assert word(facts("helps").verdict) == "Helps"
+    assert outcome(facts("helps").verdict) == "Helps"
 
 
 def test_names_from_outside_are_escaped() -> None:

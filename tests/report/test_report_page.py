@@ -134,19 +134,19 @@ def test_every_number_of_the_verdict_is_on_the_page():
     assert "0, 1, 2, 3, 4, 5" in text["reproduce"] and given.command in text["reproduce"]
 
 
-@pytest.mark.parametrize("word", OUTCOMES)
+@pytest.mark.parametrize("outcome", OUTCOMES)
 @pytest.mark.parametrize("ratio", [0.5, 0.0])
-def test_each_word_has_its_own_meaning(word, ratio):
-    text = words(Page(render(facts(word, ratio=ratio, classes=2))).text["verdict"])
+def test_each_word_has_its_own_meaning(outcome, ratio):
+    text = words(Page(render(facts(outcome, ratio=ratio, classes=2))).text["verdict"])
     own = {
         "helps": "about 2.1 more are named rightly",
         "hurts": "about 1.9 fewer are named rightly",
         "no difference": "Prefer classical, which does without",
         "underpowered": "−4.0 to +5.0 points, excludes neither",
     }
-    assert word.capitalize() in text
+    assert outcome.capitalize() in text
     for other, said in own.items():
-        assert (said in text) == (other == word and ratio > 0)
+        assert (said in text) == (other == outcome and ratio > 0)
     assert ("trained without any" in text) == (ratio == 0)
 
 
@@ -160,7 +160,7 @@ def test_a_trial_of_others_images_gets_a_shorter_page():
 def test_looks_and_other_synthetic_arms_are_told():
     v = facts("underpowered", classes=3).verdict
     other = {**v["comparisons"][0], "arm": "gan_first", "p_adjusted": 0.125, "level": 0.025}
-    looks = [{"seeds": 12, "level": 0.00305, "p": 0.02, "word": "underpowered"}]
+    looks = [{"seeds": 12, "level": 0.00305, "p": 0.02, "outcome": "underpowered"}]
     changed = {**v, "comparisons": [*v["comparisons"], other], "looks": looks, "seeds_needed": None, "level": 0.025}
     changed["leaks"] = {"test_not_seen_by": ["generator"], "left_out": 3}
     text = {k: words(t) for k, t in Page(render(replace(facts(), verdict=changed))).text.items()}
@@ -170,15 +170,15 @@ def test_looks_and_other_synthetic_arms_are_told():
     assert "3 synthetic images that resemble a test image" in text["data"]
 
 
-@pytest.mark.parametrize("word", OUTCOMES)
-def test_a_badge_is_a_picture_with_the_word_and_the_sentence(word):
-    v = facts(word).verdict
+@pytest.mark.parametrize("outcome", OUTCOMES)
+def test_a_badge_is_a_picture_with_the_word_and_the_sentence(outcome):
+    v = facts(outcome).verdict
     root = ET.fromstring(badge({**v, "sentence": HOSTILE[0]}))
     texts = [t.text for t in root.iter("{http://www.w3.org/2000/svg}text")]
-    assert texts[0] == "synthetic images" and texts[1].startswith(word)
+    assert texts[0] == "synthetic images" and texts[1].startswith(outcome)
     assert root.find("{http://www.w3.org/2000/svg}title").text.endswith(HOSTILE[0])
     line = markdown(v, "a folder (new)/badge.svg")
-    assert line.startswith(f"![synthetic images: {word}") and line.endswith("](a%20folder%20%28new%29/badge.svg)")
+    assert line.startswith(f"![synthetic images: {outcome}") and line.endswith("](a%20folder%20%28new%29/badge.svg)")
 
 
 @pytest.mark.parametrize("seeds", [1, 3])

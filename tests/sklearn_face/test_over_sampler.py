@@ -131,7 +131,7 @@ def test_mistakes_are_told() -> None:
     with pytest.raises(SettingsError, match="give one of them"):
         GANOverSampler(budget="1s", **QUICK).fit_resample(np.zeros((24, 4)), y)
     with pytest.raises(TrainingError, match="no longer numbers"):
-        GANOverSampler(recipe="gan", overrides={"generator_rate": 1e30}, **QUICK).fit_resample(
+        GANOverSampler(recipe="gan", overrides={"generator_lr": 1e30}, **QUICK).fit_resample(
             np.random.default_rng(0).normal(size=(24, 4)), y
         )
     with pytest.raises(ValueError, match="NaN"):

@@ -41,10 +41,10 @@ def test_scores_are_those_of_the_network_saved_and_alone_as_among_others(recipe:
     scores = judge(data.images, conditions)
     assert scores.shape == (len(data),) and np.isfinite(scores).all() and np.ptp(scores) > 0
     np.testing.assert_allclose(judge(data.images[5:6], conditions[5:6]), scores[5:6], atol=1e-5)
-    game, _ = set_up(plan, data)
-    game.players.restore(load(max(tmp_path.glob("checkpoint-*")))[0])
+    trainer, _ = set_up(plan, data)
+    trainer.state.restore(load(max(tmp_path.glob("checkpoint-*")))[0])
     with torch.no_grad():
-        network = game.discriminator.eval()
+        network = trainer.discriminator.eval()
         alone = [
             float(network(as_float(data.images[[i]]), torch.from_numpy(conditions[[i]]))[0].mean()) for i in range(3)
         ]

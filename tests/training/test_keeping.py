@@ -14,10 +14,10 @@ from training_data import CPU, interrupted, planned, small
 from augury.errors import RunFolderError, SettingsError
 from augury.images import LabelledImages
 from augury.settings import TrainSettings
-from augury.training import Synthesizer, checkpoints, fingerprint, seen, train, train_plan
-from augury.training.adversarial import AdversarialGame
+from augury.training import Synthesizer, checkpoints, drop_labels, fingerprint, train, train_plan
+from augury.training.adversarial import AdversarialTrainer
+from augury.training.checkpoint_manager import CheckpointManager
 from augury.training.health import findings
-from augury.training.journal import Journal
 from augury.training.plan import set_up
 from augury.training.recipes import recipe
 
@@ -86,16 +86,16 @@ def test_two_checkpoints_are_kept_and_the_older_serves_when_the_newer_is_damaged
 def test_what_was_saved_after_the_state_gone_back_to_is_not_taken_up(tmp_path) -> None:
     data = small()
     plan = planned(data, recipe="dcgan", steps=400)
-    journal = Journal(set_up(plan, data)[0], plan, tmp_path, "key")
-    journal.resume()
-    journal.save(20)
-    journal.note(20, {"step": 20})
+    manager = CheckpointManager(set_up(plan, data)[0], plan, tmp_path, "key")
+    manager.resume()
+    manager.save(20)
+    manager.note(20, {"step": 20})
     for step in (31, 38):  # by the clock, between two rows of the log
-        journal.save(step)
-    journal.rescue(40, {"loss_d": float("nan")})
-    again = Journal(set_up(plan, data)[0], plan, tmp_path, "key")
-    assert again.resume() == 20 and float(again.game.players.extra["slower"]) == 0.5
-    other = Journal(set_up(plan, data)[0], plan, tmp_path, "of another plan")
+        manager.save(step)
+    manager.rollback(40, {"loss_d": float("nan")})
+    again = CheckpointManager(set_up(plan, data)[0], plan, tmp_path, "key")
+    assert again.resume() == 20 and float(again.trainer.state.extra["slower"]) == 0.5
+    other = CheckpointManager(set_up(plan, data)[0], plan, tmp_path, "of another plan")
     assert other.resume() == 0 and not checkpoints.files(tmp_path)
 
 
@@ -103,11 +103,11 @@ def test_a_training_with_a_budget_goes_on_in_its_folder(tmp_path, monkeypatch) -
     data, settings = small(), TrainSettings(recipe="dcgan", budget=0.5, batch=8, checkpoint_every=1e-9)
     whole = train(data, tmp_path, settings=settings, device="cpu")
     played: list[int] = []
-    monkeypatch.setattr(AdversarialGame, "play", lambda *_: pytest.fail("trained again"))
+    monkeypatch.setattr(AdversarialTrainer, "train_step", lambda *_: pytest.fail("trained again"))
     assert train(data, tmp_path, settings=settings, device="cpu").weights == whole.weights
     monkeypatch.undo()
     longer = settings.model_copy(update={"budget": None, "steps": 2})
-    other = train(data, tmp_path, settings=longer, device="cpu", on_progress=lambda now: played.append(now.step))
+    other = train(data, tmp_path, settings=longer, device="cpu", on_progress=lambda micro: played.append(micro.step))
     assert other.card.steps == 2 == max(played) and len(checkpoints.files(tmp_path)) == 2
 
 
@@ -140,8 +140,8 @@ def rows(**series: list[float]) -> list[dict[str, float]]:
 @pytest.mark.parametrize(
     ("name", "series", "well"),
     [
-        ("saturated", {"told_apart": [0.99, 0.98, 1.0]}, {"told_apart": [0.9, 0.99, 0.99]}),
-        ("vanished", {"told_apart": [0.5, 0.51, 0.49]}, {"told_apart": [0.5, 0.5, 0.6]}),
+        ("saturated", {"pairwise_accuracy": [0.99, 0.98, 1.0]}, {"pairwise_accuracy": [0.9, 0.99, 0.99]}),
+        ("vanished", {"pairwise_accuracy": [0.5, 0.51, 0.49]}, {"pairwise_accuracy": [0.5, 0.5, 0.6]}),
         ("collapsed", {"spread": [0.9, 0.3, 0.2]}, {"spread": [0.3, 0.3, 0.8]}),
         (
             "narrow",
@@ -212,23 +212,23 @@ def test_an_end_before_its_time_and_what_could_not_be_judged_are_in_the_log(tmp_
 
 
 def test_a_lack_of_memory_is_in_the_log(tmp_path, monkeypatch) -> None:
-    from augury.training.adversarial import AdversarialGame
+    from augury.training.adversarial import AdversarialTrainer
 
-    data, told, honest = small(), [], AdversarialGame._criticise
+    data, told, honest = small(), [], AdversarialTrainer._discriminator_step
 
-    def cramped(self, now, final):
-        if len(now.real) > 4:
+    def cramped(self, micro, final):
+        if len(micro.real) > 4:
             raise torch.OutOfMemoryError("no room")
-        return honest(self, now, final)
+        return honest(self, micro, final)
 
-    monkeypatch.setattr(AdversarialGame, "_criticise", cramped)
+    monkeypatch.setattr(AdversarialTrainer, "_discriminator_step", cramped)
     train_plan(planned(data, recipe="dcgan", steps=3), data, tmp_path, on_event=told.append)
     first = json.loads((tmp_path / "log.jsonl").read_text().splitlines()[0])
     assert [*first["warnings"].values()] == told and "out of memory" in told[0]
 
 
 def test_a_critic_may_tell_everything_apart() -> None:
-    assert findings(rows(told_apart=[1.0, 1.0, 1.0]), recipe("wgan_gp"), 0.5) == {}
+    assert findings(rows(pairwise_accuracy=[1.0, 1.0, 1.0]), recipe("wgan_gp"), 0.5) == {}
 
 
 def test_warnings_are_told_and_logged(tmp_path, monkeypatch) -> None:
@@ -262,16 +262,16 @@ def test_a_start_from_another_training_takes_weights_by_name_and_classes_by_thei
     first.save(tmp_path / "run" / "synthesizer")
     swapped = other(("b", "new"))
     plan = planned(swapped, recipe="dcgan", start_from=str(tmp_path / "run"))
-    game, _ = set_up(plan, swapped)
-    old, new = first.generator.state_dict(), game.generator.state_dict()
+    trainer, _ = set_up(plan, swapped)
+    old, new = first.generator.state_dict(), trainer.generator.state_dict()
     assert torch.equal(new["ups.0.weight"], old["ups.0.weight"])
     before, after = old["embedding.tables.0.weight"], new["embedding.tables.0.weight"]
     assert torch.equal(after[0], before[1])  # class b, then second, is now first
     torch.testing.assert_close(after[1], before.mean(0))
     random = set_up(planned(swapped, recipe="dcgan"), swapped)[0].discriminator.state_dict()
-    started = game.discriminator.state_dict()
+    started = trainer.discriminator.state_dict()
     assert not torch.equal(started["trunks.0.layers.1.weight"], random["trunks.0.layers.1.weight"])
-    assert game.players.average.module.state_dict()["first.weight"].equal(old["first.weight"])
+    assert trainer.state.average.module.state_dict()["first.weight"].equal(old["first.weight"])
     train_plan(plan, swapped)
 
 
@@ -286,15 +286,15 @@ def test_a_start_takes_the_classifier_of_classes_by_name_and_not_how_far_conditi
     assert first.generator.state_dict()["embedding.strength"] < 1
     swapped = other(("b", "new"))
     plain = {"recipe": "dcgan", "overrides": told, "start_from": str(tmp_path / "run")}
-    game, _ = set_up(planned(swapped, **plain), swapped)
-    assert game.generator.state_dict()["embedding.strength"] == 1
+    trainer, _ = set_up(planned(swapped, **plain), swapped)
+    assert trainer.generator.state_dict()["embedding.strength"] == 1
     kept, _ = checkpoints.newest(tmp_path / "run" / "train")
     (name,) = [
         name
-        for name in game.discriminator.state_dict()
+        for name in trainer.discriminator.state_dict()
         if name.endswith("original" if spectral else "0.weight") and "classes.0" in name
     ]
-    before, after = kept[f"discriminator.{name}"], game.discriminator.state_dict()[name]
+    before, after = kept[f"discriminator.{name}"], trainer.discriminator.state_dict()[name]
     assert torch.equal(after[0], before[1]) and torch.allclose(after[1], before.mean(0))
 
 
@@ -324,10 +324,10 @@ def test_an_unconditional_generator_knows_no_classes() -> None:
     synthesizer = train_plan(plan, data)
     assert synthesizer.card.classes == ("image",)
     assert synthesizer.sample(["image"] * 3).images.shape == (3, 1, 12, 12)
-    assert seen(plan, data).counts.tolist() == [40]
+    assert drop_labels(plan, data).counts.tolist() == [40]
     with pytest.raises(SettingsError, match="one or the other"):
         planned(data, unconditional=True, condition=("pose",))
     with pytest.raises(SettingsError, match="label_sampling=uniform would do nothing"):
         planned(data, unconditional=True, label_sampling="uniform")
-    assert set_up(plan, seen(plan, data))[1].draw(0, CPU)[1].unique().tolist() == [0]
+    assert set_up(plan, drop_labels(plan, data))[1].draw(0, CPU)[1].unique().tolist() == [0]
     assert np.isfinite(np.frombuffer(synthesizer.weights[-64:], np.float32)).all()

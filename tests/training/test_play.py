@@ -14,14 +14,14 @@ from training_data import CPU, interrupted, planned, small
 from augury.augment import policy
 from augury.errors import SettingsError, TrainingError
 from augury.networks import NETWORKS, build
-from augury.training import journal, train_plan
-from augury.training.adversarial import AdversarialGame
-from augury.training.batches import Batches
+from augury.training import manager, train_plan
+from augury.training.adversarial import AdversarialTrainer
+from augury.training.batches import BatchLoader
+from augury.training.micro_batches import MicroBatch, rounds
 from augury.training.plan import rarity, set_up
-from augury.training.players import Players
 from augury.training.recipes import RECIPES, recipe
-from augury.training.rounds import Round, rounds
 from augury.training.schedules import between
+from augury.training.train_state import TrainState
 
 ADVERSARIAL = [name for name, parts in NETWORKS.items() if parts.method == "adversarial"]
 TOLD = {
@@ -75,7 +75,7 @@ def test_surprise_is_the_cross_entropy_of_each_column() -> None:
     each = [
         F.cross_entropy(layer(features[0][:, 0]), conditions[:, i]) for i, layer in enumerate(judge.heads[0].classes)
     ]
-    assert judge.surprise(features, conditions).item() == pytest.approx(float(sum(each).detach()) / 2, rel=1e-5)
+    assert judge.auxiliary_loss(features, conditions).item() == pytest.approx(float(sum(each).detach()) / 2, rel=1e-5)
 
 
 def test_impossible_discriminators_are_refused() -> None:
@@ -90,12 +90,12 @@ def test_impossible_discriminators_are_refused() -> None:
 
 def test_clipped_weights_stay_within_their_bound_after_every_step() -> None:
     data = small()
-    game, batches = set_up(planned(data, recipe="wgan", overrides={"discriminator_rate": 0.01}), data)
-    before = max(float(p.detach().abs().max()) for p in game.discriminator.parameters())
+    trainer, batches = set_up(planned(data, recipe="wgan", overrides={"discriminator_lr": 0.01}), data)
+    before = max(float(p.detach().abs().max()) for p in trainer.discriminator.parameters())
     for step in range(3):
-        game.play(step, 0.0, lambda number: batches.draw(number, CPU))
-        assert max(float(p.detach().abs().max()) for p in game.discriminator.parameters()) <= game.recipe.clip
-    assert before > game.recipe.clip
+        trainer.train_step(step, 0.0, lambda number: batches.draw(number, CPU))
+        assert max(float(p.detach().abs().max()) for p in trainer.discriminator.parameters()) <= trainer.recipe.clip
+    assert before > trainer.recipe.clip
 
 
 class Line(nn.Module):
@@ -115,22 +115,26 @@ class Line(nn.Module):
         return self.head(self.features(images), conditions)
 
 
-def game_of_line(augment=lambda images, draws: images / 4, name: str = "dcgan", **overrides: object) -> AdversarialGame:
+def game_of_line(
+    augment=lambda images, draws: images / 4, name: str = "dcgan", **overrides: object
+) -> AdversarialTrainer:
     """A game against a line of weight 2, through an augmentation that divides by 4."""
     generator, _ = build("dcgan", {}, (1, 16, 16), (2,))
-    return AdversarialGame(generator, Line(2.0), recipe(name, overrides), augment, seed=0, device=CPU, precision="fp32")
+    return AdversarialTrainer(
+        generator, Line(2.0), recipe(name, overrides), augment, seed=0, device=CPU, precision="fp32"
+    )
 
 
-def round_of(number: int = 0, progress: float = 0.0, batch: int = 8, side: int = 16) -> Round:
+def round_of(number: int = 0, progress: float = 0.0, batch: int = 8, side: int = 16) -> MicroBatch:
     images = torch.rand(batch, 1, side, side, generator=torch.Generator().manual_seed(number))
-    return Round(images, torch.arange(batch)[:, None] % 2, progress, seed=0, number=number)
+    return MicroBatch(images, torch.arange(batch)[:, None] % 2, progress, seed=0, number=number)
 
 
 def test_the_gradient_penalty_is_taken_at_the_images_before_they_are_augmented() -> None:
     """‖∇‖ = √256 · 2 / 4 = 8, wherever between real and fake."""
-    now, none = round_of(), torch.zeros(8, 1)
+    micro, none = round_of(), torch.zeros(8, 1)
     for centre, wanted in ((1.0, (8 - 1) ** 2), (0.0, 8**2)):
-        found = game_of_line(gradient_penalty=3.0, centre=centre)._penalty(now, now.real / 2, none, none)
+        found = game_of_line(gradient_penalty=3.0, centre=centre)._penalty(micro, micro.real / 2, none, none)
         assert found.item() == pytest.approx(3 * wanted, rel=1e-4)
 
 
@@ -139,8 +143,8 @@ def test_lazy_penalties_come_every_so_many_updates_at_as_many_times_their_weight
     eager, lazy = game_of_line(**{name: 0.5}), game_of_line(**{name: 0.5, "penalty_every": 3})
     none = torch.zeros(8, 1)
     for number in range(7):
-        now = round_of(number)
-        whole, found = (game._penalty(now, now.real / 2, none, none).item() for game in (eager, lazy))
+        micro = round_of(number)
+        whole, found = (trainer._penalty(micro, micro.real / 2, none, none).item() for trainer in (eager, lazy))
         assert found == pytest.approx(3 * whole if number % 3 == 0 else 0.0) and whole > 0
 
 
@@ -149,23 +153,25 @@ def test_path_length_comes_every_so_many_steps_of_the_generator(critics: int, ev
     """Also where its steps have numbers of the critic's that are no multiple of the period."""
     data, weights = small(), []
     changes = {"path_length": 2.0, "path_every": every, "critic_steps": critics, "width": 8, "latent": 8}
-    game, batches = set_up(planned(data, recipe="stylegan", overrides=changes), data)
-    monkeypatch.setattr(AdversarialGame, "_path", lambda self, now: weights.append(now.number) or torch.tensor(1.0))
+    trainer, batches = set_up(planned(data, recipe="stylegan", overrides=changes), data)
+    monkeypatch.setattr(
+        AdversarialTrainer, "_path", lambda self, micro: weights.append(micro.number) or torch.tensor(1.0)
+    )
     for step in range(2 * every):
-        game.play(step, 0.0, lambda number: batches.draw(number, CPU))
+        trainer.train_step(step, 0.0, lambda number: batches.draw(number, CPU))
     assert weights == [critics - 1, (every + 1) * critics - 1]
 
 
 def test_a_share_of_the_images_has_two_styles_that_change_at_a_layer() -> None:
     changes = {"style_mixing": 0.7, "width": 8, "latent": 8}
     data = small(shape=(1, 16, 16))
-    game, _ = set_up(planned(data, recipe="stylegan", overrides=changes), data)
+    trainer, _ = set_up(planned(data, recipe="stylegan", overrides=changes), data)
     given = []
-    game.generator.synthesise = lambda w, noise: given.append(w) or noise
-    now = round_of(batch=2000)
-    game._fakes(now)
-    own = game.generator.styles(now.normal("noise", game.latent), now.conditions)
-    other = game.generator.styles(now.normal("second", game.latent), now.conditions)
+    trainer.generator.synthesise = lambda w, noise: given.append(w) or noise
+    micro = round_of(batch=2000)
+    trainer._fakes(micro)
+    own = trainer.generator.styles(micro.normal("noise", trainer.latent), micro.conditions)
+    other = trainer.generator.styles(micro.normal("second", trainer.latent), micro.conditions)
     (w,) = given
     kept = (w == own).all(2)
     assert torch.equal(w[~kept], other[~kept]) and kept[:, 0].all()
@@ -181,28 +187,28 @@ def test_real_and_fake_images_are_not_compared_with_each_other() -> None:
     """With a batch of 6 in groups of 4, the scores of real images are those they have without the fakes."""
     data = small(shape=(1, 16, 16))
     plan = planned(data, recipe="stylegan", batch=6, augment="none", overrides={"width": 8, "ada_target": 0.0})
-    game, _ = set_up(plan, data)
-    now = round_of(batch=6)
+    trainer, _ = set_up(plan, data)
+    micro = round_of(batch=6)
     with torch.no_grad():
-        alone = [float(game.discriminator(x, now.conditions).mean()) for x in (now.real, game._fakes(now))]
-    told, _ = game._criticise(now, True)
+        alone = [float(trainer.discriminator(x, micro.conditions).mean()) for x in (micro.real, trainer._fakes(micro))]
+    told, _ = trainer._discriminator_step(micro, True)
     assert [float(told[name].detach()) for name in ("score_real", "score_fake")] == pytest.approx(alone, rel=1e-4)
 
 
 def test_the_auxiliary_classes_weigh_in_as_the_condition_does() -> None:
     data = small(shape=(1, 16, 16))
     changes = {"conditioning": "auxiliary", "auxiliary": 1.5}
-    slopes = {}
+    gradients = {}
     for name, late, progress in (("whole", 0.0, 0.1), ("none", 0.4, 0.0), ("quarter", 0.4, 0.1), ("late", 0.4, 0.5)):
-        game, _ = set_up(planned(data, recipe="dcgan", overrides={**changes, "late_conditioning": late}), data)
-        game._ramp_conditions(0.5)  # the same fakes for all
-        game._criticise(round_of(progress=progress), True)
-        slopes[name] = game.discriminator.heads[0].classes[0].weight.grad.clone()
-        game.players.optimisers["generator"].zero_grad()
-        game._fool(round_of(progress=progress), None)
-    assert not slopes["none"].any() and slopes["whole"].any()
-    scale = slopes["whole"].abs().max()
-    torch.testing.assert_close(slopes["late"], slopes["quarter"] * 4, atol=float(scale) * 1e-4, rtol=1e-4)
+        trainer, _ = set_up(planned(data, recipe="dcgan", overrides={**changes, "late_conditioning": late}), data)
+        trainer._ramp_conditions(0.5)  # the same fakes for all
+        trainer._discriminator_step(round_of(progress=progress), True)
+        gradients[name] = trainer.discriminator.heads[0].classes[0].weight.grad.clone()
+        trainer.state.optimisers["generator"].zero_grad()
+        trainer._generator_step(round_of(progress=progress), None)
+    assert not gradients["none"].any() and gradients["whole"].any()
+    scale = gradients["whole"].abs().max()
+    torch.testing.assert_close(gradients["late"], gradients["quarter"] * 4, atol=float(scale) * 1e-4, rtol=1e-4)
 
 
 @pytest.mark.parametrize("recipe_name", ["dcgan", "rpgan", "stylegan"])
@@ -210,8 +216,8 @@ def test_an_auxiliary_classifier_is_taught_in_bf16_too(recipe_name: str) -> None
     data = small(shape=(1, 16, 16))
     changes = {"conditioning": "auxiliary", "simultaneous": False, "width": 8}
     plan = planned(data, recipe=recipe_name, precision="bf16", overrides=changes)
-    game, batches = set_up(plan, data)
-    told = game.play(0, 0.0, lambda number: batches.draw(number, CPU))
+    trainer, batches = set_up(plan, data)
+    told = trainer.train_step(0, 0.0, lambda number: batches.draw(number, CPU))
     assert all(np.isfinite(float(v)) for v in told.values())
 
 
@@ -220,30 +226,30 @@ def test_slopes_are_taken_at_the_images_before_they_are_augmented(name: str) -> 
     """Through an augmentation that divides by 4, D(T(x)) has a quarter of D's slope: ‖∇‖²/2 = 16² pixels · (w/4)² / 2."""
     generator, _ = build("dcgan", {}, (1, 16, 16), (2,))
     rule = recipe("dcgan", {name: 3.0, "final_penalty": 0.5, "schedule": "linear"})
-    game = AdversarialGame(
+    trainer = AdversarialTrainer(
         generator, Line(2.0), rule, lambda images, draws: images / 4, seed=0, device=CPU, precision="fp32"
     )
     images = torch.rand(8, 1, 16, 16)
     for progress, factor in ((0.0, 1.0), (0.5, 0.75), (1.0, 0.5)):
-        now = Round(images, torch.zeros(8, 1, dtype=torch.long), progress, seed=0, number=0)
-        found = game._penalty(now, images, torch.zeros(8, 1), torch.zeros(8, 1))
+        micro = MicroBatch(images, torch.zeros(8, 1, dtype=torch.long), progress, seed=0, number=0)
+        found = trainer._penalty(micro, images, torch.zeros(8, 1), torch.zeros(8, 1))
         assert found.item() == pytest.approx(factor * 3.0 * 256 * (2.0 / 4) ** 2 / 2, rel=1e-5)
 
 
 def test_adaptive_probability_follows_how_many_real_images_are_told() -> None:
     data = small()
     plan = planned(data, recipe="stylegan", overrides={"width": 8, "ada_images": 320})
-    game, _ = set_up(plan, data)
+    trainer, _ = set_up(plan, data)
     sure, unsure = torch.ones(8, 1), torch.tensor([[1.0], [-1.0]] * 4)
     for number in range(8):
-        game.view.observe(sure, -sure)
-        game.view.adapt(number, 8)
-    assert float(game.view.extra["p"]) == pytest.approx(2 * 4 * 8 / 320)
+        trainer.view.observe(sure, -sure)
+        trainer.view.adapt(number, 8)
+    assert float(trainer.view.extra["p"]) == pytest.approx(2 * 4 * 8 / 320)
     for number in range(8, 12):
-        game.view.observe(unsure, unsure)
-        game.view.adapt(number, 8)
-    assert float(game.view.extra["p"]) == pytest.approx(4 * 8 / 320)
-    paired = AdversarialGame(
+        trainer.view.observe(unsure, unsure)
+        trainer.view.adapt(number, 8)
+    assert float(trainer.view.extra["p"]) == pytest.approx(4 * 8 / 320)
+    paired = AdversarialTrainer(
         *build("dcgan", {}, (1, 12, 12), (2,)),
         recipe("dcgan", {"loss": "relativistic", "ada_target": 0.5}),
         policy("ada"),
@@ -270,7 +276,7 @@ def test_adaptive_probability_follows_how_many_real_images_are_told() -> None:
 def test_what_cannot_adapt_or_be_controlled_is_refused(overrides: dict, augment, rule: str) -> None:
     networks = build("mlp" if not rule else "dcgan", {}, (1, 12, 12), (2,))
     with pytest.raises(SettingsError, match=rule or "conditional norms"):
-        AdversarialGame(*networks, recipe("dcgan", overrides), augment, seed=0, device=CPU, precision="fp32")
+        AdversarialTrainer(*networks, recipe("dcgan", overrides), augment, seed=0, device=CPU, precision="fp32")
 
 
 def test_a_scheduled_probability_and_beta_move_along_the_schedule() -> None:
@@ -278,11 +284,11 @@ def test_a_scheduled_probability_and_beta_move_along_the_schedule() -> None:
     assert between("linear", 0.25, 1.0, 0.0) == pytest.approx(0.75)
     assert between("constant", 0.9, 0.3, 1.0) == 0.3
     data = small()
-    game, batches = set_up(
+    trainer, batches = set_up(
         planned(data, recipe="r3gan", overrides={"width": 8, "betas": [0.0, 0.9], "final_beta2": 0.99}), data
     )
-    game.play(0, 0.5, lambda number: batches.draw(number, CPU))
-    assert game.players.optimisers["generator"].param_groups[0]["betas"] == pytest.approx((0.0, 0.945))
+    trainer.train_step(0, 0.5, lambda number: batches.draw(number, CPU))
+    assert trainer.state.optimisers["generator"].param_groups[0]["betas"] == pytest.approx((0.0, 0.945))
 
 
 def test_spectral_control_shrinks_the_gains_of_rare_classes() -> None:
@@ -290,12 +296,12 @@ def test_spectral_control_shrinks_the_gains_of_rare_classes() -> None:
     weights = rarity(data)
     assert weights[1] == 1 and weights[0] == pytest.approx((1 - 0.99**10) / (1 - 0.99**30), rel=1e-5)
     plan = planned(data, recipe="dcgan", overrides={"spectral_control": 1.0})
-    game, _ = set_up(plan, data)
-    game.players.blame(game._spectral())
-    before = game._spectral().item()
-    game.players.step("generator")
-    assert game._spectral().item() < before
-    assert game.generator.gains(2)[0].shape[0] == 2
+    trainer, _ = set_up(plan, data)
+    trainer.state.backward(trainer._spectral())
+    before = trainer._spectral().item()
+    trainer.state.step("generator")
+    assert trainer._spectral().item() < before
+    assert trainer.generator.gains(2)[0].shape[0] == 2
     train_plan(plan, data)
 
 
@@ -319,49 +325,49 @@ def test_all_of_adas_changes_at_every_image_are_refused(settings: dict) -> None:
     assert planned(small(), augment="ada", overrides={"augment_p": 0.3}).augment == "ada"
 
 
-@pytest.mark.parametrize("turn", ["_criticise", "_fool"])
+@pytest.mark.parametrize("turn", ["_discriminator_step", "_generator_step"])
 def test_a_game_that_ran_out_of_memory_in_either_turn_goes_on_as_if_it_had_begun_in_parts(
     turn: str, monkeypatch
 ) -> None:
     data, told = small(), []
     plan = planned(data, recipe="dcgan", steps=6)
-    game, batches = set_up(plan, data)
-    game.players.extra["parts"].fill_(2)
+    trainer, batches = set_up(plan, data)
+    trainer.state.extra["parts"].fill_(2)
     for step in range(6):
-        game.play(step, step / 6, lambda number: batches.draw(number, CPU))
-    honest = getattr(AdversarialGame, turn)
+        trainer.train_step(step, step / 6, lambda number: batches.draw(number, CPU))
+    honest = getattr(AdversarialTrainer, turn)
 
     def full(*rest):
         raise torch.OutOfMemoryError("no room")
 
-    def cramped(self, now, second):
+    def cramped(self, micro, second):
         with monkeypatch.context() as within:
-            if len(now.real) > 4:  # in the midst of it: the discriminator is as it is then
+            if len(micro.real) > 4:  # in the midst of it: the discriminator is as it is then
                 within.setattr(F, "leaky_relu_", full)
-            return honest(self, now, second)
+            return honest(self, micro, second)
 
-    monkeypatch.setattr(AdversarialGame, turn, cramped)
+    monkeypatch.setattr(AdversarialTrainer, turn, cramped)
     found = train_plan(plan, data, on_event=told.append)
     assert len(told) == 1 and "played in 2 parts" in told[0]
-    for name, tensor in game.players.average.module.state_dict().items():
+    for name, tensor in trainer.state.average.module.state_dict().items():
         assert torch.equal(found.generator.state_dict()[name], tensor), name
 
 
 def test_a_budget_is_measured_in_the_parts_that_fit_into_memory(monkeypatch) -> None:
     data, sizes = small(), []
-    honest = AdversarialGame._criticise
+    honest = AdversarialTrainer._discriminator_step
 
-    def cramped(self, now, final):
-        sizes.append(len(now.real))
-        if len(now.real) > 2:
+    def cramped(self, micro, final):
+        sizes.append(len(micro.real))
+        if len(micro.real) > 2:
             raise torch.OutOfMemoryError("no room")
-        return honest(self, now, final)
+        return honest(self, micro, final)
 
-    monkeypatch.setattr(AdversarialGame, "_criticise", cramped)
+    monkeypatch.setattr(AdversarialTrainer, "_discriminator_step", cramped)
     plan = planned(data, recipe="dcgan", steps=None, budget="1s")
     assert plan.images_per_second > 0
     assert sizes[:3] == [8, 4, 2] and set(sizes[3:]) == {2}
-    monkeypatch.setattr(AdversarialGame, "_criticise", lambda self, now, final: honest(self, None, final))
+    monkeypatch.setattr(AdversarialTrainer, "_discriminator_step", lambda self, micro, final: honest(self, None, final))
     with pytest.raises(AttributeError):
         planned(data, recipe="dcgan", steps=None, budget="1s")
 
@@ -369,34 +375,34 @@ def test_a_budget_is_measured_in_the_parts_that_fit_into_memory(monkeypatch) -> 
 def test_a_batch_that_does_not_fit_into_memory_is_played_in_parts(monkeypatch, tmp_path) -> None:
     data, told = small(), []
     plan = planned(data, recipe="dcgan", steps=6)
-    honest = AdversarialGame._criticise
+    honest = AdversarialTrainer._discriminator_step
 
-    def cramped(self, now, final):
-        if len(now.real) > 4:
+    def cramped(self, micro, final):
+        if len(micro.real) > 4:
             raise torch.OutOfMemoryError("no room")
-        return honest(self, now, final)
+        return honest(self, micro, final)
 
-    monkeypatch.setattr(AdversarialGame, "_criticise", cramped)
+    monkeypatch.setattr(AdversarialTrainer, "_discriminator_step", cramped)
     whole = train_plan(plan, data, tmp_path / "a", on_event=told.append)
     assert len(told) == 1 and "played in 2 parts" in told[0]
 
     interrupted(plan, data, tmp_path / "b", 3)
     assert train_plan(plan, data, tmp_path / "b", checkpoint_every=1e-9).weights == whole.weights
-    monkeypatch.setattr(AdversarialGame, "_criticise", lambda self, now, final: honest(self, None, final))
+    monkeypatch.setattr(AdversarialTrainer, "_discriminator_step", lambda self, micro, final: honest(self, None, final))
     with pytest.raises(AttributeError):  # other errors are not taken for a lack of memory
         train_plan(plan, data)
 
 
 def test_slopes_of_parts_add_up_to_those_of_the_whole_batch() -> None:
     data = small()
-    game, batches = set_up(planned(data, recipe="r3gan", overrides={"width": 8}), data)
+    trainer, batches = set_up(planned(data, recipe="r3gan", overrides={"width": 8}), data)
     whole = rounds(lambda number: batches.draw(number, CPU), 0.0, 0, 0, parts=1)[0]
-    game.players.blame(game.discriminator(whole.real, whole.conditions).mean())
-    wanted = [p.grad.clone() for p in game.discriminator.parameters() if p.grad is not None]
-    game.players.optimisers["discriminator"].zero_grad()
-    for now in rounds(lambda number: batches.draw(number, CPU), 0.0, 0, 0, parts=4):
-        game.players.blame(game.discriminator(now.real, now.conditions).mean() / now.parts)
-    found = [p.grad for p in game.discriminator.parameters() if p.grad is not None]
+    trainer.state.backward(trainer.discriminator(whole.real, whole.conditions).mean())
+    wanted = [p.grad.clone() for p in trainer.discriminator.parameters() if p.grad is not None]
+    trainer.state.optimisers["discriminator"].zero_grad()
+    for micro in rounds(lambda number: batches.draw(number, CPU), 0.0, 0, 0, parts=4):
+        trainer.state.backward(trainer.discriminator(micro.real, micro.conditions).mean() / micro.parts)
+    found = [p.grad for p in trainer.discriminator.parameters() if p.grad is not None]
     for a, b in zip(found, wanted, strict=True):
         torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-6)
     with pytest.raises(TrainingError, match="no memory is left"):
@@ -414,7 +420,7 @@ def test_every_network_plays_every_loss(name: str, loss: str) -> None:
     rows = []
     train_plan(replace(plan, batch=4), data, on_progress=lambda p: rows.append(p.losses))
     assert all(np.isfinite(v) for v in rows[-1].values())
-    assert 0 <= rows[-1]["told_apart"] <= 1
+    assert 0 <= rows[-1]["pairwise_accuracy"] <= 1
 
 
 def test_a_fixed_chance_of_augmentation_stays_where_it_was_set() -> None:
@@ -435,7 +441,7 @@ def test_no_memory_at_all_ends_with_a_remedy(monkeypatch) -> None:
     def full(self, step, device):
         raise torch.OutOfMemoryError("no room")
 
-    monkeypatch.setattr(Batches, "draw", full)
+    monkeypatch.setattr(BatchLoader, "draw", full)
     with pytest.raises(TrainingError, match="use a smaller --size"):
         train_plan(plan, data, on_event=told.append)
     assert len(told) == 2  # 8 images in 2 and in 4 parts
@@ -452,26 +458,26 @@ def test_images_for_which_a_device_has_no_room_come_from_the_main_memory(monkeyp
 def test_weights_that_cannot_be_decomposed_are_no_crash(monkeypatch) -> None:
     data, told = small(), []
     plan = planned(data, recipe="dcgan", steps=4, overrides={"spectral_control": 0.1})
-    honest, calls = AdversarialGame.play, []
+    honest, calls = AdversarialTrainer.train_step, []
 
     def once(self, number, progress, draw):
         calls.append(number)
         if len(calls) == 3:
-            for parameter in self.players.networks["generator"].parameters():
+            for parameter in self.state.networks["generator"].parameters():
                 parameter.data.fill_(float("nan"))
         return honest(self, number, progress, draw)
 
-    monkeypatch.setattr(AdversarialGame, "play", once)
+    monkeypatch.setattr(AdversarialTrainer, "train_step", once)
     train_plan(plan, data, on_event=told.append)
     assert any("weights were no longer numbers" in text for text in told)
 
 
 def test_without_a_folder_a_late_checkpoint_is_due_once(monkeypatch) -> None:
     data, seen = small(), []
-    honest = Players.sound
-    monkeypatch.setattr(Players, "sound", lambda self: seen.append(1) or honest(self))
-    now = iter(range(0, 10_000_000, 7))  # every look at the clock is seven seconds later
-    monkeypatch.setattr(journal.time, "monotonic", lambda: float(next(now)))
+    honest = TrainState.all_finite
+    monkeypatch.setattr(TrainState, "all_finite", lambda self: seen.append(1) or honest(self))
+    micro = iter(range(0, 10_000_000, 7))  # every look at the clock is seven seconds later
+    monkeypatch.setattr(manager.time, "monotonic", lambda: float(next(micro)))
     train_plan(planned(data, recipe="gan", steps=200), data, checkpoint_every=1000)
     assert len(seen) < 60
 

@@ -14,12 +14,12 @@ from augury.errors import DataError, RunFolderError, SettingsError, TrainingErro
 from augury.networks import NETWORKS, build
 from augury.networks.canvas import Canvas
 from augury.settings import TrainSettings
-from augury.training import Plan, Synthesizer, checkpoints, choose_device, settle, train_plan
-from augury.training.adversarial import AdversarialGame
+from augury.training import Plan, Synthesizer, checkpoints, choose_device, resolve_recipe, train_plan
+from augury.training.adversarial import AdversarialTrainer
 from augury.training.averaging import MovingAverage
-from augury.training.batches import Batches
+from augury.training.batches import BatchLoader
+from augury.training.micro_batches import MicroBatch
 from augury.training.recipes import RECIPES, recipe
-from augury.training.rounds import Round
 from augury.training.schedules import cosine
 
 
@@ -110,7 +110,7 @@ def test_cosine_by_hand() -> None:
     (1.0, 0.25), (0.5, 1 / (1 + 3**0.5)), (0.0, 0.5), (0.25, 1 / (1 + 3**0.25)),
 ])  # fmt: skip
 def test_label_sampling_follows_its_rule(rule: str | float, share: float) -> None:
-    batches = Batches(small(), (), rule, 2000, seed=0)
+    batches = BatchLoader(small(), (), rule, 2000, seed=0)
     _, conditions = batches.draw(0, CPU)
     assert float((conditions[:, 0] == 1).float().mean()) == pytest.approx(share, abs=0.04)
 
@@ -158,16 +158,16 @@ def test_in_simultaneous_play_one_pass_gives_the_generators_slope_too(loss: str)
     torch.manual_seed(0)
     networks = build("dcgan", {}, (1, 12, 12), (2,))
     rule = recipe("dcgan", {"loss": loss, "simultaneous": True, "r1": 0.1})
-    game = AdversarialGame(*networks, rule, policy("diffaugment_light"), seed=1, device=CPU, precision="fp32")
-    now = Round(torch.rand(8, 1, 12, 12), torch.arange(8)[:, None] % 2, progress=0.0, seed=1, number=0)
-    fake = game._fakes(now)
-    seen = game.view(torch.cat([now.real, fake]), "augment", now)
-    on_real, on_fake = torch.split(game.discriminator(seen, now.conditions.repeat(2, 1)), 8)
-    honest = game.loss.generator(on_real.detach(), on_fake)
-    wanted = torch.autograd.grad(honest, list(game.generator.parameters()))
-    told, _ = game._criticise(now, True)
-    for parameter, slope in zip(game.generator.parameters(), wanted, strict=True):
-        torch.testing.assert_close(parameter.grad, slope, rtol=1e-3, atol=1e-7)
+    trainer = AdversarialTrainer(*networks, rule, policy("diffaugment_light"), seed=1, device=CPU, precision="fp32")
+    micro = MicroBatch(torch.rand(8, 1, 12, 12), torch.arange(8)[:, None] % 2, progress=0.0, seed=1, number=0)
+    fake = trainer._fakes(micro)
+    seen = trainer.view(torch.cat([micro.real, fake]), "augment", micro)
+    on_real, on_fake = torch.split(trainer.discriminator(seen, micro.conditions.repeat(2, 1)), 8)
+    honest = trainer.loss.generator(on_real.detach(), on_fake)
+    wanted = torch.autograd.grad(honest, list(trainer.generator.parameters()))
+    told, _ = trainer._discriminator_step(micro, True)
+    for parameter, gradient in zip(trainer.generator.parameters(), wanted, strict=True):
+        torch.testing.assert_close(parameter.grad, gradient, rtol=1e-3, atol=1e-7)
     assert told["loss_g"].item() == pytest.approx(honest.item(), rel=1e-5)
 
 
@@ -176,18 +176,18 @@ def test_losses_that_are_no_numbers_send_it_back_to_the_last_good_state_at_half_
 
     data, told, broken = small(), [], [5]
     plan = planned(data, recipe="dcgan", steps=8)
-    honest = adversarial.AdversarialGame._criticise
+    honest = adversarial.AdversarialTrainer._discriminator_step
 
-    def breaks(self, now, final):
-        numbers, fake = honest(self, now, final)
-        if broken and now.number == broken[0]:
+    def breaks(self, micro, final):
+        numbers, fake = honest(self, micro, final)
+        if broken and micro.number == broken[0]:
             broken.pop()
             with torch.no_grad():
                 next(self.discriminator.parameters()).fill_(float("nan"))
             numbers["loss_d"] = torch.tensor(float("nan"))
         return numbers, fake
 
-    monkeypatch.setattr(adversarial.AdversarialGame, "_criticise", breaks)
+    monkeypatch.setattr(adversarial.AdversarialTrainer, "_discriminator_step", breaks)
     synthesizer = train_plan(plan, data, on_event=told.append)
     assert told == ["losses were no longer numbers: back to step 5, learning rates halved (rescue 1 of 3)"]
     assert np.isfinite(np.frombuffer(synthesizer.weights[-400:], np.float32)).all()
@@ -195,11 +195,11 @@ def test_losses_that_are_no_numbers_send_it_back_to_the_last_good_state_at_half_
 
 def test_weights_that_the_last_update_spoilt_are_never_called_good(monkeypatch, tmp_path) -> None:
     """The losses of the step that spoils them are finite: they were computed before it."""
-    from augury.training.players import Players
+    from augury.training.train_state import TrainState
 
     data, told, broken = small(), [], [2]
     plan = planned(data, recipe="dcgan", steps=6)
-    honest, steps = Players.step, []
+    honest, steps = TrainState.step, []
 
     def spoils(self, *names):
         honest(self, *names)
@@ -209,7 +209,7 @@ def test_weights_that_the_last_update_spoilt_are_never_called_good(monkeypatch, 
             with torch.no_grad():
                 next(self.networks["generator"].parameters())[0].fill_(float("nan"))
 
-    monkeypatch.setattr(Players, "step", spoils)
+    monkeypatch.setattr(TrainState, "step", spoils)
     synthesizer = train_plan(plan, data, tmp_path, checkpoint_every=1e-9, on_event=told.append)
     assert told == ["weights were no longer numbers: back to step 2, learning rates halved (rescue 1 of 3)"]
     assert all(tensor.isfinite().all() for tensor in synthesizer.generator.state_dict().values())
@@ -237,8 +237,8 @@ def test_a_checkpoint_whose_weights_are_no_numbers_is_passed_over(tmp_path) -> N
         ("dcgan", {"betas": [2, 3]}, "at least 0 and below 1"),
         ("dcgan", {"betas": [0.5, "much"]}, "of the kind of its default"),
         ("dcgan", {"betas": [0.5]}, "of the kind of its default"),
-        ("dcgan", {"generator_rate": -1e-3}, "above 0"),
-        ("dcgan", {"discriminator_rate": 0}, "above 0"),
+        ("dcgan", {"generator_lr": -1e-3}, "above 0"),
+        ("dcgan", {"discriminator_lr": 0}, "above 0"),
         ("dcgan", {"r1": float("nan")}, "at least 0"),
         ("dcgan", {"r1": float("inf")}, "at least 0"),
         ("wgan", {"clip": -0.01}, "at least 0"),
@@ -327,7 +327,7 @@ def test_what_concerns_classes_is_refused_where_there_are_none(setting: dict) ->
 )
 def test_what_cannot_be_trained_is_refused_when_it_is_settled(settings: dict, rule: str) -> None:
     with pytest.raises((SettingsError, RunFolderError), match=rule):
-        settle(small(), TrainSettings(**settings), CPU)
+        resolve_recipe(small(), TrainSettings(**settings), CPU)
 
 
 def test_an_image_is_the_same_alone_and_among_256(tmp_path) -> None:
@@ -374,7 +374,7 @@ def test_wrong_requests_are_refused_in_words(tmp_path) -> None:
     with pytest.raises(SettingsError, match="no device"):
         choose_device("tpu")
     with pytest.raises(TrainingError, match="no longer numbers"):
-        train_plan(planned(data, overrides={"discriminator_rate": 1e30}), data)
+        train_plan(planned(data, overrides={"discriminator_lr": 1e30}), data)
 
 
 def test_a_budget_is_planned_into_steps() -> None:

@@ -17,7 +17,7 @@ from augury.images import Attribute, LabelledImages
 from augury.losses import patch_contrast
 from augury.networks import KEEP, build
 from augury.settings import TrainSettings
-from augury.training import Card, Synthesizer, make_plan, sampler, settle, train
+from augury.training import Card, Synthesizer, make_plan, resolve_recipe, sampler, train
 from augury.training.pairs import PairSampler
 from augury.training.recipes import recipe
 from augury.training.translation import TranslationTrainer
@@ -128,7 +128,7 @@ def test_parts_of_a_batch_share_out_both_kinds_of_sources() -> None:
     torch.testing.assert_close(torch.cat([part.targets[6:] for part in parts]), pairs.targets[12:])
 
 
-def trainer(data: LabelledImages, judges=(), **overrides: object) -> tuple[TranslationTrainer, PairSampler]:
+def set_up_trainer(data: LabelledImages, judges=(), **overrides: object) -> tuple[TranslationTrainer, PairSampler]:
     torch.manual_seed(0)
     rule = recipe("translator", {**SMALL, **overrides})
     networks = build("translator", rule.settings, data.shape, data.cardinalities(("age",)))
@@ -138,12 +138,12 @@ def trainer(data: LabelledImages, judges=(), **overrides: object) -> tuple[Trans
 
 def test_sources_for_an_empty_cell_pass_no_discriminator() -> None:
     """The adversarial gradient of the translator's output is zero exactly where the target cell is empty."""
-    game, batches = trainer(faces(), cycle=0.0, identity=0.0)
-    micro = game._mirrored(batches.draw(0, CPU), 0, 0)
-    translated = game._translate(micro).detach().requires_grad_()
-    game._generator_losses(micro, translated)["total"].backward()
-    slopes = translated.grad.abs().flatten(1).amax(1)
-    assert (slopes[:12] > 0).all() and (slopes[12:] == 0).all()
+    trainer, batches = set_up_trainer(faces(), cycle=0.0, identity=0.0)
+    micro = trainer._mirrored(batches.draw(0, CPU), 0, 0)
+    translated = trainer._translate(micro).detach().requires_grad_()
+    trainer._generator_losses(micro, translated)["total"].backward()
+    gradients = translated.grad.abs().flatten(1).amax(1)
+    assert (gradients[:12] > 0).all() and (gradients[12:] == 0).all()
 
 
 def test_the_semantic_loss_asks_for_the_columns_that_are_kept_alone() -> None:
@@ -157,9 +157,9 @@ def test_the_semantic_loss_asks_for_the_columns_that_are_kept_alone() -> None:
             return torch.stack([grey, -grey], 1)
 
     judges = ([Judge(3.0)], [Judge(-5.0), Judge(1.0)])
-    game, batches = trainer(faces(), judges=judges, semantic=1.0)
-    pairs = game._mirrored(batches.draw(0, CPU), 0, 0).pairs
-    found = game._semantic(pairs, pairs.images)
+    trainer, batches = set_up_trainer(faces(), judges=judges, semantic=1.0)
+    pairs = trainer._mirrored(batches.draw(0, CPU), 0, 0).pairs
+    found = trainer._semantic(pairs, pairs.images)
     total = 0.0
     for image, source, target in zip(pairs.images, pairs.sources, pairs.targets, strict=True):
         for column, members in enumerate(judges):
@@ -170,15 +170,15 @@ def test_the_semantic_loss_asks_for_the_columns_that_are_kept_alone() -> None:
 
 
 def test_replay_exchanges_translations_of_the_same_cell() -> None:
-    game, batches = trainer(faces(), replay=1)
+    trainer, batches = set_up_trainer(faces(), replay=1)
     cells_of = torch.tensor([[0, 0]] * 6)
-    micro = game._mirrored(batches.draw(0, CPU), 0, 0)
+    micro = trainer._mirrored(batches.draw(0, CPU), 0, 0)
     first = torch.arange(6.0).view(6, 1, 1, 1).expand(6, 1, 12, 12)
-    game._replayed(micro, first[:1], cells_of[:1])
-    shown = game._replayed(replace(micro, step=1), 10 + first, cells_of)
+    trainer._replayed(micro, first[:1], cells_of[:1])
+    shown = trainer._replayed(replace(micro, step=1), 10 + first, cells_of)
     old = {float(image.mean()) for image in shown} - {10.0, 11.0, 12.0, 13.0, 14.0, 15.0}
     assert old == {0.0}  # the earlier one comes back once, a newer one takes its place
-    assert float(game.players.extra["replay_filled"].sum()) == 1  # of one cell alone
+    assert float(trainer.state.extra["replay_filled"].sum()) == 1  # of one cell alone
 
 
 def test_the_contrastive_loss_by_hand() -> None:
@@ -267,9 +267,9 @@ def test_without_moves_of_the_class_scores_see_translations_of_its_own_images_al
 def test_settings_that_a_translator_cannot_follow_are_refused(settings, message) -> None:
     condition = () if settings.get("unconditional") else ("age",)
     with pytest.raises(SettingsError, match=message):
-        settle(faces(), TrainSettings(recipe="translator", condition=condition, **settings), CPU)
+        resolve_recipe(faces(), TrainSettings(recipe="translator", condition=condition, **settings), CPU)
     with pytest.raises(SettingsError, match="use recipe translator"):
-        settle(faces(), TrainSettings(recipe="rpgan", overrides={"cycle": 1.0}), CPU)
+        resolve_recipe(faces(), TrainSettings(recipe="rpgan", overrides={"cycle": 1.0}), CPU)
 
 
 def test_a_plan_of_a_translator_has_its_own_batch() -> None:

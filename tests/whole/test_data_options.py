@@ -34,7 +34,7 @@ def people(tmp_path: Path) -> Path:
 
 
 def call(*words: object) -> dict:
-    done = CliRunner().invoke(app, [str(word) for word in words], catch_exceptions=False)
+    done = CliRunner().invoke(app, [str(outcome) for outcome in words], catch_exceptions=False)
     assert done.exit_code == 0, done.output
     return json.loads(done.stdout)
 

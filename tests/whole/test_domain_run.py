@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import numpy as np
@@ -63,7 +62,7 @@ def briefly():
 
 
 def call(*words: object) -> tuple[int, str, str]:
-    done = CliRunner().invoke(app, [str(word) for word in words])
+    done = CliRunner().invoke(app, [str(outcome) for outcome in words])
     error = str(done.exception) if isinstance(done.exception, AuguryError) else done.stderr
     if done.exception is not None and not isinstance(done.exception, AuguryError | SystemExit):
         raise done.exception

@@ -14,7 +14,7 @@ from augury.errors import AuguryError, DataError, SettingsError
 from augury.generation import FILTERS, load
 from augury.images import Attribute, LabelledImages
 from augury.pipeline import session
-from augury.pipeline.inputs import Watcher
+from augury.pipeline.inputs import Callbacks
 from augury.pipeline.stages import advance, opened
 from augury.proof import probabilities
 from augury.settings import RunSettings, validated
@@ -75,7 +75,7 @@ def made(tmp_path_factory):
             folder / "run",
             settings=validated(RunSettings, values),
             until="generate",
-            watch=Watcher(note=said.append),
+            callbacks=Callbacks(note=said.append),
         )
     return run, given, said
 
@@ -164,7 +164,7 @@ def test_unlabelled_images_are_shown_by_an_arm_of_their_own_without_those_like_h
     run, given, _ = made
     monkeypatch.setattr(session, "SURE", 1e-9)
     said: list[str] = []
-    with opened(given, run.path, watch=Watcher(note=said.append)) as work:
+    with opened(given, run.path, callbacks=Callbacks(note=said.append)) as work:
         (shown,) = work.pseudo_labelled().values()
         used = json.loads((run / "train" / "unlabelled.json").read_text())["used"]
         assert len(shown) == used and f"sure of {used} of {used} unlabelled images" in said[-1]
@@ -182,14 +182,14 @@ def test_images_of_another_run_are_an_arm_of_their_own(tmp_path, monkeypatch) ->
     plain = LabelledImages(squares(60, 3), np.arange(60) % 2, ("a", "b"), fingerprint="plain")
     quick = {"steps": 2, "batch": 8, "precision": "fp32", "overrides": {"width": 8}}
     trial = {"arms": ["balanced", "gan"], "seeds": 2, "steps": 2, "batch": 8, "ratios": [1.0]}
-    rooms = {"train": quick, "generate": {"filters": [], "sampling_strategy": 6}, "prove": trial, "device": "cpu"}
-    first = augury.run(plain, tmp_path / "gan", settings=validated(RunSettings, rooms), until="prove")
+    sections = {"train": quick, "generate": {"filters": [], "sampling_strategy": 6}, "prove": trial, "device": "cpu"}
+    first = augury.run(plain, tmp_path / "gan", settings=validated(RunSettings, sections), until="prove")
     before = json.loads((first / "trial.json").read_text())["results"]
 
     def other(seed: int, name: str) -> dict:
-        own = {**rooms, "train": {**quick, "recipe": "vae"}, "seed": seed}
+        own = {**sections, "train": {**quick, "recipe": "vae"}, "seed": seed}
         augury.run(plain, tmp_path / name, settings=validated(RunSettings, own), until="generate")
-        return {**rooms, "prove": {**trial, "others": {"vae": str(tmp_path / name)}}}
+        return {**sections, "prove": {**trial, "others": {"vae": str(tmp_path / name)}}}
 
     judged = validated(RunSettings, other(0, "vae"))
     verdict = augury.run(plain, first.path, settings=judged, until="prove").verdict
@@ -210,6 +210,6 @@ def test_images_of_another_run_are_an_arm_of_their_own(tmp_path, monkeypatch) ->
 
     with pytest.raises(DataError, match="test images were seen by the classifier of vae"):
         augury.run(plain, first.path, settings=validated(RunSettings, other(1, "elsewhere")), until="prove")
-    unknown = {**rooms, "prove": {**trial, "others": {"diffusion": str(tmp_path / "vae")}}}
+    unknown = {**sections, "prove": {**trial, "others": {"diffusion": str(tmp_path / "vae")}}}
     with pytest.raises(SettingsError, match="there are: vae"):
         augury.run(plain, first.path, settings=validated(RunSettings, unknown), until="prove")

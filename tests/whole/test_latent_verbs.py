@@ -18,7 +18,7 @@ TILE, GAP = 72, 4  # pixels: images of 12 are enlarged to at least 64
 
 
 def call(*words: str | Path) -> str:
-    done = CliRunner().invoke(app, [str(word) for word in words])
+    done = CliRunner().invoke(app, [str(outcome) for outcome in words])
     if isinstance(done.exception, AuguryError):
         raise done.exception
     assert done.exit_code == 0, done.output

@@ -14,7 +14,7 @@ from augury import proof
 from augury.data import LEFT_OUT, from_arrays
 from augury.errors import DataError
 from augury.images import Images, LabelledImages, SyntheticImages
-from augury.pipeline.inputs import Watcher
+from augury.pipeline.inputs import Callbacks
 from augury.pipeline.stages import advance, opened
 from augury.settings import GenerateSettings, ProveSettings, RunSettings, TrainSettings
 
@@ -48,7 +48,7 @@ def test_copies_that_test_count_once_and_images_like_them_are_not_exported(
     split = np.r_[np.full(10, 2), np.full(40, 0), np.full(10, 2)].astype(np.int8)
     said: list[str] = []
     with opened(
-        replace(copied, split=split), tmp_path / "r", settings=settings("refuse"), watch=Watcher(note=said.append)
+        replace(copied, split=split), tmp_path / "r", settings=settings("refuse"), callbacks=Callbacks(note=said.append)
     ) as session:
         advance(session, "split")
         test = session.parts["test"]

@@ -17,7 +17,7 @@ from augury.cli.commands import app
 from augury.errors import AuguryError
 from augury.images import Attribute, LabelledImages
 from augury.pipeline import session
-from augury.pipeline.inputs import Watcher
+from augury.pipeline.inputs import Callbacks
 from augury.pipeline.run_folder import Run
 from augury.settings import RunSettings, TrainSettings, validated
 from augury.training import Synthesizer
@@ -54,7 +54,7 @@ def made(tmp_path_factory) -> tuple[Run, list[str]]:
         folder = tmp_path_factory.mktemp("translator") / "run"
         settings = validated(RunSettings, SETTINGS)
         for until in ("generate", "score"):
-            run = augury.run(bars(), folder, settings=settings, until=until, watch=Watcher(note=said.append))
+            run = augury.run(bars(), folder, settings=settings, until=until, callbacks=Callbacks(note=said.append))
     return run, said
 
 
@@ -90,7 +90,7 @@ def test_a_translator_has_no_scores_of_memorisation_and_its_sources_are_no_copie
 
 
 def call(*words: object) -> tuple[int, str, str]:
-    done = CliRunner().invoke(app, [str(word) for word in words])
+    done = CliRunner().invoke(app, [str(outcome) for outcome in words])
     error = str(done.exception) if isinstance(done.exception, AuguryError) else done.stderr
     return done.exit_code, done.stdout, error
 

@@ -11,7 +11,7 @@ import augury
 from augury.errors import DataError, SettingsError
 from augury.files import read_json, read_lines
 from augury.pipeline import session
-from augury.pipeline.inputs import Watcher
+from augury.pipeline.inputs import Callbacks
 from augury.pipeline.stages import run
 from augury.settings import RunSettings, validated
 
@@ -53,7 +53,7 @@ def briefly(monkeypatch) -> None:
 
 def test_a_run_fills_the_empty_cell_and_judges_within_it(scans: Path, tmp_path: Path) -> None:
     notes: list[str] = []
-    made = run(scans, tmp_path / "run", settings=validated(RunSettings, ROOMS), watch=Watcher(note=notes.append))
+    made = run(scans, tmp_path / "run", settings=validated(RunSettings, ROOMS), callbacks=Callbacks(note=notes.append))
     verdict = made.verdict
     assert verdict.metric == "balanced accuracy within scanner=second"
     hole = next(row for row in verdict.cells if row["class"] == "b" and row["hole"])
@@ -89,16 +89,16 @@ def test_a_killed_run_goes_on_to_the_same_translations(scans: Path, tmp_path: Pa
 
     often = settings.model_copy(update={"train": settings.train.model_copy(update={"checkpoint_every": 1e-9})})
     with pytest.raises(Stop):
-        run(scans, tmp_path / "cut", settings=often, until="generate", watch=Watcher(training=stop))
+        run(scans, tmp_path / "cut", settings=often, until="generate", callbacks=Callbacks(training=stop))
     again = run(scans, tmp_path / "cut", settings=often, until="generate")
     images = [np.load(each.path / "synthetic" / "images.npy") for each in (whole, again)]
     np.testing.assert_array_equal(*images)
 
 
 def test_what_cannot_be_filled_is_refused_before_anything_is_trained(scans: Path, tmp_path: Path) -> None:
-    rooms = {**ROOMS, "generate": {**ROOMS["generate"], "sampling_strategy": {"a/first": 5}}}
+    sections = {**ROOMS, "generate": {**ROOMS["generate"], "sampling_strategy": {"a/first": 5}}}
     with pytest.raises(SettingsError, match="the empty or rare cells are: b/second"):
-        run(scans, tmp_path / "named", settings=validated(RunSettings, rooms))
+        run(scans, tmp_path / "named", settings=validated(RunSettings, sections))
     assert not (tmp_path / "named" / "synthesizer").exists()
     lonely = {**ROOMS, "train": {**ROOMS["train"], "condition": ("colour",)}}
     with pytest.raises(DataError, match="no attribute 'colour'"):
@@ -112,10 +112,10 @@ def test_without_attributes_a_rare_class_is_translated_from_a_common_one(tmp_pat
     random, labels = np.random.default_rng(0), np.arange(150) % 3 // 2
     images = random.normal(90 + 60 * labels[:, None, None], 30, (150, 16, 16)).clip(0, 255).astype(np.uint8)
     np.savez(tmp_path / "two.npz", images=images, label=np.array(["common", "rare"])[labels])
-    rooms = {name: dict(values) for name, values in ROOMS.items()}
-    del rooms["train"]["condition"], rooms["generate"]  # the filters that a run has unless told otherwise
-    rooms["prove"] = {"arms": ("randaugment", "gan"), "seeds": 2, "steps": 4, "ratios": (0.5,)}
-    made = run(tmp_path / "two.npz", tmp_path / "run", settings=validated(RunSettings, rooms))
+    sections = {name: dict(values) for name, values in ROOMS.items()}
+    del sections["train"]["condition"], sections["generate"]  # the filters that a run has unless told otherwise
+    sections["prove"] = {"arms": ("randaugment", "gan"), "seeds": 2, "steps": 4, "ratios": (0.5,)}
+    made = run(tmp_path / "two.npz", tmp_path / "run", settings=validated(RunSettings, sections))
     plan = read_json(tmp_path / "run" / "generation.json")["plan"]
     assert [(row["source"], row["target"], row["changes"]) for row in plan] == [("common", "rare", "label")]
     assert made.verdict.metric == "balanced accuracy" and not made.verdict.cells

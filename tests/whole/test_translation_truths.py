@@ -9,7 +9,7 @@ from torch import nn
 
 from augury import generation, proof, training
 from augury.data.cells import cells
-from augury.generation import Evidence, TranslationPlan
+from augury.generation import FilterContext, TranslationPlan
 from augury.images import Attribute, LabelledImages, SyntheticImages
 from augury.metrics import nearest
 from augury.networks import KEEP
@@ -65,13 +65,13 @@ def translator(train: LabelledImages) -> Synthesizer:
 
 
 @pytest.fixture(scope="module")
-def evidence(train: LabelledImages) -> Evidence:
+def context(train: LabelledImages) -> FilterContext:
     """The classifiers that judge translations."""
     found = proof.column_classifiers(
         train, ("scanner",), cells(train, ("scanner",)), seed=0, device=CPU, flips=False, members=1
     )
     label, scanner = (lambda images, models=models: proof.probabilities(models[0], images) for models in found)
-    return Evidence(train, label, nearest, condition=("scanner",), attribute_probabilities=(scanner,))
+    return FilterContext(train, label, nearest, condition=("scanner",), attribute_probabilities=(scanner,))
 
 
 def planned(train: LabelledImages) -> TranslationPlan:
@@ -91,11 +91,11 @@ def test_a_learnable_change_fills_the_hole_correctly_and_helps(train, translator
     error, before = (np.sqrt(((images - true) ** 2).mean()) for images in (made, source.images.astype(float)))
     assert error < 0.25 * before  # right by construction: the scanner's own image of the same bar
     verdict = judged(train, generation.translate(translator, train, planned(train)))
-    assert verdict.word == "helps" and verdict.difference > 0.1
+    assert verdict.outcome == "helps" and verdict.difference > 0.1
     assert verdict.metric == "balanced accuracy within scanner=second"
 
 
-def test_shuffled_attributes_teach_no_change_and_do_not_help(train, translator, evidence) -> None:
+def test_shuffled_attributes_teach_no_change_and_do_not_help(train, translator, context) -> None:
     order = np.random.default_rng(0).permutation(np.flatnonzero(train.labels == 0))
     codes = train.attributes["scanner"].codes.copy()
     codes[np.flatnonzero(train.labels == 0)] = codes[order]
@@ -105,14 +105,14 @@ def test_shuffled_attributes_teach_no_change_and_do_not_help(train, translator, 
     control = trained(shuffled)
     filters = generation.filters_for_translations(("agreement", "near_copy"))
     seen, right = (
-        generation.translate(each, train, planned(train), filters=filters, evidence=evidence)
+        generation.translate(each, train, planned(train), filters=filters, context=context)
         for each in (control, translator)
     )
     along = (seen.conditions == (1, 1)).all(1) & (train.attributes["scanner"].codes[seen.sources] == 0)
     # the attribute's classifier sees that little reached the second scanner
     assert seen.kept[along].mean() < right.kept[along].mean() - 0.3
     unfiltered = generation.translate(control, train, planned(train))
-    assert judged(train, unfiltered.take(along)).word != "helps"
+    assert judged(train, unfiltered.take(along)).outcome != "helps"
 
 
 class Turned(nn.Module):
@@ -128,17 +128,17 @@ class Turned(nn.Module):
         return images.transpose(2, 3)
 
 
-def test_a_translator_that_flips_the_class_is_stopped_by_the_filter_and_advised_against(train, evidence) -> None:
+def test_a_translator_that_flips_the_class_is_stopped_by_the_filter_and_advised_against(train, context) -> None:
     card = Card(
         "translator", {}, (1, SIZE, SIZE), train.classes, ("scanner",), (("first", "second"),), "0", "translator", 0, 1, 1,
         "fp32",
     )  # fmt: skip
     made = generation.translate(
-        Synthesizer(card, Turned()), train, planned(train), filters=("agreement>0.5",), evidence=evidence
+        Synthesizer(card, Turned()), train, planned(train), filters=("agreement>0.5",), context=context
     )
     along = made.conditions[:, 0] == train.labels[made.sources]  # the class was to be kept
     first = train.attributes["scanner"].codes[made.sources] == 0
     assert (np.array(made.reasons)[along & first] == "agreement").mean() > 0.9
     rows = along & first
-    kept = proof.kept_classes(made.labels[rows], evidence.probabilities(made.images[rows]), train.classes)
+    kept = proof.kept_classes(made.labels[rows], context.probabilities(made.images[rows]), train.classes)
     assert not kept.advised and kept.overall.value < 0.2

@@ -54,7 +54,7 @@ def whole(photos: Path, tmp_path_factory) -> tuple[Run, dict]:
 
 def test_a_run_ends_in_verdict_data_set_and_report(whole) -> None:
     run, printed = whole
-    assert printed["verdict"]["word"] in ("helps", "no difference", "hurts", "underpowered")
+    assert printed["verdict"]["outcome"] in ("helps", "no difference", "hurts", "underpowered")
     assert run.verdict.sentence == printed["verdict"]["sentence"]
     page = (run / "report.html").read_text().replace("&#39;", "'")
     assert all(part in page for part in headline(run.verdict.as_dict()))
@@ -269,7 +269,7 @@ def test_a_folder_that_may_not_be_written_is_told_with_a_remedy(
     "words", [("prove", "{0}", "--with", "{0}"), ("inspect", "{0}"), ("split", "{0}"), ("train", "{0}")]
 )
 def test_a_place_where_nothing_can_be_made_is_told_with_a_remedy(words: tuple[str, ...], photos: Path) -> None:
-    done = CliRunner().invoke(app, [*(word.format(photos) for word in words), "-o", "/proc/x"])
+    done = CliRunner().invoke(app, [*(outcome.format(photos) for outcome in words), "-o", "/proc/x"])
     assert isinstance(done.exception, RunFolderError), done.exception
     assert "/proc/x: nothing can be made here" in str(done.exception) and "with -o" in str(done.exception)
 

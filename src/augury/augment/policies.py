@@ -15,7 +15,7 @@ from augury.augment.adaptive import ada
 from augury.augment.colour import adjust
 from augury.augment.drawn import augmix, randaugment, trivialaugment
 from augury.augment.draws import Source, chosen, uniform, whole_shifts
-from augury.augment.foreign import adapted
+from augury.augment.external import adapted
 from augury.augment.geometry import affine, compose, translate
 from augury.augment.occlusion import cutout
 from augury.augment.presets import astronomy, faces, medical, natural, text

@@ -167,7 +167,7 @@ def way(
     as_json: Json = False,
 ) -> None:
     """`run` and `train`: from the data to the report, or to the synthesizer."""
-    rooms = {
+    sections = {
         "data": (data or {}) | given(target=target and str(Path(target).resolve())),
         "train": given(recipe=recipe, precision=precision, start_from=start_from, unlabelled=unlabelled)
         | _length(steps, budget),
@@ -177,16 +177,16 @@ def way(
     weights = {name: value(text) for name, text in (pair("--penalty", text) for text in penalty or [])}
     overrides = given(loss=loss, label_smoothing=label_smoothing) | weights
     if overrides:
-        rooms["train"] |= {"overrides": overrides}
+        sections["train"] |= {"overrides": overrides}
     if condition is not None:
-        rooms["train"] |= {"condition": tuple(n for n in condition.split(",") if n and n != "label")}
+        sections["train"] |= {"condition": tuple(n for n in condition.split(",") if n and n != "label")}
     until = "train" if context.info_name == "train" else "report"
     if folds is not None:
         if until == "train":
             raise SettingsError("folds are for the verdict, and augury train gives none; use augury run --folds")
-        _cross_validated(path, output, folds, rooms, given(seed=seed, device=device), extra, quiet, as_json)
+        _cross_validated(path, output, folds, sections, given(seed=seed, device=device), extra, quiet, as_json)
         return
-    run = work(path, output, until, quiet, extra, rooms, given(seed=seed, device=device))
+    run = work(path, output, until, quiet, extra, sections, given(seed=seed, device=device))
     if until == "report":
         console.tell(run, as_json)
     else:
@@ -198,7 +198,7 @@ def _cross_validated(
     path: Path | None,
     output: Path,
     folds: int,
-    rooms: dict[str, dict[str, Any]],
+    sections: dict[str, dict[str, Any]],
     top: dict[str, Any],
     extra: list[str] | None,
     quiet: bool,
@@ -210,8 +210,8 @@ def _cross_validated(
 
     stored = Run(output / "fold-1").settings
     stored.get("data", {}).pop("fold", None)
-    settings = settled(stored, extra, rooms, top)
-    verdict = cross_validate(path, output, folds, settings=settings, watch=console.watcher(quiet))
+    settings = settled(stored, extra, sections, top)
+    verdict = cross_validate(path, output, folds, settings=settings, callbacks=console.callbacks(quiet))
     if as_json:
         typer.echo(json.dumps({"folder": str(output), "verdict": verdict.as_dict()}))
         return
@@ -254,10 +254,10 @@ def compare(
     from augury.pipeline.inputs import begun
     from augury.training.recipes import RECIPES
 
-    rooms, first = {"data": data or {}, "train": _length(steps, budget)}, begun(output / name for name in RECIPES)
-    settings = settled(first.settings if first else {}, extra, rooms, given(seed=seed, device=device))
+    sections, first = {"data": data or {}, "train": _length(steps, budget)}, begun(output / name for name in RECIPES)
+    settings = settled(first.settings if first else {}, extra, sections, given(seed=seed, device=device))
     names = tuple(name.strip() for name in recipes.split(",") if name.strip())
-    rows = compared(path, output, names, settings=settings, watch=console.watcher(quiet))
+    rows = compared(path, output, names, settings=settings, callbacks=console.callbacks(quiet))
     if as_json:
         typer.echo(json.dumps({"rows": rows, "pictures": str(output / "comparison.png")}))
     else:

@@ -14,18 +14,18 @@ TABLES = 3
 
 if TYPE_CHECKING:
     from augury.data.cells import Cells
-    from augury.pipeline.inputs import Watcher
+    from augury.pipeline.inputs import Callbacks
     from augury.pipeline.run_folder import Run
     from augury.training import Progress
     from augury.verdict import Verdict
 
 
-def watcher(quiet: bool) -> Watcher:
+def callbacks(quiet: bool) -> Callbacks:
     """Progress on standard error: a line a stage, and within a stage a line that rewrites itself on a terminal."""
-    from augury.pipeline.inputs import Watcher
+    from augury.pipeline.inputs import Callbacks
 
     if quiet:
-        return Watcher()
+        return Callbacks()
     live, begun, told = sys.stderr.isatty(), [0.0], [0.0]
 
     def say(text: str, force: bool = False) -> None:
@@ -50,7 +50,7 @@ def watcher(quiet: bool) -> Watcher:
     def end(stage: str) -> None:
         sys.stderr.write("\r\033[K" if live else "")
 
-    return Watcher(begin, training, amount, end, lambda text: print(text, file=sys.stderr))
+    return Callbacks(begin, training, amount, end, lambda text: print(text, file=sys.stderr))
 
 
 def _clock(seconds: float) -> str:
@@ -77,7 +77,7 @@ def tell(run: Run, as_json: bool) -> None:
         typer.echo(json.dumps({"run": str(run.path), "verdict": found.as_dict()}))
         return
     verdict(found)
-    if found.word == "underpowered" and found.seeds_needed is None and len(found.seeds) >= found.least_seeds:
+    if found.outcome == "underpowered" and found.seeds_needed is None and len(found.seeds) >= found.least_seeds:
         typer.echo(
             "\n  augury run --folds 5 would test every image once, in another folder (data with parts of their own: --split new)"
         )
@@ -86,7 +86,7 @@ def tell(run: Run, as_json: bool) -> None:
 
 def verdict(found: Verdict) -> None:
     """The word, its sentence, and a line an arm."""
-    typer.echo(f"\n{found.word.upper()}. {found.sentence}\n")
+    typer.echo(f"\n{found.outcome.upper()}. {found.sentence}\n")
     width = max(map(len, found.arms))
     for name, values in found.arms.items():
         mean, worst = (sum(values[k]) / len(values[k]) for k in ("balanced_accuracy", "worst_recall"))

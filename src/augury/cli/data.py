@@ -214,7 +214,7 @@ def export(
         made = place(run.path, run.settings["export"]["format"])
     else:
         settings = settled(dict(Run(source).about["settings"]), None, {}, given(device=device))
-        with opened(None, source, settings=settings, watch=console.watcher(quiet)) as session:
+        with opened(None, source, settings=settings, callbacks=console.callbacks(quiet)) as session:
             advance(session, "generate")
             write = writer(written or named(output, settings.export.format))
             write(output, session.parts["train"], session.exported(), force=force)

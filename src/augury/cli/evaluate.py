@@ -146,11 +146,11 @@ def _of_sets(
                 f"{path}: a run folder, beside another path; give it alone, or its images (its data set's path, dataset/)"
             )
     asked |= {"baseline": None} if asked.get("baseline") == "none" else {}
-    watch = console.watcher(quiet)
+    callbacks = console.callbacks(quiet)
 
     def begin(name: str) -> Callable[[int, int], None]:
-        watch.begin(name, False)
-        return lambda done, total: watch.amount("images", done, total)
+        callbacks.begin(name, False)
+        return lambda done, total: callbacks.amount("images", done, total)
 
     names = _listed(features or "auto")
     return judge(real, fake, names, limit=limit, device=choose_device(device or "auto"), begin=begin, **asked).as_dict()

@@ -161,7 +161,7 @@ def given(**values: Any) -> dict[str, Any]:
 
 
 def settled(
-    stored: dict[str, Any], extra: list[str] | None, rooms: dict[str, dict[str, Any]], top: dict[str, Any]
+    stored: dict[str, Any], extra: list[str] | None, sections: dict[str, dict[str, Any]], top: dict[str, Any]
 ) -> RunSettings:
     """Stored settings, over them the options given, over them every --set room.name=value.
 
@@ -172,9 +172,9 @@ def settled(
     values = stored | top
     before = values.get("train", {})
     overrides = [before.get("overrides", {})]
-    for room, own in rooms.items():
+    for room, own in sections.items():
         values[room] = values.get(room, {}) | own
-    overrides.append(rooms.get("train", {}).get("overrides", {}))
+    overrides.append(sections.get("train", {}).get("overrides", {}))
     for text in extra or []:
         name, equals, told = text.partition("=")
         room, dot, key = name.partition(".")
@@ -190,13 +190,13 @@ def settled(
     return validated(RunSettings, values)
 
 
-def refuse_unread(extra: list[str] | None, rooms: tuple[str, ...], where: str) -> None:
+def refuse_unread(extra: list[str] | None, sections: tuple[str, ...], where: str) -> None:
     """Raises SettingsError for a --set of a room that is not among the `rooms` that a verb reads."""
     for text in extra or []:
         name = text.partition("=")[0]
-        if name.partition(".")[0] not in rooms:
+        if name.partition(".")[0] not in sections:
             raise SettingsError(
-                f"--set {name} changes nothing here, {where}: only the settings of {' and '.join(rooms)} count; leave it out"
+                f"--set {name} changes nothing here, {where}: only the settings of {' and '.join(sections)} count; leave it out"
             )
 
 
@@ -206,7 +206,7 @@ def work(
     until: str,
     quiet: bool,
     extra: list[str] | None,
-    rooms: dict[str, dict[str, Any]],
+    sections: dict[str, dict[str, Any]],
     top: dict[str, Any],
 ) -> Run:
     """Run the pipeline up to a stage; the settings are those stored in the folder, if any, then those given."""
@@ -214,8 +214,8 @@ def work(
     from augury.pipeline.run_folder import Run
     from augury.pipeline.stages import run as pipeline
 
-    settings = settled(Run(folder).settings, extra, rooms, top)
-    return pipeline(path, folder, settings=settings, until=until, watch=console.watcher(quiet))
+    settings = settled(Run(folder).settings, extra, sections, top)
+    return pipeline(path, folder, settings=settings, until=until, callbacks=console.callbacks(quiet))
 
 
 def again(
@@ -224,13 +224,13 @@ def again(
     quiet: bool,
     extra: list[str] | None,
     device: str | None,
-    rooms: dict[str, dict[str, Any]] | None = None,
+    sections: dict[str, dict[str, Any]] | None = None,
 ) -> Run:
     """Take an existing run up, up to a stage."""
     from augury.pipeline.run_folder import Run
 
     _ = Run(source).about  # a folder that is no run is refused, not made
-    return work(None, source, until, quiet, extra, rooms or {}, given(device=device))
+    return work(None, source, until, quiet, extra, sections or {}, given(device=device))
 
 
 def opened(source: Path, device: str | None) -> Synthesizer:

@@ -33,23 +33,23 @@ def prove(
     Augury did not make. A trial that was stopped goes on."""
     if synthetic is None:
         names = {setting: name for name, (setting, *_) in DATA.items()}
-        if foreign := [*given(output=output, seed=seed), *(names[setting] for setting in data or {})]:
+        if external := [*given(output=output, seed=seed), *(names[setting] for setting in data or {})]:
             raise SettingsError(
-                f"--{foreign[0].replace('_', '-')} goes with --with SYNTHETIC; a run has its own folder, seed and way to read its data"
+                f"--{external[0].replace('_', '-')} goes with --with SYNTHETIC; a run has its own folder, seed and way to read its data"
             )
         console.tell(again(source, "report", quiet, extra, device), as_json)
         return
     from augury import report
     from augury.pipeline.external_trial import judge
 
-    rooms = {
+    sections = {
         "data": data or {},
         "prove": {"near_duplicates": "refuse"},
     }
-    settings = settled({}, extra, rooms, given(seed=seed, device=device))
+    settings = settled({}, extra, sections, given(seed=seed, device=device))
     refuse_unread(extra, ("data", "prove"), "where images that are there already are tried")
     place = output or Path("runs/judged")
-    verdict = judge(source, synthetic, place, settings=settings, watch=console.watcher(quiet))
+    verdict = judge(source, synthetic, place, settings=settings, callbacks=console.callbacks(quiet))
     badge = report.markdown(verdict.as_dict(), place / "badge.svg")
     if as_json:
         told = {

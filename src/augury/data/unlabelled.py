@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from augury.data.decoding import reading
-from augury.data.decoding.image_index import Found
+from augury.data.decoding.image_index import ImageIndex
 from augury.data.decoding.label_encoding import pixel_digest
 from augury.data.decoding.load_options import OnBad, checked
 from augury.data.decoding.resize import Fit
@@ -57,7 +57,7 @@ def files_below(
         words = "at two" if least == 2 else f"at {least}"
         raise DataError(f"{place}: holds {len(files)} images, but unlabelled images begin to help {words}; give more")
     shown = ["/".join(map(text, parts)) for parts in files]
-    found = Found(shown, names, fetch, numeric=False, ignored=+ignored)
+    found = ImageIndex(shown, names, fetch, numeric=False, ignored=+ignored)
     return reading.read(place, found, checked(size=size, fit=fit, on_bad=on_bad), "folder")
 
 

@@ -2,8 +2,8 @@
 
 from augury.generation.amounts import Amounts, Recognised, amounts
 from augury.generation.draw import draw
-from augury.generation.evidence import Candidates, Evidence
 from augury.generation.examples import Example, examples, tallied
+from augury.generation.filter_context import Candidates, FilterContext
 from augury.generation.filters import FILTERS, TRANSLATIONS_ONLY, Filter, asked, filters_for_translations, rules
 from augury.generation.folder import census, load, save
 from augury.generation.labels import pseudo_labels, soft_labels
@@ -18,9 +18,9 @@ __all__ = [
     "TRANSLATIONS_ONLY",
     "Amounts",
     "Candidates",
-    "Evidence",
     "Example",
     "Filter",
+    "FilterContext",
     "Recognised",
     "TranslationPlan",
     "amounts",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from augury.errors import SettingsError
-from augury.generation.evidence import FAR, Candidates, Evidence, Floats, blocks, distances, flat
+from augury.generation.filter_context import FAR, Candidates, FilterContext, Floats, blocks, distances, flat
 
 SHRUNK = 5
 """A class's own spread counts as much as that of all classes together when it has this many images."""
@@ -13,13 +13,13 @@ NEIGHBOURS = 3
 """k of the realism score's balls (Kynkäänniemi et al. 2019, section 2)."""
 
 
-def class_distance(candidates: Candidates, evidence: Evidence) -> Floats:
+def class_distance(candidates: Candidates, context: FilterContext) -> Floats:
     """Distance in features to the mean of the label's training images, over the usual (root mean square) distance of those
     images to it: 1 is where real images are. Spreads of small classes are shrunk toward that of all classes; a class
     without images is measured from the mean of all."""
-    real, labels = evidence.real.astype(np.float64), evidence.train.labels
-    fake = evidence.embedded(candidates.images).astype(np.float64)
-    counts = evidence.train.counts
+    real, labels = context.real.astype(np.float64), context.train.labels
+    fake = context.embedded(candidates.images).astype(np.float64)
+    counts = context.train.counts
     centres = np.stack([real[labels == c].mean(0) if n else real.mean(0) for c, n in enumerate(counts)])
     squares = ((real - centres[labels]) ** 2).sum(1)
     sums = np.bincount(labels, squares, minlength=len(counts))
@@ -28,15 +28,15 @@ def class_distance(candidates: Candidates, evidence: Evidence) -> Floats:
     return _ratio(found, spread[candidates.labels])
 
 
-def realism(candidates: Candidates, evidence: Evidence) -> Floats:
+def realism(candidates: Candidates, context: FilterContext) -> Floats:
     """The largest, over real images, of the radius of the image's ball over the distance to it (Kynkäänniemi et al. 2019,
     eq. 4): 1 or more within a ball. A ball reaches to the third nearest real image; the half with the larger radii is left
     out, as there (section 5). Real images of all classes count."""
-    real, fake = evidence.real, evidence.embedded(candidates.images)
+    real, fake = context.real, context.embedded(candidates.images)
     k = min(NEIGHBOURS, len(real) - 1)
     if k < 1:
         return np.zeros(len(fake))
-    radii = evidence.nearest(real, real, k + 1)[1][:, -1]
+    radii = context.nearest(real, real, k + 1)[1][:, -1]
     small = radii <= np.median(radii)
     found = np.empty(len(fake))
     for rows in blocks(len(fake), int(small.sum())):
@@ -44,18 +44,18 @@ def realism(candidates: Candidates, evidence: Evidence) -> Floats:
     return found
 
 
-def near_copy(candidates: Candidates, evidence: Evidence) -> Floats:
+def near_copy(candidates: Candidates, context: FilterContext) -> Floats:
     """Root mean square pixel distance (0 … 255) to the nearest training image; of a translation to the nearest other than its
     source, which it may resemble."""
-    real, fake = flat(evidence.train.images), flat(candidates.images)
+    real, fake = flat(context.train.images), flat(candidates.images)
     if candidates.sources is None or len(real) < 2:
-        return np.asarray(evidence.nearest(fake, real, 1)[1][:, 0] * fake.shape[1] ** -0.5)
-    found, distances = evidence.nearest(fake, real, 2)
+        return np.asarray(context.nearest(fake, real, 1)[1][:, 0] * fake.shape[1] ** -0.5)
+    found, distances = context.nearest(fake, real, 2)
     own = (found[:, 0] == candidates.sources).astype(np.int64)
     return np.asarray(distances[np.arange(len(fake)), own] * fake.shape[1] ** -0.5)
 
 
-def changed(candidates: Candidates, evidence: Evidence) -> Floats:
+def changed(candidates: Candidates, context: FilterContext) -> Floats:
     """Root mean square pixel distance (0 … 255) of a translation to its source.
 
     Raises SettingsError for images that are no translations.
@@ -64,22 +64,22 @@ def changed(candidates: Candidates, evidence: Evidence) -> Floats:
         raise SettingsError(
             "the filter 'changed' compares a translation with its source, but these images have none; leave it out"
         )
-    source, fake = flat(evidence.train.images[candidates.sources]), flat(candidates.images)
+    source, fake = flat(context.train.images[candidates.sources]), flat(candidates.images)
     return np.asarray(np.sqrt(((fake - source) ** 2).mean(1, dtype=np.float64)))
 
 
-def near_duplicate(candidates: Candidates, evidence: Evidence) -> Floats:
+def near_duplicate(candidates: Candidates, context: FilterContext) -> Floats:
     """Distance in features to the nearest image drawn before it (with a lower index) that has passed so far, over the usual
     distance between training images that are neighbours; FAR for the first."""
     order = np.argsort(candidates.indices, kind="stable")
-    placed, passed = evidence.embedded(candidates.images)[order], candidates.passed[order]
+    placed, passed = context.embedded(candidates.images)[order], candidates.passed[order]
     found, columns = np.full(len(order), FAR), np.arange(len(order))
     for rows in blocks(len(order), len(order)):
         apart = distances(placed[rows], placed)
         before = (columns[None, :] < columns[rows][:, None]) & passed[None, :]
         found[rows] = np.where(before, apart, np.inf).min(1, initial=np.inf)
     scores = np.empty(len(order))
-    scores[order] = np.minimum(found / evidence.usual, FAR)
+    scores[order] = np.minimum(found / context.usual, FAR)
     return scores
 
 

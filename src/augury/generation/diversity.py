@@ -6,31 +6,31 @@ from collections.abc import Callable
 
 import numpy as np
 
-from augury.generation.evidence import FAR, Candidates, Evidence, Features, Floats, Keep, distances
+from augury.generation.filter_context import FAR, Candidates, Features, FilterContext, Floats, Keep, distances
 
 Greedy = Callable[[Features, Keep, int], Floats]
 """(features [n, D] of a cell by index, which of them passed, quota of at most as many as did) -> scores [n]: of the images
 selected as it was when they were, of all others as it is in the end."""
 
 
-def k_center(candidates: Candidates, evidence: Evidence) -> Floats:
+def k_center(candidates: Candidates, context: FilterContext) -> Floats:
     """Distance in features to the nearest image selected before it (of those not selected, to the nearest selected), over
     the usual distance between training images that are neighbours. Within each cell the first is the one nearest to the
     mean, then always the farthest from those there are (Gonzalez 1985; for training data Sener & Savarese 2018,
     algorithm 1)."""
-    return np.minimum(_by_cell(_spread_out, candidates, evidence) / evidence.usual, FAR)
+    return np.minimum(_by_cell(_spread_out, candidates, context) / context.usual, FAR)
 
 
-def determinantal(candidates: Candidates, evidence: Evidence) -> Floats:
+def determinantal(candidates: Candidates, context: FilterContext) -> Floats:
     """By how much an image multiplies the determinant of the similarities of those selected before it (of those not
     selected, of all selected), in [0, 1]: the greedy most probable set of a determinantal point process (Chen, Zhang &
     Zhou 2018, algorithm 1), where the similarity of two images is exp(-d² / 2s²) and s the median distance in the cell."""
-    return _by_cell(_unlike, candidates, evidence)
+    return _by_cell(_unlike, candidates, context)
 
 
-def _by_cell(greedy: Greedy, candidates: Candidates, evidence: Evidence) -> Floats:
+def _by_cell(greedy: Greedy, candidates: Candidates, context: FilterContext) -> Floats:
     """Scores [N]; 0 in a cell where none passed."""
-    features, scores = evidence.embedded(candidates.images), np.zeros(len(candidates.images))
+    features, scores = context.embedded(candidates.images), np.zeros(len(candidates.images))
     for rows in candidates.cells:
         passed = candidates.passed[rows]
         if passed.any():

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from augury.generation.evidence import Candidates, Evidence, Floats
+from augury.generation.filter_context import Candidates, FilterContext, Floats
 from augury.generation.filters import apply, rules
 from augury.generation.sampling import Noise, source
 from augury.images import Codes, Images, SyntheticImages
@@ -41,7 +41,7 @@ def draw(
     surplus: float = 1.0,
     truncation: float = 1.0,
     filters: tuple[str, ...] = (),
-    evidence: Evidence | None = None,
+    context: FilterContext | None = None,
     sampling: str = "prior",
     on_progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> SyntheticImages:
@@ -56,7 +56,7 @@ def draw(
     most = np.array([math.ceil(surplus * n) for n in amounts], np.int64)
     begin, drawn, passed = np.cumsum(most) - most, np.zeros_like(most), np.zeros_like(most)
     wanted = most if any(rule.filter.selects for rule in rules(filters)) else amounts
-    noise = source(sampling, synthesizer, evidence, seed)
+    noise = source(sampling, synthesizer, context, seed)
     none = np.empty(0, np.int64)
     pile = _Pile(np.empty((0, *synthesizer.card.shape), np.uint8), np.empty((0, plan.ndim), np.int64), none, none)
     while wanted.any():
@@ -65,13 +65,13 @@ def draw(
         indices = begin[which] + drawn[which] + within
         _add(pile, synthesizer, cells, which, indices, seed, truncation, noise, on_progress)
         drawn = drawn + wanted
-        if evidence is None:
+        if context is None:
             pile.reasons = [""] * len(pile.images)
         else:
             quota = amounts[pile.cells]
             all_passed = np.ones(len(pile.images), bool)
             candidates = Candidates(pile.images, pile.conditions, pile.indices, quota, all_passed)
-            pile.scores, pile.reasons = apply(filters, candidates, evidence, pile.scores)
+            pile.scores, pile.reasons = apply(filters, candidates, context, pile.scores)
         kept = np.array([not reason for reason in pile.reasons])
         passed = np.bincount(pile.cells[kept], minlength=len(cells))
         rate = np.maximum(passed / drawn, LEAST_RATE)

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from augury.data.cells import Cell, Cells, cell_codes, cells
-from augury.generation.evidence import flat
+from augury.generation.filter_context import flat
 from augury.images import Codes, LabelledImages, SyntheticImages
 
 Nearest = Callable[[Any, Any, int], tuple[Codes, Any]]

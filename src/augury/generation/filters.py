@@ -13,9 +13,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from augury.errors import SettingsError
+from augury.generation import classifier_scores, diversity
 from augury.generation import distances as far
-from augury.generation import diversity, judged
-from augury.generation.evidence import Candidates, Evidence, Floats, Keep
+from augury.generation.filter_context import Candidates, FilterContext, Floats, Keep
 from augury.settings import GenerateSettings
 
 
@@ -25,9 +25,9 @@ class Filter:
     less. With `among` a score depends on the other candidates too. One that `selects` keeps, of the images of a cell that
     have passed, as many as are wanted: those with the highest scores. `asks` says in words what is kept."""
 
-    score: Callable[[Candidates, Evidence], Floats]
+    score: Callable[[Candidates, FilterContext], Floats]
     asks: str
-    above: float | Callable[[Evidence], float] | None = None
+    above: float | Callable[[FilterContext], float] | None = None
     below: float | None = None
     among: bool = False
     selects: bool = False
@@ -36,23 +36,31 @@ class Filter:
 CHANGED = 1.0
 """A translation nearer to its source than this (RMS, 0 … 255) has changed nothing that rounding could not."""
 FILTERS = {
-    "agreement": Filter(judged.agreement, "a classifier of real images sees no other class rather", above=1.0),
-    "attribute_agreement": Filter(
-        judged.attribute_agreement, "classifiers of real images see no other value of any attribute rather", above=1.0
+    "agreement": Filter(
+        classifier_scores.agreement, "a classifier of real images sees no other class rather", above=1.0
     ),
-    "confidence": Filter(judged.confidence, "the probability that it gives the class", above=0.5),
-    "margin": Filter(judged.margin, "the probability that it gives the class, less the best other's", above=0.2),
+    "attribute_agreement": Filter(
+        classifier_scores.attribute_agreement,
+        "classifiers of real images see no other value of any attribute rather",
+        above=1.0,
+    ),
+    "confidence": Filter(classifier_scores.confidence, "the probability that it gives the class", above=0.5),
+    "margin": Filter(
+        classifier_scores.margin, "the probability that it gives the class, less the best other's", above=0.2
+    ),
     "class_distance": Filter(
         far.class_distance, "distance in features to the class, 1 being where its real images are", below=1.5
     ),
     "realism": Filter(far.realism, "depth within the neighbourhoods of real images, 1 being the edge", above=0.4),
     "discriminator": Filter(
-        judged.discriminator, "the share of held-out images that the discriminator finds no more real", above=0.05
+        classifier_scores.discriminator,
+        "the share of held-out images that the discriminator finds no more real",
+        above=0.05,
     ),
     "near_copy": Filter(
         far.near_copy,
         "pixel distance to the nearest training image, no less than training images have among themselves",
-        above=lambda evidence: evidence.copy_limit,
+        above=lambda context: context.copy_limit,
     ),
     "changed": Filter(far.changed, "pixel distance of a translation to its source", above=CHANGED),
     "near_duplicate": Filter(
@@ -62,7 +70,9 @@ FILTERS = {
         among=True,
     ),
     "influence": Filter(
-        judged.influence, "slope shared with the loss on validation: learning from it lowers that loss", above=0.0
+        classifier_scores.influence,
+        "slope shared with the loss on validation: learning from it lowers that loss",
+        above=0.0,
     ),
     "k_center": Filter(diversity.k_center, "the most widely spread of each class", among=True, selects=True),
     "determinantal": Filter(diversity.determinantal, "the least alike of each class", among=True, selects=True),
@@ -83,10 +93,10 @@ class Rule:
         own = FILTERS[self.name]
         return own if self.above is None and self.below is None else replace(own, above=self.above, below=self.below)
 
-    def limit(self, evidence: Evidence) -> tuple[float | None, float | None]:
+    def limit(self, context: FilterContext) -> tuple[float | None, float | None]:
         """(least, most) that is kept."""
         above = self.filter.above
-        return above(evidence) if callable(above) else above, self.filter.below
+        return above(context) if callable(above) else above, self.filter.below
 
 
 def rules(names: Sequence[str]) -> tuple[Rule, ...]:
@@ -131,18 +141,18 @@ def _rule(text: str) -> Rule:
     return Rule(name, above=value) if parts[2] == ">" else Rule(name, below=value)
 
 
-def asked(names: Sequence[str], evidence: Evidence | None) -> dict[str, str]:
+def asked(names: Sequence[str], context: FilterContext | None) -> dict[str, str]:
     """Name -> what the filter keeps, in words with its limits, for each of `names`."""
     told: dict[str, str] = {}
     for rule in rules(names):
-        least, most = rule.limit(evidence) if evidence is not None else (None, None)
+        least, most = rule.limit(context) if context is not None else (None, None)
         words = [f"{sign} {value:.3g}" for sign, value in (("at least", least), ("at most", most)) if value is not None]
         told[rule.name] = "; ".join([*([told[rule.name]] if rule.name in told else [rule.filter.asks]), *words])
     return told
 
 
 def apply(
-    names: Sequence[str], candidates: Candidates, evidence: Evidence, known: Mapping[str, Floats] | None = None
+    names: Sequence[str], candidates: Candidates, context: FilterContext, known: Mapping[str, Floats] | None = None
 ) -> tuple[dict[str, Floats], list[str]]:
     """(scores of every filter named, per image the first that rejects it or "").
 
@@ -154,23 +164,23 @@ def apply(
     for rule in rules(names):
         now = replace(candidates, passed=candidates.passed & (reasons == ""))
         if rule.name not in scores:
-            scores[rule.name] = _scored(rule, now, evidence, (known or {}).get(rule.name))
-        keep = _within(scores[rule.name], *rule.limit(evidence))
+            scores[rule.name] = _scored(rule, now, context, (known or {}).get(rule.name))
+        keep = _within(scores[rule.name], *rule.limit(context))
         if rule.filter.selects:
             keep &= _best(scores[rule.name], replace(now, passed=now.passed & keep))
         reasons[(reasons == "") & ~keep] = rule.name
     return scores, [str(r) for r in reasons]
 
 
-def _scored(rule: Rule, candidates: Candidates, evidence: Evidence, known: Floats | None) -> Floats:
+def _scored(rule: Rule, candidates: Candidates, context: FilterContext, known: Floats | None) -> Floats:
     if rule.filter.among or known is None or not len(known):
-        return rule.filter.score(candidates, evidence)
+        return rule.filter.score(candidates, context)
     if len(known) == len(candidates.images):
         return known
     new = slice(len(known), None)
     fresh = Candidates(*(getattr(candidates, f)[new] for f in ("images", "conditions", "indices", "quota", "passed")))
     fresh = fresh if candidates.sources is None else replace(fresh, sources=candidates.sources[new])
-    return np.concatenate([known, rule.filter.score(fresh, evidence)])
+    return np.concatenate([known, rule.filter.score(fresh, context)])
 
 
 def _within(scores: Floats, least: float | None, most: float | None) -> Keep:

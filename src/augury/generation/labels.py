@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from augury.errors import SettingsError
-from augury.generation.evidence import Floats, Keep
+from augury.generation.filter_context import Floats, Keep
 from augury.images import Codes, Images
 
 

@@ -9,11 +9,11 @@ import numpy.typing as npt
 import torch
 
 from augury.errors import SettingsError
-from augury.generation.evidence import Evidence
+from augury.generation.filter_context import FilterContext
 from augury.generation.latent import invert
 from augury.images import Codes
 from augury.randomness import image_noise, rng
-from augury.training import Synthesizer, in_lanes, slerp
+from augury.training import Synthesizer, in_fixed_batches, slerp
 
 Noise = npt.NDArray[np.float32]
 Source = Callable[[Codes, Codes], Noise]
@@ -47,26 +47,26 @@ def boundary(
     def move(z: torch.Tensor, given: torch.Tensor) -> torch.Tensor:
         with torch.inference_mode(False), torch.enable_grad():
             start, asked = z.clone(), given.clone()
-            now = start.clone().requires_grad_()
-            adam = torch.optim.Adam([now], lr=rate)
+            micro = start.clone().requires_grad_()
+            adam = torch.optim.Adam([micro], lr=rate)
             best, least = start.clone(), torch.full((len(start),), torch.inf, device=device)
             for step in range(steps + 1):
-                said = logits(synthesizer.generator(now, asked))
+                said = logits(synthesizer.generator(micro, asked))
                 own = said.gather(1, asked[:, :1])[:, 0]
                 apart = own - said.scatter(1, asked[:, :1], -torch.inf).max(1).values
                 off = (apart - target).square()
                 better = (off.detach() < least) & (apart.detach() >= 0)
-                best[better], least[better] = now.detach()[better], off.detach()[better]
+                best[better], least[better] = micro.detach()[better], off.detach()[better]
                 if step < steps:
-                    total = off + near * (now - start).square().mean(1)
-                    (now.grad,) = torch.autograd.grad(total.sum(), now)
+                    total = off + near * (micro - start).square().mean(1)
+                    (micro.grad,) = torch.autograd.grad(total.sum(), micro)
                     adam.step()
         return best
 
     if not len(noise):
         return noise
     inputs = (torch.from_numpy(np.ascontiguousarray(x)).to(device) for x in (noise, conditions))
-    return np.asarray(in_lanes(move, indices, *inputs).cpu().numpy())
+    return np.asarray(in_fixed_batches(move, indices, *inputs).cpu().numpy())
 
 
 def between(anchors: Noise, fresh: Noise, seed: int, indices: Codes) -> Noise:
@@ -81,12 +81,12 @@ def between(anchors: Noise, fresh: Noise, seed: int, indices: Codes) -> Noise:
     return np.stack(rows) if rows else fresh
 
 
-def _of_boundary(synthesizer: Synthesizer, evidence: Evidence | None, seed: int) -> Source:
-    if evidence is None or evidence.logits is None:
+def _of_boundary(synthesizer: Synthesizer, context: FilterContext | None, seed: int) -> Source:
+    if context is None or context.logits is None:
         raise SettingsError(
             "sampling boundary asks a classifier where classes meet, but none was given; use sampling=prior, or augury run"
         )
-    logits = evidence.logits
+    logits = context.logits
 
     def source(conditions: Codes, indices: Codes) -> Noise:
         noise = image_noise(seed, indices, synthesizer.latent)
@@ -95,10 +95,10 @@ def _of_boundary(synthesizer: Synthesizer, evidence: Evidence | None, seed: int)
     return source
 
 
-def _of_inversions(synthesizer: Synthesizer, evidence: Evidence | None, seed: int) -> Source:
-    if evidence is None:
+def _of_inversions(synthesizer: Synthesizer, context: FilterContext | None, seed: int) -> Source:
+    if context is None:
         raise SettingsError("sampling inversions lies between real images, but none were given; use sampling=prior")
-    train = evidence.train
+    train = context.train
     conditions = train.conditions(synthesizer.card.condition_names)
     found: dict[int, Noise] = {}
 
@@ -128,10 +128,10 @@ SAMPLING: dict[str, Callable[..., Source] | None] = {
 """How the noise is chosen; None: as `Synthesizer.sample` draws it, from (seed, index) alone."""
 
 
-def source(name: str, synthesizer: Synthesizer, evidence: Evidence | None, seed: int) -> Source | None:
+def source(name: str, synthesizer: Synthesizer, context: FilterContext | None, seed: int) -> Source | None:
     """The source of noise called `name`; None for the prior. Raises SettingsError for an unknown one, and for one whose
     evidence is missing."""
     if name not in SAMPLING:
         raise SettingsError(f"there is no sampling '{name}'; choose among: {', '.join(SAMPLING)}")
     made = SAMPLING[name]
-    return None if made is None else made(synthesizer, evidence, seed)
+    return None if made is None else made(synthesizer, context, seed)

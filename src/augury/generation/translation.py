@@ -10,7 +10,7 @@ import numpy as np
 
 from augury.data.cells import Cell, Cells, Move, cells, members
 from augury.errors import SettingsError
-from augury.generation.evidence import Candidates, Evidence, Floats
+from augury.generation.filter_context import Candidates, FilterContext, Floats
 from augury.generation.filters import apply
 from augury.images import Codes, LabelledImages, SyntheticImages
 from augury.randomness import rng
@@ -233,7 +233,7 @@ def translate(
     seed: int = 0,
     surplus: float = 1.0,
     filters: tuple[str, ...] = (),
-    evidence: Evidence | None = None,
+    context: FilterContext | None = None,
     on_progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> SyntheticImages:
     """Translate what the plan asks for, and filter it.
@@ -264,20 +264,20 @@ def translate(
     made = SyntheticImages(
         images, target, names, translator.card.classes, seed, indices, translator.fingerprint, sources=source
     )
-    return _filtered(made, plan, which, filters, evidence)
+    return _filtered(made, plan, which, filters, context)
 
 
 def _filtered(
-    made: SyntheticImages, plan: TranslationPlan, which: Codes, filters: tuple[str, ...], evidence: Evidence | None
+    made: SyntheticImages, plan: TranslationPlan, which: Codes, filters: tuple[str, ...], context: FilterContext | None
 ) -> SyntheticImages:
     """With scores and reasons; of each row of the plan no more than its number are kept."""
     quota = np.array([row.number for row in plan.rows], np.int64)
     scores: dict[str, Floats] = {}
     reasons = [""] * len(made)
-    if evidence is not None:
+    if context is not None:
         passed = np.ones(len(made), bool)
         candidates = Candidates(made.images, made.conditions, made.indices, quota[which], passed, made.sources)
-        scores, reasons = apply(filters, candidates, evidence)
+        scores, reasons = apply(filters, candidates, context)
     count = np.zeros(len(quota), np.int64)
     for i, row in enumerate(which):
         if not reasons[i]:

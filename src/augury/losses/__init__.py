@@ -9,7 +9,7 @@ from augury.losses.adversarial import (
     relativistic,
     wasserstein,
 )
-from augury.losses.penalties import gradient_penalty, lecam, squared_slope
+from augury.losses.penalties import gradient_penalty, lecam, squared_gradient_norm
 from augury.losses.reconstruction import divergence, negative_likelihood
 from augury.losses.regularisers import feature_matching, group_spectral, mode_seeking, patch_contrast, path_length
 
@@ -25,7 +25,7 @@ __all__ = [
     "negative_likelihood",
     "patch_contrast",
     "path_length",
-    "squared_slope",
+    "squared_gradient_norm",
 ]
 
 ADVERSARIAL_LOSSES = {

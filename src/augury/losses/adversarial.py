@@ -44,7 +44,7 @@ minimax = AdversarialLoss(
     lambda real, fake: -softplus(fake).mean(),
     target=_cross_entropy,
 )
-"""Cross-entropy as a zero-sum game (Goodfellow et al. 2014, eq. 1); the generator's slope vanishes while it loses."""
+"""Cross-entropy as a zero-sum game (Goodfellow et al. 2014, eq. 1); the generator's gradient vanishes while it loses."""
 
 non_saturating = AdversarialLoss(
     lambda real, fake: softplus(-real).mean() + softplus(fake).mean(),

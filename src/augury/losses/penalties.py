@@ -10,16 +10,16 @@ Scorer = Callable[[torch.Tensor], torch.Tensor]
 """Images [N, C, H, W] -> scores [N]; whatever is done to images before they are seen belongs inside."""
 
 
-def slopes(scorer: Scorer, images: torch.Tensor) -> torch.Tensor:
+def gradients(scorer: Scorer, images: torch.Tensor) -> torch.Tensor:
     """‖∂score/∂image‖² of each image, [N], differentiable in the scorer's weights."""
     leaf = images.detach().requires_grad_()
-    (slope,) = torch.autograd.grad(scorer(leaf).sum(), leaf, create_graph=True)
-    return slope.square().flatten(1).sum(1)
+    (gradient,) = torch.autograd.grad(scorer(leaf).sum(), leaf, create_graph=True)
+    return gradient.square().flatten(1).sum(1)
 
 
-def squared_slope(scorer: Scorer, images: torch.Tensor) -> torch.Tensor:
+def squared_gradient_norm(scorer: Scorer, images: torch.Tensor) -> torch.Tensor:
     """E‖∂score/∂image‖² / 2: R1 at real images, R2 at fake ones (Mescheder, Geiger & Nowozin 2018, eq. 9, 10)."""
-    return slopes(scorer, images).mean() / 2
+    return gradients(scorer, images).mean() / 2
 
 
 def gradient_penalty(
@@ -30,7 +30,7 @@ def gradient_penalty(
     Centre 1 is WGAN-GP (Gulrajani et al. 2017, eq. 3), centre 0 the zero-centred form (Thanh-Tung et al. 2019, eq. 9).
     """
     share = mix.view(-1, 1, 1, 1)
-    norms = (slopes(scorer, share * real + (1 - share) * fake) + 1e-12).sqrt()
+    norms = (gradients(scorer, share * real + (1 - share) * fake) + 1e-12).sqrt()
     return (norms - centre).square().mean()
 
 

@@ -26,8 +26,8 @@ def path_length(
     """(E(‖Jᵀy‖ − usual)², E‖Jᵀy‖) with J = ∂images/∂latents, y = noise / √(H·W), latents [N, L] or [N, layers, L]
     (Karras et al. 2020, eq. 4); `usual` is the moving average of the second."""
     direction = noise / (images.shape[2] * images.shape[3]) ** 0.5
-    (slope,) = torch.autograd.grad((images * direction).sum(), latents, create_graph=True)
-    lengths = (slope.square().flatten(2).sum(2).mean(1) if slope.dim() == 3 else slope.square().sum(1)).sqrt()
+    (gradient,) = torch.autograd.grad((images * direction).sum(), latents, create_graph=True)
+    lengths = (gradient.square().flatten(2).sum(2).mean(1) if gradient.dim() == 3 else gradient.square().sum(1)).sqrt()
     return (lengths - usual).square().mean(), lengths.mean().detach()
 
 

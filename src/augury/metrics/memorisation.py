@@ -20,7 +20,7 @@ from augury.metrics.score import Direction, Score
 from augury.metrics.sides import Sides
 
 Codes = npt.NDArray[np.int64]
-TWIN = 0.2
+LIMIT = 0.2
 """Nearer than this share of the usual distance between neighbours is a near-duplicate."""
 
 
@@ -36,23 +36,23 @@ class Duplicates:
 
 
 def near_duplicates(
-    fake: Features, train: Features, *, twin: float = TWIN, at_least: int = 0, own: Codes | None = None
+    fake: Features, train: Features, *, limit: float = LIMIT, at_least: int = 0, own: Codes | None = None
 ) -> Duplicates:
-    """The fakes [N, D] that are nearly a training image [T, D]: nearer than `twin` of the median distance between
+    """The fakes [N, D] that are nearly a training image [T, D]: nearer than `limit` times the median distance between
     training images and their nearest other one. `at_least` pairs are told in any case, for a look at the nearest. The training
     image at `own` int64 [N] (-1: none) does not count, because a translation may resemble its source."""
-    limit = _limit(train, twin)
+    threshold = _scaled(train, limit)
     found, apart = nearest(fake, train, 1 if own is None else 2)
     at = np.zeros(len(found), np.int64) if own is None else (found[:, 0] == own).astype(np.int64)
     indices, distances = (values[np.arange(len(values)), at] for values in (found, apart))
     order = np.argsort(distances, kind="stable")
-    kept = order[: max(at_least, int((distances <= limit).sum()))]
-    return Duplicates(kept, indices[kept], distances[kept], limit)
+    kept = order[: max(at_least, int((distances <= threshold).sum()))]
+    return Duplicates(kept, indices[kept], distances[kept], threshold)
 
 
 def duplicates(sides: Sides, name: str) -> Score:
     """The share of fakes that are near-duplicates of a training image, with Wilson's interval."""
-    how = f"within {TWIN:g} of the median distance between neighbours; {_against(sides)}"
+    how = f"within {LIMIT:g} of the median distance between neighbours; {_against(sides)}"
     return _of_fakes(sides, name, _twins, "lower", how)
 
 
@@ -108,14 +108,14 @@ def _against(sides: Sides) -> str:
     return f"{len(sides.trained)} training images"
 
 
-def _limit(train: Features, twin: float) -> float:
+def _scaled(train: Features, limit: float) -> float:
     if len(train) < 2:
         raise ScoreError(f"near-duplicates need at least 2 training images, but there are {len(train)}; give more")
-    return twin * float(np.median(nearest(train, train, 2)[1][:, 1]))
+    return limit * float(np.median(nearest(train, train, 2)[1][:, 1]))
 
 
 def _twins(sides: Sides) -> Mask:
-    return nearest(sides.fake, sides.trained)[1][:, 0] <= _limit(sides.trained, TWIN)
+    return nearest(sides.fake, sides.trained)[1][:, 0] <= _scaled(sides.trained, LIMIT)
 
 
 def _authentic(sides: Sides) -> Mask:

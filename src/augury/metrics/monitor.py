@@ -61,7 +61,7 @@ class Monitor:
         self.classes = held_out.classes
         self.more = _lacking(self.conditions, conditions, np.bincount(self.labels))
         usual = nearest(self.train, self.train, 2)[1][:, 1] if len(train) > 1 else np.zeros(1)
-        self.twin = 0.2 * float(np.median(usual))
+        self.near = 0.2 * float(np.median(usual))
         self.usual = float(np.median(nearest(self.held_out, self.train)[1]))
 
     def __call__(self, generator: Draws) -> dict[str, float | str]:
@@ -74,7 +74,7 @@ class Monitor:
             found = {"kid": score.value, "kid_error": (score.high - score.low) / 2 / 1.96}
         found["spread"] = relative_spread(fake, self.conditions[:, 0], self.train, self.labels)
         if drawn.sources is None:
-            found["duplicates"] = float((nearest(fake, fake, 2)[1][:, 1] <= self.twin).mean())
+            found["duplicates"] = float((nearest(fake, fake, 2)[1][:, 1] <= self.near).mean())
             found["closeness"] = float(np.median(nearest(fake, self.train)[1])) / max(self.usual, 1e-12)
         told: dict[str, float | str] = {name: round(value, 6) for name, value in found.items() if np.isfinite(value)}
         return told | self._worst(generator, fake)

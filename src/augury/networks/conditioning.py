@@ -82,7 +82,7 @@ class AuxiliaryHead(nn.Module):
         scores: torch.Tensor = self.score(features).squeeze(2)
         return scores
 
-    def surprise(self, features: torch.Tensor, conditions: torch.Tensor) -> torch.Tensor:
+    def auxiliary_loss(self, features: torch.Tensor, conditions: torch.Tensor) -> torch.Tensor:
         """features [N, P, D], conditions int64 [N, K] -> their mean cross-entropy."""
         wanted = conditions[:, None].expand(-1, features.shape[1], -1)
         each = [

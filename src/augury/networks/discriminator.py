@@ -83,9 +83,9 @@ class Discriminator(nn.Module):
         scores = [head(x, conditions) for head, x in zip(self.heads, features, strict=True)]
         return torch.cat(scores, dim=1)
 
-    def surprise(self, features: Features, conditions: torch.Tensor) -> torch.Tensor:
+    def auxiliary_loss(self, features: Features, conditions: torch.Tensor) -> torch.Tensor:
         """The auxiliary classifiers' cross-entropy of the conditions, averaged over trunks, places, images and columns."""
-        each = [head.surprise(x, conditions) for head, x in zip(self.heads, features, strict=True)]  # type: ignore[operator]
+        each = [head.auxiliary_loss(x, conditions) for head, x in zip(self.heads, features, strict=True)]  # type: ignore[operator]
         return torch.stack(each).mean()
 
     def forward(self, images: torch.Tensor, conditions: torch.Tensor) -> torch.Tensor:

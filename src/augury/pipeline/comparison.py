@@ -17,7 +17,7 @@ from augury.errors import SettingsError
 from augury.files import atomic_path, read_json, read_lines, write_json
 from augury.images import Codes, Images, LabelledImages
 from augury.metrics import ScoreCard
-from augury.pipeline.inputs import Watcher, begun, same_source
+from augury.pipeline.inputs import Callbacks, begun, same_source
 from augury.pipeline.session import Session
 from augury.pipeline.stages import advance, opened
 from augury.randomness import rng
@@ -57,7 +57,7 @@ def compare(
     recipes: tuple[str, ...],
     *,
     settings: RunSettings | None = None,
-    watch: Watcher | None = None,
+    callbacks: Callbacks | None = None,
     on_row: Callable[[dict[str, Any]], None] = lambda row: None,
 ) -> list[dict[str, Any]]:
     """Train each recipe in `folder`/RECIPE, a run folder like any other, and measure it; the table is also written to
@@ -81,19 +81,19 @@ def compare(
         name: chosen.model_copy(update={"train": chosen.train.model_copy(update={"recipe": name})}) for name in recipes
     }
     data = same_source(data, begun(place / name for name in RECIPES))
-    with opened(data, place / recipes[0], settings=each[recipes[0]], watch=watch) as session:
+    with opened(data, place / recipes[0], settings=each[recipes[0]], callbacks=callbacks) as session:
         for mine in each.values():
-            name, rule = training.settle(session.data, mine.train, session.device)
+            name, rule = training.resolve_recipe(session.data, mine.train, session.device)
             if training.translates(rule):
                 raise SettingsError(
                     f"the recipe {name} draws nothing from noise, and compare measures what is drawn; leave it out"
                 )
     for name, mine in each.items():
-        with opened(data, place / name, settings=mine, watch=watch) as session:
+        with opened(data, place / name, settings=mine, callbacks=callbacks) as session:
             advance(session, "classify")
             session.planned()
     for name, mine in each.items():
-        with opened(data, place / name, settings=mine, watch=watch) as session:
+        with opened(data, place / name, settings=mine, callbacks=callbacks) as session:
             session.features = place / "features"
             advance(session, "score")
             rows.append(_measured(session, name))

@@ -13,7 +13,7 @@ from augury import proof, report
 from augury.errors import SettingsError
 from augury.files import write_json, write_text
 from augury.images import Codes, LabelledImages, SyntheticImages
-from augury.pipeline.inputs import Watcher, begun, refuse_among_data, same_source
+from augury.pipeline.inputs import Callbacks, begun, refuse_among_data, same_source
 from augury.pipeline.run_folder import Run
 from augury.pipeline.scorecard import closest
 from augury.pipeline.session import Session
@@ -41,7 +41,7 @@ def cross_validate(
     folds: int = 5,
     *,
     settings: RunSettings | None = None,
-    watch: Watcher | None = None,
+    callbacks: Callbacks | None = None,
 ) -> Verdict:
     """Run the whole way up to the proof in `folder`/fold-1 … fold-K, each a run folder like any other whose test part is one
     of K folds; pool the trials; write verdict.json, report.html and badge.svg. A second call goes on where the first stopped.
@@ -51,7 +51,7 @@ def cross_validate(
     folds, and for settings that folds cannot heed (one fold, growing trials, near-duplicates not looked for); DataError when a
     class is too small for them; RunFolderError when the folder holds something else.
     """
-    chosen, watch, place = settings or RunSettings(), watch or Watcher(), Run(folder)
+    chosen, callbacks, place = settings or RunSettings(), callbacks or Callbacks(), Run(folder)
     _refuse(chosen, folds)
     refuse_among_data(data, folder)
     runs = [place.path / f"fold-{k}" for k in range(1, folds + 1)]
@@ -61,8 +61,8 @@ def cross_validate(
         trials: list[proof.Fold] = []
         told: list[Told] = []
         for k, run in enumerate(runs, 1):
-            watch.note(f"fold {k} of {folds}")
-            with opened(data, run, settings=_of_fold(chosen, (k, folds)), watch=watch) as session:
+            callbacks.note(f"fold {k} of {folds}")
+            with opened(data, run, settings=_of_fold(chosen, (k, folds)), callbacks=callbacks) as session:
                 advance(session, "prove")
                 trials.append(trial(session))
                 told.append(_told(session, sum(len(each.synthetic) for each in told)))
@@ -73,7 +73,7 @@ def cross_validate(
         verdict = proof.pooled(trials).after(before, look)
         write_json(place / "verdict.json", verdict.as_dict())
         write_text(place / "badge.svg", report.badge(verdict.as_dict()))
-        words = {r.name: t.verdict.word for r, t in zip(runs, trials, strict=True)}
+        words = {r.name: t.verdict.outcome for r, t in zip(runs, trials, strict=True)}
         write_json(place / "folds.json", about | {"words": words, "look": look})
         report.write(_page(place, about, session, verdict, told, folds, chosen), place / "report.html")
     return verdict

@@ -111,16 +111,16 @@ def target_parts(parts: dict[str, LabelledImages], target: TargetImages) -> dict
     }
 
 
-def lesson(flips: bool) -> proof.Lesson:
+def config(flips: bool) -> proof.TrainConfig:
     """How classifiers of the target are trained."""
-    return proof.Lesson(steps=STEPS, balanced=True, augment=policy("randaugment", flips=flips))
+    return proof.TrainConfig(steps=STEPS, balanced=True, augment=policy("randaugment", flips=flips))
 
 
 def target_classifier(
     train: LabelledImages, target: Images, method: str, *, seed: int, flips: bool, device: torch.device
 ) -> nn.Module:
     """A classifier for target images, trained without a label of theirs."""
-    return proof.adapted(train, target, lesson(flips), method=method, seed=seed, device=device)
+    return proof.adapted(train, target, config(flips), method=method, seed=seed, device=device)
 
 
 @dataclass(frozen=True)

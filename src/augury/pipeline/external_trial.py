@@ -20,7 +20,7 @@ from augury.images import SPLITS, LabelledImages, SyntheticImages
 from augury.pipeline.environment import machine, versions
 from augury.pipeline.inputs import (
     IN_MEMORY,
-    Watcher,
+    Callbacks,
     about_data,
     changes,
     divided,
@@ -52,7 +52,7 @@ def judge(
     folder: str | os.PathLike[str],
     *,
     settings: RunSettings | None = None,
-    watch: Watcher | None = None,
+    callbacks: Callbacks | None = None,
 ) -> Verdict:
     """Divide `real` into parts (or keep its own), try `synthetic` as training images beside it, and write `folder`:
     verdict.json, report.html, badge.svg, and trial.json, with which a stopped trial goes on.
@@ -62,7 +62,7 @@ def judge(
     is set aside, in `folder`/earlier-1. Raises DataError when the sets do not fit together or synthetic images are test or
     validation images, SettingsError for settings that cannot be used, RunFolderError when the folder holds something else.
     """
-    chosen, watch, place = settings or RunSettings(), watch or Watcher(), Run(folder)
+    chosen, callbacks, place = settings or RunSettings(), callbacks or Callbacks(), Run(folder)
     if chosen.prove.others:
         raise SettingsError(
             "prove.others shows images of other runs in the trial of a run; here the images of --with are judged alone, so leave "
@@ -79,16 +79,16 @@ def judge(
         device = training.choose_device(chosen.device)
         flips = data.flips(chosen.prove.flips)
         for note in [*([DIVIDED] if data.split is None else []), *_changed(made, size)]:
-            watch.note(note)
+            callbacks.note(note)
         codes, near = divided(data, chosen, flips)
         if (left := int((codes == LEFT_OUT).sum())) > 0:
-            watch.note(f"{left:,} near-duplicates were left out of the earlier part")
+            callbacks.note(f"{left:,} near-duplicates were left out of the earlier part")
         parts = parted(data, codes, near)
         about = [data.fingerprint, made.fingerprint, chosen.data.model_dump(), chosen.seed, device.type, flips]
         train, validation, test = (parts[name] for name in SPLITS)
-        aside = partial(_set_aside, place, watch)
-        kept = kept_results(place / "trial.json", about, chosen.prove, test, watch, aside=aside)
-        watch.begin("prove", False)
+        aside = partial(_set_aside, place, callbacks)
+        kept = kept_results(place / "trial.json", about, chosen.prove, test, callbacks, aside=aside)
+        callbacks.begin("prove", False)
         verdict = proof.prove(
             train,
             validation,
@@ -98,14 +98,14 @@ def judge(
             seed=chosen.seed,
             device=device,
             flips=flips,
-            foreign=True,
+            external=True,
             names=made.names,
             results=kept.results,
             on_result=kept.keep,
-            on_note=watch.note,
+            on_note=callbacks.note,
         )
         verdict = kept.told(verdict)
-        watch.end("prove")
+        callbacks.end("prove")
         names = [IN_MEMORY if isinstance(x, LabelledImages) else str(Path(x).resolve()) for x in (real, synthetic)]
         facts = _about(data, made, parts, chosen, device.type, names)
         write_json(place / "judged.json", facts)
@@ -146,7 +146,7 @@ def _changed(made: LabelledImages, size: tuple[int, int]) -> list[str]:
     return said
 
 
-def _set_aside(place: Run, watch: Watcher) -> None:
+def _set_aside(place: Run, callbacks: Callbacks) -> None:
     """Copy what the last trial wrote to a folder of its own; the originals go as those of the next one come."""
     folder = place / f"earlier-{len(list(place.path.glob('earlier-*'))) + 1}"
     draft = folder.with_name(f".{folder.name}")
@@ -156,7 +156,7 @@ def _set_aside(place: Run, watch: Watcher) -> None:
         if (place / name).exists():
             shutil.copy2(place / name, draft)
     draft.rename(folder)
-    watch.note(f"the trial of other images or settings that stood here is kept in {folder}")
+    callbacks.note(f"the trial of other images or settings that stood here is kept in {folder}")
 
 
 def matched(made: LabelledImages, real: LabelledImages) -> SyntheticImages:

@@ -27,7 +27,7 @@ GONE = "this run was made from images in memory"
 
 
 @dataclass(frozen=True)
-class Watcher:
+class Callbacks:
     """What a caller is told while a run works: a stage begins (or is taken from before), is so far, has ended."""
 
     begin: Callable[[str, bool], None] = lambda stage, cached: None
@@ -38,7 +38,7 @@ class Watcher:
 
 
 def read(
-    data: LabelledImages | str | os.PathLike[str] | None, place: Run, settings: RunSettings, watch: Watcher
+    data: LabelledImages | str | os.PathLike[str] | None, place: Run, settings: RunSettings, callbacks: Callbacks
 ) -> tuple[LabelledImages, str]:
     """The images and the name of their source. Raises RunFolderError when the folder holds something else."""
     stored = None
@@ -57,7 +57,7 @@ def read(
         source = str(data) if str(data) in SAMPLES else str(Path(data).resolve())
     else:
         source = stored or SAMPLE
-        watch.note(f"No path given: using {source}.")
+        callbacks.note(f"No path given: using {source}.")
     if stored not in (None, source):
         raise RunFolderError(f"{place.path}: this is a run of {stored}, not of {source}; choose another folder with -o")
     if isinstance(data, LabelledImages):

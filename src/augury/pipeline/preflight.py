@@ -15,7 +15,9 @@ def preflight(session: Session, needed: set[str]) -> None:
     s, data = session.settings, session.data
     _ = session.begun_with  # read, and refused where there is none or it is this run
     plan = session.planned() if session.trained else None
-    name, rule = (plan.recipe, plan.rule) if plan else training.settle(session.foreseen, s.train, session.device)
+    name, rule = (
+        (plan.recipe, plan.rule) if plan else training.resolve_recipe(session.foreseen, s.train, session.device)
+    )
     _ = session.unlabelled  # read, and refused where there are none
     filters = {each.name for each in generation.rules(s.generate.filters)}
     if (only := sorted(filters & set(generation.TRANSLATIONS_ONLY))) and not training.translates(rule):
@@ -38,7 +40,7 @@ def preflight(session: Session, needed: set[str]) -> None:
         if session.target is not None:
             no_holes = "this run is about another domain; leave --target out"
         no_layers = training.trains_none(name, rule)
-        proof.foresee(s.prove, data.shape, session.device, sources, no_layers, no_holes, session.target is not None)
+        proof.check_trial(s.prove, data.shape, session.device, sources, no_layers, no_holes, session.target is not None)
 
 
 def check_parts(session: Session, needed: set[str]) -> None:
@@ -50,24 +52,24 @@ def check_parts(session: Session, needed: set[str]) -> None:
         return
     if session.target is not None:
         return _tell_target(session)
-    _, rule = training.settle(session.learnt, settings.train, session.device)  # the parts are smaller
+    _, rule = training.resolve_recipe(session.learnt, settings.train, session.device)  # the parts are smaller
     if not training.translates(rule):
         return
     table = cells(session.learnt, settings.train.condition, class_moves=rule.class_moves)
     told = [f"Train images of each cell (* empty or rare: fewer than {table.least}):", *_indented(table.lines())]
-    session.watch.note("\n".join(told))
+    session.callbacks.note("\n".join(told))
     plan = generation.plan_translations(
         session.learnt,
         settings.train.condition,
         settings.generate.sampling_strategy,
         class_moves=rule.class_moves,
     )
-    session.watch.note("\n".join(["Cells to fill, and from which:", *_indented(plan.lines())]))
+    session.callbacks.note("\n".join(["Cells to fill, and from which:", *_indented(plan.lines())]))
     if "prove" in needed and settings.train.condition:
         tested = cells(session.parts["test"], settings.train.condition)
         for cell in dict.fromkeys(row.target for row in plan.rows if row.fills):
             if not tested.counts[cell]:
-                session.watch.note(
+                session.callbacks.note(
                     f"No test image is of {table.name(cell)}, so the trial cannot say whether filling it helps; give the data a split "
                     "whose test part has some"
                 )
@@ -78,18 +80,18 @@ def _tell_target(session: Session) -> None:
     target, train, test = session.target, session.parts["train"], session.parts["test"]
     assert target is not None
     for note in target.notes:
-        session.watch.note(note)
-    session.watch.note(
+        session.callbacks.note(note)
+    session.callbacks.note(
         f"{len(train):,} labelled images of the source train, {len(target.images):,} images of the target without labels"
         + (f"; {len(test):,} labelled ones of the target test" if len(test) else "")
     )
     if not len(test):
-        session.watch.note(
+        session.callbacks.note(
             "No target image has a label, so nothing can be proved: the run ends with the translated images and the "
             "adapted classifier's estimate of the class mix. Class folders of about 50 labelled target images a class give a verdict"
         )
     plan = generation.plan_into(train, domains.DOMAIN, "target", session.settings.generate.sampling_strategy)
-    session.watch.note("\n".join(["Images to translate into the target domain:", *_indented(plan.lines())]))
+    session.callbacks.note("\n".join(["Images to translate into the target domain:", *_indented(plan.lines())]))
 
 
 def _indented(lines: list[str]) -> list[str]:

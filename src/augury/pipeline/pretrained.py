@@ -10,10 +10,10 @@ from augury.errors import RunFolderError
 from augury.files import read_json
 from augury.pipeline.run_folder import Run
 from augury.proof import seen_by
-from augury.training import Layers, Plan
+from augury.training import Plan, PretrainedBackbone
 
 
-def pretrained(run: str | os.PathLike[str]) -> Layers:
+def pretrained(run: str | os.PathLike[str]) -> PretrainedBackbone:
     """The layers of the discriminator that `run` has trained: called with (channels, classes) they are a new network
     (torch.nn.Module), images [N, C, H, W] in [-1, 1] -> logits [N, K], to be trained on real images; the verdict's arm
     "discriminator" says whether that pays. Images have the size of the run's.
@@ -21,7 +21,7 @@ def pretrained(run: str | os.PathLike[str]) -> Layers:
     Raises RunFolderError when `run` is no run folder, or has trained no discriminator.
     """
     place = Run(run)
-    found: Layers | str = "its training has not ended; go on with the same command"
+    found: PretrainedBackbone | str = "its training has not ended; go on with the same command"
     shape = place.about["data"]["shape"]
     if "train" in place.state():
         plan = Plan.from_dict(read_json(place / "train" / "plan.json")["plan"])
@@ -29,4 +29,6 @@ def pretrained(run: str | os.PathLike[str]) -> Layers:
     if isinstance(found, str):
         raise RunFolderError(f"{place.path}: no discriminator to begin with: {found}")
     seen = seen_by("generator", str(place.path))
-    return replace(found, seen={name.replace("generator", "discriminator"): prints for name, prints in seen.items()})
+    return replace(
+        found, seen={name.replace("generator", "discriminator"): image_hashes for name, image_hashes in seen.items()}
+    )

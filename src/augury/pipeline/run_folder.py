@@ -16,7 +16,7 @@ from augury.verdict import Verdict
 if TYPE_CHECKING:
     from filelock import FileLock
 
-FORMAT = 1
+FORMAT = 2
 """Version of the folder's layout; a folder of another version is refused, not guessed at."""
 
 OTHERS = {

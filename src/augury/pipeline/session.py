@@ -25,7 +25,7 @@ from augury.metrics import Extractor
 from augury.networks import Classifier
 from augury.pipeline import domains
 from augury.pipeline.environment import machine, versions
-from augury.pipeline.inputs import SAMPLE, Watcher, about_data, changes, parted
+from augury.pipeline.inputs import SAMPLE, Callbacks, about_data, changes, parted
 from augury.pipeline.run_folder import FORMAT, Run
 from augury.settings import RunSettings
 from augury.training import Synthesizer, checkpoints
@@ -40,8 +40,10 @@ LESSON = 600
 class Session:
     """One run being worked on; the stages of pipeline.py are functions of it."""
 
-    def __init__(self, run: Run, data: LabelledImages, settings: RunSettings, source: str, watch: Watcher) -> None:
-        self.run, self.source, self.watch = run, source, watch
+    def __init__(
+        self, run: Run, data: LabelledImages, settings: RunSettings, source: str, callbacks: Callbacks
+    ) -> None:
+        self.run, self.source, self.callbacks = run, source, callbacks
         self.settings = domains.settings_for_target(settings)
         self.data = data if settings.data.target is None else domains.in_domain(data, "source")
         self.device, self.features = training.choose_device(settings.device), run / "features"
@@ -116,7 +118,9 @@ class Session:
             self.beside, lambda images: proof.probabilities(self.classifier, images), SURE
         )
         at = np.flatnonzero(sure)
-        self.watch.note(f"the classifier is sure of {len(at):,} of {len(sure):,} unlabelled images (arm pseudo_labels)")
+        self.callbacks.note(
+            f"the classifier is sure of {len(at):,} of {len(sure):,} unlabelled images (arm pseudo_labels)"
+        )
         shown = SyntheticImages(
             self.beside[at], labels[at, None], (), self.data.classes, self.settings.seed, at, "real, unlabelled"
         )
@@ -147,7 +151,7 @@ class Session:
     def drawn_by_others(self) -> dict[str, str]:
         """What tells other images from those that `others` gave before."""
         return {
-            name: digest([proof.prints(x.images).tolist(), *([] if x.targets is None else x.targets.tolist())])
+            name: digest([proof.image_hashes(x.images).tolist(), *([] if x.targets is None else x.targets.tolist())])
             for name, x in self.others.items()
         }
 
@@ -162,7 +166,7 @@ class Session:
         return Synthesizer.load(self.run / "synthesizer", self.device)
 
     @property
-    def layers(self) -> training.Layers | str:
+    def layers(self) -> training.PretrainedBackbone | str:
         """Those of the trained discriminator, or why there are none."""
         return training.layers(self.run / "train", self.planned(), self.data.shape)
 
@@ -232,7 +236,7 @@ class Session:
         train, test = self.parts["train"].images, self.parts["test"]
         near = at[proof.like_held(images.images[at], test, "drop", others=train, mirrored=self.flips)]
         if len(near):
-            self.watch.note(f"{len(near):,} synthetic images are like a test image and are not exported")
+            self.callbacks.note(f"{len(near):,} synthetic images are like a test image and are not exported")
         reasons = np.array(images.reasons or ("",) * len(images), object)
         reasons[near] = "like a test image"
         return replace(images, reasons=tuple(reasons.tolist()))
@@ -309,20 +313,20 @@ class Session:
                 raise
             return str(before[1])
 
-    def taught(self, member: int) -> Classifier:
+    def fitted(self, member: int) -> Classifier:
         """The classifier of the run (0) or a further one like it, of other weights and batches."""
-        lesson = proof.Lesson(steps=LESSON, balanced=True, augment=policy("classical", flips=self.flips))
+        config = proof.TrainConfig(steps=LESSON, balanced=True, augment=policy("classical", flips=self.flips))
         seed = self.settings.seed + 500_009 + member
-        model: Classifier = proof.teach(self.parts["train"], lesson, seed=seed, device=self.device)
+        model: Classifier = proof.fit(self.parts["train"], config, seed=seed, device=self.device)
         return model
 
     def saw(self, place: str, images: LabelledImages, start_from: str | None = None) -> None:
         """Keep that `place` sees these images, those of the validation part, which it is chosen or stopped by, and those that
         what it starts from has seen, or that nothing tells of that; the trial checks it."""
         before = {} if start_from is None else proof.seen_by(place, start_from)
-        chosen = proof.prints(self.parts["validation"].images)
+        chosen = proof.image_hashes(self.parts["validation"].images)
         name = place if start_from is None or place in before else place + proof.UNTOLD
-        proof.record(self.run / "seen", name, proof.prints(images.images), chosen, *before.values())
+        proof.record(self.run / "seen", name, proof.image_hashes(images.images), chosen, *before.values())
         for stale in {place, place + proof.UNTOLD} - {name}:
             (self.run / "seen" / f"{stale}.npy").unlink(missing_ok=True)
 
@@ -350,7 +354,7 @@ class Session:
             recognised = generation.Recognised(hits, held.counts)
         return generation.amounts(self.parts["train"], strategy, self.settings.train.condition, recognised)
 
-    def evidence(self) -> generation.Evidence:
+    def filter_context(self) -> generation.FilterContext:
         """What filters may look at: nothing of the test part."""
         model = self.classifier
         inputs = metrics.from_network(
@@ -360,7 +364,7 @@ class Session:
         judge, why = None, "no filter asked for it"
         if any(rule.name == "discriminator" for rule in generation.rules(self.settings.generate.filters)):
             judge, why = training.discriminator(self.run / "train", self.planned(), self.learnt, self.device)
-        return generation.Evidence(
+        return generation.FilterContext(
             self.parts["train"],
             _mean_probabilities(judges[0] if judges else [model]),
             lambda q, r, k: metrics.nearest(q, r, k),

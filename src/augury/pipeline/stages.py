@@ -21,7 +21,7 @@ from augury.errors import SettingsError
 from augury.files import atomic_path, read_json, read_lines, remove, write_json
 from augury.images import SPLITS, LabelledImages
 from augury.pipeline import domains, scorecard
-from augury.pipeline.inputs import Watcher, divided, read, refuse_among_data
+from augury.pipeline.inputs import Callbacks, divided, read, refuse_among_data
 from augury.pipeline.preflight import check_parts, preflight
 from augury.pipeline.run_folder import Run
 from augury.pipeline.session import Session
@@ -59,7 +59,7 @@ def divide(session: Session) -> None:
     )
     if near:
         left = int((codes == LEFT_OUT).sum())
-        session.watch.note(
+        session.callbacks.note(
             f"{sum(map(len, near)):,} images are near-duplicates of another, {len(near):,} pictures in all; each is kept "
             f"in one part{f', and {left:,} were left out' if left else ''}: near_duplicates.json"
         )
@@ -68,10 +68,10 @@ def divide(session: Session) -> None:
     session.__dict__.pop("parts", None)
 
 
-def teach(session: Session) -> None:
+def fit(session: Session) -> None:
     """Teach the classifier that filters and watches: balanced, classical augmentation, no synthetic images."""
     session.saw("classifier", session.parts["train"])
-    checkpoints.save(session.run / "classifier.safetensors", session.taught(0).state_dict(), {})
+    checkpoints.save(session.run / "classifier.safetensors", session.fitted(0).state_dict(), {})
     session.__dict__.pop("classifier", None)
     if session.target is not None:
         label_target(session)
@@ -94,7 +94,7 @@ def label_target(session: Session) -> None:
         np.save(file, found.labels, allow_pickle=False)
     write_json(session.run / "target.json", domains.about_target(target, found))
     lines = "\n".join(f"  {line}" for line in found.lines(train.classes, train.counts))
-    session.watch.note(f"Share of each class:\n{lines}")
+    session.callbacks.note(f"Share of each class:\n{lines}")
     for name in ("target_labels", "learnt"):
         session.__dict__.pop(name, None)
 
@@ -107,14 +107,14 @@ def train(session: Session) -> None:
     if s.train.unlabelled:
         told = read_json(folder / "unlabelled.json")
         away = ", ".join(f"{n:,} like the {name} part" for name, n in told["left_out"].items())
-        session.watch.note(
+        session.callbacks.note(
             f"{told['used']:,} of {told['images']:,} unlabelled images train the generator; left out: {away}"
         )
-    watched, held = train, training.seen(plan, session.parts["validation"])
+    watched, held = train, training.drop_labels(plan, session.parts["validation"])
     if session.target is not None:  # what is watched are translations into the target
         watched = held = learnt.take(np.arange(len(train), len(learnt)))
     judge = metrics.Monitor(
-        session.own_features(), training.seen(plan, watched), held, held.conditions(plan.condition), seed=s.seed
+        session.own_features(), training.drop_labels(plan, watched), held, held.conditions(plan.condition), seed=s.seed
     )
     synthesizer = training.train_plan(
         plan,
@@ -124,8 +124,8 @@ def train(session: Session) -> None:
         assess=judge,
         apart=judge.apart,
         judges=session.column_classifiers if plan.rule.semantic else (),
-        on_progress=session.watch.training,
-        on_event=session.watch.note,
+        on_progress=session.callbacks.training,
+        on_event=session.callbacks.note,
     )
     synthesizer.save(session.run / "synthesizer")
     session.__dict__.pop("synthesizer", None)
@@ -133,10 +133,10 @@ def train(session: Session) -> None:
 
 def draw(session: Session) -> None:
     """Draw, or translate, what the plan asks for, and filter it."""
-    g, evidence = session.settings.generate, session.evidence()
-    session.saw("filters", evidence.train)
+    g, context = session.settings.generate, session.filter_context()
+    session.saw("filters", context.train)
     if session.translates:
-        return fill(session, evidence)
+        return fill(session, context)
     wanted = session.amounts()
     synthetic = generation.draw(
         session.synthesizer,
@@ -145,19 +145,19 @@ def draw(session: Session) -> None:
         surplus=g.surplus,
         truncation=g.truncation,
         filters=g.filters,
-        evidence=evidence,
+        context=context,
         sampling=g.sampling,
-        on_progress=lambda done, total: session.watch.amount("images", done, total),
+        on_progress=lambda done, total: session.callbacks.amount("images", done, total),
     )
     if g.soft_labels:
-        members = [session.classifier, *(session.taught(i) for i in range(1, g.soft_labels))]
+        members = [session.classifier, *(session.fitted(i) for i in range(1, g.soft_labels))]
         ensemble = [partial(proof.probabilities, member) for member in members]
         targets = generation.soft_labels(synthetic.images, synthetic.labels, ensemble)
         synthetic = replace(synthetic, targets=targets)
     generation.save(synthetic, session.run / "synthetic")
-    rows = generation.census(synthetic, evidence.train, wanted.numbers, wanted.why)
+    rows = generation.census(synthetic, context.train, wanted.numbers, wanted.why)
     told = {"strategy": str(g.sampling_strategy), "sampling": g.sampling, "rows": rows}
-    write_json(session.run / "generation.json", told | {"filters": generation.asked(g.filters, evidence)})
+    write_json(session.run / "generation.json", told | {"filters": generation.asked(g.filters, context)})
     session.__dict__.pop("synthetic", None)
 
 
@@ -192,16 +192,18 @@ def prove(session: Session) -> None:
     if not isinstance(layers, str):
         others[proof.LAYERS] = layers.fingerprint
     elif not session.translates:  # trials about empty cells have no such arms
-        session.watch.note(f"no arm begins as the discriminator: {layers}")
+        session.callbacks.note(f"no arm begins as the discriminator: {layers}")
     train, validation, test = (session.parts[name] for name in SPLITS)
-    kept = kept_results(file, about, s.prove, test, session.watch, others)
+    kept = kept_results(file, about, s.prove, test, session.callbacks, others)
     extra, settings = session.pseudo_labelled() | session.others, s.prove
     if "all" not in settings.arms:
         asked = [name for name, arm in proof.ARMS.items() if arm.source in extra and name not in settings.arms]
         settings = settings.model_copy(update={"arms": (*settings.arms, *asked)})
     seen = proof.recorded(session.run / "seen")
     for name, path in s.prove.others.items():
-        seen |= {f"{place} of {name}": prints for place, prints in proof.recorded(Run(path) / "seen").items()}
+        seen |= {
+            f"{place} of {name}": image_hashes for place, image_hashes in proof.recorded(Run(path) / "seen").items()
+        }
     verdict = proof.prove(
         train,
         validation,
@@ -219,7 +221,7 @@ def prove(session: Session) -> None:
         seen=seen,
         results=kept.results,
         on_result=kept.keep,
-        on_note=session.watch.note,
+        on_note=session.callbacks.note,
     )
     write_json(session.run / "verdict.json", kept.told(verdict).as_dict())
 
@@ -266,7 +268,7 @@ def tell(session: Session) -> None:
 
 STAGES: dict[str, Callable[[Session], None]] = {
     "split": divide,
-    "classify": teach,
+    "classify": fit,
     "train": train,
     "generate": draw,
     "score": score,
@@ -291,11 +293,11 @@ def do(session: Session, stage: str) -> None:
     """Run one stage unless it is done."""
     inputs = session.inputs(stage)
     cached = session.run.is_done(stage, inputs) and (session.run / LEAVES.get(stage, "")).exists()
-    session.watch.begin(stage, cached)
+    session.callbacks.begin(stage, cached)
     if not cached:
         with session.run.stage(stage, inputs):
             STAGES[stage](session)
-    session.watch.end(stage)
+    session.callbacks.end(stage)
 
 
 def advance(session: Session, last: str) -> None:
@@ -325,7 +327,7 @@ def run(
     settings: RunSettings | None = None,
     seed: int | None = None,
     until: str = "report",
-    watch: Watcher | None = None,
+    callbacks: Callbacks | None = None,
 ) -> Run:
     """Do every stage up to `until` in `folder`, skipping those that are done, and return the Run.
 
@@ -333,7 +335,7 @@ def run(
     embedded sample for a new folder. Without `settings` those stored in the folder hold. `seed` overrides the settings'.
     Raises the errors of augury.errors; whatever had finished is kept, and the same call goes on.
     """
-    with opened(data, folder, settings=settings, seed=seed, watch=watch) as session:
+    with opened(data, folder, settings=settings, seed=seed, callbacks=callbacks) as session:
         advance(session, until)
     return session.run
 
@@ -345,14 +347,14 @@ def opened(
     *,
     settings: RunSettings | None = None,
     seed: int | None = None,
-    watch: Watcher | None = None,
+    callbacks: Callbacks | None = None,
 ) -> Iterator[Session]:
     """The session of a run folder, held for this process; arguments as for `run`."""
     refuse_among_data(data, folder)
-    place, watch = Run(folder), watch or Watcher()
+    place, callbacks = Run(folder), callbacks or Callbacks()
     with place.held():
         chosen = settings or validated(RunSettings, place.settings)
         if seed is not None:
             chosen = chosen.model_copy(update={"seed": seed})
-        images, source = read(data, place, chosen, watch)
-        yield Session(place, images, chosen, source, watch)
+        images, source = read(data, place, chosen, callbacks)
+        yield Session(place, images, chosen, source, callbacks)

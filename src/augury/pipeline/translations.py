@@ -13,12 +13,12 @@ from augury.pipeline import domains
 from augury.pipeline.session import Session
 
 
-def fill(session: Session, evidence: generation.Evidence) -> None:
+def fill(session: Session, context: generation.FilterContext) -> None:
     """Translate train images into the empty and rare cells."""
     g, train = session.settings.generate, session.parts["train"]
     plan = planned(session, train)
     for line in plan.lines():
-        session.watch.note(line)
+        session.callbacks.note(line)
     filters = generation.filters_for_translations(g.filters)
     synthetic = generation.translate(
         session.synthesizer,
@@ -27,8 +27,8 @@ def fill(session: Session, evidence: generation.Evidence) -> None:
         seed=session.settings.seed,
         surplus=g.surplus,
         filters=filters,
-        evidence=evidence,
-        on_progress=lambda done, total: session.watch.amount("images", done, total),
+        context=context,
+        on_progress=lambda done, total: session.callbacks.amount("images", done, total),
     )
     generation.save(synthetic, session.run / "synthetic", train)
     wanted = np.zeros_like(plan.cells.counts)
@@ -42,9 +42,9 @@ def fill(session: Session, evidence: generation.Evidence) -> None:
         "plan": generation.tallied(plan.as_rows(), synthetic, train),
     }
     if (kept := _kept_classes(session, synthetic)) is not None:
-        session.watch.note(kept.sentence)
+        session.callbacks.note(kept.sentence)
         facts["kept_classes"] = kept.as_dict()
-    write_json(session.run / "generation.json", facts | {"filters": generation.asked(filters, evidence)})
+    write_json(session.run / "generation.json", facts | {"filters": generation.asked(filters, context)})
     session.__dict__.pop("synthetic", None)
 
 

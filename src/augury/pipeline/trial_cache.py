@@ -11,7 +11,7 @@ from augury import proof
 from augury.errors import RunFolderError
 from augury.files import digest, read_json, write_json
 from augury.images import LabelledImages
-from augury.pipeline.inputs import Watcher
+from augury.pipeline.inputs import Callbacks
 from augury.pipeline.run_folder import Run
 from augury.settings import ProveSettings
 from augury.verdict import Verdict
@@ -42,7 +42,7 @@ def kept_results(
     about: list[Any],
     prove: ProveSettings,
     test: LabelledImages,
-    watch: Watcher,
+    callbacks: Callbacks,
     others: dict[str, str] | None = None,
     aside: Callable[[], None] = lambda: None,
 ) -> Kept:
@@ -55,7 +55,7 @@ def kept_results(
     """
     lasting = prove.model_dump(exclude=LASTING)
     seen = [features] if (features := proof.features_of(prove.classifier)) else []  # those installed by now
-    inputs, tested = digest([*about, lasting, proof.MEASURED, *seen]), digest(proof.prints(test.images).tolist())
+    inputs, tested = digest([*about, lasting, proof.MEASURED, *seen]), digest(proof.image_hashes(test.images).tolist())
     stored, verdict = read_json(file) if file.exists() else {}, verdict_before(Run(file.parent))
     same, mark = stored.get("inputs") == inputs, None if verdict is None else digest(verdict.as_dict())
     results: dict[str, Any] = stored["results"] if same else {}
@@ -74,7 +74,7 @@ def kept_results(
         while displaced:
             displaced.pop()()
         write_json(file, told | {"results": results} | ({"others": now} if now else {}))
-        watch.amount("trainings", done, total)
+        callbacks.amount("trainings", done, total)
 
     return Kept(results, keep, verdict if results and mark != stale else None, look)
 

@@ -3,20 +3,20 @@
 from augury.proof.adaptation import ADAPTATIONS, adapted
 from augury.proof.arms import ARMS, LAYERS, OWN, UNLABELLED, USUAL, USUAL_CELLS, USUAL_DOMAINS, Arm
 from augury.proof.cells import RARE, Holes
-from augury.proof.checks import foresee
+from augury.proof.checks import check_trial
 from augury.proof.class_mix import class_mix, rows_in_mix
-from augury.proof.classifiers import probabilities, teach, teach_each
+from augury.proof.classifiers import fit, fit_many, probabilities
 from augury.proof.colour_matching import joined
 from augury.proof.column_judges import MEMBERS, column_classifiers
 from augury.proof.crossed import Effects, effects
 from augury.proof.kept_classes import LIMIT as KEPT
 from augury.proof.kept_classes import KeptClasses, kept_classes
-from augury.proof.leakage import UNTOLD, like_held, prints, record, recorded, refuse_shared_parts, seen_by
+from augury.proof.leakage import UNTOLD, image_hashes, like_held, record, recorded, refuse_shared_parts, seen_by
 from augury.proof.learners import CLASSIFIERS, features_of
-from augury.proof.lesson import Lesson
 from augury.proof.measures import MEASURED, measures
 from augury.proof.pooling import Fold, pooled
 from augury.proof.statistics import sign_flip_p
+from augury.proof.train_config import TrainConfig
 from augury.proof.trial import arm_of, prove
 from augury.proof.usefulness import usefulness
 from augury.verdict import Verdict
@@ -41,21 +41,23 @@ __all__ = [
     "Fold",
     "Holes",
     "KeptClasses",
-    "Lesson",
+    "TrainConfig",
     "Verdict",
     "adapted",
     "arm_of",
+    "check_trial",
     "class_mix",
     "column_classifiers",
     "effects",
     "features_of",
-    "foresee",
+    "fit",
+    "fit_many",
+    "image_hashes",
     "joined",
     "kept_classes",
     "like_held",
     "measures",
     "pooled",
-    "prints",
     "probabilities",
     "prove",
     "record",
@@ -64,7 +66,5 @@ __all__ = [
     "rows_in_mix",
     "seen_by",
     "sign_flip_p",
-    "teach",
-    "teach_each",
     "usefulness",
 ]

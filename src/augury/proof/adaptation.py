@@ -20,10 +20,10 @@ from augury.errors import DataError, SettingsError
 from augury.images import Codes, Images, LabelledImages
 from augury.networks import Classifier
 from augury.proof.batch_norm import adapt_batch_norm
-from augury.proof.classifiers import Build, probabilities, teach
+from augury.proof.classifiers import Build, fit, probabilities
 from augury.proof.colour_matching import colour_matched
-from augury.proof.lesson import Lesson
 from augury.proof.target_training import DomainAdversarial, Make, MeanTeacher, fit_with_target
+from augury.proof.train_config import TrainConfig
 
 CONFIDENCE = 0.9
 """The probability from which a target image is used with its pseudo-label. Measured on USPS -> MNIST, even and long-tailed:
@@ -47,7 +47,7 @@ class Task:
 
     labelled: LabelledImages
     target: Images
-    lesson: Lesson
+    config: TrainConfig
     seed: int
     device: torch.device
     build: Build
@@ -63,30 +63,30 @@ class Task:
     def trained(self) -> nn.Module:
         """The current network; where there is none, it is trained on the labelled images."""
         if self.model is None:
-            self.fit(self.labelled, self.lesson)
+            self.fit(self.labelled, self.config)
         assert self.model is not None
         return self.model
 
-    def beside(self, images: Images, labels: Codes) -> Lesson:
+    def beside(self, images: Images, labels: Codes) -> TrainConfig:
         """The lesson with these target images beside the labelled ones, and beside target images that it has already: in each
         class half of what is shown is of the target."""
         if not len(images):
-            return self.lesson
-        known = self.lesson.synthetic
+            return self.config
+        known = self.config.synthetic
         pair = (
             (images, labels)
             if known is None
             else (np.concatenate([known[0], images]), np.concatenate([known[1], labels]))
         )
-        return replace(self.lesson, synthetic=pair, ratio=1.0)
+        return replace(self.config, synthetic=pair, ratio=1.0)
 
-    def fit(self, labelled: LabelledImages, lesson: Lesson) -> None:
+    def fit(self, labelled: LabelledImages, config: TrainConfig) -> None:
         """Train a new network."""
-        self.model = teach(labelled, lesson, seed=self.next_seed(), device=self.device, build=self.build)
+        self.model = fit(labelled, config, seed=self.next_seed(), device=self.device, build=self.build)
 
     def fit_with(self, make: Make) -> None:
         """Train a new network on the labelled images and the target."""
-        longer = replace(self.lesson, steps=LONG * self.lesson.steps)
+        longer = replace(self.config, steps=LONG * self.config.steps)
         self.model = fit_with_target(
             self.labelled, self.target, longer, make, seed=self.next_seed(), device=self.device, build=self.build
         )
@@ -131,7 +131,7 @@ def _few_labels(task: Task) -> None:
         raise SettingsError(
             "the method few_labels needs labelled target images; give 5 to 20 a class as few=, or leave the method out"
         )
-    task.lesson = task.beside(task.few.images, task.few.labels)
+    task.config = task.beside(task.few.images, task.few.labels)
 
 
 STEPS: dict[str, AdaptationStep] = {
@@ -176,7 +176,7 @@ REFERENCES = ("few_labels", "few_labels+adabn")
 def adapted(
     labelled: LabelledImages,
     target: Images,
-    lesson: Lesson,
+    config: TrainConfig,
     *,
     method: str,
     seed: int,
@@ -217,21 +217,21 @@ def adapted(
         For fewer than 20 target images, or images of another shape.
     """
     steps = steps_of(method)
-    _check(labelled, target, lesson, few)
-    task = Task(labelled, target, lesson, seed, device, build, few)
+    _check(labelled, target, config, few)
+    task = Task(labelled, target, config, seed, device, build, few)
     for step in steps:
         STEPS[step].run(task)
     return task.trained().eval()
 
 
-def _check(labelled: LabelledImages, target: Images, lesson: Lesson, few: LabelledImages | None) -> None:
+def _check(labelled: LabelledImages, target: Images, config: TrainConfig, few: LabelledImages | None) -> None:
     """Raises what `adapted` says."""
-    if lesson.synthetic is not None:
+    if config.synthetic is not None:
         raise SettingsError(
-            f"the lesson shows {len(lesson.synthetic[0])} synthetic images, but here the target's take their place; put them "
+            f"the lesson shows {len(config.synthetic[0])} synthetic images, but here the target's take their place; put them "
             "into the labelled images"
         )
-    if lesson.smote:
+    if config.smote:
         raise SettingsError("SMOTE cannot be combined with adaptation; leave smote out of the lesson")
     if len(target) < FEWEST:
         raise DataError(

@@ -80,7 +80,7 @@ class Arm:
             return verdict.IMAGES + ("" if self.source == OWN else f" of {self.source}")
         return verdict.LAYERS if self.learnt else ""
 
-    def lesson(self) -> dict[str, Any]:
+    def config(self) -> dict[str, Any]:
         """The fields that `Lesson` has by the same name and that are plain values."""
         names = (
             "balanced", "class_weights", "loss", "mix", "smote", "schedule", "smoothing", "synthetic_weight",
@@ -89,7 +89,7 @@ class Arm:
         return {name: getattr(self, name) for name in names}
 
 
-USUAL = ("none", "balanced", "classical", "randaugment", "gan", "discriminator", "discriminator_afresh")
+USUAL = ("none", "balanced", "classical", "randaugment", "gan", "discriminator_init", "discriminator_random")
 """Those of a trial that names none: of the ways without a generator those that came out best on real sets (docs/helps.md)."""
 USUAL_CELLS = (
     "none", "balanced", "logit_adjustment", "classical", "randaugment", "mixup", "cutmix", "extreme_gamma", "pretrained",
@@ -135,18 +135,18 @@ ARMS = {
         "classical, the synthetic images first, then the real ones", True, augment="classical", source=OWN, schedule="first"
     ),
     "vae": Arm("as gan, with the images of another generator, given as 'vae'", True, augment="classical", source="vae"),
-    "discriminator": Arm(
+    "discriminator_init": Arm(
         "classical, the real images alone, by a classifier that begins as the discriminator (Radford et al. 2016)", True,
         augment="classical", network="discriminator", learnt=True,
     ),
-    "discriminator_afresh": Arm(
+    "discriminator_random": Arm(
         "classical, by the same layers from random weights: a control", True, augment="classical", network="discriminator"
     ),
-    "discriminator_cutmix": Arm(
-        "as discriminator, and a box of each image from another", True, augment="classical", mix="cutmix",
+    "discriminator_init_cutmix": Arm(
+        "as discriminator_init, and a box of each image from another", True, augment="classical", mix="cutmix",
         network="discriminator", learnt=True,
     ),
-    "discriminator_afresh_cutmix": Arm(
+    "discriminator_random_cutmix": Arm(
         "the same from random weights: its control", True, augment="classical", mix="cutmix", network="discriminator"
     ),
     "pretrained": Arm(

@@ -13,12 +13,12 @@ from augury.images import LabelledImages, SyntheticImages
 from augury.metrics import lite0_installed
 from augury.proof.arms import ARMS, NOISE, OWN, UNLABELLED, USUAL, USUAL_CELLS, USUAL_DOMAINS, Arm
 from augury.proof.learners import Learner, Network, learner
-from augury.proof.lesson import Lesson
 from augury.proof.smote import smote_installed
+from augury.proof.train_config import TrainConfig
 from augury.settings import ProveSettings
 
 
-def foresee(
+def check_trial(
     settings: ProveSettings,
     shape: tuple[int, int, int],
     device: torch.device,
@@ -84,7 +84,7 @@ def obstacle(
         return f"it trains a discriminator's layers, but {without_layers}" if without_layers else ""
     if arm.pretrained:
         return ""
-    refusal = usual.refusal(Lesson(**arm.lesson()))
+    refusal = usual.refusal(TrainConfig(**arm.config()))
     return f"the classifier {refusal}; use another with prove.classifier" if refusal else ""
 
 

@@ -20,12 +20,12 @@ from augury.augment.draws import Joined
 from augury.errors import SettingsError, TrainingError
 from augury.images import Codes
 from augury.networks import Classifier
-from augury.proof.deck import Deck, Labelled, shown
-from augury.proof.lesson import Inputs, Lesson
+from augury.proof.batch_sampler import BatchSampler, Labelled, shown
 from augury.proof.objectives import objective
 from augury.proof.objectives import stackable as stacks
 from augury.proof.smote import Table, smoted
 from augury.proof.stacked import stacked, unstacked
+from augury.proof.train_config import Inputs, TrainConfig
 from augury.randomness import stream, torch_seed
 from augury.training import as_float, keep_memory, placed
 from augury.training.schedules import cosine
@@ -41,9 +41,9 @@ HEAD = 4
 """With SMOTE of features every fourth step is kept for the last layer alone."""
 
 
-def teach(
+def fit(
     train: Labelled,
-    lesson: Lesson,
+    config: TrainConfig,
     *,
     seed: int,
     device: torch.device,
@@ -55,12 +55,12 @@ def teach(
     keep_memory()
     with seeded(seed, device, throughout=not _repeatable(build)):
         model = new_network(build, train, seed, device)
-        return _taught(model, train, lesson, seed, device, precision)
+        return _fitted(model, train, config, seed, device, precision)
 
 
-def teach_each(
+def fit_many(
     trains: Sequence[Labelled],
-    lesson: Lesson,
+    config: TrainConfig,
     *,
     seeds: Sequence[int],
     device: torch.device,
@@ -76,14 +76,14 @@ def teach_each(
     "auto", see `fastest`. All give the same within rounding. Raises SettingsError for another, and for a way that the
     network or the augmentation cannot go.
     """
-    chosen = fastest(lesson, device, build) if way == "auto" else way
+    chosen = fastest(config, device, build) if way == "auto" else way
     if chosen not in WAYS:
         raise SettingsError(f"there is no way '{way}' to train; choose among: {', '.join(WAYS)}")
-    if chosen == "stacked" and not stacks(lesson):
-        raise SettingsError(f"the objective '{lesson.objective}' cannot be trained 'stacked'; use 'abreast'")
+    if chosen == "stacked" and not stacks(config):
+        raise SettingsError(f"the objective '{config.objective}' cannot be trained 'stacked'; use 'abreast'")
     if chosen == "stacked" and not stackable(build):
         raise SettingsError("this classifier cannot be built with copies, and so not trained 'stacked'; use 'abreast'")
-    if chosen != "one by one" and not (_repeatable(build) and _addressed(lesson)):
+    if chosen != "one by one" and not (_repeatable(build) and _addressed(config)):
         raise SettingsError(
             f"this classifier or augmentation draws from PyTorch's own generator, and cannot be trained '{chosen}'; use 'one "
             "by one'"
@@ -91,28 +91,30 @@ def teach_each(
     keep_memory()
     if chosen == "one by one":
         for train, seed in zip(trains, seeds, strict=True):
-            yield then(teach(train, lesson, seed=seed, device=device, build=build, precision=precision))
+            yield then(fit(train, config, seed=seed, device=device, build=build, precision=precision))
         return
     models = [new_network(build, train, seed, device) for train, seed in zip(trains, seeds, strict=True)]
     if chosen == "abreast":
         jobs = [
-            partial(_taught, model, train, lesson, seed, device, precision)
+            partial(_fitted, model, train, config, seed, device, precision)
             for model, train, seed in zip(models, trains, seeds, strict=True)
         ]
         yield from _abreast([partial(_after, job, then) for job in jobs])
         return
     for at in range(0, len(models), STACK):
         part = slice(at, at + STACK)
-        yield from map(then, _taught_at_once(models[part], trains[part], lesson, seeds[part], device, build, precision))
+        yield from map(
+            then, _fitted_vectorised(models[part], trains[part], config, seeds[part], device, build, precision)
+        )
 
 
-def fastest(lesson: Lesson, device: torch.device, build: Build) -> str:
+def fastest(config: TrainConfig, device: torch.device, build: Build) -> str:
     """The quickest way there is: "stacked" on CUDA, where small networks leave most of the processor idle, if the network can
     be; "abreast" on CPU, where a stack takes as long as one after another and small networks gain little from a second
     core; "one by one" elsewhere, and for networks and augmentations that draw from PyTorch's own generator."""
-    if not (_repeatable(build) and _addressed(lesson)):
+    if not (_repeatable(build) and _addressed(config)):
         return "one by one"
-    stack = stackable(build) and stacks(lesson)
+    stack = stackable(build) and stacks(config)
     return {"cuda": "stacked" if stack else "one by one", "cpu": "abreast"}.get(device.type, "one by one")
 
 
@@ -140,7 +142,7 @@ def probabilities(model: nn.Module, images: Inputs, batch: int = 256) -> npt.NDA
     if not np.isfinite(found).all():
         raise TrainingError(
             f"the classifier gives no number for {int((~np.isfinite(found)).any(1).sum())} of {len(found)} images; lower its "
-            "learning rate (--set prove.rates=[0.001]) or look for a division by zero in it"
+            "learning rate (--set prove.learning_rates=[0.001]) or look for a division by zero in it"
         )
     return found
 
@@ -196,9 +198,9 @@ def seeded(seed: int, device: torch.device, throughout: bool = True) -> Iterator
         yield
 
 
-def _addressed(lesson: Lesson) -> bool:
+def _addressed(config: TrainConfig) -> bool:
     """Whether the lesson's augmentation is of Augury, and so draws from streams of its own."""
-    inner = lesson.augment.func if isinstance(lesson.augment, partial) else lesson.augment
+    inner = config.augment.func if isinstance(config.augment, partial) else config.augment
     return inner is None or inner in POLICIES.values() or isinstance(inner, Vary)
 
 
@@ -217,71 +219,75 @@ def _abreast(jobs: Sequence[Callable[[], Made]]) -> Iterator[Made]:
         torch.set_num_threads(threads)
 
 
-def _taught(model: Any, train: Labelled, lesson: Lesson, seed: int, device: torch.device, precision: str) -> Any:
+def _fitted(model: Any, train: Labelled, config: TrainConfig, seed: int, device: torch.device, precision: str) -> Any:
     """The network after its lesson."""
-    body, decks = _first_lesson([train], lesson, [seed])
-    _play(model, decks, body, device, precision)
-    return _finished(model, train, lesson, seed, device)
+    body, samplers = _whole_network([train], config, [seed])
+    _play(model, samplers, body, device, precision)
+    return _finished(model, train, config, seed, device)
 
 
-def _taught_at_once(
+def _fitted_vectorised(
     models: Sequence[Any],
     trains: Sequence[Labelled],
-    lesson: Lesson,
+    config: TrainConfig,
     seeds: Sequence[int],
     device: torch.device,
     build: Build,
     precision: str,
 ) -> list[Any]:
     """The networks after their lessons, which they had in one network of as many copies."""
-    body, decks = _first_lesson(trains, lesson, seeds)
+    body, samplers = _whole_network(trains, config, seeds)
     many = stacked(models, partial(build, trains[0].images.shape[1], len(trains[0].classes)), device)
-    _play(many, decks, body, device, precision)
+    _play(many, samplers, body, device, precision)
     unstacked(many, models)
     return [
-        _finished(model, train, lesson, seed, device) for model, train, seed in zip(models, trains, seeds, strict=True)
+        _finished(model, train, config, seed, device) for model, train, seed in zip(models, trains, seeds, strict=True)
     ]
 
 
-def _first_lesson(trains: Sequence[Labelled], lesson: Lesson, seeds: Sequence[int]) -> tuple[Lesson, list[Deck]]:
+def _whole_network(
+    trains: Sequence[Labelled], config: TrainConfig, seeds: Sequence[int]
+) -> tuple[TrainConfig, list[BatchSampler]]:
     """The lesson of the whole network, and what it draws from for each seed."""
-    if lesson.smote == "inputs":
+    if config.smote == "inputs":
         trains = [smoted(train, seed) for train, seed in zip(trains, seeds, strict=True)]
-    body = replace(lesson, steps=lesson.steps - lesson.steps // HEAD) if lesson.smote == "features" else lesson
-    return body, [Deck(train, body, seed) for train, seed in zip(trains, seeds, strict=True)]
+    body = replace(config, steps=config.steps - config.steps // HEAD) if config.smote == "features" else config
+    return body, [BatchSampler(train, body, seed) for train, seed in zip(trains, seeds, strict=True)]
 
 
-def _finished(model: Any, train: Labelled, lesson: Lesson, seed: int, device: torch.device) -> Any:
+def _finished(model: Any, train: Labelled, config: TrainConfig, seed: int, device: torch.device) -> Any:
     """The network in eval mode, its last layer taught once more where the lesson says so."""
     model.eval()
-    if lesson.smote == "features" and lesson.steps >= HEAD:
+    if config.smote == "features" and config.steps >= HEAD:
         with torch.inference_mode():
             parts = [
                 model.last_inputs(input_tensor(train.images[i : i + 256], device)).cpu().numpy()
                 for i in range(0, len(train.labels), 256)
             ]
         table = smoted(Table(np.concatenate(parts), train.labels, train.classes), seed)
-        rest = replace(lesson, steps=lesson.steps // HEAD, augment=None, mix="", smote="", synthetic=None, ratio=0.0)
-        _play(model.last, [Deck(table, rest, seed)], rest, device, "fp32")
+        rest = replace(config, steps=config.steps // HEAD, augment=None, mix="", smote="", synthetic=None, ratio=0.0)
+        _play(model.last, [BatchSampler(table, rest, seed)], rest, device, "fp32")
     return model.requires_grad_(False)
 
 
-def _play(model: nn.Module, decks: Sequence[Deck], lesson: Lesson, device: torch.device, precision: str) -> None:
+def _play(
+    model: nn.Module, samplers: Sequence[BatchSampler], config: TrainConfig, device: torch.device, precision: str
+) -> None:
     """Train a network, or the stack of one for each deck, in place: AdamW (Loshchilov & Hutter 2019), cosine schedule."""
     model.train()
-    goal = objective(model, decks, lesson, device, _logits)
+    goal = objective(model, samplers, config, device, _logits)
     optimiser = torch.optim.AdamW(
         [*model.parameters(), *goal.parameters()],
-        lr=lesson.rate,
-        weight_decay=lesson.decay,
+        lr=config.rate,
+        weight_decay=config.decay,
         fused=device.type in ("cpu", "cuda"),
     )
     half = torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16")
-    prepare = partial(_prepared, decks, lesson, device)
-    for step in range(lesson.steps):
+    prepare = partial(_prepared, samplers, config, device)
+    for step in range(config.steps):
         for group in optimiser.param_groups:
-            group["lr"] = lesson.rate * cosine(step / lesson.steps, 0.02)
-        x, targets, weights, rows = batch_tensors(decks, lesson, step, device)
+            group["lr"] = config.rate * cosine(step / config.steps, 0.02)
+        x, targets, weights, rows = batch_tensors(samplers, config, step, device)
         total = goal(x, targets, weights, rows, step, half, prepare)
         optimiser.zero_grad(set_to_none=True)
         total.backward()  # type: ignore[no-untyped-call]
@@ -289,29 +295,32 @@ def _play(model: nn.Module, decks: Sequence[Deck], lesson: Lesson, device: torch
 
 
 def batch_tensors(
-    decks: Sequence[Deck], lesson: Lesson, step: int, device: torch.device
+    samplers: Sequence[BatchSampler], config: TrainConfig, step: int, device: torch.device
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, Codes]:
     """What S decks show: (images [B, S·C, ...], targets [S, B, K], weights [S, B], rows int64 [S, B])."""
-    images, targets, weights, rows = shown(decks, step)
-    x = _prepared(decks, lesson, device, images, step)
+    images, targets, weights, rows = shown(samplers, step)
+    x = _prepared(samplers, config, device, images, step)
     targets, weights = targets.to(device), weights.to(device)
-    if lesson.mix:
+    if config.mix:
         mixed = [
-            deck.mixed(own, soft, step) for deck, own, soft in zip(decks, x.chunk(len(decks)), targets, strict=True)
+            sampler.mixed(own, soft, step)
+            for sampler, own, soft in zip(samplers, x.chunk(len(samplers)), targets, strict=True)
         ]
         x, targets = torch.cat([own for own, _ in mixed]), torch.stack([soft for _, soft in mixed])
-    if len(decks) > 1:
-        x = x.reshape(len(decks), -1, *x.shape[1:]).transpose(0, 1).flatten(1, 2)
+    if len(samplers) > 1:
+        x = x.reshape(len(samplers), -1, *x.shape[1:]).transpose(0, 1).flatten(1, 2)
     return (x.contiguous(memory_format=torch.channels_last) if x.ndim == 4 else x), targets, weights, rows
 
 
-def _prepared(decks: Sequence[Deck], lesson: Lesson, device: torch.device, images: Inputs, step: int) -> torch.Tensor:
+def _prepared(
+    samplers: Sequence[BatchSampler], config: TrainConfig, device: torch.device, images: Inputs, step: int
+) -> torch.Tensor:
     """Images [S·B, ...] as stored -> float, changed by the lesson's augmentation with the draws of this step."""
     x = input_tensor(images, device)
-    if lesson.augment is None:
+    if config.augment is None:
         return x
-    streams = [stream(deck.seed, "classical", step) for deck in decks]
-    return lesson.augment(x, streams[0] if len(streams) == 1 else Joined(streams))
+    streams = [stream(sampler.seed, "classical", step) for sampler in samplers]
+    return config.augment(x, streams[0] if len(streams) == 1 else Joined(streams))
 
 
 def input_tensor(images: Inputs, device: torch.device) -> torch.Tensor:

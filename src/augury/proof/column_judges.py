@@ -12,8 +12,8 @@ from augury.augment import policy
 from augury.data.cells import Cells
 from augury.images import Codes, LabelledImages
 from augury.networks import Classifier
-from augury.proof.classifiers import teach_each
-from augury.proof.lesson import Lesson
+from augury.proof.classifiers import fit_many
+from augury.proof.train_config import TrainConfig
 
 STEPS = 400
 MEMBERS = 2
@@ -54,11 +54,11 @@ def column_classifiers(
 ) -> list[list[Classifier]]:
     """`members` classifiers for each column of the condition, trained on the train part with RandAugment, frozen."""
     conditions = train.conditions(condition)
-    lesson = Lesson(steps=STEPS, balanced=True, augment=policy("randaugment", flips=flips))
+    config = TrainConfig(steps=STEPS, balanced=True, augment=policy("randaugment", flips=flips))
     found = []
     for column, (_, values) in enumerate(table.columns):
         part = train.take(unconfounded(conditions, table, column))
         part = replace(part, labels=part.conditions(condition)[:, column], classes=values)
         seeds = [seed + 600_011 * (column + 1) + member for member in range(members)]
-        found.append(list(teach_each([part] * members, lesson, seeds=seeds, device=device, then=lambda model: model)))
+        found.append(list(fit_many([part] * members, config, seeds=seeds, device=device, then=lambda model: model)))
     return found

@@ -10,9 +10,9 @@ import numpy.typing as npt
 import torch
 
 from augury.errors import SettingsError, TrainingError
-from augury.proof.deck import Deck
-from augury.proof.lesson import Lesson
+from augury.proof.batch_sampler import BatchSampler
 from augury.proof.smote import Table
+from augury.proof.train_config import TrainConfig
 from augury.randomness import rng, torch_seed
 
 Floats = npt.NDArray[np.float64]
@@ -20,7 +20,7 @@ MOST = 4096
 """Most images drawn where each is drawn anew: when they are mixed, or the estimator takes no weights."""
 
 
-def fitted(estimator: Any, table: Table, lesson: Lesson, seed: int, asked: npt.NDArray[np.float32]) -> Floats:
+def fitted(estimator: Any, table: Table, config: TrainConfig, seed: int, asked: npt.NDArray[np.float32]) -> Floats:
     """Class probabilities float64 [N, K] of features `asked` [N, D], by a copy of the estimator.
 
     It is fitted to each image of all the steps' batches once, weighed by how often it is shown; an image of soft targets
@@ -29,7 +29,7 @@ def fitted(estimator: Any, table: Table, lesson: Lesson, seed: int, asked: npt.N
     """
     from sklearn.base import clone
 
-    x, targets, weights = _shown(Deck(table, lesson, seed), lesson)
+    x, targets, weights = _shown(BatchSampler(table, config, seed), config)
     rows, classes = np.nonzero(targets)
     weights = weights[rows] * targets[rows, classes]
     copied = clone(estimator)
@@ -69,22 +69,23 @@ def _given(estimator: Any, asked: npt.NDArray[np.float32]) -> Any:
     return given
 
 
-def _shown(deck: Deck, lesson: Lesson) -> tuple[npt.NDArray[np.float32], Floats, Floats]:
+def _shown(sampler: BatchSampler, config: TrainConfig) -> tuple[npt.NDArray[np.float32], Floats, Floats]:
     """(features [M, D], targets [M, K], weights [M]) of all that is shown, each image once; all mixtures differ."""
-    if lesson.mix:
-        batches = [deck.draw(step) for step in range(min(lesson.steps, -(-MOST // lesson.batch)))]
+    if config.mix:
+        batches = [sampler.draw(step) for step in range(min(config.steps, -(-MOST // config.batch)))]
         mixed = [
-            deck.mixed(torch.from_numpy(b.images), torch.from_numpy(b.targets), step) for step, b in enumerate(batches)
+            sampler.mixed(torch.from_numpy(b.images), torch.from_numpy(b.targets), step)
+            for step, b in enumerate(batches)
         ]
         x, targets = (np.concatenate([each[i].numpy() for each in mixed]) for i in (0, 1))
         return x, targets.astype(np.float64), np.concatenate([b.weights for b in batches]).astype(np.float64)
-    drawn = [(b.rows, b.targets, b.weights) for b in map(deck.draw, range(lesson.steps))]
+    drawn = [(b.rows, b.targets, b.weights) for b in map(sampler.draw, range(config.steps))]
     rows, targets, weights = (np.concatenate([each[i] for each in drawn]) for i in range(3))
     at, first, again = np.unique(rows, return_index=True, return_inverse=True)
-    x, real = np.empty((len(at), *deck.train.images.shape[1:]), np.float32), at < len(deck.train.labels)
-    x[real] = deck.train.images[at[real]]
-    if lesson.synthetic is not None:
-        x[~real] = lesson.synthetic[0][at[~real] - len(deck.train.labels)]
+    x, real = np.empty((len(at), *sampler.train.images.shape[1:]), np.float32), at < len(sampler.train.labels)
+    x[real] = sampler.train.images[at[real]]
+    if config.synthetic is not None:
+        x[~real] = config.synthetic[0][at[~real] - len(sampler.train.labels)]
     counted: Floats = np.bincount(again, weights.astype(np.float64), len(at)).astype(np.float64)
     return x, targets[first].astype(np.float64), counted
 

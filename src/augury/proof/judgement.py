@@ -82,9 +82,9 @@ def judge(
     rivals = compared(hits, judged, level, shown=ratio > 0)
     main = max(rivals, key=lambda c: c.effects.value)
     comparator = main.against
-    twin = twin_of(main, hits, judged)
+    matched_control = matched_control_of(main, hits, judged)
     among, lacking, crude = len(eligible(hits, main.arm)), (holes and absent(judged)) or few(judged, main.level), ""
-    found = "underpowered" if lacking else word(main, twin, margin, len(seeds), level, among)
+    found = "underpowered" if lacking else outcome(main, matched_control, margin, len(seeds), level, among)
     if found == "no difference" and (crude := coarse(judged, margin)):
         found = "underpowered"
     shown = ratio > 0 and ARMS[main.arm].shows
@@ -97,7 +97,7 @@ def judge(
     images = composition.shown(ARMS[main.arm], train, images, holes) if holes else images
     arms = {n: {k: [m[k] for m in each] for k in (*SCALARS, *PER_CLASS)} for n, each in results.items()}
     verdict = Verdict(
-        word=found,
+        outcome=found,
         sentence="",
         arm=main.arm,
         comparator=comparator,
@@ -110,13 +110,13 @@ def judge(
         seeds=seeds,
         test_n=len(judged),
         margin=margin,
-        p_no_gain=no_gain(main, twin, margin, among),
-        p_no_loss=twin.effects.p_above(-margin),
+        p_no_gain=no_gain(main, matched_control, margin, among),
+        p_no_loss=matched_control.effects.p_above(-margin),
         detectable=detectable(main.effects.error, main.effects.freedom(), main.level),
         least_seeds=least_seeds(main.level),
         seeds_needed=None if more is None else max(more, int(np.ceil(1.5 * len(seeds))), least_seeds(main.level)),
         images_needed=images_needed(main.effects, far, len(judged), main.level),
-        twin=twin.as_dict(),
+        matched_control=matched_control.as_dict(),
         comparisons=tuple(c.as_dict() for c in rivals),
         arms=arms,
         ratio_curve=tuple(curve),
@@ -133,7 +133,9 @@ def judge(
     return replace(verdict, sentence=sentence(verdict))
 
 
-def word(main: Comparison, twin: Comparison, margin: float, seeds: int, level: float = 0.05, among: int = 1) -> str:
+def outcome(
+    main: Comparison, matched_control: Comparison, margin: float, seeds: int, level: float = 0.05, among: int = 1
+) -> str:
     """One of four words for an arm against the comparator (`main`), the best of `among` arms, and against its twin, the same
     training without synthetic images, or from random weights (`twin`).
 
@@ -146,22 +148,30 @@ def word(main: Comparison, twin: Comparison, margin: float, seeds: int, level: f
         return "underpowered"
     if main.p_adjusted <= level and main.low > 0:
         return "helps"
-    if main.p_adjusted <= level and main.high < 0 and twin.p <= twin.level and twin.high < 0:
+    if (
+        main.p_adjusted <= level
+        and main.high < 0
+        and matched_control.p <= matched_control.level
+        and matched_control.high < 0
+    ):
         return "hurts"
-    tested = no_gain(main, twin, margin, among) <= main.level and twin.effects.p_above(-margin) <= twin.level
+    tested = (
+        no_gain(main, matched_control, margin, among) <= main.level
+        and matched_control.effects.p_above(-margin) <= matched_control.level
+    )
     within = tested and main.effects.interval(1 - 2 * main.level)[1] < margin
-    within = within and twin.effects.interval(1 - 2 * twin.level)[0] > -margin
+    within = within and matched_control.effects.interval(1 - 2 * matched_control.level)[0] > -margin
     return "no difference" if within else "underpowered"
 
 
-def no_gain(main: Comparison, twin: Comparison, margin: float, among: int) -> float:
+def no_gain(main: Comparison, matched_control: Comparison, margin: float, among: int) -> float:
     """One-sided p that a gain of `margin` or more over all of `among` arms is not ruled out. The comparator is the one of them
     that did best on these very images, which makes gains look smaller than they are, so its p pays for the choice; the twin was
     fixed beforehand, and what is no gain over it is none over the best. Each has half the error (Bonferroni)."""
     best = among * main.effects.p_below(margin)
-    if among == 1 or twin.level < main.level:  # nothing was chosen; or there is no twin but the comparator
+    if among == 1 or matched_control.level < main.level:  # nothing was chosen; or there is no twin but the comparator
         return min(1.0, best)
-    return min(1.0, 2 * best, 2 * twin.effects.p_below(margin))
+    return min(1.0, 2 * best, 2 * matched_control.effects.p_below(margin))
 
 
 def few(test: LabelledImages, level: float) -> str:
@@ -218,7 +228,7 @@ def _accuracy(hits: npt.NDArray[np.bool_], test: LabelledImages) -> float:
     return float(np.mean([hits[:, test.labels == c].mean() for c in np.unique(test.labels)]))
 
 
-def twin_of(main: Comparison, hits: Hits, test: LabelledImages) -> Comparison:
+def matched_control_of(main: Comparison, hits: Hits, test: LabelledImages) -> Comparison:
     """The arm against the same training without synthetic images, or from random weights; where that was not trained, against
     the comparator, at a level that pays for its choice among the arms that are not generative."""
     plain = [n for n in hits if not ARMS[n].source and not ARMS[n].learnt and not ARMS[n].fill]

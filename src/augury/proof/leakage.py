@@ -19,7 +19,7 @@ Prints = npt.NDArray[np.uint64]
 Policy = Literal["refuse", "drop", "allow"]
 
 
-def prints(images: Images) -> Prints:
+def image_hashes(images: Images) -> Prints:
     """A 64-bit digest of the pixels of each image [N, C, H, W], in order; equal only for equal images of the same shape."""
     shape = repr(images.shape[1:]).encode()
     found = [hashlib.blake2b(image.tobytes(), digest_size=8, key=shape).digest() for image in images]
@@ -51,7 +51,7 @@ def seen_by(place: str, start: str) -> dict[str, Prints]:
 
 def refuse_seen(test: LabelledImages, seen: Mapping[str, Prints], allowed: Prints | None = None) -> None:
     """Raises DataError when an image of `test`, but for those `allowed`, is among those that any place has seen."""
-    mine = prints(test.images)
+    mine = image_hashes(test.images)
     if allowed is not None:
         seen = {place: others[~np.isin(others, allowed)] for place, others in seen.items()}
     for place, others in seen.items():
@@ -67,7 +67,7 @@ def refuse_seen(test: LabelledImages, seen: Mapping[str, Prints], allowed: Print
 def refuse_shared_parts(train: LabelledImages, validation: LabelledImages, test: LabelledImages) -> None:
     """Raises DataError when two parts have an image in common, pixel for pixel."""
     own = {"train": train, "validation": validation, "test": test}
-    known = {name: prints(part.images) for name, part in own.items()}
+    known = {name: image_hashes(part.images) for name, part in own.items()}
     for first, second in (("train", "test"), ("validation", "test"), ("train", "validation")):
         shared = np.isin(known[second], known[first])
         if shared.any():
@@ -121,8 +121,8 @@ def refuse_copies(
 ) -> None:
     """Raises DataError when one of the synthetic `images` (called as `names` say) is an image of the `held` part called `name`, or with
     `mirrored` its mirror image, pixel for pixel."""
-    known = [prints(held.images), *([prints(held.images[..., ::-1])] if mirrored else [])]
-    same = np.isin(prints(images), np.concatenate(known))
+    known = [image_hashes(held.images), *([image_hashes(held.images[..., ::-1])] if mirrored else [])]
+    same = np.isin(image_hashes(images), np.concatenate(known))
     if same.any():
         raise DataError(
             f"{int(same.sum())} of {len(images)} synthetic images are images of the {name} part, pixel for pixel{' or mirrored' if mirrored else ''}, "

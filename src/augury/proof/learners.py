@@ -17,9 +17,9 @@ from augury.images import Images, LabelledImages
 from augury.metrics import extractor, lite0_installed
 from augury.networks import Classifier, ResNet
 from augury.proof.adaptation import adapted
-from augury.proof.classifiers import Build, probabilities, stackable, teach_each
-from augury.proof.lesson import Lesson
+from augury.proof.classifiers import Build, fit_many, probabilities, stackable
 from augury.proof.on_features import OnFeatures
+from augury.proof.train_config import TrainConfig
 from augury.proof.views import Views
 from augury.training import choose_precision
 
@@ -33,18 +33,18 @@ class Network:
     precision: str = "fp32"
     way: str = "auto"
 
-    def refusal(self, lesson: Lesson) -> str:
+    def refusal(self, config: TrainConfig) -> str:
         """Why it cannot be taught so; "" when it can."""
-        last = lesson.smote == "features" or lesson.objective == "adversarial"
+        last = config.smote == "features" or config.objective == "adversarial"
         return "has no last layer that is known" if last and not stackable(self.build) else ""
 
     def predicted(
-        self, trains: Sequence[LabelledImages], lesson: Lesson, seeds: Sequence[int], images: Images
+        self, trains: Sequence[LabelledImages], config: TrainConfig, seeds: Sequence[int], images: Images
     ) -> Iterator[npt.NDArray[np.float64]]:
         """Class probabilities float64 [N, K] of `images` by the classifier of each seed, each as soon as it is there."""
-        return teach_each(
+        return fit_many(
             trains,
-            lesson,
+            config,
             seeds=seeds,
             device=self.device,
             then=lambda model: probabilities(model, images),
@@ -65,17 +65,17 @@ class Adapted:
     method: str
     precision: str = "fp32"
 
-    def refusal(self, lesson: Lesson) -> str:
+    def refusal(self, config: TrainConfig) -> str:
         """Why it cannot be taught so; "" when it can."""
         return ""
 
     def predicted(
-        self, trains: Sequence[LabelledImages], lesson: Lesson, seeds: Sequence[int], images: Images
+        self, trains: Sequence[LabelledImages], config: TrainConfig, seeds: Sequence[int], images: Images
     ) -> Iterator[npt.NDArray[np.float64]]:
         """Class probabilities float64 [N, K] of `images` by the classifier of each seed, each as soon as it is there."""
         for train, seed in zip(trains, seeds, strict=True):
             model = adapted(
-                train, self.target, lesson, method=self.method, seed=seed, device=self.device, build=self.build
+                train, self.target, config, method=self.method, seed=seed, device=self.device, build=self.build
             )
             yield probabilities(model, images)
 

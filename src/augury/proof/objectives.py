@@ -13,10 +13,10 @@ from torch.nn import functional as F
 
 from augury.errors import SettingsError
 from augury.images import Codes
-from augury.proof.deck import Deck
+from augury.proof.batch_sampler import BatchSampler
 from augury.proof.gradient_reversal import reversal_strength, reversed_gradient
-from augury.proof.lesson import Inputs, Lesson
 from augury.proof.losses import LOSSES
+from augury.proof.train_config import Inputs, TrainConfig
 from augury.randomness import stream
 
 DRO_STEP = 0.01
@@ -41,11 +41,16 @@ class Objective:
     stackable = True
 
     def __init__(
-        self, model: nn.Module, decks: Sequence[Deck], lesson: Lesson, device: torch.device, forward: Forward
+        self,
+        model: nn.Module,
+        samplers: Sequence[BatchSampler],
+        config: TrainConfig,
+        device: torch.device,
+        forward: Forward,
     ) -> None:
-        self.model, self.decks, self.lesson, self.forward = model, decks, lesson, forward
-        self.loss = LOSSES[lesson.loss]
-        self.shares = torch.from_numpy(np.stack([deck.shares for deck in decks])).to(device)[:, None]
+        self.model, self.samplers, self.config, self.forward = model, samplers, config, forward
+        self.loss = LOSSES[config.loss]
+        self.shares = torch.from_numpy(np.stack([sampler.shares for sampler in samplers])).to(device)[:, None]
         self.device = device
 
     def parameters(self) -> Iterable[nn.Parameter]:
@@ -72,10 +77,10 @@ class Objective:
 
     def logits(self, x: Tensor, targets: Tensor, half: Any) -> Tensor:
         """float32 [S, B, K]."""
-        copies = (len(self.decks),) if len(self.decks) > 1 else ()
+        copies = (len(self.samplers),) if len(self.samplers) > 1 else ()
         with half:
             logits = self.forward(self.model, x, (len(x), *copies, targets.shape[-1])).float()
-        return logits.reshape(len(x), len(self.decks), -1).transpose(0, 1)
+        return logits.reshape(len(x), len(self.samplers), -1).transpose(0, 1)
 
     def losses(self, logits: Tensor, targets: Tensor) -> Tensor:
         """The loss of each image [S, B]."""
@@ -92,11 +97,11 @@ class GroupDRO(Objective):
 
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
-        if self.lesson.cells is None:
+        if self.config.cells is None:
             raise SettingsError("group_dro needs the cell of each train image; give a trial with attributes")
-        self.cells = np.unique(self.lesson.cells, return_inverse=True)[1].reshape(-1)
+        self.cells = np.unique(self.config.cells, return_inverse=True)[1].reshape(-1)
         cells = int(self.cells.max()) + 1
-        self.q = torch.full((len(self.decks), cells), 1 / cells, device=self.device)
+        self.q = torch.full((len(self.samplers), cells), 1 / cells, device=self.device)
 
     def batch_loss(self, losses: Tensor, weights: Tensor, rows: Codes) -> Tensor:
         """Update q and weigh the cells by it; a cell that the batch lacks has the loss 0."""
@@ -115,13 +120,13 @@ class Adversarial(Objective):
 
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
-        if self.lesson.attributes is None:
+        if self.config.attributes is None:
             raise SettingsError(
                 "the arm dann needs the attribute value of each train image; give a trial with attributes"
             )
-        self.attributes = np.unique(self.lesson.attributes, return_inverse=True)[1].reshape(-1)
+        self.attributes = np.unique(self.config.attributes, return_inverse=True)[1].reshape(-1)
         model: Any = self.model
-        size, values, seed = model.last.in_features, int(self.attributes.max()) + 1, self.decks[0].seed
+        size, values, seed = model.last.in_features, int(self.attributes.max()) + 1, self.samplers[0].seed
         shapes = ((HIDDEN, size), (HIDDEN,), (values, HIDDEN), (values,))
         draws = stream(seed, "adversary")
         bounds = (size**-0.5, size**-0.5, HIDDEN**-0.5, HIDDEN**-0.5)
@@ -142,7 +147,7 @@ class Adversarial(Objective):
             logits = model.last(features).float()[None]
         total = self.batch_loss(self.losses(logits, targets), weights, rows)
         a, b, c, d = self.head
-        hidden = reversed_gradient(features.float(), reversal_strength(step / self.lesson.steps))
+        hidden = reversed_gradient(features.float(), reversal_strength(step / self.config.steps))
         told = F.linear(F.relu(F.linear(hidden, a, b)), c, d)
         return total + F.cross_entropy(told, torch.from_numpy(self.attributes[rows[0]]).to(told.device))
 
@@ -155,15 +160,15 @@ class Consistency(Objective):
 
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
-        if self.lesson.pairs is None:
+        if self.config.pairs is None:
             raise SettingsError("the arm consistency needs pairs of images; give translations with sources")
 
     def __call__(
         self, x: Tensor, targets: Tensor, weights: Tensor, rows: Codes, step: int, half: Any, prepare: Prepare
     ) -> Tensor:
         """The loss of the batch plus that of its pairs; pairs get the augmentation of the image that they belong to."""
-        assert self.lesson.pairs is not None
-        images, partners = self.lesson.pairs
+        assert self.config.pairs is not None
+        images, partners = self.config.pairs
         partner = partners[rows[0]]
         paired = np.flatnonzero(partner >= 0)
         if not len(paired):
@@ -195,13 +200,13 @@ OBJECTIVES: dict[str, type[Objective]] = {
 }
 
 
-def stackable(lesson: Lesson) -> bool:
+def stackable(config: TrainConfig) -> bool:
     """Whether the objective can train a stack of networks."""
-    return OBJECTIVES[lesson.objective].stackable
+    return OBJECTIVES[config.objective].stackable
 
 
 def objective(
-    model: nn.Module, decks: Sequence[Deck], lesson: Lesson, device: torch.device, forward: Forward
+    model: nn.Module, samplers: Sequence[BatchSampler], config: TrainConfig, device: torch.device, forward: Forward
 ) -> Objective:
     """The objective that the lesson names."""
-    return OBJECTIVES[lesson.objective](model, decks, lesson, device, forward)
+    return OBJECTIVES[config.objective](model, samplers, config, device, forward)

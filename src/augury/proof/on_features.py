@@ -12,10 +12,10 @@ from torch import nn
 
 from augury.images import Images, LabelledImages
 from augury.networks.classifier import side_by_side
-from augury.proof.classifiers import probabilities, teach_each
+from augury.proof.classifiers import fit_many, probabilities
 from augury.proof.estimators import Floats, fitted
-from augury.proof.lesson import Lesson
 from augury.proof.smote import Table, smoted
+from augury.proof.train_config import TrainConfig
 from augury.proof.views import VIEWS, Views
 
 
@@ -42,37 +42,37 @@ class OnFeatures:
     device: torch.device
     estimator: Any = None
 
-    def refusal(self, lesson: Lesson) -> str:
+    def refusal(self, config: TrainConfig) -> str:
         """Why it cannot be taught so; "" when it can."""
-        if lesson.mix == "cutmix":
+        if config.mix == "cutmix":
             return "sees features, and CutMix takes a box of pixels"
-        if lesson.objective in ("adversarial", "consistency"):
+        if config.objective in ("adversarial", "consistency"):
             return "sees features, and this arm trains what makes them"
-        if self.estimator is not None and (lesson.loss != "cross_entropy" or lesson.objective):
+        if self.estimator is not None and (config.loss != "cross_entropy" or config.objective):
             return "has a loss of its own"
-        if self.estimator is not None and lesson.schedule == "first":
+        if self.estimator is not None and config.schedule == "first":
             return "is fitted to all images at once, in no order"
         return ""
 
     def predicted(
-        self, trains: Sequence[LabelledImages], lesson: Lesson, seeds: Sequence[int], images: Images
+        self, trains: Sequence[LabelledImages], config: TrainConfig, seeds: Sequence[int], images: Images
     ) -> Iterator[Floats]:
         """Class probabilities float64 [N, K] of `images` by the classifier of each seed."""
-        asked, augment = self.views.extract(images), lesson.augment
-        own = replace(lesson, augment=None, smote="")
-        if lesson.cells is not None:
-            own = replace(own, cells=np.tile(lesson.cells, 1 if augment is None else 1 + VIEWS))
-        if lesson.synthetic is not None:
-            found = self.views.extract(lesson.synthetic[0], augment)
-            times, soft = 1 if augment is None else 1 + VIEWS, lesson.synthetic_targets
-            given = (found, np.tile(lesson.synthetic[1], times))
+        asked, augment = self.views.extract(images), config.augment
+        own = replace(config, augment=None, smote="")
+        if config.cells is not None:
+            own = replace(own, cells=np.tile(config.cells, 1 if augment is None else 1 + VIEWS))
+        if config.synthetic is not None:
+            found = self.views.extract(config.synthetic[0], augment)
+            times, soft = 1 if augment is None else 1 + VIEWS, config.synthetic_targets
+            given = (found, np.tile(config.synthetic[1], times))
             own = replace(own, synthetic=given, synthetic_targets=None if soft is None else np.tile(soft, (times, 1)))
-        tables = [self._table(train, lesson, seed) for train, seed in zip(trains, seeds, strict=True)]
+        tables = [self._table(train, config, seed) for train, seed in zip(trains, seeds, strict=True)]
         if self.estimator is not None:
             for table, seed in zip(tables, seeds, strict=True):
                 yield fitted(self.estimator, table, own, seed, asked)
             return
-        yield from teach_each(
+        yield from fit_many(
             tables,
             own,
             seeds=seeds,
@@ -81,9 +81,9 @@ class OnFeatures:
             build=Linear,
         )
 
-    def _table(self, train: LabelledImages, lesson: Lesson, seed: int) -> Table:
+    def _table(self, train: LabelledImages, config: TrainConfig, seed: int) -> Table:
         """The features to teach from, with what SMOTE makes of the pixels or of the features."""
-        shown = smoted(train, seed) if lesson.smote == "inputs" else train
-        found = self.views.extract(shown.images, lesson.augment)
+        shown = smoted(train, seed) if config.smote == "inputs" else train
+        found = self.views.extract(shown.images, config.augment)
         table = Table(found, np.resize(shown.labels, len(found)), train.classes)
-        return smoted(table, seed) if lesson.smote == "features" else table
+        return smoted(table, seed) if config.smote == "features" else table

@@ -48,7 +48,7 @@ def pooled(folds: Sequence[Fold]) -> Verdict:
         raise DataError(
             "the trials to pool are about empty cells, each about those of its own train part; read their verdicts one by one"
         )
-    known = np.concatenate([np.unique(leakage.prints(fold.test.images)) for fold in folds])
+    known = np.concatenate([np.unique(leakage.image_hashes(fold.test.images)) for fold in folds])
     if len(np.unique(known)) < len(known):
         raise DataError(
             "a test image is in two of the trials to pool, and would count twice; pool folds of one data set"

@@ -9,8 +9,8 @@ import numpy as np
 
 from augury.errors import MissingExtraError
 from augury.images import Codes
-from augury.proof.deck import Labelled
-from augury.proof.lesson import Inputs
+from augury.proof.batch_sampler import Labelled
+from augury.proof.train_config import Inputs
 from augury.randomness import torch_seed
 
 NEIGHBOURS = 5

@@ -19,11 +19,11 @@ from torch.nn import functional as F
 from augury.errors import SettingsError
 from augury.images import Images, LabelledImages
 from augury.proof.batch_norm import adapt_batch_norm, has_batch_norm
+from augury.proof.batch_sampler import BatchSampler
 from augury.proof.classifiers import Build, batch_tensors, input_tensor, new_network, seeded
-from augury.proof.deck import Deck
 from augury.proof.gradient_reversal import reversal_strength, reversed_gradient
-from augury.proof.lesson import Lesson
 from augury.proof.losses import LOSSES
+from augury.proof.train_config import TrainConfig
 from augury.randomness import rng, stream, torch_seed
 from augury.training import keep_memory
 from augury.training.schedules import cosine
@@ -60,14 +60,14 @@ class Objective(Protocol):
         ...
 
 
-Make = Callable[[nn.Module, Lesson, int], Objective]
+Make = Callable[[nn.Module, TrainConfig, int], Objective]
 """(network, lesson, seed) -> what is to be learnt from the target."""
 
 
 def fit_with_target(
     labelled: LabelledImages,
     target: Images,
-    lesson: Lesson,
+    config: TrainConfig,
     make: Make,
     *,
     seed: int,
@@ -82,23 +82,23 @@ def fit_with_target(
     keep_memory()
     with seeded(seed, device):
         model = new_network(build, labelled, seed, device)
-        last, deck = Inputs(head(model)), Deck(labelled, lesson, seed)
-        objective = make(model, lesson, seed)
-        loss, shares = LOSSES[lesson.loss], torch.from_numpy(deck.shares).to(device)
+        last, sampler = Inputs(head(model)), BatchSampler(labelled, config, seed)
+        objective = make(model, config, seed)
+        loss, shares = LOSSES[config.loss], torch.from_numpy(sampler.shares).to(device)
         optimiser = torch.optim.AdamW(
             [*model.parameters(), *objective.parameters()],
-            lr=lesson.rate,
-            weight_decay=lesson.decay,
+            lr=config.rate,
+            weight_decay=config.decay,
             fused=device.type in ("cpu", "cuda"),
         )
         model.train()
-        for number in range(lesson.steps):
-            progress = number / lesson.steps
+        for number in range(config.steps):
+            progress = number / config.steps
             for group in optimiser.param_groups:
-                group["lr"] = lesson.rate * cosine(progress, 0.02)
-            x, soft, weights, _ = batch_tensors([deck], lesson, number, device)
+                group["lr"] = config.rate * cosine(progress, 0.02)
+            x, soft, weights, _ = batch_tensors([sampler], config, number, device)
             total = (loss(model(x).float(), soft[0], shares) * weights[0]).sum()
-            rows = rng(seed, "target", number).integers(0, len(target), lesson.batch)
+            rows = rng(seed, "target", number).integers(0, len(target), config.batch)
             images = input_tensor(target[rows], device)
             total = total + objective.loss(Step(number, progress, images, last.taken()))
             optimiser.zero_grad(set_to_none=True)
@@ -110,9 +110,9 @@ def fit_with_target(
     return adapt_batch_norm(found, target, seed=seed) if has_batch_norm(found) else found
 
 
-def augmented(images: Tensor, lesson: Lesson, seed: int, name: str, step: int) -> Tensor:
+def augmented(images: Tensor, config: TrainConfig, seed: int, name: str, step: int) -> Tensor:
     """Images float [B, C, H, W] after the lesson's augmentation, from the stream (seed, name, step)."""
-    x = images if lesson.augment is None else lesson.augment(images, stream(seed, name, step))
+    x = images if config.augment is None else config.augment(images, stream(seed, name, step))
     return x.contiguous(memory_format=torch.channels_last)
 
 
@@ -178,9 +178,9 @@ class MeanTeacher:
     align: float = 0.5
     balance: float = 0.005
 
-    def __call__(self, model: nn.Module, lesson: Lesson, seed: int) -> Objective:
+    def __call__(self, model: nn.Module, config: TrainConfig, seed: int) -> Objective:
         """What is to be learnt from the target."""
-        return _SelfEnsembling(model, lesson, seed, self)
+        return _SelfEnsembling(model, config, seed, self)
 
     def weight_at(self, progress: float) -> float:
         """The weight of the consistency loss at `progress` in [0, 1)."""
@@ -191,8 +191,8 @@ class MeanTeacher:
 
 
 class _SelfEnsembling:
-    def __init__(self, model: nn.Module, lesson: Lesson, seed: int, settings: MeanTeacher) -> None:
-        self.model, self.lesson, self.seed, self.settings = model, lesson, seed, settings
+    def __init__(self, model: nn.Module, config: TrainConfig, seed: int, settings: MeanTeacher) -> None:
+        self.model, self.config, self.seed, self.settings = model, config, seed, settings
         self.teacher = copy.deepcopy(model).train().requires_grad_(False)
         self.mean: Tensor | None = None
 
@@ -205,7 +205,7 @@ class _SelfEnsembling:
         if not weight:
             return step.images.new_zeros(())
         wanted = self._wanted(step.images)
-        x = augmented(step.images, self.lesson, self.seed, "student", step.number)
+        x = augmented(step.images, self.config, self.seed, "student", step.number)
         predicted = self.model(x).float().softmax(1)
         sure = (wanted.max(1).values >= self.settings.threshold).float()
         consistency: Tensor = (sure * (predicted - wanted).square().sum(1)).mean()
@@ -251,14 +251,14 @@ class DomainAdversarial:
     weight: float = 0.1
     hidden: int = 128
 
-    def __call__(self, model: nn.Module, lesson: Lesson, seed: int) -> Objective:
+    def __call__(self, model: nn.Module, config: TrainConfig, seed: int) -> Objective:
         """What is to be learnt from the target."""
-        return _Adversary(model, lesson, seed, self)
+        return _Adversary(model, config, seed, self)
 
 
 class _Adversary:
-    def __init__(self, model: nn.Module, lesson: Lesson, seed: int, settings: DomainAdversarial) -> None:
-        self.model, self.lesson, self.seed, self.weight = model, lesson, seed, settings.weight
+    def __init__(self, model: nn.Module, config: TrainConfig, seed: int, settings: DomainAdversarial) -> None:
+        self.model, self.config, self.seed, self.weight = model, config, seed, settings.weight
         layer = head(model)
         self.inputs = Inputs(layer)
         with torch.random.fork_rng(devices=[]):
@@ -272,7 +272,7 @@ class _Adversary:
 
     def loss(self, step: Step) -> Tensor:
         """Cross-entropy of the domain; the factor is that of Ganin et al. 2016, section 5.2.2."""
-        self.model(augmented(step.images, self.lesson, self.seed, "student", step.number))
+        self.model(augmented(step.images, self.config, self.seed, "student", step.number))
         both = torch.cat([step.features, self.inputs.taken()]).float()
         factor = self.weight * reversal_strength(step.progress)
         logits = self.domains(reversed_gradient(both, factor))[:, 0]

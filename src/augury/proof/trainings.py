@@ -21,12 +21,12 @@ from augury.proof.checks import obstacle, refuse_arm
 from augury.proof.colour_matching import joined
 from augury.proof.composition import Composition
 from augury.proof.learners import Adapted, Learner, Network, learner
-from augury.proof.lesson import Lesson
 from augury.proof.measures import measures
 from augury.proof.resampling import resampled
+from augury.proof.train_config import TrainConfig
 from augury.randomness import rng
 from augury.settings import ProveSettings
-from augury.training import Layers
+from augury.training import PretrainedBackbone
 
 SEARCH_SEEDS = (7_000_003, 7_000_004)
 """Seeds for choosing rate and weight decay on validation; they are not those of the trial."""
@@ -63,7 +63,7 @@ class Trainings:
     targets: Mapping[str, Any] = field(default_factory=dict)
     extra: Mapping[str, tuple[Images, Codes]] = field(default_factory=dict)
     classifier: Any = None
-    layers: Layers | str = "none was given"
+    layers: PretrainedBackbone | str = "none was given"
     arms: Mapping[str, Arm] = field(default_factory=lambda: ARMS)
     holes: Holes | str = NO_HOLES
     made: Mapping[str, SyntheticImages] = field(default_factory=dict)
@@ -84,7 +84,7 @@ class Trainings:
 
     @cached_property
     def _grid(self) -> list[tuple[float, float]]:
-        return list(product(self.settings.rates, self.settings.decays))
+        return list(product(self.settings.learning_rates, self.settings.weight_decays))
 
     def select(self, names: Sequence[str]) -> tuple[str, ...]:
         """The arms of these names; "all" and "usual" stand for every one, or usual one, that can be trained here.
@@ -146,7 +146,7 @@ class Trainings:
             )
         return self._composed[name]
 
-    def _taught(self, name: str) -> Learner:
+    def _fitted(self, name: str) -> Learner:
         """What this arm trains."""
         arm, usual = self.arms[name], self.learner
         if arm.method:
@@ -156,9 +156,9 @@ class Trainings:
             return self._pretrained
         if not arm.network:
             return usual
-        assert isinstance(self.layers, Layers), "select() was not asked"
+        assert isinstance(self.layers, PretrainedBackbone), "select() was not asked"
         precision = usual.precision if isinstance(usual, Network) else "fp32"
-        return Network(replace(self.layers, afresh=not arm.learnt), self.device, precision)
+        return Network(replace(self.layers, random_init=not arm.learnt), self.device, precision)
 
     def has(self, name: str) -> bool:
         """Whether there is an image that this arm would show."""
@@ -174,14 +174,14 @@ class Trainings:
         """The measures on `part` of one classifier of the arm for each seed; `what`/seed is the name of a result. Those not
         there yet are trained at once."""
         rate, decay = self._chosen(arm)
-        return self._measured(what, arm, self._lesson(arm, ratio, rate, decay), seeds, part)
+        return self._measured(what, arm, self._config(arm, ratio, rate, decay), seeds, part)
 
     def _measured(
-        self, what: str, arm: str, lesson: Lesson, seeds: Sequence[int], part: LabelledImages
+        self, what: str, arm: str, config: TrainConfig, seeds: Sequence[int], part: LabelledImages
     ) -> list[dict[str, Any]]:
         lacking = [seed for seed in seeds if f"{what}/{seed}" not in self.results]
         trains = [self._train_part(arm, seed) for seed in lacking]
-        ready = self._taught(arm).predicted(trains, lesson, lacking, part.images) if lacking else iter(())
+        ready = self._fitted(arm).predicted(trains, config, lacking, part.images) if lacking else iter(())
         for seed in seeds:
             name = f"{what}/{seed}"
             if name not in self.results:
@@ -217,17 +217,17 @@ class Trainings:
         for rate, decay in self._grid:
             name = f"search/{arm}, rate {rate:g}, decay {decay:g}"
             found = self._measured(
-                name, arm, self._lesson(arm, SEARCH_RATIO, rate, decay), SEARCH_SEEDS, self.validation
+                name, arm, self._config(arm, SEARCH_RATIO, rate, decay), SEARCH_SEEDS, self.validation
             )
             means.append(float(np.mean([each["balanced_accuracy"] for each in found])))
         self._choices[arm] = self._grid[int(np.argmax(means))]
         return self._choices[arm]
 
-    def _lesson(self, name: str, ratio: float, rate: float, decay: float) -> Lesson:
+    def _config(self, name: str, ratio: float, rate: float, decay: float) -> TrainConfig:
         """What this arm teaches."""
         arm = self.arms[name]
         source = None if arm.cells or arm.method else self._source(arm.source)
-        return Lesson(
+        return TrainConfig(
             steps=self.settings.steps,
             batch=self.settings.batch,
             rate=rate * LAYERS_RATE if arm.network else rate,
@@ -236,7 +236,7 @@ class Trainings:
             synthetic=source,
             synthetic_targets=None if source is None else self.targets.get(arm.source),
             ratio=0.0 if source is None else ratio if arm.ratio is None else arm.ratio,
-            **arm.lesson(),
+            **arm.config(),
             **(self._of_cells(name) if arm.cells else {}),
         )
 

@@ -24,7 +24,7 @@ from augury.proof.sequential import looks
 from augury.proof.statistics import least_seeds
 from augury.proof.trainings import NO_HOLES, Trainings
 from augury.settings import ProveSettings
-from augury.training import Layers
+from augury.training import PretrainedBackbone
 from augury.verdict import Verdict
 
 CHOICE_SEEDS = 3
@@ -42,11 +42,11 @@ def prove(
     seed: int = 0,
     device: torch.device | str = "cpu",
     flips: bool = False,
-    foreign: bool | None = None,
+    external: bool | None = None,
     names: Sequence[str] = (),
     extra: Mapping[str, SyntheticImages] | None = None,
     classifier: Any = None,
-    layers: Layers | str = "none was given",
+    layers: PretrainedBackbone | str = "none was given",
     seen: Mapping[str, leakage.Prints] | None = None,
     condition: tuple[str, ...] = (),
     rare: int = 1,
@@ -87,7 +87,7 @@ def prove(
     is among the synthetic ones.
     """
     settings, total = settings or ProveSettings(), 0
-    foreign = isinstance(synthetic, LabelledImages) if foreign is None else foreign
+    external = isinstance(synthetic, LabelledImages) if external is None else external
     if isinstance(synthetic, LabelledImages):
         synthetic = SyntheticImages.of(synthetic)
     for each in (synthetic, *(extra or {}).values()):
@@ -95,16 +95,16 @@ def prove(
     holes = OTHER_DOMAIN if target is not None else holes_of(train, synthetic, condition, rare, settings)
     known = {**({} if isinstance(layers, str) else layers.seen), **(seen or {})}
     _refuse_leaks(train, validation, test, known, settings.near_duplicates)
-    if foreign and not any(ratio > 0 for ratio in settings.ratios):
+    if external and not any(ratio > 0 for ratio in settings.ratios):
         raise SettingsError("prove.ratios has no ratio above 0, so that no synthetic image would be shown; add one")
     held = {"test": test, "validation": validation}
-    apart = partial(_apart, train=train, held=held, policy=settings.near_duplicates, flips=flips, foreign=foreign)
+    apart = partial(_apart, train=train, held=held, policy=settings.near_duplicates, flips=flips, external=external)
     kept, left_out = apart(synthetic, names=names)
     if left_out:
         on_note(
             f"{left_out:,} of {int(synthetic.kept.sum()):,} synthetic images are like images held out, and are left out"
         )
-    if foreign and not len(kept):
+    if external and not len(kept):
         raise DataError("no synthetic image is left to judge; make them from train images alone (augury split divides)")
     others = {name: apart(images)[0] for name, images in (extra or {}).items()}
     if target is None:
@@ -238,7 +238,7 @@ def _refuse_leaks(
     """Raises DataError when a test image was seen (`known`), or two parts share one; "allow" lets them share, and what they
     share their generator has seen."""
     if policy == "allow":
-        leakage.refuse_seen(test, known, leakage.prints(np.concatenate([train.images, validation.images])))
+        leakage.refuse_seen(test, known, leakage.image_hashes(np.concatenate([train.images, validation.images])))
         return
     leakage.refuse_seen(test, known)
     leakage.refuse_shared_parts(train, validation, test)
@@ -251,16 +251,16 @@ def _apart(
     held: Mapping[str, LabelledImages],
     policy: leakage.Policy,
     flips: bool,
-    foreign: bool,
+    external: bool,
     names: Sequence[str] = (),
 ) -> tuple[SyntheticImages, int]:
     """The kept images without near-duplicates of test images, of `foreign` ones also without those of validation images, and how
     many they were. A generator of ours has seen validation images only by being chosen on them."""
     kept = images.take(images.kept)
     names = [names[int(i)] for i in np.flatnonzero(images.kept)] if len(names) else ()
-    near, mirrored = np.zeros(len(kept), bool), flips or foreign
+    near, mirrored = np.zeros(len(kept), bool), flips or external
     for name, part in held.items():
-        if name == "test" or foreign:
+        if name == "test" or external:
             near |= leakage.like_held(
                 kept.images, part, policy, name=name, others=train.images, mirrored=mirrored, names=names
             )
@@ -302,7 +302,7 @@ def _grown(
         margin = trainings.settings.margin
         train = trainings.train
         verdict = judge(each, seeds, ratio, curve, train, kept, test, level=level, margin=margin, holes=holes)
-        taken.append({"seeds": amount, "level": level, "word": verdict.word, "p": verdict.p})
-        if verdict.word != "underpowered" or verdict.lacking:
+        taken.append({"seeds": amount, "level": level, "outcome": verdict.outcome, "p": verdict.p})
+        if verdict.outcome != "underpowered" or verdict.lacking:
             break
     return replace(verdict, looks=tuple(taken) if len(plan) > 1 else ())

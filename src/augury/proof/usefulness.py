@@ -11,9 +11,9 @@ from augury.images import LabelledImages
 from augury.intervals import wilson
 from augury.metrics import Score
 from augury.networks import Classifier
-from augury.proof.classifiers import probabilities, teach
-from augury.proof.lesson import Lesson
+from augury.proof.classifiers import fit, probabilities
 from augury.proof.measures import confusion
+from augury.proof.train_config import TrainConfig
 
 FEATURES = "the trial's classifier, taught here"
 PREPROCESSING = "value / 127.5 - 1"
@@ -44,8 +44,8 @@ def usefulness(
             raise ScoreError(
                 f"the {what} images are of {len(images.classes)} classes, not those of the training images"
             )
-    lesson = Lesson(steps=steps, batch=batch, balanced=True)
-    of_made, of_real = (teach(images, lesson, seed=seed, device=torch.device(device)) for images in (made, train))
+    config = TrainConfig(steps=steps, batch=batch, balanced=True)
+    of_made, of_real = (fit(images, config, seed=seed, device=torch.device(device)) for images in (made, train))
 
     def tried(model: Classifier, images: LabelledImages) -> npt.NDArray[np.int64]:
         return confusion(images.labels, probabilities(model, images.images).argmax(1), len(train.classes))

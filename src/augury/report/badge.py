@@ -18,17 +18,17 @@ CHARACTER = 6.3
 
 def told(verdict: Mapping[str, Any]) -> str:
     """The word and the difference in a few characters."""
-    if verdict["word"] in ("helps", "hurts"):
-        worse = ", a cell worse" if verdict["word"] == "helps" and worse_cells(verdict.get("cells", ())) else ""
-        return f"{verdict['word']} {points(verdict['difference'])} points{worse}"
-    return str(verdict["word"])
+    if verdict["outcome"] in ("helps", "hurts"):
+        worse = ", a cell worse" if verdict["outcome"] == "helps" and worse_cells(verdict.get("cells", ())) else ""
+        return f"{verdict['outcome']} {points(verdict['difference'])} points{worse}"
+    return str(verdict["outcome"])
 
 
 def badge(verdict: Mapping[str, Any]) -> str:
     """An SVG of 20 px height, complete in itself: the name on grey, the word on its colour; its title is the sentence."""
     name, text = adds(verdict), told(verdict)
     left, right = (round(len(part) * CHARACTER) + 14 for part in (name, text))
-    width, colour = left + right, COLOURS[verdict["word"]]
+    width, colour = left + right, COLOURS[verdict["outcome"]]
     title = escape(f"{name}: {verdict['sentence']}")
     words = "".join(
         f'<text x="{x + 7}" y="14" textLength="{side - 14}">{escape(part)}</text>'

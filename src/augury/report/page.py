@@ -34,13 +34,13 @@ LOSSES = {"loss_g": "synthetic", "loss_d": "real", "loss": "real"}
 SCORES = {"score_real": "real", "score_fake": "synthetic"}
 KERNEL = {"kid": "synthetic"}
 HEALTH = {"spread": "synthetic", "closeness": "real"}
-CONTEST = {"told_apart": "real", "p": "synthetic"}
+CONTEST = {"pairwise_accuracy": "real", "p": "synthetic"}
 CHANGE = {"moved": "synthetic", "cycle": "real"}
 TITLES = {
     "kid": "kernel distance",
     "spread": "variety in a class",
     "closeness": "distance to train",
-    "told_apart": "told apart",
+    "pairwise_accuracy": "pairwise accuracy",
     "p": "augmented",
     "loss": "nats an image",
     "loss_g": "generator",
@@ -113,8 +113,8 @@ def _context(facts: Facts) -> dict[str, Any]:
         "facts": facts,
         "trained": {"unlabelled": None, "start_from": None} | facts.about.get("settings", {}).get("train", {}),
         "v": verdict,
-        "sign": wording.SIGNS[verdict["word"]],
-        "word": wording.word(verdict),
+        "sign": wording.SIGNS[verdict["outcome"]],
+        "outcome": wording.outcome(verdict),
         "cells": cells.section(verdict),
         "translations": translations.section(facts),
         "most_each": max((len(each.rows) for each in facts.translations), default=EACH),

@@ -127,9 +127,9 @@ def adds(verdict: Mapping[str, Any]) -> str:
     return str(verdict.get("adds", IMAGES))
 
 
-def word(verdict: Mapping[str, Any]) -> str:
+def outcome(verdict: Mapping[str, Any]) -> str:
     """The verdict's word for the page, qualified where a cell gets worse."""
-    told = str(verdict["word"]).capitalize()
+    told = str(verdict["outcome"]).capitalize()
     rows = worse_cells(verdict.get("cells", ()))
     if told != "Helps" or not rows:
         return told
@@ -177,7 +177,7 @@ def meaning(verdict: Mapping[str, Any]) -> list[str]:
             "far apart nearly equal trainings come out.",
             f"Leave the synthetic images out, and train as in the arm {verdict['comparator']}.",
         ]
-    elif verdict["word"] == "underpowered":
+    elif verdict["outcome"] == "underpowered":
         said = _underpowered(verdict)
     else:
         said = _settled(verdict)
@@ -255,8 +255,8 @@ def _settled(verdict: Mapping[str, Any]) -> list[str]:
     per_hundred, matters = number(abs(round(100 * verdict["difference"], 1))), points(verdict["margin"])[1:]
     small = abs(verdict["difference"]) < verdict["margin"]
     what = adds(verdict) if adds(verdict) != LAYERS else f"the {LAYERS}"
-    other, run = verdict["twin"]["against"], "RUN/fold-1" if verdict.get("folds", 1) > 1 else "RUN"
-    twin = "it" if other == verdict["comparator"] else f"{same(adds(verdict))} ({other})"
+    other, run = verdict["matched_control"]["against"], "RUN/fold-1" if verdict.get("folds", 1) > 1 else "RUN"
+    matched_control = "it" if other == verdict["comparator"] else f"{same(adds(verdict))} ({other})"
     use = (
         "Use the real images together with these, in the ratio given here."
         if what == IMAGES
@@ -278,13 +278,13 @@ def _settled(verdict: Mapping[str, Any]) -> list[str]:
         "hurts": [
             f"Of 100 test images, {where}, about {per_hundred} fewer are named rightly than after the "
             f"best training without {what}. The interval and the test agree that this is not chance, and it is "
-            f"worse than {twin} too.",
+            f"worse than {matched_control} too.",
             *note,
             "Leave them out. A better generator or more real images may change that; this page says what holds today.",
         ],
         "no difference": [
             f"The trial was fine enough to rule out a gain of {matters} points over the best training without {what}, "
-            f"and a loss of as much against {twin}.",
+            f"and a loss of as much against {matched_control}.",
             "The best of them is the control, which shows images of pure noise: what it gains over the others is a milder "
             "training, and not knowledge of the classes."
             if getattr(ARMS.get(verdict["comparator"]), "source", "") == NOISE
@@ -292,7 +292,7 @@ def _settled(verdict: Mapping[str, Any]) -> list[str]:
             if getattr(ARMS.get(verdict["comparator"]), "control", False)
             else f"Prefer {verdict['comparator']}, which does without {what}.",
         ],
-    }[verdict["word"]]
+    }[verdict["outcome"]]
 
 
 def _caution(verdict: Mapping[str, Any]) -> list[str]:

@@ -12,12 +12,12 @@ from augury.images import LabelledImages
 from augury.settings import TrainSettings
 from augury.training import checkpoints
 from augury.training.batches import as_float, as_uint8
-from augury.training.critic import Layers, discriminator, layers, trains_none
+from augury.training.critic import PretrainedBackbone, discriminator, layers, trains_none
 from augury.training.devices import choose_device, choose_precision, devices, keep_memory, out_of_memory, placed
-from augury.training.lanes import in_lanes
+from augury.training.fixed_batches import in_fixed_batches
 from augury.training.latent import slerp
 from augury.training.loop import Assess, Progress, train_plan
-from augury.training.plan import Plan, make_plan, seen, settle, translates
+from augury.training.plan import Plan, drop_labels, make_plan, resolve_recipe, translates
 from augury.training.source_sampler import SourceSampler, sampler
 from augury.training.synthesizer import Card, Synthesizer, synthesizer_folder
 from augury.training.tables import TableSynthesizer, train_table
@@ -26,8 +26,8 @@ from augury.training.transfer import fingerprint
 __all__ = [
     "Assess",
     "Card",
-    "Layers",
     "Plan",
+    "PretrainedBackbone",
     "Progress",
     "SourceSampler",
     "Synthesizer",
@@ -39,16 +39,16 @@ __all__ = [
     "choose_precision",
     "devices",
     "discriminator",
+    "drop_labels",
     "fingerprint",
-    "in_lanes",
+    "in_fixed_batches",
     "keep_memory",
     "layers",
     "make_plan",
     "out_of_memory",
     "placed",
+    "resolve_recipe",
     "sampler",
-    "seen",
-    "settle",
     "slerp",
     "synthesizer_folder",
     "train",

@@ -18,20 +18,20 @@ from augury.losses import (
     lecam,
     mode_seeking,
     path_length,
-    squared_slope,
+    squared_gradient_norm,
 )
 from augury.networks import ConditionEmbedding
-from augury.training.players import Players
+from augury.training.augment_pipe import AugmentPipe
+from augury.training.micro_batches import Draw, MicroBatch, rounds
 from augury.training.recipes import Recipe
-from augury.training.rounds import Draw, Round, rounds
 from augury.training.schedules import between
-from augury.training.view import View
+from augury.training.train_state import TrainState
 
 USUAL = 0.99
 """How much the moving averages of scores (LeCam), of path lengths (StyleGAN2's .01) and of who is told apart keep."""
 
 
-class AdversarialGame:
+class AdversarialTrainer:
     """Generator against discriminator.
 
     `augment` is what is done to every image, real or fake, before the discriminator sees it (Zhao et al. 2020); `rarity`
@@ -64,8 +64,8 @@ class AdversarialGame:
                 "spectral_control holds conditional norms, but this generator has none; use recipe rpgan or dcgan, with "
                 "conditional_norm=true"
             )
-        self.players = Players({"generator": generator, "discriminator": discriminator}, recipe, device)
-        self.generator, self.discriminator = self.players.networks.values()
+        self.state = TrainState({"generator": generator, "discriminator": discriminator}, recipe, device)
+        self.generator, self.discriminator = self.state.networks.values()
         self.latent = int(generator.latent)  # type: ignore[arg-type]
         self.recipe, self.seed, self.device = recipe, seed, device
         self.loss = ADVERSARIAL_LOSSES[recipe.loss]
@@ -73,88 +73,90 @@ class AdversarialGame:
         self.apart = (2,) if getattr(discriminator, "compares", False) else ()
         self.rarity = None if rarity is None else rarity.to(device)
         self.half = precision == "bf16"
-        extra = self.players.extra
-        extra["told_apart"] = torch.full((), 0.5, device=device)
-        self.view = View(augment, recipe, self.loss, extra, device)
+        extra = self.state.extra
+        extra["pairwise_accuracy"] = torch.full((), 0.5, device=device)
+        self.view = AugmentPipe(augment, recipe, self.loss, extra, device)
         if recipe.lecam:
             extra |= {name: torch.zeros((), device=device) for name in ("usual_real", "usual_fake")}
         if recipe.path_length:
             extra["usual_length"] = torch.zeros((), device=device)
 
-    def play(self, step: int, progress: float, draw: Draw) -> dict[str, torch.Tensor]:
+    def train_step(self, step: int, progress: float, draw: Draw) -> dict[str, torch.Tensor]:
         """`critic_steps` updates of the discriminator and one of the generator, whose fakes are the discriminator's last.
         Returns losses and mean scores as scalars, and the share of real images told apart from a fake of their condition."""
         rule, several = self.recipe, self.recipe.critic_steps
-        self.players.schedule(progress)
+        self.state.schedule(progress)
         self._ramp_conditions(self._strength(progress))
         for number in range(step * several, (step + 1) * several):
-            batch = rounds(draw, progress, self.seed, number, self.players.parts)
+            batch = rounds(draw, progress, self.seed, number, self.state.parts)
             final = number == (step + 1) * several - 1
-            played = [self._criticise(now, final) for now in batch]
-            self.players.step("discriminator")
+            played = [self._discriminator_step(micro, final) for micro in batch]
+            self.state.step("discriminator")
             if rule.clip:
                 with torch.no_grad():
                     torch._foreach_clamp_min_(list(self.discriminator.parameters()), -rule.clip)
                     torch._foreach_clamp_max_(list(self.discriminator.parameters()), rule.clip)
-            self.view.adapt(number, sum(len(now.real) for now in batch))
+            self.view.adapt(number, sum(len(micro.real) for micro in batch))
         told = [numbers for numbers, _ in played]
         if not rule.simultaneous:
-            for now, (numbers, fake) in zip(batch, played, strict=True):
-                numbers["loss_g"] = self._fool(now, fake)
-        self.players.step("generator")
-        images = sum(len(now.real) for now in batch)
-        self.players.average.update(self.generator, images, step * images)
+            for micro, (numbers, fake) in zip(batch, played, strict=True):
+                numbers["loss_g"] = self._generator_step(micro, fake)
+        self.state.step("generator")
+        images = sum(len(micro.real) for micro in batch)
+        self.state.average.update(self.generator, images, step * images)
         found = {name: torch.stack([numbers[name].detach() for numbers in told]).mean() for name in told[0]}
-        return found | {k: self.players.extra[k].clone() for k in ("told_apart", "p") if k in self.players.extra}
+        return found | {k: self.state.extra[k].clone() for k in ("pairwise_accuracy", "p") if k in self.state.extra}
 
-    def _criticise(self, now: Round, final: bool) -> tuple[dict[str, torch.Tensor], torch.Tensor | None]:
+    def _discriminator_step(
+        self, micro: MicroBatch, final: bool
+    ) -> tuple[dict[str, torch.Tensor], torch.Tensor | None]:
         """The discriminator's slopes on one round; what to tell, and the fakes [B, C, H, W] for the generator's turn, kept
         where that comes next. In simultaneous play the generator's slopes too.
 
         Scores of different images do not depend on each other, so that both losses' slopes at a fake are multiples of its
         score's: one backward pass gives the discriminator's, a factor for each image turns it into the generator's.
         """
-        rule, batch = self.recipe, len(now.real)
-        keep = final and (rule.simultaneous or now.parts == 1)
+        rule, batch = self.recipe, len(micro.real)
+        keep = final and (rule.simultaneous or micro.parts == 1)
         with torch.set_grad_enabled(keep), self.cast():
-            fake = self._fakes(now).float()
-        shown, both = fake.detach().requires_grad_(rule.simultaneous), now.conditions.repeat(2, 1)
+            fake = self._fakes(micro).float()
+        shown, both = fake.detach().requires_grad_(rule.simultaneous), micro.conditions.repeat(2, 1)
         with self.cast():
-            seen = self.view(torch.cat([now.real, shown]), "augment", now)
+            seen = self.view(torch.cat([micro.real, shown]), "augment", micro)
             features = self.discriminator.features(seen, *self.apart)  # type: ignore[operator]
             scores = self.discriminator.head(features, both).float()  # type: ignore[operator]
-            surprise = self.discriminator.surprise(features, both) if self.auxiliary else None  # type: ignore[operator]
+            auxiliary_loss = self.discriminator.auxiliary_loss(features, both) if self.auxiliary else None  # type: ignore[operator]
         on_real, on_fake = torch.split(scores, batch)
-        loss = self._judged(on_real, on_fake, now)
-        total = loss + self._penalty(now, fake.detach(), on_real, on_fake)
-        if surprise is not None:
-            total = total + 2 * rule.auxiliary * self._strength(now.progress) * surprise
-        self.players.blame(total / now.parts)
+        loss = self._judged(on_real, on_fake, micro)
+        total = loss + self._penalty(micro, fake.detach(), on_real, on_fake)
+        if auxiliary_loss is not None:
+            total = total + 2 * rule.auxiliary * self._strength(micro.progress) * auxiliary_loss
+        self.state.backward(total / micro.parts)
         self._observe(on_real.detach(), on_fake.detach())
         told = {"loss_d": loss, "score_real": on_real.mean(), "score_fake": on_fake.mean()}
         if not rule.simultaneous:
             return told, fake if keep else None
         assert shown.grad is not None
-        told["loss_g"], factor = self._turn(on_real.detach(), on_fake.detach().requires_grad_())
+        told["loss_g"], factor = self._loss_gradient(on_real.detach(), on_fake.detach().requires_grad_())
         # the sum has the loss's slope in the weights, by the chain rule
-        self._regularise((fake * shown.grad * factor.view(-1, 1, 1, 1)).sum(), 1.0, fake, now)
+        self._regularise((fake * shown.grad * factor.view(-1, 1, 1, 1)).sum(), 1.0, fake, micro)
         return told, None
 
-    def _judged(self, on_real: torch.Tensor, on_fake: torch.Tensor, now: Round) -> torch.Tensor:
+    def _judged(self, on_real: torch.Tensor, on_fake: torch.Tensor, micro: MicroBatch) -> torch.Tensor:
         """The discriminator's loss, its targets smoothed where the recipe says so."""
         rule = self.recipe
         if self.loss.target is None or not (rule.label_smoothing or rule.label_noise):
             return self.loss.discriminator(on_real, on_fake)
-        shake = 2 * now.uniform("labels", *[1] * (on_real.dim() - 1)) - 1
+        shake = 2 * micro.uniform("labels", *[1] * (on_real.dim() - 1)) - 1
         return self.loss.target(on_real, on_fake, 1 - rule.label_smoothing + rule.label_noise * shake)
 
     @torch.no_grad()
     def _observe(self, on_real: torch.Tensor, on_fake: torch.Tensor) -> None:
         self.view.observe(on_real, on_fake)
         apart = ((on_real > on_fake).float() + (on_real == on_fake).float() / 2).mean()
-        self.players.extra["told_apart"].lerp_(apart, 1 - USUAL)
+        self.state.extra["pairwise_accuracy"].lerp_(apart, 1 - USUAL)
 
-    def _turn(self, on_real: torch.Tensor, on_fake: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def _loss_gradient(self, on_real: torch.Tensor, on_fake: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """The generator's loss, and for each fake the ratio of the losses' slopes in its score, generator's to
         discriminator's."""
         loss = self.loss.generator(on_real, on_fake)
@@ -162,59 +164,61 @@ class AdversarialGame:
         (given,) = torch.autograd.grad(self.loss.discriminator(on_real, on_fake), on_fake)
         return loss, torch.where(given.abs() > 1e-20, wanted / given, 0.0)
 
-    def _penalty(self, now: Round, fake: torch.Tensor, on_real: torch.Tensor, on_fake: torch.Tensor) -> torch.Tensor:
+    def _penalty(
+        self, micro: MicroBatch, fake: torch.Tensor, on_real: torch.Tensor, on_fake: torch.Tensor
+    ) -> torch.Tensor:
         """All penalties, weighted; slopes are taken in fp32 at images as they were before the augmentation, of an image's
         mean score where it has several."""
         rule, total = self.recipe, on_real.new_zeros(())
 
         def scorer(images: torch.Tensor) -> torch.Tensor:
-            scores: torch.Tensor = self.discriminator(self.view(images, "augment slope", now), now.conditions)
+            scores: torch.Tensor = self.discriminator(self.view(images, "augment slope", micro), micro.conditions)
             return scores.reshape(len(scores), -1).mean(1)
 
         if rule.lecam:
-            extra = self.players.extra
+            extra = self.state.extra
             for name, values in (("usual_real", on_real), ("usual_fake", on_fake)):
                 extra[name].lerp_(values.detach().mean(), 1 - USUAL)
             total = total + rule.lecam * lecam(on_real, on_fake, extra["usual_real"], extra["usual_fake"])
-        if now.number % rule.penalty_every:
+        if micro.number % rule.penalty_every:
             return total
-        weight = rule.penalty_every * between(rule.schedule, now.progress, 1.0, rule.final_penalty)
+        weight = rule.penalty_every * between(rule.schedule, micro.progress, 1.0, rule.final_penalty)
         if rule.r1:
-            total = total + weight * rule.r1 * squared_slope(scorer, now.real)
+            total = total + weight * rule.r1 * squared_gradient_norm(scorer, micro.real)
         if rule.r2:
-            total = total + weight * rule.r2 * squared_slope(scorer, fake)
+            total = total + weight * rule.r2 * squared_gradient_norm(scorer, fake)
         if rule.gradient_penalty:
-            slope = gradient_penalty(scorer, now.real, fake, now.uniform("mix"), rule.centre)
-            total = total + weight * rule.gradient_penalty * slope
+            gradient = gradient_penalty(scorer, micro.real, fake, micro.uniform("mix"), rule.centre)
+            total = total + weight * rule.gradient_penalty * gradient
         return total
 
-    def _fool(self, now: Round, fake: torch.Tensor | None) -> torch.Tensor:
+    def _generator_step(self, micro: MicroBatch, fake: torch.Tensor | None) -> torch.Tensor:
         """The generator's slopes on one round by a pass of the updated discriminator; its loss."""
         rule = self.recipe
         if fake is None:
             with self.cast():
-                fake = self._fakes(now).float()
-        with self._still(), self.cast():
-            features = self.discriminator.features(self.view(fake, "augment fake", now))  # type: ignore[operator]
-            on_fake = self.discriminator.head(features, now.conditions).float()  # type: ignore[operator]
-            surprise = self.discriminator.surprise(features, now.conditions) if self.auxiliary else None  # type: ignore[operator]
+                fake = self._fakes(micro).float()
+        with self._frozen_discriminator(), self.cast():
+            features = self.discriminator.features(self.view(fake, "augment fake", micro))  # type: ignore[operator]
+            on_fake = self.discriminator.head(features, micro.conditions).float()  # type: ignore[operator]
+            auxiliary_loss = self.discriminator.auxiliary_loss(features, micro.conditions) if self.auxiliary else None  # type: ignore[operator]
         on_real, extra = on_fake.detach(), on_fake.new_zeros(())
         if self.loss.paired or rule.feature_matching:
             with torch.no_grad(), self.cast():
-                wanted = self.discriminator.features(self.view(now.real, "augment real", now))  # type: ignore[operator]
-                on_real = self.discriminator.head(wanted, now.conditions).float()  # type: ignore[operator]
+                wanted = self.discriminator.features(self.view(micro.real, "augment real", micro))  # type: ignore[operator]
+                on_real = self.discriminator.head(wanted, micro.conditions).float()  # type: ignore[operator]
             if rule.feature_matching:
                 pairs = zip(wanted, features, strict=True)
                 each = [feature_matching(a.float().flatten(1), b.float().flatten(1)) for a, b in pairs]
                 extra = rule.feature_matching * torch.stack(each).mean()
-        if surprise is not None:
-            extra = extra + rule.auxiliary * self._strength(now.progress) * surprise
+        if auxiliary_loss is not None:
+            extra = extra + rule.auxiliary * self._strength(micro.progress) * auxiliary_loss
         loss = self.loss.generator(on_real, on_fake)
-        self._regularise(loss + extra, 1 / now.parts, fake, now)
+        self._regularise(loss + extra, 1 / micro.parts, fake, micro)
         return loss
 
     @contextmanager
-    def _still(self) -> Iterator[None]:
+    def _frozen_discriminator(self) -> Iterator[None]:
         """The discriminator without slopes of its own, also when what is done runs out of memory."""
         self.discriminator.requires_grad_(False)
         try:
@@ -222,28 +226,28 @@ class AdversarialGame:
         finally:
             self.discriminator.requires_grad_(True)
 
-    def _regularise(self, total: torch.Tensor, share: float, fake: torch.Tensor, now: Round) -> None:
+    def _regularise(self, total: torch.Tensor, share: float, fake: torch.Tensor, micro: MicroBatch) -> None:
         """The generator's slopes of `share` of `total`, and its regularisers'."""
         rule, extra = self.recipe, total.new_zeros(())
         if rule.mode_seeking:
-            noise, other = (now.normal(name, self.latent) for name in ("noise", "other"))
+            noise, other = (micro.normal(name, self.latent) for name in ("noise", "other"))
             with self.cast():
-                second = self.generator(other, now.conditions).float()
+                second = self.generator(other, micro.conditions).float()
             extra = extra + rule.mode_seeking * mode_seeking(fake, second, noise, other)
-        if rule.path_length and now.number // rule.critic_steps % rule.path_every == 0:
-            extra = extra + rule.path_length * rule.path_every * self._path(now)
+        if rule.path_length and micro.number // rule.critic_steps % rule.path_every == 0:
+            extra = extra + rule.path_length * rule.path_every * self._path(micro)
         if rule.spectral_control:
             extra = extra + rule.spectral_control * self._spectral()
-        self.players.blame(share * total + extra / now.parts)
+        self.state.backward(share * total + extra / micro.parts)
 
-    def _path(self, now: Round) -> torch.Tensor:
+    def _path(self, micro: MicroBatch) -> torch.Tensor:
         """The path length penalty over half the batch, in fp32."""
-        half = slice(0, max(1, len(now.real) // 2))
-        noise, conditions = now.normal("noise", self.latent)[half], now.conditions[half]
+        half = slice(0, max(1, len(micro.real) // 2))
+        noise, conditions = micro.normal("noise", self.latent)[half], micro.conditions[half]
         styles = self.generator.styles(noise, conditions)  # type: ignore[operator]
         images = self.generator.synthesise(styles, noise)  # type: ignore[operator]
-        direction = now.normal("path", *images.shape[1:])[half]
-        usual = self.players.extra["usual_length"]
+        direction = micro.normal("path", *images.shape[1:])[half]
+        usual = self.state.extra["usual_length"]
         penalty, length = path_length(images, styles, direction, usual)
         usual.lerp_(length, 1 - USUAL)
         return penalty
@@ -254,17 +258,17 @@ class AdversarialGame:
         each = [(self.rarity * group_spectral(gain)).mean() for gain in self.generator.gains(len(self.rarity))]  # type: ignore[operator]
         return torch.stack(each).mean()
 
-    def _fakes(self, now: Round) -> torch.Tensor:
+    def _fakes(self, micro: MicroBatch) -> torch.Tensor:
         """Fakes [B, C, H, W] for the round's conditions; a share of them with two styles, changed at a layer."""
-        noise, conditions = now.normal("noise", self.latent), now.conditions
+        noise, conditions = micro.normal("noise", self.latent), micro.conditions
         if not self.recipe.style_mixing:
             images: torch.Tensor = self.generator(noise, conditions)
             return images
         first, second = (
             self.generator.styles(z, conditions)  # type: ignore[operator]
-            for z in (noise, now.normal("second", self.latent))
+            for z in (noise, micro.normal("second", self.latent))
         )
-        layers, chance = first.shape[1], now.uniform("styles", 2)
+        layers, chance = first.shape[1], micro.uniform("styles", 2)
         change = torch.where(chance[:, 0] < self.recipe.style_mixing, 1 + (chance[:, 1] * (layers - 1)).long(), layers)
         mine = torch.arange(layers, device=self.device) < change[:, None]
         found: torch.Tensor = self.generator.synthesise(torch.where(mine[..., None], first, second), noise)  # type: ignore[operator]
@@ -276,7 +280,7 @@ class AdversarialGame:
 
     def _ramp_conditions(self, strength: float) -> None:
         if self.recipe.late_conditioning:
-            for network in self.players.networks.values():
+            for network in self.state.networks.values():
                 for module in network.modules():
                     if isinstance(module, ConditionEmbedding):
                         module.strength.fill_(strength)

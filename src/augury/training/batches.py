@@ -27,7 +27,7 @@ RESIDENT = 4 * 2**30
 PIECE = 4096
 
 
-class Lottery:
+class WeightedSampler:
     """Draws `batch` rows a step, classes weighted by `label_sampling`, rows of a class alike."""
 
     def __init__(
@@ -50,7 +50,7 @@ class Lottery:
         return np.array([self.members[c][int(u * len(self.members[c]))] for c, u in zip(labels, picks, strict=True)])
 
 
-class Batches:
+class BatchLoader:
     """Draws (images float [B, C, H, W] in [-1, 1], conditions int64 [B, K]) with classes weighted by `label_sampling`.
 
     On a GPU the images are kept there when they take no more than RESIDENT bytes.
@@ -60,7 +60,7 @@ class Batches:
         self, data: LabelledImages, condition: tuple[str, ...], label_sampling: str | float, batch: int, seed: int
     ) -> None:
         self.images, self.conditions = data.images, data.conditions(condition)
-        self.lottery = Lottery(data.labels, len(data.classes), label_sampling, batch, seed)
+        self.lottery = WeightedSampler(data.labels, len(data.classes), label_sampling, batch, seed)
         self.resident: torch.Tensor | None = None
         self.full = False
 

@@ -10,7 +10,7 @@ from safetensors.torch import save_file
 
 from augury.errors import RunFolderError
 from augury.files import atomic_path
-from augury.training.players import finite
+from augury.training.train_state import finite
 
 
 def save(path: Path, tensors: dict[str, torch.Tensor], facts: dict[str, str]) -> None:

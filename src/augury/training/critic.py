@@ -18,7 +18,7 @@ from augury.networks import NETWORKS, Discriminator, OnDiscriminator, alone, bui
 from augury.training import checkpoints
 from augury.training.batches import as_float
 from augury.training.devices import placed
-from augury.training.plan import Plan, seen
+from augury.training.plan import Plan, drop_labels
 from augury.training.recipes import Recipe
 
 Scores = npt.NDArray[np.float64]
@@ -37,7 +37,7 @@ def discriminator(
     state, why = _state(folder, plan)
     if why:
         return None, why
-    data = seen(plan, data)
+    data = drop_labels(plan, data)
     network = build(plan.rule.network, plan.rule.settings, data.shape, data.cardinalities(plan.condition))[1]
     network.load_state_dict(state)
     network = placed(alone(network), device).eval().requires_grad_(False)
@@ -55,7 +55,7 @@ def discriminator(
 
 
 @dataclass(frozen=True)
-class Layers:
+class PretrainedBackbone:
     """What makes classifiers of a discriminator's layers: called with (channels, classes) it gives a new network, images
     [N, C, H, W] in [-1, 1] -> logits [N, K], that begins with what the layers have learnt, or, `afresh`, with random
     weights. Its last layer is random either way. `shape` is that of the images trained on, [C, H, W]; `seen` (place -> digests
@@ -65,7 +65,7 @@ class Layers:
     settings: dict[str, Any]
     shape: tuple[int, int, int]
     state: dict[str, torch.Tensor]
-    afresh: bool = False
+    random_init: bool = False
     seen: Mapping[str, npt.NDArray[np.uint64]] = field(default_factory=dict)
     draws = False
     """Whether the networks draw from PyTorch's own generator while they learn, and so cannot do it side by side."""
@@ -87,19 +87,19 @@ class Layers:
         discriminator = build(self.network, self.settings, self.shape, (1,))[1]
         assert isinstance(discriminator, Discriminator), "layers() was not asked"
         network = OnDiscriminator(discriminator, classes)
-        if not self.afresh:
+        if not self.random_init:
             network.body.load_state_dict(self.state)
         return network
 
 
-def layers(folder: Path, plan: Plan, shape: tuple[int, int, int]) -> Layers | str:
+def layers(folder: Path, plan: Plan, shape: tuple[int, int, int]) -> PretrainedBackbone | str:
     """The layers of the discriminator in the newest readable checkpoint of a training's `folder`, or why there are none.
     `shape` is that of the images trained on."""
     state, why = _state(folder, plan)
     if why:
         return why
     body = {k: v for k, v in state.items() if k.startswith("trunks.")}
-    return Layers(plan.rule.network, plan.rule.settings, shape, body)
+    return PretrainedBackbone(plan.rule.network, plan.rule.settings, shape, body)
 
 
 def trains_none(name: str, rule: Recipe) -> str:

@@ -25,7 +25,7 @@ def recent(rows: Rows, name: str, most: int) -> list[float]:
 
 def saturated(rows: Rows, rule: Recipe) -> str | None:
     """A discriminator that tells everything apart, whose loss has nothing left to teach (critics have: theirs is a distance)."""
-    apart = recent(rows, "told_apart", 3)
+    apart = recent(rows, "pairwise_accuracy", 3)
     if (
         rule.loss not in ADVERSARIAL_LOSSES
         or ADVERSARIAL_LOSSES[rule.loss].critic
@@ -35,18 +35,18 @@ def saturated(rows: Rows, rule: Recipe) -> str | None:
         return None
     return (
         f"the discriminator tells {min(apart):.0%} of the real images from fakes, so the generator learns little; usually "
-        "helps: --penalty r1=1, --set train.augment=diffaugment, or a lower discriminator_rate"
+        "helps: --penalty r1=1, --set train.augment=diffaugment, or a lower discriminator_lr"
     )
 
 
 def vanished(rows: Rows, rule: Recipe) -> str | None:
     """A discriminator that tells nothing apart."""
-    apart = recent(rows, "told_apart", 3)
+    apart = recent(rows, "pairwise_accuracy", 3)
     if len(apart) < 3 or not all(0.47 < share < 0.53 for share in apart):
         return None
     return (
         f"the discriminator tells real images from fakes no better than by chance ({mean(apart):.0%}), so the generator "
-        "learns nothing; usually helps: a higher discriminator_rate, a milder --set train.augment, or smaller penalties"
+        "learns nothing; usually helps: a higher discriminator_lr, a milder --set train.augment, or smaller penalties"
     )
 
 
@@ -116,7 +116,7 @@ def inverted(rows: Rows, rule: Recipe) -> str | None:
         return None
     return (
         f"the translator changes its images by {mean(moved):.2f} on average (on the scale from -1 to 1), as if it inverted their "
-        "colours; look at samples/. Usually helps: --set 'train.overrides={\"identity\": 1}', a lower generator_rate, or another --seed"
+        "colours; look at samples/. Usually helps: --set 'train.overrides={\"identity\": 1}', a lower generator_lr, or another --seed"
     )
 
 

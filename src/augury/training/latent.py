@@ -14,7 +14,7 @@ from torch import nn
 from augury.errors import SettingsError
 from augury.images import Codes, Images
 from augury.training.batches import as_uint8
-from augury.training.lanes import in_lanes
+from augury.training.fixed_batches import in_fixed_batches
 
 Noise = npt.NDArray[np.float32]
 LAYERS = {"coarse": (0, 8), "middle": (8, 32), "fine": (32, 2**31)}
@@ -101,11 +101,11 @@ def walk(
     if isinstance(generator, Styled) and space == "w":
         w = first_styles(generator, indices, *_on(device, noise, shares))
         straight = torch.lerp(w[leg], w[after], weight)
-        return as_uint8(in_lanes(partial(_painted, generator), places, straight, *_on(device, frozen)))
+        return as_uint8(in_fixed_batches(partial(_painted, generator), places, straight, *_on(device, frozen)))
     turning = generator.mapped if isinstance(generator, Styled) else noise.shape[1]
     frozen[:, :turning] = slerp(noise[leg, :turning], noise[after, :turning], t)
     turned, given = _on(device, frozen, shares)
-    return as_uint8(in_lanes(generator, places, turned, torch.lerp(given[leg], given[after], weight)))
+    return as_uint8(in_fixed_batches(generator, places, turned, torch.lerp(given[leg], given[after], weight)))
 
 
 def mixed(
@@ -128,13 +128,13 @@ def mixed(
         styles = [other if layer in chosen else own for layer in range(len(generator.sides))]
         return generator.synthesise(torch.stack(styles).transpose(0, 1), pixels)
 
-    images = as_uint8(in_lanes(paint, indices[a], w[a], w[b], pixels[a]))
+    images = as_uint8(in_fixed_batches(paint, indices[a], w[a], w[b], pixels[a]))
     return images.reshape(rows, len(noise) - rows, *images.shape[1:])
 
 
 def first_styles(generator: Styled, indices: Codes, noise: torch.Tensor, conditions: torch.Tensor) -> torch.Tensor:
     """noise [N, Z], conditions [N, K] -> w [N, L] as drawing at the places of `indices` computes it."""
-    return in_lanes(lambda *batch: generator.styles(*batch)[:, 0], indices, noise, conditions)
+    return in_fixed_batches(lambda *batch: generator.styles(*batch)[:, 0], indices, noise, conditions)
 
 
 def _painted(generator: Styled, w: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:

@@ -18,10 +18,10 @@ from augury.files import atomic_path, digest
 from augury.images import LabelledImages
 from augury.networks import build_generator
 from augury.training import checkpoints
+from augury.training.checkpoint_manager import CheckpointManager
 from augury.training.devices import out_of_memory, placed, prepare
 from augury.training.health import findings
-from augury.training.journal import Journal
-from augury.training.plan import Plan, seen, set_up
+from augury.training.plan import Plan, drop_labels, set_up
 from augury.training.source_sampler import SourceSampler, sampler
 from augury.training.synthesizer import Card, Synthesizer
 from augury.training.translation import Judges
@@ -72,100 +72,104 @@ def train_plan(
         )
     device = torch.device(plan.device)
     prepare(device)
-    data = seen(plan, data)
+    data = drop_labels(plan, data)
     key = digest([plan.key, data.fingerprint])
-    game, batches = set_up(plan, data, afresh=folder is None or checkpoints.newest(folder, key) is None, judges=judges)
-    journal = Journal(game, plan, folder, key)
-    step = journal.resume()
+    trainer, batches = set_up(
+        plan, data, random_init=folder is None or checkpoints.newest(folder, key) is None, judges=judges
+    )
+    manager = CheckpointManager(trainer, plan, folder, key)
+    step = manager.resume()
     every, played = max(1, min(100, plan.steps // 20)), 0
     often = every * math.ceil(max(plan.steps / 20, apart / plan.batch) / every)
 
-    while step < plan.steps and not journal.stale(step):
+    while step < plan.steps and not manager.stale(step):
         numbers, spoilt = None, False
         try:
-            numbers = game.play(step, step / plan.steps, lambda number: batches.draw(number, device))
+            numbers = trainer.train_step(step, step / plan.steps, lambda number: batches.draw(number, device))
         except torch.linalg.LinAlgError:  # type: ignore[attr-defined]  # spectral control decomposes weights, which NaN does not allow
             spoilt = True
         except RuntimeError as error:
             if not out_of_memory(error):
                 raise
         if spoilt:
-            on_event(journal.rescue(step, {}))
-            step = journal.good[0]
+            on_event(manager.rollback(step, {}))
+            step = manager.good[0]
             continue
         if numbers is None:  # only now is what the failed step held free
-            on_event(journal.divide(step))
-            step = journal.good[0]
+            on_event(manager.divide(step))
+            step = manager.good[0]
             continue
         step, played = step + 1, played + 1
         last = step == plan.steps
-        due = last or journal.stale(step) or time.monotonic() - journal.saved > checkpoint_every
+        due = last or manager.stale(step) or time.monotonic() - manager.saved > checkpoint_every
         if step % every == 0 or due or played == 1:
             losses = {k: round(float(v), 5) for k, v in numbers.items()}
             # losses are those before the update, which may have spoilt the weights
-            if not all(map(math.isfinite, losses.values())) or not game.players.sound():
-                on_event(journal.rescue(step, losses))
-                step = journal.good[0]
+            if not all(map(math.isfinite, losses.values())) or not trainer.state.all_finite():
+                on_event(manager.rollback(step, losses))
+                step = manager.good[0]
                 continue
-            rate = played * plan.batch / max(time.monotonic() - journal.begun, 1e-9)
+            rate = played * plan.batch / max(time.monotonic() - manager.begun, 1e-9)
             if step % every == 0 or last:
                 judged: Judgement = {}
                 if assess is not None and (step % often == 0 or last):
-                    judged = _judged(assess, journal, data, step, on_event)
+                    judged = _judged(assess, manager, data, step, on_event)
                     losses |= {k: v for k, v in judged.items() if not isinstance(v, str)}
-                _noted(journal, step, {**losses, **judged}, rate, on_event)
+                _noted(manager, step, {**losses, **judged}, rate, on_event)
             on_progress(Progress(step, plan.steps, losses, rate, (plan.steps - step) * plan.batch / rate))
         if due or step % (4 * every) == 0 or step == every:
-            journal.save(step)
+            manager.save(step)
             if folder is not None and (step % (4 * every) == 0 or last or step == every):
-                _sample_sheet(_drawing(journal, data, step), data, folder)
+                _sample_sheet(_drawing(manager, data, step), data, folder)
     if step < plan.steps:
-        on_event(journal.end(step))
-    return _chosen(journal, data)
+        on_event(manager.end(step))
+    return _chosen(manager, data)
 
 
-def _noted(journal: Journal, step: int, measures: Judgement, rate: float, on_event: Callable[[str], None]) -> None:
+def _noted(
+    manager: CheckpointManager, step: int, measures: Judgement, rate: float, on_event: Callable[[str], None]
+) -> None:
     """A row of the log; what looks wrong is said."""
-    plan = journal.plan
+    plan = manager.plan
     row: dict[str, Any] = {"step": step, "images": step * plan.batch, **measures}
-    row |= {"images_per_second": round(rate, 1), "seconds": round(journal.elapsed(), 2)}
-    wrong = findings([*journal.rows, row], plan.rule, step / plan.steps)
+    row |= {"images_per_second": round(rate, 1), "seconds": round(manager.elapsed(), 2)}
+    wrong = findings([*manager.rows, row], plan.rule, step / plan.steps)
     for text in wrong.values():
         on_event(text)
-    journal.note(step, row | ({"warnings": wrong} if wrong else {}))
+    manager.note(step, row | ({"warnings": wrong} if wrong else {}))
 
 
 def _judged(
-    assess: Assess, journal: Journal, data: LabelledImages, step: int, on_event: Callable[[str], None]
+    assess: Assess, manager: CheckpointManager, data: LabelledImages, step: int, on_event: Callable[[str], None]
 ) -> Judgement:
     """What `assess` finds; nothing where its images and features find no memory, since what training takes of it is free by
     then and a smaller batch would not help."""
     try:
-        return assess(_drawing(journal, data, step))
+        return assess(_drawing(manager, data, step))
     except RuntimeError as error:
         if not out_of_memory(error):
             raise
         on_event(
-            journal.tell(
+            manager.tell(
                 "unjudged", step, f"out of memory while judging the generator of step {step}: it is not judged"
             )
         )
         return {}
 
 
-def _drawing(journal: Journal, data: LabelledImages, step: int) -> Synthesizer | SourceSampler:
+def _drawing(manager: CheckpointManager, data: LabelledImages, step: int) -> Synthesizer | SourceSampler:
     """What draws images with the averaged weights of the moment."""
-    plan = journal.plan
-    made = Synthesizer(_card(plan, data, step), journal.game.players.average.module)
+    plan = manager.plan
+    made = Synthesizer(_card(plan, data, step), manager.trainer.state.average.module)
     return sampler(made, data, plan.rule.class_moves)
 
 
-def _chosen(journal: Journal, data: LabelledImages) -> Synthesizer:
+def _chosen(manager: CheckpointManager, data: LabelledImages) -> Synthesizer:
     """The best generator, or the last one where none was judged."""
-    plan = journal.plan
-    if journal.best is None:
-        return Synthesizer(_card(plan, data, plan.steps), journal.game.players.average.module)
-    step, weights = journal.best
+    plan = manager.plan
+    if manager.best is None:
+        return Synthesizer(_card(plan, data, plan.steps), manager.trainer.state.average.module)
+    step, weights = manager.best
     cardinalities = data.cardinalities(plan.condition)
     generator = build_generator(plan.rule.network, plan.rule.settings, data.shape, cardinalities)
     generator.load_state_dict(weights)

@@ -18,13 +18,13 @@ from augury.images import LabelledImages
 from augury.networks import NETWORKS, build
 from augury.randomness import torch_seed
 from augury.settings import TrainSettings
-from augury.training.adversarial import AdversarialGame
-from augury.training.batches import Batches
+from augury.training.adversarial import AdversarialTrainer
+from augury.training.batches import BatchLoader
 from augury.training.devices import choose_precision, out_of_memory
+from augury.training.micro_batches import Draw, refuse_parts
 from augury.training.pairs import PairSampler
 from augury.training.recipes import Recipe, recipe, suitable
-from augury.training.reconstruction import Reconstruction
-from augury.training.rounds import Draw, refuse_parts
+from augury.training.reconstruction import ReconstructionTrainer
 from augury.training.transfer import fingerprint, transfer
 from augury.training.translation import Judges, TranslationTrainer
 
@@ -72,11 +72,11 @@ class Plan:
         return cls(**{**stored, "rule": rule, "condition": tuple(stored["condition"]), "start": start})
 
 
-Game = AdversarialGame | Reconstruction | TranslationTrainer
-Sampler = Batches | PairSampler
-METHODS: dict[str, Callable[..., Game]] = {
-    "adversarial": AdversarialGame,
-    "reconstruction": Reconstruction,
+Trainer = AdversarialTrainer | ReconstructionTrainer | TranslationTrainer
+Sampler = BatchLoader | PairSampler
+METHODS: dict[str, Callable[..., Trainer]] = {
+    "adversarial": AdversarialTrainer,
+    "reconstruction": ReconstructionTrainer,
     "translation": TranslationTrainer,
 }
 
@@ -86,7 +86,7 @@ def translates(rule: Recipe) -> bool:
     return NETWORKS[rule.network].method == "translation"
 
 
-def seen(plan: Plan, data: LabelledImages) -> LabelledImages:
+def drop_labels(plan: Plan, data: LabelledImages) -> LabelledImages:
     """The data as the plan sees them: without classes and attributes when it is unconditional."""
     if not plan.unconditional:
         return data
@@ -95,16 +95,16 @@ def seen(plan: Plan, data: LabelledImages) -> LabelledImages:
     )
 
 
-def set_up(plan: Plan, data: LabelledImages, afresh: bool = True, judges: Judges = ()) -> tuple[Game, Sampler]:
+def set_up(plan: Plan, data: LabelledImages, random_init: bool = True, judges: Judges = ()) -> tuple[Trainer, Sampler]:
     """The game at step 0 and its batches, a function of the plan and the data, as `seen`, alone. Unless it begins `afresh` the
     weights to start from are left out, since those of a checkpoint will take their place. `judges` are a translator's."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(torch_seed(plan.seed, "weights"))
         networks = build(plan.rule.network, plan.rule.settings, data.shape, data.cardinalities(plan.condition))
-    if plan.start is not None and afresh:
+    if plan.start is not None and random_init:
         transfer(plan.start[0], networks, plan.rule.network, data, plan.condition)
     device = torch.device(plan.device)
-    game = METHODS[NETWORKS[plan.rule.network].method](
+    trainer = METHODS[NETWORKS[plan.rule.network].method](
         *networks,
         plan.rule,
         policy(plan.augment, flips=plan.flips),
@@ -115,10 +115,10 @@ def set_up(plan: Plan, data: LabelledImages, afresh: bool = True, judges: Judges
         **({"judges": judges, "mirror": policy("none", flips=plan.flips)} if translates(plan.rule) else {}),
     )
     if translates(plan.rule):
-        return game, PairSampler(
+        return trainer, PairSampler(
             data, plan.condition, plan.batch, plan.seed, plan.rule.hole_share, plan.rule.class_moves
         )
-    return game, Batches(data, plan.condition, plan.label_sampling, plan.batch, plan.seed)
+    return trainer, BatchLoader(data, plan.condition, plan.label_sampling, plan.batch, plan.seed)
 
 
 def rarity(data: LabelledImages, overlap: float = 0.99) -> torch.Tensor:
@@ -131,7 +131,7 @@ R1 = 0.0002
 """StyleGAN2's weight of R1, for each pixel and divided by the batch (Karras et al. 2020b, appendix C)."""
 
 
-def settle(data: LabelledImages, settings: TrainSettings, device: torch.device) -> tuple[str, Recipe]:
+def resolve_recipe(data: LabelledImages, settings: TrainSettings, device: torch.device) -> tuple[str, Recipe]:
     """(name, recipe) that `settings` ask for. Raises SettingsError for settings that do not fit together or to `data`, and
     RunFolderError for a start that is none, before anything is computed: the networks and the game are built and thrown
     away."""
@@ -174,7 +174,7 @@ def settle(data: LabelledImages, settings: TrainSettings, device: torch.device) 
                 f"{idle[0]}={0 if idle[0] == 'ada_target' else 1} in train.overrides"
             )
     draft = _drafted(data, settings, name, rule, "cpu", seed=0, flips=False, precision="fp32")
-    set_up(draft, seen(draft, data))
+    set_up(draft, drop_labels(draft, data))
     return name, rule
 
 
@@ -238,40 +238,40 @@ def make_plan(
 
     Raises SettingsError as `settle` does.
     """
-    name, rule = settle(data, settings, device)
+    name, rule = resolve_recipe(data, settings, device)
     precision = choose_precision(device) if settings.precision == "auto" else settings.precision
     plan = _drafted(data, settings, name, rule, device.type, seed=seed, flips=flips, precision=precision)
     if settings.steps is None and settings.budget is not None:
-        rate = throughput(plan, seen(plan, data), patience=min(6.0, settings.budget / 10))
+        rate = throughput(plan, drop_labels(plan, data), patience=min(6.0, settings.budget / 10))
         plan = replace(plan, steps=max(1, int(settings.budget * rate / plan.batch)), images_per_second=round(rate, 1))
     return plan
 
 
 def throughput(plan: Plan, data: LabelledImages, patience: float) -> float:
     """Images a second of this plan, measured over about `patience` seconds on a game that is then thrown away."""
-    game, batches = set_up(plan, data)
+    trainer, batches = set_up(plan, data)
     device = torch.device(plan.device)
-    return plan.batch * pace(game, lambda number: batches.draw(number, device), patience, plan.batch)
+    return plan.batch * pace(trainer, lambda number: batches.draw(number, device), patience, plan.batch)
 
 
-def pace(game: Game, draw: Draw, patience: float, batch: int) -> float:
+def pace(trainer: Trainer, draw: Draw, patience: float, batch: int) -> float:
     """Steps a second of a game, measured over about `patience` seconds after three of warm-up. Batches for which there is no
     memory are played in parts, as they will be in the training, and measuring begins anew; raises TrainingError when those of
     `batch` images become too small."""
-    synchronise: Callable[[], None] = torch.cuda.synchronize if game.device.type == "cuda" else lambda: None
+    synchronise: Callable[[], None] = torch.cuda.synchronize if trainer.device.type == "cuda" else lambda: None
     while True:
         try:
             for step in range(3):
-                game.play(step, 0.0, draw)
+                trainer.train_step(step, 0.0, draw)
             synchronise()
             begun, step = time.perf_counter(), 0
             while step == 0 or time.perf_counter() - begun < patience:
-                game.play(step, 0.0, draw)
+                trainer.train_step(step, 0.0, draw)
                 step += 1
                 synchronise()
             return step / (time.perf_counter() - begun)
         except RuntimeError as error:
             if not out_of_memory(error):
                 raise
-            refuse_parts(batch, 2 * game.players.parts)
-            game.players.divide()
+            refuse_parts(batch, 2 * trainer.state.parts)
+            trainer.state.divide()

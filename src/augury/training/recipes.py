@@ -14,7 +14,7 @@ class Recipe:
     """One way to train.
 
     Game: `loss`; `critic_steps` discriminator updates for each of the generator; `simultaneous` lets one
-    pass of the discriminator over the fakes serve both players; `generator_rate` also drives an
+    pass of the discriminator over the fakes serve both players; `generator_lr` also drives an
     autoencoder's decoder. Rates follow `schedule` (constant, linear, cosine) down to `final_rate` of themselves after
     `warmup` (a share of the training); Adam's second beta moves to `final_beta2` along it where that is not 0.
     Penalties, as weights: `r1`, `r2` on half the squared slope at real and fake images; `gradient_penalty` with its
@@ -40,8 +40,8 @@ class Recipe:
     loss: str
     steps: int
     optimiser: str = "adam"
-    generator_rate: float = 2e-4
-    discriminator_rate: float = 2e-4
+    generator_lr: float = 2e-4
+    discriminator_lr: float = 2e-4
     betas: tuple[float, float] = (0.5, 0.999)
     schedule: str = "cosine"
     final_rate: float = 0.1
@@ -91,8 +91,8 @@ RECIPES = {
         "dcgan",
         "relativistic",
         steps=4000,
-        generator_rate=1e-3,
-        discriminator_rate=2e-3,
+        generator_lr=1e-3,
+        discriminator_lr=2e-3,
         betas=(0.0, 0.99),
         r1=0.3,
         r2=0.3,
@@ -106,8 +106,8 @@ RECIPES = {
         "wasserstein",
         steps=3000,
         optimiser="rmsprop",
-        generator_rate=2e-4,
-        discriminator_rate=2e-4,
+        generator_lr=2e-4,
+        discriminator_lr=2e-4,
         schedule="constant",
         critic_steps=5,
         clip=0.01,
@@ -116,8 +116,8 @@ RECIPES = {
         "dcgan",
         "wasserstein",
         steps=3000,
-        generator_rate=5e-4,
-        discriminator_rate=5e-4,
+        generator_lr=5e-4,
+        discriminator_lr=5e-4,
         betas=(0.0, 0.9),
         schedule="linear",
         critic_steps=5,
@@ -127,8 +127,8 @@ RECIPES = {
         "r3gan",
         "relativistic",
         steps=3000,
-        generator_rate=1e-3,
-        discriminator_rate=2e-3,
+        generator_lr=1e-3,
+        discriminator_lr=2e-3,
         betas=(0.0, 0.99),
         r1=0.3,
         r2=0.3,
@@ -140,8 +140,8 @@ RECIPES = {
         "stylegan",
         "non_saturating",
         steps=3000,
-        generator_rate=2.5e-3,
-        discriminator_rate=2.5e-3,
+        generator_lr=2.5e-3,
+        discriminator_lr=2.5e-3,
         betas=(0.0, 0.99),
         schedule="constant",
         r1=0.05,
@@ -154,8 +154,8 @@ RECIPES = {
         "autoencoder",
         "variational",
         steps=3000,
-        generator_rate=1e-3,
-        discriminator_rate=1e-3,
+        generator_lr=1e-3,
+        discriminator_lr=1e-3,
         betas=(0.9, 0.999),
         augment="none",
     ),
@@ -163,8 +163,8 @@ RECIPES = {
         "autoencoder",
         "plain",
         steps=3000,
-        generator_rate=1e-3,
-        discriminator_rate=1e-3,
+        generator_lr=1e-3,
+        discriminator_lr=1e-3,
         betas=(0.9, 0.999),
         augment="none",
     ),
@@ -172,8 +172,8 @@ RECIPES = {
         "translator",
         "relativistic",
         steps=1000,
-        generator_rate=1e-3,
-        discriminator_rate=2e-3,
+        generator_lr=1e-3,
+        discriminator_lr=2e-3,
         betas=(0.0, 0.99),
         r1=1.0,
         penalty_every=4,
@@ -210,7 +210,7 @@ def suitable(images: int, side: int, device: str) -> str:
 WEIGHT, SHARE, COUNT, RATE = Within(0), Within(0, 1), Within(1), Within(0, above=True)
 LIMITS = {
     **dict.fromkeys(("steps", "critic_steps", "penalty_every", "path_every"), COUNT),
-    **dict.fromkeys(("generator_rate", "discriminator_rate", "ada_images"), RATE),
+    **dict.fromkeys(("generator_lr", "discriminator_lr", "ada_images"), RATE),
     **dict.fromkeys(("betas", "final_beta2", "ada_target"), Within(0, 1, below=True)),
     **dict.fromkeys(("label_smoothing", "label_noise"), Within(0, 0.5)),
     **dict.fromkeys(
@@ -269,7 +269,7 @@ def recipe(name: str, overrides: dict[str, Any] | None = None, *, unconditional:
 
 def _idle(rule: Recipe, unconditional: bool) -> dict[str, str]:
     """Setting that nothing reads in this recipe -> why, and the remedy."""
-    slope = any(getattr(rule, name) for name in PENALTIES)
+    gradient = any(getattr(rule, name) for name in PENALTIES)
     rules: list[tuple[bool, tuple[str, ...], str]] = [
         (
             rule.network == "autoencoder",
@@ -309,7 +309,7 @@ def _idle(rule: Recipe, unconditional: bool) -> dict[str, str]:
             "it weighs an auxiliary classifier, and there is none; set conditioning=auxiliary",
         ),
         (not rule.gradient_penalty, ("centre",), "it is the gradient penalty's; set gradient_penalty=10"),
-        (not slope, ("penalty_every", "final_penalty"), "there is no slope penalty; set r1, r2 or gradient_penalty"),
+        (not gradient, ("penalty_every", "final_penalty"), "there is no slope penalty; set r1, r2 or gradient_penalty"),
         (not rule.path_length, ("path_every",), "it is the path length's; set path_length=2"),
         (not rule.ada_target, ("ada_images",), "it is the pace of adaptive augmentation; set ada_target=0.6"),
     ]

@@ -8,14 +8,14 @@ from torch import nn
 from augury.augment import Policy
 from augury.errors import SettingsError
 from augury.losses import divergence, negative_likelihood
-from augury.training.players import Players
+from augury.training.micro_batches import Draw, MicroBatch, rounds
 from augury.training.recipes import Recipe
-from augury.training.rounds import Draw, Round, rounds
+from augury.training.train_state import TrainState
 
 KINDS = ("variational", "plain")
 
 
-class Reconstruction:
+class ReconstructionTrainer:
     """Encoder and decoder, trained to give images back. A variational one also makes its codes normal; of a plain one the
     decoder keeps the distribution of the codes. Images are augmented before they are encoded and wanted back as they went
     in, so `augment` should keep to what real images look like."""
@@ -36,38 +36,38 @@ class Reconstruction:
             raise SettingsError(
                 f"there is no loss '{recipe.loss}' for an autoencoder; choose one of: {', '.join(KINDS)}"
             )
-        self.players = Players({"generator": generator, "encoder": encoder}, recipe, device)
-        self.generator, self.encoder = self.players.networks.values()
+        self.state = TrainState({"generator": generator, "encoder": encoder}, recipe, device)
+        self.generator, self.encoder = self.state.networks.values()
         self.recipe, self.augment, self.seed, self.device = recipe, augment, seed, device
         self.half = precision == "bf16"
 
-    def play(self, step: int, progress: float, draw: Draw) -> dict[str, torch.Tensor]:
+    def train_step(self, step: int, progress: float, draw: Draw) -> dict[str, torch.Tensor]:
         """One update of both. Returns the loss in nats an image, the root mean squared error on the scale [-1, 1], and for
         a variational one the divergence in nats."""
-        self.players.schedule(progress)
-        batch = rounds(draw, progress, self.seed, step, self.players.parts)
-        told = [self._restore(now) for now in batch]
-        self.players.step("generator", "encoder")
-        images = sum(len(now.real) for now in batch)
-        self.players.average.update(self.generator, images, step * images)
+        self.state.schedule(progress)
+        batch = rounds(draw, progress, self.seed, step, self.state.parts)
+        told = [self._restore(micro) for micro in batch]
+        self.state.step("generator", "encoder")
+        images = sum(len(micro.real) for micro in batch)
+        self.state.average.update(self.generator, images, step * images)
         return {name: torch.stack([numbers[name].detach() for numbers in told]).mean() for name in told[0]}
 
-    def _restore(self, now: Round) -> dict[str, torch.Tensor]:
+    def _restore(self, micro: MicroBatch) -> dict[str, torch.Tensor]:
         """The slopes of one round; what to tell."""
-        seen = self.augment(now.real, now.draws("augment")).clamp(-1, 1)
+        seen = self.augment(micro.real, micro.draws("augment")).clamp(-1, 1)
         variational = self.recipe.loss == "variational"
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.half):
-            mean, log_variance = (part.float() for part in self.encoder(seen, now.conditions))
+            mean, log_variance = (part.float() for part in self.encoder(seen, micro.conditions))
             codes = mean
             if variational:
-                codes = mean + now.normal("noise", mean.shape[1]) * (log_variance / 2).exp()
-            restored = self.generator.decode(codes, now.conditions).float()  # type: ignore[operator]
+                codes = mean + micro.normal("noise", mean.shape[1]) * (log_variance / 2).exp()
+            restored = self.generator.decode(codes, micro.conditions).float()  # type: ignore[operator]
         loss = negative_likelihood(seen, restored)
         told = {"error": (seen - restored).square().mean().sqrt()}
         if variational:
             told["divergence"] = divergence(mean, log_variance)
             loss = loss + self.recipe.kl * told["divergence"]
         else:
-            self.generator.observe(codes.detach(), now.conditions, max(0.02, 1 / (now.number + 1)))  # type: ignore[operator]
-        self.players.blame(loss / now.parts)
+            self.generator.observe(codes.detach(), micro.conditions, max(0.02, 1 / (micro.number + 1)))  # type: ignore[operator]
+        self.state.backward(loss / micro.parts)
         return {"loss": loss, **told}

@@ -25,7 +25,7 @@ from augury.training.batches import as_float, as_uint8
 from augury.training.checkpoints import load as load_tensors
 from augury.training.condition_codes import cell_codes_of, change_codes
 from augury.training.devices import placed
-from augury.training.lanes import in_lanes, waves
+from augury.training.fixed_batches import in_fixed_batches, waves
 from augury.training.latent import Styled, mixed, walk
 
 Labels = npt.NDArray[np.int64] | list[int] | list[str] | list[list[int]]
@@ -153,7 +153,7 @@ class Synthesizer:
             inputs = [as_float(images[rows], device), torch.from_numpy(conditions[rows]).to(device)]
             if self.latent:
                 inputs.append(torch.from_numpy(image_noise(seed, at[rows], self.latent)).to(device))
-            found[rows] = as_uint8(in_lanes(self.generator, at[rows], *inputs))
+            found[rows] = as_uint8(in_fixed_batches(self.generator, at[rows], *inputs))
         return found
 
     def decode(
@@ -261,9 +261,11 @@ class Synthesizer:
             noise = torch.from_numpy(np.ascontiguousarray(noise_of(rows, indices))).to(device)
             asked = torch.from_numpy(conditions[rows]).to(device)
             if isinstance(self.generator, Styled):  # styles are pulled to their mean, not noise to 0
-                drawn = in_lanes(partial(self.generator.truncated, truncation=truncation), indices[rows], noise, asked)
+                drawn = in_fixed_batches(
+                    partial(self.generator.truncated, truncation=truncation), indices[rows], noise, asked
+                )
             else:
-                drawn = in_lanes(self.generator, indices[rows], truncation * noise, asked)
+                drawn = in_fixed_batches(self.generator, indices[rows], truncation * noise, asked)
             images[rows] = as_uint8(drawn)
         return images
 

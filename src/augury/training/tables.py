@@ -14,8 +14,8 @@ from augury.errors import DataError, SettingsError, TrainingError
 from augury.images import Codes
 from augury.networks import NETWORKS, build
 from augury.randomness import image_noise, torch_seed
-from augury.training.adversarial import AdversarialGame
-from augury.training.batches import Lottery
+from augury.training.adversarial import AdversarialTrainer
+from augury.training.batches import WeightedSampler
 from augury.training.devices import choose_device
 from augury.training.plan import BATCH, pace
 from augury.training.recipes import Recipe
@@ -107,30 +107,30 @@ def train_table(
         )
     columns, classes, place = Columns.of(table), int(labels.max()) + 1, choose_device(device)
     rows = torch.from_numpy(columns.standard(table))[:, :, None, None]
-    lottery = Lottery(labels, classes, label_sampling, min(BATCH, len(table)), seed)
+    lottery = WeightedSampler(labels, classes, label_sampling, min(BATCH, len(table)), seed)
 
     def draw(number: int) -> tuple[torch.Tensor, torch.Tensor]:
         chosen = lottery.draw(number)
         return rows[chosen].to(place), torch.from_numpy(labels[chosen][:, None]).to(place)
 
-    def game() -> AdversarialGame:
+    def trainer() -> AdversarialTrainer:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(torch_seed(seed, "weights"))
             networks = build(rule.network, rule.settings, (table.shape[1], 1, 1), (classes,))
-        return AdversarialGame(*networks, rule, policy("none"), seed=seed, device=place, precision="fp32")
+        return AdversarialTrainer(*networks, rule, policy("none"), seed=seed, device=place, precision="fp32")
 
     total = steps or (
-        STEPS if budget is None else max(1, int(budget * pace(game(), draw, min(3.0, budget / 10), lottery.batch)))
+        STEPS if budget is None else max(1, int(budget * pace(trainer(), draw, min(3.0, budget / 10), lottery.batch)))
     )
-    played = game()
+    played = trainer()
     for step in range(total):
-        played.play(step, step / total, draw)
-        if ((step + 1) % 100 == 0 or step + 1 == total) and not played.players.sound():
+        played.train_step(step, step / total, draw)
+        if ((step + 1) % 100 == 0 or step + 1 == total) and not played.state.all_finite():
             raise TrainingError(
-                f"the weights of step {step + 1} are no longer numbers; lower generator_rate ({rule.generator_rate}) and "
-                f"discriminator_rate ({rule.discriminator_rate}), or add r1=1"
+                f"the weights of step {step + 1} are no longer numbers; lower generator_lr ({rule.generator_lr}) and "
+                f"discriminator_lr ({rule.discriminator_lr}), or add r1=1"
             )
-    return TableSynthesizer(played.players.average.module, columns, total)
+    return TableSynthesizer(played.state.average.module, columns, total)
 
 
 def _rule(name: str, overrides: dict[str, Any]) -> Recipe:

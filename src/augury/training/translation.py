@@ -14,13 +14,13 @@ from torch.nn import functional as F
 
 from augury.augment import Policy
 from augury.errors import SettingsError
-from augury.losses import ADVERSARIAL_LOSSES, mode_seeking, patch_contrast, squared_slope
+from augury.losses import ADVERSARIAL_LOSSES, mode_seeking, patch_contrast, squared_gradient_norm
 from augury.randomness import stream, torch_seed
+from augury.training.micro_batches import refuse_parts
 from augury.training.pairs import Pairs
-from augury.training.players import Players
 from augury.training.recipes import Recipe
-from augury.training.rounds import refuse_parts
 from augury.training.schedules import between
+from augury.training.train_state import TrainState
 
 IDENTITY_EVERY = 4
 """The identity loss is taken every so many steps, at that many times its weight: it changes slowly and costs a forward pass."""
@@ -77,27 +77,27 @@ class TranslationTrainer:
         networks = {"generator": generator, "discriminator": discriminator}
         if recipe.contrast:
             networks["projector"] = _projector(generator, seed)
-        self.players = Players(networks, recipe, device)
-        self.generator, self.discriminator = self.players.networks["generator"], self.players.networks["discriminator"]
+        self.state = TrainState(networks, recipe, device)
+        self.generator, self.discriminator = self.state.networks["generator"], self.state.networks["discriminator"]
         self.recipe, self.augment, self.seed, self.device = recipe, augment, seed, device
         self.mirror = mirror
         self.loss, self.judges, self.half = ADVERSARIAL_LOSSES[recipe.loss], judges, precision == "bf16"
         self.latent = int(generator.latent)  # type: ignore[arg-type]
-        extra = self.players.extra
-        extra["told_apart"] = torch.full((), 0.5, device=device)
+        extra = self.state.extra
+        extra["pairwise_accuracy"] = torch.full((), 0.5, device=device)
         if recipe.replay:
             number = int(discriminator.heads[0].cells.num_embeddings) * recipe.replay  # type: ignore[index, union-attr]
             extra["replay"] = torch.zeros(number, *generator.shape, device=device)  # type: ignore[misc]
             extra["replay_filled"] = torch.zeros(number, device=device)
 
-    def play(self, step: int, progress: float, draw: Callable[[int], Any]) -> dict[str, torch.Tensor]:
+    def train_step(self, step: int, progress: float, draw: Callable[[int], Any]) -> dict[str, torch.Tensor]:
         """Update the discriminator, then the translator; return losses and mean scores as scalars.
 
         `draw` gives the `Pairs` of a step. `moved` is the mean absolute change of a translation, on the scale [-1, 1].
         """
-        self.players.schedule(progress)
+        self.state.schedule(progress)
         pairs: Pairs = draw(step)
-        parts = self.players.parts
+        parts = self.state.parts
         refuse_parts(len(pairs.real), parts)
         batch = [self._mirrored(pair, step, part) for part, pair in enumerate(pairs.split(parts))]
 
@@ -108,22 +108,22 @@ class TranslationTrainer:
             with torch.set_grad_enabled(parts == 1):
                 images = self._translate(micro)
             losses, total = self._discriminator_loss(micro, images.detach(), progress)
-            self.players.blame(total / parts)
+            self.state.backward(total / parts)
             report.append(losses)
             translated.append(images if parts == 1 else None)
-        self.players.step("discriminator")
+        self.state.step("discriminator")
 
         # Translator: adversarial loss for known targets; cycle, identity and semantic losses for all.
         with self._frozen_discriminator():
             for micro, losses, kept in zip(batch, report, translated, strict=True):
                 images = self._translate(micro) if kept is None else kept
                 losses |= self._generator_losses(micro, images)
-                self.players.blame(losses.pop("total") / parts)
-        self.players.step(*(name for name in self.players.networks if name != "discriminator"))
+                self.state.backward(losses.pop("total") / parts)
+        self.state.step(*(name for name in self.state.networks if name != "discriminator"))
 
-        self.players.average.update(self.generator, len(pairs.images), step * len(pairs.images))
+        self.state.average.update(self.generator, len(pairs.images), step * len(pairs.images))
         found = {name: torch.stack([losses[name].detach() for losses in report]).mean() for name in report[0]}
-        return found | {"told_apart": self.players.extra["told_apart"].clone()}
+        return found | {"pairwise_accuracy": self.state.extra["pairwise_accuracy"].clone()}
 
     def _mirrored(self, pairs: Pairs, step: int, part: int) -> MicroBatch:
         """Half of the source and real images mirrored, where that is allowed."""
@@ -160,7 +160,7 @@ class TranslationTrainer:
         loss = self.loss.discriminator(on_real, on_fake)
         with torch.no_grad():
             paired = ((on_real > on_fake).float() + (on_real == on_fake).float() / 2).mean()
-            self.players.extra["told_apart"].lerp_(paired, 1 - PAIRED)
+            self.state.extra["pairwise_accuracy"].lerp_(paired, 1 - PAIRED)
         total = loss
         if rule.r1 and micro.step % rule.penalty_every == 0:
             weight = rule.r1 * rule.penalty_every * between(rule.schedule, progress, 1.0, rule.final_penalty)
@@ -170,7 +170,7 @@ class TranslationTrainer:
                 scores: torch.Tensor = self.discriminator(seen, cells).flatten(1).mean(1)
                 return scores
 
-            total = loss + weight * squared_slope(scorer, real)
+            total = loss + weight * squared_gradient_norm(scorer, real)
         return {"loss_d": loss, "score_real": on_real.mean(), "score_fake": on_fake.mean()}, total
 
     def _generator_losses(self, micro: MicroBatch, translated: torch.Tensor) -> dict[str, torch.Tensor]:
@@ -226,7 +226,7 @@ class TranslationTrainer:
 
     def _contrast(self, micro: MicroBatch, translated: torch.Tensor) -> torch.Tensor:
         """CUT's loss: a place of the translation resembles the same place of its source more than other places of it."""
-        projector = self.players.networks["projector"]
+        projector = self.state.networks["projector"]
         with self.cast():
             mine = self.generator.features(translated)  # type: ignore[operator]
             with torch.no_grad():
@@ -246,7 +246,7 @@ class TranslationTrainer:
 
         `replay` slots of each cell are part of the training state. A slot that is still empty takes a copy.
         """
-        extra, slots, shown = self.players.extra, self.recipe.replay, fake.clone()
+        extra, slots, shown = self.state.extra, self.recipe.replay, fake.clone()
         codes = (cells * self.discriminator.heads[0].places).sum(1)  # type: ignore[index, union-attr]
         draws = torch.rand(2, len(fake), generator=micro.draws("replay"))
         for row, (code, place, coin) in enumerate(zip(codes.tolist(), *draws.tolist(), strict=True)):

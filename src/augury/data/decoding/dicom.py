@@ -14,7 +14,7 @@ from augury.data.decoding import image
 from augury.data.decoding.image import Header
 from augury.data.decoding.load_options import Policy, Window
 from augury.data.decoding.resize import Size
-from augury.data.decoding.safety import extra, foreign
+from augury.data.decoding.safety import external, extra
 from augury.errors import DataError
 from augury.images import Images
 
@@ -34,7 +34,7 @@ def recognises(raw: bytes) -> bool:
 def header(raw: bytes, policy: Policy) -> Header:
     """Judge the file without its pixels. Raises DataError (without the file's name), MissingExtraError without pydicom."""
     data = _parsed(raw, stop_before_pixels=True)
-    with foreign("is a damaged DICOM file ({})"):
+    with external("is a damaged DICOM file ({})"):
         rows, columns = (int(data.get(name) or 0) for name in ("Rows", "Columns"))
         kind = str(data.get("PhotometricInterpretation", ""))
         frames = int(data.get("NumberOfFrames") or 1)
@@ -63,7 +63,7 @@ def pixels(raw: bytes, size: Size, policy: Policy, grey: bool) -> Images:
     """
     data = _parsed(raw)
     tools = extra("pydicom.pixels", "reading DICOM", "medical")
-    with foreign("cannot be decoded ({}); if it is compressed, save it uncompressed"), np.errstate(all="ignore"):
+    with external("cannot be decoded ({}); if it is compressed, save it uncompressed"), np.errstate(all="ignore"):
         array = tools.pixel_array(data, index=0)
         if data.PhotometricInterpretation == "PALETTE COLOR":
             array = tools.apply_color_lut(array, data)
@@ -77,7 +77,7 @@ def _parsed(raw: bytes, stop_before_pixels: bool = False) -> Any:
     if _DEFLATED in raw:
         raise DataError("is a deflated DICOM file, whose true size is hidden; save it uncompressed")
     pydicom = extra("pydicom", "reading DICOM", "medical")
-    with foreign("is a damaged DICOM file ({})"):
+    with external("is a damaged DICOM file ({})"):
         return pydicom.dcmread(io.BytesIO(raw), stop_before_pixels=stop_before_pixels)
 
 

@@ -13,7 +13,7 @@ from augury.data.decoding import image
 from augury.data.decoding.image import Header
 from augury.data.decoding.load_options import Policy
 from augury.data.decoding.resize import Size
-from augury.data.decoding.safety import extra, foreign
+from augury.data.decoding.safety import external, extra
 from augury.errors import DataError
 from augury.images import Images
 
@@ -33,7 +33,7 @@ def recognises(raw: bytes) -> bool:
 def header(raw: bytes, policy: Policy) -> Header:
     """Judge the file by its headers. Raises DataError (without its name), MissingExtraError without astropy."""
     fits = extra("astropy.io.fits", "reading FITS", "astro")
-    with foreign(DAMAGED), fits.open(io.BytesIO(raw), memmap=False, lazy_load_hdus=True) as units:
+    with external(DAMAGED), fits.open(io.BytesIO(raw), memmap=False, lazy_load_hdus=True) as units:
         shape = _sides(_picture(units))
     return Header(
         size=(shape[-2], shape[-1]),
@@ -54,7 +54,7 @@ def pixels(raw: bytes, size: Size, policy: Policy, grey: bool) -> Images:
     """
     fits = extra("astropy.io.fits", "reading FITS", "astro")
     with (
-        foreign(DAMAGED),
+        external(DAMAGED),
         np.errstate(all="ignore"),
         fits.open(io.BytesIO(raw), memmap=False, lazy_load_hdus=True) as units,
     ):

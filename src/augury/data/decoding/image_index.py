@@ -9,7 +9,7 @@ from typing import Any
 
 
 @dataclass(frozen=True)
-class Found:
+class ImageIndex:
     """The images of a set in a fixed order, a column for each thing that is told of them.
 
     `fetch(i)` gives the encoded bytes of image i; several threads call it, and it raises OSError or DataError (without

@@ -15,11 +15,11 @@ from PIL import __version__ as pillow_version
 
 from augury.data.decoding import cache as store
 from augury.data.decoding import codecs, image, resize
-from augury.data.decoding.image_index import Found
+from augury.data.decoding.image_index import ImageIndex
 from augury.data.decoding.label_encoding import attributes_of, coded, finished
 from augury.data.decoding.load_options import Policy
 from augury.data.decoding.resize import Size
-from augury.data.decoding.worker_pool import Crew
+from augury.data.decoding.worker_pool import DecoderPool
 from augury.errors import DataError
 from augury.files import digest
 from augury.images import Codes, Images, LabelledImages
@@ -47,7 +47,7 @@ class _Damaged(Exception):
         self.reasons = reasons
 
 
-def read(place: Path, found: Found, policy: Policy, format: str) -> LabelledImages:
+def read(place: Path, found: ImageIndex, policy: Policy, format: str) -> LabelledImages:
     """Decode what a format `found` at `place`; the decoded images are memory-mapped from the cache.
 
     C is 1 when all images are grey, else 3. Never more than a few originals are in memory at once.
@@ -56,7 +56,7 @@ def read(place: Path, found: Found, policy: Policy, format: str) -> LabelledImag
     """
     if not found.names:
         raise DataError(f"{place}: holds no images (0 rows); give images of at least two classes")
-    with image.quiet(), Crew(len(found.names)) as crew:
+    with image.quiet(), DecoderPool(len(found.names)) as crew:
         images, about = _cached(place, found, policy, crew)
     if about["skipped"] and policy.on_bad == "error":
         raise DataError(_complaint(place, about["skipped"]))
@@ -90,7 +90,7 @@ def read(place: Path, found: Found, policy: Policy, format: str) -> LabelledImag
         raise DataError(f"{place}: {error}") from error
 
 
-def _labels(found: Found, kept: Sequence[int]) -> tuple[Codes, tuple[str, ...]]:
+def _labels(found: ImageIndex, kept: Sequence[int]) -> tuple[Codes, tuple[str, ...]]:
     """Codes int64 [N] and the names of the classes that have images left."""
     codes, names = coded(_column(found, found.labels, kept))
     if not found.classes:
@@ -101,7 +101,7 @@ def _labels(found: Found, kept: Sequence[int]) -> tuple[Codes, tuple[str, ...]]:
     return np.array([place[name] for name in names], np.int64)[codes], tuple(order)
 
 
-def _column(found: Found, values: Sequence[str], kept: Sequence[int]) -> Any:
+def _column(found: ImageIndex, values: Sequence[str], kept: Sequence[int]) -> Any:
     """The kept values as a str array, or int64 when all are whole numbers and may sort as such."""
     chosen = [values[i] for i in kept]
     if found.numeric:
@@ -111,13 +111,13 @@ def _column(found: Found, values: Sequence[str], kept: Sequence[int]) -> Any:
     return np.array(chosen)
 
 
-def _groups(found: Found, about: dict[str, Any], kept: Sequence[int]) -> Codes | None:
+def _groups(found: ImageIndex, about: dict[str, Any], kept: Sequence[int]) -> Codes | None:
     if found.groups is not None:
         return coded(_column(found, found.groups, kept))[0]
     return None if about["groups"] is None else np.array(about["groups"], np.int64)
 
 
-def _grouped_by(found: Found) -> dict[str, Any]:
+def _grouped_by(found: ImageIndex) -> dict[str, Any]:
     group = found.notes.get("columns", {}).get("group")
     return {} if group is None else {"grouped_by": group}
 
@@ -138,7 +138,7 @@ def _notes(about: dict[str, Any]) -> dict[str, Any]:
     return notes
 
 
-def _cached(place: Path, found: Found, policy: Policy, crew: Crew) -> tuple[Images, dict[str, Any]]:
+def _cached(place: Path, found: ImageIndex, policy: Policy, crew: DecoderPool) -> tuple[Images, dict[str, Any]]:
     """The images and facts from the cache, decoded first unless they are there.
 
     The cache is asked by content, which is read in any case. Headers take as long again and are not needed when it has an
@@ -159,7 +159,7 @@ def _cached(place: Path, found: Found, policy: Policy, crew: Crew) -> tuple[Imag
 
 
 def _looked(
-    found: Found, policy: Policy, crew: Crew, *, alone: bool = False
+    found: ImageIndex, policy: Policy, crew: DecoderPool, *, alone: bool = False
 ) -> tuple[dict[int, image.Header], dict[int, str], str]:
     """The header of each good image, the reason for each other, and a digest of all content and names, or that `alone`."""
     headers: dict[int, image.Header] = {}
@@ -178,11 +178,11 @@ def _looked(
 def _decoded(
     entry: Path,
     place: Path,
-    found: Found,
+    found: ImageIndex,
     looks: dict[int, image.Header],
     bad: dict[int, str],
     policy: Policy,
-    crew: Crew,
+    crew: DecoderPool,
 ) -> tuple[Images, dict[str, Any]]:
     """Decode all good images into the cache; when some prove damaged, choose size and colour anew without them."""
     while True:
@@ -258,7 +258,9 @@ def _nameless(headers: dict[int, image.Header]) -> int:
     return len(headers) - named if named else 0
 
 
-def _chunks(found: Found, chosen: list[int], size: Size, policy: Policy, grey: bool, crew: Crew) -> Iterator[Images]:
+def _chunks(
+    found: ImageIndex, chosen: list[int], size: Size, policy: Policy, grey: bool, crew: DecoderPool
+) -> Iterator[Images]:
     """uint8 [n, C, H, W] pieces in order; once all are tried, raises _Damaged if any failed."""
     damaged: dict[int, str] = {}
     piece: list[Images] = []

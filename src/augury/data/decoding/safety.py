@@ -138,7 +138,7 @@ def unpacked(path: Path, piece: int = 2**20) -> Iterator[bytes]:
 
 
 @contextmanager
-def foreign(complaint: str) -> Iterator[None]:
+def external(complaint: str) -> Iterator[None]:
     """Turns whatever the block raises but errors of ours into a DataError: other packages raise anything on damage."""
     try:
         yield

@@ -15,7 +15,7 @@ from augury.data.decoding.cache import place
 from augury.files import explained
 
 
-class Spool:
+class TemporaryStore:
     """A nameless temporary file that holds pieces of bytes; it is gone when the block of `spooled` ends, or the process."""
 
     def __init__(self, file: IO[bytes]) -> None:
@@ -41,14 +41,14 @@ class Spool:
             self.file.seek(start)
             return self.file.read(length)
 
-    def ready(self) -> Spool:
+    def ready(self) -> TemporaryStore:
         """All is written: what was added can be fetched."""
         self.file.flush()
         return self
 
 
 @contextmanager
-def spooled(cache: Path | None) -> Iterator[Spool]:
+def spooled(cache: Path | None) -> Iterator[TemporaryStore]:
     """A new Spool in the cache's folder, or the system's temporary one where that cannot be written.
 
     Raises RunFolderError when the disk is full.
@@ -61,4 +61,4 @@ def spooled(cache: Path | None) -> Iterator[Spool]:
         writable = False
     folder = folder if writable else Path(tempfile.gettempdir())
     with explained(folder), tempfile.TemporaryFile(dir=folder) as file:
-        yield Spool(file)
+        yield TemporaryStore(file)

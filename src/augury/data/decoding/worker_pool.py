@@ -15,7 +15,7 @@ from concurrent.futures.process import BrokenProcessPool
 from functools import cached_property
 from typing import Any, TypeVar
 
-from augury.data.decoding.image_index import Found
+from augury.data.decoding.image_index import ImageIndex
 from augury.errors import DataError
 
 PROCESSES_FROM = 4096
@@ -27,7 +27,7 @@ _DIES_WITH_PARENT = 1  # PR_SET_PDEATHSIG
 T = TypeVar("T")
 
 
-class Crew:
+class DecoderPool:
     """Workers for a set of `count` images; use it in a `with` block.
 
     Processes are forked, on Linux alone: they only run Pillow and NumPy on bytes that they are sent, die with their parent,
@@ -45,7 +45,7 @@ class Crew:
         """They have started already when they are asked for, from this thread, whose end would be theirs."""
         return _forked(self.number) if self.number else None
 
-    def __enter__(self) -> Crew:
+    def __enter__(self) -> DecoderPool:
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -54,7 +54,7 @@ class Crew:
             started.shutdown(cancel_futures=True)
 
     def each(
-        self, work: Callable[[bytes | str], T], found: Found, items: Sequence[int], *, light: bool = False
+        self, work: Callable[[bytes | str], T], found: ImageIndex, items: Sequence[int], *, light: bool = False
     ) -> Iterator[T]:
         """`work` of the encoded bytes of each image, or of the reason why there are none, in order; a few batches ahead of
         whoever asks, so that memory stays bounded. `light` work is left to threads. Raises DataError when a process dies."""
@@ -86,7 +86,7 @@ class Crew:
                 future.cancel()
 
 
-def _fetched(found: Found, i: int) -> bytes | str:
+def _fetched(found: ImageIndex, i: int) -> bytes | str:
     """The encoded bytes of image i, or why there are none."""
     if i in found.bad:
         return found.bad[i]

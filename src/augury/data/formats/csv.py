@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from augury.data.decoding import reading
-from augury.data.decoding.image_index import Found
+from augury.data.decoding.image_index import ImageIndex
 from augury.data.decoding.load_options import Policy
 from augury.data.decoding.safety import file_bytes, word
 from augury.data.formats import table
@@ -45,7 +45,7 @@ def read(path: Path, policy: Policy) -> LabelledImages:
             f"{path}: none of its files is there, such as {root / (names[0] or '')}; --root says where file names begin, and they "
             "need their extension"
         )
-    found = Found(
+    found = ImageIndex(
         names=[name or f"row {i + 1}" for i, name in enumerate(names)],
         labels=told.labels,
         fetch=lambda i: file_bytes(paths[i]),

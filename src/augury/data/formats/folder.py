@@ -10,7 +10,7 @@ from pathlib import Path
 
 from augury.data.decoding import reading
 from augury.data.decoding.codecs import EXTENSIONS
-from augury.data.decoding.image_index import Found
+from augury.data.decoding.image_index import ImageIndex
 from augury.data.decoding.label_encoding import SPLIT_NAMES
 from augury.data.decoding.load_options import Policy
 from augury.data.decoding.safety import file_bytes
@@ -37,7 +37,7 @@ def holds_images(root: Path) -> bool:
         return False
 
 
-def find(root: Path, labelled: bool = True) -> Found:
+def find(root: Path, labelled: bool = True) -> ImageIndex:
     """All image files of `<class>/…` or `<train|val|validation|test>/<class>/…`, sorted by name.
 
     Unless they must be `labelled`, images that all lie directly in the root are of one class without a name.
@@ -52,7 +52,7 @@ def find(root: Path, labelled: bool = True) -> Found:
     def fetch(i: int) -> bytes:
         return file_bytes(root.joinpath(*places[order[i]]))
 
-    return Found(names, labels, fetch, numeric=False, split=split, ignored=+ignored)
+    return ImageIndex(names, labels, fetch, numeric=False, split=split, ignored=+ignored)
 
 
 def walked(root: Path, ignored: Counter[str]) -> list[tuple[str, ...]]:

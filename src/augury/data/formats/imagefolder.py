@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from augury.data.decoding import reading
-from augury.data.decoding.image_index import Found
+from augury.data.decoding.image_index import ImageIndex
 from augury.data.decoding.label_encoding import SPLIT_NAMES
 from augury.data.decoding.load_options import Policy
 from augury.data.decoding.safety import file_bytes, unique, word
@@ -75,7 +75,7 @@ def read(path: Path, policy: Policy) -> LabelledImages:
         {"/".join(place) for place in folder.walked(root, ignored)}
         - {path.relative_to(root).as_posix() for path in paths}
     )
-    found = Found(
+    found = ImageIndex(
         names=[name or f"row {i + 1}" for i, name in enumerate(names)],
         labels=told.labels,
         fetch=lambda i: file_bytes(paths[i]),

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from augury.data.decoding import reading, safety
-from augury.data.decoding.image_index import Found
+from augury.data.decoding.image_index import ImageIndex
 from augury.data.decoding.load_options import Policy
-from augury.data.decoding.safety import foreign
+from augury.data.decoding.safety import external
 from augury.data.decoding.temporary_store import spooled
 from augury.data.formats import folder, table
 from augury.errors import DataError
@@ -76,7 +76,7 @@ def read(path: Path, policy: Policy) -> LabelledImages:
             per_file.append(len(names) - before)
         told = table.told(columns, chosen, policy, bad, len(names))
         spool.ready()
-        found = Found(
+        found = ImageIndex(
             names=names,
             labels=told.labels,
             fetch=spool.fetch,
@@ -110,7 +110,7 @@ def _split(path: Path, paths: Sequence[Path], per_file: Sequence[int]) -> list[i
 def _opened(path: Path) -> _File:
     arrow = safety.extra("pyarrow", "reading parquet", "hf")
     parquet = safety.extra("pyarrow.parquet", "reading parquet", "hf")
-    with foreign(f"{_plain(path)}: damaged, or not parquet ({{}}); fetch or make it again"):
+    with external(f"{_plain(path)}: damaged, or not parquet ({{}}); fetch or make it again"):
         reader = parquet.ParquetFile(path, pre_buffer=False, thrift_string_size_limit=2**28)
         schema = reader.schema_arrow
         told = json.loads((schema.metadata or {}).get(b"huggingface", b"{}"))
@@ -167,7 +167,7 @@ def _rows(file: _File, columns: list[str]) -> Iterator[dict[str, Any]]:
     """Every row as plain values. Raises DataError when the file is damaged, or a row is unpacked without end."""
     limit = safety.unpacking_limit(os.stat(file.path).st_size)  # noqa: PTH116
     total = 0
-    with foreign(f"{_plain(file.path)}: damaged ({{}}); fetch or make it again"):
+    with external(f"{_plain(file.path)}: damaged ({{}}); fetch or make it again"):
         for batch in file.reader.iter_batches(batch_size=ROWS, columns=columns, use_threads=False):
             total += batch.nbytes
             if total > limit:

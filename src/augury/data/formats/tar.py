@@ -18,11 +18,11 @@ from typing import IO
 
 from augury.data.decoding import reading, safety
 from augury.data.decoding.codecs import EXTENSIONS
-from augury.data.decoding.image_index import Found
+from augury.data.decoding.image_index import ImageIndex
 from augury.data.decoding.label_encoding import SPLIT_NAMES
 from augury.data.decoding.load_options import Policy
 from augury.data.decoding.safety import word
-from augury.data.decoding.temporary_store import Spool, spooled
+from augury.data.decoding.temporary_store import TemporaryStore, spooled
 from augury.data.formats import folder, table
 from augury.errors import DataError, SettingsError
 from augury.images import LabelledImages
@@ -124,7 +124,7 @@ def _shards(root: Path, ignored: Counter[str] | None = None) -> list[Path]:
     return inside
 
 
-def _source(shard: Path, policy: Policy, stack: ExitStack) -> Path | Spool:
+def _source(shard: Path, policy: Policy, stack: ExitStack) -> Path | TemporaryStore:
     """The file itself, or what it unpacks to. Raises DataError when that is damaged or never ends."""
     if safety.head(shard)[:2] not in (b"\x1f\x8b", b"BZ", b"\xfd7"):
         return shard
@@ -134,13 +134,13 @@ def _source(shard: Path, policy: Policy, stack: ExitStack) -> Path | Spool:
     return spool.ready()
 
 
-def _index(shard: Path, prefix: str, source: Path | Spool, members: _Members) -> None:
+def _index(shard: Path, prefix: str, source: Path | TemporaryStore, members: _Members) -> None:
     """Enter every image of one archive, and what stands beside it, into `members`; damage is entered as a bad image."""
     number = len(members.sources)
     members.sources.append(_slices(source))
     seen: set[str] = set()
     try:
-        with nullcontext(source.file) if isinstance(source, Spool) else source.open("rb") as file:
+        with nullcontext(source.file) if isinstance(source, TemporaryStore) else source.open("rb") as file:
             for member in _walk(file):
                 if not member.isdir():
                     _enter(member, prefix, number, members, seen, file)
@@ -177,8 +177,8 @@ def _enter(
     seen.add(safe)
 
 
-def _slices(source: Path | Spool) -> Callable[[int, int], bytes]:
-    if isinstance(source, Spool):
+def _slices(source: Path | TemporaryStore) -> Callable[[int, int], bytes]:
+    if isinstance(source, TemporaryStore):
         return source.slice
 
     def part(start: int, length: int) -> bytes:
@@ -261,7 +261,7 @@ def _is_webdataset(members: _Members, policy: Policy) -> bool:
     )
 
 
-def _class_folders(path: Path, members: _Members, codes: list[int] | None, labelled: bool) -> Found:
+def _class_folders(path: Path, members: _Members, codes: list[int] | None, labelled: bool) -> ImageIndex:
     """Class folders as `folder.find` has them; a folder that holds all of them is passed through.
 
     `codes` are the parts that the names of the archives tell, used where folders in them tell none.
@@ -279,7 +279,7 @@ def _class_folders(path: Path, members: _Members, codes: list[int] | None, label
         split = [codes[members.source[good[k]]] for k in order]
     at = [good[k] for k in order] + list(members.bad)
     n = len(order)
-    return Found(
+    return ImageIndex(
         names=names + [members.names[i] for i in members.bad],
         labels=labels + [""] * len(members.bad),
         fetch=lambda i: members.fetch(at[i]),
@@ -290,7 +290,7 @@ def _class_folders(path: Path, members: _Members, codes: list[int] | None, label
     )
 
 
-def _samples(path: Path, members: _Members, codes: list[int] | None, policy: Policy) -> Found:
+def _samples(path: Path, members: _Members, codes: list[int] | None, policy: Policy) -> ImageIndex:
     """WebDataset samples: the class from x.json's label, else x.cls; other plain values of x.json are columns."""
     bad = dict(members.bad)
     first: dict[str, int] = {}
@@ -317,7 +317,7 @@ def _samples(path: Path, members: _Members, codes: list[int] | None, policy: Pol
     split = told.split
     if split is None and codes is not None:
         split = [codes[source] for source in members.source]
-    return Found(
+    return ImageIndex(
         names=members.names,
         labels=told.labels,
         fetch=members.fetch,

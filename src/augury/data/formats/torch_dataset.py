@@ -12,9 +12,9 @@ import numpy.typing as npt
 from PIL import Image
 
 from augury.data.decoding import reading, safety
-from augury.data.decoding.image_index import Found
+from augury.data.decoding.image_index import ImageIndex
 from augury.data.decoding.load_options import Policy
-from augury.data.decoding.safety import foreign
+from augury.data.decoding.safety import external
 from augury.data.decoding.temporary_store import spooled
 from augury.data.formats import table
 from augury.errors import DataError, SettingsError
@@ -63,7 +63,7 @@ def read(dataset: Dataset, policy: Policy) -> LabelledImages:
         for name in (*_others(chosen).values(), *(policy.attributes or ())):
             columns.setdefault(name, [""] * len(dataset))  # where no item is good
         told = table.told(columns, {**_others(chosen), "label": LABEL}, policy, bad, len(dataset))
-        found = Found(
+        found = ImageIndex(
             [f"item {i}" for i in range(len(dataset))],
             told.labels,
             spool.ready().fetch,
@@ -96,7 +96,7 @@ def _names(dataset: Any) -> dict[str, tuple[str, ...]]:
 
 
 def _asked(dataset: Dataset, i: int) -> tuple[Any, Any] | Mapping[str, Any]:
-    with foreign("gives no (image, label) ({})"):
+    with external("gives no (image, label) ({})"):
         item = dataset[i]
         if isinstance(item, Mapping):
             return item
@@ -138,7 +138,7 @@ def _told(
     if not isinstance(item, Mapping):
         image, label = item
         return _encoded(image), {LABEL: _label(label, codes.get("label", ()))}
-    with foreign("lacks the entry {}"):
+    with external("lacks the entry {}"):
         image, label = item[chosen["image"]], item[chosen["label"]]
     row = {
         str(k): _word(v, codes.get(str(k), ())) for k, v in item.items() if k not in (chosen["image"], chosen["label"])
@@ -178,7 +178,7 @@ def _encoded(image: Any) -> bytes:
     picture = image if isinstance(image, Image.Image) else Image.fromarray(_array(image))
     kind = "PPM" if picture.mode in ("L", "RGB") else "PNG" if picture.mode in _PNG else "TIFF"
     file = io.BytesIO()
-    with foreign(f"is a picture of mode {picture.mode}, which cannot be kept ({{}}); make it RGB"):
+    with external(f"is a picture of mode {picture.mode}, which cannot be kept ({{}}); make it RGB"):
         picture.save(file, kind)
     return file.getvalue()
 
@@ -188,7 +188,7 @@ _PNG = ("1", "P", "LA", "RGBA", "I;16")
 
 def _array(image: Any) -> npt.NDArray[Any]:
     """An array or tensor -> [H, W] or [H, W, 3 or 4] of uint8, or [H, W] of uint16."""
-    with foreign(f"is a {type(image).__name__} ({{}}); give a PIL image, an array or a tensor"):
+    with external(f"is a {type(image).__name__} ({{}}); give a PIL image, an array or a tensor"):
         array = np.asarray(image.detach().cpu() if hasattr(image, "detach") else image)
     if array.ndim == 3 and array.shape[2] not in (1, 3, 4) and array.shape[0] in (1, 3, 4):
         array = array.transpose(1, 2, 0)

@@ -21,7 +21,7 @@ OBJECTIVES = ("", "group_dro", "adversarial", "consistency")
 
 
 @dataclass(frozen=True)
-class Lesson:
+class TrainConfig:
     """What one classifier is taught and how; the seed decides weights, batches and augmentation.
 
     `balanced` draws classes equally often instead of as they come; `class_weights` weighs the loss by N / (K·n_c)

@@ -53,7 +53,7 @@ class Candidates:
 
 
 @dataclass(frozen=True)
-class Evidence:
+class FilterContext:
     """What is known of real images; nothing of the test part is ever in it. Of the functions, those that are None are not
     to be had, and a filter that needs one says so.
 

@@ -14,12 +14,12 @@ from augury.training.recipes import Recipe
 from augury.training.schedules import SCHEDULES, between, warmed
 
 
-class Players:
+class TrainState:
     """Networks by name, "generator" among them; `extra` holds whatever other tensors a method carries from step to step,
     "slower", the factor on all rates that is halved when a training is rescued, and "parts", into how many a batch is
     divided to fit into memory.
 
-    Each network has its own optimiser at its own rate: the recipe's `generator_rate`, and `discriminator_rate` for all
+    Each network has its own optimiser at its own rate: the recipe's `generator_lr`, and `discriminator_lr` for all
     others.
     """
 
@@ -31,7 +31,7 @@ class Players:
         self.extra: dict[str, torch.Tensor] = {"slower": torch.ones(()), "parts": torch.ones(())}
         self.average = MovingAverage(self.networks["generator"], recipe.half_life, recipe.ramp)
         self.rates = {
-            name: recipe.generator_rate if name == "generator" else recipe.discriminator_rate for name in networks
+            name: recipe.generator_lr if name == "generator" else recipe.discriminator_lr for name in networks
         }
         self.optimisers = {
             name: optimiser(recipe, list(network.parameters()), self.rates[name], device)
@@ -63,11 +63,11 @@ class Players:
         for chosen in self.optimisers.values():
             chosen.zero_grad(set_to_none=True)
 
-    def sound(self) -> bool:
+    def all_finite(self) -> bool:
         """Whether every number of the state is finite: networks, average and what the optimisers remember."""
         return finite(self.tensors())
 
-    def blame(self, loss: torch.Tensor) -> None:
+    def backward(self, loss: torch.Tensor) -> None:
         """Add the slopes of `loss` to those that wait for the next step."""
         loss.backward()  # type: ignore[no-untyped-call]
 

@@ -9,15 +9,15 @@ import torch
 from augury.augment import Policy
 from augury.errors import SettingsError
 from augury.losses import AdversarialLoss
+from augury.training.micro_batches import MicroBatch
 from augury.training.recipes import Recipe
-from augury.training.rounds import Round
 from augury.training.schedules import between
 
 ADAPT_EVERY = 4
 """Updates of the discriminator between two changes of an adaptive probability."""
 
 
-class View:
+class AugmentPipe:
     """Images augmented with the probability of the moment, and under instance noise while there is any.
 
     The probability is fixed, follows the schedule, or adapts (ADA): r = E sign D(real) tells how far the discriminator
@@ -49,11 +49,11 @@ class View:
             extra |= {"p": torch.zeros((), device=device), "signs": torch.zeros(2, device=device)}
         self.moving = bool(moving)
 
-    def __call__(self, images: torch.Tensor, name: str, now: Round) -> torch.Tensor:
+    def __call__(self, images: torch.Tensor, name: str, micro: MicroBatch) -> torch.Tensor:
         """What is seen of images [N, C, H, W]; random numbers are those called `name` in this round."""
-        draws = now.draws(name)
-        seen = self.augment(images, draws, p=self._p(now.progress)) if self.moving else self.augment(images, draws)
-        deviation = self.recipe.instance_noise * (1 - now.progress)
+        draws = micro.draws(name)
+        seen = self.augment(images, draws, p=self._p(micro.progress)) if self.moving else self.augment(images, draws)
+        deviation = self.recipe.instance_noise * (1 - micro.progress)
         if deviation > 0:
             seen = seen + deviation * torch.randn(seen.shape, generator=draws).to(images.device)
         return seen

@@ -14,8 +14,8 @@ import torch
 from augury.errors import TrainingError
 from augury.files import write_lines
 from augury.training import checkpoints
-from augury.training.plan import Game, Plan
-from augury.training.rounds import refuse_parts
+from augury.training.micro_batches import refuse_parts
+from augury.training.plan import Plan, Trainer
 
 KEPT = 2
 """Checkpoints kept, the last ones: a damaged newest one costs a checkpoint's time, not the training."""
@@ -25,14 +25,14 @@ State = dict[str, torch.Tensor]
 
 
 @dataclass
-class Journal:
+class CheckpointManager:
     """The log's `rows`, the last `good` state to go back to, and the `best` generator: the latest whose kernel distance is
     within a standard error of the `lowest` (value, error) so far, since variety grows on while the distance wavers.
 
     `seconds` were spent before this process took the training up; `events` have been told but stand in no row yet.
     """
 
-    game: Game
+    trainer: Trainer
     plan: Plan
     folder: Path | None
     key: str
@@ -54,7 +54,7 @@ class Journal:
             return 0
         tensors, facts = found
         best = {k.removeprefix("best."): tensors.pop(k) for k in list(tensors) if k.startswith("best.")}
-        self.game.players.restore(tensors)
+        self.trainer.state.restore(tensors)
         self.rows, self.seconds = json.loads(facts["rows"]), float(facts["seconds"])
         self.events = json.loads(facts.get("events", "{}"))
         if best:
@@ -70,7 +70,7 @@ class Journal:
                 file.unlink()
 
     def _state(self) -> State:
-        return {k: v.clone() for k, v in self.game.players.tensors().items()}
+        return {k: v.clone() for k, v in self.trainer.state.tensors().items()}
 
     def elapsed(self) -> float:
         """Seconds of training in all."""
@@ -87,7 +87,7 @@ class Journal:
             return
         self.lowest = min(self.lowest, (row["kid"], row.get("kid_error", 0.0)))
         if row["kid"] <= sum(self.lowest):
-            average = self.game.players.average.module.state_dict()
+            average = self.trainer.state.average.module.state_dict()
             self.best = (step, {k: v.detach().clone() for k, v in average.items()})
 
     def tell(self, name: str, step: int, text: str) -> str:
@@ -116,7 +116,7 @@ class Journal:
         if self.folder is None:
             return
         tensors, facts = (
-            self.game.players.tensors(),
+            self.trainer.state.tensors(),
             {"step": str(step), "key": self.key, "seconds": str(self.elapsed())},
         )
         if self.best is not None:
@@ -132,17 +132,17 @@ class Journal:
             file.unlink()
         self.saved = time.monotonic()  # writing took its time
 
-    def rescue(self, step: int, losses: dict[str, float]) -> str:
+    def rollback(self, step: int, losses: dict[str, float]) -> str:
         """Back to the last good state at half the rates, where losses or, if these are finite, weights are no numbers; what
         to say. Raises TrainingError after the third time."""
         what = "weights" if all(map(math.isfinite, losses.values())) else "losses"
-        slower = self.game.players.extra["slower"]
+        slower = self.trainer.state.extra["slower"]
         times = 1 - round(math.log2(float(slower)))
         if times > MOST_RESCUES:
             rule = self.plan.rule
             raise TrainingError(
                 f"the {what} of step {step} are no longer numbers ({losses}), also at {0.5**MOST_RESCUES:g} of the rates; "
-                f"lower generator_rate ({rule.generator_rate}) and discriminator_rate ({rule.discriminator_rate}), or add "
+                f"lower generator_lr ({rule.generator_lr}) and discriminator_lr ({rule.discriminator_lr}), or add "
                 "--penalty r1=1"
             )
         self._back("slower", 0.5**times)
@@ -156,7 +156,7 @@ class Journal:
     def divide(self, step: int) -> str:
         """Back to the last good state, every batch in twice as many parts; what to say. Raises TrainingError when these would
         be too small."""
-        parts = 2 * self.game.players.parts
+        parts = 2 * self.trainer.state.parts
         refuse_parts(self.plan.batch, parts)
         self._back("parts", parts)
         return self.tell(
@@ -167,9 +167,9 @@ class Journal:
         )
 
     def _back(self, name: str, value: float) -> None:
-        self.game.players.restore(self.good[1])
-        self.game.players.extra[name].fill_(value)
-        self.good[1][f"extra.{name}"] = self.game.players.extra[name].clone()
+        self.trainer.state.restore(self.good[1])
+        self.trainer.state.extra[name].fill_(value)
+        self.good[1][f"extra.{name}"] = self.trainer.state.extra[name].clone()
         self.rows = [row for row in self.rows if row["step"] <= self.good[0]]
         self._drop(self.good[0])
         self.save(self.good[0])

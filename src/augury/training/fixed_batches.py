@@ -16,7 +16,7 @@ is drawn beside it: kernels may round differently for other batch sizes and plac
 
 
 @torch.inference_mode()
-def in_lanes(call: Callable[..., torch.Tensor], indices: Codes, *inputs: torch.Tensor) -> torch.Tensor:
+def in_fixed_batches(call: Callable[..., torch.Tensor], indices: Codes, *inputs: torch.Tensor) -> torch.Tensor:
     """`call` of inputs [N, …], which gives one row for each row, in batches of LANES with row n at place
     indices[n] mod LANES and zeros where nothing is asked; N at least 1."""
     made: list[torch.Tensor] = []

@@ -16,7 +16,7 @@ Draw = Callable[[int], Any]
 
 
 @dataclass(frozen=True)
-class Round:
+class MicroBatch:
     """Real images [B, C, H, W] with their conditions int64 [B, K], and how far the training is, in [0, 1].
 
     `number` counts updates; a batch too large for the memory is played as several rounds, `part` of `parts`. Fakes are
@@ -60,10 +60,12 @@ def refuse_parts(images: int, parts: int) -> None:
         )
 
 
-def rounds(draw: Draw, progress: float, seed: int, number: int, parts: int) -> list[Round]:
+def rounds(draw: Draw, progress: float, seed: int, number: int, parts: int) -> list[MicroBatch]:
     """The batch of this number, divided into `parts` as equal as can be. Raises TrainingError when a part would have fewer
     than two images."""
     real, conditions = draw(number)
     refuse_parts(len(real), parts)
     pieces = zip(real.tensor_split(parts), conditions.tensor_split(parts), strict=True)
-    return [Round(images, given, progress, seed, number, part, parts) for part, (images, given) in enumerate(pieces)]
+    return [
+        MicroBatch(images, given, progress, seed, number, part, parts) for part, (images, given) in enumerate(pieces)
+    ]

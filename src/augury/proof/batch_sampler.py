@@ -13,7 +13,7 @@ from torch import Tensor
 
 from augury.augment import mixing
 from augury.images import Codes
-from augury.proof.lesson import Inputs, Lesson
+from augury.proof.train_config import Inputs, TrainConfig
 from augury.randomness import rng, stream
 
 Floats32 = npt.NDArray[np.float32]
@@ -50,11 +50,11 @@ class Batch:
 
 
 @dataclass
-class Deck:
+class BatchSampler:
     """Draws the batches of one seed from its train images as the lesson says."""
 
     train: Labelled
-    lesson: Lesson
+    config: TrainConfig
     seed: int
     counts: Codes = field(init=False)
 
@@ -63,19 +63,19 @@ class Deck:
         self.counts = np.bincount(self.train.labels, minlength=classes)
         self.present = np.flatnonzero(self.counts)
         self.order, self.begin = _by_class(self.train.labels, classes)
-        lesson = self.lesson
-        if lesson.cells is not None:
-            self.cell_order, self.cell_begin = _by_class(lesson.cells, int(lesson.cells.max()) + 1)
+        config = self.config
+        if config.cells is not None:
+            self.cell_order, self.cell_begin = _by_class(config.cells, int(config.cells.max()) + 1)
             self.cells = np.flatnonzero(np.diff(self.cell_begin))
-        self.targets = _smoothed(np.eye(classes, dtype=np.float32), lesson.smoothing)
+        self.targets = _smoothed(np.eye(classes, dtype=np.float32), config.smoothing)
         self.class_weights = np.ones(classes, np.float32)
-        if lesson.class_weights:
+        if config.class_weights:
             self.class_weights = (len(self.train.labels) / (classes * np.maximum(self.counts, 1))).astype(np.float32)
-        if lesson.synthetic is not None:
-            self.synthetic_order, self.synthetic_begin = _by_class(lesson.synthetic[1], classes)
-            taught = lesson.synthetic_targets
-            soft = np.eye(classes, dtype=np.float32)[lesson.synthetic[1]] if taught is None else taught
-            smoothing = lesson.smoothing if lesson.synthetic_smoothing is None else lesson.synthetic_smoothing
+        if config.synthetic is not None:
+            self.synthetic_order, self.synthetic_begin = _by_class(config.synthetic[1], classes)
+            fitted = config.synthetic_targets
+            soft = np.eye(classes, dtype=np.float32)[config.synthetic[1]] if fitted is None else fitted
+            smoothing = config.smoothing if config.synthetic_smoothing is None else config.synthetic_smoothing
             self.synthetic_targets = _smoothed(np.asarray(soft, np.float32), smoothing)
 
     @property
@@ -86,40 +86,40 @@ class Deck:
 
     def draw(self, step: int) -> Batch:
         """The batch of this step."""
-        lesson = self.lesson
-        random, batch, real = rng(self.seed, "lesson", step), lesson.batch, len(self.train.labels)
-        if lesson.cells is not None:
+        config = self.config
+        random, batch, real = rng(self.seed, "lesson", step), config.batch, len(self.train.labels)
+        if config.cells is not None:
             drawn = self.cells[random.integers(0, len(self.cells), batch)]
             rows = self.cell_order[_within(drawn, self.cell_begin, random)]
-        elif lesson.balanced:
+        elif config.balanced:
             drawn = self.present[random.integers(0, len(self.present), batch)]
             rows = self.order[_within(drawn, self.begin, random)]
         else:
             rows = random.integers(0, real, batch)
         images, labels = self.train.images[rows], self.train.labels[rows]
         targets, weights = self.targets[labels], self.class_weights[labels]
-        share = lesson.share if lesson.schedule == "mixed" else float(step < round(lesson.share * lesson.steps))
-        if lesson.synthetic is not None and share > 0:
+        share = config.share if config.schedule == "mixed" else float(step < round(config.share * config.steps))
+        if config.synthetic is not None and share > 0:
             has_any = np.diff(self.synthetic_begin)[labels] > 0
             swap = np.flatnonzero((random.random(batch) < share) & has_any)
             picks = self.synthetic_order[_within(labels[swap], self.synthetic_begin, random)]
-            images[swap], targets[swap] = lesson.synthetic[0][picks], self.synthetic_targets[picks]
-            weights[swap] *= lesson.synthetic_weight
+            images[swap], targets[swap] = config.synthetic[0][picks], self.synthetic_targets[picks]
+            weights[swap] *= config.synthetic_weight
             rows[swap] = real + picks
         return Batch(images, targets, weights, rows)
 
     def mixed(self, images: Tensor, targets: Tensor, step: int) -> tuple[Tensor, Tensor]:
         """The step's images float [B, C, H, W] (or features [B, D]) and targets [B, K] after the lesson's mixing."""
-        how = {"mixup": mixing.mixup, "cutmix": mixing.cutmix}[self.lesson.mix]
+        how = {"mixup": mixing.mixup, "cutmix": mixing.cutmix}[self.config.mix]
         wide = images.view(*images.shape, 1, 1) if images.ndim == 2 else images
         mixed, soft = how(wide, targets, stream(self.seed, "mixing", step))
         return mixed.view(images.shape), soft
 
 
-def shown(decks: Sequence[Deck], step: int) -> tuple[Inputs, Tensor, Tensor, Codes]:
+def shown(samplers: Sequence[BatchSampler], step: int) -> tuple[Inputs, Tensor, Tensor, Codes]:
     """The batches of S decks: (images [S·B, ...], targets float32 [S, B, K], weights float32 [S, B], of sum 1 for each,
     rows int64 [S, B])."""
-    drawn = [deck.draw(step) for deck in decks]
+    drawn = [sampler.draw(step) for sampler in samplers]
     targets = torch.from_numpy(np.stack([each.targets for each in drawn]))
     weights = torch.from_numpy(np.stack([each.weights for each in drawn]))
     return (
