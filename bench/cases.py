@@ -105,7 +105,7 @@ def thinned(images: LabelledImages, part: int, each: int, seed: int = 0) -> Labe
 
 def fashion(ratio: float) -> Callable[[Places], LabelledImages]:
     """500 images of the largest class, 500 / ratio of the smallest, and 200 of each to test."""
-    return lambda places: thinned(data.long_tail(data.load(places.fashion), ratio, largest=500), 2, 200)
+    return lambda places: thinned(data.make_long_tailed(data.load(places.fashion), ratio, largest=500), 2, 200)
 
 
 def few(places: Places) -> LabelledImages:
@@ -132,7 +132,7 @@ def pneumonia(places: Places) -> LabelledImages:
 def faces(places: Places) -> LabelledImages:
     """FER-2013's seven expressions, long-tailed from 400 to 8."""
     images = data.load(places.shared / "fer2013_subset_48.npz", size=32)
-    return thinned(data.long_tail(images, 50, largest=400), 2, 150)
+    return thinned(data.make_long_tailed(images, 50, largest=400), 2, 150)
 
 
 def flowers(places: Places) -> LabelledImages:

@@ -91,7 +91,7 @@ def divide(folder: Path) -> dict[str, Any]:
 
     images = loaded(folder)
     begun = time.perf_counter()
-    near = data.near_duplicates(images.images)
+    near = data.find_near_duplicates(images.images)
     middle = time.perf_counter()
     codes = data.split(images, together=near)
     return {

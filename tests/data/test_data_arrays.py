@@ -41,7 +41,7 @@ def test_alpha_goes_on_white(channels_first: bool) -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "expected", "outcome"),
+    ("given", "expected", "word"),
     [
         (GREY / 255, GREY, "times 255"),
         ((GREY / 255).astype(np.float32), GREY, "times 255"),

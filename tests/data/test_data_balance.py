@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from augury.data import census, effective_number, from_arrays, long_tail, sample
+from augury.data import census, effective_number, from_arrays, make_long_tailed, sample
 from augury.errors import DataError, SettingsError
 from augury.images import LabelledImages
 
@@ -24,7 +24,7 @@ def test_effective_numbers_against_the_sum_they_close() -> None:
 
 
 def test_the_tail_has_the_class_sizes_of_the_sample() -> None:
-    data = long_tail(level(10, 500), ratio=50, seed=0)
+    data = make_long_tailed(level(10, 500), ratio=50, seed=0)
     tail = sample()
     assert tail.split is not None
     assert data.counts.tolist() == np.bincount(tail.labels[tail.split == 0]).tolist()
@@ -33,25 +33,25 @@ def test_the_tail_has_the_class_sizes_of_the_sample() -> None:
 
 def test_the_tail_is_seeded_keeps_order_and_leaves_the_test_part() -> None:
     whole = level(4, 30, test=7)
-    data = long_tail(whole, ratio=10, seed=3)
-    again, other = long_tail(whole, ratio=10, seed=3), long_tail(whole, ratio=10, seed=4)
+    data = make_long_tailed(whole, ratio=10, seed=3)
+    again, other = make_long_tailed(whole, ratio=10, seed=3), make_long_tailed(whole, ratio=10, seed=4)
     assert data.fingerprint == again.fingerprint not in (other.fingerprint, whole.fingerprint)
     assert data.split is not None and (data.split == 2).sum() == 28
     assert sorted(np.bincount(data.labels[data.split == 0]).tolist()) == [3, 6, 14, 30]
     at = [int(name.removeprefix("index ")) for name in data.names]
     assert at == sorted(at) and all(np.array_equal(data.images[k], whole.images[i]) for k, i in enumerate(at))
-    assert long_tail(whole, ratio=1).counts.tolist() == whole.counts.tolist()
-    assert long_tail(level(2, 40), ratio=4, largest=8).counts.sum() == 8 + 2
+    assert make_long_tailed(whole, ratio=1).counts.tolist() == whole.counts.tolist()
+    assert make_long_tailed(level(2, 40), ratio=4, largest=8).counts.sum() == 8 + 2
 
 
 def test_tails_that_cannot_be_made() -> None:
     with pytest.raises(SettingsError, match=r"ratio is 0\.5"):
-        long_tail(level(3, 9), ratio=0.5)
+        make_long_tailed(level(3, 9), ratio=0.5)
     with pytest.raises(DataError, match="has 9 images to keep 0 of; lower the ratio"):
-        long_tail(level(3, 9), ratio=100)
+        make_long_tailed(level(3, 9), ratio=100)
     uneven = from_arrays(np.zeros((33, 2, 2), np.uint8), [0] * 3 + [1] * 30)
     with pytest.raises(DataError, match=r"class '0' has 3 images to keep 30 of.*another seed"):
-        [long_tail(uneven, ratio=2, seed=seed) for seed in range(9)]
+        [make_long_tailed(uneven, ratio=2, seed=seed) for seed in range(9)]
 
 
 def test_the_census_tells_the_default_plan_and_what_is_too_small() -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from augury.data import load
-from augury.data.decoding import image, reading
+from augury.data.decoding import image_decoder, reading
 
 Pets = Callable[..., Path]
 
@@ -18,13 +18,13 @@ Pets = Callable[..., Path]
 def decoded(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Grows by one for each image decoded."""
     calls: list[int] = []
-    real = image.pixels
+    real = image_decoder.pixels
 
     def counting(raw: bytes, *rest: object) -> object:
         calls.append(len(raw))
         return real(raw, *rest)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(reading.decode, "pixels", counting)
+    monkeypatch.setattr(reading.image_decoder, "pixels", counting)
     return calls
 
 

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageFilter
 
-from augury.data import LEFT_OUT, census, copied, from_arrays, near_duplicates, sample, shared, split
+from augury.data import LEFT_OUT, census, copied, find_near_duplicates, from_arrays, sample, shared, split
 from augury.data.near_duplicates import APART, NEAR, _by_bands, candidates, clusters, identical
 from augury.errors import DataError
 
@@ -52,7 +52,7 @@ CHANGES: dict[str, Callable[[Image.Image], Image.Image]] = {
 def test_a_changed_copy_is_found(change: str, size: int) -> None:
     pixels = scenes(40, size)
     copies = [np.asarray(CHANGES[change](Image.fromarray(picture))) for picture in pixels[:10]]
-    found = near_duplicates(np.concatenate([pixels, np.stack(copies)])[:, None])
+    found = find_near_duplicates(np.concatenate([pixels, np.stack(copies)])[:, None])
     assert set(found) <= {(i, 40 + i) for i in range(10)} and len(found) >= 9
 
 
@@ -74,11 +74,11 @@ def test_many_copies_of_one_picture_do_not_hide_each_other(change: str) -> None:
     assert not copied(images, scenes(40, seed=8)[:, None], pixels[:, None]).any()  # of others, which may be copied
 
 
-def test_copies_of_what_is_held_are_as_near_as_near_duplicates() -> None:
+def test_copies_of_what_is_held_are_as_near_as_find_near_duplicates() -> None:
     held, one = sample().images[:300], sample().images[300:301]
     for k in range(0, 300, 25):
         dimmer = np.asarray(held[k : k + 1] * 0.8 + 9).astype(np.uint8)
-        both = near_duplicates(np.concatenate([held, dimmer]))
+        both = find_near_duplicates(np.concatenate([held, dimmer]))
         assert copied(dimmer, held).tolist() == [any(300 in cluster for cluster in both)]
     assert not copied(one, held).any() and copied(held[7:8], held).all()
     other_way = np.asarray(held[7:8, :, :, ::-1] * 0.8 + 9).astype(np.uint8)
@@ -99,31 +99,31 @@ def test_pictures_that_are_all_alike_are_no_copies_beside_others_of_their_kind()
 def test_colour_and_grey_versions_are_copies() -> None:
     colours = scenes(60).reshape(20, 3, 40, 40)
     grey = np.repeat(colours[:1].mean(axis=1, keepdims=True), 3, axis=1).astype(np.uint8)
-    assert near_duplicates(np.concatenate([colours, grey])) == ((0, 20),)
+    assert find_near_duplicates(np.concatenate([colours, grey])) == ((0, 20),)
 
 
 def test_different_pictures_the_sample_and_noise_are_no_copies() -> None:
-    assert near_duplicates(scenes(200)[:, None]) == ()
-    assert near_duplicates(sample().images[:1500]) == ()
+    assert find_near_duplicates(scenes(200)[:, None]) == ()
+    assert find_near_duplicates(sample().images[:1500]) == ()
     noise = np.random.default_rng(0).integers(0, 256, (300, 1, 20, 20), dtype=np.uint8)
-    assert near_duplicates(noise) == ()
+    assert find_near_duplicates(noise) == ()
 
 
 def test_identical_pictures_count_and_blank_or_tiny_ones_only_when_identical() -> None:
     pixels = scenes(6)[:, None]
     pixels[4] = pixels[1]
-    assert near_duplicates(pixels) == ((1, 4),)
+    assert find_near_duplicates(pixels) == ((1, 4),)
     blank = np.full((5, 1, 32, 32), 90, np.uint8) + np.arange(5, dtype=np.uint8)[:, None, None, None]
-    assert near_duplicates(blank) == () and near_duplicates(pixels[:0]) == ()
+    assert find_near_duplicates(blank) == () and find_near_duplicates(pixels[:0]) == ()
     tiny = scenes(5)[:, None, :12, :12]
-    assert near_duplicates(np.concatenate([tiny, tiny[:1], tiny[1:2] // 2 + 9])) == ((0, 5),)
+    assert find_near_duplicates(np.concatenate([tiny, tiny[:1], tiny[1:2] // 2 + 9])) == ((0, 5),)
 
 
 def test_a_copy_of_an_identical_pair_joins_them() -> None:
     pixels = scenes(8)
     pixels[5] = pixels[2]
     brighter = np.asarray(CHANGES["brighter"](Image.fromarray(pixels[2])))
-    assert near_duplicates(np.concatenate([pixels, brighter[None]])[:, None]) == ((2, 5, 8),)
+    assert find_near_duplicates(np.concatenate([pixels, brighter[None]])[:, None]) == ((2, 5, 8),)
 
 
 def test_candidates_by_bands_and_by_force_agree(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -210,12 +210,16 @@ def test_mirrored_copies_are_found_where_asked_for() -> None:
     pixels = scenes(40)
     flipped = np.stack([np.asarray(jpeg(Image.fromarray(picture[:, ::-1]))) for picture in pixels[:10]])
     both = np.concatenate([pixels, flipped])[:, None]
-    assert near_duplicates(both) == ()
-    found = near_duplicates(both, mirrored=True)
+    assert find_near_duplicates(both) == ()
+    found = find_near_duplicates(both, mirrored=True)
     assert set(found) <= {(i, 40 + i) for i in range(10)} and len(found) >= 9
     exact = np.concatenate([pixels[:6], pixels[1:2, :, ::-1]])[:, None]
     assert identical(exact) == () and identical(exact, mirrored=True) == ((1, 6),)
-    assert near_duplicates(exact[:, :, :12, ::-1], mirrored=True) == near_duplicates(exact, mirrored=True) == ((1, 6),)
+    assert (
+        find_near_duplicates(exact[:, :, :12, ::-1], mirrored=True)
+        == find_near_duplicates(exact, mirrored=True)
+        == ((1, 6),)
+    )
     told = census(from_arrays(both, np.arange(50) % 2), flips=True)
     assert len(told.near_duplicates) == len(found) == len(told.clusters)
 

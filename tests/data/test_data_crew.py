@@ -84,7 +84,7 @@ def _dying(*words: object) -> None:
 
 SCRIPT = """
 import os, sys, time
-from augury.data import crew
+from augury.data.decoding import worker_pool
 found = worker_pool.Crew(worker_pool.PROCESSES_FROM)
 print(*found.processes._processes, flush=True)
 time.sleep(60)

@@ -131,7 +131,7 @@ def test_images_beside_the_real_ones_and_arms_for_holes_are_refused_with_a_targe
     for arm in ("gan", "gan_alone", "gan_pretrain"):
         with pytest.raises(SettingsError, match="translations are of the target; use translated"):
             trainings().select([arm])
-    with pytest.raises(SettingsError, match="empty cells .* but the trial is about another domain"):
+    with pytest.raises(SettingsError, match=r"empty cells .* but the trial is about another domain"):
         trainings().select(["drop_cells"])
 
 
@@ -211,6 +211,6 @@ def test_a_stopped_trial_goes_on_and_gives_the_same() -> None:
 
 
 def test_arms_of_a_trial_without_a_target_do_not_adapt() -> None:
-    with pytest.raises(SettingsError, match="'adabn' cannot be trained.*--target"):
+    with pytest.raises(SettingsError, match=r"'adabn' cannot be trained.*--target"):
         settings = QUICK.model_copy(update={"arms": ("none", "gan", "adabn")})
         prove(TRAIN, source((10, 10), seed=2), source((10, 10), seed=3), source(seed=4), settings)

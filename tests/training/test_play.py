@@ -14,7 +14,7 @@ from training_data import CPU, interrupted, planned, small
 from augury.augment import policy
 from augury.errors import SettingsError, TrainingError
 from augury.networks import NETWORKS, build
-from augury.training import manager, train_plan
+from augury.training import checkpoint_manager, train_plan
 from augury.training.adversarial import AdversarialTrainer
 from augury.training.batches import BatchLoader
 from augury.training.micro_batches import MicroBatch, rounds
@@ -476,8 +476,8 @@ def test_without_a_folder_a_late_checkpoint_is_due_once(monkeypatch) -> None:
     data, seen = small(), []
     honest = TrainState.all_finite
     monkeypatch.setattr(TrainState, "all_finite", lambda self: seen.append(1) or honest(self))
-    micro = iter(range(0, 10_000_000, 7))  # every look at the clock is seven seconds later
-    monkeypatch.setattr(manager.time, "monotonic", lambda: float(next(micro)))
+    clock = iter(range(0, 10_000_000, 7))  # every look at the clock is seven seconds later
+    monkeypatch.setattr(checkpoint_manager.time, "monotonic", lambda: float(next(clock)))
     train_plan(planned(data, recipe="gan", steps=200), data, checkpoint_every=1000)
     assert len(seen) < 60
 

@@ -134,10 +134,10 @@ def _write(
     output: Path, strips: Mapping[str, Images], columns: Sequence[str], synthesizer: Synthesizer, as_json: bool
 ) -> None:
     """The picture, atomically, and where it lies."""
-    from augury.data import contact_sheet
+    from augury.data import draw_contact_sheet
     from augury.files import atomic_path
 
     with atomic_path(output) as temporary:
-        contact_sheet(strips, columns, least=64, most=256).save(temporary, format="PNG")
+        draw_contact_sheet(strips, columns, least=64, most=256).save(temporary, format="PNG")
     facts = {"file": str(output), "synthesizer": synthesizer.fingerprint}
     typer.echo(json.dumps(facts) if as_json else str(output))

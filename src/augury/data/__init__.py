@@ -1,13 +1,13 @@
 """Brings labelled images in from outside as `LabelledImages`, divides them into parts, and says what they are like."""
 
 from augury.data.bins import binned
-from augury.data.contact_sheet import beside, contact_sheet, picture_sheet
+from augury.data.contact_sheet import beside, draw_contact_sheet, picture_sheet
 from augury.data.decoding.label_encoding import finished, regrouped
 from augury.data.embedded import SAMPLES, STRIPED, sample
 from augury.data.formats.arrays import from_arrays
 from augury.data.loading import FORMATS, load, pictures
-from augury.data.long_tail import effective_number, long_tail
-from augury.data.near_duplicates import copied, near_duplicates, shared
+from augury.data.long_tail import effective_number, make_long_tailed
+from augury.data.near_duplicates import copied, find_near_duplicates, shared
 from augury.data.splitting import LEFT_OUT, folds, merged, split
 from augury.data.summary import Census, census, inspect
 from augury.data.target import TargetImages, read_target
@@ -24,17 +24,17 @@ __all__ = [
     "beside",
     "binned",
     "census",
-    "contact_sheet",
     "copied",
+    "draw_contact_sheet",
     "effective_number",
+    "find_near_duplicates",
     "finished",
     "folds",
     "from_arrays",
     "inspect",
     "load",
-    "long_tail",
+    "make_long_tailed",
     "merged",
-    "near_duplicates",
     "picture_sheet",
     "pictures",
     "read_target",

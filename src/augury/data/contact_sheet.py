@@ -91,7 +91,7 @@ def _with_clusters(
     return whole
 
 
-def contact_sheet(
+def draw_contact_sheet(
     rows: Mapping[str, Images], columns: Sequence[str] = (), *, least: int = _LEAST, most: int = _MOST
 ) -> Image.Image:
     """An RGB picture with a named row of images uint8 [N, C, H, W] for each entry, all of one height and width, and

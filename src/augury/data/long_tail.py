@@ -18,7 +18,9 @@ def effective_number(counts: Codes, overlap: float = 0.99) -> npt.NDArray[np.flo
     return np.asarray((1 - overlap ** counts.astype(np.float64)) / (1 - overlap))
 
 
-def long_tail(data: LabelledImages, ratio: float = 50, seed: int = 0, *, largest: int | None = None) -> LabelledImages:
+def make_long_tailed(
+    data: LabelledImages, ratio: float = 50, seed: int = 0, *, largest: int | None = None
+) -> LabelledImages:
     """Data whose class sizes fall exponentially, the largest `ratio` times the smallest: the usual test of what helps rare
     classes (Cao et al. 2019, section 4.1).
 

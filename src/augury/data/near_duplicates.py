@@ -50,7 +50,7 @@ def _mark(image: Images) -> bytes:
     return hashlib.blake2b(np.ascontiguousarray(image).data, digest_size=16).digest()
 
 
-def near_duplicates(images: Images, twins: Clusters | None = None, *, mirrored: bool = False) -> Clusters:
+def find_near_duplicates(images: Images, twins: Clusters | None = None, *, mirrored: bool = False) -> Clusters:
     """Clusters of images uint8 [N, C, H, W] that are near-duplicates or identical; `twins` as `identical` finds them. With
     `mirrored` also of those that are once mirrored left and right, as where a classifier is taught so.
 
@@ -120,7 +120,7 @@ def shared(parts: Sequence[Images], *, mirrored: bool = False) -> tuple[tuple[tu
     ends = np.cumsum([len(part) for part in parts])
     whole = np.concatenate([np.asarray(part) for part in parts]) if len(parts) else np.empty((0, 1, 1, 1), np.uint8)
     found = []
-    for cluster in near_duplicates(whole, mirrored=mirrored):
+    for cluster in find_near_duplicates(whole, mirrored=mirrored):
         places = [int(np.searchsorted(ends, i, side="right")) for i in cluster]
         if len(set(places)) > 1:
             found.append(tuple((k, int(i - (ends[k - 1] if k else 0))) for k, i in zip(places, cluster, strict=True)))

@@ -14,7 +14,7 @@ from augury.data.cells import numeric, tables
 from augury.data.decoding.load_options import OnBad
 from augury.data.loading import load
 from augury.data.long_tail import effective_number
-from augury.data.near_duplicates import Clusters, identical, near_duplicates
+from augury.data.near_duplicates import Clusters, find_near_duplicates, identical
 from augury.images import SPLITS, Images, LabelledImages
 
 FEW = 20
@@ -100,7 +100,7 @@ def census(data: LabelledImages, *, flips: bool | None = None, condition: tuple[
             per_part = np.bincount(data.split[data.labels == code], minlength=len(SPLITS))
             parts[name] = {part: int(count) for part, count in zip(SPLITS, per_part, strict=True)}
     twins = identical(data.images)
-    near = near_duplicates(data.images, mirrored=True) if mirrored else near_duplicates(data.images, twins)
+    near = find_near_duplicates(data.images, mirrored=True) if mirrored else find_near_duplicates(data.images, twins)
     torn = set(_torn(near, data.split))
     learnt = {name: part["train"] for name, part in parts.items()} if parts else counts
     present = np.array(list(learnt.values()), np.int64)

@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 from augury.augment import OPERATORS, POLICIES, Policy, augmented, randaugment
-from augury.data import beside, contact_sheet
+from augury.data import beside, draw_contact_sheet
 from augury.errors import DataError, SettingsError
 from augury.images import SPLITS, Attribute, Images, LabelledImages
 from augury.randomness import rng
@@ -93,7 +93,7 @@ def shown(data: LabelledImages, how: str, *, per_image: int, seed: int = 0, flip
     """A sheet of a few images, and below each the copies that `copies` would make of it."""
     at, mirrored = _some(data, seed), allowed(data, flips)
     rows = {f"copy {k + 1}": _changed(data.images, how, mirrored, seed, k, at) for k in range(per_image)}
-    return contact_sheet({"as they are": np.asarray(data.images[at])} | rows, most=SIDE)
+    return draw_contact_sheet({"as they are": np.asarray(data.images[at])} | rows, most=SIDE)
 
 
 def preview(data: LabelledImages, *, seed: int = 0, flips: bool | None = None) -> Image.Image:
@@ -111,7 +111,7 @@ def preview(data: LabelledImages, *, seed: int = 0, flips: bool | None = None) -
     each = -(-len(names) // BLOCKS)
     parts = [names[start : start + each] for start in range(0, len(names), each)]
     return beside(
-        [contact_sheet({"as they are": images} | {name: made[name] for name in part}, most=SIDE) for part in parts]
+        [draw_contact_sheet({"as they are": images} | {name: made[name] for name in part}, most=SIDE) for part in parts]
     )
 
 

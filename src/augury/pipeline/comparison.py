@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from augury import generation, training
-from augury.data import contact_sheet
+from augury.data import draw_contact_sheet
 from augury.errors import SettingsError
 from augury.files import atomic_path, read_json, read_lines, write_json
 from augury.images import Codes, Images, LabelledImages
@@ -102,7 +102,7 @@ def compare(
         on_row(rows[-1])
         write_json(place / "comparison.json", {"columns": COLUMNS, "rows": rows})
         with atomic_path(place / "comparison.png") as temporary:
-            contact_sheet(pictures).save(temporary, format="PNG")
+            draw_contact_sheet(pictures).save(temporary, format="PNG")
     return rows
 
 

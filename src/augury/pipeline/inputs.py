@@ -12,7 +12,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from augury.data import LEFT_OUT, SAMPLES, binned, finished, load, merged, near_duplicates, regrouped, split
+from augury.data import LEFT_OUT, SAMPLES, binned, find_near_duplicates, finished, load, merged, regrouped, split
 from augury.errors import DataError, RunFolderError, SettingsError
 from augury.files import refuse_within
 from augury.images import SPLITS, LabelledImages
@@ -109,7 +109,7 @@ def divided(
 ) -> tuple[npt.NDArray[np.int8], tuple[tuple[int, ...], ...]]:
     """The part of each image, int8 [N] as `data.split` gives it, and the clusters of near-duplicates that stayed together."""
     s = settings.data
-    near = () if s.near_duplicates == "allow" else near_duplicates(data.images, mirrored=flips)
+    near = () if s.near_duplicates == "allow" else find_near_duplicates(data.images, mirrored=flips)
     torn: Literal["refuse", "drop"] = "drop" if s.near_duplicates == "drop" else "refuse"
     codes = split(data, validation=s.validation, test=s.test, seed=settings.seed, together=near, torn=torn, fold=s.fold)
     return codes, near

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from augury.data import contact_sheet
+from augury.data import draw_contact_sheet
 from augury.errors import SettingsError
 from augury.files import atomic_path, digest
 from augury.images import LabelledImages
@@ -207,4 +207,4 @@ def _sample_sheet(synthesizer: Synthesizer | SourceSampler, data: LabelledImages
     images = synthesizer.sample(conditions, seed=card.seed).images
     rows = np.split(images, classes)
     with atomic_path(folder / "samples" / f"step-{card.steps:06d}.png") as temporary:
-        contact_sheet(dict(zip(data.classes, rows, strict=False))).save(temporary, format="PNG")
+        draw_contact_sheet(dict(zip(data.classes, rows, strict=False))).save(temporary, format="PNG")

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from augury.data.decoding import cache as store
-from augury.data.decoding import image, resize
+from augury.data.decoding import image_decoder, resize
 from augury.data.decoding.load_options import Policy
 from augury.data.decoding.resize import Size, resized
 from augury.files import digest
@@ -78,4 +78,4 @@ def piece_of(channels: int, height: int, width: int) -> int:
 
 def check_sides(height: int, width: int) -> None:
     """Raises DataError when images are too large for this to be a set of images."""
-    image.check_pixels(height * width)
+    image_decoder.check_pixels(height * width)

@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from augury.data.decoding import image
-from augury.data.decoding.image import Header
+from augury.data.decoding import image_decoder
+from augury.data.decoding.image_decoder import Header
 from augury.data.decoding.load_options import Policy, Window
 from augury.data.decoding.resize import Size
 from augury.data.decoding.safety import external, extra
@@ -41,7 +41,7 @@ def header(raw: bytes, policy: Policy) -> Header:
         group = str(data.get("PatientID") or "")
     if rows < 1 or columns < 1:
         raise DataError("holds no picture (no Rows and Columns); leave reports and the like out")
-    image.check_pixels(rows * columns)
+    image_decoder.check_pixels(rows * columns)
     if kind not in _GREY + _COLOUR:
         raise DataError(f"has the photometric interpretation '{kind[:40]}'; save it as MONOCHROME2 or RGB")
     return Header(
@@ -70,7 +70,7 @@ def pixels(raw: bytes, size: Size, policy: Policy, grey: bool) -> Images:
         shown = array if array.ndim == 3 else _windowed(tools, array, data, policy.window)
         if shown.dtype != np.uint8:
             shown = np.rint(shown / 257).astype(np.uint8)
-        return image.planes(Image.fromarray(shown).convert("L" if grey else "RGB"), size, policy.fit)
+        return image_decoder.planes(Image.fromarray(shown).convert("L" if grey else "RGB"), size, policy.fit)
 
 
 def _parsed(raw: bytes, stop_before_pixels: bool = False) -> Any:

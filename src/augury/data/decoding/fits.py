@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from augury.data.decoding import image
-from augury.data.decoding.image import Header
+from augury.data.decoding import image_decoder
+from augury.data.decoding.image_decoder import Header
 from augury.data.decoding.load_options import Policy
 from augury.data.decoding.resize import Size
 from augury.data.decoding.safety import external, extra
@@ -62,7 +62,7 @@ def pixels(raw: bytes, size: Size, policy: Policy, grey: bool) -> Images:
         values = np.asarray(unit.data, np.float64).reshape(_sides(unit))
     shown = stretched(values, policy.stretch)[..., ::-1, :]
     flat = np.ascontiguousarray(shown if shown.ndim == 2 else shown.transpose(1, 2, 0))
-    return image.planes(Image.fromarray(flat).convert("L" if grey else "RGB"), size, policy.fit)
+    return image_decoder.planes(Image.fromarray(flat).convert("L" if grey else "RGB"), size, policy.fit)
 
 
 def stretched(values: npt.NDArray[np.float64], how: str) -> Images:
@@ -92,5 +92,5 @@ def _sides(unit: Any) -> tuple[int, ...]:
     sides = (*(side for side in shape[:-2] if side != 1), *shape[-2:])
     if min(shape) < 1 or len(sides) > 3 or (len(sides) == 3 and sides[0] != 3):
         raise DataError(f"has a picture of shape {list(shape)}; save one plane, or three as colours")
-    image.check_pixels(sides[-2] * sides[-1])
+    image_decoder.check_pixels(sides[-2] * sides[-1])
     return sides

@@ -14,7 +14,7 @@ import numpy as np
 from PIL import __version__ as pillow_version
 
 from augury.data.decoding import cache as store
-from augury.data.decoding import codecs, image, resize
+from augury.data.decoding import codecs, image_decoder, resize
 from augury.data.decoding.image_index import ImageIndex
 from augury.data.decoding.label_encoding import attributes_of, coded, finished
 from augury.data.decoding.load_options import Policy
@@ -34,7 +34,7 @@ class _Look:
     """A file's content hash, and either its header or why it cannot be used; `missing` is why there is no content."""
 
     sha: bytes
-    header: image.Header | None
+    header: image_decoder.Header | None
     reason: str = ""
     missing: str = ""
 
@@ -56,7 +56,7 @@ def read(place: Path, found: ImageIndex, policy: Policy, format: str) -> Labelle
     """
     if not found.names:
         raise DataError(f"{place}: holds no images (0 rows); give images of at least two classes")
-    with image.quiet(), DecoderPool(len(found.names)) as crew:
+    with image_decoder.quiet(), DecoderPool(len(found.names)) as crew:
         images, about = _cached(place, found, policy, crew)
     if about["skipped"] and policy.on_bad == "error":
         raise DataError(_complaint(place, about["skipped"]))
@@ -160,11 +160,11 @@ def _cached(place: Path, found: ImageIndex, policy: Policy, crew: DecoderPool) -
 
 def _looked(
     found: ImageIndex, policy: Policy, crew: DecoderPool, *, alone: bool = False
-) -> tuple[dict[int, image.Header], dict[int, str], str]:
+) -> tuple[dict[int, image_decoder.Header], dict[int, str], str]:
     """The header of each good image, the reason for each other, and a digest of all content and names, or that `alone`."""
-    headers: dict[int, image.Header] = {}
+    headers: dict[int, image_decoder.Header] = {}
     bad: dict[int, str] = {}
-    same: dict[image.Header, image.Header] = {}
+    same: dict[image_decoder.Header, image_decoder.Header] = {}
     total = hashlib.sha256()
     for i, seen in enumerate(crew.each(partial(_look, policy, alone), found, range(len(found.names)), light=alone)):
         total.update(repr((found.names[i], seen.sha, seen.missing)).encode("utf-8", "replace"))
@@ -179,7 +179,7 @@ def _decoded(
     entry: Path,
     place: Path,
     found: ImageIndex,
-    looks: dict[int, image.Header],
+    looks: dict[int, image_decoder.Header],
     bad: dict[int, str],
     policy: Policy,
     crew: DecoderPool,
@@ -237,7 +237,7 @@ def _picture(size: Size, policy: Policy, grey: bool, raw: bytes | str) -> Images
         return str(error)
 
 
-def _count(counted: Counter[image.Header], fact: Callable[[image.Header], str]) -> dict[str, int]:
+def _count(counted: Counter[image_decoder.Header], fact: Callable[[image_decoder.Header], str]) -> dict[str, int]:
     """How many images have each value of `fact`, the most frequent first."""
     total: Counter[str] = Counter()
     for header, n in counted.items():
@@ -245,14 +245,14 @@ def _count(counted: Counter[image.Header], fact: Callable[[image.Header], str]) 
     return dict(total.most_common())
 
 
-def _patients(headers: dict[int, image.Header]) -> list[int] | None:
+def _patients(headers: dict[int, image_decoder.Header]) -> list[int] | None:
     """A number for each image by the patient that its file names; None unless all name one."""
     if not all(header.group for header in headers.values()):
         return None
     return [int(code) for code in coded(np.array([header.group for header in headers.values()]))[0]]
 
 
-def _nameless(headers: dict[int, image.Header]) -> int:
+def _nameless(headers: dict[int, image_decoder.Header]) -> int:
     """How many images name no patient where others do."""
     named = sum(bool(header.group) for header in headers.values())
     return len(headers) - named if named else 0

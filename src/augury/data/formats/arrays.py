@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from augury.data.decoding import resize
-from augury.data.decoding.image import PIXEL_LIMIT
+from augury.data.decoding.image_decoder import PIXEL_LIMIT
 from augury.data.decoding.label_encoding import attributes_of, coded, coded_labels, coded_split, column, finished
 from augury.data.decoding.resize import Fit, Size
 from augury.errors import DataError
