@@ -21,7 +21,7 @@ from augury.proof.trainings import Trainings
 from augury.settings import ProveSettings
 
 CPU = torch.device("cpu")
-TRAIN, TEST, UNLABELLED = source(), target((20, 20), seed=3), target(seed=1).images
+TRAIN, TEST, UNLABELLED = source(), target((40, 40), seed=3), target(seed=1).images
 OF_DOMAINS = tuple(name for name, arm in ARMS.items() if arm.method)
 TRANSLATED = tuple(name for name in OF_DOMAINS if ARMS[name].source)
 
@@ -151,7 +151,7 @@ def test_all_this_is_foreseen_before_anything_is_trained() -> None:
         foreseen(classifier="probe:pixels")
 
 
-QUICK = ProveSettings(arms=("randaugment", "translated"), seeds=2, steps=40, batch=24, near_duplicates="allow")
+QUICK = ProveSettings(arms=("randaugment", "translated"), seeds=2, steps=60, batch=24, near_duplicates="allow")
 
 
 def trial(made: SyntheticImages, **changes: Any) -> Verdict:
@@ -163,13 +163,17 @@ def accuracy(found: Verdict, arm: str) -> float:
     return float(np.mean(found.arms[arm]["balanced_accuracy"]))
 
 
-def test_images_that_were_translated_without_fault_help() -> None:
-    found = trial(MADE, seeds=6)
-    assert found.outcome == "helps" and found.arm == "translated" and found.comparator == "randaugment"
-    assert accuracy(found, "translated") > 0.9 and accuracy(found, "randaugment") < 0.75
-    assert found.matched_control["against"] == "randaugment"
+def test_images_that_were_translated_without_fault_are_far_above_their_twin() -> None:
+    found = trial(MADE, seeds=3)
+    assert found.arm == "translated" and found.comparator == found.matched_control["against"] == "randaugment"
+    assert accuracy(found, "translated") > 0.9 and accuracy(found, "randaugment") < 0.75 and found.difference > 0.2
     assert found.ratio == 1 and found.ratio_curve == () and found.cells == ()
     assert found.metric == "balanced accuracy" and found.test_n == len(TEST)
+
+
+def test_images_that_were_translated_without_fault_help() -> None:
+    found = trial(MADE, arms=("none", "translated"), seeds=6, steps=40)
+    assert found.outcome == "helps" and found.low > 0.1
 
 
 def test_translations_under_the_labels_of_the_other_class_are_worse_than_chance() -> None:

@@ -117,7 +117,7 @@ class Stripes(nn.Module):
 
     def __init__(self, wrong: bool = False) -> None:
         super().__init__()
-        self.sign = -1 if wrong else 1
+        self.sign = nn.Parameter(torch.tensor(-1.0 if wrong else 1.0))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         rows, columns = x.mean((1, 3)), x.mean((1, 2))  # [N, H], [N, W]
@@ -164,12 +164,13 @@ def test_the_labeller_learns_the_target_without_a_label_and_gives_the_same_again
 
 
 def test_translations_that_keep_their_class_are_advised_and_the_agreement_is_told() -> None:
-    found = domains.kept_by_target(Stripes(), translations(source((40, 20))), TARGET.images, TARGET.labels)
+    assert (domains.label_target(Stripes(), TARGET.images).labels == TARGET.labels).all()
+    labels = TARGET.labels.copy()
+    labels[np.flatnonzero(labels == 1)[:20]] = 0  # of 60 called lying it agrees for 40, of 20 called standing for all
+    found = domains.kept_by_target(Stripes(), translations(source((40, 20))), TARGET.images, labels)
     assert found.advised and found.overall.value > 0.95 and found.overall.n == 60
-    named = domains.label_target(Stripes(), TARGET.images).labels
-    agreed = np.mean([(named == TARGET.labels)[TARGET.labels == c].mean() for c in (0, 1)])
-    assert found.judge == pytest.approx(agreed) and found.limit == pytest.approx(0.8 * agreed)
-    assert f"For {agreed:.0%} of the real target images it names the class of their pseudo-label." in found.sentence
+    assert found.judge == pytest.approx((2 / 3 + 1) / 2) and found.limit == pytest.approx(0.8 * found.judge)
+    assert "For 83% of the real target images it names the class of their pseudo-label." in found.sentence
     json.dumps(found.as_dict())
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -67,3 +68,185 @@ def call(*words: object) -> tuple[int, str, str]:
     if done.exception is not None and not isinstance(done.exception, AuguryError | SystemExit):
         raise done.exception
     return done.exit_code, done.stdout, error
+
+
+@pytest.fixture(scope="module")
+def tested(briefly, labelled: Path, tmp_path_factory) -> tuple[Path, str, str]:
+    """A run with labelled target images: its folder, what it said, and what it noted on the way."""
+    place = tmp_path_factory.mktemp("tested")
+    other = new_scanner(place / "other", labels=True)
+    code, out, noted = call("run", labelled, "--target", other, "-o", place / "run", *QUICK)
+    assert code == 0, noted
+    return place / "run", out, noted
+
+
+@pytest.fixture(scope="module")
+def untested(briefly, labelled: Path, tmp_path_factory) -> tuple[Path, str, str]:
+    """The same of a run whose target images have no labels."""
+    place = tmp_path_factory.mktemp("untested")
+    other = new_scanner(place / "other", labels=False)
+    code, out, noted = call("run", labelled, "--target", other, "-o", place / "run", *QUICK)
+    assert code == 0, noted
+    return place / "run", out, noted
+
+
+def stored(run: Path, name: str) -> dict:
+    return json.loads((run / f"{name}.json").read_text(encoding="utf-8"))
+
+
+def pixels(folder: Path) -> list[bytes]:
+    """Of every picture in a folder."""
+    return [np.asarray(Image.open(file)).tobytes() for file in folder.rglob("*.png")]
+
+
+def test_a_run_with_labelled_target_images_ends_with_a_verdict_about_the_target(tested) -> None:
+    run, out, _ = tested
+    found = stored(run, "verdict")
+    assert out.strip().startswith(found["outcome"].upper()) and f"report    {run / 'report.html'}" in out
+    assert list(found["arms"]) == ["none", "randaugment", "adabn", "translated", "translated_mean_teacher"]
+    assert found["arm"] in ("translated", "translated_mean_teacher") and found["test_n"] == 60
+    assert found["metric"] == "balanced accuracy" and not found["cells"] and found["ratio"] == 1
+    assert stored(run, "target")["images"] == stored(run, "target")["test"] == 60
+
+
+def test_every_labelled_image_that_does_not_validate_is_translated_once(tested) -> None:
+    run, _, noted = tested
+    made = stored(run, "generation")
+    assert [(row["source"], row["target"], row["changes"], row["number"]) for row in made["plan"]] == [
+        (f"{name}, domain=source", f"{name}, domain=target", "domain", 51) for name in CLASSES
+    ]
+    rows = [json.loads(row) for row in (run / "synthetic" / "manifest.jsonl").read_text().splitlines()]
+    assert len({row["source_sha256"] for row in rows}) == len(rows) == 102
+    pictures = pixels(run / "dataset")
+    assert len(pictures) == 102 + sum(row["kept"] for row in rows)  # and no image of the target among them
+    assert not set(pixels(run.parent / "other")) & set(pictures)
+    assert "102 labelled images of the source train, 60 images of the target without labels" in noted
+    assert "60 labelled ones of the target test" in noted
+    assert made["kept_classes"]["overall"]["n"] == 102 and made["kept_classes"]["sentence"] in noted
+    share = f"estimated {stored(run, 'target')['class_mix'][0]:6.1%}"
+    assert f"lying     labelled  50.0%   target, {share}" in noted
+
+
+def test_translations_are_scored_against_target_images(tested) -> None:
+    run, _, _ = tested
+    card = stored(run, "scores")
+    names = {row["name"] for row in card["scores"]}
+    assert any(name.startswith("KID") for name in names) and card["notes"]
+    assert not {name for name in names if name.startswith(("C_T", "authenticity", "membership"))}
+
+
+def test_the_page_shows_sources_translations_and_the_most_similar_target_images(tested) -> None:
+    run, _, _ = tested
+    page = (run / "report.html").read_text(encoding="utf-8")
+    first = page.index("train images of lying, domain=source")
+    then = page.index("their translations into lying, domain=target", first)
+    last = page.index("for each, the most similar real train image of domain=target", then)
+    strips = [page.rfind("<img", 0, at) for at in (first, then, last)]
+    assert all('src="data:image/' in page[begin : begin + 200] for begin in strips) and len(set(strips)) == 3
+    assert "data.target=" in page  # the command that gives the same again
+
+
+def test_a_second_call_does_nothing_anew_and_the_folder_alone_goes_on(tested, labelled: Path) -> None:
+    run, out, _ = tested
+    before = {file: file.stat().st_mtime_ns for name in ("verdict.json", "synthesizer/card.json", "report.html",
+        "target.npy", "scores.json") for file in [run / name]}  # fmt: skip
+    for words in (("run", labelled, "--target", run.parent / "other", "-o", run, *QUICK), ("run", "-o", run)):
+        code, again, noted = call(*words)
+        assert code == 0 and again == out
+        stages = [line for line in noted.splitlines() if line.split(" (")[0] in ("split", "classify", "train",
+            "generate", "score", "prove", "export", "report")]  # fmt: skip
+        assert len(stages) == 8 and all(line.endswith("(done before)") for line in stages)
+    assert {file: file.stat().st_mtime_ns for file in before} == before
+    code, told, _ = call("report", run, "--json")
+    assert code == 0 and json.loads(told)["verdict"]["outcome"] == stored(run, "verdict")["outcome"]
+
+
+def test_a_run_without_labels_of_the_target_says_so_and_how_many_translations_keep_their_class(untested) -> None:
+    run, out, noted = untested
+    assert not (run / "verdict.json").exists() and not (run / "report.html").exists()
+    assert (run / "scores.json").exists() and len(list((run / "dataset").rglob("*.png"))) > 102
+    kept = stored(run, "generation")["kept_classes"]
+    assert out.strip().startswith("NOT TESTED. No target image has a label, so nothing was proved. ")
+    assert kept["sentence"] in out and f"data set  {run / 'dataset'}" in out and "report" not in out
+    assert f"assigns {kept['overall']['value']:.0%} of the translated images to the class of their source" in out
+    assert "nothing can be proved" in noted and "120 images of the target without labels" in noted
+    assert noted.index("nothing can be proved") < noted.index("classify")  # before anything is trained
+    assert stored(run, "target")["test"] == 0 and len(np.load(run / "target.npy")) == 120
+
+
+def test_a_run_without_labels_of_the_target_tells_the_same_as_json_and_is_not_done_again(untested) -> None:
+    run, _, _ = untested
+    for words in (("run", "-o", run, "--json"), ("report", run, "--json")):
+        code, out, noted = call(*words)
+        assert code == 0, noted
+        kept = stored(run, "generation")["kept_classes"]
+        assert json.loads(out) == {"run": str(run), "verdict": None, "kept_classes": kept}
+        assert "train\n" not in noted
+
+
+def test_labels_that_come_later_give_a_verdict_and_one_of_an_earlier_target_is_not_told_again(
+    labelled: Path, tmp_path: Path
+) -> None:
+    words = ("-o", tmp_path / "run", *QUICK, "--set", "prove.arms=none,translated")
+    bare, known = (new_scanner(tmp_path / name, labels=name == "known", each=40) for name in ("bare", "known"))
+    for other, begins in ((known, "UNDERPOWERED."), (bare, "NOT TESTED.")):
+        code, out, noted = call("run", labelled, "--target", other, *words)
+        assert code == 0 and out.strip().startswith(begins), noted
+
+
+def refused(run: Path, *words: object) -> str:
+    """What is said of a command that cannot be; nothing may have been trained."""
+    code, out, error = call(*words)
+    assert code == 1 and not out
+    assert not list(run.rglob("*.safetensors")) and not list(run.rglob("target.npy"))
+    return error
+
+
+@pytest.mark.parametrize(
+    ("words", "rule"),
+    [
+        (("--recipe", "dcgan"), "recipe dcgan does not go with a target (--target)"),
+        (("--condition", "age"), "condition=age does not go with a target"),
+        (("--folds", "2"), "--folds does not go with a target"),
+        (("--set", "prove.resample=bootstrap"), "prove.resample=bootstrap does not go with a target"),
+        (("--set", "prove.arms=none,gan"), "the translations are of the target; use translated"),
+        (("--set", "prove.classifier=probe:pixels"), "use prove.classifier=cnn"),
+        (("--set", 'train.overrides={"class_moves": true}'), "class_moves=true does not go with a target"),
+        (("--sampling-strategy", '{"sitting": 5}'), "names 'sitting', but the classes are: lying, standing"),
+    ],
+)
+def test_settings_that_contradict_a_target_are_refused_before_anything_is_trained(
+    words: tuple[str, ...], rule: str, labelled: Path, tmp_path: Path
+) -> None:
+    other = new_scanner(tmp_path / "other", labels=True)
+    call_ = ("run", labelled, "--target", other, "-o", tmp_path / "run", *QUICK, *words)
+    assert rule in refused(tmp_path / "run", *call_)
+
+
+def test_target_images_that_cannot_be_used_are_refused_before_anything_is_trained(
+    labelled: Path, tmp_path: Path
+) -> None:
+    def said(other: Path) -> str:
+        return refused(tmp_path / "run", "run", labelled, "--target", other, "-o", tmp_path / "run", *QUICK)
+
+    assert "120 of 120 target images are labelled images too" in said(labelled)
+    assert "holds 18 images" in said(new_scanner(tmp_path / "few", labels=False, each=9))
+    assert "there is no such file" in said(tmp_path / "nowhere")
+    assert "20 images" in said(new_scanner(tmp_path / "thirty", labels=False, each=15))  # of no class enough
+    lacking = new_scanner(tmp_path / "lacking", labels=True, each=90)
+    for file in (lacking / "lying").iterdir():
+        file.unlink()
+    assert "1 of 2 classes have no labelled target image" in said(lacking)
+
+
+def test_a_run_among_its_target_images_is_refused_and_leaves_nothing_there(labelled: Path, tmp_path: Path) -> None:
+    other = new_scanner(tmp_path / "other", labels=False)
+    for place in (other / "run", other):
+        words = ("run", labelled, "--target", other, "-o", place, *QUICK)
+        assert "lies where the data are read from" in refused(other, *words)
+    assert all(file.suffix == ".png" for file in other.iterdir())
+
+
+def test_an_arm_that_adapts_needs_a_target(labelled: Path, tmp_path: Path) -> None:
+    words = ("run", labelled, "-o", tmp_path / "run", "--steps", 2, "--set", "prove.arms=none,gan,adabn")
+    assert "name a folder of them with --target" in refused(tmp_path / "run", *words)

@@ -62,7 +62,8 @@ def tell(run: Run, as_json: bool) -> None:
     from augury.exports import place
 
     made = place(run.path, run.settings.get("export", {}).get("format", "folder"))
-    if not (run / "verdict.json").exists() and (run / "target.json").exists():  # no target image has a label
+    into = run.settings.get("data", {}).get("target") and (run / "target.json").exists()
+    if into and not run.read("target")["test"]:  # no target image has a label; a verdict is of an earlier target
         kept = run.read("generation").get("kept_classes")
         if as_json:
             typer.echo(json.dumps({"run": str(run.path), "verdict": None, "kept_classes": kept}))

@@ -145,6 +145,10 @@ def plan_into(train: LabelledImages, attribute: str, value: str, strategy: Strat
         raise SettingsError(f"sampling_strategy names '{unknown[0]}', but the classes are: {', '.join(train.classes)}")
     if isinstance(strategy, int | float) and strategy <= 0:
         raise SettingsError(f"sampling_strategy is {strategy}, but must be above 0")
+    if isinstance(strategy, dict) and any(number < 0 for number in strategy.values()):
+        raise SettingsError(f"sampling_strategy is {strategy}, but no number may be below 0")
+    if isinstance(strategy, float) and strategy > 1 and not strategy.is_integer():
+        raise SettingsError(f"a sampling_strategy ratio must lie in (0, 1], but is {strategy}")
     rows, most = [], 0
     for source in table.all:
         available = int(table.counts[source])
@@ -158,6 +162,8 @@ def plan_into(train: LabelledImages, attribute: str, value: str, strategy: Strat
         if source[1] != reached and number:
             rows.append(Fill(source, (source[0], reached), 1, number, available, fills=True))
             most = max(most, number)
+    if not rows:
+        raise SettingsError(f"sampling_strategy is {strategy}, which leaves nothing to translate; give a larger number")
     return TranslationPlan(table, most, tuple(rows))
 
 

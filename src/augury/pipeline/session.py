@@ -283,6 +283,7 @@ class Session:
                 *([self.drawn_by_others()] if s.prove.others else ()),
                 *([list(proof.ARMS)] if "all" in s.prove.arms else ()),
                 *([list(proof.USUAL), list(proof.USUAL_CELLS)] if "usual" in s.prove.arms else ()),
+                *([list(proof.USUAL_DOMAINS)] if "usual" in s.prove.arms and self.target is not None else ()),
             ],
             "export": lambda: [
                 key("generate"),

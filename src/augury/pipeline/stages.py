@@ -351,6 +351,7 @@ def opened(
 ) -> Iterator[Session]:
     """The session of a run folder, held for this process; arguments as for `run`."""
     refuse_among_data(data, folder)
+    refuse_among_data(settings.data.target if settings else None, folder)
     place, callbacks = Run(folder), callbacks or Callbacks()
     with place.held():
         chosen = settings or validated(RunSettings, place.settings)

@@ -28,8 +28,9 @@ from augury.training import PretrainedBackbone
 from augury.verdict import Verdict
 
 CHOICE_SEEDS = 3
-OTHER_DOMAIN = "the trial is about another domain"
 """Seeds for choosing the ratio on validation; they are not those of the trial."""
+OTHER_DOMAIN = "the trial is about another domain"
+"""Why a trial with a target is about no empty cells."""
 
 
 def prove(
