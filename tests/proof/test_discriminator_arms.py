@@ -118,7 +118,7 @@ def test_an_arm_that_shows_images_is_judged_for_them() -> None:
 def test_without_a_discriminator_words_say_why(tmp_path: Path) -> None:
     why, _ = trained("vae", tmp_path)
     assert isinstance(why, str) and why.startswith("the recipe vae trains none")
-    with pytest.raises(SettingsError, match=r"'discriminator' cannot be trained.*the recipe vae trains none"):
+    with pytest.raises(SettingsError, match=r"'discriminator_init' cannot be trained.*the recipe vae trains none"):
         prove(TRAIN, VALIDATION, TEST, NONE, ProveSettings(arms=OWN), layers=why)
     with pytest.raises(SettingsError, match="channels, not 3"):
         AFRESH(3, 2)

@@ -61,7 +61,8 @@ def test_the_domain_is_an_attribute_beside_others_and_no_other_may_be_called_so(
     assert list(marked.attributes) == ["age", "domain"] and (marked.attributes["domain"].codes == 1).all()
     assert (domains.in_domain(marked, "source").attributes["domain"].codes == 0).all()
     with pytest.raises(DataError, match="an attribute called 'domain' already; rename it, or leave --target out"):
-        domains.in_domain(with_attribute(source(), "domain", ("web", "phone")), "source")
+        domains.refuse_domain_attribute(marked)
+    domains.refuse_domain_attribute(aged)
 
 
 def parts() -> dict[str, LabelledImages]:
@@ -109,7 +110,15 @@ def test_the_translator_learns_from_source_images_and_target_images_under_their_
     image_hashes = {domains.with_target(train, images, given).fingerprint for images, given in (
         (other, labels), (other, 1 - labels), (255 - other, labels))}  # fmt: skip
     assert len(image_hashes) == 3
-    assert np.bincount(domains.stand_in(train, other).labels[20:]).tolist() == [5, 5]
+    assert np.bincount(domains.stand_in(train, other).labels[20:]).tolist() == [20, 20]
+
+
+def test_a_class_needs_enough_images_in_both_domains() -> None:
+    train = source((30, 12))
+    domains.check_pseudo_labels(np.repeat([0, 1], [20, 2]), train)
+    for labels in (np.repeat([0, 1], [19, 40]), np.zeros(19, np.int64)):
+        with pytest.raises(DataError, match="no class has 20 labelled images and 20 target images"):
+            domains.check_pseudo_labels(labels, train)
 
 
 class Stripes(nn.Module):
@@ -169,7 +178,9 @@ def test_translations_that_keep_their_class_are_advised_and_the_agreement_is_tol
     labels[np.flatnonzero(labels == 1)[:20]] = 0  # of 60 called lying it agrees for 40, of 20 called standing for all
     found = domains.kept_by_target(Stripes(), translations(source((40, 20))), TARGET.images, labels)
     assert found.advised and found.overall.value > 0.95 and found.overall.n == 60
-    assert found.judge == pytest.approx((2 / 3 + 1) / 2) and found.limit == pytest.approx(0.8 * found.judge)
+    assert found.judge == pytest.approx((2 / 3 + 1) / 2) and found.limit == pytest.approx(
+        0.5 + 0.8 * (found.judge - 0.5)
+    )
     assert "For 83% of the real target images it names the class of their pseudo-label." in found.sentence
     json.dumps(found.as_dict())
 
@@ -184,6 +195,7 @@ def test_translations_under_labels_at_random_are_advised_against() -> None:
 def test_a_judge_that_never_agrees_with_the_pseudo_labels_is_heard_without_a_fault() -> None:
     found = domains.kept_by_target(Stripes(wrong=True), translations(source()), TARGET.images, TARGET.labels)
     assert found.judge is not None and found.judge < 0.05 and "names the class of their pseudo-label" in found.sentence
+    assert not found.advised and "hardly better than chance" in found.sentence
 
 
 def test_what_is_stored_of_a_target_is_plain_and_other_images_are_told_apart() -> None:

@@ -12,6 +12,7 @@ from torch import nn
 
 from augury import proof
 from augury.augment import policy
+from augury.data.cells import LEAST
 from augury.data.decoding.label_encoding import pixel_digest
 from augury.data.target import TargetImages
 from augury.errors import DataError, SettingsError
@@ -57,13 +58,7 @@ def settings_for_target(settings: RunSettings) -> RunSettings:
 
 
 def in_domain(images: LabelledImages, value: str) -> LabelledImages:
-    """The images with the attribute `domain`, all of one value.
-
-    Raises DataError where they have an attribute of that name already.
-    """
-    known = images.attributes.get(DOMAIN)
-    if known is not None and known.values != DOMAINS:
-        raise DataError(f"the data have an attribute called '{DOMAIN}' already; rename it, or leave --target out")
+    """The images with the attribute `domain`, all of one value."""
     codes = np.full(len(images), DOMAINS.index(value), np.int64)
     return replace(images, attributes={**images.attributes, DOMAIN: Attribute(codes, DOMAINS)})
 
@@ -85,8 +80,25 @@ def with_target(train: LabelledImages, target: Images, labels: Codes) -> Labelle
 
 
 def stand_in(data: LabelledImages, target: Images) -> LabelledImages:
-    """`with_target` before there are pseudo-labels: classes come equally often. Only for checks of settings."""
-    return with_target(data, target, np.resize(np.arange(len(data.classes)), len(target)).astype(np.int64))
+    """`with_target` before there are pseudo-labels: each class has enough images. Only for checks of settings."""
+    labels = np.repeat(np.arange(len(data.classes), dtype=np.int64), LEAST)
+    return with_target(data, target[np.resize(np.arange(len(target)), len(labels))], labels)
+
+
+def check_pseudo_labels(labels: Codes, train: LabelledImages) -> None:
+    """Raises DataError unless some class has enough labelled images and enough target images of its pseudo-label."""
+    there = np.bincount(labels, minlength=len(train.classes))
+    if not ((there >= LEAST) & (train.counts >= LEAST)).any():
+        raise DataError(
+            f"no class has {LEAST} labelled images and {LEAST} target images: the {len(labels)} target images are taken for at most "
+            f"{int(there.max())} of one class, the labelled ones are at most {int(train.counts.max())} of one; give more of them"
+        )
+
+
+def refuse_domain_attribute(data: LabelledImages) -> None:
+    """Raises DataError where the data have an attribute called `domain`."""
+    if DOMAIN in data.attributes:
+        raise DataError(f"the data have an attribute called '{DOMAIN}' already; rename it, or leave --target out")
 
 
 def target_parts(parts: dict[str, LabelledImages], target: TargetImages) -> dict[str, LabelledImages]:
@@ -155,7 +167,7 @@ def kept_by_target(judge: nn.Module, synthetic: SyntheticImages, target: Images,
     agreed = proof.probabilities(judge, target).argmax(1) == labels
     known = float(np.mean([agreed[labels == c].mean() for c in np.unique(labels)]))
     p = proof.probabilities(judge, synthetic.images)
-    limit = max(proof.KEPT * known, 1e-9)
+    limit = proof.limit_for(known, len(synthetic.classes))
     return proof.kept_classes(synthetic.labels, p, synthetic.classes, limit=limit, judge=known, known=AGREED)
 
 

@@ -45,7 +45,10 @@ class Session:
     ) -> None:
         self.run, self.source, self.callbacks = run, source, callbacks
         self.settings = domains.settings_for_target(settings)
-        self.data = data if settings.data.target is None else domains.in_domain(data, "source")
+        if settings.data.target is not None:
+            domains.refuse_domain_attribute(data)
+            data = domains.in_domain(data, "source")
+        self.data = data
         self.device, self.features = training.choose_device(settings.device), run / "features"
         self.flips = data.flips(settings.prove.flips)
 

@@ -90,6 +90,7 @@ def label_target(session: Session) -> None:
         device=session.device,
     )
     found = domains.label_target(model, target.images)
+    domains.check_pseudo_labels(found.labels, train)
     with atomic_path(session.run / "target.npy") as temporary, temporary.open("wb") as file:
         np.save(file, found.labels, allow_pickle=False)
     write_json(session.run / "target.json", domains.about_target(target, found))
@@ -313,6 +314,8 @@ def advance(session: Session, last: str) -> None:
     preflight(session, needed)
     if session.target is not None and session.target.test is None:
         needed -= {"prove", "report"}
+        for stale in ("verdict.json", "report.html"):
+            remove(session.run / stale)
     for stage in (stage for stage in NEEDS if stage in needed):
         do(session, stage)
         if stage == "split":

@@ -77,5 +77,5 @@ def _kept_classes(session: Session, synthetic: SyntheticImages) -> proof.KeptCla
     )
     right = real.argmax(1) == held.labels
     known = float(np.mean([right[held.labels == c].mean() for c in np.unique(held.labels)]))
-    limit = max(proof.KEPT * known, 1e-9)
+    limit = proof.limit_for(known, len(train.classes))
     return proof.kept_classes(synthetic.labels[rows], made, train.classes, limit=limit, judge=known)

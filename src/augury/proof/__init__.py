@@ -9,8 +9,7 @@ from augury.proof.classifiers import fit, fit_many, probabilities
 from augury.proof.colour_matching import joined
 from augury.proof.column_judges import MEMBERS, column_classifiers
 from augury.proof.crossed import Effects, effects
-from augury.proof.kept_classes import LIMIT as KEPT
-from augury.proof.kept_classes import KeptClasses, kept_classes
+from augury.proof.kept_classes import KeptClasses, kept_classes, limit_for
 from augury.proof.leakage import UNTOLD, image_hashes, like_held, record, recorded, refuse_shared_parts, seen_by
 from augury.proof.learners import CLASSIFIERS, features_of
 from augury.proof.measures import MEASURED, measures
@@ -25,7 +24,6 @@ __all__ = [
     "ADAPTATIONS",
     "ARMS",
     "CLASSIFIERS",
-    "KEPT",
     "LAYERS",
     "MEASURED",
     "MEMBERS",
@@ -56,6 +54,7 @@ __all__ = [
     "joined",
     "kept_classes",
     "like_held",
+    "limit_for",
     "measures",
     "pooled",
     "probabilities",

@@ -55,17 +55,17 @@ def obstacle(
     """Why an arm cannot be trained here, and what to do; "" when it can. Arguments as for `foresee`; `usual` is what arms train
     unless they train a discriminator's layers."""
     source = arm.source
+    if arm.cells and without_holes:
+        return (
+            f"it is about empty cells of class × attribute, but {without_holes}; give translated images, or condition=(attribute, "
+            "…) to augury.proof.prove"
+        )
     if arm.method and not target:
         return "it adapts to another domain, of which there are no images; name a folder of them with --target"
     if arm.method and not isinstance(usual, Network):
         return "it trains a network on images, and this classifier is none; use prove.classifier=cnn"
     if target and arm.shows and not arm.method:
         return "it adds images of the labelled domain, and the translations are of the target; use translated"
-    if arm.cells and without_holes:
-        return (
-            f"it is about empty cells of class × attribute, but {without_holes}; give translated images, or condition=(attribute, "
-            "…) to augury.proof.prove"
-        )
     if source == UNLABELLED and source not in sources:
         return (
             "it shows images without labels, of which the classifier is sure of none, or there are none; name a folder of them "

@@ -18,8 +18,17 @@ LIMIT = 0.8
 """Class agreement from which translated images are advised. A pilot between two laboratories' blood cells, whose translations
 changed classes, lost 14 points against colour matching; digits, of which some changed class, gained 8."""
 
+WEAK = 0.2
+"""A judge below this share of the way from chance to certainty cannot tell whether classes are kept."""
 KNOWN = "It classifies {:.0%} of real held-out images correctly."
 """How the sentence tells what a judge can do."""
+
+
+def limit_for(judge: float, classes: int) -> float:
+    """The limit of class agreement for a judge that recognises the share `judge` of real images of `classes` classes: LIMIT of
+    the way from chance to what it recognises."""
+    chance = 1 / classes
+    return chance + LIMIT * max(judge - chance, 0.0)
 
 
 @dataclass(frozen=True)
@@ -107,7 +116,10 @@ def kept_classes(
     overall = Share(mean, *wilson(mean, effective), n=len(labels))
     advised = mean >= limit
     told = "" if judge is None else known.format(judge)
-    return KeptClasses(overall, found, limit, judge, advised, _sentence(overall, found, limit, told, advised))
+    chance = 1 / len(classes)
+    weak = judge is not None and judge < chance + WEAK * (1 - chance)
+    advised = advised and not weak
+    return KeptClasses(overall, found, limit, judge, advised, _sentence(overall, found, limit, told, advised, weak))
 
 
 def _share(right: npt.NDArray[np.bool_]) -> Share:
@@ -115,7 +127,9 @@ def _share(right: npt.NDArray[np.bool_]) -> Share:
     return Share(value, *wilson(value, len(right)), n=len(right))
 
 
-def _sentence(overall: Share, classes: dict[str, Share], limit: float, known: str, advised: bool) -> str:
+def _sentence(
+    overall: Share, classes: dict[str, Share], limit: float, known: str, advised: bool, no_judge: bool
+) -> str:
     """What was found, the weakest classes, and the advice."""
     words = [
         f"An independent classifier assigns {overall.value:.0%} of the translated images to the class of their source (95 % "
@@ -124,12 +138,16 @@ def _sentence(overall: Share, classes: dict[str, Share], limit: float, known: st
     if known:
         words.append(known)
     weak = sorted((name for name, share in classes.items() if share.high < limit), key=lambda name: classes[name].value)
-    if weak:
+    if weak and not no_judge:
         shown = ", ".join(f"'{name}' ({classes[name].value:.0%})" for name in weak[:5]) + (
             ", …" if len(weak) > 5 else ""
         )
         words.append(f"{len(weak)} of {len(classes)} classes are below the limit of {limit:.0%}: {shown}.")
-    if advised:
+    if no_judge:
+        words.append(
+            "That is hardly better than chance, so nobody can say whether classes are kept; look at the images yourself."
+        )
+    elif advised:
         words.append("The images may be used.")
     else:
         words.append(

@@ -93,6 +93,11 @@ def prove(
         synthetic = SyntheticImages.of(synthetic)
     for each in (synthetic, *(extra or {}).values()):
         check_sets(train, validation, test, each)
+    if target is not None and settings.resample != "none":
+        raise SettingsError(
+            f"prove.resample is '{settings.resample}', but a trial of another domain pools translations with the train images they "
+            "were made from; use prove.resample=none"
+        )
     holes = OTHER_DOMAIN if target is not None else holes_of(train, synthetic, condition, rare, settings)
     known = {**({} if isinstance(layers, str) else layers.seen), **(seen or {})}
     _refuse_leaks(train, validation, test, known, settings.near_duplicates)
