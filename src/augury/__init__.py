@@ -54,12 +54,12 @@ _WHERE = {
     "train": "augury.training:train",
 }
 """Public name -> where it lives; looked up on first use, so that `import augury` does not import torch."""
-_ROOMS = ("augment", "copies", "data", "exports", "generation", "metrics", "networks", "proof", "training")
-"""Rooms that are there as `augury.data` and so on after `import augury` alone."""
+_PACKAGES = ("augment", "data", "exports", "generation", "metrics", "networks", "proof", "training")
+"""Packages that are there as `augury.data` and so on after `import augury` alone."""
 
 
 def __getattr__(name: str) -> Any:
-    if name in _ROOMS:
+    if name in _PACKAGES:
         return importlib.import_module(f"augury.{name}")
     if name not in _WHERE:
         raise AttributeError(f"module 'augury' has no attribute '{name}'")
@@ -68,4 +68,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted([*__all__, *_ROOMS, "__version__"])
+    return sorted([*__all__, *_PACKAGES, "__version__"])

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+from augury import __version__
 from augury.cli import console
 from augury.cli.data import augment, export, inspect, split
 from augury.cli.evaluate import EXAMPLES, evaluate
@@ -35,10 +36,25 @@ app = typer.Typer(
     help="Images for the classes that lack them, and proof whether they help a classifier.",
     epilog="Begin with: augury run photos/ -o runs/photos    (photos/<class>/*.jpg; without a path, the embedded sample)",
     no_args_is_help=True,
-    add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"augury {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def common(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """Options that come before a verb."""
+
 
 app.add_typer(latent, name="latent")
 app.command(epilog="Example: augury inspect photos/ -o sheet.png")(inspect)

@@ -1,0 +1,50 @@
+"""The layout that docs/DESIGN.md describes is the one that there is, and the one that the import rules are about."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import augury
+
+ROOT = Path(__file__).parents[2]
+DESIGN = (ROOT / "docs" / "DESIGN.md").read_text(encoding="utf-8")
+CONTRACTS = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["importlinter"]["contracts"]
+
+
+def test_the_packages_of_the_design_are_those_that_exist() -> None:
+    listing = DESIGN.split("## Packages")[1].split("Planned:")[0]
+    named = set(re.findall(r"^    (\w+(?:/|\.py))  ", listing, re.M))
+    source = ROOT / "src" / "augury"
+    there = {f"{path.name}/" for path in source.iterdir() if (path / "__init__.py").exists()}
+    there |= {path.name for path in source.glob("*.py")}
+    assert named == there
+
+
+def test_the_layers_of_the_design_are_those_of_the_import_rules() -> None:
+    drawn = DESIGN.split("as well (pyproject.toml):")[1].split("A thing that")[0]
+    lines = [line.strip() for line in drawn.splitlines() if line.strip()]
+    (layers,) = (each["layers"] for each in CONTRACTS if each["name"].endswith("(docs/DESIGN.md)"))
+    assert lines == [layer.replace("augury.", "") for layer in layers]
+
+
+def test_every_module_within_cli_and_pipeline_has_its_layer() -> None:
+    for package in ("cli", "pipeline"):
+        (layers,) = (each["layers"] for each in CONTRACTS if each.get("containers") == [f"augury.{package}"])
+        named = {name.strip() for layer in layers for name in layer.split("|")}
+        there = {path.stem for path in (ROOT / "src" / "augury" / package).glob("*.py")} - {"__init__"}
+        assert named == there, package
+
+
+def test_all_is_what_can_be_used() -> None:
+    assert sorted(augury.__all__) == augury.__all__
+    assert all(getattr(augury, name) is not None for name in augury.__all__)
+    assert set(augury.__all__) <= set(dir(augury))
+
+
+def test_the_package_runs_as_a_module_and_says_its_version() -> None:
+    done = subprocess.run([sys.executable, "-m", "augury", "--version"], capture_output=True, text=True, check=True)
+    assert done.stdout == f"augury {augury.__version__}\n"
