@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -111,7 +112,9 @@ def test_overrides_are_taken_back_by_null_and_left_behind_by_another_recipe() ->
 def test_what_cannot_be_trained_is_told_before_the_classifier_is_taught(
     train_settings: dict, rule: str, pictures: Path, tmp_path: Path, monkeypatch
 ) -> None:
-    monkeypatch.setitem(stages.STAGES, "classify", lambda session: pytest.fail("taught first"))
+    monkeypatch.setitem(
+        stages.STAGES, "classify", replace(stages.STAGES["classify"], run=lambda session: pytest.fail("taught first"))
+    )
     place = str(tmp_path / "r")
     changed = {k: v.replace("RUN", place) if isinstance(v, str) else v for k, v in train_settings.items()}
     settings = validated(RunSettings, {"train": {"steps": 2, **changed}})
@@ -120,7 +123,9 @@ def test_what_cannot_be_trained_is_told_before_the_classifier_is_taught(
 
 
 def test_a_comparison_is_refused_before_its_first_recipe_is_begun(pictures: Path, tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setitem(stages.STAGES, "split", lambda session: pytest.fail("begun"))
+    monkeypatch.setitem(
+        stages.STAGES, "split", replace(stages.STAGES["split"], run=lambda session: pytest.fail("begun"))
+    )
     settings = validated(RunSettings, {"train": {"steps": 2, "overrides": {"r1": 1.0}}})
     with pytest.raises(SettingsError, match=r"r1=1\.0 would do nothing"):
         compare(pictures, tmp_path / "c", ("dcgan", "vae"), settings=settings)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -27,9 +26,9 @@ from augury.pipeline import domains
 from augury.pipeline.environment import machine, versions
 from augury.pipeline.inputs import SAMPLE, Callbacks, about_data, changes, parted
 from augury.pipeline.run_folder import FORMAT, Run
+from augury.pipeline.stage_inputs import INPUTS
 from augury.settings import RunSettings
 from augury.training import Synthesizer, checkpoints
-from augury.verdict import FORMAT as VERDICTS
 
 SURE = 0.95
 """The probability from which an unlabelled image is taken for its most probable class (Sohn et al. 2020, section 3.2)."""
@@ -250,52 +249,13 @@ class Session:
         return generation.load(self.run / "synthetic", self.data.classes, self.settings.train.condition)
 
     def inputs(self, stage: str) -> Any:
-        """What decides the outcome of `stage`: its own settings and the key of the stage it builds on."""
-        s, key = self.settings, self.run.key
-        stages: dict[str, Callable[[], Any]] = {
-            "split": lambda: [
-                self.data.fingerprint,
-                s.data.validation,
-                s.data.test,
-                s.data.near_duplicates,
-                s.seed,
-                self.flips,
-                *(s.data.fold or ()),
-                *([] if self.target is None else [domains.target_digest(self.target)]),
-            ],
-            "classify": lambda: [key("split"), s.seed, self.device.type, self.flips],
-            "train": lambda: [
-                key("classify"),
-                # of what it begins with and of unlabelled images the content counts, not where they lie
-                s.train.model_dump(exclude={"checkpoint_every"}) | {"start_from": None, "unlabelled": None},
-                self.begun_with,
-                hashlib.sha256(self.unlabelled.tobytes()).hexdigest(),
-                s.seed,
-                self.device.type,
-                self.flips,
-            ],
-            "generate": lambda: [key("train"), s.generate.model_dump(), s.seed],
-            "score": lambda: [key("train"), s.score.model_dump(), s.prove.steps, s.prove.batch, s.seed],
-            "prove": lambda: [
-                key("generate"),
-                s.prove.model_dump(exclude={"others"}),
-                s.seed,
-                self.device.type,
-                self.flips,
-                VERDICTS,
-                *([self.drawn_by_others()] if s.prove.others else ()),
-                *([list(proof.ARMS)] if "all" in s.prove.arms else ()),
-                *([list(proof.USUAL), list(proof.USUAL_CELLS)] if "usual" in s.prove.arms else ()),
-                *([list(proof.USUAL_DOMAINS)] if "usual" in s.prove.arms and self.target is not None else ()),
-            ],
-            "export": lambda: [
-                key("generate"),
-                s.export.model_dump(),
-                *(["allow"] if s.prove.near_duplicates == "allow" else ()),
-            ],
-            "report": lambda: [key(stage) for stage in ("score", "prove", "export")],
-        }
-        return stages[stage]()
+        """What decides the outcome of a stage: its own settings and the key of the stage it builds on."""
+        return INPUTS[stage](self)
+
+    def forget(self, *names: str) -> None:
+        """Drop values that were computed before a stage wrote new files; they are read again when they are needed."""
+        for name in names:
+            self.__dict__.pop(name, None)
 
     @property
     def begun_with(self) -> str | None:

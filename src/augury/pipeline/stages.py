@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
@@ -29,18 +29,6 @@ from augury.pipeline.translations import fill
 from augury.pipeline.trial_cache import kept_results
 from augury.settings import RunSettings, validated
 from augury.training import checkpoints
-
-NEEDS: dict[str, tuple[str, ...]] = {
-    "split": (),
-    "classify": ("split",),
-    "train": ("classify",),
-    "generate": ("train",),
-    "score": ("train",),
-    "prove": ("generate",),
-    "export": ("generate",),
-    "report": ("score", "prove", "export"),
-}
-"""Every stage, in order, and those it builds on."""
 
 
 def divide(session: Session) -> None:
@@ -65,14 +53,14 @@ def divide(session: Session) -> None:
         )
     with atomic_path(session.run / "split.npy") as temporary, temporary.open("wb") as file:
         np.save(file, codes, allow_pickle=False)
-    session.__dict__.pop("parts", None)
+    session.forget("parts")
 
 
 def fit(session: Session) -> None:
     """Teach the classifier that filters and watches: balanced, classical augmentation, no synthetic images."""
     session.saw("classifier", session.parts["train"])
     checkpoints.save(session.run / "classifier.safetensors", session.fitted(0).state_dict(), {})
-    session.__dict__.pop("classifier", None)
+    session.forget("classifier")
     if session.target is not None:
         label_target(session)
 
@@ -96,8 +84,7 @@ def label_target(session: Session) -> None:
     write_json(session.run / "target.json", domains.about_target(target, found))
     lines = "\n".join(f"  {line}" for line in found.lines(train.classes, train.counts))
     session.callbacks.note(f"Share of each class:\n{lines}")
-    for name in ("target_labels", "learnt"):
-        session.__dict__.pop(name, None)
+    session.forget("target_labels", "learnt")
 
 
 def train(session: Session) -> None:
@@ -129,7 +116,7 @@ def train(session: Session) -> None:
         on_event=session.callbacks.note,
     )
     synthesizer.save(session.run / "synthesizer")
-    session.__dict__.pop("synthesizer", None)
+    session.forget("synthesizer")
 
 
 def draw(session: Session) -> None:
@@ -159,7 +146,7 @@ def draw(session: Session) -> None:
     rows = generation.census(synthetic, context.train, wanted.numbers, wanted.why)
     told = {"strategy": str(g.sampling_strategy), "sampling": g.sampling, "rows": rows}
     write_json(session.run / "generation.json", told | {"filters": generation.asked(g.filters, context)})
-    session.__dict__.pop("synthetic", None)
+    session.forget("synthetic")
 
 
 def score(session: Session) -> None:
@@ -267,45 +254,52 @@ def tell(session: Session) -> None:
     report.write(facts, session.run / "report.html")
 
 
-STAGES: dict[str, Callable[[Session], None]] = {
-    "split": divide,
-    "classify": fit,
-    "train": train,
-    "generate": draw,
-    "score": score,
-    "prove": prove,
-    "export": export,
-    "report": tell,
-}
-"""What each stage does."""
-LEAVES = {
-    "split": "split.npy",
-    "classify": "classifier.safetensors",
-    "train": "synthesizer/card.json",
-    "generate": "synthetic/manifest.jsonl",
-    "score": "scores.json",
-    "prove": "verdict.json",
-    "report": "report.html",
-}
-"""A file that each stage leaves; where it is gone the stage is done again."""
+@dataclass(frozen=True)
+class Stage:
+    """One stage of a run.
+
+    `needs` are the stages that it builds on, `run` does it, and `output` is a file that it leaves: without that file the stage is
+    done again. `stage_inputs` says what decides its outcome.
+    """
+
+    name: str
+    needs: tuple[str, ...]
+    run: Callable[[Session], None]
+    output: str
 
 
-def do(session: Session, stage: str) -> None:
+STAGES = {
+    stage.name: stage
+    for stage in (
+        Stage("split", (), divide, "split.npy"),
+        Stage("classify", ("split",), fit, "classifier.safetensors"),
+        Stage("train", ("classify",), train, "synthesizer/card.json"),
+        Stage("generate", ("train",), draw, "synthetic/manifest.jsonl"),
+        Stage("score", ("train",), score, "scores.json"),
+        Stage("prove", ("generate",), prove, "verdict.json"),
+        Stage("export", ("generate",), export, ""),
+        Stage("report", ("score", "prove", "export"), tell, "report.html"),
+    )
+}
+"""Every stage, in order."""
+
+
+def do(session: Session, stage: Stage) -> None:
     """Run one stage unless it is done."""
-    inputs = session.inputs(stage)
-    cached = session.run.is_done(stage, inputs) and (session.run / LEAVES.get(stage, "")).exists()
-    session.callbacks.begin(stage, cached)
+    inputs = session.inputs(stage.name)
+    cached = session.run.is_done(stage.name, inputs) and (session.run / stage.output).exists()
+    session.callbacks.begin(stage.name, cached)
     if not cached:
-        with session.run.stage(stage, inputs):
-            STAGES[stage](session)
-    session.callbacks.end(stage)
+        with session.run.stage(stage.name, inputs):
+            stage.run(session)
+    session.callbacks.end(stage.name)
 
 
 def advance(session: Session, last: str) -> None:
     """Run what `last` needs, and it. Raises SettingsError before anything is done when that cannot be."""
     needed = {last}
-    for stage in reversed(NEEDS):
-        needed |= set(NEEDS[stage]) if stage in needed else set()
+    for stage in reversed(STAGES.values()):
+        needed |= set(stage.needs) if stage.name in needed else set()
     if session.settings.train.unconditional and "generate" in needed:
         raise SettingsError(
             "the images of an unconditional generator are of no class and cannot fill any; use augury train and augury "
@@ -316,9 +310,9 @@ def advance(session: Session, last: str) -> None:
         needed -= {"prove", "report"}
         for stale in ("verdict.json", "report.html"):
             remove(session.run / stale)
-    for stage in (stage for stage in NEEDS if stage in needed):
+    for stage in (stage for stage in STAGES.values() if stage.name in needed):
         do(session, stage)
-        if stage == "split":
+        if stage.name == "split":
             write_json(session.run / "run.json", session.describe())
             check_parts(session, needed)
 

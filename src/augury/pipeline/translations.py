@@ -45,7 +45,7 @@ def fill(session: Session, context: generation.FilterContext) -> None:
         session.callbacks.note(kept.sentence)
         facts["kept_classes"] = kept.as_dict()
     write_json(session.run / "generation.json", facts | {"filters": generation.asked(filters, context)})
-    session.__dict__.pop("synthetic", None)
+    session.forget("synthetic")
 
 
 def planned(session: Session, train: LabelledImages) -> generation.TranslationPlan:

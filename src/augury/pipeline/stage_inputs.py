@@ -1,0 +1,100 @@
+"""What decides the outcome of each stage. A stage is done again when this has changed, and never otherwise."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from augury import proof
+from augury.pipeline import domains
+from augury.verdict import FORMAT as VERDICT_FORMAT
+
+if TYPE_CHECKING:
+    from augury.pipeline.session import Session
+
+
+def split(session: Session) -> Any:
+    """The data, how they are divided, and the images of another domain."""
+    data, target = session.settings.data, session.target
+    return [
+        session.data.fingerprint,
+        data.validation,
+        data.test,
+        data.near_duplicates,
+        session.settings.seed,
+        session.flips,
+        *(data.fold or ()),
+        *([] if target is None else [domains.target_digest(target)]),
+    ]
+
+
+def classify(session: Session) -> Any:
+    """The split."""
+    return [session.run.key("split"), session.settings.seed, session.device.type, session.flips]
+
+
+def train(session: Session) -> Any:
+    """The training settings. Of weights to start from and of unlabelled images the content counts, not their place."""
+    settings = session.settings.train
+    return [
+        session.run.key("classify"),
+        settings.model_dump(exclude={"checkpoint_every"}) | {"start_from": None, "unlabelled": None},
+        session.begun_with,
+        hashlib.sha256(session.unlabelled.tobytes()).hexdigest(),
+        session.settings.seed,
+        session.device.type,
+        session.flips,
+    ]
+
+
+def generate(session: Session) -> Any:
+    """The generator, and what is drawn from it."""
+    return [session.run.key("train"), session.settings.generate.model_dump(), session.settings.seed]
+
+
+def score(session: Session) -> Any:
+    """The generator, and how it is scored."""
+    settings = session.settings
+    return [
+        session.run.key("train"),
+        settings.score.model_dump(),
+        settings.prove.steps,
+        settings.prove.batch,
+        settings.seed,
+    ]
+
+
+def prove(session: Session) -> Any:
+    """The synthetic images and the settings of the trial; of "all" and "usual" arms their names, which a version may change."""
+    settings = session.settings.prove
+    return [
+        session.run.key("generate"),
+        settings.model_dump(exclude={"others"}),
+        session.settings.seed,
+        session.device.type,
+        session.flips,
+        VERDICT_FORMAT,
+        *([session.drawn_by_others()] if settings.others else ()),
+        *([list(proof.ARMS)] if "all" in settings.arms else ()),
+        *([list(proof.USUAL), list(proof.USUAL_CELLS)] if "usual" in settings.arms else ()),
+        *([list(proof.USUAL_DOMAINS)] if "usual" in settings.arms and session.target is not None else ()),
+    ]
+
+
+def export(session: Session) -> Any:
+    """The synthetic images and the format."""
+    settings = session.settings
+    allowed = ["allow"] if settings.prove.near_duplicates == "allow" else []
+    return [session.run.key("generate"), settings.export.model_dump(), *allowed]
+
+
+def report(session: Session) -> Any:
+    """The stages that the page is about."""
+    return [session.run.key(stage) for stage in ("score", "prove", "export")]
+
+
+INPUTS: dict[str, Callable[[Session], Any]] = {
+    function.__name__: function for function in (split, classify, train, generate, score, prove, export, report)
+}
+"""Stage -> what decides its outcome."""
