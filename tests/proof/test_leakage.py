@@ -143,7 +143,7 @@ def test_what_was_seen_is_kept_with_what_was_started_from(tmp_path: Path) -> Non
 
 
 def test_a_run_whose_generator_saw_another_division_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(session, "LESSON", 2)
+    monkeypatch.setattr(session, "CLASSIFIER_STEPS", 2)
     data = part((20, 20), 4)
     quick = {"steps": 1, "batch": 4, "precision": "fp32"}
     settings = RunSettings(device="cpu", train=quick, generate={"filters": ()}, prove=QUICK.model_dump())

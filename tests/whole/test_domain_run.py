@@ -56,7 +56,7 @@ def new_scanner(folder: Path, *, labels: bool, each: int = 60) -> Path:
 @pytest.fixture(autouse=True, scope="module")
 def briefly():
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(session, "LESSON", 3)
+        patch.setattr(session, "CLASSIFIER_STEPS", 3)
         patch.setattr(domains, "STEPS", 5)
         patch.setattr("augury.proof.column_judges.STEPS", 3)
         yield

@@ -69,7 +69,7 @@ def made(tmp_path_factory):
     }
     said: list[str] = []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(session, "LESSON", 5)
+        patch.setattr(session, "CLASSIFIER_STEPS", 5)
         run = augury.run(
             given,
             folder / "run",
@@ -178,7 +178,7 @@ def test_unlabelled_images_are_shown_by_an_arm_of_their_own_without_those_like_h
 
 
 def test_images_of_another_run_are_an_arm_of_their_own(tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr(session, "LESSON", 2)
+    monkeypatch.setattr(session, "CLASSIFIER_STEPS", 2)
     plain = LabelledImages(squares(60, 3), np.arange(60) % 2, ("a", "b"), fingerprint="plain")
     quick = {"steps": 2, "batch": 8, "precision": "fp32", "overrides": {"width": 8}}
     trial = {"arms": ["balanced", "gan"], "seeds": 2, "steps": 2, "batch": 8, "ratios": [1.0]}

@@ -67,7 +67,7 @@ def test_copies_that_test_count_once_and_images_like_them_are_not_exported(
 def test_what_the_trial_has_looked_at_is_not_looked_at_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     rough = np.random.default_rng(3).integers(0, 256, (60, 1, 16, 16)).repeat(2, 2).repeat(2, 3).astype(np.uint8)
     data = LabelledImages(rough, np.arange(60) % 2, ("a", "b"), fingerprint="rough")
-    monkeypatch.setattr("augury.pipeline.session.LESSON", 2)
+    monkeypatch.setattr("augury.pipeline.session.CLASSIFIER_STEPS", 2)
     quick = settings("refuse").model_copy(
         update={
             "train": TrainSettings(steps=2, batch=8, precision="fp32", overrides={"width": 8}),

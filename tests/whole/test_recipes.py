@@ -37,7 +37,7 @@ def pictures(tmp_path_factory) -> Path:
 
 @pytest.fixture(autouse=True)
 def briefly(monkeypatch) -> None:
-    monkeypatch.setattr(session, "LESSON", 3)
+    monkeypatch.setattr(session, "CLASSIFIER_STEPS", 3)
 
 
 def train(*words: str) -> str:

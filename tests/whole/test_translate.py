@@ -49,7 +49,7 @@ def bars(counts: tuple[int, int, int, int] = (40, 40, 40, 5)) -> LabelledImages:
 def made(tmp_path_factory) -> tuple[Run, list[str]]:
     said: list[str] = []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(session, "LESSON", 5)
+        patch.setattr(session, "CLASSIFIER_STEPS", 5)
         patch.setitem(proof.column_classifiers.__globals__, "STEPS", 5)
         folder = tmp_path_factory.mktemp("translator") / "run"
         settings = validated(RunSettings, SETTINGS)

@@ -47,7 +47,7 @@ def scans(tmp_path_factory) -> Path:
 
 @pytest.fixture(autouse=True)
 def briefly(monkeypatch) -> None:
-    monkeypatch.setattr(session, "LESSON", 3)
+    monkeypatch.setattr(session, "CLASSIFIER_STEPS", 3)
     monkeypatch.setattr("augury.proof.column_judges.STEPS", 3)
 
 

@@ -32,7 +32,7 @@ from augury.training import Synthesizer, checkpoints
 
 SURE = 0.95
 """The probability from which an unlabelled image is taken for its most probable class (Sohn et al. 2020, section 3.2)."""
-LESSON = 600
+CLASSIFIER_STEPS = 600
 """Steps of the classifier that watches over training and filters images."""
 
 
@@ -279,7 +279,7 @@ class Session:
 
     def fitted(self, member: int) -> Classifier:
         """The classifier of the run (0) or a further one like it, of other weights and batches."""
-        config = proof.TrainConfig(steps=LESSON, balanced=True, augment=policy("classical", flips=self.flips))
+        config = proof.TrainConfig(steps=CLASSIFIER_STEPS, balanced=True, augment=policy("classical", flips=self.flips))
         seed = self.settings.seed + 500_009 + member
         model: Classifier = proof.fit(self.parts["train"], config, seed=seed, device=self.device)
         return model

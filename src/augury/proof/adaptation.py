@@ -33,7 +33,7 @@ ALIGNED = 0.5
 Berthelot et al. 2020, section 3.1). Classes that are predicted too rarely gain. Measured: +0.8 points with an even target, +1.8
 with a long-tailed one; the power 1 gains no more, and is wrong where the target is far from even."""
 LONG = 2
-"""Trainings with a target part take this many times the lesson's steps: as many as a stack with pseudo-labels, which trains
+"""Trainings that use the target take this many times the config's steps: as many as a stack with pseudo-labels, which trains
 twice."""
 FEWEST = 20
 """Fewest target images from which statistics and pseudo-labels are taken."""
@@ -68,7 +68,7 @@ class Task:
         return self.model
 
     def beside(self, images: Images, labels: Codes) -> TrainConfig:
-        """The lesson with these target images beside the labelled ones, and beside target images that it has already: in each
+        """The config with these target images beside the labelled ones, and beside target images that it has already: in each
         class half of what is shown is of the target."""
         if not len(images):
             return self.config
@@ -107,7 +107,7 @@ def _adabn(task: Task) -> None:
 
 def _pseudo_labels(task: Task) -> None:
     chosen, labels = confident(probabilities(task.trained(), task.target))
-    # one pseudo-labelled image for each labelled one, of the same class: classes as the lesson draws them, domains in halves
+    # one pseudo-labelled image for each labelled one, of the same class: classes as the config draws them, domains in halves
     task.fit(task.labelled, task.beside(task.target[chosen], labels))
 
 
@@ -192,7 +192,7 @@ def adapted(
         What is trained on: images of the source domain, translated images under the labels of their sources, or both.
     target : uint8 [M, C, H, W]
         Images of the target domain, M at least 20, of the shape of the labelled ones. Test images must not be among them.
-    lesson : Lesson
+    config : TrainConfig
         Steps, batches, augmentation and balance of each training. Without synthetic images: put these into `labelled`.
     method : str
         Names of `STEPS` joined by "+", such as one of `ADAPTATIONS`.
@@ -212,7 +212,7 @@ def adapted(
     Raises
     ------
     SettingsError
-        For a method that there is none of, a lesson with synthetic images, or a network that a step cannot use.
+        For a method that there is none of, a config with synthetic images, or a network that a step cannot use.
     DataError
         For fewer than 20 target images, or images of another shape.
     """

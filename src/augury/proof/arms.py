@@ -1,5 +1,5 @@
-"""What generative arms must beat: one row an arm, all with equal steps and the same choice of rates (a third of them for a
-discriminator's layers)."""
+"""What generative arms must beat: one row an arm. All take the same steps and learning rates, except that a
+discriminator's layers learn at a third of them and arms for another domain train two or three networks, or one for twice the steps."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ OWN = "gan"
 @dataclass(frozen=True)
 class Arm:
     """How one arm differs from plain training. `note` says it in a few words; `augment` is a policy's name; the other
-    fields are those of `Lesson`.
+    fields are those of `TrainConfig`.
 
     `source` names the images shown beside the real ones: "" none, "gan" those that are judged, whatever made them,
     "noise", "unlabelled", or a name in the `extra` that the trial was given. `ratio` is how many for each real image; None:
@@ -81,7 +81,7 @@ class Arm:
         return verdict.LAYERS if self.learnt else ""
 
     def config(self) -> dict[str, Any]:
-        """The fields that `Lesson` has by the same name and that are plain values."""
+        """The fields that `TrainConfig` has by the same name and that are plain values."""
         names = (
             "balanced", "class_weights", "loss", "mix", "smote", "schedule", "smoothing", "synthetic_weight",
             "synthetic_smoothing", "objective",

@@ -51,7 +51,7 @@ class Batch:
 
 @dataclass
 class BatchSampler:
-    """Draws the batches of one seed from its train images as the lesson says."""
+    """Draws the batches of one seed from its train images as the config says."""
 
     train: Labelled
     config: TrainConfig
@@ -109,7 +109,7 @@ class BatchSampler:
         return Batch(images, targets, weights, rows)
 
     def mixed(self, images: Tensor, targets: Tensor, step: int) -> tuple[Tensor, Tensor]:
-        """The step's images float [B, C, H, W] (or features [B, D]) and targets [B, K] after the lesson's mixing."""
+        """The step's images float [B, C, H, W] (or features [B, D]) and targets [B, K] after mixing."""
         how = {"mixup": mixing.mixup, "cutmix": mixing.cutmix}[self.config.mix]
         wide = images.view(*images.shape, 1, 1) if images.ndim == 2 else images
         mixed, soft = how(wide, targets, stream(self.seed, "mixing", step))

@@ -50,7 +50,7 @@ def fit(
     build: Build = Classifier,
     precision: str = "fp32",
 ) -> Any:
-    """A network, by default the small `Classifier`, trained on `train` as the lesson says, in eval mode; the same seed
+    """A network, by default the small `Classifier`, trained on `train` as the config says, in eval mode; the same seed
     gives the same weights on the same device."""
     keep_memory()
     with seeded(seed, device, throughout=not _repeatable(build)):
@@ -148,7 +148,7 @@ def probabilities(model: nn.Module, images: Inputs, batch: int = 256) -> npt.NDA
 
 
 def new_network(build: Build, train: Labelled, seed: int, device: torch.device) -> Any:
-    """A network as it is before its lesson. Raises SettingsError when `build` gives none, or one that cannot learn."""
+    """A network before its training. Raises SettingsError when `build` gives none, or one that cannot learn."""
     channels, classes = train.images.shape[1], len(train.classes)
     with seeded(seed, device):
         made: Any = build(channels, classes)
@@ -199,7 +199,7 @@ def seeded(seed: int, device: torch.device, throughout: bool = True) -> Iterator
 
 
 def _addressed(config: TrainConfig) -> bool:
-    """Whether the lesson's augmentation is of Augury, and so draws from streams of its own."""
+    """Whether the augmentation is one of Augury's, which draw from streams of their own."""
     inner = config.augment.func if isinstance(config.augment, partial) else config.augment
     return inner is None or inner in POLICIES.values() or isinstance(inner, Vary)
 
@@ -220,7 +220,7 @@ def _abreast(jobs: Sequence[Callable[[], Made]]) -> Iterator[Made]:
 
 
 def _fitted(model: Any, train: Labelled, config: TrainConfig, seed: int, device: torch.device, precision: str) -> Any:
-    """The network after its lesson."""
+    """The network after its training."""
     body, samplers = _whole_network([train], config, [seed])
     _play(model, samplers, body, device, precision)
     return _finished(model, train, config, seed, device)
@@ -235,7 +235,7 @@ def _fitted_vectorised(
     build: Build,
     precision: str,
 ) -> list[Any]:
-    """The networks after their lessons, which they had in one network of as many copies."""
+    """The networks after their training, which took place in one network with as many copies."""
     body, samplers = _whole_network(trains, config, seeds)
     many = stacked(models, partial(build, trains[0].images.shape[1], len(trains[0].classes)), device)
     _play(many, samplers, body, device, precision)
@@ -248,7 +248,7 @@ def _fitted_vectorised(
 def _whole_network(
     trains: Sequence[Labelled], config: TrainConfig, seeds: Sequence[int]
 ) -> tuple[TrainConfig, list[BatchSampler]]:
-    """The lesson of the whole network, and what it draws from for each seed."""
+    """The config of the training of the whole network, and the batch sampler of each seed."""
     if config.smote == "inputs":
         trains = [smoted(train, seed) for train, seed in zip(trains, seeds, strict=True)]
     body = replace(config, steps=config.steps - config.steps // HEAD) if config.smote == "features" else config
@@ -256,7 +256,7 @@ def _whole_network(
 
 
 def _finished(model: Any, train: Labelled, config: TrainConfig, seed: int, device: torch.device) -> Any:
-    """The network in eval mode, its last layer taught once more where the lesson says so."""
+    """The network in eval mode, its last layer trained again where the config says so."""
     model.eval()
     if config.smote == "features" and config.steps >= HEAD:
         with torch.inference_mode():
@@ -315,7 +315,7 @@ def batch_tensors(
 def _prepared(
     samplers: Sequence[BatchSampler], config: TrainConfig, device: torch.device, images: Inputs, step: int
 ) -> torch.Tensor:
-    """Images [S·B, ...] as stored -> float, changed by the lesson's augmentation with the draws of this step."""
+    """Images [S·B, ...] as stored -> float, augmented with the random numbers of this step."""
     x = input_tensor(images, device)
     if config.augment is None:
         return x

@@ -208,5 +208,5 @@ def stackable(config: TrainConfig) -> bool:
 def objective(
     model: nn.Module, samplers: Sequence[BatchSampler], config: TrainConfig, device: torch.device, forward: Forward
 ) -> Objective:
-    """The objective that the lesson names."""
+    """The objective that the config names."""
     return OBJECTIVES[config.objective](model, samplers, config, device, forward)

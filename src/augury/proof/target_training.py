@@ -61,7 +61,7 @@ class Objective(Protocol):
 
 
 Make = Callable[[nn.Module, TrainConfig, int], Objective]
-"""(network, lesson, seed) -> what is to be learnt from the target."""
+"""(network, config, seed) -> what is to be learnt from the target."""
 
 
 def fit_with_target(
@@ -74,7 +74,7 @@ def fit_with_target(
     device: torch.device,
     build: Build,
 ) -> nn.Module:
-    """Train a new network on `labelled` as the lesson says, and on `target` uint8 [M, C, H, W] as the objective says.
+    """Train a new network on `labelled` as the config says, and on `target` uint8 [M, C, H, W] as the objective says.
 
     AdamW and a cosine schedule, as `teach` has it. Batches of the target are as large as the labelled ones, drawn with
     replacement. Returns the network in eval mode with batch-norm statistics of the target, without gradients.
@@ -111,7 +111,7 @@ def fit_with_target(
 
 
 def augmented(images: Tensor, config: TrainConfig, seed: int, name: str, step: int) -> Tensor:
-    """Images float [B, C, H, W] after the lesson's augmentation, from the stream (seed, name, step)."""
+    """Images float [B, C, H, W] after the config's augmentation, from the stream (seed, name, step)."""
     x = images if config.augment is None else config.augment(images, stream(seed, name, step))
     return x.contiguous(memory_format=torch.channels_last)
 

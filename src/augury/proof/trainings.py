@@ -241,7 +241,7 @@ class Trainings:
         )
 
     def _of_cells(self, name: str) -> dict[str, Any]:
-        """The arrays of a lesson on holes."""
+        """The arrays that a config for holes needs."""
         arm, composed = self.arms[name], self.composed(name)
         return {
             "cells": composed.cells if arm.by_cell else None,

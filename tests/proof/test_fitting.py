@@ -76,7 +76,7 @@ def test_logit_adjustment_finds_the_balanced_classifier_of_two_normals() -> None
         assert -offset / gradient == pytest.approx(boundary, abs=0.1)
 
 
-LESSONS: dict[str, dict[str, Any]] = {
+CONFIGS: dict[str, dict[str, Any]] = {
     "plain": {},
     "classical": {"balanced": True, "augment": policy("classical", flips=True)},
     "randaugment": {"augment": policy("randaugment", flips=True)},
@@ -86,10 +86,10 @@ LESSONS: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.mark.parametrize("config", LESSONS)
+@pytest.mark.parametrize("config", CONFIGS)
 def test_all_ways_give_the_same(config: str) -> None:
     """Four steps, a train part of its own for each seed."""
-    fitted = TrainConfig(steps=4, batch=12, **LESSONS[config])
+    fitted = TrainConfig(steps=4, batch=12, **CONFIGS[config])
     trains = [DATA, DATA.take(np.arange(3, len(DATA))), DATA]
     found = {
         way: np.stack(
