@@ -1,7 +1,7 @@
 """Images a second while the six classifiers of one arm are taught, at once and one after another.
 
-"one by one" gives every classifier all threads in its turn; "abreast" a thread to each; "stacked" makes all one network.
-Images and weights lie channels last, in fp32 on a processor and in the faster of fp32 and bf16 on a GPU; the same one by one with channels
+"sequential" gives every classifier all threads in its turn; "threaded" a thread to each; "vectorised" makes all one network.
+Images and weights lie channels last, in fp32 on a processor and in the faster of fp32 and bf16 on a GPU; the same sequential with channels
 first, and in the other precision, shows what that is worth. Every side draws the same batches, with classical augmentation, in a
 fresh process.
 """
@@ -26,7 +26,7 @@ from common import apart, interleaved, random_images, row, synchronise, write
 
 SEEDS = 6
 CASES = [("cnn", 1, 28), ("cnn", 3, 64), ("resnet", 1, 28)]
-BASE, OTHERS = "one by one", ("abreast", "stacked")
+BASE, OTHERS = "sequential", ("threaded", "vectorised")
 PLAIN, HALF = "channels first", "the other precision"
 """One by one, but for this."""
 
@@ -77,7 +77,7 @@ def main() -> None:
         print(f'{{"rate": {one(way, network, *map(int, numbers))}}}')
         return
     device, rows = choose_device("auto"), []
-    others = [way for way in OTHERS if device.type == "cpu" or way == "stacked"]
+    others = [way for way in OTHERS if device.type == "cpu" or way == "vectorised"]
     for network, channels, size in CASES:
         print(f"{network}, {channels}x{size}x{size}", flush=True)
         steps = options.steps if device.type == "cuda" else max(4, options.steps * 28**2 // (size**2 * channels))

@@ -155,9 +155,9 @@ def test_a_stack_of_group_dro_is_as_one_after_another() -> None:
         )
         return np.stack(list(found))
 
-    np.testing.assert_allclose(each("stacked"), each("one by one"), atol=1e-4)
-    with pytest.raises(SettingsError, match="'adversarial' cannot be trained 'stacked'"):
-        list(fit_many([TRAIN], lesson_of("dann"), seeds=(0,), device=CPU, then=lambda m: m, way="stacked"))
+    np.testing.assert_allclose(each("vectorised"), each("sequential"), atol=1e-4)
+    with pytest.raises(SettingsError, match="'adversarial' cannot be trained 'vectorised'"):
+        list(fit_many([TRAIN], lesson_of("dann"), seeds=(0,), device=CPU, then=lambda m: m, way="vectorised"))
 
 
 def test_the_reversed_gradient_against_finite_differences() -> None:

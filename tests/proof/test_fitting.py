@@ -99,13 +99,13 @@ def test_all_ways_give_the_same(config: str) -> None:
                 )
             )
         )
-        for way in ("one by one", "abreast", "stacked")
+        for way in ("sequential", "threaded", "vectorised")
     }
-    np.testing.assert_array_equal(found["abreast"], found["one by one"])
-    np.testing.assert_allclose(found["stacked"], found["one by one"], atol=1e-4)
-    assert np.ptp(found["stacked"], axis=0).max() > 1e-3  # each seed is itself
+    np.testing.assert_array_equal(found["threaded"], found["sequential"])
+    np.testing.assert_allclose(found["vectorised"], found["sequential"], atol=1e-4)
+    assert np.ptp(found["vectorised"], axis=0).max() > 1e-3  # each seed is itself
     one = fit(trains[1], fitted, seed=2, device=CPU)
-    np.testing.assert_array_equal(probabilities(one, ASKED.images), found["one by one"][1])
+    np.testing.assert_array_equal(probabilities(one, ASKED.images), found["sequential"][1])
 
 
 @pytest.mark.parametrize("build", [Classifier, ResNet])
@@ -136,19 +136,19 @@ def test_more_seeds_than_a_stack_holds_are_trained_too() -> None:
     seeds = list(range(STACK + 1))
     config = TrainConfig(steps=1, batch=4)
     found = list(
-        fit_many([DATA] * len(seeds), config, seeds=seeds, device=CPU, then=lambda m: m.last.bias[0], way="stacked")
+        fit_many([DATA] * len(seeds), config, seeds=seeds, device=CPU, then=lambda m: m.last.bias[0], way="vectorised")
     )
     assert len({float(value) for value in found}) == len(seeds)
 
 
 def test_the_fastest_way_is_known_for_each_device() -> None:
     config, cuda = TrainConfig(), torch.device("cuda")
-    assert [fastest(config, d, Classifier) for d in (CPU, cuda)] == ["abreast", "stacked"]
+    assert [fastest(config, d, Classifier) for d in (CPU, cuda)] == ["threaded", "vectorised"]
     theirs = TrainConfig(augment=lambda images, generator: images)
-    assert fastest(theirs, cuda, Classifier) == "one by one"
-    assert fastest(config, cuda, lambda channels, classes: Classifier(channels, classes)) == "one by one"
-    with pytest.raises(SettingsError, match="one by one"):
-        next(fit_many([DATA], theirs, seeds=[0], device=CPU, then=lambda m: m, way="stacked"))
+    assert fastest(theirs, cuda, Classifier) == "sequential"
+    assert fastest(config, cuda, lambda channels, classes: Classifier(channels, classes)) == "sequential"
+    with pytest.raises(SettingsError, match="sequential"):
+        next(fit_many([DATA], theirs, seeds=[0], device=CPU, then=lambda m: m, way="vectorised"))
     with pytest.raises(SettingsError, match="choose among"):
         next(fit_many([DATA], config, seeds=[0], device=CPU, then=lambda m: m, way="sideways"))
 

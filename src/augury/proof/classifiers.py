@@ -34,7 +34,7 @@ Build = Callable[..., nn.Module]
 """(channels, classes) -> a new network, images [N, C, H, W] in [-1, 1] -> logits [N, K]; of those that can be stacked also
 `copies=S` -> S of them side by side, as `Classifier` says. Those have `last_inputs` and `last` too."""
 Made = TypeVar("Made")
-WAYS = ("auto", "one by one", "abreast", "stacked")
+WAYS = ("auto", "sequential", "threaded", "vectorised")
 STACK = 16
 """Most classifiers in one stack."""
 HEAD = 4
@@ -72,34 +72,36 @@ def fit_many(
     """What `then` makes of the network of each seed, taught on the train images of that seed; in their order, each as soon
     as it is there.
 
-    `way`: "stacked", all in one network; "abreast", a thread of one core for each; "one by one", each with all cores;
+    `way`: "vectorised", all in one network; "threaded", a thread of one core for each; "sequential", each with all cores;
     "auto", see `fastest`. All give the same within rounding. Raises SettingsError for another, and for a way that the
     network or the augmentation cannot go.
     """
     chosen = fastest(config, device, build) if way == "auto" else way
     if chosen not in WAYS:
         raise SettingsError(f"there is no way '{way}' to train; choose among: {', '.join(WAYS)}")
-    if chosen == "stacked" and not stacks(config):
-        raise SettingsError(f"the objective '{config.objective}' cannot be trained 'stacked'; use 'abreast'")
-    if chosen == "stacked" and not stackable(build):
-        raise SettingsError("this classifier cannot be built with copies, and so not trained 'stacked'; use 'abreast'")
-    if chosen != "one by one" and not (_repeatable(build) and _addressed(config)):
+    if chosen == "vectorised" and not stacks(config):
+        raise SettingsError(f"the objective '{config.objective}' cannot be trained 'vectorised'; use 'threaded'")
+    if chosen == "vectorised" and not stackable(build):
+        raise SettingsError(
+            "this classifier cannot be built with copies, and so not trained 'vectorised'; use 'threaded'"
+        )
+    if chosen != "sequential" and not (_repeatable(build) and _addressed(config)):
         raise SettingsError(
             f"this classifier or augmentation draws from PyTorch's own generator, and cannot be trained '{chosen}'; use 'one "
             "by one'"
         )
     keep_memory()
-    if chosen == "one by one":
+    if chosen == "sequential":
         for train, seed in zip(trains, seeds, strict=True):
             yield then(fit(train, config, seed=seed, device=device, build=build, precision=precision))
         return
     models = [new_network(build, train, seed, device) for train, seed in zip(trains, seeds, strict=True)]
-    if chosen == "abreast":
+    if chosen == "threaded":
         jobs = [
             partial(_fitted, model, train, config, seed, device, precision)
             for model, train, seed in zip(models, trains, seeds, strict=True)
         ]
-        yield from _abreast([partial(_after, job, then) for job in jobs])
+        yield from _threaded([partial(_after, job, then) for job in jobs])
         return
     for at in range(0, len(models), STACK):
         part = slice(at, at + STACK)
@@ -109,13 +111,13 @@ def fit_many(
 
 
 def fastest(config: TrainConfig, device: torch.device, build: Build) -> str:
-    """The quickest way there is: "stacked" on CUDA, where small networks leave most of the processor idle, if the network can
-    be; "abreast" on CPU, where a stack takes as long as one after another and small networks gain little from a second
-    core; "one by one" elsewhere, and for networks and augmentations that draw from PyTorch's own generator."""
+    """The quickest way there is: "vectorised" on CUDA, where small networks leave most of the processor idle, if the network can
+    be; "threaded" on CPU, where a stack takes as long as one after another and small networks gain little from a second
+    core; "sequential" elsewhere, and for networks and augmentations that draw from PyTorch's own generator."""
     if not (_repeatable(build) and _addressed(config)):
-        return "one by one"
+        return "sequential"
     stack = stackable(build) and stacks(config)
-    return {"cuda": "stacked" if stack else "one by one", "cpu": "abreast"}.get(device.type, "one by one")
+    return {"cuda": "vectorised" if stack else "sequential", "cpu": "threaded"}.get(device.type, "sequential")
 
 
 def stackable(build: Build) -> bool:
@@ -208,7 +210,7 @@ def _after(job: Callable[[], Any], then: Callable[[Any], Made]) -> Made:
     return then(job())
 
 
-def _abreast(jobs: Sequence[Callable[[], Made]]) -> Iterator[Made]:
+def _threaded(jobs: Sequence[Callable[[], Made]]) -> Iterator[Made]:
     """The results in order; each job has one thread whatever their number, so that its rounding never changes."""
     threads = torch.get_num_threads()
     pool = ThreadPoolExecutor(max(1, min(threads, len(jobs))), initializer=torch.set_num_threads, initargs=(1,))
