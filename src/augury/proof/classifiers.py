@@ -87,8 +87,7 @@ def fit_many(
         )
     if chosen != "sequential" and not (_repeatable(build) and _addressed(config)):
         raise SettingsError(
-            f"this classifier or augmentation draws from PyTorch's own generator, and cannot be trained '{chosen}'; use 'one "
-            "by one'"
+            f"this classifier or augmentation draws from PyTorch's own generator, and cannot be trained '{chosen}'; use 'sequential'"
         )
     keep_memory()
     if chosen == "sequential":
