@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import logging
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from augury.verdict import Verdict
 
 __version__ = "0.1.0"
+logging.getLogger("augury").addHandler(logging.NullHandler())
 __all__ = [
     "LabelledImages",
     "Run",

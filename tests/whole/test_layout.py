@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import subprocess
 import sys
 import tomllib
 from pathlib import Path
 
+import pytest
+
 import augury
+from augury.pipeline.inputs import Callbacks
+from augury.training import Progress
 
 ROOT = Path(__file__).parents[2]
 DESIGN = (ROOT / "docs" / "DESIGN.md").read_text(encoding="utf-8")
@@ -48,3 +53,18 @@ def test_all_is_what_can_be_used() -> None:
 def test_the_package_runs_as_a_module_and_says_its_version() -> None:
     done = subprocess.run([sys.executable, "-m", "augury", "--version"], capture_output=True, text=True, check=True)
     assert done.stdout == f"augury {augury.__version__}\n"
+
+
+def test_stages_and_notes_reach_the_logger_and_the_caller(caplog: pytest.LogCaptureFixture) -> None:
+    notes: list[str] = []
+    callbacks = Callbacks(note=notes.append).logged()
+    with caplog.at_level(logging.DEBUG, "augury"):
+        callbacks.begin("train", False)
+        callbacks.note("100 % of it")
+        callbacks.training(Progress(3, 9, {"loss_d": 0.5}, 100.0, 2.0))
+    assert notes == ["100 % of it"]
+    assert [record.getMessage() for record in caplog.records] == [
+        "train: begins",
+        "100 % of it",
+        "step 3 of 9: {'loss_d': 0.5}",
+    ]

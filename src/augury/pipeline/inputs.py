@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -22,6 +23,7 @@ from augury.training import Progress
 
 SAMPLE = "the embedded sample (long-tailed Fashion-MNIST, MIT)"
 
+LOGGER = logging.getLogger("augury")
 IN_MEMORY = "images given in memory"
 GONE = "this run was made from images in memory"
 
@@ -35,6 +37,23 @@ class Callbacks:
     amount: Callable[[str, int, int], None] = lambda what, done, total: None
     end: Callable[[str], None] = lambda stage: None
     note: Callable[[str], None] = lambda text: None
+
+    def logged(self) -> Callbacks:
+        """The same, which also write stages and notes to the logger "augury", and the progress of training at level DEBUG."""
+
+        def begin(stage: str, cached: bool) -> None:
+            LOGGER.info("%s: %s", stage, "done before" if cached else "begins")
+            self.begin(stage, cached)
+
+        def training(progress: Progress) -> None:
+            LOGGER.debug("step %d of %d: %s", progress.step, progress.steps, progress.losses)
+            self.training(progress)
+
+        def note(text: str) -> None:
+            LOGGER.info("%s", text)
+            self.note(text)
+
+        return replace(self, begin=begin, training=training, note=note)
 
 
 def read(

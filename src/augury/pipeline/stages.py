@@ -349,7 +349,7 @@ def opened(
     """The session of a run folder, held for this process; arguments as for `run`."""
     refuse_among_data(data, folder)
     refuse_among_data(settings.data.target if settings else None, folder)
-    place, callbacks = Run(folder), callbacks or Callbacks()
+    place, callbacks = Run(folder), (callbacks or Callbacks()).logged()
     with place.held():
         chosen = settings or validated(RunSettings, place.settings)
         if seed is not None:
