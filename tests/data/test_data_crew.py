@@ -85,8 +85,8 @@ def _dying(*words: object) -> None:
 SCRIPT = """
 import os, sys, time
 from augury.data.decoding import worker_pool
-found = worker_pool.Crew(worker_pool.PROCESSES_FROM)
-print(*found.processes._processes, flush=True)
+pool = worker_pool.DecoderPool(worker_pool.PROCESSES_FROM)
+print(*pool.processes._processes, flush=True)
 time.sleep(60)
 """
 

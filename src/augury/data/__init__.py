@@ -1,4 +1,4 @@
-"""Brings labelled images in from outside as `LabelledImages`, divides them into parts, and says what they are like."""
+"""Load labelled images as `LabelledImages`, split them into train, validation and test, and summarise them."""
 
 from augury.data.bins import binned
 from augury.data.contact_sheet import beside, draw_contact_sheet, picture_sheet

@@ -1,4 +1,4 @@
-"""Numeric attributes (age, magnitude) divided into bins, so that they can be conditions."""
+"""Divide numeric attributes (age, magnitude) into bins, so that they can be conditions."""
 
 from __future__ import annotations
 
@@ -17,20 +17,35 @@ Floats = npt.NDArray[np.float64]
 
 
 def checked(bins: Mapping[str, int] | None) -> dict[str, int]:
-    """The numbers of bins by attribute. Raises SettingsError for fewer than two."""
-    found = dict(bins or {})
-    for name, number in found.items():
+    """Return the number of bins per attribute. Raises SettingsError for fewer than two."""
+    checked_bins = dict(bins or {})
+    for name, number in checked_bins.items():
         if isinstance(number, bool) or not isinstance(number, int) or number < 2:
             raise SettingsError(f"bins of '{name}' are {number!r}; give a whole number of 2 or more")
-    return found
+    return checked_bins
 
 
 def binned(data: LabelledImages, bins: Mapping[str, int]) -> LabelledImages:
-    """`data` with the attributes named in `bins` divided into so many bins of about equally many images.
+    """Divide numeric attributes into bins of about equally many images.
 
-    The bins are quantiles over all images, each with at least one value; their names are ranges such as "30–54". The
-    fingerprint changes with them. Raises DataError for an attribute that the data lack, for values that are no numbers and for
-    more bins than values.
+    The bins are quantiles over all images, and each holds at least one value. Their names are ranges such as "30–54".
+    The fingerprint changes with the bins.
+
+    Parameters
+    ----------
+    data : LabelledImages
+    bins : mapping of str to int
+        Number of bins (2 or more) for each attribute to divide.
+
+    Returns
+    -------
+    LabelledImages
+        The same images; `notes["bins"]` lists the bin names of each attribute.
+
+    Raises
+    ------
+    DataError
+        When an attribute does not exist, holds a value that is not a number, or has fewer distinct values than bins.
     """
     if not bins:
         return data
@@ -38,9 +53,9 @@ def binned(data: LabelledImages, bins: Mapping[str, int]) -> LabelledImages:
     for name, number in bins.items():
         attributes[name] = _divided(data, name, number)
     names = {name: list(attributes[name].values) for name in bins}
-    said = [data.fingerprint, sorted((name, attributes[name].values) for name in bins)]
-    said += [hashlib.sha256(attributes[name].codes.astype("<i8").tobytes()).hexdigest() for name in sorted(bins)]
-    fingerprint = hashlib.sha256(repr(said).encode()).hexdigest()[:16]
+    hashed = [data.fingerprint, sorted((name, attributes[name].values) for name in bins)]
+    hashed += [hashlib.sha256(attributes[name].codes.astype("<i8").tobytes()).hexdigest() for name in sorted(bins)]
+    fingerprint = hashlib.sha256(repr(hashed).encode()).hexdigest()[:16]
     return replace(data, attributes=attributes, notes={**data.notes, "bins": names}, fingerprint=fingerprint)
 
 
@@ -48,8 +63,8 @@ def _divided(data: LabelledImages, name: str, number: int) -> Attribute:
     if name not in data.attributes:
         close = get_close_matches(name, data.attributes, 1)
         meant = f"did you mean '{close[0]}'? " if close else ""
-        there = ", ".join(f"'{each}'" for each in data.attributes) or "none"
-        raise DataError(f"there is no attribute '{name}' to divide into bins; {meant}The data have: {there}")
+        available = ", ".join(f"'{other}'" for other in data.attributes) or "none"
+        raise DataError(f"there is no attribute '{name}' to divide into bins; {meant}The data have: {available}")
     attribute = data.attributes[name]
     numbers = np.array([_number(name, value) for value in attribute.values], np.float64)
     distinct, counts = np.unique(numbers[attribute.codes], return_counts=True)
@@ -65,19 +80,22 @@ def _divided(data: LabelledImages, name: str, number: int) -> Attribute:
 
 def _number(name: str, value: str) -> float:
     try:
-        found = float(value)
+        number = float(value)
     except ValueError:
-        found = np.nan
-    if not np.isfinite(found):
+        number = np.nan
+    if not np.isfinite(number):
         raise DataError(
             f"the attribute '{name}' has the value '{value}', which is no number, so it cannot be divided into bins; leave it "
             "out of bins, or remove these images"
         )
-    return found
+    return number
 
 
 def _starts(counts: npt.NDArray[np.intp], number: int) -> list[int]:
-    """Where each bin begins among the distinct values: as near to equal numbers of images as whole values allow."""
+    """Return the first distinct value of each bin.
+
+    Values are not divided, so the bins are only nearly equal in size.
+    """
     before, total = np.concatenate([[0], np.cumsum(counts)]), int(counts.sum())
     starts = [0]
     for i in range(1, number):
@@ -87,14 +105,17 @@ def _starts(counts: npt.NDArray[np.intp], number: int) -> list[int]:
 
 
 def _names(distinct: Floats, starts: list[int]) -> tuple[str, ...]:
-    """ "30–54": from the least value of a bin to just below the next one's where all are whole numbers, else to its greatest."""
-    whole = bool((distinct % 1 == 0).all())
+    """Name each bin by its range, such as "30–54".
+
+    A range of whole numbers ends just below the next bin. Any other range ends at its greatest value.
+    """
+    integral = bool((distinct % 1 == 0).all())
     between = "–" if distinct[0] >= 0 else " to "
     names = []
     for start, after in zip(starts, [*starts[1:], len(distinct)], strict=True):
         low, high = distinct[start], distinct[after - 1]
-        if whole and after < len(distinct):
+        if integral and after < len(distinct):
             high = distinct[after] - 1
-        ends = [f"{end:.0f}" if whole else f"{end:.6g}" for end in (low, high)]
+        ends = [f"{end:.0f}" if integral else f"{end:.6g}" for end in (low, high)]
         names.append(ends[0] if low == high else between.join(ends))
     return tuple(names)

@@ -77,18 +77,21 @@ class Cells:
         return ", ".join([classes[cell[0]], *parts])
 
     def rows(self) -> list[dict[str, Any]]:
-        """Plain JSON, a row a cell; `state` is "empty", "rare" (fewer images than `least`) or ""."""
+        """Return one plain JSON row per cell; `state` is "empty", "rare" (fewer images than `least`) or ""."""
         (_, classes), *attributes = self.columns
-        found = []
+        rows = []
         for cell in self.all:
             number = int(self.counts[cell])
             values = {name: values[code] for (name, values), code in zip(attributes, cell[1:], strict=True)}
             state = "" if self.known(cell) else "rare" if number else "empty"
-            found.append({"class": classes[cell[0]], "attributes": values, "images": number, "state": state})
-        return found
+            rows.append({"class": classes[cell[0]], "attributes": values, "images": number, "state": state})
+        return rows
 
     def lines(self) -> list[str]:
-        """The table as text: classes × attribute values, the shorter side as columns; "*" marks an empty or rare cell."""
+        """Return the table as text, classes × attribute values, with the shorter side as columns.
+
+        "*" marks an empty or rare cell.
+        """
         (_, classes), *attributes = self.columns
         names = [
             ", ".join(f"{name}={values[code]}" for (name, values), code in zip(attributes, codes, strict=True)) or "all"
@@ -99,7 +102,7 @@ class Cells:
         rows, heads = list(classes), names
         if len(names) > len(classes):
             rows, heads, grid = heads, rows, [list(row) for row in zip(*grid, strict=True)]
-        heads = [f"{head} " for head in heads]  # the mark has a place of its own
+        heads = [f"{head} " for head in heads]  # the mark has a column of its own
         widths = [max(len(text) for text in column) for column in zip(heads, *grid, strict=True)]
         first = max(map(len, rows))
         if first + sum(widths) + 2 * len(widths) > WIDEST:
@@ -120,23 +123,23 @@ class Cells:
         A move crosses when both of its cells are known. A move into a hole counts when the same value is reached
         along the same axis between two known cells.
         """
-        found = [
+        candidates = [
             Move(source, target, axis, self.known(target))
             for source in self.all
             if self.known(source)
             for axis in range(0 if self.class_moves else 1, len(self.columns))
             for target in self._along(source, axis)
         ]
-        learnt = {(move.axis, move.target[move.axis]) for move in found if move.crosses}
-        return [move for move in found if (move.axis, move.target[move.axis]) in learnt]
+        learnt = {(move.axis, move.target[move.axis]) for move in candidates if move.crosses}
+        return [move for move in candidates if (move.axis, move.target[move.axis]) in learnt]
 
     @cached_property
     def moves_into(self) -> dict[Cell, list[Move]]:
         """The moves that lead to each cell, in the order of `moves`."""
-        found: dict[Cell, list[Move]] = {cell: [] for cell in self.all}
+        by_target: dict[Cell, list[Move]] = {cell: [] for cell in self.all}
         for move in self.moves:
-            found[move.target].append(move)
-        return found
+            by_target[move.target].append(move)
+        return by_target
 
     def _along(self, cell: Cell, axis: int) -> list[Cell]:
         return [
@@ -184,10 +187,10 @@ def cells(
     train: bool = False,
     class_moves: bool = True,
 ) -> Cells:
-    """The cells of `data` by its label and the attributes named in `condition`; with `train` of the train part alone, where the
-    data come in parts. `class_moves` is that of `Cells`.
+    """Count the images of `data` per cell of its label and the attributes in `condition`.
 
-    Raises DataError for an attribute that the data lack.
+    With `train`, and where the data have a split, only train images are counted. `class_moves` is passed to `Cells`.
+    Raises DataError for an attribute that does not exist.
     """
     conditions = data.conditions(condition)
     if train and data.split is not None:
@@ -199,8 +202,10 @@ def cells(
 
 
 def tables(data: LabelledImages, condition: tuple[str, ...] = ()) -> dict[str, Cells]:
-    """The table of train images by class and the attributes in `condition`, under their names with commas between; without
-    `condition` one table for each attribute of at most MOST_VALUES values. Raises DataError for an attribute that the data lack.
+    """Count train images by class and attribute.
+
+    With `condition` there is one table, under the attribute names joined by commas. Without it there is one table for
+    each attribute of 2 to MOST_VALUES values. Raises DataError for an attribute that does not exist.
     """
     if condition:
         return {",".join(condition): cells(data, condition, train=True)}
@@ -209,7 +214,7 @@ def tables(data: LabelledImages, condition: tuple[str, ...] = ()) -> dict[str, C
 
 
 def numeric(data: LabelledImages) -> list[str]:
-    """Attributes of more than MOST_VALUES values, all of them numbers, which need bins to be conditions."""
+    """Return the attributes of more than MOST_VALUES values, all of them numbers. They need bins to be conditions."""
     return [
         name
         for name, attribute in data.attributes.items()
@@ -218,13 +223,13 @@ def numeric(data: LabelledImages) -> list[str]:
 
 
 def cell_codes(conditions: Codes, shape: tuple[int, ...]) -> Codes:
-    """Conditions int64 [N, K] -> the number of each one's cell in `Cells.all`, int64 [N]."""
-    found: npt.NDArray[np.intp] = np.ravel_multi_index(tuple(conditions.T), shape)
-    return found.astype(np.int64)
+    """Conditions int64 [N, K] -> index of each row's cell in `Cells.all`, int64 [N]."""
+    numbers: npt.NDArray[np.intp] = np.ravel_multi_index(tuple(conditions.T), shape)
+    return numbers.astype(np.int64)
 
 
 def members(conditions: Codes, table: Cells) -> dict[Cell, Codes]:
-    """The rows of conditions int64 [N, K] that lie in each cell, ascending."""
+    """Return, for each cell, the ascending indices of the rows of conditions int64 [N, K] that lie in it."""
     codes = cell_codes(conditions, table.counts.shape)
     return {cell: np.flatnonzero(codes == number) for number, cell in enumerate(table.all)}
 

@@ -1,4 +1,4 @@
-"""One picture of the whole data set: a row of images per class."""
+"""Contact sheets: one picture of a whole data set, with a row of images per class."""
 
 from __future__ import annotations
 
@@ -17,12 +17,25 @@ _INK, _GREY, _FAINT, _ACCENT = "#1f2328", "#6e7781", "#e6e8eb", "#3b6ea8"
 
 
 def picture_sheet(data: LabelledImages, per_class: int = 10, clusters: Sequence[Sequence[int]] = ()) -> Image.Image:
-    """An RGB picture with a row per class: name, count, a bar of its share, and `per_class` images spread over it.
+    """Draw a data set as an RGB picture with one row per class.
 
-    Where there is a split, counts, bars and pictures are of the train part, which is all a generator will see.
-    Rows run from the largest class to the smallest; of more than 20 classes the ten largest and ten smallest are shown.
-    Images below 48 pixels are enlarged pixel for pixel, those above 96 reduced. Below stand the first of `clusters`, indices
-    of near-duplicates, up to FEW_OF images of each.
+    A row shows the class name, the count, a bar of its share, and images spread evenly over the class. With a split,
+    counts, bars and images are those of the train split, which is all a generator sees. Rows run from the largest class
+    to the smallest. Of more than 20 classes the ten largest and ten smallest are shown. Images whose longer side is
+    below 48 pixels are enlarged by a whole factor; those above 96 are reduced.
+
+    Parameters
+    ----------
+    data : LabelledImages
+    per_class : int
+        Images per row.
+    clusters : sequence of sequences of int
+        Indices of near-duplicates. The first clusters are drawn below the rows, up to FEW_OF images of each.
+
+    Returns
+    -------
+    PIL.Image.Image
+        An RGB picture.
     """
     train = np.ones(len(data), bool) if data.split is None else data.split == 0
     counts = np.bincount(data.labels[train], minlength=len(data.classes))
@@ -35,8 +48,8 @@ def picture_sheet(data: LabelledImages, per_class: int = 10, clusters: Sequence[
     height, width = _tile_size(*data.shape[1:])
     title, body, small = (ImageFont.load_default(size) for size in (20, 15, 12))
     labels = [_shortened(data.classes[c], 26) for c in rows]
-    said = [_counted(int(counts[c]), int(data.counts[c]), data.split is not None) for c in rows]
-    column = int(max(_BAR, *map(body.getlength, labels), *map(small.getlength, said))) + 24
+    captions = [_counted(int(counts[c]), int(data.counts[c]), data.split is not None) for c in rows]
+    column = int(max(_BAR, *map(body.getlength, labels), *map(small.getlength, captions))) + 24
     row_height = max(height, _LEAST) + 2 * _GAP + 1
     head = _MARGIN + 52
     heading, under = _headings(data, len(rows))
@@ -51,13 +64,13 @@ def picture_sheet(data: LabelledImages, per_class: int = 10, clusters: Sequence[
         draw.line([(_MARGIN, top), (full - _MARGIN, top)], fill=_FAINT)
         count, middle = int(counts[code]), top + row_height // 2
         draw.text((_MARGIN, middle - 11), labels[row], fill=_INK, font=body, anchor="lm")
-        draw.text((_MARGIN, middle + 6), said[row], fill=_GREY, font=small, anchor="lm")
+        draw.text((_MARGIN, middle + 6), captions[row], fill=_GREY, font=small, anchor="lm")
         share = max(1, round(_BAR * count / int(counts.max()))) if count else 0
         draw.rectangle([_MARGIN, middle + 17, _MARGIN + _BAR - 1, middle + 19], fill=_FAINT)
         if share:
             draw.rectangle([_MARGIN, middle + 17, _MARGIN + share - 1, middle + 19], fill=_ACCENT)
-        for place, index in enumerate(_spread(np.flatnonzero(train & (data.labels == code)), per_class)):
-            at = (_MARGIN + column + place * (width + _GAP), top + 1 + (row_height - height) // 2)
+        for position, index in enumerate(_spread(np.flatnonzero(train & (data.labels == code)), per_class)):
+            at = (_MARGIN + column + position * (width + _GAP), top + 1 + (row_height - height) // 2)
             sheet.paste(_tile(np.asarray(data.images[index]), (height, width)), at)
     return _with_clusters(sheet, data, clusters, (height, width))
 
@@ -65,7 +78,7 @@ def picture_sheet(data: LabelledImages, per_class: int = 10, clusters: Sequence[
 def _with_clusters(
     sheet: Image.Image, data: LabelledImages, clusters: Sequence[Sequence[int]], size: tuple[int, int]
 ) -> Image.Image:
-    """The sheet, and below it lines of clusters side by side."""
+    """Return the sheet with lines of clusters drawn side by side below it."""
     places: list[tuple[int, int, int]] = []
     x = _MARGIN
     line = shown = 0
@@ -81,22 +94,38 @@ def _with_clusters(
     if not clusters:
         return sheet
     head, step = sheet.height + 24, size[0] + 3 * _GAP
-    whole = Image.new("RGB", (sheet.width, head + (1 + max(line for *_, line in places)) * step + _MARGIN), "white")
-    whole.paste(sheet, (0, 0))
+    canvas = Image.new("RGB", (sheet.width, head + (1 + max(line for *_, line in places)) * step + _MARGIN), "white")
+    canvas.paste(sheet, (0, 0))
     many = f"{len(clusters):,} picture{'s' if len(clusters) > 1 else ''} there more than once, or nearly so"
     more = "" if shown == len(clusters) else f"; shown are the first {shown}"
-    ImageDraw.Draw(whole).text((_MARGIN, sheet.height), many + more, fill=_GREY, font=ImageFont.load_default(12))
+    ImageDraw.Draw(canvas).text((_MARGIN, sheet.height), many + more, fill=_GREY, font=ImageFont.load_default(12))
     for i, left, row in places:
-        whole.paste(_tile(np.asarray(data.images[i]), size), (left, head + row * step))
-    return whole
+        canvas.paste(_tile(np.asarray(data.images[i]), size), (left, head + row * step))
+    return canvas
 
 
 def draw_contact_sheet(
     rows: Mapping[str, Images], columns: Sequence[str] = (), *, least: int = _LEAST, most: int = _MOST
 ) -> Image.Image:
-    """An RGB picture with a named row of images uint8 [N, C, H, W] for each entry, all of one height and width, and
-    `columns` named above, as far as their width allows. Longer sides below `least` pixels are enlarged to at least that
-    many, pixel for pixel, those above `most` reduced."""
+    """Draw named rows of images as an RGB picture.
+
+    Parameters
+    ----------
+    rows : mapping of str to uint8 array [N, C, H, W]
+        One row per entry; all images have the same height and width.
+    columns : sequence of str
+        Names above the columns, shortened to the width of an image.
+    least : int
+        Images whose longer side is below this many pixels are enlarged by a whole factor until it is at least this
+        long.
+    most : int
+        Images whose longer side exceeds this many pixels are reduced to it.
+
+    Returns
+    -------
+    PIL.Image.Image
+        An RGB picture.
+    """
     shape = next(iter(rows.values())).shape
     height, width = _tile_size(shape[2], shape[3], least, most)
     font, small = ImageFont.load_default(15), ImageFont.load_default(12)
@@ -107,26 +136,36 @@ def draw_contact_sheet(
         "RGB", (column + count * (width + _GAP) + 2 * _MARGIN, head + len(rows) * (height + _GAP) + _MARGIN), "white"
     )
     draw = ImageDraw.Draw(sheet)
-    for place, name in enumerate(columns):
+    for position, name in enumerate(columns):
         fitting = next((n for n in range(len(name), 0, -1) if small.getlength(_shortened(name, n)) <= width), 0)
-        at = (_MARGIN + column + place * (width + _GAP) + width // 2, head - 10)
+        at = (_MARGIN + column + position * (width + _GAP) + width // 2, head - 10)
         draw.text(at, _shortened(name, fitting) if fitting else "", fill=_GREY, font=small, anchor="mm")
     for row, (name, images) in enumerate(rows.items()):
         top = head + row * (height + _GAP)
         draw.text((_MARGIN, top + height // 2), name, fill=_INK, font=font, anchor="lm")
-        for place, image in enumerate(images):
-            sheet.paste(_tile(image, (height, width)), (_MARGIN + column + place * (width + _GAP), top))
+        for position, image in enumerate(images):
+            sheet.paste(_tile(image, (height, width)), (_MARGIN + column + position * (width + _GAP), top))
     return sheet
 
 
 def beside(sheets: Sequence[Image.Image]) -> Image.Image:
-    """Pictures from left to right on white, their upper edges in line."""
-    whole = Image.new("RGB", (sum(s.width for s in sheets), max(s.height for s in sheets)), "white")
+    """Place pictures from left to right on white, aligned at the top.
+
+    Parameters
+    ----------
+    sheets : sequence of PIL.Image.Image
+
+    Returns
+    -------
+    PIL.Image.Image
+        An RGB picture as wide as all of them together and as high as the highest.
+    """
+    canvas = Image.new("RGB", (sum(s.width for s in sheets), max(s.height for s in sheets)), "white")
     left = 0
     for sheet in sheets:
-        whole.paste(sheet, (left, 0))
+        canvas.paste(sheet, (left, 0))
         left += sheet.width
-    return whole
+    return canvas
 
 
 def _headings(data: LabelledImages, shown: int) -> tuple[str, str]:
@@ -138,14 +177,14 @@ def _headings(data: LabelledImages, shown: int) -> tuple[str, str]:
     return heading, under
 
 
-def _counted(train: int, total: int, parted: bool) -> str:
-    if parted:
+def _counted(train: int, total: int, has_split: bool) -> str:
+    if has_split:
         return f"{train:,} train, {total - train:,} held out"
     return f"{train:,} image{'' if train == 1 else 's'}"
 
 
 def _tile_size(height: int, width: int, least: int = _LEAST, most: int = _MOST) -> tuple[int, int]:
-    """A whole multiple where images are small, a reduction in proportion where they are large."""
+    """Return (height, width) of a tile: a whole multiple for small images, a proportional reduction for large ones."""
     longest = max(height, width)
     if longest > most:
         return max(1, round(height * most / longest)), max(1, round(width * most / longest))

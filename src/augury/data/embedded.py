@@ -1,4 +1,4 @@
-"""The embedded samples: a long-tailed Fashion-MNIST, and two of its classes with an empty cell, to try everything without data."""
+"""Embedded samples: a long-tailed Fashion-MNIST, and two of its classes with an empty cell."""
 
 from __future__ import annotations
 
@@ -16,9 +16,26 @@ from augury.randomness import rng
 
 
 def sample(*, size: int | Size | None = None, fit: Fit = "crop") -> LabelledImages:
-    """Ten classes of 28 x 28 grey garments: 500 down to 10 train images a class, 250 test images each.
+    """Load the embedded long-tailed Fashion-MNIST (Xiao, Rasul and Vollgraf, 2017; MIT licence).
 
-    notes["flips"] is True: a horizontal flip keeps the class. Fashion-MNIST (Xiao, Rasul and Vollgraf, 2017), MIT.
+    It holds ten classes of 28 x 28 grey garments, with 500 down to 10 train images a class and 250 test images each.
+
+    Parameters
+    ----------
+    size : int or (int, int), optional
+        Height and width in pixels, or one number for both. None keeps 28 x 28.
+    fit : {"crop", "pad"}
+        "crop" covers the size and cuts the middle; "pad" fits inside it.
+
+    Returns
+    -------
+    LabelledImages
+        `notes["flips"]` is True: a horizontal flip keeps the class.
+
+    Raises
+    ------
+    SettingsError
+        When `size` or `fit` is out of range.
     """
     with as_file(files("augury.data").joinpath("sample", "fashion_long_tail.npz")) as path:
         data = npz.read(path, load_options.checked(size=size, fit=fit))
@@ -33,35 +50,39 @@ def sample(*, size: int | Size | None = None, fit: Fit = "crop") -> LabelledImag
 
 STRIPED = "sample:striped"
 CELL = {"train": 150, "validation": 30, "test": 125}
-"""Images of each cell in each part of the striped sample."""
+"""Images per cell in each split of the striped sample."""
 ALIKE = "index 491"
-"""With stripes this coat of the train part is a near-duplicate of a test image; it is left out."""
+"""With stripes, this coat of the train split is a near-duplicate of a test image. It is left out."""
 GARMENT, DARKER = 25, 0.35
-"""A pixel brighter than this belongs to the garment; a dark stripe has this share of its brightness."""
+"""Pixels brighter than GARMENT belong to the garment; a dark stripe has DARKER times their brightness."""
 
 
 def striped(*, size: int | Size | None = None, fit: Fit = "crop") -> LabelledImages:
-    """Coats and shirts of the embedded sample, half of them with stripes drawn on, and no striped shirt outside the test part.
+    """Load coats and shirts of the embedded sample, with stripes drawn on half of them.
 
-    The attribute "fabric" is plain or striped. A striped image is another garment than any plain one. 150 train images in
-    each of three cells, 30 for validation; 125 test images in each of four cells.
+    The attribute "fabric" is plain or striped. No striped shirt lies outside the test split. A striped image is a
+    different garment from every plain one. There are 150 train and 30 validation images in each of three cells, and 125
+    test images in each of four cells.
     """
     data, taken = sample(size=size, fit=fit), []
     assert data.split is not None
-    known = np.array([each != ALIKE for each in data.names])
+    usable = np.array([image_name != ALIKE for image_name in data.names])
     for label, name in enumerate(("coat", "shirt")):
         for value in (0, 1):
             used = 0
-            for part, number in CELL.items():
-                if label and value and part != "test":
+            for split_name, number in CELL.items():
+                if label and value and split_name != "test":
                     continue
-                given = SPLITS.index("test" if part == "test" else "train")  # the sample has no validation part
-                members = np.flatnonzero((data.labels == data.classes.index(name)) & (data.split == given) & known)
-                begin = value * (CELL["test"] if part == "test" else CELL["train"] + CELL["validation"])
-                begin += 0 if part == "test" else used
+                # the sample has no validation split
+                source_split = SPLITS.index("test" if split_name == "test" else "train")
+                members = np.flatnonzero(
+                    (data.labels == data.classes.index(name)) & (data.split == source_split) & usable
+                )
+                begin = value * (CELL["test"] if split_name == "test" else CELL["train"] + CELL["validation"])
+                begin += 0 if split_name == "test" else used
                 used += number
-                taken += [(row, label, value, SPLITS.index(part)) for row in members[begin : begin + number]]
-    rows, labels, values, parts = (np.array(column, np.int64) for column in zip(*taken, strict=True))
+                taken += [(row, label, value, SPLITS.index(split_name)) for row in members[begin : begin + number]]
+    rows, labels, values, split_codes = (np.array(column, np.int64) for column in zip(*taken, strict=True))
     images = data.images[rows].copy()
     images[values == 1] = with_stripes(images[values == 1], rows[values == 1])
     return replace(
@@ -70,7 +91,7 @@ def striped(*, size: int | Size | None = None, fit: Fit = "crop") -> LabelledIma
         labels=labels,
         classes=("coat", "shirt"),
         attributes={"fabric": Attribute(values, ("plain", "striped"))},
-        split=parts.astype(np.int8),
+        split=split_codes.astype(np.int8),
         names=tuple(f"{data.names[row]}{' striped' if value else ''}" for row, value in zip(rows, values, strict=True)),
         fingerprint=f"{data.fingerprint} {STRIPED}",
         notes={
@@ -81,7 +102,10 @@ def striped(*, size: int | Size | None = None, fit: Fit = "crop") -> LabelledIma
 
 
 def with_stripes(images: Images, numbers: np.ndarray) -> Images:
-    """Images uint8 [N, C, H, W] with dark stripes two pixels high across the garment; `numbers` [N] address their phase."""
+    """Draw dark stripes two pixels high across the garments of images uint8 [N, C, H, W].
+
+    `numbers` [N] are the random addresses of their phases.
+    """
     height = images.shape[2]
     phases = np.array([rng(0, "stripes", int(number)).integers(0, 4) for number in numbers], np.int64)
     dark = (np.arange(height)[None] + phases[:, None]) // 2 % 2 == 0
@@ -90,4 +114,4 @@ def with_stripes(images: Images, numbers: np.ndarray) -> Images:
 
 
 SAMPLES: dict[str, Callable[..., LabelledImages]] = {STRIPED: striped}
-"""Paths that name embedded samples, beside no path, which names `sample`."""
+"""Paths that name embedded samples. No path at all names `sample`."""

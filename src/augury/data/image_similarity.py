@@ -1,6 +1,7 @@
-"""How alike two pictures are: a perceptual hash to find candidates, and a comparison of their details to judge them.
+"""Measure how alike two images are.
 
-Pictures are compared grey, at most SIDE pixels on the shorter side, whatever was done to brightness and contrast.
+A perceptual hash finds candidates; a comparison of their details decides. Images are compared in grey, with at most
+SIDE pixels on the shorter side. Brightness and contrast do not matter.
 """
 
 from __future__ import annotations
@@ -16,18 +17,18 @@ Floats = npt.NDArray[np.float32]
 
 SIDE = 32
 SMALLEST = 16
-"""Pictures with a shorter side have too few details to tell a copy from a similar one, and are not judged."""
+"""Least pixels on the shorter side. Smaller images have too little detail to tell a copy from a similar image."""
 FLAT = 1.0
-"""Root mean square of the details, in grey levels, below which a picture is blank."""
+"""Root mean square of the details, in grey levels, below which an image counts as blank."""
 _FREQUENCIES = sorted(((a, b) for a in range(11) for b in range(11) if a + b), key=lambda f: (sum(f), f))[:64]
 ODD = np.array([across % 2 == 1 for _, across in _FREQUENCIES])
-"""Which waves of `spectrum` change their sign when the picture is mirrored left and right, bool [64]."""
+"""Which coefficients of `spectrum` change sign when the image is mirrored left and right, bool [64]."""
 _SOFT = 5.0
 _EDGE = 2
 
 
 def reduced(images: Images) -> Floats:
-    """uint8 [N, C, H, W] -> grey [N, h, w] in [0, 255], areas averaged to a shorter side of at most SIDE."""
+    """uint8 [N, C, H, W] -> grey [N, h, w] in [0, 255], area-averaged to a shorter side of at most SIDE pixels."""
     height, width = images.shape[2:]
     factor = max(1.0, min(height, width) / SIDE)
     grey: Floats = images.mean(axis=1, dtype=np.float32)
@@ -37,24 +38,28 @@ def reduced(images: Images) -> Floats:
 
 
 def spectrum(grey: Floats) -> Floats:
-    """The 64 lowest frequencies but the mean of a cosine transform, [N, h, w] -> [N, 64]. Their signs are the perceptual
-    hash of Zauner (2010, section 3.2.1), without his median, as signs are as often plus as minus anyway."""
+    """Return the 64 lowest cosine-transform coefficients except the mean, [N, h, w] -> [N, 64].
+
+    Their signs are the perceptual hash of Zauner (2010, section 3.2.1). His median is omitted, because positive and
+    negative signs are equally frequent anyway.
+    """
     height, width = grey.shape[1:]
     waves = _cosines(height, 11) @ grey @ _cosines(width, 11).T
     return np.stack([waves[:, a, b] for a, b in _FREQUENCIES], axis=1)
 
 
 def roughness(grey: Floats) -> Floats:
-    """Root mean square of the details of each picture, [N, h, w] -> [N]."""
+    """Root mean square of the details of each image, [N, h, w] -> [N]."""
     return np.asarray(np.sqrt(np.square(_details(grey)).mean(axis=(1, 2))))
 
 
 def likeness(first: Floats, second: Floats) -> Floats:
-    """How well details agree, pair by pair: [N, h, w] twice -> [N] up to 1.
+    """Correlate the details of image pairs, [N, h, w] twice -> [N], at most 1.
 
-    The first is shifted and zoomed onto the second (two Gauss-Newton steps on softened pictures, as Lucas & Kanade 1981);
-    then what remains of both after subtracting their surroundings, divided by its local strength so that no outline
-    outweighs the rest, is correlated inside the margin. The better of the pictures as they are and so aligned counts.
+    The first image is shifted and zoomed onto the second, by two Gauss-Newton steps on smoothed images (Lucas & Kanade
+    1981). Details are what remains after the surroundings are subtracted. They are divided by their local strength, so
+    that no outline dominates, and correlated inside the margin. The result is the higher of the correlations with and
+    without alignment.
     """
     moves = _steps(first, second)
     target = _normal(second)
@@ -68,7 +73,7 @@ def _normal(grey: Floats) -> Floats:
 
 
 def _agreement(first: Floats, second: Floats) -> Floats:
-    """The correlation of [N, h, w] with [N, h, w] inside the margin, 0 where one is blank."""
+    """Correlate [N, h, w] with [N, h, w] inside the margin; 0 where one is blank."""
     inside = np.s_[:, _EDGE:-_EDGE, _EDGE:-_EDGE]
     a, b = (x[inside].reshape(len(x), -1) for x in (first, second))
     a, b = _centred(a), _centred(b)
@@ -81,7 +86,10 @@ def _centred(rows: Floats) -> Floats:
 
 
 def _steps(first: Floats, second: Floats) -> Floats:
-    """Shift down, shift right (pixels) and zoom that bring `first` onto `second`, [N, 3]; at most 8 % of a side, 12 %."""
+    """Return the shifts down and right (pixels) and the zoom that bring `first` onto `second`, [N, 3].
+
+    Shifts are at most 8 % of a side, the zoom at most 12 %.
+    """
     height, width = first.shape[1:]
     first, second = _smoothed(first, 3), _smoothed(second, 3)
     most = np.array([0.08 * height, 0.08 * width, 0.12], np.float32)
@@ -93,7 +101,10 @@ def _steps(first: Floats, second: Floats) -> Floats:
 
 
 def _step(first: Floats, second: Floats) -> Floats:
-    """second ≈ offset + gain · (first + shift · slope + zoom · place · slope), solved for the last three by least squares."""
+    """Solve second ≈ offset + gain · (first + shift · gradient + zoom · position · gradient) by least squares.
+
+    Returns shift down, shift right and zoom, [N, 3].
+    """
     inside = np.s_[:, _EDGE:-_EDGE, _EDGE:-_EDGE]
     height, width = first.shape[1:]
     down, right = (np.asarray(np.gradient(first, axis=axis), np.float32) for axis in (1, 2))
@@ -105,13 +116,12 @@ def _step(first: Floats, second: Floats) -> Floats:
     scale = np.maximum(np.sqrt(np.einsum("nii->ni", normal)), 1e-6)
     normal = normal / (scale[:, :, None] * scale[:, None]) + 1e-4 * np.eye(4)
     right_side = (rows @ target[:, :, None])[..., 0] / scale
-    found = np.linalg.solve(normal, right_side[..., None])[..., 0] / scale
-    return np.asarray(found[:, 1:] / np.maximum(found[:, :1], 0.1), np.float32)
+    solution = np.linalg.solve(normal, right_side[..., None])[..., 0] / scale
+    return np.asarray(solution[:, 1:] / np.maximum(solution[:, :1], 0.1), np.float32)
 
 
 def _moved(grey: Floats, moves: Floats) -> Floats:
-    """[N, h, w] sampled at places shifted and zoomed by `moves` [N, 3], with cubic interpolation (Keys 1981), edges
-    repeated."""
+    """Sample [N, h, w] at positions shifted and zoomed by `moves` [N, 3], by cubic interpolation (Keys 1981)."""
     height, width = grey.shape[1:]
     rows, columns = (_sampling(n, moves[:, i], moves[:, 2]) for i, n in enumerate((height, width)))
     return np.asarray(rows @ grey @ columns.transpose(0, 2, 1))
@@ -139,7 +149,7 @@ def _smoothed(grey: Floats, size: int) -> Floats:
 
 @cache
 def _box(length: int, size: int) -> Floats:
-    """The matrix [length, length] of a moving mean over `size`, edges repeated."""
+    """Matrix [length, length] of a moving mean over `size`, edges repeated."""
     matrix = np.zeros((length, length), np.float32)
     for offset in range(-(size // 2), size // 2 + 1):
         np.add.at(matrix, (np.arange(length), np.clip(np.arange(length) + offset, 0, length - 1)), 1 / size)
@@ -148,7 +158,7 @@ def _box(length: int, size: int) -> Floats:
 
 @cache
 def _area(length: int, size: int) -> Floats:
-    """The matrix [size, length] that averages areas."""
+    """Matrix [size, length] that averages areas."""
     edges = np.linspace(0, length, size + 1)
     cells = np.arange(length)
     overlap = np.minimum(edges[1:, None], cells + 1) - np.maximum(edges[:-1, None], cells)
@@ -157,6 +167,6 @@ def _area(length: int, size: int) -> Floats:
 
 @cache
 def _cosines(length: int, count: int) -> Floats:
-    """The first `count` rows of the orthonormal DCT-II of this length."""
+    """First `count` rows of the orthonormal DCT-II of this length."""
     places = (np.arange(length) + 0.5) / length
     return np.asarray(np.cos(np.pi * np.arange(count)[:, None] * places) * np.sqrt(2 / length), np.float32)

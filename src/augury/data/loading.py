@@ -1,4 +1,4 @@
-"""`load`: one door for every format."""
+"""Load images of any format: `load` and `pictures`."""
 
 from __future__ import annotations
 
@@ -8,12 +8,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from augury.data import (
-    bins as numeric,
-)
+from augury.data import bins as numeric
 from augury.data.decoding import load_options
 from augury.data.decoding.label_encoding import regrouped
-from augury.data.decoding.load_options import OnBad, Policy, Split, Stretch, Window
+from augury.data.decoding.load_options import LoadOptions, OnBad, Split, Stretch, Window
 from augury.data.decoding.resize import LARGEST, Fit, Size
 from augury.data.embedded import SAMPLES, sample
 from augury.data.formats import arrays, cifar, csv, folder, idx, imagefolder, npz, parquet, tar, torch_dataset
@@ -23,14 +21,31 @@ from augury.images import LabelledImages
 
 
 class Format(NamedTuple):
-    """How a kind of path is recognised and read; in a few words what it looks like and where labels and the rest stand. It may
-    have `columns` to choose among, or arrays of which one may be the group."""
+    """How a format is recognised and read.
+
+    Parameters
+    ----------
+    name
+        Value of the option `format`.
+    looks
+        In a few words, what such a path is.
+    tells
+        In a few words, where labels, splits and attributes come from.
+    recognises
+        Whether a path has this format.
+    reads
+        Reads a path.
+    columns
+        Whether it has columns to choose among.
+    groups
+        Whether it has arrays of which one may be the group.
+    """
 
     name: str
     looks: str
     tells: str
     recognises: Callable[[Path], bool]
-    reads: Callable[[Path, Policy], LabelledImages]
+    reads: Callable[[Path, LoadOptions], LabelledImages]
     columns: bool = False
     groups: bool = False
 
@@ -81,7 +96,7 @@ FORMATS = (
         "folder", "a folder with one folder per class", "class and split from folders", folder.recognises, folder.read
     ),
 )
-"""Every format that is read, in the order in which a path is tried."""
+"""Every supported format, in the order in which a path is tried."""
 
 REMEDIES: Mapping[str, str] = {
     ".zip": "unpack it and give the folder",
@@ -95,7 +110,7 @@ REMEDIES: Mapping[str, str] = {
     **dict.fromkeys((".h5", ".hdf5", ".mat"), "save its arrays with np.savez_compressed(images=…, labels=…)"),
     ".tfrecord": "write it as WebDataset (.tar) or parquet",
 }
-"""What to do with files of other kinds, by their extension."""
+"""What to do with unsupported files, by their extension."""
 
 
 def load(
@@ -115,25 +130,61 @@ def load(
     stretch: Stretch = "asinh",
     bins: Mapping[str, int] | None = None,
 ) -> LabelledImages:
-    """Read labelled images of any format in FORMATS, arrays (X, y), a torch Dataset, or an embedded sample: the long-tailed
-    one (None) or "sample:striped", with an empty cell.
+    """Load labelled images from a path, arrays (X, y), a torch Dataset, or an embedded sample.
 
-    `size` (height, width) in pixels or one number for both: None keeps images that are all alike and at most 64 a side,
-    and brings others to 64 x 64. `fit` "crop" covers and cuts the middle, "pad" fits inside. `on_bad` says what to do
-    with unreadable images; decoded ones are kept in `cache` (else AUGURY_CACHE, else the user's cache folder).
+    Parameters
+    ----------
+    path : str, path, Dataset, (X, y) or None
+        None is the long-tailed embedded sample; "sample:striped" is one with an empty cell.
+    size : int or (int, int), optional
+        Height and width in pixels, or one number for both. None keeps images that all have one size of at most 64
+        pixels a side, and resizes others to 64 x 64.
+    fit : {"crop", "pad"}
+        "crop" covers the size and cuts the middle; "pad" fits inside it and repeats the edge.
+    on_bad : {"error", "skip"}
+        What happens with unreadable images.
+    cache : Path, optional
+        Folder for decoded images. None: AUGURY_CACHE of the environment, else the user's cache folder.
+    format : str, optional
+        Name in FORMATS. None: recognised from the path.
+    columns : mapping of str to str, optional
+        Maps "image", "label", "group" and "split" to columns of a table, or of a Dataset of mappings, where the names
+        of the columns do not say so.
+    attributes : sequence of str, optional
+        Columns that become attributes. None: those with few values.
+    group : str, optional
+        Column or array whose images stay together in a split. None: the one called group, person, patient, subject or
+        track, or such a name and id. "none": no group.
+    split : {"given", "new"}
+        "new" drops the split that the data come in.
+    root : path, optional
+        Folder that a CSV's paths are relative to. None: the CSV's own folder.
+    window : {"file", "percentile"} or (float, float)
+        Brightness window of DICOM images; a pair is (centre, width).
+    stretch : {"asinh", "linear"}
+        Brightness curve of FITS images.
+    bins : mapping of str to int, optional
+        {"age": 3} divides a numeric attribute into 3 bins of about equally many images ("0–29", "30–54", "55–116").
 
-    `format` is a name in FORMATS where a path is not to be recognised. For tables, and a Dataset of mappings, `columns` maps
-    "image", "label", "group" and "split" to their columns where names do not tell, `attributes` lists the columns that become attributes
-    (None: those with few values), and a CSV's paths are relative to `root` (None: its own folder). `group` names the column or
-    array whose images stay together in a split (None: the one called group, person, patient, subject or track, or such a name
-    and id; "none": no group), `split` "new" forgets the parts that the data come in.
-    `window` for DICOM is "file", "percentile" or (centre, width); `stretch` for FITS "asinh" or "linear". `bins` {"age": 3}
-    divides an attribute of numbers into so many bins of about equally many images ("0–29", "30–54", "55–116").
+    Returns
+    -------
+    LabelledImages
 
-    Raises DataError when the path is missing, of an unknown kind or cannot be read, SettingsError when a setting is out
-    of its range, MissingExtraError when a format needs a package that is not installed.
+    Raises
+    ------
+    DataError
+        When the path is missing, has an unsupported format, or cannot be read.
+    SettingsError
+        When an option is out of range or does not apply to the format.
+    MissingExtraError
+        When a format needs a package that is not installed.
+
+    Examples
+    --------
+    >>> data = augury.load("labelled/", size=32)
+    >>> data.images.shape, data.classes
     """
-    wanted = load_options.checked(
+    options = load_options.checked(
         size=size,
         fit=fit,
         on_bad=on_bad,
@@ -147,34 +198,36 @@ def load(
         split=split,
         binned=tuple(numeric.checked(bins)),
     )
-    data = numeric.binned(_read(path, wanted, format), bins or {})
+    data = numeric.binned(_read(path, options, format), bins or {})
     return data if split == "given" else regrouped(data, None, split)
 
 
 def _read(
-    path: str | os.PathLike[str] | Dataset | tuple[Any, Any] | None, wanted: Policy, format: str | None
+    path: str | os.PathLike[str] | Dataset | tuple[Any, Any] | None, options: LoadOptions, format: str | None
 ) -> LabelledImages:
     if path is None or str(path) in SAMPLES:
-        _refuse_columns("the embedded sample", wanted)
-        _refuse_place("the embedded sample", wanted, format)
-        return (sample if path is None else SAMPLES[str(path)])(size=wanted.size, fit=wanted.fit)
+        _refuse_columns("the embedded sample", options)
+        _refuse_path_options("the embedded sample", options, format)
+        return (sample if path is None else SAMPLES[str(path)])(size=options.size, fit=options.fit)
     if not isinstance(path, str | os.PathLike):
-        _refuse_place("a set given in memory", wanted, format)
+        _refuse_path_options("a set given in memory", options, format)
         if isinstance(path, tuple) and len(path) == 2:
-            _refuse_columns("a set given in memory", wanted)
-            return arrays.from_arrays(*path, size=wanted.size, fit=wanted.fit)
+            _refuse_columns("a set given in memory", options)
+            return arrays.from_arrays(*path, size=options.size, fit=options.fit)
         if isinstance(path, Dataset):
-            return torch_dataset.read(path, wanted)
+            return torch_dataset.read(path, options)
         raise DataError(f"a {type(path).__name__} is no set of images; give a path, (X, y) or a Dataset of pairs")
-    place = Path(path)
-    found = _recognised(place, format)
-    if wanted.asks_for_columns and not found.columns:
-        raise SettingsError(f"{place}: the format '{found.name}' has no columns; leave columns and attributes out")
-    if not (found.columns or found.groups):
-        _refuse_group(f"{place}: the format '{found.name}'", wanted)
-    if wanted.root is not None and found.name != "csv":
-        raise SettingsError(f"{place}: the format '{found.name}' knows no root; leave it out")
-    return found.reads(place, wanted)
+    source = Path(path)
+    file_format = _recognised(source, format)
+    if options.asks_for_columns and not file_format.columns:
+        raise SettingsError(
+            f"{source}: the format '{file_format.name}' has no columns; leave columns and attributes out"
+        )
+    if not (file_format.columns or file_format.groups):
+        _refuse_group(f"{source}: the format '{file_format.name}'", options)
+    if options.root is not None and file_format.name != "csv":
+        raise SettingsError(f"{source}: the format '{file_format.name}' knows no root; leave it out")
+    return file_format.reads(source, options)
 
 
 def pictures(
@@ -188,62 +241,81 @@ def pictures(
     stretch: Stretch = "asinh",
     columns: Mapping[str, str] | None = None,
 ) -> LabelledImages:
-    """Images to be judged, of any format that `load` reads, labelled or not: one class is enough, a folder or tar may hold
-    them directly, a table may have no label, an .npz images alone (or the one array of `np.savez(file, images)`).
+    """Load images to be judged, with or without labels, from any format that `load` reads.
 
-    Images without labels are of one class called "". Images that are all alike keep their size, whatever it is; others are
-    brought to 64 x 64 unless `size` is given, and `notes["original_sizes"]` says so. `columns` are heeded where the format
-    has columns. Raises as `load` does.
+    One class is enough. A folder or tar may hold images directly, a table may have no label, and an .npz may hold
+    images only (or the one array of `np.savez(file, images)`).
+
+    Parameters
+    ----------
+    path : str or path
+    size : int or (int, int), optional
+        Height and width in pixels, or one number for both. None keeps images that all have one size, whatever it is,
+        and resizes others to 64 x 64.
+    fit, on_bad, cache, window, stretch
+        As in `load`.
+    columns : mapping of str to str, optional
+        As in `load`; ignored where the format has no columns.
+
+    Returns
+    -------
+    LabelledImages
+        Images without labels are in one class called "". `notes["original_sizes"]` gives the sizes before resizing.
+
+    Raises
+    ------
+    DataError, SettingsError, MissingExtraError
+        As `load` does.
     """
-    place = Path(path)
-    found = _recognised(place, None)
-    columns = columns if found.columns else None
-    asked = load_options.checked(
+    source = Path(path)
+    file_format = _recognised(source, None)
+    columns = columns if file_format.columns else None
+    options = load_options.checked(
         size=size, fit=fit, on_bad=on_bad, cache=cache, window=window, stretch=stretch, columns=columns
     )
-    return found.reads(place, replace(asked, labelled=False, native=LARGEST))
+    return file_format.reads(source, replace(options, labelled=False, native=LARGEST))
 
 
-def _refuse_columns(what: str, wanted: Policy) -> None:
-    _refuse_group(what, wanted)
-    if wanted.asks_for_columns:
+def _refuse_columns(subject: str, options: LoadOptions) -> None:
+    _refuse_group(subject, options)
+    if options.asks_for_columns:
         raise SettingsError(
-            f"{what} has no columns; leave columns and attributes out (augury.data.from_arrays takes attributes, groups and "
+            f"{subject} has no columns; leave columns and attributes out (augury.data.from_arrays takes attributes, groups and "
             "split themselves)"
         )
 
 
-def _refuse_place(what: str, wanted: Policy, format: str | None) -> None:
-    if wanted.root is not None or format is not None:
-        raise SettingsError(f"{what} lies at no path; leave {'root' if format is None else 'format'} out")
+def _refuse_path_options(subject: str, options: LoadOptions, format: str | None) -> None:
+    if options.root is not None or format is not None:
+        raise SettingsError(f"{subject} lies at no path; leave {'root' if format is None else 'format'} out")
 
 
-def _refuse_group(what: str, wanted: Policy) -> None:
-    if wanted.asks_for_group:
+def _refuse_group(subject: str, options: LoadOptions) -> None:
+    if options.asks_for_group:
         raise SettingsError(
-            f"{what} tells nothing of its images but the label, so '{wanted.columns['group']}' cannot be the group; leave "
+            f"{subject} tells nothing of its images but the label, so '{options.columns['group']}' cannot be the group; leave "
             "group out, or give the data as a table or an .npz that holds it"
         )
 
 
-def _recognised(place: Path, name: str | None) -> Format:
-    """The format of a path, or the one asked for by name. Raises DataError, SettingsError."""
+def _recognised(path: Path, name: str | None) -> Format:
+    """Return the format of a path, or the one with the given name. Raises DataError, SettingsError."""
     looks = ", ".join(format.looks for format in FORMATS)
     if name is not None and name not in {format.name for format in FORMATS}:
         raise SettingsError(f"format is '{name}'; choose {', '.join(format.name for format in FORMATS)}")
     try:
-        there = place.exists()
-        fitting = (f for f in FORMATS if (f.name == name if name is not None else f.recognises(place)))
-        found = next(fitting, None) if there else None
+        exists = path.exists()
+        fitting = (f for f in FORMATS if (f.name == name if name is not None else f.recognises(path)))
+        match = next(fitting, None) if exists else None
     except (OSError, ValueError) as error:
-        raise DataError(f"{str(place)[:200]!r}: cannot be read ({error}); give another path") from error
-    if not there:
-        raise DataError(f"{place}: there is no such file or folder; give {looks}, or nothing for the embedded sample")
-    if found is None:
-        remedy = REMEDIES.get(place.suffix.lower())
+        raise DataError(f"{str(path)[:200]!r}: cannot be read ({error}); give another path") from error
+    if not exists:
+        raise DataError(f"{path}: there is no such file or folder; give {looks}, or nothing for the embedded sample")
+    if match is None:
+        remedy = REMEDIES.get(path.suffix.lower())
         raise DataError(
-            f"{place}: '{place.suffix or 'no extension'}' is not a format that is read"
+            f"{path}: '{path.suffix or 'no extension'}' is not a format that is read"
             + (f" ({remedy})" if remedy else "")
             + f"; give {looks}"
         )
-    return found
+    return match

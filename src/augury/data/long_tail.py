@@ -1,4 +1,4 @@
-"""How unequal classes are, what levelling them would take, and unequal data made for experiments."""
+"""Class imbalance: the effective number of images, and imbalanced data for experiments."""
 
 from __future__ import annotations
 
@@ -12,22 +12,52 @@ from augury.randomness import rng
 
 
 def effective_number(counts: Codes, overlap: float = 0.99) -> npt.NDArray[np.float64]:
-    """counts [classes] -> how many images' worth of new information each class has, where each image overlaps with the
-    others' neighbourhoods so that a class is worth at most 1 / (1 - overlap): (1 - overlap^n) / (1 - overlap) (Cui et al.
-    2019, eq. 2)."""
+    """Effective number of images per class: (1 - overlap^n) / (1 - overlap) (Cui et al. 2019, eq. 2).
+
+    Parameters
+    ----------
+    counts : int array [classes]
+        Images n of each class.
+    overlap : float
+        How far each further image repeats the earlier ones, in [0, 1). A class is worth at most 1 / (1 - overlap).
+
+    Returns
+    -------
+    float64 array [classes]
+        The number of non-redundant images in each class.
+    """
     return np.asarray((1 - overlap ** counts.astype(np.float64)) / (1 - overlap))
 
 
 def make_long_tailed(
     data: LabelledImages, ratio: float = 50, seed: int = 0, *, largest: int | None = None
 ) -> LabelledImages:
-    """Data whose class sizes fall exponentially, the largest `ratio` times the smallest: the usual test of what helps rare
-    classes (Cao et al. 2019, section 4.1).
+    """Subsample classes to exponentially falling sizes, the usual benchmark for rare classes (Cao et al. 2019, section
+    4.1).
 
-    Class k of K, in a seeded order, keeps round(n · ratio^(-k / (K - 1))) of its train images (all images, where there is
-    no split), n being `largest` or the size of the largest class; the seed draws which, and their order stays. Validation
-    and test parts stay whole. Fashion-MNIST with ratio 50, seed 0 and largest 500 has the class sizes of the embedded sample.
-    Raises SettingsError for a ratio below 1, DataError when a class has fewer images than it should keep, or keeps none.
+    Class k of K, in a seeded order, keeps round(n · ratio^(-k / (K - 1))) of its train images. The seed also selects
+    which. The order of the images stays, and validation and test splits are kept whole. Without a split all images are
+    subsampled. Fashion-MNIST with ratio 50, seed 0 and largest 500 has the class sizes of the embedded sample.
+
+    Parameters
+    ----------
+    data : LabelledImages
+    ratio : float
+        Size of the largest class over that of the smallest; at least 1.
+    seed : int
+    largest : int, optional
+        Size n of the largest class. None takes the size of the largest class in `data`.
+
+    Returns
+    -------
+    LabelledImages
+
+    Raises
+    ------
+    SettingsError
+        When `ratio` is below 1.
+    DataError
+        When a class has fewer images than it should keep, or would keep none.
     """
     if not ratio >= 1:
         raise SettingsError(
@@ -36,12 +66,12 @@ def make_long_tailed(
     learnt = np.ones(len(data), bool) if data.split is None else data.split == 0
     counts = np.bincount(data.labels[learnt], minlength=len(data.classes))
     most, last = largest or int(counts.max()), max(1, len(counts) - 1)
-    kept = [np.flatnonzero(~learnt)]
+    rows = [np.flatnonzero(~learnt)]
     for k, label in enumerate(np.random.default_rng(seed).permutation(len(counts))):
-        wanted = round(most * ratio ** (-k / last))
+        target_size = round(most * ratio ** (-k / last))
         name, members = data.classes[label], np.flatnonzero(learnt & (data.labels == label))
-        if not 0 < wanted <= len(members):
-            remedy = "lower `largest`, or choose another seed" if wanted else "lower the ratio"
-            raise DataError(f"class '{name}' has {len(members)} images to keep {wanted} of; {remedy}")
-        kept.append(rng(seed, "long tail", int(label)).choice(members, wanted, replace=False))
-    return finished(data.take(np.sort(np.concatenate(kept))))
+        if not 0 < target_size <= len(members):
+            remedy = "lower `largest`, or choose another seed" if target_size else "lower the ratio"
+            raise DataError(f"class '{name}' has {len(members)} images to keep {target_size} of; {remedy}")
+        rows.append(rng(seed, "long tail", int(label)).choice(members, target_size, replace=False))
+    return finished(data.take(np.sort(np.concatenate(rows))))

@@ -1,4 +1,4 @@
-"""Near-duplicates: pictures that show the same thing pixel for pixel, but for re-encoding, brightness or a slight crop."""
+"""Near-duplicates: images with the same pixels except for re-encoding, brightness or a slight crop."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from augury.images import Images
 
 Indices = npt.NDArray[np.int64]
 Clusters = tuple[tuple[int, ...], ...]
-"""Indices of images, two or more each, ascending, in order of the first."""
+"""Clusters of two or more image indices. Indices ascend, and clusters are ordered by their first index."""
 
 NEAR = 0.07
-"""Farthest, as 1 - likeness, that two copies may be."""
+"""Largest distance, as 1 - likeness, between two copies."""
 APART = 2.0
-"""How many times farther than its own widest gap the nearest outsider of a cluster must be: of pictures that are all
-alike, such as 28 x 28 trousers, none is a copy because it is a little more alike."""
+"""The nearest outsider of a cluster must be this many times farther away than the cluster's widest gap. Where all images are
+alike, such as 28 x 28 trousers, one that is slightly more alike is not a copy."""
 SURE = 0.01
-"""Copies as near as this need not stand apart."""
+"""Copies within this distance need no gap to other images."""
 _RADIUS = 10
 _ALIKE = 0.95
 _FEW = 20_000
@@ -33,7 +33,7 @@ _PAIRS = 1_000_000
 
 
 def identical(images: Images, *, mirrored: bool = False) -> Clusters:
-    """Images with equal pixels, or with `mirrored` also those whose mirror image has; reads every image once."""
+    """Find images with equal pixels; with `mirrored`, also those equal to a mirror image. Reads every image once."""
     marks = np.empty((len(images), 2), np.uint64)
     for start in range(0, len(images), _CHUNK):
         for i, image in enumerate(images[start : start + _CHUNK], start):
@@ -51,12 +51,25 @@ def _mark(image: Images) -> bytes:
 
 
 def find_near_duplicates(images: Images, twins: Clusters | None = None, *, mirrored: bool = False) -> Clusters:
-    """Clusters of images uint8 [N, C, H, W] that are near-duplicates or identical; `twins` as `identical` finds them. With
-    `mirrored` also of those that are once mirrored left and right, as where a classifier is taught so.
+    """Find clusters of near-duplicate or identical images.
 
-    Candidates are those whose perceptual hashes differ in at most 10 of 64 bits; of more than 20,000 images all that
-    differ in up to 7 and most beyond. Their likeness decides (`likeness.likeness`), and that a cluster stands apart from
-    all other images. Blank images are never near-duplicates, and images below 16 pixels a side only when identical.
+    Candidates are pairs whose perceptual hashes differ in at most 10 of 64 bits. Among more than 20,000 images, all
+    pairs that differ in up to 7 bits are found, and most of the others. A pair is accepted by its likeness
+    (`image_similarity.likeness`), and only if its cluster is clearly separated from all other images. Blank images, and
+    images below 16 pixels a side, are matched only when identical.
+
+    Parameters
+    ----------
+    images : uint8 array [N, C, H, W]
+    twins : clusters, optional
+        The result of `identical(images)`, where it is already known.
+    mirrored : bool
+        Whether mirror images (left-right) also count, as they should where a classifier is trained on flipped images.
+
+    Returns
+    -------
+    tuple of tuples of int
+        Indices of two or more images per cluster, ascending, ordered by the first.
     """
     twins = identical(images, mirrored=mirrored) if twins is None else twins
     if not len(images) or min(images.shape[2:]) < like.SMALLEST:
@@ -69,18 +82,34 @@ def find_near_duplicates(images: Images, twins: Clusters | None = None, *, mirro
 def copied(
     images: Images, held: Images, others: Images | None = None, *, mirrored: bool = False
 ) -> npt.NDArray[np.bool_]:
-    """bool [N]: which of `images` uint8 [N, C, H, W] are identical to, or near-duplicates of, one of `held` [M, C, H, W].
+    """Find the images that are identical to, or near-duplicates of, a held-out image.
 
-    One is a near-duplicate of a held picture as `near_duplicates` has it, but that those who must stand apart are the
-    pictures of `held` and `others` alone (10,000 of those, evenly taken, where there are more): many copies of one picture do
-    not hide each other. Two held pictures that are near-duplicates count as one.
+    The rule is that of `find_near_duplicates`, with one change: a pair must be separated from the images of `held` and
+    `others` only. So many copies of one image do not hide each other. Two held-out images that are near-duplicates
+    count as one.
+
+    Parameters
+    ----------
+    images : uint8 array [N, C, H, W]
+        The images to check.
+    held : uint8 array [M, C, H, W]
+        The held-out images.
+    others : uint8 array [L, C, H, W], optional
+        Further real images. Of more than 10,000, that many are taken at even steps.
+    mirrored : bool
+        Whether mirror images (left-right) also count.
+
+    Returns
+    -------
+    bool array [N]
+        True for copies.
     """
     marks = {_mark(image) for image in held}
     if mirrored:
         marks |= {_mark(image[:, :, ::-1]) for image in held}
-    found = np.array([_mark(image) in marks for image in images], bool)
+    copies = np.array([_mark(image) in marks for image in images], bool)
     if not len(images) or not len(held) or min(images.shape[2:]) < like.SMALLEST:
-        return found
+        return copies
     real = held
     if others is not None and len(others):
         taken = np.linspace(0, len(others) - 1, min(len(others), _BESIDE)).astype(np.int64)
@@ -91,7 +120,7 @@ def copied(
     picture = np.arange(len(real))
     for cluster in clusters(links[among]):
         picture[cluster] = min(cluster)
-    reach: dict[int, list[tuple[float, int]]] = {}  # of a picture or a new image: (distance, picture) of those near
+    reach: dict[int, list[tuple[float, int]]] = {}  # of a real or new image: (distance, real image) of its neighbours
     for i, j, away in zip(picture[first].tolist(), second.tolist(), distance.tolist(), strict=True):
         if j >= len(real):
             reach.setdefault(j, []).append((away, i))
@@ -102,14 +131,29 @@ def copied(
         if i < len(held) and away <= NEAR:
             own = int(picture[i])
             near = [gap for gap, other in (*reach[j], *reach.get(own, ())) if other != own]
-            found[j - len(real)] |= away <= max(SURE, min(near, default=APART * NEAR) / APART)
-    return found
+            copies[j - len(real)] |= away <= max(SURE, min(near, default=APART * NEAR) / APART)
+    return copies
 
 
 def shared(parts: Sequence[Images], *, mirrored: bool = False) -> tuple[tuple[tuple[int, int], ...], ...]:
-    """Near-duplicates that lie in several of `parts`, each uint8 [N, C, H, W] of one shape: clusters of (part, index).
+    """Find near-duplicates that lie in more than one set of images.
 
-    Raises DataError when the parts differ in shape.
+    Parameters
+    ----------
+    parts : sequence of uint8 arrays [N, C, H, W]
+        Sets of images of one shape [C, H, W].
+    mirrored : bool
+        Whether mirror images (left-right) also count.
+
+    Returns
+    -------
+    tuple of tuples of (int, int)
+        Clusters of (set, index).
+
+    Raises
+    ------
+    DataError
+        When the sets differ in shape.
     """
     odd = next((part for part in parts if part.shape[1:] != parts[0].shape[1:]), None)
     if odd is not None:
@@ -118,39 +162,43 @@ def shared(parts: Sequence[Images], *, mirrored: bool = False) -> tuple[tuple[tu
             "them with one size"
         )
     ends = np.cumsum([len(part) for part in parts])
-    whole = np.concatenate([np.asarray(part) for part in parts]) if len(parts) else np.empty((0, 1, 1, 1), np.uint8)
-    found = []
-    for cluster in find_near_duplicates(whole, mirrored=mirrored):
+    images = np.concatenate([np.asarray(part) for part in parts]) if len(parts) else np.empty((0, 1, 1, 1), np.uint8)
+    spanning = []
+    for cluster in find_near_duplicates(images, mirrored=mirrored):
         places = [int(np.searchsorted(ends, i, side="right")) for i in cluster]
         if len(set(places)) > 1:
-            found.append(tuple((k, int(i - (ends[k - 1] if k else 0))) for k, i in zip(places, cluster, strict=True)))
-    return tuple(found)
+            spanning.append(
+                tuple((k, int(i - (ends[k - 1] if k else 0))) for k, i in zip(places, cluster, strict=True))
+            )
+    return tuple(spanning)
 
 
 def _linked(images: Images, judged: Indices, mirrored: bool, new: int | None = None) -> npt.NDArray[np.float64]:
-    """What `_links` finds among the images `judged` that are not blank, with `mirrored` also of one with the mirror image of
-    another; not of two that both come from number `new` on."""
+    """Return the `_links` among the images `judged` that are not blank.
+
+    With `mirrored`, images are also compared with mirror images. Pairs of two images from number `new` on are skipped.
+    """
     waves, rough = _described(images, judged)
     judged, waves = judged[rough >= like.FLAT], waves[rough >= like.FLAT]
     bits = waves > 0
-    # the mirror image's waves are the same but for the sign of those with an odd number of half turns across
+    # mirroring changes only the sign of the coefficients with an odd number of half-periods across
     sides = [(None, None), *([(bits ^ like.ODD, np.where(like.ODD, -waves, waves))] if mirrored else [])]
-    found = [np.empty((0, 3))]
+    links = [np.empty((0, 3))]
     for other_bits, other_waves in sides:
         for a, b in candidates(bits, other_bits):
             if new is not None:
                 a, b = a[judged[a] < new], b[judged[a] < new]
-            found.append(_links(images, judged, waves, a, b, other_waves))
-    return np.concatenate(found)
+            links.append(_links(images, judged, waves, a, b, other_waves))
+    return np.concatenate(links)
 
 
 def _described(images: Images, chosen: Indices) -> tuple[npt.NDArray[np.float16], npt.NDArray[np.float32]]:
-    """(spectra of unit length [n, 64], roughness [n]) of the images chosen."""
+    """Return spectra of unit length [n, 64] and roughness [n] of the images in `chosen`."""
     waves, rough = np.empty((len(chosen), 64), np.float16), np.empty(len(chosen), np.float32)
     for start in range(0, len(chosen), _CHUNK // 2):
         grey = like.reduced(images[chosen[start : start + _CHUNK // 2]])
-        found = like.spectrum(grey)
-        waves[start : start + len(grey)] = found / np.maximum(np.linalg.norm(found, axis=1, keepdims=True), 1e-6)
+        spectra = like.spectrum(grey)
+        waves[start : start + len(grey)] = spectra / np.maximum(np.linalg.norm(spectra, axis=1, keepdims=True), 1e-6)
         rough[start : start + len(grey)] = like.roughness(grey)
     return waves, rough
 
@@ -163,9 +211,11 @@ def _links(
     b: Indices,
     mirror: npt.NDArray[np.float16] | None = None,
 ) -> npt.NDArray[np.float64]:
-    """[pairs, 3]: the two images and their distance, of those candidates that are nearer than copies must stand apart; the
-    second of each pair is mirrored where `mirror`, the waves of mirror images, is given."""
-    found = [np.empty((0, 3))]
+    """Return the candidates closer than APART * NEAR, as [pairs, 3]: two image indices and their distance.
+
+    With `mirror`, the spectra of mirror images, the second image of each pair is mirrored.
+    """
+    links = [np.empty((0, 3))]
     for start in range(0, len(a), _CHUNK * 8):
         first, second = a[start : start + _CHUNK * 8], b[start : start + _CHUNK * 8]
         others = waves[second] if mirror is None else mirror[second]
@@ -177,15 +227,17 @@ def _links(
             grey = grey if mirror is None else grey[:, :, ::-1]
             distance = 1 - like.likeness(like.reduced(images[i]), grey).astype(np.float64)
             close = distance < APART * NEAR
-            found.append(np.stack([i[close], j[close], np.maximum(distance[close], 0)], axis=1))
-    return np.concatenate(found)
+            links.append(np.stack([i[close], j[close], np.maximum(distance[close], 0)], axis=1))
+    return np.concatenate(links)
 
 
 def candidates(
     bits: npt.NDArray[np.bool_], mirror: npt.NDArray[np.bool_] | None = None
 ) -> Iterator[tuple[Indices, Indices]]:
-    """Pairs i < j of rows of bits [N, 64] that differ in at most 10, some at a time, each pair once; with `mirror` [N, 64] row
-    i of `bits` is compared with row j of that."""
+    """Yield batches of pairs i < j of rows of `bits` [N, 64] that differ in at most 10 bits, each pair once.
+
+    With `mirror` [N, 64], row i of `bits` is compared with row j of `mirror`.
+    """
     others = bits if mirror is None else mirror
     if len(bits) <= _FEW:
         signs, seconds = (np.where(some, np.float32(1), np.float32(-1)) for some in (bits, others))
@@ -202,15 +254,18 @@ _ONES = np.array([bin(value).count("1") for value in range(65536)], np.uint8)
 
 
 def _ones(words: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint8]:
-    """How many bits are on."""
+    """Count the bits that are set."""
     if hasattr(np, "bitwise_count"):  # NumPy 2
         return np.asarray(np.bitwise_count(words))
     return np.asarray(_ONES[words.view(np.uint16).reshape(-1, 4)].sum(axis=1, dtype=np.uint8))
 
 
 def _by_bands(bands: npt.NDArray[np.uint16], others: npt.NDArray[np.uint16]) -> Iterator[tuple[Indices, Indices]]:
-    """Multi-index hashing (Norouzi, Punjani & Fleet 2012): hashes that differ in up to 7 bits agree but for one bit in one
-    of four bands [N, 4], which are looked up with every bit flipped; pairs i < j of row i of `bands` and row j of `others`."""
+    """Yield pairs by multi-index hashing (Norouzi, Punjani & Fleet 2012).
+
+    Hashes that differ in up to 7 bits differ in at most one bit in one of four bands [N, 4]. Each band is looked up
+    with every bit flipped. Pairs are i < j of row i of `bands` and row j of `others`.
+    """
     words, their_words = bands.view(np.uint64)[:, 0], others.view(np.uint64)[:, 0]
     alike = others is bands
     for band in range(4):
@@ -218,7 +273,7 @@ def _by_bands(bands: npt.NDArray[np.uint16], others: npt.NDArray[np.uint16]) -> 
         order, counts = np.argsort(theirs, kind="stable"), np.bincount(theirs, minlength=65536)
         starts = np.cumsum(counts) - counts
         for mask in (0, *(1 << bit for bit in range(16))):
-            once = keys < keys ^ mask if alike and mask else True  # else each pair is met from both ends
+            once = keys < keys ^ mask if alike and mask else True  # else each pair is found from both ends
             rows = np.flatnonzero((counts[keys ^ mask] > 0) & once)
             partners = keys[rows] ^ mask
             ends = np.cumsum(counts[partners])
@@ -234,24 +289,26 @@ def _by_bands(bands: npt.NDArray[np.uint16], others: npt.NDArray[np.uint16]) -> 
                 near = _ones(words[first] ^ their_words[second]) <= _RADIUS
                 near &= (first != second) if alike and mask else (first < second)
                 first, second = first[near], second[near]
-                new = (_ONES[bands[first, :band] ^ others[second, :band]] > 1).all(
-                    axis=1
-                )  # else an earlier band had it
+                # otherwise an earlier band found the pair
+                new = (_ONES[bands[first, :band] ^ others[second, :band]] > 1).all(axis=1)
                 if new.any():
                     yield np.minimum(first[new], second[new]), np.maximum(first[new], second[new])
 
 
 def clusters(links: npt.NDArray[np.float64]) -> list[list[int]]:
-    """Links [n, 3] (two images, distance < APART * NEAR) -> clusters whose widest gap is at most NEAR and whose nearest
-    outsider is APART times as far, from single linkage, the largest of nested ones."""
+    """Cluster links [n, 3] (two images, distance < APART * NEAR) by single linkage.
+
+    A cluster's widest gap is at most NEAR, and its nearest outsider is APART times as far away. Of nested clusters the
+    largest is returned.
+    """
     home: dict[int, _Crowd] = {}
-    found: dict[int, _Crowd] = {}
+    accepted: dict[int, _Crowd] = {}
 
     def judge(crowd: _Crowd, outsider: float) -> None:
         enough = max(SURE, outsider / APART)
         if len(crowd.members) > 1 and crowd.widest <= min(NEAR, enough):
             cluster = _Crowd(list(crowd.members), crowd.widest)
-            found.update((i, cluster) for i in cluster.members)
+            accepted.update((i, cluster) for i in cluster.members)
 
     for i, j, distance in links[np.argsort(links[:, 2], kind="stable")]:
         a, b = (home.setdefault(int(x), _Crowd([int(x)])) for x in (i, j))
@@ -266,7 +323,7 @@ def clusters(links: npt.NDArray[np.float64]) -> list[list[int]]:
         home.update((x, a) for x in b.members)
     for crowd in {id(c): c for c in home.values()}.values():
         judge(crowd, APART * NEAR)
-    return [c.members for c in {id(c): c for c in found.values()}.values()]
+    return [c.members for c in {id(c): c for c in accepted.values()}.values()]
 
 
 @dataclass
@@ -277,5 +334,5 @@ class _Crowd:
 
 def _with_twins(near: list[list[int]], twins: Clusters) -> Clusters:
     others = {same[0]: same for same in twins}
-    whole = [sorted(k for i in cluster for k in others.pop(i, (i,))) for cluster in near]
-    return tuple(sorted([*map(tuple, whole), *others.values()]))
+    merged = [sorted(k for i in cluster for k in others.pop(i, (i,))) for cluster in near]
+    return tuple(sorted([*map(tuple, merged), *others.values()]))

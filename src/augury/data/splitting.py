@@ -1,4 +1,4 @@
-"""Divide images into train, validation and test: each class in each part, no group on two sides."""
+"""Split images into train, validation and test: every class in every split, and no group in two splits."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from augury.errors import DataError, SettingsError
 from augury.images import SPLITS, Codes, LabelledImages
 from augury.randomness import rng
 
-Parts = npt.NDArray[np.int8]
+SplitCodes = npt.NDArray[np.int8]
 LEFT_OUT = -1
-"""The part of an image that is in none."""
+"""Code of an image that is in no split."""
 _TRIES = 20
 _NEAR = " (near-duplicates are one group; data.near_duplicates=allow lets them part)"
 
@@ -31,20 +31,43 @@ def split(
     together: Sequence[Sequence[int]] = (),
     torn: Literal["refuse", "drop"] = "refuse",
     fold: tuple[int, int] | None = None,
-) -> Parts:
-    """The part of each image: int8 [N] into SPLITS (0 train, 1 validation, 2 test).
+) -> SplitCodes:
+    """Assign each image to train, validation or test.
 
-    `validation` and `test` are shares of each class. Parts that `data.split` gives are kept; those it lacks are carved
-    from its train part, with the train and carved parts in their usual proportion. With `data.groups` a group stays
-    whole, and shares come only as close as groups allow. So do the images of each cluster of `together`
-    (`near_duplicates`), and groups that share one. Where the given split tears a cluster, `torn` refuses, or drops: of the
-    cluster only the images in its last part stay, others are LEFT_OUT, so that the given test part stays as it is.
-    With `fold` (k, K) the test part is the k-th of K `folds`, counted from 1, and `validation` is carved from the others as it
-    is beside a test part of share `test`.
+    Splits given by `data.split` are kept. Those it lacks are taken from its train split, so that train and the new
+    splits keep their usual proportion. Every class appears in every new split. Groups are never divided, so shares are
+    only as exact as groups allow.
 
-    Raises SettingsError when the shares leave nothing to train on, or for folds of data with a split of their own; DataError when a class (or its groups) is too small
-    for one in each part, when a given split has no train images or puts a group on two sides, or when groups overlap
-    so that no division found gives every class to every part.
+    Parameters
+    ----------
+    data : LabelledImages
+    validation : float
+        Share of each class for validation, in (0, 1).
+    test : float
+        Share of each class for the test, in (0, 1); `validation` + `test` < 1.
+    seed : int
+    together : sequence of sequences of int
+        Clusters of image indices (see `find_near_duplicates`) that stay in one split. Groups that share a cluster are
+        merged.
+    torn : {"refuse", "drop"}
+        What happens when the given split divides a cluster. "refuse" raises DataError. "drop" keeps only the images in
+        the last split of the cluster and marks the others LEFT_OUT, so that the given test split stays as it is.
+    fold : (int, int), optional
+        (k, K): the test split is the k-th of K `folds`, counted from 1. `validation` is taken from the other folds, as
+        much as beside a test split of share `test`.
+
+    Returns
+    -------
+    int8 array [N]
+        Index into SPLITS (0 train, 1 validation, 2 test), or LEFT_OUT (-1).
+
+    Raises
+    ------
+    SettingsError
+        When the shares leave nothing to train on, or when folds are requested for data that have a split.
+    DataError
+        When a class (or its groups) is too small for one in each split; when a given split has no train images or
+        divides a group; or when groups overlap so that no division found gives every class to every split.
     """
     if not (0 < validation < 1 and 0 < test < 1 and validation + test < 1):
         raise SettingsError(
@@ -54,37 +77,59 @@ def split(
     if fold is not None:
         data = replace(data, split=_tested(data, fold, seed, together))
     codes = np.zeros(len(data), np.int8) if data.split is None else data.split.astype(np.int8)
-    given = set(np.unique(codes).tolist())
-    if 0 not in given:
+    present = set(np.unique(codes).tolist())
+    if 0 not in present:
         raise DataError("the given split has no train images; put some under train")
     if data.split is not None and data.groups is not None:
         _check_groups(data, codes)
     codes = _settled(data, codes, together, torn)
     if together:
         data = replace(data, groups=merged(data.groups, together, len(data)))
-    parts = (0, *(part for part in (1, 2) if part not in given))
+    new_splits = (0, *(code for code in (1, 2) if code not in present))
     pool = np.flatnonzero(codes == 0)
-    _check_sizes(data, pool, parts, bool(together))
-    if len(parts) == 1:
+    _check_sizes(data, pool, new_splits, bool(together))
+    if len(new_splits) == 1:
         return codes
     shares = (1 - validation - test, validation, test)
-    wanted = np.array([shares[part] for part in parts])
-    wanted /= wanted.sum()
+    target_shares = np.array([shares[code] for code in new_splits])
+    target_shares /= target_shares.sum()
     random = rng(seed, "split")
     if data.groups is None:
-        chosen = _by_image(data.labels[pool], wanted, random)
+        chosen = _by_image(data.labels[pool], target_shares, random)
     else:
-        chosen = _by_group(data, pool, wanted, [SPLITS[part] for part in parts], random)
-    codes[pool] = np.array(parts, np.int8)[chosen]
+        chosen = _by_group(data, pool, target_shares, [SPLITS[code] for code in new_splits], random)
+    codes[pool] = np.array(new_splits, np.int8)[chosen]
     return codes
 
 
 def folds(
     data: LabelledImages, number: int, *, seed: int = 0, together: Sequence[Sequence[int]] = ()
 ) -> npt.NDArray[np.intp]:
-    """One of `number` folds for each image, 0 to `number` - 1, [N]: each class spread evenly, groups and the clusters of
-    `together` whole. Raises SettingsError for fewer than two folds, DataError when a class (or its groups) is too small for
-    all of them."""
+    """Assign each image to one of `number` folds for cross-validation.
+
+    Each class is spread evenly. Groups are never divided.
+
+    Parameters
+    ----------
+    data : LabelledImages
+    number : int
+        Number of folds, at least 2.
+    seed : int
+    together : sequence of sequences of int
+        Clusters of image indices that stay in one fold.
+
+    Returns
+    -------
+    int array [N]
+        Fold of each image, 0 to `number` - 1.
+
+    Raises
+    ------
+    SettingsError
+        When `number` is below 2.
+    DataError
+        When a class (or its groups) is too small for all folds.
+    """
     if number < 2:
         raise SettingsError(f"{number} folds are asked for, but it takes at least 2")
     if together:
@@ -92,22 +137,22 @@ def folds(
     pool = np.arange(len(data))
     counts = data.counts if data.groups is None else (_table(data, pool) > 0).sum(axis=0)
     if (few := int(counts.min())) < number:
-        what = "image" if data.groups is None else "group"
+        unit = "image" if data.groups is None else "group"
         raise DataError(
-            f"class '{data.classes[int(counts.argmin())]}' has {few} {what}{'' if few == 1 else 's'}, but {number} folds need one "
+            f"class '{data.classes[int(counts.argmin())]}' has {few} {unit}{'' if few == 1 else 's'}, but {number} folds need one "
             f"each; {f'take at most {few} folds' if few > 1 else 'merge or remove the class'}{_NEAR if together else ''}"
         )
     random = rng(seed, "folds")
     if data.groups is not None:
         return _by_group(data, pool, np.full(number, 1 / number), [f"fold {k + 1}" for k in range(number)], random)
-    found = np.empty(len(data), np.intp)
+    fold_of = np.empty(len(data), np.intp)
     mixed = random.permutation(len(data))
-    found[mixed[np.argsort(data.labels[mixed], kind="stable")]] = pool % number
-    return found
+    fold_of[mixed[np.argsort(data.labels[mixed], kind="stable")]] = pool % number
+    return fold_of
 
 
-def _tested(data: LabelledImages, fold: tuple[int, int], seed: int, together: Sequence[Sequence[int]]) -> Parts:
-    """A split whose test part is one fold, int8 [N]."""
+def _tested(data: LabelledImages, fold: tuple[int, int], seed: int, together: Sequence[Sequence[int]]) -> SplitCodes:
+    """Return a split int8 [N] whose test split is one fold."""
     which, number = fold
     if data.split is not None:
         raise SettingsError(
@@ -120,20 +165,38 @@ def _tested(data: LabelledImages, fold: tuple[int, int], seed: int, together: Se
 
 
 def merged(groups: Codes | None, together: Sequence[Sequence[int]], total: int) -> Codes:
-    """Groups int64 [total] (None: each image its own) in which those that share a cluster of `together` are one."""
+    """Merge the groups that share a cluster.
+
+    Parameters
+    ----------
+    groups : int array [total] or None
+        Group of each image; None makes each image a group of its own.
+    together : sequence of sequences of int
+        Clusters of image indices.
+    total : int
+        Number of images.
+
+    Returns
+    -------
+    int64 array [total]
+        Group of each image after merging.
+    """
     codes = np.arange(total) if groups is None else np.unique(groups, return_inverse=True)[1].reshape(-1)
     first = np.array([codes[cluster[0]] for cluster in together for _ in cluster], np.int64)
-    each = np.array([codes[i] for cluster in together for i in cluster], np.int64)
+    linked = np.array([codes[i] for cluster in together for i in cluster], np.int64)
     size = int(codes.max(initial=-1)) + 1
-    links = coo_array((np.ones(len(each), bool), (first, each)), shape=(size, size))
+    links = coo_array((np.ones(len(linked), bool), (first, linked)), shape=(size, size))
     return np.asarray(connected_components(links, directed=False)[1][codes], np.int64)
 
 
-def _settled(data: LabelledImages, codes: Parts, together: Sequence[Sequence[int]], torn: str) -> Parts:
-    """`codes` without the images that must go where the given split tears a cluster; DataError when it is refused."""
+def _settled(data: LabelledImages, codes: SplitCodes, together: Sequence[Sequence[int]], torn: str) -> SplitCodes:
+    """Mark as LEFT_OUT the images that must go because the given split divides their cluster.
+
+    Raises DataError when that is to be refused.
+    """
     apart = [list(cluster) for cluster in together if len(set(codes[list(cluster)].tolist())) > 1]
     if apart and torn == "refuse":
-        pair = [next(i for i in apart[0] if codes[i] == part) for part in sorted(set(codes[apart[0]].tolist()))[-2:]]
+        pair = [next(i for i in apart[0] if codes[i] == code) for code in sorted(set(codes[apart[0]].tolist()))[-2:]]
         shown = " = ".join(f"{data.names[i] if data.names else f'image {i}'} ({SPLITS[codes[i]]})" for i in pair)
         raise DataError(
             f"{len(apart)} near-duplicate pictures lie in more than one part of the given split, such as {shown}; test "
@@ -147,13 +210,13 @@ def _settled(data: LabelledImages, codes: Parts, together: Sequence[Sequence[int
     return left
 
 
-def _check_groups(data: LabelledImages, codes: Parts) -> None:
+def _check_groups(data: LabelledImages, codes: SplitCodes) -> None:
     assert data.groups is not None
     pairs = np.unique(np.stack([data.groups, codes.astype(np.int64)], axis=1), axis=0)
     twice = pairs[1:][pairs[1:, 0] == pairs[:-1, 0]]
     if len(twice):
         group = int(twice[0, 0])
-        sides = " and ".join(SPLITS[part] for part in pairs[pairs[:, 0] == group, 1])
+        sides = " and ".join(SPLITS[code] for code in pairs[pairs[:, 0] == group, 1])
         example = f" (such as {data.names[int(np.flatnonzero(data.groups == group)[0])]})" if data.names else ""
         others = len(np.unique(twice[:, 0])) - 1
         raise DataError(
@@ -162,9 +225,9 @@ def _check_groups(data: LabelledImages, codes: Parts) -> None:
         )
 
 
-def _check_sizes(data: LabelledImages, pool: npt.NDArray[np.intp], parts: tuple[int, ...], near: bool) -> None:
-    labels, k = data.labels[pool], len(parts)
-    what = "image" if data.groups is None else "group"
+def _check_sizes(data: LabelledImages, pool: npt.NDArray[np.intp], splits: tuple[int, ...], near: bool) -> None:
+    labels, k = data.labels[pool], len(splits)
+    unit = "image" if data.groups is None else "group"
     if data.groups is None:
         counts = np.bincount(labels, minlength=len(data.classes))
     else:
@@ -173,29 +236,32 @@ def _check_sizes(data: LabelledImages, pool: npt.NDArray[np.intp], parts: tuple[
     if not small:
         return
     others = ", ".join(f"'{data.classes[c]}' ({counts[c]})" for c in small[1:6])
-    place = "" if k == 3 and data.split is None else "train "
-    only = f"{counts[small[0]]} {place}{what}{'' if counts[small[0]] == 1 else 's'}"
-    plural = f"{k} {place}{what}{'' if k == 1 else 's'}"
-    each = {1: "the given split has every part", 2: f"one each for train and {SPLITS[parts[-1]]}"}.get(
+    qualifier = "" if k == 3 and data.split is None else "train "
+    only = f"{counts[small[0]]} {qualifier}{unit}{'' if counts[small[0]] == 1 else 's'}"
+    plural = f"{k} {qualifier}{unit}{'' if k == 1 else 's'}"
+    requirement = {1: "the given split has every part", 2: f"one each for train and {SPLITS[splits[-1]]}"}.get(
         k, "one each for train, validation and test"
     )
     raise DataError(
-        f"class '{data.classes[small[0]]}' has {only}, but a class needs at least {plural}: {each}"
-        + (", as a group is never put on two sides" if what == "group" and k > 1 else "")
+        f"class '{data.classes[small[0]]}' has {only}, but a class needs at least {plural}: {requirement}"
+        + (", as a group is never put on two sides" if unit == "group" and k > 1 else "")
         + (f"; too small as well: {others}{', …' if len(small) > 6 else ''}" if others else "")
-        + f"; add images{' of other groups' if what == 'group' else ''}, or merge or remove the class"
+        + f"; add images{' of other groups' if unit == 'group' else ''}, or merge or remove the class"
         + (_NEAR if near else "")
     )
 
 
 def _by_image(
-    labels: npt.NDArray[np.int64], wanted: npt.NDArray[np.float64], random: np.random.Generator
+    labels: npt.NDArray[np.int64], target_shares: npt.NDArray[np.float64], random: np.random.Generator
 ) -> npt.NDArray[np.intp]:
-    """A part index for each label, each class divided by the shares `wanted`, rounded, at least one image a part."""
+    """Assign a split index to each label.
+
+    Each class is divided by `target_shares`, rounded, with at least one image in each split.
+    """
     chosen = np.zeros(len(labels), np.intp)
     for label in np.unique(labels):
         members = random.permutation(np.flatnonzero(labels == label))
-        sizes = [max(1, int(len(members) * share + 0.5)) for share in wanted[1:]]
+        sizes = [max(1, int(len(members) * share + 0.5)) for share in target_shares[1:]]
         while sum(sizes) >= len(members):
             sizes[int(np.argmax(sizes))] -= 1
         start = 0
@@ -206,7 +272,7 @@ def _by_image(
 
 
 def _table(data: LabelledImages, pool: npt.NDArray[np.intp]) -> npt.NDArray[np.int64]:
-    """Images of each group (of those present in `pool`, sorted) and class: int64 [groups, classes]."""
+    """Count the images of each group (of those present in `pool`, sorted) and class, int64 [groups, classes]."""
     assert data.groups is not None
     _, group = np.unique(data.groups[pool], return_inverse=True)
     table = np.zeros((int(group.max()) + 1, len(data.classes)), np.int64)
@@ -217,21 +283,22 @@ def _table(data: LabelledImages, pool: npt.NDArray[np.intp]) -> npt.NDArray[np.i
 def _by_group(
     data: LabelledImages,
     pool: npt.NDArray[np.intp],
-    wanted: npt.NDArray[np.float64],
+    target_shares: npt.NDArray[np.float64],
     names: Sequence[str],
     random: np.random.Generator,
 ) -> npt.NDArray[np.intp]:
-    """A part index for each image of `pool`, whole groups at a time; `names` are those of the parts."""
+    """Assign a split index to each image of `pool`, whole groups at a time; `names` are those of the splits."""
     assert data.groups is not None
     table = _table(data, pool)
     _, group = np.unique(data.groups[pool], return_inverse=True)
     missing = ""
     for attempt in range(_TRIES):
         order = random.permutation(len(table))
-        if not attempt:  # groups that hold most of some class first: the greedy choice is freest early
+        if not attempt:
+            # first the groups that hold most of some class, because the greedy choice is freest at the beginning
             weight = (table / table.sum(axis=0)).max(axis=1)
             order = order[np.argsort(-weight[order], kind="stable")]
-        part_of = _greedy(table, wanted, order)
+        part_of = _greedy(table, target_shares, order)
         covered = np.stack([(table[part_of == part] > 0).any(axis=0) for part in range(len(names))])
         if covered.all():
             return np.asarray(part_of[group.reshape(-1)])
@@ -244,22 +311,24 @@ def _by_group(
 
 
 def _greedy(
-    table: npt.NDArray[np.int64], wanted: npt.NDArray[np.float64], order: npt.NDArray[np.int64]
+    table: npt.NDArray[np.int64], target_shares: npt.NDArray[np.float64], order: npt.NDArray[np.int64]
 ) -> npt.NDArray[np.intp]:
-    """A part for each group: first what saves a class from missing in a part, then what brings class shares nearest.
+    """Assign a split to each group, in the given order.
 
-    Then two rounds in which a group moves where it brings them nearer yet, unless that takes a class from a part.
+    A split that would otherwise lack a class comes first; then the split that brings class shares nearest to their
+    targets. Two passes follow in which a group moves where that brings the shares nearer, unless a split would lose a
+    class.
     """
     shares, holds = table / table.sum(axis=0), table > 0
-    k = len(wanted)
+    k = len(target_shares)
     now = np.zeros((k, table.shape[1]))
     groups = np.zeros((k, table.shape[1]), np.int64)
     part_of = np.zeros(len(table), np.intp)
     left = holds.sum(axis=0)
 
     def dearer(g: int) -> npt.NDArray[np.float64]:
-        """How much the squared distance from the wanted shares grows if group g joins each part, [k]."""
-        before = now - wanted[:, None]
+        """Return how much the squared distance from the target shares grows if group g joins each split, [k]."""
+        before = now - target_shares[:, None]
         return np.asarray((shares[g] * (2 * before + shares[g])).sum(axis=1))
 
     for g in order:

@@ -1,4 +1,4 @@
-"""What a data set is like before anything is trained on it: counts, sizes, duplicates, and advice in words."""
+"""Summarise a data set before training: counts, sizes, duplicates, and advice in words."""
 
 from __future__ import annotations
 
@@ -18,25 +18,64 @@ from augury.data.near_duplicates import Clusters, find_near_duplicates, identica
 from augury.images import SPLITS, Images, LabelledImages
 
 FEW = 20
-"""Below about this many images a class, synthetic images were seen to raise bias rather than accuracy (FastGAN)."""
+"""With fewer than about this many images a class, synthetic images were observed to raise bias, not accuracy (FastGAN)."""
 DARK, LOOKED = 64, 256
-"""A brightest pixel below this, among so many images, is no photograph."""
+"""Advice on tones is given when no pixel of the first LOOKED images reaches DARK."""
 UNEQUAL = 2
 """Classes that differ by less than this factor get no advice."""
 
 
 @dataclass(frozen=True)
 class Census:
-    """Facts about a `LabelledImages`; `parts` and `across_parts` are empty unless it has a split.
+    """Facts about a `LabelledImages`.
 
-    `imbalance` is the largest class over the smallest, of train images where there is a split; `effective` the number of
-    images that each class is worth by `effective_number`; `plan` how many synthetic images of each class the default plan
-    draws, which levels the train part (what the default split leaves of a class, where none is given); `too_few` classes
-    with fewer than FEW to learn from. `sizes` smallest, median and largest [height, width] as they came (each side by
-    itself), empty when unknown; `duplicates` are groups of names whose pixels are identical after loading,
-    `near_duplicates` those that show the same thing, identical or not, `near_across_parts` of these the ones in several;
-    `groups` how many groups there are, 0 without; `attributes` the images of each value, `cells` those of each class and value {class,
-    attributes, images, state: "empty", "rare" or ""}, of train images where there is a split; `clusters` are the indices of the near-duplicates, those across parts first, then those that are not identical.
+    With a split, `imbalance`, `effective`, `plan`, `too_few` and `cells` are about the train split.
+
+    Parameters
+    ----------
+    total
+        Number of images.
+    shape
+        (C, H, W) of each image.
+    counts
+        Images of each class.
+    parts
+        Images of each class per split; empty without a split.
+    imbalance
+        Images of the largest class over those of the smallest.
+    effective
+        `effective_number` of images of each class.
+    plan
+        Synthetic images of each class that the default plan draws. It levels the train split, or what the default split
+        leaves of each class where the data have none.
+    too_few
+        Classes with fewer than FEW images to learn from.
+    sizes
+        Smallest, median and largest original [height, width], each side by itself; empty when unknown.
+    modes
+        Images per original colour mode.
+    unreadable
+        File and reason of each image that was left out.
+    duplicates
+        Groups of names whose pixels are identical after loading.
+    across_parts
+        Those of `duplicates` that lie in more than one split; empty without a split.
+    conflicting
+        Those of `duplicates` that have more than one label.
+    near_duplicates
+        Groups of names that show the same thing, identical or not.
+    near_across_parts
+        Those of `near_duplicates` that lie in more than one split.
+    advice
+        Sentences for the user.
+    groups
+        Number of groups; 0 without groups.
+    attributes
+        Images of each value of each attribute.
+    cells
+        Rows of class, attributes, images and state ("empty", "rare" or ""), per table.
+    clusters
+        Indices of the near-duplicates: first those in more than one split, then those that are not identical.
     """
 
     total: int
@@ -62,7 +101,7 @@ class Census:
     clusters: Clusters = ()
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain JSON values, but `clusters`."""
+        """Return all fields except `clusters` as plain JSON values."""
         values = asdict(self)
         del values["clusters"]
         twins = ("duplicates", "across_parts", "conflicting", "near_duplicates", "near_across_parts")
@@ -81,35 +120,75 @@ def inspect(
     condition: tuple[str, ...] = (),
     **reading: Any,
 ) -> tuple[LabelledImages, Census]:
-    """`load` that leaves unreadable files out, and the census that lists them; `reading` are settings of `load`, `flips` and
-    `condition` those of `census`. Raises as `load` does, and DataError for a condition that the data lack."""
+    """Load a data set without its unreadable files, and summarise it.
+
+    Parameters
+    ----------
+    path : str, Path or None
+        As in `load`.
+    on_bad : {"error", "skip"}
+        What happens with unreadable images; those skipped are listed in the census.
+    flips : bool, optional
+        As in `census`.
+    condition : tuple of str
+        As in `census`.
+    **reading
+        Further options of `load`.
+
+    Returns
+    -------
+    (LabelledImages, Census)
+
+    Raises
+    ------
+    DataError
+        As `load` does, and when an attribute of `condition` does not exist.
+    SettingsError, MissingExtraError
+        As `load` does.
+    """
     data = load(path, on_bad=on_bad, **reading)
     return data, census(data, flips=flips, condition=condition)
 
 
 def census(data: LabelledImages, *, flips: bool | None = None, condition: tuple[str, ...] = ()) -> Census:
-    """Count and compare. Reads every image once. With `flips` mirrored copies are near-duplicates too; None: where the data
-    allow mirroring. `condition` names attributes whose table with the class is counted (see `cells.tables`). Raises DataError
-    for one that the data lack."""
+    """Summarise a data set. Every image is read once.
+
+    Parameters
+    ----------
+    data : LabelledImages
+    flips : bool, optional
+        Whether mirrored copies count as near-duplicates. None: where the data allow mirroring.
+    condition : tuple of str
+        Attributes to tabulate against the class (see `cells.tables`).
+
+    Returns
+    -------
+    Census
+
+    Raises
+    ------
+    DataError
+        When an attribute of `condition` does not exist.
+    """
     counted = tables(data, condition)
     mirrored = data.flips(flips)
     counts = {name: int(count) for name, count in zip(data.classes, data.counts, strict=True)}
-    parts: dict[str, dict[str, int]] = {}
+    split_counts: dict[str, dict[str, int]] = {}
     if data.split is not None:
         for code, name in enumerate(data.classes):
             per_part = np.bincount(data.split[data.labels == code], minlength=len(SPLITS))
-            parts[name] = {part: int(count) for part, count in zip(SPLITS, per_part, strict=True)}
+            split_counts[name] = {split_name: int(count) for split_name, count in zip(SPLITS, per_part, strict=True)}
     twins = identical(data.images)
     near = find_near_duplicates(data.images, mirrored=True) if mirrored else find_near_duplicates(data.images, twins)
     torn = set(_torn(near, data.split))
-    learnt = {name: part["train"] for name, part in parts.items()} if parts else counts
+    learnt = {name: by_split["train"] for name, by_split in split_counts.items()} if split_counts else counts
     present = np.array(list(learnt.values()), np.int64)
-    drawn_from = present if parts else present - np.floor(present * 0.15 + 0.5) - np.floor(present * 0.2 + 0.5)
+    drawn_from = present if split_counts else present - np.floor(present * 0.15 + 0.5) - np.floor(present * 0.2 + 0.5)
     facts = Census(
         total=len(data),
         shape=data.shape,
         counts=counts,
-        parts=parts,
+        parts=split_counts,
         imbalance=max(learnt.values()) / max(min(learnt.values()), 1),
         effective={k: round(float(v), 1) for k, v in zip(learnt, effective_number(present), strict=True)},
         plan={k: int(drawn_from.max() - v) for k, v in zip(learnt, drawn_from, strict=True)},
@@ -137,7 +216,7 @@ def census(data: LabelledImages, *, flips: bool | None = None, condition: tuple[
 
 
 def _torn(clusters: Clusters, codes: npt.NDArray[Any] | None) -> Clusters:
-    """Those of the clusters whose images have different codes."""
+    """Return the clusters whose images have different codes."""
     if codes is None:
         return ()
     return tuple(same for same in clusters if len(set(codes[list(same)].tolist())) > 1)
@@ -186,15 +265,19 @@ def _advice(facts: Census) -> tuple[str, ...]:
     height, width = facts.shape[1:]
     if facts.sizes and facts.sizes["median"] != (height, width):
         (low_h, low_w), (high_h, high_w) = facts.sizes["smallest"], facts.sizes["largest"]
-        came = f"{low_h:g} x {low_w:g}" + ("" if (low_h, low_w) == (high_h, high_w) else f" to {high_h:g} x {high_w:g}")
-        lines.append(f"images came as {came} (height x width) and are used at {height} x {width}; --size changes that")
+        original = f"{low_h:g} x {low_w:g}" + (
+            "" if (low_h, low_w) == (high_h, high_w) else f" to {high_h:g} x {high_w:g}"
+        )
+        lines.append(
+            f"images came as {original} (height x width) and are used at {height} x {width}; --size changes that"
+        )
     if facts.groups:
         lines.append(f"{_n(facts.groups, 'group')}, each kept in one part; --group none forgets them")
     return (*lines, *_advice_on_twins(facts))
 
 
 def _advice_on_tones(images: Images) -> list[str]:
-    """Of images that come out nearly black, as 12 bits stored in 16 do."""
+    """Warn about images that come out nearly black, as 12 bits stored in 16 do."""
     brightest = int(np.asarray(images[:LOOKED]).max())
     if brightest >= DARK:
         return []

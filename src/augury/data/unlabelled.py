@@ -1,4 +1,4 @@
-"""Images that nobody labelled: read, freed of what is held out, and put beside labelled ones as a class of their own."""
+"""Read unlabelled images, remove those that are held out, and add the rest to labelled ones as a class of their own."""
 
 from __future__ import annotations
 
@@ -30,39 +30,62 @@ NAME = "unlabelled"
 def read_unlabelled(
     path: str | Path, shape: tuple[int, int, int], *, fit: Fit = "crop", on_bad: OnBad = "error"
 ) -> Images:
-    """uint8 [N, C, H, W] of `shape` (C, H, W): all image files anywhere below a folder, or the images of any other format
-    that `load` reads; whatever labels there are do not count. Colour becomes grey by ITU-R 601 luma, grey three equal
-    channels. Raises DataError when there are fewer than two images, or one cannot be read."""
-    place, size = Path(path), (shape[1], shape[2])
-    if place.is_dir():
-        images = files_below(place, size, fit=fit, on_bad=on_bad).images
+    """Read images without labels: all image files below a folder, or any other format that `load` reads.
+
+    Existing labels are ignored. Colour becomes grey by ITU-R 601 luma; grey becomes three equal channels.
+
+    Parameters
+    ----------
+    path : str or Path
+    shape : (int, int, int)
+        (C, H, W) of the result.
+    fit : {"crop", "pad"}
+        How images of another shape are resized, as in `load`.
+    on_bad : {"error", "skip"}
+        What happens with unreadable images.
+
+    Returns
+    -------
+    uint8 array [N, C, H, W]
+
+    Raises
+    ------
+    DataError
+        When there are fewer than two images, or one cannot be read.
+    """
+    source, size = Path(path), (shape[1], shape[2])
+    if source.is_dir():
+        images = files_below(source, size, fit=fit, on_bad=on_bad).images
     else:
-        images = load(place, size=size, fit=fit, on_bad=on_bad).images
+        images = load(source, size=size, fit=fit, on_bad=on_bad).images
     return coloured(images, shape[0])
 
 
 def files_below(
-    place: Path, size: tuple[int, int], *, fit: Fit = "crop", on_bad: OnBad = "error", least: int = 2
+    path: Path, size: tuple[int, int], *, fit: Fit = "crop", on_bad: OnBad = "error", least: int = 2
 ) -> LabelledImages:
-    """All image files anywhere below a folder, at `size` (height, width), each under a label of its own that means nothing;
-    `notes` says what was done to them. Raises DataError when there are fewer than `least`, or one cannot be read."""
+    """Read all image files anywhere below a folder, at `size` (height, width).
+
+    Each image gets a label of its own that means nothing; `notes` says what was done to the images. Raises DataError
+    when there are fewer than `least`, or one cannot be read.
+    """
     ignored: Counter[str] = Counter()
-    files = walked(place, ignored)
+    files = walked(path, ignored)
     names = [f"{i:07d}" for i in range(len(files))]
 
     def fetch(i: int) -> bytes:
-        return file_bytes(place.joinpath(*files[i]))
+        return file_bytes(path.joinpath(*files[i]))
 
     if len(files) < least:
         words = "at two" if least == 2 else f"at {least}"
-        raise DataError(f"{place}: holds {len(files)} images, but unlabelled images begin to help {words}; give more")
+        raise DataError(f"{path}: holds {len(files)} images, but unlabelled images begin to help {words}; give more")
     shown = ["/".join(map(text, parts)) for parts in files]
-    found = ImageIndex(shown, names, fetch, numeric=False, ignored=+ignored)
-    return reading.read(place, found, checked(size=size, fit=fit, on_bad=on_bad), "folder")
+    index = ImageIndex(shown, names, fetch, numeric=False, ignored=+ignored)
+    return reading.read(path, index, checked(size=size, fit=fit, on_bad=on_bad), "folder")
 
 
 def coloured(images: Images, channels: int) -> Images:
-    """The same with so many channels, 1 or 3."""
+    """Convert images to `channels` channels, 1 or 3."""
     if images.shape[1] == channels:
         return images
     if channels == 3:
@@ -74,8 +97,23 @@ def coloured(images: Images, channels: int) -> Images:
 def apart_from(
     images: Images, held_out: Mapping[str, Images], others: Images | None = None, *, mirrored: bool = False
 ) -> tuple[npt.NDArray[np.bool_], dict[str, int]]:
-    """(bool [N], True for images that are no near-duplicate of one held out, with `mirrored` of its mirror image neither; name
-    -> how many are of one of that part). `others` are real images that may be used, as `copied` takes them."""
+    """Find the images that are not near-duplicates of held-out ones.
+
+    Parameters
+    ----------
+    images : uint8 array [N, C, H, W]
+    held_out : mapping of str to uint8 array [M, C, H, W]
+        Held-out images by the name of their set.
+    others : uint8 array [L, C, H, W], optional
+        Real images that may be used, as in `copied`.
+    mirrored : bool
+        Whether mirror images (left-right) also count.
+
+    Returns
+    -------
+    (bool array [N], dict of str to int)
+        True for images that may be used; and how many are near-duplicates of each held-out set.
+    """
     keep, left = np.ones(len(images), bool), {}
     for name, held in held_out.items():
         alike = copied(images, held, others, mirrored=mirrored)
@@ -85,8 +123,24 @@ def apart_from(
 
 
 def with_unlabelled(data: LabelledImages, images: Images) -> LabelledImages:
-    """`data` and beside them `images` uint8 [M, C, H, W] as one more class, with one more value of each attribute, both
-    called "unlabelled". Raises DataError when there is such a class already."""
+    """Append unlabelled images as one more class.
+
+    The class, and one more value of each attribute, are called "unlabelled". Groups, split and names are dropped.
+
+    Parameters
+    ----------
+    data : LabelledImages
+    images : uint8 array [M, C, H, W]
+
+    Returns
+    -------
+    LabelledImages
+
+    Raises
+    ------
+    DataError
+        When the data already have a class of that name.
+    """
     if NAME in data.classes:
         raise DataError(f"the data have a class '{NAME}' already; rename it, or leave the unlabelled images out")
     more = len(images)

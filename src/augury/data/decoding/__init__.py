@@ -1,1 +1,1 @@
-"""From encoded bytes to uint8 pixels of one size and colour, in parallel, within limits."""
+"""Decode encoded bytes to uint8 pixels of one size and colour, in parallel and within limits."""

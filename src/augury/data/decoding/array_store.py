@@ -1,4 +1,4 @@
-"""Raw pixels in a file, all images of one size (idx, CIFAR) -> the cache, a piece at a time."""
+"""Copy raw pixels of one size (idx, CIFAR) from files into the cache, one piece at a time."""
 
 from __future__ import annotations
 
@@ -11,71 +11,82 @@ from typing import Any
 
 import numpy as np
 
-from augury.data.decoding import cache as store
-from augury.data.decoding import image_decoder, resize
-from augury.data.decoding.load_options import Policy
+from augury.data.decoding import cache, image_decoder, resize
+from augury.data.decoding.load_options import LoadOptions
 from augury.data.decoding.resize import Size, resized
 from augury.files import digest
 from augury.images import Images
 
 PIECE = 512
-"""Most images that are in memory at once, …"""
+"""Most images in memory at once."""
 _BYTES = 64 * 2**20
-"""… and most bytes, unless one image has more."""
+"""Most bytes in memory at once, unless a single image has more."""
 _LAYOUT = 1
-"""Raise when the same files would give other pixels."""
+"""Version of this conversion. Increase it when the same files would give other pixels."""
 
 
-def kept(
+def cached(
     files: Sequence[Path],
     shape: tuple[int, int, int, int],
     pieces: Callable[[], Iterable[Images]],
-    policy: Policy,
+    options: LoadOptions,
     format: str,
 ) -> tuple[Images, str, dict[str, Any]]:
-    """What `pieces()` yields (uint8 [n, C, H, W], N in all as `shape` says) at the policy's size, memory-mapped.
+    """Resize the images that `pieces()` yields and return them memory-mapped from the cache.
 
-    `files` are what it is made from. Returns the images, their digest and notes on what was done.
+    Parameters
+    ----------
+    files
+        The files that hold the images; their content identifies the cache entry.
+    shape
+        (N, C, H, W) of all pieces together.
+    pieces
+        Yields uint8 [n, C, H, W].
+
+    Returns
+    -------
+    (images, digest, notes)
+        Images uint8 [N, C, h, w], the digest of their pixels, and notes on what was done.
     """
     n, channels, height, width = shape
-    goal = resize.target([(height, width)], policy.size)
+    goal = resize.target([(height, width)], options.size)
     content = [digest_of(file) for file in files]
-    entry = store.place(policy.cache) / "images" / digest([_LAYOUT, format, content, shape, goal, policy.fit])
+    entry = cache.place(options.cache) / "images" / digest([_LAYOUT, format, content, shape, goal, options.fit])
     with ThreadPoolExecutor(min(32, os.cpu_count() or 1)) as pool:
-        images, about = store.recall(entry) or store.keep(
-            entry, (n, channels, *goal), lambda: _fitted(pieces(), goal, policy, pool), {}
+        images, metadata = cache.recall(entry) or cache.keep(
+            entry, (n, channels, *goal), lambda: _fitted(pieces(), goal, options, pool), {}
         )
     notes: dict[str, Any] = {
         "format": format,
         "pixels": "uint8, as given",
         "colour": "grey" if channels == 1 else "RGB",
-        **resize.notes({f"{height}x{width}": n}, goal, policy.fit),
+        **resize.notes({f"{height}x{width}": n}, goal, options.fit),
     }
-    if "memory" in about:
-        notes["cache"] = f"images are held in memory, as they could not be kept: {about['memory']}"
-    return images, about["digest"], notes
+    if "memory" in metadata:
+        notes["cache"] = f"images are held in memory, as they could not be kept: {metadata['memory']}"
+    return images, metadata["digest"], notes
 
 
-def _fitted(pieces: Iterable[Images], goal: Size, policy: Policy, pool: ThreadPoolExecutor) -> Iterator[Images]:
+def _fitted(pieces: Iterable[Images], goal: Size, options: LoadOptions, pool: ThreadPoolExecutor) -> Iterator[Images]:
     for piece in pieces:
         if piece.shape[2:] == goal:
             yield np.ascontiguousarray(piece)
         else:
             parts = np.array_split(piece, min(len(piece), os.cpu_count() or 1))
-            yield np.concatenate(list(pool.map(lambda part: resized(part, goal, policy.fit), parts)))
+            yield np.concatenate(list(pool.map(lambda part: resized(part, goal, options.fit), parts)))
 
 
 def digest_of(file: Path) -> str:
-    """sha256 of a file's content. Raises OSError."""
+    """Return the sha256 of a file's content. Raises OSError."""
     with file.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def piece_of(channels: int, height: int, width: int) -> int:
-    """How many images of this shape to read at once."""
+    """Return how many images of this shape to read at once."""
     return max(1, min(PIECE, _BYTES // (channels * height * width)))
 
 
 def check_sides(height: int, width: int) -> None:
-    """Raises DataError when images are too large for this to be a set of images."""
+    """Raise DataError when images of this size have too many pixels."""
     image_decoder.check_pixels(height * width)

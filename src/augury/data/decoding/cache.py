@@ -1,4 +1,4 @@
-"""Decode once: images kept as a memory-mapped uint8 .npy, in a folder named by what they were made from."""
+"""Decode once: keep images as a memory-mapped uint8 .npy, in a folder named by the digest of their sources."""
 
 from __future__ import annotations
 
@@ -19,52 +19,63 @@ from augury.images import IN_MEMORY, Images, Stored
 Chunks = Callable[[], Iterable[Images]]
 
 
-def place(given: Path | None) -> Path:
-    """`given`, else the environment's AUGURY_CACHE, else augury in the user's cache folder."""
-    if given is not None:
-        return Path(given)
+def place(cache: Path | None) -> Path:
+    """Return the cache folder:
+
+    `cache`, else AUGURY_CACHE of the environment, else augury in the user's cache folder.
+    """
+    if cache is not None:
+        return Path(cache)
     if chosen := os.environ.get("AUGURY_CACHE"):
         return Path(chosen)
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "augury"
 
 
 class Mark:
-    """A file of no content that says that something was done before; where it cannot be written, it is not."""
+    """Empty marker file that records that something was done before; failure to write it is ignored."""
 
     def __init__(self, cache: Path | None, name: str) -> None:
         self.path = place(cache) / "known" / name
 
     def is_set(self) -> bool:
-        """Whether it is there."""
+        """Whether the file exists."""
         return self.path.exists()
 
     def set(self) -> None:
-        """Put it there."""
+        """Create the file."""
         with suppress(OSError):
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self.path.touch()
 
 
 def recall(entry: Path) -> tuple[Images, dict[str, Any]] | None:
-    """The images uint8 [N, C, H, W] (memory-mapped, or `Stored` when they are many) and facts kept in `entry`; None when absent or damaged."""
+    """Return the images uint8 [N, C, H, W] and the metadata of `entry`, or None when they are absent or damaged.
+
+    The images are memory-mapped, or `Stored` when they exceed IN_MEMORY bytes.
+    """
     try:
-        about = read_json(entry / "about.json")
+        metadata = read_json(entry / "about.json")
         images = np.load(entry / "images.npy", mmap_mode="r", allow_pickle=False)
-        if images.dtype == np.uint8 and images.ndim == 4 and _digest(entry / "images.npy", images) == about["digest"]:
+        if (
+            images.dtype == np.uint8
+            and images.ndim == 4
+            and _digest(entry / "images.npy", images) == metadata["digest"]
+        ):
             big = images.nbytes > IN_MEMORY
-            kept: Any = Stored(entry / "images.npy", images.offset, images.shape) if big else images
-            return kept, about
+            stored: Any = Stored(entry / "images.npy", images.offset, images.shape) if big else images
+            return stored, metadata
     except (AuguryError, OSError, ValueError, KeyError, TypeError, EOFError):
         pass
     return None
 
 
 def keep(
-    entry: Path, shape: tuple[int, int, int, int], chunks: Chunks, about: dict[str, Any]
+    entry: Path, shape: tuple[int, int, int, int], chunks: Chunks, metadata: dict[str, Any]
 ) -> tuple[Images, dict[str, Any]]:
-    """Write what `chunks()` yields (uint8 [n, C, H, W], N in all) and `about` to `entry`; return both as `recall` does.
+    """Write the images of `chunks()` and `metadata` to `entry`, and return both as `recall` does.
 
-    Where the folder cannot be written the images stay in memory, and about["memory"] says why.
+    Chunks are uint8 [n, C, H, W], N in all. Where the folder cannot be written, the images stay in memory, and
+    metadata["memory"] gives the reason.
     """
     total = hashlib.sha256()
     try:
@@ -75,26 +86,29 @@ def keep(
                 for chunk in chunks():
                     file.write(chunk.data)
                     total.update(chunk.data)
-            write_json(folder / "about.json", {**about, "digest": total.hexdigest()})
+            write_json(folder / "about.json", {**metadata, "digest": total.hexdigest()})
     except (OSError, AuguryError) as error:
         other = recall(entry)  # another process may have been quicker
         if other is not None:
             return other
         images = np.concatenate(list(chunks()))
-        return images, {**about, "digest": pixel_digest(images), "memory": str(error)}
-    kept = recall(entry)
-    if kept is None:
+        return images, {**metadata, "digest": pixel_digest(images), "memory": str(error)}
+    result = recall(entry)
+    if result is None:
         images = np.concatenate(list(chunks()))
         return images, {
-            **about,
+            **metadata,
             "digest": pixel_digest(images),
             "memory": f"{entry}: what was written reads differently",
         }
-    return kept
+    return result
 
 
 def _digest(file: Path, images: Images) -> str:
-    """`pixel_digest` of a mapped array, read from its file instead, so that its pages do not count as ours."""
+    """Return the `pixel_digest` of a mapped array.
+
+    It is read from the file, so that its pages do not count as this process's memory.
+    """
     assert isinstance(images, np.memmap)
     with file.open("rb") as stream:
         stream.seek(images.offset)

@@ -1,4 +1,4 @@
-"""DICOM, a medical picture: the header judged first, then windowed to 8 bits as its maker or the user says."""
+"""DICOM medical images: checked by the header, then windowed to 8 bits as the file or the user says."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from PIL import Image
 
 from augury.data.decoding import image_decoder
 from augury.data.decoding.image_decoder import Header
-from augury.data.decoding.load_options import Policy, Window
+from augury.data.decoding.load_options import LoadOptions, Window
 from augury.data.decoding.resize import Size
 from augury.data.decoding.safety import external, extra
 from augury.errors import DataError
@@ -20,7 +20,7 @@ from augury.images import Images
 
 EXTENSIONS = (".dcm", ".dicom")
 LOW, HIGH = 0.5, 99.5
-"""Percentiles that become black and white where no window is told."""
+"""Percentiles that become black and white where no window is given."""
 _DEFLATED = b"1.2.840.10008.1.2.1.99"
 _COLOUR = ("RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT", "PALETTE COLOR")
 _GREY = ("MONOCHROME1", "MONOCHROME2")
@@ -31,8 +31,11 @@ def recognises(raw: bytes) -> bool:
     return raw[128:132] == b"DICM"
 
 
-def header(raw: bytes, policy: Policy) -> Header:
-    """Judge the file without its pixels. Raises DataError (without the file's name), MissingExtraError without pydicom."""
+def header(raw: bytes, options: LoadOptions) -> Header:
+    """Check the file without decoding its pixels.
+
+    Raises DataError (without the file's name), MissingExtraError without pydicom.
+    """
     data = _parsed(raw, stop_before_pixels=True)
     with external("is a damaged DICOM file ({})"):
         rows, columns = (int(data.get(name) or 0) for name in ("Rows", "Columns"))
@@ -51,15 +54,15 @@ def header(raw: bytes, policy: Policy) -> Header:
         animated=frames > 1,
         rotated=False,
         group=group,
-        tones="as given" if kind in _COLOUR else _tones(data, policy.window, kind),
+        tones="as given" if kind in _COLOUR else _tones(data, options.window, kind),
     )
 
 
-def pixels(raw: bytes, size: Size, policy: Policy, grey: bool) -> Images:
-    """A DICOM file (of several frames the first) -> uint8 [1 or 3, H, W] of `size`.
+def pixels(raw: bytes, size: Size, options: LoadOptions, grey: bool) -> Images:
+    """Decode a DICOM file to uint8 [1 or 3, H, W] of `size`; of several frames the first is used.
 
     Values are rescaled (slope, intercept), windowed and, for MONOCHROME1, inverted, in that order (DICOM PS3.3 C.11).
-    Raises DataError (without the file's name) when it is damaged or compressed in a way that nothing here decodes.
+    Raises DataError (without the file's name) when the file is damaged or its compression is not supported.
     """
     data = _parsed(raw)
     tools = extra("pydicom.pixels", "reading DICOM", "medical")
@@ -67,10 +70,10 @@ def pixels(raw: bytes, size: Size, policy: Policy, grey: bool) -> Images:
         array = tools.pixel_array(data, index=0)
         if data.PhotometricInterpretation == "PALETTE COLOR":
             array = tools.apply_color_lut(array, data)
-        shown = array if array.ndim == 3 else _windowed(tools, array, data, policy.window)
+        shown = array if array.ndim == 3 else _windowed(tools, array, data, options.window)
         if shown.dtype != np.uint8:
             shown = np.rint(shown / 257).astype(np.uint8)
-        return image_decoder.planes(Image.fromarray(shown).convert("L" if grey else "RGB"), size, policy.fit)
+        return image_decoder.planes(Image.fromarray(shown).convert("L" if grey else "RGB"), size, options.fit)
 
 
 def _parsed(raw: bytes, stop_before_pixels: bool = False) -> Any:
@@ -81,19 +84,19 @@ def _parsed(raw: bytes, stop_before_pixels: bool = False) -> Any:
         return pydicom.dcmread(io.BytesIO(raw), stop_before_pixels=stop_before_pixels)
 
 
-def _given(data: Any) -> tuple[float, float] | None:
-    """The first (centre, width) that the file tells; None when it tells none that can be used."""
+def _file_window(data: Any) -> tuple[float, float] | None:
+    """Return the first (centre, width) that the file gives, or None when it gives no usable one."""
     try:
         pair = [data.get(name) for name in ("WindowCenter", "WindowWidth")]
         centre, width = (float(v if isinstance(v, str | int | float) else v[0]) for v in pair)
-    except Exception:  # absent or damaged: percentiles serve
+    except Exception:  # absent or damaged: percentiles are used
         return None
     return (centre, width) if math.isfinite(centre) and math.isfinite(width) and width >= 1 else None
 
 
 def _tones(data: Any, window: Window, kind: str) -> str:
     inverted = ", inverted (MONOCHROME1)" if kind == "MONOCHROME1" else ""
-    if window == "file" and _given(data) is not None:
+    if window == "file" and _file_window(data) is not None:
         return f"window of the file{inverted}"
     if isinstance(window, tuple):
         return f"window {window[0]:g}, width {window[1]:g}{inverted}"
@@ -105,9 +108,9 @@ def _windowed(tools: Any, array: npt.NDArray[Any], data: Any, window: Window) ->
     values = np.asarray(tools.apply_modality_lut(array, data), np.float64)
     if not (np.abs(values) < 1e30).all():
         raise DataError("has values that are no numbers, or beyond all measure; mend its slope and intercept")
-    told = window if isinstance(window, tuple) else _given(data) if window == "file" else None
-    if told is not None:
-        centre, width = told
+    chosen_window = window if isinstance(window, tuple) else _file_window(data) if window == "file" else None
+    if chosen_window is not None:
+        centre, width = chosen_window
         share = (values - (centre - 0.5)) / max(width - 1, 1e-9) + 0.5
     else:
         low, high = np.percentile(values, (LOW, HIGH))

@@ -1,4 +1,4 @@
-"""FITS, a picture of the sky: its range found by percentiles, then stretched to 8 bits."""
+"""FITS astronomical images: scaled between percentiles, then stretched to 8 bits."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from PIL import Image
 
 from augury.data.decoding import image_decoder
 from augury.data.decoding.image_decoder import Header
-from augury.data.decoding.load_options import Policy
+from augury.data.decoding.load_options import LoadOptions
 from augury.data.decoding.resize import Size
 from augury.data.decoding.safety import external, extra
 from augury.errors import DataError
@@ -30,8 +30,8 @@ def recognises(raw: bytes) -> bool:
     return raw.startswith(b"SIMPLE  =")
 
 
-def header(raw: bytes, policy: Policy) -> Header:
-    """Judge the file by its headers. Raises DataError (without its name), MissingExtraError without astropy."""
+def header(raw: bytes, options: LoadOptions) -> Header:
+    """Check the file by its headers. Raises DataError (without its name), MissingExtraError without astropy."""
     fits = extra("astropy.io.fits", "reading FITS", "astro")
     with external(DAMAGED), fits.open(io.BytesIO(raw), memmap=False, lazy_load_hdus=True) as units:
         shape = _sides(_picture(units))
@@ -41,16 +41,16 @@ def header(raw: bytes, policy: Policy) -> Header:
         grey=len(shape) == 2,
         animated=False,
         rotated=False,
-        tones=f"{policy.stretch}, percentiles {LOW:g} to {HIGH:g}"
-        + (f", softening {SOFTENING:g}" if policy.stretch == "asinh" else "")
+        tones=f"{options.stretch}, percentiles {LOW:g} to {HIGH:g}"
+        + (f", softening {SOFTENING:g}" if options.stretch == "asinh" else "")
         + ", the first row at the bottom",
     )
 
 
-def pixels(raw: bytes, size: Size, policy: Policy, grey: bool) -> Images:
-    """The first picture [H, W] or [3, H, W] of a FITS file -> uint8 [1 or 3, H, W] of `size`; NaN becomes black.
+def pixels(raw: bytes, size: Size, options: LoadOptions, grey: bool) -> Images:
+    """Decode the first image [H, W] or [3, H, W] of a FITS file to uint8 [1 or 3, H, W] of `size`; NaN becomes black.
 
-    Raises DataError (without the file's name) when it is damaged or has no finite pixel.
+    Raises DataError (without the file's name) when the file is damaged or has no finite pixel.
     """
     fits = extra("astropy.io.fits", "reading FITS", "astro")
     with (
@@ -60,13 +60,16 @@ def pixels(raw: bytes, size: Size, policy: Policy, grey: bool) -> Images:
     ):
         unit = _picture(units)
         values = np.asarray(unit.data, np.float64).reshape(_sides(unit))
-    shown = stretched(values, policy.stretch)[..., ::-1, :]
+    shown = stretched(values, options.stretch)[..., ::-1, :]
     flat = np.ascontiguousarray(shown if shown.ndim == 2 else shown.transpose(1, 2, 0))
-    return image_decoder.planes(Image.fromarray(flat).convert("L" if grey else "RGB"), size, policy.fit)
+    return image_decoder.planes(Image.fromarray(flat).convert("L" if grey else "RGB"), size, options.fit)
 
 
 def stretched(values: npt.NDArray[np.float64], how: str) -> Images:
-    """Any range -> uint8: linear between percentiles, then perhaps asinh(x / a) / asinh(1 / a) (Lupton et al. 2004)."""
+    """Scale any range to uint8, linearly between percentiles.
+
+    With `how` "asinh", asinh(x / a) / asinh(1 / a) follows (Lupton et al. 2004).
+    """
     finite = np.isfinite(values)
     if not finite.any():
         raise DataError("has no pixel that is a number")
@@ -79,7 +82,7 @@ def stretched(values: npt.NDArray[np.float64], how: str) -> Images:
 
 
 def _picture(units: Any) -> Any:
-    """The first unit with a picture. Raises DataError when there is none."""
+    """Return the first unit with an image. Raises DataError when there is none."""
     for unit in units:
         if unit.is_image and len(unit.shape) >= 2:
             return unit
@@ -87,7 +90,7 @@ def _picture(units: Any) -> Any:
 
 
 def _sides(unit: Any) -> tuple[int, ...]:
-    """(H, W) or (3, H, W), axes of length 1 dropped. Raises DataError for cubes, and for too many pixels."""
+    """Return (H, W) or (3, H, W), without axes of length 1. Raises DataError for cubes and for too many pixels."""
     shape = tuple(int(side) for side in unit.shape)
     sides = (*(side for side in shape[:-2] if side != 1), *shape[-2:])
     if min(shape) < 1 or len(sides) > 3 or (len(sides) == 3 and sides[0] != 3):

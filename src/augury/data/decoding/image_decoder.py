@@ -1,4 +1,7 @@
-"""One encoded image -> uint8 pixels, under one colour policy; nothing large is decoded before its header is judged."""
+"""Decode one encoded image to uint8 pixels under one colour rule.
+
+The header is checked before anything large is decoded.
+"""
 
 from __future__ import annotations
 
@@ -21,15 +24,30 @@ EXTENSIONS = frozenset(
     (".jpg", ".jpeg", ".jfif", ".png", ".webp", ".bmp", ".dib", ".tif", ".tiff", ".gif", ".ppm", ".pgm", ".pbm", ".pnm")
 )
 PIXEL_LIMIT = 64_000_000
-"""An image whose header declares more pixels is refused undecoded."""
+"""An image whose header declares more pixels is refused before decoding."""
 _ORIENTATION = 0x0112
 
 
 @dataclass(frozen=True)
 class Header:
-    """What a file says about its image: (height, width) after EXIF rotation, Pillow's mode, and what needs a note.
+    """What a file declares about its image.
 
-    `group` is the patient where the format tells one; `tones` how brightness becomes 0..255 where that is a choice.
+    Parameters
+    ----------
+    size
+        (height, width) after EXIF rotation.
+    mode
+        Pillow's mode.
+    grey
+        Whether the image has no colour.
+    animated
+        Whether it has several frames.
+    rotated
+        Whether EXIF rotates it.
+    group
+        The patient, where the format names one.
+    tones
+        How brightness is mapped to 0..255, where that is a choice.
     """
 
     size: Size
@@ -43,7 +61,7 @@ class Header:
 
 @cache
 def _formats() -> tuple[str, ...]:
-    """The decoders allowed; a file is judged by its content, and no other plugin (EPS, PSD…) ever sees it."""
+    """The allowed decoders. A file is recognised by its content, and no other plugin (EPS, PSD…) reads it."""
     Image.preinit()
     from PIL import TiffImagePlugin, WebPImagePlugin
 
@@ -53,7 +71,7 @@ def _formats() -> tuple[str, ...]:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Silence Pillow's own bomb warning and chatter while we judge images ourselves; the filters come back after."""
+    """Silence Pillow's own bomb warning and other warnings of decoders; the filters are restored afterwards."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)
         warnings.filterwarnings("ignore", module=r"(PIL|pydicom|astropy)\.")
@@ -61,9 +79,10 @@ def quiet() -> Iterator[None]:
 
 
 def header(raw: bytes) -> Header:
-    """Judge an encoded image by its header alone.
+    """Check an encoded image by its header alone.
 
-    Raises DataError (without the file's name, which the caller knows) when it is empty, no image, or above PIXEL_LIMIT.
+    Raises DataError (without the file's name, which the caller knows) when it is empty, not an image, or above
+    PIXEL_LIMIT.
     """
     image = _opened(raw)
     turned = _orientation(image)
@@ -78,20 +97,20 @@ def header(raw: bytes) -> Header:
 
 
 def pixels(raw: bytes, size: Size, fit: Fit, grey: bool) -> Images:
-    """An encoded image -> uint8 [1 or 3, H, W] of `size`, upright, on white where it was transparent.
+    """Decode an image to uint8 [1 or 3, H, W] of `size`, upright, with transparency put on white.
 
-    Raises DataError (without the file's name) when it is damaged or of a kind that has no clear brightness.
+    Raises DataError (without the file's name) when it is damaged or its brightness range is undefined.
     """
     image = _opened(raw)
     try:
         image.load()
     except Exception as error:  # Pillow's plugins raise anything at all on damaged files
-        raise DataError(f"cannot be decoded ({_said(error)})") from error
+        raise DataError(f"cannot be decoded ({_reason(error)})") from error
     return planes(_flat(image, grey), size, fit)
 
 
 def planes(image: Image.Image, size: Size, fit: Fit) -> Images:
-    """An L or RGB image -> uint8 [1 or 3, H, W] of `size`."""
+    """Resize an L or RGB image and return it as uint8 [1 or 3, H, W] of `size`."""
     array = np.asarray(fitted(image, size, fit))
     return array[None] if array.ndim == 2 else np.ascontiguousarray(array.transpose(2, 0, 1))
 
@@ -102,18 +121,18 @@ def _opened(raw: bytes) -> Image.Image:
     try:
         image = Image.open(io.BytesIO(raw), formats=_formats())
     except Image.DecompressionBombError as error:
-        found = re.search(r"(\d{6,}) pixels", str(error))
-        raise DataError(_too_large(int(found[1]) if found else None)) from error
+        match = re.search(r"(\d{6,}) pixels", str(error))
+        raise DataError(_too_large(int(match[1]) if match else None)) from error
     except UnidentifiedImageError as error:
         raise DataError(f"is damaged, or not an image of a known kind (it begins with {raw[:12]!r})") from error
     except Exception as error:  # Pillow's plugins raise anything at all on damaged files
-        raise DataError(f"has a damaged header ({_said(error)})") from error
+        raise DataError(f"has a damaged header ({_reason(error)})") from error
     check_pixels(image.size[0] * image.size[1])
     return image
 
 
 def check_pixels(count: int) -> None:
-    """Raises DataError when an image declares more than PIXEL_LIMIT pixels."""
+    """Raise DataError when an image declares more than PIXEL_LIMIT pixels."""
     if count > PIXEL_LIMIT:
         raise DataError(_too_large(count))
 
@@ -123,16 +142,16 @@ def _too_large(count: int | None) -> str:
     return f"declares {declared} pixels, but at most {PIXEL_LIMIT:,} are decoded"
 
 
-def _said(error: Exception) -> str:
+def _reason(error: Exception) -> str:
     return str(error) or type(error).__name__
 
 
 def _orientation(image: Image.Image) -> int:
     if image.format == "PNG" and "exif" not in image.info:
-        return 1  # asking Pillow would decode the whole image; a late eXIf chunk is still applied by `_flat`
+        return 1  # Pillow would decode the whole image to answer; `_flat` still applies a late eXIf chunk
     try:
         turned = image.getexif().get(_ORIENTATION, 1)
-    except Exception:  # damaged EXIF is no reason to lose the picture
+    except Exception:  # damaged EXIF does not make the image unusable
         return 1
     return turned if isinstance(turned, int) and 1 <= turned <= 8 else 1
 
@@ -145,12 +164,12 @@ def _is_grey(image: Image.Image) -> bool:
 
 
 def _flat(image: Image.Image, grey: bool) -> Image.Image:
-    """A loaded image -> upright L (`grey`) or RGB, alpha on white, 16 bits scaled by 1/257."""
+    """Convert a loaded image to upright L (`grey`) or RGB, with alpha on white and 16 bits scaled by 1/257."""
     try:
         image = ImageOps.exif_transpose(image)
     except Exception as error:
         if _orientation(image) > 1:
-            raise DataError(f"has EXIF data that cannot be applied ({_said(error)})") from error
+            raise DataError(f"has EXIF data that cannot be applied ({_reason(error)})") from error
     if image.mode == "F":
         raise DataError("has floating-point pixels, whose white is unknown; save it with 8 or 16 bits a channel")
     if image.mode.startswith("I"):

@@ -1,4 +1,4 @@
-"""What a format finds before anything is decoded: where each encoded image is, and what is told of it."""
+"""What a format knows before decoding: how to fetch each encoded image, and its label and metadata."""
 
 from __future__ import annotations
 
@@ -10,12 +10,33 @@ from typing import Any
 
 @dataclass(frozen=True)
 class ImageIndex:
-    """The images of a set in a fixed order, a column for each thing that is told of them.
+    """The images of a data set in a fixed order, with one column per property.
 
-    `fetch(i)` gives the encoded bytes of image i; several threads call it, and it raises OSError or DataError (without
-    the image's name). `bad` maps those that cannot be used whatever their bytes are (a path that leads outside, no
-    label) to the reason; their label may be empty. `classes` is the order of class names where the format has one, else
-    they are sorted, as numbers when `numeric` is set and all are. `ignored` counts what was passed over.
+    Parameters
+    ----------
+    names
+        Name of each image, for messages.
+    labels
+        Label of each image; may be empty for an image in `bad`.
+    fetch
+        `fetch(i)` returns the encoded bytes of image i. Several threads call it. It raises OSError or DataError
+        (without the image's name).
+    classes
+        The order of the class names, where the format defines one. Otherwise they are sorted.
+    numeric
+        Whether names that are all whole numbers are sorted as numbers.
+    split
+        Code into SPLITS of each image, or None.
+    groups
+        Group of each image, or None.
+    attributes
+        Value of each image, per attribute.
+    bad
+        Index -> reason, for images that cannot be used whatever their bytes are (a path that leads outside, no label).
+    ignored
+        Counts of skipped files, by reason.
+    notes
+        Entries for `LabelledImages.notes`.
     """
 
     names: Sequence[str]

@@ -1,4 +1,4 @@
-"""Labels, attributes, groups and parts as the user gives them -> integer codes; and the fingerprint of a whole set."""
+"""Encode labels, attributes, groups and splits as integers, and compute the fingerprint of a data set."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from augury.errors import DataError, SettingsError
 from augury.images import SPLITS, Attribute, Codes, LabelledImages
 
 SPLIT_NAMES = {"train": 0, "validation": 1, "valid": 1, "val": 1, "test": 2}
-"""Accepted names of the parts, in lower case -> code into `SPLITS`."""
+"""Accepted names of splits, in lower case -> code into `SPLITS`."""
 
 
 def column(name: str, values: npt.ArrayLike, n: int) -> npt.NDArray[Any]:
-    """One int or str value an image, [N] or [N, 1] -> [N]; bytes become str.
+    """Return one int or str value per image, [N] or [N, 1] -> [N]; bytes become str.
 
-    Raises DataError when it is of another type, another length than `n`, or has several values an image.
+    Raises DataError when the values have another type or a length other than `n`, or when an image has several values.
     """
     array = np.asarray(values)
     if array.dtype.kind == "O":
@@ -40,15 +40,15 @@ def column(name: str, values: npt.ArrayLike, n: int) -> npt.NDArray[Any]:
 
 
 def coded(values: npt.NDArray[Any]) -> tuple[Codes, tuple[str, ...]]:
-    """int or str [N] -> codes int64 [N] and the distinct values, sorted (numbers as numbers), as strings."""
+    """int or str [N] -> codes int64 [N], and the distinct values, sorted (numbers as numbers), as strings."""
     distinct, codes = np.unique(values, return_inverse=True)
     return codes.astype(np.int64).reshape(-1), tuple(str(value) for value in distinct)
 
 
 def coded_labels(labels: npt.ArrayLike, classes: Sequence[str] | None, n: int) -> tuple[Codes, tuple[str, ...]]:
-    """Labels int or str -> codes int64 [N] into the class names.
+    """Encode int or str labels as int64 [N] indices into the class names.
 
-    Without `classes` the distinct values name the classes. With them, int labels index them and str labels must be
+    Without `classes`, the distinct values name the classes. With them, int labels index them and str labels must be
     among them. Raises DataError when a label has no class.
     """
     values = column("labels", labels, n)
@@ -74,23 +74,43 @@ def coded_labels(labels: npt.ArrayLike, classes: Sequence[str] | None, n: int) -
 
 
 def coded_split(values: npt.ArrayLike, n: int) -> npt.NDArray[np.int8]:
-    """'train', 'validation' or 'val', 'test' in any case, or 0, 1, 2 -> int8 [N] into SPLITS. Raises DataError."""
-    given = column("split", values, n)
-    if given.dtype.kind == "U":
-        codes = {value: SPLIT_NAMES.get(value.strip().casefold(), -1) for value in set(given.tolist())}
+    """Encode splits as int8 [N] indices into SPLITS.
+
+    Values are 'train', 'validation' or 'val', and 'test' in any case, or 0, 1, 2. Raises DataError for any other.
+    """
+    raw_values = column("split", values, n)
+    if raw_values.dtype.kind == "U":
+        codes = {value: SPLIT_NAMES.get(value.strip().casefold(), -1) for value in set(raw_values.tolist())}
     else:
-        codes = {value: int(value) if 0 <= value < len(SPLITS) else -1 for value in set(given.tolist())}
+        codes = {value: int(value) if 0 <= value < len(SPLITS) else -1 for value in set(raw_values.tolist())}
     wrong = sorted(str(value) for value, code in codes.items() if code < 0)
     if wrong:
         raise DataError(f"split holds '{wrong[0]}'; write train, validation or test (or 0, 1, 2) for each image")
-    return np.array([codes[value] for value in given.tolist()], np.int8)
+    return np.array([codes[value] for value in raw_values.tolist()], np.int8)
 
 
 def finished(data: LabelledImages, pixels: str | None = None, least: int = 2) -> LabelledImages:
-    """`data` with its fingerprint: a digest of pixels, labels, classes, attributes, groups and split, not of names.
+    """Add the fingerprint to `data`.
 
-    `pixels` is `pixel_digest(data.images)` where it is already known.
-    Raises DataError when fewer than `least` classes have images.
+    It is a digest of pixels, labels, classes, attributes, groups and split, but not of names.
+
+    Parameters
+    ----------
+    data : LabelledImages
+    pixels : str, optional
+        `pixel_digest(data.images)`, where it is already known.
+    least : int
+        Fewest classes with images.
+
+    Returns
+    -------
+    LabelledImages
+        The same data with `fingerprint`.
+
+    Raises
+    ------
+    DataError
+        When fewer than `least` classes have images.
     """
     present = np.unique(data.labels)
     if len(present) < least:
@@ -99,34 +119,52 @@ def finished(data: LabelledImages, pixels: str | None = None, least: int = 2) ->
             f"at least two classes with images are needed, but there is only one: {only}; add a folder (or label) for "
             "each further class"
         )
-    parts: list[Any] = [data.images.shape, pixels or pixel_digest(data.images), data.classes, _content(data.labels)]
-    parts += [(name, a.values, _content(a.codes)) for name, a in sorted(data.attributes.items())]
-    parts += ["" if codes is None else _content(codes) for codes in (data.groups, data.split)]
-    return replace(data, fingerprint=hashlib.sha256(repr(parts).encode("utf-8", "replace")).hexdigest()[:16])
+    hashed: list[Any] = [data.images.shape, pixels or pixel_digest(data.images), data.classes, _content(data.labels)]
+    hashed += [(name, a.values, _content(a.codes)) for name, a in sorted(data.attributes.items())]
+    hashed += ["" if codes is None else _content(codes) for codes in (data.groups, data.split)]
+    return replace(data, fingerprint=hashlib.sha256(repr(hashed).encode("utf-8", "replace")).hexdigest()[:16])
 
 
 def regrouped(data: LabelledImages, group: str | None, split: str = "given") -> LabelledImages:
-    """`data` with the attribute `group` as its groups (None: as they are; "none": without groups), and without its own parts
-    where `split` is "new"; the fingerprint tells the difference. Raises SettingsError when there is no such attribute."""
+    """Replace the groups of `data`, or drop its split.
+
+    Parameters
+    ----------
+    data : LabelledImages
+    group : str or None
+        Attribute that becomes the group. None keeps the groups; "none" removes them.
+    split : {"given", "new"}
+        "given" keeps the split of the data, "new" drops it.
+
+    Returns
+    -------
+    LabelledImages
+        `data` itself when nothing changes; otherwise a copy with another fingerprint.
+
+    Raises
+    ------
+    SettingsError
+        When there is no such attribute.
+    """
     if group not in (None, UNGROUPED) and group not in data.attributes:
-        there = ", ".join(f"'{name}'" for name in data.attributes) or "none"
-        raise SettingsError(f"there is no attribute '{group}' to be the group; the data have {there}")
-    parts = data.split if split == "given" else None
+        available = ", ".join(f"'{name}'" for name in data.attributes) or "none"
+        raise SettingsError(f"there is no attribute '{group}' to be the group; the data have {available}")
+    split_codes = data.split if split == "given" else None
     groups, notes = data.groups, dict(data.notes)
     if group is not None:
         groups = data.attributes[group].codes if group != UNGROUPED else None
         notes["grouped_by"] = group
     if split == "new":
         notes["split"] = "the parts that the data came in are forgotten"
-    if groups is data.groups and parts is data.split:
+    if groups is data.groups and split_codes is data.split:
         return data
-    said = [data.fingerprint, *("" if codes is None else _content(codes) for codes in (groups, parts))]
-    fingerprint = hashlib.sha256(repr(said).encode()).hexdigest()[:16]
-    return replace(data, groups=groups, split=parts, notes=notes, fingerprint=fingerprint)
+    hashed = [data.fingerprint, *("" if codes is None else _content(codes) for codes in (groups, split_codes))]
+    fingerprint = hashlib.sha256(repr(hashed).encode()).hexdigest()[:16]
+    return replace(data, groups=groups, split=split_codes, notes=notes, fingerprint=fingerprint)
 
 
 def pixel_digest(images: npt.NDArray[np.uint8]) -> str:
-    """sha256 of all pixels, read in pieces so that a memory-mapped array stays on disk."""
+    """sha256 of all pixels. They are read in pieces, so that a memory-mapped array stays on disk."""
     total = hashlib.sha256()
     for start in range(0, len(images), 1024):
         total.update(images[start : start + 1024].tobytes())
@@ -134,7 +172,7 @@ def pixel_digest(images: npt.NDArray[np.uint8]) -> str:
 
 
 def attributes_of(columns: dict[str, npt.NDArray[Any]]) -> dict[str, Attribute]:
-    """int or str columns [N] -> attributes."""
+    """Encode int or str columns [N] as attributes."""
     return {name: Attribute(*coded(values)) for name, values in columns.items()}
 
 

@@ -1,4 +1,4 @@
-"""What the user asks of every reader alike: size, colour of scientific pictures, bad images, which columns."""
+"""The options that all readers share: size, tones of scientific images, unreadable images, columns."""
 
 from __future__ import annotations
 
@@ -16,16 +16,24 @@ Window = Literal["file", "percentile"] | tuple[float, float]
 Stretch = Literal["asinh", "linear"]
 Split = Literal["given", "new"]
 UNGROUPED = "none"
-"""What `group` is called where no column or array is to be the group, whatever its name."""
+"""Value of `group` that disables grouping, whatever the columns or arrays are called."""
 ROLES = ("image", "label", "group", "split")
-"""What a column of a table can be, beside an attribute."""
+"""Roles that a column of a table can have; any other column is an attribute."""
 
 
 @dataclass(frozen=True)
-class Policy:
-    """`load`'s settings, checked; the meaning of each stands there. `labelled` False is for `pictures`: images may have no
-    labels, and one class is enough; images that are all alike keep their size up to `native` pixels a side. `binned` are columns
-    of numbers that will be divided into bins: they are attributes however many values they have."""
+class LoadOptions:
+    """The checked options of `load`, which documents each of them.
+
+    Parameters
+    ----------
+    labelled
+        False for `pictures`: images may have no labels, and one class is enough.
+    native
+        Images that all have one size keep it up to this many pixels a side.
+    binned
+        Numeric columns that will be divided into bins. They become attributes however many values they have.
+    """
 
     size: Size | None = None
     fit: Fit = "crop"
@@ -44,12 +52,12 @@ class Policy:
 
     @property
     def asks_for_columns(self) -> bool:
-        """Whether anything but the group is set that only a format with columns can heed."""
+        """Whether an option other than the group is set that only a format with columns supports."""
         return bool(set(self.columns) - {"group"}) or self.attributes is not None
 
     @property
     def asks_for_group(self) -> bool:
-        """Whether a column or array is named that is to be the group."""
+        """Whether a column or array is named as the group."""
         return "group" in self.columns
 
 
@@ -67,8 +75,8 @@ def checked(
     group: str | None = None,
     split: Split = "given",
     binned: Sequence[str] = (),
-) -> Policy:
-    """The settings as a Policy. Raises SettingsError for one that is out of its range."""
+) -> LoadOptions:
+    """Return the options as LoadOptions. Raises SettingsError when one is out of range."""
     if on_bad not in ("error", "skip"):
         raise SettingsError(f"on_bad is '{on_bad}'; choose 'error' or 'skip'")
     if stretch not in ("asinh", "linear"):
@@ -94,7 +102,7 @@ def checked(
         if named.get("group", group) != group:
             raise SettingsError(f"group is '{group}', but columns names '{named['group']}' the group; give one of them")
         named |= {} if group == UNGROUPED else {"group": group}
-    return Policy(
+    return LoadOptions(
         size=resize.checked(size, fit),
         fit=fit,
         on_bad=on_bad,

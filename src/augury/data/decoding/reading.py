@@ -1,4 +1,4 @@
-"""Decode the encoded images of any format, in parallel and once, to LabelledImages of one size and colour."""
+"""Decode the encoded images of any format, once and in parallel, to LabelledImages of one size and colour."""
 
 from __future__ import annotations
 
@@ -13,11 +13,10 @@ from typing import Any
 import numpy as np
 from PIL import __version__ as pillow_version
 
-from augury.data.decoding import cache as store
-from augury.data.decoding import codecs, image_decoder, resize
+from augury.data.decoding import cache, codecs, image_decoder, resize
 from augury.data.decoding.image_index import ImageIndex
 from augury.data.decoding.label_encoding import attributes_of, coded, finished
-from augury.data.decoding.load_options import Policy
+from augury.data.decoding.load_options import LoadOptions
 from augury.data.decoding.resize import Size
 from augury.data.decoding.worker_pool import DecoderPool
 from augury.errors import DataError
@@ -25,13 +24,16 @@ from augury.files import digest
 from augury.images import Codes, Images, LabelledImages
 
 DECODING = 2
-"""Raise when the same file would give other pixels, so that old cache entries are left alone."""
+"""Version of the decoding. Increase it when the same file would give other pixels, so that old cache entries are not used."""
 _CHUNK = 128
 
 
 @dataclass(frozen=True)
 class _Look:
-    """A file's content hash, and either its header or why it cannot be used; `missing` is why there is no content."""
+    """A file's content hash, and either its header or the reason why it cannot be used.
+
+    `missing` is the reason why there is no content.
+    """
 
     sha: bytes
     header: image_decoder.Header | None
@@ -47,127 +49,134 @@ class _Damaged(Exception):
         self.reasons = reasons
 
 
-def read(place: Path, found: ImageIndex, policy: Policy, format: str) -> LabelledImages:
-    """Decode what a format `found` at `place`; the decoded images are memory-mapped from the cache.
+def read(path: Path, index: ImageIndex, options: LoadOptions, format: str) -> LabelledImages:
+    """Decode the images of `index`, which a format found at `path`. The decoded images are memory-mapped from the
+    cache.
 
-    C is 1 when all images are grey, else 3. Never more than a few originals are in memory at once.
-    Raises DataError for unreadable images unless `policy.on_bad` is "skip" (the message names the first and counts the
-    others), and when fewer than two classes are left.
+    C is 1 when all images are grey, else 3. Only a few encoded images are in memory at once.
+
+    Raises DataError for unreadable images unless `options.on_bad` is "skip"; the message names the first and counts the
+    others. Raises DataError when fewer than two classes remain.
     """
-    if not found.names:
-        raise DataError(f"{place}: holds no images (0 rows); give images of at least two classes")
-    with image_decoder.quiet(), DecoderPool(len(found.names)) as crew:
-        images, about = _cached(place, found, policy, crew)
-    if about["skipped"] and policy.on_bad == "error":
-        raise DataError(_complaint(place, about["skipped"]))
-    kept = about["kept"]
+    if not index.names:
+        raise DataError(f"{path}: holds no images (0 rows); give images of at least two classes")
+    with image_decoder.quiet(), DecoderPool(len(index.names)) as pool:
+        images, metadata = _cached(path, index, options, pool)
+    if metadata["skipped"] and options.on_bad == "error":
+        raise DataError(_complaint(path, metadata["skipped"]))
+    indices = metadata["kept"]
     try:
-        labels, classes = _labels(found, kept)
+        labels, classes = _labels(index, indices)
         data = LabelledImages(
             images=images,
             labels=labels,
             classes=classes,
-            attributes=attributes_of({k: _column(found, v, kept) for k, v in found.attributes.items()}),
-            groups=_groups(found, about, kept),
-            split=None if found.split is None else np.array([found.split[i] for i in kept], np.int8),
-            names=tuple(found.names[i] for i in kept),
+            attributes=attributes_of({k: _column(index, v, indices) for k, v in index.attributes.items()}),
+            groups=_groups(index, metadata, indices),
+            split=None if index.split is None else np.array([index.split[i] for i in indices], np.int8),
+            names=tuple(index.names[i] for i in indices),
             notes={
                 "format": format,
-                "source": str(place),
-                "ignored": dict(sorted(found.ignored.items())),
-                **found.notes,
-                **_grouped_by(found),
-                **_notes(about),
+                "source": str(path),
+                "ignored": dict(sorted(index.ignored.items())),
+                **index.notes,
+                **_grouped_by(index),
+                **_notes(metadata),
             },
         )
         try:
-            return finished(data, about["digest"], least=2 if policy.labelled else 1)
+            return finished(data, metadata["digest"], least=2 if options.labelled else 1)
         except DataError as error:
-            if not about["skipped"]:
+            if not metadata["skipped"]:
                 raise
-            raise DataError(f"{error}. Left out was {_complaint(place, about['skipped'])}") from error
+            raise DataError(f"{error}. Left out was {_complaint(path, metadata['skipped'])}") from error
     except DataError as error:
-        raise DataError(f"{place}: {error}") from error
+        raise DataError(f"{path}: {error}") from error
 
 
-def _labels(found: ImageIndex, kept: Sequence[int]) -> tuple[Codes, tuple[str, ...]]:
-    """Codes int64 [N] and the names of the classes that have images left."""
-    codes, names = coded(_column(found, found.labels, kept))
-    if not found.classes:
+def _labels(index: ImageIndex, indices: Sequence[int]) -> tuple[Codes, tuple[str, ...]]:
+    """Return the codes int64 [N] and the names of the classes that still have images."""
+    codes, names = coded(_column(index, index.labels, indices))
+    if not index.classes:
         return codes, names
     present = set(names)
-    order = [name for name in found.classes if name in present]
-    place = {name: code for code, name in enumerate(order)}
-    return np.array([place[name] for name in names], np.int64)[codes], tuple(order)
+    order = [name for name in index.classes if name in present]
+    position = {name: code for code, name in enumerate(order)}
+    return np.array([position[name] for name in names], np.int64)[codes], tuple(order)
 
 
-def _column(found: ImageIndex, values: Sequence[str], kept: Sequence[int]) -> Any:
-    """The kept values as a str array, or int64 when all are whole numbers and may sort as such."""
-    chosen = [values[i] for i in kept]
-    if found.numeric:
+def _column(index: ImageIndex, values: Sequence[str], indices: Sequence[int]) -> Any:
+    """Return the values at `indices` as a str array, or int64 when all are whole numbers and may be sorted as such."""
+    chosen = [values[i] for i in indices]
+    if index.numeric:
         distinct = set(chosen)
         if all(len(v) < 19 and v.removeprefix("-").isdecimal() and str(int(v)) == v for v in distinct):
             return np.array([int(value) for value in chosen], np.int64)
     return np.array(chosen)
 
 
-def _groups(found: ImageIndex, about: dict[str, Any], kept: Sequence[int]) -> Codes | None:
-    if found.groups is not None:
-        return coded(_column(found, found.groups, kept))[0]
-    return None if about["groups"] is None else np.array(about["groups"], np.int64)
+def _groups(index: ImageIndex, metadata: dict[str, Any], indices: Sequence[int]) -> Codes | None:
+    if index.groups is not None:
+        return coded(_column(index, index.groups, indices))[0]
+    return None if metadata["groups"] is None else np.array(metadata["groups"], np.int64)
 
 
-def _grouped_by(found: ImageIndex) -> dict[str, Any]:
-    group = found.notes.get("columns", {}).get("group")
+def _grouped_by(index: ImageIndex) -> dict[str, Any]:
+    group = index.notes.get("columns", {}).get("group")
     return {} if group is None else {"grouped_by": group}
 
 
-def _notes(about: dict[str, Any]) -> dict[str, Any]:
-    notes = {key: about[key] for key in about if key not in ("kept", "digest", "memory", "groups", "tones")}
-    if about["tones"]:
-        notes["tones"] = about["tones"]
-    if about["groups"] is not None:
+def _notes(metadata: dict[str, Any]) -> dict[str, Any]:
+    notes = {key: metadata[key] for key in metadata if key not in ("kept", "digest", "memory", "groups", "tones")}
+    if metadata["tones"]:
+        notes["tones"] = metadata["tones"]
+    if metadata["groups"] is not None:
         notes["grouped_by"] = "the PatientID of the DICOM files"
     if nameless := notes.pop("nameless", 0):
         notes["groups_left_out"] = (
-            f"{nameless:,} of {len(about['kept']):,} images name no patient (PatientID), so that none is kept together with "
+            f"{nameless:,} of {len(metadata['kept']):,} images name no patient (PatientID), so that none is kept together with "
             "others of the same patient; name them all, or give a table with a column of patients"
         )
-    if "memory" in about:
-        notes["cache"] = f"images are held in memory, as they could not be kept: {about['memory']}"
+    if "memory" in metadata:
+        notes["cache"] = f"images are held in memory, as they could not be kept: {metadata['memory']}"
     return notes
 
 
-def _cached(place: Path, found: ImageIndex, policy: Policy, crew: DecoderPool) -> tuple[Images, dict[str, Any]]:
-    """The images and facts from the cache, decoded first unless they are there.
+def _cached(path: Path, index: ImageIndex, options: LoadOptions, pool: DecoderPool) -> tuple[Images, dict[str, Any]]:
+    """Return the images and metadata from the cache; decode them first if they are missing.
 
-    The cache is asked by content, which is read in any case. Headers take as long again and are not needed when it has an
-    answer, so they are left for later where a set of this many images was kept from this place before.
+    The cache key includes the content, so the content is always read. Reading headers takes as long again and is not
+    needed when the cache has the images. It is postponed where as many images were cached from this path before.
     """
-    asked: list[Any] = [policy.size, policy.fit, policy.window, policy.stretch]
-    asked += [policy.native] if policy.native != resize.NATIVE_LIMIT else []
-    mark = store.Mark(policy.cache, digest([str(place.absolute()), len(found.names), asked]))
-    headers, bad, content = _looked(found, policy, crew, alone=mark.is_set())
-    entry = store.place(policy.cache) / "images" / digest([DECODING, pillow_version, content, asked])
-    known = store.recall(entry)
-    if known is None:
+    decode_settings: list[Any] = [options.size, options.fit, options.window, options.stretch]
+    decode_settings += [options.native] if options.native != resize.NATIVE_LIMIT else []
+    mark = cache.Mark(options.cache, digest([str(path.absolute()), len(index.names), decode_settings]))
+    headers, bad, content = _looked(index, options, pool, alone=mark.is_set())
+    entry = cache.place(options.cache) / "images" / digest([DECODING, pillow_version, content, decode_settings])
+    cached = cache.recall(entry)
+    if cached is None:
         if mark.is_set():
-            headers, bad, _ = _looked(found, policy, crew)
-        known = _decoded(entry, place, found, headers, bad, policy, crew)
+            headers, bad, _ = _looked(index, options, pool)
+        cached = _decoded(entry, path, index, headers, bad, options, pool)
     mark.set()
-    return known
+    return cached
 
 
 def _looked(
-    found: ImageIndex, policy: Policy, crew: DecoderPool, *, alone: bool = False
+    index: ImageIndex, options: LoadOptions, pool: DecoderPool, *, alone: bool = False
 ) -> tuple[dict[int, image_decoder.Header], dict[int, str], str]:
-    """The header of each good image, the reason for each other, and a digest of all content and names, or that `alone`."""
+    """Return the header of each usable image, the reason for each other, and a digest of all content and names.
+
+    With `alone`, only the content hashes are computed.
+    """
     headers: dict[int, image_decoder.Header] = {}
     bad: dict[int, str] = {}
     same: dict[image_decoder.Header, image_decoder.Header] = {}
     total = hashlib.sha256()
-    for i, seen in enumerate(crew.each(partial(_look, policy, alone), found, range(len(found.names)), light=alone)):
-        total.update(repr((found.names[i], seen.sha, seen.missing)).encode("utf-8", "replace"))
+    for i, seen in enumerate(
+        pool.map_images(partial(_look, options, alone), index, range(len(index.names)), light=alone)
+    ):
+        total.update(repr((index.names[i], seen.sha, seen.missing)).encode("utf-8", "replace"))
         if seen.header is not None:
             headers[i] = same.setdefault(seen.header, seen.header)
         elif seen.reason:
@@ -177,26 +186,26 @@ def _looked(
 
 def _decoded(
     entry: Path,
-    place: Path,
-    found: ImageIndex,
+    path: Path,
+    index: ImageIndex,
     looks: dict[int, image_decoder.Header],
     bad: dict[int, str],
-    policy: Policy,
-    crew: DecoderPool,
+    options: LoadOptions,
+    pool: DecoderPool,
 ) -> tuple[Images, dict[str, Any]]:
-    """Decode all good images into the cache; when some prove damaged, choose size and colour anew without them."""
+    """Decode all usable images into the cache. When some prove damaged, choose size and colour again without them."""
     while True:
         headers = {i: header for i, header in looks.items() if i not in bad}
-        skipped = [{"file": found.names[i], "reason": bad[i]} for i in sorted(bad)]
+        skipped = [{"file": index.names[i], "reason": bad[i]} for i in sorted(bad)]
         if not headers:
-            raise DataError(_complaint(place, skipped))
+            raise DataError(_complaint(path, skipped))
         counted = Counter(replace(header, group="") for header in headers.values())
-        goal = resize.target((header.size for header in counted), policy.size, policy.native)
+        goal = resize.target((header.size for header in counted), options.size, options.native)
         grey = all(header.grey for header in counted)
-        about = {
+        metadata = {
             "kept": list(headers),
             "skipped": skipped,
-            **resize.notes(_count(counted, lambda header: f"{header.size[0]}x{header.size[1]}"), goal, policy.fit),
+            **resize.notes(_count(counted, lambda header: f"{header.size[0]}x{header.size[1]}"), goal, options.fit),
             "colour": "grey: every image is" if grey else "RGB: at least one image has colour",
             "original_modes": _count(counted, lambda header: header.mode),
             "animated": sum(n for header, n in counted.items() if header.animated),
@@ -208,37 +217,40 @@ def _decoded(
         chosen = list(headers)
 
         def chunks(chosen: list[int] = chosen, goal: Size = goal, grey: bool = grey) -> Iterator[Images]:
-            return _chunks(found, chosen, goal, policy, grey, crew)
+            return _chunks(index, chosen, goal, options, grey, pool)
 
         try:
-            return store.keep(entry, (len(chosen), 1 if grey else 3, *goal), chunks, about)
+            return cache.keep(entry, (len(chosen), 1 if grey else 3, *goal), chunks, metadata)
         except _Damaged as error:
             bad |= error.reasons
 
 
-def _look(policy: Policy, alone: bool, raw: bytes | str) -> _Look:
-    """Of some encoded bytes (or the reason why there are none): hash and header, or the hash `alone`."""
+def _look(options: LoadOptions, alone: bool, raw: bytes | str) -> _Look:
+    """Return the hash and header of some encoded bytes, or of the reason why there are none.
+
+    With `alone`, only the hash is computed.
+    """
     if isinstance(raw, str):
         return _Look(b"", None, raw, raw)
     sha = hashlib.sha256(raw).digest()
     if alone:
         return _Look(sha, None)
     try:
-        return _Look(sha, codecs.header(raw, policy))
+        return _Look(sha, codecs.header(raw, options))
     except DataError as error:
         return _Look(sha, None, str(error))
 
 
-def _picture(size: Size, policy: Policy, grey: bool, raw: bytes | str) -> Images | str:
-    """The decoded image, or why there is none."""
+def _picture(size: Size, options: LoadOptions, grey: bool, raw: bytes | str) -> Images | str:
+    """Return the decoded image, or the reason why there is none."""
     try:
-        return raw if isinstance(raw, str) else codecs.pixels(raw, size, policy, grey)
+        return raw if isinstance(raw, str) else codecs.pixels(raw, size, options, grey)
     except DataError as error:
         return str(error)
 
 
 def _count(counted: Counter[image_decoder.Header], fact: Callable[[image_decoder.Header], str]) -> dict[str, int]:
-    """How many images have each value of `fact`, the most frequent first."""
+    """Count the images per value of `fact`, the most frequent first."""
     total: Counter[str] = Counter()
     for header, n in counted.items():
         total[fact(header)] += n
@@ -246,25 +258,25 @@ def _count(counted: Counter[image_decoder.Header], fact: Callable[[image_decoder
 
 
 def _patients(headers: dict[int, image_decoder.Header]) -> list[int] | None:
-    """A number for each image by the patient that its file names; None unless all name one."""
+    """Number the patients that the files name. Returns None unless every image names one."""
     if not all(header.group for header in headers.values()):
         return None
     return [int(code) for code in coded(np.array([header.group for header in headers.values()]))[0]]
 
 
 def _nameless(headers: dict[int, image_decoder.Header]) -> int:
-    """How many images name no patient where others do."""
+    """Count the images that name no patient where others do."""
     named = sum(bool(header.group) for header in headers.values())
     return len(headers) - named if named else 0
 
 
 def _chunks(
-    found: ImageIndex, chosen: list[int], size: Size, policy: Policy, grey: bool, crew: DecoderPool
+    index: ImageIndex, chosen: list[int], size: Size, options: LoadOptions, grey: bool, pool: DecoderPool
 ) -> Iterator[Images]:
-    """uint8 [n, C, H, W] pieces in order; once all are tried, raises _Damaged if any failed."""
+    """Yield uint8 [n, C, H, W] pieces in order. Once all images are tried, raise _Damaged if any failed."""
     damaged: dict[int, str] = {}
     piece: list[Images] = []
-    for i, result in zip(chosen, crew.each(partial(_picture, size, policy, grey), found, chosen), strict=True):
+    for i, result in zip(chosen, pool.map_images(partial(_picture, size, options, grey), index, chosen), strict=True):
         if isinstance(result, str):
             damaged[i] = result
             piece.clear()
@@ -279,13 +291,13 @@ def _chunks(
         yield np.stack(piece)
 
 
-def _complaint(place: Path, skipped: list[dict[str, str]]) -> str:
+def _complaint(path: Path, skipped: list[dict[str, str]]) -> str:
     first, others = skipped[0], skipped[1:]
     more = ""
     if others:
         more = f" ({len(others)} other file{'s are' if len(others) > 1 else ' is'} bad as well: "
         more += ", ".join(item["file"] for item in others[:5]) + (", …)" if len(others) > 5 else ")")
-    where = place / first["file"] if place.is_dir() else f"{place}: {first['file']}"
+    where = path / first["file"] if path.is_dir() else f"{path}: {first['file']}"
     return (
         f"{where}: {first['reason']}{more}; every image must be whole and readable, with a label: mend or "
         "remove it, or pass on_bad='skip' (--on-bad skip) to leave it out"

@@ -1,4 +1,4 @@
-"""The size policy: which size all images get, and how one image is brought to it."""
+"""Choose the common size of all images, and resize an image to it."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from augury.images import Images
 Fit = Literal["crop", "pad"]
 Size = tuple[int, int]
 NATIVE_LIMIT = 64
-"""Images that are all alike keep their size up to this many pixels a side; others become this square."""
+"""Images of one common size keep it up to this many pixels a side; others become squares of this side."""
 LARGEST = 4096
 RESAMPLING = "bicubic, antialiased (Pillow), edges replicated when padding"
 
 
 def checked(size: int | Size | None, fit: str) -> Size | None:
-    """The size asked for as (height, width), or None. Raises SettingsError when size or fit is out of range."""
+    """Return the requested size as (height, width), or None. Raises SettingsError when size or fit is out of range."""
     if fit not in ("crop", "pad"):
         raise SettingsError(f"fit is '{fit}'; choose 'crop' (cover, cut the middle) or 'pad' (fit inside, edge-padded)")
     if size is None:
@@ -32,7 +32,11 @@ def checked(size: int | Size | None, fit: str) -> Size | None:
 
 
 def target(sizes: Iterable[Size], size: Size | None, native: int = NATIVE_LIMIT) -> Size:
-    """The (height, width) for images of these sizes: `size`, else their own if alike and at most `native`, else 64 x 64."""
+    """Return the (height, width) for images of these sizes.
+
+    It is `size` if given. Otherwise it is the images' own size if they share one of at most `native` pixels a side,
+    else 64 x 64.
+    """
     if size is not None:
         return size
     distinct = set(sizes)
@@ -44,10 +48,10 @@ def target(sizes: Iterable[Size], size: Size | None, native: int = NATIVE_LIMIT)
 
 
 def fitted(image: Image.Image, size: Size, fit: Fit) -> Image.Image:
-    """An L or RGB image of any size -> the same picture at `size` (height, width).
+    """Resize an L or RGB image to `size` (height, width).
 
-    crop: the largest middle region of the target's shape, scaled; pad: the whole image scaled to fit inside, its edge
-    pixels repeated outwards. One bicubic resampling, whose support grows with the reduction (antialiasing).
+    crop: the largest central region of the target's shape, scaled. pad: the whole image scaled to fit inside, its edge
+    pixels repeated outwards. Both use one bicubic resampling, whose support grows with the reduction (antialiasing).
     """
     (h, w), (width, height) = size, image.size
     if (height, width) == (h, w):
@@ -66,7 +70,7 @@ def fitted(image: Image.Image, size: Size, fit: Fit) -> Image.Image:
 
 
 def resized(images: Images, size: Size, fit: Fit) -> Images:
-    """uint8 [N, 1 or 3, H, W] at `size`; the same array when it has that size already."""
+    """Resize uint8 [N, 1 or 3, H, W] to `size`. An array of that size is returned unchanged."""
     if images.shape[2:] == size:
         return images
     result = np.empty((*images.shape[:2], *size), np.uint8)
@@ -78,7 +82,10 @@ def resized(images: Images, size: Size, fit: Fit) -> Images:
 
 
 def notes(sizes: dict[str, int], size: Size, fit: Fit) -> dict[str, object]:
-    """The policy in words for `LabelledImages.notes`; `sizes` maps "HxW" to how many images came with it."""
+    """Describe the resizing for `LabelledImages.notes`.
+
+    `sizes` maps each original size "HxW" to its number of images.
+    """
     native = list(sizes) == [f"{size[0]}x{size[1]}"]
     how = "native, not resized" if native else f"{fit}; {RESAMPLING}"
     return {"size": list(size), "resizing": how, "original_sizes": sizes}

@@ -1,4 +1,4 @@
-"""Paths, sizes and archives from outside, none of which is trusted."""
+"""Checks for untrusted paths, sizes and archives."""
 
 from __future__ import annotations
 
@@ -24,13 +24,16 @@ from augury.errors import AuguryError, DataError, MissingExtraError
 FILE_LIMIT = 512 * 2**20
 """Most bytes that one encoded image may have."""
 FREE, RATIO = 64 * 2**20, 200
-"""A packed file may unpack to FREE bytes, and to RATIO times its own size beyond."""
+"""A packed file may unpack to FREE bytes plus RATIO times its own size."""
 UNPACKING_ERRORS = (OSError, EOFError, zlib.error, lzma.LZMAError, ValueError)
 _PART = re.compile(r"(train|training|validation|valid|val|test|t10k)(?=[-_.]|\d|$)", re.IGNORECASE)
 
 
 def safe_parts(name: str) -> tuple[str, ...]:
-    """A relative path from a table or an archive -> its parts. Raises DataError (without the name) for any other."""
+    """Divide a relative path from a table or an archive into its components.
+
+    Raises DataError (without the name) for any other path.
+    """
     if "\0" in name or not name.strip():
         raise DataError("is not the name of a file")
     parts = tuple(part for part in name.replace("\\", "/").split("/") if part not in ("", "."))
@@ -44,7 +47,10 @@ def safe_parts(name: str) -> tuple[str, ...]:
 
 
 def fence(root: Path) -> Callable[[tuple[str, ...]], Path]:
-    """A function: parts -> the path below `root`. It raises DataError when links on the way lead out of `root`."""
+    """Return a function that maps path components to the path below `root`.
+
+    It raises DataError when links on the way lead out of `root`.
+    """
     realpath = lru_cache(maxsize=4096)(os.path.realpath)
     top = os.path.realpath(root)
 
@@ -61,24 +67,24 @@ def fence(root: Path) -> Callable[[tuple[str, ...]], Path]:
 
 
 def file_bytes(path: Path) -> bytes:
-    """The content of a plain file of at most FILE_LIMIT bytes. Raises OSError; DataError without the file's name."""
+    """Read a regular file of at most FILE_LIMIT bytes. Raises OSError; DataError without the file's name."""
     handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
     with os.fdopen(handle, "rb") as file:
-        about = os.fstat(file.fileno())
-        if not stat.S_ISREG(about.st_mode):
+        status = os.fstat(file.fileno())
+        if not stat.S_ISREG(status.st_mode):
             raise DataError("is not a plain file; put the image itself there")
-        check_length(about.st_size)
+        check_length(status.st_size)
         return file.read(FILE_LIMIT + 1)
 
 
 def check_length(count: int) -> None:
-    """Raises DataError when an encoded image of `count` bytes is above FILE_LIMIT."""
+    """Raise DataError when an encoded image of `count` bytes exceeds FILE_LIMIT."""
     if count > FILE_LIMIT:
         raise DataError(f"has {count:,} bytes, but an image may have {FILE_LIMIT:,} at most; save it smaller")
 
 
 def head(path: Path, count: int = 512) -> bytes:
-    """The first bytes of a plain file; none when it cannot be read."""
+    """Return the first bytes of a regular file, or none when it cannot be read."""
     try:
         if not path.is_file():
             return b""
@@ -88,8 +94,8 @@ def head(path: Path, count: int = 512) -> bytes:
         return b""
 
 
-def part_named(text: str) -> int:
-    """The part that a folder or the beginning of a file's name tells: "train-00001.tar" -> 0; -1 when none."""
+def split_named(text: str) -> int:
+    """Return the split that a folder or file name begins with: "train-00001.tar" -> 0; -1 for none."""
     match = _PART.match(text)
     if match is None:
         return -1
@@ -97,19 +103,25 @@ def part_named(text: str) -> int:
     return {"t10k": 2, "training": 0}.get(word, SPLIT_NAMES.get(word, -1))
 
 
-def parts_named(places: list[tuple[str, ...]]) -> list[int] | None:
-    """A part for each relative path (from its folder, else its own name), or None unless all of them tell one."""
-    codes = [next((code for code in map(part_named, place) if code >= 0), -1) for place in places]
+def splits_named(paths: list[tuple[str, ...]]) -> list[int] | None:
+    """Return the split of each relative path, or None unless every path names one.
+
+    The path components are tried from the outermost folder to the file name.
+    """
+    codes = [next((code for code in map(split_named, path) if code >= 0), -1) for path in paths]
     return codes if codes and min(codes) >= 0 else None
 
 
 def unpacking_limit(packed: int) -> int:
-    """The most bytes that a packed file of `packed` bytes may unpack to."""
+    """Return how many bytes a packed file of `packed` bytes may unpack to."""
     return FREE + RATIO * packed
 
 
 def opened(path: Path) -> IO[bytes]:
-    """A plain, gzip, bzip2 or xz file, told by its first bytes, as a stream of its content. Raises OSError."""
+    """Open a plain, gzip, bzip2 or xz file, recognised by its first bytes, as a stream of its content.
+
+    Raises OSError.
+    """
     first = head(path, 6)
     if first[:2] == b"\x1f\x8b":
         return cast(IO[bytes], gzip.open(path, "rb"))
@@ -121,7 +133,10 @@ def opened(path: Path) -> IO[bytes]:
 
 
 def unpacked(path: Path, piece: int = 2**20) -> Iterator[bytes]:
-    """The content of `opened`, in pieces. Raises DataError when damaged, or when it grows beyond unpacking_limit."""
+    """Yield the content of `opened` in pieces.
+
+    Raises DataError when the file is damaged or its content exceeds `unpacking_limit`.
+    """
     limit, total = unpacking_limit(path.stat().st_size), 0
     try:
         with opened(path) as stream:
@@ -139,18 +154,21 @@ def unpacked(path: Path, piece: int = 2**20) -> Iterator[bytes]:
 
 @contextmanager
 def external(complaint: str) -> Iterator[None]:
-    """Turns whatever the block raises but errors of ours into a DataError: other packages raise anything on damage."""
+    """Turn any exception of the block, except Augury's own, into a DataError.
+
+    Other packages raise arbitrary exceptions on damaged files.
+    """
     try:
         yield
     except AuguryError:
         raise
     except Exception as error:
-        said = " ".join(str(error).split())[:300] or type(error).__name__
-        raise DataError(complaint.format(said)) from error
+        message = " ".join(str(error).split())[:300] or type(error).__name__
+        raise DataError(complaint.format(message)) from error
 
 
 def extra(module: str, purpose: str, name: str) -> ModuleType:
-    """The optional package `module`. Raises MissingExtraError with the command that installs it."""
+    """Import the optional package `module`. Raises MissingExtraError with the command that installs it."""
     try:
         return importlib.import_module(module)
     except ImportError as error:
@@ -161,18 +179,20 @@ def extra(module: str, purpose: str, name: str) -> ModuleType:
 
 
 def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """A JSON object, as `json.loads` takes it for `object_pairs_hook`. Raises DataError (without the file's name) when a key
-    occurs twice, of which JSON itself lets the last win."""
-    found: dict[str, Any] = {}
+    """Build a JSON object; the `object_pairs_hook` of `json.loads`.
+
+    Raises DataError (without the file's name) when a key occurs twice. JSON itself would keep the last value.
+    """
+    entries: dict[str, Any] = {}
     for key, value in pairs:
-        if key in found:
+        if key in entries:
             raise DataError(f"tells '{key[:40]}' twice in one JSON object; keep one")
-        found[key] = value
-    return found
+        entries[key] = value
+    return entries
 
 
 def word(value: Any) -> str | None:
-    """A scalar from a table or JSON as text, None (nothing) as ""; None for lists and other things."""
+    """Return a scalar from a table or JSON as text: "" for None, and None for lists and other types."""
     if value is None:
         return ""
     if isinstance(value, bytes):

@@ -1,4 +1,4 @@
-"""Encoded images that can be read only once and in order (compressed tars, parquet), set down on disk for a while."""
+"""Temporary disk storage for encoded images that can be read only once and in order (compressed tars, parquet)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,10 @@ from augury.files import explained
 
 
 class TemporaryStore:
-    """A nameless temporary file that holds pieces of bytes; it is gone when the block of `spooled` ends, or the process."""
+    """An unnamed temporary file that holds byte strings.
+
+    It is deleted when the block of `open_temporary_store` or the process ends.
+    """
 
     def __init__(self, file: IO[bytes]) -> None:
         self.file = file
@@ -24,32 +27,32 @@ class TemporaryStore:
         self.lock = threading.Lock()
 
     def add(self, raw: bytes) -> int:
-        """Set down one piece; returns its number."""
+        """Append one byte string and return its index."""
         self.starts.append(self.end)
         self.file.write(raw)
         self.end += len(raw)
         return len(self.starts) - 1
 
     def fetch(self, i: int) -> bytes:
-        """Piece i; several threads may ask at once, after `ready`."""
+        """Return byte string `i`. Several threads may call this at once, after `ready`."""
         stop = self.starts[i + 1] if i + 1 < len(self.starts) else self.end
         return self.slice(self.starts[i], stop - self.starts[i])
 
     def slice(self, start: int, length: int) -> bytes:
-        """Bytes from anywhere; several threads may ask at once, after `ready`."""
+        """Return `length` bytes from offset `start`. Several threads may call this at once, after `ready`."""
         with self.lock:
             self.file.seek(start)
             return self.file.read(length)
 
     def ready(self) -> TemporaryStore:
-        """All is written: what was added can be fetched."""
+        """Flush the file, so that everything added can be fetched."""
         self.file.flush()
         return self
 
 
 @contextmanager
-def spooled(cache: Path | None) -> Iterator[TemporaryStore]:
-    """A new Spool in the cache's folder, or the system's temporary one where that cannot be written.
+def open_temporary_store(cache: Path | None) -> Iterator[TemporaryStore]:
+    """Open a new TemporaryStore in the cache folder, or in the system's temporary folder where that is not writable.
 
     Raises RunFolderError when the disk is full.
     """

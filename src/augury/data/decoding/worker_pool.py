@@ -1,4 +1,4 @@
-"""Many encoded images worked on at once: threads fetch them, and threads or processes look at them or decode them."""
+"""Process many encoded images at once: threads fetch them, and threads or processes check or decode them."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from augury.data.decoding.image_index import ImageIndex
 from augury.errors import DataError
 
 PROCESSES_FROM = 4096
-"""So many images repay the start of processes. Threads wait for Python's lock: of pictures of 64 px they decode hardly more than
-one core's worth."""
+"""From this many images on, processes repay their start. Threads wait for Python's lock: with images of 64 px they decode hardly
+more than one core does."""
 _BATCH = 32
 _DIES_WITH_PARENT = 1  # PR_SET_PDEATHSIG
 
@@ -28,10 +28,10 @@ T = TypeVar("T")
 
 
 class DecoderPool:
-    """Workers for a set of `count` images; use it in a `with` block.
+    """Workers for a data set of `count` images; use it in a `with` block.
 
-    Processes are forked, on Linux alone: they only run Pillow and NumPy on bytes that they are sent, die with their parent,
-    and leave Ctrl-C to it. Elsewhere, and for few images, threads do the work.
+    Processes are forked, and only on Linux. They run nothing but Pillow and NumPy on bytes sent to them. They die with
+    their parent and leave Ctrl-C to it. On other systems, and for few images, threads do the work.
     """
 
     def __init__(self, count: int) -> None:
@@ -42,7 +42,10 @@ class DecoderPool:
 
     @cached_property
     def processes(self) -> ProcessPoolExecutor | None:
-        """They have started already when they are asked for, from this thread, whose end would be theirs."""
+        """The processes, started on first access.
+
+        They must be started from this thread, because they end when it does.
+        """
         return _forked(self.number) if self.number else None
 
     def __enter__(self) -> DecoderPool:
@@ -53,21 +56,24 @@ class DecoderPool:
         if started := self.__dict__.get("processes"):
             started.shutdown(cancel_futures=True)
 
-    def each(
-        self, work: Callable[[bytes | str], T], found: ImageIndex, items: Sequence[int], *, light: bool = False
+    def map_images(
+        self, work: Callable[[bytes | str], T], index: ImageIndex, items: Sequence[int], *, light: bool = False
     ) -> Iterator[T]:
-        """`work` of the encoded bytes of each image, or of the reason why there are none, in order; a few batches ahead of
-        whoever asks, so that memory stays bounded. `light` work is left to threads. Raises DataError when a process dies."""
+        """Yield `work` of the encoded bytes of each image, or of the reason why there are none, in order.
+
+        Only a few batches are processed ahead of the caller, so memory stays bounded. `light` work is done by threads.
+        Raises DataError when a process dies.
+        """
         processes = None if light else self.processes
 
         def batch(some: Sequence[int]) -> list[T]:
-            raws = [_fetched(found, i) for i in some]
+            raws = [_fetched(index, i) for i in some]
             if processes is None:
                 return [work(raw) for raw in raws]
             try:
                 return processes.submit(_worked, work, raws).result()
             except BrokenProcessPool as error:
-                first, last = found.names[some[0]], found.names[some[-1]]
+                first, last = index.names[some[0]], index.names[some[-1]]
                 raise DataError(
                     f"a process that decodes images has died, most likely for want of memory, or of a damaged image near {first} "
                     f"to {last}; free memory, or look at these images"
@@ -86,12 +92,12 @@ class DecoderPool:
                 future.cancel()
 
 
-def _fetched(found: ImageIndex, i: int) -> bytes | str:
-    """The encoded bytes of image i, or why there are none."""
-    if i in found.bad:
-        return found.bad[i]
+def _fetched(index: ImageIndex, i: int) -> bytes | str:
+    """Return the encoded bytes of image i, or the reason why there are none."""
+    if i in index.bad:
+        return index.bad[i]
     try:
-        return found.fetch(i)
+        return index.fetch(i)
     except OSError as error:
         return f"cannot be opened ({error.strerror or error})"
     except DataError as error:
@@ -103,19 +109,18 @@ def _worked(work: Callable[[bytes | str], T], raws: list[bytes | str]) -> list[T
 
 
 def _forked(number: int) -> ProcessPoolExecutor:
-    """Processes that have started."""
+    """Return a pool whose processes have started."""
     context: Any = multiprocessing.get_context("fork")
     pool = ProcessPoolExecutor(number, mp_context=context, initializer=_begin, initargs=(os.getpid(),))
     with warnings.catch_warnings():
-        warnings.simplefilter(
-            "ignore", DeprecationWarning
-        )  # "multi-threaded, use of fork may lead to deadlocks": see Crew
+        # "multi-threaded, use of fork may lead to deadlocks": see DecoderPool
+        warnings.simplefilter("ignore", DeprecationWarning)
         pool.submit(_begin, os.getpid()).result()
     return pool
 
 
 def _begin(parent: int) -> None:
-    """In a new process: Ctrl-C is the parent's affair, and its end the process's."""
+    """Prepare a new process: ignore Ctrl-C, which the parent handles, and end with the parent."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if hasattr(libc := ctypes.CDLL(None), "prctl"):
         libc.prctl(_DIES_WITH_PARENT, signal.SIGTERM)

@@ -1,1 +1,1 @@
-"""One file per format: what lies there -> LabelledImages."""
+"""One file per format; each reads a path and returns LabelledImages."""

@@ -1,4 +1,4 @@
-"""Images already in memory -> LabelledImages."""
+"""Images in memory -> LabelledImages."""
 
 from __future__ import annotations
 
@@ -33,19 +33,48 @@ def from_arrays(
     native: int = resize.NATIVE_LIMIT,
     least: int = 2,
 ) -> LabelledImages:
-    """Images [N, H, W], [N, H, W, C] or [N, C, H, W], C 1, 3 or 4 (alpha, put on white) -> LabelledImages.
+    """Build LabelledImages from arrays.
 
-    Pixels: uint8 as they are; other integers and whole floats within 0..255 as they are; floats within [0, 1] times
-    255; uint16 divided by 257; bool black and white. `labels` int or str [N] or [N, 1]; `classes` names int labels
-    0..K-1, else the values themselves are the names; `attributes`, `groups` int or str [N]; `split` as in SPLITS, or
-    0, 1, 2.
-    `size` (height, width): None keeps images up to 64 pixels a side and brings larger ones to 64 x 64; see `resize`.
-    `names` and `notes` are kept with the result. Fewer than `least` classes are refused, `native` is as for `Policy`.
+    Parameters
+    ----------
+    images : array [N, H, W], [N, H, W, C] or [N, C, H, W]
+        C is 1, 3 or 4 (alpha, put on white). uint8, other integers and whole floats within 0..255 are used as they are.
+        Floats within [0, 1] are multiplied by 255, uint16 is divided by 257, bool becomes black and white.
+    labels : int or str array [N] or [N, 1]
+    classes : sequence of str, optional
+        Names of the int labels 0..K-1, or all permitted str labels. None: the values are the names.
+    attributes : mapping of str to int or str array [N], optional
+    groups : int or str array [N], optional
+        Images of one group stay in one split.
+    split : array [N], optional
+        Names as in SPLITS, or 0, 1, 2.
+    size : int or (int, int), optional
+        Height and width in pixels, or one number for both. None keeps images up to 64 pixels a side and resizes larger
+        ones to 64 x 64.
+    fit : {"crop", "pad"}
+        As in `load`.
+    names : sequence of str, optional
+        A name for each image, for messages.
+    notes : mapping, optional
+        Entries that are added to the notes of the result.
+    native : int
+        The number of pixels a side up to which images keep their size when `size` is None.
+    least : int
+        Fewest classes.
 
-    Raises DataError when lengths disagree, pixels are NaN, infinite or out of range, labels have several columns, or
-    there are too few classes; SettingsError when `size` or `fit` is out of range.
+    Returns
+    -------
+    LabelledImages
+
+    Raises
+    ------
+    DataError
+        When lengths disagree; pixels are NaN, infinite or out of range; labels have several columns; or there are too
+        few classes.
+    SettingsError
+        When `size` or `fit` is out of range.
     """
-    wanted = resize.checked(size, fit)
+    target_size = resize.checked(size, fit)
     array = np.asarray(images)
     layout = _layout(array)
     n = len(array)
@@ -53,13 +82,13 @@ def from_arrays(
     extra = {name: column(f"attribute '{name}'", values, n) for name, values in (attributes or {}).items()}
     scaling, factor = _scaling(array)
     height, width = array.shape[2:] if layout == "NCHW" else array.shape[1:3]
-    goal = resize.target([(height, width)], wanted, native)
+    goal = resize.target([(height, width)], target_size, native)
     chunks = []
     for start in range(0, n, _CHUNK):
         piece = array[start : start + _CHUNK]
-        whole = piece if piece.dtype == np.uint8 else np.rint(piece * np.float64(factor)).astype(np.uint8)
-        chunks.append(resize.resized(_planar(whole, layout), goal, fit))
-    said = {
+        scaled = piece if piece.dtype == np.uint8 else np.rint(piece * np.float64(factor)).astype(np.uint8)
+        chunks.append(resize.resized(_planar(scaled, layout), goal, fit))
+    all_notes = {
         "format": "arrays",
         "pixels": scaling,
         "colour": f"{layout}, {'transparency put on white' if 4 in _channels(array, layout) else 'as given'}",
@@ -75,7 +104,7 @@ def from_arrays(
             groups=None if groups is None else coded(column("groups", groups, n))[0],
             split=None if split is None else coded_split(split, n),
             names=tuple(names) if names is not None else tuple(f"index {i}" for i in range(n)),
-            notes=said,
+            notes=all_notes,
         ),
         least=least,
     )
@@ -86,7 +115,7 @@ def _channels(array: npt.NDArray[Any], layout: str) -> tuple[int, ...]:
 
 
 def _layout(array: npt.NDArray[Any]) -> str:
-    """NHW, NHWC or NCHW. Raises DataError for objects, other shapes, none at all, or sides out of range."""
+    """Return NHW, NHWC or NCHW. Raises DataError for objects, other shapes, no images, or sides out of range."""
     if array.dtype.kind == "O":
         raise DataError("images differ in size or are Python objects; stack images of one size into one uint8 array")
     if array.ndim == 3:
@@ -113,7 +142,7 @@ def _layout(array: npt.NDArray[Any]) -> str:
 
 
 def _scaling(array: npt.NDArray[Any]) -> tuple[str, float]:
-    """How values become 0..255: in words, and as a factor. Raises DataError when no rule fits them."""
+    """Return how values become 0..255, in words and as a factor. Raises DataError when no rule applies."""
     if array.dtype == np.uint8:
         return "uint8, as given", 1.0
     if array.dtype == np.uint16:
@@ -122,7 +151,7 @@ def _scaling(array: npt.NDArray[Any]) -> tuple[str, float]:
         return "bool, times 255", 255.0
     if array.dtype.kind not in "iuf":
         raise DataError(f"pixels are {array.dtype}; give uint8, or floats within [0, 1]")
-    low, high, whole = np.inf, -np.inf, True
+    low, high, integral = np.inf, -np.inf, True
     for start in range(0, len(array), _CHUNK):
         piece = array[start : start + _CHUNK]
         finite = np.isfinite(piece).reshape(len(piece), -1).all(axis=1)
@@ -132,10 +161,10 @@ def _scaling(array: npt.NDArray[Any]) -> tuple[str, float]:
                 f"image {at} holds NaN or infinity; every pixel must be a number: mend or leave out that image"
             )
         low, high = min(low, float(piece.min())), max(high, float(piece.max()))
-        whole = whole and bool((piece == np.rint(piece)).all())
+        integral = integral and bool((piece == np.rint(piece)).all())
     if array.dtype.kind == "f" and low >= 0 and high <= 1:
         return f"{array.dtype} within [0, 1], times 255", 255.0
-    if whole and low >= 0 and high <= 255:
+    if integral and low >= 0 and high <= 255:
         return f"{array.dtype}, whole numbers within [0, 255], as given", 1.0
     raise DataError(
         f"pixels are {array.dtype} from {low:g} to {high:g}; floats must lie within [0, 1] or be whole numbers within "
@@ -144,7 +173,7 @@ def _scaling(array: npt.NDArray[Any]) -> tuple[str, float]:
 
 
 def _planar(piece: Images, layout: str) -> Images:
-    """uint8 of any layout -> [N, 1 or 3, H, W], alpha put on white."""
+    """uint8 of any layout -> [N, 1 or 3, H, W], with alpha put on white."""
     planes = piece[:, None] if layout == "NHW" else piece.transpose(0, 3, 1, 2) if layout == "NHWC" else piece
     if planes.shape[1] == 4:
         alpha = planes[:, 3:].astype(np.float64) / 255

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from augury.data.decoding import array_store, safety
 from augury.data.decoding.label_encoding import attributes_of, finished
-from augury.data.decoding.load_options import Policy
+from augury.data.decoding.load_options import LoadOptions
 from augury.errors import DataError
 from augury.images import Attribute, Images, LabelledImages
 
@@ -20,7 +20,7 @@ PIXELS = 3 * 32 * 32
 
 @dataclass(frozen=True)
 class _Layout:
-    """Which files make the set, and what the bytes before the pixels are."""
+    """The files of the data set, and the label bytes before the pixels."""
 
     files: tuple[tuple[str, int], ...]
     meta: str
@@ -40,14 +40,14 @@ PICKLED = ("data_batch_1", "batches.meta")
 
 
 def recognises(path: Path) -> bool:
-    """Whether it is a folder of such batches (or of pickled ones, to be refused), or one of its files."""
+    """Whether it is a folder of such batches (or of pickled ones, which `read` refuses), or one of its files."""
     root = path if path.is_dir() else path.parent
     if path.is_file() and not any(path.name in dict(layout.files) for layout in LAYOUTS):
         return False
     return _layout(root) is not None or all((root / name).is_file() for name in PICKLED)
 
 
-def read(path: Path, policy: Policy) -> LabelledImages:
+def read(path: Path, options: LoadOptions) -> LabelledImages:
     """Read all batches of a folder; CIFAR-100's coarse label becomes the attribute `coarse`.
 
     Raises DataError when batches are pickled, cut off, or hold a label without a name.
@@ -59,20 +59,20 @@ def read(path: Path, policy: Policy) -> LabelledImages:
             f"{root}: these batches are pickles, which are refused as unpickling can run code; fetch the binary "
             "version (cifar-10-binary.tar.gz), or save arrays with np.savez_compressed(images=…, labels=…)"
         )
-    files = [(root / name, part) for name, part in layout.files if (root / name).is_file()]
+    files = [(root / name, split_code) for name, split_code in layout.files if (root / name).is_file()]
     counts = [_count(file, layout) for file, _ in files]
     labels = np.concatenate([_labels(file, n, layout) for (file, _), n in zip(files, counts, strict=True)])
     names = [_names(root / name, labels[:, k]) for k, name in enumerate(filter(None, (layout.coarse, layout.meta)))]
     n = sum(counts)
-    images, pixels, notes = array_store.kept(
+    images, pixels, notes = array_store.cached(
         [file for file, _ in files],
         (n, 3, 32, 32),
         lambda: _pieces([file for file, _ in files], layout),
-        policy,
+        options,
         "cifar",
     )
-    split = np.repeat(np.array([part for _, part in files], np.int8), counts)
-    whole = LabelledImages(
+    split = np.repeat(np.array([split_code for _, split_code in files], np.int8), counts)
+    data = LabelledImages(
         images=images,
         labels=labels[:, -1].astype(np.int64),
         classes=names[-1],
@@ -84,7 +84,7 @@ def read(path: Path, policy: Policy) -> LabelledImages:
         notes={**notes, "source": str(path)},
     )
     try:
-        return finished(whole, pixels)
+        return finished(data, pixels)
     except DataError as error:
         raise DataError(f"{path}: {error}") from error
 
@@ -123,7 +123,10 @@ def _pieces(files: list[Path], layout: _Layout) -> Iterator[Images]:
 
 
 def _names(file: Path, codes: npt.NDArray[np.uint8]) -> tuple[str, ...]:
-    """The names that a file lists, one a line. Raises DataError when they are not enough, or not all different."""
+    """Return the names that a file lists, one per line.
+
+    Raises DataError when they are too few or not all different.
+    """
     try:
         text = safety.file_bytes(file).decode("utf-8")
     except OSError as error:

@@ -1,4 +1,4 @@
-"""A CSV (or TSV) file with a row per image: path, label, and perhaps group, split and attributes -> LabelledImages."""
+"""A CSV (or TSV) file with one row per image: path, label, and optionally group, split and attributes."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 from augury.data.decoding import reading
 from augury.data.decoding.image_index import ImageIndex
-from augury.data.decoding.load_options import Policy
+from augury.data.decoding.load_options import LoadOptions
 from augury.data.decoding.safety import file_bytes, word
 from augury.data.formats import table
 from augury.errors import DataError
@@ -19,47 +19,47 @@ LIMIT = 512 * 2**20
 
 
 def recognises(path: Path) -> bool:
-    """Whether it is called .csv or .tsv."""
+    """Whether its name ends in .csv or .tsv."""
     return path.is_file() and path.suffix.lower() in (".csv", ".tsv")
 
 
-def read(path: Path, policy: Policy) -> LabelledImages:
-    """Read the images that a table names, relative to its own folder or `policy.root`.
+def read(path: Path, options: LoadOptions) -> LabelledImages:
+    """Read the images that a table names, relative to its own folder or `options.root`.
 
-    Columns are what `policy.columns` says, else what their names say (`table.NAMES`).
-    Raises DataError when the table is damaged or has no such columns, or as `reading.read` does.
+    `options.columns` assigns the columns; otherwise their names do (`table.NAMES`). Raises DataError when the table is
+    damaged or lacks such columns, or as `reading.read` does.
     """
     try:
         columns, bad = columns_of(path)
-        chosen = table.roles(list(columns), policy, needed=("image", "label") if policy.labelled else ("image",))
+        chosen = table.roles(list(columns), options, needed=("image", "label") if options.labelled else ("image",))
     except DataError as error:
         raise DataError(f"{path}: {error}") from error
-    root = path.parent if policy.root is None else policy.root
+    root = path.parent if options.root is None else options.root
     if not root.is_dir():
         raise DataError(f"{path}: --root {root} is no folder; give the one that the table's file names are relative to")
     names = columns.pop(chosen["image"])
     paths, bad = table.files(root, names, bad)
-    told = table.told(columns, {k: v for k, v in chosen.items() if k != "image"}, policy, bad, len(names))
-    if paths and not told.bad and not any(place.exists() for place in paths):
+    fields = table.image_fields(columns, {k: v for k, v in chosen.items() if k != "image"}, options, bad, len(names))
+    if paths and not fields.bad and not any(file.exists() for file in paths):
         raise DataError(
             f"{path}: none of its files is there, such as {root / (names[0] or '')}; --root says where file names begin, and they "
             "need their extension"
         )
-    found = ImageIndex(
+    index = ImageIndex(
         names=[name or f"row {i + 1}" for i, name in enumerate(names)],
-        labels=told.labels,
+        labels=fields.labels,
         fetch=lambda i: file_bytes(paths[i]),
-        split=told.split,
-        groups=told.groups,
-        attributes=told.attributes,
-        bad=told.bad,
-        notes={"columns": chosen, **table.noted(told.left_out)},
+        split=fields.split,
+        groups=fields.groups,
+        attributes=fields.attributes,
+        bad=fields.bad,
+        notes={"columns": chosen, **table.noted(fields.left_out)},
     )
-    return reading.read(path, found, policy, "csv")
+    return reading.read(path, index, options, "csv")
 
 
 def columns_of(path: Path) -> tuple[dict[str, list[str | None]], dict[int, str]]:
-    """The columns by name, and why rows (from 0) cannot be used. Raises DataError without the file's name."""
+    """Return the columns by name, and why rows (from 0) cannot be used. Raises DataError without the file's name."""
     rows = _rows(path)
     header = [name.strip() for name in next(rows, [])]
     if len(set(header)) < len(header):
@@ -80,7 +80,7 @@ def columns_of(path: Path) -> tuple[dict[str, list[str | None]], dict[int, str]]
 
 
 def _rows(path: Path) -> Iterator[list[str]]:
-    """The rows that are not empty. Raises DataError when it is too large, no UTF-8 text, or no table."""
+    """Yield the rows that are not empty. Raises DataError when the file is too large, not UTF-8, or not a table."""
     try:
         if path.stat().st_size > LIMIT:
             raise DataError(f"has {path.stat().st_size:,} bytes, but a table may have {LIMIT:,}; divide it")

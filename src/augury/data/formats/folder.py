@@ -1,4 +1,4 @@
-"""A folder of image files, one folder per class, perhaps under train, validation and test -> LabelledImages."""
+"""A folder of image files: one folder per class, optionally below train, validation and test."""
 
 from __future__ import annotations
 
@@ -12,51 +12,52 @@ from augury.data.decoding import reading
 from augury.data.decoding.codecs import EXTENSIONS
 from augury.data.decoding.image_index import ImageIndex
 from augury.data.decoding.label_encoding import SPLIT_NAMES
-from augury.data.decoding.load_options import Policy
+from augury.data.decoding.load_options import LoadOptions
 from augury.data.decoding.safety import file_bytes
 from augury.errors import DataError
 from augury.images import LabelledImages
 
 
 def recognises(path: Path) -> bool:
-    """Any folder: the other formats that are folders come before this one."""
+    """Whether it is a folder. The other folder formats are tried first."""
     return path.is_dir()
 
 
-def read(path: Path, policy: Policy) -> LabelledImages:
+def read(path: Path, options: LoadOptions) -> LabelledImages:
     """Read a folder as `find` describes. Raises DataError as `find` and `reading.read` do."""
-    return reading.read(path, find(path, policy.labelled), policy, "folder")
+    return reading.read(path, find(path, options.labelled), options, "folder")
 
 
 def holds_images(root: Path) -> bool:
     """Whether there are image files directly in the folders of `root`, as in class folders."""
     try:
-        places = [Path(entry.path) for entry in os.scandir(root) if entry.is_dir()]
-        return any(Path(entry.name).suffix.lower() in EXTENSIONS for place in places for entry in os.scandir(place))
+        folders = [Path(entry.path) for entry in os.scandir(root) if entry.is_dir()]
+        return any(Path(entry.name).suffix.lower() in EXTENSIONS for folder in folders for entry in os.scandir(folder))
     except OSError:
         return False
 
 
 def find(root: Path, labelled: bool = True) -> ImageIndex:
-    """All image files of `<class>/…` or `<train|val|validation|test>/<class>/…`, sorted by name.
+    """List all image files of `<class>/…` or `<train|val|validation|test>/<class>/…`, sorted by name.
 
-    Unless they must be `labelled`, images that all lie directly in the root are of one class without a name.
-    Hidden files, other extensions and links that leave the root are passed over and counted.
-    Raises DataError when there is none, when images lie directly in the root or in a part, or when folders named like
-    parts stand beside classes so that the layout is unclear.
+    Unless they must be `labelled`, images that all lie directly in the root are in one class without a name. Hidden
+    files, other extensions and links that leave the root are skipped and counted.
+
+    Raises DataError when there are no images; when images lie directly in the root or in the folder of a split; or when
+    folders named like splits stand beside classes, so that the layout is unclear.
     """
     ignored: Counter[str] = Counter()
-    places = walked(root, ignored)
-    order, names, labels, split = arranged(root, places, ignored, labelled)
+    paths = walked(root, ignored)
+    order, names, labels, split = arranged(root, paths, ignored, labelled)
 
     def fetch(i: int) -> bytes:
-        return file_bytes(root.joinpath(*places[order[i]]))
+        return file_bytes(root.joinpath(*paths[order[i]]))
 
     return ImageIndex(names, labels, fetch, numeric=False, split=split, ignored=+ignored)
 
 
 def walked(root: Path, ignored: Counter[str]) -> list[tuple[str, ...]]:
-    """Every image file below `root` by its relative parts; counts what is passed over. Raises DataError."""
+    """List every image file below `root` by its path components; count what is skipped. Raises DataError."""
     try:
         return [tuple(path.relative_to(root).parts) for path in _walk(root, root.resolve(), (), ignored)]
     except OSError as error:
@@ -66,31 +67,35 @@ def walked(root: Path, ignored: Counter[str]) -> list[tuple[str, ...]]:
 
 
 def arranged(
-    root: Path, places: Sequence[tuple[str, ...]], ignored: Counter[str], labelled: bool = True
+    root: Path, paths: Sequence[tuple[str, ...]], ignored: Counter[str], labelled: bool = True
 ) -> tuple[list[int], list[str], list[str], list[int] | None]:
-    """Relative paths in class folders -> the order of their names, and in that order names, classes and parts, if any.
+    """Sort relative paths in class folders by name.
 
-    `root` is for messages. Raises DataError when the layout is not as `find` says.
+    Returns their order and, in that order, names, classes and splits (None without splits). `root` is for messages.
+    Raises DataError when the layout is not the one that `find` describes.
     """
-    nested = [parts for parts in places if len(parts) > 1]
-    loose = len(places) - len(nested)
+    nested = [parts for parts in paths if len(parts) > 1]
+    loose = len(paths) - len(nested)
     if not nested and loose and not labelled:
-        order = sorted(range(loose), key=lambda i: text(places[i][0]))
-        return order, [text(places[i][0]) for i in order], [""] * loose, None
+        order = sorted(range(loose), key=lambda i: text(paths[i][0]))
+        return order, [text(paths[i][0]) for i in order], [""] * loose, None
     if not nested:
         raise DataError(_nothing(root, loose, ignored))
     ignored["images directly in the root"] += loose
-    parted = _has_parts(root, nested)
-    texts = {i: [text(part) for part in parts] for i, parts in enumerate(places) if len(parts) > 1}
+    has_splits = _has_splits(root, nested)
+    texts = {i: [text(part) for part in parts] for i, parts in enumerate(paths) if len(parts) > 1}
     named = {i: "/".join(parts) for i, parts in texts.items()}
     order = sorted(named, key=lambda i: named[i])
-    labels = [sys.intern(texts[i][1 if parted else 0]) for i in order]
-    split = [SPLIT_NAMES[texts[i][0].casefold()] for i in order] if parted else None
+    labels = [sys.intern(texts[i][1 if has_splits else 0]) for i in order]
+    split = [SPLIT_NAMES[texts[i][0].casefold()] for i in order] if has_splits else None
     return order, [named[i] for i in order], labels, split
 
 
 def _walk(folder: Path, root: Path, above: tuple[Path, ...], ignored: Counter[str]) -> Iterator[Path]:
-    """Image files below `folder`; `above` are the real folders on the way here, so that a loop of links ends."""
+    """Yield the image files below `folder`.
+
+    `above` are the real folders on the way here, so that a loop of links ends.
+    """
     above = (*above, folder.resolve())
     for entry in sorted(os.scandir(folder), key=lambda entry: entry.name):
         path = Path(entry.path)
@@ -104,13 +109,13 @@ def _walk(folder: Path, root: Path, above: tuple[Path, ...], ignored: Counter[st
             else:
                 yield from _walk(path, root, above, ignored)
         elif path.suffix.lower() in EXTENSIONS and (entry.is_file() or not path.exists()):
-            yield path  # a link to nothing is for the reader to complain about
+            yield path  # the reader reports a dangling link
         else:
             ignored["not image files"] += 1
 
 
-def _has_parts(root: Path, nested: list[tuple[str, ...]]) -> bool:
-    """Whether the folders below `root` are parts (train, test …) rather than classes."""
+def _has_splits(root: Path, nested: list[tuple[str, ...]]) -> bool:
+    """Whether the folders below `root` are splits (train, test …), not classes."""
     tops = {parts[0] for parts in nested}
     direct = Counter(parts[0] for parts in nested if len(parts) == 2)
     named = sorted(top for top in tops if top.casefold() in SPLIT_NAMES)
@@ -138,7 +143,7 @@ def _nothing(root: Path, loose: int, ignored: Counter[str]) -> str:
             f"{root}: found {loose} images directly in this folder, but none in a class folder; put them in "
             "one folder per class, such as cats/ and dogs/, or give a CSV file that names each image and its class"
         )
-    passed = ", ".join(f"{count} {what}" for what, count in sorted(ignored.items()))
+    passed = ", ".join(f"{count} {reason}" for reason, count in sorted(ignored.items()))
     return (
         f"{root}: found no images ({passed or 'the folder is empty'}); put them in one folder per class, as "
         f"{', '.join(sorted(EXTENSIONS))}"
@@ -146,5 +151,5 @@ def _nothing(root: Path, loose: int, ignored: Counter[str]) -> str:
 
 
 def text(name: str) -> str:
-    """A file name as proper text; bytes that are no UTF-8 become a replacement sign."""
+    """Return a file name as valid text; bytes that are not UTF-8 become a replacement character."""
     return os.fsencode(name).decode("utf-8", "replace")

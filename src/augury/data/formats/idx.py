@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from augury.data.decoding import array_store, safety
 from augury.data.decoding.label_encoding import coded_labels, finished
-from augury.data.decoding.load_options import Policy
+from augury.data.decoding.load_options import LoadOptions
 from augury.errors import DataError
 from augury.images import Images, LabelledImages
 
@@ -25,11 +25,11 @@ _UBYTE = 8
 
 @dataclass(frozen=True)
 class _Pair:
-    """The images and labels of one part, and their shape [N, C, H, W]."""
+    """The images and labels of one split, and their shape [N, C, H, W]."""
 
     images: Path
     labels: Path
-    part: int
+    split: int
     shape: tuple[int, int, int, int]
     header: int
 
@@ -41,10 +41,10 @@ def recognises(path: Path) -> bool:
     return _NAME.fullmatch(path.name) is not None and path.is_file()
 
 
-def read(path: Path, policy: Policy) -> LabelledImages:
-    """Read every `…images-idx3-ubyte(.gz)` beside its `…labels-idx1-ubyte(.gz)`: train, t10k or test, validation.
+def read(path: Path, options: LoadOptions) -> LabelledImages:
+    """Read every `…images-idx3-ubyte(.gz)` with its `…labels-idx1-ubyte(.gz)`: train, t10k or test, validation.
 
-    A file stands for all that are named like it (of EMNIST's families, its own). Classes are the labels as text.
+    Given one file, all files of the same family are read (EMNIST has several families). Classes are the labels as text.
     Raises DataError when labels are missing, counts disagree, or a file is damaged, cut off or not of bytes.
     """
     root = path if path.is_dir() else path.parent
@@ -64,19 +64,19 @@ def read(path: Path, policy: Policy) -> LabelledImages:
             f"{odd.images}: images are {list(odd.shape[1:])}, but {list(pairs[0].shape[1:])} in {pairs[0].images.name}; "
             "keep sets of different sizes in different folders"
         )
-    parts = [pair.part for pair in pairs]
-    if len(set(parts)) < len(parts) or (len(parts) > 1 and min(parts) < 0):
+    split_codes = [pair.split for pair in pairs]
+    if len(set(split_codes)) < len(split_codes) or (len(split_codes) > 1 and min(split_codes) < 0):
         raise DataError(
             f"{root}: the parts of {', '.join(pair.images.name for pair in pairs)} are unclear; call them train-…, "
             "validation-… and test-… (or t10k-…)"
         )
     labels = [_labels(pair) for pair in pairs]
-    n = sum(len(part) for part in labels)
-    images, pixels, notes = array_store.kept(
-        [pair.images for pair in pairs], (n, *pairs[0].shape[1:]), lambda: _pieces(pairs), policy, "idx"
+    n = sum(len(values) for values in labels)
+    images, pixels, notes = array_store.cached(
+        [pair.images for pair in pairs], (n, *pairs[0].shape[1:]), lambda: _pieces(pairs), options, "idx"
     )
     codes, classes = coded_labels(np.concatenate(labels).astype(np.int64), None, n)
-    split = np.repeat(np.array(parts, np.int8), [len(part) for part in labels])
+    split = np.repeat(np.array(split_codes, np.int8), [len(values) for values in labels])
     try:
         return finished(
             LabelledImages(
@@ -94,30 +94,30 @@ def read(path: Path, policy: Policy) -> LabelledImages:
 
 
 def _image_files(root: Path) -> list[Path]:
-    """The files of images, train first; of a plain and a gzipped one of the same name the plain."""
+    """List the files of images, train first. Of a plain and a gzipped file of one name the plain one is used."""
     try:
         names = {entry.name for entry in root.iterdir() if entry.is_file()}
     except OSError:
         return []
-    found = [name for name in names if (match := _NAME.fullmatch(name)) and match["what"].lower() == "images"]
-    found = [name for name in found if not (name.lower().endswith(".gz") and name[:-3] in names)]
-    return [root / name for name in sorted(found, key=lambda name: (_part(name), name))]
+    matches = [name for name in names if (match := _NAME.fullmatch(name)) and match["what"].lower() == "images"]
+    matches = [name for name in matches if not (name.lower().endswith(".gz") and name[:-3] in names)]
+    return [root / name for name in sorted(matches, key=lambda name: (_split_code(name), name))]
 
 
 def _stem(file: str) -> tuple[str, str]:
-    """The family of a file's name, and the word for its part: "emnist-letters-train-images…" -> "emnist-letters-", "train"."""
+    """Return the family of a file name and its split: "emnist-letters-train-images…" -> "emnist-letters", "train"."""
     match = _NAME.fullmatch(file)
     before = match["before"] if match else ""
-    family, _, part = before.rstrip("-_.").rpartition("-")
-    return (family, part) if safety.part_named(part) >= 0 else (before.rstrip("-_."), "")
+    family, _, split_word = before.rstrip("-_.").rpartition("-")
+    return (family, split_word) if safety.split_named(split_word) >= 0 else (before.rstrip("-_."), "")
 
 
 def _family(file: Path) -> str:
     return _stem(file.name)[0]
 
 
-def _part(file: str) -> int:
-    return safety.part_named(_stem(file)[1])
+def _split_code(file: str) -> int:
+    return safety.split_named(_stem(file)[1])
 
 
 def _pair(file: Path) -> _Pair:
@@ -127,8 +127,8 @@ def _pair(file: Path) -> _Pair:
     names = [f"{match['before']}labels{after}{packed}" for packed in ("", ".gz")]
     labels = next((file.parent / name for name in names if (file.parent / name).is_file()), None)
     if match["what"].lower() == "labels" or labels is None:
-        wanted = names[0] if labels is None else "its images"
-        raise DataError(f"{file}: there is no {wanted} beside it; images and labels belong together")
+        missing = names[0] if labels is None else "its images"
+        raise DataError(f"{file}: there is no {missing} beside it; images and labels belong together")
     sides, header = _header(file, (3, 4))
     if len(sides) == 3:
         shape = (sides[0], 1, sides[1], sides[2])
@@ -140,11 +140,14 @@ def _pair(file: Path) -> _Pair:
         array_store.check_sides(shape[2], shape[3])
     except DataError as error:
         raise DataError(f"{file}: {error}") from error
-    return _Pair(file, labels, _part(file.name), shape, header)
+    return _Pair(file, labels, _split_code(file.name), shape, header)
 
 
 def _header(file: Path, dimensions: tuple[int, ...]) -> tuple[tuple[int, ...], int]:
-    """The sides that the header declares, and its length. Raises DataError when it is none, or declares too much."""
+    """Return the sides that the header declares, and the header's length.
+
+    Raises DataError when there is no valid header, or it declares more than the file can hold.
+    """
     try:
         with safety.opened(file) as stream:
             magic = stream.read(4)
@@ -162,11 +165,13 @@ def _header(file: Path, dimensions: tuple[int, ...]) -> tuple[tuple[int, ...], i
     if 0 in sides:
         raise DataError(f"{file}: declares {' x '.join(map(str, sides))}: nothing; fetch it again")
     total = int(np.prod([int(side) for side in sides], dtype=object))
-    there = file.stat().st_size
+    actual = file.stat().st_size
     packed = file.name.lower().endswith(".gz") or safety.head(file, 2) == b"\x1f\x8b"
-    most = safety.unpacking_limit(there) if packed else there
+    most = safety.unpacking_limit(actual) if packed else actual
     if total > most:
-        raise DataError(f"{file}: declares {total:,} bytes, but of {there:,} at most {most:,} can come; fetch it again")
+        raise DataError(
+            f"{file}: declares {total:,} bytes, but of {actual:,} at most {most:,} can come; fetch it again"
+        )
     return tuple(sides), 4 + 4 * len(sides)
 
 

@@ -1,4 +1,4 @@
-"""Hugging Face's imagefolder: files, and a metadata.csv or metadata.jsonl that tells of each -> LabelledImages."""
+"""Hugging Face's imagefolder: image files described by a metadata.csv or metadata.jsonl."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 from augury.data.decoding import reading
 from augury.data.decoding.image_index import ImageIndex
 from augury.data.decoding.label_encoding import SPLIT_NAMES
-from augury.data.decoding.load_options import Policy
+from augury.data.decoding.load_options import LoadOptions
 from augury.data.decoding.safety import file_bytes, unique, word
 from augury.data.formats import csv, folder, table
 from augury.errors import DataError
@@ -26,21 +26,21 @@ _LINE = 2**20
 class _Sheet:
     """One metadata file: its folder, its columns and its bad rows."""
 
-    place: Path
+    folder: Path
     columns: dict[str, list[str | None]]
     bad: dict[int, str]
 
 
 def recognises(path: Path) -> bool:
-    """Whether it is a folder that holds a metadata file (perhaps in train, validation, test), or that file."""
+    """Whether it is a metadata file, or a folder with one (directly, or in train, validation, test)."""
     return path.name in METADATA if path.is_file() else path.is_dir() and bool(_metadata(path))
 
 
-def read(path: Path, policy: Policy) -> LabelledImages:
-    """Read the files that metadata names in `file_name`, relative to where it lies; without a label column the folder
-    that holds a file is its label. Files that no row names are counted.
+def read(path: Path, options: LoadOptions) -> LabelledImages:
+    """Read the files that the metadata name in `file_name`, relative to the metadata file.
 
-    Raises DataError when metadata are damaged or disagree on columns, or as `reading.read` does.
+    Without a label column, the folder of a file is its label. Files that no row names are counted. Raises DataError
+    when metadata are damaged or their columns differ, or as `reading.read` does.
     """
     root = path.parent if path.is_file() else path
     sheets = [_sheet(file) for file in _metadata(root)]
@@ -48,11 +48,11 @@ def read(path: Path, policy: Policy) -> LabelledImages:
     for sheet in sheets[1:]:
         if set(sheet.columns) != set(header):
             odd = min(set(sheet.columns) ^ set(header))
-            raise DataError(f"{sheet.place}: the metadata files differ in the column '{odd}'; give all the same")
+            raise DataError(f"{sheet.folder}: the metadata files differ in the column '{odd}'; give all the same")
     names: list[str | None] = []
     bad: dict[int, str] = {}
     for sheet in sheets:
-        within = sheet.place.relative_to(root).as_posix()
+        within = sheet.folder.relative_to(root).as_posix()
         bad |= {len(names) + i: reason for i, reason in sheet.bad.items()}
         names += [f"{within}/{name}" if within != "." and name else name for name in sheet.columns["file_name"]]
     paths, bad = table.files(root, names, bad)
@@ -61,32 +61,32 @@ def read(path: Path, policy: Policy) -> LabelledImages:
     if "split" not in columns and all(top.casefold() in SPLIT_NAMES for i, top in enumerate(tops) if i not in bad):
         columns["split"] = list(tops)
     try:
-        chosen = table.roles(list(columns), policy, needed=())
+        chosen = table.roles(list(columns), options, needed=())
         folders: list[str | None] = [_folder(name) for name in names]
-        if "label" not in chosen and (policy.labelled or any(folders)):
+        if "label" not in chosen and (options.labelled or any(folders)):
             columns[LABEL_BY_FOLDER] = folders
             chosen["label"] = LABEL_BY_FOLDER
         chosen.pop("image", None)
     except DataError as error:
         raise DataError(f"{root}: {error}") from error
-    told = table.told(columns, chosen, policy, bad, len(names))
+    fields = table.image_fields(columns, chosen, options, bad, len(names))
     ignored: Counter[str] = Counter()
     ignored["images that no row names"] = len(
-        {"/".join(place) for place in folder.walked(root, ignored)}
+        {"/".join(parts) for parts in folder.walked(root, ignored)}
         - {path.relative_to(root).as_posix() for path in paths}
     )
-    found = ImageIndex(
+    index = ImageIndex(
         names=[name or f"row {i + 1}" for i, name in enumerate(names)],
-        labels=told.labels,
+        labels=fields.labels,
         fetch=lambda i: file_bytes(paths[i]),
-        split=told.split,
-        groups=told.groups,
-        attributes=told.attributes,
-        bad=told.bad,
+        split=fields.split,
+        groups=fields.groups,
+        attributes=fields.attributes,
+        bad=fields.bad,
         ignored=+ignored,
-        notes={"columns": chosen, **table.noted(told.left_out)},
+        notes={"columns": chosen, **table.noted(fields.left_out)},
     )
-    return reading.read(root, found, policy, "imagefolder")
+    return reading.read(root, index, options, "imagefolder")
 
 
 def _folder(name: str | None) -> str:
@@ -95,13 +95,13 @@ def _folder(name: str | None) -> str:
 
 
 def _metadata(root: Path) -> list[Path]:
-    """The metadata files of a folder: its own, else those of its parts."""
+    """List the metadata files of a folder: its own, or else those of its split folders."""
     own = [root / name for name in METADATA if (root / name).is_file()]
     try:
         below = sorted(entry for entry in root.iterdir() if entry.name.casefold() in SPLIT_NAMES and entry.is_dir())
     except OSError:
         return own
-    return own or [place / name for place in below for name in METADATA if (place / name).is_file()]
+    return own or [subfolder / name for subfolder in below for name in METADATA if (subfolder / name).is_file()]
 
 
 def _sheet(path: Path) -> _Sheet:
@@ -115,7 +115,10 @@ def _sheet(path: Path) -> _Sheet:
 
 
 def _json_columns(path: Path) -> tuple[dict[str, list[str | None]], dict[int, str]]:
-    """The columns of a .jsonl, all its rows' keys together, and bad rows. Raises DataError without the file's name."""
+    """Return the columns of a .jsonl (the union of all rows' keys) and its bad rows.
+
+    Raises DataError without the file's name.
+    """
     columns: dict[str, list[str | None]] = {}
     bad: dict[int, str] = {}
     n = 0

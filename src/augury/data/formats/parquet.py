@@ -1,4 +1,4 @@
-"""Parquet with encoded images in a column, as Hugging Face writes data sets -> LabelledImages. Needs pyarrow."""
+"""Parquet files with encoded images in a column, as Hugging Face writes them. Needs pyarrow."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from typing import Any
 
 from augury.data.decoding import reading, safety
 from augury.data.decoding.image_index import ImageIndex
-from augury.data.decoding.load_options import Policy
+from augury.data.decoding.load_options import LoadOptions
 from augury.data.decoding.safety import external
-from augury.data.decoding.temporary_store import spooled
+from augury.data.decoding.temporary_store import open_temporary_store
 from augury.data.formats import folder, table
 from augury.errors import DataError
 from augury.images import LabelledImages
 
 ROWS = 64
-"""Rows that are in memory at once."""
+"""Rows in memory at once."""
 GROUP_LIMIT = 4 * 2**30
 """Most bytes that the pixels of one row group may declare, unpacked."""
 
 
 @dataclass(frozen=True)
 class _File:
-    """One opened file: its columns' names, and the class names of those that hold codes."""
+    """One opened file: its column names, the class names of columns that hold codes, and its columns of images."""
 
     path: Path
     reader: Any
@@ -36,23 +36,23 @@ class _File:
 
 
 def recognises(path: Path) -> bool:
-    """Whether it is called .parquet, begins like one, or is a folder of them."""
+    """Whether its name ends in .parquet, it begins like such a file, or it is a folder of them."""
     if path.is_dir():
         return bool(_files(path)) and not folder.holds_images(path)
     return path.is_file() and (path.suffix.lower() == ".parquet" or safety.head(path, 4) == b"PAR1")
 
 
-def read(path: Path, policy: Policy) -> LabelledImages:
-    """Read one file, or those of a folder (or of its folder data/; train-….parquet and the like tell the part).
+def read(path: Path, options: LoadOptions) -> LabelledImages:
+    """Read one file, or those of a folder (or of its folder data/); names such as train-….parquet give the split.
 
-    The image is the column of bytes, or of {bytes, path}; paths are names only and never opened. Codes of a ClassLabel
-    become its names. Raises DataError when a file is damaged or has no such columns, or as `reading.read` does;
-    MissingExtraError without pyarrow.
+    The image is the column of bytes, or of {bytes, path}. Paths are used as names only and never opened. Codes of a
+    ClassLabel become its names. Raises DataError when a file is damaged or lacks such columns, or as `reading.read`
+    does; MissingExtraError without pyarrow.
     """
     paths = _files(path) if path.is_dir() else [path]
-    with spooled(policy.cache) as spool:
+    with open_temporary_store(options.cache) as store:
         files = [_opened(file) for file in paths]
-        picture, chosen = _chosen(path, files[0], policy)
+        picture, chosen = _chosen(path, files[0], options)
         header = [name for name in files[0].header if name != picture]
         columns: dict[str, list[str | None]] = {name: [] for name in header}
         names: list[str] = []
@@ -66,7 +66,7 @@ def read(path: Path, policy: Policy) -> LabelledImages:
                 raw, name = _image(row[picture], f"{file.path.name} row {len(names) - before}")
                 if not isinstance(raw, bytes):
                     bad[len(names)], raw = raw, b""
-                spool.add(raw)
+                store.add(raw)
                 names.append(name)
                 for column in header:
                     value = _named(row[column], file.names.get(column))
@@ -74,36 +74,38 @@ def read(path: Path, policy: Policy) -> LabelledImages:
                         bad[len(names) - 1], value = value.reason, ""
                     columns[column].append(value)
             per_file.append(len(names) - before)
-        told = table.told(columns, chosen, policy, bad, len(names))
-        spool.ready()
-        found = ImageIndex(
+        fields = table.image_fields(columns, chosen, options, bad, len(names))
+        store.ready()
+        index = ImageIndex(
             names=names,
-            labels=told.labels,
-            fetch=spool.fetch,
+            labels=fields.labels,
+            fetch=store.fetch,
             classes=tuple(files[0].names.get(chosen.get("label", ""), ())),
-            split=told.split if told.split is not None else _split(path, paths, per_file),
-            groups=told.groups,
-            attributes=told.attributes,
-            bad=told.bad,
-            notes={"columns": {"image": picture, **chosen}, **table.noted(told.left_out)},
+            split=fields.split if fields.split is not None else _split(path, paths, per_file),
+            groups=fields.groups,
+            attributes=fields.attributes,
+            bad=fields.bad,
+            notes={"columns": {"image": picture, **chosen}, **table.noted(fields.left_out)},
         )
-        return reading.read(path, found, policy, "parquet")
+        return reading.read(path, index, options, "parquet")
 
 
 def _files(root: Path) -> list[Path]:
-    """The parquet files of a folder, or of its folder data."""
-    for place in (root, root / "data"):
+    """List the parquet files of a folder, or else of its folder data."""
+    for directory in (root, root / "data"):
         try:
-            found = sorted(entry for entry in place.iterdir() if entry.suffix.lower() == ".parquet" and entry.is_file())
+            files = sorted(
+                entry for entry in directory.iterdir() if entry.suffix.lower() == ".parquet" and entry.is_file()
+            )
         except OSError:
-            found = []
-        if found:
-            return found
+            files = []
+        if files:
+            return files
     return []
 
 
 def _split(path: Path, paths: Sequence[Path], per_file: Sequence[int]) -> list[int] | None:
-    codes = safety.parts_named([(file.name,) for file in paths]) if path.is_dir() else None
+    codes = safety.splits_named([(file.name,) for file in paths]) if path.is_dir() else None
     return None if codes is None else [code for code, n in zip(codes, per_file, strict=True) for _ in range(n)]
 
 
@@ -113,8 +115,8 @@ def _opened(path: Path) -> _File:
     with external(f"{_plain(path)}: damaged, or not parquet ({{}}); fetch or make it again"):
         reader = parquet.ParquetFile(path, pre_buffer=False, thrift_string_size_limit=2**28)
         schema = reader.schema_arrow
-        told = json.loads((schema.metadata or {}).get(b"huggingface", b"{}"))
-        features = told.get("info", {}).get("features", {})
+        metadata = json.loads((schema.metadata or {}).get(b"huggingface", b"{}"))
+        features = metadata.get("info", {}).get("features", {})
         names = {
             column: [str(name) for name in feature["names"]]
             for column, feature in features.items()
@@ -137,12 +139,12 @@ def _is_picture(types: Any, kind: Any) -> bool:
     return bool(types.is_binary(kind) or types.is_large_binary(kind))
 
 
-def _chosen(path: Path, file: _File, policy: Policy) -> tuple[str, dict[str, str]]:
-    """The column of images, and what the others are."""
+def _chosen(path: Path, file: _File, options: LoadOptions) -> tuple[str, dict[str, str]]:
+    """Return the column of images, and the roles of the others."""
     try:
         table.check_columns(len(file.header))
-        chosen = table.roles(file.header, policy, needed=())
-        named = policy.columns.get("image")
+        chosen = table.roles(file.header, options, needed=())
+        named = options.columns.get("image")
         if named is None and len(file.pictures) != 1:
             raise DataError(
                 f"{len(file.pictures)} columns hold encoded images, of {', '.join(file.header[:30]) or 'none'}; "
@@ -154,7 +156,7 @@ def _chosen(path: Path, file: _File, policy: Policy) -> tuple[str, dict[str, str
         chosen = {role: name for role, name in chosen.items() if role != "image"}
         if "label" not in chosen and len(file.names) == 1:
             chosen["label"] = next(iter(file.names))
-        if policy.labelled and ("label" not in chosen or chosen["label"] == picture):
+        if options.labelled and ("label" not in chosen or chosen["label"] == picture):
             raise DataError(
                 f"no column is the label, there are {', '.join(file.header[:30])}; name it with columns={{'label': '…'}}"
             )
@@ -164,7 +166,10 @@ def _chosen(path: Path, file: _File, policy: Policy) -> tuple[str, dict[str, str
 
 
 def _rows(file: _File, columns: list[str]) -> Iterator[dict[str, Any]]:
-    """Every row as plain values. Raises DataError when the file is damaged, or a row is unpacked without end."""
+    """Yield every row as plain values.
+
+    Raises DataError when the file is damaged, or its rows unpack to more than `safety.unpacking_limit`.
+    """
     limit = safety.unpacking_limit(os.stat(file.path).st_size)  # noqa: PTH116
     total = 0
     with external(f"{_plain(file.path)}: damaged ({{}}); fetch or make it again"):
@@ -176,7 +181,7 @@ def _rows(file: _File, columns: list[str]) -> Iterator[dict[str, Any]]:
 
 
 def _image(value: Any, otherwise: str) -> tuple[bytes | str, str]:
-    """A cell -> its bytes, or why there are none; and a name."""
+    """Return the bytes of a cell, or the reason why there are none; and a name."""
     raw, name = (value.get("bytes"), value.get("path")) if isinstance(value, dict) else (value, None)
     shown = f"{otherwise} ({Path(str(name)).name[:100]})" if name else otherwise
     if isinstance(raw, bytes):
@@ -190,7 +195,7 @@ class _Wrong:
 
 
 def _named(value: Any, names: list[str] | None) -> str | _Wrong | None:
-    """A cell as text; a code as the name that it stands for (blank for -1, the unlabelled)."""
+    """Return a cell as text. A code becomes its name, or blank for -1 (unlabelled)."""
     if names is None or value is None or not isinstance(value, int):
         return safety.word(value)
     if value == -1:
@@ -201,5 +206,5 @@ def _named(value: Any, names: list[str] | None) -> str | _Wrong | None:
 
 
 def _plain(path: Path) -> str:
-    """A path as it stands in a message that is filled in later."""
+    """Escape a path for a message that is formatted later."""
     return str(path).replace("{", "{{").replace("}", "}}")

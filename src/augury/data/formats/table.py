@@ -1,4 +1,4 @@
-"""Columns of a table about images: which is the image, label, group and split, and which are attributes."""
+"""Columns of a table of images: image, label, group, split and attributes."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 from augury.data.decoding import safety
 from augury.data.decoding.label_encoding import SPLIT_NAMES
-from augury.data.decoding.load_options import UNGROUPED, Policy
+from augury.data.decoding.load_options import UNGROUPED, LoadOptions
 from augury.errors import DataError, SettingsError
 
 NAMES: Mapping[str, tuple[str, ...]] = {
@@ -21,16 +21,19 @@ NAMES: Mapping[str, tuple[str, ...]] = {
     ),
     "split": ("split",),
 }
-"""What a column may be called, in any case, to be taken for what it is unasked."""
+"""Names, in any case, by which the role of a column is recognised."""
 UNUSED = frozenset({"provenance", ""})
-"""Columns that are never attributes unless asked for."""
+"""Columns that become attributes only on request."""
 MOST_VALUES = 100
-"""A column of more different values, or of more than half as many as there are images, is no attribute unasked."""
+"""A column with more distinct values, or more than half as many as images, becomes an attribute only on request."""
 MOST_COLUMNS = 1000
 
 
 def extend(columns: dict[str, list[str | None]], row: Mapping[str, str | None], n: int) -> None:
-    """Add row n to columns of n values, blank where it, or an earlier row, says nothing. Raises DataError for too many columns."""
+    """Append row `n` to columns of `n` values.
+
+    A column that is new, or that the row lacks, is filled with blanks. Raises DataError for too many columns.
+    """
     for name, value in row.items():
         if name not in columns:
             check_columns(len(columns) + 1)
@@ -42,8 +45,8 @@ def extend(columns: dict[str, list[str | None]], row: Mapping[str, str | None], 
 
 
 @dataclass(frozen=True)
-class Told:
-    """What the columns tell of N images, as `Found` holds it; `bad` is why rows cannot be used."""
+class ImageFields:
+    """The columns of N images as `ImageIndex` holds them; `bad` is why rows cannot be used."""
 
     labels: list[str]
     split: list[int] | None
@@ -54,48 +57,49 @@ class Told:
 
 
 def check_columns(count: int) -> None:
-    """Raises DataError when a table has more than MOST_COLUMNS columns."""
+    """Raise DataError when a table has more than MOST_COLUMNS columns."""
     if count > MOST_COLUMNS:
         raise DataError(f"has {count:,} columns, but at most {MOST_COLUMNS:,} are read; keep those that tell something")
 
 
-def roles(header: Sequence[str], policy: Policy, needed: Sequence[str] = ("image", "label")) -> dict[str, str]:
-    """What each column of `header` is: role -> column, as `policy.columns` says, else by its name.
+def roles(header: Sequence[str], options: LoadOptions, needed: Sequence[str] = ("image", "label")) -> dict[str, str]:
+    """Assign a column of `header` to each role, as `options.columns` says or by its name: role -> column.
 
-    Raises DataError (without the file's name) when a needed one is missing or several could be it, SettingsError when
-    `policy` names a column that does not exist.
+    Raises DataError (without the file's name) when a needed role has no column or several candidates, SettingsError
+    when `options` names a column that does not exist.
     """
-    found: dict[str, str] = {}
-    there = ", ".join(f"'{name}'" for name in header[:30]) or "none"
-    for name in (*policy.columns.values(), *(policy.attributes or ())):
+    assigned: dict[str, str] = {}
+    available = ", ".join(f"'{name}'" for name in header[:30]) or "none"
+    for name in (*options.columns.values(), *(options.attributes or ())):
         if name not in header:
-            raise SettingsError(f"there is no column '{name}'; the columns are {there}")
+            raise SettingsError(f"there is no column '{name}'; the columns are {available}")
     for role in NAMES:
-        column = of_role(role, header, policy)
+        column = of_role(role, header, options)
         if column is not None:
-            found[role] = column
+            assigned[role] = column
         elif role in needed:
             raise DataError(
-                f"no column is the {role} (called {', '.join(NAMES[role][:4])} …), there are: {there}; name it with "
+                f"no column is the {role} (called {', '.join(NAMES[role][:4])} …), there are: {available}; name it with "
                 f"columns={{'{role}': '…'}} ({_option(role, '…')})"
             )
-    return found
+    return assigned
 
 
-def of_role(role: str, header: Sequence[str], policy: Policy) -> str | None:
-    """The column or array that is the image, label, group or split: the one that `policy` names, else the one that is called
-    so; None when there is none, or when there is to be no group.
+def of_role(role: str, header: Sequence[str], options: LoadOptions) -> str | None:
+    """Return the column or array of a role (image, label, group or split).
 
-    Raises DataError when several are called so, SettingsError when `policy` names one that does not exist.
+    It is the one that `options` names, or else the one with such a name. Returns None when there is none, or when
+    grouping is disabled. Raises DataError when several have such names, SettingsError when `options` names one that
+    does not exist.
     """
-    if role in policy.columns:
-        if policy.columns[role] not in header:
-            there = ", ".join(f"'{name}'" for name in header[:30]) or "none"
-            raise SettingsError(f"nothing is called '{policy.columns[role]}' to be the {role}; there are {there}")
-        return policy.columns[role]
-    if role == "group" and policy.group == UNGROUPED:
+    if role in options.columns:
+        if options.columns[role] not in header:
+            available = ", ".join(f"'{name}'" for name in header[:30]) or "none"
+            raise SettingsError(f"nothing is called '{options.columns[role]}' to be the {role}; there are {available}")
+        return options.columns[role]
+    if role == "group" and options.group == UNGROUPED:
         return None
-    taken = set(policy.columns.values()) | set(policy.attributes or ())
+    taken = set(options.columns.values()) | set(options.attributes or ())
     fits = [name for name in header if name.strip().casefold() in NAMES[role] and name not in taken]
     if len(fits) > 1:
         raise DataError(
@@ -106,20 +110,20 @@ def of_role(role: str, header: Sequence[str], policy: Policy) -> str | None:
 
 
 def _option(role: str, name: str) -> str:
-    """How the command line says it."""
+    """Return the command-line option that assigns this column."""
     return f"--group {name}" if role == "group" else f"--column {role}={name}"
 
 
-def told(
+def image_fields(
     columns: Mapping[str, Sequence[str | None]],
     chosen: Mapping[str, str],
-    policy: Policy,
+    options: LoadOptions,
     bad: Mapping[int, str],
     n: int,
-) -> Told:
-    """Columns of text (None where a value is no text or number) -> what they tell; `bad` rows of the `n` are not looked at.
+) -> ImageFields:
+    """Extract the fields of `n` images from columns of text (None for a value that is neither text nor number).
 
-    A row without label, with a blank group or an unknown split is bad.
+    Rows in `bad` are not checked. A row without a label, with a blank group or an unknown split becomes bad.
     """
     wrong = dict(bad)
 
@@ -134,20 +138,20 @@ def told(
 
     labels = column("label", "has no label; give it one, or remove its row")
     groups = column("group", f"has no '{chosen.get('group')}'; give it one, or remove its row")
-    parts = column("split", "has no split; write train, validation or test")
-    split = None if parts is None else [SPLIT_NAMES.get(part.casefold(), -1) for part in parts]
+    split_names = column("split", "has no split; write train, validation or test")
+    split = None if split_names is None else [SPLIT_NAMES.get(split_name.casefold(), -1) for split_name in split_names]
     for i, code in enumerate(split or ()):
         if code < 0:
-            wrong.setdefault(i, f"is in the split '{(parts or [])[i][:40]}'; write train, validation or test")
+            wrong.setdefault(i, f"is in the split '{(split_names or [])[i][:40]}'; write train, validation or test")
     attributes, left_out = {}, []
     others = [name for name in columns if name not in chosen.values()]
-    for name in others if policy.attributes is None else policy.attributes:
+    for name in others if options.attributes is None else options.attributes:
         values = [value for i, value in enumerate(columns[name]) if i not in wrong]
-        if policy.attributes is None and name not in policy.binned and not _is_attribute(name, values):
+        if options.attributes is None and name not in options.binned and not _is_attribute(name, values):
             left_out.append(name)
         else:
             attributes[name] = [value or "" for value in columns[name]]
-    return Told(labels or [""] * n, split, groups, attributes, wrong, left_out)
+    return ImageFields(labels or [""] * n, split, groups, attributes, wrong, left_out)
 
 
 def _is_attribute(name: str, values: Sequence[str | None]) -> bool:
@@ -159,7 +163,7 @@ def _is_attribute(name: str, values: Sequence[str | None]) -> bool:
 def files(
     root: Path, names: Sequence[str | None], bad: Mapping[int, str], rows: str = "row"
 ) -> tuple[list[Path], dict[int, str]]:
-    """File names from a table -> paths inside `root`, and why some cannot be used (unsafe, or named twice)."""
+    """Map file names of a table to paths inside `root`, and return why some cannot be used (unsafe, or named twice)."""
     paths, wrong = [], dict(bad)
     inside = safety.fence(root)
     first: dict[tuple[str, ...], int] = {}
@@ -180,5 +184,5 @@ def files(
 
 
 def noted(left_out: Sequence[str]) -> dict[str, object]:
-    """What stands in the notes about columns that are not used."""
+    """Return the notes about unused columns."""
     return {"columns_left_out": list(left_out)} if left_out else {}

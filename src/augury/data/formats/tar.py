@@ -1,6 +1,6 @@
-"""Tar files -> LabelledImages: class folders packed, or WebDataset shards (x.jpg beside x.cls or x.json).
+"""Tar files: packed class folders, or WebDataset shards (x.jpg beside x.cls or x.json).
 
-Nothing is unpacked to disk under a name from the archive; images are read where they lie in it.
+Nothing is unpacked to disk under a name from the archive. Images are read at their position in it.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ from augury.data.decoding import reading, safety
 from augury.data.decoding.codecs import EXTENSIONS
 from augury.data.decoding.image_index import ImageIndex
 from augury.data.decoding.label_encoding import SPLIT_NAMES
-from augury.data.decoding.load_options import Policy
+from augury.data.decoding.load_options import LoadOptions
 from augury.data.decoding.safety import word
-from augury.data.decoding.temporary_store import TemporaryStore, spooled
+from augury.data.decoding.temporary_store import TemporaryStore, open_temporary_store
 from augury.data.formats import folder, table
 from augury.errors import DataError, SettingsError
 from augury.images import LabelledImages
 
 SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
 CLS = ".cls"
-TOLD_BY = (CLS, ".json")
-"""What the class of a WebDataset sample stands in."""
+SIDECAR_SUFFIXES = (CLS, ".json")
+"""Suffixes of the files that give the class of a WebDataset sample."""
 _SMALL, _HEADER = 2**20, 2**16
 """Most bytes that a .cls or .json, and a header of an archive, may have."""
 _ENTRIES = 100
@@ -39,7 +39,7 @@ Row = dict[str, str | None]
 
 @dataclass
 class _Members:
-    """The images of some archives in order: where their bytes are, and what stands beside them."""
+    """The images of some archives in order: where their bytes are, and the fields of their .cls and .json files."""
 
     sources: list[Callable[[int, int], bytes]] = field(default_factory=list)
     prefixes: list[str] = field(default_factory=list)
@@ -53,11 +53,11 @@ class _Members:
     rows: dict[tuple[tuple[str, str | None], ...], Row] = field(default_factory=dict)
     wrong: dict[str, str] = field(default_factory=dict)
 
-    def tell(self, key: str, suffix: str, raw: bytes) -> None:
-        """Keep what a .cls or .json says of a sample; equal rows are kept once, as there may be a million."""
+    def add_sidecar(self, key: str, suffix: str, raw: bytes) -> None:
+        """Store the fields of a sample's .cls or .json. Equal rows are stored once, because there may be a million."""
         row: Row = {}
         try:
-            row = _told(suffix, raw)
+            row = _sidecar_row(suffix, raw)
         except DataError as error:
             self.wrong[key] = str(error)
         row = {**self.beside.get(key, {}), **row}
@@ -82,17 +82,17 @@ class _Members:
 
 
 def recognises(path: Path) -> bool:
-    """Whether it is called .tar (.tar.gz, .tgz …), begins like a tar, or is a folder of such files."""
+    """Whether its name ends in .tar (.tar.gz, .tgz …), it begins like a tar, or it is a folder of such files."""
     if path.is_dir():
         return bool(_shards(path)) and not folder.holds_images(path)
     return path.is_file() and (path.name.lower().endswith(SUFFIXES) or safety.head(path)[257:262] == b"ustar")
 
 
-def read(path: Path, policy: Policy) -> LabelledImages:
-    """Read one tar, or the shards of a folder (train-000.tar or train/000.tar tell the part).
+def read(path: Path, options: LoadOptions) -> LabelledImages:
+    """Read one tar, or the shards of a folder; names such as train-000.tar or train/000.tar give the split.
 
-    Unsafe names, links, devices and names that occur twice are bad images like damaged ones; they are never followed.
-    Raises DataError when an archive is damaged or its layout unclear, or as `reading.read` does.
+    Unsafe names, links, devices and repeated names are treated like damaged images and never followed. Raises DataError
+    when an archive is damaged or its layout unclear, or as `reading.read` does.
     """
     members = _Members()
     shards = _shards(path, members.ignored) if path.is_dir() else [path]
@@ -101,41 +101,47 @@ def read(path: Path, policy: Policy) -> LabelledImages:
         for shard in shards:
             prefix = f"{shard.relative_to(base).as_posix()}/" if path.is_dir() else ""
             members.prefixes.append(prefix)
-            _index(shard, prefix, _source(shard, policy, stack), members)
-        codes = safety.parts_named([shard.relative_to(base).parts for shard in shards]) if path.is_dir() else None
-        if _is_webdataset(members, policy):
-            return reading.read(path, _samples(path, members, codes, policy), policy, "webdataset")
-        if policy.asks_for_columns or policy.asks_for_group:
+            _index(shard, prefix, _source(shard, options, stack), members)
+        codes = safety.splits_named([shard.relative_to(base).parts for shard in shards]) if path.is_dir() else None
+        if _is_webdataset(members, options):
+            return reading.read(path, _samples(path, members, codes, options), options, "webdataset")
+        if options.asks_for_columns or options.asks_for_group:
             raise SettingsError(f"{path}: class folders have no columns; leave columns, attributes and group out")
-        return reading.read(path, _class_folders(path, members, codes, policy.labelled), policy, "tar")
+        return reading.read(path, _class_folders(path, members, codes, options.labelled), options, "tar")
 
 
 def _shards(root: Path, ignored: Counter[str] | None = None) -> list[Path]:
-    """The tars of a folder: directly in it or one folder below; links that lead outside are passed over and counted."""
+    """List the tars directly in a folder or one folder below. Links that lead outside are skipped and counted."""
     try:
-        found = [*root.iterdir(), *(file for place in root.iterdir() if place.is_dir() for file in place.iterdir())]
+        entries = [
+            *root.iterdir(),
+            *(file for directory in root.iterdir() if directory.is_dir() for file in directory.iterdir()),
+        ]
     except OSError:
         return []
-    names = (file for file in found if file.name.lower().endswith(SUFFIXES) and not file.name.startswith("."))
-    there = sorted(file for file in names if file.is_file())
-    inside = [file for file in there if file.resolve().is_relative_to(root.resolve())]
+    names = (file for file in entries if file.name.lower().endswith(SUFFIXES) and not file.name.startswith("."))
+    files = sorted(file for file in names if file.is_file())
+    inside = [file for file in files if file.resolve().is_relative_to(root.resolve())]
     if ignored is not None:
-        ignored["links that lead outside"] += len(there) - len(inside)
+        ignored["links that lead outside"] += len(files) - len(inside)
     return inside
 
 
-def _source(shard: Path, policy: Policy, stack: ExitStack) -> Path | TemporaryStore:
-    """The file itself, or what it unpacks to. Raises DataError when that is damaged or never ends."""
+def _source(shard: Path, options: LoadOptions, stack: ExitStack) -> Path | TemporaryStore:
+    """Return the file itself, or a store of its unpacked content.
+
+    Raises DataError when the file is damaged or unpacks beyond the limit.
+    """
     if safety.head(shard)[:2] not in (b"\x1f\x8b", b"BZ", b"\xfd7"):
         return shard
-    spool = stack.enter_context(spooled(policy.cache))
+    store = stack.enter_context(open_temporary_store(options.cache))
     for piece in safety.unpacked(shard):
-        spool.add(piece)
-    return spool.ready()
+        store.add(piece)
+    return store.ready()
 
 
 def _index(shard: Path, prefix: str, source: Path | TemporaryStore, members: _Members) -> None:
-    """Enter every image of one archive, and what stands beside it, into `members`; damage is entered as a bad image."""
+    """Add every image of one archive, and its .cls and .json, to `members`. Damage is added as a bad image."""
     number = len(members.sources)
     members.sources.append(_slices(source))
     seen: set[str] = set()
@@ -164,7 +170,7 @@ def _enter(
         members.ignored["hidden"] += 1
     elif not member.isreg() or member.issparse():
         members.refuse(prefix + safe, "is a link, a device or the like in the archive, which is not followed")
-    elif suffix not in EXTENSIONS and suffix not in TOLD_BY:
+    elif suffix not in EXTENSIONS and suffix not in SIDECAR_SUFFIXES:
         members.ignored["not image files"] += 1
     elif safe in seen:
         members.refuse(prefix + safe, "occurs twice in the archive; keep one")
@@ -173,7 +179,7 @@ def _enter(
     else:
         file.seek(member.offset_data)
         raw = file.read(min(member.size, _SMALL + 1))
-        members.tell(_key(prefix + safe), suffix, raw)
+        members.add_sidecar(_key(prefix + safe), suffix, raw)
     seen.add(safe)
 
 
@@ -190,7 +196,7 @@ def _slices(source: Path | TemporaryStore) -> Callable[[int, int], bytes]:
 
 
 class _Careful:
-    """A file for tarfile that refuses to read large pieces at once, as headers of a hostile archive would have it."""
+    """A file for tarfile that refuses to read large pieces at once, as hostile headers demand."""
 
     def __init__(self, file: IO[bytes]) -> None:
         self.file = file
@@ -203,35 +209,38 @@ class _Careful:
 
 
 class _Plain(tarfile.TarInfo):
-    """Reads the header of a plain file at once, which a set has a million of; any other is tarfile's affair."""
+    """Parse the header of a regular file fast, because a data set may have a million. Others are left to tarfile."""
 
     @classmethod
     def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> _Plain:
-        """As in tarfile, for what name, size and kind are asked of."""
+        """As in tarfile, but sets only name, size and type."""
         ustar = buf[156:157] == tarfile.REGTYPE and buf[257:262] == b"ustar" and not buf[345:346].strip(b"\0")
         digits = bytes(buf[124:136]).strip(b" \0")
-        told = bytes(buf[148:156]).strip(b" \0")
-        if not (len(buf) == tarfile.BLOCKSIZE and ustar and digits.isdigit() and told.isdigit()):
+        checksum_digits = bytes(buf[148:156]).strip(b" \0")
+        if not (len(buf) == tarfile.BLOCKSIZE and ustar and digits.isdigit() and checksum_digits.isdigit()):
             return super().frombuf(buf, encoding, errors)
         try:
-            size, checked = int(digits, 8), int(told, 8)
+            size, checked = int(digits, 8), int(checksum_digits, 8)
         except ValueError:  # an 8 or a 9
             return super().frombuf(buf, encoding, errors)
         if checked != 256 + sum(buf) - sum(buf[148:156]):
             return super().frombuf(buf, encoding, errors)
-        found = cls(bytes(buf[:100]).partition(b"\0")[0].decode(encoding, errors))
-        found.size, found.type = size, tarfile.REGTYPE
-        return found
+        info = cls(bytes(buf[:100]).partition(b"\0")[0].decode(encoding, errors))
+        info.size, info.type = size, tarfile.REGTYPE
+        return info
 
 
 def _walk(file: IO[bytes]) -> Iterator[tarfile.TarInfo]:
-    """The members of an archive. Raises DataError (without its name) when it is damaged, or goes on after its end."""
+    """Yield the members of an archive.
+
+    Raises DataError (without its name) when it is damaged or continues after its end.
+    """
     try:
         file.seek(0)
         archive = tarfile.TarFile(fileobj=_Careful(file), mode="r", errors="surrogateescape", tarinfo=_Plain)  # type: ignore[arg-type]
         before = -1
         while (member := archive.next()) is not None:
-            archive.members.clear()  # type: ignore[attr-defined]  # else a million of them stay in memory
+            archive.members.clear()  # type: ignore[attr-defined]  # otherwise a million of them stay in memory
             if member.size < 0 or archive.offset <= before:
                 raise tarfile.ReadError(f"a member that ends before it begins, at byte {before:,}")
             before = archive.offset
@@ -247,24 +256,24 @@ def _walk(file: IO[bytes]) -> Iterator[tarfile.TarInfo]:
 
 
 def _key(name: str) -> str:
-    """A WebDataset sample's key: the path up to the first dot of the file's name."""
-    place, slash, file = name.rpartition("/")
-    return place + slash + file.partition(".")[0]
+    """Return the key of a WebDataset sample: the path up to the first dot of the file's name."""
+    directory, slash, file = name.rpartition("/")
+    return directory + slash + file.partition(".")[0]
 
 
-def _is_webdataset(members: _Members, policy: Policy) -> bool:
-    """Whether something beside an image tells its class; a .json that does not is no reason."""
-    telling = {CLS, policy.columns.get("label", CLS), *table.NAMES["label"]}
+def _is_webdataset(members: _Members, options: LoadOptions) -> bool:
+    """Whether a file beside an image gives its class. A .json without a class does not count."""
+    label_columns = {CLS, options.columns.get("label", CLS), *table.NAMES["label"]}
     rows = (members.beside.get(_key(name), {}) for name in members.names)
     return bool(members.wrong) or any(
-        name.strip().casefold() in telling or name in telling for row in rows for name in row
+        name.strip().casefold() in label_columns or name in label_columns for row in rows for name in row
     )
 
 
 def _class_folders(path: Path, members: _Members, codes: list[int] | None, labelled: bool) -> ImageIndex:
-    """Class folders as `folder.find` has them; a folder that holds all of them is passed through.
+    """Index class folders as `folder.find` does. A folder that contains all of them is removed from the paths.
 
-    `codes` are the parts that the names of the archives tell, used where folders in them tell none.
+    `codes` are the splits named by the archives. They are used where folders inside name none.
     """
     good = [i for i in range(len(members.names)) if i not in members.bad]
     bare = [tuple(members.names[i].removeprefix(members.prefixes[members.source[i]]).split("/")) for i in good]
@@ -290,8 +299,11 @@ def _class_folders(path: Path, members: _Members, codes: list[int] | None, label
     )
 
 
-def _samples(path: Path, members: _Members, codes: list[int] | None, policy: Policy) -> ImageIndex:
-    """WebDataset samples: the class from x.json's label, else x.cls; other plain values of x.json are columns."""
+def _samples(path: Path, members: _Members, codes: list[int] | None, options: LoadOptions) -> ImageIndex:
+    """Index WebDataset samples.
+
+    The class is the label in x.json, or else x.cls. Other plain values of x.json are columns.
+    """
     bad = dict(members.bad)
     first: dict[str, int] = {}
     for i, name in enumerate(members.names):
@@ -305,42 +317,42 @@ def _samples(path: Path, members: _Members, codes: list[int] | None, policy: Pol
         header = list(dict.fromkeys(name for row in members.rows.values() for name in row))
         table.check_columns(len(header))
         columns = {name: [row.get(name, "") for row in rows] for name in header if name != CLS}
-        chosen = table.roles(list(columns), policy, needed=())
+        chosen = table.roles(list(columns), options, needed=())
         chosen.pop("image", None)
         if "label" not in chosen:
             columns[CLS] = [row.get(CLS, "") for row in rows]
             chosen["label"] = CLS
     except DataError as error:
         raise DataError(f"{path}: {error}") from error
-    told = table.told(columns, chosen, policy, bad, len(rows))
-    classes = _order(told.labels, [row.get(CLS) for row in rows], told.bad) if chosen["label"] != CLS else ()
-    split = told.split
+    fields = table.image_fields(columns, chosen, options, bad, len(rows))
+    classes = _order(fields.labels, [row.get(CLS) for row in rows], fields.bad) if chosen["label"] != CLS else ()
+    split = fields.split
     if split is None and codes is not None:
         split = [codes[source] for source in members.source]
     return ImageIndex(
         names=members.names,
-        labels=told.labels,
+        labels=fields.labels,
         fetch=members.fetch,
         classes=classes,
         split=split,
-        groups=told.groups,
-        attributes=told.attributes,
-        bad=told.bad,
+        groups=fields.groups,
+        attributes=fields.attributes,
+        bad=fields.bad,
         ignored=+members.ignored,
-        notes={"columns": chosen, **table.noted(told.left_out)},
+        notes={"columns": chosen, **table.noted(fields.left_out)},
     )
 
 
 def _order(labels: list[str], codes: list[str | None], bad: Mapping[int, str]) -> tuple[str, ...]:
-    """The class names in the order of their numbers in .cls, where every name has one number of its own."""
+    """Return the class names in the order of their numbers in .cls, if each name has its own number."""
     pairs = {(label, code) for i, (label, code) in enumerate(zip(labels, codes, strict=True)) if i not in bad}
     numbered = {label: int(code) for label, code in pairs if code and re.fullmatch(r"-?\d{1,9}", code)}
     unclear = len(numbered) < len(pairs) or len(set(numbered.values())) < len(pairs)
     return () if unclear else tuple(sorted(numbered, key=lambda label: numbered[label]))
 
 
-def _told(suffix: str, raw: bytes) -> Row:
-    """What a .cls or .json says of its image, as columns. Raises DataError (without its name) when it is damaged."""
+def _sidecar_row(suffix: str, raw: bytes) -> Row:
+    """Parse a .cls or .json into columns. Raises DataError (without its name) when it is damaged."""
     if len(raw) > _SMALL:
         raise DataError(f"has a {suffix} of more than {_SMALL:,} bytes beside it; keep only what tells the class there")
     if suffix == CLS:

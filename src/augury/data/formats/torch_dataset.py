@@ -1,4 +1,4 @@
-"""A torch Dataset (anything with a length that gives (image, label) by number) -> LabelledImages."""
+"""A torch Dataset (any object with a length that returns (image, label) by index) -> LabelledImages."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from PIL import Image
 
 from augury.data.decoding import reading, safety
 from augury.data.decoding.image_index import ImageIndex
-from augury.data.decoding.load_options import Policy
+from augury.data.decoding.load_options import LoadOptions
 from augury.data.decoding.safety import external
-from augury.data.decoding.temporary_store import spooled
+from augury.data.decoding.temporary_store import open_temporary_store
 from augury.data.formats import table
 from augury.errors import DataError, SettingsError
 from augury.images import LabelledImages
@@ -23,79 +23,88 @@ from augury.images import LabelledImages
 
 @runtime_checkable
 class Dataset(Protocol):
-    """A map-style data set: torch's, torchvision's, one of Hugging Face's, or a list of pairs."""
+    """A map-style data set of torch, torchvision or Hugging Face, or a list of pairs."""
 
     def __len__(self) -> int: ...
     def __getitem__(self, index: int, /) -> Any: ...
 
 
 LABEL = "label (of the item)"
-"""The column of labels, whatever the items call it."""
+"""Internal name of the label column, whatever the items call it."""
 
 
-def read(dataset: Dataset, policy: Policy) -> LabelledImages:
-    """Ask for every item once and in order: (image, label), or a mapping such as {"image": …, "label": …, "patient": …}, whose
-    other entries are columns as those of a table (`table.NAMES`, `policy.columns`).
+def read(dataset: Dataset, options: LoadOptions) -> LabelledImages:
+    """Read every item once and in order: (image, label), or a mapping such as {"image": …, "label": …, "patient": …}.
 
-    An image is a PIL image, or an array or tensor [H, W], [C, H, W] or [H, W, C] of uint8 or of floats within [0, 1]; a
-    label an int or text; `dataset.classes`, or the names in `dataset.features`, stand for codes. What the data set raises
-    is a bad image like a damaged file. Raises SettingsError for columns asked of pairs, DataError as `reading.read` does.
+    Other entries of a mapping are columns, as in a table (`table.NAMES`, `options.columns`). An image is a PIL image,
+    or an array or tensor [H, W], [C, H, W] or [H, W, C] of uint8 or of floats within [0, 1]. A label is an int or text;
+    `dataset.classes`, or the names in `dataset.features`, replace codes.
+
+    An exception of the data set makes an item a bad image, like a damaged file. Raises SettingsError when columns are
+    requested of pairs, DataError as `reading.read` does.
     """
     kind = type(dataset).__name__
     codes = _names(dataset)
     chosen: dict[str, str] = {}
     columns: dict[str, list[str | None]] = {LABEL: []}
     bad: dict[int, str] = {}
-    with spooled(policy.cache) as spool:
+    with open_temporary_store(options.cache) as store:
         for i in range(len(dataset)):
             raw = b""
             row: dict[str, str | None] = {}
             try:
-                item = _asked(dataset, i)
-                chosen = chosen or _roles(item, policy, kind)
-                raw, row = _told(item, chosen, codes)
+                item = _item_at(dataset, i)
+                chosen = chosen or _roles(item, options, kind)
+                raw, row = _encoded_row(item, chosen, codes)
             except _Unclear as error:
                 raise DataError(f"{kind}: {error}") from error
             except DataError as error:
                 bad[i] = str(error)
-            spool.add(raw)
+            store.add(raw)
             table.extend(columns, row, i)
-        for name in (*_others(chosen).values(), *(policy.attributes or ())):
-            columns.setdefault(name, [""] * len(dataset))  # where no item is good
-        told = table.told(columns, {**_others(chosen), "label": LABEL}, policy, bad, len(dataset))
-        found = ImageIndex(
+        for name in (*_others(chosen).values(), *(options.attributes or ())):
+            columns.setdefault(name, [""] * len(dataset))  # in case every item is bad
+        fields = table.image_fields(columns, {**_others(chosen), "label": LABEL}, options, bad, len(dataset))
+        index = ImageIndex(
             [f"item {i}" for i in range(len(dataset))],
-            told.labels,
-            spool.ready().fetch,
+            fields.labels,
+            store.ready().fetch,
             classes=codes.get(chosen.get("label", "label"), ()),
-            groups=told.groups,
-            split=told.split,
-            attributes=told.attributes,
-            bad=told.bad,
-            notes={**({"columns": chosen} if chosen else {}), **table.noted(told.left_out)},
+            groups=fields.groups,
+            split=fields.split,
+            attributes=fields.attributes,
+            bad=fields.bad,
+            notes={**({"columns": chosen} if chosen else {}), **table.noted(fields.left_out)},
         )
-        return reading.read(Path(kind), found, policy, "dataset")
+        return reading.read(Path(kind), index, options, "dataset")
 
 
 class _Unclear(DataError):
-    """What the items hold is unclear, so that no other item will do."""
+    """The structure of the items is unclear, so no other item can be used either."""
 
 
 def _names(dataset: Any) -> dict[str, tuple[str, ...]]:
-    """The names that the data set (or the one it is a subset of) has for the codes of a column; those of `classes` are the
-    label's."""
-    found: dict[str, tuple[str, ...]] = {}
+    """Return the names that the data set (or the one it is a subset of) has for the codes of each column.
+
+    Those of `classes` belong to the label.
+    """
+    names_by_column: dict[str, tuple[str, ...]] = {}
     for _ in range(10):
         features = getattr(dataset, "features", None)
-        told = {k: getattr(v, "names", None) for k, v in features.items()} if isinstance(features, Mapping) else {}
-        for column, names in {**told, "label": getattr(dataset, "classes", None) or told.get("label")}.items():
+        feature_names = (
+            {k: getattr(v, "names", None) for k, v in features.items()} if isinstance(features, Mapping) else {}
+        )
+        for column, names in {
+            **feature_names,
+            "label": getattr(dataset, "classes", None) or feature_names.get("label"),
+        }.items():
             if isinstance(names, Sequence) and not isinstance(names, str) and all(isinstance(n, str) for n in names):
-                found.setdefault(column, tuple(names) if len(set(names)) == len(names) else ())
+                names_by_column.setdefault(column, tuple(names) if len(set(names)) == len(names) else ())
         dataset = getattr(dataset, "dataset", None)
-    return found
+    return names_by_column
 
 
-def _asked(dataset: Dataset, i: int) -> tuple[Any, Any] | Mapping[str, Any]:
+def _item_at(dataset: Dataset, i: int) -> tuple[Any, Any] | Mapping[str, Any]:
     with external("gives no (image, label) ({})"):
         item = dataset[i]
         if isinstance(item, Mapping):
@@ -104,37 +113,40 @@ def _asked(dataset: Dataset, i: int) -> tuple[Any, Any] | Mapping[str, Any]:
         return image, label
 
 
-def _roles(item: tuple[Any, Any] | Mapping[str, Any], policy: Policy, kind: str) -> dict[str, str]:
-    """Which entries of a mapping are image, label, group and split; nothing for a pair. Raises _Unclear, SettingsError."""
+def _roles(item: tuple[Any, Any] | Mapping[str, Any], options: LoadOptions, kind: str) -> dict[str, str]:
+    """Assign entries of a mapping to image, label, group and split; empty for a pair.
+
+    Raises _Unclear, SettingsError.
+    """
     if not isinstance(item, Mapping):
-        if policy.asks_for_columns or policy.asks_for_group:
+        if options.asks_for_columns or options.asks_for_group:
             raise SettingsError(
                 f"{kind}: its items are pairs (image, label), which have no columns; leave columns, attributes and group out, or "
                 'give items such as {"image": …, "label": …, "patient": …}'
             )
         return {}
     header = [str(name) for name in item]
-    image = policy.columns.get("image") or next((name for name in ("image", "img") if name in header), None)
-    if image is not None:  # a path or file_name beside it is no second image
+    image = options.columns.get("image") or next((name for name in ("image", "img") if name in header), None)
+    if image is not None:  # a path or file_name beside it is not a second image
         header = [
-            n for n in header if n in (image, *(policy.attributes or ())) or n.casefold() not in table.NAMES["image"]
+            n for n in header if n in (image, *(options.attributes or ())) or n.casefold() not in table.NAMES["image"]
         ]
     try:
         table.check_columns(len(header))
-        found = table.roles(header, policy, needed=("label",) if image else ("image", "label"))
+        assigned = table.roles(header, options, needed=("label",) if image else ("image", "label"))
     except DataError as error:
         raise _Unclear(str(error)) from error
-    return {**found, "image": image or found["image"]}
+    return {**assigned, "image": image or assigned["image"]}
 
 
 def _others(chosen: Mapping[str, str]) -> dict[str, str]:
     return {role: name for role, name in chosen.items() if role not in ("image", "label")}
 
 
-def _told(
+def _encoded_row(
     item: tuple[Any, Any] | Mapping[str, Any], chosen: Mapping[str, str], codes: Mapping[str, tuple[str, ...]]
 ) -> tuple[bytes, dict[str, str | None]]:
-    """The encoded image of an item, and its columns as text. Raises DataError without the item's name."""
+    """Return the encoded image of an item, and its columns as text. Raises DataError without the item's name."""
     if not isinstance(item, Mapping):
         image, label = item
         return _encoded(image), {LABEL: _label(label, codes.get("label", ()))}
@@ -147,7 +159,7 @@ def _told(
 
 
 def _word(value: Any, names: tuple[str, ...]) -> str | None:
-    """An entry as text, a code as what it stands for; None for what is neither text nor one number."""
+    """Return an entry as text, a code as its name; None for what is neither text nor one number."""
     if getattr(value, "shape", None) == () and hasattr(value, "item"):
         value = value.item()
     if names and isinstance(value, int) and 0 <= value < len(names):
@@ -174,7 +186,7 @@ def _label(label: Any, classes: tuple[str, ...]) -> str:
 
 
 def _encoded(image: Any) -> bytes:
-    """An image as bytes without loss: PPM where that can be, as it costs no time."""
+    """Encode an image without loss: as PPM where possible, because it is fast."""
     picture = image if isinstance(image, Image.Image) else Image.fromarray(_array(image))
     kind = "PPM" if picture.mode in ("L", "RGB") else "PNG" if picture.mode in _PNG else "TIFF"
     file = io.BytesIO()
