@@ -1,11 +1,11 @@
-"""Every failure Augury expects is one of these; each message names the rule, the numbers and the next step.
+"""The errors that Augury raises; each message names the rule, the numbers and the next step.
 
 AuguryError
-├── DataError          the images or labels given cannot be used as asked
+├── DataError          the given images or labels cannot be used as requested
 ├── SettingsError      a setting is out of its range or contradicts another
 ├── RunFolderError     the run folder is busy, of another version, or cannot be written
 ├── MissingExtraError  an optional package is not installed
-├── TrainingError      training went wrong in a way that going on cannot mend
+├── TrainingError      training failed in a way that continuing cannot repair
 └── ScoreError         scores that must not be compared, or cannot be computed
 """
 
@@ -13,11 +13,11 @@ from __future__ import annotations
 
 
 class AuguryError(Exception):
-    """Base of all errors that are for the user to read; the command line prints them without a traceback."""
+    """Base of all errors intended for the user; the command line prints them without a traceback."""
 
 
 class DataError(AuguryError):
-    """The images or labels given cannot be used as asked."""
+    """The given images or labels cannot be used as requested."""
 
 
 class SettingsError(AuguryError):
@@ -33,8 +33,8 @@ class MissingExtraError(AuguryError):
 
 
 class TrainingError(AuguryError):
-    """Training went wrong in a way that going on cannot mend."""
+    """Training failed in a way that continuing cannot repair."""
 
 
 class ScoreError(AuguryError):
-    """Scores that must not be compared, or that cannot be computed from what was given."""
+    """Scores that must not be compared, or that cannot be computed from the given inputs."""

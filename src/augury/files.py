@@ -1,4 +1,4 @@
-"""Writing so that a reader sees the old file or the new one, never half of one."""
+"""Atomic writes: a reader sees the old file or the new one, never a partial one."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from augury.errors import RunFolderError
 
 @contextmanager
 def explained(path: Path) -> Iterator[None]:
-    """Turn the operating system's refusals while writing `path` into RunFolderErrors with a remedy."""
+    """Turn errors of the operating system while writing `path` into RunFolderErrors with a remedy."""
     try:
         yield
     except OSError as error:
@@ -49,7 +49,7 @@ def explained(path: Path) -> Iterator[None]:
 
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
-    """A temporary sibling of `path` to write to; it takes the name `path` only when the block ends well."""
+    """A temporary sibling of `path` to write to; it is renamed to `path` only when the block ends without an error."""
     with explained(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
@@ -67,7 +67,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def atomic_folder(path: Path) -> Iterator[Path]:
-    """Like `atomic_path` for a whole folder: the old one, if any, is replaced when the block ends well."""
+    """Like `atomic_path` for a folder: an existing one is replaced when the block ends without an error."""
     with explained(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent))
@@ -86,28 +86,34 @@ def atomic_folder(path: Path) -> Iterator[Path]:
 
 
 def refuse_within(output: Path, data: Path) -> None:
-    """Raises RunFolderError when what is to be written lies in the folder of the data, is it, or holds it: the data would be
-    changed by it, or be read together with it the next time."""
-    made, given = output.resolve(), data.resolve()
-    if made == given or made in given.parents or (given.is_dir() and given in made.parents):
+    """Raises RunFolderError when `output` lies in the folder of the data, equals it, or contains it.
+
+    Writing there would change the data, or the output would be read with them the next time.
+    """
+    output_path, data_path = output.resolve(), data.resolve()
+    if (
+        output_path == data_path
+        or output_path in data_path.parents
+        or (data_path.is_dir() and data_path in output_path.parents)
+    ):
         raise RunFolderError(
             f"{output}: lies where the data are read from ({data}), which nothing may change; choose another place with -o"
         )
 
 
 def sweep(folder: Path) -> None:
-    """Remove what a killed process left half-written in `folder` (call it only while holding the folder's lock)."""
+    """Remove files that a killed process left half-written in `folder` (call it only while holding the folder's lock)."""
     for leftover in folder.rglob(".*.part"):
         remove(leftover)
 
 
 def remove(path: Path) -> None:
-    """A file, or a folder with all that is in it, if it is there."""
+    """Remove a file, or a folder with its contents, if it exists."""
     shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write `value` as indented JSON, atomically; NaN and infinity are refused, as JSON has neither."""
+    """Write `value` as indented JSON, atomically. NaN and infinity raise ValueError, as JSON has neither."""
     write_text(path, json.dumps(value, indent=2, allow_nan=False, ensure_ascii=False) + "\n")
 
 
@@ -118,12 +124,12 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_lines(path: Path, rows: Iterable[dict[str, Any]]) -> None:
-    """Write one JSON object a line, atomically."""
+    """Write one JSON object per line, atomically."""
     write_text(path, "".join(json.dumps(row, allow_nan=False, ensure_ascii=False) + "\n" for row in rows))
 
 
 def read_json(path: Path) -> Any:
-    """Read a JSON file of ours; a damaged one is a RunFolderError."""
+    """Read a JSON file written by Augury; a damaged one raises RunFolderError."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, OSError) as error:
@@ -133,7 +139,7 @@ def read_json(path: Path) -> Any:
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:
-    """Read one JSON object a line; a last line cut off by a kill is left out."""
+    """Read one JSON object per line; a last line cut off by a kill is skipped."""
     rows = []
     for line in path.read_text(encoding="utf-8").splitlines():
         try:
@@ -144,5 +150,5 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
 
 
 def digest(value: Any) -> str:
-    """A 16-hex-digit name of any JSON value, the same for the same content."""
+    """A hash of any JSON value, 16 hex digits; equal content gives an equal hash."""
     return hashlib.sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()[:16]

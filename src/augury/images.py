@@ -1,4 +1,4 @@
-"""The two sets of images that flow between the rooms, always uint8 [N, C, H, W]."""
+"""The two sets of images that packages exchange, always uint8 [N, C, H, W]."""
 
 from __future__ import annotations
 
@@ -21,62 +21,62 @@ SPLITS = ("train", "validation", "test")
 
 
 IN_MEMORY = 256 * 2**20
-"""Most bytes of images that `LabelledImages.take` reads into memory; more stay in the file."""
+"""Most bytes of images that `LabelledImages.take` reads into memory; larger selections stay in the file."""
 
 
 class Stored:
-    """Images uint8 [N, C, H, W] in a file, read when they are indexed by a number, a slice or an array; NumPy can take them for
-    an array, which reads them all.
+    """Images uint8 [N, C, H, W] in a file, read when indexed by a number, a slice or an array.
 
-    A mapped file would do, but every page that was ever touched counts as this process's memory.
-    `start` is the byte at which the file's images begin; `rows` int64 [N] says which they are, None all, in order.
+    NumPy accepts it as an array, which reads all images. A memory-mapped file is not used, because every page once
+    touched counts as memory of this process. `start` is the byte at which the images begin in the file. `rows` int64
+    [N] selects images of the file; None is all, in order.
     """
 
     dtype, ndim = np.dtype(np.uint8), 4
 
     def __init__(self, path: Path, start: int, shape: tuple[int, ...], rows: Codes | None = None) -> None:
-        self.path, self.start, self.whole, self.rows = path, start, shape, rows
+        self.path, self.start, self.file_shape, self.rows = path, start, shape, rows
         self.shape = shape if rows is None else (len(rows), *shape[1:])
         self.file = path.open("rb", buffering=0)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Stored, (self.path, self.start, self.whole, self.rows)
+        return Stored, (self.path, self.start, self.file_shape, self.rows)
 
     def __len__(self) -> int:
         return self.shape[0]
 
     @property
     def nbytes(self) -> int:
-        """What they would take in memory."""
+        """Their size in memory, in bytes."""
         return math.prod(self.shape)
 
     def __getitem__(self, key: Any) -> Images:
-        found = np.arange(len(self))[key] if self.rows is None else self.rows[key]
-        return self._read(np.ravel(found)).reshape(*np.shape(found), *self.shape[1:])
+        indices = np.arange(len(self))[key] if self.rows is None else self.rows[key]
+        return self._read(np.ravel(indices)).reshape(*np.shape(indices), *self.shape[1:])
 
     def __array__(self, dtype: npt.DTypeLike | None = None, copy: bool | None = None) -> npt.NDArray[Any]:
         return np.asarray(self[:], dtype)
 
     def taken(self, chosen: npt.NDArray[Any]) -> Stored:
-        """Those at `chosen` int64, still in the file."""
+        """The images at `chosen` int64, still in the file."""
         rows = chosen if self.rows is None else self.rows[chosen]
-        return Stored(self.path, self.start, self.whole, np.asarray(rows, np.int64))
+        return Stored(self.path, self.start, self.file_shape, np.asarray(rows, np.int64))
 
     def _read(self, rows: npt.NDArray[Any]) -> Images:
-        """Each stretch of rows that follow each other in one go. Raises DataError when the file has become shorter."""
-        found = np.empty((len(rows), *self.shape[1:]), np.uint8)
+        """Read each run of consecutive rows at once. Raises DataError when the file has become shorter."""
+        images = np.empty((len(rows), *self.shape[1:]), np.uint8)
         size = math.prod(self.shape[1:])
         ends = [*(np.flatnonzero(np.diff(rows) != 1) + 1).tolist(), len(rows)]
         begin = 0
         for end in ends if len(rows) else ():
-            view, at = found[begin:end].data.cast("B"), self.start + int(rows[begin]) * size
+            view, at = images[begin:end].data.cast("B"), self.start + int(rows[begin]) * size
             while len(view):
                 count = os.preadv(self.file.fileno(), [view], at)
                 if not count:
                     raise DataError(f"{self.path}: has become shorter than it was; load the data again")
                 view, at = view[count:], at + count
             begin = end
-        return found
+        return images
 
 
 @dataclass(frozen=True)
@@ -91,12 +91,31 @@ class Attribute:
 class LabelledImages:
     """A labelled image set.
 
-    `images` uint8 [N, C, H, W], C 1 or 3, possibly memory-mapped, or `Stored`: index them, and do not compute with all; `labels` int64 [N] into `classes`; `groups` int64 [N]
-    (patient, person, track) or None; `split` int8 [N] into `SPLITS` as the user gave it, or None; `names` where each
-    image came from (relative path or "index 12"); `fingerprint` names the content; `notes` says what was done to it
-    on the way in (resize policy, skipped files).
+    Parameters
+    ----------
+    images : array or Stored
+        uint8 [N, C, H, W], C 1 or 3, possibly memory-mapped. Index them instead of computing with all at once.
+    labels : array of int64 [N]
+        Indices into `classes`.
+    classes : tuple of str
+        Class names.
+    attributes : mapping of str to Attribute
+        Further labels.
+    groups : array of int64 [N], optional
+        Patient, person or track.
+    split : array of int8 [N], optional
+        Indices into `SPLITS`, as the user gave them.
+    names : tuple of str
+        The origin of each image (relative path or "index 12").
+    fingerprint : str
+        Identifies the content.
+    notes : mapping
+        Changes made while loading (resize policy, skipped files).
 
-    Raises DataError when lengths disagree, a label has no class, or the array is not uint8 [N, 1|3, H, W].
+    Raises
+    ------
+    DataError
+        When lengths disagree, a label has no class, or the array is not uint8 [N, 1|3, H, W].
     """
 
     images: Images
@@ -141,11 +160,13 @@ class LabelledImages:
         return np.bincount(self.labels, minlength=len(self.classes)).astype(np.int64)
 
     def flips(self, asked: bool | None = None) -> bool:
-        """Whether images may be mirrored left and right: as asked, else where the notes say so."""
+        """Whether images may be mirrored left and right: `asked` if it is not None, otherwise as the notes say."""
         return bool(self.notes.get("flips", False)) if asked is None else asked
 
     def take(self, indices: npt.NDArray[Any]) -> LabelledImages:
-        """The images at `indices` (int or bool), in that order; up to IN_MEMORY bytes of them are read into memory."""
+        """The images at `indices` (int or bool), in that order. A selection of up to IN_MEMORY bytes is read into
+        memory.
+        """
         chosen = np.flatnonzero(indices) if indices.dtype == bool else indices
         images: Any = self.images
         if isinstance(images, Stored) and len(chosen) * math.prod(self.shape) > IN_MEMORY:
@@ -163,32 +184,55 @@ class LabelledImages:
         )
 
     def conditions(self, names: tuple[str, ...] = ()) -> Codes:
-        """int64 [N, 1 + len(names)]: the label, then the named attributes, as a conditional network wants them."""
+        """int64 [N, 1 + len(names)]: the label, then the named attributes, as input of a conditional network."""
         self._check(names)
         return np.stack([self.labels, *(self.attributes[name].codes for name in names)], axis=1)
 
     def cardinalities(self, names: tuple[str, ...] = ()) -> tuple[int, ...]:
-        """How many values each column of `conditions(names)` can take."""
+        """The number of values of each column of `conditions(names)`."""
         self._check(names)
         return (len(self.classes), *(len(self.attributes[name].values) for name in names))
 
     def _check(self, names: tuple[str, ...]) -> None:
         for name in names:
             if name not in self.attributes:
-                known = ", ".join(self.attributes) or "none"
-                raise DataError(f"there is no attribute '{name}' to condition on; the data have: {known}")
+                available = ", ".join(self.attributes) or "none"
+                raise DataError(f"there is no attribute '{name}' to condition on; the data have: {available}")
 
 
 @dataclass(frozen=True)
 class SyntheticImages:
-    """Generated images, each redrawable from (synthesizer, condition, seed, index), or where there are `latents`, the noise
-    float32 [N, Z] that was searched for and not drawn, from (synthesizer, condition, latent, index).
+    """Generated images, each redrawable from (synthesizer, condition, seed, index).
 
-    `images` uint8 [N, C, H, W]; `conditions` int64 [N, K], column 0 the class; `indices` int64 [N]; `scores`
-    filter name -> float64 [N]; `reasons` per image "" when kept, else the filter that rejected it; `targets` float64
-    [N, classes], class probabilities to learn from instead of the class asked for, or None.
-    `sources` int64 [N] are the rows of the train part that the images were translated from, None for images drawn from noise.
-    A translated image is redrawable from (synthesizer, source image, condition, seed, index).
+    With `latents`, noise that was found by search and not drawn, an image is redrawable from (synthesizer, condition,
+    latent, index). A translated image is redrawable from (synthesizer, source image, condition, seed, index).
+
+    Parameters
+    ----------
+    images : array
+        uint8 [N, C, H, W].
+    conditions : array of int64 [N, K]
+        Column 0 is the class.
+    condition_names : tuple of str
+        Names of the columns.
+    classes : tuple of str
+        Class names.
+    seed : int
+        Seed of the noise.
+    indices : array of int64 [N]
+        Address of the noise of each image.
+    synthesizer : str
+        Identifies the synthesizer.
+    scores : mapping of str to array of float64 [N]
+        Filter name -> scores.
+    reasons : tuple of str
+        For each image "" if kept, otherwise the filter that rejected it.
+    latents : array of float32 [N, Z], optional
+        Noise found by search.
+    targets : array of float64 [N, classes], optional
+        Class probabilities to train on instead of the requested class.
+    sources : array of int64 [N], optional
+        Rows of the train split that the images were translated from; None for images drawn from noise.
     """
 
     images: Images
@@ -206,7 +250,7 @@ class SyntheticImages:
 
     @classmethod
     def of(cls, made: LabelledImages) -> SyntheticImages:
-        """Labelled images of any making in the place of generated ones, all of them kept."""
+        """Labelled images of any origin in the place of generated ones, all of them kept."""
         number = np.arange(len(made), dtype=np.int64)
         reasons = ("",) * len(made)
         return cls(made.images, made.labels[:, None], (), made.classes, 0, number, made.fingerprint, reasons=reasons)
@@ -216,7 +260,7 @@ class SyntheticImages:
 
     @property
     def labels(self) -> Codes:
-        """int64 [N], the class asked for."""
+        """int64 [N], the requested class."""
         return self.conditions[:, 0]
 
     @property
@@ -241,7 +285,7 @@ class SyntheticImages:
 
 
 def source_facts(synthetic: SyntheticImages, train: LabelledImages) -> list[dict[str, Any]]:
-    """For each translation the name and SHA-256 of its source image, to audit and redraw it."""
+    """The name and SHA-256 of the source image of each translation, to audit and redraw it."""
     assert synthetic.sources is not None, "images drawn from noise have no source"
     return [
         {

@@ -1,4 +1,4 @@
-"""Intervals that scores, plans and verdicts all tell: of a share, and by leaving out a group at a time."""
+"""Confidence intervals of scores, plans and verdicts: of a share, and by leaving out one group at a time."""
 
 from __future__ import annotations
 
@@ -21,12 +21,14 @@ def wilson(share: float, n: float, confidence: float = 0.95) -> tuple[float, flo
 
 
 def jackknife(left: Sequence[float]) -> float:
-    """t · se, half a 95 % interval, of a value from those that are `left` when a group of the sample is left out at a time
-    (Shao & Tu 1995, section 2.3). What is no number is passed over; 0 for fewer than two."""
+    """t · se, half of a 95 % interval, from the values `left` when one group of the sample is left out at a time.
+
+    Shao & Tu 1995, section 2.3. Values that are not finite are skipped; 0 for fewer than two values.
+    """
     from scipy.special import stdtrit
 
-    found = np.asarray(left)[np.isfinite(left)]
-    if len(found) < 2:
+    values = np.asarray(left)[np.isfinite(left)]
+    if len(values) < 2:
         return 0.0
-    error = np.sqrt((len(found) - 1) / len(found) * np.square(found - found.mean()).sum())
-    return float(stdtrit(len(found) - 1, 0.975) * error)
+    error = np.sqrt((len(values) - 1) / len(values) * np.square(values - values.mean()).sum())
+    return float(stdtrit(len(values) - 1, 0.975) * error)

@@ -1,4 +1,4 @@
-"""Random streams with an address: (seed, "noise", 12) always gives the same numbers, whatever ran before it."""
+"""Random streams with an address: (seed, "noise", 12) always gives the same numbers, regardless of earlier draws."""
 
 from __future__ import annotations
 

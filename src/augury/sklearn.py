@@ -1,4 +1,4 @@
-"""The imbalanced-learn face: an over-sampler for labelled images and tables that draws from a generator."""
+"""The imbalanced-learn interface: an over-sampler for labelled images and tables that samples from a generator."""
 
 from __future__ import annotations
 
@@ -27,23 +27,39 @@ except ImportError as error:
 
 
 class GANOverSampler(BaseOverSampler):  # type: ignore[misc]
-    """Over-sampling by a generative model trained on the data given, for images and for tables.
+    """Over-sampling by a generative model trained on the given data, for images and for tables.
 
-    Images are [N, C, H, W], [N, H, W, C] or [N, H, W], C 1 or 3, at least 8 pixels a side; a last axis of 1 or 3 is taken
-    for channels. Real ones come back untouched; synthetic ones follow in the same layout, size and dtype. Within, images
-    are 8 bits: uint8 and whole numbers up to 255 as they are, floats within [0, 1] times 255, other numbers from their
-    smallest to their largest, and back.
+    Images are [N, C, H, W], [N, H, W, C] or [N, H, W], C 1 or 3, at least 8 pixels a side; a last axis of 1 or 3 counts
+    as channels. Real images are returned unchanged; synthetic ones follow in the same layout, size and dtype.
+    Internally images have 8 bits. uint8 and integers up to 255 are used directly, and floats within [0, 1] are
+    multiplied by 255. Other values are scaled from their minimum to their maximum, and back.
 
-    Tables are numeric [N, D], learnt by fully connected networks on standardised columns and not quantised. Synthetic
-    values keep to the range seen of each column, and to whole numbers where all were.
+    Tables are numeric [N, D]. Fully connected networks are trained on standardised columns, without quantisation.
+    Synthetic values stay in the range of each column, and are integers where all values of the column are.
 
-    `sampling_strategy` and `random_state` as in imbalanced-learn. `recipe` "auto" or one of augury's; for tables, only its
-    game. `steps` of training, or `budget` (seconds, or "5m"), else 1000 for tables and the recipe's own number for images,
-    which takes minutes. `overrides` changes the recipe's settings. With a given `random_state` and `steps` the result is
-    the same on the same device.
+    Images are not filtered: `augury run` does that and measures whether they help. For tables, `cross_val_score` of a
+    pipeline measures it.
 
-    After `fit_resample`, `synthesizer_` draws more. Images are not filtered: `augury run` does that, and tells whether they
-    help; of tables, `cross_val_score` of a pipeline does.
+    Parameters
+    ----------
+    recipe : str
+        "auto" or one of augury's; for tables only its training method is used.
+    sampling_strategy, random_state
+        As in imbalanced-learn. With a given `random_state` and `steps` the result is the same on the same device.
+    steps : int, optional
+            Training steps. Without `steps` and `budget`: 1000 for tables and the recipe's own number for images, which
+        takes minutes.
+    budget : float or str, optional
+        Training time in seconds, or as "5m".
+    overrides : dict, optional
+        Changes to the recipe's settings.
+    device : str
+        "auto", "cpu", "cuda" or "mps".
+
+    Attributes
+    ----------
+    synthesizer_ : Synthesizer or TableSynthesizer
+        The trained generator, which draws more.
     """
 
     _parameter_constraints: ClassVar[dict[str, Any]] = {
@@ -85,18 +101,18 @@ class GANOverSampler(BaseOverSampler):  # type: ignore[misc]
     def _fit_resample(self, X: npt.NDArray[Any], y: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
         classes, codes = np.unique(y, return_inverse=True)
         codes = codes.reshape(-1).astype(np.int64)
-        asked = [np.full(number, np.flatnonzero(classes == c)[0]) for c, number in self.sampling_strategy_.items()]
-        wanted = np.concatenate(asked).astype(np.int64) if asked else np.empty(0, np.int64)
-        if not len(wanted):
+        quotas = [np.full(number, np.flatnonzero(classes == c)[0]) for c, number in self.sampling_strategy_.items()]
+        requested = np.concatenate(quotas).astype(np.int64) if quotas else np.empty(0, np.int64)
+        if not len(requested):
             return X.copy(), y.copy()
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
-        drawn = self._rows(X, codes, wanted, seed) if X.ndim == 2 else self._images(X, codes, wanted, seed)
-        return np.concatenate([X, drawn]), np.concatenate([y, classes[wanted]])
+        drawn = self._rows(X, codes, requested, seed) if X.ndim == 2 else self._images(X, codes, requested, seed)
+        return np.concatenate([X, drawn]), np.concatenate([y, classes[requested]])
 
     def _rows(
-        self, X: npt.NDArray[Any], codes: npt.NDArray[np.int64], wanted: npt.NDArray[np.int64], seed: int
+        self, X: npt.NDArray[Any], codes: npt.NDArray[np.int64], requested: npt.NDArray[np.int64], seed: int
     ) -> npt.NDArray[Any]:
-        """Synthetic rows [n, D] of the classes wanted, in X's dtype."""
+        """Synthetic rows [n, D] of the `requested` classes, in X's dtype."""
         self.synthesizer_ = train_table(
             X,
             codes,
@@ -107,17 +123,17 @@ class GANOverSampler(BaseOverSampler):  # type: ignore[misc]
             seed=seed,
             device=self.device,
         )
-        return self.synthesizer_.sample(wanted, seed=seed).astype(X.dtype)
+        return self.synthesizer_.sample(requested, seed=seed).astype(X.dtype)
 
     def _images(
-        self, X: npt.NDArray[Any], codes: npt.NDArray[np.int64], wanted: npt.NDArray[np.int64], seed: int
+        self, X: npt.NDArray[Any], codes: npt.NDArray[np.int64], requested: npt.NDArray[np.int64], seed: int
     ) -> npt.NDArray[Any]:
-        """Synthetic images [n, ...] of the classes wanted, in X's layout and dtype."""
+        """Synthetic images [n, ...] of the `requested` classes, in X's layout and dtype."""
         low, high = _range(X)
         scale = 255 / (high - low)
-        whole = np.rint((X.astype(np.float64) - low) * scale).astype(np.uint8) if X.dtype != np.uint8 else X
+        pixels = np.rint((X.astype(np.float64) - low) * scale).astype(np.uint8) if X.dtype != np.uint8 else X
         names = tuple(str(c) for c in range(int(codes.max()) + 1))
-        data = LabelledImages(_planar(whole), codes, names)
+        data = LabelledImages(_planar(pixels), codes, names)
         settings = {
             "recipe": self.recipe,
             "steps": self.steps,
@@ -125,7 +141,7 @@ class GANOverSampler(BaseOverSampler):  # type: ignore[misc]
             "overrides": self.overrides or {},
         }
         self.synthesizer_ = train(data, settings=validated(TrainSettings, settings), seed=seed, device=self.device)
-        drawn = self.synthesizer_.sample(wanted, seed=seed).images
+        drawn = self.synthesizer_.sample(requested, seed=seed).images
         laid = drawn[:, 0] if X.ndim == 3 else drawn.transpose(0, 2, 3, 1) if _last(X) else drawn
         if X.dtype == np.uint8:
             return np.ascontiguousarray(laid)
@@ -161,7 +177,7 @@ def _planar(images: Images) -> Images:
 
 
 def _range(X: npt.NDArray[Any]) -> tuple[float, float]:
-    """The values that stand for black and white."""
+    """The values of black and white."""
     low, high = float(X.min()), float(X.max())
     if X.dtype.kind == "f" and low >= 0 and high <= 1:
         return 0.0, 1.0

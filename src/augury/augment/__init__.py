@@ -1,4 +1,6 @@
-"""Classical augmentation: batched, differentiable, on the device of the images, each image with its own draws."""
+"""Classical augmentation: batched, differentiable, computed on the device of the images, with separate draws for each
+image.
+"""
 
 from augury.augment.adaptive import ada
 from augury.augment.addressed import augmented

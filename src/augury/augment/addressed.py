@@ -1,4 +1,4 @@
-"""A policy made to images by their address: the same image in the same epoch always comes out alike."""
+"""Policies addressed by image: the same image in the same epoch always gets the same changes."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from augury.errors import DataError, SettingsError
 
 Held = TypeVar("Held")
 Schedule = float | Callable[[int], float]
-"""A number, or what gives one for each epoch."""
+"""A number, or a function that returns one for each epoch."""
 
 
 def augmented(
@@ -35,13 +35,37 @@ def augmented(
     flips: bool | None = None,
     span: Span = (0.0, 1.0),
 ) -> Held:
-    """Images after a policy, drawn from (seed, epoch, index) for each: neither its batch nor the process matter.
+    """Apply a policy to images. The draws of each image depend on (seed, epoch, index) alone, not on its batch or
+    process.
 
-    `images` as for `augury.augment.rotate`: a PIL image, an array or a tensor, one or many; floats lie in `span`. `how` is a
-    name of POLICIES, a policy, or a transform of torchvision, kornia or albumentations; `indices` int64 [N] are the places
-    of the images in their data set, 0 to N - 1 if None. `p` and `strength` are numbers, or functions of the epoch. Returns
-    what was given, of the same kind, dtype and size.
-    Raises DataError for transparency or indices of another number, SettingsError for a policy without `p` or `strength`.
+    Parameters
+    ----------
+    images : PIL image, array or tensor
+        One image or several, as for `augury.augment.rotate`. Floats lie in `span`.
+    how : str or Policy
+        A name of POLICIES, a policy, or a transform of torchvision, kornia or albumentations.
+    seed, epoch : int
+        Address of the draws.
+    indices : array of int64 [N], optional
+        Positions of the images in their data set; 0 to N - 1 if None.
+    p, strength : float or function of the epoch
+        Probability and strength of the changes.
+    flips : bool, optional
+        Allow mirroring; the policy's own choice if None.
+    span : (float, float)
+        Lowest and highest value of float images.
+
+    Returns
+    -------
+    PIL image, array or tensor
+        The augmented images, of the same kind, dtype and size as `images`.
+
+    Raises
+    ------
+    DataError
+        For images with transparency, or when `indices` has another length than `images`.
+    SettingsError
+        For `p` or `strength` with a policy that does not take it.
     """
     held, chosen = opened(images), policy(how, flips=flips)
     x = held.images
@@ -50,7 +74,7 @@ def augmented(
     at = np.arange(len(x)) if indices is None else np.asarray(indices).reshape(-1)
     if len(at) != len(x):
         raise DataError(f"each image has one index, but there are {len(x)} images and {len(at)} indices")
-    given = {}
+    options = {}
     for name, value in (("p", p), ("strength", strength)):
         now = value(epoch) if callable(value) else value
         if now != 1:
@@ -58,20 +82,20 @@ def augmented(
                 raise SettingsError(
                     f"this policy takes no '{name}'; leave it at 1, or name one of augury.augment that does"
                 )
-            given[name] = now
+            options[name] = now
     if not len(x):
         return images
-    # glibc gives freed memory back and fetches it anew, page by page, for every temporary, until something of nearly 32 MB
-    # was freed: from then on it keeps as much. Nothing is written here.
+    # glibc returns freed memory to the system and requests it again, page by page, for every temporary, until a block of
+    # nearly 32 MB was freed; from then on it keeps that much. Nothing is written to this block.
     torch.empty(2**25 - 2**14, dtype=torch.uint8)
     draws = ImageDraws(seed, epoch, at)
     if x.dtype == torch.uint8 and on_bytes(chosen):
-        return held.closed(chosen(x, draws, **given))  # type: ignore[no-any-return]
-    return held.closed(spread(chosen(centred(x, span), draws, **given), span, x))  # type: ignore[no-any-return]
+        return held.closed(chosen(x, draws, **options))  # type: ignore[no-any-return]
+    return held.closed(spread(chosen(centred(x, span), draws, **options), span, x))  # type: ignore[no-any-return]
 
 
 def on_bytes(chosen: Policy) -> bool:
-    """Whether a policy takes uint8 and gives it back, so that floats are needed for a few images at a time only."""
+    """Whether a policy takes and returns uint8, so that only a few images at a time are converted to floats."""
     inner = chosen.func if isinstance(chosen, partial) else chosen
     return isinstance(inner, Vary) or inner in ON_BYTES
 

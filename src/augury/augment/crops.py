@@ -1,4 +1,4 @@
-"""A part of each image: cut out pixel for pixel, or brought to another size."""
+"""Crops: copied pixel for pixel, or resized."""
 
 from __future__ import annotations
 
@@ -9,9 +9,11 @@ from augury.augment.geometry import Mode, Padding, affine, picked
 
 
 def cropped(images: Tensor, corners: Tensor, size: tuple[int, int], padding: Padding = "reflection") -> Tensor:
-    """The part of `size` (height, width) that begins at `corners` int64 [N, 2], pixels from the left and from the top.
+    """The region of `size` (height, width) that begins at `corners` int64 [N, 2], in pixels from the left and from the
+    top.
 
-    Images of any dtype [N, C, H, W]; a part may reach beyond the border, where `padding` lies. Returns [N, C, *size].
+    Images [N, C, H, W] have any dtype. A region may extend beyond the border; `padding` fills the rest. Returns [N, C,
+    *size].
     """
     spans = (
         torch.arange(side, device=images.device) + corners[:, k, None].to(images.device)
@@ -24,16 +26,16 @@ def cropped(images: Tensor, corners: Tensor, size: tuple[int, int], padding: Pad
 
 
 def resized(images: Tensor, boxes: Tensor, size: tuple[int, int], mode: Mode = "bilinear") -> Tensor:
-    """The box of each image, stretched to `size` (height, width).
+    """The box of each image, resized to `size` (height, width).
 
-    `boxes` [N, 4]: left, top, right, bottom as shares of width and height. Interpolated between the pixels within and
-    around the box, the border repeated; not smoothed before it shrinks. Returns [N, C, *size].
+    `boxes` [N, 4]: left, top, right, bottom as shares of width and height. Values are interpolated from the pixels in
+    and around the box; the border is repeated. There is no smoothing before downscaling. Returns [N, C, *size].
     """
     return affine(images, box_maps(boxes, (images.shape[2], images.shape[3]), size), "border", mode, size)
 
 
 def box_maps(boxes: Tensor, size: tuple[int, int], shown: tuple[int, int]) -> Tensor:
-    """The maps [N, 2, 3] for `affine` that fill an image of size `shown` with the boxes of one of `size`."""
+    """The maps [N, 2, 3] for `affine` that fill an image of size `shown` with the boxes of an image of `size`."""
     left, top, right, bottom = boxes.unbind(1)
     nil = torch.zeros_like(left)
     across = [(right - left) * (size[1] / shown[1]), nil, ((left + right) / 2 - 0.5) * size[1]]
@@ -47,9 +49,11 @@ def boxes_within(
     ratio: tuple[float, float] = (3 / 4, 4 / 3),
     aspect: float = 1.0,
 ) -> Tensor:
-    """Random boxes inside the image, [N, 4] as for `resized`: `area` the share that they cover, uniform; `ratio` their width
-    over their height, log-uniform (Szegedy et al. 2015), narrowed where it would not fit; `aspect` width over height of
-    the image. `draws` [4, N] in [0, 1)."""
+    """Random boxes inside the image, [N, 4] as for `resized` (Szegedy et al. 2015).
+
+    `area` is the range of the covered share, uniform. `ratio` is the range of width over height, log-uniform, narrowed
+    where a box would not fit. `aspect` is width over height of the image. `draws` are [4, N] in [0, 1).
+    """
     share = area[0] + (area[1] - area[0]) * draws[0]
     low, high = (torch.log(share.new_tensor(r / aspect)) for r in ratio)
     limit = -torch.log(share)  # beyond it one side would be longer than the image

@@ -1,12 +1,12 @@
-"""The changes themselves, on whatever an image is held in: PIL image, array or tensor, one or many, each with its numbers.
+"""The changes as functions of one image or several (PIL image, array or tensor), with explicit parameters.
 
 `image` is a PIL image (L, LA, RGB, RGBA), an array [H, W], [H, W, C] or [N, H, W, C], or a tensor [H, W], [C, H, W] or
-[N, C, H, W]; uint8 or float. What comes back is of the same kind, mode, dtype and size. A parameter is one number, or
-a sequence or tensor of one for each of N images; tensors of floats let gradients through, to parameters too.
+[N, C, H, W]; uint8 or float. The result has the same kind, mode, dtype and size. A parameter is one number, or a
+sequence or tensor with one number for each of N images. Gradients flow through tensors of floats, to parameters too.
 
-Where something comes in from beyond the border, `padding` says what: "reflection" mirrors the image at its outer edge (the
-default), "border" repeats the outermost pixels, "zeros" is the number 0. `mode` is how values between pixels are found:
-"bilinear", "nearest" or "bicubic". Colours count from `span`, lowest to highest, which for uint8 is always 0 to 255.
+`padding` fills what lies beyond the border: "reflection" mirrors the image at its outer edge (the default), "border"
+repeats the outermost pixels, "zeros" is the number 0. `mode` is the interpolation: "bilinear", "nearest" or "bicubic".
+`span` is the lowest and highest colour value; for uint8 it is always 0 to 255.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from augury.augment import crops, filters, jpeg, tones, warps
-from augury.augment.colour import about, colour_matrices, followed, recolour, recoloured_means
+from augury.augment.colour import around_grey, colour_matrices, followed, recolour, recoloured_means
 from augury.augment.draws import fields, numbers
 from augury.augment.forms import Span, opened, per_image, through, toned
 from augury.augment.geometry import Mode, Padding, affine, compose, quarter_turns
@@ -35,10 +35,24 @@ UNIT: Span = (0.0, 1.0)
 def rotate(
     image: Held, degrees: Number, *, padding: Padding = "reflection", mode: Mode = "bilinear", expand: bool = False
 ) -> Held:
-    """Turned counter-clockwise about the centre. Multiples of 90 move pixels and change none.
+    """Rotate counter-clockwise about the centre. Multiples of 90° move pixels without resampling.
 
-    The size stays, and corners are cut off; with `expand` it grows to hold the whole of every image, so that a quarter
-    turn swaps the sides.
+    Parameters
+    ----------
+    image : PIL image, array or tensor
+        One image or several, see the module.
+    degrees : float, or one per image
+        Angle, counter-clockwise.
+    padding, mode : str
+        See the module.
+    expand : bool
+            Enlarge the frame so that every rotated image fits; a quarter turn then swaps the sides. Otherwise the size
+        stays and corners are cut off.
+
+    Returns
+    -------
+    PIL image, array or tensor
+        Of the same kind as `image`.
     """
 
     def change(images: Tensor) -> Tensor:
@@ -62,22 +76,28 @@ def rotate(
 
 
 def scale(image: Held, factor: Number, *, padding: Padding = "reflection", mode: Mode = "bilinear") -> Held:
-    """Things made `factor` times as large about the centre, in a frame of the same size; above 0. Not smoothed before they
-    shrink."""
+    """Scale the content by `factor` (above 0) about the centre; the frame keeps its size. There is no smoothing before
+    downscaling.
+
+    Raises
+    ------
+    SettingsError
+        When a factor is not above 0.
+    """
     if not bool((torch.as_tensor(factor) > 0).all()):
         raise SettingsError(f"a scale is above 0, but {factor} was given; below 1 things shrink")
     return through(image, lambda x: affine(x, _maps(x, scales=per_image(factor, x)), padding, mode))
 
 
 def shear(image: Held, slope: Number, *, padding: Padding = "reflection", mode: Mode = "bilinear") -> Held:
-    """Rows moved sideways: `slope` pixels to the right for each pixel down from the centre."""
+    """Shear: move rows sideways by `slope` pixels to the right for each pixel down from the centre."""
     return through(image, lambda x: affine(x, _maps(x, shears=per_image(slope, x)), padding, mode))
 
 
 def shift(
     image: Held, right: Number = 0.0, down: Number = 0.0, *, padding: Padding = "reflection", mode: Mode = "bilinear"
 ) -> Held:
-    """Moved by shares of width and height, between pixels where need be."""
+    """Shift right and down by shares of width and height, with interpolation between pixels."""
 
     def change(x: Tensor) -> Tensor:
         moves = torch.stack([per_image(right, x), per_image(down, x)], dim=1)
@@ -87,7 +107,7 @@ def shift(
 
 
 def flip(image: Held, made: bool | Sequence[bool] | Tensor = True, *, vertical: bool = False) -> Held:
-    """Mirrored left and right, or upside down when `vertical`; of many images those where `made` bool [N] is true."""
+    """Mirror left and right, or upside down if `vertical`. For several images, `made` bool [N] selects those to mirror."""
 
     def change(x: Tensor) -> Tensor:
         mask = per_image(made, x).bool().view(-1, 1, 1, 1)
@@ -97,8 +117,24 @@ def flip(image: Held, made: bool | Sequence[bool] | Tensor = True, *, vertical: 
 
 
 def crop(image: Held, left: Whole, top: Whole, width: int, height: int, *, padding: Padding = "reflection") -> Held:
-    """The part of `width` by `height` pixels that begins at (`left`, `top`), a place for all images or one for each, which may
-    lie outside. The size changes."""
+    """The region of `width` by `height` pixels that begins at (`left`, `top`). The size changes.
+
+    Parameters
+    ----------
+    image : PIL image, array or tensor
+        One image or several, see the module.
+    left, top : int, or one per image
+        First column and row, in pixels; they may lie outside the image.
+    width, height : int
+        Size of the result in pixels.
+    padding : str
+        See the module.
+
+    Returns
+    -------
+    PIL image, array or tensor
+        Of the same kind as `image`.
+    """
 
     def change(x: Tensor) -> Tensor:
         corners = torch.stack([per_image(left, x).long(), per_image(top, x).long()], dim=1)
@@ -110,8 +146,24 @@ def crop(image: Held, left: Whole, top: Whole, width: int, height: int, *, paddi
 def resized_crop(
     image: Held, box: Sequence[float] | Tensor, size: tuple[int, int] | None = None, *, mode: Mode = "bilinear"
 ) -> Held:
-    """The `box` (left, top, right, bottom as shares of width and height; or [N, 4]) stretched to `size` (height, width), that
-    of the image if None. Not smoothed before it shrinks; the border repeated."""
+    """The `box` of each image, resized to `size`. There is no smoothing before downscaling; the border is repeated.
+
+    Parameters
+    ----------
+    image : PIL image, array or tensor
+        One image or several, see the module.
+    box : sequence or Tensor
+        Left, top, right, bottom as shares of width and height; or [N, 4].
+    size : (int, int), optional
+        Height and width; those of the image if None.
+    mode : str
+        See the module.
+
+    Returns
+    -------
+    PIL image, array or tensor
+        Of the same kind as `image`.
+    """
 
     def change(x: Tensor) -> Tensor:
         boxes = torch.as_tensor(box, dtype=torch.float32, device=x.device).expand(len(x), 4)
@@ -123,7 +175,13 @@ def resized_crop(
 def random_crop(
     image: Held, width: int, height: int, *, seed: int, margin: int = 0, padding: Padding = "reflection"
 ) -> Held:
-    """A part of `width` by `height` pixels of each image, from anywhere in it and `margin` pixels around it."""
+    """A region of `width` by `height` pixels at a random position in each image, or up to `margin` pixels outside it.
+
+    Raises
+    ------
+    SettingsError
+        When the region is larger than the image and its margin.
+    """
 
     def change(x: Tensor) -> Tensor:
         room = torch.tensor([x.shape[3] - width, x.shape[2] - height]) + 2 * margin
@@ -146,8 +204,26 @@ def random_resized_crop(
     area: tuple[float, float] = (0.08, 1.0),
     ratio: tuple[float, float] = (3 / 4, 4 / 3),
 ) -> Held:
-    """A random part of each image that covers a share of it within `area`, its width over its height within `ratio`
-    (Szegedy et al. 2015), stretched to `size` (height, width)."""
+    """A random region of each image, resized to `size` (Szegedy et al. 2015).
+
+    Parameters
+    ----------
+    image : PIL image, array or tensor
+        One image or several, see the module.
+    size : (int, int), optional
+        Height and width; those of the image if None.
+    seed : int
+        The draws depend on (seed, position in the batch).
+    area : (float, float)
+        Range of the share of the image that the region covers.
+    ratio : (float, float)
+        Range of its width over its height.
+
+    Returns
+    -------
+    PIL image, array or tensor
+        Of the same kind as `image`.
+    """
     x = opened(image).images
     aspect = x.shape[3] / x.shape[2]
     boxes = crops.boxes_within(numbers(len(x), ImageDraws(seed, 0, range(len(x))), 4), area, ratio, aspect)
@@ -161,8 +237,22 @@ def perspective(
     padding: Padding = "reflection",
     mode: Mode = "bilinear",
 ) -> Held:
-    """Seen from the side: each corner of the result shows what lies `corners` (4 pairs, right and down as shares of width and
-    height, from upper left clockwise; or [N, 4, 2]) away from that corner."""
+    """Change the perspective: each corner of the result shows the input at an offset from that corner.
+
+    Parameters
+    ----------
+    image : PIL image, array or tensor
+        One image or several, see the module.
+    corners : sequence or Tensor
+        Four offsets (right, down) as shares of width and height, clockwise from the upper left; or [N, 4, 2].
+    padding, mode : str
+        See the module.
+
+    Returns
+    -------
+    PIL image, array or tensor
+        Of the same kind as `image`.
+    """
 
     def change(x: Tensor) -> Tensor:
         dtype = torch.float64 if x.dtype == torch.float64 else torch.float32
@@ -173,8 +263,12 @@ def perspective(
 
 
 def elastic(image: Held, moves: Tensor, *, padding: Padding = "reflection", mode: Mode = "bilinear") -> Held:
-    """Bent: `moves` [2, h, w] or [N, 2, h, w], right and down as shares of width and height, at control points from corner to
-    corner, bicubic between them (free-form deformation, Rueckert et al. 1999)."""
+    """Deform elastically by moves at control points, bicubic between them (free-form deformation, Rueckert et al.
+    1999).
+
+    `moves` are [2, h, w] or [N, 2, h, w], right and down as shares of width and height. The h × w control points are
+    spread from corner to corner.
+    """
 
     def change(x: Tensor) -> Tensor:
         bends = moves.to(x).expand(len(x), *moves.shape[-3:])
@@ -194,17 +288,38 @@ def color_adjust(
     gamma: Number = 1.0,
     span: Span = UNIT,
 ) -> Held:
-    """In this order: values times `brightness`, then hue turned by `hue` degrees about the grey axis, the distance of each
-    pixel from grey (the mean of its channels) times `saturation`, the distance from the mean of the image times
-    `contrast`, all in one matrix; then v^`gamma` of the values clamped to [0, 1]. Neutral: 1, 0 degrees."""
+    """Change brightness, hue, saturation and contrast in one matrix, then gamma.
+
+    Parameters
+    ----------
+    image : PIL image, array or tensor
+        One image or several, see the module.
+    brightness : float, or one per image
+        Factor of the values. Neutral: 1.
+    hue : float, or one per image
+        Degrees about the grey axis. Neutral: 0. Applied after the brightness.
+    saturation : float, or one per image
+        Factor of the distance of each pixel from grey, the mean of its channels. Neutral: 1.
+    contrast : float, or one per image
+        Factor of the distance from the mean of the image. Neutral: 1. Last in the matrix.
+    gamma : float, or one per image
+        Exponent of the values clamped to [0, 1]. Neutral: 1.
+    span : (float, float)
+        See the module.
+
+    Returns
+    -------
+    PIL image, array or tensor
+        Of the same kind as `image`.
+    """
 
     def change(x: Tensor) -> Tensor:
         b, c, s, h, g = (per_image(v, x) for v in (brightness, contrast, saturation, hue, gamma))
         nil, one = torch.zeros_like(b), torch.ones_like(b)
-        tint = about(colour_matrices(x.shape[1], nil, b, nil, h, s), -one)  # black stays black
+        tint = around_grey(colour_matrices(x.shape[1], nil, b, nil, h, s), -one)  # black stays black
         if _changes(contrast, 1.0):
             level = recoloured_means(x.mean((2, 3)), tint)
-            tint = followed(tint, about(colour_matrices(x.shape[1], nil, c, nil, nil, one), level))
+            tint = followed(tint, around_grey(colour_matrices(x.shape[1], nil, c, nil, nil, one), level))
         tinted = recolour(x, tint)
         return tones.gamma_corrected(tinted, g) if _changes(gamma, 1.0) else tinted
 
@@ -212,43 +327,44 @@ def color_adjust(
 
 
 def grey(image: Held, *, span: Span = UNIT) -> Held:
-    """Every channel the mean of the channels; as many channels as before."""
+    """Replace every channel by the mean of the channels; the number of channels stays."""
     return toned(image, lambda x: x.mean(1, keepdim=True).expand_as(x), span)
 
 
 def equalise(image: Held, *, span: Span = UNIT) -> Held:
-    """Each channel's histogram made flat, as Pillow's `ImageOps.equalize`; floats take 256 levels."""
+    """Flatten the histogram of each channel, as Pillow's `ImageOps.equalize`; floats are binned in 256 levels."""
     return toned(image, tones.equalised, span)
 
 
 def autocontrast(image: Held, *, span: Span = UNIT) -> Held:
-    """Each channel stretched to the whole range, as Pillow's `ImageOps.autocontrast`."""
+    """Stretch each channel to the full range, as Pillow's `ImageOps.autocontrast`."""
     return toned(image, tones.autocontrasted, span)
 
 
 def posterise(image: Held, bits: Number, *, span: Span = UNIT) -> Held:
-    """Only the highest `bits`, 1 to 8, of each 8-bit level kept."""
+    """Keep only the highest `bits`, 1 to 8, of each 8-bit level."""
     return toned(image, lambda x: tones.posterised(x, per_image(bits, x)), span)
 
 
 def solarise(image: Held, threshold: Number = 0.5, *, span: Span = UNIT) -> Held:
-    """Values of at least `threshold`, a share of the range, inverted."""
+    """Invert values of at least `threshold`, a share of the range."""
     return toned(image, lambda x: tones.solarised(x, 256 * per_image(threshold, x)), span)
 
 
 def blur(image: Held, sigma: Number) -> Held:
-    """Gaussian blur of deviation `sigma` pixels, cut off at three; the border repeated."""
+    """Gaussian blur with a standard deviation of `sigma` pixels, cut off at three; the border is repeated."""
     return through(image, lambda x: filters.blurred(x, per_image(sigma, x)))
 
 
 def sharpen(image: Held, factor: Number, *, span: Span = UNIT) -> Held:
-    """0 smooth, 1 as it is, 2 sharp, as Pillow's `ImageEnhance.Sharpness`."""
+    """Sharpen: 0 is smooth, 1 unchanged, 2 sharp, as Pillow's `ImageEnhance.Sharpness`."""
     return toned(image, lambda x: filters.sharpened(x, per_image(factor, x)), span)
 
 
 def noise(image: Held, sigma: Number, *, seed: int, span: Span = UNIT) -> Held:
-    """Normal noise of deviation `sigma`, a share of the range, added; each image has its own, from (`seed`, place in the
-    batch)."""
+    """Add Gaussian noise with standard deviation `sigma`, a share of the range. The noise depends on (`seed`, position
+    in the batch).
+    """
 
     def change(x: Tensor) -> Tensor:
         field = fields(numbers(len(x), ImageDraws(seed, 0, range(len(x))), 2), tuple(x.shape[1:]))
@@ -258,21 +374,23 @@ def noise(image: Held, sigma: Number, *, seed: int, span: Span = UNIT) -> Held:
 
 
 def jpeg_like(image: Held, quality: Number, *, span: Span = UNIT) -> Held:
-    """JPEG's artefacts at `quality` 1 to 100, without chroma subsampling; see `jpeg.compressed`."""
+    """Add JPEG artefacts at `quality` 1 to 100, without chroma subsampling; see `jpeg.compressed`."""
     return toned(image, lambda x: jpeg.compressed(x, per_image(quality, x)), span)
 
 
 def erase(image: Held, box: Sequence[float] | Tensor, *, fill: float = 0.0) -> Held:
-    """The `box` (left, top, right, bottom as shares of width and height, rounded to pixels; or [N, 4]) set to `fill`, in the
-    values of the image."""
+    """Set the `box` to `fill`, in the values of the image.
+
+    `box` is left, top, right, bottom as shares of width and height, rounded to pixels; or [N, 4].
+    """
     boxes = torch.as_tensor(box, dtype=torch.float32)
     return through(image, lambda x: erased(x, boxes.expand(len(x), 4), fill))
 
 
-def _maps(images: Tensor, **given: Tensor) -> Tensor:
-    """`compose` for parameters of which those not given are neutral."""
+def _maps(images: Tensor, **parameters: Tensor) -> Tensor:
+    """Call `compose` with `parameters`; those left out are neutral."""
     nil = torch.zeros_like(
-        next(iter(given.values()))[..., 0] if "translations" in given else next(iter(given.values()))
+        next(iter(parameters.values()))[..., 0] if "translations" in parameters else next(iter(parameters.values()))
     )
     neutral = {
         "angles": nil,
@@ -281,15 +399,15 @@ def _maps(images: Tensor, **given: Tensor) -> Tensor:
         "translations": torch.stack([nil, nil], dim=1),
         "flips": nil.bool(),
     }
-    return compose(**{**neutral, **given}, size=(images.shape[2], images.shape[3]))
+    return compose(**{**neutral, **parameters}, size=(images.shape[2], images.shape[3]))
 
 
 def _room(images: Tensor, angles: Tensor) -> tuple[int, int]:
-    """(height, width) that hold every image turned by its angle."""
+    """(height, width) of a frame that holds every image rotated by its angle."""
     h, w = images.shape[2:]
     turn = torch.deg2rad(angles.detach().double())
     cos, sin = turn.cos().abs(), turn.sin().abs()
-    slack = 1e-6  # what rounding adds to a side must not add a pixel
+    slack = 1e-6  # a rounding error must not add a pixel
     sides = (h * cos + w * sin, w * cos + h * sin)
     tall, wide = (int(torch.ceil(side.max() - slack)) for side in sides)
     return tall, wide

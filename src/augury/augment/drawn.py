@@ -1,4 +1,4 @@
-"""Policies that draw from the table of operators: RandAugment, TrivialAugment, AugMix, and ranges of your own."""
+"""Policies that draw from the table of operators: RandAugment, TrivialAugment, AugMix, and custom ranges."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ NINE = (
     "translate_x",
     "translate_y",
 )
-"""The operators of AugMix (Hendrycks et al. 2020, section 3): none that the corruptions of its tests use."""
+"""The operators of AugMix (Hendrycks et al. 2020, section 3); none of them is among the corruptions of its benchmarks."""
 
 
 def randaugment(
@@ -44,10 +44,35 @@ def randaugment(
     magnitude: float = 0.3,
     operators: Sequence[str] = FOURTEEN,
 ) -> Tensor:
-    """RandAugment (Cubuk et al. 2020): `operations` operators for each image, drawn with replacement, all at one `magnitude`
-    in [0, 1] (0.3 is 9 of 30), which `strength` multiplies; each made with probability `p`.
+    """RandAugment (Cubuk et al. 2020): `operations` operators per image, drawn with replacement, all at one
+    `magnitude`.
 
-    Unlike the paper's, values change first and places after, in one resampling; what comes in is the mirrored border.
+    The paper applies the operators one after another. Here values change first and all geometry follows in one
+    resampling; the mirrored border fills what lies outside.
+
+    Parameters
+    ----------
+    images : Tensor
+        uint8 or float in [-1, 1], [N, C, H, W].
+    generator : Source
+        The random numbers are drawn from it.
+    flips : bool
+        Also mirror half of the share `p` of the images left and right.
+    p : float or Tensor
+        Probability of each operator.
+    strength : float or Tensor
+        Factor of `magnitude`.
+    operations : int
+        Operators per image.
+    magnitude : float
+        In [0, 1]; 0.3 is 9 of the paper's 30.
+    operators : sequence of str
+        Names of OPERATORS to draw from.
+
+    Returns
+    -------
+    Tensor
+        Of the shape and dtype of `images`.
     """
     magnitudes = torch.full((operations, len(images)), min(1.0, magnitude * float(strength)))
     steps = layers(len(images), generator, operators, magnitudes, float(p))
@@ -63,8 +88,31 @@ def trivialaugment(
     strength: float | Tensor = 1.0,
     operators: Sequence[str] = FOURTEEN,
 ) -> Tensor:
-    """TrivialAugment (Müller & Hutter 2021, algorithm 1): one operator for each image, at a magnitude of its own, uniform in
-    [0, `strength`]; nothing to tune. Ranges of RandAugment, as "TA (RA)" in the paper's table 2; made with probability `p`."""
+    """TrivialAugment (Müller & Hutter 2021, algorithm 1): one operator per image, with a magnitude drawn for each
+    image.
+
+    Nothing needs tuning. The ranges are those of RandAugment, "TA (RA)" in the paper's table 2.
+
+    Parameters
+    ----------
+    images : Tensor
+        uint8 or float in [-1, 1], [N, C, H, W].
+    generator : Source
+        The random numbers are drawn from it.
+    flips : bool
+        Also mirror half of the share `p` of the images left and right.
+    p : float or Tensor
+        Probability of the operator.
+    strength : float or Tensor
+        Magnitudes are uniform in [0, `strength`].
+    operators : sequence of str
+        Names of OPERATORS to draw from.
+
+    Returns
+    -------
+    Tensor
+        Of the shape and dtype of `images`.
+    """
     magnitudes = (numbers(len(images), generator, 1).cpu() * float(strength)).clamp(max=1)
     steps = layers(len(images), generator, operators, magnitudes, float(p))
     return carried_out(images, [*steps, *mirrors(len(images), generator, flips, p)])
@@ -82,13 +130,39 @@ def augmix(
     depth: int = 3,
     magnitude: float = 0.3,
 ) -> Tensor:
-    """AugMix (Hendrycks et al. 2020, algorithm 1): `width` chains of one to `depth` operators, mixed by Dirichlet(1) weights,
-    and the mixture with the image itself by Beta(1, 1). Magnitudes are uniform up to `magnitude` (0.3 is the paper's
-    severity 3 of 10), which `strength` multiplies; made with probability `p`. Its loss on predictions is not part of it.
+    """AugMix (Hendrycks et al. 2020, algorithm 1): mix several short chains of operators, then mix the result with the
+    image.
+
+    The chains are mixed with Dirichlet(1) weights, and the mixture with the image by Beta(1, 1). The paper's loss on
+    predictions is not included.
+
+    Parameters
+    ----------
+    images : Tensor
+        Float [N, C, H, W] in [-1, 1].
+    generator : Source
+        The random numbers are drawn from it.
+    flips : bool
+        Also mirror half of the share `p` of the images left and right.
+    p : float or Tensor
+        Probability with which an image is changed.
+    strength : float or Tensor
+        Factor of `magnitude`.
+    operators : sequence of str
+        Names of OPERATORS to draw from.
+    width, depth : int
+        Number of chains, and the most operators in a chain (at least one).
+    magnitude : float
+        Magnitudes are uniform up to this; 0.3 is the paper's severity 3 of 10.
+
+    Returns
+    -------
+    Tensor
+        Of the shape and dtype of `images`.
     """
     n = len(images)
     share, coin, *rest = numbers(n, generator, 2 + 2 * width).cpu()
-    weights = -torch.log1p(-torch.stack(rest[:width])) + 1e-12  # exponentials, normalised, are Dirichlet(1)
+    weights = -torch.log1p(-torch.stack(rest[:width])) + 1e-12  # normalised exponentials are Dirichlet(1)
     weights = (weights / weights.sum(0)).to(images)
     mixture = torch.zeros_like(images)
     for chain in range(width):
@@ -105,13 +179,22 @@ def augmix(
 
 @dataclass(frozen=True)
 class Vary:
-    """A policy of your own: the named operators, each with a strength drawn uniformly from its range for every image.
+    """A custom policy: the named operators, each with a strength drawn uniformly from its range for every image.
 
         Vary({"rotate": (-15, 15), "brightness": (0.8, 1.2), "blur": (0, 1)}, chances={"blur": 0.2})
 
-    In the units of the table OPERATORS, in the order given; `chances` say how often an operator is made, 1 unless named.
-    `p` multiplies all chances; `strength` the way from neutral to each end of a range. `flips=False` leaves "mirror" out.
-    Raises SettingsError for an operator that is not in the table.
+    Parameters
+    ----------
+    ranges : mapping of str to (float, float)
+            Operator -> lowest and highest strength, in the units of the table OPERATORS. The operators are applied in
+        this order.
+    chances : mapping of str to float
+        Operator -> probability; 1 for those not named.
+
+    Raises
+    ------
+    SettingsError
+        For an operator that is not in the table.
     """
 
     ranges: Mapping[str, tuple[float, float]]
@@ -131,7 +214,11 @@ class Vary:
         p: float | Tensor = 1.0,
         strength: float | Tensor = 1.0,
     ) -> Tensor:
-        """What a policy does: float [N, C, H, W] in [-1, 1] -> the same shape and dtype, clamped where changed."""
+        """Apply the policy: float [N, C, H, W] in [-1, 1] -> the same shape and dtype, clamped where changed.
+
+        `p` multiplies all chances. `strength` multiplies the distance from neutral to each end of a range.
+        `flips=False` leaves "mirror" out.
+        """
         named = [name for name in self.ranges if flips or name != "mirror"]
         counts = [2 + OPERATORS[name].draws for name in named]
         blocks = torch.split(numbers(len(images), generator, sum(counts)).cpu(), counts) if named else ()
@@ -139,7 +226,7 @@ class Vary:
         for name, block in zip(named, blocks, strict=True):
             neutral = OPERATORS[name].neutral
             low, high = (neutral + float(strength) * (end - neutral) for end in self.ranges[name])
-            if name == "mirror":  # it is made or not
+            if name == "mirror":  # its strength does not vary
                 low, high = self.ranges[name]
             members = (block[0] < self.chances.get(name, 1.0) * float(p)).nonzero()[:, 0]
             strengths = low + (high - low) * block[1, members]
@@ -148,14 +235,16 @@ class Vary:
 
 
 def layers(n: int, source: Source, names: Sequence[str], magnitudes: Tensor, p: float | Sequence[Tensor]) -> list[Step]:
-    """One operator for each image and each row of `magnitudes` [L, n], made with probability `p`, or a [n] for each row."""
+    """One operator per image and row of `magnitudes` [L, n], applied with probability `p`, or with [n] probabilities
+    per row.
+    """
     operators = [OPERATORS[name] for name in names]
     further = max(operator.draws for operator in operators)
     block = numbers(n, source, len(magnitudes) * (3 + further)).cpu().view(len(magnitudes), 3 + further, n)
     steps = []
     for layer, (row, draws) in enumerate(zip(magnitudes, block, strict=True)):
-        made = draws[1] < (p if isinstance(p, float) else p[layer])
-        picked = torch.where(made, (draws[0] * len(operators)).long(), len(operators)).numpy()
+        applied = draws[1] < (p if isinstance(p, float) else p[layer])
+        picked = torch.where(applied, (draws[0] * len(operators)).long(), len(operators)).numpy()
         for k, operator in enumerate(operators):
             at = torch.from_numpy(np.flatnonzero(picked == k))
             if operator.part != "nothing" and len(at):
@@ -165,7 +254,7 @@ def layers(n: int, source: Source, names: Sequence[str], magnitudes: Tensor, p: 
 
 
 def mirrors(n: int, source: Source, flips: bool, p: float | Tensor) -> list[Step]:
-    """With `flips`, half of the share `p` of the images mirrored left and right."""
+    """With `flips`, a step that mirrors half of the share `p` of the images left and right."""
     if not flips:
         return []
     (coin,) = numbers(n, source, 1).cpu()

@@ -1,4 +1,4 @@
-"""The draws behind a policy: made where the generator lives, handed over on the device of the images."""
+"""Random numbers for policies: drawn on the device of the generator, returned on the device of the images."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ from augury.augment.philox import ImageDraws
 
 @dataclass(frozen=True)
 class Joined:
-    """The streams of several equal batches, put one after the other to be made in one: each batch draws what it would draw
-    alone."""
+    """The streams of several batches of equal size, joined to be processed as one; each batch draws what it would draw
+    alone.
+    """
 
     streams: Sequence[torch.Generator]
     device = torch.device("cpu")
@@ -33,11 +34,13 @@ class Joined:
 
 
 Source = torch.Generator | ImageDraws | Joined
-"""Where a policy draws from: one stream for a whole batch, one for each of several, or numbers of its own for each image."""
+"""The source of a policy's random numbers: one stream for a batch, one for each of several batches, or separate numbers
+for each image.
+"""
 
 
 def sent(numbers: Tensor, device: torch.device) -> Tensor:
-    """The same on `device`; a GPU takes them when it comes to it, and nobody waits for that (unverified)."""
+    """The same numbers on `device`. On a GPU the copy is asynchronous (unverified)."""
     if device.type == "cuda" and numbers.device.type == "cpu":
         return numbers.pin_memory().to(device, non_blocking=True)
     return numbers.to(device)
@@ -67,9 +70,10 @@ def numbers(n: int, source: Source, count: int) -> Tensor:
 
 
 def chosen(images: Tensor, source: Source, count: int, p: float | Tensor) -> Tensor:
-    """bool [count, N], each true with probability `p`; a tensor stays on its device, so that nothing waits for it.
+    """bool [count, N], each true with probability `p`. A tensor `p` stays on its device, which avoids a
+    synchronisation.
 
-    The number 1 draws nothing, so that a generator that is used again goes on as if there were no probability.
+    The number 1 draws nothing, so that the generator continues as it would without a probability.
     """
     if not isinstance(p, Tensor) and p >= 1:
         return torch.ones(count, len(images), dtype=torch.bool, device=images.device)
@@ -77,15 +81,19 @@ def chosen(images: Tensor, source: Source, count: int, p: float | Tensor) -> Ten
 
 
 def fields(numbers: Tensor, shape: tuple[int, ...]) -> Tensor:
-    """Normal noise [M, *shape] of mean 0 and deviation 1, a stream for each image, seeded by its two uniform `numbers`
-    [2, M], so that large fields need no large block of draws."""
+    """Gaussian noise [M, *shape] of mean 0 and deviation 1, from one stream per image.
+
+    Each stream is seeded by two uniform `numbers` [2, M], so that large fields need no large block of draws.
+    """
     seeds = (numbers[:2].double() * 2**24).long().cpu()
     streams = [torch.Generator().manual_seed((int(high) << 24) + int(low)) for high, low in seeds.t()]
     return torch.stack([torch.randn(shape, generator=s) for s in streams]) if streams else torch.empty(0, *shape)
 
 
 def whole_shifts(across: Tensor, down: Tensor, size: tuple[int, int]) -> Tensor:
-    """int64 [N, 2], pixels to the right and down, by up to 1/8 of each side of `size` (height, width), all alike likely;
-    `across` and `down` [N] in [0, 1)."""
+    """int64 [N, 2], pixels to the right and down, uniform up to 1/8 of each side of `size` (height, width).
+
+    `across` and `down` [N] lie in [0, 1).
+    """
     reach = [int(side / 8 + 0.5) for side in (size[1], size[0])]
     return torch.stack([(u * (2 * r + 1)).long() - r for u, r in zip((across, down), reach, strict=True)], dim=1)

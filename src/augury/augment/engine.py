@@ -1,5 +1,8 @@
-"""Changes drawn one by one, made together: all that moves pixels in one resampling, colours that follow each other in one
-matrix, and nothing computed for images that it does not concern."""
+"""Applies steps that were drawn one by one together.
+
+All geometry is one resampling, colour changes in sequence are one matrix, and images that a step does not concern are
+not computed.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from augury.augment.colour import about, followed, recolour, recoloured_means
+from augury.augment.colour import around_grey, followed, recolour, recoloured_means
 from augury.augment.forms import centred, spread
 from augury.augment.geometry import affine
 from augury.augment.operators import KNOTS, Operator
@@ -17,8 +20,11 @@ from augury.augment.warps import warp
 
 
 class Step(NamedTuple):
-    """One operator made to some images: `members` int64 [M] which, in rising order, `strengths` [M], `extra` [operator.draws, M] uniform
-    numbers; all on the CPU."""
+    """One operator applied to some images.
+
+    `members` int64 [M] are their indices, ascending; `strengths` are [M]; `extra` [operator.draws, M] are uniform
+    numbers. All are on the CPU.
+    """
 
     operator: Operator
     members: Tensor
@@ -27,7 +33,7 @@ class Step(NamedTuple):
 
 
 class _Ready(NamedTuple):
-    """A step that changes values, with its colour matrices [M, C, C + 1] if that is what it does."""
+    """A step that changes values. `tint` holds its colour matrices [M, C, C + 1] if it is a colour change."""
 
     operator: Operator
     members: Tensor
@@ -36,7 +42,7 @@ class _Ready(NamedTuple):
     tint: Tensor | None
 
     def part(self, begin: int, end: int) -> _Ready:
-        """For the images from `begin` to `end` alone; members are in rising order."""
+        """The step for the images from `begin` to `end` alone; members are ascending."""
         low, high = torch.searchsorted(self.members, torch.tensor([begin, end])).tolist()
         tint = None if self.tint is None else self.tint[low:high]
         members = self.members[low:high] - begin
@@ -44,10 +50,12 @@ class _Ready(NamedTuple):
 
 
 def carried_out(images: Tensor, steps: Sequence[Step]) -> Tensor:
-    """`images` [N, C, H, W], float in [-1, 1] or uint8, after all steps, clamped where changed; of the same dtype.
+    """Apply all steps to `images` [N, C, H, W], float in [-1, 1] or uint8; the result is clamped where changed, of the
+    same dtype.
 
-    Values change in the order of the steps, clamped before an operator that needs pixels; places after all of them, joined
-    into one bilinear resampling that mirrors the image at its outer edge. Images that nothing concerns keep their bits.
+    Values change in the order of the steps and are clamped before an operator that needs pixels. Geometry follows as
+    one bilinear resampling; the image mirrored at its outer edge fills what lies outside. Images that no step concerns
+    keep their bits.
     """
     n, channels = len(images), images.shape[1]
     maps, bends = places(images, steps)
@@ -68,7 +76,7 @@ def carried_out(images: Tensor, steps: Sequence[Step]) -> Tensor:
 
 
 VALUES = 2**21
-"""Numbers worked on at a time on a CPU, so that the passes find them in its cache."""
+"""Numbers processed at a time on a CPU, so that they fit into its cache."""
 
 
 def _part(images: Tensor, steps: Sequence[_Ready], maps: Tensor, bends: Tensor | None) -> Tensor:
@@ -85,7 +93,7 @@ def _part(images: Tensor, steps: Sequence[_Ready], maps: Tensor, bends: Tensor |
     flat = (maps[:, 2] == torch.tensor([0.0, 0.0, 1.0])).all(1)
     if bends is not None:
         flat &= (bends == 0).flatten(1).all(1)
-    # Affine alone is faster; apart for each image, so that none depends on its batch.
+    # An affine map alone is faster. Each image is decided separately, so that none depends on its batch.
     shifted = (flat & (maps != torch.eye(3)).flatten(1).any(1)).nonzero()[:, 0]
     bent = flat.logical_not().nonzero()[:, 0]
     if len(shifted):
@@ -97,10 +105,13 @@ def _part(images: Tensor, steps: Sequence[_Ready], maps: Tensor, bends: Tensor |
 
 
 def places(images: Tensor, steps: Sequence[Step]) -> tuple[Tensor, Tensor | None]:
-    """The one projective map [N, 3, 3] of each image that joins all steps that move pixels, and the bending [N, 2, h, w]
-    before it, if any; on the CPU."""
+    """The geometry of each image: one projective map [N, 3, 3] that joins its steps, and the bending [N, 2, h, w]
+    before it, if any.
+
+    Both are on the CPU.
+    """
     n, size = len(images), (images.shape[2], images.shape[3])
-    # In float64, so that how cosines are vectorised, which depends on how many there are, leaves no trace.
+    # In float64: the vectorisation of cosines depends on their number, and must not change the result.
     maps, bends = torch.eye(3, dtype=torch.float64).repeat(n, 1, 1), None
     for operator, members, some, extra in steps:
         strengths = some.double()
@@ -113,7 +124,7 @@ def places(images: Tensor, steps: Sequence[Step]) -> tuple[Tensor, Tensor | None
 
 
 class _Values:
-    """Images on their way through changes of value, with colour matrices that are still to be applied."""
+    """Images during changes of value, with colour matrices that are still to be applied."""
 
     def __init__(self, images: Tensor) -> None:
         self.images, self.own = images, False
@@ -121,7 +132,7 @@ class _Values:
         self.waiting = torch.zeros(len(images), dtype=torch.bool)
 
     def tint(self, step: _Ready, tint: Tensor) -> None:
-        """Join the colour matrix of each member to those that wait."""
+        """Multiply the colour matrix of each member into its pending one."""
         images, members = self.images, step.members.to(self.images.device)
         n, change = len(images), tint.to(images)
         if self.tints is None:
@@ -129,17 +140,17 @@ class _Values:
         before = self.tints.index_select(0, members)
         if step.operator.levels:
             some = images if len(members) == n else images.index_select(0, members)
-            change = about(change, recoloured_means(some.mean((2, 3)), before))
+            change = around_grey(change, recoloured_means(some.mean((2, 3)), before))
         self.tints = self.tints.index_copy(0, members, followed(before, change))
         self.waiting[step.members] = True
 
     def change(self, step: _Ready) -> None:
-        """New pixels for the members, after the tints that wait for them."""
+        """Compute new pixels for the members, after their pending colour matrices."""
         self.apply(step.members[self.waiting[step.members]])
         self.set(step.members, lambda some: step.operator.change(some, step.strengths, step.extra))
 
     def apply(self, members: Tensor) -> None:
-        """Those of the members that wait get their colour matrices."""
+        """Apply the pending colour matrices of the members."""
         if len(members) and self.tints is not None:
             at, tints = members.to(self.images.device), self.tints
             self.set(members, lambda some: recolour(some, tints[at]).clamp_(-1, 1))
@@ -147,7 +158,9 @@ class _Values:
             self.waiting[members] = False
 
     def set(self, members: Tensor, change: Callable[[Tensor], Tensor]) -> None:
-        """Change the images of these; copied when first written to, and not at all when it is all of them."""
+        """Change the images of the members. The images are copied at the first write, and not at all if all of them
+        change.
+        """
         if len(members) == len(self.images):
             self.images, self.own = change(self.images), True
             return

@@ -1,4 +1,4 @@
-"""Other people's augmentation wherever a policy is asked for: torchvision v2, albumentations, kornia, or any callable."""
+"""Third-party augmentation as a policy: torchvision v2, albumentations, kornia, or any callable."""
 
 from __future__ import annotations
 
@@ -22,20 +22,21 @@ Kind = Literal["policy", "tensor", "batch", "array"]
 
 @dataclass(frozen=True)
 class Foreign:
-    """A policy made of a transform that draws by itself: from the global generators of torch, NumPy and Python, or as
-    albumentations from its own.
+    """A policy made of a transform with its own source of randomness: the global generators of torch, NumPy and Python,
+    or its own (albumentations).
 
-    Those are seeded from the draws of the policy for each image (for a kornia pipeline given a torch generator, once for
-    the batch) and put back as they were. `p` is the share of images that it is made to.
+    These generators are seeded from the draws of the policy for each image and restored afterwards. A kornia pipeline
+    with a torch generator is seeded once per batch. `p` is the share of images that the transform is applied to.
     """
 
     transform: Callable[..., Any]
     kind: Kind
 
     def __call__(self, images: Tensor, generator: Source, *, p: float | Tensor = 1.0) -> Tensor:
-        """float [N, C, H, W] in [-1, 1] -> the same, clamped where changed; the transform sees [0, 1], or uint8 [H, W, C].
+        """Apply the transform: float [N, C, H, W] in [-1, 1] -> the same, clamped where changed.
 
-        Raises DataError when it returns another shape, SettingsError when gradients are asked of albumentations.
+        The transform sees values in [0, 1], or uint8 [H, W, C]. Raises DataError when it returns another shape,
+        SettingsError when gradients are required of albumentations.
         """
         if self.kind == "array" and images.requires_grad:
             raise SettingsError(
@@ -58,27 +59,27 @@ class Foreign:
     def _seeded(self, images: Tensor, seed: int) -> Tensor:
         with borrowed(seed):
             if self.kind == "array":
-                found = self._on_array(images, seed)
+                result = self._on_array(images, seed)
             else:
-                found = self.transform(((images + 1) / 2).clamp(0, 1))
-        if not isinstance(found, Tensor) or found.shape != images.shape:
-            what = list(found.shape) if isinstance(found, Tensor) else type(found).__name__
+                result = self.transform(((images + 1) / 2).clamp(0, 1))
+        if not isinstance(result, Tensor) or result.shape != images.shape:
+            returned = list(result.shape) if isinstance(result, Tensor) else type(result).__name__
             raise DataError(
-                f"an augmentation returns images of the shape that it was given, but {list(images.shape)} became {what}; "
+                f"an augmentation returns images of the shape that it was given, but {list(images.shape)} became {returned}; "
                 "do what resizes or converts before, in the data set"
             )
-        return (2 * found - 1).clamp(-1, 1)
+        return (2 * result - 1).clamp(-1, 1)
 
     def _on_array(self, images: Tensor, seed: int) -> Tensor:
         set_seed = getattr(self.transform, "set_random_seed", None)
         if set_seed is not None:
             set_seed(seed % 2**32)
         array = ((images[0] * 127.5 + 127.5).round().clamp(0, 255).to(torch.uint8)).permute(1, 2, 0).cpu().numpy()
-        found = self.transform(image=np.ascontiguousarray(array))["image"]
-        if isinstance(found, Tensor):  # ToTensorV2 was part of it
-            planes = found[None]
+        result = self.transform(image=np.ascontiguousarray(array))["image"]
+        if isinstance(result, Tensor):  # the transform ends in ToTensorV2
+            planes = result[None]
         else:
-            planes = torch.from_numpy(np.ascontiguousarray(found if found.ndim == 3 else found[..., None])).permute(
+            planes = torch.from_numpy(np.ascontiguousarray(result if result.ndim == 3 else result[..., None])).permute(
                 2, 0, 1
             )[None]
         scaled = planes.to(images.device).to(images.dtype)
@@ -86,15 +87,21 @@ class Foreign:
 
 
 def adapted(transform: Callable[..., Any]) -> Callable[..., Any]:
-    """A policy as it is; a transform of torchvision, kornia or albumentations, or a callable of one tensor [N, C, H, W] in
-    [0, 1], as a policy. Which it is, is told by the package of its class, else by what it takes."""
+    """A policy unchanged; any other transform wrapped as a policy.
+
+    A transform is one of torchvision, kornia or albumentations, or a callable of one tensor [N, C, H, W] in [0, 1]. The
+    package of its class decides which, otherwise its signature.
+    """
     kind = kind_of(transform)
     return transform if kind == "policy" else Foreign(transform, kind)
 
 
 def kind_of(transform: Callable[..., Any]) -> Kind:
-    """What a callable takes: a "policy" images and a generator, "batch" many images (kornia), "tensor" one at a time so that
-    each has draws of its own (torchvision), "array" `image=` in NumPy (albumentations)."""
+    """What a callable takes.
+
+    "policy": images and a generator. "batch": many images (kornia). "tensor": one image at a time, so that each has
+    separate draws (torchvision). "array": `image=` in NumPy (albumentations).
+    """
     roots = {c.__module__.partition(".")[0] for c in type(transform).__mro__}
     if "albumentations" in roots:
         return "array"
@@ -109,13 +116,13 @@ def kind_of(transform: Callable[..., Any]) -> Kind:
         return "policy"
     if any(t.name == "image" and t.kind is t.KEYWORD_ONLY for t in taken):
         return "array"
-    asked = [t for t in taken if t.default is t.empty and t.kind in (t.POSITIONAL_ONLY, t.POSITIONAL_OR_KEYWORD)]
-    return "tensor" if len(asked) == 1 else "policy"
+    required = [t for t in taken if t.default is t.empty and t.kind in (t.POSITIONAL_ONLY, t.POSITIONAL_OR_KEYWORD)]
+    return "tensor" if len(required) == 1 else "policy"
 
 
 @contextlib.contextmanager
 def borrowed(seed: int) -> Iterator[None]:
-    """The global generators of torch, NumPy and Python at this seed, and afterwards where they were."""
+    """Seed the global generators of torch, NumPy and Python, and restore them afterwards."""
     before = torch.get_rng_state(), np.random.get_state(), random.getstate()  # noqa: NPY002
     torch.default_generator.manual_seed(seed)
     np.random.seed(seed % 2**32)  # noqa: NPY002

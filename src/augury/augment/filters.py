@@ -10,21 +10,26 @@ from torch import Tensor
 
 
 def blurred(images: Tensor, sigmas: Tensor) -> Tensor:
-    """Gaussian blur of deviation `sigmas` [N] pixels, 0 for none, cut off at 3 deviations (rounded up); the border repeated."""
+    """Gaussian blur with deviations `sigmas` [N] in pixels, 0 for none.
+
+    The kernel is cut off at 3 deviations (rounded up); the border is repeated.
+    """
     radius = math.ceil(3 * float(sigmas.detach().max())) if len(sigmas) else 0
     if radius == 0:
         return images
     n, c, h, w = images.shape
     weights = gaussians(sigmas.to(images), radius).repeat_interleave(c, 0)
-    with torch.autocast(images.device.type, enabled=False):  # bf16 would round images that are not to change
+    with torch.autocast(images.device.type, enabled=False):  # bf16 would round images that must not change
         padded = F.pad(images, (radius, radius, radius, radius), mode="replicate").reshape(1, n * c, h + 2 * radius, -1)
         down = F.conv2d(padded, weights.view(n * c, 1, -1, 1), groups=n * c)
         return F.conv2d(down, weights.view(n * c, 1, 1, -1), groups=n * c).view(n, c, h, w)
 
 
 def gaussians(sigmas: Tensor, radius: int) -> Tensor:
-    """Weights [N, 2 radius + 1] that sum to 1, each cut off at 3 of its own deviations, so that no image depends on the
-    widest blur of its batch."""
+    """Weights [N, 2 radius + 1] that sum to 1.
+
+    Each row is cut off at 3 of its own deviations, so that no image depends on the widest blur of its batch.
+    """
     places = torch.arange(-radius, radius + 1, dtype=sigmas.dtype, device=sigmas.device)
     wide = sigmas.clamp(min=1e-3)[:, None]
     weights = torch.exp(-0.5 * (places / wide) ** 2) * (places.abs() <= torch.ceil(3 * sigmas.detach())[:, None])
@@ -32,8 +37,11 @@ def gaussians(sigmas: Tensor, radius: int) -> Tensor:
 
 
 def sharpened(images: Tensor, factors: Tensor) -> Tensor:
-    """`factors` [N] times the distance from a smooth version (3 x 3, the centre weighing 5, its neighbours 1, as Pillow): 0
-    is smooth, 1 as it is, 2 sharp. The outermost pixels stay."""
+    """Multiply the distance from a smoothed version by `factors` [N]: 0 is smooth, 1 unchanged, 2 sharp.
+
+    The smoothing is 3 x 3, the centre with weight 5 and its neighbours with weight 1, as in Pillow. The outermost
+    pixels stay.
+    """
     if min(images.shape[2:]) < 3:
         return images
     threes = images[:, :, :-2] + images[:, :, 1:-1] + images[:, :, 2:]
@@ -43,5 +51,5 @@ def sharpened(images: Tensor, factors: Tensor) -> Tensor:
 
 
 def noisy(images: Tensor, sigmas: Tensor, field: Tensor) -> Tensor:
-    """`sigmas` [N] times the normal noise `field` [N, C, H, W] added."""
+    """Add `sigmas` [N] times the Gaussian noise `field` [N, C, H, W]."""
     return images + sigmas.to(images).view(-1, 1, 1, 1) * field.to(images)

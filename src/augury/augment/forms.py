@@ -1,4 +1,4 @@
-"""What people hold images in: PIL images, arrays and tensors, brought to one batch of floats and back as they were."""
+"""Converts PIL images, arrays and tensors to one batch, and back to their original form."""
 
 from __future__ import annotations
 
@@ -15,13 +15,16 @@ from augury.errors import DataError
 Held = TypeVar("Held")
 Span = tuple[float, float]
 MODES = {"L": 1, "LA": 1, "RGB": 3, "RGBA": 3}
-"""The PIL modes that are taken, and how many of their channels are colour; the rest is transparency."""
+"""The accepted PIL modes and the number of their colour channels; any other channel is transparency."""
 
 
 @dataclass(frozen=True)
 class Opened:
-    """An image, or some of one size, as a tensor [N, C, H, W] of its own dtype; `colours` of the channels are colour and no
-    transparency; `closed` turns such a tensor into what was given."""
+    """One image, or several of one size, as a tensor [N, C, H, W] of the original dtype.
+
+    The first `colours` channels are colour, the rest transparency. `closed` converts such a tensor back to the original
+    form.
+    """
 
     images: Tensor
     colours: int
@@ -29,7 +32,7 @@ class Opened:
 
 
 def opened(image: Any) -> Opened:
-    """A PIL image (L, LA, RGB, RGBA); an array [H, W], [H, W, C] or [N, H, W, C]; or a tensor [H, W], [C, H, W] or
+    """Open a PIL image (L, LA, RGB, RGBA), an array [H, W], [H, W, C] or [N, H, W, C], or a tensor [H, W], [C, H, W] or
     [N, C, H, W]; uint8 or float.
 
     Raises DataError for anything else.
@@ -47,23 +50,28 @@ def opened(image: Any) -> Opened:
 
 
 def through(image: Held, change: Callable[[Tensor], Tensor]) -> Held:
-    """`change` made to float [N, C, H, W] of the values as they are, for changes of place: uint8 counts 0 to 255 and is
-    rounded again, all channels move alike. Returns what was given, changed."""
+    """Apply `change`, a geometric one, to float [N, C, H, W] with the original values.
+
+    uint8 counts 0 to 255 and is rounded again; all channels move alike. Returns the original form.
+    """
     held = opened(image)
     return held.closed(as_given(change(as_float(held.images)), held.images))  # type: ignore[no-any-return]
 
 
 def toned(image: Held, change: Callable[[Tensor], Tensor], span: Span) -> Held:
-    """`change` made to float [N, C, H, W] in [-1, 1], for changes of value: 0 to 255 of uint8 and `span` of floats become that
-    range; transparency is left alone. uint8 is rounded and cut off at its range, floats are not."""
+    """Apply `change`, one of values, to float [N, C, H, W] in [-1, 1].
+
+    0 to 255 of uint8 and `span` of floats map to that range. Transparency is unchanged. uint8 is rounded and clamped,
+    floats are not.
+    """
     held = opened(image)
     colours = held.images[:, : held.colours]
-    found = spread(change(centred(colours, span)), span, colours)
-    return held.closed(torch.cat([found, held.images[:, held.colours :]], dim=1))  # type: ignore[no-any-return]
+    changed = spread(change(centred(colours, span)), span, colours)
+    return held.closed(torch.cat([changed, held.images[:, held.colours :]], dim=1))  # type: ignore[no-any-return]
 
 
 def centred(images: Tensor, span: Span = (0.0, 1.0)) -> Tensor:
-    """uint8 or float in `span` as float in [-1, 1]."""
+    """Convert uint8, or float in `span`, to float in [-1, 1]."""
     low, high = (0.0, 255.0) if images.dtype == torch.uint8 else span
     if (low, high) == (-1.0, 1.0):
         return images
@@ -74,12 +82,12 @@ def centred(images: Tensor, span: Span = (0.0, 1.0)) -> Tensor:
 
 
 def spread(images: Tensor, span: Span, like: Tensor, *, clamped: bool = False) -> Tensor:
-    """The way back from `centred`, to the dtype of `like`; `clamped`: nothing lies beyond [-1, 1]."""
+    """The inverse of `centred`, with the dtype of `like`. `clamped` states that no value exceeds [-1, 1]."""
     if like.dtype == torch.uint8:
         levels = torch.add(
             torch.tensor(128.0, device=images.device), images.float(), alpha=127.5
-        )  # a half, then cut off
-        return _whole(levels if clamped else levels.clamp_(0, 255))
+        )  # a half, then truncated
+        return _to_uint8(levels if clamped else levels.clamp_(0, 255))
     low, high = span
     if (low, high) == (-1.0, 1.0):
         return images.to(like.dtype)
@@ -88,33 +96,33 @@ def spread(images: Tensor, span: Span, like: Tensor, *, clamped: bool = False) -
 
 
 def as_float(images: Tensor) -> Tensor:
-    """uint8 as float32, floats as they are."""
+    """uint8 as float32; floats unchanged."""
     return images if images.is_floating_point() else images.float()
 
 
 def as_given(images: Tensor, like: Tensor) -> Tensor:
-    """Floats as the dtype of `like`; uint8 is rounded and cut off at 0 and 255."""
+    """Floats converted to the dtype of `like`; uint8 is rounded and clamped to 0 and 255."""
     if like.dtype != torch.uint8:
         return images.to(like.dtype)
-    return _whole((images + 0.5).clamp_(0, 255))
+    return _to_uint8((images + 0.5).clamp_(0, 255))
 
 
-def _whole(levels: Tensor) -> Tensor:
-    return levels.to(torch.int16).to(torch.uint8)  # by way of int16, as that takes half as long
+def _to_uint8(levels: Tensor) -> Tensor:
+    return levels.to(torch.int16).to(torch.uint8)  # through int16, which takes half the time
 
 
 def per_image(value: float | Sequence[float] | Sequence[bool] | Tensor, images: Tensor) -> Tensor:
-    """A number for all images or one for each, as [N] in a float dtype on the device of the images.
+    """One number for all images, or one for each, as [N] in a float dtype on the device of the images.
 
-    Raises DataError when there is another number of them.
+    Raises DataError when their number is another one.
     """
     dtype = torch.float64 if images.dtype == torch.float64 else torch.float32
-    given = torch.as_tensor(value, dtype=dtype, device=images.device)
-    if given.dim() > 1 or (given.dim() == 1 and len(given) not in (1, len(images))):
+    values = torch.as_tensor(value, dtype=dtype, device=images.device)
+    if values.dim() > 1 or (values.dim() == 1 and len(values) not in (1, len(images))):
         raise DataError(
-            f"a parameter is one number, or one for each of the {len(images)} images, but has shape {list(given.shape)}"
+            f"a parameter is one number, or one for each of the {len(images)} images, but has shape {list(values.shape)}"
         )
-    return given.expand(len(images)) if given.dim() == 0 or len(given) == 1 else given
+    return values.expand(len(images)) if values.dim() == 0 or len(values) == 1 else values
 
 
 def _of_tensor(image: Tensor) -> Opened:
@@ -142,10 +150,10 @@ def _of_array(image: np.ndarray[Any, Any]) -> Opened:
     images = torch.from_numpy(np.ascontiguousarray(planes))
 
     def closed(done: Tensor) -> np.ndarray[Any, Any]:
-        found = done.numpy()
+        array = done.numpy()
         if image.ndim == 2:
-            return found[0, 0]  # type: ignore[no-any-return]
-        last = np.ascontiguousarray(np.moveaxis(found, 1, 3))
+            return array[0, 0]  # type: ignore[no-any-return]
+        last = np.ascontiguousarray(np.moveaxis(array, 1, 3))
         return last[0] if image.ndim == 3 else last
 
     return Opened(images, images.shape[1], closed)

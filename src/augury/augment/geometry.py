@@ -1,4 +1,4 @@
-"""Moving pixels: whole-pixel shifts and flips by indexing, everything else by one affine map and one resampling."""
+"""Geometry: whole-pixel shifts and flips by indexing, everything else by one affine map and one resampling."""
 
 from __future__ import annotations
 
@@ -13,10 +13,21 @@ Mode = Literal["bilinear", "nearest", "bicubic"]
 
 
 def translate(images: Tensor, shifts: Tensor, flips: Tensor | None = None) -> Tensor:
-    """Shift by whole pixels, zeros coming in from outside, as in DiffAugment (Zhao et al. 2020).
+    """Shift by whole pixels; zeros fill what lies outside, as in DiffAugment (Zhao et al. 2020).
 
-    `images` float [N, C, H, W]; `shifts` int64 [N, 2], pixels to the right and down; `flips` bool [N], mirror left and
-    right before shifting. Returns [N, C, H, W].
+    Parameters
+    ----------
+    images : Tensor
+        Float [N, C, H, W].
+    shifts : Tensor
+        int64 [N, 2], pixels to the right and down.
+    flips : Tensor, optional
+        bool [N], mirror left and right before the shift.
+
+    Returns
+    -------
+    Tensor
+        [N, C, H, W].
     """
     n, c, h, w = images.shape
     columns = torch.arange(w, device=images.device) - shifts[:, :1]
@@ -37,17 +48,33 @@ def compose(
     flips: Tensor,
     size: tuple[int, int],
 ) -> Tensor:
-    """One affine map an image: mirror left and right, then scale, shear, rotate and translate about the centre.
+    """One affine map per image: mirror left and right, then scale, shear, rotate and translate about the centre.
 
-    `angles` [N] degrees, counter-clockwise as seen; `scales` [N], above 0, 2 doubles the size of things, or [N, 2] across
-    and down; `shears` [N], pixels moved right for each pixel down; `translations` [N, 2], right and down as shares of
-    width and height; `flips` bool [N]; `size` (height, width). Returns [N, 2, 3] for `affine`.
+    Parameters
+    ----------
+    angles : Tensor
+        [N] degrees, counter-clockwise.
+    scales : Tensor
+        [N], above 0, where 2 doubles the size of the content; or [N, 2], across and down.
+    shears : Tensor
+        [N], pixels to the right for each pixel down.
+    translations : Tensor
+        [N, 2], right and down as shares of width and height.
+    flips : Tensor
+        bool [N].
+    size : (int, int)
+        Height and width.
+
+    Returns
+    -------
+    Tensor
+        [N, 2, 3], for `affine`.
     """
     radians = torch.deg2rad(angles)
     cos, sin = radians.cos(), radians.sin()
     mirror = 1.0 - 2.0 * flips.to(angles.dtype)
     wide, tall = scales.unbind(1) if scales.dim() == 2 else (scales, scales)
-    # The inverse of rotate · shear · scale · mirror, as resampling asks where each output pixel comes from.
+    # The inverse of rotate · shear · scale · mirror: resampling maps output pixels to the input.
     a, b = (cos - shears * sin) * mirror / wide, (-sin - shears * cos) * mirror / wide
     c, d = sin / tall, cos / tall
     right, down = translations[:, 0] * size[1], translations[:, 1] * size[0]
@@ -55,10 +82,21 @@ def compose(
 
 
 def chain(*maps: Tensor) -> Tensor:
-    """The one map that makes these changes in this order; each [N, 2, 3] as from `compose`. Returns [N, 2, 3]."""
+    """The map that applies the given maps in order.
+
+    Parameters
+    ----------
+    *maps : Tensor
+        Each [N, 2, 3], as from `compose`.
+
+    Returns
+    -------
+    Tensor
+        [N, 2, 3].
+    """
     total = maps[0]
     for change in maps[1:]:
-        # Summed by hand, as autocast would round a matrix product to bf16 and shift pixels.
+        # Summed explicitly, as autocast would round a matrix product to bf16 and shift pixels.
         product = (total[:, :, :2, None] * change[:, None]).sum(2)
         total = product + F.pad(total[:, :, 2:], (2, 0))
     return total
@@ -71,12 +109,29 @@ def affine(
     mode: Mode = "bilinear",
     size: tuple[int, int] | None = None,
 ) -> Tensor:
-    """Resample through an affine map an image, in pixels, so that a rotation stays one on non-square images.
+    """Resample through one affine map per image. The maps are in pixels, so that a rotation remains one on non-square
+    images.
 
-    `images` float [N, C, H, W]; `matrices` [N, 2, 3] take (x, y, 1), the place of an output pixel counted from the
-    centre of the image, to the place in the input that it shows. `padding` is what lies outside: the border repeated,
-    the image mirrored at its outer edge, or zeros. `mode` is the interpolation; `size` (height, width) that of the
-    output, as the input if None. There is no smoothing before things shrink. Returns [N, C, *size] of the dtype of `images`.
+    There is no smoothing before downscaling.
+
+    Parameters
+    ----------
+    images : Tensor
+        Float [N, C, H, W].
+    matrices : Tensor
+            [N, 2, 3]. They map (x, y, 1), the position of an output pixel from the centre of the image, to the input
+        position that it shows.
+    padding : str
+        What lies outside: "border" (repeated), "reflection" (mirrored at the outer edge) or "zeros".
+    mode : str
+        Interpolation: "bilinear", "nearest" or "bicubic".
+    size : (int, int), optional
+        Height and width of the output; those of the input if None.
+
+    Returns
+    -------
+    Tensor
+        [N, C, *size], of the dtype of `images`.
     """
     n, _, h, w = images.shape
     tall, wide = size or (h, w)
@@ -94,15 +149,15 @@ def affine(
 
 
 def quarter_turns(images: Tensor, turns: Tensor, padding: Padding = "reflection") -> Tensor:
-    """Each image turned counter-clockwise by its number of quarters, `turns` int64 [N], pixel for pixel.
+    """Rotate each image counter-clockwise by its number of quarter turns, `turns` int64 [N], without resampling.
 
-    The size stays: of an image that is not square, what turns out of the frame is cut off and `padding` is what comes in;
-    where height and width differ by an odd number, no pixel can stay in the centre, and the image lies half a pixel to the
-    upper left. Returns [N, C, H, W] of any dtype.
+    The size stays. Of an image that is not square, what leaves the frame is cut off and `padding` fills the rest. Where
+    height and width differ by an odd number, no pixel can stay in the centre: the image lies half a pixel to the upper
+    left. Returns [N, C, H, W] of any dtype.
     """
     h, w = images.shape[2:]
     y, x = torch.meshgrid(*(torch.arange(s, device=images.device) for s in (h, w)), indexing="ij")
-    # Twice the place from the centre, so that it is a whole number; [N, H, W] after turning.
+    # Twice the position from the centre, which is an integer; [N, H, W] after the rotation.
     right, down = 2 * x - (w - 1), 2 * y - (h - 1)
     quarter = turns.to(images.device).remainder(4).view(-1, 1, 1)
     cos, sin = (quarter == 0).long() - (quarter == 2).long(), (quarter == 1).long() - (quarter == 3).long()
@@ -112,17 +167,21 @@ def quarter_turns(images: Tensor, turns: Tensor, padding: Padding = "reflection"
 
 
 def picked(images: Tensor, rows: Tensor, columns: Tensor, padding: Padding) -> Tensor:
-    """The pixels at whole places `rows` and `columns` int64 [N, H', W'], beyond the border by `padding`: [N, C, H', W']."""
+    """The pixels at integer positions `rows` and `columns` int64 [N, H', W']; `padding` applies beyond the border.
+    Returns [N, C, H', W'].
+    """
     n, c, h, w = images.shape
     outside = (rows < 0) | (rows >= h) | (columns < 0) | (columns >= w)
     y, x = (folded(places, side, padding) for places, side in ((rows, h), (columns, w)))
     index = (y * w + x).view(n, 1, -1).expand(n, c, -1)
-    found = images.reshape(n, c, h * w).gather(2, index).view(n, c, *rows.shape[1:])
-    return found.masked_fill(outside[:, None], 0) if padding == "zeros" else found
+    pixels = images.reshape(n, c, h * w).gather(2, index).view(n, c, *rows.shape[1:])
+    return pixels.masked_fill(outside[:, None], 0) if padding == "zeros" else pixels
 
 
 def folded(places: Tensor, side: int, padding: Padding) -> Tensor:
-    """Whole places brought into 0 to side - 1: mirrored at the outer edge of the border for "reflection", else clamped."""
+    """Integer positions mapped into 0 to side - 1: mirrored at the outer edge of the border for "reflection", else
+    clamped.
+    """
     if padding != "reflection":
         return places.clamp(0, side - 1)
     around = places.remainder(2 * side)

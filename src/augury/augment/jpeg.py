@@ -1,4 +1,4 @@
-"""What JPEG does to an image, differentiable: the cosine transform of 8 x 8 blocks, rounded and taken back."""
+"""Differentiable JPEG artefacts: the cosine transform of 8 x 8 blocks, quantised and inverted."""
 
 from __future__ import annotations
 
@@ -31,30 +31,32 @@ TO_YCC = ((0.299, 0.587, 0.114), (-0.168736, -0.331264, 0.5), (0.5, -0.418688, -
 
 
 def compressed(images: Tensor, qualities: Tensor) -> Tensor:
-    """JPEG's artefacts at `qualities` [N], 1 to 100: three channels as luma and full-size colour differences (no chroma
-    subsampling), others each as luma; coefficients rounded to the tables of ITU-T T.81 scaled as libjpeg does; the result
-    is not rounded to 8 bits. Rounding hands gradients on as if it changed nothing. `images` float [N, C, H, W] in [-1, 1].
+    """Add JPEG artefacts at `qualities` [N], 1 to 100, to `images` float [N, C, H, W] in [-1, 1].
+
+    Three channels become luma and full-size colour differences (no chroma subsampling); other numbers of channels are
+    each treated as luma. The coefficients are quantised by the tables of ITU-T T.81, scaled as in libjpeg. The result
+    is not rounded to 8 bits. Gradients pass through the rounding unchanged.
     """
     c, h, w = images.shape[1:]
-    given = images.float() if images.dtype in (torch.float16, torch.bfloat16) else images
-    colours, basis, tables = given.new_tensor(TO_YCC), cosines(given), quantisation(qualities.to(given), c)
+    floats = images.float() if images.dtype in (torch.float16, torch.bfloat16) else images
+    colours, basis, tables = floats.new_tensor(TO_YCC), cosines(floats), quantisation(qualities.to(floats), c)
     with torch.autocast(images.device.type, enabled=False):
-        values = 127.5 * given - 0.5  # levels less 128, as the standard has them
+        values = 127.5 * floats - 0.5  # levels less 128, as the standard has them
         planes = torch.einsum("dc,nchw->ndhw", colours, values) if c == 3 else values
         padded = F.pad(planes, (0, -w % 8, 0, -h % 8), mode="replicate")
         rows, columns = padded.shape[2] // 8, padded.shape[3] // 8
         along = basis @ padded.reshape(-1, c, rows, 8, 8 * columns)
         coefficients = along.view(-1, c, rows, 8, columns, 8) @ basis.t() / tables
-        kept = coefficients + (coefficients.detach().round() - coefficients.detach())
-        back = basis.t() @ (kept * tables @ basis).view(-1, c, rows, 8, 8 * columns)
-        found = back.reshape(padded.shape)[:, :, :h, :w]
+        rounded = coefficients + (coefficients.detach().round() - coefficients.detach())
+        back = basis.t() @ (rounded * tables @ basis).view(-1, c, rows, 8, 8 * columns)
+        restored = back.reshape(padded.shape)[:, :, :h, :w]
         if c == 3:
-            found = torch.einsum("cd,ndhw->nchw", torch.linalg.inv(colours), found)
-    return ((found + 0.5) / 127.5).clamp(-1, 1).to(images.dtype)
+            restored = torch.einsum("cd,ndhw->nchw", torch.linalg.inv(colours), restored)
+    return ((restored + 0.5) / 127.5).clamp(-1, 1).to(images.dtype)
 
 
 def quantisation(qualities: Tensor, channels: int) -> Tensor:
-    """The steps of each coefficient [N, C, 1, 8, 1, 8], scaled by quality as in libjpeg (jcparam.c)."""
+    """The quantisation step of each coefficient [N, C, 1, 8, 1, 8], scaled by quality as in libjpeg (jcparam.c)."""
     q = qualities.round().clamp(1, 100)
     percent = torch.where(q < 50, (5000 / q).floor(), 200 - 2 * q).view(-1, 1, 1, 1, 1, 1)
     luma, chroma = qualities.new_tensor(LUMA), qualities.new_tensor(CHROMA)
@@ -63,7 +65,7 @@ def quantisation(qualities: Tensor, channels: int) -> Tensor:
 
 
 def cosines(like: Tensor) -> Tensor:
-    """The 8 basis functions of the cosine transform of type II, orthonormal: [8, 8]."""
+    """The 8 basis functions of the orthonormal cosine transform of type II: [8, 8]."""
     k, x = torch.arange(8, dtype=torch.float64)[:, None], torch.arange(8, dtype=torch.float64)
     basis = torch.cos(math.pi * (2 * x + 1) * k / 16) / 2
     basis[0] /= math.sqrt(2)

@@ -1,4 +1,6 @@
-"""The `torch.utils.data` side: a data set that augments, a sampler that balances, a collate that mixes."""
+"""Integration with `torch.utils.data`: a data set that augments, a sampler that balances, a collate function that
+mixes.
+"""
 
 from __future__ import annotations
 
@@ -20,16 +22,26 @@ from augury.randomness import rng, stream
 
 
 class AugmentedDataset(Dataset[Any]):
-    """A map-style data set of (image, label, ...) with its images augmented from (seed, epoch, index), the rest as it is.
+    """A map-style data set of (image, label, ...) whose images are augmented, addressed by (seed, epoch, index).
 
         train = AugmentedDataset(train, "natural", seed=0)
         loader = DataLoader(train, batch_size=64, shuffle=True, num_workers=2)
         for epoch in range(10):
             train.set_epoch(epoch)
 
-    Images are PIL images, arrays or tensors (see `augury.augment.rotate`) and stay what they are; tensors and arrays of one
-    size are augmented a batch at a time. `p`, `strength` and `span` as in `augmented`. The epoch is in shared memory, so
-    that workers that persist see it.
+    Images are PIL images, arrays or tensors (see `augury.augment.rotate`) and keep their kind. Tensors and arrays of
+    one size are augmented a batch at a time. The epoch is in shared memory, so that persistent workers see it.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        Returns (image, label, ...).
+    policy : str or Policy
+        As `how` in `augmented`.
+    seed : int
+        Address of the draws, with the epoch and the index.
+    p, strength, flips, span
+        As in `augmented`.
     """
 
     def __init__(
@@ -44,11 +56,11 @@ class AugmentedDataset(Dataset[Any]):
         span: tuple[float, float] = (0.0, 1.0),
     ) -> None:
         self.dataset, self.policy, self.seed = dataset, policy, seed
-        self.given = {"p": p, "strength": strength, "flips": flips, "span": span}
+        self.options = {"p": p, "strength": strength, "flips": flips, "span": span}
         self._epoch = torch.zeros((), dtype=torch.int64).share_memory_()  # type: ignore[no-untyped-call]
 
     def set_epoch(self, epoch: int) -> None:
-        """Other draws for every image; call it before each pass."""
+        """Set the epoch, which changes the draws of every image. Call it before each pass."""
         self._epoch.fill_(epoch)
 
     def __len__(self) -> int:
@@ -58,7 +70,7 @@ class AugmentedDataset(Dataset[Any]):
         return self.__getitems__([index])[0]
 
     def __getitems__(self, indices: Sequence[int]) -> list[tuple[Any, ...]]:
-        """All samples of a batch; a DataLoader asks for them like that."""
+        """All samples of a batch; a DataLoader calls this."""
         places = [int(i) + len(self) * (int(i) < 0) for i in indices]
         samples = [self.dataset[i] for i in places]
         for sample in samples[:1]:
@@ -68,7 +80,7 @@ class AugmentedDataset(Dataset[Any]):
         return [(image, *sample[1:]) for image, sample in zip(self._changed(images, places), samples, strict=True)]
 
     def _changed(self, images: list[Any], places: list[int]) -> list[Any]:
-        address: dict[str, Any] = {"seed": self.seed, "epoch": int(self._epoch), **self.given}
+        address: dict[str, Any] = {"seed": self.seed, "epoch": int(self._epoch), **self.options}
         kinds = {(type(i), getattr(i, "dtype", None), getattr(i, "shape", None)) for i in images}
         first = images[0] if images else None
         if len(kinds) == 1 and isinstance(first, Tensor) and first.dim() == 3:
@@ -81,10 +93,19 @@ class AugmentedDataset(Dataset[Any]):
 
 
 class BalancedSampler(Sampler[int]):
-    """Indices in which every class comes equally often, each image of a class as often as the others (or once more).
+    """Indices in which all classes are equally frequent. Within a class the images differ by at most one in how often
+    they come.
 
-    `labels` int [N]; `samples` an epoch, N if None; order and choice from (seed, epoch). Give it to a DataLoader as
-    `sampler`, and call `set_epoch` before each pass.
+    Pass it to a DataLoader as `sampler`, and call `set_epoch` before each pass.
+
+    Parameters
+    ----------
+    labels : array of int [N]
+        Class of each image.
+    seed : int
+        Order and choice depend on (seed, epoch).
+    samples : int, optional
+        Number of indices per epoch; N if None.
     """
 
     def __init__(self, labels: npt.ArrayLike | Tensor, *, seed: int, samples: int | None = None) -> None:
@@ -93,7 +114,7 @@ class BalancedSampler(Sampler[int]):
         self.seed, self.epoch, self.samples = seed, 0, len(codes) if samples is None else samples
 
     def set_epoch(self, epoch: int) -> None:
-        """Another choice and order."""
+        """Set the epoch, which changes choice and order."""
         self.epoch = epoch
 
     def __len__(self) -> int:
@@ -103,21 +124,39 @@ class BalancedSampler(Sampler[int]):
         draws = rng(self.seed, "balanced", self.epoch)
         share, left = divmod(self.samples, max(1, len(self.members)))
         more = set(draws.permutation(len(self.members))[:left].tolist())
-        found = []
+        chosen = []
         for c, members in enumerate(self.members):
-            wanted = share + (c in more)
-            rounds = [draws.permutation(members) for _ in range(-(-wanted // len(members)))]
-            found += [np.concatenate(rounds)[:wanted]] if rounds else []
-        return iter(draws.permutation(np.concatenate(found)).tolist() if found else [])
+            quota = share + (c in more)
+            rounds = [draws.permutation(members) for _ in range(-(-quota // len(members)))]
+            chosen += [np.concatenate(rounds)[:quota]] if rounds else []
+        return iter(draws.permutation(np.concatenate(chosen)).tolist() if chosen else [])
 
 
 class MixCollate:
     """A collate function that mixes each batch: `DataLoader(..., collate_fn=MixCollate(classes=10, seed=0))`.
 
-    Half of the batches get CutMix (Yun et al. 2019), half MixUp (Zhang et al. 2018), or only one of them; labels become float
-    [N, classes], as `torch.nn.functional.cross_entropy` takes them. What is drawn depends on the seed and on the pixels
-    and labels of the batch, and so neither on the number of workers nor on what came before. `p` is the share of batches
-    that are mixed; further parts of a sample are collated as usual.
+    With both mixes, half of the mixed batches get CutMix (Yun et al. 2019) and half MixUp (Zhang et al. 2018). Labels
+    become float [N, classes], as `torch.nn.functional.cross_entropy` takes them. The draws depend on the seed and on
+    the pixels and labels of the batch, not on the number of workers or on earlier batches. Further elements of a sample
+    are collated as usual.
+
+    Parameters
+    ----------
+    classes : int
+        Number of classes.
+    seed : int
+        Seed of the draws.
+    mixes : sequence of str
+        "mixup", "cutmix" or both.
+    mixup_alpha, cutmix_alpha : float
+        `alpha` of `mixup` and of `cutmix`.
+    p : float
+        Share of batches that are mixed.
+
+    Raises
+    ------
+    SettingsError
+        For an unknown mix, or none.
     """
 
     def __init__(
@@ -137,7 +176,7 @@ class MixCollate:
         self.mixes = [(MIXES[name], {"mixup": mixup_alpha, "cutmix": cutmix_alpha}[name]) for name in mixes]
 
     def __call__(self, samples: Sequence[Any]) -> Any:
-        """Samples (image, label, ...) -> [images [N, C, H, W], soft labels [N, classes], ...]."""
+        """Collate samples (image, label, ...) into [images [N, C, H, W], soft labels [N, classes], ...]."""
         images, labels, *more = default_collate(list(samples))
         content = zlib.crc32(np.ascontiguousarray(images.numpy()).tobytes(), zlib.crc32(labels.numpy().tobytes()))
         draws = stream(self.seed, "mix", content)

@@ -1,4 +1,4 @@
-"""Two images in one, and their labels with them."""
+"""Mixing two images and their labels."""
 
 from __future__ import annotations
 
@@ -14,11 +14,30 @@ from augury.errors import DataError
 def mixup(
     images: Tensor, labels: Tensor, source: Source, *, classes: int | None = None, alpha: float = 0.2
 ) -> tuple[Tensor, Tensor]:
-    """Each image faded into another of its batch: share * x + (1 - share) * x', the labels alike (Zhang et al. 2018, eq. 1);
-    the share of each image is its own, from Beta(alpha, alpha).
+    """Blend each image with another of its batch, and the labels too: share * x + (1 - share) * x' (Zhang et al.
+    2018, eq. 1).
 
-    `images` float or uint8 [N, C, H, W]; `labels` int [N] with the number of `classes`, or float [N, K]. Returns images of
-    the same kind and soft labels float [N, K] that sum to 1.
+    The share is drawn for each image from Beta(alpha, alpha).
+
+    Parameters
+    ----------
+    images : Tensor
+        Float or uint8 [N, C, H, W].
+    labels : Tensor
+        int [N], or float [N, K].
+    source : Source
+        The random numbers are drawn from it.
+    classes : int, optional
+        K, required for int labels.
+    alpha : float
+        Parameter of the Beta distribution.
+
+    Returns
+    -------
+    Tensor
+        Images of the same dtype, [N, C, H, W].
+    Tensor
+        Soft labels float [N, K] that sum to 1.
     """
     (order, share), soft = _pairs(len(images), source, alpha), softened(labels, classes)
     wide = share.to(images.device).view(-1, 1, 1, 1)
@@ -29,10 +48,30 @@ def mixup(
 def cutmix(
     images: Tensor, labels: Tensor, source: Source, *, classes: int | None = None, alpha: float = 1.0
 ) -> tuple[Tensor, Tensor]:
-    """A box of each image replaced by that of another of its batch, the labels by the share of pixels (Yun et al. 2019,
-    section 3.1): the box covers 1 - Beta(alpha, alpha) of the image where the border does not cut it off.
+    """Replace a box of each image by that of another of its batch, and mix the labels by the share of pixels.
 
-    Shapes as `mixup`.
+    The box covers 1 - Beta(alpha, alpha) of the image where the border does not cut it off (Yun et al. 2019, section
+    3.1).
+
+    Parameters
+    ----------
+    images : Tensor
+        Float or uint8 [N, C, H, W].
+    labels : Tensor
+        int [N], or float [N, K].
+    source : Source
+        The random numbers are drawn from it.
+    classes : int, optional
+        K, required for int labels.
+    alpha : float
+        Parameter of the Beta distribution.
+
+    Returns
+    -------
+    Tensor
+        Images of the same dtype, [N, C, H, W].
+    Tensor
+        Soft labels float [N, K] that sum to 1.
     """
     (order, share), soft = _pairs(len(images), source, alpha), softened(labels, classes)
     across, down = numbers(len(images), source, 2).cpu()
@@ -40,12 +79,13 @@ def cutmix(
     boxes = torch.stack([across - half, down - half, across + half, down + half], dim=1).clamp(0, 1)
     mixed = erased(images, boxes, images[order])
     left, top, right, bottom = (boxes * boxes.new_tensor([*images.shape[:1:-1]] * 2) + 0.5).floor().t()
-    kept = 1 - (right - left) * (bottom - top) / (images.shape[2] * images.shape[3])
-    return mixed, _faded(soft, order, kept)
+    remaining = 1 - (right - left) * (bottom - top) / (images.shape[2] * images.shape[3])
+    return mixed, _faded(soft, order, remaining)
 
 
 def softened(labels: Tensor, classes: int | None = None, smoothing: float = 0.0) -> Tensor:
-    """Labels int [N] as float [N, classes], 1 at the label, less `smoothing` spread over all; float labels as they are.
+    """Labels int [N] as float [N, classes]: 1 at the label, less `smoothing` spread over all. Float labels are
+    unchanged.
 
     Raises DataError when the number of classes is missing or too small.
     """
@@ -61,7 +101,7 @@ def softened(labels: Tensor, classes: int | None = None, smoothing: float = 0.0)
 
 
 def _pairs(n: int, source: Source, alpha: float) -> tuple[Tensor, Tensor]:
-    """(the partner of each image int64 [N], its own share [N]); on the CPU."""
+    """(the partner of each image int64 [N], the weight of the image itself [N]); on the CPU."""
     draws = numbers(n, source, 2).cpu()
     share = torch.from_numpy(betaincinv(alpha, alpha, draws[1].double().numpy()))
     return draws[0].argsort(), share.float()

@@ -1,4 +1,4 @@
-"""Hiding a part of each image."""
+"""Occlusion: hiding a region of each image."""
 
 from __future__ import annotations
 
@@ -7,11 +7,23 @@ from torch import Tensor
 
 
 def cutout(images: Tensor, centres: Tensor, fraction: float = 0.5, hidden: Tensor | None = None) -> Tensor:
-    """Set a box of each image to zero (DeVries & Taylor 2017; sized and placed as in DiffAugment, Zhao et al. 2020).
+    """Set a box of each image to zero (DeVries & Taylor 2017; size and position as in DiffAugment, Zhao et al. 2020).
 
-    `images` float [N, C, H, W]; `centres` [N, 2] in [0, 1), where the box lies across and down; it is cut off at the
-    border of the image. `fraction` of each side in [0, 1]; `hidden` bool [N]: which images get a box, all if None.
-    Returns [N, C, H, W].
+    Parameters
+    ----------
+    images : Tensor
+        Float [N, C, H, W].
+    centres : Tensor
+        [N, 2] in [0, 1), position of the box across and down. The box is cut off at the border of the image.
+    fraction : float
+        Share of each side that the box covers, in [0, 1].
+    hidden : Tensor, optional
+        bool [N], the images that get a box; all if None.
+
+    Returns
+    -------
+    Tensor
+        [N, C, H, W].
     """
     h, w = images.shape[2:]
     columns, rows = _within(centres[:, 0], w, fraction), _within(centres[:, 1], h, fraction)
@@ -29,10 +41,10 @@ def _within(centres: Tensor, side: int, fraction: float) -> Tensor:
 
 
 def erased(images: Tensor, boxes: Tensor, fill: Tensor | float = 0.0) -> Tensor:
-    """A box of each image filled over (random erasing, Zhong et al. 2020).
+    """Fill a box of each image (random erasing, Zhong et al. 2020).
 
-    `boxes` [N, 4]: left, top, right, bottom as shares of width and height, rounded to whole pixels; `fill` a number, or what
-    [N, C, H, W] can be made of. Returns [N, C, H, W].
+    `boxes` [N, 4]: left, top, right, bottom as shares of width and height, rounded to whole pixels. `fill` is a number,
+    or a tensor that broadcasts to [N, C, H, W]. Returns [N, C, H, W].
     """
     h, w = images.shape[2:]
     left, top, right, bottom = (

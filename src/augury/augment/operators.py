@@ -1,4 +1,4 @@
-"""The table of operators from which policies draw: what each does to an image, and how its strength goes with a magnitude."""
+"""The table of operators that policies draw from: the effect of each on an image, and its range of strengths."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from augury.augment import filters, jpeg, tones
-from augury.augment.colour import about, colour_matrices
+from augury.augment.colour import around_grey, colour_matrices
 from augury.augment.crops import box_maps, boxes_within
 from augury.augment.draws import fields
 from augury.augment.geometry import compose
@@ -18,23 +18,26 @@ from augury.augment.occlusion import erased
 from augury.augment.warps import homogeneous, perspectives
 
 Part = Literal["nothing", "place", "bend", "tint", "values"]
-"""What an operator is made of, so that neighbours can be joined: a projective map, control points of a bending, a colour
-matrix, or new pixels.
+"""The kind of an operator, which decides how neighbouring operators are joined: a projective map, control points of a
+bending, a colour matrix, or new pixels.
 
     place   change(strengths [M], extra [draws, M], (H, W))        -> maps [M, 3, 3], output to input
-    bend    change(strengths [M], extra [draws, M], (H, W))        -> moves [M, 2, h, w], as `warps.warp` wants them
+    bend    change(strengths [M], extra [draws, M], (H, W))        -> moves [M, 2, h, w], as `warps.warp` takes them
     tint    change(strengths [M], channels)                        -> colour matrices [M, C, C + 1]
     values  change(images [M, C, H, W], strengths [M], extra)      -> images [M, C, H, W], clamped
 """
 KNOTS = 4
-"""control points of `elastic` across and down"""
+"""Control points of `elastic` across and down."""
 
 
 @dataclass(frozen=True)
 class Operator:
-    """`change` by a strength: `neutral` changes nothing, magnitude 0 is `weakest` and 1 `strongest`; `signed` ones go either
-    way from neutral, each as often. `draws`: how many uniform numbers of its own an image needs besides; `levels`: a tint leaves the
-    grey of the mean of each image where it is, not mid-grey."""
+    """A change with a strength.
+
+    The strength `neutral` changes nothing; magnitude 0 is `weakest` and magnitude 1 `strongest`. `signed` operators go
+    either way from neutral, equally often. `draws` is the number of further uniform numbers per image. With `levels`, a
+    tint leaves the mean grey of each image unchanged, not mid-grey.
+    """
 
     part: Part
     change: Callable[..., Tensor]
@@ -46,29 +49,29 @@ class Operator:
     levels: bool = False
 
     def strength(self, magnitude: Tensor, coin: Tensor) -> Tensor:
-        """[M] of magnitudes [M] in [0, 1] and, for the sign, uniform numbers [M]."""
+        """Strengths [M] for magnitudes [M] in [0, 1]; the uniform numbers `coin` [M] decide the sign."""
         reach = magnitude * (self.strongest - self.weakest)
         return self.weakest + (torch.where(coin < 0.5, -reach, reach) if self.signed else reach)
 
 
 def identity(strengths: Tensor, extra: Tensor, size: tuple[int, int]) -> Tensor:
-    """Nothing."""
+    """No change."""
     return torch.eye(3).to(strengths).expand(len(strengths), 3, 3)
 
 
 def rotate(strengths: Tensor, extra: Tensor, size: tuple[int, int]) -> Tensor:
     """Degrees, counter-clockwise."""
-    return _place(size, angles=strengths)
+    return _affine_map(size, angles=strengths)
 
 
 def scale(strengths: Tensor, extra: Tensor, size: tuple[int, int]) -> Tensor:
     """Factor."""
-    return _place(size, scales=strengths)
+    return _affine_map(size, scales=strengths)
 
 
 def shear_x(strengths: Tensor, extra: Tensor, size: tuple[int, int]) -> Tensor:
     """Pixels right for each pixel down."""
-    return _place(size, shears=strengths)
+    return _affine_map(size, shears=strengths)
 
 
 def shear_y(strengths: Tensor, extra: Tensor, size: tuple[int, int]) -> Tensor:
@@ -80,24 +83,26 @@ def shear_y(strengths: Tensor, extra: Tensor, size: tuple[int, int]) -> Tensor:
 
 def translate_x(strengths: Tensor, extra: Tensor, size: tuple[int, int]) -> Tensor:
     """Right, as a share of the width."""
-    return _place(size, right=strengths)
+    return _affine_map(size, right=strengths)
 
 
 def translate_y(strengths: Tensor, extra: Tensor, size: tuple[int, int]) -> Tensor:
     """Down, as a share of the height."""
-    return _place(size, down=strengths)
+    return _affine_map(size, down=strengths)
 
 
 def mirror(strengths: Tensor, extra: Tensor, size: tuple[int, int]) -> Tensor:
-    """Left and right exchanged where the strength is above a half."""
+    """Mirror left and right where the strength is above a half."""
     maps = torch.eye(3).to(strengths).repeat(len(strengths), 1, 1)
     maps[:, 0, 0] = 1 - 2 * (strengths > 0.5).to(strengths)
     return maps
 
 
 def zoom(strengths: Tensor, extra: Tensor, size: tuple[int, int]) -> Tensor:
-    """A random part that covers at least 1 - strength of the image, its sides at most 4 : 3 apart (Szegedy et al. 2015),
-    stretched to the whole."""
+    """A random region that covers at least 1 - strength of the image, resized to the full image.
+
+    Its sides differ at most by 4 : 3 (Szegedy et al. 2015).
+    """
     covered = 1 - strengths * extra[0]
     boxes = boxes_within(torch.stack([(covered - 0.01) / 0.99, *extra[1:]]), (0.01, 1.0), aspect=size[1] / size[0])
     return homogeneous(box_maps(boxes, size, size))
@@ -115,7 +120,7 @@ def elastic(strengths: Tensor, extra: Tensor, size: tuple[int, int]) -> Tensor:
 
 def brightness(strengths: Tensor, channels: int) -> Tensor:
     """Factor of the values, black staying black."""
-    return about(_tint(channels, strengths, contrast=strengths), torch.full_like(strengths, -1))
+    return around_grey(_tint(channels, strengths, contrast=strengths), torch.full_like(strengths, -1))
 
 
 def contrast(strengths: Tensor, channels: int) -> Tensor:
@@ -144,7 +149,7 @@ def gamma(images: Tensor, strengths: Tensor, extra: Tensor) -> Tensor:
 
 
 def posterise(images: Tensor, strengths: Tensor, extra: Tensor) -> Tensor:
-    """Bits kept of eight."""
+    """Number of bits kept of eight."""
     return tones.posterised(images, strengths)
 
 
@@ -154,17 +159,17 @@ def solarise(images: Tensor, strengths: Tensor, extra: Tensor) -> Tensor:
 
 
 def equalise(images: Tensor, strengths: Tensor, extra: Tensor) -> Tensor:
-    """The histogram made flat."""
+    """Flatten the histogram."""
     return tones.equalised(images)
 
 
 def autocontrast(images: Tensor, strengths: Tensor, extra: Tensor) -> Tensor:
-    """Stretched to the whole range."""
+    """Stretch to the full range."""
     return tones.autocontrasted(images)
 
 
 def sharpness(images: Tensor, strengths: Tensor, extra: Tensor) -> Tensor:
-    """0 smooth, 1 as it is, 2 sharp."""
+    """0 smooth, 1 unchanged, 2 sharp."""
     return filters.sharpened(images, strengths).clamp(-1, 1)
 
 
@@ -184,7 +189,9 @@ def jpeg_like(images: Tensor, strengths: Tensor, extra: Tensor) -> Tensor:
 
 
 def erase(images: Tensor, strengths: Tensor, extra: Tensor) -> Tensor:
-    """A box of this share of the image, its sides at most 10 : 3 apart, made mid-grey (Zhong et al. 2020)."""
+    """Fill a box with mid-grey that covers this share of the image (Zhong et al. 2020). Its sides differ at most by 10
+    : 3.
+    """
     nil = torch.zeros_like(strengths)
     boxes = boxes_within(torch.stack([strengths.clamp(1e-6, 1), *extra]), (0.0, 1.0), (0.3, 10 / 3))
     return erased(images, torch.where((strengths > 0)[:, None], boxes, torch.stack([nil] * 4, dim=1)))
@@ -218,18 +225,20 @@ OPERATORS: dict[str, Operator] = {
     "jpeg_like": Operator("values", jpeg_like, 100, 95, 10),
     "erase": Operator("values", erase, 0, 0.02, 0.33, draws=3),
 }
-"""Ranges of the 14 that RandAugment draws from are those of Cubuk et al. 2020 (as in torchvision); the others are ours."""
+"""The ranges of the 14 operators of RandAugment are those of Cubuk et al. 2020 (as in torchvision); the others are
+ours.
+"""
 
 
-def _place(size: tuple[int, int], **given: Tensor) -> Tensor:
-    """One affine map an image, of what is given; the rest neutral. [M, 3, 3]"""
-    nil = torch.zeros_like(next(iter(given.values())))
-    moves = torch.stack([given.pop("right", nil), given.pop("down", nil)], dim=1)
+def _affine_map(size: tuple[int, int], **parameters: Tensor) -> Tensor:
+    """One affine map per image [M, 3, 3] from `parameters`; those left out are neutral."""
+    nil = torch.zeros_like(next(iter(parameters.values())))
+    moves = torch.stack([parameters.pop("right", nil), parameters.pop("down", nil)], dim=1)
     neutral = {"angles": nil, "scales": nil + 1, "shears": nil}
-    return homogeneous(compose(**{**neutral, **given}, translations=moves, flips=nil.bool(), size=size))
+    return homogeneous(compose(**{**neutral, **parameters}, translations=moves, flips=nil.bool(), size=size))
 
 
-def _tint(channels: int, strengths: Tensor, **given: Tensor) -> Tensor:
+def _tint(channels: int, strengths: Tensor, **parameters: Tensor) -> Tensor:
     nil = torch.zeros_like(strengths)
     neutral = {"brightness": nil, "contrast": nil + 1, "inverted": nil, "hue": nil, "saturation": nil + 1}
-    return colour_matrices(channels, **{**neutral, **given})
+    return colour_matrices(channels, **{**neutral, **parameters})

@@ -1,4 +1,4 @@
-"""Random numbers by address: what image `index` draws in an epoch, whatever batch or process it is in."""
+"""Random numbers by address: the draws of image `index` in an epoch do not depend on its batch or process."""
 
 from __future__ import annotations
 
@@ -29,10 +29,18 @@ def philox(counter: tuple[Words, Words, Words, Words], key: tuple[int, int]) -> 
 
 
 class ImageDraws:
-    """Numbers of its own for each image, addressed (seed, epoch, index); given to a policy in place of a generator.
+    """Separate random numbers for each image, addressed (seed, epoch, index). Takes the place of a generator for a
+    policy.
 
-    Like a generator it moves on: each call gives new numbers, but the n-th call gives an image the same ones in every
-    batch. `indices` int64 [N] name the images.
+    Like a generator it advances: each call returns new numbers. The n-th call gives an image the same numbers in every
+    batch.
+
+    Parameters
+    ----------
+    seed, epoch : int
+        Address of the draws.
+    indices : array of int64 [N]
+        The images.
     """
 
     device = torch.device("cpu")
@@ -54,8 +62,8 @@ class ImageDraws:
         shape = (blocks, len(self))
         counter = (self._indices & LOW, self._indices >> HALF, numbers, np.zeros_like(numbers))
         words = np.stack(philox(tuple(np.broadcast_to(c, shape) for c in counter), self._key), axis=1)  # type: ignore[arg-type]
-        kept = (words.reshape(4 * blocks, len(self))[:count] >> np.uint64(8)).astype(np.float32)
-        return torch.from_numpy(kept * np.float32(2**-24))
+        bits = (words.reshape(4 * blocks, len(self))[:count] >> np.uint64(8)).astype(np.float32)
+        return torch.from_numpy(bits * np.float32(2**-24))
 
     def normal(self, count: int) -> Tensor:
         """float32 [count, N], mean 0 and deviation 1 (Box & Muller 1958)."""

@@ -1,4 +1,4 @@
-"""Named policies: which changes are drawn for each image, and how strong."""
+"""Named policies: the changes drawn for each image, and their strengths."""
 
 from __future__ import annotations
 
@@ -23,15 +23,16 @@ from augury.augment.tones import gamma_corrected
 from augury.errors import SettingsError
 
 Policy = Callable[..., Tensor]
-"""float images [N, C, H, W] in [-1, 1] and a generator -> images of the same shape, dtype and device.
+"""Float images [N, C, H, W] in [-1, 1] and a generator -> images of the same shape, dtype and device.
 
-Those of the table also take `p`, a number or a tensor of one: the probability with which each image gets each change,
-drawn for every image and change anew. At 0 images come back as they are, to the bit; 1 is what a policy is without it.
-A change made at one p is made at every higher one too, if the generator starts alike."""
+Policies of the table also take `p`, a number or a tensor of one: the probability of each change, drawn for every image
+and change. At 0 the images are unchanged, bit for bit; 1 is the policy without `p`. From the same generator state, a
+change applied at one p is also applied at every higher p.
+"""
 
 
 def none(images: Tensor, generator: Source, *, flips: bool = False, p: float | Tensor = 1.0) -> Tensor:
-    """The images as they are; with `flips`, half of the share `p` of them mirrored left and right."""
+    """Leave the images unchanged; with `flips`, mirror half of the share `p` of them left and right."""
     if not flips:
         return images
     (mirror,) = uniform(images, generator, 1)
@@ -39,28 +40,47 @@ def none(images: Tensor, generator: Source, *, flips: bool = False, p: float | T
 
 
 def diffaugment(images: Tensor, generator: Source, *, flips: bool = False, p: float | Tensor = 1.0) -> Tensor:
-    """DiffAugment (Zhao et al. 2020) for what a discriminator sees: brightness ±0.5, saturation ×0 to ×2, contrast ×0.5 to
-    ×1.5, translation by up to 1/8 of each side, and a cutout of half the side.
+    """DiffAugment (Zhao et al. 2020), for the input of a discriminator.
 
-    Not clamped, so that gradients pass: values reach beyond [-1, 1].
+    Brightness ±0.5, saturation ×0 to ×2, contrast ×0.5 to ×1.5, translation by up to 1/8 of each side, and a cutout of
+    half the side. Not clamped, so that gradients pass: values can exceed [-1, 1].
+
+    Parameters
+    ----------
+    images : Tensor
+        Float [N, C, H, W] in [-1, 1].
+    generator : Source
+        The random numbers are drawn from it.
+    flips : bool
+        Also mirror half of the share `p` of the images left and right.
+    p : float or Tensor
+        Probability of each change.
+
+    Returns
+    -------
+    Tensor
+        [N, C, H, W], not clamped.
     """
     draws, coins = uniform(images, generator, 8), chosen(images, generator, 5, p)
     return cutout(_colour_and_translation(images, draws, coins, flips, p, 1.0), draws[6:].t(), hidden=coins[4])
 
 
 def diffaugment_light(images: Tensor, generator: Source, *, flips: bool = False, p: float | Tensor = 1.0) -> Tensor:
-    """DiffAugment with 0.4 of its colour changes and no cutout: a short training learns more from it."""
+    """DiffAugment with 0.4 of its colour changes and no cutout; better than the full policy for short trainings."""
     draws, coins = uniform(images, generator, 6), chosen(images, generator, 4, p)
     return _colour_and_translation(images, draws, coins, flips, p, strength=0.4)
 
 
 def classical(images: Tensor, generator: Source, *, flips: bool = False, p: float | Tensor = 1.0) -> Tensor:
-    """What a classifier is commonly trained with: half of the share `p` of the images get, all at once, a rotation of ±15°,
-    scale 0.9 to 1.1 (log-uniform), translation ±10 % of each side, brightness ±0.2, contrast and saturation ×0.8 to ×1.2;
-    mirrored at the border, clamped to [-1, 1]. Flips come on top.
+    """The usual augmentation for training a classifier.
 
-    Half, because a short training underfits when every image is changed: on a long-tailed Fashion-MNIST of other images
-    than the embedded ones, 300 steps of the trial's classifier reach .743 with half and .682 with all (balanced accuracy).
+    Half of the share `p` of the images get all of these at once: a rotation of ±15°, scale 0.9 to 1.1 (log-uniform),
+    translation ±10 % of each side, brightness ±0.2, contrast and saturation ×0.8 to ×1.2. The border is mirrored and
+    the result clamped to [-1, 1]. Flips are drawn separately.
+
+    Why half: a short training underfits when every image is changed. On a long-tailed Fashion-MNIST of images other
+    than the embedded ones, 300 steps of the trial's classifier reach .743 with half and .682 with all (balanced
+    accuracy).
     """
     draws = uniform(images, generator, 9)
     mirrored, varied = (draws[7] < 0.5 * p) & flips, draws[8] < 0.5 * p
@@ -73,7 +93,7 @@ def classical(images: Tensor, generator: Source, *, flips: bool = False, p: floa
         flips=mirrored,
         size=(images.shape[2], images.shape[3]),
     )
-    # Resampling rounds: below 1 what does not move keeps its bits; at 1 the bits stay those of the verdicts on record.
+    # Resampling rounds. Below 1, images that do not move keep their bits; at 1, the bits are those of recorded verdicts.
     moving = (mirrored | varied | (p >= 1)).view(-1, 1, 1, 1)
     moved = torch.where(moving, affine(images, matrices, padding="reflection"), images)
     return adjust(moved, 0.2 * brightness, 1 + 0.2 * contrast, 1 + 0.2 * saturation).clamp(-1, 1)
@@ -84,8 +104,11 @@ LOG_SCALE = 0.0953
 
 
 def extreme_gamma(images: Tensor, generator: Source, *, flips: bool = False, p: float | Tensor = 1.0) -> Tensor:
-    """Random exposure of wide range, for classifiers that must not rely on brightness: the values in [0, 1] to the power of a
-    gamma of 1/3 to 3, times a gain of 1/2 to 2, both log-uniform and made together with probability `p`; clamped to [-1, 1]."""
+    """A wide range of exposures, for classifiers that must not rely on brightness.
+
+    The values in [0, 1] are raised to the power of a gamma of 1/3 to 3 and multiplied by a gain of 1/2 to 2. Both are
+    log-uniform and applied together with probability `p`; the result is clamped to [-1, 1].
+    """
     gamma, gain, mirror = uniform(images, generator, 3)
     changed = chosen(images, generator, 1, p)[0].view(-1, 1, 1, 1)
     scale = (4 ** (gain - 0.5)).to(images.dtype).view(-1, 1, 1, 1)
@@ -101,25 +124,39 @@ POLICIES: dict[str, Callable[..., Tensor]] = {
         faces, astronomy, text, extreme_gamma,
     )
 }  # fmt: skip
-"""Each takes (images, generator, *, flips, p); those after `ada` also `strength`, and draw on the CPU."""
+"""Each takes (images, generator, *, flips, p). Those after `ada` also take `strength`, and draw on the CPU."""
 
 
 def policy(name: str | Policy, *, flips: bool | None = None) -> Policy:
-    """The policy of this name, mirroring left and right only when `flips`, or as it sees fit when that is None.
+    """The policy of this name.
 
-    A callable is returned as it is, or, when it takes no generator (torchvision v2, kornia, albumentations), wrapped so
-    that it is a policy; `flips` goes to one that takes it. Raises SettingsError for an unknown name, and for `flips` with a
-    callable that does not take it.
+    Parameters
+    ----------
+    name : str or Policy
+            A name of POLICIES, or a callable. A callable that takes no generator (torchvision v2, kornia,
+        albumentations) is wrapped as a policy.
+    flips : bool, optional
+        Whether to mirror left and right; the policy's own choice if None.
+
+    Returns
+    -------
+    Policy
+        Takes images and a generator.
+
+    Raises
+    ------
+    SettingsError
+        For an unknown name, or for `flips` with a callable that does not take it.
     """
     if callable(name):
-        return _told(adapted(name), flips)
+        return _with_flips(adapted(name), flips)
     if name not in POLICIES:
         raise SettingsError(f"there is no augmentation policy '{name}'; choose one of: {', '.join(POLICIES)}")
     return POLICIES[name] if flips is None else partial(POLICIES[name], flips=flips)
 
 
-def _told(chosen: Policy, flips: bool | None) -> Policy:
-    """A callable that has been told of `flips`."""
+def _with_flips(chosen: Policy, flips: bool | None) -> Policy:
+    """The policy with `flips` set, where it is not None."""
     if flips is None:
         return chosen
     if not takes(chosen, "flips"):
@@ -132,22 +169,22 @@ def _told(chosen: Policy, flips: bool | None) -> Policy:
 
 @dataclass(frozen=True)
 class Compose:
-    """One policy after the other, names or callables: `Compose(["natural", my_kornia_pipeline])`.
+    """Several policies in sequence, names or callables: `Compose(["natural", my_kornia_pipeline])`.
 
-    `flips`, `p` and `strength` go to each that takes them; one that takes no `p` is made always.
+    `flips`, `p` and `strength` are passed to each policy that takes them. A policy without `p` is always applied.
     """
 
     policies: Sequence[str | Policy]
 
-    def __call__(self, images: Tensor, generator: Source, *, p: float | Tensor = 1.0, **given: Any) -> Tensor:
-        """What a policy does: float [N, C, H, W] in [-1, 1] -> the same shape and dtype."""
+    def __call__(self, images: Tensor, generator: Source, *, p: float | Tensor = 1.0, **options: Any) -> Tensor:
+        """Apply the policies: float [N, C, H, W] in [-1, 1] -> the same shape and dtype."""
         for each in map(policy, self.policies):
-            images = each(images, generator, **{k: v for k, v in {"p": p, **given}.items() if takes(each, k)})
+            images = each(images, generator, **{k: v for k, v in {"p": p, **options}.items() if takes(each, k)})
         return images
 
 
 def takes(chosen: Policy, keyword: str) -> bool:
-    """Whether a policy has this keyword."""
+    """Whether a policy takes this keyword."""
     taken = inspect.signature(chosen).parameters
     return keyword in taken or any(t.kind is t.VAR_KEYWORD for t in taken.values())
 
@@ -155,8 +192,10 @@ def takes(chosen: Policy, keyword: str) -> bool:
 def _colour_and_translation(
     images: Tensor, draws: Tensor, coins: Tensor, flips: bool, p: float | Tensor, strength: float
 ) -> Tensor:
-    """Brightness ±0.5, contrast ×0.5 to ×1.5, saturation ×0 to ×2, each times `strength`, translation by up to 1/8: those of
-    the four that `coins` bool [4, N] names; with `flips`, half of the share `p` mirrored."""
+    """Brightness ±0.5, contrast ×0.5 to ×1.5, saturation ×0 to ×2, each times `strength`, and translation by up to 1/8.
+
+    `coins` bool [4, N] selects which of the four are applied. With `flips`, half of the share `p` is mirrored.
+    """
     shifts = whole_shifts(draws[3], draws[4], (images.shape[2], images.shape[3])) * coins[3, :, None]
     brightness, contrast, saturation = (strength * (draws[:3] - 0.5) * coins[:3]).unbind()
     moved = adjust(images, brightness, 1 + contrast, 1 + 2 * saturation)

@@ -1,4 +1,4 @@
-"""Policies for a kind of image: what may change there without changing what it shows."""
+"""Policies for kinds of images: only changes that keep the meaning of such an image."""
 
 from __future__ import annotations
 
@@ -71,43 +71,58 @@ TEXT = Vary(
 def natural(
     images: Tensor, generator: Source, *, flips: bool = True, p: float | Tensor = 1.0, strength: float | Tensor = 1.0
 ) -> Tensor:
-    """Photographs of things: seen from either side, so mirrored; framed by chance, so cropped by up to 40 % of the area and
-    turned by ±10° (a camera is held nearly level); lit by any light, so brightness, contrast, saturation and a little
-    hue; sometimes out of focus. Never upside down: gravity is part of the picture."""
+    """Photographs of objects.
+
+    Mirrored, because objects are seen from either side. Cropped by up to 40 % of the area and rotated by ±10°, because
+    framing is random and a camera is held nearly level. Brightness, contrast, saturation and a little hue vary with the
+    light; some images are blurred. Never upside down, because gravity is visible in a photograph.
+    """
     return NATURAL(images, generator, flips=flips, p=p, strength=strength)
 
 
 def medical(
     images: Tensor, generator: Source, *, flips: bool = False, p: float | Tensor = 1.0, strength: float | Tensor = 1.0
 ) -> Tensor:
-    """Radiographs, scans, microscopy: small turns, sizes and shifts, as people and slides lie; sometimes tissue that gives
-    way; exposure, contrast, tone curve and grain of another device. No hue or saturation, as stain and grey value are
-    findings; nothing erased, as a lesion may be small; not mirrored unless `flips`, as the heart is on the left: allow
-    it where sides mean nothing, as in microscopy."""
+    """Radiographs, scans and microscopy.
+
+    Small rotations, scales and shifts, as patients and slides lie differently; sometimes an elastic deformation of
+    tissue. Exposure, contrast, tone curve and grain vary between devices. Hue and saturation stay, as stain and grey
+    value are findings. Nothing is erased, as a lesion may be small. Nothing is mirrored unless `flips`, as the heart is
+    on the left; allow it where sides have no meaning, as in microscopy.
+    """
     return MEDICAL(images, generator, flips=flips, p=p, strength=strength)
 
 
 def faces(
     images: Tensor, generator: Source, *, flips: bool = True, p: float | Tensor = 1.0, strength: float | Tensor = 1.0
 ) -> Tensor:
-    """Aligned faces: mirrored, as faces are nearly symmetric; the small errors of an alignment; light of any strength; now
-    and then grey, out of focus or compressed, as pictures of people are. No hue, as the colour of skin tells people apart;
-    no shear or stretching, as proportions do."""
+    """Aligned faces.
+
+    Mirrored, as faces are nearly symmetric. Small alignment errors and varying light; sometimes grey, blurred or
+    compressed, as photographs of people are. The hue stays, as the colour of skin distinguishes people. There is no
+    shear or stretching, as proportions distinguish them too.
+    """
     return FACES(images, generator, flips=flips, p=p, strength=strength)
 
 
 def astronomy(
     images: Tensor, generator: Source, *, flips: bool = True, p: float | Tensor = 1.0, strength: float | Tensor = 1.0
 ) -> Tensor:
-    """Galaxies, nebulae, stars: turned by any angle and mirrored, as there is no up and no left in the sky. No colour and no
-    brightness, which are measurements; no scale, as sizes are; no blur, as the point spread is the telescope's. Corners
-    that turn into view show the mirrored border: leave a margin around what matters."""
+    """Galaxies, nebulae and stars.
+
+    Rotated by any angle and mirrored, as the sky has no up and no left. Colour and brightness stay, as they are
+    measurements, and so are sizes. There is no blur, as the point spread belongs to the telescope. Corners that enter
+    the frame show the mirrored border: leave a margin around the object.
+    """
     return ASTRONOMY(images, generator, flips=flips, p=p, strength=strength)
 
 
 def text(
     images: Tensor, generator: Source, *, flips: bool = False, p: float | Tensor = 1.0, strength: float | Tensor = 1.0
 ) -> Tensor:
-    """Letters and digits: the slant, size and place of another hand, ink and paper of another contrast, a poorer scan. Never
-    mirrored, whatever `flips` says, and turned by 5° at most: b and d, 6 and 9, N and Z differ by no more."""
+    """Letters and digits.
+
+    Slant, size and position vary with the hand, contrast with ink and paper, noise and blur with the scan. Never
+    mirrored, whatever `flips` says, and rotated by 5° at most: b and d, 6 and 9, N and Z differ by no more than that.
+    """
     return TEXT(images, generator, p=p, strength=strength)

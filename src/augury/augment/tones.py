@@ -1,7 +1,7 @@
-"""New values for old ones, pixel by pixel, where no colour matrix can give them; images float [N, C, H, W] in [-1, 1].
+"""New values pixel by pixel, where a colour matrix cannot express the change; images float [N, C, H, W] in [-1, 1].
 
-Steps have no useful slope: `posterised` and `equalised` hand gradients on as if they had changed nothing (the
-straight-through estimator, Bengio et al. 2013). 8-bit levels are counted 0 to 255 for -1 to 1.
+Steps have no useful gradient. `posterised` and `equalised` pass gradients through unchanged (the straight-through
+estimator, Bengio et al. 2013). 8-bit levels count 0 to 255 for -1 to 1.
 """
 
 from __future__ import annotations
@@ -11,42 +11,42 @@ from torch import Tensor
 
 
 def gamma_corrected(images: Tensor, gamma: Tensor) -> Tensor:
-    """v^`gamma` [N] of the values v in [0, 1], clamped before."""
+    """v^`gamma` [N] of the values v, clamped to [0, 1] first."""
     value = (images + 1) / 2
-    above = value > 0  # the slope at 0 may be endless
+    above = value > 0  # the gradient at 0 may be infinite
     power = torch.where(above, value, 1).clamp(max=1) ** _wide(gamma, images)
     return torch.where(above, 2 * power - 1, -1)
 
 
 def posterised(images: Tensor, bits: Tensor) -> Tensor:
-    """Only the highest `bits` [N], 1 to 8 (rounded), of the 8-bit level are kept, as Pillow does."""
+    """Keep only the highest `bits` [N], 1 to 8 (rounded), of the 8-bit level, as Pillow does."""
     step = torch.exp2(8 - _wide(bits, images).round())
-    kept = (images.detach() * (127.5 / step)).add_(128 / step).floor_()  # 128: rounded to a level, too
-    return _straight(kept.mul_(step / 127.5).sub_(1), images)
+    quantised = (images.detach() * (127.5 / step)).add_(128 / step).floor_()  # 128 also rounds to a level
+    return _straight(quantised.mul_(step / 127.5).sub_(1), images)
 
 
 def solarised(images: Tensor, threshold: Tensor) -> Tensor:
-    """Values whose 8-bit level is at least `threshold` [N], 0 to 256, are inverted."""
+    """Invert values whose 8-bit level is at least `threshold` [N], 0 to 256."""
     return torch.where(images >= (_wide(threshold, images) - 128) / 127.5, -images, images)
 
 
 def equalised(images: Tensor) -> Tensor:
-    """Levels spread so that each is as frequent as can be, each channel of each image alone, to Pillow's integer rule."""
+    """Equalise the histogram of each channel of each image, by Pillow's integer rule."""
     n, c, h, w = images.shape
     level = levels(images).long().reshape(n * c, h * w)
     counts = torch.zeros(n * c, 256, dtype=torch.int64, device=images.device)
     counts.scatter_add_(1, level, torch.ones_like(level))
-    last = 255 - (counts.flip(1) > 0).int().argmax(1, keepdim=True)  # Pillow leaves the highest level in use out
+    last = 255 - (counts.flip(1) > 0).int().argmax(1, keepdim=True)  # Pillow leaves out the highest level in use
     step = (h * w - counts.gather(1, last)).div(255, rounding_mode="floor")
     below = counts.cumsum(1) - counts + step.div(2, rounding_mode="floor")
     table = (below.div(step.clamp(min=1), rounding_mode="floor")).clamp(max=255).to(images.dtype)
-    found = table.gather(1, level).view(n, c, h, w) / 127.5 - 1
-    kept = (step > 0).view(n, c, 1, 1)  # too few pixels: as it is
-    return _straight(torch.where(kept, found, images), images)
+    mapped = table.gather(1, level).view(n, c, h, w) / 127.5 - 1
+    enough = (step > 0).view(n, c, 1, 1)  # unchanged with too few pixels
+    return _straight(torch.where(enough, mapped, images), images)
 
 
 def autocontrasted(images: Tensor) -> Tensor:
-    """Each channel of each image stretched so that it reaches from black to white; a flat one stays."""
+    """Stretch each channel of each image to reach from black to white; a constant channel stays."""
     low, high = images.amin((2, 3), keepdim=True), images.amax((2, 3), keepdim=True)
     flat = high <= low
     return torch.where(flat, images, (images - low) * (2 / torch.where(flat, 1, high - low)) - 1)

@@ -1,4 +1,4 @@
-"""Changes of place that no affine map makes: perspective and elastic bending, in one grid and one resampling."""
+"""Geometry beyond affine maps: perspective and elastic deformation, in one grid and one resampling."""
 
 from __future__ import annotations
 
@@ -12,26 +12,26 @@ CORNERS = ((-1.0, -1.0), (1.0, -1.0), (1.0, 1.0), (-1.0, 1.0))
 
 
 def perspectives(offsets: Tensor, size: tuple[int, int]) -> Tensor:
-    """The projective map that shows in each corner of the output what lies `offsets` away from that corner in the input.
+    """The projective map that shows in each corner of the output the input at `offsets` from that corner.
 
-    `offsets` [N, 4, 2], right and down as shares of width and height, for the corners from upper left clockwise; `size`
-    (height, width). Returns [N, 3, 3] in pixels from the centre, output to input, for `warp`: the 8 equations of 4 point
-    pairs (Hartley & Zisserman 2004, eq. 4.1), solved exactly.
+    `offsets` [N, 4, 2] are right and down as shares of width and height, clockwise from the upper left corner; `size`
+    is (height, width). Returns [N, 3, 3] in pixels from the centre, output to input, for `warp`. The 8 equations of 4
+    point pairs (Hartley & Zisserman 2004, eq. 4.1) are solved exactly.
     """
     h, w = size
     half = offsets.new_tensor([w / 2, h / 2])
-    there = offsets.new_tensor(CORNERS) * half
-    x, y = there.expand_as(offsets).unbind(2)
-    u, v = (there + 2 * offsets * half).unbind(2)
+    corners = offsets.new_tensor(CORNERS) * half
+    x, y = corners.expand_as(offsets).unbind(2)
+    u, v = (corners + 2 * offsets * half).unbind(2)
     one, nil = torch.ones_like(x), torch.zeros_like(x)
     left = torch.stack([x, y, one, nil, nil, nil, -u * x, -u * y], dim=2)
     right = torch.stack([nil, nil, nil, x, y, one, -v * x, -v * y], dim=2)
-    found = torch.linalg.solve(torch.cat([left, right], dim=1), torch.cat([u, v], dim=1))
-    return F.pad(found, (0, 1), value=1.0).view(-1, 3, 3)
+    coefficients = torch.linalg.solve(torch.cat([left, right], dim=1), torch.cat([u, v], dim=1))
+    return F.pad(coefficients, (0, 1), value=1.0).view(-1, 3, 3)
 
 
 def homogeneous(matrices: Tensor) -> Tensor:
-    """Affine maps [N, 2, 3] as projective ones [N, 3, 3]."""
+    """Affine maps [N, 2, 3] as projective maps [N, 3, 3]."""
     return torch.cat([matrices, matrices.new_tensor([[[0.0, 0.0, 1.0]]]).expand(len(matrices), 1, 3)], dim=1)
 
 
@@ -42,11 +42,24 @@ def warp(
     padding: Padding = "reflection",
     mode: Mode = "bilinear",
 ) -> Tensor:
-    """Resample once through a projective map an image, and a bending before it.
+    """Resample once through one projective map per image, and a bending before it.
 
-    `images` float [N, C, H, W]; `maps` [N, 3, 3] as from `perspectives` or `homogeneous`; `bends` [N, 2, h, w] moves, right and
-    down as shares of width and height, at control points spread over the image from corner to corner, bicubic between
-    them: the output shows at p what `maps` has at p + bend(p). Returns [N, C, H, W] of the dtype of `images`.
+    Parameters
+    ----------
+    images : Tensor
+        Float [N, C, H, W].
+    maps : Tensor
+        [N, 3, 3], as from `perspectives` or `homogeneous`.
+    bends : Tensor, optional
+            [N, 2, h, w], moves right and down as shares of width and height. The h × w control points are spread from
+        corner to corner; values between them are bicubic. The output shows at p what `maps` shows at p + bend(p).
+    padding, mode : str
+        As in `geometry.affine`.
+
+    Returns
+    -------
+    Tensor
+        [N, C, H, W], of the dtype of `images`.
     """
     n, _, h, w = images.shape
     if images.dtype in (torch.float16, torch.bfloat16):

@@ -1,4 +1,4 @@
-"""Hands the augmented data set to other tools: real images and kept synthetic ones, each with where it came from."""
+"""Exports the augmented data set to other tools: real images and kept synthetic ones, each with its provenance."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -19,17 +19,34 @@ EXPORTS = {
     "tar": export_tar,
     "parquet": export_parquet,
 }
-"""Every format that is written, all by functions of one signature."""
+"""Every format that can be written; all functions have the same signature."""
 FILES = ("npz", "tar", "parquet")
-"""Those that are one file, whose name ends in theirs; the others are folders."""
+"""Formats of one file, whose name ends in the format's name; the others are folders."""
 
 ARRAYS = ("npz",)
-"""Those whose images are arrays of one size, so that no file goes in as it is."""
+"""Formats whose images are arrays of one size, so that original files cannot be included unchanged."""
 
 
 def writer(name: str) -> Callable[..., dict[str, Any]]:
-    """The export of this name. Raises SettingsError for a format that is not written, MissingExtraError for one that needs a
-    package that is not there."""
+    """The export function of this name.
+
+    Parameters
+    ----------
+    name : str
+        A name of EXPORTS.
+
+    Returns
+    -------
+    callable
+        Writes the format.
+
+    Raises
+    ------
+    SettingsError
+        For an unknown format.
+    MissingExtraError
+        For a format that needs a package that is not installed.
+    """
     if name not in EXPORTS:
         raise SettingsError(f"there is no format '{name}' to write; choose one of: {', '.join(EXPORTS)}")
     if name == "parquet":
@@ -38,13 +55,13 @@ def writer(name: str) -> Callable[..., dict[str, Any]]:
 
 
 def named(path: Path, otherwise: str) -> str:
-    """The format that a name asks for: photos.npz, .tar and .parquet theirs, any other `otherwise`."""
+    """The format that a file name implies: photos.npz, .tar and .parquet their own, any other `otherwise`."""
     ending = path.suffix.lower().removeprefix(".")
     return ending if ending in FILES else otherwise
 
 
 def place(run: Path, name: str) -> Path:
-    """Where in a run folder the data set of this format lies."""
+    """The path of the data set of this format in a run folder."""
     return run / (f"dataset.{name}" if name in FILES else "dataset")
 
 

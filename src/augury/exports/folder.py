@@ -1,4 +1,4 @@
-"""Export as class folders, as every ImageFolder loader reads them, with a provenance row for each image."""
+"""Export as class folders, which every ImageFolder loader reads, with a provenance row for each image."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ LOST = (
     "folders beside a metadata.csv that tells"
 )
 Also = Callable[[Path, list[Row], list[str]], None]
-"""Writes more into the root, given all rows and the file of each."""
+"""Writes further files into the root, from all rows and the file of each."""
 
 
 def export_folder(
@@ -34,22 +34,42 @@ def export_folder(
     link: bool = True,
     force: bool = False,
 ) -> dict[str, Any]:
-    """Write `train` and the kept images of `synthetic` as `path/<class>/real-000012.png` and `synthetic-000034.png`, below
-    `path/train/`, `validation/` and `test/` where the data come in parts.
+    """Write `train` and the kept images of `synthetic` as `path/<class>/real-000012.png` and `synthetic-000034.png`.
 
-    The number is the image's place in `train` or `synthetic`. `originals`, one file per training image, are
-    hard-linked (copied where that is not possible, or with `link=False`) in their own size and format; a hard link is
-    the same file, so editing it in place edits the original. Without `originals` the arrays are written as PNG, as
-    the training saw them.
+    If the data have splits, the class folders lie below `path/train/`, `validation/` and `test/`. The number is the
+    position of the image in `train` or `synthetic`. In the root, `manifest.jsonl` has a row {file, class, label,
+    origin, source, scores} per image and `classes.json` the folder of each class. An older export at `path` is replaced
+    entirely. Class folders hold neither groups nor attributes.
 
-    In the root, `manifest.jsonl` has a row {file, class, label, origin, source, scores} per image and `classes.json`
-    the folder of each class. An older export at `path` is replaced whole. Returns {path, real, synthetic, linked,
-    folders}.
+    Parameters
+    ----------
+    path : path
+        Folder of the export.
+    train : LabelledImages
+        Real images.
+    synthetic : SyntheticImages, optional
+        Synthetic images.
+    originals : sequence of path, optional
+            One file per training image, included in its own size and format. Without them the arrays are written as
+        PNG, as used in training.
+    link : bool
+            Hard-link the originals, or copy them where that is not possible; False always copies. A hard link is the
+        same file: editing it in place edits the original.
+    force : bool
+        Replace an export even if files were added to it.
 
-    Class folders hold neither groups nor attributes; where there are groups, the `note` in what is returned says so.
+    Returns
+    -------
+    dict
+        {path, real, synthetic, linked, folders}, and a `note` where there are groups, which are lost.
 
-    Raises DataError when classes or shapes disagree, or `originals` do not fit `train`; RunFolderError when `path`
-    holds anything but an export, or an export to which files were added (unless `force`), or cannot be written.
+    Raises
+    ------
+    DataError
+        When classes or shapes disagree, or `originals` do not fit `train`.
+    RunFolderError
+            When `path` holds anything but an export, or an export to which files were added (unless `force`), or cannot
+        be written.
     """
     done = written(Path(path), train, synthetic, originals, link, force)
     return done if train.groups is None else {**done, "note": LOST}
@@ -65,16 +85,16 @@ def written(
     also: Also | None = None,
     taken: tuple[str, ...] = (),
 ) -> dict[str, Any]:
-    """What `export_folder` promises, and what `also` adds to the root under the names `taken`."""
+    """Write the export of `export_folder`, and the additions of `also` in the root under the names `taken`."""
     target = path.resolve()
     rows = rows_of(train, synthetic, originals, target)
     _check_free(target, force, taken)
     folders = folder_names(train.classes, taken=(CLASSES, MANIFEST, *taken))
-    places = [folders[row.label] if row.part is None else f"{row.part}/{folders[row.label]}" for row in rows]
-    files = [f"{place}/{row.name}{row.suffix}" for row, place in zip(rows, places, strict=True)]
+    subfolders = [folders[row.label] if row.part is None else f"{row.part}/{folders[row.label]}" for row in rows]
+    files = [f"{subfolder}/{row.name}{row.suffix}" for row, subfolder in zip(rows, subfolders, strict=True)]
     with atomic_folder(target) as root:
-        for place in dict.fromkeys([*places, *([] if any(row.part for row in rows) else folders)]):
-            (root / place).mkdir(parents=True)
+        for subfolder in dict.fromkeys([*subfolders, *([] if any(row.part for row in rows) else folders)]):
+            (root / subfolder).mkdir(parents=True)
         with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
             how = list(pool.map(lambda row, file: _bring(row, root / file, link), rows, files))
         write_lines(root / MANIFEST, ({"file": file, **row.facts} for row, file in zip(rows, files, strict=True)))
@@ -107,8 +127,8 @@ def _check_free(target: Path, force: bool, taken: tuple[str, ...]) -> None:
     if not target.exists() or not any(target.iterdir()):
         return
     try:
-        about = read_json(target / CLASSES)
-        ours = isinstance(about, dict) and about.get("format") == FORMAT
+        metadata = read_json(target / CLASSES)
+        ours = isinstance(metadata, dict) and metadata.get("format") == FORMAT
         listed = (
             {row.get("file") for row in read_lines(target / MANIFEST)} | {CLASSES, MANIFEST, *taken} if ours else set()
         )
@@ -116,10 +136,10 @@ def _check_free(target: Path, force: bool, taken: tuple[str, ...]) -> None:
         ours, listed = False, set()
     if not ours:
         raise RunFolderError(f"{target}: not empty and not an export of Augury; choose another folder")
-    found = (file for file in target.rglob("*") if file.is_symlink() or not file.is_dir())
-    there = {file.relative_to(target).as_posix() for file in found}
-    if there - listed and not force:
+    files = (file for file in target.rglob("*") if file.is_symlink() or not file.is_dir())
+    present = {file.relative_to(target).as_posix() for file in files}
+    if present - listed and not force:
         raise RunFolderError(
-            f"{target}: {len(there - listed)} files were added to this export, as {min(there - listed)}; move them "
+            f"{target}: {len(present - listed)} files were added to this export, as {min(present - listed)}; move them "
             "away, choose another folder, or --force to replace everything"
         )

@@ -1,4 +1,4 @@
-"""Class names, which come from outside, as folder names that are safe on every common file system."""
+"""Class names, which are external input, as folder names that are safe on every common file system."""
 
 from __future__ import annotations
 
@@ -7,11 +7,13 @@ import unicodedata
 from collections.abc import Sequence
 
 LONGEST = 100
-"""Most UTF-8 bytes of a folder name; file systems allow 255."""
+"""Longest folder name in UTF-8 bytes; file systems allow 255."""
 RESERVED = {"con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in "0123456789¹²³")}
-"""Device names that Windows refuses, whatever follows their first dot."""
+"""Device names that Windows refuses, with any extension."""
 KINDS_REFUSED = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
-"""Unicode categories that no folder name needs: control, format (as right-to-left overrides), surrogate, unassigned."""
+"""Unicode categories that folder names exclude: control, format (such as right-to-left overrides), surrogate,
+unassigned.
+"""
 
 
 def folder_name(name: str) -> str:
@@ -27,21 +29,24 @@ def folder_name(name: str) -> str:
 
 
 def folder_names(classes: Sequence[str], taken: Sequence[str] = ()) -> list[str]:
-    """A folder name for each class, all different (and different from `taken`) even where case and accent forms are not
-    told apart; the second of two alike gets "-2", and so on."""
+    """A folder name for each class. All differ from each other and from `taken`, even if case and accent forms are
+    ignored.
+
+    The second of two equal names gets "-2", and so on.
+    """
     used = {_key(name) for name in taken}
-    # names that need no change keep theirs, whichever class comes first
-    found = {c: name for c, name in enumerate(classes) if folder_name(name) == name}
-    for c in sorted(range(len(classes)), key=lambda c: c not in found):
+    # classes whose name needs no change keep it, whatever the order of the classes
+    names = {c: name for c, name in enumerate(classes) if folder_name(name) == name}
+    for c in sorted(range(len(classes)), key=lambda c: c not in names):
         base = name = folder_name(classes[c])
         number = 2
         while _key(name) in used:
             name, number = f"{base}-{number}", number + 1
-        found[c] = name
+        names[c] = name
         used.add(_key(name))
-    return [found[c] for c in range(len(classes))]
+    return [names[c] for c in range(len(classes))]
 
 
 def _key(name: str) -> str:
-    """Equal for two names that some file system takes for one."""
+    """Equal for two names that some file system treats as the same."""
     return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold())

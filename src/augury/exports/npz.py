@@ -28,11 +28,37 @@ def export_npz(
     link: bool = True,
     force: bool = False,
 ) -> dict[str, Any]:
-    """Write `images` [N, H, W] or [N, H, W, 3], `labels`, `classes`, `origin`, `provenance` (JSON), `group`, `split` and an
-    array for each attribute.
+    """Write one .npz with `images` [N, H, W] or [N, H, W, 3] and further arrays.
 
-    `link` means nothing here. The same data give the same bytes. Raises as `export_folder` does, also when `originals`
-    are given, as arrays have one size; RunFolderError when the file is there already (unless `force`).
+    These are `labels`, `classes`, `origin`, `provenance` (JSON), `group`, `split` and one for each attribute. The same
+    data give the same bytes.
+
+    Parameters
+    ----------
+    path : path
+        The file.
+    train : LabelledImages
+        Real images.
+    synthetic : SyntheticImages, optional
+        Synthetic images.
+    originals : None
+        Not possible here, as arrays have one size.
+    link : bool
+        Has no effect.
+    force : bool
+        Replace an existing file.
+
+    Returns
+    -------
+    dict
+        As `export_folder`.
+
+    Raises
+    ------
+    DataError
+        As `export_folder`, and when `originals` are given.
+    RunFolderError
+        When the file exists already (unless `force`).
     """
     target = Path(path).resolve()
     check_file(target, ".npz", force)
@@ -61,9 +87,9 @@ def export_npz(
 
 
 def _member(archive: zipfile.ZipFile, name: str) -> IO[bytes]:
-    about = zipfile.ZipInfo(f"{name}.npy")
-    about.compress_type = zipfile.ZIP_DEFLATED
-    return archive.open(about, "w", force_zip64=True)
+    info = zipfile.ZipInfo(f"{name}.npy")
+    info.compress_type = zipfile.ZIP_DEFLATED
+    return archive.open(info, "w", force_zip64=True)
 
 
 def _pieces(rows: Sequence[Row]) -> Iterator[Images]:

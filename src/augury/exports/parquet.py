@@ -1,4 +1,4 @@
-"""Export as one parquet file, as Hugging Face reads data sets. Needs pyarrow."""
+"""Export as one parquet file in the layout of Hugging Face data sets. Needs pyarrow."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from augury.files import atomic_path
 from augury.images import LabelledImages, SyntheticImages
 
 GROUP = 100
-"""Rows of a row group; few, as viewers fetch whole groups."""
+"""Rows per row group; few, as viewers fetch entire groups."""
 
 
 def export_parquet(
@@ -28,10 +28,37 @@ def export_parquet(
     link: bool = True,
     force: bool = False,
 ) -> dict[str, Any]:
-    """Write the columns image {bytes, path}, label (a ClassLabel), attributes, group, split, origin and provenance (JSON).
+    """Write the columns image {bytes, path}, label (a ClassLabel), attributes, group, split, origin and provenance
+    (JSON).
 
-    `originals` go in byte for byte instead of the pixels; `link` means nothing here. Raises as `export_folder` does;
-    RunFolderError when the file is there already (unless `force`), MissingExtraError without pyarrow.
+    Parameters
+    ----------
+    path : path
+        The file.
+    train : LabelledImages
+        Real images.
+    synthetic : SyntheticImages, optional
+        Synthetic images.
+    originals : sequence of path, optional
+        One file per training image, included byte for byte instead of the pixels.
+    link : bool
+        Has no effect.
+    force : bool
+        Replace an existing file.
+
+    Returns
+    -------
+    dict
+        As `export_folder`.
+
+    Raises
+    ------
+    DataError
+        As `export_folder`.
+    RunFolderError
+        When the file exists already (unless `force`).
+    MissingExtraError
+        Without pyarrow.
     """
     target = Path(path).resolve()
     check_file(target, ".parquet", force)
@@ -72,7 +99,7 @@ def _groups(rows: Sequence[Row]) -> Iterator[list[dict[str, Any]]]:
 
 
 def pyarrow() -> tuple[Any, Any]:
-    """pyarrow and its module for parquet. Raises MissingExtraError without them."""
+    """pyarrow and its parquet module. Raises MissingExtraError without them."""
     try:
         return importlib.import_module("pyarrow"), importlib.import_module("pyarrow.parquet")
     except ImportError as error:

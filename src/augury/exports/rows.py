@@ -1,4 +1,4 @@
-"""What an export is made of: a row for each real and each kept synthetic image, with where it came from."""
+"""The rows of an export: one for each real and each kept synthetic image, with its provenance."""
 
 from __future__ import annotations
 
@@ -22,21 +22,21 @@ if TYPE_CHECKING:
     from PIL import Image
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
-"""Kinds of file that loaders read; an original of any other kind is written as PNG instead."""
+"""File types that loaders read; an original of any other type is written as PNG instead."""
 RESERVED = frozenset(
     ("images", "groups", "classes", "origin", "provenance", *(name for names in NAMES.values() for name in names))
 )
-"""Columns that mean something of their own; an attribute of that name is written as <name>_given."""
+"""Column names with a fixed meaning; an attribute of such a name is written as <name>_given."""
 SYNTHETIC_GROUP = "synthetic"
 _AHEAD = 256
 
 
 @dataclass(frozen=True)
 class Row:
-    """One image of an export: its file's name without suffix, what is told of it, and where its pixels are.
+    """One image of an export: its file name without suffix, its metadata, and the position of its pixels.
 
-    `attributes` are blank where a synthetic image was not conditioned on one; `group` is None when the data have none, `part`
-    (a name of SPLITS) when they are all train images.
+    `attributes` are blank where a synthetic image was not conditioned on one. `group` is None when the data have none.
+    `part` is a name of SPLITS, or None when all are train images.
     """
 
     name: str
@@ -54,25 +54,25 @@ class Row:
 
     @property
     def facts(self) -> dict[str, Any]:
-        """The manifest's row, without the file."""
-        told = {"class": self.class_name, "label": self.label, "origin": self.origin}
-        return {**told, "source": self.source, "scores": self.scores}
+        """The row of the manifest, without the file."""
+        facts = {"class": self.class_name, "label": self.label, "origin": self.origin}
+        return {**facts, "source": self.source, "scores": self.scores}
 
     @property
     def provenance(self) -> str:
-        """The same in one JSON text, for formats with a column of it."""
+        """`facts` as one JSON text, for formats with a column for it."""
         return json.dumps(self.facts, allow_nan=False, ensure_ascii=False)
 
     @property
     def columns(self) -> dict[str, str]:
-        """What a table says of the image beside file and label, as text."""
+        """The columns of a table besides file and label, as text."""
         named = {(f"{k}_given" if k.casefold() in RESERVED else k): v for k, v in self.attributes.items()}
-        told = {"group": self.group, "split": self.part}
-        return {**named, **{k: v for k, v in told.items() if v is not None}, "origin": self.origin}
+        optional = {"group": self.group, "split": self.part}
+        return {**named, **{k: v for k, v in optional.items() if v is not None}, "origin": self.origin}
 
     @property
     def suffix(self) -> str:
-        """What the encoded image's file should end with."""
+        """The suffix of the encoded image's file."""
         return self.original.suffix.lower() if self.original else ".png"
 
     def picture(self) -> Image.Image:
@@ -83,7 +83,7 @@ class Row:
         return Image.fromarray(np.ascontiguousarray(image[0] if len(image) == 1 else image.transpose(1, 2, 0)))
 
     def encoded(self) -> bytes:
-        """The original's own bytes, or the pixels as PNG, lossless. Raises DataError when the original is gone."""
+        """The bytes of the original, or the pixels as lossless PNG. Raises DataError when the original is gone."""
         if self.original:
             try:
                 return self.original.read_bytes()
@@ -135,13 +135,16 @@ def _real(train: LabelledImages, files: list[Path] | None) -> Iterator[Row]:
 
 
 def _in_parts(train: LabelledImages) -> bool:
-    """Whether there is more to tell than that all are train images."""
+    """Whether the data have splits other than train."""
     return train.split is not None and bool((train.split != 0).any())
 
 
 def _recipe(train: LabelledImages, i: int) -> dict[str, Any] | None:
-    """How image i is drawn again where it is one of `augury.pipeline.augmented_copies`, which call it FILE#EPOCH: `augment.augmented` of image
-    `index` of the data whose fingerprint is `data`, or of the `file` alone. None for any other image."""
+    """How to redraw image i if it is one of `augury.pipeline.augmented_copies`, which are named FILE#EPOCH; None for
+    other images.
+
+    It is `augment.augmented` of image `index` of the data with fingerprint `data`, or of the `file` alone.
+    """
     recipe = dict(train.notes.get("copies", {}))
     of = recipe.pop("of", {}) if train.names else {}
     file, _, epoch = train.names[i].rpartition("#") if of else ("", "", "")
@@ -155,7 +158,7 @@ def _synthetic(train: LabelledImages, synthetic: SyntheticImages) -> Iterator[Ro
     translated = None if synthetic.sources is None else source_facts(synthetic, train)
     for i in np.flatnonzero(synthetic.kept).tolist():
         label, *codes = synthetic.conditions[i].tolist()
-        known = dict(zip(conditioned, codes, strict=True))
+        attribute_codes = dict(zip(conditioned, codes, strict=True))
         yield Row(
             name=f"synthetic-{i:06d}",
             label=label,
@@ -169,7 +172,8 @@ def _synthetic(train: LabelledImages, synthetic: SyntheticImages) -> Iterator[Ro
             },
             scores={name: _number(values[i]) for name, values in synthetic.scores.items()},
             attributes={
-                name: text(a.values[known[name]]) if name in known else "" for name, a in train.attributes.items()
+                name: text(a.values[attribute_codes[name]]) if name in attribute_codes else ""
+                for name, a in train.attributes.items()
             },
             group=_group(train, synthetic, i),
             images=synthetic.images,
@@ -179,7 +183,7 @@ def _synthetic(train: LabelledImages, synthetic: SyntheticImages) -> Iterator[Ro
 
 
 def _group(train: LabelledImages, synthetic: SyntheticImages, i: int) -> str | None:
-    """A translation belongs to the group of its source; an image from noise to none."""
+    """A translation belongs to the group of its source, an image from noise to none."""
     if train.groups is None:
         return None
     return SYNTHETIC_GROUP if synthetic.sources is None else str(int(train.groups[synthetic.sources[i]]))
@@ -194,7 +198,7 @@ def encoded(rows: Sequence[Row]) -> Iterator[tuple[Row, bytes]]:
 
 
 def said(target: Path, rows: Sequence[Row], linked: int = 0, folders: dict[str, str] | None = None) -> dict[str, Any]:
-    """What every export returns."""
+    """The return value of every export."""
     real = sum(row.origin != "synthetic" for row in rows)
     return {
         "path": str(target),
@@ -206,7 +210,9 @@ def said(target: Path, rows: Sequence[Row], linked: int = 0, folders: dict[str, 
 
 
 def check_file(target: Path, suffix: str, force: bool) -> None:
-    """Raises SettingsError unless the name ends with `suffix`; RunFolderError when something is there, unless forced."""
+    """Raises SettingsError unless the name ends with `suffix`, and RunFolderError when the file exists already, unless
+    forced.
+    """
     if target.suffix.lower() != suffix:
         raise SettingsError(f"{target}: this export is one file; let its name end with {suffix}")
     if target.is_dir():
@@ -229,7 +235,7 @@ def _check_alike(train: LabelledImages, synthetic: SyntheticImages) -> None:
 
 
 def _checked(originals: Sequence[str | os.PathLike[str]], n: int, target: Path) -> list[Path]:
-    """`originals` with symbolic links followed; DataError when one is missing, is no file, or lies where we write."""
+    """`originals` with symbolic links resolved; DataError when one is missing, is not a file, or lies in `target`."""
     if len(originals) != n:
         raise DataError(f"{len(originals)} original files for {n} training images; give one each, in the same order")
     files = []

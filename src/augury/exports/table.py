@@ -1,4 +1,4 @@
-"""Export as class folders with a table of what is told of each image: Hugging Face's imagefolder, or a plain CSV."""
+"""Export as class folders with a table of metadata: Hugging Face's imagefolder, or a plain CSV."""
 
 from __future__ import annotations
 
@@ -25,9 +25,10 @@ def export_imagefolder(
     link: bool = True,
     force: bool = False,
 ) -> dict[str, Any]:
-    """What `export_folder` writes, and `metadata.csv`: file_name, label, the attributes, group, split and origin.
+    """Write the files of `export_folder`, and `metadata.csv`: file_name, label, the attributes, group, split and
+    origin.
 
-    Raises as `export_folder` does.
+    Parameters and errors are those of `export_folder`.
     """
     also = _table(METADATA, "file_name")
     return written(Path(path), train, synthetic, originals, link, force, also, taken=(METADATA,))
@@ -42,16 +43,16 @@ def export_csv(
     link: bool = True,
     force: bool = False,
 ) -> dict[str, Any]:
-    """What `export_folder` writes, and `labels.csv`: path, label, the attributes, group, split and origin.
+    """Write the files of `export_folder`, and `labels.csv`: path, label, the attributes, group, split and origin.
 
-    Raises as `export_folder` does.
+    Parameters and errors are those of `export_folder`.
     """
     also = _table(LABELS, "path")
     return written(Path(path), train, synthetic, originals, link, force, also, taken=(LABELS,))
 
 
 def _table(name: str, first: str) -> Also:
-    """A writer of the table `name`, whose first column is the file."""
+    """A function that writes the table `name`, whose first column is the file."""
 
     def also(root: Path, rows: list[Row], files: list[str]) -> None:
         with atomic_path(root / name) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:

@@ -1,4 +1,4 @@
-"""Export as one WebDataset tar: each image, its class (.cls) and what is told of it (.json)."""
+"""Export as one WebDataset tar: each image, its class (.cls) and its metadata (.json)."""
 
 from __future__ import annotations
 
@@ -24,21 +24,47 @@ def export_tar(
     link: bool = True,
     force: bool = False,
 ) -> dict[str, Any]:
-    """Write `real-000012.png`, `.cls` (the class's number) and `.json` (label, attributes, group, split, origin, provenance).
+    """Write `real-000012.png`, `.cls` (the number of the class) and `.json` for each image.
 
-    `originals` go in byte for byte instead of the pixels; `link` means nothing here. The same data give the same bytes.
-    Raises as `export_folder` does; RunFolderError when the file is there already (unless `force`).
+    The JSON holds label, attributes, group, split, origin and provenance. The same data give the same bytes.
+
+    Parameters
+    ----------
+    path : path
+        The file.
+    train : LabelledImages
+        Real images.
+    synthetic : SyntheticImages, optional
+        Synthetic images.
+    originals : sequence of path, optional
+        One file per training image, included byte for byte instead of the pixels.
+    link : bool
+        Has no effect.
+    force : bool
+        Replace an existing file.
+
+    Returns
+    -------
+    dict
+        As `export_folder`.
+
+    Raises
+    ------
+    DataError
+        As `export_folder`.
+    RunFolderError
+        When the file exists already (unless `force`).
     """
     target = Path(path).resolve()
     check_file(target, ".tar", force)
     rows = rows_of(train, synthetic, originals, target)
     with atomic_path(target) as temporary, tarfile.open(temporary, "w", format=tarfile.PAX_FORMAT) as archive:
         for row, image in encoded(rows):
-            told = {"label": row.class_name, **row.columns, "provenance": row.facts}
-            beside = json.dumps(told, allow_nan=False, ensure_ascii=False).encode()
+            metadata = {"label": row.class_name, **row.columns, "provenance": row.facts}
+            beside = json.dumps(metadata, allow_nan=False, ensure_ascii=False).encode()
             for suffix, raw in ((row.suffix, image), (".cls", str(row.label).encode()), (".json", beside)):
                 member = tarfile.TarInfo(row.name + suffix)
                 member.size, member.mode = len(raw), 0o644
                 archive.addfile(member, io.BytesIO(raw))
-            archive.members.clear()  # type: ignore[attr-defined]  # else all of them stay in memory
+            archive.members.clear()  # type: ignore[attr-defined]  # otherwise all members stay in memory
     return said(target, rows)

@@ -1,4 +1,4 @@
-"""What the players minimise: adversarial losses, penalties on the discriminator, regularisers of the generator."""
+"""Training objectives: adversarial losses, penalties on the discriminator, regularisers of the generator."""
 
 from augury.losses.adversarial import (
     AdversarialLoss,

@@ -15,12 +15,23 @@ Pair = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 class AdversarialLoss:
     """`discriminator(real, fake)` and `generator(real, fake)`, both to be minimised.
 
-    `paired`: the generator's loss reads the real scores too. `target`: the same discriminator's loss with the target of
-    real images moved from 1 to a value below, one-sided label smoothing (Salimans et al. 2016, section 3.4):
-    (real, fake, target [N] or scalar) -> scalar. None where real images have no target of their own: a Wasserstein critic
-    would only have its scores scaled, a pair has no real image without its fake. `critic`: scores are no probabilities, and mean
-    something only while the discriminator's slope is bounded by clipping, a penalty or spectral norm. `middle` is the score
-    at which an image is as likely real as fake; None where only differences of scores mean something.
+    Parameters
+    ----------
+    discriminator, generator : callable
+        (real [N], fake [N]) -> scalar.
+    paired : bool
+        The generator's loss also uses the real scores.
+    target : callable, optional
+            The discriminator's loss with the target of real images lowered from 1, one-sided label smoothing (Salimans
+        et al. 2016, section 3.4): (real, fake, target [N] or scalar) -> scalar. None where real images have no target
+        of their own: smoothing would only scale the scores of a Wasserstein critic, and a pair has no real image
+        without its fake.
+    critic : bool
+            Scores are not probabilities. They are meaningful only while clipping, a penalty or spectral norm bounds the
+        discriminator's gradient.
+    middle : float, optional
+            The score at which an image is equally likely real or fake; None where only differences of scores are
+        meaningful.
     """
 
     discriminator: Pair
@@ -44,7 +55,9 @@ minimax = AdversarialLoss(
     lambda real, fake: -softplus(fake).mean(),
     target=_cross_entropy,
 )
-"""Cross-entropy as a zero-sum game (Goodfellow et al. 2014, eq. 1); the generator's gradient vanishes while it loses."""
+"""Cross-entropy as a zero-sum game (Goodfellow et al. 2014, eq. 1); the generator's gradient vanishes while it is
+losing.
+"""
 
 non_saturating = AdversarialLoss(
     lambda real, fake: softplus(-real).mean() + softplus(fake).mean(),
@@ -66,8 +79,9 @@ hinge = AdversarialLoss(
     lambda real, fake: -fake.mean(),
     target=_both_margins,
 )
-"""Hinge loss (Lim & Ye 2017, eq. 6; Miyato et al. 2018). Smoothed it is the mixture of what a real and a fake image cost,
-as smoothed cross-entropy is: real scores beyond the margin are drawn back to it."""
+"""Hinge loss (Lim & Ye 2017, eq. 6; Miyato et al. 2018). With smoothing it mixes the losses of a real and a fake image,
+as smoothed cross-entropy does: real scores beyond the margin are pulled back to it.
+"""
 
 least_squares = AdversarialLoss(
     lambda real, fake: ((real - 1).square().mean() + fake.square().mean()) / 2,

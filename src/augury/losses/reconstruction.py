@@ -1,4 +1,4 @@
-"""What an autoencoder minimises."""
+"""The losses of an autoencoder."""
 
 from __future__ import annotations
 
@@ -6,12 +6,36 @@ import torch
 
 
 def negative_likelihood(images: torch.Tensor, restored: torch.Tensor) -> torch.Tensor:
-    """D/2 · log(mean squared error), nats an image of D numbers: a normal likelihood whose variance is the best one for the
-    batch, so that it needs no weight against the divergence (Rybkin, Daniilidis & Levine 2021, eq. 6)."""
+    """D/2 · log(mean squared error), in nats per image of D numbers.
+
+    It is a normal likelihood with the optimal variance for the batch, so that it needs no weight relative to the
+    divergence (Rybkin, Daniilidis & Levine 2021, eq. 6).
+
+    Parameters
+    ----------
+    images, restored : Tensor
+        [N, C, H, W].
+
+    Returns
+    -------
+    Tensor
+        Scalar.
+    """
     error = (images - restored).square().mean()
     return images[0].numel() / 2 * torch.log(error + 1e-8)
 
 
 def divergence(mean: torch.Tensor, log_variance: torch.Tensor) -> torch.Tensor:
-    """KL from N(mean, variance) to N(0, 1), nats, averaged over codes [N, Z] (Kingma & Welling 2014, appendix B)."""
+    """KL from N(mean, variance) to N(0, 1), in nats, averaged over codes (Kingma & Welling 2014, appendix B).
+
+    Parameters
+    ----------
+    mean, log_variance : Tensor
+        [N, Z].
+
+    Returns
+    -------
+    Tensor
+        Scalar.
+    """
     return 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).sum(1).mean()

@@ -1,4 +1,4 @@
-"""How far synthetic images are from real ones, from features alone; each score with its N, interval and features."""
+"""Scores of synthetic images against real ones, from features alone; each with its N, interval and features."""
 
 from augury.metrics.evaluate import evaluate
 from augury.metrics.extractors import EXTRACTORS, extractor

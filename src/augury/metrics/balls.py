@@ -1,4 +1,4 @@
-"""Who lies within whose neighbourhood: one pass over all distances serves precision, recall, density and coverage."""
+"""Neighbourhood membership: one pass over all distances serves precision, recall, density and coverage."""
 
 from __future__ import annotations
 
@@ -14,12 +14,14 @@ from augury.metrics.check import Features, Floats, checked_pair
 from augury.metrics.nearest import SINGLE, Indices, lengths_of, nearest
 
 PAIRS = 8_000_000
-"""Distances held at a time: 32 MB, and as much again while they are compared."""
+"""Distances held at a time: 32 MB, and as much again during the comparison."""
 
 
 @dataclass(frozen=True)
 class Counts:
-    """`queries` int64 [N]: in how many balls each query lies; `centres` int64 [M]: how many queries lie in each ball."""
+    """`queries` int64 [N]: the number of balls that each query lies in. `centres` int64 [M]: the number of queries in
+    each ball.
+    """
 
     queries: Indices
     centres: Indices
@@ -38,17 +40,20 @@ def radii(features: Features, k: int) -> Floats:
 
 
 def ball_counts(queries: Features, centres: Features, within: Floats) -> Counts:
-    """Count the `queries` [N, D] in the closed balls about `centres` [M, D] of radii `within` [M] (on the edge is in).
+    """Count the `queries` [N, D] in the closed balls around `centres` [M, D] with radii `within` [M] (the edge counts).
 
-    Distances come from inner products of centred float32 features; those too near to a radius to be told so are taken
-    again in float64 from the differences themselves, so that a copy of a neighbour is on the edge and not beside it.
+    Distances come from inner products of centred float32 features. Those too near to a radius to decide are computed
+    again in float64 from the differences, so that a copy of a neighbour lies on the edge.
     """
     return mutual_counts(queries, centres, None, within)[1]
 
 
 def mutual_counts(a: Features, b: Features, within_a: Floats | None, within_b: Floats) -> tuple[Counts, Counts]:
-    """(those of `b` [M, D] in the balls about `a` [N, D], those of `a` in the balls about `b`), as `ball_counts` has them,
-    from the same distances; the former are all 0 without `within_a`."""
+    """Counts in both directions from the same distances, as `ball_counts` returns them.
+
+    First those of `b` [M, D] in the balls around `a` [N, D], then those of `a` in the balls around `b`. Without
+    `within_a` the first are all 0.
+    """
     x, y = checked_pair(a, b, least=1)
     in_b, of_a, in_a, of_b = (np.zeros(n, np.int64) for n in (len(x), len(y), len(y), len(x)))
     reach_b = torch.from_numpy(within_b).square().float()
@@ -65,7 +70,7 @@ def mutual_counts(a: Features, b: Features, within_a: Floats | None, within_b: F
 
 
 def _blocks(x: Floats, y: Floats) -> Iterator[tuple[slice, Tensor, tuple[Tensor, Tensor]]]:
-    """(rows of x, their squared distances to all of y, less a bound on the error; that bound by row and by column)."""
+    """(rows of x, their squared distances to all of y less a bound on the error, that bound by row and by column)."""
     middle = y.mean(0)
     first, second = (torch.from_numpy(s - middle) for s in (x, y))
     errors = [(SINGLE * s.square().sum(1)) for s in (first, second)]
@@ -82,7 +87,9 @@ def _blocks(x: Floats, y: Floats) -> Iterator[tuple[slice, Tensor, tuple[Tensor,
 def _inside(
     over: Tensor, error: tuple[Tensor, Tensor], x: Floats, y: Floats, within: Floats
 ) -> tuple[Indices, Indices]:
-    """Row and column of the pairs in a ball; `over` is a lower bound of the squared distance less the squared radius."""
+    """Row and column of the pairs inside a ball. `over` is a lower bound of the squared distance less the squared
+    radius.
+    """
     i, j = (at.numpy() for at in (over <= 0).nonzero(as_tuple=True))
     upper = over.numpy()[i, j] + 4 * (error[0].numpy()[i] + error[1].numpy()[j])
     inside = upper < 0

@@ -1,4 +1,4 @@
-"""What every score asks of the features it is given."""
+"""Checks that every score makes on its features."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from augury.errors import ScoreError
 Floats = npt.NDArray[np.float64]
 Features = npt.NDArray[Any]
 ENOUGH = 4
-"""Fewest images a side from which an interval can be told."""
+"""Fewest images a side that allow an interval."""
 ROWS = 1024
 
 
@@ -23,7 +23,7 @@ def checked(features: Features, least: int) -> Floats:
 
 
 def checked_pair(x: Features, y: Features, least: int) -> tuple[Floats, Floats]:
-    """Both sets as `checked` has them; raises ScoreError also when their D differ."""
+    """Both sets as `checked` returns them; raises ScoreError also when their D differ."""
     look_pair(x, y, least)
     return np.asarray(x, np.float64), np.asarray(y, np.float64)
 
@@ -46,7 +46,7 @@ def look(features: Features, least: int) -> None:
 
 
 def look_pair(x: Features, y: Features, least: int) -> None:
-    """`look` at both; raises ScoreError also when their D differ."""
+    """Apply `look` to both; raises ScoreError also when their D differ."""
     look(x, least)
     look(y, least)
     if x.shape[1] != y.shape[1]:

@@ -1,4 +1,6 @@
-"""Precision, recall, density and coverage: are fakes where real images are, and are they everywhere that those are."""
+"""Precision, recall, density and coverage: whether fakes lie where real images are, and everywhere that real images
+are.
+"""
 
 from __future__ import annotations
 
@@ -20,8 +22,10 @@ NARROW = "the interval is of the images asked about alone, the neighbourhoods ta
 
 
 def covered(queries: Features, references: Features, k: int = K) -> Mask:
-    """bool [N]: which of `queries` [N, D] lie within the k-th nearest neighbour distance of any of `references` [M, D]
-    (Kynkäänniemi et al. 2019, eq. 1; a query on the edge counts). Raises ScoreError unless k < M."""
+    """bool [N]: which of `queries` [N, D] lie within the k-th nearest neighbour distance of any of `references` [M, D].
+
+    Kynkäänniemi et al. 2019, eq. 1; a query on the edge counts. Raises ScoreError unless k < M.
+    """
     return ball_counts(queries, references, radii(references, k)).queries > 0
 
 
@@ -48,15 +52,16 @@ def recall(sides: Sides, name: str) -> Score:
 def coverage(sides: Sides, name: str) -> Score:
     """The share of real images with a fake in their neighbourhood (Naeem et al. 2020, section 3.2).
 
-    About 1 - 2⁻ᵏ, and not 1, for a perfect generator at equal N: read it beside its baseline.
+    A perfect generator has about 1 - 2⁻ᵏ, not 1, at equal N: compare it with its baseline.
     """
     return share(sides, name, sides.around_real.centres > 0, coverage_of)
 
 
 def density(sides: Sides, name: str) -> Score:
-    """Neighbourhoods of real images that hold a fake, a k-th of them a fake (Naeem et al. 2020, section 3.1).
+    """The mean number of neighbourhoods of real images that a fake lies in, divided by k (Naeem et al. 2020, section
+    3.1).
 
-    1 is expected of real images; above 1 is possible, where fakes crowd the dense places.
+    The expected value for real images is 1. Values above 1 occur where fakes crowd the dense regions.
     """
     return mean(sides, name, sides.around_real.queries / K, density_of)
 
@@ -82,14 +87,20 @@ def density_of(sides: Sides) -> float:
 
 
 def share(sides: Sides, name: str, inside: Mask, value: Value, settings: str = f"k={K}") -> Score:
-    """The Score of the share of yes among `inside` [N]: the wider of Wilson's interval and that of the delete-a-group jackknife over both sides."""
+    """The Score of the share of True in `inside` [N].
+
+    The interval is the wider of Wilson's and that of the delete-a-group jackknife over both sides.
+    """
     low, high = wilson(float(inside.mean()), len(inside))
     score = _score(sides, name, float(inside.mean()), low, high, value, settings)
     return replace(score, high=min(1.0, score.high))
 
 
 def mean(sides: Sides, name: str, each: Floats, value: Value) -> Score:
-    """The Score of the mean of `each` [N] ≥ 0: the wider of the normal interval and that of the delete-a-group jackknife over both sides."""
+    """The Score of the mean of `each` [N] ≥ 0.
+
+    The interval is the wider of the normal interval and that of the delete-a-group jackknife over both sides.
+    """
     middle, deviation = float(each.mean()), float(each.std(ddof=1)) if len(each) > 1 else 0.0
     reach = 1.959964 * deviation / np.sqrt(len(each))
     return _score(sides, name, middle, middle - reach, middle + reach, value, f"k={K}")

@@ -46,34 +46,64 @@ def evaluate(
     scores: Iterable[str] | None = None,
     seed: int = 0,
 ) -> ScoreCard:
-    """Every score of `SCORES` that these images allow, of `fake` against `real`, over the features of each extractor.
+    """Compute every score of `SCORES` that these images allow, of `fake` against `real`, over the features of each
+    extractor.
 
-    All images uint8 [N, C, H, W] of one C, H, W. `baseline` are further real images, none of them in `real`, that take
-    the fakes' place to tell what a perfect generator would score; "half": a half of `real` by chance, the other half
-    being the reference; None: all of `real` is the reference, as other tools have it, and there is no baseline. Fakes
-    and baseline are cut down by chance to the same number, so that the baseline has the bias of the score.
+    All images are uint8 [N, C, H, W] of one C, H, W. Fakes and baseline are cut down at random to the same number, so
+    that the baseline has the bias of the score. A score is left out when there are too few images for it or it lacks an
+    input, unless `scores` names it.
 
-    With labels int64 [N] into `classes` (of `real` and `fake`, and of `baseline` where that is images) the scores of use
-    for few images are also told class by class. `train` (what the generator learnt from) and `held_out` (real images it
-    never saw) add the scores of memorisation; these take all images. `scores` are names from `SCORES`; all without it.
-    A score that the images are too few for, or that lacks what it needs, is left out unless it was named. Raises
-    ScoreError when a set has fewer than 4 images or the sizes differ, SettingsError for an unknown name.
+    Parameters
+    ----------
+    real, fake : array
+        Real and synthetic images.
+    extractors : sequence of str or Extractor
+        Names as for `extractor`, or extractors.
+    baseline : array, "half" or None
+            Further real images, none of them in `real`, which take the place of the fakes: the score of a perfect
+        generator. "half" takes a random half of `real` as baseline and the other half as reference. None takes all of
+        `real` as reference, as other tools do, with no baseline.
+    real_labels, fake_labels, baseline_labels : array of int64 [N], optional
+            Indices into `classes`. With labels, the scores that suit few images are also computed class by class.
+        `baseline_labels` are needed where `baseline` is an array.
+    classes : sequence of str
+        Class names.
+    train : array, optional
+        The images that the generator was trained on. With them, scores of memorisation are added, which use all images.
+    held_out : array, optional
+        Real images that the generator never saw, for the scores of memorisation.
+    scores : iterable of str, optional
+        Names from `SCORES`; all if None.
+    seed : int
+        Seed of all random choices.
+
+    Returns
+    -------
+    ScoreCard
+        The scores of all images, then those of each class.
+
+    Raises
+    ------
+    ScoreError
+        When a set has fewer than 4 images, or the sizes differ.
+    SettingsError
+        For an unknown name.
     """
     rows = _rows(scores)
     if real_labels is None or fake_labels is None:
         real_labels, fake_labels, baseline_labels = None, None, None
     first = Part(real, _labels(real, real_labels, "real"))
-    made = Part(fake, _labels(fake, fake_labels, "synthetic"))
+    synthetic = Part(fake, _labels(fake, fake_labels, "synthetic"))
     reference, other = _split(first, baseline, baseline_labels, seed)
     _fit_together(
         {"reference": reference.images, "synthetic": fake}
         | ({"baseline": other.images} if other else {})
-        | {what: part for what, part in (("training", train), ("held-out", held_out)) if part is not None}
+        | {name: part for name, part in (("training", train), ("held-out", held_out)) if part is not None}
     )
     n = len(fake) if other is None else min(len(fake), len(other.images))
     chosen = rng(seed, "evaluate", "fake").permutation(len(fake))[:n]
     perfect = None if other is None else other.take(rng(seed, "evaluate", "real").permutation(len(other.images))[:n])
-    found: list[Score] = []
+    results: list[Score] = []
     for each in extractors:
         judge = extractor(each, (int(real.shape[1]), int(real.shape[2]), int(real.shape[3])))
         every = judge.extract(fake) if train is not None else judge.extract(fake[chosen])
@@ -84,7 +114,7 @@ def evaluate(
             judge.identity,
             judge.preprocessing,
             seed,
-            made.labels[chosen],
+            synthetic.labels[chosen],
             reference.labels,
             None if train is None else judge.extract(train),
             None if held_out is None else judge.extract(held_out),
@@ -92,19 +122,19 @@ def evaluate(
         )
         look_pair(sides.fake, sides.real, least=ENOUGH)
         others = None if perfect is None else sides.instead(judge.extract(perfect.images), perfect.labels)
-        found += pooled(rows, sides, others, every, required=scores is not None)
-        found += per_class(rows, sides, others, classes)
-    return ScoreCard(tuple(found))
+        results += pooled(rows, sides, others, every, required=scores is not None)
+        results += per_class(rows, sides, others, classes)
+    return ScoreCard(tuple(results))
 
 
 def _rows(names: Iterable[str] | None) -> dict[str, Row]:
     if names is None:
         return SCORES
-    asked = list(names)
-    unknown = [name for name in asked if name not in SCORES]
+    requested = list(names)
+    unknown = [name for name in requested if name not in SCORES]
     if unknown:
         raise SettingsError(f"there is no score '{unknown[0]}'; choose from: {', '.join(SCORES)}")
-    return {name: SCORES[name] for name in asked}
+    return {name: SCORES[name] for name in requested}
 
 
 def _split(real: Part, baseline: Images | str | None, labels: Codes | None, seed: int) -> tuple[Part, Part | None]:
@@ -119,25 +149,25 @@ def _split(real: Part, baseline: Images | str | None, labels: Codes | None, seed
     return real.take(order[len(order) // 2 :]), real.take(order[: len(order) // 2])
 
 
-def _labels(images: Images, labels: Codes | None, what: str) -> Codes:
+def _labels(images: Images, labels: Codes | None, side: str) -> Codes:
     if labels is None:
         return np.zeros(len(images), np.int64)
     if labels.shape != (len(images),):
         raise ScoreError(
-            f"the {what} set has {len(images)} images but labels {list(labels.shape)}; give one label an image"
+            f"the {side} set has {len(images)} images but labels {list(labels.shape)}; give one label an image"
         )
     return labels
 
 
 def _fit_together(sets: dict[str, Images]) -> None:
-    for what, images in sets.items():
+    for name, images in sets.items():
         if len(images) < ENOUGH:
             raise ScoreError(
-                f"scoring needs at least {ENOUGH} images a set, but the {what} set has {len(images)}; "
+                f"scoring needs at least {ENOUGH} images a set, but the {name} set has {len(images)}; "
                 "add images, give a baseline of its own or none, or leave scoring out"
             )
         if images.shape[1:] != sets["reference"].shape[1:]:
             raise ScoreError(
-                f"the {what} images are {list(images.shape[1:])} but the reference images {list(sets['reference'].shape[1:])} "
+                f"the {name} images are {list(images.shape[1:])} but the reference images {list(sets['reference'].shape[1:])} "
                 "(channels, height, width); bring all to one size and mode"
             )

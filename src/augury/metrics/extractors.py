@@ -24,7 +24,9 @@ EXTRACTORS = (
     "timm:NAME=FILE",
     "PATH",
 )
-"""Names that `extractor` knows; FILE is a weights file, state dict or safetensors; PATH a run folder or an Inception file."""
+"""Names that `extractor` accepts. FILE is a weights file, a state dict or safetensors; PATH is a run folder or an
+Inception file.
+"""
 
 
 def extractor(
@@ -36,11 +38,34 @@ def extractor(
     *,
     sha256: str = "",
 ) -> Extractor:
-    """The extractor of this name for images of `shape` (C, H, W); an Extractor is returned as it is.
+    """The extractor of this name; an Extractor is returned unchanged.
 
-    `classifier` is what the name "classifier" stands for: the caller's own network through `from_network`. `sha256` is
-    how the SHA-256 of FILE must begin. Raises SettingsError for an unknown name, for "classifier" where there is none, or
-    for "inception" without its file; ScoreError for a FILE that is not what it should be.
+    Parameters
+    ----------
+    name : str or Extractor
+        One of `EXTRACTORS`.
+    shape : (int, int, int)
+        C, H, W of the images.
+    device : str or torch.device
+        Where the network runs.
+    classifier : Extractor, optional
+        The meaning of the name "classifier": the caller's own network through `from_network`.
+    progress : callable, optional
+        Called with (images done, images in all) after each batch.
+    sha256 : str
+        The beginning that the SHA-256 of FILE must have.
+
+    Returns
+    -------
+    Extractor
+        The extractor.
+
+    Raises
+    ------
+    SettingsError
+        For an unknown name, "classifier" without a classifier, or "inception" without its file.
+    ScoreError
+        For a FILE with other contents than required.
     """
     if isinstance(name, Extractor):
         return name
@@ -69,18 +94,18 @@ def extractor(
 
 
 def _spelt(path: str) -> str:
-    """A path in full: the classifier of a run folder, or the Inception network of a file."""
+    """The full form of a path: the classifier of a run folder, or the Inception network of a file."""
     return f"{'classifier' if (Path(path) / FILE).exists() else 'inception'}={path}"
 
 
 def _classifier(
-    given: Extractor | None, run: str, shape: tuple[int, int, int], device: str | torch.device
+    classifier: Extractor | None, run: str, shape: tuple[int, int, int], device: str | torch.device
 ) -> Extractor:
     if run:
         return of_run(Path(run), device, shape[0])
-    if given is None:
+    if classifier is None:
         raise SettingsError(
             "the features 'classifier' need a classifier, but there is none; say classifier=RUN, a run folder, "
             "or use lite0 or pixels"
         )
-    return given
+    return classifier

@@ -1,4 +1,4 @@
-"""Extractors: what turns images into the feature vectors that scores are about."""
+"""Extractors: functions from images to the feature vectors that scores use."""
 
 from __future__ import annotations
 
@@ -20,20 +20,22 @@ Floats = npt.NDArray[np.float64]
 Head = Callable[[npt.NDArray[Any]], Floats]
 """features [N, D] -> class probabilities float64 [N, K]."""
 Progress = Callable[[int, int], None]
-"""Told (images done, images in all) after each batch."""
+"""Called with (images done, images in all) after each batch."""
 
 BATCH = 32
 LARGE = 4
-"""Images at a time on a CPU through networks that look at 224 px and more: what passes between their layers then stays in
-the processor's cache, and Lite0 takes half the time."""
+"""Images at a time on a CPU through networks with inputs of 224 px or more.
+
+The activations then stay in the processor's cache, and Lite0 takes half the time.
+"""
 
 
 @dataclass(frozen=True)
 class Extractor:
-    """A function from images to features, and what must be known of it.
+    """A function from images to features, with its description.
 
-    `extract` takes uint8 [N, C, H, W] to float32 [N, dimension]; `fingerprint` is the beginning of the weights'
-    SHA-256, "" where there are none. `head`, where there is one, takes features to class probabilities float64 [N, K].
+    `extract` takes uint8 [N, C, H, W] to float32 [N, dimension]. `fingerprint` is the beginning of the SHA-256 of the
+    weights, "" where there are none. `head`, where there is one, takes features to class probabilities float64 [N, K].
     """
 
     name: str
@@ -45,12 +47,23 @@ class Extractor:
 
     @property
     def identity(self) -> str:
-        """Name and weights, as a score records them: scores of other features must not be compared with it."""
+        """Name and weights, as a score records them. Scores with another identity must not be compared."""
         return f"{self.name}@{self.fingerprint}" if self.fingerprint else self.name
 
 
 def pixels(shape: tuple[int, int, int]) -> Extractor:
-    """The pixels themselves, for images of `shape` (C, H, W): no weights, and no idea of what is in the picture."""
+    """The pixel values as features, for images of `shape` (C, H, W). They need no weights and carry no semantics.
+
+    Parameters
+    ----------
+    shape : (int, int, int)
+        C, H, W.
+
+    Returns
+    -------
+    Extractor
+        C · H · W features in [0, 1].
+    """
     c, h, w = shape
 
     def extract(images: Images) -> Features:
@@ -66,9 +79,21 @@ def pixels(shape: tuple[int, int, int]) -> Extractor:
 
 
 def in_bf16(extractor: Extractor, device: str | torch.device = "cpu") -> Extractor:
-    """The same extractor with its network's products in bfloat16: for watching a training go, off by about one percent.
+    """The same extractor with matrix products in bfloat16, for monitoring a training; the error is about one percent.
 
-    Its preprocessing says so, and its scores therefore refuse to be compared with those of the extractor itself.
+    The preprocessing records it, so that its scores cannot be compared with those of the original extractor.
+
+    Parameters
+    ----------
+    extractor : Extractor
+        The original.
+    device : str or torch.device
+        The device of its network.
+
+    Returns
+    -------
+    Extractor
+        The faster extractor.
     """
 
     def extract(images: Images) -> Features:
@@ -90,11 +115,31 @@ def from_network(
     progress: Progress | None = None,
     head: Head | None = None,
 ) -> Extractor:
-    """An extractor from a network of the caller's, such as the run's own classifier.
+    """An extractor from the caller's network, such as the run's own classifier.
 
-    `features` takes float images [N, C, H, W] in [-1, 1] to [N, dimension]; without it `module` itself does;
-    `head` takes features to class probabilities float64 [N, K], for the Inception Score. `module`
-    is moved to `device`, is in eval mode while it extracts, and its weights as they are now make the fingerprint.
+    Parameters
+    ----------
+    name : str
+        Name of the extractor.
+    module : nn.Module
+        It is moved to `device`, and is in eval mode during extraction. The fingerprint is that of its current weights.
+    preprocessing : str
+        Description of the preprocessing.
+    device : str or torch.device
+        Where the network runs.
+    features : callable, optional
+        Takes float images [N, C, H, W] in [-1, 1] to [N, dimension]; `module` itself if None.
+    dimension : int
+        Number of features.
+    progress : callable, optional
+        Called with (images done, images in all) after each batch.
+    head : callable, optional
+        Takes features to class probabilities float64 [N, K], for the Inception Score.
+
+    Returns
+    -------
+    Extractor
+        The extractor.
     """
     module.to(device)
     run = module if features is None else features
@@ -111,8 +156,11 @@ def from_network(
 
 
 def fold(part: nn.Module, convolution: str, norm: str) -> None:
-    """Put the batch normalisation `norm` of `part`, as it is in eval mode, into its `convolution`, by their names: equal but
-    for rounding, and faster."""
+    """Fold the batch normalisation `norm` of `part`, as it is in eval mode, into its `convolution`; both are given by
+    name.
+
+    The result is equal but for rounding, and faster.
+    """
     inner, after = part.get_submodule(convolution), part.get_submodule(norm)
     assert isinstance(inner, nn.Conv2d) and isinstance(after, nn.BatchNorm2d)
     setattr(part, convolution, nn.utils.fusion.fuse_conv_bn_eval(inner.eval(), after.eval()))
@@ -120,7 +168,7 @@ def fold(part: nn.Module, convolution: str, norm: str) -> None:
 
 
 def fingerprint(module: nn.Module) -> str:
-    """The beginning of the SHA-256 of the weights of `module`, as they are."""
+    """The beginning of the SHA-256 of the current weights of `module`."""
     digest = hashlib.sha256()
     for key, value in module.state_dict().items():
         digest.update(f"{key} {value.dtype} {list(value.shape)} ".encode())
@@ -146,8 +194,10 @@ def batched(
     *,
     large: bool = False,
 ) -> Features:
-    """`run` over float batches [n, C, H, W] of 0 … 255, gathered as float32 [N, dimension] in memory; `large`: the network
-    looks at 224 px or more."""
+    """Apply `run` to float batches [n, C, H, W] of 0 … 255 and collect float32 [N, dimension] in memory.
+
+    `large` states that the network has inputs of 224 px or more.
+    """
     look(images)
     out = np.empty((len(images), dimension), np.float32)
     few = LARGE if large and torch.device(device).type == "cpu" else BATCH
@@ -155,13 +205,13 @@ def batched(
         for start in range(0, len(images), few):
             part = np.ascontiguousarray(images[start : start + few])
             batch = torch.tensor(part).to(device).float()
-            found = run(batch)
-            if found.shape != (len(part), dimension):
+            features = run(batch)
+            if features.shape != (len(part), dimension):
                 raise ScoreError(
-                    f"the features of {len(part)} images are {list(found.shape)}, but [{len(part)}, {dimension}] was "
+                    f"the features of {len(part)} images are {list(features.shape)}, but [{len(part)}, {dimension}] was "
                     "promised; give the dimension that the network has"
                 )
-            out[start : start + few] = found.float().cpu().numpy()
+            out[start : start + few] = features.float().cpu().numpy()
             if progress is not None:
                 progress(start + len(part), len(images))
     return out

@@ -1,4 +1,4 @@
-"""The Fréchet distance between two sets of features, taken as Gaussians."""
+"""The Fréchet distance between two sets of features, modelled as Gaussians."""
 
 from __future__ import annotations
 
@@ -13,16 +13,31 @@ from augury.randomness import rng
 
 GROUPS = 10
 NEGLIGIBLE = 1e-13
-"""Eigenvalues below this share of the largest are rounding, and taken as 0."""
+"""Eigenvalues below this share of the largest are rounding errors and count as 0."""
 
 
 def frechet_distance(x: Features, y: Features) -> float:
-    """|μx - μy|² + tr(Σx + Σy - 2 (Σx Σy)^½) of features [N, D] and [M, D] (Dowson & Landau 1982; Heusel et al. 2017).
+    """|μx - μy|² + tr(Σx + Σy - 2 (Σx Σy)^½) of two sets of features (Dowson & Landau 1982; Heusel et al. 2017).
 
-    In float64 and always real. The root's trace is the sum of singular values of A·Bᵀ for any AᵀA = Σx, BᵀB = Σy: of
-    the centred features themselves where N or M is at most D; else of Cholesky factors, through eigenvalues, and then
-    memory is six matrices of 8·D² bytes whatever N is. Biased upwards by about 1/N: compare only at the same N.
-    Raises ScoreError for N or M below 2, NaN, or unequal D.
+    Computed in float64 and always real. The trace of the root is the sum of singular values of A·Bᵀ for any AᵀA = Σx,
+    BᵀB = Σy. Where N or M is at most D, A and B are the centred features. Otherwise they are Cholesky factors, handled
+    through eigenvalues; memory is then six matrices of 8·D² bytes for any N. The distance is biased upwards by about
+    1/N: compare only at the same N.
+
+    Parameters
+    ----------
+    x, y : array
+        Features [N, D] and [M, D].
+
+    Returns
+    -------
+    float
+        The distance, at least 0.
+
+    Raises
+    ------
+    ScoreError
+        For N or M below 2, NaN, or unequal D.
     """
     look_pair(x, y, least=2)
     if min(len(x), len(y)) > x.shape[1]:
@@ -31,21 +46,52 @@ def frechet_distance(x: Features, y: Features) -> float:
 
 
 def frechet_of_moments(x: Moments, y: Moments) -> float:
-    """`frechet_distance` of two sets whose moments were taken before, by `moments` and `merged`."""
+    """`frechet_distance` of two sets from their moments, as `moments` and `merged` return them.
+
+    Parameters
+    ----------
+    x, y : Moments
+        Of the two sets.
+
+    Returns
+    -------
+    float
+        The distance, at least 0.
+    """
     apart, first, second = x.mean - y.mean, x.covariance, y.covariance
     try:
         root = _cholesky_root_trace(first, second)
-    except linalg.LinAlgError:  # features that never vary, or depend on each other
+    except linalg.LinAlgError:  # features that are constant or linearly dependent
         root = _singular_root_trace(first, second)
     return max(0.0, float(apart @ apart + first.trace() + second.trace() - 2 * root))
 
 
 def frechet(x: Features, y: Features, *, features: str, preprocessing: str, seed: int, name: str = "FD") -> Score:
-    """The Fréchet distance of `x` [N, D] to the reference `y` [M, D] with a 95 % interval.
+    """The Fréchet distance of `x` to the reference `y` with a 95 % interval.
 
     The interval is value ± t · se by the delete-a-group jackknife over up to 10 groups of both sets (Shao & Tu 1995,
-    section 2.3), and cut off at 0. It says how much the value would change with other images at this N, and nothing of
-    the bias. Raises ScoreError for N or M below 4, NaN, or unequal D.
+    section 2.3), cut off at 0. It covers other images at this N. It does not cover the bias.
+
+    Parameters
+    ----------
+    x, y : array
+        Features [N, D] and [M, D].
+    features, preprocessing : str
+        Recorded in the score.
+    seed : int
+        Seed of the groups.
+    name : str
+        Name of the score.
+
+    Returns
+    -------
+    Score
+        The distance; lower is better.
+
+    Raises
+    ------
+    ScoreError
+        For N or M below 4, NaN, or unequal D.
     """
     look_pair(x, y, least=ENOUGH)
     value, left = _with_and_without(x, y, seed)
@@ -57,10 +103,10 @@ def frechet(x: Features, y: Features, *, features: str, preprocessing: str, seed
 
 
 def _with_and_without(x: Features, y: Features, seed: int) -> tuple[float, list[float]]:
-    """(distance, those without a group of both sets each)."""
+    """(the distance, the distances without one group of both sets each)."""
     groups = min(GROUPS, len(x), len(y))
     sides = [(s, rng(seed, "frechet", i).permutation(np.arange(len(s)) % groups)) for i, s in enumerate((x, y))]
-    if min(len(x), len(y)) * (1 - 1 / groups) - 1 > x.shape[1]:  # then what is left also goes by the moments
+    if min(len(x), len(y)) * (1 - 1 / groups) - 1 > x.shape[1]:  # the remaining images then also exceed D
         wholes = [moments(s) for s, _ in sides]
         value = frechet_of_moments(*wholes)
         left = [
@@ -88,20 +134,22 @@ def _cholesky_root_trace(first: Floats, second: Floats) -> float:
 
 
 def _singular_root_trace(first: Floats, second: Floats) -> float:
-    """From covariances [D, D] of any rank: ‖A·Bᵀ‖ nuclear with A, B their roots less the directions without variance."""
+    """From covariances [D, D] of any rank: the nuclear norm ‖A·Bᵀ‖, with A, B their roots less the directions without
+    variance.
+    """
     product = _root(first) @ _root(second).T
     return float(linalg.svdvals(product, check_finite=False).sum())
 
 
 def _root(covariance: Floats) -> Floats:
     values, vectors = linalg.eigh(covariance, check_finite=False)
-    kept = values > NEGLIGIBLE * max(values[-1], 0)
-    root: Floats = (vectors[:, kept] * np.sqrt(values[kept])).T
-    return root if kept.any() else np.zeros((1, len(covariance)))
+    significant = values > NEGLIGIBLE * max(values[-1], 0)
+    root: Floats = (vectors[:, significant] * np.sqrt(values[significant])).T
+    return root if significant.any() else np.zeros((1, len(covariance)))
 
 
 def _gram_root_trace(a: Floats, b: Floats) -> float:
-    """From centred features of any rank; each set of more rows than columns first shrinks to its triangular factor."""
+    """From centred features of any rank. A set with more rows than columns is first reduced to its triangular factor."""
     product = _shrunk(a) @ _shrunk(b).T
     return float(linalg.svdvals(product, check_finite=False).sum() / np.sqrt((len(a) - 1) * (len(b) - 1)))
 

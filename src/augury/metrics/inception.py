@@ -1,8 +1,9 @@
-"""The 2015 Inception network, as the FID and the Inception Score mean it: Szegedy et al. 2015 ("Rethinking the Inception
-Architecture"), table 1 and figures 5 to 7, with the quirks of the TensorFlow graph that those scores were published with.
+"""The 2015 Inception network, as used by the FID and the Inception Score.
 
-The graph's quirks: 1008 classes; averages of 3×3 leave the border out of the count; the last block takes a maximum where
-the one before it takes an average; images are resized as TensorFlow 1 did, see `resize.py`.
+Szegedy et al. 2015 ("Rethinking the Inception Architecture"), table 1 and figures 5 to 7, with the deviations of the
+TensorFlow graph that those scores were published with: 1008 classes; averages of 3×3 exclude the border from the count;
+the last block takes a maximum where the one before it takes an average; images are resized as in TensorFlow 1, see
+`resize.py`.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ FEATURES, CLASSES = 2048, 1008
 Step = tuple[str, int, tuple[int, int]]
 """A convolution's name, width and kernel (height, width); size-keeping, with batch normalisation and ReLU."""
 Branch = Sequence[Step | tuple[Step, Step]]
-"""Steps in a row; a pair at the end is two steps side by side."""
+"""Steps in sequence; a pair at the end is two steps side by side."""
 
 
 class Convolution(nn.Module):
@@ -38,9 +39,11 @@ class Convolution(nn.Module):
 
 
 class Block(nn.Module):
-    """Branches side by side, joined along the channels; `pool` is what the pooling branch takes, "average" or "maximum",
-    before its convolution of width `pooled`, or with none where that is 0. `halve` halves the image in the last step of
-    each branch."""
+    """Branches side by side, joined along the channels.
+
+    `pool` is the operation of the pooling branch, "average" or "maximum". It is followed by a convolution of width
+    `pooled`, unless that is 0. `halve` halves the image in the last step of each branch.
+    """
 
     def __init__(
         self, before: int, branches: Sequence[Branch], pool: str, pooled: int = 0, halve: bool = False
@@ -167,7 +170,7 @@ def _e(before: int, pool: str) -> Block:
 
 
 class Inception(nn.Module):
-    """The whole network; its parameters are named as the published PyTorch weights of this graph name them."""
+    """The full network; its parameters have the names of the published PyTorch weights of this graph."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -195,16 +198,18 @@ class Inception(nn.Module):
 
 
 def load(network: Inception, weights: Mapping[str, Tensor]) -> None:
-    """Put `weights` into the network. Raises ScoreError when names or shapes are of another network."""
-    given = {name: value for name, value in weights.items() if not name.endswith("num_batches_tracked")}
-    wanted = {name: value for name, value in network.state_dict().items() if not name.endswith("num_batches_tracked")}
-    wrong = sorted(set(given) ^ set(wanted)) or [name for name in wanted if given[name].shape != wanted[name].shape]
+    """Load `weights` into the network. Raises ScoreError when names or shapes differ."""
+    tensors = {name: value for name, value in weights.items() if not name.endswith("num_batches_tracked")}
+    expected = {name: value for name, value in network.state_dict().items() if not name.endswith("num_batches_tracked")}
+    wrong = sorted(set(tensors) ^ set(expected)) or [
+        name for name in expected if tensors[name].shape != expected[name].shape
+    ]
     if wrong:
         raise ScoreError(
-            f"these are not the weights of the 2015 Inception network: {len(wrong)} of {len(wanted)} names or shapes "
+            f"these are not the weights of the 2015 Inception network: {len(wrong)} of {len(expected)} names or shapes "
             f"differ (first: {wrong[0]}); give the PyTorch state dict of the TensorFlow graph, with 1008 classes"
         )
-    network.load_state_dict(given, strict=False)
+    network.load_state_dict(tensors, strict=False)
 
 
 def folded(network: Inception) -> Inception:

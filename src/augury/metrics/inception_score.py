@@ -1,4 +1,6 @@
-"""The Inception Score: are images each of one class, and of many classes together, by a classifier's own opinion."""
+"""The Inception Score: whether each image is clearly of one class, and all together of many classes, according to a
+classifier.
+"""
 
 from __future__ import annotations
 
@@ -18,10 +20,11 @@ TINY = 1e-300
 
 
 def split_scores(probabilities: Features, splits: int = SPLITS) -> Floats:
-    """[splits]: exp of the mean divergence of p(class | image) from p(class), for each of `splits` parts of
-    `probabilities` [N, K] in their order (Salimans et al. 2016, section 4).
+    """[splits]: exp of the mean divergence of p(class | image) from p(class), for each of `splits` equal portions of
+    `probabilities` [N, K] in their order.
 
-    Raises ScoreError when N is below `splits`, or rows are not probabilities (≥ 0, summing to 1 within 1e-3).
+    Salimans et al. 2016, section 4. Raises ScoreError when N is below `splits`, or rows are not probabilities (≥ 0,
+    summing to 1 within 1e-3).
     """
     p = checked(probabilities, least=splits)
     sums = p.sum(1)
@@ -33,12 +36,12 @@ def split_scores(probabilities: Features, splits: int = SPLITS) -> Floats:
     p = p / sums[:, None]
     logs = np.log(np.maximum(p, TINY))
     edges = np.arange(splits + 1) * len(p) // splits
-    found = []
+    scores = []
     for start, stop in pairwise(edges):
         part = p[start:stop]
         divergence = (part * (logs[start:stop] - np.log(np.maximum(part.mean(0), TINY)))).sum(1)
-        found.append(np.exp(divergence.mean()))
-    return np.array(found)
+        scores.append(np.exp(divergence.mean()))
+    return np.array(scores)
 
 
 def inception_value(sides: Sides) -> float:
@@ -47,10 +50,10 @@ def inception_value(sides: Sides) -> float:
 
 
 def inception_score(sides: Sides, name: str) -> Score:
-    """The mean over up to 10 splits of the fakes, in an order by chance, with value ± t · sd / √splits.
+    """The mean over up to 10 splits of the fakes in random order, with value ± t · sd / √splits.
 
-    Between 1 and the number of classes; no real image enters. Biased downwards where a split has few images for the
-    classes there are, so compare at the same N only.
+    Between 1 and the number of classes; no real image enters. It is biased downwards where a split has few images for
+    its number of classes: compare only at the same N.
     """
     splits = _splits(sides)
     p = _shuffled(sides)
@@ -76,7 +79,7 @@ def _splits(sides: Sides) -> int:
 
 
 def _shuffled(sides: Sides) -> Floats:
-    """Images come sorted by class, of which a split must not be made."""
+    """Class probabilities of the fakes in random order: images come sorted by class, and splits must mix the classes."""
     if sides.head is None:
         raise ScoreError(
             f"the Inception Score needs class probabilities, but the features '{sides.name}' give none; "

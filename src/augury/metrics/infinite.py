@@ -1,4 +1,4 @@
-"""The Fréchet distance that infinitely many images would have."""
+"""The Fréchet distance extrapolated to infinitely many images."""
 
 from __future__ import annotations
 
@@ -12,31 +12,52 @@ from augury.metrics.sides import Sides
 from augury.randomness import rng
 
 LEVELS = 4
-"""Sizes from which to extrapolate: all images, halves, thirds and quarters."""
+"""Sizes to extrapolate from: all images, halves, thirds and quarters."""
 GROUPS, FEW_GROUPS = 8, 3
-"""Of the jackknife; the fewer where the score means nothing anyway, and every Fréchet distance is dear."""
+"""Groups of the jackknife. The smaller number applies where the score is not meaningful and every Fréchet distance is
+expensive.
+"""
 
 
 def frechet_infinite(x: Features, y: Features, seed: int) -> float:
-    """Where the Fréchet distance of [N, D] and [M, D] is heading as 1/N goes to 0: the intercept of a straight line
-    through its values at N, N/2, N/3 and N/4 (Chong & Forsyth 2020, section 3; they cut the fakes alone, here both
-    sides are cut, so that the bias of the reference goes too). Each part of a set serves once a size, and the mean over
-    the parts is taken. Raises ScoreError where a quarter of a side has fewer than 2 images.
+    """The limit of the Fréchet distance of [N, D] and [M, D] as 1/N goes to 0.
+
+    It is the intercept of a straight line through the values at N, N/2, N/3 and N/4 (Chong & Forsyth 2020, section 3).
+    They cut the fakes alone. Here both sides are cut, which also removes the bias of the reference. At each size, each
+    subset of a set is used once and the mean over the subsets is taken.
+
+    Parameters
+    ----------
+    x, y : array
+        Features [N, D] and [M, D].
+    seed : int
+        Seed of the subsets.
+
+    Returns
+    -------
+    float
+        The extrapolated distance.
+
+    Raises
+    ------
+    ScoreError
+        Where a quarter of a side has fewer than 2 images.
     """
     look_pair(x, y, least=2 * LEVELS)
     orders = [rng(seed, "infinite", side).permutation(len(s)) for side, s in enumerate((x, y))]
     sizes = np.arange(1, LEVELS + 1)
-    found = [
+    distances = [
         np.mean([frechet_distance(x[orders[0][part::size]], y[orders[1][part::size]]) for part in range(size)])
         for size in sizes
     ]
-    return _intercept(sizes.astype(np.float64), np.array(found))
+    return _intercept(sizes.astype(np.float64), np.array(distances))
 
 
 def fd_infinite(sides: Sides, name: str) -> Score:
     """`frechet_infinite` with value ± t · se by the delete-a-group jackknife over up to 8 groups of both sides.
 
-    The interval errs on the narrow side by what the choice of the parts adds. Costs about 9 · 10 Fréchet distances.
+    The interval omits the variation from the choice of the subsets, so it is slightly too narrow. The cost is about 9 ·
+    10 Fréchet distances.
     """
     x, y, seed = sides.fake, sides.real, sides.seed
     look_pair(x, y, least=4 * LEVELS)

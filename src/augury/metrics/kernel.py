@@ -1,4 +1,4 @@
-"""Kernel distances, unbiased at every N, so of use where the Fréchet distance is not: KID and CMMD."""
+"""Kernel distances, KID and CMMD: unbiased at every N, so usable where the Fréchet distance is not."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from augury.randomness import rng
 
 RESAMPLES = 200
 TILE = 512, 1024
-"""Kernel values held at a time, which stay in the processor's cache: 4 MB whatever N and M are, beside the features."""
+"""Kernel values held at a time, which stay in the processor's cache: 4 MB for any N and M, besides the features."""
 CLIP_BANDWIDTH = 10.0
 SCALE = 1000.0
 Kernel = Callable[[Features, Features], Floats]
-"""[n, D], [m, D] -> [n, m] in float64, from dot products in the precision that the features have."""
+"""[n, D], [m, D] -> [n, m] in float64, from dot products in the precision of the features."""
 
 
 def cubic(x: Features, y: Features) -> Floats:
@@ -46,23 +46,59 @@ def gaussian(bandwidth: float) -> Kernel:
 
 
 def kernel_distance(x: Features, y: Features, kernel: Kernel = cubic) -> float:
-    """Unbiased squared MMD of features [N, D] and [M, D] under k(x, y) = (x·y / D + 1)³ (Bińkowski et al. 2018).
+    """Unbiased squared MMD under k(x, y) = (x·y / D + 1)³ (Bińkowski et al. 2018).
 
-    Over all pairs at once (Gretton et al. 2012, eq. 3), not averaged over blocks; can be below 0. Raises ScoreError for
-    N or M below 2, NaN, or unequal D.
+    Over all pairs at once (Gretton et al. 2012, eq. 3), not averaged over blocks.
+
+    Parameters
+    ----------
+    x, y : array
+        Features [N, D] and [M, D].
+    kernel : callable
+        Takes [n, D], [m, D] to [n, m].
+
+    Returns
+    -------
+    float
+        The distance; it can be below 0.
+
+    Raises
+    ------
+    ScoreError
+        For N or M below 2, NaN, or unequal D.
     """
     a, b = _as_given(x, y, least=2)
     return float(_estimates(kernel, a, b, np.ones((1, len(a))), np.ones((1, len(b))))[0])
 
 
 def kid(x: Features, y: Features, *, features: str, preprocessing: str, seed: int, name: str = "KID") -> Score:
-    """The kernel distance of `x` [N, D] to the reference `y` [M, D] with a 95 % interval, as it is (not times 1000).
+    """The kernel distance of `x` to the reference `y` with a 95 % interval, not multiplied by 1000.
 
-    The interval comes from 200 random halves of both sets, drawn without replacement: a bootstrap sample would pair
-    images with their own copies, which are as alike as can be, and so be biased. Half a sample varies about the whole
-    as the whole does about the truth where the sets differ, and √3 times as much where they do not (the U-statistic's
-    degenerate part; Politis & Romano 1994), so the interval errs on the wide side there. Raises ScoreError for N or M
-    below 4, NaN, or unequal D.
+    The interval comes from 200 random halves of both sets, drawn without replacement. A bootstrap sample would be
+    biased, as it pairs images with their own copies. Where the sets differ, a half varies about the full sample as the
+    full sample does about the truth. Where they do not differ, it varies √3 times as much (the degenerate term of the
+    U-statistic; Politis & Romano 1994), so the interval is then too wide.
+
+    Parameters
+    ----------
+    x, y : array
+        Features [N, D] and [M, D].
+    features, preprocessing : str
+        Recorded in the score.
+    seed : int
+        Seed of the halves.
+    name : str
+        Name of the score.
+
+    Returns
+    -------
+    Score
+        The distance; lower is better.
+
+    Raises
+    ------
+    ScoreError
+        For N or M below 4, NaN, or unequal D.
     """
     value, reach = _halved(x, y, cubic, seed)
     n = min(len(x), len(y))
@@ -72,10 +108,35 @@ def kid(x: Features, y: Features, *, features: str, preprocessing: str, seed: in
 def cmmd(
     x: Features, y: Features, bandwidth: float, *, features: str, preprocessing: str, seed: int, name: str = "CMMD"
 ) -> Score:
-    """1000 times the squared MMD under a Gaussian kernel, unbiased (Jayasumana et al. 2024, eq. 4), interval as `kid`.
+    """1000 times the unbiased squared MMD under a Gaussian kernel (Jayasumana et al. 2024, eq. 4), with the interval of
+    `kid`.
 
-    CMMD proper has CLIP features and `bandwidth` 10; over other features take `usual_bandwidth`. Their published code
-    keeps each image's pair with itself and so is biased upwards by about 1000 · (1 - mean kernel) · (1/N + 1/M).
+    The published CMMD has CLIP features and `bandwidth` 10; for other features use `usual_bandwidth`. The published
+    code includes the pair of each image with itself. It is therefore biased upwards by about 1000 · (1 - mean kernel) ·
+    (1/N + 1/M).
+
+    Parameters
+    ----------
+    x, y : array
+        Features [N, D] and [M, D].
+    bandwidth : float
+        σ of the kernel.
+    features, preprocessing : str
+        Recorded in the score.
+    seed : int
+        Seed of the halves.
+    name : str
+        Name of the score.
+
+    Returns
+    -------
+    Score
+        The distance; lower is better.
+
+    Raises
+    ------
+    ScoreError
+        For N or M below 4, NaN, or unequal D.
     """
     value, reach = _halved(x, y, gaussian(bandwidth), seed)
     n = min(len(x), len(y))
@@ -84,7 +145,10 @@ def cmmd(
 
 
 def usual_bandwidth(reference: Features, seed: int, most: int = 500) -> float:
-    """The median distance between images of `reference` [M, D], of at most 500 by chance, to three digits; 1 if 0."""
+    """The median distance between images of `reference` [M, D], to three digits; 1 if it is 0.
+
+    At most 500 images enter, chosen at random.
+    """
     chosen = np.asarray(reference, np.float64)[rng(seed, "bandwidth").permutation(len(reference))[:most]]
     lengths = (chosen**2).sum(1)
     squares = (lengths[:, None] + lengths - 2 * chosen @ chosen.T)[np.triu_indices(len(chosen), 1)]
@@ -102,21 +166,24 @@ def _halved(x: Features, y: Features, kernel: Kernel, seed: int) -> tuple[float,
 
 
 def _as_given(x: Features, y: Features, least: int) -> tuple[Features, Features]:
-    """Both sets, looked at: float32 where both are, whose products take half the time and whose roundings, which lean to
-    neither side, leave the mean over all pairs within 1e-6 of what float64 gives; else float64."""
+    """Both sets after the checks: float32 where both are float32, else float64.
+
+    float32 products take half the time. Their rounding errors are unbiased and leave the mean over all pairs within
+    1e-6 of that in float64.
+    """
     look_pair(x, y, least)
     kind = np.float32 if x.dtype == y.dtype == np.float32 else np.float64
     return np.asarray(x, kind), np.asarray(y, kind)
 
 
 def _halves(n: int, random: np.random.Generator) -> Floats:
-    """[RESAMPLES, n] of 0 and 1, floor(n / 2) ones a row."""
+    """[RESAMPLES, n] of 0 and 1, with floor(n / 2) ones per row."""
     ranks = random.random((RESAMPLES, n)).argsort(1).argsort(1)
     return (ranks < n // 2).astype(np.float64)
 
 
 def _estimates(kernel: Kernel, a: Features, b: Features, chosen_a: Floats, chosen_b: Floats) -> Floats:
-    """[R]: the unbiased estimate on each row's choice (0 or 1 an image) of [R, N] and [R, M]."""
+    """[R]: the unbiased estimate for the selection in each row (0 or 1 per image) of [R, N] and [R, M]."""
     n, m = chosen_a.sum(1), chosen_b.sum(1)
     within_a, within_b = (_within(kernel, s, chosen) for s, chosen in ((a, chosen_a), (b, chosen_b)))
     across = np.zeros(len(n))
@@ -127,7 +194,7 @@ def _estimates(kernel: Kernel, a: Features, b: Features, chosen_a: Floats, chose
 
 
 def _within(kernel: Kernel, a: Features, chosen: Floats) -> Floats:
-    """[R]: the kernel summed over the chosen pairs of two different images; tiles below the diagonal are left out."""
+    """[R]: the kernel summed over the selected pairs of two different images; tiles below the diagonal are skipped."""
     total = np.zeros(len(chosen))
     for rows, columns in _tiles(len(a), len(a)):
         if columns.stop <= rows.start:

@@ -1,4 +1,4 @@
-"""EfficientNet-Lite0: features learnt from photographs, whose weights come with a package and need no download."""
+"""EfficientNet-Lite0: features learnt from photographs. The weights come with a package and need no download."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ FOLDED = (
     ("_depthwise_conv", "_bn1"),
     ("_project_conv", "_bn2"),
 )
-"""Convolutions of that package's modules and the batch normalisation after each."""
+"""Convolutions of that package's modules, each with the batch normalisation that follows it."""
 SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
 
 
@@ -36,10 +36,29 @@ def lite0_installed() -> bool:
 
 
 def lite0(device: str | torch.device = "cpu", progress: Progress | None = None) -> Extractor:
-    """EfficientNet-Lite0 with its ImageNet weights (Tan & Le 2019; Liu 2020): 1280 features, averaged over the places.
+    """EfficientNet-Lite0 with its ImageNet weights (Tan & Le 2019; Liu 2020): 1280 features, averaged over the
+    positions.
 
-    Grey is repeated to three channels; scores over these features are FD-lite0 and KID-lite0, never FID or KID proper.
-    Raises MissingExtraError when the packages are not installed, ScoreError when the weights are not the known ones.
+    Grey images are repeated to three channels. The scores are named FD-lite0 and KID-lite0, never FID or KID.
+
+    Parameters
+    ----------
+    device : str or torch.device
+        Where the network runs.
+    progress : callable, optional
+        Called with (images done, images in all) after each batch.
+
+    Returns
+    -------
+    Extractor
+        With ImageNet class probabilities as head.
+
+    Raises
+    ------
+    MissingExtraError
+        When the packages are not installed.
+    ScoreError
+        When the weights are not the known ones.
     """
     if not lite0_installed():
         raise MissingExtraError(
@@ -51,7 +70,7 @@ def lite0(device: str | torch.device = "cpu", progress: Progress | None = None) 
     spec = importlib.util.find_spec(PACKAGES[1])
     assert spec is not None and spec.submodule_search_locations
     file = Path(spec.submodule_search_locations[0]) / "models" / FILE
-    with torch.device("meta"):  # no random weights first, which would draw from the global generator
+    with torch.device("meta"):  # skip random weights, which would draw from the global generator
         network = EfficientNet.from_name("efficientnet-lite0")
     network.load_state_dict(known_weights(file, SHA256), assign=True)
     network.eval()
@@ -83,9 +102,9 @@ def lite0(device: str | torch.device = "cpu", progress: Progress | None = None) 
 
 
 def known_weights(path: Path, sha256: str) -> dict[str, Tensor]:
-    """The tensors of a weights file, read only after its SHA-256 is seen to be `sha256`; nothing but tensors is loaded.
+    """The tensors of a weights file, loaded only if its SHA-256 is `sha256`; nothing but tensors is loaded.
 
-    Raises ScoreError when the file is missing or another.
+    Raises ScoreError when the file is missing or its SHA-256 differs.
     """
     try:
         content = path.read_bytes()
@@ -93,10 +112,10 @@ def known_weights(path: Path, sha256: str) -> dict[str, Tensor]:
         raise ScoreError(
             f"{path}: the weights cannot be read ({error}); pip install --force-reinstall 'augury[features]'"
         ) from error
-    found = hashlib.sha256(content).hexdigest()
-    if found != sha256:
+    digest = hashlib.sha256(content).hexdigest()
+    if digest != sha256:
         raise ScoreError(
-            f"{path}: SHA-256 is {found[:12]}…, but the known weights have {sha256[:12]}…; scores with other weights "
+            f"{path}: SHA-256 is {digest[:12]}…, but the known weights have {sha256[:12]}…; scores with other weights "
             "cannot be compared, so: pip install --force-reinstall 'augury[features]'"
         )
     weights: dict[str, Tensor] = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)

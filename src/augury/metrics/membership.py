@@ -1,4 +1,4 @@
-"""Membership inference: do the generated images tell who was in the training set."""
+"""Membership inference: whether the generated images reveal which images were in the training set."""
 
 from __future__ import annotations
 
@@ -13,9 +13,13 @@ from augury.metrics.sides import Sides
 
 
 def auc_interval(members: Floats, others: Floats) -> tuple[float, float, float]:
-    """(AUC, low, high): how often a member's value is above another's, ties half, with a 95 % interval (DeLong, DeLong &
-    Clarke-Pearson 1988, by placements as Sun & Xu 2014). Where the two separate wholly, and DeLong's variance is 0, the
-    interval reaches 3 / the smaller count inwards (Hanley & Lippman-Hand 1983). Raises ScoreError below 2 a side."""
+    """(AUC, low, high): how often the value of a member is above that of another image, ties counting half, with a 95 %
+    interval.
+
+    DeLong, DeLong & Clarke-Pearson 1988, by placements as in Sun & Xu 2014. At perfect separation DeLong's variance is
+    0; the interval then reaches 3 / the smaller count inwards (Hanley & Lippman-Hand 1983). Raises ScoreError below 2 a
+    side.
+    """
     n, m = len(members), len(others)
     if min(n, m) < 2:
         raise ScoreError(f"an AUC needs 2 images a side, but there are {n} members and {m} others; give more")
@@ -29,8 +33,11 @@ def auc_interval(members: Floats, others: Floats) -> tuple[float, float, float]:
 
 
 def membership(sides: Sides, name: str) -> Score:
-    """AUC of telling training images from held-out ones by the distance to the nearest fake (Chen et al. 2020, GAN-Leaks,
-    black-box attack): 0.5 reveals nothing, 1 reveals everyone. An attacker may do better with more knowledge."""
+    """AUC of a classifier that separates training images from held-out ones by the distance to the nearest fake.
+
+    Chen et al. 2020, GAN-Leaks, black-box attack: 0.5 reveals nothing, 1 reveals everyone. An attacker with more
+    knowledge may do better.
+    """
     train, unseen = (-nearest(side, sides.fake)[1][:, 0] for side in (sides.trained, sides.unseen))
     auc, low, high = auc_interval(train, unseen)
     n = min(len(train), len(unseen))

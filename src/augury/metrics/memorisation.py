@@ -1,6 +1,6 @@
-"""Memorisation: are fakes nearer to the training images than real images are that the generator never saw.
+"""Memorisation: whether fakes are nearer to the training images than unseen real images are.
 
-No single score here separates copying from poor images: read all, and look at the pictures of `near_duplicates`.
+No single score here separates copying from poor images. Read all of them, and look at the images of `near_duplicates`.
 """
 
 from __future__ import annotations
@@ -21,13 +21,16 @@ from augury.metrics.sides import Sides
 
 Codes = npt.NDArray[np.int64]
 LIMIT = 0.2
-"""Nearer than this share of the usual distance between neighbours is a near-duplicate."""
+"""A distance below this share of the usual distance between neighbours makes a near-duplicate."""
 
 
 @dataclass(frozen=True)
 class Duplicates:
-    """Pairs of a fake and its nearest training image, nearest first: `fakes` and `train` int64 [P] are their indices,
-    `distances` float64 [P]; `limit` is the distance under which a pair is a near-duplicate."""
+    """Pairs of a fake and its nearest training image, nearest first.
+
+    `fakes` and `train` int64 [P] are their indices, `distances` is float64 [P]. A pair nearer than `limit` is a
+    near-duplicate.
+    """
 
     fakes: Codes
     train: Codes
@@ -38,16 +41,39 @@ class Duplicates:
 def near_duplicates(
     fake: Features, train: Features, *, limit: float = LIMIT, at_least: int = 0, own: Codes | None = None
 ) -> Duplicates:
-    """The fakes [N, D] that are nearly a training image [T, D]: nearer than `limit` times the median distance between
-    training images and their nearest other one. `at_least` pairs are told in any case, for a look at the nearest. The training
-    image at `own` int64 [N] (-1: none) does not count, because a translation may resemble its source."""
+    """The fakes that nearly equal a training image.
+
+    A near-duplicate is nearer than `limit` times the median distance between training images and their nearest
+    neighbour.
+
+    Parameters
+    ----------
+    fake, train : array
+        Features [N, D] and [T, D].
+    limit : float
+        Share of the usual distance.
+    at_least : int
+        Number of nearest pairs to return in any case.
+    own : array of int64 [N], optional
+        Training image that does not count for each fake (-1: none), because a translation may resemble its source.
+
+    Returns
+    -------
+    Duplicates
+        The pairs, nearest first.
+
+    Raises
+    ------
+    ScoreError
+        For fewer than 2 training images.
+    """
     threshold = _scaled(train, limit)
-    found, apart = nearest(fake, train, 1 if own is None else 2)
-    at = np.zeros(len(found), np.int64) if own is None else (found[:, 0] == own).astype(np.int64)
-    indices, distances = (values[np.arange(len(values)), at] for values in (found, apart))
+    neighbours, apart = nearest(fake, train, 1 if own is None else 2)
+    at = np.zeros(len(neighbours), np.int64) if own is None else (neighbours[:, 0] == own).astype(np.int64)
+    indices, distances = (values[np.arange(len(values)), at] for values in (neighbours, apart))
     order = np.argsort(distances, kind="stable")
-    kept = order[: max(at_least, int((distances <= threshold).sum()))]
-    return Duplicates(kept, indices[kept], distances[kept], threshold)
+    selected = order[: max(at_least, int((distances <= threshold).sum()))]
+    return Duplicates(selected, indices[selected], distances[selected], threshold)
 
 
 def duplicates(sides: Sides, name: str) -> Score:
@@ -57,17 +83,22 @@ def duplicates(sides: Sides, name: str) -> Score:
 
 
 def authenticity(sides: Sides, name: str) -> Score:
-    """The share of fakes that are farther from their nearest training image than that is from its nearest other one
-    (Alaa et al. 2022, section 4.2): AuthPct / 100. A copy is at 0, and never authentic; one of a training image that
-    has a twin counts as none. Of good fakes from 0.5 (few dimensions) to 0.9 (many) are authentic: read it beside the baseline."""
+    """The share of fakes that are farther from their nearest training image than that image is from its nearest
+    neighbour.
+
+    Alaa et al. 2022, section 4.2: AuthPct / 100. A copy has distance 0 and is never authentic. A near-copy of a
+    training image that has an identical twin counts as authentic. Among good fakes 0.5 (few dimensions) to 0.9 (many)
+    are authentic: compare with the baseline.
+    """
     return _of_fakes(sides, name, _authentic, "higher", _against(sides))
 
 
 def copying_z(fake: Floats, unseen: Floats) -> float:
-    """The Mann-Whitney z of distances to the training images, `fake` [N] against `unseen` [H] (Meehan, Chaudhuri &
-    Dasgupta 2020, section 3): below 0 fakes are nearer than unseen real images; normal when they are alike.
+    """The Mann-Whitney z of distances to the training images, `fake` [N] against `unseen` [H].
 
-    With the tie correction; 0 when all distances are equal. Raises ScoreError when a side is empty.
+    Meehan, Chaudhuri & Dasgupta 2020, section 3. Below 0, fakes are nearer than unseen real images; z is normal when
+    both have the same distribution. Includes the tie correction; 0 when all distances are equal. Raises ScoreError when
+    a side is empty.
     """
     n, m = len(fake), len(unseen)
     if min(n, m) == 0:
@@ -84,8 +115,11 @@ def copying_z(fake: Floats, unseen: Floats) -> float:
 
 
 def data_copying(sides: Sides, name: str) -> Score:
-    """C_T: `copying_z`, over all images as one cell. Under about -3 the generator copies; far above 0 fakes lie farther
-    off than real images do, which is poor quality and no virtue. The interval is ±1.96, as a z of no copying has."""
+    """C_T: `copying_z` over all images as one cell.
+
+    Below about -3 the generator copies. Far above 0 the fakes are farther away than real images, which means poor
+    quality. The interval is ±1.96, as for a z without copying.
+    """
     fakes, unseen = (nearest(side, sides.trained)[1][:, 0] for side in (sides.fake, sides.unseen))
     z = copying_z(fakes, unseen)
     n = min(len(fakes), len(unseen))
@@ -104,7 +138,7 @@ def data_copying(sides: Sides, name: str) -> Score:
 
 
 def _against(sides: Sides) -> str:
-    """With more training images each is nearer to one, so that the number is part of what was measured."""
+    """The number of training images as a setting: with more of them each image is nearer to one."""
     return f"{len(sides.trained)} training images"
 
 
@@ -135,7 +169,7 @@ def authenticity_of(sides: Sides) -> float:
 
 
 def _of_fakes(sides: Sides, name: str, yes: Callable[[Sides], Mask], better: Direction, settings: str) -> Score:
-    """The share of fakes that `yes` picks; it does not move with their number."""
-    found = yes(sides)
-    score = share(sides, name, found, lambda s: float(yes(s).mean()), settings)
-    return replace(score, n=len(found), same_n=False, better=better)
+    """The share of fakes selected by `yes`; it does not depend on their number."""
+    mask = yes(sides)
+    score = share(sides, name, mask, lambda s: float(yes(s).mean()), settings)
+    return replace(score, n=len(mask), same_n=False, better=better)

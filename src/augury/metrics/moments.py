@@ -1,4 +1,4 @@
-"""Mean and scatter of features, a block at a time: memory does not grow with N, and parts merge into the whole."""
+"""Mean and scatter of features, computed block by block: memory does not grow with N, and blocks can be merged."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from scipy.linalg import blas
 from augury.metrics.check import Features, Floats, look
 
 ROWS = 2048
-"""Rows taken to float64 at a time: 8 · 2048 · D bytes, 34 MB at D = 2048; the scatter has 8 · D², as much."""
+"""Rows converted to float64 at a time: 8 · 2048 · D bytes, 34 MB at D = 2048. The scatter takes 8 · D² bytes, as much."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Moments:
         return self.scatter / (self.n - 1)
 
     def merge(self, other: Moments) -> Moments:
-        """The moments of both sets together, as if seen at once (Chan, Golub & LeVeque 1983)."""
+        """The moments of both sets together, as if computed at once (Chan, Golub & LeVeque 1983)."""
         n = self.n + other.n
         apart = other.mean - self.mean
         scatter = self.scatter + other.scatter
@@ -37,7 +37,7 @@ class Moments:
         return Moments(n, self.mean + apart * (other.n / n), scatter)
 
     def without(self, part: Moments) -> Moments:
-        """The moments of the images that are not in `part`, which must be of some of these: `merge` turned round."""
+        """The moments of the images that are not in `part`, a subset of these images: the inverse of `merge`."""
         n = self.n - part.n
         mean = self.mean + (self.mean - part.mean) * (part.n / n)
         apart = part.mean - mean
@@ -47,9 +47,24 @@ class Moments:
 
 
 def moments(features: Features) -> Moments:
-    """The moments of `features` [N, D], in float64 whatever they come in. Raises ScoreError when empty or not finite.
+    """The moments of features, in float64 for any input dtype.
 
-    Values are centred before they are squared, so that a mean far from 0 costs no digits.
+    Values are centred before they are squared, so that a mean far from 0 costs no precision.
+
+    Parameters
+    ----------
+    features : array
+        [N, D].
+
+    Returns
+    -------
+    Moments
+        n, mean [D] and scatter [D, D].
+
+    Raises
+    ------
+    ScoreError
+        When empty or not finite.
     """
     look(features, least=1)
     n, d = features.shape
@@ -64,5 +79,16 @@ def moments(features: Features) -> Moments:
 
 
 def merged(parts: Iterable[Moments]) -> Moments:
-    """The moments of all parts together, in whatever processes they were taken; equal up to rounding in any order."""
+    """The moments of all sets together; equal up to rounding in any order. Each may be computed in another process.
+
+    Parameters
+    ----------
+    parts : iterable of Moments
+        Of disjoint sets; at least one.
+
+    Returns
+    -------
+    Moments
+        Of their union.
+    """
     return reduce(Moments.merge, parts)

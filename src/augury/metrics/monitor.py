@@ -1,4 +1,4 @@
-"""What is measured while a generator trains: cheap features, a few hundred images, the references' features kept."""
+"""Measures during training: cheap features and a few hundred images; the features of the references are kept."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from augury.metrics.spread import class_spreads, relative_spread
 from augury.randomness import rng
 
 FEW = 8
-"""Images of a class, real and fake, from which its variety is told."""
+"""Fewest images of a class, real and fake each, that allow an estimate of its variety."""
 
 
 class Draws(Protocol):
-    """Whatever draws images for conditions; a Synthesizer does."""
+    """Draws images for conditions, as a Synthesizer does."""
 
     def sample(self, labels: Codes, *, seed: int = 0) -> SyntheticImages:
         """Conditions int64 [N, K] -> images."""
@@ -27,18 +27,39 @@ class Draws(Protocol):
 
 
 class Monitor:
-    """Call it with a generator for, over `number` fakes of the conditions that held-out images have:
+    """Measures a generator during training. Call it with the generator; it draws `number` fakes for the conditions of
+    held-out images.
 
-    "kid", their kernel distance to the held-out images, and "kid_error", its standard error; "spread", their variety within classes against that of the training
-    images (`relative_spread`); "worst_spread", that of "worst_class" (its name), the least varied of the classes with at least
-    FEW training images, of which so many fakes are looked at as well where `number` has fewer; "duplicates", the share of fakes with another one nearer than a fifth of
-    the usual distance between neighbours among training images; "closeness", their median distance to the nearest training image over that of held-out
-    images. The last two are left out for translations: these resemble their sources, and two of one source each other. So is
-    the kernel distance: over all cells it is lowest for a translator that changes nothing, since its sources are real images.
+    A call returns:
 
-    `conditions` int64 are those of the held-out images: [M, K]. Every call uses the same noise, so that what changes is the
-    generator. `apart` is how many images should be trained on between two calls, which look at a tenth as many, forward only,
-    and so take a few hundredths of the time; it counts images and not seconds, so that a run can be repeated.
+    - "kid": the kernel distance to the held-out images; "kid_error": its standard error.
+    - "spread": variety within classes relative to that of the training images (`relative_spread`).
+    - "worst_spread", "worst_class": the spread and the name of the least varied class with at least FEW training
+    images. For such a class FEW fakes are drawn where `number` has fewer.
+    - "duplicates": the share of fakes nearer to another fake than a fifth of the usual distance between neighbours in
+    the training images.
+    - "closeness": the median distance to the nearest training image relative to that of held-out images.
+
+    "duplicates" and "closeness" are left out for translations, which resemble their sources and each other. So is the
+    kernel distance: over all cells it is lowest for a translator that changes nothing, since its sources are real
+    images.
+
+    Every call uses the same noise, so that all changes come from the generator. `apart` is the number of images to
+    train on between two calls. A call processes a tenth as many, forward only, and takes a few hundredths of the time.
+    The interval counts images and not seconds, so that a run can be repeated.
+
+    Parameters
+    ----------
+    extractor : Extractor
+        Computes the features.
+    train, held_out : LabelledImages
+        Training images, and real images that the generator does not see.
+    conditions : array of int64 [M, K]
+        Conditions of the held-out images.
+    number : int
+        Fakes per call.
+    seed : int
+        Seed of the noise and of the selected references.
     """
 
     def __init__(
@@ -65,22 +86,24 @@ class Monitor:
         self.usual = float(np.median(nearest(self.held_out, self.train)[1]))
 
     def __call__(self, generator: Draws) -> dict[str, float | str]:
-        """The measures of a generator."""
+        """Compute the measures of a generator."""
         drawn = generator.sample(self.conditions, seed=self.seed)
         fake = self.extractor.extract(drawn.images)
-        found: dict[str, float] = {}
+        measures: dict[str, float] = {}
         if len(self.held_out) >= ENOUGH and drawn.sources is None:
             score = kid(fake, self.held_out, features="", preprocessing="", seed=self.seed)
-            found = {"kid": score.value, "kid_error": (score.high - score.low) / 2 / 1.96}
-        found["spread"] = relative_spread(fake, self.conditions[:, 0], self.train, self.labels)
+            measures = {"kid": score.value, "kid_error": (score.high - score.low) / 2 / 1.96}
+        measures["spread"] = relative_spread(fake, self.conditions[:, 0], self.train, self.labels)
         if drawn.sources is None:
-            found["duplicates"] = float((nearest(fake, fake, 2)[1][:, 1] <= self.near).mean())
-            found["closeness"] = float(np.median(nearest(fake, self.train)[1])) / max(self.usual, 1e-12)
-        told: dict[str, float | str] = {name: round(value, 6) for name, value in found.items() if np.isfinite(value)}
-        return told | self._worst(generator, fake)
+            measures["duplicates"] = float((nearest(fake, fake, 2)[1][:, 1] <= self.near).mean())
+            measures["closeness"] = float(np.median(nearest(fake, self.train)[1])) / max(self.usual, 1e-12)
+        summary: dict[str, float | str] = {
+            name: round(value, 6) for name, value in measures.items() if np.isfinite(value)
+        }
+        return summary | self._worst(generator, fake)
 
     def _worst(self, generator: Draws, fake: Features) -> dict[str, float | str]:
-        """The class that varies least, where any has enough images to tell."""
+        """The least varied class, among those with enough images."""
         labels = self.conditions[:, 0]
         if len(self.more):
             rest = self.extractor.extract(generator.sample(self.more, seed=self.seed + 1).images)
@@ -92,12 +115,14 @@ class Monitor:
         return {"worst_spread": round(each[worst], 6), "worst_class": self.classes[worst]}
 
 
-def _lacking(asked: Codes, known: Codes, trained: Codes) -> Codes:
-    """Conditions [N, K] among `known` that bring every class with FEW training images to FEW fakes, those `asked` for
-    included; at most as many as are asked for."""
-    rows = [asked[:0]]
-    for label in np.unique(known[:, 0]):
-        missing = FEW - int((asked[:, 0] == label).sum())
+def _lacking(drawn: Codes, available: Codes, trained: Codes) -> Codes:
+    """Conditions [N, K] from `available` that complete every class with FEW training images to FEW fakes.
+
+    The conditions `drawn` already count; at most as many are added.
+    """
+    rows = [drawn[:0]]
+    for label in np.unique(available[:, 0]):
+        missing = FEW - int((drawn[:, 0] == label).sum())
         if missing > 0 and label < len(trained) and trained[label] >= FEW:
-            rows.append(np.resize(known[known[:, 0] == label], (missing, known.shape[1])))
-    return np.concatenate(rows)[: len(asked)]
+            rows.append(np.resize(available[available[:, 0] == label], (missing, available.shape[1])))
+    return np.concatenate(rows)[: len(drawn)]

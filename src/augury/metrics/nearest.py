@@ -1,4 +1,4 @@
-"""Exact nearest neighbours by brute force, a block at a time."""
+"""Exact nearest neighbours by brute force, block by block."""
 
 from __future__ import annotations
 
@@ -13,21 +13,40 @@ from augury.metrics.check import Features, Floats, checked_pair
 PAIRS = 8_000_000
 """Distances held at a time: 64 MB."""
 SINGLE = 64 * 2.0**-23
-"""Bound on the error of a squared distance from float32 inner products, over the two squared lengths; what is nearer to
-a decision than this is decided in float64."""
+"""Bound on the error of a squared distance from float32 inner products, relative to the two squared lengths.
+
+Decisions closer than this are made in float64.
+"""
 SPARE = 4
-"""Candidates taken beyond k, for the order in float32 to be wrong about."""
+"""Candidates beyond k, to allow for an incorrect order in float32."""
 
 Indices = npt.NDArray[np.int64]
 
 
 def nearest(queries: Features, references: Features, k: int = 1) -> tuple[Indices, Floats]:
-    """The `k` references nearest to each query by Euclidean distance, nearest first.
+    """The `k` nearest references of each query by Euclidean distance, nearest first.
 
-    `queries` [N, D], `references` [M, D] -> indices int64 [N, k] into the references, distances float64 [N, k].
-    Candidates are ranked by centred inner products (in float32, and again in float64 where that leaves a doubt), their
-    distances then taken in float64 from the differences themselves, so that a copy is at exactly 0. Raises ScoreError
-    when k is not in 1 … M, for NaN, or unequal D.
+    Candidates are ranked by centred inner products in float32, and again in float64 where that is inconclusive. Their
+    distances are computed in float64 from the differences, so that a copy has distance 0 exactly.
+
+    Parameters
+    ----------
+    queries, references : array
+        Features [N, D] and [M, D].
+    k : int
+        Number of neighbours, 1 to M.
+
+    Returns
+    -------
+    array
+        int64 [N, k], indices into the references.
+    array
+        float64 [N, k], distances.
+
+    Raises
+    ------
+    ScoreError
+        When k is not in 1 … M, for NaN, or unequal D.
     """
     a, b = checked_pair(queries, references, least=1)
     if not 1 <= k <= len(b):
@@ -43,8 +62,8 @@ def nearest(queries: Features, references: Features, k: int = 1) -> tuple[Indice
         if quick is None:
             indices[rows], distances[rows] = _exact(a[rows], b, _candidates(first[rows], second, lengths, k)[0])
             continue
-        found, last = _candidates(first[rows].float(), *quick, k + SPARE)
-        ranked, far = _exact(a[rows], b, found)
+        candidates, last = _candidates(first[rows].float(), *quick, k + SPARE)
+        ranked, far = _exact(a[rows], b, candidates)
         indices[rows], distances[rows] = ranked[:, :k], far[:, :k]
         own = first[rows].square().sum(1)
         error = SINGLE * (own + lengths.max())
@@ -56,21 +75,21 @@ def nearest(queries: Features, references: Features, k: int = 1) -> tuple[Indice
 
 
 def lengths_of(differences: Floats) -> Floats:
-    """Euclidean lengths along the last axis, bit for bit the same wherever they are asked; overwrites what it is given."""
+    """Euclidean lengths along the last axis, bit for bit the same in any batch; overwrites its argument."""
     differences *= differences
     return np.asarray(np.sqrt(differences.sum(-1)), np.float64)
 
 
 def _candidates(first: Tensor, second: Tensor, lengths: Tensor, k: int) -> tuple[Indices, Tensor]:
-    """The indices [n, k] of the k smallest |y|² - 2 x·y for each x, and the largest of these [n]."""
-    values, found = torch.addmm(lengths, first, second.t(), alpha=-2).topk(k, largest=False)
-    return found.numpy(), values[:, -1]
+    """The indices [n, k] of the k smallest |y|² - 2 x·y for each x, and the largest of these values [n]."""
+    values, indices = torch.addmm(lengths, first, second.t(), alpha=-2).topk(k, largest=False)
+    return indices.numpy(), values[:, -1]
 
 
-def _exact(a: Floats, b: Floats, found: Indices) -> tuple[Indices, Floats]:
-    """The candidates [n, k] of each row by their distance, and where that is equal by their number."""
-    apart = b[found]
+def _exact(a: Floats, b: Floats, candidates: Indices) -> tuple[Indices, Floats]:
+    """The `candidates` [n, k] of each row sorted by distance, ties by index, and the distances."""
+    apart = b[candidates]
     apart -= a[:, None]
     exact = lengths_of(apart)
-    order = np.lexsort((found, exact), axis=1)
-    return np.take_along_axis(found, order, 1), np.take_along_axis(exact, order, 1)
+    order = np.lexsort((candidates, exact), axis=1)
+    return np.take_along_axis(candidates, order, 1), np.take_along_axis(exact, order, 1)

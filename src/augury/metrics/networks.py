@@ -1,4 +1,4 @@
-"""Extractors from weights that the user has: the 2015 Inception network, and any network of timm."""
+"""Extractors with the user's weights: the 2015 Inception network, and any network of timm."""
 
 from __future__ import annotations
 
@@ -22,19 +22,42 @@ from augury.metrics.resize import tensorflow1
 from augury.metrics.weights import tensors
 
 PUBLISHED = "6726825d"
-"""The SHA-256 of the published PyTorch file of the 2015-12-05 graph begins with this: FD-inception is then the FID."""
+"""Beginning of the SHA-256 of the published PyTorch file of the 2015-12-05 graph. With that file FD-inception is the
+FID.
+"""
 
 
 def inception(
     weights: Path, device: str | torch.device = "cpu", progress: Progress | None = None, *, sha256: str = ""
 ) -> Extractor:
-    """The 2015 Inception network with weights from a file (a state dict or safetensors, of the TensorFlow graph).
+    """The 2015 Inception network with weights from a file.
 
-    2048 features of the last pooling; probabilities from the logits without their bias, as the Inception Score was
-    published. Raises ScoreError when the file is not of this network, or its SHA-256 does not begin with `sha256`.
+    2048 features of the last pooling. The probabilities come from the logits without their bias, as in the published
+    Inception Score.
+
+    Parameters
+    ----------
+    weights : Path
+        A state dict or safetensors file of the TensorFlow graph.
+    device : str or torch.device
+        Where the network runs.
+    progress : callable, optional
+        Called with (images done, images in all) after each batch.
+    sha256 : str
+        The beginning that the SHA-256 of the file must have.
+
+    Returns
+    -------
+    Extractor
+        With class probabilities as head.
+
+    Raises
+    ------
+    ScoreError
+        When the file is not of this network, or its SHA-256 does not begin with `sha256`.
     """
     named, digest = tensors(weights, sha256)
-    with torch.device("meta"):  # no random weights first, which would draw from the global generator
+    with torch.device("meta"):  # skip random weights, which would draw from the global generator
         network = Inception()
     network.to_empty(device="cpu")
     load(network, named)
@@ -43,8 +66,8 @@ def inception(
 
     def run(x: Tensor) -> Tensor:
         coloured = ((tensorflow1(x, 299) - 128) / 128).expand(-1, 3, -1, -1)
-        found: Tensor = network(coloured.contiguous(memory_format=torch.channels_last))
-        return found
+        features: Tensor = network(coloured.contiguous(memory_format=torch.channels_last))
+        return features
 
     def probabilities(features: Features) -> Floats:
         return np.asarray(special.softmax(features.astype(np.float64) @ head.T, axis=1), np.float64)
@@ -69,10 +92,37 @@ def timm(
     *,
     sha256: str = "",
 ) -> Extractor:
-    """A network of timm by name, such as vit_small_patch14_dinov2.lvd142m, before its classifier; weights from a file,
-    or without one through timm's own download. Images are resized (bicubic, antialiased, the whole image) and scaled
-    as the network was trained. Raises MissingExtraError without timm, SettingsError for a name it does not know, ScoreError
-    when the file is of another network or its SHA-256 does not begin with `sha256`."""
+    """A network of timm by name, such as vit_small_patch14_dinov2.lvd142m, without its classifier.
+
+    Images are resized (bicubic, antialiased, the full image) and scaled as in the network's training.
+
+    Parameters
+    ----------
+    name : str
+        Name in timm.
+    weights : Path, optional
+        Weights file; timm downloads the weights if None.
+    device : str or torch.device
+        Where the network runs.
+    progress : callable, optional
+        Called with (images done, images in all) after each batch.
+    sha256 : str
+        The beginning that the SHA-256 of the file must have.
+
+    Returns
+    -------
+    Extractor
+        The extractor.
+
+    Raises
+    ------
+    MissingExtraError
+        Without timm.
+    SettingsError
+        For a name that timm does not have.
+    ScoreError
+        When the file is of another network, or its SHA-256 does not begin with `sha256`.
+    """
     library = _imported()
     if name.split(".")[0] not in library.list_models():
         raise SettingsError(f"timm has no network '{name}'; see timm.list_models() for the names")
@@ -86,8 +136,8 @@ def timm(
 
     def run(x: Tensor) -> Tensor:
         sized = F.interpolate(x, size=(side, side), mode="bicubic", antialias=True, align_corners=False).clamp(0, 255)
-        found: Tensor = network((sized.expand(-1, 3, -1, -1) - mean) / deviation)
-        return found
+        features: Tensor = network((sized.expand(-1, 3, -1, -1) - mean) / deviation)
+        return features
 
     dimension = int(network.num_features)
     return Extractor(
@@ -120,8 +170,11 @@ def _imported() -> Any:
 
 
 def _import_beside_cpu_torch(load: Callable[[], Any]) -> Any:
-    """timm imports torchvision, whose package does not import beside a torch for CPUs, as operators of its compiled part
-    are missing. Networks do not need them, so each is declared without a body, and the import done again."""
+    """Import timm, which imports torchvision, next to a torch build for CPUs.
+
+    torchvision fails to import there, as operators of its compiled extension are missing. Networks do not need them, so
+    each missing operator is declared without a body and the import repeated.
+    """
     while True:
         try:
             return load()
@@ -137,4 +190,4 @@ def _import_beside_cpu_torch(load: Callable[[], Any]) -> Any:
 
 
 _DECLARED: list[Any] = []
-"""Declared operators go when their library object does."""
+"""References to the library objects: declared operators disappear with them."""

@@ -1,4 +1,4 @@
-"""The run's own classifier as an extractor: it knows the data's classes, and nothing else."""
+"""The run's own classifier as an extractor; its features describe the classes of the data alone."""
 
 from __future__ import annotations
 
@@ -15,17 +15,45 @@ from augury.metrics.weights import tensors
 from augury.networks import Classifier
 
 FILE = "classifier.safetensors"
-"""What a run folder calls it."""
+"""Its name in a run folder."""
 HOW = "value / 127.5 - 1"
 
 
 def of_classifier(model: Classifier, device: str | torch.device = "cpu") -> Extractor:
-    """The means of the last maps, which it decides by: float32 [N, 4·width]."""
+    """The pooled last maps of a classifier, float32 [N, 4·width].
+
+    Parameters
+    ----------
+    model : Classifier
+        The classifier.
+    device : str or torch.device
+        Where it runs.
+
+    Returns
+    -------
+    Extractor
+        Named "classifier".
+    """
     return from_network("classifier", model, HOW, device, model.features, dimension=model.dimension)
 
 
 def opinions(model: Classifier, device: str | torch.device = "cpu") -> Extractor:
-    """Its logits float32 [N, K], with its class probabilities as head: for an Inception Score by this classifier."""
+    """The logits of a classifier as features, float32 [N, K], with its class probabilities as head.
+
+    Used for an Inception Score by this classifier.
+
+    Parameters
+    ----------
+    model : Classifier
+        The classifier.
+    device : str or torch.device
+        Where it runs.
+
+    Returns
+    -------
+    Extractor
+        Named "classifier".
+    """
 
     def probabilities(logits: Features) -> Floats:
         return np.asarray(special.softmax(np.asarray(logits, np.float64), axis=1), np.float64)
@@ -35,7 +63,9 @@ def opinions(model: Classifier, device: str | torch.device = "cpu") -> Extractor
 
 
 def of_run(folder: Path, device: str | torch.device = "cpu", channels: int | None = None) -> Extractor:
-    """`of_classifier` of a run folder, for images of `channels`. Raises ScoreError when there is none, or it is damaged."""
+    """`of_classifier` of a run folder, for images of `channels`. Raises ScoreError when the classifier is missing or
+    damaged.
+    """
     named, _ = tensors(folder / FILE)
     try:
         seen, classes = int(named["convolutions.0.weight"].shape[1]), len(named["last.bias"])

@@ -1,4 +1,4 @@
-"""Resizing as TensorFlow 1 did, which FID and Inception Score were published with."""
+"""Resizing as in TensorFlow 1, with which FID and Inception Score were published."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from torch import Tensor
 
 
 def tensorflow1(x: Tensor, size: int) -> Tensor:
-    """[N, C, H, W] -> [N, C, size, size], bilinear: pixel i of the result is taken at i · H / size of the original.
+    """[N, C, H, W] -> [N, C, size, size], bilinear: pixel i of the result is sampled at i · H / size of the original.
 
-    Corners are not aligned, centres of pixels are not either (so the image shifts by up to half a pixel), and nothing is
-    smoothed before it shrinks: wrong as pictures go, and right as FID goes (Parmar, Zhang & Zhu 2022, section 3).
+    Neither corners nor pixel centres are aligned, so the image shifts by up to half a pixel. There is no smoothing
+    before downscaling. This is wrong for images and correct for the FID (Parmar, Zhang & Zhu 2022, section 3).
     """
     return _along(_along(x, size, 3), size, 2)
 
 
 def _along(x: Tensor, size: int, axis: int) -> Tensor:
-    """Resized along one axis; positions in float32, as there."""
+    """Resize along one axis; positions in float32, as in TensorFlow."""
     before = x.shape[axis]
     places = torch.arange(size, dtype=torch.float32, device=x.device) * torch.tensor(before / size, dtype=torch.float32)
     low = places.long().clamp(max=before - 1)

@@ -1,4 +1,4 @@
-"""A score with everything that must be known before it is believed or compared."""
+"""A score with everything that is needed to interpret and compare it."""
 
 from __future__ import annotations
 
@@ -12,18 +12,20 @@ from augury.files import read_json, write_json
 
 Direction = Literal["higher", "lower"]
 COMPARED = ("name", "group", "features", "preprocessing", "settings", "better")
-"""What must be the same before two scores are compared."""
+"""Attributes that must be equal before two scores are compared."""
 
 
 @dataclass(frozen=True)
 class Score:
     """One number about a set of images.
 
-    `value` lies in the 95 % interval `low` … `high`; `n` images on the smaller side; `better` is the good direction;
-    `features` and `preprocessing` say what was measured; `baseline` is the same score of real images against real
-    images at the same N, where there is one; `note` is what the reader must be told, "" when nothing. `settings` are
-    what the formula was given ("k=5"); `group` is the class, "" for all images together; `same_n` says that the value
-    moves with N alone, so that only scores of the same N may be compared. Raises ScoreError when a number is not finite.
+    `value` lies in the 95 % interval `low` … `high`. `n` is the number of images on the smaller side. `better` is the
+    good direction. `features` and `preprocessing` say what was measured. `baseline` is the same score of real images
+    against real images at the same N, where there is one. `note` is a message for the reader, "" if none. `settings`
+    are the parameters of the formula ("k=5"). `group` is the class, "" for all images together. `same_n` says that the
+    value depends on N, so that only scores of the same N may be compared.
+
+    Raises ScoreError when a number is not finite.
     """
 
     name: str
@@ -56,14 +58,14 @@ class Score:
     def compare(self, other: Score) -> float:
         """By how much this score is better than `other`: above 0 better, below 0 worse.
 
-        Raises ScoreError when the two are not of the same score, class, features, preprocessing and settings, or of
-        different N where the value moves with N.
+        Raises ScoreError when score, class, features, preprocessing or settings differ, or N where the value depends on
+        N.
         """
-        for what in (*COMPARED, "n") if self.same_n or other.same_n else COMPARED:
-            mine, theirs = getattr(self, what), getattr(other, what)
+        for attribute in (*COMPARED, "n") if self.same_n or other.same_n else COMPARED:
+            mine, theirs = getattr(self, attribute), getattr(other, attribute)
             if mine != theirs:
                 raise ScoreError(
-                    f"{self.name} {self.value:.4g} and {other.name} {other.value:.4g} must not be compared, as {what} "
+                    f"{self.name} {self.value:.4g} and {other.name} {other.value:.4g} must not be compared, as {attribute} "
                     f"is '{mine}' in one and '{theirs}' in the other; score both sets with the same extractor, "
                     "settings and number of images"
                 )
@@ -73,26 +75,27 @@ class Score:
 
 @dataclass(frozen=True)
 class ScoreCard:
-    """The scores of one set of synthetic images: those of all images together, then those of each class."""
+    """The scores of one set of synthetic images: first those of all images together, then those of each class."""
 
     scores: tuple[Score, ...]
 
     def __getitem__(self, name: str) -> Score:
-        """The score called `name` over all images; raises ScoreError listing the names there are."""
+        """The score called `name` over all images; raises ScoreError with the available names."""
         return self.of(name)
 
     def of(self, name: str, group: str = "") -> Score:
-        """The score called `name` of one class; raises ScoreError listing the names that the class has."""
+        """The score called `name` of one class; raises ScoreError with the available names of that class."""
         for score in self.scores:
             if (score.name, score.group) == (name, group):
                 return score
-        known = ", ".join(score.name for score in self.scores if score.group == group) or "none"
-        raise ScoreError(f"this card has no score '{name}'{f' of {group}' if group else ''}; it has: {known}")
+        available = ", ".join(score.name for score in self.scores if score.group == group) or "none"
+        raise ScoreError(f"this card has no score '{name}'{f' of {group}' if group else ''}; it has: {available}")
 
     def compare(self, other: ScoreCard) -> dict[tuple[str, str], float]:
-        """(name, class or "") -> by how much this card is better, over the scores that both have and that mean something.
+        """(name, class or "") -> by how much this card is better, over the meaningful scores that both cards have.
 
-        Raises ScoreError when the cards share no score, or two of one name must not be compared (`Score.compare`).
+        Raises ScoreError when the cards share no score, or two scores of one name must not be compared
+        (`Score.compare`).
         """
         theirs = {(score.name, score.group): score for score in other.scores}
         shared = [(s, theirs[s.name, s.group]) for s in self.scores if (s.name, s.group) in theirs]
@@ -109,7 +112,7 @@ class ScoreCard:
 
     @classmethod
     def read(cls, path: Path) -> ScoreCard:
-        """The card in a JSON file; raises ScoreError when the file is none."""
+        """The card in a JSON file; raises ScoreError when the file is not a card."""
         try:
             return cls.from_dict(read_json(path))
         except RunFolderError as error:
@@ -118,15 +121,15 @@ class ScoreCard:
             ) from error
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain JSON values."""
+        """The card as plain JSON values."""
         return {"scores": [asdict(score) for score in self.scores]}
 
     @classmethod
     def from_dict(cls, value: Any) -> ScoreCard:
-        """The card that `as_dict` wrote; raises ScoreError when the values are not of that form."""
-        known = {field.name for field in fields(Score)}
+        """The card from the output of `as_dict`; raises ScoreError when the values have another form."""
+        field_names = {field.name for field in fields(Score)}
         try:
-            rows = [{key: row[key] for key in row if key in known} for row in value["scores"]]
+            rows = [{key: row[key] for key in row if key in field_names} for row in value["scores"]]
             return cls(tuple(Score(**row) for row in rows))
         except (KeyError, TypeError) as error:
             raise ScoreError(f"this is no score card ({error}); score the images again: augury evaluate") from error

@@ -1,4 +1,4 @@
-"""The table of scores: what `evaluate` walks, and what a report explains."""
+"""The table of scores, used by `evaluate` and explained in the report."""
 
 from __future__ import annotations
 
@@ -30,9 +30,13 @@ from augury.metrics.vendi import vendi, vendi_value
 
 @dataclass(frozen=True)
 class Row:
-    """A score: `label` begins its name ("FD" of "FD-lite0"); `asks` is its question; `least` images a side (the smaller
-    one) are needed; `needs` what else: "head" class probabilities, "train", "held_out"; `per_class` where it is of use
-    for the few images of a class. `score` computes it, `value` the same without an interval, for the baseline."""
+    """A score.
+
+    `label` is the beginning of its name ("FD" of "FD-lite0"). `asks` is the question it answers. `least` is the number
+    of images required on the smaller side. `needs` lists further inputs: "head" (class probabilities), "train",
+    "held_out". `per_class` says that it suits the few images of a class. `score` computes it; `value` computes it
+    without an interval, for the baseline.
+    """
 
     label: str
     asks: str
@@ -44,18 +48,18 @@ class Row:
 
 
 def _fd(sides: Sides, name: str) -> Score:
-    known = {"features": sides.features, "preprocessing": sides.preprocessing}
-    return frechet(sides.fake, sides.real, **known, seed=sides.seed, name=name)
+    extractor_info = {"features": sides.features, "preprocessing": sides.preprocessing}
+    return frechet(sides.fake, sides.real, **extractor_info, seed=sides.seed, name=name)
 
 
 def _kid(sides: Sides, name: str) -> Score:
-    known = {"features": sides.features, "preprocessing": sides.preprocessing}
-    return kid(sides.fake, sides.real, **known, seed=sides.seed, name=name)
+    extractor_info = {"features": sides.features, "preprocessing": sides.preprocessing}
+    return kid(sides.fake, sides.real, **extractor_info, seed=sides.seed, name=name)
 
 
 def _cmmd(sides: Sides, name: str) -> Score:
-    known = {"features": sides.features, "preprocessing": sides.preprocessing}
-    return cmmd(sides.fake, sides.real, _bandwidth(sides), **known, seed=sides.seed, name=name)
+    extractor_info = {"features": sides.features, "preprocessing": sides.preprocessing}
+    return cmmd(sides.fake, sides.real, _bandwidth(sides), **extractor_info, seed=sides.seed, name=name)
 
 
 def _cmmd_value(sides: Sides) -> float:
@@ -67,7 +71,7 @@ def _bandwidth(sides: Sides) -> float:
 
 
 def _value(score: Callable[[Sides, str], Score]) -> Callable[[Sides], float]:
-    """For scores whose interval costs nothing."""
+    """The value of a score whose interval costs nothing."""
     return lambda sides: score(sides, "").value
 
 
@@ -149,4 +153,6 @@ SCORES: dict[str, Row] = {
         needs=("train", "held_out"),
     ),
 }
-"""Name -> row, in the order of the card. A new row is scored, tested and explained unwritten; docs/scores.md needs its line."""
+"""Name -> row, in the order of the card. A new row is scored, tested and explained without further code; docs/scores.md
+needs its line.
+"""

@@ -1,4 +1,4 @@
-"""What a score is given: the features of every side, and what must be said of them."""
+"""The input of a score: the features of every side, with their description."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from augury.metrics.score import Direction, Score
 from augury.randomness import rng
 
 K = 5
-"""Neighbours that make the manifolds of precision, recall, density and coverage."""
+"""Neighbours that define the manifolds of precision, recall, density and coverage."""
 GROUPS = 10
 MANY_PAIRS = 25_000_000
-"""Above this the intervals of neighbourhood scores leave the jackknife out, and say so."""
+"""Above this the intervals of neighbourhood scores omit the jackknife and say so."""
 
 
 @dataclass(frozen=True)
 class Sides:
     """Features of one extractor: `fake` [N, D] against `real` [M, D].
 
-    `train` [T, D] are the images that the generator learnt from and `held_out` [H, D] real ones that it never saw, for
-    memorisation; labels int64 [N] and [M], one array of zeros where there are no classes; `head` gives class
-    probabilities from features, for the Inception Score. `name` is the extractor's, `features` its identity.
+    For memorisation, `train` [T, D] are the images that the generator was trained on and `held_out` [H, D] real images
+    that it never saw. Labels are int64 [N] and [M], arrays of zeros without classes. `head` computes class
+    probabilities from features, for the Inception Score. `name` is that of the extractor, `features` its identity.
     """
 
     fake: Features
@@ -50,13 +50,13 @@ class Sides:
 
     @property
     def trained(self) -> Features:
-        """`train`; raises ScoreError where it is not known."""
-        return _given(self.train, "the training images", "train")
+        """`train`; raises ScoreError where it is None."""
+        return _required(self.train, "the training images", "train")
 
     @property
     def unseen(self) -> Features:
-        """`held_out`; raises ScoreError where it is not known."""
-        return _given(self.held_out, "real images that the generator never saw", "held_out")
+        """`held_out`; raises ScoreError where it is None."""
+        return _required(self.held_out, "real images that the generator never saw", "held_out")
 
     def score(
         self,
@@ -71,14 +71,16 @@ class Sides:
         settings: str = "",
         same_n: bool = False,
     ) -> Score:
-        """A Score of these features; `n` is that of the smaller of fake and real where it is not given."""
+        """A Score of these features; `n` defaults to that of the smaller of fake and real."""
         count = self.n if n is None else n
-        told = (self.features, self.preprocessing)
-        return Score(name, value, low, high, count, better, *told, note=note, settings=settings, same_n=same_n)
+        extractor_info = (self.features, self.preprocessing)
+        return Score(
+            name, value, low, high, count, better, *extractor_info, note=note, settings=settings, same_n=same_n
+        )
 
     @cached_property
     def real_radii(self) -> Floats:
-        """float64 [M]: from each real image to its `K`-th nearest other one."""
+        """float64 [M]: the distance from each real image to its `K`-th nearest neighbour."""
         return radii(self.real, K)
 
     @cached_property
@@ -87,18 +89,20 @@ class Sides:
 
     @property
     def around_fake(self) -> Counts:
-        """Which real images lie in the balls of `K` neighbours about the fakes."""
+        """The counts of real images in the balls of `K` neighbours around the fakes."""
         return self._around[0]
 
     @property
     def around_real(self) -> Counts:
-        """Which fakes lie in the balls of `K` neighbours about the real images."""
+        """The counts of fakes in the balls of `K` neighbours around the real images."""
         return self._around[1]
 
     @cached_property
     def left_out(self) -> tuple[Sides, ...]:
-        """These sides less a tenth of each, ten times, and each image left out once; () where too few images are left for
-        `K` neighbours, or so many are there that ten more passes over all pairs would take long."""
+        """Ten copies of these sides, each without a tenth of every side; each image is left out once.
+
+        () where too few images remain for `K` neighbours, or where ten more passes over all pairs would take long.
+        """
         groups = min(GROUPS, self.n)
         if self.n - -(-self.n // groups) <= K or len(self.fake) * len(self.real) > MANY_PAIRS:
             return ()
@@ -119,18 +123,18 @@ class Sides:
         )
 
     def instead(self, real: Features, labels: Codes) -> Sides:
-        """These sides with other real images [N, D] in the place of the fakes: what a perfect generator would score."""
+        """These sides with other real images [N, D] in the place of the fakes, for the score of a perfect generator."""
         return replace(self, fake=real, fake_labels=labels)
 
     def unseen_instead(self) -> Sides:
-        """Half of the held-out images in the place of the fakes, the other half still held out."""
+        """Half of the held-out images in the place of the fakes; the other half remains held out."""
         order = rng(self.seed, "unseen").permutation(len(self.unseen))
         half = len(order) // 2
         zeros = np.zeros(half, np.int64)
         return replace(self, fake=self.unseen[order[:half]], fake_labels=zeros, held_out=self.unseen[order[half:]])
 
 
-def _given(features: Features | None, what: str, argument: str) -> Features:
+def _required(features: Features | None, description: str, argument: str) -> Features:
     if features is None:
-        raise ScoreError(f"this score needs {what}, but there are none; give them as {argument}=")
+        raise ScoreError(f"this score needs {description}, but there are none; give them as {argument}=")
     return features

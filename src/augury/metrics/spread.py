@@ -18,10 +18,11 @@ GROUPS = 10
 def class_spreads(
     fake: Features, fake_labels: Codes, real: Features, real_labels: Codes, least: int = 2
 ) -> dict[int, float]:
-    """Class -> root mean squared distance of fakes to their class's mean over that of real images, for the classes that have
-    at least `least` (two or more) of both and whose real images differ: 1 is as varied as real images, 0 is one image.
+    """Class -> variety of the fakes relative to that of the real images: 1 is as varied as real images, 0 is one image.
 
-    `fake` [N, D], `real` [M, D]. Each mean square is unbiased (over n − 1), so that few images do not look less varied.
+    It is the root mean squared distance to the class mean of `fake` [N, D], over that of `real` [M, D]. Each mean
+    square is unbiased (over n − 1), so that small samples do not look less varied. Classes need at least `least` (two
+    or more) images of both and real images that differ.
     """
     ratios = {}
     for label in np.intersect1d(fake_labels, real_labels):
@@ -36,23 +37,36 @@ def class_spreads(
 
 
 def relative_spread(fake: Features, fake_labels: Codes, real: Features, real_labels: Codes) -> float:
-    """The mean of `class_spreads`. NaN when no class has two images of both that differ."""
+    """The mean of `class_spreads`.
+
+    Parameters
+    ----------
+    fake, real : array
+        Features [N, D] and [M, D].
+    fake_labels, real_labels : array of int64
+        Class of each image.
+
+    Returns
+    -------
+    float
+        1 is as varied as real images; NaN when no class has two images of both that differ.
+    """
     ratios = class_spreads(fake, fake_labels, real, real_labels)
     return float(np.mean(list(ratios.values()))) if ratios else float("nan")
 
 
 def spread_value(sides: Sides) -> float:
-    """`relative_spread`; raises ScoreError when no class has two images of both kinds that vary."""
-    found = relative_spread(sides.fake, sides.fake_labels, sides.real, sides.real_labels)
-    if np.isnan(found):
+    """`relative_spread`; raises ScoreError when no class has two images of both that differ."""
+    ratio = relative_spread(sides.fake, sides.fake_labels, sides.real, sides.real_labels)
+    if np.isnan(ratio):
         raise ScoreError("no class has two fakes and two real images that differ; give more images a class")
-    return found
+    return ratio
 
 
 def spread(sides: Sides, name: str) -> Score:
     """`relative_spread` with value ± t · se by the delete-a-group jackknife over up to 10 groups of both sides.
 
-    Above 1 is more varied than real images, which noise is too: near 1 is best.
+    Above 1, fakes are more varied than real images, which noise is too: near 1 is best.
     """
     look_pair(sides.fake, sides.real, least=ENOUGH)
     value, groups = spread_value(sides), min(GROUPS, len(sides.fake), len(sides.real))

@@ -1,4 +1,4 @@
-"""The Vendi score: how many different images there are, in effect."""
+"""The Vendi score: the effective number of different images."""
 
 from __future__ import annotations
 
@@ -15,10 +15,26 @@ GROUPS = 10
 
 
 def vendi_value(features: Features) -> float:
-    """exp of the entropy of the eigenvalues of K / N, with K the cosines between features [N, D] (Friedman & Dieng 2023,
-    definition 3.1): 1 when all images are alike, N when all are at right angles; always real, and at most D + 1.
+    """exp of the entropy of the eigenvalues of K / N, with K the cosines between features (Friedman & Dieng 2023,
+    definition 3.1).
 
-    An image whose features are all 0 is like others of that kind and unlike the rest. Raises ScoreError for N = 0, NaN.
+    1 when all images are alike, N when all are orthogonal; always real, and at most D + 1. Images whose features are
+    all 0 are like each other and orthogonal to the rest.
+
+    Parameters
+    ----------
+    features : array
+        [N, D].
+
+    Returns
+    -------
+    float
+        The effective number of images.
+
+    Raises
+    ------
+    ScoreError
+        For N = 0 or NaN.
     """
     return _vendi(_directions(checked(features, least=1)))
 
@@ -37,7 +53,7 @@ def vendi(sides: Sides, name: str) -> Score:
 
 
 def _directions(a: Floats) -> Floats:
-    """[N, D + 1]: each row at length 1; rows of zeros point along the last axis, where no other does."""
+    """[N, D + 1]: each row scaled to length 1. Rows of zeros point along the last axis, where all others are 0."""
     lengths = np.sqrt((a**2).sum(1))
     zero = lengths == 0
     units = a / np.where(zero, 1, lengths)[:, None]

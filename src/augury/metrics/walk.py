@@ -1,4 +1,4 @@
-"""Walking the table of scores over given sides: all images together, then class by class."""
+"""Applies the table of scores to given sides: all images together, then class by class."""
 
 from __future__ import annotations
 
@@ -17,39 +17,39 @@ from augury.metrics.sides import Sides
 def pooled(
     rows: Mapping[str, Row], sides: Sides, perfect: Sides | None, every: Features, required: bool
 ) -> list[Score]:
-    """The scores of all images; `perfect` has further real images in the fakes' place and gives the baselines.
+    """The scores of all images; `perfect` has further real images in the place of the fakes and gives the baselines.
 
-    Scores of memorisation are about `every` fake [N, D], and take their baseline from a half of the held-out images.
-    Those that the sides do not allow are left out, or raise ScoreError where `required`.
+    Scores of memorisation use `every` fake [N, D], and take their baseline from a half of the held-out images. Scores
+    that the sides do not allow are left out, or raise ScoreError if `required`.
     """
-    found = []
+    scores = []
     for row in rows.values():
         if "train" in row.needs:
-            given = replace(sides, fake=every, fake_labels=np.zeros(len(every), np.int64))
+            measured = replace(sides, fake=every, fake_labels=np.zeros(len(every), np.int64))
             unseen = 0 if sides.held_out is None else len(sides.held_out)
             stand_in = sides.unseen_instead() if unseen >= 2 * ENOUGH else None
         else:
-            given, stand_in = sides, perfect
-        found += _scored(row, given, stand_in, required)
-    return found
+            measured, stand_in = sides, perfect
+        scores += _scored(row, measured, stand_in, required)
+    return scores
 
 
 def per_class(
     rows: Mapping[str, Row], sides: Sides, perfect: Sides | None, classes: Sequence[str], required: bool = False
 ) -> list[Score]:
-    """The scores that are of use for few images, of each class that both sides have; none where there is but one."""
+    """The scores that suit few images, for each class that both sides have; none where there is only one class."""
     labels = np.intersect1d(sides.fake_labels, sides.real_labels).tolist()
-    found = []
+    scores = []
     for label in labels if len(labels) > 1 else []:
         ours, theirs = _only(sides, label), None if perfect is None else _only(perfect, label)
-        if theirs is not None:  # of this class too, the baseline has as many
+        if theirs is not None:  # the same number of baseline images and fakes in each class
             n = min(len(ours.fake), len(theirs.fake))
             ours, theirs = (replace(s, fake=s.fake[:n], fake_labels=s.fake_labels[:n]) for s in (ours, theirs))
         group = classes[label] if label < len(classes) else f"class {label}"
         for row in rows.values():
             if row.per_class:
-                found += [replace(score, group=group) for score in _scored(row, ours, theirs, required)]
-    return found
+                scores += [replace(score, group=group) for score in _scored(row, ours, theirs, required)]
+    return scores
 
 
 def _scored(row: Row, sides: Sides, stand_in: Sides | None, required: bool) -> list[Score]:

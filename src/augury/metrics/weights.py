@@ -1,4 +1,4 @@
-"""Weights from a file of the user's: tensors and nothing else, and which file it was."""
+"""The tensors of a weights file, and its SHA-256; nothing else is loaded."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from augury.errors import ScoreError
 def tensors(path: Path, sha256: str = "") -> tuple[dict[str, Tensor], str]:
     """(name -> tensor, SHA-256 of the file) of a safetensors file or a PyTorch state dict; nothing in it is executed.
 
-    `sha256` is the beginning that the file's must have. Raises ScoreError when it has not, before anything is read from
-    the file, when the file cannot be read, or holds more than tensors.
+    `sha256` is the required beginning of the file's SHA-256. Raises ScoreError when it differs (before anything is
+    loaded), when the file cannot be read, or when it holds more than tensors.
     """
     try:
         content = path.read_bytes()
     except OSError as error:
         raise ScoreError(f"{path}: the weights cannot be read ({error}); give the path of a weights file") from error
-    found = hashlib.sha256(content).hexdigest()
-    if not found.startswith(sha256.lower()):
+    digest = hashlib.sha256(content).hexdigest()
+    if not digest.startswith(sha256.lower()):
         raise ScoreError(
-            f"{path}: SHA-256 is {found[:12]}…, but should be {sha256[:12]}…; scores with other weights cannot be "
+            f"{path}: SHA-256 is {digest[:12]}…, but should be {sha256[:12]}…; scores with other weights cannot be "
             "compared: give the right file, or leave the checksum out and name the scores after the file you have"
         )
     try:
@@ -42,4 +42,4 @@ def tensors(path: Path, sha256: str = "") -> tuple[dict[str, Tensor], str]:
         ) from error
     if not isinstance(named, dict) or not all(isinstance(value, Tensor) for value in named.values()):
         raise ScoreError(f"{path}: this is no state dict, name -> tensor; save the network's state_dict() alone")
-    return named, found
+    return named, digest

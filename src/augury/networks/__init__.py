@@ -1,4 +1,4 @@
-"""The architectures: each file is a whole network, its settings, generator and discriminator (or encoder)."""
+"""The architectures: each file holds a full network with its settings, generator and discriminator (or encoder)."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ __all__ = [
 
 Shape = tuple[int, int, int]
 SMALLEST = 8
-"""Pixels of a side below which a network of halvings has nothing to halve."""
+"""Shortest side in pixels that a network of halvings can process."""
 LIMITS = dict.fromkeys(
     ("latent", "width", "widest", "hidden", "layers", "embedding", "blocks", "group", "mapping_layers", "deviation"),
     Within(1),
@@ -48,9 +48,12 @@ LIMITS = dict.fromkeys(
 
 @dataclass(frozen=True)
 class Architecture:
-    """The parts of one network file: default settings; the generator (settings, shape, cardinalities) -> module; and its
-    partner, either a discriminator's trunk (settings, shape, deeper, patch) with a head (settings, features,
-    cardinalities), or an encoder built like the generator. `smallest` is the shortest side it can have, in px."""
+    """The components of one network file.
+
+    `settings` are the defaults; `generator` is called with (settings, shape, cardinalities). Its partner is one of two.
+    A discriminator has a `trunk` (settings, shape, deeper, patch) with a `head` (settings, features, cardinalities). An
+    `encoder` is built like the generator. `smallest` is the shortest possible side in px.
+    """
 
     settings: Any
     generator: Callable[..., nn.Module]
@@ -61,7 +64,7 @@ class Architecture:
 
     @property
     def method(self) -> str:
-        """How it is trained: "adversarial", "translation" or "reconstruction"."""
+        """The training method: "adversarial", "translation" or "reconstruction"."""
         if self.encoder is not None:
             return "reconstruction"
         return "translation" if getattr(self.generator, "translates", False) else "adversarial"
@@ -83,9 +86,28 @@ NETWORKS = {
 
 
 def build_generator(name: str, settings: dict[str, Any], shape: Shape, cardinalities: tuple[int, ...]) -> nn.Module:
-    """The generator of network `name`, its defaults changed by `settings`; those of the discriminator are not read.
+    """The generator of network `name`.
 
-    Raises SettingsError for an unknown network or setting, and for images too small.
+    Parameters
+    ----------
+    name : str
+        A name of NETWORKS.
+    settings : dict
+        Changes to the defaults; settings of the discriminator are ignored.
+    shape : (int, int, int)
+        C, H, W of the images.
+    cardinalities : tuple of int
+        Number of values of the class and of each attribute.
+
+    Returns
+    -------
+    nn.Module
+        The generator.
+
+    Raises
+    ------
+    SettingsError
+        For an unknown network or setting, and for images that are too small.
     """
     return NETWORKS[name].generator(_settled(name, settings, shape)[0], shape, cardinalities)
 
@@ -93,9 +115,30 @@ def build_generator(name: str, settings: dict[str, Any], shape: Shape, cardinali
 def build(
     name: str, settings: dict[str, Any], shape: Shape, cardinalities: tuple[int, ...]
 ) -> tuple[nn.Module, nn.Module]:
-    """(generator, discriminator or encoder) of network `name`, its defaults and the discriminator's changed by `settings`.
+    """The generator of network `name`, and its discriminator or encoder.
 
-    Raises SettingsError for an unknown network or setting, and for images too small.
+    Parameters
+    ----------
+    name : str
+        A name of NETWORKS.
+    settings : dict
+        Changes to the defaults of the network and of its discriminator.
+    shape : (int, int, int)
+        C, H, W of the images.
+    cardinalities : tuple of int
+        Number of values of the class and of each attribute.
+
+    Returns
+    -------
+    nn.Module
+        The generator.
+    nn.Module
+        The discriminator or encoder.
+
+    Raises
+    ------
+    SettingsError
+        For an unknown network or setting, and for images that are too small.
     """
     chosen, partner = _settled(name, settings, shape)
     architecture = NETWORKS[name]
@@ -108,7 +151,7 @@ def build(
 
 
 def _settled(name: str, settings: dict[str, Any], shape: Shape) -> tuple[Any, DiscriminatorSettings]:
-    """(the network's own settings, its discriminator's)."""
+    """(settings of the network, settings of its discriminator)."""
     if name not in NETWORKS:
         raise SettingsError(f"there is no network '{name}'; choose one of: {', '.join(NETWORKS)}")
     smallest = NETWORKS[name].smallest

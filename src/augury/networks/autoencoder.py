@@ -1,8 +1,9 @@
-"""Autoencoder and variational autoencoder (Kingma & Welling 2014), conditional on class and attributes (Sohn et al. 2015).
+"""Autoencoder and variational autoencoder (Kingma & Welling 2014), conditional on class and attributes (Sohn et al.
+2015).
 
-The encoder is strided convolutions to the mean and log variance of a code; the decoder is DCGAN's generator. A plain
-autoencoder's codes follow no known distribution: the decoder keeps their mean in each class and their covariance within
-classes as they are seen, and turns noise into codes by them.
+The encoder uses strided convolutions and returns the mean and log variance of a code; the decoder is DCGAN's generator.
+The codes of a plain autoencoder follow no known distribution. The decoder therefore tracks their mean in each class and
+their covariance within classes, and converts noise to codes with these.
 """
 
 from __future__ import annotations
@@ -21,8 +22,11 @@ from augury.networks.conditioning import ConditionEmbedding
 
 @dataclass(frozen=True)
 class AutoencoderSettings:
-    """`latent` size of a code; `width` channels at full resolution, doubled at each halving up to `widest`; `embedding`
-    size of a condition."""
+    """Settings of the autoencoder.
+
+    `latent` is the size of a code; `width` the channels at full resolution, doubled at each halving up to `widest`;
+    `embedding` the size of a condition.
+    """
 
     latent: int = 32
     width: int = 16
@@ -33,8 +37,8 @@ class AutoencoderSettings:
 class Generator(nn.Module):
     """The decoder: noise [N, Z], conditions int64 [N, K] -> images [N, C, H, W] in [-1, 1].
 
-    `decode` takes codes instead of noise. The two are the same for a variational autoencoder, whose codes are trained to
-    be normal; `observe` makes them differ.
+    `decode` takes codes instead of noise. For a variational autoencoder both are the same, as its codes are trained to
+    be normal. `observe` makes them differ.
     """
 
     means: torch.Tensor
@@ -52,7 +56,7 @@ class Generator(nn.Module):
 
     @torch.no_grad()
     def observe(self, codes: torch.Tensor, conditions: torch.Tensor, weight: float) -> None:
-        """Move the means of the classes present, and the covariance within classes, toward these codes by `weight`."""
+        """Move the means of the classes present, and the covariance within classes, towards these codes by `weight`."""
         for label in torch.unique(conditions[:, 0]):
             self.means[label].lerp_(codes[conditions[:, 0] == label].mean(0), weight)
         rest = codes - self.means[conditions[:, 0]]

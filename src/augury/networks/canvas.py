@@ -1,4 +1,4 @@
-"""Any image size from networks that double: a coarsest grid, doubled `stages` times, cut or padded to the image."""
+"""Any image size from networks that double: a coarsest grid, doubled `stages` times, then cut or padded to the image."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from torch.nn import functional as F
 
 
 class Canvas:
-    """The coarsest grid (rows, columns), its short side 4 to 7, and the number of doublings that cover [H, W].
+    """The coarsest grid (rows, columns), with a short side of 4 to 7, and the number of doublings that cover [H, W].
 
-    What sticks out is cut off around the middle of generated images and edge-padded around seen ones.
+    Generated images are cut out of the middle; input images are edge-padded.
     """
 
     def __init__(self, height: int, width: int) -> None:

@@ -1,5 +1,4 @@
-"""The small convolutional classifier that filters and trials use: three 3×3 stages, batch norm, a 4 × 4 grid of
-averages."""
+"""The small convolutional classifier of filters and trials: three 3×3 stages, batch norm, a 4 × 4 grid of averages."""
 
 from __future__ import annotations
 
@@ -10,16 +9,19 @@ from torch import nn
 from torch.nn import functional as F
 
 GRID = 4
-"""Averages a side before the last layer: with one (global pooling) a few hundred steps underfit (measured on a long-tailed
-Fashion-MNIST of other images than the embedded ones: balanced accuracy after 150 steps .732 with 1, .770 with 4)."""
+"""Averages a side before the last layer.
+
+With one (global pooling), a few hundred steps underfit. Measured on a long-tailed Fashion-MNIST of images other than
+the embedded ones: balanced accuracy after 150 steps .732 with 1, .770 with 4.
+"""
 
 
 class Classifier(nn.Module):
-    """images [N, C, H, W] in [-1, 1] -> logits [N, K]. `features` gives the pooled [N, 4·width] of its last maps.
+    """Images [N, C, H, W] in [-1, 1] -> logits [N, K]. `features` returns the pooled [N, 4·width] of its last maps.
 
-    Images above 64 px are first brought to 64 by area averaging, so that one size of network serves all. With `copies` S
-    it is S such networks side by side, which never mix: images [N, S·C, H, W] -> logits [N, S, K]; each of its tensors is
-    theirs, one after the other along the first axis.
+    Images above 64 px are first reduced to 64 by area averaging, so that one size of network serves all. With `copies`
+    S it is S independent networks side by side: images [N, S·C, H, W] -> logits [N, S, K]. Each of its tensors
+    concatenates theirs along the first axis.
     """
 
     def __init__(self, channels: int, classes: int, width: int = 16, copies: int = 1) -> None:
@@ -46,7 +48,7 @@ class Classifier(nn.Module):
         return self.maps(images).mean((2, 3))
 
     def last_inputs(self, images: torch.Tensor) -> torch.Tensor:
-        """images [N, C, H, W] in [-1, 1] -> what the last layer is given, [N, 4·width·GRID²]."""
+        """Images [N, C, H, W] in [-1, 1] -> the input of the last layer, [N, 4·width·GRID²]."""
         return F.adaptive_avg_pool2d(self.maps(images), GRID).flatten(1)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
@@ -55,14 +57,14 @@ class Classifier(nn.Module):
 
 
 def within_64(images: torch.Tensor) -> torch.Tensor:
-    """images [N, C, H, W] whose sides above 64 px are brought to 64 by area averaging."""
+    """Images [N, C, H, W] whose sides above 64 px are reduced to 64 by area averaging."""
     if max(images.shape[2:]) <= 64:
         return images
     return F.adaptive_avg_pool2d(images, (min(images.shape[2], 64), min(images.shape[3], 64)))
 
 
 def side_by_side(last: nn.Linear, inputs: torch.Tensor, copies: int) -> torch.Tensor:
-    """A linear layer [S·K, D] that holds `copies` S of them: inputs [N, S·D] -> [N, S, K], or [N, K] for one."""
+    """A linear layer [S·K, D] that holds `copies` S layers: inputs [N, S·D] -> [N, S, K], or [N, K] for one."""
     if copies == 1:
         logits: torch.Tensor = last(inputs)
         return logits

@@ -1,4 +1,4 @@
-"""What a network is told about the image wanted: the class and any attributes, as one summed embedding."""
+"""Conditioning: the class and any attributes of the requested image, as one summed embedding."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ from torch.nn import functional as F
 
 
 class ConditionEmbedding(nn.Module):
-    """conditions int64 [N, K] -> float [N, D]: one table per column, the rows added up.
+    """Conditions int64 [N, K] -> float [N, D]: one table per column, the rows added up.
 
-    Instead of codes, float [N, V] gives the share of each of all V values (see `shares`): halfway between two classes.
-    Summing lets a combination that was never seen (class 3 in pose 1) be asked for: each part was learnt elsewhere.
-    `strength` is how much the condition weighs; a training that conditions late raises it from 0 to 1. It multiplies the
-    sum. With `normal` the sum is scaled to mean square 1, and `strength` leads to it from that of the mean condition: a
-    normalised vector of zeros would say less than nothing to what is multiplied by it.
+    Instead of codes, float [N, V] gives the share of each of all V values (see `shares`), such as halfway between two
+    classes. The sum allows an unseen combination (class 3 in pose 1), because each component was learnt elsewhere.
+
+    `strength` is the weight of the condition; late conditioning raises it from 0 to 1. Without `normal` it multiplies
+    the sum. With `normal` the sum is scaled to mean square 1, and `strength` interpolates to it from that of the mean
+    condition. A normalised vector of zeros would make everything that it multiplies zero.
     """
 
     strength: torch.Tensor
@@ -32,11 +33,11 @@ class ConditionEmbedding(nn.Module):
             rows = [part @ table.weight for part, table in zip(parts, self.tables, strict=True)]  # type: ignore[operator]
         else:
             rows = [table(conditions[:, i]) for i, table in enumerate(self.tables)]
-        told = torch.stack(rows).sum(0)
+        embedded = torch.stack(rows).sum(0)
         if not self.normal:
-            return told * self.strength
+            return embedded * self.strength
         usual = torch.stack([table.weight.mean(0) for table in self.tables]).sum(0)  # type: ignore[operator]
-        return torch.lerp(unit(usual[None]).expand_as(told), unit(told), self.strength)
+        return torch.lerp(unit(usual[None]).expand_as(embedded), unit(embedded), self.strength)
 
 
 def unit(x: torch.Tensor) -> torch.Tensor:
@@ -46,15 +47,29 @@ def unit(x: torch.Tensor) -> torch.Tensor:
 
 
 def shares(conditions: torch.Tensor, cardinalities: tuple[int, ...]) -> torch.Tensor:
-    """conditions int64 [N, K] -> float [N, V], V the sum of the cardinalities: 1 at each column's value. Means of such
-    rows are conditions in between."""
+    """Conditions as shares: 1 at the value of each column. Means of such rows are intermediate conditions.
+
+    Parameters
+    ----------
+    conditions : Tensor
+        int64 [N, K].
+    cardinalities : tuple of int
+        Number of values of each column.
+
+    Returns
+    -------
+    Tensor
+        Float [N, V], with V the sum of the cardinalities.
+    """
     columns = [F.one_hot(conditions[:, i], n) for i, n in enumerate(cardinalities)]
     return torch.cat(columns, dim=1).float()
 
 
 class ProjectionHead(nn.Module):
-    """features [N, P, D], conditions [N, K] -> scores [N, P]: a linear score plus <features, e(y)> (Miyato & Koyama 2018,
-    eq. 3)."""
+    """Features [N, P, D], conditions [N, K] -> scores [N, P]: a linear score plus <features, e(y)>.
+
+    Miyato & Koyama 2018, eq. 3.
+    """
 
     def __init__(self, features: int, cardinalities: tuple[int, ...]) -> None:
         super().__init__()
@@ -70,7 +85,9 @@ class ProjectionHead(nn.Module):
 
 
 class AuxiliaryHead(nn.Module):
-    """Scores that do not know the condition, beside a classifier of each of its columns (Odena, Olah & Shlens 2017)."""
+    """Scores that do not depend on the condition, next to a classifier for each of its columns (Odena, Olah & Shlens
+    2017).
+    """
 
     def __init__(self, features: int, cardinalities: tuple[int, ...]) -> None:
         super().__init__()
@@ -83,10 +100,10 @@ class AuxiliaryHead(nn.Module):
         return scores
 
     def auxiliary_loss(self, features: torch.Tensor, conditions: torch.Tensor) -> torch.Tensor:
-        """features [N, P, D], conditions int64 [N, K] -> their mean cross-entropy."""
-        wanted = conditions[:, None].expand(-1, features.shape[1], -1)
+        """Features [N, P, D], conditions int64 [N, K] -> the mean cross-entropy of the classifiers."""
+        targets = conditions[:, None].expand(-1, features.shape[1], -1)
         each = [
-            F.cross_entropy(layer(features).flatten(0, 1).float(), wanted[..., i].flatten())
+            F.cross_entropy(layer(features).flatten(0, 1).float(), targets[..., i].flatten())
             for i, layer in enumerate(self.classes)
         ]
         return torch.stack(each).mean()

@@ -1,10 +1,14 @@
 """DCGAN (Radford, Metz & Chintala 2016), conditional on class and attributes.
 
-Strided convolutions down, transposed ones up from a grid that one dense layer makes of the noise, batch norm in the
-generator alone (the paper has it in both, where it forbids slope penalties), ReLU up and leaky ReLU down. Any image size: the coarsest grid is between 4 and 8 on the short side, the canvas is that grid
-doubled `stages` times, and images are cut out of its middle (generator) or edge-padded to it (discriminator).
-The condition enters the generator beside the noise and scales each batch norm (Dumoulin et al. 2017), and the
-discriminator by projection (Miyato & Koyama 2018).
+The discriminator uses strided convolutions and leaky ReLU. The generator uses transposed convolutions and ReLU, from a
+grid that one dense layer computes from the noise. Only the generator has batch norm: the paper has it in both, where it
+rules out gradient penalties.
+
+Any image size works. The short side of the coarsest grid is between 4 and 8, and the canvas is that grid doubled
+`stages` times. Images are cut out of its middle (generator) or edge-padded to it (discriminator).
+
+In the generator the condition joins the noise and scales each batch norm (Dumoulin et al. 2017). In the discriminator
+it enters by projection (Miyato & Koyama 2018).
 """
 
 from __future__ import annotations
@@ -24,8 +28,11 @@ from augury.networks.discriminator import gathered
 
 @dataclass(frozen=True)
 class DCGANSettings:
-    """`latent` noise size; `width` channels at full resolution, doubled at each halving up to `widest`; `embedding` size
-    of a condition; `conditional_norm` lets the condition scale the generator's batch norms."""
+    """Settings of DCGAN.
+
+    `latent` is the size of the noise; `width` the channels at full resolution, doubled at each halving up to `widest`;
+    `embedding` the size of a condition. `conditional_norm` lets the condition scale the generator's batch norms.
+    """
 
     latent: int = 64
     width: int = 16
@@ -81,17 +88,20 @@ class Generator(nn.Module):
         return self.canvas.cut(torch.tanh(self.last(x)))
 
     def gains(self, classes: int) -> list[torch.Tensor]:
-        """Gains and biases [classes, W] of every conditional norm, for each class with the first value of any attribute;
-        an empty list when norms are unconditional."""
+        """Gains and biases [classes, W] of every conditional norm, for each class with the first value of any
+        attribute.
+
+        An empty list when the norms are unconditional.
+        """
         conditions = torch.zeros(classes, len(self.embedding.tables), dtype=torch.long, device=self.first.weight.device)
         conditions[:, 0] = torch.arange(classes)
         e = self.embedding(conditions)
         pairs = [norm.affine(e).chunk(2, dim=1) for norm in self.norms if norm.affine is not None]  # type: ignore[operator]
-        return [found for gain, bias in pairs for found in (gain + 1, bias)]
+        return [parameter for gain, bias in pairs for parameter in (gain + 1, bias)]
 
 
 class Trunk(nn.Module):
-    """images [N, C, H, W] in [-1, 1] -> features [N, P, D]: strided convolutions, `deeper` more at each size."""
+    """Images [N, C, H, W] in [-1, 1] -> features [N, P, D]: strided convolutions, with `deeper` more at each size."""
 
     def __init__(self, settings: DCGANSettings, shape: tuple[int, int, int], deeper: int, patch: bool) -> None:
         super().__init__()

@@ -1,4 +1,6 @@
-"""Discriminators of any network: one trunk or several at falling resolution, each with a head that scores its features."""
+"""Discriminators of any network: one trunk, or several at decreasing resolution, each with a head that scores its
+features.
+"""
 
 from __future__ import annotations
 
@@ -14,16 +16,19 @@ from augury.errors import SettingsError
 from augury.networks.conditioning import AuxiliaryHead
 
 Features = list[torch.Tensor]
-"""One float [N, P, D] for each trunk: P = 1 for whole images, or the places of its coarsest grid."""
+"""One float [N, P, D] for each trunk: P = 1 for full images, or the number of positions of its coarsest grid."""
 
 
 @dataclass(frozen=True)
 class DiscriminatorSettings:
-    """What every network's discriminator can be told: `deeper`, layers added at each resolution beyond the generator's
-    mirror; `scales`, trunks that see the image at 1, ½, ¼ … of its size (Wang et al. 2018, section 3.2); `patch`, a score
-    for each place of the coarsest grid instead of one an image (Isola et al. 2017, section 3.2.2); `conditioning` by
-    projection (Miyato & Koyama 2018; StyleGAN's own form of it) or by an auxiliary classifier (Odena et al. 2017);
-    `spectral`, each weight divided by its largest singular value (Miyato et al. 2018)."""
+    """Settings of every network's discriminator.
+
+    `deeper`: layers added at each resolution beyond the mirror image of the generator. `scales`: trunks that see the
+    image at 1, ½, ¼ … of its size (Wang et al. 2018, section 3.2). `patch`: a score for each position of the coarsest
+    grid instead of one per image (Isola et al. 2017, section 3.2.2). `conditioning`: by projection (Miyato & Koyama
+    2018; StyleGAN has its own form of it) or by an auxiliary classifier (Odena et al. 2017). `spectral`: each weight is
+    divided by its largest singular value (Miyato et al. 2018).
+    """
 
     deeper: int = 0
     scales: int = 1
@@ -33,9 +38,11 @@ class DiscriminatorSettings:
 
 
 class Discriminator(nn.Module):
-    """images [N, C, H, W] in [-1, 1], conditions int64 [N, K] -> scores [N, S], higher for real: one for each trunk and place.
+    """Images [N, C, H, W] in [-1, 1], conditions int64 [N, K] -> scores [N, S], higher for real: one for each trunk and
+    position.
 
-    Where it `compares` the images of a batch, real and fake ones must be kept `apart`, or each is judged by the others.
+    If it `compares` the images of a batch, real and fake images must be passed `apart`; otherwise the score of each
+    depends on the others.
     """
 
     def __init__(
@@ -70,21 +77,21 @@ class Discriminator(nn.Module):
             constrain(self)
 
     def features(self, images: torch.Tensor, apart: int = 1) -> Features:
-        """images [N, C, H, W], `apart` equal batches one after another -> a [N, P, D] for each trunk."""
-        found, more = [], (apart,) if self.compares else ()
+        """Images [N, C, H, W], `apart` equal batches one after another -> a [N, P, D] for each trunk."""
+        features, more = [], (apart,) if self.compares else ()
         for number, trunk in enumerate(self.trunks):
             if number:
                 images = F.avg_pool2d(images, 2, ceil_mode=True, count_include_pad=False)
-            found.append(trunk(images, *more))
-        return found
+            features.append(trunk(images, *more))
+        return features
 
     def head(self, features: Features, conditions: torch.Tensor) -> torch.Tensor:
-        """What `features` gave, conditions int64 [N, K] -> scores [N, S]."""
+        """The output of `features`, conditions int64 [N, K] -> scores [N, S]."""
         scores = [head(x, conditions) for head, x in zip(self.heads, features, strict=True)]
         return torch.cat(scores, dim=1)
 
     def auxiliary_loss(self, features: Features, conditions: torch.Tensor) -> torch.Tensor:
-        """The auxiliary classifiers' cross-entropy of the conditions, averaged over trunks, places, images and columns."""
+        """The cross-entropy of the auxiliary classifiers, averaged over trunks, positions, images and columns."""
         each = [head.auxiliary_loss(x, conditions) for head, x in zip(self.heads, features, strict=True)]  # type: ignore[operator]
         return torch.stack(each).mean()
 
@@ -94,8 +101,11 @@ class Discriminator(nn.Module):
 
 
 def constrain(module: nn.Module) -> None:
-    """Spectral norm on every convolution and linear layer; layers that scale their weights at run time stop doing so.
-    Weights that begin at zero have no largest singular value and begin at random instead."""
+    """Apply spectral norm to every convolution and linear layer; layers that scale their weights at run time stop doing
+    so.
+
+    Weights initialised to zero have no largest singular value; they are initialised at random instead.
+    """
     for layer in list(module.modules()):
         weight = getattr(layer, "weight", None)
         if isinstance(weight, nn.Parameter) and weight.dim() > 1 and not isinstance(layer, nn.Embedding):
@@ -107,5 +117,5 @@ def constrain(module: nn.Module) -> None:
 
 
 def gathered(x: torch.Tensor, patch: bool) -> torch.Tensor:
-    """[N, C, H, W] -> [N, H·W, C] for scores of places, or [N, 1, C·H·W]."""
+    """[N, C, H, W] -> [N, H·W, C] for scores of positions, or [N, 1, C·H·W]."""
     return x.flatten(2).transpose(1, 2) if patch else x.flatten(1)[:, None]

@@ -1,6 +1,7 @@
 """The plain GAN of fully connected layers (Goodfellow et al. 2014), conditional as in Mirza & Osindero 2014.
 
-The generator's hidden layers carry batch norm, without which it collapses within a few hundred steps on small sets.
+The generator's hidden layers have batch norm. Without it the generator collapses within a few hundred steps on small
+sets.
 """
 
 from __future__ import annotations
@@ -19,8 +20,12 @@ from augury.networks.conditioning import ConditionEmbedding
 
 @dataclass(frozen=True)
 class MLPSettings:
-    """`latent` noise size; `hidden` units of the first generator layer, doubled at each of `layers`, mirrored in the
-    discriminator; `embedding` size of a condition; `bounded`: values end in [-1, 1], as those of images must."""
+    """Settings of the fully connected networks.
+
+    `latent` is the size of the noise; `hidden` the units of the first generator layer, doubled at each of `layers` and
+    mirrored in the discriminator; `embedding` the size of a condition. With `bounded`, values end in [-1, 1], as those
+    of images must.
+    """
 
     latent: int = 64
     hidden: int = 256
@@ -30,7 +35,7 @@ class MLPSettings:
 
 
 class Generator(nn.Module):
-    """noise [N, Z], conditions int64 [N, K] -> images [N, C, H, W] in [-1, 1], or any numbers unless `bounded`."""
+    """Noise [N, Z], conditions int64 [N, K] -> images [N, C, H, W] in [-1, 1], or unbounded values unless `bounded`."""
 
     def __init__(self, settings: MLPSettings, shape: tuple[int, int, int], cardinalities: tuple[int, ...]) -> None:
         super().__init__()

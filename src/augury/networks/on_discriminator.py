@@ -1,4 +1,4 @@
-"""A classifier on the layers of a discriminator."""
+"""A classifier on top of the layers of a discriminator."""
 
 from __future__ import annotations
 
@@ -14,9 +14,12 @@ Network = TypeVar("Network", bound=nn.Module)
 
 
 class OnDiscriminator(nn.Module):
-    """images [N, C, H, W] in [-1, 1] -> logits [N, K]: all layers of a discriminator but its heads, batch norm without
-    weights, and a linear layer (Radford, Metz & Chintala 2016, section 5.1, but all layers learn). Scores of places are
-    averaged; each image is seen alone, also by a discriminator that compares those of a batch."""
+    """Images [N, C, H, W] in [-1, 1] -> logits [N, K]: a discriminator without its heads, batch norm without weights, a
+    linear layer.
+
+    Radford, Metz & Chintala 2016, section 5.1, but all layers are trained. Features of positions are averaged. Each
+    image is processed alone, also by a discriminator that compares the images of a batch.
+    """
 
     def __init__(self, discriminator: Discriminator, classes: int) -> None:
         super().__init__()
@@ -35,7 +38,18 @@ class OnDiscriminator(nn.Module):
 
 
 def alone(discriminator: Network) -> Network:
-    """The discriminator, changed in place so that it sees each image without the others of its batch."""
+    """Change a discriminator in place so that it processes each image independently of its batch.
+
+    Parameters
+    ----------
+    discriminator : nn.Module
+        It is changed.
+
+    Returns
+    -------
+    nn.Module
+        The same discriminator.
+    """
     for module in discriminator.modules():
         if isinstance(module, Trunk):
             module.group = 1

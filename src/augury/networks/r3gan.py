@@ -1,9 +1,10 @@
-"""R3GAN (Huang, Gokaslan, Kuleshov & Tompkin 2024): residual networks without norms, for relativistic pairing + R1 + R2.
+"""R3GAN (Huang, Gokaslan, Kuleshov & Tompkin 2024): residual networks without norms, for relativistic pairing + R1 +
+R2.
 
-A block is 1×1 up to twice the channels, grouped 3×3, 1×1 back, added to its input; each stage resamples with the
-[1, 3, 3, 1] filter, changes the width by a 1×1, and has `blocks` blocks. The generator begins with a learned grid
-weighed by a linear map of noise and condition; the discriminator mirrors it and ends in a depthwise convolution over
-the coarsest grid, whose features are projected on the condition. Images are not squashed: clamp them when done.
+A block is 1×1 up to twice the channels, grouped 3×3, 1×1 back, added to its input. Each stage resamples with the [1, 3,
+3, 1] filter, changes the width by a 1×1, and has `blocks` blocks. The generator begins with a learned grid, weighted by
+a linear map of noise and condition. The discriminator mirrors it and ends in a depthwise convolution over the coarsest
+grid, whose features are projected on the condition. The output is not squashed: clamp the images afterwards.
 """
 
 from __future__ import annotations
@@ -24,8 +25,12 @@ from augury.networks.resample import doubled, halved
 
 @dataclass(frozen=True)
 class R3GANSettings:
-    """`latent` noise size; `width` channels at full resolution, doubled at each halving up to `widest`; `blocks` a stage;
-    `group` channels in one group of the 3×3 convolutions; `embedding` size of a condition."""
+    """Settings of R3GAN.
+
+    `latent` is the size of the noise; `width` the channels at full resolution, doubled at each halving up to `widest`;
+    `blocks` the blocks per stage; `group` the channels in one group of the 3×3 convolutions; `embedding` the size of a
+    condition.
+    """
 
     latent: int = 64
     width: int = 32
@@ -45,7 +50,7 @@ def scaled(layer: nn.Conv2d | nn.Linear, gain: float) -> nn.Conv2d | nn.Linear:
 
 
 class Block(nn.Module):
-    """x [N, C, H, W] -> x + residual; `depth` residual blocks are in the whole network (for the initial scale)."""
+    """x [N, C, H, W] -> x + residual. `depth`, the number of residual blocks in the network, sets the initial scale."""
 
     def __init__(self, channels: int, group: int, depth: int) -> None:
         super().__init__()
@@ -99,7 +104,7 @@ class Generator(nn.Module):
 
 
 class Trunk(nn.Module):
-    """images [N, C, H, W] in [-1, 1] -> features [N, P, D], `deeper` more blocks a stage than the generator has."""
+    """Images [N, C, H, W] in [-1, 1] -> features [N, P, D], with `deeper` more blocks per stage than the generator."""
 
     def __init__(self, settings: R3GANSettings, shape: tuple[int, int, int], deeper: int, patch: bool) -> None:
         super().__init__()
@@ -112,8 +117,8 @@ class Trunk(nn.Module):
         )
         self.leaves = nn.ModuleList(narrower(a, b) for a, b in itertools.pairwise(widths))
         grid = (self.canvas.rows, self.canvas.columns)
-        whole = scaled(nn.Conv2d(widths[-1], widths[-1], grid, groups=widths[-1], bias=False), 1.0)
-        self.last = nn.Identity() if patch else whole
+        full_grid = scaled(nn.Conv2d(widths[-1], widths[-1], grid, groups=widths[-1], bias=False), 1.0)
+        self.last = nn.Identity() if patch else full_grid
         self.size = widths[-1]
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:

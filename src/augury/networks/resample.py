@@ -1,4 +1,4 @@
-"""Doubling and halving the size by the filter [1, 3, 3, 1], which keeps edges from stepping (Karras et al. 2019)."""
+"""Doubling and halving the size by the filter [1, 3, 3, 1], which avoids stair-stepped edges (Karras et al. 2019)."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ def halved(x: torch.Tensor) -> torch.Tensor:
 def raised(x: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
     """A 3×3 convolution by weight [B, A, 3, 3] of x at twice the size: [N, A, H, W] -> [N, B, 2H, 2W].
 
-    The convolution comes before the filter [1, 3, 3, 1] (they commute), as a transposed one at the small size: a quarter of
-    the arithmetic. Zeros lie outside, so that the outermost pixels differ from those of `doubled`.
+    The convolution comes before the filter [1, 3, 3, 1] (they commute), as a transposed convolution at the small size:
+    a quarter of the operations. The outside is zero, so that the outermost pixels differ from those of `doubled`.
     """
     y = F.pad(F.conv_transpose2d(x, 4 * weight.flip(2, 3).transpose(0, 1), stride=2), (1, 1, 1, 1))
-    for _ in range(3):  # [1, 3, 3, 1] / 4 is [1, 1] / 2 three times over, twice as strong along either side
+    for _ in range(3):  # [1, 3, 3, 1] / 4 is [1, 1] / 2 applied three times, doubled along each side
         y = F.avg_pool2d(y, 2, stride=1)
     return y
 

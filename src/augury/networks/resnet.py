@@ -12,8 +12,11 @@ from augury.networks.classifier import side_by_side, within_64
 
 
 class Block(nn.Module):
-    """Two 3×3 convolutions beside a shortcut (He et al. 2016a, figure 2), which is a strided 1×1 convolution where the
-    shape changes: [N, A, H, W] -> [N, B, H / stride, W / stride]."""
+    """Two 3×3 convolutions beside a shortcut (He et al. 2016a, figure 2): [N, A, H, W] -> [N, B, H / stride, W /
+    stride].
+
+    The shortcut is a strided 1×1 convolution where the shape changes.
+    """
 
     def __init__(self, a: int, b: int, stride: int, copies: int) -> None:
         super().__init__()
@@ -34,10 +37,11 @@ class Block(nn.Module):
 
 
 class ResNet(nn.Module):
-    """images [N, C, H, W] in [-1, 1] -> logits [N, K]: a 3×3 convolution, a block each of `width`, 2, 4 and 8 times as
-    many channels, the last three halving the sides, and the mean over places (He et al. 2016a).
+    """Images [N, C, H, W] in [-1, 1] -> logits [N, K] (He et al. 2016a).
 
-    `features` gives that mean [N, 8·width]. With `copies` S it is S such networks side by side, as `Classifier`.
+    A 3×3 convolution, four blocks of 1, 2, 4 and 8 times `width` channels, the last three halving the sides, and the
+    mean over positions. `features` returns that mean [N, 8·width]. With `copies` S it is S such networks side by side,
+    as in `Classifier`.
     """
 
     def __init__(self, channels: int, classes: int, width: int = 16, copies: int = 1) -> None:
@@ -59,7 +63,7 @@ class ResNet(nn.Module):
         return x.mean((2, 3))
 
     def last_inputs(self, images: torch.Tensor) -> torch.Tensor:
-        """images [N, C, H, W] in [-1, 1] -> what the last layer is given: the features."""
+        """Images [N, C, H, W] in [-1, 1] -> the input of the last layer: the features."""
         return self.features(images)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:

@@ -1,10 +1,12 @@
 """StyleGAN2 (Karras et al. 2020a) in the small-data setting of StyleGAN2-ADA (Karras et al. 2020b).
 
-A mapping network turns noise and condition into styles w; every convolution of the synthesis network is scaled by its
-style and rescaled to unit variance, gets noise per pixel, and each resolution adds to the image by a skip connection.
-The discriminator is residual, ends in minibatch deviation, and compares its features with the mapped condition.
-All weights are N(0, 1) scaled at run time (equalised learning rate). Written un-fused: the images are scaled before and
-after one shared convolution, which on CPU is faster than a grouped convolution per image and gives the same numbers.
+A mapping network converts noise and condition to styles w. Every convolution of the synthesis network is scaled by its
+style, rescaled to unit variance, and gets noise per pixel. Each resolution adds to the image by a skip connection. The
+discriminator is residual, ends in minibatch deviation, and compares its features with the mapped condition. All weights
+are N(0, 1) scaled at run time (equalised learning rate).
+
+The modulation is not fused: the images are scaled before and after one shared convolution. On CPU this is faster than a
+grouped convolution per image, with the same result.
 """
 
 from __future__ import annotations
@@ -25,13 +27,17 @@ from augury.randomness import stream
 
 GAIN = 2**0.5
 CENTRE = 512
-"""Noises whose mean style is a condition's centre."""
+"""Number of noise vectors whose mean style is the centre of a condition."""
 
 
 @dataclass(frozen=True)
 class StyleGANSettings:
-    """`latent` size of noise and of w; `width` channels at full resolution, doubled at each halving up to `widest`;
-    `mapping_layers` with learning rate × `mapping_rate`; `deviation` images a group of the minibatch deviation."""
+    """Settings of StyleGAN.
+
+    `latent` is the size of noise and of w; `width` the channels at full resolution, doubled at each halving up to
+    `widest`. `mapping_layers` have the learning rate × `mapping_rate`. `deviation` is the number of images in a group
+    of the minibatch deviation.
+    """
 
     latent: int = 128
     width: int = 32
@@ -70,8 +76,11 @@ class EqualConv(nn.Module):
 
 
 class ModulatedConv(nn.Module):
-    """x [N, A, H, W], w [N, L] -> [N, B, H, W], or twice the size when `up`: convolution with weights scaled by the style of
-    each image and, when `demodulate`, rescaled to unit norm (Karras et al. 2020a, eq. 1 to 3)."""
+    """x [N, A, H, W], w [N, L] -> [N, B, H, W], or twice the size with `up`.
+
+    A convolution with weights scaled by the style of each image and, with `demodulate`, rescaled to unit norm (Karras
+    et al. 2020a, eq. 1 to 3).
+    """
 
     def __init__(self, a: int, b: int, kernel: int, latent: int, demodulate: bool = True, up: bool = False) -> None:
         super().__init__()
@@ -93,7 +102,7 @@ class ModulatedConv(nn.Module):
 
 
 class Mapping(nn.Module):
-    """noise [N, Z], conditions [N, K] -> w [N, L]; the noise is scaled to unit mean square, the embedding too."""
+    """Noise [N, Z], conditions [N, K] -> w [N, L]; both the noise and the embedding are scaled to unit mean square."""
 
     def __init__(self, settings: StyleGANSettings, cardinalities: tuple[int, ...], latent: int) -> None:
         super().__init__()
@@ -114,7 +123,7 @@ class Mapping(nn.Module):
 
 
 class StyleLayer(nn.Module):
-    """Modulated 3×3 convolution, noise with a learned strength, bias, leaky ReLU; doubles the size when `up`."""
+    """Modulated 3×3 convolution, noise with a learned strength, bias, leaky ReLU; doubles the size with `up`."""
 
     def __init__(self, a: int, b: int, latent: int, up: bool) -> None:
         super().__init__()
@@ -129,11 +138,11 @@ class StyleLayer(nn.Module):
 
 
 class Generator(nn.Module):
-    """noise [N, Z + P], conditions int64 [N, K] -> images [N, C, H, W], about [-1, 1].
+    """Noise [N, Z + P], conditions int64 [N, K] -> images [N, C, H, W], about [-1, 1].
 
-    The first Z numbers of an image's noise go through the mapping network, the other P are its noise per pixel: an image
-    is a function of its noise and condition alone. `sides` are the short sides of the grids that the styles of
-    `synthesise` paint.
+    The first Z numbers of the noise of an image go through the mapping network, the other P are its noise per pixel: an
+    image is a function of its noise and condition alone. `sides` are the short sides of the grids that the styles of
+    `synthesise` control.
     """
 
     def __init__(self, settings: StyleGANSettings, shape: tuple[int, int, int], cardinalities: tuple[int, ...]) -> None:
@@ -157,12 +166,12 @@ class Generator(nn.Module):
         self.image_bias = nn.Parameter(torch.zeros(shape[0], 1, 1))
 
     def styles(self, noise: torch.Tensor, conditions: torch.Tensor) -> torch.Tensor:
-        """noise [N, Z + P], conditions int64 [N, K] -> w [N, layers + 1, L], the same w for every layer."""
+        """Noise [N, Z + P], conditions int64 [N, K] -> w [N, layers + 1, L], the same w for every layer."""
         w: torch.Tensor = self.mapping(noise[:, : self.mapped], conditions)
         return w[:, None].expand(-1, len(self.layers) + 1, -1)
 
     def synthesise(self, w: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
-        """w [N, layers + 1, L], one style a layer and one for the last image; noise [N, Z + P] -> [N, C, H, W]."""
+        """w [N, layers + 1, L], one style per layer and one for the last image; noise [N, Z + P] -> [N, C, H, W]."""
         fields = torch.split(noise[:, self.mapped :], self.pixels, dim=1)
         x = self.constant.expand(len(w), -1, -1, -1).contiguous(memory_format=torch.channels_last)
         image: torch.Tensor | None = None
@@ -181,25 +190,28 @@ class Generator(nn.Module):
         return self.synthesise(self.styles(noise, conditions), noise)
 
     def truncated(self, noise: torch.Tensor, conditions: torch.Tensor, truncation: float) -> torch.Tensor:
-        """`forward` with w pulled toward the centre of its condition: centre + truncation · (w − centre)."""
+        """`forward` with w moved towards the centre of its condition: centre + truncation · (w − centre)."""
         if truncation == 1:
             return self(noise, conditions)  # type: ignore[no-any-return]
         w = torch.lerp(self.centres(conditions)[:, None], self.styles(noise, conditions)[:, :1], truncation)
         return self.synthesise(w.expand(-1, len(self.sides), -1), noise)
 
     def centres(self, conditions: torch.Tensor) -> torch.Tensor:
-        """conditions int64 [N, K] -> [N, L]: the mean w of each image's condition over CENTRE noises. The mean over all
-        classes has none, so that truncation toward it loses the class (Dobler et al. 2022, conditional truncation)."""
+        """Conditions int64 [N, K] -> [N, L]: the mean w of each image's condition over CENTRE noise vectors.
+
+        Truncation towards the mean over all classes would lose the class (Dobler et al. 2022, conditional truncation).
+        """
         noise = torch.randn(CENTRE, self.mapped, generator=stream(0, "centre")).to(conditions.device)
         kinds, which = torch.unique(conditions, dim=0, return_inverse=True)
-        # one condition at a time, so that its centre has the same bytes in any company
+        # one condition at a time, so that its centre has the same bits in any batch
         means = [self.mapping(noise, kind.expand(CENTRE, -1)).mean(0) for kind in kinds]
         return torch.stack(means)[which]
 
 
 class ResidualBlock(nn.Module):
-    """[N, A, 2H, 2W] -> [N, B, H, W], or without `down` the same size: two 3×3 convolutions beside a 1×1, their sum over
-    sqrt 2."""
+    """[N, A, 2H, 2W] -> [N, B, H, W], or the same size without `down`: two 3×3 convolutions beside a 1×1, their sum
+    over sqrt 2.
+    """
 
     def __init__(self, a: int, b: int, down: bool) -> None:
         super().__init__()
@@ -216,11 +228,12 @@ class ResidualBlock(nn.Module):
 
 
 def deviation(x: torch.Tensor, group: int, apart: int = 1) -> torch.Tensor:
-    """[N, C, H, W] -> [N, C + 1, H, W]: one more channel with the mean deviation over groups of neighbours in each of
-    `apart` equal batches (Karras et al. 2018, section 3), so that a lack of variety can be seen.
+    """[N, C, H, W] -> [N, C + 1, H, W]: adds a channel with the mean deviation over groups of neighbours in each of
+    `apart` equal batches.
 
-    Every image is seen among `group`, or all where they are fewer: those left over share a group with the images before
-    them, since a deviation over fewer is smaller whatever the images are.
+    It makes a lack of variety visible (Karras et al. 2018, section 3). Every image is in a group of `group`, or of all
+    images where there are fewer. Left-over images share a group with the images before them, since a deviation over
+    fewer images is smaller in any case.
     """
     if apart > 1:
         return torch.cat([deviation(batch, group) for batch in x.chunk(apart)])
@@ -232,8 +245,10 @@ def deviation(x: torch.Tensor, group: int, apart: int = 1) -> torch.Tensor:
 
 
 class Trunk(nn.Module):
-    """images [N, C, H, W] in [-1, 1] -> features [N, P, D], `deeper` more residual blocks at each size. It `compares` the
-    images of a batch."""
+    """Images [N, C, H, W] in [-1, 1] -> features [N, P, D], with `deeper` more residual blocks at each size.
+
+    It `compares` the images of a batch.
+    """
 
     compares = True
 
@@ -248,8 +263,8 @@ class Trunk(nn.Module):
             blocks += [ResidualBlock(width, width, down=False) for _ in range(deeper)]
         self.blocks = nn.ModuleList(blocks)
         self.mix = EqualConv(widths[-1] + 1, widths[-1], 3)
-        whole = EqualLinear(widths[-1] * self.canvas.rows * self.canvas.columns, settings.latent)
-        self.last = None if patch else whole
+        dense = EqualLinear(widths[-1] * self.canvas.rows * self.canvas.columns, settings.latent)
+        self.last = None if patch else dense
         self.size = widths[-1] if patch else settings.latent
 
     def forward(self, images: torch.Tensor, apart: int = 1) -> torch.Tensor:
@@ -262,7 +277,9 @@ class Trunk(nn.Module):
 
 
 class Head(nn.Module):
-    """features [N, P, D], conditions int64 [N, K] -> scores [N, P]: their product with the mapped condition, over sqrt L."""
+    """Features [N, P, D], conditions int64 [N, K] -> scores [N, P]: their product with the mapped condition, over sqrt
+    L.
+    """
 
     def __init__(self, settings: StyleGANSettings, features: int, cardinalities: tuple[int, ...]) -> None:
         super().__init__()

@@ -1,4 +1,6 @@
-"""Image-to-image translator: one network for every change of class or attribute, and its discriminator's trunk and head."""
+"""Image-to-image translator: one network for every change of class or attribute, with the trunk and head of its
+discriminator.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,7 @@ from augury.networks.canvas import Canvas
 SLOPE = 0.2
 """Negative slope of every leaky ReLU."""
 KEEP = -1
-"""In a target, the code of a column that the translation must leave as it is."""
+"""In a target, the code of a column that the translation must not change."""
 
 
 @dataclass(frozen=True)
@@ -22,9 +24,9 @@ class TranslatorSettings:
     """Settings of the translator.
 
     `width` channels at full resolution, doubled at half of it; `blocks` conditioned residual blocks at a quarter of the
-    resolution; `embedding` size of a condition; `noise` dimensions of a random vector beside the condition, for targets that
-    vary (0: the translation is a function of image and target; Huang et al. 2018); `mask` limits the change to a part
-    of the image that the network chooses (Pumarola et al. 2018).
+    resolution; `embedding` size of a condition. `noise` is the size of a random vector beside the condition, for
+    targets that vary (0: the translation is a function of image and target; Huang et al. 2018). `mask` limits the
+    change to a region of the image that the network chooses (Pumarola et al. 2018).
     """
 
     width: int = 32
@@ -37,8 +39,9 @@ class TranslatorSettings:
 class ChangeEmbedding(nn.Module):
     """Changes int64 [N, K] -> float [N, E]: a table for each column, summed over the columns that change.
 
-    A column with the code KEEP adds nothing. So the translator is told "become old" and not "become an old woman": a network that
-    is told the whole cell learns to leave images alone in cells where no discriminator judges it (measured: it does).
+    A column with the code KEEP adds nothing. So the condition says "become old" and not "become an old woman". A
+    network conditioned on the full cell learns to leave images unchanged in cells where no discriminator judges it
+    (measured).
     """
 
     def __init__(self, cardinalities: tuple[int, ...], dimension: int) -> None:
@@ -90,8 +93,8 @@ class Translator(nn.Module):
 
     A change has the target's code in the columns that change and KEEP in the others.
 
-    A U-shaped network to a quarter of the resolution and back (Choi et al. 2018's StarGAN with skip connections). The output
-    is the input plus a change, and the change is small at first, so training begins at the identity.
+    A U-shaped network to a quarter of the resolution and back (the StarGAN of Choi et al. 2018 with skip connections).
+    The output is the input plus a change. The change is small at first, so training begins at the identity.
     """
 
     translates = True
@@ -117,7 +120,9 @@ class Translator(nn.Module):
         self.mask = _convolution(width, 1) if settings.mask else None
 
     def forward(self, images: torch.Tensor, changes: torch.Tensor, noise: torch.Tensor | None = None) -> torch.Tensor:
-        """images [N, C, H, W] in [-1, 1], changes int64 [N, K], noise [N, latent] where the network takes any -> [N, C, H, W]."""
+        """Images [N, C, H, W] in [-1, 1], changes int64 [N, K], noise [N, latent] where the network takes it -> [N, C,
+        H, W].
+        """
         e = self.embedding(changes)
         if self.latent:
             e = torch.cat([e, torch.zeros_like(e[:, :1]).expand(-1, self.latent) if noise is None else noise], dim=1)
@@ -136,20 +141,24 @@ class Translator(nn.Module):
         return translated
 
     def features(self, images: torch.Tensor) -> list[torch.Tensor]:
-        """What the encoder makes of images [N, C, H, W], at full, half and a quarter of the resolution; no condition enters."""
+        """The encoder's maps of images [N, C, H, W], at full, half and a quarter of the resolution; they do not depend
+        on a condition.
+        """
         full = F.leaky_relu(self.encode_full(self._padded(images)), SLOPE)
         half = F.leaky_relu(self.encode_half(full), SLOPE)
         return [full, half, F.leaky_relu(self.encode_quarter(half), SLOPE)]
 
     def _padded(self, images: torch.Tensor) -> torch.Tensor:
-        """Sides that four divides."""
+        """Pad the sides to multiples of four."""
         if not (self.down or self.right):
             return images
         return F.pad(images, (0, self.right, 0, self.down), mode="replicate")
 
 
 class Trunk(nn.Module):
-    """Images [N, C, H, W] in [-1, 1] -> features [N, P, D]: strided convolutions without norm, `deeper` more at each size."""
+    """Images [N, C, H, W] in [-1, 1] -> features [N, P, D]: strided convolutions without norm, with `deeper` more at
+    each size.
+    """
 
     def __init__(self, settings: TranslatorSettings, shape: tuple[int, int, int], deeper: int, patch: bool) -> None:
         super().__init__()
@@ -173,10 +182,11 @@ class Trunk(nn.Module):
 
 
 class JointProjectionHead(nn.Module):
-    """Features [N, P, D], conditions int64 [N, K] -> scores [N, P]: projection on the joint cell (Miyato & Koyama 2018, eq. 3).
+    """Features [N, P, D], conditions int64 [N, K] -> scores [N, P]: projection on the joint cell (Miyato & Koyama 2018,
+    eq. 3).
 
-    Every cell has a vector of its own. A sum of one vector a column, as noise-to-image networks use it, would let the
-    discriminator judge a cell that it was never shown.
+    Every cell has its own vector. Noise-to-image networks sum one vector per column; with that sum the discriminator
+    could score a cell that it never saw.
     """
 
     places: torch.Tensor
