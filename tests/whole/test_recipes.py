@@ -100,7 +100,7 @@ def test_overrides_are_taken_back_by_null_and_left_behind_by_another_recipe() ->
     [
         ({"recipe": "dcgan", "overrides": {"scales": 4}}, "lower scales"),
         ({"recipe": "dcgan", "overrides": {"loss": "magic"}}, "no loss"),
-        ({"recipe": "vae", "overrides": {"r1": 1.0}}, "would do nothing"),
+        ({"recipe": "vae", "overrides": {"r1": 1.0}}, "has no effect"),
         ({"recipe": "dcgan", "overrides": {"schedule": "stairs"}}, "no schedule"),
         ({"recipe": "dcgan", "overrides": {"spectral_control": 0.1, "conditional_norm": False}}, "conditional norms"),
         ({"recipe": "dcgan", "batch": 50}, "but there are 3"),  # 60 images, but the train part has fewer
@@ -122,5 +122,5 @@ def test_what_cannot_be_trained_is_told_before_the_classifier_is_taught(
 def test_a_comparison_is_refused_before_its_first_recipe_is_begun(pictures: Path, tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setitem(stages.STAGES, "split", lambda session: pytest.fail("begun"))
     settings = validated(RunSettings, {"train": {"steps": 2, "overrides": {"r1": 1.0}}})
-    with pytest.raises(SettingsError, match=r"r1=1\.0 would do nothing"):
+    with pytest.raises(SettingsError, match=r"r1=1\.0 has no effect"):
         compare(pictures, tmp_path / "c", ("dcgan", "vae"), settings=settings)

@@ -117,7 +117,7 @@ def test_ctrl_c_tells_what_is_kept_and_that_the_same_command_goes_on(photos: Pat
     finally:
         process.kill()
     assert process.returncode == 130
-    assert "augury: interrupted; what was finished is kept, and the same command goes on" in told
+    assert "augury: interrupted; finished work is kept, and the same command resumes" in told
     assert "Traceback" not in told
 
 
