@@ -134,7 +134,7 @@ class DataSettings(Settings):
     )
     target: str | None = Field(
         None,
-        description="images of the domain that the classifier is for, without labels, or with labels for the test alone",
+        description="images of the target domain of the classifier, without labels, or with labels that are used for the test alone",
     )
     validation: float = Field(0.15, gt=0, lt=1, description="share of each class for the validation split")
     test: float = Field(0.2, gt=0, lt=1, description="share of each class for the test split")

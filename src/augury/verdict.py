@@ -149,9 +149,7 @@ def sentence(v: Verdict) -> str:
         )
     unlooked = v.leaks is not None and not v.leaks.get("looked_for", True)
     found += (
-        f" (not corrected for an earlier interim look at {v.earlier} seeds with the outcome '{v.said}')"
-        if v.earlier
-        else ""
+        f", not corrected for an earlier interim look at {v.earlier} seeds (outcome '{v.said}')," if v.earlier else ""
     )
     small = f", less than the {margin} that count as a difference in this trial" if abs(v.difference) < v.margin else ""
     said = {

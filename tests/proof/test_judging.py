@@ -58,7 +58,7 @@ def test_files_in_verdict_page_and_badge_out(tmp_path: Path) -> None:
 
 
 def test_test_images_among_the_synthetic_ones_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="synthetic images are images of the test part, pixel for pixel"):
+    with pytest.raises(DataError, match="synthetic images are images of the test split, pixel for pixel"):
         judge(REAL, REAL, tmp_path / "same", settings=SETTINGS)
     labels = np.arange(40) % 2
     coarse = np.random.default_rng(0).integers(40, 200, (40, 16, 16)).repeat(2, axis=1).repeat(2, axis=2)
@@ -208,12 +208,11 @@ def test_options_of_the_judge_are_refused_for_a_run(tmp_path: Path, option: str,
 def test_settings_that_no_trial_of_foreign_images_reads_are_refused(tmp_path: Path, setting: str) -> None:
     call = ["prove", str(tmp_path), "--with", str(tmp_path), "-o", str(tmp_path / "out"), "--set", "prove.seeds=2"]
     with pytest.raises(
-        SettingsError, match=f"--set {setting.split('=')[0]} has no effect with --with SYNTHETIC.*of data and prove apply"
+        SettingsError,
+        match=f"--set {setting.split('=')[0]} has no effect with --with SYNTHETIC.*of data and prove apply",
     ):
         CliRunner().invoke(app, [*call, "--set", setting], catch_exceptions=False)
-    with pytest.raises(
-        SettingsError, match=f"--set {setting.split('=')[0]} has no effect when images are split"
-    ):
+    with pytest.raises(SettingsError, match=f"--set {setting.split('=')[0]} has no effect when images are split"):
         CliRunner().invoke(app, ["split", str(tmp_path), "--set", setting], catch_exceptions=False)
     with pytest.raises(SettingsError, match="there is no such setting"):
         CliRunner().invoke(app, [*call, "--set", "trian.steps=3"], catch_exceptions=False)

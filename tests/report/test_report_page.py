@@ -86,7 +86,9 @@ def test_the_page_is_complete_in_itself():
 def test_the_sentence_comes_first_and_all_sections_are_there():
     given = facts("helps")
     page = Page(render(given))
-    assert words(page.text["verdict"]).startswith("▲Helps " + given.verdict["sentence"].replace(" -", " −").replace(": ", " ", 1))
+    assert words(page.text["verdict"]).startswith(
+        "▲Helps " + given.verdict["sentence"].replace(" -", " −").replace(": ", " ", 1)
+    )
     assert page.sections == SECTIONS
     assert [tag for tag, _ in page.tags if tag == "h1"] == ["h1"]
     assert all(page.text[section].strip() for section in SECTIONS)

@@ -239,7 +239,9 @@ def test_warnings_are_told_and_logged(tmp_path, monkeypatch) -> None:
     plan = planned(data, recipe="dcgan", steps=6)
     alike = lambda synthesizer: {"kid": 1.0, "spread": 0.1, "duplicates": 0.9, "closeness": 1.0}  # noqa: E731
     train_plan(plan, data, tmp_path, assess=alike, on_event=told.append)
-    assert sum("nearly alike" in text for text in told) == sum("near-duplicates of another" in text for text in told) == 1
+    assert (
+        sum("nearly alike" in text for text in told) == sum("near-duplicates of another" in text for text in told) == 1
+    )
     log = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
     assert [sorted(row.get("warnings", {})) for row in log[:3]] == [[], ["collapsed", "repeated"], ["vanished"]]
 

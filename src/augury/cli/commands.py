@@ -118,8 +118,8 @@ Unlabelled = Annotated[str | None, typer.Option(help="Folder of images without l
 Target = Annotated[
     str | None,
     typer.Option(
-        help="Images of the domain that the classifier is for, such as a new scanner. Without labels, or class folders, whose labels "
-        "serve the test alone. Trains a translator into that domain."
+        help="Images of the target domain, such as a new scanner: a folder without labels, or class folders whose labels are used "
+        "for the test alone. Trains a translator into that domain."
     ),
 ]
 Steps = Annotated[int | None, typer.Option(help="Training steps.", min=1)]

@@ -184,8 +184,8 @@ def meaning(verdict: Mapping[str, Any]) -> list[str]:
     said += about_cells(verdict)
     if earlier := verdict.get("earlier"):
         said.append(
-            f"An earlier trial with {earlier} seeds used this test split; its outcome was '{verdict['said']}'. Every further look, with more "
-            "seeds, other arms or settings, or another generator, raises the error rate above one in twenty. After a second look it is "
+            f"An earlier trial with {earlier} seeds used this test split; its outcome was '{verdict['said']}'. Every further interim look, with more "
+            "seeds, other arms or settings, or another generator, raises the error rate above one in twenty. After a second it is "
             "about one in twelve. If a trial may grow, start it with prove.max_seeds, which corrects for the interim looks."
         )
     return [*said, *_caution(verdict)]
@@ -258,7 +258,7 @@ def _settled(verdict: Mapping[str, Any]) -> list[str]:
     images = "image in 100 is" if per_hundred == "1" else "images in 100 are"
     matched_control = "it" if other == verdict["comparator"] else f"{same(adds(verdict))} ({other})"
     use = (
-        "Train on the real images together with these, at the ratio given here."
+        "Train on the real images together with the synthetic ones, at the ratio given here."
         if what == IMAGES
         else f"Train on the real images together with the {what}, at the ratio given here. The pictures on this page show the run's own images."
         if adds(verdict) != LAYERS
