@@ -172,7 +172,7 @@ class Silent(BaseEstimator):
         ),
         (lambda channels, classes: nn.Conv2d(1, 3, 3), r"gives \[12, 3, 8, 8\]; it must give a logit of each class"),
         (Lacking(), r"24 images of 3 classes predict_proba of Lacking gives \[24, 2\]"),
-        (Silent(), "Silent does not say which classes it has seen"),
+        (Silent(), "Silent does not report the classes of its fit"),
     ],
 )
 def test_a_classifier_of_ones_own_that_gives_something_else_is_refused_in_words(

@@ -79,10 +79,10 @@ def test_only_holes_that_were_aimed_at_count() -> None:
     [
         (lambda: Holes.of(TRAIN, ("age",)), "no attribute 'age'"),
         (lambda: Holes.of(TRAIN, ("ground",), rare=0), "must be at least 1"),
-        (lambda: HOLES.targets(replace(MADE, condition_names=("age",))), "not made for values of 'ground'"),
+        (lambda: HOLES.targets(replace(MADE, condition_names=("age",))), "not generated for values of 'ground'"),
         (lambda: HOLES.targets(replace(MADE, conditions=MADE.conditions + 1)), "but has 2 values"),
         (lambda: HOLES.passed(replace(MADE, sources=None), TRAIN), "drawn from noise"),
-        (lambda: HOLES.passed(replace(MADE, sources=MADE.sources + 60), TRAIN), "the train part has 60 images"),
+        (lambda: HOLES.passed(replace(MADE, sources=MADE.sources + 60), TRAIN), "the train split has 60 images"),
         (
             lambda: HOLES.cells(replace(TRAIN, attributes={"ground": Attribute(TRAIN.labels, ("bright", "dark"))})),
             "has the values bright, dark here, but dark, bright",

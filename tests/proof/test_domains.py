@@ -181,7 +181,7 @@ def test_translations_that_keep_their_class_are_advised_and_the_agreement_is_tol
     assert found.judge == pytest.approx((2 / 3 + 1) / 2) and found.limit == pytest.approx(
         0.5 + 0.8 * (found.judge - 0.5)
     )
-    assert "For 83% of the real target images it names the class of their pseudo-label." in found.sentence
+    assert "It agrees with the pseudo-labels of 83% of the real target images." in found.sentence
     json.dumps(found.as_dict())
 
 

@@ -180,7 +180,7 @@ def test_the_class_that_varies_least_is_named() -> None:
     hidden = rows(spread=[0.9, 0.9], worst_spread=[0.2, 0.1], worst_class=["rare", "rare"])
     assert "'rare' are nearly alike: 10% of" in findings(hidden, recipe("dcgan"), 0.5)["narrow"]
     shown = rows(spread=[0.3, 0.2], worst_spread=[0.2, 0.1], worst_class=["rare", "rare"])
-    assert "least of all 'rare' (10%)" in findings(shown, recipe("dcgan"), 0.5)["collapsed"]
+    assert "lowest for 'rare' (10%)" in findings(shown, recipe("dcgan"), 0.5)["collapsed"]
 
 
 def test_an_end_before_its_time_and_what_could_not_be_judged_are_in_the_log(tmp_path) -> None:
@@ -196,7 +196,7 @@ def test_an_end_before_its_time_and_what_could_not_be_judged_are_in_the_log(tmp_
     train_plan(plan, data, tmp_path, assess=assess, on_event=told.append)
     assert asked == [1, 2, 3, 4]  # the first was the best; the second could not be judged
     assert told == [
-        "out of memory while judging the generator of step 2: it is not judged",
+        "out of memory while evaluating the generator of step 2: evaluation skipped",
         "ended at step 4 of 10: no better generator since step 1",
     ]
     log = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]

@@ -189,7 +189,7 @@ def test_losses_that_are_no_numbers_send_it_back_to_the_last_good_state_at_half_
 
     monkeypatch.setattr(adversarial.AdversarialTrainer, "_discriminator_step", breaks)
     synthesizer = train_plan(plan, data, on_event=told.append)
-    assert told == ["losses were no longer finite: back to step 5, learning rates halved (rescue 1 of 3)"]
+    assert told == ["losses were no longer finite: rollback to step 5, learning rates halved (rollback 1 of 3)"]
     assert np.isfinite(np.frombuffer(synthesizer.weights[-400:], np.float32)).all()
 
 
@@ -211,7 +211,7 @@ def test_weights_that_the_last_update_spoilt_are_never_called_good(monkeypatch, 
 
     monkeypatch.setattr(TrainState, "step", spoils)
     synthesizer = train_plan(plan, data, tmp_path, checkpoint_every=1e-9, on_event=told.append)
-    assert told == ["weights were no longer finite: back to step 2, learning rates halved (rescue 1 of 3)"]
+    assert told == ["weights were no longer finite: rollback to step 2, learning rates halved (rollback 1 of 3)"]
     assert all(tensor.isfinite().all() for tensor in synthesizer.generator.state_dict().values())
     log = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
     assert [(row["step"], list(row["warnings"].values())) for row in log if "warnings" in row] == [(3, told)]
@@ -365,7 +365,7 @@ def test_wrong_requests_are_refused_in_words(tmp_path) -> None:
         synthesizer.sample([7])
     with pytest.raises(SettingsError, match="truncation"):
         synthesizer.sample([0], truncation=0)
-    with pytest.raises(RunFolderError, match="no synthesizer"):
+    with pytest.raises(RunFolderError, match="not a synthesizer"):
         Synthesizer.load(tmp_path)
     with pytest.raises(SettingsError, match="no recipe 'x'"):
         planned(data, recipe="x")

@@ -120,7 +120,7 @@ def test_every_labelled_image_that_does_not_validate_is_translated_once(tested) 
     pictures = pixels(run / "dataset")
     assert len(pictures) == 102 + sum(row["kept"] for row in rows)  # and no image of the target among them
     assert not set(pixels(run.parent / "other")) & set(pictures)
-    assert "102 labelled images of the source train, 60 images of the target without labels" in noted
+    assert "102 labelled images of the source, 60 images of the target without labels" in noted
     assert "test: 60 labelled images of the target" in noted
     assert made["kept_classes"]["overall"]["n"] == 102 and made["kept_classes"]["sentence"] in noted
     share = f"estimated {stored(run, 'target')['class_mix'][0]:6.1%}"

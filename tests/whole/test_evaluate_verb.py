@@ -91,7 +91,7 @@ def test_another_size_and_mode_are_brought_together_and_said(real: Path, tmp_pat
     made = folder(tmp_path / "made", blobs(40, 3, 24)[0], "RGB")
     found = card(real, made, "--features", "pixels", "--scores", "kid")
     assert found["sets"]["real"]["shape"] == found["sets"]["synthetic"]["shape"] == [3, 12, 12]
-    assert found["said"][0].startswith("synthetic: images of 24x24 px are brought to 12x12")
+    assert found["said"][0].startswith("synthetic: images of 24x24 px are resized to 12x12")
     assert found["said"][1].startswith("real: grey is repeated to three channels")
     (score,) = ScoreCard.from_dict(found).scores
     assert score.preprocessing.startswith("synthetic to 12x12 first (crop); ")

@@ -146,7 +146,7 @@ def test_several_changes_and_labelled_images_of_another_format(made, tmp_path: P
         (["--change", "label=sitting"], "no label 'sitting'"),
         (["--change", "ground"], "write it as name=value"),
         (["--change", "ground=dark", "--change", "ground=bright"], "contradict each other"),
-        (["--change", "ground=dark", "--size", "10"], "bring them to it with --size 12x12, and --fit crop"),
+        (["--change", "ground=dark", "--size", "10"], "resize them with --size 12x12, and --fit crop"),
         ([], "Missing option '--change'"),
     ],
 )
@@ -175,7 +175,7 @@ def test_images_of_another_size_or_mode_and_runs_without_translator_are_refused(
     drawing = augury.train(bars(), settings=TrainSettings(recipe="dcgan", steps=1, batch=4, overrides={"width": 8}))
     drawing.save(tmp_path / "dcgan")
     code, _, error = call("translate", tmp_path / "dcgan", photos, "--change", "label=lying", "-o", tmp_path / "b")
-    assert code == 1 and "recipe, dcgan, draws images from noise" in error
+    assert code == 1 and "recipe, dcgan, generates images from noise" in error
 
 
 def test_help_has_an_example() -> None:

@@ -237,7 +237,7 @@ def test_a_generator_with_attributes_draws_from_the_command_line(tmp_path: Path)
     drawn = command(*call, "--attribute", "pose=left")
     assert len(json.loads(drawn.stdout)["files"]) == len(list((tmp_path / "out").glob("*.png"))) == 2, drawn.stderr
     for wrong, rule in (
-        ([], "wants one value each of: label, pose"),
+        ([], "needs one value each of: label, pose"),
         (["--attribute", "pose=up"], "it has: left, right"),
     ):
         refused = command(*call, *wrong)
