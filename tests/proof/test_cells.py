@@ -155,8 +155,8 @@ def test_pairs_join_an_image_and_its_translation_within_the_class() -> None:
 def test_arms_that_cannot_be_composed_say_why() -> None:
     noise = replace(MADE, sources=None)
     assert obstacle(ARMS["filled"], TRAIN, noise, HOLES) == ""
-    assert "drawn from noise" in obstacle(ARMS["symmetric"], TRAIN, noise, HOLES)
-    assert "drawn from noise" in obstacle(ARMS["untranslated"], TRAIN, noise, HOLES)
+    assert "generated from noise" in obstacle(ARMS["symmetric"], TRAIN, noise, HOLES)
+    assert "generated from noise" in obstacle(ARMS["untranslated"], TRAIN, noise, HOLES)
     assert "no generated images" in obstacle(ARMS["filled"], TRAIN, None, HOLES)
     assert "of the kind it shows" in obstacle(ARMS["filled"], TRAIN, MADE.take(np.arange(5)), HOLES)
     unpassed = MADE.take(~HOLES.passed(MADE, TRAIN))

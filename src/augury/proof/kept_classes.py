@@ -151,7 +151,7 @@ def _sentence(
         words.append("The images may be used.")
     else:
         words.append(
-            f"This is below the limit of {limit:.0%}, so the images should not be used: many have wrong labels. "
+            f"This is below the limit of {limit:.0%}, so the images are not recommended: classifiers would be trained on wrong labels. "
             "Match the class mix of source and target, or raise the weights of the semantic and reconstruction losses."
         )
     return " ".join(words)
