@@ -97,48 +97,55 @@ class DataSettings(Settings):
     """How images are brought to one size and split."""
 
     size: int | tuple[int, int] | None = Field(
-        None, description="height and width in px; null: native if all alike and ≤ 64, else 64"
+        None, description="height and width in px; null: native size if all are alike and at most 64, else 64"
     )
-    fit: Literal["crop", "pad"] = Field(
-        "crop", description="crop: cover and cut the middle; pad: fit inside, edge-padded"
+    fit: Literal["crop", "pad"] = Field("crop", description="crop: cover and centre-crop; pad: fit inside, edge-padded")
+    on_bad: Literal["error", "skip"] = Field(
+        "error", description="unreadable files: stop (error), or leave out, count and list (skip)"
     )
-    on_bad: Literal["error", "skip"] = Field("error", description="unreadable files: stop, or skip, count and list")
-    format: str | None = Field(None, description="read the path as this format; null: as it looks")
+    format: str | None = Field(None, description="read the path as this format; null: detected")
     columns: dict[str, str] = Field(
-        default_factory=dict, description="of a table: what holds image, label, group, split, where names do not tell"
+        default_factory=dict,
+        description="for tables: the columns of image, label, group and split, where their names are not standard",
     )
     attributes: tuple[str, ...] | None = Field(
-        None, description="of a table: columns that are attributes; null: by rule"
+        None, description="for tables: columns that are attributes; null: chosen by rule"
     )
     group: str | None = Field(
         None,
-        description="column or array whose images stay together in a split; null: the one called group, person, patient, "
-        "subject or track; none: no group",
+        description="column or array of groups whose images stay in one split; null: the one called group, person, patient, "
+        "subject or track; none: no groups",
     )
-    split: Literal["given", "new"] = Field("given", description="the parts that the data come in: keep, or divide anew")
-    root: str | None = Field(None, description="folder that the paths in a .csv begin at; null: its own")
+    split: Literal["given", "new"] = Field(
+        "given", description="given: keep the splits that come with the data; new: split again"
+    )
+    root: str | None = Field(
+        None, description="folder that the paths in a .csv are relative to; null: that of the .csv"
+    )
     window: Literal["file", "percentile"] | tuple[float, float] = Field(
-        "file", description="brightness of DICOM: the file's window, percentiles, or centre and width"
+        "file", description="window of DICOM: that of the file, percentiles, or centre and width"
     )
-    stretch: Literal["asinh", "linear"] = Field("asinh", description="brightness of FITS: faint light lifted, or not")
+    stretch: Literal["asinh", "linear"] = Field(
+        "asinh", description="tone curve of FITS: asinh lifts faint light; linear does not"
+    )
     bins: dict[str, Annotated[int, Field(ge=2)]] = Field(
         default_factory=dict,
-        description='attributes of numbers to divide into bins of about equally many images: {"age": 3}',
+        description='numeric attributes to divide into bins of about equally many images: {"age": 3}',
     )
     target: str | None = Field(
         None,
-        description="images of another domain that the classifier is for, without labels, or with labels for the test alone",
+        description="images of the target domain of the classifier, without labels, or with labels that are used for the test alone",
     )
-    validation: float = Field(0.15, gt=0, lt=1, description="share of each class for validation")
-    test: float = Field(0.2, gt=0, lt=1, description="share of each class for the test part")
+    validation: float = Field(0.15, gt=0, lt=1, description="share of each class for the validation split")
+    test: float = Field(0.2, gt=0, lt=1, description="share of each class for the test split")
     fold: tuple[int, int] | None = Field(
         None,
-        description="(2, 5): the test part is the second of five folds, instead of a share; see augury run --folds",
+        description="(2, 5): the test split is the second of five folds instead of a share; see augury run --folds",
     )
     near_duplicates: Literal["refuse", "drop", "allow"] = Field(
         "refuse",
-        description="refuse, drop: near-duplicates stay in one part; where the data's own split puts them in two, stop, or "
-        "leave them out of the earlier part; allow: do not look for them",
+        description="refuse, drop: near-duplicates stay in one split; where the given split puts them in two, stop (refuse) or "
+        "leave them out of the earlier split (drop); allow: do not search for them",
     )
 
     def reading(self) -> dict[str, Any]:
@@ -166,71 +173,76 @@ READING = (
 class TrainSettings(Settings):
     """How the generative model is trained; `None` takes the recipe's own value."""
 
-    recipe: str = Field("auto", description="a recipe, or auto: chosen by images, their size and the device")
-    steps: int | None = Field(None, ge=1, description="of training; null: the recipe's own, or what the budget allows")
+    recipe: str = Field("auto", description="a recipe, or auto: chosen by the images, their size and the device")
+    steps: int | None = Field(
+        None, ge=1, description="training steps; null: those of the recipe, or what the budget allows"
+    )
     budget: Seconds | None = Field(
-        None, description="time to train instead of steps, 10m or seconds; measured and planned into steps"
+        None, description="training time instead of steps, as 10m or in seconds; converted to steps by measurement"
     )
     batch: int | None = Field(
-        None, ge=2, description="images a step; null: 64 (32 for a translator), or all there are if fewer"
+        None, ge=2, description="images per step; null: 64 (32 for a translator), or all images if fewer"
     )
-    condition: tuple[str, ...] = Field((), description="attributes to condition on beside the label")
-    unconditional: bool = Field(
-        False, description="forget the classes: a generator of images, not of images of a class"
-    )
+    condition: tuple[str, ...] = Field((), description="attributes to condition on in addition to the label")
+    unconditional: bool = Field(False, description="ignore the classes: the generator is not conditioned on them")
     label_sampling: Literal["sqrt", "log", "frequency", "uniform"] | Annotated[float, Field(ge=0, le=1)] = Field(
         "sqrt",
-        description="how often a class is shown: by the root or log of its images, by their number, all alike; or an exponent of it",
+        description="how often a class is shown: in proportion to the square root or log of its images, to their number, uniformly, or to a power",
     )
-    augment: str | None = Field(None, description="what the discriminator sees: a policy of augury.augment, or none")
-    start_from: str | None = Field(None, description="a run folder or synthesizer whose weights to begin with")
+    augment: str | None = Field(
+        None, description="augmentation of the discriminator's input: a policy of augury.augment, or none"
+    )
+    start_from: str | None = Field(None, description="a run folder or synthesizer whose weights training starts from")
     unlabelled: str | None = Field(
-        None, description="a folder of images without labels that train the generator too, as a class of their own"
+        None, description="a folder of images without labels that also train the generator, as a separate class"
     )
     patience: float = Field(
         0.5,
         gt=0,
         le=1,
-        description="stop after this share of the steps without a kernel distance on validation near the lowest",
+        description="stop when the kernel distance on validation was not near its lowest for this share of the steps",
     )
     precision: Literal["auto", "fp32", "bf16"] = Field(
         "auto", description="auto: bf16 where it is measured to be faster"
     )
     checkpoint_every: Seconds = Field(20.0, description="seconds between checkpoints")
     overrides: dict[str, Any] = Field(
-        default_factory=dict, description="network and optimiser settings over the recipe's"
+        default_factory=dict, description="network and optimiser settings that override the recipe's"
     )
 
     @model_validator(mode="after")
     def _one_length(self) -> TrainSettings:
         if self.steps is not None and self.budget is not None:
-            raise ValueError("steps and budget both say how long to train; give one of them, and null for the other")
+            raise ValueError("steps and budget both set the training length; give one of them, and null for the other")
         return self
 
 
 class GenerateSettings(Settings):
-    """What to draw and what to keep."""
+    """What to generate and what to keep."""
 
     sampling_strategy: Strategy = Field(
         "balance",
-        description="balance (as many again where all are level), a ratio, a number or {class: number}; level: as many for "
-        "all; tail: what rare classes lack; auto: the same, less those that are recognised well",
+        description="balance: fill each class up to the largest (double each where all are equal); level: add equally many to all; "
+        "tail: fill rare classes; auto: as tail, without well-recognised classes; or a ratio, a number, {class: number}",
     )
-    truncation: float = Field(1.0, gt=0, le=1, description="below 1: more typical images, less varied")
+    truncation: float = Field(1.0, gt=0, le=1, description="below 1: more typical images, less diverse")
     sampling: Literal["prior", "boundary", "inversions"] = Field(
         "prior",
-        description="noise as trained; moved to where the classifier is just sure of the class; or between real images",
+        description="prior: noise as in training; boundary: moved to where the classifier is barely sure of the class; inversions: between real images",
     )
     filters: Names = Field(
-        ("agreement", "near_copy"), description='names in order, each with a limit if not its own: "confidence>.6"'
+        ("agreement", "near_copy"),
+        description='filter names in order, each with a limit if not the default: "confidence>.6"',
     )
     surplus: float = Field(
-        4.0, ge=1, description="most images drawn for each one wanted; fewer when enough have passed the filters"
+        4.0,
+        ge=1,
+        description="draw at most this many images for each one needed; fewer when enough have passed the filters",
     )
     soft_labels: int = Field(
         0,
         ge=0,
-        description="classifiers, taught by real images, whose mean probabilities go with each image; 0 for none",
+        description="number of classifiers, trained on real images, whose mean probabilities become soft labels; 0: none",
     )
 
 
@@ -239,61 +251,65 @@ class ScoreSettings(Settings):
 
     features: str = Field(
         "auto",
-        description="auto: lite0 when installed, else classifier; or names with commas between, see augury evaluate",
+        description="auto: lite0 if installed, else classifier; or comma-separated names, see augury evaluate",
     )
-    limit: int = Field(1000, ge=2, description="most images a side")
+    limit: int = Field(1000, ge=2, description="at most this many images per set")
 
 
 class ProveSettings(Settings):
     """The paired trial."""
 
-    arms: Names = Field(("usual",), description="names of arms; all or usual: those of them that can be trained here")
+    arms: Names = Field(("usual",), description="names of arms; all or usual: those that can be trained here")
     others: dict[str, str] = Field(
         default_factory=dict,
-        description='run folders whose kept synthetic images other arms show: {"vae": "runs/vae"}',
+        description='run folders whose kept synthetic images further arms show: {"vae": "runs/vae"}',
     )
     seeds: int = Field(
         7,
         ge=1,
-        description="paired seeds; with max_seeds, how many each look adds. Two generative arms need seven for a word",
+        description="paired seeds; with max_seeds, how many each interim look adds. Two generative arms need seven for an outcome other than underpowered",
     )
     max_seeds: int | None = Field(
-        None, ge=1, description="add seeds until the word is clear or there are so many; null: only `seeds`, one look"
+        None,
+        ge=1,
+        description="add seeds until the outcome is clear, up to this number; null: only `seeds`, without interim looks",
     )
     margin: float = Field(0.02, gt=0, lt=1, description="the smallest difference in balanced accuracy that matters")
     resample: Literal["none", "subsample", "bootstrap"] = Field(
         "none",
-        description="train images of each seed: all, 90 % of each class, or as many drawn with replacement. The generator has "
-        "seen all of them, so that what is left out favours the synthetic images; sound for images from elsewhere",
+        description="train images of each seed: all, 90 % of each class, or a bootstrap sample. A run's generator was trained on all "
+        "of them, which favours the synthetic images; valid for images of another origin",
     )
     near_duplicates: Literal["refuse", "drop", "allow"] = Field(
         "drop",
-        description="synthetic images near a test image: refuse, leave out, or do not look; exact copies are always refused "
+        description="synthetic images near a test image: refuse, leave out (drop), or do not search (allow); exact copies are refused "
         "unless allowed",
     )
-    steps: int = Field(300, ge=1, description="of training a classifier, the same for every arm")
-    batch: int = Field(64, ge=2, description="images a step")
+    steps: int = Field(300, ge=1, description="training steps of a classifier, the same for every arm")
+    batch: int = Field(64, ge=2, description="images per step")
     ratios: tuple[float, ...] = Field(
         (0.0, 0.25, 0.5, 1.0),
-        description="synthetic images shown for each real one, of which one is chosen on validation",
+        description="candidate numbers of synthetic images per real one; one is chosen on validation",
     )
     classifier: str = Field(
-        "cnn", description="cnn, resnet; on features: probe, forest, neighbours, or with other features probe:FEATURES"
+        "cnn", description="cnn, resnet; on features: probe, forest, neighbours, or on other features probe:FEATURES"
     )
     learning_rates: Rates = Field(
-        (3e-3,), min_length=1, description="learning rates; of several each arm takes its best on validation"
+        (3e-3,), min_length=1, description="learning rates; of several, each arm takes its best on validation"
     )
-    weight_decays: Decays = Field((1e-2,), min_length=1, description="weight decays; chosen together with the rate")
+    weight_decays: Decays = Field(
+        (1e-2,), min_length=1, description="weight decays; chosen together with the learning rate"
+    )
     precision: Literal["auto", "fp32", "bf16"] = Field("auto", description="auto: bf16 on a GPU where it is faster")
     flips: bool | None = Field(
         None,
-        description="images may be mirrored left and right: by generator, classifiers and the search for near-duplicates; null: not, "
-        "but for data that say so, as the embedded sample does",
+        description="allow mirroring left and right in generator, classifiers and near-duplicate search; null: no, except for data "
+        "that allow it, such as the embedded sample",
     )
 
 
 class ExportSettings(Settings):
-    """The augmented data set that a run leaves."""
+    """The augmented data set that a run writes."""
 
     format: str = Field("folder", description="a name of augury.exports.EXPORTS")
 
@@ -301,7 +317,7 @@ class ExportSettings(Settings):
 class RunSettings(Settings):
     """Everything that decides what a run computes. `device` is where, and is not part of the identity."""
 
-    seed: int = Field(0, ge=0, description="decides every random number")
+    seed: int = Field(0, ge=0, description="seed of all random numbers")
     device: Literal["auto", "cpu", "cuda", "mps"] = Field("auto", description="auto: cuda, else mps, else cpu")
     data: DataSettings = DataSettings()
     train: TrainSettings = TrainSettings()

@@ -1,4 +1,4 @@
-"""The verdict: paired results per arm, the difference that matters, and one word."""
+"""The verdict: paired results per arm, the difference that matters, and one outcome."""
 
 from __future__ import annotations
 
@@ -14,32 +14,33 @@ FORMAT = 7
 IMAGES, LAYERS = "synthetic images", "discriminator's layers"
 """What an arm can have of a generative training."""
 
-UNLOOKED = (
-    "Whether there are copies of test images among the synthetic ones was not looked for (prove.near_duplicates=allow)."
-)
+UNLOOKED = "The synthetic images were not checked for copies of test images (prove.near_duplicates=allow)."
+TEST_MORE = "Use a larger test split, or test every image once with augury run --folds"
+TEST_MORE_IN_FOLDS = "Add more images to test"
+"""What helps where the test split is too small, in a single trial and in a cross-validation."""
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """`difference` is the mean over `seeds` of (arm − comparator) in balanced accuracy on the test part, in [-1, 1].
+    """`difference` is the mean over `seeds` of (arm − comparator) in balanced accuracy on the test split, in [-1, 1].
 
-    [`low`, `high`] is its interval at confidence 1 − `level`, over seeds and test images; `level` is .05, less where several
-    generative arms or several looks are corrected for. `p` is that of the sign-flip test over the seeds, corrected for the
+    [`low`, `high`] is its interval at confidence 1 − `level`, over seeds and test images; `level` is .05, or less where several
+    generative arms or several interim looks are corrected for. `p` is that of the sign-flip test over the seeds, corrected for the
     number of generative arms.
     `p_no_gain` and `p_no_loss` are one-sided: that a gain of `margin` or more over the comparator (which was chosen as the
-    best; that is corrected for), or a loss of `margin` or more against the `twin` (the same training without synthetic images,
-    or from random weights), is not ruled out.
+    best; that is corrected for), or a loss of `margin` or more against the `matched_control` (the same training without synthetic
+    images, or from random weights), is not ruled out.
     `detectable` is the difference
     that such a trial finds four times of five; `seeds_needed` (None: no number of them) and `images_needed` are what it takes
     to settle a difference like this one; below `least_seeds` no sign-flip test can.
     `ratio` is that of the images, also where the best arm shows none. `comparisons` has a row for each generative arm;
     `arms` one value a seed; `per_class` rows carry 95 %
-    intervals; `ratio_curve` was measured on validation; `looks` are those taken at a growing trial; `folds` how many trials
-    are pooled, each with a test part and a generator of its own; `leaks` says what was checked to have seen no test image.
+    intervals; `ratio_curve` was measured on validation; `looks` are the interim looks at a growing trial; `folds` how many trials
+    are pooled, each with its own test split and generator; `leaks` says what was checked to have seen no test image.
     `adds` names what `arm` has and `comparator` lacks: "synthetic images" ("of" another generator) or "discriminator's layers". `lacking` says why the
-    test part cannot give any word but one, where that is so, `coarse` why it cannot give "no difference" where all else would; `test_groups`
-    counts the groups (people, patients) of the test part, None where none are told; `earlier` is the number of seeds of a look at this trial that
-    came before, with other seeds or arms, and is not corrected for, `said` its word.
+    test split allows no outcome but "underpowered", where that is so, `coarse` why it cannot give "no difference" where all else would; `test_groups`
+    counts the groups (people, patients) of the test split, None where the data name none; `earlier` is the number of seeds of an earlier interim look
+    at this trial, with other seeds or arms, which is not corrected for, `said` its outcome.
 
     A trial about holes, cells of class × attribute without train images, judges the mean recall of the cells within the attribute
     values that contain a hole; `metric` names them and `test_n` counts their images. `cells` then has a row for every cell:
@@ -94,20 +95,21 @@ class Verdict:
         return plain
 
     def checked(self, leaks: dict[str, Any]) -> Verdict:
-        """The same verdict, told with what was checked."""
+        """The same verdict, with a sentence that includes what was checked."""
         found = replace(self, leaks=leaks)
         return replace(found, sentence=sentence(found))
 
     @property
     def look(self) -> tuple[int, str]:
-        """(seeds, word) of the first look at this test part that could have given a word; (0, "") where none could."""
+        """(seeds, outcome) of the first look at this test split that could have given an outcome other than "underpowered"; (0, "") where
+        none could."""
         if self.earlier:
             return self.earlier, self.said
         return (len(self.seeds), self.outcome) if len(self.seeds) >= self.least_seeds and not self.lacking else (0, "")
 
     def after(self, before: Verdict | None, look: tuple[int, str] = (0, "")) -> Verdict:
-        """The same verdict, told as one that another look came before, one that could have given a word: `before` at the same
-        trainings, or the `look` of a trial of other settings on the same test part."""
+        """The same verdict, marked as preceded by another look, one that could have given an outcome other than "underpowered": `before`
+        at the same trainings, or the `look` of a trial of other settings on the same test split."""
         told = look
         if before is not None and not look[0]:
             same = (len(before.seeds), set(before.arms), before.ratio, before.margin)
@@ -136,44 +138,49 @@ def points(value: float) -> str:
 
 
 def sentence(v: Verdict) -> str:
-    """The verdict as one sentence to quote; differences are told in points (hundredths)."""
+    """The verdict as text to quote; differences are in points (hundredths)."""
     ours = {"difference": v.difference, "level": v.level, "low": v.low, "high": v.high, "p": v.p}
     found = _found(v, ours)
     margin = f"{100 * v.margin:g} points"
     if v.ratio == 0 and v.adds != LAYERS:
         return (
-            "The synthetic images do not help here: none was shown, so they make no difference; leave them out. The best "
-            f"arm without them is {v.comparator}."
+            "The synthetic images do not help here: no synthetic image was shown, so they make no difference. Leave them out. "
+            f"The best arm without them is {v.comparator}."
         )
     unlooked = v.leaks is not None and not v.leaks.get("looked_for", True)
     found += (
-        f" (after a look at {v.earlier} seeds that said '{v.said}', which is not corrected for)" if v.earlier else ""
+        f", not corrected for an earlier interim look at {v.earlier} seeds (outcome '{v.said}')," if v.earlier else ""
     )
-    small = f", less than the {margin} that this trial calls a difference" if abs(v.difference) < v.margin else ""
+    small = f", less than the {margin} that count as a difference in this trial" if abs(v.difference) < v.margin else ""
     said = {
         "helps": f"The {v.adds} help{', but not everywhere' if worse_cells(v.cells) else ''}: {found} over the best arm without them ({v.comparator}){small}.",
-        "hurts": f"The {v.adds} hurt: {found} against the best arm without them ({v.comparator}){small}; leave them out.",
-        "no difference": f"The {v.adds} make no difference of {margin} or more: {_no_difference(v, found)}; leave them out.",
+        "hurts": f"The {v.adds} hurt: {found} against the best arm without them ({v.comparator}){small}. Leave them out.",
+        "no difference": f"The {v.adds} make no difference of {margin} or more: {_no_difference(v, found)}. Leave them out.",
         "underpowered": f"This trial cannot tell whether the {v.adds} help: {found} against the best arm without "
-        f"them ({v.comparator}); {remedy(v)}.",
+        f"them ({v.comparator}). {capitalised(remedy(v))}.",
     }[v.outcome]
     return said + of_images(v) + of_cells(v) + (f" {UNLOOKED}" if unlooked else "")
 
 
+def capitalised(text: str) -> str:
+    """`text` with its first letter in upper case; the rest as it is."""
+    return text[:1].upper() + text[1:]
+
+
 def of_groups(images: int, groups: int | None) -> str:
-    """ " of 14 groups" for images of so many people or patients; "" where (nearly) each stands or falls alone."""
+    """ " of 14 groups" for images of so many people or patients; "" where (nearly) every image is a group of its own."""
     return f" of {groups:,} groups" if groups is not None and groups < 0.9 * images else ""
 
 
 def of_images(v: Verdict) -> str:
-    """Where the best arm shows no images, how the best one that does came out; "" elsewhere."""
+    """Where the best arm shows no images, the result of the best one that does; "" elsewhere."""
     rows = [row for row in v.comparisons if row.get("adds", LAYERS) != LAYERS]
     if v.adds != LAYERS or not rows or v.ratio == 0:
         return ""
     best = max(rows, key=lambda row: row["difference"])
     return (
-        f" The {best['adds']} ({best['arm']}): {points(best['difference'])} points ({points(best['low'])} to {points(best['high'])}) "
-        f"against {best['against']}."
+        f" The best arm with the {best['adds']} ({best['arm']}) differs by {points(best['difference'])} points "
+        f"({points(best['low'])} to {points(best['high'])}) from {best['against']}."
     )
 
 
@@ -194,11 +201,11 @@ def of_cells(v: Verdict, most: int = 3) -> str:
             for row in rows[:most]
         ]
         more = f", and {len(rows) - most} more" if len(rows) > most else ""
-        what = "A cell gets" if len(rows) == 1 else f"{len(rows)} cells get"
+        what = "One cell gets" if len(rows) == 1 else f"{len(rows)} cells get"
         told = f" {what} significantly worse: {', '.join(losses)}{more}."
     cost = v.overall
     return (
-        f"{told} Over all {cost['test']:,} test images: {points(cost['difference'])} points of balanced accuracy "
+        f"{told} Over all {cost['test']:,} test images, balanced accuracy changes by {points(cost['difference'])} points "
         f"({points(cost['low'])} to {points(cost['high'])})."
     )
 
@@ -219,29 +226,31 @@ def _no_difference(v: Verdict, found: str) -> str:
 
 
 def same(adds: str) -> str:
-    """What the twin is."""
+    """What the matched control is."""
     return "the same training without them" if adds != LAYERS else "the same network from random weights"
 
 
 def remedy(v: Verdict) -> str:
     """What would settle an underpowered trial."""
     if v.lacking:
-        return f"{v.lacking}; {_more(v)}"
+        return f"{v.lacking}. {_more(v)}"
     if v.coarse:
-        return f"no number of seeds settles it: {v.coarse}; {_more(v)}"
+        return f"no number of seeds can settle it: {v.coarse}. {_more(v)}"
     if len(v.seeds) < v.least_seeds:
-        return f"a word needs at least {v.least_seeds} seeds (prove.seeds={v.least_seeds})"
+        return (
+            f"an outcome other than 'underpowered' needs at least {v.least_seeds} seeds (prove.seeds={v.least_seeds})"
+        )
     if v.seeds_needed is None:
         return (
-            f"no number of seeds settles it with {v.test_n:,} test images: about {v.images_needed:,} are needed for a "
-            "difference like this"
+            f"no number of seeds can settle it with {v.test_n:,} test images: about {v.images_needed:,} are needed for a "
+            "difference of this size"
         )
     setting = "seeds" if v.folds > 1 else "max_seeds"
-    return f"about {v.seeds_needed} seeds would settle a difference like this (prove.{setting}={v.seeds_needed})"
+    return f"about {v.seeds_needed} seeds would settle a difference of this size (prove.{setting}={v.seeds_needed})"
 
 
 def _more(v: Verdict) -> str:
-    return "test more of them" if v.folds > 1 else "test more, or all in turn with augury run --folds"
+    return TEST_MORE_IN_FOLDS if v.folds > 1 else TEST_MORE
 
 
 def _plain(value: Any) -> Any:

@@ -65,7 +65,7 @@ def test_inspect_shows_tables_with_empty_cells_and_offers_bins(people: Path) -> 
     both = inspected(people, "--condition", "age,half", "--bins", "age=2")
     assert "images by class and age,half" in both and "age=0–17, half=0" in both and "class and old" not in both
     alone = inspected(people, "--condition", "age")
-    assert "no translator for these cells: the attribute 'age' has 37 values" in alone and "--bins age=2" in alone
+    assert "no translator can fill these cells: the attribute 'age' has 37 values" in alone and "--bins age=2" in alone
     assert "no cell is empty or rare" in inspected(people, "--condition", "half", "--attributes", "half").replace(
         "15*", ""
     )

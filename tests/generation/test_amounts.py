@@ -26,7 +26,7 @@ def test_the_tail_gets_what_it_lacks_to_the_worth_of_the_head() -> None:
     assert goal == 224
     assert found.numbers.tolist() == [0, 0, 124, 194, 40]
     assert [why.split(":")[0] for why in found.why] == ["enough", "enough", "rare", "rare", "rare"]
-    assert "30 images lack" in found.why[3] and "at most" not in found.why[3]
+    assert "30 images are fewer than the" in found.why[3] and "at most" not in found.why[3]
     assert "at most 10 for each real image" in found.why[4]
     assert OVERLAP == 0.99
 
@@ -46,7 +46,7 @@ def test_equal_classes_get_nothing_and_absent_ones_cannot() -> None:
     data = of([50, 50])
     absent = LabelledImages(data.images, data.labels, ("a", "b", "c"))
     found = amounts(absent, "tail")
-    assert found.numbers.tolist() == [0, 0, 0] and found.why[2].startswith("none: there is no real image")
+    assert found.numbers.tolist() == [0, 0, 0] and found.why[2].startswith("none: the class has no real image")
 
 
 def test_a_rare_class_that_is_surely_recognised_gets_nothing() -> None:
@@ -55,7 +55,7 @@ def test_a_rare_class_that_is_surely_recognised_gets_nothing() -> None:
     found = amounts(data, "auto", (), recognised)
     tail = amounts(data, "tail").numbers
     np.testing.assert_array_equal(found.numbers, [0, 0, tail[2], tail[3]])  # two of two are not enough to be sure
-    assert found.why[1].startswith("none: 40 of 40 validation images are recognised")
+    assert found.why[1].startswith("none: 40 of 40 validation images are classified correctly")
     for hits, total, low in zip(recognised.hits, recognised.total, recognised.surely, strict=True):
         expected = binomtest(int(hits), int(total)).proportion_ci(method="wilson").low
         assert low == pytest.approx(expected, abs=1e-7)
@@ -76,7 +76,7 @@ def test_holes_of_the_table_are_filled_even_in_a_class_that_is_recognised() -> N
     few = make((40, 5), poses=True)  # b: 5 left, none right
     assert amounts(few, "tail", ("pose",)).numbers[1].tolist() == [13, 18]
     partly = amounts(few, "auto", ("pose",), known)
-    assert partly.numbers[1].tolist() == [0, 18] and partly.why[1].startswith("only its 18 of empty cells")
+    assert partly.numbers[1].tolist() == [0, 18] and partly.why[1].startswith("only 18 for empty cells")
 
 
 @pytest.mark.parametrize(
@@ -84,8 +84,8 @@ def test_holes_of_the_table_are_filled_even_in_a_class_that_is_recognised() -> N
     [
         ("balance", [0, 5], ["enough: it reaches the largest class (8)", "filled up to the largest class (8)"]),
         (0.5, [0, 1], ["enough: it reaches 0.5 of the largest class (8)", "filled up to 0.5 of the largest class (8)"]),
-        (3, [3, 3], ["3 asked for each class"] * 2),
-        ({"b": 2}, [0, 2], ["not asked for", "asked for by name"]),
+        (3, [3, 3], ["3 requested for each class"] * 2),
+        ({"b": 2}, [0, 2], ["not requested", "requested by name"]),
     ],
 )
 def test_what_was_asked_for_is_the_reason(strategy, expected: list[int], reasons: list[str]) -> None:
@@ -98,7 +98,7 @@ def test_where_all_are_level_as_many_again_are_asked_for() -> None:
     data = LabelledImages(np.zeros((60, 1, 8, 8), np.uint8), np.repeat([0, 1], 30), ("a", "b"), {"pose": pose})
     assert amounts(data, "balance").numbers.tolist() == [30, 30]
     found = amounts(data, "balance", ("pose",))
-    assert found.numbers.tolist() == [[15, 15], [15, 15]] and found.why == ("as many again: all are level already",) * 2
+    assert found.numbers.tolist() == [[15, 15], [15, 15]] and found.why == ("doubled: all are equal already",) * 2
     assert amounts(data, "level").numbers.sum() == 0
 
 

@@ -235,7 +235,7 @@ def test_what_cannot_be_adapted_is_refused() -> None:
         asked(TARGET.images[:19])
     with pytest.raises(DataError, match="have shape"):
         asked(target(channels=3).images)
-    with pytest.raises(SettingsError, match="put them into the labelled images"):
+    with pytest.raises(SettingsError, match="add them to the labelled images"):
         asked(config=replace(SHORT, synthetic=(SOURCE.images, SOURCE.labels), ratio=0.5))
     with pytest.raises(SettingsError, match="SMOTE cannot be combined"):
         asked(config=replace(SHORT, smote="inputs"))

@@ -172,7 +172,7 @@ class Silent(BaseEstimator):
         ),
         (lambda channels, classes: nn.Conv2d(1, 3, 3), r"gives \[12, 3, 8, 8\]; it must give a logit of each class"),
         (Lacking(), r"24 images of 3 classes predict_proba of Lacking gives \[24, 2\]"),
-        (Silent(), "Silent does not say which classes it has seen"),
+        (Silent(), "Silent does not report the classes of its fit"),
     ],
 )
 def test_a_classifier_of_ones_own_that_gives_something_else_is_refused_in_words(
@@ -196,7 +196,7 @@ def test_what_cannot_be_trained_is_refused() -> None:
         trainings(classifier="probe:pixels").select(["cutmix"])
     with pytest.raises(SettingsError, match="loss of its own"):
         trainings(classifier="forest:pixels").select(["focal"])
-    with pytest.raises(SettingsError, match="no last layer"):
+    with pytest.raises(SettingsError, match="no known last layer"):
         trainings(classifier_object=Plain).select(["smote_features"])
     with pytest.raises(SettingsError, match="extra="):
         trainings(extra={}).select(["vae"])
@@ -231,7 +231,7 @@ def test_each_arm_takes_its_best_rate_on_validation() -> None:
     subject.measured("test", "balanced", 0.0, (0,), PART)
     assert subject.done == 5
     subject.validation = None
-    with pytest.raises(SettingsError, match="no validation part"):
+    with pytest.raises(SettingsError, match="no validation split"):
         subject.select(["none"])
 
 
@@ -283,7 +283,7 @@ def test_images_of_another_generator_must_not_be_test_images_either() -> None:
         SyntheticImages(x.images, x.labels[:, None], (), x.classes, 0, np.arange(len(x)), "made") for x in (made, PART)
     )
     settings = ProveSettings(arms=("balanced", "gan", "vae"), seeds=2, steps=2, batch=8)
-    with pytest.raises(DataError, match="images of the test part, pixel for pixel"):
+    with pytest.raises(DataError, match="images of the test split, pixel for pixel"):
         prove(tiny(), tiny((6, 6, 6), 1), PART, synthetic, settings, extra={"vae": leaked})
 
 

@@ -79,10 +79,10 @@ def test_only_holes_that_were_aimed_at_count() -> None:
     [
         (lambda: Holes.of(TRAIN, ("age",)), "no attribute 'age'"),
         (lambda: Holes.of(TRAIN, ("ground",), rare=0), "must be at least 1"),
-        (lambda: HOLES.targets(replace(MADE, condition_names=("age",))), "not made for values of 'ground'"),
+        (lambda: HOLES.targets(replace(MADE, condition_names=("age",))), "not generated for values of 'ground'"),
         (lambda: HOLES.targets(replace(MADE, conditions=MADE.conditions + 1)), "but has 2 values"),
         (lambda: HOLES.passed(replace(MADE, sources=None), TRAIN), "drawn from noise"),
-        (lambda: HOLES.passed(replace(MADE, sources=MADE.sources + 60), TRAIN), "the train part has 60 images"),
+        (lambda: HOLES.passed(replace(MADE, sources=MADE.sources + 60), TRAIN), "the train split has 60 images"),
         (
             lambda: HOLES.cells(replace(TRAIN, attributes={"ground": Attribute(TRAIN.labels, ("bright", "dark"))})),
             "has the values bright, dark here, but dark, bright",
@@ -155,8 +155,8 @@ def test_pairs_join_an_image_and_its_translation_within_the_class() -> None:
 def test_arms_that_cannot_be_composed_say_why() -> None:
     noise = replace(MADE, sources=None)
     assert obstacle(ARMS["filled"], TRAIN, noise, HOLES) == ""
-    assert "drawn from noise" in obstacle(ARMS["symmetric"], TRAIN, noise, HOLES)
-    assert "drawn from noise" in obstacle(ARMS["untranslated"], TRAIN, noise, HOLES)
+    assert "generated from noise" in obstacle(ARMS["symmetric"], TRAIN, noise, HOLES)
+    assert "generated from noise" in obstacle(ARMS["untranslated"], TRAIN, noise, HOLES)
     assert "no generated images" in obstacle(ARMS["filled"], TRAIN, None, HOLES)
     assert "of the kind it shows" in obstacle(ARMS["filled"], TRAIN, MADE.take(np.arange(5)), HOLES)
     unpassed = MADE.take(~HOLES.passed(MADE, TRAIN))

@@ -57,5 +57,5 @@ def test_originals_come_first_and_each_copy_has_their_label() -> None:
 def test_sets_that_do_not_fit_are_refused() -> None:
     with pytest.raises(DataError, match="of 1 channels"):
         colour_matched(source(), target(channels=3).images, seed=0)
-    with pytest.raises(DataError, match="cannot be one"):
+    with pytest.raises(DataError, match="cannot be joined"):
         joined(source(), source(channels=3))

@@ -60,7 +60,7 @@ def test_the_domain_is_an_attribute_beside_others_and_no_other_may_be_called_so(
     marked = domains.in_domain(aged, "target")
     assert list(marked.attributes) == ["age", "domain"] and (marked.attributes["domain"].codes == 1).all()
     assert (domains.in_domain(marked, "source").attributes["domain"].codes == 0).all()
-    with pytest.raises(DataError, match="an attribute called 'domain' already; rename it, or leave --target out"):
+    with pytest.raises(DataError, match="already have an attribute called 'domain'; rename it, or leave --target out"):
         domains.refuse_domain_attribute(marked)
     domains.refuse_domain_attribute(aged)
 
@@ -181,7 +181,7 @@ def test_translations_that_keep_their_class_are_advised_and_the_agreement_is_tol
     assert found.judge == pytest.approx((2 / 3 + 1) / 2) and found.limit == pytest.approx(
         0.5 + 0.8 * (found.judge - 0.5)
     )
-    assert "For 83% of the real target images it names the class of their pseudo-label." in found.sentence
+    assert "It agrees with the pseudo-labels of 83% of the real target images." in found.sentence
     json.dumps(found.as_dict())
 
 
@@ -189,12 +189,12 @@ def test_translations_under_labels_at_random_are_advised_against() -> None:
     data = source((40, 20))
     for labels in (np.random.default_rng(0).permutation(data.labels), 1 - data.labels):
         found = domains.kept_by_target(Stripes(), translations(data, labels), TARGET.images, TARGET.labels)
-        assert not found.advised and found.overall.value < 0.7 and "advised against" in found.sentence
+        assert not found.advised and found.overall.value < 0.7 and "not recommended" in found.sentence
 
 
 def test_a_judge_that_never_agrees_with_the_pseudo_labels_is_heard_without_a_fault() -> None:
     found = domains.kept_by_target(Stripes(wrong=True), translations(source()), TARGET.images, TARGET.labels)
-    assert found.judge is not None and found.judge < 0.05 and "names the class of their pseudo-label" in found.sentence
+    assert found.judge is not None and found.judge < 0.05 and "agrees with the pseudo-labels" in found.sentence
     assert not found.advised and "hardly better than chance" in found.sentence
 
 

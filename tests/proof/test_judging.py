@@ -58,7 +58,7 @@ def test_files_in_verdict_page_and_badge_out(tmp_path: Path) -> None:
 
 
 def test_test_images_among_the_synthetic_ones_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="synthetic images are images of the test part, pixel for pixel"):
+    with pytest.raises(DataError, match="synthetic images are images of the test split, pixel for pixel"):
         judge(REAL, REAL, tmp_path / "same", settings=SETTINGS)
     labels = np.arange(40) % 2
     coarse = np.random.default_rng(0).integers(40, 200, (40, 16, 16)).repeat(2, axis=1).repeat(2, axis=2)
@@ -113,7 +113,7 @@ def test_copies_that_were_not_looked_for_are_told_in_sentence_and_page(tmp_path:
     verdict = judge(real, held, tmp_path / "out", settings=allowing)
     assert verdict.sentence.endswith(UNLOOKED) and verdict.leaks is not None and not verdict.leaks["looked_for"]
     page = (tmp_path / "out" / "report.html").read_text()
-    assert "was not looked for" in page and "read for the verdict alone" not in page
+    assert "not checked for copies of test images" in page and "read for the verdict alone" not in page
 
 
 def test_a_trial_that_would_show_no_image_is_refused(tmp_path: Path) -> None:
@@ -146,11 +146,11 @@ def test_what_was_done_to_synthetic_images_is_told(tmp_path: Path) -> None:
     skipping = SETTINGS.model_copy(update={"data": SETTINGS.data.model_copy(update={"on_bad": "skip"})})
     real = replace(REAL, classes=("lying", "standing"))
     judge(real, made, tmp_path / "out", settings=skipping, callbacks=Callbacks(note=said.append))
-    assert any("1 of the synthetic files could not be read" in note and "lying/torn.png" in note for note in said)
-    assert any("1 synthetic images came in other sizes (9x12" in note for note in said)
+    assert any("1 synthetic files could not be read" in note and "lying/torn.png" in note for note in said)
+    assert any("1 synthetic images had other sizes (9x12" in note for note in said)
     assert any("augury split" in note for note in said)  # REAL has no parts
     page = (tmp_path / "out" / "report.html").read_text()
-    assert "The synthetic images as they were read" in page and "torn.png" in page
+    assert "How the synthetic images were read" in page and "torn.png" in page
 
 
 def test_a_table_with_the_columns_of_the_real_one_is_read_by_them(tmp_path: Path) -> None:
@@ -200,7 +200,7 @@ def test_a_folder_that_holds_something_else_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("option", "given"), [("--seed", "3"), ("--attributes", "pose"), ("--read-as", "csv")])
 def test_options_of_the_judge_are_refused_for_a_run(tmp_path: Path, option: str, given: str) -> None:
-    with pytest.raises(SettingsError, match=f"{option} goes with --with"):
+    with pytest.raises(SettingsError, match=f"{option} needs --with"):
         CliRunner().invoke(app, ["prove", str(tmp_path), option, given], catch_exceptions=False)
 
 
@@ -208,12 +208,11 @@ def test_options_of_the_judge_are_refused_for_a_run(tmp_path: Path, option: str,
 def test_settings_that_no_trial_of_foreign_images_reads_are_refused(tmp_path: Path, setting: str) -> None:
     call = ["prove", str(tmp_path), "--with", str(tmp_path), "-o", str(tmp_path / "out"), "--set", "prove.seeds=2"]
     with pytest.raises(
-        SettingsError, match=f"--set {setting.split('=')[0]} changes nothing here.*of data and prove count"
+        SettingsError,
+        match=f"--set {setting.split('=')[0]} has no effect with --with SYNTHETIC.*of data and prove apply",
     ):
         CliRunner().invoke(app, [*call, "--set", setting], catch_exceptions=False)
-    with pytest.raises(
-        SettingsError, match=f"--set {setting.split('=')[0]} changes nothing here, where images are divided"
-    ):
+    with pytest.raises(SettingsError, match=f"--set {setting.split('=')[0]} has no effect when images are split"):
         CliRunner().invoke(app, ["split", str(tmp_path), "--set", setting], catch_exceptions=False)
     with pytest.raises(SettingsError, match="there is no such setting"):
         CliRunner().invoke(app, [*call, "--set", "trian.steps=3"], catch_exceptions=False)
@@ -230,7 +229,7 @@ def test_the_command_on_the_page_has_no_setting_that_would_be_refused(tmp_path: 
 
 def test_images_of_other_runs_are_not_for_the_judge(tmp_path: Path) -> None:
     with_others = QUICK.model_copy(update={"others": {"vae": "runs/vae"}})
-    with pytest.raises(SettingsError, match="judge others with another --with"):
+    with pytest.raises(SettingsError, match="judge other images with another --with"):
         judge(REAL, REAL, tmp_path, settings=RunSettings(prove=with_others))
 
 
@@ -289,7 +288,7 @@ def test_parts_written_as_arrays_have_the_size_of_their_files(tmp_path: Path) ->
     assert [told[name] for name in SPLITS] == [list(found.values()).count(name) for name in SPLITS]
     Image.fromarray(rough[0, 0, :40]).save(real / "lying" / "0.png")
     with pytest.raises(
-        DataError, match=r"images have 2 sizes, such as .* choose it with --size, as --size 64, or name a folder"
+        DataError, match=r"images have 2 sizes, such as .* choose it with --size, as --size 64, or give a folder"
     ):
         CliRunner().invoke(app, [*call, "--force"], catch_exceptions=False)
     CliRunner().invoke(app, [*call, "--force", "--size", "16x12"], catch_exceptions=False)
@@ -321,5 +320,5 @@ def test_images_of_the_rare_class_alone_are_judged_and_those_without_a_class_ref
     told = judge(REAL, made, tmp_path / "out", settings=SETTINGS)
     assert [row["synthetic"] for row in told.per_class] == [6, 0]
     assert "augury prove" not in (tmp_path / "out" / "report.html").read_text()  # images in memory have no command
-    with pytest.raises(DataError, match="no labels; put them into a folder for each class"):
+    with pytest.raises(DataError, match="no labels; put them into one folder per class"):
         judge(REAL, made / "lying", tmp_path / "other", settings=SETTINGS)

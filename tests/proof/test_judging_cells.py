@@ -41,7 +41,7 @@ def test_a_hole_filled_with_right_images_helps_within() -> None:
     assert found.metric == "balanced accuracy within ground=bright" and found.test_n == 200
     assert found.matched_control["against"] == "drop_cells"  # the same real images
     assert "of balanced accuracy within ground=bright" in found.sentence
-    assert "Over all 400 test images: " in found.sentence
+    assert "Over all 400 test images, balanced accuracy changes by " in found.sentence
     rows = {row["cell"]: row for row in found.cells}
     assert [row["train"] for row in found.cells] == [60, 60, 60, 0]
     assert [row["synthetic"] for row in found.cells] == [0, 60, 0, 60]
@@ -137,7 +137,7 @@ def test_a_cell_that_gets_worse_is_never_passed_over() -> None:
     assert found.outcome == "helps"
     assert [row["worse"] for row in found.cells] == [False, False, True, False]
     assert found.sentence.startswith("The synthetic images help, but not everywhere: +35.0 points")
-    assert "A cell gets significantly worse: standing, ground=dark by 40.0 points (-" in found.sentence
+    assert "One cell gets significantly worse: standing, ground=dark by 40.0 points (-" in found.sentence
     told = found.as_dict()
     assert outcome(told) == "Helps, but one cell gets worse" and badge(told).count(", a cell worse") >= 1
     assert any("one cell gets significantly worse, standing, ground=dark by 40.0" in line for line in meaning(told))
@@ -172,7 +172,7 @@ def test_without_test_images_of_the_cell_nothing_is_said_of_it() -> None:
     test = images({(0, 0): 50, (0, 1): 50, (1, 0): 100}, 2)
     found = verdict({"randaugment": hits(0.9, 0.2, 0.9, 0.9), "filled": hits(0.9, 0.9, 0.9, 0.9)}, test)
     assert found.outcome == "underpowered"
-    assert "the test part has no image of the cell 'standing, ground=bright', so that nothing can be" in found.sentence
+    assert "The test split has no image of the cell 'standing, ground=bright', so it cannot be" in found.sentence
     row = found.cells[3]
     assert row["test"] == 0 and row["recall_arm"] is None and row["difference"] is None and not row["worse"]
     said: list[str] = []
@@ -180,7 +180,7 @@ def test_without_test_images_of_the_cell_nothing_is_said_of_it() -> None:
     told = prove(TRAIN, held(10, 1), test, MADE, settings, on_note=said.append)
     assert told.outcome == "underpowered" and any("no image of the cell 'standing, ground=bright'" in s for s in said)
     dark = images({(0, 0): 50, (1, 0): 50}, 2)
-    with pytest.raises(DataError, match="the test part has no image with ground=bright"):
+    with pytest.raises(DataError, match="the test split has no image with ground=bright"):
         prove(TRAIN, held(10, 1), dark, MADE, settings)
 
 
@@ -226,9 +226,9 @@ def test_images_from_noise_fill_holes_where_the_attributes_are_named() -> None:
     found = prove(TRAIN, held(10, 1), TEST, noise, settings, condition=("ground",))
     assert found.metric == "balanced accuracy within ground=bright" and found.arm == "filled"
     rejected = replace(MADE, reasons=("unchanged",) * len(MADE))
-    with pytest.raises(DataError, match=r"none that was kept fills an empty cell \('standing, ground=bright'\)"):
+    with pytest.raises(DataError, match=r"none of those kept fills an empty cell \('standing, ground=bright'\)"):
         prove(TRAIN, held(10, 1), TEST, rejected, settings)
-    with pytest.raises(DataError, match="not made for values of 'ground'"):
+    with pytest.raises(DataError, match="not generated for values of 'ground'"):
         prove(TRAIN, held(10, 1), TEST, TEST.take(np.arange(3)), settings, condition=("ground",))
 
 

@@ -35,7 +35,7 @@ def test_shares_are_a_class_and_their_mean_with_intervals() -> None:
 def test_below_the_limit_it_is_advised_against_and_the_weak_classes_are_named() -> None:
     found = agreement(50, 40, 10, judge=0.93)
     assert not found.advised
-    assert "advised against" in found.sentence and "'two' (20%)" in found.sentence and "93%" in found.sentence
+    assert "not recommended" in found.sentence and "'two' (20%)" in found.sentence and "93%" in found.sentence
     assert agreement(50, 40, 10, limit=0.6).advised
 
 

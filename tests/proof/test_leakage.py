@@ -49,11 +49,11 @@ def test_a_test_image_that_was_seen_is_caught(place: str) -> None:
 
 
 def test_a_test_image_among_the_choosing_or_the_training_is_caught() -> None:
-    with pytest.raises(DataError, match="1 of 20 test images are in the validation part too"):
+    with pytest.raises(DataError, match="1 of 20 test images are in the validation split too"):
         tried(validation=with_one(TEST, VALIDATION))
-    with pytest.raises(DataError, match="1 of 20 test images are in the train part too"):
+    with pytest.raises(DataError, match="1 of 20 test images are in the train split too"):
         tried(train=with_one(TEST, TRAIN))
-    with pytest.raises(DataError, match="1 of 12 validation images are in the train part too"):
+    with pytest.raises(DataError, match="1 of 12 validation images are in the train split too"):
         tried(train=with_one(VALIDATION, TRAIN))
     allowed = QUICK.model_copy(update={"near_duplicates": "allow"})
     assert tried(train=with_one(TEST, TRAIN), settings=allowed).leaks is not None
@@ -63,7 +63,7 @@ def test_test_images_among_the_synthetic_ones_are_caught() -> None:
     images = FREE.images.copy()
     images[:3] = TEST.images[:3]
     for policy in ("refuse", "drop"):
-        with pytest.raises(DataError, match=r"3 of 20 synthetic images are images of the test part.*number 0"):
+        with pytest.raises(DataError, match=r"3 of 20 synthetic images are images of the test split.*number 0"):
             tried(synthetic=replace(FREE, images=images), settings=QUICK.model_copy(update={"near_duplicates": policy}))
     rejected = replace(FREE, images=images, reasons=("agreement",) * 3 + ("",) * 17)
     assert tried(synthetic=rejected).outcome == "underpowered"  # a filter had rejected them
@@ -72,7 +72,7 @@ def test_test_images_among_the_synthetic_ones_are_caught() -> None:
 def test_validation_images_among_the_synthetic_ones_are_caught() -> None:
     images = FREE.images.copy()
     images[5] = VALIDATION.images[0]
-    with pytest.raises(DataError, match=r"1 of 20 synthetic images are images of the validation part.*number 5"):
+    with pytest.raises(DataError, match=r"1 of 20 synthetic images are images of the validation split.*number 5"):
         tried(synthetic=replace(FREE, images=images))
     rejected = replace(FREE, images=images, reasons=("",) * 5 + ("agreement",) + ("",) * 14)
     assert tried(synthetic=rejected).leaks is not None
@@ -90,9 +90,9 @@ def test_mirrored_images_are_caught_where_a_classifier_is_taught_with_them() -> 
     for held, name in ((1, "validation"), (2, "test")):
         mirror = synthetic(np.ascontiguousarray(sets[held].images[..., ::-1]), sets[held].labels)
         proof.prove(*sets[:3], mirror, QUICK)
-        with pytest.raises(DataError, match=f"images of the {name} part, pixel for pixel or mirrored"):
+        with pytest.raises(DataError, match=f"images of the {name} split, pixel for pixel or mirrored"):
             proof.prove(*sets[:3], mirror, QUICK, flips=True)
-        with pytest.raises(DataError, match=f"images of the {name} part"):
+        with pytest.raises(DataError, match=f"images of the {name} split"):
             proof.prove(*sets[:3], synthetic(sets[3].images, sets[3].labels), QUICK, flips=True, extra={"vae": mirror})
     faint = np.clip(sets[2].images[..., ::-1] * 0.9 + 12, 0, 255).astype(np.uint8)
     assert not leakage.like_held(faint, sets[2], "drop").any()

@@ -59,7 +59,7 @@ def test_trials_of_other_settings_on_the_same_test_part_are_looks(tmp_path: Path
 
     other = kept(tmp_path, 6)
     assert other.results == {} and other.before is None and other.look == (7, first.outcome)
-    assert f"after a look at 7 seeds that said '{first.outcome}'" in other.told(first).sentence
+    assert f"an earlier interim look at 7 seeds (outcome '{first.outcome}')" in other.told(first).sentence
     other.results["test/none/0"] = {"ece": 0.5}
     other.keep(1, 2, "test/none/0")  # killed here: verdict.json is still the first one
 

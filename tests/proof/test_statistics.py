@@ -346,7 +346,7 @@ def test_a_second_look_at_the_same_trial_is_told() -> None:
     assert first.outcome == "underpowered"
     assert second.after(None) == second.after(look(3)) == second and first.after(first) == first
     told = second.after(first)
-    assert told.earlier == 7 and "after a look at 7 seeds that said 'underpowered'" in told.sentence
+    assert told.earlier == 7 and "an earlier interim look at 7 seeds (outcome 'underpowered')" in told.sentence
     clear = replace(first, outcome="no difference")
     assert second.after(clear).said == "no difference"  # which another word would have followed as well
     for change in ({"ratio": 0.25}, {"margin": 0.1}):

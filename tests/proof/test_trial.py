@@ -157,7 +157,7 @@ def test_without_images_that_are_kept_nothing_is_said_to_differ() -> None:
     train, made = planted("useless")
     none = replace(made, reasons=("agreement",) * len(made))
     verdict = prove(train, VALIDATION, TEST, none, KNOWN.model_copy(update={"seeds": 2, "steps": 1}))
-    assert verdict.outcome == "no difference" and verdict.ratio == 0 and "leave them out" in verdict.sentence
+    assert verdict.outcome == "no difference" and verdict.ratio == 0 and "Leave them out" in verdict.sentence
 
 
 def test_verdicts_of_another_format_are_refused_in_words() -> None:
@@ -168,12 +168,12 @@ def test_verdicts_of_another_format_are_refused_in_words() -> None:
 MADE = synthetic(*both((5, 5), (8, 8), 9))
 SMALL = {"train": part((8, 4), 0), "validation": part((4, 4), 1), "test": part((5, 5), 2), "synthetic": MADE}
 BAD: list[tuple[dict[str, object], dict[str, object], type[AuguryError], str]] = [
-    ({}, {"arms": ("none",)}, SettingsError, "at least one that has neither; add both kinds"),
-    ({}, {"arms": ("gan",)}, SettingsError, "at least one that has neither; add both kinds"),
+    ({}, {"arms": ("none",)}, SettingsError, "an arm with neither; add both kinds"),
+    ({}, {"arms": ("gan",)}, SettingsError, "an arm with neither; add both kinds"),
     ({}, {"arms": ("none", "magic", "gan")}, SettingsError, "no arm 'magic'"),
-    ({}, {"ratios": (-1.0, 1.0)}, SettingsError, "must not be negative"),
-    ({}, {"ratios": (0.5, math.nan)}, SettingsError, "must not be negative, and be numbers"),
-    ({}, {"ratios": (math.inf,)}, SettingsError, "must not be negative, and be numbers"),
+    ({}, {"ratios": (-1.0, 1.0)}, SettingsError, "must be finite and not negative"),
+    ({}, {"ratios": (0.5, math.nan)}, SettingsError, "must be finite and not negative"),
+    ({}, {"ratios": (math.inf,)}, SettingsError, "must be finite and not negative"),
     ({}, {"seeds": 1}, SettingsError, "seeds is 1, but a paired trial needs at least 2.*prove.seeds=7"),
     ({}, {"max_seeds": 4}, SettingsError, "max_seeds is 4, less than the 7"),
     ({"validation": part((8, 0), 1)}, {}, DataError, "'standing' has no validation image"),

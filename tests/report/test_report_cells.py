@@ -59,7 +59,7 @@ def test_before_and_after_show_recall_change_and_counts() -> None:
     texts = {name: [mark.text for mark in chart.marks] for name, chart in (("before", before), ("after", after))}
     assert [t for t in texts["before"] if "%" in t] == ["90 %", "90 %", "90 %", "20 %"]
     assert [t for t in texts["after"] if "%" in t] == ["85 %", "85 %", "85 %", "70 %"]
-    assert "+50.0" in texts["after"] and "0 + 600 made" in texts["after"] and "0 real" in texts["before"]
+    assert "+50.0" in texts["after"] and "0 + 600 new" in texts["after"] and "0 real" in texts["before"]
     heat = [float(mark.attributes["fill-opacity"]) for mark in before.marks if mark.attributes["class"] == "heat"]
     assert heat[0] > heat[3] and max(heat) <= 0.5  # darker for a higher recall, the text on it readable
     assert sum(mark.attributes["class"] == "cell-hole" for mark in before.marks) == 1
@@ -109,9 +109,9 @@ def test_the_page_shows_the_cells_and_says_what_they_mean() -> None:
     assert "Before: classical" in section and "After: gan" in section
     assert len(re.findall(r"<tr[^>]*><th scope=\"row\">ring", section)) == 4
     assert "changes by +9.0 points" in section and "Worst cell before: ring 1, age=1, 20 %" in section
-    assert "The outcome is balanced accuracy within age=1: every class counts equally there." in text
-    assert "Balanced accuracy within age=1 on the test part: a dot" in text and "over all 0." in text
-    assert "No ratio was chosen, as an empty cell has no validation images." in text
+    assert "The trial measures balanced accuracy within age=1, where every class counts equally." in text
+    assert "Balanced accuracy within age=1 on the test split. Dots: seeds." in text and "over all 0." in text
+    assert "No ratio was chosen, because an empty cell has no validation images." in text
 
 
 def test_a_cell_without_test_images_is_a_dash() -> None:

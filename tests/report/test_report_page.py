@@ -86,7 +86,9 @@ def test_the_page_is_complete_in_itself():
 def test_the_sentence_comes_first_and_all_sections_are_there():
     given = facts("helps")
     page = Page(render(given))
-    assert words(page.text["verdict"]).startswith("▲Helps " + given.verdict["sentence"].replace(" -", " −"))
+    assert words(page.text["verdict"]).startswith(
+        "▲Helps " + given.verdict["sentence"].replace(" -", " −").replace(": ", " ", 1)
+    )
     assert page.sections == SECTIONS
     assert [tag for tag, _ in page.tags if tag == "h1"] == ["h1"]
     assert all(page.text[section].strip() for section in SECTIONS)
@@ -95,7 +97,7 @@ def test_the_sentence_comes_first_and_all_sections_are_there():
 def test_the_headline_says_what_and_the_line_below_by_how_much():
     said = "The images hurt: -1.2 points (95 % interval -2.0 to -0.4, 3-fold) of a 32-px set; leave them out."
     assert wording.headline({"sentence": said}) == (
-        "The images hurt:",
+        "The images hurt",
         "−1.2 points (95 % interval −2.0 to −0.4, 3-fold) of a 32-px set; leave them out.",
     )
     assert wording.headline({"sentence": "All is said."}) == ("All is said.", "")
@@ -111,7 +113,7 @@ def test_what_filters_keep_and_why_a_class_gets_its_number_is_told():
     old = replace(
         given, generation={"strategy": "balance", "rows": [r | {"why": ""} for r in given.generation["rows"]]}
     )
-    assert "What each keeps" not in words(Page(render(old)).text["filters"])
+    assert "Each filter keeps" not in words(Page(render(old)).text["filters"])
 
 
 def test_every_number_of_the_verdict_is_on_the_page():
@@ -139,9 +141,9 @@ def test_every_number_of_the_verdict_is_on_the_page():
 def test_each_word_has_its_own_meaning(outcome, ratio):
     text = words(Page(render(facts(outcome, ratio=ratio, classes=2))).text["verdict"])
     own = {
-        "helps": "about 2.1 more are named rightly",
-        "hurts": "about 1.9 fewer are named rightly",
-        "no difference": "Prefer classical, which does without",
+        "helps": "About 2.1 more test images in 100 are classified correctly",
+        "hurts": "About 1.9 fewer test images in 100 are classified correctly",
+        "no difference": "Prefer the arm classical, which does not use",
         "underpowered": "−4.0 to +5.0 points, excludes neither",
     }
     assert outcome.capitalize() in text
@@ -154,7 +156,7 @@ def test_a_trial_of_others_images_gets_a_shorter_page():
     page = Page(render(replace(facts(classes=2), judged=True, log=[], scores=[], generation={}, plan={}, seconds={})))
     assert page.sections == [s for s in SECTIONS if s not in ("filters", "scores", "training")]
     assert {a["href"][1:] for a in page.all("a")} <= set(page.sections)
-    assert "Sensitivity for each of the two classes" in page.text["classes"]
+    assert "Sensitivity of each class at 90 % specificity" in page.text["classes"]
 
 
 def test_looks_and_other_synthetic_arms_are_told():
@@ -166,7 +168,7 @@ def test_looks_and_other_synthetic_arms_are_told():
     text = {k: words(t) for k, t in Page(render(replace(facts(), verdict=changed))).text.items()}
     assert "gan_first" in text["arms"] and "0.125" in text["arms"] and "97.5 %" in text["arms"]
     assert "120.003050.020underpowered" in text["arms"].replace(" ", "")
-    assert "97.5 % interval" in text["verdict"] and "about 5,000 test images would" in text["verdict"]
+    assert "97.5 % interval" in text["verdict"] and "About 5,000 test images would" in text["verdict"]
     assert "3 synthetic images that resemble a test image" in text["data"]
 
 
@@ -185,7 +187,7 @@ def test_a_badge_is_a_picture_with_the_word_and_the_sentence(outcome):
 def test_too_few_seeds_are_told_as_such(seeds):
     text = words(Page(render(facts("underpowered", seeds=seeds, classes=2))).text["verdict"])
     assert f"With {seeds} paired seed" in text
-    assert f"smallest p that the test can give is {2.0 ** (1 - seeds):g}," in text
+    assert f"smallest possible p-value of the test is {2.0 ** (1 - seeds):g}," in text
     assert "detectable difference–" in text  # as it could not have found one of any size
 
 
@@ -197,7 +199,7 @@ def test_groups_are_told_with_the_images_of_each_class():
     page = Page(render(replace(base, verdict=told)))
     text = {name: words(each) for name, each in page.text.items() if name}
     assert (
-        f"test images{n:,} groups of them14" in text["verdict"]
+        f"test images{n:,} test groups14" in text["verdict"]
         and "of 4" in text["classes"]
         and "of 10" in text["classes"]
     )
@@ -211,7 +213,7 @@ def test_an_interval_over_two_seeds_is_one_of_shares_and_says_what_it_leaves_out
     arms = {**v["arms"], "gan": {**v["arms"]["gan"], "balanced_accuracy": [0.598, 0.804]}}
     text = words(Page(render(replace(facts(classes=2), verdict={**v, "arms": arms}))).text["arms"])
     assert "0.7010.000 to 1.000" in text
-    assert "over the seeds alone, cut off at 0 and 1; test images are not in them" in text
+    assert "over the seeds alone, clipped to 0 and 1; they do not cover the choice of test images" in text
     alone = words(Page(render(facts("underpowered", seeds=1, classes=2))).text["arms"])
     assert "Small print" not in alone
 
@@ -297,7 +299,7 @@ def test_neighbours_are_the_closest_and_rejected_ones_are_called_so():
     page = Page(render(given))
     text = page.text["neighbours"]
     closest = [f"{d:.1f}" for d in np.sort(given.distances[:, 0])[:12]]
-    assert "12 closest of all 28" in words(text) and text.count("rejected:") == 12
+    assert "12 synthetic images closest to a training image, of 28" in words(text) and text.count("rejected:") == 12
     assert re.findall(r"synthetic(\d+\.\d)", text) == closest
     assert "No synthetic image was kept" in page.text["filters"] and "none kept" in page.text["pictures"]
 
@@ -306,11 +308,11 @@ def test_images_of_any_making_passed_no_filters_and_those_of_folds_did():
     given = replace(facts(classes=2, keep=1.0), judged=True)
     page = render(given)
     text = words("".join(Page(page).text.values()))
-    assert "the first 8 synthetic images; not the best ones" in text
-    assert "the 12 closest of all 28 synthetic images: if any are copies" in text
+    assert "the first 8 synthetic images of each class. They were not selected by quality" in text
+    assert "the 12 synthetic images closest to a training image, of 28. Copies would appear" in text
     assert "filter" not in text.replace("filters, generator", "") and "kept" not in page
     folds = words("".join(Page(render(replace(given, verdict={**given.verdict, "folds": 3}))).text.values()))
-    assert "the first 8 synthetic images that passed the filters" in folds and "kept or not" in folds
+    assert "the first 8 synthetic images of each class that passed the filters" in folds and "kept or rejected" in folds
 
 
 def test_missing_pieces_are_said_to_be_missing():
@@ -325,8 +327,8 @@ def test_missing_pieces_are_said_to_be_missing():
     assert "The training log is empty" in text["training"]
     assert "No scores were computed" in text["scores"]
     assert "No synthetic images were drawn" in text["filters"]
-    assert "No neighbours were looked up" in text["neighbours"]
-    assert "nothing to choose" in text["ratio"] and "no table by class" in text["classes"]
+    assert "Nearest training images were not computed" in text["neighbours"]
+    assert "Only one ratio was available" in text["ratio"] and "no table by class" in text["classes"]
     assert text["pictures"].count("none kept") == 2
 
 
@@ -375,7 +377,7 @@ def test_many_classes_are_cut_and_said_to_be():
     assert len(html.encode()) < 5_000_000
     text = {section: words(said) for section, said in Page(html).text.items()}
     assert "The first 200 of 1500 classes; verdict.json" in text["classes"]
-    assert "The 40 rarest of 1500 classes" in text["pictures"]
+    assert "the 40 rarest of 1500 classes" in text["pictures"]
 
 
 def test_a_long_log_is_thinned():
@@ -418,9 +420,9 @@ def test_near_duplicates_are_told_with_pictures_and_policy():
     }
     images = [given.train.images[[0, 0]], given.train.images[[1, 2, 3]]]
     page = render(replace(given, near=near, near_images=images))
-    assert "2 pictures are there more than once, or nearly so: 5 images, mirrored copies among them" in page
+    assert "2 pictures have near-duplicates: 5 images in all, including mirrored copies" in page
     assert "1 image was left out" in page
     assert "2 near-duplicates: a.png, b.png" in page and "3 near-duplicates: c, d, e" in page
     none = render(replace(given, near={**near, "clusters": [], "left_out": []}))
-    assert "No picture is there more than once, or nearly so, mirrored ones among them." in none
-    assert "allowed and not looked for" in render(replace(given, near={**near, "policy": "allow", "clusters": []}))
+    assert "No near-duplicates were found, including mirrored ones." in none
+    assert "allowed and not searched for" in render(replace(given, near={**near, "policy": "allow", "clusters": []}))

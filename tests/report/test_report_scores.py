@@ -94,7 +94,7 @@ def test_copied_pairs_are_shown_as_pictures_and_counted():
     looked = [{"features": "lite0@57", "fakes": 40, "train": 90, "copies": 2}, {"features": "phash", "fakes": 40, "train": 90, "copies": 0}]  # fmt: skip
     page = Page(render(replace(given, copies={"looked": looked, "pairs": pairs}, copied=pictures)))
     text = words(page.text["neighbours"])
-    assert "2 of 40 by lite0, beside 90 training images" in text and "None of 40 by phash" in text
+    assert "lite0: 2 of 40, compared with 90 training images" in text and "phash: none of 40" in text
     assert text.count("phash 0.1 (limit 0.5); lite0 0.1 (limit 0.5)") == 2  # each pair once
     shown = [opened(img) for img in page.all("img") if "r/" in img["alt"]]
     assert [(im.size, im.getpixel((0, 0))[0], im.getpixel((im.size[0] - 1, 5))[0]) for im in shown] == [

@@ -72,4 +72,4 @@ def test_images_from_noise_have_no_such_section_and_long_plans_are_cut() -> None
 def test_scores_say_why_those_of_memorisation_are_missing_and_copies_mean_other_images_than_the_source() -> None:
     page = Page(render(told(score_notes=("C_T is left out.",))))
     assert "C_T is left out." in words(page.text["scores"])
-    assert "most like it other than its source" in words(page.text["neighbours"])
+    assert "nearest training images other than its source" in words(page.text["neighbours"])

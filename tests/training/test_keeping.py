@@ -156,7 +156,7 @@ def test_what_goes_wrong_is_said_once_with_a_remedy(name: str, series: dict, wel
     rule = recipe("dcgan")
     found = findings(rows(**series), rule, 0.5)
     assert list(found) == [name]
-    assert "usually helps: " in found[name]
+    assert "usual remedies: " in found[name]
     assert findings(rows(**well), rule, 0.5) == {}
     assert findings(rows(**series), rule, 0.1) == {}
     said = rows(**series)
@@ -171,7 +171,7 @@ def test_a_translator_that_changes_nothing_or_inverts_is_told_of() -> None:
     assert findings(rows(moved=[0.01, 0.015, 0.021]), rule, 0.4) == {}
     assert findings(rows(moved=[0.01, 0.015, 0.019]), rule, 0.2) == {}  # it begins at the identity
     found = findings(rows(moved=[0.9, 0.85]), rule, 0.06)
-    assert list(found) == ["inverted"] and "usually helps: " in found["inverted"].lower()
+    assert list(found) == ["inverted"] and "usual remedies: " in found["inverted"].lower()
     assert findings(rows(moved=[0.7, 0.85]), rule, 0.06) == {} == findings(rows(moved=[0.9, 0.85]), rule, 0.01)
     assert findings(rows(closeness=[1.1, 1.0, 0.5, 0.4]), rule, 0.5) == {}  # translations resemble their sources
 
@@ -180,7 +180,7 @@ def test_the_class_that_varies_least_is_named() -> None:
     hidden = rows(spread=[0.9, 0.9], worst_spread=[0.2, 0.1], worst_class=["rare", "rare"])
     assert "'rare' are nearly alike: 10% of" in findings(hidden, recipe("dcgan"), 0.5)["narrow"]
     shown = rows(spread=[0.3, 0.2], worst_spread=[0.2, 0.1], worst_class=["rare", "rare"])
-    assert "least of all 'rare' (10%)" in findings(shown, recipe("dcgan"), 0.5)["collapsed"]
+    assert "lowest for 'rare' (10%)" in findings(shown, recipe("dcgan"), 0.5)["collapsed"]
 
 
 def test_an_end_before_its_time_and_what_could_not_be_judged_are_in_the_log(tmp_path) -> None:
@@ -196,7 +196,7 @@ def test_an_end_before_its_time_and_what_could_not_be_judged_are_in_the_log(tmp_
     train_plan(plan, data, tmp_path, assess=assess, on_event=told.append)
     assert asked == [1, 2, 3, 4]  # the first was the best; the second could not be judged
     assert told == [
-        "out of memory while judging the generator of step 2: it is not judged",
+        "out of memory while evaluating the generator of step 2: evaluation skipped",
         "ended at step 4 of 10: no better generator since step 1",
     ]
     log = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
@@ -239,7 +239,9 @@ def test_warnings_are_told_and_logged(tmp_path, monkeypatch) -> None:
     plan = planned(data, recipe="dcgan", steps=6)
     alike = lambda synthesizer: {"kid": 1.0, "spread": 0.1, "duplicates": 0.9, "closeness": 1.0}  # noqa: E731
     train_plan(plan, data, tmp_path, assess=alike, on_event=told.append)
-    assert sum("nearly alike" in text for text in told) == sum("near twin" in text for text in told) == 1
+    assert (
+        sum("nearly alike" in text for text in told) == sum("near-duplicates of another" in text for text in told) == 1
+    )
     log = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
     assert [sorted(row.get("warnings", {})) for row in log[:3]] == [[], ["collapsed", "repeated"], ["vanished"]]
 
@@ -327,7 +329,7 @@ def test_an_unconditional_generator_knows_no_classes() -> None:
     assert drop_labels(plan, data).counts.tolist() == [40]
     with pytest.raises(SettingsError, match="one or the other"):
         planned(data, unconditional=True, condition=("pose",))
-    with pytest.raises(SettingsError, match="label_sampling=uniform would do nothing"):
+    with pytest.raises(SettingsError, match="label_sampling=uniform has no effect"):
         planned(data, unconditional=True, label_sampling="uniform")
     assert set_up(plan, drop_labels(plan, data))[1].draw(0, CPU)[1].unique().tolist() == [0]
     assert np.isfinite(np.frombuffer(synthesizer.weights[-64:], np.float32)).all()

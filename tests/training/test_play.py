@@ -348,7 +348,7 @@ def test_a_game_that_ran_out_of_memory_in_either_turn_goes_on_as_if_it_had_begun
 
     monkeypatch.setattr(AdversarialTrainer, turn, cramped)
     found = train_plan(plan, data, on_event=told.append)
-    assert len(told) == 1 and "played in 2 parts" in told[0]
+    assert len(told) == 1 and "split into 2 micro-batches" in told[0]
     for name, tensor in trainer.state.average.module.state_dict().items():
         assert torch.equal(found.generator.state_dict()[name], tensor), name
 
@@ -384,7 +384,7 @@ def test_a_batch_that_does_not_fit_into_memory_is_played_in_parts(monkeypatch, t
 
     monkeypatch.setattr(AdversarialTrainer, "_discriminator_step", cramped)
     whole = train_plan(plan, data, tmp_path / "a", on_event=told.append)
-    assert len(told) == 1 and "played in 2 parts" in told[0]
+    assert len(told) == 1 and "split into 2 micro-batches" in told[0]
 
     interrupted(plan, data, tmp_path / "b", 3)
     assert train_plan(plan, data, tmp_path / "b", checkpoint_every=1e-9).weights == whole.weights
@@ -431,7 +431,7 @@ def test_a_fixed_chance_of_augmentation_stays_where_it_was_set() -> None:
 
 
 def test_an_autoencoder_is_shown_images_as_they_are() -> None:
-    with pytest.raises(SettingsError, match="give back the changed images"):
+    with pytest.raises(SettingsError, match="reconstruct the augmented images"):
         planned(small(), recipe="vae", augment="diffaugment")
 
 
@@ -469,7 +469,7 @@ def test_weights_that_cannot_be_decomposed_are_no_crash(monkeypatch) -> None:
 
     monkeypatch.setattr(AdversarialTrainer, "train_step", once)
     train_plan(plan, data, on_event=told.append)
-    assert any("weights were no longer numbers" in text for text in told)
+    assert any("weights were no longer finite" in text for text in told)
 
 
 def test_without_a_folder_a_late_checkpoint_is_due_once(monkeypatch) -> None:

@@ -47,7 +47,7 @@ def test_every_network_gives_images_and_scores_of_the_right_shape(name: str, sha
     ("name", "overrides", "rule"),
     [
         ("wgan", {"spectral": True}, "clip=0 or spectral=false"),
-        ("dcgan", {"loss": "wasserstein"}, "bounded slope"),
+        ("dcgan", {"loss": "wasserstein"}, "bounded gradients"),
         ("rpgan", {"label_smoothing": 0.1}, "hinge or least_squares"),
         ("rpgan", {"loss": "hinge"}, "beyond its margin"),
         ("dcgan", {"path_length": 1.0}, "mapping network"),
@@ -189,7 +189,7 @@ def test_losses_that_are_no_numbers_send_it_back_to_the_last_good_state_at_half_
 
     monkeypatch.setattr(adversarial.AdversarialTrainer, "_discriminator_step", breaks)
     synthesizer = train_plan(plan, data, on_event=told.append)
-    assert told == ["losses were no longer numbers: back to step 5, learning rates halved (rescue 1 of 3)"]
+    assert told == ["losses were no longer finite: rollback to step 5, learning rates halved (rollback 1 of 3)"]
     assert np.isfinite(np.frombuffer(synthesizer.weights[-400:], np.float32)).all()
 
 
@@ -211,7 +211,7 @@ def test_weights_that_the_last_update_spoilt_are_never_called_good(monkeypatch, 
 
     monkeypatch.setattr(TrainState, "step", spoils)
     synthesizer = train_plan(plan, data, tmp_path, checkpoint_every=1e-9, on_event=told.append)
-    assert told == ["weights were no longer numbers: back to step 2, learning rates halved (rescue 1 of 3)"]
+    assert told == ["weights were no longer finite: rollback to step 2, learning rates halved (rollback 1 of 3)"]
     assert all(tensor.isfinite().all() for tensor in synthesizer.generator.state_dict().values())
     log = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
     assert [(row["step"], list(row["warnings"].values())) for row in log if "warnings" in row] == [(3, told)]
@@ -261,7 +261,7 @@ def test_numbers_out_of_their_range_are_refused(name: str, overrides: dict, rule
 )
 def test_what_only_a_game_reads_is_refused_for_an_autoencoder(setting: str) -> None:
     for name in ("vae", "ae"):
-        with pytest.raises(SettingsError, match=f"{setting}=0.1 would do nothing: an autoencoder"):
+        with pytest.raises(SettingsError, match=f"{setting}=0.1 has no effect: an autoencoder"):
             recipe(name, {setting: 0.1})
         recipe(name, {setting: 0.0})  # what it is anyway
 
@@ -286,7 +286,7 @@ def test_what_only_a_game_reads_is_refused_for_an_autoencoder(setting: str) -> N
     ],
 )
 def test_settings_that_would_do_nothing_are_refused(name: str, overrides: dict, rule: str) -> None:
-    with pytest.raises(SettingsError, match=f"would do nothing: .*{rule}"):
+    with pytest.raises(SettingsError, match=f"has no effect: .*{rule}"):
         recipe(name, overrides)
 
 
@@ -320,7 +320,7 @@ def test_what_concerns_classes_is_refused_where_there_are_none(setting: dict) ->
         ({"recipe": "vae", "overrides": {"loss": "hinge"}}, "for an autoencoder"),
         ({"recipe": "gan", "overrides": {"spectral_control": 0.1}}, "conditional norms"),
         ({"recipe": "dcgan", "start_from": "nowhere"}, "no synthesizer to start from"),
-        ({"recipe": "dcgan", "augment": "none", "overrides": {"augment_p": 0.5}}, "would do nothing with augment=none"),
+        ({"recipe": "dcgan", "augment": "none", "overrides": {"augment_p": 0.5}}, "has no effect with augment=none"),
         ({"recipe": "dcgan", "augment": "none", "overrides": {"ada_target": 0.6}}, "ada_target=0 in train.overrides"),
         ({"recipe": "dcgan", "overrides": {"ramp": 0}}, "above 0"),
     ],
@@ -365,7 +365,7 @@ def test_wrong_requests_are_refused_in_words(tmp_path) -> None:
         synthesizer.sample([7])
     with pytest.raises(SettingsError, match="truncation"):
         synthesizer.sample([0], truncation=0)
-    with pytest.raises(RunFolderError, match="no synthesizer"):
+    with pytest.raises(RunFolderError, match="not a synthesizer"):
         Synthesizer.load(tmp_path)
     with pytest.raises(SettingsError, match="no recipe 'x'"):
         planned(data, recipe="x")
@@ -373,7 +373,7 @@ def test_wrong_requests_are_refused_in_words(tmp_path) -> None:
         train_plan(planned(data, condition=("stain",)), data)
     with pytest.raises(SettingsError, match="no device"):
         choose_device("tpu")
-    with pytest.raises(TrainingError, match="no longer numbers"):
+    with pytest.raises(TrainingError, match="no longer finite"):
         train_plan(planned(data, overrides={"discriminator_lr": 1e30}), data)
 
 

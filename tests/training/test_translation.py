@@ -260,7 +260,7 @@ def test_without_moves_of_the_class_scores_see_translations_of_its_own_images_al
         ({"unconditional": True}, "from one cell into another"),
         ({"label_sampling": "uniform"}, "equal proportions"),
         ({"overrides": {"mode_seeking": 0.1}}, "set noise=8"),
-        ({"overrides": {"lecam": 0.1}}, "does not read it"),
+        ({"overrides": {"lecam": 0.1}}, "does not use it"),
         ({"overrides": {"conditioning": "auxiliary"}}, "must know the cell"),
     ],
 )

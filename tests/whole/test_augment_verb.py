@@ -142,7 +142,7 @@ def test_only_the_train_part_is_copied_and_the_rest_passed_through() -> None:
     assert {int(name.split(".")[0]) % 3 for name in made.names[36:]} == {0}
     alone = copies(data, "natural", per_image=3, originals=False)
     np.testing.assert_array_equal(alone.images, made.images[36:])
-    with pytest.raises(DataError, match="no train part"):
+    with pytest.raises(DataError, match="no train split"):
         copies(parted((1, 2)), "natural", per_image=1)
 
 

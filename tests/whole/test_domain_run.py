@@ -120,8 +120,8 @@ def test_every_labelled_image_that_does_not_validate_is_translated_once(tested) 
     pictures = pixels(run / "dataset")
     assert len(pictures) == 102 + sum(row["kept"] for row in rows)  # and no image of the target among them
     assert not set(pixels(run.parent / "other")) & set(pictures)
-    assert "102 labelled images of the source train, 60 images of the target without labels" in noted
-    assert "60 labelled ones of the target test" in noted
+    assert "102 labelled images of the source, 60 images of the target without labels" in noted
+    assert "test: 60 labelled images of the target" in noted
     assert made["kept_classes"]["overall"]["n"] == 102 and made["kept_classes"]["sentence"] in noted
     share = f"estimated {stored(run, 'target')['class_mix'][0]:6.1%}"
     assert f"lying     labelled  50.0%   target, {share}" in noted
@@ -166,11 +166,11 @@ def test_a_run_without_labels_of_the_target_says_so_and_how_many_translations_ke
     assert not (run / "verdict.json").exists() and not (run / "report.html").exists()
     assert (run / "scores.json").exists() and len(list((run / "dataset").rglob("*.png"))) > 102
     kept = stored(run, "generation")["kept_classes"]
-    assert out.strip().startswith("NOT TESTED. No target image has a label, so nothing was proved. ")
+    assert out.strip().startswith("NOT TESTED. No target image has a label, so there is no verdict. ")
     assert kept["sentence"] in out and f"data set  {run / 'dataset'}" in out and "report" not in out
     assert f"assigns {kept['overall']['value']:.0%} of the translated images to the class of their source" in out
-    assert "nothing can be proved" in noted and "120 images of the target without labels" in noted
-    assert noted.index("nothing can be proved") < noted.index("classify")  # before anything is trained
+    assert "there is no verdict" in noted and "120 images of the target without labels" in noted
+    assert noted.index("there is no verdict") < noted.index("classify")  # before anything is trained
     assert stored(run, "target")["test"] == 0 and len(np.load(run / "target.npy")) == 120
 
 

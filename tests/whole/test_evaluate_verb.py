@@ -91,7 +91,7 @@ def test_another_size_and_mode_are_brought_together_and_said(real: Path, tmp_pat
     made = folder(tmp_path / "made", blobs(40, 3, 24)[0], "RGB")
     found = card(real, made, "--features", "pixels", "--scores", "kid")
     assert found["sets"]["real"]["shape"] == found["sets"]["synthetic"]["shape"] == [3, 12, 12]
-    assert found["said"][0].startswith("synthetic: images of 24x24 px are brought to 12x12")
+    assert found["said"][0].startswith("synthetic: images of 24x24 px are resized to 12x12")
     assert found["said"][1].startswith("real: grey is repeated to three channels")
     (score,) = ScoreCard.from_dict(found).scores
     assert score.preprocessing.startswith("synthetic to 12x12 first (crop); ")
@@ -132,11 +132,11 @@ MISTAKES = {
     "no such score": (["--features", "pixels", "--scores", "fid"], SettingsError, "no score 'fid'; choose from"),
     "no weights": (["--features", "inception"], SettingsError, "need a weights file"),
     "weights for none": (["--features", "pixels", "--weights", "w.pth"], SettingsError, "take no weights file"),
-    "checksum of none": (["--features", "pixels", "--sha256", "ab"], SettingsError, "a checksum is of a weights file"),
+    "checksum of none": (["--features", "pixels", "--sha256", "ab"], SettingsError, "a checksum needs a weights file"),
     "no classifier": (["--features", "classifier"], SettingsError, "classifier=RUN"),
     "no head": (["--features", "pixels", "--scores", "is"], ScoreError, "needs class probabilities"),
     "no training images": (["--features", "pixels", "--scores", "duplicates"], ScoreError, "needs the training images"),
-    "settings": (["--set", "score.limit=9"], SettingsError, "two sets of images have none"),
+    "settings": (["--set", "score.limit=9"], SettingsError, "two sets of images have no run"),
     "no such precision": (["--precision", "fp8"], SettingsError, "choose fp32 or bf16"),
     "missing baseline": (["--features", "pixels", "--baseline", "nowhere"], DataError, "no such file or folder"),
 }
@@ -186,5 +186,5 @@ def test_a_run_refuses_what_is_for_two_sets(real: Path, tmp_path: Path) -> None:
     (tmp_path / "run" / "run.json").write_text("{}")
     with pytest.raises(SettingsError, match="--baseline is for two sets"):
         asked(tmp_path / "run", "--baseline", "none")
-    with pytest.raises(SettingsError, match="a run folder, beside another path"):
+    with pytest.raises(SettingsError, match="a run folder, combined with another path"):
         asked(tmp_path / "run", real)

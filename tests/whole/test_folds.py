@@ -87,7 +87,7 @@ def test_folds_and_comparisons_go_on_with_the_data_they_were_begun_with(
     assert asked == [photos, photos]
     about = tmp_path / "compared" / "ae" / "run.json"
     about.write_text(about.read_text().replace(str(photos), IN_MEMORY))
-    with pytest.raises(RunFolderError, match="made from images in memory; go on in Python"):
+    with pytest.raises(RunFolderError, match="made from images in memory; resume it in Python"):
         comparison.compare(None, tmp_path / "compared", ("vae", "ae"))
 
 
@@ -120,13 +120,13 @@ def test_what_cannot_be_is_refused(photos: Path, tmp_path: Path) -> None:
     for words, rule in (
         (["run", str(photos), "--folds", "3", "--set", "prove.max_seeds=9"], "prove.seeds"),
         (["run", str(photos), "--folds", "3", "--set", "data.near_duplicates=allow"], "more than once"),
-        (["run", str(photos), "--folds", "3", "--set", "data.fold=[1,3]"], "leave one out"),
+        (["run", str(photos), "--folds", "3", "--set", "data.fold=[1,3]"], "leave one of them out"),
         (["train", str(photos), "--folds", "3"], "augury run --folds"),
         (["run", str(photos), "--folds", "1"], "at least 2"),
         (["run", str(photos), "--folds", "12"], "at most 9 folds"),
         (
             ["run", str(photos), "--folds", "3", "--recipe", "translator", "--condition", "age"],
-            "a test part of its own",
+            "test split that has the cell",
         ),
     ):
         told = command(*words, "-o", str(tmp_path / "out"), *QUICK)

@@ -145,7 +145,7 @@ def test_a_filter_that_does_not_exist_is_refused_before_anything_is_computed(tmp
     ("room", "rule"),
     [
         ({"prove": {"arms": "mixup, cutmixx"}}, "there is no arm 'cutmixx'; choose among: all, usual, none"),
-        ({"prove": {"arms": "gan"}}, "a verdict compares"),
+        ({"prove": {"arms": "gan"}}, "a verdict needs an arm with synthetic images"),
         ({"prove": {"seeds": 1}}, "at least 2"),
         ({"prove": {"classifier": "vgg"}}, "there is no classifier 'vgg'"),
         ({"prove": {"others": {"vae": "nowhere"}}}, "not a run folder"),

@@ -61,7 +61,7 @@ def test_copies_that_test_count_once_and_images_like_them_are_not_exported(
             images, np.zeros((4, 1), np.int64), (), copied.classes, 0, np.arange(4), "any", reasons=reasons
         )
         assert session.exported().reasons == ("", "like a test image", "agreement", "")
-        assert said[-1] == "1 synthetic images are like a test image and are not exported"
+        assert said[-1] == "1 synthetic images are near-duplicates of a test image and are not exported"
 
 
 def test_what_the_trial_has_looked_at_is_not_looked_at_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -101,7 +101,7 @@ def test_overrides_are_taken_back_by_null_and_left_behind_by_another_recipe() ->
     [
         ({"recipe": "dcgan", "overrides": {"scales": 4}}, "lower scales"),
         ({"recipe": "dcgan", "overrides": {"loss": "magic"}}, "no loss"),
-        ({"recipe": "vae", "overrides": {"r1": 1.0}}, "would do nothing"),
+        ({"recipe": "vae", "overrides": {"r1": 1.0}}, "has no effect"),
         ({"recipe": "dcgan", "overrides": {"schedule": "stairs"}}, "no schedule"),
         ({"recipe": "dcgan", "overrides": {"spectral_control": 0.1, "conditional_norm": False}}, "conditional norms"),
         ({"recipe": "dcgan", "batch": 50}, "but there are 3"),  # 60 images, but the train part has fewer
@@ -127,5 +127,5 @@ def test_a_comparison_is_refused_before_its_first_recipe_is_begun(pictures: Path
         stages.STAGES, "split", replace(stages.STAGES["split"], run=lambda session: pytest.fail("begun"))
     )
     settings = validated(RunSettings, {"train": {"steps": 2, "overrides": {"r1": 1.0}}})
-    with pytest.raises(SettingsError, match=r"r1=1\.0 would do nothing"):
+    with pytest.raises(SettingsError, match=r"r1=1\.0 has no effect"):
         compare(pictures, tmp_path / "c", ("dcgan", "vae"), settings=settings)

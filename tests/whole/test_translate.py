@@ -61,7 +61,7 @@ def made(tmp_path_factory) -> tuple[Run, list[str]]:
 def test_the_table_and_the_plan_are_told_before_training(made) -> None:
     _, said = made
     table = [text for text in said if text.startswith("Train images of each cell (* empty or rare: fewer than 20):")]
-    plan = [text for text in said if text.startswith("Cells to fill, and from which:")]
+    plan = [text for text in said if text.startswith("Cells to fill, and their source cells:")]
     assert len(table) == len(plan) == 1  # not again where the training is done
     assert table[0].splitlines()[1].split() == ["ground=dark", "ground=bright"] and table[0].endswith("*")
     assert "\n  standing, ground=dark → standing, ground=bright: " in plan[0]
@@ -123,7 +123,7 @@ def test_own_images_are_translated_and_the_manifest_says_how(made, photos: Path,
         alone = translator.translate(source[None, None], changes, seed=row["seed"], indices=[row["index"]])
         np.testing.assert_array_equal(np.array(Image.open(tmp_path / "out" / row["file"])), alone[0, 0])
     code, _, error = call(*words)
-    assert code == 1 and "is there already; choose another folder with -o" in error
+    assert code == 1 and "exists already; choose another folder with -o" in error
 
 
 def test_several_changes_and_labelled_images_of_another_format(made, tmp_path: Path) -> None:
@@ -146,7 +146,7 @@ def test_several_changes_and_labelled_images_of_another_format(made, tmp_path: P
         (["--change", "label=sitting"], "no label 'sitting'"),
         (["--change", "ground"], "write it as name=value"),
         (["--change", "ground=dark", "--change", "ground=bright"], "contradict each other"),
-        (["--change", "ground=dark", "--size", "10"], "bring them to it with --size 12x12, and --fit crop"),
+        (["--change", "ground=dark", "--size", "10"], "resize them with --size 12x12, and --fit crop"),
         ([], "Missing option '--change'"),
     ],
 )
@@ -175,7 +175,7 @@ def test_images_of_another_size_or_mode_and_runs_without_translator_are_refused(
     drawing = augury.train(bars(), settings=TrainSettings(recipe="dcgan", steps=1, batch=4, overrides={"width": 8}))
     drawing.save(tmp_path / "dcgan")
     code, _, error = call("translate", tmp_path / "dcgan", photos, "--change", "label=lying", "-o", tmp_path / "b")
-    assert code == 1 and "recipe, dcgan, draws images from noise" in error
+    assert code == 1 and "recipe, dcgan, generates images from noise" in error
 
 
 def test_help_has_an_example() -> None:

@@ -117,7 +117,7 @@ def test_ctrl_c_tells_what_is_kept_and_that_the_same_command_goes_on(photos: Pat
     finally:
         process.kill()
     assert process.returncode == 130
-    assert "augury: interrupted; what was finished is kept, and the same command goes on" in told
+    assert "augury: interrupted; finished work is kept, and the same command resumes" in told
     assert "Traceback" not in told
 
 
@@ -237,7 +237,7 @@ def test_a_generator_with_attributes_draws_from_the_command_line(tmp_path: Path)
     drawn = command(*call, "--attribute", "pose=left")
     assert len(json.loads(drawn.stdout)["files"]) == len(list((tmp_path / "out").glob("*.png"))) == 2, drawn.stderr
     for wrong, rule in (
-        ([], "wants one value each of: label, pose"),
+        ([], "needs one value each of: label, pose"),
         (["--attribute", "pose=up"], "it has: left, right"),
     ):
         refused = command(*call, *wrong)

@@ -1,4 +1,4 @@
-"""The command line: one verb for each stage, and `run` for the whole way."""
+"""The command line: one command for each stage, and `run` for all of them."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ from augury.cli.prove import prove
 from augury.errors import AuguryError, SettingsError
 
 app = typer.Typer(
-    help="Images for the classes that lack them, and proof whether they help a classifier.",
-    epilog="Begin with: augury run photos/ -o runs/photos    (photos/<class>/*.jpg; without a path, the embedded sample)",
+    help="Generate images for classes that have few, and test whether they improve a classifier.",
+    epilog="Start with: augury run photos/ -o runs/photos    (photos/<class>/*.jpg; without a path, the embedded sample)",
     no_args_is_help=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
@@ -53,20 +53,20 @@ def common(
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
     ] = False,
 ) -> None:
-    """Options that come before a verb."""
+    """Options that come before a command."""
 
 
 app.add_typer(latent, name="latent")
 app.command(epilog="Example: augury inspect photos/ -o sheet.png")(inspect)
 app.command(
-    epilog="Example: augury split photos/ -o parts    then: augury prove parts/ --with made-from-parts-train/ -o runs/judged"
+    epilog="Example: augury split photos/ -o parts    then: augury prove parts/ --with synthetic/ -o runs/judged"
 )(split)
 app.command(
     epilog="Example: augury augment photos/ --preview sheet.png    then: augury augment photos/ -o more --policy natural --per-image 3"
 )(augment)
 app.command(epilog="Example: augury generate runs/photos -o more --label disgust --number 50 --seed 7")(generate)
 app.command(
-    epilog="Example: augury translate runs/faces photos/ --change young=no -o older    several changes: --change young=no --change label=woman"
+    epilog="Example: augury translate runs/faces photos/ --change young=no -o older    for several changes: --change young=no --change label=woman"
 )(translate)
 app.command(epilog=EXAMPLES)(evaluate)
 app.command(
@@ -77,65 +77,70 @@ app.command(epilog="Example: augury export runs/photos --format parquet -o photo
 Source = Annotated[
     Path | None,
     typer.Argument(
-        help="Folder of class folders, .npz, .csv, .parquet, .tar, idx, …; none: the run's own data again, or the embedded sample."
+        help="Folder of class folders, .npz, .csv, .parquet, .tar, idx, …; default: the data of the run folder, or the embedded sample."
     ),
 ]
-Folder = Annotated[Path, typer.Option("-o", "--output", help="The run folder: made, or gone on with.")]
+Folder = Annotated[Path, typer.Option("-o", "--output", help="Run folder; created, or resumed if it exists.")]
 Together = Annotated[
-    Path, typer.Option("-o", "--output", help="Folder for the run folders, one a recipe: made, or gone on with.")
+    Path,
+    typer.Option(
+        "-o", "--output", help="Folder for the run folders, one per recipe; created, or resumed if it exists."
+    ),
 ]
 Flips = Annotated[
     bool | None,
     typer.Option(
-        help="Mirror images left and right, in the generator's training as in the classifiers'; not unless given (but the embedded sample is)."
+        help="Mirror images left and right when training the generator and the classifiers; default: no (yes for the embedded sample)."
     ),
 ]
 Recipe = Annotated[
     str | None,
     typer.Option(
-        help="auto (the default), rpgan, dcgan, gan, wgan, wgan_gp, r3gan, stylegan, vae, ae; or translator, which fills empty "
-        "cells of class and attribute with translated train images."
+        help="auto (the default), rpgan, dcgan, gan, wgan, wgan_gp, r3gan, stylegan, vae, ae; or translator, which "
+        "fills empty cells of class × attribute with translated train images."
     ),
 ]
-Loss = Annotated[str | None, typer.Option(help="Over the recipe's: minimax, non_saturating, wasserstein, hinge, ….")]
+Loss = Annotated[
+    str | None, typer.Option(help="Overrides the recipe's loss: minimax, non_saturating, wasserstein, hinge, ….")
+]
 Penalty = Annotated[
     list[str] | None,
-    typer.Option(help="Over the recipe's: r1=1, r2=1, gradient_penalty=10, lecam=.3, clip=.01; one for each."),
+    typer.Option(help="Overrides the recipe's: r1=1, r2=1, gradient_penalty=10, lecam=.3, clip=.01; repeatable."),
 ]
-Smoothing = Annotated[float | None, typer.Option(help="Target of real images is 1 minus this.", min=0, max=0.5)]
+Smoothing = Annotated[
+    float | None, typer.Option(help="The discriminator's target for real images is 1 minus this.", min=0, max=0.5)
+]
 StartFrom = Annotated[
     str | None,
-    typer.Option(help="Begin with the weights of this run or synthesizer: same network and size, any classes."),
+    typer.Option(help="Start from the weights of this run or synthesizer; same network and image size, any classes."),
 ]
-Unlabelled = Annotated[
-    str | None, typer.Option(help="A folder of images without labels: they train the generator as well.")
-]
+Unlabelled = Annotated[str | None, typer.Option(help="Folder of images without labels that also train the generator.")]
 Target = Annotated[
     str | None,
     typer.Option(
-        help="Images of another domain that the classifier is for (a new scanner): a folder without labels, or class folders, whose "
-        "labels then test. Trains a translator into that domain."
+        help="Images of the target domain, such as a new scanner: a folder without labels, or class folders whose labels are used "
+        "for the test alone. Trains a translator into that domain."
     ),
 ]
 Steps = Annotated[int | None, typer.Option(help="Training steps.", min=1)]
 Budget = Annotated[
     str | None,
     typer.Option(
-        help="Time to train the generator (each, of several), instead of steps: 90s, 5m, 1h. The trial comes on top."
+        help="Training time of each generator instead of steps: 90s, 5m, 1h. The trial takes additional time."
     ),
 ]
-Precision = Annotated[str | None, typer.Option(help="auto (measured; the default), fp32 or bf16.")]
+Precision = Annotated[str | None, typer.Option(help="auto (default; measured), fp32 or bf16.")]
 Folds = Annotated[
     int | None,
     typer.Option(
-        help="Cross-validation (augury run only): so many runs, each with another part to test, one verdict of all; for few "
-        "images or people. To go on: the same -o and --folds."
+        help="Cross-validation (augury run only) with this many folds: one run per fold, one pooled verdict. For few images or "
+        "people. To resume: the same -o and --folds."
     ),
 ]
 Condition = Annotated[
     str | None,
     typer.Option(
-        help="Attributes to condition on beside the class: pose,stain. To fill the empty cells of class and age: --recipe "
+        help="Attributes to condition on in addition to the class: pose,stain. To fill empty cells of class × age: --recipe "
         "translator --condition age."
     ),
 ]
@@ -143,8 +148,8 @@ Strategy = Annotated[
     str | None,
     typer.Option(
         "--sampling-strategy",
-        help="balance (default), level, tail, auto, a ratio (0.5; 1.0 for as many as the largest has), a number of images for "
-        'each class (50), or {"class": n}.',
+        help="balance (default), level, tail, auto, a ratio to the largest class (0.5 or 1.0), a number of images per class (50), "
+        'or {"class": n}.',
     ),
 ]
 
@@ -152,7 +157,7 @@ Strategy = Annotated[
 def _length(steps: int | None, budget: str | None) -> dict[str, Any]:
     """How long to train; either replaces both of what is stored."""
     if steps is not None and budget is not None:
-        raise SettingsError("--steps and --budget both say how long to train; give one of them")
+        raise SettingsError("--steps and --budget both set the training length; give one of them")
     return {} if steps is None and budget is None else {"steps": steps, "budget": budget}
 
 
@@ -199,7 +204,7 @@ def way(
     until = "train" if context.info_name == "train" else "report"
     if folds is not None:
         if until == "train":
-            raise SettingsError("folds are for the verdict, and augury train gives none; use augury run --folds")
+            raise SettingsError("--folds needs a verdict, and augury train gives none; use augury run --folds")
         _cross_validated(path, output, folds, sections, given(seed=seed, device=device), extra, quiet, as_json)
         return
     run = work(path, output, until, quiet, extra, sections, given(seed=seed, device=device))
@@ -237,13 +242,13 @@ def _cross_validated(
 
 app.command(
     "run",
-    help="The whole way: train, generate, filter, score, prove, export, report. The same command, or only its -o, goes on "
-    "after an interruption.",
+    help="Run every stage: split, classify, train, generate, score, prove, export, report. To resume after an interruption, "
+    "repeat the command, or give its -o alone.",
     epilog="Example: augury run photos/ -o runs/photos --budget 10m",
 )(way)
 app.command(
     "train",
-    help="Split the data and train the generator; `augury run -o` the same folder goes on from here.",
+    help="Split the data and train the generator. `augury run -o` the same folder continues from there.",
     epilog="Example: augury train photos/ -o runs/photos --steps 4000",
 )(way)
 
@@ -254,7 +259,7 @@ def compare(
     path: Source = None,
     output: Together = Path("runs/compared"),
     recipes: Annotated[
-        str, typer.Option(help="Names with commas between; see augury run --help.")
+        str, typer.Option(help="Comma-separated recipes; see augury run --help.")
     ] = "rpgan,stylegan,vae,ae",
     seed: Seed = None,
     device: Device = None,
@@ -283,7 +288,7 @@ def compare(
 
 @app.command(epilog="Example: augury report runs/photos --json")
 def report(source: Annotated[Path, typer.Argument(help="A finished run folder.")], as_json: Json = False) -> None:
-    """Tell a finished run's verdict again, and where its report lies."""
+    """Print the verdict of a finished run and the path of its report."""
     from augury.pipeline.run_folder import Run
 
     place = Run(source)
@@ -293,7 +298,7 @@ def report(source: Annotated[Path, typer.Argument(help="A finished run folder.")
 
 @app.command(epilog="Example: augury doctor --json")
 def doctor(device: Device = None, as_json: Json = False) -> None:
-    """Versions, devices, optional extras, and twenty steps of training as a self-test."""
+    """Print versions, devices and optional extras, and train twenty steps as a self-test."""
     import numpy as np
     import torch
 
@@ -331,7 +336,7 @@ INTERRUPTED = 130
 
 
 def main() -> None:
-    """Run the command line; errors of ours are told in words and end with status 1, Ctrl-C with INTERRUPTED."""
+    """Run the command line; errors of Augury are printed without a traceback and end with status 1, Ctrl-C with INTERRUPTED."""
     try:
         app()
     except AuguryError as error:
@@ -341,7 +346,7 @@ def main() -> None:
         if isinstance(ended, SystemExit) and ended.code != INTERRUPTED:
             raise
         typer.echo(
-            "\naugury: interrupted; what was finished is kept, and the same command goes on with a run or a trial",
+            "\naugury: interrupted; finished work is kept, and the same command resumes a run or a trial",
             err=True,
         )
         raise SystemExit(INTERRUPTED) from None
@@ -351,7 +356,7 @@ def main() -> None:
         if not out_of_memory(error):
             raise
         typer.echo(
-            "augury: out of memory. What was finished is kept; run the same command again with smaller images (--size, in a new "
+            "augury: out of memory. Finished work is kept; run the same command again with smaller images (--size, in a new "
             "folder), --set train.batch=16, --set prove.batch=32 or --set score.limit=200, or on another --device",
             err=True,
         )

@@ -1,4 +1,4 @@
-"""What a person at a terminal sees while a run works, and when it has ended."""
+"""What the terminal shows during a run and at its end."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 TABLES = 3
-"""Most tables of cells that are shown unasked."""
+"""Most tables of cells that are shown by default."""
 
 if TYPE_CHECKING:
     from augury.data.cells import Cells
@@ -70,7 +70,7 @@ def tell(run: Run, as_json: bool) -> None:
         else:
             advice = kept["sentence"] if kept else "No image was translated."
             typer.echo(
-                f"\nNOT TESTED. No target image has a label, so nothing was proved. {advice}\n\n  data set  {made}"
+                f"\nNOT TESTED. No target image has a label, so there is no verdict. {advice}\n\n  data set  {made}"
             )
         return
     found = run.verdict
@@ -80,13 +80,13 @@ def tell(run: Run, as_json: bool) -> None:
     verdict(found)
     if found.outcome == "underpowered" and found.seeds_needed is None and len(found.seeds) >= found.least_seeds:
         typer.echo(
-            "\n  augury run --folds 5 would test every image once, in another folder (data with parts of their own: --split new)"
+            "\n  augury run --folds 5 would test every image once, in another folder (data with given splits: --split new)"
         )
     typer.echo(f"\n  data set  {made}\n  report    {run / 'report.html'}")
 
 
 def verdict(found: Verdict) -> None:
-    """The word, its sentence, and a line an arm."""
+    """The outcome, its sentence, and one line per arm."""
     typer.echo(f"\n{found.outcome.upper()}. {found.sentence}\n")
     width = max(map(len, found.arms))
     for name, values in found.arms.items():
@@ -118,10 +118,12 @@ def cells(tables: dict[str, Cells], *, every: bool, parts: bool) -> None:
                 f"  a translator can fill the cells marked *: {advice}" if advice else "  no cell is empty or rare"
             )
         except DataError as error:
-            typer.echo(f"  no translator for these cells: {error}")
+            typer.echo(f"  no translator can fill these cells: {error}")
     if len(shown) > TABLES:
         more = ", ".join(list(shown)[TABLES:])
-        typer.echo(f"\n{len(shown) - TABLES} more attributes have empty or rare cells (--condition shows one): {more}")
+        typer.echo(
+            f"\n{len(shown) - TABLES} more attributes have empty or rare cells (show one with --condition): {more}"
+        )
     if shown:
         typer.echo()
 

@@ -1,4 +1,4 @@
-"""The verbs about data sets: `inspect`, `split` or `augment` one, `export` a run's."""
+"""The commands about data sets: `inspect`, `split` or `augment` one, `export` that of a run."""
 
 from __future__ import annotations
 
@@ -31,27 +31,31 @@ from augury.images import SPLITS
 MOST_SHOWN = 12
 """Most values of an attribute that are counted one by one in the text of `inspect`; the JSON has all."""
 Written = "folder, imagefolder, csv, npz, tar or parquet."
-Format = Annotated[str | None, typer.Option("--format", help=f"{Written} As the name of -o ends, else imagefolder.")]
-Force = Annotated[bool, typer.Option("--force", help="Replace a file, or an export that files were added to.")]
+Format = Annotated[
+    str | None, typer.Option("--format", help=f"{Written} Default: by the ending of -o, else imagefolder.")
+]
+Force = Annotated[
+    bool, typer.Option("--force", help="Replace an existing file, or an export that has additional files.")
+]
 
 
 @reads
 def inspect(
     path: Data = None,
-    output: Annotated[Path | None, typer.Option("-o", "--output", help="Write a picture sheet here (PNG).")] = None,
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="Write a contact sheet here (PNG).")] = None,
     data: Given = None,
     flips: Annotated[
-        bool | None, typer.Option(help="Look for mirrored copies too; not unless given (but for the embedded sample).")
+        bool | None, typer.Option(help="Also search for mirrored copies; default: no (yes for the embedded sample).")
     ] = None,
     condition: Annotated[
         str | None,
         typer.Option(
-            help="Show the table of class and these attributes: age,pose; else each attribute with empty cells."
+            help="Show the table of class × these attributes: age,pose; default: each attribute with empty cells."
         ),
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Count classes, sizes, modes, unreadable files, duplicates and cells; draw a picture sheet."""
+    """Count classes, sizes, modes, unreadable files, duplicates and cells; draw a contact sheet."""
     from augury import data as room
     from augury.data.cells import tables
     from augury.files import atomic_path
@@ -77,9 +81,7 @@ def inspect(
 @reads
 def split(
     path: Data = None,
-    output: Annotated[Path, typer.Option("-o", "--output", help="Where to write the data set in its parts.")] = Path(
-        "parts"
-    ),
+    output: Annotated[Path, typer.Option("-o", "--output", help="Where to write the splits.")] = Path("parts"),
     written: Format = None,
     force: Force = False,
     seed: Seed = None,
@@ -87,10 +89,12 @@ def split(
     extra: Set = None,
     as_json: Json = False,
 ) -> None:
-    """Write a data set divided into train, validation and test, as a run divides it: groups and near-duplicates stay in one
-    part. Who makes images to be judged (augury prove --with) is given the train part alone. Image files are copied as they
-    are, or written to an .npz in the one size that they have or --size chooses; images from other formats are written in
-    the size that they are read in."""
+    """Split a data set into train, validation and test, as a run does. Groups and near-duplicates stay in one split.
+
+    To judge images of another generator (augury prove --with), train that generator on the train split alone. Image files
+    are copied as they are. An .npz needs images of one size, their own or that of --size. Images from other formats are
+    written in the size in which they are read.
+    """
     import numpy as np
 
     from augury.exports import ARRAYS, named, writer
@@ -102,7 +106,7 @@ def split(
     kind = written or named(output, "imagefolder")
     write = writer(kind)
     settings = settled({}, extra, {"data": data or {}}, given(seed=seed))
-    refuse_unread(extra, ("data", "prove"), "where images are divided")
+    refuse_unread(extra, ("data", "prove"), "when images are split")
     parts, originals = in_parts(path, settings, arrays=kind in ARRAYS)
     done = write(output, parts, originals=originals, link=False, force=force)
     assert parts.split is not None
@@ -117,21 +121,17 @@ def augment(
         Path | None, typer.Option("-o", "--output", help="Where to write the augmented data set.")
     ] = None,
     preview: Annotated[
-        Path | None, typer.Option(help="Write a sheet of every operator and policy on your images here (PNG).")
+        Path | None, typer.Option(help="Write a contact sheet of every operator and policy on your images here (PNG).")
     ] = None,
     how: Annotated[
         str | None,
-        typer.Option(
-            "--policy", help="classical (unless given), natural, medical, faces, astronomy, text, randaugment, …."
-        ),
+        typer.Option("--policy", help="classical (default), natural, medical, faces, astronomy, text, randaugment, …."),
     ] = None,
-    per_image: Annotated[int | None, typer.Option(help="Copies of each image; 1 unless given.", min=1)] = None,
-    originals: Annotated[bool, typer.Option(help="Write the images themselves too.")] = True,
+    per_image: Annotated[int | None, typer.Option(help="Copies of each image; default: 1.", min=1)] = None,
+    originals: Annotated[bool, typer.Option(help="Also write the original images.")] = True,
     flips: Annotated[
         bool | None,
-        typer.Option(
-            help="Mirror left and right; unless given, as the policy has it, and never where the data forbid it."
-        ),
+        typer.Option(help="Mirror left and right; default: as the policy does, and never where the data forbid it."),
     ] = None,
     written: Format = None,
     force: Force = False,
@@ -139,9 +139,9 @@ def augment(
     data: Given = None,
     as_json: Json = False,
 ) -> None:
-    """Write augmented copies of a data set with their provenance, or show on a sheet what each operator does to it.
+    """Write augmented copies of a data set with their provenance, or preview every operator on a contact sheet.
 
-    Only the train part is copied where the data come in parts; an image and its copies are one group. --preview shows every
+    If the data have splits, only the train split is copied. An image and its copies form one group. --preview shows every
     operator and policy, or with --policy or --per-image the copies that would be written.
     """
     from augury.data import load
@@ -150,9 +150,13 @@ def augment(
     from augury.pipeline import augmented_copies as room
 
     if (output is None) == (preview is None):
-        raise SettingsError("give either -o FOLDER for an augmented data set, or --preview SHEET.png to look first")
+        raise SettingsError(
+            "give either -o FOLDER for an augmented data set, or --preview SHEET.png for a contact sheet"
+        )
     if preview is not None and (written is not None or not originals):
-        raise SettingsError("a preview is a picture: leave --format and --no-originals out, or give -o for a data set")
+        raise SettingsError(
+            "--preview writes a picture: leave --format and --no-originals out, or give -o for a data set"
+        )
     if output is not None and path is not None:
         refuse_within(output, path)
     write = writer(written or named(output or Path(), "imagefolder"))
@@ -191,18 +195,18 @@ def export(
         typer.Option(
             "-o",
             "--output",
-            help="File or folder to write; unless given the run's own dataset, of which there is one: another format takes its place.",
+            help="File or folder to write; default: the data set in the run folder, where a new format replaces the old one.",
         ),
     ] = None,
     written: Annotated[
-        str | None, typer.Option("--format", help=f"{Written} As the name of -o ends, else folder.")
+        str | None, typer.Option("--format", help=f"{Written} Default: by the ending of -o, else folder.")
     ] = None,
     force: Force = False,
     device: Device = None,
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
-    """Write a run's augmented data set: its real train images and the synthetic ones kept, each with where it came from."""
+    """Write the augmented data set of a run: its real train images and the kept synthetic ones, with their provenance."""
     from augury.exports import named, place, writer
     from augury.pipeline.run_folder import Run
     from augury.pipeline.stages import advance, opened

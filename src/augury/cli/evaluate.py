@@ -1,4 +1,4 @@
-"""The verb `augury evaluate`: the score card of a run, or of any two sets of images."""
+"""The command `augury evaluate`: the score card of a run, or of any two sets of images."""
 
 from __future__ import annotations
 
@@ -27,63 +27,73 @@ augury evaluate photos/ made/ --features inception --weights pt_inception.pth --
 augury evaluate photos/ made/ --features timm:vit_small_patch14_dinov2.lvd142m --train photos/ --held-out unseen/
 augury evaluate photos/ made/ --features runs/photos -o card.json
 
-A score over Inception features is the FID or Inception Score only with the published weights file, without a size
-given, and with --baseline none; else compare it with its baseline alone. docs/scores.md tells which score to read when."""
+Scores over Inception features are the published FID and Inception Score only with the published weights file, without
+--size, and with --baseline none. Otherwise compare them with their baseline alone. See docs/scores.md for which score to use."""
 
 
 def evaluate(
     real: Annotated[
-        Path, typer.Argument(help="A run folder, alone; or real images, in any format that augury run reads.")
+        Path, typer.Argument(help="A run folder, alone; or real images in any format that augury run reads.")
     ],
     fake: Annotated[
         Path | None,
-        typer.Argument(help="Synthetic images: the same formats, or a folder, tar, table or .npz without labels."),
+        typer.Argument(help="Synthetic images in the same formats, or a folder, tar, table or .npz without labels."),
     ] = None,
     features: Annotated[
         str | None,
         typer.Option(
-            help="With commas between: lite0 (the default where installed), pixels, phash, inception, timm:NAME, classifier "
+            help="Comma-separated: lite0 (the default where installed), pixels, phash, inception, timm:NAME, classifier "
             "(of a run), classifier=RUN, or a PATH: a run folder, or an Inception weights file."
         ),
     ] = None,
     weights: Annotated[
-        Path | None, typer.Option(help="Weights file of inception or timm:NAME: state dict or safetensors.")
+        Path | None, typer.Option(help="Weights file for inception or timm:NAME: state dict or safetensors.")
     ] = None,
-    sha256: Annotated[str | None, typer.Option(help="Refuse a weights file whose SHA-256 begins otherwise.")] = None,
+    sha256: Annotated[
+        str | None, typer.Option(help="Refuse a weights file whose SHA-256 does not start with this.")
+    ] = None,
     scores: Annotated[
-        str | None, typer.Option(help="With commas between: fd,kid,precision,…; unless given, all that can be told.")
+        str | None, typer.Option(help="Comma-separated: fd,kid,precision,…; default: all that can be computed.")
     ] = None,
     baseline: Annotated[
         str | None,
         typer.Option(
-            help="half (default): one half of REAL stands in for FAKE to tell what real images score; a PATH of other real "
-            "images does so; none: all of REAL is the reference, as other tools have it."
+            help="half (default): one half of REAL is scored in place of FAKE; a PATH: these real images are; none: no baseline, "
+            "and all of REAL is the reference, as in other tools."
         ),
     ] = None,
     train: Annotated[
-        Path | None, typer.Option(help="What the generator learnt from; adds the scores of memorisation.")
+        Path | None, typer.Option(help="Training images of the generator; adds the memorisation scores.")
     ] = None,
-    held_out: Annotated[Path | None, typer.Option(help="Real images that it never saw, for those scores.")] = None,
-    limit: Annotated[int | None, typer.Option(help="Most images of each set, by chance.", min=4)] = None,
+    held_out: Annotated[
+        Path | None, typer.Option(help="Real images that the generator never saw, for the memorisation scores.")
+    ] = None,
+    limit: Annotated[
+        int | None, typer.Option(help="Use at most this many images of each set, chosen at random.", min=4)
+    ] = None,
     seed: Annotated[
-        int | None, typer.Option(help="Decides what is by chance; 0 unless given, a run has its own.", min=0)
+        int | None, typer.Option(help="Seed of random choices; default: 0, or the seed of the run.", min=0)
     ] = None,
     size: Annotated[
-        str | None, typer.Option(help="96, or height and width as 96x64; default: the smaller of the two sets' own.")
+        str | None,
+        typer.Option(help="96, or height and width as 96x64; default: the smaller native size of the two sets."),
     ] = None,
     fit: Fit = None,
     on_bad: OnBad = None,
     precision: Annotated[
-        str | None, typer.Option(help="fp32 (default) or bf16: quicker where the machine has it, one percent off.")
+        str | None,
+        typer.Option(help="fp32 (default) or bf16: faster on supported hardware, accurate to about one percent."),
     ] = None,
-    output: Annotated[Path | None, typer.Option("-o", "--output", help="Write the card here too (JSON).")] = None,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="Also write the score card here (JSON).")
+    ] = None,
     extra: Set = None,
     device: Device = None,
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
-    """Score synthetic images against real ones: those of a run, or any two sets. Each score comes with its interval, the
-    number of images, its features, and what real images score against each other at that number."""
+    """Score synthetic images against real ones: those of a run, or any two sets. Each score has an interval, the number of
+    images, its features, and the score of equally many real images as a baseline."""
     from augury.files import write_json
 
     of_sets = given(
@@ -117,8 +127,8 @@ def _of_run(
     if of_sets:
         name = f"--{next(iter(of_sets)).replace('_', '-')}"
         raise SettingsError(
-            f"{name} is for two sets of images, but only {run} is given; name the synthetic images too, or leave it out: the "
-            "card of a run holds every score, by its own settings"
+            f"{name} is for two sets of images, but only {run} is given; give the synthetic images too, or leave it out: the "
+            "card of a run has every score, computed with the settings of the run"
         )
     asked = [f"score.{name}={value}" for name, value in given(features=features, limit=limit).items()]
     return again(run, "score", quiet, [*asked, *(extra or [])], device).read("scores")
@@ -139,11 +149,11 @@ def _of_sets(
     from augury.training import choose_device
 
     if extra:
-        raise SettingsError("--set changes the settings of a run, but two sets of images have none; leave it out")
+        raise SettingsError("--set changes the settings of a run, but two sets of images have no run; leave it out")
     for path in (real, fake):
         if (path / "run.json").exists():
             raise SettingsError(
-                f"{path}: a run folder, beside another path; give it alone, or its images (its data set's path, dataset/)"
+                f"{path}: a run folder, combined with another path; give it alone, or its images (its data set's path, dataset/)"
             )
     asked |= {"baseline": None} if asked.get("baseline") == "none" else {}
     callbacks = console.callbacks(quiet)

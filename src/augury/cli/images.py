@@ -1,4 +1,4 @@
-"""The verbs that make images with a trained run: `generate` from noise, `translate` from images."""
+"""The commands that generate images with a trained run: `generate` from noise, `translate` from images."""
 
 from __future__ import annotations
 
@@ -30,23 +30,23 @@ if TYPE_CHECKING:
 
 OwnSize = Annotated[
     str | None,
-    typer.Option("--size", help="Bring the images to 96, or height and width as 96x64; as they are unless given."),
+    typer.Option("--size", help="Resize the images to 96, or height and width as 96x64; default: native size."),
 ]
 
 
 def generate(
     source: Trained,
     output: Annotated[Path, typer.Option("-o", "--output", help="Folder for the PNG files.")],
-    label: Annotated[str, typer.Option(help="The class to draw.")],
+    label: Annotated[str, typer.Option(help="The class to generate.")],
     attribute: Attributes = None,
-    number: Annotated[int, typer.Option(help="How many.", min=1)] = 16,
+    number: Annotated[int, typer.Option(help="Number of images.", min=1)] = 16,
     start: Annotated[int, typer.Option(help="Index of the first image.", min=0)] = 0,
     seed: Seed = 0,
-    truncation: Annotated[float, typer.Option(help="Below 1: more typical, less varied.")] = 1.0,
+    truncation: Annotated[float, typer.Option(help="Below 1: more typical, less diverse.")] = 1.0,
     device: Drawing = "cpu",
     as_json: Json = False,
 ) -> None:
-    """Draw images of one class from a trained run; (seed, index) always gives the same image."""
+    """Generate images of one class with a trained run; (seed, index) always gives the same image."""
     from PIL import Image
 
     from augury.files import atomic_path
@@ -54,7 +54,7 @@ def generate(
     synthesizer = opened(source, device)
     if synthesizer.translates:
         raise SettingsError(
-            f"{source}: this run has a translator, which draws nothing from noise; give it images with: augury translate {source} "
+            f"{source}: this run has a translator, which does not generate from noise; give it images with: augury translate {source} "
             f"images/ --change {_example(synthesizer)} -o {output}"
         )
     cell = synthesizer.cell(label, dict(pair("--attribute", text) for text in attribute or []))
@@ -73,16 +73,14 @@ def translate(
     source: Trained,
     images: Annotated[
         Path,
-        typer.Argument(
-            help="Images of any format that is read: a folder of files, .npz, .csv, …; labels are not needed."
-        ),
+        typer.Argument(help="Images in any supported format: a folder of files, .npz, .csv, …; labels are not needed."),
     ],
     output: Annotated[Path, typer.Option("-o", "--output", help="New folder for the PNG files and manifest.jsonl.")],
     change: Annotated[
         list[str],
         typer.Option(
             "--change",
-            help="What to reach: young=no, or label=woman for the class; one for each. The rest stays as it is.",
+            help="Target value: young=no, or label=woman for the class; repeatable. All other values stay.",
         ),
     ],
     size: OwnSize = None,

@@ -1,4 +1,4 @@
-"""The verbs of `augury latent`: pictures of what lies between and behind a generator's images."""
+"""The commands of `augury latent`: pictures of the latent space of a generator."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ latent = typer.Typer(
     rich_markup_mode=None,
 )
 
-Output = Annotated[Path, typer.Option("-o", "--output", help="The picture (PNG).")]
-Label = Annotated[str, typer.Option(help="The class to draw.")]
-Rows = Annotated[int, typer.Option(help="How many rows.", min=1, max=64)]
+Output = Annotated[Path, typer.Option("-o", "--output", help="Path of the picture (PNG).")]
+Label = Annotated[str, typer.Option(help="The class to generate.")]
+Rows = Annotated[int, typer.Option(help="Number of rows.", min=1, max=64)]
 Start = Annotated[int, typer.Option(help="Index of the first image.", min=0)]
 
 
@@ -36,9 +36,9 @@ def interpolate(
     source: Trained,
     output: Output,
     label: Label,
-    to: Annotated[str | None, typer.Option(help="The class to walk to; the same unless given.")] = None,
+    to: Annotated[str | None, typer.Option(help="The class to walk to; default: the same class.")] = None,
     attribute: Attributes = None,
-    frames: Annotated[int, typer.Option(help="Images in a row, both ends counted.", min=2, max=64)] = 8,
+    frames: Annotated[int, typer.Option(help="Images in a row, including both ends.", min=2, max=64)] = 8,
     rows: Rows = 4,
     start: Start = 0,
     space: Annotated[
@@ -48,7 +48,7 @@ def interpolate(
     device: Drawing = "cpu",
     as_json: Json = False,
 ) -> None:
-    """Walk from image i to image i + rows: one row for each i."""
+    """Interpolate from image i to image i + rows, one row for each i."""
     synthesizer = opened(source, device)
     ends = [_cell(synthesizer, label, attribute), _cell(synthesizer, to or label, attribute)]
     strips = {}
@@ -65,17 +65,17 @@ def mix(
     source: Trained,
     output: Output,
     label: Label,
-    to: Annotated[str | None, typer.Option(help="The class of the columns; the same unless given.")] = None,
+    to: Annotated[str | None, typer.Option(help="The class of the columns; default: the same class.")] = None,
     attribute: Attributes = None,
-    layers: Annotated[str, typer.Option(help="What the columns give: coarse, middle or fine.")] = "coarse",
+    layers: Annotated[str, typer.Option(help="Layers taken from the columns: coarse, middle or fine.")] = "coarse",
     rows: Rows = 4,
-    columns: Annotated[int, typer.Option(help="How many columns.", min=1, max=64)] = 6,
+    columns: Annotated[int, typer.Option(help="Number of columns.", min=1, max=64)] = 6,
     start: Start = 0,
     seed: Seed = 0,
     device: Drawing = "cpu",
     as_json: Json = False,
 ) -> None:
-    """A table of rows' images with some layers of the columns' (stylegan only)."""
+    """Mix styles: each row's image with some layers of each column's image (stylegan only)."""
     import numpy as np
 
     synthesizer = opened(source, device)
@@ -97,18 +97,18 @@ def mix(
 def truncate(
     source: Trained,
     output: Output,
-    label: Annotated[list[str], typer.Option(help="The class to draw; may be given several times.")],
+    label: Annotated[list[str], typer.Option(help="The class to generate; repeatable.")],
     attribute: Attributes = None,
     values: Annotated[
-        str, typer.Option(help="Truncations from -2 to 2; 0 typical, 1 as varied as taught.")
+        str, typer.Option(help="Truncations from -2 to 2; 0 is typical, 1 as diverse as in training.")
     ] = "0,.25,.5,.75,1",
-    rows: Annotated[int, typer.Option(help="How many images of each class.", min=1, max=64)] = 6,
+    rows: Annotated[int, typer.Option(help="Number of images of each class.", min=1, max=64)] = 6,
     start: Start = 0,
     seed: Seed = 0,
     device: Drawing = "cpu",
     as_json: Json = False,
 ) -> None:
-    """The same images from typical to varied."""
+    """Show the same images from typical to diverse."""
     synthesizer = opened(source, device)
     sweep = _numbers(values)
     strips: dict[str, Images] = {}
@@ -127,7 +127,7 @@ def _numbers(text: str) -> list[float]:
     try:
         return [float(part) for part in text.split(",")]
     except ValueError:
-        raise SettingsError(f"--values {text}: write numbers with commas between, as 0,.5,1") from None
+        raise SettingsError(f"--values {text}: write comma-separated numbers, as 0,.5,1") from None
 
 
 def _write(

@@ -1,4 +1,4 @@
-"""Options that verbs of several files share, and what they lead to."""
+"""Options that several commands share, and what they lead to."""
 
 from __future__ import annotations
 
@@ -17,57 +17,67 @@ if TYPE_CHECKING:
     from augury.settings import RunSettings
     from augury.training import Synthesizer
 
-Trained = Annotated[Path, typer.Argument(help="A run folder, or a synthesizer's.")]
+Trained = Annotated[Path, typer.Argument(help="A run folder, or the folder of a synthesizer.")]
 Data = Annotated[
     Path | None,
-    typer.Argument(help="Folder of class folders, .npz, .csv, .parquet, .tar, idx, …; none: the embedded sample."),
+    typer.Argument(help="Folder of class folders, .npz, .csv, .parquet, .tar, idx, …; default: the embedded sample."),
 ]
-Size = Annotated[str | None, typer.Option(help="96, or height and width as 96x64; default: native up to 64, else 64.")]
-Fit = Annotated[str | None, typer.Option(help="crop (cover, cut the middle; the default) or pad (fit inside).")]
-OnBad = Annotated[str | None, typer.Option(help="error (default), or skip: leave unreadable files out, listed.")]
-ReadAs = Annotated[
+Size = Annotated[
     str | None,
     typer.Option(
-        "--read-as", help="folder, imagefolder, csv, npz, tar, parquet, idx or cifar; unless given, as it looks."
+        help="96, or height and width as 96x64; default: native size if all are alike and at most 64, else 64."
     ),
+]
+Fit = Annotated[str | None, typer.Option(help="crop (default: cover, centre crop) or pad (fit inside).")]
+OnBad = Annotated[str | None, typer.Option(help="error (default) or skip: leave unreadable files out and list them.")]
+ReadAs = Annotated[
+    str | None,
+    typer.Option("--read-as", help="folder, imagefolder, csv, npz, tar, parquet, idx or cifar; default: detected."),
 ]
 Column = Annotated[
     list[str] | None,
-    typer.Option("--column", help="label=diagnosis: which column is image, label, group or split; one for each."),
+    typer.Option("--column", help="label=diagnosis: which column is image, label, group or split; repeatable."),
 ]
 Chosen = Annotated[
-    str | None, typer.Option("--attributes", help="Columns that are attributes: stain,pose; unless given, by rule.")
+    str | None, typer.Option("--attributes", help="Columns that are attributes: stain,pose; default: chosen by rule.")
 ]
 Group = Annotated[
     str | None,
-    typer.Option(help="Column or array whose images stay together in a split (a person, a patient); none: no group."),
+    typer.Option(help="Column or array of groups (people, patients) whose images stay in one split; none: no groups."),
 ]
-Split = Annotated[str | None, typer.Option(help="given (the data's own parts; the default) or new: divide anew.")]
-Root = Annotated[Path | None, typer.Option(help="Folder that the paths in a .csv begin at; its own unless given.")]
+Split = Annotated[
+    str | None, typer.Option(help="given (default: the splits that come with the data) or new (split again).")
+]
+Root = Annotated[
+    Path | None, typer.Option(help="Folder that the paths in a .csv are relative to; default: that of the .csv.")
+]
 Window = Annotated[str | None, typer.Option(help="DICOM: file (default), percentile, or centre and width as 40,400.")]
 Stretch = Annotated[str | None, typer.Option(help="FITS: asinh (default) or linear.")]
 Bins = Annotated[
     list[str] | None,
     typer.Option(
-        "--bins", help="age=3: an attribute of numbers in three bins of about equally many images; one for each."
+        "--bins", help="age=3: divide a numeric attribute into three bins of about equally many images; repeatable."
     ),
 ]
-Seed = Annotated[int | None, typer.Option(help="Decides every random number of the run; 0 unless given.", min=0)]
-Device = Annotated[str | None, typer.Option(help="auto, cpu, cuda or mps; auto unless given.")]
+Seed = Annotated[int | None, typer.Option(help="Seed of all random numbers of the run; default: 0.", min=0)]
+Device = Annotated[str | None, typer.Option(help="auto (default), cpu, cuda or mps.")]
 Drawing = Annotated[
-    str, typer.Option("--device", help="cpu gives the same images on every machine of its kind; or auto, cuda, mps.")
+    str,
+    typer.Option("--device", help="cpu (default: the same images on machines of the same kind), auto, cuda or mps."),
 ]
 Json = Annotated[
-    bool, typer.Option("--json", help="Results as JSON on standard output; progress goes to standard error.")
+    bool, typer.Option("--json", help="Print results as JSON on standard output; progress goes to standard error.")
 ]
 Given = dict[str, Any] | None
 """What `reads` fills."""
 RunFolder = Annotated[Path, typer.Argument(help="A run folder.")]
-Quiet = Annotated[bool, typer.Option("--quiet", help="No progress, only results.")]
-Set = Annotated[list[str] | None, typer.Option("--set", help="Any other setting: prove.steps=600, train.batch=32.")]
+Quiet = Annotated[bool, typer.Option("--quiet", help="Print results only, no progress.")]
+Set = Annotated[
+    list[str] | None, typer.Option("--set", help="Any other setting: prove.steps=600, train.batch=32; repeatable.")
+]
 Attributes = Annotated[
     list[str] | None,
-    typer.Option("--attribute", help="pose=left: for a generator conditioned on attributes; one for each."),
+    typer.Option("--attribute", help="pose=left: for a generator conditioned on attributes; repeatable."),
 ]
 
 
@@ -163,7 +173,7 @@ def given(**values: Any) -> dict[str, Any]:
 def settled(
     stored: dict[str, Any], extra: list[str] | None, sections: dict[str, dict[str, Any]], top: dict[str, Any]
 ) -> RunSettings:
-    """Stored settings, over them the options given, over them every --set room.name=value.
+    """Stored settings, over them the options given, over them every --set section.name=value.
 
     train.overrides come together from all three, one by one; those stored hold for the stored recipe only, and null takes
     one back."""
@@ -179,7 +189,7 @@ def settled(
         name, equals, told = text.partition("=")
         room, dot, key = name.partition(".")
         if not (equals and dot):
-            raise SettingsError(f"--set {text}: write it as room.name=value, for example --set prove.steps=600")
+            raise SettingsError(f"--set {text}: write it as section.name=value, for example --set prove.steps=600")
         values[room] = {**values.get(room, {}), key: value(told)}
         if (room, key) == ("train", "overrides"):
             overrides.append(values[room][key])
@@ -191,12 +201,12 @@ def settled(
 
 
 def refuse_unread(extra: list[str] | None, sections: tuple[str, ...], where: str) -> None:
-    """Raises SettingsError for a --set of a room that is not among the `rooms` that a verb reads."""
+    """Raises SettingsError for a --set of a section that is not among the `sections` that a command reads."""
     for text in extra or []:
         name = text.partition("=")[0]
         if name.partition(".")[0] not in sections:
             raise SettingsError(
-                f"--set {name} changes nothing here, {where}: only the settings of {' and '.join(sections)} count; leave it out"
+                f"--set {name} has no effect {where}: only the settings of {' and '.join(sections)} apply; leave it out"
             )
 
 

@@ -1,4 +1,4 @@
-"""The verb `augury prove`: the trial of a run again, or a trial of synthetic images of any making."""
+"""The command `augury prove`: repeat the trial of a run, or judge synthetic images of any origin."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from augury.errors import SettingsError
 
 @reads
 def prove(
-    source: Annotated[Path, typer.Argument(help="A run folder; or, with --with, real images of any format.")],
+    source: Annotated[Path, typer.Argument(help="A run folder; or, with --with, real images in any format.")],
     synthetic: Annotated[
-        Path | None, typer.Option("--with", help="Synthetic images of any making and format, for the same classes.")
+        Path | None, typer.Option("--with", help="Synthetic images of any origin and format, of the same classes.")
     ] = None,
     output: Annotated[
-        Path | None, typer.Option("-o", "--output", help="With --with: folder for verdict, report and badge.")
+        Path | None, typer.Option("-o", "--output", help="With --with: folder for the verdict, report and badge.")
     ] = None,
     seed: Seed = None,
     data: Given = None,
@@ -29,13 +29,13 @@ def prove(
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
-    """Do the trial of a run again, with other settings if you like, up to the report; or judge synthetic images that
-    Augury did not make. A trial that was stopped goes on."""
+    """Repeat the trial of a run, with other settings if given, and write its report; or judge synthetic images that Augury
+    did not generate. An interrupted trial resumes."""
     if synthetic is None:
         names = {setting: name for name, (setting, *_) in DATA.items()}
         if external := [*given(output=output, seed=seed), *(names[setting] for setting in data or {})]:
             raise SettingsError(
-                f"--{external[0].replace('_', '-')} goes with --with SYNTHETIC; a run has its own folder, seed and way to read its data"
+                f"--{external[0].replace('_', '-')} needs --with SYNTHETIC; a run has its own folder, seed and data settings"
             )
         console.tell(again(source, "report", quiet, extra, device), as_json)
         return
@@ -47,7 +47,7 @@ def prove(
         "prove": {"near_duplicates": "refuse"},
     }
     settings = settled({}, extra, sections, given(seed=seed, device=device))
-    refuse_unread(extra, ("data", "prove"), "where images that are there already are tried")
+    refuse_unread(extra, ("data", "prove"), "with --with SYNTHETIC")
     place = output or Path("runs/judged")
     verdict = judge(source, synthetic, place, settings=settings, callbacks=console.callbacks(quiet))
     badge = report.markdown(verdict.as_dict(), place / "badge.svg")

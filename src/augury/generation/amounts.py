@@ -72,7 +72,7 @@ def amounts(
         return _as_asked(data, strategy, condition)
     if strategy == "auto" and recognised is None:
         raise SettingsError(
-            "sampling_strategy auto asks how well each class is recognised on validation, but that was not measured; use "
+            "sampling_strategy auto needs the validation recall of each class, but that was not measured; use "
             "tail, or augury run"
         )
     counts = table(data, condition)
@@ -100,23 +100,23 @@ def _images_worth(effective: float) -> int:
 def _tail_reason(counts: Codes, lacking: Codes, real: int, goal: int) -> str:
     if not lacking.any():
         return (
-            f"enough: {goal} images are worth {ENOUGH:.0%} of the class worth most"
+            f"enough: {goal} images have {ENOUGH:.0%} of the largest effective number of a class"
             if not counts.ndim
-            else (f"enough: each cell has the {goal} images worth {ENOUGH:.0%} of the cell worth most")
+            else (f"enough: each cell has the {goal} images that have {ENOUGH:.0%} of the largest effective number")
         )
     if not real:
-        return "none: there is no real image of the class to learn from"
+        return "none: the class has no real image to train on"
     empty = int((counts == 0).sum())
     holes = f"; {empty} of {counts.size} cells have no real image" if counts.ndim and empty else ""
     capped = f"; at most {MOST} for each real image" if lacking.sum() > MOST * real else ""
-    where = f"{int((lacking > 0).sum())} of {counts.size} cells lack" if counts.ndim else f"{real} images lack"
-    return f"rare: {where} some to the {goal} worth {ENOUGH:.0%} of the most{holes}{capped}"
+    where = f"{int((lacking > 0).sum())} of {counts.size} cells are" if counts.ndim else f"{real} images are"
+    return f"rare: {where} fewer than the {goal} that have {ENOUGH:.0%} of the largest effective number{holes}{capped}"
 
 
 def _known_reason(recognised: Recognised, c: int, holes: int) -> str:
     n, hits = int(recognised.total[c]), int(recognised.hits[c])
-    known = f"{hits} of {n} validation images are recognised, surely about as well as the average class ({recognised.usual:.0%})"
-    return f"only its {holes} of empty cells: {known}" if holes else f"none: {known}"
+    known = f"{hits} of {n} validation images are classified correctly; the lower end of the 95 % interval is about the average ({recognised.usual:.0%}) or more"
+    return f"only {holes} for empty cells: {known}" if holes else f"none: {known}"
 
 
 def _as_asked(data: LabelledImages, strategy: Strategy, condition: tuple[str, ...]) -> Amounts:
@@ -125,16 +125,16 @@ def _as_asked(data: LabelledImages, strategy: Strategy, condition: tuple[str, ..
     numbers = wanted(data, strategy, condition)
     if strategy == "balance" and not numbers.any():
         again = table(data, condition)
-        return Amounts(again, ("as many again: all are level already",) * len(again))
+        return Amounts(again, ("doubled: all are equal already",) * len(again))
     largest, each = int(table(data, condition).max()), "class" if not condition else "cell"
     why = []
     for number in numbers.reshape(len(numbers), -1).sum(1).tolist():
         if strategy == "level":
-            why.append(f"every {each} gets what the one with the fewest lacks to the largest ({largest})")
+            why.append(f"every {each} gets what the smallest lacks to the largest ({largest})")
         elif isinstance(strategy, dict):
-            why.append("asked for by name" if number else "not asked for")
+            why.append("requested by name" if number else "not requested")
         elif isinstance(strategy, int) and not isinstance(strategy, bool):
-            why.append(f"{strategy} asked for each class")
+            why.append(f"{strategy} requested for each class")
         else:
             share = "" if strategy in ("balance", 1.0) else f"{strategy} of "
             goal = f"{share}the largest {each} ({largest})"

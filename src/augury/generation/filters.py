@@ -37,29 +37,27 @@ CHANGED = 1.0
 """A translation nearer to its source than this (RMS, 0 … 255) has changed nothing that rounding could not."""
 FILTERS = {
     "agreement": Filter(
-        classifier_scores.agreement, "a classifier of real images sees no other class rather", above=1.0
+        classifier_scores.agreement, "a classifier trained on real images predicts the class of the image", above=1.0
     ),
     "attribute_agreement": Filter(
         classifier_scores.attribute_agreement,
-        "classifiers of real images see no other value of any attribute rather",
+        "classifiers trained on real images predict all its attribute values",
         above=1.0,
     ),
-    "confidence": Filter(classifier_scores.confidence, "the probability that it gives the class", above=0.5),
+    "confidence": Filter(classifier_scores.confidence, "the predicted probability of the class", above=0.5),
     "margin": Filter(
-        classifier_scores.margin, "the probability that it gives the class, less the best other's", above=0.2
+        classifier_scores.margin, "the predicted probability of the class minus that of the best other class", above=0.2
     ),
-    "class_distance": Filter(
-        far.class_distance, "distance in features to the class, 1 being where its real images are", below=1.5
-    ),
-    "realism": Filter(far.realism, "depth within the neighbourhoods of real images, 1 being the edge", above=0.4),
+    "class_distance": Filter(far.class_distance, "feature distance to the class, 1 at its real images", below=1.5),
+    "realism": Filter(far.realism, "depth within the neighbourhoods of real images, 1 at the edge", above=0.4),
     "discriminator": Filter(
         classifier_scores.discriminator,
-        "the share of held-out images that the discriminator finds no more real",
+        "the share of held-out images that the discriminator scores no higher",
         above=0.05,
     ),
     "near_copy": Filter(
         far.near_copy,
-        "pixel distance to the nearest training image, no less than training images have among themselves",
+        "pixel distance to the nearest training image, not below that between training images",
         above=lambda context: context.copy_limit,
     ),
     "changed": Filter(far.changed, "pixel distance of a translation to its source", above=CHANGED),
@@ -71,11 +69,11 @@ FILTERS = {
     ),
     "influence": Filter(
         classifier_scores.influence,
-        "slope shared with the loss on validation: learning from it lowers that loss",
+        "gradient alignment with the validation loss: training on the image lowers that loss",
         above=0.0,
     ),
     "k_center": Filter(diversity.k_center, "the most widely spread of each class", among=True, selects=True),
-    "determinantal": Filter(diversity.determinantal, "the least alike of each class", among=True, selects=True),
+    "determinantal": Filter(diversity.determinantal, "the most diverse of each class", among=True, selects=True),
 }
 
 

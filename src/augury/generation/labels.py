@@ -34,7 +34,9 @@ def soft_labels(
     sharp = mean ** (1 / temperature)
     found: Floats = sharp / sharp.sum(1, keepdims=True)
     if not np.isfinite(found).all():
-        raise SettingsError("a classifier gives probabilities that are no numbers; train it again, or leave it out")
+        raise SettingsError(
+            "a classifier gives probabilities that are not finite numbers; train it again, or leave it out"
+        )
     return hard * np.eye(found.shape[1])[labels] + (1 - hard) * found
 
 

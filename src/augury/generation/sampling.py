@@ -84,7 +84,7 @@ def between(anchors: Noise, fresh: Noise, seed: int, indices: Codes) -> Noise:
 def _of_boundary(synthesizer: Synthesizer, context: FilterContext | None, seed: int) -> Source:
     if context is None or context.logits is None:
         raise SettingsError(
-            "sampling boundary asks a classifier where classes meet, but none was given; use sampling=prior, or augury run"
+            "sampling boundary needs a classifier, but none was given; use sampling=prior, or augury run"
         )
     logits = context.logits
 

@@ -66,7 +66,7 @@ class TranslationPlan:
         """One line a row, for people."""
         return [
             f"{row['source']} → {row['target']}: {row['number']:,} of {row['available']:,} images"
-            + ("" if row["fills"] else " (so that every class bears the translator's traces)")
+            + ("" if row["fills"] else " (so that every class shows traces of the translator)")
             for row in self.as_rows()
         ]
 

@@ -36,10 +36,10 @@ def copies(
     Raises SettingsError for an unknown policy or no copies, DataError when the data's own parts leave nothing to copy.
     """
     if per_image < 1:
-        raise SettingsError(f"{per_image} copies of each image; ask for 1 or more")
+        raise SettingsError(f"per_image is {per_image}; ask for 1 or more copies of each image")
     of = np.arange(len(data)) if data.split is None else np.flatnonzero(data.split == 0)
     if not len(of):
-        raise DataError("the data have no train part, and only that is copied; put some images under train")
+        raise DataError("the data have no train split, and only train images are copied; put some images under train")
     mirrored = allowed(data, flips)
     drawn = [_changed(data.images, how, mirrored, seed, k, of) for k in range(per_image)]
     rows = np.concatenate([np.arange(len(data) if originals else 0), np.tile(of, per_image)])
@@ -65,9 +65,9 @@ def check_folders(made: LabelledImages) -> None:
     there = set() if made.split is None else set(made.split.tolist())
     if len(there) < len(SPLITS):
         raise SettingsError(
-            "class folders cannot tell which copies are of one image, and these data lack "
-            f"{', '.join(part for code, part in enumerate(SPLITS) if code not in there)}: a split made later could put some on "
-            "two sides; write --format imagefolder, the same folders beside a metadata.csv that tells"
+            "class folders do not record which copies belong to one image, and these data lack "
+            f"{', '.join(part for code, part in enumerate(SPLITS) if code not in there)}: a later split could separate copies of one "
+            "image; write --format imagefolder, the same folders with a metadata.csv that records it"
         )
 
 

@@ -37,17 +37,17 @@ SCORED = {
 """Column -> score of the run's card."""
 COLUMNS = {
     "…_real": "the same measure of real images",
-    "kid": "kernel distance to real images, less is better",
-    "fd": "Fréchet distance to real images, less is better",
-    "precision": "share of synthetic images where real ones are",
-    "recall": "share of real images where synthetic ones are",
-    "spread": "variety within classes against real images, 1 is as varied",
-    "gan_train": "balanced accuracy on validation of a classifier taught on synthetic images alone",
-    "restored": "error in giving back held-out images, of 255, less is better",
-    "train_per_second": "images seen a second while training",
-    "draw_per_second": "images drawn a second",
-    "parameters": "of the generator",
-    "chosen_step": "of training, whose generator is used",
+    "kid": "kernel distance to real images, lower is better",
+    "fd": "Fréchet distance to real images, lower is better",
+    "precision": "share of synthetic images in the support of real ones",
+    "recall": "share of real images in the support of synthetic ones",
+    "spread": "within-class variety relative to real images, 1 is equal",
+    "gan_train": "balanced accuracy on validation of a classifier trained on synthetic images alone",
+    "restored": "reconstruction error of held-out images, of 255, lower is better",
+    "train_per_second": "training images per second",
+    "draw_per_second": "generated images per second",
+    "parameters": "parameters of the generator",
+    "chosen_step": "training step of the generator used",
 }
 
 
@@ -86,7 +86,7 @@ def compare(
             name, rule = training.resolve_recipe(session.data, mine.train, session.device)
             if training.translates(rule):
                 raise SettingsError(
-                    f"the recipe {name} draws nothing from noise, and compare measures what is drawn; leave it out"
+                    f"the recipe {name} does not generate from noise, and compare measures generated images; leave it out"
                 )
     for name, mine in each.items():
         with opened(data, place / name, settings=mine, callbacks=callbacks) as session:

@@ -106,23 +106,25 @@ def _trained(about: dict[str, Any]) -> list[Any]:
 
 def _refuse(settings: RunSettings, folds: int) -> None:
     if folds < 2:
-        raise SettingsError(f"{folds} folds are asked for, but it takes at least 2")
+        raise SettingsError(f"folds is {folds}, but cross-validation needs at least 2")
     if settings.train.recipe == "translator" and settings.train.condition:
         raise SettingsError(
-            "folds divide the data at random, so a cell of class × attribute is empty in every part or in none; a translator needs a "
-            "test part of its own that has the cell: give the data a split column, and leave --folds out"
+            "folds split the data at random, so a cell of class × attribute is empty in every split or in none; a translator needs a "
+            "test split that has the cell: give the data a split column, and leave --folds out"
         )
     if settings.data.fold is not None:
-        raise SettingsError("data.fold is one fold of a cross-validation, and --folds asks for all; leave one out")
+        raise SettingsError(
+            "data.fold selects one fold of a cross-validation, and --folds runs all; leave one of them out"
+        )
     if settings.data.near_duplicates == "allow":
         raise SettingsError(
-            "with data.near_duplicates=allow one picture may lie in several folds and count more than once; use refuse or drop, "
-            "which keep such pictures in one fold"
+            "with data.near_duplicates=allow, one picture may lie in several folds and count more than once; use refuse or drop, "
+            "which keep near-duplicates in one fold"
         )
     if settings.prove.max_seeds is not None:
         raise SettingsError(
-            "prove.max_seeds lets each fold stop by itself, and what is pooled then errs more often than it says; give the number "
-            "of seeds with prove.seeds, to which more can be added later"
+            "prove.max_seeds lets each fold stop separately, so the pooled verdict would exceed its error rate; give the number of "
+            "seeds with prove.seeds, which can be raised later"
         )
 
 

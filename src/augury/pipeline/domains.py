@@ -30,7 +30,7 @@ JUDGE = "adabn+pseudo_labels+pseudo_labels+adabn"
 """The method whose classifier judges translations. It is trained apart from the labeller, with another seed."""
 STEPS = 400
 """Training steps of both."""
-AGREED = "For {:.0%} of the real target images it names the class of their pseudo-label."
+AGREED = "It agrees with the pseudo-labels of {:.0%} of the real target images."
 """What the judge can do, without a label of the target."""
 
 
@@ -90,15 +90,15 @@ def check_pseudo_labels(labels: Codes, train: LabelledImages) -> None:
     there = np.bincount(labels, minlength=len(train.classes))
     if not ((there >= LEAST) & (train.counts >= LEAST)).any():
         raise DataError(
-            f"no class has {LEAST} labelled images and {LEAST} target images: the {len(labels)} target images are taken for at most "
-            f"{int(there.max())} of one class, the labelled ones are at most {int(train.counts.max())} of one; give more of them"
+            f"no class has {LEAST} labelled images and {LEAST} target images: of the {len(labels)} target images at most {int(there.max())} "
+            f"get the pseudo-label of one class, and the largest class has {int(train.counts.max())} labelled images; give more images"
         )
 
 
 def refuse_domain_attribute(data: LabelledImages) -> None:
     """Raises DataError where the data have an attribute called `domain`."""
     if DOMAIN in data.attributes:
-        raise DataError(f"the data have an attribute called '{DOMAIN}' already; rename it, or leave --target out")
+        raise DataError(f"the data already have an attribute called '{DOMAIN}'; rename it, or leave --target out")
 
 
 def target_parts(parts: dict[str, LabelledImages], target: TargetImages) -> dict[str, LabelledImages]:

@@ -133,21 +133,21 @@ def together(
     alike = [images.shape[1:] for name, images in sets.items() if size is not None or len(sizes[name]) == 1]
     if not alike:
         raise SettingsError(
-            f"the images of every set are of several sizes ({', '.join(map(_sizes, sizes.values()))}); say to which they "
-            "are brought, with --size"
+            f"the images of every set have several sizes ({', '.join(map(_sizes, sizes.values()))}); choose the common size "
+            "with --size"
         )
     goal = min(alike, key=lambda sides: sides[0] * sides[1])
     changed = [name for name in sets if set(sizes[name]) != {f"{goal[0]}x{goal[1]}"}]
     for name in changed:
         said.append(
-            f"{name}: images of {_sizes(sizes[name])} px are brought to {goal[0]}x{goal[1]} ({fit}; {RESAMPLING})"
+            f"{name}: images of {_sizes(sizes[name])} px are resized to {goal[0]}x{goal[1]} ({fit}; {RESAMPLING})"
         )
         if sets[name].shape[1:] != goal and len(sizes[name]) > 1:
             sets[name] = pictures(paths[name], size=goal, fit=fit, on_bad=on_bad)
         sets[name] = replace(sets[name], images=resized(sets[name].images, goal, fit))
     if len({images.shape[0] for images in sets.values()}) > 1:
         grey = [name for name, images in sets.items() if images.shape[0] == 1]
-        said.append(f"{' and '.join(grey)}: grey is repeated to three channels, as other images have colour")
+        said.append(f"{' and '.join(grey)}: grey is repeated to three channels, because other images have colour")
         sets |= {name: replace(sets[name], images=np.repeat(sets[name].images, 3, axis=1)) for name in grey}
     how = f"{' and '.join(changed)} to {goal[0]}x{goal[1]} first ({fit}); " if changed else ""
     return sets, said, how
@@ -181,7 +181,7 @@ def _spelt(features: Sequence[str], weights: Source | None, sha256: str) -> list
         raise SettingsError(f"the features {', '.join(names)} take no weights file; give it to inception or timm:NAME")
     full = [f"{name}={weights}" if weights is not None and name in takes else name for name in names]
     if sha256 and not any(map(_has_file, full)):
-        raise SettingsError("a checksum is of a weights file, but there is none; give one, or leave the checksum out")
+        raise SettingsError("a checksum needs a weights file, but there is none; give one, or leave the checksum out")
     return full
 
 

@@ -39,8 +39,8 @@ Source = LabelledImages | str | os.PathLike[str]
 WRITTEN = ("judged.json", "trial.json", "verdict.json", "report.html", "badge.svg")
 """What a trial writes."""
 DIVIDED = (
-    "the real images had no parts and were divided here; whoever made the synthetic images must not have seen the test part: "
-    "augury split writes parts, of which train is theirs to use"
+    "the real images had no splits, so Augury split them. The generator of the synthetic images must not have seen the test split: "
+    "write the splits with augury split, and train it on the train split alone"
 )
 ENOUGH = 1000
 """Real images that tell whether there is colour."""
@@ -65,8 +65,8 @@ def judge(
     chosen, callbacks, place = settings or RunSettings(), callbacks or Callbacks(), Run(folder)
     if chosen.prove.others:
         raise SettingsError(
-            "prove.others shows images of other runs in the trial of a run; here the images of --with are judged alone, so leave "
-            "it out, and judge others with another --with and -o"
+            "prove.others adds images of other runs to the trial of a run, but --with judges its images alone; leave "
+            "it out, and judge other images with another --with and -o"
         )
     for given in (real, synthetic):
         refuse_among_data(given, folder)
@@ -82,7 +82,7 @@ def judge(
             callbacks.note(note)
         codes, near = divided(data, chosen, flips)
         if (left := int((codes == LEFT_OUT).sum())) > 0:
-            callbacks.note(f"{left:,} near-duplicates were left out of the earlier part")
+            callbacks.note(f"{left:,} near-duplicates were left out of the earlier split")
         parts = parted(data, codes, near)
         about = [data.fingerprint, made.fingerprint, chosen.data.model_dump(), chosen.seed, device.type, flips]
         train, validation, test = (parts[name] for name in SPLITS)
@@ -135,13 +135,13 @@ def _changed(made: LabelledImages, size: tuple[int, int]) -> list[str]:
     said, skipped = [], made.notes.get("skipped", [])
     if skipped:
         first = f"{skipped[0]['file']}: {skipped[0]['reason']}"
-        said.append(f"{len(skipped):,} of the synthetic files could not be read and were left out, such as {first}")
+        said.append(f"{len(skipped):,} synthetic files could not be read and were left out, such as {first}")
     came = {each: n for each, n in made.notes.get("original_sizes", {}).items() if each != f"{size[0]}x{size[1]}"}
     if came:
         sizes = ", ".join(list(came)[:3]) + (" …" if len(came) > 3 else "")
         said.append(
-            f"{sum(came.values()):,} synthetic images came in other sizes ({sizes}, height x width) and were brought to {size[0]}x{size[1]}: "
-            f"{made.notes['resizing']}. Blur or cut edges may tell them from real ones"
+            f"{sum(came.values()):,} synthetic images had other sizes ({sizes}, height x width) and were resized to {size[0]}x{size[1]}: "
+            f"{made.notes['resizing']}. Blur or cropped edges may distinguish them from real ones"
         )
     return said
 
@@ -156,7 +156,7 @@ def _set_aside(place: Run, callbacks: Callbacks) -> None:
         if (place / name).exists():
             shutil.copy2(place / name, draft)
     draft.rename(folder)
-    callbacks.note(f"the trial of other images or settings that stood here is kept in {folder}")
+    callbacks.note(f"an earlier trial of other images or settings was moved to {folder}")
 
 
 def matched(made: LabelledImages, real: LabelledImages) -> SyntheticImages:
@@ -170,13 +170,13 @@ def matched(made: LabelledImages, real: LabelledImages) -> SyntheticImages:
     unknown = [name for c, name in enumerate(made.classes) if name not in places and made.counts[c]]
     if unknown == [""]:
         raise DataError(
-            "the synthetic images have no labels; put them into a folder for each class, called as the real classes are: "
+            "the synthetic images have no labels; put them into one folder per class, named like the real classes: "
             f"{', '.join(real.classes[:8])}{', …' if len(real.classes) > 8 else ''}"
         )
     if unknown:
         count = int(made.counts[made.classes.index(unknown[0])])
         raise DataError(
-            f"{len(unknown)} of {len(made.classes)} classes of the synthetic images are none of the real ones, such as "
+            f"{len(unknown)} of {len(made.classes)} classes of the synthetic images do not occur in the real ones, such as "
             f"'{unknown[0]}' ({count} images); rename or remove them. The real classes are {', '.join(real.classes[:8])}"
             f"{', …' if len(real.classes) > 8 else ''}"
         )
@@ -184,15 +184,15 @@ def matched(made: LabelledImages, real: LabelledImages) -> SyntheticImages:
     if images.shape[1] < real.shape[0]:
         if (real.images[:ENOUGH] != real.images[:ENOUGH, :1]).any():
             raise DataError(
-                "the synthetic images are grey, but the real ones are coloured, so that colour alone tells them apart; make "
-                "coloured ones, or make the real ones grey first"
+                "the synthetic images are grey, but the real ones are coloured, so colour alone separates them; generate "
+                "coloured ones, or convert the real ones to grey first"
             )
         images = np.repeat(images, real.shape[0], axis=1)
     elif images.shape[1] > real.shape[0]:
         if (images != images[:, :1]).any():
             raise DataError(
-                "the synthetic images are coloured, but the real ones are grey, so that colour alone tells them apart; make "
-                "them grey first"
+                "the synthetic images are coloured, but the real ones are grey, so colour alone separates them; convert "
+                "them to grey first"
             )
         images = images[:, :1]
     codes = np.array([places.get(name, -1) for name in made.classes], np.int64)[made.labels]

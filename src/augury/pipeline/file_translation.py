@@ -86,15 +86,15 @@ def _refuse(translator: Synthesizer, changes: Mapping[str, str], images: Path, o
     """Raises what `translate_files` does before any image is read."""
     if not translator.translates:
         raise SettingsError(
-            f"this run's recipe, {translator.card.recipe}, draws images from noise and translates none; train a translator with: "
-            "augury run DATA --recipe translator --condition ATTRIBUTE, or draw images with: augury generate"
+            f"this run's recipe, {translator.card.recipe}, generates images from noise and cannot translate; train a translator with: "
+            "augury run DATA --recipe translator --condition ATTRIBUTE, or generate images with: augury generate"
         )
     if not changes:
-        raise SettingsError("nothing is to be changed; name what to reach, for example --change young=no")
+        raise SettingsError("no change is given; name the target value, for example --change young=no")
     translator.changes_of(changes)
     refuse_within(output, images)
     if output.exists() and (not output.is_dir() or any(output.iterdir())):
-        raise RunFolderError(f"{output}: is there already; choose another folder with -o, or remove it")
+        raise RunFolderError(f"{output}: exists already; choose another folder with -o, or remove it")
 
 
 def _refuse_other_shape(data: LabelledImages, shape: tuple[int, int, int], path: Path) -> None:
@@ -110,6 +110,6 @@ def _refuse_other_shape(data: LabelledImages, shape: tuple[int, int, int], path:
     sizes = data.notes.get("original_sizes", {})
     came = f"of {len(sizes)} sizes" if len(sizes) > 1 else f"{data.shape[1]} x {data.shape[2]}"
     raise DataError(
-        f"{path}: the images are {came} (height x width), but the translator takes {shape[1]} x {shape[2]}; bring them to it "
-        f"with --size {shape[1]}x{shape[2]}, and --fit crop (cut the middle) or pad"
+        f"{path}: the images are {came} (height x width), but the translator takes {shape[1]} x {shape[2]}; resize them "
+        f"with --size {shape[1]}x{shape[2]}, and --fit crop (centre crop) or pad"
     )

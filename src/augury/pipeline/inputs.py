@@ -1,4 +1,4 @@
-"""What a run is opened with: images, where they come from, and who watches; and what it records of them."""
+"""The inputs of a run: images, their source and callbacks; and what it records of them."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ GONE = "this run was made from images in memory"
 
 @dataclass(frozen=True)
 class Callbacks:
-    """What a caller is told while a run works: a stage begins (or is taken from before), is so far, has ended."""
+    """Progress of a run: a stage begins (or is cached), advances, or has ended; notes for the user."""
 
     begin: Callable[[str, bool], None] = lambda stage, cached: None
     training: Callable[[Progress], None] = lambda progress: None
@@ -82,7 +82,7 @@ def read(
     if isinstance(data, LabelledImages):
         return images_of(data, settings), source
     if source == IN_MEMORY:
-        raise RunFolderError(f"{place.path}: {GONE}; go on in Python, with augury.run(data, {str(place.path)!r})")
+        raise RunFolderError(f"{place.path}: {GONE}; resume it in Python, with augury.run(data, {str(place.path)!r})")
     return images_of(None if source == SAMPLE else Path(source), settings), source
 
 
@@ -106,7 +106,7 @@ def same_source(
         return data
     source = str(first.about["source"])
     if source == IN_MEMORY:
-        raise RunFolderError(f"{first.path}: {GONE}; go on in Python, with the same call")
+        raise RunFolderError(f"{first.path}: {GONE}; resume it in Python, with the same call")
     return None if source == SAMPLE else Path(source)
 
 
@@ -117,7 +117,7 @@ def images_of(data: LabelledImages | str | os.PathLike[str] | None, settings: Ru
     asked = settings.data
     if asked.columns or asked.attributes is not None or asked.root is not None or asked.format is not None:
         raise SettingsError(
-            "images in memory have no columns, root or format; leave those settings of data out, or give the path that they are of"
+            "images in memory have no columns, root or format; leave those settings of data out, or give the path of the data"
         )
     whole = regrouped(data if data.fingerprint else finished(data), asked.group, asked.split)
     return binned(whole, asked.bins)
@@ -176,8 +176,8 @@ def _in_own_size(path: Path, data: LabelledImages, settings: RunSettings) -> Lab
         return data
     if len(sizes) > 1:
         raise DataError(
-            f"{path}: the images have {len(sizes)} sizes, such as {sizes[0]} and {sizes[1]}, but arrays hold images of one; "
-            "choose it with --size, as --size 64, or name a folder with -o, to which the files are copied as they are"
+            f"{path}: the images have {len(sizes)} sizes, such as {sizes[0]} and {sizes[1]}, but an array needs one size; "
+            "choose it with --size, as --size 64, or give a folder with -o, to which the files are copied unchanged"
         )
     height, width = map(int, sizes[0].split("x"))
     if data.shape[1:] == (height, width):
@@ -185,7 +185,7 @@ def _in_own_size(path: Path, data: LabelledImages, settings: RunSettings) -> Lab
     own = settings.data.model_copy(update={"size": (height, width)})
     again = images_of(path, settings.model_copy(update={"data": own}))
     if again.names != data.names:
-        raise DataError(f"{path}: other images are here than a moment ago; run the same command again")
+        raise DataError(f"{path}: the images changed while they were read; run the same command again")
     return again
 
 

@@ -1,4 +1,4 @@
-"""Checks before hours of work: settings that cannot be used are refused, and what a translator will do is told."""
+"""Checks before any training: unusable settings are refused, and the plan of a translator is shown."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def preflight(session: Session, needed: set[str]) -> None:
     filters = {each.name for each in generation.rules(s.generate.filters)}
     if (only := sorted(filters & set(generation.TRANSLATIONS_ONLY))) and not training.translates(rule):
         raise SettingsError(
-            f"the filter '{only[0]}' is for translations, but the recipe {name} draws from noise; leave it out"
+            f"the filter '{only[0]}' is for translations, but the recipe {name} generates from noise; leave it out"
         )
     if training.translates(rule) and s.train.condition and s.prove.resample != "none" and "prove" in needed:
         raise SettingsError(
@@ -38,7 +38,7 @@ def preflight(session: Session, needed: set[str]) -> None:
         sources = {*session.others, *([proof.UNLABELLED] if s.train.unlabelled else ())}
         no_holes = "" if training.translates(rule) else f"the recipe {name} fills none; use recipe translator"
         if session.target is not None:
-            no_holes = "this run is about another domain; leave --target out"
+            no_holes = "this run has a target domain; leave --target out"
         no_layers = training.trains_none(name, rule)
         proof.check_trial(s.prove, data.shape, session.device, sources, no_layers, no_holes, session.target is not None)
 
@@ -64,14 +64,14 @@ def check_parts(session: Session, needed: set[str]) -> None:
         settings.generate.sampling_strategy,
         class_moves=rule.class_moves,
     )
-    session.callbacks.note("\n".join(["Cells to fill, and from which:", *_indented(plan.lines())]))
+    session.callbacks.note("\n".join(["Cells to fill, and their source cells:", *_indented(plan.lines())]))
     if "prove" in needed and settings.train.condition:
         tested = cells(session.parts["test"], settings.train.condition)
         for cell in dict.fromkeys(row.target for row in plan.rows if row.fills):
             if not tested.counts[cell]:
                 session.callbacks.note(
-                    f"No test image is of {table.name(cell)}, so the trial cannot say whether filling it helps; give the data a split "
-                    "whose test part has some"
+                    f"The test split has no image of {table.name(cell)}, so the trial cannot show whether filling it helps; give the data "
+                    "a split that has some"
                 )
 
 
@@ -82,13 +82,13 @@ def _tell_target(session: Session) -> None:
     for note in target.notes:
         session.callbacks.note(note)
     session.callbacks.note(
-        f"{len(train):,} labelled images of the source train, {len(target.images):,} images of the target without labels"
-        + (f"; {len(test):,} labelled ones of the target test" if len(test) else "")
+        f"Training: {len(train):,} labelled images of the source, {len(target.images):,} images of the target without labels"
+        + (f"; test: {len(test):,} labelled images of the target" if len(test) else "")
     )
     if not len(test):
         session.callbacks.note(
-            "No target image has a label, so nothing can be proved: the run ends with the translated images and the "
-            "adapted classifier's estimate of the class mix. Class folders of about 50 labelled target images a class give a verdict"
+            "No target image has a label, so there is no verdict. The run ends with the translated images and the adapted "
+            "classifier's estimate of the class mix. For a verdict, give class folders with about 50 labelled target images per class"
         )
     plan = generation.plan_into(train, domains.DOMAIN, "target", session.settings.generate.sampling_strategy)
     session.callbacks.note("\n".join(["Images to translate into the target domain:", *_indented(plan.lines())]))

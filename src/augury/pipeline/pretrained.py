@@ -21,13 +21,13 @@ def pretrained(run: str | os.PathLike[str]) -> PretrainedBackbone:
     Raises RunFolderError when `run` is no run folder, or has trained no discriminator.
     """
     place = Run(run)
-    found: PretrainedBackbone | str = "its training has not ended; go on with the same command"
+    found: PretrainedBackbone | str = "its training has not ended; resume it with the same command"
     shape = place.about["data"]["shape"]
     if "train" in place.state():
         plan = Plan.from_dict(read_json(place / "train" / "plan.json")["plan"])
         found = training.layers(place / "train", plan, tuple(shape))
     if isinstance(found, str):
-        raise RunFolderError(f"{place.path}: no discriminator to begin with: {found}")
+        raise RunFolderError(f"{place.path}: no discriminator to start from: {found}")
     seen = seen_by("generator", str(place.path))
     return replace(
         found, seen={name.replace("generator", "discriminator"): image_hashes for name, image_hashes in seen.items()}

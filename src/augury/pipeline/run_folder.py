@@ -20,9 +20,9 @@ FORMAT = 2
 """Version of the folder's layout; a folder of another version is refused, not guessed at."""
 
 OTHERS = {
-    "fold-1": "the runs of a cross-validation; name one of them, as {0}/fold-1. They go on together with --folds",
-    "judged.json": "a trial of images of any making, not a run; its page is {0}/report.html",
-    "comparison.json": "several recipes compared; name one of them, as {0}/rpgan",
+    "fold-1": "the runs of a cross-validation; give one of them, as {0}/fold-1, or resume all with --folds",
+    "judged.json": "a trial of external images, not a run; its report is {0}/report.html",
+    "comparison.json": "a comparison of recipes; give one of them, as {0}/rpgan",
 }
 """File -> what a folder that holds it is, where a run is asked for."""
 
@@ -33,7 +33,7 @@ class Run:
     run.json                 format, Augury's version, settings, data source
     state.json               stage -> key of its inputs, seconds it took, when
     split.npy                the part of every image
-    classifier.safetensors   watches over training and filters, taught by real train images only
+    classifier.safetensors   monitors training and filters images, trained on real train images only
     train/                   plan.json, log.jsonl, samples/, checkpoints
     synthesizer/             weights.safetensors, card.json
     synthetic/               images.npy, manifest.jsonl; latents.npy, targets.npy where there are any
@@ -61,8 +61,8 @@ class Run:
             raise RunFolderError(
                 f"{self.path}: {what.format(self.path)}"
                 if what
-                else f"{self.path}: not a run folder (no run.json); make one with augury run PATH -o FOLDER. Two sets of images are "
-                "scored with augury evaluate REAL SYNTHETIC and tried with augury prove REAL --with SYNTHETIC"
+                else f"{self.path}: not a run folder (no run.json); create one with augury run PATH -o FOLDER. To score two sets of "
+                "images: augury evaluate REAL SYNTHETIC; to judge them: augury prove REAL --with SYNTHETIC"
             )
         about: dict[str, Any] = read_json(file)
         if about.get("format") != FORMAT:
@@ -120,7 +120,7 @@ class Run:
         others = sorted(path.name for path in self.path.iterdir() if path.name not in {".lock", ".holder", *ours})
         if others:
             raise RunFolderError(
-                f"{self.path}: holds {', '.join(others[:3])}, so it is no folder {what}; choose another with -o"
+                f"{self.path}: holds {', '.join(others[:3])}, so it is not a folder {what}; choose another with -o"
             )
 
     def state(self) -> dict[str, dict[str, Any]]:

@@ -28,9 +28,9 @@ NUMBERS = 50_000_000
 TAUGHT = 5
 """A classifier is taught by as many fakes as there are training images, but by this times the limit at most."""
 ABOUT_TRANSLATIONS = (
-    "C_T, authenticity, duplicates and membership are left out: they ask whether an image resembles a train image, and a translation "
-    "resembles its source by design. Near-duplicates of any other train image are listed. Whoever has a translation knows much of "
-    "its source, so share translations only where you may share the train images."
+    "C_T, authenticity, duplicates and membership are left out: they measure whether an image resembles a train image, and a translation "
+    "resembles its source by design. Near-duplicates of any other train image are listed. A translation reveals much of its source, "
+    "so share translations only where you may share the train images."
 )
 """Why a translator has no scores of memorisation."""
 SHOWN = 12

@@ -142,7 +142,7 @@ class Session:
             facts = run.about["data"]
             if facts["classes"] != list(self.data.classes) or facts["shape"] != list(self.data.shape):
                 raise RunFolderError(
-                    f"{path}: a run of other classes or another size of image; give one of the same data, made with: augury run "
+                    f"{path}: a run with other classes or image sizes; give one of the same data, created with: augury run "
                     f"DATA -o {path} --recipe {name}"
                 )
             condition = tuple(run.settings["train"]["condition"])
@@ -238,7 +238,9 @@ class Session:
         train, test = self.parts["train"].images, self.parts["test"]
         near = at[proof.like_held(images.images[at], test, "drop", others=train, mirrored=self.flips)]
         if len(near):
-            self.callbacks.note(f"{len(near):,} synthetic images are like a test image and are not exported")
+            self.callbacks.note(
+                f"{len(near):,} synthetic images are near-duplicates of a test image and are not exported"
+            )
         reasons = np.array(images.reasons or ("",) * len(images), object)
         reasons[near] = "like a test image"
         return replace(images, reasons=tuple(reasons.tolist()))
@@ -266,7 +268,7 @@ class Session:
             return None
         if Path(start).resolve().is_relative_to(self.run.path.resolve()):
             raise SettingsError(
-                f"--start-from {start} lies in the folder of this run, whose training would change what it starts from; give "
+                f"--start-from {start} lies in the folder of this run, so training would change what it starts from; give "
                 "another -o"
             )
         try:

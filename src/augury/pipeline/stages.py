@@ -48,8 +48,8 @@ def divide(session: Session) -> None:
     if near:
         left = int((codes == LEFT_OUT).sum())
         session.callbacks.note(
-            f"{sum(map(len, near)):,} images are near-duplicates of another, {len(near):,} pictures in all; each is kept "
-            f"in one part{f', and {left:,} were left out' if left else ''}: near_duplicates.json"
+            f"{sum(map(len, near)):,} images are near-duplicates of another, in {len(near):,} clusters; each cluster is kept "
+            f"in one split{f', and {left:,} images were left out' if left else ''}: near_duplicates.json"
         )
     with atomic_path(session.run / "split.npy") as temporary, temporary.open("wb") as file:
         np.save(file, codes, allow_pickle=False)
@@ -94,7 +94,7 @@ def train(session: Session) -> None:
     session.saw("generator", learnt, s.train.start_from)
     if s.train.unlabelled:
         told = read_json(folder / "unlabelled.json")
-        away = ", ".join(f"{n:,} like the {name} part" for name, n in told["left_out"].items())
+        away = ", ".join(f"{n:,} like the {name} split" for name, n in told["left_out"].items())
         session.callbacks.note(
             f"{told['used']:,} of {told['images']:,} unlabelled images train the generator; left out: {away}"
         )
@@ -180,7 +180,7 @@ def prove(session: Session) -> None:
     if not isinstance(layers, str):
         others[proof.LAYERS] = layers.fingerprint
     elif not session.translates:  # trials about empty cells have no such arms
-        session.callbacks.note(f"no arm begins as the discriminator: {layers}")
+        session.callbacks.note(f"no arm starts from the discriminator: {layers}")
     train, validation, test = (session.parts[name] for name in SPLITS)
     kept = kept_results(file, about, s.prove, test, session.callbacks, others)
     extra, settings = session.pseudo_labelled() | session.others, s.prove
@@ -302,7 +302,7 @@ def advance(session: Session, last: str) -> None:
         needed |= set(stage.needs) if stage.name in needed else set()
     if session.settings.train.unconditional and "generate" in needed:
         raise SettingsError(
-            "the images of an unconditional generator are of no class and cannot fill any; use augury train and augury "
+            "the images of an unconditional generator have no class and cannot fill one; use augury train and augury "
             "generate, or set train.unconditional=false"
         )
     preflight(session, needed)

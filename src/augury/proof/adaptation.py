@@ -129,7 +129,7 @@ def _matched(how: str) -> Callable[[Task], None]:
 def _few_labels(task: Task) -> None:
     if task.few is None or not len(task.few):
         raise SettingsError(
-            "the method few_labels needs labelled target images; give 5 to 20 a class as few=, or leave the method out"
+            "the method few_labels needs labelled target images; give 5 to 20 per class as few=, or leave the method out"
         )
     task.config = task.beside(task.few.images, task.few.labels)
 
@@ -138,20 +138,23 @@ STEPS: dict[str, AdaptationStep] = {
     "source_only": AdaptationStep("trained on the labelled images alone", Task.trained),
     "adabn": AdaptationStep("batch-norm statistics of the target (Li et al. 2018)", _adabn),
     "pseudo_labels": AdaptationStep(
-        "trained anew, with target images under the class that the last network is sure of (Lee 2013)", _pseudo_labels
+        "trained again, with target images under the class that the last network predicts with confidence (Lee 2013)",
+        _pseudo_labels,
     ),
     "mean_teacher": AdaptationStep("self-ensembling (French, Mackiewicz & Fisher 2018)", _mean_teacher),
     "dann": AdaptationStep("domain-adversarial features (Ganin & Lempitsky 2015)", _dann),
     "colour_matching": AdaptationStep(
-        "beside each image a copy with the channel means and deviations of a target image (Reinhard et al. 2001)",
+        "in addition to each image, a copy with the channel means and deviations of a target image (Reinhard et al. 2001)",
         _matched("colour_matching"),
         first=True,
     ),
     "histogram_matching": AdaptationStep(
-        "beside each image a copy with the histograms of a target image", _matched("histogram_matching"), first=True
+        "in addition to each image, a copy with the histograms of a target image",
+        _matched("histogram_matching"),
+        first=True,
     ),
     "few_labels": AdaptationStep(
-        "a few labelled target images beside the others: an upper reference", _few_labels, first=True
+        "a few labelled target images in addition to the others: an upper reference", _few_labels, first=True
     ),
 }
 ADAPTATIONS = (
@@ -228,21 +231,21 @@ def _check(labelled: LabelledImages, target: Images, config: TrainConfig, few: L
     """Raises what `adapted` says."""
     if config.synthetic is not None:
         raise SettingsError(
-            f"the lesson shows {len(config.synthetic[0])} synthetic images, but here the target's take their place; put them "
-            "into the labelled images"
+            f"the config has {len(config.synthetic[0])} synthetic images, but adaptation uses target images instead; add them "
+            "to the labelled images"
         )
     if config.smote:
-        raise SettingsError("SMOTE cannot be combined with adaptation; leave smote out of the lesson")
+        raise SettingsError("SMOTE cannot be combined with adaptation; set smote=''")
     if len(target) < FEWEST:
         raise DataError(
-            f"there are {len(target)} images of the target domain, but it takes at least {FEWEST}; give more"
+            f"there are {len(target)} images of the target domain, but adaptation needs at least {FEWEST}; give more"
         )
     shapes = [target.shape[1:]] + ([] if few is None else [few.shape])
     for shape in shapes:
         if shape != labelled.shape:
             raise DataError(
-                f"the labelled images have shape {list(labelled.shape)} and the target's {list(shape)}; read these with "
-                "augury.data.read_target, which brings them to one shape"
+                f"the labelled images have shape {list(labelled.shape)} and the target images {list(shape)}; read these with "
+                "augury.data.read_target, which resizes them to one shape"
             )
 
 

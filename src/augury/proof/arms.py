@@ -105,45 +105,45 @@ USUAL_DOMAINS = (
 """Those of a trial with a target domain that names none."""
 ARMS = {
     "none": Arm("the real images alone, as they are"),
-    "class_weights": Arm("errors on rare classes weigh more", class_weights=True),
+    "class_weights": Arm("the loss of rare classes is weighted more", class_weights=True),
     "balanced": Arm("every class is shown equally often", balanced=True),
     "logit_adjustment": Arm(
-        "logits are raised by the log of the class's share while training (Menon et al. 2021)", loss="logit_adjusted"
+        "logits are shifted by the log class share in training (Menon et al. 2021)", loss="logit_adjusted"
     ),
-    "focal": Arm("what is known well already counts less in the loss (Lin et al. 2017)", loss="focal"),
-    "classical": Arm("balanced, and the images are shifted, turned and recoloured", balanced=True, augment="classical"),
+    "focal": Arm("well-classified images count less in the loss (Lin et al. 2017)", loss="focal"),
+    "classical": Arm("balanced, and the images are shifted, rotated and recoloured", balanced=True, augment="classical"),
     "randaugment": Arm("balanced, with RandAugment (Cubuk et al. 2020)", balanced=True, augment="randaugment"),
     "trivialaugment": Arm(
         "balanced, with TrivialAugment (Müller & Hutter 2021)", balanced=True, augment="trivialaugment"
     ),
-    "mixup": Arm("balanced, each image faded into another (Zhang et al. 2018)", balanced=True, mix="mixup"),
-    "cutmix": Arm("balanced, a box of each image from another (Yun et al. 2019)", balanced=True, mix="cutmix"),
+    "mixup": Arm("balanced, each image blended with another (Zhang et al. 2018)", balanced=True, mix="mixup"),
+    "cutmix": Arm("balanced, a box of each image pasted from another (Yun et al. 2019)", balanced=True, mix="cutmix"),
     "smote_pixels": Arm("rare classes filled up by SMOTE on pixels (Chawla et al. 2002)", balanced=True, smote="inputs"),
     "smote_features": Arm(
         "balanced, then the last layer alone with SMOTE on its inputs", balanced=True, smote="features"
     ),
     "noise": Arm(
-        "classical, and images of noise beside the real ones: a control", True, augment="classical", source=NOISE, ratio=0.25
+        "classical, with images of noise added to the real ones: a control", True, augment="classical", source=NOISE, ratio=0.25
     ),
     "pseudo_labels": Arm(
-        "classical, and unlabelled images under the class that a classifier is sure of (Lee 2013)", True,
+        "classical, with unlabelled images under confident pseudo-labels (Lee 2013)", True,
         augment="classical", source=UNLABELLED, ratio=0.5,
     ),
-    "gan": Arm("classical, and synthetic images beside the real ones", True, augment="classical", source=OWN),
-    "gan_alone": Arm("balanced, and synthetic images beside the real ones", True, source=OWN),
+    "gan": Arm("classical, with synthetic images added to the real ones", True, augment="classical", source=OWN),
+    "gan_alone": Arm("balanced, with synthetic images added to the real ones", True, source=OWN),
     "gan_pretrain": Arm(
         "classical, the synthetic images first, then the real ones", True, augment="classical", source=OWN, schedule="first"
     ),
     "vae": Arm("as gan, with the images of another generator, given as 'vae'", True, augment="classical", source="vae"),
     "discriminator_init": Arm(
-        "classical, the real images alone, by a classifier that begins as the discriminator (Radford et al. 2016)", True,
+        "classical, the real images alone, with a classifier initialised from the discriminator (Radford et al. 2016)", True,
         augment="classical", network="discriminator", learnt=True,
     ),
     "discriminator_random": Arm(
-        "classical, by the same layers from random weights: a control", True, augment="classical", network="discriminator"
+        "classical, with the same layers from random weights: a control", True, augment="classical", network="discriminator"
     ),
     "discriminator_init_cutmix": Arm(
-        "as discriminator_init, and a box of each image from another", True, augment="classical", mix="cutmix",
+        "discriminator_init, with a box of each image pasted from another", True, augment="classical", mix="cutmix",
         network="discriminator", learnt=True,
     ),
     "discriminator_random_cutmix": Arm(
@@ -164,15 +164,15 @@ ARMS = {
     ),
     "cell_balanced": Arm("holes: randaugment, every cell is shown equally often", augment="randaugment", cells=True, by_cell=True),
     "group_dro": Arm(
-        "holes: cell_balanced, cells with a high loss weigh more (Sagawa et al. 2020)", augment="randaugment", cells=True,
+        "holes: cell_balanced, cells with a high loss are weighted more (Sagawa et al. 2020)", augment="randaugment", cells=True,
         by_cell=True, objective="group_dro",
     ),
     "dann": Arm(
-        "holes: cell_balanced, features that do not tell the attribute (Ganin & Lempitsky 2015)", augment="randaugment",
+        "holes: cell_balanced, features that do not reveal the attribute (Ganin & Lempitsky 2015)", augment="randaugment",
         cells=True, by_cell=True, objective="adversarial",
     ),
     "moment_matching": Arm(
-        "holes: filled with real images that take mean and deviation from images of the attribute value", True,
+        "holes: filled with real images, matched to the mean and deviation of images of the attribute value", True,
         augment="randaugment", cells=True, fill="moments",
     ),
     "histogram_matching": Arm(
@@ -183,7 +183,7 @@ ARMS = {
         fill="spectra",
     ),
     "moment_symmetric": Arm(
-        "holes: drop_cells, and every class with mean and deviation of images of the attribute value", True,
+        "holes: drop_cells, and every class matched to the mean and deviation of images of the attribute value", True,
         augment="randaugment", cells=True, real="outside", fill="moments",
     ),
     "histogram_symmetric": Arm(
@@ -194,7 +194,7 @@ ARMS = {
         fill="spectra",
     ),
     "untranslated": Arm(
-        "holes: filled with the sources of the translations as they are: a control", True, augment="randaugment",
+        "holes: filled with the untranslated sources of the translations: a control", True, augment="randaugment",
         cells=True, fill="untranslated", control=True,
     ),
     "shuffled": Arm(
@@ -210,15 +210,15 @@ ARMS = {
         augment="randaugment", source=OWN, cells=True, real="half", fill="fills",
     ),
     "symmetric": Arm(
-        "holes: drop_cells, and every class translated into the attribute value alike", True, augment="randaugment",
+        "holes: drop_cells, and every class translated into the attribute value", True, augment="randaugment",
         source=OWN, cells=True, real="outside", fill="symmetric",
     ),
     "consistency": Arm(
-        "holes: filled, and alike predictions for an image and its translation (CAMEL, Goel et al. 2021)", True,
+        "holes: filled, and consistent predictions for an image and its translation (CAMEL, Goel et al. 2021)", True,
         augment="randaugment", source=OWN, cells=True, fill="fills", objective="consistency",
     ),
     "passed": Arm(
-        "holes: filled, and the real images as they come through the translator", True, augment="randaugment",
+        "holes: filled, and the real images passed through the translator", True, augment="randaugment",
         source=OWN, cells=True, real="passed", fill="fills",
     ),
     "adabn": Arm(
@@ -226,7 +226,7 @@ ARMS = {
         method="adabn",
     ),
     "self_training": Arm(
-        "domains: adabn, then two trainings with target images under the class that the last one is sure of (Lee 2013)", True,
+        "domains: adabn, then two trainings with target images under confident pseudo-labels (Lee 2013)", True,
         augment="randaugment", method="adabn+pseudo_labels+pseudo_labels+adabn",
     ),
     "mean_teacher": Arm(
@@ -234,7 +234,7 @@ ARMS = {
         augment="randaugment", method="mean_teacher",
     ),
     "domain_adversarial": Arm(
-        "domains: features that do not tell the domain (Ganin & Lempitsky 2015)", True, augment="randaugment", method="dann"
+        "domains: features that do not reveal the domain (Ganin & Lempitsky 2015)", True, augment="randaugment", method="dann"
     ),
     "colour_matched": Arm(
         "domains: adabn and pseudo-labels, with copies in the colours of target images (Reinhard et al. 2001)", True,

@@ -125,19 +125,19 @@ class Holes:
             if name in images.attributes and images.attributes[name].values != values:
                 raise DataError(
                     f"the attribute '{name}' has the values {', '.join(images.attributes[name].values)} here, but "
-                    f"{', '.join(values)} in the train part; give all parts the same values in the same order"
+                    f"{', '.join(values)} in the train split; give all splits the same values in the same order"
                 )
         return _joined(images.conditions(self.condition), self.sizes)
 
     def targets(self, synthetic: SyntheticImages) -> Codes:
         """The cell number that each synthetic image was made for, int64 [M].
 
-        Raises DataError where the images were not made for values of these attributes.
+        Raises DataError where the images were not generated for values of these attributes.
         """
         lacking = [name for name in self.condition if name not in synthetic.condition_names]
         if lacking:
             raise DataError(
-                f"the synthetic images were not made for values of '{lacking[0]}', so that they fill no cell of it; generate them "
+                f"the synthetic images were not generated for values of '{lacking[0]}', so they fill no cell of it; generate them "
                 "with that attribute as a condition"
             )
         columns = [0, *(1 + synthetic.condition_names.index(name) for name in self.condition)]
@@ -182,8 +182,8 @@ def check_sources(synthetic: SyntheticImages, train: LabelledImages) -> None:
     rows = synthetic.sources
     if rows is not None and len(rows) and not (rows.min() >= 0 and rows.max() < len(train)):
         raise DataError(
-            f"sources run from {rows.min()} to {rows.max()}, but the train part has {len(train):,} images; sources are rows of "
-            "the train part that the translator saw"
+            f"sources run from {rows.min()} to {rows.max()}, but the train split has {len(train):,} images; sources are rows of "
+            "the train split that the translator saw"
         )
 
 

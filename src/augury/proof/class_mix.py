@@ -86,7 +86,7 @@ def _corrected(counted: Floats, p: Floats, truth: Codes) -> Floats:
     sizes = np.bincount(truth, minlength=classes)
     if not sizes.all():
         raise SettingsError(
-            f"{int((sizes == 0).sum())} of {classes} classes have no held-out image, so their errors are not known; give some of "
+            f"{int((sizes == 0).sum())} of {classes} classes have no held-out image, so their error rates are unknown; give some of "
             "each class, or use the estimate 'counted'"
         )
     matrix = np.zeros((classes, classes))
@@ -147,7 +147,7 @@ def rows_in_mix(labels: Codes, mix: Floats, number: int, *, seed: int) -> Codes:
     sizes = np.bincount(labels, minlength=classes)
     if lacking := np.flatnonzero((counts > 0) & (sizes[:classes] == 0)).tolist():
         raise DataError(
-            f"the mix asks for {int(counts[lacking[0]])} images of class {lacking[0]}, but there are none to draw from; set its "
+            f"the mix asks for {int(counts[lacking[0]])} images of class {lacking[0]}, but there are none to sample; set its "
             "share to 0"
         )
     random = rng(seed, "class mix")

@@ -143,7 +143,7 @@ def probabilities(model: nn.Module, images: Inputs, batch: int = 256) -> npt.NDA
     if not np.isfinite(found).all():
         raise TrainingError(
             f"the classifier gives no number for {int((~np.isfinite(found)).any(1).sum())} of {len(found)} images; lower its "
-            "learning rate (--set prove.learning_rates=[0.001]) or look for a division by zero in it"
+            "learning rate (--set prove.learning_rates=[0.001]) or check it for a division by zero"
         )
     return found
 

@@ -100,7 +100,7 @@ def joined(first: LabelledImages, second: LabelledImages) -> LabelledImages:
     if first.classes != second.classes or first.shape != second.shape:
         raise DataError(
             f"sets of {len(first.classes)} and {len(second.classes)} classes, of shapes {list(first.shape)} and "
-            f"{list(second.shape)}, cannot be one; both must have the same classes in the same order, and one shape"
+            f"{list(second.shape)}, cannot be joined; both must have the same classes in the same order, and one shape"
         )
 
     def both(a: npt.NDArray[Any] | None, b: npt.NDArray[Any] | None) -> Any:

@@ -96,15 +96,15 @@ def obstacle(arm: Arm, train: LabelledImages, synthetic: SyntheticImages | None,
     if (arm.shows or needs_sources) and (synthetic is None or not len(synthetic)):
         return "there are no generated images; generate some for the empty cells"
     if needs_sources and (synthetic is None or synthetic.sources is None):
-        return "it needs translated images, which know their source; those given were drawn from noise"
+        return "it needs translated images, which record their source; those given were generated from noise"
     if arm.objective == "adversarial" and holes.counts.shape[1] < 2:
-        return "there is no attribute for the features to hide"
+        return "there is no attribute to remove from the features"
     kept = _real_rows(arm, train, holes)
     labels = [train.labels[kept]]
     values = holes.counts.shape[1]
     matched = _matchable(arm, holes)
     if arm.fill in MATCHINGS and not any(_references(train, holes, cell)[0].size for cell in matched):
-        return "no class of an empty cell is seen with another attribute value, so that there is nothing to match"
+        return "no class of an empty cell has images with another attribute value, so there is nothing to match"
     if arm.fill in MATCHINGS:
         labels.append(
             np.array([cell // values for cell in matched if _references(train, holes, cell)[0].size], np.int64)

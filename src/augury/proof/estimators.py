@@ -47,7 +47,7 @@ def fitted(estimator: Any, table: Table, config: TrainConfig, seed: int, asked: 
     if not np.isfinite(found).all():
         raise TrainingError(
             f"{type(estimator).__name__} gives no number for {int((~np.isfinite(found)).any(1).sum())} of {len(found)} images; "
-            "look at its settings"
+            "check its settings"
         )
     return found
 
@@ -58,7 +58,7 @@ def _given(estimator: Any, asked: npt.NDArray[np.float32]) -> Any:
     name = type(estimator).__name__
     if not hasattr(estimator, "classes_"):
         raise SettingsError(
-            f"{name} does not say which classes it has seen; let its fit set classes_, as scikit-learn's do"
+            f"{name} does not report the classes of its fit; let its fit set classes_, as scikit-learn's do"
         )
     given, wanted = np.asarray(estimator.predict_proba(asked)), (len(asked), len(estimator.classes_))
     if given.shape != wanted:

@@ -169,25 +169,27 @@ def no_gain(main: Comparison, matched_control: Comparison, margin: float, among:
     that did best on these very images, which makes gains look smaller than they are, so its p pays for the choice; the twin was
     fixed beforehand, and what is no gain over it is none over the best. Each has half the error (Bonferroni)."""
     best = among * main.effects.p_below(margin)
-    if among == 1 or matched_control.level < main.level:  # nothing was chosen; or there is no twin but the comparator
+    if (
+        among == 1 or matched_control.level < main.level
+    ):  # nothing was chosen; or there is no matched control but the comparator
         return min(1.0, best)
     return min(1.0, 2 * best, 2 * matched_control.effects.p_below(margin))
 
 
 def few(test: LabelledImages, level: float) -> str:
-    """Why the test part cannot give a word, whatever the seeds; "" if it can. Groups stand or fall together, so that a word
-    needs as many of them as of seeds; how much a class varies cannot be told from what stands or falls as one."""
+    """Why the test split allows no outcome but "underpowered", whatever the seeds; "" if it allows others. The images of a group are
+    not independent, so an outcome needs as many groups as seeds; the variation of a class cannot be estimated from one group."""
     if test.groups is not None and (there := len(np.unique(test.groups))) < least_seeds(level):
-        return f"the test images are of {there} {'group' if there == 1 else 'groups'} (people, patients), and a word needs at least {least_seeds(level)}"
+        return f"the test images come from {there} {'group' if there == 1 else 'groups'} (people, patients), but an outcome other than 'underpowered' needs at least {least_seeds(level)}"
     for c, name in enumerate(test.classes):
         there, least = alone(test, test.labels == c)
         if 0 < there < least:
             has = (
                 "a single test image"
                 if least == 2
-                else f"test images of only {there} {'group' if there == 1 else 'groups'} (people, patients)"
+                else f"test images from only {there} {'group' if there == 1 else 'groups'} (people, patients)"
             )
-            return f"the class '{name}' has {has}, and a word needs at least {least}"
+            return f"the class '{name}' has {has}, but an outcome other than 'underpowered' needs at least {least}"
     return ""
 
 
@@ -201,7 +203,7 @@ def coarse(test: LabelledImages, margin: float) -> str:
     if 3 / (there * classes) <= margin:
         return ""
     least, what = int(np.ceil(3 / (margin * classes))), "test images" if test.groups is None else "groups to test"
-    return f"the class '{name}' has {there} {what}, and at least {least} are needed to rule out {100 * margin:g} points"
+    return f"the class '{name}' has {there} {what}, but at least {least} are needed to rule out {100 * margin:g} points"
 
 
 def eligible(hits: Hits, arm: str) -> list[str]:

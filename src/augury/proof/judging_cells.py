@@ -39,8 +39,8 @@ def judged_images(test: LabelledImages, holes: Holes) -> tuple[LabelledImages, M
     cells, inside = holes.cells(test), holes.within(test)
     if not inside.any():
         raise DataError(
-            f"the test part has no image with {holes.metric.removeprefix('balanced accuracy within ')}, where cells are empty, so "
-            "that nothing can be said about them; put some into the test part"
+            f"the test split has no image with {holes.metric.removeprefix('balanced accuracy within ')}, where cells are empty, so "
+            "they cannot be evaluated; put some into the test split"
         )
     values = holes.counts.shape[1]
     there = np.flatnonzero(np.tile(holes.inside, len(holes.classes)))
@@ -59,7 +59,7 @@ def absent(judged: LabelledImages) -> str:
     if not lacking:
         return ""
     more = f" and {len(lacking) - 1} more" if len(lacking) > 1 else ""
-    return f"the test part has no image of the cell '{lacking[0]}'{more}, so that nothing can be said about it"
+    return f"the test split has no image of the cell '{lacking[0]}'{more}, so it cannot be evaluated"
 
 
 def with_cells(

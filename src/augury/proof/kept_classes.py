@@ -145,13 +145,13 @@ def _sentence(
         words.append(f"{len(weak)} of {len(classes)} classes are below the limit of {limit:.0%}: {shown}.")
     if no_judge:
         words.append(
-            "That is hardly better than chance, so nobody can say whether classes are kept; look at the images yourself."
+            "That is hardly better than chance, so it does not show whether classes are preserved; inspect the images."
         )
     elif advised:
         words.append("The images may be used.")
     else:
         words.append(
-            f"This is below the limit of {limit:.0%}, so the images are advised against: they would be trained under wrong labels. "
+            f"This is below the limit of {limit:.0%}, so the images are not recommended: classifiers would be trained on wrong labels. "
             "Match the class mix of source and target, or raise the weights of the semantic and reconstruction losses."
         )
     return " ".join(words)

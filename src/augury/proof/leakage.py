@@ -59,8 +59,8 @@ def refuse_seen(test: LabelledImages, seen: Mapping[str, Prints], allowed: Print
         if shared.any():
             raise DataError(
                 f"{int(shared.sum())} of {len(test)} test images were seen by the {place}, such as {_named(test.names, shared, 1)}; the "
-                "trial would flatter. Make the synthetic images again from train images alone (a new run folder), or remove "
-                "these images from the test part"
+                "result would be too optimistic. Generate the synthetic images again from train images alone (a new run folder), or "
+                "remove these images from the test split"
             )
 
 
@@ -72,17 +72,17 @@ def refuse_shared_parts(train: LabelledImages, validation: LabelledImages, test:
         shared = np.isin(known[second], known[first])
         if shared.any():
             raise DataError(
-                f"{int(shared.sum())} of {len(own[second])} {second} images are in the {first} part too, such as "
-                f"{_named(own[second].names, shared, 1)}; the trial would flatter. Remove them from one of the two, let augury divide the "
-                "data (near-duplicates are kept in one part), or have them tested all the same with prove.near_duplicates=allow"
+                f"{int(shared.sum())} of {len(own[second])} {second} images are in the {first} split too, such as "
+                f"{_named(own[second].names, shared, 1)}; the result would be too optimistic. Remove them from one of the two, let augury split "
+                "the data (near-duplicates are kept in one split), or test them anyway with prove.near_duplicates=allow"
             )
 
 
 WHY = {
-    "test": "a classifier taught with them knows the answers",
-    "validation": "they are real images, on which the ratio is chosen",
+    "test": "a classifier trained on them has seen the test",
+    "validation": "the ratio is chosen on those real images",
 }
-"""Why synthetic images must not be images of a part."""
+"""Why synthetic images must not be images of a split."""
 
 
 def like_held(
@@ -110,8 +110,8 @@ def like_held(
     if near.any() and policy == "refuse":
         raise DataError(
             f"{int(near.sum())} of {len(images)} synthetic images are near-duplicates of a {name} image, such as "
-            f"{_named(names, near)}; the trial would flatter: {WHY[name]}. prove.near_duplicates=drop leaves them out, "
-            "allow lets them be (on the command line with --set)"
+            f"{_named(names, near)}; the result would be too optimistic: {WHY[name]}. prove.near_duplicates=drop leaves "
+            "them out, allow keeps them (on the command line with --set)"
         )
     return near
 
@@ -125,8 +125,8 @@ def refuse_copies(
     same = np.isin(image_hashes(images), np.concatenate(known))
     if same.any():
         raise DataError(
-            f"{int(same.sum())} of {len(images)} synthetic images are images of the {name} part, pixel for pixel{' or mirrored' if mirrored else ''}, "
-            f"such as {_named(names, same)}: {WHY[name]}. Remove them, or make the synthetic images from train images alone"
+            f"{int(same.sum())} of {len(images)} synthetic images are images of the {name} split, pixel for pixel{' or mirrored' if mirrored else ''}, "
+            f"such as {_named(names, same)}: {WHY[name]}. Remove them, or generate the synthetic images from train images alone"
         )
 
 

@@ -36,7 +36,7 @@ class Network:
     def refusal(self, config: TrainConfig) -> str:
         """Why it cannot be taught so; "" when it can."""
         last = config.smote == "features" or config.objective == "adversarial"
-        return "has no last layer that is known" if last and not stackable(self.build) else ""
+        return "has no known last layer" if last and not stackable(self.build) else ""
 
     def predicted(
         self, trains: Sequence[LabelledImages], config: TrainConfig, seeds: Sequence[int], images: Images

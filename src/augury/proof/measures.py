@@ -64,7 +64,7 @@ def check_probabilities(p: Floats, n: int) -> None:
     broken = int((~np.isfinite(p)).any(1).sum())
     if broken:
         raise TrainingError(
-            f"a classifier gave NaN or infinity for {broken} of {n} images; its training ran away or it divides by zero: "
+            f"a classifier gave NaN or infinity for {broken} of {n} images; its training diverged or it divides by zero: "
             "lower its learning rate, or check its last layer"
         )
     sums = p.sum(1)

@@ -43,10 +43,10 @@ def pooled(folds: Sequence[Fold]) -> Verdict:
     first = folds[0]
     classes = first.train.classes
     if any(fold.train.classes != classes for fold in folds):
-        raise DataError("the trials to pool know different classes; pool folds of one data set")
+        raise DataError("the trials to pool have different classes; pool folds of one data set")
     if any(fold.verdict.cells for fold in folds):
         raise DataError(
-            "the trials to pool are about empty cells, each about those of its own train part; read their verdicts one by one"
+            "the trials to pool are about empty cells, each about those of its own train split; read their verdicts one by one"
         )
     known = np.concatenate([np.unique(leakage.image_hashes(fold.test.images)) for fold in folds])
     if len(np.unique(known)) < len(known):

@@ -124,7 +124,7 @@ def head(model: nn.Module) -> nn.Linear:
     linear = [m for m in (getattr(model, "last", None), *reversed(list(model.modules()))) if isinstance(m, nn.Linear)]
     if not linear:
         raise SettingsError(
-            f"the network {type(model).__name__} has no linear layer, so its features are not known; end it with "
+            f"the network {type(model).__name__} has no linear layer, so its features are unknown; end it with "
             "torch.nn.Linear, or use adabn and pseudo_labels, which need none"
         )
     return linear[0]

@@ -94,7 +94,7 @@ class Trainings:
         """
         if len(self._grid) > 1 and self.validation is None:
             raise SettingsError(
-                f"{len(self._grid)} pairs of rate and decay are given, but no validation part to choose on; give one of each"
+                f"{len(self._grid)} pairs of learning rate and weight decay are given, but no validation split to choose on; give one of each"
             )
         found: list[str] = []
         for name in names:
@@ -119,7 +119,7 @@ class Trainings:
         arm, layers = self.arms[name], self.layers
         if arm.network and not isinstance(layers, str) and layers.shape != self.train.shape:
             mine, theirs = list(self.train.shape), list(layers.shape)
-            return f"its layers were trained on images [C, H, W] {theirs}, and these are {mine}; give those of a run of such images"
+            return f"its layers were trained on images [C, H, W] {theirs}, and these images are {mine}; give layers of a run with such images"
         why = self.holes if isinstance(self.holes, str) else ""
         without_layers = layers if isinstance(layers, str) else ""
         if found := obstacle(arm, self.extra, without_layers, self.learner, why, self.target is not None):

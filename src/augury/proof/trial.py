@@ -25,7 +25,7 @@ from augury.proof.statistics import least_seeds
 from augury.proof.trainings import NO_HOLES, Trainings
 from augury.settings import ProveSettings
 from augury.training import PretrainedBackbone
-from augury.verdict import Verdict
+from augury.verdict import TEST_MORE, Verdict
 
 CHOICE_SEEDS = 3
 """Seeds for choosing the ratio on validation; they are not those of the trial."""
@@ -102,16 +102,18 @@ def prove(
     known = {**({} if isinstance(layers, str) else layers.seen), **(seen or {})}
     _refuse_leaks(train, validation, test, known, settings.near_duplicates)
     if external and not any(ratio > 0 for ratio in settings.ratios):
-        raise SettingsError("prove.ratios has no ratio above 0, so that no synthetic image would be shown; add one")
+        raise SettingsError("prove.ratios has no ratio above 0, so no synthetic image would be shown; add one")
     held = {"test": test, "validation": validation}
     apart = partial(_apart, train=train, held=held, policy=settings.near_duplicates, flips=flips, external=external)
     kept, left_out = apart(synthetic, names=names)
     if left_out:
         on_note(
-            f"{left_out:,} of {int(synthetic.kept.sum()):,} synthetic images are like images held out, and are left out"
+            f"{left_out:,} of {int(synthetic.kept.sum()):,} synthetic images are near-duplicates of held-out images and are left out"
         )
     if external and not len(kept):
-        raise DataError("no synthetic image is left to judge; make them from train images alone (augury split divides)")
+        raise DataError(
+            "no synthetic image is left to judge; generate them from train images alone (augury split writes the splits)"
+        )
     others = {name: apart(images)[0] for name, images in (extra or {}).items()}
     if target is None:
         _check_fills(holes, kept, synthetic, train, on_note)
@@ -195,7 +197,7 @@ def _check_fills(
     elif not holes.fills(kept, train).any():
         names = ", ".join(f"'{holes.cell_name(int(cell))}'" for cell in np.flatnonzero(holes.mask.ravel())[:5])
         raise DataError(
-            f"of {len(synthetic):,} synthetic images none that was kept fills an empty cell ({names}); look at the filters, or "
+            f"of {len(synthetic):,} synthetic images, none of those kept fills an empty cell ({names}); check the filters, or "
             "generate images for these cells"
         )
 
@@ -212,7 +214,7 @@ def _warn_of_few(
     seeds, level = last
     inside = test if isinstance(holes, str) else judged_images(test, holes)[0]
     if lacking := (not isinstance(holes, str) and absent(inside)) or few(inside, level):
-        on_note(f"the verdict can only be 'underpowered': {lacking}; test more, or all in turn with augury run --folds")
+        on_note(f"the verdict can only be 'underpowered': {lacking}. {TEST_MORE}")
     needed = least_seeds(level / judged)
     if seeds < needed:
         arms = "one generative arm needs" if judged == 1 else f"{judged} generative arms need"

@@ -15,7 +15,7 @@ from augury.proof.classifiers import fit, probabilities
 from augury.proof.measures import confusion
 from augury.proof.train_config import TrainConfig
 
-FEATURES = "the trial's classifier, taught here"
+FEATURES = "the trial's classifier, trained here"
 PREPROCESSING = "value / 127.5 - 1"
 
 
@@ -73,7 +73,7 @@ def accuracy_interval(matrix: npt.NDArray[np.int64]) -> tuple[float, float, floa
 def _score(name: str, found: npt.NDArray[np.int64], real: npt.NDArray[np.int64], settings: str) -> Score:
     value, low, high = accuracy_interval(found)
     n = int(found.sum())
-    note = f"the interval is of the {n} images asked about; another training may differ by a point or two"
+    note = f"the interval covers the {n} evaluated images; retraining may change the score by a point or two"
     return Score(
         name, value, low, high, n, "higher", FEATURES, PREPROCESSING, accuracy_interval(real)[0], note, settings
     )

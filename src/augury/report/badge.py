@@ -17,7 +17,7 @@ CHARACTER = 6.3
 
 
 def told(verdict: Mapping[str, Any]) -> str:
-    """The word and the difference in a few characters."""
+    """The outcome and the difference in a few characters."""
     if verdict["outcome"] in ("helps", "hurts"):
         worse = ", a cell worse" if verdict["outcome"] == "helps" and worse_cells(verdict.get("cells", ())) else ""
         return f"{verdict['outcome']} {points(verdict['difference'])} points{worse}"
@@ -25,7 +25,7 @@ def told(verdict: Mapping[str, Any]) -> str:
 
 
 def badge(verdict: Mapping[str, Any]) -> str:
-    """An SVG of 20 px height, complete in itself: the name on grey, the word on its colour; its title is the sentence."""
+    """An SVG of 20 px height, complete in itself: the name on grey, the outcome on its colour; its title is the sentence."""
     name, text = adds(verdict), told(verdict)
     left, right = (round(len(part) * CHARACTER) + 14 for part in (name, text))
     width, colour = left + right, COLOURS[verdict["outcome"]]

@@ -92,7 +92,7 @@ def _cell(chart: Chart, row: Mapping[str, Any], role: str, x: float, y: float, w
         chart.add("text", "tick middle", ("▼ " if row["worse"] else "") + change, x=middle, y=y + 39)
     counts = f"{row['train']:,} real"
     if after and row["synthetic"]:
-        counts = f"{row['train']:,} + {row['synthetic']:,} made"
+        counts = f"{row['train']:,} + {row['synthetic']:,} new"
     chart.add("text", "tick middle", counts, x=middle, y=y + (55 if after else 46))
 
 

@@ -89,7 +89,7 @@ def arms(verdict: Mapping[str, Any]) -> Chart:
     told = "; ".join(f"{name} {share(mean)}" for name, mean in means.items())
     chart = Chart(
         30 + 48.0 * len(rows),
-        f"Mean {verdict.get('metric', 'balanced accuracy')} on the test part, by way of training: {told}.",
+        f"Mean {verdict.get('metric', 'balanced accuracy')} on the test split, by arm: {told}.",
     )
     ends = [v for values in rows.values() for v in (*values, *(interval(values) or ()))]
     x = padded(ends, 8, WIDTH - 8, least=0.02)
@@ -99,7 +99,7 @@ def arms(verdict: Mapping[str, Any]) -> Chart:
     for place, (name, values) in enumerate(rows.items()):
         top = 48.0 * place
         role = "synthetic" if name == verdict["arm"] else "real" if name == verdict["comparator"] else "other"
-        role_text = {"synthetic": f" · with {adds(verdict)}", "real": " · compared with"}.get(role, "")
+        role_text = {"synthetic": f" · with {adds(verdict)}", "real": " · comparator"}.get(role, "")
         chart.add("text", f"label {role}-ink", name + role_text, x=8, y=top + 16)
         _spread(chart, x, values, top + 33, role)
         chart.add("line", "rule", x1=level, x2=level, y1=top + 22, y2=top + 51)  # not through the names
@@ -132,7 +132,9 @@ def ratio_curve(verdict: Mapping[str, Any]) -> Chart | None:
     if len(curve) < 2:
         return None
     told = "; ".join(f"ratio {ratio:g}: {share(values.mean())}" for ratio, values in curve)
-    chart = Chart(230, f"Mean balanced accuracy on validation, by synthetic images for each real one: {told}.")
+    chart = Chart(
+        230, f"Mean balanced accuracy on validation, by number of synthetic images for each real one: {told}."
+    )
     x = padded([ratio for ratio, _ in curve], 52, WIDTH - 14)
     y = padded([v for _, values in curve for v in values], 196, 10, least=0.02)
     _horizontal_grid(chart, y, _shares(y), 52, share)

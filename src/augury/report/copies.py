@@ -12,8 +12,8 @@ BYTES = 200_000
 CLUSTERS, EACH = 8, 4
 """Clusters that are shown, and images of each."""
 POLICIES = {
-    "refuse": "Each is kept in one part of the split; a split of the data's own that tore one would have been refused.",
-    "drop": "Each is kept in one part of the split; where the data's own split tore one, copies in an earlier part were left out.",
+    "refuse": "All copies of a picture are kept in one split; a given split that separates them would have been refused.",
+    "drop": "All copies of a picture are kept in one split; where the given split separates them, copies in an earlier split were left out.",
 }
 
 

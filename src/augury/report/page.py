@@ -38,37 +38,37 @@ CONTEST = {"pairwise_accuracy": "real", "p": "synthetic"}
 CHANGE = {"moved": "synthetic", "cycle": "real"}
 TITLES = {
     "kid": "kernel distance",
-    "spread": "variety in a class",
+    "spread": "within-class variety",
     "closeness": "distance to train",
     "pairwise_accuracy": "pairwise accuracy",
-    "p": "augmented",
-    "loss": "nats an image",
+    "p": "augment probability",
+    "loss": "nats per image",
     "loss_g": "generator",
     "loss_d": "discriminator",
     "score_real": "real images",
     "score_fake": "synthetic images",
     "moved": "translation",
-    "cycle": "there and back",
+    "cycle": "cycle",
 }
 TRAINING_CHARTS = [
     (
-        "To held-out images",
+        "Distance to held-out images",
         KERNEL,
-        "The generator used is the latest one within a standard error of the lowest point.",
+        "The latest checkpoint within one standard error of the lowest point is used.",
     ),
     (
-        "Against real images",
+        "Relative to real images",
         HEALTH,
-        "1 is as real images are; variety near 0 is collapse, distance near 0 is copying.",
+        "1: as real images. Variety near 0: mode collapse. Distance near 0: copies.",
     ),
-    ("Losses", LOSSES, "Side by side without running away is what to hope for."),
+    ("Losses", LOSSES, "Healthy training: both losses stay bounded and close together."),
     (
         "How much images change",
         CHANGE,
-        "Mean absolute difference from the source, on the scale −1 to 1: of a translation, and of one that is translated back.",
+        "Mean absolute difference from the source, on the scale −1 to 1: of the translation, and after translating back (cycle).",
     ),
-    ("Discriminator scores", SCORES, "Means over a batch."),
-    ("The contest", CONTEST, "The share of real images scored above a fake; 0.5 is chance, 1 is no contest."),
+    ("Discriminator scores", SCORES, "Batch means."),
+    ("Pairwise accuracy", CONTEST, "Share of real images scored above a fake: 0.5 is chance, 1 is perfect separation."),
 ]
 """Title, columns of the log and caption of each chart of the training."""
 FILTERS = (

@@ -15,16 +15,16 @@ Row = Mapping[str, Any]
 LEFT, RIGHT = 176.0, WIDTH - 8
 """Where the marks of a chart begin and end."""
 LINE = 22.0
-TAUGHT = {
-    "GAN-train": "how well does a classifier taught by synthetic images alone know real ones",
-    "GAN-test": "how well does a classifier taught by real images know the synthetic ones",
+USE = {
+    "GAN-train": "how well does a classifier trained on synthetic images alone classify real ones",
+    "GAN-test": "how well does a classifier trained on real images classify the synthetic ones",
 }
 SIDES = {"quality": ("worse", "better"), "memorisation": ("nearer to training images", "farther")}
-"""What lies left and right of real images in each chart; use is told with quality."""
+"""What lies left and right of real images in each chart; usefulness is drawn with quality."""
 THEMES = {
-    "use": "Use: what a classifier makes of them",
+    "use": "Usefulness for a classifier",
     "quality": "Quality and variety",
-    "memorisation": "Memorisation: copies, and who can be found out",
+    "memorisation": "Memorisation: copies and membership inference",
 }
 PAIRS = 12
 """Most pictures of copies."""
@@ -67,7 +67,7 @@ def chart(scores: Sequence[Row], kind: str) -> Chart | None:
     if not rows:
         return None
     told = "; ".join(f"{row['name']} {number(row['value'])}, real images {number(row['baseline'])}" for row in rows)
-    drawn = Chart(34 + LINE * len(rows), f"Scores beside those of real images: {told}.")
+    drawn = Chart(34 + LINE * len(rows), f"Scores compared with those of real images: {told}.")
     real = LEFT + (0.7 if kind == "quality" else 0.5) * (RIGHT - LEFT)
     drawn.add("text", "tick end", SIDES[kind][0], x=real - 8, y=12)
     drawn.add("text", "tick", SIDES[kind][1], x=real + 8, y=12)
@@ -110,8 +110,8 @@ def _about(name: str) -> tuple[str, str]:
     """(theme, question) of a score by its name, such as KID-lite0."""
     from augury.metrics import SCORES
 
-    if name in TAUGHT:
-        return "use", TAUGHT[name]
+    if name in USE:
+        return "use", USE[name]
     for row in SCORES.values():
         if name == row.label or name.startswith(f"{row.label}-"):
             return ("memorisation" if "train" in row.needs else "quality"), row.asks

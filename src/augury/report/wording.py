@@ -12,13 +12,13 @@ import numpy as np
 import numpy.typing as npt
 
 from augury.proof.arms import ARMS, NOISE
-from augury.verdict import IMAGES, LAYERS, of_groups, same, worse_cells
+from augury.verdict import IMAGES, LAYERS, TEST_MORE, TEST_MORE_IN_FOLDS, capitalised, of_groups, same, worse_cells
 
 NOTHING = "–"
 MINUS = "−"
 
 FEW = 5
-"""Fewer test images of a class than this vary too little to show how others would."""
+"""With fewer test images than this, a class says little about other images of it."""
 SIGNS = {"helps": "▲", "no difference": "=", "hurts": "▼", "underpowered": "?"}
 
 
@@ -117,9 +117,9 @@ def pretty(value: Any) -> str:
 
 
 def headline(verdict: Mapping[str, Any]) -> tuple[str, str]:
-    """The verdict's sentence in two, what it says and the numbers behind it, with true minus signs."""
-    first, colon, rest = signed(verdict["sentence"]).partition(": ")
-    return first + colon.strip(), rest
+    """The verdict's sentence in two, the statement and the numbers behind it, with true minus signs."""
+    first, _, rest = signed(verdict["sentence"]).partition(": ")
+    return first, capitalised(rest)
 
 
 def adds(verdict: Mapping[str, Any]) -> str:
@@ -128,7 +128,7 @@ def adds(verdict: Mapping[str, Any]) -> str:
 
 
 def outcome(verdict: Mapping[str, Any]) -> str:
-    """The verdict's word for the page, qualified where a cell gets worse."""
+    """The verdict's outcome for the page, qualified where a cell gets worse."""
     told = str(verdict["outcome"]).capitalize()
     rows = worse_cells(verdict.get("cells", ()))
     if told != "Helps" or not rows:
@@ -142,8 +142,8 @@ def about_cells(verdict: Mapping[str, Any]) -> list[str]:
     if not cost:
         return []
     said = [
-        f"The outcome is {verdict['metric']}: every class counts equally there. A classifier that only answers one class more often "
-        "gains in the empty cell and loses in its neighbour, so that it gains nothing here."
+        f"The trial measures {verdict['metric']}, where every class counts equally. A classifier that merely predicts one class more "
+        "often gains in the empty cell and loses in its neighbour, so it gains nothing here."
     ]
     if rows := worse_cells(verdict["cells"]):
         names = "; ".join(
@@ -152,7 +152,7 @@ def about_cells(verdict: Mapping[str, Any]) -> list[str]:
         )
         more = f"; and {len(rows) - 3} more" if len(rows) > 3 else ""
         said.append(
-            f"Weigh the loss before you use the {adds(verdict)}: {'one cell gets' if len(rows) == 1 else f'{len(rows)} cells get'} "
+            f"Weigh this loss before you use the {adds(verdict)}: {'one cell gets' if len(rows) == 1 else f'{len(rows)} cells get'} "
             f"significantly worse, {names}{more}. The intervals are corrected for the number of cells."
         )
     said.append(
@@ -163,19 +163,19 @@ def about_cells(verdict: Mapping[str, Any]) -> list[str]:
     if few:
         more = f" and {len(few) - 4} more cells" if len(few) > 4 else ""
         said.append(
-            f"Take the numbers of {', '.join(map(short, few[:4]))}{more} with care: fewer than {FEW} test images, or groups (people, "
-            "patients) to test."
+            f"Interpret the numbers of {', '.join(map(short, few[:4]))}{more} with caution: they rest on fewer than {FEW} test images "
+            "or groups (people, patients)."
         )
     return said
 
 
 def meaning(verdict: Mapping[str, Any]) -> list[str]:
-    """What the verdict's word means, in a few plain sentences."""
+    """What the verdict's outcome means, in a few plain sentences."""
     if verdict["ratio"] == 0 and adds(verdict) != LAYERS:
         said = [
-            f"No synthetic image was shown, so the {verdict['arm']} arm was trained without any; its difference shows only how "
-            "far apart nearly equal trainings come out.",
-            f"Leave the synthetic images out, and train as in the arm {verdict['comparator']}.",
+            f"No synthetic image was shown, so the arm {verdict['arm']} was trained without any. Its difference shows only how "
+            "much nearly identical trainings vary.",
+            f"Leave the synthetic images out and train as in the arm {verdict['comparator']}.",
         ]
     elif verdict["outcome"] == "underpowered":
         said = _underpowered(verdict)
@@ -184,10 +184,9 @@ def meaning(verdict: Mapping[str, Any]) -> list[str]:
     said += about_cells(verdict)
     if earlier := verdict.get("earlier"):
         said.append(
-            f"This test part was looked at before, with {earlier} seeds, and the word was '{verdict['said']}'. Looking again, with more "
-            "seeds, other arms or settings, or another generator, gives chance another go, so that a word is said without cause more "
-            "often than one time in twenty, after a second look about one in twelve; a trial that is to grow is best begun with "
-            "prove.max_seeds, which corrects for its looks."
+            f"An earlier trial with {earlier} seeds used this test split; its outcome was '{verdict['said']}'. Every further interim look, with more "
+            "seeds, other arms or settings, or another generator, raises the error rate above one in twenty. After a second it is "
+            "about one in twelve. If a trial may grow, start it with prove.max_seeds, which corrects for the interim looks."
         )
     return [*said, *_caution(verdict)]
 
@@ -196,59 +195,59 @@ def _underpowered(verdict: Mapping[str, Any]) -> list[str]:
     seeds, least = len(verdict["seeds"]), verdict["least_seeds"]
     if lacking := verdict.get("lacking"):
         return [
-            f"No word can be given, whatever the difference: {lacking}.",
+            f"No outcome other than 'underpowered' is possible, whatever the difference: {lacking}.",
             _test_more(verdict),
         ]
     if crude := verdict.get("coarse"):
         return [
-            f"What was seen leaves no room for a difference that matters, but what was not seen does: {crude}. Where no test image "
-            "of a class tells two trainings apart, up to three more of them still may (the rule of three).",
+            f"The tested images rule out a difference that matters, but images that were not tested may still show one: {crude}. "
+            "Two trainings that agree on every test image of a class may differ on up to three of as many others (the rule of three).",
             _test_more(verdict),
         ]
     if seeds < least:
         return [
-            f"With {seeds} paired {'seed' if seeds == 1 else 'seeds'} the smallest p that the test can give is "
-            f"{number(2.0 ** (1 - seeds))}, so it could not have found a difference of any size.",
-            f"Run the trial again with {least} seeds or more before using the {adds(verdict)}, or leaving them out.",
+            f"With {seeds} paired {'seed' if seeds == 1 else 'seeds'}, the smallest possible p-value of the test is "
+            f"{number(2.0 ** (1 - seeds))}, so it cannot detect a difference of any size.",
+            f"Run the trial again with at least {least} seeds before you use the {adds(verdict)} or leave them out.",
         ]
     if verdict["low"] > 0 or verdict["high"] < 0:
         first = (
-            "The interval excludes zero, but the sign-flip test does not agree (or the arm's own twin tells otherwise): "
-            "Augury gives a word only when they agree."
+            "The interval excludes zero, but the sign-flip test or the comparison with the matched control does not agree. "
+            "Augury gives an outcome other than 'underpowered' only when they agree."
         )
     elif -verdict["margin"] < verdict["low"] and verdict["high"] < verdict["margin"]:
         first = (
             f"The interval, {points(verdict['low'])} to {points(verdict['high'])} points, lies within {points(verdict['margin'])[1:]} "
-            f"points, but the arm it is compared with was chosen as the best of several on these images, and once that is paid for "
-            f"such a gain is not ruled out (p = {number(verdict['p_no_gain'])}), or a loss against the arm's own twin is not."
+            "points. However, the comparator was chosen as the best of several arms on these images. Corrected for that choice, such a "
+            f"gain is not ruled out (p = {number(verdict['p_no_gain'])}), or such a loss against the matched control is not."
         )
     else:
         first = (
             f"The interval, {points(verdict['low'])} to {points(verdict['high'])} points, excludes neither zero nor a "
-            f"difference of {points(verdict['margin'])[1:]} points, which would matter: a gain and none both fit in it."
+            f"difference of {points(verdict['margin'])[1:]} points, which would matter. It is compatible with a gain and with none."
         )
     if verdict["seeds_needed"] is None:
         second = (
-            "More seeds would not settle it, as these few test images vary more than that; about "
+            "More seeds would not settle it, because these few test images vary too much. About "
             f"{verdict['images_needed']:,} test images would."
         )
     else:
         second = (
-            f"About {verdict['seeds_needed']} seeds would settle a difference like this one; with "
+            f"About {verdict['seeds_needed']} seeds would settle a difference of this size. With "
             + (
-                f"prove.seeds={verdict['seeds_needed']}"
+                f"prove.seeds={verdict['seeds_needed']},"
                 if verdict.get("folds", 1) > 1
-                else f"prove.max_seeds={verdict['seeds_needed']} they are added until the word is clear, and"
+                else f"prove.max_seeds={verdict['seeds_needed']}, seeds are added until the outcome is clear, and"
             )
-            + " only the missing trainings are done."
+            + " only the missing trainings are run."
         )
     return [first, second]
 
 
 def _test_more(verdict: Mapping[str, Any]) -> str:
     if verdict.get("folds", 1) > 1:
-        return "Test more of them."
-    return "Test more, or every image in turn with augury run --folds, which gives one verdict of all."
+        return f"{TEST_MORE_IN_FOLDS}."
+    return f"{TEST_MORE}, which gives one verdict over all images."
 
 
 def _settled(verdict: Mapping[str, Any]) -> list[str]:
@@ -256,60 +255,67 @@ def _settled(verdict: Mapping[str, Any]) -> list[str]:
     small = abs(verdict["difference"]) < verdict["margin"]
     what = adds(verdict) if adds(verdict) != LAYERS else f"the {LAYERS}"
     other, run = verdict["matched_control"]["against"], "RUN/fold-1" if verdict.get("folds", 1) > 1 else "RUN"
+    images = "image in 100 is" if per_hundred == "1" else "images in 100 are"
     matched_control = "it" if other == verdict["comparator"] else f"{same(adds(verdict))} ({other})"
     use = (
-        "Use the real images together with these, in the ratio given here."
+        "Train on the real images together with the synthetic ones, at the ratio given here."
         if what == IMAGES
-        else f"Use the real images together with the {what}, in the ratio given here; the pictures of this page are the run's own."
+        else f"Train on the real images together with the {what}, at the ratio given here. The pictures on this page show the run's own images."
         if adds(verdict) != LAYERS
-        else f"Begin with them: in Python, augury.pretrained('{run}')(channels, classes) is the network to train, on the real images."
+        else f"Start from them: in Python, augury.pretrained('{run}')(channels, classes) returns the network to train on the real images."
     )
-    note = [f"It is less than the {matters} points that this trial was told to call a difference."] if small else []
-    where = "all classes alike" + verdict.get("metric", "").removeprefix("balanced accuracy")
+    note = (
+        [f"This is less than the {matters} points that count as a difference in this trial (prove.margin)."]
+        if small
+        else []
+    )
+    where = "classes weighted equally" + verdict.get("metric", "").removeprefix("balanced accuracy")
     if verdict.get("cells"):
         use = f"Train as the arm {verdict['arm']} does: {ARMS[verdict['arm']].note.removeprefix('holes: ')}."
     return {
         "helps": [
-            f"Of 100 test images, {where}, about {per_hundred} more are named rightly than after the "
-            f"best training without {what}. The interval and the test agree that this is not chance.",
+            f"About {per_hundred} more test {images} classified correctly than after the best training without {what} ({where}). "
+            "The interval and the sign-flip test agree that this is not chance.",
             *note,
             use,
         ],
         "hurts": [
-            f"Of 100 test images, {where}, about {per_hundred} fewer are named rightly than after the "
-            f"best training without {what}. The interval and the test agree that this is not chance, and it is "
-            f"worse than {matched_control} too.",
+            f"About {per_hundred} fewer test {images} classified correctly than after the best training without {what} ({where}). "
+            "The interval and the sign-flip test agree that this is not chance."
+            + ("" if matched_control == "it" else f" The result is also worse than {matched_control}."),
             *note,
-            "Leave them out. A better generator or more real images may change that; this page says what holds today.",
+            "Leave them out. A better generator or more real images may change this.",
         ],
         "no difference": [
-            f"The trial was fine enough to rule out a gain of {matters} points over the best training without {what}, "
-            f"and a loss of as much against {matched_control}.",
-            "The best of them is the control, which shows images of pure noise: what it gains over the others is a milder "
-            "training, and not knowledge of the classes."
+            f"The trial was sensitive enough to rule out a gain of {matters} points over the best training without {what}, "
+            f"and an equal loss against {matched_control}.",
+            "The best of them is the control with images of pure noise. Its gain over the others comes from regularisation, "
+            "not from information about the classes."
             if getattr(ARMS.get(verdict["comparator"]), "source", "") == NOISE
-            else "The best of them is a control: what it gains does not come from what the translator learnt."
+            else "The best of them is a control, so its gain does not come from what the translator learned."
             if getattr(ARMS.get(verdict["comparator"]), "control", False)
-            else f"Prefer {verdict['comparator']}, which does without {what}.",
+            else f"Prefer the arm {verdict['comparator']}, which does not use {what}.",
         ],
     }[verdict["outcome"]]
 
 
 def _caution(verdict: Mapping[str, Any]) -> list[str]:
-    """What the verdict holds for, and the classes whose test images are too few to stand for others."""
+    """What the verdict holds for, and the classes with too few test images."""
     few = [row["class"] for row in verdict["per_class"] if row["test"] < FEW]
     alone = [row["class"] for row in verdict["per_class"] if row["test"] >= FEW > (row.get("groups") or FEW)]
     groups = of_groups(verdict["test_n"], verdict.get("test_groups"))
     said = [
-        f"This holds for this data, this classifier and what was generated or learnt this once; that {verdict['test_n']:,} test images{groups} "
-        "stand for others like them is in the interval, that another training of a generator may come out a point better or worse is "
-        "not."
+        "This holds for this data, this classifier and this one training of the generator. The interval covers other test images of the "
+        f"same kind as these {verdict['test_n']:,}{groups}. It does not cover retraining the generator, which may shift the result by about "
+        "a point."
     ]
     for names, what in ((few, "test images"), (alone, "groups (people, patients) to test")):
         if names:
             told = ", ".join(short(name) for name in names[:4])
             told += f" and {len(names) - 4} more classes" if len(names) > 4 else ""
-            said.append(f"Take it with care: {told} {'has' if len(names) == 1 else 'have'} fewer than {FEW} {what}.")
+            said.append(
+                f"Interpret with caution: {told} {'has' if len(names) == 1 else 'have'} fewer than {FEW} {what}."
+            )
     return said
 
 

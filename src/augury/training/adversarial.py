@@ -57,7 +57,7 @@ class AdversarialTrainer:
         norms = any(isinstance(m, nn.modules.batchnorm._BatchNorm) for m in discriminator.modules())
         if norms and (recipe.gradient_penalty or recipe.r1 or recipe.r2):
             raise SettingsError(
-                "a slope penalty looks at one image alone, but this discriminator has batch norm; use another"
+                "a gradient penalty needs each image by itself, but this discriminator has batch norm; use another"
             )
         if recipe.spectral_control and not (rarity is not None and _gains(generator)):
             raise SettingsError(

@@ -43,7 +43,7 @@ class AugmentPipe:
         if recipe.ada_target:
             if loss.critic:
                 raise SettingsError(
-                    f"ada_target watches the sign of scores, but those of loss={recipe.loss} have none; set ada_target=0 and an "
+                    f"ada_target uses the sign of scores, but those of loss={recipe.loss} have none; set ada_target=0 and an "
                     "augmentation of a fixed strength: --set train.augment=diffaugment_light"
                 )
             extra |= {"p": torch.zeros((), device=device), "signs": torch.zeros(2, device=device)}

@@ -141,7 +141,7 @@ class CheckpointManager:
         if times > MOST_RESCUES:
             rule = self.plan.rule
             raise TrainingError(
-                f"the {what} of step {step} are no longer numbers ({losses}), also at {0.5**MOST_RESCUES:g} of the rates; "
+                f"the {what} of step {step} are no longer finite ({losses}), even at {0.5**MOST_RESCUES:g} of the learning rates; "
                 f"lower generator_lr ({rule.generator_lr}) and discriminator_lr ({rule.discriminator_lr}), or add "
                 "--penalty r1=1"
             )
@@ -149,8 +149,8 @@ class CheckpointManager:
         return self.tell(
             f"rescue {times}",
             step,
-            f"{what} were no longer numbers: back to step {self.good[0]}, learning rates halved "
-            f"(rescue {times} of {MOST_RESCUES})",
+            f"{what} were no longer finite: rollback to step {self.good[0]}, learning rates halved "
+            f"(rollback {times} of {MOST_RESCUES})",
         )
 
     def divide(self, step: int) -> str:
@@ -162,8 +162,8 @@ class CheckpointManager:
         return self.tell(
             f"memory {parts}",
             step,
-            f"out of memory: from step {self.good[0]} on, each batch of {self.plan.batch} is played in {parts} parts whose "
-            "slopes are added up; a smaller --set train.batch would be faster",
+            f"out of memory: from step {self.good[0]} on, each batch of {self.plan.batch} is split into {parts} micro-batches whose "
+            "gradients are accumulated; a smaller --set train.batch would be faster",
         )
 
     def _back(self, name: str, value: float) -> None:

@@ -19,7 +19,7 @@ def cell_codes_of(columns: Columns, given: Mapping[str, str]) -> list[int]:
     """The code of one value for every column. Raises DataError for an unknown or missing name or value."""
     if set(given) != {name for name, _ in columns}:
         names = ", ".join(name for name, _ in columns)
-        raise DataError(f"given are {', '.join(given)}, but this generator wants one value each of: {names}")
+        raise DataError(f"given are {', '.join(given)}, but this generator needs one value each of: {names}")
     return [_code(name, values, given[name], "generator") for name, values in columns]
 
 

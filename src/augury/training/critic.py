@@ -106,7 +106,7 @@ def trains_none(name: str, rule: Recipe) -> str:
     """Why a training by this recipe leaves no discriminator; "" when it does."""
     method = NETWORKS[rule.network].method
     if method == "translation":
-        return f"that of the recipe {name} knows one cell at a time; use a recipe that draws from noise, such as rpgan"
+        return f"that of the recipe {name} is conditioned on one cell at a time; use a recipe that generates from noise, such as rpgan"
     return "" if method == "adversarial" else f"the recipe {name} trains none; use one that does, such as rpgan"
 
 

@@ -34,8 +34,8 @@ def saturated(rows: Rows, rule: Recipe) -> str | None:
     ):
         return None
     return (
-        f"the discriminator tells {min(apart):.0%} of the real images from fakes, so the generator learns little; usually "
-        "helps: --penalty r1=1, --set train.augment=diffaugment, or a lower discriminator_lr"
+        f"the discriminator separates {min(apart):.0%} of the real images from fakes, so the generator learns little; usual "
+        "remedies: --penalty r1=1, --set train.augment=diffaugment, or a lower discriminator_lr"
     )
 
 
@@ -45,8 +45,8 @@ def vanished(rows: Rows, rule: Recipe) -> str | None:
     if len(apart) < 3 or not all(0.47 < share < 0.53 for share in apart):
         return None
     return (
-        f"the discriminator tells real images from fakes no better than by chance ({mean(apart):.0%}), so the generator "
-        "learns nothing; usually helps: a higher discriminator_lr, a milder --set train.augment, or smaller penalties"
+        f"the discriminator separates real images from fakes no better than chance ({mean(apart):.0%}), so the generator "
+        "learns nothing; usual remedies: a higher discriminator_lr, a weaker --set train.augment, or smaller penalties"
     )
 
 
@@ -56,10 +56,10 @@ def collapsed(rows: Rows, rule: Recipe) -> str | None:
     if len(spread) < 2 or max(spread) > 0.4:
         return None
     worst = [row for row in rows if "worst_class" in row][-1:]
-    least = "".join(f", least of all '{row['worst_class']}' ({row['worst_spread']:.0%})" for row in worst)
+    least = "".join(f", lowest for '{row['worst_class']}' ({row['worst_spread']:.0%})" for row in worst)
     return (
-        f"the images of a class are nearly alike: {spread[-1]:.0%} of the variety of real ones{least} (mode collapse); usually "
-        "helps: recipe rpgan, --penalty r1=1, or --set 'train.overrides={\"mode_seeking\": 0.1}'"
+        f"the images of a class are nearly alike: {spread[-1]:.0%} of the variety of real ones{least} (mode collapse); usual "
+        "remedies: recipe rpgan, --penalty r1=1, or --set 'train.overrides={\"mode_seeking\": 0.1}'"
     )
 
 
@@ -71,7 +71,7 @@ def narrow(rows: Rows, rule: Recipe) -> str | None:
         return None
     return (
         f"the images of class '{names.pop()}' are nearly alike: {looked[-1]['worst_spread']:.0%} of the variety of its real ones, "
-        "while other classes vary; usually helps: --set train.label_sampling=uniform, and with a dcgan's networks --set "
+        "while other classes vary; usual remedies: --set train.label_sampling=uniform, and with a dcgan's networks --set "
         "'train.overrides={\"spectral_control\": 0.1}'"
     )
 
@@ -82,7 +82,7 @@ def repeated(rows: Rows, rule: Recipe) -> str | None:
     if len(share) < 2 or min(share) < 0.2:
         return None
     return (
-        f"{share[-1]:.0%} of the synthetic images have a near twin among them (mode collapse); usually helps: recipe rpgan, "
+        f"{share[-1]:.0%} of the synthetic images are near-duplicates of another (mode collapse); usual remedies: recipe rpgan, "
         "--set 'train.overrides={\"mode_seeking\": 0.1}', or fewer steps"
     )
 
@@ -93,8 +93,8 @@ def copied(rows: Rows, rule: Recipe) -> str | None:
     if rule.network == "translator" or len(near) < 4 or max(near[-2:]) > 0.6 or near[-1] > 0.9 * max(near[:-2]):
         return None
     return (
-        f"synthetic images lie at {near[-1]:.0%} of the distance from the training images at which held-out real ones lie, and "
-        "it falls: they may be learnt by heart; usually helps: fewer steps, --set train.augment=diffaugment, or more images"
+        f"the distance of synthetic images to the training images is {near[-1]:.0%} of that of held-out real images and "
+        "falling: training images may be memorised; usual remedies: fewer steps, --set train.augment=diffaugment, or more images"
     )
 
 
@@ -105,7 +105,7 @@ def unmoved(rows: Rows, rule: Recipe) -> str | None:
         return None
     return (
         f"the translator changes its images by {mean(moved):.3f} on average (on the scale from -1 to 1), which is almost nothing; "
-        'usually helps: --set \'train.overrides={"cycle": 0.1, "identity": 0.1}\', and more --steps'
+        'usual remedies: --set \'train.overrides={"cycle": 0.1, "identity": 0.1}\', and more --steps'
     )
 
 
@@ -116,7 +116,7 @@ def inverted(rows: Rows, rule: Recipe) -> str | None:
         return None
     return (
         f"the translator changes its images by {mean(moved):.2f} on average (on the scale from -1 to 1), as if it inverted their "
-        "colours; look at samples/. Usually helps: --set 'train.overrides={\"identity\": 1}', a lower generator_lr, or another --seed"
+        "colours; inspect samples/. Usual remedies: --set 'train.overrides={\"identity\": 1}', a lower generator_lr, or another --seed"
     )
 
 

@@ -88,7 +88,7 @@ def walk(
             f"space is '{space}', but must be z, or w for a mapping network (train with recipe stylegan)"
         )
     if frames < 2 or len(noise) < 2:
-        raise SettingsError(f"{frames} frames through {len(noise)} images are no walk; give at least 2 of each")
+        raise SettingsError(f"{frames} frames through {len(noise)} images are not a walk; give at least 2 of each")
     device = next(generator.parameters()).device
     leg, step = np.divmod(np.arange((len(noise) - 1) * (frames - 1) + 1), frames - 1)
     after, t, places = (
@@ -118,7 +118,7 @@ def mixed(
             "style mixing needs a mapping network, and this generator has none; train with recipe stylegan"
         )
     if not 0 < rows < len(noise):
-        raise SettingsError(f"{rows} rows and {len(noise) - rows} columns make no table; give at least 1 of each")
+        raise SettingsError(f"{rows} rows and {len(noise) - rows} columns are not a table; give at least 1 of each")
     chosen = layers_of(layers, generator.sides)
     pixels, given = _on(next(generator.parameters()).device, noise, conditions)
     w = first_styles(generator, indices, pixels, given)

@@ -151,7 +151,7 @@ def _judged(
             raise
         on_event(
             manager.tell(
-                "unjudged", step, f"out of memory while judging the generator of step {step}: it is not judged"
+                "unjudged", step, f"out of memory while evaluating the generator of step {step}: evaluation skipped"
             )
         )
         return {}

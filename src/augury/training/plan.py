@@ -145,32 +145,30 @@ def resolve_recipe(data: LabelledImages, settings: TrainSettings, device: torch.
             f"--set train.batch={len(data)} or less"
         )
     if settings.unconditional and settings.condition:
-        raise SettingsError(
-            "unconditional forgets the classes, but condition asks for attributes; use one or the other"
-        )
+        raise SettingsError("unconditional ignores the classes, but condition names attributes; use one or the other")
     if settings.unconditional and settings.label_sampling != "sqrt":
         raise SettingsError(
-            f"label_sampling={settings.label_sampling} would do nothing: an unconditional training has no classes; leave it out"
+            f"label_sampling={settings.label_sampling} has no effect: an unconditional training has no classes; leave it out"
         )
     if translates(rule):
         _refuse_for_translator(settings)
     augment = settings.augment or rule.augment
     if NETWORKS[rule.network].method == "reconstruction" and augment != "none":
         raise SettingsError(
-            f"augment={augment} would have an autoencoder give back the changed images, and its decoder draw them so; leave it "
-            "out for this recipe"
+            f"augment={augment} would make an autoencoder reconstruct the augmented images, and its decoder generate them; leave "
+            "it out for this recipe"
         )
     if augment == "ada" and not rule.ada_target and 1.0 in (rule.augment_p, rule.final_augment_p):
         raise SettingsError(
-            "augment=ada makes each of its changes to every image at a p of 1, and what is always done the generator learns "
-            "to do (Karras et al. 2020b, section 2.2); use --set train.augment=diffaugment_light, ada_target=0.6 or augment_p=0.3"
+            "augment=ada applies every augmentation to every image at a p of 1, and the generator then learns the augmentations "
+            "(Karras et al. 2020b, section 2.2); use --set train.augment=diffaugment_light, ada_target=0.6 or augment_p=0.3"
         )
     if augment == "none":
         chances = {name: getattr(rule, name) for name in ("ada_target", "augment_p", "final_augment_p")}
         idle = [name for name, value in chances.items() if value != (0 if name == "ada_target" else 1)]
         if idle:
             raise SettingsError(
-                f"{idle[0]}={chances[idle[0]]:g} would do nothing with augment=none, which changes no image; leave it out, or set "
+                f"{idle[0]}={chances[idle[0]]:g} has no effect with augment=none, which changes no image; leave it out, or set "
                 f"{idle[0]}={0 if idle[0] == 'ada_target' else 1} in train.overrides"
             )
     draft = _drafted(data, settings, name, rule, "cpu", seed=0, flips=False, precision="fp32")

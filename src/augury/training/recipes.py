@@ -258,10 +258,10 @@ def recipe(name: str, overrides: dict[str, Any] | None = None, *, unconditional:
     idle = _idle(found, unconditional)
     for setting in mine:
         if setting in idle and getattr(found, setting) != getattr(chosen, setting):
-            raise SettingsError(f"{setting}={mine[setting]!r} would do nothing: {idle[setting]}")
+            raise SettingsError(f"{setting}={mine[setting]!r} has no effect: {idle[setting]}")
     if unconditional and network.get("conditioning") == "auxiliary":
         raise SettingsError(
-            "conditioning=auxiliary would do nothing: an unconditional training has no classes; leave it out"
+            "conditioning=auxiliary has no effect: an unconditional training has no classes; leave it out"
         )
     _refuse(found)
     return found
@@ -274,7 +274,7 @@ def _idle(rule: Recipe, unconditional: bool) -> dict[str, str]:
         (
             rule.network == "autoencoder",
             ADVERSARIAL,
-            "an autoencoder has no discriminator and no game; leave it out, or use another recipe",
+            "an autoencoder has no discriminator and no adversarial training; leave it out, or use another recipe",
         ),
         (
             rule.network != "translator",
@@ -284,14 +284,14 @@ def _idle(rule: Recipe, unconditional: bool) -> dict[str, str]:
         (
             rule.network == "translator",
             tuple(name for name in ADVERSARIAL if name not in SHARED),
-            "a translator's training does not read it; leave it out",
+            "the training of a translator does not use it; leave it out",
         ),
         (
             rule.network == "translator" and not rule.settings.get("noise"),
             ("mode_seeking",),
             "it compares translations with different noise, and there is none; set noise=8",
         ),
-        (rule.loss != "variational", ("kl",), "only a variational autoencoder has a divergence; use recipe vae"),
+        (rule.loss != "variational", ("kl",), "only a variational autoencoder has a KL divergence; use recipe vae"),
         (
             rule.optimiser != "adam",
             ("betas", "final_beta2"),
@@ -306,12 +306,16 @@ def _idle(rule: Recipe, unconditional: bool) -> dict[str, str]:
         (
             rule.settings.get("conditioning") != "auxiliary",
             ("auxiliary",),
-            "it weighs an auxiliary classifier, and there is none; set conditioning=auxiliary",
+            "it weights an auxiliary classifier, and there is none; set conditioning=auxiliary",
         ),
-        (not rule.gradient_penalty, ("centre",), "it is the gradient penalty's; set gradient_penalty=10"),
-        (not gradient, ("penalty_every", "final_penalty"), "there is no slope penalty; set r1, r2 or gradient_penalty"),
-        (not rule.path_length, ("path_every",), "it is the path length's; set path_length=2"),
-        (not rule.ada_target, ("ada_images",), "it is the pace of adaptive augmentation; set ada_target=0.6"),
+        (not rule.gradient_penalty, ("centre",), "it belongs to the gradient penalty; set gradient_penalty=10"),
+        (
+            not gradient,
+            ("penalty_every", "final_penalty"),
+            "there is no gradient penalty; set r1, r2 or gradient_penalty",
+        ),
+        (not rule.path_length, ("path_every",), "it belongs to the path length penalty; set path_length=2"),
+        (not rule.ada_target, ("ada_images",), "it belongs to adaptive augmentation; set ada_target=0.6"),
     ]
     return {name: why for nothing, names, why in reversed(rules) if nothing for name in names}
 
@@ -327,11 +331,11 @@ def _refuse(rule: Recipe) -> None:
         (rule.clip and spectral, "clip bounds weights that spectral norm rescales; set clip=0 or spectral=false"),
         (
             rule.clip and rule.gradient_penalty,
-            f"gradient_penalty takes the place of clipping, but clip={rule.clip} would still bind; set clip=0, or use recipe wgan_gp",
+            f"gradient_penalty replaces clipping, but clip={rule.clip} would still apply; set clip=0, or use recipe wgan_gp",
         ),
         (
             rule.loss == "wasserstein" and not bounded,
-            "loss=wasserstein needs a discriminator of bounded slope; set gradient_penalty=10, clip=0.01 or spectral=true",
+            "loss=wasserstein needs a discriminator with bounded gradients; set gradient_penalty=10, clip=0.01 or spectral=true",
         ),
         (
             (rule.label_smoothing or rule.label_noise) and not targets,
@@ -345,12 +349,12 @@ def _refuse(rule: Recipe) -> None:
         (
             rule.simultaneous
             and (rule.critic_steps > 1 or rule.lecam or rule.feature_matching or rule.network == "stylegan" or several),
-            "simultaneous play has one discriminator step and one score an image, no lecam, feature_matching, scales, patch or "
+            "simultaneous training has one discriminator step and one score per image, no lecam, feature_matching, scales, patch or "
             "auxiliary classifier, and no discriminator that compares the images of a batch (stylegan); set simultaneous=false",
         ),
         (
             rule.simultaneous and rule.loss == "hinge",
-            "in simultaneous play the generator learns from the discriminator's slopes, but a hinge has none beyond its margin; "
+            "in simultaneous training the generator uses the discriminator's gradients, but a hinge has none beyond its margin; "
             "set simultaneous=false",
         ),
         (

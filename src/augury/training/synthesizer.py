@@ -50,7 +50,7 @@ class Card:
     precision: str
     versions: dict[str, str] = field(default_factory=dict)
     data_reading: dict[str, Any] = field(default_factory=dict)
-    licence_note: str = "The images drawn inherit whatever limits the training images' licence and consent set."
+    licence_note: str = "Generated images are subject to the licence and consent terms of the training images."
 
 
 def synthesizer_folder(path: str | os.PathLike[str]) -> Path:
@@ -127,7 +127,7 @@ class Synthesizer:
             For images of another shape or number, and for codes out of range.
         """
         if not self.translates:
-            raise SettingsError("this generator draws from noise and translates no images; use sample")
+            raise SettingsError("this generator draws from noise and cannot translate images; use sample")
         conditions = np.asarray(changes, np.int64)
         sizes = np.array(self._sizes)
         if (
@@ -146,7 +146,7 @@ class Synthesizer:
             )
         at = np.arange(len(conditions), dtype=np.int64) if indices is None else np.asarray(indices, np.int64)
         if len(at) != len(conditions):
-            raise DataError(f"{len(conditions)} images but {len(at)} indices; give one index an image")
+            raise DataError(f"{len(conditions)} images but {len(at)} indices; give one index per image")
         device = next(self.generator.parameters()).device
         found = np.empty_like(images)
         for rows in waves(at):
@@ -197,7 +197,7 @@ class Synthesizer:
         conditions, indices = self._asked(labels, start, indices)
         seeds = [seed] * len(indices) if isinstance(seed, int | np.integer) else list(seed)
         if len(seeds) != len(indices):
-            raise DataError(f"{len(indices)} labels but {len(seeds)} seeds; give one seed, or one a label")
+            raise DataError(f"{len(indices)} labels but {len(seeds)} seeds; give one seed, or one per label")
         noise = [image_noise(s, indices[[i]], self.latent) for i, s in enumerate(seeds)]
         hot = shares(torch.from_numpy(conditions), self._sizes).numpy()
         together = np.concatenate(noise) if noise else np.empty((0, self.latent), np.float32)
@@ -280,7 +280,7 @@ class Synthesizer:
         if indices is None:
             indices = np.arange(start, start + len(conditions), dtype=np.int64)
         if len(indices) != len(conditions):
-            raise DataError(f"{len(conditions)} labels but {len(indices)} indices; give one index a label")
+            raise DataError(f"{len(conditions)} labels but {len(indices)} indices; give one index per label")
         return conditions, np.asarray(indices, np.int64)
 
     @property
@@ -306,11 +306,11 @@ class Synthesizer:
         if values.ndim != 2 or values.shape[1] != len(sizes) or values.dtype.kind not in "iu":
             names = ("label", *self.card.condition_names)
             raise DataError(
-                f"labels of shape {list(np.shape(labels))} do not fit: this generator wants ({', '.join(names)}) as int [N, {len(names)}]"
+                f"labels of shape {list(np.shape(labels))} do not fit: this generator needs ({', '.join(names)}) as int [N, {len(names)}]"
             )
         if len(values) and ((values < 0).any() or (values >= np.array(sizes)).any()):
             raise DataError(
-                f"conditions up to {values.max(0).tolist()} asked, but the generator knows only {sizes} values a column"
+                f"conditions up to {values.max(0).tolist()} asked, but the generator knows only {sizes} values per column"
             )
         return values.astype(np.int64)
 
@@ -335,7 +335,7 @@ class Synthesizer:
         """Read a folder written by `save`, or a run's; nothing in it is executed. Raises RunFolderError when it is not one."""
         folder = synthesizer_folder(path)
         if not (folder / "card.json").exists():
-            raise RunFolderError(f"{folder}: no card.json, so this is no synthesizer; train one with: augury train")
+            raise RunFolderError(f"{folder}: no card.json, so this is not a synthesizer; train one with: augury train")
         stored = read_json(folder / "card.json")
         try:
             tuples = {k: tuple(stored[k]) for k in ("shape", "classes", "condition_names")}

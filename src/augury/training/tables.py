@@ -98,7 +98,7 @@ def train_table(
     numbers, TrainingError when weights become no numbers.
     """
     if steps is not None and budget is not None:
-        raise SettingsError("steps and budget both say how long to train; give one of them")
+        raise SettingsError("steps and budget both set the training length; give one of them")
     rule = _rule(AUTO if recipe == "auto" else recipe, overrides or {})
     table = np.asarray(values, np.float64)
     if table.ndim != 2 or not len(table) or not np.isfinite(table).all():
@@ -127,7 +127,7 @@ def train_table(
         played.train_step(step, step / total, draw)
         if ((step + 1) % 100 == 0 or step + 1 == total) and not played.state.all_finite():
             raise TrainingError(
-                f"the weights of step {step + 1} are no longer numbers; lower generator_lr ({rule.generator_lr}) and "
+                f"the weights of step {step + 1} are no longer finite; lower generator_lr ({rule.generator_lr}) and "
                 f"discriminator_lr ({rule.discriminator_lr}), or add r1=1"
             )
     return TableSynthesizer(played.state.average.module, columns, total)
@@ -143,5 +143,5 @@ def _rule(name: str, overrides: dict[str, Any]) -> Recipe:
     plain = {"augment": "none", "ada_target": 0.0, "path_length": 0.0, "style_mixing": 0.0, "spectral_control": 0.0}
     idle = [key for key, value in overrides.items() if key in plain and value != plain[key]]
     if idle:
-        raise SettingsError(f"{idle[0]}={overrides[idle[0]]!r} would do nothing: tables have no pixels; leave it out")
+        raise SettingsError(f"{idle[0]}={overrides[idle[0]]!r} has no effect: tables have no pixels; leave it out")
     return replace(chosen, network="mlp", settings=settings, **plain)  # type: ignore[arg-type]
