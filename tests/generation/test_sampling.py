@@ -144,7 +144,7 @@ def test_soft_labels_are_the_ensembles_mean_tempered_and_mixed() -> None:
             generation.soft_labels(images, labels, ensemble, **wrong)
     with pytest.raises(SettingsError, match="at least one classifier"):
         generation.soft_labels(images, labels, [])
-    with pytest.raises(SettingsError, match="no numbers"):
+    with pytest.raises(SettingsError, match="not finite numbers"):
         generation.soft_labels(images, labels, [lambda x: first * np.nan])
 
 
