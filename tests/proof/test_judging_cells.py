@@ -73,7 +73,7 @@ def test_a_trial_of_the_usual_arms_judges_those_of_the_translator() -> None:
     )
     assert found.outcome == "underpowered" and len(found.arms) == len(USUAL_CELLS) == 25
     assert {row["arm"] for row in found.comparisons} == {"filled", "half_real", "symmetric"}
-    assert progress[-1] == (46, 46) and any("2 seeds" in text for text in said)
+    assert progress[-1] == (50, 50) and any("2 seeds" in text for text in said)
     shuffled = found.arms["shuffled"]
     assert len(shuffled["overall"]) == len(shuffled["balanced_accuracy"]) == 2
 

@@ -97,7 +97,7 @@ def test_a_sweep_has_a_row_for_each_image_of_each_class(runs, tmp_path: Path) ->
         (["mix", "stylegan", "--label", "cat", "--layers", "rough"], SettingsError, "choose coarse, middle, fine"),
         (["interpolate", "dcgan", "--label", "cat", "--space", "w"], SettingsError, "recipe stylegan"),
         (["interpolate", "stylegan", "--label", "cow"], DataError, "it has: cat, dog"),
-        (["truncate", "stylegan", "--label", "cat", "--values", "0,much"], SettingsError, "commas between"),
+        (["truncate", "stylegan", "--label", "cat", "--values", "0,much"], SettingsError, "comma-separated"),
         (["truncate", "stylegan", "--label", "cat", "--values", "7"], SettingsError, "from -2 to 2"),
     ],
 )
