@@ -30,6 +30,7 @@ from augury.cli.options import (
     work,
 )
 from augury.cli.prove import prove
+from augury.cli.settings import settings as show_settings
 from augury.errors import AuguryError, SettingsError
 
 app = typer.Typer(
@@ -72,6 +73,7 @@ app.command(epilog=EXAMPLES)(evaluate)
 app.command(
     epilog="Example: augury prove runs/photos --set prove.max_seeds=24    or: augury prove parts/ --with made/ -o runs/judged"
 )(prove)
+app.command("settings", epilog="Example: augury settings runs/photos --changed")(show_settings)
 app.command(epilog="Example: augury export runs/photos --format parquet -o photos.parquet")(export)
 
 Source = Annotated[
