@@ -89,7 +89,7 @@ def amounts(
         For "auto" without `recognised`, and as `wanted` does.
     """
     if strategy not in ("tail", "auto"):
-        return _as_asked(data, strategy, condition)
+        return _as_requested(data, strategy, condition)
     if strategy == "auto" and recognised is None:
         raise SettingsError(
             "sampling_strategy auto needs the validation recall of each class, but that was not measured; use "
@@ -107,7 +107,7 @@ def amounts(
         for c in np.flatnonzero(recognised.surely >= max(recognised.usual - SLACK, 1e-9)):
             holes = np.where(counts[c] == 0, numbers[c], 0)
             if holes.sum() < numbers[c].sum():
-                why[c] = _known_reason(recognised, int(c), int(holes.sum()))
+                why[c] = _recall_reason(recognised, int(c), int(holes.sum()))
             numbers[c] = holes
     return Amounts(numbers.astype(np.int64), tuple(why))
 
@@ -133,13 +133,13 @@ def _tail_reason(counts: Codes, lacking: Codes, real: int, goal: int) -> str:
     return f"rare: {where} fewer than the {goal} that have {ENOUGH:.0%} of the largest effective number{holes}{capped}"
 
 
-def _known_reason(recognised: Recognised, c: int, holes: int) -> str:
+def _recall_reason(recognised: Recognised, c: int, holes: int) -> str:
     n, hits = int(recognised.total[c]), int(recognised.hits[c])
     recall = f"{hits} of {n} validation images are classified correctly; the lower end of the 95 % interval is about the average ({recognised.usual:.0%}) or more"
     return f"only {holes} for empty cells: {recall}" if holes else f"none: {recall}"
 
 
-def _as_asked(data: LabelledImages, strategy: Strategy, condition: tuple[str, ...]) -> Amounts:
+def _as_requested(data: LabelledImages, strategy: Strategy, condition: tuple[str, ...]) -> Amounts:
     """The result of `wanted`, with the request as the reason.
 
     "balance" adds as many images again where all cells are equal: there may still be too few images.

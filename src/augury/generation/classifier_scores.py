@@ -80,10 +80,12 @@ def influence(candidates: Candidates, context: FilterContext) -> Floats:
             "the filter 'influence' needs validation images and the classifier's last layer, but there are none; leave it "
             "out of generate.filters"
         )
-    inputs, errors = _slopes(context.last_inputs(held.images), context.probabilities(held.images), held.labels)
+    inputs, errors = _gradient_factors(
+        context.last_inputs(held.images), context.probabilities(held.images), held.labels
+    )
     weight = 1.0 / held.counts[held.labels]
     validation_gradient = (errors * weight[:, None]).T @ inputs
-    inputs, errors = _slopes(
+    inputs, errors = _gradient_factors(
         context.last_inputs(candidates.images), context.probabilities(candidates.images), candidates.labels
     )
     along = ((errors @ validation_gradient) * inputs).sum(1)
@@ -91,7 +93,7 @@ def influence(candidates: Candidates, context: FilterContext) -> Floats:
     return np.asarray(along / np.maximum(lengths, 1e-300))
 
 
-def _slopes(inputs: Features, p: Floats, labels: Codes) -> tuple[Floats, Floats]:
+def _gradient_factors(inputs: Features, p: Floats, labels: Codes) -> tuple[Floats, Floats]:
     """The two factors of each image's gradient: [f, 1] [N, F + 1] and p - e [N, K]."""
     errors = p.copy()
     errors[np.arange(len(p)), labels] -= 1
