@@ -62,7 +62,7 @@ def amounts(
 
     "tail" fills rare cells first and adds none to those with enough. n images have the effective number E(n) = (1 - b^n) /
     (1 - b) with b = OVERLAP (Cui et al. 2019, eq. 2). A cell has enough when E(n) >= ENOUGH of the largest E. Any other
-    cell gets the images it lacks to that number, at most MOST for each real image of its class.
+    cell is filled up to that number, with at most MOST images for each real image of its class.
 
     "auto" works as "tail", but skips classes that the classifier already recognises about as well as the average class. A
     class is skipped when the lower end of the 95 % interval of its validation recall is at most SLACK below the mean
@@ -142,7 +142,7 @@ def _recall_reason(recognised: Recognised, c: int, holes: int) -> str:
 def _as_requested(data: LabelledImages, strategy: Strategy, condition: tuple[str, ...]) -> Amounts:
     """The result of `wanted`, with the request as the reason.
 
-    "balance" adds as many images again where all cells are equal: there may still be too few images.
+    "balance" doubles every cell where all cells are equal, since there may still be too few images.
     """
     numbers = wanted(data, strategy, condition)
     if strategy == "balance" and not numbers.any():

@@ -142,7 +142,17 @@ FOR_TRANSLATIONS = ("agreement>0.5", "attribute_agreement>0.5", "changed", "near
 
 
 def filters_for_translations(names: tuple[str, ...]) -> tuple[str, ...]:
-    """Replace the default filters of images drawn from noise by those of translations; return any other `names` unchanged."""
+    """Replace the default filters of images drawn from noise by those of translations.
+
+    Parameters
+    ----------
+    names
+        Filters as set by the user.
+
+    Returns
+    -------
+    `names`, unless they are the default of images drawn from noise.
+    """
     return FOR_TRANSLATIONS if names == GenerateSettings().filters else names
 
 
@@ -198,6 +208,8 @@ def apply(
     ----------
     names
         As in `rules`.
+    candidates, context
+        The images, and facts about real images.
     known
         Scores of the first candidates from an earlier call. Only scores that depend on other candidates are computed again.
 

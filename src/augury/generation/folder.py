@@ -43,10 +43,18 @@ def census(
 
 
 def save(synthetic: SyntheticImages, folder: Path, train: LabelledImages | None = None) -> None:
-    """Write synthetic images into `folder`, each file atomically.
+    """Write synthetic images, each file atomically.
 
-    images.npy, latents.npy and targets.npy are written where present, then manifest.jsonl with one row per image. Rows of
-    translations name their source in `train`.
+    images.npy, latents.npy and targets.npy are written where present, then manifest.jsonl with one row per image.
+
+    Parameters
+    ----------
+    synthetic
+        The images to write.
+    folder
+        An existing folder.
+    train
+        The images translated; rows of translations then name their source.
     """
     sources = [{}] * len(synthetic) if synthetic.sources is None or train is None else source_facts(synthetic, train)
     for name in ("images", "latents", "targets"):
@@ -70,7 +78,24 @@ def save(synthetic: SyntheticImages, folder: Path, train: LabelledImages | None 
 
 
 def load(folder: Path, classes: tuple[str, ...], condition_names: tuple[str, ...] = ()) -> SyntheticImages:
-    """Read what `save` wrote. Raises RunFolderError when the files do not belong together."""
+    """Read what `save` wrote.
+
+    Parameters
+    ----------
+    folder
+        The folder given to `save`.
+    classes, condition_names
+        Names of the classes, and of the attributes in the conditions.
+
+    Returns
+    -------
+    The synthetic images.
+
+    Raises
+    ------
+    RunFolderError
+        When files are unreadable or do not belong together.
+    """
     try:
         images = np.load(folder / "images.npy", allow_pickle=False)
         rows = read_lines(folder / "manifest.jsonl")

@@ -12,7 +12,19 @@ from augury.settings import Strategy
 
 
 def table(data: LabelledImages, condition: tuple[str, ...] = ()) -> Codes:
-    """Count images per cell, int64 [classes, values of attribute 1, …]."""
+    """Count images per cell.
+
+    Parameters
+    ----------
+    data
+        The images to count.
+    condition
+        Attributes that form the cells together with the class.
+
+    Returns
+    -------
+    int64 [classes, values of attribute 1, …].
+    """
     counts = np.zeros(data.cardinalities(condition), np.int64)
     np.add.at(counts, tuple(data.conditions(condition).T), 1)
     return counts
@@ -27,7 +39,7 @@ def wanted(data: LabelledImages, strategy: Strategy, condition: tuple[str, ...] 
         The images to count.
     strategy
         "balance" fills every cell up to the largest.
-        "level" adds the same number to every cell: what the smallest lacks to the largest. All cells then show the
+        "level" adds the same number to every cell: the difference between the largest and the smallest. All cells then show the
         generator's traces alike, so the traces do not reveal the class.
         A float r in (0, 1] fills up to r times the largest (imbalanced-learn's ratio).
         An int adds that many to each class, spread over its cells.

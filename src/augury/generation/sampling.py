@@ -86,10 +86,22 @@ def boundary(
 
 
 def between(anchors: Noise, fresh: Noise, seed: int, indices: Codes) -> Noise:
-    """Draw noise [N, Z] on arcs between two of `anchors` [A, Z].
+    """Draw noise on arcs between two anchors.
 
-    The anchors and the position (from a quarter to three quarters of the way) are drawn for each index. With a single
-    anchor, the arc runs from it to the image's own noise `fresh` [N, Z].
+    The anchors and the position (from a quarter to three quarters of the way) are drawn for each index.
+
+    Parameters
+    ----------
+    anchors
+        Noise float32 [A, Z].
+    fresh
+        Each image's own noise, float32 [N, Z]. With a single anchor, the arc runs from it to this noise.
+    seed, indices
+        Seed, and index int64 [N] of each image.
+
+    Returns
+    -------
+    float32 [N, Z].
     """
     rows = []
     for own, index in zip(fresh, indices.tolist(), strict=True):

@@ -94,6 +94,10 @@ def plan_translations(
     class_moves
         Whether images of another class may be translated into a hole.
 
+    Returns
+    -------
+    The plan, with a row for each source and target cell.
+
     Raises
     ------
     SettingsError
@@ -130,9 +134,15 @@ def plan_into(train: LabelledImages, attribute: str, value: str, strategy: Strat
     ----------
     train
         The train split; no image has `value` yet.
+    attribute, value
+        The attribute to change, and the value to reach.
     strategy
         A whole number translates at most that many images of each class, and a ratio this share of them. A dict
         {class: number} translates at most that many of each. Any named strategy translates each image once.
+
+    Returns
+    -------
+    The plan, with a row for each source cell.
 
     Raises
     ------

@@ -90,7 +90,19 @@ class BatchLoader:
 
 
 def as_float(images: npt.NDArray[np.uint8] | torch.Tensor, device: torch.device | str = "cpu") -> torch.Tensor:
-    """uint8 [N, C, H, W] -> float [N, C, H, W] in [-1, 1], channels last; an array goes to `device`, a tensor stays."""
+    """Scale images to [-1, 1].
+
+    Parameters
+    ----------
+    images
+        uint8 [N, C, H, W].
+    device
+        Target device of an array. A tensor stays on its device.
+
+    Returns
+    -------
+    float [N, C, H, W], channels last.
+    """
     if isinstance(images, torch.Tensor):
         moved = images
     else:
@@ -99,6 +111,16 @@ def as_float(images: npt.NDArray[np.uint8] | torch.Tensor, device: torch.device 
 
 
 def as_uint8(images: torch.Tensor) -> npt.NDArray[np.uint8]:
-    """float [N, C, H, W] in [-1, 1] -> uint8 [N, C, H, W], rounded to nearest."""
+    """Convert network outputs to images.
+
+    Parameters
+    ----------
+    images
+        float [N, C, H, W] in [-1, 1].
+
+    Returns
+    -------
+    uint8 [N, C, H, W], rounded to nearest.
+    """
     scaled = images.float().add(1).mul(127.5).round().clamp(0, 255).to(torch.uint8)
     return np.ascontiguousarray(scaled.cpu().numpy())

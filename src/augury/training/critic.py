@@ -72,7 +72,7 @@ class PretrainedBackbone:
     Called with (channels, classes) it returns a new network, images [N, C, H, W] in [-1, 1] -> logits [N, K]. The network
     starts from the trained layers, or with `random_init` from random weights. Its last layer is random either way.
 
-    `shape` [C, H, W] is that of the images trained on. `seen` (place -> digests of images) lists images that a trial must
+    `shape` [C, H, W] is that of the images trained on. `seen` (origin -> digests of images) lists images that a trial must
     not test with.
     """
 
@@ -108,9 +108,18 @@ class PretrainedBackbone:
 
 
 def layers(folder: Path, plan: Plan, shape: tuple[int, int, int]) -> PretrainedBackbone | str:
-    """Load the layers of the discriminator in the newest readable checkpoint of a training's `folder`.
+    """Load the layers of the discriminator in the newest readable checkpoint.
 
-    `shape` is that of the images trained on. Returns the layers, or the reason why there are none.
+    Parameters
+    ----------
+    folder, plan
+        Training folder, and its plan.
+    shape
+        [C, H, W] of the images trained on.
+
+    Returns
+    -------
+    The layers, or the reason why they are not available.
     """
     state, why = _state(folder, plan)
     if why:
@@ -120,7 +129,17 @@ def layers(folder: Path, plan: Plan, shape: tuple[int, int, int]) -> PretrainedB
 
 
 def trains_none(name: str, rule: Recipe) -> str:
-    """Why a training by this recipe leaves no reusable discriminator; "" when it does."""
+    """Say why a training by this recipe leaves no reusable discriminator.
+
+    Parameters
+    ----------
+    name, rule
+        The recipe and its name.
+
+    Returns
+    -------
+    The reason; "" when there is a reusable discriminator.
+    """
     method = NETWORKS[rule.network].method
     if method == "translation":
         return f"that of the recipe {name} is conditioned on one cell at a time; use a recipe that generates from noise, such as rpgan"

@@ -1,4 +1,4 @@
-"""Device and precision: the only place, with the command line, that asks whether there is a GPU."""
+"""Device and precision. Apart from the command line, only this module asks whether there is a GPU."""
 
 from __future__ import annotations
 
@@ -110,5 +110,17 @@ Net = TypeVar("Net", bound=torch.nn.Module)
 
 
 def placed(module: Net, device: torch.device | str) -> Net:
-    """Move the module to `device`, with convolution weights in channels-last order (measured faster on CPU and GPU)."""
+    """Move a module to a device, with convolution weights in channels-last order (measured faster on CPU and GPU).
+
+    Parameters
+    ----------
+    module
+        Any network; it is changed in place.
+    device
+        The target device.
+
+    Returns
+    -------
+    The same module.
+    """
     return cast(Net, module.to(device, memory_format=torch.channels_last))  # type: ignore[call-overload]

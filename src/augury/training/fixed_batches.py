@@ -35,11 +35,11 @@ def in_fixed_batches(call: Callable[..., torch.Tensor], indices: Codes, *inputs:
     outputs: list[torch.Tensor] = []
     order = waves(indices)
     for rows in order:
-        at, places = torch.from_numpy(rows), torch.from_numpy(indices[rows] % LANES)
+        at, positions = torch.from_numpy(rows), torch.from_numpy(indices[rows] % LANES)
         batch = [values.new_zeros((LANES, *values.shape[1:])) for values in inputs]
         for full, values in zip(batch, inputs, strict=True):
-            full[places] = values[at]
-        outputs.append(call(*batch)[places])
+            full[positions] = values[at]
+        outputs.append(call(*batch)[positions])
     return torch.cat(outputs)[torch.from_numpy(np.argsort(np.concatenate(order)))]
 
 

@@ -43,10 +43,21 @@ class Styled(Protocol):
 
 
 def slerp(a: Noise, b: Noise, t: Noise) -> Noise:
-    """Interpolate on the arc from a to b, at even angles: a, b [N, D], t [N] from 0 to 1 -> [N, D].
+    """Interpolate on the arc from a to b, at even angles.
 
     The formula is sin((1 − t)θ)/sin θ · a + sin(tθ)/sin θ · b (Shoemake 1985; for the noise of generators White 2016).
     Where a and b are parallel the path is a straight line.
+
+    Parameters
+    ----------
+    a, b
+        float32 [N, D].
+    t
+        float32 [N], from 0 (a) to 1 (b).
+
+    Returns
+    -------
+    float32 [N, D].
     """
     p, q = a.astype(np.float64), b.astype(np.float64)
     lengths = np.linalg.norm(p, axis=1) * np.linalg.norm(q, axis=1)
@@ -97,7 +108,7 @@ def walk(
         raise SettingsError(f"{frames} frames through {len(noise)} images are not a walk; give at least 2 of each")
     device = next(generator.parameters()).device
     leg, step = np.divmod(np.arange((len(noise) - 1) * (frames - 1) + 1), frames - 1)
-    after, t, places = (
+    after, t, positions = (
         np.minimum(leg + 1, len(noise) - 1),
         (step / (frames - 1)).astype(np.float32),
         indices[leg] + step,
@@ -107,11 +118,11 @@ def walk(
     if isinstance(generator, Styled) and space == "w":
         w = first_styles(generator, indices, *_on(device, noise, shares))
         straight = torch.lerp(w[leg], w[after], weight)
-        return as_uint8(in_fixed_batches(partial(_painted, generator), places, straight, *_on(device, frozen)))
+        return as_uint8(in_fixed_batches(partial(_painted, generator), positions, straight, *_on(device, frozen)))
     turning = generator.mapped if isinstance(generator, Styled) else noise.shape[1]
     frozen[:, :turning] = slerp(noise[leg, :turning], noise[after, :turning], t)
     turned, blends = _on(device, frozen, shares)
-    return as_uint8(in_fixed_batches(generator, places, turned, torch.lerp(blends[leg], blends[after], weight)))
+    return as_uint8(in_fixed_batches(generator, positions, turned, torch.lerp(blends[leg], blends[after], weight)))
 
 
 def mixed(

@@ -68,7 +68,7 @@ def train_plan(
     Parameters
     ----------
     plan
-        What to train.
+        The training plan.
     data
         The train split only.
     folder

@@ -81,12 +81,30 @@ METHODS: dict[str, Callable[..., Trainer]] = {
 
 
 def translates(rule: Recipe) -> bool:
-    """Whether the recipe trains a translator from images to images, not a generator from noise."""
+    """Whether the recipe trains a translator from images to images, not a generator from noise.
+
+    Parameters
+    ----------
+    rule
+        The recipe.
+    """
     return NETWORKS[rule.network].method == "translation"
 
 
 def drop_labels(plan: Plan, data: LabelledImages) -> LabelledImages:
-    """Remove classes and attributes from the data when the plan is unconditional; return them unchanged otherwise."""
+    """Remove classes and attributes from the data when the plan is unconditional.
+
+    Parameters
+    ----------
+    plan
+        The training plan.
+    data
+        The images with their labels.
+
+    Returns
+    -------
+    The images with a single class; unchanged data when the plan is conditional.
+    """
     if not plan.unconditional:
         return data
     return LabelledImages(

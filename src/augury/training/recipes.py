@@ -19,8 +19,8 @@ class Recipe:
     optimiser: str = "adam"  # adam or rmsprop
     generator_lr: float = 2e-4  # learning rate of the generator, translator or autoencoder's decoder
     discriminator_lr: float = 2e-4  # learning rate of all other networks
-    betas: tuple[float, float] = (0.5, 0.999)  # Adam's
-    schedule: str = "cosine"  # of the learning rates: constant, linear or cosine
+    betas: tuple[float, float] = (0.5, 0.999)  # decay rates of Adam
+    schedule: str = "cosine"  # course of the learning rates: constant, linear or cosine
     final_rate: float = 0.1  # final learning rates, as a share of the initial ones
     warmup: float = 0.0  # share of the training over which learning rates rise from 0
     final_beta2: float = 0.0  # final value of Adam's second beta along the schedule; 0: unchanged
@@ -31,29 +31,27 @@ class Recipe:
     gradient_penalty: float = 0.0  # weight of the penalty between real and fake images
     centre: float = 1.0  # target of the gradient norm in `gradient_penalty`
     lecam: float = 0.0  # weight of the LeCam regulariser
-    penalty_every: int = 1  # lazy gradient penalties: every so many steps, at that many times the weight (Karras et al. 2020, appendix B)
+    # lazy gradient penalties: every so many steps, at that many times the weight (Karras et al. 2020, appendix B)
+    penalty_every: int = 1
     final_penalty: float = 1.0  # final weight of the gradient penalties along the schedule, as a share
     clip: float = 0.0  # bound on every discriminator weight; 0: none
     auxiliary: float = 1.0  # weight of the class loss of discriminators with conditioning=auxiliary
     augment: str = "diffaugment_light"  # policy applied to what the discriminator sees
     augment_p: float = 1.0  # probability of each change of the policy
     final_augment_p: float = 1.0  # its final value along the schedule; `augment_p` where only that is set
-    ada_target: float = (
-        0.0  # adapt the probability to hold the discriminator here; 0: off (see training/augment_pipe.py)
-    )
+    ada_target: float = 0.0  # adapt the probability until r is this; 0: off (see training/augment_pipe.py)
     ada_images: float = 100_000  # fewest images in which the adapted probability moves from 0 to 1
     label_smoothing: float = 0.0  # lowers the target of real images by this
     label_noise: float = 0.0  # moves that target up and down at random by at most this
     instance_noise: float = 0.0  # initial standard deviation of noise on all images the discriminator sees; decays to 0
-    feature_matching: float = 0.0  # weight
-    mode_seeking: float = 0.0  # weight
+    feature_matching: float = 0.0  # weight of the feature matching loss
+    mode_seeking: float = 0.0  # weight of the mode-seeking loss
     path_length: float = 0.0  # weight of the path length penalty
     path_every: int = 4  # steps between two path length penalties
     style_mixing: float = 0.0  # share of images with two styles
     spectral_control: float = 0.0  # weight; bounds the conditional norms of rare classes (Rangwani et al. 2022)
-    late_conditioning: float = (
-        0.0  # share of the training over which the weight of the condition grows from 0 to 1 (Shahbazi et al. 2022)
-    )
+    # share of the training over which the weight of the condition grows from 0 to 1 (Shahbazi et al. 2022)
+    late_conditioning: float = 0.0
     kl: float = 1.0  # weight of the divergence of a variational autoencoder
     cycle: float = 0.0  # translator: weight of the cycle loss (Zhu et al. 2017)
     identity: float = 0.0  # translator: weight of the identity loss
@@ -61,10 +59,9 @@ class Recipe:
     contrast: float = 0.0  # translator: weight of the patch contrast (Park et al. 2020)
     hole_share: float = 0.0  # translator: share of a batch for cells without enough real images
     class_moves: bool = True  # translator: False changes attributes only
-    replay: int = (
-        0  # translator: stored translations per cell, shown to the discriminator again (Shrivastava et al. 2017)
-    )
-    half_life: float = 20_000  # of the weight average, in images
+    # translator: stored translations per cell, shown to the discriminator again (Shrivastava et al. 2017)
+    replay: int = 0
+    half_life: float = 20_000  # half-life of the weight average, in images
     ramp: float = 0.1  # the half-life is at most this times the images seen so far
     settings: dict[str, Any] = field(default_factory=dict)  # arguments of the network
 

@@ -55,7 +55,17 @@ class Card:
 
 
 def synthesizer_folder(path: str | os.PathLike[str]) -> Path:
-    """The synthesizer's folder of `path`, which is a run folder or that folder itself; it need not exist."""
+    """Find the synthesizer's folder.
+
+    Parameters
+    ----------
+    path
+        A run folder, or the synthesizer's folder itself.
+
+    Returns
+    -------
+    The folder; it need not exist.
+    """
     inner = Path(path) / "synthesizer"
     return inner if inner.exists() else Path(path)
 

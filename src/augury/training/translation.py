@@ -238,8 +238,8 @@ class TranslationTrainer:
                 theirs = self.generator.features(micro.pairs.images)  # type: ignore[operator]
         each = []
         for level, (query, key) in enumerate(zip(mine, theirs, strict=True)):
-            places = torch.randperm(prod(query.shape[2:]), generator=micro.draws(f"places {level}"))[:PATCHES]
-            at = places.to(self.device)
+            positions = torch.randperm(prod(query.shape[2:]), generator=micro.draws(f"places {level}"))[:PATCHES]
+            at = positions.to(self.device)
             project = projector[level]  # type: ignore[index]
             pick = [project(x.float().flatten(2)[:, :, at].transpose(1, 2)) for x in (query, key)]
             each.append(patch_contrast(pick[0], pick[1].detach()))
