@@ -1,4 +1,4 @@
-"""Networks and losses are trained adversarially, or as autoencoder or translator, and give a Synthesizer."""
+"""Train a Synthesizer: adversarially, as an autoencoder, or as a translator."""
 
 from __future__ import annotations
 

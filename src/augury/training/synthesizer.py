@@ -147,7 +147,7 @@ class Synthesizer:
             uint8 [N, C, H, W], of the shape that the translator was trained on.
         changes
             int64 [N, K]: in each row the code of the class (column 0) or attribute value to reach, and KEEP (-1) in the
-            columns to leave as they are. With KEEP everywhere the image passes through unchanged but for traces of the network.
+            columns to leave as they are. With KEEP everywhere the image passes through unchanged apart from traces of the network.
         seed, indices
             Image i takes its noise from (seed, indices[i]) where the translator uses noise. An image has the same
             bytes alone or among others.
