@@ -28,8 +28,8 @@ State = dict[str, torch.Tensor]
 class CheckpointManager:
     """Keeps the log's `rows`, the last `good` state for a rollback, and the `best` generator.
 
-    The best generator is the latest whose kernel distance is within a standard error of the `lowest` (value, error) so far,
-    because variety keeps growing while the distance fluctuates.
+    The best generator is the latest whose kernel distance is within a standard error of the `lowest` (value, error) so far.
+    A later one is preferred, since variety keeps growing while the distance fluctuates.
 
     `seconds` is the time spent before this process resumed the training. `events` have been reported but are not in a row
     yet.
