@@ -1,4 +1,4 @@
-"""From a plan per class to synthetic images, filtered, each redrawable from its seed and index."""
+"""Synthetic images from a plan per class: drawn, filtered, and reproducible from seed and index."""
 
 from augury.generation.amounts import Amounts, Recognised, amounts
 from augury.generation.draw import draw

@@ -1,4 +1,4 @@
-"""How many images each class should get, from how many it has and how well it is recognised, with the reason in words."""
+"""How many images each class should get, given its size and its recall, with the reason in words."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from augury.intervals import wilson
 from augury.settings import Strategy
 
 OVERLAP, ENOUGH = 0.99, 0.9
-"""Each image is new by this much less than the one before (Cui et al. 2019's beta); a class has enough when it is worth
-this share of the class that is worth most."""
+"""OVERLAP: each image adds this share of what the one before added (beta of Cui et al. 2019). ENOUGH: a class has enough
+images when its effective number is this share of the largest."""
 SLACK = 0.05
-"""A recall that is surely no more than this below the average is good enough."""
+"""A class is recognised well enough when its recall is surely no more than this below the mean."""
 MOST = 10
-"""Synthetic images for each real one of the class, at most: a few real images do not teach a generator many new ones."""
+"""Largest number of synthetic images for each real image of the class. A generator cannot learn many new images from a few."""
 
 
 @dataclass(frozen=True)
 class Recognised:
-    """Of each class, int64 [K]: `hits` of `total` validation images that the run's classifier names rightly."""
+    """Validation recall of each class: the run's classifier classifies `hits` of `total` images correctly; both int64 [K]."""
 
     hits: Codes
     total: Codes
@@ -38,18 +38,18 @@ class Recognised:
 
     @property
     def surely(self) -> npt.NDArray[np.float64]:
-        """The lower end of Wilson's 95 % interval (Wilson 1927) of the recall, float64 [K]; 0 without images."""
+        """Lower end of the 95 % interval of the recall (Wilson 1927), float64 [K]; 0 without images."""
         return np.array([wilson(hits / max(n, 1), n)[0] for hits, n in zip(self.hits, self.total, strict=True)])
 
     @property
     def usual(self) -> float:
-        """The mean recall of the classes that have validation images."""
+        """Mean recall of the classes that have validation images."""
         return float(self.recall[self.total > 0].mean()) if (self.total > 0).any() else 0.0
 
 
 @dataclass(frozen=True)
 class Amounts:
-    """`numbers` int64 like `table`: images to add to each cell; `why` a sentence for each class."""
+    """Images to add to each cell (`numbers`, int64 like `table`), and a sentence for each class (`why`)."""
 
     numbers: Codes
     why: tuple[str, ...]
@@ -58,18 +58,38 @@ class Amounts:
 def amounts(
     data: LabelledImages, strategy: Strategy, condition: tuple[str, ...] = (), recognised: Recognised | None = None
 ) -> Amounts:
-    """Images to add per cell, and why. Strategies as in `wanted`, and two more:
+    """Compute how many images to add to each cell, and why.
 
-    "tail": rare cells first, none for those with enough. n images are worth E(n) = (1 - b^n) / (1 - b), b = OVERLAP (Cui et
-    al. 2019, eq. 2). A cell with E(n) >= ENOUGH of the largest E has enough; any other gets what it lacks to that,
-    at most MOST times the real images of its class.
+    "tail" fills rare cells first and adds none to those with enough. n images have the effective number E(n) = (1 - b^n) /
+    (1 - b) with b = OVERLAP (Cui et al. 2019, eq. 2). A cell has enough when E(n) >= ENOUGH of the largest E. Any other
+    cell is filled up to that number, with at most MOST images for each real image of its class.
 
-    "auto": as "tail", but none for a class that the classifier already recognises about as well as classes on the average:
-    when the lower end of the 95 % interval of its validation recall is at most SLACK below the mean recall. Cells without any real
-    image are filled all the same, since validation may lack them too. Raises SettingsError without `recognised`.
+    "auto" works as "tail", but skips classes that the classifier already recognises about as well as the average class. A
+    class is skipped when the lower end of the 95 % interval of its validation recall is at most SLACK below the mean
+    recall. Its cells without real images are filled anyway, since validation may lack them too.
+
+    Parameters
+    ----------
+    data
+        The images to count.
+    strategy
+        One of the strategies of `wanted`, "tail" or "auto".
+    condition
+        Attributes that form the cells together with the class.
+    recognised
+        Validation recall of each class; needed for "auto".
+
+    Returns
+    -------
+    The numbers for each cell, and a reason for each class.
+
+    Raises
+    ------
+    SettingsError
+        For "auto" without `recognised`, and as `wanted` does.
     """
     if strategy not in ("tail", "auto"):
-        return _as_asked(data, strategy, condition)
+        return _as_requested(data, strategy, condition)
     if strategy == "auto" and recognised is None:
         raise SettingsError(
             "sampling_strategy auto needs the validation recall of each class, but that was not measured; use "
@@ -87,13 +107,13 @@ def amounts(
         for c in np.flatnonzero(recognised.surely >= max(recognised.usual - SLACK, 1e-9)):
             holes = np.where(counts[c] == 0, numbers[c], 0)
             if holes.sum() < numbers[c].sum():
-                why[c] = _known_reason(recognised, int(c), int(holes.sum()))
+                why[c] = _recall_reason(recognised, int(c), int(holes.sum()))
             numbers[c] = holes
     return Amounts(numbers.astype(np.int64), tuple(why))
 
 
 def _images_worth(effective: float) -> int:
-    """The fewest images worth this: the inverse of `effective_number`."""
+    """The fewest images with this effective number: the inverse of `effective_number`."""
     return int(np.ceil(np.log1p(-effective * (1 - OVERLAP)) / np.log(OVERLAP) - 1e-9))
 
 
@@ -113,15 +133,17 @@ def _tail_reason(counts: Codes, lacking: Codes, real: int, goal: int) -> str:
     return f"rare: {where} fewer than the {goal} that have {ENOUGH:.0%} of the largest effective number{holes}{capped}"
 
 
-def _known_reason(recognised: Recognised, c: int, holes: int) -> str:
+def _recall_reason(recognised: Recognised, c: int, holes: int) -> str:
     n, hits = int(recognised.total[c]), int(recognised.hits[c])
-    known = f"{hits} of {n} validation images are classified correctly; the lower end of the 95 % interval is about the average ({recognised.usual:.0%}) or more"
-    return f"only {holes} for empty cells: {known}" if holes else f"none: {known}"
+    recall = f"{hits} of {n} validation images are classified correctly; the lower end of the 95 % interval is about the average ({recognised.usual:.0%}) or more"
+    return f"only {holes} for empty cells: {recall}" if holes else f"none: {recall}"
 
 
-def _as_asked(data: LabelledImages, strategy: Strategy, condition: tuple[str, ...]) -> Amounts:
-    """`wanted`, with what was asked for as the reason; "balance" asks for as many again where all cells are level, as few images
-    may lack even so."""
+def _as_requested(data: LabelledImages, strategy: Strategy, condition: tuple[str, ...]) -> Amounts:
+    """The result of `wanted`, with the request as the reason.
+
+    "balance" doubles every cell where all cells are equal, since there may still be too few images.
+    """
     numbers = wanted(data, strategy, condition)
     if strategy == "balance" and not numbers.any():
         again = table(data, condition)

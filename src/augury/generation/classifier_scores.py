@@ -1,4 +1,4 @@
-"""Scores by networks that know real images: the classifier, its last layer's slopes, the discriminator."""
+"""Scores by networks that were trained on real images: the classifier, the gradients of its last layer, the discriminator."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from augury.images import Codes
 
 
 def agreement(candidates: Candidates, context: FilterContext) -> Floats:
-    """The classifier's probability of the label over that of the most probable class, in [0, 1]: 1 when it sees no other
-    class rather."""
+    """The classifier's probability of the label divided by that of the most probable class, in [0, 1]; 1 when the label is
+    the most probable class."""
     p = context.probabilities(candidates.images)
     return np.asarray(_of_label(p, candidates.labels) / p.max(1))
 
@@ -22,8 +22,9 @@ def confidence(candidates: Candidates, context: FilterContext) -> Floats:
 
 
 def attribute_agreement(candidates: Candidates, context: FilterContext) -> Floats:
-    """The lowest, over the attributes of the condition, of the probability that a classifier of real images gives the
-    attribute value asked for, over that of the most probable value; in [0, 1]."""
+    """Agreement with the requested attribute values, in [0, 1]; the lowest over the attributes of the condition. Each
+    attribute has a classifier of real images. Its probability of the requested value is divided by that of the most
+    probable value."""
     if candidates.conditions.shape[1] == 1:
         return np.ones(len(candidates.images))
     if not context.attribute_probabilities:
@@ -31,15 +32,15 @@ def attribute_agreement(candidates: Candidates, context: FilterContext) -> Float
             "the filter 'attribute_agreement' needs classifiers of the attributes, but none were given; leave it out of "
             "generate.filters"
         )
-    found = np.ones(len(candidates.images))
+    lowest = np.ones(len(candidates.images))
     for column, probabilities in enumerate(context.attribute_probabilities, start=1):
         p = probabilities(candidates.images)
-        found = np.minimum(found, _of_label(p, candidates.conditions[:, column]) / p.max(1))
-    return found
+        lowest = np.minimum(lowest, _of_label(p, candidates.conditions[:, column]) / p.max(1))
+    return lowest
 
 
 def margin(candidates: Candidates, context: FilterContext) -> Floats:
-    """The classifier's probability of the label less that of the best other class, in [-1, 1]: near 0 at the boundary."""
+    """The classifier's probability of the label minus that of the best other class, in [-1, 1]; near 0 at the boundary."""
     p = context.probabilities(candidates.images)
     others = p.copy()
     others[np.arange(len(p)), candidates.labels] = -np.inf
@@ -47,8 +48,11 @@ def margin(candidates: Candidates, context: FilterContext) -> Floats:
 
 
 def discriminator(candidates: Candidates, context: FilterContext) -> Floats:
-    """The share, in [0, 1], of real images that the discriminator finds no more real than this one, each judged with its
-    own condition. The real images are those of the validation part: of the training images it may know each."""
+    """The share of real images that the discriminator scores no higher than this one, in [0, 1].
+
+    Each image is scored with its own condition. The real images are those of the validation split, because the
+    discriminator may have memorised training images.
+    """
     if context.discriminator is None:
         raise SettingsError(
             f"the filter 'discriminator' needs the discriminator of this training, but {context.why_no_discriminator}; "
@@ -61,12 +65,14 @@ def discriminator(candidates: Candidates, context: FilterContext) -> Floats:
 
 
 def influence(candidates: Candidates, context: FilterContext) -> Floats:
-    """How far a step of the classifier's last layer on this image would lower the loss on validation: the cosine, in
-    [-1, 1], of the two slopes (Pruthi et al. 2020, eq. 1 and section 4.1, at one checkpoint; first order in the sense of Koh
-    & Liang 2017 with the identity for the Hessian). Every class weighs alike in the validation loss; the test part has no
-    say.
+    """How far a step of the classifier's last layer on this image would lower the validation loss.
 
-    For logits W f + b the slope of one image's cross-entropy is (p - e) ⊗ [f, 1], so that no [N, K·F] is ever held.
+    The score is the cosine, in [-1, 1], of the two gradients (Pruthi et al. 2020, eq. 1 and section 4.1, at one
+    checkpoint). It is first order in the sense of Koh & Liang 2017 with the identity for the Hessian. Every class has the
+    same weight in the validation loss. The test split is not used.
+
+    For logits W f + b the gradient of one image's cross-entropy is (p - e) ⊗ [f, 1]. The two factors suffice, so no [N,
+    K·F] array is held.
     """
     held = context.validation
     if held is None or not len(held) or context.last_inputs is None:
@@ -74,19 +80,21 @@ def influence(candidates: Candidates, context: FilterContext) -> Floats:
             "the filter 'influence' needs validation images and the classifier's last layer, but there are none; leave it "
             "out of generate.filters"
         )
-    inputs, errors = _slopes(context.last_inputs(held.images), context.probabilities(held.images), held.labels)
+    inputs, errors = _gradient_factors(
+        context.last_inputs(held.images), context.probabilities(held.images), held.labels
+    )
     weight = 1.0 / held.counts[held.labels]
-    wanted = (errors * weight[:, None]).T @ inputs
-    inputs, errors = _slopes(
+    validation_gradient = (errors * weight[:, None]).T @ inputs
+    inputs, errors = _gradient_factors(
         context.last_inputs(candidates.images), context.probabilities(candidates.images), candidates.labels
     )
-    along = ((errors @ wanted) * inputs).sum(1)
-    lengths = np.linalg.norm(errors, axis=1) * np.linalg.norm(inputs, axis=1) * np.linalg.norm(wanted)
+    along = ((errors @ validation_gradient) * inputs).sum(1)
+    lengths = np.linalg.norm(errors, axis=1) * np.linalg.norm(inputs, axis=1) * np.linalg.norm(validation_gradient)
     return np.asarray(along / np.maximum(lengths, 1e-300))
 
 
-def _slopes(inputs: Features, p: Floats, labels: Codes) -> tuple[Floats, Floats]:
-    """([f, 1] [N, F + 1], p - e [N, K]): the two factors of each image's slope."""
+def _gradient_factors(inputs: Features, p: Floats, labels: Codes) -> tuple[Floats, Floats]:
+    """The two factors of each image's gradient: [f, 1] [N, F + 1] and p - e [N, K]."""
     errors = p.copy()
     errors[np.arange(len(p)), labels] -= 1
     return np.concatenate([inputs.astype(np.float64), np.ones((len(inputs), 1))], axis=1), errors

@@ -8,15 +8,18 @@ from augury.errors import SettingsError
 from augury.generation.filter_context import FAR, Candidates, FilterContext, Floats, blocks, distances, flat
 
 SHRUNK = 5
-"""A class's own spread counts as much as that of all classes together when it has this many images."""
+"""With this many images, a class's own spread counts as much as that of all classes together."""
 NEIGHBOURS = 3
 """k of the realism score's balls (Kynkäänniemi et al. 2019, section 2)."""
 
 
 def class_distance(candidates: Candidates, context: FilterContext) -> Floats:
-    """Distance in features to the mean of the label's training images, over the usual (root mean square) distance of those
-    images to it: 1 is where real images are. Spreads of small classes are shrunk toward that of all classes; a class
-    without images is measured from the mean of all."""
+    """Feature distance to the mean of the label's training images, divided by the root mean square distance of those images
+    to it.
+
+    The score is 1 where real images are. The spread of a small class is shrunk toward that of all classes. A class without
+    images is measured from the mean of all images.
+    """
     real, labels = context.real.astype(np.float64), context.train.labels
     fake = context.embedded(candidates.images).astype(np.float64)
     counts = context.train.counts
@@ -24,41 +27,44 @@ def class_distance(candidates: Candidates, context: FilterContext) -> Floats:
     squares = ((real - centres[labels]) ** 2).sum(1)
     sums = np.bincount(labels, squares, minlength=len(counts))
     spread = np.sqrt((sums + SHRUNK * squares.mean()) / (counts + SHRUNK))
-    found = np.linalg.norm(fake - centres[candidates.labels], axis=1)
-    return _ratio(found, spread[candidates.labels])
+    lengths = np.linalg.norm(fake - centres[candidates.labels], axis=1)
+    return _ratio(lengths, spread[candidates.labels])
 
 
 def realism(candidates: Candidates, context: FilterContext) -> Floats:
-    """The largest, over real images, of the radius of the image's ball over the distance to it (Kynkäänniemi et al. 2019,
-    eq. 4): 1 or more within a ball. A ball reaches to the third nearest real image; the half with the larger radii is left
-    out, as there (section 5). Real images of all classes count."""
+    """Depth within the neighbourhoods of real images: 1 or more within a ball (Kynkäänniemi et al. 2019, eq. 4).
+
+    The score is the largest, over real images, of the radius of the image's ball divided by the distance to it. A ball
+    reaches to the third nearest real image. The half of the balls with the larger radii is left out, as in section 5. Real
+    images of all classes count.
+    """
     real, fake = context.real, context.embedded(candidates.images)
     k = min(NEIGHBOURS, len(real) - 1)
     if k < 1:
         return np.zeros(len(fake))
     radii = context.nearest(real, real, k + 1)[1][:, -1]
     small = radii <= np.median(radii)
-    found = np.empty(len(fake))
+    scores = np.empty(len(fake))
     for rows in blocks(len(fake), int(small.sum())):
-        found[rows] = _ratio(radii[small], distances(fake[rows], real[small])).max(1)
-    return found
+        scores[rows] = _ratio(radii[small], distances(fake[rows], real[small])).max(1)
+    return scores
 
 
 def near_copy(candidates: Candidates, context: FilterContext) -> Floats:
-    """Root mean square pixel distance (0 … 255) to the nearest training image; of a translation to the nearest other than its
-    source, which it may resemble."""
+    """Root mean square pixel distance (0 … 255) to the nearest training image. A translation may resemble its source, so
+    its source is left out."""
     real, fake = flat(context.train.images), flat(candidates.images)
     if candidates.sources is None or len(real) < 2:
         return np.asarray(context.nearest(fake, real, 1)[1][:, 0] * fake.shape[1] ** -0.5)
-    found, distances = context.nearest(fake, real, 2)
-    own = (found[:, 0] == candidates.sources).astype(np.int64)
+    nearest, distances = context.nearest(fake, real, 2)
+    own = (nearest[:, 0] == candidates.sources).astype(np.int64)
     return np.asarray(distances[np.arange(len(fake)), own] * fake.shape[1] ** -0.5)
 
 
 def changed(candidates: Candidates, context: FilterContext) -> Floats:
     """Root mean square pixel distance (0 … 255) of a translation to its source.
 
-    Raises SettingsError for images that are no translations.
+    Raises SettingsError for images that are not translations.
     """
     if candidates.sources is None:
         raise SettingsError(
@@ -69,17 +75,17 @@ def changed(candidates: Candidates, context: FilterContext) -> Floats:
 
 
 def near_duplicate(candidates: Candidates, context: FilterContext) -> Floats:
-    """Distance in features to the nearest image drawn before it (with a lower index) that has passed so far, over the usual
-    distance between training images that are neighbours; FAR for the first."""
+    """Feature distance to the nearest image that has a lower index and has passed so far; FAR for the first image. It is
+    divided by the usual distance between neighbouring training images."""
     order = np.argsort(candidates.indices, kind="stable")
     placed, passed = context.embedded(candidates.images)[order], candidates.passed[order]
-    found, columns = np.full(len(order), FAR), np.arange(len(order))
+    least, columns = np.full(len(order), FAR), np.arange(len(order))
     for rows in blocks(len(order), len(order)):
         apart = distances(placed[rows], placed)
         before = (columns[None, :] < columns[rows][:, None]) & passed[None, :]
-        found[rows] = np.where(before, apart, np.inf).min(1, initial=np.inf)
+        least[rows] = np.where(before, apart, np.inf).min(1, initial=np.inf)
     scores = np.empty(len(order))
-    scores[order] = np.minimum(found / context.usual, FAR)
+    scores[order] = np.minimum(least / context.usual, FAR)
     return scores
 
 

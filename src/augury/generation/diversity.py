@@ -1,4 +1,4 @@
-"""Scores by which as many images as are wanted of a cell are selected so that they differ from each other."""
+"""Scores that select a diverse set: the requested number of images of a cell, as different from each other as possible."""
 
 from __future__ import annotations
 
@@ -9,27 +9,32 @@ import numpy as np
 from augury.generation.filter_context import FAR, Candidates, Features, FilterContext, Floats, Keep, distances
 
 Greedy = Callable[[Features, Keep, int], Floats]
-"""(features [n, D] of a cell by index, which of them passed, quota of at most as many as did) -> scores [n]: of the images
-selected as it was when they were, of all others as it is in the end."""
+"""(features [n, D] of a cell in order of index, passed [n], quota of at most the number that passed) -> scores [n]. A
+selected image has its score at the moment of selection; any other image has its final score."""
 
 
 def k_center(candidates: Candidates, context: FilterContext) -> Floats:
-    """Distance in features to the nearest image selected before it (of those not selected, to the nearest selected), over
-    the usual distance between training images that are neighbours. Within each cell the first is the one nearest to the
-    mean, then always the farthest from those there are (Gonzalez 1985; for training data Sener & Savarese 2018,
-    algorithm 1)."""
+    """Feature distance to the nearest selected image, divided by the usual distance between neighbouring training images.
+
+    For a selected image only those selected before it count. In each cell the first image is the one nearest to the mean.
+    Each further one is the farthest from those selected so far (Gonzalez 1985; for training data Sener & Savarese 2018,
+    algorithm 1).
+    """
     return np.minimum(_by_cell(_spread_out, candidates, context) / context.usual, FAR)
 
 
 def determinantal(candidates: Candidates, context: FilterContext) -> Floats:
-    """By how much an image multiplies the determinant of the similarities of those selected before it (of those not
-    selected, of all selected), in [0, 1]: the greedy most probable set of a determinantal point process (Chen, Zhang &
-    Zhou 2018, algorithm 1), where the similarity of two images is exp(-d² / 2s²) and s the median distance in the cell."""
+    """The factor, in [0, 1], by which an image multiplies the determinant of the similarities of the selected images.
+
+    For a selected image only those selected before it count. The selection is the greedy most probable set of a
+    determinantal point process (Chen, Zhang & Zhou 2018, algorithm 1). The similarity of two images is exp(-d² / 2s²), with
+    s the median distance in the cell.
+    """
     return _by_cell(_unlike, candidates, context)
 
 
 def _by_cell(greedy: Greedy, candidates: Candidates, context: FilterContext) -> Floats:
-    """Scores [N]; 0 in a cell where none passed."""
+    """Scores [N]; 0 in a cell where no image passed."""
     features, scores = context.embedded(candidates.images), np.zeros(len(candidates.images))
     for rows in candidates.cells:
         passed = candidates.passed[rows]
@@ -57,13 +62,13 @@ def _unlike(features: Features, passed: Keep, quota: int) -> Floats:
     alike = np.exp(-((apart / (scale or 1.0)) ** 2) / 2)
     np.fill_diagonal(alike, 1.0)
     left, gain, scores = passed.copy(), np.ones(len(features)), np.empty(len(features))
-    parts = np.zeros((len(features), quota))  # rows of the Cholesky factor
+    factor = np.zeros((len(features), quota))  # rows of the Cholesky factor
     for number in range(quota):
         chosen = int(np.where(left, gain, -1).argmax())
         scores[chosen], left[chosen] = gain[chosen], False
-        rest = alike[chosen] - parts @ parts[chosen]
-        parts[:, number] = rest / np.sqrt(max(gain[chosen], 1e-12))
-        gain = np.maximum(gain - parts[:, number] ** 2, 0)
+        rest = alike[chosen] - factor @ factor[chosen]
+        factor[:, number] = rest / np.sqrt(max(gain[chosen], 1e-12))
+        gain = np.maximum(gain - factor[:, number] ** 2, 0)
     others = left | ~passed
     scores[others] = gain[others]
     return scores

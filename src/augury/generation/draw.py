@@ -1,4 +1,4 @@
-"""Drawing what a plan asks for, in rounds, until enough images have passed the filters or the most that may be drawn are."""
+"""Draw the images of a plan in batches, until enough have passed the filters or the limit is reached."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from augury.training import Synthesizer
 CHUNK = 1024
 """Images drawn between two progress reports."""
 LEAST_RATE = 0.1
-"""The share that passes is taken to be no lower when the next round is measured out."""
+"""Lowest pass rate assumed when the size of the next batch is computed."""
 
 
 @dataclass
 class _Pile:
-    """What has been drawn so far, in the order of drawing."""
+    """The images drawn so far, in the order of drawing."""
 
     images: Images
     conditions: Codes
@@ -45,26 +45,54 @@ def draw(
     sampling: str = "prior",
     on_progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> SyntheticImages:
-    """Draw for each cell of `plan` (as `wanted` gives it) until n images have passed the filters, at most ceil(surplus · n)
-    in all; those beyond n that passed are marked "not needed". A filter that selects is given all that may be drawn.
+    """Draw images for each cell of `plan` until the requested number n has passed the filters.
 
-    Index i of an image is its place in the whole drawing, were every cell's ceil(surplus · n) drawn: the same (seed, index)
-    is the same image, in however many rounds it was reached. `sampling` is a name in SAMPLING.
+    Parameters
+    ----------
+    synthesizer
+        The generator.
+    plan
+        int64 [classes, values of attribute 1, …], the number n of each cell, as `wanted` returns it.
+    seed
+        Together with the index of an image it determines the image.
+    surplus
+        At most ceil(surplus · n) images are drawn for a cell. A filter that selects is given all of them.
+    truncation
+        In (0, 1]; lower is more typical and less varied.
+    filters
+        Names as in `rules`.
+    context
+        Facts about real images for the filters; None for no filtering.
+    sampling
+        A name in SAMPLING.
+    on_progress
+        Called with the number of images drawn and to be drawn.
+
+    Returns
+    -------
+    All images drawn, with scores and reasons. Images beyond n that passed are marked "not needed". Index i of an image is
+    its position in the full drawing, with ceil(surplus · n) images of every cell. The same (seed, index) is the same image,
+    however many batches were needed.
+
+    Raises
+    ------
+    SettingsError
+        For unusable filters, or an unknown or unusable sampling.
     """
     cells = np.argwhere(plan > 0)
     amounts = plan[tuple(cells.T)].astype(np.int64)
     most = np.array([math.ceil(surplus * n) for n in amounts], np.int64)
     begin, drawn, passed = np.cumsum(most) - most, np.zeros_like(most), np.zeros_like(most)
-    wanted = most if any(rule.filter.selects for rule in rules(filters)) else amounts
+    requested = most if any(rule.filter.selects for rule in rules(filters)) else amounts
     noise = source(sampling, synthesizer, context, seed)
     none = np.empty(0, np.int64)
     pile = _Pile(np.empty((0, *synthesizer.card.shape), np.uint8), np.empty((0, plan.ndim), np.int64), none, none)
-    while wanted.any():
-        which = np.repeat(np.arange(len(cells)), wanted)
-        within = np.concatenate([np.arange(n) for n in wanted])
+    while requested.any():
+        which = np.repeat(np.arange(len(cells)), requested)
+        within = np.concatenate([np.arange(n) for n in requested])
         indices = begin[which] + drawn[which] + within
         _add(pile, synthesizer, cells, which, indices, seed, truncation, noise, on_progress)
-        drawn = drawn + wanted
+        drawn = drawn + requested
         if context is None:
             pile.reasons = [""] * len(pile.images)
         else:
@@ -72,11 +100,11 @@ def draw(
             all_passed = np.ones(len(pile.images), bool)
             candidates = Candidates(pile.images, pile.conditions, pile.indices, quota, all_passed)
             pile.scores, pile.reasons = apply(filters, candidates, context, pile.scores)
-        kept = np.array([not reason for reason in pile.reasons])
-        passed = np.bincount(pile.cells[kept], minlength=len(cells))
+        accepted = np.array([not reason for reason in pile.reasons])
+        passed = np.bincount(pile.cells[accepted], minlength=len(cells))
         rate = np.maximum(passed / drawn, LEAST_RATE)
         missing = np.ceil(np.maximum(amounts - passed, 0) / rate).astype(np.int64)
-        wanted = np.minimum(missing, most - drawn)
+        requested = np.minimum(missing, most - drawn)
     return _in_order(pile, synthesizer, seed, amounts)
 
 
@@ -91,18 +119,18 @@ def _add(
     noise: Callable[[Codes, Codes], Noise] | None,
     on_progress: Callable[[int, int], None],
 ) -> None:
-    """Draw one round: image j of cell which[j] with indices[j]."""
+    """Draw one batch: image j belongs to cell which[j] and has indices[j]."""
     conditions = cells[which].astype(np.int64)
     images, before = [pile.images], len(pile.images)
     latents = [] if pile.latents is None else [pile.latents]
     for at in range(0, len(indices), CHUNK):
-        asked, names = conditions[at : at + CHUNK], indices[at : at + CHUNK]
+        batch, numbers = conditions[at : at + CHUNK], indices[at : at + CHUNK]
         if noise is None:
-            images.append(synthesizer.sample(asked, seed=seed, indices=names, truncation=truncation).images)
+            images.append(synthesizer.sample(batch, seed=seed, indices=numbers, truncation=truncation).images)
         else:
-            latents.append(noise(asked, names))
-            images.append(synthesizer.decode(latents[-1], asked, indices=names, truncation=truncation))
-        on_progress(before + at + len(names), before + len(indices))
+            latents.append(noise(batch, numbers))
+            images.append(synthesizer.decode(latents[-1], batch, indices=numbers, truncation=truncation))
+        on_progress(before + at + len(numbers), before + len(indices))
     pile.images = np.concatenate(images)
     pile.conditions = np.concatenate([pile.conditions, conditions])
     pile.indices = np.concatenate([pile.indices, indices])
@@ -111,7 +139,7 @@ def _add(
 
 
 def _in_order(pile: _Pile, synthesizer: Synthesizer, seed: int, amounts: Codes) -> SyntheticImages:
-    """By index, with those beyond what is wanted of their cell marked."""
+    """Sort by index, and mark the images beyond the requested number of their cell."""
     order = np.argsort(pile.indices, kind="stable")
     reasons, count = [pile.reasons[i] for i in order], np.zeros(len(amounts), np.int64)
     for row, cell in enumerate(pile.cells[order]):

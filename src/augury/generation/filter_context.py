@@ -1,4 +1,4 @@
-"""What filters look at: the images drawn, and what is known of real ones."""
+"""The inputs of filters: the images drawn, and facts about real images."""
 
 from __future__ import annotations
 
@@ -19,17 +19,30 @@ Features = npt.NDArray[np.float32]
 Keep = npt.NDArray[np.bool_]
 
 FAR = 1000.0
-"""Where a ratio of distances has no end (an image at distance 0, or with none to compare with), this stands for it."""
+"""Replaces an infinite ratio of distances: an image at distance 0, or with no other to compare with."""
 PAIRS = 4_000_000
 """Distances held at a time: 32 MB."""
 
 
 @dataclass(frozen=True)
 class Candidates:
-    """Images drawn, in any order: `images` uint8 [N, C, H, W], their `conditions` int64 [N, K], and the `indices` int64 [N]
-    that name them; `quota` int64 [N], how many are wanted of each one's cell; `passed` bool [N], False for those that an
-    earlier filter rejected. `sources` int64 [N], the rows of the train part that translations come from; None for images
-    drawn from noise."""
+    """Images drawn, in any order.
+
+    Parameters
+    ----------
+    images
+        uint8 [N, C, H, W].
+    conditions
+        int64 [N, K], the class and attribute codes of each image.
+    indices
+        int64 [N], the index of each image in the drawing.
+    quota
+        int64 [N], the number of images requested for each one's cell.
+    passed
+        bool [N], False for images that an earlier filter rejected.
+    sources
+        int64 [N], rows of the train split that translations come from; None for images drawn from noise.
+    """
 
     images: Images
     conditions: Codes
@@ -45,7 +58,7 @@ class Candidates:
 
     @cached_property
     def cells(self) -> list[Codes]:
-        """The rows of each cell, those with the lower index first."""
+        """The rows of each cell, in order of index."""
         order = np.argsort(self.indices, kind="stable")
         _, number = np.unique(self.conditions[order], axis=0, return_inverse=True)
         flat = number.reshape(-1)
@@ -54,16 +67,34 @@ class Candidates:
 
 @dataclass(frozen=True)
 class FilterContext:
-    """What is known of real images; nothing of the test part is ever in it. Of the functions, those that are None are not
-    to be had, and a filter that needs one says so.
+    """Facts about real images; nothing of the test split is ever in it.
 
-    `train` real training images; `probabilities` uint8 [N, C, H, W] -> [N, K] by a classifier trained on real train images
-    only; `nearest` (queries [N, D], references [M, D], k) -> (indices [N, k], Euclidean distances [N, k]); `features`
-    uint8 [N, C, H, W] -> [N, D]; `validation` real images held out; `last_inputs` uint8 [N, C, H, W] -> [N, F], what the
-    classifier's last layer is given; `logits` float [N, C, H, W] in [-1, 1] -> logits [N, K], with slopes;
-    `discriminator` (uint8 [N, C, H, W], conditions int64 [N, K]) -> scores [N], higher for real, of which `condition`
-    names the attributes, or `why_no_discriminator`; `attribute_probabilities` one function an attribute of `condition`, uint8
-    [N, C, H, W] -> [N, V] by classifiers of real train images.
+    A function that is None is not available, and a filter that needs it raises SettingsError.
+
+    Parameters
+    ----------
+    train
+        Real training images.
+    probabilities
+        uint8 [N, C, H, W] -> [N, K], by a classifier trained on real train images only.
+    nearest
+        (queries [N, D], references [M, D], k) -> (indices [N, k], Euclidean distances [N, k]).
+    features
+        uint8 [N, C, H, W] -> [N, D].
+    validation
+        Real images held out.
+    last_inputs
+        uint8 [N, C, H, W] -> [N, F], the inputs of the classifier's last layer.
+    logits
+        float [N, C, H, W] in [-1, 1] -> logits [N, K], differentiable.
+    discriminator
+        (uint8 [N, C, H, W], conditions int64 [N, K]) -> scores [N], higher for real.
+    condition
+        Names of the attributes in the conditions of `discriminator`.
+    why_no_discriminator
+        The reason where `discriminator` is None.
+    attribute_probabilities
+        For each attribute of `condition`, uint8 [N, C, H, W] -> [N, V], by a classifier of real train images.
     """
 
     train: LabelledImages
@@ -79,7 +110,7 @@ class FilterContext:
     attribute_probabilities: tuple[Callable[[Images], Floats], ...] = ()
 
     def embedded(self, images: Images) -> Features:
-        """Features [N, D] of images; SettingsError where there is no extractor."""
+        """Features [N, D] of images; SettingsError without an extractor."""
         if self.features is None:
             raise SettingsError("this filter needs features of images, but none were given; leave it out of --filters")
         return self.features(images)
@@ -91,15 +122,15 @@ class FilterContext:
 
     @cached_property
     def usual(self) -> float:
-        """The median distance in features from a training image to its nearest other one; never 0."""
+        """The median feature distance from a training image to its nearest other one; never 0."""
         if len(self.real) < 2:
             return 1.0
         return float(np.median(self.nearest(self.real, self.real, 2)[1][:, 1])) or 1.0
 
     @cached_property
     def copy_limit(self) -> float:
-        """RMS pixel distance (0 … 255) under which an image counts as a copy: the 1st percentile of the distances between
-        each training image and its own nearest other one, exact duplicates left out."""
+        """RMS pixel distance (0 … 255) below which an image counts as a copy. It is the 1st percentile of the distances
+        from each training image to its nearest other one, without exact duplicates."""
         real = flat(self.train.images)
         if len(real) < 2:
             return 0.0
@@ -109,13 +140,13 @@ class FilterContext:
 
 
 def flat(images: Images) -> npt.NDArray[np.float32]:
-    """uint8 [N, C, H, W] -> float32 [N, C·H·W], as they are."""
+    """uint8 [N, C, H, W] -> float32 [N, C·H·W], values unchanged."""
     return np.asarray(images, np.float32).reshape(len(images), -1)
 
 
 def distances(a: npt.NDArray[Any], b: npt.NDArray[Any]) -> Floats:
-    """Euclidean, float64 [N, M], of [N, D] and [M, D]; by inner products about the mean, so that what is alike is near 0
-    but not at it."""
+    """Euclidean distances, float64 [N, M], between [N, D] and [M, D]. Inner products about the mean are used, so the
+    distance of equal rows is near 0 but not exactly 0."""
     middle = b.mean(0, dtype=np.float64) if len(b) else 0.0
     x, y = a - middle, b - middle
     squares = (x**2).sum(1)[:, None] + (y**2).sum(1) - 2 * x @ y.T
@@ -123,6 +154,6 @@ def distances(a: npt.NDArray[Any], b: npt.NDArray[Any]) -> Floats:
 
 
 def blocks(rows: int, columns: int) -> list[slice]:
-    """Slices of so many rows that PAIRS distances are held at a time."""
+    """Slices of rows such that at most PAIRS distances are held at a time."""
     step = max(1, PAIRS // max(columns, 1))
     return [slice(at, min(at + step, rows)) for at in range(0, rows, step)]

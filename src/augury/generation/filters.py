@@ -1,7 +1,7 @@
 """Which synthetic images to keep: each filter gives a score per image, and a limit says which are rejected.
 
-Filters are named in order, each with its own limit or another: "agreement", "confidence>.6", "class_distance<1.2". An
-image counts for the first that rejects it.
+Filters are named in order, each with its own limit or another one: "agreement", "confidence>.6", "class_distance<1.2". An
+image is counted under the first filter that rejects it.
 """
 
 from __future__ import annotations
@@ -21,9 +21,21 @@ from augury.settings import GenerateSettings
 
 @dataclass(frozen=True)
 class Filter:
-    """`score` (candidates, evidence) -> float64 [N]; kept are images with a score of `above` or more, or of `below` or
-    less. With `among` a score depends on the other candidates too. One that `selects` keeps, of the images of a cell that
-    have passed, as many as are wanted: those with the highest scores. `asks` says in words what is kept."""
+    """A score with limits.
+
+    Parameters
+    ----------
+    score
+        (candidates, context) -> float64 [N].
+    asks
+        States in words what is kept.
+    above, below
+        Images with a score of at least `above` and at most `below` are kept. `above` may depend on the context.
+    among
+        The score of an image also depends on the other candidates.
+    selects
+        Of the images of a cell that have passed, the requested number with the highest scores is kept.
+    """
 
     score: Callable[[Candidates, FilterContext], Floats]
     asks: str
@@ -34,7 +46,7 @@ class Filter:
 
 
 CHANGED = 1.0
-"""A translation nearer to its source than this (RMS, 0 … 255) has changed nothing that rounding could not."""
+"""A translation nearer to its source than this (RMS, 0 … 255) differs by no more than rounding."""
 FILTERS = {
     "agreement": Filter(
         classifier_scores.agreement, "a classifier trained on real images predicts the class of the image", above=1.0
@@ -79,7 +91,7 @@ FILTERS = {
 
 @dataclass(frozen=True)
 class Rule:
-    """A filter as it was named: its limits, if other than the filter's own."""
+    """A filter as named by the user, with its limits where they differ from the filter's own."""
 
     name: str
     above: float | None = None
@@ -87,75 +99,128 @@ class Rule:
 
     @property
     def filter(self) -> Filter:
-        """Its row of FILTERS, with the limits named."""
+        """Its entry in FILTERS, with the limits of the rule."""
         own = FILTERS[self.name]
         return own if self.above is None and self.below is None else replace(own, above=self.above, below=self.below)
 
     def limit(self, context: FilterContext) -> tuple[float | None, float | None]:
-        """(least, most) that is kept."""
+        """(lowest, highest) score that is kept."""
         above = self.filter.above
         return above(context) if callable(above) else above, self.filter.below
 
 
 def rules(names: Sequence[str]) -> tuple[Rule, ...]:
-    """The filters that `names` ask for, in order. Raises SettingsError for one that does not exist, a limit that is no
-    number, and a selection that is not the last."""
-    found = tuple(map(_rule, names))
-    early = [rule.name for rule in found[:-1] if rule.filter.selects]
+    """Parse the names of filters.
+
+    Parameters
+    ----------
+    names
+        Filters in order, each with or without a limit.
+
+    Returns
+    -------
+    One rule for each name.
+
+    Raises
+    ------
+    SettingsError
+        For an unknown filter, a limit that is not a number, or a selecting filter that is not the last.
+    """
+    chosen = tuple(map(_rule, names))
+    early = [rule.name for rule in chosen[:-1] if rule.filter.selects]
     if early:
         raise SettingsError(
             f"the filter '{early[0]}' selects from what has passed all others, but others follow it; put it last, and alone"
         )
-    return found
+    return chosen
 
 
 TRANSLATIONS_ONLY = ("attribute_agreement", "changed")
-"""Filters that images drawn from noise cannot have."""
+"""Filters that cannot be applied to images drawn from noise."""
 FOR_TRANSLATIONS = ("agreement>0.5", "attribute_agreement>0.5", "changed", "near_copy")
-"""Filters of translations unless others are named."""
+"""Default filters of translations."""
 
 
 def filters_for_translations(names: tuple[str, ...]) -> tuple[str, ...]:
-    """`names`, or where they are the default of images from noise, those of translations."""
+    """Replace the default filters of images drawn from noise by those of translations.
+
+    Parameters
+    ----------
+    names
+        Filters as set by the user.
+
+    Returns
+    -------
+    `names`, unless they are the default of images drawn from noise.
+    """
     return FOR_TRANSLATIONS if names == GenerateSettings().filters else names
 
 
 def _rule(text: str) -> Rule:
-    parts = re.fullmatch(r"\s*(\w+)\s*(?:([<>])=?\s*(\S+))?\s*", text)
-    name = parts[1] if parts else text
+    match = re.fullmatch(r"\s*(\w+)\s*(?:([<>])=?\s*(\S+))?\s*", text)
+    name = match[1] if match else text
     if name not in FILTERS:
         raise SettingsError(f"there is no filter '{name}'; choose among: {', '.join(FILTERS)}")
-    assert parts is not None
-    if parts[2] is None:
+    assert match is not None
+    if match[2] is None:
         return Rule(name)
     try:
-        value = float(parts[3])
+        value = float(match[3])
     except ValueError:
         value = np.nan
     if not np.isfinite(value):
         raise SettingsError(
-            f"the filter '{text}' has the limit '{parts[3]}'; write a number, as in {name}{parts[2]}0.5"
+            f"the filter '{text}' has the limit '{match[3]}'; write a number, as in {name}{match[2]}0.5"
         )
-    return Rule(name, above=value) if parts[2] == ">" else Rule(name, below=value)
+    return Rule(name, above=value) if match[2] == ">" else Rule(name, below=value)
 
 
 def asked(names: Sequence[str], context: FilterContext | None) -> dict[str, str]:
-    """Name -> what the filter keeps, in words with its limits, for each of `names`."""
-    told: dict[str, str] = {}
+    """Describe filters for people.
+
+    Parameters
+    ----------
+    names
+        As in `rules`.
+    context
+        Facts on which limits may depend; None to leave the limits out.
+
+    Returns
+    -------
+    Name -> what the filter keeps, in words with its limits.
+    """
+    sentences: dict[str, str] = {}
     for rule in rules(names):
         least, most = rule.limit(context) if context is not None else (None, None)
         words = [f"{sign} {value:.3g}" for sign, value in (("at least", least), ("at most", most)) if value is not None]
-        told[rule.name] = "; ".join([*([told[rule.name]] if rule.name in told else [rule.filter.asks]), *words])
-    return told
+        sentences[rule.name] = "; ".join(
+            [*([sentences[rule.name]] if rule.name in sentences else [rule.filter.asks]), *words]
+        )
+    return sentences
 
 
 def apply(
     names: Sequence[str], candidates: Candidates, context: FilterContext, known: Mapping[str, Floats] | None = None
 ) -> tuple[dict[str, Floats], list[str]]:
-    """(scores of every filter named, per image the first that rejects it or "").
+    """Score and filter images.
 
-    `known` has scores of the first candidates, judged before; only those that depend on other candidates are taken again.
-    Raises SettingsError as `rules` does, and for a filter whose evidence is missing.
+    Parameters
+    ----------
+    names
+        As in `rules`.
+    candidates, context
+        The images, and facts about real images.
+    known
+        Scores of the first candidates from an earlier call. Only scores that depend on other candidates are computed again.
+
+    Returns
+    -------
+    The scores of every filter, and for each image the first filter that rejects it or "".
+
+    Raises
+    ------
+    SettingsError
+        As `rules` does, and for a filter whose inputs are missing from the context.
     """
     scores: dict[str, Floats] = {}
     reasons = np.full(len(candidates.images), "", dtype=object)
@@ -170,15 +235,15 @@ def apply(
     return scores, [str(r) for r in reasons]
 
 
-def _scored(rule: Rule, candidates: Candidates, context: FilterContext, known: Floats | None) -> Floats:
-    if rule.filter.among or known is None or not len(known):
+def _scored(rule: Rule, candidates: Candidates, context: FilterContext, earlier: Floats | None) -> Floats:
+    if rule.filter.among or earlier is None or not len(earlier):
         return rule.filter.score(candidates, context)
-    if len(known) == len(candidates.images):
-        return known
-    new = slice(len(known), None)
+    if len(earlier) == len(candidates.images):
+        return earlier
+    new = slice(len(earlier), None)
     fresh = Candidates(*(getattr(candidates, f)[new] for f in ("images", "conditions", "indices", "quota", "passed")))
     fresh = fresh if candidates.sources is None else replace(fresh, sources=candidates.sources[new])
-    return np.concatenate([known, rule.filter.score(fresh, context)])
+    return np.concatenate([earlier, rule.filter.score(fresh, context)])
 
 
 def _within(scores: Floats, least: float | None, most: float | None) -> Keep:
@@ -191,7 +256,7 @@ def _within(scores: Floats, least: float | None, most: float | None) -> Keep:
 
 
 def _best(scores: Floats, candidates: Candidates) -> Keep:
-    """Of each cell as many as are wanted of those that passed, the highest first, of equals the lower index."""
+    """Of each cell, the requested number of images that passed: the highest scores, and the lower index among equal scores."""
     keep = np.zeros(len(scores), bool)
     for rows in candidates.cells:
         passed = rows[candidates.passed[rows]]

@@ -1,4 +1,4 @@
-"""Synthetic images on disk, and how many there are of each class."""
+"""Synthetic images on disk, and their number in each class."""
 
 from __future__ import annotations
 
@@ -16,7 +16,21 @@ from augury.images import Codes, LabelledImages, SyntheticImages, source_facts
 def census(
     synthetic: SyntheticImages, train: LabelledImages, plan: Codes, why: tuple[str, ...] = ()
 ) -> list[dict[str, Any]]:
-    """Per class: real images, wanted (and why), drawn, kept, and how many each filter rejected; plain JSON."""
+    """Count images per class.
+
+    Parameters
+    ----------
+    synthetic, train
+        The synthetic images and the train split.
+    plan
+        int64 [classes, …], the requested numbers.
+    why
+        A reason for each class, or empty.
+
+    Returns
+    -------
+    One row per class, plain JSON: real images, wanted (and why), drawn, kept, and how many each filter rejected.
+    """
     per_class = plan.reshape(len(plan), -1).sum(1)
     rows = []
     for c, name in enumerate(train.classes):
@@ -29,8 +43,19 @@ def census(
 
 
 def save(synthetic: SyntheticImages, folder: Path, train: LabelledImages | None = None) -> None:
-    """Write images.npy, latents.npy and targets.npy where there are any, and then manifest.jsonl (one row an image) into
-    `folder`, each atomically. Rows of translations name their source in `train`."""
+    """Write synthetic images, each file atomically.
+
+    images.npy, latents.npy and targets.npy are written where present, then manifest.jsonl with one row per image.
+
+    Parameters
+    ----------
+    synthetic
+        The images to write.
+    folder
+        An existing folder.
+    train
+        The images translated; rows of translations then name their source.
+    """
     sources = [{}] * len(synthetic) if synthetic.sources is None or train is None else source_facts(synthetic, train)
     for name in ("images", "latents", "targets"):
         values = getattr(synthetic, name)
@@ -53,14 +78,31 @@ def save(synthetic: SyntheticImages, folder: Path, train: LabelledImages | None 
 
 
 def load(folder: Path, classes: tuple[str, ...], condition_names: tuple[str, ...] = ()) -> SyntheticImages:
-    """Read what `save` wrote. Raises RunFolderError when the files do not belong together."""
+    """Read what `save` wrote.
+
+    Parameters
+    ----------
+    folder
+        The folder given to `save`.
+    classes, condition_names
+        Names of the classes, and of the attributes in the conditions.
+
+    Returns
+    -------
+    The synthetic images.
+
+    Raises
+    ------
+    RunFolderError
+        When files are unreadable or do not belong together.
+    """
     try:
         images = np.load(folder / "images.npy", allow_pickle=False)
         rows = read_lines(folder / "manifest.jsonl")
         latents, targets = (_beside(folder / f"{name}.npy") for name in ("latents", "targets"))
-        for what, values in (("manifest rows", rows), ("latents", latents), ("targets", targets)):
+        for kind, values in (("manifest rows", rows), ("latents", latents), ("targets", targets)):
             if values is not None and len(values) != len(images):
-                raise ValueError(f"{len(images)} images but {len(values)} {what}")
+                raise ValueError(f"{len(images)} images but {len(values)} {kind}")
         names = list(rows[0]["scores"]) if rows else []
         conditions = [[r["label"], *(r.get("attributes", {})[n] for n in condition_names)] for r in rows]
         return SyntheticImages(

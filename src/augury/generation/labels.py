@@ -1,4 +1,4 @@
-"""Labels that classifiers give: class probabilities for synthetic images, classes for unlabelled ones."""
+"""Labels from classifiers: class probabilities for synthetic images, classes for unlabelled ones."""
 
 from __future__ import annotations
 
@@ -19,11 +19,27 @@ def soft_labels(
     temperature: float = 1.0,
     hard: float = 0.0,
 ) -> Floats:
-    """Targets float64 [N, K], each row summing to 1: the mean of the probabilities that the members of `ensemble` (uint8
-    [N, C, H, W] -> [N, K], taught by real train images) give `images`, raised to 1 / `temperature` (Hinton, Vinyals & Dean
-    2015, eq. 1: above 1 softer), and mixed with the label asked for, which weighs `hard` in [0, 1].
+    """Compute soft targets for synthetic images.
 
-    Raises SettingsError without members, for numbers out of range, and for probabilities that are no numbers.
+    Parameters
+    ----------
+    images, labels
+        uint8 [N, C, H, W], and the requested labels int64 [N].
+    ensemble
+        Classifiers trained on real train images, each uint8 [N, C, H, W] -> [N, K].
+    temperature
+        Their mean probabilities are raised to 1 / `temperature` (Hinton, Vinyals & Dean 2015, eq. 1); above 1 is softer.
+    hard
+        Weight of the requested label in the result, in [0, 1].
+
+    Returns
+    -------
+    float64 [N, K]; each row sums to 1.
+
+    Raises
+    ------
+    SettingsError
+        Without classifiers, for numbers out of range, and for probabilities that are not finite.
     """
     if not ensemble or not temperature > 0 or not 0 <= hard <= 1:
         raise SettingsError(
@@ -32,19 +48,34 @@ def soft_labels(
         )
     mean = np.mean([member(images) for member in ensemble], axis=0, dtype=np.float64)
     sharp = mean ** (1 / temperature)
-    found: Floats = sharp / sharp.sum(1, keepdims=True)
-    if not np.isfinite(found).all():
+    sharpened: Floats = sharp / sharp.sum(1, keepdims=True)
+    if not np.isfinite(sharpened).all():
         raise SettingsError(
             "a classifier gives probabilities that are not finite numbers; train it again, or leave it out"
         )
-    return hard * np.eye(found.shape[1])[labels] + (1 - hard) * found
+    return hard * np.eye(sharpened.shape[1])[labels] + (1 - hard) * sharpened
 
 
 def pseudo_labels(images: Images, probabilities: Callable[[Images], Floats], threshold: float) -> tuple[Codes, Keep]:
-    """(labels int64 [N], sure bool [N]) of unlabelled `images`: the class that a classifier finds most probable, and whether
-    its probability is at least `threshold` (Lee 2013; with a threshold Sohn et al. 2020, eq. 4). Use those that are sure.
+    """Label unlabelled images with a classifier.
 
-    Raises SettingsError for a threshold that is not in (0, 1].
+    Parameters
+    ----------
+    images
+        uint8 [N, C, H, W].
+    probabilities
+        The classifier, uint8 [N, C, H, W] -> [N, K].
+    threshold
+        In (0, 1] (Lee 2013; with a threshold Sohn et al. 2020, eq. 4).
+
+    Returns
+    -------
+    The most probable class int64 [N], and bool [N]: whether its probability is at least `threshold`. Use only those images.
+
+    Raises
+    ------
+    SettingsError
+        For a threshold out of range.
     """
     if not 0 < threshold <= 1:
         raise SettingsError(

@@ -1,4 +1,4 @@
-"""Walks in latent space."""
+"""Inversion of a generator: from images to noise."""
 
 from __future__ import annotations
 
@@ -14,19 +14,35 @@ from augury.training import Synthesizer, as_float
 def invert(
     synthesizer: Synthesizer, images: Images, conditions: Codes, *, steps: int = 150, starts: int = 8, seed: int = 0
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float64]]:
-    """The noise whose image is closest to each given one: (noise float32 [N, Z], root mean squared error [N] on the scale
-    [0, 255]).
+    """Find the noise whose generated image is closest to each given image.
 
-    `images` uint8 [N, C, H, W] with `conditions` int64 [N, K]. The best of `starts` drawn noises is improved by Adam on
-    the squared error (Zhu et al. 2016, section 3, without an encoder), so that generators of any kind can be compared. Noise
-    per pixel stays as drawn: it could paint what the generator does not know (Karras et al. 2020a, section 5).
+    The best of `starts` random noises is improved by Adam on the squared error (Zhu et al. 2016, section 3, without an
+    encoder). This works for generators of any kind, so that they can be compared. Noise per pixel is not optimised: it
+    could paint what the generator has not learnt (Karras et al. 2020a, section 5).
+
+    Parameters
+    ----------
+    synthesizer
+        The generator.
+    images, conditions
+        uint8 [N, C, H, W], with conditions int64 [N, K].
+    steps
+        Updates of Adam.
+    starts
+        Random noises tried for each image.
+    seed
+        Seed of these noises.
+
+    Returns
+    -------
+    Noise float32 [N, Z], and the root mean squared error [N] on the scale [0, 255].
     """
     generator, device = synthesizer.generator, next(synthesizer.generator.parameters()).device
-    wanted, given = as_float(images, device), torch.from_numpy(conditions).to(device)
+    targets, codes = as_float(images, device), torch.from_numpy(conditions).to(device)
 
     def errors(noise: torch.Tensor) -> torch.Tensor:
-        made: torch.Tensor = generator(noise, given)
-        return (made - wanted).square().mean((1, 2, 3))
+        drawn_images: torch.Tensor = generator(noise, codes)
+        return (drawn_images - targets).square().mean((1, 2, 3))
 
     drawn = rng(seed, "invert").standard_normal((starts, len(images), synthesizer.latent)).astype(np.float32)
     candidates = torch.from_numpy(drawn).to(device)
@@ -36,11 +52,11 @@ def invert(
     adam, free = torch.optim.Adam([noise], lr=0.1), getattr(generator, "mapped", synthesizer.latent)
     best, least = noise.detach().clone(), torch.full((len(images),), float("inf"), device=device)
     for step in range(steps + 1):
-        found = errors(noise)
-        better = found.detach() < least
-        best[better], least[better] = noise.detach()[better], found.detach()[better]
+        losses = errors(noise)
+        better = losses.detach() < least
+        best[better], least[better] = noise.detach()[better], losses.detach()[better]
         if step < steps:
-            (noise.grad,) = torch.autograd.grad(found.sum(), noise)
+            (noise.grad,) = torch.autograd.grad(losses.sum(), noise)
             noise.grad[:, free:] = 0
             adam.step()
     return best.cpu().numpy(), 127.5 * least.cpu().double().sqrt().numpy()

@@ -12,19 +12,49 @@ from augury.settings import Strategy
 
 
 def table(data: LabelledImages, condition: tuple[str, ...] = ()) -> Codes:
-    """Images counted per cell, int64 [classes, values of attribute 1, …]."""
+    """Count images per cell.
+
+    Parameters
+    ----------
+    data
+        The images to count.
+    condition
+        Attributes that form the cells together with the class.
+
+    Returns
+    -------
+    int64 [classes, values of attribute 1, …].
+    """
     counts = np.zeros(data.cardinalities(condition), np.int64)
     np.add.at(counts, tuple(data.conditions(condition).T), 1)
     return counts
 
 
 def wanted(data: LabelledImages, strategy: Strategy, condition: tuple[str, ...] = ()) -> Codes:
-    """Images to add per cell, int64 like `table`.
+    """Compute how many images to add to each cell.
 
-    "balance" fills every cell up to the largest; "level" adds to every cell what the one with the fewest lacks to the
-    largest, so that a generator's traces, which all cells then have alike, tell nothing of the class; a float r in (0, 1]
-    fills up to r times the largest (imbalanced-learn's ratio); an int adds that many to each class, spread over its cells; a dict adds {class: n} or {"class/value": n}.
-    Raises SettingsError for an unknown name, class or value, and for a number out of range.
+    Parameters
+    ----------
+    data
+        The images to count.
+    strategy
+        "balance" fills every cell up to the largest.
+        "level" adds the same number to every cell: the difference between the largest and the smallest. All cells then show the
+        generator's traces alike, so the traces do not reveal the class.
+        A float r in (0, 1] fills up to r times the largest (imbalanced-learn's ratio).
+        An int adds that many to each class, spread over its cells.
+        A dict adds {class: n} or {"class/value": n}.
+    condition
+        Attributes that form the cells together with the class.
+
+    Returns
+    -------
+    int64 like `table`.
+
+    Raises
+    ------
+    SettingsError
+        For an unknown name, class or value, and for a number out of range.
     """
     counts = table(data, condition)
     if isinstance(strategy, str):
@@ -39,8 +69,8 @@ def wanted(data: LabelledImages, strategy: Strategy, condition: tuple[str, ...] 
     if (isinstance(strategy, float) and not strategy.is_integer()) or (strategy == 1.0 and isinstance(strategy, float)):
         if not 0 < strategy <= 1:
             raise SettingsError(f"a sampling_strategy ratio must lie in (0, 1], but is {strategy}")
-        found: Codes = np.maximum(np.round(strategy * counts.max()).astype(np.int64) - counts, 0)
-        return found
+        lacking: Codes = np.maximum(np.round(strategy * counts.max()).astype(np.int64) - counts, 0)
+        return lacking
     if isinstance(strategy, int | float):
         if strategy < 0:
             raise SettingsError(f"sampling_strategy is {strategy}, but a number of images must not be negative")
@@ -49,14 +79,14 @@ def wanted(data: LabelledImages, strategy: Strategy, condition: tuple[str, ...] 
 
 
 def _spread(number: int, counts: Codes) -> Codes:
-    """`number` per class, over its cells as evenly as whole numbers allow."""
+    """`number` images per class, spread over its cells as evenly as whole numbers allow."""
     cells = int(np.prod(counts.shape[1:], dtype=np.int64))
     each = np.full(cells, number // cells) + (np.arange(cells) < number % cells)
     return np.broadcast_to(each.reshape(counts.shape[1:]), counts.shape).astype(np.int64)
 
 
 def _named(strategy: dict[str, int], data: LabelledImages, counts: Codes, condition: tuple[str, ...]) -> Codes:
-    """The plan a dict asks for."""
+    """The plan of a strategy that is a dict."""
     names = [data.classes, *(data.attributes[name].values for name in condition)]
     cells = {"/".join(n): at for n, at in zip(product(*names), product(*map(range, counts.shape)), strict=True)}
     plan = np.zeros_like(counts)

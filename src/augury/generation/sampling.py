@@ -1,4 +1,4 @@
-"""Where the noise of synthetic images comes from: the prior, the boundary between classes, or between real images."""
+"""The noise of synthetic images: from the prior, near the boundary between classes, or between real images."""
 
 from __future__ import annotations
 
@@ -17,10 +17,11 @@ from augury.training import Synthesizer, in_fixed_batches, slerp
 
 Noise = npt.NDArray[np.float32]
 Source = Callable[[Codes, Codes], Noise]
-"""(conditions int64 [N, K], indices int64 [N]) -> noise float32 [N, Z]; that of an image depends on nothing but its own."""
+"""(conditions int64 [N, K], indices int64 [N]) -> noise float32 [N, Z]. The noise of an image depends on its own condition
+and index only."""
 
 ANCHORS = 16
-"""Real images inverted in each class, at most."""
+"""Most real images inverted in each class."""
 
 
 def boundary(
@@ -35,25 +36,40 @@ def boundary(
     rate: float = 0.05,
     near: float = 0.1,
 ) -> Noise:
-    """`noise` [N, Z] moved to where the classifier is just sure of the label: hard examples that are still of their class.
+    """Move noise to where the classifier is only just sure of the label: hard examples that still belong to their class.
 
-    Adam lowers (m - target)² + near · ‖z - z₀‖², m being the label's logit less the best other one's and ‖·‖² a mean over Z
-    (as hard examples are searched by Zhao, Dua & Singh 2018, in latent space), in `steps` of `rate`. Of all noises passed
-    the one with m >= 0 nearest to `target` is returned, and where there is none the one begun with.
-    Each image is computed at the place of its index, so that it does not depend on its company.
+    Adam lowers (m - target)² + near · ‖z - z₀‖². Here m is the label's logit minus the best other one, and ‖·‖² a mean over
+    Z. Zhao, Dua & Singh 2018 search hard examples in latent space like this.
+
+    Parameters
+    ----------
+    synthesizer, noise, conditions, indices
+        The generator, its noise float32 [N, Z], conditions int64 [N, K] and indices int64 [N]. Each image is computed at
+        the batch position of its index, so it does not depend on the other images.
+    logits
+        Images [N, C, H, W] -> logits [N, K].
+    target, near
+        Constants of the objective.
+    steps, rate
+        Updates of Adam, and their learning rate.
+
+    Returns
+    -------
+    float32 [N, Z]: of all noises tried, the one with m >= 0 whose m is nearest to `target`; the initial one where there is
+    none.
     """
     device = next(synthesizer.generator.parameters()).device
 
-    def move(z: torch.Tensor, given: torch.Tensor) -> torch.Tensor:
+    def move(z: torch.Tensor, codes: torch.Tensor) -> torch.Tensor:
         with torch.inference_mode(False), torch.enable_grad():
-            start, asked = z.clone(), given.clone()
+            start, targets = z.clone(), codes.clone()
             micro = start.clone().requires_grad_()
             adam = torch.optim.Adam([micro], lr=rate)
             best, least = start.clone(), torch.full((len(start),), torch.inf, device=device)
             for step in range(steps + 1):
-                said = logits(synthesizer.generator(micro, asked))
-                own = said.gather(1, asked[:, :1])[:, 0]
-                apart = own - said.scatter(1, asked[:, :1], -torch.inf).max(1).values
+                scores = logits(synthesizer.generator(micro, targets))
+                own = scores.gather(1, targets[:, :1])[:, 0]
+                apart = own - scores.scatter(1, targets[:, :1], -torch.inf).max(1).values
                 off = (apart - target).square()
                 better = (off.detach() < least) & (apart.detach() >= 0)
                 best[better], least[better] = micro.detach()[better], off.detach()[better]
@@ -70,8 +86,23 @@ def boundary(
 
 
 def between(anchors: Noise, fresh: Noise, seed: int, indices: Codes) -> Noise:
-    """Noise [N, Z] on arcs between two of `anchors` [A, Z], which and where (from a quarter to three quarters of the way)
-    drawn for each index; with a single anchor, between it and the image's own noise `fresh` [N, Z]."""
+    """Draw noise on arcs between two anchors.
+
+    The anchors and the position (from a quarter to three quarters of the way) are drawn for each index.
+
+    Parameters
+    ----------
+    anchors
+        Noise float32 [A, Z].
+    fresh
+        Each image's own noise, float32 [N, Z]. With a single anchor, the arc runs from it to this noise.
+    seed, indices
+        Seed, and index int64 [N] of each image.
+
+    Returns
+    -------
+    float32 [N, Z].
+    """
     rows = []
     for own, index in zip(fresh, indices.tolist(), strict=True):
         random = rng(seed, "between", index)
@@ -100,19 +131,19 @@ def _of_inversions(synthesizer: Synthesizer, context: FilterContext | None, seed
         raise SettingsError("sampling inversions lies between real images, but none were given; use sampling=prior")
     train = context.train
     conditions = train.conditions(synthesizer.card.condition_names)
-    found: dict[int, Noise] = {}
+    inverted: dict[int, Noise] = {}
 
     def anchors(label: int) -> Noise:
-        if label not in found:
+        if label not in inverted:
             rows = np.flatnonzero(train.labels == label)
             chosen = rng(seed, "anchors", label).permutation(rows)[:ANCHORS]
-            found[label] = invert(synthesizer, train.images[chosen], conditions[chosen], seed=seed)[0]
-        return found[label]
+            inverted[label] = invert(synthesizer, train.images[chosen], conditions[chosen], seed=seed)[0]
+        return inverted[label]
 
-    def source(asked: Codes, indices: Codes) -> Noise:
+    def source(requested: Codes, indices: Codes) -> Noise:
         noise = image_noise(seed, indices, synthesizer.latent)
-        for label in np.unique(asked[:, 0]).tolist():
-            rows = np.flatnonzero(asked[:, 0] == label)
+        for label in np.unique(requested[:, 0]).tolist():
+            rows = np.flatnonzero(requested[:, 0] == label)
             if (train.labels == label).any():
                 noise[rows] = between(anchors(label), noise[rows], seed, indices[rows])
         return noise
@@ -125,13 +156,12 @@ SAMPLING: dict[str, Callable[..., Source] | None] = {
     "boundary": _of_boundary,
     "inversions": _of_inversions,
 }
-"""How the noise is chosen; None: as `Synthesizer.sample` draws it, from (seed, index) alone."""
+"""How the noise is chosen. None: as `Synthesizer.sample` draws it, from (seed, index) alone."""
 
 
 def source(name: str, synthesizer: Synthesizer, context: FilterContext | None, seed: int) -> Source | None:
-    """The source of noise called `name`; None for the prior. Raises SettingsError for an unknown one, and for one whose
-    evidence is missing."""
+    """The source of noise called `name`; None for the prior. Raises SettingsError for an unknown name, or missing inputs."""
     if name not in SAMPLING:
         raise SettingsError(f"there is no sampling '{name}'; choose among: {', '.join(SAMPLING)}")
-    made = SAMPLING[name]
-    return None if made is None else made(synthesizer, context, seed)
+    factory = SAMPLING[name]
+    return None if factory is None else factory(synthesizer, context, seed)

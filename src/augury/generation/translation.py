@@ -1,4 +1,4 @@
-"""Which train images to translate into which cells, and the translating."""
+"""Choose which train images to translate into which cells, and translate them."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ CHUNK = 1024
 class Fill:
     """Translate `number` images of cell `source` into cell `target`, changing column `axis` (0: the class).
 
-    `fills`: the target is an empty or rare cell. Otherwise the row makes the plan symmetric: other classes are translated
-    into the attribute value of the hole too, so that no class alone bears the translator's traces.
+    `fills` is True where the target is an empty or rare cell. Other rows make the plan symmetric: the other classes are
+    translated into the same attribute value. Otherwise one class alone would show the translator's traces.
     """
 
     source: Cell
@@ -40,14 +40,14 @@ class Fill:
 
 @dataclass(frozen=True)
 class TranslationPlan:
-    """What to translate; `cells` is the table of the train part, `level` the images that each hole is filled up to."""
+    """What to translate. `cells` is the table of the train split; each hole is filled up to `level` images."""
 
     cells: Cells
     level: int
     rows: tuple[Fill, ...]
 
     def as_rows(self) -> list[dict[str, Any]]:
-        """Plain JSON, a row a `Fill`."""
+        """Plain JSON, one row per `Fill`."""
         columns = [name for name, _ in self.cells.columns]
         return [
             {
@@ -63,7 +63,7 @@ class TranslationPlan:
         ]
 
     def lines(self) -> list[str]:
-        """One line a row, for people."""
+        """One line per row, for people."""
         return [
             f"{row['source']} → {row['target']}: {row['number']:,} of {row['available']:,} images"
             + ("" if row["fills"] else " (so that every class shows traces of the translator)")
@@ -83,37 +83,41 @@ def plan_translations(
     Parameters
     ----------
     train
-        The train part.
+        The train split.
     condition
-        Attributes that make up the table together with the class. Without any the class itself is translated: every class
-        with fewer images than the largest is filled up from the others.
+        Attributes that form the table together with the class. Without attributes the class itself is translated: every
+        class with fewer images than the largest is filled up from the others.
     strategy
-        A whole number fills each hole up to so many images, a ratio up to this share of the median cell, a dict
-        {"class/value": number} the cells that it names. Any of the named strategies fills each hole up to the median of the
+        A whole number fills each hole up to that many images, and a ratio up to this share of the median cell. A dict
+        {"class/value": number} fills the cells that it names. Any named strategy fills each hole up to the median of the
         other cells.
     class_moves
         Whether images of another class may be translated into a hole.
 
+    Returns
+    -------
+    The plan, with a row for each source and target cell.
+
     Raises
     ------
     SettingsError
-        When there is no hole, or a dict names a cell that is none.
+        When there is no hole, or a dict names a cell that is not a hole.
     """
     table = cells(train, condition, class_moves=class_moves)
     table.check()
-    known = [int(table.counts[cell]) for cell in table.all if table.known(cell)]
-    level = int(np.median(known))
+    known_counts = [int(table.counts[cell]) for cell in table.all if table.known(cell)]
+    level = int(np.median(known_counts))
     if not condition:
-        level = max(known)
+        level = max(known_counts)
     below = table.holes if condition else [cell for cell in table.all if table.counts[cell] < level]
-    wanted = _wanted(table, below, level, strategy)
-    if not wanted:
+    goals = _wanted(table, below, level, strategy)
+    if not goals:
         raise SettingsError(
             f"every cell has at least {table.least} images, so there is nothing to fill (smallest: "
-            f"{min(known)}); name attributes with empty cells (--condition), or use a recipe that draws from noise"
+            f"{min(known_counts)}); name attributes with empty cells (--condition), or use a recipe that draws from noise"
         )
     rows: dict[tuple[Cell, Cell], Fill] = {}
-    for target, number in wanted.items():
+    for target, number in goals.items():
         lacking = max(0, number - int(table.counts[target]))
         for row in _shares(table, target, lacking):
             rows[row.source, row.target] = row
@@ -124,20 +128,26 @@ def plan_translations(
 
 
 def plan_into(train: LabelledImages, attribute: str, value: str, strategy: Strategy = "balance") -> TranslationPlan:
-    """Translate every train image with another value of `attribute` into `value`, its class kept.
+    """Translate every train image with another value of `attribute` into `value`, and keep its class.
 
     Parameters
     ----------
     train
-        The train part; no image has `value` yet.
+        The train split; no image has `value` yet.
+    attribute, value
+        The attribute to change, and the value to reach.
     strategy
-        A whole number translates at most so many images of each class, a ratio this share of them, a dict {class: number} so
-        many of each; any named strategy translates each image once.
+        A whole number translates at most that many images of each class, and a ratio this share of them. A dict
+        {class: number} translates at most that many of each. Any named strategy translates each image once.
+
+    Returns
+    -------
+    The plan, with a row for each source cell.
 
     Raises
     ------
     SettingsError
-        When a dict names a class that there is not, or a number is out of its range.
+        When a dict names an unknown class, or a number is out of its range.
     """
     table = cells(train, (attribute,))
     reached = table.columns[1][1].index(value)
@@ -168,27 +178,28 @@ def plan_into(train: LabelledImages, attribute: str, value: str, strategy: Strat
 
 
 def _wanted(table: Cells, below: list[Cell], level: int, strategy: Strategy) -> dict[Cell, int]:
-    """How many images each of the cells `below` is filled up to. Raises SettingsError for a strategy that fills nothing."""
-    wanted = dict.fromkeys(below, level)
+    """The number of images that each of the cells `below` is filled up to. Raises SettingsError for a strategy that fills
+    nothing."""
+    goals = dict.fromkeys(below, level)
     if isinstance(strategy, dict):
         names = {"/".join(_values(table, cell)): cell for cell in table.all}
         for key in strategy:
-            if names.get(key) not in wanted:
-                holes = ", ".join(name for name, cell in names.items() if cell in wanted) or "none"
+            if names.get(key) not in goals:
+                holes = ", ".join(name for name, cell in names.items() if cell in goals) or "none"
                 raise SettingsError(f"sampling_strategy names '{key}', but the empty or rare cells are: {holes}")
-        wanted = {names[key]: int(number) for key, number in strategy.items()}
+        goals = {names[key]: int(number) for key, number in strategy.items()}
     elif isinstance(strategy, float) and (strategy == 1.0 or not strategy.is_integer()):
         if not 0 < strategy <= 1:
             raise SettingsError(f"a sampling_strategy ratio must lie in (0, 1], but is {strategy}")
-        wanted = dict.fromkeys(wanted, round(level * strategy))
+        goals = dict.fromkeys(goals, round(level * strategy))
     elif not isinstance(strategy, str):
-        wanted = dict.fromkeys(wanted, int(strategy))
-    if any(number <= int(table.counts[cell]) for cell, number in wanted.items()):
-        least = min(wanted.values())
+        goals = dict.fromkeys(goals, int(strategy))
+    if any(number <= int(table.counts[cell]) for cell, number in goals.items()):
+        least = min(goals.values())
         raise SettingsError(
             f"sampling_strategy fills a cell up to {least} images, which it has already; give a larger number"
         )
-    return wanted
+    return goals
 
 
 def _values(table: Cells, cell: Cell) -> list[str]:
@@ -196,39 +207,43 @@ def _values(table: Cells, cell: Cell) -> list[str]:
 
 
 def _shares(table: Cells, target: Cell, lacking: int) -> list[Fill]:
-    """Equal shares for every axis that leads to the cell, and within an axis for every source cell; what one lacks images for
-    the others get."""
+    """Equal shares for every axis that leads to the cell, and within an axis for every source cell. Where one lacks images,
+    the others get its share."""
     axes: dict[int, list[Move]] = {}
     for move in table.moves_into[target]:
         axes.setdefault(move.axis, []).append(move)
     axes = dict(sorted(axes.items()))
-    there = {axis: [int(table.counts[move.source]) for move in moves] for axis, moves in axes.items()}
+    available_images = {axis: [int(table.counts[move.source]) for move in moves] for axis, moves in axes.items()}
     rows = []
-    for (axis, moves), share in zip(axes.items(), even(lacking, [sum(each) for each in there.values()]), strict=True):
-        for move, available, number in zip(moves, there[axis], even(share, there[axis]), strict=True):
+    for (axis, moves), share in zip(
+        axes.items(), even(lacking, [sum(each) for each in available_images.values()]), strict=True
+    ):
+        for move, available, number in zip(
+            moves, available_images[axis], even(share, available_images[axis]), strict=True
+        ):
             rows.append(Fill(move.source, target, axis, number, available, fills=True))
     return rows
 
 
 def even(total: int, most: list[int]) -> list[int]:
-    """Shares of `total`, as even as the `most` that each can give allows; rounded up."""
-    found = [0] * len(most)
-    while (lacking := total - sum(found)) > 0 and (able := [i for i, n in enumerate(most) if found[i] < n]):
+    """Shares of `total`, as even as possible and rounded up; share i is at most most[i]."""
+    numbers = [0] * len(most)
+    while (lacking := total - sum(numbers)) > 0 and (able := [i for i, n in enumerate(most) if numbers[i] < n]):
         each = -(-lacking // len(able))
         for i in able:
-            found[i] = min(most[i], found[i] + each)
-    return found
+            numbers[i] = min(most[i], numbers[i] + each)
+    return numbers
 
 
 def _beside(table: Cells, row: Fill) -> list[Fill]:
     """The same change of the attribute for the other classes."""
-    found = []
+    fills = []
     for label in range(table.counts.shape[0]):
         source, target = (label, *row.source[1:]), (label, *row.target[1:])
         if label != row.target[0] and table.known(source) and table.known(target):
             available = int(table.counts[source])
-            found.append(Fill(source, target, row.axis, min(available, row.number), available, fills=False))
-    return found
+            fills.append(Fill(source, target, row.axis, min(available, row.number), available, fills=False))
+    return fills
 
 
 def translate(
@@ -242,10 +257,32 @@ def translate(
     context: FilterContext | None = None,
     on_progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> SyntheticImages:
-    """Translate what the plan asks for, and filter it.
+    """Translate the images of the plan, and filter them.
 
-    At most `surplus` times the number of a row is translated, each source image once. Images beyond the number that passed
-    the filters are marked "not needed". Image i is redrawn by `translator.translate` from (source, target, seed, index).
+    At most `surplus` times the number of a row is translated, each source image once. Images beyond the number of a row
+    that passed are marked "not needed".
+
+    Parameters
+    ----------
+    translator
+        The translator.
+    train
+        The train split that `plan` was made for.
+    plan
+        From `plan_translations` or `plan_into`.
+    seed
+        Chooses source images, and the translator's noise.
+    surplus, filters, context, on_progress
+        As in `draw`.
+
+    Returns
+    -------
+    The translations, with scores and reasons. `translator.translate` reproduces image i from (source, target, seed, index).
+
+    Raises
+    ------
+    SettingsError
+        For unusable filters.
     """
     names = translator.card.condition_names
     conditions = train.conditions(names)
@@ -262,31 +299,42 @@ def translate(
     indices = np.arange(len(source), dtype=np.int64)
     images = np.empty((len(source), *train.shape), np.uint8)
     for begin in range(0, len(source), CHUNK):
-        part = slice(begin, begin + CHUNK)
-        images[part] = translator.translate(
-            np.ascontiguousarray(train.images[source[part]]), changes[part], seed=seed, indices=indices[part]
+        block = slice(begin, begin + CHUNK)
+        images[block] = translator.translate(
+            np.ascontiguousarray(train.images[source[block]]), changes[block], seed=seed, indices=indices[block]
         )
         on_progress(min(begin + CHUNK, len(source)), len(source))
-    made = SyntheticImages(
+    translations = SyntheticImages(
         images, target, names, translator.card.classes, seed, indices, translator.fingerprint, sources=source
     )
-    return _filtered(made, plan, which, filters, context)
+    return _filtered(translations, plan, which, filters, context)
 
 
 def _filtered(
-    made: SyntheticImages, plan: TranslationPlan, which: Codes, filters: tuple[str, ...], context: FilterContext | None
+    translations: SyntheticImages,
+    plan: TranslationPlan,
+    which: Codes,
+    filters: tuple[str, ...],
+    context: FilterContext | None,
 ) -> SyntheticImages:
-    """With scores and reasons; of each row of the plan no more than its number are kept."""
+    """Add scores and reasons; for each row of the plan, at most its number of images is kept."""
     quota = np.array([row.number for row in plan.rows], np.int64)
     scores: dict[str, Floats] = {}
-    reasons = [""] * len(made)
+    reasons = [""] * len(translations)
     if context is not None:
-        passed = np.ones(len(made), bool)
-        candidates = Candidates(made.images, made.conditions, made.indices, quota[which], passed, made.sources)
+        passed = np.ones(len(translations), bool)
+        candidates = Candidates(
+            translations.images,
+            translations.conditions,
+            translations.indices,
+            quota[which],
+            passed,
+            translations.sources,
+        )
         scores, reasons = apply(filters, candidates, context)
     count = np.zeros(len(quota), np.int64)
     for i, row in enumerate(which):
         if not reasons[i]:
             count[row] += 1
             reasons[i] = "" if count[row] <= quota[row] else "not needed"
-    return replace(made, scores=scores, reasons=tuple(reasons))
+    return replace(translations, scores=scores, reasons=tuple(reasons))

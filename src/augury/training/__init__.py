@@ -1,4 +1,4 @@
-"""Networks and losses, played as a game, become a Synthesizer."""
+"""Train a Synthesizer: adversarially, as an autoencoder, or as a translator."""
 
 from __future__ import annotations
 
@@ -70,25 +70,52 @@ def train(
     on_progress: Callable[[Progress], None] = lambda progress: None,
     on_event: Callable[[str], None] = lambda text: None,
 ) -> Synthesizer:
-    """Train a generator on all of `data` (pass the train part alone if you mean to test later); with a `folder`, where the plan
-    is kept too, the same call goes on after an interruption. `assess`, for example a metrics.Monitor, chooses the best
-    generator on the way; without it the last one is returned. Raises SettingsError for settings that cannot be used."""
-    chosen, place = settings or TrainSettings(), None if folder is None else Path(folder)
+    """Train a generator on all of `data`.
+
+    Pass only the train split if you mean to test later.
+
+    Parameters
+    ----------
+    data
+        The images, with classes and attributes.
+    folder
+        Where the plan, log and checkpoints are stored. The same call with the same folder resumes an interrupted training.
+    settings
+        Training settings; None for the defaults.
+    seed
+        Seed of all random numbers.
+    device
+        "auto", "cpu", "cuda" or "mps".
+    assess
+        Chooses the best generator during the training, for example a metrics.Monitor. Without it the last one is returned.
+    on_progress, on_event
+        Called with the progress, and with messages about the training.
+
+    Returns
+    -------
+    The trained generator.
+
+    Raises
+    ------
+    SettingsError
+        For settings that cannot be used.
+    """
+    chosen, path = settings or TrainSettings(), None if folder is None else Path(folder)
     where, flips = choose_device(device), data.flips()
     start = None if chosen.start_from is None else (chosen.start_from, fingerprint(chosen.start_from))
-    asked = chosen.model_dump(exclude={"checkpoint_every", "start_from"})
-    inputs = digest([asked, start and start[1], seed, where.type, flips, data.fingerprint])
-    stored = None if place is None or not (place / "plan.json").exists() else read_json(place / "plan.json")
+    requested = chosen.model_dump(exclude={"checkpoint_every", "start_from"})
+    inputs = digest([requested, start and start[1], seed, where.type, flips, data.fingerprint])
+    stored = None if path is None or not (path / "plan.json").exists() else read_json(path / "plan.json")
     if stored is not None and stored.get("inputs") == inputs:
         plan = replace(Plan.from_dict(stored["plan"]), start=start)
     else:
         plan = make_plan(data, chosen, seed=seed, device=where, flips=flips)
-        if place is not None:
-            write_json(place / "plan.json", {"inputs": inputs, "plan": plan.as_dict()})
+        if path is not None:
+            write_json(path / "plan.json", {"inputs": inputs, "plan": plan.as_dict()})
     return train_plan(
         plan,
         data,
-        place,
+        path,
         checkpoint_every=chosen.checkpoint_every,
         assess=assess,
         on_progress=on_progress,

@@ -1,4 +1,4 @@
-"""One round of the game between generator and discriminator."""
+"""One training step of generator and discriminator."""
 
 from __future__ import annotations
 
@@ -28,16 +28,16 @@ from augury.training.schedules import between
 from augury.training.train_state import TrainState
 
 USUAL = 0.99
-"""How much the moving averages of scores (LeCam), of path lengths (StyleGAN2's .01) and of who is told apart keep."""
+"""Decay of the moving averages of scores (LeCam), of path lengths (StyleGAN2's .01) and of the pairwise accuracy."""
 
 
 class AdversarialTrainer:
-    """Generator against discriminator.
+    """Train a generator against a discriminator.
 
-    `augment` is what is done to every image, real or fake, before the discriminator sees it (Zhao et al. 2020); `rarity`
-    [classes] in [0, 1] weighs the spectral control of each class, 1 for the rarest. Every random number has an address
-    (seed, what for, number of the discriminator's update, part). Raises SettingsError for a loss that does not exist or
-    does not fit the networks.
+    `augment` is applied to every image, real or fake, before the discriminator sees it (Zhao et al. 2020). `rarity`
+    [classes] in [0, 1] weights the spectral control of each class, 1 for the rarest. Every random number has an address:
+    (seed, purpose, number of the discriminator's update, micro-batch). Raises SettingsError for a loss that does not exist
+    or does not fit the networks.
     """
 
     def __init__(
@@ -82,39 +82,44 @@ class AdversarialTrainer:
             extra["usual_length"] = torch.zeros((), device=device)
 
     def train_step(self, step: int, progress: float, draw: Draw) -> dict[str, torch.Tensor]:
-        """`critic_steps` updates of the discriminator and one of the generator, whose fakes are the discriminator's last.
-        Returns losses and mean scores as scalars, and the share of real images told apart from a fake of their condition."""
+        """Update the discriminator `critic_steps` times and the generator once, on the discriminator's last fakes.
+
+        Returns losses and mean scores as scalars. `pairwise_accuracy` is the share of real images that score above a fake
+        of the same condition.
+        """
         rule, several = self.recipe, self.recipe.critic_steps
         self.state.schedule(progress)
         self._ramp_conditions(self._strength(progress))
         for number in range(step * several, (step + 1) * several):
             batch = rounds(draw, progress, self.seed, number, self.state.parts)
             final = number == (step + 1) * several - 1
-            played = [self._discriminator_step(micro, final) for micro in batch]
+            results = [self._discriminator_step(micro, final) for micro in batch]
             self.state.step("discriminator")
             if rule.clip:
                 with torch.no_grad():
                     torch._foreach_clamp_min_(list(self.discriminator.parameters()), -rule.clip)
                     torch._foreach_clamp_max_(list(self.discriminator.parameters()), rule.clip)
             self.view.adapt(number, sum(len(micro.real) for micro in batch))
-        told = [numbers for numbers, _ in played]
+        report = [numbers for numbers, _ in results]
         if not rule.simultaneous:
-            for micro, (numbers, fake) in zip(batch, played, strict=True):
+            for micro, (numbers, fake) in zip(batch, results, strict=True):
                 numbers["loss_g"] = self._generator_step(micro, fake)
         self.state.step("generator")
         images = sum(len(micro.real) for micro in batch)
         self.state.average.update(self.generator, images, step * images)
-        found = {name: torch.stack([numbers[name].detach() for numbers in told]).mean() for name in told[0]}
-        return found | {k: self.state.extra[k].clone() for k in ("pairwise_accuracy", "p") if k in self.state.extra}
+        means = {name: torch.stack([numbers[name].detach() for numbers in report]).mean() for name in report[0]}
+        return means | {k: self.state.extra[k].clone() for k in ("pairwise_accuracy", "p") if k in self.state.extra}
 
     def _discriminator_step(
         self, micro: MicroBatch, final: bool
     ) -> tuple[dict[str, torch.Tensor], torch.Tensor | None]:
-        """The discriminator's slopes on one round; what to tell, and the fakes [B, C, H, W] for the generator's turn, kept
-        where that comes next. In simultaneous play the generator's slopes too.
+        """Add the discriminator's gradients on one micro-batch, and in simultaneous training the generator's too.
 
-        Scores of different images do not depend on each other, so that both losses' slopes at a fake are multiples of its
-        score's: one backward pass gives the discriminator's, a factor for each image turns it into the generator's.
+        Returns the values to report, and the fakes [B, C, H, W] where the generator step that follows needs them.
+
+        Scores of different images do not depend on each other. The gradients of both losses at a fake are therefore
+        multiples of the gradient of its score. One backward pass gives the discriminator's gradient, and a factor for each
+        image turns it into the generator's.
         """
         rule, batch = self.recipe, len(micro.real)
         keep = final and (rule.simultaneous or micro.parts == 1)
@@ -133,17 +138,17 @@ class AdversarialTrainer:
             total = total + 2 * rule.auxiliary * self._strength(micro.progress) * auxiliary_loss
         self.state.backward(total / micro.parts)
         self._observe(on_real.detach(), on_fake.detach())
-        told = {"loss_d": loss, "score_real": on_real.mean(), "score_fake": on_fake.mean()}
+        report = {"loss_d": loss, "score_real": on_real.mean(), "score_fake": on_fake.mean()}
         if not rule.simultaneous:
-            return told, fake if keep else None
+            return report, fake if keep else None
         assert shown.grad is not None
-        told["loss_g"], factor = self._loss_gradient(on_real.detach(), on_fake.detach().requires_grad_())
-        # the sum has the loss's slope in the weights, by the chain rule
+        report["loss_g"], factor = self._loss_gradient(on_real.detach(), on_fake.detach().requires_grad_())
+        # by the chain rule, the sum has the loss's gradient with respect to the weights
         self._regularise((fake * shown.grad * factor.view(-1, 1, 1, 1)).sum(), 1.0, fake, micro)
-        return told, None
+        return report, None
 
     def _judged(self, on_real: torch.Tensor, on_fake: torch.Tensor, micro: MicroBatch) -> torch.Tensor:
-        """The discriminator's loss, its targets smoothed where the recipe says so."""
+        """The discriminator's loss, with smoothed targets where the recipe asks for them."""
         rule = self.recipe
         if self.loss.target is None or not (rule.label_smoothing or rule.label_noise):
             return self.loss.discriminator(on_real, on_fake)
@@ -157,18 +162,18 @@ class AdversarialTrainer:
         self.state.extra["pairwise_accuracy"].lerp_(apart, 1 - USUAL)
 
     def _loss_gradient(self, on_real: torch.Tensor, on_fake: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """The generator's loss, and for each fake the ratio of the losses' slopes in its score, generator's to
-        discriminator's."""
+        """The generator's loss, and for each fake the ratio of two gradients with respect to its score: that of the
+        generator's loss to that of the discriminator's."""
         loss = self.loss.generator(on_real, on_fake)
-        (wanted,) = torch.autograd.grad(loss, on_fake)
-        (given,) = torch.autograd.grad(self.loss.discriminator(on_real, on_fake), on_fake)
-        return loss, torch.where(given.abs() > 1e-20, wanted / given, 0.0)
+        (generator_gradient,) = torch.autograd.grad(loss, on_fake)
+        (discriminator_gradient,) = torch.autograd.grad(self.loss.discriminator(on_real, on_fake), on_fake)
+        return loss, torch.where(discriminator_gradient.abs() > 1e-20, generator_gradient / discriminator_gradient, 0.0)
 
     def _penalty(
         self, micro: MicroBatch, fake: torch.Tensor, on_real: torch.Tensor, on_fake: torch.Tensor
     ) -> torch.Tensor:
-        """All penalties, weighted; slopes are taken in fp32 at images as they were before the augmentation, of an image's
-        mean score where it has several."""
+        """All penalties, weighted. Gradients are taken in fp32 with respect to the images before augmentation. Where an
+        image has several scores, the mean score is used."""
         rule, total = self.recipe, on_real.new_zeros(())
 
         def scorer(images: torch.Tensor) -> torch.Tensor:
@@ -193,7 +198,7 @@ class AdversarialTrainer:
         return total
 
     def _generator_step(self, micro: MicroBatch, fake: torch.Tensor | None) -> torch.Tensor:
-        """The generator's slopes on one round by a pass of the updated discriminator; its loss."""
+        """Add the generator's gradients on one micro-batch, by a pass of the updated discriminator; returns its loss."""
         rule = self.recipe
         if fake is None:
             with self.cast():
@@ -205,10 +210,10 @@ class AdversarialTrainer:
         on_real, extra = on_fake.detach(), on_fake.new_zeros(())
         if self.loss.paired or rule.feature_matching:
             with torch.no_grad(), self.cast():
-                wanted = self.discriminator.features(self.view(micro.real, "augment real", micro))  # type: ignore[operator]
-                on_real = self.discriminator.head(wanted, micro.conditions).float()  # type: ignore[operator]
+                real_features = self.discriminator.features(self.view(micro.real, "augment real", micro))  # type: ignore[operator]
+                on_real = self.discriminator.head(real_features, micro.conditions).float()  # type: ignore[operator]
             if rule.feature_matching:
-                pairs = zip(wanted, features, strict=True)
+                pairs = zip(real_features, features, strict=True)
                 each = [feature_matching(a.float().flatten(1), b.float().flatten(1)) for a, b in pairs]
                 extra = rule.feature_matching * torch.stack(each).mean()
         if auxiliary_loss is not None:
@@ -219,7 +224,7 @@ class AdversarialTrainer:
 
     @contextmanager
     def _frozen_discriminator(self) -> Iterator[None]:
-        """The discriminator without slopes of its own, also when what is done runs out of memory."""
+        """The discriminator takes no gradients inside, also when memory runs out there."""
         self.discriminator.requires_grad_(False)
         try:
             yield
@@ -227,7 +232,7 @@ class AdversarialTrainer:
             self.discriminator.requires_grad_(True)
 
     def _regularise(self, total: torch.Tensor, share: float, fake: torch.Tensor, micro: MicroBatch) -> None:
-        """The generator's slopes of `share` of `total`, and its regularisers'."""
+        """Add the generator's gradients of `share` of `total`, and those of its regularisers."""
         rule, extra = self.recipe, total.new_zeros(())
         if rule.mode_seeking:
             noise, other = (micro.normal(name, self.latent) for name in ("noise", "other"))
@@ -253,13 +258,15 @@ class AdversarialTrainer:
         return penalty
 
     def _spectral(self) -> torch.Tensor:
-        """Group spectral norms of every class's gains and biases, weighed by how rare the class is, over layers averaged."""
+        """Group spectral norms of every class's gains and biases, weighted by the rarity of the class, as a mean over
+        layers."""
         assert self.rarity is not None
         each = [(self.rarity * group_spectral(gain)).mean() for gain in self.generator.gains(len(self.rarity))]  # type: ignore[operator]
         return torch.stack(each).mean()
 
     def _fakes(self, micro: MicroBatch) -> torch.Tensor:
-        """Fakes [B, C, H, W] for the round's conditions; a share of them with two styles, changed at a layer."""
+        """Fakes [B, C, H, W] for the conditions of the micro-batch. A share of them has two styles, switched at a random
+        layer."""
         noise, conditions = micro.normal("noise", self.latent), micro.conditions
         if not self.recipe.style_mixing:
             images: torch.Tensor = self.generator(noise, conditions)
@@ -271,11 +278,11 @@ class AdversarialTrainer:
         layers, chance = first.shape[1], micro.uniform("styles", 2)
         change = torch.where(chance[:, 0] < self.recipe.style_mixing, 1 + (chance[:, 1] * (layers - 1)).long(), layers)
         mine = torch.arange(layers, device=self.device) < change[:, None]
-        found: torch.Tensor = self.generator.synthesise(torch.where(mine[..., None], first, second), noise)  # type: ignore[operator]
-        return found
+        mixed: torch.Tensor = self.generator.synthesise(torch.where(mine[..., None], first, second), noise)  # type: ignore[operator]
+        return mixed
 
     def _strength(self, progress: float) -> float:
-        """How much the condition weighs: from 0 to 1 over the first share of the training, as the recipe has it."""
+        """Weight of the condition: it grows from 0 to 1 over the recipe's first share of the training."""
         return min(1.0, progress / self.recipe.late_conditioning) if self.recipe.late_conditioning else 1.0
 
     def _ramp_conditions(self, strength: float) -> None:
@@ -292,5 +299,5 @@ class AdversarialTrainer:
 
 def _gains(generator: nn.Module) -> list[torch.Tensor]:
     """Conditional gains and biases of a generator for its first class; empty where it has none."""
-    found: list[torch.Tensor] = generator.gains(1) if hasattr(generator, "gains") else []  # type: ignore[operator]
-    return found
+    gains: list[torch.Tensor] = generator.gains(1) if hasattr(generator, "gains") else []  # type: ignore[operator]
+    return gains

@@ -1,4 +1,4 @@
-"""What a discriminator is shown of images, and how strongly they are augmented at the moment."""
+"""The augmentation of the images that a discriminator sees, and its current probability."""
 
 from __future__ import annotations
 
@@ -18,11 +18,12 @@ ADAPT_EVERY = 4
 
 
 class AugmentPipe:
-    """Images augmented with the probability of the moment, and under instance noise while there is any.
+    """Augment images with the current probability, and add instance noise.
 
-    The probability is fixed, follows the schedule, or adapts (ADA): r = E sign D(real) tells how far the discriminator
-    overfits, and p moves toward where r is `ada_target`, from 0 to 1 in `ada_images` images at the fastest (Karras et al.
-    2020b, section 3.1). A loss that compares pairs has r = E sign(D(real) − D(fake)). `extra` holds the state.
+    The probability is fixed, follows the schedule, or adapts (ADA). In ADA, r = E sign D(real) measures how far the
+    discriminator overfits. p moves up or down until r is `ada_target`; it takes at least `ada_images` images from 0 to 1
+    (Karras et al. 2020b, section 3.1). A loss that compares pairs has r = E sign(D(real) − D(fake)). `extra` holds the
+    state.
     """
 
     def __init__(
@@ -50,7 +51,7 @@ class AugmentPipe:
         self.moving = bool(moving)
 
     def __call__(self, images: torch.Tensor, name: str, micro: MicroBatch) -> torch.Tensor:
-        """What is seen of images [N, C, H, W]; random numbers are those called `name` in this round."""
+        """Augment images [N, C, H, W], with the random numbers called `name` of this micro-batch."""
         draws = micro.draws(name)
         seen = self.augment(images, draws, p=self._p(micro.progress)) if self.moving else self.augment(images, draws)
         deviation = self.recipe.instance_noise * (1 - micro.progress)
@@ -66,14 +67,14 @@ class AugmentPipe:
 
     @torch.no_grad()
     def observe(self, on_real: torch.Tensor, on_fake: torch.Tensor) -> None:
-        """Take in the scores [B, S] of one round."""
+        """Record the scores [B, S] of one micro-batch."""
         if self.recipe.ada_target:
             apart = on_real - (on_fake if self.loss.middle is None else self.loss.middle)
             self.extra["signs"] += torch.stack([apart.sign().mean(), torch.ones_like(self.extra["p"])])
 
     @torch.no_grad()
     def adapt(self, number: int, batch: int) -> None:
-        """After update `number` on `batch` images: every fourth time, one move of p."""
+        """After update `number` on `batch` images: move p once every ADAPT_EVERY updates."""
         if self.recipe.ada_target and (number + 1) % ADAPT_EVERY == 0:
             total, count = self.extra["signs"]
             move = torch.sign(total / count - self.recipe.ada_target) * (ADAPT_EVERY * batch / self.recipe.ada_images)

@@ -1,4 +1,4 @@
-"""The moving average of the generator, which is what images are drawn from."""
+"""The moving average of the generator, from which images are drawn."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from torch import nn
 
 
 class MovingAverage:
-    """An exponential average of a module's weights and buffers, its half-life growing from zero with the images seen.
+    """An exponential average of a module's weights and buffers, with a half-life that grows from zero with the images seen.
 
-    half_life and ramp as in `Recipe`; with a half-life h in images and batch b the old average keeps 0.5^(b/h)
+    half_life and ramp as in `Recipe`. With a half-life h in images and batch b, the old average keeps the share 0.5^(b/h)
     (Karras et al. 2020, appendix F of ADA).
     """
 
@@ -21,7 +21,7 @@ class MovingAverage:
 
     @torch.no_grad()
     def update(self, module: nn.Module, batch: int, images_seen: int) -> None:
-        """Move the average towards `module` after a step of `batch` images, `images_seen` in all before it."""
+        """Move the average towards `module` after a step of `batch` images; `images_seen` counts all images before it."""
         half_life = min(self.half_life, self.ramp * images_seen)
         weight = 1 - 0.5 ** (batch / half_life) if half_life > 0 else 1.0
         mine, theirs = self.module.state_dict(), module.state_dict()

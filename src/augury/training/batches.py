@@ -1,4 +1,4 @@
-"""Which real images a step sees: a function of (seed, step), so that a resumed run sees the same."""
+"""The real images of each step: a function of (seed, step), so a resumed run sees the same images."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ FREQUENCY: dict[str, Callable[[npt.NDArray[np.float64]], npt.NDArray[np.float64]
     "log": np.log1p,
     "uniform": np.sign,
 }
-"""label_sampling -> a class's weight from its count; sqrt and log lift rare classes (CTGAN samples by log-frequency). A number is
-the exponent of the count: .5 is sqrt."""
+"""label_sampling -> a class's weight from its count. sqrt and log raise rare classes (CTGAN samples by log-frequency). A
+number is the exponent of the count: .5 is sqrt."""
 
 
 RESIDENT = 4 * 2**30
@@ -28,7 +28,7 @@ PIECE = 4096
 
 
 class WeightedSampler:
-    """Draws `batch` rows a step, classes weighted by `label_sampling`, rows of a class alike."""
+    """Draw `batch` rows per step. Classes are weighted by `label_sampling`, and the rows of a class equally."""
 
     def __init__(
         self, labels: npt.NDArray[np.int64], classes: int, label_sampling: str | float, batch: int, seed: int
@@ -51,9 +51,9 @@ class WeightedSampler:
 
 
 class BatchLoader:
-    """Draws (images float [B, C, H, W] in [-1, 1], conditions int64 [B, K]) with classes weighted by `label_sampling`.
+    """Draw (images float [B, C, H, W] in [-1, 1], conditions int64 [B, K]), with classes weighted by `label_sampling`.
 
-    On a GPU the images are kept there when they take no more than RESIDENT bytes.
+    On a GPU the images stay in its memory when they take no more than RESIDENT bytes.
     """
 
     def __init__(
@@ -76,7 +76,7 @@ class BatchLoader:
         return as_float(self.resident[sent(torch.from_numpy(chosen), device)]), conditions
 
     def _placed(self, device: torch.device) -> torch.Tensor | None:
-        """All images on the device; None, from then on, where it has no room for them."""
+        """All images on the device. None where it has no memory for them; later calls do not try again."""
         try:
             resident = torch.empty(self.images.shape, dtype=torch.uint8, device=device)
         except RuntimeError as error:
@@ -84,13 +84,25 @@ class BatchLoader:
                 raise
             self.full = True
             return None
-        for start in range(0, len(self.images), PIECE):  # all at once would need as much of the main memory
+        for start in range(0, len(self.images), PIECE):  # one copy of all images would need as much main memory
             resident[start : start + PIECE] = torch.from_numpy(np.ascontiguousarray(self.images[start : start + PIECE]))
         return resident
 
 
 def as_float(images: npt.NDArray[np.uint8] | torch.Tensor, device: torch.device | str = "cpu") -> torch.Tensor:
-    """uint8 [N, C, H, W] -> float [N, C, H, W] in [-1, 1], channels last; an array goes to `device`, a tensor stays."""
+    """Scale images to [-1, 1].
+
+    Parameters
+    ----------
+    images
+        uint8 [N, C, H, W].
+    device
+        Target device of an array. A tensor stays on its device.
+
+    Returns
+    -------
+    float [N, C, H, W], channels last.
+    """
     if isinstance(images, torch.Tensor):
         moved = images
     else:
@@ -99,6 +111,16 @@ def as_float(images: npt.NDArray[np.uint8] | torch.Tensor, device: torch.device 
 
 
 def as_uint8(images: torch.Tensor) -> npt.NDArray[np.uint8]:
-    """float [N, C, H, W] in [-1, 1] -> uint8 [N, C, H, W], rounded to nearest."""
+    """Convert network outputs to images.
+
+    Parameters
+    ----------
+    images
+        float [N, C, H, W] in [-1, 1].
+
+    Returns
+    -------
+    uint8 [N, C, H, W], rounded to nearest.
+    """
     scaled = images.float().add(1).mul(127.5).round().clamp(0, 255).to(torch.uint8)
     return np.ascontiguousarray(scaled.cpu().numpy())

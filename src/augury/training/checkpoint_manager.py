@@ -1,4 +1,4 @@
-"""What a training keeps while it goes on: its log, its last states, its best one; all that is needed to take it up again."""
+"""The stored state of a training: log, last states and best generator, which is all that resuming needs."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from augury.training.micro_batches import refuse_parts
 from augury.training.plan import Plan, Trainer
 
 KEPT = 2
-"""Checkpoints kept, the last ones: a damaged newest one costs a checkpoint's time, not the training."""
+"""Number of last checkpoints kept. A damaged newest one then costs one checkpoint interval, not the training."""
 MOST_RESCUES = 3
 
 State = dict[str, torch.Tensor]
@@ -26,10 +26,13 @@ State = dict[str, torch.Tensor]
 
 @dataclass
 class CheckpointManager:
-    """The log's `rows`, the last `good` state to go back to, and the `best` generator: the latest whose kernel distance is
-    within a standard error of the `lowest` (value, error) so far, since variety grows on while the distance wavers.
+    """Keeps the log's `rows`, the last `good` state for a rollback, and the `best` generator.
 
-    `seconds` were spent before this process took the training up; `events` have been told but stand in no row yet.
+    The best generator is the latest whose kernel distance is within a standard error of the `lowest` (value, error) so far.
+    A later one is preferred, since variety keeps growing while the distance fluctuates.
+
+    `seconds` is the time spent before this process resumed the training. `events` have been reported but are not in a row
+    yet.
     """
 
     trainer: Trainer
@@ -46,13 +49,13 @@ class CheckpointManager:
     saved: float = field(default_factory=time.monotonic)
 
     def resume(self) -> int:
-        """The step of the newest checkpoint that can be read, restored; 0 if there is none of this plan and data."""
-        found = None if self.folder is None else checkpoints.newest(self.folder, self.key)
-        if found is None:
-            self._drop(0)  # of another plan, or of no use: they would be taken for newer ones
+        """Restore the newest readable checkpoint and return its step; 0 without a checkpoint of this plan and data."""
+        stored = None if self.folder is None else checkpoints.newest(self.folder, self.key)
+        if stored is None:
+            self._drop(0)  # unusable or of another plan: they would count as newer ones
             self.good = (0, self._state())
             return 0
-        tensors, facts = found
+        tensors, facts = stored
         best = {k.removeprefix("best."): tensors.pop(k) for k in list(tensors) if k.startswith("best.")}
         self.trainer.state.restore(tensors)
         self.rows, self.seconds = json.loads(facts["rows"]), float(facts["seconds"])
@@ -64,7 +67,7 @@ class CheckpointManager:
         return self.good[0]
 
     def _drop(self, after: int) -> None:
-        """Checkpoints of later steps than `after` are of a way that is not gone on with."""
+        """Delete the checkpoints after this step: the training does not continue from them."""
         for file in [] if self.folder is None else checkpoints.files(self.folder):
             if int(file.stem.rpartition("-")[2]) > after:
                 file.unlink()
@@ -77,10 +80,10 @@ class CheckpointManager:
         return self.seconds + time.monotonic() - self.begun
 
     def note(self, step: int, row: dict[str, Any]) -> None:
-        """Add a row to the log, with what was told since the last, and remember this state as good; a kernel distance in the
-        row decides what is best."""
-        told = {**self.events, **row.get("warnings", {})}
-        self.rows.append(row | ({"warnings": told} if told else {}))
+        """Add a row to the log, with the events since the last row, and remember this state as good. A kernel distance in
+        the row updates the best generator."""
+        warnings = {**self.events, **row.get("warnings", {})}
+        self.rows.append(row | ({"warnings": warnings} if warnings else {}))
         self.events = {}
         self.good = (step, self._state())
         if "kid" not in row:
@@ -91,12 +94,12 @@ class CheckpointManager:
             self.best = (step, {k: v.detach().clone() for k, v in average.items()})
 
     def tell(self, name: str, step: int, text: str) -> str:
-        """What is to stand among the warnings of the next row, where the report looks for them; `text` itself."""
+        """Add `text` to the warnings of the next row, where the report looks for it, and return it."""
         self.events[f"{name} {step}"] = text
         return text
 
     def end(self, step: int) -> str:
-        """Note in the last row that training stopped before its time; what to say."""
+        """Note in the last row that training stopped early; returns the message."""
         best = self.best[0] if self.best else 0
         text = f"ended at step {step} of {self.plan.steps}: no better generator since step {best}"
         if self.rows and "ended" not in self.rows[-1].get("warnings", {}):
@@ -105,13 +108,13 @@ class CheckpointManager:
         return text
 
     def stale(self, step: int) -> bool:
-        """Whether the plan's patience is over: so long has nothing come near the lowest distance."""
+        """Whether the plan's patience is over: no generator has come near the lowest distance for that long."""
         if self.best is None or self.plan.patience >= 1:
             return False
         return step - self.best[0] >= max(1, self.plan.patience * self.plan.steps)
 
     def save(self, step: int) -> None:
-        """Write the log and a checkpoint, and drop the oldest; nothing without a folder."""
+        """Write the log and a checkpoint, and delete the oldest; does nothing without a folder."""
         self.saved = time.monotonic()
         if self.folder is None:
             return
@@ -130,18 +133,18 @@ class CheckpointManager:
         )
         for file in checkpoints.files(self.folder)[:-KEPT]:
             file.unlink()
-        self.saved = time.monotonic()  # writing took its time
+        self.saved = time.monotonic()  # the time of writing does not count
 
     def rollback(self, step: int, losses: dict[str, float]) -> str:
-        """Back to the last good state at half the rates, where losses or, if these are finite, weights are no numbers; what
-        to say. Raises TrainingError after the third time."""
-        what = "weights" if all(map(math.isfinite, losses.values())) else "losses"
+        """Return to the last good state at half the learning rates, after losses or weights were not finite; returns the
+        message. Raises TrainingError after the third time."""
+        spoilt = "weights" if all(map(math.isfinite, losses.values())) else "losses"
         slower = self.trainer.state.extra["slower"]
         times = 1 - round(math.log2(float(slower)))
         if times > MOST_RESCUES:
             rule = self.plan.rule
             raise TrainingError(
-                f"the {what} of step {step} are no longer finite ({losses}), even at {0.5**MOST_RESCUES:g} of the learning rates; "
+                f"the {spoilt} of step {step} are no longer finite ({losses}), even at {0.5**MOST_RESCUES:g} of the learning rates; "
                 f"lower generator_lr ({rule.generator_lr}) and discriminator_lr ({rule.discriminator_lr}), or add "
                 "--penalty r1=1"
             )
@@ -149,13 +152,13 @@ class CheckpointManager:
         return self.tell(
             f"rescue {times}",
             step,
-            f"{what} were no longer finite: rollback to step {self.good[0]}, learning rates halved "
+            f"{spoilt} were no longer finite: rollback to step {self.good[0]}, learning rates halved "
             f"(rollback {times} of {MOST_RESCUES})",
         )
 
     def divide(self, step: int) -> str:
-        """Back to the last good state, every batch in twice as many parts; what to say. Raises TrainingError when these would
-        be too small."""
+        """Return to the last good state, with every batch split into twice as many micro-batches; returns the message.
+        Raises TrainingError when these would be too small."""
         parts = 2 * self.trainer.state.parts
         refuse_parts(self.plan.batch, parts)
         self._back("parts", parts)

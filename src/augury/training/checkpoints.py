@@ -1,4 +1,4 @@
-"""The state of training on disk: one safetensors file, replaced whole."""
+"""The training state on disk: one safetensors file, replaced atomically."""
 
 from __future__ import annotations
 
@@ -14,14 +14,17 @@ from augury.training.train_state import finite
 
 
 def save(path: Path, tensors: dict[str, torch.Tensor], facts: dict[str, str]) -> None:
-    """Write `tensors` and the `facts` beside them (step, key of the plan), atomically."""
+    """Write `tensors` and `facts` (step, key of the plan), atomically."""
     with atomic_path(path) as temporary:
         save_file({k: v.cpu().contiguous().clone() for k, v in tensors.items()}, temporary, metadata=facts)
 
 
 def newest(folder: Path, key: str | None = None) -> tuple[dict[str, torch.Tensor], dict[str, str]] | None:
-    """(tensors, facts) of the newest checkpoint in `folder` (of the plan with this `key`) that can be read and whose numbers
-    are all finite; None if there is none. Raises RunFolderError when none of those there can be read."""
+    """(tensors, facts) of the newest readable checkpoint in `folder` whose numbers are all finite.
+
+    With a `key`, only checkpoints of that plan count. Returns None without such a checkpoint. Raises RunFolderError when
+    there are checkpoints but none can be read.
+    """
     damaged, read = None, False
     for file in reversed(files(folder)):
         try:
@@ -38,7 +41,7 @@ def newest(folder: Path, key: str | None = None) -> tuple[dict[str, torch.Tensor
 
 
 def files(folder: Path) -> list[Path]:
-    """The checkpoints in a training's folder, the oldest first."""
+    """The checkpoints in a training folder, oldest first."""
     return sorted(folder.glob("checkpoint-*.safetensors"))
 
 

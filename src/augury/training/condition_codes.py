@@ -1,4 +1,4 @@
-"""Names of classes and attribute values -> the codes that a generator or translator takes."""
+"""Convert names of classes and attribute values to the codes of a generator or translator."""
 
 from __future__ import annotations
 
@@ -33,16 +33,16 @@ def change_codes(columns: Columns, changes: Mapping[str, str]) -> list[int]:
 
 
 def changes_between(sources: Codes, targets: Codes) -> Codes:
-    """Cells int64 [N, K] of images and of their translations -> changes int64 [N, K]: KEEP where both agree."""
+    """Conditions int64 [N, K] of images and of their translations -> changes int64 [N, K]: KEEP where both agree."""
     return np.where(sources == targets, KEEP, targets).astype(np.int64)
 
 
-def _code(name: str, values: tuple[str, ...], value: str, what: str) -> int:
+def _code(name: str, values: tuple[str, ...], value: str, owner: str) -> int:
     if value not in values:
-        raise DataError(f"the {what} has no {name} {value!r}; {_meant(value, values)} has: {', '.join(values)}")
+        raise DataError(f"the {owner} has no {name} {value!r}; {_meant(value, values)} has: {', '.join(values)}")
     return values.index(value)
 
 
-def _meant(word: str, known: Sequence[str]) -> str:
-    close = get_close_matches(word, known, 1)
+def _meant(word: str, names: Sequence[str]) -> str:
+    close = get_close_matches(word, names, 1)
     return f"did you mean '{close[0]}'? It" if close else "it"

@@ -1,4 +1,4 @@
-"""The discriminator of a training, taken up again: to judge images, or as the beginning of a classifier."""
+"""The discriminator of a finished training, reused to score images or to initialise a classifier."""
 
 from __future__ import annotations
 
@@ -28,11 +28,22 @@ BATCH = 256
 def discriminator(
     folder: Path, plan: Plan, data: LabelledImages, device: torch.device | str = "cpu"
 ) -> tuple[Callable[[Images, Codes], Scores] | None, str]:
-    """(function, "") from images uint8 [N, C, H, W] and conditions int64 [N, K] to scores float64 [N], higher for real, by
-    the discriminator in the newest readable checkpoint of a training's `folder`; or (None, why there is none).
+    """Load the discriminator in the newest readable checkpoint of a training's `folder`.
 
-    It is the discriminator of the last step, also where the generator kept is an earlier, better one. Each image is judged
-    alone: a discriminator that looks at the deviation within a batch is shown none. `data` are those trained on.
+    It is the discriminator of the last step, even where the returned generator is an earlier, better one. Each image is
+    scored alone: a layer that uses the deviation within a batch sees none.
+
+    Parameters
+    ----------
+    folder, plan, data
+        Training folder, its plan, and the images trained on.
+    device
+        Where to compute.
+
+    Returns
+    -------
+    (function, ""), or (None, the reason why there is none). The function takes images uint8 [N, C, H, W] and conditions
+    int64 [N, K], and gives scores float64 [N], higher for real.
     """
     state, why = _state(folder, plan)
     if why:
@@ -44,22 +55,26 @@ def discriminator(
 
     @torch.inference_mode()
     def judge(images: Images, conditions: Codes) -> Scores:
-        parts = [np.empty(0)]
+        scores = [np.empty(0)]
         for at in range(0, len(images), BATCH):
-            given = torch.from_numpy(np.ascontiguousarray(conditions[at : at + BATCH])).to(device)
-            found = network(as_float(images[at : at + BATCH], device), given)
-            parts.append(found.cpu().double().flatten(1).mean(1).numpy())
-        return np.concatenate(parts)
+            codes = torch.from_numpy(np.ascontiguousarray(conditions[at : at + BATCH])).to(device)
+            raw = network(as_float(images[at : at + BATCH], device), codes)
+            scores.append(raw.cpu().double().flatten(1).mean(1).numpy())
+        return np.concatenate(scores)
 
     return judge, ""
 
 
 @dataclass(frozen=True)
 class PretrainedBackbone:
-    """What makes classifiers of a discriminator's layers: called with (channels, classes) it gives a new network, images
-    [N, C, H, W] in [-1, 1] -> logits [N, K], that begins with what the layers have learnt, or, `afresh`, with random
-    weights. Its last layer is random either way. `shape` is that of the images trained on, [C, H, W]; `seen` (place -> digests
-    of images) what a trial must not test with."""
+    """Builds classifiers from a discriminator's layers.
+
+    Called with (channels, classes) it returns a new network, images [N, C, H, W] in [-1, 1] -> logits [N, K]. The network
+    starts from the trained layers, or with `random_init` from random weights. Its last layer is random either way.
+
+    `shape` [C, H, W] is that of the images trained on. `seen` (origin -> digests of images) lists images that a trial must
+    not test with.
+    """
 
     network: str
     settings: dict[str, Any]
@@ -68,18 +83,18 @@ class PretrainedBackbone:
     random_init: bool = False
     seen: Mapping[str, npt.NDArray[np.uint64]] = field(default_factory=dict)
     draws = False
-    """Whether the networks draw from PyTorch's own generator while they learn, and so cannot do it side by side."""
+    """Whether the networks draw from PyTorch's global generator during training, so that they cannot train in parallel."""
 
     @property
     def fingerprint(self) -> str:
-        """Tells these weights from others."""
-        found = hashlib.sha256()
+        """Digest of the weights."""
+        sha = hashlib.sha256()
         for name, value in sorted(self.state.items()):
-            found.update(name.encode() + value.numpy().tobytes())
-        return found.hexdigest()[:16]
+            sha.update(name.encode() + value.numpy().tobytes())
+        return sha.hexdigest()[:16]
 
     def __call__(self, channels: int, classes: int) -> OnDiscriminator:
-        """A new network. Raises SettingsError for images of other channels than those trained on."""
+        """Build a new network. Raises SettingsError for images with another number of channels than those trained on."""
         if channels != self.shape[0]:
             raise SettingsError(
                 f"the discriminator was trained on images of {self.shape[0]} channels, not {channels}; give it such images"
@@ -93,8 +108,19 @@ class PretrainedBackbone:
 
 
 def layers(folder: Path, plan: Plan, shape: tuple[int, int, int]) -> PretrainedBackbone | str:
-    """The layers of the discriminator in the newest readable checkpoint of a training's `folder`, or why there are none.
-    `shape` is that of the images trained on."""
+    """Load the layers of the discriminator in the newest readable checkpoint.
+
+    Parameters
+    ----------
+    folder, plan
+        Training folder, and its plan.
+    shape
+        [C, H, W] of the images trained on.
+
+    Returns
+    -------
+    The layers, or the reason why they are not available.
+    """
     state, why = _state(folder, plan)
     if why:
         return why
@@ -103,7 +129,17 @@ def layers(folder: Path, plan: Plan, shape: tuple[int, int, int]) -> PretrainedB
 
 
 def trains_none(name: str, rule: Recipe) -> str:
-    """Why a training by this recipe leaves no discriminator; "" when it does."""
+    """Say why a training by this recipe leaves no reusable discriminator.
+
+    Parameters
+    ----------
+    name, rule
+        The recipe and its name.
+
+    Returns
+    -------
+    The reason; "" when there is a reusable discriminator.
+    """
     method = NETWORKS[rule.network].method
     if method == "translation":
         return f"that of the recipe {name} is conditioned on one cell at a time; use a recipe that generates from noise, such as rpgan"
@@ -115,10 +151,10 @@ def _state(folder: Path, plan: Plan) -> tuple[dict[str, torch.Tensor], str]:
     if why := trains_none(plan.recipe, plan.rule):
         return {}, why
     try:
-        found = checkpoints.newest(folder)
+        stored = checkpoints.newest(folder)
     except RunFolderError as error:
         return {}, str(error)
-    if found is None:
+    if stored is None:
         return {}, f"there is no checkpoint of the training in {folder}; train again in a new run folder"
     prefix = "discriminator."
-    return {k.removeprefix(prefix): v for k, v in found[0].items() if k.startswith(prefix)}, ""
+    return {k.removeprefix(prefix): v for k, v in stored[0].items() if k.startswith(prefix)}, ""

@@ -1,4 +1,4 @@
-"""Where and how precisely to compute: the only place, with the command line, that asks whether there is a GPU."""
+"""Device and precision. Apart from the command line, only this module asks whether there is a GPU."""
 
 from __future__ import annotations
 
@@ -15,10 +15,25 @@ from augury.errors import SettingsError
 
 
 def choose_device(name: str = "auto") -> torch.device:
-    """'auto' (CUDA, else Apple's MPS, else CPU), 'cpu', 'cuda' or 'mps' -> device; SettingsError when it is not there."""
+    """Choose the device to compute on.
+
+    Parameters
+    ----------
+    name
+        "auto" (CUDA, else Apple's MPS, else CPU), "cpu", "cuda" or "mps".
+
+    Returns
+    -------
+    The device.
+
+    Raises
+    ------
+    SettingsError
+        For an unknown name, or a device that is not available.
+    """
     available = devices()
     if name == "auto":
-        name = next(kind for kind, there in available.items() if there)
+        name = next(kind for kind, present in available.items() if present)
     if name not in available:
         raise SettingsError(f"there is no device '{name}'; choose one of: auto, {', '.join(available)}")
     if not available[name]:
@@ -27,19 +42,23 @@ def choose_device(name: str = "auto") -> torch.device:
 
 
 def devices() -> dict[str, bool]:
-    """Kind of device -> whether there is one, the fastest first."""
+    """Kind of device -> whether it is available, fastest first."""
     return {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
 
 
 @cache
 def choose_precision(device: torch.device) -> str:
-    """'bf16' where a 3×3 convolution, forward and back, is at least 1.3 times as fast as in fp32 on this device.
+    """Measure which precision is faster on this device.
 
-    Measured once a process (about 0.1 s): processors without bf16 instructions emulate it, tenfold slower.
+    Returns "bf16" where a 3×3 convolution, forward and backward, is at least 1.3 times as fast as in fp32; else "fp32".
+
+    Measured once per process (about 0.1 s). Processors without bf16 instructions emulate it about ten times slower.
     """
     if device.type == "mps":
         return "fp32"
-    images, channels, side = (64, 256, 32) if device.type == "cuda" else (16, 64, 16)  # small ones only wait on a GPU
+    images, channels, side = (
+        (64, 256, 32) if device.type == "cuda" else (16, 64, 16)
+    )  # on a GPU, small ones measure latency only
     layer = placed(torch.nn.Conv2d(channels, channels, 3, padding=1), device)
     x = torch.zeros(images, channels, side, side, device=device).contiguous(memory_format=torch.channels_last)
 
@@ -56,8 +75,8 @@ def choose_precision(device: torch.device) -> str:
 
 
 def prepare(device: torch.device) -> None:
-    """Settings of the process that make training faster: freed memory is kept on CPU, and on CUDA (unverified) products in
-    fp32 may round their factors to TF32."""
+    """Apply process settings that make training faster. On CPU freed memory is reused. On CUDA (unverified) fp32 products
+    may round their factors to TF32."""
     if device.type == "cpu":
         keep_memory()
     elif device.type == "cuda":
@@ -66,9 +85,9 @@ def prepare(device: torch.device) -> None:
 
 @cache
 def keep_memory() -> bool:
-    """Tell glibc to reuse freed blocks instead of returning them to the system; True when it agreed.
+    """Make glibc reuse freed blocks instead of returning them to the system; True when it accepted the setting.
 
-    Training frees and takes the same large tensors at every step; page faults on fresh ones cost about a tenth of a
+    Training allocates and frees the same large tensors at every step. Page faults on fresh memory cost about a tenth of a
     small network's time on CPU.
     """
     if platform.system() != "Linux":
@@ -81,15 +100,27 @@ def keep_memory() -> bool:
 
 
 def out_of_memory(error: RuntimeError) -> bool:
-    """Whether PyTorch could not get the memory it asked for, on a GPU or from the system."""
-    told = str(error)
-    signs = ("can't allocate memory", "backend out of memory", "ALLOC_FAILED")  # the last of cuBLAS and cuDNN
-    return isinstance(error, torch.OutOfMemoryError) or any(sign in told for sign in signs)
+    """Whether PyTorch failed to allocate memory, on a GPU or from the system."""
+    message = str(error)
+    signs = ("can't allocate memory", "backend out of memory", "ALLOC_FAILED")  # the last one is from cuBLAS and cuDNN
+    return isinstance(error, torch.OutOfMemoryError) or any(sign in message for sign in signs)
 
 
 Net = TypeVar("Net", bound=torch.nn.Module)
 
 
 def placed(module: Net, device: torch.device | str) -> Net:
-    """The module on `device`, its convolution weights in channels-last order (measured faster on CPU and GPU)."""
+    """Move a module to a device, with convolution weights in channels-last order (measured faster on CPU and GPU).
+
+    Parameters
+    ----------
+    module
+        Any network; it is changed in place.
+    device
+        The target device.
+
+    Returns
+    -------
+    The same module.
+    """
     return cast(Net, module.to(device, memory_format=torch.channels_last))  # type: ignore[call-overload]

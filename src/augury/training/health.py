@@ -1,4 +1,4 @@
-"""What goes wrong in adversarial training, seen in the log, told in words with the setting that usually helps."""
+"""Checks of the training log for known failures, each reported with the setting that usually helps."""
 
 from __future__ import annotations
 
@@ -11,20 +11,22 @@ from augury.training.recipes import Recipe
 
 Rows = list[dict[str, Any]]
 SETTLED = (0.3, 300)
-"""Share of the training, and steps, before which nothing is wrong yet."""
+"""Share of the training, and steps, before which nothing is reported."""
 BEGUN = (0.05, 50)
 """The same for the findings in EARLY."""
 STILL, INVERTED = 0.02, 0.8
-"""Mean change of a translation on the scale [-1, 1]: below the first nothing changes, above the second colours are inverted."""
+"""Mean change of a translation on the scale [-1, 1]. Below the first limit nothing changes; above the second colours are
+inverted."""
 
 
 def recent(rows: Rows, name: str, most: int) -> list[float]:
-    """The last values of this name, `most` at most."""
+    """The last values of this name, at most `most`."""
     return [row[name] for row in rows if name in row][-most:]
 
 
 def saturated(rows: Rows, rule: Recipe) -> str | None:
-    """A discriminator that tells everything apart, whose loss has nothing left to teach (critics have: theirs is a distance)."""
+    """A discriminator that separates all images, so its loss gives the generator no gradient. Critics are exempt, since
+    their loss is a distance."""
     apart = recent(rows, "pairwise_accuracy", 3)
     if (
         rule.loss not in ADVERSARIAL_LOSSES
@@ -40,7 +42,7 @@ def saturated(rows: Rows, rule: Recipe) -> str | None:
 
 
 def vanished(rows: Rows, rule: Recipe) -> str | None:
-    """A discriminator that tells nothing apart."""
+    """A discriminator that separates nothing."""
     apart = recent(rows, "pairwise_accuracy", 3)
     if len(apart) < 3 or not all(0.47 < share < 0.53 for share in apart):
         return None
@@ -64,7 +66,7 @@ def collapsed(rows: Rows, rule: Recipe) -> str | None:
 
 
 def narrow(rows: Rows, rule: Recipe) -> str | None:
-    """A class whose images are nearly alike while those of others vary, which a mean over classes hides."""
+    """A class whose images are nearly alike while those of others vary; a mean over classes would hide it."""
     looked = [row for row in rows if "worst_spread" in row][-2:]
     names = {row["worst_class"] for row in looked}
     if len(looked) < 2 or len(names) > 1 or max(row["worst_spread"] for row in looked) > 0.3 or collapsed(rows, rule):
@@ -88,7 +90,7 @@ def repeated(rows: Rows, rule: Recipe) -> str | None:
 
 
 def copied(rows: Rows, rule: Recipe) -> str | None:
-    """Fakes that draw nearer to the training images than real images are, as training goes on."""
+    """Fakes that come nearer to the training images than real images are, while training goes on."""
     near = recent(rows, "closeness", len(rows))
     if rule.network == "translator" or len(near) < 4 or max(near[-2:]) > 0.6 or near[-1] > 0.9 * max(near[:-2]):
         return None
@@ -110,7 +112,8 @@ def unmoved(rows: Rows, rule: Recipe) -> str | None:
 
 
 def inverted(rows: Rows, rule: Recipe) -> str | None:
-    """A translator that turns dark into bright, which costs it nothing with a cycle loss: it inverts twice."""
+    """A translator that turns dark into bright. With a cycle loss this costs nothing, because inverting twice restores the
+    image."""
     moved = recent(rows, "moved", 2)
     if len(moved) < 2 or min(moved) <= INVERTED:
         return None
@@ -123,17 +126,17 @@ def inverted(rows: Rows, rule: Recipe) -> str | None:
 FINDINGS: dict[str, Callable[[Rows, Recipe], str | None]] = {
     f.__name__: f for f in (saturated, vanished, collapsed, narrow, repeated, copied, unmoved, inverted)
 }
-"""Each: (rows of the log so far, the recipe) -> what is wrong and what usually helps, or None."""
+"""Each check: (rows of the log so far, the recipe) -> a finding and its usual remedies, or None."""
 EARLY = frozenset({"inverted"})
-"""Those that are looked for from the beginning: the training does not recover by itself."""
+"""Checks that run from the beginning, because the training does not recover by itself."""
 
 
 def findings(rows: Rows, rule: Recipe, progress: float) -> dict[str, str]:
-    """What is wrong now and was not said in an earlier row: name -> sentence."""
+    """The findings that no earlier row reports: name -> sentence."""
     said = {name for row in rows for name in row.get("warnings", {})}
     due = {name for name in FINDINGS if _passed(BEGUN if name in EARLY else SETTLED, progress, rows)} - said
-    found = {name: check(rows, rule) for name, check in FINDINGS.items() if name in due}
-    return {name: text for name, text in found.items() if text is not None}
+    results = {name: check(rows, rule) for name, check in FINDINGS.items() if name in due}
+    return {name: text for name, text in results.items() if text is not None}
 
 
 def _passed(least: tuple[float, int], progress: float, rows: Rows) -> bool:

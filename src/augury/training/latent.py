@@ -1,4 +1,4 @@
-"""Walks between images and mixtures of them, in the noise of any generator and in the styles of a mapping network."""
+"""Interpolation between images and style mixing, in the noise of any generator and in the styles of a mapping network."""
 
 from __future__ import annotations
 
@@ -23,8 +23,11 @@ LAYERS = {"coarse": (0, 8), "middle": (8, 32), "fine": (32, 2**31)}
 
 @runtime_checkable
 class Styled(Protocol):
-    """A generator with a mapping network: `mapped` numbers of the noise become a style w, given to a layer for each of
-    `sides` (the short side of its grid); the rest is noise per pixel."""
+    """A generator with a mapping network.
+
+    The first `mapped` numbers of the noise become a style w. Each layer takes w; `sides` lists the short side of each
+    layer's grid. The rest of the noise is noise per pixel.
+    """
 
     mapped: int
     sides: list[int]
@@ -36,28 +39,42 @@ class Styled(Protocol):
         """w [N, layers, L], noise [N, Z] -> images [N, C, H, W], about [-1, 1]."""
 
     def truncated(self, noise: torch.Tensor, conditions: torch.Tensor, truncation: float) -> torch.Tensor:
-        """noise [N, Z], conditions [N, K] -> images [N, C, H, W] of styles pulled toward their condition's mean."""
+        """noise [N, Z], conditions [N, K] -> images [N, C, H, W], with styles pulled toward the mean of their condition."""
 
 
 def slerp(a: Noise, b: Noise, t: Noise) -> Noise:
-    """a, b [N, D], t [N] from 0 to 1 -> [N, D] on the arc from a to b, at even angles (Shoemake 1985; for the noise of
-    generators White 2016): sin((1 − t)θ)/sin θ · a + sin(tθ)/sin θ · b. A straight line where a and b are parallel."""
+    """Interpolate on the arc from a to b, at even angles.
+
+    The formula is sin((1 − t)θ)/sin θ · a + sin(tθ)/sin θ · b (Shoemake 1985; for the noise of generators White 2016).
+    Where a and b are parallel the path is a straight line.
+
+    Parameters
+    ----------
+    a, b
+        float32 [N, D].
+    t
+        float32 [N], from 0 (a) to 1 (b).
+
+    Returns
+    -------
+    float32 [N, D].
+    """
     p, q = a.astype(np.float64), b.astype(np.float64)
     lengths = np.linalg.norm(p, axis=1) * np.linalg.norm(q, axis=1)
     angle = np.arccos(np.clip((p * q).sum(1) / np.maximum(lengths, 1e-300), -1, 1))
     sine, along = np.sin(angle), t.astype(np.float64)
     bent = sine > 1e-6
-    whole = np.where(bent, sine, 1.0)
-    first = np.where(bent, np.sin((1 - along) * angle) / whole, 1 - along)
-    second = np.where(bent, np.sin(along * angle) / whole, along)
+    divisor = np.where(bent, sine, 1.0)
+    first = np.where(bent, np.sin((1 - along) * angle) / divisor, 1 - along)
+    second = np.where(bent, np.sin(along * angle) / divisor, along)
     return (first[:, None] * p + second[:, None] * q).astype(np.float32)
 
 
 def layers_of(chosen: str | Sequence[int], sides: Sequence[int]) -> list[int]:
-    """The layers of a group, or those numbered, where layer i paints a grid with short side sides[i].
+    """The layers of a group, or those given by number. Layer i paints a grid with short side sides[i].
 
-    Coarse are grids up to 8, middle up to 32, fine all beyond (Karras et al. 2019, figure 3). Images up to 32 pixels
-    have none beyond: there the groups are the first, second and last third of the layers.
+    Coarse layers have grids up to 8, middle layers up to 32, fine layers beyond (Karras et al. 2019, figure 3). Images up
+    to 32 pixels have no layers beyond 32. Their groups are the first, second and last third of the layers.
     """
     if not isinstance(chosen, str):
         if any(not 0 <= layer < len(sides) for layer in chosen):
@@ -75,11 +92,11 @@ def layers_of(chosen: str | Sequence[int], sides: Sequence[int]) -> list[int]:
 def walk(
     generator: nn.Module, noise: Noise, shares: Noise, indices: Codes, *, frames: int, space: str | None
 ) -> Images:
-    """Images uint8 [(N − 1)(frames − 1) + 1, C, H, W] from each of noise [N, Z] and shares of conditions [N, V] (see
-    `ConditionEmbedding`) to the next, both ends of a leg at the place of their index.
+    """Interpolate from each image to the next: uint8 [(N − 1)(frames − 1) + 1, C, H, W].
 
-    In space 'z' the noise turns and the condition is blended, in 'w' styles go straight. Noise per pixel stays the first
-    image's.
+    The inputs are noise [N, Z] and shares of conditions [N, V] (see `ConditionEmbedding`). Both ends of a leg are drawn at
+    the batch position of their index. In space 'z' the noise follows an arc and the condition is blended; in 'w' styles
+    follow a straight line. Noise per pixel stays that of the first image.
     """
     styled = isinstance(generator, Styled)
     space = space or ("w" if styled else "z")
@@ -91,7 +108,7 @@ def walk(
         raise SettingsError(f"{frames} frames through {len(noise)} images are not a walk; give at least 2 of each")
     device = next(generator.parameters()).device
     leg, step = np.divmod(np.arange((len(noise) - 1) * (frames - 1) + 1), frames - 1)
-    after, t, places = (
+    after, t, positions = (
         np.minimum(leg + 1, len(noise) - 1),
         (step / (frames - 1)).astype(np.float32),
         indices[leg] + step,
@@ -101,18 +118,21 @@ def walk(
     if isinstance(generator, Styled) and space == "w":
         w = first_styles(generator, indices, *_on(device, noise, shares))
         straight = torch.lerp(w[leg], w[after], weight)
-        return as_uint8(in_fixed_batches(partial(_painted, generator), places, straight, *_on(device, frozen)))
+        return as_uint8(in_fixed_batches(partial(_painted, generator), positions, straight, *_on(device, frozen)))
     turning = generator.mapped if isinstance(generator, Styled) else noise.shape[1]
     frozen[:, :turning] = slerp(noise[leg, :turning], noise[after, :turning], t)
-    turned, given = _on(device, frozen, shares)
-    return as_uint8(in_fixed_batches(generator, places, turned, torch.lerp(given[leg], given[after], weight)))
+    turned, blends = _on(device, frozen, shares)
+    return as_uint8(in_fixed_batches(generator, positions, turned, torch.lerp(blends[leg], blends[after], weight)))
 
 
 def mixed(
     generator: nn.Module, noise: Noise, conditions: Codes, indices: Codes, *, rows: int, layers: str | Sequence[int]
 ) -> Images:
-    """Images uint8 [rows, N − rows, C, H, W]: each of the first `rows` images with its styles in `layers` replaced by
-    those of each other image (style mixing, Karras et al. 2019, section 3.1). Noise per pixel stays the row's."""
+    """Mix styles: images uint8 [rows, N − rows, C, H, W].
+
+    Each of the first `rows` images gets its styles in `layers` from each of the other images (Karras et al. 2019, section
+    3.1). Noise per pixel stays that of the row.
+    """
     if not isinstance(generator, Styled):
         raise SettingsError(
             "style mixing needs a mapping network, and this generator has none; train with recipe stylegan"
@@ -120,8 +140,8 @@ def mixed(
     if not 0 < rows < len(noise):
         raise SettingsError(f"{rows} rows and {len(noise) - rows} columns are not a table; give at least 1 of each")
     chosen = layers_of(layers, generator.sides)
-    pixels, given = _on(next(generator.parameters()).device, noise, conditions)
-    w = first_styles(generator, indices, pixels, given)
+    pixels, codes = _on(next(generator.parameters()).device, noise, conditions)
+    w = first_styles(generator, indices, pixels, codes)
     a, b = (cells.ravel() for cells in np.meshgrid(np.arange(rows), np.arange(rows, len(noise)), indexing="ij"))
 
     def paint(own: torch.Tensor, other: torch.Tensor, pixels: torch.Tensor) -> torch.Tensor:
@@ -133,7 +153,7 @@ def mixed(
 
 
 def first_styles(generator: Styled, indices: Codes, noise: torch.Tensor, conditions: torch.Tensor) -> torch.Tensor:
-    """noise [N, Z], conditions [N, K] -> w [N, L] as drawing at the places of `indices` computes it."""
+    """noise [N, Z], conditions [N, K] -> w [N, L], computed at the batch positions of `indices` as in drawing."""
     return in_fixed_batches(lambda *batch: generator.styles(*batch)[:, 0], indices, noise, conditions)
 
 

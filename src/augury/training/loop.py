@@ -1,4 +1,4 @@
-"""The loop: draw, play, log, keep; interrupted anywhere it goes on at the last checkpoint to the same bytes."""
+"""The training loop: draw, step, log, save. A resumed training continues from the last checkpoint to the same bytes."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ SAMPLE_SEED_COLUMNS = 8
 
 Judgement = Mapping[str, float | str]
 Assess = Callable[[Any], Judgement]
-"""A generator as it is -> "kid" against held-out images, and whatever else `health` knows."""
+"""The current generator -> "kid" against held-out images, and further measures that `health` reads."""
 
 
 @dataclass(frozen=True)
@@ -56,14 +56,44 @@ def train_plan(
     on_progress: Callable[[Progress], None] = lambda progress: None,
     on_event: Callable[[str], None] = lambda text: None,
 ) -> Synthesizer:
-    """Train as planned on `data` (the train part alone). With a `folder` it keeps log.jsonl, samples/ and a checkpoint
-    every `checkpoint_every` seconds there, and goes on from the last one.
+    """Train according to a plan.
 
-    About twenty times in all, with at least `apart` images trained on in between, `assess` judges the generator: the latest
-    within "kid_error" of the lowest "kid" is returned, and when none has come so near for as long as the plan's patience, training ends. What
-    looks wrong is said once by `on_event` and noted in the log. When losses or weights are no longer numbers it goes back to
-    the last good state at half the rates, three times at most, then raises TrainingError; when memory does not suffice,
-    batches are played in parts. `judges` are for a translator's semantic loss.
+    About twenty times in all, `assess` evaluates the generator. The latest generator within "kid_error" of the lowest "kid"
+    is returned. Training ends early when no generator has come that near for the plan's patience. Each finding of `health`
+    is reported once by `on_event` and noted in the log.
+
+    When losses or weights are not finite, training returns to the last good state at half the learning rates. When memory
+    does not suffice, batches are split into micro-batches.
+
+    Parameters
+    ----------
+    plan
+        The training plan.
+    data
+        The train split only.
+    folder
+        Stores log.jsonl, samples/ and checkpoints; an interrupted training resumes from the last one. None stores nothing.
+    checkpoint_every
+        Seconds between two checkpoints.
+    assess
+        Evaluates a generator; None returns the last generator.
+    apart
+        At least this number of images is trained on between two evaluations.
+    judges
+        Classifiers for a translator's semantic loss.
+    on_progress, on_event
+        Called with the progress, and with messages about the training.
+
+    Returns
+    -------
+    The best generator, or the last one.
+
+    Raises
+    ------
+    SettingsError
+        For a semantic loss without `judges`.
+    TrainingError
+        When numbers are not finite after three rollbacks, or memory does not suffice for the smallest micro-batch.
     """
     if plan.rule.semantic and not judges:
         raise SettingsError(
@@ -79,14 +109,14 @@ def train_plan(
     )
     manager = CheckpointManager(trainer, plan, folder, key)
     step = manager.resume()
-    every, played = max(1, min(100, plan.steps // 20)), 0
+    every, steps_done = max(1, min(100, plan.steps // 20)), 0
     often = every * math.ceil(max(plan.steps / 20, apart / plan.batch) / every)
 
     while step < plan.steps and not manager.stale(step):
         numbers, spoilt = None, False
         try:
             numbers = trainer.train_step(step, step / plan.steps, lambda number: batches.draw(number, device))
-        except torch.linalg.LinAlgError:  # type: ignore[attr-defined]  # spectral control decomposes weights, which NaN does not allow
+        except torch.linalg.LinAlgError:  # type: ignore[attr-defined]  # spectral control cannot decompose weights with NaN
             spoilt = True
         except RuntimeError as error:
             if not out_of_memory(error):
@@ -95,21 +125,21 @@ def train_plan(
             on_event(manager.rollback(step, {}))
             step = manager.good[0]
             continue
-        if numbers is None:  # only now is what the failed step held free
+        if numbers is None:  # the memory of the failed step is free only here
             on_event(manager.divide(step))
             step = manager.good[0]
             continue
-        step, played = step + 1, played + 1
+        step, steps_done = step + 1, steps_done + 1
         last = step == plan.steps
         due = last or manager.stale(step) or time.monotonic() - manager.saved > checkpoint_every
-        if step % every == 0 or due or played == 1:
+        if step % every == 0 or due or steps_done == 1:
             losses = {k: round(float(v), 5) for k, v in numbers.items()}
-            # losses are those before the update, which may have spoilt the weights
+            # the losses precede the update, and the update may have made weights non-finite
             if not all(map(math.isfinite, losses.values())) or not trainer.state.all_finite():
                 on_event(manager.rollback(step, losses))
                 step = manager.good[0]
                 continue
-            rate = played * plan.batch / max(time.monotonic() - manager.begun, 1e-9)
+            rate = steps_done * plan.batch / max(time.monotonic() - manager.begun, 1e-9)
             if step % every == 0 or last:
                 judged: Judgement = {}
                 if assess is not None and (step % often == 0 or last):
@@ -129,7 +159,7 @@ def train_plan(
 def _noted(
     manager: CheckpointManager, step: int, measures: Judgement, rate: float, on_event: Callable[[str], None]
 ) -> None:
-    """A row of the log; what looks wrong is said."""
+    """Add a row to the log, and report new findings."""
     plan = manager.plan
     row: dict[str, Any] = {"step": step, "images": step * plan.batch, **measures}
     row |= {"images_per_second": round(rate, 1), "seconds": round(manager.elapsed(), 2)}
@@ -142,8 +172,8 @@ def _noted(
 def _judged(
     assess: Assess, manager: CheckpointManager, data: LabelledImages, step: int, on_event: Callable[[str], None]
 ) -> Judgement:
-    """What `assess` finds; nothing where its images and features find no memory, since what training takes of it is free by
-    then and a smaller batch would not help."""
+    """The result of `assess`; empty where memory does not suffice for it. A smaller batch would not help, since the memory
+    of training is already free then."""
     try:
         return assess(_drawing(manager, data, step))
     except RuntimeError as error:
@@ -158,14 +188,14 @@ def _judged(
 
 
 def _drawing(manager: CheckpointManager, data: LabelledImages, step: int) -> Synthesizer | SourceSampler:
-    """What draws images with the averaged weights of the moment."""
+    """A synthesizer with the current averaged weights."""
     plan = manager.plan
-    made = Synthesizer(_card(plan, data, step), manager.trainer.state.average.module)
-    return sampler(made, data, plan.rule.class_moves)
+    synthesizer = Synthesizer(_card(plan, data, step), manager.trainer.state.average.module)
+    return sampler(synthesizer, data, plan.rule.class_moves)
 
 
 def _chosen(manager: CheckpointManager, data: LabelledImages) -> Synthesizer:
-    """The best generator, or the last one where none was judged."""
+    """The best generator, or the last one where none was evaluated."""
     plan = manager.plan
     if manager.best is None:
         return Synthesizer(_card(plan, data, plan.steps), manager.trainer.state.average.module)
@@ -177,7 +207,7 @@ def _chosen(manager: CheckpointManager, data: LabelledImages) -> Synthesizer:
 
 
 READING = ("format", "resizing", "pixels", "tones", "grouped_by", "split")
-"""Of the notes on the data, those that the card repeats: how pixels and parts came about."""
+"""Notes on the data that the card repeats: how pixels and splits were made."""
 
 
 def _card(plan: Plan, data: LabelledImages, step: int) -> Card:
@@ -200,7 +230,7 @@ def _card(plan: Plan, data: LabelledImages, step: int) -> Card:
 
 
 def _sample_sheet(synthesizer: Synthesizer | SourceSampler, data: LabelledImages, folder: Path) -> None:
-    """A PNG with a row for each of the first 20 classes, the same noise at every step."""
+    """Write a PNG with a row for each of the first 20 classes, with the same noise at every step."""
     card, classes = synthesizer.card, min(len(data.classes), 20)
     first = np.array([int(np.argmax(data.labels == c)) for c in range(classes)])
     conditions = np.repeat(data.conditions(card.condition_names)[first], SAMPLE_SEED_COLUMNS, axis=0)

@@ -1,4 +1,4 @@
-"""The batch of one update, whole or in parts, and the address of every random number drawn for it."""
+"""The batch of one update, whole or in micro-batches, and the address of each of its random numbers."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ Draw = Callable[[int], Any]
 
 @dataclass(frozen=True)
 class MicroBatch:
-    """Real images [B, C, H, W] with their conditions int64 [B, K], and how far the training is, in [0, 1].
+    """Real images [B, C, H, W] with their conditions int64 [B, K]; `progress` of the training is in [0, 1].
 
-    `number` counts updates; a batch too large for the memory is played as several rounds, `part` of `parts`. Fakes are
-    asked for under the same conditions.
+    `number` counts updates. A batch that is too large for the memory is processed as several micro-batches, `part` of
+    `parts`. Fakes are drawn under the same conditions.
     """
 
     real: torch.Tensor
@@ -32,27 +32,28 @@ class MicroBatch:
     parts: int = 1
 
     def draws(self, name: str) -> torch.Generator:
-        """The random numbers for what is called `name` in this round."""
+        """The random numbers for the purpose `name` in this micro-batch."""
         return stream(self.seed, name, self.number, self.part)
 
     def normal(self, name: str, *shape: int) -> torch.Tensor:
-        """Standard normal numbers [B, *shape], where the images are."""
+        """Standard normal numbers [B, *shape], on the device of the images."""
         return self._drawn(torch.randn, name, shape)
 
     def uniform(self, name: str, *shape: int) -> torch.Tensor:
-        """Numbers in [0, 1) [B, *shape], where the images are."""
+        """Numbers in [0, 1) [B, *shape], on the device of the images."""
         return self._drawn(torch.rand, name, shape)
 
     def _drawn(self, draw: Callable[..., torch.Tensor], name: str, shape: tuple[int, ...]) -> torch.Tensor:
-        """Made where they are needed on a GPU, which millions of numbers would keep waiting; else by the processor."""
-        there = self.real.device
-        at = there if there.type == "cuda" else torch.device("cpu")
+        """Draw on the GPU where the images are on one, since transferring millions of numbers would stall it; else on the
+        CPU."""
+        device = self.real.device
+        at = device if device.type == "cuda" else torch.device("cpu")
         source = stream(self.seed, name, self.number, self.part, device=at)
-        return draw(len(self.real), *shape, generator=source, device=at).to(there)
+        return draw(len(self.real), *shape, generator=source, device=at).to(device)
 
 
 def refuse_parts(images: int, parts: int) -> None:
-    """Raises TrainingError when one of so many parts of a batch would have fewer than two images."""
+    """Raise TrainingError when one of so many micro-batches would have fewer than two images."""
     if images < 2 * parts:
         raise TrainingError(
             f"no memory is left even for {max(2, images // parts * 2)} images at a time; use a smaller --size, or a narrower "
@@ -61,11 +62,11 @@ def refuse_parts(images: int, parts: int) -> None:
 
 
 def rounds(draw: Draw, progress: float, seed: int, number: int, parts: int) -> list[MicroBatch]:
-    """The batch of this number, divided into `parts` as equal as can be. Raises TrainingError when a part would have fewer
-    than two images."""
+    """The batch of this number, split into `parts` micro-batches of nearly equal size. Raises TrainingError when one would
+    have fewer than two images."""
     real, conditions = draw(number)
     refuse_parts(len(real), parts)
     pieces = zip(real.tensor_split(parts), conditions.tensor_split(parts), strict=True)
     return [
-        MicroBatch(images, given, progress, seed, number, part, parts) for part, (images, given) in enumerate(pieces)
+        MicroBatch(images, codes, progress, seed, number, part, parts) for part, (images, codes) in enumerate(pieces)
     ]

@@ -1,4 +1,4 @@
-"""Which images a step of a translator sees: a function of (seed, step), so that a resumed run sees the same."""
+"""The images of each step of a translator: a function of (seed, step), so a resumed run sees the same images."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from augury.training.batches import as_float
 
 @dataclass(frozen=True)
 class Pairs:
-    """One batch of a translator, or a part of it.
+    """One batch or micro-batch of a translator.
 
     Parameters
     ----------
     images
         Source images, float [B, C, H, W] in [-1, 1].
     sources, targets
-        int64 [B, K], the cell of each source image and the cell that it is translated into; they differ in one column.
-        `changes` and `returns` say the same to a translator: the code of that column, and KEEP in the others.
+        int64 [B, K], the cell of each source image and the cell of its translation; they differ in one column. A
+        translator takes `changes` and `returns` instead: the code of that column, and KEEP in the others.
     real
         float [A, C, H, W], a real image of the target cell of each of the first A sources. The discriminator sees these A
         sources only. The target cells of the others have too few real images.
@@ -49,24 +49,25 @@ class Pairs:
         return torch.where(self.sources == self.targets, KEEP, self.sources)
 
     def split(self, parts: int) -> list[Pairs]:
-        """Equal parts, each with its share of sources with and without a real image."""
+        """Micro-batches of equal size, each with its share of sources with and without a real image."""
         if parts == 1:
             return [self]
         crossing, rows = len(self.real), torch.arange(len(self.images))
         groups = zip(rows[:crossing].tensor_split(parts), rows[crossing:].tensor_split(parts), strict=True)
-        found = []
+        micro_batches = []
         for seen, unseen in groups:
             at = torch.cat([seen, unseen]).to(self.images.device)
             real = self.real[seen.to(self.real.device)]
-            found.append(Pairs(self.images[at], self.sources[at], self.targets[at], real))
-        return found
+            micro_batches.append(Pairs(self.images[at], self.sources[at], self.targets[at], real))
+        return micro_batches
 
 
 class PairSampler:
-    """Draws `batch` source images a step with targets.
+    """Draw `batch` source images per step, with targets.
 
-    Moves between two known cells come in equal proportions and get a real image of their target, so that the discriminator
-    compares sets of the same class mix. `hole_share` of the batch goes into cells without enough real images.
+    Moves between two known cells come in equal proportions and get a real image of their target. The discriminator then
+    compares sets of the same class mix. The share `hole_share` of the batch is translated into cells without enough real
+    images.
 
     Raises DataError where the cells leave nothing to learn (`Cells.check`).
     """
@@ -107,14 +108,14 @@ class PairSampler:
         )
 
     def _moves(self, among: Sequence[Move], number: int, random: np.random.Generator) -> list[Move]:
-        """`number` of these moves, each as often as any other up to one; the remainder at random."""
+        """`number` of these moves in equal proportions; the remainder is drawn at random."""
         if not number:
             return []
         order = random.permutation(len(among))
         return [among[order[i % len(among)]] for i in range(number)]
 
     def _members(self, chosen: Sequence[tuple[int, ...]], random: np.random.Generator) -> npt.NDArray[np.int64]:
-        """A row of each of these cells."""
+        """A random row of each of these cells."""
         picks = random.random(len(chosen))
         rows = [self.members[cell][int(u * len(self.members[cell]))] for cell, u in zip(chosen, picks, strict=True)]
         return np.array(rows, np.int64)

@@ -1,4 +1,4 @@
-"""What will be trained, settled before the first step and recorded: the same plan gives the same weights."""
+"""The training plan, resolved before the first step and recorded: the same plan gives the same weights."""
 
 from __future__ import annotations
 
@@ -30,29 +30,28 @@ from augury.training.translation import Judges, TranslationTrainer
 
 BATCH = 64
 TRANSLATOR_BATCH = 32
-"""A translator has more steps of fewer images: each image passes through it two or three times a step."""
+"""A translator trains more steps with fewer images: each image passes through it two or three times per step."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """A training settled in every number. `images_per_second` was measured when it was made, or is None; `start` is the
-    folder begun with and the digest of its weights."""
+    """A training with every setting resolved."""
 
-    recipe: str
-    rule: Recipe
+    recipe: str  # name in RECIPES
+    rule: Recipe  # the recipe with its overrides
     steps: int
-    batch: int
-    condition: tuple[str, ...]
-    label_sampling: str | float
-    augment: str
-    flips: bool
-    precision: str
-    device: str
+    batch: int  # images per step
+    condition: tuple[str, ...]  # attributes of the condition, in addition to the class
+    label_sampling: str | float  # name in batches.FREQUENCY, or exponent of the count
+    augment: str  # augmentation policy of what the discriminator sees
+    flips: bool  # whether mirrored images are allowed
+    precision: str  # "bf16" or "fp32"
+    device: str  # "cpu", "cuda" or "mps"
     seed: int
-    images_per_second: float | None
-    unconditional: bool = False
-    patience: float = 0.5
-    start: tuple[str, str] | None = None
+    images_per_second: float | None  # throughput measured when the plan was made, or None
+    unconditional: bool = False  # classes and attributes are ignored
+    patience: float = 0.5  # share of the training without a better generator after which it ends; 1 or more: never
+    start: tuple[str, str] | None = None  # folder of the initial weights, and the digest of these weights
 
     def as_dict(self) -> dict[str, Any]:
         """Plain JSON."""
@@ -60,13 +59,13 @@ class Plan:
 
     @property
     def key(self) -> str:
-        """Tells this training from others; where what it begins with lies is of no account, nor how fast it was measured."""
+        """Identifies this training. The location of its initial weights and the measured throughput do not count."""
         start = None if self.start is None else self.start[1]
         return digest(self.as_dict() | {"start": start, "images_per_second": None})
 
     @classmethod
     def from_dict(cls, stored: dict[str, Any]) -> Plan:
-        """The plan that `as_dict` described."""
+        """The inverse of `as_dict`."""
         rule = Recipe(**{**stored["rule"], "betas": tuple(stored["rule"]["betas"])})
         start = None if stored["start"] is None else tuple(stored["start"])
         return cls(**{**stored, "rule": rule, "condition": tuple(stored["condition"]), "start": start})
@@ -82,12 +81,30 @@ METHODS: dict[str, Callable[..., Trainer]] = {
 
 
 def translates(rule: Recipe) -> bool:
-    """Whether the recipe trains a translator, from images to images, and no generator from noise."""
+    """Whether the recipe trains a translator from images to images, not a generator from noise.
+
+    Parameters
+    ----------
+    rule
+        The recipe.
+    """
     return NETWORKS[rule.network].method == "translation"
 
 
 def drop_labels(plan: Plan, data: LabelledImages) -> LabelledImages:
-    """The data as the plan sees them: without classes and attributes when it is unconditional."""
+    """Remove classes and attributes from the data when the plan is unconditional.
+
+    Parameters
+    ----------
+    plan
+        The training plan.
+    data
+        The images with their labels.
+
+    Returns
+    -------
+    The images with a single class; unchanged data when the plan is conditional.
+    """
     if not plan.unconditional:
         return data
     return LabelledImages(
@@ -96,8 +113,11 @@ def drop_labels(plan: Plan, data: LabelledImages) -> LabelledImages:
 
 
 def set_up(plan: Plan, data: LabelledImages, random_init: bool = True, judges: Judges = ()) -> tuple[Trainer, Sampler]:
-    """The game at step 0 and its batches, a function of the plan and the data, as `seen`, alone. Unless it begins `afresh` the
-    weights to start from are left out, since those of a checkpoint will take their place. `judges` are a translator's."""
+    """Build the trainer at step 0 and its batches.
+
+    Both depend only on the plan and on the data as returned by `drop_labels`. Without `random_init` the weights to start
+    from are not loaded, because those of a checkpoint replace them. `judges` are the classifiers of a translator.
+    """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(torch_seed(plan.seed, "weights"))
         networks = build(plan.rule.network, plan.rule.settings, data.shape, data.cardinalities(plan.condition))
@@ -122,19 +142,41 @@ def set_up(plan: Plan, data: LabelledImages, random_init: bool = True, judges: J
 
 
 def rarity(data: LabelledImages, overlap: float = 0.99) -> torch.Tensor:
-    """[classes] in [0, 1]: the inverse of each class's effective number of images (Cui et al. 2019, eq. 2), the rarest 1."""
+    """[classes] in [0, 1]: the inverse of each class's effective number of images (Cui et al. 2019, eq. 2); 1 for the
+    rarest."""
     effective = effective_number(np.maximum(data.counts, 1), overlap)
     return torch.from_numpy((effective.min() / effective).astype(np.float32))
 
 
 R1 = 0.0002
-"""StyleGAN2's weight of R1, for each pixel and divided by the batch (Karras et al. 2020b, appendix C)."""
+"""StyleGAN2's weight of R1, per pixel and divided by the batch size (Karras et al. 2020b, appendix C)."""
 
 
 def resolve_recipe(data: LabelledImages, settings: TrainSettings, device: torch.device) -> tuple[str, Recipe]:
-    """(name, recipe) that `settings` ask for. Raises SettingsError for settings that do not fit together or to `data`, and
-    RunFolderError for a start that is none, before anything is computed: the networks and the game are built and thrown
-    away."""
+    """Resolve and check the recipe of these settings, before anything is computed.
+
+    The networks and the trainer are built once as a check, and discarded.
+
+    Parameters
+    ----------
+    data
+        The images to train on.
+    settings
+        The training settings.
+    device
+        On which "auto" depends.
+
+    Returns
+    -------
+    The recipe's name, and the recipe with its overrides.
+
+    Raises
+    ------
+    SettingsError
+        For settings that do not fit together or to `data`.
+    RunFolderError
+        For a start that is not a synthesizer.
+    """
     name = suitable(len(data), min(data.shape[1:]), device.type) if settings.recipe == "auto" else settings.recipe
     rule = recipe(name, settings.overrides, unconditional=settings.unconditional)
     if name == "stylegan" and "r1" not in (settings.overrides or {}):
@@ -177,7 +219,7 @@ def resolve_recipe(data: LabelledImages, settings: TrainSettings, device: torch.
 
 
 def _refuse_for_translator(settings: TrainSettings) -> None:
-    """Raise SettingsError for settings that a translator's training cannot follow."""
+    """Raise SettingsError for settings that have no meaning for a translator."""
     unusable = [
         (settings.unconditional, "unconditional=true", "a translator changes images from one cell into another"),
         (
@@ -203,7 +245,7 @@ def _drafted(
     flips: bool,
     precision: str,
 ) -> Plan:
-    """The plan, but for a budget turned into steps."""
+    """The plan before a budget is converted to steps."""
     start = settings.start_from
     return Plan(
         recipe=name,
@@ -232,9 +274,28 @@ def make_plan(
     device: torch.device,
     flips: bool,
 ) -> Plan:
-    """Settle precision by measurement, and steps from --steps, from --budget and measured throughput, or from the recipe.
+    """Resolve the settings of a training to a plan.
 
-    Raises SettingsError as `settle` does.
+    The precision is measured where it is not set. The steps come from `steps`, from `budget` and the measured throughput,
+    or from the recipe.
+
+    Parameters
+    ----------
+    data, settings, device
+        As in `resolve_recipe`.
+    seed
+        Seed of the training.
+    flips
+        Whether mirrored images are allowed.
+
+    Returns
+    -------
+    The plan.
+
+    Raises
+    ------
+    SettingsError, RunFolderError
+        As `resolve_recipe` does.
     """
     name, rule = resolve_recipe(data, settings, device)
     precision = choose_precision(device) if settings.precision == "auto" else settings.precision
@@ -246,16 +307,18 @@ def make_plan(
 
 
 def throughput(plan: Plan, data: LabelledImages, patience: float) -> float:
-    """Images a second of this plan, measured over about `patience` seconds on a game that is then thrown away."""
+    """Images per second of this plan, measured for about `patience` seconds on a trainer that is discarded."""
     trainer, batches = set_up(plan, data)
     device = torch.device(plan.device)
     return plan.batch * pace(trainer, lambda number: batches.draw(number, device), patience, plan.batch)
 
 
 def pace(trainer: Trainer, draw: Draw, patience: float, batch: int) -> float:
-    """Steps a second of a game, measured over about `patience` seconds after three of warm-up. Batches for which there is no
-    memory are played in parts, as they will be in the training, and measuring begins anew; raises TrainingError when those of
-    `batch` images become too small."""
+    """Steps per second of a trainer, measured for about `patience` seconds after three warm-up steps.
+
+    When memory does not suffice, batches are split into micro-batches as in training, and the measurement starts again.
+    Raises TrainingError when the micro-batches of `batch` images become too small.
+    """
     synchronise: Callable[[], None] = torch.cuda.synchronize if trainer.device.type == "cuda" else lambda: None
     while True:
         try:

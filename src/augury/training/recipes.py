@@ -1,4 +1,4 @@
-"""Named recipes: which network plays which loss, and the settings that go with it."""
+"""Named recipes: a network, a loss, and the settings that go with them."""
 
 from __future__ import annotations
 
@@ -11,79 +11,59 @@ from augury.settings import Within, changed
 
 @dataclass(frozen=True)
 class Recipe:
-    """One way to train.
+    """One way to train a generator, an autoencoder or a translator. Weights of 0 switch a term off."""
 
-    Game: `loss`; `critic_steps` discriminator updates for each of the generator; `simultaneous` lets one
-    pass of the discriminator over the fakes serve both players; `generator_lr` also drives an
-    autoencoder's decoder. Rates follow `schedule` (constant, linear, cosine) down to `final_rate` of themselves after
-    `warmup` (a share of the training); Adam's second beta moves to `final_beta2` along it where that is not 0.
-    Penalties, as weights: `r1`, `r2` on half the squared slope at real and fake images; `gradient_penalty` with its
-    `centre`; `lecam`; `penalty_every` makes the slope penalties lazy: taken every so many steps, at that many times their
-    weight (Karras et al. 2020, appendix B), which falls to `final_penalty` of itself. `clip` bounds every discriminator
-    weight. `auxiliary` weighs the class loss of discriminators with conditioning=auxiliary.
-    Augmentation of what the discriminator sees: a policy `augment`, each of its changes with probability `augment_p`, moving
-    to `final_augment_p` (the same, where only the first is given); or adapted to hold the discriminator at `ada_target` (see training/view.py).
-    Smoothing: `label_smoothing` lowers the target of real images, `label_noise` moves it up and down at random by as much;
-    `instance_noise` is a standard deviation on all images seen, decaying to 0.
-    Generator: weights of `feature_matching`, `mode_seeking`, `path_length` (every `path_every` steps); `style_mixing` is
-    the share of images with two styles; `spectral_control` holds the conditional norms of rare classes (Rangwani et al.
-    2022). `late_conditioning` is the share of the training over which the condition's
-    weight grows from 0 to 1 (Shahbazi et al. 2022). `kl` weighs the divergence of a variational autoencoder.
-    Translator: weights of the `cycle` (Zhu et al. 2017), `identity` and `semantic` losses (Hoffman et al. 2018) and of the
-    patch `contrast` (Park et al. 2020); `hole_share` of a batch is translated into cells without enough real images; without
-    `class_moves` attributes alone are changed; `replay`
-    earlier translations of each cell are shown to the discriminator again (Shrivastava et al. 2017).
-    `half_life` of the weight average is in images; it ramps up with `ramp` times the images seen so far.
-    """
-
-    network: str
-    loss: str
-    steps: int
-    optimiser: str = "adam"
-    generator_lr: float = 2e-4
-    discriminator_lr: float = 2e-4
-    betas: tuple[float, float] = (0.5, 0.999)
-    schedule: str = "cosine"
-    final_rate: float = 0.1
-    warmup: float = 0.0
-    final_beta2: float = 0.0
-    critic_steps: int = 1
-    simultaneous: bool = False
-    r1: float = 0.0
-    r2: float = 0.0
-    gradient_penalty: float = 0.0
-    centre: float = 1.0
-    lecam: float = 0.0
+    network: str  # name in NETWORKS
+    loss: str  # adversarial loss by name; "variational" or "plain" for an autoencoder
+    steps: int  # updates of the generator
+    optimiser: str = "adam"  # adam or rmsprop
+    generator_lr: float = 2e-4  # learning rate of the generator, translator or autoencoder's decoder
+    discriminator_lr: float = 2e-4  # learning rate of all other networks
+    betas: tuple[float, float] = (0.5, 0.999)  # decay rates of Adam
+    schedule: str = "cosine"  # course of the learning rates: constant, linear or cosine
+    final_rate: float = 0.1  # final learning rates, as a share of the initial ones
+    warmup: float = 0.0  # share of the training over which learning rates rise from 0
+    final_beta2: float = 0.0  # final value of Adam's second beta along the schedule; 0: unchanged
+    critic_steps: int = 1  # discriminator updates per generator update
+    simultaneous: bool = False  # one discriminator pass over the fakes updates both networks
+    r1: float = 0.0  # weight of half the squared gradient norm at real images
+    r2: float = 0.0  # the same at fake images
+    gradient_penalty: float = 0.0  # weight of the penalty between real and fake images
+    centre: float = 1.0  # target of the gradient norm in `gradient_penalty`
+    lecam: float = 0.0  # weight of the LeCam regulariser
+    # lazy gradient penalties: every so many steps, at that many times the weight (Karras et al. 2020, appendix B)
     penalty_every: int = 1
-    final_penalty: float = 1.0
-    clip: float = 0.0
-    auxiliary: float = 1.0
-    augment: str = "diffaugment_light"
-    augment_p: float = 1.0
-    final_augment_p: float = 1.0
-    ada_target: float = 0.0
-    ada_images: float = 100_000
-    label_smoothing: float = 0.0
-    label_noise: float = 0.0
-    instance_noise: float = 0.0
-    feature_matching: float = 0.0
-    mode_seeking: float = 0.0
-    path_length: float = 0.0
-    path_every: int = 4
-    style_mixing: float = 0.0
-    spectral_control: float = 0.0
+    final_penalty: float = 1.0  # final weight of the gradient penalties along the schedule, as a share
+    clip: float = 0.0  # bound on every discriminator weight; 0: none
+    auxiliary: float = 1.0  # weight of the class loss of discriminators with conditioning=auxiliary
+    augment: str = "diffaugment_light"  # policy applied to what the discriminator sees
+    augment_p: float = 1.0  # probability of each change of the policy
+    final_augment_p: float = 1.0  # its final value along the schedule; `augment_p` where only that is set
+    ada_target: float = 0.0  # adapt the probability until r is this; 0: off (see training/augment_pipe.py)
+    ada_images: float = 100_000  # fewest images in which the adapted probability moves from 0 to 1
+    label_smoothing: float = 0.0  # lowers the target of real images by this
+    label_noise: float = 0.0  # moves that target up and down at random by at most this
+    instance_noise: float = 0.0  # initial standard deviation of noise on all images the discriminator sees; decays to 0
+    feature_matching: float = 0.0  # weight of the feature matching loss
+    mode_seeking: float = 0.0  # weight of the mode-seeking loss
+    path_length: float = 0.0  # weight of the path length penalty
+    path_every: int = 4  # steps between two path length penalties
+    style_mixing: float = 0.0  # share of images with two styles
+    spectral_control: float = 0.0  # weight; bounds the conditional norms of rare classes (Rangwani et al. 2022)
+    # share of the training over which the weight of the condition grows from 0 to 1 (Shahbazi et al. 2022)
     late_conditioning: float = 0.0
-    kl: float = 1.0
-    cycle: float = 0.0
-    identity: float = 0.0
-    semantic: float = 0.0
-    contrast: float = 0.0
-    hole_share: float = 0.0
-    class_moves: bool = True
+    kl: float = 1.0  # weight of the divergence of a variational autoencoder
+    cycle: float = 0.0  # translator: weight of the cycle loss (Zhu et al. 2017)
+    identity: float = 0.0  # translator: weight of the identity loss
+    semantic: float = 0.0  # translator: weight of the semantic loss (Hoffman et al. 2018)
+    contrast: float = 0.0  # translator: weight of the patch contrast (Park et al. 2020)
+    hole_share: float = 0.0  # translator: share of a batch for cells without enough real images
+    class_moves: bool = True  # translator: False changes attributes only
+    # translator: stored translations per cell, shown to the discriminator again (Shrivastava et al. 2017)
     replay: int = 0
-    half_life: float = 20_000
-    ramp: float = 0.1
-    settings: dict[str, Any] = field(default_factory=dict)
+    half_life: float = 20_000  # half-life of the weight average, in images
+    ramp: float = 0.1  # the half-life is at most this times the images seen so far
+    settings: dict[str, Any] = field(default_factory=dict)  # arguments of the network
 
 
 RECIPES = {
@@ -184,23 +164,26 @@ RECIPES = {
         augment="none",
     ),
 }
-"""rpgan, the default: DCGAN's networks playing R3GAN's game, relativistic pairing with R1 and R2 (Huang et al. 2024), which
-keeps variety within a class where cross-entropy collapses on few images; dcgan (Radford et al. 2016); gan: fully connected
-(Goodfellow et al. 2014); wgan: weight clipping (Arjovsky et al. 2017); wgan_gp (Gulrajani et al. 2017); r3gan: its own
-networks (Huang et al. 2024); stylegan: StyleGAN2 in the small-data setting (Karras et al. 2020); vae (Kingma & Welling
-2014); ae: an autoencoder whose codes are drawn from a normal distribution fitted to them; translator: image to image between
-the cells of class × attribute, a conditional StarGAN (Choi et al. 2018) with relativistic pairing and R1."""
+"""rpgan, the default: DCGAN's networks trained with R3GAN's loss, relativistic pairing with R1 and R2 (Huang et al. 2024).
+It keeps variety within a class where cross-entropy collapses on few images.
+dcgan: Radford et al. 2016. gan: fully connected (Goodfellow et al. 2014).
+wgan: weight clipping (Arjovsky et al. 2017). wgan_gp: gradient penalty (Gulrajani et al. 2017).
+r3gan: its own networks (Huang et al. 2024). stylegan: StyleGAN2 in the small-data setting (Karras et al. 2020).
+vae: Kingma & Welling 2014. ae: an autoencoder whose codes are drawn from a normal distribution fitted to them.
+translator: image to image between the cells of class × attribute, a conditional StarGAN (Choi et al. 2018) with
+relativistic pairing and R1."""
 
 
 FEW = 5000
-"""Images below which R3GAN has no published result, while adaptive augmentation was made for them (Karras et al. 2020b)."""
+"""Below this number of images R3GAN has no published result. Adaptive augmentation was designed for such data (Karras et
+al. 2020b)."""
 
 
 def suitable(images: int, side: int, device: str) -> str:
-    """The recipe that `auto` stands for, given how many images there are, their shorter side in px, and the device type.
+    """The recipe for `auto`, given the number of images, their shorter side in px, and the device type.
 
-    Without a GPU the one that does best in minutes, `rpgan` (docs/recipes.md). With one, networks with the capacity to use
-    it: `stylegan` with adaptive augmentation for few images, `r3gan` for many; below 32 px they have nothing to gain.
+    Without a GPU it is `rpgan`, which does best in minutes (docs/recipes.md). With a GPU, networks that need its capacity
+    pay off: `stylegan` with adaptive augmentation for few images, `r3gan` for many. Below 32 px these have no advantage.
     """
     if device == "cpu" or side < 32:
         return "rpgan"
@@ -226,49 +209,64 @@ LIMITS = {
     "hole_share": Within(0, 0.9),
     "ramp": Within(0, above=True),
 }
-"""What each number of a recipe may be."""
+"""The allowed range of each number of a recipe."""
 PENALTIES = ("r1", "r2", "gradient_penalty")
 ADVERSARIAL = (
     *PENALTIES, "centre", "lecam", "penalty_every", "final_penalty", "clip", "auxiliary", "critic_steps", "simultaneous",
     "augment_p", "final_augment_p", "ada_target", "ada_images", "label_smoothing", "label_noise", "instance_noise",
     "feature_matching", "mode_seeking", "path_length", "path_every", "style_mixing", "spectral_control", "late_conditioning",
 )  # fmt: skip
-"""Settings that only a game between two players reads."""
+"""Settings that only adversarial training reads."""
 TRANSLATION = ("cycle", "identity", "semantic", "contrast", "hole_share", "class_moves", "replay")
 """Settings that only a translator reads."""
 SHARED = ("r1", "penalty_every", "final_penalty", "mode_seeking")
-"""Of ADVERSARIAL, those that a translator reads too."""
+"""Settings of ADVERSARIAL that a translator reads too."""
 
 
 def recipe(name: str, overrides: dict[str, Any] | None = None, *, unconditional: bool = False) -> Recipe:
-    """The recipe `name` with `overrides`: a name of a Recipe field changes that, any other goes to the network.
+    """Get a recipe, with changes.
 
-    Raises SettingsError for an unknown recipe, for numbers out of their range, for settings that contradict each other, and
-    for a change that would do nothing; `unconditional` says that there are no classes to tell apart.
+    Parameters
+    ----------
+    name
+        A name in RECIPES.
+    overrides
+        The name of a `Recipe` field changes that field; any other name is passed to the network.
+    unconditional
+        The training has no classes.
+
+    Returns
+    -------
+    The changed recipe.
+
+    Raises
+    ------
+    SettingsError
+        For an unknown recipe, numbers out of range, contradictory settings, and a change without effect.
     """
     if name not in RECIPES:
         raise SettingsError(f"there is no recipe '{name}'; choose one of: {', '.join(RECIPES)}")
     chosen, own = RECIPES[name], {f.name for f in fields(Recipe)} - {"settings"}
-    given = overrides or {}
-    network = {k: v for k, v in given.items() if k not in own}
-    mine = {k: v for k, v in given.items() if k in own}
+    options = overrides or {}
+    network = {k: v for k, v in options.items() if k not in own}
+    mine = {k: v for k, v in options.items() if k in own}
     settings = {**chosen.settings, **network}
-    stays = {"final_augment_p": mine["augment_p"]} if "augment_p" in mine else {}  # unless a last value is given
-    found: Recipe = changed(f"recipe '{name}'", chosen, {**stays, **mine, "settings": settings}, LIMITS)
-    idle = _idle(found, unconditional)
+    stays = {"final_augment_p": mine["augment_p"]} if "augment_p" in mine else {}  # unless the final value is set too
+    result: Recipe = changed(f"recipe '{name}'", chosen, {**stays, **mine, "settings": settings}, LIMITS)
+    idle = _idle(result, unconditional)
     for setting in mine:
-        if setting in idle and getattr(found, setting) != getattr(chosen, setting):
+        if setting in idle and getattr(result, setting) != getattr(chosen, setting):
             raise SettingsError(f"{setting}={mine[setting]!r} has no effect: {idle[setting]}")
     if unconditional and network.get("conditioning") == "auxiliary":
         raise SettingsError(
             "conditioning=auxiliary has no effect: an unconditional training has no classes; leave it out"
         )
-    _refuse(found)
-    return found
+    _refuse(result)
+    return result
 
 
 def _idle(rule: Recipe, unconditional: bool) -> dict[str, str]:
-    """Setting that nothing reads in this recipe -> why, and the remedy."""
+    """Setting without effect in this recipe -> the reason, and the remedy."""
     gradient = any(getattr(rule, name) for name in PENALTIES)
     rules: list[tuple[bool, tuple[str, ...], str]] = [
         (

@@ -1,4 +1,4 @@
-"""One step of an autoencoder, plain or variational."""
+"""One training step of an autoencoder, plain or variational."""
 
 from __future__ import annotations
 
@@ -16,9 +16,11 @@ KINDS = ("variational", "plain")
 
 
 class ReconstructionTrainer:
-    """Encoder and decoder, trained to give images back. A variational one also makes its codes normal; of a plain one the
-    decoder keeps the distribution of the codes. Images are augmented before they are encoded and wanted back as they went
-    in, so `augment` should keep to what real images look like."""
+    """Train an encoder and a decoder to reconstruct images.
+
+    A variational one also makes its codes normal. The decoder of a plain one stores the distribution of the codes. Images
+    are augmented before encoding, and the augmented image is the target. `augment` should therefore keep images realistic.
+    """
 
     def __init__(
         self,
@@ -42,18 +44,21 @@ class ReconstructionTrainer:
         self.half = precision == "bf16"
 
     def train_step(self, step: int, progress: float, draw: Draw) -> dict[str, torch.Tensor]:
-        """One update of both. Returns the loss in nats an image, the root mean squared error on the scale [-1, 1], and for
-        a variational one the divergence in nats."""
+        """Update both networks once.
+
+        Returns the loss in nats per image, the root mean squared error on the scale [-1, 1], and for a variational one the
+        divergence in nats.
+        """
         self.state.schedule(progress)
         batch = rounds(draw, progress, self.seed, step, self.state.parts)
-        told = [self._restore(micro) for micro in batch]
+        report = [self._restore(micro) for micro in batch]
         self.state.step("generator", "encoder")
         images = sum(len(micro.real) for micro in batch)
         self.state.average.update(self.generator, images, step * images)
-        return {name: torch.stack([numbers[name].detach() for numbers in told]).mean() for name in told[0]}
+        return {name: torch.stack([numbers[name].detach() for numbers in report]).mean() for name in report[0]}
 
     def _restore(self, micro: MicroBatch) -> dict[str, torch.Tensor]:
-        """The slopes of one round; what to tell."""
+        """Add the gradients of one micro-batch; returns the values to report."""
         seen = self.augment(micro.real, micro.draws("augment")).clamp(-1, 1)
         variational = self.recipe.loss == "variational"
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.half):
@@ -63,11 +68,11 @@ class ReconstructionTrainer:
                 codes = mean + micro.normal("noise", mean.shape[1]) * (log_variance / 2).exp()
             restored = self.generator.decode(codes, micro.conditions).float()  # type: ignore[operator]
         loss = negative_likelihood(seen, restored)
-        told = {"error": (seen - restored).square().mean().sqrt()}
+        report = {"error": (seen - restored).square().mean().sqrt()}
         if variational:
-            told["divergence"] = divergence(mean, log_variance)
-            loss = loss + self.recipe.kl * told["divergence"]
+            report["divergence"] = divergence(mean, log_variance)
+            loss = loss + self.recipe.kl * report["divergence"]
         else:
             self.generator.observe(codes.detach(), micro.conditions, max(0.02, 1 / (micro.number + 1)))  # type: ignore[operator]
         self.state.backward(loss / micro.parts)
-        return {"loss": loss, **told}
+        return {"loss": loss, **report}

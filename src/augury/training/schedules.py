@@ -1,4 +1,4 @@
-"""Settings that change while training, as functions of progress in [0, 1]."""
+"""Settings that change during training, as functions of progress in [0, 1]."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def constant(progress: float, final: float) -> float:
 
 
 def warmed(progress: float, share: float) -> float:
-    """0 to 1 along a line over the first `share` of the training, then 1; 1 throughout for a share of 0."""
+    """Linear from 0 to 1 over the first `share` of the training, then 1; always 1 for a share of 0."""
     return min(1.0, progress / share) if share else 1.0
 
 
@@ -29,6 +29,6 @@ SCHEDULES = {f.__name__: f for f in (constant, linear, cosine)}
 
 
 def between(schedule: str, progress: float, start: float, final: float) -> float:
-    """From `start` to `final` along the schedule of this name; `start` throughout when it is constant."""
+    """From `start` to `final` along the schedule of this name; always `start` when it is constant."""
     share = SCHEDULES[schedule](progress, 0.0)
     return start * share + final * (1 - share)

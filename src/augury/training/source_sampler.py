@@ -1,4 +1,4 @@
-"""A translator in the place of a generator from noise: its images are translations of random train images."""
+"""A translator used like a generator from noise: its images are translations of random train images."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from augury.training.synthesizer import Card, Synthesizer
 
 
 class SourceSampler:
-    """Answers `sample(conditions)` as a generator from noise does, so that the same scores judge both.
+    """Provides `sample(conditions)` like a generator from noise, so the same scores apply to both.
 
-    Each image is the translation of a random train image of a known cell that differs in one column, every such cell
-    equally often. A cell that no move leads to is translated from its own images.
+    Each image is the translation of a random train image of a known cell that differs in one column. All such cells are
+    equally frequent. A cell without any move into it is translated from its own images.
     """
 
     def __init__(self, translator: Synthesizer, train: LabelledImages, class_moves: bool = True) -> None:
@@ -31,34 +31,34 @@ class SourceSampler:
         }
 
     def without(self, rows: Codes) -> SourceSampler:
-        """The same, which translates none of these train images, where there are others to take."""
-        found = copy.copy(self)
-        found.sources = {}
+        """A copy that translates none of these train images, except in cells without other images."""
+        reduced = copy.copy(self)
+        reduced.sources = {}
         for cell, choices in self.sources.items():
             left = [np.setdiff1d(among, rows) for among in choices]
-            found.sources[cell] = [each for each in left if len(each)] or choices
-        return found
+            reduced.sources[cell] = [each for each in left if len(each)] or choices
+        return reduced
 
     @property
     def card(self) -> Card:
-        """That of the translator."""
+        """The card of the translator."""
         return self.translator.card
 
     @property
     def fingerprint(self) -> str:
-        """That of the translator."""
+        """The fingerprint of the translator."""
         return self.translator.fingerprint
 
     def sample(self, labels: Codes, *, seed: int = 0) -> SyntheticImages:
         """Conditions int64 [N, K], or class codes [N] without attributes -> one translation for each."""
         conditions = np.asarray(labels, np.int64).reshape(len(labels), -1)
         random, rows = rng(seed, "sources"), np.empty(len(conditions), np.int64)
-        for i, (cell, (which, place)) in enumerate(
+        for i, (cell, (which, position)) in enumerate(
             zip(map(tuple, conditions.tolist()), random.random((len(conditions), 2)), strict=True)
         ):
             choices = self.sources[cell]
             among = choices[int(which * len(choices))]
-            rows[i] = among[int(place * len(among))] if len(among) else int(place * len(self.train))
+            rows[i] = among[int(position * len(among))] if len(among) else int(position * len(self.train))
         indices, card = np.arange(len(rows), dtype=np.int64), self.card
         changes = changes_between(self.conditions[rows], conditions)
         images = self.translator.translate(self.train.images[rows], changes, seed=seed, indices=indices)
@@ -68,5 +68,19 @@ class SourceSampler:
 
 
 def sampler(synthesizer: Synthesizer, train: LabelledImages, class_moves: bool = True) -> Synthesizer | SourceSampler:
-    """Whatever draws images for conditions: the generator itself, or a translator with its train images."""
+    """Get an object that draws images for conditions.
+
+    Parameters
+    ----------
+    synthesizer
+        A generator or a translator.
+    train
+        The images that a translator translates.
+    class_moves
+        Whether a translator may change the class.
+
+    Returns
+    -------
+    The generator itself, or a translator with its train images.
+    """
     return SourceSampler(synthesizer, train, class_moves) if synthesizer.translates else synthesizer

@@ -34,7 +34,8 @@ Labels = npt.NDArray[np.int64] | list[int] | list[str] | list[list[int]]
 
 @dataclass(frozen=True)
 class Card:
-    """Enough to rebuild a generator and to audit it; plain JSON, and free of times so that the same run gives the same card."""
+    """All that is needed to rebuild a generator and to audit it. Plain JSON without times, so the same run gives the same
+    card."""
 
     network: str
     settings: dict[str, Any]
@@ -54,14 +55,27 @@ class Card:
 
 
 def synthesizer_folder(path: str | os.PathLike[str]) -> Path:
-    """The synthesizer's folder that `path`, a run folder or that folder itself, names; it need not be there."""
+    """Find the synthesizer's folder.
+
+    Parameters
+    ----------
+    path
+        A run folder, or the synthesizer's folder itself.
+
+    Returns
+    -------
+    The folder; it need not exist.
+    """
     inner = Path(path) / "synthesizer"
     return inner if inner.exists() else Path(path)
 
 
 class Synthesizer:
-    """Draws images: `sample(labels, seed=…)`, or for a translator `translate(images, changes)`, as `translates` says.
-    `fingerprint` names weights and card together."""
+    """A trained generator or translator; `translates` is True for a translator.
+
+    A generator draws images with `sample(labels, seed=…)`. A translator changes images with `translate(images, changes)`.
+    `fingerprint` identifies weights and card together.
+    """
 
     def __init__(self, card: Card, generator: nn.Module) -> None:
         self.card = card
@@ -80,13 +94,36 @@ class Synthesizer:
         indices: Codes | Sequence[int] | None = None,
         truncation: float = 1.0,
     ) -> SyntheticImages:
-        """Draw one image for each label: class names or codes [N], or conditions int64 [N, K] with attributes.
+        """Draw one image for each label.
 
-        Image i has its own noise from (seed, start + i), or from (seed, indices[i]): drawing it alone or among others
-        gives the same bytes. `truncation` below 1 shrinks the noise: more typical, less varied.
-        Raises DataError for a class or attribute value that the generator was not trained on.
+        Image i has its own noise from (seed, start + i), or from (seed, indices[i]). It has the same bytes whether drawn
+        alone or with others.
+
+        Parameters
+        ----------
+        labels
+            Class names or codes [N], or conditions int64 [N, K] with attributes.
+        seed
+            Seed of the noise.
+        start
+            Index of the first image, where `indices` is None.
+        indices
+            int64 [N], the index of each image.
+        truncation
+            In (0, 1]; below 1 it shrinks the noise, which gives more typical and less varied images.
+
+        Returns
+        -------
+        The images with their conditions and indices.
+
+        Raises
+        ------
+        DataError
+            For a class or attribute value that the generator was not trained on.
+        SettingsError
+            For a translator, or a truncation out of range.
         """
-        conditions, indices = self._asked(labels, start, indices)
+        conditions, indices = self._resolved(labels, start, indices)
         if not 0 < truncation <= 1:
             raise SettingsError(f"truncation is {truncation}, but must lie above 0 and at most at 1")
         images = self._draw(conditions, indices, partial(self._noise, seed), truncation)
@@ -110,7 +147,7 @@ class Synthesizer:
             uint8 [N, C, H, W], of the shape that the translator was trained on.
         changes
             int64 [N, K]: in each row the code of the class (column 0) or attribute value to reach, and KEEP (-1) in the
-            columns to leave as they are. With KEEP everywhere the image passes through unchanged but for traces of the network.
+            columns to leave as they are. With KEEP everywhere the image passes through unchanged apart from traces of the network.
         seed, indices
             Image i takes its noise from (seed, indices[i]) where the translator uses noise. An image has the same
             bytes alone or among others.
@@ -148,13 +185,13 @@ class Synthesizer:
         if len(at) != len(conditions):
             raise DataError(f"{len(conditions)} images but {len(at)} indices; give one index per image")
         device = next(self.generator.parameters()).device
-        found = np.empty_like(images)
+        translated = np.empty_like(images)
         for rows in waves(at):
             inputs = [as_float(images[rows], device), torch.from_numpy(conditions[rows]).to(device)]
             if self.latent:
                 inputs.append(torch.from_numpy(image_noise(seed, at[rows], self.latent)).to(device))
-            found[rows] = as_uint8(in_fixed_batches(self.generator, at[rows], *inputs))
-        return found
+            translated[rows] = as_uint8(in_fixed_batches(self.generator, at[rows], *inputs))
+        return translated
 
     def decode(
         self,
@@ -164,12 +201,12 @@ class Synthesizer:
         indices: Codes | Sequence[int] | None = None,
         truncation: float = 1.0,
     ) -> Images:
-        """The images uint8 [N, C, H, W] of `noise` float32 [N, Z] and labels as for `sample`, which draws such noise.
+        """The images uint8 [N, C, H, W] of `noise` float32 [N, Z].
 
-        With the same `indices` (0 … N - 1 where none are given) an image has the same bytes alone or among others.
-        Raises DataError when noise and labels do not fit.
+        `labels` are as in `sample`, and so is the noise that it draws. With the same `indices` (0 … N - 1 by default) an
+        image has the same bytes alone or with others. Raises DataError when noise and labels do not fit.
         """
-        conditions, indices = self._asked(labels, 0, indices)
+        conditions, indices = self._resolved(labels, 0, indices)
         if noise.shape != (len(conditions), self.latent):
             raise DataError(
                 f"noise has shape {list(noise.shape)}, but {len(conditions)} labels of this generator need "
@@ -187,14 +224,16 @@ class Synthesizer:
         frames: int = 8,
         space: str | None = None,
     ) -> Images:
-        """A walk through the images that `sample` draws of these labels, `frames` from each to the next with both:
-        uint8 [(N − 1)(frames − 1) + 1, C, H, W]. `seed` may be one for each image.
+        """Interpolate between the images that `sample` draws of these labels.
 
-        Styles go straight (space 'w', where there is a mapping network), or noise turns on a sphere and conditions are
-        blended (space 'z'). A mapping network's noise per pixel stays the first image's; without one, every image that
-        the walk passes is the one `sample` draws.
+        Each leg has `frames` frames including both ends: uint8 [(N − 1)(frames − 1) + 1, C, H, W]. `seed` may be one number
+        per image.
+
+        In space 'w' (with a mapping network) styles follow a straight line. In space 'z' noise turns on a sphere and
+        conditions are blended. A mapping network's noise per pixel stays that of the first image. Without a mapping
+        network, the ends of each leg are the images that `sample` draws.
         """
-        conditions, indices = self._asked(labels, start, indices)
+        conditions, indices = self._resolved(labels, start, indices)
         seeds = [seed] * len(indices) if isinstance(seed, int | np.integer) else list(seed)
         if len(seeds) != len(indices):
             raise DataError(f"{len(indices)} labels but {len(seeds)} seeds; give one seed, or one per label")
@@ -213,14 +252,16 @@ class Synthesizer:
         start: int = 0,
         indices: Codes | Sequence[int] | None = None,
     ) -> Images:
-        """The style-mixing table (Karras et al. 2019, figure 3), uint8 [R, C, channels, H, W]: image r of `rows` with its
-        coarse, middle or fine `layers` (or those numbered) taken from image c of `columns`, pixel noise its own.
+        """Draw the style-mixing table (Karras et al. 2019, figure 3), uint8 [R, C, channels, H, W].
 
-        Rows have indices from `start`, columns those that follow, or `indices` [R + C]. Coarse layers paint grids up to
-        8, middle up to 32, fine beyond; for images up to 32 pixels each is a third of the layers.
-        Raises SettingsError for a generator without mapping network.
+        Image r of `rows` gets its coarse, middle or fine `layers` (or those given by number) from image c of `columns`. It
+        keeps its own pixel noise.
+
+        Rows have indices from `start` and columns the following ones, or both have `indices` [R + C]. Coarse layers paint
+        grids up to 8, middle up to 32, fine beyond. For images up to 32 pixels each group is a third of the layers. Raises
+        SettingsError for a generator without mapping network.
         """
-        conditions, indices = self._asked([*rows, *columns], start, indices)
+        conditions, indices = self._resolved([*rows, *columns], start, indices)
         noise = image_noise(seed, indices, self.latent)
         return mixed(self.generator, noise, conditions, indices, rows=len(rows), layers=layers)
 
@@ -233,11 +274,12 @@ class Synthesizer:
         start: int = 0,
         indices: Codes | Sequence[int] | None = None,
     ) -> Images:
-        """Each image as `sample` draws it under each truncation: uint8 [N, len(values), C, H, W].
+        """Draw each image as `sample` does, under each truncation: uint8 [N, len(values), C, H, W].
 
-        At 1 it is the image, at 0 the typical one of its class; below 0 its opposite, above 1 a caricature.
+        At 1 it is the image itself, at 0 the typical image of its class. Below 0 it is the opposite, above 1 an
+        exaggeration.
         """
-        conditions, indices = self._asked(labels, start, indices)
+        conditions, indices = self._resolved(labels, start, indices)
         if not len(values) or not all(-2 <= value <= 2 for value in values):
             raise SettingsError(f"truncation values are {list(values)}, but must be one or more from -2 to 2")
         noise = partial(self._noise, seed)
@@ -253,24 +295,24 @@ class Synthesizer:
         noise_of: Callable[[npt.NDArray[np.intp], Codes], npt.NDArray[np.float32]],
         truncation: float,
     ) -> Images:
-        """conditions [N, K], indices [N], noise of (some rows, all indices) -> uint8 [N, C, H, W]; the noise of LANES images
-        is made at a time."""
+        """conditions [N, K], indices [N] -> uint8 [N, C, H, W]. `noise_of` (some rows, all indices) makes the noise of
+        LANES images at a time."""
         images = np.empty((len(conditions), *self.card.shape), np.uint8)
         device = next(self.generator.parameters()).device
         for rows in waves(indices):
             noise = torch.from_numpy(np.ascontiguousarray(noise_of(rows, indices))).to(device)
-            asked = torch.from_numpy(conditions[rows]).to(device)
-            if isinstance(self.generator, Styled):  # styles are pulled to their mean, not noise to 0
+            codes = torch.from_numpy(conditions[rows]).to(device)
+            if isinstance(self.generator, Styled):  # truncation pulls styles to their mean instead of noise to 0
                 drawn = in_fixed_batches(
-                    partial(self.generator.truncated, truncation=truncation), indices[rows], noise, asked
+                    partial(self.generator.truncated, truncation=truncation), indices[rows], noise, codes
                 )
             else:
-                drawn = in_fixed_batches(self.generator, indices[rows], truncation * noise, asked)
+                drawn = in_fixed_batches(self.generator, indices[rows], truncation * noise, codes)
             images[rows] = as_uint8(drawn)
         return images
 
-    def _asked(self, labels: Any, start: int, indices: Codes | Sequence[int] | None) -> tuple[Codes, Codes]:
-        """(conditions int64 [N, K], indices int64 [N]). Raises SettingsError for a translator, which draws nothing."""
+    def _resolved(self, labels: Any, start: int, indices: Codes | Sequence[int] | None) -> tuple[Codes, Codes]:
+        """(conditions int64 [N, K], indices int64 [N]). Raises SettingsError for a translator."""
         if self.translates:
             raise SettingsError(
                 "this synthesizer is a translator and draws nothing from noise; translate images with: augury translate RUN "
@@ -290,7 +332,7 @@ class Synthesizer:
 
     @property
     def _sizes(self) -> tuple[int, ...]:
-        """How many values each column of a condition can take."""
+        """Number of values of each column of a condition."""
         return tuple(len(values) for _, values in self._columns)
 
     def _conditions(self, labels: Any) -> Codes:
@@ -315,13 +357,15 @@ class Synthesizer:
         return values.astype(np.int64)
 
     def cell(self, label: str, attributes: Mapping[str, str] | None = None) -> list[int]:
-        """The condition int [K] of a class and a value of each attribute that the generator was conditioned on, to be
-        repeated for `sample`. Raises DataError for an unknown or missing name or value."""
+        """The condition int [K] of a class and a value of each attribute; repeat it for `sample`. Raises DataError for an
+        unknown or missing name or value."""
         return cell_codes_of(self._columns, {"label": label, **(attributes or {})})
 
     def changes_of(self, changes: Mapping[str, str], number: int = 1) -> Codes:
-        """int64 [number, K] for `translate`: what to reach by name, as {"young": "no"}, or {"label": "woman"} for the class.
-        Raises DataError for a name or value that the translator does not know."""
+        """int64 [number, K] for `translate`, from the names of the values to reach.
+
+        For example {"young": "no"}, or {"label": "woman"} for the class. Raises DataError for an unknown name or value.
+        """
         return np.tile(np.array(change_codes(self._columns, changes), np.int64), (number, 1))
 
     def save(self, path: str | os.PathLike[str]) -> None:
@@ -332,7 +376,8 @@ class Synthesizer:
 
     @classmethod
     def load(cls, path: str | os.PathLike[str], device: torch.device | str = "cpu") -> Synthesizer:
-        """Read a folder written by `save`, or a run's; nothing in it is executed. Raises RunFolderError when it is not one."""
+        """Read a folder written by `save`, or a run folder; no code in it is executed. Raises RunFolderError when it is
+        neither."""
         folder = synthesizer_folder(path)
         if not (folder / "card.json").exists():
             raise RunFolderError(f"{folder}: no card.json, so this is not a synthesizer; train one with: augury train")

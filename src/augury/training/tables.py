@@ -1,4 +1,4 @@
-"""Tables instead of images: the same game between fully connected networks, on numeric columns brought to one scale."""
+"""Tables instead of images: the same adversarial training with fully connected networks, on standardised numeric columns."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ from augury.training.recipes import recipe as named
 
 Table = npt.NDArray[np.float64]
 AUTO, STEPS = "rpgan", 1000
-"""The recipe that `auto` stands for, whose game keeps variety on few rows, and steps that suffice for tables of some thousand
-rows and dozens of columns."""
+"""The recipe for `auto`, whose loss keeps variety on few rows; and steps that suffice for some thousand rows and dozens of
+columns."""
 
 
 @dataclass(frozen=True)
 class Columns:
-    """What is known of each column, [D]: mean and scale (its standard deviation, 1 for a constant), the range seen, and
-    whether all values were whole numbers."""
+    """Statistics of each column, [D]: mean, scale (standard deviation, 1 for a constant), range, and whether all values are
+    whole numbers."""
 
     mean: Table
     scale: Table
@@ -42,9 +42,9 @@ class Columns:
     def of(cls, values: Table) -> Columns:
         """Of a table [N, D]."""
         spread = values.std(axis=0)
-        whole = (values == np.rint(values)).all(axis=0)
+        integral = (values == np.rint(values)).all(axis=0)
         return cls(
-            values.mean(axis=0), np.where(spread > 0, spread, 1.0), values.min(axis=0), values.max(axis=0), whole
+            values.mean(axis=0), np.where(spread > 0, spread, 1.0), values.min(axis=0), values.max(axis=0), integral
         )
 
     def standard(self, values: Table) -> npt.NDArray[np.float32]:
@@ -52,7 +52,7 @@ class Columns:
         return ((values - self.mean) / self.scale).astype(np.float32)
 
     def original(self, standard: npt.NDArray[np.float32]) -> Table:
-        """Back, kept to the range seen, and to whole numbers where all were."""
+        """Inverse of `standard`, clipped to the range seen, and rounded in columns of whole numbers."""
         values = np.clip(standard.astype(np.float64) * self.scale + self.mean, self.low, self.high)
         return np.where(self.whole, np.rint(values), values)
 
@@ -91,11 +91,37 @@ def train_table(
     seed: int = 0,
     device: str = "auto",
 ) -> TableSynthesizer:
-    """Train on numeric rows [N, D] with classes int64 [N] from 0 on. A recipe gives the game, the networks are those of
-    `gan` whatever its own, without augmentation; `steps`, or as many as fit into `budget` seconds, or STEPS.
+    """Train a generator of table rows.
 
-    Raises SettingsError for an autoencoder's recipe and for what tables cannot use, DataError for values that are not finite
-    numbers, TrainingError when weights become no numbers.
+    The recipe sets the loss and its settings. The networks are always those of `gan`, without augmentation.
+
+    Parameters
+    ----------
+    values
+        Numeric rows [N, D].
+    labels
+        Classes int64 [N], from 0 on.
+    recipe, overrides
+        An adversarial recipe, and changes of it.
+    steps, budget
+        Steps, or as many as fit into `budget` seconds; STEPS where neither is set.
+    label_sampling
+        Weight of each class, as in `batches.FREQUENCY`.
+    seed, device
+        Seed of all random numbers; "auto", "cpu", "cuda" or "mps".
+
+    Returns
+    -------
+    The trained generator.
+
+    Raises
+    ------
+    SettingsError
+        For an autoencoder's recipe, and for settings that tables cannot use.
+    DataError
+        For values that are not finite.
+    TrainingError
+        When weights are no longer finite.
     """
     if steps is not None and budget is not None:
         raise SettingsError("steps and budget both set the training length; give one of them")
@@ -105,36 +131,36 @@ def train_table(
         raise DataError(
             f"a table must be finite numbers [N, D], but this is {list(table.shape)} or holds NaN or infinity; fill the gaps"
         )
-    columns, classes, place = Columns.of(table), int(labels.max()) + 1, choose_device(device)
+    columns, classes, compute_device = Columns.of(table), int(labels.max()) + 1, choose_device(device)
     rows = torch.from_numpy(columns.standard(table))[:, :, None, None]
-    lottery = WeightedSampler(labels, classes, label_sampling, min(BATCH, len(table)), seed)
+    batches = WeightedSampler(labels, classes, label_sampling, min(BATCH, len(table)), seed)
 
     def draw(number: int) -> tuple[torch.Tensor, torch.Tensor]:
-        chosen = lottery.draw(number)
-        return rows[chosen].to(place), torch.from_numpy(labels[chosen][:, None]).to(place)
+        chosen = batches.draw(number)
+        return rows[chosen].to(compute_device), torch.from_numpy(labels[chosen][:, None]).to(compute_device)
 
     def trainer() -> AdversarialTrainer:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(torch_seed(seed, "weights"))
             networks = build(rule.network, rule.settings, (table.shape[1], 1, 1), (classes,))
-        return AdversarialTrainer(*networks, rule, policy("none"), seed=seed, device=place, precision="fp32")
+        return AdversarialTrainer(*networks, rule, policy("none"), seed=seed, device=compute_device, precision="fp32")
 
     total = steps or (
-        STEPS if budget is None else max(1, int(budget * pace(trainer(), draw, min(3.0, budget / 10), lottery.batch)))
+        STEPS if budget is None else max(1, int(budget * pace(trainer(), draw, min(3.0, budget / 10), batches.batch)))
     )
-    played = trainer()
+    fitted = trainer()
     for step in range(total):
-        played.train_step(step, step / total, draw)
-        if ((step + 1) % 100 == 0 or step + 1 == total) and not played.state.all_finite():
+        fitted.train_step(step, step / total, draw)
+        if ((step + 1) % 100 == 0 or step + 1 == total) and not fitted.state.all_finite():
             raise TrainingError(
                 f"the weights of step {step + 1} are no longer finite; lower generator_lr ({rule.generator_lr}) and "
                 f"discriminator_lr ({rule.discriminator_lr}), or add r1=1"
             )
-    return TableSynthesizer(played.state.average.module, columns, total)
+    return TableSynthesizer(fitted.state.average.module, columns, total)
 
 
 def _rule(name: str, overrides: dict[str, Any]) -> Recipe:
-    """The recipe's game for the networks of tables."""
+    """The recipe's loss and settings, for the networks of tables."""
     chosen = named(name, overrides)
     if NETWORKS[chosen.network].method != "adversarial":
         raise SettingsError(f"recipe {name} decodes images; for a table use gan, rpgan, wgan or wgan_gp")

@@ -1,4 +1,4 @@
-"""The networks that are trained, their optimisers and the generator's average: all that a checkpoint must hold."""
+"""The trained networks, their optimisers and the generator's average: everything that a checkpoint must hold."""
 
 from __future__ import annotations
 
@@ -15,12 +15,13 @@ from augury.training.schedules import SCHEDULES, between, warmed
 
 
 class TrainState:
-    """Networks by name, "generator" among them; `extra` holds whatever other tensors a method carries from step to step,
-    "slower", the factor on all rates that is halved when a training is rescued, and "parts", into how many a batch is
-    divided to fit into memory.
+    """Networks by name ("generator" among them), with optimisers and average.
 
-    Each network has its own optimiser at its own rate: the recipe's `generator_lr`, and `discriminator_lr` for all
-    others.
+    `extra` holds further tensors of a method. Its "slower" is the factor on all learning rates, halved by each rollback.
+    Its "parts" is the number of micro-batches into which a batch is split to fit into memory.
+
+    Each network has its own optimiser. The learning rate is the recipe's `generator_lr` for the generator, and
+    `discriminator_lr` for all others.
     """
 
     def __init__(self, networks: dict[str, nn.Module], recipe: Recipe, device: torch.device) -> None:
@@ -40,11 +41,11 @@ class TrainState:
 
     @property
     def parts(self) -> int:
-        """Into how many rounds a batch is divided."""
+        """The number of micro-batches of a batch."""
         return int(self.extra["parts"])
 
     def schedule(self, progress: float) -> None:
-        """Set learning rates and Adam's second beta for this share of the training."""
+        """Set learning rates and Adam's second beta for this progress."""
         rule = self.recipe
         factor = warmed(progress, rule.warmup) * SCHEDULES[rule.schedule](progress, rule.final_rate)
         second = between(rule.schedule, progress, rule.betas[1], rule.final_beta2 or rule.betas[1])
@@ -55,7 +56,7 @@ class TrainState:
                     group["betas"] = (rule.betas[0], second)
 
     def divide(self) -> None:
-        """After a step that ran out of memory: drop its slopes, and divide every batch into twice as many rounds."""
+        """After a step that ran out of memory: drop its gradients, and split every batch into twice as many micro-batches."""
         self._forget()
         self.extra["parts"].mul_(2)
 
@@ -64,15 +65,15 @@ class TrainState:
             chosen.zero_grad(set_to_none=True)
 
     def all_finite(self) -> bool:
-        """Whether every number of the state is finite: networks, average and what the optimisers remember."""
+        """Whether every number of the state is finite: networks, average and optimiser states."""
         return finite(self.tensors())
 
     def backward(self, loss: torch.Tensor) -> None:
-        """Add the slopes of `loss` to those that wait for the next step."""
+        """Accumulate the gradients of `loss` for the next step."""
         loss.backward()  # type: ignore[no-untyped-call]
 
     def step(self, *names: str) -> None:
-        """One optimiser step of these players down the slopes that have come together."""
+        """One optimiser step of these networks with the accumulated gradients."""
         for name in names:
             self.optimisers[name].step()
             self.optimisers[name].zero_grad(set_to_none=True)
@@ -81,7 +82,7 @@ class TrainState:
         return {**self.networks, "average": self.average.module}
 
     def tensors(self) -> dict[str, torch.Tensor]:
-        """Every tensor of the state under one flat naming."""
+        """Every tensor of the state, by flat names."""
         flat = {f"{n}.{k}": v for n, module in self._modules().items() for k, v in module.state_dict().items()}
         for name, chosen in self.optimisers.items():
             for index, entry in chosen.state_dict()["state"].items():
@@ -91,7 +92,7 @@ class TrainState:
         }
 
     def restore(self, flat: dict[str, torch.Tensor]) -> None:
-        """Take up a state given by `tensors`; slopes of an unfinished step are dropped."""
+        """Load a state returned by `tensors`; gradients of an unfinished step are dropped."""
         self._forget()
         for name, module in self._modules().items():
             module.load_state_dict(_below(flat, name))
@@ -101,18 +102,18 @@ class TrainState:
             entries: dict[int, dict[str, Any]] = {}
             for k, v in _below(flat, f"optimiser.{name}").items():
                 index, part = k.split(".")
-                # the fused kernel walks memory, so a moment must lie in memory as its parameter does
+                # the fused kernel walks memory, so a moment needs the memory layout of its parameter
                 laid = v.clone() if v.dim() == 0 else torch.empty_like(parameters[int(index)]).copy_(v)
                 entries.setdefault(int(index), {})[part] = laid.detach()
             chosen.load_state_dict({**chosen.state_dict(), "state": entries})
 
 
 def finite(tensors: dict[str, torch.Tensor]) -> bool:
-    """Whether every number in them is; one question to each device."""
-    found: dict[torch.device, list[torch.Tensor]] = {}
+    """Whether every number is finite; with a single synchronisation per device."""
+    checks: dict[torch.device, list[torch.Tensor]] = {}
     for tensor in tensors.values():
-        found.setdefault(tensor.device, []).append(tensor.isfinite().all())
-    return all(bool(torch.stack(each).all()) for each in found.values())
+        checks.setdefault(tensor.device, []).append(tensor.isfinite().all())
+    return all(bool(torch.stack(each).all()) for each in checks.values())
 
 
 def _below(flat: dict[str, torch.Tensor], name: str) -> dict[str, torch.Tensor]:

@@ -23,18 +23,19 @@ from augury.training.schedules import between
 from augury.training.train_state import TrainState
 
 IDENTITY_EVERY = 4
-"""The identity loss is taken every so many steps, at that many times its weight: it changes slowly and costs a forward pass."""
+"""The identity loss is computed every so many steps, at that many times its weight. It changes slowly and costs a forward
+pass."""
 PAIRED = 0.99
 """Decay of the moving average of the share of real images that score above their translation."""
 PATCHES = 64
-"""Places of an image that the contrastive loss compares (a quarter of CUT's 256, for images of a quarter of the side)."""
+"""Positions of an image that the contrastive loss compares (a quarter of CUT's 256, for images of a quarter of the side)."""
 Judges = Sequence[Sequence[nn.Module]]
 """For each column of a condition (class, then attributes) frozen classifiers: images [N, C, H, W] in [-1, 1] -> logits [N, V]."""
 
 
 @dataclass(frozen=True)
 class MicroBatch:
-    """A part of a batch after augmentation, and the addresses of its random numbers."""
+    """A micro-batch after augmentation, and the addresses of its random numbers."""
 
     pairs: Pairs
     seed: int
@@ -49,13 +50,15 @@ class MicroBatch:
 class TranslationTrainer:
     """Translator against a discriminator that sees one joint cell at a time.
 
-    The discriminator compares translations between two known cells with real images of the target cell. Sources whose target
-    cell has too few real images pass through the cycle, identity and semantic losses only.
+    The discriminator compares translations between two known cells with real images of the target cell. Sources whose
+    target cell has too few real images only enter the cycle, identity and semantic losses.
 
-    `augment` changes what the discriminator sees, real images and translations alike (Zhao et al. 2020); `mirror` changes source
-    and real images before anything else. An augmentation of the sources themselves would have to be translated too, and was
-    measured to weaken the translator.
-    `judges` are for the semantic loss: it asks that the columns that a translation does not change are still recognised.
+    `augment` changes what the discriminator sees, real images and translations alike (Zhao et al. 2020). `mirror` changes
+    source and real images before anything else. Other augmentations of the sources would have to be translated too, and
+    weakened the translator in measurements.
+
+    `judges` are for the semantic loss. It requires that the columns that a translation does not change are still
+    recognised.
     """
 
     def __init__(
@@ -93,7 +96,7 @@ class TranslationTrainer:
     def train_step(self, step: int, progress: float, draw: Callable[[int], Any]) -> dict[str, torch.Tensor]:
         """Update the discriminator, then the translator; return losses and mean scores as scalars.
 
-        `draw` gives the `Pairs` of a step. `moved` is the mean absolute change of a translation, on the scale [-1, 1].
+        `draw` returns the `Pairs` of a step. `moved` is the mean absolute change of a translation, on the scale [-1, 1].
         """
         self.state.schedule(progress)
         pairs: Pairs = draw(step)
@@ -115,18 +118,18 @@ class TranslationTrainer:
 
         # Translator: adversarial loss for known targets; cycle, identity and semantic losses for all.
         with self._frozen_discriminator():
-            for micro, losses, kept in zip(batch, report, translated, strict=True):
-                images = self._translate(micro) if kept is None else kept
+            for micro, losses, stored in zip(batch, report, translated, strict=True):
+                images = self._translate(micro) if stored is None else stored
                 losses |= self._generator_losses(micro, images)
                 self.state.backward(losses.pop("total") / parts)
         self.state.step(*(name for name in self.state.networks if name != "discriminator"))
 
         self.state.average.update(self.generator, len(pairs.images), step * len(pairs.images))
-        found = {name: torch.stack([losses[name].detach() for losses in report]).mean() for name in report[0]}
-        return found | {"pairwise_accuracy": self.state.extra["pairwise_accuracy"].clone()}
+        means = {name: torch.stack([losses[name].detach() for losses in report]).mean() for name in report[0]}
+        return means | {"pairwise_accuracy": self.state.extra["pairwise_accuracy"].clone()}
 
     def _mirrored(self, pairs: Pairs, step: int, part: int) -> MicroBatch:
-        """Half of the source and real images mirrored, where that is allowed."""
+        """Mirror half of the source and real images, where that is allowed."""
         if self.mirror is not None:
             both = torch.cat([pairs.images, pairs.real])
             seen = self.mirror(both, stream(self.seed, "mirror", step, part))
@@ -139,17 +142,17 @@ class TranslationTrainer:
             return self._call(micro.pairs.images, micro.pairs.changes, micro, name).float()
 
     def _call(self, images: torch.Tensor, changes: torch.Tensor, micro: MicroBatch, name: str) -> torch.Tensor:
-        """The translator on images [N, C, H, W] for changes int64 [N, K], with noise where it takes any."""
+        """Apply the translator to images [N, C, H, W] for changes int64 [N, K], with noise where it uses any."""
         noise = None
         if self.latent:
             noise = torch.randn(len(images), self.latent, generator=micro.draws(name)).to(self.device)
-        found: torch.Tensor = self.generator(images, changes, noise)
-        return found
+        translated: torch.Tensor = self.generator(images, changes, noise)
+        return translated
 
     def _discriminator_loss(
         self, micro: MicroBatch, translated: torch.Tensor, progress: float
     ) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
-        """What to report, and the loss with its penalty."""
+        """The values to report, and the loss with its penalty."""
         rule, real = self.recipe, micro.pairs.real
         cells, fake = micro.pairs.targets[: len(real)], translated[: len(real)]
         fake = self._replayed(micro, fake, cells) if rule.replay else fake
@@ -213,19 +216,21 @@ class TranslationTrainer:
         return losses | {"total": total}
 
     def _semantic(self, pairs: Pairs, translated: torch.Tensor) -> torch.Tensor:
-        """Mean cross-entropy of the columns that a translation keeps, by the judges of each (Hoffman et al. 2018, eq. 4)."""
+        """Mean cross-entropy of the columns that a translation does not change, by the classifiers of each (Hoffman et al.
+        2018, eq. 4)."""
         total = translated.new_zeros(())
         for column, members in enumerate(self.judges):
-            kept = (pairs.targets[:, column] == pairs.sources[:, column]).float()
+            unchanged = (pairs.targets[:, column] == pairs.sources[:, column]).float()
             for judge in members:
                 with self.cast():
                     logits = judge(translated).float()
                 loss = F.cross_entropy(logits, pairs.targets[:, column], reduction="none")
-                total = total + (kept * loss).mean() / len(members)
+                total = total + (unchanged * loss).mean() / len(members)
         return total
 
     def _contrast(self, micro: MicroBatch, translated: torch.Tensor) -> torch.Tensor:
-        """CUT's loss: a place of the translation resembles the same place of its source more than other places of it."""
+        """CUT's loss: a position of the translation resembles the same position of its source more than other positions of
+        it."""
         projector = self.state.networks["projector"]
         with self.cast():
             mine = self.generator.features(translated)  # type: ignore[operator]
@@ -233,8 +238,8 @@ class TranslationTrainer:
                 theirs = self.generator.features(micro.pairs.images)  # type: ignore[operator]
         each = []
         for level, (query, key) in enumerate(zip(mine, theirs, strict=True)):
-            places = torch.randperm(prod(query.shape[2:]), generator=micro.draws(f"places {level}"))[:PATCHES]
-            at = places.to(self.device)
+            positions = torch.randperm(prod(query.shape[2:]), generator=micro.draws(f"places {level}"))[:PATCHES]
+            at = positions.to(self.device)
             project = projector[level]  # type: ignore[index]
             pick = [project(x.float().flatten(2)[:, :, at].transpose(1, 2)) for x in (query, key)]
             each.append(patch_contrast(pick[0], pick[1].detach()))
@@ -242,15 +247,15 @@ class TranslationTrainer:
 
     @torch.no_grad()
     def _replayed(self, micro: MicroBatch, fake: torch.Tensor, cells: torch.Tensor) -> torch.Tensor:
-        """Half of the translations exchanged with earlier ones of the same cell (Shrivastava et al. 2017, section 2.3).
+        """Exchange half of the translations for earlier ones of the same cell (Shrivastava et al. 2017, section 2.3).
 
-        `replay` slots of each cell are part of the training state. A slot that is still empty takes a copy.
+        Each cell has `replay` slots in the training state. An empty slot takes a copy.
         """
         extra, slots, shown = self.state.extra, self.recipe.replay, fake.clone()
         codes = (cells * self.discriminator.heads[0].places).sum(1)  # type: ignore[index, union-attr]
         draws = torch.rand(2, len(fake), generator=micro.draws("replay"))
-        for row, (code, place, coin) in enumerate(zip(codes.tolist(), *draws.tolist(), strict=True)):
-            at = code * slots + int(place * slots)
+        for row, (code, position, coin) in enumerate(zip(codes.tolist(), *draws.tolist(), strict=True)):
+            at = code * slots + int(position * slots)
             if not bool(extra["replay_filled"][at]):
                 extra["replay"][at], extra["replay_filled"][at] = fake[row], 1.0
             elif coin < 0.5:
