@@ -60,24 +60,24 @@ def changed(kind: str, old: Any, new: dict[str, Any], limits: Mapping[str, Withi
     """The dataclass `old` with the values `new`. Raises SettingsError for a name it has not, for a value of another kind than
     the present one, for a fraction where a whole number belongs and for a number outside of its `limits`; `kind` says whose
     settings these are."""
-    known = {f.name: getattr(old, f.name) for f in fields(old)}
-    whole = {f.name for f in fields(old) if f.type in (int, "int")}
+    current = {f.name: getattr(old, f.name) for f in fields(old)}
+    integer_names = {f.name for f in fields(old) if f.type in (int, "int")}
     for name, value in new.items():
-        if name not in known:
-            raise SettingsError(f"{kind} has no setting '{name}'; its settings are: {', '.join(known)}")
-        present, given = known[name], f"{kind}: {name}={value!r}, but it must be"
+        if name not in current:
+            raise SettingsError(f"{kind} has no setting '{name}'; its settings are: {', '.join(current)}")
+        present, prefix = current[name], f"{kind}: {name}={value!r}, but it must be"
         several = isinstance(present, tuple) and isinstance(value, list | tuple) and len(value) == len(present)
         pairs = list(zip(present, value, strict=True)) if several else [(present, value)]
         if not all(_alike(was, now) for was, now in pairs):
-            raise SettingsError(f"{given} of the kind of its default, {present!r}")
+            raise SettingsError(f"{prefix} of the kind of its default, {present!r}")
         numbers = [now for _, now in pairs if isinstance(now, int | float) and not isinstance(now, bool)]
-        if name in whole and not all(isinstance(now, int) for now in numbers):
-            raise SettingsError(f"{given} a whole number, as its default {present!r} is")
+        if name in integer_names and not all(isinstance(now, int) for now in numbers):
+            raise SettingsError(f"{prefix} a whole number, as its default {present!r} is")
         limit = (limits or {}).get(name, Within(-math.inf))
         if not all(math.isfinite(now) and now in limit for now in numbers):
-            asked = "a finite number" if limit.low == -math.inf else str(limit)
-            raise SettingsError(f"{given} {asked}; the default is {present!r}")
-    return replace(old, **{k: tuple(v) if isinstance(known[k], tuple) else v for k, v in new.items()})
+            rule = "a finite number" if limit.low == -math.inf else str(limit)
+            raise SettingsError(f"{prefix} {rule}; the default is {present!r}")
+    return replace(old, **{k: tuple(v) if isinstance(current[k], tuple) else v for k, v in new.items()})
 
 
 def _alike(present: Any, value: Any) -> bool:
@@ -332,11 +332,11 @@ def validated(kind: type[Kind], values: dict[str, Any]) -> Kind:
     try:
         return kind(**values)
     except ValidationError as error:
-        lines = dict.fromkeys(_told(kind, dict(each)) for each in error.errors())
+        lines = dict.fromkeys(_error_line(kind, dict(each)) for each in error.errors())
         raise SettingsError("these settings cannot be used:\n" + "\n".join(lines)) from error
 
 
-def _told(kind: type[BaseModel], wrong: dict[str, Any]) -> str:
+def _error_line(kind: type[BaseModel], wrong: dict[str, Any]) -> str:
     """One line on one wrong setting. Of several things that a value might have been, and is not, what the setting is for."""
     model, names = kind, [str(name) for name in wrong["loc"]]
     message = wrong["msg"].removeprefix("Value error, ")

@@ -96,8 +96,8 @@ class Verdict:
 
     def checked(self, leaks: dict[str, Any]) -> Verdict:
         """The same verdict, with a sentence that includes what was checked."""
-        found = replace(self, leaks=leaks)
-        return replace(found, sentence=sentence(found))
+        verdict = replace(self, leaks=leaks)
+        return replace(verdict, sentence=sentence(verdict))
 
     @property
     def look(self) -> tuple[int, str]:
@@ -110,14 +110,14 @@ class Verdict:
     def after(self, before: Verdict | None, look: tuple[int, str] = (0, "")) -> Verdict:
         """The same verdict, marked as preceded by another look, one that could have given an outcome other than "underpowered": `before`
         at the same trainings, or the `look` of a trial of other settings on the same test split."""
-        told = look
+        earlier = look
         if before is not None and not look[0]:
             same = (len(before.seeds), set(before.arms), before.ratio, before.margin)
             other = same != (len(self.seeds), set(self.arms), self.ratio, self.margin)
             again = before.earlier == len(self.seeds) if before.earlier else not other
-            told = (0, "") if again else before.look
-        found = replace(self, earlier=told[0], said=told[1])
-        return replace(found, sentence=sentence(found))
+            earlier = (0, "") if again else before.look
+        verdict = replace(self, earlier=earlier[0], said=earlier[1])
+        return replace(verdict, sentence=sentence(verdict))
 
     @classmethod
     def from_dict(cls, stored: dict[str, Any]) -> Verdict:
@@ -140,7 +140,7 @@ def points(value: float) -> str:
 def sentence(v: Verdict) -> str:
     """The verdict as text to quote; differences are in points (hundredths)."""
     ours = {"difference": v.difference, "level": v.level, "low": v.low, "high": v.high, "p": v.p}
-    found = _found(v, ours)
+    numbers = _numbers(v, ours)
     margin = f"{100 * v.margin:g} points"
     if v.ratio == 0 and v.adds != LAYERS:
         return (
@@ -148,15 +148,15 @@ def sentence(v: Verdict) -> str:
             f"The best arm without them is {v.comparator}."
         )
     unlooked = v.leaks is not None and not v.leaks.get("looked_for", True)
-    found += (
+    numbers += (
         f", not corrected for an earlier interim look at {v.earlier} seeds (outcome '{v.said}')," if v.earlier else ""
     )
     small = f", less than the {margin} that count as a difference in this trial" if abs(v.difference) < v.margin else ""
     said = {
-        "helps": f"The {v.adds} help{', but not everywhere' if worse_cells(v.cells) else ''}: {found} over the best arm without them ({v.comparator}){small}.",
-        "hurts": f"The {v.adds} hurt: {found} against the best arm without them ({v.comparator}){small}. Leave them out.",
-        "no difference": f"The {v.adds} make no difference of {margin} or more: {_no_difference(v, found)}. Leave them out.",
-        "underpowered": f"This trial cannot tell whether the {v.adds} help: {found} against the best arm without "
+        "helps": f"The {v.adds} help{', but not everywhere' if worse_cells(v.cells) else ''}: {numbers} over the best arm without them ({v.comparator}){small}.",
+        "hurts": f"The {v.adds} hurt: {numbers} against the best arm without them ({v.comparator}){small}. Leave them out.",
+        "no difference": f"The {v.adds} make no difference of {margin} or more: {_no_difference(v, numbers)}. Leave them out.",
+        "underpowered": f"This trial cannot tell whether the {v.adds} help: {numbers} against the best arm without "
         f"them ({v.comparator}). {capitalised(remedy(v))}.",
     }[v.outcome]
     return said + of_images(v) + of_cells(v) + (f" {UNLOOKED}" if unlooked else "")
@@ -194,23 +194,23 @@ def of_cells(v: Verdict, most: int = 3) -> str:
     if v.overall is None:
         return ""
     rows = worse_cells(v.cells)
-    told = ""
+    text = ""
     if rows:
         losses = [
             f"{row['cell']} by {points(-row['difference'])[1:]} points ({points(row['low'])} to {points(row['high'])})"
             for row in rows[:most]
         ]
         more = f", and {len(rows) - most} more" if len(rows) > most else ""
-        what = "One cell gets" if len(rows) == 1 else f"{len(rows)} cells get"
-        told = f" {what} significantly worse: {', '.join(losses)}{more}."
+        subject = "One cell gets" if len(rows) == 1 else f"{len(rows)} cells get"
+        text = f" {subject} significantly worse: {', '.join(losses)}{more}."
     cost = v.overall
     return (
-        f"{told} Over all {cost['test']:,} test images, balanced accuracy changes by {points(cost['difference'])} points "
+        f"{text} Over all {cost['test']:,} test images, balanced accuracy changes by {points(cost['difference'])} points "
         f"({points(cost['low'])} to {points(cost['high'])})."
     )
 
 
-def _found(v: Verdict, numbers: dict[str, Any]) -> str:
+def _numbers(v: Verdict, numbers: dict[str, Any]) -> str:
     return (
         f"{points(numbers['difference'])} points of {v.metric} ({100 * (1 - numbers['level']):.3g} % interval "
         f"{points(numbers['low'])} to {points(numbers['high'])}, p = {numbers['p']:.3f}, {len(v.seeds)} paired seeds, "
@@ -218,11 +218,11 @@ def _found(v: Verdict, numbers: dict[str, Any]) -> str:
     )
 
 
-def _no_difference(v: Verdict, found: str) -> str:
+def _no_difference(v: Verdict, numbers: str) -> str:
     if v.matched_control["against"] == v.comparator:
-        return f"{found} against the best arm without them ({v.comparator})"
+        return f"{numbers} against the best arm without them ({v.comparator})"
     matched_control = f"{points(v.matched_control['difference'])} ({points(v.matched_control['low'])} to {points(v.matched_control['high'])})"
-    return f"{found} against the best arm without them ({v.comparator}), and {matched_control} against {same(v.adds)} ({v.matched_control['against']})"
+    return f"{numbers} against the best arm without them ({v.comparator}), and {matched_control} against {same(v.adds)} ({v.matched_control['against']})"
 
 
 def same(adds: str) -> str:

@@ -68,7 +68,7 @@ Drawing = Annotated[
 Json = Annotated[
     bool, typer.Option("--json", help="Print results as JSON on standard output; progress goes to standard error.")
 ]
-Given = dict[str, Any] | None
+DataOptions = dict[str, Any] | None
 """What `reads` fills."""
 RunFolder = Annotated[Path, typer.Argument(help="A run folder.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="Print results only, no progress.")]
@@ -96,12 +96,12 @@ def sides(text: str | None) -> Any:
     if text is None:
         return None
     try:
-        found = [int(side) for side in text.lower().split("x")]
+        pixels = [int(side) for side in text.lower().split("x")]
     except ValueError:
-        found = []
-    if len(found) not in (1, 2):
+        pixels = []
+    if len(pixels) not in (1, 2):
         raise SettingsError(f"--size {text}: write one number of pixels, or height and width as 96x64")
-    return found[0] if len(found) == 1 else tuple(found)
+    return pixels[0] if len(pixels) == 1 else tuple(pixels)
 
 
 def pair(option: str, text: str) -> tuple[str, str]:
@@ -131,20 +131,20 @@ DATA: dict[str, tuple[str, Any, Callable[[Any], Any]]] = {
 
 def reads(verb: Callable[..., None]) -> Callable[..., None]:
     """The verb with all options of DATA in place of its parameter `data`, which gets the settings that were given."""
-    whole = inspect.signature(verb, eval_str=True)
-    own = list(whole.parameters.values())
+    signature = inspect.signature(verb, eval_str=True)
+    own = list(signature.parameters.values())
     at = next(i for i, parameter in enumerate(own) if parameter.name == "data")
     keyword = inspect.Parameter.POSITIONAL_OR_KEYWORD
     more = [inspect.Parameter(name, keyword, default=None, annotation=kind) for name, (_, kind, _) in DATA.items()]
 
     def with_options(**values: Any) -> None:
-        told = {name: values.pop(name) for name in DATA}
-        data = {DATA[name][0]: DATA[name][2](value) for name, value in told.items() if value is not None}
+        options = {name: values.pop(name) for name in DATA}
+        data = {DATA[name][0]: DATA[name][2](value) for name, value in options.items() if value is not None}
         verb(**values, data=data)
 
     parameters = [*own[:at], *more, *own[at + 1 :]]
     with_options.__name__, with_options.__doc__ = verb.__name__, verb.__doc__
-    with_options.__signature__ = whole.replace(parameters=parameters)  # type: ignore[attr-defined]
+    with_options.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
     with_options.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
     return with_options
 
@@ -153,8 +153,8 @@ def reading(data: dict[str, Any]) -> dict[str, Any]:
     """What `reads` gave as keyword arguments of `augury.load`, checked."""
     from augury.settings import DataSettings, validated
 
-    given = validated(DataSettings, data).reading()
-    return {name: given[name] for name in data}
+    options = validated(DataSettings, data).reading()
+    return {name: options[name] for name in data}
 
 
 def value(text: str) -> Any:
@@ -165,7 +165,7 @@ def value(text: str) -> Any:
         return text
 
 
-def given(**values: Any) -> dict[str, Any]:
+def without_none(**values: Any) -> dict[str, Any]:
     """Those that are not None."""
     return {name: value for name, value in values.items() if value is not None}
 
@@ -182,20 +182,20 @@ def settled(
     values = stored | top
     before = values.get("train", {})
     overrides = [before.get("overrides", {})]
-    for room, own in sections.items():
-        values[room] = values.get(room, {}) | own
+    for section, own in sections.items():
+        values[section] = values.get(section, {}) | own
     overrides.append(sections.get("train", {}).get("overrides", {}))
     for text in extra or []:
-        name, equals, told = text.partition("=")
-        room, dot, key = name.partition(".")
+        name, equals, typed = text.partition("=")
+        section, dot, key = name.partition(".")
         if not (equals and dot):
             raise SettingsError(f"--set {text}: write it as section.name=value, for example --set prove.steps=600")
-        values[room] = {**values.get(room, {}), key: value(told)}
-        if (room, key) == ("train", "overrides"):
-            overrides.append(values[room][key])
-    if any(overrides) and all(isinstance(given, dict) for given in overrides):
+        values[section] = {**values.get(section, {}), key: value(typed)}
+        if (section, key) == ("train", "overrides"):
+            overrides.append(values[section][key])
+    if any(overrides) and all(isinstance(mapping, dict) for mapping in overrides):
         same = values["train"].get("recipe", "auto") == before.get("recipe", "auto")
-        together = {k: v for given in overrides[0 if same else 1 :] for k, v in given.items()}
+        together = {k: v for mapping in overrides[0 if same else 1 :] for k, v in mapping.items()}
         values["train"] = {**values["train"], "overrides": {k: v for k, v in together.items() if v is not None}}
     return validated(RunSettings, values)
 
@@ -240,7 +240,7 @@ def again(
     from augury.pipeline.run_folder import Run
 
     _ = Run(source).about  # a folder that is no run is refused, not made
-    return work(None, source, until, quiet, extra, sections or {}, given(device=device))
+    return work(None, source, until, quiet, extra, sections or {}, without_none(device=device))
 
 
 def opened(source: Path, device: str | None) -> Synthesizer:

@@ -46,8 +46,8 @@ def copies(
     distinct = len(set(data.names)) == len(data)
     names = data.names if distinct else tuple(f"index {i}" for i in range(len(data)))
     recipe = {"policy": how, "flips": mirrored, "seed": seed, "data": data.fingerprint}
-    told: dict[str, Any] = {"copies": {**recipe, "of": {names[i]: i for i in of.tolist()}}}
-    told |= {"grouped_by": "the image that copies are of"} if data.groups is None else {}
+    notes: dict[str, Any] = {"copies": {**recipe, "of": {names[i]: i for i in of.tolist()}}}
+    notes |= {"grouped_by": "the image that copies are of"} if data.groups is None else {}
     return LabelledImages(
         np.concatenate([np.asarray(data.images), *drawn] if originals else drawn),
         data.labels[rows],
@@ -56,17 +56,17 @@ def copies(
         rows if data.groups is None else data.groups[rows],
         None if data.split is None else data.split[rows],
         (names if originals else ()) + tuple(f"{names[i]}#{k}" for k in range(per_image) for i in of),
-        notes={**data.notes, **told},
+        notes={**data.notes, **notes},
     )
 
 
-def check_folders(made: LabelledImages) -> None:
+def check_folders(images: LabelledImages) -> None:
     """Raises SettingsError unless `made` come in all parts, as class folders cannot tell which copies are of one image."""
-    there = set() if made.split is None else set(made.split.tolist())
-    if len(there) < len(SPLITS):
+    present = set() if images.split is None else set(images.split.tolist())
+    if len(present) < len(SPLITS):
         raise SettingsError(
             "class folders do not record which copies belong to one image, and these data lack "
-            f"{', '.join(part for code, part in enumerate(SPLITS) if code not in there)}: a later split could separate copies of one "
+            f"{', '.join(part for code, part in enumerate(SPLITS) if code not in present)}: a later split could separate copies of one "
             "image; write --format imagefolder, the same folders with a metadata.csv that records it"
         )
 
@@ -101,17 +101,20 @@ def preview(data: LabelledImages, *, seed: int = 0, flips: bool | None = None) -
     so that a screen holds them; each block begins with the images as they are."""
     at, mirrored = _some(data, seed), allowed(data, flips)
     images: Images = np.asarray(data.images[at])
-    made: dict[str, Images] = {}
+    rows: dict[str, Images] = {}
     for name in (name for name in OPERATORS if name != "identity"):
         alone = partial(randaugment, operations=1, magnitude=MAGNITUDE, operators=(name,))
-        made[name] = _changed(data.images, alone, None, seed, 0, at)
+        rows[name] = _changed(data.images, alone, None, seed, 0, at)
     for name in (name for name in POLICIES if name != "none"):
-        made[f"policy {name}"] = _changed(data.images, name, mirrored, seed, 0, at)
-    names = list(made)
+        rows[f"policy {name}"] = _changed(data.images, name, mirrored, seed, 0, at)
+    names = list(rows)
     each = -(-len(names) // BLOCKS)
-    parts = [names[start : start + each] for start in range(0, len(names), each)]
+    blocks = [names[start : start + each] for start in range(0, len(names), each)]
     return beside(
-        [draw_contact_sheet({"as they are": images} | {name: made[name] for name in part}, most=SIDE) for part in parts]
+        [
+            draw_contact_sheet({"as they are": images} | {name: rows[name] for name in block}, most=SIDE)
+            for block in blocks
+        ]
     )
 
 

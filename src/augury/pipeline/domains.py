@@ -87,10 +87,10 @@ def stand_in(data: LabelledImages, target: Images) -> LabelledImages:
 
 def check_pseudo_labels(labels: Codes, train: LabelledImages) -> None:
     """Raises DataError unless some class has enough labelled images and enough target images of its pseudo-label."""
-    there = np.bincount(labels, minlength=len(train.classes))
-    if not ((there >= LEAST) & (train.counts >= LEAST)).any():
+    counts = np.bincount(labels, minlength=len(train.classes))
+    if not ((counts >= LEAST) & (train.counts >= LEAST)).any():
         raise DataError(
-            f"no class has {LEAST} labelled images and {LEAST} target images: of the {len(labels)} target images at most {int(there.max())} "
+            f"no class has {LEAST} labelled images and {LEAST} target images: of the {len(labels)} target images at most {int(counts.max())} "
             f"get the pseudo-label of one class, and the largest class has {int(train.counts.max())} labelled images; give more images"
         )
 
@@ -165,17 +165,17 @@ def kept_by_target(judge: nn.Module, synthetic: SyntheticImages, target: Images,
     two classifiers of the target trained apart. The limit is a share of that.
     """
     agreed = proof.probabilities(judge, target).argmax(1) == labels
-    known = float(np.mean([agreed[labels == c].mean() for c in np.unique(labels)]))
+    recognised = float(np.mean([agreed[labels == c].mean() for c in np.unique(labels)]))
     p = proof.probabilities(judge, synthetic.images)
-    limit = proof.limit_for(known, len(synthetic.classes))
-    return proof.kept_classes(synthetic.labels, p, synthetic.classes, limit=limit, judge=known, known=AGREED)
+    limit = proof.limit_for(recognised, len(synthetic.classes))
+    return proof.kept_classes(synthetic.labels, p, synthetic.classes, limit=limit, judge=recognised, known=AGREED)
 
 
 def about_target(target: TargetImages, labelled: TargetLabels | None = None) -> dict[str, Any]:
     """What a run stores of its target; plain JSON."""
     test = 0 if target.test is None else len(target.test)
-    found: dict[str, Any] = {"images": len(target.images), "test": test, "notes": list(target.notes)}
-    return found | ({} if labelled is None else {"class_mix": labelled.mix.tolist()})
+    facts: dict[str, Any] = {"images": len(target.images), "test": test, "notes": list(target.notes)}
+    return facts | ({} if labelled is None else {"class_mix": labelled.mix.tolist()})
 
 
 def target_digest(target: TargetImages) -> str:

@@ -23,13 +23,13 @@ PACKAGES = ("augury", "torch", "numpy", "scipy", "pillow", "safetensors")
 
 def versions() -> dict[str, str]:
     """Package -> version, Python first; "not installed" where one is missing."""
-    found = {"python": platform.python_version()}
+    installed = {"python": platform.python_version()}
     for name in PACKAGES:
         try:
-            found[name] = version(name)
+            installed[name] = version(name)
         except PackageNotFoundError:
-            found[name] = "not installed"
-    return found
+            installed[name] = "not installed"
+    return installed
 
 
 def extras() -> dict[str, bool]:

@@ -73,24 +73,24 @@ def judge(
         raise SettingsError(f"precision is '{precision}'; choose fp32 or bf16")
     paths = {"real": real, "synthetic": fake, "training": train, "held-out": held_out}
     paths |= {"baseline": None if baseline == "half" else baseline}
-    given = {name: path for name, path in paths.items() if path is not None}
-    sets, said, how = together(given, size, fit, on_bad)
+    sources = {name: path for name, path in paths.items() if path is not None}
+    sets, said, how = together(sources, size, fit, on_bad)
     if limit is not None:
         sets = {name: _some(images, limit, seed, name) for name, images in sets.items()}
     classes, labels = shared(sets, said)
-    wanted = _spelt(features, weights, sha256)
+    feature_names = _spelt(features, weights, sha256)
     shape = sets["real"].shape
-    judges = []
-    for name in wanted:
-        judge = metrics.extractor(name, shape, device, sha256=sha256 if _has_file(name) else "")
-        judge = metrics.in_bf16(judge, device) if precision == "bf16" and judge.fingerprint else judge
-        judge = replace(judge, preprocessing=f"{how}{judge.preprocessing}")
-        judges.append(_kept(judge, begin(judge.name)))
+    extractors = []
+    for name in feature_names:
+        extractor = metrics.extractor(name, shape, device, sha256=sha256 if _has_file(name) else "")
+        extractor = metrics.in_bf16(extractor, device) if precision == "bf16" and extractor.fingerprint else extractor
+        extractor = replace(extractor, preprocessing=f"{how}{extractor.preprocessing}")
+        extractors.append(_cached(extractor, begin(extractor.name)))
     images = {name: images.images for name, images in sets.items()}
     card = metrics.evaluate(
         images["real"],
         images["synthetic"],
-        judges,
+        extractors,
         baseline=images.get("baseline", None if baseline is None else "half"),
         real_labels=labels.get("real"),
         fake_labels=labels.get("synthetic"),
@@ -101,16 +101,16 @@ def judge(
         scores=scores,
         seed=seed,
     )
-    told = {
+    set_facts = {
         name: {
-            "path": str(given[name]),
+            "path": str(sources[name]),
             "images": len(images),
             "shape": list(images.shape),
             "classes": [name for name in images.classes if name],
         }
         for name, images in sets.items()
     }
-    return Judged(card, told, tuple(said))
+    return Judged(card, set_facts, tuple(said))
 
 
 def together(
@@ -125,10 +125,10 @@ def together(
         if images.notes.get("skipped")
     ]
     said += [
-        f"{name}: {count} {what} were left out"
+        f"{name}: {count} {kind} were left out"
         for name, images in sets.items()
-        for what, count in images.notes.get("ignored", {}).items()
-        if what.startswith("images")
+        for kind, count in images.notes.get("ignored", {}).items()
+        if kind.startswith("images")
     ]
     alike = [images.shape[1:] for name, images in sets.items() if size is not None or len(sizes[name]) == 1]
     if not alike:
@@ -155,17 +155,17 @@ def together(
 
 def shared(sets: Sets, said: list[str]) -> tuple[tuple[str, ...], dict[str, Codes]]:
     """(class names, labels of each set among them); nothing where real or synthetic images have none, or none in common."""
-    known = [images.classes for name, images in sets.items() if name in ("real", "synthetic", "baseline")]
-    if UNNAMED in known:
+    class_names = [images.classes for name, images in sets.items() if name in ("real", "synthetic", "baseline")]
+    if UNNAMED in class_names:
         return (), {}
-    if len(set.intersection(*map(set, known))) < 2:
-        if max(map(len, known)) > 1:
+    if len(set.intersection(*map(set, class_names))) < 2:
+        if max(map(len, class_names)) > 1:
             said.append("no scores by class: real and synthetic images have fewer than two class names in common")
         return (), {}
-    classes = tuple(dict.fromkeys(name for names in known for name in names))
-    place = {name: code for code, name in enumerate(classes)}
+    classes = tuple(dict.fromkeys(name for names in class_names for name in names))
+    code_of = {name: code for code, name in enumerate(classes)}
     coded = {
-        name: np.array([place[c] for c in images.classes], np.int64)[images.labels]
+        name: np.array([code_of[c] for c in images.classes], np.int64)[images.labels]
         for name, images in sets.items()
         if name in ("real", "synthetic", "baseline")
     }
@@ -189,8 +189,8 @@ def _has_file(name: str) -> bool:
     return (name.startswith(("inception=", "timm:")) and "=" in name) or Path(name).is_file()
 
 
-def _kept(judge: Extractor, progress: Progress | None) -> Extractor:
-    return metrics.remembered(judge, place(None) / "features", progress)
+def _cached(extractor: Extractor, progress: Progress | None) -> Extractor:
+    return metrics.remembered(extractor, place(None) / "features", progress)
 
 
 def _some(images: LabelledImages, limit: int, seed: int, name: str) -> LabelledImages:
@@ -199,6 +199,6 @@ def _some(images: LabelledImages, limit: int, seed: int, name: str) -> LabelledI
     return images.take(np.sort(rng(seed, "limit", name).permutation(len(images))[:limit]))
 
 
-def _sizes(found: dict[str, int]) -> str:
-    first, *others = found
+def _sizes(sizes: dict[str, int]) -> str:
+    first, *others = sizes
     return first + (f" and {len(others)} other sizes" if others else "")

@@ -64,19 +64,19 @@ def translate_files(
     code = translator.changes_of(changes)
     data = pictures(images, size=size, fit=fit, on_bad=on_bad, columns=columns)
     _refuse_other_shape(data, translator.card.shape, Path(images))
-    about = {"changes": dict(changes), "seed": seed, "translator": translator.fingerprint}
+    provenance = {"changes": dict(changes), "seed": seed, "translator": translator.fingerprint}
     rows: list[dict[str, Any]] = []
     with atomic_folder(output) as folder:
         for begin in range(0, len(data), CHUNK):
             at = np.arange(begin, min(begin + CHUNK, len(data)), dtype=np.int64)
             sources = np.ascontiguousarray(data.images[at])
-            made = translator.translate(sources, code.repeat(len(at), 0), seed=seed, indices=at)
-            for index, source, image in zip(at.tolist(), sources, made, strict=True):
+            translations = translator.translate(sources, code.repeat(len(at), 0), seed=seed, indices=at)
+            for index, source, image in zip(at.tolist(), sources, translations, strict=True):
                 name = data.names[index] if data.names else f"index {index}"
                 file = f"{index:06d}-{re.sub(r'[^A-Za-z0-9_-]+', '-', Path(name).stem)[:60]}.png"
                 Image.fromarray(image.transpose(1, 2, 0).squeeze()).save(folder / file)
                 digest = hashlib.sha256(source.tobytes()).hexdigest()
-                rows.append({"file": file, "source_name": name, "source_sha256": digest, "index": index, **about})
+                rows.append({"file": file, "source_name": name, "source_sha256": digest, "index": index, **provenance})
             on_progress(len(rows), len(data))
         write_lines(folder / MANIFEST, rows)
     return rows

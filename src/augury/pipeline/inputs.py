@@ -34,7 +34,7 @@ class Callbacks:
 
     begin: Callable[[str, bool], None] = lambda stage, cached: None
     training: Callable[[Progress], None] = lambda progress: None
-    amount: Callable[[str, int, int], None] = lambda what, done, total: None
+    amount: Callable[[str, int, int], None] = lambda unit, done, total: None
     end: Callable[[str], None] = lambda stage: None
     note: Callable[[str], None] = lambda text: None
 
@@ -57,19 +57,19 @@ class Callbacks:
 
 
 def read(
-    data: LabelledImages | str | os.PathLike[str] | None, place: Run, settings: RunSettings, callbacks: Callbacks
+    data: LabelledImages | str | os.PathLike[str] | None, run: Run, settings: RunSettings, callbacks: Callbacks
 ) -> tuple[LabelledImages, str]:
     """The images and the name of their source. Raises RunFolderError when the folder holds something else."""
     stored = None
-    if (place / "run.json").exists():
-        stored = place.about["source"]
-    elif any(p.name not in (".lock", ".holder") for p in place.path.iterdir()):
-        what = (
-            f"holds {OTHERS['fold-1']}".format(place.path)
-            if (place / "fold-1").exists()
+    if (run / "run.json").exists():
+        stored = run.about["source"]
+    elif any(p.name not in (".lock", ".holder") for p in run.path.iterdir()):
+        problem = (
+            f"holds {OTHERS['fold-1']}".format(run.path)
+            if (run / "fold-1").exists()
             else "not empty and not a run folder"
         )
-        raise RunFolderError(f"{place.path}: {what}; choose another folder with -o")
+        raise RunFolderError(f"{run.path}: {problem}; choose another folder with -o")
     if isinstance(data, LabelledImages):
         source = IN_MEMORY
     elif data is not None:
@@ -78,11 +78,11 @@ def read(
         source = stored or SAMPLE
         callbacks.note(f"No path given: using {source}.")
     if stored not in (None, source):
-        raise RunFolderError(f"{place.path}: this is a run of {stored}, not of {source}; choose another folder with -o")
+        raise RunFolderError(f"{run.path}: this is a run of {stored}, not of {source}; choose another folder with -o")
     if isinstance(data, LabelledImages):
         return images_of(data, settings), source
     if source == IN_MEMORY:
-        raise RunFolderError(f"{place.path}: {GONE}; resume it in Python, with augury.run(data, {str(place.path)!r})")
+        raise RunFolderError(f"{run.path}: {GONE}; resume it in Python, with augury.run(data, {str(run.path)!r})")
     return images_of(None if source == SAMPLE else Path(source), settings), source
 
 
@@ -114,13 +114,18 @@ def images_of(data: LabelledImages | str | os.PathLike[str] | None, settings: Ru
     """Images read, or taken from memory, as `settings.data` says; None: the embedded sample."""
     if not isinstance(data, LabelledImages):
         return load(data, **settings.data.reading())
-    asked = settings.data
-    if asked.columns or asked.attributes is not None or asked.root is not None or asked.format is not None:
+    data_settings = settings.data
+    if (
+        data_settings.columns
+        or data_settings.attributes is not None
+        or data_settings.root is not None
+        or data_settings.format is not None
+    ):
         raise SettingsError(
             "images in memory have no columns, root or format; leave those settings of data out, or give the path of the data"
         )
-    whole = regrouped(data if data.fingerprint else finished(data), asked.group, asked.split)
-    return binned(whole, asked.bins)
+    images = regrouped(data if data.fingerprint else finished(data), data_settings.group, data_settings.split)
+    return binned(images, data_settings.bins)
 
 
 def divided(
@@ -155,9 +160,9 @@ def in_parts(
     files = _files(path, data, settings)
     written = _in_own_size(path, data, settings) if arrays and path is not None and files else data
     codes, _ = divided(data, settings, data.flips(settings.prove.flips))
-    kept = np.flatnonzero(codes != LEFT_OUT)
-    parts = replace(written.take(kept), split=codes[kept])
-    return parts, [files[i] for i in kept] if files and not arrays else None
+    rows = np.flatnonzero(codes != LEFT_OUT)
+    parts = replace(written.take(rows), split=codes[rows])
+    return parts, [files[i] for i in rows] if files and not arrays else None
 
 
 def _files(path: Path | None, data: LabelledImages, settings: RunSettings) -> list[Path]:
@@ -192,11 +197,11 @@ def _in_own_size(path: Path, data: LabelledImages, settings: RunSettings) -> Lab
 def changes(settings: RunSettings) -> list[str]:
     """--set words for what differs from the defaults; of the training what a recorded plan does not say already."""
     words = []
-    for room, values in settings.model_dump(mode="json", exclude_defaults=True).items():
+    for section, values in settings.model_dump(mode="json", exclude_defaults=True).items():
         if isinstance(values, dict):
-            hidden = {"recipe", "steps", "budget", "precision", "checkpoint_every"} if room == "train" else set()
-            told = {k: v if isinstance(v, str) else json.dumps(v) for k, v in values.items() if k not in hidden}
-            words += [f"--set={room}.{k}={v}" for k, v in told.items()]
+            hidden = {"recipe", "steps", "budget", "precision", "checkpoint_every"} if section == "train" else set()
+            options = {k: v if isinstance(v, str) else json.dumps(v) for k, v in values.items() if k not in hidden}
+            words += [f"--set={section}.{k}={v}" for k, v in options.items()]
     return words
 
 

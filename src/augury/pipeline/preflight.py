@@ -51,13 +51,13 @@ def check_parts(session: Session, needed: set[str]) -> None:
     if "classify" not in needed or session.trained:
         return
     if session.target is not None:
-        return _tell_target(session)
+        return _note_target(session)
     _, rule = training.resolve_recipe(session.learnt, settings.train, session.device)  # the parts are smaller
     if not training.translates(rule):
         return
     table = cells(session.learnt, settings.train.condition, class_moves=rule.class_moves)
-    told = [f"Train images of each cell (* empty or rare: fewer than {table.least}):", *_indented(table.lines())]
-    session.callbacks.note("\n".join(told))
+    lines = [f"Train images of each cell (* empty or rare: fewer than {table.least}):", *_indented(table.lines())]
+    session.callbacks.note("\n".join(lines))
     plan = generation.plan_translations(
         session.learnt,
         settings.train.condition,
@@ -75,7 +75,7 @@ def check_parts(session: Session, needed: set[str]) -> None:
                 )
 
 
-def _tell_target(session: Session) -> None:
+def _note_target(session: Session) -> None:
     """What the run will do with the target images."""
     target, train, test = session.target, session.parts["train"], session.parts["test"]
     assert target is not None

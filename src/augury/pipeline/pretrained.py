@@ -20,15 +20,15 @@ def pretrained(run: str | os.PathLike[str]) -> PretrainedBackbone:
 
     Raises RunFolderError when `run` is no run folder, or has trained no discriminator.
     """
-    place = Run(run)
-    found: PretrainedBackbone | str = "its training has not ended; resume it with the same command"
-    shape = place.about["data"]["shape"]
-    if "train" in place.state():
-        plan = Plan.from_dict(read_json(place / "train" / "plan.json")["plan"])
-        found = training.layers(place / "train", plan, tuple(shape))
-    if isinstance(found, str):
-        raise RunFolderError(f"{place.path}: no discriminator to start from: {found}")
-    seen = seen_by("generator", str(place.path))
+    run_folder = Run(run)
+    backbone: PretrainedBackbone | str = "its training has not ended; resume it with the same command"
+    shape = run_folder.about["data"]["shape"]
+    if "train" in run_folder.state():
+        plan = Plan.from_dict(read_json(run_folder / "train" / "plan.json")["plan"])
+        backbone = training.layers(run_folder / "train", plan, tuple(shape))
+    if isinstance(backbone, str):
+        raise RunFolderError(f"{run_folder.path}: no discriminator to start from: {backbone}")
+    seen = seen_by("generator", str(run_folder.path))
     return replace(
-        found, seen={name.replace("generator", "discriminator"): image_hashes for name, image_hashes in seen.items()}
+        backbone, seen={name.replace("generator", "discriminator"): image_hashes for name, image_hashes in seen.items()}
     )

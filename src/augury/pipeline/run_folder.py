@@ -57,20 +57,20 @@ class Run:
         """run.json; raises RunFolderError when this is no run folder or of another format."""
         file = self / "run.json"
         if not file.exists():
-            what = next((text for name, text in OTHERS.items() if (self / name).exists()), "")
+            description = next((text for name, text in OTHERS.items() if (self / name).exists()), "")
             raise RunFolderError(
-                f"{self.path}: {what.format(self.path)}"
-                if what
+                f"{self.path}: {description.format(self.path)}"
+                if description
                 else f"{self.path}: not a run folder (no run.json); create one with augury run PATH -o FOLDER. To score two sets of "
                 "images: augury evaluate REAL SYNTHETIC; to judge them: augury prove REAL --with SYNTHETIC"
             )
-        about: dict[str, Any] = read_json(file)
-        if about.get("format") != FORMAT:
+        metadata: dict[str, Any] = read_json(file)
+        if metadata.get("format") != FORMAT:
             raise RunFolderError(
-                f"{self.path}: written in run format {about.get('format')} by Augury {about.get('version')}, but this "
+                f"{self.path}: written in run format {metadata.get('format')} by Augury {metadata.get('version')}, but this "
                 f"version reads format {FORMAT}; use a new folder, or that version"
             )
-        return about
+        return metadata
 
     @property
     def settings(self) -> dict[str, Any]:

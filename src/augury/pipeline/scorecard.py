@@ -25,7 +25,7 @@ FEW = 4
 """With fewer held-out images than this, scores that need them are left out."""
 NUMBERS = 50_000_000
 """Most pixel values of training images that fakes are laid beside: 400 MB as float64."""
-TAUGHT = 5
+FAKES_PER_LIMIT = 5
 """A classifier is taught by as many fakes as there are training images, but by this times the limit at most."""
 ABOUT_TRANSLATIONS = (
     "C_T, authenticity, duplicates and membership are left out: they measure whether an image resembles a train image, and a translation "
@@ -84,7 +84,7 @@ def score(
     judged = partial(metrics.evaluate, first.images, fake.images, seed=seed)
     drawn = fake.sources is None
     held_out = unseen.images if len(unseen) >= FEW and drawn else None
-    found = judged(
+    scores = judged(
         judges,
         baseline=second.images,
         real_labels=None if blind else first.labels,
@@ -100,23 +100,23 @@ def score(
             looked.append((judge, rows))
             if not drawn:
                 continue
-            asked = [
+            names = [
                 name for name in BESIDE[judge.name] if held_out is not None or "held_out" not in SCORES[name].needs
             ]
-            found += judged([judge], baseline=None, train=train.images[rows], held_out=held_out, scores=asked).scores
+            scores += judged([judge], baseline=None, train=train.images[rows], held_out=held_out, scores=names).scores
     own = metrics.opinions(classifier, device)
-    found += judged([own], baseline=second.images, scores=["is"]).scores
+    scores += judged([own], baseline=second.images, scores=["is"]).scores
     if not blind and len(held):
-        found += useful(synthesizer, train, held, settings, device)
-    return ScoreCard(found), copies(fake, train, looked)
+        scores += useful(synthesizer, train, held, settings, device)
+    return ScoreCard(scores), copies(fake, train, looked)
 
 
 def extractors(names: str, train: LabelledImages, device: torch.device, classifier: Classifier) -> list[Extractor]:
     """Those of `names` with commas between; "auto" is lite0 where it is installed, else the run's classifier."""
     own = metrics.of_classifier(classifier, device)
     auto = "lite0" if metrics.lite0_installed() else "classifier"
-    asked = [auto if name == "auto" else name for name in names.split(",") if name]
-    return [metrics.extractor(name, train.shape, device, own) for name in dict.fromkeys(asked)]
+    chosen = [auto if name == "auto" else name for name in names.split(",") if name]
+    return [metrics.extractor(name, train.shape, device, own) for name in dict.fromkeys(chosen)]
 
 
 def useful(
@@ -128,29 +128,29 @@ def useful(
 ) -> tuple[Score, Score]:
     """GAN-train and GAN-test of fakes of all classes alike, under conditions that occur among the training images."""
     present = np.flatnonzero(train.counts)
-    each = -(-min(len(train), TAUGHT * settings.score.limit) // len(present))
+    each = -(-min(len(train), FAKES_PER_LIMIT * settings.score.limit) // len(present))
     picks = np.concatenate([np.resize(np.flatnonzero(train.labels == c), each) for c in present])
     drawn = synthesizer.sample(train.take(picks).conditions(settings.train.condition), seed=settings.seed + 2)
-    made = LabelledImages(drawn.images, drawn.labels, train.classes, fingerprint=drawn.synthesizer)
+    fakes = LabelledImages(drawn.images, drawn.labels, train.classes, fingerprint=drawn.synthesizer)
     prove, seed = settings.prove, settings.seed
-    return proof.usefulness(made, train, held, steps=prove.steps, batch=prove.batch, seed=seed, device=device)
+    return proof.usefulness(fakes, train, held, steps=prove.steps, batch=prove.batch, seed=seed, device=device)
 
 
 def copies(fake: SyntheticImages, train: LabelledImages, looked: Sequence[tuple[Extractor, Codes]]) -> Copies:
     """The near-duplicates among the fakes by each extractor, of the training images whose rows int64 [T] stand beside it."""
-    told, rows, pictures = [], [], []
+    counts, rows, pictures = [], [], []
     for judge, among in looked:
         own = None
         if fake.sources is not None:
-            place = np.full(len(train), -1, np.int64)
-            place[among] = np.arange(len(among))
-            own = place[fake.sources]
-        found = metrics.near_duplicates(judge.extract(fake.images), judge.extract(train.images[among]), own=own)
-        told.append(
-            {"features": judge.identity, "fakes": len(fake), "train": len(among), "copies": len(found.distances)}
+            position = np.full(len(train), -1, np.int64)
+            position[among] = np.arange(len(among))
+            own = position[fake.sources]
+        near = metrics.near_duplicates(judge.extract(fake.images), judge.extract(train.images[among]), own=own)
+        counts.append(
+            {"features": judge.identity, "fakes": len(fake), "train": len(among), "copies": len(near.distances)}
         )
-        others = among[found.train[:SHOWN]]
-        for i, j, distance in zip(found.fakes[:SHOWN], others, found.distances[:SHOWN], strict=True):
+        others = among[near.train[:SHOWN]]
+        for i, j, distance in zip(near.fakes[:SHOWN], others, near.distances[:SHOWN], strict=True):
             rows.append(
                 {
                     "features": judge.identity,
@@ -159,12 +159,12 @@ def copies(fake: SyntheticImages, train: LabelledImages, looked: Sequence[tuple[
                     "index": int(fake.indices[i]),
                     "train": train.names[j] if train.names else f"index {j}",
                     "distance": float(distance),
-                    "limit": found.limit,
+                    "limit": near.limit,
                 }
             )
             pictures.append(np.stack([fake.images[i], train.images[j]]))
     empty = np.empty((0, 2, *fake.images.shape[1:]), np.uint8)
-    return Copies(tuple(told), tuple(rows), np.stack(pictures) if pictures else empty)
+    return Copies(tuple(counts), tuple(rows), np.stack(pictures) if pictures else empty)
 
 
 def closest(synthetic: SyntheticImages, train: LabelledImages, pairs: int = 12, k: int = 3) -> tuple[Codes, Any]:
@@ -175,11 +175,11 @@ def closest(synthetic: SyntheticImages, train: LabelledImages, pairs: int = 12, 
     if not len(synthetic):
         return np.empty((0, 1 + k), np.int64), np.empty((0, k))
     fake, real = (np.asarray(x, np.float32).reshape(len(x), -1) for x in (synthetic.images, train.images))
-    found, distances = metrics.nearest(fake, real, k + (own is not None))
+    neighbours, distances = metrics.nearest(fake, real, k + (own is not None))
     if own is not None:  # the source, or where it is not among them the farthest, is left out
-        last = np.where((found == own[:, None]).any(1), (found == own[:, None]).argmax(1), k)
+        last = np.where((neighbours == own[:, None]).any(1), (neighbours == own[:, None]).argmax(1), k)
         others = np.arange(k + 1) != last[:, None]
-        found, distances = found[others].reshape(-1, k), distances[others].reshape(-1, k)
+        neighbours, distances = neighbours[others].reshape(-1, k), distances[others].reshape(-1, k)
     order = np.argsort(distances[:, 0], kind="stable")[:pairs]
-    rows = np.concatenate([order[:, None], found[order]], axis=1).astype(np.int64)
+    rows = np.concatenate([order[:, None], neighbours[order]], axis=1).astype(np.int64)
     return rows, distances[order] * real.shape[1] ** -0.5

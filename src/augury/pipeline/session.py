@@ -90,19 +90,19 @@ class Session:
     @cached_property
     def beside(self) -> Images:
         """Those images without labels that are like none held out, uint8 [N, C, H, W]; how many is stored."""
-        found = self.unlabelled
-        if not len(found):
-            return found
+        unlabelled = self.unlabelled
+        if not len(unlabelled):
+            return unlabelled
         held = {name: self.parts[name].images for name in ("validation", "test")}
-        keep, left = apart_from(found, held, self.parts["train"].images, mirrored=self.flips)
-        told = {
+        keep, left = apart_from(unlabelled, held, self.parts["train"].images, mirrored=self.flips)
+        summary = {
             "folder": self.settings.train.unlabelled,
-            "images": len(found),
+            "images": len(unlabelled),
             "used": int(keep.sum()),
             "left_out": left,
         }
-        write_json(self.run / "train" / "unlabelled.json", told)
-        return np.ascontiguousarray(found[keep])
+        write_json(self.run / "train" / "unlabelled.json", summary)
+        return np.ascontiguousarray(unlabelled[keep])
 
     @cached_property
     def learnt(self) -> LabelledImages:
@@ -132,12 +132,14 @@ class Session:
     def others(self) -> dict[str, SyntheticImages]:
         """Kept synthetic images of other runs by the name of their arm. Raises SettingsError for an arm that shows none,
         RunFolderError for a run of other classes or another size of image."""
-        found = {}
+        by_arm = {}
         for name, path in self.settings.prove.others.items():
             shown = (arm.source for arm in proof.ARMS.values() if arm.shows)
-            known = [source for source in dict.fromkeys(shown) if source != "gan"]
-            if name not in known:
-                raise SettingsError(f"prove.others: no arm shows images called '{name}'; there are: {', '.join(known)}")
+            sources = [source for source in dict.fromkeys(shown) if source != "gan"]
+            if name not in sources:
+                raise SettingsError(
+                    f"prove.others: no arm shows images called '{name}'; there are: {', '.join(sources)}"
+                )
             run = Run(path)
             facts = run.about["data"]
             if facts["classes"] != list(self.data.classes) or facts["shape"] != list(self.data.shape):
@@ -147,8 +149,8 @@ class Session:
                 )
             condition = tuple(run.settings["train"]["condition"])
             images = generation.load(run / "synthetic", self.data.classes, condition)
-            found[name] = images.take(images.kept)
-        return found
+            by_arm[name] = images.take(images.kept)
+        return by_arm
 
     def drawn_by_others(self) -> dict[str, str]:
         """What tells other images from those that `others` gave before."""
@@ -212,10 +214,10 @@ class Session:
         )
         if not (files / "done").exists() or read_json(files / "done")["key"] != key:
             self.saw("judges", train)
-            found = proof.column_classifiers(
+            classifiers = proof.column_classifiers(
                 train, condition, table, seed=self.settings.seed, device=self.device, flips=self.flips
             )
-            for name, model in zip(chain(*names), chain(*found), strict=True):
+            for name, model in zip(chain(*names), chain(*classifiers), strict=True):
                 checkpoints.save(files / f"{name}.safetensors", model.state_dict(), {})
             write_json(files / "done", {"key": key})
         loaded: list[list[Classifier]] = []
@@ -286,23 +288,23 @@ class Session:
         model: Classifier = proof.fit(self.parts["train"], config, seed=seed, device=self.device)
         return model
 
-    def saw(self, place: str, images: LabelledImages, start_from: str | None = None) -> None:
+    def saw(self, component: str, images: LabelledImages, start_from: str | None = None) -> None:
         """Keep that `place` sees these images, those of the validation part, which it is chosen or stopped by, and those that
         what it starts from has seen, or that nothing tells of that; the trial checks it."""
-        before = {} if start_from is None else proof.seen_by(place, start_from)
+        before = {} if start_from is None else proof.seen_by(component, start_from)
         chosen = proof.image_hashes(self.parts["validation"].images)
-        name = place if start_from is None or place in before else place + proof.UNTOLD
+        name = component if start_from is None or component in before else component + proof.UNTOLD
         proof.record(self.run / "seen", name, proof.image_hashes(images.images), chosen, *before.values())
-        for stale in {place, place + proof.UNTOLD} - {name}:
+        for stale in {component, component + proof.UNTOLD} - {name}:
             (self.run / "seen" / f"{stale}.npy").unlink(missing_ok=True)
 
     def planned(self) -> training.Plan:
         """The training plan: made once, by measurement where a budget asks for it, and then kept."""
         stored, inputs = self.run / "train" / "plan.json", digest(self.inputs("train"))
-        kept = read_json(stored) if stored.exists() else {}
+        previous = read_json(stored) if stored.exists() else {}
         s = self.settings
-        if kept.get("inputs") == inputs:
-            plan = training.Plan.from_dict(kept["plan"])
+        if previous.get("inputs") == inputs:
+            plan = training.Plan.from_dict(previous["plan"])
             return plan if plan.start is None else replace(plan, start=(str(s.train.start_from), plan.start[1]))
         plan = training.make_plan(self.learnt, s.train, seed=s.seed, device=self.device, flips=self.flips)
         for file in (self.run / "train").glob("checkpoint-*.safetensors"):  # of another plan, or of other images
@@ -351,15 +353,15 @@ class Session:
     def plan(self) -> dict[str, Any]:
         """The training plan as the report tells it."""
         plan = read_json(self.run / "train" / "plan.json")["plan"]
-        told = {k: v for k, v in plan.items() if k not in ("rule", "start", "unconditional") or (k != "rule" and v)}
-        return told | {"network": plan["rule"]["network"], "chosen_step": self.synthesizer.card.steps}
+        summary = {k: v for k, v in plan.items() if k not in ("rule", "start", "unconditional") or (k != "rule" and v)}
+        return summary | {"network": plan["rule"]["network"], "chosen_step": self.synthesizer.card.steps}
 
     def command(self, settings: RunSettings | None = None, *more: str) -> str:
         """The command that gives the same result again, steps instead of a budget; of other `settings` and with `more` words
         for the run of which this one is a part."""
         s, plan = settings or self.settings, self.plan()
-        given = [] if self.source == SAMPLE else [self.source]
-        words = ["augury", "run", *given, "-o", "again", *more, "--seed", str(s.seed), "--device", plan["device"]]
+        source = [] if self.source == SAMPLE else [self.source]
+        words = ["augury", "run", *source, "-o", "again", *more, "--seed", str(s.seed), "--device", plan["device"]]
         words += ["--recipe", plan["recipe"], "--steps", str(plan["steps"]), "--precision", plan["precision"]]
         return shlex.join(words + changes(s))
 

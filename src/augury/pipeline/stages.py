@@ -77,12 +77,12 @@ def label_target(session: Session) -> None:
         flips=session.flips,
         device=session.device,
     )
-    found = domains.label_target(model, target.images)
-    domains.check_pseudo_labels(found.labels, train)
+    labelled = domains.label_target(model, target.images)
+    domains.check_pseudo_labels(labelled.labels, train)
     with atomic_path(session.run / "target.npy") as temporary, temporary.open("wb") as file:
-        np.save(file, found.labels, allow_pickle=False)
-    write_json(session.run / "target.json", domains.about_target(target, found))
-    lines = "\n".join(f"  {line}" for line in found.lines(train.classes, train.counts))
+        np.save(file, labelled.labels, allow_pickle=False)
+    write_json(session.run / "target.json", domains.about_target(target, labelled))
+    lines = "\n".join(f"  {line}" for line in labelled.lines(train.classes, train.counts))
     session.callbacks.note(f"Share of each class:\n{lines}")
     session.forget("target_labels", "learnt")
 
@@ -93,10 +93,10 @@ def train(session: Session) -> None:
     learnt = session.learnt
     session.saw("generator", learnt, s.train.start_from)
     if s.train.unlabelled:
-        told = read_json(folder / "unlabelled.json")
-        away = ", ".join(f"{n:,} like the {name} split" for name, n in told["left_out"].items())
+        summary = read_json(folder / "unlabelled.json")
+        away = ", ".join(f"{n:,} like the {name} split" for name, n in summary["left_out"].items())
         session.callbacks.note(
-            f"{told['used']:,} of {told['images']:,} unlabelled images train the generator; left out: {away}"
+            f"{summary['used']:,} of {summary['images']:,} unlabelled images train the generator; left out: {away}"
         )
     watched, held = train, training.drop_labels(plan, session.parts["validation"])
     if session.target is not None:  # what is watched are translations into the target
@@ -125,10 +125,10 @@ def draw(session: Session) -> None:
     session.saw("filters", context.train)
     if session.translates:
         return fill(session, context)
-    wanted = session.amounts()
+    amounts = session.amounts()
     synthetic = generation.draw(
         session.synthesizer,
-        wanted.numbers,
+        amounts.numbers,
         seed=session.settings.seed,
         surplus=g.surplus,
         truncation=g.truncation,
@@ -143,21 +143,21 @@ def draw(session: Session) -> None:
         targets = generation.soft_labels(synthetic.images, synthetic.labels, ensemble)
         synthetic = replace(synthetic, targets=targets)
     generation.save(synthetic, session.run / "synthetic")
-    rows = generation.census(synthetic, context.train, wanted.numbers, wanted.why)
-    told = {"strategy": str(g.sampling_strategy), "sampling": g.sampling, "rows": rows}
-    write_json(session.run / "generation.json", told | {"filters": generation.asked(g.filters, context)})
+    rows = generation.census(synthetic, context.train, amounts.numbers, amounts.why)
+    summary = {"strategy": str(g.sampling_strategy), "sampling": g.sampling, "rows": rows}
+    write_json(session.run / "generation.json", summary | {"filters": generation.asked(g.filters, context)})
     session.forget("synthetic")
 
 
 def score(session: Session) -> None:
     """The score card, the generator's copies of training images, and their pictures."""
-    known, validation, among = session.learnt, session.parts["validation"], None
+    images, validation, among = session.learnt, session.parts["validation"], None
     if session.target is not None:  # translations are compared with target images, of which none has a label
-        among = np.arange(len(session.parts["train"]), len(known))
+        among = np.arange(len(session.parts["train"]), len(images))
         validation = validation.take(among[:0])
     card, copies = scorecard.score(
-        training.sampler(session.synthesizer, known, session.planned().rule.class_moves),
-        known if session.translates else session.parts["train"],
+        training.sampler(session.synthesizer, images, session.planned().rule.class_moves),
+        images if session.translates else session.parts["train"],
         validation,
         session.classifier,
         session.settings,
@@ -167,30 +167,31 @@ def score(session: Session) -> None:
     )
     with atomic_path(session.run / "copies.npy") as temporary, temporary.open("wb") as file:
         np.save(file, copies.pictures, allow_pickle=False)
-    told = {"looked": list(copies.looked), "pairs": list(copies.rows)}
+    copied = {"looked": list(copies.looked), "pairs": list(copies.rows)}
     notes = [scorecard.ABOUT_TRANSLATIONS] if session.translates else []
-    write_json(session.run / "scores.json", card.as_dict() | {"copies": told, "notes": notes})
+    write_json(session.run / "scores.json", card.as_dict() | {"copies": copied, "notes": notes})
 
 
 def prove(session: Session) -> None:
     """The paired trial; each training's result is kept as soon as it is there, and serves other numbers of seeds."""
     file, s = session.run / "trial.json", session.settings
-    about = [session.run.key("generate"), s.seed, session.device.type, session.flips]
+    inputs = [session.run.key("generate"), s.seed, session.device.type, session.flips]
     layers, others = session.layers, session.drawn_by_others()
     if not isinstance(layers, str):
         others[proof.LAYERS] = layers.fingerprint
     elif not session.translates:  # trials about empty cells have no such arms
         session.callbacks.note(f"no arm starts from the discriminator: {layers}")
     train, validation, test = (session.parts[name] for name in SPLITS)
-    kept = kept_results(file, about, s.prove, test, session.callbacks, others)
+    cache = kept_results(file, inputs, s.prove, test, session.callbacks, others)
     extra, settings = session.pseudo_labelled() | session.others, s.prove
     if "all" not in settings.arms:
-        asked = [name for name, arm in proof.ARMS.items() if arm.source in extra and name not in settings.arms]
-        settings = settings.model_copy(update={"arms": (*settings.arms, *asked)})
+        extra_arms = [name for name, arm in proof.ARMS.items() if arm.source in extra and name not in settings.arms]
+        settings = settings.model_copy(update={"arms": (*settings.arms, *extra_arms)})
     seen = proof.recorded(session.run / "seen")
     for name, path in s.prove.others.items():
         seen |= {
-            f"{place} of {name}": image_hashes for place, image_hashes in proof.recorded(Run(path) / "seen").items()
+            f"{component} of {name}": image_hashes
+            for component, image_hashes in proof.recorded(Run(path) / "seen").items()
         }
     verdict = proof.prove(
         train,
@@ -207,11 +208,11 @@ def prove(session: Session) -> None:
         extra=extra,
         layers=layers,
         seen=seen,
-        results=kept.results,
-        on_result=kept.keep,
+        results=cache.results,
+        on_result=cache.keep,
         on_note=session.callbacks.note,
     )
-    write_json(session.run / "verdict.json", kept.told(verdict).as_dict())
+    write_json(session.run / "verdict.json", cache.told(verdict).as_dict())
 
 
 def export(session: Session) -> None:
@@ -349,10 +350,10 @@ def opened(
     """The session of a run folder, held for this process; arguments as for `run`."""
     refuse_among_data(data, folder)
     refuse_among_data(settings.data.target if settings else None, folder)
-    place, callbacks = Run(folder), (callbacks or Callbacks()).logged()
-    with place.held():
-        chosen = settings or validated(RunSettings, place.settings)
+    run_folder, callbacks = Run(folder), (callbacks or Callbacks()).logged()
+    with run_folder.held():
+        chosen = settings or validated(RunSettings, run_folder.settings)
         if seed is not None:
             chosen = chosen.model_copy(update={"seed": seed})
-        images, source = read(data, place, chosen, callbacks)
-        yield Session(place, images, chosen, source, callbacks)
+        images, source = read(data, run_folder, chosen, callbacks)
+        yield Session(run_folder, images, chosen, source, callbacks)

@@ -31,19 +31,19 @@ def fill(session: Session, context: generation.FilterContext) -> None:
         on_progress=lambda done, total: session.callbacks.amount("images", done, total),
     )
     generation.save(synthetic, session.run / "synthetic", train)
-    wanted = np.zeros_like(plan.cells.counts)
+    requested = np.zeros_like(plan.cells.counts)
     for row in plan.rows:
-        wanted[row.target] += row.number
-    rows = generation.census(synthetic, train, wanted)
+        requested[row.target] += row.number
+    rows = generation.census(synthetic, train, requested)
     facts: dict[str, Any] = {
         "strategy": str(g.sampling_strategy),
         "sampling": "translation",
         "rows": rows,
         "plan": generation.tallied(plan.as_rows(), synthetic, train),
     }
-    if (kept := _kept_classes(session, synthetic)) is not None:
-        session.callbacks.note(kept.sentence)
-        facts["kept_classes"] = kept.as_dict()
+    if (kept_classes := _kept_classes(session, synthetic)) is not None:
+        session.callbacks.note(kept_classes.sentence)
+        facts["kept_classes"] = kept_classes.as_dict()
     write_json(session.run / "generation.json", facts | {"filters": generation.asked(filters, context)})
     session.forget("synthetic")
 
@@ -71,11 +71,11 @@ def _kept_classes(session: Session, synthetic: SyntheticImages) -> proof.KeptCla
     if not len(rows):
         return None
     judges = [session.classifier] if session.planned().rule.semantic else session.column_classifiers[0]
-    made, real = (
+    translated, real = (
         np.mean([proof.probabilities(judge, images) for judge in judges], axis=0)
         for images in (synthetic.images[rows], held.images)
     )
     right = real.argmax(1) == held.labels
-    known = float(np.mean([right[held.labels == c].mean() for c in np.unique(held.labels)]))
-    limit = proof.limit_for(known, len(train.classes))
-    return proof.kept_classes(synthetic.labels[rows], made, train.classes, limit=limit, judge=known)
+    recognised = float(np.mean([right[held.labels == c].mean() for c in np.unique(held.labels)]))
+    limit = proof.limit_for(recognised, len(train.classes))
+    return proof.kept_classes(synthetic.labels[rows], translated, train.classes, limit=limit, judge=recognised)

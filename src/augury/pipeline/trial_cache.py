@@ -39,7 +39,7 @@ class Kept:
 
 def kept_results(
     file: Path,
-    about: list[Any],
+    run_inputs: list[Any],
     prove: ProveSettings,
     test: LabelledImages,
     callbacks: Callbacks,
@@ -55,7 +55,10 @@ def kept_results(
     """
     lasting = prove.model_dump(exclude=LASTING)
     seen = [features] if (features := proof.features_of(prove.classifier)) else []  # those installed by now
-    inputs, tested = digest([*about, lasting, proof.MEASURED, *seen]), digest(proof.image_hashes(test.images).tolist())
+    inputs, tested = (
+        digest([*run_inputs, lasting, proof.MEASURED, *seen]),
+        digest(proof.image_hashes(test.images).tolist()),
+    )
     stored, verdict = read_json(file) if file.exists() else {}, verdict_before(Run(file.parent))
     same, mark = stored.get("inputs") == inputs, None if verdict is None else digest(verdict.as_dict())
     results: dict[str, Any] = stored["results"] if same else {}
@@ -65,15 +68,15 @@ def kept_results(
     before, now = stored.get("others", {}), others or {}
     needs = {name: proof.LAYERS if arm.learnt else arm.source for name, arm in proof.ARMS.items()}
     old = {name for name, need in needs.items() if before.get(need) != now.get(need)}
-    results = {name: found for name, found in results.items() if proof.arm_of(name) not in old}
-    told = {"inputs": inputs, "tested": tested, "measured": proof.MEASURED, "look": look, "stale": stale}
+    results = {name: result for name, result in results.items() if proof.arm_of(name) not in old}
+    header = {"inputs": inputs, "tested": tested, "measured": proof.MEASURED, "look": look, "stale": stale}
 
     displaced = [aside] if stored and not same else []
 
     def keep(done: int, total: int, name: str) -> None:
         while displaced:
             displaced.pop()()
-        write_json(file, told | {"results": results} | ({"others": now} if now else {}))
+        write_json(file, header | {"results": results} | ({"others": now} if now else {}))
         callbacks.amount("trainings", done, total)
 
     return Kept(results, keep, verdict if results and mark != stale else None, look)
@@ -85,9 +88,9 @@ def first_look(stored: dict[str, Any], other: Verdict | None) -> Look:
     return other.look if other is not None and not number else (int(number), str(said))
 
 
-def verdict_before(place: Run) -> Verdict | None:
+def verdict_before(run: Run) -> Verdict | None:
     """The verdict in the folder, if there is one that this version can read."""
     try:
-        return place.verdict if (place / "verdict.json").exists() else None
+        return run.verdict if (run / "verdict.json").exists() else None
     except RunFolderError:
         return None

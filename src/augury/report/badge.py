@@ -16,7 +16,7 @@ CHARACTER = 6.3
 """About the mean width of a character of Verdana at 11 px."""
 
 
-def told(verdict: Mapping[str, Any]) -> str:
+def label(verdict: Mapping[str, Any]) -> str:
     """The outcome and the difference in a few characters."""
     if verdict["outcome"] in ("helps", "hurts"):
         worse = ", a cell worse" if verdict["outcome"] == "helps" and worse_cells(verdict.get("cells", ())) else ""
@@ -26,7 +26,7 @@ def told(verdict: Mapping[str, Any]) -> str:
 
 def badge(verdict: Mapping[str, Any]) -> str:
     """An SVG of 20 px height, complete in itself: the name on grey, the outcome on its colour; its title is the sentence."""
-    name, text = adds(verdict), told(verdict)
+    name, text = adds(verdict), label(verdict)
     left, right = (round(len(part) * CHARACTER) + 14 for part in (name, text))
     width, colour = left + right, COLOURS[verdict["outcome"]]
     title = escape(f"{name}: {verdict['sentence']}")
@@ -45,5 +45,5 @@ def badge(verdict: Mapping[str, Any]) -> str:
 
 def markdown(verdict: Mapping[str, Any], path: str | os.PathLike[str]) -> str:
     """`![words](path)`, a line for a README."""
-    place = Path(path).as_posix().replace(" ", "%20").replace("(", "%28").replace(")", "%29")
-    return f"![{adds(verdict)}: {told(verdict)}]({place})"
+    target = Path(path).as_posix().replace(" ", "%20").replace("(", "%28").replace(")", "%29")
+    return f"![{adds(verdict)}: {label(verdict)}]({target})"

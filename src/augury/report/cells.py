@@ -62,9 +62,9 @@ def _value(row: Mapping[str, Any]) -> str:
 
 def heat_map(table: Grid, role: str, arm: str) -> Chart:
     """Recall of each cell in one arm; `role` is "comparator" (before) or "arm" (after, with the change in points)."""
-    told = "; ".join(_told(row, role) for line in table.cells for row in line)
+    description = "; ".join(_describe_cell(row, role) for line in table.cells for row in line)
     when = "Before" if role == "comparator" else "After"
-    chart = Chart(TOP + HEIGHT * len(table.rows) + 4, f"{when}, recall of each cell in the arm {arm}: {told}.")
+    chart = Chart(TOP + HEIGHT * len(table.rows) + 4, f"{when}, recall of each cell in the arm {arm}: {description}.")
     width = (WIDTH - LABEL - 4) / len(table.columns)
     for j, name in enumerate(table.columns):
         x = LABEL + (j + 0.5) * width
@@ -96,7 +96,7 @@ def _cell(chart: Chart, row: Mapping[str, Any], role: str, x: float, y: float, w
     chart.add("text", "tick middle", counts, x=middle, y=y + (55 if after else 46))
 
 
-def _told(row: Mapping[str, Any], role: str) -> str:
+def _describe_cell(row: Mapping[str, Any], role: str) -> str:
     recall = row[f"recall_{role}"]
     counts = f"{row['train']:,} real" + (f", {row['synthetic']:,} generated" if role == "arm" else "")
     return f"{row['cell']} {'no test image' if missing(recall) else percent(recall)} ({counts} train images)"

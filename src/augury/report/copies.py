@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from augury.report.facts import Facts
-from augury.report.pictures import Wanted, strips
+from augury.report.pictures import StripInput, strips
 
 BYTES = 200_000
 """Most bytes of these pictures."""
@@ -23,7 +23,7 @@ def copies(facts: Facts) -> dict[str, Any] | None:
     if not near:
         return None
     clusters = near["clusters"]
-    wanted: list[Wanted] = [
+    strip_inputs: list[StripInput] = [
         (images[:EACH], f"{len(names)} near-duplicates: {', '.join(names[:EACH])}")
         for images, names in zip(facts.near_images, clusters, strict=False)
     ]
@@ -34,6 +34,6 @@ def copies(facts: Facts) -> dict[str, Any] | None:
         "clusters": len(clusters),
         "images": sum(map(len, clusters)),
         "left_out": len(near["left_out"]),
-        "strips": strips(wanted[:CLUSTERS], BYTES),
+        "strips": strips(strip_inputs[:CLUSTERS], BYTES),
         "most": max((len(images[:EACH]) for images in facts.near_images), default=1),
     }

@@ -15,7 +15,7 @@ from augury.proof.arms import ARMS
 from augury.report import cells, charts, scores, translations, wording
 from augury.report.copies import copies
 from augury.report.facts import Facts
-from augury.report.pictures import Strip, Wanted, strips
+from augury.report.pictures import Strip, StripInput, strips
 from augury.verdict import LAYERS, of_groups, same
 
 if TYPE_CHECKING:
@@ -171,8 +171,8 @@ def _arm_rows(verdict: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def _mean(values: Sequence[float | None]) -> float | None:
-    there = [value for value in values if value is not None]
-    return float(np.mean(there)) if there else None
+    present = [value for value in values if value is not None]
+    return float(np.mean(present)) if present else None
 
 
 def _sensitivity(verdict: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -223,37 +223,37 @@ def _data(facts: Facts) -> dict[str, Any]:
 def _pictures(facts: Facts) -> dict[str, Any]:
     """Real and synthetic strips of each class, and each shown synthetic image with its nearest training images."""
     shown = np.sort(np.argsort(facts.train.counts, kind="stable")[:MOST_CLASSES])
-    wanted: list[Wanted] = []
+    strip_inputs: list[StripInput] = []
     layout: list[tuple[str, str, list[str]]] = []
-    made_ones = "kept synthetic images" if _filtered(facts) else "synthetic images"
+    synthetic_noun = "kept synthetic images" if _filtered(facts) else "synthetic images"
     for c in shown.tolist():
         name = facts.train.classes[c]
-        wanted.append(_strip(facts.train.images, facts.train.labels == c, f"real training images of {name}"))
+        strip_inputs.append(_strip(facts.train.images, facts.train.labels == c, f"real training images of {name}"))
         at = (facts.synthetic.labels == c) & facts.synthetic.kept
-        wanted.append(_strip(facts.synthetic.images, at, f"{made_ones} of {name}"))
+        strip_inputs.append(_strip(facts.synthetic.images, at, f"{synthetic_noun} of {name}"))
     order = np.argsort(facts.distances[:, 0], kind="stable")[:PAIRS] if facts.distances.size else np.empty(0, int)
     for m in order.tolist():
         drawn, real = int(facts.neighbours[m, 0]), facts.neighbours[m, 1 : 1 + REAL_NEIGHBOURS]
         name = facts.synthetic.classes[int(facts.synthetic.labels[drawn])]
         images = np.concatenate([facts.synthetic.images[drawn][None], facts.train.images[real]])
-        wanted.append((images, f"a synthetic image of {name}, then the {len(real)} nearest training images"))
+        strip_inputs.append((images, f"a synthetic image of {name}, then the {len(real)} nearest training images"))
         reason = facts.synthetic.reasons[drawn] if facts.synthetic.reasons else ""
         layout.append((name, reason, [wording.decimals(d, facts.distances) for d in facts.distances[m, : len(real)]]))
     copies = scores.copied(facts)
-    wanted += [pictures for _, pictures in copies]
-    there = [i for i, (images, _) in enumerate(wanted) if len(images)]
-    made = dict(zip(there, strips([wanted[i] for i in there], PICTURE_BYTES), strict=False))
+    strip_inputs += [pictures for _, pictures in copies]
+    indices = [i for i, (images, _) in enumerate(strip_inputs) if len(images)]
+    by_index = dict(zip(indices, strips([strip_inputs[i] for i in indices], PICTURE_BYTES), strict=False))
     pairs: list[tuple[str, Strip | None, Strip | None]] = [
-        (facts.train.classes[c], made.get(2 * i), made.get(2 * i + 1)) for i, c in enumerate(shown.tolist())
+        (facts.train.classes[c], by_index.get(2 * i), by_index.get(2 * i + 1)) for i, c in enumerate(shown.tolist())
     ]
     first = 2 * len(shown)
-    near = [(*layout[i], made[first + i]) for i in range(len(layout)) if first + i in made]
+    near = [(*layout[i], by_index[first + i]) for i in range(len(layout)) if first + i in by_index]
     last = first + len(layout)
-    copied = [(known, made[last + i]) for i, (known, _) in enumerate(copies) if last + i in made]
+    copied = [(rows, by_index[last + i]) for i, (rows, _) in enumerate(copies) if last + i in by_index]
     return {"copied": copied, "pairs": pairs, "near": near, "near_of": len(facts.synthetic), "k": REAL_NEIGHBOURS}
 
 
-def _strip(images: Any, mask: Any, what: str) -> Wanted:
+def _strip(images: Any, mask: Any, noun: str) -> StripInput:
     """The first EACH images where `mask` holds."""
     at = np.flatnonzero(mask)[:EACH]
-    return images[at], f"{len(at)} {what}"
+    return images[at], f"{len(at)} {noun}"

@@ -8,7 +8,7 @@ from typing import Any
 
 from augury.report.charts import WIDTH, Chart
 from augury.report.facts import Facts
-from augury.report.pictures import Wanted
+from augury.report.pictures import StripInput
 from augury.report.wording import missing, number
 
 Row = Mapping[str, Any]
@@ -32,11 +32,11 @@ PAIRS = 12
 
 def tables(scores: Sequence[Row]) -> list[dict[str, Any]]:
     """A table a theme: its title and rows, each score with what it asks; those of single classes are left out."""
-    found: dict[str, list[dict[str, Any]]] = {theme: [] for theme in THEMES}
+    by_theme: dict[str, list[dict[str, Any]]] = {theme: [] for theme in THEMES}
     for row in scores:
         if not row.get("group"):
-            theme, asks = _about(row["name"])
-            found[theme].append({**row, "asks": asks, "weak": str(row.get("note", "")).startswith("not meaningful")})
+            theme, asks = _theme(row["name"])
+            by_theme[theme].append({**row, "asks": asks, "weak": str(row.get("note", "")).startswith("not meaningful")})
     return [
         {
             "title": THEMES[theme],
@@ -44,7 +44,7 @@ def tables(scores: Sequence[Row]) -> list[dict[str, Any]]:
             "features": _features(rows),
             "good": "less memorised" if theme == "memorisation" else "better",
         }
-        for theme, rows in found.items()
+        for theme, rows in by_theme.items()
         if rows
     ]
 
@@ -66,19 +66,21 @@ def chart(scores: Sequence[Row], kind: str) -> Chart | None:
     rows = [row for row in scores if not row.get("group") and _placed(row) and _kind(row["name"]) == kind]
     if not rows:
         return None
-    told = "; ".join(f"{row['name']} {number(row['value'])}, real images {number(row['baseline'])}" for row in rows)
-    drawn = Chart(34 + LINE * len(rows), f"Scores compared with those of real images: {told}.")
+    description = "; ".join(
+        f"{row['name']} {number(row['value'])}, real images {number(row['baseline'])}" for row in rows
+    )
+    drawn = Chart(34 + LINE * len(rows), f"Scores compared with those of real images: {description}.")
     real = LEFT + (0.7 if kind == "quality" else 0.5) * (RIGHT - LEFT)
     drawn.add("text", "tick end", SIDES[kind][0], x=real - 8, y=12)
     drawn.add("text", "tick", SIDES[kind][1], x=real + 8, y=12)
     drawn.add("line", "rule", x1=real, x2=real, y1=18, y2=drawn.height - 4)
-    for place, row in enumerate(rows):
-        y = 34 + LINE * place
+    for index, row in enumerate(rows):
+        y = 34 + LINE * index
         sign = 1.0 if row["better"] == "higher" else -1.0
         value, *ends = (sign * (row[part] - row["baseline"]) for part in ("value", "low", "high"))
         low, high = min(0.0, *ends), max(0.0, *ends)
-        room = [(real - LEFT) / -low if low else math.inf, (RIGHT - real) / high if high else math.inf]
-        scale = min(room) if low or high else 0.0
+        scales = [(real - LEFT) / -low if low else math.inf, (RIGHT - real) / high if high else math.inf]
+        scale = min(scales) if low or high else 0.0
         drawn.add("text", "label", row["name"], x=0.0, y=y + 4)
         drawn.add("line", "whisker synthetic", x1=real + scale * ends[0], x2=real + scale * ends[1], y1=y, y2=y)
         drawn.add("circle", "point synthetic", cx=real + scale * value, cy=y, r=5)
@@ -90,23 +92,24 @@ def looked(facts: Facts) -> list[Row]:
     return list(facts.copies.get("looked", ()))
 
 
-def copied(facts: Facts) -> list[tuple[list[Row], Wanted]]:
+def copied(facts: Facts) -> list[tuple[list[Row], StripInput]]:
     """The first pairs found, of each kind of features in turn: what each kind knows of the pair, and its two pictures."""
     kinds: dict[str, list[int]] = {}
     same: dict[tuple[int, str], list[int]] = {}
     for i, row in enumerate(facts.copies.get("pairs", ())):
         kinds.setdefault(row["features"], []).append(i)
         same.setdefault((row["index"], row["train"]), []).append(i)
-    turns = [found[turn] for turn in range(PAIRS) for found in kinds.values() if turn < len(found)]
+    turns = [entries[turn] for turn in range(PAIRS) for entries in kinds.values() if turn < len(entries)]
     rows = facts.copies.get("pairs", ())
     pairs = dict.fromkeys((rows[i]["index"], rows[i]["train"]) for i in turns)
-    found = [([rows[i] for i in same[pair]], facts.copied[same[pair][0]]) for pair in list(pairs)[:PAIRS]]
+    entries = [([rows[i] for i in same[pair]], facts.copied[same[pair][0]]) for pair in list(pairs)[:PAIRS]]
     return [
-        (each, (images, f"a synthetic image of {each[0]['class']}, then {each[0]['train']}")) for each, images in found
+        (each, (images, f"a synthetic image of {each[0]['class']}, then {each[0]['train']}"))
+        for each, images in entries
     ]
 
 
-def _about(name: str) -> tuple[str, str]:
+def _theme(name: str) -> tuple[str, str]:
     """(theme, question) of a score by its name, such as KID-lite0."""
     from augury.metrics import SCORES
 
@@ -119,7 +122,7 @@ def _about(name: str) -> tuple[str, str]:
 
 
 def _kind(name: str) -> str:
-    return "memorisation" if _about(name)[0] == "memorisation" else "quality"
+    return "memorisation" if _theme(name)[0] == "memorisation" else "quality"
 
 
 def _features(rows: Sequence[Row]) -> list[tuple[str, str]]:

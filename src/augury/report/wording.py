@@ -63,8 +63,8 @@ def number(value: Any) -> str:
         return value
     if missing(value):
         return NOTHING
-    whole = float(value).is_integer() or abs(value) >= 1000
-    return (f"{value:,.0f}" if whole and abs(value) < 1e15 else f"{value:.3g}").replace("-", MINUS)
+    is_whole = float(value).is_integer() or abs(value) >= 1000
+    return (f"{value:,.0f}" if is_whole and abs(value) < 1e15 else f"{value:.3g}").replace("-", MINUS)
 
 
 def decimals(value: float, others: npt.NDArray[np.float64]) -> str:
@@ -129,11 +129,11 @@ def adds(verdict: Mapping[str, Any]) -> str:
 
 def outcome(verdict: Mapping[str, Any]) -> str:
     """The verdict's outcome for the page, qualified where a cell gets worse."""
-    told = str(verdict["outcome"]).capitalize()
+    text = str(verdict["outcome"]).capitalize()
     rows = worse_cells(verdict.get("cells", ()))
-    if told != "Helps" or not rows:
-        return told
-    return f"{told}, but {'one cell gets' if len(rows) == 1 else f'{len(rows)} cells get'} worse"
+    if text != "Helps" or not rows:
+        return text
+    return f"{text}, but {'one cell gets' if len(rows) == 1 else f'{len(rows)} cells get'} worse"
 
 
 def about_cells(verdict: Mapping[str, Any]) -> list[str]:
@@ -253,14 +253,14 @@ def _test_more(verdict: Mapping[str, Any]) -> str:
 def _settled(verdict: Mapping[str, Any]) -> list[str]:
     per_hundred, matters = number(abs(round(100 * verdict["difference"], 1))), points(verdict["margin"])[1:]
     small = abs(verdict["difference"]) < verdict["margin"]
-    what = adds(verdict) if adds(verdict) != LAYERS else f"the {LAYERS}"
+    subject = adds(verdict) if adds(verdict) != LAYERS else f"the {LAYERS}"
     other, run = verdict["matched_control"]["against"], "RUN/fold-1" if verdict.get("folds", 1) > 1 else "RUN"
     images = "image in 100 is" if per_hundred == "1" else "images in 100 are"
     matched_control = "it" if other == verdict["comparator"] else f"{same(adds(verdict))} ({other})"
     use = (
         "Train on the real images together with the synthetic ones, at the ratio given here."
-        if what == IMAGES
-        else f"Train on the real images together with the {what}, at the ratio given here. The pictures on this page show the run's own images."
+        if subject == IMAGES
+        else f"Train on the real images together with the {subject}, at the ratio given here. The pictures on this page show the run's own images."
         if adds(verdict) != LAYERS
         else f"Start from them: in Python, augury.pretrained('{run}')(channels, classes) returns the network to train on the real images."
     )
@@ -274,27 +274,27 @@ def _settled(verdict: Mapping[str, Any]) -> list[str]:
         use = f"Train as the arm {verdict['arm']} does: {ARMS[verdict['arm']].note.removeprefix('holes: ')}."
     return {
         "helps": [
-            f"About {per_hundred} more test {images} classified correctly than after the best training without {what} ({where}). "
+            f"About {per_hundred} more test {images} classified correctly than after the best training without {subject} ({where}). "
             "The interval and the sign-flip test agree that this is not chance.",
             *note,
             use,
         ],
         "hurts": [
-            f"About {per_hundred} fewer test {images} classified correctly than after the best training without {what} ({where}). "
+            f"About {per_hundred} fewer test {images} classified correctly than after the best training without {subject} ({where}). "
             "The interval and the sign-flip test agree that this is not chance."
             + ("" if matched_control == "it" else f" The result is also worse than {matched_control}."),
             *note,
             "Leave them out. A better generator or more real images may change this.",
         ],
         "no difference": [
-            f"The trial was sensitive enough to rule out a gain of {matters} points over the best training without {what}, "
+            f"The trial was sensitive enough to rule out a gain of {matters} points over the best training without {subject}, "
             f"and an equal loss against {matched_control}.",
             "The best of them is the control with images of pure noise. Its gain over the others comes from regularisation, "
             "not from information about the classes."
             if getattr(ARMS.get(verdict["comparator"]), "source", "") == NOISE
             else "The best of them is a control, so its gain does not come from what the translator learned."
             if getattr(ARMS.get(verdict["comparator"]), "control", False)
-            else f"Prefer the arm {verdict['comparator']}, which does not use {what}.",
+            else f"Prefer the arm {verdict['comparator']}, which does not use {subject}.",
         ],
     }[verdict["outcome"]]
 
@@ -309,12 +309,12 @@ def _caution(verdict: Mapping[str, Any]) -> list[str]:
         f"same kind as these {verdict['test_n']:,}{groups}. It does not cover retraining the generator, which may shift the result by about "
         "a point."
     ]
-    for names, what in ((few, "test images"), (alone, "groups (people, patients) to test")):
+    for names, unit in ((few, "test images"), (alone, "groups (people, patients) to test")):
         if names:
-            told = ", ".join(short(name) for name in names[:4])
-            told += f" and {len(names) - 4} more classes" if len(names) > 4 else ""
+            listed = ", ".join(short(name) for name in names[:4])
+            listed += f" and {len(names) - 4} more classes" if len(names) > 4 else ""
             said.append(
-                f"Interpret with caution: {told} {'has' if len(names) == 1 else 'have'} fewer than {FEW} {what}."
+                f"Interpret with caution: {listed} {'has' if len(names) == 1 else 'have'} fewer than {FEW} {unit}."
             )
     return said
 
