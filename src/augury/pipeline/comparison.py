@@ -25,7 +25,7 @@ from augury.settings import RunSettings
 from augury.training.recipes import RECIPES
 
 RESTORED = 64
-"""Held-out images that every generator is asked to give back."""
+"""Held-out images that every generator reconstructs."""
 SCORED = {
     "kid": "KID",
     "fd": "FD",
@@ -60,11 +60,33 @@ def compare(
     callbacks: Callbacks | None = None,
     on_row: Callable[[dict[str, Any]], None] = lambda row: None,
 ) -> list[dict[str, Any]]:
-    """Train each recipe in `folder`/RECIPE, a run folder like any other, and measure it; the table is also written to
-    comparison.json, pictures to comparison.png. A second call goes on where the first stopped. A budget is turned into steps
-    for all of them before the first is trained, so that what else the machine does later changes nothing.
+    """Train each recipe in its own run folder, `folder`/RECIPE, and measure it.
 
-    Raises SettingsError for an unknown recipe, and for settings that one of them cannot use, before anything is trained.
+    A second call resumes. A budget is converted to steps for all recipes before the first is trained. Later load on the
+    machine therefore changes nothing. Also writes comparison.json (the table) and comparison.png (pictures).
+
+    Parameters
+    ----------
+    data
+        Images or a path that `augury.load` reads. None: the data that the folder was created from, else the embedded sample.
+    folder
+        Folder for the run folders.
+    recipes
+        Names of recipes, at least one.
+    settings
+        Settings of every run; `train.recipe` is replaced.
+    callbacks
+        Receive the progress.
+    on_row
+        Called with each row as soon as it is measured.
+
+    Returns
+    -------
+    One row for each recipe; COLUMNS describes the columns.
+
+    Raises
+    ------
+    SettingsError before any training, for an unknown recipe and for settings that one of the recipes cannot use.
     """
     unknown = [name for name in recipes if name not in RECIPES]
     if unknown or not recipes:
@@ -107,7 +129,7 @@ def compare(
 
 
 def _measured(session: Session, name: str) -> dict[str, Any]:
-    """One row; what took time is kept in the run folder and read again if the images are the same."""
+    """One row; it is stored in the run folder and read from there while the images stay the same."""
     file, synthesizer = session.run / "comparison.json", session.synthesizer
     stored = read_json(file) if file.exists() else {}
     key = {"synthesizer": synthesizer.fingerprint, "score": session.run.key("score")}
@@ -137,7 +159,7 @@ def _measured(session: Session, name: str) -> dict[str, Any]:
 
 
 def _restored(session: Session) -> float:
-    """Mean error in giving back held-out images."""
+    """Mean reconstruction error of held-out images."""
     held = session.parts["validation"]
     chosen = held.take(rng(session.settings.seed, "restore").permutation(len(held))[:RESTORED])
     conditions = chosen.conditions(session.settings.train.condition)
@@ -153,7 +175,7 @@ def _drawing_rate(session: Session, images: int = 256) -> float:
 
 
 def _row(session: Session) -> Codes:
-    """Sixteen conditions over the classes, as they occur among the train images."""
+    """Conditions of sixteen train images, spread over the classes."""
     train = session.parts["train"]
     return train.conditions(session.settings.train.condition)[_places(train)]
 

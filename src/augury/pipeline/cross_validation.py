@@ -1,4 +1,4 @@
-"""Cross-validation: every image is tested once, by classifiers and a generator that have not seen it; one verdict of all."""
+"""Cross-validation: every image is tested once, by models that were not trained on it; one pooled verdict."""
 
 from __future__ import annotations
 
@@ -27,8 +27,10 @@ OURS = {"folds.json", "verdict.json", "report.html", "badge.svg"}
 
 @dataclass(frozen=True)
 class FoldImages:
-    """What the page shows of one fold: images drawn, and the kept ones nearest to a training image; rows are those of all
-    data."""
+    """Images of one fold for the page: all images drawn, and those nearest to a training image.
+
+    The training images are given as rows of all data.
+    """
 
     synthetic: SyntheticImages
     neighbours: Codes
@@ -43,13 +45,35 @@ def cross_validate(
     settings: RunSettings | None = None,
     callbacks: Callbacks | None = None,
 ) -> Verdict:
-    """Run the whole way up to the proof in `folder`/fold-1 … fold-K, each a run folder like any other whose test part is one
-    of K folds; pool the trials; write verdict.json, report.html and badge.svg. A second call goes on where the first stopped.
+    """Cross-validation: one run for each fold up to the trial, and one pooled verdict.
 
-    For few images, or few people, patients or tracks: with 20 people a single test part has four, and no number of seeds
-    makes up for that. It costs K times a run. Raises SettingsError for data with a split of their own, for fewer than two
-    folds, and for settings that folds cannot heed (one fold, growing trials, near-duplicates not looked for); DataError when a
-    class is too small for them; RunFolderError when the folder holds something else.
+    Use it for few images, or few people, patients or tracks. With 20 people, a single test split has four, and no number of
+    seeds makes up for that. It costs as much as `folds` runs. A second call resumes. The runs lie in `folder`/fold-1, fold-2
+    and so on; verdict.json, report.html and badge.svg are written to `folder`.
+
+    Parameters
+    ----------
+    data
+        Images without splits, or a path that `augury.load` reads. None: the data that the folder was created from, else the
+        embedded sample.
+    folder
+        Folder for the runs and the pooled verdict.
+    folds
+        Number of folds, at least 2.
+    settings
+        Settings of every run, without `data.fold`.
+    callbacks
+        Receive the progress.
+
+    Returns
+    -------
+    The pooled Verdict.
+
+    Raises
+    ------
+    SettingsError for data with splits, fewer than two folds, or settings that folds cannot use: a single fold, growing trials,
+    or near-duplicates that are not searched for. DataError when a class has too few images. RunFolderError when the folder
+    holds something else.
     """
     chosen, callbacks, root = settings or RunSettings(), callbacks or Callbacks(), Run(folder)
     _refuse(chosen, folds)
@@ -80,7 +104,7 @@ def cross_validate(
 
 
 def _looks(root: Run, metadata: dict[str, Any]) -> tuple[Verdict | None, Look]:
-    """The pooled verdict before this one on the same trainings, and the first look at the same folds with other settings."""
+    """(previous pooled verdict on the same trainings, first interim look at the same folds with other settings)."""
     before = verdict_before(root)
     if before is None or not (root / "folds.json").exists():
         return None, (0, "")
@@ -92,7 +116,7 @@ def _looks(root: Run, metadata: dict[str, Any]) -> tuple[Verdict | None, Look]:
 
 
 def _tested(metadata: dict[str, Any]) -> dict[str, Any]:
-    """What decides the test parts."""
+    """What decides the test splits."""
     data, settings = metadata["data"], metadata["settings"]
     return {"data": data["fingerprint"], "counts": data["counts"], "read": settings["data"], "seed": settings["seed"]}
 
@@ -133,7 +157,7 @@ def _of_fold(settings: RunSettings, fold: tuple[int, int]) -> RunSettings:
 
 
 def trial(session: Session) -> proof.Fold:
-    """A finished trial, to be pooled with others."""
+    """A finished trial, for pooling."""
     return proof.Fold(
         session.parts["train"],
         session.parts["test"],

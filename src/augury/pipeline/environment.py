@@ -1,4 +1,4 @@
-"""What this run is computed with: versions and machine, for run.json and `augury doctor`."""
+"""Versions and machine that a run is computed with, for run.json and `augury doctor`."""
 
 from __future__ import annotations
 

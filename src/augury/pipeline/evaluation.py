@@ -1,4 +1,4 @@
-"""Two sets of images from anywhere, brought side by side and scored; every liberty taken with them is said."""
+"""Two sets of images from any source, brought to one size and scored; every change to them is reported."""
 
 from __future__ import annotations
 
@@ -29,7 +29,10 @@ UNNAMED = ("",)
 
 @dataclass(frozen=True)
 class Judged:
-    """The card; of each set its path, images, shape [C, H, W] as scored and classes; and what was `said` about them."""
+    """The score card, the facts of each set and the notes.
+
+    `sets` has for each set its path, number of images, shape [C, H, W] as scored, and classes. `said` are the notes.
+    """
 
     card: ScoreCard
     sets: dict[str, dict[str, Any]]
@@ -60,14 +63,45 @@ def judge(
     device: str | torch.device = "cpu",
     begin: Callable[[str], Progress | None] = lambda features: None,
 ) -> Judged:
-    """Score the images `fake` against `real`, paths of any format that `augury.load` reads; they need no labels.
+    """Score the images `fake` against `real`; no labels are needed.
 
-    `features` are names for `metrics.extractor`, "auto" being lite0 where it is installed, else pixels; `weights` is the
-    file of those among them that take one, `sha256` how its checksum begins. `baseline`, `train` and `held_out` are paths
-    of further images, see `metrics.evaluate`; `limit` most images of each set, by chance. Images of several sizes are
-    brought to `size`, else to the smallest that a set has throughout; grey ones get three channels beside coloured ones.
-    Features are kept in the user's cache; `begin` is told each extractor's name and gives what is told of its progress.
-    Raises DataError, SettingsError, ScoreError, MissingExtraError.
+    Images of several sizes are resized to `size`, else to the smallest size that one set has throughout. Grey images get three
+    channels beside coloured ones. Features are cached for the user.
+
+    Parameters
+    ----------
+    real, fake
+        Paths of any format that `augury.load` reads.
+    features
+        Names for `metrics.extractor`. "auto" is lite0 where it is installed, else pixels.
+    scores
+        Names of scores; None: all that can be computed.
+    baseline, train, held_out
+        Paths of further images, see `metrics.evaluate`. `baseline` may be "half" or None.
+    weights
+        Weights file for the features that take one.
+    sha256
+        Beginning of the SHA-256 of that file.
+    precision
+        "fp32" or "bf16".
+    limit
+        At most this many images of each set, chosen at random.
+    seed
+        Seed of random choices.
+    size, fit, on_bad
+        As for `augury.load`.
+    device
+        Device that extracts the features.
+    begin
+        Called with the name of each extractor; returns its progress callback or None.
+
+    Returns
+    -------
+    Judged: the score card and what it was computed from.
+
+    Raises
+    ------
+    DataError, SettingsError, ScoreError, MissingExtraError.
     """
     if precision not in ("fp32", "bf16"):
         raise SettingsError(f"precision is '{precision}'; choose fp32 or bf16")
@@ -116,7 +150,7 @@ def judge(
 def together(
     paths: dict[str, Source], size: int | Size | None, fit: Fit, on_bad: Literal["error", "skip"]
 ) -> tuple[Sets, list[str], str]:
-    """(the sets in one size and mode, what is to be said of that, the same for `preprocessing`)."""
+    """(the sets in one size and mode, the notes about that, the same as a prefix of `preprocessing`)."""
     sets = {name: pictures(path, size=size, fit=fit, on_bad=on_bad) for name, path in paths.items()}
     sizes: dict[str, dict[str, int]] = {name: images.notes["original_sizes"] for name, images in sets.items()}
     said = [
@@ -154,7 +188,10 @@ def together(
 
 
 def shared(sets: Sets, said: list[str]) -> tuple[tuple[str, ...], dict[str, Codes]]:
-    """(class names, labels of each set among them); nothing where real or synthetic images have none, or none in common."""
+    """(class names, labels of each set among them).
+
+    Both are empty where real or synthetic images have no labels, or share fewer than two classes.
+    """
     class_names = [images.classes for name, images in sets.items() if name in ("real", "synthetic", "baseline")]
     if UNNAMED in class_names:
         return (), {}

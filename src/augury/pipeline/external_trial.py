@@ -1,4 +1,4 @@
-"""A trial for synthetic images of any making: real images and synthetic ones in, a verdict, a page and a badge out."""
+"""A trial for synthetic images of any origin: takes real and synthetic images; writes a verdict, a report and a badge."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ DIVIDED = (
     "write the splits with augury split, and train it on the train split alone"
 )
 ENOUGH = 1000
-"""Real images that tell whether there is colour."""
+"""Number of real images that are checked for colour."""
 
 
 def judge(
@@ -54,13 +54,31 @@ def judge(
     settings: RunSettings | None = None,
     callbacks: Callbacks | None = None,
 ) -> Verdict:
-    """Divide `real` into parts (or keep its own), try `synthetic` as training images beside it, and write `folder`:
-    verdict.json, report.html, badge.svg, and trial.json, with which a stopped trial goes on.
+    """Test `synthetic` as additional training images for a classifier of `real`.
 
-    Both are images, or paths that `augury.load` reads; synthetic images are brought to the size of the real ones, and their
-    classes found by name. `settings.data`, `.prove`, `.seed` and `.device` are heeded. Another trial that the folder holds
-    is set aside, in `folder`/earlier-1. Raises DataError when the sets do not fit together or synthetic images are test or
-    validation images, SettingsError for settings that cannot be used, RunFolderError when the folder holds something else.
+    `real` is split into train, validation and test, unless it has splits. Synthetic images are resized to the size of the real
+    ones, and their classes are matched by name. Writes verdict.json, report.html, badge.svg and trial.json, from which an
+    interrupted trial resumes. Another trial in the folder is moved to `folder`/earlier-1.
+
+    Parameters
+    ----------
+    real, synthetic
+        Images, or paths that `augury.load` reads.
+    folder
+        Folder of the trial.
+    settings
+        Only `data`, `prove`, `seed` and `device` are used.
+    callbacks
+        Receive the progress.
+
+    Returns
+    -------
+    The Verdict.
+
+    Raises
+    ------
+    DataError when the sets do not fit together, or synthetic images are test or validation images. SettingsError for settings
+    that cannot be used. RunFolderError when the folder holds something else.
     """
     chosen, callbacks, trial_folder = settings or RunSettings(), callbacks or Callbacks(), Run(folder)
     if chosen.prove.others:
@@ -118,8 +136,10 @@ def judge(
 
 
 def _load_synthetic(synthetic: Source, d: DataSettings, size: tuple[int, int]) -> LabelledImages:
-    """The synthetic images; one class is enough, as it is often the rare one alone. A table that has the columns by which the
-    real images are read is read by them too."""
+    """The synthetic images; one class is enough, because often only the rare class is generated.
+
+    A table is read by the columns of the real images where it has them.
+    """
     if isinstance(synthetic, LabelledImages):
         return synthetic if synthetic.fingerprint else finished(synthetic, least=1)
     reading = partial(pictures, synthetic, size=size, fit=d.fit, on_bad=d.on_bad, window=d.window, stretch=d.stretch)
@@ -133,7 +153,7 @@ def _load_synthetic(synthetic: Source, d: DataSettings, size: tuple[int, int]) -
 
 
 def _changed(synthetic: LabelledImages, size: tuple[int, int]) -> list[str]:
-    """What was done to the synthetic images as they were read, in words."""
+    """Notes about skipped and resized synthetic images."""
     said, skipped = [], synthetic.notes.get("skipped", [])
     if skipped:
         first = f"{skipped[0]['file']}: {skipped[0]['reason']}"
@@ -149,7 +169,7 @@ def _changed(synthetic: LabelledImages, size: tuple[int, int]) -> list[str]:
 
 
 def _set_aside(trial_folder: Run, callbacks: Callbacks) -> None:
-    """Copy what the last trial wrote to a folder of its own; the originals go as those of the next one come."""
+    """Copy the files of the last trial to a folder of its own; the next trial overwrites the originals."""
     folder = trial_folder / f"earlier-{len(list(trial_folder.path.glob('earlier-*'))) + 1}"
     draft = folder.with_name(f".{folder.name}")
     shutil.rmtree(draft, ignore_errors=True)
@@ -162,10 +182,9 @@ def _set_aside(trial_folder: Run, callbacks: Callbacks) -> None:
 
 
 def matched(synthetic: LabelledImages, real: LabelledImages) -> SyntheticImages:
-    """`made` with the classes and colours of `real`, classes found by name.
+    """`synthetic` with the classes and channels of `real`; classes are matched by name.
 
-    Raises DataError for a class that the real images lack, for coloured images beside grey ones, and for grey ones beside
-    coloured ones.
+    Raises DataError for a class that the real images lack, and where one set is coloured and the other grey.
     """
     places = {name: code for code, name in enumerate(folder_names(real.classes))}  # as augury split writes them
     places |= {name: code for code, name in enumerate(real.classes)}

@@ -1,4 +1,4 @@
-"""A user's own images translated by the translator of a run, as image files with a manifest."""
+"""A user's own images, translated by the translator of a run and written as files with a manifest."""
 
 from __future__ import annotations
 
@@ -41,14 +41,20 @@ def translate_files(
 
     Parameters
     ----------
+    translator
+        The synthesizer of a run with a translator.
+    images
+        Path of the images.
     changes
-        What to reach: {"young": "no", "label": "woman"}; whatever is not named stays as it is.
+        Target values: {"young": "no", "label": "woman"}. Everything else stays as it is.
     output
-        A new folder for a PNG file an image and manifest.jsonl.
+        New folder for one PNG file per image and manifest.jsonl.
     seed
-        Decides the noise of a translator that takes any.
+        Seed of the noise, for a translator that takes noise.
     size, fit, on_bad, columns
-        As for `augury.load`. Without `size` the images must have the translator's size.
+        As for `augury.load`. Without `size`, the images must have the translator's size.
+    on_progress
+        Called with (images translated, all images).
 
     Returns
     -------
@@ -83,7 +89,7 @@ def translate_files(
 
 
 def _refuse(translator: Synthesizer, changes: Mapping[str, str], images: Path, output: Path) -> None:
-    """Raises what `translate_files` does before any image is read."""
+    """Raises the errors of `translate_files` that can be found before any image is read."""
     if not translator.translates:
         raise SettingsError(
             f"this run's recipe, {translator.card.recipe}, generates images from noise and cannot translate; train a translator with: "

@@ -11,7 +11,7 @@ from augury.pipeline.session import Session
 
 
 def preflight(session: Session, needed: set[str]) -> None:
-    """Raises what any of the stages would only after hours, from settings that it cannot use."""
+    """Raises now the errors that a stage would otherwise raise after hours, for settings that it cannot use."""
     s, data = session.settings, session.data
     _ = session.begun_with  # read, and refused where there is none or it is this run
     plan = session.planned() if session.trained else None
@@ -44,7 +44,7 @@ def preflight(session: Session, needed: set[str]) -> None:
 
 
 def check_parts(session: Session, needed: set[str]) -> None:
-    """The same for what only the parts can tell. Before a translator is trained its table and plan are told."""
+    """The same checks, where they need the splits. Before a translator is trained, its table and plan are reported."""
     settings = session.settings
     if "prove" in needed and settings.prove.near_duplicates != "allow":
         proof.refuse_shared_parts(*(session.parts[name] for name in SPLITS))
@@ -76,7 +76,7 @@ def check_parts(session: Session, needed: set[str]) -> None:
 
 
 def _note_target(session: Session) -> None:
-    """What the run will do with the target images."""
+    """Report what the run will do with the target images."""
     target, train, test = session.target, session.parts["train"], session.parts["test"]
     assert target is not None
     for note in target.notes:

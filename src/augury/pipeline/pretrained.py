@@ -1,4 +1,4 @@
-"""What a run's discriminator has learnt, as the beginning of a classifier of one's own."""
+"""The trained discriminator of a run as the initialisation of a classifier."""
 
 from __future__ import annotations
 
@@ -14,11 +14,24 @@ from augury.training import Plan, PretrainedBackbone
 
 
 def pretrained(run: str | os.PathLike[str]) -> PretrainedBackbone:
-    """The layers of the discriminator that `run` has trained: called with (channels, classes) they are a new network
-    (torch.nn.Module), images [N, C, H, W] in [-1, 1] -> logits [N, K], to be trained on real images; the verdict's arm
-    "discriminator" says whether that pays. Images have the size of the run's.
+    """The layers of the discriminator that a run has trained, to initialise a classifier.
 
-    Raises RunFolderError when `run` is no run folder, or has trained no discriminator.
+    Call the result with (channels, classes). It returns a new torch.nn.Module from images [N, C, H, W] in [-1, 1] to logits
+    [N, K], to be trained on real images. The images must have the size of the run's images. The verdict's arm "discriminator"
+    says whether this initialisation helps.
+
+    Parameters
+    ----------
+    run
+        Path of a run folder whose training has ended.
+
+    Returns
+    -------
+    PretrainedBackbone.
+
+    Raises
+    ------
+    RunFolderError when `run` is no run folder, or has trained no discriminator.
     """
     run_folder = Run(run)
     backbone: PretrainedBackbone | str = "its training has not ended; resume it with the same command"

@@ -1,4 +1,4 @@
-"""Translations of a run: what is translated, how many keep their class, and what is stored about it."""
+"""Translations of a run: the plan, how many keep their class, and what is stored about them."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def fill(session: Session, context: generation.FilterContext) -> None:
 
 
 def planned(session: Session, train: LabelledImages) -> generation.TranslationPlan:
-    """What to translate: into the other domain, or into empty and rare cells."""
+    """The translation plan: into the target domain, or into empty and rare cells."""
     strategy, rule = session.settings.generate.sampling_strategy, session.planned().rule
     if session.target is not None:
         return generation.plan_into(train, domains.DOMAIN, domains.DOMAINS[1], strategy)
@@ -57,10 +57,10 @@ def planned(session: Session, train: LabelledImages) -> generation.TranslationPl
 
 
 def _kept_classes(session: Session, synthetic: SyntheticImages) -> proof.KeptClasses | None:
-    """How many translations along attributes still show the class of their source, before any filter; None without any.
+    """How many translations along attributes still show the class of their source, before any filter.
 
-    The judge took no part in the training: the class's own classifiers, or the run's classifier where those gave the
-    semantic loss. The limit is relative to what it recognises of real validation images.
+    None without such translations. The judge took no part in the training: the class's own classifiers, or the run's classifier
+    where those gave the semantic loss. The limit is relative to the share of real validation images that it recognises.
     """
     train, held = session.parts["train"], session.parts["validation"]
     assert synthetic.sources is not None
