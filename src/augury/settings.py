@@ -1,4 +1,4 @@
-"""The validated settings of a run; stored in the run folder, compared when a run is taken up again."""
+"""The validated settings of a run; stored in the run folder and compared when the run resumes."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ Names = Annotated[
     tuple[str, ...],
     BeforeValidator(lambda value: tuple(map(str.strip, value.split(","))) if isinstance(value, str) else value),
 ]
-"""Also written as one text with commas."""
+"""Also accepts one comma-separated text."""
 Kind = TypeVar("Kind", bound=BaseModel)
 Strategy = Literal["balance", "level", "tail", "auto"] | float | int | dict[str, int]
 
 
 @dataclass(frozen=True)
 class Within:
-    """Numbers from `low` to `high`, either of which may be left out."""
+    """Numbers from `low` to `high`; both bounds are optional."""
 
     low: float = 0
     high: float = math.inf
@@ -57,9 +57,11 @@ class Within:
 
 
 def changed(kind: str, old: Any, new: dict[str, Any], limits: Mapping[str, Within] | None = None) -> Any:
-    """The dataclass `old` with the values `new`. Raises SettingsError for a name it has not, for a value of another kind than
-    the present one, for a fraction where a whole number belongs and for a number outside of its `limits`; `kind` says whose
-    settings these are."""
+    """The dataclass `old` with the values `new`; `kind` names the owner of the settings in messages.
+
+    Raises SettingsError for an unknown name and a value of another type than the present one. The same holds for a fraction
+    where an integer is needed, and for a number outside its `limits`.
+    """
     current = {f.name: getattr(old, f.name) for f in fields(old)}
     integer_names = {f.name for f in fields(old) if f.type in (int, "int")}
     for name, value in new.items():
@@ -81,7 +83,7 @@ def changed(kind: str, old: Any, new: dict[str, Any], limits: Mapping[str, Withi
 
 
 def _alike(present: Any, value: Any) -> bool:
-    """Whether a value is of the kind of the present one; whole numbers and fractions are one kind, true and false another."""
+    """Whether a value has the type of the present one. Integers and fractions count as one type, booleans as another."""
     if isinstance(present, int | float) and not isinstance(present, bool):
         return isinstance(value, int | float) and not isinstance(value, bool)
     return isinstance(value, type(present))
@@ -167,7 +169,7 @@ READING = (
     "stretch",
     "bins",
 )
-"""Of `DataSettings`, those that say how data are read."""
+"""The settings of `DataSettings` about how data are read."""
 
 
 class TrainSettings(Settings):
@@ -315,7 +317,7 @@ class ExportSettings(Settings):
 
 
 class RunSettings(Settings):
-    """Everything that decides what a run computes. `device` is where, and is not part of the identity."""
+    """Everything that decides what a run computes. `device` says where it is computed and is not part of the run's identity."""
 
     seed: int = Field(0, ge=0, description="seed of all random numbers")
     device: Literal["auto", "cpu", "cuda", "mps"] = Field("auto", description="auto: cuda, else mps, else cpu")
@@ -328,7 +330,7 @@ class RunSettings(Settings):
 
 
 def validated(kind: type[Kind], values: dict[str, Any]) -> Kind:
-    """Build settings from plain values; raises SettingsError naming each wrong setting, its value and the rule."""
+    """Build settings from plain values; raises SettingsError with each wrong setting, its value and the rule."""
     try:
         return kind(**values)
     except ValidationError as error:
@@ -337,7 +339,7 @@ def validated(kind: type[Kind], values: dict[str, Any]) -> Kind:
 
 
 def _error_line(kind: type[BaseModel], wrong: dict[str, Any]) -> str:
-    """One line on one wrong setting. Of several things that a value might have been, and is not, what the setting is for."""
+    """One line about one wrong setting. Where several types are allowed, it shows the description of the setting."""
     model, names = kind, [str(name) for name in wrong["loc"]]
     message = wrong["msg"].removeprefix("Value error, ")
     for at, name in enumerate(names):

@@ -9,46 +9,50 @@ from typing import Any
 from augury.errors import RunFolderError
 
 FORMAT = 7
-"""Raised when verdicts are computed otherwise, so that older ones are computed again."""
+"""Increased when the computation of verdicts changes, so that older verdicts are computed again."""
 
 IMAGES, LAYERS = "synthetic images", "discriminator's layers"
-"""What an arm can have of a generative training."""
+"""What an arm can take from the training of a generator."""
 
 UNLOOKED = "The synthetic images were not checked for copies of test images (prove.near_duplicates=allow)."
 TEST_MORE = "Use a larger test split, or test every image once with augury run --folds"
 TEST_MORE_IN_FOLDS = "Add more images to test"
-"""What helps where the test split is too small, in a single trial and in a cross-validation."""
+"""Advice where the test split is too small: in a single trial, and in a cross-validation."""
 
 
 @dataclass(frozen=True)
 class Verdict:
     """`difference` is the mean over `seeds` of (arm − comparator) in balanced accuracy on the test split, in [-1, 1].
 
-    [`low`, `high`] is its interval at confidence 1 − `level`, over seeds and test images; `level` is .05, or less where several
-    generative arms or several interim looks are corrected for. `p` is that of the sign-flip test over the seeds, corrected for the
-    number of generative arms.
-    `p_no_gain` and `p_no_loss` are one-sided: that a gain of `margin` or more over the comparator (which was chosen as the
-    best; that is corrected for), or a loss of `margin` or more against the `matched_control` (the same training without synthetic
-    images, or from random weights), is not ruled out.
-    `detectable` is the difference
-    that such a trial finds four times of five; `seeds_needed` (None: no number of them) and `images_needed` are what it takes
-    to settle a difference like this one; below `least_seeds` no sign-flip test can.
-    `ratio` is that of the images, also where the best arm shows none. `comparisons` has a row for each generative arm;
-    `arms` one value a seed; `per_class` rows carry 95 %
-    intervals; `ratio_curve` was measured on validation; `looks` are the interim looks at a growing trial; `folds` how many trials
-    are pooled, each with its own test split and generator; `leaks` says what was checked to have seen no test image.
-    `adds` names what `arm` has and `comparator` lacks: "synthetic images" ("of" another generator) or "discriminator's layers". `lacking` says why the
-    test split allows no outcome but "underpowered", where that is so, `coarse` why it cannot give "no difference" where all else would; `test_groups`
-    counts the groups (people, patients) of the test split, None where the data name none; `earlier` is the number of seeds of an earlier interim look
-    at this trial, with other seeds or arms, which is not corrected for, `said` its outcome.
+    [`low`, `high`] is its interval at confidence 1 − `level`, over seeds and test images. `level` is .05, or less to correct for
+    several generative arms or interim looks. `p` is the p-value of the sign-flip test over the seeds, corrected for the number of
+    generative arms.
 
-    A trial about holes, cells of class × attribute without train images, judges the mean recall of the cells within the attribute
-    values that contain a hole; `metric` names them and `test_n` counts their images. `cells` then has a row for every cell:
-    {cell, class, attributes, hole, within, train, synthetic, test, groups, recall_comparator, interval_comparator, recall_arm,
-    interval_arm, difference, low, high, level, p_adjusted, worse}, intervals of differences corrected for the number of cells. `overall`
-    is the difference in balanced accuracy over all test images, {difference, low, high (95 %), test, worst_comparator,
-    worst_arm}, the last two {cell, recall}. `per_class` is of all test images, and `arms` have `overall` beside the accuracy
-    that is judged. `ratio` counts generated images shown for each train image.
+    `p_no_gain` and `p_no_loss` are one-sided p-values. `p_no_gain` tests a gain of `margin` or more over the comparator, corrected
+    for choosing the best as the comparator. `p_no_loss` tests a loss of `margin` or more against the `matched_control`: the same
+    training without synthetic images, or from random weights. A small value rules out that gain or loss.
+
+    `detectable` is the difference that such a trial finds with power 0.8. `seeds_needed` (None: no number suffices) and
+    `images_needed` would settle a difference of this size. With fewer than `least_seeds`, no sign-flip test can.
+
+    `ratio` is that of the images, also where the best arm shows none. `comparisons` has a row for each generative arm, `arms` one
+    value per seed, and `per_class` 95 % intervals. `ratio_curve` was measured on validation. `looks` are the interim looks at a
+    growing trial. `folds` is the number of pooled trials, each with its own test split and generator. `leaks` says what was
+    checked for having seen no test image.
+
+    `adds` names what `arm` has and `comparator` lacks: "synthetic images" ("of" another generator) or "discriminator's layers".
+    `lacking` says why the test split allows only the outcome "underpowered", if so. `coarse` says why it cannot give
+    "no difference" where all other conditions hold. `test_groups` counts the groups (people, patients) of the test split, None
+    without groups. `earlier` is the number of seeds of an earlier interim look at this trial with other seeds or arms, which is
+    not corrected for; `said` is its outcome.
+
+    A trial about holes (cells of class × attribute without train images) measures the mean recall of the cells within the
+    attribute values that contain a hole. `metric` names them and `test_n` counts their images. `cells` then has a row for every
+    cell: {cell, class, attributes, hole, within, train, synthetic, test, groups, recall_comparator, interval_comparator,
+    recall_arm, interval_arm, difference, low, high, level, p_adjusted, worse}. Intervals of differences are corrected for the number
+    of cells. `overall` is the difference in balanced accuracy over all test images: {difference, low, high (95 %), test,
+    worst_comparator, worst_arm}, the last two {cell, recall}. `per_class` covers all test images, and `arms` also have `overall`.
+    `ratio` counts generated images shown for each train image.
     """
 
     outcome: str
@@ -95,21 +99,25 @@ class Verdict:
         return plain
 
     def checked(self, leaks: dict[str, Any]) -> Verdict:
-        """The same verdict, with a sentence that includes what was checked."""
+        """The same verdict with `leaks` and a sentence that includes it."""
         verdict = replace(self, leaks=leaks)
         return replace(verdict, sentence=sentence(verdict))
 
     @property
     def look(self) -> tuple[int, str]:
-        """(seeds, outcome) of the first look at this test split that could have given an outcome other than "underpowered"; (0, "") where
-        none could."""
+        """(seeds, outcome) of the first interim look at this test split that could have given an outcome other than "underpowered".
+
+        (0, "") where none could.
+        """
         if self.earlier:
             return self.earlier, self.said
         return (len(self.seeds), self.outcome) if len(self.seeds) >= self.least_seeds and not self.lacking else (0, "")
 
     def after(self, before: Verdict | None, look: tuple[int, str] = (0, "")) -> Verdict:
-        """The same verdict, marked as preceded by another look, one that could have given an outcome other than "underpowered": `before`
-        at the same trainings, or the `look` of a trial of other settings on the same test split."""
+        """The same verdict, marked with an earlier interim look that could have given an outcome other than "underpowered".
+
+        `before` is an earlier verdict on the same trainings. `look` is that of a trial with other settings on the same test split.
+        """
         earlier = look
         if before is not None and not look[0]:
             same = (len(before.seeds), set(before.arms), before.ratio, before.margin)
@@ -121,7 +129,7 @@ class Verdict:
 
     @classmethod
     def from_dict(cls, stored: dict[str, Any]) -> Verdict:
-        """The verdict that `as_dict` described. Raises RunFolderError for one of another format."""
+        """The verdict that `as_dict` wrote. Raises RunFolderError for another format."""
         if stored.get("format") != FORMAT:
             raise RunFolderError(
                 f"this verdict is of format {stored.get('format', 1)}, but this version of Augury reads and writes format "
@@ -163,17 +171,17 @@ def sentence(v: Verdict) -> str:
 
 
 def capitalised(text: str) -> str:
-    """`text` with its first letter in upper case; the rest as it is."""
+    """`text` with its first letter in upper case."""
     return text[:1].upper() + text[1:]
 
 
 def of_groups(images: int, groups: int | None) -> str:
-    """ " of 14 groups" for images of so many people or patients; "" where (nearly) every image is a group of its own."""
+    """ " of 14 groups" for images of that many people or patients; "" where (nearly) every image is its own group."""
     return f" of {groups:,} groups" if groups is not None and groups < 0.9 * images else ""
 
 
 def of_images(v: Verdict) -> str:
-    """Where the best arm shows no images, the result of the best one that does; "" elsewhere."""
+    """Where the best arm shows no images, the result of the best arm that does; "" elsewhere."""
     rows = [row for row in v.comparisons if row.get("adds", LAYERS) != LAYERS]
     if v.adds != LAYERS or not rows or v.ratio == 0:
         return ""
@@ -185,7 +193,7 @@ def of_images(v: Verdict) -> str:
 
 
 def worse_cells(cells: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """The rows of the cells that get significantly worse, the largest loss first."""
+    """The rows of the cells that get significantly worse, largest loss first."""
     return sorted((row for row in cells if row["worse"]), key=lambda row: float(row["difference"]))
 
 
@@ -226,7 +234,7 @@ def _no_difference(v: Verdict, numbers: str) -> str:
 
 
 def same(adds: str) -> str:
-    """What the matched control is."""
+    """Description of the matched control."""
     return "the same training without them" if adds != LAYERS else "the same network from random weights"
 
 
@@ -254,7 +262,7 @@ def _more(v: Verdict) -> str:
 
 
 def _plain(value: Any) -> Any:
-    """Tuples as lists, as JSON has them, at any depth."""
+    """The value with all tuples replaced by lists, as in JSON."""
     if isinstance(value, dict):
         return {key: _plain(item) for key, item in value.items()}
     return [_plain(item) for item in value] if isinstance(value, list | tuple) else value

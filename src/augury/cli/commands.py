@@ -155,7 +155,7 @@ Strategy = Annotated[
 
 
 def _length(steps: int | None, budget: str | None) -> dict[str, Any]:
-    """How long to train; either replaces both of what is stored."""
+    """The training length; either option replaces both stored values."""
     if steps is not None and budget is not None:
         raise SettingsError("--steps and --budget both set the training length; give one of them")
     return {} if steps is None and budget is None else {"steps": steps, "budget": budget}
@@ -225,7 +225,7 @@ def _cross_validated(
     quiet: bool,
     as_json: bool,
 ) -> None:
-    """`run --folds`; the settings are those stored in the first fold, if any, then those given."""
+    """`run --folds`. The settings are those stored in the first fold, if any, replaced by those given."""
     from augury.pipeline.cross_validation import cross_validate
     from augury.pipeline.run_folder import Run
 
@@ -332,11 +332,14 @@ def doctor(device: Device = None, as_json: Json = False) -> None:
 
 
 INTERRUPTED = 130
-"""The status after Ctrl-C, of which typer makes a silent SystemExit of this status."""
+"""Exit status after Ctrl-C; typer turns Ctrl-C into a silent SystemExit with this status."""
 
 
 def main() -> None:
-    """Run the command line; errors of Augury are printed without a traceback and end with status 1, Ctrl-C with INTERRUPTED."""
+    """Run the command line.
+
+    An error of Augury is printed without a traceback and exits with status 1. Ctrl-C exits with INTERRUPTED.
+    """
     try:
         app()
     except AuguryError as error:

@@ -1,4 +1,4 @@
-"""What the terminal shows during a run and at its end."""
+"""Terminal output during a run and at its end."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def callbacks(quiet: bool) -> Callbacks:
-    """Progress on standard error: a line a stage, and within a stage a line that rewrites itself on a terminal."""
+    """Progress on standard error: a line per stage, and within a stage one line that updates in place on a terminal."""
     from augury.pipeline.inputs import Callbacks
 
     if quiet:
@@ -58,12 +58,12 @@ def _clock(seconds: float) -> str:
 
 
 def tell(run: Run, as_json: bool) -> None:
-    """A finished run: verdict, arms, where the data set and the report lie."""
+    """Print a finished run: verdict, arms, and the paths of the data set and the report."""
     from augury.exports import place
 
     dataset_path = place(run.path, run.settings.get("export", {}).get("format", "folder"))
     into = run.settings.get("data", {}).get("target") and (run / "target.json").exists()
-    if into and not run.read("target")["test"]:  # no target image has a label; a verdict is of an earlier target
+    if into and not run.read("target")["test"]:  # no target image has a label; any verdict is of an earlier target
         kept_classes = run.read("generation").get("kept_classes")
         if as_json:
             typer.echo(json.dumps({"run": str(run.path), "verdict": None, "kept_classes": kept_classes}))
@@ -86,7 +86,7 @@ def tell(run: Run, as_json: bool) -> None:
 
 
 def verdict(result: Verdict) -> None:
-    """The outcome, its sentence, and one line per arm."""
+    """Print the outcome, its sentence, and one line per arm."""
     typer.echo(f"\n{result.outcome.upper()}. {result.sentence}\n")
     width = max(map(len, result.arms))
     for name, values in result.arms.items():
@@ -95,14 +95,16 @@ def verdict(result: Verdict) -> None:
 
 
 def facts(values: dict[str, Any]) -> None:
-    """Names and values, a line each."""
+    """Print names and values, one per line."""
     for name, value in values.items():
         typer.echo(f"{name:<12} {value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)}")
 
 
 def cells(tables: dict[str, Cells], *, every: bool, parts: bool) -> None:
-    """Tables of class × attributes; unless `every` one is wanted, the first TABLES of those with empty or rare cells. `parts`:
-    only train images are counted."""
+    """Print tables of class × attributes.
+
+    Without `every`, only the first TABLES tables with empty or rare cells are shown. `parts`: only train images are counted.
+    """
     from augury.errors import DataError
 
     shown = {name: table for name, table in tables.items() if every or table.holes}
@@ -129,7 +131,7 @@ def cells(tables: dict[str, Cells], *, every: bool, parts: bool) -> None:
 
 
 def comparison(rows: list[dict[str, Any]]) -> None:
-    """A line a measure, a column a recipe, and real images beside them where they were measured too."""
+    """Print a line per measure, a column per recipe, and a column of real images where they were measured too."""
     measures = [name for name in rows[0] if not name.endswith("_real") and name != "features"]
     cells = [[name.replace("_", " "), *(_short(row.get(name, "")) for row in rows)] for name in measures]
     for line, name in zip(cells, measures, strict=True):

@@ -29,7 +29,7 @@ from augury.errors import SettingsError
 from augury.images import SPLITS
 
 MOST_SHOWN = 12
-"""Most values of an attribute that are counted one by one in the text of `inspect`; the JSON has all."""
+"""Most values of an attribute that the text of `inspect` counts separately; the JSON has all."""
 Written = "folder, imagefolder, csv, npz, tar or parquet."
 Format = Annotated[
     str | None, typer.Option("--format", help=f"{Written} Default: by the ending of -o, else imagefolder.")
@@ -56,15 +56,15 @@ def inspect(
     as_json: Json = False,
 ) -> None:
     """Count classes, sizes, modes, unreadable files, duplicates and cells; draw a contact sheet."""
-    from augury import data as room
+    from augury import data as data_package
     from augury.data.cells import tables
     from augury.files import atomic_path
 
     attributes = tuple(name.strip() for name in (condition or "").split(",") if name.strip() not in ("", "label"))
-    images, census = room.inspect(path, flips=flips, condition=attributes, **reading(data or {}))
+    images, census = data_package.inspect(path, flips=flips, condition=attributes, **reading(data or {}))
     if output is not None:
         with atomic_path(output) as temporary:
-            room.picture_sheet(images, clusters=census.clusters).save(temporary, format="PNG")
+            data_package.picture_sheet(images, clusters=census.clusters).save(temporary, format="PNG")
     if as_json:
         typer.echo(json.dumps(census.as_dict()))
         return
@@ -152,7 +152,7 @@ def augment(
     from augury.data import load
     from augury.exports import named, writer
     from augury.files import atomic_path, refuse_within
-    from augury.pipeline import augmented_copies as room
+    from augury.pipeline import augmented_copies
 
     if (output is None) == (preview is None):
         raise SettingsError(
@@ -171,24 +171,26 @@ def augment(
     done: dict[str, Any] = {}
     if preview is not None:
         if how is None and per_image is None:
-            sheet = room.preview(images, seed=seed or 0, flips=flips)
+            sheet = augmented_copies.preview(images, seed=seed or 0, flips=flips)
         else:
-            sheet = room.shown(images, policy, per_image=times, seed=seed or 0, flips=flips)
+            sheet = augmented_copies.shown(images, policy, per_image=times, seed=seed or 0, flips=flips)
         with atomic_path(preview) as temporary:
             sheet.save(temporary, format="PNG")
         summary = {"sheet": str(preview)}
     else:
         assert output is not None
-        copies = room.copies(images, policy, per_image=times, seed=seed or 0, flips=flips, originals=originals)
+        copies = augmented_copies.copies(
+            images, policy, per_image=times, seed=seed or 0, flips=flips, originals=originals
+        )
         if written == "folder":
-            room.check_folders(copies)
+            augmented_copies.check_folders(copies)
         done = write(output, copies, force=force)
         summary = {"data_set": str(output), "images": len(copies), "policy": policy, "seed": seed or 0}
     _print_summary(summary, done, as_json)
 
 
 def _print_summary(summary: dict[str, Any], done: dict[str, Any], as_json: bool) -> None:
-    """What was written, and what the writer has to note."""
+    """Print what was written, and the writer's note if any."""
     summary = summary | ({"note": done["note"]} if "note" in done else {})
     typer.echo(json.dumps(summary) if as_json else "  ".join(f"{k} {v}" for k, v in summary.items()))
 

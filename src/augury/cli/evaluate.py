@@ -173,7 +173,7 @@ def _listed(text: str) -> list[str]:
 
 
 def tell(card: dict[str, Any]) -> None:
-    """A table for each kind of features, all images together and then by class; what must be known of a score below it."""
+    """Print a table for each kind of features: all images together, then by class; notes on scores below it."""
     from augury.metrics import ScoreCard
 
     for name, metadata in card.get("sets", {}).items():
@@ -211,7 +211,7 @@ def _lines(scores: list[Score]) -> list[list[str]]:
 
 
 def _by_class(scores: list[Score]) -> list[list[str]]:
-    """A line a class, a column a score."""
+    """A line per class, a column per score."""
     names = list(dict.fromkeys(s.name for s in scores))
     by_group = {(s.group, s.name): s for s in scores}
     lines = [["class", "N", *names]] if scores else []
@@ -227,7 +227,7 @@ def _bracketed(baseline: float | None) -> str:
 
 
 def _aligned(lines: list[list[str]], sides: str) -> None:
-    """Columns two spaces apart, each to the left or the right."""
+    """Print columns two spaces apart, each aligned left or right."""
     widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
     for line in lines:
         cells = (f"{text:{side}{width}}" for text, side, width in zip(line, sides, widths, strict=False))

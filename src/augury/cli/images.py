@@ -114,7 +114,7 @@ def translate(
 
 
 def _example(translator: Synthesizer) -> str:
-    """A change that this translator knows."""
+    """A change that this translator supports."""
     card = translator.card
     return (
         f"{card.condition_names[0]}={card.condition_values[0][0]}"

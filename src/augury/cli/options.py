@@ -1,4 +1,4 @@
-"""Options that several commands share, and what they lead to."""
+"""Options that several commands share, and the functions that apply them."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ Json = Annotated[
     bool, typer.Option("--json", help="Print results as JSON on standard output; progress goes to standard error.")
 ]
 DataOptions = dict[str, Any] | None
-"""What `reads` fills."""
+"""The parameter that `reads` fills."""
 RunFolder = Annotated[Path, typer.Argument(help="A run folder.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="Print results only, no progress.")]
 Set = Annotated[
@@ -92,7 +92,7 @@ def _window(text: str) -> Any:
 
 
 def sides(text: str | None) -> Any:
-    """'96' or '96x64' as settings and readers take it."""
+    """'96' or '96x64' in the form that settings and readers take."""
     if text is None:
         return None
     try:
@@ -105,7 +105,7 @@ def sides(text: str | None) -> Any:
 
 
 def pair(option: str, text: str) -> tuple[str, str]:
-    """'name=value' in two."""
+    """(name, value) of 'name=value'."""
     name, equals, value = text.partition("=")
     if not (name and equals and value):
         raise SettingsError(f"{option} {text}: write it as name=value")
@@ -126,11 +126,11 @@ DATA: dict[str, tuple[str, Any, Callable[[Any], Any]]] = {
     "stretch": ("stretch", Stretch, str),
     "bins": ("bins", Bins, lambda texts: {name: value(n) for name, n in (pair("--bins", text) for text in texts)}),
 }
-"""Every option about how data are read: parameter -> setting of `DataSettings`, type, and what makes a value of it."""
+"""Every option about reading data: parameter -> (setting of `DataSettings`, type, conversion of its value)."""
 
 
 def reads(verb: Callable[..., None]) -> Callable[..., None]:
-    """The verb with all options of DATA in place of its parameter `data`, which gets the settings that were given."""
+    """The command with all options of DATA in place of its parameter `data`, which receives the settings that were given."""
     signature = inspect.signature(verb, eval_str=True)
     own = list(signature.parameters.values())
     at = next(i for i, parameter in enumerate(own) if parameter.name == "data")
@@ -150,7 +150,7 @@ def reads(verb: Callable[..., None]) -> Callable[..., None]:
 
 
 def reading(data: dict[str, Any]) -> dict[str, Any]:
-    """What `reads` gave as keyword arguments of `augury.load`, checked."""
+    """The settings collected by `reads`, checked, as keyword arguments of `augury.load`."""
     from augury.settings import DataSettings, validated
 
     options = validated(DataSettings, data).reading()
@@ -158,7 +158,7 @@ def reading(data: dict[str, Any]) -> dict[str, Any]:
 
 
 def value(text: str) -> Any:
-    """A setting's value as it was typed: JSON, else text."""
+    """The value of a setting as typed: JSON, else text."""
     try:
         return json.loads(text)
     except ValueError:
@@ -166,17 +166,17 @@ def value(text: str) -> Any:
 
 
 def without_none(**values: Any) -> dict[str, Any]:
-    """Those that are not None."""
+    """The keyword arguments that are not None."""
     return {name: value for name, value in values.items() if value is not None}
 
 
 def settled(
     stored: dict[str, Any], extra: list[str] | None, sections: dict[str, dict[str, Any]], top: dict[str, Any]
 ) -> RunSettings:
-    """Stored settings, over them the options given, over them every --set section.name=value.
+    """The stored settings, replaced by the options given, then by each --set section.name=value.
 
-    train.overrides come together from all three, one by one; those stored hold for the stored recipe only, and null takes
-    one back."""
+    train.overrides are merged from all three, name by name. Stored overrides hold only for the stored recipe; null removes one.
+    """
     from augury.settings import RunSettings, validated
 
     values = stored | top
@@ -201,7 +201,7 @@ def settled(
 
 
 def refuse_unread(extra: list[str] | None, sections: tuple[str, ...], where: str) -> None:
-    """Raises SettingsError for a --set of a section that is not among the `sections` that a command reads."""
+    """Raises SettingsError for a --set of a section that is not among the `sections` that the command uses."""
     for text in extra or []:
         name = text.partition("=")[0]
         if name.partition(".")[0] not in sections:
@@ -219,7 +219,7 @@ def work(
     sections: dict[str, dict[str, Any]],
     top: dict[str, Any],
 ) -> Run:
-    """Run the pipeline up to a stage; the settings are those stored in the folder, if any, then those given."""
+    """Run the pipeline up to a stage. The settings are those stored in the folder, if any, replaced by those given."""
     from augury.cli import console
     from augury.pipeline.run_folder import Run
     from augury.pipeline.stages import run as pipeline
@@ -236,10 +236,10 @@ def again(
     device: str | None,
     sections: dict[str, dict[str, Any]] | None = None,
 ) -> Run:
-    """Take an existing run up, up to a stage."""
+    """Resume an existing run, up to a stage."""
     from augury.pipeline.run_folder import Run
 
-    _ = Run(source).about  # a folder that is no run is refused, not made
+    _ = Run(source).about  # refuse a folder that is no run instead of creating it
     return work(None, source, until, quiet, extra, sections or {}, without_none(device=device))
 
 

@@ -17,7 +17,7 @@ from augury.images import SPLITS, Attribute, Images, LabelledImages
 from augury.randomness import rng
 
 SHOWN, BLOCKS, SIDE = 5, 3, 64
-"""Images in a row, and blocks of rows, of the sheet; the longest side of an image there."""
+"""Of the sheet: images in a row, blocks of rows, and the longest side of an image in px."""
 MAGNITUDE = 2 / 3
 """Magnitude in the sheet, as a share of an operator's range."""
 ALONE = ("ada",)

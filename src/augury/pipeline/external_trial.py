@@ -149,7 +149,7 @@ def _load_synthetic(synthetic: Source, d: DataSettings, size: tuple[int, int]) -
     except SettingsError:
         if not named:
             raise
-        return reading()  # it has no such columns
+        return reading()  # the table lacks these columns
 
 
 def _changed(synthetic: LabelledImages, size: tuple[int, int]) -> list[str]:
@@ -186,7 +186,7 @@ def matched(synthetic: LabelledImages, real: LabelledImages) -> SyntheticImages:
 
     Raises DataError for a class that the real images lack, and where one set is coloured and the other grey.
     """
-    places = {name: code for code, name in enumerate(folder_names(real.classes))}  # as augury split writes them
+    places = {name: code for code, name in enumerate(folder_names(real.classes))}  # names that augury split writes
     places |= {name: code for code, name in enumerate(real.classes)}
     unknown = [name for c, name in enumerate(synthetic.classes) if name not in places and synthetic.counts[c]]
     if unknown == [""]:
@@ -256,13 +256,13 @@ def _page(
     settings: RunSettings,
 ) -> report.Facts:
     neighbours, distances = closest(synthetic, train)
-    words = ["augury", "prove", names[0], "--with", names[1], "-o", "again", "--seed", str(settings.seed)]
-    words += ["--device", metadata["machine"]["device"]]
-    words += changes(RunSettings(data=settings.data, prove=settings.prove))  # the command line refuses the others
+    arguments = ["augury", "prove", names[0], "--with", names[1], "-o", "again", "--seed", str(settings.seed)]
+    arguments += ["--device", metadata["machine"]["device"]]
+    arguments += changes(RunSettings(data=settings.data, prove=settings.prove))  # the command refuses other sections
     return report.Facts(
         title=trial_folder.path.resolve().name,
         source=f"{Path(names[0]).name} with {Path(names[1]).name}",
-        command="" if IN_MEMORY in names else shlex.join(words),
+        command="" if IN_MEMORY in names else shlex.join(arguments),
         about=metadata,
         verdict=verdict.as_dict(),
         train=train,

@@ -205,13 +205,13 @@ def _in_own_size(path: Path, data: LabelledImages, settings: RunSettings) -> Lab
 
 def changes(settings: RunSettings) -> list[str]:
     """--set arguments for settings that differ from the defaults, except those that the recorded training plan contains."""
-    words = []
+    arguments = []
     for section, values in settings.model_dump(mode="json", exclude_defaults=True).items():
         if isinstance(values, dict):
             hidden = {"recipe", "steps", "budget", "precision", "checkpoint_every"} if section == "train" else set()
             options = {k: v if isinstance(v, str) else json.dumps(v) for k, v in values.items() if k not in hidden}
-            words += [f"--set={section}.{k}={v}" for k, v in options.items()]
-    return words
+            arguments += [f"--set={section}.{k}={v}" for k, v in options.items()]
+    return arguments
 
 
 def about_data(data: LabelledImages, parts: dict[str, LabelledImages]) -> dict[str, Any]:
@@ -219,6 +219,6 @@ def about_data(data: LabelledImages, parts: dict[str, LabelledImages]) -> dict[s
     counts = {name: part.counts.tolist() for name, part in parts.items()}
     facts = {"n": len(data), "shape": list(data.shape), "classes": list(data.classes), "counts": counts}
     notes = dict(data.notes)
-    if "copies" in notes:  # which image each is of stands in the export's rows
+    if "copies" in notes:  # the export's rows name the image of each copy
         notes["copies"] = {name: value for name, value in notes["copies"].items() if name != "of"}
     return {**facts, "fingerprint": data.fingerprint, "notes": notes}

@@ -13,12 +13,12 @@ from augury.pipeline.session import Session
 def preflight(session: Session, needed: set[str]) -> None:
     """Raises now the errors that a stage would otherwise raise after hours, for settings that it cannot use."""
     s, data = session.settings, session.data
-    _ = session.begun_with  # read, and refused where there is none or it is this run
+    _ = session.begun_with  # raises where it is missing or lies in this run
     plan = session.planned() if session.trained else None
     name, rule = (
         (plan.recipe, plan.rule) if plan else training.resolve_recipe(session.foreseen, s.train, session.device)
     )
-    _ = session.unlabelled  # read, and refused where there are none
+    _ = session.unlabelled  # raises where the folder has none
     filters = {each.name for each in generation.rules(s.generate.filters)}
     if (only := sorted(filters & set(generation.TRANSLATIONS_ONLY))) and not training.translates(rule):
         raise SettingsError(
@@ -52,7 +52,7 @@ def check_parts(session: Session, needed: set[str]) -> None:
         return
     if session.target is not None:
         return _note_target(session)
-    _, rule = training.resolve_recipe(session.learnt, settings.train, session.device)  # the parts are smaller
+    _, rule = training.resolve_recipe(session.learnt, settings.train, session.device)  # the splits are smaller
     if not training.translates(rule):
         return
     table = cells(session.learnt, settings.train.condition, class_moves=rule.class_moves)

@@ -99,7 +99,9 @@ def score(
     most = max(half, NUMBERS // int(np.prod(train.shape)))
     unseen = held.take(rng(seed, "score", "held out").permutation(len(held))[:limit])
     conditions = second.conditions(settings.train.condition)
-    if isinstance(synthesizer, SourceSampler):  # a translation resembles its source, which must not be in the reference
+    if isinstance(
+        synthesizer, SourceSampler
+    ):  # a translation resembles its source, so the reference must not contain it
         synthesizer = synthesizer.without(order[:half])
     fake = synthesizer.sample(np.zeros_like(conditions[:, :1]) if blind else conditions, seed=seed + 1)
 
@@ -203,7 +205,7 @@ def closest(synthetic: SyntheticImages, train: LabelledImages, pairs: int = 12, 
         return np.empty((0, 1 + k), np.int64), np.empty((0, k))
     fake, real = (np.asarray(x, np.float32).reshape(len(x), -1) for x in (synthetic.images, train.images))
     neighbours, distances = metrics.nearest(fake, real, k + (own is not None))
-    if own is not None:  # the source, or where it is not among them the farthest, is left out
+    if own is not None:  # leave out the source; if it is not among the neighbours, the farthest
         last = np.where((neighbours == own[:, None]).any(1), (neighbours == own[:, None]).argmax(1), k)
         others = np.arange(k + 1) != last[:, None]
         neighbours, distances = neighbours[others].reshape(-1, k), distances[others].reshape(-1, k)

@@ -234,7 +234,7 @@ class Session:
         """The images drawn. Kept images that resemble a test image are rejected, as in the trial."""
         images = self.synthetic
         done = (self.run / "verdict.json").exists() and self.run.is_done("prove", self.inputs("prove"))
-        looked = self.run.verdict.leaks if done else None  # at the same images, which takes its time
+        looked = self.run.verdict.leaks if done else None  # the trial has checked these images; a new search is slow
         if self.settings.prove.near_duplicates == "allow" or (looked is not None and not looked["left_out"]):
             return images
         at = np.flatnonzero(images.kept)
@@ -314,7 +314,7 @@ class Session:
             plan = training.Plan.from_dict(previous["plan"])
             return plan if plan.start is None else replace(plan, start=(str(s.train.start_from), plan.start[1]))
         plan = training.make_plan(self.learnt, s.train, seed=s.seed, device=self.device, flips=self.flips)
-        for file in (self.run / "train").glob("checkpoint-*.safetensors"):  # of another plan, or of other images
+        for file in (self.run / "train").glob("checkpoint-*.safetensors"):  # from another plan or other images
             file.unlink()
         write_json(stored, {"inputs": inputs, "plan": plan.as_dict()})
         return plan
@@ -370,9 +370,9 @@ class Session:
         """
         s, plan = settings or self.settings, self.plan()
         source = [] if self.source == SAMPLE else [self.source]
-        words = ["augury", "run", *source, "-o", "again", *more, "--seed", str(s.seed), "--device", plan["device"]]
-        words += ["--recipe", plan["recipe"], "--steps", str(plan["steps"]), "--precision", plan["precision"]]
-        return shlex.join(words + changes(s))
+        arguments = ["augury", "run", *source, "-o", "again", *more, "--seed", str(s.seed), "--device", plan["device"]]
+        arguments += ["--recipe", plan["recipe"], "--steps", str(plan["steps"]), "--precision", plan["precision"]]
+        return shlex.join(arguments + changes(s))
 
     def describe(self) -> dict[str, Any]:
         """The contents of run.json: format, versions, machine, settings and the data."""

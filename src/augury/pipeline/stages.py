@@ -99,7 +99,7 @@ def train(session: Session) -> None:
             f"{summary['used']:,} of {summary['images']:,} unlabelled images train the generator; left out: {away}"
         )
     watched, held = train, training.drop_labels(plan, session.parts["validation"])
-    if session.target is not None:  # what is watched are translations into the target
+    if session.target is not None:  # the monitor watches translations into the target
         watched = held = learnt.take(np.arange(len(train), len(learnt)))
     judge = metrics.Monitor(
         session.own_features(), training.drop_labels(plan, watched), held, held.conditions(plan.condition), seed=s.seed
@@ -152,7 +152,7 @@ def draw(session: Session) -> None:
 def score(session: Session) -> None:
     """Write the score card, the generator's copies of training images, and their pictures."""
     images, validation, among = session.learnt, session.parts["validation"], None
-    if session.target is not None:  # translations are compared with target images, of which none has a label
+    if session.target is not None:  # translations are compared with unlabelled target images
         among = np.arange(len(session.parts["train"]), len(images))
         validation = validation.take(among[:0])
     card, copies = scorecard.score(
@@ -179,7 +179,7 @@ def prove(session: Session) -> None:
     layers, others = session.layers, session.drawn_by_others()
     if not isinstance(layers, str):
         others[proof.LAYERS] = layers.fingerprint
-    elif not session.translates:  # trials about empty cells have no such arms
+    elif not session.translates:  # trials about empty cells have no such arm
         session.callbacks.note(f"no arm starts from the discriminator: {layers}")
     train, validation, test = (session.parts[name] for name in SPLITS)
     cache = kept_results(file, inputs, s.prove, test, session.callbacks, others)

@@ -59,7 +59,7 @@ def kept_results(
     generator is a further chance of a false positive.
     """
     lasting = prove.model_dump(exclude=LASTING)
-    seen = [features] if (features := proof.features_of(prove.classifier)) else []  # those installed by now
+    seen = [features] if (features := proof.features_of(prove.classifier)) else []  # those that are installed
     inputs, tested = (
         digest([*run_inputs, lasting, proof.MEASURED, *seen]),
         digest(proof.image_hashes(test.images).tolist()),

@@ -10,10 +10,10 @@ from augury.report.charts import WIDTH, Chart
 from augury.report.wording import missing, percent, points, short
 
 COLUMNS = 4
-"""Most columns of a heat map; a phone shows no more."""
+"""Most columns of a heat map, to fit on a phone."""
 LABEL, HEIGHT, TOP = 108.0, 66.0, 26.0
 DARKEST = 0.5
-"""Opacity at a recall of 1: the text on it stays readable on both light and dark pages."""
+"""Opacity at a recall of 1; text on it stays readable on light and dark pages."""
 CHARACTER = 7.0
 """Width of a character of 13 px, in px."""
 
@@ -28,7 +28,7 @@ class Grid:
 
 
 def section(verdict: Mapping[str, Any]) -> dict[str, Any] | None:
-    """What the section shows; None for a verdict that is not about cells."""
+    """The contents of the section; None for a verdict that is not about cells."""
     if not verdict.get("cells"):
         return None
     table = grid(verdict["cells"])
@@ -37,8 +37,10 @@ def section(verdict: Mapping[str, Any]) -> dict[str, Any] | None:
 
 
 def grid(cells: Sequence[Mapping[str, Any]]) -> Grid | None:
-    """Classes × attribute values, the shorter side as the columns. Where both have more than COLUMNS, only values within
-    which a hole lies; None where those are too many as well."""
+    """Classes × attribute values, the shorter side as the columns.
+
+    Where both have more than COLUMNS, only the values that contain a hole are used. None where those are too many as well.
+    """
     table = _grid(cells)
     if min(len(table.rows), len(table.columns)) > COLUMNS:
         table = _grid([row for row in cells if row["within"]])

@@ -1,4 +1,4 @@
-"""Charts as lists of marks, placed here and drawn by the template, so that every text passes through its escaping."""
+"""Charts as lists of marks. They are placed here and drawn by the template, which escapes every text."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from augury.report.wording import adds, missing, number, points, share
 Floats = npt.NDArray[np.float64]
 WIDTH = 440.0
 MOST_POINTS = 160
-"""Points of a line; a longer log is averaged into so many bins."""
+"""Most points of a line; a longer log is averaged into that many bins."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Mark:
 
 @dataclass(frozen=True)
 class Chart:
-    """`marks` on a canvas of WIDTH × `height` units; `alt` says in words what there is to see."""
+    """`marks` on a canvas of WIDTH × `height` units; `alt` describes the chart in words."""
 
     height: float
     alt: str
@@ -73,7 +73,7 @@ def padded(values: Sequence[float], start: float, end: float, least: float = 1e-
 
 
 def interval(values: Floats) -> tuple[float, float] | None:
-    """95 % interval of the mean of shares by Student's t (1908), cut off at 0 and 1; None with fewer than two values."""
+    """95 % interval of the mean of shares by Student's t (1908), clipped to [0, 1]; None with fewer than two values."""
     from scipy.special import stdtrit
 
     if len(values) < 2:
@@ -83,7 +83,7 @@ def interval(values: Floats) -> tuple[float, float] | None:
 
 
 def arms(verdict: Mapping[str, Any]) -> Chart:
-    """Balanced accuracy of every arm: a dot for each seed, the mean, its interval; the comparator marked."""
+    """Balanced accuracy of every arm: a dot per seed, the mean and its interval; the comparator is marked."""
     rows = {name: np.array(arm["balanced_accuracy"], float) for name, arm in verdict["arms"].items()}
     means = {name: float(values.mean()) for name, values in rows.items()}
     description = "; ".join(f"{name} {share(mean)}" for name, mean in means.items())
@@ -102,12 +102,12 @@ def arms(verdict: Mapping[str, Any]) -> Chart:
         role_text = {"synthetic": f" · with {adds(verdict)}", "real": " · comparator"}.get(role, "")
         chart.add("text", f"label {role}-ink", name + role_text, x=8, y=top + 16)
         _spread(chart, x, values, top + 33, role)
-        chart.add("line", "rule", x1=level, x2=level, y1=top + 22, y2=top + 51)  # not through the names
+        chart.add("line", "rule", x1=level, x2=level, y1=top + 22, y2=top + 51)  # below the names
     return chart
 
 
 def difference(verdict: Mapping[str, Any]) -> Chart:
-    """The paired differences in points: one dot for each seed, the interval, zero."""
+    """The paired differences in points: a dot per seed, the interval, and zero."""
     pair = (np.array(verdict["arms"][verdict[a]]["balanced_accuracy"], float) for a in ("arm", "comparator"))
     values = 100 * np.subtract(*pair)
     low, high, mean = (100 * verdict[k] for k in ("low", "high", "difference"))
@@ -127,7 +127,7 @@ def difference(verdict: Mapping[str, Any]) -> Chart:
 
 
 def ratio_curve(verdict: Mapping[str, Any]) -> Chart | None:
-    """Balanced accuracy on validation against the mixing ratio; None when there was nothing to choose."""
+    """Balanced accuracy on validation against the mixing ratio; None where only one ratio was tried."""
     curve = [(float(row["ratio"]), np.array(row["balanced_accuracy"], float)) for row in verdict["ratio_curve"]]
     if len(curve) < 2:
         return None
@@ -150,7 +150,7 @@ def ratio_curve(verdict: Mapping[str, Any]) -> Chart | None:
 
 
 def lines(log: Sequence[Mapping[str, Any]], columns: Mapping[str, str], titles: Mapping[str, str]) -> Chart | None:
-    """Columns of the log against images seen; `columns` maps each to its style class. None without two rows to join."""
+    """Columns of the log against images seen; `columns` maps each to its style class. None with fewer than two rows."""
     series = {name: _series(log, name) for name in columns}
     series = {name: curve for name, curve in series.items() if len(curve) > 1}
     if not series:
@@ -173,7 +173,7 @@ def lines(log: Sequence[Mapping[str, Any]], columns: Mapping[str, str], titles: 
 
 
 def bar(value: Any, most: float) -> Chart | None:
-    """A small bar from the middle: left for a loss, right for a gain, `most` at full length."""
+    """A small bar from the middle: left for a loss, right for a gain, full length at `most`."""
     if missing(value) or most <= 0:
         return None
     chart = Chart(12, f"{points(value)} points", width=96)
@@ -195,7 +195,7 @@ def _spread(chart: Chart, x: Scale, values: Floats, y: float, role: str) -> None
 
 
 def _shares(scale: Scale) -> list[float]:
-    """Its ticks that a share can be: none below 0 or above 1."""
+    """The ticks of the scale within [0, 1]."""
     return [tick for tick in scale.ticks() if -1e-9 < tick < 1 + 1e-9]
 
 

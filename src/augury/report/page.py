@@ -1,4 +1,4 @@
-"""Puts the page together: facts in, one HTML text out."""
+"""Builds the page: facts in, one HTML text out."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ if TYPE_CHECKING:
     from jinja2 import Environment
 
 PICTURE_BYTES = 3_000_000
-"""Most bytes of all pictures together; with MOST_ROWS it holds the page under 5 MB."""
+"""Most bytes of all pictures together; with MOST_ROWS it keeps the page under 5 MB."""
 MOST_ROWS = 200
-"""Most rows of a table; the run's JSON files hold them all."""
+"""Most rows of a table; the run's JSON files have all rows."""
 MOST_CLASSES = 40
-"""Most classes that are shown in pictures: those with the fewest training images."""
+"""Most classes shown in pictures: those with the fewest training images."""
 EACH = 8
 PAIRS = 12
 REAL_NEIGHBOURS = 3
@@ -74,13 +74,13 @@ TRAINING_CHARTS = [
 FILTERS = (
     "share", "percent", "points", "detectable", "number", "signed", "duration", "phrase", "short", "pretty", "confidence", "breakable"
 )  # fmt: skip
-"""Functions of the wording that the templates call by name."""
+"""Functions of `wording` that the templates call by name."""
 UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff\u202a-\u202e\u2066-\u2069]")
-"""Control characters, lone surrogates and direction overrides, which names from outside may carry."""
+"""Control characters, lone surrogates and direction overrides, which external names may contain."""
 
 
 def render(facts: Facts) -> str:
-    """The whole page as HTML in UTF-8: no scripts, nothing fetched, under 5 MB, the same text for the same facts."""
+    """The whole page as HTML in UTF-8, under 5 MB, without scripts or external resources; the same facts give the same text."""
     page = _environment().get_template("page.html.j2").render(**_context(facts))
     return UNPRINTABLE.sub("\ufffd", page)
 
@@ -106,7 +106,7 @@ def _environment() -> Environment:
 
 
 def _context(facts: Facts) -> dict[str, Any]:
-    """Everything the template names beside the facts themselves."""
+    """The variables of the template."""
     verdict = facts.verdict
     differences = [abs(row["difference"]) for row in verdict["per_class"] if not wording.missing(row["difference"])]
     return {
@@ -153,7 +153,7 @@ def _context(facts: Facts) -> dict[str, Any]:
 
 
 def _arm_rows(verdict: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """One row an arm: mean scores over the seeds and the interval of the first."""
+    """One row per arm: mean scores over the seeds, and the interval of the balanced accuracy."""
     rows = []
     for name, arm in verdict["arms"].items():
         accuracies = np.array(arm["balanced_accuracy"], float)
@@ -176,7 +176,7 @@ def _mean(values: Sequence[float | None]) -> float | None:
 
 
 def _sensitivity(verdict: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Of two classes, each one's sensitivity at 90 % specificity without and with synthetic images, mean over the seeds."""
+    """Sensitivity at 90 % specificity without and with synthetic images, mean over the seeds; only for two classes."""
     if len(verdict["per_class"]) != 2:
         return []
     without, with_them = (verdict["arms"][verdict[role]]["sensitivity"] for role in ("comparator", "arm"))
@@ -187,12 +187,12 @@ def _sensitivity(verdict: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def _filtered(facts: Facts) -> bool:
-    """Whether filters chose among the synthetic images: of a run and its folds, and not where images of any making are judged."""
+    """Whether filters chose among the synthetic images: true for a run and its folds, false for external images."""
     return not facts.judged or facts.verdict.get("folds", 1) > 1
 
 
 def _filters(generation: Mapping[str, Any]) -> list[str]:
-    """The filters that any class's row names, in order of appearance."""
+    """The filters named in any row, in order of appearance."""
     return list(dict.fromkeys(name for row in generation.get("rows", ()) for name in row.get("rejected", {})))
 
 
@@ -205,7 +205,7 @@ def _totals(generation: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _data(facts: Facts) -> dict[str, Any]:
-    """The data section: counts per part and class, and the size in words."""
+    """The data section: counts per split and class, and the size in words."""
     data = facts.about.get("data", {})
     counts: Mapping[str, Any] = data.get("counts") or {"train": facts.train.counts.tolist()}
     channels, height, width = data.get("shape") or facts.train.shape

@@ -1,4 +1,4 @@
-"""Strips of small images as PNG data URIs, held to a number of bytes for the whole page."""
+"""Strips of small images as PNG data URIs, within a byte budget for the whole page."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from augury.images import Images
 SIDES = (96, 64, 48, 32, 24, 16)
 """Longest sides of a thumbnail in px, tried in this order until the pictures fit the budget."""
 GAP = 1 / 16
-"""Space between two images of a strip, as a part of their width."""
+"""Gap between two images of a strip, as a share of their width."""
 
 
 @dataclass(frozen=True)
 class Strip:
-    """Images side by side in one PNG, `count` of them, each `width` × `height` px; `pixelated` when they are small."""
+    """Images side by side in one PNG: `count` images of `width` × `height` px; `pixelated` when they are small."""
 
     uri: str
     alt: str
@@ -38,8 +38,10 @@ StripInput = tuple[Images, str]
 
 
 def strips(inputs: Sequence[StripInput], budget: int) -> list[Strip]:
-    """A strip for each of `wanted`, in the largest size of SIDES at which all data URIs together stay within `budget`
-    bytes; beyond the smallest size, the last ones are left out."""
+    """One strip per input, in the largest size of SIDES at which all data URIs together fit in `budget` bytes.
+
+    Where even the smallest size does not fit, the last strips are left out.
+    """
     fitting: list[Strip] = []
     for side in SIDES:
         fitting = _within(_drawn_strips(inputs, side), budget)
@@ -49,7 +51,7 @@ def strips(inputs: Sequence[StripInput], budget: int) -> list[Strip]:
 
 
 def _within(candidates: Iterator[Strip], budget: int) -> list[Strip]:
-    """The first of `made` whose data URIs together stay within `budget` bytes; stops at the first that does not fit."""
+    """The first of `candidates` whose data URIs together fit in `budget` bytes."""
     fitting, spent = [], 0
     for strip in candidates:
         spent += len(strip.uri)

@@ -1,4 +1,4 @@
-"""The score card on the page: what each score asks, where it lies beside real images, and the pictures of copies."""
+"""The score card on the page: what each score measures, its value beside real images, and the pictures of copies."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from augury.report.wording import missing, number
 
 Row = Mapping[str, Any]
 LEFT, RIGHT = 176.0, WIDTH - 8
-"""Where the marks of a chart begin and end."""
+"""Left and right end of the marks of a chart."""
 LINE = 22.0
 USE = {
     "GAN-train": "how well does a classifier trained on synthetic images alone classify real ones",
     "GAN-test": "how well does a classifier trained on real images classify the synthetic ones",
 }
 SIDES = {"quality": ("worse", "better"), "memorisation": ("nearer to training images", "farther")}
-"""What lies left and right of real images in each chart; usefulness is drawn with quality."""
+"""Labels left and right of real images in each chart; usefulness is drawn with quality."""
 THEMES = {
     "use": "Usefulness for a classifier",
     "quality": "Quality and variety",
@@ -31,7 +31,7 @@ PAIRS = 12
 
 
 def tables(scores: Sequence[Row]) -> list[dict[str, Any]]:
-    """A table a theme: its title and rows, each score with what it asks; those of single classes are left out."""
+    """One table per theme: its title and rows, each score with its question. Scores of single classes are left out."""
     by_theme: dict[str, list[dict[str, Any]]] = {theme: [] for theme in THEMES}
     for row in scores:
         if not row.get("group"):
@@ -50,7 +50,7 @@ def tables(scores: Sequence[Row]) -> list[dict[str, Any]]:
 
 
 def by_class(scores: Sequence[Row]) -> dict[str, Any]:
-    """{names, rows: (class, N, a cell for each name, None where it has none)} of the scores of single classes."""
+    """The scores of single classes: {names, rows: (class, N, one cell per name or None)}."""
     mine = {(row["group"], row["name"]): row for row in scores if row.get("group")}
     names = list(dict.fromkeys(name for _, name in mine))
     rows = []
@@ -61,8 +61,10 @@ def by_class(scores: Sequence[Row]) -> dict[str, Any]:
 
 
 def chart(scores: Sequence[Row], kind: str) -> Chart | None:
-    """The scores of a `kind` (a key of SIDES) that mean something, beside their baselines: the dashed line is real images,
-    each row on its own scale. None where no score has a baseline."""
+    """The meaningful scores of a `kind` (a key of SIDES) relative to their baselines.
+
+    The dashed line is real images, and each row has its own scale. None where no score has a baseline.
+    """
     rows = [row for row in scores if not row.get("group") and _placed(row) and _kind(row["name"]) == kind]
     if not rows:
         return None
@@ -88,12 +90,12 @@ def chart(scores: Sequence[Row], kind: str) -> Chart | None:
 
 
 def looked(facts: Facts) -> list[Row]:
-    """By each kind of features: how many fakes nearly are one of how many training images."""
+    """For each kind of features: how many fakes are near-duplicates of how many training images."""
     return list(facts.copies.get("looked", ()))
 
 
 def copied(facts: Facts) -> list[tuple[list[Row], StripInput]]:
-    """The first pairs found, of each kind of features in turn: what each kind knows of the pair, and its two pictures."""
+    """The first pairs found, alternating between the kinds of features: the rows of each pair, and its two pictures."""
     kinds: dict[str, list[int]] = {}
     same: dict[tuple[int, str], list[int]] = {}
     for i, row in enumerate(facts.copies.get("pairs", ())):

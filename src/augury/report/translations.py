@@ -1,4 +1,4 @@
-"""The page's first picture where a translator filled cells: source, translation, and the nearest real image."""
+"""The first picture of the page where a translator filled cells: source, translation, and the nearest real image."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ BYTES = 800_000
 MOST = 12
 """Most rows of the plan that are shown in pictures."""
 UNNEEDED = "not needed"
-"""The reason of translations beyond the number of the plan; no filter rejected them."""
+"""The reason of surplus translations, which no filter rejected."""
 
 
 def section(facts: Facts) -> dict[str, Any] | None:
-    """What the section shows; None for images that were drawn from noise."""
+    """The contents of the section; None for images drawn from noise."""
     plan = facts.generation.get("plan", ())
     if not plan and not facts.translations:
         return None

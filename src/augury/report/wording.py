@@ -1,4 +1,4 @@
-"""Numbers and verdicts in words; a number that is missing or no number becomes a dash."""
+"""Numbers and verdicts in words; a missing or non-finite number becomes a dash."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ NOTHING = "–"
 MINUS = "−"
 
 FEW = 5
-"""With fewer test images than this, a class says little about other images of it."""
+"""With fewer test images than this, a class gives little evidence about other images of it."""
 SIGNS = {"helps": "▲", "no difference": "=", "hurts": "▼", "underpowered": "?"}
 
 
 def missing(value: Any) -> bool:
-    """Whether `value` is no number: None, NaN or infinity."""
+    """Whether `value` is None, NaN or infinite."""
     return value is None or not math.isfinite(float(value))
 
 
@@ -46,8 +46,7 @@ def points(value: Any) -> str:
 
 
 def detectable(value: Any) -> str:
-    """The smallest difference that a trial finds four times of five: "25.5 points"; a dash for 100 points or more, as no two
-    accuracies are farther apart."""
+    """The smallest difference that a trial detects with power 0.8: "25.5 points"; a dash for 100 points or more."""
     text = f"{100 * value:.1f}" if not missing(value) else NOTHING
     return NOTHING if missing(value) or float(text) >= 100 else f"{text} points"
 
@@ -58,7 +57,7 @@ def signed(text: str) -> str:
 
 
 def number(value: Any) -> str:
-    """A whole number with thousands marked, any other with three telling digits; text stays as it is."""
+    """An integer with thousands separators, any other number with three significant digits; text is unchanged."""
     if isinstance(value, str):
         return value
     if missing(value):
@@ -68,7 +67,7 @@ def number(value: Any) -> str:
 
 
 def decimals(value: float, others: npt.NDArray[np.float64]) -> str:
-    """`value` >= 0 with as many decimals as give the largest of `others` three telling digits, at most four."""
+    """`value` >= 0 with the decimals that give the largest of `others` three significant digits; at most four."""
     places = 2 - math.floor(math.log10(max(float(others.max()), 1e-9)))
     return f"{value:.{min(max(0, places), 4)}f}"
 
@@ -84,7 +83,7 @@ def duration(seconds: Any) -> str:
 
 
 def phrase(value: Any, most: int = 12) -> str:
-    """A plain JSON value on one line; of a long list the first `most` and how many more."""
+    """A plain JSON value on one line; a long list shows its first `most` items and the number of others."""
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, Mapping):
@@ -98,32 +97,32 @@ def phrase(value: Any, most: int = 12) -> str:
 
 
 def short(name: Any, most: int = 40) -> str:
-    """A name of at most `most` characters; of a longer one the beginning and the end."""
+    """A name of at most `most` characters; a longer one keeps its beginning and end."""
     text = str(name)
     tail = most // 3
     return text if len(text) <= most else f"{text[: most - tail - 1]}…{text[-tail:]}"
 
 
 def breakable(name: str) -> Any:
-    """A name as HTML that may break after each underscore and nowhere else."""
+    """A name as HTML that may break only after underscores."""
     from markupsafe import Markup, escape
 
     return Markup("_<wbr>").join(escape(part) for part in name.split("_"))
 
 
 def pretty(value: Any) -> str:
-    """JSON for reading."""
+    """JSON, indented."""
     return json.dumps(value, indent=2, ensure_ascii=False, default=str)
 
 
 def headline(verdict: Mapping[str, Any]) -> tuple[str, str]:
-    """The verdict's sentence in two, the statement and the numbers behind it, with true minus signs."""
+    """The verdict's sentence split into the statement and its numbers, with true minus signs."""
     first, _, rest = signed(verdict["sentence"]).partition(": ")
     return first, capitalised(rest)
 
 
 def adds(verdict: Mapping[str, Any]) -> str:
-    """What the verdict is about."""
+    """The subject of the verdict: synthetic images or layers."""
     return str(verdict.get("adds", IMAGES))
 
 
@@ -300,7 +299,7 @@ def _settled(verdict: Mapping[str, Any]) -> list[str]:
 
 
 def _caution(verdict: Mapping[str, Any]) -> list[str]:
-    """What the verdict holds for, and the classes with too few test images."""
+    """The scope of the verdict, and the classes with too few test images."""
     few = [row["class"] for row in verdict["per_class"] if row["test"] < FEW]
     alone = [row["class"] for row in verdict["per_class"] if row["test"] >= FEW > (row.get("groups") or FEW)]
     groups = of_groups(verdict["test_n"], verdict.get("test_groups"))
