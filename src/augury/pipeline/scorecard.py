@@ -99,9 +99,7 @@ def score(
     most = max(half, NUMBERS // int(np.prod(train.shape)))
     unseen = held.take(rng(seed, "score", "held out").permutation(len(held))[:limit])
     conditions = second.conditions(settings.train.condition)
-    if isinstance(
-        synthesizer, SourceSampler
-    ):  # a translation resembles its source, so the reference must not contain it
+    if isinstance(synthesizer, SourceSampler):  # the reference must not contain the sources of translations
         synthesizer = synthesizer.without(order[:half])
     fake = synthesizer.sample(np.zeros_like(conditions[:, :1]) if blind else conditions, seed=seed + 1)
 
