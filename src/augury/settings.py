@@ -1,4 +1,4 @@
-"""The validated settings of a run; stored in the run folder, compared when a run is taken up again."""
+"""The validated settings of a run; stored in the run folder and compared when the run resumes."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ Names = Annotated[
     tuple[str, ...],
     BeforeValidator(lambda value: tuple(map(str.strip, value.split(","))) if isinstance(value, str) else value),
 ]
-"""Also written as one text with commas."""
+"""Also accepts one comma-separated text."""
 Kind = TypeVar("Kind", bound=BaseModel)
 Strategy = Literal["balance", "level", "tail", "auto"] | float | int | dict[str, int]
 
 
 @dataclass(frozen=True)
 class Within:
-    """Numbers from `low` to `high`, either of which may be left out."""
+    """Numbers from `low` to `high`; both bounds are optional."""
 
     low: float = 0
     high: float = math.inf
@@ -57,31 +57,33 @@ class Within:
 
 
 def changed(kind: str, old: Any, new: dict[str, Any], limits: Mapping[str, Within] | None = None) -> Any:
-    """The dataclass `old` with the values `new`. Raises SettingsError for a name it has not, for a value of another kind than
-    the present one, for a fraction where a whole number belongs and for a number outside of its `limits`; `kind` says whose
-    settings these are."""
-    known = {f.name: getattr(old, f.name) for f in fields(old)}
-    whole = {f.name for f in fields(old) if f.type in (int, "int")}
+    """The dataclass `old` with the values `new`; `kind` names the owner of the settings in messages.
+
+    Raises SettingsError for an unknown name and a value of another type than the present one. The same holds for a fraction
+    where an integer is needed, and for a number outside its `limits`.
+    """
+    current = {f.name: getattr(old, f.name) for f in fields(old)}
+    integer_names = {f.name for f in fields(old) if f.type in (int, "int")}
     for name, value in new.items():
-        if name not in known:
-            raise SettingsError(f"{kind} has no setting '{name}'; its settings are: {', '.join(known)}")
-        present, given = known[name], f"{kind}: {name}={value!r}, but it must be"
+        if name not in current:
+            raise SettingsError(f"{kind} has no setting '{name}'; its settings are: {', '.join(current)}")
+        present, prefix = current[name], f"{kind}: {name}={value!r}, but it must be"
         several = isinstance(present, tuple) and isinstance(value, list | tuple) and len(value) == len(present)
         pairs = list(zip(present, value, strict=True)) if several else [(present, value)]
         if not all(_alike(was, now) for was, now in pairs):
-            raise SettingsError(f"{given} of the kind of its default, {present!r}")
+            raise SettingsError(f"{prefix} of the kind of its default, {present!r}")
         numbers = [now for _, now in pairs if isinstance(now, int | float) and not isinstance(now, bool)]
-        if name in whole and not all(isinstance(now, int) for now in numbers):
-            raise SettingsError(f"{given} a whole number, as its default {present!r} is")
+        if name in integer_names and not all(isinstance(now, int) for now in numbers):
+            raise SettingsError(f"{prefix} a whole number, as its default {present!r} is")
         limit = (limits or {}).get(name, Within(-math.inf))
         if not all(math.isfinite(now) and now in limit for now in numbers):
-            asked = "a finite number" if limit.low == -math.inf else str(limit)
-            raise SettingsError(f"{given} {asked}; the default is {present!r}")
-    return replace(old, **{k: tuple(v) if isinstance(known[k], tuple) else v for k, v in new.items()})
+            rule = "a finite number" if limit.low == -math.inf else str(limit)
+            raise SettingsError(f"{prefix} {rule}; the default is {present!r}")
+    return replace(old, **{k: tuple(v) if isinstance(current[k], tuple) else v for k, v in new.items()})
 
 
 def _alike(present: Any, value: Any) -> bool:
-    """Whether a value is of the kind of the present one; whole numbers and fractions are one kind, true and false another."""
+    """Whether a value has the type of the present one. Integers and fractions count as one type, booleans as another."""
     if isinstance(present, int | float) and not isinstance(present, bool):
         return isinstance(value, int | float) and not isinstance(value, bool)
     return isinstance(value, type(present))
@@ -167,7 +169,7 @@ READING = (
     "stretch",
     "bins",
 )
-"""Of `DataSettings`, those that say how data are read."""
+"""The settings of `DataSettings` about how data are read."""
 
 
 class TrainSettings(Settings):
@@ -315,7 +317,7 @@ class ExportSettings(Settings):
 
 
 class RunSettings(Settings):
-    """Everything that decides what a run computes. `device` is where, and is not part of the identity."""
+    """Everything that decides what a run computes. `device` says where it is computed and is not part of the run's identity."""
 
     seed: int = Field(0, ge=0, description="seed of all random numbers")
     device: Literal["auto", "cpu", "cuda", "mps"] = Field("auto", description="auto: cuda, else mps, else cpu")
@@ -328,16 +330,16 @@ class RunSettings(Settings):
 
 
 def validated(kind: type[Kind], values: dict[str, Any]) -> Kind:
-    """Build settings from plain values; raises SettingsError naming each wrong setting, its value and the rule."""
+    """Build settings from plain values; raises SettingsError with each wrong setting, its value and the rule."""
     try:
         return kind(**values)
     except ValidationError as error:
-        lines = dict.fromkeys(_told(kind, dict(each)) for each in error.errors())
+        lines = dict.fromkeys(_error_line(kind, dict(each)) for each in error.errors())
         raise SettingsError("these settings cannot be used:\n" + "\n".join(lines)) from error
 
 
-def _told(kind: type[BaseModel], wrong: dict[str, Any]) -> str:
-    """One line on one wrong setting. Of several things that a value might have been, and is not, what the setting is for."""
+def _error_line(kind: type[BaseModel], wrong: dict[str, Any]) -> str:
+    """One line about one wrong setting. Where several types are allowed, it shows the description of the setting."""
     model, names = kind, [str(name) for name in wrong["loc"]]
     message = wrong["msg"].removeprefix("Value error, ")
     for at, name in enumerate(names):

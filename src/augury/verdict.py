@@ -9,46 +9,50 @@ from typing import Any
 from augury.errors import RunFolderError
 
 FORMAT = 7
-"""Raised when verdicts are computed otherwise, so that older ones are computed again."""
+"""Increased when the computation of verdicts changes, so that older verdicts are computed again."""
 
 IMAGES, LAYERS = "synthetic images", "discriminator's layers"
-"""What an arm can have of a generative training."""
+"""What an arm can take from the training of a generator."""
 
 UNLOOKED = "The synthetic images were not checked for copies of test images (prove.near_duplicates=allow)."
 TEST_MORE = "Use a larger test split, or test every image once with augury run --folds"
 TEST_MORE_IN_FOLDS = "Add more images to test"
-"""What helps where the test split is too small, in a single trial and in a cross-validation."""
+"""Advice where the test split is too small: in a single trial, and in a cross-validation."""
 
 
 @dataclass(frozen=True)
 class Verdict:
     """`difference` is the mean over `seeds` of (arm − comparator) in balanced accuracy on the test split, in [-1, 1].
 
-    [`low`, `high`] is its interval at confidence 1 − `level`, over seeds and test images; `level` is .05, or less where several
-    generative arms or several interim looks are corrected for. `p` is that of the sign-flip test over the seeds, corrected for the
-    number of generative arms.
-    `p_no_gain` and `p_no_loss` are one-sided: that a gain of `margin` or more over the comparator (which was chosen as the
-    best; that is corrected for), or a loss of `margin` or more against the `matched_control` (the same training without synthetic
-    images, or from random weights), is not ruled out.
-    `detectable` is the difference
-    that such a trial finds four times of five; `seeds_needed` (None: no number of them) and `images_needed` are what it takes
-    to settle a difference like this one; below `least_seeds` no sign-flip test can.
-    `ratio` is that of the images, also where the best arm shows none. `comparisons` has a row for each generative arm;
-    `arms` one value a seed; `per_class` rows carry 95 %
-    intervals; `ratio_curve` was measured on validation; `looks` are the interim looks at a growing trial; `folds` how many trials
-    are pooled, each with its own test split and generator; `leaks` says what was checked to have seen no test image.
-    `adds` names what `arm` has and `comparator` lacks: "synthetic images" ("of" another generator) or "discriminator's layers". `lacking` says why the
-    test split allows no outcome but "underpowered", where that is so, `coarse` why it cannot give "no difference" where all else would; `test_groups`
-    counts the groups (people, patients) of the test split, None where the data name none; `earlier` is the number of seeds of an earlier interim look
-    at this trial, with other seeds or arms, which is not corrected for, `said` its outcome.
+    [`low`, `high`] is its interval at confidence 1 − `level`, over seeds and test images. `level` is .05, or less to correct for
+    several generative arms or interim looks. `p` is the p-value of the sign-flip test over the seeds, corrected for the number of
+    generative arms.
 
-    A trial about holes, cells of class × attribute without train images, judges the mean recall of the cells within the attribute
-    values that contain a hole; `metric` names them and `test_n` counts their images. `cells` then has a row for every cell:
-    {cell, class, attributes, hole, within, train, synthetic, test, groups, recall_comparator, interval_comparator, recall_arm,
-    interval_arm, difference, low, high, level, p_adjusted, worse}, intervals of differences corrected for the number of cells. `overall`
-    is the difference in balanced accuracy over all test images, {difference, low, high (95 %), test, worst_comparator,
-    worst_arm}, the last two {cell, recall}. `per_class` is of all test images, and `arms` have `overall` beside the accuracy
-    that is judged. `ratio` counts generated images shown for each train image.
+    `p_no_gain` and `p_no_loss` are one-sided p-values. `p_no_gain` tests a gain of `margin` or more over the comparator, corrected
+    for choosing the best as the comparator. `p_no_loss` tests a loss of `margin` or more against the `matched_control`: the same
+    training without synthetic images, or from random weights. A small value rules out that gain or loss.
+
+    `detectable` is the difference that such a trial finds with power 0.8. `seeds_needed` (None: no number suffices) and
+    `images_needed` would settle a difference of this size. With fewer than `least_seeds`, no sign-flip test can.
+
+    `ratio` is that of the images, also where the best arm shows none. `comparisons` has a row for each generative arm, `arms` one
+    value per seed, and `per_class` 95 % intervals. `ratio_curve` was measured on validation. `looks` are the interim looks at a
+    growing trial. `folds` is the number of pooled trials, each with its own test split and generator. `leaks` says what was
+    checked for having seen no test image.
+
+    `adds` names what `arm` has and `comparator` lacks: "synthetic images" ("of" another generator) or "discriminator's layers".
+    `lacking` says why the test split allows only the outcome "underpowered", if so. `coarse` says why it cannot give
+    "no difference" where all other conditions hold. `test_groups` counts the groups (people, patients) of the test split, None
+    without groups. `earlier` is the number of seeds of an earlier interim look at this trial with other seeds or arms, which is
+    not corrected for; `said` is its outcome.
+
+    A trial about holes (cells of class × attribute without train images) measures the mean recall of the cells within the
+    attribute values that contain a hole. `metric` names them and `test_n` counts their images. `cells` then has a row for every
+    cell: {cell, class, attributes, hole, within, train, synthetic, test, groups, recall_comparator, interval_comparator,
+    recall_arm, interval_arm, difference, low, high, level, p_adjusted, worse}. Intervals of differences are corrected for the number
+    of cells. `overall` is the difference in balanced accuracy over all test images: {difference, low, high (95 %), test,
+    worst_comparator, worst_arm}, the last two {cell, recall}. `per_class` covers all test images, and `arms` also have `overall`.
+    `ratio` counts generated images shown for each train image.
     """
 
     outcome: str
@@ -95,33 +99,37 @@ class Verdict:
         return plain
 
     def checked(self, leaks: dict[str, Any]) -> Verdict:
-        """The same verdict, with a sentence that includes what was checked."""
-        found = replace(self, leaks=leaks)
-        return replace(found, sentence=sentence(found))
+        """The same verdict with `leaks` and a sentence that includes it."""
+        verdict = replace(self, leaks=leaks)
+        return replace(verdict, sentence=sentence(verdict))
 
     @property
     def look(self) -> tuple[int, str]:
-        """(seeds, outcome) of the first look at this test split that could have given an outcome other than "underpowered"; (0, "") where
-        none could."""
+        """(seeds, outcome) of the first interim look at this test split that could have given an outcome other than "underpowered".
+
+        (0, "") where none could.
+        """
         if self.earlier:
             return self.earlier, self.said
         return (len(self.seeds), self.outcome) if len(self.seeds) >= self.least_seeds and not self.lacking else (0, "")
 
     def after(self, before: Verdict | None, look: tuple[int, str] = (0, "")) -> Verdict:
-        """The same verdict, marked as preceded by another look, one that could have given an outcome other than "underpowered": `before`
-        at the same trainings, or the `look` of a trial of other settings on the same test split."""
-        told = look
+        """The same verdict, marked with an earlier interim look that could have given an outcome other than "underpowered".
+
+        `before` is an earlier verdict on the same trainings. `look` is that of a trial with other settings on the same test split.
+        """
+        earlier = look
         if before is not None and not look[0]:
             same = (len(before.seeds), set(before.arms), before.ratio, before.margin)
             other = same != (len(self.seeds), set(self.arms), self.ratio, self.margin)
             again = before.earlier == len(self.seeds) if before.earlier else not other
-            told = (0, "") if again else before.look
-        found = replace(self, earlier=told[0], said=told[1])
-        return replace(found, sentence=sentence(found))
+            earlier = (0, "") if again else before.look
+        verdict = replace(self, earlier=earlier[0], said=earlier[1])
+        return replace(verdict, sentence=sentence(verdict))
 
     @classmethod
     def from_dict(cls, stored: dict[str, Any]) -> Verdict:
-        """The verdict that `as_dict` described. Raises RunFolderError for one of another format."""
+        """The verdict that `as_dict` wrote. Raises RunFolderError for another format."""
         if stored.get("format") != FORMAT:
             raise RunFolderError(
                 f"this verdict is of format {stored.get('format', 1)}, but this version of Augury reads and writes format "
@@ -140,7 +148,7 @@ def points(value: float) -> str:
 def sentence(v: Verdict) -> str:
     """The verdict as text to quote; differences are in points (hundredths)."""
     ours = {"difference": v.difference, "level": v.level, "low": v.low, "high": v.high, "p": v.p}
-    found = _found(v, ours)
+    numbers = _numbers(v, ours)
     margin = f"{100 * v.margin:g} points"
     if v.ratio == 0 and v.adds != LAYERS:
         return (
@@ -148,32 +156,32 @@ def sentence(v: Verdict) -> str:
             f"The best arm without them is {v.comparator}."
         )
     unlooked = v.leaks is not None and not v.leaks.get("looked_for", True)
-    found += (
+    numbers += (
         f", not corrected for an earlier interim look at {v.earlier} seeds (outcome '{v.said}')," if v.earlier else ""
     )
     small = f", less than the {margin} that count as a difference in this trial" if abs(v.difference) < v.margin else ""
     said = {
-        "helps": f"The {v.adds} help{', but not everywhere' if worse_cells(v.cells) else ''}: {found} over the best arm without them ({v.comparator}){small}.",
-        "hurts": f"The {v.adds} hurt: {found} against the best arm without them ({v.comparator}){small}. Leave them out.",
-        "no difference": f"The {v.adds} make no difference of {margin} or more: {_no_difference(v, found)}. Leave them out.",
-        "underpowered": f"This trial cannot tell whether the {v.adds} help: {found} against the best arm without "
+        "helps": f"The {v.adds} help{', but not everywhere' if worse_cells(v.cells) else ''}: {numbers} over the best arm without them ({v.comparator}){small}.",
+        "hurts": f"The {v.adds} hurt: {numbers} against the best arm without them ({v.comparator}){small}. Leave them out.",
+        "no difference": f"The {v.adds} make no difference of {margin} or more: {_no_difference(v, numbers)}. Leave them out.",
+        "underpowered": f"This trial cannot tell whether the {v.adds} help: {numbers} against the best arm without "
         f"them ({v.comparator}). {capitalised(remedy(v))}.",
     }[v.outcome]
     return said + of_images(v) + of_cells(v) + (f" {UNLOOKED}" if unlooked else "")
 
 
 def capitalised(text: str) -> str:
-    """`text` with its first letter in upper case; the rest as it is."""
+    """`text` with its first letter in upper case."""
     return text[:1].upper() + text[1:]
 
 
 def of_groups(images: int, groups: int | None) -> str:
-    """ " of 14 groups" for images of so many people or patients; "" where (nearly) every image is a group of its own."""
+    """ " of 14 groups" for images of that many people or patients; "" where (nearly) every image is its own group."""
     return f" of {groups:,} groups" if groups is not None and groups < 0.9 * images else ""
 
 
 def of_images(v: Verdict) -> str:
-    """Where the best arm shows no images, the result of the best one that does; "" elsewhere."""
+    """Where the best arm shows no images, the result of the best arm that does; "" elsewhere."""
     rows = [row for row in v.comparisons if row.get("adds", LAYERS) != LAYERS]
     if v.adds != LAYERS or not rows or v.ratio == 0:
         return ""
@@ -185,7 +193,7 @@ def of_images(v: Verdict) -> str:
 
 
 def worse_cells(cells: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """The rows of the cells that get significantly worse, the largest loss first."""
+    """The rows of the cells that get significantly worse, largest loss first."""
     return sorted((row for row in cells if row["worse"]), key=lambda row: float(row["difference"]))
 
 
@@ -194,23 +202,23 @@ def of_cells(v: Verdict, most: int = 3) -> str:
     if v.overall is None:
         return ""
     rows = worse_cells(v.cells)
-    told = ""
+    text = ""
     if rows:
         losses = [
             f"{row['cell']} by {points(-row['difference'])[1:]} points ({points(row['low'])} to {points(row['high'])})"
             for row in rows[:most]
         ]
         more = f", and {len(rows) - most} more" if len(rows) > most else ""
-        what = "One cell gets" if len(rows) == 1 else f"{len(rows)} cells get"
-        told = f" {what} significantly worse: {', '.join(losses)}{more}."
+        subject = "One cell gets" if len(rows) == 1 else f"{len(rows)} cells get"
+        text = f" {subject} significantly worse: {', '.join(losses)}{more}."
     cost = v.overall
     return (
-        f"{told} Over all {cost['test']:,} test images, balanced accuracy changes by {points(cost['difference'])} points "
+        f"{text} Over all {cost['test']:,} test images, balanced accuracy changes by {points(cost['difference'])} points "
         f"({points(cost['low'])} to {points(cost['high'])})."
     )
 
 
-def _found(v: Verdict, numbers: dict[str, Any]) -> str:
+def _numbers(v: Verdict, numbers: dict[str, Any]) -> str:
     return (
         f"{points(numbers['difference'])} points of {v.metric} ({100 * (1 - numbers['level']):.3g} % interval "
         f"{points(numbers['low'])} to {points(numbers['high'])}, p = {numbers['p']:.3f}, {len(v.seeds)} paired seeds, "
@@ -218,15 +226,15 @@ def _found(v: Verdict, numbers: dict[str, Any]) -> str:
     )
 
 
-def _no_difference(v: Verdict, found: str) -> str:
+def _no_difference(v: Verdict, numbers: str) -> str:
     if v.matched_control["against"] == v.comparator:
-        return f"{found} against the best arm without them ({v.comparator})"
+        return f"{numbers} against the best arm without them ({v.comparator})"
     matched_control = f"{points(v.matched_control['difference'])} ({points(v.matched_control['low'])} to {points(v.matched_control['high'])})"
-    return f"{found} against the best arm without them ({v.comparator}), and {matched_control} against {same(v.adds)} ({v.matched_control['against']})"
+    return f"{numbers} against the best arm without them ({v.comparator}), and {matched_control} against {same(v.adds)} ({v.matched_control['against']})"
 
 
 def same(adds: str) -> str:
-    """What the matched control is."""
+    """Description of the matched control."""
     return "the same training without them" if adds != LAYERS else "the same network from random weights"
 
 
@@ -254,7 +262,7 @@ def _more(v: Verdict) -> str:
 
 
 def _plain(value: Any) -> Any:
-    """Tuples as lists, as JSON has them, at any depth."""
+    """The value with all tuples replaced by lists, as in JSON."""
     if isinstance(value, dict):
         return {key: _plain(item) for key, item in value.items()}
     return [_plain(item) for item in value] if isinstance(value, list | tuple) else value

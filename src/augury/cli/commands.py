@@ -16,17 +16,17 @@ from augury.cli.evaluate import EXAMPLES, evaluate
 from augury.cli.images import generate, translate
 from augury.cli.latent import latent
 from augury.cli.options import (
+    DataOptions,
     Device,
-    Given,
     Json,
     Quiet,
     Seed,
     Set,
-    given,
     pair,
     reads,
     settled,
     value,
+    without_none,
     work,
 )
 from augury.cli.prove import prove
@@ -42,8 +42,8 @@ app = typer.Typer(
 )
 
 
-def _version(asked: bool) -> None:
-    if asked:
+def _version(requested: bool) -> None:
+    if requested:
         typer.echo(f"augury {__version__}")
         raise typer.Exit
 
@@ -157,7 +157,7 @@ Strategy = Annotated[
 
 
 def _length(steps: int | None, budget: str | None) -> dict[str, Any]:
-    """How long to train; either replaces both of what is stored."""
+    """The training length; either option replaces both stored values."""
     if steps is not None and budget is not None:
         raise SettingsError("--steps and --budget both set the training length; give one of them")
     return {} if steps is None and budget is None else {"steps": steps, "budget": budget}
@@ -170,7 +170,7 @@ def way(
     output: Folder = Path("runs/augury"),
     seed: Seed = None,
     device: Device = None,
-    data: Given = None,
+    data: DataOptions = None,
     recipe: Recipe = None,
     loss: Loss = None,
     penalty: Penalty = None,
@@ -191,14 +191,14 @@ def way(
 ) -> None:
     """`run` and `train`: from the data to the report, or to the synthesizer."""
     sections = {
-        "data": (data or {}) | given(target=target and str(Path(target).resolve())),
-        "train": given(recipe=recipe, precision=precision, start_from=start_from, unlabelled=unlabelled)
+        "data": (data or {}) | without_none(target=target and str(Path(target).resolve())),
+        "train": without_none(recipe=recipe, precision=precision, start_from=start_from, unlabelled=unlabelled)
         | _length(steps, budget),
-        "generate": given(sampling_strategy=sampling_strategy and value(sampling_strategy)),
-        "prove": given(flips=flips),
+        "generate": without_none(sampling_strategy=sampling_strategy and value(sampling_strategy)),
+        "prove": without_none(flips=flips),
     }
     weights = {name: value(text) for name, text in (pair("--penalty", text) for text in penalty or [])}
-    overrides = given(loss=loss, label_smoothing=label_smoothing) | weights
+    overrides = without_none(loss=loss, label_smoothing=label_smoothing) | weights
     if overrides:
         sections["train"] |= {"overrides": overrides}
     if condition is not None:
@@ -207,14 +207,14 @@ def way(
     if folds is not None:
         if until == "train":
             raise SettingsError("--folds needs a verdict, and augury train gives none; use augury run --folds")
-        _cross_validated(path, output, folds, sections, given(seed=seed, device=device), extra, quiet, as_json)
+        _cross_validated(path, output, folds, sections, without_none(seed=seed, device=device), extra, quiet, as_json)
         return
-    run = work(path, output, until, quiet, extra, sections, given(seed=seed, device=device))
+    run = work(path, output, until, quiet, extra, sections, without_none(seed=seed, device=device))
     if until == "report":
         console.tell(run, as_json)
     else:
-        made = str(run / "synthesizer")
-        typer.echo(json.dumps({"run": str(run.path), "synthesizer": made}) if as_json else made)
+        synthesizer_path = str(run / "synthesizer")
+        typer.echo(json.dumps({"run": str(run.path), "synthesizer": synthesizer_path}) if as_json else synthesizer_path)
 
 
 def _cross_validated(
@@ -227,7 +227,7 @@ def _cross_validated(
     quiet: bool,
     as_json: bool,
 ) -> None:
-    """`run --folds`; the settings are those stored in the first fold, if any, then those given."""
+    """`run --folds`. The settings are those stored in the first fold, if any, replaced by those given."""
     from augury.pipeline.cross_validation import cross_validate
     from augury.pipeline.run_folder import Run
 
@@ -265,7 +265,7 @@ def compare(
     ] = "rpgan,stylegan,vae,ae",
     seed: Seed = None,
     device: Device = None,
-    data: Given = None,
+    data: DataOptions = None,
     steps: Steps = None,
     budget: Budget = None,
     extra: Set = None,
@@ -278,7 +278,7 @@ def compare(
     from augury.training.recipes import RECIPES
 
     sections, first = {"data": data or {}, "train": _length(steps, budget)}, begun(output / name for name in RECIPES)
-    settings = settled(first.settings if first else {}, extra, sections, given(seed=seed, device=device))
+    settings = settled(first.settings if first else {}, extra, sections, without_none(seed=seed, device=device))
     names = tuple(name.strip() for name in recipes.split(",") if name.strip())
     rows = compared(path, output, names, settings=settings, callbacks=console.callbacks(quiet))
     if as_json:
@@ -293,9 +293,9 @@ def report(source: Annotated[Path, typer.Argument(help="A finished run folder.")
     """Print the verdict of a finished run and the path of its report."""
     from augury.pipeline.run_folder import Run
 
-    place = Run(source)
-    _ = place.about
-    console.tell(place, as_json)
+    run = Run(source)
+    _ = run.about
+    console.tell(run, as_json)
 
 
 @app.command(epilog="Example: augury doctor --json")
@@ -318,7 +318,7 @@ def doctor(device: Device = None, as_json: Json = False) -> None:
     facts = {
         "versions": versions(),
         "machine": machine(),
-        "devices": [name for name, there in training.devices().items() if there],
+        "devices": [name for name, available in training.devices().items() if available],
         "device": chosen.type,
         "precision": training.choose_precision(chosen),
         "threads": torch.get_num_threads(),
@@ -334,11 +334,14 @@ def doctor(device: Device = None, as_json: Json = False) -> None:
 
 
 INTERRUPTED = 130
-"""The status after Ctrl-C, of which typer makes a silent SystemExit of this status."""
+"""Exit status after Ctrl-C; typer turns Ctrl-C into a silent SystemExit with this status."""
 
 
 def main() -> None:
-    """Run the command line; errors of Augury are printed without a traceback and end with status 1, Ctrl-C with INTERRUPTED."""
+    """Run the command line.
+
+    An error of Augury is printed without a traceback and exits with status 1. Ctrl-C exits with INTERRUPTED.
+    """
     try:
         app()
     except AuguryError as error:

@@ -1,4 +1,4 @@
-"""What the terminal shows during a run and at its end."""
+"""Terminal output during a run and at its end."""
 
 from __future__ import annotations
 
@@ -21,31 +21,31 @@ if TYPE_CHECKING:
 
 
 def callbacks(quiet: bool) -> Callbacks:
-    """Progress on standard error: a line a stage, and within a stage a line that rewrites itself on a terminal."""
+    """Progress on standard error: a line per stage, and within a stage one line that updates in place on a terminal."""
     from augury.pipeline.inputs import Callbacks
 
     if quiet:
         return Callbacks()
-    live, begun, told = sys.stderr.isatty(), [0.0], [0.0]
+    live, begun, last_shown = sys.stderr.isatty(), [0.0], [0.0]
 
     def say(text: str, force: bool = False) -> None:
         now = time.monotonic()
-        if force or now - told[0] > (0.2 if live else 15):
-            told[0] = now
+        if force or now - last_shown[0] > (0.2 if live else 15):
+            last_shown[0] = now
             sys.stderr.write(f"\r\033[K  {text}" if live else f"  {text}\n")
             sys.stderr.flush()
 
     def begin(stage: str, cached: bool) -> None:
-        begun[0] = told[0] = time.monotonic()
+        begun[0] = last_shown[0] = time.monotonic()
         sys.stderr.write(f"{stage}{' (done before)' if cached else ''}\n")
 
     def training(p: Progress) -> None:
         losses = "  ".join(f"{k} {v:+.3f}" for k, v in p.losses.items())
         say(f"step {p.step}/{p.steps}  {losses}  {p.images_per_second:.0f} img/s  {_clock(p.seconds_left)} left")
 
-    def amount(what: str, done: int, total: int) -> None:
+    def amount(unit: str, done: int, total: int) -> None:
         left = (time.monotonic() - begun[0]) / max(done, 1) * (total - done)
-        say(f"{done}/{total} {what}  {_clock(left)} left", force=done == total)
+        say(f"{done}/{total} {unit}  {_clock(left)} left", force=done == total)
 
     def end(stage: str) -> None:
         sys.stderr.write("\r\033[K" if live else "")
@@ -58,57 +58,59 @@ def _clock(seconds: float) -> str:
 
 
 def tell(run: Run, as_json: bool) -> None:
-    """A finished run: verdict, arms, where the data set and the report lie."""
+    """Print a finished run: verdict, arms, and the paths of the data set and the report."""
     from augury.exports import place
 
-    made = place(run.path, run.settings.get("export", {}).get("format", "folder"))
+    dataset_path = place(run.path, run.settings.get("export", {}).get("format", "folder"))
     into = run.settings.get("data", {}).get("target") and (run / "target.json").exists()
-    if into and not run.read("target")["test"]:  # no target image has a label; a verdict is of an earlier target
-        kept = run.read("generation").get("kept_classes")
+    if into and not run.read("target")["test"]:  # no target image has a label; any verdict is of an earlier target
+        kept_classes = run.read("generation").get("kept_classes")
         if as_json:
-            typer.echo(json.dumps({"run": str(run.path), "verdict": None, "kept_classes": kept}))
+            typer.echo(json.dumps({"run": str(run.path), "verdict": None, "kept_classes": kept_classes}))
         else:
-            advice = kept["sentence"] if kept else "No image was translated."
+            advice = kept_classes["sentence"] if kept_classes else "No image was translated."
             typer.echo(
-                f"\nNOT TESTED. No target image has a label, so there is no verdict. {advice}\n\n  data set  {made}"
+                f"\nNOT TESTED. No target image has a label, so there is no verdict. {advice}\n\n  data set  {dataset_path}"
             )
         return
-    found = run.verdict
+    result = run.verdict
     if as_json:
-        typer.echo(json.dumps({"run": str(run.path), "verdict": found.as_dict()}))
+        typer.echo(json.dumps({"run": str(run.path), "verdict": result.as_dict()}))
         return
-    verdict(found)
-    if found.outcome == "underpowered" and found.seeds_needed is None and len(found.seeds) >= found.least_seeds:
+    verdict(result)
+    if result.outcome == "underpowered" and result.seeds_needed is None and len(result.seeds) >= result.least_seeds:
         typer.echo(
             "\n  augury run --folds 5 would test every image once, in another folder (data with given splits: --split new)"
         )
-    typer.echo(f"\n  data set  {made}\n  report    {run / 'report.html'}")
+    typer.echo(f"\n  data set  {dataset_path}\n  report    {run / 'report.html'}")
 
 
-def verdict(found: Verdict) -> None:
-    """The outcome, its sentence, and one line per arm."""
-    typer.echo(f"\n{found.outcome.upper()}. {found.sentence}\n")
-    width = max(map(len, found.arms))
-    for name, values in found.arms.items():
+def verdict(result: Verdict) -> None:
+    """Print the outcome, its sentence, and one line per arm."""
+    typer.echo(f"\n{result.outcome.upper()}. {result.sentence}\n")
+    width = max(map(len, result.arms))
+    for name, values in result.arms.items():
         mean, worst = (sum(values[k]) / len(values[k]) for k in ("balanced_accuracy", "worst_recall"))
         typer.echo(f"  {name:<{width}}  balanced accuracy {mean:.3f}  worst class {worst:.3f}")
 
 
 def facts(values: dict[str, Any]) -> None:
-    """Names and values, a line each."""
+    """Print names and values, one per line."""
     for name, value in values.items():
         typer.echo(f"{name:<12} {value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)}")
 
 
 def cells(tables: dict[str, Cells], *, every: bool, parts: bool) -> None:
-    """Tables of class × attributes; unless `every` one is wanted, the first TABLES of those with empty or rare cells. `parts`:
-    only train images are counted."""
+    """Print tables of class × attributes.
+
+    Without `every`, only the first TABLES tables with empty or rare cells are shown. `parts`: only train images are counted.
+    """
     from augury.errors import DataError
 
     shown = {name: table for name, table in tables.items() if every or table.holes}
     for name, table in list(shown.items())[:TABLES]:
-        what = "train images" if parts else "images"
-        typer.echo(f"\n{what} by class and {name} (* empty or rare: fewer than {table.least})")
+        counted = "train images" if parts else "images"
+        typer.echo(f"\n{counted} by class and {name} (* empty or rare: fewer than {table.least})")
         for line in table.lines():
             typer.echo(f"  {line}")
         try:
@@ -129,7 +131,7 @@ def cells(tables: dict[str, Cells], *, every: bool, parts: bool) -> None:
 
 
 def comparison(rows: list[dict[str, Any]]) -> None:
-    """A line a measure, a column a recipe, and real images beside them where they were measured too."""
+    """Print a line per measure, a column per recipe, and a column of real images where they were measured too."""
     measures = [name for name in rows[0] if not name.endswith("_real") and name != "features"]
     cells = [[name.replace("_", " "), *(_short(row.get(name, "")) for row in rows)] for name in measures]
     for line, name in zip(cells, measures, strict=True):

@@ -11,25 +11,25 @@ import typer
 from augury.cli import console
 from augury.cli.options import (
     Data,
+    DataOptions,
     Device,
-    Given,
     Json,
     Quiet,
     RunFolder,
     Seed,
     Set,
     again,
-    given,
     reading,
     reads,
     refuse_unread,
     settled,
+    without_none,
 )
 from augury.errors import SettingsError
 from augury.images import SPLITS
 
 MOST_SHOWN = 12
-"""Most values of an attribute that are counted one by one in the text of `inspect`; the JSON has all."""
+"""Most values of an attribute that the text of `inspect` counts separately; the JSON has all."""
 Written = "folder, imagefolder, csv, npz, tar or parquet."
 Format = Annotated[
     str | None, typer.Option("--format", help=f"{Written} Default: by the ending of -o, else imagefolder.")
@@ -43,7 +43,7 @@ Force = Annotated[
 def inspect(
     path: Data = None,
     output: Annotated[Path | None, typer.Option("-o", "--output", help="Write a contact sheet here (PNG).")] = None,
-    data: Given = None,
+    data: DataOptions = None,
     flips: Annotated[
         bool | None, typer.Option(help="Also search for mirrored copies; default: no (yes for the embedded sample).")
     ] = None,
@@ -56,24 +56,29 @@ def inspect(
     as_json: Json = False,
 ) -> None:
     """Count classes, sizes, modes, unreadable files, duplicates and cells; draw a contact sheet."""
-    from augury import data as room
+    from augury import data as data_package
     from augury.data.cells import tables
     from augury.files import atomic_path
 
-    asked = tuple(name.strip() for name in (condition or "").split(",") if name.strip() not in ("", "label"))
-    images, census = room.inspect(path, flips=flips, condition=asked, **reading(data or {}))
+    attributes = tuple(name.strip() for name in (condition or "").split(",") if name.strip() not in ("", "label"))
+    images, census = data_package.inspect(path, flips=flips, condition=attributes, **reading(data or {}))
     if output is not None:
         with atomic_path(output) as temporary:
-            room.picture_sheet(images, clusters=census.clusters).save(temporary, format="PNG")
+            data_package.picture_sheet(images, clusters=census.clusters).save(temporary, format="PNG")
     if as_json:
         typer.echo(json.dumps(census.as_dict()))
         return
-    told = {k: v for k, v in census.as_dict().items() if k not in ("advice", "cells")}
-    told["attributes"] = {k: v if len(v) <= MOST_SHOWN else f"{len(v)} values" for k, v in told["attributes"].items()}
+    summary = {k: v for k, v in census.as_dict().items() if k not in ("advice", "cells")}
+    summary["attributes"] = {
+        k: v if len(v) <= MOST_SHOWN else f"{len(v)} values" for k, v in summary["attributes"].items()
+    }
     console.facts(
-        {k: [*v[:5], f"and {len(v) - 5:,} more"] if isinstance(v, list) and len(v) > 6 else v for k, v in told.items()}
+        {
+            k: [*v[:5], f"and {len(v) - 5:,} more"] if isinstance(v, list) and len(v) > 6 else v
+            for k, v in summary.items()
+        }
     )
-    console.cells(tables(images, asked), every=bool(asked), parts=images.split is not None)
+    console.cells(tables(images, attributes), every=bool(attributes), parts=images.split is not None)
     for line in census.advice:
         typer.echo(f"- {line}")
 
@@ -85,7 +90,7 @@ def split(
     written: Format = None,
     force: Force = False,
     seed: Seed = None,
-    data: Given = None,
+    data: DataOptions = None,
     extra: Set = None,
     as_json: Json = False,
 ) -> None:
@@ -105,13 +110,13 @@ def split(
         refuse_within(output, path)
     kind = written or named(output, "imagefolder")
     write = writer(kind)
-    settings = settled({}, extra, {"data": data or {}}, given(seed=seed))
+    settings = settled({}, extra, {"data": data or {}}, without_none(seed=seed))
     refuse_unread(extra, ("data", "prove"), "when images are split")
     parts, originals = in_parts(path, settings, arrays=kind in ARRAYS)
     done = write(output, parts, originals=originals, link=False, force=force)
     assert parts.split is not None
     count = np.bincount(parts.split, minlength=len(SPLITS)).tolist()
-    _tell({"data_set": str(output), **dict(zip(SPLITS, count, strict=True))}, done, as_json)
+    _print_summary({"data_set": str(output), **dict(zip(SPLITS, count, strict=True))}, done, as_json)
 
 
 @reads
@@ -136,7 +141,7 @@ def augment(
     written: Format = None,
     force: Force = False,
     seed: Seed = 0,
-    data: Given = None,
+    data: DataOptions = None,
     as_json: Json = False,
 ) -> None:
     """Write augmented copies of a data set with their provenance, or preview every operator on a contact sheet.
@@ -147,7 +152,7 @@ def augment(
     from augury.data import load
     from augury.exports import named, writer
     from augury.files import atomic_path, refuse_within
-    from augury.pipeline import augmented_copies as room
+    from augury.pipeline import augmented_copies
 
     if (output is None) == (preview is None):
         raise SettingsError(
@@ -162,30 +167,32 @@ def augment(
     write = writer(written or named(output or Path(), "imagefolder"))
     policy, times = how or "classical", per_image or 1
     images = load(path, **reading(data or {}))
-    told: dict[str, Any]
+    summary: dict[str, Any]
     done: dict[str, Any] = {}
     if preview is not None:
         if how is None and per_image is None:
-            sheet = room.preview(images, seed=seed or 0, flips=flips)
+            sheet = augmented_copies.preview(images, seed=seed or 0, flips=flips)
         else:
-            sheet = room.shown(images, policy, per_image=times, seed=seed or 0, flips=flips)
+            sheet = augmented_copies.shown(images, policy, per_image=times, seed=seed or 0, flips=flips)
         with atomic_path(preview) as temporary:
             sheet.save(temporary, format="PNG")
-        told = {"sheet": str(preview)}
+        summary = {"sheet": str(preview)}
     else:
         assert output is not None
-        made = room.copies(images, policy, per_image=times, seed=seed or 0, flips=flips, originals=originals)
+        copies = augmented_copies.copies(
+            images, policy, per_image=times, seed=seed or 0, flips=flips, originals=originals
+        )
         if written == "folder":
-            room.check_folders(made)
-        done = write(output, made, force=force)
-        told = {"data_set": str(output), "images": len(made), "policy": policy, "seed": seed or 0}
-    _tell(told, done, as_json)
+            augmented_copies.check_folders(copies)
+        done = write(output, copies, force=force)
+        summary = {"data_set": str(output), "images": len(copies), "policy": policy, "seed": seed or 0}
+    _print_summary(summary, done, as_json)
 
 
-def _tell(told: dict[str, Any], done: dict[str, Any], as_json: bool) -> None:
-    """What was written, and what the writer has to note."""
-    told = told | ({"note": done["note"]} if "note" in done else {})
-    typer.echo(json.dumps(told) if as_json else "  ".join(f"{k} {v}" for k, v in told.items()))
+def _print_summary(summary: dict[str, Any], done: dict[str, Any], as_json: bool) -> None:
+    """Print what was written, and the writer's note if any."""
+    summary = summary | ({"note": done["note"]} if "note" in done else {})
+    typer.echo(json.dumps(summary) if as_json else "  ".join(f"{k} {v}" for k, v in summary.items()))
 
 
 def export(
@@ -214,13 +221,13 @@ def export(
     if written is not None:
         writer(written)
     if output is None:
-        run = again(source, "export", quiet, None, device, {"export": given(format=written)})
-        made = place(run.path, run.settings["export"]["format"])
+        run = again(source, "export", quiet, None, device, {"export": without_none(format=written)})
+        dataset_path = place(run.path, run.settings["export"]["format"])
     else:
-        settings = settled(dict(Run(source).about["settings"]), None, {}, given(device=device))
+        settings = settled(dict(Run(source).about["settings"]), None, {}, without_none(device=device))
         with opened(None, source, settings=settings, callbacks=console.callbacks(quiet)) as session:
             advance(session, "generate")
             write = writer(written or named(output, settings.export.format))
             write(output, session.parts["train"], session.exported(), force=force)
-        made = output
-    typer.echo(json.dumps({"data_set": str(made)}) if as_json else str(made))
+        dataset_path = output
+    typer.echo(json.dumps({"data_set": str(dataset_path)}) if as_json else str(dataset_path))

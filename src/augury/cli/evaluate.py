@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from augury.cli import console
-from augury.cli.options import Device, Fit, Json, OnBad, Quiet, Set, again, given, sides
+from augury.cli.options import Device, Fit, Json, OnBad, Quiet, Set, again, sides, without_none
 from augury.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -96,20 +96,20 @@ def evaluate(
     images, its features, and the score of equally many real images as a baseline."""
     from augury.files import write_json
 
-    of_sets = given(
+    of_sets = without_none(
         scores=None if scores is None else _listed(scores), baseline=baseline, train=train, held_out=held_out,
         weights=weights, sha256=sha256, precision=precision, seed=seed, size=sides(size), fit=fit, on_bad=on_bad,
     )  # fmt: skip
     if fake is None:
-        told = _of_run(real, features, limit, of_sets, extra, device, quiet)
+        card = _of_run(real, features, limit, of_sets, extra, device, quiet)
     else:
-        told = _of_sets(real, fake, features, limit, of_sets, extra, device, quiet)
+        card = _of_sets(real, fake, features, limit, of_sets, extra, device, quiet)
     if output is not None:
-        write_json(output, told)
+        write_json(output, card)
     if as_json:
-        typer.echo(json.dumps(told))
+        typer.echo(json.dumps(card))
         return
-    tell(told)
+    tell(card)
     if output is not None:
         typer.echo(f"\nwritten to {output}")
 
@@ -130,8 +130,8 @@ def _of_run(
             f"{name} is for two sets of images, but only {run} is given; give the synthetic images too, or leave it out: the "
             "card of a run has every score, computed with the settings of the run"
         )
-    asked = [f"score.{name}={value}" for name, value in given(features=features, limit=limit).items()]
-    return again(run, "score", quiet, [*asked, *(extra or [])], device).read("scores")
+    overrides = [f"score.{name}={value}" for name, value in without_none(features=features, limit=limit).items()]
+    return again(run, "score", quiet, [*overrides, *(extra or [])], device).read("scores")
 
 
 def _of_sets(
@@ -139,7 +139,7 @@ def _of_sets(
     fake: Path,
     features: str | None,
     limit: int | None,
-    asked: dict[str, Any],
+    options: dict[str, Any],
     extra: list[str] | None,
     device: str | None,
     quiet: bool,
@@ -155,7 +155,7 @@ def _of_sets(
             raise SettingsError(
                 f"{path}: a run folder, combined with another path; give it alone, or its images (its data set's path, dataset/)"
             )
-    asked |= {"baseline": None} if asked.get("baseline") == "none" else {}
+    options |= {"baseline": None} if options.get("baseline") == "none" else {}
     callbacks = console.callbacks(quiet)
 
     def begin(name: str) -> Callable[[int, int], None]:
@@ -163,7 +163,9 @@ def _of_sets(
         return lambda done, total: callbacks.amount("images", done, total)
 
     names = _listed(features or "auto")
-    return judge(real, fake, names, limit=limit, device=choose_device(device or "auto"), begin=begin, **asked).as_dict()
+    return judge(
+        real, fake, names, limit=limit, device=choose_device(device or "auto"), begin=begin, **options
+    ).as_dict()
 
 
 def _listed(text: str) -> list[str]:
@@ -171,13 +173,13 @@ def _listed(text: str) -> list[str]:
 
 
 def tell(card: dict[str, Any]) -> None:
-    """A table for each kind of features, all images together and then by class; what must be known of a score below it."""
+    """Print a table for each kind of features: all images together, then by class; notes on scores below it."""
     from augury.metrics import ScoreCard
 
-    for name, about in card.get("sets", {}).items():
-        channels, height, width = about["shape"]
+    for name, metadata in card.get("sets", {}).items():
+        channels, height, width = metadata["shape"]
         colour = "grey" if channels == 1 else "colour"
-        typer.echo(f"{name:<10} {about['images']:,} images, {height}x{width} {colour}, {about['path']}")
+        typer.echo(f"{name:<10} {metadata['images']:,} images, {height}x{width} {colour}, {metadata['path']}")
     for said in card.get("said", ()):
         typer.echo(f"! {said}")
     for over, group in groupby(ScoreCard.from_dict(card).scores, lambda s: (s.features, s.preprocessing)):
@@ -209,12 +211,12 @@ def _lines(scores: list[Score]) -> list[list[str]]:
 
 
 def _by_class(scores: list[Score]) -> list[list[str]]:
-    """A line a class, a column a score."""
+    """A line per class, a column per score."""
     names = list(dict.fromkeys(s.name for s in scores))
-    found = {(s.group, s.name): s for s in scores}
+    by_group = {(s.group, s.name): s for s in scores}
     lines = [["class", "N", *names]] if scores else []
     for group in dict.fromkeys(s.group for s in scores):
-        mine = [found.get((group, name)) for name in names]
+        mine = [by_group.get((group, name)) for name in names]
         cells = ["–" if s is None else f"{s.value:.3g}" + _bracketed(s.baseline) for s in mine]
         lines.append([group, str(min(s.n for s in mine if s is not None)), *cells])
     return lines
@@ -225,7 +227,7 @@ def _bracketed(baseline: float | None) -> str:
 
 
 def _aligned(lines: list[list[str]], sides: str) -> None:
-    """Columns two spaces apart, each to the left or the right."""
+    """Print columns two spaces apart, each aligned left or right."""
     widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
     for line in lines:
         cells = (f"{text:{side}{width}}" for text, side, width in zip(line, sides, widths, strict=False))

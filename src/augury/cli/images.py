@@ -17,11 +17,11 @@ from augury.cli.options import (
     OnBad,
     Seed,
     Trained,
-    given,
     opened,
     pair,
     reading,
     sides,
+    without_none,
 )
 from augury.errors import SettingsError
 
@@ -59,13 +59,13 @@ def generate(
         )
     cell = synthesizer.cell(label, dict(pair("--attribute", text) for text in attribute or []))
     drawn = synthesizer.sample([cell] * number, seed=seed or 0, start=start, truncation=truncation)
-    made = []
+    files = []
     for index, image in zip(drawn.indices, drawn.images, strict=True):
-        made.append(str(output / f"seed{seed or 0}-{int(index):06d}.png"))
-        with atomic_path(Path(made[-1])) as temporary:
+        files.append(str(output / f"seed{seed or 0}-{int(index):06d}.png"))
+        with atomic_path(Path(files[-1])) as temporary:
             Image.fromarray(image.transpose(1, 2, 0).squeeze()).save(temporary, format="PNG")
     typer.echo(
-        json.dumps({"files": made, "synthesizer": drawn.synthesizer}) if as_json else f"{number} images in {output}"
+        json.dumps({"files": files, "synthesizer": drawn.synthesizer}) if as_json else f"{number} images in {output}"
     )
 
 
@@ -105,16 +105,16 @@ def translate(
                 f"--change {name}={changes[name]} and {name}={reached} contradict each other; give one of them"
             )
     named = dict(pair("--column", text) for text in column or [])
-    how = reading(given(size=sides(size), fit=fit, on_bad=on_bad, columns=named or None))
+    how = reading(without_none(size=sides(size), fit=fit, on_bad=on_bad, columns=named or None))
     translator = opened(source, device)
     rows = translate_files(translator, images, changes, output, seed=seed or 0, **how)
     files = [str(output / row["file"]) for row in rows]
-    told = {"files": files, "manifest": str(output / "manifest.jsonl"), "translator": translator.fingerprint}
-    typer.echo(json.dumps(told) if as_json else f"{len(files):,} images in {output}")
+    summary = {"files": files, "manifest": str(output / "manifest.jsonl"), "translator": translator.fingerprint}
+    typer.echo(json.dumps(summary) if as_json else f"{len(files):,} images in {output}")
 
 
 def _example(translator: Synthesizer) -> str:
-    """A change that this translator knows."""
+    """A change that this translator supports."""
     card = translator.card
     return (
         f"{card.condition_names[0]}={card.condition_values[0][0]}"

@@ -133,7 +133,7 @@ def _numbers(text: str) -> list[float]:
 def _write(
     output: Path, strips: Mapping[str, Images], columns: Sequence[str], synthesizer: Synthesizer, as_json: bool
 ) -> None:
-    """The picture, atomically, and where it lies."""
+    """Write the picture atomically, and print its path."""
     from augury.data import draw_contact_sheet
     from augury.files import atomic_path
 

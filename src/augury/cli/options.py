@@ -1,4 +1,4 @@
-"""Options that several commands share, and what they lead to."""
+"""Options that several commands share, and the functions that apply them."""
 
 from __future__ import annotations
 
@@ -68,8 +68,8 @@ Drawing = Annotated[
 Json = Annotated[
     bool, typer.Option("--json", help="Print results as JSON on standard output; progress goes to standard error.")
 ]
-Given = dict[str, Any] | None
-"""What `reads` fills."""
+DataOptions = dict[str, Any] | None
+"""The parameter that `reads` fills."""
 RunFolder = Annotated[Path, typer.Argument(help="A run folder.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="Print results only, no progress.")]
 Set = Annotated[
@@ -92,20 +92,20 @@ def _window(text: str) -> Any:
 
 
 def sides(text: str | None) -> Any:
-    """'96' or '96x64' as settings and readers take it."""
+    """'96' or '96x64' in the form that settings and readers take."""
     if text is None:
         return None
     try:
-        found = [int(side) for side in text.lower().split("x")]
+        pixels = [int(side) for side in text.lower().split("x")]
     except ValueError:
-        found = []
-    if len(found) not in (1, 2):
+        pixels = []
+    if len(pixels) not in (1, 2):
         raise SettingsError(f"--size {text}: write one number of pixels, or height and width as 96x64")
-    return found[0] if len(found) == 1 else tuple(found)
+    return pixels[0] if len(pixels) == 1 else tuple(pixels)
 
 
 def pair(option: str, text: str) -> tuple[str, str]:
-    """'name=value' in two."""
+    """(name, value) of 'name=value'."""
     name, equals, value = text.partition("=")
     if not (name and equals and value):
         raise SettingsError(f"{option} {text}: write it as name=value")
@@ -126,82 +126,82 @@ DATA: dict[str, tuple[str, Any, Callable[[Any], Any]]] = {
     "stretch": ("stretch", Stretch, str),
     "bins": ("bins", Bins, lambda texts: {name: value(n) for name, n in (pair("--bins", text) for text in texts)}),
 }
-"""Every option about how data are read: parameter -> setting of `DataSettings`, type, and what makes a value of it."""
+"""Every option about reading data: parameter -> (setting of `DataSettings`, type, conversion of its value)."""
 
 
 def reads(verb: Callable[..., None]) -> Callable[..., None]:
-    """The verb with all options of DATA in place of its parameter `data`, which gets the settings that were given."""
-    whole = inspect.signature(verb, eval_str=True)
-    own = list(whole.parameters.values())
+    """The command with all options of DATA in place of its parameter `data`, which receives the settings that were given."""
+    signature = inspect.signature(verb, eval_str=True)
+    own = list(signature.parameters.values())
     at = next(i for i, parameter in enumerate(own) if parameter.name == "data")
     keyword = inspect.Parameter.POSITIONAL_OR_KEYWORD
     more = [inspect.Parameter(name, keyword, default=None, annotation=kind) for name, (_, kind, _) in DATA.items()]
 
     def with_options(**values: Any) -> None:
-        told = {name: values.pop(name) for name in DATA}
-        data = {DATA[name][0]: DATA[name][2](value) for name, value in told.items() if value is not None}
+        options = {name: values.pop(name) for name in DATA}
+        data = {DATA[name][0]: DATA[name][2](value) for name, value in options.items() if value is not None}
         verb(**values, data=data)
 
     parameters = [*own[:at], *more, *own[at + 1 :]]
     with_options.__name__, with_options.__doc__ = verb.__name__, verb.__doc__
-    with_options.__signature__ = whole.replace(parameters=parameters)  # type: ignore[attr-defined]
+    with_options.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
     with_options.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
     return with_options
 
 
 def reading(data: dict[str, Any]) -> dict[str, Any]:
-    """What `reads` gave as keyword arguments of `augury.load`, checked."""
+    """The settings collected by `reads`, checked, as keyword arguments of `augury.load`."""
     from augury.settings import DataSettings, validated
 
-    given = validated(DataSettings, data).reading()
-    return {name: given[name] for name in data}
+    options = validated(DataSettings, data).reading()
+    return {name: options[name] for name in data}
 
 
 def value(text: str) -> Any:
-    """A setting's value as it was typed: JSON, else text."""
+    """The value of a setting as typed: JSON, else text."""
     try:
         return json.loads(text)
     except ValueError:
         return text
 
 
-def given(**values: Any) -> dict[str, Any]:
-    """Those that are not None."""
+def without_none(**values: Any) -> dict[str, Any]:
+    """The keyword arguments that are not None."""
     return {name: value for name, value in values.items() if value is not None}
 
 
 def settled(
     stored: dict[str, Any], extra: list[str] | None, sections: dict[str, dict[str, Any]], top: dict[str, Any]
 ) -> RunSettings:
-    """Stored settings, over them the options given, over them every --set section.name=value.
+    """The stored settings, replaced by the options given, then by each --set section.name=value.
 
-    train.overrides come together from all three, one by one; those stored hold for the stored recipe only, and null takes
-    one back."""
+    train.overrides are merged from all three, name by name. Stored overrides hold only for the stored recipe; null removes one.
+    """
     from augury.settings import RunSettings, validated
 
     values = stored | top
     before = values.get("train", {})
     overrides = [before.get("overrides", {})]
-    for room, own in sections.items():
-        values[room] = values.get(room, {}) | own
+    for section, own in sections.items():
+        values[section] = values.get(section, {}) | own
     overrides.append(sections.get("train", {}).get("overrides", {}))
     for text in extra or []:
-        name, equals, told = text.partition("=")
-        room, dot, key = name.partition(".")
+        name, equals, typed = text.partition("=")
+        section, dot, key = name.partition(".")
         if not (equals and dot):
             raise SettingsError(f"--set {text}: write it as section.name=value, for example --set prove.steps=600")
-        values[room] = {**values.get(room, {}), key: value(told)}
-        if (room, key) == ("train", "overrides"):
-            overrides.append(values[room][key])
-    if any(overrides) and all(isinstance(given, dict) for given in overrides):
+        values[section] = {**values.get(section, {}), key: value(typed)}
+        if (section, key) == ("train", "overrides"):
+            overrides.append(values[section][key])
+    if any(overrides) and all(isinstance(mapping, dict) for mapping in overrides):
         same = values["train"].get("recipe", "auto") == before.get("recipe", "auto")
-        together = {k: v for given in overrides[0 if same else 1 :] for k, v in given.items()}
+        together = {k: v for mapping in overrides[0 if same else 1 :] for k, v in mapping.items()}
         values["train"] = {**values["train"], "overrides": {k: v for k, v in together.items() if v is not None}}
     return validated(RunSettings, values)
 
 
 def refuse_unread(extra: list[str] | None, sections: tuple[str, ...], where: str) -> None:
-    """Raises SettingsError for a --set of a section that is not among the `sections` that a command reads."""
+    """Raises SettingsError for a --set of a section that is not among the `sections` that the command uses."""
     for text in extra or []:
         name = text.partition("=")[0]
         if name.partition(".")[0] not in sections:
@@ -219,7 +219,7 @@ def work(
     sections: dict[str, dict[str, Any]],
     top: dict[str, Any],
 ) -> Run:
-    """Run the pipeline up to a stage; the settings are those stored in the folder, if any, then those given."""
+    """Run the pipeline up to a stage. The settings are those stored in the folder, if any, replaced by those given."""
     from augury.cli import console
     from augury.pipeline.run_folder import Run
     from augury.pipeline.stages import run as pipeline
@@ -236,11 +236,11 @@ def again(
     device: str | None,
     sections: dict[str, dict[str, Any]] | None = None,
 ) -> Run:
-    """Take an existing run up, up to a stage."""
+    """Resume an existing run, up to a stage."""
     from augury.pipeline.run_folder import Run
 
-    _ = Run(source).about  # a folder that is no run is refused, not made
-    return work(None, source, until, quiet, extra, sections or {}, given(device=device))
+    _ = Run(source).about  # refuse a folder that is no run instead of creating it
+    return work(None, source, until, quiet, extra, sections or {}, without_none(device=device))
 
 
 def opened(source: Path, device: str | None) -> Synthesizer:

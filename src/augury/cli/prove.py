@@ -9,7 +9,20 @@ from typing import Annotated
 import typer
 
 from augury.cli import console
-from augury.cli.options import DATA, Device, Given, Json, Quiet, Seed, Set, again, given, reads, refuse_unread, settled
+from augury.cli.options import (
+    DATA,
+    DataOptions,
+    Device,
+    Json,
+    Quiet,
+    Seed,
+    Set,
+    again,
+    reads,
+    refuse_unread,
+    settled,
+    without_none,
+)
 from augury.errors import SettingsError
 
 
@@ -23,7 +36,7 @@ def prove(
         Path | None, typer.Option("-o", "--output", help="With --with: folder for the verdict, report and badge.")
     ] = None,
     seed: Seed = None,
-    data: Given = None,
+    data: DataOptions = None,
     extra: Set = None,
     device: Device = None,
     quiet: Quiet = False,
@@ -33,7 +46,7 @@ def prove(
     did not generate. An interrupted trial resumes."""
     if synthetic is None:
         names = {setting: name for name, (setting, *_) in DATA.items()}
-        if external := [*given(output=output, seed=seed), *(names[setting] for setting in data or {})]:
+        if external := [*without_none(output=output, seed=seed), *(names[setting] for setting in data or {})]:
             raise SettingsError(
                 f"--{external[0].replace('_', '-')} needs --with SYNTHETIC; a run has its own folder, seed and data settings"
             )
@@ -46,19 +59,19 @@ def prove(
         "data": data or {},
         "prove": {"near_duplicates": "refuse"},
     }
-    settings = settled({}, extra, sections, given(seed=seed, device=device))
+    settings = settled({}, extra, sections, without_none(seed=seed, device=device))
     refuse_unread(extra, ("data", "prove"), "with --with SYNTHETIC")
-    place = output or Path("runs/judged")
-    verdict = judge(source, synthetic, place, settings=settings, callbacks=console.callbacks(quiet))
-    badge = report.markdown(verdict.as_dict(), place / "badge.svg")
+    folder = output or Path("runs/judged")
+    verdict = judge(source, synthetic, folder, settings=settings, callbacks=console.callbacks(quiet))
+    badge = report.markdown(verdict.as_dict(), folder / "badge.svg")
     if as_json:
-        told = {
-            "folder": str(place),
+        summary = {
+            "folder": str(folder),
             "verdict": verdict.as_dict(),
-            "report": str(place / "report.html"),
+            "report": str(folder / "report.html"),
             "badge": badge,
         }
-        typer.echo(json.dumps(told))
+        typer.echo(json.dumps(summary))
         return
     console.verdict(verdict)
-    typer.echo(f"\n  report    {place / 'report.html'}\n  badge     {badge}")
+    typer.echo(f"\n  report    {folder / 'report.html'}\n  badge     {badge}")

@@ -1,2 +1,4 @@
-"""The stages of a run, what they share, and what is made of several runs. Nothing is imported here, so that `augury report` does
-without torch."""
+"""The stages of a run, their shared state, and procedures over several runs.
+
+Nothing is imported here, so that `augury report` works without importing torch.
+"""

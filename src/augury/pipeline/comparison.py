@@ -25,7 +25,7 @@ from augury.settings import RunSettings
 from augury.training.recipes import RECIPES
 
 RESTORED = 64
-"""Held-out images that every generator is asked to give back."""
+"""Held-out images that every generator reconstructs."""
 SCORED = {
     "kid": "KID",
     "fd": "FD",
@@ -60,17 +60,39 @@ def compare(
     callbacks: Callbacks | None = None,
     on_row: Callable[[dict[str, Any]], None] = lambda row: None,
 ) -> list[dict[str, Any]]:
-    """Train each recipe in `folder`/RECIPE, a run folder like any other, and measure it; the table is also written to
-    comparison.json, pictures to comparison.png. A second call goes on where the first stopped. A budget is turned into steps
-    for all of them before the first is trained, so that what else the machine does later changes nothing.
+    """Train each recipe in its own run folder, `folder`/RECIPE, and measure it.
 
-    Raises SettingsError for an unknown recipe, and for settings that one of them cannot use, before anything is trained.
+    A second call resumes. A budget is converted to steps for all recipes before the first is trained. Later load on the
+    machine therefore changes nothing. Also writes comparison.json (the table) and comparison.png (pictures).
+
+    Parameters
+    ----------
+    data
+        Images or a path that `augury.load` reads. None: the data that the folder was created from, else the embedded sample.
+    folder
+        Folder for the run folders.
+    recipes
+        Names of recipes, at least one.
+    settings
+        Settings of every run; `train.recipe` is replaced.
+    callbacks
+        Receive the progress.
+    on_row
+        Called with each row as soon as it is measured.
+
+    Returns
+    -------
+    One row for each recipe; COLUMNS describes the columns.
+
+    Raises
+    ------
+    SettingsError before any training, for an unknown recipe and for settings that one of the recipes cannot use.
     """
     unknown = [name for name in recipes if name not in RECIPES]
     if unknown or not recipes:
-        what = f"no recipe '{unknown[0]}'" if unknown else "nothing to compare"
-        raise SettingsError(f"there is {what}; choose among: {', '.join(RECIPES)}")
-    chosen, place = settings or RunSettings(), Path(folder)
+        problem = f"no recipe '{unknown[0]}'" if unknown else "nothing to compare"
+        raise SettingsError(f"there is {problem}; choose among: {', '.join(RECIPES)}")
+    chosen, root = settings or RunSettings(), Path(folder)
     if chosen.train.unconditional:
         raise SettingsError(
             "compare measures each class, but an unconditional generator has none; leave that setting out"
@@ -80,8 +102,8 @@ def compare(
     each = {
         name: chosen.model_copy(update={"train": chosen.train.model_copy(update={"recipe": name})}) for name in recipes
     }
-    data = same_source(data, begun(place / name for name in RECIPES))
-    with opened(data, place / recipes[0], settings=each[recipes[0]], callbacks=callbacks) as session:
+    data = same_source(data, begun(root / name for name in RECIPES))
+    with opened(data, root / recipes[0], settings=each[recipes[0]], callbacks=callbacks) as session:
         for mine in each.values():
             name, rule = training.resolve_recipe(session.data, mine.train, session.device)
             if training.translates(rule):
@@ -89,35 +111,35 @@ def compare(
                     f"the recipe {name} does not generate from noise, and compare measures generated images; leave it out"
                 )
     for name, mine in each.items():
-        with opened(data, place / name, settings=mine, callbacks=callbacks) as session:
+        with opened(data, root / name, settings=mine, callbacks=callbacks) as session:
             advance(session, "classify")
             session.planned()
     for name, mine in each.items():
-        with opened(data, place / name, settings=mine, callbacks=callbacks) as session:
-            session.features = place / "features"
+        with opened(data, root / name, settings=mine, callbacks=callbacks) as session:
+            session.features = root / "features"
             advance(session, "score")
             rows.append(_measured(session, name))
             pictures.setdefault("real", _first_of_classes(session.parts["train"]))
             pictures[name] = session.synthesizer.sample(_row(session), seed=chosen.seed).images
         on_row(rows[-1])
-        write_json(place / "comparison.json", {"columns": COLUMNS, "rows": rows})
-        with atomic_path(place / "comparison.png") as temporary:
+        write_json(root / "comparison.json", {"columns": COLUMNS, "rows": rows})
+        with atomic_path(root / "comparison.png") as temporary:
             draw_contact_sheet(pictures).save(temporary, format="PNG")
     return rows
 
 
 def _measured(session: Session, name: str) -> dict[str, Any]:
-    """One row; what took time is kept in the run folder and read again if the images are the same."""
+    """One row; it is stored in the run folder and read from there while the images stay the same."""
     file, synthesizer = session.run / "comparison.json", session.synthesizer
-    kept = read_json(file) if file.exists() else {}
-    made = {"synthesizer": synthesizer.fingerprint, "score": session.run.key("score")}
-    if {name: kept.get(name) for name in made} == made:
-        row: dict[str, Any] = kept["row"]
+    stored = read_json(file) if file.exists() else {}
+    key = {"synthesizer": synthesizer.fingerprint, "score": session.run.key("score")}
+    if {name: stored.get(name) for name in key} == key:
+        row: dict[str, Any] = stored["row"]
         return row
     card = ScoreCard.from_dict(session.run.read("scores"))
     main = next(s for s in card.scores if s.name.startswith("KID-") and not s.group).features
-    found = {s.name.removesuffix(f"-{main.partition('@')[0]}"): s for s in card.scores if not s.group}
-    scores = {column: found[name] for column, name in SCORED.items() if name in found}
+    by_name = {s.name.removesuffix(f"-{main.partition('@')[0]}"): s for s in card.scores if not s.group}
+    scores = {column: by_name[name] for column, name in SCORED.items() if name in by_name}
     log, plan = read_lines(session.run / "train" / "log.jsonl"), session.plan()
     critic_steps = session.planned().rule.critic_steps
     row = {
@@ -132,12 +154,12 @@ def _measured(session: Session, name: str) -> dict[str, Any]:
         "parameters": sum(p.numel() for p in synthesizer.generator.parameters()),
         "chosen_step": synthesizer.card.steps,
     }
-    write_json(file, made | {"row": row})
+    write_json(file, key | {"row": row})
     return row
 
 
 def _restored(session: Session) -> float:
-    """Mean error in giving back held-out images."""
+    """Mean reconstruction error of held-out images."""
     held = session.parts["validation"]
     chosen = held.take(rng(session.settings.seed, "restore").permutation(len(held))[:RESTORED])
     conditions = chosen.conditions(session.settings.train.condition)
@@ -147,21 +169,21 @@ def _restored(session: Session) -> float:
 def _drawing_rate(session: Session, images: int = 256) -> float:
     labels = np.repeat(_row(session), images // 16, axis=0)
     session.synthesizer.sample(labels[:32])
-    begun = time.perf_counter()
+    start = time.perf_counter()
     session.synthesizer.sample(labels)
-    return round(images / (time.perf_counter() - begun), 1)
+    return round(images / (time.perf_counter() - start), 1)
 
 
 def _row(session: Session) -> Codes:
-    """Sixteen conditions over the classes, as they occur among the train images."""
+    """Conditions of sixteen train images, spread over the classes."""
     train = session.parts["train"]
     return train.conditions(session.settings.train.condition)[_places(train)]
 
 
 def _places(train: LabelledImages) -> Codes:
     present = np.flatnonzero(train.counts)
-    wanted = present[np.arange(16) * len(present) // 16]
-    return np.array([np.flatnonzero(train.labels == c)[i % train.counts[c]] for i, c in enumerate(wanted)], np.int64)
+    classes = present[np.arange(16) * len(present) // 16]
+    return np.array([np.flatnonzero(train.labels == c)[i % train.counts[c]] for i, c in enumerate(classes)], np.int64)
 
 
 def _first_of_classes(train: LabelledImages) -> Images:

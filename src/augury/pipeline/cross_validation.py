@@ -1,4 +1,4 @@
-"""Cross-validation: every image is tested once, by classifiers and a generator that have not seen it; one verdict of all."""
+"""Cross-validation: every image is tested once, by models that were not trained on it; one pooled verdict."""
 
 from __future__ import annotations
 
@@ -26,9 +26,11 @@ OURS = {"folds.json", "verdict.json", "report.html", "badge.svg"}
 
 
 @dataclass(frozen=True)
-class Told:
-    """What the page shows of one fold: images drawn, and the kept ones nearest to a training image; rows are those of all
-    data."""
+class FoldImages:
+    """Images of one fold for the page: all images drawn, and those nearest to a training image.
+
+    The training images are given as rows of all data.
+    """
 
     synthetic: SyntheticImages
     neighbours: Codes
@@ -43,63 +45,85 @@ def cross_validate(
     settings: RunSettings | None = None,
     callbacks: Callbacks | None = None,
 ) -> Verdict:
-    """Run the whole way up to the proof in `folder`/fold-1 … fold-K, each a run folder like any other whose test part is one
-    of K folds; pool the trials; write verdict.json, report.html and badge.svg. A second call goes on where the first stopped.
+    """Cross-validation: one run for each fold up to the trial, and one pooled verdict.
 
-    For few images, or few people, patients or tracks: with 20 people a single test part has four, and no number of seeds
-    makes up for that. It costs K times a run. Raises SettingsError for data with a split of their own, for fewer than two
-    folds, and for settings that folds cannot heed (one fold, growing trials, near-duplicates not looked for); DataError when a
-    class is too small for them; RunFolderError when the folder holds something else.
+    Use it for few images, or few people, patients or tracks. With 20 people, a single test split has four, and no number of
+    seeds makes up for that. It costs as much as `folds` runs. A second call resumes. The runs lie in `folder`/fold-1, fold-2
+    and so on; verdict.json, report.html and badge.svg are written to `folder`.
+
+    Parameters
+    ----------
+    data
+        Images without splits, or a path that `augury.load` reads. None: the data that the folder was created from, else the
+        embedded sample.
+    folder
+        Folder for the runs and the pooled verdict.
+    folds
+        Number of folds, at least 2.
+    settings
+        Settings of every run, without `data.fold`.
+    callbacks
+        Receive the progress.
+
+    Returns
+    -------
+    The pooled Verdict.
+
+    Raises
+    ------
+    SettingsError for data with splits, fewer than two folds, or settings that folds cannot use: a single fold, growing trials,
+    or near-duplicates that are not searched for. DataError when a class has too few images. RunFolderError when the folder
+    holds something else.
     """
-    chosen, callbacks, place = settings or RunSettings(), callbacks or Callbacks(), Run(folder)
+    chosen, callbacks, root = settings or RunSettings(), callbacks or Callbacks(), Run(folder)
     _refuse(chosen, folds)
     refuse_among_data(data, folder)
-    runs = [place.path / f"fold-{k}" for k in range(1, folds + 1)]
-    with place.held():
-        place.refuse_others(OURS | {run.name for run in runs}, f"of {folds} folds")
+    runs = [root.path / f"fold-{k}" for k in range(1, folds + 1)]
+    with root.held():
+        root.refuse_others(OURS | {run.name for run in runs}, f"of {folds} folds")
         data = same_source(data, begun(runs))
         trials: list[proof.Fold] = []
-        told: list[Told] = []
+        fold_images: list[FoldImages] = []
         for k, run in enumerate(runs, 1):
             callbacks.note(f"fold {k} of {folds}")
             with opened(data, run, settings=_of_fold(chosen, (k, folds)), callbacks=callbacks) as session:
                 advance(session, "prove")
                 trials.append(trial(session))
-                told.append(_told(session, sum(len(each.synthetic) for each in told)))
-        about = session.describe()
-        about["settings"] = chosen.model_dump(mode="json")
-        about["data"]["counts"] = {f"fold {k}": fold.test.counts.tolist() for k, fold in enumerate(trials, 1)}
-        before, look = _looks(place, about)
+                fold_images.append(_fold_images(session, sum(len(each.synthetic) for each in fold_images)))
+        metadata = session.describe()
+        metadata["settings"] = chosen.model_dump(mode="json")
+        metadata["data"]["counts"] = {f"fold {k}": fold.test.counts.tolist() for k, fold in enumerate(trials, 1)}
+        before, look = _looks(root, metadata)
         verdict = proof.pooled(trials).after(before, look)
-        write_json(place / "verdict.json", verdict.as_dict())
-        write_text(place / "badge.svg", report.badge(verdict.as_dict()))
-        words = {r.name: t.verdict.outcome for r, t in zip(runs, trials, strict=True)}
-        write_json(place / "folds.json", about | {"words": words, "look": look})
-        report.write(_page(place, about, session, verdict, told, folds, chosen), place / "report.html")
+        write_json(root / "verdict.json", verdict.as_dict())
+        write_text(root / "badge.svg", report.badge(verdict.as_dict()))
+        outcomes = {r.name: t.verdict.outcome for r, t in zip(runs, trials, strict=True)}
+        write_json(root / "folds.json", metadata | {"words": outcomes, "look": look})
+        report.write(_page(root, metadata, session, verdict, fold_images, folds, chosen), root / "report.html")
     return verdict
 
 
-def _looks(place: Run, about: dict[str, Any]) -> tuple[Verdict | None, Look]:
-    """The pooled verdict before this one on the same trainings, and the first look at the same folds with other settings."""
-    before = verdict_before(place)
-    if before is None or not (place / "folds.json").exists():
+def _looks(root: Run, metadata: dict[str, Any]) -> tuple[Verdict | None, Look]:
+    """(previous pooled verdict on the same trainings, first interim look at the same folds with other settings)."""
+    before = verdict_before(root)
+    if before is None or not (root / "folds.json").exists():
         return None, (0, "")
-    stored = place.read("folds")
-    if _tested(stored) != _tested(about):
+    stored = root.read("folds")
+    if _tested(stored) != _tested(metadata):
         return None, (0, "")
-    same = _trained(stored) == _trained(about)
+    same = _trained(stored) == _trained(metadata)
     return (before, first_look(stored, None)) if same else (None, first_look(stored, before))
 
 
-def _tested(about: dict[str, Any]) -> dict[str, Any]:
-    """What decides the test parts."""
-    data, settings = about["data"], about["settings"]
+def _tested(metadata: dict[str, Any]) -> dict[str, Any]:
+    """What decides the test splits."""
+    data, settings = metadata["data"], metadata["settings"]
     return {"data": data["fingerprint"], "counts": data["counts"], "read": settings["data"], "seed": settings["seed"]}
 
 
-def _trained(about: dict[str, Any]) -> list[Any]:
+def _trained(metadata: dict[str, Any]) -> list[Any]:
     """What decides the trainings."""
-    settings = about["settings"]
+    settings = metadata["settings"]
     lasting = {name: value for name, value in settings["prove"].items() if name not in LASTING}
     return [settings["train"], settings["generate"], lasting]
 
@@ -133,7 +157,7 @@ def _of_fold(settings: RunSettings, fold: tuple[int, int]) -> RunSettings:
 
 
 def trial(session: Session) -> proof.Fold:
-    """A finished trial, to be pooled with others."""
+    """A finished trial, for pooling."""
     return proof.Fold(
         session.parts["train"],
         session.parts["test"],
@@ -143,42 +167,44 @@ def trial(session: Session) -> proof.Fold:
     )
 
 
-def _told(session: Session, before: int) -> Told:
+def _fold_images(session: Session, before: int) -> FoldImages:
     neighbours, distances = closest(session.synthetic, session.parts["train"])
     rows = np.flatnonzero(np.load(session.run / "split.npy", allow_pickle=False) == 0)
     neighbours = np.concatenate([neighbours[:, :1] + before, rows[neighbours[:, 1:]]], axis=1)
-    return Told(session.synthetic, neighbours, distances)
+    return FoldImages(session.synthetic, neighbours, distances)
 
 
 def _page(
-    place: Run,
-    about: dict[str, Any],
+    root: Run,
+    metadata: dict[str, Any],
     last: Session,
     verdict: Verdict,
-    told: Sequence[Told],
+    fold_images: Sequence[FoldImages],
     folds: int,
     settings: RunSettings,
 ) -> report.Facts:
-    drawn = told[0].synthetic
+    drawn = fold_images[0].synthetic
     synthetic = SyntheticImages(
-        np.concatenate([each.synthetic.images for each in told]),
-        np.concatenate([each.synthetic.conditions for each in told]),
+        np.concatenate([each.synthetic.images for each in fold_images]),
+        np.concatenate([each.synthetic.conditions for each in fold_images]),
         drawn.condition_names,
         drawn.classes,
         drawn.seed,
-        np.concatenate([each.synthetic.indices for each in told]),
+        np.concatenate([each.synthetic.indices for each in fold_images]),
         f"{folds} generators",
-        reasons=tuple(reason for each in told for reason in each.synthetic.reasons or ("",) * len(each.synthetic)),
+        reasons=tuple(
+            reason for each in fold_images for reason in each.synthetic.reasons or ("",) * len(each.synthetic)
+        ),
     )
     return report.Facts(
-        title=place.path.resolve().name,
+        title=root.path.resolve().name,
         source=f"{last.source}, in {folds} folds",
         command=last.command(settings, "--folds", str(folds)),
-        about=about,
+        about=metadata,
         verdict=verdict.as_dict(),
         train=last.data,
         synthetic=synthetic,
-        neighbours=np.concatenate([each.neighbours for each in told]),
-        distances=np.concatenate([each.distances for each in told]),
+        neighbours=np.concatenate([each.neighbours for each in fold_images]),
+        distances=np.concatenate([each.distances for each in fold_images]),
         judged=True,
     )

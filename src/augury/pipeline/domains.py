@@ -1,4 +1,4 @@
-"""Two domains, the second without labels: an attribute `domain` whose second value only unlabelled images have."""
+"""Two domains, the second without labels: only its images have the second value of the attribute `domain`."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from augury.images import Attribute, Codes, Images, LabelledImages, SyntheticIma
 from augury.settings import RunSettings
 
 DOMAIN = "domain"
-"""The attribute that tells the domains apart."""
+"""The attribute that separates the domains."""
 DOMAINS = ("source", "target")
-"""Its values: that of the labelled images, and that of the target images."""
+"""Its values: of the labelled images, and of the target images."""
 LABELLER = "mean_teacher"
 """The method of `augury.proof.adapted` that gives target images pseudo-labels for the translator's discriminator."""
 JUDGE = "adabn+pseudo_labels+pseudo_labels+adabn"
@@ -31,7 +31,7 @@ JUDGE = "adabn+pseudo_labels+pseudo_labels+adabn"
 STEPS = 400
 """Training steps of both."""
 AGREED = "It agrees with the pseudo-labels of {:.0%} of the real target images."
-"""What the judge can do, without a label of the target."""
+"""Accuracy of the judge, estimated without a target label."""
 
 
 def settings_for_target(settings: RunSettings) -> RunSettings:
@@ -64,9 +64,9 @@ def in_domain(images: LabelledImages, value: str) -> LabelledImages:
 
 
 def with_target(train: LabelledImages, target: Images, labels: Codes) -> LabelledImages:
-    """Labelled train images of the source, and after them target images uint8 [M, C, H, W] under pseudo-labels int64 [M].
+    """Labelled train images of the source, followed by target images uint8 [M, C, H, W] with pseudo-labels int64 [M].
 
-    Other attributes than `domain` are left out, since those of the target images are not known.
+    All attributes but `domain` are dropped, because those of the target images are unknown.
     """
     domain = np.repeat(np.arange(2, dtype=np.int64), [len(train), len(target)])
     return LabelledImages(
@@ -80,17 +80,17 @@ def with_target(train: LabelledImages, target: Images, labels: Codes) -> Labelle
 
 
 def stand_in(data: LabelledImages, target: Images) -> LabelledImages:
-    """`with_target` before there are pseudo-labels: each class has enough images. Only for checks of settings."""
+    """`with_target` before pseudo-labels exist: each class has enough images. Only for checks of settings."""
     labels = np.repeat(np.arange(len(data.classes), dtype=np.int64), LEAST)
     return with_target(data, target[np.resize(np.arange(len(target)), len(labels))], labels)
 
 
 def check_pseudo_labels(labels: Codes, train: LabelledImages) -> None:
-    """Raises DataError unless some class has enough labelled images and enough target images of its pseudo-label."""
-    there = np.bincount(labels, minlength=len(train.classes))
-    if not ((there >= LEAST) & (train.counts >= LEAST)).any():
+    """Raises DataError unless some class has enough labelled images and enough target images with its pseudo-label."""
+    counts = np.bincount(labels, minlength=len(train.classes))
+    if not ((counts >= LEAST) & (train.counts >= LEAST)).any():
         raise DataError(
-            f"no class has {LEAST} labelled images and {LEAST} target images: of the {len(labels)} target images at most {int(there.max())} "
+            f"no class has {LEAST} labelled images and {LEAST} target images: of the {len(labels)} target images at most {int(counts.max())} "
             f"get the pseudo-label of one class, and the largest class has {int(train.counts.max())} labelled images; give more images"
         )
 
@@ -102,10 +102,10 @@ def refuse_domain_attribute(data: LabelledImages) -> None:
 
 
 def target_parts(parts: dict[str, LabelledImages], target: TargetImages) -> dict[str, LabelledImages]:
-    """The parts of a run with a target: all labelled source images train, but for those that validate, and the labelled target
-    images are the test part, which is empty where there are none.
+    """The splits of a run with a target.
 
-    Raises DataError where some classes have no labelled target image, as their test would say nothing.
+    All labelled source images train, except those for validation. The labelled target images are the test split; without any
+    it is empty. Raises DataError where a class has no labelled target image, because its test would say nothing.
     """
     train = proof.joined(parts["train"], parts["test"])
     test = target.test if target.test is not None else parts["test"].take(np.empty(0, np.int64))
@@ -124,26 +124,26 @@ def target_parts(parts: dict[str, LabelledImages], target: TargetImages) -> dict
 
 
 def config(flips: bool) -> proof.TrainConfig:
-    """How classifiers of the target are trained."""
+    """Training configuration of the target classifiers."""
     return proof.TrainConfig(steps=STEPS, balanced=True, augment=policy("randaugment", flips=flips))
 
 
 def target_classifier(
     train: LabelledImages, target: Images, method: str, *, seed: int, flips: bool, device: torch.device
 ) -> nn.Module:
-    """A classifier for target images, trained without a label of theirs."""
+    """A classifier for target images, trained without their labels."""
     return proof.adapted(train, target, config(flips), method=method, seed=seed, device=device)
 
 
 @dataclass(frozen=True)
 class TargetLabels:
-    """Pseudo-labels int64 [M] of the target images, and the class `mix` that they estimate, a share for each class."""
+    """Pseudo-labels int64 [M] of the target images, and `mix`, the estimated share of each class."""
 
     labels: Codes
     mix: npt.NDArray[np.float64]
 
     def lines(self, classes: tuple[str, ...], source: Codes) -> list[str]:
-        """The estimated class mix beside that of the `source` counts, for people."""
+        """Lines that show the estimated class mix beside that of the `source` counts."""
         shares = source / max(int(source.sum()), 1)
         width = max(map(len, classes))
         return [
@@ -159,27 +159,28 @@ def label_target(classifier: nn.Module, target: Images) -> TargetLabels:
 
 
 def kept_by_target(judge: nn.Module, synthetic: SyntheticImages, target: Images, labels: Codes) -> proof.KeptClasses:
-    """How many translations show the class of their source to a judge that took no part in the translator's training.
+    """How many translations show the class of their source to an independent judge.
 
-    What the judge can recognise is estimated by its agreement with the pseudo-labels of real target images, class by class:
-    two classifiers of the target trained apart. The limit is a share of that.
+    The judge took no part in the translator's training. Its accuracy is estimated by its agreement with the pseudo-labels of
+    real target images, class by class: two classifiers of the target that were trained separately. The limit is a share of
+    that accuracy.
     """
     agreed = proof.probabilities(judge, target).argmax(1) == labels
-    known = float(np.mean([agreed[labels == c].mean() for c in np.unique(labels)]))
+    recognised = float(np.mean([agreed[labels == c].mean() for c in np.unique(labels)]))
     p = proof.probabilities(judge, synthetic.images)
-    limit = proof.limit_for(known, len(synthetic.classes))
-    return proof.kept_classes(synthetic.labels, p, synthetic.classes, limit=limit, judge=known, known=AGREED)
+    limit = proof.limit_for(recognised, len(synthetic.classes))
+    return proof.kept_classes(synthetic.labels, p, synthetic.classes, limit=limit, judge=recognised, known=AGREED)
 
 
 def about_target(target: TargetImages, labelled: TargetLabels | None = None) -> dict[str, Any]:
-    """What a run stores of its target; plain JSON."""
+    """What a run records of its target, as plain JSON values."""
     test = 0 if target.test is None else len(target.test)
-    found: dict[str, Any] = {"images": len(target.images), "test": test, "notes": list(target.notes)}
-    return found | ({} if labelled is None else {"class_mix": labelled.mix.tolist()})
+    facts: dict[str, Any] = {"images": len(target.images), "test": test, "notes": list(target.notes)}
+    return facts | ({} if labelled is None else {"class_mix": labelled.mix.tolist()})
 
 
 def target_digest(target: TargetImages) -> str:
-    """Tells these target images from others."""
+    """Digest that identifies these target images."""
     test = target.test
     return digest(
         [pixel_digest(target.images), *([] if test is None else [pixel_digest(test.images), test.labels.tolist()])]

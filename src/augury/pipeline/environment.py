@@ -1,4 +1,4 @@
-"""What this run is computed with: versions and machine, for run.json and `augury doctor`."""
+"""Versions and machine that a run is computed with, for run.json and `augury doctor`."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ PACKAGES = ("augury", "torch", "numpy", "scipy", "pillow", "safetensors")
 
 def versions() -> dict[str, str]:
     """Package -> version, Python first; "not installed" where one is missing."""
-    found = {"python": platform.python_version()}
+    installed = {"python": platform.python_version()}
     for name in PACKAGES:
         try:
-            found[name] = version(name)
+            installed[name] = version(name)
         except PackageNotFoundError:
-            found[name] = "not installed"
-    return found
+            installed[name] = "not installed"
+    return installed
 
 
 def extras() -> dict[str, bool]:

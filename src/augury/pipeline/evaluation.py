@@ -1,4 +1,4 @@
-"""Two sets of images from anywhere, brought side by side and scored; every liberty taken with them is said."""
+"""Two sets of images from any source, brought to one size and scored; every change to them is reported."""
 
 from __future__ import annotations
 
@@ -29,7 +29,10 @@ UNNAMED = ("",)
 
 @dataclass(frozen=True)
 class Judged:
-    """The card; of each set its path, images, shape [C, H, W] as scored and classes; and what was `said` about them."""
+    """The score card, the facts of each set and the notes.
+
+    `sets` has for each set its path, number of images, shape [C, H, W] as scored, and classes. `said` are the notes.
+    """
 
     card: ScoreCard
     sets: dict[str, dict[str, Any]]
@@ -60,37 +63,68 @@ def judge(
     device: str | torch.device = "cpu",
     begin: Callable[[str], Progress | None] = lambda features: None,
 ) -> Judged:
-    """Score the images `fake` against `real`, paths of any format that `augury.load` reads; they need no labels.
+    """Score the images `fake` against `real`; no labels are needed.
 
-    `features` are names for `metrics.extractor`, "auto" being lite0 where it is installed, else pixels; `weights` is the
-    file of those among them that take one, `sha256` how its checksum begins. `baseline`, `train` and `held_out` are paths
-    of further images, see `metrics.evaluate`; `limit` most images of each set, by chance. Images of several sizes are
-    brought to `size`, else to the smallest that a set has throughout; grey ones get three channels beside coloured ones.
-    Features are kept in the user's cache; `begin` is told each extractor's name and gives what is told of its progress.
-    Raises DataError, SettingsError, ScoreError, MissingExtraError.
+    Images of several sizes are resized to `size`, else to the smallest size that one set has throughout. Grey images get three
+    channels beside coloured ones. Features are cached for the user.
+
+    Parameters
+    ----------
+    real, fake
+        Paths of any format that `augury.load` reads.
+    features
+        Names for `metrics.extractor`. "auto" is lite0 where it is installed, else pixels.
+    scores
+        Names of scores; None: all that can be computed.
+    baseline, train, held_out
+        Paths of further images, see `metrics.evaluate`. `baseline` may be "half" or None.
+    weights
+        Weights file for the features that take one.
+    sha256
+        Beginning of the SHA-256 of that file.
+    precision
+        "fp32" or "bf16".
+    limit
+        At most this many images of each set, chosen at random.
+    seed
+        Seed of random choices.
+    size, fit, on_bad
+        As for `augury.load`.
+    device
+        Device that extracts the features.
+    begin
+        Called with the name of each extractor; returns its progress callback or None.
+
+    Returns
+    -------
+    Judged: the score card and what it was computed from.
+
+    Raises
+    ------
+    DataError, SettingsError, ScoreError, MissingExtraError.
     """
     if precision not in ("fp32", "bf16"):
         raise SettingsError(f"precision is '{precision}'; choose fp32 or bf16")
     paths = {"real": real, "synthetic": fake, "training": train, "held-out": held_out}
     paths |= {"baseline": None if baseline == "half" else baseline}
-    given = {name: path for name, path in paths.items() if path is not None}
-    sets, said, how = together(given, size, fit, on_bad)
+    sources = {name: path for name, path in paths.items() if path is not None}
+    sets, said, how = together(sources, size, fit, on_bad)
     if limit is not None:
         sets = {name: _some(images, limit, seed, name) for name, images in sets.items()}
     classes, labels = shared(sets, said)
-    wanted = _spelt(features, weights, sha256)
+    feature_names = _spelt(features, weights, sha256)
     shape = sets["real"].shape
-    judges = []
-    for name in wanted:
-        judge = metrics.extractor(name, shape, device, sha256=sha256 if _has_file(name) else "")
-        judge = metrics.in_bf16(judge, device) if precision == "bf16" and judge.fingerprint else judge
-        judge = replace(judge, preprocessing=f"{how}{judge.preprocessing}")
-        judges.append(_kept(judge, begin(judge.name)))
+    extractors = []
+    for name in feature_names:
+        extractor = metrics.extractor(name, shape, device, sha256=sha256 if _has_file(name) else "")
+        extractor = metrics.in_bf16(extractor, device) if precision == "bf16" and extractor.fingerprint else extractor
+        extractor = replace(extractor, preprocessing=f"{how}{extractor.preprocessing}")
+        extractors.append(_cached(extractor, begin(extractor.name)))
     images = {name: images.images for name, images in sets.items()}
     card = metrics.evaluate(
         images["real"],
         images["synthetic"],
-        judges,
+        extractors,
         baseline=images.get("baseline", None if baseline is None else "half"),
         real_labels=labels.get("real"),
         fake_labels=labels.get("synthetic"),
@@ -101,22 +135,22 @@ def judge(
         scores=scores,
         seed=seed,
     )
-    told = {
+    set_facts = {
         name: {
-            "path": str(given[name]),
+            "path": str(sources[name]),
             "images": len(images),
             "shape": list(images.shape),
             "classes": [name for name in images.classes if name],
         }
         for name, images in sets.items()
     }
-    return Judged(card, told, tuple(said))
+    return Judged(card, set_facts, tuple(said))
 
 
 def together(
     paths: dict[str, Source], size: int | Size | None, fit: Fit, on_bad: Literal["error", "skip"]
 ) -> tuple[Sets, list[str], str]:
-    """(the sets in one size and mode, what is to be said of that, the same for `preprocessing`)."""
+    """(the sets in one size and mode, the notes about that, the same as a prefix of `preprocessing`)."""
     sets = {name: pictures(path, size=size, fit=fit, on_bad=on_bad) for name, path in paths.items()}
     sizes: dict[str, dict[str, int]] = {name: images.notes["original_sizes"] for name, images in sets.items()}
     said = [
@@ -125,10 +159,10 @@ def together(
         if images.notes.get("skipped")
     ]
     said += [
-        f"{name}: {count} {what} were left out"
+        f"{name}: {count} {kind} were left out"
         for name, images in sets.items()
-        for what, count in images.notes.get("ignored", {}).items()
-        if what.startswith("images")
+        for kind, count in images.notes.get("ignored", {}).items()
+        if kind.startswith("images")
     ]
     alike = [images.shape[1:] for name, images in sets.items() if size is not None or len(sizes[name]) == 1]
     if not alike:
@@ -154,18 +188,21 @@ def together(
 
 
 def shared(sets: Sets, said: list[str]) -> tuple[tuple[str, ...], dict[str, Codes]]:
-    """(class names, labels of each set among them); nothing where real or synthetic images have none, or none in common."""
-    known = [images.classes for name, images in sets.items() if name in ("real", "synthetic", "baseline")]
-    if UNNAMED in known:
+    """(class names, labels of each set among them).
+
+    Both are empty where real or synthetic images have no labels, or share fewer than two classes.
+    """
+    class_names = [images.classes for name, images in sets.items() if name in ("real", "synthetic", "baseline")]
+    if UNNAMED in class_names:
         return (), {}
-    if len(set.intersection(*map(set, known))) < 2:
-        if max(map(len, known)) > 1:
+    if len(set.intersection(*map(set, class_names))) < 2:
+        if max(map(len, class_names)) > 1:
             said.append("no scores by class: real and synthetic images have fewer than two class names in common")
         return (), {}
-    classes = tuple(dict.fromkeys(name for names in known for name in names))
-    place = {name: code for code, name in enumerate(classes)}
+    classes = tuple(dict.fromkeys(name for names in class_names for name in names))
+    code_of = {name: code for code, name in enumerate(classes)}
     coded = {
-        name: np.array([place[c] for c in images.classes], np.int64)[images.labels]
+        name: np.array([code_of[c] for c in images.classes], np.int64)[images.labels]
         for name, images in sets.items()
         if name in ("real", "synthetic", "baseline")
     }
@@ -189,8 +226,8 @@ def _has_file(name: str) -> bool:
     return (name.startswith(("inception=", "timm:")) and "=" in name) or Path(name).is_file()
 
 
-def _kept(judge: Extractor, progress: Progress | None) -> Extractor:
-    return metrics.remembered(judge, place(None) / "features", progress)
+def _cached(extractor: Extractor, progress: Progress | None) -> Extractor:
+    return metrics.remembered(extractor, place(None) / "features", progress)
 
 
 def _some(images: LabelledImages, limit: int, seed: int, name: str) -> LabelledImages:
@@ -199,6 +236,6 @@ def _some(images: LabelledImages, limit: int, seed: int, name: str) -> LabelledI
     return images.take(np.sort(rng(seed, "limit", name).permutation(len(images))[:limit]))
 
 
-def _sizes(found: dict[str, int]) -> str:
-    first, *others = found
+def _sizes(sizes: dict[str, int]) -> str:
+    first, *others = sizes
     return first + (f" and {len(others)} other sizes" if others else "")

@@ -1,4 +1,4 @@
-"""A trial for synthetic images of any making: real images and synthetic ones in, a verdict, a page and a badge out."""
+"""A trial for synthetic images of any origin: takes real and synthetic images; writes a verdict, a report and a badge."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ DIVIDED = (
     "write the splits with augury split, and train it on the train split alone"
 )
 ENOUGH = 1000
-"""Real images that tell whether there is colour."""
+"""Number of real images that are checked for colour."""
 
 
 def judge(
@@ -54,40 +54,60 @@ def judge(
     settings: RunSettings | None = None,
     callbacks: Callbacks | None = None,
 ) -> Verdict:
-    """Divide `real` into parts (or keep its own), try `synthetic` as training images beside it, and write `folder`:
-    verdict.json, report.html, badge.svg, and trial.json, with which a stopped trial goes on.
+    """Test `synthetic` as additional training images for a classifier of `real`.
 
-    Both are images, or paths that `augury.load` reads; synthetic images are brought to the size of the real ones, and their
-    classes found by name. `settings.data`, `.prove`, `.seed` and `.device` are heeded. Another trial that the folder holds
-    is set aside, in `folder`/earlier-1. Raises DataError when the sets do not fit together or synthetic images are test or
-    validation images, SettingsError for settings that cannot be used, RunFolderError when the folder holds something else.
+    `real` is split into train, validation and test, unless it has splits. Synthetic images are resized to the size of the real
+    ones, and their classes are matched by name. Writes verdict.json, report.html, badge.svg and trial.json, from which an
+    interrupted trial resumes. Another trial in the folder is moved to `folder`/earlier-1.
+
+    Parameters
+    ----------
+    real, synthetic
+        Images, or paths that `augury.load` reads.
+    folder
+        Folder of the trial.
+    settings
+        Only `data`, `prove`, `seed` and `device` are used.
+    callbacks
+        Receive the progress.
+
+    Returns
+    -------
+    The Verdict.
+
+    Raises
+    ------
+    DataError when the sets do not fit together, or synthetic images are test or validation images. SettingsError for settings
+    that cannot be used. RunFolderError when the folder holds something else.
     """
-    chosen, callbacks, place = settings or RunSettings(), callbacks or Callbacks(), Run(folder)
+    chosen, callbacks, trial_folder = settings or RunSettings(), callbacks or Callbacks(), Run(folder)
     if chosen.prove.others:
         raise SettingsError(
             "prove.others adds images of other runs to the trial of a run, but --with judges its images alone; leave "
             "it out, and judge other images with another --with and -o"
         )
-    for given in (real, synthetic):
-        refuse_among_data(given, folder)
-    with place.held():
-        place.refuse_others({*WRITTEN, *(path.name for path in place.path.glob("*earlier-*"))}, "of a trial")
+    for source in (real, synthetic):
+        refuse_among_data(source, folder)
+    with trial_folder.held():
+        trial_folder.refuse_others(
+            {*WRITTEN, *(path.name for path in trial_folder.path.glob("*earlier-*"))}, "of a trial"
+        )
         data = images_of(real, chosen)
         size = (data.shape[1], data.shape[2])
-        made = _made(synthetic, chosen.data, size)
-        beside = matched(made, data)
+        loaded = _load_synthetic(synthetic, chosen.data, size)
+        beside = matched(loaded, data)
         device = training.choose_device(chosen.device)
         flips = data.flips(chosen.prove.flips)
-        for note in [*([DIVIDED] if data.split is None else []), *_changed(made, size)]:
+        for note in [*([DIVIDED] if data.split is None else []), *_changed(loaded, size)]:
             callbacks.note(note)
         codes, near = divided(data, chosen, flips)
         if (left := int((codes == LEFT_OUT).sum())) > 0:
             callbacks.note(f"{left:,} near-duplicates were left out of the earlier split")
         parts = parted(data, codes, near)
-        about = [data.fingerprint, made.fingerprint, chosen.data.model_dump(), chosen.seed, device.type, flips]
+        inputs = [data.fingerprint, loaded.fingerprint, chosen.data.model_dump(), chosen.seed, device.type, flips]
         train, validation, test = (parts[name] for name in SPLITS)
-        aside = partial(_set_aside, place, callbacks)
-        kept = kept_results(place / "trial.json", about, chosen.prove, test, callbacks, aside=aside)
+        aside = partial(_set_aside, trial_folder, callbacks)
+        cache = kept_results(trial_folder / "trial.json", inputs, chosen.prove, test, callbacks, aside=aside)
         callbacks.begin("prove", False)
         verdict = proof.prove(
             train,
@@ -99,25 +119,27 @@ def judge(
             device=device,
             flips=flips,
             external=True,
-            names=made.names,
-            results=kept.results,
-            on_result=kept.keep,
+            names=loaded.names,
+            results=cache.results,
+            on_result=cache.keep,
             on_note=callbacks.note,
         )
-        verdict = kept.told(verdict)
+        verdict = cache.told(verdict)
         callbacks.end("prove")
         names = [IN_MEMORY if isinstance(x, LabelledImages) else str(Path(x).resolve()) for x in (real, synthetic)]
-        facts = _about(data, made, parts, chosen, device.type, names)
-        write_json(place / "judged.json", facts)
-        write_json(place / "verdict.json", verdict.as_dict())
-        write_text(place / "badge.svg", report.badge(verdict.as_dict()))
-        report.write(_page(place, facts, names, verdict, train, beside, chosen), place / "report.html")
+        facts = _describe(data, loaded, parts, chosen, device.type, names)
+        write_json(trial_folder / "judged.json", facts)
+        write_json(trial_folder / "verdict.json", verdict.as_dict())
+        write_text(trial_folder / "badge.svg", report.badge(verdict.as_dict()))
+        report.write(_page(trial_folder, facts, names, verdict, train, beside, chosen), trial_folder / "report.html")
     return verdict
 
 
-def _made(synthetic: Source, d: DataSettings, size: tuple[int, int]) -> LabelledImages:
-    """The synthetic images; one class is enough, as it is often the rare one alone. A table that has the columns by which the
-    real images are read is read by them too."""
+def _load_synthetic(synthetic: Source, d: DataSettings, size: tuple[int, int]) -> LabelledImages:
+    """The synthetic images; one class is enough, because often only the rare class is generated.
+
+    A table is read by the columns of the real images where it has them.
+    """
     if isinstance(synthetic, LabelledImages):
         return synthetic if synthetic.fingerprint else finished(synthetic, least=1)
     reading = partial(pictures, synthetic, size=size, fit=d.fit, on_bad=d.on_bad, window=d.window, stretch=d.stretch)
@@ -127,60 +149,59 @@ def _made(synthetic: Source, d: DataSettings, size: tuple[int, int]) -> Labelled
     except SettingsError:
         if not named:
             raise
-        return reading()  # it has no such columns
+        return reading()  # the table lacks these columns
 
 
-def _changed(made: LabelledImages, size: tuple[int, int]) -> list[str]:
-    """What was done to the synthetic images as they were read, in words."""
-    said, skipped = [], made.notes.get("skipped", [])
+def _changed(synthetic: LabelledImages, size: tuple[int, int]) -> list[str]:
+    """Notes about skipped and resized synthetic images."""
+    said, skipped = [], synthetic.notes.get("skipped", [])
     if skipped:
         first = f"{skipped[0]['file']}: {skipped[0]['reason']}"
         said.append(f"{len(skipped):,} synthetic files could not be read and were left out, such as {first}")
-    came = {each: n for each, n in made.notes.get("original_sizes", {}).items() if each != f"{size[0]}x{size[1]}"}
+    came = {each: n for each, n in synthetic.notes.get("original_sizes", {}).items() if each != f"{size[0]}x{size[1]}"}
     if came:
         sizes = ", ".join(list(came)[:3]) + (" …" if len(came) > 3 else "")
         said.append(
             f"{sum(came.values()):,} synthetic images had other sizes ({sizes}, height x width) and were resized to {size[0]}x{size[1]}: "
-            f"{made.notes['resizing']}. Blur or cropped edges may distinguish them from real ones"
+            f"{synthetic.notes['resizing']}. Blur or cropped edges may distinguish them from real ones"
         )
     return said
 
 
-def _set_aside(place: Run, callbacks: Callbacks) -> None:
-    """Copy what the last trial wrote to a folder of its own; the originals go as those of the next one come."""
-    folder = place / f"earlier-{len(list(place.path.glob('earlier-*'))) + 1}"
+def _set_aside(trial_folder: Run, callbacks: Callbacks) -> None:
+    """Copy the files of the last trial to a folder of its own; the next trial overwrites the originals."""
+    folder = trial_folder / f"earlier-{len(list(trial_folder.path.glob('earlier-*'))) + 1}"
     draft = folder.with_name(f".{folder.name}")
     shutil.rmtree(draft, ignore_errors=True)
     draft.mkdir()
     for name in WRITTEN:
-        if (place / name).exists():
-            shutil.copy2(place / name, draft)
+        if (trial_folder / name).exists():
+            shutil.copy2(trial_folder / name, draft)
     draft.rename(folder)
     callbacks.note(f"an earlier trial of other images or settings was moved to {folder}")
 
 
-def matched(made: LabelledImages, real: LabelledImages) -> SyntheticImages:
-    """`made` with the classes and colours of `real`, classes found by name.
+def matched(synthetic: LabelledImages, real: LabelledImages) -> SyntheticImages:
+    """`synthetic` with the classes and channels of `real`; classes are matched by name.
 
-    Raises DataError for a class that the real images lack, for coloured images beside grey ones, and for grey ones beside
-    coloured ones.
+    Raises DataError for a class that the real images lack, and where one set is coloured and the other grey.
     """
-    places = {name: code for code, name in enumerate(folder_names(real.classes))}  # as augury split writes them
+    places = {name: code for code, name in enumerate(folder_names(real.classes))}  # names that augury split writes
     places |= {name: code for code, name in enumerate(real.classes)}
-    unknown = [name for c, name in enumerate(made.classes) if name not in places and made.counts[c]]
+    unknown = [name for c, name in enumerate(synthetic.classes) if name not in places and synthetic.counts[c]]
     if unknown == [""]:
         raise DataError(
             "the synthetic images have no labels; put them into one folder per class, named like the real classes: "
             f"{', '.join(real.classes[:8])}{', …' if len(real.classes) > 8 else ''}"
         )
     if unknown:
-        count = int(made.counts[made.classes.index(unknown[0])])
+        count = int(synthetic.counts[synthetic.classes.index(unknown[0])])
         raise DataError(
-            f"{len(unknown)} of {len(made.classes)} classes of the synthetic images do not occur in the real ones, such as "
+            f"{len(unknown)} of {len(synthetic.classes)} classes of the synthetic images do not occur in the real ones, such as "
             f"'{unknown[0]}' ({count} images); rename or remove them. The real classes are {', '.join(real.classes[:8])}"
             f"{', …' if len(real.classes) > 8 else ''}"
         )
-    images = made.images
+    images = synthetic.images
     if images.shape[1] < real.shape[0]:
         if (real.images[:ENOUGH] != real.images[:ENOUGH, :1]).any():
             raise DataError(
@@ -195,13 +216,13 @@ def matched(made: LabelledImages, real: LabelledImages) -> SyntheticImages:
                 "them to grey first"
             )
         images = images[:, :1]
-    codes = np.array([places.get(name, -1) for name in made.classes], np.int64)[made.labels]
-    return SyntheticImages.of(LabelledImages(images, codes, real.classes, fingerprint=made.fingerprint))
+    codes = np.array([places.get(name, -1) for name in synthetic.classes], np.int64)[synthetic.labels]
+    return SyntheticImages.of(LabelledImages(images, codes, real.classes, fingerprint=synthetic.fingerprint))
 
 
-def _about(
+def _describe(
     data: LabelledImages,
-    made: LabelledImages,
+    synthetic: LabelledImages,
     parts: dict[str, LabelledImages],
     settings: RunSettings,
     device: str,
@@ -209,7 +230,9 @@ def _about(
 ) -> dict[str, Any]:
     used = versions()
     read = {
-        key: value for key, value in made.notes.items() if key in ("resizing", "original_sizes", "skipped", "ignored")
+        key: value
+        for key, value in synthetic.notes.items()
+        if key in ("resizing", "original_sizes", "skipped", "ignored")
     }
     return {
         "version": used["augury"],
@@ -219,31 +242,31 @@ def _about(
         "versions": used,
         "machine": {**machine(), "device": device},
         "data": about_data(data, parts),
-        "made": {"n": len(made), "fingerprint": made.fingerprint, "notes": read},
+        "made": {"n": len(synthetic), "fingerprint": synthetic.fingerprint, "notes": read},
     }
 
 
 def _page(
-    place: Run,
-    about: dict[str, Any],
+    trial_folder: Run,
+    metadata: dict[str, Any],
     names: list[str],
     verdict: Verdict,
     train: LabelledImages,
-    made: SyntheticImages,
+    synthetic: SyntheticImages,
     settings: RunSettings,
 ) -> report.Facts:
-    neighbours, distances = closest(made, train)
-    words = ["augury", "prove", names[0], "--with", names[1], "-o", "again", "--seed", str(settings.seed)]
-    words += ["--device", about["machine"]["device"]]
-    words += changes(RunSettings(data=settings.data, prove=settings.prove))  # the command line refuses the others
+    neighbours, distances = closest(synthetic, train)
+    arguments = ["augury", "prove", names[0], "--with", names[1], "-o", "again", "--seed", str(settings.seed)]
+    arguments += ["--device", metadata["machine"]["device"]]
+    arguments += changes(RunSettings(data=settings.data, prove=settings.prove))  # the command refuses other sections
     return report.Facts(
-        title=place.path.resolve().name,
+        title=trial_folder.path.resolve().name,
         source=f"{Path(names[0]).name} with {Path(names[1]).name}",
-        command="" if IN_MEMORY in names else shlex.join(words),
-        about=about,
+        command="" if IN_MEMORY in names else shlex.join(arguments),
+        about=metadata,
         verdict=verdict.as_dict(),
         train=train,
-        synthetic=made,
+        synthetic=synthetic,
         neighbours=neighbours,
         distances=distances,
         judged=True,

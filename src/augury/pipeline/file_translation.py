@@ -1,4 +1,4 @@
-"""A user's own images translated by the translator of a run, as image files with a manifest."""
+"""A user's own images, translated by the translator of a run and written as files with a manifest."""
 
 from __future__ import annotations
 
@@ -41,14 +41,20 @@ def translate_files(
 
     Parameters
     ----------
+    translator
+        The synthesizer of a run with a translator.
+    images
+        Path of the images.
     changes
-        What to reach: {"young": "no", "label": "woman"}; whatever is not named stays as it is.
+        Target values: {"young": "no", "label": "woman"}. Everything else stays as it is.
     output
-        A new folder for a PNG file an image and manifest.jsonl.
+        New folder for one PNG file per image and manifest.jsonl.
     seed
-        Decides the noise of a translator that takes any.
+        Seed of the noise, for a translator that takes noise.
     size, fit, on_bad, columns
-        As for `augury.load`. Without `size` the images must have the translator's size.
+        As for `augury.load`. Without `size`, the images must have the translator's size.
+    on_progress
+        Called with (images translated, all images).
 
     Returns
     -------
@@ -64,26 +70,26 @@ def translate_files(
     code = translator.changes_of(changes)
     data = pictures(images, size=size, fit=fit, on_bad=on_bad, columns=columns)
     _refuse_other_shape(data, translator.card.shape, Path(images))
-    about = {"changes": dict(changes), "seed": seed, "translator": translator.fingerprint}
+    provenance = {"changes": dict(changes), "seed": seed, "translator": translator.fingerprint}
     rows: list[dict[str, Any]] = []
     with atomic_folder(output) as folder:
         for begin in range(0, len(data), CHUNK):
             at = np.arange(begin, min(begin + CHUNK, len(data)), dtype=np.int64)
             sources = np.ascontiguousarray(data.images[at])
-            made = translator.translate(sources, code.repeat(len(at), 0), seed=seed, indices=at)
-            for index, source, image in zip(at.tolist(), sources, made, strict=True):
+            translations = translator.translate(sources, code.repeat(len(at), 0), seed=seed, indices=at)
+            for index, source, image in zip(at.tolist(), sources, translations, strict=True):
                 name = data.names[index] if data.names else f"index {index}"
                 file = f"{index:06d}-{re.sub(r'[^A-Za-z0-9_-]+', '-', Path(name).stem)[:60]}.png"
                 Image.fromarray(image.transpose(1, 2, 0).squeeze()).save(folder / file)
                 digest = hashlib.sha256(source.tobytes()).hexdigest()
-                rows.append({"file": file, "source_name": name, "source_sha256": digest, "index": index, **about})
+                rows.append({"file": file, "source_name": name, "source_sha256": digest, "index": index, **provenance})
             on_progress(len(rows), len(data))
         write_lines(folder / MANIFEST, rows)
     return rows
 
 
 def _refuse(translator: Synthesizer, changes: Mapping[str, str], images: Path, output: Path) -> None:
-    """Raises what `translate_files` does before any image is read."""
+    """Raises the errors of `translate_files` that can be found before any image is read."""
     if not translator.translates:
         raise SettingsError(
             f"this run's recipe, {translator.card.recipe}, generates images from noise and cannot translate; train a translator with: "

@@ -1,4 +1,4 @@
-"""The inputs of a run: images, their source and callbacks; and what it records of them."""
+"""The inputs of a run: images, their source and callbacks; and what the run records of them."""
 
 from __future__ import annotations
 
@@ -30,16 +30,16 @@ GONE = "this run was made from images in memory"
 
 @dataclass(frozen=True)
 class Callbacks:
-    """Progress of a run: a stage begins (or is cached), advances, or has ended; notes for the user."""
+    """Progress of a run: a stage begins (or is cached), advances or ends; notes for the user."""
 
     begin: Callable[[str, bool], None] = lambda stage, cached: None
     training: Callable[[Progress], None] = lambda progress: None
-    amount: Callable[[str, int, int], None] = lambda what, done, total: None
+    amount: Callable[[str, int, int], None] = lambda unit, done, total: None
     end: Callable[[str], None] = lambda stage: None
     note: Callable[[str], None] = lambda text: None
 
     def logged(self) -> Callbacks:
-        """The same, which also write stages and notes to the logger "augury", and the progress of training at level DEBUG."""
+        """The same callbacks, which also write to the logger "augury": stages and notes, and training progress at level DEBUG."""
 
         def begin(stage: str, cached: bool) -> None:
             LOGGER.info("%s: %s", stage, "done before" if cached else "begins")
@@ -57,19 +57,19 @@ class Callbacks:
 
 
 def read(
-    data: LabelledImages | str | os.PathLike[str] | None, place: Run, settings: RunSettings, callbacks: Callbacks
+    data: LabelledImages | str | os.PathLike[str] | None, run: Run, settings: RunSettings, callbacks: Callbacks
 ) -> tuple[LabelledImages, str]:
     """The images and the name of their source. Raises RunFolderError when the folder holds something else."""
     stored = None
-    if (place / "run.json").exists():
-        stored = place.about["source"]
-    elif any(p.name not in (".lock", ".holder") for p in place.path.iterdir()):
-        what = (
-            f"holds {OTHERS['fold-1']}".format(place.path)
-            if (place / "fold-1").exists()
+    if (run / "run.json").exists():
+        stored = run.about["source"]
+    elif any(p.name not in (".lock", ".holder") for p in run.path.iterdir()):
+        problem = (
+            f"holds {OTHERS['fold-1']}".format(run.path)
+            if (run / "fold-1").exists()
             else "not empty and not a run folder"
         )
-        raise RunFolderError(f"{place.path}: {what}; choose another folder with -o")
+        raise RunFolderError(f"{run.path}: {problem}; choose another folder with -o")
     if isinstance(data, LabelledImages):
         source = IN_MEMORY
     elif data is not None:
@@ -78,30 +78,32 @@ def read(
         source = stored or SAMPLE
         callbacks.note(f"No path given: using {source}.")
     if stored not in (None, source):
-        raise RunFolderError(f"{place.path}: this is a run of {stored}, not of {source}; choose another folder with -o")
+        raise RunFolderError(f"{run.path}: this is a run of {stored}, not of {source}; choose another folder with -o")
     if isinstance(data, LabelledImages):
         return images_of(data, settings), source
     if source == IN_MEMORY:
-        raise RunFolderError(f"{place.path}: {GONE}; resume it in Python, with augury.run(data, {str(place.path)!r})")
+        raise RunFolderError(f"{run.path}: {GONE}; resume it in Python, with augury.run(data, {str(run.path)!r})")
     return images_of(None if source == SAMPLE else Path(source), settings), source
 
 
 def refuse_among_data(data: LabelledImages | str | os.PathLike[str] | None, folder: str | os.PathLike[str]) -> None:
-    """Raises RunFolderError when a run in `folder` would lie among its own data."""
+    """Raises RunFolderError when the run in `folder` would lie inside its own data."""
     if isinstance(data, str | os.PathLike):
         refuse_within(Path(folder), Path(data))
 
 
 def begun(runs: Iterable[Path]) -> Run | None:
-    """Of runs that belong together the first that has been begun."""
+    """The first of several related runs that exists."""
     return next((Run(path) for path in runs if (path / "run.json").exists()), None)
 
 
 def same_source(
     data: LabelledImages | str | os.PathLike[str] | None, first: Run | None
 ) -> LabelledImages | str | os.PathLike[str] | None:
-    """`data`, or without it what the `first` of runs that belong together is of. Raises RunFolderError where that was in
-    memory."""
+    """`data`; if None, the data source of `first`, one of several related runs.
+
+    Raises RunFolderError where that source was in memory.
+    """
     if data is not None or first is None:
         return data
     source = str(first.about["source"])
@@ -111,22 +113,27 @@ def same_source(
 
 
 def images_of(data: LabelledImages | str | os.PathLike[str] | None, settings: RunSettings) -> LabelledImages:
-    """Images read, or taken from memory, as `settings.data` says; None: the embedded sample."""
+    """Images read, or taken from memory, according to `settings.data`; None: the embedded sample."""
     if not isinstance(data, LabelledImages):
         return load(data, **settings.data.reading())
-    asked = settings.data
-    if asked.columns or asked.attributes is not None or asked.root is not None or asked.format is not None:
+    data_settings = settings.data
+    if (
+        data_settings.columns
+        or data_settings.attributes is not None
+        or data_settings.root is not None
+        or data_settings.format is not None
+    ):
         raise SettingsError(
             "images in memory have no columns, root or format; leave those settings of data out, or give the path of the data"
         )
-    whole = regrouped(data if data.fingerprint else finished(data), asked.group, asked.split)
-    return binned(whole, asked.bins)
+    images = regrouped(data if data.fingerprint else finished(data), data_settings.group, data_settings.split)
+    return binned(images, data_settings.bins)
 
 
 def divided(
     data: LabelledImages, settings: RunSettings, flips: bool
 ) -> tuple[npt.NDArray[np.int8], tuple[tuple[int, ...], ...]]:
-    """The part of each image, int8 [N] as `data.split` gives it, and the clusters of near-duplicates that stayed together."""
+    """(the split of each image, int8 [N] as `data.split` has it; the clusters of near-duplicates that stayed together)."""
     s = settings.data
     near = () if s.near_duplicates == "allow" else find_near_duplicates(data.images, mirrored=flips)
     torn: Literal["refuse", "drop"] = "drop" if s.near_duplicates == "drop" else "refuse"
@@ -137,8 +144,11 @@ def divided(
 def parted(
     data: LabelledImages, codes: npt.NDArray[np.int8], near: Sequence[Sequence[int]]
 ) -> dict[str, LabelledImages]:
-    """The data by part. To validate and to test, near-duplicates (clusters of indices, `near`) are one group: they are named
-    rightly or wrongly together, and count for no more than that."""
+    """The data by split.
+
+    For validation and test, the near-duplicates of a cluster (indices, `near`) form one group. They are classified correctly or
+    wrongly together, so they count as one observation.
+    """
     held = replace(data, groups=merged(data.groups, near, len(data))) if near else data
     return {name: (held if i else data).take(codes == i) for i, name in enumerate(SPLITS)}
 
@@ -146,22 +156,23 @@ def parted(
 def in_parts(
     path: Path | None, settings: RunSettings, arrays: bool = False
 ) -> tuple[LabelledImages, list[Path] | None]:
-    """The images at `path`, `split` as a run of these settings divides them, near-duplicates that it leaves out left out; and
-    the file of each, where each has one. For `arrays` there are no files: the images have the size of theirs instead.
+    """(images, files): the images at `path`, split as a run of these settings splits them.
 
-    Raises DataError when arrays are asked for and the files are of several sizes, of which `data.size` chooses none.
+    Near-duplicates that the run leaves out are left out. `files` are the files of the images, None where an image has none.
+    For `arrays` there are no files, and the images have their native size. Raises DataError when arrays are asked for, the files
+    have several sizes, and `data.size` chooses none.
     """
     data = images_of(path, settings)
     files = _files(path, data, settings)
     written = _in_own_size(path, data, settings) if arrays and path is not None and files else data
     codes, _ = divided(data, settings, data.flips(settings.prove.flips))
-    kept = np.flatnonzero(codes != LEFT_OUT)
-    parts = replace(written.take(kept), split=codes[kept])
-    return parts, [files[i] for i in kept] if files and not arrays else None
+    rows = np.flatnonzero(codes != LEFT_OUT)
+    parts = replace(written.take(rows), split=codes[rows])
+    return parts, [files[i] for i in rows] if files and not arrays else None
 
 
 def _files(path: Path | None, data: LabelledImages, settings: RunSettings) -> list[Path]:
-    """The file of each image; none where one has none."""
+    """The file of each image; empty where one has none."""
     if path is None:
         return []
     base = Path(settings.data.root or (path if path.is_dir() else path.parent))
@@ -170,7 +181,10 @@ def _files(path: Path | None, data: LabelledImages, settings: RunSettings) -> li
 
 
 def _in_own_size(path: Path, data: LabelledImages, settings: RunSettings) -> LabelledImages:
-    """`data`, read again in the size of their files unless one was asked for. Raises DataError when the files have several."""
+    """`data`, read again in the native size unless a size was chosen.
+
+    Raises DataError when the files have several sizes.
+    """
     sizes = list(data.notes.get("original_sizes", ()))
     if settings.data.size is not None or not sizes:
         return data
@@ -190,21 +204,21 @@ def _in_own_size(path: Path, data: LabelledImages, settings: RunSettings) -> Lab
 
 
 def changes(settings: RunSettings) -> list[str]:
-    """--set words for what differs from the defaults; of the training what a recorded plan does not say already."""
-    words = []
-    for room, values in settings.model_dump(mode="json", exclude_defaults=True).items():
+    """--set arguments for settings that differ from the defaults, except those that the recorded training plan contains."""
+    arguments = []
+    for section, values in settings.model_dump(mode="json", exclude_defaults=True).items():
         if isinstance(values, dict):
-            hidden = {"recipe", "steps", "budget", "precision", "checkpoint_every"} if room == "train" else set()
-            told = {k: v if isinstance(v, str) else json.dumps(v) for k, v in values.items() if k not in hidden}
-            words += [f"--set={room}.{k}={v}" for k, v in told.items()]
-    return words
+            hidden = {"recipe", "steps", "budget", "precision", "checkpoint_every"} if section == "train" else set()
+            options = {k: v if isinstance(v, str) else json.dumps(v) for k, v in values.items() if k not in hidden}
+            arguments += [f"--set={section}.{k}={v}" for k, v in options.items()]
+    return arguments
 
 
 def about_data(data: LabelledImages, parts: dict[str, LabelledImages]) -> dict[str, Any]:
-    """What a run records of its data; plain JSON."""
+    """What a run records of its data, as plain JSON values."""
     counts = {name: part.counts.tolist() for name, part in parts.items()}
     facts = {"n": len(data), "shape": list(data.shape), "classes": list(data.classes), "counts": counts}
     notes = dict(data.notes)
-    if "copies" in notes:  # which image each is of stands in the export's rows
+    if "copies" in notes:  # the export's rows name the image of each copy
         notes["copies"] = {name: value for name, value in notes["copies"].items() if name != "of"}
     return {**facts, "fingerprint": data.fingerprint, "notes": notes}

@@ -11,14 +11,14 @@ from augury.pipeline.session import Session
 
 
 def preflight(session: Session, needed: set[str]) -> None:
-    """Raises what any of the stages would only after hours, from settings that it cannot use."""
+    """Raises now the errors that a stage would otherwise raise after hours, for settings that it cannot use."""
     s, data = session.settings, session.data
-    _ = session.begun_with  # read, and refused where there is none or it is this run
+    _ = session.begun_with  # raises where it is missing or lies in this run
     plan = session.planned() if session.trained else None
     name, rule = (
         (plan.recipe, plan.rule) if plan else training.resolve_recipe(session.foreseen, s.train, session.device)
     )
-    _ = session.unlabelled  # read, and refused where there are none
+    _ = session.unlabelled  # raises where the folder has none
     filters = {each.name for each in generation.rules(s.generate.filters)}
     if (only := sorted(filters & set(generation.TRANSLATIONS_ONLY))) and not training.translates(rule):
         raise SettingsError(
@@ -44,20 +44,20 @@ def preflight(session: Session, needed: set[str]) -> None:
 
 
 def check_parts(session: Session, needed: set[str]) -> None:
-    """The same for what only the parts can tell. Before a translator is trained its table and plan are told."""
+    """The same checks, where they need the splits. Before a translator is trained, its table and plan are reported."""
     settings = session.settings
     if "prove" in needed and settings.prove.near_duplicates != "allow":
         proof.refuse_shared_parts(*(session.parts[name] for name in SPLITS))
     if "classify" not in needed or session.trained:
         return
     if session.target is not None:
-        return _tell_target(session)
-    _, rule = training.resolve_recipe(session.learnt, settings.train, session.device)  # the parts are smaller
+        return _note_target(session)
+    _, rule = training.resolve_recipe(session.learnt, settings.train, session.device)  # the splits are smaller
     if not training.translates(rule):
         return
     table = cells(session.learnt, settings.train.condition, class_moves=rule.class_moves)
-    told = [f"Train images of each cell (* empty or rare: fewer than {table.least}):", *_indented(table.lines())]
-    session.callbacks.note("\n".join(told))
+    lines = [f"Train images of each cell (* empty or rare: fewer than {table.least}):", *_indented(table.lines())]
+    session.callbacks.note("\n".join(lines))
     plan = generation.plan_translations(
         session.learnt,
         settings.train.condition,
@@ -75,8 +75,8 @@ def check_parts(session: Session, needed: set[str]) -> None:
                 )
 
 
-def _tell_target(session: Session) -> None:
-    """What the run will do with the target images."""
+def _note_target(session: Session) -> None:
+    """Report what the run will do with the target images."""
     target, train, test = session.target, session.parts["train"], session.parts["test"]
     assert target is not None
     for note in target.notes:

@@ -1,4 +1,4 @@
-"""What a run's discriminator has learnt, as the beginning of a classifier of one's own."""
+"""The trained discriminator of a run as the initialisation of a classifier."""
 
 from __future__ import annotations
 
@@ -14,21 +14,34 @@ from augury.training import Plan, PretrainedBackbone
 
 
 def pretrained(run: str | os.PathLike[str]) -> PretrainedBackbone:
-    """The layers of the discriminator that `run` has trained: called with (channels, classes) they are a new network
-    (torch.nn.Module), images [N, C, H, W] in [-1, 1] -> logits [N, K], to be trained on real images; the verdict's arm
-    "discriminator" says whether that pays. Images have the size of the run's.
+    """The layers of the discriminator that a run has trained, to initialise a classifier.
 
-    Raises RunFolderError when `run` is no run folder, or has trained no discriminator.
+    Call the result with (channels, classes). It returns a new torch.nn.Module from images [N, C, H, W] in [-1, 1] to logits
+    [N, K], to be trained on real images. The images must have the size of the run's images. The verdict's arm "discriminator"
+    says whether this initialisation helps.
+
+    Parameters
+    ----------
+    run
+        Path of a run folder whose training has ended.
+
+    Returns
+    -------
+    PretrainedBackbone.
+
+    Raises
+    ------
+    RunFolderError when `run` is no run folder, or has trained no discriminator.
     """
-    place = Run(run)
-    found: PretrainedBackbone | str = "its training has not ended; resume it with the same command"
-    shape = place.about["data"]["shape"]
-    if "train" in place.state():
-        plan = Plan.from_dict(read_json(place / "train" / "plan.json")["plan"])
-        found = training.layers(place / "train", plan, tuple(shape))
-    if isinstance(found, str):
-        raise RunFolderError(f"{place.path}: no discriminator to start from: {found}")
-    seen = seen_by("generator", str(place.path))
+    run_folder = Run(run)
+    backbone: PretrainedBackbone | str = "its training has not ended; resume it with the same command"
+    shape = run_folder.about["data"]["shape"]
+    if "train" in run_folder.state():
+        plan = Plan.from_dict(read_json(run_folder / "train" / "plan.json")["plan"])
+        backbone = training.layers(run_folder / "train", plan, tuple(shape))
+    if isinstance(backbone, str):
+        raise RunFolderError(f"{run_folder.path}: no discriminator to start from: {backbone}")
+    seen = seen_by("generator", str(run_folder.path))
     return replace(
-        found, seen={name.replace("generator", "discriminator"): image_hashes for name, image_hashes in seen.items()}
+        backbone, seen={name.replace("generator", "discriminator"): image_hashes for name, image_hashes in seen.items()}
     )

@@ -1,4 +1,4 @@
-"""The Run folder: where each thing lies, which stage is done, and who holds it."""
+"""The run folder: where each file lies, which stages are done, and which process holds it."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ if TYPE_CHECKING:
     from filelock import FileLock
 
 FORMAT = 2
-"""Version of the folder's layout; a folder of another version is refused, not guessed at."""
+"""Version of the folder's layout; a folder of another version is refused."""
 
 OTHERS = {
     "fold-1": "the runs of a cross-validation; give one of them, as {0}/fold-1, or resume all with --folds",
     "judged.json": "a trial of external images, not a run; its report is {0}/report.html",
     "comparison.json": "a comparison of recipes; give one of them, as {0}/rpgan",
 }
-"""File -> what a folder that holds it is, where a run is asked for."""
+"""File -> description of a folder that contains it, for the message where a run was expected."""
 
 
 class Run:
@@ -32,14 +32,14 @@ class Run:
 
     run.json                 format, Augury's version, settings, data source
     state.json               stage -> key of its inputs, seconds it took, when
-    split.npy                the part of every image
+    split.npy                the split of every image
     classifier.safetensors   monitors training and filters images, trained on real train images only
     train/                   plan.json, log.jsonl, samples/, checkpoints
     synthesizer/             weights.safetensors, card.json
     synthetic/               images.npy, manifest.jsonl; latents.npy, targets.npy where there are any
-    generation.json          images wanted, drawn and kept of each class, and why
-    seen/                    digests of the images that generator, classifier and filters have seen
-    features/                features extracted before
+    generation.json          numbers of images planned, drawn and kept for each class, and why
+    seen/                    hashes of the images that generator, classifier and filters were trained on
+    features/                cached features
     scores.json, trial.json, verdict.json, report.html, dataset/
     """
 
@@ -54,27 +54,30 @@ class Run:
 
     @property
     def about(self) -> dict[str, Any]:
-        """run.json; raises RunFolderError when this is no run folder or of another format."""
+        """The contents of run.json.
+
+        Raises RunFolderError when this is no run folder, or one of another format.
+        """
         file = self / "run.json"
         if not file.exists():
-            what = next((text for name, text in OTHERS.items() if (self / name).exists()), "")
+            description = next((text for name, text in OTHERS.items() if (self / name).exists()), "")
             raise RunFolderError(
-                f"{self.path}: {what.format(self.path)}"
-                if what
+                f"{self.path}: {description.format(self.path)}"
+                if description
                 else f"{self.path}: not a run folder (no run.json); create one with augury run PATH -o FOLDER. To score two sets of "
                 "images: augury evaluate REAL SYNTHETIC; to judge them: augury prove REAL --with SYNTHETIC"
             )
-        about: dict[str, Any] = read_json(file)
-        if about.get("format") != FORMAT:
+        metadata: dict[str, Any] = read_json(file)
+        if metadata.get("format") != FORMAT:
             raise RunFolderError(
-                f"{self.path}: written in run format {about.get('format')} by Augury {about.get('version')}, but this "
+                f"{self.path}: written in run format {metadata.get('format')} by Augury {metadata.get('version')}, but this "
                 f"version reads format {FORMAT}; use a new folder, or that version"
             )
-        return about
+        return metadata
 
     @property
     def settings(self) -> dict[str, Any]:
-        """The settings this run was last worked on with, as plain values; empty for a new folder."""
+        """The settings that this run last used, as plain values; empty for a new folder."""
         return dict(self.about["settings"]) if (self / "run.json").exists() else {}
 
     @property
@@ -83,7 +86,7 @@ class Run:
         return Verdict.from_dict(self.read("verdict"))
 
     def read(self, name: str) -> dict[str, Any]:
-        """`name`.json of this run; raises RunFolderError when its stage has not run yet."""
+        """The contents of `name`.json; raises RunFolderError when its stage has not run yet."""
         file = self / f"{name}.json"
         if not file.exists():
             raise RunFolderError(f"{self.path}: no {name} yet; finish the run with: augury prove {self.path}")
@@ -116,7 +119,7 @@ class Run:
             lock.release()
 
     def refuse_others(self, ours: set[str], what: str) -> None:
-        """Raises RunFolderError when the held folder has anything but files called as in `ours`; `what` says what it is for."""
+        """Raises RunFolderError when the held folder contains files that are not in `ours`; `what` completes the message."""
         others = sorted(path.name for path in self.path.iterdir() if path.name not in {".lock", ".holder", *ours})
         if others:
             raise RunFolderError(
@@ -134,7 +137,7 @@ class Run:
 
     @contextmanager
     def stage(self, stage: str, inputs: Any) -> Iterator[None]:
-        """Work on a stage; it counts as done only when the block ends well. Seconds add up over interruptions."""
+        """Work on a stage. It is marked as done only when the block ends without an error. `seconds` is the time of that block."""
         state = self.state()
         begun = time.monotonic()
         yield
@@ -147,5 +150,5 @@ class Run:
         write_json(self / "state.json", state)
 
     def key(self, stage: str) -> str:
-        """The key of a finished stage, to be among the inputs of the next."""
+        """The key of a finished stage, an input of the next stage."""
         return str(self.state()[stage]["key"])

@@ -1,4 +1,4 @@
-"""What a run being worked on has at hand: the data in memory, the folder, and what earlier stages left there."""
+"""The state of a run in progress: the data in memory, the folder, and the files of earlier stages."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ from augury.settings import RunSettings
 from augury.training import Synthesizer, checkpoints
 
 SURE = 0.95
-"""The probability from which an unlabelled image is taken for its most probable class (Sohn et al. 2020, section 3.2)."""
+"""Minimal probability at which an unlabelled image gets a pseudo-label (Sohn et al. 2020, section 3.2)."""
 CLASSIFIER_STEPS = 600
-"""Steps of the classifier that watches over training and filters images."""
+"""Training steps of the classifier that monitors training and filters images."""
 
 
 class Session:
-    """One run being worked on; the stages of pipeline.py are functions of it."""
+    """A run in progress; each stage in stages.py is a function of it."""
 
     def __init__(
         self, run: Run, data: LabelledImages, settings: RunSettings, source: str, callbacks: Callbacks
@@ -53,14 +53,14 @@ class Session:
 
     @cached_property
     def parts(self) -> dict[str, LabelledImages]:
-        """The data by part; raises RunFolderError when the split stage has not run."""
+        """The data by split; raises RunFolderError when the split stage has not run."""
         codes = np.load(self.run / "split.npy", allow_pickle=False)
         parts = parted(self.data, codes, self.run.read("near_duplicates")["indices"])
         return parts if self.target is None else domains.target_parts(parts, self.target)
 
     @cached_property
     def target(self) -> TargetImages | None:
-        """The images of the other domain; None for a run without."""
+        """The images of the target domain; None for a run without one."""
         d = self.settings.data
         if d.target is None:
             return None
@@ -76,12 +76,12 @@ class Session:
 
     @property
     def foreseen(self) -> LabelledImages:
-        """What the generator will be trained on, as far as it is known before anything has run."""
+        """The generator's training images, as far as they are known before any stage has run."""
         return self.data if self.target is None else domains.stand_in(self.data, self.target.images)
 
     @cached_property
     def unlabelled(self) -> Images:
-        """All images of the folder without labels, uint8 [N, C, H, W]."""
+        """All images of the unlabelled folder, uint8 [N, C, H, W]."""
         d, path = self.settings.data, self.settings.train.unlabelled
         if path is None:
             return np.empty((0, *self.data.shape), np.uint8)
@@ -89,31 +89,30 @@ class Session:
 
     @cached_property
     def beside(self) -> Images:
-        """Those images without labels that are like none held out, uint8 [N, C, H, W]; how many is stored."""
-        found = self.unlabelled
-        if not len(found):
-            return found
+        """The unlabelled images that resemble no held-out image, uint8 [N, C, H, W]; their number is stored."""
+        unlabelled = self.unlabelled
+        if not len(unlabelled):
+            return unlabelled
         held = {name: self.parts[name].images for name in ("validation", "test")}
-        keep, left = apart_from(found, held, self.parts["train"].images, mirrored=self.flips)
-        told = {
+        keep, left = apart_from(unlabelled, held, self.parts["train"].images, mirrored=self.flips)
+        summary = {
             "folder": self.settings.train.unlabelled,
-            "images": len(found),
+            "images": len(unlabelled),
             "used": int(keep.sum()),
             "left_out": left,
         }
-        write_json(self.run / "train" / "unlabelled.json", told)
-        return np.ascontiguousarray(found[keep])
+        write_json(self.run / "train" / "unlabelled.json", summary)
+        return np.ascontiguousarray(unlabelled[keep])
 
     @cached_property
     def learnt(self) -> LabelledImages:
-        """What the generator is trained on: the train part, and `beside`, or the target images under their pseudo-labels."""
+        """The generator's training images: the train split, with `beside` or with the pseudo-labelled target images."""
         if self.target is not None:
             return domains.with_target(self.parts["train"], self.target.images, self.target_labels.labels)
         return with_unlabelled(self.parts["train"], self.beside) if len(self.beside) else self.parts["train"]
 
     def pseudo_labelled(self) -> dict[str, SyntheticImages]:
-        """What the trial's arm "pseudo_labels" shows: `beside` under the classes that the run's classifier is sure of, where
-        there are any."""
+        """The images of the arm "pseudo_labels": those of `beside` that the run's classifier is sure of. Empty without any."""
         if not len(self.beside):
             return {}
         labels, sure = generation.pseudo_labels(
@@ -130,14 +129,18 @@ class Session:
 
     @cached_property
     def others(self) -> dict[str, SyntheticImages]:
-        """Kept synthetic images of other runs by the name of their arm. Raises SettingsError for an arm that shows none,
-        RunFolderError for a run of other classes or another size of image."""
-        found = {}
+        """Kept synthetic images of other runs, by the name of their arm.
+
+        Raises SettingsError for a name that no arm shows, and RunFolderError for a run with other classes or another image size.
+        """
+        by_arm = {}
         for name, path in self.settings.prove.others.items():
             shown = (arm.source for arm in proof.ARMS.values() if arm.shows)
-            known = [source for source in dict.fromkeys(shown) if source != "gan"]
-            if name not in known:
-                raise SettingsError(f"prove.others: no arm shows images called '{name}'; there are: {', '.join(known)}")
+            sources = [source for source in dict.fromkeys(shown) if source != "gan"]
+            if name not in sources:
+                raise SettingsError(
+                    f"prove.others: no arm shows images called '{name}'; there are: {', '.join(sources)}"
+                )
             run = Run(path)
             facts = run.about["data"]
             if facts["classes"] != list(self.data.classes) or facts["shape"] != list(self.data.shape):
@@ -147,11 +150,11 @@ class Session:
                 )
             condition = tuple(run.settings["train"]["condition"])
             images = generation.load(run / "synthetic", self.data.classes, condition)
-            found[name] = images.take(images.kept)
-        return found
+            by_arm[name] = images.take(images.kept)
+        return by_arm
 
     def drawn_by_others(self) -> dict[str, str]:
-        """What tells other images from those that `others` gave before."""
+        """Digests of the images of `others`; they change when those images change."""
         return {
             name: digest([proof.image_hashes(x.images).tolist(), *([] if x.targets is None else x.targets.tolist())])
             for name, x in self.others.items()
@@ -159,7 +162,7 @@ class Session:
 
     @property
     def trained(self) -> bool:
-        """Whether there is a generator of these data and settings."""
+        """Whether a generator with these data and settings exists."""
         return "classify" in self.run.state() and self.run.is_done("train", self.inputs("train"))
 
     @cached_property
@@ -169,7 +172,7 @@ class Session:
 
     @property
     def layers(self) -> training.PretrainedBackbone | str:
-        """Those of the trained discriminator, or why there are none."""
+        """The layers of the trained discriminator, or the reason why there are none."""
         return training.layers(self.run / "train", self.planned(), self.data.shape)
 
     @cached_property
@@ -181,7 +184,7 @@ class Session:
 
     @cached_property
     def target_judge(self) -> torch.nn.Module:
-        """A classifier of target images that the translator's training knows nothing of."""
+        """A classifier of target images that is independent of the translator's training."""
         assert self.target is not None, "this run has no other domain"
         return domains.target_classifier(
             self.parts["train"], self.target.images, domains.JUDGE, seed=self.settings.seed + 900_007, flips=self.flips,
@@ -195,7 +198,7 @@ class Session:
 
     @cached_property
     def column_classifiers(self) -> list[list[Classifier]]:
-        """For each column of the condition the classifiers that judge translations; trained once, then stored."""
+        """For each column of the condition, the classifiers that judge translations; trained once, then stored."""
         train, condition = self.learnt, self.settings.train.condition
         table, files = cells(train, condition), self.run / "judges"
         names = [[f"{column}-{member}" for member in range(proof.MEMBERS)] for column in range(1 + len(condition))]
@@ -212,10 +215,10 @@ class Session:
         )
         if not (files / "done").exists() or read_json(files / "done")["key"] != key:
             self.saw("judges", train)
-            found = proof.column_classifiers(
+            classifiers = proof.column_classifiers(
                 train, condition, table, seed=self.settings.seed, device=self.device, flips=self.flips
             )
-            for name, model in zip(chain(*names), chain(*found), strict=True):
+            for name, model in zip(chain(*names), chain(*classifiers), strict=True):
                 checkpoints.save(files / f"{name}.safetensors", model.state_dict(), {})
             write_json(files / "done", {"key": key})
         loaded: list[list[Classifier]] = []
@@ -228,10 +231,10 @@ class Session:
         return loaded
 
     def exported(self) -> SyntheticImages:
-        """The images drawn, of the kept ones those rejected that the trial leaves out as well: they are like a test image."""
+        """The images drawn. Kept images that resemble a test image are rejected, as in the trial."""
         images = self.synthetic
         done = (self.run / "verdict.json").exists() and self.run.is_done("prove", self.inputs("prove"))
-        looked = self.run.verdict.leaks if done else None  # at the same images, which takes its time
+        looked = self.run.verdict.leaks if done else None  # the trial has checked these images; a new search is slow
         if self.settings.prove.near_duplicates == "allow" or (looked is not None and not looked["left_out"]):
             return images
         at = np.flatnonzero(images.kept)
@@ -251,18 +254,21 @@ class Session:
         return generation.load(self.run / "synthetic", self.data.classes, self.settings.train.condition)
 
     def inputs(self, stage: str) -> Any:
-        """What decides the outcome of a stage: its own settings and the key of the stage it builds on."""
+        """What decides the result of a stage: its own settings and the key of the stage that it builds on."""
         return INPUTS[stage](self)
 
     def forget(self, *names: str) -> None:
-        """Drop values that were computed before a stage wrote new files; they are read again when they are needed."""
+        """Drop cached values after a stage wrote new files; they are read again when needed."""
         for name in names:
             self.__dict__.pop(name, None)
 
     @property
     def begun_with(self) -> str | None:
-        """The digest of the weights to start from; that of the stored plan where the training that gave them is gone. Raises
-        RunFolderError where there is none, SettingsError for the run itself."""
+        """The digest of the weights to start from; None for a new network.
+
+        If the other run has been deleted, this is the digest in the stored plan. Raises RunFolderError where there is none, and
+        SettingsError when the weights lie in this run itself.
+        """
         start, stored = self.settings.train.start_from, self.run / "train" / "plan.json"
         if start is None:
             return None
@@ -280,38 +286,41 @@ class Session:
             return str(before[1])
 
     def fitted(self, member: int) -> Classifier:
-        """The classifier of the run (0) or a further one like it, of other weights and batches."""
+        """The classifier of the run (`member` 0), or a further one with other initial weights and batches."""
         config = proof.TrainConfig(steps=CLASSIFIER_STEPS, balanced=True, augment=policy("classical", flips=self.flips))
         seed = self.settings.seed + 500_009 + member
         model: Classifier = proof.fit(self.parts["train"], config, seed=seed, device=self.device)
         return model
 
-    def saw(self, place: str, images: LabelledImages, start_from: str | None = None) -> None:
-        """Keep that `place` sees these images, those of the validation part, which it is chosen or stopped by, and those that
-        what it starts from has seen, or that nothing tells of that; the trial checks it."""
-        before = {} if start_from is None else proof.seen_by(place, start_from)
+    def saw(self, component: str, images: LabelledImages, start_from: str | None = None) -> None:
+        """Record which images `component` has seen; the trial checks this record.
+
+        The record contains `images` and the validation split, which serves for model selection. With `start_from` it also contains
+        the images that those weights have seen, or a mark that these are unknown.
+        """
+        before = {} if start_from is None else proof.seen_by(component, start_from)
         chosen = proof.image_hashes(self.parts["validation"].images)
-        name = place if start_from is None or place in before else place + proof.UNTOLD
+        name = component if start_from is None or component in before else component + proof.UNTOLD
         proof.record(self.run / "seen", name, proof.image_hashes(images.images), chosen, *before.values())
-        for stale in {place, place + proof.UNTOLD} - {name}:
+        for stale in {component, component + proof.UNTOLD} - {name}:
             (self.run / "seen" / f"{stale}.npy").unlink(missing_ok=True)
 
     def planned(self) -> training.Plan:
-        """The training plan: made once, by measurement where a budget asks for it, and then kept."""
+        """The training plan: created once, with measurements where a budget asks for them, and then stored."""
         stored, inputs = self.run / "train" / "plan.json", digest(self.inputs("train"))
-        kept = read_json(stored) if stored.exists() else {}
+        previous = read_json(stored) if stored.exists() else {}
         s = self.settings
-        if kept.get("inputs") == inputs:
-            plan = training.Plan.from_dict(kept["plan"])
+        if previous.get("inputs") == inputs:
+            plan = training.Plan.from_dict(previous["plan"])
             return plan if plan.start is None else replace(plan, start=(str(s.train.start_from), plan.start[1]))
         plan = training.make_plan(self.learnt, s.train, seed=s.seed, device=self.device, flips=self.flips)
-        for file in (self.run / "train").glob("checkpoint-*.safetensors"):  # of another plan, or of other images
+        for file in (self.run / "train").glob("checkpoint-*.safetensors"):  # from another plan or other images
             file.unlink()
         write_json(stored, {"inputs": inputs, "plan": plan.as_dict()})
         return plan
 
     def amounts(self) -> generation.Amounts:
-        """How many images each cell is to get, and why."""
+        """Number of images planned for each cell, and why."""
         strategy, held = self.settings.generate.sampling_strategy, self.parts["validation"]
         recognised = None
         if strategy == "auto":
@@ -321,7 +330,7 @@ class Session:
         return generation.amounts(self.parts["train"], strategy, self.settings.train.condition, recognised)
 
     def filter_context(self) -> generation.FilterContext:
-        """What filters may look at: nothing of the test part."""
+        """What filters may use; nothing of the test split."""
         model = self.classifier
         inputs = metrics.from_network(
             "classifier's last layer", model, "", self.device, model.last_inputs, dimension=model.last.in_features
@@ -349,22 +358,24 @@ class Session:
         return metrics.of_classifier(self.classifier, self.device)
 
     def plan(self) -> dict[str, Any]:
-        """The training plan as the report tells it."""
+        """The training plan as the report shows it."""
         plan = read_json(self.run / "train" / "plan.json")["plan"]
-        told = {k: v for k, v in plan.items() if k not in ("rule", "start", "unconditional") or (k != "rule" and v)}
-        return told | {"network": plan["rule"]["network"], "chosen_step": self.synthesizer.card.steps}
+        summary = {k: v for k, v in plan.items() if k not in ("rule", "start", "unconditional") or (k != "rule" and v)}
+        return summary | {"network": plan["rule"]["network"], "chosen_step": self.synthesizer.card.steps}
 
     def command(self, settings: RunSettings | None = None, *more: str) -> str:
-        """The command that gives the same result again, steps instead of a budget; of other `settings` and with `more` words
-        for the run of which this one is a part."""
+        """The command that reproduces the result, with steps instead of a budget.
+
+        For a run that is one of several, `settings` are those of the whole, and `more` are additional arguments.
+        """
         s, plan = settings or self.settings, self.plan()
-        given = [] if self.source == SAMPLE else [self.source]
-        words = ["augury", "run", *given, "-o", "again", *more, "--seed", str(s.seed), "--device", plan["device"]]
-        words += ["--recipe", plan["recipe"], "--steps", str(plan["steps"]), "--precision", plan["precision"]]
-        return shlex.join(words + changes(s))
+        source = [] if self.source == SAMPLE else [self.source]
+        arguments = ["augury", "run", *source, "-o", "again", *more, "--seed", str(s.seed), "--device", plan["device"]]
+        arguments += ["--recipe", plan["recipe"], "--steps", str(plan["steps"]), "--precision", plan["precision"]]
+        return shlex.join(arguments + changes(s))
 
     def describe(self) -> dict[str, Any]:
-        """run.json: format, versions, machine, settings and what the data are."""
+        """The contents of run.json: format, versions, machine, settings and the data."""
         used = versions()
         return {
             "format": FORMAT,

@@ -1,4 +1,4 @@
-"""What decides the outcome of each stage. A stage is done again when this has changed, and never otherwise."""
+"""What decides the result of each stage. A stage is repeated exactly when this has changed."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def split(session: Session) -> Any:
-    """The data, how they are divided, and the images of another domain."""
+    """The data, how they are split, and the images of the target domain."""
     data, target = session.settings.data, session.target
     return [
         session.data.fingerprint,
@@ -35,7 +35,7 @@ def classify(session: Session) -> Any:
 
 
 def train(session: Session) -> Any:
-    """The training settings. Of weights to start from and of unlabelled images the content counts, not their place."""
+    """The training settings. Initial weights and unlabelled images count by their content, not by their path."""
     settings = session.settings.train
     return [
         session.run.key("classify"),
@@ -49,7 +49,7 @@ def train(session: Session) -> Any:
 
 
 def generate(session: Session) -> Any:
-    """The generator, and what is drawn from it."""
+    """The generator, and the settings of the images drawn from it."""
     return [session.run.key("train"), session.settings.generate.model_dump(), session.settings.seed]
 
 
@@ -66,7 +66,7 @@ def score(session: Session) -> Any:
 
 
 def prove(session: Session) -> Any:
-    """The synthetic images and the settings of the trial; of "all" and "usual" arms their names, which a version may change."""
+    """The synthetic images and the settings of the trial. "all" and "usual" count by the arms they name, which a version may change."""
     settings = session.settings.prove
     return [
         session.run.key("generate"),
@@ -90,11 +90,11 @@ def export(session: Session) -> Any:
 
 
 def report(session: Session) -> Any:
-    """The stages that the page is about."""
+    """The stages that the report shows."""
     return [session.run.key(stage) for stage in ("score", "prove", "export")]
 
 
 INPUTS: dict[str, Callable[[Session], Any]] = {
     function.__name__: function for function in (split, classify, train, generate, score, prove, export, report)
 }
-"""Stage -> what decides its outcome."""
+"""Stage -> what decides its result."""

@@ -1,7 +1,7 @@
-"""The whole way on one screen: load -> split -> classify -> train -> generate -> score -> prove -> export -> report.
+"""The whole pipeline: load -> split -> classify -> train -> generate -> score -> prove -> export -> report.
 
-Each stage is a function of the stages before it and of its own settings. It is skipped when neither has changed, and
-goes on where it stopped when it was killed.
+Each stage is a function of the stages before it and of its own settings. It is skipped when neither has changed. After an
+interruption it resumes.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from augury.training import checkpoints
 
 
 def divide(session: Session) -> None:
-    """Divide the data, near-duplicates kept on one side; the part of every image is stored."""
+    """Split the data and store the split of every image; near-duplicates stay in one split."""
     codes, near = divided(session.data, session.settings, session.flips)
     names = session.data.names or tuple(f"index {i}" for i in range(len(session.data)))
     listed = {
@@ -57,7 +57,7 @@ def divide(session: Session) -> None:
 
 
 def fit(session: Session) -> None:
-    """Teach the classifier that filters and watches: balanced, classical augmentation, no synthetic images."""
+    """Train the classifier that filters and monitors: balanced, with classical augmentation and without synthetic images."""
     session.saw("classifier", session.parts["train"])
     checkpoints.save(session.run / "classifier.safetensors", session.fitted(0).state_dict(), {})
     session.forget("classifier")
@@ -66,7 +66,7 @@ def fit(session: Session) -> None:
 
 
 def label_target(session: Session) -> None:
-    """Give the target images pseudo-labels, by a classifier that is adapted to them, and tell their class mix."""
+    """Give the target images pseudo-labels from an adapted classifier, and report their class mix."""
     target, train = session.target, session.parts["train"]
     assert target is not None
     model = domains.target_classifier(
@@ -77,29 +77,29 @@ def label_target(session: Session) -> None:
         flips=session.flips,
         device=session.device,
     )
-    found = domains.label_target(model, target.images)
-    domains.check_pseudo_labels(found.labels, train)
+    labelled = domains.label_target(model, target.images)
+    domains.check_pseudo_labels(labelled.labels, train)
     with atomic_path(session.run / "target.npy") as temporary, temporary.open("wb") as file:
-        np.save(file, found.labels, allow_pickle=False)
-    write_json(session.run / "target.json", domains.about_target(target, found))
-    lines = "\n".join(f"  {line}" for line in found.lines(train.classes, train.counts))
+        np.save(file, labelled.labels, allow_pickle=False)
+    write_json(session.run / "target.json", domains.about_target(target, labelled))
+    lines = "\n".join(f"  {line}" for line in labelled.lines(train.classes, train.counts))
     session.callbacks.note(f"Share of each class:\n{lines}")
     session.forget("target_labels", "learnt")
 
 
 def train(session: Session) -> None:
-    """Train as planned, judged on the way by the validation part."""
+    """Train the generator as planned, monitored on the validation split."""
     folder, s, train, plan = session.run / "train", session.settings, session.parts["train"], session.planned()
     learnt = session.learnt
     session.saw("generator", learnt, s.train.start_from)
     if s.train.unlabelled:
-        told = read_json(folder / "unlabelled.json")
-        away = ", ".join(f"{n:,} like the {name} split" for name, n in told["left_out"].items())
+        summary = read_json(folder / "unlabelled.json")
+        away = ", ".join(f"{n:,} like the {name} split" for name, n in summary["left_out"].items())
         session.callbacks.note(
-            f"{told['used']:,} of {told['images']:,} unlabelled images train the generator; left out: {away}"
+            f"{summary['used']:,} of {summary['images']:,} unlabelled images train the generator; left out: {away}"
         )
     watched, held = train, training.drop_labels(plan, session.parts["validation"])
-    if session.target is not None:  # what is watched are translations into the target
+    if session.target is not None:  # the monitor watches translations into the target
         watched = held = learnt.take(np.arange(len(train), len(learnt)))
     judge = metrics.Monitor(
         session.own_features(), training.drop_labels(plan, watched), held, held.conditions(plan.condition), seed=s.seed
@@ -120,15 +120,15 @@ def train(session: Session) -> None:
 
 
 def draw(session: Session) -> None:
-    """Draw, or translate, what the plan asks for, and filter it."""
+    """Draw or translate the planned number of images, and filter them."""
     g, context = session.settings.generate, session.filter_context()
     session.saw("filters", context.train)
     if session.translates:
         return fill(session, context)
-    wanted = session.amounts()
+    amounts = session.amounts()
     synthetic = generation.draw(
         session.synthesizer,
-        wanted.numbers,
+        amounts.numbers,
         seed=session.settings.seed,
         surplus=g.surplus,
         truncation=g.truncation,
@@ -143,21 +143,21 @@ def draw(session: Session) -> None:
         targets = generation.soft_labels(synthetic.images, synthetic.labels, ensemble)
         synthetic = replace(synthetic, targets=targets)
     generation.save(synthetic, session.run / "synthetic")
-    rows = generation.census(synthetic, context.train, wanted.numbers, wanted.why)
-    told = {"strategy": str(g.sampling_strategy), "sampling": g.sampling, "rows": rows}
-    write_json(session.run / "generation.json", told | {"filters": generation.asked(g.filters, context)})
+    rows = generation.census(synthetic, context.train, amounts.numbers, amounts.why)
+    summary = {"strategy": str(g.sampling_strategy), "sampling": g.sampling, "rows": rows}
+    write_json(session.run / "generation.json", summary | {"filters": generation.asked(g.filters, context)})
     session.forget("synthetic")
 
 
 def score(session: Session) -> None:
-    """The score card, the generator's copies of training images, and their pictures."""
-    known, validation, among = session.learnt, session.parts["validation"], None
-    if session.target is not None:  # translations are compared with target images, of which none has a label
-        among = np.arange(len(session.parts["train"]), len(known))
+    """Write the score card, the generator's copies of training images, and their pictures."""
+    images, validation, among = session.learnt, session.parts["validation"], None
+    if session.target is not None:  # translations are compared with unlabelled target images
+        among = np.arange(len(session.parts["train"]), len(images))
         validation = validation.take(among[:0])
     card, copies = scorecard.score(
-        training.sampler(session.synthesizer, known, session.planned().rule.class_moves),
-        known if session.translates else session.parts["train"],
+        training.sampler(session.synthesizer, images, session.planned().rule.class_moves),
+        images if session.translates else session.parts["train"],
         validation,
         session.classifier,
         session.settings,
@@ -167,30 +167,31 @@ def score(session: Session) -> None:
     )
     with atomic_path(session.run / "copies.npy") as temporary, temporary.open("wb") as file:
         np.save(file, copies.pictures, allow_pickle=False)
-    told = {"looked": list(copies.looked), "pairs": list(copies.rows)}
+    copied = {"looked": list(copies.looked), "pairs": list(copies.rows)}
     notes = [scorecard.ABOUT_TRANSLATIONS] if session.translates else []
-    write_json(session.run / "scores.json", card.as_dict() | {"copies": told, "notes": notes})
+    write_json(session.run / "scores.json", card.as_dict() | {"copies": copied, "notes": notes})
 
 
 def prove(session: Session) -> None:
-    """The paired trial; each training's result is kept as soon as it is there, and serves other numbers of seeds."""
+    """Run the paired trial. Each training's result is stored at once and reused for other numbers of seeds."""
     file, s = session.run / "trial.json", session.settings
-    about = [session.run.key("generate"), s.seed, session.device.type, session.flips]
+    inputs = [session.run.key("generate"), s.seed, session.device.type, session.flips]
     layers, others = session.layers, session.drawn_by_others()
     if not isinstance(layers, str):
         others[proof.LAYERS] = layers.fingerprint
-    elif not session.translates:  # trials about empty cells have no such arms
+    elif not session.translates:  # trials about empty cells have no such arm
         session.callbacks.note(f"no arm starts from the discriminator: {layers}")
     train, validation, test = (session.parts[name] for name in SPLITS)
-    kept = kept_results(file, about, s.prove, test, session.callbacks, others)
+    cache = kept_results(file, inputs, s.prove, test, session.callbacks, others)
     extra, settings = session.pseudo_labelled() | session.others, s.prove
     if "all" not in settings.arms:
-        asked = [name for name, arm in proof.ARMS.items() if arm.source in extra and name not in settings.arms]
-        settings = settings.model_copy(update={"arms": (*settings.arms, *asked)})
+        extra_arms = [name for name, arm in proof.ARMS.items() if arm.source in extra and name not in settings.arms]
+        settings = settings.model_copy(update={"arms": (*settings.arms, *extra_arms)})
     seen = proof.recorded(session.run / "seen")
     for name, path in s.prove.others.items():
         seen |= {
-            f"{place} of {name}": image_hashes for place, image_hashes in proof.recorded(Run(path) / "seen").items()
+            f"{component} of {name}": image_hashes
+            for component, image_hashes in proof.recorded(Run(path) / "seen").items()
         }
     verdict = proof.prove(
         train,
@@ -207,15 +208,15 @@ def prove(session: Session) -> None:
         extra=extra,
         layers=layers,
         seen=seen,
-        results=kept.results,
-        on_result=kept.keep,
+        results=cache.results,
+        on_result=cache.keep,
         on_note=session.callbacks.note,
     )
-    write_json(session.run / "verdict.json", kept.told(verdict).as_dict())
+    write_json(session.run / "verdict.json", cache.told(verdict).as_dict())
 
 
 def export(session: Session) -> None:
-    """The augmented data set, in the one format that is asked for."""
+    """Write the augmented data set in the chosen format."""
     name = session.settings.export.format
     target = exports.place(session.run.path, name)
     exports.writer(name)(target, session.parts["train"], session.exported(), force=True)
@@ -224,7 +225,7 @@ def export(session: Session) -> None:
 
 
 def tell(session: Session) -> None:
-    """The page."""
+    """Write the report."""
     neighbours, distances = scorecard.closest(session.synthetic, session.parts["train"])
     scores = session.run.read("scores")
     near, plan = session.run.read("near_duplicates"), session.run.read("generation").get("plan", ())
@@ -258,8 +259,8 @@ def tell(session: Session) -> None:
 class Stage:
     """One stage of a run.
 
-    `needs` are the stages that it builds on, `run` does it, and `output` is a file that it leaves: without that file the stage is
-    done again. `stage_inputs` says what decides its outcome.
+    `needs` are the stages that it builds on, `run` does the work, and `output` is a file that it writes. Without that file the
+    stage is repeated. `stage_inputs` says what decides its result.
     """
 
     name: str
@@ -281,7 +282,7 @@ STAGES = {
         Stage("report", ("score", "prove", "export"), tell, "report.html"),
     )
 }
-"""Every stage, in order."""
+"""All stages, in order."""
 
 
 def do(session: Session, stage: Stage) -> None:
@@ -296,7 +297,10 @@ def do(session: Session, stage: Stage) -> None:
 
 
 def advance(session: Session, last: str) -> None:
-    """Run what `last` needs, and it. Raises SettingsError before anything is done when that cannot be."""
+    """Run the stage `last` and every stage that it needs.
+
+    Raises SettingsError before anything is done when the settings do not allow it.
+    """
     needed = {last}
     for stage in reversed(STAGES.values()):
         needed |= set(stage.needs) if stage.name in needed else set()
@@ -326,11 +330,33 @@ def run(
     until: str = "report",
     callbacks: Callbacks | None = None,
 ) -> Run:
-    """Do every stage up to `until` in `folder`, skipping those that are done, and return the Run.
+    """Run every stage up to `until` in `folder`; stages that are done are skipped.
 
-    `data` is a path (folder of class folders, .npz), LabelledImages, or None: the data the folder was made from, or the
-    embedded sample for a new folder. Without `settings` those stored in the folder hold. `seed` overrides the settings'.
-    Raises the errors of augury.errors; whatever had finished is kept, and the same call goes on.
+    After an interruption or an error, finished work is kept, and the same call resumes.
+
+    Parameters
+    ----------
+    data
+        Images, or a path that `augury.load` reads, such as a folder of class folders or an .npz. None: the data that the folder
+        was created from, or the embedded sample for a new folder.
+    folder
+        Run folder; created, or resumed if it exists.
+    settings
+        Settings of the run; None: those stored in the folder, else the defaults.
+    seed
+        Replaces the seed of the settings.
+    until
+        Name of the last stage: split, classify, train, generate, score, prove, export or report.
+    callbacks
+        Receive the progress.
+
+    Returns
+    -------
+    The Run.
+
+    Raises
+    ------
+    The errors of `augury.errors`.
     """
     with opened(data, folder, settings=settings, seed=seed, callbacks=callbacks) as session:
         advance(session, until)
@@ -346,13 +372,13 @@ def opened(
     seed: int | None = None,
     callbacks: Callbacks | None = None,
 ) -> Iterator[Session]:
-    """The session of a run folder, held for this process; arguments as for `run`."""
+    """The session of a run folder, which this process holds; arguments as for `run`."""
     refuse_among_data(data, folder)
     refuse_among_data(settings.data.target if settings else None, folder)
-    place, callbacks = Run(folder), (callbacks or Callbacks()).logged()
-    with place.held():
-        chosen = settings or validated(RunSettings, place.settings)
+    run_folder, callbacks = Run(folder), (callbacks or Callbacks()).logged()
+    with run_folder.held():
+        chosen = settings or validated(RunSettings, run_folder.settings)
         if seed is not None:
             chosen = chosen.model_copy(update={"seed": seed})
-        images, source = read(data, place, chosen, callbacks)
-        yield Session(place, images, chosen, source, callbacks)
+        images, source = read(data, run_folder, chosen, callbacks)
+        yield Session(run_folder, images, chosen, source, callbacks)

@@ -1,4 +1,4 @@
-"""Translations of a run: what is translated, how many keep their class, and what is stored about it."""
+"""Translations of a run: the plan, how many keep their class, and what is stored about them."""
 
 from __future__ import annotations
 
@@ -31,25 +31,25 @@ def fill(session: Session, context: generation.FilterContext) -> None:
         on_progress=lambda done, total: session.callbacks.amount("images", done, total),
     )
     generation.save(synthetic, session.run / "synthetic", train)
-    wanted = np.zeros_like(plan.cells.counts)
+    requested = np.zeros_like(plan.cells.counts)
     for row in plan.rows:
-        wanted[row.target] += row.number
-    rows = generation.census(synthetic, train, wanted)
+        requested[row.target] += row.number
+    rows = generation.census(synthetic, train, requested)
     facts: dict[str, Any] = {
         "strategy": str(g.sampling_strategy),
         "sampling": "translation",
         "rows": rows,
         "plan": generation.tallied(plan.as_rows(), synthetic, train),
     }
-    if (kept := _kept_classes(session, synthetic)) is not None:
-        session.callbacks.note(kept.sentence)
-        facts["kept_classes"] = kept.as_dict()
+    if (kept_classes := _kept_classes(session, synthetic)) is not None:
+        session.callbacks.note(kept_classes.sentence)
+        facts["kept_classes"] = kept_classes.as_dict()
     write_json(session.run / "generation.json", facts | {"filters": generation.asked(filters, context)})
     session.forget("synthetic")
 
 
 def planned(session: Session, train: LabelledImages) -> generation.TranslationPlan:
-    """What to translate: into the other domain, or into empty and rare cells."""
+    """The translation plan: into the target domain, or into empty and rare cells."""
     strategy, rule = session.settings.generate.sampling_strategy, session.planned().rule
     if session.target is not None:
         return generation.plan_into(train, domains.DOMAIN, domains.DOMAINS[1], strategy)
@@ -57,10 +57,10 @@ def planned(session: Session, train: LabelledImages) -> generation.TranslationPl
 
 
 def _kept_classes(session: Session, synthetic: SyntheticImages) -> proof.KeptClasses | None:
-    """How many translations along attributes still show the class of their source, before any filter; None without any.
+    """How many translations along attributes still show the class of their source, before any filter.
 
-    The judge took no part in the training: the class's own classifiers, or the run's classifier where those gave the
-    semantic loss. The limit is relative to what it recognises of real validation images.
+    None without such translations. The judge took no part in the training: the class's own classifiers, or the run's classifier
+    where those gave the semantic loss. The limit is relative to the share of real validation images that it recognises.
     """
     train, held = session.parts["train"], session.parts["validation"]
     assert synthetic.sources is not None
@@ -71,11 +71,11 @@ def _kept_classes(session: Session, synthetic: SyntheticImages) -> proof.KeptCla
     if not len(rows):
         return None
     judges = [session.classifier] if session.planned().rule.semantic else session.column_classifiers[0]
-    made, real = (
+    translated, real = (
         np.mean([proof.probabilities(judge, images) for judge in judges], axis=0)
         for images in (synthetic.images[rows], held.images)
     )
     right = real.argmax(1) == held.labels
-    known = float(np.mean([right[held.labels == c].mean() for c in np.unique(held.labels)]))
-    limit = proof.limit_for(known, len(train.classes))
-    return proof.kept_classes(synthetic.labels[rows], made, train.classes, limit=limit, judge=known)
+    recognised = float(np.mean([right[held.labels == c].mean() for c in np.unique(held.labels)]))
+    limit = proof.limit_for(recognised, len(train.classes))
+    return proof.kept_classes(synthetic.labels[rows], translated, train.classes, limit=limit, judge=recognised)

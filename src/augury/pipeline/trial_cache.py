@@ -1,4 +1,4 @@
-"""What a trial leaves on the way: the results of its trainings, with which a stopped one goes on, and the looks it has had."""
+"""The stored results of a trial, from which it resumes, and its earlier interim looks."""
 
 from __future__ import annotations
 
@@ -17,15 +17,18 @@ from augury.settings import ProveSettings
 from augury.verdict import Verdict
 
 Look = tuple[int, str]
-"""(seeds, word) of a look at a test part, as `Verdict.look` has it."""
+"""(seeds, outcome) of an interim look at a test split, as in `Verdict.look`."""
 LASTING = {"seeds", "max_seeds", "margin", "arms", "ratios", "others"}
-"""Settings of a trial with which its trainings stay the same."""
+"""Settings of a trial that do not change its trainings."""
 
 
 @dataclass(frozen=True)
 class Kept:
-    """`results` of trainings so far, `keep` to be called after each further one, the verdict that was given `before` on them,
-    and the first `look` that a trial of other settings took at the same test part."""
+    """Stored results of a trial.
+
+    `results` are those of the trainings so far. Call `keep` after each further training. `before` is the earlier verdict on
+    these results. `look` is the first interim look of a trial with other settings at the same test split.
+    """
 
     results: dict[str, Any]
     keep: Callable[[int, int, str], None]
@@ -33,29 +36,34 @@ class Kept:
     look: Look
 
     def told(self, verdict: Verdict) -> Verdict:
-        """The verdict of these results, told with the look that came before."""
+        """The verdict of these results, marked with the earlier interim look."""
         return verdict.after(self.before, self.look)
 
 
 def kept_results(
     file: Path,
-    about: list[Any],
+    run_inputs: list[Any],
     prove: ProveSettings,
     test: LabelledImages,
     callbacks: Callbacks,
     others: dict[str, str] | None = None,
     aside: Callable[[], None] = lambda: None,
 ) -> Kept:
-    """The results of trainings that `file`, beside verdict.json, holds for the same inputs. More seeds, arms or ratios, and
-    another margin, are answered by the same trainings; those that showed images of another generator or began with a
-    discriminator (`others`, name -> what tells them apart) only while these are the same.
+    """The results of trainings that `file`, beside verdict.json, holds for the same inputs.
 
-    With other inputs there are none, and `aside` is called before the first result takes their place; but a verdict that they gave on the same `test` part is remembered as a look: who tries
-    settings, or generators, until a word comes has given chance as many goes.
+    More seeds, arms or ratios, and another margin, reuse the same trainings. Trainings that use another generator's images or a
+    discriminator are reused only while `others` (name -> digest) stays the same.
+
+    With other inputs there are no results, and `aside` is called before the first new result replaces the old ones. A verdict
+    of the old inputs on the same `test` split still counts as an interim look. Every retry with other settings or another
+    generator is a further chance of a false positive.
     """
     lasting = prove.model_dump(exclude=LASTING)
-    seen = [features] if (features := proof.features_of(prove.classifier)) else []  # those installed by now
-    inputs, tested = digest([*about, lasting, proof.MEASURED, *seen]), digest(proof.image_hashes(test.images).tolist())
+    seen = [features] if (features := proof.features_of(prove.classifier)) else []  # those that are installed
+    inputs, tested = (
+        digest([*run_inputs, lasting, proof.MEASURED, *seen]),
+        digest(proof.image_hashes(test.images).tolist()),
+    )
     stored, verdict = read_json(file) if file.exists() else {}, verdict_before(Run(file.parent))
     same, mark = stored.get("inputs") == inputs, None if verdict is None else digest(verdict.as_dict())
     results: dict[str, Any] = stored["results"] if same else {}
@@ -65,29 +73,29 @@ def kept_results(
     before, now = stored.get("others", {}), others or {}
     needs = {name: proof.LAYERS if arm.learnt else arm.source for name, arm in proof.ARMS.items()}
     old = {name for name, need in needs.items() if before.get(need) != now.get(need)}
-    results = {name: found for name, found in results.items() if proof.arm_of(name) not in old}
-    told = {"inputs": inputs, "tested": tested, "measured": proof.MEASURED, "look": look, "stale": stale}
+    results = {name: result for name, result in results.items() if proof.arm_of(name) not in old}
+    header = {"inputs": inputs, "tested": tested, "measured": proof.MEASURED, "look": look, "stale": stale}
 
     displaced = [aside] if stored and not same else []
 
     def keep(done: int, total: int, name: str) -> None:
         while displaced:
             displaced.pop()()
-        write_json(file, told | {"results": results} | ({"others": now} if now else {}))
+        write_json(file, header | {"results": results} | ({"others": now} if now else {}))
         callbacks.amount("trainings", done, total)
 
     return Kept(results, keep, verdict if results and mark != stale else None, look)
 
 
 def first_look(stored: dict[str, Any], other: Verdict | None) -> Look:
-    """The first look at a test part that `stored` remembers; where it does not, that of the verdict of `other` trainings on it."""
+    """The first interim look at a test split: the one in `stored`, else that of the verdict `other` of other trainings."""
     number, said = stored.get("look", (0, ""))
     return other.look if other is not None and not number else (int(number), str(said))
 
 
-def verdict_before(place: Run) -> Verdict | None:
-    """The verdict in the folder, if there is one that this version can read."""
+def verdict_before(run: Run) -> Verdict | None:
+    """The verdict in the folder; None where there is none that this version can read."""
     try:
-        return place.verdict if (place / "verdict.json").exists() else None
+        return run.verdict if (run / "verdict.json").exists() else None
     except RunFolderError:
         return None

@@ -1,4 +1,4 @@
-"""Tells what a run found in one self-contained HTML page: the verdict in a sentence first, then what it rests on."""
+"""The result of a run as one self-contained HTML page: the verdict in one sentence, then the evidence."""
 
 from augury.report.badge import badge, markdown
 from augury.report.facts import Facts

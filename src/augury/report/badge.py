@@ -13,10 +13,10 @@ from augury.verdict import worse_cells
 
 COLOURS = {"helps": "#0b7d68", "no difference": "#5c6470", "hurts": "#b4361f", "underpowered": "#7a5a00"}
 CHARACTER = 6.3
-"""About the mean width of a character of Verdana at 11 px."""
+"""Approximate mean width in px of a character of Verdana at 11 px."""
 
 
-def told(verdict: Mapping[str, Any]) -> str:
+def label(verdict: Mapping[str, Any]) -> str:
     """The outcome and the difference in a few characters."""
     if verdict["outcome"] in ("helps", "hurts"):
         worse = ", a cell worse" if verdict["outcome"] == "helps" and worse_cells(verdict.get("cells", ())) else ""
@@ -25,12 +25,12 @@ def told(verdict: Mapping[str, Any]) -> str:
 
 
 def badge(verdict: Mapping[str, Any]) -> str:
-    """An SVG of 20 px height, complete in itself: the name on grey, the outcome on its colour; its title is the sentence."""
-    name, text = adds(verdict), told(verdict)
+    """A self-contained SVG of 20 px height: the name on grey, the outcome on its colour. The title is the verdict's sentence."""
+    name, text = adds(verdict), label(verdict)
     left, right = (round(len(part) * CHARACTER) + 14 for part in (name, text))
     width, colour = left + right, COLOURS[verdict["outcome"]]
     title = escape(f"{name}: {verdict['sentence']}")
-    words = "".join(
+    texts = "".join(
         f'<text x="{x + 7}" y="14" textLength="{side - 14}">{escape(part)}</text>'
         for x, side, part in ((0, left, name), (left, right, text))
     )
@@ -39,11 +39,11 @@ def badge(verdict: Mapping[str, Any]) -> str:
         f'{escape(text)}"><title>{title}</title>'
         f'<clipPath id="r"><rect width="{width}" height="20" rx="3"/></clipPath><g clip-path="url(#r)">'
         f'<rect width="{left}" height="20" fill="#3b4048"/><rect x="{left}" width="{right}" height="20" fill="{colour}"/></g>'
-        f'<g fill="#fff" font-family="Verdana,DejaVu Sans,Geneva,sans-serif" font-size="11">{words}</g></svg>\n'
+        f'<g fill="#fff" font-family="Verdana,DejaVu Sans,Geneva,sans-serif" font-size="11">{texts}</g></svg>\n'
     )
 
 
 def markdown(verdict: Mapping[str, Any], path: str | os.PathLike[str]) -> str:
     """`![words](path)`, a line for a README."""
-    place = Path(path).as_posix().replace(" ", "%20").replace("(", "%28").replace(")", "%29")
-    return f"![{adds(verdict)}: {told(verdict)}]({place})"
+    target = Path(path).as_posix().replace(" ", "%20").replace("(", "%28").replace(")", "%29")
+    return f"![{adds(verdict)}: {label(verdict)}]({target})"

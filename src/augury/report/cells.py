@@ -10,10 +10,10 @@ from augury.report.charts import WIDTH, Chart
 from augury.report.wording import missing, percent, points, short
 
 COLUMNS = 4
-"""Most columns of a heat map; a phone shows no more."""
+"""Most columns of a heat map, to fit on a phone."""
 LABEL, HEIGHT, TOP = 108.0, 66.0, 26.0
 DARKEST = 0.5
-"""Opacity at a recall of 1: the text on it stays readable on both light and dark pages."""
+"""Opacity at a recall of 1; text on it stays readable on light and dark pages."""
 CHARACTER = 7.0
 """Width of a character of 13 px, in px."""
 
@@ -28,7 +28,7 @@ class Grid:
 
 
 def section(verdict: Mapping[str, Any]) -> dict[str, Any] | None:
-    """What the section shows; None for a verdict that is not about cells."""
+    """The contents of the section; None for a verdict that is not about cells."""
     if not verdict.get("cells"):
         return None
     table = grid(verdict["cells"])
@@ -37,8 +37,10 @@ def section(verdict: Mapping[str, Any]) -> dict[str, Any] | None:
 
 
 def grid(cells: Sequence[Mapping[str, Any]]) -> Grid | None:
-    """Classes × attribute values, the shorter side as the columns. Where both have more than COLUMNS, only values within
-    which a hole lies; None where those are too many as well."""
+    """Classes × attribute values, the shorter side as the columns.
+
+    Where both have more than COLUMNS, only the values that contain a hole are used. None where those are too many as well.
+    """
     table = _grid(cells)
     if min(len(table.rows), len(table.columns)) > COLUMNS:
         table = _grid([row for row in cells if row["within"]])
@@ -62,9 +64,9 @@ def _value(row: Mapping[str, Any]) -> str:
 
 def heat_map(table: Grid, role: str, arm: str) -> Chart:
     """Recall of each cell in one arm; `role` is "comparator" (before) or "arm" (after, with the change in points)."""
-    told = "; ".join(_told(row, role) for line in table.cells for row in line)
+    description = "; ".join(_describe_cell(row, role) for line in table.cells for row in line)
     when = "Before" if role == "comparator" else "After"
-    chart = Chart(TOP + HEIGHT * len(table.rows) + 4, f"{when}, recall of each cell in the arm {arm}: {told}.")
+    chart = Chart(TOP + HEIGHT * len(table.rows) + 4, f"{when}, recall of each cell in the arm {arm}: {description}.")
     width = (WIDTH - LABEL - 4) / len(table.columns)
     for j, name in enumerate(table.columns):
         x = LABEL + (j + 0.5) * width
@@ -96,7 +98,7 @@ def _cell(chart: Chart, row: Mapping[str, Any], role: str, x: float, y: float, w
     chart.add("text", "tick middle", counts, x=middle, y=y + (55 if after else 46))
 
 
-def _told(row: Mapping[str, Any], role: str) -> str:
+def _describe_cell(row: Mapping[str, Any], role: str) -> str:
     recall = row[f"recall_{role}"]
     counts = f"{row['train']:,} real" + (f", {row['synthetic']:,} generated" if role == "arm" else "")
     return f"{row['cell']} {'no test image' if missing(recall) else percent(recall)} ({counts} train images)"

@@ -1,4 +1,4 @@
-"""Charts as lists of marks, placed here and drawn by the template, so that every text passes through its escaping."""
+"""Charts as lists of marks. They are placed here and drawn by the template, which escapes every text."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from augury.report.wording import adds, missing, number, points, share
 Floats = npt.NDArray[np.float64]
 WIDTH = 440.0
 MOST_POINTS = 160
-"""Points of a line; a longer log is averaged into so many bins."""
+"""Most points of a line; a longer log is averaged into that many bins."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Mark:
 
 @dataclass(frozen=True)
 class Chart:
-    """`marks` on a canvas of WIDTH × `height` units; `alt` says in words what there is to see."""
+    """`marks` on a canvas of WIDTH × `height` units; `alt` describes the chart in words."""
 
     height: float
     alt: str
@@ -56,9 +56,9 @@ class Scale:
         span = self.high - self.low or 1.0
         return self.start + (float(value) - self.low) / span * (self.end - self.start)
 
-    def ticks(self, about: int = 8) -> list[float]:
+    def ticks(self, count: int = 8) -> list[float]:
         """Round numbers within the scale, 1, 2 or 5 times a power of ten apart."""
-        raw = (self.high - self.low or 1.0) / about
+        raw = (self.high - self.low or 1.0) / count
         power = 10.0 ** math.floor(math.log10(raw))
         step = next(power * m for m in (1, 2, 5, 10) if power * m >= raw * 0.999)
         first, last = math.ceil(self.low / step - 1e-9), math.floor(self.high / step + 1e-9)
@@ -73,7 +73,7 @@ def padded(values: Sequence[float], start: float, end: float, least: float = 1e-
 
 
 def interval(values: Floats) -> tuple[float, float] | None:
-    """95 % interval of the mean of shares by Student's t (1908), cut off at 0 and 1; None with fewer than two values."""
+    """95 % interval of the mean of shares by Student's t (1908), clipped to [0, 1]; None with fewer than two values."""
     from scipy.special import stdtrit
 
     if len(values) < 2:
@@ -83,31 +83,31 @@ def interval(values: Floats) -> tuple[float, float] | None:
 
 
 def arms(verdict: Mapping[str, Any]) -> Chart:
-    """Balanced accuracy of every arm: a dot for each seed, the mean, its interval; the comparator marked."""
+    """Balanced accuracy of every arm: a dot per seed, the mean and its interval; the comparator is marked."""
     rows = {name: np.array(arm["balanced_accuracy"], float) for name, arm in verdict["arms"].items()}
     means = {name: float(values.mean()) for name, values in rows.items()}
-    told = "; ".join(f"{name} {share(mean)}" for name, mean in means.items())
+    description = "; ".join(f"{name} {share(mean)}" for name, mean in means.items())
     chart = Chart(
         30 + 48.0 * len(rows),
-        f"Mean {verdict.get('metric', 'balanced accuracy')} on the test split, by arm: {told}.",
+        f"Mean {verdict.get('metric', 'balanced accuracy')} on the test split, by arm: {description}.",
     )
     ends = [v for values in rows.values() for v in (*values, *(interval(values) or ()))]
     x = padded(ends, 8, WIDTH - 8, least=0.02)
     bottom = chart.height - 22
     _vertical_grid(chart, x, _shares(x), 4, bottom, share if x.high - x.low < 0.05 else lambda v: f"{v:.2f}")
     level = x(means[verdict["comparator"]])
-    for place, (name, values) in enumerate(rows.items()):
-        top = 48.0 * place
+    for index, (name, values) in enumerate(rows.items()):
+        top = 48.0 * index
         role = "synthetic" if name == verdict["arm"] else "real" if name == verdict["comparator"] else "other"
         role_text = {"synthetic": f" · with {adds(verdict)}", "real": " · comparator"}.get(role, "")
         chart.add("text", f"label {role}-ink", name + role_text, x=8, y=top + 16)
         _spread(chart, x, values, top + 33, role)
-        chart.add("line", "rule", x1=level, x2=level, y1=top + 22, y2=top + 51)  # not through the names
+        chart.add("line", "rule", x1=level, x2=level, y1=top + 22, y2=top + 51)  # below the names
     return chart
 
 
 def difference(verdict: Mapping[str, Any]) -> Chart:
-    """The paired differences in points: one dot for each seed, the interval, zero."""
+    """The paired differences in points: a dot per seed, the interval, and zero."""
     pair = (np.array(verdict["arms"][verdict[a]]["balanced_accuracy"], float) for a in ("arm", "comparator"))
     values = 100 * np.subtract(*pair)
     low, high, mean = (100 * verdict[k] for k in ("low", "high", "difference"))
@@ -127,13 +127,13 @@ def difference(verdict: Mapping[str, Any]) -> Chart:
 
 
 def ratio_curve(verdict: Mapping[str, Any]) -> Chart | None:
-    """Balanced accuracy on validation against the mixing ratio; None when there was nothing to choose."""
+    """Balanced accuracy on validation against the mixing ratio; None where only one ratio was tried."""
     curve = [(float(row["ratio"]), np.array(row["balanced_accuracy"], float)) for row in verdict["ratio_curve"]]
     if len(curve) < 2:
         return None
-    told = "; ".join(f"ratio {ratio:g}: {share(values.mean())}" for ratio, values in curve)
+    description = "; ".join(f"ratio {ratio:g}: {share(values.mean())}" for ratio, values in curve)
     chart = Chart(
-        230, f"Mean balanced accuracy on validation, by number of synthetic images for each real one: {told}."
+        230, f"Mean balanced accuracy on validation, by number of synthetic images for each real one: {description}."
     )
     x = padded([ratio for ratio, _ in curve], 52, WIDTH - 14)
     y = padded([v for _, values in curve for v in values], 196, 10, least=0.02)
@@ -150,28 +150,30 @@ def ratio_curve(verdict: Mapping[str, Any]) -> Chart | None:
 
 
 def lines(log: Sequence[Mapping[str, Any]], columns: Mapping[str, str], titles: Mapping[str, str]) -> Chart | None:
-    """Columns of the log against images seen; `columns` maps each to its style class. None without two rows to join."""
+    """Columns of the log against images seen; `columns` maps each to its style class. None with fewer than two rows."""
     series = {name: _series(log, name) for name in columns}
-    series = {name: found for name, found in series.items() if len(found) > 1}
+    series = {name: curve for name, curve in series.items() if len(curve) > 1}
     if not series:
         return None
-    told = "; ".join(f"{titles[name]} from {number(s[0, 1])} to {number(s[-1, 1])}" for name, s in series.items())
-    chart = Chart(230, f"Over training: {told}.")
+    description = "; ".join(
+        f"{titles[name]} from {number(s[0, 1])} to {number(s[-1, 1])}" for name, s in series.items()
+    )
+    chart = Chart(230, f"Over training: {description}.")
     both = np.concatenate(list(series.values()))
     x = Scale(0.0, float(both[:, 0].max()), 46, WIDTH - 14)
     y = padded(both[:, 1].tolist(), 196, 30)
     _horizontal_grid(chart, y, y.ticks(), 46, lambda v: f"{v:g}".replace("-", "−") if abs(v) > 1e-12 else "0")
     for tick in x.ticks(4):
         chart.add("text", "tick middle", _thousands(tick), x=x(tick), y=214)
-    for place, (name, found) in enumerate(series.items()):
-        chart.add("path", f"line {columns[name]}", d=_path([(x(a), y(b)) for a, b in found]))
-        chart.add("line", f"line {columns[name]}", x1=50 + 190 * place, x2=70 + 190 * place, y1=14, y2=14)
-        chart.add("text", "label", titles[name], x=76 + 190 * place, y=18)
+    for index, (name, curve) in enumerate(series.items()):
+        chart.add("path", f"line {columns[name]}", d=_path([(x(a), y(b)) for a, b in curve]))
+        chart.add("line", f"line {columns[name]}", x1=50 + 190 * index, x2=70 + 190 * index, y1=14, y2=14)
+        chart.add("text", "label", titles[name], x=76 + 190 * index, y=18)
     return chart
 
 
 def bar(value: Any, most: float) -> Chart | None:
-    """A small bar from the middle: left for a loss, right for a gain, `most` at full length."""
+    """A small bar from the middle: left for a loss, right for a gain, full length at `most`."""
     if missing(value) or most <= 0:
         return None
     chart = Chart(12, f"{points(value)} points", width=96)
@@ -184,16 +186,16 @@ def bar(value: Any, most: float) -> Chart | None:
 
 def _spread(chart: Chart, x: Scale, values: Floats, y: float, role: str) -> None:
     """Whisker, dots and mean of one row."""
-    found = interval(values)
-    if found:
-        chart.add("line", f"whisker {role}", x1=x(found[0]), x2=x(found[1]), y1=y, y2=y)
+    bounds = interval(values)
+    if bounds:
+        chart.add("line", f"whisker {role}", x1=x(bounds[0]), x2=x(bounds[1]), y1=y, y2=y)
     for value in values:
         chart.add("circle", f"dot {role}", cx=x(value), cy=y, r=4)
     chart.add("line", f"mean {role}", x1=x(values.mean()), x2=x(values.mean()), y1=y - 8, y2=y + 8)
 
 
 def _shares(scale: Scale) -> list[float]:
-    """Its ticks that a share can be: none below 0 or above 1."""
+    """The ticks of the scale within [0, 1]."""
     return [tick for tick in scale.ticks() if -1e-9 < tick < 1 + 1e-9]
 
 
@@ -213,9 +215,9 @@ def _horizontal_grid(chart: Chart, y: Scale, ticks: Sequence[float], left: float
 def _series(log: Sequence[Mapping[str, Any]], name: str) -> Floats:
     """float64 [P, 2] of (images seen, mean value), P at most MOST_POINTS; rows without a number are left out."""
     rows = [(row["images"], row[name]) for row in log if not missing(row.get(name)) and not missing(row.get("images"))]
-    found = np.array(rows, float).reshape(-1, 2)
-    edges = np.unique(np.linspace(0, len(found), min(len(found), MOST_POINTS) + 1).astype(int))
-    return np.array([found[a:b].mean(0) for a, b in pairwise(edges.tolist())]).reshape(-1, 2)
+    values = np.array(rows, float).reshape(-1, 2)
+    edges = np.unique(np.linspace(0, len(values), min(len(values), MOST_POINTS) + 1).astype(int))
+    return np.array([values[a:b].mean(0) for a, b in pairwise(edges.tolist())]).reshape(-1, 2)
 
 
 def _path(places: Sequence[tuple[float, float]]) -> str:

@@ -1,16 +1,16 @@
-"""The near-duplicates of the data: how many, what was done about them, and what they look like."""
+"""The near-duplicates of the data: how many there are, how they were handled, and what they look like."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from augury.report.facts import Facts
-from augury.report.pictures import Wanted, strips
+from augury.report.pictures import StripInput, strips
 
 BYTES = 200_000
 """Most bytes of these pictures."""
 CLUSTERS, EACH = 8, 4
-"""Clusters that are shown, and images of each."""
+"""Most clusters shown, and most images of each."""
 POLICIES = {
     "refuse": "All copies of a picture are kept in one split; a given split that separates them would have been refused.",
     "drop": "All copies of a picture are kept in one split; where the given split separates them, copies in an earlier split were left out.",
@@ -18,12 +18,12 @@ POLICIES = {
 
 
 def copies(facts: Facts) -> dict[str, Any] | None:
-    """What the section tells; None where nothing is known of near-duplicates, as in runs of old."""
+    """The contents of the section; None where near-duplicates are unknown, as in old runs."""
     near = facts.near
     if not near:
         return None
     clusters = near["clusters"]
-    wanted: list[Wanted] = [
+    strip_inputs: list[StripInput] = [
         (images[:EACH], f"{len(names)} near-duplicates: {', '.join(names[:EACH])}")
         for images, names in zip(facts.near_images, clusters, strict=False)
     ]
@@ -34,6 +34,6 @@ def copies(facts: Facts) -> dict[str, Any] | None:
         "clusters": len(clusters),
         "images": sum(map(len, clusters)),
         "left_out": len(near["left_out"]),
-        "strips": strips(wanted[:CLUSTERS], BYTES),
+        "strips": strips(strip_inputs[:CLUSTERS], BYTES),
         "most": max((len(images[:EACH]) for images in facts.near_images), default=1),
     }

@@ -1,4 +1,4 @@
-"""Everything the page tells, gathered by the caller: the report computes no result of its own."""
+"""All facts that the page shows, collected by the caller; the report computes no results."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ from augury.images import Codes, Images, LabelledImages, SyntheticImages
 class Facts:
     """The facts of one run, mostly as its JSON files hold them.
 
-    `source` is where the data came from and `command` makes the run again; `about` is run.json: {version, settings,
-    versions, machine, data: {n, shape, classes, counts: {train, validation, test}, notes}}; `verdict` is verdict.json.
-    `train` are the real training images, `synthetic` all that were drawn, the rejected among them.
-    `neighbours` int64 [M, 1 + k]: an index into `synthetic`, then k into `train`, nearest first, at `distances`
-    float64 [M, k]. `log` has rows {step, seconds, images, loss_g, loss_d, score_real, score_fake, images_per_second};
-    `plan` {recipe, steps, batch, precision, device, images_per_second, parameters, augment, label_sampling};
-    `generation` {strategy, rows: [{class, real, wanted, drawn, kept, rejected: {filter: n}, why}],
-    filters: {name: what it keeps}}; `scores` rows {name,
-    value, low, high, n, better, features, preprocessing, baseline, note, settings, group}, and `score_notes` what holds for
-    all; `copies` {looked: [{features,
-    fakes, train, copies}], pairs: [{features, class, index, train, distance, limit}]}, and `copied` uint8 [P, 2, C, H, W]
-    the pictures of the pairs, fake first; `seconds` per stage; `near` is near_duplicates.json, and `near_images` are the
-    images of its first clusters; `translations` are examples of each row of generation["plan"] that fills a cell,
-    whose sources and neighbours are rows of `known`, the train images unless given.
-    `judged` marks a trial of images that Augury did not make, or of several generators: the page then leaves out filters,
-    scores and training.
-    Whatever is empty, or None within a row, is left out of the page or said to be missing.
+    `source` is the origin of the data, and `command` repeats the run. `about` is run.json: {version, settings, versions, machine,
+    data: {n, shape, classes, counts: {train, validation, test}, notes}}. `verdict` is verdict.json. `train` are the real training
+    images, `synthetic` all images drawn, including the rejected ones.
+
+    `neighbours` int64 [M, 1 + k] are an index into `synthetic`, then k into `train`, nearest first, at `distances` float64 [M, k].
+    `log` has rows {step, seconds, images, loss_g, loss_d, score_real, score_fake, images_per_second}. `plan` is {recipe, steps,
+    batch, precision, device, images_per_second, parameters, augment, label_sampling}. `generation` is {strategy, rows: [{class,
+    real, wanted, drawn, kept, rejected: {filter: n}, why}], filters: {name: what it keeps}}.
+
+    `scores` has rows {name, value, low, high, n, better, features, preprocessing, baseline, note, settings, group}; `score_notes`
+    apply to all of them. `copies` is {looked: [{features, fakes, train, copies}], pairs: [{features, class, index, train, distance,
+    limit}]}, and `copied` uint8 [P, 2, C, H, W] are the pictures of the pairs, fake first. `seconds` are given per stage. `near` is
+    near_duplicates.json, and `near_images` are the images of its first clusters. `translations` are examples of each row of
+    generation["plan"] that fills a cell. Their sources and neighbours are rows of `known`; None: of the train images.
+
+    `judged` marks a trial of external images, or of several generators. The page then leaves out filters, scores and training.
+    Empty facts, and None within a row, are left out of the page or shown as missing.
     """
 
     title: str

@@ -1,4 +1,4 @@
-"""Puts the page together: facts in, one HTML text out."""
+"""Builds the page: facts in, one HTML text out."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from augury.proof.arms import ARMS
 from augury.report import cells, charts, scores, translations, wording
 from augury.report.copies import copies
 from augury.report.facts import Facts
-from augury.report.pictures import Strip, Wanted, strips
+from augury.report.pictures import Strip, StripInput, strips
 from augury.verdict import LAYERS, of_groups, same
 
 if TYPE_CHECKING:
     from jinja2 import Environment
 
 PICTURE_BYTES = 3_000_000
-"""Most bytes of all pictures together; with MOST_ROWS it holds the page under 5 MB."""
+"""Most bytes of all pictures together; with MOST_ROWS it keeps the page under 5 MB."""
 MOST_ROWS = 200
-"""Most rows of a table; the run's JSON files hold them all."""
+"""Most rows of a table; the run's JSON files have all rows."""
 MOST_CLASSES = 40
-"""Most classes that are shown in pictures: those with the fewest training images."""
+"""Most classes shown in pictures: those with the fewest training images."""
 EACH = 8
 PAIRS = 12
 REAL_NEIGHBOURS = 3
@@ -74,13 +74,13 @@ TRAINING_CHARTS = [
 FILTERS = (
     "share", "percent", "points", "detectable", "number", "signed", "duration", "phrase", "short", "pretty", "confidence", "breakable"
 )  # fmt: skip
-"""Functions of the wording that the templates call by name."""
+"""Functions of `wording` that the templates call by name."""
 UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff\u202a-\u202e\u2066-\u2069]")
-"""Control characters, lone surrogates and direction overrides, which names from outside may carry."""
+"""Control characters, lone surrogates and direction overrides, which external names may contain."""
 
 
 def render(facts: Facts) -> str:
-    """The whole page as HTML in UTF-8: no scripts, nothing fetched, under 5 MB, the same text for the same facts."""
+    """The whole page as HTML in UTF-8, under 5 MB, without scripts or external resources; the same facts give the same text."""
     page = _environment().get_template("page.html.j2").render(**_context(facts))
     return UNPRINTABLE.sub("\ufffd", page)
 
@@ -106,7 +106,7 @@ def _environment() -> Environment:
 
 
 def _context(facts: Facts) -> dict[str, Any]:
-    """Everything the template names beside the facts themselves."""
+    """The variables of the template."""
     verdict = facts.verdict
     differences = [abs(row["difference"]) for row in verdict["per_class"] if not wording.missing(row["difference"])]
     return {
@@ -153,7 +153,7 @@ def _context(facts: Facts) -> dict[str, Any]:
 
 
 def _arm_rows(verdict: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """One row an arm: mean scores over the seeds and the interval of the first."""
+    """One row per arm: mean scores over the seeds, and the interval of the balanced accuracy."""
     rows = []
     for name, arm in verdict["arms"].items():
         accuracies = np.array(arm["balanced_accuracy"], float)
@@ -171,12 +171,12 @@ def _arm_rows(verdict: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def _mean(values: Sequence[float | None]) -> float | None:
-    there = [value for value in values if value is not None]
-    return float(np.mean(there)) if there else None
+    present = [value for value in values if value is not None]
+    return float(np.mean(present)) if present else None
 
 
 def _sensitivity(verdict: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Of two classes, each one's sensitivity at 90 % specificity without and with synthetic images, mean over the seeds."""
+    """Sensitivity at 90 % specificity without and with synthetic images, mean over the seeds; only for two classes."""
     if len(verdict["per_class"]) != 2:
         return []
     without, with_them = (verdict["arms"][verdict[role]]["sensitivity"] for role in ("comparator", "arm"))
@@ -187,12 +187,12 @@ def _sensitivity(verdict: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def _filtered(facts: Facts) -> bool:
-    """Whether filters chose among the synthetic images: of a run and its folds, and not where images of any making are judged."""
+    """Whether filters chose among the synthetic images: true for a run and its folds, false for external images."""
     return not facts.judged or facts.verdict.get("folds", 1) > 1
 
 
 def _filters(generation: Mapping[str, Any]) -> list[str]:
-    """The filters that any class's row names, in order of appearance."""
+    """The filters named in any row, in order of appearance."""
     return list(dict.fromkeys(name for row in generation.get("rows", ()) for name in row.get("rejected", {})))
 
 
@@ -205,7 +205,7 @@ def _totals(generation: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _data(facts: Facts) -> dict[str, Any]:
-    """The data section: counts per part and class, and the size in words."""
+    """The data section: counts per split and class, and the size in words."""
     data = facts.about.get("data", {})
     counts: Mapping[str, Any] = data.get("counts") or {"train": facts.train.counts.tolist()}
     channels, height, width = data.get("shape") or facts.train.shape
@@ -223,37 +223,37 @@ def _data(facts: Facts) -> dict[str, Any]:
 def _pictures(facts: Facts) -> dict[str, Any]:
     """Real and synthetic strips of each class, and each shown synthetic image with its nearest training images."""
     shown = np.sort(np.argsort(facts.train.counts, kind="stable")[:MOST_CLASSES])
-    wanted: list[Wanted] = []
+    strip_inputs: list[StripInput] = []
     layout: list[tuple[str, str, list[str]]] = []
-    made_ones = "kept synthetic images" if _filtered(facts) else "synthetic images"
+    synthetic_noun = "kept synthetic images" if _filtered(facts) else "synthetic images"
     for c in shown.tolist():
         name = facts.train.classes[c]
-        wanted.append(_strip(facts.train.images, facts.train.labels == c, f"real training images of {name}"))
+        strip_inputs.append(_strip(facts.train.images, facts.train.labels == c, f"real training images of {name}"))
         at = (facts.synthetic.labels == c) & facts.synthetic.kept
-        wanted.append(_strip(facts.synthetic.images, at, f"{made_ones} of {name}"))
+        strip_inputs.append(_strip(facts.synthetic.images, at, f"{synthetic_noun} of {name}"))
     order = np.argsort(facts.distances[:, 0], kind="stable")[:PAIRS] if facts.distances.size else np.empty(0, int)
     for m in order.tolist():
         drawn, real = int(facts.neighbours[m, 0]), facts.neighbours[m, 1 : 1 + REAL_NEIGHBOURS]
         name = facts.synthetic.classes[int(facts.synthetic.labels[drawn])]
         images = np.concatenate([facts.synthetic.images[drawn][None], facts.train.images[real]])
-        wanted.append((images, f"a synthetic image of {name}, then the {len(real)} nearest training images"))
+        strip_inputs.append((images, f"a synthetic image of {name}, then the {len(real)} nearest training images"))
         reason = facts.synthetic.reasons[drawn] if facts.synthetic.reasons else ""
         layout.append((name, reason, [wording.decimals(d, facts.distances) for d in facts.distances[m, : len(real)]]))
     copies = scores.copied(facts)
-    wanted += [pictures for _, pictures in copies]
-    there = [i for i, (images, _) in enumerate(wanted) if len(images)]
-    made = dict(zip(there, strips([wanted[i] for i in there], PICTURE_BYTES), strict=False))
+    strip_inputs += [pictures for _, pictures in copies]
+    indices = [i for i, (images, _) in enumerate(strip_inputs) if len(images)]
+    by_index = dict(zip(indices, strips([strip_inputs[i] for i in indices], PICTURE_BYTES), strict=False))
     pairs: list[tuple[str, Strip | None, Strip | None]] = [
-        (facts.train.classes[c], made.get(2 * i), made.get(2 * i + 1)) for i, c in enumerate(shown.tolist())
+        (facts.train.classes[c], by_index.get(2 * i), by_index.get(2 * i + 1)) for i, c in enumerate(shown.tolist())
     ]
     first = 2 * len(shown)
-    near = [(*layout[i], made[first + i]) for i in range(len(layout)) if first + i in made]
+    near = [(*layout[i], by_index[first + i]) for i in range(len(layout)) if first + i in by_index]
     last = first + len(layout)
-    copied = [(known, made[last + i]) for i, (known, _) in enumerate(copies) if last + i in made]
+    copied = [(rows, by_index[last + i]) for i, (rows, _) in enumerate(copies) if last + i in by_index]
     return {"copied": copied, "pairs": pairs, "near": near, "near_of": len(facts.synthetic), "k": REAL_NEIGHBOURS}
 
 
-def _strip(images: Any, mask: Any, what: str) -> Wanted:
+def _strip(images: Any, mask: Any, noun: str) -> StripInput:
     """The first EACH images where `mask` holds."""
     at = np.flatnonzero(mask)[:EACH]
-    return images[at], f"{len(at)} {what}"
+    return images[at], f"{len(at)} {noun}"

@@ -1,4 +1,4 @@
-"""Strips of small images as PNG data URIs, held to a number of bytes for the whole page."""
+"""Strips of small images as PNG data URIs, within a byte budget for the whole page."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from augury.images import Images
 SIDES = (96, 64, 48, 32, 24, 16)
 """Longest sides of a thumbnail in px, tried in this order until the pictures fit the budget."""
 GAP = 1 / 16
-"""Space between two images of a strip, as a part of their width."""
+"""Gap between two images of a strip, as a share of their width."""
 
 
 @dataclass(frozen=True)
 class Strip:
-    """Images side by side in one PNG, `count` of them, each `width` × `height` px; `pixelated` when they are small."""
+    """Images side by side in one PNG: `count` images of `width` × `height` px; `pixelated` when they are small."""
 
     uri: str
     alt: str
@@ -33,34 +33,36 @@ class Strip:
         return max(self.width, self.height) <= 64
 
 
-Wanted = tuple[Images, str]
+StripInput = tuple[Images, str]
 """Images uint8 [n, C, H, W], n at least 1, and their alternative text."""
 
 
-def strips(wanted: Sequence[Wanted], budget: int) -> list[Strip]:
-    """A strip for each of `wanted`, in the largest size of SIDES at which all data URIs together stay within `budget`
-    bytes; beyond the smallest size, the last ones are left out."""
-    found: list[Strip] = []
+def strips(inputs: Sequence[StripInput], budget: int) -> list[Strip]:
+    """One strip per input, in the largest size of SIDES at which all data URIs together fit in `budget` bytes.
+
+    Where even the smallest size does not fit, the last strips are left out.
+    """
+    fitting: list[Strip] = []
     for side in SIDES:
-        found = _within(_made(wanted, side), budget)
-        if len(found) == len(wanted):
+        fitting = _within(_drawn_strips(inputs, side), budget)
+        if len(fitting) == len(inputs):
             break
-    return found
+    return fitting
 
 
-def _within(made: Iterator[Strip], budget: int) -> list[Strip]:
-    """The first of `made` whose data URIs together stay within `budget` bytes; stops at the first that does not fit."""
-    found, spent = [], 0
-    for strip in made:
+def _within(candidates: Iterator[Strip], budget: int) -> list[Strip]:
+    """The first of `candidates` whose data URIs together fit in `budget` bytes."""
+    fitting, spent = [], 0
+    for strip in candidates:
         spent += len(strip.uri)
         if spent > budget:
             break
-        found.append(strip)
-    return found
+        fitting.append(strip)
+    return fitting
 
 
-def _made(wanted: Sequence[Wanted], side: int) -> Iterator[Strip]:
-    for images, alt in wanted:
+def _drawn_strips(inputs: Sequence[StripInput], side: int) -> Iterator[Strip]:
+    for images, alt in inputs:
         height, width = images.shape[2:]
         scale = min(1.0, side / max(height, width))
         size = (max(1, round(width * scale)), max(1, round(height * scale)))
@@ -74,11 +76,11 @@ def _uri(images: Images, size: tuple[int, int]) -> str:
     mode = "LA" if images.shape[1] == 1 else "RGBA"
     gap = max(1, round(size[0] * GAP))
     sheet = Image.new(mode, (len(images) * (size[0] + gap) - gap, size[1]))
-    for place, image in enumerate(np.asarray(images)):
+    for index, image in enumerate(np.asarray(images)):
         picture = Image.fromarray(np.ascontiguousarray(image[0] if len(image) == 1 else image.transpose(1, 2, 0)))
         if picture.size != size:
             picture = picture.resize(size, Image.Resampling.LANCZOS)
-        sheet.paste(picture.convert(mode), (place * (size[0] + gap), 0))
+        sheet.paste(picture.convert(mode), (index * (size[0] + gap), 0))
     buffer = io.BytesIO()
     sheet.save(buffer, format="PNG")
     return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()

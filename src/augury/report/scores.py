@@ -1,4 +1,4 @@
-"""The score card on the page: what each score asks, where it lies beside real images, and the pictures of copies."""
+"""The score card on the page: what each score measures, its value beside real images, and the pictures of copies."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from typing import Any
 
 from augury.report.charts import WIDTH, Chart
 from augury.report.facts import Facts
-from augury.report.pictures import Wanted
+from augury.report.pictures import StripInput
 from augury.report.wording import missing, number
 
 Row = Mapping[str, Any]
 LEFT, RIGHT = 176.0, WIDTH - 8
-"""Where the marks of a chart begin and end."""
+"""Left and right end of the marks of a chart."""
 LINE = 22.0
 USE = {
     "GAN-train": "how well does a classifier trained on synthetic images alone classify real ones",
     "GAN-test": "how well does a classifier trained on real images classify the synthetic ones",
 }
 SIDES = {"quality": ("worse", "better"), "memorisation": ("nearer to training images", "farther")}
-"""What lies left and right of real images in each chart; usefulness is drawn with quality."""
+"""Labels left and right of real images in each chart; usefulness is drawn with quality."""
 THEMES = {
     "use": "Usefulness for a classifier",
     "quality": "Quality and variety",
@@ -31,12 +31,12 @@ PAIRS = 12
 
 
 def tables(scores: Sequence[Row]) -> list[dict[str, Any]]:
-    """A table a theme: its title and rows, each score with what it asks; those of single classes are left out."""
-    found: dict[str, list[dict[str, Any]]] = {theme: [] for theme in THEMES}
+    """One table per theme: its title and rows, each score with its question. Scores of single classes are left out."""
+    by_theme: dict[str, list[dict[str, Any]]] = {theme: [] for theme in THEMES}
     for row in scores:
         if not row.get("group"):
-            theme, asks = _about(row["name"])
-            found[theme].append({**row, "asks": asks, "weak": str(row.get("note", "")).startswith("not meaningful")})
+            theme, asks = _theme(row["name"])
+            by_theme[theme].append({**row, "asks": asks, "weak": str(row.get("note", "")).startswith("not meaningful")})
     return [
         {
             "title": THEMES[theme],
@@ -44,13 +44,13 @@ def tables(scores: Sequence[Row]) -> list[dict[str, Any]]:
             "features": _features(rows),
             "good": "less memorised" if theme == "memorisation" else "better",
         }
-        for theme, rows in found.items()
+        for theme, rows in by_theme.items()
         if rows
     ]
 
 
 def by_class(scores: Sequence[Row]) -> dict[str, Any]:
-    """{names, rows: (class, N, a cell for each name, None where it has none)} of the scores of single classes."""
+    """The scores of single classes: {names, rows: (class, N, one cell per name or None)}."""
     mine = {(row["group"], row["name"]): row for row in scores if row.get("group")}
     names = list(dict.fromkeys(name for _, name in mine))
     rows = []
@@ -61,24 +61,28 @@ def by_class(scores: Sequence[Row]) -> dict[str, Any]:
 
 
 def chart(scores: Sequence[Row], kind: str) -> Chart | None:
-    """The scores of a `kind` (a key of SIDES) that mean something, beside their baselines: the dashed line is real images,
-    each row on its own scale. None where no score has a baseline."""
+    """The meaningful scores of a `kind` (a key of SIDES) relative to their baselines.
+
+    The dashed line is real images, and each row has its own scale. None where no score has a baseline.
+    """
     rows = [row for row in scores if not row.get("group") and _placed(row) and _kind(row["name"]) == kind]
     if not rows:
         return None
-    told = "; ".join(f"{row['name']} {number(row['value'])}, real images {number(row['baseline'])}" for row in rows)
-    drawn = Chart(34 + LINE * len(rows), f"Scores compared with those of real images: {told}.")
+    description = "; ".join(
+        f"{row['name']} {number(row['value'])}, real images {number(row['baseline'])}" for row in rows
+    )
+    drawn = Chart(34 + LINE * len(rows), f"Scores compared with those of real images: {description}.")
     real = LEFT + (0.7 if kind == "quality" else 0.5) * (RIGHT - LEFT)
     drawn.add("text", "tick end", SIDES[kind][0], x=real - 8, y=12)
     drawn.add("text", "tick", SIDES[kind][1], x=real + 8, y=12)
     drawn.add("line", "rule", x1=real, x2=real, y1=18, y2=drawn.height - 4)
-    for place, row in enumerate(rows):
-        y = 34 + LINE * place
+    for index, row in enumerate(rows):
+        y = 34 + LINE * index
         sign = 1.0 if row["better"] == "higher" else -1.0
         value, *ends = (sign * (row[part] - row["baseline"]) for part in ("value", "low", "high"))
         low, high = min(0.0, *ends), max(0.0, *ends)
-        room = [(real - LEFT) / -low if low else math.inf, (RIGHT - real) / high if high else math.inf]
-        scale = min(room) if low or high else 0.0
+        scales = [(real - LEFT) / -low if low else math.inf, (RIGHT - real) / high if high else math.inf]
+        scale = min(scales) if low or high else 0.0
         drawn.add("text", "label", row["name"], x=0.0, y=y + 4)
         drawn.add("line", "whisker synthetic", x1=real + scale * ends[0], x2=real + scale * ends[1], y1=y, y2=y)
         drawn.add("circle", "point synthetic", cx=real + scale * value, cy=y, r=5)
@@ -86,27 +90,28 @@ def chart(scores: Sequence[Row], kind: str) -> Chart | None:
 
 
 def looked(facts: Facts) -> list[Row]:
-    """By each kind of features: how many fakes nearly are one of how many training images."""
+    """For each kind of features: how many fakes are near-duplicates of how many training images."""
     return list(facts.copies.get("looked", ()))
 
 
-def copied(facts: Facts) -> list[tuple[list[Row], Wanted]]:
-    """The first pairs found, of each kind of features in turn: what each kind knows of the pair, and its two pictures."""
+def copied(facts: Facts) -> list[tuple[list[Row], StripInput]]:
+    """The first pairs found, alternating between the kinds of features: the rows of each pair, and its two pictures."""
     kinds: dict[str, list[int]] = {}
     same: dict[tuple[int, str], list[int]] = {}
     for i, row in enumerate(facts.copies.get("pairs", ())):
         kinds.setdefault(row["features"], []).append(i)
         same.setdefault((row["index"], row["train"]), []).append(i)
-    turns = [found[turn] for turn in range(PAIRS) for found in kinds.values() if turn < len(found)]
+    turns = [entries[turn] for turn in range(PAIRS) for entries in kinds.values() if turn < len(entries)]
     rows = facts.copies.get("pairs", ())
     pairs = dict.fromkeys((rows[i]["index"], rows[i]["train"]) for i in turns)
-    found = [([rows[i] for i in same[pair]], facts.copied[same[pair][0]]) for pair in list(pairs)[:PAIRS]]
+    entries = [([rows[i] for i in same[pair]], facts.copied[same[pair][0]]) for pair in list(pairs)[:PAIRS]]
     return [
-        (each, (images, f"a synthetic image of {each[0]['class']}, then {each[0]['train']}")) for each, images in found
+        (each, (images, f"a synthetic image of {each[0]['class']}, then {each[0]['train']}"))
+        for each, images in entries
     ]
 
 
-def _about(name: str) -> tuple[str, str]:
+def _theme(name: str) -> tuple[str, str]:
     """(theme, question) of a score by its name, such as KID-lite0."""
     from augury.metrics import SCORES
 
@@ -119,7 +124,7 @@ def _about(name: str) -> tuple[str, str]:
 
 
 def _kind(name: str) -> str:
-    return "memorisation" if _about(name)[0] == "memorisation" else "quality"
+    return "memorisation" if _theme(name)[0] == "memorisation" else "quality"
 
 
 def _features(rows: Sequence[Row]) -> list[tuple[str, str]]:

@@ -1,4 +1,4 @@
-"""Numbers and verdicts in words; a number that is missing or no number becomes a dash."""
+"""Numbers and verdicts in words; a missing or non-finite number becomes a dash."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ NOTHING = "–"
 MINUS = "−"
 
 FEW = 5
-"""With fewer test images than this, a class says little about other images of it."""
+"""With fewer test images than this, a class gives little evidence about other images of it."""
 SIGNS = {"helps": "▲", "no difference": "=", "hurts": "▼", "underpowered": "?"}
 
 
 def missing(value: Any) -> bool:
-    """Whether `value` is no number: None, NaN or infinity."""
+    """Whether `value` is None, NaN or infinite."""
     return value is None or not math.isfinite(float(value))
 
 
@@ -46,8 +46,7 @@ def points(value: Any) -> str:
 
 
 def detectable(value: Any) -> str:
-    """The smallest difference that a trial finds four times of five: "25.5 points"; a dash for 100 points or more, as no two
-    accuracies are farther apart."""
+    """The smallest difference that a trial detects with power 0.8: "25.5 points"; a dash for 100 points or more."""
     text = f"{100 * value:.1f}" if not missing(value) else NOTHING
     return NOTHING if missing(value) or float(text) >= 100 else f"{text} points"
 
@@ -58,17 +57,17 @@ def signed(text: str) -> str:
 
 
 def number(value: Any) -> str:
-    """A whole number with thousands marked, any other with three telling digits; text stays as it is."""
+    """An integer with thousands separators, any other number with three significant digits; text is unchanged."""
     if isinstance(value, str):
         return value
     if missing(value):
         return NOTHING
-    whole = float(value).is_integer() or abs(value) >= 1000
-    return (f"{value:,.0f}" if whole and abs(value) < 1e15 else f"{value:.3g}").replace("-", MINUS)
+    is_whole = float(value).is_integer() or abs(value) >= 1000
+    return (f"{value:,.0f}" if is_whole and abs(value) < 1e15 else f"{value:.3g}").replace("-", MINUS)
 
 
 def decimals(value: float, others: npt.NDArray[np.float64]) -> str:
-    """`value` >= 0 with as many decimals as give the largest of `others` three telling digits, at most four."""
+    """`value` >= 0 with the decimals that give the largest of `others` three significant digits; at most four."""
     places = 2 - math.floor(math.log10(max(float(others.max()), 1e-9)))
     return f"{value:.{min(max(0, places), 4)}f}"
 
@@ -84,7 +83,7 @@ def duration(seconds: Any) -> str:
 
 
 def phrase(value: Any, most: int = 12) -> str:
-    """A plain JSON value on one line; of a long list the first `most` and how many more."""
+    """A plain JSON value on one line; a long list shows its first `most` items and the number of others."""
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, Mapping):
@@ -98,42 +97,42 @@ def phrase(value: Any, most: int = 12) -> str:
 
 
 def short(name: Any, most: int = 40) -> str:
-    """A name of at most `most` characters; of a longer one the beginning and the end."""
+    """A name of at most `most` characters; a longer one keeps its beginning and end."""
     text = str(name)
     tail = most // 3
     return text if len(text) <= most else f"{text[: most - tail - 1]}…{text[-tail:]}"
 
 
 def breakable(name: str) -> Any:
-    """A name as HTML that may break after each underscore and nowhere else."""
+    """A name as HTML that may break only after underscores."""
     from markupsafe import Markup, escape
 
     return Markup("_<wbr>").join(escape(part) for part in name.split("_"))
 
 
 def pretty(value: Any) -> str:
-    """JSON for reading."""
+    """JSON, indented."""
     return json.dumps(value, indent=2, ensure_ascii=False, default=str)
 
 
 def headline(verdict: Mapping[str, Any]) -> tuple[str, str]:
-    """The verdict's sentence in two, the statement and the numbers behind it, with true minus signs."""
+    """The verdict's sentence split into the statement and its numbers, with true minus signs."""
     first, _, rest = signed(verdict["sentence"]).partition(": ")
     return first, capitalised(rest)
 
 
 def adds(verdict: Mapping[str, Any]) -> str:
-    """What the verdict is about."""
+    """The subject of the verdict: synthetic images or layers."""
     return str(verdict.get("adds", IMAGES))
 
 
 def outcome(verdict: Mapping[str, Any]) -> str:
     """The verdict's outcome for the page, qualified where a cell gets worse."""
-    told = str(verdict["outcome"]).capitalize()
+    text = str(verdict["outcome"]).capitalize()
     rows = worse_cells(verdict.get("cells", ()))
-    if told != "Helps" or not rows:
-        return told
-    return f"{told}, but {'one cell gets' if len(rows) == 1 else f'{len(rows)} cells get'} worse"
+    if text != "Helps" or not rows:
+        return text
+    return f"{text}, but {'one cell gets' if len(rows) == 1 else f'{len(rows)} cells get'} worse"
 
 
 def about_cells(verdict: Mapping[str, Any]) -> list[str]:
@@ -253,14 +252,14 @@ def _test_more(verdict: Mapping[str, Any]) -> str:
 def _settled(verdict: Mapping[str, Any]) -> list[str]:
     per_hundred, matters = number(abs(round(100 * verdict["difference"], 1))), points(verdict["margin"])[1:]
     small = abs(verdict["difference"]) < verdict["margin"]
-    what = adds(verdict) if adds(verdict) != LAYERS else f"the {LAYERS}"
+    subject = adds(verdict) if adds(verdict) != LAYERS else f"the {LAYERS}"
     other, run = verdict["matched_control"]["against"], "RUN/fold-1" if verdict.get("folds", 1) > 1 else "RUN"
     images = "image in 100 is" if per_hundred == "1" else "images in 100 are"
     matched_control = "it" if other == verdict["comparator"] else f"{same(adds(verdict))} ({other})"
     use = (
         "Train on the real images together with the synthetic ones, at the ratio given here."
-        if what == IMAGES
-        else f"Train on the real images together with the {what}, at the ratio given here. The pictures on this page show the run's own images."
+        if subject == IMAGES
+        else f"Train on the real images together with the {subject}, at the ratio given here. The pictures on this page show the run's own images."
         if adds(verdict) != LAYERS
         else f"Start from them: in Python, augury.pretrained('{run}')(channels, classes) returns the network to train on the real images."
     )
@@ -274,33 +273,33 @@ def _settled(verdict: Mapping[str, Any]) -> list[str]:
         use = f"Train as the arm {verdict['arm']} does: {ARMS[verdict['arm']].note.removeprefix('holes: ')}."
     return {
         "helps": [
-            f"About {per_hundred} more test {images} classified correctly than after the best training without {what} ({where}). "
+            f"About {per_hundred} more test {images} classified correctly than after the best training without {subject} ({where}). "
             "The interval and the sign-flip test agree that this is not chance.",
             *note,
             use,
         ],
         "hurts": [
-            f"About {per_hundred} fewer test {images} classified correctly than after the best training without {what} ({where}). "
+            f"About {per_hundred} fewer test {images} classified correctly than after the best training without {subject} ({where}). "
             "The interval and the sign-flip test agree that this is not chance."
             + ("" if matched_control == "it" else f" The result is also worse than {matched_control}."),
             *note,
             "Leave them out. A better generator or more real images may change this.",
         ],
         "no difference": [
-            f"The trial was sensitive enough to rule out a gain of {matters} points over the best training without {what}, "
+            f"The trial was sensitive enough to rule out a gain of {matters} points over the best training without {subject}, "
             f"and an equal loss against {matched_control}.",
             "The best of them is the control with images of pure noise. Its gain over the others comes from regularisation, "
             "not from information about the classes."
             if getattr(ARMS.get(verdict["comparator"]), "source", "") == NOISE
             else "The best of them is a control, so its gain does not come from what the translator learned."
             if getattr(ARMS.get(verdict["comparator"]), "control", False)
-            else f"Prefer the arm {verdict['comparator']}, which does not use {what}.",
+            else f"Prefer the arm {verdict['comparator']}, which does not use {subject}.",
         ],
     }[verdict["outcome"]]
 
 
 def _caution(verdict: Mapping[str, Any]) -> list[str]:
-    """What the verdict holds for, and the classes with too few test images."""
+    """The scope of the verdict, and the classes with too few test images."""
     few = [row["class"] for row in verdict["per_class"] if row["test"] < FEW]
     alone = [row["class"] for row in verdict["per_class"] if row["test"] >= FEW > (row.get("groups") or FEW)]
     groups = of_groups(verdict["test_n"], verdict.get("test_groups"))
@@ -309,12 +308,12 @@ def _caution(verdict: Mapping[str, Any]) -> list[str]:
         f"same kind as these {verdict['test_n']:,}{groups}. It does not cover retraining the generator, which may shift the result by about "
         "a point."
     ]
-    for names, what in ((few, "test images"), (alone, "groups (people, patients) to test")):
+    for names, unit in ((few, "test images"), (alone, "groups (people, patients) to test")):
         if names:
-            told = ", ".join(short(name) for name in names[:4])
-            told += f" and {len(names) - 4} more classes" if len(names) > 4 else ""
+            listed = ", ".join(short(name) for name in names[:4])
+            listed += f" and {len(names) - 4} more classes" if len(names) > 4 else ""
             said.append(
-                f"Interpret with caution: {told} {'has' if len(names) == 1 else 'have'} fewer than {FEW} {what}."
+                f"Interpret with caution: {listed} {'has' if len(names) == 1 else 'have'} fewer than {FEW} {unit}."
             )
     return said
 
