@@ -338,6 +338,48 @@ def validated(kind: type[Kind], values: dict[str, Any]) -> Kind:
         raise SettingsError("these settings cannot be used:\n" + "\n".join(lines)) from error
 
 
+OPTIONS: dict[str, str] = {
+    "device": "",
+    **dict.fromkeys((*READING, "target"), "data"),
+    **dict.fromkeys(
+        ("recipe", "steps", "budget", "batch", "condition", "augment", "start_from", "unlabelled"), "train"
+    ),
+    **dict.fromkeys(("sampling_strategy", "filters"), "generate"),
+    **dict.fromkeys(("seeds", "max_seeds", "arms", "flips"), "prove"),
+}
+"""Settings that `augury.run` takes as keyword arguments, with their section; "" for those of the run itself."""
+
+
+def run_settings(values: RunSettings | Mapping[str, Any] | None, options: Mapping[str, Any]) -> RunSettings:
+    """Build the settings of a run.
+
+    Parameters
+    ----------
+    values
+        Settings, or plain values by section: {"train": {"steps": 500}}.
+    options
+        Names of `OPTIONS` and their values; they replace those of `values`.
+
+    Raises
+    ------
+    SettingsError
+        For an unknown option, and for every value that a setting does not take.
+    """
+    plain = values.model_dump() if isinstance(values, RunSettings) else dict(values or {})
+    for name, value in options.items():
+        if name not in OPTIONS:
+            close = get_close_matches(name, OPTIONS, 1)
+            hint = f"; did you mean {close[0]}?" if close else ""
+            raise SettingsError(
+                f"there is no option '{name}'{hint} Options are: {', '.join(OPTIONS)}; others go into settings={{section: {{name: value}}}}"
+            )
+        if section := OPTIONS[name]:
+            plain[section] = {**plain.get(section, {}), name: value}
+        else:
+            plain[name] = value
+    return validated(RunSettings, plain)
+
+
 def _error_line(kind: type[BaseModel], wrong: dict[str, Any]) -> str:
     """One line about one wrong setting. Where several types are allowed, it shows the description of the setting."""
     model, names = kind, [str(name) for name in wrong["loc"]]

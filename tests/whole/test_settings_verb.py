@@ -5,13 +5,18 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
+import pytest
 from typer.testing import CliRunner
 
+import augury
 from augury.cli.commands import app
 from augury.cli.settings import setting_rows
+from augury.data import from_arrays
+from augury.errors import SettingsError
 from augury.files import write_json
 from augury.pipeline.run_folder import FORMAT
-from augury.settings import RunSettings, validated
+from augury.settings import OPTIONS, RunSettings, run_settings, validated
 
 
 def shown(*words: str) -> list[dict[str, object]]:
@@ -36,3 +41,28 @@ def test_of_a_run_those_that_were_changed_are_marked(tmp_path: Path) -> None:
     assert all(value != default for value, default in changed.values())
     text = CliRunner().invoke(app, ["settings", str(tmp_path)]).stdout
     assert "* seed" in text and "  device" in text and "* differs from the default" in text
+
+
+def test_a_run_takes_options_by_name_or_by_section() -> None:
+    given = run_settings({"train": {"steps": 7}, "seed": 2}, {"recipe": "dcgan", "seeds": 9, "target": "other/"})
+    assert (given.seed, given.train.steps, given.train.recipe, given.prove.seeds) == (2, 7, "dcgan", 9)
+    assert given.data.target == "other/"
+    assert run_settings(given, {"steps": 8}).train.model_dump() == {**given.train.model_dump(), "steps": 8}
+    with pytest.raises(SettingsError, match="did you mean recipe"):
+        run_settings(None, {"recipes": "dcgan"})
+    with pytest.raises(SettingsError, match=r"train\.steps"):
+        run_settings(None, {"steps": 0})
+
+
+def test_every_option_is_a_setting_of_its_section() -> None:
+    sections = {name: type(value).model_fields for name, value in RunSettings() if hasattr(value, "model_dump")}
+    for name, section in OPTIONS.items():
+        assert name in (sections[section] if section else RunSettings.model_fields), name
+
+
+def test_options_of_a_run_are_stored_and_hold_when_it_is_resumed(tmp_path: Path) -> None:
+    images = np.random.default_rng(0).integers(0, 256, (40, 12, 12), dtype=np.uint8)
+    data = from_arrays(images, np.repeat(["a", "b"], 20))
+    augury.run(data, tmp_path / "run", steps=3, flips=True, until="split")
+    stored = augury.run(data, tmp_path / "run", recipe="dcgan", until="split").settings
+    assert (stored["train"]["steps"], stored["train"]["recipe"], stored["prove"]["flips"]) == (3, "dcgan", True)

@@ -7,10 +7,11 @@ interruption it resumes.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import Any
 
 import numpy as np
 
@@ -27,7 +28,7 @@ from augury.pipeline.run_folder import Run
 from augury.pipeline.session import Session
 from augury.pipeline.translations import fill
 from augury.pipeline.trial_cache import kept_results
-from augury.settings import RunSettings, validated
+from augury.settings import RunSettings, run_settings, validated
 from augury.training import checkpoints
 
 
@@ -325,10 +326,11 @@ def run(
     data: LabelledImages | str | os.PathLike[str] | None,
     folder: str | os.PathLike[str],
     *,
-    settings: RunSettings | None = None,
+    settings: RunSettings | Mapping[str, Any] | None = None,
     seed: int | None = None,
     until: str = "report",
     callbacks: Callbacks | None = None,
+    **options: Any,
 ) -> Run:
     """Run every stage up to `until` in `folder`; stages that are done are skipped.
 
@@ -342,13 +344,17 @@ def run(
     folder
         Run folder; created, or resumed if it exists.
     settings
-        Settings of the run; None: those stored in the folder, else the defaults.
+        Settings of the run, or plain values by section such as {"train": {"steps": 500}}; None: those stored in the folder, else
+        the defaults.
     seed
         Replaces the seed of the settings.
     until
         Name of the last stage: split, classify, train, generate, score, prove, export or report.
     callbacks
         Receive the progress.
+    **options
+        The usual settings by name alone, such as steps=500, recipe="dcgan", budget="10m", target="new-scanner/" or seeds=7
+        (`augury.settings.OPTIONS`). They replace those of `settings`, or of the folder.
 
     Returns
     -------
@@ -357,7 +363,14 @@ def run(
     Raises
     ------
     The errors of `augury.errors`.
+
+    Examples
+    --------
+    >>> run = augury.run("photos/", "runs/photos", recipe="dcgan", steps=4000)
+    >>> run.verdict.outcome
     """
+    if options or not (settings is None or isinstance(settings, RunSettings)):
+        settings = run_settings(Run(folder).settings if settings is None else settings, options)
     with opened(data, folder, settings=settings, seed=seed, callbacks=callbacks) as session:
         advance(session, until)
     return session.run
