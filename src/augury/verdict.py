@@ -56,7 +56,6 @@ class Verdict:
     """
 
     outcome: str
-    sentence: str
     arm: str
     comparator: str
     difference: float
@@ -96,12 +95,16 @@ class Verdict:
     def as_dict(self) -> dict[str, Any]:
         """Plain JSON."""
         plain: dict[str, Any] = _plain(asdict(self))
-        return plain
+        return {**plain, "sentence": self.sentence}
+
+    @property
+    def sentence(self) -> str:
+        """The verdict in words, to quote."""
+        return sentence(self)
 
     def checked(self, leaks: dict[str, Any]) -> Verdict:
-        """The same verdict with `leaks` and a sentence that includes it."""
-        verdict = replace(self, leaks=leaks)
-        return replace(verdict, sentence=sentence(verdict))
+        """The same verdict with `leaks`."""
+        return replace(self, leaks=leaks)
 
     @property
     def look(self) -> tuple[int, str]:
@@ -124,8 +127,7 @@ class Verdict:
             other = same != (len(self.seeds), set(self.arms), self.ratio, self.margin)
             again = before.earlier == len(self.seeds) if before.earlier else not other
             earlier = (0, "") if again else before.look
-        verdict = replace(self, earlier=earlier[0], said=earlier[1])
-        return replace(verdict, sentence=sentence(verdict))
+        return replace(self, earlier=earlier[0], said=earlier[1])
 
     @classmethod
     def from_dict(cls, stored: dict[str, Any]) -> Verdict:

@@ -20,7 +20,7 @@ from augury.proof.power import detectable, images_needed, seeds_needed
 from augury.proof.recalls import alone, gap, interval, recalls
 from augury.proof.recalls import worth as _worth  # noqa: F401
 from augury.proof.statistics import holm, least_seeds, sign_flip_p
-from augury.verdict import Verdict, sentence
+from augury.verdict import Verdict
 
 Hits = Mapping[str, npt.NDArray[np.bool_]]
 
@@ -98,7 +98,6 @@ def judge(
     arms = {n: {k: [m[k] for m in each] for k in (*SCALARS, *PER_CLASS)} for n, each in results.items()}
     verdict = Verdict(
         outcome=found,
-        sentence="",
         arm=main.arm,
         comparator=comparator,
         difference=main.effects.value,
@@ -130,7 +129,7 @@ def judge(
     )
     if holes:
         verdict = with_cells(verdict, whole, inside, train, images, test, holes)
-    return replace(verdict, sentence=sentence(verdict))
+    return verdict
 
 
 def outcome(
