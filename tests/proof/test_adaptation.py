@@ -152,7 +152,7 @@ def test_alignment_divides_by_the_mean_prediction() -> None:
     with torch.no_grad():
         p = objective.teacher(x).softmax(1)
     wanted = p / p.mean(0)
-    torch.testing.assert_close(objective._wanted(x), wanted / wanted.sum(1, keepdim=True))
+    torch.testing.assert_close(objective._teacher_probabilities(x), wanted / wanted.sum(1, keepdim=True))
 
 
 def test_class_balance_is_least_for_a_uniform_mean() -> None:

@@ -56,7 +56,7 @@ def trainings(results: dict[str, Any] | None = None, **changes: Any) -> Training
         validation=held(4, 1),
         extra={name: (each.images, each.labels) for name, each in made.items() if name != OWN},
         holes=holes,
-        made=made,
+        images_by_source=made,
     )
 
 

@@ -50,7 +50,7 @@ def trainings(results: dict[str, Any] | None = None, **changes: Any) -> Training
         lambda done, name: None,
         validation=source((6, 6), seed=2),
         holes="the trial is about another domain",
-        made={OWN: made},
+        images_by_source={OWN: made},
         target=unlabelled,
     )
 

@@ -1,8 +1,8 @@
-"""What a classifier can do about a second domain without labels and without a generator: methods by name, and their stacks.
+"""Domain adaptation without target labels and without a generator: methods by name, and their combinations.
 
 A method is a sequence of steps, joined by "+": `colour_matching+adabn+pseudo_labels+adabn`. Steps before the first
-training change the labelled images; a step that needs a network trains one on them first. Every method works on any labelled
-images: real ones of the source domain, translated ones, or both. So each can be stacked on a translation.
+training change the labelled images. A step that needs a network trains one on them first. Every method works on any labelled
+images: real images of the source domain, translated images, or both. So each can be combined with translation.
 """
 
 from __future__ import annotations
@@ -26,24 +26,36 @@ from augury.proof.target_training import DomainAdversarial, Make, MeanTeacher, f
 from augury.proof.train_config import TrainConfig
 
 CONFIDENCE = 0.9
-"""The probability from which a target image is used with its pseudo-label. Measured on USPS -> MNIST, even and long-tailed:
-.97 loses 1.5 points, .7 or the same share of each class 2."""
+"""Probability from which a target image is used with its pseudo-label. Measured on USPS -> MNIST, even and long-tailed:
+.97 loses 1.5 points; .7, or the same share of each class, loses 2."""
 ALIGNED = 0.5
-"""The power of the mean prediction that probabilities are divided by before they are labels (distribution alignment,
-Berthelot et al. 2020, section 3.1). Classes that are predicted too rarely gain. Measured: +0.8 points with an even target, +1.8
-with a long-tailed one; the power 1 gains no more, and is wrong where the target is far from even."""
+"""Power of the mean prediction. Probabilities are divided by it before they become pseudo-labels (distribution alignment,
+Berthelot et al. 2020, section 3.1). Classes that are predicted too rarely gain. Measured: +0.8 points with an even target,
++1.8 with a long-tailed one. Power 1 gains no more, and is wrong for targets far from even."""
 LONG = 2
-"""Trainings that use the target take this many times the config's steps: as many as a stack with pseudo-labels, which trains
+"""Factor of the config's steps for trainings that use the target. It matches a stack with pseudo-labels, which trains
 twice."""
 FEWEST = 20
-"""Fewest target images from which statistics and pseudo-labels are taken."""
+"""Fewest target images for statistics and pseudo-labels."""
 
 
 @dataclass
 class Task:
-    """What the steps of a method work on: `labelled` images to train on, `target` uint8 [M, C, H, W] without labels, `few`
-    labelled target images where there are any, and the `model` that was trained last, None before the first training.
-    `trainings` counts them; each has a seed of its own."""
+    """State that the steps of a method share.
+
+    Attributes
+    ----------
+    labelled
+        Images to train on.
+    target
+        Unlabelled target images, uint8 [M, C, H, W].
+    few
+        Labelled target images, if there are any.
+    model
+        The network trained last; None before the first training.
+    trainings
+        Number of trainings so far; each has its own seed.
+    """
 
     labelled: LabelledImages
     target: Images
@@ -56,27 +68,29 @@ class Task:
     trainings: int = 0
 
     def next_seed(self) -> int:
-        """The first training of a method has the seed itself, so that methods are paired; later ones have others."""
+        """Seed of the next training. The first training uses the seed itself, so that methods are paired."""
         self.trainings += 1
         return self.seed + 1_000_003 * (self.trainings - 1)
 
     def trained(self) -> nn.Module:
-        """The current network; where there is none, it is trained on the labelled images."""
+        """The current network; if there is none, train one on the labelled images."""
         if self.model is None:
             self.fit(self.labelled, self.config)
         assert self.model is not None
         return self.model
 
     def beside(self, images: Images, labels: Codes) -> TrainConfig:
-        """The config with these target images beside the labelled ones, and beside target images that it has already: in each
-        class half of what is shown is of the target."""
+        """Add these target images to the config, in addition to target images that it already has.
+
+        In each class, half of the images shown are target images.
+        """
         if not len(images):
             return self.config
-        known = self.config.synthetic
+        previous = self.config.synthetic
         pair = (
             (images, labels)
-            if known is None
-            else (np.concatenate([known[0], images]), np.concatenate([known[1], labels]))
+            if previous is None
+            else (np.concatenate([previous[0], images]), np.concatenate([previous[1], labels]))
         )
         return replace(self.config, synthetic=pair, ratio=1.0)
 
@@ -107,7 +121,7 @@ def _adabn(task: Task) -> None:
 
 def _pseudo_labels(task: Task) -> None:
     chosen, labels = confident(probabilities(task.trained(), task.target))
-    # one pseudo-labelled image for each labelled one, of the same class: classes as the config draws them, domains in halves
+    # one pseudo-labelled image of the same class for each labelled one: the config draws the classes, each domain has one half
     task.fit(task.labelled, task.beside(task.target[chosen], labels))
 
 
@@ -169,11 +183,13 @@ ADAPTATIONS = (
     "colour_matching+adabn",
     "colour_matching+adabn+pseudo_labels+adabn",
 )
-"""The rivals that need no label of the target. Measured (`bench/domains.py`, 400 steps, balanced accuracy): on USPS -> MNIST
-with 500 labels mean_teacher has 95, where source_only has 76, the stacks 90 to 93, labels of the target 98; on fonts -> photographs
-mean_teacher 61 and two rounds of pseudo-labels 63, where source_only has 40, labels of the target 82."""
+"""Methods that need no target labels.
+
+Measured (`bench/domains.py`, 400 steps, balanced accuracy). USPS -> MNIST with 500 labels: source_only 76, the stacks 90 to 93,
+mean_teacher 95, labels of the target 98. Fonts -> photographs: source_only 40, mean_teacher 61, two rounds of pseudo-labels 63,
+labels of the target 82."""
 REFERENCES = ("few_labels", "few_labels+adabn")
-"""What labels of the target are worth: no rivals, as those have none."""
+"""Upper references that use target labels. They are no comparators, since the other methods have no target labels."""
 
 
 def adapted(
@@ -192,11 +208,11 @@ def adapted(
     Parameters
     ----------
     labelled : LabelledImages
-        What is trained on: images of the source domain, translated images under the labels of their sources, or both.
+        Training images: images of the source domain, translated images with the labels of their sources, or both.
     target : uint8 [M, C, H, W]
-        Images of the target domain, M at least 20, of the shape of the labelled ones. Test images must not be among them.
+        Target images, at least 20, of the same shape as the labelled ones. They must not include test images.
     config : TrainConfig
-        Steps, batches, augmentation and balance of each training. Without synthetic images: put these into `labelled`.
+        Steps, batches, augmentation and balance of each training. It has no synthetic images: add these to `labelled`.
     method : str
         Names of `STEPS` joined by "+", such as one of `ADAPTATIONS`.
     seed : int
@@ -215,7 +231,7 @@ def adapted(
     Raises
     ------
     SettingsError
-        For a method that there is none of, a config with synthetic images, or a network that a step cannot use.
+        For an unknown method, a config with synthetic images or SMOTE, or a network that a step cannot use.
     DataError
         For fewer than 20 target images, or images of another shape.
     """
@@ -228,7 +244,7 @@ def adapted(
 
 
 def _check(labelled: LabelledImages, target: Images, config: TrainConfig, few: LabelledImages | None) -> None:
-    """Raises what `adapted` says."""
+    """Raises SettingsError or DataError as documented in `adapted`."""
     if config.synthetic is not None:
         raise SettingsError(
             f"the config has {len(config.synthetic[0])} synthetic images, but adaptation uses target images instead; add them "
@@ -250,7 +266,7 @@ def _check(labelled: LabelledImages, target: Images, config: TrainConfig, few: L
 
 
 def steps_of(method: str) -> tuple[str, ...]:
-    """The steps of a method. Raises SettingsError for an unknown one, and for one that is in a wrong place."""
+    """Split a method into its steps. Raises SettingsError for an unknown or misplaced step."""
     names = tuple(method.split("+"))
     unknown = [name for name in names if name not in STEPS]
     if unknown:
@@ -267,7 +283,7 @@ def steps_of(method: str) -> tuple[str, ...]:
 
 
 def confident(p: npt.NDArray[np.float64], threshold: float = CONFIDENCE, align: float = ALIGNED) -> tuple[Codes, Codes]:
-    """(rows int64 [n], their labels int64 [n]) of predictions [M, K], aligned, with a confidence of at least `threshold`."""
+    """Rows int64 [n] and labels int64 [n] of predictions [M, K] whose aligned confidence is at least `threshold`."""
     moved = p / np.maximum(p.mean(0), 1e-12) ** align
     moved /= moved.sum(1, keepdims=True)
     rows = np.flatnonzero(moved.max(1) >= threshold)

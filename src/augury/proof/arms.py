@@ -1,5 +1,7 @@
-"""What generative arms must beat: one row an arm. All take the same steps and learning rates, except that a
-discriminator's layers learn at a third of them and arms for another domain train two or three networks, or one for twice the steps."""
+"""The arms of a trial, one row each: generative arms, and the arms that they must beat.
+
+All arms use the same steps and learning rates, with two exceptions. A discriminator's layers use a third of the learning rate.
+Arms for another domain train two or three networks, or one for twice the steps."""
 
 from __future__ import annotations
 
@@ -9,34 +11,53 @@ from typing import Any, Literal
 from augury import verdict
 
 NOISE = "noise"
-"""The source of images of noise, made by the trial itself."""
+"""Source of noise images, which the trial generates itself."""
 UNLABELLED = "unlabelled"
-"""The source of real images without labels, under the classes that a classifier is sure of."""
+"""Source of real images without labels, with the classes that a classifier predicts with confidence."""
 LAYERS = "discriminator"
-"""What arms begin with that train the layers of the generator's adversary."""
+"""Prefix of the names of arms that train the discriminator's layers."""
 OWN = "gan"
-"""The source of the images that the trial judges."""
+"""Source of the images that the trial judges."""
 
 
 @dataclass(frozen=True)
 class Arm:
-    """How one arm differs from plain training. `note` says it in a few words; `augment` is a policy's name; the other
-    fields are those of `TrainConfig`.
+    """How one arm differs from plain training. Fields not listed here are those of `TrainConfig`.
 
-    `source` names the images shown beside the real ones: "" none, "gan" those that are judged, whatever made them,
-    "noise", "unlabelled", or a name in the `extra` that the trial was given. `ratio` is how many for each real image; None:
-    as chosen on validation. `network` "discriminator" trains the layers of the generator's adversary in place of the trial's
-    classifier, beginning with what they have `learnt` or with random weights.
-
-    Arms with `cells` need a trial with holes (`augury.proof.cells`) and have no ratio. `real` says which real images are
-    shown: "all"; "outside" the attribute values that contain a hole; "half" of those inside; "passed": as they come through
-    the translator. `fill` says what is pooled with them: "" nothing, "fills" and "symmetric" translations, the
-    "untranslated" sources under the label of the hole, or a name of `matching.MATCHINGS`. `by_cell` draws every cell equally
-    often instead of every class. `objective` is a name of `objectives.OBJECTIVES`. A `control` shows what images without
-    knowledge do: it is judged as an arm without a generator.
-
-    Arms with a `method` need unlabelled images of another domain, the target, and are trained as `adaptation.adapted` says; the
-    images of their source are pooled with the real ones. `pretrained` arms train a linear layer on features of ImageNet.
+    Attributes
+    ----------
+    note
+        Description in a few words.
+    augment
+        Name of an augmentation policy.
+    source
+        Images shown in addition to the real ones: "" none, "gan" the judged images from any generator, "noise",
+        "unlabelled", or a name in `extra` of the trial.
+    ratio
+        Images of the source per real image; None: chosen on validation.
+    network
+        "discriminator" trains the discriminator's layers instead of the trial's classifier.
+    learnt
+        Whether these layers start from their trained weights instead of random ones.
+    cells
+        Whether the arm needs a trial with holes (`augury.proof.cells`). Such arms have no ratio.
+    real
+        Real images shown: "all"; "outside" the attribute values that contain a hole; "half" of those inside; "passed":
+        passed through the translator.
+    fill
+        Images pooled with the real ones: "" none; "fills" or "symmetric" translations; "untranslated" sources with the
+        label of the hole; or a name of `matching.MATCHINGS`.
+    by_cell
+        Draw every cell equally often instead of every class.
+    objective
+        A name of `objectives.OBJECTIVES`.
+    control
+        Whether the images carry no information from a generator. The arm is then judged as one without a generator.
+    method
+        Method of `adaptation.adapted`. It needs unlabelled images of another domain, the target. Images of the source are
+        pooled with the real ones.
+    pretrained
+        Whether a linear layer is trained on ImageNet features.
     """
 
     note: str
@@ -65,23 +86,23 @@ class Arm:
 
     @property
     def shows(self) -> bool:
-        """Whether a generator's images are shown; those of noise and real ones without labels are not."""
+        """Whether the arm shows a generator's images. Noise and unlabelled real images do not count."""
         return self.source not in ("", NOISE, UNLABELLED)
 
     @property
     def generative(self) -> bool:
-        """Whether a generative training has a part in it: by its images, or by what its discriminator has learnt."""
+        """Whether the arm uses a generative training: its images, or the trained layers of its discriminator."""
         return (self.shows and not self.control) or self.learnt
 
     @property
     def adds(self) -> str:
-        """What it is judged for, as a verdict names it; "" for an arm that others are compared with."""
+        """What the arm adds, as a verdict names it; "" for an arm without a generator."""
         if self.shows and not self.control:
             return verdict.IMAGES + ("" if self.source == OWN else f" of {self.source}")
         return verdict.LAYERS if self.learnt else ""
 
     def config(self) -> dict[str, Any]:
-        """The fields that `TrainConfig` has by the same name and that are plain values."""
+        """The plain values among the fields that `TrainConfig` has under the same name."""
         names = (
             "balanced", "class_weights", "loss", "mix", "smote", "schedule", "smoothing", "synthetic_weight",
             "synthetic_smoothing", "objective",
@@ -90,19 +111,19 @@ class Arm:
 
 
 USUAL = ("none", "balanced", "classical", "randaugment", "gan", "discriminator_init", "discriminator_random")
-"""Those of a trial that names none: of the ways without a generator those that came out best on real sets (docs/helps.md)."""
+"""Default arms. Those without a generator were the best on real data sets (docs/helps.md)."""
 USUAL_CELLS = (
     "none", "balanced", "logit_adjustment", "classical", "randaugment", "mixup", "cutmix", "extreme_gamma", "pretrained",
     "drop_cells", "pretrained_drop_cells", "cell_balanced", "group_dro", "dann", "moment_matching", "histogram_matching", "fourier_matching", "moment_symmetric",
     "histogram_symmetric", "fourier_symmetric", "untranslated", "shuffled", "filled", "half_real", "symmetric",
 )  # fmt: skip
-"""Those of a trial with holes that names none. Three of them use the translator: with more of them no word could be said with
-the seven seeds of the default settings."""
+"""Default arms of a trial with holes. Three of them use the translator. With more than three, the seven seeds of the default
+settings would allow only "underpowered"."""
 USUAL_DOMAINS = (
     "none", "balanced", "classical", "randaugment", "pretrained", "adabn", "self_training", "mean_teacher", "domain_adversarial",
     "colour_matched", "histogram_matched", "translated", "translated_self_training", "translated_mean_teacher",
 )  # fmt: skip
-"""Those of a trial with a target domain that names none."""
+"""Default arms of a trial with a target domain."""
 ARMS = {
     "none": Arm("the real images alone, as they are"),
     "class_weights": Arm("the loss of rare classes is weighted more", class_weights=True),

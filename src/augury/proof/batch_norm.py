@@ -1,4 +1,4 @@
-"""Adaptive batch normalisation: the statistics of a trained network, estimated again on images of another domain."""
+"""Adaptive batch normalisation: estimate the statistics of a trained network again on images of another domain."""
 
 from __future__ import annotations
 
@@ -27,18 +27,20 @@ def has_batch_norm(model: nn.Module) -> bool:
 def adapt_batch_norm(model: nn.Module, images: Images, *, seed: int = 0, most: int = MOST) -> nn.Module:
     """Replace the running statistics of each batch norm by those of `images` (AdaBN, Li et al. 2018, section 3.2).
 
-    The layers are treated in forward order. The statistics of a layer are the mean and the unbiased variance of its inputs
-    over all images and places, while the layers before it already use theirs. So they are those of the deterministic network,
-    not an average over batches. The weights stay. The cost is one forward pass for each batch norm.
+    Layers are updated in forward order. The statistics of a layer are the mean and the unbiased variance of its inputs over
+    all images and positions. Earlier layers already use their new statistics. So the result belongs to the deterministic
+    network and is not an average over batches. Weights stay unchanged. The cost is one forward pass per batch norm.
 
     Parameters
     ----------
     model : nn.Module
         Changed in place, and put in eval mode.
     images : uint8 [N, C, H, W]
-        Images of the target domain; no labels are needed. Of more than `most` a random choice is used.
+        Images of the target domain, without labels.
     seed : int
-        Which images are chosen.
+        Determines which images are chosen.
+    most : int
+        Largest number of images used. If there are more, a random choice is used.
 
     Returns
     -------
@@ -73,7 +75,7 @@ def _tracked(model: nn.Module) -> list[_BatchNorm]:
 
 
 class _Stop(Exception):
-    """Ends a forward pass: the layers behind are not needed."""
+    """Ends a forward pass early, since later layers are not needed."""
 
 
 @torch.no_grad()
@@ -98,7 +100,7 @@ def _in_forward_order(model: nn.Module, layers: list[_BatchNorm], few: Images) -
 def _statistics(
     model: nn.Module, layer: _BatchNorm, images: Images, rows: np.ndarray[Any, Any]
 ) -> tuple[Tensor, Tensor]:
-    """(mean, unbiased variance) float64 [C] of what the layer is given, in two sums shifted by the first chunk's mean."""
+    """(mean, unbiased variance) float64 [C] of the layer's inputs, from two sums shifted by the mean of the first chunk."""
     device = next(model.parameters()).device
     count, shift = 0, torch.empty(0)
     sums: list[Tensor] = []

@@ -1,4 +1,4 @@
-"""Which images a step shows: a function of (seed, step) alone."""
+"""The batch of each step, a function of (seed, step) alone."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Floats32 = npt.NDArray[np.float32]
 
 
 class Labelled(Protocol):
-    """What is taught from: LabelledImages, or a table of their features."""
+    """Training data: LabelledImages, or a table of their features."""
 
     @property
     def images(self) -> Inputs:
@@ -40,8 +40,19 @@ class Labelled(Protocol):
 
 @dataclass(frozen=True)
 class Batch:
-    """`images` [B, ...] as stored; `targets` float32 [B, K] that sum to 1; `weights` float32 [B], what each counts in the
-    loss; `rows` int64 [B], the row of each among the real images, or N + its row among the synthetic ones."""
+    """One batch.
+
+    Attributes
+    ----------
+    images
+        [B, ...] as stored.
+    targets
+        float32 [B, K]; each row sums to 1.
+    weights
+        float32 [B], weight of each image in the loss.
+    rows
+        int64 [B], row of each image among the N real ones, or N + its row among the synthetic ones.
+    """
 
     images: Inputs
     targets: Floats32
@@ -80,7 +91,7 @@ class BatchSampler:
 
     @property
     def shares(self) -> Floats32:
-        """float32 [K], each class's share of the train images; an absent class counts as one image."""
+        """float32 [K], share of each class among the train images; an absent class counts as one image."""
         counts = np.maximum(self.counts, 1)
         return np.asarray(counts / counts.sum(), np.float32)
 
@@ -117,8 +128,10 @@ class BatchSampler:
 
 
 def shown(samplers: Sequence[BatchSampler], step: int) -> tuple[Inputs, Tensor, Tensor, Codes]:
-    """The batches of S decks: (images [S·B, ...], targets float32 [S, B, K], weights float32 [S, B], of sum 1 for each,
-    rows int64 [S, B])."""
+    """Join the batches of S samplers: (images [S·B, ...], targets float32 [S, B, K], weights float32 [S, B], rows int64 [S, B]).
+
+    The weights of each sampler sum to 1.
+    """
     drawn = [sampler.draw(step) for sampler in samplers]
     targets = torch.from_numpy(np.stack([each.targets for each in drawn]))
     weights = torch.from_numpy(np.stack([each.weights for each in drawn]))
@@ -141,5 +154,5 @@ def _by_class(labels: Codes, classes: int) -> tuple[Codes, Codes]:
 
 
 def _within(labels: Codes, begin: Codes, random: np.random.Generator) -> Codes:
-    """For each label a place drawn uniformly among its class's places."""
+    """For each label, a position drawn uniformly among those of its class."""
     return begin[labels] + (random.random(len(labels)) * (begin[labels + 1] - begin[labels])).astype(np.int64)

@@ -1,4 +1,4 @@
-"""Are the probabilities true? Expected calibration error and Brier score."""
+"""Calibration of class probabilities: expected calibration error and Brier score."""
 
 from __future__ import annotations
 
@@ -10,8 +10,10 @@ Codes = npt.NDArray[np.int64]
 
 
 def expected_calibration_error(truth: Codes, p: Floats, bins: int = 15) -> float:
-    """Mean gap between confidence and accuracy over equally wide bins of confidence, weighted by their images, in [0, 1]
-    (Guo et al. 2017, equation 3). `truth` [N], `p` [N, K]."""
+    """Mean gap between confidence and accuracy over bins of equal width, in [0, 1] (Guo et al. 2017, equation 3).
+
+    Bins are weighted by their images. `truth` [N], `p` [N, K].
+    """
     confidence, right = p.max(1), p.argmax(1) == truth
     places = np.clip(np.ceil(confidence * bins).astype(np.int64) - 1, 0, bins - 1)
     gaps = np.bincount(places, right - confidence, minlength=bins)
@@ -19,5 +21,5 @@ def expected_calibration_error(truth: Codes, p: Floats, bins: int = 15) -> float
 
 
 def brier_score(truth: Codes, p: Floats) -> float:
-    """Mean over the images of the squared distance between probabilities and truth, in [0, 2] (Brier 1950, equation 2)."""
+    """Mean squared distance between probabilities and truth, in [0, 2] (Brier 1950, equation 2)."""
     return float((np.square(p).sum(1) - 2 * p[np.arange(len(p)), truth] + 1).mean())

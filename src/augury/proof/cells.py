@@ -1,4 +1,4 @@
-"""Cells of the table class × attribute: which are empty, and which images lie in them or fill them."""
+"""Cells of the table class × attribute: find empty cells, and the images in them or for them."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from augury.images import Codes, LabelledImages, SyntheticImages
 Mask = npt.NDArray[np.bool_]
 
 RARE = LEAST
-"""A cell with fewer train images than this is too small to learn a change from, or to test with."""
+"""A cell with fewer train images than this is too small for training a translation, and for testing."""
 NAMED = 3
 """Most attribute values that the name of a metric lists."""
 
 
 @dataclass(frozen=True)
 class Holes:
-    """The cells of a train part, and which of them are holes: empty, or with fewer than `rare` images.
+    """The cells of a train split. Holes are cells that are empty or have fewer than `rare` images.
 
-    A cell is a class together with one value of each attribute of `condition`. Several attributes are joined: a *value*
+    A cell is a class together with one value of each attribute of `condition`. Several attributes are joined. A *value*
     is then a combination, numbered in C order over `values`. Cell number = class · (number of values) + value.
 
     Attributes
@@ -36,8 +36,8 @@ class Holes:
     rare
         A cell with fewer images than this is a hole.
     mask
-        bool [K, V], which cells are holes. Only values that some train image has can contain a hole: no translation
-        reaches the others.
+        bool [K, V], which cells are holes. Only values of at least one train image can contain a hole, since no
+        translation reaches the others.
     """
 
     classes: tuple[str, ...]
@@ -49,12 +49,12 @@ class Holes:
 
     @classmethod
     def of(cls, train: LabelledImages, condition: tuple[str, ...], rare: int = 1) -> Holes:
-        """Find the holes of a train part.
+        """Find the holes of a train split.
 
         Parameters
         ----------
         train
-            The real images; `condition` names some of their attributes, at least none.
+            The real images; `condition` names any number of their attributes, possibly none.
         rare
             Cells with fewer train images are holes; 1 means empty cells only.
 
@@ -74,13 +74,13 @@ class Holes:
         return cls(train.classes, condition, values, counts, rare, (counts < rare) & (counts.sum(0) > 0))
 
     def aimed_at(self, synthetic: SyntheticImages, train: LabelledImages) -> Holes:
-        """Keep only the holes that some of the images were meant to fill, rejected images included.
+        """Keep only the holes that some image was generated for, including rejected images.
 
-        A table of several attributes has many empty cells. A plan fills a few of them, and the outcome is about those.
+        A table of several attributes has many empty cells. A plan fills a few of them, and the outcome refers to these.
         """
-        asked = np.zeros(self.counts.size, bool)
-        asked[self.targets(synthetic)[self.fills(synthetic, train)]] = True
-        return replace(self, mask=self.mask & asked.reshape(self.counts.shape))
+        aimed = np.zeros(self.counts.size, bool)
+        aimed[self.targets(synthetic)[self.fills(synthetic, train)]] = True
+        return replace(self, mask=self.mask & aimed.reshape(self.counts.shape))
 
     def __bool__(self) -> bool:
         return bool(self.mask.any())
@@ -97,7 +97,7 @@ class Holes:
 
     @property
     def metric(self) -> str:
-        """What the verdict judges: "balanced accuracy within young=no"."""
+        """Name of the metric of the verdict, such as "balanced accuracy within young=no"."""
         names = [self.value_name(v) for v in np.flatnonzero(self.inside).tolist()]
         if not self.condition:
             return "balanced accuracy"
@@ -119,7 +119,7 @@ class Holes:
     def cells(self, images: LabelledImages) -> Codes:
         """The cell number of each image, int64 [N].
 
-        Raises DataError where the images lack an attribute, or give it other values than the train part does.
+        Raises DataError when the images lack an attribute, or its values differ from those of the train split.
         """
         for name, values in zip(self.condition, self.values, strict=True):
             if name in images.attributes and images.attributes[name].values != values:
@@ -130,9 +130,9 @@ class Holes:
         return _joined(images.conditions(self.condition), self.sizes)
 
     def targets(self, synthetic: SyntheticImages) -> Codes:
-        """The cell number that each synthetic image was made for, int64 [M].
+        """The cell number that each synthetic image was generated for, int64 [M].
 
-        Raises DataError where the images were not generated for values of these attributes.
+        Raises DataError when the images were not generated for values of these attributes.
         """
         lacking = [name for name in self.condition if name not in synthetic.condition_names]
         if lacking:
@@ -148,25 +148,25 @@ class Holes:
         return self._inside(self.cells(images))
 
     def fills(self, synthetic: SyntheticImages, train: LabelledImages) -> Mask:
-        """Which synthetic images were made for a hole, bool [M]; translations of images that lie in it already are not."""
-        found = np.asarray(self.mask.ravel()[self.targets(synthetic)])
-        return found if synthetic.sources is None else found & ~self.passed(synthetic, train)
+        """Which synthetic images were generated for a hole, bool [M]. Translations within a cell do not count."""
+        for_hole = np.asarray(self.mask.ravel()[self.targets(synthetic)])
+        return for_hole if synthetic.sources is None else for_hole & ~self.passed(synthetic, train)
 
     def symmetric(self, synthetic: SyntheticImages, train: LabelledImages) -> Mask:
-        """Which images were translated along attributes only into an attribute value that contains a hole, bool [M]."""
+        """Which images kept their class and were translated into an attribute value that contains a hole, bool [M]."""
         targets, before = self.targets(synthetic), self.origins(synthetic, train)
         values = self.counts.shape[1]
         same_class = targets // values == before // values
         return np.asarray(self._inside(targets) & same_class & (targets != before))
 
     def passed(self, synthetic: SyntheticImages, train: LabelledImages) -> Mask:
-        """Which images only went through the translator, their target being the cell of their source, bool [M]."""
+        """Which images passed through the translator with the cell of their source as the target, bool [M]."""
         return np.asarray(self.targets(synthetic) == self.origins(synthetic, train))
 
     def origins(self, synthetic: SyntheticImages, train: LabelledImages) -> Codes:
         """The cell number of the source of each translated image, int64 [M].
 
-        Raises DataError for images that were not translated, and for sources that are no rows of the train part.
+        Raises DataError for images that were not translated, and for sources outside the rows of the train split.
         """
         if synthetic.sources is None:
             raise DataError("these synthetic images were drawn from noise and have no source image; translate some")
@@ -178,7 +178,7 @@ class Holes:
 
 
 def check_sources(synthetic: SyntheticImages, train: LabelledImages) -> None:
-    """Raises DataError where a source is no row of the train part."""
+    """Raises DataError when a source is not a row of the train split."""
     rows = synthetic.sources
     if rows is not None and len(rows) and not (rows.min() >= 0 and rows.max() < len(train)):
         raise DataError(

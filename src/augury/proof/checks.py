@@ -1,4 +1,4 @@
-"""What a trial needs before it begins."""
+"""Checks before a trial begins."""
 
 from __future__ import annotations
 
@@ -27,18 +27,38 @@ def check_trial(
     without_holes: str = "",
     target: bool = False,
 ) -> None:
-    """Raises SettingsError, before anything is trained, for settings that no trial could use: unknown arms and classifiers,
-    arms asked for by name that cannot be trained (see `obstacle`), and what `check_settings` refuses. Images have `shape`
-    [C, H, W]; `sources` are those of images there will be beside the generator's, `without_layers` why there will be no
-    discriminator's layers, `without_holes` why the trial will not be about empty cells, `target` whether there are images of
-    another domain."""
-    asked: list[str] = []
+    """Check settings before any training.
+
+    Parameters
+    ----------
+    settings
+        Settings of the trial.
+    shape
+        Shape (C, H, W) of the images.
+    device
+        Where classifiers will be trained.
+    sources
+        Names of image sources in addition to the judged generator.
+    without_layers
+        Why there will be no discriminator's layers; "" if there will be.
+    without_holes
+        Why the trial will not study empty cells; "" if it may.
+    target
+        Whether there are images of another domain.
+
+    Raises
+    ------
+    SettingsError
+        For unknown arms and classifiers, arms requested by name that cannot be trained (see `obstacle`), and settings that
+        `check_settings` refuses.
+    """
+    names: list[str] = []
     for name in settings.arms:
-        asked += {"all": list(ARMS), "usual": [*USUAL, *USUAL_CELLS, *USUAL_DOMAINS]}.get(name, [name])
-    unknown = [name for name in asked if name not in ARMS]
+        names += {"all": list(ARMS), "usual": [*USUAL, *USUAL_CELLS, *USUAL_DOMAINS]}.get(name, [name])
+    unknown = [name for name in names if name not in ARMS]
     if unknown:
         raise SettingsError(f"there is no arm '{unknown[0]}'; choose among: all, usual, {', '.join(ARMS)}")
-    check_settings(settings.model_copy(update={"arms": tuple(asked)}))
+    check_settings(settings.model_copy(update={"arms": tuple(names)}))
     usual = learner(settings.classifier, shape, device)
     for name in set(settings.arms) & set(ARMS):
         refuse_arm(name, obstacle(ARMS[name], sources, without_layers, usual, without_holes, target))
@@ -52,8 +72,10 @@ def obstacle(
     without_holes: str = "",
     target: bool = False,
 ) -> str:
-    """Why an arm cannot be trained here, and what to do; "" when it can. Arguments as for `foresee`; `usual` is what arms train
-    unless they train a discriminator's layers."""
+    """Why an arm cannot be trained here, and how to fix it; "" if it can.
+
+    Arguments as for `check_trial`. `usual` is the learner of arms that do not train a discriminator's layers.
+    """
     source = arm.source
     if arm.cells and without_holes:
         return (
@@ -89,13 +111,13 @@ def obstacle(
 
 
 def refuse_arm(name: str, why: str) -> None:
-    """Raises SettingsError where there is a reason."""
+    """Raises SettingsError if there is a reason."""
     if why:
         raise SettingsError(f"the arm '{name}' cannot be trained: {why}; or leave it out of prove.arms")
 
 
 def check_settings(settings: ProveSettings) -> None:
-    """Raises SettingsError for arms that cannot be compared, ratios below 0 or infinite, and numbers of seeds that make no trial."""
+    """Raises SettingsError for arms that cannot be compared, negative or infinite ratios, and unusable numbers of seeds."""
     arms = [ARMS[name] for name in settings.arms]
     if not (any(arm.generative for arm in arms) and any(not arm.generative and not arm.network for arm in arms)):
         raise SettingsError(
@@ -119,8 +141,10 @@ def check_settings(settings: ProveSettings) -> None:
 def check_sets(
     train: LabelledImages, validation: LabelledImages, test: LabelledImages, synthetic: SyntheticImages
 ) -> None:
-    """Raises DataError for parts of other classes or shapes than `train`, labels out of range, and classes that no image of
-    validation or test shows."""
+    """Raises DataError for splits with other classes or shapes than `train`, and for labels out of range.
+
+    A class without images in validation or test raises it too.
+    """
     parts: dict[str, LabelledImages | SyntheticImages] = {
         "validation": validation,
         "test": test,

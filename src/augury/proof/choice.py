@@ -1,4 +1,4 @@
-"""How many synthetic images to show for each real one, chosen on validation."""
+"""Choose the number of synthetic images per real image on validation."""
 
 from __future__ import annotations
 
@@ -13,24 +13,39 @@ from augury.proof.measures import unpacked
 
 
 def choose(
-    found: Mapping[float, list[dict[str, Any]]], validation: LabelledImages
+    measures_by_ratio: Mapping[float, list[dict[str, Any]]], validation: LabelledImages
 ) -> tuple[float, list[dict[str, Any]]]:
-    """The ratio, and the curve it was chosen from: rows {ratio, balanced_accuracy: one value a seed, behind, error}.
+    """Choose the ratio by the 1 SE rule.
 
-    `found` has the measures of every ratio tried, one a seed. Of the ratios above 0 the smallest is taken that lies behind
-    the best of them by no more than the standard error of that paired difference, over seeds and validation images
-    (Breiman et al. 1984, section 3.4.3: the 1 SE rule). A tail class has two or three validation images, so the best mean
-    is mostly luck; among ratios that cannot be told apart fewer synthetic images are the smaller risk.
+    The rule takes the smallest ratio above 0 that is behind the best by at most one standard error (Breiman et al. 1984,
+    section 3.4.3). The error is that of the paired difference, over seeds and validation images. A tail class has two or
+    three validation images, so the best mean is mostly chance. Among indistinguishable ratios, fewer synthetic images are
+    the smaller risk.
 
-    0 is shown in the curve but never preferred: validation is too small to tell that the images are useless, and the trial
-    itself must; shown at their mildest they get a fair hearing, and a verdict of no gain still advises to leave them out.
+    The curve includes 0, but 0 is never chosen. Validation is too small to show that the images are useless; that is the
+    task of the trial. A verdict of no gain still advises leaving the images out.
+
+    Parameters
+    ----------
+    measures_by_ratio
+        Ratio -> measures, one for each seed.
+    validation
+        The validation split.
+
+    Returns
+    -------
+    tuple
+        The ratio, and the curve: rows {ratio, balanced_accuracy: one value for each seed, behind, error}.
     """
-    hits = {ratio: np.stack([unpacked(m["hits"], len(validation)) for m in each]) for ratio, each in found.items()}
-    means = {ratio: float(np.mean([m["balanced_accuracy"] for m in each])) for ratio, each in found.items()}
-    above = sorted(ratio for ratio in found if ratio > 0)
+    hits = {
+        ratio: np.stack([unpacked(m["hits"], len(validation)) for m in each])
+        for ratio, each in measures_by_ratio.items()
+    }
+    means = {ratio: float(np.mean([m["balanced_accuracy"] for m in each])) for ratio, each in measures_by_ratio.items()}
+    above = sorted(ratio for ratio in measures_by_ratio if ratio > 0)
     best = max(above, key=lambda ratio: (means[ratio], -ratio))
     curve: list[dict[str, Any]] = []
-    for ratio, each in sorted(found.items()):
+    for ratio, each in sorted(measures_by_ratio.items()):
         gap = effects(hits[best].astype(float) - hits[ratio], validation.labels, validation.groups)
         accuracies = [m["balanced_accuracy"] for m in each]
         curve.append({"ratio": ratio, "balanced_accuracy": accuracies, "behind": gap.value, "error": gap.error})

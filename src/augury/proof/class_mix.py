@@ -1,4 +1,4 @@
-"""The class mix of unlabelled images, from a classifier's predictions; and labelled images drawn in that mix."""
+"""Estimate the class mix of unlabelled images from predictions, and draw labelled images in that mix."""
 
 from __future__ import annotations
 
@@ -27,17 +27,14 @@ def class_mix(
 ) -> Floats:
     """Estimate the share of each class among unlabelled images.
 
-    "counted" is the mean of the pseudo-labels. It is biased towards the classes that the classifier predicts by mistake.
-    "confusion" corrects it by the confusion matrix C of `held_out` labelled images: the mix q ≥ 0 that minimises ‖C q - counted‖,
-    where C[i, j] is the share of class j that is predicted as i (black-box shift estimation, Lipton, Wang & Smola 2018,
-    section 4; least squares under the sign constraint in place of a matrix inverse, so that no share is negative).
-    "em" maximises the likelihood of the mix under the probabilities (Saerens, Latinne & Decaestecker 2002, eq. 2.8-2.9).
+    - "counted" is the mean of the pseudo-labels. It is biased towards classes that the classifier predicts by mistake.
+    - "confusion" corrects it by the confusion matrix C of `held_out` labelled images. C[i, j] is the share of class j that is
+      predicted as i. The result is the mix q ≥ 0 that minimises ‖C q - counted‖ (black-box shift estimation, Lipton, Wang &
+      Smola 2018, section 4). Least squares with a sign constraint replaces the matrix inverse, so no share is negative.
+    - "em" maximises the likelihood of the mix under the probabilities (Saerens, Latinne & Decaestecker 2002, eq. 2.8-2.9).
 
-    Both corrections assume that only the mix differs: images of a class look alike in both sets. Across domains this does not
-    hold, and they can be worse than counting. Measured on USPS (500 labels) -> MNIST, total variation distance from the true
-    mix: a classifier of the source alone .17 to .27 counted, .23 to .51 by "em"; AdaBN and pseudo-labels .10, .13; mean teacher
-    .02, .02. So count the predictions of the best adapted classifier, and correct only by `held_out` images of the target's
-    kind: translated ones, or labelled target images.
+    Count the predictions of the best adapted classifier. Correct only with `held_out` images of the target's kind:
+    translated images, or labelled target images.
 
     Parameters
     ----------
@@ -59,7 +56,15 @@ def class_mix(
     SettingsError
         For an unknown estimate, or "confusion" without held-out images of each class.
     TrainingError
-        When the probabilities are none.
+        When the values are not probabilities.
+
+    Notes
+    -----
+    Both corrections assume that only the mix differs: images of a class look the same in both sets. This fails across
+    domains, and the corrections can then be worse than counting.
+
+    Measured on USPS (500 labels) -> MNIST, total variation distance from the true mix, counted and by "em". Classifier of
+    the source alone: .17 to .27, .23 to .51. AdaBN and pseudo-labels: .10, .13. Mean teacher: .02, .02.
     """
     check_probabilities(probabilities, len(probabilities))
     classes = probabilities.shape[1]
@@ -78,7 +83,7 @@ def class_mix(
 
 
 def _corrected(counted: Floats, p: Floats, truth: Codes) -> Floats:
-    """The mix whose predictions under the confusion of `truth` are nearest to those counted."""
+    """The mix whose predictions, under the confusion matrix of `truth`, are closest to those counted."""
     from scipy.optimize import nnls
 
     check_probabilities(p, len(truth))
@@ -91,13 +96,13 @@ def _corrected(counted: Floats, p: Floats, truth: Codes) -> Floats:
         )
     matrix = np.zeros((classes, classes))
     np.add.at(matrix, (p.argmax(1), truth), 1.0)
-    found, _ = nnls(matrix / sizes, counted)
-    total = float(found.sum())
-    return np.asarray(found / total) if total > 0 else counted
+    mix, _ = nnls(matrix / sizes, counted)
+    total = float(mix.sum())
+    return np.asarray(mix / total) if total > 0 else counted
 
 
 def _most_likely(p: Floats, prior: Floats, tolerance: float = 1e-8) -> Floats:
-    """q ← mean over the images of p·q/prior, normalised for each, until it stands."""
+    """Iterate q ← mean over the images of p·q/prior, normalised for each image, until convergence."""
     if prior.shape != (p.shape[1],) or prior.min() <= 0:
         raise SettingsError(f"the prior must be {p.shape[1]} shares above 0, but is {prior.tolist()}")
     mix = prior / prior.sum()
@@ -113,27 +118,27 @@ def _most_likely(p: Floats, prior: Floats, tolerance: float = 1e-8) -> Floats:
 
 
 def rows_in_mix(labels: Codes, mix: Floats, number: int, *, seed: int) -> Codes:
-    """Row numbers of labelled images, drawn so that their classes have a wanted mix.
+    """Draw rows of labelled images so that their classes have a given mix.
 
     Parameters
     ----------
     labels : int64 [N]
     mix : float64 [K]
-        Wanted share of each class; sums to 1.
+        Share of each class; sums to 1.
     number : int
-        How many rows. Each class gets number · share of them, rounded by largest remainders.
+        Number of rows. Each class gets number · share of them, rounded by largest remainders.
     seed : int
-        Which images of a class, and the order.
+        Determines the images of each class, and the order.
 
     Returns
     -------
     int64 [number]
-        Shuffled. An image comes again only when all others of its class have come as often.
+        Shuffled. An image repeats only after all others of its class have appeared equally often.
 
     Raises
     ------
     DataError
-        When the mix is none, or asks for a class without images.
+        When the mix is not a distribution, or needs a class without images.
     """
     classes = len(mix)
     if not len(mix) or mix.min() < 0 or abs(float(mix.sum()) - 1) > 1e-6:
@@ -156,6 +161,6 @@ def rows_in_mix(labels: Codes, mix: Floats, number: int, *, seed: int) -> Codes:
 
 
 def _in_rounds(members: Codes, number: int, random: np.random.Generator) -> Codes:
-    """`number` of the members, all of them once before one comes again."""
+    """Draw `number` members. All appear once before any repeats."""
     rounds = [random.permutation(members) for _ in range(-(-number // max(len(members), 1)))]
     return np.concatenate(rounds)[:number] if rounds else members[:0]

@@ -1,4 +1,4 @@
-"""Training networks: one, or one for each of many seeds, in the way that is fastest where they train."""
+"""Train one network, or one for each of many seeds, in the way that is fastest on the device."""
 
 from __future__ import annotations
 
@@ -31,14 +31,16 @@ from augury.training import as_float, keep_memory, placed
 from augury.training.schedules import cosine
 
 Build = Callable[..., nn.Module]
-"""(channels, classes) -> a new network, images [N, C, H, W] in [-1, 1] -> logits [N, K]; of those that can be stacked also
-`copies=S` -> S of them side by side, as `Classifier` says. Those have `last_inputs` and `last` too."""
+"""(channels, classes) -> a new network that maps images [N, C, H, W] in [-1, 1] to logits [N, K].
+
+Builds that can be stacked also take `copies=S` and return S networks side by side, as `Classifier` does. These networks
+also have `last_inputs` and `last`."""
 Made = TypeVar("Made")
 WAYS = ("auto", "sequential", "threaded", "vectorised")
 STACK = 16
 """Most classifiers in one stack."""
 HEAD = 4
-"""With SMOTE of features every fourth step is kept for the last layer alone."""
+"""With SMOTE on features, one step in four is reserved for the last layer alone."""
 
 
 def fit(
@@ -50,8 +52,33 @@ def fit(
     build: Build = Classifier,
     precision: str = "fp32",
 ) -> Any:
-    """A network, by default the small `Classifier`, trained on `train` as the config says, in eval mode; the same seed
-    gives the same weights on the same device."""
+    """Train a network.
+
+    Parameters
+    ----------
+    train
+        Labelled images uint8 [N, C, H, W], or a table of features.
+    config
+        Steps, batches, losses and augmentation.
+    seed
+        The same seed gives the same weights on the same device.
+    device
+        Where to train.
+    build
+        (channels, classes) -> a new network; by default the small `Classifier`.
+    precision
+        "fp32" or "bf16".
+
+    Returns
+    -------
+    nn.Module
+        The trained network in eval mode, without gradients.
+
+    Raises
+    ------
+    SettingsError
+        When `build` returns no network, or one without trainable parameters or with unsuitable output.
+    """
     keep_memory()
     with seeded(seed, device, throughout=not _repeatable(build)):
         model = new_network(build, train, seed, device)
@@ -69,12 +96,35 @@ def fit_many(
     precision: str = "fp32",
     way: str = "auto",
 ) -> Iterator[Made]:
-    """What `then` makes of the network of each seed, taught on the train images of that seed; in their order, each as soon
-    as it is there.
+    """Train one network for each seed, and apply `then` to each.
 
-    `way`: "vectorised", all in one network; "threaded", a thread of one core for each; "sequential", each with all cores;
-    "auto", see `fastest`. All give the same within rounding. Raises SettingsError for another, and for a way that the
-    network or the augmentation cannot go.
+    Parameters
+    ----------
+    trains
+        The train images of each seed.
+    config
+        The training config of all networks.
+    seeds
+        One for each of `trains`.
+    device
+        Where to train.
+    then
+        Function of a trained network; its results are returned.
+    build, precision
+        As for `fit`.
+    way
+        "vectorised": all in one network. "threaded": one thread on one core each. "sequential": one after another with all
+        cores. "auto": see `fastest`. All give the same result within rounding.
+
+    Yields
+    ------
+    object
+        The result of `then` for each seed, in order, as soon as it is available.
+
+    Raises
+    ------
+    SettingsError
+        For an unknown way, and for a way that the network, augmentation or objective does not support.
     """
     chosen = fastest(config, device, build) if way == "auto" else way
     if chosen not in WAYS:
@@ -110,9 +160,12 @@ def fit_many(
 
 
 def fastest(config: TrainConfig, device: torch.device, build: Build) -> str:
-    """The quickest way there is: "vectorised" on CUDA, where small networks leave most of the processor idle, if the network can
-    be; "threaded" on CPU, where a stack takes as long as one after another and small networks gain little from a second
-    core; "sequential" elsewhere, and for networks and augmentations that draw from PyTorch's own generator."""
+    """The fastest way to train on this device.
+
+    - "vectorised" on CUDA, if the network can be stacked: small networks leave most of the GPU idle.
+    - "threaded" on CPU: a stack is no faster there, and small networks gain little from a second core.
+    - "sequential" elsewhere, and for networks and augmentations that draw from PyTorch's own generator.
+    """
     if not (_repeatable(build) and _addressed(config)):
         return "sequential"
     stack = stackable(build) and stacks(config)
@@ -125,72 +178,95 @@ def stackable(build: Build) -> bool:
 
 
 def _repeatable(build: Build) -> bool:
-    """Whether the network draws nothing from PyTorch's own generator while it learns, as those that can be stacked and those
-    that say so (`draws` is False)."""
+    """Whether the network draws nothing from PyTorch's own generator in training.
+
+    This holds for networks that can be stacked, and for those with `draws` False.
+    """
     return stackable(build) or not getattr(build, "draws", True)
 
 
 @torch.inference_mode()
 def probabilities(model: nn.Module, images: Inputs, batch: int = 256) -> npt.NDArray[np.float64]:
-    """Class probabilities float64 [N, K] of uint8 images [N, C, H, W] (or of features, for a network of them). Raises
-    TrainingError when the network gives a NaN or an infinity, SettingsError when it gives no logits."""
+    """Predict class probabilities.
+
+    Parameters
+    ----------
+    model
+        A network that returns logits.
+    images
+        uint8 [N, C, H, W], or features float32 [N, D] for a network on features.
+    batch
+        Images per forward pass.
+
+    Returns
+    -------
+    float64 [N, K]
+        Each row sums to 1.
+
+    Raises
+    ------
+    TrainingError
+        When the network returns NaN or infinity.
+    SettingsError
+        When it does not return logits.
+    """
     device = next(model.parameters()).device
     parts = [
         _logits(model, input_tensor(images[i : i + batch], device)).double().softmax(1).cpu().numpy()
         for i in range(0, max(len(images), 1), batch)
     ]
-    found = np.concatenate(parts)
-    if not np.isfinite(found).all():
+    predictions = np.concatenate(parts)
+    if not np.isfinite(predictions).all():
         raise TrainingError(
-            f"the classifier gives no number for {int((~np.isfinite(found)).any(1).sum())} of {len(found)} images; lower its "
+            f"the classifier gives no number for {int((~np.isfinite(predictions)).any(1).sum())} of {len(predictions)} images; lower its "
             "learning rate (--set prove.learning_rates=[0.001]) or check it for a division by zero"
         )
-    return found
+    return predictions
 
 
 def new_network(build: Build, train: Labelled, seed: int, device: torch.device) -> Any:
-    """A network before its training. Raises SettingsError when `build` gives none, or one that cannot learn."""
+    """Build an untrained network. Raises SettingsError when `build` returns no network, or one without trainable parameters."""
     channels, classes = train.images.shape[1], len(train.classes)
     with seeded(seed, device):
-        made: Any = build(channels, classes)
-        if not isinstance(made, nn.Module):
+        network: Any = build(channels, classes)
+        if not isinstance(network, nn.Module):
             raise SettingsError(
                 f"asked for a classifier of {channels} channels and {classes} classes, {_called(build)} gives a "
-                f"{type(made).__name__}; it must return a new network, a torch.nn.Module"
+                f"{type(network).__name__}; it must return a new network, a torch.nn.Module"
             )
-        if not any(weights.requires_grad for weights in made.parameters()):
+        if not any(weights.requires_grad for weights in network.parameters()):
             raise SettingsError(
-                f"the classifier {_called(made)} has no parameters that can be trained; give it a layer that has, or let "
+                f"the classifier {_called(network)} has no parameters that can be trained; give it a layer that has, or let "
                 "some require gradients"
             )
-        return placed(made, device)
+        return placed(network, device)
 
 
-def _called(what: Any) -> str:
-    return str(getattr(what, "__name__", type(what).__name__))
+def _called(component: Any) -> str:
+    return str(getattr(component, "__name__", type(component).__name__))
 
 
-def _logits(model: nn.Module, x: torch.Tensor, wanted: tuple[int, ...] = ()) -> torch.Tensor:
-    """What the network gives for inputs `x` [N, ...]. Raises SettingsError unless it is a tensor [N, K], or as `wanted`."""
-    found: Any = model(x)
-    if not isinstance(found, torch.Tensor):
+def _logits(model: nn.Module, x: torch.Tensor, shape: tuple[int, ...] = ()) -> torch.Tensor:
+    """Output of the network for inputs `x` [N, ...]. Raises SettingsError unless it is a tensor [N, K], or of `shape`."""
+    logits: Any = model(x)
+    if not isinstance(logits, torch.Tensor):
         raise SettingsError(
-            f"for {len(x)} images the classifier gives a {type(found).__name__}; it must give one tensor, a logit of each "
+            f"for {len(x)} images the classifier gives a {type(logits).__name__}; it must give one tensor, a logit of each "
             "class for each image: wrap it in a network that returns the logits alone"
         )
-    fits = found.shape == wanted if wanted else found.ndim == 2 and len(found) == len(x)
+    fits = logits.shape == shape if shape else logits.ndim == 2 and len(logits) == len(x)
     if not fits:
-        classes = f" of {wanted[-1]} classes" if wanted else ""
+        classes = f" of {shape[-1]} classes" if shape else ""
         raise SettingsError(
-            f"for {len(x)} images{classes} the classifier gives {list(found.shape)}; it must give a logit of each class for "
+            f"for {len(x)} images{classes} the classifier gives {list(logits.shape)}; it must give a logit of each class for "
             "each image"
         )
-    return found
+    return logits
 
 
 @contextmanager
 def seeded(seed: int, device: torch.device, throughout: bool = True) -> Iterator[None]:
-    """PyTorch's own generators are seeded, and put back afterwards; nothing is done unless `throughout`."""
+    """Seed PyTorch's own generators and restore them afterwards; do nothing unless `throughout`."""
     if not throughout:
         yield
         return
@@ -200,7 +276,7 @@ def seeded(seed: int, device: torch.device, throughout: bool = True) -> Iterator
 
 
 def _addressed(config: TrainConfig) -> bool:
-    """Whether the augmentation is one of Augury's, which draw from streams of their own."""
+    """Whether the augmentation is one of Augury's, which draw from their own streams."""
     inner = config.augment.func if isinstance(config.augment, partial) else config.augment
     return inner is None or inner in POLICIES.values() or isinstance(inner, Vary)
 
@@ -210,7 +286,7 @@ def _after(job: Callable[[], Any], then: Callable[[Any], Made]) -> Made:
 
 
 def _threaded(jobs: Sequence[Callable[[], Made]]) -> Iterator[Made]:
-    """The results in order; each job has one thread whatever their number, so that its rounding never changes."""
+    """Results in order. Each job always has one thread, so that its rounding never changes."""
     threads = torch.get_num_threads()
     pool = ThreadPoolExecutor(max(1, min(threads, len(jobs))), initializer=torch.set_num_threads, initargs=(1,))
     try:
@@ -221,7 +297,7 @@ def _threaded(jobs: Sequence[Callable[[], Made]]) -> Iterator[Made]:
 
 
 def _fitted(model: Any, train: Labelled, config: TrainConfig, seed: int, device: torch.device, precision: str) -> Any:
-    """The network after its training."""
+    """The trained network."""
     body, samplers = _whole_network([train], config, [seed])
     _play(model, samplers, body, device, precision)
     return _finished(model, train, config, seed, device)
@@ -236,7 +312,7 @@ def _fitted_vectorised(
     build: Build,
     precision: str,
 ) -> list[Any]:
-    """The networks after their training, which took place in one network with as many copies."""
+    """The networks, trained together as copies in one network."""
     body, samplers = _whole_network(trains, config, seeds)
     many = stacked(models, partial(build, trains[0].images.shape[1], len(trains[0].classes)), device)
     _play(many, samplers, body, device, precision)
@@ -249,7 +325,7 @@ def _fitted_vectorised(
 def _whole_network(
     trains: Sequence[Labelled], config: TrainConfig, seeds: Sequence[int]
 ) -> tuple[TrainConfig, list[BatchSampler]]:
-    """The config of the training of the whole network, and the batch sampler of each seed."""
+    """Config for training all layers, and the batch sampler of each seed."""
     if config.smote == "inputs":
         trains = [smoted(train, seed) for train, seed in zip(trains, seeds, strict=True)]
     body = replace(config, steps=config.steps - config.steps // HEAD) if config.smote == "features" else config
@@ -257,7 +333,7 @@ def _whole_network(
 
 
 def _finished(model: Any, train: Labelled, config: TrainConfig, seed: int, device: torch.device) -> Any:
-    """The network in eval mode, its last layer trained again where the config says so."""
+    """The network in eval mode; its last layer is trained again if the config says so."""
     model.eval()
     if config.smote == "features" and config.steps >= HEAD:
         with torch.inference_mode():
@@ -274,7 +350,7 @@ def _finished(model: Any, train: Labelled, config: TrainConfig, seed: int, devic
 def _play(
     model: nn.Module, samplers: Sequence[BatchSampler], config: TrainConfig, device: torch.device, precision: str
 ) -> None:
-    """Train a network, or the stack of one for each deck, in place: AdamW (Loshchilov & Hutter 2019), cosine schedule."""
+    """Train a network or a stack in place, with AdamW (Loshchilov & Hutter 2019) and a cosine schedule."""
     model.train()
     goal = objective(model, samplers, config, device, _logits)
     optimiser = torch.optim.AdamW(
@@ -298,7 +374,7 @@ def _play(
 def batch_tensors(
     samplers: Sequence[BatchSampler], config: TrainConfig, step: int, device: torch.device
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, Codes]:
-    """What S decks show: (images [B, S·C, ...], targets [S, B, K], weights [S, B], rows int64 [S, B])."""
+    """Batches of S samplers: (images [B, S·C, ...], targets [S, B, K], weights [S, B], rows int64 [S, B])."""
     images, targets, weights, rows = shown(samplers, step)
     x = _prepared(samplers, config, device, images, step)
     targets, weights = targets.to(device), weights.to(device)
@@ -316,7 +392,7 @@ def batch_tensors(
 def _prepared(
     samplers: Sequence[BatchSampler], config: TrainConfig, device: torch.device, images: Inputs, step: int
 ) -> torch.Tensor:
-    """Images [S·B, ...] as stored -> float, augmented with the random numbers of this step."""
+    """Convert stored images [S·B, ...] to float, and augment them with the random numbers of this step."""
     x = input_tensor(images, device)
     if config.augment is None:
         return x
@@ -325,5 +401,5 @@ def _prepared(
 
 
 def input_tensor(images: Inputs, device: torch.device) -> torch.Tensor:
-    """uint8 images as float in [-1, 1]; features as they are."""
+    """Convert uint8 images to float in [-1, 1]; features stay unchanged."""
     return as_float(images, device) if images.dtype == np.uint8 else torch.from_numpy(images).to(device)

@@ -1,4 +1,4 @@
-"""Colour matching: labelled images take the colours of images of the target domain; a translation without a generator."""
+"""Colour matching: give labelled images the colours of target images, a translation without a generator."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ CHUNK = 1024
 
 
 def moments_matched(images: Images, references: Images) -> Images:
-    """Each image with the channel means and standard deviations of its reference (Reinhard et al. 2001, eq. 10, in RGB).
+    """Give each image the channel means and standard deviations of its reference (Reinhard et al. 2001, eq. 10, in RGB).
 
-    `images`, `references` uint8 [N, C, H, W] -> uint8 of the shape of `images`. A channel without any contrast takes the
-    reference's mean alone.
+    `images`, `references` uint8 [N, C, H, W] -> uint8 of the shape of `images`. A channel without contrast takes only
+    the mean of the reference.
     """
     matched = np.empty_like(images)
     for start in range(0, len(images), CHUNK):
@@ -34,10 +34,10 @@ def moments_matched(images: Images, references: Images) -> Images:
 
 
 def histograms_matched(images: Images, references: Images) -> Images:
-    """Each channel of each image with the histogram of that channel of its reference (Gonzalez & Woods 2008, section 3.3.2).
+    """Give each channel of an image the histogram of its reference (Gonzalez & Woods 2008, section 3.3.2).
 
-    `images`, `references` uint8 [N, C, H, W] -> uint8 of the shape of `images`. Pixels of equal value stay equal: a value goes
-    to the reference's quantile in the middle of its own step of the distribution.
+    `images`, `references` uint8 [N, C, H, W] -> uint8 of the shape of `images`. Equal pixels stay equal. A value maps to
+    the reference quantile in the middle of its own step of the distribution.
     """
     matched = np.empty_like(images)
     for i, (image, reference) in enumerate(zip(images, references, strict=True)):
@@ -56,7 +56,7 @@ MATCHINGS = {"colour_matching": moments_matched, "histogram_matching": histogram
 def colour_matched(
     labelled: LabelledImages, target: Images, *, seed: int, how: str = "colour_matching", keep: bool = True
 ) -> LabelledImages:
-    """The labelled images, each matched to a random image of the target, with the originals beside them when `keep`.
+    """Match each labelled image to a random target image, and with `keep` retain the originals.
 
     Parameters
     ----------
@@ -65,7 +65,7 @@ def colour_matched(
     target : uint8 [M, C, H, W]
         Images of the target domain, without labels.
     seed : int
-        Which target image each labelled image is matched to.
+        Determines the target image of each labelled image.
     how : str
         A name of `MATCHINGS`.
     keep : bool
@@ -74,12 +74,12 @@ def colour_matched(
     Returns
     -------
     LabelledImages
-        2N images, or N. An image and its matched copy are of one group where the data have groups.
+        2N images, or N. An image and its matched copy belong to the same group, if the data have groups.
 
     Raises
     ------
     DataError
-        When the target's images have another number of channels, or there are none.
+        When target images are missing or have another number of channels.
     """
     if not len(target) or target.shape[1] != labelled.shape[0]:
         raise DataError(
@@ -93,9 +93,22 @@ def colour_matched(
 
 
 def joined(first: LabelledImages, second: LabelledImages) -> LabelledImages:
-    """Two sets of the same classes as one, the first's images first; attributes, groups and parts that both have stay.
+    """Join two sets of labelled images.
 
-    Raises DataError when classes or shapes differ.
+    Parameters
+    ----------
+    first, second
+        Sets with the same classes and image shape.
+
+    Returns
+    -------
+    LabelledImages
+        The images of `first`, then those of `second`. Attributes, groups and splits remain if both sets have them.
+
+    Raises
+    ------
+    DataError
+        When classes or shapes differ.
     """
     if first.classes != second.classes or first.shape != second.shape:
         raise DataError(

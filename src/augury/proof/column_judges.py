@@ -1,4 +1,4 @@
-"""Classifiers of the class and of each attribute that no empty cell has misled: they judge translations."""
+"""Classifiers of the class and of each attribute, trained without bias from empty cells, to judge translations."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from augury.proof.train_config import TrainConfig
 
 STEPS = 400
 MEMBERS = 2
-"""Classifiers of each column; their probabilities are averaged."""
+"""Number of classifiers for each column; their probabilities are averaged."""
 
 
 def unconfounded(conditions: Codes, table: Cells, column: int) -> npt.NDArray[np.bool_]:
-    """bool [N]: the images from which a classifier of `column` can learn it and not the other columns.
+    """Select images from which a classifier can learn `column` without learning the other columns, bool [N].
 
-    These are the images whose values in the other columns occur with every value of this column. Where there are none, all
-    images count.
+    The values of these images in the other columns occur with every value of this column. If there are no such images, all
+    images are used.
 
     Parameters
     ----------
@@ -35,11 +35,11 @@ def unconfounded(conditions: Codes, table: Cells, column: int) -> npt.NDArray[np
     column
         0 for the class, then the attributes.
     """
-    known = table.counts >= table.least
-    complete = np.asarray(known.all(axis=column))
+    filled = table.counts >= table.least
+    complete = np.asarray(filled.all(axis=column))
     others = np.delete(conditions, column, axis=1)
-    found: npt.NDArray[np.bool_] = np.broadcast_to(complete[tuple(others.T)], len(conditions))
-    return found if found.any() else np.ones(len(conditions), bool)
+    mask: npt.NDArray[np.bool_] = np.broadcast_to(complete[tuple(others.T)], len(conditions))
+    return mask if mask.any() else np.ones(len(conditions), bool)
 
 
 def column_classifiers(
@@ -52,13 +52,38 @@ def column_classifiers(
     flips: bool,
     members: int = MEMBERS,
 ) -> list[list[Classifier]]:
-    """`members` classifiers for each column of the condition, trained on the train part with RandAugment, frozen."""
+    """Train classifiers for the class and for each attribute, with RandAugment.
+
+    Parameters
+    ----------
+    train
+        The train split, uint8 [N, C, H, W] with labels and attributes.
+    condition
+        Names of the attributes.
+    table
+        Cells of class × attribute.
+    seed
+        Determines the seeds of all classifiers.
+    device
+        Where to train.
+    flips
+        Whether augmentation may mirror images.
+    members
+        Number of classifiers for each column.
+
+    Returns
+    -------
+    list of list of Classifier
+        For each column, the class first, its `members` frozen classifiers.
+    """
     conditions = train.conditions(condition)
     config = TrainConfig(steps=STEPS, balanced=True, augment=policy("randaugment", flips=flips))
-    found = []
+    classifiers = []
     for column, (_, values) in enumerate(table.columns):
         part = train.take(unconfounded(conditions, table, column))
         part = replace(part, labels=part.conditions(condition)[:, column], classes=values)
         seeds = [seed + 600_011 * (column + 1) + member for member in range(members)]
-        found.append(list(fit_many([part] * members, config, seeds=seeds, device=device, then=lambda model: model)))
-    return found
+        classifiers.append(
+            list(fit_many([part] * members, config, seeds=seeds, device=device, then=lambda model: model))
+        )
+    return classifiers

@@ -1,4 +1,4 @@
-"""What an arm for holes trains on: real images, and others pooled with them as if they were real."""
+"""Training images of an arm for holes: real images, and other images pooled with them as if they were real."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from augury.randomness import rng
 class Composition:
     """The train images of one arm, `real` of them first.
 
-    `cells` and `attributes` int64 [N] number the cell and the attribute value of each; `pairs` are images and, for each
-    train image, the row of its pair among them, -1 for none. All is the same for every seed, as a translator is trained
-    once.
+    `cells` and `attributes` int64 [N] are the cell number and the attribute value of each image. `pairs` holds images,
+    and for each train image the row of its pair among them, -1 for none. Everything is the same for every seed, since a
+    translator is trained once.
     """
 
     train: LabelledImages
@@ -32,7 +32,7 @@ class Composition:
 
 @dataclass(frozen=True)
 class Added:
-    """Images pooled with the real ones: uint8 [M, C, H, W], the cell of each, and the train row it was made from (-1: none)."""
+    """Images pooled with the real ones: uint8 [M, C, H, W], the cell of each, and the train row of its source (-1: none)."""
 
     images: Images
     cells: Codes
@@ -40,7 +40,7 @@ class Added:
 
 
 def compose(arm: Arm, train: LabelledImages, synthetic: SyntheticImages | None, holes: Holes) -> Composition:
-    """Pool what the arm shows.
+    """Pool the images that the arm shows.
 
     Parameters
     ----------
@@ -49,8 +49,8 @@ def compose(arm: Arm, train: LabelledImages, synthetic: SyntheticImages | None, 
     train, holes
         The real images and their holes.
     synthetic
-        The images of the arm's source that were kept; for arms without a generator those that the trial judges, whose plan
-        says how many images each hole gets.
+        The accepted images of the arm's source. For arms without a generator, the images that the trial judges: their
+        plan sets how many images each hole gets.
 
     Raises
     ------
@@ -81,7 +81,7 @@ def compose(arm: Arm, train: LabelledImages, synthetic: SyntheticImages | None, 
 
 
 def shown(arm: Arm, train: LabelledImages, synthetic: SyntheticImages, holes: Holes) -> SyntheticImages:
-    """The generated images that the arm shows, passed ones included."""
+    """The generated images that the arm shows, including those that passed through the translator."""
     if not arm.shows:
         return synthetic.take(np.empty(0, np.int64))
     chosen = holes.symmetric(synthetic, train) if arm.fill == "symmetric" else holes.fills(synthetic, train)
@@ -99,8 +99,8 @@ def obstacle(arm: Arm, train: LabelledImages, synthetic: SyntheticImages | None,
         return "it needs translated images, which record their source; those given were generated from noise"
     if arm.objective == "adversarial" and holes.counts.shape[1] < 2:
         return "there is no attribute to remove from the features"
-    kept = _real_rows(arm, train, holes)
-    labels = [train.labels[kept]]
+    rows = _real_rows(arm, train, holes)
+    labels = [train.labels[rows]]
     values = holes.counts.shape[1]
     matched = _matchable(arm, holes)
     if arm.fill in MATCHINGS and not any(_references(train, holes, cell)[0].size for cell in matched):
@@ -127,21 +127,21 @@ def _open(holes: Holes) -> list[int]:
 
 
 def _matchable(arm: Arm, holes: Holes) -> list[int]:
-    """The cells that an arm of style matching fills: the holes, or with the real neighbours left out every class alike."""
+    """The cells that a style-matching arm fills: the holes, or every class when real images of these values are left out."""
     if arm.real != "outside":
         return _open(holes)
     return [int(cell) for cell in np.flatnonzero(np.broadcast_to(holes.inside, holes.counts.shape).ravel())]
 
 
 def _real_rows(arm: Arm, train: LabelledImages, holes: Holes) -> Codes:
-    """The rows of the real images that an arm shows, in order; of half a cell a fixed random choice."""
+    """Rows of the real images that an arm shows, in order. Half of a cell is a fixed random choice."""
     inside = holes.within(train)
     if arm.real == "outside":
         return np.flatnonzero(~inside)
     if arm.real != "half":
         return np.arange(len(train), dtype=np.int64)
     cells = holes.cells(train)
-    keep = ~inside | holes.mask.ravel()[cells]  # the few real images of a rare cell all stay
+    keep = ~inside | holes.mask.ravel()[cells]  # keep all real images of a rare cell
     for cell in np.unique(cells[~keep]).tolist():
         rows = rng(0, "half of a cell", cell).permutation(np.flatnonzero(cells == cell))
         keep[rows[: -(-len(rows) // 2)]] = True
@@ -154,14 +154,14 @@ def _added(arm: Arm, train: LabelledImages, synthetic: SyntheticImages | None, h
         return _matched(arm, train, synthetic, holes)
     assert synthetic is not None, "obstacle() was not asked"
     chosen = holes.symmetric(synthetic, train) if arm.fill == "symmetric" else holes.fills(synthetic, train)
-    found = synthetic.take(chosen)
-    sources = np.full(len(found), -1, np.int64) if found.sources is None else found.sources
-    images = np.asarray(train.images[sources]) if arm.fill == "untranslated" else found.images
-    return Added(images, holes.targets(found), sources)
+    chosen_images = synthetic.take(chosen)
+    sources = np.full(len(chosen_images), -1, np.int64) if chosen_images.sources is None else chosen_images.sources
+    images = np.asarray(train.images[sources]) if arm.fill == "untranslated" else chosen_images.images
+    return Added(images, holes.targets(chosen_images), sources)
 
 
 def _first_passed(train: LabelledImages, synthetic: SyntheticImages, holes: Holes) -> Mask:
-    """bool [M]: of each source the first image that passed through."""
+    """bool [M]: the first image of each source that passed through the translator."""
     at = np.flatnonzero(holes.passed(synthetic, train))
     assert synthetic.sources is not None
     chosen = np.zeros(len(synthetic), bool)
@@ -172,25 +172,28 @@ def _first_passed(train: LabelledImages, synthetic: SyntheticImages, holes: Hole
 def _passed(train: LabelledImages, synthetic: SyntheticImages | None, holes: Holes) -> Added:
     """One passed image of each source that has any."""
     assert synthetic is not None and synthetic.sources is not None, "obstacle() was not asked"
-    found = synthetic.take(_first_passed(train, synthetic, holes))
-    assert found.sources is not None
-    return Added(found.images, holes.targets(found), found.sources)
+    passed_images = synthetic.take(_first_passed(train, synthetic, holes))
+    assert passed_images.sources is not None
+    return Added(passed_images.images, holes.targets(passed_images), passed_images.sources)
 
 
 def _references(train: LabelledImages, holes: Holes, cell: int) -> tuple[Codes, Codes]:
-    """(rows of the class of a hole seen elsewhere, rows of its attribute value in other cells)."""
+    """Rows of the class of a hole outside its attribute value, and rows of that attribute value in other cells."""
     cells, values = holes.cells(train), holes.counts.shape[1]
     label, value = divmod(cell, values)
     sources = np.flatnonzero((cells // values == label) & ~holes.within(train))
     references = np.flatnonzero(cells % values == value)
-    if not len(sources):  # the class is seen in attribute values that have holes, too
+    if not len(sources):  # fall back to attribute values that have holes too
         sources = np.flatnonzero((cells // values == label) & (cells != cell))
     return (sources, references) if len(references) else (sources[:0], references)
 
 
 def _matched(arm: Arm, train: LabelledImages, synthetic: SyntheticImages | None, holes: Holes) -> Added:
-    """Real images of each hole's class with the statistics of a random image of its attribute value: as many as the plan has for
-    the hole, or as the largest cell of the value has where no plan is known. With the real neighbours left out, every class."""
+    """Match real images of each hole's class to the statistics of a random image of its attribute value.
+
+    The plan sets the number of images for each hole. Without a plan, it is the size of the largest cell of the value.
+    When real images of these values are left out, every class is filled.
+    """
     how = arm.fill
     planned = np.zeros(holes.counts.size, np.int64)
     if synthetic is not None and len(synthetic):
@@ -202,11 +205,11 @@ def _matched(arm: Arm, train: LabelledImages, synthetic: SyntheticImages | None,
         if not len(sources):
             continue
         random = rng(0, how, cell)
-        wanted = int(planned[cell] or holes.counts[:, cell % holes.counts.shape[1]].max())
-        order = np.concatenate([random.permutation(sources) for _ in range(-(-wanted // len(sources)))])[:wanted]
-        others = random.choice(references, wanted)
+        count = int(planned[cell] or holes.counts[:, cell % holes.counts.shape[1]].max())
+        order = np.concatenate([random.permutation(sources) for _ in range(-(-count // len(sources)))])[:count]
+        others = random.choice(references, count)
         images += [MATCHINGS[how](train.images[i], train.images[j]) for i, j in zip(order, others, strict=True)]
-        cells.append(np.full(wanted, cell))
+        cells.append(np.full(count, cell))
         rows.append(order)
     return Added(np.stack(images), np.concatenate(cells).astype(np.int64), np.concatenate(rows).astype(np.int64))
 
@@ -214,19 +217,22 @@ def _matched(arm: Arm, train: LabelledImages, synthetic: SyntheticImages | None,
 def _pairs(
     train: LabelledImages, synthetic: SyntheticImages | None, holes: Holes, cells: Codes, origins: Codes, real: int
 ) -> tuple[Images, Codes]:
-    """Pairs of an image and its translation within the class: a real image belongs to a random translation of it, and a
-    translation to its source. Translations that change the class make no pair."""
+    """Pair images with their translations within the class.
+
+    A real image is paired with a random translation of it, a translation with its source. Translations that change the
+    class form no pair.
+    """
     assert synthetic is not None, "obstacle() was not asked"
     before, targets, values = holes.origins(synthetic, train), holes.targets(synthetic), holes.counts.shape[1]
-    kept = np.flatnonzero((before // values == targets // values) & (before != targets))
-    kept = rng(0, "pairs").permutation(kept)
+    translations = np.flatnonzero((before // values == targets // values) & (before != targets))
+    translations = rng(0, "pairs").permutation(translations)
     assert synthetic.sources is not None
     row_of = np.full(len(train), -1, np.int64)
-    row_of[synthetic.sources[kept]] = np.arange(len(kept))
+    row_of[synthetic.sources[translations]] = np.arange(len(translations))
     partners = np.full(len(cells), -1, np.int64)
     partners[:real] = row_of[origins[:real]]
     own = np.flatnonzero((np.arange(len(cells)) >= real) & (holes.cells(train)[origins] // values == cells // values))
-    sources, place = np.unique(origins[own], return_inverse=True)
-    partners[own] = len(kept) + place.reshape(-1)
-    images = np.concatenate([synthetic.images[kept], np.asarray(train.images[sources])])
+    sources, positions = np.unique(origins[own], return_inverse=True)
+    partners[own] = len(translations) + positions.reshape(-1)
+    images = np.concatenate([synthetic.images[translations], np.asarray(train.images[sources])])
     return images, partners

@@ -1,7 +1,7 @@
-"""A difference measured with some seeds on some test images: how much it would vary with others of both.
+"""Uncertainty of a difference that was measured with a sample of seeds on a sample of test images.
 
-Both are samples: other seeds give other weights and batches, another test part other images. What varies is crossed,
-every seed with every image: value = truth + seed + image + (seed with image).
+Other seeds give other weights and batches, another test split other images. The design is crossed: every seed meets every
+image. value = truth + seed + image + (seed with image).
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ RESAMPLES = 9999
 
 @dataclass(frozen=True)
 class Effects:
-    """A difference `value`, and its influence values: how far each seed [S] and each image pulls it, around zero.
+    """A difference `value` with the influence of each seed [S] and each image on it, centred at zero.
 
-    `images` has one array for each independent sample of images: the classes, or one of all groups. `interaction` is the
-    part of `image_variance` that belongs to seeds and images together.
+    `images` has one array for each independent sample of images: one per class, or one of all groups. `interaction` is the
+    part of the image variance that belongs to seeds and images together.
     """
 
     value: float
@@ -35,17 +35,17 @@ class Effects:
 
     @property
     def seed_variance(self) -> float:
-        """Variance of `value` over seeds, for as many seeds as there are."""
+        """Variance of `value` over seeds, for the given number of seeds."""
         return _variance(self.seeds)
 
     @property
     def image_variance(self) -> float:
-        """Variance of `value` over test images that no number of seeds takes away."""
+        """Variance of `value` over test images; more seeds do not reduce it."""
         return max(0.0, sum(_variance(sample) for sample in self.images) - self.interaction)
 
     @property
     def error(self) -> float:
-        """Standard error over both."""
+        """Standard error over seeds and images."""
         return float(np.sqrt(self.seed_variance + self.image_variance))
 
     def freedom(self, seeds: int | None = None) -> float:
@@ -60,9 +60,9 @@ class Effects:
     def interval(self, confidence: float = 0.95, seed: int = 0) -> tuple[float, float]:
         """Bias-corrected and accelerated bootstrap interval (Efron 1987) over seeds and images together.
 
-        Each sample is drawn with replacement; its influence values are stretched by √(n / (n - 1)), and the tails are those
-        of Student's t, which mends the narrowness of the bootstrap for few values (Hesterberg 2015, section 5). Images are
-        shrunk to `image_variance`, so that what varies with seeds and images together counts once.
+        Each sample is drawn with replacement. Influence values are stretched by √(n / (n - 1)), and the tails are those of
+        Student's t. This corrects the narrow bootstrap intervals of few values (Hesterberg 2015, section 5). Image values
+        are shrunk to `image_variance`, so that the interaction of seeds and images counts once.
         """
         from scipy.special import ndtr, ndtri, stdtrit
 
@@ -84,11 +84,14 @@ class Effects:
         return self.value + ends[0], self.value + ends[1]
 
     def p_below(self, bound: float) -> float:
-        """One-sided p that the difference is not below `bound`, by Student's t."""
+        """One-sided p of the null hypothesis that the difference is not below `bound`, by Student's t."""
         return self._p(self.value - bound)
 
     def p_above(self, bound: float) -> float:
-        """One-sided p that the difference is not above `bound`. With `p_below` two one-sided tests (Schuirmann 1987)."""
+        """One-sided p of the null hypothesis that the difference is not above `bound`.
+
+        Together with `p_below` it forms two one-sided tests (Schuirmann 1987).
+        """
         return self._p(bound - self.value)
 
     def _p(self, distance: float) -> float:
@@ -106,8 +109,22 @@ class Effects:
 
 
 def effects(difference: Floats, labels: Codes, groups: Codes | None = None) -> Effects:
-    """The effects on the mean over classes of `difference` [S, N] (say, hits of one arm minus hits of another), classes
-    `labels` [N]. With `groups` [N] images of a group are one value of the sample."""
+    """Compute the mean over classes of a difference, with the influence of seeds and images.
+
+    Parameters
+    ----------
+    difference
+        float64 [S, N], for S seeds and N images: such as hits of one arm minus hits of another.
+    labels
+        int64 [N], classes of the images.
+    groups
+        int64 [N]. Images of a group form one value of the sample.
+
+    Returns
+    -------
+    Effects
+        The difference of the class means, with its variance over seeds and images.
+    """
     n = difference.shape[1]
     classes, code, counts = np.unique(labels, return_inverse=True, return_counts=True)
     means = np.stack([np.bincount(code, row, minlength=len(classes)) for row in difference]) / counts
@@ -127,7 +144,7 @@ def effects(difference: Floats, labels: Codes, groups: Codes | None = None) -> E
 
 
 def _interaction(pull: Floats) -> float:
-    """The variance of the mean of `pull` [S, n] that is of seeds and images together."""
+    """Variance of the mean of `pull` [S, n] due to the interaction of seeds and images."""
     seeds, n = pull.shape
     if seeds < 2 or n < 2:
         return 0.0
@@ -142,7 +159,7 @@ def _variance(values: Floats) -> float:
 
 
 def _means(values: Floats, random: np.random.Generator) -> Floats:
-    """RESAMPLES bootstrap means; where few values are distinct, equal ones are drawn together."""
+    """RESAMPLES bootstrap means. If few values are distinct, equal values are drawn together."""
     n = len(values)
     levels, counts = np.unique(values, return_counts=True)
     if 20 * len(levels) < n:

@@ -1,4 +1,4 @@
-"""Estimators of scikit-learn, fitted to what a network would be shown."""
+"""Estimators of scikit-learn, fitted to the images that a network would be trained on."""
 
 from __future__ import annotations
 
@@ -17,15 +17,17 @@ from augury.randomness import rng, torch_seed
 
 Floats = npt.NDArray[np.float64]
 MOST = 4096
-"""Most images drawn where each is drawn anew: when they are mixed, or the estimator takes no weights."""
+"""Most images that are drawn when images are mixed or the estimator accepts no weights."""
 
 
-def fitted(estimator: Any, table: Table, config: TrainConfig, seed: int, asked: npt.NDArray[np.float32]) -> Floats:
-    """Class probabilities float64 [N, K] of features `asked` [N, D], by a copy of the estimator.
+def fitted(estimator: Any, table: Table, config: TrainConfig, seed: int, features: npt.NDArray[np.float32]) -> Floats:
+    """Fit a copy of the estimator, and predict class probabilities float64 [N, K] of `features` [N, D].
 
-    It is fitted to each image of all the steps' batches once, weighed by how often it is shown; an image of soft targets
-    once for each class. One that takes no weights is fitted to MOST images drawn by them, some more than once. Raises
-    TrainingError when it gives a NaN or an infinity, SettingsError when it gives no probability of each class.
+    The copy is fitted once to each image in the batches of all steps, weighted by how often the image is shown. An image
+    with soft targets appears once for each class. An estimator that accepts no weights is fitted to MOST images drawn with
+    these weights, with replacement.
+
+    Raises TrainingError when it returns NaN or infinity, SettingsError when it does not return a probability of each class.
     """
     from sklearn.base import clone
 
@@ -41,36 +43,38 @@ def fitted(estimator: Any, table: Table, config: TrainConfig, seed: int, asked: 
     else:
         again = rng(seed, "estimator").choice(len(rows), MOST, p=weights / weights.sum())
         copied.fit(x[rows[again]], classes[again])
-    found = np.zeros((len(asked), targets.shape[1]))
-    given = _given(copied, asked)
-    found[:, copied.classes_] = given
-    if not np.isfinite(found).all():
+    predictions = np.zeros((len(features), targets.shape[1]))
+    estimates = _class_probabilities(copied, features)
+    predictions[:, copied.classes_] = estimates
+    if not np.isfinite(predictions).all():
         raise TrainingError(
-            f"{type(estimator).__name__} gives no number for {int((~np.isfinite(found)).any(1).sum())} of {len(found)} images; "
+            f"{type(estimator).__name__} gives no number for {int((~np.isfinite(predictions)).any(1).sum())} of {len(predictions)} images; "
             "check its settings"
         )
-    return found
+    return predictions
 
 
-def _given(estimator: Any, asked: npt.NDArray[np.float32]) -> Any:
-    """What the fitted estimator says of features [N, D]: [N, as many as it has seen classes]. Raises SettingsError for
-    anything else."""
+def _class_probabilities(estimator: Any, features: npt.NDArray[np.float32]) -> Any:
+    """Probabilities [N, number of classes in the fit] that the fitted estimator predicts for features [N, D].
+
+    Raises SettingsError for another shape.
+    """
     name = type(estimator).__name__
     if not hasattr(estimator, "classes_"):
         raise SettingsError(
             f"{name} does not report the classes of its fit; let its fit set classes_, as scikit-learn's do"
         )
-    given, wanted = np.asarray(estimator.predict_proba(asked)), (len(asked), len(estimator.classes_))
-    if given.shape != wanted:
+    estimates, shape = np.asarray(estimator.predict_proba(features)), (len(features), len(estimator.classes_))
+    if estimates.shape != shape:
         raise SettingsError(
-            f"for {wanted[0]} images of {wanted[1]} classes predict_proba of {name} gives "
-            f"{list(given.shape)}; it must give a probability of each class for each image, in the order of classes_"
+            f"for {shape[0]} images of {shape[1]} classes predict_proba of {name} gives "
+            f"{list(estimates.shape)}; it must give a probability of each class for each image, in the order of classes_"
         )
-    return given
+    return estimates
 
 
 def _shown(sampler: BatchSampler, config: TrainConfig) -> tuple[npt.NDArray[np.float32], Floats, Floats]:
-    """(features [M, D], targets [M, K], weights [M]) of all that is shown, each image once; all mixtures differ."""
+    """(features [M, D], targets [M, K], weights [M]) of all images shown. Each image appears once; mixed images all differ."""
     if config.mix:
         batches = [sampler.draw(step) for step in range(min(config.steps, -(-MOST // config.batch)))]
         mixed = [
@@ -91,7 +95,7 @@ def _shown(sampler: BatchSampler, config: TrainConfig) -> tuple[npt.NDArray[np.f
 
 
 def _weighing(estimator: Any) -> str:
-    """The keyword of `fit` by which images are weighed, "" where there is none; of a pipeline that of its last step."""
+    """Keyword of `fit` for image weights, in a pipeline that of its last step; "" if there is none."""
     steps = getattr(estimator, "steps", None)
     last, prefix = (steps[-1][1], f"{steps[-1][0]}__") if steps else (estimator, "")
     return f"{prefix}sample_weight" if "sample_weight" in inspect.signature(last.fit).parameters else ""

@@ -1,4 +1,4 @@
-"""Gradient reversal, for features that must not tell a domain or an attribute (Ganin & Lempitsky 2015)."""
+"""Gradient reversal, for features that must not reveal a domain or an attribute (Ganin & Lempitsky 2015)."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class _Reversal(torch.autograd.Function):
 
 
 def reversed_gradient(x: Tensor, factor: float) -> Tensor:
-    """`x`; its gradient is multiplied by -`factor` (Ganin & Lempitsky 2015, eq. 15 to 17)."""
+    """Return `x` and multiply its gradient by -`factor` (Ganin & Lempitsky 2015, eq. 15 to 17)."""
     reversed_: Tensor = _Reversal.apply(x, factor)  # type: ignore[no-untyped-call]
     return reversed_
 

@@ -27,14 +27,14 @@ Hits = Mapping[str, npt.NDArray[np.bool_]]
 SHOWN = {
     "note", "source", "ratio", "schedule", "synthetic_weight", "synthetic_smoothing", "learnt", "cells", "fill", "control",
 }  # fmt: skip
-"""Fields of an arm that say what of a generative training it has; arms that agree in all others are twins."""
+"""Fields of an arm that describe its use of a generative training. Arms that agree in all other fields are matched controls."""
 OWN_OF_CELLS = frozenset({"real", "objective"})
-"""Fields in which an arm for holes may differ from its twin, where there is none that agrees in them."""
+"""Fields in which an arm for holes may differ from its matched control, if no arm agrees in them."""
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """One arm against another: the effects, the sign-flip p over the seeds, and the interval at one minus `level`."""
+    """One arm against another: effects, sign-flip p over the seeds, and the interval at confidence 1 - `level`."""
 
     arm: str
     against: str
@@ -48,8 +48,8 @@ class Comparison:
     def as_dict(self) -> dict[str, Any]:
         """Plain JSON."""
         names = ("arm", "against", "p", "p_adjusted", "level", "low", "high")
-        told = {"difference": self.effects.value, "adds": ARMS[self.arm].adds}
-        return told | {name: getattr(self, name) for name in names}
+        summary = {"difference": self.effects.value, "adds": ARMS[self.arm].adds}
+        return summary | {name: getattr(self, name) for name in names}
 
 
 def judge(
@@ -58,46 +58,63 @@ def judge(
     ratio: float,
     curve: Sequence[dict[str, Any]],
     train: LabelledImages,
-    kept: SyntheticImages | Mapping[str, SyntheticImages],
+    generated: SyntheticImages | Mapping[str, SyntheticImages],
     test: LabelledImages,
     *,
     level: float = 0.05,
     margin: float = 0.02,
     holes: Holes | None = None,
 ) -> Verdict:
-    """The verdict on the generative arm that does best (by synthetic images, or the discriminator's layers), corrected for
-    all of them, against its comparator: the arm without either that is best *on test*, a choice that errs against them and
-    never for them. Arms of the discriminator's network, also from random weights, are compared with all others, but are no
-    comparators of arms that train the usual classifier: what is another network's is neither won nor lost by images.
+    """Judge the best generative arm against its comparator.
 
-    `kept` are the images shown, by source where there are several; `results` holds the measures of each arm, one a seed; `level` is that of the two-sided test, `margin` the
-    smallest difference that matters. With `holes` the test images within their attribute values are judged, and the cells are
-    the classes: see `judging_cells`.
+    A generative arm uses synthetic images or the discriminator's layers. Its comparator is the arm with neither that is
+    best *on test*. This choice is conservative: it can only count against the generative arms. p and level are corrected
+    for their number.
+
+    Arms with the discriminator's network, also from random weights, are compared with all others. They are not
+    comparators for arms that train the usual classifier: a gain from a different architecture must not be credited to
+    the images.
+
+    Parameters
+    ----------
+    results
+        Arm -> its measures, one for each seed.
+    seeds, ratio, curve
+        The seeds, the ratio shown, and the validation curve that the ratio was chosen from.
+    generated
+        The images shown; by source if there are several.
+    level
+        Level of the two-sided test.
+    margin
+        Smallest difference that matters.
+    holes
+        If given, only test images within their attribute values are judged, and the cells are the classes; see
+        `judging_cells`.
     """
-    whole = {name: np.stack([unpacked(m["hits"], len(test)) for m in each]) for name, each in results.items()}
-    hits, judged, ratio = whole, test, 1.0 if holes else ratio
+    all_hits = {name: np.stack([unpacked(m["hits"], len(test)) for m in each]) for name, each in results.items()}
+    hits, judged, ratio = all_hits, test, 1.0 if holes else ratio
     if holes:
         judged, inside = judged_images(test, holes)
-        hits = {name: each[:, inside] for name, each in whole.items()}
+        hits = {name: each[:, inside] for name, each in all_hits.items()}
     rivals = compared(hits, judged, level, shown=ratio > 0)
     main = max(rivals, key=lambda c: c.effects.value)
     comparator = main.against
     matched_control = matched_control_of(main, hits, judged)
     among, lacking, crude = len(eligible(hits, main.arm)), (holes and absent(judged)) or few(judged, main.level), ""
-    found = "underpowered" if lacking else outcome(main, matched_control, margin, len(seeds), level, among)
-    if found == "no difference" and (crude := coarse(judged, margin)):
-        found = "underpowered"
+    decision = "underpowered" if lacking else outcome(main, matched_control, margin, len(seeds), level, among)
+    if decision == "no difference" and (crude := coarse(judged, margin)):
+        decision = "underpowered"
     shown = ratio > 0 and ARMS[main.arm].shows
-    if ARMS[main.arm].shows and not shown:  # nothing synthetic was shown, so nothing synthetic did it
-        found, crude = "no difference", ""
+    if ARMS[main.arm].shows and not shown:  # no synthetic image was shown, so none had an effect
+        decision, crude = "no difference", ""
     far = max(abs(main.effects.value), margin - abs(main.effects.value))
     more = seeds_needed(main.effects, far, main.level)
-    sources = {OWN: kept} if isinstance(kept, SyntheticImages) else kept
+    sources = {OWN: generated} if isinstance(generated, SyntheticImages) else generated
     images = sources.get(ARMS[main.arm].source if shown else OWN, next(iter(sources.values())))
     images = composition.shown(ARMS[main.arm], train, images, holes) if holes else images
     arms = {n: {k: [m[k] for m in each] for k in (*SCALARS, *PER_CLASS)} for n, each in results.items()}
     verdict = Verdict(
-        outcome=found,
+        outcome=decision,
         arm=main.arm,
         comparator=comparator,
         difference=main.effects.value,
@@ -120,7 +137,7 @@ def judge(
         arms=arms,
         ratio_curve=tuple(curve),
         per_class=_per_class(
-            whole, main.arm, comparator, train, images if shown else images.take(np.empty(0, int)), test
+            all_hits, main.arm, comparator, train, images if shown else images.take(np.empty(0, int)), test
         ),
         adds=ARMS[main.arm].adds,
         lacking=lacking,
@@ -128,20 +145,23 @@ def judge(
         test_groups=None if judged.groups is None else len(np.unique(judged.groups)),
     )
     if holes:
-        verdict = with_cells(verdict, whole, inside, train, images, test, holes)
+        verdict = with_cells(verdict, all_hits, inside, train, images, test, holes)
     return verdict
 
 
 def outcome(
     main: Comparison, matched_control: Comparison, margin: float, seeds: int, level: float = 0.05, among: int = 1
 ) -> str:
-    """One of four words for an arm against the comparator (`main`), the best of `among` arms, and against its twin, the same
-    training without synthetic images, or from random weights (`twin`).
+    """One of four outcomes for an arm.
 
-    helps: above the comparator, interval and sign-flip test (its p adjusted, at most `level`) agreeing. hurts: below both;
-    the comparator was chosen as the best, so that to lie below it alone may be luck of the choice. no difference: a gain over
-    the comparator of `margin` or more and a loss against the twin of as much are both ruled out, each by a one-sided test
-    and by the interval that goes with it. underpowered: none of these, or fewer seeds than any sign-flip test at this level needs.
+    `main` compares the arm with the comparator, the best of `among` arms. `matched_control` compares it with the same
+    training without synthetic images, or from random weights.
+
+    - helps: above the comparator. The interval and the sign-flip test (adjusted p at most `level`) agree.
+    - hurts: below both. Being below the comparator alone may be chance, since it was chosen as the best.
+    - no difference: a gain over the comparator of `margin` or more is ruled out. So is a loss of `margin` or more against
+      the matched control. Each needs a one-sided test and its interval.
+    - underpowered: none of these, or fewer seeds than a sign-flip test at this level needs.
     """
     if seeds < least_seeds(main.level):
         return "underpowered"
@@ -164,9 +184,12 @@ def outcome(
 
 
 def no_gain(main: Comparison, matched_control: Comparison, margin: float, among: int) -> float:
-    """One-sided p that a gain of `margin` or more over all of `among` arms is not ruled out. The comparator is the one of them
-    that did best on these very images, which makes gains look smaller than they are, so its p pays for the choice; the twin was
-    fixed beforehand, and what is no gain over it is none over the best. Each has half the error (Bonferroni)."""
+    """One-sided p that a gain of `margin` or more over all of `among` arms is not ruled out.
+
+    The comparator did best on these very images, which makes gains look too small, so its p is corrected for the choice.
+    The matched control was fixed beforehand; no gain over it means no gain over the best. Each test gets half of the
+    error (Bonferroni).
+    """
     best = among * main.effects.p_below(margin)
     if (
         among == 1 or matched_control.level < main.level
@@ -176,33 +199,39 @@ def no_gain(main: Comparison, matched_control: Comparison, margin: float, among:
 
 
 def few(test: LabelledImages, level: float) -> str:
-    """Why the test split allows no outcome but "underpowered", whatever the seeds; "" if it allows others. The images of a group are
-    not independent, so an outcome needs as many groups as seeds; the variation of a class cannot be estimated from one group."""
-    if test.groups is not None and (there := len(np.unique(test.groups))) < least_seeds(level):
-        return f"the test images come from {there} {'group' if there == 1 else 'groups'} (people, patients), but an outcome other than 'underpowered' needs at least {least_seeds(level)}"
+    """Why the test split allows only "underpowered" with any number of seeds; "" if it allows other outcomes.
+
+    Images of a group are not independent, so an outcome needs as many groups as seeds. One group is too few to estimate
+    the variation of a class.
+    """
+    if test.groups is not None and (count := len(np.unique(test.groups))) < least_seeds(level):
+        return f"the test images come from {count} {'group' if count == 1 else 'groups'} (people, patients), but an outcome other than 'underpowered' needs at least {least_seeds(level)}"
     for c, name in enumerate(test.classes):
-        there, least = alone(test, test.labels == c)
-        if 0 < there < least:
+        count, least = alone(test, test.labels == c)
+        if 0 < count < least:
             has = (
                 "a single test image"
                 if least == 2
-                else f"test images from only {there} {'group' if there == 1 else 'groups'} (people, patients)"
+                else f"test images from only {count} {'group' if count == 1 else 'groups'} (people, patients)"
             )
             return f"the class '{name}' has {has}, but an outcome other than 'underpowered' needs at least {least}"
     return ""
 
 
 def coarse(test: LabelledImages, margin: float) -> str:
-    """Why no number of seeds rules out a difference of `margin` on this test part; "" if some does. Of a class with n test images
-    (groups) none of which tells the arms apart, up to 3 / n of all there are may (the rule of three, at 95 %: Hanley & Lippman-Hand
-    1983), and one of K classes moves balanced accuracy by 1 / K of that."""
+    """Why no number of seeds can rule out a difference of `margin` on this test split; "" if some number can.
+
+    If the arms agree on all n test images (groups) of a class, they may still differ on up to 3 / n of the population.
+    This is the rule of three, at 95 % (Hanley & Lippman-Hand 1983). One of K classes moves balanced accuracy by 1 / K of
+    that.
+    """
     classes = len(np.unique(test.labels))
     units = [(alone(test, test.labels == c)[0], name) for c, name in enumerate(test.classes)]
-    there, name = min((n, name) for n, name in units if n)
-    if 3 / (there * classes) <= margin:
+    count, name = min((n, name) for n, name in units if n)
+    if 3 / (count * classes) <= margin:
         return ""
-    least, what = int(np.ceil(3 / (margin * classes))), "test images" if test.groups is None else "groups to test"
-    return f"the class '{name}' has {there} {what}, but at least {least} are needed to rule out {100 * margin:g} points"
+    least, unit = int(np.ceil(3 / (margin * classes))), "test images" if test.groups is None else "groups to test"
+    return f"the class '{name}' has {count} {unit}, but at least {least} are needed to rule out {100 * margin:g} points"
 
 
 def eligible(hits: Hits, arm: str) -> list[str]:
@@ -211,45 +240,50 @@ def eligible(hits: Hits, arm: str) -> list[str]:
 
 
 def compared(hits: Hits, test: LabelledImages, level: float, shown: bool = True) -> list[Comparison]:
-    """Every generative arm against the best without that it can be compared with, Holm-corrected for their number. Unless
-    images were `shown`, arms that would show them stand back behind those that begin as the discriminator."""
+    """Compare every generative arm with its best comparator, Holm-corrected for the number of arms.
+
+    If no images were `shown`, arms that show images are left out as long as arms with the discriminator's layers exist.
+    """
     names = [name for name in hits if ARMS[name].generative]
     names = [name for name in names if shown or not ARMS[name].shows] or names
     plain = {name: _accuracy(each, test) for name, each in hits.items() if not ARMS[name].generative}
     against = {name: max(eligible(hits, name), key=plain.__getitem__) for name in names}
-    found = [_difference(hits, name, against[name], test) for name in names]
-    raw = [sign_flip_p(each.value + each.seeds) for each in found]
+    differences = [_difference(hits, name, against[name], test) for name in names]
+    raw = [sign_flip_p(each.value + each.seeds) for each in differences]
     adjusted, levels = holm(raw, level)
-    rows = zip(names, found, raw, adjusted, levels, strict=True)
+    rows = zip(names, differences, raw, adjusted, levels, strict=True)
     return [Comparison(n, against[n], e, p, a, lv, *e.interval(1 - lv)) for n, e, p, a, lv in rows]
 
 
 def _accuracy(hits: npt.NDArray[np.bool_], test: LabelledImages) -> float:
-    """Balanced accuracy, the mean over the seeds."""
+    """Balanced accuracy, averaged over the seeds."""
     return float(np.mean([hits[:, test.labels == c].mean() for c in np.unique(test.labels)]))
 
 
 def matched_control_of(main: Comparison, hits: Hits, test: LabelledImages) -> Comparison:
-    """The arm against the same training without synthetic images, or from random weights; where that was not trained, against
-    the comparator, at a level that pays for its choice among the arms that are not generative."""
+    """Compare the arm with the same training without synthetic images, or from random weights.
+
+    If that arm was not trained, the comparator takes its place. The level is then corrected for its choice among the
+    arms that are not generative.
+    """
     plain = [n for n in hits if not ARMS[n].source and not ARMS[n].learnt and not ARMS[n].fill]
     name = next((n for n in plain if _training(n) == _training(main.arm)), None)
-    if name is None and ARMS[main.arm].cells:  # what shows other real images, or has another objective
+    if name is None and ARMS[main.arm].cells:  # allow other real images or another objective
         plain = [n for n in plain if ARMS[n].real == "all" and not ARMS[n].objective]
         name = next((n for n in plain if _training(n, OWN_OF_CELLS) == _training(main.arm, OWN_OF_CELLS)), None)
     if name is None:
         level = main.level / len(eligible(hits, main.arm))
         low, high = main.effects.interval(1 - level)
         return replace(main, level=level, low=low, high=high)
-    found = _difference(hits, main.arm, name, test)
-    p = sign_flip_p(found.value + found.seeds)
-    return Comparison(main.arm, name, found, p, p, main.level, *found.interval(1 - main.level))
+    difference = _difference(hits, main.arm, name, test)
+    p = sign_flip_p(difference.value + difference.seeds)
+    return Comparison(main.arm, name, difference, p, p, main.level, *difference.interval(1 - main.level))
 
 
 def _training(name: str, less: frozenset[str] = frozenset()) -> dict[str, Any]:
-    """An arm but for what it has of a generative training, and `less`."""
+    """Fields of an arm without those of a generative training and those in `less`."""
     fields = {field: value for field, value in asdict(ARMS[name]).items() if field not in SHOWN | less}
-    return fields | {"method": fields["method"].removeprefix("source_only")}  # which is to adapt to nothing
+    return fields | {"method": fields["method"].removeprefix("source_only")}  # source_only adapts to nothing
 
 
 def _difference(hits: Hits, arm: str, against: str, test: LabelledImages) -> Effects:
@@ -259,9 +293,12 @@ def _difference(hits: Hits, arm: str, against: str, test: LabelledImages) -> Eff
 def _per_class(
     hits: Hits, arm: str, comparator: str, train: LabelledImages, shown: SyntheticImages, test: LabelledImages
 ) -> tuple[dict[str, Any], ...]:
-    """A row a class: images, recall of both arms with Wilson's 95 % interval for so many test images (or for as many as groups
-    of them are worth), and their difference with its 95 % interval over seeds and images, not corrected for the number of
-    classes; of a class with too few of either to tell, from -1 to 1, and of one where nothing differs by the rule of three."""
+    """One row for each class: numbers of images, recall of both arms, and their difference.
+
+    Recalls have Wilson's 95 % interval for the number of test images, or for their effective number with groups. The
+    difference has a 95 % interval over seeds and images, not corrected for the number of classes. With too few images
+    it runs from -1 to 1; if no image differs, it follows the rule of three.
+    """
     added, rows = np.bincount(shown.labels, minlength=len(train.classes)), []
     for c, name in enumerate(train.classes):
         here = test.labels == c

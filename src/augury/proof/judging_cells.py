@@ -1,4 +1,4 @@
-"""The outcome of a trial about holes: accuracy within their attribute values, every cell, and the cost over all images."""
+"""Results of a trial about holes: accuracy within their attribute values, in every cell, and over all images."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ LEVEL = 0.05
 
 
 def judged_images(test: LabelledImages, holes: Holes) -> tuple[LabelledImages, Mask]:
-    """Find the test images that the outcome is about.
+    """Select the test images that the outcome refers to.
 
-    Their classes are the cells, so that the mean over classes weighs every cell equally: a moved threshold gains in one
-    and loses in the other.
+    Their classes are the cells, so the mean over classes weights every cell equally. A shifted decision threshold then
+    gains in one cell and loses in another.
 
     Returns
     -------
     tuple
-        The test images within attribute values that contain a hole, with a pixel in place of each image, and bool [N],
-        which of the test images they are.
+        The test images within attribute values that contain a hole, with one pixel in place of each image. Then bool
+        [N], which test images these are.
 
     Raises
     ------
@@ -43,18 +43,18 @@ def judged_images(test: LabelledImages, holes: Holes) -> tuple[LabelledImages, M
             "they cannot be evaluated; put some into the test split"
         )
     values = holes.counts.shape[1]
-    there = np.flatnonzero(np.tile(holes.inside, len(holes.classes)))
-    assert len(there) == int(holes.inside.sum()) * holes.counts.size // values
+    judged_cells = np.flatnonzero(np.tile(holes.inside, len(holes.classes)))
+    assert len(judged_cells) == int(holes.inside.sum()) * holes.counts.size // values
     return LabelledImages(
         np.zeros((int(inside.sum()), 1, 1, 1), np.uint8),
-        np.searchsorted(there, cells[inside]).astype(np.int64),
-        tuple(holes.cell_name(int(cell)) for cell in there),
+        np.searchsorted(judged_cells, cells[inside]).astype(np.int64),
+        tuple(holes.cell_name(int(cell)) for cell in judged_cells),
         groups=None if test.groups is None else test.groups[inside],
     ), inside
 
 
 def absent(judged: LabelledImages) -> str:
-    """Why no word can be given: a cell without a test image; "" where each has one."""
+    """Why there can be no outcome: a cell without a test image; "" if each cell has one."""
     lacking = [judged.classes[c] for c in np.flatnonzero(judged.counts == 0)]
     if not lacking:
         return ""
@@ -71,12 +71,12 @@ def with_cells(
     test: LabelledImages,
     holes: Holes,
 ) -> Verdict:
-    """Add to a verdict on the images `inside` what it needs to be told honestly.
+    """Add the cells and the overall effect to a verdict on the images `inside`.
 
     Parameters
     ----------
     verdict
-        That on the images of `judged_images`.
+        Verdict on the images of `judged_images`.
     hits
         bool [S, N] of each arm, on all test images.
     shown
@@ -103,7 +103,7 @@ def with_cells(
 def cell_rows(
     arm: Mask, comparator: Mask, shown: SyntheticImages, test: LabelledImages, holes: Holes
 ) -> tuple[dict[str, Any], ...]:
-    """One row a cell: names, counts, recalls, and the difference with its interval.
+    """One row for each cell: names, counts, recalls, and the difference with its interval.
 
     Parameters
     ----------
@@ -114,18 +114,18 @@ def cell_rows(
 
     Notes
     -----
-    Intervals are over seeds and test images, corrected for the number of cells (Holm); `level` is the one they are at. `worse`
-    says that the interval lies below zero and that the t test agrees: where a single image differs, the interval alone may
-    say so without cause. Numbers of a cell without a test image are None.
+    Intervals cover seeds and test images and are corrected for the number of cells (Holm); `level` is their level. `worse`
+    means that the interval lies below zero and that the t test agrees. If a single image differs, the interval alone may be
+    wrong. Values of a cell without a test image are None.
     """
     cells = holes.cells(test)
     added = np.bincount(holes.targets(shown), minlength=holes.counts.size)
     everywhere = {int(cell): cells == cell for cell in np.unique(cells)}
     gaps = {cell: gap(arm, comparator, test, here) for cell, here in everywhere.items()}
     p = []
-    for cell, found in gaps.items():
-        there, least = alone(test, everywhere[cell])
-        p.append(min(1.0, 2 * min(found.p_below(0), found.p_above(0))) if there >= least else 1.0)
+    for cell, effect in gaps.items():
+        count, least = alone(test, everywhere[cell])
+        p.append(min(1.0, 2 * min(effect.p_below(0), effect.p_above(0))) if count >= least else 1.0)
     adjusted, levels = (dict(zip(gaps, each, strict=True)) for each in holm(p, LEVEL))
     rows = []
     for cell in range(holes.counts.size):
@@ -160,18 +160,18 @@ def _attributes(holes: Holes, value: int) -> dict[str, str]:
 
 
 def _accuracies(hits: Mask, judged: LabelledImages) -> list[float]:
-    """Mean recall over the cells, one value a seed."""
+    """Mean recall over the cells, one value for each seed."""
     cells = [hits[:, judged.labels == cell].mean(1) for cell in np.unique(judged.labels)]
     return [float(each) for each in np.mean(cells, axis=0)]
 
 
 def _overall(arm: Mask, comparator: Mask, test: LabelledImages, rows: tuple[dict[str, Any], ...]) -> dict[str, Any]:
     """Balanced accuracy over all test images, and each arm's worst cell."""
-    found = effects(arm.astype(float) - comparator, test.labels, test.groups)
-    low, high = found.interval()
-    there = [row for row in rows if row["test"]]
-    told: dict[str, Any] = {"difference": found.value, "low": low, "high": high, "test": len(test)}
+    difference = effects(arm.astype(float) - comparator, test.labels, test.groups)
+    low, high = difference.interval()
+    tested_rows = [row for row in rows if row["test"]]
+    summary: dict[str, Any] = {"difference": difference.value, "low": low, "high": high, "test": len(test)}
     for role in ("comparator", "arm"):
-        worst = min(there, key=lambda row: row[f"recall_{role}"])
-        told[f"worst_{role}"] = {"cell": worst["cell"], "recall": worst[f"recall_{role}"]}
-    return told
+        worst = min(tested_rows, key=lambda row: row[f"recall_{role}"])
+        summary[f"worst_{role}"] = {"cell": worst["cell"], "recall": worst[f"recall_{role}"]}
+    return summary

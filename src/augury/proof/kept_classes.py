@@ -1,4 +1,4 @@
-"""Do translated images keep their class? An independent judge names it; below a limit the run advises against them."""
+"""Check whether translated images keep their class, with an independent classifier as the judge."""
 
 from __future__ import annotations
 
@@ -15,18 +15,32 @@ from augury.proof.measures import check_probabilities
 
 Floats = npt.NDArray[np.float64]
 LIMIT = 0.8
-"""Class agreement from which translated images are advised. A pilot between two laboratories' blood cells, whose translations
-changed classes, lost 14 points against colour matching; digits, of which some changed class, gained 8."""
+"""Class agreement from which translated images are recommended.
+
+In a pilot between blood cells of two laboratories, translations changed classes and lost 14 points against colour matching.
+Translations of digits, some of which changed class, gained 8 points."""
 
 WEAK = 0.2
-"""A judge below this share of the way from chance to certainty cannot tell whether classes are kept."""
+"""A judge below this share of the way from chance to certainty cannot assess class agreement."""
 KNOWN = "It classifies {:.0%} of real held-out images correctly."
-"""How the sentence tells what a judge can do."""
+"""Template of the sentence on the accuracy of the judge."""
 
 
 def limit_for(judge: float, classes: int) -> float:
-    """The limit of class agreement for a judge that recognises the share `judge` of real images of `classes` classes: LIMIT of
-    the way from chance to what it recognises."""
+    """Limit of class agreement for an imperfect judge.
+
+    Parameters
+    ----------
+    judge
+        Balanced accuracy of the judge on real images, in [0, 1].
+    classes
+        Number of classes K.
+
+    Returns
+    -------
+    float
+        LIMIT of the way from chance, 1 / K, to `judge`; never below chance.
+    """
     chance = 1 / classes
     return chance + LIMIT * max(judge - chance, 0.0)
 
@@ -43,11 +57,22 @@ class Share:
 
 @dataclass(frozen=True)
 class KeptClasses:
-    """How many translated images an independent classifier still puts into the class of their source.
+    """Share of translated images that an independent classifier assigns to the class of their source.
 
-    `overall` is the mean of the classes, its interval widened where classes are unequal; `classes` name -> share of that class, of those
-    that have any; `judge` is what the judge classifies correctly of real images of its own domain, None when it was not
-    measured; `limit` the agreement that is required; `advised` whether it is reached; `sentence` says all this.
+    Attributes
+    ----------
+    overall
+        Mean over the classes. Its interval is wider when classes differ in size.
+    classes
+        Name -> share of that class, for classes with at least one image.
+    limit
+        Required agreement.
+    judge
+        Balanced accuracy of the judge on real images of its own domain; None if not measured.
+    advised
+        Whether the images are recommended: the limit is reached and the judge is not weak.
+    sentence
+        The result in words.
     """
 
     overall: Share
@@ -76,18 +101,18 @@ def kept_classes(
     Parameters
     ----------
     labels : int64 [N]
-        The classes of the sources, which the translations are to keep.
+        Classes of the sources. Translations should keep them.
     probabilities : float64 [N, K]
-        What a judge predicts for the translated images. The judge must have taken no part in the training of the translator: a
-        translator satisfies the classifiers that train it also where it changes the class.
+        Predictions of a judge for the translated images. The judge must not take part in training the translator. A
+        translator satisfies the classifiers that train it even when it changes the class.
     classes : names, K
     limit : float in (0, 1]
-        The mean agreement of the classes below which the images are advised against.
+        Images with a lower mean agreement of the classes are not recommended.
     judge : float in (0, 1], optional
-        Balanced accuracy of the judge on held-out images. An imperfect judge names fewer classes than were kept, so the
-        sentence says it.
+        Balanced accuracy of the judge on held-out images. An imperfect judge underestimates the agreement, so the
+        sentence states its accuracy.
     known : str
-        The sentence that says so, with a place for the share.
+        Template of the sentence on the judge's accuracy, with one format field for the share.
 
     Returns
     -------
@@ -109,17 +134,19 @@ def kept_classes(
             "the data; give at least one image, and a judge of the same classes"
         )
     right = probabilities.argmax(1) == labels
-    found = {name: _share(right[labels == c]) for c, name in enumerate(classes) if (labels == c).any()}
-    mean = float(np.mean([each.value for each in found.values()]))
-    # a mean of classes of n_c images varies as a share of K² / Σ 1/n_c images would
-    effective = len(found) ** 2 / sum(1 / each.n for each in found.values())
+    shares = {name: _share(right[labels == c]) for c, name in enumerate(classes) if (labels == c).any()}
+    mean = float(np.mean([each.value for each in shares.values()]))
+    # the mean over classes of n_c images has the variance of a share of K² / Σ 1/n_c images
+    effective = len(shares) ** 2 / sum(1 / each.n for each in shares.values())
     overall = Share(mean, *wilson(mean, effective), n=len(labels))
     advised = mean >= limit
-    told = "" if judge is None else known.format(judge)
+    judge_sentence = "" if judge is None else known.format(judge)
     chance = 1 / len(classes)
     weak = judge is not None and judge < chance + WEAK * (1 - chance)
     advised = advised and not weak
-    return KeptClasses(overall, found, limit, judge, advised, _sentence(overall, found, limit, told, advised, weak))
+    return KeptClasses(
+        overall, shares, limit, judge, advised, _sentence(overall, shares, limit, judge_sentence, advised, weak)
+    )
 
 
 def _share(right: npt.NDArray[np.bool_]) -> Share:
@@ -128,15 +155,15 @@ def _share(right: npt.NDArray[np.bool_]) -> Share:
 
 
 def _sentence(
-    overall: Share, classes: dict[str, Share], limit: float, known: str, advised: bool, no_judge: bool
+    overall: Share, classes: dict[str, Share], limit: float, judge_sentence: str, advised: bool, no_judge: bool
 ) -> str:
-    """What was found, the weakest classes, and the advice."""
+    """State the agreement, the weakest classes, and the recommendation."""
     words = [
         f"An independent classifier assigns {overall.value:.0%} of the translated images to the class of their source (95 % "
         f"interval {overall.low:.0%} to {overall.high:.0%}; classes weighted equally)."
     ]
-    if known:
-        words.append(known)
+    if judge_sentence:
+        words.append(judge_sentence)
     weak = sorted((name for name, share in classes.items() if share.high < limit), key=lambda name: classes[name].value)
     if weak and not no_judge:
         shown = ", ".join(f"'{name}' ({classes[name].value:.0%})" for name in weak[:5]) + (

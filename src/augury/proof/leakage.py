@@ -1,4 +1,4 @@
-"""Has anything that made or chose the synthetic images seen the test part? Images are known by a digest of their pixels."""
+"""Check that no generator, filter or other part has seen the test split. Images are identified by a hash of their pixels."""
 
 from __future__ import annotations
 
@@ -20,56 +20,111 @@ Policy = Literal["refuse", "drop", "allow"]
 
 
 def image_hashes(images: Images) -> Prints:
-    """A 64-bit digest of the pixels of each image [N, C, H, W], in order; equal only for equal images of the same shape."""
+    """Hash the pixels of each image.
+
+    Parameters
+    ----------
+    images
+        uint8 [N, C, H, W].
+
+    Returns
+    -------
+    uint64 [N]
+        BLAKE2b, 64 bits, in the order of the images. Equal images of the same shape have equal hashes.
+    """
     shape = repr(images.shape[1:]).encode()
-    found = [hashlib.blake2b(image.tobytes(), digest_size=8, key=shape).digest() for image in images]
-    return np.frombuffer(b"".join(found), np.uint64)
+    digests = [hashlib.blake2b(image.tobytes(), digest_size=8, key=shape).digest() for image in images]
+    return np.frombuffer(b"".join(digests), np.uint64)
 
 
 def record(folder: Path, place: str, *seen: Prints) -> None:
-    """Keep in `folder` that `place` (generator, filters, ...) has seen these images."""
+    """Store the hashes of the images that a part of the pipeline has seen.
+
+    Parameters
+    ----------
+    folder
+        Where to write `place`.npy.
+    place
+        Name of the part, such as generator or filters.
+    seen
+        Hashes uint64 of the images, as `image_hashes` returns them.
+    """
     with atomic_path(folder / f"{place}.npy") as temporary, temporary.open("wb") as file:
         np.save(file, np.unique(np.concatenate(seen)), allow_pickle=False)
 
 
 def recorded(folder: Path) -> dict[str, Prints]:
-    """Place -> the images it has seen, as `record` kept them; empty where nothing was kept."""
+    """Read all hashes that `record` stored in a folder.
+
+    Parameters
+    ----------
+    folder
+        The folder that was given to `record`; it need not exist.
+
+    Returns
+    -------
+    dict
+        Name of the part -> hashes uint64 of the images it has seen; empty when nothing was stored.
+    """
     return {file.stem: np.load(file, allow_pickle=False) for file in sorted(folder.glob("*.npy"))}
 
 
 UNTOLD = " (not told of what it started from)"
-"""Ends the name of a place that began with weights of which nobody knows what they had seen."""
+"""Suffix of the name of a part that started from weights with unknown training images."""
 
 
 def seen_by(place: str, start: str) -> dict[str, Prints]:
-    """{the place's name: what it has seen} in the run `start` (its folder, or its synthesizer's); the name ends in UNTOLD where
-    that is not all. Empty where nothing was kept."""
+    """Read which images a part of an earlier run has seen.
+
+    Parameters
+    ----------
+    place
+        Name of the part, such as generator.
+    start
+        Folder of the run, or of its synthesizer.
+
+    Returns
+    -------
+    dict
+        {name: hashes uint64}. The name ends in UNTOLD when the record is incomplete. Empty when nothing was stored.
+    """
     folders = [folder / "seen" for folder in (Path(start), Path(start).parent)]
     files = [folder / f"{name}.npy" for folder in folders for name in (place, place + UNTOLD)]
     return {file.stem: np.load(file, allow_pickle=False) for file in [file for file in files if file.exists()][:1]}
 
 
 def refuse_seen(test: LabelledImages, seen: Mapping[str, Prints], allowed: Prints | None = None) -> None:
-    """Raises DataError when an image of `test`, but for those `allowed`, is among those that any place has seen."""
+    """Raises DataError when any part has seen a test image. Images in `allowed` are exempt."""
     mine = image_hashes(test.images)
     if allowed is not None:
-        seen = {place: others[~np.isin(others, allowed)] for place, others in seen.items()}
-    for place, others in seen.items():
+        seen = {source: others[~np.isin(others, allowed)] for source, others in seen.items()}
+    for source, others in seen.items():
         shared = np.isin(mine, others)
         if shared.any():
             raise DataError(
-                f"{int(shared.sum())} of {len(test)} test images were seen by the {place}, such as {_named(test.names, shared, 1)}; the "
+                f"{int(shared.sum())} of {len(test)} test images were seen by the {source}, such as {_named(test.names, shared, 1)}; the "
                 "result would be too optimistic. Generate the synthetic images again from train images alone (a new run folder), or "
                 "remove these images from the test split"
             )
 
 
 def refuse_shared_parts(train: LabelledImages, validation: LabelledImages, test: LabelledImages) -> None:
-    """Raises DataError when two parts have an image in common, pixel for pixel."""
+    """Refuse splits that share an image, pixel for pixel.
+
+    Parameters
+    ----------
+    train, validation, test
+        The three splits.
+
+    Raises
+    ------
+    DataError
+        When two of them have an image in common.
+    """
     own = {"train": train, "validation": validation, "test": test}
-    known = {name: image_hashes(part.images) for name, part in own.items()}
+    hashes = {name: image_hashes(part.images) for name, part in own.items()}
     for first, second in (("train", "test"), ("validation", "test"), ("train", "validation")):
-        shared = np.isin(known[second], known[first])
+        shared = np.isin(hashes[second], hashes[first])
         if shared.any():
             raise DataError(
                 f"{int(shared.sum())} of {len(own[second])} {second} images are in the {first} split too, such as "
@@ -95,13 +150,37 @@ def like_held(
     mirrored: bool = False,
     names: Sequence[str] = (),
 ) -> npt.NDArray[np.bool_]:
-    """bool [M]: which of the synthetic `images` (called as `names` say) are near-duplicates of an image of the `held` part called `name`,
-    "test" or "validation", with `mirrored` also of its mirror image, and are to be left out; `others` are real images that
-    none of them is a copy of, to tell how alike pictures of this kind are.
+    """Find synthetic images that are near-duplicates of held-out images and must be left out.
 
-    An image that is a held image pixel for pixel is refused with DataError under "refuse" and "drop"; a near-duplicate
-    (`augury.data.copied`, images of 16 px a side or more) is refused or left out as the policy says; "allow" looks
-    for neither.
+    Near-duplicates (`augury.data.copied`) are searched in images of 16 px a side or more.
+
+    Parameters
+    ----------
+    images
+        Synthetic images, uint8 [M, C, H, W].
+    held
+        The held-out split.
+    policy
+        "refuse" raises for near-duplicates, "drop" marks them, "allow" does not search. "refuse" and "drop" raise for
+        exact copies.
+    name
+        Name of the held-out split: "test" or "validation".
+    others
+        Real images that none of the synthetic images copies. They calibrate how similar images of this kind are.
+    mirrored
+        Whether mirror images of held-out images count too.
+    names
+        Names of the synthetic images, for messages.
+
+    Returns
+    -------
+    bool [M]
+        Which images to leave out.
+
+    Raises
+    ------
+    DataError
+        For an exact copy of a held-out image unless the policy is "allow", and for a near-duplicate under "refuse".
     """
     if policy == "allow" or not len(images) or not len(held):
         return np.zeros(len(images), bool)
@@ -119,10 +198,12 @@ def like_held(
 def refuse_copies(
     images: Images, held: LabelledImages, name: str, *, mirrored: bool = False, names: Sequence[str] = ()
 ) -> None:
-    """Raises DataError when one of the synthetic `images` (called as `names` say) is an image of the `held` part called `name`, or with
-    `mirrored` its mirror image, pixel for pixel."""
-    known = [image_hashes(held.images), *([image_hashes(held.images[..., ::-1])] if mirrored else [])]
-    same = np.isin(image_hashes(images), np.concatenate(known))
+    """Raises DataError when a synthetic image equals a held-out image pixel for pixel, or with `mirrored` its mirror image.
+
+    `names` are the names of the synthetic images, `name` that of the held-out split.
+    """
+    hashes = [image_hashes(held.images), *([image_hashes(held.images[..., ::-1])] if mirrored else [])]
+    same = np.isin(image_hashes(images), np.concatenate(hashes))
     if same.any():
         raise DataError(
             f"{int(same.sum())} of {len(images)} synthetic images are images of the {name} split, pixel for pixel{' or mirrored' if mirrored else ''}, "
@@ -131,7 +212,7 @@ def refuse_copies(
 
 
 def _named(names: Sequence[str], chosen: npt.NDArray[np.bool_], most: int = 3) -> str:
-    """The first few of those chosen, by name where they have names."""
-    places = np.flatnonzero(chosen)
-    told = [names[i] for i in places[:most]] if names else [f"number {i}" for i in places[:1]]
-    return ", ".join(told)
+    """List the first few chosen images by name, or by number if they have no names."""
+    rows = np.flatnonzero(chosen)
+    shown = [names[i] for i in rows[:most]] if names else [f"number {i}" for i in rows[:1]]
+    return ", ".join(shown)

@@ -1,4 +1,4 @@
-"""What is trained in a trial, by name or as an object."""
+"""The learners of a trial, by name or as an object."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from augury.training import choose_precision
 
 @dataclass(frozen=True)
 class Network:
-    """`build` (channels, classes) -> a network on images [N, C, H, W] in [-1, 1], trained as `teach_each` says."""
+    """`build` (channels, classes) -> a network on images [N, C, H, W] in [-1, 1], trained by `fit_many`."""
 
     build: Build
     device: torch.device
@@ -34,14 +34,14 @@ class Network:
     way: str = "auto"
 
     def refusal(self, config: TrainConfig) -> str:
-        """Why it cannot be taught so; "" when it can."""
+        """Why this config cannot be used; "" if it can."""
         last = config.smote == "features" or config.objective == "adversarial"
         return "has no known last layer" if last and not stackable(self.build) else ""
 
     def predicted(
         self, trains: Sequence[LabelledImages], config: TrainConfig, seeds: Sequence[int], images: Images
     ) -> Iterator[npt.NDArray[np.float64]]:
-        """Class probabilities float64 [N, K] of `images` by the classifier of each seed, each as soon as it is there."""
+        """Yield class probabilities float64 [N, K] of `images` for the classifier of each seed, as soon as available."""
         return fit_many(
             trains,
             config,
@@ -56,8 +56,10 @@ class Network:
 
 @dataclass(frozen=True)
 class Adapted:
-    """A network of `build`, trained on labelled images for the domain of the unlabelled images `target` uint8 [M, C, H, W] by a
-    `method` of `adaptation.adapted`."""
+    """A network of `build`, adapted to another domain by a `method` of `adaptation.adapted`.
+
+    It is trained on labelled images. `target` holds unlabelled images of the domain, uint8 [M, C, H, W].
+    """
 
     build: Build
     device: torch.device
@@ -66,13 +68,13 @@ class Adapted:
     precision: str = "fp32"
 
     def refusal(self, config: TrainConfig) -> str:
-        """Why it cannot be taught so; "" when it can."""
+        """Why this config cannot be used; "" if it can."""
         return ""
 
     def predicted(
         self, trains: Sequence[LabelledImages], config: TrainConfig, seeds: Sequence[int], images: Images
     ) -> Iterator[npt.NDArray[np.float64]]:
-        """Class probabilities float64 [N, K] of `images` by the classifier of each seed, each as soon as it is there."""
+        """Yield class probabilities float64 [N, K] of `images` for the classifier of each seed, as soon as available."""
         for train, seed in zip(trains, seeds, strict=True):
             model = adapted(
                 train, self.target, config, method=self.method, seed=seed, device=self.device, build=self.build
@@ -98,14 +100,21 @@ def _neighbours() -> Any:
 NETWORKS: dict[str, Build] = {"cnn": Classifier, "resnet": ResNet}
 ESTIMATORS: dict[str, Callable[[], Any]] = {"forest": _forest, "neighbours": _neighbours}
 CLASSIFIERS = (*NETWORKS, "probe", *ESTIMATORS)
-"""Those after the networks take features: "probe:FEATURES" with a name of augury.metrics.EXTRACTORS."""
+"""Names of classifiers. Those after the networks use features: "probe:FEATURES" with a name of augury.metrics.EXTRACTORS."""
 
 
 def learner(classifier: Any, shape: tuple[int, int, int], device: torch.device, precision: str = "auto") -> Learner:
-    """What trains for images of `shape` (C, H, W): a name of CLASSIFIERS; a function or class (channels, classes) -> network;
-    a network, copied with its weights for each training; an estimator of scikit-learn, on features; or a Learner itself.
+    """The learner for images of `shape` (C, H, W).
 
-    `precision` "auto" is bf16 where that is faster on a GPU, else fp32. Raises SettingsError for anything else.
+    `classifier` is one of these:
+
+    - a name of CLASSIFIERS
+    - a function or class (channels, classes) -> network
+    - a network, copied with its weights for each training
+    - an estimator of scikit-learn, fitted to features
+    - a Learner itself
+
+    `precision` "auto" is bf16 if that is faster on a GPU, else fp32. Raises SettingsError for anything else.
     """
     if isinstance(classifier, Learner):
         return classifier
@@ -139,7 +148,18 @@ def learner(classifier: Any, shape: tuple[int, int, int], device: torch.device, 
 
 
 def features_of(classifier: str) -> str:
-    """The features that a classifier of this name is given, "" for one of images."""
+    """Name the features that a classifier uses.
+
+    Parameters
+    ----------
+    classifier
+        A name of CLASSIFIERS, such as "probe" or "probe:pixels".
+
+    Returns
+    -------
+    str
+        A name of augury.metrics.EXTRACTORS, or "" for a classifier on images.
+    """
     name, _, features = classifier.partition(":")
     return "" if name in NETWORKS else features or ("lite0" if lite0_installed() else "pixels")
 

@@ -1,4 +1,4 @@
-"""What a classifier is taught by: the loss of each image."""
+"""Losses of a classifier, one value for each image."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ GAMMA = 2.0
 """Focusing of the focal loss; 2 works best in its paper (Lin et al. 2017, table 1b)."""
 
 Loss = Callable[[Tensor, Tensor, Tensor], Tensor]
-"""logits [..., K], targets [..., K] that sum to 1, and the share of each class among the real images [..., K] (each > 0)
--> loss of each image [...]."""
+"""(logits [..., K], targets [..., K] that sum to 1, shares [..., K]) -> loss of each image [...].
+
+The shares are those of each class among the real images, each > 0."""
 
 
 def cross_entropy(logits: Tensor, targets: Tensor, shares: Tensor) -> Tensor:
@@ -22,7 +23,7 @@ def cross_entropy(logits: Tensor, targets: Tensor, shares: Tensor) -> Tensor:
 
 
 def focal(logits: Tensor, targets: Tensor, shares: Tensor) -> Tensor:
-    """-Σ target · (1 - p)^γ · log p (Lin et al. 2017, eq. 4): what is known well already counts little."""
+    """-Σ target · (1 - p)^γ · log p (Lin et al. 2017, eq. 4): images with confident correct predictions count little."""
     logs = F.log_softmax(logits, -1)
     return -(targets * (-torch.expm1(logs)).clamp(min=0) ** GAMMA * logs).sum(-1)
 

@@ -1,6 +1,6 @@
-"""Low-level statistics of one image given to another: translation between attribute values without a generator.
+"""Transfer low-level statistics between images: translation between attribute values without a generator.
 
-All functions take uint8 [C, H, W] `image` and `reference` of the same shape and give a uint8 image of that shape.
+All functions take uint8 [C, H, W] `image` and `reference` of the same shape and return a uint8 image of that shape.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ Image = npt.NDArray[np.uint8]
 Matching = Callable[[Image, Image], Image]
 
 BETA = 0.09
-"""Half the side of the window of exchanged frequencies, as a share of the shorter side: the largest of the three that Yang & Soatto
-2020 use. At 32 px it is a window of 5 × 5."""
+"""Half the side of the window of exchanged frequencies, as a share of the shorter image side. It is the largest of the three
+values of Yang & Soatto 2020. At 32 px the window has 5 × 5 frequencies."""
 
 
 def moments(image: Image, reference: Image) -> Image:
-    """Give each channel the mean and standard deviation of the reference's (Reinhard et al. 2001, in RGB)."""
+    """Give each channel the mean and standard deviation of the reference (Reinhard et al. 2001, in RGB)."""
     x, y = image.astype(np.float64), reference.astype(np.float64)
     mean_x, mean_y = (each.mean((1, 2), keepdims=True) for each in (x, y))
     std_x, std_y = (each.std((1, 2), keepdims=True) for each in (x, y))
@@ -27,14 +27,16 @@ def moments(image: Image, reference: Image) -> Image:
 
 
 def histograms(image: Image, reference: Image) -> Image:
-    """Give each channel the histogram of the reference's: each level goes to the level of the same cumulative share
-    (Gonzalez & Woods, section 3.3), interpolated between levels."""
+    """Give each channel the histogram of the reference (Gonzalez & Woods, section 3.3).
+
+    Each level maps to the level with the same cumulative share, interpolated between levels.
+    """
     matched = []
     for x, y in zip(image, reference, strict=True):
-        _, places, counts = np.unique(x, return_inverse=True, return_counts=True)
-        levels, there = np.unique(y, return_counts=True)
-        wanted = np.interp(np.cumsum(counts) / x.size, np.cumsum(there) / y.size, levels)
-        matched.append(wanted[places.reshape(x.shape)])
+        _, inverse, counts = np.unique(x, return_inverse=True, return_counts=True)
+        levels, reference_counts = np.unique(y, return_counts=True)
+        mapped = np.interp(np.cumsum(counts) / x.size, np.cumsum(reference_counts) / y.size, levels)
+        matched.append(mapped[inverse.reshape(x.shape)])
     return _rounded(np.stack(matched))
 
 

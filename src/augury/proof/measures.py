@@ -1,4 +1,4 @@
-"""What is kept of one trained classifier: its measures, and which images it names rightly."""
+"""Measures of one trained classifier, and which images it classifies correctly."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ Floats = npt.NDArray[np.float64]
 Codes = npt.NDArray[np.int64]
 
 MEASURED = 2
-"""Raised when trainings come out or are measured otherwise, so that older results are not taken up."""
+"""Version of trainings and measures. It is raised when they change, so that older results are not reused."""
 SCALARS = ("balanced_accuracy", "macro_f1", "worst_recall", "auc", "ece", "brier")
 PER_CLASS = ("recall", "sensitivity")
-"""Lists of one value a class."""
+"""Measures with one value for each class."""
 
 
 def confusion(truth: Codes, predicted: Codes, classes: int) -> Codes:
@@ -27,24 +27,38 @@ def confusion(truth: Codes, predicted: Codes, classes: int) -> Codes:
 
 
 def measures(truth: Codes, p: Floats) -> dict[str, Any]:
-    """Measures of class probabilities `p` float64 [N, K] against `truth` int64 [N], plain JSON.
+    """Compute all measures of class probabilities.
 
-    balanced_accuracy (mean recall over the classes present), macro_f1, worst_recall, auc (one class against the rest, mean
-    over classes), ece, brier; per class recall (0 for an absent one) and sensitivity (at 90 % specificity; None for an
-    absent one); hits: the images named rightly, as `packed` writes them. Raises TrainingError when `p` are no
-    probabilities.
+    Parameters
+    ----------
+    truth
+        int64 [N], true classes.
+    p
+        float64 [N, K], predicted class probabilities.
+
+    Returns
+    -------
+    dict
+        Plain JSON. balanced_accuracy (mean recall over the classes present), macro_f1, worst_recall, auc (one class against
+        the rest, mean over classes), ece and brier. For each class recall (0 if absent) and sensitivity (at 90 %
+        specificity; None if absent). hits: the images classified correctly, in the format of `packed`.
+
+    Raises
+    ------
+    TrainingError
+        When `p` does not hold probabilities.
     """
     check_probabilities(p, len(truth))
     classes = p.shape[1]
     predicted = p.argmax(1)
     matrix = confusion(truth, predicted, classes)
-    right, there, called = np.diag(matrix).astype(float), matrix.sum(1), matrix.sum(0)
-    recall = right / np.maximum(there, 1)
-    f1 = 2 * right / np.maximum(there + called, 1)
+    right, truth_counts, predicted_counts = np.diag(matrix).astype(float), matrix.sum(1), matrix.sum(0)
+    recall = right / np.maximum(truth_counts, 1)
+    f1 = 2 * right / np.maximum(truth_counts + predicted_counts, 1)
     return {
-        "balanced_accuracy": float(recall[there > 0].mean()),
-        "macro_f1": float(f1[(there + called) > 0].mean()),
-        "worst_recall": float(recall[there > 0].min()),
+        "balanced_accuracy": float(recall[truth_counts > 0].mean()),
+        "macro_f1": float(f1[(truth_counts + predicted_counts) > 0].mean()),
+        "worst_recall": float(recall[truth_counts > 0].min()),
         "auc": macro([area_under_curve(p[:, c], truth == c) for c in range(classes)]),
         "ece": expected_calibration_error(truth, p),
         "brier": brier_score(truth, p),
@@ -55,7 +69,7 @@ def measures(truth: Codes, p: Floats) -> dict[str, Any]:
 
 
 def check_probabilities(p: Floats, n: int) -> None:
-    """Raises TrainingError unless `p` is float [n, K], finite, not negative, each row adding up to 1."""
+    """Raises TrainingError unless `p` is float [n, K], finite and not negative, and each row sums to 1."""
     if p.ndim != 2 or len(p) != n or p.shape[1] < 2:
         raise TrainingError(
             f"a classifier gave an array of shape {list(p.shape)} for {n} images, but must give one probability for each of "
@@ -76,10 +90,10 @@ def check_probabilities(p: Floats, n: int) -> None:
 
 
 def packed(hits: npt.NDArray[np.bool_]) -> str:
-    """bool [N] as hexadecimal digits, four images a digit."""
+    """Encode bool [N] as hexadecimal digits, four images per digit."""
     return np.packbits(hits).tobytes().hex()
 
 
 def unpacked(text: str, n: int) -> npt.NDArray[np.bool_]:
-    """The bool [n] that `packed` wrote."""
+    """Decode the bool [n] that `packed` encoded."""
     return np.unpackbits(np.frombuffer(bytes.fromhex(text), np.uint8), count=n).astype(bool)

@@ -1,4 +1,4 @@
-"""What a network minimises in each step: the loss of its batch, and for some arms more than that."""
+"""The objective of each step: the loss of the batch, for some arms with further terms."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ from augury.proof.train_config import Inputs, TrainConfig
 from augury.randomness import stream
 
 DRO_STEP = 0.01
-"""Step size of the weights of cells (Sagawa et al. 2020, appendix C.2)."""
+"""Step size of the cell weights (Sagawa et al. 2020, appendix C.2)."""
 CONSISTENCY = 5.0
 """Weight of the consistency loss (Goel et al. 2021)."""
 HIDDEN = 100
 """Units of the adversary's hidden layer (Ganin et al. 2016, figure 4)."""
 
 Forward = Callable[[nn.Module, Tensor, tuple[int, ...]], Tensor]
-"""(network, images, shape wanted) -> logits, checked."""
+"""(network, images, expected shape) -> logits, checked."""
 Prepare = Callable[[Inputs, int], Tensor]
-"""(images as stored, step) -> network input, augmented with the draws of that step's batch."""
+"""(images as stored, step) -> network input, augmented with the random numbers of that step."""
 
 
 class Objective:
     """The weighted mean loss of a batch, for one network or a stack of S.
 
-    Subclasses add a term. They train one network at a time, except where `stackable` says otherwise.
+    Subclasses add a term. They train one network at a time, unless `stackable` is True.
     """
 
     stackable = True
@@ -54,7 +54,7 @@ class Objective:
         self.device = device
 
     def parameters(self) -> Iterable[nn.Parameter]:
-        """Trained beside those of the network."""
+        """Parameters that are trained in addition to those of the network."""
         return ()
 
     def __call__(
@@ -92,8 +92,11 @@ class Objective:
 
 
 class GroupDRO(Objective):
-    """Online group distributionally robust optimisation (Sagawa et al. 2020, algorithm 1): the weights q of the cells grow
-    exponentially with their loss, and the sum of q · (mean loss of the cell in this batch) is minimised."""
+    """Online group distributionally robust optimisation (Sagawa et al. 2020, algorithm 1).
+
+    The weights q of the cells grow exponentially with their loss. The objective is the sum of q · (mean loss of the cell in
+    this batch).
+    """
 
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
@@ -104,7 +107,7 @@ class GroupDRO(Objective):
         self.q = torch.full((len(self.samplers), cells), 1 / cells, device=self.device)
 
     def batch_loss(self, losses: Tensor, weights: Tensor, rows: Codes) -> Tensor:
-        """Update q and weigh the cells by it; a cell that the batch lacks has the loss 0."""
+        """Update q and weight the cells by it. A cell without images in the batch has loss 0."""
         cells = F.one_hot(torch.from_numpy(self.cells[rows]).to(losses.device), self.q.shape[1]).to(losses.dtype)
         means = (losses[..., None] * cells).sum(1) / cells.sum(1).clamp(min=1)
         grown = self.q * torch.exp(DRO_STEP * means.detach())
@@ -113,8 +116,10 @@ class GroupDRO(Objective):
 
 
 class Adversarial(Objective):
-    """The features must not tell the attribute value: a small network learns to tell it, behind a reversed gradient (Ganin &
-    Lempitsky 2015). Features are what the last layer is given."""
+    """Features that do not reveal the attribute value (Ganin & Lempitsky 2015).
+
+    A small network predicts the attribute value from the inputs of the last layer, behind a reversed gradient.
+    """
 
     stackable = False
 
@@ -134,7 +139,7 @@ class Adversarial(Objective):
         self.head = [nn.Parameter(weights.to(self.device)) for weights in drawn]
 
     def parameters(self) -> Iterable[nn.Parameter]:
-        """Those of the adversary."""
+        """Parameters of the adversary."""
         return self.head
 
     def __call__(
@@ -148,13 +153,18 @@ class Adversarial(Objective):
         total = self.batch_loss(self.losses(logits, targets), weights, rows)
         a, b, c, d = self.head
         hidden = reversed_gradient(features.float(), reversal_strength(step / self.config.steps))
-        told = F.linear(F.relu(F.linear(hidden, a, b)), c, d)
-        return total + F.cross_entropy(told, torch.from_numpy(self.attributes[rows[0]]).to(told.device))
+        attribute_logits = F.linear(F.relu(F.linear(hidden, a, b)), c, d)
+        return total + F.cross_entropy(
+            attribute_logits, torch.from_numpy(self.attributes[rows[0]]).to(attribute_logits.device)
+        )
 
 
 class Consistency(Objective):
-    """An image and its translation must be classified alike: CONSISTENCY times the mean Jensen-Shannon divergence of their
-    predictions (Goel et al. 2021, eq. 4), over the images of the batch that have a pair."""
+    """Consistent predictions for an image and its translation.
+
+    The term is CONSISTENCY times the mean Jensen-Shannon divergence of their predictions (Goel et al. 2021, eq. 4), over the
+    images of the batch that have a pair.
+    """
 
     stackable = False
 
@@ -166,7 +176,7 @@ class Consistency(Objective):
     def __call__(
         self, x: Tensor, targets: Tensor, weights: Tensor, rows: Codes, step: int, half: Any, prepare: Prepare
     ) -> Tensor:
-        """The loss of the batch plus that of its pairs; pairs get the augmentation of the image that they belong to."""
+        """The loss of the batch plus that of its pairs. A pair gets the augmentation of its image."""
         assert self.config.pairs is not None
         images, partners = self.config.pairs
         partner = partners[rows[0]]

@@ -20,8 +20,10 @@ from augury.proof.views import VIEWS, Views
 
 
 class Linear(nn.Module):
-    """Features [N, D] -> logits [N, K]: a linear layer behind a batch norm without weights (as He et al. 2022, appendix
-    A.1, probe). With `copies` S, [N, S·D] -> [N, S, K]."""
+    """Features [N, D] -> logits [N, K]: batch norm without weights, then a linear layer.
+
+    This is the probe of He et al. 2022, appendix A.1. With `copies` S, [N, S·D] -> [N, S, K].
+    """
 
     def __init__(self, dimension: int, classes: int, copies: int = 1) -> None:
         super().__init__()
@@ -35,15 +37,18 @@ class Linear(nn.Module):
 
 @dataclass(frozen=True)
 class OnFeatures:
-    """A classifier on the features of images: a linear layer taught as networks are, or an `estimator` of scikit-learn,
-    fitted to what a network would have been shown. Augmentation is `VIEWS` changed copies of each image."""
+    """A classifier on the features of images.
+
+    It is a linear layer trained like a network, or an `estimator` of scikit-learn fitted to the same images. Augmentation
+    consists of `VIEWS` augmented copies of each image.
+    """
 
     views: Views
     device: torch.device
     estimator: Any = None
 
     def refusal(self, config: TrainConfig) -> str:
-        """Why it cannot be taught so; "" when it can."""
+        """Why this config cannot be used; "" if it can."""
         if config.mix == "cutmix":
             return "sees features, and CutMix takes a box of pixels"
         if config.objective in ("adversarial", "consistency"):
@@ -57,33 +62,35 @@ class OnFeatures:
     def predicted(
         self, trains: Sequence[LabelledImages], config: TrainConfig, seeds: Sequence[int], images: Images
     ) -> Iterator[Floats]:
-        """Class probabilities float64 [N, K] of `images` by the classifier of each seed."""
-        asked, augment = self.views.extract(images), config.augment
+        """Yield class probabilities float64 [N, K] of `images` for the classifier of each seed."""
+        test_features, augment = self.views.extract(images), config.augment
         own = replace(config, augment=None, smote="")
         if config.cells is not None:
             own = replace(own, cells=np.tile(config.cells, 1 if augment is None else 1 + VIEWS))
         if config.synthetic is not None:
-            found = self.views.extract(config.synthetic[0], augment)
+            synthetic_features = self.views.extract(config.synthetic[0], augment)
             times, soft = 1 if augment is None else 1 + VIEWS, config.synthetic_targets
-            given = (found, np.tile(config.synthetic[1], times))
-            own = replace(own, synthetic=given, synthetic_targets=None if soft is None else np.tile(soft, (times, 1)))
+            synthetic = (synthetic_features, np.tile(config.synthetic[1], times))
+            own = replace(
+                own, synthetic=synthetic, synthetic_targets=None if soft is None else np.tile(soft, (times, 1))
+            )
         tables = [self._table(train, config, seed) for train, seed in zip(trains, seeds, strict=True)]
         if self.estimator is not None:
             for table, seed in zip(tables, seeds, strict=True):
-                yield fitted(self.estimator, table, own, seed, asked)
+                yield fitted(self.estimator, table, own, seed, test_features)
             return
         yield from fit_many(
             tables,
             own,
             seeds=seeds,
             device=self.device,
-            then=lambda model: probabilities(model, asked),
+            then=lambda model: probabilities(model, test_features),
             build=Linear,
         )
 
     def _table(self, train: LabelledImages, config: TrainConfig, seed: int) -> Table:
-        """The features to teach from, with what SMOTE makes of the pixels or of the features."""
+        """The features to train on, with SMOTE on the pixels or on the features."""
         shown = smoted(train, seed) if config.smote == "inputs" else train
-        found = self.views.extract(shown.images, config.augment)
-        table = Table(found, np.resize(shown.labels, len(found)), train.classes)
+        features = self.views.extract(shown.images, config.augment)
+        table = Table(features, np.resize(shown.labels, len(features)), train.classes)
         return smoted(table, seed) if config.smote == "features" else table

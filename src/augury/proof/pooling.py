@@ -1,4 +1,4 @@
-"""One verdict from several trials, each with a test part of its own: cross-validation (Stone 1974)."""
+"""One verdict from several trials with different test splits: cross-validation (Stone 1974)."""
 
 from __future__ import annotations
 
@@ -20,7 +20,19 @@ from augury.verdict import Verdict
 
 @dataclass(frozen=True)
 class Fold:
-    """A finished trial: what it was made with (`kept`: the images shown by source), its verdict, and the measures of its trainings by name (`results` of `prove`)."""
+    """A finished trial.
+
+    Attributes
+    ----------
+    train, test
+        Its splits.
+    kept
+        Source -> the images shown.
+    verdict
+        Its verdict.
+    results
+        The measures of its trainings by name, as in `prove`.
+    """
 
     train: LabelledImages
     test: LabelledImages
@@ -30,15 +42,33 @@ class Fold:
 
 
 def pooled(folds: Sequence[Fold]) -> Verdict:
-    """The verdict on the images of all test parts together, those of each named by the classifiers of its own trial.
+    """Pool the test images of several trials into one verdict.
 
-    Arms and seeds are those that all folds have. Balanced accuracy, recall and worst recall are of the pooled images; the
-    other measures are means over the folds, weighed by test images, of a class where they are of a class. `ratio` is the mean
-    of those chosen, and the counts of train and synthetic images by class are means, too. Every test part counts as unseen
-    by what none of the trials found to have seen it. The folds' generators and train parts differ but overlap, as in any
-    cross-validation: intervals are over seeds and test images, and what other folds would have given is not in them.
+    The classifiers of each trial classify its own test images.
 
-    Raises DataError when the trials are of other classes, share no seeds or arms, or a test image is in two of them.
+    Parameters
+    ----------
+    folds
+        Finished trials of one data set. Arms and seeds that all folds have are used.
+
+    Returns
+    -------
+    Verdict
+        On all test images. Its `ratio`, and the numbers of train and synthetic images by class, are means over the folds.
+
+    Raises
+    ------
+    DataError
+        When the trials have different classes, share no seeds or arms, study empty cells, or share a test image.
+
+    Notes
+    -----
+    Balanced accuracy, recall and worst recall refer to the pooled images. Other measures are means over the folds,
+    weighted by test images, or by test images of the class for measures of a class. The test images count as unseen by a
+    part only if no trial found otherwise.
+
+    Generators and train splits of the folds differ but overlap, as in any cross-validation. Intervals cover seeds and
+    test images. They do not cover another choice of folds.
     """
     first = folds[0]
     classes = first.train.classes
@@ -48,8 +78,8 @@ def pooled(folds: Sequence[Fold]) -> Verdict:
         raise DataError(
             "the trials to pool are about empty cells, each about those of its own train split; read their verdicts one by one"
         )
-    known = np.concatenate([np.unique(leakage.image_hashes(fold.test.images)) for fold in folds])
-    if len(np.unique(known)) < len(known):
+    hashes = np.concatenate([np.unique(leakage.image_hashes(fold.test.images)) for fold in folds])
+    if len(np.unique(hashes)) < len(hashes):
         raise DataError(
             "a test image is in two of the trials to pool, and would count twice; pool folds of one data set"
         )
@@ -78,22 +108,22 @@ def pooled(folds: Sequence[Fold]) -> Verdict:
         for fold in folds
     ]
     each = {"train": [fold.train.counts for fold in folds], "synthetic": shown}
-    counts = {what: np.mean(numbers, axis=0).round().astype(int).tolist() for what, numbers in each.items()}
+    counts = {kind: np.mean(numbers, axis=0).round().astype(int).tolist() for kind, numbers in each.items()}
     rows = tuple(
-        row | {what: numbers[c] for what, numbers in counts.items()} for c, row in enumerate(verdict.per_class)
+        row | {kind: numbers[c] for kind, numbers in counts.items()} for c, row in enumerate(verdict.per_class)
     )
-    told = [fold.verdict.leaks or {"test_not_seen_by": [], "left_out": 0} for fold in folds]
-    unseen = sorted(set.intersection(*(set(leaks["test_not_seen_by"]) for leaks in told)))
+    leaks_of_folds = [fold.verdict.leaks or {"test_not_seen_by": [], "left_out": 0} for fold in folds]
+    unseen = sorted(set.intersection(*(set(leaks["test_not_seen_by"]) for leaks in leaks_of_folds)))
     leaks = {
         "test_not_seen_by": unseen,
-        "left_out": sum(leaks["left_out"] for leaks in told),
-        "looked_for": all(leaks.get("looked_for", True) for leaks in told),
+        "left_out": sum(leaks["left_out"] for leaks in leaks_of_folds),
+        "looked_for": all(leaks.get("looked_for", True) for leaks in leaks_of_folds),
     }
     return replace(verdict, per_class=rows, folds=len(folds)).checked(leaks)
 
 
 def _together(parts: Sequence[LabelledImages]) -> LabelledImages:
-    """All labels, for which a pixel each stands; groups of different parts are different ones."""
+    """Join the labels of all parts, with one pixel in place of each image. Groups of different parts stay distinct."""
     groups: list[Codes] = []
     before = 0
     for part in parts:
@@ -110,27 +140,27 @@ def _together(parts: Sequence[LabelledImages]) -> LabelledImages:
 
 
 def _measures(each: Sequence[Mapping[str, Any]], parts: Sequence[LabelledImages]) -> dict[str, Any]:
-    """The measures of one seed over all folds."""
+    """Measures of one seed over all folds."""
     hits = np.concatenate([unpacked(m["hits"], len(part)) for m, part in zip(each, parts, strict=True)])
     labels = np.concatenate([part.labels for part in parts])
-    there = np.bincount(labels, minlength=len(parts[0].classes))
-    recall = np.bincount(labels, hits, minlength=len(there)) / np.maximum(there, 1)
+    counts = np.bincount(labels, minlength=len(parts[0].classes))
+    recall = np.bincount(labels, hits, minlength=len(counts)) / np.maximum(counts, 1)
     weights, of_class = [len(part) for part in parts], np.array([part.counts for part in parts])
-    found: dict[str, Any] = {name: _mean([m[name] for m in each], weights) for name in SCALARS}
+    averages: dict[str, Any] = {name: _mean([m[name] for m in each], weights) for name in SCALARS}
     lists = {
-        name: [_mean([m[name][c] for m in each], of_class[:, c].tolist()) for c in range(len(there))]
+        name: [_mean([m[name][c] for m in each], of_class[:, c].tolist()) for c in range(len(counts))]
         for name in PER_CLASS
     }
     own = {
-        "balanced_accuracy": float(recall[there > 0].mean()),
-        "worst_recall": float(recall[there > 0].min()),
+        "balanced_accuracy": float(recall[counts > 0].mean()),
+        "worst_recall": float(recall[counts > 0].min()),
         "recall": recall.tolist(),
         "hits": packed(hits),
     }
-    return found | lists | own
+    return averages | lists | own
 
 
 def _mean(values: list[float | None], weights: Sequence[int]) -> float | None:
-    """The weighted mean of those that are there."""
+    """Weighted mean of the values that are not None."""
     pairs = [(value, weight) for value, weight in zip(values, weights, strict=True) if value is not None]
     return float(np.average([v for v, _ in pairs], weights=[w for _, w in pairs])) if pairs else None

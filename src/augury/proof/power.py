@@ -1,4 +1,4 @@
-"""How small a difference a trial can see, and what it would take to see a smaller one."""
+"""Smallest detectable difference of a trial, and the seeds and images that a smaller one needs."""
 
 from __future__ import annotations
 
@@ -11,34 +11,38 @@ MOST_SEEDS = 1000
 
 
 def power(difference: float, error: float, freedom: float, level: float = 0.05) -> float:
-    """Chance that a two-sided t test at `level` finds `difference`, given the standard error of its estimate (noncentral t;
-    Cohen 1988, chapter 2)."""
+    """Power of a two-sided t test at `level` for `difference` (noncentral t; Cohen 1988, chapter 2).
+
+    `error` is the standard error of the estimated difference, `freedom` its degrees of freedom.
+    """
     from scipy.stats import nct, t
 
     if error <= 0:
         return 1.0 if difference else level
     edge, centre = float(t.ppf(1 - level / 2, freedom)), abs(difference) / error
-    if centre > 2 * edge + 8:  # where noncentral t may lose its digits
+    if centre > 2 * edge + 8:  # the noncentral t may lose precision here
         return 1.0
     far = float(nct.cdf(-edge, freedom, centre)) if centre < 4 else 0.0
     return float(nct.sf(edge, freedom, centre)) + far
 
 
-def detectable(error: float, freedom: float, level: float = 0.05, wanted: float = POWER) -> float:
-    """The smallest difference that is found with the chance `wanted`."""
+def detectable(error: float, freedom: float, level: float = 0.05, chance: float = POWER) -> float:
+    """Smallest difference that is detected with power `chance`."""
     from scipy.optimize import brentq
 
     if error <= 0:
         return 0.0
     high = 8.0
-    while power(high, 1.0, freedom, level) < wanted:
+    while power(high, 1.0, freedom, level) < chance:
         high *= 2
-    return error * float(brentq(lambda d: power(d, 1.0, freedom, level) - wanted, 0.0, high, xtol=1e-4))
+    return error * float(brentq(lambda d: power(d, 1.0, freedom, level) - chance, 0.0, high, xtol=1e-4))
 
 
 def seeds_needed(effects: Effects, difference: float, level: float = 0.05) -> int | None:
-    """Fewest seeds with which `difference` is found with a chance of 80 % on the same test images; None when no number of
-    seeds, up to 1,000, is enough."""
+    """Fewest seeds that detect `difference` with a power of 80 % on the same test images.
+
+    None if 1,000 seeds are not enough.
+    """
     one = effects.seed_variance * len(effects.seeds)
 
     def enough(n: int) -> bool:
@@ -55,7 +59,9 @@ def seeds_needed(effects: Effects, difference: float, level: float = 0.05) -> in
 
 
 def images_needed(effects: Effects, difference: float, images: int, level: float = 0.05) -> int:
-    """About how many test images, where there are `images` now, leave room for seeds to find `difference`: so many that
-    they bring half of the variance that it allows."""
+    """Approximate number of test images that `difference` needs, given `images` now.
+
+    Images then contribute half of the variance that the difference allows, and leave the other half to the seeds.
+    """
     allowed = (difference / detectable(1.0, 1e6, level)) ** 2 / 2
     return max(images, math.ceil(images * effects.image_variance / allowed))

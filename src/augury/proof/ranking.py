@@ -1,4 +1,4 @@
-"""How well probabilities rank the images of a class above all others: AUC, and sensitivity at a fixed specificity."""
+"""Ranking of the images of a class above all others: AUC, and sensitivity at a fixed specificity."""
 
 from __future__ import annotations
 
@@ -9,12 +9,14 @@ Floats = npt.NDArray[np.float64]
 Codes = npt.NDArray[np.int64]
 
 SPECIFICITY = 0.9
-"""At least this share of the images of other classes must be told from the class whose sensitivity is measured."""
+"""Smallest share of images of other classes that must be below the threshold when sensitivity is measured."""
 
 
 def area_under_curve(scores: Floats, positive: npt.NDArray[np.bool_]) -> float | None:
-    """Chance that a positive image scores above a negative one, ties half (Mann & Whitney 1947, as AUC by Hanley & McNeil
-    1982); None without both kinds."""
+    """Probability that a positive image scores above a negative one; ties count half. None without both kinds.
+
+    Mann & Whitney 1947; as AUC by Hanley & McNeil 1982.
+    """
     from scipy.stats import rankdata
 
     n = int(positive.sum())
@@ -24,8 +26,10 @@ def area_under_curve(scores: Floats, positive: npt.NDArray[np.bool_]) -> float |
 
 
 def sensitivity_at(scores: Floats, positive: npt.NDArray[np.bool_], specificity: float = SPECIFICITY) -> float | None:
-    """The largest share of positive images called positive by a threshold that leaves at least `specificity` of the negative
-    ones below it; None without both kinds."""
+    """Largest sensitivity of a threshold with at least `specificity` of the negative images below it.
+
+    None without both kinds.
+    """
     n, others = int(positive.sum()), np.sort(scores[~positive])
     if n == 0 or not len(others):
         return None
@@ -34,6 +38,6 @@ def sensitivity_at(scores: Floats, positive: npt.NDArray[np.bool_], specificity:
 
 
 def macro(values: list[float | None]) -> float | None:
-    """The mean of those that exist."""
-    there = [value for value in values if value is not None]
-    return float(np.mean(there)) if there else None
+    """Mean of the values that are not None."""
+    present = [value for value in values if value is not None]
+    return float(np.mean(present)) if present else None

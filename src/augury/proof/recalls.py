@@ -1,4 +1,4 @@
-"""Recall of some test images with and without the generated images: values, intervals, and whether they can be told at all."""
+"""Recall of a subset of test images with and without the generated images: values, intervals, effective sample sizes."""
 
 from __future__ import annotations
 
@@ -15,16 +15,21 @@ Mask = npt.NDArray[np.bool_]
 
 
 def alone(test: LabelledImages, here: Mask) -> tuple[int, int]:
-    """(how many of the test images `here` stand or fall alone, as how many a variance can be told from: two images, or
-    three groups of several; with two of these "helps" was said without cause in one of ten simulated trials)."""
+    """Number of independent units among the test images `here`, and the smallest number that allows a variance estimate.
+
+    Units are images or groups. The minimum is two images, or three groups of several images. With two such groups, one in
+    ten simulated trials gave a false "helps".
+    """
     images = int(here.sum())
-    there = images if test.groups is None else len(np.unique(test.groups[here]))
-    return there, 2 if there == images else 3
+    units = images if test.groups is None else len(np.unique(test.groups[here]))
+    return units, 2 if units == images else 3
 
 
 def worth(values: npt.NDArray[np.float64], groups: Codes | None) -> float:
-    """As many independent images as `values` [N] in [0, 1] of images in groups are worth: N divided by the design effect of
-    their mean (Kish 1965, section 8.2), no more than N and no fewer than the groups."""
+    """Effective number of independent images for `values` [N] in [0, 1] of images in groups.
+
+    It is N divided by the design effect of the mean (Kish 1965, section 8.2), clipped to [number of groups, N].
+    """
     n = len(values)
     if groups is None:
         return n
@@ -36,24 +41,28 @@ def worth(values: npt.NDArray[np.float64], groups: Codes | None) -> float:
 
 
 def gap(arm: Mask, comparator: Mask, test: LabelledImages, here: Mask) -> Effects:
-    """The difference in recall of the images `here`, hits [S, N] of both."""
+    """Difference in recall on the images `here`, from the hits [S, N] of both arms."""
     groups = None if test.groups is None else test.groups[here]
     return effects(arm[:, here].astype(float) - comparator[:, here], np.zeros(int(here.sum()), np.int64), groups)
 
 
-def interval(found: Effects, test: LabelledImages, here: Mask, confidence: float = 0.95) -> tuple[float, float]:
-    """The interval of a `gap` over seeds and images; from -1 to 1 for too few images to tell, and by the rule of three
-    where no image differs."""
-    there, least = alone(test, here)
-    low, high = found.interval(confidence) if there >= least else (-1.0, 1.0)
-    if low == high:  # none of them tells the arms apart: the rule of three
-        low, high = max(-1.0, low - 3 / there), min(1.0, high + 3 / there)
+def interval(effect: Effects, test: LabelledImages, here: Mask, confidence: float = 0.95) -> tuple[float, float]:
+    """The interval of a `gap` over seeds and images.
+
+    With too few images it is [-1, 1]. If no image differs, the rule of three applies.
+    """
+    units, least = alone(test, here)
+    low, high = effect.interval(confidence) if units >= least else (-1.0, 1.0)
+    if low == high:  # the arms agree on all images: the rule of three
+        low, high = max(-1.0, low - 3 / units), min(1.0, high + 3 / units)
     return low, high
 
 
 def recalls(arm: Mask, comparator: Mask, test: LabelledImages, here: Mask) -> dict[str, Any]:
-    """The number of groups, and the recall of both arms with Wilson's 95 % interval for so many test images (or for as many as
-    groups of them are worth)."""
+    """Number of groups, and the recall of both arms with Wilson's 95 % interval.
+
+    The interval is for the number of test images, or for their effective number with groups (`worth`).
+    """
     groups = None if test.groups is None else test.groups[here]
     row: dict[str, Any] = {"groups": None if groups is None else len(np.unique(groups))}
     for role, hits in (("comparator", comparator), ("arm", arm)):

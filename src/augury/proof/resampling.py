@@ -1,4 +1,4 @@
-"""Which train images a seed teaches from: all of them, or a resample, the same for every arm of the seed."""
+"""Train images of a seed: all of them, or a resample that is the same for every arm of the seed."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from augury.randomness import rng
 Resample = Literal["none", "subsample", "bootstrap"]
 
 SHARE = 0.9
-"""Of each class (or of the groups), what a subsample keeps."""
+"""Share of each class (or of the groups) that a subsample keeps."""
 
 
 def rows(train: LabelledImages, how: Resample, seed: int) -> Codes:
     """Row numbers int64 [M] into `train`, a function of (`how`, `seed`) alone.
 
-    "bootstrap" draws as many images of each class as it has, with replacement; "subsample" draws 90 % of them, rounded up,
-    without. With groups (patients, tracks) whole groups are drawn instead, and a class that this would lose keeps one of
+    "bootstrap" draws as many images of each class as it has, with replacement. "subsample" draws 90 % of them, rounded up,
+    without replacement. With groups (patients, tracks), whole groups are drawn. A class that would then be lost keeps one of
     its groups.
     """
     if how == "none":
@@ -30,12 +30,12 @@ def rows(train: LabelledImages, how: Resample, seed: int) -> Codes:
         return np.concatenate([_drawn(members, how, random) for members in classes])
     names = np.unique(train.groups)
     drawn = _drawn(names, how, random)
-    found = [np.flatnonzero(train.groups == name) for name in drawn]
+    chosen = [np.flatnonzero(train.groups == name) for name in drawn]
     for c in np.flatnonzero(train.counts):
-        if not any((train.labels[each] == c).any() for each in found):
+        if not any((train.labels[each] == c).any() for each in chosen):
             own = np.unique(train.groups[train.labels == c])
-            found.append(np.flatnonzero(train.groups == random.choice(own)))
-    return np.concatenate(found).astype(np.int64)
+            chosen.append(np.flatnonzero(train.groups == random.choice(own)))
+    return np.concatenate(chosen).astype(np.int64)
 
 
 def resampled(train: LabelledImages, how: Resample, seed: int) -> LabelledImages:

@@ -1,4 +1,4 @@
-"""Looking at a trial while it grows, without finding more than chance allows: error is spent over the looks."""
+"""Interim looks at a growing trial. Error spending over the looks controls the total error."""
 
 from __future__ import annotations
 
@@ -13,23 +13,27 @@ Floats = npt.NDArray[np.float64]
 
 
 def looks(first: int, most: int | None, level: float = 0.05, arms: int = 1) -> tuple[tuple[int, float], ...]:
-    """(seeds, level of the two-sided test) of each look: every `first` seeds up to `most`; one look at `level` without
-    `most`. Looks too early for any sign-flip p to reach their level, corrected for as many `arms`, are left out, and spend
-    nothing."""
+    """(seeds, level of the two-sided test) of each look.
+
+    There is a look every `first` seeds up to `most`; without `most`, one look at `level`. A look is left out and spends no
+    error if no sign-flip p can reach its level, corrected for the number of `arms`.
+    """
     if most is None or most <= first:
         return ((first, level),)
     numbers = [*range(first, most, first), most]
     while True:
-        found = nominal_levels(tuple(n / most for n in numbers), level)
-        late = [n for n, a in zip(numbers, found, strict=True) if n == most or least_seeds(max(a / arms, 1e-12)) <= n]
+        levels = nominal_levels(tuple(n / most for n in numbers), level)
+        late = [n for n, a in zip(numbers, levels, strict=True) if n == most or least_seeds(max(a / arms, 1e-12)) <= n]
         if late == numbers:
-            return tuple(zip(numbers, found, strict=True))
+            return tuple(zip(numbers, levels, strict=True))
         numbers = late
 
 
 def spent(time: float, level: float = 0.05) -> float:
-    """Error spent, on both sides, by the share `time` in (0, 1] of the seeds: O'Brien & Fleming's way as a function of time
-    (Lan & DeMets 1983, α₁*, for each side)."""
+    """Two-sided error spent by the share `time` in (0, 1] of the seeds.
+
+    O'Brien & Fleming's boundary as a function of time (Lan & DeMets 1983, α₁*, for each side).
+    """
     from scipy.special import ndtr, ndtri
 
     return float(4 * ndtr(ndtri(level / 4) / np.sqrt(time)))
@@ -37,12 +41,15 @@ def spent(time: float, level: float = 0.05) -> float:
 
 @cache
 def nominal_levels(times: tuple[float, ...], level: float = 0.05) -> tuple[float, ...]:
-    """The two-sided level of the test at each look, so that under no difference all looks together err with the chance
-    `level`. The path to each look is integrated as Armitage, McPherson & Rowe (1969) do."""
+    """Two-sided level of the test at each look.
+
+    Without a true difference, all looks together have the error probability `level`. The path to each look is integrated as
+    in Armitage, McPherson & Rowe (1969).
+    """
     from scipy.optimize import brentq
     from scipy.special import ndtr
 
-    found: list[float] = []
+    levels: list[float] = []
     grid: Floats = np.zeros(1)  # sums that have not crossed, and how probable they are
     weight: Floats = np.ones(1)
     before, past = 0.0, 0.0
@@ -56,10 +63,10 @@ def nominal_levels(times: tuple[float, ...], level: float = 0.05) -> tuple[float
             return float((weight * crossed).sum() - new)
 
         edge = float(brentq(excess, 0.0, 12 * np.sqrt(time), xtol=1e-10))
-        found.append(float(2 * ndtr(-edge / np.sqrt(time))))
+        levels.append(float(2 * ndtr(-edge / np.sqrt(time))))
         nodes, shares = np.polynomial.legendre.leggauss(160)
         places = nodes * edge
         density = np.exp(-0.5 * ((places[:, None] - grid) / step) ** 2) / (step * np.sqrt(2 * np.pi))
         grid, weight = places, shares * edge * (density @ weight)
         before, past = time, spent(time, level)
-    return tuple(found)
+    return tuple(levels)

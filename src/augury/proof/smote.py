@@ -1,4 +1,4 @@
-"""SMOTE, by imbalanced-learn, on whatever a classifier is given: pixels or features."""
+"""SMOTE by imbalanced-learn, on the inputs of a classifier: pixels or features."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ class Table:
 
 
 def smote_installed() -> bool:
-    """Whether imbalanced-learn is there; imports nothing."""
+    """Whether imbalanced-learn is installed; imports nothing."""
     return importlib.util.find_spec("imblearn") is not None
 
 
 def smoted(train: Labelled, seed: int) -> Table:
-    """`train` with as many images in each class as in the largest, the new ones between an image and one of its five
-    nearest of the class (Chawla et al. 2002), fewer where the class has fewer; a class of one image stays as it is.
+    """Fill each class up to the size of the largest with SMOTE (Chawla et al. 2002).
 
-    Pixels are rounded. Raises MissingExtraError without imbalanced-learn.
+    A new image lies between an image and one of its five nearest neighbours in the class, or fewer if the class has fewer. A
+    class with one image stays unchanged. Pixels are rounded. Raises MissingExtraError without imbalanced-learn.
     """
     if not smote_installed():
         raise MissingExtraError(
@@ -46,7 +46,7 @@ def smoted(train: Labelled, seed: int) -> Table:
     labels = train.labels
     counts = np.bincount(labels, minlength=len(train.classes))
     flat = np.asarray(train.images, np.float32).reshape(len(labels), -1)
-    made, named = [], []
+    additions, added_labels = [], []
     for c in np.flatnonzero((counts > 1) & (counts < counts.max())):
         smote = SMOTE(
             sampling_strategy={int(c): int(counts.max())},
@@ -54,11 +54,11 @@ def smoted(train: Labelled, seed: int) -> Table:
             random_state=torch_seed(seed, "smote", int(c)) % 2**32,
         )
         new = smote.fit_resample(flat, labels)[0][len(flat) :]
-        made.append(new)
-        named.append(np.full(len(new), c, np.int64))
-    if not made:
+        additions.append(new)
+        added_labels.append(np.full(len(new), c, np.int64))
+    if not additions:
         return Table(train.images, labels, train.classes)
-    new = np.concatenate(made).reshape(-1, *train.images.shape[1:])
+    new = np.concatenate(additions).reshape(-1, *train.images.shape[1:])
     if train.images.dtype == np.uint8:
         new = np.rint(new).clip(0, 255).astype(np.uint8)
-    return Table(np.concatenate([train.images, new]), np.concatenate([labels, *named]), train.classes)
+    return Table(np.concatenate([train.images, new]), np.concatenate([labels, *added_labels]), train.classes)

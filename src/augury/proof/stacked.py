@@ -1,4 +1,4 @@
-"""Many networks of one kind in one: their tensors laid one after the other along the first axis."""
+"""Many networks of one kind in one network: their tensors are concatenated along the first axis."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from augury.training import placed
 def stacked(models: Sequence[nn.Module], build: Callable[..., nn.Module], device: torch.device) -> nn.Module:
     """The network `build(copies=len(models))` with the weights of all `models`, on `device`.
 
-    A convolution of S groups, S times as many channels in a batch norm and a product of S matrices keep the copies apart,
-    so that one step of all is S steps of one.
+    Grouped convolutions, batch norms with S times the channels, and batched matrix products keep the S copies separate. So
+    one step of the stack is one step of each network.
     """
     with torch.device("meta"):
         many = build(copies=len(models))

@@ -1,4 +1,4 @@
-"""Tests and intervals on their own: signs, corrections, shares."""
+"""Sign-flip test and Holm correction."""
 
 from __future__ import annotations
 
@@ -13,13 +13,26 @@ from augury.randomness import rng
 Floats = npt.NDArray[np.float64]
 
 EXACT = 16
-"""Most values whose sign flips are all tried."""
+"""Largest number of values for which all sign flips are enumerated."""
 
 
 def sign_flip_p(differences: Floats, seed: int = 0) -> float:
-    """Two-sided p that the mean is zero, by flipping signs (Fisher 1935): exact up to 16 values, else 65,536 drawn flips.
+    """Test by sign flips whether the mean is zero (Fisher 1935).
 
-    The smallest p possible is 2^(1-n): .25 with 3 values, .0625 with 5, .03125 with 6.
+    The test is exact up to 16 values, and uses 65,536 flips beyond that, all but one of them random. The smallest
+    possible p is 2^(1-n): .25 with 3 values, .0625 with 5, .03125 with 6.
+
+    Parameters
+    ----------
+    differences
+        float64 [n], paired differences.
+    seed
+        Determines the random flips.
+
+    Returns
+    -------
+    float
+        Two-sided p in (0, 1].
     """
     n = len(differences)
     if n <= EXACT:
@@ -31,15 +44,15 @@ def sign_flip_p(differences: Floats, seed: int = 0) -> float:
 
 
 def least_seeds(level: float) -> int:
-    """Fewest pairs whose sign-flip test can give p <= `level`: 6 at .05, 7 at .025."""
+    """Fewest pairs whose sign-flip test can reach p <= `level`: 6 at .05, 7 at .025."""
     return max(2, 1 + math.ceil(math.log2(1 / level)))
 
 
 def holm(p: Sequence[float], level: float = 0.05) -> tuple[list[float], list[float]]:
-    """(adjusted p, the level at which each is tested) of Holm (1979): the k-th smallest of m at level / (m + 1 - k), up to the
-    first that is not rejected; that one and all after it at its level.
+    """Adjusted p values and the level at which each is tested (Holm 1979).
 
-    An interval at one minus that level agrees with the test's decision.
+    The k-th smallest of m is tested at level / (m + 1 - k), up to the first that is not rejected. That one and all after it
+    have its level. An interval at one minus that level agrees with the test's decision.
     """
     m, order = len(p), np.argsort(p, kind="stable")
     adjusted, levels = [0.0] * m, [0.0] * m

@@ -1,7 +1,7 @@
 """Training on labelled images of one domain and unlabelled images of another, step by step together.
 
-Each step makes a forward pass of the labelled batch and another of the target's, so that batch norm normalises each domain
-by its own statistics (French, Mackiewicz & Fisher 2018, section 3.1). At the end the statistics are those of the target.
+Each step makes one forward pass of the labelled batch and one of the target batch. So batch norm normalises each domain by its
+own statistics (French, Mackiewicz & Fisher 2018, section 3.1). The final statistics are those of the target.
 """
 
 from __future__ import annotations
@@ -31,8 +31,19 @@ from augury.training.schedules import cosine
 
 @dataclass(frozen=True)
 class Step:
-    """What an objective is given: `number` of the step and `progress` in [0, 1); `images` float [B, C, H, W], target images
-    as they are; `features` [B, D], what the last layer was given for the labelled batch."""
+    """Inputs of an objective in one step.
+
+    Attributes
+    ----------
+    number
+        Number of the step.
+    progress
+        Share of the training done, in [0, 1).
+    images
+        Target images without augmentation, float [B, C, H, W].
+    features
+        Inputs of the last layer for the labelled batch, [B, D].
+    """
 
     number: int
     progress: float
@@ -41,14 +52,14 @@ class Step:
 
 
 class Objective(Protocol):
-    """What is learnt from the target's images beside the labelled ones."""
+    """The training objective on target images, added to the loss of the labelled images."""
 
     def parameters(self) -> Iterable[nn.Parameter]:
-        """Those that are trained with the network's."""
+        """Parameters that are trained together with those of the network."""
         ...
 
     def loss(self, step: Step) -> Tensor:
-        """Added to the loss of the labelled batch."""
+        """The term that is added to the loss of the labelled batch."""
         ...
 
     def update(self) -> None:
@@ -61,7 +72,7 @@ class Objective(Protocol):
 
 
 Make = Callable[[nn.Module, TrainConfig, int], Objective]
-"""(network, config, seed) -> what is to be learnt from the target."""
+"""(network, config, seed) -> the objective on target images."""
 
 
 def fit_with_target(
@@ -74,10 +85,11 @@ def fit_with_target(
     device: torch.device,
     build: Build,
 ) -> nn.Module:
-    """Train a new network on `labelled` as the config says, and on `target` uint8 [M, C, H, W] as the objective says.
+    """Train a new network on labelled images and on `target` images uint8 [M, C, H, W].
 
-    AdamW and a cosine schedule, as `teach` has it. Batches of the target are as large as the labelled ones, drawn with
-    replacement. Returns the network in eval mode with batch-norm statistics of the target, without gradients.
+    The config defines the labelled part, the objective of `make` the target part. AdamW and the cosine schedule are those of
+    `fit`. Target batches have the size of the labelled ones and are drawn with replacement. Returns the network in eval
+    mode, with batch-norm statistics of the target and without gradients.
     """
     keep_memory()
     with seeded(seed, device):
@@ -106,20 +118,20 @@ def fit_with_target(
             optimiser.step()
             objective.update()
         last.close()
-        found = objective.result().eval().requires_grad_(False)
-    return adapt_batch_norm(found, target, seed=seed) if has_batch_norm(found) else found
+        network = objective.result().eval().requires_grad_(False)
+    return adapt_batch_norm(network, target, seed=seed) if has_batch_norm(network) else network
 
 
 def augmented(images: Tensor, config: TrainConfig, seed: int, name: str, step: int) -> Tensor:
-    """Images float [B, C, H, W] after the config's augmentation, from the stream (seed, name, step)."""
+    """Augment images float [B, C, H, W] as the config says, from the stream (seed, name, step)."""
     x = images if config.augment is None else config.augment(images, stream(seed, name, step))
     return x.contiguous(memory_format=torch.channels_last)
 
 
 def head(model: nn.Module) -> nn.Linear:
-    """The last linear layer: `last` where the network has it, else the last one of its modules.
+    """The last linear layer: `last` if the network has one, else the last linear module.
 
-    Raises SettingsError when it has none.
+    Raises SettingsError if there is none.
     """
     linear = [m for m in (getattr(model, "last", None), *reversed(list(model.modules()))) if isinstance(m, nn.Linear)]
     if not linear:
@@ -131,7 +143,7 @@ def head(model: nn.Module) -> nn.Linear:
 
 
 class Inputs:
-    """Keeps what a layer was given last."""
+    """Stores the latest input of a layer."""
 
     def __init__(self, layer: nn.Module) -> None:
         self.value: Tensor | None = None
@@ -141,13 +153,13 @@ class Inputs:
         self.value = inputs[0]
 
     def taken(self) -> Tensor:
-        """What it was given since the last call, flattened to [B, D]."""
+        """Return the latest input since the last call, flattened to [B, D]."""
         assert self.value is not None, "no forward pass was made"
-        found, self.value = self.value.flatten(1), None
-        return found
+        features, self.value = self.value.flatten(1), None
+        return features
 
     def close(self) -> None:
-        """Remove the hook; copies of the network then have none either."""
+        """Remove the hook, so that copies of the network have none either."""
         self._handle.remove()
 
 
@@ -155,19 +167,39 @@ class Inputs:
 class MeanTeacher:
     """Self-ensembling (French, Mackiewicz & Fisher 2018; Tarvainen & Valpola 2017), as a `Make`.
 
-    A teacher, the moving average of the network, predicts target images without augmentation; the network is to predict the
-    same for augmented ones. `ema` in [0, 1) is what the teacher keeps of its weights at a step. Target images count from a
-    confidence of `threshold`. `weight` multiplies the loss; it is 0 for the share `warm` of the steps and rises over the next
-    `ramp`, as exp(-5 (1 - t)²) (Laine & Aila 2017). `align` in [0, 1] divides the teacher's probabilities by the power of
-    their running mean (distribution alignment to the uniform mix, Berthelot et al. 2020, section 3.1), which keeps rare
-    classes from being lost; `balance` weighs the class balance loss.
+    A teacher, the moving average of the network, predicts target images without augmentation. The network learns to predict
+    the same for augmented images.
 
-    Measured on USPS (500 labels) -> MNIST in 800 steps, balanced accuracy of one seed, where source only has 76: the published
-    threshold .968 and weight 3 (of the mean over classes; here the sum) without a warm start 72 to 83; with it 91; no
-    augmentation for the teacher and alignment 93; threshold .9 and weight 10 95. The published setting trains hundreds of
-    epochs; a few hundred steps need the warm start, since early labels are wrong. Alignment 1 is as good with an even target
-    and loses 3 points with a long-tailed one. A threshold of .8 in place of .9: 0 to 1.5 points less on USPS -> MNIST, 1 to 2.5
-    more on fonts -> photographs (three seeds), 0.4 more on MNIST -> USPS, 1.2 more with 300 target images.
+    Attributes
+    ----------
+    ema
+        Share of its weights that the teacher keeps in a step, in [0, 1).
+    threshold
+        Target images count from this confidence.
+    weight
+        Factor of the loss.
+    warm, ramp
+        The factor is 0 for the share `warm` of the steps. It rises over the next share `ramp`, as exp(-5 (1 - t)²) (Laine &
+        Aila 2017).
+    align
+        Power in [0, 1]. The teacher's probabilities are divided by this power of their running mean. This distribution
+        alignment to the uniform mix (Berthelot et al. 2020, section 3.1) protects rare classes.
+    balance
+        Weight of the class balance loss.
+
+    Notes
+    -----
+    Measured on USPS (500 labels) -> MNIST in 800 steps, balanced accuracy of one seed; source only has 76:
+
+    - published threshold .968 and weight 3 (of the mean over classes; here the sum), no warm start: 72 to 83
+    - with the warm start: 91
+    - no augmentation for the teacher, and alignment: 93
+    - threshold .9 and weight 10: 95
+
+    The published setting trains hundreds of epochs. A few hundred steps need the warm start, since early labels are wrong.
+    Alignment 1 is as good with an even target and loses 3 points with a long-tailed one. A threshold of .8 instead of .9
+    loses 0 to 1.5 points on USPS -> MNIST. It gains 1 to 2.5 on fonts -> photographs (three seeds), 0.4 on MNIST -> USPS, and
+    1.2 with 300 target images.
     """
 
     ema: float = 0.99
@@ -179,7 +211,7 @@ class MeanTeacher:
     balance: float = 0.005
 
     def __call__(self, model: nn.Module, config: TrainConfig, seed: int) -> Objective:
-        """What is to be learnt from the target."""
+        """The objective on target images."""
         return _SelfEnsembling(model, config, seed, self)
 
     def weight_at(self, progress: float) -> float:
@@ -204,16 +236,16 @@ class _SelfEnsembling:
         weight = self.settings.weight_at(step.progress)
         if not weight:
             return step.images.new_zeros(())
-        wanted = self._wanted(step.images)
+        teacher_probabilities = self._teacher_probabilities(step.images)
         x = augmented(step.images, self.config, self.seed, "student", step.number)
         predicted = self.model(x).float().softmax(1)
-        sure = (wanted.max(1).values >= self.settings.threshold).float()
-        consistency: Tensor = (sure * (predicted - wanted).square().sum(1)).mean()
+        sure = (teacher_probabilities.max(1).values >= self.settings.threshold).float()
+        consistency: Tensor = (sure * (predicted - teacher_probabilities).square().sum(1)).mean()
         balance = self.settings.balance * class_balance(predicted) * sure.mean()
         return weight * (consistency + balance)
 
     @torch.no_grad()
-    def _wanted(self, images: Tensor) -> Tensor:
+    def _teacher_probabilities(self, images: Tensor) -> Tensor:
         """The teacher's probabilities [B, K] of target images, aligned."""
         p: Tensor = self.teacher(images.contiguous(memory_format=torch.channels_last)).float().softmax(1)
         self.mean = p.mean(0) if self.mean is None else self.mean.lerp(p.mean(0), 0.05)
@@ -242,17 +274,17 @@ def class_balance(predicted: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class DomainAdversarial:
-    """DANN (Ganin & Lempitsky 2015), as a `Make`: features that a domain classifier cannot tell apart, by gradient reversal.
+    """DANN (Ganin & Lempitsky 2015), as a `Make`: gradient reversal hides the domain from a domain classifier.
 
-    `weight` is what the reversed gradient is multiplied with at the end of the training, `hidden` the width of the domain
-    classifier. Batch norm treats the domains apart, which already removes much of what tells them apart.
+    `weight` is the factor of the reversed gradient at the end of the training, `hidden` the width of the domain classifier.
+    Batch norm normalises each domain separately, which already removes much of the difference between them.
     """
 
     weight: float = 0.1
     hidden: int = 128
 
     def __call__(self, model: nn.Module, config: TrainConfig, seed: int) -> Objective:
-        """What is to be learnt from the target."""
+        """The objective on target images."""
         return _Adversary(model, config, seed, self)
 
 

@@ -1,4 +1,4 @@
-"""What a classifier is taught and how."""
+"""Training configuration: what a classifier is trained on, and how."""
 
 from __future__ import annotations
 
@@ -22,26 +22,60 @@ OBJECTIVES = ("", "group_dro", "adversarial", "consistency")
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """What one classifier is taught and how; the seed decides weights, batches and augmentation.
+    """Training configuration of one classifier. The seed determines weights, batches and augmentation.
 
-    `balanced` draws classes equally often instead of as they come; `class_weights` weighs the loss by N / (K·n_c)
-    instead (King & Zeng 2001, as scikit-learn's "balanced"). `loss` is a name of LOSSES; `smoothing` in [0, 1) is taken
-    from each target and spread over all classes. `augment` changes images, `mix` "mixup" or "cutmix" mixes each with
-    another of its batch. `smote` "inputs" adds what SMOTE makes of the images; "features" teaches the network for ¾ of the
-    steps and then its last layer alone, on what SMOTE makes of that layer's inputs.
+    Parameters
+    ----------
+    steps, batch
+        Number of steps, and images per step.
+    rate, decay
+        Learning rate and weight decay.
+    balanced
+        Draw classes equally often instead of at their frequency.
+    class_weights
+        Weight the loss by N / (K·n_c) (King & Zeng 2001, as scikit-learn's "balanced").
+    loss
+        A name of LOSSES.
+    smoothing
+        Share in [0, 1) of each target that is spread over all classes.
+    augment
+        Augmentation of the images.
+    mix
+        "mixup" or "cutmix": mix each image with another of its batch.
+    smote
+        "inputs" adds images by SMOTE. "features" trains the network for ¾ of the steps, then its last layer alone on that
+        layer's inputs with SMOTE.
+    synthetic
+        (images uint8 [M, C, H, W], labels int64 [M]).
+    ratio
+        Synthetic images per real image, in classes that have any.
+    synthetic_targets
+        Class probabilities float [M, K] that replace the labels of synthetic images.
+    synthetic_weight
+        Weight of a synthetic image in the loss; a real image has weight 1.
+    synthetic_smoothing
+        Smoothing of synthetic targets; None: `smoothing`.
+    schedule
+        "mixed" shows synthetic images among the real ones throughout. "first" shows the same number before all real ones.
+    cells
+        int64 [N], cell number of each train image. If given, cells are drawn equally often.
+    objective
+        A name of OBJECTIVES. "group_dro" needs `cells`, "adversarial" `attributes`, "consistency" `pairs`.
+    attributes
+        int64 [N], attribute value of each train image.
+    pairs
+        (images [P, ...], int64 [N]): for each train image the row of its pair among these images, -1 for none.
 
-    `ratio` synthetic images are shown for each real one, in the classes that have any; `synthetic` is (images uint8
-    [M, C, H, W], labels int64 [M]), `synthetic_targets` float [M, K] class probabilities to teach in place of the labels,
-    `synthetic_weight` what a synthetic image weighs in the loss when a real one weighs 1, `synthetic_smoothing` what is
-    taken from their targets instead of `smoothing` (None: the same). `schedule` "mixed" shows them among the real ones
-    throughout; "first" shows as many in all, but alone, before all the real ones.
+    Raises
+    ------
+    SettingsError
+        For values out of range and unknown names.
+    DataError
+        When synthetic images, labels and targets differ in number.
 
-    `cells` int64 [N] numbers the cell of each train image; where given, cells are drawn equally often. `objective` is a name
-    of OBJECTIVES: "group_dro" needs `cells`, "adversarial" `attributes` int64 [N], the attribute value of each train image,
-    and "consistency" `pairs`: (images [P, ...], int64 [N], the row among them that belongs to each train image, -1 for
-    none). These arrays hold for one train part, the same for every seed.
-
-    Raises SettingsError for values that make no sense, DataError for synthetic images, labels and targets that do not fit.
+    Notes
+    -----
+    `cells`, `attributes` and `pairs` belong to one train split, the same for every seed.
     """
 
     steps: int = 300
@@ -67,30 +101,30 @@ class TrainConfig:
     pairs: tuple[Inputs, Codes] | None = None
 
     def __post_init__(self) -> None:
-        words = (
+        choice_fields = (
             ("loss", self.loss, tuple(LOSSES)),
             ("mix", self.mix, MIXES),
             ("smote", self.smote, SMOTES),
             ("objective", self.objective, OBJECTIVES),
         )
-        for what, name, known in words:
-            if name not in known:
-                raise SettingsError(f"there is no {what} '{name}'; choose among: {', '.join(filter(None, known))}")
-        for what, value in (("smoothing", self.smoothing), ("synthetic_smoothing", self.synthetic_smoothing or 0.0)):
+        for setting, name, choices in choice_fields:
+            if name not in choices:
+                raise SettingsError(f"there is no {setting} '{name}'; choose among: {', '.join(filter(None, choices))}")
+        for setting, value in (("smoothing", self.smoothing), ("synthetic_smoothing", self.synthetic_smoothing or 0.0)):
             if not 0 <= value < 1:
-                raise SettingsError(f"{what} is {value}, but must be at least 0 and less than 1")
+                raise SettingsError(f"{setting} is {value}, but must be at least 0 and less than 1")
         if self.ratio < 0 or self.synthetic_weight < 0:
             raise SettingsError(
                 f"ratio is {self.ratio} and synthetic_weight {self.synthetic_weight}, but neither may be negative"
             )
         if self.synthetic is not None:
-            given = [len(each) for each in (*self.synthetic, self.synthetic_targets) if each is not None]
-            if len(set(given)) > 1:
+            lengths = [len(each) for each in (*self.synthetic, self.synthetic_targets) if each is not None]
+            if len(set(lengths)) > 1:
                 raise DataError(
-                    f"there are {given} synthetic images, labels and targets; give one of each for an image"
+                    f"there are {lengths} synthetic images, labels and targets; give one of each for an image"
                 )
 
     @property
     def share(self) -> float:
-        """Synthetic images among all that are shown, in [0, 1)."""
+        """Share of synthetic images among all images shown, in [0, 1)."""
         return self.ratio / (1 + self.ratio) if self.synthetic is not None else 0.0

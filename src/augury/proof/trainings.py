@@ -1,4 +1,4 @@
-"""The trainings of a trial: each is done once, its measures are kept."""
+"""The trainings of a trial: each runs once, and its measures are stored."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ from augury.settings import ProveSettings
 from augury.training import PretrainedBackbone
 
 SEARCH_SEEDS = (7_000_003, 7_000_004)
-"""Seeds for choosing rate and weight decay on validation; they are not those of the trial."""
+"""Seeds for choosing learning rate and weight decay on validation. They differ from the seeds of the trial."""
 SEARCH_RATIO = 0.25
-"""Synthetic images for each real one while rate and decay are chosen: the ratio is chosen after them."""
+"""Synthetic images per real image while rate and decay are chosen. The ratio is chosen afterwards."""
 LAYERS_RATE = 1 / 3
-"""What the learning rate is multiplied with for a discriminator's layers: what has been learnt is to be kept."""
+"""Factor of the learning rate for a discriminator's layers, so that training preserves what they have learnt."""
 
 
 NO_HOLES = "the trial names no attribute with empty cells"
@@ -41,14 +41,30 @@ NO_HOLES = "the trial names no attribute with empty cells"
 
 @dataclass
 class Trainings:
-    """What all trainings of one trial share; `results` keeps the measures of each, so that a stopped trial goes on.
+    """State that all trainings of one trial share.
 
-    `synthetic` are the images judged, (uint8 [M, C, H, W], labels int64 [M]), `extra` those of other generators by name, and
-    `targets` what is taught of a source's images in place of their labels, float [M, K]. `validation` chooses rate and decay where the
-    settings give several; `classifier` is an object in place of the settings' name, as `learner` takes it; `layers` are the
-    discriminator's, or why there are none. `holes` are the empty cells that the trial is about, or why it is about none;
-    `made` are the images of each source with what they were made for, by name; `target` unlabelled images of the domain that is
-    tested, uint8 [M, C, H, W], where that is another one.
+    Attributes
+    ----------
+    synthetic
+        The images to judge: (uint8 [M, C, H, W], labels int64 [M]).
+    results
+        The measures of each training by name, so that an interrupted trial can resume.
+    validation
+        Chooses learning rate and weight decay when the settings give several.
+    targets
+        Source -> class probabilities float [M, K] that replace the labels of its images.
+    extra
+        Source -> images of another generator with their labels.
+    classifier
+        Replaces the name in the settings; see `learner`.
+    layers
+        The discriminator's layers, or the reason why there are none.
+    holes
+        The empty cells that the trial studies, or the reason why it studies none.
+    images_by_source
+        Source -> its synthetic images with their conditions and sources.
+    target
+        Unlabelled images of the tested domain, uint8 [M, C, H, W], if that is another domain.
     """
 
     train: LabelledImages
@@ -66,20 +82,20 @@ class Trainings:
     layers: PretrainedBackbone | str = "none was given"
     arms: Mapping[str, Arm] = field(default_factory=lambda: ARMS)
     holes: Holes | str = NO_HOLES
-    made: Mapping[str, SyntheticImages] = field(default_factory=dict)
+    images_by_source: Mapping[str, SyntheticImages] = field(default_factory=dict)
     target: Images | None = None
     _composed: dict[str, Composition] = field(default_factory=dict, init=False)
     _choices: dict[str, tuple[float, float]] = field(default_factory=dict, init=False)
 
     @cached_property
     def learner(self) -> Learner:
-        """What is trained. Raises SettingsError for a classifier that there is not."""
+        """What arms train by default. Raises SettingsError for an unknown classifier."""
         chosen = self.settings.classifier if self.classifier is None else self.classifier
         return learner(chosen, self.train.shape, self.device, self.settings.precision)
 
     @cached_property
     def _pretrained(self) -> Learner:
-        """A linear layer on features of ImageNet; one for all arms, as it keeps the features of each image."""
+        """A linear layer on ImageNet features, shared by all arms because it caches the features of each image."""
         return learner("probe:lite0", self.train.shape, self.device)
 
     @cached_property
@@ -87,26 +103,26 @@ class Trainings:
         return list(product(self.settings.learning_rates, self.settings.weight_decays))
 
     def select(self, names: Sequence[str]) -> tuple[str, ...]:
-        """The arms of these names; "all" and "usual" stand for every one, or usual one, that can be trained here.
+        """The arms of these names; "all" and "usual" stand for all of these arms that can be trained here.
 
-        Raises SettingsError for an unknown name, for an arm that cannot be trained with this classifier or these images,
-        and for several rates or decays without a validation part to choose on.
+        Raises SettingsError for an unknown name, and for an arm that this classifier or these images do not allow. Several
+        rates or decays without a validation split raise it too.
         """
         if len(self._grid) > 1 and self.validation is None:
             raise SettingsError(
                 f"{len(self._grid)} pairs of learning rate and weight decay are given, but no validation split to choose on; give one of each"
             )
-        found: list[str] = []
+        selected: list[str] = []
         for name in names:
             if name in ("all", "usual"):
                 meant = self.arms if name == "all" else self._usual
-                found += [each for each in meant if not self._obstacle(each)]
+                selected += [each for each in meant if not self._obstacle(each)]
             elif name not in self.arms:
                 raise SettingsError(f"there is no arm '{name}'; choose among: all, usual, {', '.join(self.arms)}")
             else:
                 refuse_arm(name, self._obstacle(name))
-                found.append(name)
-        return tuple(dict.fromkeys(found))
+                selected.append(name)
+        return tuple(dict.fromkeys(selected))
 
     @property
     def _usual(self) -> tuple[str, ...]:
@@ -115,39 +131,39 @@ class Trainings:
         return USUAL if isinstance(self.holes, str) else USUAL_CELLS
 
     def _obstacle(self, name: str) -> str:
-        """Why an arm cannot be trained here, and what to do; "" when it can."""
+        """Why an arm cannot be trained here, and how to fix it; "" if it can."""
         arm, layers = self.arms[name], self.layers
         if arm.network and not isinstance(layers, str) and layers.shape != self.train.shape:
             mine, theirs = list(self.train.shape), list(layers.shape)
             return f"its layers were trained on images [C, H, W] {theirs}, and these images are {mine}; give layers of a run with such images"
         why = self.holes if isinstance(self.holes, str) else ""
         without_layers = layers if isinstance(layers, str) else ""
-        if found := obstacle(arm, self.extra, without_layers, self.learner, why, self.target is not None):
-            return found
+        if reason := obstacle(arm, self.extra, without_layers, self.learner, why, self.target is not None):
+            return reason
         if isinstance(self.holes, str):
             return ""
         if arm.cells:
-            return composition.obstacle(arm, self.train, self._made(arm), self.holes)
+            return composition.obstacle(arm, self.train, self._generated_images(arm), self.holes)
         if arm.shows and arm.ratio is None:
             return "it shows a number of images chosen on validation, which has no image of an empty cell; use filled"
         return ""
 
-    def _made(self, arm: Arm) -> SyntheticImages | None:
-        """The generated images that an arm for holes shows, or, without a generator, those whose plan it follows."""
-        return self.made.get(arm.source or OWN)
+    def _generated_images(self, arm: Arm) -> SyntheticImages | None:
+        """The generated images that an arm for holes shows. Without a generator, the images whose plan it follows."""
+        return self.images_by_source.get(arm.source or OWN)
 
     def composed(self, name: str) -> Composition:
-        """What an arm for holes trains on; only the latest is kept."""
+        """Training images of an arm for holes; only the latest composition is cached."""
         if name not in self._composed:
             assert isinstance(self.holes, Holes), "select() was not asked"
             self._composed.clear()
             self._composed[name] = composition.compose(
-                self.arms[name], self.train, self._made(self.arms[name]), self.holes
+                self.arms[name], self.train, self._generated_images(self.arms[name]), self.holes
             )
         return self._composed[name]
 
     def _fitted(self, name: str) -> Learner:
-        """What this arm trains."""
+        """The learner of this arm."""
         arm, usual = self.arms[name], self.learner
         if arm.method:
             assert isinstance(usual, Network) and self.target is not None, "select() was not asked"
@@ -161,7 +177,7 @@ class Trainings:
         return Network(replace(self.layers, random_init=not arm.learnt), self.device, precision)
 
     def has(self, name: str) -> bool:
-        """Whether there is an image that this arm would show."""
+        """Whether the source of this arm has any image."""
         return (images := self._source(self.arms[name].source)) is not None and len(images[0]) > 0
 
     def searches(self, arms: Sequence[str]) -> int:
@@ -169,29 +185,31 @@ class Trainings:
         return len(self._grid) * len(SEARCH_SEEDS) * len(arms) if len(self._grid) > 1 else 0
 
     def measured(
-        self, what: str, arm: str, ratio: float, seeds: Sequence[int], part: LabelledImages
+        self, prefix: str, arm: str, ratio: float, seeds: Sequence[int], part: LabelledImages
     ) -> list[dict[str, Any]]:
-        """The measures on `part` of one classifier of the arm for each seed; `what`/seed is the name of a result. Those not
-        there yet are trained at once."""
+        """Measure one classifier of the arm for each seed on `part`.
+
+        The name of a result is `prefix`/seed. Seeds without a result are trained together.
+        """
         rate, decay = self._chosen(arm)
-        return self._measured(what, arm, self._config(arm, ratio, rate, decay), seeds, part)
+        return self._measured(prefix, arm, self._config(arm, ratio, rate, decay), seeds, part)
 
     def _measured(
-        self, what: str, arm: str, config: TrainConfig, seeds: Sequence[int], part: LabelledImages
+        self, prefix: str, arm: str, config: TrainConfig, seeds: Sequence[int], part: LabelledImages
     ) -> list[dict[str, Any]]:
-        lacking = [seed for seed in seeds if f"{what}/{seed}" not in self.results]
+        lacking = [seed for seed in seeds if f"{prefix}/{seed}" not in self.results]
         trains = [self._train_part(arm, seed) for seed in lacking]
         ready = self._fitted(arm).predicted(trains, config, lacking, part.images) if lacking else iter(())
         for seed in seeds:
-            name = f"{what}/{seed}"
+            name = f"{prefix}/{seed}"
             if name not in self.results:
                 self.results[name] = measures(part.labels, next(ready))
             self.done += 1
             self.on_result(self.done, name)
-        return [self.results[f"{what}/{seed}"] for seed in seeds]
+        return [self.results[f"{prefix}/{seed}"] for seed in seeds]
 
     def _train_part(self, arm: str, seed: int) -> LabelledImages:
-        """The train images of this seed, and what the arm pools with them."""
+        """The train images of this seed, and the images that the arm pools with them."""
         if self.arms[arm].cells:
             return self.composed(arm).train
         if self.arms[arm].method:
@@ -207,7 +225,7 @@ class Trainings:
         return joined(self.train, shown)
 
     def _chosen(self, arm: str) -> tuple[float, float]:
-        """(rate, decay): the pair of highest balanced accuracy on validation, the same search for every arm."""
+        """(rate, decay) with the highest balanced accuracy on validation. The search is the same for every arm."""
         if len(self._grid) == 1:
             return self._grid[0]
         if arm in self._choices:
@@ -216,15 +234,15 @@ class Trainings:
         means = []
         for rate, decay in self._grid:
             name = f"search/{arm}, rate {rate:g}, decay {decay:g}"
-            found = self._measured(
+            results = self._measured(
                 name, arm, self._config(arm, SEARCH_RATIO, rate, decay), SEARCH_SEEDS, self.validation
             )
-            means.append(float(np.mean([each["balanced_accuracy"] for each in found])))
+            means.append(float(np.mean([each["balanced_accuracy"] for each in results])))
         self._choices[arm] = self._grid[int(np.argmax(means))]
         return self._choices[arm]
 
     def _config(self, name: str, ratio: float, rate: float, decay: float) -> TrainConfig:
-        """What this arm teaches."""
+        """The training config of this arm."""
         arm = self.arms[name]
         source = None if arm.cells or arm.method else self._source(arm.source)
         return TrainConfig(
@@ -256,7 +274,7 @@ class Trainings:
 
     @cached_property
     def _noise(self) -> tuple[Images, Codes]:
-        """As many images of uniform noise as there are train images, all classes alike."""
+        """Uniform noise: as many images as the train split has, classes equally often."""
         shape = (len(self.train), *self.train.shape)
         labels = np.resize(np.flatnonzero(self.train.counts), len(self.train)).astype(np.int64)
         return rng(0, "noise images").integers(0, 256, shape, dtype=np.uint8), labels

@@ -1,4 +1,4 @@
-"""The trial: every arm trained with the same seeds, the ratio chosen on validation, the test part read for the verdict."""
+"""The trial: train every arm with the same seeds, choose the ratio on validation, and judge on the test split."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ from augury.training import PretrainedBackbone
 from augury.verdict import TEST_MORE, Verdict
 
 CHOICE_SEEDS = 3
-"""Seeds for choosing the ratio on validation; they are not those of the trial."""
+"""Number of seeds for choosing the ratio on validation. They differ from the seeds of the trial."""
 OTHER_DOMAIN = "the trial is about another domain"
-"""Why a trial with a target is about no empty cells."""
+"""Why a trial with a target domain does not study empty cells."""
 
 
 def prove(
@@ -56,36 +56,71 @@ def prove(
     on_result: Callable[[int, int, str], None] = lambda done, total, name: None,
     on_note: Callable[[str], None] = lambda text: None,
 ) -> Verdict:
-    """Train every arm with paired seeds and judge the kept synthetic images on `test`; the images may be of any making.
+    """Train every arm with paired seeds, and judge the accepted synthetic images on `test`.
 
-    With `settings.max_seeds` seeds are added, `settings.seeds` at a time, until the word is clear or there are as many.
-    `seen` (place -> digests of images, as `leakage.recorded` reads them) says what made and chose the images has seen.
-    `results` (name of a training -> its measures) is read for trainings already done and filled with new ones, so that
-    a stopped trial goes on; `on_result(done, total, name)` is called after each, `on_note(text)` before the first one where
-    there are too few seeds for any word but one. Of `foreign` images (called as `names` say; None: where they come as `LabelledImages`), whose maker may have seen anything,
-    mirror images of test images and near-duplicates of validation images are looked for too, and there must be some to
-    show. `extra` are the images of other generators,
-    for arms that show them; `classifier` stands in for the settings': a function (channels, classes) -> network, a network,
-    or an estimator of scikit-learn; `layers` are those of a discriminator (`augury.pretrained`), for arms that begin with
-    them, or why there are none.
+    The images may come from any generator. With `settings.max_seeds`, the trial adds `settings.seeds` seeds at a time.
+    It stops when the outcome is clear or the maximum is reached.
 
     Parameters
     ----------
+    train, validation, test
+        The splits of the real images, uint8 [N, C, H, W] with labels.
+    synthetic
+        The images to judge. Only accepted images of `SyntheticImages` are shown.
+    settings
+        Arms, seeds, ratios, training steps and margin; the defaults when None.
+    seed
+        First seed of the trial.
+    device
+        Where classifiers are trained.
+    flips
+        Whether augmentation may mirror images. If so, mirrored copies of held-out images count as copies.
+    external
+        Whether another program generated the images; by default, when they are `LabelledImages`. Their generator may
+        have seen any image. So the trial also looks for mirrored test images and for near-duplicates of validation
+        images, and at least one image must remain.
+    names
+        Names of the synthetic images, for messages.
+    extra
+        Source name -> images of another generator, for arms that show them.
+    classifier
+        Replaces the classifier of the settings: a function (channels, classes) -> network, a network, or an estimator
+        of scikit-learn.
+    layers
+        A discriminator's layers (`augury.pretrained`) for the arms that train them, or the reason why there are none.
+    seen
+        Name -> hashes of the images that a generator, filter or other part has seen; see `leakage.recorded`.
     condition
-        Names of attributes, in order. With translated images they default to the attributes that these were made for.
-        Cells of class × attribute with fewer than `rare` train images are *holes*. Where there are some, the outcome is
-        balanced accuracy within the attribute values that contain one, arms for holes take part, all images made for them
-        are shown, and no ratio is chosen. The verdict then has `cells` and `overall`. Images drawn from noise are judged so
-        only where `condition` is given.
+        Names of attributes, in order. For translated images they default to the attributes of the translations.
+        Cells of class × attribute with fewer than `rare` train images are *holes*. If there are holes, the metric is
+        balanced accuracy within the attribute values that contain one. Arms for holes take part and show all images
+        generated for them; no ratio is chosen. The verdict then has `cells` and `overall`. Images generated from noise
+        are judged this way only when `condition` is given.
     rare
         1 counts empty cells only; `augury.proof.RARE` also those with too few images to learn from.
     target
-        Unlabelled images of another domain, uint8 [M, C, H, W], where `test` is of that domain. Arms that adapt to it then take
-        part, all synthetic images are pooled with the real ones, and no ratio is chosen.
+        Unlabelled images of another domain, uint8 [M, C, H, W]. `test` must be of that domain. Arms that adapt to it
+        take part, all synthetic images are pooled with the real ones, and no ratio is chosen.
+    results
+        Name of a training -> its measures. Finished trainings are read from it and new ones are added, so an
+        interrupted trial can resume.
+    on_result
+        Called as `on_result(done, total, name)` after each training.
+    on_note
+        Called with a text before training, for example when only "underpowered" is possible.
 
-    Raises SettingsError for settings that cannot be used; DataError when the sets do not fit together, a class is missing
-    in validation or test, or a test image is in another part, among the synthetic images, or was seen, or a validation image
-    is among the synthetic ones.
+    Returns
+    -------
+    Verdict
+        Outcome, effect with its interval, and the measures of every arm.
+
+    Raises
+    ------
+    SettingsError
+        When the settings cannot be used.
+    DataError
+        When the splits do not fit together, or a class is missing in validation or test. Also when a test image is in
+        another split, among the synthetic images, or in `seen`, or a validation image is among the synthetic images.
     """
     settings, total = settings or ProveSettings(), 0
     external = isinstance(synthetic, LabelledImages) if external is None else external
@@ -99,49 +134,51 @@ def prove(
             "were made from; use prove.resample=none"
         )
     holes = OTHER_DOMAIN if target is not None else holes_of(train, synthetic, condition, rare, settings)
-    known = {**({} if isinstance(layers, str) else layers.seen), **(seen or {})}
-    _refuse_leaks(train, validation, test, known, settings.near_duplicates)
+    seen_hashes = {**({} if isinstance(layers, str) else layers.seen), **(seen or {})}
+    _refuse_leaks(train, validation, test, seen_hashes, settings.near_duplicates)
     if external and not any(ratio > 0 for ratio in settings.ratios):
         raise SettingsError("prove.ratios has no ratio above 0, so no synthetic image would be shown; add one")
     held = {"test": test, "validation": validation}
     apart = partial(_apart, train=train, held=held, policy=settings.near_duplicates, flips=flips, external=external)
-    kept, left_out = apart(synthetic, names=names)
+    kept_images, left_out = apart(synthetic, names=names)
     if left_out:
         on_note(
             f"{left_out:,} of {int(synthetic.kept.sum()):,} synthetic images are near-duplicates of held-out images and are left out"
         )
-    if external and not len(kept):
+    if external and not len(kept_images):
         raise DataError(
             "no synthetic image is left to judge; generate them from train images alone (augury split writes the splits)"
         )
     others = {name: apart(images)[0] for name, images in (extra or {}).items()}
     if target is None:
-        _check_fills(holes, kept, synthetic, train, on_note)
+        _check_fills(holes, kept_images, synthetic, train, on_note)
     trainings = Trainings(
         train,
-        (kept.images, kept.labels) if len(kept) else None,
+        (kept_images.images, kept_images.labels) if len(kept_images) else None,
         settings,
         flips,
         torch.device(device),
         {} if results is None else results,
         lambda done, name: on_result(done, total, name),
         validation=validation,
-        targets={name: images.targets for name, images in {OWN: kept, **others}.items() if images.targets is not None},
+        targets={
+            name: images.targets for name, images in {OWN: kept_images, **others}.items() if images.targets is not None
+        },
         extra={name: (images.images, images.labels) for name, images in others.items()},
         classifier=classifier,
         layers=layers,
         holes=holes,
-        made={OWN: kept, **others},
+        images_by_source={OWN: kept_images, **others},
         target=target,
     )
     settings = settings.model_copy(update={"arms": trainings.select(settings.arms)})
     trainings.settings = settings
     check_settings(settings)
-    sources = {OWN: kept, **others}
+    sources = {OWN: kept_images, **others}
     shown = any(ARMS[name].shows and len(sources[ARMS[name].source]) for name in settings.arms)
     ratios = sorted({0.0, *settings.ratios}) if shown and isinstance(holes, str) else [0.0]
     if target is not None:
-        ratios = [len(kept) / len(train)]
+        ratios = [len(kept_images) / len(train)]
     judged = sum(ARMS[name].generative for name in settings.arms)
     plan = looks(settings.seeds, settings.max_seeds, arms=judged)
     _warn_of_few(plan[-1], judged, test, holes, on_note)
@@ -150,7 +187,11 @@ def prove(
     ratio, curve = _chosen(trainings, ratios, validation, seed)
     verdict = _grown(trainings, plan, ratio, curve, sources, test, seed)
     return verdict.checked(
-        {"test_not_seen_by": sorted(known), "left_out": left_out, "looked_for": settings.near_duplicates != "allow"}
+        {
+            "test_not_seen_by": sorted(seen_hashes),
+            "left_out": left_out,
+            "looked_for": settings.near_duplicates != "allow",
+        }
     )
 
 
@@ -161,40 +202,40 @@ def holes_of(
     rare: int,
     settings: ProveSettings,
 ) -> Holes | str:
-    """The holes that a trial is about, or why it is about none.
+    """Find the holes that a trial studies, or the reason why it studies none.
 
-    Attributes are those of `condition`, or those that translated images were made for. Of several empty cells those count
-    that some image was meant to fill; all, where none was.
+    The attributes are those of `condition`, or by default those of the translated images. Only holes that some image
+    was generated for count; if there are none of these, all holes count.
 
-    Raises SettingsError where train images are drawn anew for each seed, as translations belong to their sources.
+    Raises SettingsError when each seed resamples the train images, since translations belong to their sources.
     """
     if synthetic.sources is None and not condition:
         return NO_HOLES
     check_sources(synthetic, train)
     condition = condition or synthetic.condition_names
-    found = Holes.of(train, condition, rare)
-    if not found:
+    holes = Holes.of(train, condition, rare)
+    if not holes:
         return f"no cell of class × {' × '.join(condition) or 'nothing'} has fewer than {rare} train images"
     if settings.resample != "none":
         raise SettingsError(
             f"prove.resample is '{settings.resample}', but a trial of empty cells pools translations with the train images they were "
             "made from; use prove.resample=none"
         )
-    return found.aimed_at(synthetic, train) or found
+    return holes.aimed_at(synthetic, train) or holes
 
 
 def _check_fills(
     holes: Holes | str,
-    kept: SyntheticImages,
+    kept_images: SyntheticImages,
     synthetic: SyntheticImages,
     train: LabelledImages,
     on_note: Callable[[str], None],
 ) -> None:
-    """Say that translations without holes are judged over all cells. Raises DataError where no image fills a hole."""
+    """Note that translations without holes are judged over all cells. Raises DataError when no image fills a hole."""
     if isinstance(holes, str):
         if synthetic.sources is not None:
             on_note(f"the translations are judged over all cells: {holes}")
-    elif not holes.fills(kept, train).any():
+    elif not holes.fills(kept_images, train).any():
         names = ", ".join(f"'{holes.cell_name(int(cell))}'" for cell in np.flatnonzero(holes.mask.ravel())[:5])
         raise DataError(
             f"of {len(synthetic):,} synthetic images, none of those kept fills an empty cell ({names}); check the filters, or "
@@ -209,8 +250,10 @@ def _warn_of_few(
     holes: Holes | str,
     on_note: Callable[[str], None],
 ) -> None:
-    """Say before anything is trained that the test part, or the seeds of the last look at as many arms as are judged, cannot
-    suffice for a word."""
+    """Warn before training when only "underpowered" is possible.
+
+    The test split may be too small, or the last look may have too few seeds for the number of judged arms.
+    """
     seeds, level = last
     inside = test if isinstance(holes, str) else judged_images(test, holes)[0]
     if lacking := (not isinstance(holes, str) and absent(inside)) or few(inside, level):
@@ -224,15 +267,28 @@ def _warn_of_few(
 
 
 def result_name(arm: str, ratio: float, rare: int = 1) -> str:
-    """What the results of an arm on the test part are called, less the seed. What an arm for holes shows depends on what is
-    `rare`, and not on a ratio."""
+    """Name of an arm's results on the test split, without the seed.
+
+    What an arm for holes shows depends on `rare`, not on a ratio.
+    """
     if ARMS[arm].cells:
         return f"test/{arm}" + (f", fewer than {rare}" if rare > 1 else "")
     return f"test/{arm}" + (f" at ratio {ratio:g}" if ARMS[arm].shows else "")
 
 
 def arm_of(name: str) -> str:
-    """The arm of a result of this name."""
+    """Extract the name of the arm from the name of a result.
+
+    Parameters
+    ----------
+    name
+        Such as "test/gan at ratio 1/0", as `prove` writes it into `results`.
+
+    Returns
+    -------
+    str
+        The name of the arm, such as "gan".
+    """
     return re.split("/| at |, ", name)[1]
 
 
@@ -240,15 +296,17 @@ def _refuse_leaks(
     train: LabelledImages,
     validation: LabelledImages,
     test: LabelledImages,
-    known: Mapping[str, leakage.Prints],
+    seen: Mapping[str, leakage.Prints],
     policy: leakage.Policy,
 ) -> None:
-    """Raises DataError when a test image was seen (`known`), or two parts share one; "allow" lets them share, and what they
-    share their generator has seen."""
+    """Raises DataError when a test image is among those `seen`, or two splits share an image.
+
+    With "allow" the splits may share images; the generator then has seen the shared images.
+    """
     if policy == "allow":
-        leakage.refuse_seen(test, known, leakage.image_hashes(np.concatenate([train.images, validation.images])))
+        leakage.refuse_seen(test, seen, leakage.image_hashes(np.concatenate([train.images, validation.images])))
         return
-    leakage.refuse_seen(test, known)
+    leakage.refuse_seen(test, seen)
     leakage.refuse_shared_parts(train, validation, test)
 
 
@@ -262,31 +320,36 @@ def _apart(
     external: bool,
     names: Sequence[str] = (),
 ) -> tuple[SyntheticImages, int]:
-    """The kept images without near-duplicates of test images, of `foreign` ones also without those of validation images, and how
-    many they were. A generator of ours has seen validation images only by being chosen on them."""
-    kept = images.take(images.kept)
+    """Remove near-duplicates of test images from the accepted images.
+
+    For `external` images, near-duplicates of validation images are removed too. Augury's own generators use validation
+    images only for selection. Returns the remaining images and the number removed.
+    """
+    kept_images = images.take(images.kept)
     names = [names[int(i)] for i in np.flatnonzero(images.kept)] if len(names) else ()
-    near, mirrored = np.zeros(len(kept), bool), flips or external
+    near, mirrored = np.zeros(len(kept_images), bool), flips or external
     for name, part in held.items():
         if name == "test" or external:
             near |= leakage.like_held(
-                kept.images, part, policy, name=name, others=train.images, mirrored=mirrored, names=names
+                kept_images.images, part, policy, name=name, others=train.images, mirrored=mirrored, names=names
             )
         elif policy != "allow":
-            leakage.refuse_copies(kept.images, part, name, mirrored=mirrored, names=names)
-    return kept.take(~near), int(near.sum())
+            leakage.refuse_copies(kept_images.images, part, name, mirrored=mirrored, names=names)
+    return kept_images.take(~near), int(near.sum())
 
 
 def _chosen(
     trainings: Trainings, ratios: list[float], validation: LabelledImages, seed: int
 ) -> tuple[float, list[dict[str, Any]]]:
-    """The ratio, chosen on validation where there are several above 0, and the curve it was chosen from."""
+    """The ratio and its validation curve. A ratio is chosen only when several above 0 are given."""
     if len(ratios) <= 2:
         return ratios[-1], []
     arm = next(name for name in trainings.settings.arms if ARMS[name].shows and trainings.has(name))
     draws = [1_000_003 * (seed + 1) + i for i in range(CHOICE_SEEDS)]
-    found = {r: trainings.measured(f"validation/{arm} at ratio {r:g}", arm, r, draws, validation) for r in ratios}
-    return choose(found, validation)
+    measures_by_ratio = {
+        r: trainings.measured(f"validation/{arm} at ratio {r:g}", arm, r, draws, validation) for r in ratios
+    }
+    return choose(measures_by_ratio, validation)
 
 
 def _grown(
@@ -294,11 +357,11 @@ def _grown(
     plan: Sequence[tuple[int, float]],
     ratio: float,
     curve: list[dict[str, Any]],
-    kept: Mapping[str, SyntheticImages],
+    images_by_source: Mapping[str, SyntheticImages],
     test: LabelledImages,
     seed: int,
 ) -> Verdict:
-    """The verdict of the first look whose word is clear, or of the last."""
+    """The verdict of the first look with a clear outcome, or of the last look."""
     each: dict[str, list[dict[str, Any]]] = {name: [] for name in trainings.settings.arms}
     taken: list[dict[str, Any]] = []
     holes = None if isinstance(trainings.holes, str) else trainings.holes
@@ -309,7 +372,9 @@ def _grown(
             done += trainings.measured(result_name(name, ratio, rare), name, ratio, seeds[len(done) :], test)
         margin = trainings.settings.margin
         train = trainings.train
-        verdict = judge(each, seeds, ratio, curve, train, kept, test, level=level, margin=margin, holes=holes)
+        verdict = judge(
+            each, seeds, ratio, curve, train, images_by_source, test, level=level, margin=margin, holes=holes
+        )
         taken.append({"seeds": amount, "level": level, "outcome": verdict.outcome, "p": verdict.p})
         if verdict.outcome != "underpowered" or verdict.lacking:
             break

@@ -1,4 +1,4 @@
-"""GAN-train and GAN-test: what a classifier learns from synthetic images alone, and what one of real images sees in them."""
+"""GAN-train and GAN-test: train on synthetic images and test on real ones, and the reverse."""
 
 from __future__ import annotations
 
@@ -29,20 +29,50 @@ def usefulness(
     seed: int = 0,
     device: torch.device | str = "cpu",
 ) -> tuple[Score, Score]:
-    """(GAN-train, GAN-test), both balanced accuracies (Shmelkov, Schmid & Alahari 2018, section 3; the former is the
-    classification accuracy score of Ravuri & Vinyals 2019).
+    """Compute GAN-train and GAN-test, both as balanced accuracy in [0, 1].
 
-    GAN-train: a classifier taught on the synthetic images `made` alone, tried on the real images `held`; its baseline is
-    one taught on the real images `train`. GAN-test: the latter, tried on `made`; its baseline is that on `held`. Both are
-    taught `steps` of `batch`, all classes alike. Raises ScoreError when a set is empty or `made` is of other classes.
+    GAN-train trains a classifier on the synthetic images alone and tests it on `held`. Its baseline is a classifier
+    trained on `train`. GAN-test tests that second classifier on the synthetic images; its baseline is its accuracy on
+    `held`.
+
+    Parameters
+    ----------
+    made
+        Synthetic images, uint8 [M, C, H, W] with labels.
+    train
+        Real training images.
+    held
+        Real held-out images.
+    steps, batch
+        Training steps and batch size of both classifiers. Classes are drawn equally often.
+    seed
+        Seed of both classifiers.
+    device
+        Where to train.
+
+    Returns
+    -------
+    tuple of Score
+        (GAN-train, GAN-test).
+
+    Raises
+    ------
+    ScoreError
+        When a set is empty or has other classes than `train`.
+
+    Notes
+    -----
+    Shmelkov, Schmid & Alahari 2018, section 3. GAN-train is the classification accuracy score of Ravuri & Vinyals 2019.
     """
     sets = {"synthetic": made, "training": train, "held-out": held}
-    for what, images in sets.items():
+    for set_name, images in sets.items():
         if not len(images):
-            raise ScoreError(f"GAN-train and GAN-test need images of all sets, but there are 0 {what} ones; give some")
+            raise ScoreError(
+                f"GAN-train and GAN-test need images of all sets, but there are 0 {set_name} ones; give some"
+            )
         if images.classes != train.classes:
             raise ScoreError(
-                f"the {what} images are of {len(images.classes)} classes, not those of the training images"
+                f"the {set_name} images are of {len(images.classes)} classes, not those of the training images"
             )
     config = TrainConfig(steps=steps, batch=batch, balanced=True)
     of_made, of_real = (fit(images, config, seed=seed, device=torch.device(device)) for images in (made, train))
@@ -51,16 +81,19 @@ def usefulness(
         return confusion(images.labels, probabilities(model, images.images).argmax(1), len(train.classes))
 
     real = tried(of_real, held)
-    told = f"{steps} steps of {batch}"
+    training_note = f"{steps} steps of {batch}"
     return (
-        _score("GAN-train", tried(of_made, held), real, f"{len(made)} synthetic images, {told}"),
-        _score("GAN-test", tried(of_real, made), real, f"{len(train)} training images, {told}"),
+        _score("GAN-train", tried(of_made, held), real, f"{len(made)} synthetic images, {training_note}"),
+        _score("GAN-test", tried(of_real, made), real, f"{len(train)} training images, {training_note}"),
     )
 
 
 def accuracy_interval(matrix: npt.NDArray[np.int64]) -> tuple[float, float, float]:
-    """(balanced accuracy, low, high) of a confusion matrix [K, K]: Wilson's interval of each class's recall, put together
-    by the method of variance estimates recovery (Zou & Donner 2008, eq. 4), so that classes of few images count fully."""
+    """(balanced accuracy, low, high) of a confusion matrix [K, K].
+
+    The method of variance estimates recovery (Zou & Donner 2008, eq. 4) combines Wilson's intervals of the recalls. So
+    classes with few images count fully.
+    """
     hits, truth = np.diag(matrix), matrix.sum(1)
     present = np.flatnonzero(truth)
     recalls = hits[present] / truth[present]
@@ -70,9 +103,9 @@ def accuracy_interval(matrix: npt.NDArray[np.int64]) -> tuple[float, float, floa
     return mean, max(0.0, mean - float(below)), min(1.0, mean + float(above))
 
 
-def _score(name: str, found: npt.NDArray[np.int64], real: npt.NDArray[np.int64], settings: str) -> Score:
-    value, low, high = accuracy_interval(found)
-    n = int(found.sum())
+def _score(name: str, matrix: npt.NDArray[np.int64], real: npt.NDArray[np.int64], settings: str) -> Score:
+    value, low, high = accuracy_interval(matrix)
+    n = int(matrix.sum())
     note = f"the interval covers the {n} evaluated images; retraining may change the score by a point or two"
     return Score(
         name, value, low, high, n, "higher", FEATURES, PREPROCESSING, accuracy_interval(real)[0], note, settings
