@@ -20,6 +20,7 @@ test: setup
 check: setup  ## lint, types, import rules, tables that match their measurements
 	$(BIN)/ruff check src tests scripts bench
 	$(BIN)/ruff format --check src tests scripts bench
+	$(BIN)/codespell src docs tests bench README.md CHANGELOG.md CONTRIBUTING.md
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python bench/tables.py --check

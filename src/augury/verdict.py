@@ -28,7 +28,8 @@ class Verdict:
     several generative arms or interim looks. `p` is the p-value of the sign-flip test over the seeds, corrected for the number of
     generative arms.
 
-    `p_no_gain` and `p_no_loss` are one-sided p-values. `p_no_gain` tests a gain of `margin` or more over the comparator, corrected
+    `p_no_gain` and `p_no_loss` are one-sided p-values. `p_no_gain` tests a gain of `margin` or more over the
+    comparator, corrected
     for choosing the best as the comparator. `p_no_loss` tests a loss of `margin` or more against the `matched_control`: the same
     training without synthetic images, or from random weights. A small value rules out that gain or loss.
 
@@ -49,7 +50,8 @@ class Verdict:
     A trial about holes (cells of class × attribute without train images) measures the mean recall of the cells within the
     attribute values that contain a hole. `metric` names them and `test_n` counts their images. `cells` then has a row for every
     cell: {cell, class, attributes, hole, within, train, synthetic, test, groups, recall_comparator, interval_comparator,
-    recall_arm, interval_arm, difference, low, high, level, p_adjusted, worse}. Intervals of differences are corrected for the number
+    recall_arm, interval_arm, difference, low, high, level, p_adjusted, worse}. Intervals of differences are
+    corrected for the number
     of cells. `overall` is the difference in balanced accuracy over all test images: {difference, low, high (95 %), test,
     worst_comparator, worst_arm}, the last two {cell, recall}. `per_class` covers all test images, and `arms` also have `overall`.
     `ratio` counts generated images shown for each train image.
@@ -108,7 +110,8 @@ class Verdict:
 
     @property
     def look(self) -> tuple[int, str]:
-        """(seeds, outcome) of the first interim look at this test split that could have given an outcome other than "underpowered".
+        """(seeds, outcome) of the first interim look at this test split that could have given an outcome other than
+        "underpowered".
 
         (0, "") where none could.
         """
@@ -119,7 +122,8 @@ class Verdict:
     def after(self, before: Verdict | None, look: tuple[int, str] = (0, "")) -> Verdict:
         """The same verdict, marked with an earlier interim look that could have given an outcome other than "underpowered".
 
-        `before` is an earlier verdict on the same trainings. `look` is that of a trial with other settings on the same test split.
+        `before` is an earlier verdict on the same trainings. `look` is that of a trial with other settings on the
+        same test split.
         """
         earlier = look
         if before is not None and not look[0]:
@@ -178,7 +182,7 @@ def capitalised(text: str) -> str:
 
 
 def of_groups(images: int, groups: int | None) -> str:
-    """ " of 14 groups" for images of that many people or patients; "" where (nearly) every image is its own group."""
+    """Say " of 14 groups" for images of that many people or patients; "" where (nearly) every image is its own group."""
     return f" of {groups:,} groups" if groups is not None and groups < 0.9 * images else ""
 
 

@@ -93,7 +93,8 @@ def evaluate(
     as_json: Json = False,
 ) -> None:
     """Score synthetic images against real ones: those of a run, or any two sets. Each score has an interval, the number of
-    images, its features, and the score of equally many real images as a baseline."""
+    images, its features, and the score of equally many real images as a baseline.
+    """
     from augury.files import write_json
 
     of_sets = without_none(

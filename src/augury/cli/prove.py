@@ -43,7 +43,8 @@ def prove(
     as_json: Json = False,
 ) -> None:
     """Repeat the trial of a run, with other settings if given, and write its report; or judge synthetic images that Augury
-    did not generate. An interrupted trial resumes."""
+    did not generate. An interrupted trial resumes.
+    """
     if synthetic is None:
         names = {setting: name for name, (setting, *_) in DATA.items()}
         if external := [*without_none(output=output, seed=seed), *(names[setting] for setting in data or {})]:

@@ -11,7 +11,8 @@ from augury.images import Codes
 
 def agreement(candidates: Candidates, context: FilterContext) -> Floats:
     """The classifier's probability of the label divided by that of the most probable class, in [0, 1]; 1 when the label is
-    the most probable class."""
+    the most probable class.
+    """
     p = context.probabilities(candidates.images)
     return np.asarray(_of_label(p, candidates.labels) / p.max(1))
 
@@ -24,7 +25,8 @@ def confidence(candidates: Candidates, context: FilterContext) -> Floats:
 def attribute_agreement(candidates: Candidates, context: FilterContext) -> Floats:
     """Agreement with the requested attribute values, in [0, 1]; the lowest over the attributes of the condition. Each
     attribute has a classifier of real images. Its probability of the requested value is divided by that of the most
-    probable value."""
+    probable value.
+    """
     if candidates.conditions.shape[1] == 1:
         return np.ones(len(candidates.images))
     if not context.attribute_probabilities:

@@ -52,7 +52,8 @@ def realism(candidates: Candidates, context: FilterContext) -> Floats:
 
 def near_copy(candidates: Candidates, context: FilterContext) -> Floats:
     """Root mean square pixel distance (0 … 255) to the nearest training image. A translation may resemble its source, so
-    its source is left out."""
+    its source is left out.
+    """
     real, fake = flat(context.train.images), flat(candidates.images)
     if candidates.sources is None or len(real) < 2:
         return np.asarray(context.nearest(fake, real, 1)[1][:, 0] * fake.shape[1] ** -0.5)
@@ -76,7 +77,8 @@ def changed(candidates: Candidates, context: FilterContext) -> Floats:
 
 def near_duplicate(candidates: Candidates, context: FilterContext) -> Floats:
     """Feature distance to the nearest image that has a lower index and has passed so far; FAR for the first image. It is
-    divided by the usual distance between neighbouring training images."""
+    divided by the usual distance between neighbouring training images.
+    """
     order = np.argsort(candidates.indices, kind="stable")
     placed, passed = context.embedded(candidates.images)[order], candidates.passed[order]
     least, columns = np.full(len(order), FAR), np.arange(len(order))

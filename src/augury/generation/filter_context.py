@@ -130,7 +130,8 @@ class FilterContext:
     @cached_property
     def copy_limit(self) -> float:
         """RMS pixel distance (0 … 255) below which an image counts as a copy. It is the 1st percentile of the distances
-        from each training image to its nearest other one, without exact duplicates."""
+        from each training image to its nearest other one, without exact duplicates.
+        """
         real = flat(self.train.images)
         if len(real) < 2:
             return 0.0
@@ -146,7 +147,8 @@ def flat(images: Images) -> npt.NDArray[np.float32]:
 
 def distances(a: npt.NDArray[Any], b: npt.NDArray[Any]) -> Floats:
     """Euclidean distances, float64 [N, M], between [N, D] and [M, D]. Inner products about the mean are used, so the
-    distance of equal rows is near 0 but not exactly 0."""
+    distance of equal rows is near 0 but not exactly 0.
+    """
     middle = b.mean(0, dtype=np.float64) if len(b) else 0.0
     x, y = a - middle, b - middle
     squares = (x**2).sum(1)[:, None] + (y**2).sum(1) - 2 * x @ y.T

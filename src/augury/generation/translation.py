@@ -179,7 +179,8 @@ def plan_into(train: LabelledImages, attribute: str, value: str, strategy: Strat
 
 def _wanted(table: Cells, below: list[Cell], level: int, strategy: Strategy) -> dict[Cell, int]:
     """The number of images that each of the cells `below` is filled up to. Raises SettingsError for a strategy that fills
-    nothing."""
+    nothing.
+    """
     goals = dict.fromkeys(below, level)
     if isinstance(strategy, dict):
         names = {"/".join(_values(table, cell)): cell for cell in table.all}
@@ -208,7 +209,8 @@ def _values(table: Cells, cell: Cell) -> list[str]:
 
 def _shares(table: Cells, target: Cell, lacking: int) -> list[Fill]:
     """Equal shares for every axis that leads to the cell, and within an axis for every source cell. Where one lacks images,
-    the others get its share."""
+    the others get its share.
+    """
     axes: dict[int, list[Move]] = {}
     for move in table.moves_into[target]:
         axes.setdefault(move.axis, []).append(move)

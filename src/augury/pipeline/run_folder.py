@@ -137,7 +137,9 @@ class Run:
 
     @contextmanager
     def stage(self, stage: str, inputs: Any) -> Iterator[None]:
-        """Work on a stage. It is marked as done only when the block ends without an error. `seconds` is the time of that block."""
+        """Work on a stage. It is marked as done only when the block ends without an error. `seconds` is the time of
+        that block.
+        """
         state = self.state()
         begun = time.monotonic()
         yield

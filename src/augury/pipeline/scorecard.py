@@ -1,4 +1,6 @@
-"""The score card of a run: everything that the train and validation splits say about its generator. The test split is not used."""
+"""The score card of a run: everything that the train and validation splits say about its generator. The test split
+is not used.
+"""
 
 from __future__ import annotations
 

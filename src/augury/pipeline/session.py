@@ -295,7 +295,8 @@ class Session:
     def saw(self, component: str, images: LabelledImages, start_from: str | None = None) -> None:
         """Record which images `component` has seen; the trial checks this record.
 
-        The record contains `images` and the validation split, which serves for model selection. With `start_from` it also contains
+        The record contains `images` and the validation split, which serves for model selection. With `start_from` it
+        also contains
         the images that those weights have seen, or a mark that these are unknown.
         """
         before = {} if start_from is None else proof.seen_by(component, start_from)

@@ -66,7 +66,9 @@ def score(session: Session) -> Any:
 
 
 def prove(session: Session) -> Any:
-    """The synthetic images and the settings of the trial. "all" and "usual" count by the arms they name, which a version may change."""
+    """The synthetic images and the settings of the trial. "all" and "usual" count by the arms they name, which a
+    version may change.
+    """
     settings = session.settings.prove
     return [
         session.run.key("generate"),

@@ -1,7 +1,8 @@
 """The arms of a trial, one row each: generative arms, and the arms that they must beat.
 
 All arms use the same steps and learning rates, with two exceptions. A discriminator's layers use a third of the learning rate.
-Arms for another domain train two or three networks, or one for twice the steps."""
+Arms for another domain train two or three networks, or one for twice the steps.
+"""
 
 from __future__ import annotations
 

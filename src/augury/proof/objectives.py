@@ -195,7 +195,8 @@ class Consistency(Objective):
 
 def jensen_shannon(a: Tensor, b: Tensor) -> Tensor:
     """Jensen-Shannon divergence [N] in nats of the predictions of logits `a` and `b` [N, K]: ½ KL(p ‖ m) + ½ KL(q ‖ m) with
-    m = (p + q) / 2 (Lin 1991, eq. 4.1)."""
+    m = (p + q) / 2 (Lin 1991, eq. 4.1).
+    """
     first, second = F.log_softmax(a, -1), F.log_softmax(b, -1)
     middle = torch.logaddexp(first, second) - math.log(2)
     terms = [(each.exp() * (each - middle)).sum(-1) for each in (first, second)]

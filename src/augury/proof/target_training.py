@@ -267,7 +267,8 @@ def average(teacher: nn.Module, model: nn.Module, ema: float) -> None:
 
 def class_balance(predicted: Tensor) -> Tensor:
     """Binary cross-entropy of the mean prediction over the batch [K] with the uniform distribution (French et al. 2018,
-    section 3.4)."""
+    section 3.4).
+    """
     mean = predicted.mean(0).clamp(1e-6, 1 - 1e-6)
     return F.binary_cross_entropy(mean, torch.full_like(mean, 1 / len(mean)))
 

@@ -53,6 +53,7 @@ class Scale:
     end: float
 
     def __call__(self, value: float) -> float:
+        """The position of a value in px."""
         span = self.high - self.low or 1.0
         return self.start + (float(value) - self.low) / span * (self.end - self.start)
 

@@ -21,14 +21,17 @@ class Facts:
     data: {n, shape, classes, counts: {train, validation, test}, notes}}. `verdict` is verdict.json. `train` are the real training
     images, `synthetic` all images drawn, including the rejected ones.
 
-    `neighbours` int64 [M, 1 + k] are an index into `synthetic`, then k into `train`, nearest first, at `distances` float64 [M, k].
+    `neighbours` int64 [M, 1 + k] are an index into `synthetic`, then k into `train`, nearest first, at `distances`
+    float64 [M, k].
     `log` has rows {step, seconds, images, loss_g, loss_d, score_real, score_fake, images_per_second}. `plan` is {recipe, steps,
     batch, precision, device, images_per_second, parameters, augment, label_sampling}. `generation` is {strategy, rows: [{class,
     real, wanted, drawn, kept, rejected: {filter: n}, why}], filters: {name: what it keeps}}.
 
     `scores` has rows {name, value, low, high, n, better, features, preprocessing, baseline, note, settings, group}; `score_notes`
-    apply to all of them. `copies` is {looked: [{features, fakes, train, copies}], pairs: [{features, class, index, train, distance,
-    limit}]}, and `copied` uint8 [P, 2, C, H, W] are the pictures of the pairs, fake first. `seconds` are given per stage. `near` is
+    apply to all of them. `copies` is {looked: [{features, fakes, train, copies}], pairs: [{features, class, index,
+    train, distance,
+    limit}]}, and `copied` uint8 [P, 2, C, H, W] are the pictures of the pairs, fake first. `seconds` are given per
+    stage. `near` is
     near_duplicates.json, and `near_images` are the images of its first clusters. `translations` are examples of each row of
     generation["plan"] that fills a cell. Their sources and neighbours are rows of `known`; None: of the train images.
 

@@ -163,7 +163,8 @@ class AdversarialTrainer:
 
     def _loss_gradient(self, on_real: torch.Tensor, on_fake: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """The generator's loss, and for each fake the ratio of two gradients with respect to its score: that of the
-        generator's loss to that of the discriminator's."""
+        generator's loss to that of the discriminator's.
+        """
         loss = self.loss.generator(on_real, on_fake)
         (generator_gradient,) = torch.autograd.grad(loss, on_fake)
         (discriminator_gradient,) = torch.autograd.grad(self.loss.discriminator(on_real, on_fake), on_fake)
@@ -173,7 +174,8 @@ class AdversarialTrainer:
         self, micro: MicroBatch, fake: torch.Tensor, on_real: torch.Tensor, on_fake: torch.Tensor
     ) -> torch.Tensor:
         """All penalties, weighted. Gradients are taken in fp32 with respect to the images before augmentation. Where an
-        image has several scores, the mean score is used."""
+        image has several scores, the mean score is used.
+        """
         rule, total = self.recipe, on_real.new_zeros(())
 
         def scorer(images: torch.Tensor) -> torch.Tensor:
@@ -259,14 +261,16 @@ class AdversarialTrainer:
 
     def _spectral(self) -> torch.Tensor:
         """Group spectral norms of every class's gains and biases, weighted by the rarity of the class, as a mean over
-        layers."""
+        layers.
+        """
         assert self.rarity is not None
         each = [(self.rarity * group_spectral(gain)).mean() for gain in self.generator.gains(len(self.rarity))]  # type: ignore[operator]
         return torch.stack(each).mean()
 
     def _fakes(self, micro: MicroBatch) -> torch.Tensor:
         """Fakes [B, C, H, W] for the conditions of the micro-batch. A share of them has two styles, switched at a random
-        layer."""
+        layer.
+        """
         noise, conditions = micro.normal("noise", self.latent), micro.conditions
         if not self.recipe.style_mixing:
             images: torch.Tensor = self.generator(noise, conditions)

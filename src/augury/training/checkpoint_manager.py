@@ -81,7 +81,8 @@ class CheckpointManager:
 
     def note(self, step: int, row: dict[str, Any]) -> None:
         """Add a row to the log, with the events since the last row, and remember this state as good. A kernel distance in
-        the row updates the best generator."""
+        the row updates the best generator.
+        """
         warnings = {**self.events, **row.get("warnings", {})}
         self.rows.append(row | ({"warnings": warnings} if warnings else {}))
         self.events = {}
@@ -137,7 +138,8 @@ class CheckpointManager:
 
     def rollback(self, step: int, losses: dict[str, float]) -> str:
         """Return to the last good state at half the learning rates, after losses or weights were not finite; returns the
-        message. Raises TrainingError after the third time."""
+        message. Raises TrainingError after the third time.
+        """
         spoilt = "weights" if all(map(math.isfinite, losses.values())) else "losses"
         slower = self.trainer.state.extra["slower"]
         times = 1 - round(math.log2(float(slower)))
@@ -158,7 +160,8 @@ class CheckpointManager:
 
     def divide(self, step: int) -> str:
         """Return to the last good state, with every batch split into twice as many micro-batches; returns the message.
-        Raises TrainingError when these would be too small."""
+        Raises TrainingError when these would be too small.
+        """
         parts = 2 * self.trainer.state.parts
         refuse_parts(self.plan.batch, parts)
         self._back("parts", parts)

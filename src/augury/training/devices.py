@@ -76,7 +76,8 @@ def choose_precision(device: torch.device) -> str:
 
 def prepare(device: torch.device) -> None:
     """Apply process settings that make training faster. On CPU freed memory is reused. On CUDA (unverified) fp32 products
-    may round their factors to TF32."""
+    may round their factors to TF32.
+    """
     if device.type == "cpu":
         keep_memory()
     elif device.type == "cuda":

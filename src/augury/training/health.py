@@ -26,7 +26,8 @@ def recent(rows: Rows, name: str, most: int) -> list[float]:
 
 def saturated(rows: Rows, rule: Recipe) -> str | None:
     """A discriminator that separates all images, so its loss gives the generator no gradient. Critics are exempt, since
-    their loss is a distance."""
+    their loss is a distance.
+    """
     apart = recent(rows, "pairwise_accuracy", 3)
     if (
         rule.loss not in ADVERSARIAL_LOSSES
@@ -113,7 +114,8 @@ def unmoved(rows: Rows, rule: Recipe) -> str | None:
 
 def inverted(rows: Rows, rule: Recipe) -> str | None:
     """A translator that turns dark into bright. With a cycle loss this costs nothing, because inverting twice restores the
-    image."""
+    image.
+    """
     moved = recent(rows, "moved", 2)
     if len(moved) < 2 or min(moved) <= INVERTED:
         return None

@@ -173,7 +173,8 @@ def _judged(
     assess: Assess, manager: CheckpointManager, data: LabelledImages, step: int, on_event: Callable[[str], None]
 ) -> Judgement:
     """The result of `assess`; empty where memory does not suffice for it. A smaller batch would not help, since the memory
-    of training is already free then."""
+    of training is already free then.
+    """
     try:
         return assess(_drawing(manager, data, step))
     except RuntimeError as error:

@@ -45,7 +45,8 @@ class MicroBatch:
 
     def _drawn(self, draw: Callable[..., torch.Tensor], name: str, shape: tuple[int, ...]) -> torch.Tensor:
         """Draw on the GPU where the images are on one, since transferring millions of numbers would stall it; else on the
-        CPU."""
+        CPU.
+        """
         device = self.real.device
         at = device if device.type == "cuda" else torch.device("cpu")
         source = stream(self.seed, name, self.number, self.part, device=at)
@@ -63,7 +64,8 @@ def refuse_parts(images: int, parts: int) -> None:
 
 def rounds(draw: Draw, progress: float, seed: int, number: int, parts: int) -> list[MicroBatch]:
     """The batch of this number, split into `parts` micro-batches of nearly equal size. Raises TrainingError when one would
-    have fewer than two images."""
+    have fewer than two images.
+    """
     real, conditions = draw(number)
     refuse_parts(len(real), parts)
     pieces = zip(real.tensor_split(parts), conditions.tensor_split(parts), strict=True)

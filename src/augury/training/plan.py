@@ -143,7 +143,8 @@ def set_up(plan: Plan, data: LabelledImages, random_init: bool = True, judges: J
 
 def rarity(data: LabelledImages, overlap: float = 0.99) -> torch.Tensor:
     """[classes] in [0, 1]: the inverse of each class's effective number of images (Cui et al. 2019, eq. 2); 1 for the
-    rarest."""
+    rarest.
+    """
     effective = effective_number(np.maximum(data.counts, 1), overlap)
     return torch.from_numpy((effective.min() / effective).astype(np.float32))
 

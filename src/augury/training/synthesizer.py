@@ -35,7 +35,8 @@ Labels = npt.NDArray[np.int64] | list[int] | list[str] | list[list[int]]
 @dataclass(frozen=True)
 class Card:
     """All that is needed to rebuild a generator and to audit it. Plain JSON without times, so the same run gives the same
-    card."""
+    card.
+    """
 
     network: str
     settings: dict[str, Any]
@@ -147,7 +148,8 @@ class Synthesizer:
             uint8 [N, C, H, W], of the shape that the translator was trained on.
         changes
             int64 [N, K]: in each row the code of the class (column 0) or attribute value to reach, and KEEP (-1) in the
-            columns to leave as they are. With KEEP everywhere the image passes through unchanged apart from traces of the network.
+            columns to leave as they are. With KEEP everywhere the image passes through unchanged apart from traces
+            of the network.
         seed, indices
             Image i takes its noise from (seed, indices[i]) where the translator uses noise. An image has the same
             bytes alone or among others.
@@ -296,7 +298,8 @@ class Synthesizer:
         truncation: float,
     ) -> Images:
         """conditions [N, K], indices [N] -> uint8 [N, C, H, W]. `noise_of` (some rows, all indices) makes the noise of
-        LANES images at a time."""
+        LANES images at a time.
+        """
         images = np.empty((len(conditions), *self.card.shape), np.uint8)
         device = next(self.generator.parameters()).device
         for rows in waves(indices):
@@ -358,7 +361,8 @@ class Synthesizer:
 
     def cell(self, label: str, attributes: Mapping[str, str] | None = None) -> list[int]:
         """The condition int [K] of a class and a value of each attribute; repeat it for `sample`. Raises DataError for an
-        unknown or missing name or value."""
+        unknown or missing name or value.
+        """
         return cell_codes_of(self._columns, {"label": label, **(attributes or {})})
 
     def changes_of(self, changes: Mapping[str, str], number: int = 1) -> Codes:
@@ -377,7 +381,8 @@ class Synthesizer:
     @classmethod
     def load(cls, path: str | os.PathLike[str], device: torch.device | str = "cpu") -> Synthesizer:
         """Read a folder written by `save`, or a run folder; no code in it is executed. Raises RunFolderError when it is
-        neither."""
+        neither.
+        """
         folder = synthesizer_folder(path)
         if not (folder / "card.json").exists():
             raise RunFolderError(f"{folder}: no card.json, so this is not a synthesizer; train one with: augury train")

@@ -30,7 +30,8 @@ columns."""
 @dataclass(frozen=True)
 class Columns:
     """Statistics of each column, [D]: mean, scale (standard deviation, 1 for a constant), range, and whether all values are
-    whole numbers."""
+    whole numbers.
+    """
 
     mean: Table
     scale: Table

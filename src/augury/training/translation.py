@@ -217,7 +217,8 @@ class TranslationTrainer:
 
     def _semantic(self, pairs: Pairs, translated: torch.Tensor) -> torch.Tensor:
         """Mean cross-entropy of the columns that a translation does not change, by the classifiers of each (Hoffman et al.
-        2018, eq. 4)."""
+        2018, eq. 4).
+        """
         total = translated.new_zeros(())
         for column, members in enumerate(self.judges):
             unchanged = (pairs.targets[:, column] == pairs.sources[:, column]).float()
@@ -230,7 +231,8 @@ class TranslationTrainer:
 
     def _contrast(self, micro: MicroBatch, translated: torch.Tensor) -> torch.Tensor:
         """CUT's loss: a position of the translation resembles the same position of its source more than other positions of
-        it."""
+        it.
+        """
         projector = self.state.networks["projector"]
         with self.cast():
             mine = self.generator.features(translated)  # type: ignore[operator]

@@ -20,9 +20,9 @@ Chunks = Callable[[], Iterable[Images]]
 
 
 def place(cache: Path | None) -> Path:
-    """Return the cache folder:
+    """Return the cache folder.
 
-    `cache`, else AUGURY_CACHE of the environment, else augury in the user's cache folder.
+    It is `cache`, else AUGURY_CACHE of the environment, else augury in the user's cache folder.
     """
     if cache is not None:
         return Path(cache)
