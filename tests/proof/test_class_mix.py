@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from augury.errors import DataError, SettingsError
-from augury.proof.class_mix import class_mix, rows_in_mix
+from augury.errors import SettingsError
+from augury.proof.class_mix import class_mix
 
 CENTRES = np.array([0.0, 1.5, 3.0])
 MIX = np.array([0.7, 0.25, 0.05])
@@ -52,21 +52,6 @@ def test_an_impossible_count_gives_no_negative_share() -> None:
     np.testing.assert_allclose(found, [0, 1])
 
 
-def test_rows_have_the_wanted_mix_and_repeat_as_little_as_they_can() -> None:
-    labels = np.repeat(np.arange(3), (50, 5, 20))
-    rows = rows_in_mix(labels, np.array([0.5, 0.3, 0.2]), 60, seed=0)
-    assert np.bincount(labels[rows]).tolist() == [30, 18, 12]
-    times = np.bincount(rows, minlength=75)
-    assert times[:50].max() == 1 and set(times[50:55]) == {3, 4} and times[55:].max() == 1
-    np.testing.assert_array_equal(rows, rows_in_mix(labels, np.array([0.5, 0.3, 0.2]), 60, seed=0))
-    assert (rows != rows_in_mix(labels, np.array([0.5, 0.3, 0.2]), 60, seed=1)).any()
-
-
-def test_remainders_are_given_out() -> None:
-    rows = rows_in_mix(np.arange(3), np.full(3, 1 / 3), 100, seed=0)
-    assert len(rows) == 100 and np.bincount(rows).min() == 33
-
-
 def test_what_makes_no_mix_is_refused() -> None:
     p, labels = predicted((5, 5, 5), 0)
     with pytest.raises(SettingsError, match="there is no estimate 'bbse'"):
@@ -77,7 +62,3 @@ def test_what_makes_no_mix_is_refused() -> None:
         class_mix(p, "confusion", held_out=(p[:10], labels[:10]))
     with pytest.raises(SettingsError, match="prior must be 3 shares"):
         class_mix(p, "em", prior=np.array([0.5, 0.5, 0.0]))
-    with pytest.raises(DataError, match=r"add up to 0\.9"):
-        rows_in_mix(labels, np.array([0.3, 0.3, 0.3]), 10, seed=0)
-    with pytest.raises(DataError, match="class 1, but there are none"):
-        rows_in_mix(np.zeros(4, int), np.array([0.5, 0.5]), 10, seed=0)

@@ -4,7 +4,7 @@ from augury.proof.adaptation import ADAPTATIONS, adapted
 from augury.proof.arms import ARMS, LAYERS, OWN, UNLABELLED, USUAL, USUAL_CELLS, USUAL_DOMAINS, Arm
 from augury.proof.cells import RARE, Holes
 from augury.proof.checks import check_trial
-from augury.proof.class_mix import class_mix, rows_in_mix
+from augury.proof.class_mix import class_mix
 from augury.proof.classifiers import fit, fit_many, probabilities
 from augury.proof.colour_matching import joined
 from augury.proof.column_judges import MEMBERS, column_classifiers
@@ -62,7 +62,6 @@ __all__ = [
     "record",
     "recorded",
     "refuse_shared_parts",
-    "rows_in_mix",
     "seen_by",
     "sign_flip_p",
     "usefulness",

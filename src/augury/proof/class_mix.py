@@ -1,4 +1,4 @@
-"""Estimate the class mix of unlabelled images from predictions, and draw labelled images in that mix."""
+"""Estimate the class mix of unlabelled images from predictions."""
 
 from __future__ import annotations
 
@@ -7,10 +7,9 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from augury.errors import DataError, SettingsError
+from augury.errors import SettingsError
 from augury.images import Codes
 from augury.proof.measures import check_probabilities
-from augury.randomness import rng
 
 Floats = npt.NDArray[np.float64]
 Estimate = Literal["counted", "confusion", "em"]
@@ -115,52 +114,3 @@ def _most_likely(p: Floats, prior: Floats, tolerance: float = 1e-8) -> Floats:
         if done:
             break
     return np.asarray(mix / mix.sum())
-
-
-def rows_in_mix(labels: Codes, mix: Floats, number: int, *, seed: int) -> Codes:
-    """Draw rows of labelled images so that their classes have a given mix.
-
-    Parameters
-    ----------
-    labels : int64 [N]
-    mix : float64 [K]
-        Share of each class; sums to 1.
-    number : int
-        Number of rows. Each class gets number · share of them, rounded by largest remainders.
-    seed : int
-        Determines the images of each class, and the order.
-
-    Returns
-    -------
-    int64 [number]
-        Shuffled. An image repeats only after all others of its class have appeared equally often.
-
-    Raises
-    ------
-    DataError
-        When the mix is not a distribution, or needs a class without images.
-    """
-    classes = len(mix)
-    if not len(mix) or mix.min() < 0 or abs(float(mix.sum()) - 1) > 1e-6:
-        raise DataError(
-            f"a class mix is shares of 0 or more that add up to 1, but these add up to {float(np.sum(mix)):.6g}"
-        )
-    exact = mix * number
-    counts = np.floor(exact).astype(np.int64)
-    largest = np.argsort(counts - exact, kind="stable")
-    counts[largest[: number - int(counts.sum())]] += 1
-    sizes = np.bincount(labels, minlength=classes)
-    if lacking := np.flatnonzero((counts > 0) & (sizes[:classes] == 0)).tolist():
-        raise DataError(
-            f"the mix asks for {int(counts[lacking[0]])} images of class {lacking[0]}, but there are none to sample; set its "
-            "share to 0"
-        )
-    random = rng(seed, "class mix")
-    drawn = [_in_rounds(np.flatnonzero(labels == c), int(counts[c]), random) for c in range(classes)]
-    return random.permutation(np.concatenate(drawn)).astype(np.int64)
-
-
-def _in_rounds(members: Codes, number: int, random: np.random.Generator) -> Codes:
-    """Draw `number` members. All appear once before any repeats."""
-    rounds = [random.permutation(members) for _ in range(-(-number // max(len(members), 1)))]
-    return np.concatenate(rounds)[:number] if rounds else members[:0]
