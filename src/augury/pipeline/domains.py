@@ -168,7 +168,7 @@ def kept_by_target(judge: nn.Module, synthetic: SyntheticImages, target: Images,
     agreed = proof.probabilities(judge, target).argmax(1) == labels
     recognised = float(np.mean([agreed[labels == c].mean() for c in np.unique(labels)]))
     p = proof.probabilities(judge, synthetic.images)
-    limit = proof.limit_for(recognised, len(synthetic.classes))
+    limit = proof.limit_for(recognised)
     return proof.kept_classes(synthetic.labels, p, synthetic.classes, limit=limit, judge=recognised, known=AGREED)
 
 

@@ -1,4 +1,4 @@
-"""The state of a run in progress: the data in memory, the folder, and the files of earlier stages."""
+"""The state of a run in progress: its data in memory, its run folder, and the results of earlier stages."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ CLASSIFIER_STEPS = 600
 
 
 class Session:
-    """A run in progress; each stage in stages.py is a function of it."""
+    """The state of a run in progress. Each stage in stages.py is a function that takes a Session."""
 
     def __init__(
         self, run: Run, data: LabelledImages, settings: RunSettings, source: str, callbacks: Callbacks
@@ -61,97 +61,114 @@ class Session:
     @cached_property
     def target(self) -> TargetImages | None:
         """The images of the target domain; None for a run without one."""
-        d = self.settings.data
-        if d.target is None:
+        data = self.settings.data
+        if data.target is None:
             return None
         return read_target(
-            d.target, self.data, fit=d.fit, on_bad=d.on_bad, mirrored=self.flips, seed=self.settings.seed
+            data.target, self.data, fit=data.fit, on_bad=data.on_bad, mirrored=self.flips, seed=self.settings.seed
         )
 
     @cached_property
     def target_labels(self) -> domains.TargetLabels:
         """Pseudo-labels of the target images; raises RunFolderError when the classify stage has not run."""
-        mix = self.run.read("target")["class_mix"]
-        return domains.TargetLabels(np.load(self.run / "target.npy", allow_pickle=False), np.asarray(mix))
+        proportions = self.run.read("target")["class_mix"]
+        return domains.TargetLabels(np.load(self.run / "target.npy", allow_pickle=False), np.asarray(proportions))
 
     @property
     def foreseen(self) -> LabelledImages:
-        """The generator's training images, as far as they are known before any stage has run."""
+        """Stand-in for the generator's training images, available before any stage has run."""
         return self.data if self.target is None else domains.stand_in(self.data, self.target.images)
 
     @cached_property
     def unlabelled(self) -> Images:
         """All images of the unlabelled folder, uint8 [N, C, H, W]."""
-        d, path = self.settings.data, self.settings.train.unlabelled
+        data, path = self.settings.data, self.settings.train.unlabelled
         if path is None:
             return np.empty((0, *self.data.shape), np.uint8)
-        return read_unlabelled(path, self.data.shape, fit=d.fit, on_bad=d.on_bad)
+        return read_unlabelled(path, self.data.shape, fit=data.fit, on_bad=data.on_bad)
 
     @cached_property
     def beside(self) -> Images:
-        """The unlabelled images that resemble no held-out image, uint8 [N, C, H, W]; their number is stored."""
+        """The unlabelled images that are no near-duplicates of held-out images, uint8 [N, C, H, W].
+
+        Writes their number to train/unlabelled.json.
+        """
         unlabelled = self.unlabelled
         if not len(unlabelled):
             return unlabelled
-        held = {name: self.parts[name].images for name in ("validation", "test")}
-        keep, left = apart_from(unlabelled, held, self.parts["train"].images, mirrored=self.flips)
+        held_out = {name: self.parts[name].images for name in ("validation", "test")}
+        used, left_out = apart_from(unlabelled, held_out, self.parts["train"].images, mirrored=self.flips)
         summary = {
             "folder": self.settings.train.unlabelled,
             "images": len(unlabelled),
-            "used": int(keep.sum()),
-            "left_out": left,
+            "used": int(used.sum()),
+            "left_out": left_out,
         }
         write_json(self.run / "train" / "unlabelled.json", summary)
-        return np.ascontiguousarray(unlabelled[keep])
+        return np.ascontiguousarray(unlabelled[used])
 
     @cached_property
     def learnt(self) -> LabelledImages:
-        """The generator's training images: the train split, with `beside` or with the pseudo-labelled target images."""
+        """The generator's training images.
+
+        They are the train split, with the unlabelled images (`beside`) or the pseudo-labelled target images, if any.
+        """
         if self.target is not None:
             return domains.with_target(self.parts["train"], self.target.images, self.target_labels.labels)
         return with_unlabelled(self.parts["train"], self.beside) if len(self.beside) else self.parts["train"]
 
     def pseudo_labelled(self) -> dict[str, SyntheticImages]:
-        """The images of the arm "pseudo_labels": those of `beside` that the run's classifier is sure of. Empty without any."""
+        """The images of the arm "pseudo_labels", by source name.
+
+        They are the unlabelled images (`beside`) to whose class the run's classifier gives a probability of at least SURE.
+        The result is empty if there are none.
+        """
         if not len(self.beside):
             return {}
-        labels, sure = generation.pseudo_labels(
+        labels, confident = generation.pseudo_labels(
             self.beside, lambda images: proof.probabilities(self.classifier, images), SURE
         )
-        at = np.flatnonzero(sure)
+        indices = np.flatnonzero(confident)
         self.callbacks.note(
-            f"the classifier is sure of {len(at):,} of {len(sure):,} unlabelled images (arm pseudo_labels)"
+            f"the classifier is sure of {len(indices):,} of {len(confident):,} unlabelled images (arm pseudo_labels)"
         )
-        shown = SyntheticImages(
-            self.beside[at], labels[at, None], (), self.data.classes, self.settings.seed, at, "real, unlabelled"
+        images = SyntheticImages(
+            self.beside[indices],
+            labels[indices, None],
+            (),
+            self.data.classes,
+            self.settings.seed,
+            indices,
+            "real, unlabelled",
         )
-        return {proof.UNLABELLED: shown} if len(at) else {}
+        return {proof.UNLABELLED: images} if len(indices) else {}
 
     @cached_property
     def others(self) -> dict[str, SyntheticImages]:
-        """Kept synthetic images of other runs, by the name of their arm.
+        """Accepted synthetic images of other runs (`prove.others`), by source name.
 
-        Raises SettingsError for a name that no arm shows, and RunFolderError for a run with other classes or another image size.
+        Raises SettingsError if no arm trains on that source. Raises RunFolderError for a run with other classes or another
+        image size.
         """
-        by_arm = {}
+        by_source = {}
         for name, path in self.settings.prove.others.items():
-            shown = (arm.source for arm in proof.ARMS.values() if arm.shows)
-            sources = [source for source in dict.fromkeys(shown) if source != "gan"]
+            with_images = (arm.source for arm in proof.ARMS.values() if arm.shows)
+            sources = [source for source in dict.fromkeys(with_images) if source != "gan"]
             if name not in sources:
                 raise SettingsError(
                     f"prove.others: no arm shows images called '{name}'; there are: {', '.join(sources)}"
                 )
             run = Run(path)
-            facts = run.about["data"]
-            if facts["classes"] != list(self.data.classes) or facts["shape"] != list(self.data.shape):
+            data_info = run.about["data"]
+            if data_info["classes"] != list(self.data.classes) or data_info["shape"] != list(self.data.shape):
                 raise RunFolderError(
                     f"{path}: a run with other classes or image sizes; give one of the same data, created with: augury run "
                     f"DATA -o {path} --recipe {name}"
                 )
             condition = tuple(run.settings["train"]["condition"])
             images = generation.load(run / "synthetic", self.data.classes, condition)
-            by_arm[name] = images.take(images.kept)
-        return by_arm
+            by_source[name] = images.take(images.kept)
+        return by_source
 
     def drawn_by_others(self) -> dict[str, str]:
         """Digests of the images of `others`; they change when those images change."""
@@ -172,7 +189,7 @@ class Session:
 
     @property
     def layers(self) -> training.PretrainedBackbone | str:
-        """The layers of the trained discriminator, or the reason why there are none."""
+        """The pretrained layers of the discriminator, or the reason why there are none."""
         return training.layers(self.run / "train", self.planned(), self.data.shape)
 
     @cached_property
@@ -184,7 +201,7 @@ class Session:
 
     @cached_property
     def target_judge(self) -> torch.nn.Module:
-        """A classifier of target images that is independent of the translator's training."""
+        """A classifier for the target domain, trained independently of the translator; it evaluates translations."""
         assert self.target is not None, "this run has no other domain"
         return domains.target_classifier(
             self.parts["train"], self.target.images, domains.JUDGE, seed=self.settings.seed + 900_007, flips=self.flips,
@@ -198,7 +215,10 @@ class Session:
 
     @cached_property
     def column_classifiers(self) -> list[list[Classifier]]:
-        """For each column of the condition, the classifiers that judge translations; trained once, then stored."""
+        """Classifiers that evaluate translations: a list for the class and one for each attribute of the condition.
+
+        They are trained once and then stored in the folder `judges`.
+        """
         train, condition = self.learnt, self.settings.train.condition
         table, files = cells(train, condition), self.run / "judges"
         names = [[f"{column}-{member}" for member in range(proof.MEMBERS)] for column in range(1 + len(condition))]
@@ -231,15 +251,15 @@ class Session:
         return loaded
 
     def exported(self) -> SyntheticImages:
-        """The images drawn. Kept images that resemble a test image are rejected, as in the trial."""
+        """All generated images. Accepted near-duplicates of a test image become rejected, as in the trial."""
         images = self.synthetic
         done = (self.run / "verdict.json").exists() and self.run.is_done("prove", self.inputs("prove"))
-        looked = self.run.verdict.leaks if done else None  # the trial has checked these images; a new search is slow
-        if self.settings.prove.near_duplicates == "allow" or (looked is not None and not looked["left_out"]):
+        leaks = self.run.verdict.leaks if done else None  # reuse the trial's search, because a new one is slow
+        if self.settings.prove.near_duplicates == "allow" or (leaks is not None and not leaks["left_out"]):
             return images
-        at = np.flatnonzero(images.kept)
+        accepted = np.flatnonzero(images.kept)
         train, test = self.parts["train"].images, self.parts["test"]
-        near = at[proof.like_held(images.images[at], test, "drop", others=train, mirrored=self.flips)]
+        near = accepted[proof.like_held(images.images[accepted], test, "drop", others=train, mirrored=self.flips)]
         if len(near):
             self.callbacks.note(
                 f"{len(near):,} synthetic images are near-duplicates of a test image and are not exported"
@@ -250,24 +270,27 @@ class Session:
 
     @cached_property
     def synthetic(self) -> SyntheticImages:
-        """The images drawn, kept and rejected."""
+        """All generated images, accepted and rejected."""
         return generation.load(self.run / "synthetic", self.data.classes, self.settings.train.condition)
 
     def inputs(self, stage: str) -> Any:
-        """What decides the result of a stage: its own settings and the key of the stage that it builds on."""
+        """The inputs of a stage: its settings and the key of the stage that it depends on.
+
+        A stage is skipped while its inputs are unchanged.
+        """
         return INPUTS[stage](self)
 
     def forget(self, *names: str) -> None:
-        """Drop cached values after a stage wrote new files; they are read again when needed."""
+        """Clear cached properties after a stage has written new files; the next access reads the files again."""
         for name in names:
             self.__dict__.pop(name, None)
 
     @property
     def begun_with(self) -> str | None:
-        """The digest of the weights to start from; None for a new network.
+        """The digest of the initial weights (`--start-from`); None for random initialisation.
 
-        If the other run has been deleted, this is the digest in the stored plan. Raises RunFolderError where there is none, and
-        SettingsError when the weights lie in this run itself.
+        If the other run has been deleted, the digest comes from this run's stored plan. Raises RunFolderError if that has
+        none either. Raises SettingsError if the weights lie in this run's own folder.
         """
         start, stored = self.settings.train.start_from, self.run / "train" / "plan.json"
         if start is None:
@@ -280,66 +303,69 @@ class Session:
         try:
             return training.fingerprint(start)
         except RunFolderError:
-            before = read_json(stored)["plan"]["start"] if stored.exists() else None
-            if before is None or before[0] != start:
+            previous = read_json(stored)["plan"]["start"] if stored.exists() else None
+            if previous is None or previous[0] != start:
                 raise
-            return str(before[1])
+            return str(previous[1])
 
     def fitted(self, member: int) -> Classifier:
-        """The classifier of the run (`member` 0), or a further one with other initial weights and batches."""
+        """Train the classifier of the run (`member` 0), or a further one with other initial weights and batches."""
         config = proof.TrainConfig(steps=CLASSIFIER_STEPS, balanced=True, augment=policy("classical", flips=self.flips))
         seed = self.settings.seed + 500_009 + member
         model: Classifier = proof.fit(self.parts["train"], config, seed=seed, device=self.device)
         return model
 
     def saw(self, component: str, images: LabelledImages, start_from: str | None = None) -> None:
-        """Record which images `component` has seen; the trial checks this record.
+        """Record which images `component` (generator, filter, …) has seen. The trial checks that no test image is among them.
 
-        The record contains `images` and the validation split, which serves for model selection. With `start_from` it
-        also contains
-        the images that those weights have seen, or a mark that these are unknown.
+        The record contains `images` and the validation split, which selects the model. With `start_from` it also contains
+        the images that the initial weights have seen. If these are unknown, the name of the record says so.
         """
-        before = {} if start_from is None else proof.seen_by(component, start_from)
-        chosen = proof.image_hashes(self.parts["validation"].images)
-        name = component if start_from is None or component in before else component + proof.UNTOLD
-        proof.record(self.run / "seen", name, proof.image_hashes(images.images), chosen, *before.values())
+        inherited = {} if start_from is None else proof.seen_by(component, start_from)
+        validation = proof.image_hashes(self.parts["validation"].images)
+        name = component if start_from is None or component in inherited else component + proof.UNTOLD
+        proof.record(self.run / "seen", name, proof.image_hashes(images.images), validation, *inherited.values())
         for stale in {component, component + proof.UNTOLD} - {name}:
             (self.run / "seen" / f"{stale}.npy").unlink(missing_ok=True)
 
     def planned(self) -> training.Plan:
-        """The training plan: created once, with measurements where a budget asks for them, and then stored."""
+        """The training plan, with every setting resolved. It is created once and then stored.
+
+        With a time budget, the number of steps comes from measuring the speed of training. Changed inputs give a new plan
+        and delete the old checkpoints.
+        """
         stored, inputs = self.run / "train" / "plan.json", digest(self.inputs("train"))
         previous = read_json(stored) if stored.exists() else {}
-        s = self.settings
+        settings = self.settings
         if previous.get("inputs") == inputs:
             plan = training.Plan.from_dict(previous["plan"])
-            return plan if plan.start is None else replace(plan, start=(str(s.train.start_from), plan.start[1]))
-        plan = training.make_plan(self.learnt, s.train, seed=s.seed, device=self.device, flips=self.flips)
+            return plan if plan.start is None else replace(plan, start=(str(settings.train.start_from), plan.start[1]))
+        plan = training.make_plan(self.learnt, settings.train, seed=settings.seed, device=self.device, flips=self.flips)
         for file in (self.run / "train").glob("checkpoint-*.safetensors"):  # from another plan or other images
             file.unlink()
         write_json(stored, {"inputs": inputs, "plan": plan.as_dict()})
         return plan
 
     def amounts(self) -> generation.Amounts:
-        """Number of images planned for each cell, and why."""
-        strategy, held = self.settings.generate.sampling_strategy, self.parts["validation"]
+        """The number of images to generate for each cell, and the reason."""
+        strategy, validation = self.settings.generate.sampling_strategy, self.parts["validation"]
         recognised = None
         if strategy == "auto":
-            right = proof.probabilities(self.classifier, held.images).argmax(1) == held.labels
-            hits = np.bincount(held.labels[right], minlength=len(held.classes)).astype(np.int64)
-            recognised = generation.Recognised(hits, held.counts)
+            correct = proof.probabilities(self.classifier, validation.images).argmax(1) == validation.labels
+            hits = np.bincount(validation.labels[correct], minlength=len(validation.classes)).astype(np.int64)
+            recognised = generation.Recognised(hits, validation.counts)
         return generation.amounts(self.parts["train"], strategy, self.settings.train.condition, recognised)
 
     def filter_context(self) -> generation.FilterContext:
-        """What filters may use; nothing of the test split."""
+        """The data and models that filters may use. They exclude the test split."""
         model = self.classifier
         inputs = metrics.from_network(
             "classifier's last layer", model, "", self.device, model.last_inputs, dimension=model.last.in_features
         )
         judges = self.column_classifiers if self.translates else []
-        judge, why = None, "no filter asked for it"
+        discriminator, reason = None, "no filter asked for it"
         if any(rule.name == "discriminator" for rule in generation.rules(self.settings.generate.filters)):
-            judge, why = training.discriminator(self.run / "train", self.planned(), self.learnt, self.device)
+            discriminator, reason = training.discriminator(self.run / "train", self.planned(), self.learnt, self.device)
         return generation.FilterContext(
             self.parts["train"],
             _mean_probabilities(judges[0] if judges else [model]),
@@ -348,9 +374,9 @@ class Session:
             validation=self.parts["validation"],
             last_inputs=inputs.extract,
             logits=model,
-            discriminator=judge,
+            discriminator=discriminator,
             condition=self.settings.train.condition,
-            why_no_discriminator=why,
+            why_no_discriminator=reason,
             attribute_probabilities=tuple(map(_mean_probabilities, judges[1:])),
         )
 
@@ -359,7 +385,7 @@ class Session:
         return metrics.of_classifier(self.classifier, self.device)
 
     def plan(self) -> dict[str, Any]:
-        """The training plan as the report shows it."""
+        """The training plan for the report, with the network and the step of the selected generator."""
         plan = read_json(self.run / "train" / "plan.json")["plan"]
         summary = {k: v for k, v in plan.items() if k not in ("rule", "start", "unconditional") or (k != "rule" and v)}
         return summary | {"network": plan["rule"]["network"], "chosen_step": self.synthesizer.card.steps}
@@ -367,13 +393,24 @@ class Session:
     def command(self, settings: RunSettings | None = None, *more: str) -> str:
         """The command that reproduces the result, with steps instead of a budget.
 
-        For a run that is one of several, `settings` are those of the whole, and `more` are additional arguments.
+        For a fold of a cross-validation, `settings` are those of the whole, and `more` are additional arguments.
         """
-        s, plan = settings or self.settings, self.plan()
+        settings, plan = settings or self.settings, self.plan()
         source = [] if self.source == SAMPLE else [self.source]
-        arguments = ["augury", "run", *source, "-o", "again", *more, "--seed", str(s.seed), "--device", plan["device"]]
+        arguments = [
+            "augury",
+            "run",
+            *source,
+            "-o",
+            "again",
+            *more,
+            "--seed",
+            str(settings.seed),
+            "--device",
+            plan["device"],
+        ]
         arguments += ["--recipe", plan["recipe"], "--steps", str(plan["steps"]), "--precision", plan["precision"]]
-        return shlex.join(arguments + changes(s))
+        return shlex.join(arguments + changes(settings))
 
     def describe(self) -> dict[str, Any]:
         """The contents of run.json: format, versions, machine, settings and the data."""
@@ -390,5 +427,5 @@ class Session:
 
 
 def _mean_probabilities(models: Sequence[Classifier]) -> Callable[[Images], Any]:
-    """Images uint8 [N, C, H, W] -> the mean of the models' class probabilities, float64 [N, K]."""
+    """Return a function from images uint8 [N, C, H, W] to the models' mean class probabilities, float64 [N, K]."""
     return lambda images: np.mean([proof.probabilities(model, images) for model in models], axis=0)

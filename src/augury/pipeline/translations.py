@@ -77,5 +77,5 @@ def _kept_classes(session: Session, synthetic: SyntheticImages) -> proof.KeptCla
     )
     right = real.argmax(1) == held.labels
     recognised = float(np.mean([right[held.labels == c].mean() for c in np.unique(held.labels)]))
-    limit = proof.limit_for(recognised, len(train.classes))
+    limit = proof.limit_for(recognised)
     return proof.kept_classes(synthetic.labels[rows], translated, train.classes, limit=limit, judge=recognised)

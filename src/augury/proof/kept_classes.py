@@ -26,23 +26,9 @@ KNOWN = "It classifies {:.0%} of real held-out images correctly."
 """Template of the sentence on the accuracy of the judge."""
 
 
-def limit_for(judge: float, classes: int) -> float:
-    """Limit of class agreement for an imperfect judge.
-
-    Parameters
-    ----------
-    judge
-        Balanced accuracy of the judge on real images, in [0, 1].
-    classes
-        Number of classes K.
-
-    Returns
-    -------
-    float
-        LIMIT of the way from chance, 1 / K, to `judge`; never below chance.
-    """
-    chance = 1 / classes
-    return chance + LIMIT * max(judge - chance, 0.0)
+def limit_for(judge: float) -> float:
+    """Return the limit of class agreement for a judge that recognises the share `judge` of real images: LIMIT of that share."""
+    return max(LIMIT * judge, 1e-9)
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,7 @@
-"""The trial: train every arm with the same seeds, choose the ratio on validation, and judge on the test split."""
+"""The trial: train a classifier for every arm with the same seeds, and compare the arms on the test split.
+
+The ratio is the number of synthetic images per real image in training. It is chosen on the validation split.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +33,7 @@ from augury.verdict import TEST_MORE, Verdict
 CHOICE_SEEDS = 3
 """Number of seeds for choosing the ratio on validation. They differ from the seeds of the trial."""
 OTHER_DOMAIN = "the trial is about another domain"
-"""Why a trial with a target domain does not study empty cells."""
+"""The reason, for messages, why a trial with a target domain does not study empty cells."""
 
 
 def prove(
@@ -56,17 +59,17 @@ def prove(
     on_result: Callable[[int, int, str], None] = lambda done, total, name: None,
     on_note: Callable[[str], None] = lambda text: None,
 ) -> Verdict:
-    """Train every arm with paired seeds, and judge the accepted synthetic images on `test`.
+    """Test whether synthetic images improve a classifier: train every arm with paired seeds and compare them on `test`.
 
-    The images may come from any generator. With `settings.max_seeds`, the trial adds `settings.seeds` seeds at a time.
-    It stops when the outcome is clear or the maximum is reached.
+    An arm is one way to train the classifier. The images may come from any generator. With `settings.max_seeds`, the
+    trial adds `settings.seeds` seeds at a time. It stops when the outcome is clear or the maximum is reached.
 
     Parameters
     ----------
     train, validation, test
         The splits of the real images, uint8 [N, C, H, W] with labels.
     synthetic
-        The images to judge. Only accepted images of `SyntheticImages` are shown.
+        The images to test. Of `SyntheticImages`, the arms train on accepted images only.
     settings
         Arms, seeds, ratios, training steps and margin; the defaults when None.
     seed
@@ -76,51 +79,55 @@ def prove(
     flips
         Whether augmentation may mirror images. If so, mirrored copies of held-out images count as copies.
     external
-        Whether another program generated the images; by default, when they are `LabelledImages`. Their generator may
-        have seen any image. So the trial also looks for mirrored test images and for near-duplicates of validation
-        images, and at least one image must remain.
+        Whether another program generated the images. None means: True for `LabelledImages`, False for
+        `SyntheticImages`. An external generator may have seen any image. The trial therefore also searches for mirrored
+        copies of test images and for near-duplicates of validation images. At least one image must remain.
     names
         Names of the synthetic images, for messages.
     extra
-        Source name -> images of another generator, for arms that show them.
+        Source name -> images of another generator, for arms that train on them (`source` of `augury.proof.ARMS`).
     classifier
-        Replaces the classifier of the settings: a function (channels, classes) -> network, a network, or an estimator
-        of scikit-learn.
+        Replaces the classifier of the settings: a function (channels, classes) -> torch.nn.Module, a torch.nn.Module, or
+        a scikit-learn estimator.
     layers
-        A discriminator's layers (`augury.pretrained`) for the arms that train them, or the reason why there are none.
+        A discriminator's layers (`augury.pretrained`), for the arms that initialise the classifier with them. A string
+        is the reason why there are none.
     seen
-        Name -> hashes of the images that a generator, filter or other part has seen; see `leakage.recorded`.
+        Component name, such as generator -> hashes of the images that it has seen; see `leakage.recorded`.
     condition
-        Names of attributes, in order. For translated images they default to the attributes of the translations.
-        Cells of class × attribute with fewer than `rare` train images are *holes*. If there are holes, the metric is
-        balanced accuracy within the attribute values that contain one. Arms for holes take part and show all images
-        generated for them; no ratio is chosen. The verdict then has `cells` and `overall`. Images generated from noise
-        are judged this way only when `condition` is given.
+        Names of attributes, in order. For translated images they default to the attributes of the translations. For
+        images generated from noise, the rules below apply only when `condition` is given.
+
+        A *hole* is a cell of class × attribute with fewer than `rare` train images. If there are holes, the metric is
+        balanced accuracy over the test images whose attribute values have a hole. The trial adds arms for holes. They
+        train on all images generated for the holes, so no ratio is chosen. The verdict then has `cells` and `overall`.
     rare
-        1 counts empty cells only; `augury.proof.RARE` also those with too few images to learn from.
+        Cells with fewer train images than this are holes. With 1, only empty cells are; with `augury.proof.RARE`, also
+        cells with too few images to learn from.
     target
-        Unlabelled images of another domain, uint8 [M, C, H, W]. `test` must be of that domain. Arms that adapt to it
-        take part, all synthetic images are pooled with the real ones, and no ratio is chosen.
+        Unlabelled images of another domain, uint8 [M, C, H, W]. `test` must be of that domain. The trial adds arms for
+        domain adaptation. It adds all synthetic images to the real ones, so no ratio is chosen.
     results
-        Name of a training -> its measures. Finished trainings are read from it and new ones are added, so an
-        interrupted trial can resume.
+        Cache: name of a training -> its metrics. The trial skips trainings that it contains and adds new ones. An
+        interrupted trial can thus resume.
     on_result
         Called as `on_result(done, total, name)` after each training.
     on_note
-        Called with a text before training, for example when only "underpowered" is possible.
+        Called with a message before training, for example when only "underpowered" is possible.
 
     Returns
     -------
     Verdict
-        Outcome, effect with its interval, and the measures of every arm.
+        Outcome, effect with its confidence interval, and the metrics of every arm.
 
     Raises
     ------
     SettingsError
         When the settings cannot be used.
     DataError
-        When the splits do not fit together, or a class is missing in validation or test. Also when a test image is in
-        another split, among the synthetic images, or in `seen`, or a validation image is among the synthetic images.
+        When the splits differ in classes or image size, or a class is missing in validation or test. Also when a test
+        image is in another split, among the synthetic images, or in `seen`. Also when a validation image is among the
+        synthetic images.
     """
     settings, total = settings or ProveSettings(), 0
     external = isinstance(synthetic, LabelledImages) if external is None else external
@@ -138,9 +145,11 @@ def prove(
     _refuse_leaks(train, validation, test, seen_hashes, settings.near_duplicates)
     if external and not any(ratio > 0 for ratio in settings.ratios):
         raise SettingsError("prove.ratios has no ratio above 0, so no synthetic image would be shown; add one")
-    held = {"test": test, "validation": validation}
-    apart = partial(_apart, train=train, held=held, policy=settings.near_duplicates, flips=flips, external=external)
-    kept_images, left_out = apart(synthetic, names=names)
+    held_out = {"test": test, "validation": validation}
+    remove_copies = partial(
+        _apart, train=train, held=held_out, policy=settings.near_duplicates, flips=flips, external=external
+    )
+    kept_images, left_out = remove_copies(synthetic, names=names)
     if left_out:
         on_note(
             f"{left_out:,} of {int(synthetic.kept.sum()):,} synthetic images are near-duplicates of held-out images and are left out"
@@ -149,7 +158,7 @@ def prove(
         raise DataError(
             "no synthetic image is left to judge; generate them from train images alone (augury split writes the splits)"
         )
-    others = {name: apart(images)[0] for name, images in (extra or {}).items()}
+    others = {name: remove_copies(images)[0] for name, images in (extra or {}).items()}
     if target is None:
         _check_fills(holes, kept_images, synthetic, train, on_note)
     trainings = Trainings(
@@ -175,13 +184,13 @@ def prove(
     trainings.settings = settings
     check_settings(settings)
     sources = {OWN: kept_images, **others}
-    shown = any(ARMS[name].shows and len(sources[ARMS[name].source]) for name in settings.arms)
-    ratios = sorted({0.0, *settings.ratios}) if shown and isinstance(holes, str) else [0.0]
+    any_shown = any(ARMS[name].shows and len(sources[ARMS[name].source]) for name in settings.arms)
+    ratios = sorted({0.0, *settings.ratios}) if any_shown and isinstance(holes, str) else [0.0]
     if target is not None:
         ratios = [len(kept_images) / len(train)]
-    judged = sum(ARMS[name].generative for name in settings.arms)
-    plan = looks(settings.seeds, settings.max_seeds, arms=judged)
-    _warn_of_few(plan[-1], judged, test, holes, on_note)
+    generative_arms = sum(ARMS[name].generative for name in settings.arms)
+    plan = looks(settings.seeds, settings.max_seeds, arms=generative_arms)
+    _warn_of_few(plan[-1], generative_arms, test, holes, on_note)
     total = len(settings.arms) * plan[-1][0] + (len(ratios) * CHOICE_SEEDS if len(ratios) > 2 else 0)
     total += trainings.searches(settings.arms)
     ratio, curve = _chosen(trainings, ratios, validation, seed)
@@ -204,10 +213,11 @@ def holes_of(
 ) -> Holes | str:
     """Find the holes that a trial studies, or the reason why it studies none.
 
-    The attributes are those of `condition`, or by default those of the translated images. Only holes that some image
-    was generated for count; if there are none of these, all holes count.
+    The attributes are those of `condition`, or by default those of the translated images. Only holes for which images
+    were generated count. If no image was generated for any hole, all holes count.
 
-    Raises SettingsError when each seed resamples the train images, since translations belong to their sources.
+    Raises SettingsError when each seed resamples the train images: resampling would separate translations from their
+    sources.
     """
     if synthetic.sources is None and not condition:
         return NO_HOLES
@@ -231,7 +241,10 @@ def _check_fills(
     train: LabelledImages,
     on_note: Callable[[str], None],
 ) -> None:
-    """Note that translations without holes are judged over all cells. Raises DataError when no image fills a hole."""
+    """Check that the images fill a hole. Raises DataError when none does.
+
+    If there are no holes, add a note that translations are evaluated over all cells.
+    """
     if isinstance(holes, str):
         if synthetic.sources is not None:
             on_note(f"the translations are judged over all cells: {holes}")
@@ -252,11 +265,12 @@ def _warn_of_few(
 ) -> None:
     """Warn before training when only "underpowered" is possible.
 
-    The test split may be too small, or the last look may have too few seeds for the number of judged arms.
+    The test split may be too small. Or the last interim look, (seeds, significance level), may have too few seeds for
+    `judged` generative arms.
     """
     seeds, level = last
-    inside = test if isinstance(holes, str) else judged_images(test, holes)[0]
-    if lacking := (not isinstance(holes, str) and absent(inside)) or few(inside, level):
+    evaluated = test if isinstance(holes, str) else judged_images(test, holes)[0]
+    if lacking := (not isinstance(holes, str) and absent(evaluated)) or few(evaluated, level):
         on_note(f"the verdict can only be 'underpowered': {lacking}. {TEST_MORE}")
     needed = least_seeds(level / judged)
     if seeds < needed:
@@ -269,7 +283,7 @@ def _warn_of_few(
 def result_name(arm: str, ratio: float, rare: int = 1) -> str:
     """Name of an arm's results on the test split, without the seed.
 
-    What an arm for holes shows depends on `rare`, not on a ratio.
+    The images that an arm for holes trains on depend on `rare`, not on a ratio.
     """
     if ARMS[arm].cells:
         return f"test/{arm}" + (f", fewer than {rare}" if rare > 1 else "")
@@ -299,9 +313,9 @@ def _refuse_leaks(
     seen: Mapping[str, leakage.Prints],
     policy: leakage.Policy,
 ) -> None:
-    """Raises DataError when a test image is among those `seen`, or two splits share an image.
+    """Raise DataError when a test image is among those `seen`, or two splits share an image.
 
-    With "allow" the splits may share images; the generator then has seen the shared images.
+    With "allow" the splits may share images. The generator may then have seen those images.
     """
     if policy == "allow":
         leakage.refuse_seen(test, seen, leakage.image_hashes(np.concatenate([train.images, validation.images])))
@@ -322,32 +336,38 @@ def _apart(
 ) -> tuple[SyntheticImages, int]:
     """Remove near-duplicates of test images from the accepted images.
 
-    For `external` images, near-duplicates of validation images are removed too. Augury's own generators use validation
-    images only for selection. Returns the remaining images and the number removed.
+    For `external` images, near-duplicates of validation images are removed too. For Augury's own images they are not,
+    because its generators use the validation split for selection only. Exact copies raise DataError, unless `policy` is
+    "allow".
+
+    Returns the remaining images and the number removed.
     """
     kept_images = images.take(images.kept)
     names = [names[int(i)] for i in np.flatnonzero(images.kept)] if len(names) else ()
     near, mirrored = np.zeros(len(kept_images), bool), flips or external
-    for name, part in held.items():
+    for name, split in held.items():
         if name == "test" or external:
             near |= leakage.like_held(
-                kept_images.images, part, policy, name=name, others=train.images, mirrored=mirrored, names=names
+                kept_images.images, split, policy, name=name, others=train.images, mirrored=mirrored, names=names
             )
         elif policy != "allow":
-            leakage.refuse_copies(kept_images.images, part, name, mirrored=mirrored, names=names)
+            leakage.refuse_copies(kept_images.images, split, name, mirrored=mirrored, names=names)
     return kept_images.take(~near), int(near.sum())
 
 
 def _chosen(
     trainings: Trainings, ratios: list[float], validation: LabelledImages, seed: int
 ) -> tuple[float, list[dict[str, Any]]]:
-    """The ratio and its validation curve. A ratio is chosen only when several above 0 are given."""
+    """Choose the ratio on the validation split. Returns it with the validation metrics of every ratio.
+
+    With at most one ratio above 0 there is nothing to choose.
+    """
     if len(ratios) <= 2:
         return ratios[-1], []
     arm = next(name for name in trainings.settings.arms if ARMS[name].shows and trainings.has(name))
-    draws = [1_000_003 * (seed + 1) + i for i in range(CHOICE_SEEDS)]
+    seeds = [1_000_003 * (seed + 1) + i for i in range(CHOICE_SEEDS)]
     measures_by_ratio = {
-        r: trainings.measured(f"validation/{arm} at ratio {r:g}", arm, r, draws, validation) for r in ratios
+        r: trainings.measured(f"validation/{arm} at ratio {r:g}", arm, r, seeds, validation) for r in ratios
     }
     return choose(measures_by_ratio, validation)
 
@@ -361,21 +381,24 @@ def _grown(
     test: LabelledImages,
     seed: int,
 ) -> Verdict:
-    """The verdict of the first look with a clear outcome, or of the last look."""
-    each: dict[str, list[dict[str, Any]]] = {name: [] for name in trainings.settings.arms}
-    taken: list[dict[str, Any]] = []
+    """Train the arms and return the verdict of the first look with a clear outcome, or of the last look.
+
+    A look evaluates the trial after a planned number of seeds, at its own significance level. `plan` lists (seeds, level).
+    """
+    results: dict[str, list[dict[str, Any]]] = {name: [] for name in trainings.settings.arms}
+    looks_taken: list[dict[str, Any]] = []
     holes = None if isinstance(trainings.holes, str) else trainings.holes
     rare = holes.rare if holes else 1
     for amount, level in plan:
         seeds = tuple(range(seed, seed + amount))
-        for name, done in each.items():
-            done += trainings.measured(result_name(name, ratio, rare), name, ratio, seeds[len(done) :], test)
+        for name, measured in results.items():
+            measured += trainings.measured(result_name(name, ratio, rare), name, ratio, seeds[len(measured) :], test)
         margin = trainings.settings.margin
         train = trainings.train
         verdict = judge(
-            each, seeds, ratio, curve, train, images_by_source, test, level=level, margin=margin, holes=holes
+            results, seeds, ratio, curve, train, images_by_source, test, level=level, margin=margin, holes=holes
         )
-        taken.append({"seeds": amount, "level": level, "outcome": verdict.outcome, "p": verdict.p})
+        looks_taken.append({"seeds": amount, "level": level, "outcome": verdict.outcome, "p": verdict.p})
         if verdict.outcome != "underpowered" or verdict.lacking:
             break
-    return replace(verdict, looks=tuple(taken) if len(plan) > 1 else ())
+    return replace(verdict, looks=tuple(looks_taken) if len(plan) > 1 else ())

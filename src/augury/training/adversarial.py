@@ -28,16 +28,19 @@ from augury.training.schedules import between
 from augury.training.train_state import TrainState
 
 USUAL = 0.99
-"""Decay of the moving averages of scores (LeCam), of path lengths (StyleGAN2's .01) and of the pairwise accuracy."""
+"""Decay of the moving averages of scores (LeCam), of path lengths (StyleGAN2 uses 1 − 0.01) and of pairwise accuracy."""
 
 
 class AdversarialTrainer:
     """Train a generator against a discriminator.
 
-    `augment` is applied to every image, real or fake, before the discriminator sees it (Zhao et al. 2020). `rarity`
-    [classes] in [0, 1] weights the spectral control of each class, 1 for the rarest. Every random number has an address:
-    (seed, purpose, number of the discriminator's update, micro-batch). Raises SettingsError for a loss that does not exist
-    or does not fit the networks.
+    `augment` is applied to every discriminator input, real or fake (Zhao et al. 2020). `rarity` [classes] in [0, 1] is
+    the weight of each class in the group spectral regularisation, 1 for the rarest (Rangwani et al. 2022).
+
+    Random numbers are reproducible. Each stream is seeded by the run's seed, a purpose such as "noise", the number of the
+    discriminator update and the micro-batch.
+
+    Raises SettingsError for an unknown loss, or one that does not fit the networks.
     """
 
     def __init__(
@@ -82,88 +85,93 @@ class AdversarialTrainer:
             extra["usual_length"] = torch.zeros((), device=device)
 
     def train_step(self, step: int, progress: float, draw: Draw) -> dict[str, torch.Tensor]:
-        """Update the discriminator `critic_steps` times and the generator once, on the discriminator's last fakes.
+        """Update the discriminator `critic_steps` times, then the generator once.
 
-        Returns losses and mean scores as scalars. `pairwise_accuracy` is the share of real images that score above a fake
-        of the same condition.
+        The generator step reuses the last fakes when the batch fits into memory. Otherwise it generates them again.
+
+        Returns losses and mean scores as scalars. `pairwise_accuracy` is the share of pairs in which the real image scores
+        above a fake of the same condition, as a moving average. `p` is the augmentation probability of ADA, where used.
         """
-        rule, several = self.recipe, self.recipe.critic_steps
+        recipe, critic_steps = self.recipe, self.recipe.critic_steps
         self.state.schedule(progress)
         self._ramp_conditions(self._strength(progress))
-        for number in range(step * several, (step + 1) * several):
+        for number in range(step * critic_steps, (step + 1) * critic_steps):
             batch = rounds(draw, progress, self.seed, number, self.state.parts)
-            final = number == (step + 1) * several - 1
+            final = number == (step + 1) * critic_steps - 1
             results = [self._discriminator_step(micro, final) for micro in batch]
             self.state.step("discriminator")
-            if rule.clip:
+            if recipe.clip:
                 with torch.no_grad():
-                    torch._foreach_clamp_min_(list(self.discriminator.parameters()), -rule.clip)
-                    torch._foreach_clamp_max_(list(self.discriminator.parameters()), rule.clip)
+                    torch._foreach_clamp_min_(list(self.discriminator.parameters()), -recipe.clip)
+                    torch._foreach_clamp_max_(list(self.discriminator.parameters()), recipe.clip)
             self.view.adapt(number, sum(len(micro.real) for micro in batch))
-        report = [numbers for numbers, _ in results]
-        if not rule.simultaneous:
-            for micro, (numbers, fake) in zip(batch, results, strict=True):
-                numbers["loss_g"] = self._generator_step(micro, fake)
+        metrics = [values for values, _ in results]
+        if not recipe.simultaneous:
+            for micro, (values, fake) in zip(batch, results, strict=True):
+                values["loss_g"] = self._generator_step(micro, fake)
         self.state.step("generator")
         images = sum(len(micro.real) for micro in batch)
         self.state.average.update(self.generator, images, step * images)
-        means = {name: torch.stack([numbers[name].detach() for numbers in report]).mean() for name in report[0]}
+        means = {name: torch.stack([values[name].detach() for values in metrics]).mean() for name in metrics[0]}
         return means | {k: self.state.extra[k].clone() for k in ("pairwise_accuracy", "p") if k in self.state.extra}
 
     def _discriminator_step(
         self, micro: MicroBatch, final: bool
     ) -> tuple[dict[str, torch.Tensor], torch.Tensor | None]:
-        """Add the discriminator's gradients on one micro-batch, and in simultaneous training the generator's too.
+        """Accumulate the discriminator's gradients on one micro-batch, and in simultaneous training the generator's too.
 
-        Returns the values to report, and the fakes [B, C, H, W] where the generator step that follows needs them.
+        Returns the values to log, and the fakes [B, C, H, W]. The fakes are None if the generator step does not reuse them.
 
-        Scores of different images do not depend on each other. The gradients of both losses at a fake are therefore
-        multiples of the gradient of its score. One backward pass gives the discriminator's gradient, and a factor for each
-        image turns it into the generator's.
+        Simultaneous training needs only one backward pass through the discriminator. The score of a fake depends on that
+        fake alone. Both losses therefore have, with respect to each fake image, a gradient that is a multiple of the score's
+        gradient. The pass yields the gradient of the discriminator's loss. A factor per image converts it into the gradient
+        of the generator's loss.
         """
-        rule, batch = self.recipe, len(micro.real)
-        keep = final and (rule.simultaneous or micro.parts == 1)
-        with torch.set_grad_enabled(keep), self.cast():
+        recipe, batch = self.recipe, len(micro.real)
+        reuse = final and (recipe.simultaneous or micro.parts == 1)
+        with torch.set_grad_enabled(reuse), self.cast():
             fake = self._fakes(micro).float()
-        shown, both = fake.detach().requires_grad_(rule.simultaneous), micro.conditions.repeat(2, 1)
+        fake_input, conditions = fake.detach().requires_grad_(recipe.simultaneous), micro.conditions.repeat(2, 1)
         with self.cast():
-            seen = self.view(torch.cat([micro.real, shown]), "augment", micro)
-            features = self.discriminator.features(seen, *self.apart)  # type: ignore[operator]
-            scores = self.discriminator.head(features, both).float()  # type: ignore[operator]
-            auxiliary_loss = self.discriminator.auxiliary_loss(features, both) if self.auxiliary else None  # type: ignore[operator]
+            augmented = self.view(torch.cat([micro.real, fake_input]), "augment", micro)
+            features = self.discriminator.features(augmented, *self.apart)  # type: ignore[operator]
+            scores = self.discriminator.head(features, conditions).float()  # type: ignore[operator]
+            auxiliary_loss = self.discriminator.auxiliary_loss(features, conditions) if self.auxiliary else None  # type: ignore[operator]
         on_real, on_fake = torch.split(scores, batch)
         loss = self._judged(on_real, on_fake, micro)
         total = loss + self._penalty(micro, fake.detach(), on_real, on_fake)
         if auxiliary_loss is not None:
-            total = total + 2 * rule.auxiliary * self._strength(micro.progress) * auxiliary_loss
+            total = total + 2 * recipe.auxiliary * self._strength(micro.progress) * auxiliary_loss
         self.state.backward(total / micro.parts)
         self._observe(on_real.detach(), on_fake.detach())
-        report = {"loss_d": loss, "score_real": on_real.mean(), "score_fake": on_fake.mean()}
-        if not rule.simultaneous:
-            return report, fake if keep else None
-        assert shown.grad is not None
-        report["loss_g"], factor = self._loss_gradient(on_real.detach(), on_fake.detach().requires_grad_())
-        # by the chain rule, the sum has the loss's gradient with respect to the weights
-        self._regularise((fake * shown.grad * factor.view(-1, 1, 1, 1)).sum(), 1.0, fake, micro)
-        return report, None
+        values = {"loss_d": loss, "score_real": on_real.mean(), "score_fake": on_fake.mean()}
+        if not recipe.simultaneous:
+            return values, fake if reuse else None
+        assert fake_input.grad is not None
+        values["loss_g"], factor = self._loss_gradient(on_real.detach(), on_fake.detach().requires_grad_())
+        # surrogate loss: by the chain rule, its gradient with respect to the weights equals that of the generator's loss
+        self._regularise((fake * fake_input.grad * factor.view(-1, 1, 1, 1)).sum(), 1.0, fake, micro)
+        return values, None
 
     def _judged(self, on_real: torch.Tensor, on_fake: torch.Tensor, micro: MicroBatch) -> torch.Tensor:
-        """The discriminator's loss, with smoothed targets where the recipe asks for them."""
-        rule = self.recipe
-        if self.loss.target is None or not (rule.label_smoothing or rule.label_noise):
+        """The discriminator's loss, with label smoothing and label noise if the recipe sets them."""
+        recipe = self.recipe
+        if self.loss.target is None or not (recipe.label_smoothing or recipe.label_noise):
             return self.loss.discriminator(on_real, on_fake)
-        shake = 2 * micro.uniform("labels", *[1] * (on_real.dim() - 1)) - 1
-        return self.loss.target(on_real, on_fake, 1 - rule.label_smoothing + rule.label_noise * shake)
+        noise = 2 * micro.uniform("labels", *[1] * (on_real.dim() - 1)) - 1
+        return self.loss.target(on_real, on_fake, 1 - recipe.label_smoothing + recipe.label_noise * noise)
 
     @torch.no_grad()
     def _observe(self, on_real: torch.Tensor, on_fake: torch.Tensor) -> None:
+        """Update the statistics for ADA and the moving average of the pairwise accuracy. A tie counts as half."""
         self.view.observe(on_real, on_fake)
-        apart = ((on_real > on_fake).float() + (on_real == on_fake).float() / 2).mean()
-        self.state.extra["pairwise_accuracy"].lerp_(apart, 1 - USUAL)
+        accuracy = ((on_real > on_fake).float() + (on_real == on_fake).float() / 2).mean()
+        self.state.extra["pairwise_accuracy"].lerp_(accuracy, 1 - USUAL)
 
     def _loss_gradient(self, on_real: torch.Tensor, on_fake: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """The generator's loss, and for each fake the ratio of two gradients with respect to its score: that of the
-        generator's loss to that of the discriminator's.
+        """The generator's loss, and for each fake ∂L_G/∂score divided by ∂L_D/∂score.
+
+        The ratio is 0 where the discriminator's gradient vanishes.
         """
         loss = self.loss.generator(on_real, on_fake)
         (generator_gradient,) = torch.autograd.grad(loss, on_fake)
@@ -173,35 +181,37 @@ class AdversarialTrainer:
     def _penalty(
         self, micro: MicroBatch, fake: torch.Tensor, on_real: torch.Tensor, on_fake: torch.Tensor
     ) -> torch.Tensor:
-        """All penalties, weighted. Gradients are taken in fp32 with respect to the images before augmentation. Where an
-        image has several scores, the mean score is used.
+        """The weighted sum of LeCam, R1, R2 and gradient penalty.
+
+        Gradients are computed in fp32 with respect to the images before augmentation. If an image has several scores, their
+        mean is used. All but LeCam are computed every `penalty_every` updates, with their weight multiplied by that number.
         """
-        rule, total = self.recipe, on_real.new_zeros(())
+        recipe, total = self.recipe, on_real.new_zeros(())
 
         def scorer(images: torch.Tensor) -> torch.Tensor:
             scores: torch.Tensor = self.discriminator(self.view(images, "augment slope", micro), micro.conditions)
             return scores.reshape(len(scores), -1).mean(1)
 
-        if rule.lecam:
+        if recipe.lecam:
             extra = self.state.extra
             for name, values in (("usual_real", on_real), ("usual_fake", on_fake)):
                 extra[name].lerp_(values.detach().mean(), 1 - USUAL)
-            total = total + rule.lecam * lecam(on_real, on_fake, extra["usual_real"], extra["usual_fake"])
-        if micro.number % rule.penalty_every:
+            total = total + recipe.lecam * lecam(on_real, on_fake, extra["usual_real"], extra["usual_fake"])
+        if micro.number % recipe.penalty_every:
             return total
-        weight = rule.penalty_every * between(rule.schedule, micro.progress, 1.0, rule.final_penalty)
-        if rule.r1:
-            total = total + weight * rule.r1 * squared_gradient_norm(scorer, micro.real)
-        if rule.r2:
-            total = total + weight * rule.r2 * squared_gradient_norm(scorer, fake)
-        if rule.gradient_penalty:
-            gradient = gradient_penalty(scorer, micro.real, fake, micro.uniform("mix"), rule.centre)
-            total = total + weight * rule.gradient_penalty * gradient
+        weight = recipe.penalty_every * between(recipe.schedule, micro.progress, 1.0, recipe.final_penalty)
+        if recipe.r1:
+            total = total + weight * recipe.r1 * squared_gradient_norm(scorer, micro.real)
+        if recipe.r2:
+            total = total + weight * recipe.r2 * squared_gradient_norm(scorer, fake)
+        if recipe.gradient_penalty:
+            gradient = gradient_penalty(scorer, micro.real, fake, micro.uniform("mix"), recipe.centre)
+            total = total + weight * recipe.gradient_penalty * gradient
         return total
 
     def _generator_step(self, micro: MicroBatch, fake: torch.Tensor | None) -> torch.Tensor:
-        """Add the generator's gradients on one micro-batch, by a pass of the updated discriminator; returns its loss."""
-        rule = self.recipe
+        """Accumulate the generator's gradients on one micro-batch, scored by the updated discriminator. Returns the loss."""
+        recipe = self.recipe
         if fake is None:
             with self.cast():
                 fake = self._fakes(micro).float()
@@ -209,24 +219,24 @@ class AdversarialTrainer:
             features = self.discriminator.features(self.view(fake, "augment fake", micro))  # type: ignore[operator]
             on_fake = self.discriminator.head(features, micro.conditions).float()  # type: ignore[operator]
             auxiliary_loss = self.discriminator.auxiliary_loss(features, micro.conditions) if self.auxiliary else None  # type: ignore[operator]
-        on_real, extra = on_fake.detach(), on_fake.new_zeros(())
-        if self.loss.paired or rule.feature_matching:
+        on_real, extra = on_fake.detach(), on_fake.new_zeros(())  # an unpaired loss ignores on_real
+        if self.loss.paired or recipe.feature_matching:
             with torch.no_grad(), self.cast():
                 real_features = self.discriminator.features(self.view(micro.real, "augment real", micro))  # type: ignore[operator]
                 on_real = self.discriminator.head(real_features, micro.conditions).float()  # type: ignore[operator]
-            if rule.feature_matching:
+            if recipe.feature_matching:
                 pairs = zip(real_features, features, strict=True)
                 each = [feature_matching(a.float().flatten(1), b.float().flatten(1)) for a, b in pairs]
-                extra = rule.feature_matching * torch.stack(each).mean()
+                extra = recipe.feature_matching * torch.stack(each).mean()
         if auxiliary_loss is not None:
-            extra = extra + rule.auxiliary * self._strength(micro.progress) * auxiliary_loss
+            extra = extra + recipe.auxiliary * self._strength(micro.progress) * auxiliary_loss
         loss = self.loss.generator(on_real, on_fake)
         self._regularise(loss + extra, 1 / micro.parts, fake, micro)
         return loss
 
     @contextmanager
     def _frozen_discriminator(self) -> Iterator[None]:
-        """The discriminator takes no gradients inside, also when memory runs out there."""
+        """Freeze the discriminator's weights inside the context. An exception, such as out of memory, unfreezes them."""
         self.discriminator.requires_grad_(False)
         try:
             yield
@@ -234,21 +244,21 @@ class AdversarialTrainer:
             self.discriminator.requires_grad_(True)
 
     def _regularise(self, total: torch.Tensor, share: float, fake: torch.Tensor, micro: MicroBatch) -> None:
-        """Add the generator's gradients of `share` of `total`, and those of its regularisers."""
-        rule, extra = self.recipe, total.new_zeros(())
-        if rule.mode_seeking:
+        """Accumulate the generator's gradients of `share` × `total` and of its regularisers."""
+        recipe, extra = self.recipe, total.new_zeros(())
+        if recipe.mode_seeking:
             noise, other = (micro.normal(name, self.latent) for name in ("noise", "other"))
             with self.cast():
                 second = self.generator(other, micro.conditions).float()
-            extra = extra + rule.mode_seeking * mode_seeking(fake, second, noise, other)
-        if rule.path_length and micro.number // rule.critic_steps % rule.path_every == 0:
-            extra = extra + rule.path_length * rule.path_every * self._path(micro)
-        if rule.spectral_control:
-            extra = extra + rule.spectral_control * self._spectral()
+            extra = extra + recipe.mode_seeking * mode_seeking(fake, second, noise, other)
+        if recipe.path_length and micro.number // recipe.critic_steps % recipe.path_every == 0:
+            extra = extra + recipe.path_length * recipe.path_every * self._path(micro)
+        if recipe.spectral_control:
+            extra = extra + recipe.spectral_control * self._spectral()
         self.state.backward(share * total + extra / micro.parts)
 
     def _path(self, micro: MicroBatch) -> torch.Tensor:
-        """The path length penalty over half the batch, in fp32."""
+        """The path length penalty on half of the micro-batch, in fp32 (Karras et al. 2020a)."""
         half = slice(0, max(1, len(micro.real) // 2))
         noise, conditions = micro.normal("noise", self.latent)[half], micro.conditions[half]
         styles = self.generator.styles(noise, conditions)  # type: ignore[operator]
@@ -260,16 +270,18 @@ class AdversarialTrainer:
         return penalty
 
     def _spectral(self) -> torch.Tensor:
-        """Group spectral norms of every class's gains and biases, weighted by the rarity of the class, as a mean over
-        layers.
+        """The group spectral regulariser (Rangwani et al. 2022): mean over classes and layers, weighted by rarity.
+
+        It applies to the gains and biases of the conditional norms.
         """
         assert self.rarity is not None
         each = [(self.rarity * group_spectral(gain)).mean() for gain in self.generator.gains(len(self.rarity))]  # type: ignore[operator]
         return torch.stack(each).mean()
 
     def _fakes(self, micro: MicroBatch) -> torch.Tensor:
-        """Fakes [B, C, H, W] for the conditions of the micro-batch. A share of them has two styles, switched at a random
-        layer.
+        """Generate fakes [B, C, H, W] for the conditions of the micro-batch.
+
+        With style mixing, a share of the images uses a second style from a random layer on (Karras et al. 2019).
         """
         noise, conditions = micro.normal("noise", self.latent), micro.conditions
         if not self.recipe.style_mixing:
@@ -279,17 +291,23 @@ class AdversarialTrainer:
             self.generator.styles(z, conditions)  # type: ignore[operator]
             for z in (noise, micro.normal("second", self.latent))
         )
-        layers, chance = first.shape[1], micro.uniform("styles", 2)
-        change = torch.where(chance[:, 0] < self.recipe.style_mixing, 1 + (chance[:, 1] * (layers - 1)).long(), layers)
-        mine = torch.arange(layers, device=self.device) < change[:, None]
-        mixed: torch.Tensor = self.generator.synthesise(torch.where(mine[..., None], first, second), noise)  # type: ignore[operator]
+        layers, uniform = first.shape[1], micro.uniform("styles", 2)
+        crossover = torch.where(
+            uniform[:, 0] < self.recipe.style_mixing, 1 + (uniform[:, 1] * (layers - 1)).long(), layers
+        )
+        use_first = torch.arange(layers, device=self.device) < crossover[:, None]
+        mixed: torch.Tensor = self.generator.synthesise(torch.where(use_first[..., None], first, second), noise)  # type: ignore[operator]
         return mixed
 
     def _strength(self, progress: float) -> float:
-        """Weight of the condition: it grows from 0 to 1 over the recipe's first share of the training."""
+        """Weight of the class condition at this progress of the training, from 0 to 1 (Shahbazi et al. 2022).
+
+        It grows linearly during the share `late_conditioning` of the training. Without that setting it is 1.
+        """
         return min(1.0, progress / self.recipe.late_conditioning) if self.recipe.late_conditioning else 1.0
 
     def _ramp_conditions(self, strength: float) -> None:
+        """Set the weight of the condition in all networks."""
         if self.recipe.late_conditioning:
             for network in self.state.networks.values():
                 for module in network.modules():
@@ -297,7 +315,7 @@ class AdversarialTrainer:
                         module.strength.fill_(strength)
 
     def cast(self) -> torch.autocast:
-        """bf16 autocast when the plan says so."""
+        """Autocast to bf16 if the trainer's precision is "bf16"."""
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.half)
 
 
