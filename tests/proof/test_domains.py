@@ -178,9 +178,7 @@ def test_translations_that_keep_their_class_are_advised_and_the_agreement_is_tol
     labels[np.flatnonzero(labels == 1)[:20]] = 0  # of 60 called lying it agrees for 40, of 20 called standing for all
     found = domains.kept_by_target(Stripes(), translations(source((40, 20))), TARGET.images, labels)
     assert found.advised and found.overall.value > 0.95 and found.overall.n == 60
-    assert found.judge == pytest.approx((2 / 3 + 1) / 2) and found.limit == pytest.approx(
-        0.5 + 0.8 * (found.judge - 0.5)
-    )
+    assert found.judge == pytest.approx((2 / 3 + 1) / 2) and found.limit == pytest.approx(0.8 * found.judge)
     assert "It agrees with the pseudo-labels of 83% of the real target images." in found.sentence
     json.dumps(found.as_dict())
 
