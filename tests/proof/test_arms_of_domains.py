@@ -18,6 +18,7 @@ from augury.proof.judgement import judge
 from augury.proof.measures import measures
 from augury.proof.statistics import least_seeds
 from augury.proof.trainings import Trainings
+from augury.proof.trial import result_name
 from augury.settings import ProveSettings
 
 CPU = torch.device("cpu")
@@ -218,3 +219,9 @@ def test_arms_of_a_trial_without_a_target_do_not_adapt() -> None:
     with pytest.raises(SettingsError, match=r"'adabn' cannot be trained.*--target"):
         settings = QUICK.model_copy(update={"arms": ("none", "gan", "adabn")})
         prove(TRAIN, source((10, 10), seed=2), source((10, 10), seed=3), source(seed=4), settings)
+
+
+def test_results_of_arms_that_adapt_have_names_without_a_ratio() -> None:
+    """Several translators keep other numbers of images; the trial of each must find the results of the others."""
+    assert result_name("translated", 0.9) == result_name("translated", 0.8) == "test/translated"
+    assert result_name("gan", 0.5) == "test/gan at ratio 0.5"

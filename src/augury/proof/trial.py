@@ -283,8 +283,10 @@ def _warn_of_few(
 def result_name(arm: str, ratio: float, rare: int = 1) -> str:
     """Name of an arm's results on the test split, without the seed.
 
-    The images that an arm for holes trains on depend on `rare`, not on a ratio.
+    The images that an arm for holes trains on depend on `rare`, not on a ratio. An arm for another domain shows all images.
     """
+    if ARMS[arm].method:
+        return f"test/{arm}"
     if ARMS[arm].cells:
         return f"test/{arm}" + (f", fewer than {rare}" if rare > 1 else "")
     return f"test/{arm}" + (f" at ratio {ratio:g}" if ARMS[arm].shows else "")
