@@ -17,7 +17,8 @@ def pretrained(run: str | os.PathLike[str]) -> PretrainedBackbone:
     """The layers of the discriminator that a run has trained, to initialise a classifier.
 
     Call the result with (channels, classes). It returns a new torch.nn.Module from images [N, C, H, W] in [-1, 1] to logits
-    [N, K], to be trained on real images. The images must have the size of the run's images. The verdict's arm "discriminator"
+    [N, K], to be trained on real images. The images must have the size of the run's images. The verdict's
+    arm "discriminator_init"
     says whether this initialisation helps.
 
     Parameters
