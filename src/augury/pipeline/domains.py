@@ -115,11 +115,11 @@ def target_parts(parts: dict[str, LabelledImages], target: TargetImages) -> dict
             f"{len(lacking)} of {len(test.classes)} classes have no labelled target image for the test, such as '{lacking[0]}'; "
             "label some of each class, or give the target images without labels"
         )
-    empty = replace(test, attributes={}, split=None, names=test.names if len(test) else ())
+    test = replace(test, attributes={}, split=None, names=test.names if len(test) else ())
     return {
         "train": in_domain(train, "source"),
         "validation": in_domain(parts["validation"], "source"),
-        "test": in_domain(empty, "target"),
+        "test": in_domain(test, "target"),
     }
 
 

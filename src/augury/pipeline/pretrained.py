@@ -18,8 +18,7 @@ def pretrained(run: str | os.PathLike[str]) -> PretrainedBackbone:
 
     Call the result with (channels, classes). It returns a new torch.nn.Module from images [N, C, H, W] in [-1, 1] to logits
     [N, K], to be trained on real images. The images must have the size of the run's images. The verdict's
-    arm "discriminator_init"
-    says whether this initialisation helps.
+    arm "discriminator_init" says whether this initialisation helps.
 
     Parameters
     ----------

@@ -65,7 +65,6 @@ class Adapted:
     device: torch.device
     target: Images
     method: str
-    precision: str = "fp32"
 
     def refusal(self, config: TrainConfig) -> str:
         """Why this config cannot be used; "" if it can."""

@@ -135,11 +135,8 @@ def prove(
         synthetic = SyntheticImages.of(synthetic)
     for each in (synthetic, *(extra or {}).values()):
         check_sets(train, validation, test, each)
-    if target is not None and settings.resample != "none":
-        raise SettingsError(
-            f"prove.resample is '{settings.resample}', but a trial of another domain pools translations with the train images they "
-            "were made from; use prove.resample=none"
-        )
+    if target is not None:
+        _refuse_resampling(settings, "another domain")
     holes = OTHER_DOMAIN if target is not None else holes_of(train, synthetic, condition, rare, settings)
     seen_hashes = {**({} if isinstance(layers, str) else layers.seen), **(seen or {})}
     _refuse_leaks(train, validation, test, seen_hashes, settings.near_duplicates)
@@ -226,12 +223,17 @@ def holes_of(
     holes = Holes.of(train, condition, rare)
     if not holes:
         return f"no cell of class × {' × '.join(condition) or 'nothing'} has fewer than {rare} train images"
+    _refuse_resampling(settings, "empty cells")
+    return holes.aimed_at(synthetic, train) or holes
+
+
+def _refuse_resampling(settings: ProveSettings, subject: str) -> None:
+    """Raise SettingsError when each seed resamples the train images in a trial of the `subject`, which pools translations."""
     if settings.resample != "none":
         raise SettingsError(
-            f"prove.resample is '{settings.resample}', but a trial of empty cells pools translations with the train images they were "
-            "made from; use prove.resample=none"
+            f"prove.resample is '{settings.resample}', but a trial of {subject} pools translations with the train images they were made "
+            "from; use prove.resample=none"
         )
-    return holes.aimed_at(synthetic, train) or holes
 
 
 def _check_fills(
