@@ -56,7 +56,7 @@ def points(value: float, low: float, high: float) -> str:
 
 
 BLOCKS = ((0, 3), (3, 3), (6, 2))
-"""(first seed, number of seeds) of a trial for each of three translators."""
+"""(offset, number of seeds) of a trial for each of three translators."""
 
 
 @dataclass(frozen=True)
@@ -83,8 +83,8 @@ def over_translators(
     settings: Callable[[int], RunSettings],
     trial: Callable[[Session, int, int], Verdict],
 ) -> Verdict:
-    """The verdict of a trial whose seeds use the images of three translators, in runs under `folder`: `trial` (session, first
-    seed, number of seeds) is called for each of BLOCKS, then for all seeds, whose results are there by then. `settings` gives
+    """The verdict of a trial whose seeds use the images of three translators, in runs under `folder`: `trial` (session, offset,
+    number of seeds) is called for each of BLOCKS, then for all seeds, whose results are there by then. `settings` gives
     those of a run of this seed."""
     verdict: Verdict | None = None
     for number, (first, seeds) in enumerate((*BLOCKS, (0, sum(n for _, n in BLOCKS)))):

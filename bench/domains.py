@@ -200,7 +200,7 @@ def verdict_of(
         kept.append(session.run.read("generation")["kept_classes"]["overall"]["value"])
         assert session.target is not None
         return proof.prove(
-            parts["train"], parts["validation"], parts["test"], session.synthetic, wanted, seed=first, flips=session.flips,
+            parts["train"], parts["validation"], parts["test"], session.synthetic, wanted, offset=first, flips=session.flips,
             target=session.target.images, results=results.values, on_result=results.keep, on_note=print,
         )  # fmt: skip
 

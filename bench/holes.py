@@ -150,7 +150,7 @@ def verdict_of(name: str, places: Path, folder: Path, steps: int | None) -> tupl
     def trial(session: Session, first: int, seeds: int) -> Verdict:
         parts, wanted = session.parts, session.settings.prove.model_copy(update={"seeds": seeds})
         return proof.prove(
-            parts["train"], parts["validation"], parts["test"], session.synthetic, wanted, seed=first, flips=case.flips,
+            parts["train"], parts["validation"], parts["test"], session.synthetic, wanted, offset=first, flips=case.flips,
             condition=(case.attribute,), rare=LEAST, results=results.values, on_result=results.keep, on_note=print,
         )  # fmt: skip
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from augury.errors import RunFolderError
 
-FORMAT = 7
+FORMAT = 8
 """Increased when the computation of verdicts changes, so that older verdicts are computed again."""
 
 IMAGES, LAYERS = "synthetic images", "discriminator's layers"

@@ -15,11 +15,12 @@ from augury.proof import prove
 from augury.proof.choice import choose
 from augury.proof.measures import measures
 from augury.proof.resampling import rows
+from augury.randomness import derived_seed
 from augury.settings import ProveSettings
 from augury.verdict import Verdict
 
 VALIDATION, TEST = part((20, 20), 1), part((150, 150), 2)
-KNOWN = ProveSettings(arms=("classical", "gan"), steps=40, batch=16, ratios=(1.0,))
+KNOWN = ProveSettings(arms=("classical", "gan"), steps=80, batch=16, ratios=(1.0,))
 
 
 def planted(kind: str) -> tuple[LabelledImages, SyntheticImages]:
@@ -62,7 +63,9 @@ def rigged(gan: float, seeds: int) -> dict[str, object]:
     for arm, share in (("test/classical", 0.8), ("test/gan at ratio 1", gan)):
         for seed in range(seeds):
             hit = random.random(len(TEST)) < share
-            results[f"{arm}/{seed}"] = measures(TEST.labels, np.eye(2)[np.where(hit, TEST.labels, 1 - TEST.labels)])
+            results[f"{arm}/{derived_seed(0, 'trial', seed)}"] = measures(
+                TEST.labels, np.eye(2)[np.where(hit, TEST.labels, 1 - TEST.labels)]
+            )
     return results
 
 
@@ -78,6 +81,34 @@ def test_a_growing_trial_stops_when_its_answer_is_clear() -> None:
     assert f"{100 * (1 - verdict.level):.3g} % interval" in verdict.sentence
     unclear = prove(train, VALIDATION, TEST, made, settings, results=rigged(0.81, 12))
     assert [look["seeds"] for look in unclear.looks] == [8, 12] and unclear.outcome == "underpowered"
+
+
+def test_two_seeds_share_no_training() -> None:
+    train, made = planted("useful")
+    names: list[set[str]] = []
+    for seed in (0, 1):
+        results: dict[str, object] = {}
+        settings = KNOWN.model_copy(update={"steps": 1, "ratios": (0.0, 0.5, 1.0), "learning_rates": (1e-3, 3e-3)})
+        verdict = prove(train, VALIDATION, TEST, made, settings, seed=seed, results=results)
+        assert len(set(verdict.seeds)) == 7
+        names.append({name.rpartition("/")[2] for name in results})
+    assert (
+        len(names[0]) == 7 + 3 + 2 and not names[0] & names[1]
+    )  # trial, choice of the ratio, search of the learning rate
+
+
+def test_parts_of_a_trial_are_those_of_the_whole() -> None:
+    train, made = planted("useful")
+    settings = KNOWN.model_copy(update={"seeds": 4, "steps": 1})
+    whole = prove(train, VALIDATION, TEST, made, settings, seed=3)
+    results: dict[str, object] = {}
+    for offset in (0, 2):
+        half = settings.model_copy(update={"seeds": 2})
+        part_seeds = prove(train, VALIDATION, TEST, made, half, seed=3, offset=offset, results=results).seeds
+        assert part_seeds == whole.seeds[offset : offset + 2]
+    assert len(results) == 8
+    joined = prove(train, VALIDATION, TEST, made, settings, seed=3, results=results, on_note=lambda text: None)
+    assert joined == whole and len(results) == 8
 
 
 def test_a_trial_that_was_killed_goes_on_where_it_stopped() -> None:
@@ -131,7 +162,7 @@ def test_the_trial_uses_the_chosen_ratio() -> None:
     results: dict[str, object] = {}
     verdict = prove(train, VALIDATION, TEST, made, settings, results=results)
     assert verdict.ratio in (0.5, 1.0) and len(verdict.ratio_curve) == 3
-    assert f"test/gan at ratio {verdict.ratio:g}/0" in results and len(results) == 9 + 4
+    assert f"test/gan at ratio {verdict.ratio:g}/{verdict.seeds[0]}" in results and len(results) == 9 + 4
 
 
 @pytest.mark.parametrize("how", ["subsample", "bootstrap"])

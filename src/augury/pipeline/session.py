@@ -27,6 +27,7 @@ from augury.pipeline.environment import machine, versions
 from augury.pipeline.inputs import SAMPLE, Callbacks, about_data, changes, parted
 from augury.pipeline.run_folder import FORMAT, Run
 from augury.pipeline.stage_inputs import INPUTS
+from augury.randomness import derived_seed
 from augury.settings import RunSettings
 from augury.training import Synthesizer, checkpoints
 
@@ -204,8 +205,8 @@ class Session:
         """A classifier for the target domain, trained independently of the translator; it evaluates translations."""
         assert self.target is not None, "this run has no other domain"
         return domains.target_classifier(
-            self.parts["train"], self.target.images, domains.JUDGE, seed=self.settings.seed + 900_007, flips=self.flips,
-            device=self.device,
+            self.parts["train"], self.target.images, domains.JUDGE, seed=derived_seed(self.settings.seed, "target judge"),
+            flips=self.flips, device=self.device,
         )  # fmt: skip
 
     @property
@@ -311,7 +312,7 @@ class Session:
     def fitted(self, member: int) -> Classifier:
         """Train the classifier of the run (`member` 0), or a further one with other initial weights and batches."""
         config = proof.TrainConfig(steps=CLASSIFIER_STEPS, balanced=True, augment=policy("classical", flips=self.flips))
-        seed = self.settings.seed + 500_009 + member
+        seed = derived_seed(self.settings.seed, "classifier of the run", member)
         model: Classifier = proof.fit(self.parts["train"], config, seed=seed, device=self.device)
         return model
 

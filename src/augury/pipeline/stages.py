@@ -28,6 +28,7 @@ from augury.pipeline.run_folder import Run
 from augury.pipeline.session import Session
 from augury.pipeline.translations import fill
 from augury.pipeline.trial_cache import kept_results
+from augury.randomness import derived_seed
 from augury.settings import RunSettings, run_settings, validated
 from augury.training import checkpoints
 
@@ -74,7 +75,7 @@ def label_target(session: Session) -> None:
         train,
         target.images,
         domains.LABELLER,
-        seed=session.settings.seed + 800_011,
+        seed=derived_seed(session.settings.seed, "target labeller"),
         flips=session.flips,
         device=session.device,
     )

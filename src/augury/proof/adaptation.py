@@ -24,6 +24,7 @@ from augury.proof.classifiers import Build, fit, probabilities
 from augury.proof.colour_matching import colour_matched
 from augury.proof.target_training import DomainAdversarial, Make, MeanTeacher, fit_with_target
 from augury.proof.train_config import TrainConfig
+from augury.randomness import derived_seed
 
 CONFIDENCE = 0.9
 """Probability from which a target image is used with its pseudo-label. Measured on USPS -> MNIST, even and long-tailed:
@@ -70,7 +71,7 @@ class Task:
     def next_seed(self) -> int:
         """Seed of the next training. The first training uses the seed itself, so that methods are paired."""
         self.trainings += 1
-        return self.seed + 1_000_003 * (self.trainings - 1)
+        return self.seed if self.trainings == 1 else derived_seed(self.seed, "adaptation", self.trainings)
 
     def trained(self) -> nn.Module:
         """The current network; if there is none, train one on the labelled images."""

@@ -14,6 +14,7 @@ from augury.images import Codes, LabelledImages
 from augury.networks import Classifier
 from augury.proof.classifiers import fit_many
 from augury.proof.train_config import TrainConfig
+from augury.randomness import derived_seed
 
 STEPS = 400
 MEMBERS = 2
@@ -82,7 +83,7 @@ def column_classifiers(
     for column, (_, values) in enumerate(table.columns):
         part = train.take(unconfounded(conditions, table, column))
         part = replace(part, labels=part.conditions(condition)[:, column], classes=values)
-        seeds = [seed + 600_011 * (column + 1) + member for member in range(members)]
+        seeds = [derived_seed(seed, "column", column, member) for member in range(members)]
         classifiers.append(
             list(fit_many([part] * members, config, seeds=seeds, device=device, then=lambda model: model))
         )

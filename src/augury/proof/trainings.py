@@ -24,12 +24,12 @@ from augury.proof.learners import Adapted, Learner, Network, learner
 from augury.proof.measures import measures
 from augury.proof.resampling import resampled
 from augury.proof.train_config import TrainConfig
-from augury.randomness import rng
+from augury.randomness import derived_seed, rng
 from augury.settings import ProveSettings
 from augury.training import PretrainedBackbone
 
-SEARCH_SEEDS = (7_000_003, 7_000_004)
-"""Seeds for choosing learning rate and weight decay on validation. They differ from the seeds of the trial."""
+SEARCH_SEEDS = 2
+"""Number of seeds for choosing learning rate and weight decay on validation. They come from a stream of their own."""
 SEARCH_RATIO = 0.25
 """Synthetic images per real image while rate and decay are chosen. The ratio is chosen afterwards."""
 LAYERS_RATE = 1 / 3
@@ -65,6 +65,8 @@ class Trainings:
         Source -> its synthetic images with their conditions and sources.
     target
         Unlabelled images of the tested domain, uint8 [M, C, H, W], if that is another domain.
+    seed
+        Seed of the trial, from which those of the trainings are drawn.
     """
 
     train: LabelledImages
@@ -84,6 +86,7 @@ class Trainings:
     holes: Holes | str = NO_HOLES
     images_by_source: Mapping[str, SyntheticImages] = field(default_factory=dict)
     target: Images | None = None
+    seed: int = 0
     _composed: dict[str, Composition] = field(default_factory=dict, init=False)
     _choices: dict[str, tuple[float, float]] = field(default_factory=dict, init=False)
 
@@ -182,7 +185,7 @@ class Trainings:
 
     def searches(self, arms: Sequence[str]) -> int:
         """How many trainings choose rate and decay for these arms."""
-        return len(self._grid) * len(SEARCH_SEEDS) * len(arms) if len(self._grid) > 1 else 0
+        return len(self._grid) * SEARCH_SEEDS * len(arms) if len(self._grid) > 1 else 0
 
     def measured(
         self, prefix: str, arm: str, ratio: float, seeds: Sequence[int], part: LabelledImages
@@ -231,12 +234,10 @@ class Trainings:
         if arm in self._choices:
             return self._choices[arm]
         assert self.validation is not None, "select() was not asked"
-        means = []
+        means, seeds = [], [derived_seed(self.seed, "search", i) for i in range(SEARCH_SEEDS)]
         for rate, decay in self._grid:
             name = f"search/{arm}, rate {rate:g}, decay {decay:g}"
-            results = self._measured(
-                name, arm, self._config(arm, SEARCH_RATIO, rate, decay), SEARCH_SEEDS, self.validation
-            )
+            results = self._measured(name, arm, self._config(arm, SEARCH_RATIO, rate, decay), seeds, self.validation)
             means.append(float(np.mean([each["balanced_accuracy"] for each in results])))
         self._choices[arm] = self._grid[int(np.argmax(means))]
         return self._choices[arm]

@@ -26,12 +26,13 @@ from augury.proof.judging_cells import absent, judged_images
 from augury.proof.sequential import looks
 from augury.proof.statistics import least_seeds
 from augury.proof.trainings import NO_HOLES, Trainings
+from augury.randomness import derived_seed
 from augury.settings import ProveSettings
 from augury.training import PretrainedBackbone
 from augury.verdict import TEST_MORE, Verdict
 
 CHOICE_SEEDS = 3
-"""Number of seeds for choosing the ratio on validation. They differ from the seeds of the trial."""
+"""Number of seeds for choosing the ratio on validation. They come from a stream of their own."""
 OTHER_DOMAIN = "the trial is about another domain"
 """The reason, for messages, why a trial with a target domain does not study empty cells."""
 
@@ -44,6 +45,7 @@ def prove(
     settings: ProveSettings | None = None,
     *,
     seed: int = 0,
+    offset: int = 0,
     device: torch.device | str = "cpu",
     flips: bool = False,
     external: bool | None = None,
@@ -73,7 +75,9 @@ def prove(
     settings
         Arms, seeds, ratios, training steps and margin; the defaults when None.
     seed
-        First seed of the trial.
+        Seed of the stream from which the seeds of all trainings are drawn. Trials with different seeds share no training.
+    offset
+        Skip this many training seeds of the stream. Trials with the same seed and different offsets are parts of one trial.
     device
         Where classifiers are trained.
     flips
@@ -176,6 +180,7 @@ def prove(
         holes=holes,
         images_by_source={OWN: kept_images, **others},
         target=target,
+        seed=seed,
     )
     settings = settings.model_copy(update={"arms": trainings.select(settings.arms)})
     trainings.settings = settings
@@ -190,8 +195,8 @@ def prove(
     _warn_of_few(plan[-1], generative_arms, test, holes, on_note)
     total = len(settings.arms) * plan[-1][0] + (len(ratios) * CHOICE_SEEDS if len(ratios) > 2 else 0)
     total += trainings.searches(settings.arms)
-    ratio, curve = _chosen(trainings, ratios, validation, seed)
-    verdict = _grown(trainings, plan, ratio, curve, sources, test, seed)
+    ratio, curve = _chosen(trainings, ratios, validation)
+    verdict = _grown(trainings, plan, ratio, curve, sources, test, offset)
     return verdict.checked(
         {
             "test_not_seen_by": sorted(seen_hashes),
@@ -360,7 +365,7 @@ def _apart(
 
 
 def _chosen(
-    trainings: Trainings, ratios: list[float], validation: LabelledImages, seed: int
+    trainings: Trainings, ratios: list[float], validation: LabelledImages
 ) -> tuple[float, list[dict[str, Any]]]:
     """Choose the ratio on the validation split. Returns it with the validation metrics of every ratio.
 
@@ -369,7 +374,7 @@ def _chosen(
     if len(ratios) <= 2:
         return ratios[-1], []
     arm = next(name for name in trainings.settings.arms if ARMS[name].shows and trainings.has(name))
-    seeds = [1_000_003 * (seed + 1) + i for i in range(CHOICE_SEEDS)]
+    seeds = [derived_seed(trainings.seed, "ratio", i) for i in range(CHOICE_SEEDS)]
     measures_by_ratio = {
         r: trainings.measured(f"validation/{arm} at ratio {r:g}", arm, r, seeds, validation) for r in ratios
     }
@@ -383,7 +388,7 @@ def _grown(
     curve: list[dict[str, Any]],
     images_by_source: Mapping[str, SyntheticImages],
     test: LabelledImages,
-    seed: int,
+    offset: int,
 ) -> Verdict:
     """Train the arms and return the verdict of the first look with a clear outcome, or of the last look.
 
@@ -394,7 +399,7 @@ def _grown(
     holes = None if isinstance(trainings.holes, str) else trainings.holes
     rare = holes.rare if holes else 1
     for amount, level in plan:
-        seeds = tuple(range(seed, seed + amount))
+        seeds = tuple(derived_seed(trainings.seed, "trial", i) for i in range(offset, offset + amount))
         for name, measured in results.items():
             measured += trainings.measured(result_name(name, ratio, rare), name, ratio, seeds[len(measured) :], test)
         margin = trainings.settings.margin
