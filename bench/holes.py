@@ -41,9 +41,9 @@ EACH, HELD, MOST = 300, 60, 500
 RIVALS = (
     "randaugment", "classical", "drop_cells", "cell_balanced", "group_dro", "dann", "cutmix", "logit_adjustment", "extreme_gamma",
     "moment_matching", "histogram_matching", "fourier_matching", "moment_symmetric", "histogram_symmetric", "fourier_symmetric",
-    "untranslated",
+    "untranslated", "degraded",
 )  # fmt: skip
-OURS = ("filled", "half_real", "symmetric")
+OURS = ("filled", "filled_degraded", "half_real", "symmetric")
 
 
 @dataclass(frozen=True)

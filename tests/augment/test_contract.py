@@ -21,12 +21,13 @@ def draws(seed: int = 0) -> torch.Generator:
 
 
 every_policy = pytest.mark.parametrize("name", POLICIES)
-ENGINE = ("randaugment", "trivialaugment", "augmix", "natural", "medical", "faces", "astronomy", "text")
+ENGINE = ("randaugment", "trivialaugment", "augmix", "natural", "medical", "faces", "astronomy", "text", "degraded")
 CLAMPED = ("none", "classical", "extreme_gamma", *ENGINE)
 STEPPED = (
     "randaugment",
     "trivialaugment",
     "augmix",
+    "degraded",
 )  # they hand gradients straight through posterised and equalised values
 CHANGES = {
     "none": [0.5],
@@ -42,6 +43,7 @@ CHANGES = {
     "faces": [0.5, 1, 1, 1, 1, 1, 1, 1, 0.05, 0.2, 0.2],
     "astronomy": [0.5, 1],
     "text": [1, 1, 1, 1, 1, 1, 1, 0.3, 0.3],
+    "degraded": [0.5, 0.92, 0.92, 0.5, 0.5],
     "extreme_gamma": [0.5, 1],
 }
 """With flips, on colour images of 16 x 16: how often each change that is made leaves its mark (24 of 25 shifts by up to two
@@ -101,7 +103,7 @@ def test_the_share_of_changed_images_grows_with_the_probability(name: str) -> No
         changed = (policy(name, flips=True)(images, draws(), p=p) != images).flatten(1).any(1)
         want = 1 - math.prod(1 - p * change for change in CHANGES[name])
         assert float(changed.float().mean()) == pytest.approx(want, abs=0.025)
-        undone = 0.02 if name == "randaugment" else 0  # two operators may be one another's inverse
+        undone = 0.02 if name in ("randaugment", "degraded") else 0  # two operators may be one another's inverse
         assert (before & ~changed).float().mean() <= undone, "changed at a lower probability only"
         before = changed
 

@@ -49,7 +49,7 @@ from augury.augment.policies import (
     none,
     policy,
 )
-from augury.augment.presets import astronomy, faces, medical, natural, text
+from augury.augment.presets import astronomy, degraded, faces, medical, natural, text
 
 __all__ = [
     "DIRECT",
@@ -80,6 +80,7 @@ __all__ = [
     "crop",
     "cutmix",
     "cutout",
+    "degraded",
     "diffaugment",
     "diffaugment_light",
     "elastic",

@@ -18,7 +18,7 @@ from augury.augment.draws import Source, chosen, uniform, whole_shifts
 from augury.augment.external import adapted
 from augury.augment.geometry import affine, compose, translate
 from augury.augment.occlusion import cutout
-from augury.augment.presets import astronomy, faces, medical, natural, text
+from augury.augment.presets import astronomy, degraded, faces, medical, natural, text
 from augury.augment.tones import gamma_corrected
 from augury.errors import SettingsError
 
@@ -121,7 +121,7 @@ POLICIES: dict[str, Callable[..., Tensor]] = {
     f.__name__: f
     for f in (
         none, diffaugment, diffaugment_light, classical, ada, randaugment, trivialaugment, augmix, natural, medical,
-        faces, astronomy, text, extreme_gamma,
+        faces, astronomy, text, degraded, extreme_gamma,
     )
 }  # fmt: skip
 """Each takes (images, generator, *, flips, p). Those after `ada` also take `strength`, and draw on the CPU."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from augury.augment.drawn import Vary
+from augury.augment.drawn import Vary, randaugment
 from augury.augment.draws import Source
 
 NATURAL = Vary(
@@ -66,6 +66,7 @@ TEXT = Vary(
     },
     {"blur": 0.3, "noise": 0.3},
 )
+DEGRADED = Vary({"blur": (0, 1), "jpeg_like": (30, 95)}, {"blur": 0.5, "jpeg_like": 0.5})
 
 
 def natural(
@@ -126,3 +127,15 @@ def text(
     mirrored, whatever `flips` says, and rotated by 5° at most: b and d, 6 and 9, N and Z differ by no more than that.
     """
     return TEXT(images, generator, p=p, strength=strength)
+
+
+def degraded(
+    images: Tensor, generator: Source, *, flips: bool = False, p: float | Tensor = 1.0, strength: float | Tensor = 1.0
+) -> Tensor:
+    """RandAugment, then blur and compression, each on half of the images.
+
+    For training on real and generated images together: blur and compression hide the fine traces by which a classifier
+    tells them apart (Wang et al. 2020, "CNN-generated images are surprisingly easy to spot... for now", section 4).
+    """
+    varied = randaugment(images, generator, flips=flips, p=p, strength=strength)
+    return DEGRADED(varied, generator, flips=False, p=p, strength=strength)

@@ -138,6 +138,7 @@ ARMS = {
     "trivialaugment": Arm(
         "balanced, with TrivialAugment (Müller & Hutter 2021)", balanced=True, augment="trivialaugment"
     ),
+    "degraded": Arm("randaugment, then blur and compression on half of the images", balanced=True, augment="degraded"),
     "mixup": Arm("balanced, each image blended with another (Zhang et al. 2018)", balanced=True, mix="mixup"),
     "cutmix": Arm("balanced, a box of each image pasted from another (Yun et al. 2019)", balanced=True, mix="cutmix"),
     "smote_pixels": Arm("rare classes filled up by SMOTE on pixels (Chawla et al. 2002)", balanced=True, smote="inputs"),
@@ -226,6 +227,10 @@ ARMS = {
     "filled": Arm(
         "holes: randaugment, the real images and the translations into empty cells", True, augment="randaugment",
         source=OWN, cells=True, fill="fills",
+    ),
+    "filled_degraded": Arm(
+        "holes: filled, with the augmentation of degraded, which hides traces of the translator (Wang et al. 2020)", True,
+        augment="degraded", source=OWN, cells=True, fill="fills",
     ),
     "half_real": Arm(
         "holes: filled, with half of the real images in attribute values that have an empty cell", True,
