@@ -135,6 +135,16 @@ def faces(places: Places) -> LabelledImages:
     return thinned(data.make_long_tailed(images, 50, largest=400), 2, 150)
 
 
+def disgust(places: Places) -> LabelledImages:
+    """FER-2013's seven expressions in the proportion of the whole data set, 7,215 of happiness to 436 of disgust: 400 to 24."""
+    images = data.load(places.shared / "fer2013_subset_48.npz", size=32)
+    assert images.split is not None
+    members = np.flatnonzero((images.labels == images.classes.index("disgust")) & (images.split == 0))
+    left_out = rng(0, "disgust").permutation(members)[24:]
+    few = images.take(np.setdiff1d(np.arange(len(images)), left_out))
+    return thinned(thinned(few, 0, 400), 2, 150)
+
+
 def flowers(places: Places) -> LabelledImages:
     """Forty photographs of each flower to learn from, ten to validate, 150 to test."""
     images = data.load(places.shared / "flowers5.tar", size=32)
@@ -202,6 +212,11 @@ CASES = {
     "breast": Case("BreastMNIST, ultrasound, official split", (lambda p: data.load(p.shared / "breastmnist.npz"),)),
     "pneumonia": Case("PneumoniaMNIST, X-ray, one twentieth", (pneumonia,)),
     "fer": Case("FER-2013 subset at 32 px, long tail 400 to 8", (faces,)),
+    "disgust": Case(
+        "FER-2013 subset at 32 px, 24 of disgust, 400 of the others, translated",
+        (disgust,),
+        {"train": {"recipe": "translator", "steps": None}, "prove": {"arms": FEWER}},
+    ),
     "tiles": Case(
         "magnetic tiles at 32 px, 952 to 32", (lambda p: data.load(p.shared / "magnetic_tile_64.npz", size=32),)
     ),

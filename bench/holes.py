@@ -24,7 +24,7 @@ import torch
 from scipy.ndimage import gaussian_filter
 
 from augury import augment, proof
-from augury.data import from_arrays
+from augury.data import from_arrays, load
 from augury.data.cells import LEAST
 from augury.images import LabelledImages
 from augury.pipeline import stages
@@ -81,6 +81,18 @@ def faces(case: Hole, folder: Path) -> Arrays:
     return Arrays(file["image"], file[case.label], file[case.attribute], groups, part_of[groups])
 
 
+def turned(case: Hole, folder: Path) -> Arrays:
+    """CMU faces. Of twenty people eight are for the test and three validate; a person wears sunglasses in half of the images."""
+    file = load(folder / "cmu_faces_64x60.npz", size=32)
+    columns = {"pose": (file.labels, file.classes)} | {k: (v.codes, v.values) for k, v in file.attributes.items()}
+    labels, values = (np.array(names)[codes] for codes, names in (columns[case.label], columns[case.attribute]))
+    assert file.groups is not None, "this file names the person of each image"
+    order = rng(0, "people").permutation(int(file.groups.max()) + 1)
+    part_of = np.zeros(len(order), np.int8)
+    part_of[order[:8]], part_of[order[8:11]] = 2, 1
+    return Arrays(np.asarray(file.images)[:, 0], labels, values, file.groups, part_of[file.groups])
+
+
 def scans(case: Hole, folder: Path) -> Arrays:
     """PneumoniaMNIST in its official parts; half of the images as a second scanner would give them: a known truth."""
     file = np.load(folder / "pneumoniamnist.npz", allow_pickle=False)
@@ -105,6 +117,9 @@ HOLES = {
     "bangs": Hole("women with bangs", "bangs", "gender", ("yes", "female"), faces),
     "hat": Hole("women with hat", "wearing_hat", "gender", ("yes", "female"), faces),
     "glasses": Hole("women with eyeglasses (negative control)", "eyeglasses", "gender", ("yes", "female"), faces),
+    "turned": Hole(
+        "sunglasses on faces turned to the left", "eyes", "pose", ("sunglasses", "left"), turned, flips=False
+    ),
     "scanner": Hole(
         "pneumonia from a second, drawn scanner", "label", "scanner", ("pneumonia", "second"), scans, flips=False
     ),
