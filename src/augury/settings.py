@@ -205,7 +205,7 @@ class TrainSettings(Settings):
         description="stop when the kernel distance on validation was not near its lowest for this share of the steps",
     )
     precision: Literal["auto", "fp32", "bf16"] = Field(
-        "auto", description="auto: bf16 where it is measured to be faster"
+        "auto", description="auto: bf16 on processors and GPUs with bf16 instructions, else fp32"
     )
     checkpoint_every: Seconds = Field(20.0, description="seconds between checkpoints")
     overrides: dict[str, Any] = Field(
@@ -302,7 +302,9 @@ class ProveSettings(Settings):
     weight_decays: Decays = Field(
         (1e-2,), min_length=1, description="weight decays; chosen together with the learning rate"
     )
-    precision: Literal["auto", "fp32", "bf16"] = Field("auto", description="auto: bf16 on a GPU where it is faster")
+    precision: Literal["auto", "fp32", "bf16"] = Field(
+        "auto", description="auto: bf16 on GPUs with bf16 units, else fp32"
+    )
     flips: bool | None = Field(
         None,
         description="allow mirroring left and right in generator, classifiers and near-duplicate search; null: no, except for data "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from augury.errors import DataError, RunFolderError, SettingsError, TrainingErro
 from augury.networks import NETWORKS, build
 from augury.networks.canvas import Canvas
 from augury.settings import TrainSettings
-from augury.training import Plan, Synthesizer, checkpoints, choose_device, resolve_recipe, train_plan
+from augury.training import Plan, Synthesizer, checkpoints, choose_device, make_plan, resolve_recipe, train_plan
 from augury.training.adversarial import AdversarialTrainer
 from augury.training.averaging import MovingAverage
 from augury.training.batches import BatchLoader
@@ -345,6 +346,19 @@ def test_an_image_is_the_same_alone_and_among_256(tmp_path) -> None:
     assert again.fingerprint == synthesizer.fingerprint
     np.testing.assert_array_equal(again.sample(labels, seed=5).images, among.images)
     assert synthesizer.sample(["b"], seed=1).labels.tolist() == [1]
+
+
+def test_a_clock_that_lies_changes_no_byte(monkeypatch) -> None:
+    data, settings = small(), TrainSettings(recipe="dcgan", steps=3, batch=8, overrides=SMALL.get("dcgan", {}))
+    made = []
+    for rush in (1.0, 1e6):
+        jumps = iter(range(1, 1_000_000))
+        for name in ("monotonic", "perf_counter", "time"):
+            monkeypatch.setattr(time, name, lambda rush=rush, jumps=jumps: rush * next(jumps) ** 2)
+        plan = make_plan(data, settings, seed=3, device=CPU, flips=False)
+        made.append((plan, train_plan(plan, data)))
+    assert made[0][0] == made[1][0]
+    assert made[0][1].fingerprint == made[1][1].fingerprint
 
 
 def test_attributes_condition_the_generator() -> None:

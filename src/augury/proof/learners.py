@@ -113,7 +113,7 @@ def learner(classifier: Any, shape: tuple[int, int, int], device: torch.device, 
     - an estimator of scikit-learn, fitted to features
     - a Learner itself
 
-    `precision` "auto" is bf16 if that is faster on a GPU, else fp32. Raises SettingsError for anything else.
+    `precision` "auto" is bf16 on a GPU with bf16 units, else fp32. Raises SettingsError for anything else.
     """
     if isinstance(classifier, Learner):
         return classifier

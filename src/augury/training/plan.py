@@ -277,7 +277,7 @@ def make_plan(
 ) -> Plan:
     """Resolve the settings of a training to a plan.
 
-    The precision is measured where it is not set. The steps come from `steps`, from `budget` and the measured throughput,
+    The precision is that of the device where it is not set. The steps come from `steps`, from `budget` and the measured throughput,
     or from the recipe.
 
     Parameters
