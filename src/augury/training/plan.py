@@ -277,8 +277,8 @@ def make_plan(
 ) -> Plan:
     """Resolve the settings of a training to a plan.
 
-    The precision is that of the device where it is not set. The steps come from `steps`, from `budget` and the measured throughput,
-    or from the recipe.
+    Where the precision is not set, the device decides it. The steps come from `steps`, from `budget` and the measured
+    throughput, or from the recipe.
 
     Parameters
     ----------
