@@ -11,12 +11,12 @@ from typing import Any, ClassVar
 
 import numpy as np
 import pytest
-from making import CODES, GREY, LABELS, cifar, idx, idx_folder, png, written
 from PIL import Image
 
 from augury.data import load
 from augury.data.decoding import array_store, safety
 from augury.errors import DataError, SettingsError
+from tests.helpers.image_files import CODES, GREY, LABELS, cifar, idx, idx_folder, png, written
 
 TRAIN = {"train-images-idx3-ubyte": idx(GREY), "train-labels-idx1-ubyte": idx(CODES)}
 

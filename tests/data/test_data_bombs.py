@@ -15,8 +15,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from making import LABELS, png, written
 from numpy.lib import format as npy
+
+from tests.helpers.image_files import LABELS, png, written
 
 BOUND = 160
 """MiB by which the peak of a process may grow while it reads ten small images and the bomb."""

@@ -7,7 +7,6 @@ import shutil
 import sys
 from pathlib import Path
 
-import making
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -16,38 +15,41 @@ from hypothesis import strategies as st
 from augury.data import FORMATS, load
 from augury.errors import AuguryError, DataError, MissingExtraError, SettingsError
 from augury.images import LabelledImages
+from tests.helpers import image_files
 
 FUZZ = settings(deadline=None, max_examples=25, suppress_health_check=list(HealthCheck))
 
 
 def made(kind: str, root: Path) -> Path:
-    package = making.MAKERS[kind][2]
+    package = image_files.MAKERS[kind][2]
     if package:
         pytest.importorskip(package, reason=f"{package} is not installed: this format is an extra")
-    return making.MAKERS[kind][1](root)
+    return image_files.MAKERS[kind][1](root)
 
 
-@pytest.mark.parametrize("kind", making.MAKERS)
+@pytest.mark.parametrize("kind", image_files.MAKERS)
 def test_each_format_reads_with_one_call(tmp_path: Path, kind: str) -> None:
     data = load(made(kind, tmp_path / "set"))
     assert len(data) == 6 and len(data.classes) == 2 and sorted(data.counts.tolist()) == [3, 3]
-    assert data.notes["format"].split()[0] == making.MAKERS[kind][0] and len(data.names) == 6
+    assert data.notes["format"].split()[0] == image_files.MAKERS[kind][0] and len(data.names) == 6
     assert len(data.fingerprint) == 16 and load(tmp_path / "set" if kind == "idx" else data.notes["source"]).fingerprint
     if kind != "cifar":
-        order = [making.LABELS[i] if data.classes == ("cat", "dog") else str(making.CODES[i]) for i in range(6)]
-        expected = {(label, making.GREY[i].tobytes()) for i, label in enumerate(order)}
+        order = [
+            image_files.LABELS[i] if data.classes == ("cat", "dog") else str(image_files.CODES[i]) for i in range(6)
+        ]
+        expected = {(label, image_files.GREY[i].tobytes()) for i, label in enumerate(order)}
         if kind != "fits":  # whose brightness is stretched
             assert {(data.classes[c], x.tobytes()) for c, x in zip(data.labels, data.images, strict=True)} == expected
 
 
-@pytest.mark.parametrize("kind", making.MAKERS)
+@pytest.mark.parametrize("kind", image_files.MAKERS)
 def test_size_and_fit_hold_everywhere(tmp_path: Path, kind: str) -> None:
     path = made(kind, tmp_path / "set")
     assert load(path, size=(20, 12), fit="pad").shape[1:] == (20, 12)
     assert load(path, size=5).notes["size"] == [5, 5]
 
 
-@pytest.mark.parametrize("kind", [kind for kind in making.MAKERS if kind != "npz"])
+@pytest.mark.parametrize("kind", [kind for kind in image_files.MAKERS if kind != "npz"])
 def test_pixels_are_mapped_from_the_cache(tmp_path: Path, kind: str) -> None:
     path = made(kind, tmp_path / "set")
     first, second = load(path), load(path)
@@ -57,12 +59,12 @@ def test_pixels_are_mapped_from_the_cache(tmp_path: Path, kind: str) -> None:
 
 def test_every_entry_of_the_table_is_made_here() -> None:
     names = {format.name for format in FORMATS}
-    assert names <= {name for name, _, _ in making.MAKERS.values()}
+    assert names <= {name for name, _, _ in image_files.MAKERS.values()}
 
 
 def test_format_by_name(tmp_path: Path) -> None:
-    path = making.imagefolder(tmp_path / "set")
-    making.written(path, making.pictures())
+    path = image_files.imagefolder(tmp_path / "set")
+    image_files.written(path, image_files.pictures())
     assert load(path).notes["format"] == "imagefolder"
     assert load(path, format="folder").notes["format"] == "folder"
     with pytest.raises(SettingsError, match="format is 'zip'; choose npz, idx"):
@@ -99,7 +101,7 @@ def test_things_that_are_no_path(path: object) -> None:
 
 
 def test_arrays_are_read_too() -> None:
-    assert load((making.GREY, list(making.LABELS)), size=4).shape == (1, 4, 4)
+    assert load((image_files.GREY, list(image_files.LABELS)), size=4).shape == (1, 4, 4)
 
 
 @pytest.mark.parametrize("kind", ["folder", "npz", "idx", "cifar"])
@@ -132,7 +134,7 @@ def test_a_missing_extra_tells_the_command(
     path = tmp_path / "x.parquet"
     path.write_bytes(raw)
     if kind != "parquet":
-        path = making.written(tmp_path / "in", {"a/x.dcm": raw, "b/y.dcm": raw})
+        path = image_files.written(tmp_path / "in", {"a/x.dcm": raw, "b/y.dcm": raw})
     for module in (package, "pyarrow.parquet", "pydicom.pixels", "astropy.io.fits"):
         monkeypatch.setitem(sys.modules, module, None)
     with pytest.raises(MissingExtraError, match=rf"needs the package {package}.*pip install 'augury\[{extra}\]'"):
@@ -150,7 +152,7 @@ def fails_well(path: Path) -> None:
             assert str(path.parent) in str(error) and len(str(error)) > 40
 
 
-@pytest.mark.parametrize("kind", making.MAKERS)
+@pytest.mark.parametrize("kind", image_files.MAKERS)
 @given(seed=st.integers(0, 2**32))
 @FUZZ
 def test_damaged_files_never_end_in_a_traceback(tmp_path_factory: pytest.TempPathFactory, kind: str, seed: int) -> None:
@@ -194,6 +196,6 @@ def test_random_bytes_never_end_in_a_traceback(
     tmp_path_factory: pytest.TempPathFactory, name: str, start: bytes, rest: bytes
 ) -> None:
     root = tmp_path_factory.mktemp("fuzz")
-    made_at = making.written(root, {name: start + rest, "a/batches.meta.txt": b"x\ny"})
+    made_at = image_files.written(root, {name: start + rest, "a/batches.meta.txt": b"x\ny"})
     fails_well(made_at / ("a" if "/" in name else name))
     shutil.rmtree(root)

@@ -13,13 +13,13 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from making import idx_folder, packed, rows, written
 from PIL import Image
 
 from augury.data import from_arrays, load, regrouped, split
 from augury.data.formats.table import NAMES
 from augury.errors import DataError, SettingsError
 from augury.images import LabelledImages
+from tests.helpers.image_files import idx_folder, packed, rows, written
 
 N = 48
 PIXELS = np.random.default_rng(3).integers(0, 256, (N, 6, 5), np.uint8)

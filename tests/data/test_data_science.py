@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from making import GREY, dicom_file, fits_file, rows, written
 from PIL import Image
 
 from augury.data import inspect, load
 from augury.data.decoding import dicom, fits
 from augury.errors import DataError
+from tests.helpers.image_files import GREY, dicom_file, fits_file, rows, written
 
 RAMP = np.arange(0, 4096, 64, dtype=np.uint16).reshape(8, 8)
 

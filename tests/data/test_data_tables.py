@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from making import GREY, LABELS, png, rows, written
 
 from augury.data import load
 from augury.data.decoding import safety
 from augury.errors import AuguryError, DataError, SettingsError
+from tests.helpers.image_files import GREY, LABELS, png, rows, written
 
 
 def csv(root: Path, header: list[str], *columns: list[object]) -> Path:

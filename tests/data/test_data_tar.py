@@ -8,15 +8,15 @@ import json
 import tarfile
 from pathlib import Path
 
-import making
 import numpy as np
 import pytest
-from making import LABELS, packed, pictures, png
 
 from augury.data import load
 from augury.data.decoding import safety
 from augury.data.formats import tar
 from augury.errors import DataError, SettingsError
+from tests.helpers import image_files
+from tests.helpers.image_files import LABELS, packed, pictures, png
 
 
 def sample(i: int, label: str, **told: object) -> dict[str, bytes]:
@@ -51,7 +51,7 @@ def member(name: str, kind: bytes = tarfile.REGTYPE, link: str = "") -> tarfile.
 def test_class_folders_packed_in_any_way(tmp_path: Path, prefix: str, kind: str) -> None:
     data = load(packed(tmp_path / "set.tar", pictures(prefix), f"w{kind}"))
     assert data.classes == ("cat", "dog") and data.split is None and data.names[0] == "cat/0.png"
-    assert np.array_equal(data.images[0, 0], making.GREY[0])
+    assert np.array_equal(data.images[0, 0], image_files.GREY[0])
     assert not list((tmp_path / "cache").glob("*.part")) and not (tmp_path / "flowers").exists()
 
 
@@ -243,7 +243,7 @@ def test_class_folders_in_several_archives(tmp_path: Path, places: tuple[str, st
 
 
 def test_an_archive_beside_class_folders_is_left_alone(tmp_path: Path) -> None:
-    making.written(tmp_path / "in", {**pictures(), "old.parquet": b"PAR1"})
+    image_files.written(tmp_path / "in", {**pictures(), "old.parquet": b"PAR1"})
     packed(tmp_path / "in" / "backup.tar", pictures())
     assert load(tmp_path / "in").notes["format"] == "folder"
 

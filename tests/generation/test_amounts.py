@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from generation_data import make
 from scipy.stats import binomtest
 
 from augury.data import effective_number
@@ -12,6 +11,7 @@ from augury.errors import SettingsError
 from augury.generation import Recognised, amounts
 from augury.generation.amounts import ENOUGH, OVERLAP
 from augury.images import Attribute, LabelledImages
+from tests.helpers.generation_data import make
 
 
 def of(counts: list[int]) -> LabelledImages:

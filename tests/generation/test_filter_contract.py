@@ -6,12 +6,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from generation_data import candidates, halves, known, make, placed
 
 from augury.errors import SettingsError
 from augury.generation import FILTERS, FilterContext, asked, rules
 from augury.generation.filters import apply
 from augury.metrics import nearest
+from tests.helpers.generation_data import candidates, halves, known, make, placed
 
 N = 40
 

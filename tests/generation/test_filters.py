@@ -8,7 +8,6 @@ from itertools import combinations
 import numpy as np
 import pytest
 import torch
-from generation_data import candidates, halves, known, make, placed, said
 from scipy.spatial.distance import cdist
 from torch.nn import functional as F
 
@@ -17,6 +16,7 @@ from augury.generation import FILTERS, FilterContext
 from augury.generation.filters import apply
 from augury.images import LabelledImages
 from augury.metrics import nearest
+from tests.helpers.generation_data import candidates, halves, known, make, placed, said
 
 
 def scored(name: str, given, context) -> np.ndarray:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from generation_data import known, make, tiny
 
 from augury import generation
 from augury.errors import RunFolderError, SettingsError
@@ -12,6 +11,7 @@ from augury.images import SyntheticImages
 from augury.metrics import nearest
 from augury.settings import TrainSettings
 from augury.training import train
+from tests.helpers.generation_data import known, make, tiny
 
 
 @pytest.mark.parametrize(

@@ -8,13 +8,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from generation_data import known, linear, make, said, tiny
 
 from augury import generation
 from augury.errors import DataError, SettingsError
 from augury.generation.sampling import SAMPLING, source
 from augury.randomness import image_noise
 from augury.training import as_float, slerp
+from tests.helpers.generation_data import known, linear, make, said, tiny
 
 
 def levelled(images: torch.Tensor) -> torch.Tensor:

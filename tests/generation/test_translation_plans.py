@@ -8,7 +8,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from generation_data import said
 
 from augury.errors import SettingsError
 from augury.generation import (
@@ -27,6 +26,7 @@ from augury.images import Attribute, LabelledImages
 from augury.metrics import nearest
 from augury.networks import KEEP, build
 from augury.training import Card, Synthesizer
+from tests.helpers.generation_data import said
 
 
 def faces(counts: dict[tuple[int, int], int], size: int = 8) -> LabelledImages:

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
-from two_domains import source, target
 
 from augury.errors import DataError, SettingsError
 from augury.networks import Classifier, ResNet
@@ -26,6 +25,7 @@ from augury.proof.target_training import (
     class_balance,
     head,
 )
+from tests.helpers.two_domains import source, target
 
 CPU = torch.device("cpu")
 SOURCE, TARGET, FEW = source(), target(), target((3, 3), seed=9)

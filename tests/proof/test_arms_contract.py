@@ -14,7 +14,6 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import LinearSVC
-from tiny_data import random_layers, tiny
 from torch import nn
 
 from augury.errors import DataError, SettingsError, TrainingError
@@ -25,6 +24,7 @@ from augury.proof.neighbours import WeightedNeighbours
 from augury.proof.train_config import TrainConfig
 from augury.proof.trainings import Trainings
 from augury.settings import ProveSettings, RunSettings, validated
+from tests.helpers.tiny_data import random_layers, tiny
 
 
 def trainings(results: dict[str, Any] | None = None, **changes: Any) -> Trainings:

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from cell_data import held, images, train, translated
 from torch import nn
 from torch.nn import functional as F
 
@@ -34,6 +33,7 @@ from augury.proof.statistics import least_seeds
 from augury.proof.train_config import TrainConfig
 from augury.proof.trainings import Trainings
 from augury.settings import ProveSettings
+from tests.helpers.cell_data import held, images, train, translated
 
 CPU = torch.device("cpu")
 TRAIN, TEST = train(12), held(6, 2)

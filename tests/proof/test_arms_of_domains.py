@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from two_domains import source, target
 
 from augury.errors import SettingsError
 from augury.images import LabelledImages, SyntheticImages
@@ -20,6 +19,7 @@ from augury.proof.statistics import least_seeds
 from augury.proof.trainings import Trainings
 from augury.proof.trial import result_name
 from augury.settings import ProveSettings
+from tests.helpers.two_domains import source, target
 
 CPU = torch.device("cpu")
 TRAIN, TEST, UNLABELLED = source(), target((40, 40), seed=3), target(seed=1).images

@@ -6,7 +6,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from cell_data import GROUNDS, held, images, train, translated
 
 from augury.errors import DataError, SettingsError
 from augury.images import Attribute, LabelledImages
@@ -14,6 +13,7 @@ from augury.proof import matching
 from augury.proof.arms import ARMS
 from augury.proof.cells import Holes
 from augury.proof.composition import compose, obstacle, shown
+from tests.helpers.cell_data import GROUNDS, held, images, train, translated
 
 TRAIN = train(20)
 MADE = translated(TRAIN)

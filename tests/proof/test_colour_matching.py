@@ -6,11 +6,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from two_domains import source, target
 
 from augury.errors import DataError
 from augury.images import Attribute
 from augury.proof.colour_matching import colour_matched, histograms_matched, joined, moments_matched
+from tests.helpers.two_domains import source, target
 
 
 def noise(n: int, low: int, high: int, seed: int) -> np.ndarray:

@@ -8,8 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from proof_data import both, part, synthetic
-from tiny_data import random_layers
 from torch.nn import functional as F
 
 import augury
@@ -25,6 +23,8 @@ from augury.settings import ProveSettings, RunSettings, TrainSettings, validated
 from augury.training import PretrainedBackbone, as_float, choose_device, layers, make_plan, train_plan
 from augury.training.plan import set_up
 from augury.verdict import Verdict
+from tests.helpers.proof_data import both, part, synthetic
+from tests.helpers.tiny_data import random_layers
 
 CPU = torch.device("cpu")
 TRAIN, VALIDATION, TEST = part((40, 40), 0, (8, 3)), part((20, 20), 1), part((150, 150), 2)

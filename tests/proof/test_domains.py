@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
-from two_domains import CLASSES, source, target
 
 from augury.data.target import TargetImages
 from augury.errors import DataError, SettingsError
 from augury.images import Attribute, LabelledImages, SyntheticImages
 from augury.pipeline import domains
 from augury.settings import RunSettings, validated
+from tests.helpers.two_domains import CLASSES, source, target
 
 CPU = torch.device("cpu")
 

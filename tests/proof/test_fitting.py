@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from tiny_data import tiny
 from torch.nn import functional as F
 
 from augury.augment import policy
@@ -21,6 +20,7 @@ from augury.proof.losses import LOSSES, cross_entropy, focal, logit_adjusted
 from augury.proof.smote import smoted
 from augury.proof.stacked import stacked, unstacked
 from augury.randomness import stream
+from tests.helpers.tiny_data import tiny
 
 CPU = torch.device("cpu")
 DATA = tiny()

@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from proof_data import both, part
 from typer.testing import CliRunner
 
 from augury.cli.commands import app
@@ -22,6 +21,7 @@ from augury.pipeline.external_trial import judge, matched
 from augury.pipeline.inputs import Callbacks
 from augury.settings import ProveSettings, RunSettings, ScoreSettings
 from augury.verdict import UNLOOKED, Verdict
+from tests.helpers.proof_data import both, part
 
 QUICK = ProveSettings(arms=("classical", "gan"), seeds=2, steps=1, batch=4, ratios=(1.0,), near_duplicates="refuse")
 SETTINGS = RunSettings(device="cpu", prove=QUICK)

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from cell_data import held, images, train, translated
 
 from augury.errors import DataError
 from augury.images import LabelledImages, SyntheticImages
@@ -22,6 +21,7 @@ from augury.proof.pooling import Fold, pooled
 from augury.report import badge
 from augury.report.wording import meaning, outcome
 from augury.settings import ProveSettings
+from tests.helpers.cell_data import held, images, train, translated
 
 TRAIN = train(60)
 MADE = translated(TRAIN)

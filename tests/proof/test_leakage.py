@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from proof_data import part, synthetic
 
 from augury import proof
 from augury.errors import DataError
@@ -16,6 +15,7 @@ from augury.images import LabelledImages
 from augury.pipeline import session, stages
 from augury.proof import leakage
 from augury.settings import ProveSettings, RunSettings
+from tests.helpers.proof_data import part, synthetic
 
 TRAIN, VALIDATION, TEST = part((12, 12), 0), part((6, 6), 1), part((10, 10), 2)
 FREE = synthetic(part((10, 10), 3).images, part((10, 10), 3).labels)

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from proof_data import part
 
 from augury.files import write_json
 from augury.images import LabelledImages, SyntheticImages
@@ -22,6 +21,7 @@ from augury.proof.judgement import judge
 from augury.proof.measures import measures
 from augury.settings import ProveSettings, RunSettings
 from augury.verdict import Verdict
+from tests.helpers.proof_data import part
 
 TEST, OTHER = part((30, 30), 2), part((30, 30), 3)
 

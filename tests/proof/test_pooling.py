@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from proof_data import part, synthetic
 
 from augury.data import folds, split
 from augury.errors import DataError, SettingsError
@@ -17,6 +16,7 @@ from augury.proof import Fold, pooled
 from augury.proof.judgement import judge
 from augury.proof.measures import measures
 from augury.proof.trial import result_name
+from tests.helpers.proof_data import part, synthetic
 
 TRAIN, TEST = part((30, 20), 0), part((90, 60), 2)
 SHARES = {"none": 0.7, "classical": 0.75, "gan": 0.85}

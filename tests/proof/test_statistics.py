@@ -6,7 +6,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from proof_data import CLASSES
 from scipy import stats
 from sklearn import metrics as theirs
 
@@ -22,6 +21,7 @@ from augury.proof.power import detectable, images_needed, power, seeds_needed
 from augury.proof.ranking import sensitivity_at
 from augury.proof.sequential import looks, nominal_levels
 from augury.proof.statistics import holm, least_seeds, sign_flip_p
+from tests.helpers.proof_data import CLASSES
 
 
 @pytest.mark.parametrize("n", [3, 6, 9])

@@ -7,7 +7,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from proof_data import both, part, synthetic
 
 from augury.errors import AuguryError, DataError, RunFolderError, SettingsError
 from augury.images import LabelledImages, SyntheticImages
@@ -18,6 +17,7 @@ from augury.proof.resampling import rows
 from augury.randomness import derived_seed
 from augury.settings import ProveSettings
 from augury.verdict import Verdict
+from tests.helpers.proof_data import both, part, synthetic
 
 VALIDATION, TEST = part((20, 20), 1), part((150, 150), 2)
 KNOWN = ProveSettings(arms=("classical", "gan"), steps=80, batch=16, ratios=(1.0,))

@@ -7,11 +7,11 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from report_facts import facts
 
 from augury.report import badge, cells, render
 from augury.report.charts import WIDTH
 from augury.report.wording import outcome
+from tests.helpers.report_facts import facts
 
 
 def rows(classes: int = 2, values: int = 2, worse: tuple[int, ...] = ()) -> list[dict[str, Any]]:

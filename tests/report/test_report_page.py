@@ -1,72 +1,28 @@
 """The page as a reader without our code sees it: through html.parser, an XML parser and Pillow."""
 
-import base64
-import io
 import re
 import xml.etree.ElementTree as ET
 from dataclasses import replace
-from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
-from report_facts import OUTCOMES, facts, log, shapes, verdict
 
 import augury.report
 from augury.errors import RunFolderError
 from augury.images import LabelledImages
 from augury.report import badge, markdown, render, wording, write
+from tests.helpers.report_facts import OUTCOMES, facts, log, shapes, verdict
+from tests.helpers.report_page import Page, opened, words
 
 SECTIONS = ["verdict", "arms", "classes", "ratio", "pictures", "filters", "neighbours", "scores", "training", "data",
             "reproduce"]  # fmt: skip
-VOID = {"meta", "img", "link", "br", "wbr", "hr", "input"}
 HOSTILE = ["<script>alert(1)</script>", '"><img src=x onerror=alert(2)>', "{{ 7*7 }}", "a & b", "'quote'", "</svg><b>",
            "]]>", "tab\x00\u202e", "stray\udcff", "n" * 3000]  # fmt: skip
 
 
-class Page(HTMLParser):
-    """Every tag with its attributes, the text of each section, and whether the tags nest."""
-
-    def __init__(self, html):
-        super().__init__()
-        self.tags, self.open, self.sections, self.text, self.section = [], [], [], {None: ""}, None
-        self.feed(html)
-        self.close()
-        assert self.open == []
-
-    def handle_starttag(self, tag, attrs):
-        self.tags.append((tag, dict(attrs)))
-        if tag not in VOID:
-            self.open.append(tag)
-        if tag == "section":
-            self.section = dict(attrs)["id"]
-            self.sections.append(self.section)
-            self.text[self.section] = ""
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
-        if tag == "section":
-            self.section = None
-
-    def handle_data(self, data):
-        if "style" not in self.open and "head" not in self.open:
-            self.text[self.section] += data
-
-    def all(self, tag):
-        return [attributes for name, attributes in self.tags if name == tag]
-
-
-def words(text):
-    return " ".join(text.split())
-
-
 def svgs(html):
     return [ET.fromstring(found) for found in re.findall(r"<svg.*?</svg>", html, re.S)]
-
-
-def opened(img):
-    return Image.open(io.BytesIO(base64.b64decode(img["src"].split(",")[1])))
 
 
 def test_the_page_is_complete_in_itself():

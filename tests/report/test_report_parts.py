@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
-from report_facts import verdict
 from scipy import stats
 
 from augury.report import charts, wording
 from augury.report.pictures import strips
+from tests.helpers.report_facts import verdict
 
 
 def marks(chart, tag, kind):

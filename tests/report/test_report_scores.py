@@ -4,11 +4,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from report_facts import facts
-from test_report_page import Page, opened, words
 
 from augury.metrics import SCORES
 from augury.report import render, scores
+from tests.helpers.report_facts import facts
+from tests.helpers.report_page import Page, opened, words
 
 
 def row(name, value, low, high, baseline, better="higher", **more):

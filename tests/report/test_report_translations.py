@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
-from report_facts import facts
-from test_report_page import Page, opened, words
 
 from augury.generation import Example
 from augury.report import render, translations
+from tests.helpers.report_facts import facts
+from tests.helpers.report_page import Page, opened, words
 
 PLAN = [
     {"source": "ring 0, age=old", "target": "ring 1, age=old", "changes": "label", "real": 3, "number": 40, "available": 60,

@@ -9,7 +9,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from training_data import CPU, interrupted, planned, small
 
 from augury.errors import RunFolderError, SettingsError
 from augury.images import LabelledImages
@@ -20,6 +19,7 @@ from augury.training.checkpoint_manager import CheckpointManager
 from augury.training.health import findings
 from augury.training.plan import set_up
 from augury.training.recipes import recipe
+from tests.helpers.training_data import CPU, interrupted, planned, small
 
 
 def scored(values: list[float]):

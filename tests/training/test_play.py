@@ -9,7 +9,6 @@ import pytest
 import torch
 from torch import nn
 from torch.nn import functional as F
-from training_data import CPU, interrupted, planned, small
 
 from augury.augment import policy
 from augury.errors import SettingsError, TrainingError
@@ -22,6 +21,7 @@ from augury.training.plan import rarity, set_up
 from augury.training.recipes import RECIPES, recipe
 from augury.training.schedules import between
 from augury.training.train_state import TrainState
+from tests.helpers.training_data import CPU, interrupted, planned, small
 
 ADVERSARIAL = [name for name, parts in NETWORKS.items() if parts.method == "adversarial"]
 TOLD = {

@@ -8,7 +8,6 @@ import time
 import numpy as np
 import pytest
 import torch
-from training_data import CPU, interrupted, planned, small
 
 from augury.augment import policy
 from augury.errors import DataError, RunFolderError, SettingsError, TrainingError
@@ -22,6 +21,7 @@ from augury.training.batches import BatchLoader
 from augury.training.micro_batches import MicroBatch
 from augury.training.recipes import RECIPES, recipe
 from augury.training.schedules import cosine
+from tests.helpers.training_data import CPU, interrupted, planned, small
 
 
 @pytest.mark.parametrize("name", [n for n, parts in NETWORKS.items() if parts.method != "translation"])

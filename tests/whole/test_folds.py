@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from typed import command
 
 import augury
 from augury import files
@@ -18,6 +17,7 @@ from augury.errors import RunFolderError, SettingsError
 from augury.pipeline import comparison, cross_validation
 from augury.pipeline.inputs import IN_MEMORY
 from augury.settings import RunSettings, validated
+from tests.helpers.command_line import command
 
 QUICK = ["--steps", "4", "--precision", "fp32", "--set", "prove.steps=3", "--set", "train.batch=8"]
 QUICK += ["--set", 'prove.arms=["none","gan"]', "--set", "prove.ratios=[0.5]", "--sampling-strategy", "5"]

@@ -15,7 +15,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from typed import command
 from typer.testing import CliRunner
 
 import augury
@@ -24,6 +23,7 @@ from augury.errors import RunFolderError, SettingsError
 from augury.pipeline.run_folder import Run
 from augury.report.wording import headline
 from augury.settings import RunSettings, seconds, validated
+from tests.helpers.command_line import command
 
 QUICK = ["--steps", "30", "--precision", "fp32", "--set", "prove.steps=3", "--set", "score.features=pixels"]
 QUICK += ["--set", "train.batch=16", "--set", "train.checkpoint_every=0.05", "--set", "generate.sampling_strategy=5"]

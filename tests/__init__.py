@@ -1,0 +1,1 @@
+"""The tests, a package so that they import `tests.helpers` in one way."""

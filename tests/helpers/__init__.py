@@ -1,0 +1,1 @@
+"""Data and readers that several test files use."""
