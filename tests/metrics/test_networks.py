@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import pickle
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ import pytest
 import safetensors.torch
 import torch
 
-from augury.errors import MissingExtraError, ScoreError
+from augury.errors import MissingExtraError, ScoreError, SettingsError
 from augury.metrics import extractor, inception, near_duplicates, phash, timm
 from augury.metrics.inception import Inception, folded
 from augury.metrics.resize import tensorflow1
@@ -110,8 +111,6 @@ def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:
 
 
 def test_timm_without_its_package_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    import sys
-
     monkeypatch.setitem(sys.modules, "timm", None)
     with pytest.raises(MissingExtraError, match=r"pip install 'augury\[timm\]'"):
         extractor("timm:vit_small_patch14_dinov2.lvd142m", (3, 16, 16))
@@ -119,10 +118,10 @@ def test_timm_without_its_package_says_what_to_install(monkeypatch: pytest.Monke
 
 def test_timm_from_a_file(tmp_path: Path) -> None:
     pytest.importorskip("timm", reason="timm is not installed", exc_type=ImportError)
-    from augury.metrics.networks import _imported
-
+    with pytest.raises(SettingsError, match="timm has no network 'no_such_network'"):
+        timm("no_such_network")
     torch.manual_seed(0)
-    network = _imported().create_model("resnet10t", pretrained=False)
+    network = sys.modules["timm"].create_model("resnet10t", pretrained=False)  # which Augury has just imported
     safetensors.torch.save_file(network.state_dict(), tmp_path / "r.safetensors")
     found = timm("resnet10t", tmp_path / "r.safetensors").extract(images(2, 1))
     assert found.shape == (2, 512) and np.isfinite(found).all()

@@ -147,12 +147,19 @@ def test_consistency_is_zero_before_the_warm_start_and_counts_sure_images_alone(
 
 
 def test_alignment_divides_by_the_mean_prediction() -> None:
-    objective = MeanTeacher(align=1.0)(network(), SHORT, 0)
-    x = as_input(TARGET.images)
+    made = MeanTeacher(warm=0.0, ramp=0.0, weight=1.0, align=1.0, balance=0.0, threshold=0.0)
+    model = network().train()
+    objective = made(model, SHORT, 0)
     with torch.no_grad():
-        p = objective.teacher(x).softmax(1)
-    wanted = p / p.mean(0)
-    torch.testing.assert_close(objective._teacher_probabilities(x), wanted / wanted.sum(1, keepdim=True))
+        objective.teacher.last.bias += torch.tensor([0.8, 0.0])
+    x = as_input(TARGET.images)
+    found = objective.loss(Step(0, 0.5, x, x.flatten(1)))
+    with torch.no_grad():
+        p, q = model(x).softmax(1), objective.teacher(x).softmax(1)
+    aligned = q / q.mean(0)
+    aligned /= aligned.sum(1, keepdim=True)
+    assert (aligned - q).abs().mean() > 0.05
+    torch.testing.assert_close(found, (p - aligned).square().sum(1).mean())
 
 
 def test_class_balance_is_least_for_a_uniform_mean() -> None:

@@ -79,7 +79,7 @@ def test_an_arm_trains_alike_each_time_and_goes_on_where_it_stopped(arm: str) ->
 def predictions(arm: str, classifier: Any, seeds: tuple[int, ...] = (0, 1), **changes: Any) -> np.ndarray:
     named = {"classifier": classifier} if isinstance(classifier, str) else {"classifier_object": classifier}
     made = trainings(**named, **changes)
-    config = made._config(arm, 0.5, 3e-3, 1e-2)
+    config = made.config(arm, 0.5, 3e-3, 1e-2)
     return np.stack(list(made.learner.predicted([made.train] * len(seeds), config, seeds, PART.images)))
 
 
@@ -225,11 +225,12 @@ def test_all_arms_are_those_that_can_be_trained(monkeypatch: pytest.MonkeyPatch)
 def test_each_arm_takes_its_best_rate_on_validation() -> None:
     subject = trainings(learning_rates=(1e-7, 3e-3), weight_decays=(1e-2,), steps=30, batch=16)
     assert subject.searches(["none", "balanced"]) == 8
-    assert subject._chosen("balanced") == (3e-3, 1e-2)  # at 1e-7 nothing is learnt
+    found = subject.measured("test", "balanced", 0.0, (0,), PART)
     names = [name for name in subject.results if name.startswith("search/balanced")]
-    assert len(names) == 4 == subject.done
-    subject.measured("test", "balanced", 0.0, (0,), PART)
-    assert subject.done == 5
+    assert len(names) == 4 and subject.done == 5
+    alone = [trainings(learning_rates=(rate,), weight_decays=(1e-2,), steps=30, batch=16) for rate in (1e-7, 3e-3)]
+    unlearnt, learnt = (each.measured("test", "balanced", 0.0, (0,), PART) for each in alone)
+    assert found == learnt != unlearnt  # at 1e-7 nothing is learnt
     subject.validation = None
     with pytest.raises(SettingsError, match="no validation split"):
         subject.select(["none"])

@@ -121,7 +121,7 @@ def test_cells_are_drawn_equally_often() -> None:
 
 
 def lesson_of(name: str, **changes: Any) -> TrainConfig:
-    made = trainings(**changes)._config(name, 0.0, 3e-3, 1e-2)
+    made = trainings(**changes).config(name, 0.0, 3e-3, 1e-2)
     return replace(made, augment=None)
 
 

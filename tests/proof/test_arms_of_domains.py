@@ -73,33 +73,26 @@ def test_an_arm_trains_alike_each_time_and_goes_on_where_it_stopped(arm: str) ->
     assert measured(arm, marked, (0, 1))[0]["balanced_accuracy"] == -1
 
 
-def probabilities(arm: str, **changes: Any) -> np.ndarray:
-    """What the arm's classifier predicts of the test images."""
-    whole = trainings(**changes)
-    config = whole._config(arm, 1.0, 3e-3, 1e-2)
-    return next(whole._fitted(arm).predicted([whole._train_part(arm, 0)], config, [0], TEST.images))
-
-
 @pytest.mark.parametrize("arm", TRANSLATED)
 def test_the_translations_are_pooled_with_the_real_images(arm: str) -> None:
     """Each is a train image like any other, and none is shown a second time by a ratio."""
     whole = trainings()
-    pooled = whole._train_part(arm, 0)
+    pooled = whole.train_part(arm, 0)
     np.testing.assert_array_equal(pooled.images, np.concatenate([TRAIN.images, MADE.images]))
     np.testing.assert_array_equal(pooled.labels, np.concatenate([TRAIN.labels, MADE.labels]))
-    assert whole._config(arm, 1.0, 3e-3, 1e-2).synthetic is None
+    assert whole.config(arm, 1.0, 3e-3, 1e-2).synthetic is None
     other = replace(MADE, images=255 - MADE.images)
-    assert not np.array_equal(probabilities(arm), probabilities(arm, made=other))
+    assert measured(arm, trainings()) != measured(arm, trainings(made=other))
 
 
 def test_arms_without_translations_train_on_the_real_images_alone() -> None:
     for arm in set(OF_DOMAINS) - set(TRANSLATED):
-        assert trainings()._train_part(arm, 0) is TRAIN, arm
+        assert trainings().train_part(arm, 0) is TRAIN, arm
 
 
 def test_the_unlabelled_images_have_an_effect_on_all_that_adapt() -> None:
     other = 255 - UNLABELLED
-    same = {arm for arm in OF_DOMAINS if np.array_equal(probabilities(arm), probabilities(arm, target=other))}
+    same = {arm for arm in OF_DOMAINS if measured(arm, trainings()) == measured(arm, trainings(target=other))}
     assert same == {"translated"}  # which is trained on images with labels alone
 
 

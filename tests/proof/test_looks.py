@@ -12,7 +12,7 @@ import pytest
 
 from augury.files import write_json
 from augury.images import LabelledImages, SyntheticImages
-from augury.pipeline.cross_validation import _looks
+from augury.pipeline.cross_validation import looks_before
 from augury.pipeline.inputs import Callbacks
 from augury.pipeline.run_folder import Run
 from augury.pipeline.trial_cache import Kept, kept_results
@@ -102,14 +102,14 @@ def test_folds_remember_looks_too(tmp_path: Path, room: str) -> None:
         settings = RunSettings(**changes).model_dump(mode="json")
         return {"data": {"fingerprint": "f", "counts": {"fold 1": [3, 4]}}, "settings": settings}
 
-    assert _looks(place, about()) == (None, (0, ""))
+    assert looks_before(place, about()) == (None, (0, ""))
     write_json(tmp_path / "verdict.json", first.as_dict())
     write_json(tmp_path / "folds.json", about())
-    assert _looks(place, about(prove={"seeds": 9, "margin": 0.1})) == (first, (0, ""))
+    assert looks_before(place, about(prove={"seeds": 9, "margin": 0.1})) == (first, (0, ""))
     value = {"train": {"steps": 7}, "generate": {"truncation": 0.5}, "prove": {"classifier": "resnet"}}[room]
-    assert _looks(place, about(**{room: value})) == (None, (7, first.outcome))
-    assert _looks(place, about(seed=1)) == (None, (0, ""))
+    assert looks_before(place, about(**{room: value})) == (None, (7, first.outcome))
+    assert looks_before(place, about(seed=1)) == (None, (0, ""))
     write_json(tmp_path / "folds.json", about(**{room: value}) | {"look": (7, "helps")})
-    assert _looks(place, about(**{room: value})) == (first, (7, "helps"))
-    assert _looks(place, about())[1] == (7, "helps")
+    assert looks_before(place, about(**{room: value})) == (first, (7, "helps"))
+    assert looks_before(place, about())[1] == (7, "helps")
     assert replace(first, earlier=3, said="hurts").look == (3, "hurts")

@@ -14,11 +14,11 @@ from augury.images import LabelledImages, SyntheticImages
 from augury.intervals import wilson
 from augury.proof import crossed
 from augury.proof.crossed import RESAMPLES, effects
-from augury.proof.judgement import _worth as worth
 from augury.proof.judgement import coarse, compared, judge, matched_control_of, no_gain, outcome
 from augury.proof.measures import measures, packed, unpacked
 from augury.proof.power import detectable, images_needed, power, seeds_needed
 from augury.proof.ranking import sensitivity_at
+from augury.proof.recalls import worth
 from augury.proof.sequential import looks, nominal_levels
 from augury.proof.statistics import holm, least_seeds, sign_flip_p
 from tests.helpers.proof_data import CLASSES
@@ -163,7 +163,9 @@ def test_images_of_groups_are_worth_their_design_effect() -> None:
 def test_the_interval_is_scipys_with_tails_of_students_t() -> None:
     random, labels = np.random.default_rng(5), np.repeat([0, 1], [12, 30])
     found = effects(random.exponential(1, (9, 42)) * (1 + labels), labels)
-    samples = found._stretched()
+    raw = sum(values.var(ddof=1) / len(values) for values in found.images)
+    shrunk = [values * np.sqrt(found.image_variance / raw) for values in found.images]
+    samples = [values * np.sqrt(len(values) / (len(values) - 1)) for values in (found.seeds, *shrunk)]
     tail = stats.norm.cdf(stats.t.ppf(0.025, found.freedom()))
     expected = stats.bootstrap(
         samples, lambda *x, axis: sum(part.mean(axis) for part in x), confidence_level=1 - 2 * tail, vectorized=True,

@@ -93,7 +93,7 @@ def cross_validate(
         metadata = session.describe()
         metadata["settings"] = chosen.model_dump(mode="json")
         metadata["data"]["counts"] = {f"fold {k}": fold.test.counts.tolist() for k, fold in enumerate(trials, 1)}
-        before, look = _looks(root, metadata)
+        before, look = looks_before(root, metadata)
         verdict = proof.pooled(trials).after(before, look)
         write_json(root / "verdict.json", verdict.as_dict())
         write_text(root / "badge.svg", report.badge(verdict.as_dict()))
@@ -103,7 +103,7 @@ def cross_validate(
     return verdict
 
 
-def _looks(root: Run, metadata: dict[str, Any]) -> tuple[Verdict | None, Look]:
+def looks_before(root: Run, metadata: dict[str, Any]) -> tuple[Verdict | None, Look]:
     """(previous pooled verdict on the same trainings, first interim look at the same folds with other settings)."""
     before = verdict_before(root)
     if before is None or not (root / "folds.json").exists():

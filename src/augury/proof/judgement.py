@@ -18,7 +18,6 @@ from augury.proof.judging_cells import absent, judged_images, with_cells
 from augury.proof.measures import PER_CLASS, SCALARS, unpacked
 from augury.proof.power import detectable, images_needed, seeds_needed
 from augury.proof.recalls import alone, gap, interval, recalls
-from augury.proof.recalls import worth as _worth  # noqa: F401
 from augury.proof.statistics import holm, least_seeds, sign_flip_p
 from augury.verdict import Verdict
 

@@ -195,13 +195,13 @@ class Trainings:
         The name of a result is `prefix`/seed. Seeds without a result are trained together.
         """
         rate, decay = self._chosen(arm)
-        return self._measured(prefix, arm, self._config(arm, ratio, rate, decay), seeds, part)
+        return self._measured(prefix, arm, self.config(arm, ratio, rate, decay), seeds, part)
 
     def _measured(
         self, prefix: str, arm: str, config: TrainConfig, seeds: Sequence[int], part: LabelledImages
     ) -> list[dict[str, Any]]:
         lacking = [seed for seed in seeds if f"{prefix}/{seed}" not in self.results]
-        trains = [self._train_part(arm, seed) for seed in lacking]
+        trains = [self.train_part(arm, seed) for seed in lacking]
         ready = self._fitted(arm).predicted(trains, config, lacking, part.images) if lacking else iter(())
         for seed in seeds:
             name = f"{prefix}/{seed}"
@@ -211,7 +211,7 @@ class Trainings:
             self.on_result(self.done, name)
         return [self.results[f"{prefix}/{seed}"] for seed in seeds]
 
-    def _train_part(self, arm: str, seed: int) -> LabelledImages:
+    def train_part(self, arm: str, seed: int) -> LabelledImages:
         """The train images of this seed, and the images that the arm pools with them."""
         if self.arms[arm].cells:
             return self.composed(arm).train
@@ -237,12 +237,12 @@ class Trainings:
         means, seeds = [], [derived_seed(self.seed, "search", i) for i in range(SEARCH_SEEDS)]
         for rate, decay in self._grid:
             name = f"search/{arm}, rate {rate:g}, decay {decay:g}"
-            results = self._measured(name, arm, self._config(arm, SEARCH_RATIO, rate, decay), seeds, self.validation)
+            results = self._measured(name, arm, self.config(arm, SEARCH_RATIO, rate, decay), seeds, self.validation)
             means.append(float(np.mean([each["balanced_accuracy"] for each in results])))
         self._choices[arm] = self._grid[int(np.argmax(means))]
         return self._choices[arm]
 
-    def _config(self, name: str, ratio: float, rate: float, decay: float) -> TrainConfig:
+    def config(self, name: str, ratio: float, rate: float, decay: float) -> TrainConfig:
         """The training config of this arm."""
         arm = self.arms[name]
         source = None if arm.cells or arm.method else self._source(arm.source)
