@@ -71,12 +71,20 @@ class Stored:
         for end in ends if len(rows) else ():
             view, at = images[begin:end].data.cast("B"), self.start + int(rows[begin]) * size
             while len(view):
-                count = os.preadv(self.file.fileno(), [view], at)
+                count = self._read_into(view, at)
                 if not count:
                     raise DataError(f"{self.path}: has become shorter than it was; load the data again")
                 view, at = view[count:], at + count
             begin = end
         return images
+
+    def _read_into(self, view: memoryview, at: int) -> int:
+        """Fill `view` from byte `at` of the file on; returns how many bytes were read."""
+        if hasattr(os, "preadv"):
+            return os.preadv(self.file.fileno(), [view], at)
+        with self.path.open("rb", buffering=0) as file:  # the position of self.file is shared by threads
+            file.seek(at)
+            return file.readinto(view)
 
 
 @dataclass(frozen=True)

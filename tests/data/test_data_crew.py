@@ -7,7 +7,6 @@ import os
 import subprocess
 import sys
 import tarfile
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from PIL import Image
 from augury.data import load
 from augury.data.decoding import codecs, reading, worker_pool
 from augury.errors import DataError
+from tests.helpers.command_line import wait_until
 
 pytestmark = pytest.mark.skipif(
     sys.platform != "linux" or (os.cpu_count() or 1) < 2,
@@ -83,10 +83,11 @@ def _dying(*words: object) -> None:
 
 
 SCRIPT = """
-import os, sys, time
+import multiprocessing, time
 from augury.data.decoding import worker_pool
 pool = worker_pool.DecoderPool(worker_pool.PROCESSES_FROM)
-print(*pool.processes._processes, flush=True)
+assert pool.processes is not None  # they start on first access
+print(*(process.pid for process in multiprocessing.active_children()), flush=True)
 time.sleep(60)
 """
 
@@ -98,10 +99,7 @@ def test_they_end_with_a_parent_that_is_killed() -> None:
     assert children and all(Path(f"/proc/{child}").exists() for child in children)
     parent.kill()
     parent.wait()
-    ends = time.monotonic() + 10
-    while any(_runs(child) for child in children) and time.monotonic() < ends:
-        time.sleep(0.05)
-    assert not any(_runs(child) for child in children)
+    wait_until(lambda: not any(_runs(child) for child in children), seconds=10)
 
 
 def _runs(process: int) -> bool:

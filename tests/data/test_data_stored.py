@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import pickle
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -33,6 +35,20 @@ def test_indexing_is_that_of_an_array(stored: Stored, key) -> None:
     np.testing.assert_array_equal(stored.taken(order)[key], PIXELS[order][key])
 
 
+@pytest.mark.parametrize("key", KEYS, ids=str)
+def test_indexing_needs_no_preadv(stored: Stored, key, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(os, "preadv")
+    np.testing.assert_array_equal(stored[key], PIXELS[key])
+
+
+def test_threads_share_a_file_without_preadv(stored: Stored, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(os, "preadv")
+    rows = [np.random.default_rng(i).integers(0, 50, 20) for i in range(100)]
+    with ThreadPoolExecutor(8) as pool:
+        for images, chosen in zip(pool.map(stored.__getitem__, rows), rows, strict=True):
+            np.testing.assert_array_equal(images, PIXELS[chosen])
+
+
 def test_it_stands_in_for_an_array(stored: Stored) -> None:
     assert (stored.shape, stored.dtype, stored.ndim, len(stored), stored.nbytes) == (
         PIXELS.shape,
@@ -51,7 +67,10 @@ def test_it_stands_in_for_an_array(stored: Stored) -> None:
             stored[key]
 
 
-def test_a_file_that_was_cut_off_is_told(stored: Stored) -> None:
+@pytest.mark.parametrize("positioned", [True, False])
+def test_a_file_that_was_cut_off_is_told(stored: Stored, positioned: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    if not positioned:
+        monkeypatch.delattr(os, "preadv")
     stored.path.write_bytes(b"ahead")
     with pytest.raises(DataError, match="shorter than it was"):
         stored[3]

@@ -4,9 +4,29 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+AUGURY = [sys.executable, "-c", "from augury.cli.commands import main; main()"]
 
 
-def command(*words: str, **options) -> subprocess.CompletedProcess[str]:
+def command(*words: str, **options: Any) -> subprocess.CompletedProcess[str]:
     """`augury` with these words."""
-    call = [sys.executable, "-c", "from augury.cli.commands import main; main()", *words]
-    return subprocess.run(call, capture_output=True, text=True, timeout=300, check=False, **options)
+    return subprocess.run([*AUGURY, *words], capture_output=True, text=True, timeout=300, check=False, **options)
+
+
+def started(*words: str) -> subprocess.Popen[str]:
+    """`augury` with these words, which goes on while the test does; stderr can be read."""
+    return subprocess.Popen([*AUGURY, *words], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+
+
+def wait_until(
+    condition: Callable[[], bool], process: subprocess.Popen[str] | None = None, seconds: float = 120
+) -> None:
+    """Wait until `condition` is true; fail after so many seconds, or when `process` ends before it."""
+    last = time.monotonic() + seconds
+    while not condition():
+        assert process is None or process.poll() is None, f"the process ended early:\n{process.communicate()[1]}"
+        assert time.monotonic() < last, f"still false after {seconds:g} s"
+        time.sleep(0.01)

@@ -5,11 +5,9 @@ from __future__ import annotations
 import errno
 import json
 import os
-import random
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +21,7 @@ from augury.errors import RunFolderError, SettingsError
 from augury.pipeline.run_folder import Run
 from augury.report.wording import headline
 from augury.settings import RunSettings, seconds, validated
-from tests.helpers.command_line import command
+from tests.helpers.command_line import command, started, wait_until
 
 QUICK = ["--steps", "30", "--precision", "fp32", "--set", "prove.steps=3", "--set", "score.features=pixels"]
 QUICK += ["--set", "train.batch=16", "--set", "train.checkpoint_every=0.05", "--set", "generate.sampling_strategy=5"]
@@ -74,44 +72,30 @@ def test_a_second_call_does_nothing_again(whole, photos: Path) -> None:
     assert (run / "state.json").read_bytes() == before
 
 
-def test_killed_at_random_moments_it_ends_in_the_same_bytes(whole, photos: Path, tmp_path: Path) -> None:
-    run, _ = whole
-    words = [
-        sys.executable,
-        "-c",
-        "from augury.cli.commands import main; main()",
-        "run",
-        str(photos),
-        "-o",
-        str(tmp_path / "k"),
-        *QUICK,
-    ]
-    for moment in random.Random(7).sample(range(25, 60), 2):
-        process = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        time.sleep(moment / 10)
-        os.kill(process.pid, signal.SIGKILL)
-        process.wait()
-    assert subprocess.run(words, capture_output=True, timeout=300, check=False).returncode == 0
+def test_killed_amid_training_and_amid_the_trial_it_ends_in_the_same_bytes(whole, photos: Path, tmp_path: Path) -> None:
+    run, killed = whole[0], Run(tmp_path / "k")
+    words = ("run", str(photos), "-o", str(killed.path), *QUICK)
+    for stage, begun in (
+        ("train", lambda: any((killed / "train").glob("checkpoint-*.safetensors"))),
+        ("prove", lambda: (killed / "trial.json").exists() and len(killed.read("trial")["results"]) >= 5),
+    ):
+        process = started(*words)
+        wait_until(begun, process)
+        process.kill()
+        process.communicate()
+        assert process.returncode == -signal.SIGKILL
+        assert stage not in killed.state(), f"{stage} ended before it was killed"
+    last = command(*words)
+    assert last.returncode == 0 and last.stderr.count("(done before)") == 5, last.stderr
     for name in ("synthesizer/weights.safetensors", "synthetic/images.npy", "split.npy"):
-        assert (run / name).read_bytes() == (tmp_path / "k" / name).read_bytes(), name
-    assert Run(tmp_path / "k").verdict == run.verdict
+        assert (run / name).read_bytes() == (killed / name).read_bytes(), name
+    assert killed.verdict == run.verdict
 
 
 def test_ctrl_c_tells_what_is_kept_and_that_the_same_command_goes_on(photos: Path, tmp_path: Path) -> None:
-    words = [
-        sys.executable,
-        "-c",
-        "from augury.cli.commands import main; main()",
-        "train",
-        str(photos),
-        "-o",
-        str(tmp_path / "r"),
-    ]
-    process = subprocess.Popen([*words, "--steps", "100000", "--precision", "fp32"], stderr=subprocess.PIPE, text=True)
+    process = started("train", str(photos), "-o", str(tmp_path / "r"), "--steps", "100000", "--precision", "fp32")
     try:
-        last = time.monotonic() + 120
-        while not (tmp_path / "r" / "run.json").exists() and time.monotonic() < last:
-            time.sleep(0.1)
+        wait_until((tmp_path / "r" / "run.json").exists, process)
         process.send_signal(signal.SIGINT)
         _, told = process.communicate(timeout=60)
     finally:
