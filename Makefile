@@ -1,7 +1,7 @@
 # Each target does its own set-up in .venv; only git, make and python3 are needed beforehand.
 PYTHON ?= python3
 BIN = .venv/bin
-.PHONY: setup demo test check bench docs clean
+.PHONY: setup demo test coverage check bench docs clean
 
 setup: .venv/.ready
 .venv/.ready: pyproject.toml constraints.txt
@@ -16,6 +16,9 @@ demo: setup  ## the main job on the embedded samples: a long tail, and an empty 
 
 test: setup
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto
+
+coverage: setup  ## the tests, and the lines of src/augury that they do not run; a report without a limit
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --cov=augury --cov-report=term-missing:skip-covered
 
 check: setup  ## lint, types, import rules, tables that match their measurements
 	$(BIN)/ruff check src tests scripts bench
@@ -36,4 +39,4 @@ docs: setup  ## the pages in docs/, as docs/_build/index.html
 	$(BIN)/sphinx-build -q -W -b html docs docs/_build
 
 clean:
-	rm -rf .venv runs build dist docs/_build .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf .venv .coverage runs build dist docs/_build .mypy_cache .ruff_cache .import_linter_cache .hypothesis

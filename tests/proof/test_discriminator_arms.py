@@ -192,6 +192,7 @@ def test_layers_of_other_images_are_refused_and_so_are_those_that_saw_the_test(t
         prove(TRAIN, VALIDATION, TEST, NONE, settings, layers=replace(random_layers((1, 8, 8)), seen=seen))
 
 
+@pytest.mark.slow
 def test_another_division_or_plan_trains_anew(tmp_path: Path) -> None:
     images, labels = both((60, 60), (8, 8), 3)
     data = LabelledImages(images, labels, ("lying", "standing"), fingerprint="x")

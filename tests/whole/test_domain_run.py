@@ -14,6 +14,8 @@ from augury.cli.commands import app
 from augury.errors import AuguryError
 from augury.pipeline import domains, session
 
+pytestmark = pytest.mark.slow
+
 CLASSES = ("lying", "standing")
 QUICK = (
     "--steps", 20, "--precision", "fp32", "--device", "cpu", "--set", "train.batch=8", "--set",

@@ -19,6 +19,8 @@ from augury.pipeline.inputs import IN_MEMORY
 from augury.settings import RunSettings, validated
 from tests.helpers.command_line import command
 
+pytestmark = pytest.mark.slow
+
 QUICK = ["--steps", "4", "--precision", "fp32", "--set", "prove.steps=3", "--set", "train.batch=8"]
 QUICK += ["--set", 'prove.arms=["none","gan"]', "--set", "prove.ratios=[0.5]", "--sampling-strategy", "5"]
 

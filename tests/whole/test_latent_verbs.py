@@ -14,6 +14,8 @@ from augury.cli.commands import app
 from augury.errors import AuguryError, DataError, SettingsError
 from augury.training import Synthesizer
 
+pytestmark = pytest.mark.slow
+
 TILE, GAP = 72, 4  # pixels: images of 12 are enlarged to at least 64
 
 

@@ -16,6 +16,8 @@ from augury.networks import KEEP
 from augury.settings import ProveSettings, TrainSettings
 from augury.training import Card, Synthesizer
 
+pytestmark = pytest.mark.slow
+
 CPU = torch.device("cpu")
 ALL = ((0, 0), (0, 1), (1, 0), (1, 1))
 SIZE = 16

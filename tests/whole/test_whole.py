@@ -23,6 +23,8 @@ from augury.report.wording import headline
 from augury.settings import RunSettings, seconds, validated
 from tests.helpers.command_line import command, started, wait_until
 
+pytestmark = pytest.mark.slow
+
 QUICK = ["--steps", "30", "--precision", "fp32", "--set", "prove.steps=3", "--set", "score.features=pixels"]
 QUICK += ["--set", "train.batch=16", "--set", "train.checkpoint_every=0.05", "--set", "generate.sampling_strategy=5"]
 
