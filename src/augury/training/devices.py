@@ -57,7 +57,7 @@ def choose_precision(device: torch.device) -> str:
         return "bf16" if ampere else "fp32"
     if device.type != "cpu":
         return "fp32"
-    capabilities = getattr(torch.cpu, "get_capabilities", dict)()  # absent in older releases
+    capabilities: dict[str, object] = getattr(torch.cpu, "get_capabilities", dict)()  # absent in older releases
     return "bf16" if capabilities.get("avx512_bf16") or capabilities.get("amx_bf16") else "fp32"
 
 
