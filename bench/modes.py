@@ -97,7 +97,7 @@ class Judge(nn.Module):
         self.register_buffer("waves", 2 * torch.randn(2, 64))
         self.layers = layers(2 + 2 * 64, 64, 1)
 
-    def features(self, points: torch.Tensor) -> torch.Tensor:
+    def features(self, points: torch.Tensor, apart: int = 1) -> torch.Tensor:
         """[N, 2, 1, 1] -> [N, D]."""
         places = points.flatten(1)
         phases = places @ self.waves

@@ -70,7 +70,7 @@ class ConvDiscriminator(nn.Module):
         self.layers = nn.Sequential(*layers)
         self.last = nn.Linear(128 * (shape[1] // 16) * (shape[2] // 16), 1)
 
-    def features(self, images: torch.Tensor) -> torch.Tensor:
+    def features(self, images: torch.Tensor, apart: int = 1) -> torch.Tensor:
         """[N, C, S, S] -> [N, D]."""
         return self.layers(images).flatten(1)
 

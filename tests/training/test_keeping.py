@@ -19,6 +19,7 @@ from augury.training.checkpoint_manager import CheckpointManager
 from augury.training.health import findings
 from augury.training.plan import set_up
 from augury.training.recipes import recipe
+from augury.training.recovery import Recovery
 from tests.helpers.training_data import CPU, interrupted, planned, small
 
 
@@ -92,7 +93,7 @@ def test_what_was_saved_after_the_state_gone_back_to_is_not_taken_up(tmp_path) -
     manager.note(20, {"step": 20})
     for step in (31, 38):  # by the clock, between two rows of the log
         manager.save(step)
-    manager.rollback(40, {"loss_d": float("nan")})
+    assert not Recovery(manager, lambda text: None).accept(40, {"loss_d": float("nan")})
     again = CheckpointManager(set_up(plan, data)[0], plan, tmp_path, "key")
     assert again.resume() == 20 and float(again.trainer.state.extra["slower"]) == 0.5
     other = CheckpointManager(set_up(plan, data)[0], plan, tmp_path, "of another plan")
@@ -214,14 +215,14 @@ def test_an_end_before_its_time_and_what_could_not_be_judged_are_in_the_log(tmp_
 def test_a_lack_of_memory_is_in_the_log(tmp_path, monkeypatch) -> None:
     from augury.training.adversarial import AdversarialTrainer
 
-    data, told, honest = small(), [], AdversarialTrainer._discriminator_step
+    data, told, honest = small(), [], AdversarialTrainer._fakes
 
-    def cramped(self, micro, final):
+    def cramped(self, micro):
         if len(micro.real) > 4:
             raise torch.OutOfMemoryError("no room")
-        return honest(self, micro, final)
+        return honest(self, micro)
 
-    monkeypatch.setattr(AdversarialTrainer, "_discriminator_step", cramped)
+    monkeypatch.setattr(AdversarialTrainer, "_fakes", cramped)
     train_plan(planned(data, recipe="dcgan", steps=3), data, tmp_path, on_event=told.append)
     first = json.loads((tmp_path / "log.jsonl").read_text().splitlines()[0])
     assert [*first["warnings"].values()] == told and "out of memory" in told[0]

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from augury.augment import policy
 from augury.errors import SettingsError, TrainingError
-from augury.networks import NETWORKS, build
+from augury.networks import NETWORKS, Discriminator, build
 from augury.training import checkpoint_manager, train_plan
 from augury.training.adversarial import AdversarialTrainer
 from augury.training.batches import BatchLoader
@@ -105,7 +105,7 @@ class Line(nn.Module):
         super().__init__()
         self.weight = nn.Parameter(torch.tensor(weight))
 
-    def features(self, images: torch.Tensor) -> list[torch.Tensor]:
+    def features(self, images: torch.Tensor, apart: int = 1) -> list[torch.Tensor]:
         return [images.flatten(1).sum(1)[:, None, None]]
 
     def head(self, features: list[torch.Tensor], conditions: torch.Tensor) -> torch.Tensor:
@@ -170,8 +170,8 @@ def test_a_share_of_the_images_has_two_styles_that_change_at_a_layer() -> None:
     trainer.generator.synthesise = lambda w, noise: given.append(w) or noise
     micro = round_of(batch=2000)
     trainer._fakes(micro)
-    own = trainer.generator.styles(micro.normal("noise", trainer.latent), micro.conditions)
-    other = trainer.generator.styles(micro.normal("second", trainer.latent), micro.conditions)
+    own = trainer.generator.styles(micro.normal("noise", trainer.generator.latent), micro.conditions)
+    other = trainer.generator.styles(micro.normal("second", trainer.generator.latent), micro.conditions)
     (w,) = given
     kept = (w == own).all(2)
     assert torch.equal(w[~kept], other[~kept]) and kept[:, 0].all()
@@ -188,24 +188,25 @@ def test_real_and_fake_images_are_not_compared_with_each_other() -> None:
     data = small(shape=(1, 16, 16))
     plan = planned(data, recipe="stylegan", batch=6, augment="none", overrides={"width": 8, "ada_target": 0.0})
     trainer, _ = set_up(plan, data)
-    micro = round_of(batch=6)
+    micro = replace(round_of(batch=6), seed=plan.seed)
     with torch.no_grad():
         alone = [float(trainer.discriminator(x, micro.conditions).mean()) for x in (micro.real, trainer._fakes(micro))]
-    told, _ = trainer._discriminator_step(micro, True)
-    assert [float(told[name].detach()) for name in ("score_real", "score_fake")] == pytest.approx(alone, rel=1e-4)
+    told = trainer.train_step(0, 0.0, lambda number: (micro.real, micro.conditions))
+    assert [float(told[name]) for name in ("score_real", "score_fake")] == pytest.approx(alone, rel=1e-4)
 
 
-def test_the_auxiliary_classes_weigh_in_as_the_condition_does() -> None:
+def test_the_auxiliary_classes_weigh_in_as_the_condition_does(monkeypatch) -> None:
     data = small(shape=(1, 16, 16))
     changes = {"conditioning": "auxiliary", "auxiliary": 1.5}
     gradients = {}
     for name, late, progress in (("whole", 0.0, 0.1), ("none", 0.4, 0.0), ("quarter", 0.4, 0.1), ("late", 0.4, 0.5)):
         trainer, _ = set_up(planned(data, recipe="dcgan", overrides={**changes, "late_conditioning": late}), data)
-        trainer._ramp_conditions(0.5)  # the same fakes for all
-        trainer._discriminator_step(round_of(progress=progress), True)
-        gradients[name] = trainer.discriminator.heads[0].classes[0].weight.grad.clone()
-        trainer.state.optimisers["generator"].zero_grad()
-        trainer._generator_step(round_of(progress=progress), None)
+        monkeypatch.setattr(trainer, "_ramp_conditions", lambda strength: None)  # the same fakes for all
+        weight = trainer.discriminator.heads[0].classes[0].weight
+        updates = [lambda: gradients.update({name: weight.grad.clone()}), lambda: None]  # noqa: B023
+        monkeypatch.setattr(trainer.state, "step", lambda *names: updates.pop(0)())  # noqa: B023
+        micro = round_of()
+        trainer.train_step(0, progress, lambda number: (micro.real, micro.conditions))  # noqa: B023
     assert not gradients["none"].any() and gradients["whole"].any()
     scale = gradients["whole"].abs().max()
     torch.testing.assert_close(gradients["late"], gradients["quarter"] * 4, atol=float(scale) * 1e-4, rtol=1e-4)
@@ -325,9 +326,9 @@ def test_all_of_adas_changes_at_every_image_are_refused(settings: dict) -> None:
     assert planned(small(), augment="ada", overrides={"augment_p": 0.3}).augment == "ada"
 
 
-@pytest.mark.parametrize("turn", ["_discriminator_step", "_generator_step"])
-def test_a_game_that_ran_out_of_memory_in_either_turn_goes_on_as_if_it_had_begun_in_parts(
-    turn: str, monkeypatch
+@pytest.mark.parametrize("phase", ["discriminator", "generator"])
+def test_a_training_that_ran_out_of_memory_in_either_phase_continues_as_if_it_had_begun_in_parts(
+    phase: str, monkeypatch
 ) -> None:
     data, told = small(), []
     plan = planned(data, recipe="dcgan", steps=6)
@@ -335,18 +336,15 @@ def test_a_game_that_ran_out_of_memory_in_either_turn_goes_on_as_if_it_had_begun
     trainer.state.extra["parts"].fill_(2)
     for step in range(6):
         trainer.train_step(step, step / 6, lambda number: batches.draw(number, CPU))
-    honest = getattr(AdversarialTrainer, turn)
+    honest = Discriminator.head
 
-    def full(*rest):
-        raise torch.OutOfMemoryError("no room")
+    def cramped(self, features, conditions):
+        frozen = not next(self.parameters()).requires_grad
+        if frozen == (phase == "generator") and len(conditions) > (4 if frozen else 8):
+            raise torch.OutOfMemoryError("no room")
+        return honest(self, features, conditions)
 
-    def cramped(self, micro, second):
-        with monkeypatch.context() as within:
-            if len(micro.real) > 4:  # in the midst of it: the discriminator is as it is then
-                within.setattr(F, "leaky_relu_", full)
-            return honest(self, micro, second)
-
-    monkeypatch.setattr(AdversarialTrainer, turn, cramped)
+    monkeypatch.setattr(Discriminator, "head", cramped)
     found = train_plan(plan, data, on_event=told.append)
     assert len(told) == 1 and "split into 2 micro-batches" in told[0]
     for name, tensor in trainer.state.average.module.state_dict().items():
@@ -355,19 +353,19 @@ def test_a_game_that_ran_out_of_memory_in_either_turn_goes_on_as_if_it_had_begun
 
 def test_a_budget_is_measured_in_the_parts_that_fit_into_memory(monkeypatch) -> None:
     data, sizes = small(), []
-    honest = AdversarialTrainer._discriminator_step
+    honest = AdversarialTrainer._fakes
 
-    def cramped(self, micro, final):
+    def cramped(self, micro):
         sizes.append(len(micro.real))
         if len(micro.real) > 2:
             raise torch.OutOfMemoryError("no room")
-        return honest(self, micro, final)
+        return honest(self, micro)
 
-    monkeypatch.setattr(AdversarialTrainer, "_discriminator_step", cramped)
+    monkeypatch.setattr(AdversarialTrainer, "_fakes", cramped)
     plan = planned(data, recipe="dcgan", steps=None, budget="1s")
     assert plan.images_per_second > 0
     assert sizes[:3] == [8, 4, 2] and set(sizes[3:]) == {2}
-    monkeypatch.setattr(AdversarialTrainer, "_discriminator_step", lambda self, micro, final: honest(self, None, final))
+    monkeypatch.setattr(AdversarialTrainer, "_fakes", lambda self, micro: honest(self, None))
     with pytest.raises(AttributeError):
         planned(data, recipe="dcgan", steps=None, budget="1s")
 
@@ -375,20 +373,20 @@ def test_a_budget_is_measured_in_the_parts_that_fit_into_memory(monkeypatch) -> 
 def test_a_batch_that_does_not_fit_into_memory_is_played_in_parts(monkeypatch, tmp_path) -> None:
     data, told = small(), []
     plan = planned(data, recipe="dcgan", steps=6)
-    honest = AdversarialTrainer._discriminator_step
+    honest = AdversarialTrainer._fakes
 
-    def cramped(self, micro, final):
+    def cramped(self, micro):
         if len(micro.real) > 4:
             raise torch.OutOfMemoryError("no room")
-        return honest(self, micro, final)
+        return honest(self, micro)
 
-    monkeypatch.setattr(AdversarialTrainer, "_discriminator_step", cramped)
+    monkeypatch.setattr(AdversarialTrainer, "_fakes", cramped)
     whole = train_plan(plan, data, tmp_path / "a", on_event=told.append)
     assert len(told) == 1 and "split into 2 micro-batches" in told[0]
 
     interrupted(plan, data, tmp_path / "b", 3)
     assert train_plan(plan, data, tmp_path / "b", checkpoint_every=1e-9).weights == whole.weights
-    monkeypatch.setattr(AdversarialTrainer, "_discriminator_step", lambda self, micro, final: honest(self, None, final))
+    monkeypatch.setattr(AdversarialTrainer, "_fakes", lambda self, micro: honest(self, None))
     with pytest.raises(AttributeError):  # other errors are not taken for a lack of memory
         train_plan(plan, data)
 

@@ -201,9 +201,13 @@ class JointProjectionHead(nn.Module):
 
     def forward(self, features: torch.Tensor, conditions: torch.Tensor) -> torch.Tensor:
         """features [N, P, D], conditions int64 [N, K] -> scores [N, P]."""
-        cell = self.cells((conditions * self.places).sum(1))
+        cell = self.cells(self.codes(conditions))
         scores: torch.Tensor = self.score(features).squeeze(2) + (features * cell[:, None]).sum(2)
         return scores
+
+    def codes(self, conditions: torch.Tensor) -> torch.Tensor:
+        """Conditions int64 [N, K] -> the number of each joint cell, int64 [N]."""
+        return (conditions * self.places).sum(1)
 
 
 def _convolution(inputs: int, outputs: int, stride: int = 1) -> nn.Conv2d:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from typing import cast
 
 import torch
 from torch import nn
@@ -21,8 +20,10 @@ from augury.losses import (
     squared_gradient_norm,
 )
 from augury.networks import ConditionEmbedding
+from augury.networks.discriminator import Features
 from augury.training.augment_pipe import AugmentPipe
-from augury.training.micro_batches import Draw, MicroBatch, rounds
+from augury.training.micro_batches import Draw, MicroBatch, means, rounds
+from augury.training.protocols import AuxiliaryDiscriminator, ConditionallyNormed, Discriminator, Generator, Styled
 from augury.training.recipes import Recipe
 from augury.training.schedules import between
 from augury.training.train_state import TrainState
@@ -62,18 +63,18 @@ class AdversarialTrainer:
             raise SettingsError(
                 "a gradient penalty needs each image by itself, but this discriminator has batch norm; use another"
             )
-        if recipe.spectral_control and not (rarity is not None and _gains(generator)):
+        conditional = isinstance(generator, ConditionallyNormed) and generator.gains(1)
+        if recipe.spectral_control and (rarity is None or not conditional):
             raise SettingsError(
                 "spectral_control holds conditional norms, but this generator has none; use recipe rpgan or dcgan, with "
                 "conditional_norm=true"
             )
         self.state = TrainState({"generator": generator, "discriminator": discriminator}, recipe, device)
-        self.generator, self.discriminator = self.state.networks.values()
-        self.latent = int(generator.latent)  # type: ignore[arg-type]
+        self.generator, self.discriminator = cast(Generator, generator), cast(Discriminator, discriminator)
+        classifies = isinstance(discriminator, AuxiliaryDiscriminator) and discriminator.auxiliary
+        self.classifier = cast(AuxiliaryDiscriminator, discriminator) if classifies else None
         self.recipe, self.seed, self.device = recipe, seed, device
         self.loss = ADVERSARIAL_LOSSES[recipe.loss]
-        self.auxiliary = bool(getattr(discriminator, "auxiliary", False))
-        self.apart = (2,) if getattr(discriminator, "compares", False) else ()
         self.rarity = None if rarity is None else rarity.to(device)
         self.half = precision == "bf16"
         extra = self.state.extra
@@ -87,71 +88,104 @@ class AdversarialTrainer:
     def train_step(self, step: int, progress: float, draw: Draw) -> dict[str, torch.Tensor]:
         """Update the discriminator `critic_steps` times, then the generator once.
 
-        The generator step reuses the last fakes when the batch fits into memory. Otherwise it generates them again.
+        The generator phase reuses the last fakes when the batch fits into memory. Otherwise it generates them again.
+
+        Simultaneous training updates the generator by the same backward pass through the discriminator. The score of a fake
+        depends on that fake alone. Both losses therefore have, with respect to each fake image, a gradient that is a multiple
+        of the score's gradient. A factor per image converts the discriminator's gradient into the generator's.
 
         Returns losses and mean scores as scalars. `pairwise_accuracy` is the share of pairs in which the real image scores
         above a fake of the same condition, as a moving average. `p` is the augmentation probability of ADA, where used.
         """
-        recipe, critic_steps = self.recipe, self.recipe.critic_steps
-        self.state.schedule(progress)
+        recipe, state, parts = self.recipe, self.state, self.state.parts
+        state.schedule(progress)
         self._ramp_conditions(self._strength(progress))
-        for number in range(step * critic_steps, (step + 1) * critic_steps):
-            batch = rounds(draw, progress, self.seed, number, self.state.parts)
-            final = number == (step + 1) * critic_steps - 1
-            results = [self._discriminator_step(micro, final) for micro in batch]
-            self.state.step("discriminator")
+
+        # Discriminator phase: real images score above fakes of the same conditions.
+        last = (step + 1) * recipe.critic_steps - 1
+        for number in range(step * recipe.critic_steps, last + 1):
+            reports: list[dict[str, torch.Tensor]] = []
+            fakes: list[torch.Tensor | None] = []
+            batch = rounds(draw, progress, self.seed, number, parts)
+            for micro in batch:
+                with torch.set_grad_enabled(number == last and (recipe.simultaneous or parts == 1)):
+                    fake = self._fakes(micro)
+                shown = fake.detach().requires_grad_(recipe.simultaneous)
+                scores, features = self._scores(torch.cat([micro.real, shown]), "augment", micro, apart=2)
+                on_real, on_fake = scores.chunk(2)
+                loss = self._judged(on_real, on_fake, micro)
+                auxiliary = self._auxiliary_loss(features, micro, apart=2)
+                state.backward((loss + self._penalty(micro, fake.detach(), on_real, on_fake) + auxiliary) / parts)
+                self._observe(on_real.detach(), on_fake.detach())
+                reports.append({"loss_d": loss, "score_real": on_real.mean(), "score_fake": on_fake.mean()})
+                fakes.append(fake if parts == 1 else None)
+
+                # Generator phase of simultaneous training. By the chain rule, the gradient of the surrogate with respect to
+                # the weights equals that of the generator's loss.
+                if recipe.simultaneous:
+                    assert shown.grad is not None
+                    loss_g, factor = self._loss_gradient(on_real.detach(), on_fake.detach().requires_grad_())
+                    surrogate = (fake * shown.grad * factor.view(-1, 1, 1, 1)).sum()
+                    state.backward(surrogate + self._regularisers(fake, micro) / parts)
+                    reports[-1]["loss_g"] = loss_g
+            state.step("discriminator")
             if recipe.clip:
-                with torch.no_grad():
-                    torch._foreach_clamp_min_(list(self.discriminator.parameters()), -recipe.clip)
-                    torch._foreach_clamp_max_(list(self.discriminator.parameters()), recipe.clip)
+                state.clamp("discriminator", recipe.clip)
             self.view.adapt(number, sum(len(micro.real) for micro in batch))
-        metrics = [values for values, _ in results]
+
+        # Generator phase: fakes score high in the updated discriminator.
         if not recipe.simultaneous:
-            for micro, (values, fake) in zip(batch, results, strict=True):
-                values["loss_g"] = self._generator_step(micro, fake)
-        self.state.step("generator")
+            for micro, report, reusable in zip(batch, reports, fakes, strict=True):
+                fake = self._fakes(micro) if reusable is None else reusable
+                with state.frozen("discriminator"):
+                    on_fake, features = self._scores(fake, "augment fake", micro)
+                    auxiliary = self._auxiliary_loss(features, micro)
+                on_real, matching = self._on_real(micro, on_fake, features)
+                report["loss_g"] = loss_g = self.loss.generator(on_real, on_fake)
+                state.backward((loss_g + matching + auxiliary + self._regularisers(fake, micro)) / parts)
+        state.step("generator")
+
+        # Average of the generator's weights, and the values to report.
         images = sum(len(micro.real) for micro in batch)
-        self.state.average.update(self.generator, images, step * images)
-        means = {name: torch.stack([values[name].detach() for values in metrics]).mean() for name in metrics[0]}
-        return means | {k: self.state.extra[k].clone() for k in ("pairwise_accuracy", "p") if k in self.state.extra}
+        state.update_average(images, step * images)
+        running = {k: state.extra[k].clone() for k in ("pairwise_accuracy", "p") if k in state.extra}
+        return means(reports) | running
 
-    def _discriminator_step(
-        self, micro: MicroBatch, final: bool
-    ) -> tuple[dict[str, torch.Tensor], torch.Tensor | None]:
-        """Accumulate the discriminator's gradients on one micro-batch, and in simultaneous training the generator's too.
+    def _fakes(self, micro: MicroBatch) -> torch.Tensor:
+        """Generate fakes [B, C, H, W] for the conditions of the micro-batch.
 
-        Returns the values to log, and the fakes [B, C, H, W]. The fakes are None if the generator step does not reuse them.
-
-        Simultaneous training needs only one backward pass through the discriminator. The score of a fake depends on that
-        fake alone. Both losses therefore have, with respect to each fake image, a gradient that is a multiple of the score's
-        gradient. The pass yields the gradient of the discriminator's loss. A factor per image converts it into the gradient
-        of the generator's loss.
+        With style mixing, a share of the images uses a second style from a random layer on (Karras et al. 2019).
         """
-        recipe, batch = self.recipe, len(micro.real)
-        reuse = final and (recipe.simultaneous or micro.parts == 1)
-        with torch.set_grad_enabled(reuse), self.cast():
-            fake = self._fakes(micro).float()
-        fake_input, conditions = fake.detach().requires_grad_(recipe.simultaneous), micro.conditions.repeat(2, 1)
+        generator, mixing, conditions = self.generator, self.recipe.style_mixing, micro.conditions
+        noise = micro.normal("noise", generator.latent)
         with self.cast():
-            augmented = self.view(torch.cat([micro.real, fake_input]), "augment", micro)
-            features = self.discriminator.features(augmented, *self.apart)  # type: ignore[operator]
-            scores = self.discriminator.head(features, conditions).float()  # type: ignore[operator]
-            auxiliary_loss = self.discriminator.auxiliary_loss(features, conditions) if self.auxiliary else None  # type: ignore[operator]
-        on_real, on_fake = torch.split(scores, batch)
-        loss = self._judged(on_real, on_fake, micro)
-        total = loss + self._penalty(micro, fake.detach(), on_real, on_fake)
-        if auxiliary_loss is not None:
-            total = total + 2 * recipe.auxiliary * self._strength(micro.progress) * auxiliary_loss
-        self.state.backward(total / micro.parts)
-        self._observe(on_real.detach(), on_fake.detach())
-        values = {"loss_d": loss, "score_real": on_real.mean(), "score_fake": on_fake.mean()}
-        if not recipe.simultaneous:
-            return values, fake if reuse else None
-        assert fake_input.grad is not None
-        values["loss_g"], factor = self._loss_gradient(on_real.detach(), on_fake.detach().requires_grad_())
-        # surrogate loss: by the chain rule, its gradient with respect to the weights equals that of the generator's loss
-        self._regularise((fake * fake_input.grad * factor.view(-1, 1, 1, 1)).sum(), 1.0, fake, micro)
-        return values, None
+            if not mixing:
+                return generator(noise, conditions).float()
+            assert isinstance(generator, Styled)
+            first, second = (generator.styles(z, conditions) for z in (noise, micro.normal("second", generator.latent)))
+            layers, uniform = first.shape[1], micro.uniform("styles", 2)
+            crossover = torch.where(uniform[:, 0] < mixing, 1 + (uniform[:, 1] * (layers - 1)).long(), layers)
+            use_first = torch.arange(layers, device=self.device) < crossover[:, None]
+            return generator.synthesise(torch.where(use_first[..., None], first, second), noise).float()
+
+    def _scores(
+        self, images: torch.Tensor, name: str, micro: MicroBatch, apart: int = 1
+    ) -> tuple[torch.Tensor, Features]:
+        """Augment and score images: `apart` batches, each with the conditions of the micro-batch.
+
+        Returns the scores [N, S] in fp32, and the features. `name` is the purpose of the augmentation's random numbers.
+        """
+        with self.cast():
+            features = self.discriminator.features(self.view(images, name, micro), apart)
+            return self.discriminator.head(features, micro.conditions.repeat(apart, 1)).float(), features
+
+    def _auxiliary_loss(self, features: Features, micro: MicroBatch, apart: int = 1) -> torch.Tensor:
+        """The weighted class loss, summed over `apart` batches; 0 for a discriminator that does not classify."""
+        if self.classifier is None:
+            return torch.zeros((), device=self.device)
+        with self.cast():
+            loss = self.classifier.auxiliary_loss(features, micro.conditions.repeat(apart, 1))
+        return apart * self.recipe.auxiliary * self._strength(micro.progress) * loss
 
     def _judged(self, on_real: torch.Tensor, on_fake: torch.Tensor, micro: MicroBatch) -> torch.Tensor:
         """The discriminator's loss, with label smoothing and label noise if the recipe sets them."""
@@ -189,7 +223,7 @@ class AdversarialTrainer:
         recipe, total = self.recipe, on_real.new_zeros(())
 
         def scorer(images: torch.Tensor) -> torch.Tensor:
-            scores: torch.Tensor = self.discriminator(self.view(images, "augment slope", micro), micro.conditions)
+            scores = self.discriminator(self.view(images, "augment slope", micro), micro.conditions)
             return scores.reshape(len(scores), -1).mean(1)
 
         if recipe.lecam:
@@ -209,60 +243,46 @@ class AdversarialTrainer:
             total = total + weight * recipe.gradient_penalty * gradient
         return total
 
-    def _generator_step(self, micro: MicroBatch, fake: torch.Tensor | None) -> torch.Tensor:
-        """Accumulate the generator's gradients on one micro-batch, scored by the updated discriminator. Returns the loss."""
-        recipe = self.recipe
-        if fake is None:
-            with self.cast():
-                fake = self._fakes(micro).float()
-        with self._frozen_discriminator(), self.cast():
-            features = self.discriminator.features(self.view(fake, "augment fake", micro))  # type: ignore[operator]
-            on_fake = self.discriminator.head(features, micro.conditions).float()  # type: ignore[operator]
-            auxiliary_loss = self.discriminator.auxiliary_loss(features, micro.conditions) if self.auxiliary else None  # type: ignore[operator]
-        on_real, extra = on_fake.detach(), on_fake.new_zeros(())  # an unpaired loss ignores on_real
-        if self.loss.paired or recipe.feature_matching:
-            with torch.no_grad(), self.cast():
-                real_features = self.discriminator.features(self.view(micro.real, "augment real", micro))  # type: ignore[operator]
-                on_real = self.discriminator.head(real_features, micro.conditions).float()  # type: ignore[operator]
-            if recipe.feature_matching:
-                pairs = zip(real_features, features, strict=True)
-                each = [feature_matching(a.float().flatten(1), b.float().flatten(1)) for a, b in pairs]
-                extra = recipe.feature_matching * torch.stack(each).mean()
-        if auxiliary_loss is not None:
-            extra = extra + recipe.auxiliary * self._strength(micro.progress) * auxiliary_loss
-        loss = self.loss.generator(on_real, on_fake)
-        self._regularise(loss + extra, 1 / micro.parts, fake, micro)
-        return loss
+    def _on_real(
+        self, micro: MicroBatch, on_fake: torch.Tensor, features: Features
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """The scores of real images where the generator's loss uses them, and the weighted feature matching loss.
 
-    @contextmanager
-    def _frozen_discriminator(self) -> Iterator[None]:
-        """Freeze the discriminator's weights inside the context. An exception, such as out of memory, unfreezes them."""
-        self.discriminator.requires_grad_(False)
-        try:
-            yield
-        finally:
-            self.discriminator.requires_grad_(True)
+        A loss that uses none gets the scores of the fakes, and ignores them.
+        """
+        weight, matching = self.recipe.feature_matching, on_fake.new_zeros(())
+        if not (self.loss.paired or weight):
+            return on_fake.detach(), matching
+        with torch.no_grad():
+            on_real, real_features = self._scores(micro.real, "augment real", micro)
+        if weight:
+            pairs = zip(real_features, features, strict=True)
+            each = [feature_matching(a.float().flatten(1), b.float().flatten(1)) for a, b in pairs]
+            matching = weight * torch.stack(each).mean()
+        return on_real, matching
 
-    def _regularise(self, total: torch.Tensor, share: float, fake: torch.Tensor, micro: MicroBatch) -> None:
-        """Accumulate the generator's gradients of `share` × `total` and of its regularisers."""
-        recipe, extra = self.recipe, total.new_zeros(())
+    def _regularisers(self, fake: torch.Tensor, micro: MicroBatch) -> torch.Tensor:
+        """The weighted sum of mode seeking, path length and spectral control."""
+        recipe, total = self.recipe, fake.new_zeros(())
         if recipe.mode_seeking:
-            noise, other = (micro.normal(name, self.latent) for name in ("noise", "other"))
+            noise, other = (micro.normal(name, self.generator.latent) for name in ("noise", "other"))
             with self.cast():
                 second = self.generator(other, micro.conditions).float()
-            extra = extra + recipe.mode_seeking * mode_seeking(fake, second, noise, other)
+            total = total + recipe.mode_seeking * mode_seeking(fake, second, noise, other)
         if recipe.path_length and micro.number // recipe.critic_steps % recipe.path_every == 0:
-            extra = extra + recipe.path_length * recipe.path_every * self._path(micro)
+            total = total + recipe.path_length * recipe.path_every * self._path(micro)
         if recipe.spectral_control:
-            extra = extra + recipe.spectral_control * self._spectral()
-        self.state.backward(share * total + extra / micro.parts)
+            total = total + recipe.spectral_control * self._spectral()
+        return total
 
     def _path(self, micro: MicroBatch) -> torch.Tensor:
         """The path length penalty on half of the micro-batch, in fp32 (Karras et al. 2020a)."""
+        generator = self.generator
+        assert isinstance(generator, Styled)
         half = slice(0, max(1, len(micro.real) // 2))
-        noise, conditions = micro.normal("noise", self.latent)[half], micro.conditions[half]
-        styles = self.generator.styles(noise, conditions)  # type: ignore[operator]
-        images = self.generator.synthesise(styles, noise)  # type: ignore[operator]
+        noise, conditions = micro.normal("noise", generator.latent)[half], micro.conditions[half]
+        styles = generator.styles(noise, conditions)
+        images = generator.synthesise(styles, noise)
         direction = micro.normal("path", *images.shape[1:])[half]
         usual = self.state.extra["usual_length"]
         penalty, length = path_length(images, styles, direction, usual)
@@ -274,30 +294,9 @@ class AdversarialTrainer:
 
         It applies to the gains and biases of the conditional norms.
         """
-        assert self.rarity is not None
-        each = [(self.rarity * group_spectral(gain)).mean() for gain in self.generator.gains(len(self.rarity))]  # type: ignore[operator]
+        assert self.rarity is not None and isinstance(self.generator, ConditionallyNormed)
+        each = [(self.rarity * group_spectral(gain)).mean() for gain in self.generator.gains(len(self.rarity))]
         return torch.stack(each).mean()
-
-    def _fakes(self, micro: MicroBatch) -> torch.Tensor:
-        """Generate fakes [B, C, H, W] for the conditions of the micro-batch.
-
-        With style mixing, a share of the images uses a second style from a random layer on (Karras et al. 2019).
-        """
-        noise, conditions = micro.normal("noise", self.latent), micro.conditions
-        if not self.recipe.style_mixing:
-            images: torch.Tensor = self.generator(noise, conditions)
-            return images
-        first, second = (
-            self.generator.styles(z, conditions)  # type: ignore[operator]
-            for z in (noise, micro.normal("second", self.latent))
-        )
-        layers, uniform = first.shape[1], micro.uniform("styles", 2)
-        crossover = torch.where(
-            uniform[:, 0] < self.recipe.style_mixing, 1 + (uniform[:, 1] * (layers - 1)).long(), layers
-        )
-        use_first = torch.arange(layers, device=self.device) < crossover[:, None]
-        mixed: torch.Tensor = self.generator.synthesise(torch.where(use_first[..., None], first, second), noise)  # type: ignore[operator]
-        return mixed
 
     def _strength(self, progress: float) -> float:
         """Weight of the class condition at this progress of the training, from 0 to 1 (Shahbazi et al. 2022).
@@ -317,9 +316,3 @@ class AdversarialTrainer:
     def cast(self) -> torch.autocast:
         """Autocast to bf16 if the trainer's precision is "bf16"."""
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.half)
-
-
-def _gains(generator: nn.Module) -> list[torch.Tensor]:
-    """Conditional gains and biases of a generator for its first class; empty where it has none."""
-    gains: list[torch.Tensor] = generator.gains(1) if hasattr(generator, "gains") else []  # type: ignore[operator]
-    return gains

@@ -11,15 +11,12 @@ from typing import Any
 
 import torch
 
-from augury.errors import TrainingError
 from augury.files import write_lines
 from augury.training import checkpoints
-from augury.training.micro_batches import refuse_parts
 from augury.training.plan import Plan, Trainer
 
 KEPT = 2
 """Number of last checkpoints kept. A damaged newest one then costs one checkpoint interval, not the training."""
-MOST_RESCUES = 3
 
 State = dict[str, torch.Tensor]
 
@@ -136,43 +133,8 @@ class CheckpointManager:
             file.unlink()
         self.saved = time.monotonic()  # the time of writing does not count
 
-    def rollback(self, step: int, losses: dict[str, float]) -> str:
-        """Return to the last good state at half the learning rates, after losses or weights were not finite; returns the
-        message. Raises TrainingError after the third time.
-        """
-        spoilt = "weights" if all(map(math.isfinite, losses.values())) else "losses"
-        slower = self.trainer.state.extra["slower"]
-        times = 1 - round(math.log2(float(slower)))
-        if times > MOST_RESCUES:
-            rule = self.plan.rule
-            raise TrainingError(
-                f"the {spoilt} of step {step} are no longer finite ({losses}), even at {0.5**MOST_RESCUES:g} of the learning rates; "
-                f"lower generator_lr ({rule.generator_lr}) and discriminator_lr ({rule.discriminator_lr}), or add "
-                "--penalty r1=1"
-            )
-        self._back("slower", 0.5**times)
-        return self.tell(
-            f"rescue {times}",
-            step,
-            f"{spoilt} were no longer finite: rollback to step {self.good[0]}, learning rates halved "
-            f"(rollback {times} of {MOST_RESCUES})",
-        )
-
-    def divide(self, step: int) -> str:
-        """Return to the last good state, with every batch split into twice as many micro-batches; returns the message.
-        Raises TrainingError when these would be too small.
-        """
-        parts = 2 * self.trainer.state.parts
-        refuse_parts(self.plan.batch, parts)
-        self._back("parts", parts)
-        return self.tell(
-            f"memory {parts}",
-            step,
-            f"out of memory: from step {self.good[0]} on, each batch of {self.plan.batch} is split into {parts} micro-batches whose "
-            "gradients are accumulated; a smaller --set train.batch would be faster",
-        )
-
-    def _back(self, name: str, value: float) -> None:
+    def restore_good(self, name: str, value: float) -> None:
+        """Return to the last good state, with this value of an entry of `TrainState.extra`, and store it."""
         self.trainer.state.restore(self.good[1])
         self.trainer.state.extra[name].fill_(value)
         self.good[1][f"extra.{name}"] = self.trainer.state.extra[name].clone()

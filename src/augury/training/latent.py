@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,31 +15,11 @@ from augury.errors import SettingsError
 from augury.images import Codes, Images
 from augury.training.batches import as_uint8
 from augury.training.fixed_batches import in_fixed_batches
+from augury.training.protocols import Styled
 
 Noise = npt.NDArray[np.float32]
 LAYERS = {"coarse": (0, 8), "middle": (8, 32), "fine": (32, 2**31)}
 """Group of layers -> the sides of their grids, above the first and up to the second (Karras et al. 2019, figure 3)."""
-
-
-@runtime_checkable
-class Styled(Protocol):
-    """A generator with a mapping network.
-
-    The first `mapped` numbers of the noise become a style w. Each layer takes w; `sides` lists the short side of each
-    layer's grid. The rest of the noise is noise per pixel.
-    """
-
-    mapped: int
-    sides: list[int]
-
-    def styles(self, noise: torch.Tensor, conditions: torch.Tensor) -> torch.Tensor:
-        """noise [N, Z], conditions [N, K] -> w [N, layers, L], the same for every layer."""
-
-    def synthesise(self, w: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
-        """w [N, layers, L], noise [N, Z] -> images [N, C, H, W], about [-1, 1]."""
-
-    def truncated(self, noise: torch.Tensor, conditions: torch.Tensor, truncation: float) -> torch.Tensor:
-        """noise [N, Z], conditions [N, K] -> images [N, C, H, W], with styles pulled toward the mean of their condition."""
 
 
 def slerp(a: Noise, b: Noise, t: Noise) -> Noise:

@@ -22,6 +22,7 @@ from augury.training.checkpoint_manager import CheckpointManager
 from augury.training.devices import out_of_memory, placed, prepare
 from augury.training.health import findings
 from augury.training.plan import Plan, drop_labels, set_up
+from augury.training.recovery import Recovery
 from augury.training.source_sampler import SourceSampler, sampler
 from augury.training.synthesizer import Card, Synthesizer
 from augury.training.translation import Judges
@@ -108,25 +109,14 @@ def train_plan(
         plan, data, random_init=folder is None or checkpoints.newest(folder, key) is None, judges=judges
     )
     manager = CheckpointManager(trainer, plan, folder, key)
+    recovery = Recovery(manager, on_event)
     step = manager.resume()
     every, steps_done = max(1, min(100, plan.steps // 20)), 0
     often = every * math.ceil(max(plan.steps / 20, apart / plan.batch) / every)
 
     while step < plan.steps and not manager.stale(step):
-        numbers, spoilt = None, False
-        try:
-            numbers = trainer.train_step(step, step / plan.steps, lambda number: batches.draw(number, device))
-        except torch.linalg.LinAlgError:  # type: ignore[attr-defined]  # spectral control cannot decompose weights with NaN
-            spoilt = True
-        except RuntimeError as error:
-            if not out_of_memory(error):
-                raise
-        if spoilt:
-            on_event(manager.rollback(step, {}))
-            step = manager.good[0]
-            continue
-        if numbers is None:  # the memory of the failed step is free only here
-            on_event(manager.divide(step))
+        numbers = recovery.train_step(step, step / plan.steps, lambda number: batches.draw(number, device))
+        if numbers is None:
             step = manager.good[0]
             continue
         step, steps_done = step + 1, steps_done + 1
@@ -134,9 +124,7 @@ def train_plan(
         due = last or manager.stale(step) or time.monotonic() - manager.saved > checkpoint_every
         if step % every == 0 or due or steps_done == 1:
             losses = {k: round(float(v), 5) for k, v in numbers.items()}
-            # the losses precede the update, and the update may have made weights non-finite
-            if not all(map(math.isfinite, losses.values())) or not trainer.state.all_finite():
-                on_event(manager.rollback(step, losses))
+            if not recovery.accept(step, losses):
                 step = manager.good[0]
                 continue
             rate = steps_done * plan.batch / max(time.monotonic() - manager.begun, 1e-9)

@@ -72,3 +72,8 @@ def rounds(draw: Draw, progress: float, seed: int, number: int, parts: int) -> l
     return [
         MicroBatch(images, codes, progress, seed, number, part, parts) for part, (images, codes) in enumerate(pieces)
     ]
+
+
+def means(reports: list[dict[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
+    """The mean of each reported value over the micro-batches, without gradients."""
+    return {name: torch.stack([report[name].detach() for report in reports]).mean() for name in reports[0]}

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import torch
 from torch import nn
 
 from augury.augment import Policy
 from augury.errors import SettingsError
 from augury.losses import divergence, negative_likelihood
-from augury.training.micro_batches import Draw, MicroBatch, rounds
+from augury.training.micro_batches import Draw, means, rounds
+from augury.training.protocols import Decoder
 from augury.training.recipes import Recipe
 from augury.training.train_state import TrainState
 
@@ -39,7 +42,7 @@ class ReconstructionTrainer:
                 f"there is no loss '{recipe.loss}' for an autoencoder; choose one of: {', '.join(KINDS)}"
             )
         self.state = TrainState({"generator": generator, "encoder": encoder}, recipe, device)
-        self.generator, self.encoder = self.state.networks.values()
+        self.generator, self.encoder = cast(Decoder, generator), encoder
         self.recipe, self.augment, self.seed, self.device = recipe, augment, seed, device
         self.half = precision == "bf16"
 
@@ -49,30 +52,36 @@ class ReconstructionTrainer:
         Returns the loss in nats per image, the root mean squared error on the scale [-1, 1], and for a variational one the
         divergence in nats.
         """
-        self.state.schedule(progress)
-        batch = rounds(draw, progress, self.seed, step, self.state.parts)
-        report = [self._restore(micro) for micro in batch]
-        self.state.step("generator", "encoder")
-        images = sum(len(micro.real) for micro in batch)
-        self.state.average.update(self.generator, images, step * images)
-        return {name: torch.stack([numbers[name].detach() for numbers in report]).mean() for name in report[0]}
+        recipe, state = self.recipe, self.state
+        state.schedule(progress)
+        batch, reports = rounds(draw, progress, self.seed, step, state.parts), []
+        for micro in batch:
+            # Encode the augmented images, and decode their codes.
+            seen = self.augment(micro.real, micro.draws("augment")).clamp(-1, 1)
+            with self.cast():
+                mean, log_variance = (part.float() for part in self.encoder(seen, micro.conditions))
+                codes = mean
+                if recipe.loss == "variational":
+                    codes = mean + micro.normal("noise", mean.shape[1]) * (log_variance / 2).exp()
+                restored = self.generator.decode(codes, micro.conditions).float()
 
-    def _restore(self, micro: MicroBatch) -> dict[str, torch.Tensor]:
-        """Add the gradients of one micro-batch; returns the values to report."""
-        seen = self.augment(micro.real, micro.draws("augment")).clamp(-1, 1)
-        variational = self.recipe.loss == "variational"
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.half):
-            mean, log_variance = (part.float() for part in self.encoder(seen, micro.conditions))
-            codes = mean
-            if variational:
-                codes = mean + micro.normal("noise", mean.shape[1]) * (log_variance / 2).exp()
-            restored = self.generator.decode(codes, micro.conditions).float()  # type: ignore[operator]
-        loss = negative_likelihood(seen, restored)
-        report = {"error": (seen - restored).square().mean().sqrt()}
-        if variational:
-            report["divergence"] = divergence(mean, log_variance)
-            loss = loss + self.recipe.kl * report["divergence"]
-        else:
-            self.generator.observe(codes.detach(), micro.conditions, max(0.02, 1 / (micro.number + 1)))  # type: ignore[operator]
-        self.state.backward(loss / micro.parts)
-        return {"loss": loss, **report}
+            # Likelihood of the images, and for a variational autoencoder the divergence of its codes from the normal.
+            loss = negative_likelihood(seen, restored)
+            report = {"error": (seen - restored).square().mean().sqrt()}
+            if recipe.loss == "variational":
+                report["divergence"] = divergence(mean, log_variance)
+                loss = loss + recipe.kl * report["divergence"]
+            else:
+                self.generator.observe(codes.detach(), micro.conditions, max(0.02, 1 / (step + 1)))
+            state.backward(loss / micro.parts)
+            reports.append({"loss": loss, **report})
+        state.step("generator", "encoder")
+
+        # Average of the decoder's weights, and the values to report.
+        images = sum(len(micro.real) for micro in batch)
+        state.update_average(images, step * images)
+        return means(reports)
+
+    def cast(self) -> torch.autocast:
+        """Autocast to bf16 if the trainer's precision is "bf16"."""
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.half)

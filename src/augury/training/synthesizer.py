@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -26,7 +26,8 @@ from augury.training.checkpoints import load as load_tensors
 from augury.training.condition_codes import cell_codes_of, change_codes
 from augury.training.devices import placed
 from augury.training.fixed_batches import in_fixed_batches, waves
-from augury.training.latent import Styled, mixed, walk
+from augury.training.latent import mixed, walk
+from augury.training.protocols import Generator, Styled, Translator
 
 Labels = npt.NDArray[np.int64] | list[int] | list[str] | list[list[int]]
 """Class names or codes [N], or conditions int64 [N, K] with attributes."""
@@ -80,7 +81,7 @@ class Synthesizer:
 
     def __init__(self, card: Card, generator: nn.Module) -> None:
         self.card = card
-        self.latent = int(generator.latent)  # type: ignore[arg-type]
+        self.latent = cast(Generator | Translator, generator).latent
         self.translates = bool(getattr(generator, "translates", False))
         self.generator = generator.eval().requires_grad_(False).float()
         self.weights = to_bytes({k: v.cpu().contiguous() for k, v in sorted(generator.state_dict().items())})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +18,7 @@ from augury.training.adversarial import AdversarialTrainer
 from augury.training.batches import WeightedSampler
 from augury.training.devices import choose_device
 from augury.training.plan import BATCH, pace
+from augury.training.protocols import Generator
 from augury.training.recipes import Recipe
 from augury.training.recipes import recipe as named
 
@@ -74,7 +75,7 @@ class TableSynthesizer:
         for at in range(0, len(labels), 1024):
             codes = np.asarray(labels[at : at + 1024], np.int64)
             indices = np.arange(start + at, start + at + len(codes), dtype=np.int64)
-            noise = torch.from_numpy(image_noise(seed, indices, int(self.generator.latent))).to(device)  # type: ignore[arg-type]
+            noise = torch.from_numpy(image_noise(seed, indices, cast(Generator, self.generator).latent)).to(device)
             drawn = self.generator(noise, torch.from_numpy(codes[:, None]).to(device))
             rows.append(self.columns.original(drawn.flatten(1).cpu().numpy()))
         return np.concatenate(rows)
@@ -167,8 +168,14 @@ def _rule(name: str, overrides: dict[str, Any]) -> Recipe:
         raise SettingsError(f"recipe {name} decodes images; for a table use gan, rpgan, wgan or wgan_gp")
     own = {field.name for field in fields(Recipe)}
     settings = {key: value for key, value in overrides.items() if key not in own} | {"bounded": False}
-    plain = {"augment": "none", "ada_target": 0.0, "path_length": 0.0, "style_mixing": 0.0, "spectral_control": 0.0}
+    plain: dict[str, Any] = {
+        "augment": "none",
+        "ada_target": 0.0,
+        "path_length": 0.0,
+        "style_mixing": 0.0,
+        "spectral_control": 0.0,
+    }
     idle = [key for key, value in overrides.items() if key in plain and value != plain[key]]
     if idle:
         raise SettingsError(f"{idle[0]}={overrides[idle[0]]!r} has no effect: tables have no pixels; leave it out")
-    return replace(chosen, network="mlp", settings=settings, **plain)  # type: ignore[arg-type]
+    return replace(chosen, network="mlp", settings=settings, **plain)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -70,13 +72,33 @@ class TrainState:
 
     def backward(self, loss: torch.Tensor) -> None:
         """Accumulate the gradients of `loss` for the next step."""
-        loss.backward()  # type: ignore[no-untyped-call]
+        torch.autograd.backward(loss)
 
     def step(self, *names: str) -> None:
         """One optimiser step of these networks with the accumulated gradients."""
         for name in names:
             self.optimisers[name].step()
             self.optimisers[name].zero_grad(set_to_none=True)
+
+    @torch.no_grad()
+    def clamp(self, name: str, bound: float) -> None:
+        """Clamp every weight of this network to [-bound, bound]."""
+        parameters: list[torch.Tensor] = list(self.networks[name].parameters())
+        torch._foreach_clamp_min_(parameters, -bound)
+        torch._foreach_clamp_max_(parameters, bound)
+
+    @contextmanager
+    def frozen(self, name: str) -> Iterator[None]:
+        """The weights of this network take no gradients inside. An exception, such as out of memory, unfreezes them."""
+        self.networks[name].requires_grad_(False)
+        try:
+            yield
+        finally:
+            self.networks[name].requires_grad_(True)
+
+    def update_average(self, images: int, images_seen: int) -> None:
+        """Move the average towards the generator after a step on `images` images, with `images_seen` images before it."""
+        self.average.update(self.networks["generator"], images, images_seen)
 
     def _modules(self) -> dict[str, nn.Module]:
         return {**self.networks, "average": self.average.module}

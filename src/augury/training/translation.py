@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import prod
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import nn
@@ -15,9 +14,11 @@ from torch.nn import functional as F
 from augury.augment import Policy
 from augury.errors import SettingsError
 from augury.losses import ADVERSARIAL_LOSSES, mode_seeking, patch_contrast, squared_gradient_norm
+from augury.networks.translator import JointProjectionHead
 from augury.randomness import stream, torch_seed
-from augury.training.micro_batches import refuse_parts
+from augury.training.micro_batches import means, refuse_parts
 from augury.training.pairs import Pairs
+from augury.training.protocols import Discriminator, Translator
 from augury.training.recipes import Recipe
 from augury.training.schedules import between
 from augury.training.train_state import TrainState
@@ -77,20 +78,22 @@ class TranslationTrainer:
     ) -> None:
         if recipe.loss not in ADVERSARIAL_LOSSES:
             raise SettingsError(f"there is no loss '{recipe.loss}'; choose one of: {', '.join(ADVERSARIAL_LOSSES)}")
+        self.generator, self.discriminator = cast(Translator, generator), cast(Discriminator, discriminator)
         networks = {"generator": generator, "discriminator": discriminator}
+        self.projector = _projector(self.generator.feature_widths, seed) if recipe.contrast else nn.ModuleList()
         if recipe.contrast:
-            networks["projector"] = _projector(generator, seed)
+            networks["projector"] = self.projector
         self.state = TrainState(networks, recipe, device)
-        self.generator, self.discriminator = self.state.networks["generator"], self.state.networks["discriminator"]
         self.recipe, self.augment, self.seed, self.device = recipe, augment, seed, device
         self.mirror = mirror
         self.loss, self.judges, self.half = ADVERSARIAL_LOSSES[recipe.loss], judges, precision == "bf16"
-        self.latent = int(generator.latent)  # type: ignore[arg-type]
+        self.latent = self.generator.latent
         extra = self.state.extra
         extra["pairwise_accuracy"] = torch.full((), 0.5, device=device)
         if recipe.replay:
-            number = int(discriminator.heads[0].cells.num_embeddings) * recipe.replay  # type: ignore[index, union-attr]
-            extra["replay"] = torch.zeros(number, *generator.shape, device=device)  # type: ignore[misc]
+            self.cell_head = next(m for m in discriminator.modules() if isinstance(m, JointProjectionHead))
+            number = self.cell_head.cells.num_embeddings * recipe.replay
+            extra["replay"] = torch.zeros(number, *self.generator.shape, device=device)
             extra["replay_filled"] = torch.zeros(number, device=device)
 
     def train_step(self, step: int, progress: float, draw: Callable[[int], Any]) -> dict[str, torch.Tensor]:
@@ -104,29 +107,29 @@ class TranslationTrainer:
         refuse_parts(len(pairs.real), parts)
         batch = [self._mirrored(pair, step, part) for part, pair in enumerate(pairs.split(parts))]
 
-        # Discriminator: real images of the target cell above translations into it.
-        report: list[dict[str, torch.Tensor]] = []
-        translated: list[torch.Tensor | None] = []
+        # Discriminator phase: real images of the target cell score above translations into it.
+        reports: list[dict[str, torch.Tensor]] = []
+        reusable: list[torch.Tensor | None] = []
         for micro in batch:
             with torch.set_grad_enabled(parts == 1):
                 images = self._translate(micro)
             losses, total = self._discriminator_loss(micro, images.detach(), progress)
             self.state.backward(total / parts)
-            report.append(losses)
-            translated.append(images if parts == 1 else None)
+            reports.append(losses)
+            reusable.append(images if parts == 1 else None)
         self.state.step("discriminator")
 
-        # Translator: adversarial loss for known targets; cycle, identity and semantic losses for all.
-        with self._frozen_discriminator():
-            for micro, losses, stored in zip(batch, report, translated, strict=True):
+        # Translator phase: adversarial loss for known targets; cycle, identity and semantic losses for all.
+        for micro, losses, stored in zip(batch, reports, reusable, strict=True):
+            with self.state.frozen("discriminator"):
                 images = self._translate(micro) if stored is None else stored
                 losses |= self._generator_losses(micro, images)
                 self.state.backward(losses.pop("total") / parts)
         self.state.step(*(name for name in self.state.networks if name != "discriminator"))
 
-        self.state.average.update(self.generator, len(pairs.images), step * len(pairs.images))
-        means = {name: torch.stack([losses[name].detach() for losses in report]).mean() for name in report[0]}
-        return means | {"pairwise_accuracy": self.state.extra["pairwise_accuracy"].clone()}
+        # Average of the translator's weights, and the values to report.
+        self.state.update_average(len(pairs.images), step * len(pairs.images))
+        return means(reports) | {"pairwise_accuracy": self.state.extra["pairwise_accuracy"].clone()}
 
     def _mirrored(self, pairs: Pairs, step: int, part: int) -> MicroBatch:
         """Mirror half of the source and real images, where that is allowed."""
@@ -146,8 +149,7 @@ class TranslationTrainer:
         noise = None
         if self.latent:
             noise = torch.randn(len(images), self.latent, generator=micro.draws(name)).to(self.device)
-        translated: torch.Tensor = self.generator(images, changes, noise)
-        return translated
+        return self.generator(images, changes, noise)
 
     def _discriminator_loss(
         self, micro: MicroBatch, translated: torch.Tensor, progress: float
@@ -170,8 +172,7 @@ class TranslationTrainer:
 
             def scorer(images: torch.Tensor) -> torch.Tensor:
                 seen = self.augment(images, micro.draws("augment slope"))
-                scores: torch.Tensor = self.discriminator(seen, cells).flatten(1).mean(1)
-                return scores
+                return self.discriminator(seen, cells).flatten(1).mean(1)
 
             total = loss + weight * squared_gradient_norm(scorer, real)
         return {"loss_d": loss, "score_real": on_real.mean(), "score_fake": on_fake.mean()}, total
@@ -233,16 +234,15 @@ class TranslationTrainer:
         """CUT's loss: a position of the translation resembles the same position of its source more than other positions of
         it.
         """
-        projector = self.state.networks["projector"]
         with self.cast():
-            mine = self.generator.features(translated)  # type: ignore[operator]
+            mine = self.generator.features(translated)
             with torch.no_grad():
-                theirs = self.generator.features(micro.pairs.images)  # type: ignore[operator]
+                theirs = self.generator.features(micro.pairs.images)
         each = []
         for level, (query, key) in enumerate(zip(mine, theirs, strict=True)):
             positions = torch.randperm(prod(query.shape[2:]), generator=micro.draws(f"places {level}"))[:PATCHES]
             at = positions.to(self.device)
-            project = projector[level]  # type: ignore[index]
+            project = self.projector[level]
             pick = [project(x.float().flatten(2)[:, :, at].transpose(1, 2)) for x in (query, key)]
             each.append(patch_contrast(pick[0], pick[1].detach()))
         return torch.stack(each).mean()
@@ -254,7 +254,7 @@ class TranslationTrainer:
         Each cell has `replay` slots in the training state. An empty slot takes a copy.
         """
         extra, slots, shown = self.state.extra, self.recipe.replay, fake.clone()
-        codes = (cells * self.discriminator.heads[0].places).sum(1)  # type: ignore[index, union-attr]
+        codes = self.cell_head.codes(cells)
         draws = torch.rand(2, len(fake), generator=micro.draws("replay"))
         for row, (code, position, coin) in enumerate(zip(codes.tolist(), *draws.tolist(), strict=True)):
             at = code * slots + int(position * slots)
@@ -265,27 +265,15 @@ class TranslationTrainer:
                 extra["replay"][at] = fake[row]
         return shown
 
-    @contextmanager
-    def _frozen_discriminator(self) -> Iterator[None]:
-        """The discriminator takes no gradients inside, also when memory runs out there."""
-        self.discriminator.requires_grad_(False)
-        try:
-            yield
-        finally:
-            self.discriminator.requires_grad_(True)
-
     def cast(self) -> torch.autocast:
         """bf16 autocast when the plan says so."""
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.half)
 
 
-def _projector(generator: nn.Module, seed: int, size: int = 64) -> nn.ModuleList:
+def _projector(widths: Sequence[int], seed: int, size: int = 64) -> nn.ModuleList:
     """A head of two layers for each level of the translator's features (Park et al. 2020, section 3.2)."""
-    widths: Sequence[int] = generator.feature_widths  # type: ignore[assignment]
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(torch_seed(seed, "projector"))
-        return _heads(widths, size)
-
-
-def _heads(widths: Sequence[int], size: int) -> nn.ModuleList:
-    return nn.ModuleList(nn.Sequential(nn.Linear(width, size), nn.ReLU(), nn.Linear(size, size)) for width in widths)
+        return nn.ModuleList(
+            nn.Sequential(nn.Linear(width, size), nn.ReLU(), nn.Linear(size, size)) for width in widths
+        )

@@ -1,0 +1,100 @@
+"""What training and drawing require of networks; any module with these members can be trained."""
+
+from __future__ import annotations
+
+from typing import Protocol, runtime_checkable
+
+import torch
+
+from augury.networks.discriminator import Features
+
+
+@runtime_checkable
+class Generator(Protocol):
+    """Noise [N, latent], conditions int64 [N, K] -> images [N, C, H, W], about [-1, 1]."""
+
+    latent: int
+
+    def __call__(self, noise: torch.Tensor, conditions: torch.Tensor) -> torch.Tensor:
+        """Generate one image for each row of noise."""
+
+
+@runtime_checkable
+class Styled(Generator, Protocol):
+    """A generator with a mapping network.
+
+    The first `mapped` numbers of the noise become a style w. Each layer takes w; `sides` lists the short side of each
+    layer's grid. The rest of the noise is noise per pixel.
+    """
+
+    mapped: int
+    sides: list[int]
+
+    def styles(self, noise: torch.Tensor, conditions: torch.Tensor) -> torch.Tensor:
+        """noise [N, Z], conditions [N, K] -> w [N, layers, L], the same for every layer."""
+
+    def synthesise(self, w: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
+        """w [N, layers, L], noise [N, Z] -> images [N, C, H, W], about [-1, 1]."""
+
+    def truncated(self, noise: torch.Tensor, conditions: torch.Tensor, truncation: float) -> torch.Tensor:
+        """noise [N, Z], conditions [N, K] -> images [N, C, H, W], with styles pulled toward the mean of their condition."""
+
+
+@runtime_checkable
+class ConditionallyNormed(Generator, Protocol):
+    """A generator whose norms may take their gain and bias from the condition."""
+
+    def gains(self, classes: int) -> list[torch.Tensor]:
+        """Gains and biases [classes, W] of every conditional norm; an empty list without such norms."""
+
+
+class Decoder(Generator, Protocol):
+    """The decoder of an autoencoder. `observe` records the distribution of codes, from which noise is decoded."""
+
+    def decode(self, codes: torch.Tensor, conditions: torch.Tensor) -> torch.Tensor:
+        """codes [N, Z], conditions int64 [N, K] -> images [N, C, H, W] in [-1, 1]."""
+
+    def observe(self, codes: torch.Tensor, conditions: torch.Tensor, weight: float) -> None:
+        """Move the stored distribution towards these codes by `weight`."""
+
+
+@runtime_checkable
+class Translator(Protocol):
+    """Images [N, C, H, W] in [-1, 1], changes int64 [N, K], noise [N, latent] or None -> translated images.
+
+    `shape` is (C, H, W). `feature_widths` are the channels of each level of `features`.
+    """
+
+    latent: int
+    shape: tuple[int, int, int]
+    feature_widths: tuple[int, ...]
+
+    def __call__(self, images: torch.Tensor, changes: torch.Tensor, noise: torch.Tensor | None) -> torch.Tensor:
+        """Translate each image by its row of changes."""
+
+    def features(self, images: torch.Tensor) -> list[torch.Tensor]:
+        """The encoder's maps [N, width, h, w] of each level."""
+
+
+@runtime_checkable
+class Discriminator(Protocol):
+    """Images [N, C, H, W], conditions int64 [N, K] -> scores [N, S], higher for real: `head` of `features`."""
+
+    def __call__(self, images: torch.Tensor, conditions: torch.Tensor) -> torch.Tensor:
+        """Score each image."""
+
+    def features(self, images: torch.Tensor, apart: int = 1) -> Features:
+        """Images in `apart` equal batches, one after another -> features. Images of different batches are not compared."""
+
+    def head(self, features: Features, conditions: torch.Tensor) -> torch.Tensor:
+        """The scores [N, S] of features."""
+
+
+@runtime_checkable
+class AuxiliaryDiscriminator(Discriminator, Protocol):
+    """A discriminator that can also classify; `auxiliary` says whether it does."""
+
+    auxiliary: bool
+
+    def auxiliary_loss(self, features: Features, conditions: torch.Tensor) -> torch.Tensor:
+        """Mean cross-entropy of the conditions, predicted from features."""
