@@ -16,7 +16,7 @@ from augury.networks import NETWORKS, Discriminator, build
 from augury.training import checkpoint_manager, train_plan
 from augury.training.adversarial import AdversarialTrainer
 from augury.training.batches import BatchLoader
-from augury.training.micro_batches import MicroBatch, rounds
+from augury.training.micro_batches import MicroBatch, draw_micro_batches
 from augury.training.plan import rarity, set_up
 from augury.training.recipes import RECIPES, recipe
 from augury.training.schedules import between
@@ -394,17 +394,17 @@ def test_a_batch_that_does_not_fit_into_memory_is_played_in_parts(monkeypatch, t
 def test_slopes_of_parts_add_up_to_those_of_the_whole_batch() -> None:
     data = small()
     trainer, batches = set_up(planned(data, recipe="r3gan", overrides={"width": 8}), data)
-    whole = rounds(lambda number: batches.draw(number, CPU), 0.0, 0, 0, parts=1)[0]
+    whole = draw_micro_batches(lambda number: batches.draw(number, CPU), 0.0, 0, 0, parts=1)[0]
     trainer.state.backward(trainer.discriminator(whole.real, whole.conditions).mean())
     wanted = [p.grad.clone() for p in trainer.discriminator.parameters() if p.grad is not None]
     trainer.state.optimisers["discriminator"].zero_grad()
-    for micro in rounds(lambda number: batches.draw(number, CPU), 0.0, 0, 0, parts=4):
+    for micro in draw_micro_batches(lambda number: batches.draw(number, CPU), 0.0, 0, 0, parts=4):
         trainer.state.backward(trainer.discriminator(micro.real, micro.conditions).mean() / micro.parts)
     found = [p.grad for p in trainer.discriminator.parameters() if p.grad is not None]
     for a, b in zip(found, wanted, strict=True):
         torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-6)
     with pytest.raises(TrainingError, match="no memory is left"):
-        rounds(lambda number: batches.draw(number, CPU), 0.0, 0, 0, parts=8)
+        draw_micro_batches(lambda number: batches.draw(number, CPU), 0.0, 0, 0, parts=8)
 
 
 @pytest.mark.parametrize("loss", ["minimax", "non_saturating", "hinge", "least_squares", "relativistic", "wasserstein"])

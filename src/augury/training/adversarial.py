@@ -22,7 +22,7 @@ from augury.losses import (
 from augury.networks import ConditionEmbedding
 from augury.networks.discriminator import Features
 from augury.training.augment_pipe import AugmentPipe
-from augury.training.micro_batches import Draw, MicroBatch, means, rounds
+from augury.training.micro_batches import Draw, MicroBatch, draw_micro_batches, means
 from augury.training.protocols import AuxiliaryDiscriminator, ConditionallyNormed, Discriminator, Generator, Styled
 from augury.training.recipes import Recipe
 from augury.training.schedules import between
@@ -106,7 +106,7 @@ class AdversarialTrainer:
         for number in range(step * recipe.critic_steps, last + 1):
             reports: list[dict[str, torch.Tensor]] = []
             fakes: list[torch.Tensor | None] = []
-            batch = rounds(draw, progress, self.seed, number, parts)
+            batch = draw_micro_batches(draw, progress, self.seed, number, parts)
             for micro in batch:
                 with torch.set_grad_enabled(number == last and (recipe.simultaneous or parts == 1)):
                     fake = self._fakes(micro)
@@ -140,7 +140,7 @@ class AdversarialTrainer:
                 with state.frozen("discriminator"):
                     on_fake, features = self._scores(fake, "augment fake", micro)
                     auxiliary = self._auxiliary_loss(features, micro)
-                on_real, matching = self._on_real(micro, on_fake, features)
+                on_real, matching = self._real_scores(micro, on_fake, features)
                 report["loss_g"] = loss_g = self.loss.generator(on_real, on_fake)
                 state.backward((loss_g + matching + auxiliary + self._regularisers(fake, micro)) / parts)
         state.step("generator")
@@ -158,7 +158,7 @@ class AdversarialTrainer:
         """
         generator, mixing, conditions = self.generator, self.recipe.style_mixing, micro.conditions
         noise = micro.normal("noise", generator.latent)
-        with self.cast():
+        with self.autocast():
             if not mixing:
                 return generator(noise, conditions).float()
             assert isinstance(generator, Styled)
@@ -175,7 +175,7 @@ class AdversarialTrainer:
 
         Returns the scores [N, S] in fp32, and the features. `name` is the purpose of the augmentation's random numbers.
         """
-        with self.cast():
+        with self.autocast():
             features = self.discriminator.features(self.view(images, name, micro), apart)
             return self.discriminator.head(features, micro.conditions.repeat(apart, 1)).float(), features
 
@@ -183,7 +183,7 @@ class AdversarialTrainer:
         """The weighted class loss, summed over `apart` batches; 0 for a discriminator that does not classify."""
         if self.classifier is None:
             return torch.zeros((), device=self.device)
-        with self.cast():
+        with self.autocast():
             loss = self.classifier.auxiliary_loss(features, micro.conditions.repeat(apart, 1))
         return apart * self.recipe.auxiliary * self._strength(micro.progress) * loss
 
@@ -243,7 +243,7 @@ class AdversarialTrainer:
             total = total + weight * recipe.gradient_penalty * gradient
         return total
 
-    def _on_real(
+    def _real_scores(
         self, micro: MicroBatch, on_fake: torch.Tensor, features: Features
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """The scores of real images where the generator's loss uses them, and the weighted feature matching loss.
@@ -266,7 +266,7 @@ class AdversarialTrainer:
         recipe, total = self.recipe, fake.new_zeros(())
         if recipe.mode_seeking:
             noise, other = (micro.normal(name, self.generator.latent) for name in ("noise", "other"))
-            with self.cast():
+            with self.autocast():
                 second = self.generator(other, micro.conditions).float()
             total = total + recipe.mode_seeking * mode_seeking(fake, second, noise, other)
         if recipe.path_length and micro.number // recipe.critic_steps % recipe.path_every == 0:
@@ -313,6 +313,6 @@ class AdversarialTrainer:
                     if isinstance(module, ConditionEmbedding):
                         module.strength.fill_(strength)
 
-    def cast(self) -> torch.autocast:
+    def autocast(self) -> torch.autocast:
         """Autocast to bf16 if the trainer's precision is "bf16"."""
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.half)

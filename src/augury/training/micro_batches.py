@@ -62,7 +62,7 @@ def refuse_parts(images: int, parts: int) -> None:
         )
 
 
-def rounds(draw: Draw, progress: float, seed: int, number: int, parts: int) -> list[MicroBatch]:
+def draw_micro_batches(draw: Draw, progress: float, seed: int, number: int, parts: int) -> list[MicroBatch]:
     """The batch of this number, split into `parts` micro-batches of nearly equal size. Raises TrainingError when one would
     have fewer than two images.
     """

@@ -336,4 +336,4 @@ def pace(trainer: Trainer, draw: Draw, patience: float, batch: int) -> float:
             if not out_of_memory(error):
                 raise
             refuse_parts(batch, 2 * trainer.state.parts)
-            trainer.state.divide()
+            trainer.state.split_batch()

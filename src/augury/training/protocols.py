@@ -51,7 +51,7 @@ class ConditionallyNormed(Generator, Protocol):
 class Decoder(Generator, Protocol):
     """The decoder of an autoencoder. `observe` records the distribution of codes, from which noise is decoded."""
 
-    def decode(self, codes: torch.Tensor, conditions: torch.Tensor) -> torch.Tensor:
+    def decode(self, codes: torch.Tensor, conditions: torch.Tensor, /) -> torch.Tensor:
         """codes [N, Z], conditions int64 [N, K] -> images [N, C, H, W] in [-1, 1]."""
 
     def observe(self, codes: torch.Tensor, conditions: torch.Tensor, weight: float) -> None:

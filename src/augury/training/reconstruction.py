@@ -10,7 +10,7 @@ from torch import nn
 from augury.augment import Policy
 from augury.errors import SettingsError
 from augury.losses import divergence, negative_likelihood
-from augury.training.micro_batches import Draw, means, rounds
+from augury.training.micro_batches import Draw, draw_micro_batches, means
 from augury.training.protocols import Decoder
 from augury.training.recipes import Recipe
 from augury.training.train_state import TrainState
@@ -54,11 +54,11 @@ class ReconstructionTrainer:
         """
         recipe, state = self.recipe, self.state
         state.schedule(progress)
-        batch, reports = rounds(draw, progress, self.seed, step, state.parts), []
+        batch, reports = draw_micro_batches(draw, progress, self.seed, step, state.parts), []
         for micro in batch:
             # Encode the augmented images, and decode their codes.
             seen = self.augment(micro.real, micro.draws("augment")).clamp(-1, 1)
-            with self.cast():
+            with self.autocast():
                 mean, log_variance = (part.float() for part in self.encoder(seen, micro.conditions))
                 codes = mean
                 if recipe.loss == "variational":
@@ -82,6 +82,6 @@ class ReconstructionTrainer:
         state.update_average(images, step * images)
         return means(reports)
 
-    def cast(self) -> torch.autocast:
+    def autocast(self) -> torch.autocast:
         """Autocast to bf16 if the trainer's precision is "bf16"."""
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.half)

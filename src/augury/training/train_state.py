@@ -57,7 +57,7 @@ class TrainState:
                 if "betas" in group:
                     group["betas"] = (rule.betas[0], second)
 
-    def divide(self) -> None:
+    def split_batch(self) -> None:
         """After a step that ran out of memory: drop its gradients, and split every batch into twice as many micro-batches."""
         self._forget()
         self.extra["parts"].mul_(2)

@@ -141,7 +141,7 @@ class TranslationTrainer:
         return MicroBatch(pairs, self.seed, step, part)
 
     def _translate(self, micro: MicroBatch, name: str = "noise") -> torch.Tensor:
-        with self.cast():
+        with self.autocast():
             return self._call(micro.pairs.images, micro.pairs.changes, micro, name).float()
 
     def _call(self, images: torch.Tensor, changes: torch.Tensor, micro: MicroBatch, name: str) -> torch.Tensor:
@@ -158,7 +158,7 @@ class TranslationTrainer:
         rule, real = self.recipe, micro.pairs.real
         cells, fake = micro.pairs.targets[: len(real)], translated[: len(real)]
         fake = self._replayed(micro, fake, cells) if rule.replay else fake
-        with self.cast():
+        with self.autocast():
             seen = self.augment(torch.cat([real, fake]), micro.draws("augment"))
             scores = self.discriminator(seen, cells.repeat(2, 1)).float()
         on_real, on_fake = scores.chunk(2)
@@ -182,7 +182,7 @@ class TranslationTrainer:
         rule, pairs = self.recipe, micro.pairs
         real, images = pairs.real, pairs.images
         cells = pairs.targets[: len(real)]
-        with self.cast():
+        with self.autocast():
             seen = self.augment(translated[: len(real)], micro.draws("augment fake"))
             on_fake = self.discriminator(seen, cells).float()
             on_real = on_fake.detach()
@@ -193,12 +193,12 @@ class TranslationTrainer:
         losses["moved"] = (translated.detach() - images).abs().mean()
         total = losses["loss_g"]
         if rule.cycle:
-            with self.cast():
+            with self.autocast():
                 back = self._call(translated, pairs.returns, micro, "noise back").float()
             losses["cycle"] = (back - images).abs().mean()
             total = total + rule.cycle * losses["cycle"]
         if rule.identity and micro.step % IDENTITY_EVERY == 0:
-            with self.cast():
+            with self.autocast():
                 same = self._call(images, pairs.returns, micro, "noise same").float()
             total = total + IDENTITY_EVERY * rule.identity * (same - images).abs().mean()
         if rule.semantic and self.judges:
@@ -224,7 +224,7 @@ class TranslationTrainer:
         for column, members in enumerate(self.judges):
             unchanged = (pairs.targets[:, column] == pairs.sources[:, column]).float()
             for judge in members:
-                with self.cast():
+                with self.autocast():
                     logits = judge(translated).float()
                 loss = F.cross_entropy(logits, pairs.targets[:, column], reduction="none")
                 total = total + (unchanged * loss).mean() / len(members)
@@ -234,7 +234,7 @@ class TranslationTrainer:
         """CUT's loss: a position of the translation resembles the same position of its source more than other positions of
         it.
         """
-        with self.cast():
+        with self.autocast():
             mine = self.generator.features(translated)
             with torch.no_grad():
                 theirs = self.generator.features(micro.pairs.images)
@@ -265,7 +265,7 @@ class TranslationTrainer:
                 extra["replay"][at] = fake[row]
         return shown
 
-    def cast(self) -> torch.autocast:
+    def autocast(self) -> torch.autocast:
         """bf16 autocast when the plan says so."""
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.half)
 

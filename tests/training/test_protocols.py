@@ -1,0 +1,57 @@
+"""What trainers require of networks is what every network has, by name and parameters."""
+
+from __future__ import annotations
+
+import inspect
+
+import pytest
+from torch import nn
+
+from augury.networks import NETWORKS, build
+from augury.training import protocols
+
+REQUIRED = {
+    "adversarial": (protocols.Generator, protocols.AuxiliaryDiscriminator),
+    "translation": (protocols.Translator, protocols.AuxiliaryDiscriminator),
+    "reconstruction": (protocols.Decoder, object),
+}
+OPTIONAL = {protocols.Styled: {"stylegan"}, protocols.ConditionallyNormed: {"dcgan"}}
+
+
+def members(protocol: type) -> dict[str, object]:
+    """Names of a protocol and of those it extends -> methods, or None for attributes."""
+    found: dict[str, object] = {}
+    for base in inspect.getmro(protocol):
+        if base.__module__ == protocols.__name__:
+            found |= dict.fromkeys(inspect.get_annotations(base))
+            found |= {name: value for name, value in vars(base).items() if inspect.isfunction(value)}
+    return {name: value for name, value in found.items() if name == "__call__" or not name.startswith("_")}
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_every_network_has_what_its_trainer_calls(name: str) -> None:
+    networks = build(name, {}, (1, 16, 16), (3, 2))
+    required = [*zip(networks, REQUIRED[NETWORKS[name].method], strict=True)]
+    required += [(networks[0], protocol) for protocol, owners in OPTIONAL.items() if name in owners]
+    for network, protocol in required:
+        for member, method in members(protocol).items():
+            implementation = getattr(network, "forward" if member == "__call__" else member)
+            if method is None:
+                assert not callable(implementation), member
+                continue
+            if isinstance(implementation, nn.Module):  # a decoder's `decode` is a network
+                implementation = implementation.forward
+            wanted = list(inspect.signature(method).parameters.values())[1:]
+            parameters = list(inspect.signature(implementation).parameters.values())
+            for ours, theirs in zip(wanted, parameters, strict=False):
+                assert ours.kind is ours.POSITIONAL_ONLY or ours.name == theirs.name, (name, member)
+            assert len(parameters) >= len(wanted), (name, member)
+            more = parameters[len(wanted) :]
+            assert all(parameter.default is not parameter.empty for parameter in more), (name, member)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_optional_abilities_are_recognised(name: str) -> None:
+    generator = build(name, {}, (1, 16, 16), (3, 2))[0]
+    for protocol, owners in OPTIONAL.items():
+        assert isinstance(generator, protocol) == (name in owners)
