@@ -12,6 +12,7 @@ from augury.images import LabelledImages
 from augury.settings import TrainSettings
 from augury.training import checkpoints
 from augury.training.batches import as_float, as_uint8
+from augury.training.card import Card
 from augury.training.critic import PretrainedBackbone, discriminator, layers, trains_none
 from augury.training.devices import choose_device, choose_precision, devices, keep_memory, out_of_memory, placed
 from augury.training.fixed_batches import in_fixed_batches
@@ -19,7 +20,7 @@ from augury.training.latent import slerp
 from augury.training.loop import Assess, Progress, train_plan
 from augury.training.plan import Plan, drop_labels, make_plan, resolve_recipe, translates
 from augury.training.source_sampler import SourceSampler, sampler
-from augury.training.synthesizer import Card, Synthesizer, synthesizer_folder
+from augury.training.synthesizer import Synthesizer, synthesizer_folder
 from augury.training.tables import TableSynthesizer, train_table
 from augury.training.transfer import fingerprint
 

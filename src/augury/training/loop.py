@@ -18,13 +18,14 @@ from augury.files import atomic_path, digest
 from augury.images import LabelledImages
 from augury.networks import build_generator
 from augury.training import checkpoints
+from augury.training.card import Card
 from augury.training.checkpoint_manager import CheckpointManager
 from augury.training.devices import out_of_memory, placed, prepare
 from augury.training.health import findings
 from augury.training.plan import Plan, drop_labels, set_up
 from augury.training.recovery import Recovery
 from augury.training.source_sampler import SourceSampler, sampler
-from augury.training.synthesizer import Card, Synthesizer
+from augury.training.synthesizer import Synthesizer
 from augury.training.translation import Judges
 
 SAMPLE_SEED_COLUMNS = 8

@@ -9,8 +9,9 @@ import numpy as np
 from augury.data.cells import cells, members
 from augury.images import Codes, LabelledImages, SyntheticImages
 from augury.randomness import rng
+from augury.training.card import Card
 from augury.training.condition_codes import changes_between
-from augury.training.synthesizer import Card, Synthesizer
+from augury.training.synthesizer import Synthesizer
 
 
 class SourceSampler:

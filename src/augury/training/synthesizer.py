@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
@@ -22,38 +22,13 @@ from augury.images import Codes, Images, SyntheticImages
 from augury.networks import KEEP, build_generator, shares
 from augury.randomness import image_noise
 from augury.training.batches import as_float, as_uint8
+from augury.training.card import Card, Labels
 from augury.training.checkpoints import load as load_tensors
 from augury.training.condition_codes import cell_codes_of, change_codes
 from augury.training.devices import placed
 from augury.training.fixed_batches import in_fixed_batches, waves
 from augury.training.latent import mixed, walk
 from augury.training.protocols import Generator, Styled, Translator
-
-Labels = npt.NDArray[np.int64] | list[int] | list[str] | list[list[int]]
-"""Class names or codes [N], or conditions int64 [N, K] with attributes."""
-
-
-@dataclass(frozen=True)
-class Card:
-    """All that is needed to rebuild a generator and to audit it. Plain JSON without times, so the same run gives the same
-    card.
-    """
-
-    network: str
-    settings: dict[str, Any]
-    shape: tuple[int, int, int]
-    classes: tuple[str, ...]
-    condition_names: tuple[str, ...]
-    condition_values: tuple[tuple[str, ...], ...]
-    data_fingerprint: str
-    recipe: str
-    seed: int
-    steps: int
-    batch: int
-    precision: str
-    versions: dict[str, str] = field(default_factory=dict)
-    data_reading: dict[str, Any] = field(default_factory=dict)
-    licence_note: str = "Generated images are subject to the licence and consent terms of the training images."
 
 
 def synthesizer_folder(path: str | os.PathLike[str]) -> Path:
@@ -169,7 +144,7 @@ class Synthesizer:
         if not self.translates:
             raise SettingsError("this generator draws from noise and cannot translate images; use sample")
         conditions = np.asarray(changes, np.int64)
-        sizes = np.array(self._sizes)
+        sizes = np.array(self.card.cardinalities)
         if (
             conditions.ndim != 2
             or conditions.shape[1] != len(sizes)
@@ -241,7 +216,7 @@ class Synthesizer:
         if len(seeds) != len(indices):
             raise DataError(f"{len(indices)} labels but {len(seeds)} seeds; give one seed, or one per label")
         noise = [image_noise(s, indices[[i]], self.latent) for i, s in enumerate(seeds)]
-        hot = shares(torch.from_numpy(conditions), self._sizes).numpy()
+        hot = shares(torch.from_numpy(conditions), self.card.cardinalities).numpy()
         together = np.concatenate(noise) if noise else np.empty((0, self.latent), np.float32)
         return walk(self.generator, together, hot, indices, frames=frames, space=space)
 
@@ -322,56 +297,25 @@ class Synthesizer:
                 "this synthesizer is a translator and draws nothing from noise; translate images with: augury translate RUN "
                 "images/ --change ATTRIBUTE=VALUE -o out/ (in Python: translate)"
             )
-        conditions = self._conditions(labels)
+        conditions = self.card.conditions(labels)
         if indices is None:
             indices = np.arange(start, start + len(conditions), dtype=np.int64)
         if len(indices) != len(conditions):
             raise DataError(f"{len(conditions)} labels but {len(indices)} indices; give one index per label")
         return conditions, np.asarray(indices, np.int64)
 
-    @property
-    def _columns(self) -> list[tuple[str, tuple[str, ...]]]:
-        """Name and values of each column of a condition."""
-        return [("label", self.card.classes), *zip(self.card.condition_names, self.card.condition_values, strict=True)]
-
-    @property
-    def _sizes(self) -> tuple[int, ...]:
-        """Number of values of each column of a condition."""
-        return tuple(len(values) for _, values in self._columns)
-
-    def _conditions(self, labels: Any) -> Codes:
-        values = np.asarray(labels)
-        if values.dtype.kind in "US":
-            unknown = sorted(set(values.tolist()) - set(self.card.classes))
-            if unknown:
-                raise DataError(f"the generator has no class {unknown[0]!r}; it has: {', '.join(self.card.classes)}")
-            values = np.array([self.card.classes.index(str(v)) for v in values])
-        if values.ndim == 1:
-            values = values[:, None]
-        sizes = list(self._sizes)
-        if values.ndim != 2 or values.shape[1] != len(sizes) or values.dtype.kind not in "iu":
-            names = ("label", *self.card.condition_names)
-            raise DataError(
-                f"labels of shape {list(np.shape(labels))} do not fit: this generator needs ({', '.join(names)}) as int [N, {len(names)}]"
-            )
-        if len(values) and ((values < 0).any() or (values >= np.array(sizes)).any()):
-            raise DataError(
-                f"conditions up to {values.max(0).tolist()} asked, but the generator knows only {sizes} values per column"
-            )
-        return values.astype(np.int64)
-
     def cell(self, label: str, attributes: Mapping[str, str] | None = None) -> list[int]:
         """The condition int [K] of a class and a value of each attribute; repeat it for `sample`. Raises DataError for an
         unknown or missing name or value.
         """
-        return cell_codes_of(self._columns, {"label": label, **(attributes or {})})
+        return cell_codes_of(self.card.columns, {"label": label, **(attributes or {})})
 
     def changes_of(self, changes: Mapping[str, str], number: int = 1) -> Codes:
         """int64 [number, K] for `translate`, from the names of the values to reach.
 
         For example {"young": "no"}, or {"label": "woman"} for the class. Raises DataError for an unknown name or value.
         """
-        return np.tile(np.array(change_codes(self._columns, changes), np.int64), (number, 1))
+        return np.tile(np.array(change_codes(self.card.columns, changes), np.int64), (number, 1))
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the folder, atomically."""
@@ -389,10 +333,8 @@ class Synthesizer:
             raise RunFolderError(f"{folder}: no card.json, so this is not a synthesizer; train one with: augury train")
         stored = read_json(folder / "card.json")
         try:
-            tuples = {k: tuple(stored[k]) for k in ("shape", "classes", "condition_names")}
-            card = Card(**{**stored, **tuples, "condition_values": tuple(map(tuple, stored["condition_values"]))})
-            sizes = (len(card.classes), *map(len, card.condition_values))
-            generator = build_generator(card.network, card.settings, card.shape, sizes)
+            card = Card.from_dict(stored)
+            generator = build_generator(card.network, card.settings, card.shape, card.cardinalities)
             generator.load_state_dict(load_tensors(folder / "weights.safetensors")[0])
         except (KeyError, TypeError, RuntimeError) as error:
             raise RunFolderError(
