@@ -15,7 +15,9 @@ IMAGES, LAYERS = "synthetic images", "discriminator's layers"
 """What an arm can take from the training of a generator."""
 
 UNLOOKED = "The synthetic images were not checked for copies of test images (prove.near_duplicates=allow)."
-TEST_MORE = "Use a larger test split, or test every image once with augury run --folds"
+TEST_MORE = (
+    "Use a larger test split, or test every image once with augury run --folds 5 (data with given splits: --split new)"
+)
 TEST_MORE_IN_FOLDS = "Add more images to test"
 """Advice where the test split is too small: in a single trial, and in a cross-validation."""
 
@@ -100,6 +102,14 @@ class Verdict:
         return {**plain, "sentence": self.sentence}
 
     @property
+    def title(self) -> str:
+        """The outcome as a heading, qualified where the images help but a cell gets worse."""
+        rows = worse_cells(self.cells)
+        return self.outcome.capitalize() + (
+            f", but {_cells_get(rows)} worse" if self.outcome == "helps" and rows else ""
+        )
+
+    @property
     def sentence(self) -> str:
         """The verdict in words, to quote."""
         return sentence(self)
@@ -147,8 +157,9 @@ class Verdict:
 
 
 def points(value: float) -> str:
-    """A difference of shares in points (hundredths), signed: "+1.2"."""
-    return f"{round(100 * value, 1) + 0.0:+.1f}"  # + 0.0: no "-0.0"
+    """A difference of shares in points (hundredths), signed: "+1.2"; zero has no sign."""
+    text = f"{100 * value:+.1f}"
+    return "0.0" if text in ("+0.0", "-0.0") else text
 
 
 def sentence(v: Verdict) -> str:
@@ -173,7 +184,7 @@ def sentence(v: Verdict) -> str:
         "underpowered": f"This trial cannot tell whether the {v.adds} help: {numbers} against the best arm without "
         f"them ({v.comparator}). {capitalised(remedy(v))}.",
     }[v.outcome]
-    return said + of_images(v) + of_cells(v) + (f" {UNLOOKED}" if unlooked else "")
+    return said + _of_images(v) + _of_cells(v) + (f" {UNLOOKED}" if unlooked else "")
 
 
 def capitalised(text: str) -> str:
@@ -186,7 +197,7 @@ def of_groups(images: int, groups: int | None) -> str:
     return f" of {groups:,} groups" if groups is not None and groups < 0.9 * images else ""
 
 
-def of_images(v: Verdict) -> str:
+def _of_images(v: Verdict) -> str:
     """Where the best arm shows no images, the result of the best arm that does; "" elsewhere."""
     rows = [row for row in v.comparisons if row.get("adds", LAYERS) != LAYERS]
     if v.adds != LAYERS or not rows or v.ratio == 0:
@@ -203,25 +214,34 @@ def worse_cells(cells: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     return sorted((row for row in cells if row["worse"]), key=lambda row: float(row["difference"]))
 
 
-def of_cells(v: Verdict, most: int = 3) -> str:
-    """The cells that get worse, and the cost over all images; "" for a trial that is not about cells."""
+def losses(rows: Sequence[Mapping[str, Any]], most: int = 3) -> str:
+    """The rows of `worse_cells` in words: "one cell gets significantly worse, ..."; at most `most` by name."""
+    named = [
+        f"{row['cell']} by {points(-row['difference'])[1:]} points ({points(row['low'])} to {points(row['high'])})"
+        for row in rows[:most]
+    ]
+    more = f", and {len(rows) - most} more" if len(rows) > most else ""
+    return f"{_cells_get(rows)} significantly worse: {', '.join(named)}{more}"
+
+
+def cost(v: Verdict) -> str:
+    """What a trial about cells costs over all images: a sentence; "" for another trial."""
     if v.overall is None:
         return ""
-    rows = worse_cells(v.cells)
-    text = ""
-    if rows:
-        losses = [
-            f"{row['cell']} by {points(-row['difference'])[1:]} points ({points(row['low'])} to {points(row['high'])})"
-            for row in rows[:most]
-        ]
-        more = f", and {len(rows) - most} more" if len(rows) > most else ""
-        subject = "One cell gets" if len(rows) == 1 else f"{len(rows)} cells get"
-        text = f" {subject} significantly worse: {', '.join(losses)}{more}."
-    cost = v.overall
     return (
-        f"{text} Over all {cost['test']:,} test images, balanced accuracy changes by {points(cost['difference'])} points "
-        f"({points(cost['low'])} to {points(cost['high'])})."
+        f"Over all {v.overall['test']:,} test images, balanced accuracy changes by {points(v.overall['difference'])} points "
+        f"({points(v.overall['low'])} to {points(v.overall['high'])})."
     )
+
+
+def _cells_get(rows: Sequence[Mapping[str, Any]]) -> str:
+    return "one cell gets" if len(rows) == 1 else f"{len(rows)} cells get"
+
+
+def _of_cells(v: Verdict) -> str:
+    """The cells that get worse, and the cost over all images; "" for a trial that is not about cells."""
+    rows = worse_cells(v.cells)
+    return (f" {capitalised(losses(rows))}." if rows else "") + (f" {cost(v)}" if v.overall is not None else "")
 
 
 def _numbers(v: Verdict, numbers: dict[str, Any]) -> str:
@@ -247,9 +267,9 @@ def same(adds: str) -> str:
 def remedy(v: Verdict) -> str:
     """What would settle an underpowered trial."""
     if v.lacking:
-        return f"{v.lacking}. {_more(v)}"
+        return f"{v.lacking}. {test_more(v)}"
     if v.coarse:
-        return f"no number of seeds can settle it: {v.coarse}. {_more(v)}"
+        return f"no number of seeds can settle it: {v.coarse}. {test_more(v)}"
     if len(v.seeds) < v.least_seeds:
         return (
             f"an outcome other than 'underpowered' needs at least {v.least_seeds} seeds (prove.seeds={v.least_seeds})"
@@ -257,13 +277,14 @@ def remedy(v: Verdict) -> str:
     if v.seeds_needed is None:
         return (
             f"no number of seeds can settle it with {v.test_n:,} test images: about {v.images_needed:,} are needed for a "
-            "difference of this size"
+            f"difference of this size. {test_more(v)}"
         )
     setting = "seeds" if v.folds > 1 else "max_seeds"
     return f"about {v.seeds_needed} seeds would settle a difference of this size (prove.{setting}={v.seeds_needed})"
 
 
-def _more(v: Verdict) -> str:
+def test_more(v: Verdict) -> str:
+    """The advice where the test split is too small."""
     return TEST_MORE_IN_FOLDS if v.folds > 1 else TEST_MORE
 
 

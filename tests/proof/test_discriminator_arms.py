@@ -100,8 +100,8 @@ def test_layers_that_know_more_than_the_train_images_help() -> None:
     assert all(row["synthetic"] == 0 for row in verdict.per_class)
     assert Verdict.from_dict(verdict.as_dict()).adds == verdict.adds
     stored = verdict.as_dict()
-    assert "augury.pretrained('RUN')" in " ".join(wording.meaning(stored))
-    assert "discriminator&#x27;s layers: helps" in badge(stored)
+    assert "augury.pretrained('RUN')" in " ".join(wording.meaning(verdict))
+    assert "discriminator&#x27;s layers: helps" in badge(verdict)
     before = {k: v for k, v in stored.items() if k != "adds"}  # as it was kept before there were such arms
     assert Verdict.from_dict(before).adds == "synthetic images"
 
@@ -175,8 +175,8 @@ def test_images_that_were_not_shown_do_not_stand_in_the_way_of_layers() -> None:
 @pytest.mark.parametrize("control", [True, False])
 def test_sentences_are_about_layers(share: float, control: bool) -> None:
     shares = {"classical": 0.7, "discriminator_init": share} | ({"discriminator_random": 0.69} if control else {})
-    told = found_by(shares).as_dict()
-    said = " ".join([told["sentence"], *wording.meaning(told)])
+    verdict = found_by(shares)
+    said = " ".join([verdict.sentence, *wording.meaning(verdict)])
     assert "synthetic" not in said and "the same training without them" not in said
     assert ("random weights" in said) <= control
 

@@ -19,7 +19,7 @@ from augury.proof.judging_cells import judged_images
 from augury.proof.measures import packed
 from augury.proof.pooling import Fold, pooled
 from augury.report import badge
-from augury.report.wording import meaning, outcome
+from augury.report.wording import meaning
 from augury.settings import ProveSettings
 from tests.helpers.cell_data import held, images, train, translated
 
@@ -138,15 +138,14 @@ def test_a_cell_that_gets_worse_is_never_passed_over() -> None:
     assert [row["worse"] for row in found.cells] == [False, False, True, False]
     assert found.sentence.startswith("The synthetic images help, but not everywhere: +35.0 points")
     assert "One cell gets significantly worse: standing, ground=dark by 40.0 points (-" in found.sentence
-    told = found.as_dict()
-    assert outcome(told) == "Helps, but one cell gets worse" and badge(told).count(", a cell worse") >= 1
-    assert any("one cell gets significantly worse, standing, ground=dark by 40.0" in line for line in meaning(told))
+    assert found.title == "Helps, but one cell gets worse" and badge(found).count(", a cell worse") >= 1
+    assert any("one cell gets significantly worse: standing, ground=dark by 40.0" in line for line in meaning(found))
     assert any(
-        line.startswith("Train as the arm filled does: randaugment, the real images and") for line in meaning(told)
+        line.startswith("Train as the arm filled does: randaugment, the real images and") for line in meaning(found)
     )
     good = verdict({"randaugment": hits(0.9, 0.9, 0.9, 0.2), "filled": hits(0.9, 0.9, 0.88, 0.9)})
     assert good.sentence.startswith("The synthetic images help: ") and "worse" not in good.sentence
-    assert outcome(good.as_dict()) == "Helps"
+    assert good.title == "Helps"
 
 
 def test_losses_are_corrected_for_the_number_of_cells() -> None:

@@ -57,7 +57,7 @@ def test_a_run_ends_in_verdict_data_set_and_report(whole) -> None:
     assert printed["verdict"]["outcome"] in ("helps", "no difference", "hurts", "underpowered")
     assert run.verdict.sentence == printed["verdict"]["sentence"]
     page = (run / "report.html").read_text().replace("&#39;", "'")
-    assert all(part in page for part in headline(run.verdict.as_dict()))
+    assert all(part in page for part in headline(run.verdict.sentence))
     assert len(list((run / "dataset").rglob("real-*.png"))) == sum(run.about["data"]["counts"]["train"])
     rows = [json.loads(line) for line in (run / "synthetic" / "manifest.jsonl").read_text().splitlines()]
     assert {"class", "seed", "index", "synthesizer", "scores", "kept", "reason"} <= rows[0].keys()

@@ -78,16 +78,12 @@ def tell(run: Run, as_json: bool) -> None:
         typer.echo(json.dumps({"run": str(run.path), "verdict": result.as_dict()}))
         return
     verdict(result)
-    if result.outcome == "underpowered" and result.seeds_needed is None and len(result.seeds) >= result.least_seeds:
-        typer.echo(
-            "\n  augury run --folds 5 would test every image once, in another folder (data with given splits: --split new)"
-        )
     typer.echo(f"\n  data set  {dataset_path}\n  report    {run / 'report.html'}")
 
 
 def verdict(result: Verdict) -> None:
     """Print the outcome, its sentence, and one line per arm."""
-    typer.echo(f"\n{result.outcome.upper()}. {result.sentence}\n")
+    typer.echo(f"\n{result.title.upper()}. {result.sentence}\n")
     width = max(map(len, result.arms))
     for name, values in result.arms.items():
         mean, worst = (sum(values[k]) / len(values[k]) for k in ("balanced_accuracy", "worst_recall"))

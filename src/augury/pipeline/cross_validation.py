@@ -96,7 +96,7 @@ def cross_validate(
         before, look = looks_before(root, metadata)
         verdict = proof.pooled(trials).after(before, look)
         write_json(root / "verdict.json", verdict.as_dict())
-        write_text(root / "badge.svg", report.badge(verdict.as_dict()))
+        write_text(root / "badge.svg", report.badge(verdict))
         outcomes = {r.name: t.verdict.outcome for r, t in zip(runs, trials, strict=True)}
         write_json(root / "folds.json", metadata | {"words": outcomes, "look": look})
         report.write(_page(root, metadata, session, verdict, fold_images, folds, chosen), root / "report.html")
@@ -200,8 +200,8 @@ def _page(
         title=root.path.resolve().name,
         source=f"{last.source}, in {folds} folds",
         command=last.command(settings, "--folds", str(folds)),
-        about=metadata,
-        verdict=verdict.as_dict(),
+        metadata=metadata,
+        verdict=verdict,
         train=last.data,
         synthetic=synthetic,
         neighbours=np.concatenate([each.neighbours for each in fold_images]),

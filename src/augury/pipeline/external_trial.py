@@ -130,7 +130,7 @@ def judge(
         facts = _describe(data, loaded, parts, chosen, device.type, names)
         write_json(trial_folder / "judged.json", facts)
         write_json(trial_folder / "verdict.json", verdict.as_dict())
-        write_text(trial_folder / "badge.svg", report.badge(verdict.as_dict()))
+        write_text(trial_folder / "badge.svg", report.badge(verdict))
         report.write(_page(trial_folder, facts, names, verdict, train, beside, chosen), trial_folder / "report.html")
     return verdict
 
@@ -263,8 +263,8 @@ def _page(
         title=trial_folder.path.resolve().name,
         source=f"{Path(names[0]).name} with {Path(names[1]).name}",
         command="" if IN_MEMORY in names else shlex.join(arguments),
-        about=metadata,
-        verdict=verdict.as_dict(),
+        metadata=metadata,
+        verdict=verdict,
         train=train,
         synthetic=synthetic,
         neighbours=neighbours,

@@ -11,15 +11,16 @@ import numpy.typing as npt
 
 from augury.generation.examples import Example
 from augury.images import Codes, Images, LabelledImages, SyntheticImages
+from augury.verdict import Verdict
 
 
 @dataclass(frozen=True)
 class Facts:
     """The facts of one run, mostly as its JSON files hold them.
 
-    `source` is the origin of the data, and `command` repeats the run. `about` is run.json: {version, settings, versions, machine,
-    data: {n, shape, classes, counts: {train, validation, test}, notes}}. `verdict` is verdict.json. `train` are the real training
-    images, `synthetic` all images drawn, including the rejected ones.
+    `source` is the origin of the data, and `command` repeats the run. `metadata` is run.json: {version, settings, versions,
+    machine, data: {n, shape, classes, counts: {train, validation, test}, notes}}. `train` are the real training images,
+    `synthetic` all images drawn, including the rejected ones.
 
     `neighbours` int64 [M, 1 + k] are an index into `synthetic`, then k into `train`, nearest first, at `distances`
     float64 [M, k].
@@ -42,8 +43,8 @@ class Facts:
     title: str
     source: str
     command: str
-    about: Mapping[str, Any]
-    verdict: Mapping[str, Any]
+    metadata: Mapping[str, Any]
+    verdict: Verdict
     train: LabelledImages
     synthetic: SyntheticImages
     neighbours: Codes
