@@ -8,7 +8,7 @@ from typing import Any
 
 from augury.errors import RunFolderError
 
-FORMAT = 8
+FORMAT = 9
 """Increased when the computation of verdicts changes, so that older verdicts are computed again."""
 
 IMAGES, LAYERS = "synthetic images", "discriminator's layers"
@@ -46,8 +46,8 @@ class Verdict:
     `adds` names what `arm` has and `comparator` lacks: "synthetic images" ("of" another generator) or "discriminator's layers".
     `lacking` says why the test split allows only the outcome "underpowered", if so. `coarse` says why it cannot give
     "no difference" where all other conditions hold. `test_groups` counts the groups (people, patients) of the test split, None
-    without groups. `earlier` is the number of seeds of an earlier interim look at this trial with other seeds or arms, which is
-    not corrected for; `said` is its outcome.
+    without groups. `earlier_seeds` and `earlier_outcome` are those of an earlier interim look at this trial with other seeds or
+    arms, which is not corrected for.
 
     A trial about holes (cells of class × attribute without train images) measures the mean recall of the cells within the
     attribute values that contain a hole. `metric` names them and `test_n` counts their images. `cells` then has a row for every
@@ -90,8 +90,8 @@ class Verdict:
     lacking: str = ""
     coarse: str = ""
     test_groups: int | None = None
-    earlier: int = 0
-    said: str = ""
+    earlier_seeds: int = 0
+    earlier_outcome: str = ""
     cells: tuple[dict[str, Any], ...] = ()
     overall: dict[str, Any] | None = None
     format: int = FORMAT
@@ -125,8 +125,8 @@ class Verdict:
 
         (0, "") where none could.
         """
-        if self.earlier:
-            return self.earlier, self.said
+        if self.earlier_seeds:
+            return self.earlier_seeds, self.earlier_outcome
         return (len(self.seeds), self.outcome) if len(self.seeds) >= self.least_seeds and not self.lacking else (0, "")
 
     def after(self, before: Verdict | None, look: tuple[int, str] = (0, "")) -> Verdict:
@@ -139,9 +139,9 @@ class Verdict:
         if before is not None and not look[0]:
             same = (len(before.seeds), set(before.arms), before.ratio, before.margin)
             other = same != (len(self.seeds), set(self.arms), self.ratio, self.margin)
-            again = before.earlier == len(self.seeds) if before.earlier else not other
+            again = before.earlier_seeds == len(self.seeds) if before.earlier_seeds else not other
             earlier = (0, "") if again else before.look
-        return replace(self, earlier=earlier[0], said=earlier[1])
+        return replace(self, earlier_seeds=earlier[0], earlier_outcome=earlier[1])
 
     @classmethod
     def from_dict(cls, stored: dict[str, Any]) -> Verdict:
@@ -174,7 +174,9 @@ def sentence(v: Verdict) -> str:
         )
     unlooked = v.leaks is not None and not v.leaks.get("looked_for", True)
     numbers += (
-        f", not corrected for an earlier interim look at {v.earlier} seeds (outcome '{v.said}')," if v.earlier else ""
+        f", not corrected for an earlier interim look at {v.earlier_seeds} seeds (outcome '{v.earlier_outcome}'),"
+        if v.earlier_seeds
+        else ""
     )
     small = f", less than the {margin} that count as a difference in this trial" if abs(v.difference) < v.margin else ""
     said = {

@@ -146,9 +146,9 @@ def facts(
         {
             "class": name,
             "real": int(train.counts[c]),
-            "wanted": int(train.counts.max() - train.counts[c]),
+            "requested": int(train.counts.max() - train.counts[c]),
             "drawn": each,
-            "kept": int((synthetic.kept & (asked == c)).sum()),
+            "accepted": int((synthetic.accepted & (asked == c)).sum()),
             "why": f"rare: <{c}> images lack",
             "rejected": {f: sum(r == f for r, a in zip(reasons, asked, strict=True) if a == c) for f in FILTERS},
         }

@@ -21,6 +21,7 @@ from augury.proof.pooling import Fold, pooled
 from augury.report import badge
 from augury.report.wording import meaning
 from augury.settings import ProveSettings
+from augury.verdict import FORMAT
 from tests.helpers.cell_data import held, images, train, translated
 
 TRAIN = train(60)
@@ -48,7 +49,7 @@ def test_a_hole_filled_with_right_images_helps_within() -> None:
     assert rows["standing, ground=bright"]["hole"] and not rows["lying, ground=bright"]["hole"]
     assert rows["lying, ground=bright"]["within"] and not rows["lying, ground=dark"]["within"]
     assert found.ratio == pytest.approx(120 / 180) and found.ratio_curve == ()
-    assert Verdict.from_dict(found.as_dict()).as_dict() == found.as_dict() and found.format == 7
+    assert Verdict.from_dict(found.as_dict()).as_dict() == found.as_dict() and found.format == FORMAT
 
 
 @pytest.mark.parametrize("kind", ["wrong", "noise"])
@@ -176,8 +177,8 @@ def test_without_test_images_of_the_cell_nothing_is_said_of_it() -> None:
     assert row["test"] == 0 and row["recall_arm"] is None and row["difference"] is None and not row["worse"]
     said: list[str] = []
     settings = QUICK.model_copy(update={"seeds": 2, "steps": 1})
-    told = prove(TRAIN, held(10, 1), test, MADE, settings, on_note=said.append)
-    assert told.outcome == "underpowered" and any("no image of the cell 'standing, ground=bright'" in s for s in said)
+    found = prove(TRAIN, held(10, 1), test, MADE, settings, on_note=said.append)
+    assert found.outcome == "underpowered" and any("no image of the cell 'standing, ground=bright'" in s for s in said)
     dark = images({(0, 0): 50, (1, 0): 50}, 2)
     with pytest.raises(DataError, match="the test split has no image with ground=bright"):
         prove(TRAIN, held(10, 1), dark, MADE, settings)
@@ -205,7 +206,7 @@ def test_a_control_is_no_arm_to_be_praised_but_one_to_beat() -> None:
     good = hits(0.9, 0.9, 0.9, 0.9)
     found = verdict({"randaugment": hits(0.9, 0.9, 0.9, 0.2), "shuffled": good, "filled": good})
     assert found.arm == "filled" and found.comparator == "shuffled" and found.difference == 0
-    none = {**found.as_dict(), "outcome": "no difference"}
+    none = replace(found, outcome="no difference")
     assert any("The best of them is a control" in line for line in meaning(none))
 
 

@@ -59,7 +59,7 @@ def test_the_headline_says_what_and_the_line_below_by_how_much():
     assert wording.headline("All is said.") == ("All is said.", "")
 
 
-def test_what_filters_keep_and_why_a_class_gets_its_number_is_told():
+def test_what_filters_keep_and_why_a_class_gets_its_number_is_reported():
     given = facts("helps")
     text = words(Page(render(given)).text["filters"])
     for name, said in given.generation["filters"].items():
@@ -115,7 +115,7 @@ def test_a_trial_of_others_images_gets_a_shorter_page():
     assert "Sensitivity of each class at 90 % specificity" in page.text["classes"]
 
 
-def test_looks_and_other_synthetic_arms_are_told():
+def test_looks_and_other_synthetic_arms_are_reported():
     v = facts("underpowered", classes=3).verdict
     other = {**v.comparisons[0], "arm": "gan_first", "p_adjusted": 0.125, "level": 0.025}
     looks = [{"seeds": 12, "level": 0.00305, "p": 0.02, "outcome": "underpowered"}]
@@ -142,14 +142,14 @@ def test_a_badge_is_a_picture_with_the_word_and_the_sentence(outcome):
 
 
 @pytest.mark.parametrize("seeds", [1, 3])
-def test_too_few_seeds_are_told_as_such(seeds):
+def test_too_few_seeds_are_reported_as_such(seeds):
     text = words(Page(render(facts("underpowered", seeds=seeds, classes=2))).text["verdict"])
     assert f"With {seeds} paired seed" in text
     assert f"smallest possible p-value of the test is {2.0 ** (1 - seeds):g}," in text
     assert "detectable difference–" in text  # as it could not have found one of any size
 
 
-def test_groups_are_told_with_the_images_of_each_class():
+def test_groups_are_reported_with_the_images_of_each_class():
     base = facts("underpowered", classes=2)
     rows = [{**row, "groups": number} for row, number in zip(base.verdict.per_class, (4, 10), strict=True)]
     n = base.verdict.test_n
@@ -247,7 +247,7 @@ def test_pictures_are_the_first_ones_pixel_for_pixel():
     sources = Page(render(given)).all("img")
     real, synthetic = (np.asarray(opened(source)) for source in sources[:2])
     step = (real.shape[1] - 28) // 7
-    at = np.flatnonzero((given.synthetic.labels == 0) & given.synthetic.kept)
+    at = np.flatnonzero((given.synthetic.labels == 0) & given.synthetic.accepted)
     for place in range(8):
         tile = slice(place * step, place * step + 28)
         np.testing.assert_array_equal(real[:, tile, 0], given.train.images[place, 0])
@@ -372,7 +372,7 @@ def test_the_templates_lie_in_the_package():
     assert {"page.html.j2", "parts.html.j2", "style.css"} <= {p.name for p in folder.iterdir()}
 
 
-def test_near_duplicates_are_told_with_pictures_and_policy():
+def test_near_duplicates_are_reported_with_pictures_and_policy():
     given = facts()
     assert "Near-duplicates" not in render(given)
     near = {

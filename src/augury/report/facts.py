@@ -26,7 +26,7 @@ class Facts:
     float64 [M, k].
     `log` has rows {step, seconds, images, loss_g, loss_d, score_real, score_fake, images_per_second}. `plan` is {recipe, steps,
     batch, precision, device, images_per_second, parameters, augment, label_sampling}. `generation` is {strategy, rows: [{class,
-    real, wanted, drawn, kept, rejected: {filter: n}, why}], filters: {name: what it keeps}}.
+    real, requested, drawn, accepted, rejected: {filter: n}, why}], filters: {name: what it keeps}}.
 
     `scores` has rows {name, value, low, high, n, better, features, preprocessing, baseline, note, settings, group}; `score_notes`
     apply to all of them. `copies` is {looked: [{features, fakes, train, copies}], pairs: [{features, class, index,

@@ -123,7 +123,7 @@ def _context(facts: Facts) -> dict[str, Any]:
         "of_images": verdict.adds != LAYERS,
         "groups": of_groups(verdict.test_n, verdict.test_groups),
         "same": same(verdict.adds),
-        "other_network": any(name in ARMS and ARMS[name].learnt for name in verdict.arms),
+        "other_network": any(name in ARMS and ARMS[name].trained_weights for name in verdict.arms),
         "meaning": wording.meaning(verdict),
         "arm_notes": {name: arm.note for name, arm in ARMS.items()},
         "arms": _arm_rows(verdict),
@@ -198,7 +198,7 @@ def _filters(generation: Mapping[str, Any]) -> list[str]:
 def _totals(generation: Mapping[str, Any]) -> dict[str, Any]:
     """The sum of every column of the generation table."""
     rows = generation.get("rows", ())
-    totals = {column: sum(row[column] for row in rows) for column in ("real", "wanted", "drawn", "kept")}
+    totals = {column: sum(row[column] for row in rows) for column in ("real", "requested", "drawn", "accepted")}
     rejected = {name: sum(row["rejected"].get(name, 0) for row in rows) for name in _filters(generation)}
     return {**totals, "rejected": rejected}
 
@@ -212,7 +212,7 @@ def _data(facts: Facts) -> dict[str, Any]:
     return {
         "n": data.get("n", len(facts.train)),
         "size": f"{width} × {height} px, {'grey' if channels == 1 else 'colour'}",
-        "parts": list(counts),
+        "splits": list(counts),
         "rows": [(name, [column[c] for column in counts.values()]) for c, name in enumerate(classes)],
         "totals": [sum(column) for column in counts.values()],
         "notes": dict(data.get("notes", {})),
@@ -228,7 +228,7 @@ def _pictures(facts: Facts) -> dict[str, Any]:
     for c in shown.tolist():
         name = facts.train.classes[c]
         strip_inputs.append(_strip(facts.train.images, facts.train.labels == c, f"real training images of {name}"))
-        at = (facts.synthetic.labels == c) & facts.synthetic.kept
+        at = (facts.synthetic.labels == c) & facts.synthetic.accepted
         strip_inputs.append(_strip(facts.synthetic.images, at, f"{synthetic_noun} of {name}"))
     order = np.argsort(facts.distances[:, 0], kind="stable")[:PAIRS] if facts.distances.size else np.empty(0, int)
     for m in order.tolist():

@@ -167,9 +167,9 @@ def meaning(verdict: Verdict) -> list[str]:
     else:
         said = _settled(verdict)
     said += cell_results(verdict)
-    if earlier := verdict.earlier:
+    if earlier := verdict.earlier_seeds:
         said.append(
-            f"An earlier trial with {earlier} seeds used this test split; its outcome was '{verdict.said}'. Every further interim look, with more "
+            f"An earlier trial with {earlier} seeds used this test split; its outcome was '{verdict.earlier_outcome}'. Every further interim look, with more "
             "seeds, other arms or settings, or another generator, raises the error rate above one in twenty. After a second it is "
             "about one in twelve. If a trial may grow, start it with prove.max_seeds, which corrects for the interim looks."
         )
