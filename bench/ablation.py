@@ -139,14 +139,14 @@ class Useful:
     def __call__(self, generator: Synthesizer) -> dict[str, float | str]:
         """The measures of a generator."""
         s = self.session
-        score = useful(generator, s.parts["train"], s.parts["validation"], s.settings, s.device)[0]
+        score = useful(generator, s.splits["train"], s.splits["validation"], s.settings, s.device)[0]
         worse = {"kid": 1 - score.value, "kid_error": (score.high - score.low) / 2 / 1.96}
         return self.usual(generator) | worse
 
 
 def distilled(session: Session) -> SyntheticImages:
     """The train images under the mean opinion of three classifiers that they have taught."""
-    train, members = session.parts["train"], [session.classifier, session.fitted(1), session.fitted(2)]
+    train, members = session.splits["train"], [session.classifier, session.fitted(1), session.fitted(2)]
     targets = generation.soft_labels(train.images, train.labels, [partial(proof.probabilities, m) for m in members])
     at = np.arange(len(train))
     return SyntheticImages(
@@ -192,8 +192,8 @@ def trial(case: str, name: str, places: Places, folder: Path, seeds: int) -> dic
             session.__dict__["synthetic"] = distilled(session)
         else:
             draw(session)
-        shares.append(float(session.synthetic.kept.mean()))
-        parts = [session.parts[part] for part in SPLITS]
+        shares.append(float(session.synthetic.accepted.mean()))
+        parts = [session.splits[part] for part in SPLITS]
         file, stem = folder / case / f"trials-{session.run.path.name}.json", done.name.partition(".")[0]
         results = read_json(file) if file.exists() else {}
         if results.setdefault("data", session.data.fingerprint) != session.data.fingerprint:
@@ -208,8 +208,8 @@ def trial(case: str, name: str, places: Places, folder: Path, seeds: int) -> dic
         verdict = proof.prove(
             *parts, session.synthetic, told, device=session.device, flips=session.flips, results=mine, on_result=keep
         )
-        shown = session.synthetic.take(session.synthetic.kept)
-        return Fold(session.parts["train"], session.parts["test"], {proof.OWN: shown}, verdict, mine)
+        shown = session.synthetic.take(session.synthetic.accepted)
+        return Fold(session.splits["train"], session.splits["test"], {proof.OWN: shown}, verdict, mine)
 
     verdict = replace(CASES[case], related=change.start).verdict(places, place, settings, tried)
     arms = {arm: values["balanced_accuracy"] for arm, values in verdict.arms.items()}

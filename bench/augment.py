@@ -228,9 +228,9 @@ def median(work: Work, seconds: float) -> float:
     work()
     spent: list[float] = []
     while len(spent) < 3 or sum(spent) < seconds:
-        begun = time.perf_counter()
+        started = time.perf_counter()
         work()
-        spent.append(time.perf_counter() - begun)
+        spent.append(time.perf_counter() - started)
     return statistics.median(spent)
 
 

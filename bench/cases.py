@@ -56,7 +56,7 @@ class Case:
         """What `trial` finds in the run of each fold, in `folder`/1, `folder`/2 …, pooled where there are several."""
         found = []
         if self.related:
-            start = str(begun(self.related, places, folder.parent, settings.train.steps or 1))
+            start = str(started(self.related, places, folder.parent, settings.train.steps or 1))
             settings = settings.model_copy(update={"train": settings.train.model_copy(update={"start_from": start})})
         for k, make in enumerate(self.folds, 1):
             images = make(places)
@@ -83,7 +83,7 @@ def unlabelled(pool: LabelledImages, used: LabelledImages, folder: Path) -> Path
     return folder
 
 
-def begun(name: str, places: Places, folder: Path, steps: int) -> Path:
+def started(name: str, places: Places, folder: Path, steps: int) -> Path:
     """The folder of a generator of `RELATED` images, trained as long as those that begin as it; all of them train
     it, as none of them is tested."""
     place = folder / f"related-{name}-{steps}"

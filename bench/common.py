@@ -168,10 +168,10 @@ def seconds_a_step(train_step: Callable[[int], object], every: int, patience: fl
     """Mean seconds of a step: medians of steps with and without the lazy penalties, `patience` seconds for each kind."""
 
     def timed(step: int) -> float:
-        begun = time.perf_counter()
+        started = time.perf_counter()
         train_step(step)
         synchronise()
-        return time.perf_counter() - begun
+        return time.perf_counter() - started
 
     def usual(offset: int) -> float:
         first = timed(offset)  # warms up

@@ -24,11 +24,11 @@ def main() -> None:
     if len(words) != 2:
         raise SystemExit("the Makefile's demo target does not have two runs")
     with tempfile.TemporaryDirectory() as folder:
-        run, begun = Path(folder) / "demo", time.perf_counter()
+        run, started = Path(folder) / "demo", time.perf_counter()
         for each in words:
             call = each.replace("runs/demo", str(run)).split()
             subprocess.run([str(Path(sys.executable).parent / call[0]), *call[1:]], check=True)
-        wall = time.perf_counter() - begun
+        wall = time.perf_counter() - started
         hole = json.loads((run.with_name("demo-hole") / "verdict.json").read_text())
         peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 2**20
         verdict = json.loads((run / "verdict.json").read_text())

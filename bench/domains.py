@@ -196,11 +196,11 @@ def verdict_of(
     kept: list[float] = []
 
     def trial(session: Session, first: int, seeds: int) -> Verdict:
-        parts, wanted = session.parts, session.settings.prove.model_copy(update={"seeds": seeds})
+        splits, wanted = session.splits, session.settings.prove.model_copy(update={"seeds": seeds})
         kept.append(session.run.read("generation")["kept_classes"]["overall"]["value"])
         assert session.target is not None
         return proof.prove(
-            parts["train"], parts["validation"], parts["test"], session.synthetic, wanted, offset=first, flips=session.flips,
+            splits["train"], splits["validation"], splits["test"], session.synthetic, wanted, offset=first, flips=session.flips,
             target=session.target.images, results=results.values, on_result=results.keep, on_note=print,
         )  # fmt: skip
 
@@ -209,7 +209,7 @@ def verdict_of(
     )
     last = settings_of(case, target, 0, steps)
     with stages.opened(images.labelled, folder / name / "translator-0", settings=last) as session:
-        train, test = session.parts["train"], session.parts["test"]
+        train, test = session.splits["train"], session.splits["test"]
     return verdict, references(images, train, test, case, results), kept[: len(kept) - 1]
 
 

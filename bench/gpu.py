@@ -46,7 +46,7 @@ class Bench:
     def __init__(self, options: argparse.Namespace) -> None:
         self.options, self.dry = options, options.dry_run
         self.device = choose_device("cpu" if self.dry else "cuda")
-        self.begun = time.perf_counter()
+        self.started = time.perf_counter()
         self.rows: list[dict[str, Any]] = []
         self.facts: list[dict[str, Any]] = []
         self.left_out: list[str] = []
@@ -57,7 +57,7 @@ class Bench:
 
     def left(self) -> float:
         """Seconds left."""
-        return float(self.options.minutes * 60 - (time.perf_counter() - self.begun))
+        return float(self.options.minutes * 60 - (time.perf_counter() - self.started))
 
     def plan(self, name: str, images: LabelledImages, precision: str, **settings: Any) -> Plan:
         """The recipe as `augury train` would play it."""
@@ -129,10 +129,10 @@ class Bench:
         parts = data.split(images)
         train, test = (images.take(parts == part) for part in (0, 2))
         extractor = classifier_features(train, self.device, steps=5 if self.dry else 300)
-        begun = time.perf_counter()
+        started = time.perf_counter()
         plan = self.plan(name, train, "auto", budget=seconds)
         synthesizer = train_plan(plan, train)
-        spent = time.perf_counter() - begun
+        spent = time.perf_counter() - started
         real = held_out(train, test, count, seed=0)
         drawn = synthesizer.sample(mixed(train.labels, count), seed=0).images
         known = {"features": extractor.identity, "preprocessing": extractor.preprocessing, "seed": 0}

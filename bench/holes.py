@@ -67,7 +67,7 @@ class Arrays:
     labels: np.ndarray
     values: np.ndarray
     groups: np.ndarray
-    parts: np.ndarray
+    splits: np.ndarray
 
 
 def faces(case: Hole, folder: Path) -> Arrays:
@@ -98,14 +98,14 @@ def scans(case: Hole, folder: Path) -> Arrays:
     file = np.load(folder / "pneumoniamnist.npz", allow_pickle=False)
     images = np.concatenate([file[f"{part}_images"] for part in ("train", "val", "test")])
     labels = np.concatenate([file[f"{part}_labels"].ravel() for part in ("train", "val", "test")])
-    parts = np.repeat([0, 1, 2], [len(file[f"{part}_labels"]) for part in ("train", "val", "test")]).astype(np.int8)
+    splits = np.repeat([0, 1, 2], [len(file[f"{part}_labels"]) for part in ("train", "val", "test")]).astype(np.int8)
     second = rng(0, "scanner").random(len(images)) < 0.5
     shifted = 255 * (gaussian_filter(images[second] / 255, (0, 0.8, 0.8)) ** 0.5)
     shifted += rng(0, "scanner noise").normal(0, 12, shifted.shape)
     images = images.copy()
     images[second] = np.clip(np.round(shifted), 0, 255)
     names = np.array(["normal", "pneumonia"])[labels]
-    return Arrays(images, names, np.where(second, "second", "first"), np.arange(len(images)), parts)
+    return Arrays(images, names, np.where(second, "second", "first"), np.arange(len(images)), splits)
 
 
 HOLES = {
@@ -132,12 +132,12 @@ def images_of(case: Hole, folder: Path) -> tuple[LabelledImages, LabelledImages]
     for label in np.unique(found.labels):
         for value in np.unique(found.values):
             for part, most in enumerate((EACH, HELD, MOST)):
-                members = np.flatnonzero((found.labels == label) & (found.values == value) & (found.parts == part))
+                members = np.flatnonzero((found.labels == label) & (found.values == value) & (found.splits == part))
                 rows.append(rng(0, "cell", str(label), str(value), part).permutation(members)[:most])
     chosen = np.sort(np.concatenate(rows))
     data = from_arrays(
         found.images[chosen], found.labels[chosen], attributes={case.attribute: found.values[chosen]},
-        groups=found.groups[chosen], split=found.parts[chosen], notes={"flips": case.flips},
+        groups=found.groups[chosen], split=found.splits[chosen], notes={"flips": case.flips},
     )  # fmt: skip
     empty = (found.labels[chosen] == case.cell[0]) & (found.values[chosen] == case.cell[1])
     return data.take(~empty | (data.split == 2)), data.take(empty & (data.split == 0))
@@ -163,16 +163,16 @@ def verdict_of(name: str, places: Path, folder: Path, steps: int | None) -> tupl
     results = Remembered(folder / name / "trainings.json")
 
     def trial(session: Session, first: int, seeds: int) -> Verdict:
-        parts, wanted = session.parts, session.settings.prove.model_copy(update={"seeds": seeds})
+        splits, wanted = session.splits, session.settings.prove.model_copy(update={"seeds": seeds})
         return proof.prove(
-            parts["train"], parts["validation"], parts["test"], session.synthetic, wanted, offset=first, flips=case.flips,
+            splits["train"], splits["validation"], splits["test"], session.synthetic, wanted, offset=first, flips=case.flips,
             condition=(case.attribute,), rare=LEAST, results=results.values, on_result=results.keep, on_note=print,
         )  # fmt: skip
 
     settings = partial(settings_of, case, steps=steps)
     verdict = over_translators(data, folder / name, settings, trial)
     with stages.opened(data, folder / name / "translator-0", settings=settings(0)) as session:
-        train, test = session.parts["train"], session.parts["test"]
+        train, test = session.splits["train"], session.splits["test"]
     return verdict, oracle(train, lacking, test, case, results)
 
 

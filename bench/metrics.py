@@ -57,9 +57,9 @@ def measured(name: str, file: str) -> dict[str, float]:
     score(name, fake[:50], real[:50])
     spent: list[float] = []
     while not spent or (sum(spent) < 1 and len(spent) < 9):
-        begun = time.perf_counter()
+        started = time.perf_counter()
         value = score(name, fake, real)
-        spent.append(time.perf_counter() - begun)
+        spent.append(time.perf_counter() - started)
     return {"value": value, "seconds": statistics.median(spent), "megabytes": peak()}
 
 
@@ -119,9 +119,9 @@ def extraction(count: int, rounds: int, folder: Path) -> list[dict[str, Any]]:
     ours.extract(images[:16])
 
     def us() -> float:
-        begun = time.perf_counter()
+        started = time.perf_counter()
         ours.extract(images)
-        return count / (time.perf_counter() - begun)
+        return count / (time.perf_counter() - started)
 
     def them() -> float:
         answer = oracles.theirs(python, file, "--weights", str(weights))

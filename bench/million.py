@@ -90,13 +90,13 @@ def divide(folder: Path) -> dict[str, Any]:
     from augury import data
 
     images = loaded(folder)
-    begun = time.perf_counter()
+    started = time.perf_counter()
     near = data.find_near_duplicates(images.images)
     middle = time.perf_counter()
     codes = data.split(images, together=near)
     return {
         "near_duplicates": len(near),
-        "near_seconds": middle - begun,
+        "near_seconds": middle - started,
         "split_seconds": time.perf_counter() - middle,
         "parts": np.bincount(codes).tolist(),
     }
@@ -113,10 +113,10 @@ def iterate(folder: Path, batches: int) -> dict[str, Any]:
     train = images.take(data.split(images) == 0)
     drawn = BatchLoader(train, (), "sqrt", BATCH, 0)
     device = torch.device("cpu")
-    begun = time.perf_counter()
+    started = time.perf_counter()
     for step in range(batches):
         drawn.draw(step, device)
-    return {"images_a_second": batches * BATCH / (time.perf_counter() - begun)}
+    return {"images_a_second": batches * BATCH / (time.perf_counter() - started)}
 
 
 def reader(folder: Path) -> dict[str, Any]:
@@ -139,9 +139,9 @@ def reader(folder: Path) -> dict[str, Any]:
     works: dict[str, Callable[[], None]] = {"reader": handed_out, "page_cache": plain}
     for _ in range(3):
         for name, work in works.items():
-            begun = time.perf_counter()
+            started = time.perf_counter()
             work()
-            rates.setdefault(name, []).append(images.nbytes / 1e9 / (time.perf_counter() - begun))
+            rates.setdefault(name, []).append(images.nbytes / 1e9 / (time.perf_counter() - started))
     return {name: float(np.median(found)) for name, found in rates.items()}
 
 
@@ -151,10 +151,10 @@ def pillow(folder: Path) -> dict[str, Any]:
         files = [
             archive.extractfile(m).read() for m, _ in zip(archive, range(8000), strict=False) if m.name.endswith("jpg")
         ]  # type: ignore[union-attr]
-    begun = time.perf_counter()
+    started = time.perf_counter()
     for raw in files:
         np.asarray(Image.open(io.BytesIO(raw)).convert("RGB"))
-    return {"images_a_second": len(files) / (time.perf_counter() - begun)}
+    return {"images_a_second": len(files) / (time.perf_counter() - started)}
 
 
 STAGES: dict[str, Callable[..., dict[str, Any]]] = {
@@ -174,9 +174,9 @@ def stage(name: str, folder: Path, batches: int) -> dict[str, Any]:
     import augury.training  # what every stage holds before it begins
 
     assert torch and augury.training
-    before, begun = highest(), time.perf_counter()
+    before, started = highest(), time.perf_counter()
     told = STAGES[name](folder, *([batches] if name == "iterate" else []))
-    return {**told, "seconds": time.perf_counter() - begun, "memory": highest(), "before": before}
+    return {**told, "seconds": time.perf_counter() - started, "memory": highest(), "before": before}
 
 
 def main() -> None:

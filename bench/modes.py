@@ -129,10 +129,10 @@ def played(objective: str, plane: str, steps: int, seed: int) -> tuple[int, floa
         points = centres[random.integers(len(centres), size=BATCH)] + deviation * random.standard_normal((BATCH, 2))
         return torch.from_numpy(points.astype(np.float32))[:, :, None, None], none
 
-    begun = time.perf_counter()
+    started = time.perf_counter()
     for step in range(steps):
         trainer.train_step(step, step / steps, draw)
-    spent = time.perf_counter() - begun
+    spent = time.perf_counter() - started
     with torch.inference_mode():
         points = trainer.state.average.module(torch.randn(SAMPLES, LATENT), none)[:, :, 0, 0].numpy()
     distance = np.linalg.norm(points[:, None] - centres[None], axis=2)

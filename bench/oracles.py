@@ -120,8 +120,8 @@ def main() -> None:
     mine: dict[str, tuple[float, float]] = {}
     for name, score in ours(arrays).items():
         score()  # warms up, as theirs are
-        begun = time.perf_counter()
-        mine[name] = score(), time.perf_counter() - begun
+        started = time.perf_counter()
+        mine[name] = score(), time.perf_counter() - started
     known = versions(python)
     table, rows = [], []
     for peer, scores in found.items():

@@ -92,13 +92,13 @@ def theirs(name: str, images: Images, options: argparse.Namespace) -> tuple[Imag
 
 def ours(train: LabelledImages, options: argparse.Namespace) -> tuple[Images, dict[str, Any]]:
     """(images drawn in the class mix of the train images, facts) of Augury."""
-    begun = time.perf_counter()
+    started = time.perf_counter()
     settings = TrainSettings(recipe=options.recipe, budget=options.seconds - min(6.0, options.seconds / 10))
     plan = make_plan(
         train, settings, seed=options.seed, device=choose_device("cpu"), flips=bool(train.notes.get("flips", False))
     )
     synthesizer = train_plan(plan, train)
-    seconds = time.perf_counter() - begun
+    seconds = time.perf_counter() - started
     labels = np.resize(rng(options.seed, "mix").permutation(train.labels), options.count)
     facts = {"steps": plan.steps, "seconds": round(seconds, 1), "precision": plan.precision}
     return synthesizer.sample(labels, seed=options.seed).images, facts

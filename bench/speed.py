@@ -57,8 +57,8 @@ def one(name: str, size: int, batch: int, patience: float) -> dict[str, float]:
         operations = 0.0
     drawn = 0.0
     if draw():
-        begun = time.perf_counter()
-        drawn = draw() / (time.perf_counter() - begun)
+        started = time.perf_counter()
+        drawn = draw() / (time.perf_counter() - started)
     critics = RECIPES[name].critic_steps if name in RECIPES else 1
     return {
         "trained": batch * critics / seconds,

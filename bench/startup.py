@@ -22,9 +22,9 @@ def seconds(call: list[str]) -> Callable[[], float]:
     """Seconds of one fresh process."""
 
     def run() -> float:
-        begun = time.perf_counter()
+        started = time.perf_counter()
         subprocess.run(call, check=True, capture_output=True)
-        return time.perf_counter() - begun
+        return time.perf_counter() - started
 
     return run
 

@@ -68,7 +68,7 @@ def main() -> None:
     images = CASES[CASE].folds[0](places)
     with opened(images, place / "1", settings=validated(RunSettings, ROOMS), callbacks=callbacks(False)) as session:
         advance(session, "generate")
-        kept, train = session.synthetic.take(session.synthetic.kept), session.parts["train"]
+        kept, train = session.synthetic.take(session.synthetic.accepted), session.splits["train"]
         judged, flips = unused(places, images), session.flips
         about = [session.run.key("generate"), train.fingerprint]
     stored = read_json(file) if file.exists() else {}

@@ -34,13 +34,13 @@ def ours(plan: Plan, images: LabelledImages, steps: int) -> Callable[[], float]:
 
     def run() -> float:
         nonlocal step
-        begun = time.perf_counter()
+        started = time.perf_counter()
         for _ in range(steps):
             trainer.train_step(step, 0.0, lambda number: batches.draw(number, device))
             step += 1
         if device.type == "cuda":
             torch.cuda.synchronize()
-        return steps * plan.batch / (time.perf_counter() - begun)
+        return steps * plan.batch / (time.perf_counter() - started)
 
     return run
 
@@ -61,7 +61,7 @@ def plain(plan: Plan, images: LabelledImages, steps: int) -> Callable[[], float]
 
     def run() -> float:
         nonlocal step
-        begun = time.perf_counter()
+        started = time.perf_counter()
         for _ in range(steps):
             picks = torch.randint(len(pixels), (plan.batch,), generator=random)
             real, condition = pixels[picks].to(device), labels[picks, None].to(device)
@@ -89,7 +89,7 @@ def plain(plan: Plan, images: LabelledImages, steps: int) -> Callable[[], float]
                     kept.lerp_(new, 0.001)
             total.item()
             step += 1
-        return steps * plan.batch / (time.perf_counter() - begun)
+        return steps * plan.batch / (time.perf_counter() - started)
 
     return run
 

@@ -40,7 +40,7 @@ def one(way: str, network: str, channels: int, size: int, steps: int) -> float:
 
     def run(steps: int) -> float:
         config = TrainConfig(steps=steps, balanced=True, augment=policy("classical", flips=True))
-        begun = time.perf_counter()
+        started = time.perf_counter()
         made = fit_many(
             [data] * SEEDS,
             config,
@@ -53,7 +53,7 @@ def one(way: str, network: str, channels: int, size: int, steps: int) -> float:
         )
         list(made)
         synchronise()
-        return steps * config.batch * SEEDS / (time.perf_counter() - begun)
+        return steps * config.batch * SEEDS / (time.perf_counter() - started)
 
     with mock.patch.object(torch, "channels_last", torch.contiguous_format) if way == PLAIN else nullcontext():
         run(2)

@@ -31,11 +31,11 @@ def main() -> None:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(sys.stderr):
         play, draw, count = LEARNERS[options.name](np.load(options.images), options.seed, Path(folder))
-        begun, steps = time.perf_counter(), 0
-        while time.perf_counter() - begun < options.seconds:
+        started, steps = time.perf_counter(), 0
+        while time.perf_counter() - started < options.seconds:
             play(steps)
             steps += 1
-        seconds = time.perf_counter() - begun
+        seconds = time.perf_counter() - started
         np.save(options.out, draw(options.count), allow_pickle=False)
     print(json.dumps({"steps": steps, "seconds": round(seconds, 1), "parameters": count}))
 

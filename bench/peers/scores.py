@@ -175,11 +175,11 @@ def measured(peer: str, score: str, arrays: dict[str, np.ndarray]) -> list[float
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             PEERS[peer][score](*(x[:50] for x in given))  # imports, and warms up
-            begun = time.perf_counter()
+            started = time.perf_counter()
             value = PEERS[peer][score](*given)
     except Exception as error:  # a peer's failure is a finding
         return f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error).strip() else ''}"[:200]
-    return [value, time.perf_counter() - begun, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024]
+    return [value, time.perf_counter() - started, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024]
 
 
 def extraction(weights: str, images: np.ndarray, batch: int = 16) -> list[float]:
@@ -188,9 +188,9 @@ def extraction(weights: str, images: np.ndarray, batch: int = 16) -> list[float]
     network = module.FeatureExtractorInceptionV3("inception-v3-compat", ["2048"], weights)
     with torch.inference_mode():
         network(torch.from_numpy(images[:batch]))  # warms up
-        begun = time.perf_counter()
+        started = time.perf_counter()
         found = [network(torch.from_numpy(images[i : i + batch]))[0] for i in range(0, len(images), batch)]
-        spent = time.perf_counter() - begun
+        spent = time.perf_counter() - started
     return [float(torch.cat(found).mean()), spent, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024]
 
 

@@ -258,7 +258,7 @@ class SyntheticImages:
 
     @classmethod
     def of(cls, made: LabelledImages) -> SyntheticImages:
-        """Labelled images of any origin in the place of generated ones, all of them kept."""
+        """Labelled images of any origin in the place of generated ones, all of them accepted."""
         number = np.arange(len(made), dtype=np.int64)
         reasons = ("",) * len(made)
         return cls(made.images, made.labels[:, None], (), made.classes, 0, number, made.fingerprint, reasons=reasons)
@@ -272,7 +272,7 @@ class SyntheticImages:
         return self.conditions[:, 0]
 
     @property
-    def kept(self) -> npt.NDArray[np.bool_]:
+    def accepted(self) -> npt.NDArray[np.bool_]:
         """bool [N], True where no filter rejected the image."""
         return np.array([not reason for reason in self.reasons] or [True] * len(self), dtype=bool)
 

@@ -8,14 +8,16 @@ from typing import Any
 
 from augury.errors import RunFolderError
 
-FORMAT = 8
+FORMAT = 9
 """Increased when the computation of verdicts changes, so that older verdicts are computed again."""
 
 IMAGES, LAYERS = "synthetic images", "discriminator's layers"
 """What an arm can take from the training of a generator."""
 
 UNLOOKED = "The synthetic images were not checked for copies of test images (prove.near_duplicates=allow)."
-TEST_MORE = "Use a larger test split, or test every image once with augury run --folds"
+TEST_MORE = (
+    "Use a larger test split, or test every image once with augury run --folds 5 (data with given splits: --split new)"
+)
 TEST_MORE_IN_FOLDS = "Add more images to test"
 """Advice where the test split is too small: in a single trial, and in a cross-validation."""
 
@@ -44,8 +46,8 @@ class Verdict:
     `adds` names what `arm` has and `comparator` lacks: "synthetic images" ("of" another generator) or "discriminator's layers".
     `lacking` says why the test split allows only the outcome "underpowered", if so. `coarse` says why it cannot give
     "no difference" where all other conditions hold. `test_groups` counts the groups (people, patients) of the test split, None
-    without groups. `earlier` is the number of seeds of an earlier interim look at this trial with other seeds or arms, which is
-    not corrected for; `said` is its outcome.
+    without groups. `earlier_seeds` and `earlier_outcome` are those of an earlier interim look at this trial with other seeds or
+    arms, which is not corrected for.
 
     A trial about holes (cells of class × attribute without train images) measures the mean recall of the cells within the
     attribute values that contain a hole. `metric` names them and `test_n` counts their images. `cells` then has a row for every
@@ -88,8 +90,8 @@ class Verdict:
     lacking: str = ""
     coarse: str = ""
     test_groups: int | None = None
-    earlier: int = 0
-    said: str = ""
+    earlier_seeds: int = 0
+    earlier_outcome: str = ""
     cells: tuple[dict[str, Any], ...] = ()
     overall: dict[str, Any] | None = None
     format: int = FORMAT
@@ -98,6 +100,14 @@ class Verdict:
         """Plain JSON."""
         plain: dict[str, Any] = _plain(asdict(self))
         return {**plain, "sentence": self.sentence}
+
+    @property
+    def title(self) -> str:
+        """The outcome as a heading, qualified where the images help but a cell gets worse."""
+        rows = worse_cells(self.cells)
+        return self.outcome.capitalize() + (
+            f", but {_cells_get(rows)} worse" if self.outcome == "helps" and rows else ""
+        )
 
     @property
     def sentence(self) -> str:
@@ -115,8 +125,8 @@ class Verdict:
 
         (0, "") where none could.
         """
-        if self.earlier:
-            return self.earlier, self.said
+        if self.earlier_seeds:
+            return self.earlier_seeds, self.earlier_outcome
         return (len(self.seeds), self.outcome) if len(self.seeds) >= self.least_seeds and not self.lacking else (0, "")
 
     def after(self, before: Verdict | None, look: tuple[int, str] = (0, "")) -> Verdict:
@@ -129,9 +139,9 @@ class Verdict:
         if before is not None and not look[0]:
             same = (len(before.seeds), set(before.arms), before.ratio, before.margin)
             other = same != (len(self.seeds), set(self.arms), self.ratio, self.margin)
-            again = before.earlier == len(self.seeds) if before.earlier else not other
+            again = before.earlier_seeds == len(self.seeds) if before.earlier_seeds else not other
             earlier = (0, "") if again else before.look
-        return replace(self, earlier=earlier[0], said=earlier[1])
+        return replace(self, earlier_seeds=earlier[0], earlier_outcome=earlier[1])
 
     @classmethod
     def from_dict(cls, stored: dict[str, Any]) -> Verdict:
@@ -147,8 +157,9 @@ class Verdict:
 
 
 def points(value: float) -> str:
-    """A difference of shares in points (hundredths), signed: "+1.2"."""
-    return f"{round(100 * value, 1) + 0.0:+.1f}"  # + 0.0: no "-0.0"
+    """A difference of shares in points (hundredths), signed: "+1.2"; zero has no sign."""
+    text = f"{100 * value:+.1f}"
+    return "0.0" if text in ("+0.0", "-0.0") else text
 
 
 def sentence(v: Verdict) -> str:
@@ -163,7 +174,9 @@ def sentence(v: Verdict) -> str:
         )
     unlooked = v.leaks is not None and not v.leaks.get("looked_for", True)
     numbers += (
-        f", not corrected for an earlier interim look at {v.earlier} seeds (outcome '{v.said}')," if v.earlier else ""
+        f", not corrected for an earlier interim look at {v.earlier_seeds} seeds (outcome '{v.earlier_outcome}'),"
+        if v.earlier_seeds
+        else ""
     )
     small = f", less than the {margin} that count as a difference in this trial" if abs(v.difference) < v.margin else ""
     said = {
@@ -173,7 +186,7 @@ def sentence(v: Verdict) -> str:
         "underpowered": f"This trial cannot tell whether the {v.adds} help: {numbers} against the best arm without "
         f"them ({v.comparator}). {capitalised(remedy(v))}.",
     }[v.outcome]
-    return said + of_images(v) + of_cells(v) + (f" {UNLOOKED}" if unlooked else "")
+    return said + _of_images(v) + _of_cells(v) + (f" {UNLOOKED}" if unlooked else "")
 
 
 def capitalised(text: str) -> str:
@@ -186,7 +199,7 @@ def of_groups(images: int, groups: int | None) -> str:
     return f" of {groups:,} groups" if groups is not None and groups < 0.9 * images else ""
 
 
-def of_images(v: Verdict) -> str:
+def _of_images(v: Verdict) -> str:
     """Where the best arm shows no images, the result of the best arm that does; "" elsewhere."""
     rows = [row for row in v.comparisons if row.get("adds", LAYERS) != LAYERS]
     if v.adds != LAYERS or not rows or v.ratio == 0:
@@ -203,25 +216,34 @@ def worse_cells(cells: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     return sorted((row for row in cells if row["worse"]), key=lambda row: float(row["difference"]))
 
 
-def of_cells(v: Verdict, most: int = 3) -> str:
-    """The cells that get worse, and the cost over all images; "" for a trial that is not about cells."""
+def losses(rows: Sequence[Mapping[str, Any]], most: int = 3) -> str:
+    """The rows of `worse_cells` in words: "one cell gets significantly worse, ..."; at most `most` by name."""
+    named = [
+        f"{row['cell']} by {points(-row['difference'])[1:]} points ({points(row['low'])} to {points(row['high'])})"
+        for row in rows[:most]
+    ]
+    more = f", and {len(rows) - most} more" if len(rows) > most else ""
+    return f"{_cells_get(rows)} significantly worse: {', '.join(named)}{more}"
+
+
+def cost(v: Verdict) -> str:
+    """What a trial about cells costs over all images: a sentence; "" for another trial."""
     if v.overall is None:
         return ""
-    rows = worse_cells(v.cells)
-    text = ""
-    if rows:
-        losses = [
-            f"{row['cell']} by {points(-row['difference'])[1:]} points ({points(row['low'])} to {points(row['high'])})"
-            for row in rows[:most]
-        ]
-        more = f", and {len(rows) - most} more" if len(rows) > most else ""
-        subject = "One cell gets" if len(rows) == 1 else f"{len(rows)} cells get"
-        text = f" {subject} significantly worse: {', '.join(losses)}{more}."
-    cost = v.overall
     return (
-        f"{text} Over all {cost['test']:,} test images, balanced accuracy changes by {points(cost['difference'])} points "
-        f"({points(cost['low'])} to {points(cost['high'])})."
+        f"Over all {v.overall['test']:,} test images, balanced accuracy changes by {points(v.overall['difference'])} points "
+        f"({points(v.overall['low'])} to {points(v.overall['high'])})."
     )
+
+
+def _cells_get(rows: Sequence[Mapping[str, Any]]) -> str:
+    return "one cell gets" if len(rows) == 1 else f"{len(rows)} cells get"
+
+
+def _of_cells(v: Verdict) -> str:
+    """The cells that get worse, and the cost over all images; "" for a trial that is not about cells."""
+    rows = worse_cells(v.cells)
+    return (f" {capitalised(losses(rows))}." if rows else "") + (f" {cost(v)}" if v.overall is not None else "")
 
 
 def _numbers(v: Verdict, numbers: dict[str, Any]) -> str:
@@ -247,9 +269,9 @@ def same(adds: str) -> str:
 def remedy(v: Verdict) -> str:
     """What would settle an underpowered trial."""
     if v.lacking:
-        return f"{v.lacking}. {_more(v)}"
+        return f"{v.lacking}. {test_more(v)}"
     if v.coarse:
-        return f"no number of seeds can settle it: {v.coarse}. {_more(v)}"
+        return f"no number of seeds can settle it: {v.coarse}. {test_more(v)}"
     if len(v.seeds) < v.least_seeds:
         return (
             f"an outcome other than 'underpowered' needs at least {v.least_seeds} seeds (prove.seeds={v.least_seeds})"
@@ -257,13 +279,14 @@ def remedy(v: Verdict) -> str:
     if v.seeds_needed is None:
         return (
             f"no number of seeds can settle it with {v.test_n:,} test images: about {v.images_needed:,} are needed for a "
-            "difference of this size"
+            f"difference of this size. {test_more(v)}"
         )
     setting = "seeds" if v.folds > 1 else "max_seeds"
     return f"about {v.seeds_needed} seeds would settle a difference of this size (prove.{setting}={v.seeds_needed})"
 
 
-def _more(v: Verdict) -> str:
+def test_more(v: Verdict) -> str:
+    """The advice where the test split is too small."""
     return TEST_MORE_IN_FOLDS if v.folds > 1 else TEST_MORE
 
 

@@ -60,7 +60,7 @@ def images() -> Tensor:
 
 
 @pytest.mark.parametrize(("transform", "kind"), KINDS)
-def test_is_told_by_its_package_or_by_what_it_takes(transform: Any, kind: str) -> None:
+def test_is_reported_by_its_package_or_by_what_it_takes(transform: Any, kind: str) -> None:
     assert kind_of(transform) == kind
     assert isinstance(policy(transform), Foreign)
 

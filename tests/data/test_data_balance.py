@@ -63,4 +63,4 @@ def test_the_census_tells_the_default_plan_and_what_is_too_small() -> None:
     assert facts.effective == {"a": 63.4, "b": 26.0, "c": 9.6} and facts.imbalance == 10
     assert any("draws 105 synthetic images" in line and "59 of 'c', 46 of 'b'" in line for line in facts.advice)
     drawn = census(sample())
-    assert drawn.plan == {k: 500 - part["train"] for k, part in drawn.parts.items()}
+    assert drawn.plan == {k: 500 - part["train"] for k, part in drawn.splits.items()}

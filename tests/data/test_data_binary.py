@@ -50,7 +50,7 @@ def test_idx_in_pieces_and_resized(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert np.array_equal(load(path, size=7, cache=tmp_path / "other").images, whole)
 
 
-def test_two_families_are_told_apart(tmp_path: Path) -> None:
+def test_two_families_are_distinguished(tmp_path: Path) -> None:
     written(tmp_path, {f"{name}-{file}": raw for name in ("a", "b") for file, raw in TRAIN.items()})
     with pytest.raises(DataError, match=r"holds 2 sets \(a, b\); give one of the files"):
         load(tmp_path)
@@ -158,14 +158,14 @@ CLASSES = {"_type": "ClassLabel", "names": ["zebra", "ant"]}
 
 
 def test_parquet_as_hugging_face_writes_it(parquet: Table) -> None:
-    told = {
+    columns = {
         "image": IMAGES,
         "label": CODES.tolist(),
         "breed": [1, 0] * 3,
         "id": list(range(6)),
         "patient": list("aabbcc"),
     }
-    path = parquet(told, {"label": CLASSES, "breed": CLASSES, "image": {"_type": "Image"}}, row_group_size=2)
+    path = parquet(columns, {"label": CLASSES, "breed": CLASSES, "image": {"_type": "Image"}}, row_group_size=2)
     data = load(path)
     assert data.classes == ("zebra", "ant") and data.labels.tolist() == CODES.tolist()
     assert np.array_equal(data.images[:, 0], GREY) and data.attributes["breed"].values == ("ant", "zebra")
@@ -174,9 +174,9 @@ def test_parquet_as_hugging_face_writes_it(parquet: Table) -> None:
 
 
 def test_parquet_of_plain_bytes_in_parts(parquet: Table, tmp_path: Path) -> None:
-    told = {"img": [png(i) for i in range(6)], "fine": CODES.tolist()}
-    parquet(told, {"fine": CLASSES}, "data/train-00000-of-00001.parquet")
-    parquet(told, {"fine": CLASSES}, "data/test-00000-of-00001.parquet")
+    columns = {"img": [png(i) for i in range(6)], "fine": CODES.tolist()}
+    parquet(columns, {"fine": CLASSES}, "data/train-00000-of-00001.parquet")
+    parquet(columns, {"fine": CLASSES}, "data/test-00000-of-00001.parquet")
     data = load(tmp_path)
     assert data.classes == ("zebra", "ant") and data.split is not None and data.split.tolist() == [2] * 6 + [0] * 6
 

@@ -34,12 +34,12 @@ from augury.data import load
 from augury.errors import DataError
 load(sys.argv[1])  # what Pillow, the cache and the threads need in any case
 before = peak()
-told = ""
+message = ""
 try:
     load(sys.argv[2])
 except DataError as error:
-    told = str(error)
-print(json.dumps([told, peak() - before]))
+    message = str(error)
+print(json.dumps([message, peak() - before]))
 """
 )
 OPENED = (
@@ -59,11 +59,11 @@ pytestmark = pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="
 
 
 def apart(script: str, *words: object) -> tuple[str, float]:
-    """(what was told, by how many MiB the peak of a fresh process grew)."""
+    """(the message, by how many MiB the peak of a fresh process grew)."""
     done = subprocess.run([sys.executable, "-c", script, *map(str, words)], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    told, grown = json.loads(done.stdout)
-    return told, grown
+    output, grown = json.loads(done.stdout)
+    return output, grown
 
 
 def white(side: int) -> bytes:
@@ -87,9 +87,9 @@ def picture(root: Path) -> Path:
 
 def packed_tar(root: Path) -> Path:
     with tarfile.open(root / "bomb.tar.gz", "w:gz", compresslevel=9) as archive:
-        about = tarfile.TarInfo("cat/zeros.png")
-        about.size = 120 * 2**20
-        archive.addfile(about, io.BufferedReader(Zeros(about.size)))
+        header = tarfile.TarInfo("cat/zeros.png")
+        header.size = 120 * 2**20
+        archive.addfile(header, io.BufferedReader(Zeros(header.size)))
     return root / "bomb.tar.gz"
 
 
@@ -140,8 +140,8 @@ BOMBS = {
 def test_a_bomb_is_refused_in_little_memory(name: str, tmp_path: Path) -> None:
     make, message = BOMBS[name]
     bomb = make(tmp_path)
-    told, grown = apart(READ, written(tmp_path / "good", good()), bomb)
-    assert message in told and grown < BOUND
+    output, grown = apart(READ, written(tmp_path / "good", good()), bomb)
+    assert message in output and grown < BOUND
 
 
 def test_the_picture_would_take_more_than_that_if_it_were_opened(tmp_path: Path) -> None:

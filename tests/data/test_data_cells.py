@@ -72,9 +72,9 @@ def test_inspect_shows_tables_with_empty_cells_and_offers_bins(people: Path) -> 
 
 
 def test_cells_are_in_the_json_and_count_train_images_where_there_are_parts(people: Path) -> None:
-    told = json.loads(inspected(people, "--json"))
-    assert set(told["cells"]) == {"old", "half"}
-    assert [row for row in told["cells"]["old"] if row["state"]] == [
+    summary = json.loads(inspected(people, "--json"))
+    assert set(summary["cells"]) == {"old", "half"}
+    assert [row for row in summary["cells"]["old"] if row["state"]] == [
         {"class": "woman", "attributes": {"old": "yes"}, "images": 0, "state": "empty"}
     ]
     pixels = np.arange(30 * 16, dtype=np.uint32).view(np.uint8).reshape(30, 8, 8)

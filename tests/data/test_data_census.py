@@ -27,7 +27,7 @@ def test_counts_parts_and_imbalance() -> None:
     data = from_arrays(distinct(30), [0] * 24 + [1] * 6, classes=["happy", "disgust"], split=([0] * 4 + [1] + [2]) * 5)
     facts = census(data)
     assert facts.total == 30 and facts.counts == {"happy": 24, "disgust": 6} and facts.imbalance == 4
-    assert facts.parts == {
+    assert facts.splits == {
         "happy": {"train": 16, "validation": 4, "test": 4},
         "disgust": {"train": 4, "validation": 1, "test": 1},
     }
@@ -37,7 +37,7 @@ def test_counts_parts_and_imbalance() -> None:
 
 def test_advice_in_words_without_a_split() -> None:
     facts = census(from_arrays(distinct(204), [0] * 192 + [1] * 12, classes=["happy", "disgust"]))
-    assert facts.advice[0] == "'disgust' has 12 images, 16 times fewer than 'happy'" and facts.parts == {}
+    assert facts.advice[0] == "'disgust' has 12 images, 16 times fewer than 'happy'" and facts.splits == {}
     assert "'disgust': fewer than 20 images to learn from" in facts.advice[1]
 
 
@@ -130,7 +130,7 @@ def test_the_sheet_shows_the_train_part_only() -> None:
     assert dark >= 3 * 48 * 48 and bright < 48 * 48
 
 
-def test_images_that_come_out_nearly_black_are_told(tmp_path: Path) -> None:
+def test_images_that_come_out_nearly_black_are_reported(tmp_path: Path) -> None:
     random = np.random.default_rng(0)
     scans, labels = random.integers(0, 4096, (20, 16, 16)).astype(np.uint16), np.arange(20) % 2
     for divisor, dark in ((1, True), (1 / 16, False)):
@@ -138,7 +138,7 @@ def test_images_that_come_out_nearly_black_are_told(tmp_path: Path) -> None:
         assert any("nearly black" in line for line in inspect(tmp_path / "a.npz")[1].advice) == dark
 
 
-def test_a_class_of_which_nothing_can_be_read_is_told_with_the_reason(tmp_path: Path) -> None:
+def test_a_class_of_which_nothing_can_be_read_is_reported_with_the_reason(tmp_path: Path) -> None:
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
         for i in range(3):

@@ -220,8 +220,8 @@ def test_mirrored_copies_are_found_where_asked_for() -> None:
         == find_near_duplicates(exact, mirrored=True)
         == ((1, 6),)
     )
-    told = census(from_arrays(both, np.arange(50) % 2), flips=True)
-    assert len(told.near_duplicates) == len(found) == len(told.clusters)
+    summary = census(from_arrays(both, np.arange(50) % 2), flips=True)
+    assert len(summary.near_duplicates) == len(found) == len(summary.clusters)
 
 
 def test_mirrored_candidates_are_all_that_differ_little() -> None:

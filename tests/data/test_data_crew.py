@@ -1,4 +1,4 @@
-"""Processes that decode give what threads give, bytes and reasons; they die with their work, and one's death is told."""
+"""Processes that decode give what threads give, bytes and reasons; they die with their work, and one's death is reported."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def test_processes_give_what_threads_give(shard: Path, tmp_path: Path, monkeypat
         load(shard, cache=tmp_path / "again")
 
 
-def test_the_death_of_a_process_is_told(shard: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_death_of_a_process_is_reported(shard: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(worker_pool, "PROCESSES_FROM", 1)
     monkeypatch.setattr(reading, "_picture", _dying)
     with pytest.raises(DataError, match=r"process that decodes images has died.*0000\.jpg to 0031\.jpg"):

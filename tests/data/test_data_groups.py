@@ -46,8 +46,8 @@ def csv(root: Path, name: str, who: Sequence[str]) -> Path:
 
 
 def imagefolder(root: Path, name: str, who: Sequence[str]) -> Path:
-    told = zip(FILES, LABELS, who, strict=True)
-    lines = [json.dumps({"file_name": file, "label": label, name: person}) for file, label, person in told]
+    rows = zip(FILES, LABELS, who, strict=True)
+    lines = [json.dumps({"file_name": file, "label": label, name: person}) for file, label, person in rows]
     (written(root, FILES) / "metadata.jsonl").write_text("\n".join(lines))
     return root
 
@@ -69,8 +69,8 @@ def parquet(root: Path, name: str, who: Sequence[str]) -> Path:
 
 
 def hugging_face(root: Path, name: str, who: Sequence[str]) -> list[dict[str, object]]:
-    told = zip(PIXELS, LABELS, who, strict=True)
-    return [{"image": Image.fromarray(image), "label": label, name: person} for image, label, person in told]
+    rows = zip(PIXELS, LABELS, who, strict=True)
+    return [{"image": Image.fromarray(image), "label": label, name: person} for image, label, person in rows]
 
 
 WRITERS: tuple[Callable[[Path, str, Sequence[str]], Any], ...] = (

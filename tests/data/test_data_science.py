@@ -65,7 +65,7 @@ def test_rescaled_values_and_a_window_of_ones_own(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("medical")
 @pytest.mark.parametrize("facts", [{}, {"WindowCenter": 1, "WindowWidth": 0}])
-def test_percentiles_where_no_window_is_told(tmp_path: Path, facts: dict[str, Any]) -> None:
+def test_percentiles_where_no_window_is_reported(tmp_path: Path, facts: dict[str, Any]) -> None:
     data = load(pair(tmp_path, dicom_file(RAMP, **facts)))
     low, high = np.percentile(RAMP, (dicom.LOW, dicom.HIGH))
     assert np.abs(data.images[0, 0] - np.clip((RAMP - low) / (high - low), 0, 1) * 255).max() <= 0.5

@@ -68,7 +68,7 @@ def test_it_stands_in_for_an_array(stored: Stored) -> None:
 
 
 @pytest.mark.parametrize("positioned", [True, False])
-def test_a_file_that_was_cut_off_is_told(stored: Stored, positioned: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_that_was_cut_off_is_reported(stored: Stored, positioned: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     if not positioned:
         monkeypatch.delattr(os, "preadv")
     stored.path.write_bytes(b"ahead")

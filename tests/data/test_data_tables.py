@@ -156,21 +156,21 @@ def test_no_name_leads_outside(tmp_path_factory: pytest.TempPathFactory, name: s
     assert path != root and path.resolve().is_relative_to(root.resolve())
 
 
-def metadata(root: Path, kind: str, told: list[dict[str, object]]) -> None:
+def metadata(root: Path, kind: str, records: list[dict[str, object]]) -> None:
     if kind == "csv":
-        rows(root / "metadata.csv", list(told[0]), [list(row.values()) for row in told])
+        rows(root / "metadata.csv", list(records[0]), [list(row.values()) for row in records])
     else:
-        written(root, {"metadata.jsonl": "\n".join(json.dumps(row) for row in told).encode()})
+        written(root, {"metadata.jsonl": "\n".join(json.dumps(row) for row in records).encode()})
 
 
 @pytest.mark.parametrize("kind", ["csv", "jsonl"])
 def test_imagefolder_with_attributes(tmp_path: Path, kind: str) -> None:
     written(tmp_path, {f"pics/{i}.png": png(i) for i in range(6)})
-    told = [
+    records = [
         {"file_name": f"pics/{i}.png", "label": LABELS[i], "patient": PEOPLE[i], "stain": "ab"[i % 2], "id": i}
         for i in range(6)
     ]
-    metadata(tmp_path, kind, told)
+    metadata(tmp_path, kind, records)
     for path in (tmp_path, tmp_path / f"metadata.{kind}"):
         data = load(path)
         assert data.notes["format"] == "imagefolder" and data.classes == ("cat", "dog") and data.split is None
@@ -205,9 +205,9 @@ def test_imagefolder_says_what_is_amiss(tmp_path: Path) -> None:
 
 def test_a_key_that_a_row_tells_twice_is_refused_or_left_out(tmp_path: Path) -> None:
     written(tmp_path, {f"{i}.png": png(i) for i in range(6)})
-    told = [json.dumps({"file_name": f"{i}.png", "label": LABELS[i]}) for i in range(5)]
-    told.append('{"file_name": "5.png", "label": "cat", "label": "dog"}')
-    written(tmp_path, {"metadata.jsonl": "\n".join(told).encode()})
+    records = [json.dumps({"file_name": f"{i}.png", "label": LABELS[i]}) for i in range(5)]
+    records.append('{"file_name": "5.png", "label": "cat", "label": "dog"}')
+    written(tmp_path, {"metadata.jsonl": "\n".join(records).encode()})
     with pytest.raises(DataError, match="row 6 tells 'label' twice in one JSON object; keep one"):
         load(tmp_path)
     data = load(tmp_path, on_bad="skip")

@@ -19,8 +19,8 @@ from tests.helpers import image_files
 from tests.helpers.image_files import LABELS, packed, pictures, png
 
 
-def sample(i: int, label: str, **told: object) -> dict[str, bytes]:
-    return {f"{i}.png": png(i), f"{i}.cls": b"7", f"{i}.json": json.dumps({"label": label, **told}).encode()}
+def sample(i: int, label: str, **metadata: object) -> dict[str, bytes]:
+    return {f"{i}.png": png(i), f"{i}.cls": b"7", f"{i}.json": json.dumps({"label": label, **metadata}).encode()}
 
 
 def shard(path: Path, **columns: list[object]) -> Path:
@@ -41,9 +41,9 @@ def odd(path: Path, *members: tarfile.TarInfo) -> Path:
 
 
 def member(name: str, kind: bytes = tarfile.REGTYPE, link: str = "") -> tarfile.TarInfo:
-    about = tarfile.TarInfo(name)
-    about.type, about.linkname, about.size = kind, link, len(png(0)) if kind == tarfile.REGTYPE else 0
-    return about
+    header = tarfile.TarInfo(name)
+    header.type, header.linkname, header.size = kind, link, len(png(0)) if kind == tarfile.REGTYPE else 0
+    return header
 
 
 @pytest.mark.parametrize("prefix", ["", "./", "flowers/", "./a/b/"])
@@ -122,8 +122,8 @@ HARM = {
 
 @pytest.mark.parametrize("name", HARM)
 def test_harmful_members_are_refused_or_left_out(tmp_path: Path, name: str) -> None:
-    about, message = HARM[name]
-    path = odd(tmp_path / "deep" / "er.tar", about) if (tmp_path / "deep").mkdir() is None else tmp_path
+    header, message = HARM[name]
+    path = odd(tmp_path / "deep" / "er.tar", header) if (tmp_path / "deep").mkdir() is None else tmp_path
     with pytest.raises(DataError, match=rf"er\.tar: .*{message}.*on_bad='skip'"):
         load(path)
     data = load(path, on_bad="skip")
@@ -159,8 +159,8 @@ def test_samples_that_cannot_be_used(tmp_path: Path, members: dict[str, bytes], 
 def test_json_with_ever_new_keys_is_refused(tmp_path: Path) -> None:
     good = {name: raw for i, label in enumerate(LABELS) for name, raw in sample(i, label).items()}
     for i in range(40):
-        told = {"label": "cat", **{f"k{i}-{k}": 1 for k in range(40)}}
-        good |= {f"m{i}.png": png(0), f"m{i}.json": json.dumps(told).encode()}
+        metadata = {"label": "cat", **{f"k{i}-{k}": 1 for k in range(40)}}
+        good |= {f"m{i}.png": png(0), f"m{i}.json": json.dumps(metadata).encode()}
     with pytest.raises(DataError, match=r"has 1,602 columns, but at most 1,000"):
         load(packed(tmp_path / "x.tar", good))
 
@@ -185,9 +185,9 @@ def test_damage_in_the_middle_is_noticed(tmp_path: Path) -> None:
 
 
 def test_a_negative_size_does_not_loop_for_ever(tmp_path: Path) -> None:
-    about = tarfile.TarInfo("cat/x.png")
-    about.size = -1024
-    header = about.tobuf(tarfile.GNU_FORMAT)
+    header = tarfile.TarInfo("cat/x.png")
+    header.size = -1024
+    header = header.tobuf(tarfile.GNU_FORMAT)
     path = packed(tmp_path / "x.tar", pictures())
     path.write_bytes(header + path.read_bytes())
     with pytest.raises(DataError, match=r"x\.tar: .*damaged"):
@@ -195,10 +195,10 @@ def test_a_negative_size_does_not_loop_for_ever(tmp_path: Path) -> None:
 
 
 def test_a_huge_header_is_not_read(tmp_path: Path) -> None:
-    about = tarfile.TarInfo("x")
-    about.type, about.size = tarfile.XHDTYPE, 2**20
+    header = tarfile.TarInfo("x")
+    header.type, header.size = tarfile.XHDTYPE, 2**20
     path = tmp_path / "x.tar"
-    path.write_bytes(about.tobuf(tarfile.USTAR_FORMAT) + b"1" * 2**20)
+    path.write_bytes(header.tobuf(tarfile.USTAR_FORMAT) + b"1" * 2**20)
     with pytest.raises(DataError, match=r"a header of 1,048,576 bytes"):
         load(path)
 

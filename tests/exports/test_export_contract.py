@@ -92,7 +92,7 @@ def test_real_images_come_back_as_they_were(tmp_path: Path, kind: str, channels:
         assert np.array_equal(data.labels, train.labels)
 
 
-def test_synthetic_images_are_added_and_told_apart(tmp_path: Path, kind: str) -> None:
+def test_synthetic_images_are_added_and_distinguished(tmp_path: Path, kind: str) -> None:
     said = EXPORTS[kind](place(tmp_path, kind), real(), drawn())
     data = read_back(place(tmp_path, kind), kind)
     assert (said["real"], said["synthetic"]) == (N, 3) and len(data) == N + 3

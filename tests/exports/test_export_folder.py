@@ -178,13 +178,13 @@ def test_other_peoples_folders_are_refused_and_files_added_to_an_export_unless_f
     (out / "cat" / "mine.txt").write_text("precious")
     with pytest.raises(RunFolderError, match=r"1 files were added to this export, as cat/mine\.txt.*--force"):
         export_folder(out, real())
-    told = (out / "classes.json").read_text()
+    text = (out / "classes.json").read_text()
     (out / "classes.json").write_text("[]")
     for force in (False, True):
         with pytest.raises(RunFolderError, match=r"not empty and not an export of Augury; choose another folder$"):
             export_folder(out, real(), force=force)
     assert (out / "cat" / "mine.txt").read_text() == "precious"
-    (out / "classes.json").write_text(told)
+    (out / "classes.json").write_text(text)
     export_folder(out, real(), force=True)
     assert not (out / "cat" / "mine.txt").exists()
     file = tmp_path / "file"

@@ -37,7 +37,7 @@ def test_ordinary_names_stay(name):
     assert folder_name(name) == name
 
 
-def test_collisions_after_cleaning_and_in_case_are_told_apart():
+def test_collisions_after_cleaning_and_in_case_are_distinguished():
     classes = ["a/b", "a_b", "A", "a", "é", "e\u0301", "a_b-2", "manifest.jsonl", "CON", "_con"]
     names = folder_names(classes, taken=("manifest.jsonl",))
     assert len({unicodedata.normalize("NFC", name).casefold() for name in names}) == len(classes)

@@ -19,18 +19,18 @@ from tests.helpers.generation_data import known, make, tiny
     [("balance", [0, 5]), (1.0, [0, 5]), (0.5, [0, 1]), (7, [7, 7]), ({"b": 2}, [0, 2]), (0, [0, 0])],
 )
 def test_the_plan_adds_what_the_strategy_says(strategy, expected: list[int]) -> None:
-    assert generation.wanted(make(), strategy).tolist() == expected
+    assert generation.requested_counts(make(), strategy).tolist() == expected
 
 
 def test_empty_cells_of_the_table_are_filled() -> None:
     data = make(poses=True)  # a: 4 left, 4 right; b: 3 left, none right
     assert generation.table(data, ("pose",)).tolist() == [[4, 4], [3, 0]]
-    plan = generation.wanted(data, "balance", ("pose",))
+    plan = generation.requested_counts(data, "balance", ("pose",))
     assert plan.tolist() == [[0, 0], [1, 4]]
-    assert generation.wanted(data, "level", ("pose",)).tolist() == [[4, 4], [4, 4]]
-    assert generation.wanted(data, "level").tolist() == [5, 5]
-    assert generation.wanted(data, {"b/r": 5}, ("pose",)).tolist() == [[0, 0], [0, 5]]
-    assert generation.wanted(data, 3, ("pose",)).tolist() == [[2, 1], [2, 1]]
+    assert generation.requested_counts(data, "level", ("pose",)).tolist() == [[4, 4], [4, 4]]
+    assert generation.requested_counts(data, "level").tolist() == [5, 5]
+    assert generation.requested_counts(data, {"b/r": 5}, ("pose",)).tolist() == [[0, 0], [0, 5]]
+    assert generation.requested_counts(data, 3, ("pose",)).tolist() == [[2, 1], [2, 1]]
     synthesizer = train(
         data, settings=TrainSettings(steps=2, batch=4, condition=("pose",), precision="fp32"), device="cpu"
     )
@@ -41,18 +41,18 @@ def test_empty_cells_of_the_table_are_filled() -> None:
 @pytest.mark.parametrize("strategy", ["more", {"z": 1}, -1, 1.5, {"a": -2}])
 def test_a_strategy_that_makes_no_sense_is_refused(strategy) -> None:
     with pytest.raises(SettingsError):
-        generation.wanted(make(), strategy)
+        generation.requested_counts(make(), strategy)
 
 
 def test_drawing_counts_and_reads_back(tmp_path) -> None:
     data = make()
     synthesizer = train(data, settings=TrainSettings(steps=2, batch=4, precision="fp32"), device="cpu")
-    plan = generation.wanted(data, "balance")
+    plan = generation.requested_counts(data, "balance")
     context = generation.FilterContext(data, lambda images: np.tile([0.0, 1.0], (len(images), 1)), nearest)
     drawn = generation.draw(synthesizer, plan, seed=4, surplus=2, filters=("agreement",), context=context)
-    assert len(drawn) == 5 and drawn.kept.all()
+    assert len(drawn) == 5 and drawn.accepted.all()
     (row,) = (r for r in generation.census(drawn, data, plan) if r["class"] == "b")
-    assert row == {"class": "b", "real": 3, "wanted": 5, "drawn": 5, "kept": 5, "rejected": {}}
+    assert row == {"class": "b", "real": 3, "requested": 5, "drawn": 5, "accepted": 5, "rejected": {}}
     generation.save(drawn, tmp_path)
     again = generation.load(tmp_path, data.classes)
     np.testing.assert_array_equal(again.images, drawn.images)
@@ -85,12 +85,12 @@ def test_rounds_end_when_the_quota_is_met_and_an_image_has_the_same_bytes_in_any
 
     whole = generation.draw(synthesizer, plan * 4, seed=2).images.reshape(-1)
     easy, hard, never = drawn(4, "0"), drawn(4, "0.5"), drawn(4, "1.1")
-    assert len(easy) == 70 and easy.kept.all()
+    assert len(easy) == 70 and easy.accepted.all()
     assert 70 < len(hard) <= 280
     for label, amount in enumerate(plan):
         at = hard.labels == label
-        assert hard.kept[at].sum() == amount or at.sum() == 4 * amount
-    assert len(never) == 280 and not never.kept.any()
+        assert hard.accepted[at].sum() == amount or at.sum() == 4 * amount
+    assert len(never) == 280 and not never.accepted.any()
     pixels = whole.reshape(280, -1)
     for some in (easy, hard, never):
         np.testing.assert_array_equal(some.images.reshape(len(some), -1), pixels[some.indices])
@@ -100,7 +100,7 @@ def test_rounds_end_when_the_quota_is_met_and_an_image_has_the_same_bytes_in_any
 
 def test_a_selection_chooses_among_all_that_may_be_drawn() -> None:
     drawn = generation.draw(tiny(), np.array([6, 4]), seed=1, surplus=3, filters=("k_center",), context=known(make()))
-    assert len(drawn) == 30 and drawn.kept.sum() == 10
+    assert len(drawn) == 30 and drawn.accepted.sum() == 10
     assert {r: drawn.reasons.count(r) for r in set(drawn.reasons)} == {"": 10, "k_center": 20}
 
 

@@ -95,7 +95,7 @@ def test_every_sampling_can_be_drawn_and_redrawn(name: str, tmp_path) -> None:
             assert f"latents.npy row {row}" in rows[row]["latent"]
             image = synthesizer.decode(again.latents[row : row + 1], given, indices=index)
         np.testing.assert_array_equal(image[0], again.images[row])
-    np.testing.assert_array_equal(drawn.take(drawn.kept).targets, drawn.targets[drawn.kept])
+    np.testing.assert_array_equal(drawn.take(drawn.accepted).targets, drawn.targets[drawn.accepted])
     noise = source(name, synthesizer, known(data), 2)
     if noise is not None:
         np.testing.assert_array_equal(noise(drawn.conditions[1:2], drawn.indices[1:2]), drawn.latents[1:2])

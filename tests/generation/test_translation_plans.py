@@ -97,7 +97,7 @@ def test_translations_know_their_source_and_are_redrawn_from_it(tmp_path) -> Non
     data, made_by = faces(HOLE), translator()
     plan = plan_translations(data, ("age",))
     made = translate(made_by, data, plan, seed=5, surplus=2.0)
-    assert len(made) == 30 + 40 + 40 and made.kept.sum() == 60
+    assert len(made) == 30 + 40 + 40 and made.accepted.sum() == 60
     assert set(made.reasons) == {"", "not needed"}
     origins = data.conditions(("age",))[made.sources]
     assert ((origins != made.conditions).sum(1) == 1).all()
@@ -143,21 +143,21 @@ def test_each_row_of_the_plan_is_tallied_and_shown_beside_the_nearest_real_image
     plan = plan_translations(data, ("age",))
     made = translate(translator(), data, plan, surplus=2.0)
     rows = tallied(plan.as_rows(), made, data)
-    assert [(row["translated"], row["kept"], row["rejected"]) for row in rows] == [
+    assert [(row["translated"], row["accepted"], row["rejected"]) for row in rows] == [
         (30, 20, {"not needed": 10}), (40, 20, {"not needed": 20}), (40, 20, {"not needed": 20})
     ]  # fmt: skip
     shown = examples(rows, made, data, nearest, each=5)
     assert {each.value for each in shown} == {"woman", "age=old"} and len(shown) == 2
     ages = data.attributes["age"].codes
     for each in shown:
-        assert made.kept[each.rows].all() and (made.sources[each.rows] == each.sources).all() and each.kept
+        assert made.accepted[each.rows].all() and (made.sources[each.rows] == each.sources).all() and each.accepted
         real = np.flatnonzero(data.labels == 1 if each.value == "woman" else ages == 1)
         apart = [
             ((data.images[real].astype(int) - made.images[row].astype(int)) ** 2).sum((1, 2, 3)) for row in each.rows
         ]
         assert each.neighbours.tolist() == [int(real[np.argmin(distances)]) for distances in apart]
     none = examples(rows, replace(made, reasons=("agreement",) * len(made)), data, nearest)
-    assert not any(each.kept for each in none) and all(len(each.rows) == 8 for each in none)
+    assert not any(each.accepted for each in none) and all(len(each.rows) == 8 for each in none)
 
 
 def test_every_image_of_the_other_values_is_translated_once_into_the_value_and_keeps_its_class() -> None:
@@ -172,7 +172,7 @@ def test_every_image_of_the_other_values_is_translated_once_into_the_value_and_k
         "man, age=young → man, age=old: 40 of 40 images", "woman, age=young → woman, age=old: 50 of 50 images"
     ]  # fmt: skip
     made = translate(translator(), data, plan_into(data, "age", "old"), seed=5)
-    assert sorted(made.sources.tolist()) == list(range(90)) and made.kept.all()
+    assert sorted(made.sources.tolist()) == list(range(90)) and made.accepted.all()
     np.testing.assert_array_equal(made.conditions, np.stack([data.labels[made.sources], np.ones(90, int)], 1))
 
 

@@ -28,9 +28,9 @@ def png(i: int) -> bytes:
 def packed(path: Path, members: Mapping[str, bytes], mode: str = "w") -> Path:
     with tarfile.open(path, mode) as archive:  # type: ignore[call-overload]
         for name, raw in members.items():
-            about = tarfile.TarInfo(name)
-            about.size = len(raw)
-            archive.addfile(about, io.BytesIO(raw))
+            header = tarfile.TarInfo(name)
+            header.size = len(raw)
+            archive.addfile(header, io.BytesIO(raw))
     return path
 
 

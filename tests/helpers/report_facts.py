@@ -4,6 +4,7 @@ import numpy as np
 
 from augury.images import LabelledImages, SyntheticImages
 from augury.report import Facts
+from augury.verdict import IMAGES, Verdict
 
 OUTCOMES = {
     "helps": (0.021, 0.012, 0.031, 0.03125),
@@ -29,7 +30,7 @@ def shapes(labels, size, channels, noise, seed):
 
 
 def verdict(outcome, classes, counts, seeds=6, ratio=0.5):
-    """verdict.json of the proof, with arms that fit the outcome."""
+    """A verdict with arms that fit the outcome."""
     rng = np.random.default_rng(5)
     difference, low, high, p = OUTCOMES[outcome]
     bases = {"none": 0.741, "class_weights": 0.752, "balanced": 0.768, "classical": 0.803}
@@ -55,34 +56,29 @@ def verdict(outcome, classes, counts, seeds=6, ratio=0.5):
         {"ratio": r, "balanced_accuracy": (0.79 + 0.03 * r - 0.028 * r**2 + rng.normal(0, 0.004, 3)).tolist()}
         for r in (0.0, 0.25, 0.5, 1.0)
     ]
-    return {
-        "outcome": outcome,
-        "sentence": f"The outcome is told here in a sentence: {100 * difference:+.1f} points of balanced accuracy "
-        f"(95 % interval {100 * low:+.1f} to {100 * high:+.1f}, p = {p:.3f}, {seeds} paired seeds).",
-        "metric": "balanced accuracy",
-        "arm": "gan",
-        "comparator": "classical",
-        "difference": difference,
-        "low": low,
-        "high": high,
-        "p": p,
-        "level": 0.05,
-        "margin": 0.02,
-        "p_no_gain": 0.01,
-        "p_no_loss": 0.01,
-        "detectable": 0.0173,
-        "least_seeds": 6,
-        "seeds_needed": 14,
-        "images_needed": 5000,
-        "matched_control": {"arm": "gan", "against": "classical", **compared},
-        "comparisons": [{"arm": "gan", "against": "classical", **compared}],
-        "looks": [],
-        "leaks": {"test_not_seen_by": ["classifier", "filters", "generator"], "left_out": 0},
-        "format": 2,
-        "ratio": ratio,
-        "seeds": list(range(seeds)),
-        "test_n": 2517,
-        "arms": {
+    return Verdict(
+        outcome=outcome,
+        arm="gan",
+        comparator="classical",
+        difference=difference,
+        low=low,
+        high=high,
+        p=p,
+        level=0.05,
+        ratio=ratio,
+        seeds=tuple(range(seeds)),
+        test_n=2517,
+        margin=0.02,
+        p_no_gain=0.01,
+        p_no_loss=0.01,
+        detectable=0.0173,
+        least_seeds=6,
+        seeds_needed=14,
+        images_needed=5000,
+        matched_control={"arm": "gan", "against": "classical", **compared},
+        comparisons=({"arm": "gan", "against": "classical", "adds": IMAGES, **compared},),
+        leaks={"test_not_seen_by": ["classifier", "filters", "generator"], "left_out": 0},
+        arms={
             name: {
                 "balanced_accuracy": values.tolist(),
                 "macro_f1": (values - 0.01).tolist(),
@@ -95,9 +91,9 @@ def verdict(outcome, classes, counts, seeds=6, ratio=0.5):
             }
             for name, values in arms.items()
         },
-        "ratio_curve": curve,
-        "per_class": rows,
-    }
+        ratio_curve=tuple(curve),
+        per_class=tuple(rows),
+    )
 
 
 def log(rows):
@@ -150,9 +146,9 @@ def facts(
         {
             "class": name,
             "real": int(train.counts[c]),
-            "wanted": int(train.counts.max() - train.counts[c]),
+            "requested": int(train.counts.max() - train.counts[c]),
             "drawn": each,
-            "kept": int((synthetic.kept & (asked == c)).sum()),
+            "accepted": int((synthetic.accepted & (asked == c)).sum()),
             "why": f"rare: <{c}> images lack",
             "rejected": {f: sum(r == f for r, a in zip(reasons, asked, strict=True) if a == c) for f in FILTERS},
         }
@@ -163,7 +159,7 @@ def facts(
         title="rings",
         source="the embedded sample (long-tailed rings, MIT)",
         command="augury run rings/ -o runs/rings --seed 0",
-        about={
+        metadata={
             "version": "0.1.0",
             "settings": {"seed": 0, "train": {"recipe": "dcgan"}},
             "versions": {"python": "3.11.9", "torch": "2.13.0"},

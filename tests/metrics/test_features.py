@@ -56,11 +56,11 @@ def test_pixels_are_the_pixels() -> None:
 
 
 def test_a_network_is_run_in_eval_mode_over_images_in_minus_one_to_one() -> None:
-    module, told = network(), []
+    module, progress = network(), []
     module.train()
-    made = toy(module, progress=lambda done, total: told.append((done, total)))
+    made = toy(module, progress=lambda done, total: progress.append((done, total)))
     found = made.extract(images(70))
-    assert module.training and told == [(32, 70), (64, 70), (70, 70)]
+    assert module.training and progress == [(32, 70), (64, 70), (70, 70)]
     assert found.dtype == np.float32
     module.eval()
     with torch.no_grad():
@@ -185,10 +185,10 @@ def test_interrupted_extraction_goes_on_where_it_was(tmp_path, monkeypatch: pyte
     pictures = np.arange(10, dtype=np.uint8).reshape(10, 1, 1, 1)
     with pytest.raises(KeyboardInterrupt):
         remembered(replace(plain, extract=extract), tmp_path).extract(pictures)
-    told: list[tuple[int, int]] = []
-    kept = remembered(replace(plain, extract=extract), tmp_path, lambda *amount: told.append(amount))
+    progress: list[tuple[int, int]] = []
+    kept = remembered(replace(plain, extract=extract), tmp_path, lambda *amount: progress.append(amount))
     np.testing.assert_array_equal(kept.extract(pictures), plain.extract(pictures))
-    assert asked == [4, 4, 2, 2] and told == [(2, 2)]
+    assert asked == [4, 4, 2, 2] and progress == [(2, 2)]
 
 
 def test_bf16_is_close_and_says_that_it_is_another_thing() -> None:

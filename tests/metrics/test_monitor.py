@@ -80,7 +80,7 @@ def test_a_rare_class_whose_images_are_alike_is_named_though_others_vary() -> No
     alike = varied.take(np.r_[0:200, [200]])
     found = callbacks(Gives(alike))
     assert found["worst_class"] == "rare" and found["worst_spread"] < 1e-6
-    assert found["spread"] > 0.6  # the mean, from which it cannot be told
+    assert found["spread"] > 0.6  # the mean, from which it cannot be distinguished
     assert callbacks(Gives(varied))["worst_spread"] > 0.7
     few = Monitor(pixels(SHAPE), images((200, 200, 7), "train"), held, held.conditions(()), number=64)
     assert few(Gives(alike))["worst_class"] != "rare"  # seven images do not tell a variety

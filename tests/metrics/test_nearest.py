@@ -23,7 +23,7 @@ def test_agrees_with_sklearn(k: int, pairs: int, monkeypatch: pytest.MonkeyPatch
     assert found.dtype == np.int64 and far.dtype == np.float64
 
 
-def test_copies_are_at_exactly_zero_and_near_copies_are_told_apart() -> None:
+def test_copies_are_at_exactly_zero_and_near_copies_are_distinguished() -> None:
     references = np.random.default_rng(0).integers(0, 256, (50, 784)).astype(np.float32) + 1e4
     queries = references[[7, 3]].copy()
     queries[1, 0] += 1

@@ -137,7 +137,7 @@ def test_what_a_condition_does_grows_with_its_strength(name: str) -> None:
     torch.manual_seed(0)
     generator, judge = (network.eval() for network in build(name, {}, (1, 16, 16), (5, 2)))
     noise, images = torch.randn(12, generator.latent), torch.rand(12, 1, 16, 16)
-    conditions = [torch.tensor([told]).expand(12, -1) for told in ([0, 0], [1, 0], [2, 1], [3, 1], [4, 0])]
+    conditions = [torch.tensor([codes]).expand(12, -1) for codes in ([0, 0], [1, 0], [2, 1], [3, 1], [4, 0])]
     apart: dict[str, list[float]] = {"generator": [], "discriminator": []}
     for strength in (0.0, 0.1, 0.4, 1.0):
         for network in (generator, judge):
@@ -146,7 +146,7 @@ def test_what_a_condition_does_grows_with_its_strength(name: str) -> None:
                     part.strength.fill_(strength)
         with torch.no_grad():
             drawn, scores = (
-                torch.stack([network(x, told) for told in conditions])
+                torch.stack([network(x, codes) for codes in conditions])
                 for network, x in ((generator, noise), (judge, images))
             )
         apart["generator"].append(float(drawn.var(0).mean().sqrt()))
@@ -159,8 +159,8 @@ def test_what_a_condition_does_grows_with_its_strength(name: str) -> None:
 def test_a_normal_embedding_has_mean_square_1_and_begins_at_the_mean_condition() -> None:
     embedding, conditions = ConditionEmbedding((3, 2), 8, normal=True).double(), torch.tensor([[0, 1], [2, 0]])
     first, second = (table.weight.detach().numpy() for table in embedding.tables)
-    told = np.stack([first[0] + second[1], first[2] + second[0]])
-    whole = told / np.sqrt((told**2).mean(1, keepdims=True) + 1e-8)
+    summed = np.stack([first[0] + second[1], first[2] + second[0]])
+    whole = summed / np.sqrt((summed**2).mean(1, keepdims=True) + 1e-8)
     np.testing.assert_allclose(embedding(conditions).detach().numpy(), whole)
     embedding.strength.fill_(0.25)
     usual = first.mean(0) + second.mean(0)

@@ -254,7 +254,7 @@ def test_a_class_of_one_image_is_left_as_it_is_by_smote() -> None:
 def test_a_trial_of_all_arms_tells_how_many_trainings_there_are() -> None:
     made = tiny(seed=5)
     synthetic = SyntheticImages(made.images, made.labels[:, None], (), made.classes, 0, np.arange(len(made)), "made")
-    told: list[tuple[int, int]] = []
+    progress: list[tuple[int, int]] = []
     settings = ProveSettings(
         arms=("all",),
         seeds=2,
@@ -272,10 +272,12 @@ def test_a_trial_of_all_arms_tells_how_many_trainings_there_are() -> None:
         settings,
         extra={"vae": synthetic, "unlabelled": synthetic},
         layers=random_layers((1, 10, 10)),
-        on_result=lambda done, total, name: told.append((done, total)),
+        on_result=lambda done, total, name: progress.append((done, total)),
     )
     assert set(verdict.arms) == set(PLAIN) - {"cutmix"} and ARMS[verdict.arm].generative
-    assert [done for done, _ in told] == list(range(1, len(told) + 1)) and {total for _, total in told} == {len(told)}
+    assert [done for done, _ in progress] == list(range(1, len(progress) + 1)) and {total for _, total in progress} == {
+        len(progress)
+    }
 
 
 def test_images_of_another_generator_must_not_be_test_images_either() -> None:
@@ -299,13 +301,13 @@ def test_arms_that_cannot_be_trained_are_foreseen() -> None:
         settings = ProveSettings(arms=("none", "gan", *arms), classifier=classifier)
         checks.check_trial(settings, (1, 10, 10), torch.device("cpu"), **given)
 
-    for arm, told, classifier in (
+    for arm, message, classifier in (
         ("cutmix", "a box of pixels", "probe:pixels"),
         ("focal", "a loss of its own", "forest:pixels"),
         ("vae", "another generator", "cnn"),
         ("pseudo_labels", "--unlabelled", "cnn"),
     ):
-        with pytest.raises(SettingsError, match=told):
+        with pytest.raises(SettingsError, match=message):
             foreseen(arm, classifier=classifier)
     with pytest.raises(SettingsError, match="the recipe vae trains none"):
         foreseen("discriminator_init", without_layers="the recipe vae trains none")
@@ -338,6 +340,6 @@ def test_an_arm_of_another_generator_is_judged_by_its_own_images() -> None:
         none.images, none.labels[:, None], (), train.classes, 0, np.arange(2), "gan", reasons=("bad",) * 2
     )
     settings = ProveSettings(arms=("classical", "vae"), seeds=2, steps=1, batch=4, ratios=(1.0,))
-    told = prove(train, validation, test, gone, settings, extra={"vae": vae})
-    assert told.ratio == 1 and told.adds == "synthetic images of vae"
-    assert [row["synthetic"] for row in told.per_class] == [3, 5]
+    verdict = prove(train, validation, test, gone, settings, extra={"vae": vae})
+    assert verdict.ratio == 1 and verdict.adds == "synthetic images of vae"
+    assert [row["synthetic"] for row in verdict.per_class] == [3, 5]

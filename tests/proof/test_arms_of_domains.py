@@ -199,11 +199,11 @@ def test_the_twin_of_an_arm_is_the_same_method_without_translations() -> None:
 
 def test_a_stopped_trial_goes_on_and_gives_the_same() -> None:
     stored: dict[str, Any] = {}
-    told: list[tuple[int, int, str]] = []
+    calls: list[tuple[int, int, str]] = []
     settings = QUICK.model_copy(update={"arms": ("none", "adabn", "translated"), "steps": 4, "batch": 12})
     asked = (TRAIN, source((10, 10), seed=2), TEST, MADE, settings)
-    whole = prove(*asked, target=UNLABELLED, results=stored, on_result=lambda *given: told.append(given))
-    assert [done for done, _, _ in told] == [1, 2, 3, 4, 5, 6] and {total for _, total, _ in told} == {6}
+    whole = prove(*asked, target=UNLABELLED, results=stored, on_result=lambda *given: calls.append(given))
+    assert [done for done, _, _ in calls] == [1, 2, 3, 4, 5, 6] and {total for _, total, _ in calls} == {6}
     half = dict(list(stored.items())[:3])
     assert prove(*asked, target=UNLABELLED, results=half).as_dict() == whole.as_dict() and half == stored
 

@@ -54,7 +54,7 @@ def test_attributes_are_joined_and_values_that_nobody_has_are_no_holes() -> None
     assert by_class.within(data).all()
 
 
-def test_fills_symmetric_and_passed_images_are_told_apart() -> None:
+def test_fills_symmetric_and_passed_images_are_distinguished() -> None:
     fills, symmetric, passed = HOLES.fills(MADE, TRAIN), HOLES.symmetric(MADE, TRAIN), HOLES.passed(MADE, TRAIN)
     cell = MADE.conditions[:, 0] * 2 + MADE.conditions[:, 1]
     before = (TRAIN.labels * 2 + TRAIN.attributes["ground"].codes)[MADE.sources]

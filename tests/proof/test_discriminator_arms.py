@@ -56,7 +56,7 @@ def trained(recipe: str, folder: Path, overrides: dict[str, object] | None = Non
         ("rpgan", {}),
     ],
 )
-def test_it_begins_with_what_the_discriminator_has_learnt(recipe: str, overrides: dict, tmp_path: Path) -> None:
+def test_it_begins_with_what_the_discriminator_has_learned(recipe: str, overrides: dict, tmp_path: Path) -> None:
     found, plan = trained(recipe, tmp_path, overrides)
     assert isinstance(found, PretrainedBackbone)
     network, other = found(1, 5).eval(), found(1, 5).eval()
@@ -90,8 +90,8 @@ def test_each_part_of_it_learns() -> None:
 
 def test_layers_that_know_more_than_the_train_images_help() -> None:
     """They come from images whose standing bars are everywhere; those of the trial stand on the left."""
-    learnt = fit(part((400, 400), 5), TrainConfig(steps=400, batch=32), seed=0, device=CPU, build=AFRESH)
-    known = PretrainedBackbone("dcgan", {"width": 8}, (1, 8, 8), learnt.body.state_dict())
+    trained = fit(part((400, 400), 5), TrainConfig(steps=400, batch=32), seed=0, device=CPU, build=AFRESH)
+    known = PretrainedBackbone("dcgan", {"width": 8}, (1, 8, 8), trained.body.state_dict())
     settings = ProveSettings(arms=OWN, steps=36, batch=16, seeds=8)
     verdict = prove(TRAIN, VALIDATION, TEST, NONE, settings, layers=known)
     assert (verdict.outcome, verdict.arm, verdict.adds) == ("helps", "discriminator_init", "discriminator's layers")
@@ -100,8 +100,8 @@ def test_layers_that_know_more_than_the_train_images_help() -> None:
     assert all(row["synthetic"] == 0 for row in verdict.per_class)
     assert Verdict.from_dict(verdict.as_dict()).adds == verdict.adds
     stored = verdict.as_dict()
-    assert "augury.pretrained('RUN')" in " ".join(wording.meaning(stored))
-    assert "discriminator&#x27;s layers: helps" in badge(stored)
+    assert "augury.pretrained('RUN')" in " ".join(wording.meaning(verdict))
+    assert "discriminator&#x27;s layers: helps" in badge(verdict)
     before = {k: v for k, v in stored.items() if k != "adds"}  # as it was kept before there were such arms
     assert Verdict.from_dict(before).adds == "synthetic images"
 
@@ -175,8 +175,8 @@ def test_images_that_were_not_shown_do_not_stand_in_the_way_of_layers() -> None:
 @pytest.mark.parametrize("control", [True, False])
 def test_sentences_are_about_layers(share: float, control: bool) -> None:
     shares = {"classical": 0.7, "discriminator_init": share} | ({"discriminator_random": 0.69} if control else {})
-    told = found_by(shares).as_dict()
-    said = " ".join([told["sentence"], *wording.meaning(told)])
+    verdict = found_by(shares)
+    said = " ".join([verdict.sentence, *wording.meaning(verdict)])
     assert "synthetic" not in said and "the same training without them" not in said
     assert ("random weights" in said) <= control
 

@@ -1,4 +1,4 @@
-"""A run with a target: its settings, its parts, and what is told of pseudo-labels and of translations."""
+"""A run with a target: its settings, its parts, and the report of pseudo-labels and of translations."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def parts() -> dict[str, LabelledImages]:
 
 def test_all_labelled_images_but_those_that_validate_train_and_the_targets_test() -> None:
     plain, other = parts(), target((6, 9), seed=8)
-    found = domains.target_parts(plain, TargetImages(target().images, other))
+    found = domains.target_splits(plain, TargetImages(target().images, other))
     np.testing.assert_array_equal(found["train"].images, np.concatenate([plain["train"].images, plain["test"].images]))
     np.testing.assert_array_equal(found["train"].labels, np.concatenate([plain["train"].labels, plain["test"].labels]))
     np.testing.assert_array_equal(found["validation"].images, plain["validation"].images)
@@ -81,7 +81,7 @@ def test_all_labelled_images_but_those_that_validate_train_and_the_targets_test(
     np.testing.assert_array_equal(found["test"].labels, other.labels)
     for name, code in (("train", 0), ("validation", 0), ("test", 1)):
         assert set(found[name].attributes["domain"].codes.tolist()) == {code}
-    without = domains.target_parts(plain, TargetImages(target().images))
+    without = domains.target_splits(plain, TargetImages(target().images))
     assert len(without["test"]) == 0 and len(without["train"]) == 32
     assert without["test"].classes == CLASSES and without["test"].shape == plain["test"].shape
 
@@ -90,14 +90,14 @@ def test_attributes_of_the_labelled_images_are_not_asked_of_the_target() -> None
     aged = {name: with_attribute(part, "age", ("young", "old")) for name, part in parts().items()}
     named = replace(target((6, 9)), names=tuple(f"{i}.png" for i in range(15)))
     for test in (None, named):
-        found = domains.target_parts(aged, TargetImages(target().images, test))
+        found = domains.target_splits(aged, TargetImages(target().images, test))
         assert list(found["test"].attributes) == ["domain"] and len(found["test"].names) == len(found["test"])
 
 
 def test_a_class_without_a_labelled_target_image_is_refused() -> None:
     some = target((0, 9), seed=8)
     with pytest.raises(DataError, match="1 of 2 classes have no labelled target image for the test, such as 'lying'"):
-        domains.target_parts(parts(), TargetImages(target().images, some))
+        domains.target_splits(parts(), TargetImages(target().images, some))
 
 
 def test_the_translator_learns_from_source_images_and_target_images_under_their_pseudo_labels() -> None:
@@ -172,7 +172,7 @@ def test_the_labeller_learns_the_target_without_a_label_and_gives_the_same_again
     np.testing.assert_array_equal(named(), found)
 
 
-def test_translations_that_keep_their_class_are_advised_and_the_agreement_is_told() -> None:
+def test_translations_that_keep_their_class_are_advised_and_the_agreement_is_reported() -> None:
     assert (domains.label_target(Stripes(), TARGET.images).labels == TARGET.labels).all()
     labels = TARGET.labels.copy()
     labels[np.flatnonzero(labels == 1)[:20]] = 0  # of 60 called lying it agrees for 40, of 20 called standing for all
@@ -196,14 +196,14 @@ def test_a_judge_that_never_agrees_with_the_pseudo_labels_is_heard_without_a_fau
     assert not found.advised and "hardly better than chance" in found.sentence
 
 
-def test_what_is_stored_of_a_target_is_plain_and_other_images_are_told_apart() -> None:
+def test_what_is_stored_of_a_target_is_plain_and_other_images_are_distinguished() -> None:
     test, seen = target((6, 9), seed=8), TARGET.images
-    told = domains.about_target(
+    described = domains.describe_target(
         TargetImages(seen, test, ("a note",)), domains.TargetLabels(TARGET.labels, np.array([0.5, 0.5]))
     )
-    assert told == {"images": 80, "test": 15, "notes": ["a note"], "class_mix": [0.5, 0.5]}
-    json.dumps(told)
-    assert domains.about_target(TargetImages(seen))["test"] == 0
+    assert described == {"images": 80, "test": 15, "notes": ["a note"], "class_mix": [0.5, 0.5]}
+    json.dumps(described)
+    assert domains.describe_target(TargetImages(seen))["test"] == 0
     swapped = replace(test, labels=1 - test.labels)
     targets = (
         TargetImages(seen),

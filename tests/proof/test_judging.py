@@ -45,15 +45,15 @@ def test_files_in_verdict_page_and_badge_out(tmp_path: Path) -> None:
     call = ["prove", str(real), "--with", str(tmp_path / "made.npz"), "-o", str(tmp_path / "out"), "--device", "cpu"]
     call += ["--quiet", "--set", 'prove.arms=["classical","gan"]', "--set", "prove.seeds=2", "--set", "prove.steps=1"]
     done = CliRunner().invoke(app, [*call, "--json"], catch_exceptions=False)
-    told = json.loads(done.stdout)
-    assert Verdict.from_dict(told["verdict"]).as_dict() == json.loads((tmp_path / "out" / "verdict.json").read_text())
+    output = json.loads(done.stdout)
+    assert Verdict.from_dict(output["verdict"]).as_dict() == json.loads((tmp_path / "out" / "verdict.json").read_text())
     page = (tmp_path / "out" / "report.html").read_text()
     assert "real with made.npz" in page and 'id="training"' not in page and "augury prove" in page
     assert ET.parse(tmp_path / "out" / "badge.svg").getroot().tag.endswith("svg")
-    assert told["badge"].startswith("![synthetic images: underpowered]")
+    assert output["badge"].startswith("![synthetic images: underpowered]")
     before = (tmp_path / "out" / "trial.json").read_bytes()
     again = CliRunner().invoke(app, call, catch_exceptions=False)
-    assert "UNDERPOWERED." in again.stdout and told["badge"] in again.stdout
+    assert "UNDERPOWERED." in again.stdout and output["badge"] in again.stdout
     assert (tmp_path / "out" / "trial.json").read_bytes() == before  # nothing was trained again
 
 
@@ -73,7 +73,7 @@ def test_test_images_among_the_synthetic_ones_are_refused(tmp_path: Path) -> Non
 
 
 def pictures(n: int, seed: int = 0) -> LabelledImages:
-    """Images that are told apart by their pattern, of two classes in turn, not divided."""
+    """Images that are distinguished by their pattern, of two classes in turn, not divided."""
     coarse = np.random.default_rng(seed).integers(40, 200, (n, 16, 16)).repeat(2, axis=1).repeat(2, axis=2)
     return from_arrays(coarse.astype(np.uint8), np.arange(n) % 2)
 
@@ -106,7 +106,7 @@ def test_images_held_out_are_named_by_their_files(tmp_path: Path) -> None:
         judge(real, made, tmp_path / "out", settings=SETTINGS)
 
 
-def test_copies_that_were_not_looked_for_are_told_in_sentence_and_page(tmp_path: Path) -> None:
+def test_copies_that_were_not_looked_for_are_reported_in_sentence_and_page(tmp_path: Path) -> None:
     real = pictures(40)
     held = real.take(split(real, seed=0) == 2)
     allowing = SETTINGS.model_copy(update={"prove": QUICK.model_copy(update={"near_duplicates": "allow"})})
@@ -138,7 +138,7 @@ def test_another_trial_in_the_folder_is_set_aside(tmp_path: Path) -> None:
     assert not (tmp_path / "out" / "earlier-3").exists()  # the same trial with one seed more
 
 
-def test_what_was_done_to_synthetic_images_is_told(tmp_path: Path) -> None:
+def test_what_was_done_to_synthetic_images_is_reported(tmp_path: Path) -> None:
     said: list[str] = []
     made = as_folder(tmp_path / "made", *both((4, 4), (8, 8), 8))
     Image.fromarray(np.full((9, 12), 90, np.uint8)).save(made / "lying" / "large.png")
@@ -241,10 +241,10 @@ def test_parts_written_for_a_maker_are_those_of_the_trial(tmp_path: Path) -> Non
     )
     words = [str(tmp_path / "people.csv"), "--root", str(real), "--column", "label=standing", "--group", "person"]
     call = ["split", *words, "-o", str(tmp_path / "parts"), "--seed", "5", "--json"]
-    told = json.loads(CliRunner().invoke(app, call, catch_exceptions=False).stdout)
+    output = json.loads(CliRunner().invoke(app, call, catch_exceptions=False).stdout)
     data = load(tmp_path / "people.csv", root=real, columns={"label": "standing"}, group="person")
     codes = split(data, seed=5)
-    assert told == {
+    assert output == {
         "data_set": str(tmp_path / "parts"),
         **{part: int((codes == code).sum()) for code, part in enumerate(SPLITS)},
     }
@@ -264,7 +264,7 @@ def test_parts_written_for_a_maker_are_those_of_the_trial(tmp_path: Path) -> Non
     judged += ["--seed", "5", "--device", "cpu", "--quiet", "--set", 'prove.arms=["classical","gan"]']
     CliRunner().invoke(app, [*judged, "--set", "prove.seeds=2", "--set", "prove.steps=1"], catch_exceptions=False)
     counts = json.loads((tmp_path / "out" / "judged.json").read_text())["data"]["counts"]
-    assert {part: sum(each) for part, each in counts.items()} == {part: told[part] for part in SPLITS}
+    assert {part: sum(each) for part, each in counts.items()} == {part: output[part] for part in SPLITS}
     with pytest.raises(RunFolderError, match="lies where the data are read from"):
         CliRunner().invoke(app, ["split", str(real), "-o", str(real / "parts")], catch_exceptions=False)
 
@@ -274,7 +274,7 @@ def test_parts_written_as_arrays_have_the_size_of_their_files(tmp_path: Path) ->
     rough = np.random.default_rng(0).integers(0, 256, (24, 1, 20, 24), dtype=np.uint8).repeat(4, 2).repeat(4, 3)
     real = as_folder(tmp_path / "real", rough, np.arange(24) % 2)
     call = ["split", str(real), "-o", str(tmp_path / "parts.npz")]
-    told = json.loads(CliRunner().invoke(app, [*call, "--json"], catch_exceptions=False).stdout)
+    output = json.loads(CliRunner().invoke(app, [*call, "--json"], catch_exceptions=False).stdout)
     files = {image.tobytes(): i for i, image in enumerate(rough)}
     with np.load(tmp_path / "parts.npz") as written:
         found = {
@@ -285,7 +285,7 @@ def test_parts_written_as_arrays_have_the_size_of_their_files(tmp_path: Path) ->
     assert data.shape == (1, 64, 64)
     expected = dict(zip((int(Path(name).stem) for name in data.names), split(data, seed=0).tolist(), strict=True))
     assert {i: SPLITS.index(part) for i, part in found.items()} == expected
-    assert [told[name] for name in SPLITS] == [list(found.values()).count(name) for name in SPLITS]
+    assert [output[name] for name in SPLITS] == [list(found.values()).count(name) for name in SPLITS]
     Image.fromarray(rough[0, 0, :40]).save(real / "lying" / "0.png")
     with pytest.raises(
         DataError, match=r"images have 2 sizes, such as .* choose it with --size, as --size 64, or give a folder"
@@ -317,8 +317,8 @@ def test_a_killed_judgement_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 def test_images_of_the_rare_class_alone_are_judged_and_those_without_a_class_refused(tmp_path: Path) -> None:
     images, labels = both((6, 0), (8, 8), 7)
     made = as_folder(tmp_path / "made", images, labels)
-    told = judge(REAL, made, tmp_path / "out", settings=SETTINGS)
-    assert [row["synthetic"] for row in told.per_class] == [6, 0]
+    output = judge(REAL, made, tmp_path / "out", settings=SETTINGS)
+    assert [row["synthetic"] for row in output.per_class] == [6, 0]
     assert "augury prove" not in (tmp_path / "out" / "report.html").read_text()  # images in memory have no command
     with pytest.raises(DataError, match="no labels; put them into one folder per class"):
         judge(REAL, made / "lying", tmp_path / "other", settings=SETTINGS)

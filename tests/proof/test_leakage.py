@@ -83,7 +83,7 @@ def blotches(n: int, seed: int) -> np.ndarray:
     return coarse.repeat(2, axis=2).repeat(2, axis=3).astype(np.uint8)
 
 
-def test_mirrored_images_are_caught_where_a_classifier_is_taught_with_them() -> None:
+def test_mirrored_images_are_caught_where_a_classifier_is_trained_with_them() -> None:
     random = np.random.default_rng(8)
     rough = random.integers(0, 256, (40, 1, 6, 6), dtype=np.uint8).repeat(4, 2).repeat(4, 3)  # not alike when mirrored
     sets = [LabelledImages(rough[a : a + 10], np.arange(10) % 2, TRAIN.classes) for a in (0, 10, 20, 30)]
@@ -153,11 +153,11 @@ def test_a_run_whose_generator_saw_another_division_is_refused(tmp_path: Path, m
         "left_out": 0,
         "looked_for": True,
     }
-    learnt = data.take(
+    source_images = data.take(
         np.load(run / "split.npy") != 2
     )  # validation decides when training ends, and the filters' limits
     for place, seen in leakage.recorded(run / "seen").items():
-        assert set(leakage.image_hashes(learnt.images).tolist()) == set(seen.tolist()), place
+        assert set(leakage.image_hashes(source_images.images).tolist()) == set(seen.tolist()), place
     started = settings.model_copy(
         update={"seed": 1, "train": settings.train.model_copy(update={"start_from": str(run.path)})}
     )
@@ -167,5 +167,8 @@ def test_a_run_whose_generator_saw_another_division_is_refused(tmp_path: Path, m
     for k, start in enumerate((tmp_path / "alone", tmp_path / "t0")):
         own = settings.train.model_copy(update={"start_from": str(start)})
         late = stages.run(data, tmp_path / f"t{k}", settings=settings.model_copy(update={"train": own}), until="prove")
-        told = late.verdict.leaks
-        assert told is not None and told["test_not_seen_by"][2] == "generator (not told of what it started from)"
+        leaks = late.verdict.leaks
+        assert (
+            leaks is not None
+            and leaks["test_not_seen_by"][2] == "generator (images of the model it started from unknown)"
+        )

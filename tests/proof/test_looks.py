@@ -15,7 +15,7 @@ from augury.images import LabelledImages, SyntheticImages
 from augury.pipeline.cross_validation import looks_before
 from augury.pipeline.inputs import Callbacks
 from augury.pipeline.run_folder import Run
-from augury.pipeline.trial_cache import Kept, kept_results
+from augury.pipeline.trial_cache import TrialCache, load_cache
 from augury.proof import learners
 from augury.proof.judgement import judge
 from augury.proof.measures import measures
@@ -39,56 +39,56 @@ def verdict(seeds: int) -> Verdict:
     return Verdict.from_dict(judge(results, tuple(range(seeds)), 1.0, (), test, none, test).as_dict())
 
 
-def kept(folder: Path, steps: int, test: LabelledImages = TEST, **more: Any) -> Kept:
-    return kept_results(folder / "trial.json", ["about"], ProveSettings(steps=steps, **more), test, Callbacks())
+def cache_of(folder: Path, steps: int, test: LabelledImages = TEST, **more: Any) -> TrialCache:
+    return load_cache(folder / "trial.json", ["about"], ProveSettings(steps=steps, **more), test, Callbacks())
 
 
-def done(folder: Path, trial: Kept, told: Verdict) -> Verdict:
+def done(folder: Path, trial: TrialCache, marked: Verdict) -> Verdict:
     trial.results["test/none/0"] = {"ece": 0.5}
     trial.keep(1, 1, "test/none/0")
-    found = trial.told(told)
+    found = trial.with_earlier_look(marked)
     write_json(folder / "verdict.json", found.as_dict())
     return found
 
 
 def test_trials_of_other_settings_on_the_same_test_part_are_looks(tmp_path: Path) -> None:
     first, second = verdict(7), verdict(8)
-    assert done(tmp_path, kept(tmp_path, 5), first) == first
-    again = kept(tmp_path, 5, margin=0.1, arms=("none", "gan"))
-    assert again.results and again.before == first and again.told(first) == first
+    assert done(tmp_path, cache_of(tmp_path, 5), first) == first
+    again = cache_of(tmp_path, 5, margin=0.1, arms=("none", "gan"))
+    assert again.results and again.before == first and again.with_earlier_look(first) == first
 
-    other = kept(tmp_path, 6)
+    other = cache_of(tmp_path, 6)
     assert other.results == {} and other.before is None and other.look == (7, first.outcome)
-    assert f"an earlier interim look at 7 seeds (outcome '{first.outcome}')" in other.told(first).sentence
+    assert f"an earlier interim look at 7 seeds (outcome '{first.outcome}')" in other.with_earlier_look(first).sentence
     other.results["test/none/0"] = {"ece": 0.5}
     other.keep(1, 2, "test/none/0")  # killed here: verdict.json is still the first one
 
-    resumed = kept(tmp_path, 6)
+    resumed = cache_of(tmp_path, 6)
     assert resumed.results and resumed.before is None and resumed.look == (7, first.outcome)
-    told = done(tmp_path, resumed, second)
-    assert kept(tmp_path, 6).told(second) == told and told.earlier == 7
-    assert done(tmp_path, kept(tmp_path, 5), first).earlier == 7  # back again: the first look stays the first
-    assert kept(tmp_path, 6, OTHER).look == (0, "")  # another test part has not been looked at
+    marked = done(tmp_path, resumed, second)
+    assert cache_of(tmp_path, 6).with_earlier_look(second) == marked and marked.earlier_seeds == 7
+    assert done(tmp_path, cache_of(tmp_path, 5), first).earlier_seeds == 7  # back again: the first look stays the first
+    assert cache_of(tmp_path, 6, OTHER).look == (0, "")  # another test part has not been looked at
 
 
 def test_a_look_that_could_give_no_word_is_none_nor_is_one_of_another_version(tmp_path: Path) -> None:
-    done(tmp_path, kept(tmp_path, 5), verdict(3))
-    assert kept(tmp_path, 6).look == (0, "")
-    done(tmp_path, kept(tmp_path, 5), verdict(8))
-    assert kept(tmp_path, 6).look[0] == 8
+    done(tmp_path, cache_of(tmp_path, 5), verdict(3))
+    assert cache_of(tmp_path, 6).look == (0, "")
+    done(tmp_path, cache_of(tmp_path, 5), verdict(8))
+    assert cache_of(tmp_path, 6).look[0] == 8
     stored = json.loads((tmp_path / "trial.json").read_text())
     write_json(tmp_path / "trial.json", stored | {"measured": 1, "inputs": "then"})
-    assert kept(tmp_path, 5).look == (0, "")  # the same trial, measured anew
+    assert cache_of(tmp_path, 5).look == (0, "")  # the same trial, measured anew
     write_json(tmp_path / "trial.json", {"inputs": "then", "results": {}})
-    assert kept(tmp_path, 5).look == (0, "")  # from before looks were kept
+    assert cache_of(tmp_path, 5).look == (0, "")  # from before looks were kept
 
 
 def test_results_on_other_features_are_not_mixed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    done(tmp_path, kept(tmp_path, 5, classifier="probe"), verdict(7))
-    assert kept(tmp_path, 5, classifier="probe").results
+    done(tmp_path, cache_of(tmp_path, 5, classifier="probe"), verdict(7))
+    assert cache_of(tmp_path, 5, classifier="probe").results
     installed = learners.lite0_installed()
     monkeypatch.setattr(learners, "lite0_installed", lambda: not installed)
-    assert not kept(tmp_path, 5, classifier="probe").results
+    assert not cache_of(tmp_path, 5, classifier="probe").results
     other = "pixels" if installed else "lite0"
     assert learners.features_of("probe") == other and learners.features_of("forest:phash") == "phash"
     assert learners.features_of("cnn") == ""
@@ -98,18 +98,18 @@ def test_results_on_other_features_are_not_mixed(tmp_path: Path, monkeypatch: py
 def test_folds_remember_looks_too(tmp_path: Path, room: str) -> None:
     first, place = verdict(7), Run(tmp_path)
 
-    def about(**changes: Any) -> dict[str, Any]:
+    def summary(**changes: Any) -> dict[str, Any]:
         settings = RunSettings(**changes).model_dump(mode="json")
         return {"data": {"fingerprint": "f", "counts": {"fold 1": [3, 4]}}, "settings": settings}
 
-    assert looks_before(place, about()) == (None, (0, ""))
+    assert looks_before(place, summary()) == (None, (0, ""))
     write_json(tmp_path / "verdict.json", first.as_dict())
-    write_json(tmp_path / "folds.json", about())
-    assert looks_before(place, about(prove={"seeds": 9, "margin": 0.1})) == (first, (0, ""))
+    write_json(tmp_path / "folds.json", summary())
+    assert looks_before(place, summary(prove={"seeds": 9, "margin": 0.1})) == (first, (0, ""))
     value = {"train": {"steps": 7}, "generate": {"truncation": 0.5}, "prove": {"classifier": "resnet"}}[room]
-    assert looks_before(place, about(**{room: value})) == (None, (7, first.outcome))
-    assert looks_before(place, about(seed=1)) == (None, (0, ""))
-    write_json(tmp_path / "folds.json", about(**{room: value}) | {"look": (7, "helps")})
-    assert looks_before(place, about(**{room: value})) == (first, (7, "helps"))
-    assert looks_before(place, about())[1] == (7, "helps")
-    assert replace(first, earlier=3, said="hurts").look == (3, "hurts")
+    assert looks_before(place, summary(**{room: value})) == (None, (7, first.outcome))
+    assert looks_before(place, summary(seed=1)) == (None, (0, ""))
+    write_json(tmp_path / "folds.json", summary(**{room: value}) | {"look": (7, "helps")})
+    assert looks_before(place, summary(**{room: value})) == (first, (7, "helps"))
+    assert looks_before(place, summary())[1] == (7, "helps")
+    assert replace(first, earlier_seeds=3, earlier_outcome="hurts").look == (3, "hurts")

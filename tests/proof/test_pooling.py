@@ -23,7 +23,7 @@ SHARES = {"none": 0.7, "classical": 0.75, "gan": 0.85}
 SEEDS = tuple(range(7))
 
 
-def told(rows: np.ndarray) -> dict[str, list[dict[str, object]]]:
+def as_results(rows: np.ndarray) -> dict[str, list[dict[str, object]]]:
     """Measures of each arm on the test images at `rows`, the same guesses whatever rows are asked for."""
     random, found = np.random.default_rng(5), {}
     for arm, share in SHARES.items():
@@ -37,7 +37,7 @@ def cut(rows: np.ndarray, ratio: float, groups: np.ndarray | None = None) -> Fol
     """A finished trial on those test images."""
     kept = synthetic(TRAIN.images[:10], TRAIN.labels[:10])
     test = replace(TEST, groups=groups).take(rows)
-    found = told(rows)
+    found = as_results(rows)
     verdict = judge(found, SEEDS, ratio, (), TRAIN, kept, test)
     results = {f"{result_name(arm, ratio)}/{seed}": found[arm][seed] for arm in found for seed in SEEDS}
     return Fold(TRAIN, test, {"gan": kept}, verdict, results)

@@ -331,7 +331,7 @@ def test_few_people_or_a_lone_image_give_no_word() -> None:
     assert alone.outcome == "underpowered" and "single test image" in alone.sentence and "--folds" in alone.sentence
 
 
-def test_a_second_look_at_the_same_trial_is_told() -> None:
+def test_a_second_look_at_the_same_trial_is_reported() -> None:
     random, labels = np.random.default_rng(7), np.arange(60) % 2
     test = LabelledImages(np.zeros((60, 1, 1, 1), np.uint8), labels, CLASSES)
     none = SyntheticImages(test.images[:2], labels[:2, None], (), CLASSES, 0, np.arange(2), "any")
@@ -347,16 +347,18 @@ def test_a_second_look_at_the_same_trial_is_told() -> None:
     first, second = look(7), look(12)
     assert first.outcome == "underpowered"
     assert second.after(None) == second.after(look(3)) == second and first.after(first) == first
-    told = second.after(first)
-    assert told.earlier == 7 and "an earlier interim look at 7 seeds (outcome 'underpowered')" in told.sentence
+    marked = second.after(first)
+    assert (
+        marked.earlier_seeds == 7 and "an earlier interim look at 7 seeds (outcome 'underpowered')" in marked.sentence
+    )
     clear = replace(first, outcome="no difference")
-    assert second.after(clear).said == "no difference"  # which another word would have followed as well
+    assert second.after(clear).earlier_outcome == "no difference"  # which another word would have followed as well
     for change in ({"ratio": 0.25}, {"margin": 0.1}):
-        assert first.after(replace(first, **change)).earlier == 7
-    assert first.after(None, (9, "hurts")).said == "hurts"
+        assert first.after(replace(first, **change)).earlier_seeds == 7
+    assert first.after(None, (9, "hurts")).earlier_outcome == "hurts"
     fewer = replace(second, arms={"gan": second.arms["gan"]})
-    assert second.after(fewer).earlier == 12 and second.after(second).earlier == 0
-    assert replace(told, seeds=tuple(range(20))).after(told).earlier == 7
+    assert second.after(fewer).earlier_seeds == 12 and second.after(second).earlier_seeds == 0
+    assert replace(marked, seeds=tuple(range(20))).after(marked).earlier_seeds == 7
 
 
 def test_words_follow_their_rules() -> None:

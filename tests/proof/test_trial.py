@@ -51,8 +51,8 @@ def test_a_planted_set_gets_the_right_word(kind: str, expected: str) -> None:
         three = KNOWN.model_copy(update={"seeds": 3})
         few = prove(train, VALIDATION, TEST, made, three, results=results, on_note=said.append)
         assert few.outcome == "underpowered" and "at least 6 seeds" in few.sentence
-        (told,) = said
-        assert "3 seeds" in told and "one generative arm needs at least 6" in told
+        (result,) = said
+        assert "3 seeds" in result and "one generative arm needs at least 6" in result
         assert verdict.per_class[1]["low"] > 0.3 and verdict.per_class[1]["test"] == 150
         assert set(verdict.arms["gan"]) > {"ece", "brier", "auc", "worst_recall", "sensitivity"}
 
@@ -245,8 +245,8 @@ def test_other_generators_teach_their_own_soft_labels() -> None:
     def accuracies(targets: np.ndarray | None) -> list[float]:
         settings = ProveSettings(arms=("classical", "gan", "vae"), seeds=2, steps=30, batch=8, ratios=(1.0,))
         soft = replace(MADE, targets=targets)
-        told = prove(*SMALL.values(), settings, extra={"vae": soft}).arms["vae"]["brier"]
-        return [float(x) for x in told]
+        result = prove(*SMALL.values(), settings, extra={"vae": soft}).arms["vae"]["brier"]
+        return [float(x) for x in result]
 
     hard = np.eye(2)[MADE.labels]
     assert accuracies(hard) == accuracies(None) != accuracies(hard[:, ::-1])
@@ -254,5 +254,5 @@ def test_other_generators_teach_their_own_soft_labels() -> None:
 
 def test_labelled_images_can_be_tried_as_they_are() -> None:
     settings = ProveSettings(arms=("classical", "gan"), seeds=2, steps=1, batch=4, ratios=(1.0,))
-    told = prove(part((12, 12), 0), part((6, 6), 1), part((10, 10), 2), part((5, 3), 9), settings)
-    assert [row["synthetic"] for row in told.per_class] == [5, 3]
+    result = prove(part((12, 12), 0), part((6, 6), 1), part((10, 10), 2), part((5, 3), 9), settings)
+    assert [row["synthetic"] for row in result.per_class] == [5, 3]

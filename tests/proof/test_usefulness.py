@@ -25,12 +25,17 @@ def bars(n: int, seed: int, *, wrong: bool = False) -> LabelledImages:
 def test_images_like_the_real_ones_teach_as_much_and_mislabelled_ones_the_opposite() -> None:
     train, held = bars(80, 0), bars(60, 1)
     asked = {"steps": 15, "batch": 8}
-    learnt, seen = usefulness(bars(80, 2), train, held, **asked)
-    assert learnt.name == "GAN-train" and learnt.value > 0.9 and learnt.baseline > 0.9 and learnt.n == 60
-    assert seen.name == "GAN-test" and seen.value > 0.9 and seen.baseline == learnt.baseline and seen.n == 80
-    assert learnt.low < learnt.value <= learnt.high <= 1
+    trained_on_fakes, seen = usefulness(bars(80, 2), train, held, **asked)
+    assert (
+        trained_on_fakes.name == "GAN-train"
+        and trained_on_fakes.value > 0.9
+        and trained_on_fakes.baseline > 0.9
+        and trained_on_fakes.n == 60
+    )
+    assert seen.name == "GAN-test" and seen.value > 0.9 and seen.baseline == trained_on_fakes.baseline and seen.n == 80
+    assert trained_on_fakes.low < trained_on_fakes.value <= trained_on_fakes.high <= 1
     worse, mistaken = usefulness(bars(80, 2, wrong=True), train, held, **asked)
-    assert worse.value < 0.1 and mistaken.value < 0.1 and worse.baseline == learnt.baseline
+    assert worse.value < 0.1 and mistaken.value < 0.1 and worse.baseline == trained_on_fakes.baseline
 
 
 def test_empty_sets_and_other_classes_are_refused() -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from augury.report import badge, cells, render
 from augury.report.charts import WIDTH
-from augury.report.wording import outcome
+from augury.verdict import Verdict
 from tests.helpers.report_facts import facts
 
 
@@ -40,21 +40,21 @@ OVERALL = {
 }  # fmt: skip
 
 
-def told(outcome: str = "helps", **changes: Any) -> dict[str, Any]:
-    verdict = dict(facts(outcome).verdict)
-    arms = {name: arm | {"overall": arm["balanced_accuracy"]} for name, arm in verdict["arms"].items()}
-    return verdict | {
-        "cells": rows(**changes), "overall": OVERALL, "metric": "balanced accuracy within age=1", "arms": arms,
-        "ratio_curve": [], "adds": "synthetic images",
-    }  # fmt: skip
+def of_cells(outcome: str = "helps", **changes: Any) -> Verdict:
+    verdict: Verdict = facts(outcome).verdict
+    arms = {name: arm | {"overall": arm["balanced_accuracy"]} for name, arm in verdict.arms.items()}
+    return replace(
+        verdict, cells=tuple(rows(**changes)), overall=OVERALL, metric="balanced accuracy within age=1", arms=arms,
+        ratio_curve=(),
+    )  # fmt: skip
 
 
-def page(verdict: dict[str, Any]) -> str:
+def page(verdict: Verdict) -> str:
     return render(replace(facts("helps"), verdict=verdict))
 
 
 def test_before_and_after_show_recall_change_and_counts() -> None:
-    section = cells.section(told())
+    section = cells.section(of_cells())
     before, after = section["charts"]["comparator"], section["charts"]["arm"]
     texts = {name: [mark.text for mark in chart.marks] for name, chart in (("before", before), ("after", after))}
     assert [t for t in texts["before"] if "%" in t] == ["90 %", "90 %", "90 %", "20 %"]
@@ -72,12 +72,12 @@ def test_before_and_after_show_recall_change_and_counts() -> None:
 
 
 def test_a_cell_that_gets_worse_is_marked_by_more_than_colour() -> None:
-    verdict = told(worse=(0,))
+    verdict = of_cells(worse=(0,))
     after = cells.section(verdict)["charts"]["arm"]
     assert sum(mark.attributes["class"] == "cell-worse" for mark in after.marks) == 1
     assert "▼ −5.0" in [mark.text for mark in after.marks]
-    assert outcome(verdict) == "Helps, but one cell gets worse" and ", a cell worse" in badge(verdict)
-    assert outcome(told(worse=(0, 1))) == "Helps, but 2 cells get worse"
+    assert verdict.title == "Helps, but one cell gets worse" and ", a cell worse" in badge(verdict)
+    assert of_cells(worse=(0, 1)).title == "Helps, but 2 cells get worse"
     text = page(verdict)
     assert "Helps, but one cell gets worse</p>" in text and "one cell gets significantly worse" in text
 
@@ -98,12 +98,12 @@ def test_no_more_columns_than_a_phone_shows(classes: int, values: int, shape: tu
 def test_a_table_that_fits_nowhere_is_left_to_the_rows() -> None:
     everywhere = [row | {"within": True} for row in rows(9, 9)]
     assert cells.grid(everywhere) is None
-    verdict = told() | {"cells": everywhere}
+    verdict = replace(of_cells(), cells=tuple(everywhere))
     assert cells.section(verdict)["charts"] == {} and 'id="cells"' in page(verdict)
 
 
 def test_the_page_shows_the_cells_and_says_what_they_mean() -> None:
-    text = page(told())
+    text = page(of_cells())
     section = text[text.index('<section id="cells">') : text.index('<section id="classes">')]
     assert section.count("<svg") == 2 and 'href="#cells"' in text
     assert "Before: classical" in section and "After: gan" in section
@@ -115,7 +115,7 @@ def test_the_page_shows_the_cells_and_says_what_they_mean() -> None:
 
 
 def test_a_cell_without_test_images_is_a_dash() -> None:
-    verdict = told()
+    verdict = of_cells()
     empty = (
         "recall_comparator",
         "interval_comparator",
@@ -126,7 +126,8 @@ def test_a_cell_without_test_images_is_a_dash() -> None:
         "high",
         "level",
     )
-    verdict["cells"][3] = verdict["cells"][3] | dict.fromkeys(empty) | {"test": 0}
+    *others, last = verdict.cells
+    verdict = replace(verdict, cells=(*others, {**last, **dict.fromkeys(empty), "test": 0}))
     assert "no test image" in [mark.text for mark in cells.section(verdict)["charts"]["arm"].marks]
     assert "–" in page(verdict)
 
@@ -134,11 +135,11 @@ def test_a_cell_without_test_images_is_a_dash() -> None:
 def test_verdicts_that_are_not_about_cells_have_no_such_section() -> None:
     text = render(facts("helps"))
     assert 'id="cells"' not in text and 'href="#cells"' not in text and "over all 0." not in text
-    assert outcome(facts("helps").verdict) == "Helps"
+    assert facts("helps").verdict.title == "Helps"
 
 
 def test_names_from_outside_are_escaped() -> None:
-    verdict = told()
-    for row in verdict["cells"]:
+    verdict = of_cells()
+    for row in verdict.cells:
         row["class"], row["cell"] = "<b>x</b>", "<b>x</b>, age=1"
     assert "<b>x</b>" not in page(verdict)

@@ -2,6 +2,7 @@
 
 import base64
 import io
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -33,8 +34,8 @@ def test_the_interval_of_shares_ends_at_0_and_1():
 @pytest.mark.parametrize("accuracies", [[0.6, 0.8], [1.0, 1.0], [0.0, 0.0]])
 def test_the_chart_of_arms_has_no_accuracy_below_0_or_above_1(accuracies):
     v = verdict("underpowered", ("a", "b"), [5, 3], seeds=2)
-    arms = {name: {**arm, "balanced_accuracy": accuracies} for name, arm in v["arms"].items()}
-    ticks = [float(m.text) for m in marks(charts.arms({**v, "arms": arms}), "text", "tick middle")]
+    arms = {name: {**arm, "balanced_accuracy": accuracies} for name, arm in v.arms.items()}
+    ticks = [float(m.text) for m in marks(charts.arms(replace(v, arms=arms)), "text", "tick middle")]
     assert ticks and 0 <= min(ticks) <= max(ticks) <= 1
 
 
@@ -73,12 +74,12 @@ def test_the_difference_chart_puts_seeds_and_interval_where_they_belong():
     kinds = ("zero", "whisker synthetic", "mean synthetic")
     (zero,), (whisker,), (mean,) = (marks(chart, "line", kind) for kind in kinds)
     dots = sorted(m.attributes["cx"] for m in marks(chart, "circle", "dot synthetic"))
-    differences = np.sort(np.subtract(*(v["arms"][name]["balanced_accuracy"] for name in ("gan", "classical"))))
+    differences = np.sort(np.subtract(*(v.arms[name]["balanced_accuracy"] for name in ("gan", "classical"))))
     x0 = zero.attributes["x1"]
-    per_unit = (mean.attributes["x1"] - x0) / v["difference"]
+    per_unit = (mean.attributes["x1"] - x0) / v.difference
     np.testing.assert_allclose((np.array(dots) - x0) / per_unit, differences, atol=0.001)
-    assert (whisker.attributes["x1"] - x0) / per_unit == pytest.approx(v["low"], abs=0.001)
-    assert (whisker.attributes["x2"] - x0) / per_unit == pytest.approx(v["high"], abs=0.001)
+    assert (whisker.attributes["x1"] - x0) / per_unit == pytest.approx(v.low, abs=0.001)
+    assert (whisker.attributes["x2"] - x0) / per_unit == pytest.approx(v.high, abs=0.001)
 
 
 def test_a_line_is_the_mean_of_its_bins():

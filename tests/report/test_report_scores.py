@@ -12,7 +12,7 @@ from tests.helpers.report_page import Page, opened, words
 
 
 def row(name, value, low, high, baseline, better="higher", **more):
-    told = {"n": 100, "features": "lite0@57", "preprocessing": "to 224", "note": "", "settings": "", "group": ""}
+    common = {"n": 100, "features": "lite0@57", "preprocessing": "to 224", "note": "", "settings": "", "group": ""}
     return {
         "name": name,
         "value": value,
@@ -20,7 +20,7 @@ def row(name, value, low, high, baseline, better="higher", **more):
         "high": high,
         "baseline": baseline,
         "better": better,
-        **told,
+        **common,
         **more,
     }
 

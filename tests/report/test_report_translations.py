@@ -13,15 +13,15 @@ from tests.helpers.report_page import Page, opened, words
 
 PLAN = [
     {"source": "ring 0, age=old", "target": "ring 1, age=old", "changes": "label", "real": 3, "number": 40, "available": 60,
-     "fills": True, "translated": 60, "kept": 38, "rejected": {"agreement": 20, "not needed": 2}},
+     "fills": True, "translated": 60, "accepted": 38, "rejected": {"agreement": 20, "not needed": 2}},
     {"source": "ring 1, age=<b>", "target": "ring 1, age=old", "changes": "age", "real": 3, "number": 40, "available": 50,
-     "fills": True, "translated": 50, "kept": 0, "rejected": {"agreement": 50}},
+     "fills": True, "translated": 50, "accepted": 0, "rejected": {"agreement": 50}},
     {"source": "ring 0, age=<b>", "target": "ring 0, age=old", "changes": "age", "real": 60, "number": 40, "available": 50,
-     "fills": False, "translated": 40, "kept": 40, "rejected": {}},
+     "fills": False, "translated": 40, "accepted": 40, "rejected": {}},
 ]  # fmt: skip
 
 
-def told(shown: int = 8, **changes):
+def written(shown: int = 8, **changes):
     given = facts("helps")
     at = np.arange(shown)
     each = [
@@ -34,7 +34,7 @@ def told(shown: int = 8, **changes):
 
 
 def test_strips_stand_before_the_ways_to_train_and_hold_the_images_that_they_name() -> None:
-    given = told()
+    given = written()
     html = render(given)
     page = Page(html)
     assert page.sections[:3] == ["verdict", "translations", "arms"]
@@ -51,25 +51,25 @@ def test_strips_stand_before_the_ways_to_train_and_hold_the_images_that_they_nam
 
 
 def test_the_plan_says_what_was_kept_and_why_the_rest_was_not() -> None:
-    text = words(Page(render(told())).text["translations"])
+    text = words(Page(render(written())).text["translations"])
     assert "none passed the filters; rejected ones are shown" in text and "none to show" in text
     assert "Not kept: agreement 20; not needed 2" in text and "fills no cell" in text
     assert "ring 1, age=<b> → ring 1, age=old" in text
-    old = [{k: v for k, v in row.items() if k not in ("translated", "kept", "rejected")} for row in PLAN]
-    earlier = told(generation={**facts("helps").generation, "plan": old})
+    old = [{k: v for k, v in row.items() if k not in ("translated", "accepted", "rejected")} for row in PLAN]
+    earlier = written(generation={**facts("helps").generation, "plan": old})
     assert "Not kept" not in words(Page(render(earlier)).text["translations"])
 
 
 def test_images_from_noise_have_no_such_section_and_long_plans_are_cut() -> None:
     assert translations.section(facts("helps")) is None
     assert "translations" not in Page(render(facts("helps"))).sections
-    given = told()
+    given = written()
     many = replace(given, translations=given.translations[:1] * 20)
     found = translations.section(many)
     assert found is not None and len(found["cards"]) == translations.MOST
 
 
 def test_scores_say_why_those_of_memorisation_are_missing_and_copies_mean_other_images_than_the_source() -> None:
-    page = Page(render(told(score_notes=("C_T is left out.",))))
+    page = Page(render(written(score_notes=("C_T is left out.",))))
     assert "C_T is left out." in words(page.text["scores"])
     assert "nearest training images other than its source" in words(page.text["neighbours"])

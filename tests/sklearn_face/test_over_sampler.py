@@ -55,13 +55,13 @@ def test_images_keep_layout_dtype_and_range(shape: tuple[int, ...], dtype: str, 
 
 
 def test_values_come_back_as_they_were_drawn() -> None:
-    """One uint8 data set told in five ways is learnt alike: the synthetic images are the same images."""
+    """One uint8 data set given in five ways is learned alike: the synthetic images are the same images."""
     X = pictures((3, 8, 8))
     first = GANOverSampler(recipe="gan", **QUICK).fit_resample(X, LABELS)[0]
     ways = (X / 255, X.astype(np.float32), X / 255 * 2 - 1, X.transpose(0, 2, 3, 1))
     backs = (lambda z: z * 255, lambda z: z, lambda z: (z + 1) / 2 * 255, lambda z: z.transpose(0, 3, 1, 2))
-    for told, back in zip(ways, backs, strict=True):
-        again = GANOverSampler(recipe="gan", **QUICK).fit_resample(told, LABELS)[0]
+    for labels, back in zip(ways, backs, strict=True):
+        again = GANOverSampler(recipe="gan", **QUICK).fit_resample(labels, LABELS)[0]
         np.testing.assert_allclose(back(again), first, atol=1e-4)
 
 
@@ -76,7 +76,7 @@ def test_the_recipe_strategy_and_seed_count() -> None:
     assert len(GANOverSampler(**QUICK).fit_resample(X, level)[0]) == 24
 
 
-def test_tables_are_learnt() -> None:
+def test_tables_are_learned() -> None:
     """Three columns of two classes: means, spread, a correlation, whole numbers and a constant come back."""
     random = np.random.default_rng(0)
     y = np.repeat([0, 1], [300, 60])
@@ -116,7 +116,7 @@ def test_a_budget_is_a_time() -> None:
     assert sampler.synthesizer_.steps > 3
 
 
-def test_mistakes_are_told() -> None:
+def test_mistakes_are_reported() -> None:
     y = [0] * 16 + [1] * 8
     with pytest.raises(DataError, match=r"X has shape \[24, 8, 8, 5\]; give a table"):
         GANOverSampler(**QUICK).fit_resample(np.zeros((24, 8, 8, 5)), y)

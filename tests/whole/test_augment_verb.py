@@ -55,7 +55,7 @@ def photos(tmp_path_factory) -> Path:
     return root
 
 
-def parted(parts: tuple[int, ...], grouped: bool = False, n: int = 36) -> LabelledImages:
+def by_split(parts: tuple[int, ...], grouped: bool = False, n: int = 36) -> LabelledImages:
     """Images of two classes, each under a name of its own, in these parts in turn (none: no split)."""
     pixels = np.random.default_rng(1).integers(0, 256, (n, 3, 10, 10), dtype=np.uint8)
     return from_arrays(
@@ -108,7 +108,7 @@ def test_no_image_and_copy_of_it_lie_on_two_sides(kind: str, case: str, tmp_path
     monkeypatch.setenv("AUGURY_CACHE", str(tmp_path / "cache"))
     if kind == "parquet":
         pytest.importorskip("pyarrow")
-    data = parted(*CASES[case])
+    data = by_split(*CASES[case])
     made = copies(data, "natural", per_image=2, seed=4)
     place = tmp_path / (f"out.{kind}" if kind in FILES else "out")
     said = EXPORTS[kind](place, made)
@@ -135,7 +135,7 @@ def test_no_image_and_copy_of_it_lie_on_two_sides(kind: str, case: str, tmp_path
 
 
 def test_only_the_train_part_is_copied_and_the_rest_passed_through() -> None:
-    data = parted((0, 1, 2))
+    data = by_split((0, 1, 2))
     made = copies(data, "natural", per_image=3)
     assert made.split is not None and np.bincount(made.split).tolist() == [48, 12, 12]
     np.testing.assert_array_equal(made.images[:36], data.images)
@@ -143,7 +143,7 @@ def test_only_the_train_part_is_copied_and_the_rest_passed_through() -> None:
     alone = copies(data, "natural", per_image=3, originals=False)
     np.testing.assert_array_equal(alone.images, made.images[36:])
     with pytest.raises(DataError, match="no train split"):
-        copies(parted((1, 2)), "natural", per_image=1)
+        copies(by_split((1, 2)), "natural", per_image=1)
 
 
 def test_class_folders_that_would_leak_are_refused(photos: Path, tmp_path: Path) -> None:
@@ -157,7 +157,7 @@ def test_class_folders_that_would_leak_are_refused(photos: Path, tmp_path: Path)
 def test_a_copy_is_drawn_again_from_its_row(how: str, tmp_path: Path, monkeypatch) -> None:
     """Bit for bit, from the manifest and the file that it names alone."""
     monkeypatch.setenv("AUGURY_CACHE", str(tmp_path / "cache"))
-    for i, image in enumerate(parted(()).images):
+    for i, image in enumerate(by_split(()).images):
         (tmp_path / "in" / "ab"[i % 2]).mkdir(parents=True, exist_ok=True)
         Image.fromarray(image.transpose(1, 2, 0)).save(tmp_path / "in" / "ab"[i % 2] / f"{i}.png")
     words = ["augment", str(tmp_path / "in"), "-o", str(tmp_path / "out"), "--per-image", "3", "--seed", "5"]
@@ -166,23 +166,23 @@ def test_a_copy_is_drawn_again_from_its_row(how: str, tmp_path: Path, monkeypatc
     rows = [json.loads(line) for line in (tmp_path / "out" / "manifest.jsonl").read_text().splitlines()]
     assert len(rows) == 4 * 36
     for row in [row for row in rows if row["origin"] == "augmented"][::7]:
-        told = row["source"]
-        assert told["data"] == augury.load(tmp_path / "in").fingerprint
-        with Image.open(tmp_path / "in" / told["file"]) as image:
+        source = row["source"]
+        assert source["data"] == augury.load(tmp_path / "in").fingerprint
+        with Image.open(tmp_path / "in" / source["file"]) as image:
             again = augmented(
                 np.asarray(image),
-                told["policy"],
-                seed=told["seed"],
-                epoch=told["epoch"],
-                indices=[told["index"]],
-                flips=told["flips"],
+                source["policy"],
+                seed=source["seed"],
+                epoch=source["epoch"],
+                indices=[source["index"]],
+                flips=source["flips"],
             )
         with Image.open(tmp_path / "out" / row["file"]) as image:
             np.testing.assert_array_equal(again, np.asarray(image))
 
 
 def test_copies_that_were_taken_apart_still_say_what_they_are(tmp_path: Path) -> None:
-    made = copies(parted(()), "natural", per_image=1).take(np.array([0, 40, 3, 71]))
+    made = copies(by_split(()), "natural", per_image=1).take(np.array([0, 40, 3, 71]))
     EXPORTS["imagefolder"](tmp_path / "out", made)
     rows = [json.loads(line) for line in (tmp_path / "out" / "manifest.jsonl").read_text().splitlines()]
     assert [row["origin"] for row in rows] == ["real", "augmented", "real", "augmented"]
@@ -195,7 +195,7 @@ def mirrored_share(made: LabelledImages, data: LabelledImages) -> float:
     return float((halves[:, 5:].mean(1) < halves[:, :5].mean(1)).mean())
 
 
-def test_unless_told_copies_are_mirrored_as_the_policy_says_but_never_where_the_data_forbid_it() -> None:
+def test_by_default_copies_are_mirrored_as_the_policy_says_but_never_where_the_data_forbid_it() -> None:
     ramp = np.broadcast_to(np.linspace(40, 200, 10).astype(np.uint8), (200, 10, 10))
     data = from_arrays(ramp, np.arange(200) % 2)
     shares = {

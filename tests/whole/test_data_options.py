@@ -15,7 +15,7 @@ from augury.cli.commands import app
 from augury.cli.options import DATA, reads
 from augury.errors import SettingsError
 from augury.pipeline.augmented_copies import copies
-from augury.pipeline.inputs import about_data, images_of
+from augury.pipeline.inputs import describe_data, images_of
 from augury.pipeline.run_folder import Run
 from augury.settings import READING, RunSettings
 
@@ -42,7 +42,7 @@ def call(*words: object) -> dict:
 def test_every_reading_setting_is_an_option_of_every_verb_that_reads() -> None:
     assert sorted(setting for setting, _, _ in DATA.values()) == sorted(READING)
     for verb in ("inspect", "split", "augment", "run", "train", "compare", "prove"):
-        told = CliRunner().invoke(app, [verb, "--help"], env={"COLUMNS": "200"}).output
+        output = CliRunner().invoke(app, [verb, "--help"], env={"COLUMNS": "200"}).output
         options = (
             "--size",
             "--fit",
@@ -54,14 +54,14 @@ def test_every_reading_setting_is_an_option_of_every_verb_that_reads() -> None:
             "--split",
             "--root",
         )
-        assert all(option in told for option in (*options, "--window", "--stretch", "--bins")), verb
+        assert all(option in output for option in (*options, "--window", "--stretch", "--bins")), verb
 
 
 def test_options_reach_the_reader(people: Path, tmp_path: Path) -> None:
     assert call("inspect", people, "--json")["groups"] == 10
-    told = call("inspect", people, "--group", "none", "--split", "new", "--size", "9x8", "--json")
-    assert told["groups"] == 0 and told["parts"] == {} and told["shape"] == [1, 9, 8]
-    assert len(told["attributes"]["person"]) == 10
+    output = call("inspect", people, "--group", "none", "--split", "new", "--size", "9x8", "--json")
+    assert output["groups"] == 0 and output["splits"] == {} and output["shape"] == [1, 9, 8]
+    assert len(output["attributes"]["person"]) == 10
     made = call("augment", people, "-o", tmp_path / "out.npz", "--group", "eyes", "--json")  # npz by its name
     assert len(np.unique(np.load(made["data_set"])["group"])) == 2
     for words, rule in (
@@ -89,7 +89,7 @@ def test_options_are_kept_in_the_run_and_decide_the_split(people: Path, tmp_path
         augury.run(people, tmp_path / "r", settings=other, until="split")
     free = settings.model_copy(update={"data": settings.data.model_copy(update={"group": "none"})})
     run = augury.run(people, tmp_path / "r", settings=free, until="split")
-    assert run.key("split") != key and run.about["data"]["notes"]["split"].startswith("the parts")
+    assert run.key("split") != key and run.metadata["data"]["notes"]["split"].startswith("the parts")
 
 
 def test_tables_are_read_by_settings(tmp_path: Path) -> None:
@@ -111,8 +111,8 @@ def test_tables_are_read_by_settings(tmp_path: Path) -> None:
         "--root",
         str(tmp_path / "scans"),
     ]
-    told = call("inspect", tmp_path / "all.csv", *words, "--json")
-    assert told["counts"] == {"ill": 12, "well": 12} and told["groups"] == 6
+    output = call("inspect", tmp_path / "all.csv", *words, "--json")
+    assert output["counts"] == {"ill": 12, "well": 12} and output["groups"] == 6
     kept = Run(tmp_path / "r")
     settings = RunSettings(
         device="cpu",
@@ -120,7 +120,7 @@ def test_tables_are_read_by_settings(tmp_path: Path) -> None:
     )
     augury.run(tmp_path / "all.csv", kept.path, settings=settings, until="split")
     assert kept.settings["data"]["columns"] == {"image": "scan", "label": "diagnosis"}
-    assert kept.about["data"]["notes"]["grouped_by"] == "case"
+    assert kept.metadata["data"]["notes"]["grouped_by"] == "case"
 
 
 def test_a_verb_gets_what_was_given_alone() -> None:
@@ -153,7 +153,8 @@ def test_settings_that_images_in_memory_cannot_heed_are_refused(asked: dict[str,
 def test_a_run_does_not_record_a_name_for_each_copied_image() -> None:
     data = augury.data.from_arrays(np.zeros((4, 3, 3), np.uint8), [0, 1, 0, 1])
     made = copies(data, "natural", per_image=2)
-    told = about_data(made, {"train": made})["notes"]["copies"]
+    output = describe_data(made, {"train": made})["notes"]["copies"]
     assert (
-        told == {"policy": "natural", "flips": None, "seed": 0, "data": data.fingerprint} and made.notes["copies"]["of"]
+        output == {"policy": "natural", "flips": None, "seed": 0, "data": data.fingerprint}
+        and made.notes["copies"]["of"]
     )

@@ -120,7 +120,7 @@ def test_every_labelled_image_that_does_not_validate_is_translated_once(tested) 
     rows = [json.loads(row) for row in (run / "synthetic" / "manifest.jsonl").read_text().splitlines()]
     assert len({row["source_sha256"] for row in rows}) == len(rows) == 102
     pictures = pixels(run / "dataset")
-    assert len(pictures) == 102 + sum(row["kept"] for row in rows)  # and no image of the target among them
+    assert len(pictures) == 102 + sum(row["accepted"] for row in rows)  # and no image of the target among them
     assert not set(pixels(run.parent / "other")) & set(pictures)
     assert "102 labelled images of the source, 60 images of the target without labels" in noted
     assert "test: 60 labelled images of the target" in noted
@@ -159,8 +159,8 @@ def test_a_second_call_does_nothing_anew_and_the_folder_alone_goes_on(tested, la
             "generate", "score", "prove", "export", "report")]  # fmt: skip
         assert len(stages) == 8 and all(line.endswith("(done before)") for line in stages)
     assert {file: file.stat().st_mtime_ns for file in before} == before
-    code, told, _ = call("report", run, "--json")
-    assert code == 0 and json.loads(told)["verdict"]["outcome"] == stored(run, "verdict")["outcome"]
+    code, output, _ = call("report", run, "--json")
+    assert code == 0 and json.loads(output)["verdict"]["outcome"] == stored(run, "verdict")["outcome"]
 
 
 def test_a_run_without_labels_of_the_target_says_so_and_how_many_translations_keep_their_class(untested) -> None:
@@ -186,7 +186,7 @@ def test_a_run_without_labels_of_the_target_tells_the_same_as_json_and_is_not_do
         assert "train\n" not in noted
 
 
-def test_labels_that_come_later_give_a_verdict_and_one_of_an_earlier_target_is_not_told_again(
+def test_labels_that_come_later_give_a_verdict_and_one_of_an_earlier_target_is_not_reported_again(
     labelled: Path, tmp_path: Path
 ) -> None:
     words = ("-o", tmp_path / "run", *QUICK, "--set", "prove.arms=none,translated")

@@ -1,4 +1,4 @@
-"""`augury evaluate` on any two sets: labelled or not, of other sizes and modes, and with every mistake told in words."""
+"""`augury evaluate` on any two sets: labelled or not, of other sizes and modes, and with every mistake reported in words."""
 
 from __future__ import annotations
 
@@ -67,8 +67,13 @@ def test_a_plain_folder_beside_an_npz_gives_what_the_formulas_give(real: Path, t
     root = linalg.sqrtm(first @ second).real
     want = ((x.mean(0) - y.mean(0)) ** 2).sum() + np.trace(first + second - 2 * root)
     assert found["FD-pixels"].value == pytest.approx(want, rel=1e-3)
-    told = asked(*words, "-o", tmp_path / "card.json")
-    assert "KID-pixels" in told and "[1] not meaningful" in told and "50 images, 12x12 grey" in told and " – " in told
+    output = asked(*words, "-o", tmp_path / "card.json")
+    assert (
+        "KID-pixels" in output
+        and "[1] not meaningful" in output
+        and "50 images, 12x12 grey" in output
+        and " – " in output
+    )
     assert ScoreCard.read(tmp_path / "card.json") == found
 
 
@@ -84,15 +89,15 @@ def test_classes_are_matched_by_name_and_scored_one_by_one(real: Path, tmp_path:
     assert "by class" in asked(real, made, "--features", "pixels")
     other = folder(tmp_path / "other", images, names=[("a", "b")[label] for label in labels])
     apart = card(real, other, "--features", "pixels", "--scores", "kid")
-    assert "fewer than two class names in common" in apart["said"][0] and len(apart["scores"]) == 1
+    assert "fewer than two class names in common" in apart["notes"][0] and len(apart["scores"]) == 1
 
 
 def test_another_size_and_mode_are_brought_together_and_said(real: Path, tmp_path: Path) -> None:
     made = folder(tmp_path / "made", blobs(40, 3, 24)[0], "RGB")
     found = card(real, made, "--features", "pixels", "--scores", "kid")
     assert found["sets"]["real"]["shape"] == found["sets"]["synthetic"]["shape"] == [3, 12, 12]
-    assert found["said"][0].startswith("synthetic: images of 24x24 px are resized to 12x12")
-    assert found["said"][1].startswith("real: grey is repeated to three channels")
+    assert found["notes"][0].startswith("synthetic: images of 24x24 px are resized to 12x12")
+    assert found["notes"][1].startswith("real: grey is repeated to three channels")
     (score,) = ScoreCard.from_dict(found).scores
     assert score.preprocessing.startswith("synthetic to 12x12 first (crop); ")
     plain = ScoreCard.from_dict(card(real, folder(tmp_path / "same", blobs(40, 3)[0]), "--scores", "kid", "--features",
@@ -143,7 +148,7 @@ MISTAKES = {
 
 
 @pytest.mark.parametrize("mistake", MISTAKES)
-def test_mistakes_are_told_in_words(mistake: str, real: Path, tmp_path: Path) -> None:
+def test_mistakes_are_reported_in_words(mistake: str, real: Path, tmp_path: Path) -> None:
     words, kind, rule = MISTAKES[mistake]
     made = folder(tmp_path / "made", blobs(8, 8)[0])
     with pytest.raises(kind, match=rule):

@@ -63,7 +63,7 @@ def test_a_second_call_without_the_data_or_settings_does_nothing_again(crossed) 
     assert json.loads(again.stdout)["verdict"] == printed["verdict"]
 
 
-def test_folds_and_comparisons_go_on_with_the_data_they_were_begun_with(
+def test_folds_and_comparisons_go_on_with_the_data_they_were_started_with(
     crossed, photos: Path, tmp_path: Path, monkeypatch
 ) -> None:
     for recipe in ("vae", "ae"):  # as if the first two folds had been done, and one recipe
@@ -87,8 +87,8 @@ def test_folds_and_comparisons_go_on_with_the_data_they_were_begun_with(
     with pytest.raises(KeyboardInterrupt):
         comparison.compare(None, tmp_path / "compared", ("vae", "ae"))
     assert asked == [photos, photos]
-    about = tmp_path / "compared" / "ae" / "run.json"
-    about.write_text(about.read_text().replace(str(photos), IN_MEMORY))
+    metadata_file = tmp_path / "compared" / "ae" / "run.json"
+    metadata_file.write_text(metadata_file.read_text().replace(str(photos), IN_MEMORY))
     with pytest.raises(RunFolderError, match="made from images in memory; resume it in Python"):
         comparison.compare(None, tmp_path / "compared", ("vae", "ae"))
 
@@ -105,7 +105,7 @@ def test_nothing_is_written_where_the_data_lie(photos: Path) -> None:
     assert sorted(photos.rglob("*")) == before
 
 
-def test_folds_are_told_from_a_run(crossed) -> None:
+def test_folds_are_distinguished_from_a_run(crossed) -> None:
     for words in (["prove", str(crossed[0])], ["run", "-o", str(crossed[0])]):
         done = command(*words)
         assert done.returncode == 1 and "a cross-validation" in done.stderr and "--folds" in done.stderr, done.stderr
@@ -131,13 +131,13 @@ def test_what_cannot_be_is_refused(photos: Path, tmp_path: Path) -> None:
             "test split that has the cell",
         ),
     ):
-        told = command(*words, "-o", str(tmp_path / "out"), *QUICK)
-        assert told.returncode == 1 and rule in told.stderr and "Traceback" not in told.stderr
+        done = command(*words, "-o", str(tmp_path / "out"), *QUICK)
+        assert done.returncode == 1 and rule in done.stderr and "Traceback" not in done.stderr
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.tex").write_text("x")
     with pytest.raises(RunFolderError, match=r"holds thesis\.tex"):
         augury.cross_validate(photos, tmp_path / "mine", 2)
     data = augury.load(photos)
-    parted = type(data)(data.images, data.labels, data.classes, split=np.zeros(len(data), np.int8))
+    by_split = type(data)(data.images, data.labels, data.classes, split=np.zeros(len(data), np.int8))
     with pytest.raises(SettingsError, match="--split new"):
-        augury.cross_validate(parted, tmp_path / "own", 2, settings=validated(RunSettings, {"train": {"steps": 1}}))
+        augury.cross_validate(by_split, tmp_path / "own", 2, settings=validated(RunSettings, {"train": {"steps": 1}}))

@@ -83,10 +83,13 @@ def made(tmp_path_factory):
 def test_what_is_like_a_held_out_image_does_not_train_the_generator(made) -> None:
     run, _, said = made
     codes = np.load(run / "split.npy")[:60]
-    told = json.loads((run / "train" / "unlabelled.json").read_text())
-    assert told["images"] == 69 and told["left_out"] == {"validation": (codes == 1).sum(), "test": (codes == 2).sum()}
-    assert told["used"] == 69 - (codes > 0).sum() < 69
-    assert any(f"{told['used']} of 69 unlabelled images train the generator" in text for text in said)
+    stored = json.loads((run / "train" / "unlabelled.json").read_text())
+    assert stored["images"] == 69 and stored["left_out"] == {
+        "validation": (codes == 1).sum(),
+        "test": (codes == 2).sum(),
+    }
+    assert stored["used"] == 69 - (codes > 0).sum() < 69
+    assert any(f"{stored['used']} of 69 unlabelled images train the generator" in text for text in said)
     card = Synthesizer.load(run / "synthesizer").card
     assert card.classes == ("a", "b", "unlabelled") and card.condition_values == (("l", "r", "unlabelled"),)
 
@@ -106,20 +109,20 @@ def test_of_unlabelled_images_the_content_decides_and_not_where_they_lie(made, t
     assert not done()
 
 
-def test_the_hole_is_filled_and_the_reasons_are_told(made) -> None:
+def test_the_hole_is_filled_and_the_reasons_are_reported(made) -> None:
     run, given, _ = made
-    told = json.loads((run / "generation.json").read_text())
-    assert [row["class"] for row in told["rows"]] == ["a", "b"]
-    assert "1 of 2 cells have no real image" in told["rows"][1]["why"]
-    assert told["filters"]["confidence"].endswith("at least -1") and set(told["filters"]) >= {
+    stored = json.loads((run / "generation.json").read_text())
+    assert [row["class"] for row in stored["rows"]] == ["a", "b"]
+    assert "1 of 2 cells have no real image" in stored["rows"][1]["why"]
+    assert stored["filters"]["confidence"].endswith("at least -1") and set(stored["filters"]) >= {
         "discriminator",
         "influence",
     }
     synthetic = load(run / "synthetic", given.classes, ("pose",))
-    assert (synthetic.conditions[synthetic.kept] == [1, 1]).all(1).any()
-    assert set(synthetic.scores) == set(told["filters"])
-    for row in told["rows"]:
-        assert row["kept"] == row["wanted"] and row["drawn"] == 2 * row["wanted"]
+    assert (synthetic.conditions[synthetic.accepted] == [1, 1]).all(1).any()
+    assert set(synthetic.scores) == set(stored["filters"])
+    for row in stored["rows"]:
+        assert row["accepted"] == row["requested"] and row["drawn"] == 2 * row["requested"]
 
 
 def test_images_at_the_boundary_are_redrawn_from_their_latents_and_carry_targets(made) -> None:

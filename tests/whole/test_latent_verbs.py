@@ -54,9 +54,9 @@ def test_a_walk_is_drawn_with_its_ends(runs, tmp_path: Path) -> None:
     words = ["--label", "cat", "--to", "dog", "--attribute", "pose=left", "--frames", "5", "--rows", "2", "--seed", "4"]
     for name, run in runs.items():
         file = tmp_path / f"{name}.png"
-        told = json.loads(call("latent", "interpolate", run, "-o", file, *words, "--json"))
+        output = json.loads(call("latent", "interpolate", run, "-o", file, *words, "--json"))
         synthesizer = Synthesizer.load(run / "synthesizer")
-        assert told == {"file": str(file), "synthesizer": synthesizer.fingerprint}
+        assert output == {"file": str(file), "synthesizer": synthesizer.fingerprint}
         alone = synthesizer.sample([[0, 0], [0, 0], [1, 0], [1, 0]], seed=4).images
         for row in range(2):
             np.testing.assert_array_equal(tile(file, row, 0, 5), alone[row])

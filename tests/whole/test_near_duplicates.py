@@ -36,8 +36,8 @@ def test_copies_stay_in_one_part(copied: LabelledImages, tmp_path: Path) -> None
     run = augury.run(copied, tmp_path / "r", settings=settings("refuse"), until="split")
     codes = np.load(run / "split.npy")
     assert np.array_equal(codes[:10], codes[50:]) and set(codes.tolist()) == {0, 1, 2}
-    told = json.loads((run / "near_duplicates.json").read_text())
-    assert told["clusters"] == [[f"index {i}", f"index {i + 50}"] for i in range(10)] and told["left_out"] == []
+    stored = json.loads((run / "near_duplicates.json").read_text())
+    assert stored["clusters"] == [[f"index {i}", f"index {i + 50}"] for i in range(10)] and stored["left_out"] == []
     free = augury.run(copied, tmp_path / "free", settings=settings("allow"), until="split")
     assert not np.array_equal(np.load(free / "split.npy")[:10], np.load(free / "split.npy")[50:])
 
@@ -51,9 +51,9 @@ def test_copies_that_test_count_once_and_images_like_them_are_not_exported(
         replace(copied, split=split), tmp_path / "r", settings=settings("refuse"), callbacks=Callbacks(note=said.append)
     ) as session:
         advance(session, "split")
-        test = session.parts["test"]
+        test = session.splits["test"]
         assert test.groups is not None and len(test) == 20 and np.array_equal(test.groups[:10], test.groups[10:])
-        assert len(np.unique(test.groups)) == 10 and session.parts["train"].groups is None
+        assert len(np.unique(test.groups)) == 10 and session.splits["train"].groups is None
         images = np.random.default_rng(1).integers(0, 256, (4, 1, 16, 16)).repeat(2, 2).repeat(2, 3).astype(np.uint8)
         images[1] = np.minimum(test.images[3] * 0.9, 255)
         reasons = ("", "", "agreement", "")
@@ -104,5 +104,5 @@ def test_a_split_that_tears_copies_is_refused_and_dropping_mends_it(copied: Labe
     run = augury.run(torn, tmp_path / "r", settings=settings("drop"), until="split")
     codes = np.load(run / "split.npy")
     assert (codes[:10] == LEFT_OUT).all() and (codes[45:] == 2).all() and (codes[10:45] >= 0).all()
-    assert sum(map(sum, run.about["data"]["counts"].values())) == 50
+    assert sum(map(sum, run.metadata["data"]["counts"].values())) == 50
     assert len(json.loads((run / "near_duplicates.json").read_text())["left_out"]) == 10

@@ -109,7 +109,7 @@ def test_overrides_are_taken_back_by_null_and_left_behind_by_another_recipe() ->
         ({"unlabelled": "RUN/nowhere"}, "no such"),
     ],
 )
-def test_what_cannot_be_trained_is_told_before_the_classifier_is_taught(
+def test_what_cannot_be_trained_is_reported_before_the_classifier_is_trained(
     train_settings: dict, rule: str, pictures: Path, tmp_path: Path, monkeypatch
 ) -> None:
     monkeypatch.setitem(
@@ -122,9 +122,9 @@ def test_what_cannot_be_trained_is_told_before_the_classifier_is_taught(
         stages.run(pictures, place, settings=settings, until="train")
 
 
-def test_a_comparison_is_refused_before_its_first_recipe_is_begun(pictures: Path, tmp_path: Path, monkeypatch) -> None:
+def test_a_comparison_is_refused_before_its_first_recipe_starts(pictures: Path, tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setitem(
-        stages.STAGES, "split", replace(stages.STAGES["split"], run=lambda session: pytest.fail("begun"))
+        stages.STAGES, "split", replace(stages.STAGES["split"], run=lambda session: pytest.fail("started"))
     )
     settings = validated(RunSettings, {"train": {"steps": 2, "overrides": {"r1": 1.0}}})
     with pytest.raises(SettingsError, match=r"r1=1\.0 has no effect"):

@@ -58,7 +58,7 @@ def made(tmp_path_factory) -> tuple[Run, list[str]]:
     return run, said
 
 
-def test_the_table_and_the_plan_are_told_before_training(made) -> None:
+def test_the_table_and_the_plan_are_reported_before_training(made) -> None:
     _, said = made
     table = [text for text in said if text.startswith("Train images of each cell (* empty or rare: fewer than 20):")]
     plan = [text for text in said if text.startswith("Cells to fill, and their source cells:")]
@@ -73,9 +73,9 @@ def test_the_plan_is_stored_with_what_became_of_it(made) -> None:
     plan = json.loads((run / "generation.json").read_text())["plan"]
     rows = (run / "synthetic" / "manifest.jsonl").read_text().splitlines()
     assert sum(row["translated"] for row in plan) == len(rows)
-    assert sum(row["kept"] for row in plan) == sum(json.loads(row)["kept"] for row in rows)
+    assert sum(row["accepted"] for row in plan) == sum(json.loads(row)["accepted"] for row in rows)
     for row in plan:
-        assert row["translated"] == row["kept"] + sum(row["rejected"].values())
+        assert row["translated"] == row["accepted"] + sum(row["rejected"].values())
 
 
 def test_a_translator_has_no_scores_of_memorisation_and_its_sources_are_no_copies(made) -> None:
@@ -111,8 +111,8 @@ def test_own_images_are_translated_and_the_manifest_says_how(made, photos: Path,
     words = ["translate", run.path, photos, "--change", "ground=bright", "-o", tmp_path / "out", "--json"]
     code, out, error = call(*words)
     assert code == 0, error
-    told = json.loads(out)
-    assert [Path(file).name for file in told["files"]] == [f"00000{i}-my-photo-{i}.png" for i in range(5)]
+    output = json.loads(out)
+    assert [Path(file).name for file in output["files"]] == [f"00000{i}-my-photo-{i}.png" for i in range(5)]
     rows = [json.loads(line) for line in (tmp_path / "out" / "manifest.jsonl").read_text().splitlines()]
     translator = Synthesizer.load(run.path)
     for row in rows:

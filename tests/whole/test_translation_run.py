@@ -113,7 +113,7 @@ def test_without_attributes_a_rare_class_is_translated_from_a_common_one(tmp_pat
     images = random.normal(90 + 60 * labels[:, None, None], 30, (150, 16, 16)).clip(0, 255).astype(np.uint8)
     np.savez(tmp_path / "two.npz", images=images, label=np.array(["common", "rare"])[labels])
     sections = {name: dict(values) for name, values in ROOMS.items()}
-    del sections["train"]["condition"], sections["generate"]  # the filters that a run has unless told otherwise
+    del sections["train"]["condition"], sections["generate"]  # the filters that a run has by default
     sections["prove"] = {"arms": ("randaugment", "gan"), "seeds": 2, "steps": 4, "ratios": (0.5,)}
     made = run(tmp_path / "two.npz", tmp_path / "run", settings=validated(RunSettings, sections))
     plan = read_json(tmp_path / "run" / "generation.json")["plan"]

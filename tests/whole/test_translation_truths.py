@@ -112,7 +112,7 @@ def test_shuffled_attributes_teach_no_change_and_do_not_help(train, translator, 
     )
     along = (seen.conditions == (1, 1)).all(1) & (train.attributes["scanner"].codes[seen.sources] == 0)
     # the attribute's classifier sees that little reached the second scanner
-    assert seen.kept[along].mean() < right.kept[along].mean() - 0.3
+    assert seen.accepted[along].mean() < right.accepted[along].mean() - 0.3
     unfiltered = generation.translate(control, train, planned(train))
     assert judged(train, unfiltered.take(along)).outcome != "helps"
 

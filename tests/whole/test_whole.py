@@ -57,11 +57,11 @@ def test_a_run_ends_in_verdict_data_set_and_report(whole) -> None:
     assert printed["verdict"]["outcome"] in ("helps", "no difference", "hurts", "underpowered")
     assert run.verdict.sentence == printed["verdict"]["sentence"]
     page = (run / "report.html").read_text().replace("&#39;", "'")
-    assert all(part in page for part in headline(run.verdict.as_dict()))
-    assert len(list((run / "dataset").rglob("real-*.png"))) == sum(run.about["data"]["counts"]["train"])
+    assert all(part in page for part in headline(run.verdict.sentence))
+    assert len(list((run / "dataset").rglob("real-*.png"))) == sum(run.metadata["data"]["counts"]["train"])
     rows = [json.loads(line) for line in (run / "synthetic" / "manifest.jsonl").read_text().splitlines()]
-    assert {"class", "seed", "index", "synthesizer", "scores", "kept", "reason"} <= rows[0].keys()
-    assert len(list((run / "dataset").rglob("synthetic-*.png"))) == sum(row["kept"] for row in rows)
+    assert {"class", "seed", "index", "synthesizer", "scores", "accepted", "reason"} <= rows[0].keys()
+    assert len(list((run / "dataset").rglob("synthetic-*.png"))) == sum(row["accepted"] for row in rows)
     assert (run / "train" / "log.jsonl").exists() and list((run / "train" / "samples").glob("*.png"))
 
 
@@ -77,12 +77,12 @@ def test_a_second_call_does_nothing_again(whole, photos: Path) -> None:
 def test_killed_amid_training_and_amid_the_trial_it_ends_in_the_same_bytes(whole, photos: Path, tmp_path: Path) -> None:
     run, killed = whole[0], Run(tmp_path / "k")
     words = ("run", str(photos), "-o", str(killed.path), *QUICK)
-    for stage, begun in (
+    for stage, stage_started in (
         ("train", lambda: any((killed / "train").glob("checkpoint-*.safetensors"))),
         ("prove", lambda: (killed / "trial.json").exists() and len(killed.read("trial")["results"]) >= 5),
     ):
         process = started(*words)
-        wait_until(begun, process)
+        wait_until(stage_started, process)
         process.kill()
         process.communicate()
         assert process.returncode == -signal.SIGKILL
@@ -94,17 +94,17 @@ def test_killed_amid_training_and_amid_the_trial_it_ends_in_the_same_bytes(whole
     assert killed.verdict == run.verdict
 
 
-def test_ctrl_c_tells_what_is_kept_and_that_the_same_command_goes_on(photos: Path, tmp_path: Path) -> None:
+def test_ctrl_c_says_what_is_kept_and_that_the_same_command_goes_on(photos: Path, tmp_path: Path) -> None:
     process = started("train", str(photos), "-o", str(tmp_path / "r"), "--steps", "100000", "--precision", "fp32")
     try:
         wait_until((tmp_path / "r" / "run.json").exists, process)
         process.send_signal(signal.SIGINT)
-        _, told = process.communicate(timeout=60)
+        _, output = process.communicate(timeout=60)
     finally:
         process.kill()
     assert process.returncode == 130
-    assert "augury: interrupted; finished work is kept, and the same command resumes" in told
-    assert "Traceback" not in told
+    assert "augury: interrupted; finished work is kept, and the same command resumes" in output
+    assert "Traceback" not in output
 
 
 def test_other_ways_out_than_ctrl_c_are_left_alone(monkeypatch: pytest.MonkeyPatch, capsys) -> None:
@@ -114,13 +114,13 @@ def test_other_ways_out_than_ctrl_c_are_left_alone(monkeypatch: pytest.MonkeyPat
     assert ended.value.code == 2 and "interrupted" not in capsys.readouterr().err
 
 
-def test_two_processes_on_one_folder_the_second_is_told(tmp_path: Path) -> None:
+def test_two_processes_on_one_folder_the_second_is_reported(tmp_path: Path) -> None:
     run = Run(tmp_path / "busy")
     with run.held():
-        told = command("run", "-o", str(run.path), *QUICK)
-    assert told.returncode == 1
-    assert "another augury" in told.stderr and str(os.getpid()) in told.stderr
-    assert "Traceback" not in told.stderr
+        output = command("run", "-o", str(run.path), *QUICK)
+    assert output.returncode == 1
+    assert "another augury" in output.stderr and str(os.getpid()) in output.stderr
+    assert "Traceback" not in output.stderr
 
 
 def test_folders_that_are_no_runs_or_of_another_version_are_refused(tmp_path: Path) -> None:
@@ -132,10 +132,10 @@ def test_folders_that_are_no_runs_or_of_another_version_are_refused(tmp_path: Pa
         with pytest.raises(RunFolderError, match=rule):
             augury.run(None, tmp_path / name)
     with pytest.raises(RunFolderError, match="not a run folder"):
-        _ = Run(tmp_path).about
+        _ = Run(tmp_path).metadata
 
 
-def test_a_full_disk_is_told_with_a_remedy(tmp_path: Path, monkeypatch) -> None:
+def test_a_full_disk_is_reported_with_a_remedy(tmp_path: Path, monkeypatch) -> None:
     def full(descriptor: int) -> None:
         raise OSError(28, "No space left on device")
 
@@ -198,8 +198,8 @@ def test_recipes_are_compared_in_one_command(photos: Path, tmp_path: Path) -> No
     assert Image.open(tmp_path / "c" / "comparison.png").width > 400
     again = command(*words)
     assert json.loads(again.stdout)["rows"] == rows  # nothing is trained or timed twice
-    told = command("report", str(tmp_path / "c" / "vae"))
-    assert told.returncode == 1 and "augury prove" in told.stderr  # each is a run that can be finished
+    output = command("report", str(tmp_path / "c" / "vae"))
+    assert output.returncode == 1 and "augury prove" in output.stderr  # each is a run that can be finished
     refused = command("compare", str(photos), "-o", str(tmp_path / "c"), "--recipes", "gan,magic")
     assert refused.returncode == 1 and "no recipe 'magic'" in refused.stderr
 
@@ -239,7 +239,7 @@ def test_a_generator_with_attributes_draws_from_the_command_line(tmp_path: Path)
         (errno.ENAMETOOLONG, "too long"),
     ],
 )
-def test_a_folder_that_may_not_be_written_is_told_with_a_remedy(
+def test_a_folder_that_may_not_be_written_is_reported_with_a_remedy(
     tmp_path: Path, monkeypatch, code: int, rule: str
 ) -> None:
     def refuse(*_words, **_more) -> None:
@@ -254,7 +254,7 @@ def test_a_folder_that_may_not_be_written_is_told_with_a_remedy(
 @pytest.mark.parametrize(
     "words", [("prove", "{0}", "--with", "{0}"), ("inspect", "{0}"), ("split", "{0}"), ("train", "{0}")]
 )
-def test_a_place_where_nothing_can_be_made_is_told_with_a_remedy(words: tuple[str, ...], photos: Path) -> None:
+def test_a_place_where_nothing_can_be_made_is_reported_with_a_remedy(words: tuple[str, ...], photos: Path) -> None:
     done = CliRunner().invoke(app, [*(outcome.format(photos) for outcome in words), "-o", "/proc/x"])
     assert isinstance(done.exception, RunFolderError), done.exception
     assert "/proc/x: nothing can be made here" in str(done.exception) and "with -o" in str(done.exception)

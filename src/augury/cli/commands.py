@@ -60,7 +60,7 @@ def common(
 app.add_typer(latent, name="latent")
 app.command(epilog="Example: augury inspect photos/ -o sheet.png")(inspect)
 app.command(
-    epilog="Example: augury split photos/ -o parts    then: augury prove parts/ --with synthetic/ -o runs/judged"
+    epilog="Example: augury split photos/ -o splits    then: augury prove splits/ --with synthetic/ -o runs/judged"
 )(split)
 app.command(
     epilog="Example: augury augment photos/ --preview sheet.png    then: augury augment photos/ -o more --policy natural --per-image 3"
@@ -71,7 +71,7 @@ app.command(
 )(translate)
 app.command(epilog=EXAMPLES)(evaluate)
 app.command(
-    epilog="Example: augury prove runs/photos --set prove.max_seeds=24    or: augury prove parts/ --with made/ -o runs/judged"
+    epilog="Example: augury prove runs/photos --set prove.max_seeds=24    or: augury prove splits/ --with synthetic/ -o runs/judged"
 )(prove)
 app.command("settings", epilog="Example: augury settings runs/photos --changed")(show_settings)
 app.command(epilog="Example: augury export runs/photos --format parquet -o photos.parquet")(export)
@@ -274,10 +274,13 @@ def compare(
 ) -> None:
     """Train several recipes on the same data and compare quality, variety, reconstruction, speed and size."""
     from augury.pipeline.comparison import compare as compared
-    from augury.pipeline.inputs import begun
+    from augury.pipeline.inputs import first_run
     from augury.training.recipes import RECIPES
 
-    sections, first = {"data": data or {}, "train": _length(steps, budget)}, begun(output / name for name in RECIPES)
+    sections, first = (
+        {"data": data or {}, "train": _length(steps, budget)},
+        first_run(output / name for name in RECIPES),
+    )
     settings = settled(first.settings if first else {}, extra, sections, without_none(seed=seed, device=device))
     names = tuple(name.strip() for name in recipes.split(",") if name.strip())
     rows = compared(path, output, names, settings=settings, callbacks=console.callbacks(quiet))
@@ -294,7 +297,7 @@ def report(source: Annotated[Path, typer.Argument(help="A finished run folder.")
     from augury.pipeline.run_folder import Run
 
     run = Run(source)
-    _ = run.about
+    _ = run.metadata
     console.tell(run, as_json)
 
 
@@ -309,9 +312,9 @@ def doctor(device: Device = None, as_json: Json = False) -> None:
     from augury.settings import TrainSettings
 
     chosen = training.choose_device(device or "auto")
-    begun = time.monotonic()
+    started = time.monotonic()
     synthesizer = training.train(data.sample(), settings=TrainSettings(steps=20), device=chosen.type)
-    seconds = time.monotonic() - begun
+    seconds = time.monotonic() - started
     same = np.array_equal(
         synthesizer.sample([0, 1], seed=1).images[1:], synthesizer.sample([1], seed=1, start=1).images
     )

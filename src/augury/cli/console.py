@@ -26,7 +26,7 @@ def callbacks(quiet: bool) -> Callbacks:
 
     if quiet:
         return Callbacks()
-    live, begun, last_shown = sys.stderr.isatty(), [0.0], [0.0]
+    live, started, last_shown = sys.stderr.isatty(), [0.0], [0.0]
 
     def say(text: str, force: bool = False) -> None:
         now = time.monotonic()
@@ -36,7 +36,7 @@ def callbacks(quiet: bool) -> Callbacks:
             sys.stderr.flush()
 
     def begin(stage: str, cached: bool) -> None:
-        begun[0] = last_shown[0] = time.monotonic()
+        started[0] = last_shown[0] = time.monotonic()
         sys.stderr.write(f"{stage}{' (done before)' if cached else ''}\n")
 
     def training(p: Progress) -> None:
@@ -44,7 +44,7 @@ def callbacks(quiet: bool) -> Callbacks:
         say(f"step {p.step}/{p.steps}  {losses}  {p.images_per_second:.0f} img/s  {_clock(p.seconds_left)} left")
 
     def amount(unit: str, done: int, total: int) -> None:
-        left = (time.monotonic() - begun[0]) / max(done, 1) * (total - done)
+        left = (time.monotonic() - started[0]) / max(done, 1) * (total - done)
         say(f"{done}/{total} {unit}  {_clock(left)} left", force=done == total)
 
     def end(stage: str) -> None:
@@ -78,16 +78,12 @@ def tell(run: Run, as_json: bool) -> None:
         typer.echo(json.dumps({"run": str(run.path), "verdict": result.as_dict()}))
         return
     verdict(result)
-    if result.outcome == "underpowered" and result.seeds_needed is None and len(result.seeds) >= result.least_seeds:
-        typer.echo(
-            "\n  augury run --folds 5 would test every image once, in another folder (data with given splits: --split new)"
-        )
     typer.echo(f"\n  data set  {dataset_path}\n  report    {run / 'report.html'}")
 
 
 def verdict(result: Verdict) -> None:
     """Print the outcome, its sentence, and one line per arm."""
-    typer.echo(f"\n{result.outcome.upper()}. {result.sentence}\n")
+    typer.echo(f"\n{result.title.upper()}. {result.sentence}\n")
     width = max(map(len, result.arms))
     for name, values in result.arms.items():
         mean, worst = (sum(values[k]) / len(values[k]) for k in ("balanced_accuracy", "worst_recall"))
@@ -100,16 +96,16 @@ def facts(values: dict[str, Any]) -> None:
         typer.echo(f"{name:<12} {value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)}")
 
 
-def cells(tables: dict[str, Cells], *, every: bool, parts: bool) -> None:
+def cells(tables: dict[str, Cells], *, every: bool, splits: bool) -> None:
     """Print tables of class × attributes.
 
-    Without `every`, only the first TABLES tables with empty or rare cells are shown. `parts`: only train images are counted.
+    Without `every`, only the first TABLES tables with empty or rare cells are shown. `splits`: only train images are counted.
     """
     from augury.errors import DataError
 
     shown = {name: table for name, table in tables.items() if every or table.holes}
     for name, table in list(shown.items())[:TABLES]:
-        counted = "train images" if parts else "images"
+        counted = "train images" if splits else "images"
         typer.echo(f"\n{counted} by class and {name} (* empty or rare: fewer than {table.least})")
         for line in table.lines():
             typer.echo(f"  {line}")

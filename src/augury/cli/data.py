@@ -78,7 +78,7 @@ def inspect(
             for k, v in summary.items()
         }
     )
-    console.cells(tables(images, attributes), every=bool(attributes), parts=images.split is not None)
+    console.cells(tables(images, attributes), every=bool(attributes), splits=images.split is not None)
     for line in census.advice:
         typer.echo(f"- {line}")
 
@@ -86,7 +86,7 @@ def inspect(
 @reads
 def split(
     path: Data = None,
-    output: Annotated[Path, typer.Option("-o", "--output", help="Where to write the splits.")] = Path("parts"),
+    output: Annotated[Path, typer.Option("-o", "--output", help="Where to write the splits.")] = Path("splits"),
     written: Format = None,
     force: Force = False,
     seed: Seed = None,
@@ -104,7 +104,7 @@ def split(
 
     from augury.exports import ARRAYS, named, writer
     from augury.files import refuse_within
-    from augury.pipeline.inputs import in_parts
+    from augury.pipeline.inputs import load_splits
 
     if path is not None:
         refuse_within(output, path)
@@ -112,10 +112,10 @@ def split(
     write = writer(kind)
     settings = settled({}, extra, {"data": data or {}}, without_none(seed=seed))
     refuse_unread(extra, ("data", "prove"), "when images are split")
-    parts, originals = in_parts(path, settings, arrays=kind in ARRAYS)
-    done = write(output, parts, originals=originals, link=False, force=force)
-    assert parts.split is not None
-    count = np.bincount(parts.split, minlength=len(SPLITS)).tolist()
+    splits, originals = load_splits(path, settings, arrays=kind in ARRAYS)
+    done = write(output, splits, originals=originals, link=False, force=force)
+    assert splits.split is not None
+    count = np.bincount(splits.split, minlength=len(SPLITS)).tolist()
     _print_summary({"data_set": str(output), **dict(zip(SPLITS, count, strict=True))}, done, as_json)
 
 
@@ -224,10 +224,10 @@ def export(
         run = again(source, "export", quiet, None, device, {"export": without_none(format=written)})
         dataset_path = place(run.path, run.settings["export"]["format"])
     else:
-        settings = settled(dict(Run(source).about["settings"]), None, {}, without_none(device=device))
+        settings = settled(dict(Run(source).metadata["settings"]), None, {}, without_none(device=device))
         with opened(None, source, settings=settings, callbacks=console.callbacks(quiet)) as session:
             advance(session, "generate")
             write = writer(written or named(output, settings.export.format))
-            write(output, session.parts["train"], session.exported(), force=force)
+            write(output, session.splits["train"], session.exported(), force=force)
         dataset_path = output
     typer.echo(json.dumps({"data_set": str(dataset_path)}) if as_json else str(dataset_path))

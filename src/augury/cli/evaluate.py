@@ -181,8 +181,8 @@ def tell(card: dict[str, Any]) -> None:
         channels, height, width = metadata["shape"]
         colour = "grey" if channels == 1 else "colour"
         typer.echo(f"{name:<10} {metadata['images']:,} images, {height}x{width} {colour}, {metadata['path']}")
-    for said in card.get("said", ()):
-        typer.echo(f"! {said}")
+    for note in card.get("notes", ()):
+        typer.echo(f"! {note}")
     for over, group in groupby(ScoreCard.from_dict(card).scores, lambda s: (s.features, s.preprocessing)):
         scores = list(group)
         typer.echo(f"\nover {over[0]}: {over[1]}")

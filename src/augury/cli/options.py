@@ -239,7 +239,7 @@ def again(
     """Resume an existing run, up to a stage."""
     from augury.pipeline.run_folder import Run
 
-    _ = Run(source).about  # refuse a folder that is no run instead of creating it
+    _ = Run(source).metadata  # refuse a folder that is no run instead of creating it
     return work(None, source, until, quiet, extra, sections or {}, without_none(device=device))
 
 

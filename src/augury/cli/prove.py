@@ -64,7 +64,7 @@ def prove(
     refuse_unread(extra, ("data", "prove"), "with --with SYNTHETIC")
     folder = output or Path("runs/judged")
     verdict = judge(source, synthetic, folder, settings=settings, callbacks=console.callbacks(quiet))
-    badge = report.markdown(verdict.as_dict(), folder / "badge.svg")
+    badge = report.markdown(verdict, folder / "badge.svg")
     if as_json:
         summary = {
             "folder": str(folder),

@@ -25,7 +25,7 @@ def settings(
     stored: dict[str, Any] = {}
     if source is not None:
         run = Run(source)
-        stored = dict(run.about["settings"])  # refuses what is no run folder
+        stored = dict(run.metadata["settings"])  # refuses what is no run folder
     values = validated(RunSettings, stored)
     rows = [row for row in setting_rows(values, RunSettings()) if row["source"] == "run" or not changed]
     if as_json:

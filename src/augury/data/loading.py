@@ -54,7 +54,7 @@ FORMATS = (
     Format(
         "npz",
         "an .npz of arrays",
-        "arrays of one value an image; MedMNIST's parts",
+        "arrays of one value an image; MedMNIST's splits",
         npz.recognises,
         npz.read,
         groups=True,

@@ -156,7 +156,7 @@ def _tested(data: LabelledImages, fold: tuple[int, int], seed: int, together: Se
     which, number = fold
     if data.split is not None:
         raise SettingsError(
-            "the data come in parts of their own, and folds divide them anew: ask for that with data.split=new (--split new), "
+            "the data come with splits of their own, and folds divide them anew: ask for that with data.split=new (--split new), "
             "or leave the folds out"
         )
     if not 1 <= which <= number:

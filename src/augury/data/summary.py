@@ -39,7 +39,7 @@ class Census:
         (C, H, W) of each image.
     counts
         Images of each class.
-    parts
+    splits
         Images of each class per split; empty without a split.
     imbalance
         Images of the largest class over those of the smallest.
@@ -81,7 +81,7 @@ class Census:
     total: int
     shape: tuple[int, int, int]
     counts: Mapping[str, int]
-    parts: Mapping[str, Mapping[str, int]]
+    splits: Mapping[str, Mapping[str, int]]
     imbalance: float
     effective: Mapping[str, float]
     plan: Mapping[str, int]
@@ -188,7 +188,7 @@ def census(data: LabelledImages, *, flips: bool | None = None, condition: tuple[
         total=len(data),
         shape=data.shape,
         counts=counts,
-        parts=split_counts,
+        splits=split_counts,
         imbalance=max(learnt.values()) / max(min(learnt.values()), 1),
         effective={k: round(float(v), 1) for k, v in zip(learnt, effective_number(present), strict=True)},
         plan={k: int(drawn_from.max() - v) for k, v in zip(learnt, drawn_from, strict=True)},
@@ -237,8 +237,8 @@ def _sizes(counted: Mapping[str, int]) -> dict[str, tuple[float, float]]:
 
 def _advice(facts: Census) -> tuple[str, ...]:
     lines = []
-    counts = {name: part["train"] for name, part in facts.parts.items()} if facts.parts else facts.counts
-    noun = "train image" if facts.parts else "image"
+    counts = {name: part["train"] for name, part in facts.splits.items()} if facts.splits else facts.counts
+    noun = "train image" if facts.splits else "image"
     common = max(counts, key=lambda name: counts[name])
     ranked = sorted((count, name) for name, count in counts.items())
     rare = [(count, name) for count, name in ranked if counts[common] >= UNEQUAL * max(count, 1)]
@@ -298,7 +298,7 @@ def _advice_on_numbers(data: LabelledImages) -> list[str]:
 def _advice_on_plan(facts: Census) -> str:
     ranked = sorted(((number, name) for name, number in facts.plan.items() if number), reverse=True)
     listed = ", ".join(f"{number:,} of '{name}'" for number, name in ranked[:3]) + (", …" if len(ranked) > 3 else "")
-    after = "" if facts.parts else ", after the default split"
+    after = "" if facts.splits else ", after the default split"
     return (
         f"the default plan draws {_n(sum(facts.plan.values()), 'synthetic image')} to level all classes{after}: {listed}; "
         "--sampling-strategy 0.5 goes half way up to the largest"
@@ -325,7 +325,7 @@ def _advice_on_twins(facts: Census) -> list[str]:
     if torn:
         lines.append(
             f"{_n(len(torn), 'near-duplicate picture')} in more than one part, {_such_as((min(torn, key=len),))}; a run refuses this "
-            "unless told data.near_duplicates=drop or allow"
+            "unless data.near_duplicates is drop or allow"
         )
     if facts.conflicting:
         lines.append(

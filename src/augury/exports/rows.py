@@ -113,7 +113,7 @@ def rows_of(
 
 
 def _real(train: LabelledImages, files: list[Path] | None) -> Iterator[Row]:
-    parted = _in_parts(train)
+    by_split = _in_parts(train)
     for i, label in enumerate(train.labels.tolist()):
         name = text(train.names[i]) if train.names else f"index {i}"
         recipe = _recipe(train, i)
@@ -129,7 +129,7 @@ def _real(train: LabelledImages, files: list[Path] | None) -> Iterator[Row]:
             group=None if train.groups is None else str(int(train.groups[i])),
             images=train.images,
             at=i,
-            part=SPLITS[train.split[i]] if parted and train.split is not None else None,
+            part=SPLITS[train.split[i]] if by_split and train.split is not None else None,
             original=files[i] if files and files[i].suffix.lower() in SUFFIXES else None,
         )
 
@@ -156,7 +156,7 @@ def _recipe(train: LabelledImages, i: int) -> dict[str, Any] | None:
 def _synthetic(train: LabelledImages, synthetic: SyntheticImages) -> Iterator[Row]:
     conditioned = synthetic.condition_names[len(synthetic.condition_names) - (synthetic.conditions.shape[1] - 1) :]
     translated = None if synthetic.sources is None else source_facts(synthetic, train)
-    for i in np.flatnonzero(synthetic.kept).tolist():
+    for i in np.flatnonzero(synthetic.accepted).tolist():
         label, *codes = synthetic.conditions[i].tolist()
         attribute_codes = dict(zip(conditioned, codes, strict=True))
         yield Row(

@@ -8,7 +8,7 @@ from augury.generation.filters import FILTERS, TRANSLATIONS_ONLY, Filter, asked,
 from augury.generation.folder import census, load, save
 from augury.generation.labels import pseudo_labels, soft_labels
 from augury.generation.latent import invert
-from augury.generation.plan import table, wanted
+from augury.generation.plan import requested_counts, table
 from augury.generation.sampling import SAMPLING, between, boundary
 from augury.generation.translation import TranslationPlan, plan_into, plan_translations, translate
 
@@ -36,11 +36,11 @@ __all__ = [
     "plan_into",
     "plan_translations",
     "pseudo_labels",
+    "requested_counts",
     "rules",
     "save",
     "soft_labels",
     "table",
     "tallied",
     "translate",
-    "wanted",
 ]

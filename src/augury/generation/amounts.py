@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from augury.data import effective_number
 from augury.errors import SettingsError
-from augury.generation.plan import table, wanted
+from augury.generation.plan import requested_counts, table
 from augury.images import Codes, LabelledImages
 from augury.intervals import wilson
 from augury.settings import Strategy
@@ -73,7 +73,7 @@ def amounts(
     data
         The images to count.
     strategy
-        One of the strategies of `wanted`, "tail" or "auto".
+        One of the strategies of `requested_counts`, "tail" or "auto".
     condition
         Attributes that form the cells together with the class.
     recognised
@@ -86,7 +86,7 @@ def amounts(
     Raises
     ------
     SettingsError
-        For "auto" without `recognised`, and as `wanted` does.
+        For "auto" without `recognised`, and as `requested_counts` does.
     """
     if strategy not in ("tail", "auto"):
         return _as_requested(data, strategy, condition)
@@ -140,11 +140,11 @@ def _recall_reason(recognised: Recognised, c: int, holes: int) -> str:
 
 
 def _as_requested(data: LabelledImages, strategy: Strategy, condition: tuple[str, ...]) -> Amounts:
-    """The result of `wanted`, with the request as the reason.
+    """The result of `requested_counts`, with the request as the reason.
 
     "balance" doubles every cell where all cells are equal, since there may still be too few images.
     """
-    numbers = wanted(data, strategy, condition)
+    numbers = requested_counts(data, strategy, condition)
     if strategy == "balance" and not numbers.any():
         again = table(data, condition)
         return Amounts(again, ("doubled: all are equal already",) * len(again))

@@ -52,7 +52,7 @@ def draw(
     synthesizer
         The generator.
     plan
-        int64 [classes, values of attribute 1, …], the number n of each cell, as `wanted` returns it.
+        int64 [classes, values of attribute 1, …], the number n of each cell, as `requested_counts` returns it.
     seed
         Together with the index of an image it determines the image.
     surplus

@@ -33,7 +33,7 @@ class Example:
         int64 [E], the train image from which each translation was made.
     neighbours
         int64 [E], the real train image with the target value that is nearest to each translation (pixel distance).
-    kept
+    accepted
         False where no translation of the row was kept; rejected ones are shown then.
     """
 
@@ -43,7 +43,7 @@ class Example:
     rows: Codes
     sources: Codes
     neighbours: Codes
-    kept: bool
+    accepted: bool
 
 
 def tallied(
@@ -60,14 +60,14 @@ def tallied(
 
     Returns
     -------
-    Each row, with the number of images "translated" and "kept", and those "rejected" by reason.
+    Each row, with the number of images "translated" and "accepted", and those "rejected" by reason.
     """
     members = _members(synthetic, train, cells(train, synthetic.condition_names))
     counted = []
     for row in plan:
         reasons = [synthetic.reasons[i] for i in members(row)]
         rejected = {reason: reasons.count(reason) for reason in sorted(set(reasons) - {""})}
-        counted.append({**row, "translated": len(reasons), "kept": reasons.count(""), "rejected": rejected})
+        counted.append({**row, "translated": len(reasons), "accepted": reasons.count(""), "rejected": rejected})
     return counted
 
 
@@ -98,7 +98,7 @@ def examples(
         return ()
     table = cells(train, synthetic.condition_names)
     members, named = _members(synthetic, train, table), {table.name(cell): cell for cell in table.all}
-    conditions, accepted, shown = train.conditions(synthetic.condition_names), synthetic.kept, []
+    conditions, accepted, shown = train.conditions(synthetic.condition_names), synthetic.accepted, []
     for row in plan:
         at = members(row)
         if not row["fills"] or not len(at):

@@ -29,15 +29,15 @@ def census(
 
     Returns
     -------
-    One row per class, plain JSON: real images, wanted (and why), drawn, kept, and how many each filter rejected.
+    One row per class, plain JSON: real images, requested (and why), drawn, accepted, and how many each filter rejected.
     """
     per_class = plan.reshape(len(plan), -1).sum(1)
     rows = []
     for c, name in enumerate(train.classes):
         reasons = [r for r, label in zip(synthetic.reasons, synthetic.labels, strict=True) if label == c]
         rejected = {r: reasons.count(r) for r in sorted(set(reasons) - {""})}
-        counts = {"real": int(train.counts[c]), "wanted": int(per_class[c]), "drawn": len(reasons)}
-        row = {"class": name, **counts, "kept": reasons.count(""), "rejected": rejected}
+        counts = {"real": int(train.counts[c]), "requested": int(per_class[c]), "drawn": len(reasons)}
+        row = {"class": name, **counts, "accepted": reasons.count(""), "rejected": rejected}
         rows.append(row | ({"why": why[c]} if why else {}))
     return rows
 
@@ -73,7 +73,7 @@ def save(synthetic: SyntheticImages, folder: Path, train: LabelledImages | None 
         row |= sources[i]
         row |= {"latent": f"latents.npy row {i}, not drawn from the seed"} if synthetic.latents is not None else {}
         row |= {"scores": {k: round(float(v[i]), 6) for k, v in synthetic.scores.items()}}
-        rows.append({**row, "kept": not synthetic.reasons[i], "reason": synthetic.reasons[i]})
+        rows.append({**row, "accepted": not synthetic.reasons[i], "reason": synthetic.reasons[i]})
     write_lines(folder / "manifest.jsonl", rows)
 
 

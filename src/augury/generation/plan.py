@@ -30,7 +30,7 @@ def table(data: LabelledImages, condition: tuple[str, ...] = ()) -> Codes:
     return counts
 
 
-def wanted(data: LabelledImages, strategy: Strategy, condition: tuple[str, ...] = ()) -> Codes:
+def requested_counts(data: LabelledImages, strategy: Strategy, condition: tuple[str, ...] = ()) -> Codes:
     """Compute how many images to add to each cell.
 
     Parameters

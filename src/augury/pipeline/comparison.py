@@ -17,7 +17,7 @@ from augury.errors import SettingsError
 from augury.files import atomic_path, read_json, read_lines, write_json
 from augury.images import Codes, Images, LabelledImages
 from augury.metrics import ScoreCard
-from augury.pipeline.inputs import Callbacks, begun, same_source
+from augury.pipeline.inputs import Callbacks, first_run, same_source
 from augury.pipeline.session import Session
 from augury.pipeline.stages import advance, opened
 from augury.randomness import rng
@@ -102,7 +102,7 @@ def compare(
     each = {
         name: chosen.model_copy(update={"train": chosen.train.model_copy(update={"recipe": name})}) for name in recipes
     }
-    data = same_source(data, begun(root / name for name in RECIPES))
+    data = same_source(data, first_run(root / name for name in RECIPES))
     with opened(data, root / recipes[0], settings=each[recipes[0]], callbacks=callbacks) as session:
         for mine in each.values():
             name, rule = training.resolve_recipe(session.data, mine.train, session.device)
@@ -119,7 +119,7 @@ def compare(
             session.features = root / "features"
             advance(session, "score")
             rows.append(_measured(session, name))
-            pictures.setdefault("real", _first_of_classes(session.parts["train"]))
+            pictures.setdefault("real", _first_of_classes(session.splits["train"]))
             pictures[name] = session.synthesizer.sample(_row(session), seed=chosen.seed).images
         on_row(rows[-1])
         write_json(root / "comparison.json", {"columns": COLUMNS, "rows": rows})
@@ -160,7 +160,7 @@ def _measured(session: Session, name: str) -> dict[str, Any]:
 
 def _restored(session: Session) -> float:
     """Mean reconstruction error of held-out images."""
-    held = session.parts["validation"]
+    held = session.splits["validation"]
     chosen = held.take(rng(session.settings.seed, "restore").permutation(len(held))[:RESTORED])
     conditions = chosen.conditions(session.settings.train.condition)
     return float(generation.invert(session.synthesizer, chosen.images, conditions)[1].mean())
@@ -176,7 +176,7 @@ def _drawing_rate(session: Session, images: int = 256) -> float:
 
 def _row(session: Session) -> Codes:
     """Conditions of sixteen train images, spread over the classes."""
-    train = session.parts["train"]
+    train = session.splits["train"]
     return train.conditions(session.settings.train.condition)[_places(train)]
 
 

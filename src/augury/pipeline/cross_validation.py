@@ -13,7 +13,7 @@ from augury import proof, report
 from augury.errors import SettingsError
 from augury.files import write_json, write_text
 from augury.images import Codes, LabelledImages, SyntheticImages
-from augury.pipeline.inputs import Callbacks, begun, refuse_among_data, same_source
+from augury.pipeline.inputs import Callbacks, first_run, refuse_among_data, same_source
 from augury.pipeline.run_folder import Run
 from augury.pipeline.scorecard import closest
 from augury.pipeline.session import Session
@@ -81,7 +81,7 @@ def cross_validate(
     runs = [root.path / f"fold-{k}" for k in range(1, folds + 1)]
     with root.held():
         root.refuse_others(OURS | {run.name for run in runs}, f"of {folds} folds")
-        data = same_source(data, begun(runs))
+        data = same_source(data, first_run(runs))
         trials: list[proof.Fold] = []
         fold_images: list[FoldImages] = []
         for k, run in enumerate(runs, 1):
@@ -96,7 +96,7 @@ def cross_validate(
         before, look = looks_before(root, metadata)
         verdict = proof.pooled(trials).after(before, look)
         write_json(root / "verdict.json", verdict.as_dict())
-        write_text(root / "badge.svg", report.badge(verdict.as_dict()))
+        write_text(root / "badge.svg", report.badge(verdict))
         outcomes = {r.name: t.verdict.outcome for r, t in zip(runs, trials, strict=True)}
         write_json(root / "folds.json", metadata | {"words": outcomes, "look": look})
         report.write(_page(root, metadata, session, verdict, fold_images, folds, chosen), root / "report.html")
@@ -159,16 +159,16 @@ def _of_fold(settings: RunSettings, fold: tuple[int, int]) -> RunSettings:
 def trial(session: Session) -> proof.Fold:
     """A finished trial, for pooling."""
     return proof.Fold(
-        session.parts["train"],
-        session.parts["test"],
-        {proof.OWN: session.synthetic.take(session.synthetic.kept), **session.others},
+        session.splits["train"],
+        session.splits["test"],
+        {proof.OWN: session.synthetic.take(session.synthetic.accepted), **session.others},
         session.run.verdict,
         session.run.read("trial")["results"],
     )
 
 
 def _fold_images(session: Session, before: int) -> FoldImages:
-    neighbours, distances = closest(session.synthetic, session.parts["train"])
+    neighbours, distances = closest(session.synthetic, session.splits["train"])
     rows = np.flatnonzero(np.load(session.run / "split.npy", allow_pickle=False) == 0)
     neighbours = np.concatenate([neighbours[:, :1] + before, rows[neighbours[:, 1:]]], axis=1)
     return FoldImages(session.synthetic, neighbours, distances)
@@ -200,8 +200,8 @@ def _page(
         title=root.path.resolve().name,
         source=f"{last.source}, in {folds} folds",
         command=last.command(settings, "--folds", str(folds)),
-        about=metadata,
-        verdict=verdict.as_dict(),
+        metadata=metadata,
+        verdict=verdict,
         train=last.data,
         synthetic=synthetic,
         neighbours=np.concatenate([each.neighbours for each in fold_images]),

@@ -101,14 +101,14 @@ def refuse_domain_attribute(data: LabelledImages) -> None:
         raise DataError(f"the data already have an attribute called '{DOMAIN}'; rename it, or leave --target out")
 
 
-def target_parts(parts: dict[str, LabelledImages], target: TargetImages) -> dict[str, LabelledImages]:
+def target_splits(splits: dict[str, LabelledImages], target: TargetImages) -> dict[str, LabelledImages]:
     """The splits of a run with a target.
 
     All labelled source images train, except those for validation. The labelled target images are the test split; without any
     it is empty. Raises DataError where a class has no labelled target image, because its test would say nothing.
     """
-    train = proof.joined(parts["train"], parts["test"])
-    test = target.test if target.test is not None else parts["test"].take(np.empty(0, np.int64))
+    train = proof.joined(splits["train"], splits["test"])
+    test = target.test if target.test is not None else splits["test"].take(np.empty(0, np.int64))
     lacking = [name for name, count in zip(test.classes, test.counts.tolist(), strict=True) if not count]
     if len(test) and lacking:
         raise DataError(
@@ -118,7 +118,7 @@ def target_parts(parts: dict[str, LabelledImages], target: TargetImages) -> dict
     test = replace(test, attributes={}, split=None, names=test.names if len(test) else ())
     return {
         "train": in_domain(train, "source"),
-        "validation": in_domain(parts["validation"], "source"),
+        "validation": in_domain(splits["validation"], "source"),
         "test": in_domain(test, "target"),
     }
 
@@ -172,7 +172,7 @@ def kept_by_target(judge: nn.Module, synthetic: SyntheticImages, target: Images,
     return proof.kept_classes(synthetic.labels, p, synthetic.classes, limit=limit, judge=recognised, known=AGREED)
 
 
-def about_target(target: TargetImages, labelled: TargetLabels | None = None) -> dict[str, Any]:
+def describe_target(target: TargetImages, labelled: TargetLabels | None = None) -> dict[str, Any]:
     """What a run records of its target, as plain JSON values."""
     test = 0 if target.test is None else len(target.test)
     facts: dict[str, Any] = {"images": len(target.images), "test": test, "notes": list(target.notes)}

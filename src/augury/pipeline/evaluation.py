@@ -31,16 +31,16 @@ UNNAMED = ("",)
 class Judged:
     """The score card, the facts of each set and the notes.
 
-    `sets` has for each set its path, number of images, shape [C, H, W] as scored, and classes. `said` are the notes.
+    `sets` has for each set its path, number of images, shape [C, H, W] as scored, and classes. `notes` say what was changed.
     """
 
     card: ScoreCard
     sets: dict[str, dict[str, Any]]
-    said: tuple[str, ...]
+    notes: tuple[str, ...]
 
     def as_dict(self) -> dict[str, Any]:
         """Plain JSON values, which `ScoreCard.read` reads too."""
-        return {"sets": self.sets, "said": list(self.said)} | self.card.as_dict()
+        return {"sets": self.sets, "notes": list(self.notes)} | self.card.as_dict()
 
 
 def judge(
@@ -108,10 +108,10 @@ def judge(
     paths = {"real": real, "synthetic": fake, "training": train, "held-out": held_out}
     paths |= {"baseline": None if baseline == "half" else baseline}
     sources = {name: path for name, path in paths.items() if path is not None}
-    sets, said, how = together(sources, size, fit, on_bad)
+    sets, notes, how = together(sources, size, fit, on_bad)
     if limit is not None:
         sets = {name: _some(images, limit, seed, name) for name, images in sets.items()}
-    classes, labels = shared(sets, said)
+    classes, labels = shared(sets, notes)
     feature_names = _spelt(features, weights, sha256)
     shape = sets["real"].shape
     extractors = []
@@ -144,7 +144,7 @@ def judge(
         }
         for name, images in sets.items()
     }
-    return Judged(card, set_facts, tuple(said))
+    return Judged(card, set_facts, tuple(notes))
 
 
 def together(
@@ -153,12 +153,12 @@ def together(
     """(the sets in one size and mode, the notes about that, the same as a prefix of `preprocessing`)."""
     sets = {name: pictures(path, size=size, fit=fit, on_bad=on_bad) for name, path in paths.items()}
     sizes: dict[str, dict[str, int]] = {name: images.notes["original_sizes"] for name, images in sets.items()}
-    said = [
+    notes = [
         f"{name}: {len(images.notes['skipped'])} unreadable files were left out"
         for name, images in sets.items()
         if images.notes.get("skipped")
     ]
-    said += [
+    notes += [
         f"{name}: {count} {kind} were left out"
         for name, images in sets.items()
         for kind, count in images.notes.get("ignored", {}).items()
@@ -173,7 +173,7 @@ def together(
     goal = min(alike, key=lambda sides: sides[0] * sides[1])
     changed = [name for name in sets if set(sizes[name]) != {f"{goal[0]}x{goal[1]}"}]
     for name in changed:
-        said.append(
+        notes.append(
             f"{name}: images of {_sizes(sizes[name])} px are resized to {goal[0]}x{goal[1]} ({fit}; {RESAMPLING})"
         )
         if sets[name].shape[1:] != goal and len(sizes[name]) > 1:
@@ -181,13 +181,13 @@ def together(
         sets[name] = replace(sets[name], images=resized(sets[name].images, goal, fit))
     if len({images.shape[0] for images in sets.values()}) > 1:
         grey = [name for name, images in sets.items() if images.shape[0] == 1]
-        said.append(f"{' and '.join(grey)}: grey is repeated to three channels, because other images have colour")
+        notes.append(f"{' and '.join(grey)}: grey is repeated to three channels, because other images have colour")
         sets |= {name: replace(sets[name], images=np.repeat(sets[name].images, 3, axis=1)) for name in grey}
     how = f"{' and '.join(changed)} to {goal[0]}x{goal[1]} first ({fit}); " if changed else ""
-    return sets, said, how
+    return sets, notes, how
 
 
-def shared(sets: Sets, said: list[str]) -> tuple[tuple[str, ...], dict[str, Codes]]:
+def shared(sets: Sets, notes: list[str]) -> tuple[tuple[str, ...], dict[str, Codes]]:
     """(class names, labels of each set among them).
 
     Both are empty where real or synthetic images have no labels, or share fewer than two classes.
@@ -197,7 +197,7 @@ def shared(sets: Sets, said: list[str]) -> tuple[tuple[str, ...], dict[str, Code
         return (), {}
     if len(set.intersection(*map(set, class_names))) < 2:
         if max(map(len, class_names)) > 1:
-            said.append("no scores by class: real and synthetic images have fewer than two class names in common")
+            notes.append("no scores by class: real and synthetic images have fewer than two class names in common")
         return (), {}
     classes = tuple(dict.fromkeys(name for names in class_names for name in names))
     code_of = {name: code for code, name in enumerate(classes)}

@@ -21,16 +21,16 @@ from augury.pipeline.environment import machine, versions
 from augury.pipeline.inputs import (
     IN_MEMORY,
     Callbacks,
-    about_data,
+    by_split,
     changes,
+    describe_data,
     divided,
     images_of,
-    parted,
     refuse_among_data,
 )
 from augury.pipeline.run_folder import Run
 from augury.pipeline.scorecard import closest
-from augury.pipeline.trial_cache import kept_results
+from augury.pipeline.trial_cache import load_cache
 from augury.settings import DataSettings, RunSettings
 from augury.verdict import Verdict
 
@@ -103,11 +103,11 @@ def judge(
         codes, near = divided(data, chosen, flips)
         if (left := int((codes == LEFT_OUT).sum())) > 0:
             callbacks.note(f"{left:,} near-duplicates were left out of the earlier split")
-        parts = parted(data, codes, near)
+        splits = by_split(data, codes, near)
         inputs = [data.fingerprint, loaded.fingerprint, chosen.data.model_dump(), chosen.seed, device.type, flips]
-        train, validation, test = (parts[name] for name in SPLITS)
+        train, validation, test = (splits[name] for name in SPLITS)
         aside = partial(_set_aside, trial_folder, callbacks)
-        cache = kept_results(trial_folder / "trial.json", inputs, chosen.prove, test, callbacks, aside=aside)
+        cache = load_cache(trial_folder / "trial.json", inputs, chosen.prove, test, callbacks, aside=aside)
         callbacks.begin("prove", False)
         verdict = proof.prove(
             train,
@@ -124,13 +124,13 @@ def judge(
             on_result=cache.keep,
             on_note=callbacks.note,
         )
-        verdict = cache.told(verdict)
+        verdict = cache.with_earlier_look(verdict)
         callbacks.end("prove")
         names = [IN_MEMORY if isinstance(x, LabelledImages) else str(Path(x).resolve()) for x in (real, synthetic)]
-        facts = _describe(data, loaded, parts, chosen, device.type, names)
+        facts = _describe(data, loaded, splits, chosen, device.type, names)
         write_json(trial_folder / "judged.json", facts)
         write_json(trial_folder / "verdict.json", verdict.as_dict())
-        write_text(trial_folder / "badge.svg", report.badge(verdict.as_dict()))
+        write_text(trial_folder / "badge.svg", report.badge(verdict))
         report.write(_page(trial_folder, facts, names, verdict, train, beside, chosen), trial_folder / "report.html")
     return verdict
 
@@ -223,7 +223,7 @@ def matched(synthetic: LabelledImages, real: LabelledImages) -> SyntheticImages:
 def _describe(
     data: LabelledImages,
     synthetic: LabelledImages,
-    parts: dict[str, LabelledImages],
+    splits: dict[str, LabelledImages],
     settings: RunSettings,
     device: str,
     names: list[str],
@@ -241,7 +241,7 @@ def _describe(
         "settings": settings.model_dump(mode="json", include={"seed", "device", "data", "prove"}),
         "versions": used,
         "machine": {**machine(), "device": device},
-        "data": about_data(data, parts),
+        "data": describe_data(data, splits),
         "made": {"n": len(synthetic), "fingerprint": synthetic.fingerprint, "notes": read},
     }
 
@@ -263,8 +263,8 @@ def _page(
         title=trial_folder.path.resolve().name,
         source=f"{Path(names[0]).name} with {Path(names[1]).name}",
         command="" if IN_MEMORY in names else shlex.join(arguments),
-        about=metadata,
-        verdict=verdict.as_dict(),
+        metadata=metadata,
+        verdict=verdict,
         train=train,
         synthetic=synthetic,
         neighbours=neighbours,

@@ -62,7 +62,7 @@ def read(
     """The images and the name of their source. Raises RunFolderError when the folder holds something else."""
     stored = None
     if (run / "run.json").exists():
-        stored = run.about["source"]
+        stored = run.metadata["source"]
     elif any(p.name not in (".lock", ".holder") for p in run.path.iterdir()):
         problem = (
             f"holds {OTHERS['fold-1']}".format(run.path)
@@ -92,7 +92,7 @@ def refuse_among_data(data: LabelledImages | str | os.PathLike[str] | None, fold
         refuse_within(Path(folder), Path(data))
 
 
-def begun(runs: Iterable[Path]) -> Run | None:
+def first_run(runs: Iterable[Path]) -> Run | None:
     """The first of several related runs that exists."""
     return next((Run(path) for path in runs if (path / "run.json").exists()), None)
 
@@ -106,7 +106,7 @@ def same_source(
     """
     if data is not None or first is None:
         return data
-    source = str(first.about["source"])
+    source = str(first.metadata["source"])
     if source == IN_MEMORY:
         raise RunFolderError(f"{first.path}: {GONE}; resume it in Python, with the same call")
     return None if source == SAMPLE else Path(source)
@@ -141,7 +141,7 @@ def divided(
     return codes, near
 
 
-def parted(
+def by_split(
     data: LabelledImages, codes: npt.NDArray[np.int8], near: Sequence[Sequence[int]]
 ) -> dict[str, LabelledImages]:
     """The data by split.
@@ -153,7 +153,7 @@ def parted(
     return {name: (held if i else data).take(codes == i) for i, name in enumerate(SPLITS)}
 
 
-def in_parts(
+def load_splits(
     path: Path | None, settings: RunSettings, arrays: bool = False
 ) -> tuple[LabelledImages, list[Path] | None]:
     """(images, files): the images at `path`, split as a run of these settings splits them.
@@ -167,8 +167,8 @@ def in_parts(
     written = _in_own_size(path, data, settings) if arrays and path is not None and files else data
     codes, _ = divided(data, settings, data.flips(settings.prove.flips))
     rows = np.flatnonzero(codes != LEFT_OUT)
-    parts = replace(written.take(rows), split=codes[rows])
-    return parts, [files[i] for i in rows] if files and not arrays else None
+    splits = replace(written.take(rows), split=codes[rows])
+    return splits, [files[i] for i in rows] if files and not arrays else None
 
 
 def _files(path: Path | None, data: LabelledImages, settings: RunSettings) -> list[Path]:
@@ -214,9 +214,9 @@ def changes(settings: RunSettings) -> list[str]:
     return arguments
 
 
-def about_data(data: LabelledImages, parts: dict[str, LabelledImages]) -> dict[str, Any]:
+def describe_data(data: LabelledImages, splits: dict[str, LabelledImages]) -> dict[str, Any]:
     """What a run records of its data, as plain JSON values."""
-    counts = {name: part.counts.tolist() for name, part in parts.items()}
+    counts = {name: part.counts.tolist() for name, part in splits.items()}
     facts = {"n": len(data), "shape": list(data.shape), "classes": list(data.classes), "counts": counts}
     notes = dict(data.notes)
     if "copies" in notes:  # the export's rows name the image of each copy

@@ -43,30 +43,32 @@ def preflight(session: Session, needed: set[str]) -> None:
         proof.check_trial(s.prove, data.shape, session.device, sources, no_layers, no_holes, session.target is not None)
 
 
-def check_parts(session: Session, needed: set[str]) -> None:
+def check_splits(session: Session, needed: set[str]) -> None:
     """The same checks, where they need the splits. Before a translator is trained, its table and plan are reported."""
     settings = session.settings
     if "prove" in needed and settings.prove.near_duplicates != "allow":
-        proof.refuse_shared_parts(*(session.parts[name] for name in SPLITS))
+        proof.refuse_shared_splits(*(session.splits[name] for name in SPLITS))
     if "classify" not in needed or session.trained:
         return
     if session.target is not None:
         return _note_target(session)
-    _, rule = training.resolve_recipe(session.learnt, settings.train, session.device)  # the splits are smaller
+    _, rule = training.resolve_recipe(
+        session.generator_images, settings.train, session.device
+    )  # the splits are smaller
     if not training.translates(rule):
         return
-    table = cells(session.learnt, settings.train.condition, class_moves=rule.class_moves)
+    table = cells(session.generator_images, settings.train.condition, class_moves=rule.class_moves)
     lines = [f"Train images of each cell (* empty or rare: fewer than {table.least}):", *_indented(table.lines())]
     session.callbacks.note("\n".join(lines))
     plan = generation.plan_translations(
-        session.learnt,
+        session.generator_images,
         settings.train.condition,
         settings.generate.sampling_strategy,
         class_moves=rule.class_moves,
     )
     session.callbacks.note("\n".join(["Cells to fill, and their source cells:", *_indented(plan.lines())]))
     if "prove" in needed and settings.train.condition:
-        tested = cells(session.parts["test"], settings.train.condition)
+        tested = cells(session.splits["test"], settings.train.condition)
         for cell in dict.fromkeys(row.target for row in plan.rows if row.fills):
             if not tested.counts[cell]:
                 session.callbacks.note(
@@ -77,7 +79,7 @@ def check_parts(session: Session, needed: set[str]) -> None:
 
 def _note_target(session: Session) -> None:
     """Report what the run will do with the target images."""
-    target, train, test = session.target, session.parts["train"], session.parts["test"]
+    target, train, test = session.target, session.splits["train"], session.splits["test"]
     assert target is not None
     for note in target.notes:
         session.callbacks.note(note)

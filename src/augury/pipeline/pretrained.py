@@ -35,7 +35,7 @@ def pretrained(run: str | os.PathLike[str]) -> PretrainedBackbone:
     """
     run_folder = Run(run)
     backbone: PretrainedBackbone | str = "its training has not ended; resume it with the same command"
-    shape = run_folder.about["data"]["shape"]
+    shape = run_folder.metadata["data"]["shape"]
     if "train" in run_folder.state():
         plan = Plan.from_dict(read_json(run_folder / "train" / "plan.json")["plan"])
         backbone = training.layers(run_folder / "train", plan, tuple(shape))

@@ -16,7 +16,7 @@ from augury.verdict import Verdict
 if TYPE_CHECKING:
     from filelock import FileLock
 
-FORMAT = 2
+FORMAT = 3
 """Version of the folder's layout; a folder of another version is refused."""
 
 OTHERS = {
@@ -53,7 +53,7 @@ class Run:
         return f"Run({str(self.path)!r})"
 
     @property
-    def about(self) -> dict[str, Any]:
+    def metadata(self) -> dict[str, Any]:
         """The contents of run.json.
 
         Raises RunFolderError when this is no run folder, or one of another format.
@@ -78,7 +78,7 @@ class Run:
     @property
     def settings(self) -> dict[str, Any]:
         """The settings that this run last used, as plain values; empty for a new folder."""
-        return dict(self.about["settings"]) if (self / "run.json").exists() else {}
+        return dict(self.metadata["settings"]) if (self / "run.json").exists() else {}
 
     @property
     def verdict(self) -> Verdict:
@@ -141,9 +141,9 @@ class Run:
         that block.
         """
         state = self.state()
-        begun = time.monotonic()
+        started = time.monotonic()
         yield
-        spent = time.monotonic() - begun
+        spent = time.monotonic() - started
         state[stage] = {
             "key": digest(inputs),
             "seconds": round(spent, 2),

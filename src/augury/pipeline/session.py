@@ -24,7 +24,7 @@ from augury.metrics import Extractor
 from augury.networks import Classifier
 from augury.pipeline import domains
 from augury.pipeline.environment import machine, versions
-from augury.pipeline.inputs import SAMPLE, Callbacks, about_data, changes, parted
+from augury.pipeline.inputs import SAMPLE, Callbacks, by_split, changes, describe_data
 from augury.pipeline.run_folder import FORMAT, Run
 from augury.pipeline.stage_inputs import INPUTS
 from augury.randomness import derived_seed
@@ -53,11 +53,11 @@ class Session:
         self.flips = data.flips(settings.prove.flips)
 
     @cached_property
-    def parts(self) -> dict[str, LabelledImages]:
+    def splits(self) -> dict[str, LabelledImages]:
         """The data by split; raises RunFolderError when the split stage has not run."""
         codes = np.load(self.run / "split.npy", allow_pickle=False)
-        parts = parted(self.data, codes, self.run.read("near_duplicates")["indices"])
-        return parts if self.target is None else domains.target_parts(parts, self.target)
+        splits = by_split(self.data, codes, self.run.read("near_duplicates")["indices"])
+        return splits if self.target is None else domains.target_splits(splits, self.target)
 
     @cached_property
     def target(self) -> TargetImages | None:
@@ -97,8 +97,8 @@ class Session:
         unlabelled = self.unlabelled
         if not len(unlabelled):
             return unlabelled
-        held_out = {name: self.parts[name].images for name in ("validation", "test")}
-        used, left_out = apart_from(unlabelled, held_out, self.parts["train"].images, mirrored=self.flips)
+        held_out = {name: self.splits[name].images for name in ("validation", "test")}
+        used, left_out = apart_from(unlabelled, held_out, self.splits["train"].images, mirrored=self.flips)
         summary = {
             "folder": self.settings.train.unlabelled,
             "images": len(unlabelled),
@@ -109,14 +109,14 @@ class Session:
         return np.ascontiguousarray(unlabelled[used])
 
     @cached_property
-    def learnt(self) -> LabelledImages:
+    def generator_images(self) -> LabelledImages:
         """The generator's training images.
 
         They are the train split, with the unlabelled images (`beside`) or the pseudo-labelled target images, if any.
         """
         if self.target is not None:
-            return domains.with_target(self.parts["train"], self.target.images, self.target_labels.labels)
-        return with_unlabelled(self.parts["train"], self.beside) if len(self.beside) else self.parts["train"]
+            return domains.with_target(self.splits["train"], self.target.images, self.target_labels.labels)
+        return with_unlabelled(self.splits["train"], self.beside) if len(self.beside) else self.splits["train"]
 
     def pseudo_labelled(self) -> dict[str, SyntheticImages]:
         """The images of the arm "pseudo_labels", by source name.
@@ -160,7 +160,7 @@ class Session:
                     f"prove.others: no arm shows images called '{name}'; there are: {', '.join(sources)}"
                 )
             run = Run(path)
-            data_info = run.about["data"]
+            data_info = run.metadata["data"]
             if data_info["classes"] != list(self.data.classes) or data_info["shape"] != list(self.data.shape):
                 raise RunFolderError(
                     f"{path}: a run with other classes or image sizes; give one of the same data, created with: augury run "
@@ -168,7 +168,7 @@ class Session:
                 )
             condition = tuple(run.settings["train"]["condition"])
             images = generation.load(run / "synthetic", self.data.classes, condition)
-            by_source[name] = images.take(images.kept)
+            by_source[name] = images.take(images.accepted)
         return by_source
 
     def drawn_by_others(self) -> dict[str, str]:
@@ -205,7 +205,7 @@ class Session:
         """A classifier for the target domain, trained independently of the translator; it evaluates translations."""
         assert self.target is not None, "this run has no other domain"
         return domains.target_classifier(
-            self.parts["train"], self.target.images, domains.JUDGE, seed=derived_seed(self.settings.seed, "target judge"),
+            self.splits["train"], self.target.images, domains.JUDGE, seed=derived_seed(self.settings.seed, "target judge"),
             flips=self.flips, device=self.device,
         )  # fmt: skip
 
@@ -220,7 +220,7 @@ class Session:
 
         They are trained once and then stored in the folder `judges`.
         """
-        train, condition = self.learnt, self.settings.train.condition
+        train, condition = self.generator_images, self.settings.train.condition
         table, files = cells(train, condition), self.run / "judges"
         names = [[f"{column}-{member}" for member in range(proof.MEMBERS)] for column in range(1 + len(condition))]
         columns = [[name, list(values)] for name, values in table.columns]
@@ -258,8 +258,8 @@ class Session:
         leaks = self.run.verdict.leaks if done else None  # reuse the trial's search, because a new one is slow
         if self.settings.prove.near_duplicates == "allow" or (leaks is not None and not leaks["left_out"]):
             return images
-        accepted = np.flatnonzero(images.kept)
-        train, test = self.parts["train"].images, self.parts["test"]
+        accepted = np.flatnonzero(images.accepted)
+        train, test = self.splits["train"].images, self.splits["test"]
         near = accepted[proof.like_held(images.images[accepted], test, "drop", others=train, mirrored=self.flips)]
         if len(near):
             self.callbacks.note(
@@ -313,7 +313,7 @@ class Session:
         """Train the classifier of the run (`member` 0), or a further one with other initial weights and batches."""
         config = proof.TrainConfig(steps=CLASSIFIER_STEPS, balanced=True, augment=policy("classical", flips=self.flips))
         seed = derived_seed(self.settings.seed, "classifier of the run", member)
-        model: Classifier = proof.fit(self.parts["train"], config, seed=seed, device=self.device)
+        model: Classifier = proof.fit(self.splits["train"], config, seed=seed, device=self.device)
         return model
 
     def saw(self, component: str, images: LabelledImages, start_from: str | None = None) -> None:
@@ -323,10 +323,10 @@ class Session:
         the images that the initial weights have seen. If these are unknown, the name of the record says so.
         """
         inherited = {} if start_from is None else proof.seen_by(component, start_from)
-        validation = proof.image_hashes(self.parts["validation"].images)
-        name = component if start_from is None or component in inherited else component + proof.UNTOLD
+        validation = proof.image_hashes(self.splits["validation"].images)
+        name = component if start_from is None or component in inherited else component + proof.START_UNKNOWN
         proof.record(self.run / "seen", name, proof.image_hashes(images.images), validation, *inherited.values())
-        for stale in {component, component + proof.UNTOLD} - {name}:
+        for stale in {component, component + proof.START_UNKNOWN} - {name}:
             (self.run / "seen" / f"{stale}.npy").unlink(missing_ok=True)
 
     def planned(self) -> training.Plan:
@@ -341,7 +341,9 @@ class Session:
         if previous.get("inputs") == inputs:
             plan = training.Plan.from_dict(previous["plan"])
             return plan if plan.start is None else replace(plan, start=(str(settings.train.start_from), plan.start[1]))
-        plan = training.make_plan(self.learnt, settings.train, seed=settings.seed, device=self.device, flips=self.flips)
+        plan = training.make_plan(
+            self.generator_images, settings.train, seed=settings.seed, device=self.device, flips=self.flips
+        )
         for file in (self.run / "train").glob("checkpoint-*.safetensors"):  # from another plan or other images
             file.unlink()
         write_json(stored, {"inputs": inputs, "plan": plan.as_dict()})
@@ -349,13 +351,13 @@ class Session:
 
     def amounts(self) -> generation.Amounts:
         """The number of images to generate for each cell, and the reason."""
-        strategy, validation = self.settings.generate.sampling_strategy, self.parts["validation"]
+        strategy, validation = self.settings.generate.sampling_strategy, self.splits["validation"]
         recognised = None
         if strategy == "auto":
             correct = proof.probabilities(self.classifier, validation.images).argmax(1) == validation.labels
             hits = np.bincount(validation.labels[correct], minlength=len(validation.classes)).astype(np.int64)
             recognised = generation.Recognised(hits, validation.counts)
-        return generation.amounts(self.parts["train"], strategy, self.settings.train.condition, recognised)
+        return generation.amounts(self.splits["train"], strategy, self.settings.train.condition, recognised)
 
     def filter_context(self) -> generation.FilterContext:
         """The data and models that filters may use. They exclude the test split."""
@@ -366,13 +368,15 @@ class Session:
         judges = self.column_classifiers if self.translates else []
         discriminator, reason = None, "no filter asked for it"
         if any(rule.name == "discriminator" for rule in generation.rules(self.settings.generate.filters)):
-            discriminator, reason = training.discriminator(self.run / "train", self.planned(), self.learnt, self.device)
+            discriminator, reason = training.discriminator(
+                self.run / "train", self.planned(), self.generator_images, self.device
+            )
         return generation.FilterContext(
-            self.parts["train"],
+            self.splits["train"],
             _mean_probabilities(judges[0] if judges else [model]),
             lambda q, r, k: metrics.nearest(q, r, k),
             features=self.own_features().extract,
-            validation=self.parts["validation"],
+            validation=self.splits["validation"],
             last_inputs=inputs.extract,
             logits=model,
             discriminator=discriminator,
@@ -423,7 +427,7 @@ class Session:
             "settings": self.settings.model_dump(mode="json"),
             "versions": used,
             "machine": {**machine(), "device": self.device.type, "threads": torch.get_num_threads()},
-            "data": about_data(self.data, self.parts),
+            "data": describe_data(self.data, self.splits),
         }
 
 

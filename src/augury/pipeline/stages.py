@@ -23,11 +23,11 @@ from augury.files import atomic_path, read_json, read_lines, remove, write_json
 from augury.images import SPLITS, LabelledImages
 from augury.pipeline import domains, scorecard
 from augury.pipeline.inputs import Callbacks, divided, read, refuse_among_data
-from augury.pipeline.preflight import check_parts, preflight
+from augury.pipeline.preflight import check_splits, preflight
 from augury.pipeline.run_folder import Run
 from augury.pipeline.session import Session
 from augury.pipeline.translations import fill
-from augury.pipeline.trial_cache import kept_results
+from augury.pipeline.trial_cache import load_cache
 from augury.randomness import derived_seed
 from augury.settings import RunSettings, run_settings, validated
 from augury.training import checkpoints
@@ -55,12 +55,12 @@ def divide(session: Session) -> None:
         )
     with atomic_path(session.run / "split.npy") as temporary, temporary.open("wb") as file:
         np.save(file, codes, allow_pickle=False)
-    session.forget("parts")
+    session.forget("splits")
 
 
 def fit(session: Session) -> None:
     """Train the classifier that filters and monitors: balanced, with classical augmentation and without synthetic images."""
-    session.saw("classifier", session.parts["train"])
+    session.saw("classifier", session.splits["train"])
     checkpoints.save(session.run / "classifier.safetensors", session.fitted(0).state_dict(), {})
     session.forget("classifier")
     if session.target is not None:
@@ -69,7 +69,7 @@ def fit(session: Session) -> None:
 
 def label_target(session: Session) -> None:
     """Give the target images pseudo-labels from an adapted classifier, and report their class mix."""
-    target, train = session.target, session.parts["train"]
+    target, train = session.target, session.splits["train"]
     assert target is not None
     model = domains.target_classifier(
         train,
@@ -83,32 +83,32 @@ def label_target(session: Session) -> None:
     domains.check_pseudo_labels(labelled.labels, train)
     with atomic_path(session.run / "target.npy") as temporary, temporary.open("wb") as file:
         np.save(file, labelled.labels, allow_pickle=False)
-    write_json(session.run / "target.json", domains.about_target(target, labelled))
+    write_json(session.run / "target.json", domains.describe_target(target, labelled))
     lines = "\n".join(f"  {line}" for line in labelled.lines(train.classes, train.counts))
     session.callbacks.note(f"Share of each class:\n{lines}")
-    session.forget("target_labels", "learnt")
+    session.forget("target_labels", "generator_images")
 
 
 def train(session: Session) -> None:
     """Train the generator as planned, monitored on the validation split."""
-    folder, s, train, plan = session.run / "train", session.settings, session.parts["train"], session.planned()
-    learnt = session.learnt
-    session.saw("generator", learnt, s.train.start_from)
+    folder, s, train, plan = session.run / "train", session.settings, session.splits["train"], session.planned()
+    generator_images = session.generator_images
+    session.saw("generator", generator_images, s.train.start_from)
     if s.train.unlabelled:
         summary = read_json(folder / "unlabelled.json")
         away = ", ".join(f"{n:,} like the {name} split" for name, n in summary["left_out"].items())
         session.callbacks.note(
             f"{summary['used']:,} of {summary['images']:,} unlabelled images train the generator; left out: {away}"
         )
-    watched, held = train, training.drop_labels(plan, session.parts["validation"])
+    watched, held = train, training.drop_labels(plan, session.splits["validation"])
     if session.target is not None:  # the monitor watches translations into the target
-        watched = held = learnt.take(np.arange(len(train), len(learnt)))
+        watched = held = generator_images.take(np.arange(len(train), len(generator_images)))
     judge = metrics.Monitor(
         session.own_features(), training.drop_labels(plan, watched), held, held.conditions(plan.condition), seed=s.seed
     )
     synthesizer = training.train_plan(
         plan,
-        learnt,
+        generator_images,
         folder,
         checkpoint_every=s.train.checkpoint_every,
         assess=judge,
@@ -153,13 +153,13 @@ def draw(session: Session) -> None:
 
 def score(session: Session) -> None:
     """Write the score card, the generator's copies of training images, and their pictures."""
-    images, validation, among = session.learnt, session.parts["validation"], None
+    images, validation, among = session.generator_images, session.splits["validation"], None
     if session.target is not None:  # translations are compared with unlabelled target images
-        among = np.arange(len(session.parts["train"]), len(images))
+        among = np.arange(len(session.splits["train"]), len(images))
         validation = validation.take(among[:0])
     card, copies = scorecard.score(
         training.sampler(session.synthesizer, images, session.planned().rule.class_moves),
-        images if session.translates else session.parts["train"],
+        images if session.translates else session.splits["train"],
         validation,
         session.classifier,
         session.settings,
@@ -183,8 +183,8 @@ def prove(session: Session) -> None:
         others[proof.LAYERS] = layers.fingerprint
     elif not session.translates:  # trials about empty cells have no such arm
         session.callbacks.note(f"no arm starts from the discriminator: {layers}")
-    train, validation, test = (session.parts[name] for name in SPLITS)
-    cache = kept_results(file, inputs, s.prove, test, session.callbacks, others)
+    train, validation, test = (session.splits[name] for name in SPLITS)
+    cache = load_cache(file, inputs, s.prove, test, session.callbacks, others)
     extra, settings = session.pseudo_labelled() | session.others, s.prove
     if "all" not in settings.arms:
         extra_arms = [name for name, arm in proof.ARMS.items() if arm.source in extra and name not in settings.arms]
@@ -214,30 +214,30 @@ def prove(session: Session) -> None:
         on_result=cache.keep,
         on_note=session.callbacks.note,
     )
-    write_json(session.run / "verdict.json", cache.told(verdict).as_dict())
+    write_json(session.run / "verdict.json", cache.with_earlier_look(verdict).as_dict())
 
 
 def export(session: Session) -> None:
     """Write the augmented data set in the chosen format."""
     name = session.settings.export.format
     target = exports.place(session.run.path, name)
-    exports.writer(name)(target, session.parts["train"], session.exported(), force=True)
+    exports.writer(name)(target, session.splits["train"], session.exported(), force=True)
     for other in {exports.place(session.run.path, each) for each in exports.EXPORTS} - {target}:
         remove(other)
 
 
 def tell(session: Session) -> None:
     """Write the report."""
-    neighbours, distances = scorecard.closest(session.synthetic, session.parts["train"])
+    neighbours, distances = scorecard.closest(session.synthetic, session.splits["train"])
     scores = session.run.read("scores")
     near, plan = session.run.read("near_duplicates"), session.run.read("generation").get("plan", ())
     facts = report.Facts(
         title=session.run.path.resolve().name,
         source=session.source,
         command=session.command(),
-        about=session.run.about,
-        verdict=session.run.read("verdict"),
-        train=session.parts["train"],
+        metadata=session.run.metadata,
+        verdict=session.run.verdict,
+        train=session.splits["train"],
         synthetic=session.synthetic,
         neighbours=neighbours,
         distances=distances,
@@ -251,8 +251,8 @@ def tell(session: Session) -> None:
         seconds={stage: facts["seconds"] for stage, facts in session.run.state().items()},
         near=near,
         near_images=[session.data.images[np.array(same[:4])] for same in near["indices"][:8]],
-        translations=generation.examples(plan, session.synthetic, session.learnt, metrics.nearest),
-        known=session.learnt if session.target is not None else None,
+        translations=generation.examples(plan, session.synthetic, session.generator_images, metrics.nearest),
+        known=session.generator_images if session.target is not None else None,
     )
     report.write(facts, session.run / "report.html")
 
@@ -320,7 +320,7 @@ def advance(session: Session, last: str) -> None:
         do(session, stage)
         if stage.name == "split":
             write_json(session.run / "run.json", session.describe())
-            check_parts(session, needed)
+            check_splits(session, needed)
 
 
 def run(

@@ -15,7 +15,7 @@ from augury.pipeline.session import Session
 
 def fill(session: Session, context: generation.FilterContext) -> None:
     """Translate train images into the empty and rare cells."""
-    g, train = session.settings.generate, session.parts["train"]
+    g, train = session.settings.generate, session.splits["train"]
     plan = planned(session, train)
     for line in plan.lines():
         session.callbacks.note(line)
@@ -62,7 +62,7 @@ def _kept_classes(session: Session, synthetic: SyntheticImages) -> proof.KeptCla
     None without such translations. The judge took no part in the training: the class's own classifiers, or the run's classifier
     where those gave the semantic loss. The limit is relative to the share of real validation images that it recognises.
     """
-    train, held = session.parts["train"], session.parts["validation"]
+    train, held = session.splits["train"], session.splits["validation"]
     assert synthetic.sources is not None
     if session.target is not None:
         judge = session.target_judge

@@ -23,7 +23,7 @@ LASTING = {"seeds", "max_seeds", "margin", "arms", "ratios", "others"}
 
 
 @dataclass(frozen=True)
-class Kept:
+class TrialCache:
     """Stored results of a trial.
 
     `results` are those of the trainings so far. Call `keep` after each further training. `before` is the earlier verdict on
@@ -35,12 +35,12 @@ class Kept:
     before: Verdict | None
     look: Look
 
-    def told(self, verdict: Verdict) -> Verdict:
+    def with_earlier_look(self, verdict: Verdict) -> Verdict:
         """The verdict of these results, marked with the earlier interim look."""
         return verdict.after(self.before, self.look)
 
 
-def kept_results(
+def load_cache(
     file: Path,
     run_inputs: list[Any],
     prove: ProveSettings,
@@ -48,7 +48,7 @@ def kept_results(
     callbacks: Callbacks,
     others: dict[str, str] | None = None,
     aside: Callable[[], None] = lambda: None,
-) -> Kept:
+) -> TrialCache:
     """The results of trainings that `file`, beside verdict.json, holds for the same inputs.
 
     More seeds, arms or ratios, and another margin, reuse the same trainings. Trainings that use another generator's images or a
@@ -71,7 +71,7 @@ def kept_results(
     other = verdict if not same and stored.get("measured") == proof.MEASURED else None
     look = first_look(stored, other) if stored.get("tested") == tested else (0, "")
     before, now = stored.get("others", {}), others or {}
-    needs = {name: proof.LAYERS if arm.learnt else arm.source for name, arm in proof.ARMS.items()}
+    needs = {name: proof.LAYERS if arm.trained_weights else arm.source for name, arm in proof.ARMS.items()}
     old = {name for name, need in needs.items() if before.get(need) != now.get(need)}
     results = {name: result for name, result in results.items() if proof.arm_of(name) not in old}
     header = {"inputs": inputs, "tested": tested, "measured": proof.MEASURED, "look": look, "stale": stale}
@@ -84,7 +84,7 @@ def kept_results(
         write_json(file, header | {"results": results} | ({"others": now} if now else {}))
         callbacks.amount("trainings", done, total)
 
-    return Kept(results, keep, verdict if results and mark != stale else None, look)
+    return TrialCache(results, keep, verdict if results and mark != stale else None, look)
 
 
 def first_look(stored: dict[str, Any], other: Verdict | None) -> Look:

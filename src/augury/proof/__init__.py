@@ -10,7 +10,7 @@ from augury.proof.colour_matching import joined
 from augury.proof.column_judges import MEMBERS, column_classifiers
 from augury.proof.crossed import Effects, effects
 from augury.proof.kept_classes import KeptClasses, kept_classes, limit_for
-from augury.proof.leakage import UNTOLD, image_hashes, like_held, record, recorded, refuse_shared_parts, seen_by
+from augury.proof.leakage import START_UNKNOWN, image_hashes, like_held, record, recorded, refuse_shared_splits, seen_by
 from augury.proof.learners import CLASSIFIERS, features_of
 from augury.proof.measures import MEASURED, measures
 from augury.proof.pooling import Fold, pooled
@@ -29,8 +29,8 @@ __all__ = [
     "MEMBERS",
     "OWN",
     "RARE",
+    "START_UNKNOWN",
     "UNLABELLED",
-    "UNTOLD",
     "USUAL",
     "USUAL_CELLS",
     "USUAL_DOMAINS",
@@ -61,7 +61,7 @@ __all__ = [
     "prove",
     "record",
     "recorded",
-    "refuse_shared_parts",
+    "refuse_shared_splits",
     "seen_by",
     "sign_flip_p",
     "usefulness",

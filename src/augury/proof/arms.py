@@ -38,7 +38,7 @@ class Arm:
         Images of the source per real image; None: chosen on validation.
     network
         "discriminator" trains the discriminator's layers instead of the trial's classifier.
-    learnt
+    trained_weights
         Whether these layers start from their trained weights instead of random ones.
     cells
         Whether the arm needs a trial with holes (`augury.proof.cells`). Such arms have no ratio.
@@ -75,7 +75,7 @@ class Arm:
     synthetic_weight: float = 1.0
     synthetic_smoothing: float | None = None
     network: Literal["", "discriminator"] = ""
-    learnt: bool = False
+    trained_weights: bool = False
     cells: bool = False
     real: Literal["all", "outside", "half", "passed"] = "all"
     fill: str = ""
@@ -93,14 +93,14 @@ class Arm:
     @property
     def generative(self) -> bool:
         """Whether the arm uses a generative training: its images, or the trained layers of its discriminator."""
-        return (self.shows and not self.control) or self.learnt
+        return (self.shows and not self.control) or self.trained_weights
 
     @property
     def adds(self) -> str:
         """What the arm adds, as a verdict names it; "" for an arm without a generator."""
         if self.shows and not self.control:
             return verdict.IMAGES + ("" if self.source == OWN else f" of {self.source}")
-        return verdict.LAYERS if self.learnt else ""
+        return verdict.LAYERS if self.trained_weights else ""
 
     def config(self) -> dict[str, Any]:
         """The plain values among the fields that `TrainConfig` has under the same name."""
@@ -160,14 +160,14 @@ ARMS = {
     "vae": Arm("as gan, with the images of another generator, given as 'vae'", True, augment="classical", source="vae"),
     "discriminator_init": Arm(
         "classical, the real images alone, with a classifier initialised from the discriminator (Radford et al. 2016)", True,
-        augment="classical", network="discriminator", learnt=True,
+        augment="classical", network="discriminator", trained_weights=True,
     ),
     "discriminator_random": Arm(
         "classical, with the same layers from random weights: a control", True, augment="classical", network="discriminator"
     ),
     "discriminator_init_cutmix": Arm(
         "discriminator_init, with a box of each image pasted from another", True, augment="classical", mix="cutmix",
-        network="discriminator", learnt=True,
+        network="discriminator", trained_weights=True,
     ),
     "discriminator_random_cutmix": Arm(
         "the same from random weights: its control", True, augment="classical", mix="cutmix", network="discriminator"

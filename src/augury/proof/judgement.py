@@ -24,7 +24,7 @@ from augury.verdict import Verdict
 Hits = Mapping[str, npt.NDArray[np.bool_]]
 
 SHOWN = {
-    "note", "source", "ratio", "schedule", "synthetic_weight", "synthetic_smoothing", "learnt", "cells", "fill", "control",
+    "note", "source", "ratio", "schedule", "synthetic_weight", "synthetic_smoothing", "trained_weights", "cells", "fill", "control",
 }  # fmt: skip
 """Fields of an arm that describe its use of a generative training. Arms that agree in all other fields are matched controls."""
 OWN_OF_CELLS = frozenset({"real", "objective"})
@@ -265,7 +265,7 @@ def matched_control_of(main: Comparison, hits: Hits, test: LabelledImages) -> Co
     If that arm was not trained, the comparator takes its place. The level is then corrected for its choice among the
     arms that are not generative.
     """
-    plain = [n for n in hits if not ARMS[n].source and not ARMS[n].learnt and not ARMS[n].fill]
+    plain = [n for n in hits if not ARMS[n].source and not ARMS[n].trained_weights and not ARMS[n].fill]
     name = next((n for n in plain if _training(n) == _training(main.arm)), None)
     if name is None and ARMS[main.arm].cells:  # allow other real images or another objective
         plain = [n for n in plain if ARMS[n].real == "all" and not ARMS[n].objective]

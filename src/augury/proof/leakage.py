@@ -69,7 +69,7 @@ def recorded(folder: Path) -> dict[str, Prints]:
     return {file.stem: np.load(file, allow_pickle=False) for file in sorted(folder.glob("*.npy"))}
 
 
-UNTOLD = " (not told of what it started from)"
+START_UNKNOWN = " (images of the model it started from unknown)"
 """Suffix of the name of a part that started from weights with unknown training images."""
 
 
@@ -86,10 +86,10 @@ def seen_by(place: str, start: str) -> dict[str, Prints]:
     Returns
     -------
     dict
-        {name: hashes uint64}. The name ends in UNTOLD when the record is incomplete. Empty when nothing was stored.
+        {name: hashes uint64}. The name ends in START_UNKNOWN when the record is incomplete. Empty when nothing was stored.
     """
     folders = [folder / "seen" for folder in (Path(start), Path(start).parent)]
-    files = [folder / f"{name}.npy" for folder in folders for name in (place, place + UNTOLD)]
+    files = [folder / f"{name}.npy" for folder in folders for name in (place, place + START_UNKNOWN)]
     return {file.stem: np.load(file, allow_pickle=False) for file in [file for file in files if file.exists()][:1]}
 
 
@@ -108,7 +108,7 @@ def refuse_seen(test: LabelledImages, seen: Mapping[str, Prints], allowed: Print
             )
 
 
-def refuse_shared_parts(train: LabelledImages, validation: LabelledImages, test: LabelledImages) -> None:
+def refuse_shared_splits(train: LabelledImages, validation: LabelledImages, test: LabelledImages) -> None:
     """Refuse splits that share an image, pixel for pixel.
 
     Parameters

@@ -26,7 +26,7 @@ class Fold:
     ----------
     train, test
         Its splits.
-    kept
+    synthetic
         Source -> the images shown.
     verdict
         Its verdict.
@@ -36,7 +36,7 @@ class Fold:
 
     train: LabelledImages
     test: LabelledImages
-    kept: Mapping[str, SyntheticImages]
+    synthetic: Mapping[str, SyntheticImages]
     verdict: Verdict
     results: Mapping[str, Any]
 
@@ -100,10 +100,10 @@ def pooled(folds: Sequence[Fold]) -> Verdict:
         for name in arms
     }
     ratio = float(np.mean([fold.verdict.ratio for fold in folds]))
-    verdict = judge(results, seeds, ratio, (), first.train, first.kept, test, margin=first.verdict.margin)
+    verdict = judge(results, seeds, ratio, (), first.train, first.synthetic, test, margin=first.verdict.margin)
     source = ARMS[verdict.arm].source or OWN
     shown = [
-        np.bincount(fold.kept[source].labels, minlength=len(classes))
+        np.bincount(fold.synthetic[source].labels, minlength=len(classes))
         * (fold.verdict.ratio > 0 and ARMS[verdict.arm].shows)
         for fold in folds
     ]

@@ -177,7 +177,7 @@ class Trainings:
             return usual
         assert isinstance(self.layers, PretrainedBackbone), "select() was not asked"
         precision = usual.precision if isinstance(usual, Network) else "fp32"
-        return Network(replace(self.layers, random_init=not arm.learnt), self.device, precision)
+        return Network(replace(self.layers, random_init=not arm.trained_weights), self.device, precision)
 
     def has(self, name: str) -> bool:
         """Whether the source of this arm has any image."""

@@ -153,7 +153,7 @@ def prove(
     kept_images, left_out = remove_copies(synthetic, names=names)
     if left_out:
         on_note(
-            f"{left_out:,} of {int(synthetic.kept.sum()):,} synthetic images are near-duplicates of held-out images and are left out"
+            f"{left_out:,} of {int(synthetic.accepted.sum()):,} synthetic images are near-duplicates of held-out images and are left out"
         )
     if external and not len(kept_images):
         raise DataError(
@@ -330,7 +330,7 @@ def _refuse_leaks(
         leakage.refuse_seen(test, seen, leakage.image_hashes(np.concatenate([train.images, validation.images])))
         return
     leakage.refuse_seen(test, seen)
-    leakage.refuse_shared_parts(train, validation, test)
+    leakage.refuse_shared_splits(train, validation, test)
 
 
 def _apart(
@@ -351,8 +351,8 @@ def _apart(
 
     Returns the remaining images and the number removed.
     """
-    kept_images = images.take(images.kept)
-    names = [names[int(i)] for i in np.flatnonzero(images.kept)] if len(names) else ()
+    kept_images = images.take(images.accepted)
+    names = [names[int(i)] for i in np.flatnonzero(images.accepted)] if len(names) else ()
     near, mirrored = np.zeros(len(kept_images), bool), flips or external
     for name, split in held.items():
         if name == "test" or external:

@@ -3,33 +3,31 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from html import escape
 from pathlib import Path
-from typing import Any
 
-from augury.report.wording import adds, points
-from augury.verdict import worse_cells
+from augury.report.wording import points
+from augury.verdict import Verdict, worse_cells
 
 COLOURS = {"helps": "#0b7d68", "no difference": "#5c6470", "hurts": "#b4361f", "underpowered": "#7a5a00"}
 CHARACTER = 6.3
 """Approximate mean width in px of a character of Verdana at 11 px."""
 
 
-def label(verdict: Mapping[str, Any]) -> str:
+def label(verdict: Verdict) -> str:
     """The outcome and the difference in a few characters."""
-    if verdict["outcome"] in ("helps", "hurts"):
-        worse = ", a cell worse" if verdict["outcome"] == "helps" and worse_cells(verdict.get("cells", ())) else ""
-        return f"{verdict['outcome']} {points(verdict['difference'])} points{worse}"
-    return str(verdict["outcome"])
+    if verdict.outcome in ("helps", "hurts"):
+        worse = ", a cell worse" if verdict.outcome == "helps" and worse_cells(verdict.cells) else ""
+        return f"{verdict.outcome} {points(verdict.difference)} points{worse}"
+    return verdict.outcome
 
 
-def badge(verdict: Mapping[str, Any]) -> str:
+def badge(verdict: Verdict) -> str:
     """A self-contained SVG of 20 px height: the name on grey, the outcome on its colour. The title is the verdict's sentence."""
-    name, text = adds(verdict), label(verdict)
+    name, text = verdict.adds, label(verdict)
     left, right = (round(len(part) * CHARACTER) + 14 for part in (name, text))
-    width, colour = left + right, COLOURS[verdict["outcome"]]
-    title = escape(f"{name}: {verdict['sentence']}")
+    width, colour = left + right, COLOURS[verdict.outcome]
+    title = escape(f"{name}: {verdict.sentence}")
     texts = "".join(
         f'<text x="{x + 7}" y="14" textLength="{side - 14}">{escape(part)}</text>'
         for x, side, part in ((0, left, name), (left, right, text))
@@ -43,7 +41,7 @@ def badge(verdict: Mapping[str, Any]) -> str:
     )
 
 
-def markdown(verdict: Mapping[str, Any], path: str | os.PathLike[str]) -> str:
+def markdown(verdict: Verdict, path: str | os.PathLike[str]) -> str:
     """`![words](path)`, a line for a README."""
     target = Path(path).as_posix().replace(" ", "%20").replace("(", "%28").replace(")", "%29")
-    return f"![{adds(verdict)}: {label(verdict)}]({target})"
+    return f"![{verdict.adds}: {label(verdict)}]({target})"

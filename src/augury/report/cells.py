@@ -8,6 +8,7 @@ from typing import Any
 
 from augury.report.charts import WIDTH, Chart
 from augury.report.wording import missing, percent, points, short
+from augury.verdict import Verdict, cost
 
 COLUMNS = 4
 """Most columns of a heat map, to fit on a phone."""
@@ -27,13 +28,13 @@ class Grid:
     cells: tuple[tuple[Mapping[str, Any], ...], ...]
 
 
-def section(verdict: Mapping[str, Any]) -> dict[str, Any] | None:
+def section(verdict: Verdict) -> dict[str, Any] | None:
     """The contents of the section; None for a verdict that is not about cells."""
-    if not verdict.get("cells"):
+    if not verdict.cells:
         return None
-    table = grid(verdict["cells"])
-    charts = {role: heat_map(table, role, verdict[role]) for role in ("comparator", "arm")} if table else {}
-    return {"charts": charts, "rows": verdict["cells"], "overall": verdict["overall"]}
+    table = grid(verdict.cells)
+    charts = {role: heat_map(table, role, getattr(verdict, role)) for role in ("comparator", "arm")} if table else {}
+    return {"charts": charts, "rows": verdict.cells, "overall": verdict.overall, "cost": cost(verdict)}
 
 
 def grid(cells: Sequence[Mapping[str, Any]]) -> Grid | None:

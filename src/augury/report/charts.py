@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from augury.report.wording import adds, missing, number, points, share
+from augury.report.wording import missing, number, points, share
+from augury.verdict import Verdict
 
 Floats = npt.NDArray[np.float64]
 WIDTH = 440.0
@@ -83,35 +84,35 @@ def interval(values: Floats) -> tuple[float, float] | None:
     return max(0.0, float(values.mean()) - half), min(1.0, float(values.mean()) + half)
 
 
-def arms(verdict: Mapping[str, Any]) -> Chart:
+def arms(verdict: Verdict) -> Chart:
     """Balanced accuracy of every arm: a dot per seed, the mean and its interval; the comparator is marked."""
-    rows = {name: np.array(arm["balanced_accuracy"], float) for name, arm in verdict["arms"].items()}
+    rows = {name: np.array(arm["balanced_accuracy"], float) for name, arm in verdict.arms.items()}
     means = {name: float(values.mean()) for name, values in rows.items()}
     description = "; ".join(f"{name} {share(mean)}" for name, mean in means.items())
     chart = Chart(
         30 + 48.0 * len(rows),
-        f"Mean {verdict.get('metric', 'balanced accuracy')} on the test split, by arm: {description}.",
+        f"Mean {verdict.metric} on the test split, by arm: {description}.",
     )
     ends = [v for values in rows.values() for v in (*values, *(interval(values) or ()))]
     x = padded(ends, 8, WIDTH - 8, least=0.02)
     bottom = chart.height - 22
     _vertical_grid(chart, x, _shares(x), 4, bottom, share if x.high - x.low < 0.05 else lambda v: f"{v:.2f}")
-    level = x(means[verdict["comparator"]])
+    level = x(means[verdict.comparator])
     for index, (name, values) in enumerate(rows.items()):
         top = 48.0 * index
-        role = "synthetic" if name == verdict["arm"] else "real" if name == verdict["comparator"] else "other"
-        role_text = {"synthetic": f" · with {adds(verdict)}", "real": " · comparator"}.get(role, "")
+        role = "synthetic" if name == verdict.arm else "real" if name == verdict.comparator else "other"
+        role_text = {"synthetic": f" · with {verdict.adds}", "real": " · comparator"}.get(role, "")
         chart.add("text", f"label {role}-ink", name + role_text, x=8, y=top + 16)
         _spread(chart, x, values, top + 33, role)
         chart.add("line", "rule", x1=level, x2=level, y1=top + 22, y2=top + 51)  # below the names
     return chart
 
 
-def difference(verdict: Mapping[str, Any]) -> Chart:
+def difference(verdict: Verdict) -> Chart:
     """The paired differences in points: a dot per seed, the interval, and zero."""
-    pair = (np.array(verdict["arms"][verdict[a]]["balanced_accuracy"], float) for a in ("arm", "comparator"))
+    pair = (np.array(verdict.arms[name]["balanced_accuracy"], float) for name in (verdict.arm, verdict.comparator))
     values = 100 * np.subtract(*pair)
-    low, high, mean = (100 * verdict[k] for k in ("low", "high", "difference"))
+    low, high, mean = (100 * value for value in (verdict.low, verdict.high, verdict.difference))
     chart = Chart(
         72,
         f"Difference for each seed: {', '.join(points(v / 100) for v in values)} points; mean "
@@ -127,9 +128,9 @@ def difference(verdict: Mapping[str, Any]) -> Chart:
     return chart
 
 
-def ratio_curve(verdict: Mapping[str, Any]) -> Chart | None:
+def ratio_curve(verdict: Verdict) -> Chart | None:
     """Balanced accuracy on validation against the mixing ratio; None where only one ratio was tried."""
-    curve = [(float(row["ratio"]), np.array(row["balanced_accuracy"], float)) for row in verdict["ratio_curve"]]
+    curve = [(float(row["ratio"]), np.array(row["balanced_accuracy"], float)) for row in verdict.ratio_curve]
     if len(curve) < 2:
         return None
     description = "; ".join(f"ratio {ratio:g}: {share(values.mean())}" for ratio, values in curve)
@@ -140,7 +141,7 @@ def ratio_curve(verdict: Mapping[str, Any]) -> Chart | None:
     y = padded([v for _, values in curve for v in values], 196, 10, least=0.02)
     _horizontal_grid(chart, y, _shares(y), 52, share)
     for ratio, values in curve:
-        chosen = ratio == verdict["ratio"]
+        chosen = ratio == verdict.ratio
         chart.add("text", "tick middle" + (" strong" if chosen else ""), f"{ratio:g}", x=x(ratio), y=214)
         if chosen:
             chart.add("line", "rule", x1=x(ratio), x2=x(ratio), y1=10, y2=198)

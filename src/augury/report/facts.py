@@ -11,21 +11,22 @@ import numpy.typing as npt
 
 from augury.generation.examples import Example
 from augury.images import Codes, Images, LabelledImages, SyntheticImages
+from augury.verdict import Verdict
 
 
 @dataclass(frozen=True)
 class Facts:
     """The facts of one run, mostly as its JSON files hold them.
 
-    `source` is the origin of the data, and `command` repeats the run. `about` is run.json: {version, settings, versions, machine,
-    data: {n, shape, classes, counts: {train, validation, test}, notes}}. `verdict` is verdict.json. `train` are the real training
-    images, `synthetic` all images drawn, including the rejected ones.
+    `source` is the origin of the data, and `command` repeats the run. `metadata` is run.json: {version, settings, versions,
+    machine, data: {n, shape, classes, counts: {train, validation, test}, notes}}. `train` are the real training images,
+    `synthetic` all images drawn, including the rejected ones.
 
     `neighbours` int64 [M, 1 + k] are an index into `synthetic`, then k into `train`, nearest first, at `distances`
     float64 [M, k].
     `log` has rows {step, seconds, images, loss_g, loss_d, score_real, score_fake, images_per_second}. `plan` is {recipe, steps,
     batch, precision, device, images_per_second, parameters, augment, label_sampling}. `generation` is {strategy, rows: [{class,
-    real, wanted, drawn, kept, rejected: {filter: n}, why}], filters: {name: what it keeps}}.
+    real, requested, drawn, accepted, rejected: {filter: n}, why}], filters: {name: what it keeps}}.
 
     `scores` has rows {name, value, low, high, n, better, features, preprocessing, baseline, note, settings, group}; `score_notes`
     apply to all of them. `copies` is {looked: [{features, fakes, train, copies}], pairs: [{features, class, index,
@@ -42,8 +43,8 @@ class Facts:
     title: str
     source: str
     command: str
-    about: Mapping[str, Any]
-    verdict: Mapping[str, Any]
+    metadata: Mapping[str, Any]
+    verdict: Verdict
     train: LabelledImages
     synthetic: SyntheticImages
     neighbours: Codes

@@ -16,7 +16,7 @@ from augury.report import cells, charts, scores, translations, wording
 from augury.report.copies import copies
 from augury.report.facts import Facts
 from augury.report.pictures import Strip, StripInput, strips
-from augury.verdict import LAYERS, of_groups, same
+from augury.verdict import LAYERS, Verdict, of_groups, same
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -108,23 +108,22 @@ def _environment() -> Environment:
 def _context(facts: Facts) -> dict[str, Any]:
     """The variables of the template."""
     verdict = facts.verdict
-    differences = [abs(row["difference"]) for row in verdict["per_class"] if not wording.missing(row["difference"])]
+    differences = [abs(row["difference"]) for row in verdict.per_class if not wording.missing(row["difference"])]
     return {
         "facts": facts,
-        "trained": {"unlabelled": None, "start_from": None} | facts.about.get("settings", {}).get("train", {}),
+        "trained": {"unlabelled": None, "start_from": None} | facts.metadata.get("settings", {}).get("train", {}),
         "v": verdict,
-        "sign": wording.SIGNS[verdict["outcome"]],
-        "outcome": wording.outcome(verdict),
+        "sign": wording.SIGNS[verdict.outcome],
         "cells": cells.section(verdict),
         "translations": translations.section(facts),
         "most_each": max((len(each.rows) for each in facts.translations), default=EACH),
-        "headline": wording.headline(verdict),
-        "adds": wording.adds(verdict),
+        "headline": wording.headline(verdict.sentence),
+        "adds": verdict.adds,
         "filtered": _filtered(facts),
-        "of_images": wording.adds(verdict) != LAYERS,
-        "groups": of_groups(verdict["test_n"], verdict.get("test_groups")),
-        "same": same(wording.adds(verdict)),
-        "other_network": any(name in ARMS and ARMS[name].learnt for name in verdict["arms"]),
+        "of_images": verdict.adds != LAYERS,
+        "groups": of_groups(verdict.test_n, verdict.test_groups),
+        "same": same(verdict.adds),
+        "other_network": any(name in ARMS and ARMS[name].trained_weights for name in verdict.arms),
         "meaning": wording.meaning(verdict),
         "arm_notes": {name: arm.note for name, arm in ARMS.items()},
         "arms": _arm_rows(verdict),
@@ -141,7 +140,7 @@ def _context(facts: Facts) -> dict[str, Any]:
         "totals": _totals(facts.generation),
         "data": _data(facts),
         "copies": copies(facts),
-        "seed": facts.about.get("settings", {}).get("seed"),
+        "seed": facts.metadata.get("settings", {}).get("seed"),
         "score_charts": {kind: scores.chart(facts.scores, kind) for kind in scores.SIDES},
         "score_tables": scores.tables(facts.scores),
         "class_scores": scores.by_class(facts.scores),
@@ -152,10 +151,10 @@ def _context(facts: Facts) -> dict[str, Any]:
     }
 
 
-def _arm_rows(verdict: Mapping[str, Any]) -> list[dict[str, Any]]:
+def _arm_rows(verdict: Verdict) -> list[dict[str, Any]]:
     """One row per arm: mean scores over the seeds, and the interval of the balanced accuracy."""
     rows = []
-    for name, arm in verdict["arms"].items():
+    for name, arm in verdict.arms.items():
         accuracies = np.array(arm["balanced_accuracy"], float)
         rows.append(
             {
@@ -164,7 +163,7 @@ def _arm_rows(verdict: Mapping[str, Any]) -> list[dict[str, Any]]:
                 "interval": charts.interval(accuracies),
                 "overall": _mean(arm.get("overall", ())),
                 **{name: _mean(arm[name]) for name in ("macro_f1", "worst_recall", "auc", "ece", "brier")},
-                "role": {verdict["arm"]: "synthetic", verdict["comparator"]: "real"}.get(name, "other"),
+                "role": {verdict.arm: "synthetic", verdict.comparator: "real"}.get(name, "other"),
             }
         )
     return rows
@@ -175,20 +174,20 @@ def _mean(values: Sequence[float | None]) -> float | None:
     return float(np.mean(present)) if present else None
 
 
-def _sensitivity(verdict: Mapping[str, Any]) -> list[dict[str, Any]]:
+def _sensitivity(verdict: Verdict) -> list[dict[str, Any]]:
     """Sensitivity at 90 % specificity without and with synthetic images, mean over the seeds; only for two classes."""
-    if len(verdict["per_class"]) != 2:
+    if len(verdict.per_class) != 2:
         return []
-    without, with_them = (verdict["arms"][verdict[role]]["sensitivity"] for role in ("comparator", "arm"))
+    without, with_them = (verdict.arms[getattr(verdict, role)]["sensitivity"] for role in ("comparator", "arm"))
     return [
         {"class": row["class"], "without": _mean([s[c] for s in without]), "with": _mean([s[c] for s in with_them])}
-        for c, row in enumerate(verdict["per_class"])
+        for c, row in enumerate(verdict.per_class)
     ]
 
 
 def _filtered(facts: Facts) -> bool:
     """Whether filters chose among the synthetic images: true for a run and its folds, false for external images."""
-    return not facts.judged or facts.verdict.get("folds", 1) > 1
+    return not facts.judged or facts.verdict.folds > 1
 
 
 def _filters(generation: Mapping[str, Any]) -> list[str]:
@@ -199,21 +198,21 @@ def _filters(generation: Mapping[str, Any]) -> list[str]:
 def _totals(generation: Mapping[str, Any]) -> dict[str, Any]:
     """The sum of every column of the generation table."""
     rows = generation.get("rows", ())
-    totals = {column: sum(row[column] for row in rows) for column in ("real", "wanted", "drawn", "kept")}
+    totals = {column: sum(row[column] for row in rows) for column in ("real", "requested", "drawn", "accepted")}
     rejected = {name: sum(row["rejected"].get(name, 0) for row in rows) for name in _filters(generation)}
     return {**totals, "rejected": rejected}
 
 
 def _data(facts: Facts) -> dict[str, Any]:
     """The data section: counts per split and class, and the size in words."""
-    data = facts.about.get("data", {})
+    data = facts.metadata.get("data", {})
     counts: Mapping[str, Any] = data.get("counts") or {"train": facts.train.counts.tolist()}
     channels, height, width = data.get("shape") or facts.train.shape
     classes = list(data.get("classes") or facts.train.classes)
     return {
         "n": data.get("n", len(facts.train)),
         "size": f"{width} × {height} px, {'grey' if channels == 1 else 'colour'}",
-        "parts": list(counts),
+        "splits": list(counts),
         "rows": [(name, [column[c] for column in counts.values()]) for c, name in enumerate(classes)],
         "totals": [sum(column) for column in counts.values()],
         "notes": dict(data.get("notes", {})),
@@ -229,7 +228,7 @@ def _pictures(facts: Facts) -> dict[str, Any]:
     for c in shown.tolist():
         name = facts.train.classes[c]
         strip_inputs.append(_strip(facts.train.images, facts.train.labels == c, f"real training images of {name}"))
-        at = (facts.synthetic.labels == c) & facts.synthetic.kept
+        at = (facts.synthetic.labels == c) & facts.synthetic.accepted
         strip_inputs.append(_strip(facts.synthetic.images, at, f"{synthetic_noun} of {name}"))
     order = np.argsort(facts.distances[:, 0], kind="stable")[:PAIRS] if facts.distances.size else np.empty(0, int)
     for m in order.tolist():

@@ -12,7 +12,19 @@ import numpy as np
 import numpy.typing as npt
 
 from augury.proof.arms import ARMS, NOISE
-from augury.verdict import IMAGES, LAYERS, TEST_MORE, TEST_MORE_IN_FOLDS, capitalised, of_groups, same, worse_cells
+from augury.verdict import (
+    IMAGES,
+    LAYERS,
+    Verdict,
+    capitalised,
+    cost,
+    losses,
+    of_groups,
+    same,
+    test_more,
+    worse_cells,
+)
+from augury.verdict import points as plain_points
 
 NOTHING = "–"
 MINUS = "−"
@@ -39,10 +51,7 @@ def percent(value: Any) -> str:
 
 def points(value: Any) -> str:
     """A difference of accuracies in [-1, 1] in points (hundredths), signed: "+1.2"."""
-    if missing(value):
-        return NOTHING
-    text = f"{100 * value:+.1f}"
-    return "0.0" if text in ("+0.0", "-0.0") else text.replace("-", MINUS)
+    return NOTHING if missing(value) else signed(plain_points(value))
 
 
 def detectable(value: Any) -> str:
@@ -115,50 +124,27 @@ def pretty(value: Any) -> str:
     return json.dumps(value, indent=2, ensure_ascii=False, default=str)
 
 
-def headline(verdict: Mapping[str, Any]) -> tuple[str, str]:
-    """The verdict's sentence split into the statement and its numbers, with true minus signs."""
-    first, _, rest = signed(verdict["sentence"]).partition(": ")
+def headline(sentence: str) -> tuple[str, str]:
+    """A verdict's sentence split into the statement and its numbers, with true minus signs."""
+    first, _, rest = signed(sentence).partition(": ")
     return first, capitalised(rest)
 
 
-def adds(verdict: Mapping[str, Any]) -> str:
-    """The subject of the verdict: synthetic images or layers."""
-    return str(verdict.get("adds", IMAGES))
-
-
-def outcome(verdict: Mapping[str, Any]) -> str:
-    """The verdict's outcome for the page, qualified where a cell gets worse."""
-    text = str(verdict["outcome"]).capitalize()
-    rows = worse_cells(verdict.get("cells", ()))
-    if text != "Helps" or not rows:
-        return text
-    return f"{text}, but {'one cell gets' if len(rows) == 1 else f'{len(rows)} cells get'} worse"
-
-
-def about_cells(verdict: Mapping[str, Any]) -> list[str]:
+def cell_results(verdict: Verdict) -> list[str]:
     """What a trial about cells adds to the meaning: its outcome, cells that get worse, and the cost; [] for other trials."""
-    cost = verdict.get("overall")
-    if not cost:
+    if verdict.overall is None:
         return []
     said = [
-        f"The trial measures {verdict['metric']}, where every class counts equally. A classifier that merely predicts one class more "
+        f"The trial measures {verdict.metric}, where every class counts equally. A classifier that merely predicts one class more "
         "often gains in the empty cell and loses in its neighbour, so it gains nothing here."
     ]
-    if rows := worse_cells(verdict["cells"]):
-        names = "; ".join(
-            f"{short(row['cell'])} by {points(row['difference'])[1:]} points (interval {points(row['low'])} to {points(row['high'])})"
-            for row in rows[:3]
-        )
-        more = f"; and {len(rows) - 3} more" if len(rows) > 3 else ""
+    if rows := worse_cells(verdict.cells):
         said.append(
-            f"Weigh this loss before you use the {adds(verdict)}: {'one cell gets' if len(rows) == 1 else f'{len(rows)} cells get'} "
-            f"significantly worse, {names}{more}. The intervals are corrected for the number of cells."
+            f"Weigh this loss before you use the {verdict.adds}: {signed(losses(rows))}. The intervals are corrected for the number of "
+            "cells."
         )
-    said.append(
-        f"Over all {cost['test']:,} test images, balanced accuracy changes by {points(cost['difference'])} points "
-        f"({points(cost['low'])} to {points(cost['high'])})."
-    )
-    few = [row["cell"] for row in verdict["cells"] if row["test"] < FEW or (row["groups"] or FEW) < FEW]
+    said.append(signed(cost(verdict)))
+    few = [row["cell"] for row in verdict.cells if row["test"] < FEW or (row["groups"] or FEW) < FEW]
     if few:
         more = f" and {len(few) - 4} more cells" if len(few) > 4 else ""
         said.append(
@@ -168,99 +154,93 @@ def about_cells(verdict: Mapping[str, Any]) -> list[str]:
     return said
 
 
-def meaning(verdict: Mapping[str, Any]) -> list[str]:
+def meaning(verdict: Verdict) -> list[str]:
     """What the verdict's outcome means, in a few plain sentences."""
-    if verdict["ratio"] == 0 and adds(verdict) != LAYERS:
+    if verdict.ratio == 0 and verdict.adds != LAYERS:
         said = [
-            f"No synthetic image was shown, so the arm {verdict['arm']} was trained without any. Its difference shows only how "
+            f"No synthetic image was shown, so the arm {verdict.arm} was trained without any. Its difference shows only how "
             "much nearly identical trainings vary.",
-            f"Leave the synthetic images out and train as in the arm {verdict['comparator']}.",
+            f"Leave the synthetic images out and train as in the arm {verdict.comparator}.",
         ]
-    elif verdict["outcome"] == "underpowered":
+    elif verdict.outcome == "underpowered":
         said = _underpowered(verdict)
     else:
         said = _settled(verdict)
-    said += about_cells(verdict)
-    if earlier := verdict.get("earlier"):
+    said += cell_results(verdict)
+    if earlier := verdict.earlier_seeds:
         said.append(
-            f"An earlier trial with {earlier} seeds used this test split; its outcome was '{verdict['said']}'. Every further interim look, with more "
+            f"An earlier trial with {earlier} seeds used this test split; its outcome was '{verdict.earlier_outcome}'. Every further interim look, with more "
             "seeds, other arms or settings, or another generator, raises the error rate above one in twenty. After a second it is "
             "about one in twelve. If a trial may grow, start it with prove.max_seeds, which corrects for the interim looks."
         )
     return [*said, *_caution(verdict)]
 
 
-def _underpowered(verdict: Mapping[str, Any]) -> list[str]:
-    seeds, least = len(verdict["seeds"]), verdict["least_seeds"]
-    if lacking := verdict.get("lacking"):
+def _underpowered(verdict: Verdict) -> list[str]:
+    seeds, least = len(verdict.seeds), verdict.least_seeds
+    if lacking := verdict.lacking:
         return [
             f"No outcome other than 'underpowered' is possible, whatever the difference: {lacking}.",
-            _test_more(verdict),
+            f"{test_more(verdict)}.",
         ]
-    if crude := verdict.get("coarse"):
+    if crude := verdict.coarse:
         return [
             f"The tested images rule out a difference that matters, but images that were not tested may still show one: {crude}. "
             "Two trainings that agree on every test image of a class may differ on up to three of as many others (the rule of three).",
-            _test_more(verdict),
+            f"{test_more(verdict)}.",
         ]
     if seeds < least:
         return [
             f"With {seeds} paired {'seed' if seeds == 1 else 'seeds'}, the smallest possible p-value of the test is "
             f"{number(2.0 ** (1 - seeds))}, so it cannot detect a difference of any size.",
-            f"Run the trial again with at least {least} seeds before you use the {adds(verdict)} or leave them out.",
+            f"Run the trial again with at least {least} seeds before you use the {verdict.adds} or leave them out.",
         ]
-    if verdict["low"] > 0 or verdict["high"] < 0:
+    if verdict.low > 0 or verdict.high < 0:
         first = (
             "The interval excludes zero, but the sign-flip test or the comparison with the matched control does not agree. "
             "Augury gives an outcome other than 'underpowered' only when they agree."
         )
-    elif -verdict["margin"] < verdict["low"] and verdict["high"] < verdict["margin"]:
+    elif -verdict.margin < verdict.low and verdict.high < verdict.margin:
         first = (
-            f"The interval, {points(verdict['low'])} to {points(verdict['high'])} points, lies within {points(verdict['margin'])[1:]} "
+            f"The interval, {points(verdict.low)} to {points(verdict.high)} points, lies within {points(verdict.margin)[1:]} "
             "points. However, the comparator was chosen as the best of several arms on these images. Corrected for that choice, such a "
-            f"gain is not ruled out (p = {number(verdict['p_no_gain'])}), or such a loss against the matched control is not."
+            f"gain is not ruled out (p = {number(verdict.p_no_gain)}), or such a loss against the matched control is not."
         )
     else:
         first = (
-            f"The interval, {points(verdict['low'])} to {points(verdict['high'])} points, excludes neither zero nor a "
-            f"difference of {points(verdict['margin'])[1:]} points, which would matter. It is compatible with a gain and with none."
+            f"The interval, {points(verdict.low)} to {points(verdict.high)} points, excludes neither zero nor a "
+            f"difference of {points(verdict.margin)[1:]} points, which would matter. It is compatible with a gain and with none."
         )
-    if verdict["seeds_needed"] is None:
+    if verdict.seeds_needed is None:
         second = (
             "More seeds would not settle it, because these few test images vary too much. About "
-            f"{verdict['images_needed']:,} test images would."
+            f"{verdict.images_needed:,} test images would. {test_more(verdict)}."
         )
     else:
         second = (
-            f"About {verdict['seeds_needed']} seeds would settle a difference of this size. With "
+            f"About {verdict.seeds_needed} seeds would settle a difference of this size. With "
             + (
-                f"prove.seeds={verdict['seeds_needed']},"
-                if verdict.get("folds", 1) > 1
-                else f"prove.max_seeds={verdict['seeds_needed']}, seeds are added until the outcome is clear, and"
+                f"prove.seeds={verdict.seeds_needed},"
+                if verdict.folds > 1
+                else f"prove.max_seeds={verdict.seeds_needed}, seeds are added until the outcome is clear, and"
             )
             + " only the missing trainings are run."
         )
     return [first, second]
 
 
-def _test_more(verdict: Mapping[str, Any]) -> str:
-    if verdict.get("folds", 1) > 1:
-        return f"{TEST_MORE_IN_FOLDS}."
-    return f"{TEST_MORE}, which gives one verdict over all images."
-
-
-def _settled(verdict: Mapping[str, Any]) -> list[str]:
-    per_hundred, matters = number(abs(round(100 * verdict["difference"], 1))), points(verdict["margin"])[1:]
-    small = abs(verdict["difference"]) < verdict["margin"]
-    subject = adds(verdict) if adds(verdict) != LAYERS else f"the {LAYERS}"
-    other, run = verdict["matched_control"]["against"], "RUN/fold-1" if verdict.get("folds", 1) > 1 else "RUN"
+def _settled(verdict: Verdict) -> list[str]:
+    per_hundred, matters = number(abs(round(100 * verdict.difference, 1))), points(verdict.margin)[1:]
+    small = abs(verdict.difference) < verdict.margin
+    subject = verdict.adds if verdict.adds != LAYERS else f"the {LAYERS}"
+    other, run = verdict.matched_control["against"], "RUN/fold-1" if verdict.folds > 1 else "RUN"
     images = "image in 100 is" if per_hundred == "1" else "images in 100 are"
-    matched_control = "it" if other == verdict["comparator"] else f"{same(adds(verdict))} ({other})"
+    matched_control = "it" if other == verdict.comparator else f"{same(verdict.adds)} ({other})"
     use = (
         "Train on the real images together with the synthetic ones, at the ratio given here."
         if subject == IMAGES
         else f"Train on the real images together with the {subject}, at the ratio given here. The pictures on this page show the run's own images."
-        if adds(verdict) != LAYERS
+        if verdict.adds != LAYERS
         else f"Start from them: in Python, augury.pretrained('{run}')(channels, classes) returns the network to train on the real images."
     )
     note = (
@@ -268,9 +248,9 @@ def _settled(verdict: Mapping[str, Any]) -> list[str]:
         if small
         else []
     )
-    where = "classes weighted equally" + verdict.get("metric", "").removeprefix("balanced accuracy")
-    if verdict.get("cells"):
-        use = f"Train as the arm {verdict['arm']} does: {ARMS[verdict['arm']].note.removeprefix('holes: ')}."
+    where = "classes weighted equally" + verdict.metric.removeprefix("balanced accuracy")
+    if verdict.cells:
+        use = f"Train as the arm {verdict.arm} does: {ARMS[verdict.arm].note.removeprefix('holes: ')}."
     return {
         "helps": [
             f"About {per_hundred} more test {images} classified correctly than after the best training without {subject} ({where}). "
@@ -290,22 +270,22 @@ def _settled(verdict: Mapping[str, Any]) -> list[str]:
             f"and an equal loss against {matched_control}.",
             "The best of them is the control with images of pure noise. Its gain over the others comes from regularisation, "
             "not from information about the classes."
-            if getattr(ARMS.get(verdict["comparator"]), "source", "") == NOISE
+            if getattr(ARMS.get(verdict.comparator), "source", "") == NOISE
             else "The best of them is a control, so its gain does not come from what the translator learned."
-            if getattr(ARMS.get(verdict["comparator"]), "control", False)
-            else f"Prefer the arm {verdict['comparator']}, which does not use {subject}.",
+            if getattr(ARMS.get(verdict.comparator), "control", False)
+            else f"Prefer the arm {verdict.comparator}, which does not use {subject}.",
         ],
-    }[verdict["outcome"]]
+    }[verdict.outcome]
 
 
-def _caution(verdict: Mapping[str, Any]) -> list[str]:
+def _caution(verdict: Verdict) -> list[str]:
     """The scope of the verdict, and the classes with too few test images."""
-    few = [row["class"] for row in verdict["per_class"] if row["test"] < FEW]
-    alone = [row["class"] for row in verdict["per_class"] if row["test"] >= FEW > (row.get("groups") or FEW)]
-    groups = of_groups(verdict["test_n"], verdict.get("test_groups"))
+    few = [row["class"] for row in verdict.per_class if row["test"] < FEW]
+    alone = [row["class"] for row in verdict.per_class if row["test"] >= FEW > (row.get("groups") or FEW)]
+    groups = of_groups(verdict.test_n, verdict.test_groups)
     said = [
         "This holds for this data, this classifier and this one training of the generator. The interval covers other test images of the "
-        f"same kind as these {verdict['test_n']:,}{groups}. It does not cover retraining the generator, which may shift the result by about "
+        f"same kind as these {verdict.test_n:,}{groups}. It does not cover retraining the generator, which may shift the result by about "
         "a point."
     ]
     for names, unit in ((few, "test images"), (alone, "groups (people, patients) to test")):
