@@ -78,7 +78,7 @@ def formats() -> str:
 
 def settings() -> str:
     """Every setting of a run with its default and what it is for."""
-    from augury.settings import RunSettings
+    from augury.settings import RunSettings, describe
 
     lines = ["| setting | default | what it is |", "|---|---|---|"]
     for room, field in RunSettings.model_fields.items():
@@ -88,7 +88,7 @@ def settings() -> str:
         for name, own in named.items():
             default = own.get_default(call_default_factory=True)
             told = json.dumps(default, ensure_ascii=False).replace("|", "\\|")
-            lines.append(f"| `{name}` | `{told}` | {(own.description or '').replace('|', '/')} |")
+            lines.append(f"| `{name}` | `{told}` | {describe(name, default='').replace('|', '/')} |")
     return "\n".join(lines) + "\n"
 
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
 from difflib import get_close_matches
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic.fields import FieldInfo
 
 from augury.errors import SettingsError
 
@@ -99,19 +101,29 @@ class DataSettings(Settings):
     """How images are brought to one size and split."""
 
     size: int | tuple[int, int] | None = Field(
-        None, description="height and width in px; null: native size if all are alike and at most 64, else 64"
+        None,
+        description="height and width in px, or one number for both; null: native size if all are alike and at most 64, else 64",
+        examples=[96, (96, 64)],
     )
-    fit: Literal["crop", "pad"] = Field("crop", description="crop: cover and centre-crop; pad: fit inside, edge-padded")
+    fit: Literal["crop", "pad"] = Field(
+        "crop", description="crop: cover the size and cut the middle; pad: fit inside it and repeat the edge"
+    )
     on_bad: Literal["error", "skip"] = Field(
         "error", description="unreadable files: stop (error), or leave out, count and list (skip)"
     )
-    format: str | None = Field(None, description="read the path as this format; null: detected")
+    format: str | None = Field(
+        None,
+        description="read the path as npz, idx, cifar, imagefolder, csv, parquet, tar or folder; null: detected",
+    )
     columns: dict[str, str] = Field(
         default_factory=dict,
         description="for tables: the columns of image, label, group and split, where their names are not standard",
+        examples=[{"label": "diagnosis"}],
     )
     attributes: tuple[str, ...] | None = Field(
-        None, description="for tables: columns that are attributes; null: chosen by rule"
+        None,
+        description="for tables: columns that are attributes; null: those with few values",
+        examples=[("stain", "pose")],
     )
     group: str | None = Field(
         None,
@@ -125,18 +137,22 @@ class DataSettings(Settings):
         None, description="folder that the paths in a .csv are relative to; null: that of the .csv"
     )
     window: Literal["file", "percentile"] | tuple[float, float] = Field(
-        "file", description="window of DICOM: that of the file, percentiles, or centre and width"
+        "file",
+        description="window of DICOM: that of the file (file), percentiles (percentile), or centre and width",
+        examples=[(40, 400)],
     )
     stretch: Literal["asinh", "linear"] = Field(
         "asinh", description="tone curve of FITS: asinh lifts faint light; linear does not"
     )
     bins: dict[str, Annotated[int, Field(ge=2)]] = Field(
         default_factory=dict,
-        description='numeric attributes to divide into bins of about equally many images: {"age": 3}',
+        description="numeric attributes to divide into bins of about equally many images",
+        examples=[{"age": 3}],
     )
     target: str | None = Field(
         None,
-        description="images of the target domain of the classifier, without labels, or with labels that are used for the test alone",
+        description="images of the target domain of the classifier, such as a new scanner: a folder without labels, or class folders "
+        "whose labels are used for the test alone; trains a translator into that domain",
     )
     validation: float = Field(0.15, gt=0, lt=1, description="share of each class for the validation split")
     test: float = Field(0.2, gt=0, lt=1, description="share of each class for the test split")
@@ -175,17 +191,29 @@ READING = (
 class TrainSettings(Settings):
     """How the generative model is trained; `None` takes the recipe's own value."""
 
-    recipe: str = Field("auto", description="a recipe, or auto: chosen by the images, their size and the device")
+    recipe: str = Field(
+        "auto",
+        description="rpgan, dcgan, gan, wgan, wgan_gp, r3gan, stylegan, vae or ae; translator, which fills empty cells of class × "
+        "attribute with translated train images; or auto: chosen by the images, their size and the device",
+    )
     steps: int | None = Field(
         None, ge=1, description="training steps; null: those of the recipe, or what the budget allows"
     )
     budget: Seconds | None = Field(
-        None, description="training time instead of steps, as 10m or in seconds; converted to steps by measurement"
+        None,
+        description="training time of each generator instead of steps, converted to steps by measurement; the trial takes "
+        "additional time",
+        examples=["90s", "10m", "1h30m"],
     )
     batch: int | None = Field(
         None, ge=2, description="images per step; null: 64 (32 for a translator), or all images if fewer"
     )
-    condition: tuple[str, ...] = Field((), description="attributes to condition on in addition to the label")
+    condition: tuple[str, ...] = Field(
+        (),
+        description="attributes to condition on in addition to the class; with recipe translator, empty cells of class × these "
+        "attributes are filled",
+        examples=[("pose", "stain")],
+    )
     unconditional: bool = Field(False, description="ignore the classes: the generator is not conditioned on them")
     label_sampling: Literal["sqrt", "log", "frequency", "uniform"] | Annotated[float, Field(ge=0, le=1)] = Field(
         "sqrt",
@@ -194,7 +222,10 @@ class TrainSettings(Settings):
     augment: str | None = Field(
         None, description="augmentation of the discriminator's input: a policy of augury.augment, or none"
     )
-    start_from: str | None = Field(None, description="a run folder or synthesizer whose weights training starts from")
+    start_from: str | None = Field(
+        None,
+        description="a run folder or synthesizer whose weights training starts from; same network and image size, any classes",
+    )
     unlabelled: str | None = Field(
         None, description="a folder of images without labels that also train the generator, as a separate class"
     )
@@ -205,7 +236,7 @@ class TrainSettings(Settings):
         description="stop when the kernel distance on validation was not near its lowest for this share of the steps",
     )
     precision: Literal["auto", "fp32", "bf16"] = Field(
-        "auto", description="auto: bf16 on processors and GPUs with bf16 instructions, else fp32"
+        "auto", description="fp32, bf16, or auto: bf16 on processors and GPUs with bf16 instructions, else fp32"
     )
     checkpoint_every: Seconds = Field(20.0, description="seconds between checkpoints")
     overrides: dict[str, Any] = Field(
@@ -225,7 +256,9 @@ class GenerateSettings(Settings):
     sampling_strategy: Strategy = Field(
         "balance",
         description="balance: fill each class up to the largest (double each where all are equal); level: add equally many to all; "
-        "tail: fill rare classes; auto: as tail, without well-recognised classes; or a ratio, a number, {class: number}",
+        "tail: fill rare classes; auto: as tail, without well-recognised classes; or a ratio to the largest class, a number of "
+        "images per class, or a number for each class",
+        examples=[0.5, 50, {"cat": 50}],
     )
     truncation: float = Field(1.0, gt=0, le=1, description="below 1: more typical images, less diverse")
     sampling: Literal["prior", "boundary", "inversions"] = Field(
@@ -253,9 +286,10 @@ class ScoreSettings(Settings):
 
     features: str = Field(
         "auto",
-        description="auto: lite0 if installed, else classifier; or comma-separated names, see augury evaluate",
+        description="comma-separated: lite0, pixels, phash, inception, timm:NAME, classifier (of a run), classifier=RUN, or a path: a "
+        "run folder, or an Inception weights file; auto: lite0 if installed, else classifier",
     )
-    limit: int = Field(1000, ge=2, description="at most this many images per set")
+    limit: int = Field(1000, ge=4, description="use at most this many images of each set, chosen at random")
 
 
 class ProveSettings(Settings):
@@ -303,26 +337,28 @@ class ProveSettings(Settings):
         (1e-2,), min_length=1, description="weight decays; chosen together with the learning rate"
     )
     precision: Literal["auto", "fp32", "bf16"] = Field(
-        "auto", description="auto: bf16 on GPUs with bf16 units, else fp32"
+        "auto", description="fp32, bf16, or auto: bf16 on GPUs with bf16 units, else fp32"
     )
     flips: bool | None = Field(
         None,
-        description="allow mirroring left and right in generator, classifiers and near-duplicate search; null: no, except for data "
-        "that allow it, such as the embedded sample",
+        description="mirror images left and right in the training of generator and classifiers, and in the search for near-duplicates; "
+        "null: no, except for data that allow it, such as the embedded sample",
     )
 
 
 class ExportSettings(Settings):
     """The augmented data set that a run writes."""
 
-    format: str = Field("folder", description="a name of augury.exports.EXPORTS")
+    format: str = Field("folder", description="folder, imagefolder, csv, npz, tar or parquet")
 
 
 class RunSettings(Settings):
     """Everything that decides what a run computes. `device` says where it is computed and is not part of the run's identity."""
 
     seed: int = Field(0, ge=0, description="seed of all random numbers")
-    device: Literal["auto", "cpu", "cuda", "mps"] = Field("auto", description="auto: cuda, else mps, else cpu")
+    device: Literal["auto", "cpu", "cuda", "mps"] = Field(
+        "auto", description="cpu, cuda, mps, or auto: cuda, else mps, else cpu"
+    )
     data: DataSettings = DataSettings()
     train: TrainSettings = TrainSettings()
     generate: GenerateSettings = GenerateSettings()
@@ -380,6 +416,49 @@ def run_settings(values: RunSettings | Mapping[str, Any] | None, options: Mappin
         else:
             plain[name] = value
     return validated(RunSettings, plain)
+
+
+def describe(
+    name: str, *, null: str = "null", written: Callable[[Any], str] = json.dumps, default: str | None = None
+) -> str:
+    """What a setting does: description, examples, limits, and the default where the description does not state it.
+
+    Parameters
+    ----------
+    name
+        Full name, such as "train.steps".
+    null
+        What the reader writes for the value null.
+    written
+        An example as the reader writes it.
+    default
+        Replaces the default of the setting; "" omits it.
+    """
+    field = field_of(name)
+    clauses = (field.description or "").split("; ")
+    without = [clause.replace("null: ", f"{null}: ") for clause in clauses if clause.startswith("null: ")]
+    clauses = [clause for clause in clauses if not clause.startswith("null: ")]
+    if field.examples:
+        clauses.append(f"such as {' or '.join(map(written, field.examples))}")
+    clauses += [limits] if (limits := _limits(field)) else []
+    value = field.get_default(call_default_factory=True)
+    if default is None and value not in (None, (), {}):
+        default = ",".join(value) if isinstance(value, tuple) else str(value)
+    return "; ".join(clauses + ([f"default: {default}"] if default else without))
+
+
+def field_of(name: str) -> FieldInfo:
+    """The field of a setting by its full name, such as "train.steps" or "seed"."""
+    section, dot, key = name.partition(".")
+    field: FieldInfo = RunSettings.model_fields[section]
+    return field.annotation.model_fields[key] if dot else field  # type: ignore[union-attr]
+
+
+def _limits(field: FieldInfo) -> str:
+    """The bounds of a number in words."""
+    words = {"ge": "at least", "gt": "above", "le": "at most", "lt": "below"}
+    bounds = [(words[k], getattr(rule, k)) for rule in field.metadata for k in words if hasattr(rule, k)]
+    return " and ".join(f"{word} {bound:g}" for word, bound in bounds)
 
 
 def _error_line(kind: type[BaseModel], wrong: dict[str, Any]) -> str:

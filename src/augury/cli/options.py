@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import inspect
 import json
+import re
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
 from augury.errors import SettingsError
 
@@ -22,45 +25,75 @@ Data = Annotated[
     Path | None,
     typer.Argument(help="Folder of class folders, .npz, .csv, .parquet, .tar, idx, …; default: the embedded sample."),
 ]
-Size = Annotated[
-    str | None,
-    typer.Option(
-        help="96, or height and width as 96x64; default: native size if all are alike and at most 64, else 64."
-    ),
-]
-Fit = Annotated[str | None, typer.Option(help="crop (default: cover, centre crop) or pad (fit inside).")]
-OnBad = Annotated[str | None, typer.Option(help="error (default) or skip: leave unreadable files out and list them.")]
-ReadAs = Annotated[
-    str | None,
-    typer.Option("--read-as", help="folder, imagefolder, csv, npz, tar, parquet, idx or cifar; default: detected."),
-]
-Column = Annotated[
-    list[str] | None,
-    typer.Option("--column", help="label=diagnosis: which column is image, label, group or split; repeatable."),
-]
-Chosen = Annotated[
-    str | None, typer.Option("--attributes", help="Columns that are attributes: stain,pose; default: chosen by rule.")
-]
-Group = Annotated[
-    str | None,
-    typer.Option(help="Column or array of groups (people, patients) whose images stay in one split; none: no groups."),
-]
-Split = Annotated[
-    str | None, typer.Option(help="given (default: the splits that come with the data) or new (split again).")
-]
-Root = Annotated[
-    Path | None, typer.Option(help="Folder that the paths in a .csv are relative to; default: that of the .csv.")
-]
-Window = Annotated[str | None, typer.Option(help="DICOM: file (default), percentile, or centre and width as 40,400.")]
-Stretch = Annotated[str | None, typer.Option(help="FITS: asinh (default) or linear.")]
-Bins = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--bins", help="age=3: divide a numeric attribute into three bins of about equally many images; repeatable."
-    ),
-]
-Seed = Annotated[int | None, typer.Option(help="Seed of all random numbers of the run; default: 0.", min=0)]
-Device = Annotated[str | None, typer.Option(help="auto (default), cpu, cuda or mps.")]
+
+
+def setting(name: str, *flags: str, default: str = "") -> Any:
+    """The option of a setting, such as "train.steps".
+
+    The settings model declares its help, limits and default. `SettingCommand` reads them when the command is used, so that
+    `augury --help` does not import pydantic. `default` replaces the model's default in the help text.
+    """
+
+    def within_limits(value: Any) -> Any:
+        if isinstance(value, int | float):
+            from augury.settings import RunSettings, validated
+
+            section, dot, key = name.partition(".")
+            validated(RunSettings, {section: {key: value}} if dot else {name: value})
+        return value
+
+    return typer.Option(*flags, help=f"{MARK}{name}|{default}", show_default=False, callback=within_limits)
+
+
+MARK = "setting:"
+"""Start of the help text of an option whose setting has not been looked up yet."""
+
+
+class SettingCommand(TyperCommand):
+    """A command that takes the help texts of its settings from the settings model."""
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        """The parameters, with complete help texts."""
+        for parameter in self.params:
+            text = getattr(parameter, "help", None) or ""
+            if text.startswith(MARK):
+                name, _, default = text.removeprefix(MARK).partition("|")
+                parameter.help = setting_help(name, default, parameter.multiple)  # type: ignore[attr-defined]
+        return super().get_params(ctx)
+
+
+def setting_help(name: str, default: str, repeatable: bool) -> str:
+    """The help text of the option of a setting: what it does, examples as they are typed, limits and default."""
+    from augury.settings import describe
+
+    text = describe(name, null="default", written=partial(typed, name, repeatable), default=default or None)
+    text += "; repeatable." if repeatable else "."
+    return text if re.match(r"\w+[:,]", text) else text[0].upper() + text[1:]
+
+
+def typed(name: str, repeatable: bool, example: Any) -> str:
+    """The value of a setting as it is typed on the command line."""
+    if repeatable:
+        return " ".join(f"{key}={value}" for key, value in example.items())
+    if isinstance(example, tuple):
+        return ("x" if name == "data.size" else ",").join(map(str, example))
+    return example if isinstance(example, str) else json.dumps(example)
+
+
+Size = Annotated[str | None, setting("data.size")]
+Fit = Annotated[str | None, setting("data.fit")]
+OnBad = Annotated[str | None, setting("data.on_bad")]
+ReadAs = Annotated[str | None, setting("data.format", "--read-as")]
+Column = Annotated[list[str] | None, setting("data.columns", "--column")]
+Chosen = Annotated[str | None, setting("data.attributes", "--attributes")]
+Group = Annotated[str | None, setting("data.group")]
+Split = Annotated[str | None, setting("data.split")]
+Root = Annotated[Path | None, setting("data.root")]
+Window = Annotated[str | None, setting("data.window")]
+Stretch = Annotated[str | None, setting("data.stretch")]
+Bins = Annotated[list[str] | None, setting("data.bins", "--bins")]
+Seed = Annotated[int | None, setting("seed")]
+Device = Annotated[str | None, setting("device")]
 Drawing = Annotated[
     str,
     typer.Option("--device", help="cpu (default: the same images on machines of the same kind), auto, cuda or mps."),

@@ -42,14 +42,16 @@ def settings(
 
 def setting_rows(values: Any, defaults: Any, prefix: str = "") -> list[dict[str, Any]]:
     """Rows {name, value, default, source, help} of a settings model; `source` is "run" where the value is not the default."""
+    from augury.settings import describe
+
     rows = []
     plain, usual = values.model_dump(mode="json"), defaults.model_dump(mode="json")
-    for name, field in type(values).model_fields.items():
+    for name in type(values).model_fields:
         value = getattr(values, name)
         if hasattr(value, "model_dump"):
             rows += setting_rows(value, getattr(defaults, name), f"{prefix}{name}.")
             continue
         source = "default" if plain[name] == usual[name] else "run"
         row = {"name": prefix + name, "value": plain[name], "default": usual[name], "source": source}
-        rows.append(row | {"help": field.description or ""})
+        rows.append(row | {"help": describe(prefix + name, default="")})
     return rows
