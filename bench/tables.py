@@ -92,6 +92,19 @@ def settings() -> str:
     return "\n".join(lines) + "\n"
 
 
+def reading() -> str:
+    """Every option about reading data, on the command line and in Python."""
+    from augury.cli.options import DATA, typed
+    from augury.settings import describe, field_of
+
+    lines = ["| option | `load(…)` | what |", "|---|---|---|"]
+    for option, (name, *_) in DATA.items():
+        examples = (field_of(f"data.{name}").examples or [])[-1:]
+        words = ["--" + option.replace("_", "-"), *(typed(f"data.{name}", isinstance(e, dict), e) for e in examples)]
+        lines.append(f"| `{' '.join(words)}` | `{name}` | {describe(f'data.{name}', null='not given', written=repr)} |")
+    return "\n".join(lines) + "\n"
+
+
 PLAYED = {
     "gan": "gan (non-saturating)",
     "dcgan": "gan (non-saturating)",
@@ -134,7 +147,7 @@ def _result(name: str) -> dict[str, Any]:
     return found
 
 
-OWN = {"formats": formats, "recipes": recipes, "settings": settings}
+OWN = {"formats": formats, "reading": reading, "recipes": recipes, "settings": settings}
 MAKERS = {"bench": table, "table": own}
 
 

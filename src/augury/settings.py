@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import math
 import re
+import textwrap
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
 from difflib import get_close_matches
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic.fields import FieldInfo
 
 from augury.errors import SettingsError
@@ -28,6 +29,11 @@ def seconds(value: Any) -> Any:
 
 
 Seconds = Annotated[float, BeforeValidator(seconds), Field(gt=0)]
+LARGEST = 4096
+"""Most pixels on a side of the images."""
+ROLES = ("image", "label", "group", "split")
+"""Roles that a column of a table can have; any other column is an attribute."""
+Side = Annotated[int, Field(ge=1, le=LARGEST)]
 Rates = tuple[Annotated[float, Field(gt=0)], ...]
 Decays = tuple[Annotated[float, Field(ge=0)], ...]
 Names = Annotated[
@@ -36,6 +42,7 @@ Names = Annotated[
 ]
 """Also accepts one comma-separated text."""
 Kind = TypeVar("Kind", bound=BaseModel)
+Function = TypeVar("Function", bound=Callable[..., Any])
 Strategy = Literal["balance", "level", "tail", "auto"] | float | int | dict[str, int]
 
 
@@ -100,9 +107,9 @@ class Settings(BaseModel):
 class DataSettings(Settings):
     """How images are brought to one size and split."""
 
-    size: int | tuple[int, int] | None = Field(
+    size: Side | tuple[Side, Side] | None = Field(
         None,
-        description="height and width in px, or one number for both; null: native size if all are alike and at most 64, else 64",
+        description=f"height and width in px (1 to {LARGEST}), or one number for both; null: native size if all are alike and at most 64, else 64",
         examples=[96, (96, 64)],
     )
     fit: Literal["crop", "pad"] = Field(
@@ -136,9 +143,9 @@ class DataSettings(Settings):
     root: str | None = Field(
         None, description="folder that the paths in a .csv are relative to; null: that of the .csv"
     )
-    window: Literal["file", "percentile"] | tuple[float, float] = Field(
+    window: Literal["file", "percentile"] | tuple[float, Annotated[float, Field(gt=0)]] = Field(
         "file",
-        description="window of DICOM: that of the file (file), percentiles (percentile), or centre and width",
+        description="window of DICOM: that of the file (file), percentiles (percentile), or centre and a width above 0",
         examples=[(40, 400)],
     )
     stretch: Literal["asinh", "linear"] = Field(
@@ -146,7 +153,7 @@ class DataSettings(Settings):
     )
     bins: dict[str, Annotated[int, Field(ge=2)]] = Field(
         default_factory=dict,
-        description="numeric attributes to divide into bins of about equally many images",
+        description="numeric attributes to divide into 2 or more bins of about equally many images",
         examples=[{"age": 3}],
     )
     target: str | None = Field(
@@ -165,6 +172,13 @@ class DataSettings(Settings):
         description="refuse, drop: near-duplicates stay in one split; where the given split puts them in two, stop (refuse) or "
         "leave them out of the earlier split (drop); allow: do not search for them",
     )
+
+    @field_validator("columns")
+    @classmethod
+    def _roles(cls, columns: dict[str, str]) -> dict[str, str]:
+        for role in columns.keys() - set(ROLES):
+            raise ValueError(f"'{role}' is no role of a column; the roles are {', '.join(ROLES)}")
+        return columns
 
     def reading(self) -> dict[str, Any]:
         """The settings that `augury.load` takes, as keyword arguments."""
@@ -372,7 +386,7 @@ def validated(kind: type[Kind], values: dict[str, Any]) -> Kind:
     try:
         return kind(**values)
     except ValidationError as error:
-        lines = dict.fromkeys(_error_line(kind, dict(each)) for each in error.errors())
+        lines = dict.fromkeys(_error_line(kind, values, dict(each)) for each in error.errors())
         raise SettingsError("these settings cannot be used:\n" + "\n".join(lines)) from error
 
 
@@ -447,6 +461,23 @@ def describe(
     return "; ".join(clauses + ([f"default: {default}"] if default else without))
 
 
+def with_descriptions(function: Function) -> Function:
+    """Replace each {section.name} in a docstring by the description of that setting."""
+
+    def described(match: re.Match[str]) -> str:
+        text = describe(match[2], null="None", written=repr, default="")
+        lines = textwrap.wrap(sentence(text), 100)
+        return "".join(f"{match[1]}{line}\n" for line in lines)
+
+    function.__doc__ = re.sub(r"(?m)^( +)\{([a-z_]+\.[a-z_]+)\}\n", described, function.__doc__ or "")
+    return function
+
+
+def sentence(text: str) -> str:
+    """The text with a full stop and a capital letter, except where it begins with the name of a value."""
+    return f"{text if re.match(r'[a-z_]+[:,]', text) else text[0].upper() + text[1:]}."
+
+
 def field_of(name: str) -> FieldInfo:
     """The field of a setting by its full name, such as "train.steps" or "seed"."""
     section, dot, key = name.partition(".")
@@ -461,7 +492,7 @@ def _limits(field: FieldInfo) -> str:
     return " and ".join(f"{word} {bound:g}" for word, bound in bounds)
 
 
-def _error_line(kind: type[BaseModel], wrong: dict[str, Any]) -> str:
+def _error_line(kind: type[BaseModel], values: Any, wrong: dict[str, Any]) -> str:
     """One line about one wrong setting. Where several types are allowed, it shows the description of the setting."""
     model, names = kind, [str(name) for name in wrong["loc"]]
     message = wrong["msg"].removeprefix("Value error, ")
@@ -469,10 +500,12 @@ def _error_line(kind: type[BaseModel], wrong: dict[str, Any]) -> str:
         field = model.model_fields.get(name)
         if field is None:
             close = get_close_matches(name, model.model_fields, 1)
-            meant = f"; did you mean {close[0]}?" if close else ""
+            meant = f"; did you mean {close[0]}?" if close else "."
             return f"  {'.'.join(names[: at + 1])}: there is no such setting{meant} There are: {', '.join(model.model_fields)}"
+        values = values.get(name) if isinstance(values, Mapping) else getattr(values, name, None)
         if not (isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)):
-            several = at < len(names) - 1 and field.description
-            return f"  {'.'.join(names[: at + 1])} = {wrong['input']!r}: {field.description if several else message}"
+            if at < len(names) - 1 and field.description:
+                message = "; ".join(c for c in field.description.split("; ") if not c.startswith("null: "))
+            return f"  {'.'.join(names[: at + 1])} = {values!r}: {message}"
         model = field.annotation
     return f"  {'.'.join(names)}: {message}"

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import inspect
 import subprocess
 import sys
 from collections.abc import Iterator
-from typing import Any
+from pathlib import Path
+from typing import Any, get_type_hints
 
 import pytest
 import typer
 from typer.testing import CliRunner
 
 from augury.cli.commands import app
-from augury.cli.options import DATA, typed
-from augury.data import FORMATS
+from augury.cli.options import DATA, reading, typed
+from augury.data import FORMATS, load
+from augury.data.loading import pictures
 from augury.errors import SettingsError
 from augury.exports import EXPORTS
 from augury.settings import OPTIONS, READING, DataSettings, describe, field_of, validated
@@ -121,3 +124,35 @@ def test_help_imports_neither_torch_nor_settings_that_it_does_not_show(words: st
         "sys.exit('torch' in sys.modules or 'augury.settings' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_load_takes_the_reading_settings_with_their_defaults() -> None:
+    parameters = {name: p for name, p in inspect.signature(load).parameters.items() if name not in ("path", "cache")}
+    assert tuple(parameters) == READING
+    hints = get_type_hints(load)
+    for name, parameter in parameters.items():
+        field = DataSettings.model_fields[name]
+        assert parameter.default == (field.get_default(call_default_factory=True) or None), name
+        if isinstance(parameter.default, str) and name != "window":
+            assert hints[name] == field.annotation, name
+    shared = inspect.signature(pictures).parameters.keys() & parameters.keys()
+    assert all(inspect.signature(pictures).parameters[name].default == parameters[name].default for name in shared)
+
+
+def test_load_documents_its_parameters_with_the_descriptions() -> None:
+    text = " ".join((load.__doc__ or "").split()).lower()
+    for name in READING:
+        clauses = (DataSettings.model_fields[name].description or "").lower().split("; ")
+        assert all(clause.replace("null: ", "none: ") in text for clause in clauses), name
+    assert "{data." not in text and "null" not in text
+
+
+@pytest.mark.parametrize(
+    "values", [{"size": 0}, {"stretch": "log"}, {"columns": {"colour": "x"}}, {"bins": {"age": 1}}]
+)
+def test_load_refuses_a_value_in_the_words_of_the_command_line(tmp_path: Path, values: dict[str, Any]) -> None:
+    with pytest.raises(SettingsError) as by_load:
+        load(tmp_path, **values)
+    with pytest.raises(SettingsError) as by_options:
+        reading(values)
+    assert str(by_load.value) == str(by_options.value)

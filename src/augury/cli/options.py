@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import json
-import re
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -64,11 +63,10 @@ class SettingCommand(TyperCommand):
 
 def setting_help(name: str, default: str, repeatable: bool) -> str:
     """The help text of the option of a setting: what it does, examples as they are typed, limits and default."""
-    from augury.settings import describe
+    from augury.settings import describe, sentence
 
     text = describe(name, null="default", written=partial(typed, name, repeatable), default=default or None)
-    text += "; repeatable." if repeatable else "."
-    return text if re.match(r"\w+[:,]", text) else text[0].upper() + text[1:]
+    return sentence(f"{text}; repeatable" if repeatable else text)
 
 
 def typed(name: str, repeatable: bool, example: Any) -> str:
