@@ -380,14 +380,35 @@ class RunSettings(Settings):
     prove: ProveSettings = ProveSettings()
     export: ExportSettings = ExportSettings()
 
+    def __init__(self, **values: Any) -> None:
+        try:
+            super().__init__(**values)
+        except ValidationError as error:
+            raise _refusal(type(self), values, error) from error
 
-def validated(kind: type[Kind], values: dict[str, Any]) -> Kind:
-    """Build settings from plain values; raises SettingsError with each wrong setting, its value and the rule."""
+
+def validated(kind: type[Kind], values: Mapping[str, Any], source: str = "") -> Kind:
+    """Build settings from plain values.
+
+    Parameters
+    ----------
+    kind
+        The model of the settings.
+    values
+        Plain values by name, or by section and name.
+    source
+        The file that they come from, for the message.
+
+    Raises
+    ------
+    SettingsError
+        With each wrong setting, its value and the rule.
+    """
     try:
         return kind(**values)
-    except ValidationError as error:
-        lines = dict.fromkeys(_error_line(kind, values, dict(each)) for each in error.errors())
-        raise SettingsError("these settings cannot be used:\n" + "\n".join(lines)) from error
+    except (ValidationError, SettingsError) as error:
+        refusal = error if isinstance(error, SettingsError) else _refusal(kind, values, error)
+        raise (SettingsError(f"{source}: {refusal}") if source else refusal) from error
 
 
 OPTIONS: dict[str, str] = {
@@ -417,7 +438,8 @@ def run_settings(values: RunSettings | Mapping[str, Any] | None, options: Mappin
     SettingsError
         For an unknown option, and for every value that a setting does not take.
     """
-    plain = values.model_dump() if isinstance(values, RunSettings) else dict(values or {})
+    plain = values.model_dump() if isinstance(values, RunSettings) else _plain(values or {})
+    changes: dict[str, Any] = {}
     for name, value in options.items():
         if name not in OPTIONS:
             close = get_close_matches(name, OPTIONS, 1)
@@ -426,10 +448,39 @@ def run_settings(values: RunSettings | Mapping[str, Any] | None, options: Mappin
                 f"there is no option '{name}'{hint} Options are: {', '.join(OPTIONS)}; others go into settings={{section: {{name: value}}}}"
             )
         if section := OPTIONS[name]:
-            plain[section] = {**plain.get(section, {}), name: value}
+            changes.setdefault(section, {})[name] = value
         else:
-            plain[name] = value
-    return validated(RunSettings, plain)
+            changes[name] = value
+    return validated(RunSettings, merged(plain, changes))
+
+
+def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The values with each section as a mapping, where it is a model."""
+    return {name: value.model_dump() if isinstance(value, BaseModel) else value for name, value in values.items()}
+
+
+def merged(values: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Plain settings by section, with changes.
+
+    Steps replace a budget, and a budget replaces steps. Overrides hold only for the recipe that they came with: another recipe
+    without overrides has none.
+    """
+    result = dict(values)
+    for name, change in changes.items():
+        old = result.get(name, {})
+        if not isinstance(change, Mapping):
+            result[name] = change
+        elif isinstance(old, Mapping):  # else the check of all settings refuses it
+            result[name] = {**old, **change}
+    old, change = values.get("train", {}), changes.get("train", {})
+    if isinstance(old, Mapping) and isinstance(change, Mapping):
+        lengths = {name: change[name] for name in ("steps", "budget") if name in change}
+        if len(lengths) == 1:
+            result["train"] |= {"steps": None, "budget": None} | lengths
+        recipe = old.get("recipe")
+        if recipe is not None and change.get("recipe", recipe) != recipe and "overrides" not in change:
+            result["train"] |= {"overrides": {}}
+    return result
 
 
 def describe(
@@ -492,6 +543,12 @@ def _limits(field: FieldInfo) -> str:
     return " and ".join(f"{word} {bound:g}" for word, bound in bounds)
 
 
+def _refusal(kind: type[BaseModel], values: Mapping[str, Any], error: ValidationError) -> SettingsError:
+    """The error in words, with a line for each wrong setting."""
+    lines = dict.fromkeys(_error_line(kind, values, dict(each)) for each in error.errors())
+    return SettingsError("these settings cannot be used:\n" + "\n".join(lines))
+
+
 def _error_line(kind: type[BaseModel], values: Any, wrong: dict[str, Any]) -> str:
     """One line about one wrong setting. Where several types are allowed, it shows the description of the setting."""
     model, names = kind, [str(name) for name in wrong["loc"]]
@@ -508,4 +565,6 @@ def _error_line(kind: type[BaseModel], values: Any, wrong: dict[str, Any]) -> st
                 message = "; ".join(c for c in field.description.split("; ") if not c.startswith("null: "))
             return f"  {'.'.join(names[: at + 1])} = {values!r}: {message}"
         model = field.annotation
+    if wrong["type"] == "model_type":
+        message = f"must hold settings by name; there are: {', '.join(model.model_fields)}"
     return f"  {'.'.join(names)}: {message}"

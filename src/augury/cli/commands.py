@@ -17,6 +17,7 @@ from augury.cli.evaluate import EXAMPLES, evaluate
 from augury.cli.images import generate, translate
 from augury.cli.latent import latent
 from augury.cli.options import (
+    Config,
     DataOptions,
     Device,
     Json,
@@ -153,6 +154,7 @@ def way(
     flips: Flips = None,
     sampling_strategy: Strategy = None,
     folds: Folds = None,
+    config: Config = None,
     extra: Set = None,
     quiet: Quiet = False,
     as_json: Json = False,
@@ -175,9 +177,10 @@ def way(
     if folds is not None:
         if until == "train":
             raise SettingsError("--folds needs a verdict, and augury train gives none; use augury run --folds")
-        _cross_validated(path, output, folds, sections, without_none(seed=seed, device=device), extra, quiet, as_json)
+        top = without_none(seed=seed, device=device)
+        _cross_validated(path, output, folds, sections, top, config, extra, quiet, as_json)
         return
-    run = work(path, output, until, quiet, extra, sections, without_none(seed=seed, device=device))
+    run = work(path, output, until, quiet, extra, sections, without_none(seed=seed, device=device), config)
     if until == "report":
         console.tell(run, as_json)
     else:
@@ -191,6 +194,7 @@ def _cross_validated(
     folds: int,
     sections: dict[str, dict[str, Any]],
     top: dict[str, Any],
+    config: Path | None,
     extra: list[str] | None,
     quiet: bool,
     as_json: bool,
@@ -201,7 +205,7 @@ def _cross_validated(
 
     stored = Run(output / "fold-1").settings
     stored.get("data", {}).pop("fold", None)
-    settings = settled(stored, extra, sections, top)
+    settings = settled(stored, extra, sections, top, config)
     verdict = cross_validate(path, output, folds, settings=settings, callbacks=console.callbacks(quiet))
     if as_json:
         typer.echo(json.dumps({"folder": str(output), "verdict": verdict.as_dict()}))
@@ -236,6 +240,7 @@ def compare(
     data: DataOptions = None,
     steps: Steps = None,
     budget: Budget = None,
+    config: Config = None,
     extra: Set = None,
     quiet: Quiet = False,
     as_json: Json = False,
@@ -249,7 +254,8 @@ def compare(
         {"data": data or {}, "train": _length(steps, budget)},
         first_run(output / name for name in RECIPES),
     )
-    settings = settled(first.settings if first else {}, extra, sections, without_none(seed=seed, device=device))
+    stored, top = first.settings if first else {}, without_none(seed=seed, device=device)
+    settings = settled(stored, extra, sections, top, config)
     names = tuple(name.strip() for name in recipes.split(",") if name.strip())
     rows = compared(path, output, names, settings=settings, callbacks=console.callbacks(quiet))
     if as_json:

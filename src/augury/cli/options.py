@@ -106,6 +106,13 @@ Quiet = Annotated[bool, typer.Option("--quiet", help="Print results only, no pro
 Set = Annotated[
     list[str] | None, typer.Option("--set", help="Any other setting: prove.steps=600, train.batch=32; repeatable.")
 ]
+Config = Annotated[
+    Path | None,
+    typer.Option(
+        help="YAML file of settings by section, such as the settings.yaml of a run. Replaces stored settings; options and --set "
+        "replace those of the file."
+    ),
+]
 Attributes = Annotated[
     list[str] | None,
     typer.Option("--attribute", help="pose=left: for a generator conditioned on attributes; repeatable."),
@@ -202,15 +209,21 @@ def without_none(**values: Any) -> dict[str, Any]:
 
 
 def settled(
-    stored: dict[str, Any], extra: list[str] | None, sections: dict[str, dict[str, Any]], top: dict[str, Any]
+    stored: dict[str, Any],
+    extra: list[str] | None,
+    sections: dict[str, dict[str, Any]],
+    top: dict[str, Any],
+    config: Path | None = None,
 ) -> RunSettings:
-    """The stored settings, replaced by the options given, then by each --set section.name=value.
+    """The stored settings, replaced by those of --config, by the options given, then by each --set section.name=value.
 
-    train.overrides are merged from all three, name by name. Stored overrides hold only for the stored recipe; null removes one.
+    The file's train.overrides replace the stored ones. Those of options and --set are merged into them, name by name; null
+    removes one. Overrides that came with a recipe hold for that recipe only.
     """
-    from augury.settings import RunSettings, validated
+    from augury.settings import RunSettings, merged, validated
 
-    values = stored | top
+    file = read_config(config)
+    values = merged(stored, file) | top
     before = values.get("train", {})
     overrides = [before.get("overrides", {})]
     for section, own in sections.items():
@@ -225,14 +238,30 @@ def settled(
         if (section, key) == ("train", "overrides"):
             overrides.append(values[section][key])
     if any(overrides) and all(isinstance(mapping, dict) for mapping in overrides):
-        same = values["train"].get("recipe", "auto") == before.get("recipe", "auto")
+        recipe = values["train"].get("recipe", "auto")
+        own = file.get("train", {})
+        same = recipe == before.get("recipe", recipe) or ("overrides" in own and "recipe" not in own)
         together = {k: v for mapping in overrides[0 if same else 1 :] for k, v in mapping.items()}
         values["train"] = {**values["train"], "overrides": {k: v for k, v in together.items() if v is not None}}
     return validated(RunSettings, values)
 
 
-def refuse_unread(extra: list[str] | None, sections: tuple[str, ...], where: str) -> None:
-    """Raises SettingsError for a --set of a section that is not among the `sections` that the command uses."""
+def read_config(path: Path | None) -> dict[str, Any]:
+    """The settings in the file of --config, by section."""
+    if path is None:
+        return {}
+    from augury.pipeline.settings_file import read_settings
+
+    return read_settings(path)
+
+
+def refuse_unread(extra: list[str] | None, sections: tuple[str, ...], where: str, config: Path | None = None) -> None:
+    """Raises SettingsError for settings (--set, --config) of a section that is not among the `sections` that the command uses."""
+    for name in read_config(config):
+        if name not in (*sections, "seed", "device"):
+            raise SettingsError(
+                f"{config}: {name} has no effect {where}: only the settings of {' and '.join(sections)} apply; leave it out"
+            )
     for text in extra or []:
         name = text.partition("=")[0]
         if name.partition(".")[0] not in sections:
@@ -249,13 +278,14 @@ def work(
     extra: list[str] | None,
     sections: dict[str, dict[str, Any]],
     top: dict[str, Any],
+    config: Path | None,
 ) -> Run:
     """Run the pipeline up to a stage. The settings are those stored in the folder, if any, replaced by those given."""
     from augury.cli import console
     from augury.pipeline.run_folder import Run
     from augury.pipeline.stages import run as pipeline
 
-    settings = settled(Run(folder).settings, extra, sections, top)
+    settings = settled(Run(folder).settings, extra, sections, top, config)
     return pipeline(path, folder, settings=settings, until=until, callbacks=console.callbacks(quiet))
 
 
@@ -266,12 +296,13 @@ def again(
     extra: list[str] | None,
     device: str | None,
     sections: dict[str, dict[str, Any]] | None = None,
+    config: Path | None = None,
 ) -> Run:
     """Resume an existing run, up to a stage."""
     from augury.pipeline.run_folder import Run
 
     _ = Run(source).metadata  # refuse a folder that is no run instead of creating it
-    return work(None, source, until, quiet, extra, sections or {}, without_none(device=device))
+    return work(None, source, until, quiet, extra, sections or {}, without_none(device=device), config)
 
 
 def opened(source: Path, device: str | None) -> Synthesizer:
