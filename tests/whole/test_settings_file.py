@@ -132,6 +132,31 @@ def test_the_command_line_reads_the_file_and_the_run_keeps_it(tmp_path: Path, mo
         CliRunner().invoke(app, words, catch_exceptions=False)
 
 
+def test_the_file_of_a_run_repeats_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(session, "CLASSIFIER_STEPS", 3)
+    images = np.random.default_rng(0).integers(0, 256, (60, 12, 12), dtype=np.uint8)
+    np.savez(tmp_path / "d.npz", images=images, labels=np.repeat([0, 1], [40, 20]))
+    words = f"train {tmp_path}/d.npz -o {tmp_path}/first --budget 1s --seed 3 --set train.batch=8"
+    assert CliRunner().invoke(app, [*words.split(), "--penalty", "r1=0.5", "--quiet"]).exit_code == 0
+    first = Run(tmp_path / "first")
+    kept = read_settings(first / "settings.yaml")
+    steps = first.read("train/plan")["plan"]["steps"]
+    assert (
+        kept["train"] | {"recipe": "rpgan", "steps": steps, "budget": None} == kept["train"] and kept["device"] == "cpu"
+    )
+    assert first.settings["train"]["budget"] == 1.0 and first.settings["device"] == "auto"
+
+    words = f"train {tmp_path}/d.npz -o {tmp_path}/second --config {first.path}/settings.yaml --quiet"
+    assert CliRunner().invoke(app, words.split()).exit_code == 0
+    second = Run(tmp_path / "second")
+    for name in ("synthesizer/weights.safetensors", "synthesizer/card.json", "split.npy", "settings.yaml"):
+        assert (first / name).read_bytes() == (second / name).read_bytes(), name
+    augury.run(None, second.path, until="split")
+    assert read_settings(second / "settings.yaml") == kept
+    augury.run(None, second.path, steps=1, until="split")
+    assert read_settings(second / "settings.yaml")["train"]["steps"] == 1
+
+
 def test_sections_that_are_no_mappings_are_refused_in_python_too() -> None:
     with pytest.raises(SettingsError, match="train: must hold settings by name"):
         run_settings({"train": 3}, {"steps": 5})
