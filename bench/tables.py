@@ -92,6 +92,19 @@ def settings() -> str:
     return "\n".join(lines) + "\n"
 
 
+def recipe() -> str:
+    """Every setting of a recipe with its default and what it is for."""
+    from augury.settings import describe
+    from augury.training.recipes import Recipe
+
+    lines = ["| `train.overrides` | default | what it is |", "|---|---|---|"]
+    for name, field in Recipe.model_fields.items():
+        if name != "settings":
+            default = "" if field.is_required() else f"`{json.dumps(field.get_default())}`"
+            lines.append(f"| `{name}` | {default} | {describe(field, default='').replace('|', '/')} |")
+    return "\n".join(lines) + "\n"
+
+
 def reading() -> str:
     """Every option about reading data, on the command line and in Python."""
     from augury.cli.options import DATA, typed
@@ -147,7 +160,7 @@ def _result(name: str) -> dict[str, Any]:
     return found
 
 
-OWN = {"formats": formats, "reading": reading, "recipes": recipes, "settings": settings}
+OWN = {"formats": formats, "reading": reading, "recipe": recipe, "recipes": recipes, "settings": settings}
 MAKERS = {"bench": table, "table": own}
 
 

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-import math
 import re
 import textwrap
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields, replace
 from difflib import get_close_matches
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic.fields import FieldInfo
@@ -46,62 +44,16 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 Strategy = Literal["balance", "level", "tail", "auto"] | float | int | dict[str, int]
 
 
-@dataclass(frozen=True)
-class Within:
-    """Numbers from `low` to `high`; both bounds are optional."""
-
-    low: float = 0
-    high: float = math.inf
-    above: bool = False
-    below: bool = False
-
-    def __contains__(self, value: float) -> bool:
-        return self.low <= value <= self.high and not (
-            (self.above and value == self.low) or (self.below and value == self.high)
-        )
-
-    def __str__(self) -> str:
-        least = f"{'above' if self.above else 'at least'} {self.low:g}"
-        return least if self.high == math.inf else f"{least} and {'below' if self.below else 'at most'} {self.high:g}"
-
-
-def changed(kind: str, old: Any, new: dict[str, Any], limits: Mapping[str, Within] | None = None) -> Any:
-    """The dataclass `old` with the values `new`; `kind` names the owner of the settings in messages.
-
-    Raises SettingsError for an unknown name and a value of another type than the present one. The same holds for a fraction
-    where an integer is needed, and for a number outside its `limits`.
-    """
-    current = {f.name: getattr(old, f.name) for f in fields(old)}
-    integer_names = {f.name for f in fields(old) if f.type in (int, "int")}
-    for name, value in new.items():
-        if name not in current:
-            raise SettingsError(f"{kind} has no setting '{name}'; its settings are: {', '.join(current)}")
-        present, prefix = current[name], f"{kind}: {name}={value!r}, but it must be"
-        several = isinstance(present, tuple) and isinstance(value, list | tuple) and len(value) == len(present)
-        pairs = list(zip(present, value, strict=True)) if several else [(present, value)]
-        if not all(_alike(was, now) for was, now in pairs):
-            raise SettingsError(f"{prefix} of the kind of its default, {present!r}")
-        numbers = [now for _, now in pairs if isinstance(now, int | float) and not isinstance(now, bool)]
-        if name in integer_names and not all(isinstance(now, int) for now in numbers):
-            raise SettingsError(f"{prefix} a whole number, as its default {present!r} is")
-        limit = (limits or {}).get(name, Within(-math.inf))
-        if not all(math.isfinite(now) and now in limit for now in numbers):
-            rule = "a finite number" if limit.low == -math.inf else str(limit)
-            raise SettingsError(f"{prefix} {rule}; the default is {present!r}")
-    return replace(old, **{k: tuple(v) if isinstance(current[k], tuple) else v for k, v in new.items()})
-
-
-def _alike(present: Any, value: Any) -> bool:
-    """Whether a value has the type of the present one. Integers and fractions count as one type, booleans as another."""
-    if isinstance(present, int | float) and not isinstance(present, bool):
-        return isinstance(value, int | float) and not isinstance(value, bool)
-    return isinstance(value, type(present))
-
-
 class Settings(BaseModel):
     """Base of all settings: immutable, and a misspelt name is an error."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class StrictSettings(Settings):
+    """Settings whose values have the type of their field: a fraction is no whole number, and a text no number."""
+
+    model_config = ConfigDict(strict=True, allow_inf_nan=False, validate_default=True)
 
 
 class DataSettings(Settings):
@@ -484,14 +436,18 @@ def merged(values: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, A
 
 
 def describe(
-    name: str, *, null: str = "null", written: Callable[[Any], str] = json.dumps, default: str | None = None
+    setting: str | FieldInfo,
+    *,
+    null: str = "null",
+    written: Callable[[Any], str] = json.dumps,
+    default: str | None = None,
 ) -> str:
     """What a setting does: description, examples, limits, and the default where the description does not state it.
 
     Parameters
     ----------
-    name
-        Full name, such as "train.steps".
+    setting
+        The field, or its full name, such as "train.steps".
     null
         What the reader writes for the value null.
     written
@@ -499,7 +455,7 @@ def describe(
     default
         Replaces the default of the setting; "" omits it.
     """
-    field = field_of(name)
+    field = field_of(setting) if isinstance(setting, str) else setting
     clauses = (field.description or "").split("; ")
     without = [clause.replace("null: ", f"{null}: ") for clause in clauses if clause.startswith("null: ")]
     clauses = [clause for clause in clauses if not clause.startswith("null: ")]
@@ -536,11 +492,57 @@ def field_of(name: str) -> FieldInfo:
     return field.annotation.model_fields[key] if dot else field  # type: ignore[union-attr]
 
 
+BOUNDS = {"ge": "at least", "gt": "above", "le": "at most", "lt": "below"}
+"""Kind of a bound -> its words."""
+
+
 def _limits(field: FieldInfo) -> str:
-    """The bounds of a number in words."""
-    words = {"ge": "at least", "gt": "above", "le": "at most", "lt": "below"}
-    bounds = [(words[k], getattr(rule, k)) for rule in field.metadata for k in words if hasattr(rule, k)]
-    return " and ".join(f"{word} {bound:g}" for word, bound in bounds)
+    """The bounds of a number, or of each number of a pair, in words."""
+    inner = get_args(field.annotation)[0] if get_origin(field.annotation) is tuple else None
+    rules = FieldInfo.from_annotation(inner).metadata if inner is not None else field.metadata
+    return _in_words({kind: getattr(rule, kind) for rule in rules for kind in BOUNDS if hasattr(rule, kind)})
+
+
+def _in_words(bounds: Mapping[str, float]) -> str:
+    return " and ".join(f"{BOUNDS[kind]} {bound:g}" for kind, bound in bounds.items() if kind in BOUNDS)
+
+
+def changed(owner: str, old: Kind, new: Mapping[str, Any]) -> Kind:
+    """The settings `old` with the values `new`.
+
+    Parameters
+    ----------
+    owner
+        To whom the settings belong, for messages.
+    old
+        Settings of a network or recipe.
+    new
+        Values by name.
+
+    Raises
+    ------
+    SettingsError
+        For an unknown name, a value of another type than the field, and a number out of range.
+    """
+    known = type(old).model_fields
+    for name in new:
+        if name not in known:
+            close = get_close_matches(name, known, 1)
+            hint = f"did you mean {close[0]}? Its" if close else "its"
+            raise SettingsError(f"{owner} has no setting '{name}'; {hint} settings are: {', '.join(known)}")
+    try:
+        return type(old)(**{**old.model_dump(), **new})
+    except ValidationError as error:
+        wrong = error.errors()[0]
+        name, bounds = str(wrong["loc"][0]), wrong.get("ctx", {})
+        field, value, default = known[name], new.get(name), getattr(old, name)
+        if wrong["type"] == "finite_number" or BOUNDS.keys() & bounds.keys():
+            rule = f"{_limits(field) or _in_words(bounds) or 'a finite number'}; the default is {default!r}"
+        elif field.annotation is int and isinstance(value, float):
+            rule = f"a whole number, as its default {default!r} is"
+        else:
+            rule = f"of the kind of its default, {default!r}"
+        raise SettingsError(f"{owner}: {name}={value!r}, but it must be {rule}") from error
 
 
 def _refusal(kind: type[BaseModel], values: Mapping[str, Any], error: ValidationError) -> SettingsError:

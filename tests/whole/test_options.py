@@ -36,6 +36,7 @@ SETTINGS = {
 """Parameter -> setting of that option."""
 OTHERS = {
     ("latent mix", "columns"): "is the number of pictures side by side",
+    ("settings", "recipe"): "chooses what is listed",
     ("inspect", "flips"): "searches for mirrored copies",
     ("inspect", "condition"): "chooses the table that is shown",
     ("augment", "flips"): "depends on the policy",
