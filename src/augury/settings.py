@@ -95,6 +95,14 @@ class DataSettings(Settings):
     root: str | None = Field(
         None, description="folder that the paths in a .csv are relative to; null: that of the .csv"
     )
+    class_folder: int | None = Field(
+        None,
+        description="folders: which one names the class, 1: the outermost below the split, -1: the one that holds the image; null: 1, "
+        "unless that is unclear",
+    )
+    follow_links: str | None = Field(
+        None, description="folder outside the data into which links may lead, such as a shared pool of images"
+    )
     window: Literal["file", "percentile"] | tuple[float, Annotated[float, Field(gt=0)]] = Field(
         "file",
         description="window of DICOM: that of the file (file), percentiles (percentile), or centre and a width above 0",
@@ -147,6 +155,8 @@ READING = (
     "group",
     "split",
     "root",
+    "class_folder",
+    "follow_links",
     "window",
     "stretch",
     "bins",

@@ -14,7 +14,7 @@ from augury.data.decoding.label_encoding import regrouped
 from augury.data.decoding.load_options import LoadOptions, OnBad, Split, Stretch, Window
 from augury.data.decoding.resize import Fit, Size
 from augury.data.embedded import SAMPLES, sample
-from augury.data.formats import arrays, cifar, csv, folder, idx, imagefolder, npz, parquet, tar, torch_dataset
+from augury.data.formats import arrays, cifar, csv, folder, idx, imagefolder, npz, parquet, stylegan, tar, torch_dataset
 from augury.data.formats.torch_dataset import Dataset
 from augury.errors import DataError, SettingsError
 from augury.images import LabelledImages
@@ -76,6 +76,13 @@ FORMATS = (
         imagefolder.read,
         columns=True,
     ),
+    Format(
+        "stylegan",
+        "a folder with StyleGAN's dataset.json",
+        "labels of dataset.json",
+        stylegan.recognises,
+        stylegan.read,
+    ),
     Format("csv", "a .csv of paths and labels", "columns", csv.recognises, csv.read, columns=True),
     Format(
         "parquet",
@@ -131,6 +138,8 @@ def load(
     window: Window = "file",
     stretch: Stretch = "asinh",
     bins: Mapping[str, int] | None = None,
+    class_folder: int | None = None,
+    follow_links: str | os.PathLike[str] | None = None,
 ) -> LabelledImages:
     """Load labelled images from a path, arrays (X, y), a torch Dataset, or an embedded sample.
 
@@ -166,6 +175,10 @@ def load(
     bins : mapping of str to int, optional
         {data.bins}
         The bins are called "0–29", "30–54", "55–116".
+    class_folder : int, optional
+        {data.class_folder}
+    follow_links : path, optional
+        {data.follow_links}
 
     Returns
     -------
@@ -199,6 +212,8 @@ def load(
         split=split,
         format=format,
         bins=bins,
+        class_folder=class_folder,
+        follow_links=follow_links,
     )
     data = binned(_read(path, options, format), bins or {})
     return data if split == "given" else regrouped(data, None, split)
@@ -229,6 +244,8 @@ def _read(
         _refuse_group(f"{source}: the format '{file_format.name}'", options)
     if options.root is not None and file_format.name != "csv":
         raise SettingsError(f"{source}: the format '{file_format.name}' knows no root; leave it out")
+    if options.class_folder is not None and file_format.name not in ("folder", "tar"):
+        raise SettingsError(f"{source}: the format '{file_format.name}' has no class folders; leave class_folder out")
     return file_format.reads(source, options)
 
 
@@ -288,8 +305,14 @@ def _refuse_columns(subject: str, options: LoadOptions) -> None:
 
 
 def _refuse_path_options(subject: str, options: LoadOptions, format: str | None) -> None:
-    if options.root is not None or format is not None:
-        raise SettingsError(f"{subject} lies at no path; leave {'root' if format is None else 'format'} out")
+    for name, value in {
+        "format": format,
+        "root": options.root,
+        "class_folder": options.class_folder,
+        "follow_links": options.follow_links,
+    }.items():
+        if value is not None:
+            raise SettingsError(f"{subject} lies at no path; leave {name} out")
 
 
 def _refuse_group(subject: str, options: LoadOptions) -> None:

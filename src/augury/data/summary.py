@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from augury.data.cells import numeric, tables
 from augury.data.decoding.load_options import OnBad
+from augury.data.decoding.skipped import skipped_lines
 from augury.data.loading import load
 from augury.data.long_tail import effective_number
 from augury.data.near_duplicates import Clusters, find_near_duplicates, identical
@@ -56,6 +57,10 @@ class Census:
         Images per original colour mode.
     unreadable
         File and reason of each image that was left out.
+    skipped
+        Number of files that were not read, by extension or reason.
+    empty_classes
+        Class folders and classes without an image -> what lies there.
     duplicates
         Groups of names whose pixels are identical after loading.
     across_parts
@@ -95,6 +100,8 @@ class Census:
     near_duplicates: tuple[tuple[str, ...], ...]
     near_across_parts: tuple[tuple[str, ...], ...]
     advice: tuple[str, ...]
+    skipped: Mapping[str, int] = field(default_factory=dict)
+    empty_classes: Mapping[str, str] = field(default_factory=dict)
     groups: int = 0
     attributes: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     cells: Mapping[str, tuple[Mapping[str, Any], ...]] = field(default_factory=dict)
@@ -196,6 +203,8 @@ def census(data: LabelledImages, *, flips: bool | None = None, condition: tuple[
         sizes=_sizes(data.notes.get("original_sizes", {})),
         modes=dict(data.notes.get("original_modes", {})),
         unreadable=tuple(data.notes.get("skipped", ())),
+        skipped=dict(data.notes.get("ignored", {})),
+        empty_classes=dict(data.notes.get("empty_classes", {})),
         duplicates=_named(data, twins),
         across_parts=_named(data, _torn(twins, data.split)),
         conflicting=_named(data, _torn(twins, data.labels)),
@@ -212,7 +221,7 @@ def census(data: LabelledImages, *, flips: bool | None = None, condition: tuple[
     )
     left_out = [str(data.notes["groups_left_out"])] if "groups_left_out" in data.notes else []
     more = (*_advice_on_tones(data.images), *left_out, *_advice_on_numbers(data))
-    return Census(**{**vars(facts), "advice": (*_advice(facts), *more)})
+    return Census(**{**vars(facts), "advice": (*skipped_lines(data), *_advice(facts), *more)})
 
 
 def _torn(clusters: Clusters, codes: npt.NDArray[Any] | None) -> Clusters:

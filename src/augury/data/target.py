@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from augury.data.decoding.label_encoding import SPLIT_NAMES
+from augury.data.decoding.label_encoding import composed
 from augury.data.decoding.load_options import OnBad
 from augury.data.decoding.resize import Fit
-from augury.data.formats.folder import text, walked
+from augury.data.decoding.skipped import SkippedFiles, skipped_lines
+from augury.data.decoding.split_names import split_code
+from augury.data.formats.folder import walked
+from augury.data.formats.layout import text
 from augury.data.loading import pictures
 from augury.data.unlabelled import apart_from, coloured, files_below
 from augury.errors import DataError
@@ -141,8 +143,8 @@ def _read(path: Path, labelled: LabelledImages, fit: Fit, on_bad: OnBad) -> tupl
 
 def _labels_known(path: Path, labelled: LabelledImages) -> bool:
     """Whether a folder has class folders of the labelled images' classes. Raises DataError when only some agree."""
-    files = walked(path, Counter())
-    folders = {tuple(text(part) for part in parts[:-1] if text(part).casefold() not in SPLIT_NAMES) for parts in files}
+    files = walked(path, SkippedFiles())
+    folders = {tuple(composed(text(part)) for part in parts[:-1] if split_code(text(part)) < 0) for parts in files}
     loose = () in folders
     names = {parts[0] for parts in folders if parts}
     same = names & set(labelled.classes)
@@ -206,7 +208,7 @@ def _changes(target: LabelledImages, labelled: LabelledImages) -> list[str]:
         notes.append("the target images are grey, the labelled ones coloured: colour alone tells the domains apart")
     if skipped := target.notes.get("skipped", []):
         notes.append(f"{len(skipped):,} target files could not be read and were left out")
-    return notes
+    return [*notes, *skipped_lines(target, "target images: ")]
 
 
 def _check_shared(path: Path, shared: int, total: int) -> list[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +15,10 @@ from augury.data.decoding.label_encoding import pixel_digest
 from augury.data.decoding.load_options import OnBad, checked
 from augury.data.decoding.resize import Fit
 from augury.data.decoding.safety import file_bytes
-from augury.data.formats.folder import text, walked
+from augury.data.decoding.skipped import MASKS, SkippedFiles
+from augury.data.formats.folder import walked
+from augury.data.formats.layout import text
+from augury.data.formats.masks import find_masks
 from augury.data.loading import load
 from augury.data.near_duplicates import copied
 from augury.errors import DataError
@@ -69,8 +71,11 @@ def files_below(
     Each image gets a label of its own that means nothing; `notes` says what was done to the images. Raises DataError
     when there are fewer than `least`, or one cannot be read.
     """
-    ignored: Counter[str] = Counter()
-    files = walked(path, ignored)
+    skipped = SkippedFiles()
+    files = walked(path, skipped)
+    masks = find_masks(files)
+    skipped.add(MASKS, count=len(masks))
+    files = [parts for i, parts in enumerate(files) if i not in masks]
     names = [f"{i:07d}" for i in range(len(files))]
 
     def fetch(i: int) -> bytes:
@@ -80,7 +85,7 @@ def files_below(
         words = "at two" if least == 2 else f"at {least}"
         raise DataError(f"{path}: holds {len(files)} images, but unlabelled images begin to help {words}; give more")
     shown = ["/".join(map(text, parts)) for parts in files]
-    index = ImageIndex(shown, names, fetch, numeric=False, ignored=+ignored)
+    index = ImageIndex(shown, names, fetch, numeric=False, ignored=skipped.counts)
     return reading.read(path, index, checked(size=size, fit=fit, on_bad=on_bad), "folder")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from augury.data.decoding import reading
 from augury.data.decoding.image_index import ImageIndex
 from augury.data.decoding.load_options import LoadOptions
 from augury.data.decoding.safety import file_bytes, word
+from augury.data.decoding.skipped import UNNAMED
 from augury.data.formats import table
 from augury.errors import DataError
 from augury.images import LabelledImages
@@ -38,7 +40,7 @@ def read(path: Path, options: LoadOptions) -> LabelledImages:
     if not root.is_dir():
         raise DataError(f"{path}: --root {root} is no folder; give the one that the table's file names are relative to")
     names = columns.pop(chosen["image"])
-    paths, bad = table.files(root, names, bad)
+    paths, bad = table.files(root, names, bad, follow_links=options.follow_links)
     fields = table.image_fields(columns, {k: v for k, v in chosen.items() if k != "image"}, options, bad, len(names))
     if paths and not fields.bad and not any(file.exists() for file in paths):
         raise DataError(
@@ -53,6 +55,7 @@ def read(path: Path, options: LoadOptions) -> LabelledImages:
         groups=fields.groups,
         attributes=fields.attributes,
         bad=fields.bad,
+        ignored=Counter({UNNAMED: table.unnamed([path for i, path in enumerate(paths) if i not in bad])}),
         notes={"columns": chosen, **table.noted(fields.left_out)},
     )
     return reading.read(path, index, options, "csv")

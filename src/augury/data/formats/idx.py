@@ -15,6 +15,7 @@ import numpy.typing as npt
 from augury.data.decoding import array_store, safety
 from augury.data.decoding.label_encoding import coded_labels, finished
 from augury.data.decoding.load_options import LoadOptions
+from augury.data.decoding.split_names import split_prefix
 from augury.errors import DataError
 from augury.images import Images, LabelledImages
 
@@ -109,7 +110,7 @@ def _stem(file: str) -> tuple[str, str]:
     match = _NAME.fullmatch(file)
     before = match["before"] if match else ""
     family, _, split_word = before.rstrip("-_.").rpartition("-")
-    return (family, split_word) if safety.split_named(split_word) >= 0 else (before.rstrip("-_."), "")
+    return (family, split_word) if split_prefix(split_word) >= 0 else (before.rstrip("-_."), "")
 
 
 def _family(file: Path) -> str:
@@ -117,7 +118,7 @@ def _family(file: Path) -> str:
 
 
 def _split_code(file: str) -> int:
-    return safety.split_named(_stem(file)[1])
+    return split_prefix(_stem(file)[1])
 
 
 def _pair(file: Path) -> _Pair:

@@ -13,6 +13,7 @@ from augury.data.decoding import reading, safety
 from augury.data.decoding.image_index import ImageIndex
 from augury.data.decoding.load_options import LoadOptions
 from augury.data.decoding.safety import external
+from augury.data.decoding.split_names import split_prefixes
 from augury.data.decoding.temporary_store import open_temporary_store
 from augury.data.formats import folder, table
 from augury.errors import DataError
@@ -105,7 +106,7 @@ def _files(root: Path) -> list[Path]:
 
 
 def _split(path: Path, paths: Sequence[Path], per_file: Sequence[int]) -> list[int] | None:
-    codes = safety.splits_named([(file.name,) for file in paths]) if path.is_dir() else None
+    codes = split_prefixes([(file.name,) for file in paths]) if path.is_dir() else None
     return None if codes is None else [code for code, n in zip(codes, per_file, strict=True) for _ in range(n)]
 
 

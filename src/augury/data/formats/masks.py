@@ -1,0 +1,113 @@
+"""Recognise segmentation masks that lie beside images: folders images and masks, files x.png and x_mask.png."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from pathlib import PurePosixPath
+
+from augury.data.decoding.split_names import split_code
+
+_MASK_NAMES = (
+    "mask masks seg segs segm segmentation segmentations segmentationclass segmentationobject gt groundtruth annotation "
+    "annotations label labels trimap trimaps matte mattes"
+)
+_IMAGE_NAMES = (
+    "image images img imgs picture pictures photo photos original originals orig raw input inputs scan scans frame frames "
+    "rgb jpegimages jpg jpeg png"
+)
+_MASKS, _IMAGES = frozenset(_MASK_NAMES.split()), frozenset(_IMAGE_NAMES.split())
+_WORDS = "mask|masks|seg|segm|segmentation|gt|ground[ _-]?truth|label|labels|annot|annotation|annotations|trimap|matte"
+Folder = tuple[str, ...]
+_TWIN = re.compile(
+    rf"(?P<base>.+?)[ _.-]+(?:{_WORDS})(?:[ _-]?\d+)?|(?:{_WORDS})[ _.-]+(?P<base_after>.+)", re.IGNORECASE
+)
+
+
+def find_masks(paths: Sequence[tuple[str, ...]]) -> set[int]:
+    """Return the indices of the masks among image files, given as path components.
+
+    A file is a mask if it is called as another image of its folder and _mask, _seg, _gt or the like. A folder called
+    masks, labels, ground_truth or the like holds masks if each folder beside it is called images or is a split, or if
+    at least half of its files are called as images of the folder above.
+    """
+    by_folder: dict[Folder, list[int]] = defaultdict(list)
+    for i, parts in enumerate(paths):
+        by_folder[parts[:-1]].append(i)
+    stems = {folder: {_stem(paths[i][-1]) for i in members} for folder, members in by_folder.items()}
+    children: dict[Folder, set[str]] = defaultdict(set)
+    below: dict[Folder, set[str]] = defaultdict(set)
+    for folder in by_folder:
+        for depth in range(len(folder)):
+            children[folder[:depth]].add(folder[depth])
+            if is_mask_folder(folder[depth]) or is_image_folder(folder[depth]):
+                below[folder[: depth + 1]] |= stems[folder]
+    of_masks = {folder for folder in below if _holds_masks(folder, children, below, stems)}
+    found: set[int] = set()
+    for folder, members in by_folder.items():
+        if of_masks and any(folder[: depth + 1] in of_masks for depth in range(len(folder))):
+            found.update(members)
+        else:
+            found.update(i for i in members if _is_twin(_stem(paths[i][-1]), stems[folder]))
+    return found
+
+
+def is_mask_folder(name: str) -> bool:
+    """Whether a folder is called as folders of masks or annotations are."""
+    return bool(_tokens(name) & _MASKS)
+
+
+def is_image_folder(name: str) -> bool:
+    """Whether a folder is called as folders of images beside masks are."""
+    return bool(_tokens(name) & _IMAGES) and not is_mask_folder(name)
+
+
+def _holds_masks(
+    folder: Folder,
+    children: Mapping[Folder, set[str]],
+    below: Mapping[Folder, set[str]],
+    stems: Mapping[Folder, set[str]],
+) -> bool:
+    name, parent = folder[-1], folder[:-1]
+    if not is_mask_folder(name):
+        return False
+    bases = {_base(stem) for stem in below[folder]}
+    others = [other for other in children[parent] if not is_mask_folder(other)]
+    beside = [other for other in others if is_image_folder(other)]
+    if beside:
+        exact = _exact(name, _MASKS) and all(_exact(other, _IMAGES) for other in beside)
+        alike = any(2 * len(bases & below[(*parent, other)]) >= len(bases) for other in beside)
+        return (exact or alike) and all(other in beside or split_code(other) >= 0 for other in others)
+    if others and all(split_code(other) >= 0 for other in others):  # train, test and ground_truth
+        return name.casefold() not in ("mask", "label")
+    return 2 * len(bases & stems.get(parent, set())) >= len(bases) > 0
+
+
+def _exact(name: str, words: frozenset[str]) -> bool:
+    """Whether a name has no other words than these."""
+    tokens = _tokens(name)
+    return tokens <= words or "".join(sorted(tokens, key=len)[-1:]) in words
+
+
+def _is_twin(stem: str, among: set[str]) -> bool:
+    base = _base(stem)
+    return base != stem and base in among
+
+
+def _base(stem: str) -> str:
+    """Return the name of the image that a mask belongs to: "x_mask_1" -> "x"; any other name as it is."""
+    match = _TWIN.fullmatch(stem)
+    return stem if match is None else match["base"] or match["base_after"]
+
+
+def _stem(name: str) -> str:
+    return PurePosixPath(name).stem.casefold()
+
+
+@lru_cache(maxsize=4096)
+def _tokens(name: str) -> frozenset[str]:
+    spaced = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name).casefold()
+    tokens = re.findall(r"[^\W\d_]+", spaced)
+    return frozenset((*tokens, "".join(tokens)))
