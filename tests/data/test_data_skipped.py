@@ -96,6 +96,13 @@ def test_an_unusual_extension_is_looked_into(tmp_path: Path, name: str) -> None:
     assert data.notes["ignored"] == {".3": 1, ".bak": 1}
 
 
+def test_an_image_without_an_extension_is_copied_with_one(tmp_path: Path) -> None:
+    raws = {f"{c}/{c}{i}": encoded("JPEG", i + 50 * (c == "b")) for c in "ab" for i in range(8)}
+    done = CliRunner().invoke(app, ["split", str(written(tmp_path / "in", raws)), "-o", str(tmp_path / "parts")])
+    assert done.exit_code == 0
+    assert {file.read_bytes() for file in (tmp_path / "parts").rglob("*.jpg")} == set(raws.values())
+
+
 def test_folders_of_operating_systems_are_no_classes(tmp_path: Path) -> None:
     files = {f"{c}/{i}.png": png(i) for c in "ab" for i in range(2)}
     data = load(written(tmp_path / "in", files | {"__MACOSX/a/x.png": png(2), "a/@eaDir/0.png": png(0)}))

@@ -45,7 +45,12 @@ def is_image(name: str, head: Callable[[], bytes]) -> bool:
     A name without an extension, or with an unusual one (scan.3, photo.jpg?w=200, photo.jpg_large), does not say what the
     file is. Then its first HEAD bytes decide, which `head` returns.
     """
-    return extension(name) in EXTENSIONS or (not _USUAL.search(name) and _begins_image(head()))
+    return extension(name) in EXTENSIONS or (is_unusual(name) and _begins_image(head()))
+
+
+def is_unusual(name: str) -> bool:
+    """Whether a name has no extension, or one that does not say what the file is."""
+    return not _USUAL.search(name)
 
 
 def _begins_image(raw: bytes) -> bool:
