@@ -193,3 +193,28 @@ def test_splits_in_the_middle_of_the_names_of_shards(tmp_path: Path) -> None:
         packed(tmp_path / "in" / f"pets-{part}-000.tar", pictures("pets/"))
     data = load(tmp_path / "in")
     assert data.split is not None and sorted(data.split.tolist()) == [0] * 6 + [1] * 6
+
+
+MASKS_APART = {
+    "the same folders below masks": ("{c}/{i}.png", "masks/{c}/{i}.png"),
+    "all in one folder": ("{c}/{c} ({i}).png", "masks/{c} ({i})_mask.png"),
+    "two kinds in each class": ("{c}/{i}.png", "{c}/masks/{i}.png", "{c}/labels/{i}.png"),
+}
+
+
+@pytest.mark.parametrize("kind", MASKS_APART)
+def test_masks_that_lie_apart(tmp_path: Path, kind: str) -> None:
+    image, *masks = MASKS_APART[kind]
+    every = [(c, i) for c in ("benign", "malignant") for i in range(3)]
+    files = {image.format(c=c, i=i): png(i) for c, i in every}
+    files |= {mask.format(c=c, i=i): png(5) for mask in masks for c, i in every}
+    data = load(written(tmp_path / "in", files))
+    assert data.classes == ("benign", "malignant") and data.counts.tolist() == [3, 3]
+    assert data.notes["ignored"] == {"masks": 6 * len(masks)}
+
+
+def test_stylegan_below_a_folder_is_refused(tmp_path: Path) -> None:
+    root = tree(tmp_path / "in", "train/00000", "train/00001", "test/00000", "test/00001")
+    (root / "train" / "dataset.json").write_text(json.dumps({"labels": [["00000/0.png", 1]]}))
+    with pytest.raises(DataError, match=r"train/dataset\.json: has the labels of its folder"):
+        load(root)

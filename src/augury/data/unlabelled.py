@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from augury.data.decoding.label_encoding import pixel_digest
 from augury.data.decoding.load_options import OnBad, checked
 from augury.data.decoding.resize import Fit
 from augury.data.decoding.safety import file_bytes
-from augury.data.decoding.skipped import MASKS, SkippedFiles
+from augury.data.decoding.skipped import MASKS, SkippedFiles, skipped_lines
 from augury.data.formats.folder import walked
 from augury.data.formats.layout import text
 from augury.data.formats.masks import find_masks
@@ -30,7 +30,12 @@ NAME = "unlabelled"
 
 
 def read_unlabelled(
-    path: str | Path, shape: tuple[int, int, int], *, fit: Fit = "crop", on_bad: OnBad = "error"
+    path: str | Path,
+    shape: tuple[int, int, int],
+    *,
+    fit: Fit = "crop",
+    on_bad: OnBad = "error",
+    on_note: Callable[[str], None] = lambda text: None,
 ) -> Images:
     """Read images without labels: all image files below a folder, or any other format that `load` reads.
 
@@ -45,6 +50,8 @@ def read_unlabelled(
         How images of another shape are resized, as in `load`.
     on_bad : {"error", "skip"}
         What happens with unreadable images.
+    on_note : callable
+        Receives sentences about files that were skipped.
 
     Returns
     -------
@@ -57,10 +64,12 @@ def read_unlabelled(
     """
     source, size = Path(path), (shape[1], shape[2])
     if source.is_dir():
-        images = files_below(source, size, fit=fit, on_bad=on_bad).images
+        data = files_below(source, size, fit=fit, on_bad=on_bad)
     else:
-        images = load(source, size=size, fit=fit, on_bad=on_bad).images
-    return coloured(images, shape[0])
+        data = load(source, size=size, fit=fit, on_bad=on_bad)
+    for line in skipped_lines(data, "unlabelled images: "):
+        on_note(line)
+    return coloured(data.images, shape[0])
 
 
 def files_below(

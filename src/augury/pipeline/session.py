@@ -86,7 +86,7 @@ class Session:
         data, path = self.settings.data, self.settings.train.unlabelled
         if path is None:
             return np.empty((0, *self.data.shape), np.uint8)
-        return read_unlabelled(path, self.data.shape, fit=data.fit, on_bad=data.on_bad)
+        return read_unlabelled(path, self.data.shape, fit=data.fit, on_bad=data.on_bad, on_note=self.callbacks.note)
 
     @cached_property
     def beside(self) -> Images:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from augury.data.decoding.codecs import extension
 from augury.images import LabelledImages
@@ -26,11 +27,12 @@ _UNPACK = "unpack beside the images, or give the archive as the data"
 NEXT_STEPS: Mapping[str, str] = {
     **dict.fromkeys((".heic", ".heif", ".hif", ".jxl", ".jp2", ".j2k", ".tga", ".psd", ".svg", ".avif"), _CONVERT),
     **dict.fromkeys((".dng", ".cr2", ".cr3", ".nef", ".arw", ".orf", ".raf", ".rw2", ".raw"), _DEVELOP),
-    **dict.fromkeys((".zip", ".rar", ".7z", ".tar", ".tar.gz", ".tgz", ".gz"), _UNPACK),
+    **dict.fromkeys((".zip", ".rar", ".7z", ".tar", ".tgz"), _UNPACK),
     **dict.fromkeys((".mp4", ".mov", ".avi", ".mkv", ".webm"), "save frames as images"),
     **dict.fromkeys((".nii", ".nii.gz", ".mha", ".nrrd"), "save slices as PNG or DICOM"),
     **dict.fromkeys((".npy", ".npz", ".mat", ".h5", ".hdf5"), "save the arrays in one .npz with images and labels"),
     ".pdf": "save the pages as images",
+    **dict.fromkeys((".csv", ".tsv", ".parquet"), "give this file as the data if it names the classes"),
     OUTSIDE: "allow the folder where their files lie with --follow-links FOLDER (follow_links=)",
     MASKS: "beside the images that they belong to; rename them if they are images of their own",
     IN_ROOT: "put into class folders",
@@ -39,6 +41,7 @@ NEXT_STEPS: Mapping[str, str] = {
 }
 """What the user can do, by extension or reason."""
 _BLANKS = re.compile(r"(?<=[^\W\d_])[\s_-]+|[\s_-]+(?=[^\W\d_])")
+_PACKED = (".gz", ".bz2", ".xz", ".zst", ".z")
 _UNREMARKABLE = (HIDDEN, SYSTEM)
 
 
@@ -84,15 +87,31 @@ class SkippedFiles:
         return listed(total) or "empty"
 
 
+def others(folder: Path, used: Collection[str]) -> Counter[str]:
+    """Count the files of a folder that are not `used`, by extension."""
+    skipped = SkippedFiles()
+    for entry in folder.iterdir():
+        if entry.name.startswith("."):
+            skipped.add(HIDDEN)
+        elif entry.name not in used and entry.is_file():
+            skipped.add_file(entry.name)
+    return skipped.counts
+
+
+def next_step(reason: str) -> str:
+    """Return what the user can do about files skipped for this reason or extension; "" for nothing."""
+    return NEXT_STEPS.get(reason) or (_UNPACK if reason.startswith(".") and reason.endswith(_PACKED) else "")
+
+
 def listed(counts: Mapping[str, int], *, steps: int = 0, most: int = 8) -> str:
     """Return counts as text, the largest first, with the next step for the first `steps` that have one.
 
     "30 .heic (convert to JPEG or PNG), 2 hidden"
     """
     ranked = sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:most]
-    helped = [reason for reason, _ in ranked if reason in NEXT_STEPS][:steps]
+    helped = [reason for reason, _ in ranked if next_step(reason)][:steps]
     shown = [
-        f"{count:,} {reason}" + (f" ({NEXT_STEPS[reason]})" if reason in helped else "") for reason, count in ranked
+        f"{count:,} {reason}" + (f" ({next_step(reason)})" if reason in helped else "") for reason, count in ranked
     ]
     return ", ".join([*shown, *(["…"] if len(counts) > most else [])])
 
@@ -123,8 +142,8 @@ def skipped_lines(data: LabelledImages, subject: str = "") -> list[str]:
 def empty_complaint(empty: Mapping[str, str], counts: Mapping[str, int]) -> str:
     """Return the error about class folders that yield no image. `counts` are those of all skipped files."""
     lying = {reason: count for reason, count in counts.items() if any(reason in content for content in empty.values())}
-    helped = [reason for reason in sorted(lying, key=lambda reason: -lying[reason]) if reason in NEXT_STEPS][:2]
-    steps = "".join(f"{reason}: {NEXT_STEPS[reason]}. " for reason in helped)
+    helped = [reason for reason in sorted(lying, key=lambda reason: -lying[reason]) if next_step(reason)][:2]
+    steps = "".join(f"{reason}: {next_step(reason)}. " for reason in helped)
     return (
         f"no image can be read in {'these class folders' if len(empty) > 1 else 'this class folder'}: {_shown(empty)}. {steps}"
         "Add images, remove the folder, or go on without it with on_bad='skip' (--on-bad skip)"

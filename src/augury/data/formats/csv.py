@@ -9,6 +9,7 @@ from pathlib import Path
 
 from augury.data.decoding import reading
 from augury.data.decoding.image_index import ImageIndex
+from augury.data.decoding.label_encoding import composed
 from augury.data.decoding.load_options import LoadOptions
 from augury.data.decoding.safety import file_bytes, word
 from augury.data.decoding.skipped import UNNAMED
@@ -64,7 +65,7 @@ def read(path: Path, options: LoadOptions) -> LabelledImages:
 def columns_of(path: Path) -> tuple[dict[str, list[str | None]], dict[int, str]]:
     """Return the columns by name, and why rows (from 0) cannot be used. Raises DataError without the file's name."""
     rows = _rows(path)
-    header = [name.strip() for name in next(rows, [])]
+    header = [composed(name.strip()) for name in next(rows, [])]
     if len(set(header)) < len(header):
         twice = next(name for name in header if header.count(name) > 1)
         raise DataError(f"has two columns called '{twice}'; give each its own name")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +15,10 @@ from augury.data.formats.layout import arranged
 from augury.errors import DataError
 from augury.images import LabelledImages
 
+STYLEGAN = "dataset.json"
+"""The file with the labels of a StyleGAN data set."""
+HEAD = 4096
+_LABELS = re.compile(rb'^[^"]*\{\s*"labels"\s*:\s*(null|\[\s*\[\s*")')
 EXPORTED = {"classes.json", "manifest.jsonl"}
 """What an export of class folders writes beside them. Neither is counted as skipped."""
 
@@ -37,6 +42,11 @@ def holds_images(root: Path) -> bool:
         )
     except OSError:
         return False
+
+
+def begins_labels(raw: bytes) -> bool:
+    """Whether the first bytes of a JSON file are those of StyleGAN's: {"labels": [["file", …]]} or {"labels": null}."""
+    return bool(_LABELS.search(raw))
 
 
 def find(root: Path, options: LoadOptions) -> ImageIndex:
@@ -106,6 +116,11 @@ def _walk(
                 yield from _walk(path, (*parts, entry.name), above, allowed, skipped)
         elif not (entry.is_file() or not path.exists()):
             skipped.add("not plain files", parts)
+        elif entry.name == STYLEGAN and parts and begins_labels(safety.head(path, HEAD)):
+            raise DataError(
+                f"{path}: has the labels of its folder (StyleGAN's format), whose numbered folders are no classes; give "
+                f"{folder} itself as the data"
+            )
         elif codecs.is_image(entry.name, lambda path=path: safety.head(path, codecs.HEAD)):  # type: ignore[misc]
             yield (*parts, entry.name)  # the reader reports a dangling link
         elif parts or entry.name not in EXPORTED:

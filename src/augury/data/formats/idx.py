@@ -15,6 +15,7 @@ import numpy.typing as npt
 from augury.data.decoding import array_store, safety
 from augury.data.decoding.label_encoding import coded_labels, finished
 from augury.data.decoding.load_options import LoadOptions
+from augury.data.decoding.skipped import others
 from augury.data.decoding.split_names import split_prefix
 from augury.errors import DataError
 from augury.images import Images, LabelledImages
@@ -86,7 +87,7 @@ def read(path: Path, options: LoadOptions) -> LabelledImages:
                 classes=classes,
                 split=split if len(pairs) > 1 else None,
                 names=tuple(f"{pair.images.name} {i}" for pair in pairs for i in range(pair.shape[0])),
-                notes={**notes, "source": str(path)},
+                notes={**notes, "source": str(path), "ignored": _others(path)},
             ),
             pixels,
         )
@@ -103,6 +104,13 @@ def _image_files(root: Path) -> list[Path]:
     matches = [name for name in names if (match := _NAME.fullmatch(name)) and match["what"].lower() == "images"]
     matches = [name for name in matches if not (name.lower().endswith(".gz") and name[:-3] in names)]
     return [root / name for name in sorted(matches, key=lambda name: (_split_code(name), name))]
+
+
+def _others(path: Path) -> dict[str, int]:
+    """Count the files of a folder that are none of the set."""
+    if not path.is_dir():
+        return {}
+    return dict(others(path, [entry.name for entry in path.iterdir() if _NAME.fullmatch(entry.name)]))
 
 
 def _stem(file: str) -> tuple[str, str]:

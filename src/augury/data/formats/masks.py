@@ -20,6 +20,7 @@ _IMAGE_NAMES = (
 )
 _MASKS, _IMAGES = frozenset(_MASK_NAMES.split()), frozenset(_IMAGE_NAMES.split())
 _WORDS = "mask|masks|seg|segm|segmentation|gt|ground[ _-]?truth|label|labels|annot|annotation|annotations|trimap|matte"
+_SHORT = ("mask", "label", "gt", "seg")
 Folder = tuple[str, ...]
 _TWIN = re.compile(
     rf"(?P<base>.+?)[ _.-]+(?:{_WORDS})(?:[ _-]?\d+)?|(?:{_WORDS})[ _.-]+(?P<base_after>.+)", re.IGNORECASE
@@ -42,8 +43,11 @@ def find_masks(paths: Sequence[tuple[str, ...]]) -> set[int]:
     for folder in by_folder:
         for depth in range(len(folder)):
             children[folder[:depth]].add(folder[depth])
-            if is_mask_folder(folder[depth]) or is_image_folder(folder[depth]):
-                below[folder[: depth + 1]] |= stems[folder]
+    beside_masks = {parent for parent, names in children.items() if any(map(is_mask_folder, names))}
+    for folder, names_of_files in stems.items() if beside_masks else ():
+        for depth in range(len(folder)):
+            if folder[:depth] in beside_masks:
+                below[folder[: depth + 1]] |= names_of_files
     of_masks = {folder for folder in below if _holds_masks(folder, children, below, stems)}
     found: set[int] = set()
     for folder, members in by_folder.items():
@@ -81,8 +85,16 @@ def _holds_masks(
         alike = any(2 * len(bases & below[(*parent, other)]) >= len(bases) for other in beside)
         return (exact or alike) and all(other in beside or split_code(other) >= 0 for other in others)
     if others and all(split_code(other) >= 0 for other in others):  # train, test and ground_truth
-        return name.casefold() not in ("mask", "label")
-    return 2 * len(bases & stems.get(parent, set())) >= len(bases) > 0
+        return name.casefold() not in _SHORT
+    inner = children.get(folder, set())
+    if len(inner) > 1 and 2 * len(inner & set(others)) >= len(
+        inner
+    ):  # benign, malignant, masks/benign, masks/malignant
+        return True
+    among = set(stems.get(parent, set()))
+    if name.casefold() not in _SHORT:  # a class may be called mask
+        among |= {stem for other in others for stem in below[(*parent, other)] if re.search(r"[^\W\d_]", stem)}
+    return 2 * len(bases & among) >= len(bases) > 0
 
 
 def _exact(name: str, words: frozenset[str]) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from pathlib import Path
 from typing import Any
 
@@ -15,22 +14,15 @@ from augury.data.formats import folder, table
 from augury.errors import DataError
 from augury.images import LabelledImages
 
-FILE = "dataset.json"
+FILE = folder.STYLEGAN
 LIMIT = 512 * 2**20
 """Most bytes that dataset.json may have."""
-_BEGIN = 4096
-_LABELS = re.compile(rb'^[^"]*\{\s*"labels"\s*:\s*(null|\[\s*\[\s*")')
 
 
 def recognises(path: Path) -> bool:
     """Whether it is a dataset.json with labels, or a folder that holds one."""
     file = path / FILE if path.is_dir() else path
-    return file.name == FILE and begins_labels(safety.head(file, _BEGIN))
-
-
-def begins_labels(raw: bytes) -> bool:
-    """Whether the first bytes of a JSON file are those of StyleGAN's: {"labels": [["file", …]]} or {"labels": null}."""
-    return bool(_LABELS.search(raw))
+    return file.name == FILE and folder.begins_labels(safety.head(file, folder.HEAD))
 
 
 def read(path: Path, options: LoadOptions) -> LabelledImages:

@@ -23,7 +23,7 @@ from augury.data.decoding.safety import word
 from augury.data.decoding.skipped import HIDDEN, LABELS_ONLY, OUTSIDE, SYSTEM_FOLDERS, SkippedFiles
 from augury.data.decoding.split_names import split_prefixes
 from augury.data.decoding.temporary_store import TemporaryStore, open_temporary_store
-from augury.data.formats import folder, stylegan, table
+from augury.data.formats import folder, table
 from augury.data.formats.layout import Layout, arranged, text
 from augury.errors import DataError, SettingsError
 from augury.images import LabelledImages
@@ -65,7 +65,7 @@ class _Members:
         """Store the fields of a sample's .cls or .json. Equal rows are stored once, because there may be a million."""
         row: Row = {}
         key = _key(name)
-        if Path(name).name == stylegan.FILE and stylegan.begins_labels(raw):
+        if Path(name).name == folder.STYLEGAN and folder.begins_labels(raw):
             self.of_stylegan = name
         if key in self.sidecars[suffix]:
             self.twice[key] = f"is of a sample with several {suffix} files, such as {name}"

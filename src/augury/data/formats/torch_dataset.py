@@ -127,7 +127,8 @@ def _names(dataset: Any, depth: int = 0) -> _ClassNames:
         return _ClassNames((own,), np.zeros(n, np.int64))
     if inner is None:
         below = [_names(part, depth + 1) for part in parts]
-        if sum(len(names.of_item) for names in below) != n:
+        in_order = hasattr(dataset, "cumulative_sizes")  # as in ConcatDataset
+        if not in_order or sum(len(names.of_item) for names in below) != n:
             return _alone(own, below, n, dataset)
         first = np.cumsum([0, *(len(names.tables) for names in below)])
         of_item = np.concatenate([names.of_item + start for names, start in zip(below, first, strict=False)])
@@ -137,12 +138,9 @@ def _names(dataset: Any, depth: int = 0) -> _ClassNames:
     except TypeError:  # it has no length, so that it is not the data set that this one wraps
         return _ClassNames((own,), np.zeros(n, np.int64))
     indices = getattr(dataset, "indices", None)
-    if indices is not None and len(indices) == n:
-        of_item = below[0].of_item[np.asarray(indices, np.int64)]
-    elif len(below[0].of_item) == n:
-        of_item = below[0].of_item
-    else:
+    if indices is None or len(indices) != n:
         return _alone(own, below, n, dataset)
+    of_item = below[0].of_item[np.asarray(indices, np.int64)]
     return _distinct([{**names, **own} for names in below[0].tables], of_item)
 
 
