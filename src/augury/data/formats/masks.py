@@ -6,7 +6,6 @@ import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from pathlib import PurePosixPath
 
 from augury.data.decoding.split_names import split_code
 
@@ -20,6 +19,7 @@ _IMAGE_NAMES = (
 )
 _MASKS, _IMAGES = frozenset(_MASK_NAMES.split()), frozenset(_IMAGE_NAMES.split())
 _WORDS = "mask|masks|seg|segm|segmentation|gt|ground[ _-]?truth|label|labels|annot|annotation|annotations|trimap|matte"
+_WORD = re.compile(_WORDS, re.IGNORECASE)
 _SHORT = ("mask", "label", "gt", "seg")
 Folder = tuple[str, ...]
 _TWIN = re.compile(
@@ -37,25 +37,34 @@ def find_masks(paths: Sequence[tuple[str, ...]]) -> set[int]:
     by_folder: dict[Folder, list[int]] = defaultdict(list)
     for i, parts in enumerate(paths):
         by_folder[parts[:-1]].append(i)
-    stems = {folder: {_stem(paths[i][-1]) for i in members} for folder, members in by_folder.items()}
     children: dict[Folder, set[str]] = defaultdict(set)
-    below: dict[Folder, set[str]] = defaultdict(set)
     for folder in by_folder:
         for depth in range(len(folder)):
             children[folder[:depth]].add(folder[depth])
     beside_masks = {parent for parent, names in children.items() if any(map(is_mask_folder, names))}
-    for folder, names_of_files in stems.items() if beside_masks else ():
-        for depth in range(len(folder)):
-            if folder[:depth] in beside_masks:
-                below[folder[: depth + 1]] |= names_of_files
-    of_masks = {folder for folder in below if _holds_masks(folder, children, below, stems)}
+    of_masks: set[Folder] = set()
+    if beside_masks:
+        stems = {folder: {_stem(paths[i][-1]) for i in members} for folder, members in by_folder.items()}
+        below: dict[Folder, set[str]] = defaultdict(set)
+        for folder, names in stems.items():
+            for depth in range(len(folder)):
+                if folder[:depth] in beside_masks:
+                    below[folder[: depth + 1]] |= names
+        of_masks = {folder for folder in below if _holds_masks(folder, children, below, stems)}
     found: set[int] = set()
     for folder, members in by_folder.items():
         if of_masks and any(folder[: depth + 1] in of_masks for depth in range(len(folder))):
             found.update(members)
         else:
-            found.update(i for i in members if _is_twin(_stem(paths[i][-1]), stems[folder]))
+            found.update(_twins(paths, members))
     return found
+
+
+def _twins(paths: Sequence[tuple[str, ...]], members: Sequence[int]) -> list[int]:
+    """Return those of the images of one folder that are masks of others."""
+    named = [i for i in members if _WORD.search(paths[i][-1])]
+    stems = {_stem(paths[i][-1]) for i in members} if named else set()
+    return [i for i in named if (base := _base(stem := _stem(paths[i][-1]))) != stem and base in stems]
 
 
 def is_mask_folder(name: str) -> bool:
@@ -103,11 +112,6 @@ def _exact(name: str, words: frozenset[str]) -> bool:
     return tokens <= words or "".join(sorted(tokens, key=len)[-1:]) in words
 
 
-def _is_twin(stem: str, among: set[str]) -> bool:
-    base = _base(stem)
-    return base != stem and base in among
-
-
 def _base(stem: str) -> str:
     """Return the name of the image that a mask belongs to: "x_mask_1" -> "x"; any other name as it is."""
     match = _TWIN.fullmatch(stem)
@@ -115,7 +119,7 @@ def _base(stem: str) -> str:
 
 
 def _stem(name: str) -> str:
-    return PurePosixPath(name).stem.casefold()
+    return name.casefold().rpartition(".")[0] or name.casefold()
 
 
 @lru_cache(maxsize=4096)
