@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 from making import GREY, packed, png, written
+from PIL import Image
 
 from augury.data import load
 from augury.data.decoding.split_names import split_code, split_codes
@@ -152,7 +154,7 @@ def test_images_and_masks_without_classes_are_refused(tmp_path: Path) -> None:
 def test_classes_may_be_called_mask(tmp_path: Path, names: tuple[str, ...]) -> None:
     data = load(tree(tmp_path / "in", *names))
     assert data.classes == tuple(sorted(names)) and data.notes["ignored"] == {}
-    assert find_masks([("train", name, "1.png") for name in names]) == set()
+    assert find_masks([("train", name, "1.png") for name in names], lambda i: png(0)) == set()
 
 
 def test_stylegan_labels_are_read_and_its_folders_are_no_classes(tmp_path: Path) -> None:
@@ -218,3 +220,21 @@ def test_stylegan_below_a_folder_is_refused(tmp_path: Path) -> None:
     (root / "train" / "dataset.json").write_text(json.dumps({"labels": [["00000/0.png", 1]]}))
     with pytest.raises(DataError, match=r"train/dataset\.json: has the labels of its folder"):
         load(root)
+
+
+def test_a_mask_may_differ_from_its_image_in_the_extension_alone(tmp_path: Path) -> None:
+    flat = np.where(np.eye(9) > 0, 255, 0).astype(np.uint8)
+    for c in "ab":
+        for i in range(6):
+            (tmp_path / "in" / c).mkdir(parents=True, exist_ok=True)
+            Image.fromarray(GREY[i]).save(tmp_path / "in" / c / f"{i}.jpg")
+            Image.fromarray(flat if c == "a" else GREY[5 - i]).save(tmp_path / "in" / c / f"{i}.png")
+    data = load(tmp_path / "in")
+    assert data.counts.tolist() == [6, 12] and data.notes["ignored"] == {"masks": 6}
+
+
+def test_stylegan_labels_may_follow_other_entries(tmp_path: Path) -> None:
+    root = tree(tmp_path / "in", "00000", "00001")
+    labels = [[f"0000{i // 2}/{i % 2}.png", i % 2] for i in range(4)]
+    (root / "dataset.json").write_text(json.dumps({"name": "pets", "labels": labels}, indent=1))
+    assert load(root).classes == ("0", "1")

@@ -82,7 +82,7 @@ def files_below(
     """
     skipped = SkippedFiles()
     files = walked(path, skipped)
-    masks = find_masks(files)
+    masks = find_masks(files, lambda i: file_bytes(path.joinpath(*files[i])))
     skipped.add(MASKS, count=len(masks))
     files = [parts for i, parts in enumerate(files) if i not in masks]
     names = [f"{i:07d}" for i in range(len(files))]

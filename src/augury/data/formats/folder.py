@@ -17,8 +17,8 @@ from augury.images import LabelledImages
 
 STYLEGAN = "dataset.json"
 """The file with the labels of a StyleGAN data set."""
-HEAD = 4096
-_LABELS = re.compile(rb'^[^"]*\{\s*"labels"\s*:\s*(null|\[\s*\[\s*")')
+HEAD = 2**16
+_LABELS = re.compile(rb'"labels"\s*:\s*(null|\[\s*\[\s*")')
 EXPORTED = {"classes.json", "manifest.jsonl"}
 """What an export of class folders writes beside them. Neither is counted as skipped."""
 
@@ -45,7 +45,7 @@ def holds_images(root: Path) -> bool:
 
 
 def begins_labels(raw: bytes) -> bool:
-    """Whether the first bytes of a JSON file are those of StyleGAN's: {"labels": [["file", …]]} or {"labels": null}."""
+    """Whether the first bytes of a JSON file have StyleGAN's entry: "labels": [["file", …]] or "labels": null."""
     return bool(_LABELS.search(raw))
 
 
@@ -61,15 +61,16 @@ def find(root: Path, options: LoadOptions) -> ImageIndex:
     """
     skipped = SkippedFiles()
     paths = walked(root, skipped, options.follow_links)
-    layout = arranged(root, paths, skipped, options.labelled, options.class_folder)
 
-    def fetch(i: int) -> bytes:
-        return safety.file_bytes(root.joinpath(*paths[layout.order[i]]))
+    def content(i: int) -> bytes:
+        return safety.file_bytes(root.joinpath(*paths[i]))
+
+    layout = arranged(root, paths, skipped, content, options.labelled, options.class_folder)
 
     return ImageIndex(
         layout.names,
         layout.labels,
-        fetch,
+        lambda i: content(layout.order[i]),
         numeric=False,
         split=layout.split,
         ignored=skipped.counts,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -49,16 +49,21 @@ class Layout:
 
 
 def arranged(
-    root: Path, paths: Sequence[Parts], skipped: SkippedFiles, labelled: bool = True, class_folder: int | None = None
+    root: Path,
+    paths: Sequence[Parts],
+    skipped: SkippedFiles,
+    content: Callable[[int], bytes],
+    labelled: bool = True,
+    class_folder: int | None = None,
 ) -> Layout:
     """Sort image files, given as path components relative to `root`, into classes and splits.
 
     Segmentation masks and images outside any folder are counted in `skipped`. With `class_folder` k, the k-th folder
-    below those of splits names the class, counted from the end if negative.
+    below those of splits names the class, counted from the end if negative. `content` returns the bytes of a file.
 
     Raises DataError when there are no images, or when it is unclear which folders are classes and which are splits.
     """
-    masks = find_masks(paths)
+    masks = find_masks(paths, content)
     for i in masks:
         skipped.add(MASKS, paths[i][:-1])
     usable = [i for i in range(len(paths)) if i not in masks]

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 
+import numpy as np
+
+from augury.data.decoding import image_decoder
 from augury.data.decoding.split_names import split_code
+from augury.errors import DataError
 
 _MASK_NAMES = (
     "mask masks seg segs segm segmentation segmentations segmentationclass segmentationobject gt groundtruth annotation "
@@ -21,18 +26,23 @@ _MASKS, _IMAGES = frozenset(_MASK_NAMES.split()), frozenset(_IMAGE_NAMES.split()
 _WORDS = "mask|masks|seg|segm|segmentation|gt|ground[ _-]?truth|label|labels|annot|annotation|annotations|trimap|matte"
 _WORD = re.compile(_WORDS, re.IGNORECASE)
 _SHORT = ("mask", "label", "gt", "seg")
+FLAT = 8
+"""Most grey values of a segmentation mask; photographs have more."""
+TRIED = 5
+"""Pairs of image and mask that are decoded."""
+_JPEG = re.compile(r"\.jpe?g$", re.IGNORECASE)
 Folder = tuple[str, ...]
 _TWIN = re.compile(
     rf"(?P<base>.+?)[ _.-]+(?:{_WORDS})(?:[ _-]?\d+)?|(?:{_WORDS})[ _.-]+(?P<base_after>.+)", re.IGNORECASE
 )
 
 
-def find_masks(paths: Sequence[tuple[str, ...]]) -> set[int]:
+def find_masks(paths: Sequence[tuple[str, ...]], content: Callable[[int], bytes]) -> set[int]:
     """Return the indices of the masks among image files, given as path components.
 
     A file is a mask if it is called as another image of its folder and _mask, _seg, _gt or the like. A folder called
     masks, labels, ground_truth or the like holds masks if each folder beside it is called images or is a split, or if
-    at least half of its files are called as images of the folder above.
+    at least half of its files are called as images of the folder above. `content` returns the bytes of a file.
     """
     by_folder: dict[Folder, list[int]] = defaultdict(list)
     for i, parts in enumerate(paths):
@@ -56,8 +66,36 @@ def find_masks(paths: Sequence[tuple[str, ...]]) -> set[int]:
         if of_masks and any(folder[: depth + 1] in of_masks for depth in range(len(folder))):
             found.update(members)
         else:
-            found.update(_twins(paths, members))
+            found.update(_twins(paths, members) or _flat_twins(paths, members, content))
     return found
+
+
+def _flat_twins(paths: Sequence[tuple[str, ...]], members: Sequence[int], content: Callable[[int], bytes]) -> list[int]:
+    """Return the masks x.png beside the images x.jpg, where at least half of the files of a folder lie in such pairs.
+
+    Names alone do not tell, so that a few pairs are decoded: a mask has at most FLAT grey values, the image has more.
+    """
+    by_stem: dict[str, list[int]] = defaultdict(list)
+    for i in members:
+        by_stem[_stem(paths[i][-1])].append(i)
+    if 4 * (len(members) - len(by_stem)) < len(members):
+        return []
+    pairs = [sorted(same, key=lambda i: not _JPEG.search(paths[i][-1])) for same in by_stem.values() if len(same) == 2]
+    pairs = [pair for pair in pairs if _JPEG.search(paths[pair[0]][-1]) and not _JPEG.search(paths[pair[1]][-1])]
+    for image, mask in pairs[:: max(1, len(pairs) // TRIED)]:
+        if not _values(content, mask) <= FLAT < _values(content, image):
+            return []
+    return [mask for _, mask in pairs]
+
+
+def _values(content: Callable[[int], bytes], i: int) -> float:
+    """Return the number of grey values of an image; infinity for a damaged one."""
+    try:
+        raw = content(i)
+        grey = image_decoder.pixels(raw, image_decoder.header(raw).size, "crop", True)
+    except (DataError, OSError):
+        return math.inf
+    return len(np.unique(grey))
 
 
 def _twins(paths: Sequence[tuple[str, ...]], members: Sequence[int]) -> list[int]:

@@ -313,7 +313,9 @@ def _class_folders(path: Path, members: _Members, codes: list[int] | None, optio
         members.skipped.add(suffix, count=len(keys))
     layout = Layout([], [], [])
     if bare or not members.bad:
-        layout = arranged(path, bare, members.skipped, options.labelled, options.class_folder)
+        layout = arranged(
+            path, bare, members.skipped, lambda k: members.fetch(good[k]), options.labelled, options.class_folder
+        )
     split = layout.split
     if split is None and codes is not None:
         split = [codes[members.source[good[k]]] for k in layout.order]
