@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from making import GREY, packed, png, rows, written
 from torch.utils.data import ConcatDataset, Dataset, Subset
 
 from augury.data import from_arrays, inspect, load
 from augury.errors import DataError
 from augury.pipeline.external_trial import matched
+from tests.helpers.image_files import GREY, packed, png, rows, written
 
 COMPOSED, DECOMPOSED = (unicodedata.normalize(form, "müller_é") for form in ("NFC", "NFD"))
 

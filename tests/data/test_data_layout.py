@@ -7,13 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from making import GREY, packed, png, written
 from PIL import Image
 
 from augury.data import load
 from augury.data.decoding.split_names import split_code, split_codes
 from augury.data.formats.masks import find_masks
 from augury.errors import DataError, SettingsError
+from tests.helpers.image_files import GREY, packed, png, written
 
 
 def tree(root: Path, *folders: str, count: int = 2) -> Path:
@@ -188,7 +188,7 @@ def test_stylegan_in_an_archive_is_refused(tmp_path: Path) -> None:
 
 
 def test_splits_in_the_middle_of_the_names_of_shards(tmp_path: Path) -> None:
-    from making import pictures
+    from tests.helpers.image_files import pictures
 
     (tmp_path / "in").mkdir()
     for part in ("train", "val"):

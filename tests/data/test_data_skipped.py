@@ -8,13 +8,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from making import png, rows, written
 from PIL import Image, features
 from typer.testing import CliRunner
 
 from augury.cli.commands import app
 from augury.data import inspect, load, skipped_lines
 from augury.errors import DataError, SettingsError
+from tests.helpers.image_files import png, rows, written
 
 HEIC = b"\0\0\0\x24ftypheic" + bytes(200)
 
@@ -135,7 +135,7 @@ def test_links_are_allowed_into_a_named_folder_alone(tmp_path: Path) -> None:
 
 
 def test_an_archive_reports_other_files_too(tmp_path: Path) -> None:
-    from making import packed
+    from tests.helpers.image_files import packed
 
     files = {f"set/{c}/{i}.png": png(i) for c in "ab" for i in range(2)} | {f"set/c/{i}.heic": HEIC for i in range(3)}
     path = packed(tmp_path / "set.tar", files | {"set/a/7": encoded("JPEG")})

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
@@ -28,6 +27,8 @@ _WORD = re.compile(_WORDS, re.IGNORECASE)
 _SHORT = ("mask", "label", "gt", "seg")
 FLAT = 8
 """Most grey values of a segmentation mask; photographs have more."""
+SAME = 16
+"""Mean difference of grey values up to which two files are one picture."""
 TRIED = 5
 """Pairs of image and mask that are decoded."""
 _JPEG = re.compile(r"\.jpe?g$", re.IGNORECASE)
@@ -82,20 +83,21 @@ def _flat_twins(paths: Sequence[tuple[str, ...]], members: Sequence[int], conten
         return []
     pairs = [sorted(same, key=lambda i: not _JPEG.search(paths[i][-1])) for same in by_stem.values() if len(same) == 2]
     pairs = [pair for pair in pairs if _JPEG.search(paths[pair[0]][-1]) and not _JPEG.search(paths[pair[1]][-1])]
-    for image, mask in pairs[:: max(1, len(pairs) // TRIED)]:
-        if not _values(content, mask) <= FLAT < _values(content, image):
-            return []
-    return [mask for _, mask in pairs]
+    tried = pairs[:: max(1, len(pairs) // TRIED)]
+    return [mask for _, mask in pairs] if all(_is_mask_of(content, *pair) for pair in tried) else []
 
 
-def _values(content: Callable[[int], bytes], i: int) -> float:
-    """Return the number of grey values of an image; infinity for a damaged one."""
+def _is_mask_of(content: Callable[[int], bytes], image: int, mask: int) -> bool:
+    """Whether the second of two files has few grey values, the first more, and they are not one picture saved twice."""
     try:
-        raw = content(i)
-        grey = image_decoder.pixels(raw, image_decoder.header(raw).size, "crop", True)
+        raws = [content(i) for i in (image, mask)]
+        size, own = (image_decoder.header(raw).size for raw in raws)
+        shown = image_decoder.pixels(raws[0], size, "crop", True).astype(np.int16)
+        flat = image_decoder.pixels(raws[1], own, "crop", True)
+        alike = np.abs(shown - image_decoder.pixels(raws[1], size, "crop", True)).mean() <= SAME
     except (DataError, OSError):
-        return math.inf
-    return len(np.unique(grey))
+        return False
+    return bool(len(np.unique(flat)) <= FLAT < len(np.unique(shown)) and not alike)
 
 
 def _twins(paths: Sequence[tuple[str, ...]], members: Sequence[int]) -> list[int]:
