@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from augury.data import load
+from augury.data import from_arrays, load
 from augury.data.decoding.split_names import split_code, split_codes
 from augury.data.formats.masks import find_masks
 from augury.errors import DataError, SettingsError
-from tests.helpers.image_files import GREY, packed, png, written
+from tests.helpers.image_files import GREY, packed, png, rows, written
 
 
 def tree(root: Path, *folders: str, count: int = 2) -> Path:
@@ -54,6 +54,18 @@ def test_classes_that_sound_like_splits_stay_classes(tmp_path: Path, names: tupl
 def test_a_name_of_a_split_is_one_word() -> None:
     assert split_code("Test_Set") == 2 and split_code("x_train_test") == -1 and split_code("attest") == -1
     assert split_codes(["seg_train", "seg_test", "seg_pred"]) == {"seg_train": 0, "seg_test": 2}
+
+
+def test_splits_of_arrays_and_tables_have_the_same_spellings(tmp_path: Path) -> None:
+    names = ["Training", "Training", "dev", "dev", "hold-out", "hold-out"]
+    data = from_arrays(GREY, [0, 1] * 3, split=names)
+    assert data.split is not None and data.split.tolist() == [0, 0, 1, 1, 2, 2]
+    written(tmp_path, {f"{i}.png": png(i) for i in range(6)})
+    table = rows(
+        tmp_path / "set.csv", ["path", "label", "split"], [[f"{i}.png", "ab"[i % 2], names[i]] for i in range(6)]
+    )
+    tabled = load(table)
+    assert tabled.split is not None and tabled.split.tolist() == [0, 0, 1, 1, 2, 2]
 
 
 def test_outer_and_doubled_folders_are_no_classes(tmp_path: Path) -> None:

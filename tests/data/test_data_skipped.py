@@ -12,7 +12,7 @@ from PIL import Image, features
 from typer.testing import CliRunner
 
 from augury.cli.commands import app
-from augury.data import inspect, load, skipped_lines
+from augury.data import inspect, load, pictures, read_unlabelled, skipped_lines
 from augury.errors import DataError, SettingsError
 from tests.helpers.image_files import png, rows, written
 
@@ -122,7 +122,7 @@ def test_links_are_allowed_into_a_named_folder_alone(tmp_path: Path) -> None:
         (root / "ab"[i % 2]).mkdir(parents=True, exist_ok=True)
         (root / "ab"[i % 2] / f"{i}.png").symlink_to(pool / f"{i}.png")
     (root / "a" / "9.png").symlink_to(secret / "9.png")
-    with pytest.raises(DataError, match=r"found no images \(5 links that lead outside \(allow.*--follow-links FOLDER"):
+    with pytest.raises(DataError, match=r"found no images \(5 links that lead outside \(copy.*--follow-links FOLDER"):
         load(root)
     data = load(root, follow_links=pool)
     assert data.counts.tolist() == [2, 2] and data.notes["ignored"] == {"links that lead outside": 1}
@@ -132,6 +132,16 @@ def test_links_are_allowed_into_a_named_folder_alone(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"leads outside the folder of images.*--follow-links FOLDER"):
         load(table)
     assert len(load(table, follow_links=pool)) == 4
+
+
+def test_links_of_unlabelled_and_synthetic_images_are_reported_and_allowed_too(tmp_path: Path) -> None:
+    pool, root = written(tmp_path / "pool", {f"{i}.png": png(i) for i in range(6)}), tmp_path / "in"
+    written(root, {f"{i}.png": png(i) for i in range(2)} | {"9.heic": HEIC, "0_mask.png": png(5)})
+    (root / "linked.png").symlink_to(pool / "5.png")
+    notes: list[str] = []
+    assert len(read_unlabelled(root, (1, 9, 8), on_note=notes.append)) == 2
+    assert len(read_unlabelled(root, (1, 9, 8), follow_links=pool)) == len(pictures(root, follow_links=pool)) == 3
+    assert notes[0].startswith("unlabelled images: 3 files were skipped: 1 .heic (convert to JPEG or PNG), 1 links")
 
 
 def test_an_archive_reports_other_files_too(tmp_path: Path) -> None:

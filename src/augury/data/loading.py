@@ -259,6 +259,7 @@ def pictures(
     window: Window = "file",
     stretch: Stretch = "asinh",
     columns: Mapping[str, str] | None = None,
+    follow_links: str | os.PathLike[str] | None = None,
 ) -> LabelledImages:
     """Load images to be judged, with or without labels, from any format that `load` reads.
 
@@ -275,6 +276,8 @@ def pictures(
         As in `load`.
     columns : mapping of str to str, optional
         As in `load`; ignored where the format has no columns.
+    follow_links : path, optional
+        As in `load`.
 
     Returns
     -------
@@ -290,7 +293,14 @@ def pictures(
     file_format = _recognised(source, None)
     columns = columns if file_format.columns else None
     options = load_options.checked(
-        size=size, fit=fit, on_bad=on_bad, cache=cache, window=window, stretch=stretch, columns=columns
+        size=size,
+        fit=fit,
+        on_bad=on_bad,
+        cache=cache,
+        window=window,
+        stretch=stretch,
+        columns=columns,
+        follow_links=follow_links,
     )
     return file_format.reads(source, replace(options, labelled=False, native=LARGEST))
 

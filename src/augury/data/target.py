@@ -59,6 +59,7 @@ def read_target(
     on_bad: OnBad = "error",
     mirrored: bool = False,
     seed: int = 0,
+    follow_links: str | Path | None = None,
 ) -> TargetImages:
     """Read the images of the target domain.
 
@@ -80,6 +81,8 @@ def read_target(
         Whether a mirror image counts as a near-duplicate. Set it where training mirrors images.
     seed : int
         Selects which labelled target images become test images.
+    follow_links : path, optional
+        As in `load`.
 
     Returns
     -------
@@ -101,7 +104,7 @@ def read_target(
     >>> target.images.shape, target.test is None
     """
     target_path = Path(path)
-    target, labels_known, notes = _read(target_path, labelled, fit, on_bad)
+    target, labels_known, notes = _read(target_path, labelled, fit, on_bad, follow_links)
     apart, left = apart_from(target.images, {"labelled": np.asarray(labelled.images[:])}, mirrored=mirrored)
     notes += _check_shared(target_path, left["labelled"], len(target))
     target = target.take(apart)
@@ -120,18 +123,20 @@ def read_target(
     return TargetImages(rest.images[apart], replace(test, split=None), tuple(notes))
 
 
-def _read(path: Path, labelled: LabelledImages, fit: Fit, on_bad: OnBad) -> tuple[LabelledImages, bool, list[str]]:
+def _read(
+    path: Path, labelled: LabelledImages, fit: Fit, on_bad: OnBad, follow_links: str | Path | None
+) -> tuple[LabelledImages, bool, list[str]]:
     """Return the images in the shape of `labelled`, whether their labels are known, and notes on the changes.
 
     Known labels are returned as codes of the classes of `labelled`.
     """
     size = (labelled.shape[1], labelled.shape[2])
-    labels_known = _labels_known(path, labelled) if path.is_dir() else True
+    labels_known = _labels_known(path, labelled, follow_links) if path.is_dir() else True
     if labels_known:
-        target = pictures(path, size=size, fit=fit, on_bad=on_bad)
+        target = pictures(path, size=size, fit=fit, on_bad=on_bad, follow_links=follow_links)
         labels_known = _same_classes(path, target.classes, labelled.classes)
     else:
-        target = files_below(path, size, fit=fit, on_bad=on_bad, least=FEWEST)
+        target = files_below(path, size, fit=fit, on_bad=on_bad, least=FEWEST, follow_links=follow_links)
     _check_sizes(path, target, size, fit)
     notes = _changes(target, labelled)
     target = replace(target, images=coloured(np.asarray(target.images[:]), labelled.shape[0]))
@@ -141,9 +146,9 @@ def _read(path: Path, labelled: LabelledImages, fit: Fit, on_bad: OnBad) -> tupl
     return target, labels_known, notes
 
 
-def _labels_known(path: Path, labelled: LabelledImages) -> bool:
+def _labels_known(path: Path, labelled: LabelledImages, follow_links: str | Path | None) -> bool:
     """Whether a folder has class folders of the labelled images' classes. Raises DataError when only some agree."""
-    files = walked(path, SkippedFiles())
+    files = walked(path, SkippedFiles(), None if follow_links is None else Path(follow_links))
     folders = {tuple(composed(text(part)) for part in parts[:-1] if split_code(text(part)) < 0) for parts in files}
     loose = () in folders
     names = {parts[0] for parts in folders if parts}

@@ -35,6 +35,7 @@ def read_unlabelled(
     *,
     fit: Fit = "crop",
     on_bad: OnBad = "error",
+    follow_links: str | Path | None = None,
     on_note: Callable[[str], None] = lambda text: None,
 ) -> Images:
     """Read images without labels: all image files below a folder, or any other format that `load` reads.
@@ -50,6 +51,8 @@ def read_unlabelled(
         How images of another shape are resized, as in `load`.
     on_bad : {"error", "skip"}
         What happens with unreadable images.
+    follow_links : path, optional
+        As in `load`.
     on_note : callable
         Receives sentences about files that were skipped.
 
@@ -64,16 +67,22 @@ def read_unlabelled(
     """
     source, size = Path(path), (shape[1], shape[2])
     if source.is_dir():
-        data = files_below(source, size, fit=fit, on_bad=on_bad)
+        data = files_below(source, size, fit=fit, on_bad=on_bad, follow_links=follow_links)
     else:
-        data = load(source, size=size, fit=fit, on_bad=on_bad)
+        data = load(source, size=size, fit=fit, on_bad=on_bad, follow_links=follow_links)
     for line in skipped_lines(data, "unlabelled images: "):
         on_note(line)
     return coloured(data.images, shape[0])
 
 
 def files_below(
-    path: Path, size: tuple[int, int], *, fit: Fit = "crop", on_bad: OnBad = "error", least: int = 2
+    path: Path,
+    size: tuple[int, int],
+    *,
+    fit: Fit = "crop",
+    on_bad: OnBad = "error",
+    least: int = 2,
+    follow_links: str | Path | None = None,
 ) -> LabelledImages:
     """Read all image files anywhere below a folder, at `size` (height, width).
 
@@ -81,7 +90,8 @@ def files_below(
     when there are fewer than `least`, or one cannot be read.
     """
     skipped = SkippedFiles()
-    files = walked(path, skipped)
+    options = checked(size=size, fit=fit, on_bad=on_bad, follow_links=follow_links)
+    files = walked(path, skipped, options.follow_links)
     masks = find_masks(files, lambda i: file_bytes(path.joinpath(*files[i])))
     skipped.add(MASKS, count=len(masks))
     files = [parts for i, parts in enumerate(files) if i not in masks]
@@ -95,7 +105,7 @@ def files_below(
         raise DataError(f"{path}: holds {len(files)} images, but unlabelled images begin to help {words}; give more")
     shown = ["/".join(map(text, parts)) for parts in files]
     index = ImageIndex(shown, names, fetch, numeric=False, ignored=skipped.counts)
-    return reading.read(path, index, checked(size=size, fit=fit, on_bad=on_bad), "folder")
+    return reading.read(path, index, options, "folder")
 
 
 def coloured(images: Images, channels: int) -> Images:

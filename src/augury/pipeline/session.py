@@ -66,7 +66,13 @@ class Session:
         if data.target is None:
             return None
         return read_target(
-            data.target, self.data, fit=data.fit, on_bad=data.on_bad, mirrored=self.flips, seed=self.settings.seed
+            data.target,
+            self.data,
+            fit=data.fit,
+            on_bad=data.on_bad,
+            mirrored=self.flips,
+            seed=self.settings.seed,
+            follow_links=data.follow_links,
         )
 
     @cached_property
@@ -86,7 +92,14 @@ class Session:
         data, path = self.settings.data, self.settings.train.unlabelled
         if path is None:
             return np.empty((0, *self.data.shape), np.uint8)
-        return read_unlabelled(path, self.data.shape, fit=data.fit, on_bad=data.on_bad, on_note=self.callbacks.note)
+        return read_unlabelled(
+            path,
+            self.data.shape,
+            fit=data.fit,
+            on_bad=data.on_bad,
+            follow_links=data.follow_links,
+            on_note=self.callbacks.note,
+        )
 
     @cached_property
     def beside(self) -> Images:

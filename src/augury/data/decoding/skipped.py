@@ -33,7 +33,7 @@ NEXT_STEPS: Mapping[str, str] = {
     **dict.fromkeys((".npy", ".npz", ".mat", ".h5", ".hdf5"), "save the arrays in one .npz with images and labels"),
     ".pdf": "save the pages as images",
     **dict.fromkeys((".csv", ".tsv", ".parquet"), "give this file as the data if it names the classes"),
-    OUTSIDE: "allow the folder where their files lie with --follow-links FOLDER (follow_links=)",
+    OUTSIDE: "copy their files, or allow the folder where they lie with --follow-links FOLDER (follow_links=)",
     MASKS: "beside the images that they belong to; rename them if they are images of their own",
     IN_ROOT: "put into class folders",
     UNNAMED: "add rows if they belong to the data",

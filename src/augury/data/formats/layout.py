@@ -84,7 +84,7 @@ def arranged(
     depths, split, inner_splits = _splits(tree)
     if class_folder is None:
         label_at = depths
-        if not inner_splits:
+        if labelled and not inner_splits:
             _check_unclear(root, tree.paths, depths)
     else:
         label_at = {i: _chosen(root, parts, class_folder, depths[i]) for i, parts in tree.paths.items()}
