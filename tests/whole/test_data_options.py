@@ -177,5 +177,5 @@ def test_a_run_records_and_reports_skipped_files(tmp_path: Path) -> None:
         tmp_path / "in", tmp_path / "r", until="split", on_bad="skip", callbacks=Callbacks(note=notes.append)
     )
     assert notes[0] == "1 file was skipped: 1 .heic (convert to JPEG or PNG)" and "'c' (1 .heic)" in notes[1]
-    assert run.about["data"]["warnings"] == notes[:2]
+    assert run.metadata["data"]["warnings"] == notes[:2]
     assert console.skipped(run) == {"skipped": {".heic": 1}, "empty_classes": {"c": "1 .heic"}}

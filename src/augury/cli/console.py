@@ -61,7 +61,7 @@ def _clock(seconds: float) -> str:
 
 def skipped(run: Run) -> dict[str, Any]:
     """What the JSON of a run says about files that were not read: their counts, and classes without images."""
-    notes = run.about.get("data", {}).get("notes", {})
+    notes = run.metadata.get("data", {}).get("notes", {})
     return {name: notes.get(note, {}) for name, note in SKIPPED.items()}
 
 
