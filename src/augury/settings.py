@@ -134,6 +134,11 @@ class DataSettings(Settings):
         default_factory=dict,
         description='numeric attributes to divide into bins of about equally many images: {"age": 3}',
     )
+    transparency: Literal["white", "black", "ignore"] | None = Field(
+        None,
+        description="background of images with opacity: white or black; ignore: their colours alone; null: white where a file "
+        "declares opacity (arrays of four channels do not)",
+    )
     target: str | None = Field(
         None,
         description="images of the target domain of the classifier, without labels, or with labels that are used for the test alone",
@@ -168,6 +173,7 @@ READING = (
     "window",
     "stretch",
     "bins",
+    "transparency",
 )
 """The settings of `DataSettings` about how data are read."""
 

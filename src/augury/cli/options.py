@@ -59,6 +59,10 @@ Bins = Annotated[
         "--bins", help="age=3: divide a numeric attribute into three bins of about equally many images; repeatable."
     ),
 ]
+Transparency = Annotated[
+    str | None,
+    typer.Option(help="white (default where a file declares opacity), black, or ignore: the colours alone."),
+]
 Seed = Annotated[int | None, typer.Option(help="Seed of all random numbers of the run; default: 0.", min=0)]
 Device = Annotated[str | None, typer.Option(help="auto (default), cpu, cuda or mps.")]
 Drawing = Annotated[
@@ -125,6 +129,7 @@ DATA: dict[str, tuple[str, Any, Callable[[Any], Any]]] = {
     "window": ("window", Window, _window),
     "stretch": ("stretch", Stretch, str),
     "bins": ("bins", Bins, lambda texts: {name: value(n) for name, n in (pair("--bins", text) for text in texts)}),
+    "transparency": ("transparency", Transparency, str),
 }
 """Every option about reading data: parameter -> (setting of `DataSettings`, type, conversion of its value)."""
 

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from augury.data import bins as numeric
 from augury.data.decoding import load_options
 from augury.data.decoding.label_encoding import regrouped
-from augury.data.decoding.load_options import LoadOptions, OnBad, Split, Stretch, Window
+from augury.data.decoding.load_options import LoadOptions, OnBad, Split, Stretch, Transparency, Window
 from augury.data.decoding.resize import LARGEST, Fit, Size
 from augury.data.embedded import SAMPLES, sample
 from augury.data.formats import arrays, cifar, csv, folder, idx, imagefolder, npz, parquet, tar, torch_dataset
@@ -129,6 +129,7 @@ def load(
     window: Window = "file",
     stretch: Stretch = "asinh",
     bins: Mapping[str, int] | None = None,
+    transparency: Transparency | None = None,
 ) -> LabelledImages:
     """Load labelled images from a path, arrays (X, y), a torch Dataset, or an embedded sample.
 
@@ -165,6 +166,9 @@ def load(
         Brightness curve of FITS images.
     bins : mapping of str to int, optional
         {"age": 3} divides a numeric attribute into 3 bins of about equally many images ("0–29", "30–54", "55–116").
+    transparency : {"white", "black", "ignore"}, optional
+        Background for images with opacity; "ignore" uses their colours alone. None: white where a file declares
+        opacity. Arrays of four channels do not declare it, so they need a choice.
 
     Returns
     -------
@@ -197,6 +201,7 @@ def load(
         group=group,
         split=split,
         binned=tuple(numeric.checked(bins)),
+        transparency=transparency,
     )
     data = numeric.binned(_read(path, options, format), bins or {})
     return data if split == "given" else regrouped(data, None, split)
@@ -213,7 +218,7 @@ def _read(
         _refuse_path_options("a set given in memory", options, format)
         if isinstance(path, tuple) and len(path) == 2:
             _refuse_columns("a set given in memory", options)
-            return arrays.from_arrays(*path, size=options.size, fit=options.fit)
+            return arrays.from_arrays(*path, size=options.size, fit=options.fit, transparency=options.transparency)
         if isinstance(path, Dataset):
             return torch_dataset.read(path, options)
         raise DataError(f"a {type(path).__name__} is no set of images; give a path, (X, y) or a Dataset of pairs")
@@ -240,6 +245,7 @@ def pictures(
     window: Window = "file",
     stretch: Stretch = "asinh",
     columns: Mapping[str, str] | None = None,
+    transparency: Transparency | None = None,
 ) -> LabelledImages:
     """Load images to be judged, with or without labels, from any format that `load` reads.
 
@@ -252,7 +258,7 @@ def pictures(
     size : int or (int, int), optional
         Height and width in pixels, or one number for both. None keeps images that all have one size, whatever it is,
         and resizes others to 64 x 64.
-    fit, on_bad, cache, window, stretch
+    fit, on_bad, cache, window, stretch, transparency
         As in `load`.
     columns : mapping of str to str, optional
         As in `load`; ignored where the format has no columns.
@@ -271,7 +277,14 @@ def pictures(
     file_format = _recognised(source, None)
     columns = columns if file_format.columns else None
     options = load_options.checked(
-        size=size, fit=fit, on_bad=on_bad, cache=cache, window=window, stretch=stretch, columns=columns
+        size=size,
+        fit=fit,
+        on_bad=on_bad,
+        cache=cache,
+        window=window,
+        stretch=stretch,
+        columns=columns,
+        transparency=transparency,
     )
     return file_format.reads(source, replace(options, labelled=False, native=LARGEST))
 

@@ -142,7 +142,16 @@ def _load_synthetic(synthetic: Source, d: DataSettings, size: tuple[int, int]) -
     """
     if isinstance(synthetic, LabelledImages):
         return synthetic if synthetic.fingerprint else finished(synthetic, least=1)
-    reading = partial(pictures, synthetic, size=size, fit=d.fit, on_bad=d.on_bad, window=d.window, stretch=d.stretch)
+    reading = partial(
+        pictures,
+        synthetic,
+        size=size,
+        fit=d.fit,
+        on_bad=d.on_bad,
+        window=d.window,
+        stretch=d.stretch,
+        transparency=d.transparency,
+    )
     named = {role: column for role, column in d.columns.items() if role in ("image", "label")}
     try:
         return reading(columns=named)

@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import Literal
 
 from augury.data.decoding import resize
+from augury.data.decoding.pixel_range import Range
 from augury.data.decoding.resize import Fit, Size
 from augury.errors import SettingsError
 
 OnBad = Literal["error", "skip"]
 Window = Literal["file", "percentile"] | tuple[float, float]
 Stretch = Literal["asinh", "linear"]
+Transparency = Literal["white", "black", "ignore"]
 Split = Literal["given", "new"]
 UNGROUPED = "none"
 """Value of `group` that disables grouping, whatever the columns or arrays are called."""
@@ -33,6 +35,8 @@ class LoadOptions:
         Images that all have one size keep it up to this many pixels a side.
     binned
         Numeric columns that will be divided into bins. They become attributes however many values they have.
+    value_range
+        Black and white of images whose files do not declare them; chosen while reading.
     """
 
     size: Size | None = None
@@ -49,6 +53,8 @@ class LoadOptions:
     group: str | None = None
     split: Split = "given"
     binned: tuple[str, ...] = ()
+    transparency: Transparency | None = None
+    value_range: Range | None = None
 
     @property
     def asks_for_columns(self) -> bool:
@@ -75,12 +81,17 @@ def checked(
     group: str | None = None,
     split: Split = "given",
     binned: Sequence[str] = (),
+    transparency: Transparency | None = None,
 ) -> LoadOptions:
     """Return the options as LoadOptions. Raises SettingsError when one is out of range."""
     if on_bad not in ("error", "skip"):
         raise SettingsError(f"on_bad is '{on_bad}'; choose 'error' or 'skip'")
     if stretch not in ("asinh", "linear"):
         raise SettingsError(f"stretch is '{stretch}'; choose 'asinh' (faint light is lifted) or 'linear'")
+    if transparency not in (None, "white", "black", "ignore"):
+        raise SettingsError(
+            f"transparency is '{transparency}'; choose 'white' or 'black' (the background), or 'ignore' (colours alone)"
+        )
     if window not in ("file", "percentile"):
         try:
             centre, width = (float(value) for value in window)
@@ -115,4 +126,5 @@ def checked(
         group=group,
         split=split,
         binned=tuple(binned),
+        transparency=transparency,
     )

@@ -17,13 +17,14 @@ from augury.data.decoding import cache, codecs, image_decoder, resize
 from augury.data.decoding.image_index import ImageIndex
 from augury.data.decoding.label_encoding import attributes_of, coded, finished
 from augury.data.decoding.load_options import LoadOptions
+from augury.data.decoding.pixel_range import Range
 from augury.data.decoding.resize import Size
 from augury.data.decoding.worker_pool import DecoderPool
 from augury.errors import DataError
 from augury.files import digest
 from augury.images import Codes, Images, LabelledImages
 
-DECODING = 2
+DECODING = 3
 """Version of the decoding. Increase it when the same file would give other pixels, so that old cache entries are not used."""
 _CHUNK = 128
 
@@ -149,6 +150,7 @@ def _cached(path: Path, index: ImageIndex, options: LoadOptions, pool: DecoderPo
     needed when the cache has the images. It is postponed where as many images were cached from this path before.
     """
     decode_settings: list[Any] = [options.size, options.fit, options.window, options.stretch]
+    decode_settings += [options.transparency]
     decode_settings += [options.native] if options.native != resize.NATIVE_LIMIT else []
     mark = cache.Mark(options.cache, digest([str(path.absolute()), len(index.names), decode_settings]))
     headers, bad, content = _looked(index, options, pool, alone=mark.is_set())
@@ -196,10 +198,12 @@ def _decoded(
     """Decode all usable images into the cache. When some prove damaged, choose size and colour again without them."""
     while True:
         headers = {i: header for i, header in looks.items() if i not in bad}
+        limits = image_decoder.common_range(headers.values())
+        decoding = replace(options, value_range=limits)
         skipped = [{"file": index.names[i], "reason": bad[i]} for i in sorted(bad)]
         if not headers:
             raise DataError(_complaint(path, skipped))
-        counted = Counter(replace(header, group="") for header in headers.values())
+        counted = Counter(_without_own(header, limits) for header in headers.values())
         goal = resize.target((header.size for header in counted), options.size, options.native)
         grey = all(header.grey for header in counted)
         metadata = {
@@ -216,13 +220,23 @@ def _decoded(
         }
         chosen = list(headers)
 
-        def chunks(chosen: list[int] = chosen, goal: Size = goal, grey: bool = grey) -> Iterator[Images]:
-            return _chunks(index, chosen, goal, options, grey, pool)
+        def chunks(
+            chosen: list[int] = chosen, goal: Size = goal, grey: bool = grey, decoding: LoadOptions = decoding
+        ) -> Iterator[Images]:
+            return _chunks(index, chosen, goal, decoding, grey, pool)
 
         try:
             return cache.keep(entry, (len(chosen), 1 if grey else 3, *goal), chunks, metadata)
         except _Damaged as error:
             bad |= error.reasons
+
+
+def _without_own(header: image_decoder.Header, limits: Range | None) -> image_decoder.Header:
+    """Return a header without what only its own image has: the group, and values in place of the common range."""
+    if header.values is None or limits is None:
+        return replace(header, group="")
+    tones = f"{limits[0]:g} to {limits[1]:g}, chosen for the values of all images that declare none"
+    return replace(header, group="", values=None, tones="; ".join(filter(None, (tones, header.tones))))
 
 
 def _look(options: LoadOptions, alone: bool, raw: bytes | str) -> _Look:

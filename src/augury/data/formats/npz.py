@@ -135,6 +135,7 @@ def _plain(path: Path, members: Mapping[str, npt.NDArray[Any]], options: LoadOpt
         fit=options.fit,
         notes={"format": "npz", "source": str(path), **notes},
         native=options.native,
+        transparency=options.transparency,
         least=2 if options.labelled else 1,
     )
 
@@ -208,6 +209,7 @@ def _medmnist(path: Path, members: Mapping[str, npt.NDArray[Any]], options: Load
         names=names,
         notes={"format": "npz (MedMNIST)", "source": str(path), **notes},
         native=options.native,
+        transparency=options.transparency,
         least=2 if options.labelled else 1,
     )
 

@@ -13,10 +13,11 @@ from PIL import Image
 
 from augury.data.decoding import reading, safety
 from augury.data.decoding.image_index import ImageIndex
-from augury.data.decoding.load_options import LoadOptions
+from augury.data.decoding.load_options import LoadOptions, Transparency
 from augury.data.decoding.safety import external
 from augury.data.decoding.temporary_store import open_temporary_store
 from augury.data.formats import table
+from augury.data.formats.arrays import FOUR_CHANNELS
 from augury.errors import DataError, SettingsError
 from augury.images import LabelledImages
 
@@ -55,7 +56,7 @@ def read(dataset: Dataset, options: LoadOptions) -> LabelledImages:
             try:
                 item = _item_at(dataset, i)
                 chosen = chosen or _roles(item, options, kind)
-                raw, row = _encoded_row(item, chosen, codes)
+                raw, row = _encoded_row(item, chosen, codes, options.transparency)
             except _Unclear as error:
                 raise DataError(f"{kind}: {error}") from error
             except DataError as error:
@@ -144,18 +145,21 @@ def _others(chosen: Mapping[str, str]) -> dict[str, str]:
 
 
 def _encoded_row(
-    item: tuple[Any, Any] | Mapping[str, Any], chosen: Mapping[str, str], codes: Mapping[str, tuple[str, ...]]
+    item: tuple[Any, Any] | Mapping[str, Any],
+    chosen: Mapping[str, str],
+    codes: Mapping[str, tuple[str, ...]],
+    transparency: Transparency | None,
 ) -> tuple[bytes, dict[str, str | None]]:
     """Return the encoded image of an item, and its columns as text. Raises DataError without the item's name."""
     if not isinstance(item, Mapping):
         image, label = item
-        return _encoded(image), {LABEL: _label(label, codes.get("label", ()))}
+        return _encoded(image, transparency), {LABEL: _label(label, codes.get("label", ()))}
     with external("lacks the entry {}"):
         image, label = item[chosen["image"]], item[chosen["label"]]
     row = {
         str(k): _word(v, codes.get(str(k), ())) for k, v in item.items() if k not in (chosen["image"], chosen["label"])
     }
-    return _encoded(image), {LABEL: _label(label, codes.get(chosen["label"], ())), **row}
+    return _encoded(image, transparency), {LABEL: _label(label, codes.get(chosen["label"], ())), **row}
 
 
 def _word(value: Any, names: tuple[str, ...]) -> str | None:
@@ -185,9 +189,15 @@ def _label(label: Any, classes: tuple[str, ...]) -> str:
     return classes[code] if classes else str(code)
 
 
-def _encoded(image: Any) -> bytes:
+def _encoded(image: Any, transparency: Transparency | None) -> bytes:
     """Encode an image without loss: as PPM where possible, because it is fast."""
-    picture = image if isinstance(image, Image.Image) else Image.fromarray(_array(image))
+    if isinstance(image, Image.Image):
+        picture = image
+    else:
+        array = _array(image)
+        if array.ndim == 3 and array.shape[2] == 4 and transparency is None:
+            raise DataError(FOUR_CHANNELS)
+        picture = Image.fromarray(array)
     kind = "PPM" if picture.mode in ("L", "RGB") else "PNG" if picture.mode in _PNG else "TIFF"
     file = io.BytesIO()
     with external(f"is a picture of mode {picture.mode}, which cannot be kept ({{}}); make it RGB"):
