@@ -102,6 +102,7 @@ def split(
     """
     import numpy as np
 
+    from augury.data import cautions
     from augury.exports import ARRAYS, named, writer
     from augury.files import refuse_within
     from augury.pipeline.inputs import load_splits
@@ -113,6 +114,8 @@ def split(
     settings = settled({}, extra, {"data": data or {}}, without_none(seed=seed))
     refuse_unread(extra, ("data", "prove"), "when images are split")
     splits, originals = load_splits(path, settings, arrays=kind in ARRAYS)
+    for caution in cautions(splits):
+        typer.echo(f"Caution: {caution}", err=True)
     done = write(output, splits, originals=originals, link=False, force=force)
     assert splits.split is not None
     count = np.bincount(splits.split, minlength=len(SPLITS)).tolist()

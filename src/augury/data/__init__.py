@@ -1,6 +1,7 @@
 """Load labelled images as `LabelledImages`, split them into train, validation and test, and summarise them."""
 
 from augury.data.bins import binned
+from augury.data.cautions import cautions
 from augury.data.contact_sheet import beside, draw_contact_sheet, picture_sheet
 from augury.data.decoding.label_encoding import finished, regrouped
 from augury.data.embedded import SAMPLES, STRIPED, sample
@@ -23,6 +24,7 @@ __all__ = [
     "apart_from",
     "beside",
     "binned",
+    "cautions",
     "census",
     "copied",
     "draw_contact_sheet",

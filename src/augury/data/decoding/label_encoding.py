@@ -90,9 +90,9 @@ def coded_split(values: npt.ArrayLike, n: int) -> npt.NDArray[np.int8]:
 
 
 def finished(data: LabelledImages, pixels: str | None = None, least: int = 2) -> LabelledImages:
-    """Add the fingerprint to `data`.
+    """Add the fingerprint to `data`, and leave out groups of which there is only one.
 
-    It is a digest of pixels, labels, classes, attributes, groups and split, but not of names.
+    The fingerprint is a digest of pixels, labels, classes, attributes, groups and split, but not of names.
 
     Parameters
     ----------
@@ -119,6 +119,7 @@ def finished(data: LabelledImages, pixels: str | None = None, least: int = 2) ->
             f"at least two classes with images are needed, but there is only one: {only}; add a folder (or label) for "
             "each further class"
         )
+    data = _without_single_group(data)
     hashed: list[Any] = [data.images.shape, pixels or pixel_digest(data.images), data.classes, _content(data.labels)]
     hashed += [(name, a.values, _content(a.codes)) for name, a in sorted(data.attributes.items())]
     hashed += ["" if codes is None else _content(codes) for codes in (data.groups, data.split)]
@@ -154,13 +155,28 @@ def regrouped(data: LabelledImages, group: str | None, split: str = "given") -> 
     if group is not None:
         groups = data.attributes[group].codes if group != UNGROUPED else None
         notes["grouped_by"] = group
+        notes = {name: note for name, note in notes.items() if name not in ("groups_left_out", "possible_groups")}
     if split == "new":
         notes["split"] = "the parts that the data came in are forgotten"
     if groups is data.groups and split_codes is data.split:
-        return data
+        return data if notes == data.notes else replace(data, notes=notes)
     hashed = [data.fingerprint, *("" if codes is None else _content(codes) for codes in (groups, split_codes))]
     fingerprint = hashlib.sha256(repr(hashed).encode()).hexdigest()[:16]
-    return replace(data, groups=groups, split=split_codes, notes=notes, fingerprint=fingerprint)
+    changed = replace(data, groups=groups, split=split_codes, notes=notes, fingerprint=fingerprint)
+    return changed if group is None else _without_single_group(changed)
+
+
+def _without_single_group(data: LabelledImages) -> LabelledImages:
+    """Leave out groups where all images are in one group, as in anonymised files. The notes say so."""
+    if data.groups is None or len(data) < 2 or (data.groups != data.groups[0]).any():
+        return data
+    notes = dict(data.notes)
+    source = notes.pop("grouped_by", "")
+    notes["groups_left_out"] = (
+        f"all {len(data):,} images are in one group{f' ({source})' if source else ''}, so there are no groups, and images of one "
+        "person may lie in several splits; give a table with a column that tells persons apart, or accept it with --group none"
+    )
+    return replace(data, groups=None, notes=notes)
 
 
 def pixel_digest(images: npt.NDArray[np.uint8]) -> str:

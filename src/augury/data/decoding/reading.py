@@ -16,7 +16,7 @@ from PIL import __version__ as pillow_version
 from augury.data.decoding import cache, codecs, image_decoder, resize
 from augury.data.decoding.image_index import ImageIndex
 from augury.data.decoding.label_encoding import attributes_of, coded, finished
-from augury.data.decoding.load_options import LoadOptions
+from augury.data.decoding.load_options import UNGROUPED, LoadOptions
 from augury.data.decoding.pixel_range import Range
 from augury.data.decoding.resize import Size
 from augury.data.decoding.worker_pool import DecoderPool
@@ -73,7 +73,7 @@ def read(path: Path, index: ImageIndex, options: LoadOptions, format: str) -> La
             labels=labels,
             classes=classes,
             attributes=attributes_of({k: _column(index, v, indices) for k, v in index.attributes.items()}),
-            groups=_groups(index, metadata, indices),
+            groups=None if options.group == UNGROUPED else _groups(index, metadata, indices),
             split=None if index.split is None else np.array([index.split[i] for i in indices], np.int8),
             names=tuple(index.names[i] for i in indices),
             notes={
@@ -82,7 +82,7 @@ def read(path: Path, index: ImageIndex, options: LoadOptions, format: str) -> La
                 "ignored": dict(sorted(index.ignored.items())),
                 **index.notes,
                 **_grouped_by(index),
-                **_notes(metadata),
+                **_notes(metadata, options),
             },
         )
         try:
@@ -127,13 +127,14 @@ def _grouped_by(index: ImageIndex) -> dict[str, Any]:
     return {} if group is None else {"grouped_by": group}
 
 
-def _notes(metadata: dict[str, Any]) -> dict[str, Any]:
+def _notes(metadata: dict[str, Any], options: LoadOptions) -> dict[str, Any]:
     notes = {key: metadata[key] for key in metadata if key not in ("kept", "digest", "memory", "groups", "tones")}
     if metadata["tones"]:
         notes["tones"] = metadata["tones"]
-    if metadata["groups"] is not None:
+    nameless = notes.pop("nameless", 0)
+    if metadata["groups"] is not None and options.group != UNGROUPED:
         notes["grouped_by"] = "the PatientID of the DICOM files"
-    if nameless := notes.pop("nameless", 0):
+    elif nameless and options.group != UNGROUPED:
         notes["groups_left_out"] = (
             f"{nameless:,} of {len(metadata['kept']):,} images name no patient (PatientID), so that none is kept together with "
             "others of the same patient; name them all, or give a table with a column of patients"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -63,10 +64,8 @@ def values_of(image: Image.Image) -> npt.NDArray[np.float64]:
         array = array.view(np.int8)
     values = array.astype(np.float64)
     unusable = ~np.isfinite(values)
-    try:
+    with suppress(ValueError):  # a damaged tag declares nothing
         unusable |= values == float(str(_tag(image, _GDAL_NODATA, "nan")).strip("\0 "))
-    except ValueError:
-        pass  # a damaged tag declares nothing
     values[unusable] = np.nan
     if unusable.all():
         raise DataError("has no pixel that is a number")

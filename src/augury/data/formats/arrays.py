@@ -83,8 +83,8 @@ def from_arrays(
     Raises
     ------
     DataError
-        When lengths disagree; there are four channels without `transparency`; pixels are NaN, infinite or out of range; labels have several columns; or there are too
-        few classes.
+        When lengths disagree; there are four channels without `transparency`; pixels are
+        NaN, infinite or out of range; labels have several columns; or there are too few classes.
     SettingsError
         When `size` or `fit` is out of range.
     """

@@ -53,7 +53,7 @@ def read(path: Path, options: LoadOptions) -> LabelledImages:
         groups=fields.groups,
         attributes=fields.attributes,
         bad=fields.bad,
-        notes={"columns": chosen, **table.noted(fields.left_out)},
+        notes={"columns": chosen, **table.noted(fields)},
     )
     return reading.read(path, index, options, "csv")
 

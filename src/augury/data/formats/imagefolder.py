@@ -84,7 +84,7 @@ def read(path: Path, options: LoadOptions) -> LabelledImages:
         attributes=fields.attributes,
         bad=fields.bad,
         ignored=+ignored,
-        notes={"columns": chosen, **table.noted(fields.left_out)},
+        notes={"columns": chosen, **table.noted(fields)},
     )
     return reading.read(root, index, options, "imagefolder")
 

@@ -85,7 +85,7 @@ def read(path: Path, options: LoadOptions) -> LabelledImages:
             groups=fields.groups,
             attributes=fields.attributes,
             bad=fields.bad,
-            notes={"columns": {"image": picture, **chosen}, **table.noted(fields.left_out)},
+            notes={"columns": {"image": picture, **chosen}, **table.noted(fields)},
         )
         return reading.read(path, index, options, "parquet")
 

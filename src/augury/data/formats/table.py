@@ -9,19 +9,9 @@ from pathlib import Path
 from augury.data.decoding import safety
 from augury.data.decoding.label_encoding import SPLIT_NAMES
 from augury.data.decoding.load_options import UNGROUPED, LoadOptions
+from augury.data.formats.column_names import NAMES, candidates, possible_groups
 from augury.errors import DataError, SettingsError
 
-NAMES: Mapping[str, tuple[str, ...]] = {
-    "image": ("path", "file", "file_name", "filename", "file_path", "filepath", "image", "image_path"),
-    "label": ("label", "labels", "class", "class_name", "category"),
-    "group": tuple(
-        name + ending
-        for name in ("group", "groups", "patient", "person", "subject", "track")
-        for ending in ("", "_id", "id")
-    ),
-    "split": ("split",),
-}
-"""Names, in any case, by which the role of a column is recognised."""
 UNUSED = frozenset({"provenance", ""})
 """Columns that become attributes only on request."""
 MOST_VALUES = 100
@@ -54,6 +44,7 @@ class ImageFields:
     attributes: dict[str, list[str]]
     bad: dict[int, str]
     left_out: list[str]
+    possible_groups: dict[str, int]
 
 
 def check_columns(count: int) -> None:
@@ -100,7 +91,7 @@ def of_role(role: str, header: Sequence[str], options: LoadOptions) -> str | Non
     if role == "group" and options.group == UNGROUPED:
         return None
     taken = set(options.columns.values()) | set(options.attributes or ())
-    fits = [name for name in header if name.strip().casefold() in NAMES[role] and name not in taken]
+    fits = candidates(role, [name for name in header if name not in taken])
     if len(fits) > 1:
         raise DataError(
             f"'{fits[0]}' and '{fits[1]}' could both be the {role}; choose with columns={{'{role}': '{fits[0]}'}} "
@@ -137,7 +128,9 @@ def image_fields(
         return [value or "" for value in values]
 
     labels = column("label", "has no label; give it one, or remove its row")
-    groups = column("group", f"has no '{chosen.get('group')}'; give it one, or remove its row")
+    groups = column(
+        "group", f"has no '{chosen.get('group')}'; give it one, remove its row, or use no groups (--group none)"
+    )
     split_names = column("split", "has no split; write train, validation or test")
     split = None if split_names is None else [SPLIT_NAMES.get(split_name.casefold(), -1) for split_name in split_names]
     for i, code in enumerate(split or ()):
@@ -151,7 +144,14 @@ def image_fields(
             left_out.append(name)
         else:
             attributes[name] = [value or "" for value in columns[name]]
-    return ImageFields(labels or [""] * n, split, groups, attributes, wrong, left_out)
+    possible = {}
+    if groups is None and options.group != UNGROUPED:
+        unasked = [name for name in others if name not in (options.attributes or ())]
+        good = [i for i in range(n) if i not in wrong]
+        possible = possible_groups(
+            {name: [columns[name][i] for i in good] for name in unasked}, [(labels or [""] * n)[i] for i in good]
+        )
+    return ImageFields(labels or [""] * n, split, groups, attributes, wrong, left_out, possible)
 
 
 def _is_attribute(name: str, values: Sequence[str | None]) -> bool:
@@ -183,6 +183,7 @@ def files(
     return paths, wrong
 
 
-def noted(left_out: Sequence[str]) -> dict[str, object]:
+def noted(fields: ImageFields) -> dict[str, object]:
     """Return the notes about unused columns."""
-    return {"columns_left_out": list(left_out)} if left_out else {}
+    notes: dict[str, object] = {"columns_left_out": list(fields.left_out)} if fields.left_out else {}
+    return notes | ({"possible_groups": fields.possible_groups} if fields.possible_groups else {})

@@ -18,6 +18,7 @@ from augury.data.decoding.safety import external
 from augury.data.decoding.temporary_store import open_temporary_store
 from augury.data.formats import table
 from augury.data.formats.arrays import FOUR_CHANNELS
+from augury.data.formats.column_names import is_called
 from augury.errors import DataError, SettingsError
 from augury.images import LabelledImages
 
@@ -75,7 +76,7 @@ def read(dataset: Dataset, options: LoadOptions) -> LabelledImages:
             split=fields.split,
             attributes=fields.attributes,
             bad=fields.bad,
-            notes={**({"columns": chosen} if chosen else {}), **table.noted(fields.left_out)},
+            notes={**({"columns": chosen} if chosen else {}), **table.noted(fields)},
         )
         return reading.read(Path(kind), index, options, "dataset")
 
@@ -129,9 +130,7 @@ def _roles(item: tuple[Any, Any] | Mapping[str, Any], options: LoadOptions, kind
     header = [str(name) for name in item]
     image = options.columns.get("image") or next((name for name in ("image", "img") if name in header), None)
     if image is not None:  # a path or file_name beside it is not a second image
-        header = [
-            n for n in header if n in (image, *(options.attributes or ())) or n.casefold() not in table.NAMES["image"]
-        ]
+        header = [n for n in header if n in (image, *(options.attributes or ())) or not is_called("image", n)]
     try:
         table.check_columns(len(header))
         assigned = table.roles(header, options, needed=("label",) if image else ("image", "label"))
