@@ -32,7 +32,9 @@ Fit = Annotated[str | None, typer.Option(help="crop (default: cover, centre crop
 OnBad = Annotated[str | None, typer.Option(help="error (default) or skip: leave unreadable files out and list them.")]
 ReadAs = Annotated[
     str | None,
-    typer.Option("--read-as", help="folder, imagefolder, csv, npz, tar, parquet, idx or cifar; default: detected."),
+    typer.Option(
+        "--read-as", help="folder, imagefolder, csv, pixels, npz, tar, parquet, idx or cifar; default: detected."
+    ),
 ]
 Column = Annotated[
     list[str] | None,

@@ -14,7 +14,19 @@ from augury.data.decoding.label_encoding import regrouped
 from augury.data.decoding.load_options import LoadOptions, OnBad, Split, Stretch, Transparency, Window
 from augury.data.decoding.resize import LARGEST, Fit, Size
 from augury.data.embedded import SAMPLES, sample
-from augury.data.formats import arrays, cifar, csv, folder, idx, imagefolder, npz, parquet, tar, torch_dataset
+from augury.data.formats import (
+    arrays,
+    cifar,
+    csv,
+    folder,
+    idx,
+    imagefolder,
+    npz,
+    parquet,
+    pixel_table,
+    tar,
+    torch_dataset,
+)
 from augury.data.formats.torch_dataset import Dataset
 from augury.errors import DataError, SettingsError
 from augury.images import LabelledImages
@@ -75,7 +87,22 @@ FORMATS = (
         imagefolder.read,
         columns=True,
     ),
-    Format("csv", "a .csv of paths and labels", "columns", csv.recognises, csv.read, columns=True),
+    Format(
+        "pixels",
+        "a .csv of pixel values",
+        "columns, or the only other column; split from Usage",
+        pixel_table.recognises,
+        pixel_table.read,
+        columns=True,
+    ),
+    Format(
+        "csv",
+        "a .csv of paths and labels",
+        "columns; a column of 0 and 1 for each class",
+        csv.recognises,
+        csv.read,
+        columns=True,
+    ),
     Format(
         "parquet",
         "parquet files with images",

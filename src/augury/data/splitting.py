@@ -66,8 +66,9 @@ def split(
     SettingsError
         When the shares leave nothing to train on, or when folds are requested for data that have a split.
     DataError
-        When a class (or its groups) is too small for one in each split; when a given split has no train images,
-        lacks a class in validation or test, or divides a group; or when groups overlap so that no division found gives every class to every split.
+        When a class (or its groups) is too small for one in each split; when a given split has no train images, lacks a
+        class in validation or test, or divides a group; or when groups overlap so that no division found gives every
+        class to every split.
     """
     if not (0 < validation < 1 and 0 < test < 1 and validation + test < 1):
         raise SettingsError(

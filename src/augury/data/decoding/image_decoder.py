@@ -96,7 +96,9 @@ def header(raw: bytes, options: LoadOptions) -> Header:
     width, height = image.size
     limits = wide_pixels.declared_range(image) if wide_pixels.is_wide(image) else None
     return Header(
-        size=(width, height) if turned >= 5 else (height, width),
+        size=(width, height)
+        if turned >= 5 and image.format != "TIFF"
+        else (height, width),  # Pillow turns a TIFF itself
         mode=image.mode,
         grey=_is_grey(image),
         animated=bool(getattr(image, "is_animated", False)) and image.format != "MPO",

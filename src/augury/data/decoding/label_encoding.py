@@ -14,6 +14,8 @@ from augury.data.decoding.load_options import UNGROUPED
 from augury.errors import DataError, SettingsError
 from augury.images import SPLITS, Attribute, Codes, LabelledImages
 
+LONGEST = 200
+"""Most characters of a label; a longer one is most likely text of another kind."""
 SPLIT_NAMES = {"train": 0, "validation": 1, "valid": 1, "val": 1, "test": 2}
 """Accepted names of splits, in lower case -> code into `SPLITS`."""
 
@@ -39,6 +41,13 @@ def column(name: str, values: npt.ArrayLike, n: int) -> npt.NDArray[Any]:
     return np.char.decode(array, "utf-8", "replace") if array.dtype.kind == "S" else array
 
 
+def numbers_or_text(values: Sequence[str]) -> npt.NDArray[Any]:
+    """Return values as int64 when all are whole numbers, so that they sort as numbers; else as text."""
+    if all(len(v) < 19 and v.removeprefix("-").isdecimal() and str(int(v)) == v for v in set(values)):
+        return np.array([int(value) for value in values], np.int64)
+    return np.array(values)
+
+
 def coded(values: npt.NDArray[Any]) -> tuple[Codes, tuple[str, ...]]:
     """int or str [N] -> codes int64 [N], and the distinct values, sorted (numbers as numbers), as strings."""
     distinct, codes = np.unique(values, return_inverse=True)
@@ -52,6 +61,8 @@ def coded_labels(labels: npt.ArrayLike, classes: Sequence[str] | None, n: int) -
     among them. Raises DataError when a label has no class.
     """
     values = column("labels", labels, n)
+    if values.dtype.kind == "U" and n and (length := int(np.char.str_len(values).max())) > LONGEST:
+        raise DataError(f"a label has {length:,} characters, but at most {LONGEST} are read; give shorter names")
     if classes is None:
         return coded(values)
     names = tuple(str(name) for name in classes)

@@ -15,7 +15,7 @@ from PIL import __version__ as pillow_version
 
 from augury.data.decoding import cache, codecs, image_decoder, resize
 from augury.data.decoding.image_index import ImageIndex
-from augury.data.decoding.label_encoding import attributes_of, coded, finished
+from augury.data.decoding.label_encoding import attributes_of, coded, finished, numbers_or_text
 from augury.data.decoding.load_options import UNGROUPED, LoadOptions
 from augury.data.decoding.pixel_range import Range
 from augury.data.decoding.resize import Size
@@ -64,7 +64,7 @@ def read(path: Path, index: ImageIndex, options: LoadOptions, format: str) -> La
     with image_decoder.quiet(), DecoderPool(len(index.names)) as pool:
         images, metadata = _cached(path, index, options, pool)
     if metadata["skipped"] and options.on_bad == "error":
-        raise DataError(_complaint(path, metadata["skipped"]))
+        raise DataError(complaint(path, metadata["skipped"]))
     indices = metadata["kept"]
     try:
         labels, classes = _labels(index, indices)
@@ -90,7 +90,7 @@ def read(path: Path, index: ImageIndex, options: LoadOptions, format: str) -> La
         except DataError as error:
             if not metadata["skipped"]:
                 raise
-            raise DataError(f"{error}. Left out was {_complaint(path, metadata['skipped'])}") from error
+            raise DataError(f"{error}. Left out was {complaint(path, metadata['skipped'])}") from error
     except DataError as error:
         raise DataError(f"{path}: {error}") from error
 
@@ -110,9 +110,7 @@ def _column(index: ImageIndex, values: Sequence[str], indices: Sequence[int]) ->
     """Return the values at `indices` as a str array, or int64 when all are whole numbers and may be sorted as such."""
     chosen = [values[i] for i in indices]
     if index.numeric:
-        distinct = set(chosen)
-        if all(len(v) < 19 and v.removeprefix("-").isdecimal() and str(int(v)) == v for v in distinct):
-            return np.array([int(value) for value in chosen], np.int64)
+        return numbers_or_text(chosen)
     return np.array(chosen)
 
 
@@ -203,7 +201,7 @@ def _decoded(
         decoding = replace(options, value_range=limits)
         skipped = [{"file": index.names[i], "reason": bad[i]} for i in sorted(bad)]
         if not headers:
-            raise DataError(_complaint(path, skipped))
+            raise DataError(complaint(path, skipped))
         counted = Counter(_without_own(header, limits) for header in headers.values())
         goal = resize.target((header.size for header in counted), options.size, options.native)
         grey = all(header.grey for header in counted)
@@ -306,7 +304,8 @@ def _chunks(
         yield np.stack(piece)
 
 
-def _complaint(path: Path, skipped: list[dict[str, str]]) -> str:
+def complaint(path: Path, skipped: list[dict[str, str]]) -> str:
+    """Describe the images that cannot be used, and name what to do."""
     first, others = skipped[0], skipped[1:]
     more = ""
     if others:
