@@ -203,8 +203,7 @@ def _settled(data: LabelledImages, codes: SplitCodes, together: Sequence[Sequenc
         raise DataError(
             f"{len(apart)} near-duplicate pictures lie in more than one part of the given split, such as {shown}; test "
             "results would flatter. data.near_duplicates=drop leaves the copies out of the earlier part and keeps the test "
-            "part as it is, allow lets them be (on the command line with --set); or leave the split out so that Augury "
-            "divides"
+            "part as it is, allow lets them be (on the command line with --set); or let Augury divide: split='new' (--split new)"
         )
     left = codes.copy()
     for cluster in apart:
@@ -223,7 +222,7 @@ def _check_groups(data: LabelledImages, codes: SplitCodes) -> None:
         others = len(np.unique(twice[:, 0])) - 1
         raise DataError(
             f"group {group}{example} lies in {sides} of the given split, and {others} more groups likewise; a group "
-            "must stay on one side: mend the split, or leave it out so that Augury divides by group"
+            "must stay on one side: mend the split, or let Augury divide by group: split='new' (--split new)"
         )
 
 

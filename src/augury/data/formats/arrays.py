@@ -21,6 +21,7 @@ FOUR_CHANNELS = (
     "images have four channels, and an array does not say whether the fourth is opacity; transparency='white' or 'black' "
     "(--transparency white) puts the colours on that background, 'ignore' (--transparency ignore) uses the colours alone"
 )
+BACKGROUNDS = {"white": 255, "black": 0}
 _TRANSPARENCY = {
     None: "",
     "white": "transparency put on white",
@@ -193,16 +194,24 @@ def _planar(piece: Images, layout: str, transparency: Transparency | None, start
     planes = piece[:, None] if layout == "NHW" else piece.transpose(0, 3, 1, 2) if layout == "NHWC" else piece
     if planes.shape[1] < 4 or transparency == "ignore":
         return np.ascontiguousarray(planes[:, :3])
-    alpha = planes[:, 3:].astype(np.float64) / 255
-    background = 255 if transparency == "white" else 0
-    flat = np.rint(planes[:, :3] * alpha + background * (1 - alpha)).astype(np.uint8)
+    flat = _on(planes, transparency or "white")
     lost = _one_colour(flat) & ~_one_colour(planes)
     if lost.any():
+        first = planes[lost][:1]
+        others = [name for name in BACKGROUNDS if name != transparency and not _one_colour(_on(first, name)).all()]
+        others += [] if _one_colour(first[:, :3]).all() else ["ignore"]
+        remedy = " or ".join(f"transparency='{name}' (--transparency {name})" for name in others)
         raise DataError(
-            f"image {start + int(np.flatnonzero(lost)[0])} becomes one colour once its transparency is put on {transparency}; choose "
-            "another transparency: white, black or ignore (--transparency ignore)"
+            f"image {start + int(np.flatnonzero(lost)[0])} becomes one colour once its transparency is put on {transparency}; "
+            f"{f'choose {remedy}' if others else 'leave it out'}"
         )
     return np.ascontiguousarray(flat)
+
+
+def _on(planes: Images, background: str) -> Images:
+    """uint8 [N, 4, H, W] with opacity -> [N, 3, H, W] on a background."""
+    alpha = planes[:, 3:].astype(np.float64) / 255
+    return np.asarray(np.rint(planes[:, :3] * alpha + BACKGROUNDS[background] * (1 - alpha)).astype(np.uint8))
 
 
 def _one_colour(planes: Images) -> npt.NDArray[np.bool_]:

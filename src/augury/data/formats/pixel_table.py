@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -57,7 +57,7 @@ def read(path: Path, options: LoadOptions) -> LabelledImages:
             raise DataError("has no columns of pixels, such as pixel1, pixel2 …, or one column called pixels")
         pixels, columns, bad = _rows(path, layout)
         columns, options, bad = one_hot.joined(columns, options, bad)
-        columns = _with_split(columns)
+        columns = _with_split(columns, bad)
         chosen = _roles(columns, options)
         fields = table.image_fields(columns, chosen, options, bad, len(pixels))
         names = [f"row {i + 1}" for i in range(len(pixels))]
@@ -174,16 +174,16 @@ def _stacked(pixels: Sequence[npt.NDArray[np.generic]], layout: _Layout) -> npt.
     )
 
 
-def _with_split(columns: dict[str, list[str | None]]) -> dict[str, list[str | None]]:
+def _with_split(columns: dict[str, list[str | None]], bad: Mapping[int, str]) -> dict[str, list[str | None]]:
     """Call the column "Usage" the split, where all of its values are names of splits."""
     names = [name for name in columns if canonical(name) == "usage"]
     if len(names) != 1 or candidates("split", list(columns)):
         return columns
     codes = [(USAGE | SPLIT_NAMES).get(canonical(value or ""), -1) for value in columns[names[0]]]
-    if min(codes, default=-1) < 0:
+    if any(code < 0 and i not in bad for i, code in enumerate(codes)):
         return columns
     rest = {name: column for name, column in columns.items() if name != names[0]}
-    return {**rest, "split": [SPLITS[code] for code in codes]}
+    return {**rest, "split": [SPLITS[max(code, 0)] for code in codes]}
 
 
 def _roles(columns: dict[str, list[str | None]], options: LoadOptions) -> dict[str, str]:
