@@ -162,6 +162,7 @@ def large(root: Path) -> Path:
     return root / "large"
 
 
+PIXELS = ("--features", "pixels", "--scores", "fd", "--baseline", "none")
 SPLIT, LOOK = ("split", "-o", "OUT"), ("inspect",)
 ROWS: dict[str, tuple[Callable[[Path], Path], tuple[str, ...], str, list[list[str]]]] = {
     "a person without a name": (blank_person, SPLIT, "has no 'Patient ID'", [["--group", "none"], ["--on-bad", "skip"]]),
@@ -199,6 +200,12 @@ ROWS: dict[str, tuple[Callable[[Path], Path], tuple[str, ...], str, list[list[st
     ),
     "several labels an image": (
         several_labels, SPLIT, "Augury learns one class an image", [["--column", "label=A,B", "--on-bad", "skip"]],
+    ),
+    "white drawings that are scored": (
+        white_drawings, ("evaluate", "IN/icons", *PIXELS), "becomes one colour", [["--transparency", "black"]],
+    ),
+    "columns of tables that are scored": (
+        unknown_columns, ("evaluate", "IN/set.csv", *PIXELS), "no column is the image", [["--column", "image=Image Index"]],
     ),
     "one group": (one_group, LOOK, "are in one group", [["--group", "none"]]),
     "an id that recurs": (another_id, LOOK, "looks like an id", [["--group", "Site ID"], ["--group", "none"]]),

@@ -74,13 +74,19 @@ def inspect(
     }
     console.facts(
         {
-            k: [*v[:5], f"and {len(v) - 5:,} more"] if isinstance(v, list) and len(v) > 6 else v
+            k: _shortened([_shortened(item) if isinstance(item, list) else item for item in v])
+            if isinstance(v, list)
+            else v
             for k, v in summary.items()
         }
     )
     console.cells(tables(images, attributes), every=bool(attributes), splits=images.split is not None)
     for line in census.advice:
         typer.echo(f"- {line}")
+
+
+def _shortened(items: list[Any]) -> list[Any]:
+    return [*items[:5], f"and {len(items) - 5:,} more"] if len(items) > 6 else items
 
 
 @reads

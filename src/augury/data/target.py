@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from augury.data.decoding.label_encoding import SPLIT_NAMES
-from augury.data.decoding.load_options import OnBad
+from augury.data.decoding.load_options import OnBad, Transparency
 from augury.data.decoding.resize import Fit
 from augury.data.formats.folder import text, walked
 from augury.data.loading import pictures
@@ -57,6 +57,7 @@ def read_target(
     on_bad: OnBad = "error",
     mirrored: bool = False,
     seed: int = 0,
+    transparency: Transparency | None = None,
 ) -> TargetImages:
     """Read the images of the target domain.
 
@@ -78,6 +79,8 @@ def read_target(
         Whether a mirror image counts as a near-duplicate. Set it where training mirrors images.
     seed : int
         Selects which labelled target images become test images.
+    transparency : {"white", "black", "ignore"}, optional
+        Background for images with opacity, as in `load`.
 
     Returns
     -------
@@ -99,7 +102,7 @@ def read_target(
     >>> target.images.shape, target.test is None
     """
     target_path = Path(path)
-    target, labels_known, notes = _read(target_path, labelled, fit, on_bad)
+    target, labels_known, notes = _read(target_path, labelled, fit, on_bad, transparency)
     apart, left = apart_from(target.images, {"labelled": np.asarray(labelled.images[:])}, mirrored=mirrored)
     notes += _check_shared(target_path, left["labelled"], len(target))
     target = target.take(apart)
@@ -118,7 +121,9 @@ def read_target(
     return TargetImages(rest.images[apart], replace(test, split=None), tuple(notes))
 
 
-def _read(path: Path, labelled: LabelledImages, fit: Fit, on_bad: OnBad) -> tuple[LabelledImages, bool, list[str]]:
+def _read(
+    path: Path, labelled: LabelledImages, fit: Fit, on_bad: OnBad, transparency: Transparency | None
+) -> tuple[LabelledImages, bool, list[str]]:
     """Return the images in the shape of `labelled`, whether their labels are known, and notes on the changes.
 
     Known labels are returned as codes of the classes of `labelled`.
@@ -126,10 +131,10 @@ def _read(path: Path, labelled: LabelledImages, fit: Fit, on_bad: OnBad) -> tupl
     size = (labelled.shape[1], labelled.shape[2])
     labels_known = _labels_known(path, labelled) if path.is_dir() else True
     if labels_known:
-        target = pictures(path, size=size, fit=fit, on_bad=on_bad)
+        target = pictures(path, size=size, fit=fit, on_bad=on_bad, transparency=transparency)
         labels_known = _same_classes(path, target.classes, labelled.classes)
     else:
-        target = files_below(path, size, fit=fit, on_bad=on_bad, least=FEWEST)
+        target = files_below(path, size, fit=fit, on_bad=on_bad, least=FEWEST, transparency=transparency)
     _check_sizes(path, target, size, fit)
     notes = _changes(target, labelled)
     target = replace(target, images=coloured(np.asarray(target.images[:]), labelled.shape[0]))

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from augury.data.decoding import reading
 from augury.data.decoding.image_index import ImageIndex
 from augury.data.decoding.label_encoding import pixel_digest
-from augury.data.decoding.load_options import OnBad, checked
+from augury.data.decoding.load_options import OnBad, Transparency, checked
 from augury.data.decoding.resize import Fit
 from augury.data.decoding.safety import file_bytes
 from augury.data.formats.folder import text, walked
@@ -28,7 +28,12 @@ NAME = "unlabelled"
 
 
 def read_unlabelled(
-    path: str | Path, shape: tuple[int, int, int], *, fit: Fit = "crop", on_bad: OnBad = "error"
+    path: str | Path,
+    shape: tuple[int, int, int],
+    *,
+    fit: Fit = "crop",
+    on_bad: OnBad = "error",
+    transparency: Transparency | None = None,
 ) -> Images:
     """Read images without labels: all image files below a folder, or any other format that `load` reads.
 
@@ -43,6 +48,8 @@ def read_unlabelled(
         How images of another shape are resized, as in `load`.
     on_bad : {"error", "skip"}
         What happens with unreadable images.
+    transparency : {"white", "black", "ignore"}, optional
+        Background for images with opacity, as in `load`.
 
     Returns
     -------
@@ -55,14 +62,20 @@ def read_unlabelled(
     """
     source, size = Path(path), (shape[1], shape[2])
     if source.is_dir():
-        images = files_below(source, size, fit=fit, on_bad=on_bad).images
+        images = files_below(source, size, fit=fit, on_bad=on_bad, transparency=transparency).images
     else:
-        images = load(source, size=size, fit=fit, on_bad=on_bad).images
+        images = load(source, size=size, fit=fit, on_bad=on_bad, transparency=transparency).images
     return coloured(images, shape[0])
 
 
 def files_below(
-    path: Path, size: tuple[int, int], *, fit: Fit = "crop", on_bad: OnBad = "error", least: int = 2
+    path: Path,
+    size: tuple[int, int],
+    *,
+    fit: Fit = "crop",
+    on_bad: OnBad = "error",
+    least: int = 2,
+    transparency: Transparency | None = None,
 ) -> LabelledImages:
     """Read all image files anywhere below a folder, at `size` (height, width).
 
@@ -81,7 +94,7 @@ def files_below(
         raise DataError(f"{path}: holds {len(files)} images, but unlabelled images begin to help {words}; give more")
     shown = ["/".join(map(text, parts)) for parts in files]
     index = ImageIndex(shown, names, fetch, numeric=False, ignored=+ignored)
-    return reading.read(path, index, checked(size=size, fit=fit, on_bad=on_bad), "folder")
+    return reading.read(path, index, checked(size=size, fit=fit, on_bad=on_bad, transparency=transparency), "folder")
 
 
 def coloured(images: Images, channels: int) -> Images:

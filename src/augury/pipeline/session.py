@@ -66,7 +66,13 @@ class Session:
         if data.target is None:
             return None
         return read_target(
-            data.target, self.data, fit=data.fit, on_bad=data.on_bad, mirrored=self.flips, seed=self.settings.seed
+            data.target,
+            self.data,
+            fit=data.fit,
+            on_bad=data.on_bad,
+            mirrored=self.flips,
+            seed=self.settings.seed,
+            transparency=data.transparency,
         )
 
     @cached_property
@@ -86,7 +92,7 @@ class Session:
         data, path = self.settings.data, self.settings.train.unlabelled
         if path is None:
             return np.empty((0, *self.data.shape), np.uint8)
-        return read_unlabelled(path, self.data.shape, fit=data.fit, on_bad=data.on_bad)
+        return read_unlabelled(path, self.data.shape, fit=data.fit, on_bad=data.on_bad, transparency=data.transparency)
 
     @cached_property
     def beside(self) -> Images:

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from numpy.lib import format as npy
 
+from augury.data.decoding.label_encoding import LONGEST
 from augury.data.decoding.load_options import UNGROUPED, LoadOptions
 from augury.data.formats import table
 from augury.data.formats.arrays import from_arrays
@@ -156,7 +157,9 @@ def _beside(
         for name, array in others.items()
     }
     usable = {
-        name: array for name, array in others.items() if array.shape in ((n,), (n, 1)) and array.dtype.kind in "iubUS"
+        name: array
+        for name, array in others.items()
+        if array.shape in ((n,), (n, 1)) and array.dtype.kind in "iubUS" and _is_short(array)
     }
     left_out = sorted(set(others) - set(usable))
     requested = options.columns.get("group")
@@ -177,6 +180,11 @@ def _beside(
         possible = possible_groups(columns, labels.reshape(n, -1)[:, 0].tolist())
         notes |= {"possible_groups": possible} if possible else {}
     return attributes, groups, notes
+
+
+def _is_short(array: npt.NDArray[Any]) -> bool:
+    """Whether no text of an array is longer than a value of an attribute may be."""
+    return array.dtype.kind not in "US" or not array.size or int(np.char.str_len(array).max()) <= LONGEST
 
 
 def _medmnist(path: Path, members: Mapping[str, npt.NDArray[Any]], options: LoadOptions) -> LabelledImages:
