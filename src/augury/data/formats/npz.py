@@ -151,7 +151,7 @@ def _beside(
     that is named like groups or requested as the group, because a split must not divide a person by mistake. Such an
     array is an error, unless it holds whole numbers stored as floats.
     """
-    n = len(labels)
+    n = labels.shape[0] if labels.ndim else 0
     others = {
         name: array.astype(str) if name in options.binned and array.dtype.kind == "f" else array
         for name, array in others.items()
@@ -175,7 +175,7 @@ def _beside(
     notes: dict[str, Any] = {"arrays_left_out": [name for name in left_out if name != group]}
     notes |= {} if group is None else {"grouped_by": group}
     attributes = {name: array for name, array in usable.items() if name != group}
-    if group is None and options.group != UNGROUPED:
+    if n and group is None and options.group != UNGROUPED:
         columns = {name: array.reshape(-1).tolist() for name, array in attributes.items()}
         possible = possible_groups(columns, labels.reshape(n, -1)[:, 0].tolist())
         notes |= {"possible_groups": possible} if possible else {}
