@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from making import png, rows, written
 
 from augury.data import load, pictures
 from augury.errors import DataError, SettingsError
+from tests.helpers.image_files import png, rows, written
 
 CLASSES = ["MEL", "NV", "BCC"]
 CODES = np.arange(12) % 3

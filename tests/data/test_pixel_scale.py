@@ -8,13 +8,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from making import dicom_file, written
 from PIL import Image
-from tiff_files import SHORT, SIGNED, TEXT, tiff
 
 from augury.data import from_arrays, inspect, load
 from augury.errors import DataError
 from augury.images import LabelledImages
+from tests.helpers.image_files import dicom_file, written
+from tests.helpers.tiff_files import SHORT, SIGNED, TEXT, tiff
 
 RANDOM = np.random.default_rng(4)
 

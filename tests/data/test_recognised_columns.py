@@ -6,12 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from making import dicom_file, png, rows, written
 
 from augury.data import cautions, from_arrays, inspect, load, regrouped, split
 from augury.data.formats.column_names import canonical, is_called
 from augury.errors import DataError
 from augury.images import LabelledImages
+from tests.helpers.image_files import dicom_file, png, rows, written
 
 PEOPLE, EACH = 24, 6
 N = PEOPLE * EACH

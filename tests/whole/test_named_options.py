@@ -2,32 +2,17 @@
 
 from __future__ import annotations
 
-import ast
 import re
-from collections.abc import Iterator
-from pathlib import Path
 
 import typer.main
 
-import augury
 from augury.cli.commands import app
 from augury.settings import RunSettings
+from tests.helpers.texts import OPTION, texts
 
-SOURCE = Path(augury.__file__).parent
 OTHER_PROGRAMS = {"--force-reinstall"}
 """Options of pip."""
-OPTION = re.compile(r"(?<![\w-])--[a-z][a-z-]*[a-z]")
 SETTING = re.compile(r"\b(data|train|generate|score|prove|export)\.([a-z_]+)=")
-
-
-def texts() -> Iterator[tuple[str, str]]:
-    """(where, text) of every text in the package, docstrings and pieces of formatted texts included."""
-    for file in sorted(SOURCE.rglob("*.py")):
-        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.Constant) and isinstance(node.value, str):
-                yield f"{file.relative_to(SOURCE)}:{node.lineno}", node.value
-    for file in sorted(SOURCE.rglob("*.j2")):
-        yield str(file.relative_to(SOURCE)), file.read_text(encoding="utf-8")
 
 
 def options() -> set[str]:

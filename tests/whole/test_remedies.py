@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-from test_named_options import OPTION, texts
 from typer.testing import CliRunner
 
 import augury
@@ -19,6 +18,7 @@ from augury.cli.commands import app
 from augury.data import load, read_target
 from augury.errors import AuguryError
 from augury.pipeline.inputs import Callbacks
+from tests.helpers.texts import OPTION, texts
 
 RANDOM = np.random.default_rng(0)
 N = 60
