@@ -17,9 +17,9 @@ import os
 import statistics
 import time
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict, replace
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -27,6 +27,7 @@ from torch import nn
 
 from augury.files import digest, read_json, write_json
 from augury.randomness import rng
+from augury.settings import changed
 from augury.training.adversarial import AdversarialTrainer
 from augury.training.recipes import RECIPES, Recipe
 from common import row, write
@@ -45,18 +46,23 @@ COMMON = {
 }
 ONE = {"penalty_every": 2, **COMMON}
 TWO = {"critic_steps": 2, "penalty_every": 2, **COMMON}  # a critic without a bounded loss must lead
+
+
+def objective(name: str, **values: Any) -> Recipe:
+    """A recipe with other values."""
+    return changed(f"recipe '{name}'", RECIPES[name], values)
+
+
 OBJECTIVES = {
-    "minimax": replace(RECIPES["gan"], loss="minimax", **ONE),
-    "gan (non-saturating)": replace(RECIPES["gan"], **ONE),
-    "least squares": replace(RECIPES["gan"], loss="least_squares", **ONE),
+    "minimax": objective("gan", loss="minimax", **ONE),
+    "gan (non-saturating)": objective("gan", **ONE),
+    "least squares": objective("gan", loss="least_squares", **ONE),
     # alternating: simultaneous play hands down no slope from fakes beyond the margin, where the discriminator's is zero
-    "hinge + R1": replace(RECIPES["gan"], loss="hinge", r1=0.3, **ONE),
-    "wgan (clipping)": replace(RECIPES["wgan"], clip=0.1, **{**TWO, "optimiser": "rmsprop"}),
-    "wgan_gp": replace(RECIPES["wgan_gp"], gradient_penalty=1.0, **TWO),
+    "hinge + R1": objective("gan", loss="hinge", r1=0.3, **ONE),
+    "wgan (clipping)": objective("wgan", clip=0.1, **{**TWO, "optimiser": "rmsprop"}),
+    "wgan_gp": objective("wgan_gp", gradient_penalty=1.0, **TWO),
     # a strong penalty that falls, as the paper has it: with a weak one throughout some seeds lose modes
-    "r3gan (relativistic + R1 + R2)": replace(
-        RECIPES["r3gan"], simultaneous=True, r1=2.0, r2=2.0, final_penalty=0.05, **ONE
-    ),
+    "r3gan (relativistic + R1 + R2)": objective("r3gan", simultaneous=True, r1=2.0, r2=2.0, final_penalty=0.05, **ONE),
 }
 
 
@@ -143,7 +149,7 @@ def played(objective: str, plane: str, steps: int, seed: int) -> tuple[int, floa
 
 def kept(objective: str, plane: str, steps: int, seed: int) -> tuple[int, float, float]:
     """`played`, once: the answer is kept under runs/modes as long as neither this file nor the objective changes."""
-    key = digest([asdict(OBJECTIVES[objective]), plane, steps, seed, Path(__file__).read_text(encoding="utf-8")])
+    key = digest([OBJECTIVES[objective].model_dump(), plane, steps, seed, Path(__file__).read_text(encoding="utf-8")])
     file = Path("runs/modes") / f"{key}.json"
     if not file.exists():
         write_json(file, played(objective, plane, steps, seed))

@@ -91,7 +91,7 @@ def reference(images: LabelledImages, batch: int, fused: bool) -> Cost:
     plan = planned("stylegan", images, batch)
     rule, batches, see = plan.rule, set_up(plan, images)[1], policy(plan.augment, flips=True)
     parts = stylegan_reference.Generator, stylegan_reference.Discriminator
-    settings = replace(StyleGANSettings(), **rule.settings)
+    settings = StyleGANSettings(**rule.settings)
     generator, discriminator = (part(settings, images.shape, (10,)) for part in parts)
     for module in generator.modules():
         if isinstance(module, stylegan_reference.ModulatedConv):

@@ -78,7 +78,7 @@ def formats() -> str:
 
 def settings() -> str:
     """Every setting of a run with its default and what it is for."""
-    from augury.settings import RunSettings
+    from augury.settings import RunSettings, describe
 
     lines = ["| setting | default | what it is |", "|---|---|---|"]
     for room, field in RunSettings.model_fields.items():
@@ -88,7 +88,33 @@ def settings() -> str:
         for name, own in named.items():
             default = own.get_default(call_default_factory=True)
             told = json.dumps(default, ensure_ascii=False).replace("|", "\\|")
-            lines.append(f"| `{name}` | `{told}` | {(own.description or '').replace('|', '/')} |")
+            lines.append(f"| `{name}` | `{told}` | {describe(name, default='').replace('|', '/')} |")
+    return "\n".join(lines) + "\n"
+
+
+def recipe() -> str:
+    """Every setting of a recipe with its default and what it is for."""
+    from augury.settings import describe
+    from augury.training.recipes import Recipe
+
+    lines = ["| `train.overrides` | default | what it is |", "|---|---|---|"]
+    for name, field in Recipe.model_fields.items():
+        if name != "settings":
+            default = "" if field.is_required() else f"`{json.dumps(field.get_default())}`"
+            lines.append(f"| `{name}` | {default} | {describe(field, default='').replace('|', '/')} |")
+    return "\n".join(lines) + "\n"
+
+
+def reading() -> str:
+    """Every option about reading data, on the command line and in Python."""
+    from augury.cli.options import DATA, typed
+    from augury.settings import describe, field_of
+
+    lines = ["| option | `load(…)` | what |", "|---|---|---|"]
+    for option, (name, *_) in DATA.items():
+        examples = (field_of(f"data.{name}").examples or [])[-1:]
+        words = ["--" + option.replace("_", "-"), *(typed(f"data.{name}", isinstance(e, dict), e) for e in examples)]
+        lines.append(f"| `{' '.join(words)}` | `{name}` | {describe(f'data.{name}', null='not given', written=repr)} |")
     return "\n".join(lines) + "\n"
 
 
@@ -134,7 +160,7 @@ def _result(name: str) -> dict[str, Any]:
     return found
 
 
-OWN = {"formats": formats, "recipes": recipes, "settings": settings}
+OWN = {"formats": formats, "reading": reading, "recipe": recipe, "recipes": recipes, "settings": settings}
 MAKERS = {"bench": table, "table": own}
 
 

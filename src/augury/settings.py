@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import math
+import json
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+import textwrap
+from collections.abc import Callable, Mapping
 from difflib import get_close_matches
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic.fields import FieldInfo
 
 from augury.errors import SettingsError
 
@@ -26,6 +27,11 @@ def seconds(value: Any) -> Any:
 
 
 Seconds = Annotated[float, BeforeValidator(seconds), Field(gt=0)]
+LARGEST = 4096
+"""Most pixels on a side of the images."""
+ROLES = ("image", "label", "group", "split")
+"""Roles that a column of a table can have; any other column is an attribute."""
+Side = Annotated[int, Field(ge=1, le=LARGEST)]
 Rates = tuple[Annotated[float, Field(gt=0)], ...]
 Decays = tuple[Annotated[float, Field(ge=0)], ...]
 Names = Annotated[
@@ -34,59 +40,8 @@ Names = Annotated[
 ]
 """Also accepts one comma-separated text."""
 Kind = TypeVar("Kind", bound=BaseModel)
+Function = TypeVar("Function", bound=Callable[..., Any])
 Strategy = Literal["balance", "level", "tail", "auto"] | float | int | dict[str, int]
-
-
-@dataclass(frozen=True)
-class Within:
-    """Numbers from `low` to `high`; both bounds are optional."""
-
-    low: float = 0
-    high: float = math.inf
-    above: bool = False
-    below: bool = False
-
-    def __contains__(self, value: float) -> bool:
-        return self.low <= value <= self.high and not (
-            (self.above and value == self.low) or (self.below and value == self.high)
-        )
-
-    def __str__(self) -> str:
-        least = f"{'above' if self.above else 'at least'} {self.low:g}"
-        return least if self.high == math.inf else f"{least} and {'below' if self.below else 'at most'} {self.high:g}"
-
-
-def changed(kind: str, old: Any, new: dict[str, Any], limits: Mapping[str, Within] | None = None) -> Any:
-    """The dataclass `old` with the values `new`; `kind` names the owner of the settings in messages.
-
-    Raises SettingsError for an unknown name and a value of another type than the present one. The same holds for a fraction
-    where an integer is needed, and for a number outside its `limits`.
-    """
-    current = {f.name: getattr(old, f.name) for f in fields(old)}
-    integer_names = {f.name for f in fields(old) if f.type in (int, "int")}
-    for name, value in new.items():
-        if name not in current:
-            raise SettingsError(f"{kind} has no setting '{name}'; its settings are: {', '.join(current)}")
-        present, prefix = current[name], f"{kind}: {name}={value!r}, but it must be"
-        several = isinstance(present, tuple) and isinstance(value, list | tuple) and len(value) == len(present)
-        pairs = list(zip(present, value, strict=True)) if several else [(present, value)]
-        if not all(_alike(was, now) for was, now in pairs):
-            raise SettingsError(f"{prefix} of the kind of its default, {present!r}")
-        numbers = [now for _, now in pairs if isinstance(now, int | float) and not isinstance(now, bool)]
-        if name in integer_names and not all(isinstance(now, int) for now in numbers):
-            raise SettingsError(f"{prefix} a whole number, as its default {present!r} is")
-        limit = (limits or {}).get(name, Within(-math.inf))
-        if not all(math.isfinite(now) and now in limit for now in numbers):
-            rule = "a finite number" if limit.low == -math.inf else str(limit)
-            raise SettingsError(f"{prefix} {rule}; the default is {present!r}")
-    return replace(old, **{k: tuple(v) if isinstance(current[k], tuple) else v for k, v in new.items()})
-
-
-def _alike(present: Any, value: Any) -> bool:
-    """Whether a value has the type of the present one. Integers and fractions count as one type, booleans as another."""
-    if isinstance(present, int | float) and not isinstance(present, bool):
-        return isinstance(value, int | float) and not isinstance(value, bool)
-    return isinstance(value, type(present))
 
 
 class Settings(BaseModel):
@@ -95,28 +50,44 @@ class Settings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+class StrictSettings(Settings):
+    """Settings whose values have the type of their field: a fraction is no whole number, and a text no number."""
+
+    model_config = ConfigDict(strict=True, allow_inf_nan=False, validate_default=True)
+
+
 class DataSettings(Settings):
     """How images are brought to one size and split."""
 
-    size: int | tuple[int, int] | None = Field(
-        None, description="height and width in px; null: native size if all are alike and at most 64, else 64"
+    size: Side | tuple[Side, Side] | None = Field(
+        None,
+        description=f"height and width in px (1 to {LARGEST}), or one number for both; null: native size if all are alike and at most 64, else 64",
+        examples=[96, (96, 64)],
     )
-    fit: Literal["crop", "pad"] = Field("crop", description="crop: cover and centre-crop; pad: fit inside, edge-padded")
+    fit: Literal["crop", "pad"] = Field(
+        "crop", description="crop: cover the size and cut the middle; pad: fit inside it and repeat the edge"
+    )
     on_bad: Literal["error", "skip"] = Field(
         "error", description="unreadable files: stop (error), or leave out, count and list (skip)"
     )
-    format: str | None = Field(None, description="read the path as this format; null: detected")
+    format: str | None = Field(
+        None,
+        description="read the path as npz, idx, cifar, imagefolder, pixels (a .csv of pixel values), csv, parquet, tar or folder; null: detected",
+    )
     columns: dict[str, str] = Field(
         default_factory=dict,
         description="for tables: the columns of image, label, group and split, where their names are not standard",
+        examples=[{"label": "diagnosis"}],
     )
     attributes: tuple[str, ...] | None = Field(
-        None, description="for tables: columns that are attributes; null: chosen by rule"
+        None,
+        description="for tables: columns that are attributes; null: those with few values",
+        examples=[("stain", "pose")],
     )
     group: str | None = Field(
         None,
         description="column or array of groups whose images stay in one split; null: the one called group, person, patient, "
-        "subject or track; none: no groups",
+        "subject, track or the like; none: no groups",
     )
     split: Literal["given", "new"] = Field(
         "given", description="given: keep the splits that come with the data; new: split again"
@@ -124,15 +95,18 @@ class DataSettings(Settings):
     root: str | None = Field(
         None, description="folder that the paths in a .csv are relative to; null: that of the .csv"
     )
-    window: Literal["file", "percentile"] | tuple[float, float] = Field(
-        "file", description="window of DICOM: that of the file, percentiles, or centre and width"
+    window: Literal["file", "percentile"] | tuple[float, Annotated[float, Field(gt=0)]] = Field(
+        "file",
+        description="window of DICOM: that of the file (file), percentiles (percentile), or centre and a width above 0",
+        examples=[(40, 400)],
     )
     stretch: Literal["asinh", "linear"] = Field(
         "asinh", description="tone curve of FITS: asinh lifts faint light; linear does not"
     )
     bins: dict[str, Annotated[int, Field(ge=2)]] = Field(
         default_factory=dict,
-        description='numeric attributes to divide into bins of about equally many images: {"age": 3}',
+        description="numeric attributes to divide into 2 or more bins of about equally many images",
+        examples=[{"age": 3}],
     )
     transparency: Literal["white", "black", "ignore"] | None = Field(
         None,
@@ -141,7 +115,8 @@ class DataSettings(Settings):
     )
     target: str | None = Field(
         None,
-        description="images of the target domain of the classifier, without labels, or with labels that are used for the test alone",
+        description="images of the target domain of the classifier, such as a new scanner: a folder without labels, or class folders "
+        "whose labels are used for the test alone; trains a translator into that domain",
     )
     validation: float = Field(0.15, gt=0, lt=1, description="share of each class for the validation split")
     test: float = Field(0.2, gt=0, lt=1, description="share of each class for the test split")
@@ -154,6 +129,13 @@ class DataSettings(Settings):
         description="refuse, drop: near-duplicates stay in one split; where the given split puts them in two, stop (refuse) or "
         "leave them out of the earlier split (drop); allow: do not search for them",
     )
+
+    @field_validator("columns")
+    @classmethod
+    def _roles(cls, columns: dict[str, str]) -> dict[str, str]:
+        for role in columns.keys() - set(ROLES):
+            raise ValueError(f"'{role}' is no role of a column; the roles are {', '.join(ROLES)}")
+        return columns
 
     def reading(self) -> dict[str, Any]:
         """The settings that `augury.load` takes, as keyword arguments."""
@@ -181,17 +163,29 @@ READING = (
 class TrainSettings(Settings):
     """How the generative model is trained; `None` takes the recipe's own value."""
 
-    recipe: str = Field("auto", description="a recipe, or auto: chosen by the images, their size and the device")
+    recipe: str = Field(
+        "auto",
+        description="rpgan, dcgan, gan, wgan, wgan_gp, r3gan, stylegan, vae or ae; translator, which fills empty cells of class × "
+        "attribute with translated train images; or auto: chosen by the images, their size and the device",
+    )
     steps: int | None = Field(
         None, ge=1, description="training steps; null: those of the recipe, or what the budget allows"
     )
     budget: Seconds | None = Field(
-        None, description="training time instead of steps, as 10m or in seconds; converted to steps by measurement"
+        None,
+        description="training time of each generator instead of steps, converted to steps by measurement; the trial takes "
+        "additional time",
+        examples=["90s", "10m", "1h30m"],
     )
     batch: int | None = Field(
         None, ge=2, description="images per step; null: 64 (32 for a translator), or all images if fewer"
     )
-    condition: tuple[str, ...] = Field((), description="attributes to condition on in addition to the label")
+    condition: tuple[str, ...] = Field(
+        (),
+        description="attributes to condition on in addition to the class; with recipe translator, empty cells of class × these "
+        "attributes are filled",
+        examples=[("pose", "stain")],
+    )
     unconditional: bool = Field(False, description="ignore the classes: the generator is not conditioned on them")
     label_sampling: Literal["sqrt", "log", "frequency", "uniform"] | Annotated[float, Field(ge=0, le=1)] = Field(
         "sqrt",
@@ -200,7 +194,10 @@ class TrainSettings(Settings):
     augment: str | None = Field(
         None, description="augmentation of the discriminator's input: a policy of augury.augment, or none"
     )
-    start_from: str | None = Field(None, description="a run folder or synthesizer whose weights training starts from")
+    start_from: str | None = Field(
+        None,
+        description="a run folder or synthesizer whose weights training starts from; same network and image size, any classes",
+    )
     unlabelled: str | None = Field(
         None, description="a folder of images without labels that also train the generator, as a separate class"
     )
@@ -211,7 +208,7 @@ class TrainSettings(Settings):
         description="stop when the kernel distance on validation was not near its lowest for this share of the steps",
     )
     precision: Literal["auto", "fp32", "bf16"] = Field(
-        "auto", description="auto: bf16 on processors and GPUs with bf16 instructions, else fp32"
+        "auto", description="fp32, bf16, or auto: bf16 on processors and GPUs with bf16 instructions, else fp32"
     )
     checkpoint_every: Seconds = Field(20.0, description="seconds between checkpoints")
     overrides: dict[str, Any] = Field(
@@ -231,7 +228,9 @@ class GenerateSettings(Settings):
     sampling_strategy: Strategy = Field(
         "balance",
         description="balance: fill each class up to the largest (double each where all are equal); level: add equally many to all; "
-        "tail: fill rare classes; auto: as tail, without well-recognised classes; or a ratio, a number, {class: number}",
+        "tail: fill rare classes; auto: as tail, without well-recognised classes; or a ratio to the largest class, a number of "
+        "images per class, or a number for each class",
+        examples=[0.5, 50, {"cat": 50}],
     )
     truncation: float = Field(1.0, gt=0, le=1, description="below 1: more typical images, less diverse")
     sampling: Literal["prior", "boundary", "inversions"] = Field(
@@ -259,9 +258,10 @@ class ScoreSettings(Settings):
 
     features: str = Field(
         "auto",
-        description="auto: lite0 if installed, else classifier; or comma-separated names, see augury evaluate",
+        description="comma-separated: lite0, pixels, phash, inception, timm:NAME, classifier (of a run), classifier=RUN, or a path: a "
+        "run folder, or an Inception weights file; auto: lite0 if installed, else classifier",
     )
-    limit: int = Field(1000, ge=2, description="at most this many images per set")
+    limit: int = Field(1000, ge=4, description="use at most this many images of each set, chosen at random")
 
 
 class ProveSettings(Settings):
@@ -309,26 +309,28 @@ class ProveSettings(Settings):
         (1e-2,), min_length=1, description="weight decays; chosen together with the learning rate"
     )
     precision: Literal["auto", "fp32", "bf16"] = Field(
-        "auto", description="auto: bf16 on GPUs with bf16 units, else fp32"
+        "auto", description="fp32, bf16, or auto: bf16 on GPUs with bf16 units, else fp32"
     )
     flips: bool | None = Field(
         None,
-        description="allow mirroring left and right in generator, classifiers and near-duplicate search; null: no, except for data "
-        "that allow it, such as the embedded sample",
+        description="mirror images left and right in the training of generator and classifiers, and in the search for near-duplicates; "
+        "null: no, except for data that allow it, such as the embedded sample",
     )
 
 
 class ExportSettings(Settings):
     """The augmented data set that a run writes."""
 
-    format: str = Field("folder", description="a name of augury.exports.EXPORTS")
+    format: str = Field("folder", description="folder, imagefolder, csv, npz, tar or parquet")
 
 
 class RunSettings(Settings):
     """Everything that decides what a run computes. `device` says where it is computed and is not part of the run's identity."""
 
     seed: int = Field(0, ge=0, description="seed of all random numbers")
-    device: Literal["auto", "cpu", "cuda", "mps"] = Field("auto", description="auto: cuda, else mps, else cpu")
+    device: Literal["auto", "cpu", "cuda", "mps"] = Field(
+        "auto", description="cpu, cuda, mps, or auto: cuda, else mps, else cpu"
+    )
     data: DataSettings = DataSettings()
     train: TrainSettings = TrainSettings()
     generate: GenerateSettings = GenerateSettings()
@@ -336,14 +338,35 @@ class RunSettings(Settings):
     prove: ProveSettings = ProveSettings()
     export: ExportSettings = ExportSettings()
 
+    def __init__(self, **values: Any) -> None:
+        try:
+            super().__init__(**values)
+        except ValidationError as error:
+            raise _refusal(type(self), values, error) from error
 
-def validated(kind: type[Kind], values: dict[str, Any]) -> Kind:
-    """Build settings from plain values; raises SettingsError with each wrong setting, its value and the rule."""
+
+def validated(kind: type[Kind], values: Mapping[str, Any], source: str = "") -> Kind:
+    """Build settings from plain values.
+
+    Parameters
+    ----------
+    kind
+        The model of the settings.
+    values
+        Plain values by name, or by section and name.
+    source
+        The file that they come from, for the message.
+
+    Raises
+    ------
+    SettingsError
+        With each wrong setting, its value and the rule.
+    """
     try:
         return kind(**values)
-    except ValidationError as error:
-        lines = dict.fromkeys(_error_line(kind, dict(each)) for each in error.errors())
-        raise SettingsError("these settings cannot be used:\n" + "\n".join(lines)) from error
+    except (ValidationError, SettingsError) as error:
+        refusal = error if isinstance(error, SettingsError) else _refusal(kind, values, error)
+        raise (SettingsError(f"{source}: {refusal}") if source else refusal) from error
 
 
 OPTIONS: dict[str, str] = {
@@ -373,7 +396,8 @@ def run_settings(values: RunSettings | Mapping[str, Any] | None, options: Mappin
     SettingsError
         For an unknown option, and for every value that a setting does not take.
     """
-    plain = values.model_dump() if isinstance(values, RunSettings) else dict(values or {})
+    plain = values.model_dump() if isinstance(values, RunSettings) else _plain(values or {})
+    changes: dict[str, Any] = {}
     for name, value in options.items():
         if name not in OPTIONS:
             close = get_close_matches(name, OPTIONS, 1)
@@ -382,13 +406,158 @@ def run_settings(values: RunSettings | Mapping[str, Any] | None, options: Mappin
                 f"there is no option '{name}'{hint} Options are: {', '.join(OPTIONS)}; others go into settings={{section: {{name: value}}}}"
             )
         if section := OPTIONS[name]:
-            plain[section] = {**plain.get(section, {}), name: value}
+            changes.setdefault(section, {})[name] = value
         else:
-            plain[name] = value
-    return validated(RunSettings, plain)
+            changes[name] = value
+    return validated(RunSettings, merged(plain, changes))
 
 
-def _error_line(kind: type[BaseModel], wrong: dict[str, Any]) -> str:
+def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The values with each section as a mapping, where it is a model."""
+    return {name: value.model_dump() if isinstance(value, BaseModel) else value for name, value in values.items()}
+
+
+def merged(values: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Plain settings by section, with changes.
+
+    Steps replace a budget, and a budget replaces steps. Overrides hold only for the recipe that they came with: another recipe
+    without overrides has none.
+    """
+    result = dict(values)
+    for name, change in changes.items():
+        old = result.get(name, {})
+        if not isinstance(change, Mapping):
+            result[name] = change
+        elif isinstance(old, Mapping):  # else the check of all settings refuses it
+            result[name] = {**old, **change}
+    old, change = values.get("train", {}), changes.get("train", {})
+    if isinstance(old, Mapping) and isinstance(change, Mapping):
+        lengths = {name: change[name] for name in ("steps", "budget") if name in change}
+        if len(lengths) == 1:
+            result["train"] |= {"steps": None, "budget": None} | lengths
+        recipe = old.get("recipe")
+        if recipe is not None and change.get("recipe", recipe) != recipe and "overrides" not in change:
+            result["train"] |= {"overrides": {}}
+    return result
+
+
+def describe(
+    setting: str | FieldInfo,
+    *,
+    null: str = "null",
+    written: Callable[[Any], str] = json.dumps,
+    default: str | None = None,
+) -> str:
+    """What a setting does: description, examples, limits, and the default where the description does not state it.
+
+    Parameters
+    ----------
+    setting
+        The field, or its full name, such as "train.steps".
+    null
+        What the reader writes for the value null.
+    written
+        An example as the reader writes it.
+    default
+        Replaces the default of the setting; "" omits it.
+    """
+    field = field_of(setting) if isinstance(setting, str) else setting
+    clauses = (field.description or "").split("; ")
+    without = [clause.replace("null: ", f"{null}: ") for clause in clauses if clause.startswith("null: ")]
+    clauses = [clause for clause in clauses if not clause.startswith("null: ")]
+    if field.examples:
+        clauses.append(f"such as {' or '.join(map(written, field.examples))}")
+    clauses += [limits] if (limits := _limits(field)) else []
+    value = field.get_default(call_default_factory=True)
+    if default is None and value not in (None, (), {}):
+        default = ",".join(value) if isinstance(value, tuple) else str(value)
+    return "; ".join(clauses + ([f"default: {default}"] if default else without))
+
+
+def with_descriptions(function: Function) -> Function:
+    """Replace each {section.name} in a docstring by the description of that setting."""
+
+    def described(match: re.Match[str]) -> str:
+        text = describe(match[2], null="None", written=repr, default="")
+        lines = textwrap.wrap(sentence(text), 100)
+        return "".join(f"{match[1]}{line}\n" for line in lines)
+
+    function.__doc__ = re.sub(r"(?m)^( +)\{([a-z_]+\.[a-z_]+)\}\n", described, function.__doc__ or "")
+    return function
+
+
+def sentence(text: str) -> str:
+    """The text with a full stop and a capital letter, except where it begins with the name of a value."""
+    return f"{text if re.match(r'[a-z_]+[:,]', text) else text[0].upper() + text[1:]}."
+
+
+def field_of(name: str) -> FieldInfo:
+    """The field of a setting by its full name, such as "train.steps" or "seed"."""
+    section, dot, key = name.partition(".")
+    field: FieldInfo = RunSettings.model_fields[section]
+    return field.annotation.model_fields[key] if dot else field  # type: ignore[union-attr]
+
+
+BOUNDS = {"ge": "at least", "gt": "above", "le": "at most", "lt": "below"}
+"""Kind of a bound -> its words."""
+
+
+def _limits(field: FieldInfo) -> str:
+    """The bounds of a number, or of each number of a pair, in words."""
+    inner = get_args(field.annotation)[0] if get_origin(field.annotation) is tuple else None
+    rules = FieldInfo.from_annotation(inner).metadata if inner is not None else field.metadata
+    return _in_words({kind: getattr(rule, kind) for rule in rules for kind in BOUNDS if hasattr(rule, kind)})
+
+
+def _in_words(bounds: Mapping[str, float]) -> str:
+    return " and ".join(f"{BOUNDS[kind]} {bound:g}" for kind, bound in bounds.items() if kind in BOUNDS)
+
+
+def changed(owner: str, old: Kind, new: Mapping[str, Any]) -> Kind:
+    """The settings `old` with the values `new`.
+
+    Parameters
+    ----------
+    owner
+        To whom the settings belong, for messages.
+    old
+        Settings of a network or recipe.
+    new
+        Values by name.
+
+    Raises
+    ------
+    SettingsError
+        For an unknown name, a value of another type than the field, and a number out of range.
+    """
+    known = type(old).model_fields
+    for name in new:
+        if name not in known:
+            close = get_close_matches(name, known, 1)
+            hint = f"did you mean {close[0]}? Its" if close else "its"
+            raise SettingsError(f"{owner} has no setting '{name}'; {hint} settings are: {', '.join(known)}")
+    try:
+        return type(old)(**{**old.model_dump(), **new})
+    except ValidationError as error:
+        wrong = error.errors()[0]
+        name, bounds = str(wrong["loc"][0]), wrong.get("ctx", {})
+        field, value, default = known[name], new.get(name), getattr(old, name)
+        if wrong["type"] == "finite_number" or BOUNDS.keys() & bounds.keys():
+            rule = f"{_limits(field) or _in_words(bounds) or 'a finite number'}; the default is {default!r}"
+        elif field.annotation is int and isinstance(value, float):
+            rule = f"a whole number, as its default {default!r} is"
+        else:
+            rule = f"of the kind of its default, {default!r}"
+        raise SettingsError(f"{owner}: {name}={value!r}, but it must be {rule}") from error
+
+
+def _refusal(kind: type[BaseModel], values: Mapping[str, Any], error: ValidationError) -> SettingsError:
+    """The error in words, with a line for each wrong setting."""
+    lines = dict.fromkeys(_error_line(kind, values, dict(each)) for each in error.errors())
+    return SettingsError("these settings cannot be used:\n" + "\n".join(lines))
+
+
+def _error_line(kind: type[BaseModel], values: Any, wrong: dict[str, Any]) -> str:
     """One line about one wrong setting. Where several types are allowed, it shows the description of the setting."""
     model, names = kind, [str(name) for name in wrong["loc"]]
     message = wrong["msg"].removeprefix("Value error, ")
@@ -396,10 +565,14 @@ def _error_line(kind: type[BaseModel], wrong: dict[str, Any]) -> str:
         field = model.model_fields.get(name)
         if field is None:
             close = get_close_matches(name, model.model_fields, 1)
-            meant = f"; did you mean {close[0]}?" if close else ""
+            meant = f"; did you mean {close[0]}?" if close else "."
             return f"  {'.'.join(names[: at + 1])}: there is no such setting{meant} There are: {', '.join(model.model_fields)}"
+        values = values.get(name) if isinstance(values, Mapping) else getattr(values, name, None)
         if not (isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)):
-            several = at < len(names) - 1 and field.description
-            return f"  {'.'.join(names[: at + 1])} = {wrong['input']!r}: {field.description if several else message}"
+            if at < len(names) - 1 and field.description:
+                message = "; ".join(c for c in field.description.split("; ") if not c.startswith("null: "))
+            return f"  {'.'.join(names[: at + 1])} = {values!r}: {message}"
         model = field.annotation
+    if wrong["type"] == "model_type":
+        message = f"must hold settings by name; there are: {', '.join(model.model_fields)}"
     return f"  {'.'.join(names)}: {message}"

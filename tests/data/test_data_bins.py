@@ -54,7 +54,7 @@ def test_bins_that_cannot_be_are_refused(bins, message) -> None:
 def test_values_that_are_no_numbers_are_refused() -> None:
     with pytest.raises(DataError, match="the value 'old', which is no number"):
         binned(people(["1", "old"], [0, 1]), {"age": 2})
-    with pytest.raises(SettingsError, match="give a whole number of 2 or more"):
+    with pytest.raises(SettingsError, match="2 or more bins"):
         load((np.zeros((2, 8, 8), np.uint8), [0, 1]), bins={"age": 1})
     with pytest.raises(SettingsError, match=r"data\.bins"):
         validated(RunSettings, {"data": {"bins": {"age": 1}}})

@@ -145,7 +145,7 @@ def test_one_class_only(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"size": 0}, "size is 0"),
+        ({"size": 0}, "size = 0"),
         ({"size": (8, 9000)}, "1 to 4096"),
         ({"fit": "stretch"}, "crop"),
         ({"on_bad": "x"}, "skip"),

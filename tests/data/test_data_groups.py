@@ -144,7 +144,7 @@ def test_what_tells_only_labels_has_no_group(tmp_path: Path) -> None:
         load((PIXELS, LABELS), group="person")
     with pytest.raises(SettingsError, match=r"pairs \(image, label\), which have no columns"):
         load(list(zip(PIXELS, LABELS, strict=True)), group="person")
-    with pytest.raises(SettingsError, match="choose 'given'"):
+    with pytest.raises(SettingsError, match="'given' or 'new'"):
         load(split="mine")  # type: ignore[arg-type]
 
 

@@ -246,6 +246,8 @@ def test_a_checkpoint_whose_weights_are_no_numbers_is_passed_over(tmp_path) -> N
         ("dcgan", {"label_smoothing": 0.9}, "at most 0.5"),
         ("stylegan", {"mapping_rate": 0.0}, "above 0"),
         ("dcgan", {"scales": 1.5}, "a whole number"),
+        ("dcgan", {"scales": 0}, "at least 1"),
+        ("dcgan", {"deeper": -1}, "at least 0"),
         ("gan", {"layers": 0}, "at least 1"),
         ("vae", {"kl": -1.0}, "at least 0"),
         ("wgan", {"gradient_penalty": 10}, "set clip=0, or use recipe wgan_gp"),

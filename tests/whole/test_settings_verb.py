@@ -15,8 +15,11 @@ from augury.cli.settings import setting_rows
 from augury.data import from_arrays
 from augury.errors import SettingsError
 from augury.files import write_json
+from augury.networks import NETWORKS, DiscriminatorSettings, build
+from augury.networks.stylegan import StyleGANSettings
 from augury.pipeline.run_folder import FORMAT
 from augury.settings import OPTIONS, RunSettings, run_settings, validated
+from augury.training.recipes import RECIPES, Recipe, recipe
 
 
 def shown(*words: str) -> list[dict[str, object]]:
@@ -41,6 +44,38 @@ def test_of_a_run_those_that_were_changed_are_marked(tmp_path: Path) -> None:
     assert all(value != default for value, default in changed.values())
     text = CliRunner().invoke(app, ["settings", str(tmp_path)]).stdout
     assert "* seed" in text and "  device" in text and "* differs from the default" in text
+
+
+def test_the_settings_of_a_recipe_are_listed_with_those_of_its_network(tmp_path: Path) -> None:
+    rows = {row["name"].removeprefix("train.overrides."): row for row in shown("--recipe", "stylegan")}
+    assert rows["r1"]["value"] == 0.05 and rows["width"]["value"] == 16 and rows["scales"]["value"] == 1
+    assert all(row["help"] and row["source"] == "default" for row in rows.values())
+    assert set(Recipe.model_fields) - {"settings"} | set(StyleGANSettings.model_fields) <= rows.keys()
+    values = validated(RunSettings, {"train": {"recipe": "vae", "overrides": {"kl": 2, "latent": 8}}})
+    write_json(tmp_path / "run.json", {"format": FORMAT, "version": "0", "settings": values.model_dump(mode="json")})
+    changed = {row["name"]: (row["value"], row["default"]) for row in shown(str(tmp_path), "--changed")}
+    assert changed["train.overrides.kl"] == (2, 1) and changed["train.overrides.latent"] == (8, 32)
+    assert "train.overrides.r1" not in changed
+    assert not any(
+        row["source"] == "run" for row in shown(str(tmp_path), "--recipe", "ae") if "overrides." in row["name"]
+    )
+    with pytest.raises(SettingsError, match="there is no recipe 'magic'"):
+        CliRunner().invoke(app, ["settings", "--recipe", "magic"], catch_exceptions=False)
+
+
+def test_every_setting_of_a_recipe_and_of_a_network_is_described() -> None:
+    models = [Recipe, DiscriminatorSettings, *(type(network.settings) for network in NETWORKS.values())]
+    assert all(field.description for model in models for field in model.model_fields.values())
+
+
+def test_a_recipe_is_checked_and_does_not_change() -> None:
+    with pytest.raises(ValueError, match="frozen"):
+        RECIPES["dcgan"].steps = 5  # type: ignore[misc]
+    with pytest.raises(ValueError, match="greater than or equal to 1"):
+        Recipe(network="dcgan", loss="hinge", steps=0)
+    assert recipe("dcgan", {"r1": 2}).r1 == 2.0 and RECIPES["dcgan"].r1 == 0.0
+    with pytest.raises(SettingsError, match="has no setting 'widthh'; did you mean width"):
+        build("dcgan", {"widthh": 8}, (1, 8, 8), (2,))
 
 
 def test_a_run_takes_options_by_name_or_by_section() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -16,14 +17,17 @@ from augury.cli.evaluate import EXAMPLES, evaluate
 from augury.cli.images import generate, translate
 from augury.cli.latent import latent
 from augury.cli.options import (
+    Config,
     DataOptions,
     Device,
     Json,
     Quiet,
     Seed,
     Set,
+    SettingCommand,
     pair,
     reads,
+    setting,
     settled,
     value,
     without_none,
@@ -40,6 +44,9 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
+
+command = partial(app.command, cls=SettingCommand)
+"""Register a command whose options take their help from the settings."""
 
 
 def _version(requested: bool) -> None:
@@ -58,23 +65,23 @@ def common(
 
 
 app.add_typer(latent, name="latent")
-app.command(epilog="Example: augury inspect photos/ -o sheet.png")(inspect)
-app.command(
+command(epilog="Example: augury inspect photos/ -o sheet.png")(inspect)
+command(
     epilog="Example: augury split photos/ -o splits    then: augury prove splits/ --with synthetic/ -o runs/judged"
 )(split)
-app.command(
+command(
     epilog="Example: augury augment photos/ --preview sheet.png    then: augury augment photos/ -o more --policy natural --per-image 3"
 )(augment)
-app.command(epilog="Example: augury generate runs/photos -o more --label disgust --number 50 --seed 7")(generate)
-app.command(
+command(epilog="Example: augury generate runs/photos -o more --label disgust --number 50 --seed 7")(generate)
+command(
     epilog="Example: augury translate runs/faces photos/ --change young=no -o older    for several changes: --change young=no --change label=woman"
 )(translate)
-app.command(epilog=EXAMPLES)(evaluate)
-app.command(
+command(epilog=EXAMPLES)(evaluate)
+command(
     epilog="Example: augury prove runs/photos --set prove.max_seeds=24    or: augury prove splits/ --with synthetic/ -o runs/judged"
 )(prove)
-app.command("settings", epilog="Example: augury settings runs/photos --changed")(show_settings)
-app.command(epilog="Example: augury export runs/photos --format parquet -o photos.parquet")(export)
+command("settings", epilog="Example: augury settings runs/photos --changed")(show_settings)
+command(epilog="Example: augury export runs/photos --format parquet -o photos.parquet")(export)
 
 Source = Annotated[
     Path | None,
@@ -89,19 +96,8 @@ Together = Annotated[
         "-o", "--output", help="Folder for the run folders, one per recipe; created, or resumed if it exists."
     ),
 ]
-Flips = Annotated[
-    bool | None,
-    typer.Option(
-        help="Mirror images left and right when training the generator and the classifiers; default: no (yes for the embedded sample)."
-    ),
-]
-Recipe = Annotated[
-    str | None,
-    typer.Option(
-        help="auto (the default), rpgan, dcgan, gan, wgan, wgan_gp, r3gan, stylegan, vae, ae; or translator, which "
-        "fills empty cells of class × attribute with translated train images."
-    ),
-]
+Flips = Annotated[bool | None, setting("prove.flips")]
+Recipe = Annotated[str | None, setting("train.recipe")]
 Loss = Annotated[
     str | None, typer.Option(help="Overrides the recipe's loss: minimax, non_saturating, wasserstein, hinge, ….")
 ]
@@ -112,26 +108,12 @@ Penalty = Annotated[
 Smoothing = Annotated[
     float | None, typer.Option(help="The discriminator's target for real images is 1 minus this.", min=0, max=0.5)
 ]
-StartFrom = Annotated[
-    str | None,
-    typer.Option(help="Start from the weights of this run or synthesizer; same network and image size, any classes."),
-]
-Unlabelled = Annotated[str | None, typer.Option(help="Folder of images without labels that also train the generator.")]
-Target = Annotated[
-    str | None,
-    typer.Option(
-        help="Images of the target domain, such as a new scanner: a folder without labels, or class folders whose labels are used "
-        "for the test alone. Trains a translator into that domain."
-    ),
-]
-Steps = Annotated[int | None, typer.Option(help="Training steps.", min=1)]
-Budget = Annotated[
-    str | None,
-    typer.Option(
-        help="Training time of each generator instead of steps: 90s, 5m, 1h. The trial takes additional time."
-    ),
-]
-Precision = Annotated[str | None, typer.Option(help="auto (default; measured), fp32 or bf16.")]
+StartFrom = Annotated[str | None, setting("train.start_from")]
+Unlabelled = Annotated[str | None, setting("train.unlabelled")]
+Target = Annotated[str | None, setting("data.target")]
+Steps = Annotated[int | None, setting("train.steps")]
+Budget = Annotated[str | None, setting("train.budget")]
+Precision = Annotated[str | None, setting("train.precision")]
 Folds = Annotated[
     int | None,
     typer.Option(
@@ -139,21 +121,8 @@ Folds = Annotated[
         "people. To resume: the same -o and --folds."
     ),
 ]
-Condition = Annotated[
-    str | None,
-    typer.Option(
-        help="Attributes to condition on in addition to the class: pose,stain. To fill empty cells of class × age: --recipe "
-        "translator --condition age."
-    ),
-]
-Strategy = Annotated[
-    str | None,
-    typer.Option(
-        "--sampling-strategy",
-        help="balance (default), level, tail, auto, a ratio to the largest class (0.5 or 1.0), a number of images per class (50), "
-        'or {"class": n}.',
-    ),
-]
+Condition = Annotated[str | None, setting("train.condition")]
+Strategy = Annotated[str | None, setting("generate.sampling_strategy")]
 
 
 def _length(steps: int | None, budget: str | None) -> dict[str, Any]:
@@ -185,6 +154,7 @@ def way(
     flips: Flips = None,
     sampling_strategy: Strategy = None,
     folds: Folds = None,
+    config: Config = None,
     extra: Set = None,
     quiet: Quiet = False,
     as_json: Json = False,
@@ -207,9 +177,10 @@ def way(
     if folds is not None:
         if until == "train":
             raise SettingsError("--folds needs a verdict, and augury train gives none; use augury run --folds")
-        _cross_validated(path, output, folds, sections, without_none(seed=seed, device=device), extra, quiet, as_json)
+        top = without_none(seed=seed, device=device)
+        _cross_validated(path, output, folds, sections, top, config, extra, quiet, as_json)
         return
-    run = work(path, output, until, quiet, extra, sections, without_none(seed=seed, device=device))
+    run = work(path, output, until, quiet, extra, sections, without_none(seed=seed, device=device), config)
     if until == "report":
         console.tell(run, as_json)
     else:
@@ -223,6 +194,7 @@ def _cross_validated(
     folds: int,
     sections: dict[str, dict[str, Any]],
     top: dict[str, Any],
+    config: Path | None,
     extra: list[str] | None,
     quiet: bool,
     as_json: bool,
@@ -233,7 +205,7 @@ def _cross_validated(
 
     stored = Run(output / "fold-1").settings
     stored.get("data", {}).pop("fold", None)
-    settings = settled(stored, extra, sections, top)
+    settings = settled(stored, extra, sections, top, config)
     verdict = cross_validate(path, output, folds, settings=settings, callbacks=console.callbacks(quiet))
     if as_json:
         typer.echo(json.dumps({"folder": str(output), "verdict": verdict.as_dict()}))
@@ -242,20 +214,20 @@ def _cross_validated(
     typer.echo(f"\n  folds     {output}/fold-1 … fold-{folds}\n  report    {output / 'report.html'}")
 
 
-app.command(
+command(
     "run",
     help="Run every stage: split, classify, train, generate, score, prove, export, report. To resume after an interruption, "
     "repeat the command, or give its -o alone.",
     epilog="Example: augury run photos/ -o runs/photos --budget 10m",
 )(way)
-app.command(
+command(
     "train",
     help="Split the data and train the generator. `augury run -o` the same folder continues from there.",
     epilog="Example: augury train photos/ -o runs/photos --steps 4000",
 )(way)
 
 
-@app.command(epilog="Example: augury compare photos/ -o runs/compared --recipes stylegan,vae,ae,dcgan --budget 10m")
+@command(epilog="Example: augury compare photos/ -o runs/compared --recipes stylegan,vae,ae,dcgan --budget 10m")
 @reads
 def compare(
     path: Source = None,
@@ -268,6 +240,7 @@ def compare(
     data: DataOptions = None,
     steps: Steps = None,
     budget: Budget = None,
+    config: Config = None,
     extra: Set = None,
     quiet: Quiet = False,
     as_json: Json = False,
@@ -281,7 +254,8 @@ def compare(
         {"data": data or {}, "train": _length(steps, budget)},
         first_run(output / name for name in RECIPES),
     )
-    settings = settled(first.settings if first else {}, extra, sections, without_none(seed=seed, device=device))
+    stored, top = first.settings if first else {}, without_none(seed=seed, device=device)
+    settings = settled(stored, extra, sections, top, config)
     names = tuple(name.strip() for name in recipes.split(",") if name.strip())
     rows = compared(path, output, names, settings=settings, callbacks=console.callbacks(quiet))
     if as_json:
@@ -291,7 +265,7 @@ def compare(
         typer.echo(f"\n  pictures  {output / 'comparison.png'}")
 
 
-@app.command(epilog="Example: augury report runs/photos --json")
+@command(epilog="Example: augury report runs/photos --json")
 def report(source: Annotated[Path, typer.Argument(help="A finished run folder.")], as_json: Json = False) -> None:
     """Print the verdict of a finished run and the path of its report."""
     from augury.pipeline.run_folder import Run
@@ -301,7 +275,7 @@ def report(source: Annotated[Path, typer.Argument(help="A finished run folder.")
     console.tell(run, as_json)
 
 
-@app.command(epilog="Example: augury doctor --json")
+@command(epilog="Example: augury doctor --json")
 def doctor(device: Device = None, as_json: Json = False) -> None:
     """Print versions, devices and optional extras, and train twenty steps as a self-test."""
     import numpy as np

@@ -22,6 +22,7 @@ from augury.cli.options import (
     reading,
     reads,
     refuse_unread,
+    setting,
     settled,
     without_none,
 )
@@ -30,10 +31,7 @@ from augury.images import SPLITS
 
 MOST_SHOWN = 12
 """Most values of an attribute that the text of `inspect` counts separately; the JSON has all."""
-Written = "folder, imagefolder, csv, npz, tar or parquet."
-Format = Annotated[
-    str | None, typer.Option("--format", help=f"{Written} Default: by the ending of -o, else imagefolder.")
-]
+Format = Annotated[str | None, setting("export.format", "--format", default="by the ending of -o, else imagefolder")]
 Force = Annotated[
     bool, typer.Option("--force", help="Replace an existing file, or an export that has additional files.")
 ]
@@ -215,7 +213,7 @@ def export(
         ),
     ] = None,
     written: Annotated[
-        str | None, typer.Option("--format", help=f"{Written} Default: by the ending of -o, else folder.")
+        str | None, setting("export.format", "--format", default="by the ending of -o, else folder")
     ] = None,
     force: Force = False,
     device: Device = None,

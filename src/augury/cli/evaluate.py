@@ -22,6 +22,7 @@ from augury.cli.options import (
     Transparency,
     again,
     pair,
+    setting,
     sides,
     without_none,
 )
@@ -52,13 +53,7 @@ def evaluate(
         Path | None,
         typer.Argument(help="Synthetic images in the same formats, or a folder, tar, table or .npz without labels."),
     ] = None,
-    features: Annotated[
-        str | None,
-        typer.Option(
-            help="Comma-separated: lite0 (the default where installed), pixels, phash, inception, timm:NAME, classifier "
-            "(of a run), classifier=RUN, or a PATH: a run folder, or an Inception weights file."
-        ),
-    ] = None,
+    features: Annotated[str | None, setting("score.features")] = None,
     weights: Annotated[
         Path | None, typer.Option(help="Weights file for inception or timm:NAME: state dict or safetensors.")
     ] = None,
@@ -81,16 +76,9 @@ def evaluate(
     held_out: Annotated[
         Path | None, typer.Option(help="Real images that the generator never saw, for the memorisation scores.")
     ] = None,
-    limit: Annotated[
-        int | None, typer.Option(help="Use at most this many images of each set, chosen at random.", min=4)
-    ] = None,
-    seed: Annotated[
-        int | None, typer.Option(help="Seed of random choices; default: 0, or the seed of the run.", min=0)
-    ] = None,
-    size: Annotated[
-        str | None,
-        typer.Option(help="96, or height and width as 96x64; default: the smaller native size of the two sets."),
-    ] = None,
+    limit: Annotated[int | None, setting("score.limit", default="all images of two sets, 1000 in a run")] = None,
+    seed: Annotated[int | None, setting("seed", default="0, or the seed of the run")] = None,
+    size: Annotated[str | None, setting("data.size", default="the smaller native size of the two sets")] = None,
     fit: Fit = None,
     on_bad: OnBad = None,
     column: Column = None,

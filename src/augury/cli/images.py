@@ -21,6 +21,7 @@ from augury.cli.options import (
     opened,
     pair,
     reading,
+    setting,
     sides,
     without_none,
 )
@@ -29,10 +30,7 @@ from augury.errors import SettingsError
 if TYPE_CHECKING:
     from augury.training import Synthesizer
 
-OwnSize = Annotated[
-    str | None,
-    typer.Option("--size", help="Resize the images to 96, or height and width as 96x64; default: native size."),
-]
+OwnSize = Annotated[str | None, setting("data.size", "--size", default="native size")]
 
 
 def generate(
@@ -43,7 +41,7 @@ def generate(
     number: Annotated[int, typer.Option(help="Number of images.", min=1)] = 16,
     start: Annotated[int, typer.Option(help="Index of the first image.", min=0)] = 0,
     seed: Seed = 0,
-    truncation: Annotated[float, typer.Option(help="Below 1: more typical, less diverse.")] = 1.0,
+    truncation: Annotated[float, setting("generate.truncation")] = 1.0,
     device: Drawing = "cpu",
     as_json: Json = False,
 ) -> None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from augury.cli.options import Attributes, Drawing, Json, Seed, Trained, opened, pair
+from augury.cli.options import Attributes, Drawing, Json, Seed, SettingCommand, Trained, opened, pair
 from augury.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ latent = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
 )
+command = partial(latent.command, cls=SettingCommand)
 
 Output = Annotated[Path, typer.Option("-o", "--output", help="Path of the picture (PNG).")]
 Label = Annotated[str, typer.Option(help="The class to generate.")]
@@ -29,9 +31,7 @@ Rows = Annotated[int, typer.Option(help="Number of rows.", min=1, max=64)]
 Start = Annotated[int, typer.Option(help="Index of the first image.", min=0)]
 
 
-@latent.command(
-    epilog="Example: augury latent interpolate runs/photos -o walk.png --label cat --to dog --frames 10 --rows 4"
-)
+@command(epilog="Example: augury latent interpolate runs/photos -o walk.png --label cat --to dog --frames 10 --rows 4")
 def interpolate(
     source: Trained,
     output: Output,
@@ -60,7 +60,7 @@ def interpolate(
     _write(output, strips, [label, *[""] * (frames - 2), to or label], synthesizer, as_json)
 
 
-@latent.command(epilog="Example: augury latent mix runs/photos -o table.png --label cat --layers coarse")
+@command(epilog="Example: augury latent mix runs/photos -o table.png --label cat --layers coarse")
 def mix(
     source: Trained,
     output: Output,
@@ -91,7 +91,7 @@ def mix(
     _write(output, strips, ["", *named], synthesizer, as_json)
 
 
-@latent.command(
+@command(
     epilog="Example: augury latent truncate runs/photos -o sweep.png --label cat --label dog --values 0,.5,1 --rows 3"
 )
 def truncate(

@@ -5,10 +5,12 @@ from __future__ import annotations
 import inspect
 import json
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
 from augury.errors import SettingsError
 
@@ -22,51 +24,75 @@ Data = Annotated[
     Path | None,
     typer.Argument(help="Folder of class folders, .npz, .csv, .parquet, .tar, idx, …; default: the embedded sample."),
 ]
-Size = Annotated[
-    str | None,
-    typer.Option(
-        help="96, or height and width as 96x64; default: native size if all are alike and at most 64, else 64."
-    ),
-]
-Fit = Annotated[str | None, typer.Option(help="crop (default: cover, centre crop) or pad (fit inside).")]
-OnBad = Annotated[str | None, typer.Option(help="error (default) or skip: leave unreadable files out and list them.")]
-ReadAs = Annotated[
-    str | None,
-    typer.Option(
-        "--read-as", help="folder, imagefolder, csv, pixels, npz, tar, parquet, idx or cifar; default: detected."
-    ),
-]
-Column = Annotated[
-    list[str] | None,
-    typer.Option("--column", help="label=diagnosis: which column is image, label, group or split; repeatable."),
-]
-Chosen = Annotated[
-    str | None, typer.Option("--attributes", help="Columns that are attributes: stain,pose; default: chosen by rule.")
-]
-Group = Annotated[
-    str | None,
-    typer.Option(help="Column or array of groups (people, patients) whose images stay in one split; none: no groups."),
-]
-Split = Annotated[
-    str | None, typer.Option(help="given (default: the splits that come with the data) or new (split again).")
-]
-Root = Annotated[
-    Path | None, typer.Option(help="Folder that the paths in a .csv are relative to; default: that of the .csv.")
-]
-Window = Annotated[str | None, typer.Option(help="DICOM: file (default), percentile, or centre and width as 40,400.")]
-Stretch = Annotated[str | None, typer.Option(help="FITS: asinh (default) or linear.")]
-Bins = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--bins", help="age=3: divide a numeric attribute into three bins of about equally many images; repeatable."
-    ),
-]
-Transparency = Annotated[
-    str | None,
-    typer.Option(help="white (default where a file declares opacity), black, or ignore: the colours alone."),
-]
-Seed = Annotated[int | None, typer.Option(help="Seed of all random numbers of the run; default: 0.", min=0)]
-Device = Annotated[str | None, typer.Option(help="auto (default), cpu, cuda or mps.")]
+
+
+def setting(name: str, *flags: str, default: str = "") -> Any:
+    """The option of a setting, such as "train.steps".
+
+    The settings model declares its help, limits and default. `SettingCommand` reads them when the command is used, so that
+    `augury --help` does not import pydantic. `default` replaces the model's default in the help text.
+    """
+
+    def within_limits(value: Any) -> Any:
+        if isinstance(value, int | float):
+            from augury.settings import RunSettings, validated
+
+            section, dot, key = name.partition(".")
+            validated(RunSettings, {section: {key: value}} if dot else {name: value})
+        return value
+
+    return typer.Option(*flags, help=f"{MARK}{name}|{default}", show_default=False, callback=within_limits)
+
+
+MARK = "setting:"
+"""Start of the help text of an option whose setting has not been looked up yet."""
+
+
+class SettingCommand(TyperCommand):
+    """A command that takes the help texts of its settings from the settings model."""
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        """The parameters, with complete help texts."""
+        for parameter in self.params:
+            text = getattr(parameter, "help", None) or ""
+            if text.startswith(MARK):
+                name, _, default = text.removeprefix(MARK).partition("|")
+                parameter.help = setting_help(name, default, parameter.multiple)  # type: ignore[attr-defined]
+        return super().get_params(ctx)
+
+
+def setting_help(name: str, default: str, repeatable: bool) -> str:
+    """The help text of the option of a setting: what it does, examples as they are typed, limits and default."""
+    from augury.settings import describe, sentence
+
+    text = describe(name, null="default", written=partial(typed, name, repeatable), default=default or None)
+    return sentence(f"{text}; repeatable" if repeatable else text)
+
+
+def typed(name: str, repeatable: bool, example: Any) -> str:
+    """The value of a setting as it is typed on the command line."""
+    if repeatable:
+        return " ".join(f"{key}={value}" for key, value in example.items())
+    if isinstance(example, tuple):
+        return ("x" if name == "data.size" else ",").join(map(str, example))
+    return example if isinstance(example, str) else json.dumps(example)
+
+
+Size = Annotated[str | None, setting("data.size")]
+Fit = Annotated[str | None, setting("data.fit")]
+OnBad = Annotated[str | None, setting("data.on_bad")]
+ReadAs = Annotated[str | None, setting("data.format", "--read-as")]
+Column = Annotated[list[str] | None, setting("data.columns", "--column")]
+Chosen = Annotated[str | None, setting("data.attributes", "--attributes")]
+Group = Annotated[str | None, setting("data.group")]
+Split = Annotated[str | None, setting("data.split")]
+Root = Annotated[Path | None, setting("data.root")]
+Window = Annotated[str | None, setting("data.window")]
+Stretch = Annotated[str | None, setting("data.stretch")]
+Bins = Annotated[list[str] | None, setting("data.bins", "--bins")]
+Transparency = Annotated[str | None, setting("data.transparency")]
+Seed = Annotated[int | None, setting("seed")]
+Device = Annotated[str | None, setting("device")]
 Drawing = Annotated[
     str,
     typer.Option("--device", help="cpu (default: the same images on machines of the same kind), auto, cuda or mps."),
@@ -80,6 +106,13 @@ RunFolder = Annotated[Path, typer.Argument(help="A run folder.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="Print results only, no progress.")]
 Set = Annotated[
     list[str] | None, typer.Option("--set", help="Any other setting: prove.steps=600, train.batch=32; repeatable.")
+]
+Config = Annotated[
+    Path | None,
+    typer.Option(
+        help="YAML file of settings by section, such as the settings.yaml of a run. Replaces stored settings; options and --set "
+        "replace those of the file."
+    ),
 ]
 Attributes = Annotated[
     list[str] | None,
@@ -178,15 +211,21 @@ def without_none(**values: Any) -> dict[str, Any]:
 
 
 def settled(
-    stored: dict[str, Any], extra: list[str] | None, sections: dict[str, dict[str, Any]], top: dict[str, Any]
+    stored: dict[str, Any],
+    extra: list[str] | None,
+    sections: dict[str, dict[str, Any]],
+    top: dict[str, Any],
+    config: Path | None = None,
 ) -> RunSettings:
-    """The stored settings, replaced by the options given, then by each --set section.name=value.
+    """The stored settings, replaced by those of --config, by the options given, then by each --set section.name=value.
 
-    train.overrides are merged from all three, name by name. Stored overrides hold only for the stored recipe; null removes one.
+    The file's train.overrides replace the stored ones. Those of options and --set are merged into them, name by name; null
+    removes one. Overrides that came with a recipe hold for that recipe only.
     """
-    from augury.settings import RunSettings, validated
+    from augury.settings import RunSettings, merged, validated
 
-    values = stored | top
+    file = read_config(config)
+    values = merged(stored, file) | top
     before = values.get("train", {})
     overrides = [before.get("overrides", {})]
     for section, own in sections.items():
@@ -201,14 +240,30 @@ def settled(
         if (section, key) == ("train", "overrides"):
             overrides.append(values[section][key])
     if any(overrides) and all(isinstance(mapping, dict) for mapping in overrides):
-        same = values["train"].get("recipe", "auto") == before.get("recipe", "auto")
+        recipe = values["train"].get("recipe", "auto")
+        own = file.get("train", {})
+        same = recipe == before.get("recipe", recipe) or ("overrides" in own and "recipe" not in own)
         together = {k: v for mapping in overrides[0 if same else 1 :] for k, v in mapping.items()}
         values["train"] = {**values["train"], "overrides": {k: v for k, v in together.items() if v is not None}}
     return validated(RunSettings, values)
 
 
-def refuse_unread(extra: list[str] | None, sections: tuple[str, ...], where: str) -> None:
-    """Raises SettingsError for a --set of a section that is not among the `sections` that the command uses."""
+def read_config(path: Path | None) -> dict[str, Any]:
+    """The settings in the file of --config, by section."""
+    if path is None:
+        return {}
+    from augury.pipeline.settings_file import read_settings
+
+    return read_settings(path)
+
+
+def refuse_unread(extra: list[str] | None, sections: tuple[str, ...], where: str, config: Path | None = None) -> None:
+    """Raises SettingsError for settings (--set, --config) of a section that is not among the `sections` that the command uses."""
+    for name in read_config(config):
+        if name not in (*sections, "seed", "device"):
+            raise SettingsError(
+                f"{config}: {name} has no effect {where}: only the settings of {' and '.join(sections)} apply; leave it out"
+            )
     for text in extra or []:
         name = text.partition("=")[0]
         if name.partition(".")[0] not in sections:
@@ -225,13 +280,14 @@ def work(
     extra: list[str] | None,
     sections: dict[str, dict[str, Any]],
     top: dict[str, Any],
+    config: Path | None,
 ) -> Run:
     """Run the pipeline up to a stage. The settings are those stored in the folder, if any, replaced by those given."""
     from augury.cli import console
     from augury.pipeline.run_folder import Run
     from augury.pipeline.stages import run as pipeline
 
-    settings = settled(Run(folder).settings, extra, sections, top)
+    settings = settled(Run(folder).settings, extra, sections, top, config)
     return pipeline(path, folder, settings=settings, until=until, callbacks=console.callbacks(quiet))
 
 
@@ -242,12 +298,13 @@ def again(
     extra: list[str] | None,
     device: str | None,
     sections: dict[str, dict[str, Any]] | None = None,
+    config: Path | None = None,
 ) -> Run:
     """Resume an existing run, up to a stage."""
     from augury.pipeline.run_folder import Run
 
     _ = Run(source).metadata  # refuse a folder that is no run instead of creating it
-    return work(None, source, until, quiet, extra, sections or {}, without_none(device=device))
+    return work(None, source, until, quiet, extra, sections or {}, without_none(device=device), config)
 
 
 def opened(source: Path, device: str | None) -> Synthesizer:

@@ -11,6 +11,7 @@ import typer
 from augury.cli import console
 from augury.cli.options import (
     DATA,
+    Config,
     DataOptions,
     Device,
     Json,
@@ -37,6 +38,7 @@ def prove(
     ] = None,
     seed: Seed = None,
     data: DataOptions = None,
+    config: Config = None,
     extra: Set = None,
     device: Device = None,
     quiet: Quiet = False,
@@ -51,17 +53,14 @@ def prove(
             raise SettingsError(
                 f"--{external[0].replace('_', '-')} needs --with SYNTHETIC; a run has its own folder, seed and data settings"
             )
-        console.tell(again(source, "report", quiet, extra, device), as_json)
+        console.tell(again(source, "report", quiet, extra, device, config=config), as_json)
         return
     from augury import report
     from augury.pipeline.external_trial import judge
 
-    sections = {
-        "data": data or {},
-        "prove": {"near_duplicates": "refuse"},
-    }
-    settings = settled({}, extra, sections, without_none(seed=seed, device=device))
-    refuse_unread(extra, ("data", "prove"), "with --with SYNTHETIC")
+    usual, top = {"prove": {"near_duplicates": "refuse"}}, without_none(seed=seed, device=device)
+    settings = settled(usual, extra, {"data": data or {}}, top, config)
+    refuse_unread(extra, ("data", "prove"), "with --with SYNTHETIC", config)
     folder = output or Path("runs/judged")
     verdict = judge(source, synthetic, folder, settings=settings, callbacks=console.callbacks(quiet))
     badge = report.markdown(verdict, folder / "badge.svg")

@@ -10,19 +10,10 @@ from difflib import get_close_matches
 import numpy as np
 import numpy.typing as npt
 
-from augury.errors import DataError, SettingsError
+from augury.errors import DataError
 from augury.images import Attribute, LabelledImages
 
 Floats = npt.NDArray[np.float64]
-
-
-def checked(bins: Mapping[str, int] | None) -> dict[str, int]:
-    """Return the number of bins per attribute. Raises SettingsError for fewer than two."""
-    checked_bins = dict(bins or {})
-    for name, number in checked_bins.items():
-        if isinstance(number, bool) or not isinstance(number, int) or number < 2:
-            raise SettingsError(f"bins of '{name}' are {number!r}; give a whole number of 2 or more")
-    return checked_bins
 
 
 def binned(data: LabelledImages, bins: Mapping[str, int]) -> LabelledImages:

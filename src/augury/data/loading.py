@@ -8,11 +8,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from augury.data import bins as numeric
+from augury.data.bins import binned
 from augury.data.decoding import load_options
 from augury.data.decoding.label_encoding import regrouped
 from augury.data.decoding.load_options import LoadOptions, OnBad, Split, Stretch, Transparency, Window
-from augury.data.decoding.resize import LARGEST, Fit, Size
+from augury.data.decoding.resize import Fit, Size
 from augury.data.embedded import SAMPLES, sample
 from augury.data.formats import (
     arrays,
@@ -30,6 +30,7 @@ from augury.data.formats import (
 from augury.data.formats.torch_dataset import Dataset
 from augury.errors import DataError, SettingsError
 from augury.images import LabelledImages
+from augury.settings import LARGEST, with_descriptions
 
 
 class Format(NamedTuple):
@@ -140,6 +141,7 @@ REMEDIES: Mapping[str, str] = {
 """What to do with unsupported files, by their extension."""
 
 
+@with_descriptions
 def load(
     path: str | os.PathLike[str] | Dataset | tuple[Any, Any] | None = None,
     *,
@@ -165,37 +167,35 @@ def load(
     path : str, path, Dataset, (X, y) or None
         None is the long-tailed embedded sample; "sample:striped" is one with an empty cell.
     size : int or (int, int), optional
-        Height and width in pixels, or one number for both. None keeps images that all have one size of at most 64
-        pixels a side, and resizes others to 64 x 64.
+        {data.size}
     fit : {"crop", "pad"}
-        "crop" covers the size and cuts the middle; "pad" fits inside it and repeats the edge.
+        {data.fit}
     on_bad : {"error", "skip"}
-        What happens with unreadable images.
+        {data.on_bad}
     cache : Path, optional
         Folder for decoded images. None: AUGURY_CACHE of the environment, else the user's cache folder.
     format : str, optional
-        Name in FORMATS. None: recognised from the path.
+        {data.format}
     columns : mapping of str to str, optional
-        Maps "image", "label", "group" and "split" to columns of a table, or of a Dataset of mappings, where the names
-        of the columns do not say so.
+        {data.columns}
+        A Dataset of mappings has columns too.
     attributes : sequence of str, optional
-        Columns that become attributes. None: those with few values.
+        {data.attributes}
     group : str, optional
-        Column or array whose images stay together in a split. None: the one called group, person, patient, subject or
-        track, or such a name and id. "none": no group.
+        {data.group}
     split : {"given", "new"}
-        "new" drops the split that the data come in.
+        {data.split}
     root : path, optional
-        Folder that a CSV's paths are relative to. None: the CSV's own folder.
+        {data.root}
     window : {"file", "percentile"} or (float, float)
-        Brightness window of DICOM images; a pair is (centre, width).
+        {data.window}
     stretch : {"asinh", "linear"}
-        Brightness curve of FITS images.
+        {data.stretch}
     bins : mapping of str to int, optional
-        {"age": 3} divides a numeric attribute into 3 bins of about equally many images ("0–29", "30–54", "55–116").
+        {data.bins}
+        The bins are called "0–29", "30–54", "55–116".
     transparency : {"white", "black", "ignore"}, optional
-        Background for images with opacity; "ignore" uses their colours alone. None: white where a file declares
-        opacity. Arrays of four channels do not declare it, so they need a choice.
+        {data.transparency}
 
     Returns
     -------
@@ -224,13 +224,14 @@ def load(
         stretch=stretch,
         columns=columns,
         attributes=attributes,
-        root=None if root is None else Path(root),
+        root=None if root is None else os.fspath(root),
         group=group,
         split=split,
-        binned=tuple(numeric.checked(bins)),
+        format=format,
+        bins=bins,
         transparency=transparency,
     )
-    data = numeric.binned(_read(path, options, format), bins or {})
+    data = binned(_read(path, options, format), bins or {})
     return data if split == "given" else regrouped(data, None, split)
 
 

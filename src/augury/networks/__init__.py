@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -17,7 +17,7 @@ from augury.networks.discriminator import Discriminator, DiscriminatorSettings
 from augury.networks.on_discriminator import OnDiscriminator, alone
 from augury.networks.resnet import ResNet
 from augury.networks.translator import KEEP
-from augury.settings import Within, changed
+from augury.settings import StrictSettings, changed
 
 __all__ = [
     "KEEP",
@@ -40,10 +40,6 @@ __all__ = [
 Shape = tuple[int, int, int]
 SMALLEST = 8
 """Shortest side in pixels that a network of halvings can process."""
-LIMITS = dict.fromkeys(
-    ("latent", "width", "widest", "hidden", "layers", "embedding", "blocks", "group", "mapping_layers", "deviation"),
-    Within(1),
-) | {"mapping_rate": Within(0, above=True), "noise": Within(0)}
 
 
 @dataclass(frozen=True)
@@ -55,7 +51,7 @@ class Architecture:
     `encoder` is built like the generator. `smallest` is the shortest possible side in px.
     """
 
-    settings: Any
+    settings: StrictSettings
     generator: Callable[..., nn.Module]
     trunk: Callable[..., nn.Module] | None = None
     head: Callable[..., nn.Module] = lambda settings, *rest: ProjectionHead(*rest)
@@ -159,10 +155,8 @@ def _settled(name: str, settings: dict[str, Any], shape: Shape) -> tuple[Any, Di
         raise SettingsError(
             f"images of {shape[1]}×{shape[2]} px are too small: a network needs {smallest} px a side; use --size {smallest}"
         )
-    shared = {f.name for f in fields(DiscriminatorSettings)} if NETWORKS[name].trunk is not None else set()
+    shared = set(DiscriminatorSettings.model_fields) if NETWORKS[name].trunk is not None else set()
     own = {k: v for k, v in settings.items() if k not in shared}
-    judging: DiscriminatorSettings = changed(
-        "the discriminator", DiscriminatorSettings(), {k: v for k, v in settings.items() if k in shared}
-    )
+    judging = changed("the discriminator", DiscriminatorSettings(), {k: v for k, v in settings.items() if k in shared})
     also = f" (and its discriminator: {', '.join(sorted(shared))})" if shared else ""
-    return changed(f"network '{name}'{also}", NETWORKS[name].settings, own, LIMITS), judging
+    return changed(f"network '{name}'{also}", NETWORKS[name].settings, own), judging

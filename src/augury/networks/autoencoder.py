@@ -9,29 +9,25 @@ their covariance within classes, and converts noise to codes with these.
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass
 
 import torch
+from pydantic import Field
 from torch import nn
 from torch.nn import functional as F
 
 from augury.networks import dcgan
 from augury.networks.canvas import Canvas
 from augury.networks.conditioning import ConditionEmbedding
+from augury.settings import StrictSettings
 
 
-@dataclass(frozen=True)
-class AutoencoderSettings:
-    """Settings of the autoencoder.
+class AutoencoderSettings(StrictSettings):
+    """Settings of the autoencoder."""
 
-    `latent` is the size of a code; `width` the channels at full resolution, doubled at each halving up to `widest`;
-    `embedding` the size of a condition.
-    """
-
-    latent: int = 32
-    width: int = 16
-    widest: int = 256
-    embedding: int = 32
+    latent: int = Field(32, ge=1, description="size of a code")
+    width: int = Field(16, ge=1, description="channels at full resolution, doubled at each halving up to widest")
+    widest: int = Field(256, ge=1, description="most channels")
+    embedding: int = Field(32, ge=1, description="size of a condition")
 
 
 class Generator(nn.Module):
@@ -49,7 +45,7 @@ class Generator(nn.Module):
     ) -> None:
         super().__init__()
         self.latent = settings.latent
-        inner = dcgan.DCGANSettings(settings.latent, settings.width, settings.widest, settings.embedding)
+        inner = dcgan.DCGANSettings(**settings.model_dump())
         self.decode = dcgan.Generator(inner, shape, cardinalities)
         self.register_buffer("means", torch.zeros(cardinalities[0], settings.latent))
         self.register_buffer("covariance", torch.eye(settings.latent))

@@ -15,30 +15,26 @@ from __future__ import annotations
 
 import itertools
 import math
-from dataclasses import dataclass
 
 import torch
+from pydantic import Field
 from torch import nn
 from torch.nn import functional as F
 
 from augury.networks.canvas import Canvas
 from augury.networks.conditioning import ConditionEmbedding
 from augury.networks.discriminator import gathered
+from augury.settings import StrictSettings
 
 
-@dataclass(frozen=True)
-class DCGANSettings:
-    """Settings of DCGAN.
+class DCGANSettings(StrictSettings):
+    """Settings of DCGAN."""
 
-    `latent` is the size of the noise; `width` the channels at full resolution, doubled at each halving up to `widest`;
-    `embedding` the size of a condition. `conditional_norm` lets the condition scale the generator's batch norms.
-    """
-
-    latent: int = 64
-    width: int = 16
-    widest: int = 256
-    embedding: int = 32
-    conditional_norm: bool = True
+    latent: int = Field(64, ge=1, description="size of the noise")
+    width: int = Field(16, ge=1, description="channels at full resolution, doubled at each halving up to widest")
+    widest: int = Field(256, ge=1, description="most channels")
+    embedding: int = Field(32, ge=1, description="size of a condition")
+    conditional_norm: bool = Field(True, description="the condition scales the generator's batch norms")
 
 
 class ConditionalNorm(nn.Module):

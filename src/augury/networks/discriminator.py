@@ -5,36 +5,37 @@ features.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import torch
+from pydantic import Field
 from torch import nn
 from torch.nn import functional as F
 from torch.nn.utils.parametrizations import spectral_norm
 
 from augury.errors import SettingsError
 from augury.networks.conditioning import AuxiliaryHead
+from augury.settings import StrictSettings
 
 Features = list[torch.Tensor]
 """One float [N, P, D] for each trunk: P = 1 for full images, or the number of positions of its coarsest grid."""
 
 
-@dataclass(frozen=True)
-class DiscriminatorSettings:
-    """Settings of every network's discriminator.
+class DiscriminatorSettings(StrictSettings):
+    """Settings of every network's discriminator."""
 
-    `deeper`: layers added at each resolution beyond the mirror image of the generator. `scales`: trunks that see the
-    image at 1, ½, ¼ … of its size (Wang et al. 2018, section 3.2). `patch`: a score for each position of the coarsest
-    grid instead of one per image (Isola et al. 2017, section 3.2.2). `conditioning`: by projection (Miyato & Koyama
-    2018; StyleGAN has its own form of it) or by an auxiliary classifier (Odena et al. 2017). `spectral`: each weight is
-    divided by its largest singular value (Miyato et al. 2018).
-    """
-
-    deeper: int = 0
-    scales: int = 1
-    patch: bool = False
-    conditioning: str = "projection"
-    spectral: bool = False
+    deeper: int = Field(0, ge=0, description="layers added at each resolution beyond the mirror image of the generator")
+    scales: int = Field(
+        1, ge=1, description="trunks that see the image at 1, 1/2, 1/4 … of its size (Wang et al. 2018, section 3.2)"
+    )
+    patch: bool = Field(
+        False,
+        description="a score for each position of the coarsest grid instead of one per image (Isola et al. 2017, section 3.2.2)",
+    )
+    conditioning: str = Field(
+        "projection",
+        description="projection (Miyato & Koyama 2018; StyleGAN has its own form of it) or auxiliary: by an auxiliary classifier (Odena et al. 2017)",
+    )
+    spectral: bool = Field(False, description="divide each weight by its largest singular value (Miyato et al. 2018)")
 
 
 class Discriminator(nn.Module):
@@ -59,11 +60,9 @@ class Discriminator(nn.Module):
             raise SettingsError(
                 f"there is no conditioning '{chosen.conditioning}'; choose one of: projection, auxiliary"
             )
-        too_small = chosen.scales > 1 and min(height, width) < 4 * 2 ** (chosen.scales - 1)
-        if chosen.scales < 1 or chosen.deeper < 0 or too_small:
+        if chosen.scales > 1 and min(height, width) < 4 * 2 ** (chosen.scales - 1):
             raise SettingsError(
-                f"scales={chosen.scales}, deeper={chosen.deeper}: scales must be at least 1 and deeper at least 0, and the "
-                f"smallest scale of images of {height}×{width} px must still be 4 px; lower scales"
+                f"scales={chosen.scales}: the smallest scale of images of {height}×{width} px must still be 4 px; lower scales"
             )
         self.auxiliary, self.compares = chosen.conditioning == "auxiliary", False
         self.trunks, self.heads = nn.ModuleList(), nn.ModuleList()

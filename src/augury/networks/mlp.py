@@ -7,31 +7,30 @@ sets.
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass
 from math import prod
 
 import torch
+from pydantic import Field
 from torch import nn
 from torch.nn import functional as F
 
 from augury.errors import SettingsError
 from augury.networks.conditioning import ConditionEmbedding
+from augury.settings import StrictSettings
 
 
-@dataclass(frozen=True)
-class MLPSettings:
-    """Settings of the fully connected networks.
+class MLPSettings(StrictSettings):
+    """Settings of the fully connected networks."""
 
-    `latent` is the size of the noise; `hidden` the units of the first generator layer, doubled at each of `layers` and
-    mirrored in the discriminator; `embedding` the size of a condition. With `bounded`, values end in [-1, 1], as those
-    of images must.
-    """
-
-    latent: int = 64
-    hidden: int = 256
-    layers: int = 2
-    embedding: int = 32
-    bounded: bool = True
+    latent: int = Field(64, ge=1, description="size of the noise")
+    hidden: int = Field(
+        256,
+        ge=1,
+        description="units of the first generator layer, doubled at each layer and mirrored in the discriminator",
+    )
+    layers: int = Field(2, ge=1, description="hidden layers")
+    embedding: int = Field(32, ge=1, description="size of a condition")
+    bounded: bool = Field(True, description="values end in [-1, 1], as those of images must")
 
 
 class Generator(nn.Module):

@@ -10,9 +10,9 @@ grid, whose features are projected on the condition. The output is not squashed:
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass
 
 import torch
+from pydantic import Field
 from torch import nn
 from torch.nn import functional as F
 
@@ -21,23 +21,18 @@ from augury.networks.canvas import Canvas
 from augury.networks.conditioning import ConditionEmbedding
 from augury.networks.discriminator import gathered
 from augury.networks.resample import doubled, halved
+from augury.settings import StrictSettings
 
 
-@dataclass(frozen=True)
-class R3GANSettings:
-    """Settings of R3GAN.
+class R3GANSettings(StrictSettings):
+    """Settings of R3GAN."""
 
-    `latent` is the size of the noise; `width` the channels at full resolution, doubled at each halving up to `widest`;
-    `blocks` the blocks per stage; `group` the channels in one group of the 3×3 convolutions; `embedding` the size of a
-    condition.
-    """
-
-    latent: int = 64
-    width: int = 32
-    widest: int = 256
-    blocks: int = 1
-    group: int = 16
-    embedding: int = 64
+    latent: int = Field(64, ge=1, description="size of the noise")
+    width: int = Field(32, ge=1, description="channels at full resolution, doubled at each halving up to widest")
+    widest: int = Field(256, ge=1, description="most channels")
+    blocks: int = Field(1, ge=1, description="blocks per stage")
+    group: int = Field(16, ge=1, description="channels in one group of the 3×3 convolutions")
+    embedding: int = Field(64, ge=1, description="size of a condition")
 
 
 def scaled(layer: nn.Conv2d | nn.Linear, gain: float) -> nn.Conv2d | nn.Linear:

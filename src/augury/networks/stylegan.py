@@ -13,9 +13,9 @@ from __future__ import annotations
 
 import itertools
 import math
-from dataclasses import dataclass
 
 import torch
+from pydantic import Field
 from torch import nn
 from torch.nn import functional as F
 
@@ -24,27 +24,22 @@ from augury.networks.conditioning import ConditionEmbedding, unit
 from augury.networks.discriminator import gathered
 from augury.networks.resample import doubled, halved, raised
 from augury.randomness import stream
+from augury.settings import StrictSettings
 
 GAIN = 2**0.5
 CENTRE = 512
 """Number of noise vectors whose mean style is the centre of a condition."""
 
 
-@dataclass(frozen=True)
-class StyleGANSettings:
-    """Settings of StyleGAN.
+class StyleGANSettings(StrictSettings):
+    """Settings of StyleGAN."""
 
-    `latent` is the size of noise and of w; `width` the channels at full resolution, doubled at each halving up to
-    `widest`. `mapping_layers` have the learning rate × `mapping_rate`. `deviation` is the number of images in a group
-    of the minibatch deviation.
-    """
-
-    latent: int = 128
-    width: int = 32
-    widest: int = 256
-    mapping_layers: int = 2
-    mapping_rate: float = 0.01
-    deviation: int = 4
+    latent: int = Field(128, ge=1, description="size of the noise and of w")
+    width: int = Field(32, ge=1, description="channels at full resolution, doubled at each halving up to widest")
+    widest: int = Field(256, ge=1, description="most channels")
+    mapping_layers: int = Field(2, ge=1, description="layers from the noise to w")
+    mapping_rate: float = Field(0.01, gt=0, description="factor on the learning rate of these layers")
+    deviation: int = Field(4, ge=1, description="images in a group of the minibatch deviation")
 
 
 class EqualLinear(nn.Module):

@@ -5,13 +5,14 @@ discriminator.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 import torch
+from pydantic import Field
 from torch import nn
 from torch.nn import functional as F
 
 from augury.networks.canvas import Canvas
+from augury.settings import StrictSettings
 
 SLOPE = 0.2
 """Negative slope of every leaky ReLU."""
@@ -19,21 +20,20 @@ KEEP = -1
 """In a target, the code of a column that the translation must not change."""
 
 
-@dataclass(frozen=True)
-class TranslatorSettings:
-    """Settings of the translator.
+class TranslatorSettings(StrictSettings):
+    """Settings of the translator."""
 
-    `width` channels at full resolution, doubled at half of it; `blocks` conditioned residual blocks at a quarter of the
-    resolution; `embedding` size of a condition. `noise` is the size of a random vector beside the condition, for
-    targets that vary (0: the translation is a function of image and target; Huang et al. 2018). `mask` limits the
-    change to a region of the image that the network chooses (Pumarola et al. 2018).
-    """
-
-    width: int = 32
-    blocks: int = 2
-    embedding: int = 32
-    noise: int = 0
-    mask: bool = False
+    width: int = Field(32, ge=1, description="channels at full resolution, doubled at half of it")
+    blocks: int = Field(2, ge=1, description="conditioned residual blocks at a quarter of the resolution")
+    embedding: int = Field(32, ge=1, description="size of a condition")
+    noise: int = Field(
+        0,
+        ge=0,
+        description="size of a random vector beside the condition, for targets that vary (Huang et al. 2018); 0: the translation is a function of image and target",
+    )
+    mask: bool = Field(
+        False, description="limit the change to a region that the network chooses (Pumarola et al. 2018)"
+    )
 
 
 class ChangeEmbedding(nn.Module):

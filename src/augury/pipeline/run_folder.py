@@ -31,6 +31,7 @@ class Run:
     """One folder that holds a whole run.
 
     run.json                 format, Augury's version, settings, data source
+    settings.yaml            settings that repeat the run: augury run PATH -o NEW --config settings.yaml
     state.json               stage -> key of its inputs, seconds it took, when
     split.npy                the split of every image
     classifier.safetensors   monitors training and filters images, trained on real train images only

@@ -355,6 +355,21 @@ class Session:
         write_json(stored, {"inputs": inputs, "plan": plan.as_dict()})
         return plan
 
+    def resolved(self) -> RunSettings:
+        """The settings with recipe, steps, precision and device as the training plan has them, once training has a plan.
+
+        A new run with these settings repeats this one on another machine too, and without measuring speed.
+        """
+        file, settings = self.run / "train" / "plan.json", self.settings
+        if not file.exists() or "classify" not in self.run.state():
+            return settings
+        stored = read_json(file)
+        if stored["inputs"] != digest(self.inputs("train")):  # the plan of earlier settings
+            return settings
+        plan = stored["plan"]
+        length = {"recipe": plan["recipe"], "steps": plan["steps"], "budget": None, "precision": plan["precision"]}
+        return settings.model_copy(update={"device": plan["device"], "train": settings.train.model_copy(update=length)})
+
     def amounts(self) -> generation.Amounts:
         """The number of images to generate for each cell, and the reason."""
         strategy, validation = self.settings.generate.sampling_strategy, self.splits["validation"]

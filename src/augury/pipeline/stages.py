@@ -26,6 +26,7 @@ from augury.pipeline.inputs import Callbacks, divided, read, refuse_among_data
 from augury.pipeline.preflight import check_splits, preflight
 from augury.pipeline.run_folder import Run
 from augury.pipeline.session import Session
+from augury.pipeline.settings_file import write_settings
 from augury.pipeline.translations import fill
 from augury.pipeline.trial_cache import load_cache
 from augury.randomness import derived_seed
@@ -321,6 +322,8 @@ def advance(session: Session, last: str) -> None:
         if stage.name == "split":
             write_json(session.run / "run.json", session.describe())
             check_splits(session, needed)
+        if stage.name in ("split", "train"):
+            write_settings(session.run / "settings.yaml", session.resolved())
 
 
 def run(

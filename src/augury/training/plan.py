@@ -55,7 +55,7 @@ class Plan:
 
     def as_dict(self) -> dict[str, Any]:
         """Plain JSON."""
-        return asdict(self)
+        return asdict(self) | {"rule": self.rule.model_dump()}
 
     @property
     def key(self) -> str:
@@ -66,7 +66,7 @@ class Plan:
     @classmethod
     def from_dict(cls, stored: dict[str, Any]) -> Plan:
         """The inverse of `as_dict`."""
-        rule = Recipe(**{**stored["rule"], "betas": tuple(stored["rule"]["betas"])})
+        rule = Recipe(**stored["rule"])
         start = None if stored["start"] is None else tuple(stored["start"])
         return cls(**{**stored, "rule": rule, "condition": tuple(stored["condition"]), "start": start})
 
@@ -181,7 +181,8 @@ def resolve_recipe(data: LabelledImages, settings: TrainSettings, device: torch.
     name = suitable(len(data), min(data.shape[1:]), device.type) if settings.recipe == "auto" else settings.recipe
     rule = recipe(name, settings.overrides, unconditional=settings.unconditional)
     if name == "stylegan" and "r1" not in (settings.overrides or {}):
-        rule = replace(rule, r1=max(rule.r1, R1 * data.shape[1] * data.shape[2] / (settings.batch or BATCH)))
+        weight = R1 * data.shape[1] * data.shape[2] / (settings.batch or BATCH)
+        rule = rule.model_copy(update={"r1": max(rule.r1, weight)})
     if settings.batch is not None and settings.batch > len(data):
         raise SettingsError(
             f"a batch of {settings.batch} needs at least {settings.batch} images, but there are {len(data)} to train on; use "

@@ -2,74 +2,105 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import Field
 
 from augury.errors import SettingsError
-from augury.settings import Within, changed
+from augury.settings import StrictSettings, changed
+
+Count = Annotated[int, Field(ge=1)]
+Positive = Annotated[float, Field(gt=0)]
+Weight = Annotated[float, Field(ge=0)]
+Share = Annotated[float, Field(ge=0, le=1)]
+Half = Annotated[float, Field(ge=0, le=0.5)]
+BelowOne = Annotated[float, Field(ge=0, lt=1)]
 
 
-@dataclass(frozen=True)
-class Recipe:
+class Recipe(StrictSettings):
     """One way to train a generator, an autoencoder or a translator. Weights of 0 switch a term off."""
 
-    network: str  # name in NETWORKS
-    loss: str  # adversarial loss by name; "variational" or "plain" for an autoencoder
-    steps: int  # updates of the generator
-    optimiser: str = "adam"  # adam or rmsprop
-    generator_lr: float = 2e-4  # learning rate of the generator, translator or autoencoder's decoder
-    discriminator_lr: float = 2e-4  # learning rate of all other networks
-    betas: tuple[float, float] = (0.5, 0.999)  # decay rates of Adam
-    schedule: str = "cosine"  # course of the learning rates: constant, linear or cosine
-    final_rate: float = 0.1  # final learning rates, as a share of the initial ones
-    warmup: float = 0.0  # share of the training over which learning rates rise from 0
-    final_beta2: float = 0.0  # final value of Adam's second beta along the schedule; 0: unchanged
-    critic_steps: int = 1  # discriminator updates per generator update
-    simultaneous: bool = False  # one discriminator pass over the fakes updates both networks
-    r1: float = 0.0  # weight of half the squared gradient norm at real images
-    r2: float = 0.0  # the same at fake images
-    gradient_penalty: float = 0.0  # weight of the penalty between real and fake images
-    centre: float = 1.0  # target of the gradient norm in `gradient_penalty`
-    lecam: float = 0.0  # weight of the LeCam regulariser
-    # lazy gradient penalties: every so many steps, at that many times the weight (Karras et al. 2020, appendix B)
-    penalty_every: int = 1
-    final_penalty: float = 1.0  # final weight of the gradient penalties along the schedule, as a share
-    clip: float = 0.0  # bound on every discriminator weight; 0: none
-    auxiliary: float = 1.0  # weight of the class loss of discriminators with conditioning=auxiliary
-    augment: str = "diffaugment_light"  # policy applied to what the discriminator sees
-    augment_p: float = 1.0  # probability of each change of the policy
-    final_augment_p: float = 1.0  # its final value along the schedule; `augment_p` where only that is set
-    ada_target: float = 0.0  # adapt the probability until r is this; 0: off (see training/augment_pipe.py)
-    ada_images: float = 100_000  # fewest images in which the adapted probability moves from 0 to 1
-    label_smoothing: float = 0.0  # lowers the target of real images by this
-    label_noise: float = 0.0  # moves that target up and down at random by at most this
-    instance_noise: float = 0.0  # initial standard deviation of noise on all images the discriminator sees; decays to 0
-    feature_matching: float = 0.0  # weight of the feature matching loss
-    mode_seeking: float = 0.0  # weight of the mode-seeking loss
-    path_length: float = 0.0  # weight of the path length penalty
-    path_every: int = 4  # steps between two path length penalties
-    style_mixing: float = 0.0  # share of images with two styles
-    spectral_control: float = 0.0  # weight; bounds the conditional norms of rare classes (Rangwani et al. 2022)
-    # share of the training over which the weight of the condition grows from 0 to 1 (Shahbazi et al. 2022)
-    late_conditioning: float = 0.0
-    kl: float = 1.0  # weight of the divergence of a variational autoencoder
-    cycle: float = 0.0  # translator: weight of the cycle loss (Zhu et al. 2017)
-    identity: float = 0.0  # translator: weight of the identity loss
-    semantic: float = 0.0  # translator: weight of the semantic loss (Hoffman et al. 2018)
-    contrast: float = 0.0  # translator: weight of the patch contrast (Park et al. 2020)
-    hole_share: float = 0.0  # translator: share of a batch for cells without enough real images
-    class_moves: bool = True  # translator: False changes attributes only
-    # translator: stored translations per cell, shown to the discriminator again (Shrivastava et al. 2017)
-    replay: int = 0
-    half_life: float = 20_000  # half-life of the weight average, in images
-    ramp: float = 0.1  # the half-life is at most this times the images seen so far
-    settings: dict[str, Any] = field(default_factory=dict)  # arguments of the network
+    network: str = Field(description="mlp, dcgan, r3gan, stylegan, autoencoder or translator")
+    loss: str = Field(description='adversarial loss by name; "variational" or "plain" for an autoencoder')
+    steps: Count = Field(description="updates of the generator")
+    optimiser: str = Field("adam", description="adam or rmsprop")
+    generator_lr: Positive = Field(
+        2e-4, description="learning rate of the generator, translator or autoencoder's decoder"
+    )
+    discriminator_lr: Positive = Field(2e-4, description="learning rate of all other networks")
+    betas: tuple[BelowOne, BelowOne] = Field((0.5, 0.999), strict=False, description="decay rates of Adam")
+    schedule: str = Field("cosine", description="course of the learning rates: constant, linear or cosine")
+    final_rate: Share = Field(0.1, description="final learning rates, as a share of the initial ones")
+    warmup: Share = Field(0.0, description="share of the training over which learning rates rise from 0")
+    final_beta2: BelowOne = Field(0.0, description="final value of Adam's second beta along the schedule; 0: unchanged")
+    critic_steps: Count = Field(1, description="discriminator updates per generator update")
+    simultaneous: bool = Field(False, description="one discriminator pass over the fakes updates both networks")
+    r1: Weight = Field(0.0, description="weight of half the squared gradient norm at real images")
+    r2: Weight = Field(0.0, description="weight of half the squared gradient norm at fake images")
+    gradient_penalty: Weight = Field(0.0, description="weight of the penalty between real and fake images")
+    centre: Weight = Field(1.0, description="target of the gradient norm in gradient_penalty")
+    lecam: Weight = Field(0.0, description="weight of the LeCam regulariser")
+    penalty_every: Count = Field(
+        1,
+        description="lazy gradient penalties: every so many steps, at that many times the weight (Karras et al. 2020, appendix B)",
+    )
+    final_penalty: Share = Field(
+        1.0, description="final weight of the gradient penalties along the schedule, as a share"
+    )
+    clip: Weight = Field(0.0, description="bound on every discriminator weight; 0: none")
+    auxiliary: Weight = Field(1.0, description="weight of the class loss of discriminators with conditioning=auxiliary")
+    augment: str = Field("diffaugment_light", description="policy applied to what the discriminator sees")
+    augment_p: Share = Field(1.0, description="probability of each change of the policy")
+    final_augment_p: Share = Field(
+        1.0, description="final augment_p along the schedule; augment_p where only that is set"
+    )
+    ada_target: BelowOne = Field(
+        0.0, description="adapt augment_p until the overfitting measure r is this (Karras et al. 2020b); 0: off"
+    )
+    ada_images: Positive = Field(
+        100_000, description="fewest images in which the adapted probability moves from 0 to 1"
+    )
+    label_smoothing: Half = Field(0.0, description="lowers the target of real images by this")
+    label_noise: Half = Field(0.0, description="moves the target of real images up and down at random by at most this")
+    instance_noise: Weight = Field(
+        0.0, description="initial standard deviation of noise on all images the discriminator sees; decays to 0"
+    )
+    feature_matching: Weight = Field(0.0, description="weight of the feature matching loss")
+    mode_seeking: Weight = Field(0.0, description="weight of the mode-seeking loss")
+    path_length: Weight = Field(0.0, description="weight of the path length penalty")
+    path_every: Count = Field(4, description="steps between two path length penalties")
+    style_mixing: Share = Field(0.0, description="share of images with two styles")
+    spectral_control: Weight = Field(
+        0.0,
+        description="weight of spectral control, which bounds the conditional norms of rare classes (Rangwani et al. 2022)",
+    )
+    late_conditioning: Share = Field(
+        0.0,
+        description="share of the training over which the weight of the condition grows from 0 to 1 (Shahbazi et al. 2022)",
+    )
+    kl: Weight = Field(1.0, description="weight of the KL divergence of a variational autoencoder")
+    cycle: Weight = Field(0.0, description="translator: weight of the cycle loss (Zhu et al. 2017)")
+    identity: Weight = Field(0.0, description="translator: weight of the identity loss")
+    semantic: Weight = Field(0.0, description="translator: weight of the semantic loss (Hoffman et al. 2018)")
+    contrast: Weight = Field(0.0, description="translator: weight of the patch contrast (Park et al. 2020)")
+    hole_share: float = Field(
+        0.0, ge=0, le=0.9, description="translator: share of a batch for cells without enough real images"
+    )
+    class_moves: bool = Field(True, description="translator: False changes attributes only")
+    replay: int = Field(
+        0,
+        ge=0,
+        description="translator: stored translations per cell, shown to the discriminator again (Shrivastava et al. 2017)",
+    )
+    half_life: Weight = Field(20_000, description="half-life of the weight average, in images")
+    ramp: Positive = Field(0.1, description="the half-life is at most this times the images seen so far")
+    settings: dict[str, Any] = Field(default_factory=dict, description="arguments of the network")
 
 
 RECIPES = {
     "rpgan": Recipe(
-        "dcgan",
-        "relativistic",
+        network="dcgan",
+        loss="relativistic",
         steps=4000,
         generator_lr=1e-3,
         discriminator_lr=2e-3,
@@ -79,11 +110,11 @@ RECIPES = {
         penalty_every=4,
         simultaneous=True,
     ),
-    "dcgan": Recipe("dcgan", "non_saturating", steps=4000),
-    "gan": Recipe("mlp", "non_saturating", steps=4000),
+    "dcgan": Recipe(network="dcgan", loss="non_saturating", steps=4000),
+    "gan": Recipe(network="mlp", loss="non_saturating", steps=4000),
     "wgan": Recipe(
-        "dcgan",
-        "wasserstein",
+        network="dcgan",
+        loss="wasserstein",
         steps=3000,
         optimiser="rmsprop",
         generator_lr=2e-4,
@@ -93,8 +124,8 @@ RECIPES = {
         clip=0.01,
     ),
     "wgan_gp": Recipe(
-        "dcgan",
-        "wasserstein",
+        network="dcgan",
+        loss="wasserstein",
         steps=3000,
         generator_lr=5e-4,
         discriminator_lr=5e-4,
@@ -104,8 +135,8 @@ RECIPES = {
         gradient_penalty=10.0,
     ),
     "r3gan": Recipe(
-        "r3gan",
-        "relativistic",
+        network="r3gan",
+        loss="relativistic",
         steps=3000,
         generator_lr=1e-3,
         discriminator_lr=2e-3,
@@ -117,8 +148,8 @@ RECIPES = {
         settings={"width": 16},
     ),
     "stylegan": Recipe(
-        "stylegan",
-        "non_saturating",
+        network="stylegan",
+        loss="non_saturating",
         steps=3000,
         generator_lr=2.5e-3,
         discriminator_lr=2.5e-3,
@@ -131,8 +162,8 @@ RECIPES = {
         settings={"width": 16},
     ),
     "vae": Recipe(
-        "autoencoder",
-        "variational",
+        network="autoencoder",
+        loss="variational",
         steps=3000,
         generator_lr=1e-3,
         discriminator_lr=1e-3,
@@ -140,8 +171,8 @@ RECIPES = {
         augment="none",
     ),
     "ae": Recipe(
-        "autoencoder",
-        "plain",
+        network="autoencoder",
+        loss="plain",
         steps=3000,
         generator_lr=1e-3,
         discriminator_lr=1e-3,
@@ -149,8 +180,8 @@ RECIPES = {
         augment="none",
     ),
     "translator": Recipe(
-        "translator",
-        "relativistic",
+        network="translator",
+        loss="relativistic",
         steps=1000,
         generator_lr=1e-3,
         discriminator_lr=2e-3,
@@ -190,26 +221,6 @@ def suitable(images: int, side: int, device: str) -> str:
     return "stylegan" if images < FEW else "r3gan"
 
 
-WEIGHT, SHARE, COUNT, RATE = Within(0), Within(0, 1), Within(1), Within(0, above=True)
-LIMITS = {
-    **dict.fromkeys(("steps", "critic_steps", "penalty_every", "path_every"), COUNT),
-    **dict.fromkeys(("generator_lr", "discriminator_lr", "ada_images"), RATE),
-    **dict.fromkeys(("betas", "final_beta2", "ada_target"), Within(0, 1, below=True)),
-    **dict.fromkeys(("label_smoothing", "label_noise"), Within(0, 0.5)),
-    **dict.fromkeys(
-        ("final_rate", "warmup", "augment_p", "final_augment_p", "style_mixing", "late_conditioning", "final_penalty"),
-        SHARE,
-    ),
-    **dict.fromkeys(
-        ("r1", "r2", "gradient_penalty", "centre", "lecam", "clip", "auxiliary", "instance_noise", "feature_matching"),
-        WEIGHT,
-    ),
-    **dict.fromkeys(("mode_seeking", "path_length", "spectral_control", "kl", "half_life"), WEIGHT),
-    **dict.fromkeys(("cycle", "identity", "semantic", "contrast", "replay"), WEIGHT),
-    "hole_share": Within(0, 0.9),
-    "ramp": Within(0, above=True),
-}
-"""The allowed range of each number of a recipe."""
 PENALTIES = ("r1", "r2", "gradient_penalty")
 ADVERSARIAL = (
     *PENALTIES, "centre", "lecam", "penalty_every", "final_penalty", "clip", "auxiliary", "critic_steps", "simultaneous",
@@ -246,13 +257,13 @@ def recipe(name: str, overrides: dict[str, Any] | None = None, *, unconditional:
     """
     if name not in RECIPES:
         raise SettingsError(f"there is no recipe '{name}'; choose one of: {', '.join(RECIPES)}")
-    chosen, own = RECIPES[name], {f.name for f in fields(Recipe)} - {"settings"}
+    chosen, own = RECIPES[name], set(Recipe.model_fields) - {"settings"}
     options = overrides or {}
     network = {k: v for k, v in options.items() if k not in own}
     mine = {k: v for k, v in options.items() if k in own}
     settings = {**chosen.settings, **network}
     stays = {"final_augment_p": mine["augment_p"]} if "augment_p" in mine else {}  # unless the final value is set too
-    result: Recipe = changed(f"recipe '{name}'", chosen, {**stays, **mine, "settings": settings}, LIMITS)
+    result = changed(f"recipe '{name}'", chosen, {**stays, **mine, "settings": settings})
     idle = _idle(result, unconditional)
     for setting in mine:
         if setting in idle and getattr(result, setting) != getattr(chosen, setting):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass
 from typing import Any, cast
 
 import numpy as np
@@ -166,9 +166,9 @@ def _rule(name: str, overrides: dict[str, Any]) -> Recipe:
     chosen = named(name, overrides)
     if NETWORKS[chosen.network].method != "adversarial":
         raise SettingsError(f"recipe {name} decodes images; for a table use gan, rpgan, wgan or wgan_gp")
-    own = {field.name for field in fields(Recipe)}
+    own = Recipe.model_fields
     settings = {key: value for key, value in overrides.items() if key not in own} | {"bounded": False}
-    plain: dict[str, Any] = {
+    plain = {
         "augment": "none",
         "ada_target": 0.0,
         "path_length": 0.0,
@@ -178,4 +178,4 @@ def _rule(name: str, overrides: dict[str, Any]) -> Recipe:
     idle = [key for key, value in overrides.items() if key in plain and value != plain[key]]
     if idle:
         raise SettingsError(f"{idle[0]}={overrides[idle[0]]!r} has no effect: tables have no pixels; leave it out")
-    return replace(chosen, network="mlp", settings=settings, **plain)
+    return chosen.model_copy(update={"network": "mlp", "settings": settings, **plain})

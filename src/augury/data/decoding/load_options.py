@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from augury.data.decoding import resize
 from augury.data.decoding.pixel_range import Range
 from augury.data.decoding.resize import Fit, Size
 from augury.errors import SettingsError
+from augury.settings import DataSettings, validated
 
 OnBad = Literal["error", "skip"]
 Window = Literal["file", "percentile"] | tuple[float, float]
@@ -19,8 +20,6 @@ Transparency = Literal["white", "black", "ignore"]
 Split = Literal["given", "new"]
 UNGROUPED = "none"
 """Value of `group` that disables grouping, whatever the columns or arrays are called."""
-ROLES = ("image", "label", "group", "split")
-"""Roles that a column of a table can have; any other column is an attribute."""
 
 
 @dataclass(frozen=True)
@@ -67,64 +66,43 @@ class LoadOptions:
         return "group" in self.columns
 
 
-def checked(
-    *,
-    size: int | Size | None = None,
-    fit: Fit = "crop",
-    on_bad: OnBad = "error",
-    cache: Path | None = None,
-    window: Window = "file",
-    stretch: Stretch = "asinh",
-    columns: Mapping[str, str] | None = None,
-    attributes: Sequence[str] | None = None,
-    root: Path | None = None,
-    group: str | None = None,
-    split: Split = "given",
-    binned: Sequence[str] = (),
-    transparency: Transparency | None = None,
-) -> LoadOptions:
-    """Return the options as LoadOptions. Raises SettingsError when one is out of range."""
-    if on_bad not in ("error", "skip"):
-        raise SettingsError(f"on_bad is '{on_bad}'; choose 'error' or 'skip'")
-    if stretch not in ("asinh", "linear"):
-        raise SettingsError(f"stretch is '{stretch}'; choose 'asinh' (faint light is lifted) or 'linear'")
-    if transparency not in (None, "white", "black", "ignore"):
-        raise SettingsError(
-            f"transparency is '{transparency}'; choose 'white' or 'black' (the background), or 'ignore' (colours alone)"
-        )
-    if window not in ("file", "percentile"):
-        try:
-            centre, width = (float(value) for value in window)
-        except (TypeError, ValueError):
-            centre, width = 0.0, 0.0
-        if not width > 0:
+def checked(*, cache: Path | None = None, **values: Any) -> LoadOptions:
+    """Return the options as LoadOptions.
+
+    Parameters
+    ----------
+    cache
+        Folder for decoded images.
+    **values
+        Settings of `DataSettings` about reading. None stands for no columns and no bins.
+
+    Raises
+    ------
+    SettingsError
+        When one is out of range, or two contradict each other.
+    """
+    empty = [name for name in ("columns", "bins") if values.get(name) is None]
+    options = validated(DataSettings, {name: value for name, value in values.items() if name not in empty})
+    named: dict[str, str] = dict(options.columns)
+    if options.group is not None:
+        if named.get("group", options.group) != options.group:
             raise SettingsError(
-                f"window is {window!r}; choose 'file', 'percentile', or (centre, width) with a width above 0, "
-                "such as (40, 400)"
+                f"group is '{options.group}', but columns names '{named['group']}' the group; give one of them"
             )
-        window = (centre, width)
-    wrong = sorted(set(columns or {}) - set(ROLES))
-    if wrong:
-        raise SettingsError(f"columns names '{wrong[0]}'; it maps {', '.join(ROLES)} to the columns that hold them")
-    if split not in ("given", "new"):
-        raise SettingsError(f"split is '{split}'; choose 'given' (the data's own parts, if any) or 'new' (divide anew)")
-    named = dict(columns or {})
-    if group is not None:
-        if named.get("group", group) != group:
-            raise SettingsError(f"group is '{group}', but columns names '{named['group']}' the group; give one of them")
-        named |= {} if group == UNGROUPED else {"group": group}
+        named |= {} if options.group == UNGROUPED else {"group": options.group}
+    binned = tuple(options.bins)
     return LoadOptions(
-        size=resize.checked(size, fit),
-        fit=fit,
-        on_bad=on_bad,
+        size=resize.checked(options.size, options.fit),
+        fit=options.fit,
+        on_bad=options.on_bad,
         cache=None if cache is None else Path(cache),
-        window=window,
-        stretch=stretch,
+        window=options.window,
+        stretch=options.stretch,
         columns=named,
-        attributes=None if attributes is None else tuple(dict.fromkeys((*attributes, *binned))),
-        root=None if root is None else Path(root),
-        group=group,
-        split=split,
-        binned=tuple(binned),
-        transparency=transparency,
+        attributes=None if options.attributes is None else tuple(dict.fromkeys((*options.attributes, *binned))),
+        root=None if options.root is None else Path(options.root),
+        group=options.group,
+        split=options.split,
+        binned=binned,
+        transparency=options.transparency,
     )

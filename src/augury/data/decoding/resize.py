@@ -10,12 +10,12 @@ from PIL import Image
 
 from augury.errors import SettingsError
 from augury.images import Images
+from augury.settings import LARGEST
 
 Fit = Literal["crop", "pad"]
 Size = tuple[int, int]
 NATIVE_LIMIT = 64
 """Images of one common size keep it up to this many pixels a side; others become squares of this side."""
-LARGEST = 4096
 RESAMPLING = "bicubic, antialiased (Pillow), edges replicated when padding"
 
 
