@@ -11,9 +11,26 @@ AuguryError
 
 from __future__ import annotations
 
+LONGEST = 2000
+"""Most characters of a message. A cell of a table or a name can have any length."""
+
+
+def shortened(text: str, most: int = 80) -> str:
+    """Return a text of at most `most` characters, with its middle left out where it is longer."""
+    if len(text) <= most:
+        return text
+    before = (most - 3) * 2 // 3
+    return f"{text[:before]} … {text[len(text) - (most - 3 - before) :]}"
+
 
 class AuguryError(Exception):
-    """Base of all errors intended for the user; the command line prints them without a traceback."""
+    """Base of all errors intended for the user; the command line prints them without a traceback.
+
+    A longer message than LONGEST loses its middle: the rule stands at its beginning and the next step at its end.
+    """
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(shortened(str(message), LONGEST))
 
 
 class DataError(AuguryError):

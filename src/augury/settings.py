@@ -72,7 +72,7 @@ class DataSettings(Settings):
     )
     format: str | None = Field(
         None,
-        description="read the path as npz, idx, cifar, imagefolder, csv, parquet, tar or folder; null: detected",
+        description="read the path as npz, idx, cifar, imagefolder, stylegan, pixels (a .csv of pixel values), csv, parquet, tar or folder; null: detected",
     )
     columns: dict[str, str] = Field(
         default_factory=dict,
@@ -87,7 +87,7 @@ class DataSettings(Settings):
     group: str | None = Field(
         None,
         description="column or array of groups whose images stay in one split; null: the one called group, person, patient, "
-        "subject or track; none: no groups",
+        "subject, track or the like; none: no groups",
     )
     split: Literal["given", "new"] = Field(
         "given", description="given: keep the splits that come with the data; new: split again"
@@ -115,6 +115,11 @@ class DataSettings(Settings):
         default_factory=dict,
         description="numeric attributes to divide into 2 or more bins of about equally many images",
         examples=[{"age": 3}],
+    )
+    transparency: Literal["white", "black", "ignore"] | None = Field(
+        None,
+        description="background of images with opacity: white or black; ignore: their colours alone; null: white where a file "
+        "declares opacity (arrays of four channels do not)",
     )
     target: str | None = Field(
         None,
@@ -160,6 +165,7 @@ READING = (
     "window",
     "stretch",
     "bins",
+    "transparency",
 )
 """The settings of `DataSettings` about how data are read."""
 

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
+from augury.data.decoding.pixel_range import chosen_range, to_bytes
 from augury.errors import DataError, MissingExtraError
 from augury.images import Images, LabelledImages
 from augury.settings import TrainSettings, seconds, validated
@@ -31,8 +32,9 @@ class GANOverSampler(BaseOverSampler):  # type: ignore[misc]
 
     Images are [N, C, H, W], [N, H, W, C] or [N, H, W], C 1 or 3, at least 8 pixels a side; a last axis of 1 or 3 counts
     as channels. Real images are returned unchanged; synthetic ones follow in the same layout, size and dtype.
-    Internally images have 8 bits. uint8 and integers up to 255 are used directly, and floats within [0, 1] are
-    multiplied by 255. Other values are scaled from their minimum to their maximum, and back.
+    Internally images have 8 bits. Values that use more than half of 0 to 255 (whole numbers) or of 0 to 1 are scaled from
+    there. Any others are scaled from their minimum to their maximum. Synthetic values are scaled back, never leave the
+    range of X, and are whole numbers where X holds only those. bool becomes True from one half on.
 
     Tables are numeric [N, D]. Fully connected networks are trained on standardised columns, without quantisation.
     Synthetic values stay in the range of each column, and are integers where all values of the column are.
@@ -129,9 +131,10 @@ class GANOverSampler(BaseOverSampler):  # type: ignore[misc]
         self, X: npt.NDArray[Any], codes: npt.NDArray[np.int64], requested: npt.NDArray[np.int64], seed: int
     ) -> npt.NDArray[Any]:
         """Synthetic images [n, ...] of the `requested` classes, in X's layout and dtype."""
-        low, high = _range(X)
-        scale = 255 / (high - low)
-        pixels = np.rint((X.astype(np.float64) - low) * scale).astype(np.uint8) if X.dtype != np.uint8 else X
+        low, high = float(X.min()), float(X.max())
+        whole = X.dtype.kind in "iub" or bool((np.rint(X) == X).all())
+        limits = chosen_range(low, high, whole)
+        pixels = X if X.dtype == np.uint8 and limits == (0, 255) else to_bytes(X.astype(np.float64), limits)
         names = tuple(str(c) for c in range(int(codes.max()) + 1))
         data = LabelledImages(_planar(pixels), codes, names)
         settings = {
@@ -143,10 +146,8 @@ class GANOverSampler(BaseOverSampler):  # type: ignore[misc]
         self.synthesizer_ = train(data, settings=validated(TrainSettings, settings), seed=seed, device=self.device)
         drawn = self.synthesizer_.sample(requested, seed=seed).images
         laid = drawn[:, 0] if X.ndim == 3 else drawn.transpose(0, 2, 3, 1) if _last(X) else drawn
-        if X.dtype == np.uint8:
-            return np.ascontiguousarray(laid)
-        values = laid / scale + low
-        return (np.rint(values) if X.dtype.kind in "iu" else values).astype(X.dtype)
+        values = np.clip(laid / 255 * (limits[1] - limits[0]) + limits[0], low, high)
+        return np.ascontiguousarray((np.rint(values) if whole else values).astype(X.dtype))
 
     def _more_tags(self) -> dict[str, Any]:
         return {"X_types": ["2darray", "3darray", "dataframe"]}
@@ -174,13 +175,3 @@ def _planar(images: Images) -> Images:
             "channels"
         )
     return np.ascontiguousarray(images.transpose(0, 3, 1, 2)) if _last(images) else images
-
-
-def _range(X: npt.NDArray[Any]) -> tuple[float, float]:
-    """The values of black and white."""
-    low, high = float(X.min()), float(X.max())
-    if X.dtype.kind == "f" and low >= 0 and high <= 1:
-        return 0.0, 1.0
-    if low >= 0 and high <= 255 and (X.dtype.kind in "iu" or bool((np.rint(X) == X).all())):
-        return 0.0, 255.0
-    return low, high if high > low else low + 1

@@ -32,12 +32,26 @@ def test_layouts() -> None:
 
 
 @pytest.mark.parametrize("channels_first", [False, True])
-def test_alpha_goes_on_white(channels_first: bool) -> None:
+def test_a_fourth_channel_is_opacity_only_on_request(channels_first: bool) -> None:
     alpha = np.full((6, 5, 7, 1), 51, np.uint8)
     four = np.concatenate([COLOUR, alpha], axis=3)
-    found = from_arrays(four.transpose(0, 3, 1, 2) if channels_first else four, LABELS).images
-    expected = COLOUR.transpose(0, 3, 1, 2) * 0.2 + 255 * 0.8
-    assert found.shape[1] == 3 and np.abs(found - expected).max() <= 0.51
+    pixels = four.transpose(0, 3, 1, 2) if channels_first else four
+    with pytest.raises(DataError, match=r"four channels.*does not say.*--transparency ignore"):
+        from_arrays(pixels, LABELS)
+    planes = COLOUR.transpose(0, 3, 1, 2)
+    assert np.array_equal(from_arrays(pixels, LABELS, transparency="ignore").images, planes)
+    for colour, background in (("white", 255), ("black", 0)):
+        found = from_arrays(pixels, LABELS, transparency=colour)
+        assert found.images.shape[1] == 3 and f"put on {colour}" in found.notes["colour"]
+        assert np.abs(found.images - (planes * 0.2 + background * 0.8)).max() <= 0.51
+
+
+def test_arrays_of_one_colour_after_flattening_are_named() -> None:
+    drawn = np.full((6, 8, 8, 4), 255, np.uint8)
+    drawn[:, :4, :, 3] = 0
+    with pytest.raises(DataError, match=r"image 0 becomes one colour once its transparency is put on white"):
+        from_arrays(drawn, LABELS, transparency="white")
+    assert from_arrays(drawn, LABELS, transparency="black").images[0, 0, ::7, 0].tolist() == [0, 255]
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from augury.data import from_arrays, load, regrouped, split
-from augury.data.formats.table import NAMES
+from augury.data.formats.column_names import NAMES
 from augury.errors import DataError, SettingsError
 from augury.images import LabelledImages
 from tests.helpers.image_files import idx_folder, packed, rows, written
@@ -97,7 +97,7 @@ def check(data: LabelledImages, who: Sequence[str], seed: int) -> None:
 @settings(max_examples=6, deadline=None)
 @given(st.data())
 def test_no_person_lies_on_two_sides(writer, data) -> None:
-    name = data.draw(st.sampled_from([*NAMES["group"], "Person", "Track_ID"]))
+    name = data.draw(st.sampled_from([*NAMES["group"], "Person", "Track_ID", "Patient ID", "subject-id", "Lesion.Id"]))
     people = data.draw(st.integers(6, 12))
     pairs = data.draw(st.lists(st.integers(0, people - 1), min_size=N // 2 - people, max_size=N // 2 - people))
     who = [f"p{person}" for person in [*range(people), *pairs] for _ in range(2)]  # each has both classes

@@ -108,11 +108,6 @@ def test_one_bit(pets: Pets) -> None:
     assert (with_one(pets(), Image.new("1", (10, 12), 1)) == 255).all()
 
 
-def test_float_tiff_is_refused(pets: Pets) -> None:
-    with pytest.raises(DataError, match=r"new\.tif: has floating-point pixels.*8 or 16 bits"):
-        with_one(pets(), Image.new("F", (10, 12), 0.5), "new.tif")
-
-
 @pytest.mark.parametrize("extension", ["gif", "webp", "png"])
 def test_of_an_animation_the_first_frame_is_taken_and_counted(pets: Pets, extension: str) -> None:
     root = pets()

@@ -89,7 +89,7 @@ def test_patients_become_groups(tmp_path: Path) -> None:
     written(tmp_path / "in", {"a/9.dcm": dicom_file(RAMP)})
     data, census = inspect(tmp_path / "in")
     assert data.groups is None and data.notes["groups_left_out"].startswith("1 of 9 images name no patient")
-    assert census.advice[-1] == data.notes["groups_left_out"]
+    assert data.notes["groups_left_out"] in census.advice
     assert (
         "groups_left_out"
         not in load(written(tmp_path / "none", {"a/0.dcm": dicom_file(RAMP), "b/0.dcm": dicom_file(RAMP)})).notes

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from augury.data import from_arrays, split
 from augury.errors import DataError, SettingsError
-from augury.images import LabelledImages
+from augury.images import SPLITS, LabelledImages
 
 
 def made(labels: Any, **columns: Any) -> LabelledImages:
@@ -137,9 +137,20 @@ def test_only_train_given_is_as_none_given() -> None:
     assert np.array_equal(split(made(labels, split=np.zeros(100, int))), split(made(labels)))
 
 
-def test_all_parts_given_are_kept_even_where_a_class_misses_from_one() -> None:
-    parts = np.array([0, 0, 1, 2, 0, 2])
-    assert np.array_equal(split(made([0, 1, 0, 0, 1, 0], split=parts)), parts)
+def test_all_parts_given_are_kept() -> None:
+    parts = np.array([0, 0, 1, 2, 1, 2])
+    assert np.array_equal(split(made([0, 1, 0, 0, 1, 1], split=parts)), parts)
+
+
+@pytest.mark.parametrize("part", ["validation", "test"])
+def test_a_class_that_misses_from_a_given_part_is_refused(part: str) -> None:
+    """A trial would refuse it too, but only after the training of the generator."""
+    labels, code = np.tile([0, 1], 20), SPLITS.index(part)
+    parts = np.repeat([0, 1, 2], [20, 10, 10])
+    parts[(labels == 1) & (parts == code)] = 0
+    with pytest.raises(DataError, match=rf"class '1' has no image in the given {part} split.*--split new"):
+        split(made(labels, split=parts))
+    assert set(split(made(labels)).tolist()) == {0, 1, 2}
 
 
 def test_given_test_and_one_train_image_of_a_class() -> None:

@@ -97,7 +97,7 @@ BAD = {
     "short": (["6.png"], "row 7 has 1 values for 2 columns"),
     "long": (["6.png", "cat", "x"], "row 7 has 3 values for 2 columns"),
     "text": (["notes.txt", "cat"], "not an image of a known kind"),
-    "very long": (["x" * 5000, "cat"], "cannot be opened|not the name"),
+    "very long": (["x" * 5000, "cat"], "a text of 5,000 characters, too long for the name of a file"),
 }
 
 

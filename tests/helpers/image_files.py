@@ -88,6 +88,11 @@ def table(root: Path) -> Path:
     return rows(root / "labels.csv", ["path", "label"], [[n, label] for n, label in zip(names, LABELS, strict=True)])
 
 
+def pixels(root: Path) -> Path:
+    header = [f"{r}x{c}" for r in range(1, 10) for c in range(1, 9)]
+    return rows(root / "set.csv", ["label", *header], [[c, *x.ravel()] for c, x in zip(LABELS, GREY, strict=True)])
+
+
 def imagefolder(root: Path) -> Path:
     written(root, {f"{i}.png": png(i) for i in range(6)})
     lines = [json.dumps({"file_name": f"{i}.png", "label": label}) for i, label in enumerate(LABELS)]
@@ -202,6 +207,7 @@ MAKERS: dict[str, tuple[str, Callable[[Path], Path], str]] = {
     "idx.gz": ("idx", idx_packed, ""),
     "cifar": ("cifar", cifar, ""),
     "csv": ("csv", table, ""),
+    "pixels": ("pixels", pixels, ""),
     "imagefolder": ("imagefolder", imagefolder, ""),
     "tar": ("tar", tar, ""),
     "tar.gz": ("tar", tar_packed, ""),

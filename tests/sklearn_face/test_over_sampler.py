@@ -65,6 +65,42 @@ def test_values_come_back_as_they_were_drawn() -> None:
         np.testing.assert_allclose(back(again), first, atol=1e-4)
 
 
+@pytest.mark.parametrize(
+    ("dtype", "levels"),
+    [
+        ("bool", 1),
+        ("uint8", 1),
+        ("int64", 1),
+        ("float64", 1),
+        ("uint8", 16),
+        ("float64", 16),
+        ("int32", 4095),
+        ("uint8", 60),
+    ],
+)
+def test_values_of_any_scale_keep_their_levels(dtype: str, levels: int) -> None:
+    """bool, 0 and 1, scikit-learn's digits of 0 to 16, 12 bits, dark bytes: the range that was given and whole numbers."""
+    X = np.random.default_rng(0).integers(0, levels + 1, (24, 8, 8)).astype(dtype)
+    X[0, 0, :2] = 0, levels
+    more, _ = GANOverSampler(recipe="gan", **QUICK).fit_resample(X, LABELS)
+    new = more[24:]
+    assert more.dtype == X.dtype and set(np.unique(new)) <= set(range(levels + 1)) and new.std() > 0
+    grey = np.rint(X / X.max() * 255).astype(np.uint8)  # the same images, stretched to 8 bits
+    same = GANOverSampler(recipe="gan", **QUICK).fit_resample(grey, LABELS)[0][24:]
+    expected = same >= 127.5 if levels == 1 else np.rint(same / 255 * X.max())
+    assert np.array_equal(new, expected.astype(dtype))
+
+
+@pytest.mark.parametrize("low", [10, -30])
+def test_no_value_leaves_the_range_of_x(low: int) -> None:
+    X = np.random.default_rng(0).integers(low, 200, (24, 8, 8)).astype(np.int16)
+    more = GANOverSampler(recipe="gan", **QUICK).fit_resample(X, LABELS)[0]
+    assert X.min() <= more.min() and more.max() <= X.max()
+    floats = X.astype(np.float64) / 256 + 0.25
+    more = GANOverSampler(recipe="gan", **QUICK).fit_resample(floats, LABELS)[0]
+    assert floats.min() <= more.min() and more.max() <= floats.max()
+
+
 def test_the_recipe_strategy_and_seed_count() -> None:
     X = pictures((1, 8, 8))
     sampler = GANOverSampler(recipe="dcgan", sampling_strategy={"rare": 9}, overrides={"width": 8}, **QUICK)

@@ -72,13 +72,19 @@ def inspect(
     }
     console.facts(
         {
-            k: [*v[:5], f"and {len(v) - 5:,} more"] if isinstance(v, list) and len(v) > 6 else v
+            k: _shortened([_shortened(item) if isinstance(item, list) else item for item in v])
+            if isinstance(v, list)
+            else v
             for k, v in summary.items()
         }
     )
     console.cells(tables(images, attributes), every=bool(attributes), splits=images.split is not None)
     for line in census.advice:
         typer.echo(f"- {line}")
+
+
+def _shortened(items: list[Any]) -> list[Any]:
+    return [*items[:5], f"and {len(items) - 5:,} more"] if len(items) > 6 else items
 
 
 @reads
@@ -100,7 +106,7 @@ def split(
     """
     import numpy as np
 
-    from augury.data import skipped_lines
+    from augury.data import cautions, skipped_lines
     from augury.exports import ARRAYS, named, writer
     from augury.files import refuse_within
     from augury.pipeline.inputs import load_splits
@@ -112,6 +118,8 @@ def split(
     settings = settled({}, extra, {"data": data or {}}, without_none(seed=seed))
     refuse_unread(extra, ("data", "prove"), "when images are split")
     splits, originals = load_splits(path, settings, arrays=kind in ARRAYS)
+    for caution in cautions(splits):
+        typer.echo(f"Caution: {caution}", err=True)
     done = write(output, splits, originals=originals, link=False, force=force)
     assert splits.split is not None
     count = np.bincount(splits.split, minlength=len(SPLITS)).tolist()

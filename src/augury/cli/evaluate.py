@@ -11,7 +11,21 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from augury.cli import console
-from augury.cli.options import Device, Fit, Json, OnBad, Quiet, Set, again, setting, sides, without_none
+from augury.cli.options import (
+    Column,
+    Device,
+    Fit,
+    Json,
+    OnBad,
+    Quiet,
+    Set,
+    Transparency,
+    again,
+    pair,
+    setting,
+    sides,
+    without_none,
+)
 from augury.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -67,6 +81,8 @@ def evaluate(
     size: Annotated[str | None, setting("data.size", default="the smaller native size of the two sets")] = None,
     fit: Fit = None,
     on_bad: OnBad = None,
+    column: Column = None,
+    transparency: Transparency = None,
     precision: Annotated[
         str | None,
         typer.Option(help="fp32 (default) or bf16: faster on supported hardware, accurate to about one percent."),
@@ -87,6 +103,7 @@ def evaluate(
     of_sets = without_none(
         scores=None if scores is None else _listed(scores), baseline=baseline, train=train, held_out=held_out,
         weights=weights, sha256=sha256, precision=precision, seed=seed, size=sides(size), fit=fit, on_bad=on_bad,
+        columns=dict(pair("--column", text) for text in column) if column else None, transparency=transparency,
     )  # fmt: skip
     if fake is None:
         card = _of_run(real, features, limit, of_sets, extra, device, quiet)
@@ -113,7 +130,7 @@ def _of_run(
 ) -> dict[str, Any]:
     """The card of a run, computed again where settings changed."""
     if of_sets:
-        name = f"--{next(iter(of_sets)).replace('_', '-')}"
+        name = f"--{next(iter(of_sets)).replace('_', '-').replace('columns', 'column')}"
         raise SettingsError(
             f"{name} is for two sets of images, but only {run} is given; give the synthetic images too, or leave it out: the "
             "card of a run has every score, computed with the settings of the run"

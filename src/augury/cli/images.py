@@ -17,6 +17,7 @@ from augury.cli.options import (
     OnBad,
     Seed,
     Trained,
+    Transparency,
     opened,
     pair,
     reading,
@@ -85,6 +86,7 @@ def translate(
     fit: Fit = None,
     on_bad: OnBad = None,
     column: Column = None,
+    transparency: Transparency = None,
     seed: Seed = 0,
     device: Drawing = "cpu",
     as_json: Json = False,
@@ -103,7 +105,9 @@ def translate(
                 f"--change {name}={changes[name]} and {name}={reached} contradict each other; give one of them"
             )
     named = dict(pair("--column", text) for text in column or [])
-    how = reading(without_none(size=sides(size), fit=fit, on_bad=on_bad, columns=named or None))
+    how = reading(
+        without_none(size=sides(size), fit=fit, on_bad=on_bad, columns=named or None, transparency=transparency)
+    )
     translator = opened(source, device)
     rows = translate_files(translator, images, changes, output, seed=seed or 0, **how)
     files = [str(output / row["file"]) for row in rows]

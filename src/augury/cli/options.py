@@ -92,6 +92,7 @@ FollowLinks = Annotated[Path | None, setting("data.follow_links")]
 Window = Annotated[str | None, setting("data.window")]
 Stretch = Annotated[str | None, setting("data.stretch")]
 Bins = Annotated[list[str] | None, setting("data.bins", "--bins")]
+Transparency = Annotated[str | None, setting("data.transparency")]
 Seed = Annotated[int | None, setting("seed")]
 Device = Annotated[str | None, setting("device")]
 Drawing = Annotated[
@@ -167,6 +168,7 @@ DATA: dict[str, tuple[str, Any, Callable[[Any], Any]]] = {
     "window": ("window", Window, _window),
     "stretch": ("stretch", Stretch, str),
     "bins": ("bins", Bins, lambda texts: {name: value(n) for name, n in (pair("--bins", text) for text in texts)}),
+    "transparency": ("transparency", Transparency, str),
 }
 """Every option about reading data: parameter -> (setting of `DataSettings`, type, conversion of its value)."""
 

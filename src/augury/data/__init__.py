@@ -1,6 +1,7 @@
 """Load labelled images as `LabelledImages`, split them into train, validation and test, and summarise them."""
 
 from augury.data.bins import binned
+from augury.data.cautions import cautions
 from augury.data.contact_sheet import beside, draw_contact_sheet, picture_sheet
 from augury.data.decoding.label_encoding import composed, finished, regrouped
 from augury.data.decoding.skipped import plain_name, skipped_lines
@@ -24,6 +25,7 @@ __all__ = [
     "apart_from",
     "beside",
     "binned",
+    "cautions",
     "census",
     "composed",
     "copied",

@@ -11,10 +11,23 @@ from typing import Any, NamedTuple
 from augury.data.bins import binned
 from augury.data.decoding import load_options
 from augury.data.decoding.label_encoding import regrouped
-from augury.data.decoding.load_options import LoadOptions, OnBad, Split, Stretch, Window
+from augury.data.decoding.load_options import LoadOptions, OnBad, Split, Stretch, Transparency, Window
 from augury.data.decoding.resize import Fit, Size
 from augury.data.embedded import SAMPLES, sample
-from augury.data.formats import arrays, cifar, csv, folder, idx, imagefolder, npz, parquet, stylegan, tar, torch_dataset
+from augury.data.formats import (
+    arrays,
+    cifar,
+    csv,
+    folder,
+    idx,
+    imagefolder,
+    npz,
+    parquet,
+    pixel_table,
+    stylegan,
+    tar,
+    torch_dataset,
+)
 from augury.data.formats.torch_dataset import Dataset
 from augury.errors import DataError, SettingsError
 from augury.images import LabelledImages
@@ -83,7 +96,22 @@ FORMATS = (
         stylegan.recognises,
         stylegan.read,
     ),
-    Format("csv", "a .csv of paths and labels", "columns", csv.recognises, csv.read, columns=True),
+    Format(
+        "pixels",
+        "a .csv of pixel values",
+        "columns, or the only other column; split from Usage",
+        pixel_table.recognises,
+        pixel_table.read,
+        columns=True,
+    ),
+    Format(
+        "csv",
+        "a .csv of paths and labels",
+        "columns; a column of 0 and 1 for each class",
+        csv.recognises,
+        csv.read,
+        columns=True,
+    ),
     Format(
         "parquet",
         "parquet files with images",
@@ -140,6 +168,7 @@ def load(
     bins: Mapping[str, int] | None = None,
     class_folder: int | None = None,
     follow_links: str | os.PathLike[str] | None = None,
+    transparency: Transparency | None = None,
 ) -> LabelledImages:
     """Load labelled images from a path, arrays (X, y), a torch Dataset, or an embedded sample.
 
@@ -179,6 +208,8 @@ def load(
         {data.class_folder}
     follow_links : path, optional
         {data.follow_links}
+    transparency : {"white", "black", "ignore"}, optional
+        {data.transparency}
 
     Returns
     -------
@@ -214,6 +245,7 @@ def load(
         bins=bins,
         class_folder=class_folder,
         follow_links=follow_links,
+        transparency=transparency,
     )
     data = binned(_read(path, options, format), bins or {})
     return data if split == "given" else regrouped(data, None, split)
@@ -230,7 +262,7 @@ def _read(
         _refuse_path_options("a set given in memory", options, format)
         if isinstance(path, tuple) and len(path) == 2:
             _refuse_columns("a set given in memory", options)
-            return arrays.from_arrays(*path, size=options.size, fit=options.fit)
+            return arrays.from_arrays(*path, size=options.size, fit=options.fit, transparency=options.transparency)
         if isinstance(path, Dataset):
             return torch_dataset.read(path, options)
         raise DataError(f"a {type(path).__name__} is no set of images; give a path, (X, y) or a Dataset of pairs")
@@ -260,6 +292,7 @@ def pictures(
     stretch: Stretch = "asinh",
     columns: Mapping[str, str] | None = None,
     follow_links: str | os.PathLike[str] | None = None,
+    transparency: Transparency | None = None,
 ) -> LabelledImages:
     """Load images to be judged, with or without labels, from any format that `load` reads.
 
@@ -272,7 +305,7 @@ def pictures(
     size : int or (int, int), optional
         Height and width in pixels, or one number for both. None keeps images that all have one size, whatever it is,
         and resizes others to 64 x 64.
-    fit, on_bad, cache, window, stretch
+    fit, on_bad, cache, window, stretch, transparency
         As in `load`.
     columns : mapping of str to str, optional
         As in `load`; ignored where the format has no columns.
@@ -301,6 +334,7 @@ def pictures(
         stretch=stretch,
         columns=columns,
         follow_links=follow_links,
+        transparency=transparency,
     )
     return file_format.reads(source, replace(options, labelled=False, native=LARGEST))
 

@@ -66,8 +66,9 @@ def split(
     SettingsError
         When the shares leave nothing to train on, or when folds are requested for data that have a split.
     DataError
-        When a class (or its groups) is too small for one in each split; when a given split has no train images or
-        divides a group; or when groups overlap so that no division found gives every class to every split.
+        When a class (or its groups) is too small for one in each split; when a given split has no train images, lacks a
+        class in validation or test, or divides a group; or when groups overlap so that no division found gives every
+        class to every split.
     """
     if not (0 < validation < 1 and 0 < test < 1 and validation + test < 1):
         raise SettingsError(
@@ -88,6 +89,7 @@ def split(
     new_splits = (0, *(code for code in (1, 2) if code not in present))
     pool = np.flatnonzero(codes == 0)
     _check_sizes(data, pool, new_splits, bool(together))
+    _check_given(data, codes)
     if len(new_splits) == 1:
         return codes
     shares = (1 - validation - test, validation, test)
@@ -201,8 +203,7 @@ def _settled(data: LabelledImages, codes: SplitCodes, together: Sequence[Sequenc
         raise DataError(
             f"{len(apart)} near-duplicate pictures lie in more than one part of the given split, such as {shown}; test "
             "results would flatter. data.near_duplicates=drop leaves the copies out of the earlier part and keeps the test "
-            "part as it is, allow lets them be (on the command line with --set); or leave the split out so that Augury "
-            "divides"
+            "part as it is, allow lets them be (on the command line with --set); or let Augury divide: split='new' (--split new)"
         )
     left = codes.copy()
     for cluster in apart:
@@ -221,8 +222,21 @@ def _check_groups(data: LabelledImages, codes: SplitCodes) -> None:
         others = len(np.unique(twice[:, 0])) - 1
         raise DataError(
             f"group {group}{example} lies in {sides} of the given split, and {others} more groups likewise; a group "
-            "must stay on one side: mend the split, or leave it out so that Augury divides by group"
+            "must stay on one side: mend the split, or let Augury divide by group: split='new' (--split new)"
         )
+
+
+def _check_given(data: LabelledImages, codes: SplitCodes) -> None:
+    """Raise DataError when a class is missing from a validation or test split that the data come in."""
+    for code, name in enumerate(SPLITS):
+        counts = np.bincount(data.labels[codes == code], minlength=len(data.classes))
+        if code and counts.any() and not counts.all():
+            absent = [data.classes[c] for c in np.flatnonzero(counts == 0)]
+            others = f", nor have {len(absent) - 1} more classes" if len(absent) > 1 else ""
+            raise DataError(
+                f"class '{absent[0]}' has no image in the given {name} split{others}, but each class is tested; add images of it "
+                f"to {name}, remove the class, or let Augury divide: split='new' (--split new)"
+            )
 
 
 def _check_sizes(data: LabelledImages, pool: npt.NDArray[np.intp], splits: tuple[int, ...], near: bool) -> None:

@@ -10,18 +10,17 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from augury.data.cautions import cautions, missing
 from augury.data.cells import numeric, tables
 from augury.data.decoding.load_options import OnBad
 from augury.data.decoding.skipped import skipped_lines
 from augury.data.loading import load
 from augury.data.long_tail import effective_number
 from augury.data.near_duplicates import Clusters, find_near_duplicates, identical
-from augury.images import SPLITS, Images, LabelledImages
+from augury.images import SPLITS, LabelledImages
 
 FEW = 20
 """With fewer than about this many images a class, synthetic images were observed to raise bias, not accuracy (FastGAN)."""
-DARK, LOOKED = 64, 256
-"""Advice on tones is given when no pixel of the first LOOKED images reaches DARK."""
 UNEQUAL = 2
 """Classes that differ by less than this factor get no advice."""
 
@@ -219,9 +218,9 @@ def census(data: LabelledImages, *, flips: bool | None = None, condition: tuple[
         cells={name: tuple(table.rows()) for name, table in counted.items()},
         clusters=tuple(sorted(near, key=lambda same: (same not in torn, same in twins, same[0]))),
     )
-    left_out = [str(data.notes["groups_left_out"])] if "groups_left_out" in data.notes else []
-    more = (*_advice_on_tones(data.images), *left_out, *_advice_on_numbers(data))
-    return Census(**{**vars(facts), "advice": (*skipped_lines(data), *_advice(facts), *more)})
+    more = (*_advice_on_tones(data), *_advice_on_numbers(data))
+    advice = (*skipped_lines(data), *_advice_on_missing(data), *cautions(data), *_advice(facts), *more)
+    return Census(**{**vars(facts), "advice": advice})
 
 
 def _torn(clusters: Clusters, codes: npt.NDArray[Any] | None) -> Clusters:
@@ -285,14 +284,17 @@ def _advice(facts: Census) -> tuple[str, ...]:
     return (*lines, *_advice_on_twins(facts))
 
 
-def _advice_on_tones(images: Images) -> list[str]:
-    """Warn about images that come out nearly black, as 12 bits stored in 16 do."""
-    brightest = int(np.asarray(images[:LOOKED]).max())
-    if brightest >= DARK:
-        return []
+def _advice_on_tones(data: LabelledImages) -> list[str]:
+    """Say how values beyond 8 bits became black and white."""
+    tones = data.notes.get("tones", {})
+    return [f"pixel values of {_n(count, 'image')}: {text}" for text, count in tones.items() if text != "as given"]
+
+
+def _advice_on_missing(data: LabelledImages) -> list[str]:
     return [
-        f"the brightest pixel of the first {_n(min(len(images), LOOKED), 'image')} is {brightest} of 255, so that a network sees nearly "
-        "black; bring pixels to 0 … 255 before saving (12 bits stored in 16: divide by 16, not by 256)"
+        f"{', '.join(map(repr, names[:5]))}{', …' if len(names) > 5 else ''}: no image in the {split} split that the data come in; "
+        "a run refuses this: add some, remove the class, or divide anew with --split new"
+        for split, names in missing(data).items()
     ]
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from augury.data.decoding.label_encoding import composed
-from augury.data.decoding.load_options import OnBad
+from augury.data.decoding.load_options import OnBad, Transparency
 from augury.data.decoding.resize import Fit
 from augury.data.decoding.skipped import SkippedFiles, skipped_lines
 from augury.data.decoding.split_names import split_code
@@ -60,6 +60,7 @@ def read_target(
     mirrored: bool = False,
     seed: int = 0,
     follow_links: str | Path | None = None,
+    transparency: Transparency | None = None,
 ) -> TargetImages:
     """Read the images of the target domain.
 
@@ -83,6 +84,8 @@ def read_target(
         Selects which labelled target images become test images.
     follow_links : path, optional
         As in `load`.
+    transparency : {"white", "black", "ignore"}, optional
+        Background for images with opacity, as in `load`.
 
     Returns
     -------
@@ -104,7 +107,7 @@ def read_target(
     >>> target.images.shape, target.test is None
     """
     target_path = Path(path)
-    target, labels_known, notes = _read(target_path, labelled, fit, on_bad, follow_links)
+    target, labels_known, notes = _read(target_path, labelled, fit, on_bad, follow_links, transparency)
     apart, left = apart_from(target.images, {"labelled": np.asarray(labelled.images[:])}, mirrored=mirrored)
     notes += _check_shared(target_path, left["labelled"], len(target))
     target = target.take(apart)
@@ -124,7 +127,12 @@ def read_target(
 
 
 def _read(
-    path: Path, labelled: LabelledImages, fit: Fit, on_bad: OnBad, follow_links: str | Path | None
+    path: Path,
+    labelled: LabelledImages,
+    fit: Fit,
+    on_bad: OnBad,
+    follow_links: str | Path | None,
+    transparency: Transparency | None,
 ) -> tuple[LabelledImages, bool, list[str]]:
     """Return the images in the shape of `labelled`, whether their labels are known, and notes on the changes.
 
@@ -133,10 +141,12 @@ def _read(
     size = (labelled.shape[1], labelled.shape[2])
     labels_known = _labels_known(path, labelled, follow_links) if path.is_dir() else True
     if labels_known:
-        target = pictures(path, size=size, fit=fit, on_bad=on_bad, follow_links=follow_links)
+        target = pictures(path, size=size, fit=fit, on_bad=on_bad, follow_links=follow_links, transparency=transparency)
         labels_known = _same_classes(path, target.classes, labelled.classes)
     else:
-        target = files_below(path, size, fit=fit, on_bad=on_bad, least=FEWEST, follow_links=follow_links)
+        target = files_below(
+            path, size, fit=fit, on_bad=on_bad, least=FEWEST, follow_links=follow_links, transparency=transparency
+        )
     _check_sizes(path, target, size, fit)
     notes = _changes(target, labelled)
     target = replace(target, images=coloured(np.asarray(target.images[:]), labelled.shape[0]))

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from augury.data.decoding import reading
 from augury.data.decoding.image_index import ImageIndex
 from augury.data.decoding.label_encoding import pixel_digest
-from augury.data.decoding.load_options import OnBad, checked
+from augury.data.decoding.load_options import OnBad, Transparency, checked
 from augury.data.decoding.resize import Fit
 from augury.data.decoding.safety import file_bytes
 from augury.data.decoding.skipped import MASKS, SkippedFiles, skipped_lines
@@ -36,6 +36,7 @@ def read_unlabelled(
     fit: Fit = "crop",
     on_bad: OnBad = "error",
     follow_links: str | Path | None = None,
+    transparency: Transparency | None = None,
     on_note: Callable[[str], None] = lambda text: None,
 ) -> Images:
     """Read images without labels: all image files below a folder, or any other format that `load` reads.
@@ -53,6 +54,8 @@ def read_unlabelled(
         What happens with unreadable images.
     follow_links : path, optional
         As in `load`.
+    transparency : {"white", "black", "ignore"}, optional
+        Background for images with opacity, as in `load`.
     on_note : callable
         Receives sentences about files that were skipped.
 
@@ -67,9 +70,9 @@ def read_unlabelled(
     """
     source, size = Path(path), (shape[1], shape[2])
     if source.is_dir():
-        data = files_below(source, size, fit=fit, on_bad=on_bad, follow_links=follow_links)
+        data = files_below(source, size, fit=fit, on_bad=on_bad, follow_links=follow_links, transparency=transparency)
     else:
-        data = load(source, size=size, fit=fit, on_bad=on_bad, follow_links=follow_links)
+        data = load(source, size=size, fit=fit, on_bad=on_bad, follow_links=follow_links, transparency=transparency)
     for line in skipped_lines(data, "unlabelled images: "):
         on_note(line)
     return coloured(data.images, shape[0])
@@ -83,6 +86,7 @@ def files_below(
     on_bad: OnBad = "error",
     least: int = 2,
     follow_links: str | Path | None = None,
+    transparency: Transparency | None = None,
 ) -> LabelledImages:
     """Read all image files anywhere below a folder, at `size` (height, width).
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from augury.data.decoding.codecs import is_unusual
 from augury.data.decoding.safety import head
-from augury.data.formats.table import NAMES
+from augury.data.formats.column_names import NAMES, is_called
 from augury.errors import DataError, RunFolderError, SettingsError
 from augury.images import SPLITS, Images, LabelledImages, SyntheticImages, source_facts
 
@@ -26,12 +26,14 @@ if TYPE_CHECKING:
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
 """File types that loaders read; an original of any other type is written as PNG instead."""
 _STARTS = {b"\xff\xd8\xff": ".jpg", b"\x89PNG\r\n\x1a\n": ".png", b"BM": ".bmp", b"II*\0": ".tif", b"MM\0*": ".tif"}
-RESERVED = frozenset(
-    ("images", "groups", "classes", "origin", "provenance", *(name for names in NAMES.values() for name in names))
-)
-"""Column names with a fixed meaning; an attribute of such a name is written as <name>_given."""
+RESERVED = frozenset(("images", "groups", "classes", "origin", "provenance"))
+"""Column names with a fixed meaning, besides those of a role. An attribute of such a name is written as <name>_given."""
 SYNTHETIC_GROUP = "synthetic"
 _AHEAD = 256
+
+
+def _has_meaning(column: str) -> bool:
+    return column.casefold() in RESERVED or any(is_called(role, column) for role in NAMES)
 
 
 @dataclass(frozen=True)
@@ -69,7 +71,7 @@ class Row:
     @property
     def columns(self) -> dict[str, str]:
         """The columns of a table besides file and label, as text."""
-        named = {(f"{k}_given" if k.casefold() in RESERVED else k): v for k, v in self.attributes.items()}
+        named = {(f"{k}_given" if _has_meaning(k) else k): v for k, v in self.attributes.items()}
         optional = {"group": self.group, "split": self.part}
         return {**named, **{k: v for k, v in optional.items() if v is not None}, "origin": self.origin}
 

@@ -112,7 +112,9 @@ class FilterContext:
     def embedded(self, images: Images) -> Features:
         """Features [N, D] of images; SettingsError without an extractor."""
         if self.features is None:
-            raise SettingsError("this filter needs features of images, but none were given; leave it out of --filters")
+            raise SettingsError(
+                "this filter needs features of images, but none were given; leave it out of generate.filters"
+            )
         return self.features(images)
 
     @cached_property

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -60,6 +61,8 @@ def judge(
     size: int | Size | None = None,
     fit: Fit = "crop",
     on_bad: Literal["error", "skip"] = "error",
+    columns: Mapping[str, str] | None = None,
+    transparency: Literal["white", "black", "ignore"] | None = None,
     device: str | torch.device = "cpu",
     begin: Callable[[str], Progress | None] = lambda features: None,
 ) -> Judged:
@@ -88,7 +91,7 @@ def judge(
         At most this many images of each set, chosen at random.
     seed
         Seed of random choices.
-    size, fit, on_bad
+    size, fit, on_bad, columns, transparency
         As for `augury.load`.
     device
         Device that extracts the features.
@@ -108,7 +111,7 @@ def judge(
     paths = {"real": real, "synthetic": fake, "training": train, "held-out": held_out}
     paths |= {"baseline": None if baseline == "half" else baseline}
     sources = {name: path for name, path in paths.items() if path is not None}
-    sets, notes, how = together(sources, size, fit, on_bad)
+    sets, notes, how = together(sources, size, fit, on_bad, columns, transparency)
     if limit is not None:
         sets = {name: _some(images, limit, seed, name) for name, images in sets.items()}
     classes, labels = shared(sets, notes)
@@ -148,10 +151,16 @@ def judge(
 
 
 def together(
-    paths: dict[str, Source], size: int | Size | None, fit: Fit, on_bad: Literal["error", "skip"]
+    paths: dict[str, Source],
+    size: int | Size | None,
+    fit: Fit,
+    on_bad: Literal["error", "skip"],
+    columns: Mapping[str, str] | None = None,
+    transparency: Literal["white", "black", "ignore"] | None = None,
 ) -> tuple[Sets, list[str], str]:
     """(the sets in one size and mode, the notes about that, the same as a prefix of `preprocessing`)."""
-    sets = {name: pictures(path, size=size, fit=fit, on_bad=on_bad) for name, path in paths.items()}
+    read = partial(pictures, fit=fit, on_bad=on_bad, columns=columns, transparency=transparency)
+    sets = {name: read(path, size=size) for name, path in paths.items()}
     sizes: dict[str, dict[str, int]] = {name: images.notes["original_sizes"] for name, images in sets.items()}
     notes = [
         f"{name}: {len(images.notes['skipped'])} unreadable files were left out"
@@ -172,7 +181,7 @@ def together(
             f"{name}: images of {_sizes(sizes[name])} px are resized to {goal[0]}x{goal[1]} ({fit}; {RESAMPLING})"
         )
         if sets[name].shape[1:] != goal and len(sizes[name]) > 1:
-            sets[name] = pictures(paths[name], size=goal, fit=fit, on_bad=on_bad)
+            sets[name] = read(paths[name], size=goal)
         sets[name] = replace(sets[name], images=resized(sets[name].images, goal, fit))
     if len({images.shape[0] for images in sets.values()}) > 1:
         grey = [name for name, images in sets.items() if images.shape[0] == 1]

@@ -152,6 +152,7 @@ def _load_synthetic(synthetic: Source, d: DataSettings, size: tuple[int, int]) -
         window=d.window,
         stretch=d.stretch,
         follow_links=d.follow_links,
+        transparency=d.transparency,
     )
     named = {role: column for role, column in d.columns.items() if role in ("image", "label")}
     try:

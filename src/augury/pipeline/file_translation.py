@@ -35,6 +35,7 @@ def translate_files(
     fit: Fit = "crop",
     on_bad: Literal["error", "skip"] = "error",
     columns: Mapping[str, str] | None = None,
+    transparency: Literal["white", "black", "ignore"] | None = None,
     on_progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> list[dict[str, Any]]:
     """Translate images of any format that `augury.load` reads, with labels or without.
@@ -51,7 +52,7 @@ def translate_files(
         New folder for one PNG file per image and manifest.jsonl.
     seed
         Seed of the noise, for a translator that takes noise.
-    size, fit, on_bad, columns
+    size, fit, on_bad, columns, transparency
         As for `augury.load`. Without `size`, the images must have the translator's size.
     on_progress
         Called with (images translated, all images).
@@ -68,7 +69,7 @@ def translate_files(
     """
     _refuse(translator, changes, Path(images), output)
     code = translator.changes_of(changes)
-    data = pictures(images, size=size, fit=fit, on_bad=on_bad, columns=columns)
+    data = pictures(images, size=size, fit=fit, on_bad=on_bad, columns=columns, transparency=transparency)
     _refuse_other_shape(data, translator.card.shape, Path(images))
     provenance = {"changes": dict(changes), "seed": seed, "translator": translator.fingerprint}
     rows: list[dict[str, Any]] = []

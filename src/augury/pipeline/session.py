@@ -73,6 +73,7 @@ class Session:
             mirrored=self.flips,
             seed=self.settings.seed,
             follow_links=data.follow_links,
+            transparency=data.transparency,
         )
 
     @cached_property
@@ -98,6 +99,7 @@ class Session:
             fit=data.fit,
             on_bad=data.on_bad,
             follow_links=data.follow_links,
+            transparency=data.transparency,
             on_note=self.callbacks.note,
         )
 

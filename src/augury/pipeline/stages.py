@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from augury import exports, generation, metrics, proof, report, training
-from augury.data import LEFT_OUT
+from augury.data import LEFT_OUT, cautions
 from augury.data.cells import LEAST
 from augury.errors import SettingsError
 from augury.files import atomic_path, read_json, read_lines, remove, write_json
@@ -398,4 +398,6 @@ def opened(
         if seed is not None:
             chosen = chosen.model_copy(update={"seed": seed})
         images, source = read(data, run_folder, chosen, callbacks)
+        for caution in cautions(images):
+            callbacks.note(f"Caution: {caution}")
         yield Session(run_folder, images, chosen, source, callbacks)

@@ -62,7 +62,7 @@ def header(raw: bytes, options: LoadOptions) -> image_decoder.Header:
     for codec in CODECS:
         if codec.recognises(raw):
             return codec.header(raw, options)
-    return image_decoder.header(raw)
+    return image_decoder.header(raw, options)
 
 
 def pixels(raw: bytes, size: Size, options: LoadOptions, grey: bool) -> Images:
@@ -70,4 +70,4 @@ def pixels(raw: bytes, size: Size, options: LoadOptions, grey: bool) -> Images:
     for codec in CODECS:
         if codec.recognises(raw):
             return codec.pixels(raw, size, options, grey)
-    return image_decoder.pixels(raw, size, options.fit, grey)
+    return image_decoder.pixels(raw, size, options, grey)

@@ -104,7 +104,11 @@ def _tones(data: Any, window: Window, kind: str) -> str:
 
 
 def _windowed(tools: Any, array: npt.NDArray[Any], data: Any, window: Window) -> Images:
-    """Stored values [H, W] -> uint8, by the linear window of PS3.3 C.11.2.1.2.1 or between percentiles."""
+    """Stored values [H, W] -> uint8, by the linear window of PS3.3 C.11.2.1.2.1 or between percentiles.
+
+    Padding is black whatever the window, and no percentile counts it.
+    """
+    padding = _padding(array, data)
     values = np.asarray(tools.apply_modality_lut(array, data), np.float64)
     if not (np.abs(values) < 1e30).all():
         raise DataError("has values that are no numbers, or beyond all measure; mend its slope and intercept")
@@ -113,7 +117,26 @@ def _windowed(tools: Any, array: npt.NDArray[Any], data: Any, window: Window) ->
         centre, width = chosen_window
         share = (values - (centre - 0.5)) / max(width - 1, 1e-9) + 0.5
     else:
-        low, high = np.percentile(values, (LOW, HIGH))
+        low, high = np.percentile(values if padding.all() else values[~padding], (LOW, HIGH))
         share = (values - low) / max(high - low, 1e-9)
     grey = np.rint(np.clip(share, 0, 1) * 255).astype(np.uint8)
-    return np.asarray(255 - grey if data.PhotometricInterpretation == "MONOCHROME1" else grey)
+    shown = 255 - grey if data.PhotometricInterpretation == "MONOCHROME1" else grey
+    return np.where(padding, np.uint8(0), shown)
+
+
+def _padding(array: npt.NDArray[Any], data: Any) -> npt.NDArray[np.bool_]:
+    """Return which stored values [H, W] lie outside the picture, by PixelPaddingValue and its limit (PS3.3 C.7.5.1.1.2)."""
+    bits = int(data.get("BitsAllocated") or 16)
+    stored: list[int] = []
+    for name in ("PixelPaddingValue", "PixelPaddingRangeLimit"):
+        value = data.get(name)
+        try:
+            number = int.from_bytes(value[:2], "little") if isinstance(value, bytes) else int(value)
+        except (TypeError, ValueError):  # absent or damaged: nothing is padding
+            continue
+        # files of signed pixels often write the value as an unsigned one, and the other way round
+        top = 2 ** (bits - 1) if array.dtype.kind == "i" else 2**bits
+        stored.append(number - 2**bits if number >= top else number + 2**bits if number < top - 2**bits else number)
+    if not stored or data.get("PixelPaddingValue") is None:
+        return np.zeros(array.shape, bool)
+    return np.asarray((array >= min(stored)) & (array <= max(stored)))

@@ -9,7 +9,7 @@ import importlib
 import io
 import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
@@ -17,6 +17,9 @@ from functools import cache
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError, features
 
+from augury.data.decoding import tiff_layout, wide_pixels
+from augury.data.decoding.load_options import LoadOptions, Transparency
+from augury.data.decoding.pixel_range import Range, chosen_range
 from augury.data.decoding.resize import Fit, Size, fitted
 from augury.errors import DataError
 from augury.images import Images
@@ -32,6 +35,7 @@ PIXEL_LIMIT = 64_000_000
 _ORIENTATION = 0x0112
 _SIGNATURES = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF87a", b"GIF89a", b"II*\0", b"MM\0*")
 _HEIC = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
+_SAMPLES, _EXTRA_SAMPLES = 277, 338
 
 
 @dataclass(frozen=True)
@@ -54,6 +58,8 @@ class Header:
         The patient, where the format names one.
     tones
         How brightness is mapped to 0..255, where that is a choice.
+    values
+        The least and greatest value and whether all are whole numbers, where the file does not say what white is.
     """
 
     size: Size
@@ -63,6 +69,7 @@ class Header:
     rotated: bool
     group: str = ""
     tones: str = ""
+    values: tuple[float, float, bool] | None = None
 
 
 @cache
@@ -95,8 +102,8 @@ def quiet() -> Iterator[None]:
         yield
 
 
-def header(raw: bytes) -> Header:
-    """Check an encoded image by its header alone.
+def header(raw: bytes, options: LoadOptions) -> Header:
+    """Check an encoded image by its header. Only where the header does not say what white is, the pixels are decoded.
 
     Raises DataError (without the file's name, which the caller knows) when it is empty, not an image, or above
     PIXEL_LIMIT.
@@ -104,26 +111,34 @@ def header(raw: bytes) -> Header:
     image = _opened(raw)
     turned = _orientation(image)
     width, height = image.size
+    limits = wide_pixels.declared_range(image) if wide_pixels.is_wide(image) else None
     return Header(
-        size=(width, height) if turned >= 5 else (height, width),
+        size=(width, height)
+        if turned >= 5 and image.format != "TIFF"
+        else (height, width),  # Pillow turns a TIFF itself
         mode=image.mode,
         grey=_is_grey(image),
         animated=bool(getattr(image, "is_animated", False)) and image.format != "MPO",
         rotated=turned > 1,
+        tones="; ".join(_tones(image, limits, options.transparency)),
+        values=_observed(image) if wide_pixels.is_wide(image) and limits is None else None,
     )
 
 
-def pixels(raw: bytes, size: Size, fit: Fit, grey: bool) -> Images:
-    """Decode an image to uint8 [1 or 3, H, W] of `size`, upright, with transparency put on white.
+def common_range(headers: Iterable[Header]) -> Range | None:
+    """Choose black and white for all images whose files do not declare them; None without such images."""
+    values = [header.values for header in headers if header.values is not None]
+    if not values:
+        return None
+    return chosen_range(min(v[0] for v in values), max(v[1] for v in values), all(v[2] for v in values))
 
-    Raises DataError (without the file's name) when it is damaged or its brightness range is undefined.
+
+def pixels(raw: bytes, size: Size, options: LoadOptions, grey: bool) -> Images:
+    """Decode an image to uint8 [1 or 3, H, W] of `size`, upright, with transparency put on a background.
+
+    Raises DataError (without the file's name) when it is damaged.
     """
-    image = _opened(raw)
-    try:
-        image.load()
-    except Exception as error:  # Pillow's plugins raise anything at all on damaged files
-        raise DataError(f"cannot be decoded ({_reason(error)})") from error
-    return planes(_flat(image, grey), size, fit)
+    return planes(_flat(_loaded(_opened(raw)), grey, options), size, options.fit)
 
 
 def planes(image: Image.Image, size: Size, fit: Fit) -> Images:
@@ -132,14 +147,25 @@ def planes(image: Image.Image, size: Size, fit: Fit) -> Images:
     return array[None] if array.ndim == 2 else np.ascontiguousarray(array.transpose(2, 0, 1))
 
 
+def _loaded(image: Image.Image) -> Image.Image:
+    try:
+        image.load()
+    except Exception as error:  # Pillow's plugins raise anything at all on damaged files
+        raise DataError(f"cannot be decoded ({_reason(error)})") from error
+    return image
+
+
 def _opened(raw: bytes) -> Image.Image:
+    """Open an image without decoding it. Raises DataError when it is none, or too large."""
     if not raw:
         raise DataError("is empty (0 bytes)")
     try:
-        image = Image.open(io.BytesIO(raw), formats=_formats())
+        image = _identified(raw)
     except Image.DecompressionBombError as error:
         match = re.search(r"(\d{6,}) pixels", str(error))
         raise DataError(_too_large(int(match[1]) if match else None)) from error
+    except DataError:
+        raise
     except UnidentifiedImageError as error:
         if raw[4:8] == b"ftyp" and raw[8:12] in _HEIC:
             raise DataError("is an HEIC image, which is not read; convert it to JPEG or PNG") from error
@@ -148,6 +174,22 @@ def _opened(raw: bytes) -> Image.Image:
         raise DataError(f"has a damaged header ({_reason(error)})") from error
     check_pixels(image.size[0] * image.size[1])
     return image
+
+
+def _identified(raw: bytes) -> Image.Image:
+    try:
+        return Image.open(io.BytesIO(raw), formats=_formats())
+    except UnidentifiedImageError:
+        if not tiff_layout.is_tiff(raw):
+            raise
+        inverted = tiff_layout.black_is_zero(raw)
+        try:
+            if inverted is not None:
+                return wide_pixels.marked_white_is_zero(Image.open(io.BytesIO(inverted), formats=("TIFF",)))
+        except UnidentifiedImageError:
+            pass  # neither of the two is opened
+        tiff_layout.refuse(raw)
+        raise
 
 
 def check_pixels(count: int) -> None:
@@ -182,25 +224,94 @@ def _is_grey(image: Image.Image) -> bool:
     return image.mode in ("1", "L", "LA", "La", "F") or image.mode.startswith("I")
 
 
-def _flat(image: Image.Image, grey: bool) -> Image.Image:
-    """Convert a loaded image to upright L (`grey`) or RGB, with alpha on white and 16 bits scaled by 1/257."""
-    try:
-        image = ImageOps.exif_transpose(image)
-    except Exception as error:
-        if _orientation(image) > 1:
-            raise DataError(f"has EXIF data that cannot be applied ({_reason(error)})") from error
-    if image.mode == "F":
-        raise DataError("has floating-point pixels, whose white is unknown; save it with 8 or 16 bits a channel")
-    if image.mode.startswith("I"):
-        values = np.asarray(image)
-        if values.min() < 0 or values.max() > 65535:
-            raise DataError(f"has 32-bit pixels from {values.min()} to {values.max()}; save it with 8 or 16 bits")
-        image = Image.fromarray(np.round(values / 257).astype(np.uint8))
-    elif image.has_transparency_data:
-        white = Image.new("RGBA", image.size, "white")
-        white.alpha_composite(image.convert("RGBA"))
-        image = white
+def _observed(image: Image.Image) -> tuple[float, float, bool]:
+    values = wide_pixels.values_of(_loaded(image))
+    values = values[np.isfinite(values)]
+    return float(values.min()), float(values.max()), bool((values == np.rint(values)).all())
+
+
+def _tones(image: Image.Image, limits: Range | None, transparency: Transparency | None) -> Iterator[str]:
+    """Describe what is done to the values of the pixels beyond the usual."""
+    if limits is not None:
+        yield f"{limits[0]:g} to {limits[1]:g} as the file declares"
+    elif image.mode.startswith("I;16") and wide_pixels.deepest(image) == 4095:
+        yield "0 to 4095 (12 bits)"
+    if wide_pixels.white_is_zero(image):
+        yield "inverted (WhiteIsZero)"
+    bands = getattr(image, "tag_v2", {}).get(_SAMPLES, 1) if image.format == "TIFF" else 1
+    if _undeclared_opacity(image) and transparency in (None, "ignore"):
+        yield "the last band is left out, as the file does not call it opacity"
+    elif isinstance(bands, int) and bands > len(image.getbands()):
+        yield f"{len(image.getbands())} of {bands} bands are used"
+
+
+def _undeclared_opacity(image: Image.Image) -> bool:
+    """Whether Pillow takes a band of a TIFF for opacity although the file does not say so."""
+    if image.format != "TIFF" or image.mode not in ("RGBA", "LA"):
+        return False
+    extra = getattr(image, "tag_v2", {}).get(_EXTRA_SAMPLES, ())
+    return not {1, 2} & set(extra if isinstance(extra, tuple) else (extra,))
+
+
+def _flat(image: Image.Image, grey: bool, options: LoadOptions) -> Image.Image:
+    """Convert a loaded image to upright L (`grey`) or RGB of 8 bits, without transparency."""
+    opacity = image.has_transparency_data
+    if _undeclared_opacity(image) and options.transparency is None:
+        opacity = False
+    image = _upright(image)
+    if image.mode == "La":  # which Pillow converts to "LA" alone
+        image = image.convert("LA")
+    if wide_pixels.is_wide(image):
+        limits = wide_pixels.declared_range(image) or options.value_range
+        image = Image.fromarray(wide_pixels.grey(image, limits or chosen_range(*_observed(image))))
+    elif image.mode.startswith("I"):
+        shown = np.round(np.asarray(image) * (255 / wide_pixels.deepest(image))).astype(np.uint8)
+        image = Image.fromarray(255 - shown if wide_pixels.white_is_zero(image) else shown)
+    elif opacity and options.transparency != "ignore":
+        image = _on_background(image.convert("RGBA"), options.transparency or "white")
+    elif image.mode in ("RGBA", "LA", "La", "RGBa", "PA"):
+        image = image.convert("RGBA").convert("RGB")  # of an "LA" the L, and never the colours times the opacity
     try:
         return image.convert("L" if grey else "RGB")
     except ValueError as error:
         raise DataError(f"has the colour mode {image.mode}, which cannot be turned to RGB; save it as RGB") from error
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    """Apply the EXIF orientation. The result still has the format and the tags of the file."""
+    if _orientation(image) == 1 and image.format == "TIFF":
+        return image
+    try:
+        turned = ImageOps.exif_transpose(image)
+    except Exception as error:
+        if _orientation(image) > 1:
+            raise DataError(f"has EXIF data that cannot be applied ({_reason(error)})") from error
+        return image
+    turned.format = image.format
+    turned.__dict__["tag_v2"] = getattr(image, "tag_v2", {})
+    return wide_pixels.marked_white_is_zero(turned) if wide_pixels.white_is_zero(image) else turned
+
+
+def _on_background(image: Image.Image, colour: str) -> Image.Image:
+    """Put an RGBA image on a background. Raises DataError when nothing but one colour is left of it."""
+    flat = _composed(image, colour)
+    if _one_colour(flat) and not _one_colour(image):
+        others = [name for name in ("white", "black") if name != colour and not _one_colour(_composed(image, name))]
+        others += [] if _one_colour(image.convert("RGB")) else ["ignore"]
+        remedy = " or ".join(f"transparency='{name}' (--transparency {name})" for name in others)
+        raise DataError(
+            f"becomes one colour (RGB {', '.join(map(str, np.asarray(flat)[0, 0, :3]))}) once its transparency is put on {colour}; "
+            f"{f'choose {remedy}' if others else 'save it on a background that shows it'}"
+        )
+    return flat
+
+
+def _composed(image: Image.Image, colour: str) -> Image.Image:
+    background = Image.new("RGBA", image.size, colour)
+    background.alpha_composite(image)
+    return background
+
+
+def _one_colour(image: Image.Image) -> bool:
+    values = np.asarray(image)
+    return bool((values == values[:1, :1]).all())

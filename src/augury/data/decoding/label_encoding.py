@@ -16,6 +16,9 @@ from augury.data.decoding.split_names import split_codes
 from augury.errors import DataError, SettingsError
 from augury.images import SPLITS, Attribute, Codes, LabelledImages
 
+LONGEST = 200
+"""Most characters of a label; a longer one is most likely text of another kind."""
+
 
 def column(name: str, values: npt.ArrayLike, n: int) -> npt.NDArray[Any]:
     """Return one int or str value per image, [N] or [N, 1] -> [N]; bytes become str.
@@ -36,6 +39,13 @@ def column(name: str, values: npt.ArrayLike, n: int) -> npt.NDArray[Any]:
     if array.shape != (n,):
         raise DataError(f"{name} have shape {list(array.shape)}, but there are {n} images; give one value an image")
     return np.char.decode(array, "utf-8", "replace") if array.dtype.kind == "S" else array
+
+
+def numbers_or_text(values: Sequence[str]) -> npt.NDArray[Any]:
+    """Return values as int64 when all are whole numbers, so that they sort as numbers; else as text."""
+    if all(len(v) < 19 and v.removeprefix("-").isdecimal() and str(int(v)) == v for v in set(values)):
+        return np.array([int(value) for value in values], np.int64)
+    return np.array(values)
 
 
 def coded(values: npt.NDArray[Any]) -> tuple[Codes, tuple[str, ...]]:
@@ -62,6 +72,8 @@ def coded_labels(labels: npt.ArrayLike, classes: Sequence[str] | None, n: int) -
     among them. Raises DataError when a label has no class.
     """
     values = column("labels", labels, n)
+    if values.dtype.kind == "U" and n and (length := int(np.char.str_len(values).max())) > LONGEST:
+        raise DataError(f"a label has {length:,} characters, but at most {LONGEST} are read; give shorter names")
     if classes is None:
         return coded(values)
     names = tuple(composed(str(name)) for name in classes)
@@ -102,9 +114,9 @@ def coded_split(values: npt.ArrayLike, n: int) -> npt.NDArray[np.int8]:
 
 
 def finished(data: LabelledImages, pixels: str | None = None, least: int = 2) -> LabelledImages:
-    """Add the fingerprint to `data`.
+    """Add the fingerprint to `data`, and leave out groups of which there is only one.
 
-    It is a digest of pixels, labels, classes, attributes, groups and split, but not of names.
+    The fingerprint is a digest of pixels, labels, classes, attributes, groups and split, but not of names.
 
     Parameters
     ----------
@@ -131,6 +143,7 @@ def finished(data: LabelledImages, pixels: str | None = None, least: int = 2) ->
             f"at least two classes with images are needed, but there is only one: {only}; add a folder (or label) for "
             "each further class"
         )
+    data = _without_single_group(data)
     hashed: list[Any] = [data.images.shape, pixels or pixel_digest(data.images), data.classes, _content(data.labels)]
     hashed += [(name, a.values, _content(a.codes)) for name, a in sorted(data.attributes.items())]
     hashed += ["" if codes is None else _content(codes) for codes in (data.groups, data.split)]
@@ -166,13 +179,28 @@ def regrouped(data: LabelledImages, group: str | None, split: str = "given") -> 
     if group is not None:
         groups = data.attributes[group].codes if group != UNGROUPED else None
         notes["grouped_by"] = group
+        notes = {name: note for name, note in notes.items() if name not in ("groups_left_out", "possible_groups")}
     if split == "new":
         notes["split"] = "the parts that the data came in are forgotten"
     if groups is data.groups and split_codes is data.split:
-        return data
+        return data if notes == data.notes else replace(data, notes=notes)
     hashed = [data.fingerprint, *("" if codes is None else _content(codes) for codes in (groups, split_codes))]
     fingerprint = hashlib.sha256(repr(hashed).encode()).hexdigest()[:16]
-    return replace(data, groups=groups, split=split_codes, notes=notes, fingerprint=fingerprint)
+    changed = replace(data, groups=groups, split=split_codes, notes=notes, fingerprint=fingerprint)
+    return changed if group is None else _without_single_group(changed)
+
+
+def _without_single_group(data: LabelledImages) -> LabelledImages:
+    """Leave out groups where all images are in one group, as in anonymised files. The notes say so."""
+    if data.groups is None or len(data) < 2 or (data.groups != data.groups[0]).any():
+        return data
+    notes = dict(data.notes)
+    source = notes.pop("grouped_by", "")
+    notes["groups_left_out"] = (
+        f"all {len(data):,} images are in one group{f' ({source})' if source else ''}, so there are no groups, and images of one "
+        "person may lie in several splits; give a table with a column that tells persons apart, or accept it with --group none"
+    )
+    return replace(data, groups=None, notes=notes)
 
 
 def pixel_digest(images: npt.NDArray[np.uint8]) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from augury.data.decoding import resize
+from augury.data.decoding.pixel_range import Range
 from augury.data.decoding.resize import Fit, Size
 from augury.errors import SettingsError
 from augury.settings import DataSettings, validated
@@ -16,6 +17,7 @@ from augury.settings import DataSettings, validated
 OnBad = Literal["error", "skip"]
 Window = Literal["file", "percentile"] | tuple[float, float]
 Stretch = Literal["asinh", "linear"]
+Transparency = Literal["white", "black", "ignore"]
 Split = Literal["given", "new"]
 UNGROUPED = "none"
 """Value of `group` that disables grouping, whatever the columns or arrays are called."""
@@ -33,6 +35,8 @@ class LoadOptions:
         Images that all have one size keep it up to this many pixels a side.
     binned
         Numeric columns that will be divided into bins. They become attributes however many values they have.
+    value_range
+        Black and white of images whose files do not declare them; chosen while reading.
     """
 
     size: Size | None = None
@@ -51,6 +55,8 @@ class LoadOptions:
     binned: tuple[str, ...] = ()
     class_folder: int | None = None
     follow_links: Path | None = None
+    transparency: Transparency | None = None
+    value_range: Range | None = None
 
     @property
     def asks_for_columns(self) -> bool:
@@ -111,4 +117,5 @@ def checked(*, cache: Path | None = None, **values: Any) -> LoadOptions:
         binned=binned,
         class_folder=options.class_folder,
         follow_links=None if options.follow_links is None else Path(options.follow_links),
+        transparency=options.transparency,
     )

@@ -15,8 +15,9 @@ from PIL import __version__ as pillow_version
 
 from augury.data.decoding import cache, codecs, image_decoder, resize
 from augury.data.decoding.image_index import ImageIndex
-from augury.data.decoding.label_encoding import attributes_of, coded, composed, finished
-from augury.data.decoding.load_options import LoadOptions
+from augury.data.decoding.label_encoding import attributes_of, coded, composed, finished, numbers_or_text
+from augury.data.decoding.load_options import UNGROUPED, LoadOptions
+from augury.data.decoding.pixel_range import Range
 from augury.data.decoding.resize import Size
 from augury.data.decoding.skipped import empty_complaint, similar
 from augury.data.decoding.worker_pool import DecoderPool
@@ -66,7 +67,7 @@ def read(path: Path, index: ImageIndex, options: LoadOptions, format: str) -> La
     with image_decoder.quiet(), DecoderPool(len(index.names)) as pool:
         images, metadata = _cached(path, index, options, pool)
     if metadata["skipped"] and options.on_bad == "error":
-        raise DataError(_complaint(path, metadata["skipped"]))
+        raise DataError(complaint(path, metadata["skipped"]))
     indices = metadata["kept"]
     try:
         labels, classes = _labels(index, indices)
@@ -75,7 +76,7 @@ def read(path: Path, index: ImageIndex, options: LoadOptions, format: str) -> La
             labels=labels,
             classes=classes,
             attributes=attributes_of({k: _column(index, v, indices) for k, v in index.attributes.items()}),
-            groups=_groups(index, metadata, indices),
+            groups=None if options.group == UNGROUPED else _groups(index, metadata, indices),
             split=None if index.split is None else np.array([index.split[i] for i in indices], np.int8),
             names=tuple(index.names[i] for i in indices),
             notes={
@@ -86,7 +87,7 @@ def read(path: Path, index: ImageIndex, options: LoadOptions, format: str) -> La
                 **_similar_groups(index),
                 **index.notes,
                 **_grouped_by(index),
-                **_notes(metadata),
+                **_notes(metadata, options),
             },
         )
         try:
@@ -94,7 +95,7 @@ def read(path: Path, index: ImageIndex, options: LoadOptions, format: str) -> La
         except DataError as error:
             if not metadata["skipped"]:
                 raise
-            raise DataError(f"{error}. Left out was {_complaint(path, metadata['skipped'])}") from error
+            raise DataError(f"{error}. Left out was {complaint(path, metadata['skipped'])}") from error
     except DataError as error:
         raise DataError(f"{path}: {error}") from error
 
@@ -127,9 +128,7 @@ def _column(index: ImageIndex, values: Sequence[str], indices: Sequence[int]) ->
     """Return the values at `indices` as a str array, or int64 when all are whole numbers and may be sorted as such."""
     chosen = [values[i] for i in indices]
     if index.numeric:
-        distinct = set(chosen)
-        if all(len(v) < 19 and v.removeprefix("-").isdecimal() and str(int(v)) == v for v in distinct):
-            return np.array([int(value) for value in chosen], np.int64)
+        return numbers_or_text(chosen)
     return np.array(chosen)
 
 
@@ -144,13 +143,14 @@ def _grouped_by(index: ImageIndex) -> dict[str, Any]:
     return {} if group is None else {"grouped_by": group}
 
 
-def _notes(metadata: dict[str, Any]) -> dict[str, Any]:
+def _notes(metadata: dict[str, Any], options: LoadOptions) -> dict[str, Any]:
     notes = {key: metadata[key] for key in metadata if key not in ("kept", "digest", "memory", "groups", "tones")}
     if metadata["tones"]:
         notes["tones"] = metadata["tones"]
-    if metadata["groups"] is not None:
+    nameless = notes.pop("nameless", 0)
+    if metadata["groups"] is not None and options.group != UNGROUPED:
         notes["grouped_by"] = "the PatientID of the DICOM files"
-    if nameless := notes.pop("nameless", 0):
+    elif nameless and options.group != UNGROUPED:
         notes["groups_left_out"] = (
             f"{nameless:,} of {len(metadata['kept']):,} images name no patient (PatientID), so that none is kept together with "
             "others of the same patient; name them all, or give a table with a column of patients"
@@ -167,6 +167,7 @@ def _cached(path: Path, index: ImageIndex, options: LoadOptions, pool: DecoderPo
     needed when the cache has the images. It is postponed where as many images were cached from this path before.
     """
     decode_settings: list[Any] = [options.size, options.fit, options.window, options.stretch]
+    decode_settings += [options.transparency]
     decode_settings += [options.native] if options.native != resize.NATIVE_LIMIT else []
     mark = cache.Mark(options.cache, digest([str(path.absolute()), len(index.names), decode_settings]))
     headers, bad, content = _looked(index, options, pool, alone=mark.is_set())
@@ -214,10 +215,12 @@ def _decoded(
     """Decode all usable images into the cache. When some prove damaged, choose size and colour again without them."""
     while True:
         headers = {i: header for i, header in looks.items() if i not in bad}
+        limits = image_decoder.common_range(headers.values())
+        decoding = replace(options, value_range=limits)
         skipped = [{"file": index.names[i], "reason": bad[i]} for i in sorted(bad)]
         if not headers:
-            raise DataError(_complaint(path, skipped))
-        counted = Counter(replace(header, group="") for header in headers.values())
+            raise DataError(complaint(path, skipped))
+        counted = Counter(_without_own(header, limits) for header in headers.values())
         goal = resize.target((header.size for header in counted), options.size, options.native)
         grey = all(header.grey for header in counted)
         metadata = {
@@ -234,13 +237,23 @@ def _decoded(
         }
         chosen = list(headers)
 
-        def chunks(chosen: list[int] = chosen, goal: Size = goal, grey: bool = grey) -> Iterator[Images]:
-            return _chunks(index, chosen, goal, options, grey, pool)
+        def chunks(
+            chosen: list[int] = chosen, goal: Size = goal, grey: bool = grey, decoding: LoadOptions = decoding
+        ) -> Iterator[Images]:
+            return _chunks(index, chosen, goal, decoding, grey, pool)
 
         try:
             return cache.keep(entry, (len(chosen), 1 if grey else 3, *goal), chunks, metadata)
         except _Damaged as error:
             bad |= error.reasons
+
+
+def _without_own(header: image_decoder.Header, limits: Range | None) -> image_decoder.Header:
+    """Return a header without what only its own image has: the group, and values in place of the common range."""
+    if header.values is None or limits is None:
+        return replace(header, group="")
+    tones = f"{limits[0]:g} to {limits[1]:g}, chosen for the values of all images that declare none"
+    return replace(header, group="", values=None, tones="; ".join(filter(None, (tones, header.tones))))
 
 
 def _look(options: LoadOptions, alone: bool, raw: bytes | str) -> _Look:
@@ -309,7 +322,8 @@ def _chunks(
         yield np.stack(piece)
 
 
-def _complaint(path: Path, skipped: list[dict[str, str]]) -> str:
+def complaint(path: Path, skipped: list[dict[str, str]]) -> str:
+    """Describe the images that cannot be used, and name what to do."""
     first, others = skipped[0], skipped[1:]
     more = ""
     if others:

@@ -11,11 +11,23 @@ import numpy.typing as npt
 from augury.data.decoding import resize
 from augury.data.decoding.image_decoder import PIXEL_LIMIT
 from augury.data.decoding.label_encoding import attributes_of, coded, coded_labels, coded_split, column, finished
+from augury.data.decoding.load_options import Transparency
 from augury.data.decoding.resize import Fit, Size
 from augury.errors import DataError
 from augury.images import Images, LabelledImages
 
 _CHUNK = 512
+FOUR_CHANNELS = (
+    "images have four channels, and an array does not say whether the fourth is opacity; transparency='white' or 'black' "
+    "(--transparency white) puts the colours on that background, 'ignore' (--transparency ignore) uses the colours alone"
+)
+BACKGROUNDS = {"white": 255, "black": 0}
+_TRANSPARENCY = {
+    None: "",
+    "white": "transparency put on white",
+    "black": "transparency put on black",
+    "ignore": "fourth channel left out",
+}
 
 
 def from_arrays(
@@ -32,13 +44,14 @@ def from_arrays(
     notes: Mapping[str, Any] | None = None,
     native: int = resize.NATIVE_LIMIT,
     least: int = 2,
+    transparency: Transparency | None = None,
 ) -> LabelledImages:
     """Build LabelledImages from arrays.
 
     Parameters
     ----------
     images : array [N, H, W], [N, H, W, C] or [N, C, H, W]
-        C is 1, 3 or 4 (alpha, put on white). uint8, other integers and whole floats within 0..255 are used as they are.
+        C is 1, 3 or 4 (with `transparency`). uint8, other integers and whole floats within 0..255 are used as they are.
         Floats within [0, 1] are multiplied by 255, uint16 is divided by 257, bool becomes black and white.
     labels : int or str array [N] or [N, 1]
     classes : sequence of str, optional
@@ -61,6 +74,8 @@ def from_arrays(
         The number of pixels a side up to which images keep their size when `size` is None.
     least : int
         Fewest classes.
+    transparency : {"white", "black", "ignore"}, optional
+        What the fourth of four channels is: opacity, and the background that the colours are put on, or "ignore".
 
     Returns
     -------
@@ -69,14 +84,16 @@ def from_arrays(
     Raises
     ------
     DataError
-        When lengths disagree; pixels are NaN, infinite or out of range; labels have several columns; or there are too
-        few classes.
+        When lengths disagree; there are four channels without `transparency`; pixels are
+        NaN, infinite or out of range; labels have several columns; or there are too few classes.
     SettingsError
         When `size` or `fit` is out of range.
     """
     target_size = resize.checked(size, fit)
     array = np.asarray(images)
     layout = _layout(array)
+    if 4 in _channels(array, layout) and transparency is None:
+        raise DataError(FOUR_CHANNELS)
     n = len(array)
     codes, class_names = coded_labels(labels, classes, n)
     extra = {name: column(f"attribute '{name}'", values, n) for name, values in (attributes or {}).items()}
@@ -87,11 +104,11 @@ def from_arrays(
     for start in range(0, n, _CHUNK):
         piece = array[start : start + _CHUNK]
         scaled = piece if piece.dtype == np.uint8 else np.rint(piece * np.float64(factor)).astype(np.uint8)
-        chunks.append(resize.resized(_planar(scaled, layout), goal, fit))
+        chunks.append(resize.resized(_planar(scaled, layout, transparency, start), goal, fit))
     all_notes = {
         "format": "arrays",
         "pixels": scaling,
-        "colour": f"{layout}, {'transparency put on white' if 4 in _channels(array, layout) else 'as given'}",
+        "colour": f"{layout}, {_TRANSPARENCY[transparency] if 4 in _channels(array, layout) else 'as given'}",
         **resize.notes({f"{height}x{width}": n}, goal, fit),
         **(notes or {}),
     }
@@ -172,10 +189,30 @@ def _scaling(array: npt.NDArray[Any]) -> tuple[str, float]:
     )
 
 
-def _planar(piece: Images, layout: str) -> Images:
-    """uint8 of any layout -> [N, 1 or 3, H, W], with alpha put on white."""
+def _planar(piece: Images, layout: str, transparency: Transparency | None, start: int) -> Images:
+    """uint8 of any layout -> [N, 1 or 3, H, W], with opacity put on a background. `start` numbers the images."""
     planes = piece[:, None] if layout == "NHW" else piece.transpose(0, 3, 1, 2) if layout == "NHWC" else piece
-    if planes.shape[1] == 4:
-        alpha = planes[:, 3:].astype(np.float64) / 255
-        planes = np.rint(planes[:, :3] * alpha + 255 * (1 - alpha)).astype(np.uint8)
-    return np.ascontiguousarray(planes)
+    if planes.shape[1] < 4 or transparency == "ignore":
+        return np.ascontiguousarray(planes[:, :3])
+    flat = _on(planes, transparency or "white")
+    lost = _one_colour(flat) & ~_one_colour(planes)
+    if lost.any():
+        first = planes[lost][:1]
+        others = [name for name in BACKGROUNDS if name != transparency and not _one_colour(_on(first, name)).all()]
+        others += [] if _one_colour(first[:, :3]).all() else ["ignore"]
+        remedy = " or ".join(f"transparency='{name}' (--transparency {name})" for name in others)
+        raise DataError(
+            f"image {start + int(np.flatnonzero(lost)[0])} becomes one colour once its transparency is put on {transparency}; "
+            f"{f'choose {remedy}' if others else 'leave it out'}"
+        )
+    return np.ascontiguousarray(flat)
+
+
+def _on(planes: Images, background: str) -> Images:
+    """uint8 [N, 4, H, W] with opacity -> [N, 3, H, W] on a background."""
+    alpha = planes[:, 3:].astype(np.float64) / 255
+    return np.asarray(np.rint(planes[:, :3] * alpha + BACKGROUNDS[background] * (1 - alpha)).astype(np.uint8))
+
+
+def _one_colour(planes: Images) -> npt.NDArray[np.bool_]:
+    return np.asarray((planes == planes[:, :, :1, :1]).all(axis=(1, 2, 3)))

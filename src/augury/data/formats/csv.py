@@ -9,12 +9,12 @@ from pathlib import Path
 
 from augury.data.decoding import reading
 from augury.data.decoding.image_index import ImageIndex
-from augury.data.decoding.label_encoding import composed
+from augury.data.decoding.label_encoding import LONGEST, composed
 from augury.data.decoding.load_options import LoadOptions
 from augury.data.decoding.safety import file_bytes, word
 from augury.data.decoding.skipped import UNNAMED
-from augury.data.formats import table
-from augury.errors import DataError
+from augury.data.formats import one_hot, table
+from augury.errors import DataError, shortened
 from augury.images import LabelledImages
 
 LIMIT = 512 * 2**20
@@ -34,22 +34,23 @@ def read(path: Path, options: LoadOptions) -> LabelledImages:
     """
     try:
         columns, bad = columns_of(path)
+        columns, options, bad = one_hot.joined(columns, options, bad)
         chosen = table.roles(list(columns), options, needed=("image", "label") if options.labelled else ("image",))
     except DataError as error:
         raise DataError(f"{path}: {error}") from error
     root = path.parent if options.root is None else options.root
     if not root.is_dir():
         raise DataError(f"{path}: --root {root} is no folder; give the one that the table's file names are relative to")
-    names = columns.pop(chosen["image"])
+    names = table.with_extensions(root, columns.pop(chosen["image"]))
     paths, bad = table.files(root, names, bad, follow_links=options.follow_links)
     fields = table.image_fields(columns, {k: v for k, v in chosen.items() if k != "image"}, options, bad, len(names))
     if paths and not fields.bad and not any(file.exists() for file in paths):
         raise DataError(
-            f"{path}: none of its files is there, such as {root / (names[0] or '')}; --root says where file names begin, and they "
+            f"{path}: none of its files is there, such as {root / shortened(names[0] or '')}; --root says where file names begin, and they "
             "need their extension"
         )
     index = ImageIndex(
-        names=[name or f"row {i + 1}" for i, name in enumerate(names)],
+        names=[shortened(name) if name else f"row {i + 1}" for i, name in enumerate(names)],
         labels=fields.labels,
         fetch=lambda i: file_bytes(paths[i]),
         split=fields.split,
@@ -57,22 +58,19 @@ def read(path: Path, options: LoadOptions) -> LabelledImages:
         attributes=fields.attributes,
         bad=fields.bad,
         ignored=Counter({UNNAMED: table.unnamed([path for i, path in enumerate(paths) if i not in bad])}),
-        notes={"columns": chosen, **table.noted(fields.left_out)},
+        notes={"columns": chosen, **table.noted(fields)},
     )
     return reading.read(path, index, options, "csv")
 
 
 def columns_of(path: Path) -> tuple[dict[str, list[str | None]], dict[int, str]]:
     """Return the columns by name, and why rows (from 0) cannot be used. Raises DataError without the file's name."""
-    rows = _rows(path)
-    header = [composed(name.strip()) for name in next(rows, [])]
-    if len(set(header)) < len(header):
-        twice = next(name for name in header if header.count(name) > 1)
-        raise DataError(f"has two columns called '{twice}'; give each its own name")
-    table.check_columns(len(header))
+    lines = rows(path)
+    header = [composed(name.strip()) for name in next(lines, [])]
+    check_header(header)
     columns: dict[str, list[str | None]] = {name: [] for name in header}
     bad: dict[int, str] = {}
-    for i, row in enumerate(rows):
+    for i, row in enumerate(lines):
         if len(row) != len(header):
             bad[i] = f"row {i + 1} has {len(row)} values for {len(header)} columns"
             row = (row + [""] * len(header))[: len(header)]
@@ -83,7 +81,21 @@ def columns_of(path: Path) -> tuple[dict[str, list[str | None]], dict[int, str]]
     return columns, bad
 
 
-def _rows(path: Path) -> Iterator[list[str]]:
+def check_header(header: list[str]) -> None:
+    """Raise DataError (without the file's name) for too many columns, two of one name, or a name that is too long."""
+    if len(set(header)) < len(header):
+        twice = next(name for name in header if header.count(name) > 1)
+        raise DataError(f"has two columns called '{shortened(twice)}'; give each its own name")
+    table.check_columns(len(header))
+    for i, name in enumerate(header):
+        if len(name) > LONGEST:
+            raise DataError(
+                f"column {i + 1} has a name of {len(name):,} characters, {LONGEST} at most; the first line must be the "
+                "names of the columns"
+            )
+
+
+def rows(path: Path) -> Iterator[list[str]]:
     """Yield the rows that are not empty. Raises DataError when the file is too large, not UTF-8, or not a table."""
     try:
         if path.stat().st_size > LIMIT:

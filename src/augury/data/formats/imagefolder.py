@@ -13,8 +13,8 @@ from augury.data.decoding.load_options import LoadOptions
 from augury.data.decoding.safety import file_bytes, unique, word
 from augury.data.decoding.skipped import UNNAMED, SkippedFiles
 from augury.data.decoding.split_names import split_code, split_codes
-from augury.data.formats import csv, folder, table
-from augury.errors import DataError
+from augury.data.formats import csv, folder, one_hot, table
+from augury.errors import DataError, shortened
 from augury.images import LabelledImages
 
 METADATA = ("metadata.csv", "metadata.jsonl")
@@ -63,8 +63,9 @@ def read(path: Path, options: LoadOptions) -> LabelledImages:
     if "split" not in columns and all(top in by_top for i, top in enumerate(tops) if i not in bad):
         columns["split"] = list(tops)
     try:
-        chosen = table.roles(list(columns), options, needed=())
         folders: list[str | None] = [_folder(name) for name in names]
+        columns, options, bad = one_hot.joined(columns, options, bad, search=not any(folders))
+        chosen = table.roles(list(columns), options, needed=())
         if "label" not in chosen and (options.labelled or any(folders)):
             columns[LABEL_BY_FOLDER] = folders
             chosen["label"] = LABEL_BY_FOLDER
@@ -78,7 +79,7 @@ def read(path: Path, options: LoadOptions) -> LabelledImages:
     for sheet in sheets:
         skipped.counts[f".{sheet.kind}"] -= 1  # the metadata themselves
     index = ImageIndex(
-        names=[name or f"row {i + 1}" for i, name in enumerate(names)],
+        names=[shortened(name) if name else f"row {i + 1}" for i, name in enumerate(names)],
         labels=fields.labels,
         fetch=lambda i: file_bytes(paths[i]),
         split=fields.split,
@@ -86,7 +87,7 @@ def read(path: Path, options: LoadOptions) -> LabelledImages:
         attributes=fields.attributes,
         bad=fields.bad,
         ignored=skipped.counts,
-        notes={"columns": chosen, **table.noted(fields.left_out)},
+        notes={"columns": chosen, **table.noted(fields)},
     )
     return reading.read(root, index, options, "imagefolder")
 

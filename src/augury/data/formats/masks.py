@@ -10,6 +10,7 @@ from functools import lru_cache
 import numpy as np
 
 from augury.data.decoding import image_decoder
+from augury.data.decoding.load_options import LoadOptions
 from augury.data.decoding.split_names import split_code
 from augury.errors import DataError
 
@@ -89,12 +90,13 @@ def _flat_twins(paths: Sequence[tuple[str, ...]], members: Sequence[int], conten
 
 def _is_mask_of(content: Callable[[int], bytes], image: int, mask: int) -> bool:
     """Whether the second of two files has few grey values, the first more, and they are not one picture saved twice."""
+    plain = LoadOptions(transparency="ignore")
     try:
         raws = [content(i) for i in (image, mask)]
-        size, own = (image_decoder.header(raw).size for raw in raws)
-        shown = image_decoder.pixels(raws[0], size, "crop", True).astype(np.int16)
-        flat = image_decoder.pixels(raws[1], own, "crop", True)
-        alike = np.abs(shown - image_decoder.pixels(raws[1], size, "crop", True)).mean() <= SAME
+        size, own = (image_decoder.header(raw, plain).size for raw in raws)
+        shown = image_decoder.pixels(raws[0], size, plain, True).astype(np.int16)
+        flat = image_decoder.pixels(raws[1], own, plain, True)
+        alike = np.abs(shown - image_decoder.pixels(raws[1], size, plain, True)).mean() <= SAME
     except (DataError, OSError):
         return False
     return bool(len(np.unique(flat)) <= FLAT < len(np.unique(shown)) and not alike)

@@ -12,9 +12,11 @@ import numpy as np
 import numpy.typing as npt
 from numpy.lib import format as npy
 
-from augury.data.decoding.load_options import LoadOptions
+from augury.data.decoding.label_encoding import LONGEST
+from augury.data.decoding.load_options import UNGROUPED, LoadOptions
 from augury.data.formats import table
 from augury.data.formats.arrays import from_arrays
+from augury.data.formats.column_names import is_called, possible_groups
 from augury.errors import DataError
 from augury.images import LabelledImages
 
@@ -123,7 +125,7 @@ def _plain(path: Path, members: Mapping[str, npt.NDArray[Any]], options: LoadOpt
             f"{len(labels) if labels.ndim else 0} labels; give one label an image"
         )
     others = {name: array for name, array in members.items() if name not in _OWN | {"arr_0"}}
-    attributes, groups, notes = _beside(others, len(images), options)
+    attributes, groups, notes = _beside(others, labels, options)
     return from_arrays(
         images,
         labels,
@@ -135,34 +137,36 @@ def _plain(path: Path, members: Mapping[str, npt.NDArray[Any]], options: LoadOpt
         fit=options.fit,
         notes={"format": "npz", "source": str(path), **notes},
         native=options.native,
+        transparency=options.transparency,
         least=2 if options.labelled else 1,
     )
 
 
 def _beside(
-    others: Mapping[str, npt.NDArray[Any]], n: int, options: LoadOptions
+    others: Mapping[str, npt.NDArray[Any]], labels: npt.NDArray[Any], options: LoadOptions
 ) -> tuple[dict[str, npt.NDArray[Any]], npt.NDArray[Any] | None, dict[str, Any]]:
-    """Return attributes, groups and notes from the arrays beside `n` images and their labels.
+    """Return attributes, groups and notes from the arrays beside images and their `labels` [N, …].
 
     An array of another type, or with several values per image, is left out and noted. This does not apply to an array
     that is named like groups or requested as the group, because a split must not divide a person by mistake. Such an
     array is an error, unless it holds whole numbers stored as floats.
     """
+    n = labels.shape[0] if labels.ndim else 0
     others = {
         name: array.astype(str) if name in options.binned and array.dtype.kind == "f" else array
         for name, array in others.items()
     }
     usable = {
-        name: array for name, array in others.items() if array.shape in ((n,), (n, 1)) and array.dtype.kind in "iubUS"
+        name: array
+        for name, array in others.items()
+        if array.shape in ((n,), (n, 1)) and array.dtype.kind in "iubUS" and _is_short(array)
     }
     left_out = sorted(set(others) - set(usable))
     requested = options.columns.get("group")
     called = [
         name
         for name in left_out
-        if name in _GROUP
-        or name == requested
-        or (name.casefold() in table.NAMES["group"] and others[name].shape[:1] == (n,))
+        if name in _GROUP or name == requested or (is_called("group", name) and others[name].shape[:1] == (n,))
     ]
     group = table.of_role("group", [*usable, *called], options)
     groups = None if group is None else others[group]
@@ -170,7 +174,17 @@ def _beside(
         groups = groups.astype(np.int64)
     notes: dict[str, Any] = {"arrays_left_out": [name for name in left_out if name != group]}
     notes |= {} if group is None else {"grouped_by": group}
-    return {name: array for name, array in usable.items() if name != group}, groups, notes
+    attributes = {name: array for name, array in usable.items() if name != group}
+    if n and group is None and options.group != UNGROUPED:
+        columns = {name: array.reshape(-1).tolist() for name, array in attributes.items()}
+        possible = possible_groups(columns, labels.reshape(n, -1)[:, 0].tolist())
+        notes |= {"possible_groups": possible} if possible else {}
+    return attributes, groups, notes
+
+
+def _is_short(array: npt.NDArray[Any]) -> bool:
+    """Whether no text of an array is longer than a value of an attribute may be."""
+    return array.dtype.kind not in "US" or not array.size or int(np.char.str_len(array).max()) <= LONGEST
 
 
 def _medmnist(path: Path, members: Mapping[str, npt.NDArray[Any]], options: LoadOptions) -> LabelledImages:
@@ -195,7 +209,7 @@ def _medmnist(path: Path, members: Mapping[str, npt.NDArray[Any]], options: Load
         names += [f"{split_name} {i}" for i in range(len(pictures))]
     pixels = np.concatenate(images)
     others, torn = _columns(splits, members)
-    attributes, groups, notes = _beside(others, len(pixels), options)
+    attributes, groups, notes = _beside(others, np.concatenate(labels), options)
     notes["arrays_left_out"] = sorted([*notes["arrays_left_out"], *torn])
     return from_arrays(
         pixels,
@@ -208,6 +222,7 @@ def _medmnist(path: Path, members: Mapping[str, npt.NDArray[Any]], options: Load
         names=names,
         notes={"format": "npz (MedMNIST)", "source": str(path), **notes},
         native=options.native,
+        transparency=options.transparency,
         least=2 if options.labelled else 1,
     )
 
@@ -232,7 +247,7 @@ def _columns(
         ]
         if all(fits):
             columns[stem] = np.concatenate([a.reshape(-1) for a in arrays if a is not None])
-        elif stem.casefold() in table.NAMES["group"]:
+        elif is_called("group", stem):
             raise DataError(
                 f"'{splits[fits.index(False)]}_{stem}' is missing or has not one value for each image, but the other parts' "
                 f"'{stem}' says which images stay together; give it for every part, or remove it from all"

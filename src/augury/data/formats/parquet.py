@@ -89,7 +89,7 @@ def read(path: Path, options: LoadOptions) -> LabelledImages:
             attributes=fields.attributes,
             bad=fields.bad,
             ignored=others(paths[0].parent, {file.name for file in paths}) if path.is_dir() else Counter(),
-            notes={"columns": {"image": picture, **chosen}, **table.noted(fields.left_out)},
+            notes={"columns": {"image": picture, **chosen}, **table.noted(fields)},
         )
         return reading.read(path, index, options, "parquet")
 

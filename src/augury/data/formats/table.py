@@ -8,28 +8,22 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from shlex import quote
 
 from augury.data.decoding import codecs, safety
+from augury.data.decoding.label_encoding import LONGEST
 from augury.data.decoding.load_options import UNGROUPED, LoadOptions
 from augury.data.decoding.split_names import split_codes
-from augury.errors import DataError, SettingsError
+from augury.data.formats.column_names import NAMES, candidates, possible_groups
+from augury.errors import DataError, SettingsError, shortened
 
-NAMES: Mapping[str, tuple[str, ...]] = {
-    "image": ("path", "file", "file_name", "filename", "file_path", "filepath", "image", "image_path"),
-    "label": ("label", "labels", "class", "class_name", "category"),
-    "group": tuple(
-        name + ending
-        for name in ("group", "groups", "patient", "person", "subject", "track")
-        for ending in ("", "_id", "id")
-    ),
-    "split": ("split",),
-}
-"""Names, in any case, by which the role of a column is recognised."""
 UNUSED = frozenset({"provenance", ""})
 """Columns that become attributes only on request."""
 MOST_VALUES = 100
 """A column with more distinct values, or more than half as many as images, becomes an attribute only on request."""
 MOST_COLUMNS = 1000
+LONGEST_PATH, LONGEST_PART = 1000, 255
+"""Most characters of a path, and bytes of each of its parts."""
 
 
 def extend(columns: dict[str, list[str | None]], row: Mapping[str, str | None], n: int) -> None:
@@ -57,6 +51,7 @@ class ImageFields:
     attributes: dict[str, list[str]]
     bad: dict[int, str]
     left_out: list[str]
+    possible_groups: dict[str, int]
 
 
 def check_columns(count: int) -> None:
@@ -72,20 +67,28 @@ def roles(header: Sequence[str], options: LoadOptions, needed: Sequence[str] = (
     when `options` names a column that does not exist.
     """
     assigned: dict[str, str] = {}
-    available = ", ".join(f"'{name}'" for name in header[:30]) or "none"
     for name in (*options.columns.values(), *(options.attributes or ())):
         if name not in header:
-            raise SettingsError(f"there is no column '{name}'; the columns are {available}")
+            raise SettingsError(f"there is no column '{name}'; the columns are {_available(header)}")
     for role in NAMES:
         column = of_role(role, header, options)
         if column is not None:
             assigned[role] = column
         elif role in needed:
-            raise DataError(
-                f"no column is the {role} (called {', '.join(NAMES[role][:4])} …), there are: {available}; name it with "
-                f"columns={{'{role}': '…'}} ({_option(role, '…')})"
-            )
+            raise no_column(role, header)
     return assigned
+
+
+def no_column(role: str, header: Sequence[str]) -> DataError:
+    """Return the error about a table without a column of this role."""
+    return DataError(
+        f"no column is the {role} (called {', '.join(NAMES[role][:4])} …), there are: {_available(header)}; name it with "
+        f"columns={{'{role}': '…'}} ({_option(role, '…')})"
+    )
+
+
+def _available(header: Sequence[str]) -> str:
+    return ", ".join(f"'{shortened(name)}'" for name in header[:30]) or "none"
 
 
 def of_role(role: str, header: Sequence[str], options: LoadOptions) -> str | None:
@@ -97,13 +100,14 @@ def of_role(role: str, header: Sequence[str], options: LoadOptions) -> str | Non
     """
     if role in options.columns:
         if options.columns[role] not in header:
-            available = ", ".join(f"'{name}'" for name in header[:30]) or "none"
-            raise SettingsError(f"nothing is called '{options.columns[role]}' to be the {role}; there are {available}")
+            raise SettingsError(
+                f"nothing is called '{options.columns[role]}' to be the {role}; there are {_available(header)}"
+            )
         return options.columns[role]
     if role == "group" and options.group == UNGROUPED:
         return None
     taken = set(options.columns.values()) | set(options.attributes or ())
-    fits = [name for name in header if name.strip().casefold() in NAMES[role] and name not in taken]
+    fits = candidates(role, [name for name in header if name not in taken])
     if len(fits) > 1:
         raise DataError(
             f"'{fits[0]}' and '{fits[1]}' could both be the {role}; choose with columns={{'{role}': '{fits[0]}'}} "
@@ -114,7 +118,7 @@ def of_role(role: str, header: Sequence[str], options: LoadOptions) -> str | Non
 
 def _option(role: str, name: str) -> str:
     """Return the command-line option that assigns this column."""
-    return f"--group {name}" if role == "group" else f"--column {role}={name}"
+    return f"--group {quote(name)}" if role == "group" else f"--column {quote(f'{role}={name}')}"
 
 
 def image_fields(
@@ -140,7 +144,12 @@ def image_fields(
         return [value or "" for value in values]
 
     labels = column("label", "has no label; give it one, or remove its row")
-    groups = column("group", f"has no '{chosen.get('group')}'; give it one, or remove its row")
+    for i, label in enumerate(labels or ()):
+        if len(label) > LONGEST:
+            wrong.setdefault(i, f"has a label of {len(label):,} characters, but at most {LONGEST} are read")
+    groups = column(
+        "group", f"has no '{chosen.get('group')}'; give it one, remove its row, or use no groups (--group none)"
+    )
     split_names = column("split", "has no split; write train, validation or test")
     by_name = split_codes(set(split_names or ()))
     split = None if split_names is None else [by_name.get(split_name, -1) for split_name in split_names]
@@ -155,13 +164,21 @@ def image_fields(
             left_out.append(name)
         else:
             attributes[name] = [value or "" for value in columns[name]]
-    return ImageFields(labels or [""] * n, split, groups, attributes, wrong, left_out)
+    possible = {}
+    if groups is None and options.group != UNGROUPED:
+        unasked = [name for name in others if name not in (options.attributes or ())]
+        good = [i for i in range(n) if i not in wrong]
+        possible = possible_groups(
+            {name: [columns[name][i] for i in good] for name in unasked}, [(labels or [""] * n)[i] for i in good]
+        )
+    return ImageFields(labels or [""] * n, split, groups, attributes, wrong, left_out, possible)
 
 
 def _is_attribute(name: str, values: Sequence[str | None]) -> bool:
     distinct = set(values)
     few = len(distinct) <= min(MOST_VALUES, max(1, len(values) // 2))
-    return few and None not in distinct and name.strip().casefold() not in UNUSED
+    short = all(value is not None and len(value) <= LONGEST for value in distinct)
+    return few and short and name.strip().casefold() not in UNUSED
 
 
 def files(
@@ -179,6 +196,7 @@ def files(
         path = root
         if i not in wrong:
             try:
+                _check_length(name or "")
                 parts = _spelled(root, safety.safe_parts(name or ""))
                 path = inside(parts)
                 if first.setdefault(parts, i) != i:
@@ -216,6 +234,44 @@ def _spelled(root: Path, parts: tuple[str, ...]) -> tuple[str, ...]:
     return next((other for other in others if root.joinpath(*other).exists()), parts)
 
 
-def noted(left_out: Sequence[str]) -> dict[str, object]:
+def _check_length(name: str) -> None:
+    """Raise DataError when a cell is too long to be the path of a file."""
+    if len(name) > LONGEST_PATH or any(len(os.fsencode(part)) > LONGEST_PART for part in name.split("/")):
+        raise DataError(f"is a text of {len(name):,} characters, too long for the name of a file; name its file")
+
+
+def with_extensions(root: Path, names: Sequence[str | None]) -> list[str | None]:
+    """Add the missing extension to file names such as ISIC_0024306, where one image file of that name lies below `root`."""
+    listed: dict[str, dict[str, list[str]]] = {}
+    completed: list[str | None] = []
+    for name in names:
+        folder, slash, stem = (name or "").replace("\\", "/").rpartition("/")
+        unsafe = (
+            not stem or len(stem) > LONGEST_PATH or ".." in folder.split("/") or folder.startswith("/") or ":" in folder
+        )
+        if unsafe or stem[stem.rfind(".") :].lower() in codecs.EXTENSIONS:
+            completed.append(name)
+            continue
+        if folder not in listed:
+            listed[folder] = _by_stem(root / folder)
+        suffixes = listed[folder].get(stem, [])
+        completed.append(f"{folder}{slash}{stem}{suffixes[0]}" if len(suffixes) == 1 else name)
+    return completed
+
+
+def _by_stem(folder: Path) -> dict[str, list[str]]:
+    """Return the extensions of the image files of a folder by their name without it; "" for a file without one."""
+    suffixes: dict[str, list[str]] = {}
+    with suppress(OSError, ValueError):  # the reader reports a folder that is not there
+        for entry in os.scandir(folder):
+            stem, dot, ending = entry.name.rpartition(".")
+            if dot and f".{ending}".lower() in codecs.EXTENSIONS:
+                suffixes.setdefault(stem, []).append(f".{ending}")
+            suffixes.setdefault(entry.name, []).append("")
+    return suffixes
+
+
+def noted(fields: ImageFields) -> dict[str, object]:
     """Return the notes about unused columns."""
-    return {"columns_left_out": list(left_out)} if left_out else {}
+    notes: dict[str, object] = {"columns_left_out": list(fields.left_out)} if fields.left_out else {}
+    return notes | ({"possible_groups": fields.possible_groups} if fields.possible_groups else {})

@@ -24,6 +24,7 @@ from augury.data.decoding.skipped import HIDDEN, LABELS_ONLY, OUTSIDE, SYSTEM_FO
 from augury.data.decoding.split_names import split_prefixes
 from augury.data.decoding.temporary_store import TemporaryStore, open_temporary_store
 from augury.data.formats import folder, table
+from augury.data.formats.column_names import is_called
 from augury.data.formats.layout import Layout, arranged, text
 from augury.data.formats.tar_members import walk
 from augury.errors import DataError, SettingsError
@@ -236,11 +237,9 @@ def _key(name: str) -> str:
 
 def _is_webdataset(members: _Members, options: LoadOptions) -> bool:
     """Whether a file beside an image gives its class. A .json without a class does not count."""
-    label_columns = {CLS, options.columns.get("label", CLS), *table.NAMES["label"]}
+    label_columns = {CLS, options.columns.get("label", CLS)}
     rows = (members.beside.get(_key(name), {}) for name in members.names)
-    return bool(members.wrong) or any(
-        name.strip().casefold() in label_columns or name in label_columns for row in rows for name in row
-    )
+    return bool(members.wrong) or any(is_called("label", name) or name in label_columns for row in rows for name in row)
 
 
 def _class_folders(path: Path, members: _Members, codes: list[int] | None, options: LoadOptions) -> ImageIndex:
@@ -320,7 +319,7 @@ def _samples(path: Path, members: _Members, codes: list[int] | None, options: Lo
         attributes=fields.attributes,
         bad=fields.bad,
         ignored=members.skipped.counts,
-        notes={"columns": chosen, **table.noted(fields.left_out)},
+        notes={"columns": chosen, **table.noted(fields)},
     )
 
 

@@ -15,10 +15,12 @@ from PIL import Image
 from augury.data.decoding import reading, safety
 from augury.data.decoding.image_index import ImageIndex
 from augury.data.decoding.label_encoding import composed
-from augury.data.decoding.load_options import LoadOptions
+from augury.data.decoding.load_options import LoadOptions, Transparency
 from augury.data.decoding.safety import external
 from augury.data.decoding.temporary_store import open_temporary_store
 from augury.data.formats import table
+from augury.data.formats.arrays import FOUR_CHANNELS
+from augury.data.formats.column_names import is_called
 from augury.errors import DataError, SettingsError
 from augury.images import LabelledImages
 
@@ -62,7 +64,7 @@ def read(dataset: Dataset, options: LoadOptions) -> LabelledImages:
             try:
                 item = _item_at(dataset, i)
                 chosen = chosen or _roles(item, options, kind)
-                raw, row = _encoded_row(item, chosen, class_names.at(i))
+                raw, row = _encoded_row(item, chosen, class_names.at(i), options.transparency)
                 _check_named(class_names, i, item, chosen)
             except _Unclear as error:
                 raise DataError(f"{kind}: {error}") from error
@@ -82,7 +84,7 @@ def read(dataset: Dataset, options: LoadOptions) -> LabelledImages:
             split=fields.split,
             attributes=fields.attributes,
             bad=fields.bad,
-            notes={**({"columns": chosen} if chosen else {}), **table.noted(fields.left_out)},
+            notes={**({"columns": chosen} if chosen else {}), **table.noted(fields)},
         )
         return reading.read(Path(kind), index, options, "dataset")
 
@@ -220,9 +222,7 @@ def _roles(item: tuple[Any, Any] | Mapping[str, Any], options: LoadOptions, kind
     header = [str(name) for name in item]
     image = options.columns.get("image") or next((name for name in ("image", "img") if name in header), None)
     if image is not None:  # a path or file_name beside it is not a second image
-        header = [
-            n for n in header if n in (image, *(options.attributes or ())) or n.casefold() not in table.NAMES["image"]
-        ]
+        header = [n for n in header if n in (image, *(options.attributes or ())) or not is_called("image", n)]
     try:
         table.check_columns(len(header))
         assigned = table.roles(header, options, needed=("label",) if image else ("image", "label"))
@@ -236,18 +236,21 @@ def _others(chosen: Mapping[str, str]) -> dict[str, str]:
 
 
 def _encoded_row(
-    item: tuple[Any, Any] | Mapping[str, Any], chosen: Mapping[str, str], codes: Names
+    item: tuple[Any, Any] | Mapping[str, Any],
+    chosen: Mapping[str, str],
+    codes: Names,
+    transparency: Transparency | None,
 ) -> tuple[bytes, dict[str, str | None]]:
     """Return the encoded image of an item, and its columns as text. Raises DataError without the item's name."""
     if not isinstance(item, Mapping):
         image, label = item
-        return _encoded(image), {LABEL: _label(label, codes.get("label", ()))}
+        return _encoded(image, transparency), {LABEL: _label(label, codes.get("label", ()))}
     with external("lacks the entry {}"):
         image, label = item[chosen["image"]], item[chosen["label"]]
     row = {
         str(k): _word(v, codes.get(str(k), ())) for k, v in item.items() if k not in (chosen["image"], chosen["label"])
     }
-    return _encoded(image), {LABEL: _label(label, codes.get(chosen["label"], ())), **row}
+    return _encoded(image, transparency), {LABEL: _label(label, codes.get(chosen["label"], ())), **row}
 
 
 def _word(value: Any, names: tuple[str, ...]) -> str | None:
@@ -278,9 +281,15 @@ def _label(label: Any, classes: tuple[str, ...]) -> str:
     return classes[code] if classes else str(code)
 
 
-def _encoded(image: Any) -> bytes:
+def _encoded(image: Any, transparency: Transparency | None) -> bytes:
     """Encode an image without loss: as PPM where possible, because it is fast."""
-    picture = image if isinstance(image, Image.Image) else Image.fromarray(_array(image))
+    if isinstance(image, Image.Image):
+        picture = image
+    else:
+        array = _array(image)
+        if array.ndim == 3 and array.shape[2] == 4 and transparency is None:
+            raise DataError(FOUR_CHANNELS)
+        picture = Image.fromarray(array)
     kind = "PPM" if picture.mode in ("L", "RGB") else "PNG" if picture.mode in _PNG else "TIFF"
     file = io.BytesIO()
     with external(f"is a picture of mode {picture.mode}, which cannot be kept ({{}}); make it RGB"):
