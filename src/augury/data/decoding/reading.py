@@ -21,7 +21,7 @@ from augury.data.decoding.pixel_range import Range
 from augury.data.decoding.resize import Size
 from augury.data.decoding.skipped import empty_complaint, similar
 from augury.data.decoding.worker_pool import DecoderPool
-from augury.errors import DataError
+from augury.errors import DataError, shortened
 from augury.files import digest
 from augury.images import Codes, Images, LabelledImages
 
@@ -104,7 +104,7 @@ def _classes_without_images(index: ImageIndex, indices: Sequence[int]) -> dict[s
     """Note class folders without images, and classes of which no image is readable."""
     present = {composed(index.labels[i]) for i in indices}
     lost = Counter(label for label in index.labels if label and composed(label) not in present)
-    empty = {**index.empty, **{label: f"{count:,} unreadable" for label, count in sorted(lost.items())}}
+    empty = {**index.empty, **{shortened(label): f"{count:,} unreadable" for label, count in sorted(lost.items())}}
     return {"empty_classes": empty} if empty else {}
 
 
