@@ -154,3 +154,13 @@ def test_an_archive_reports_other_files_too(tmp_path: Path) -> None:
     data = load(path, on_bad="skip")
     assert data.counts.tolist() == [3, 2] and data.notes["ignored"] == {".heic": 3}
     assert skipped_lines(data, "x: ")[0] == "x: 3 files were skipped: 3 .heic (convert to JPEG or PNG)"
+
+
+def test_the_error_about_one_class_names_a_table_beside_the_images(tmp_path: Path) -> None:
+    for i in range(6):
+        saved = tmp_path / "chest" / "images" / f"{i}.png"
+        saved.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.full((12, 12), 40 * i, np.uint8)).save(saved)
+    (tmp_path / "chest" / "Data_Entry.csv").write_text("Image Index,Finding Labels\n0.png,a\n")
+    with pytest.raises(DataError, match=r"only one: 'images'.*1 \.csv \(give this file as the data"):
+        load(tmp_path / "chest")

@@ -19,7 +19,7 @@ from augury.data.decoding.label_encoding import attributes_of, coded, composed, 
 from augury.data.decoding.load_options import UNGROUPED, LoadOptions
 from augury.data.decoding.pixel_range import Range
 from augury.data.decoding.resize import Size
-from augury.data.decoding.skipped import empty_complaint, similar
+from augury.data.decoding.skipped import empty_complaint, similar, skipped_lines
 from augury.data.decoding.worker_pool import DecoderPool
 from augury.errors import DataError, shortened
 from augury.files import digest
@@ -93,9 +93,10 @@ def read(path: Path, index: ImageIndex, options: LoadOptions, format: str) -> La
         try:
             return finished(data, metadata["digest"], least=2 if options.labelled else 1)
         except DataError as error:
-            if not metadata["skipped"]:
-                raise
-            raise DataError(f"{error}. Left out was {complaint(path, metadata['skipped'])}") from error
+            text = (
+                f"{error}. Left out was {complaint(path, metadata['skipped'])}" if metadata["skipped"] else str(error)
+            )
+            raise DataError(". ".join([text, *skipped_lines(data)])) from error
     except DataError as error:
         raise DataError(f"{path}: {error}") from error
 
