@@ -18,7 +18,7 @@ from torch import nn
 
 from augury.errors import DataError, RunFolderError, SettingsError
 from augury.files import atomic_folder, read_json, write_json
-from augury.images import Codes, Images, SyntheticImages
+from augury.images import AnyImages, Codes, Images, SyntheticImages, as_images
 from augury.networks import KEEP, build_generator, shares
 from augury.randomness import image_noise
 from augury.training.batches import as_float, as_uint8
@@ -110,7 +110,7 @@ class Synthesizer:
 
     def translate(
         self,
-        images: Images,
+        images: AnyImages,
         changes: Codes,
         *,
         seed: int = 0,
@@ -121,7 +121,7 @@ class Synthesizer:
         Parameters
         ----------
         images
-            uint8 [N, C, H, W], of the shape that the translator was trained on.
+            uint8 [N, C, H, W] or a set of images, of the shape that the translator was trained on.
         changes
             int64 [N, K]: in each row the code of the class (column 0) or attribute value to reach, and KEEP (-1) in the
             columns to leave as they are. With KEEP everywhere the image passes through unchanged apart from traces
@@ -143,6 +143,7 @@ class Synthesizer:
         """
         if not self.translates:
             raise SettingsError("this generator draws from noise and cannot translate images; use sample")
+        images = as_images(images)
         conditions = np.asarray(changes, np.int64)
         sizes = np.array(self.card.cardinalities)
         if (
