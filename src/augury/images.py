@@ -137,7 +137,7 @@ class LabelledImages:
     Examples
     --------
     >>> augury.load()
-    LabelledImages(6,301 images, 1×28×28, 10 classes)
+    LabelledImages(3,901 images, 1×28×28, 10 classes, 1,401 train, 0 validation, 2,500 test)
     """
 
     images: Images
@@ -317,7 +317,8 @@ class SyntheticImages:
             "images": np.bincount(self.labels, minlength=size),
             "accepted": np.bincount(self.labels[accepted], minlength=size),
         }
-        chosen = accepted[over_classes(self.labels[accepted])]
+        shown = accepted if len(accepted) else np.arange(len(self))
+        chosen = shown[over_classes(self.labels[shown])]
         alt = ", ".join(self.classes[c] for c in self.labels[chosen])
         pictures = strip(np.asarray(self.images[chosen]), alt)
         return panel(repr(self), pictures, class_table(self.classes, columns))
@@ -394,7 +395,7 @@ def as_images(images: AnyImages) -> Images:
     Examples
     --------
     >>> as_images(train).shape
-    (6301, 1, 28, 28)
+    (1401, 1, 28, 28)
     """
     pixels: Any = getattr(images, "images", images)
     if getattr(pixels, "ndim", 0) != 4 or getattr(pixels, "dtype", None) != np.uint8:

@@ -56,7 +56,7 @@ def strip(images: npt.NDArray[np.uint8], alt: str) -> str:
     file = io.BytesIO()
     picture = Image.fromarray(np.concatenate(tiles, axis=1)[:, :-2])
     picture.save(file, format="PNG", optimize=True)
-    times = max(1, -(-SIDE // max(images.shape[2:])))
+    times = max(1, SIDE // max(images.shape[2:]))
     width = f"image-rendering:{'pixelated' if times > 1 else 'auto'};width:{times * picture.width}px;max-width:none"
     data = base64.b64encode(file.getvalue()).decode()
     return f'<img alt="{escape(alt)}" style="{width}" src="data:image/png;base64,{data}">'

@@ -70,7 +70,7 @@ def augmented(
     Examples
     --------
     >>> augmented(train, "randaugment", seed=0)
-    LabelledImages(2,340 images, 1×28×28, 10 classes)
+    LabelledImages(841 images, 1×28×28, 10 classes)
     """
     held, chosen = opened(images), policy(how, flips=flips)
     x = held.images

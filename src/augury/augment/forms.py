@@ -167,7 +167,7 @@ def _of_array(image: np.ndarray[Any, Any]) -> Opened:
 
 
 def _of_set(data: LabelledImages) -> Opened:
-    images = torch.from_numpy(np.ascontiguousarray(as_images(data)))
+    images = torch.from_numpy(np.require(as_images(data), requirements=["C", "W"]))
 
     def closed(done: Tensor) -> LabelledImages:
         pixels = np.ascontiguousarray(done.numpy())
