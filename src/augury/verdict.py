@@ -108,7 +108,7 @@ class Verdict:
             [row["arm"], row["against"], *(points(row[name]) for name in ("difference", "low", "high"))]
             for row in self.comparisons
         ]
-        return panel(self.outcome.capitalize(), paragraph(self.sentence), table(rows, head))
+        return panel(self.title, paragraph(self.sentence), table(rows, head))
 
     def as_dict(self) -> dict[str, Any]:
         """Plain JSON."""

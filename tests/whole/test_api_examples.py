@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import re
 import shutil
 from pathlib import Path
@@ -105,7 +106,14 @@ def check_guide(names: dict[str, Any]) -> None:
 
 
 def check_readme(names: dict[str, Any]) -> None:
-    assert names["run"].verdict.outcome == "underpowered" and names["run"].report.is_file()
+    run = names["run"]
+    assert run.verdict.outcome == "underpowered" and run.report.is_file() and run.split.shape == (82,)
+    assert repr(run).endswith("82 images, 1×28×28, 3 classes, 8 stages done, underpowered)")
+    assert repr(run.verdict).startswith("Verdict(underpowered: ") and "gan against balanced" in repr(run.verdict)
+    assert repr(run.synthesizer).startswith("Synthesizer(generator, dcgan, 1×28×28, 3 classes, 20 steps, seed 0, ")
+    for value in (run, run.verdict):
+        assert html.escape(run.verdict.sentence) in value._repr_html_()
+    assert "data:image/png" in run._repr_html_()
 
 
 def check_translated(names: dict[str, Any]) -> None:

@@ -79,7 +79,7 @@ class Synthesizer:
         )
 
     def _repr_html_(self) -> str:
-        rows = [[name, len(values), ", ".join(values[:SHOWN])] for name, values in self._columns]
+        rows = [[name, len(values), ", ".join(values[:SHOWN])] for name, values in self.card.columns]
         head = ["condition", "values", "first values"]
         if self.translates:
             return panel(repr(self), table(rows, head))
