@@ -121,6 +121,7 @@ def test_training_and_samplers_take_accepted_synthetic_images() -> None:
     image, label = samples[2]
     assert len(samples) == 18 and label == ACCEPTED.labels[2] and (image.numpy() == ACCEPTED.images[2]).all()
     assert len(list(BalancedSampler(FAKE, seed=0))) == 18
+    assert (proof.joined(TRAIN, FAKE).images[24:] == ACCEPTED.images).all()
     config = proof.TrainConfig(steps=2, batch=6)
     of_set, of_labelled = (
         proof.fit(x, config, seed=0, device=torch.device("cpu")) for x in (FAKE, as_labelled(ACCEPTED))
