@@ -23,7 +23,9 @@ class Stored:
 
     dtype, ndim = np.dtype(np.uint8), 4
 
-    def __init__(self, path: Path, start: int, shape: tuple[int, ...], rows: npt.NDArray[np.int64] | None = None) -> None:
+    def __init__(
+        self, path: Path, start: int, shape: tuple[int, ...], rows: npt.NDArray[np.int64] | None = None
+    ) -> None:
         self.path, self.start, self.file_shape, self.rows = path, start, shape, rows
         self.shape = shape if rows is None else (len(rows), *shape[1:])
         self.file = path.open("rb", buffering=0)

@@ -92,9 +92,7 @@ def colour_matched(
     return joined(labelled, moved) if keep else moved
 
 
-def joined(
-    first: LabelledImages | SyntheticImages, second: LabelledImages | SyntheticImages
-) -> LabelledImages:
+def joined(first: LabelledImages | SyntheticImages, second: LabelledImages | SyntheticImages) -> LabelledImages:
     """Join two sets of labelled images.
 
     Parameters
