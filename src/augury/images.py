@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import math
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from augury.errors import DataError
+from augury.notebook import class_table, over_classes, panel, strip
+from augury.stored import Stored
 
 Images = npt.NDArray[np.uint8]
 Codes = npt.NDArray[np.int64]
@@ -24,69 +24,6 @@ IN_MEMORY = 256 * 2**20
 """Most bytes of images that `LabelledImages.take` reads into memory; larger selections stay in the file."""
 
 
-class Stored:
-    """Images uint8 [N, C, H, W] in a file, read when indexed by a number, a slice or an array.
-
-    NumPy accepts it as an array, which reads all images. A memory-mapped file is not used, because every page once
-    touched counts as memory of this process. `start` is the byte at which the images begin in the file. `rows` int64
-    [N] selects images of the file; None is all, in order.
-    """
-
-    dtype, ndim = np.dtype(np.uint8), 4
-
-    def __init__(self, path: Path, start: int, shape: tuple[int, ...], rows: Codes | None = None) -> None:
-        self.path, self.start, self.file_shape, self.rows = path, start, shape, rows
-        self.shape = shape if rows is None else (len(rows), *shape[1:])
-        self.file = path.open("rb", buffering=0)
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return Stored, (self.path, self.start, self.file_shape, self.rows)
-
-    def __len__(self) -> int:
-        return self.shape[0]
-
-    @property
-    def nbytes(self) -> int:
-        """Their size in memory, in bytes."""
-        return math.prod(self.shape)
-
-    def __getitem__(self, key: Any) -> Images:
-        indices = np.arange(len(self))[key] if self.rows is None else self.rows[key]
-        return self._read(np.ravel(indices)).reshape(*np.shape(indices), *self.shape[1:])
-
-    def __array__(self, dtype: npt.DTypeLike | None = None, copy: bool | None = None) -> npt.NDArray[Any]:
-        return np.asarray(self[:], dtype)
-
-    def taken(self, chosen: npt.NDArray[Any]) -> Stored:
-        """The images at `chosen` int64, still in the file."""
-        rows = chosen if self.rows is None else self.rows[chosen]
-        return Stored(self.path, self.start, self.file_shape, np.asarray(rows, np.int64))
-
-    def _read(self, rows: npt.NDArray[Any]) -> Images:
-        """Read each run of consecutive rows at once. Raises DataError when the file has become shorter."""
-        images = np.empty((len(rows), *self.shape[1:]), np.uint8)
-        size = math.prod(self.shape[1:])
-        ends = [*(np.flatnonzero(np.diff(rows) != 1) + 1).tolist(), len(rows)]
-        begin = 0
-        for end in ends if len(rows) else ():
-            view, at = images[begin:end].data.cast("B"), self.start + int(rows[begin]) * size
-            while len(view):
-                count = self._read_into(view, at)
-                if not count:
-                    raise DataError(f"{self.path}: has become shorter than it was; load the data again")
-                view, at = view[count:], at + count
-            begin = end
-        return images
-
-    def _read_into(self, view: memoryview, at: int) -> int:
-        """Fill `view` from byte `at` of the file on; returns how many bytes were read."""
-        if hasattr(os, "preadv"):
-            return os.preadv(self.file.fileno(), [view], at)
-        with self.path.open("rb", buffering=0) as file:  # the position of self.file is shared by threads
-            file.seek(at)
-            return file.readinto(view)
-
-
 @dataclass(frozen=True)
 class Attribute:
     """A second label of each image (pose, stain, telescope): codes int64 [N] into `values`."""
@@ -94,10 +31,15 @@ class Attribute:
     codes: Codes
     values: tuple[str, ...]
 
+    def __repr__(self) -> str:
+        return f"Attribute({len(self.codes):,} codes, {_listed(self.values)})"
+
 
 @dataclass(frozen=True)
 class LabelledImages:
     """A labelled image set.
+
+    In a notebook it shows itself as a table of counts and a strip of images.
 
     Parameters
     ----------
@@ -124,6 +66,11 @@ class LabelledImages:
     ------
     DataError
         When lengths disagree, a label has no class, or the array is not uint8 [N, 1|3, H, W].
+
+    Examples
+    --------
+    >>> augury.load()
+    LabelledImages(3,901 images, 1×28×28, 10 classes, 1,401 train, 0 validation, 2,500 test)
     """
 
     images: Images
@@ -155,6 +102,27 @@ class LabelledImages:
 
     def __len__(self) -> int:
         return len(self.images)
+
+    def __repr__(self) -> str:
+        facts = [f"{len(self):,} images", _pixels(self.images), f"{len(self.classes):,} classes"]
+        facts += [f"attributes {_listed(tuple(self.attributes))}"] if self.attributes else []
+        facts += [] if self.groups is None else [f"{len(np.unique(self.groups)):,} groups"]
+        facts += [f"{n.sum():,} {name}" for name, n in self._split_counts().items()]
+        return f"LabelledImages({', '.join(facts)})"
+
+    def _repr_html_(self) -> str:
+        counts = self._split_counts() or {"images": self.counts}
+        chosen = over_classes(self.labels)
+        alt = ", ".join(self.classes[c] for c in self.labels[chosen])
+        pictures = strip(np.asarray(self.images[chosen]), alt)
+        return panel(repr(self), pictures, class_table(self.classes, counts))
+
+    def _split_counts(self) -> dict[str, Codes]:
+        """Images per class of each split; empty without splits."""
+        if self.split is None:
+            return {}
+        size = len(self.classes)
+        return {name: np.bincount(self.labels[self.split == i], minlength=size) for i, name in enumerate(SPLITS)}
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -241,6 +209,11 @@ class SyntheticImages:
         Class probabilities to train on instead of the requested class.
     sources : array of int64 [N], optional
         Rows of the train split that the images were translated from; None for images drawn from noise.
+
+    Examples
+    --------
+    >>> synthesizer.sample(["bag"] * 50, seed=7)
+    SyntheticImages(50 images, 1×28×28, 50 accepted, 10 classes, seed 7, synthesizer 2f1c0e3b9d4a5f60)
     """
 
     images: Images
@@ -265,6 +238,23 @@ class SyntheticImages:
 
     def __len__(self) -> int:
         return len(self.images)
+
+    def __repr__(self) -> str:
+        facts = [f"{len(self):,} images", _pixels(self.images), f"{int(self.accepted.sum()):,} accepted"]
+        facts += [f"{len(self.classes):,} classes", f"seed {self.seed}", f"synthesizer {self.synthesizer}"]
+        return f"SyntheticImages({', '.join(facts)})"
+
+    def _repr_html_(self) -> str:
+        size, accepted = len(self.classes), np.flatnonzero(self.accepted)
+        columns = {
+            "images": np.bincount(self.labels, minlength=size),
+            "accepted": np.bincount(self.labels[accepted], minlength=size),
+        }
+        shown = accepted if len(accepted) else np.arange(len(self))
+        chosen = shown[over_classes(self.labels[shown])]
+        alt = ", ".join(self.classes[c] for c in self.labels[chosen])
+        pictures = strip(np.asarray(self.images[chosen]), alt)
+        return panel(repr(self), pictures, class_table(self.classes, columns))
 
     @property
     def labels(self) -> Codes:
@@ -303,3 +293,94 @@ def source_facts(synthetic: SyntheticImages, train: LabelledImages) -> list[dict
         }
         for row in synthetic.sources
     ]
+
+
+class HasImages(Protocol):
+    """A set of images: LabelledImages, SyntheticImages, TargetImages."""
+
+    @property
+    def images(self) -> Any:
+        """uint8 [N, C, H, W]."""
+
+
+AnyImages = Images | HasImages
+"""What functions of images accept: an array uint8 [N, C, H, W] or a set that has one."""
+
+
+def as_images(images: AnyImages) -> Images:
+    """The pixels of an array or of a set of images; every function that takes images of any kind calls this.
+
+    Parameters
+    ----------
+    images : array, LabelledImages, SyntheticImages or TargetImages
+        Of synthetic images, rejected ones count too, so that results keep their order.
+
+    Returns
+    -------
+    array
+        uint8 [N, C, H, W], not copied; possibly `Stored`.
+
+    Raises
+    ------
+    DataError
+        For anything else.
+
+    Examples
+    --------
+    >>> as_images(train).shape
+    (1401, 1, 28, 28)
+    """
+    pixels: Any = getattr(images, "images", images)
+    if getattr(pixels, "ndim", 0) != 4 or getattr(pixels, "dtype", None) != np.uint8:
+        details = f" of {pixels.dtype} {list(pixels.shape)}" if hasattr(pixels, "dtype") else ""
+        raise DataError(
+            "images are a NumPy array uint8 [N, C, H, W], LabelledImages or SyntheticImages, but this is a "
+            f"{type(pixels).__name__}{details}; convert it, or read files with augury.load"
+        )
+    return pixels  # type: ignore[no-any-return]
+
+
+def as_labelled(images: LabelledImages | SyntheticImages) -> LabelledImages:
+    """Synthetic images as labelled images: the accepted ones, with their classes. LabelledImages are returned unchanged.
+
+    Parameters
+    ----------
+    images : LabelledImages or SyntheticImages
+
+    Returns
+    -------
+    LabelledImages
+        Without attributes, because synthetic images do not know the names of their values.
+
+    Raises
+    ------
+    DataError
+        For an array, because it has no labels.
+
+    Examples
+    --------
+    >>> as_labelled(synthetic)
+    LabelledImages(46 images, 1×28×28, 10 classes)
+    """
+    if isinstance(images, LabelledImages):
+        return images
+    if not isinstance(images, SyntheticImages):
+        raise DataError(
+            f"images with labels are LabelledImages or SyntheticImages, but this is a {type(images).__name__}; combine "
+            "arrays with augury.data.from_arrays(images, labels)"
+        )
+    accepted = images.take(images.accepted)
+    content = hashlib.sha256(repr((images.synthesizer, accepted.labels.tolist())).encode())
+    content.update(np.ascontiguousarray(accepted.images).data)
+    return LabelledImages(accepted.images, accepted.labels, images.classes, fingerprint=content.hexdigest()[:16])
+
+
+def _pixels(images: Images) -> str:
+    """The shape of one image: 3×64×64."""
+    return "×".join(str(side) for side in images.shape[1:])
+
+
+def _listed(names: tuple[str, ...], most: int = 3) -> str:
+    """The first names: "pose, stain, age and 4 more"."""
+    more = f" and {len(names) - most:,} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more

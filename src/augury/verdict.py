@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 from augury.errors import RunFolderError
+from augury.notebook import panel, paragraph, table
 
 FORMAT = 9
 """Increased when the computation of verdicts changes, so that older verdicts are computed again."""
@@ -95,6 +96,19 @@ class Verdict:
     cells: tuple[dict[str, Any], ...] = ()
     overall: dict[str, Any] | None = None
     format: int = FORMAT
+
+    def __repr__(self) -> str:
+        effect = f"{points(self.difference)} points of {self.metric} ({points(self.low)} to {points(self.high)})"
+        trial = f"{len(self.seeds)} seeds, {self.test_n:,} test images"
+        return f"Verdict({self.outcome}: {effect}, {self.arm} against {self.comparator}, {trial})"
+
+    def _repr_html_(self) -> str:
+        head = ["arm", "against", "points", "from", "to"]
+        rows = [
+            [row["arm"], row["against"], *(points(row[name]) for name in ("difference", "low", "high"))]
+            for row in self.comparisons
+        ]
+        return panel(self.title, paragraph(self.sentence), table(rows, head))
 
     def as_dict(self) -> dict[str, Any]:
         """Plain JSON."""

@@ -493,7 +493,7 @@ def test_gradients_reach_parameters(name: str, parameter: str, value: float) -> 
 @pytest.mark.parametrize(
     ("image", "text"),
     [
-        ("cat.png", r"PIL image, a NumPy array or a torch tensor, but this is a str"),
+        ("cat.png", r"a PIL image, a NumPy array, a torch tensor or LabelledImages, but this is a str"),
         (Image.new("P", (4, 4)), r"'P'; use image.convert\('RGB'\)"),
         (np.zeros((3, 8, 9), np.uint8), r"channels last, but \[3, 8, 9\]"),
         (np.zeros((8, 9), np.int64), r"uint8 or float, but these are int64"),

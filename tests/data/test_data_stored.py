@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from augury.errors import DataError
-from augury.images import IN_MEMORY, LabelledImages, Stored
+from augury.images import IN_MEMORY, LabelledImages
+from augury.stored import Stored
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (50, 3, 5, 4), dtype=np.uint8)
 

@@ -40,7 +40,7 @@ def augmented(
 
     Parameters
     ----------
-    images : PIL image, array or tensor
+    images : PIL image, array, tensor, LabelledImages or SyntheticImages
         One image or several, as for `augury.augment.rotate`. Floats lie in `span`.
     how : str or Policy
         A name of POLICIES, a policy, or a transform of torchvision, kornia or albumentations.
@@ -57,8 +57,8 @@ def augmented(
 
     Returns
     -------
-    PIL image, array or tensor
-        The augmented images, of the same kind, dtype and size as `images`.
+    PIL image, array, tensor or LabelledImages
+        The augmented images, of the same kind, dtype and size as `images`. SyntheticImages come back as LabelledImages.
 
     Raises
     ------
@@ -66,6 +66,11 @@ def augmented(
         For images with transparency, or when `indices` has another length than `images`.
     SettingsError
         For `p` or `strength` with a policy that does not take it.
+
+    Examples
+    --------
+    >>> augmented(train, "randaugment", seed=0)
+    LabelledImages(841 images, 1×28×28, 10 classes)
     """
     held, chosen = opened(images), policy(how, flips=flips)
     x = held.images

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 import numpy as np
@@ -11,6 +12,7 @@ import torch
 from torch import Tensor
 
 from augury.errors import DataError
+from augury.images import LabelledImages, SyntheticImages, as_images, as_labelled
 
 Held = TypeVar("Held")
 Span = tuple[float, float]
@@ -32,8 +34,11 @@ class Opened:
 
 
 def opened(image: Any) -> Opened:
-    """Open a PIL image (L, LA, RGB, RGBA), an array [H, W], [H, W, C] or [N, H, W, C], or a tensor [H, W], [C, H, W] or
-    [N, C, H, W]; uint8 or float.
+    """Open a PIL image (L, LA, RGB, RGBA), an array [H, W], [H, W, C] or [N, H, W, C], a tensor [H, W], [C, H, W] or
+    [N, C, H, W]; uint8 or float. Or a set of images, which is read into memory.
+
+    A set comes back as LabelledImages with other pixels: the accepted images of SyntheticImages, because a changed image
+    cannot be drawn again from its seed.
 
     Raises DataError for anything else.
     """
@@ -41,10 +46,12 @@ def opened(image: Any) -> Opened:
         return _of_tensor(image)
     if isinstance(image, np.ndarray):
         return _of_array(image)
+    if isinstance(image, LabelledImages | SyntheticImages):
+        return _of_set(as_labelled(image))
     if hasattr(image, "mode") and hasattr(image, "getbands"):
         return _of_picture(image)
     raise DataError(
-        f"an image is a PIL image, a NumPy array or a torch tensor, but this is a {type(image).__name__}; "
+        f"images are a PIL image, a NumPy array, a torch tensor or LabelledImages, but this is a {type(image).__name__}; "
         "convert it, e.g. with numpy.asarray"
     )
 
@@ -155,6 +162,19 @@ def _of_array(image: np.ndarray[Any, Any]) -> Opened:
             return array[0, 0]  # type: ignore[no-any-return]
         last = np.ascontiguousarray(np.moveaxis(array, 1, 3))
         return last[0] if image.ndim == 3 else last
+
+    return Opened(images, images.shape[1], closed)
+
+
+def _of_set(data: LabelledImages) -> Opened:
+    images = torch.from_numpy(np.require(as_images(data), requirements=["C", "W"]))
+
+    def closed(done: Tensor) -> LabelledImages:
+        pixels = np.ascontiguousarray(done.numpy())
+        content = hashlib.sha256(data.fingerprint.encode())
+        content.update(pixels.data)
+        notes = {name: note for name, note in data.notes.items() if name != "copies"}  # they redraw the former pixels
+        return replace(data, images=pixels, fingerprint=content.hexdigest()[:16], notes=notes)
 
     return Opened(images, images.shape[1], closed)
 

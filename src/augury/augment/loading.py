@@ -18,13 +18,14 @@ from augury.augment.addressed import Schedule, augmented
 from augury.augment.mixing import cutmix, mixup, softened
 from augury.augment.policies import Policy
 from augury.errors import DataError, SettingsError
+from augury.images import LabelledImages, SyntheticImages, as_labelled
 from augury.randomness import rng, stream
 
 
 class AugmentedDataset(Dataset[Any]):
     """A map-style data set of (image, label, ...) whose images are augmented, addressed by (seed, epoch, index).
 
-        train = AugmentedDataset(train, "natural", seed=0)
+        train = AugmentedDataset(train, "natural", seed=0)  # LabelledImages, or a data set of your own
         loader = DataLoader(train, batch_size=64, shuffle=True, num_workers=2)
         for epoch in range(10):
             train.set_epoch(epoch)
@@ -34,8 +35,9 @@ class AugmentedDataset(Dataset[Any]):
 
     Parameters
     ----------
-    dataset : Dataset
-        Returns (image, label, ...).
+    dataset : Dataset, LabelledImages or SyntheticImages
+        Returns (image, label, ...). Of a set of images: a tensor uint8 [C, H, W] and an int; of SyntheticImages, the
+        accepted ones.
     policy : str or Policy
         As `how` in `augmented`.
     seed : int
@@ -46,7 +48,7 @@ class AugmentedDataset(Dataset[Any]):
 
     def __init__(
         self,
-        dataset: Dataset[Any],
+        dataset: Dataset[Any] | LabelledImages | SyntheticImages,
         policy: str | Policy = "natural",
         *,
         seed: int,
@@ -55,7 +57,10 @@ class AugmentedDataset(Dataset[Any]):
         flips: bool | None = None,
         span: tuple[float, float] = (0.0, 1.0),
     ) -> None:
-        self.dataset, self.policy, self.seed = dataset, policy, seed
+        self.dataset: Dataset[Any] = (
+            _Samples(as_labelled(dataset)) if isinstance(dataset, LabelledImages | SyntheticImages) else dataset
+        )
+        self.policy, self.seed = policy, seed
         self.options = {"p": p, "strength": strength, "flips": flips, "span": span}
         self._epoch = torch.zeros((), dtype=torch.int64).share_memory_()  # type: ignore[no-untyped-call]
 
@@ -92,6 +97,19 @@ class AugmentedDataset(Dataset[Any]):
         ]
 
 
+class _Samples(Dataset[Any]):
+    """The images of a set one by one, as (tensor uint8 [C, H, W], label)."""
+
+    def __init__(self, data: LabelledImages) -> None:
+        self.data = data
+
+    def __len__(self) -> int:
+        return len(self.data)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, int]:
+        return torch.from_numpy(np.array(self.data.images[index])), int(self.data.labels[index])
+
+
 class BalancedSampler(Sampler[int]):
     """Indices in which all classes are equally frequent. Within a class the images differ by at most one in how often
     they come.
@@ -100,16 +118,24 @@ class BalancedSampler(Sampler[int]):
 
     Parameters
     ----------
-    labels : array of int [N]
-        Class of each image.
+    labels : array of int [N], LabelledImages or SyntheticImages
+        Class of each image; of SyntheticImages, of the accepted ones.
     seed : int
         Order and choice depend on (seed, epoch).
     samples : int, optional
         Number of indices per epoch; N if None.
     """
 
-    def __init__(self, labels: npt.ArrayLike | Tensor, *, seed: int, samples: int | None = None) -> None:
-        codes = np.asarray(labels)
+    def __init__(
+        self,
+        labels: npt.ArrayLike | Tensor | LabelledImages | SyntheticImages,
+        *,
+        seed: int,
+        samples: int | None = None,
+    ) -> None:
+        codes = (
+            as_labelled(labels).labels if isinstance(labels, LabelledImages | SyntheticImages) else np.asarray(labels)
+        )
         self.members = [np.flatnonzero(codes == c) for c in np.unique(codes)]
         self.seed, self.epoch, self.samples = seed, 0, len(codes) if samples is None else samples
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from augury.images import Images, LabelledImages
+from augury.images import AnyImages, Images, LabelledImages, SyntheticImages, as_images, as_labelled
 
 MOST_CLASSES = 20
 FEW_OF, MOST_LINES = 4, 4
@@ -16,7 +16,9 @@ _MARGIN, _GAP, _BAR = 24, 4, 120
 _INK, _GREY, _FAINT, _ACCENT = "#1f2328", "#6e7781", "#e6e8eb", "#3b6ea8"
 
 
-def picture_sheet(data: LabelledImages, per_class: int = 10, clusters: Sequence[Sequence[int]] = ()) -> Image.Image:
+def picture_sheet(
+    data: LabelledImages | SyntheticImages, per_class: int = 10, clusters: Sequence[Sequence[int]] = ()
+) -> Image.Image:
     """Draw a data set as an RGB picture with one row per class.
 
     A row shows the class name, the count, a bar of its share, and images spread evenly over the class. With a split,
@@ -26,7 +28,8 @@ def picture_sheet(data: LabelledImages, per_class: int = 10, clusters: Sequence[
 
     Parameters
     ----------
-    data : LabelledImages
+    data : LabelledImages or SyntheticImages
+        Of synthetic images, the accepted ones.
     per_class : int
         Images per row.
     clusters : sequence of sequences of int
@@ -37,6 +40,7 @@ def picture_sheet(data: LabelledImages, per_class: int = 10, clusters: Sequence[
     PIL.Image.Image
         An RGB picture.
     """
+    data = as_labelled(data)
     train = np.ones(len(data), bool) if data.split is None else data.split == 0
     counts = np.bincount(data.labels[train], minlength=len(data.classes))
     order = np.argsort(-counts, kind="stable")
@@ -105,13 +109,13 @@ def _with_clusters(
 
 
 def draw_contact_sheet(
-    rows: Mapping[str, Images], columns: Sequence[str] = (), *, least: int = _LEAST, most: int = _MOST
+    rows: Mapping[str, AnyImages], columns: Sequence[str] = (), *, least: int = _LEAST, most: int = _MOST
 ) -> Image.Image:
     """Draw named rows of images as an RGB picture.
 
     Parameters
     ----------
-    rows : mapping of str to uint8 array [N, C, H, W]
+    rows : mapping of str to uint8 array [N, C, H, W], LabelledImages or SyntheticImages
         One row per entry; all images have the same height and width.
     columns : sequence of str
         Names above the columns, shortened to the width of an image.
@@ -125,12 +129,17 @@ def draw_contact_sheet(
     -------
     PIL.Image.Image
         An RGB picture.
+
+    Examples
+    --------
+    >>> draw_contact_sheet({"real": train.take(np.arange(8)), "synthetic": synthetic.take(np.arange(8))}).save("a.png")
     """
-    shape = next(iter(rows.values())).shape
+    arrays = {name: as_images(images) for name, images in rows.items()}
+    shape = next(iter(arrays.values())).shape
     height, width = _tile_size(shape[2], shape[3], least, most)
     font, small = ImageFont.load_default(15), ImageFont.load_default(12)
     column = int(max(map(font.getlength, rows))) + _MARGIN
-    count = max(map(len, rows.values()))
+    count = max(map(len, arrays.values()))
     head = _MARGIN + (16 if columns else 0)
     sheet = Image.new(
         "RGB", (column + count * (width + _GAP) + 2 * _MARGIN, head + len(rows) * (height + _GAP) + _MARGIN), "white"
@@ -140,7 +149,7 @@ def draw_contact_sheet(
         fitting = next((n for n in range(len(name), 0, -1) if small.getlength(_shortened(name, n)) <= width), 0)
         at = (_MARGIN + column + position * (width + _GAP) + width // 2, head - 10)
         draw.text(at, _shortened(name, fitting) if fitting else "", fill=_GREY, font=small, anchor="mm")
-    for row, (name, images) in enumerate(rows.items()):
+    for row, (name, images) in enumerate(arrays.items()):
         top = head + row * (height + _GAP)
         draw.text((_MARGIN, top + height // 2), name, fill=_INK, font=font, anchor="lm")
         for position, image in enumerate(images):

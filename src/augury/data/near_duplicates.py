@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from augury.data import image_similarity as like
 from augury.errors import DataError
-from augury.images import Images
+from augury.images import AnyImages, Images, as_images
 
 Indices = npt.NDArray[np.int64]
 Clusters = tuple[tuple[int, ...], ...]
@@ -50,7 +50,7 @@ def _mark(image: Images) -> bytes:
     return hashlib.blake2b(np.ascontiguousarray(image).data, digest_size=16).digest()
 
 
-def find_near_duplicates(images: Images, twins: Clusters | None = None, *, mirrored: bool = False) -> Clusters:
+def find_near_duplicates(images: AnyImages, twins: Clusters | None = None, *, mirrored: bool = False) -> Clusters:
     """Find clusters of near-duplicate or identical images.
 
     Candidates are pairs whose perceptual hashes differ in at most 10 of 64 bits. Among more than 20,000 images, all
@@ -60,7 +60,7 @@ def find_near_duplicates(images: Images, twins: Clusters | None = None, *, mirro
 
     Parameters
     ----------
-    images : uint8 array [N, C, H, W]
+    images : uint8 array [N, C, H, W], LabelledImages or SyntheticImages
     twins : clusters, optional
         The result of `identical(images)`, where it is already known.
     mirrored : bool
@@ -70,7 +70,13 @@ def find_near_duplicates(images: Images, twins: Clusters | None = None, *, mirro
     -------
     tuple of tuples of int
         Indices of two or more images per cluster, ascending, ordered by the first.
+
+    Examples
+    --------
+    >>> for cluster in find_near_duplicates(photos):
+    ...     print([photos.names[i] for i in cluster])
     """
+    images = as_images(images)
     twins = identical(images, mirrored=mirrored) if twins is None else twins
     if not len(images) or min(images.shape[2:]) < like.SMALLEST:
         return twins
@@ -80,7 +86,7 @@ def find_near_duplicates(images: Images, twins: Clusters | None = None, *, mirro
 
 
 def copied(
-    images: Images, held: Images, others: Images | None = None, *, mirrored: bool = False
+    images: AnyImages, held: AnyImages, others: AnyImages | None = None, *, mirrored: bool = False
 ) -> npt.NDArray[np.bool_]:
     """Find the images that are identical to, or near-duplicates of, a held-out image.
 
@@ -90,11 +96,11 @@ def copied(
 
     Parameters
     ----------
-    images : uint8 array [N, C, H, W]
+    images : uint8 array [N, C, H, W], LabelledImages or SyntheticImages
         The images to check.
-    held : uint8 array [M, C, H, W]
+    held : uint8 array [M, C, H, W] or LabelledImages
         The held-out images.
-    others : uint8 array [L, C, H, W], optional
+    others : uint8 array [L, C, H, W] or LabelledImages, optional
         Further real images. Of more than 10,000, that many are taken at even steps.
     mirrored : bool
         Whether mirror images (left-right) also count.
@@ -104,6 +110,7 @@ def copied(
     bool array [N]
         True for copies.
     """
+    images, held, others = as_images(images), as_images(held), None if others is None else as_images(others)
     marks = {_mark(image) for image in held}
     if mirrored:
         marks |= {_mark(image[:, :, ::-1]) for image in held}
@@ -135,12 +142,12 @@ def copied(
     return copies
 
 
-def shared(parts: Sequence[Images], *, mirrored: bool = False) -> tuple[tuple[tuple[int, int], ...], ...]:
+def shared(parts: Sequence[AnyImages], *, mirrored: bool = False) -> tuple[tuple[tuple[int, int], ...], ...]:
     """Find near-duplicates that lie in more than one set of images.
 
     Parameters
     ----------
-    parts : sequence of uint8 arrays [N, C, H, W]
+    parts : sequence of uint8 arrays [N, C, H, W] or LabelledImages
         Sets of images of one shape [C, H, W].
     mirrored : bool
         Whether mirror images (left-right) also count.
@@ -155,14 +162,15 @@ def shared(parts: Sequence[Images], *, mirrored: bool = False) -> tuple[tuple[tu
     DataError
         When the sets differ in shape.
     """
-    odd = next((part for part in parts if part.shape[1:] != parts[0].shape[1:]), None)
+    arrays = [as_images(part) for part in parts]
+    odd = next((part for part in arrays if part.shape[1:] != arrays[0].shape[1:]), None)
     if odd is not None:
         raise DataError(
-            f"parts of one data set have one shape, but there are {list(parts[0].shape[1:])} and {list(odd.shape[1:])}; load "
+            f"parts of one data set have one shape, but there are {list(arrays[0].shape[1:])} and {list(odd.shape[1:])}; load "
             "them with one size"
         )
-    ends = np.cumsum([len(part) for part in parts])
-    images = np.concatenate([np.asarray(part) for part in parts]) if len(parts) else np.empty((0, 1, 1, 1), np.uint8)
+    ends = np.cumsum([len(part) for part in arrays])
+    images = np.concatenate([np.asarray(part) for part in arrays]) if len(arrays) else np.empty((0, 1, 1, 1), np.uint8)
     spanning = []
     for cluster in find_near_duplicates(images, mirrored=mirrored):
         places = [int(np.searchsorted(ends, i, side="right")) for i in cluster]

@@ -50,6 +50,11 @@ class TargetImages:
     test: LabelledImages | None = None
     notes: tuple[str, ...] = ()
 
+    def __repr__(self) -> str:
+        test = 0 if self.test is None else len(self.test)
+        size = "×".join(map(str, self.images.shape[1:]))
+        return f"TargetImages({len(self.images):,} images, {size}, {test:,} labelled test images)"
+
 
 def read_target(
     path: str | Path,

@@ -23,7 +23,7 @@ from augury.data.loading import load
 from augury.data.near_duplicates import copied
 from augury.errors import DataError
 from augury.files import digest
-from augury.images import Attribute, Images, LabelledImages
+from augury.images import AnyImages, Attribute, Images, LabelledImages, as_images
 
 NAME = "unlabelled"
 """The class of images without a label, and the value of each of their attributes."""
@@ -123,16 +123,16 @@ def coloured(images: Images, channels: int) -> Images:
 
 
 def apart_from(
-    images: Images, held_out: Mapping[str, Images], others: Images | None = None, *, mirrored: bool = False
+    images: AnyImages, held_out: Mapping[str, AnyImages], others: AnyImages | None = None, *, mirrored: bool = False
 ) -> tuple[npt.NDArray[np.bool_], dict[str, int]]:
     """Find the images that are not near-duplicates of held-out ones.
 
     Parameters
     ----------
-    images : uint8 array [N, C, H, W]
-    held_out : mapping of str to uint8 array [M, C, H, W]
+    images : uint8 array [N, C, H, W], LabelledImages or SyntheticImages
+    held_out : mapping of str to uint8 array [M, C, H, W] or LabelledImages
         Held-out images by the name of their set.
-    others : uint8 array [L, C, H, W], optional
+    others : uint8 array [L, C, H, W] or LabelledImages, optional
         Real images that may be used, as in `copied`.
     mirrored : bool
         Whether mirror images (left-right) also count.
@@ -142,6 +142,7 @@ def apart_from(
     (bool array [N], dict of str to int)
         True for images that may be used; and how many are near-duplicates of each held-out set.
     """
+    images = as_images(images)
     keep, left = np.ones(len(images), bool), {}
     for name, held in held_out.items():
         alike = copied(images, held, others, mirrored=mirrored)
@@ -150,7 +151,7 @@ def apart_from(
     return keep, left
 
 
-def with_unlabelled(data: LabelledImages, images: Images) -> LabelledImages:
+def with_unlabelled(data: LabelledImages, images: AnyImages) -> LabelledImages:
     """Append unlabelled images as one more class.
 
     The class, and one more value of each attribute, are called "unlabelled". Groups, split and names are dropped.
@@ -158,7 +159,7 @@ def with_unlabelled(data: LabelledImages, images: Images) -> LabelledImages:
     Parameters
     ----------
     data : LabelledImages
-    images : uint8 array [M, C, H, W]
+    images : uint8 array [M, C, H, W] or a set of images, whose labels are not used
 
     Returns
     -------
@@ -171,6 +172,7 @@ def with_unlabelled(data: LabelledImages, images: Images) -> LabelledImages:
     """
     if NAME in data.classes:
         raise DataError(f"the data have a class '{NAME}' already; rename it, or leave the unlabelled images out")
+    images = as_images(images)
     more = len(images)
     attributes = {
         name: Attribute(np.concatenate([a.codes, np.full(more, len(a.values), np.int64)]), (*a.values, NAME))

@@ -28,7 +28,7 @@ Also = Callable[[Path, list[Row], list[str]], None]
 def export_folder(
     path: str | os.PathLike[str],
     train: LabelledImages,
-    synthetic: SyntheticImages | None = None,
+    synthetic: SyntheticImages | LabelledImages | None = None,
     *,
     originals: Sequence[str | os.PathLike[str]] | None = None,
     link: bool = True,
@@ -47,8 +47,8 @@ def export_folder(
         Folder of the export.
     train : LabelledImages
         Real images.
-    synthetic : SyntheticImages, optional
-        Synthetic images.
+    synthetic : SyntheticImages or LabelledImages, optional
+        Synthetic images; of SyntheticImages, the accepted ones. LabelledImages are those of another generator.
     originals : sequence of path, optional
             One file per training image, included in its own size and format. Without them the arrays are written as
         PNG, as used in training.
@@ -70,6 +70,11 @@ def export_folder(
     RunFolderError
             When `path` holds anything but an export, or an export to which files were added (unless `force`), or cannot
         be written.
+
+    Examples
+    --------
+    >>> export_folder("dataset", train, synthetic)["synthetic"]
+    46
     """
     done = written(Path(path), train, synthetic, originals, link, force)
     return done if train.groups is None else {**done, "note": LOST}
@@ -78,7 +83,7 @@ def export_folder(
 def written(
     path: Path,
     train: LabelledImages,
-    synthetic: SyntheticImages | None,
+    synthetic: SyntheticImages | LabelledImages | None,
     originals: Sequence[str | os.PathLike[str]] | None,
     link: bool,
     force: bool,

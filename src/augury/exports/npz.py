@@ -22,7 +22,7 @@ _CHUNK = 1024
 def export_npz(
     path: str | os.PathLike[str],
     train: LabelledImages,
-    synthetic: SyntheticImages | None = None,
+    synthetic: SyntheticImages | LabelledImages | None = None,
     *,
     originals: Sequence[str | os.PathLike[str]] | None = None,
     link: bool = True,
@@ -39,8 +39,8 @@ def export_npz(
         The file.
     train : LabelledImages
         Real images.
-    synthetic : SyntheticImages, optional
-        Synthetic images.
+    synthetic : SyntheticImages or LabelledImages, optional
+        Synthetic images; of SyntheticImages, the accepted ones. LabelledImages are those of another generator.
     originals : None
         Not possible here, as arrays have one size.
     link : bool

@@ -22,7 +22,7 @@ GROUP = 100
 def export_parquet(
     path: str | os.PathLike[str],
     train: LabelledImages,
-    synthetic: SyntheticImages | None = None,
+    synthetic: SyntheticImages | LabelledImages | None = None,
     *,
     originals: Sequence[str | os.PathLike[str]] | None = None,
     link: bool = True,
@@ -37,8 +37,8 @@ def export_parquet(
         The file.
     train : LabelledImages
         Real images.
-    synthetic : SyntheticImages, optional
-        Synthetic images.
+    synthetic : SyntheticImages or LabelledImages, optional
+        Synthetic images; of SyntheticImages, the accepted ones. LabelledImages are those of another generator.
     originals : sequence of path, optional
         One file per training image, included byte for byte instead of the pixels.
     link : bool

@@ -103,18 +103,22 @@ class Row:
 
 def rows_of(
     train: LabelledImages,
-    synthetic: SyntheticImages | None,
+    synthetic: SyntheticImages | LabelledImages | None,
     originals: Sequence[str | os.PathLike[str]] | None,
     target: Path,
 ) -> list[Row]:
-    """All real images and then the kept synthetic ones.
+    """All real images and then the kept synthetic ones. LabelledImages count as synthetic images of another generator.
 
     Raises DataError when classes or shapes disagree, or `originals` do not fit `train` or lie in `target`.
     """
+    names: Sequence[str] = ()
+    if isinstance(synthetic, LabelledImages):
+        names = synthetic.names or tuple(f"index {i}" for i in range(len(synthetic)))
+        synthetic = SyntheticImages.of(synthetic)
     if synthetic is not None:
         _check_alike(train, synthetic)
     files = None if originals is None else _checked(originals, len(train), target)
-    return [*_real(train, files), *([] if synthetic is None else _synthetic(train, synthetic))]
+    return [*_real(train, files), *([] if synthetic is None else _synthetic(train, synthetic, names))]
 
 
 def _real(train: LabelledImages, files: list[Path] | None) -> Iterator[Row]:
@@ -167,7 +171,8 @@ def _recipe(train: LabelledImages, i: int) -> dict[str, Any] | None:
     return {"file": text(file), **recipe, "epoch": int(epoch), "index": of[file]}
 
 
-def _synthetic(train: LabelledImages, synthetic: SyntheticImages) -> Iterator[Row]:
+def _synthetic(train: LabelledImages, synthetic: SyntheticImages, names: Sequence[str]) -> Iterator[Row]:
+    """The accepted images. With `names` they come from another generator, which cannot draw them again."""
     conditioned = synthetic.condition_names[len(synthetic.condition_names) - (synthetic.conditions.shape[1] - 1) :]
     translated = None if synthetic.sources is None else source_facts(synthetic, train)
     for i in np.flatnonzero(synthetic.accepted).tolist():
@@ -178,7 +183,9 @@ def _synthetic(train: LabelledImages, synthetic: SyntheticImages) -> Iterator[Ro
             label=label,
             class_name=text(synthetic.classes[label]),
             origin="synthetic",
-            source={
+            source=text(names[i])
+            if names
+            else {
                 "seed": synthetic.seed,
                 "index": int(synthetic.indices[i]),
                 "synthesizer": synthetic.synthesizer,

@@ -19,7 +19,7 @@ METADATA, LABELS = "metadata.csv", "labels.csv"
 def export_imagefolder(
     path: str | os.PathLike[str],
     train: LabelledImages,
-    synthetic: SyntheticImages | None = None,
+    synthetic: SyntheticImages | LabelledImages | None = None,
     *,
     originals: Sequence[str | os.PathLike[str]] | None = None,
     link: bool = True,
@@ -37,7 +37,7 @@ def export_imagefolder(
 def export_csv(
     path: str | os.PathLike[str],
     train: LabelledImages,
-    synthetic: SyntheticImages | None = None,
+    synthetic: SyntheticImages | LabelledImages | None = None,
     *,
     originals: Sequence[str | os.PathLike[str]] | None = None,
     link: bool = True,

@@ -18,7 +18,7 @@ from augury.images import LabelledImages, SyntheticImages
 def export_tar(
     path: str | os.PathLike[str],
     train: LabelledImages,
-    synthetic: SyntheticImages | None = None,
+    synthetic: SyntheticImages | LabelledImages | None = None,
     *,
     originals: Sequence[str | os.PathLike[str]] | None = None,
     link: bool = True,
@@ -34,8 +34,8 @@ def export_tar(
         The file.
     train : LabelledImages
         Real images.
-    synthetic : SyntheticImages, optional
-        Synthetic images.
+    synthetic : SyntheticImages or LabelledImages, optional
+        Synthetic images; of SyntheticImages, the accepted ones. LabelledImages are those of another generator.
     originals : sequence of path, optional
         One file per training image, included byte for byte instead of the pixels.
     link : bool

@@ -8,11 +8,11 @@ import numpy as np
 
 from augury.errors import SettingsError
 from augury.generation.filter_context import Floats, Keep
-from augury.images import Codes, Images
+from augury.images import AnyImages, Codes, Images, as_images
 
 
 def soft_labels(
-    images: Images,
+    images: AnyImages,
     labels: Codes,
     ensemble: Sequence[Callable[[Images], Floats]],
     *,
@@ -24,7 +24,7 @@ def soft_labels(
     Parameters
     ----------
     images, labels
-        uint8 [N, C, H, W], and the requested labels int64 [N].
+        uint8 [N, C, H, W] or SyntheticImages, and the requested labels int64 [N].
     ensemble
         Classifiers trained on real train images, each uint8 [N, C, H, W] -> [N, K].
     temperature
@@ -46,7 +46,8 @@ def soft_labels(
             f"soft labels need at least one classifier, a temperature above 0 and a hard share in [0, 1], but have "
             f"{len(ensemble)}, {temperature} and {hard}"
         )
-    mean = np.mean([member(images) for member in ensemble], axis=0, dtype=np.float64)
+    pixels = as_images(images)
+    mean = np.mean([member(pixels) for member in ensemble], axis=0, dtype=np.float64)
     sharp = mean ** (1 / temperature)
     sharpened: Floats = sharp / sharp.sum(1, keepdims=True)
     if not np.isfinite(sharpened).all():
@@ -56,13 +57,13 @@ def soft_labels(
     return hard * np.eye(sharpened.shape[1])[labels] + (1 - hard) * sharpened
 
 
-def pseudo_labels(images: Images, probabilities: Callable[[Images], Floats], threshold: float) -> tuple[Codes, Keep]:
+def pseudo_labels(images: AnyImages, probabilities: Callable[[Images], Floats], threshold: float) -> tuple[Codes, Keep]:
     """Label unlabelled images with a classifier.
 
     Parameters
     ----------
     images
-        uint8 [N, C, H, W].
+        uint8 [N, C, H, W], or a set of images whose labels are not used.
     probabilities
         The classifier, uint8 [N, C, H, W] -> [N, K].
     threshold
@@ -81,5 +82,5 @@ def pseudo_labels(images: Images, probabilities: Callable[[Images], Floats], thr
         raise SettingsError(
             f"the threshold of pseudo-labels is {threshold}, but a probability lies above 0 and at most at 1"
         )
-    p = probabilities(images)
+    p = probabilities(as_images(images))
     return p.argmax(1).astype(np.int64), p.max(1) >= threshold

@@ -6,13 +6,13 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from augury.images import Codes, Images
+from augury.images import AnyImages, Codes, as_images
 from augury.randomness import rng
 from augury.training import Synthesizer, as_float
 
 
 def invert(
-    synthesizer: Synthesizer, images: Images, conditions: Codes, *, steps: int = 150, starts: int = 8, seed: int = 0
+    synthesizer: Synthesizer, images: AnyImages, conditions: Codes, *, steps: int = 150, starts: int = 8, seed: int = 0
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float64]]:
     """Find the noise whose generated image is closest to each given image.
 
@@ -25,7 +25,7 @@ def invert(
     synthesizer
         The generator.
     images, conditions
-        uint8 [N, C, H, W], with conditions int64 [N, K].
+        uint8 [N, C, H, W] or a set of images, with conditions int64 [N, K].
     steps
         Updates of Adam.
     starts
@@ -38,6 +38,7 @@ def invert(
     Noise float32 [N, Z], and the root mean squared error [N] on the scale [0, 255].
     """
     generator, device = synthesizer.generator, next(synthesizer.generator.parameters()).device
+    images = as_images(images)
     targets, codes = as_float(images, device), torch.from_numpy(conditions).to(device)
 
     def errors(noise: torch.Tensor) -> torch.Tensor:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from augury.errors import ScoreError, SettingsError
-from augury.images import Codes, Images
+from augury.images import AnyImages, Codes, Images, LabelledImages, SyntheticImages, as_images, as_labelled
 from augury.metrics.check import ENOUGH, look_pair
 from augury.metrics.extractors import extractor
 from augury.metrics.features import Extractor
@@ -32,17 +32,17 @@ class Part:
 
 
 def evaluate(
-    real: Images,
-    fake: Images,
+    real: AnyImages,
+    fake: AnyImages,
     extractors: Sequence[str | Extractor] = ("pixels",),
     *,
-    baseline: Images | str | None = "half",
+    baseline: AnyImages | str | None = "half",
     real_labels: Codes | None = None,
     fake_labels: Codes | None = None,
     baseline_labels: Codes | None = None,
     classes: Sequence[str] = (),
-    train: Images | None = None,
-    held_out: Images | None = None,
+    train: AnyImages | None = None,
+    held_out: AnyImages | None = None,
     scores: Iterable[str] | None = None,
     seed: int = 0,
 ) -> ScoreCard:
@@ -55,22 +55,23 @@ def evaluate(
 
     Parameters
     ----------
-    real, fake : array
-        Real and synthetic images.
+    real, fake : LabelledImages, SyntheticImages or array
+        Real and synthetic images. Of SyntheticImages, the accepted ones are scored. Where no set is an array, scores by
+        class use the labels of the sets; classes are matched by name, and at least two must be shared.
     extractors : sequence of str or Extractor
         Names as for `extractor`, or extractors.
-    baseline : array, "half" or None
-            Further real images, none of them in `real`, which take the place of the fakes: the score of a perfect
-        generator. "half" takes a random half of `real` as baseline and the other half as reference. None takes all of
+    baseline : LabelledImages, array, "half" or None
+        Further real images, none of them in `real`, which take the place of the fakes: the score of a perfect generator.
+        "half" takes a random half of `real` as baseline and the other half as reference. None takes all of
         `real` as reference, as other tools do, with no baseline.
     real_labels, fake_labels, baseline_labels : array of int64 [N], optional
-            Indices into `classes`. With labels, the scores that suit few images are also computed class by class.
-        `baseline_labels` are needed where `baseline` is an array.
+        The labels of arrays, as indices into `classes`. With labels, the scores that suit few images are also computed class by
+        class. `baseline_labels` are needed where `baseline` is an array.
     classes : sequence of str
-        Class names.
-    train : array, optional
+        Class names of these labels.
+    train : LabelledImages or array, optional
         The images that the generator was trained on. With them, scores of memorisation are added, which use all images.
-    held_out : array, optional
+    held_out : LabelledImages or array, optional
         Real images that the generator never saw, for the scores of memorisation.
     scores : iterable of str, optional
         Names from `SCORES`; all if None.
@@ -88,10 +89,23 @@ def evaluate(
         When a set has fewer than 4 images, or the sizes differ.
     SettingsError
         For an unknown name.
+
+    Examples
+    --------
+    >>> card = evaluate(train, synthetic, ["pixels"], scores=["kid", "recall"])
+    >>> card["KID-pixels"].value, card["KID-pixels"].baseline
     """
     rows = _rows(scores)
-    if real_labels is None or fake_labels is None:
+    real, fake = _accepted(real), _accepted(fake)
+    baseline = baseline if baseline is None or isinstance(baseline, str) else _accepted(baseline)
+    if real_labels is None and fake_labels is None:
+        sets = [x for x in (real, fake, baseline) if x is not None and not isinstance(x, str)]
+        classes, (real_labels, fake_labels, *further) = common_labels(sets)
+        baseline_labels = further[0] if further else None
+    elif real_labels is None or fake_labels is None:
         real_labels, fake_labels, baseline_labels = None, None, None
+    real, fake = as_images(real), as_images(fake)
+    train, held_out = (None if x is None else as_images(x) for x in (train, held_out))
     first = Part(real, _labels(real, real_labels, "real"))
     synthetic = Part(fake, _labels(fake, fake_labels, "synthetic"))
     reference, other = _split(first, baseline, baseline_labels, seed)
@@ -127,6 +141,23 @@ def evaluate(
     return ScoreCard(tuple(results))
 
 
+def _accepted(images: AnyImages) -> AnyImages:
+    return as_labelled(images) if isinstance(images, SyntheticImages) else images
+
+
+def common_labels(sets: Sequence[AnyImages]) -> tuple[tuple[str, ...], list[Codes | None]]:
+    """(all class names, the labels of each set as indices into them).
+
+    There are none (an empty tuple, and None for each set) where a set is an array or the sets share fewer than two class names.
+    """
+    labelled = [x for x in sets if isinstance(x, LabelledImages)]
+    if len(labelled) < len(sets) or len(set.intersection(*(set(x.classes) for x in labelled))) < 2:
+        return (), [None for _ in sets]
+    classes = tuple(dict.fromkeys(name for x in labelled for name in x.classes))
+    code_of = {name: code for code, name in enumerate(classes)}
+    return classes, [np.array([code_of[name] for name in x.classes], np.int64)[x.labels] for x in labelled]
+
+
 def _rows(names: Iterable[str] | None) -> dict[str, Row]:
     if names is None:
         return SCORES
@@ -137,12 +168,13 @@ def _rows(names: Iterable[str] | None) -> dict[str, Row]:
     return {name: SCORES[name] for name in requested}
 
 
-def _split(real: Part, baseline: Images | str | None, labels: Codes | None, seed: int) -> tuple[Part, Part | None]:
+def _split(real: Part, baseline: AnyImages | str | None, labels: Codes | None, seed: int) -> tuple[Part, Part | None]:
     """(reference, baseline)."""
     if baseline is None:
         return real, None
     if not isinstance(baseline, str):
-        return real, Part(baseline, _labels(baseline, labels, "baseline"))
+        images = as_images(baseline)
+        return real, Part(images, _labels(images, labels, "baseline"))
     if baseline != "half":
         raise SettingsError(f"the baseline is images, 'half' or None, but is '{baseline}'; give one of these")
     order = rng(seed, "half").permutation(len(real.images))

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from augury.errors import ScoreError
-from augury.images import Images
+from augury.images import AnyImages, Images, as_images
 
 Features = npt.NDArray[np.float32]
 Floats = npt.NDArray[np.float64]
@@ -44,6 +44,10 @@ class Extractor:
     dimension: int
     extract: Callable[[Images], Features]
     head: Head | None = None
+
+    def __call__(self, images: AnyImages) -> Features:
+        """The features float32 [N, dimension] of an array or a set of images."""
+        return self.extract(as_images(images))
 
     @property
     def identity(self) -> str:

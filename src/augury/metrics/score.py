@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from augury.errors import RunFolderError, ScoreError
 from augury.files import read_json, write_json
+from augury.notebook import panel, table
 
 Direction = Literal["higher", "lower"]
 COMPARED = ("name", "group", "features", "preprocessing", "settings", "better")
@@ -50,6 +51,14 @@ class Score:
                 "score must be finite; look at the features it was computed from"
             )
 
+    def __repr__(self) -> str:
+        group = f" of {self.group}" if self.group else ""
+        real = "" if self.baseline is None else f", real images {self.baseline:.3g}"
+        return (
+            f"Score({self.name}{group} {self.value:.3g} [{self.low:.3g}, {self.high:.3g}]{real}, n={self.n:,}, "
+            f"{self.better} is better)"
+        )
+
     @property
     def meaningful(self) -> bool:
         """False where the note says that N is too small for this score."""
@@ -75,9 +84,32 @@ class Score:
 
 @dataclass(frozen=True)
 class ScoreCard:
-    """The scores of one set of synthetic images: first those of all images together, then those of each class."""
+    """The scores of one set of synthetic images: first those of all images together, then those of each class.
+
+    Examples
+    --------
+    >>> card = augury.evaluate(train, synthetic)
+    >>> card["recall-pixels"]
+    Score(recall-pixels 0.71 [0.66, 0.75], real images 0.95, n=412, higher is better)
+    """
 
     scores: tuple[Score, ...]
+
+    def __repr__(self) -> str:
+        pooled = [score for score in self.scores if not score.group]
+        shown = ", ".join(f"{score.name} {score.value:.3g}" for score in pooled[:4])
+        more = len(self.scores) - len(pooled[:4])
+        return f"ScoreCard({shown}{f', and {more:,} more' if more else ''})"
+
+    def _repr_html_(self) -> str:
+        rows = [
+            [s.name, s.value, s.low, s.high, "–" if s.baseline is None else s.baseline, s.n, s.better]
+            for s in self.scores
+            if not s.group
+        ]
+        by_class = len(self.scores) - len(rows)
+        title = f"{len(rows)} scores" + (f", and {by_class:,} by class" if by_class else "")
+        return panel(title, table(rows, ["score", "value", "low", "high", "real images", "n", "better"]))
 
     def __getitem__(self, name: str) -> Score:
         """The score called `name` over all images; raises ScoreError with the available names."""

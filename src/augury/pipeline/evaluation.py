@@ -17,12 +17,13 @@ from augury.data import pictures, skipped_lines
 from augury.data.decoding.cache import place
 from augury.data.decoding.resize import RESAMPLING, Fit, Size, resized
 from augury.errors import SettingsError
-from augury.images import Codes, LabelledImages
+from augury.images import LabelledImages, SyntheticImages, as_labelled
 from augury.metrics import Extractor, ScoreCard
 from augury.metrics.features import Progress
+from augury.pipeline.inputs import IN_MEMORY
 from augury.randomness import rng
 
-Source = str | os.PathLike[str]
+Source = str | os.PathLike[str] | LabelledImages | SyntheticImages
 Sets = dict[str, LabelledImages]
 UNNAMED = ("",)
 """The classes of images without labels."""
@@ -53,7 +54,7 @@ def judge(
     baseline: Source | None = "half",
     train: Source | None = None,
     held_out: Source | None = None,
-    weights: Source | None = None,
+    weights: str | os.PathLike[str] | None = None,
     sha256: str = "",
     precision: Literal["fp32", "bf16"] = "fp32",
     limit: int | None = None,
@@ -74,13 +75,13 @@ def judge(
     Parameters
     ----------
     real, fake
-        Paths of any format that `augury.load` reads.
+        Paths of any format that `augury.load` reads, or sets of images; of SyntheticImages, the accepted ones are scored.
     features
         Names for `metrics.extractor`. "auto" is lite0 where it is installed, else pixels.
     scores
         Names of scores; None: all that can be computed.
     baseline, train, held_out
-        Paths of further images, see `metrics.evaluate`. `baseline` may be "half" or None.
+        Further images, see `metrics.evaluate`. `baseline` may be "half" or None.
     weights
         Weights file for the features that take one.
     sha256
@@ -109,12 +110,12 @@ def judge(
     if precision not in ("fp32", "bf16"):
         raise SettingsError(f"precision is '{precision}'; choose fp32 or bf16")
     paths = {"real": real, "synthetic": fake, "training": train, "held-out": held_out}
-    paths |= {"baseline": None if baseline == "half" else baseline}
+    paths |= {"baseline": None if isinstance(baseline, str) and baseline == "half" else baseline}
     sources = {name: path for name, path in paths.items() if path is not None}
     sets, notes, how = together(sources, size, fit, on_bad, columns, transparency)
     if limit is not None:
         sets = {name: _some(images, limit, seed, name) for name, images in sets.items()}
-    classes, labels = shared(sets, notes)
+    notes += _without_classes(sets)
     feature_names = _spelt(features, weights, sha256)
     shape = sets["real"].shape
     extractors = []
@@ -123,24 +124,19 @@ def judge(
         extractor = metrics.in_bf16(extractor, device) if precision == "bf16" and extractor.fingerprint else extractor
         extractor = replace(extractor, preprocessing=f"{how}{extractor.preprocessing}")
         extractors.append(_cached(extractor, begin(extractor.name)))
-    images = {name: images.images for name, images in sets.items()}
     card = metrics.evaluate(
-        images["real"],
-        images["synthetic"],
+        sets["real"],
+        sets["synthetic"],
         extractors,
-        baseline=images.get("baseline", None if baseline is None else "half"),
-        real_labels=labels.get("real"),
-        fake_labels=labels.get("synthetic"),
-        baseline_labels=labels.get("baseline"),
-        classes=classes,
-        train=images.get("training"),
-        held_out=images.get("held-out"),
+        baseline=sets.get("baseline", None if baseline is None else "half"),
+        train=sets.get("training"),
+        held_out=sets.get("held-out"),
         scores=scores,
         seed=seed,
     )
     set_facts = {
         name: {
-            "path": str(sources[name]),
+            "path": IN_MEMORY if isinstance(sources[name], LabelledImages | SyntheticImages) else str(sources[name]),
             "images": len(images),
             "shape": list(images.shape),
             "classes": [name for name in images.classes if name],
@@ -159,7 +155,7 @@ def together(
     transparency: Literal["white", "black", "ignore"] | None = None,
 ) -> tuple[Sets, list[str], str]:
     """(the sets in one size and mode, the notes about that, the same as a prefix of `preprocessing`)."""
-    read = partial(pictures, fit=fit, on_bad=on_bad, columns=columns, transparency=transparency)
+    read = partial(_opened, fit=fit, on_bad=on_bad, columns=columns, transparency=transparency)
     sets = {name: read(path, size=size) for name, path in paths.items()}
     sizes: dict[str, dict[str, int]] = {name: images.notes["original_sizes"] for name, images in sets.items()}
     notes = [
@@ -191,29 +187,23 @@ def together(
     return sets, notes, how
 
 
-def shared(sets: Sets, notes: list[str]) -> tuple[tuple[str, ...], dict[str, Codes]]:
-    """(class names, labels of each set among them).
-
-    Both are empty where real or synthetic images have no labels, or share fewer than two classes.
-    """
-    class_names = [images.classes for name, images in sets.items() if name in ("real", "synthetic", "baseline")]
-    if UNNAMED in class_names:
-        return (), {}
-    if len(set.intersection(*map(set, class_names))) < 2:
-        if max(map(len, class_names)) > 1:
-            notes.append("no scores by class: real and synthetic images have fewer than two class names in common")
-        return (), {}
-    classes = tuple(dict.fromkeys(name for names in class_names for name in names))
-    code_of = {name: code for code, name in enumerate(classes)}
-    coded = {
-        name: np.array([code_of[c] for c in images.classes], np.int64)[images.labels]
-        for name, images in sets.items()
-        if name in ("real", "synthetic", "baseline")
-    }
-    return classes, coded
+def _opened(source: Source, *, size: int | Size | None, **reading: Any) -> LabelledImages:
+    """The images of a path, or those in memory, with their sizes in `notes["original_sizes"]`."""
+    if not isinstance(source, LabelledImages | SyntheticImages):
+        return pictures(source, size=size, **reading)
+    images = as_labelled(source)
+    return replace(images, notes={"original_sizes": {"x".join(map(str, images.shape[1:])): len(images)}})
 
 
-def _spelt(features: Sequence[str], weights: Source | None, sha256: str) -> list[str]:
+def _without_classes(sets: Sets) -> list[str]:
+    """The note that there are no scores by class, unless there are or a set has no labels."""
+    classes = [images.classes for name, images in sets.items() if name in ("real", "synthetic", "baseline")]
+    if UNNAMED in classes or max(map(len, classes)) == 1 or len(set.intersection(*map(set, classes))) > 1:
+        return []
+    return ["no scores by class: real and synthetic images have fewer than two class names in common"]
+
+
+def _spelt(features: Sequence[str], weights: str | os.PathLike[str] | None, sha256: str) -> list[str]:
     """The names in full."""
     auto = "lite0" if metrics.lite0_installed() else "pixels"
     names = [auto if name == "auto" else name for name in dict.fromkeys(features)]

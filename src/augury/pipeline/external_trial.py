@@ -16,7 +16,7 @@ from augury.data import LEFT_OUT, composed, finished, pictures, plain_name, skip
 from augury.errors import DataError, SettingsError
 from augury.exports.names import folder_names
 from augury.files import write_json, write_text
-from augury.images import SPLITS, LabelledImages, SyntheticImages
+from augury.images import SPLITS, LabelledImages, SyntheticImages, as_labelled
 from augury.pipeline.environment import machine, versions
 from augury.pipeline.inputs import (
     IN_MEMORY,
@@ -48,7 +48,7 @@ ENOUGH = 1000
 
 def judge(
     real: Source,
-    synthetic: Source,
+    synthetic: Source | SyntheticImages,
     folder: str | os.PathLike[str],
     *,
     settings: RunSettings | None = None,
@@ -63,7 +63,7 @@ def judge(
     Parameters
     ----------
     real, synthetic
-        Images, or paths that `augury.load` reads.
+        Images, or paths that `augury.load` reads. Of SyntheticImages, the accepted ones are judged.
     folder
         Folder of the trial.
     settings
@@ -87,7 +87,8 @@ def judge(
             "it out, and judge other images with another --with and -o"
         )
     for source in (real, synthetic):
-        refuse_among_data(source, folder)
+        if isinstance(source, str | os.PathLike):
+            refuse_among_data(source, folder)
     with trial_folder.held():
         trial_folder.refuse_others(
             {*WRITTEN, *(path.name for path in trial_folder.path.glob("*earlier-*"))}, "of a trial"
@@ -127,7 +128,10 @@ def judge(
         )
         verdict = cache.with_earlier_look(verdict)
         callbacks.end("prove")
-        names = [IN_MEMORY if isinstance(x, LabelledImages) else str(Path(x).resolve()) for x in (real, synthetic)]
+        names = [
+            IN_MEMORY if isinstance(x, LabelledImages | SyntheticImages) else str(Path(x).resolve())
+            for x in (real, synthetic)
+        ]
         facts = _describe(data, loaded, splits, chosen, device.type, names)
         write_json(trial_folder / "judged.json", facts)
         write_json(trial_folder / "verdict.json", verdict.as_dict())
@@ -136,12 +140,13 @@ def judge(
     return verdict
 
 
-def _load_synthetic(synthetic: Source, d: DataSettings, size: tuple[int, int]) -> LabelledImages:
+def _load_synthetic(synthetic: Source | SyntheticImages, d: DataSettings, size: tuple[int, int]) -> LabelledImages:
     """The synthetic images; one class is enough, because often only the rare class is generated.
 
     A table is read by the columns of the real images where it has them.
     """
-    if isinstance(synthetic, LabelledImages):
+    if isinstance(synthetic, LabelledImages | SyntheticImages):
+        synthetic = as_labelled(synthetic)
         return synthetic if synthetic.fingerprint else finished(synthetic, least=1)
     reading = partial(
         pictures,

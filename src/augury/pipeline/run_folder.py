@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 import os
+import shlex
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+import numpy.typing as npt
+
 from augury.errors import RunFolderError
 from augury.files import digest, explained, read_json, sweep, write_json
+from augury.images import as_labelled
+from augury.notebook import class_table, over_classes, panel, paragraph, strip
 from augury.verdict import Verdict
 
 if TYPE_CHECKING:
     from filelock import FileLock
+
+    from augury.images import SyntheticImages
+    from augury.metrics import ScoreCard
+    from augury.training import Synthesizer
 
 FORMAT = 3
 """Version of the folder's layout; a folder of another version is refused."""
@@ -28,7 +38,9 @@ OTHERS = {
 
 
 class Run:
-    """One folder that holds a whole run.
+    """One folder that holds a whole run. Functions that take the path of a run folder take a Run as well.
+
+    Its files:
 
     run.json                 format, Augury's version, settings, data source
     settings.yaml            settings that repeat the run: augury run PATH -o NEW --config settings.yaml
@@ -42,6 +54,17 @@ class Run:
     seen/                    hashes of the images that generator, classifier and filters were trained on
     features/                cached features
     scores.json, trial.json, verdict.json, report.html, dataset/
+
+    The properties read what the stages have written. They raise RunFolderError with the command to run when the stage has not
+    run yet.
+
+    Examples
+    --------
+    >>> run = augury.Run("runs/photos")
+    >>> run
+    Run('runs/photos', 3,901 images, 1×28×28, 10 classes, 8 stages done, helps)
+    >>> run.scores["recall-pixels"].value, run.verdict.outcome, len(run.synthetic), run.report
+    (0.71, 'helps', 412, PosixPath('runs/photos/report.html'))
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
@@ -50,8 +73,38 @@ class Run:
     def __truediv__(self, name: str) -> Path:
         return self.path / name
 
+    def __fspath__(self) -> str:
+        return str(self.path)
+
     def __repr__(self) -> str:
-        return f"Run({str(self.path)!r})"
+        facts = [repr(str(self.path))]
+        data = self._stored("run").get("data")
+        if data:
+            size = "×".join(map(str, data["shape"]))
+            facts += [f"{data['n']:,} images, {size}, {len(data['classes']):,} classes"]
+        stages = len(self.state())
+        facts += [f"{stages} stage{'s' if stages > 1 else ''} done"] if stages else []
+        outcome = self._stored("verdict").get("outcome")
+        return f"Run({', '.join(facts + ([outcome] if outcome else []))})"
+
+    def _repr_html_(self) -> str:
+        stored, verdict = self._stored("run"), self._stored("verdict")
+        parts = [paragraph(verdict["sentence"])] if "sentence" in verdict else []
+        if stored.get("format") == FORMAT:
+            data = stored["data"]
+            counts = {name: np.array(numbers) for name, numbers in data["counts"].items()}
+            if (self / "synthetic" / "manifest.jsonl").exists():
+                images = as_labelled(self.synthetic)
+                counts["synthetic, accepted"] = images.counts
+                chosen = over_classes(images.labels)
+                parts.append(strip(images.images[chosen], ", ".join(images.classes[c] for c in images.labels[chosen])))
+            parts.append(class_table(data["classes"], counts))
+        return panel(repr(self), *parts)
+
+    def _stored(self, name: str) -> dict[str, Any]:
+        """The contents of `name`.json; empty without that file."""
+        file = self / f"{name}.json"
+        return read_json(file) if file.exists() else {}
 
     @property
     def metadata(self) -> dict[str, Any]:
@@ -82,17 +135,70 @@ class Run:
         return dict(self.metadata["settings"]) if (self / "run.json").exists() else {}
 
     @property
+    def split(self) -> npt.NDArray[np.int8]:
+        """The split of every image, int8 [N]: 0 train, 1 validation, 2 test, -1 left out as a near-duplicate."""
+        codes: npt.NDArray[np.int8] = np.load(self._written("split.npy", "split"), allow_pickle=False)
+        return codes
+
+    @property
+    def synthesizer(self) -> Synthesizer:
+        """The trained generator or translator, on the CPU."""
+        from augury.training import Synthesizer
+
+        return Synthesizer.load(
+            self._written("synthesizer/card.json", "trained generator", "augury train -o {}").parent
+        )
+
+    @property
+    def synthetic(self) -> SyntheticImages:
+        """All generated images, accepted and rejected."""
+        from augury.generation import load
+
+        folder = self._written("synthetic/manifest.jsonl", "synthetic images").parent
+        return load(folder, tuple(self.metadata["data"]["classes"]), tuple(self.settings["train"]["condition"]))
+
+    @property
+    def scores(self) -> ScoreCard:
+        """The score card of the generator."""
+        from augury.metrics import ScoreCard
+
+        return ScoreCard.from_dict(self.read("scores"))
+
+    @property
     def verdict(self) -> Verdict:
         """The verdict of a finished proof."""
         return Verdict.from_dict(self.read("verdict"))
 
+    @property
+    def dataset(self) -> Path:
+        """The augmented data set, which `augury.load` reads: a folder, or one file as `export.format` says."""
+        from augury.exports import place
+
+        if not (self / "run.json").exists():
+            return self._written("run.json", "augmented data set")
+        return self._written(place(Path(), self.settings["export"]["format"]), "augmented data set")
+
+    @property
+    def report(self) -> Path:
+        """The page report.html."""
+        return self._written("report.html", "report")
+
     def read(self, name: str) -> dict[str, Any]:
         """The contents of `name`.json; raises RunFolderError when its stage has not run yet."""
-        file = self / f"{name}.json"
-        if not file.exists():
-            raise RunFolderError(f"{self.path}: no {name} yet; finish the run with: augury prove {self.path}")
-        value: dict[str, Any] = read_json(file)
+        value: dict[str, Any] = read_json(self._written(f"{name}.json", name.replace("_", "-")))
         return value
+
+    def _written(self, file: str | Path, what: str, command: str = "augury run -o {}") -> Path:
+        """The path of a file of the run; RunFolderError with the command that writes it when it is missing."""
+        path = self / str(file)
+        if not path.exists():
+            _ = self.metadata  # raises for what is no run folder
+            again = command.format(shlex.quote(str(self.path)))
+            raise RunFolderError(
+                f"{self.path}: no {what} yet; continue the run with: {again}, or for images in memory with "
+                f"augury.run(images, {str(self.path)!r})"
+            )
+        return path
 
     @contextmanager
     def held(self) -> Iterator[None]:

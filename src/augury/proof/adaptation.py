@@ -17,7 +17,7 @@ import torch
 from torch import nn
 
 from augury.errors import DataError, SettingsError
-from augury.images import Codes, Images, LabelledImages
+from augury.images import AnyImages, Codes, Images, LabelledImages, as_images
 from augury.networks import Classifier
 from augury.proof.batch_norm import adapt_batch_norm
 from augury.proof.classifiers import Build, fit, probabilities
@@ -195,7 +195,7 @@ REFERENCES = ("few_labels", "few_labels+adabn")
 
 def adapted(
     labelled: LabelledImages,
-    target: Images,
+    target: AnyImages,
     config: TrainConfig,
     *,
     method: str,
@@ -210,7 +210,7 @@ def adapted(
     ----------
     labelled : LabelledImages
         Training images: images of the source domain, translated images with the labels of their sources, or both.
-    target : uint8 [M, C, H, W]
+    target : uint8 [M, C, H, W], TargetImages or LabelledImages
         Target images, at least 20, of the same shape as the labelled ones. They must not include test images.
     config : TrainConfig
         Steps, batches, augmentation and balance of each training. It has no synthetic images: add these to `labelled`.
@@ -236,7 +236,7 @@ def adapted(
     DataError
         For fewer than 20 target images, or images of another shape.
     """
-    steps = steps_of(method)
+    steps, target = steps_of(method), as_images(target)
     _check(labelled, target, config, few)
     task = Task(labelled, target, config, seed, device, build, few)
     for step in steps:

@@ -18,7 +18,7 @@ from torch import nn
 from augury.augment import POLICIES, Vary
 from augury.augment.draws import Joined
 from augury.errors import SettingsError, TrainingError
-from augury.images import Codes
+from augury.images import Codes, HasImages, SyntheticImages, as_images, as_labelled
 from augury.networks import Classifier
 from augury.proof.batch_sampler import BatchSampler, Labelled, shown
 from augury.proof.objectives import objective
@@ -57,7 +57,7 @@ def fit(
     Parameters
     ----------
     train
-        Labelled images uint8 [N, C, H, W], or a table of features.
+        Labelled images, the accepted images of SyntheticImages, or a table of features.
     config
         Steps, batches, losses and augmentation.
     seed
@@ -80,6 +80,7 @@ def fit(
         When `build` returns no network, or one without trainable parameters or with unsuitable output.
     """
     keep_memory()
+    train = as_labelled(train) if isinstance(train, SyntheticImages) else train
     with seeded(seed, device, throughout=not _repeatable(build)):
         model = new_network(build, train, seed, device)
         return _fitted(model, train, config, seed, device, precision)
@@ -186,7 +187,7 @@ def _repeatable(build: Build) -> bool:
 
 
 @torch.inference_mode()
-def probabilities(model: nn.Module, images: Inputs, batch: int = 256) -> npt.NDArray[np.float64]:
+def probabilities(model: nn.Module, images: Inputs | HasImages, batch: int = 256) -> npt.NDArray[np.float64]:
     """Predict class probabilities.
 
     Parameters
@@ -194,7 +195,7 @@ def probabilities(model: nn.Module, images: Inputs, batch: int = 256) -> npt.NDA
     model
         A network that returns logits.
     images
-        uint8 [N, C, H, W], or features float32 [N, D] for a network on features.
+        uint8 [N, C, H, W] or a set of images; or features float32 [N, D] for a network on features.
     batch
         Images per forward pass.
 
@@ -211,9 +212,10 @@ def probabilities(model: nn.Module, images: Inputs, batch: int = 256) -> npt.NDA
         When it does not return logits.
     """
     device = next(model.parameters()).device
+    inputs: Inputs = images if isinstance(images, np.ndarray) else as_images(images)
     parts = [
-        _logits(model, input_tensor(images[i : i + batch], device)).double().softmax(1).cpu().numpy()
-        for i in range(0, max(len(images), 1), batch)
+        _logits(model, input_tensor(inputs[i : i + batch], device)).double().softmax(1).cpu().numpy()
+        for i in range(0, max(len(inputs), 1), batch)
     ]
     predictions = np.concatenate(parts)
     if not np.isfinite(predictions).all():

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from augury.errors import DataError
-from augury.images import Images, LabelledImages
+from augury.images import Images, LabelledImages, SyntheticImages, as_labelled
 from augury.randomness import rng
 
 Floats = npt.NDArray[np.float64]
@@ -92,13 +92,13 @@ def colour_matched(
     return joined(labelled, moved) if keep else moved
 
 
-def joined(first: LabelledImages, second: LabelledImages) -> LabelledImages:
+def joined(first: LabelledImages | SyntheticImages, second: LabelledImages | SyntheticImages) -> LabelledImages:
     """Join two sets of labelled images.
 
     Parameters
     ----------
     first, second
-        Sets with the same classes and image shape.
+        Sets with the same classes and image shape; of SyntheticImages, the accepted ones.
 
     Returns
     -------
@@ -110,6 +110,7 @@ def joined(first: LabelledImages, second: LabelledImages) -> LabelledImages:
     DataError
         When classes or shapes differ.
     """
+    first, second = as_labelled(first), as_labelled(second)
     if first.classes != second.classes or first.shape != second.shape:
         raise DataError(
             f"sets of {len(first.classes)} and {len(second.classes)} classes, of shapes {list(first.shape)} and "

@@ -13,25 +13,26 @@ import numpy.typing as npt
 from augury.data import copied
 from augury.errors import DataError
 from augury.files import atomic_path
-from augury.images import Images, LabelledImages
+from augury.images import AnyImages, Images, LabelledImages, as_images
 
 Prints = npt.NDArray[np.uint64]
 Policy = Literal["refuse", "drop", "allow"]
 
 
-def image_hashes(images: Images) -> Prints:
+def image_hashes(images: AnyImages) -> Prints:
     """Hash the pixels of each image.
 
     Parameters
     ----------
     images
-        uint8 [N, C, H, W].
+        uint8 [N, C, H, W] or a set of images.
 
     Returns
     -------
     uint64 [N]
         BLAKE2b, 64 bits, in the order of the images. Equal images of the same shape have equal hashes.
     """
+    images = as_images(images)
     shape = repr(images.shape[1:]).encode()
     digests = [hashlib.blake2b(image.tobytes(), digest_size=8, key=shape).digest() for image in images]
     return np.frombuffer(b"".join(digests), np.uint64)
@@ -141,12 +142,12 @@ WHY = {
 
 
 def like_held(
-    images: Images,
+    images: AnyImages,
     held: LabelledImages,
     policy: Policy = "refuse",
     *,
     name: str = "test",
-    others: Images | None = None,
+    others: AnyImages | None = None,
     mirrored: bool = False,
     names: Sequence[str] = (),
 ) -> npt.NDArray[np.bool_]:
@@ -157,7 +158,7 @@ def like_held(
     Parameters
     ----------
     images
-        Synthetic images, uint8 [M, C, H, W].
+        Synthetic images: SyntheticImages, LabelledImages or uint8 [M, C, H, W].
     held
         The held-out split.
     policy
@@ -182,6 +183,7 @@ def like_held(
     DataError
         For an exact copy of a held-out image unless the policy is "allow", and for a near-duplicate under "refuse".
     """
+    images = as_images(images)
     if policy == "allow" or not len(images) or not len(held):
         return np.zeros(len(images), bool)
     refuse_copies(images, held, name, mirrored=mirrored, names=names)

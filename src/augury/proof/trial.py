@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from augury.errors import DataError, SettingsError
-from augury.images import Images, LabelledImages, SyntheticImages
+from augury.images import AnyImages, LabelledImages, SyntheticImages, as_images
 from augury.proof import leakage
 from augury.proof.arms import ARMS, OWN
 from augury.proof.cells import Holes, check_sources
@@ -56,7 +56,7 @@ def prove(
     seen: Mapping[str, leakage.Prints] | None = None,
     condition: tuple[str, ...] = (),
     rare: int = 1,
-    target: Images | None = None,
+    target: AnyImages | None = None,
     results: MutableMapping[str, Any] | None = None,
     on_result: Callable[[int, int, str], None] = lambda done, total, name: None,
     on_note: Callable[[str], None] = lambda text: None,
@@ -109,7 +109,7 @@ def prove(
         Cells with fewer train images than this are holes. With 1, only empty cells are; with `augury.proof.RARE`, also
         cells with too few images to learn from.
     target
-        Unlabelled images of another domain, uint8 [M, C, H, W]. `test` must be of that domain. The trial adds arms for
+        Unlabelled images of another domain, TargetImages or uint8 [M, C, H, W]. `test` must be of it. The trial adds arms for
         domain adaptation. It adds all synthetic images to the real ones, so no ratio is chosen.
     results
         Cache: name of a training -> its metrics. The trial skips trainings that it contains and adds new ones. An
@@ -140,6 +140,7 @@ def prove(
     for each in (synthetic, *(extra or {}).values()):
         check_sets(train, validation, test, each)
     if target is not None:
+        target = as_images(target)
         _refuse_resampling(settings, "another domain")
     holes = OTHER_DOMAIN if target is not None else holes_of(train, synthetic, condition, rare, settings)
     seen_hashes = {**({} if isinstance(layers, str) else layers.seen), **(seen or {})}

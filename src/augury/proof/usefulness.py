@@ -7,7 +7,7 @@ import numpy.typing as npt
 import torch
 
 from augury.errors import ScoreError
-from augury.images import LabelledImages
+from augury.images import LabelledImages, SyntheticImages, as_labelled
 from augury.intervals import wilson
 from augury.metrics import Score
 from augury.networks import Classifier
@@ -20,7 +20,7 @@ PREPROCESSING = "value / 127.5 - 1"
 
 
 def usefulness(
-    made: LabelledImages,
+    made: LabelledImages | SyntheticImages,
     train: LabelledImages,
     held: LabelledImages,
     *,
@@ -38,7 +38,7 @@ def usefulness(
     Parameters
     ----------
     made
-        Synthetic images, uint8 [M, C, H, W] with labels.
+        Synthetic images; of SyntheticImages, the accepted ones.
     train
         Real training images.
     held
@@ -64,6 +64,7 @@ def usefulness(
     -----
     Shmelkov, Schmid & Alahari 2018, section 3. GAN-train is the classification accuracy score of Ravuri & Vinyals 2019.
     """
+    made = as_labelled(made)
     sets = {"synthetic": made, "training": train, "held-out": held}
     for set_name, images in sets.items():
         if not len(images):

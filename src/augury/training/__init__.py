@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from augury.files import digest, read_json, write_json
-from augury.images import LabelledImages
+from augury.images import LabelledImages, SyntheticImages, as_labelled
 from augury.settings import TrainSettings
 from augury.training import checkpoints
 from augury.training.batches import as_float, as_uint8
@@ -61,7 +61,7 @@ __all__ = [
 
 
 def train(
-    data: LabelledImages,
+    data: LabelledImages | SyntheticImages,
     folder: str | os.PathLike[str] | None = None,
     *,
     settings: TrainSettings | None = None,
@@ -78,7 +78,7 @@ def train(
     Parameters
     ----------
     data
-        The images, with classes and attributes.
+        The images, with classes and attributes; of SyntheticImages, the accepted ones with their classes.
     folder
         Where the plan, log and checkpoints are stored. The same call with the same folder resumes an interrupted training.
     settings
@@ -101,6 +101,7 @@ def train(
     SettingsError
         For settings that cannot be used.
     """
+    data = as_labelled(data)
     chosen, path = settings or TrainSettings(), None if folder is None else Path(folder)
     where, flips = choose_device(device), data.flips()
     start = None if chosen.start_from is None else (chosen.start_from, fingerprint(chosen.start_from))

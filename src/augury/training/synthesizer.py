@@ -18,8 +18,9 @@ from torch import nn
 
 from augury.errors import DataError, RunFolderError, SettingsError
 from augury.files import atomic_folder, read_json, write_json
-from augury.images import Codes, Images, SyntheticImages
+from augury.images import AnyImages, Codes, Images, SyntheticImages, as_images
 from augury.networks import KEEP, build_generator, shares
+from augury.notebook import SHOWN, panel, strip, table
 from augury.randomness import image_noise
 from augury.training.batches import as_float, as_uint8
 from augury.training.card import Card, Labels
@@ -51,7 +52,13 @@ class Synthesizer:
     """A trained generator or translator; `translates` is True for a translator.
 
     A generator draws images with `sample(labels, seed=…)`. A translator changes images with `translate(images, changes)`.
-    `fingerprint` identifies weights and card together.
+    `fingerprint` identifies weights and card together. In a notebook it shows its first image of each class.
+
+    Examples
+    --------
+    >>> synthesizer = augury.Synthesizer.load("runs/photos")
+    >>> synthesizer.sample(["bag"] * 50, seed=7)
+    SyntheticImages(50 images, 1×28×28, 50 accepted, 10 classes, seed 7, synthesizer 2f1c0e3b9d4a5f60)
     """
 
     def __init__(self, card: Card, generator: nn.Module) -> None:
@@ -61,6 +68,25 @@ class Synthesizer:
         self.generator = generator.eval().requires_grad_(False).float()
         self.weights = to_bytes({k: v.cpu().contiguous() for k, v in sorted(generator.state_dict().items())})
         self.fingerprint = hashlib.sha256(self.weights + repr(sorted(asdict(card).items())).encode()).hexdigest()[:16]
+
+    def __repr__(self) -> str:
+        card = self.card
+        facts = ["translator" if self.translates else "generator", card.recipe, "×".join(map(str, card.shape))]
+        facts += [f"{len(card.classes):,} classes"]
+        facts += [f"conditions {', '.join(card.condition_names)}"] if card.condition_names else []
+        return (
+            f"Synthesizer({', '.join(facts)}, {card.steps:,} steps, seed {card.seed}, fingerprint {self.fingerprint})"
+        )
+
+    def _repr_html_(self) -> str:
+        rows = [[name, len(values), ", ".join(values[:SHOWN])] for name, values in self.card.columns]
+        head = ["condition", "values", "first values"]
+        if self.translates:
+            return panel(repr(self), table(rows, head))
+        shown = np.zeros((min(SHOWN, len(self.card.classes)), len(rows)), np.int64)
+        shown[:, 0] = np.arange(len(shown))
+        pictures = strip(self.sample(shown).images, ", ".join(self.card.classes[: len(shown)]))
+        return panel(repr(self), pictures, table(rows, head))
 
     def sample(
         self,
@@ -110,7 +136,7 @@ class Synthesizer:
 
     def translate(
         self,
-        images: Images,
+        images: AnyImages,
         changes: Codes,
         *,
         seed: int = 0,
@@ -121,7 +147,7 @@ class Synthesizer:
         Parameters
         ----------
         images
-            uint8 [N, C, H, W], of the shape that the translator was trained on.
+            uint8 [N, C, H, W] or a set of images, of the shape that the translator was trained on.
         changes
             int64 [N, K]: in each row the code of the class (column 0) or attribute value to reach, and KEEP (-1) in the
             columns to leave as they are. With KEEP everywhere the image passes through unchanged apart from traces
@@ -143,6 +169,7 @@ class Synthesizer:
         """
         if not self.translates:
             raise SettingsError("this generator draws from noise and cannot translate images; use sample")
+        images = as_images(images)
         conditions = np.asarray(changes, np.int64)
         sizes = np.array(self.card.cardinalities)
         if (

@@ -14,7 +14,8 @@ import numpy as np
 from augury.data.decoding.label_encoding import pixel_digest
 from augury.errors import AuguryError
 from augury.files import atomic_folder, read_json, write_json
-from augury.images import IN_MEMORY, Images, Stored
+from augury.images import IN_MEMORY, Images
+from augury.stored import Stored
 
 Chunks = Callable[[], Iterable[Images]]
 
