@@ -20,7 +20,7 @@ test: setup
 coverage: setup  ## the tests, and the lines of src/augury that they do not run; a report without a limit
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --cov=augury --cov-report=term-missing:skip-covered
 
-check: setup  ## lint, types, import rules, tables that match their measurements
+check: setup docs  ## lint, types, import rules, tables that match their measurements, pages without warnings
 	$(BIN)/ruff check src tests scripts bench
 	$(BIN)/ruff format --check src tests scripts bench
 	$(BIN)/codespell src docs tests bench README.md CHANGELOG.md CONTRIBUTING.md
