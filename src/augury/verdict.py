@@ -9,7 +9,7 @@ from augury import sentences
 from augury.errors import RunFolderError
 from augury.notebook import panel, paragraph, table
 
-FORMAT = 9
+FORMAT = 10
 """Increased when the computation of verdicts changes, so that older verdicts are computed again."""
 
 
