@@ -17,6 +17,8 @@ from augury.stored import Stored
 
 Images = npt.NDArray[np.uint8]
 Codes = npt.NDArray[np.int64]
+UNNEEDED = "not needed"
+"""The reason of surplus synthetic images, which no filter rejected."""
 SPLITS = ("train", "validation", "test")
 
 

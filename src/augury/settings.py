@@ -72,7 +72,7 @@ class DataSettings(Settings):
     )
     format: str | None = Field(
         None,
-        description="read the path as npz, idx, cifar, imagefolder, stylegan, pixels (a .csv of pixel values), csv, parquet, tar or folder; null: detected",
+        description="read the path as npz, idx, cifar, imagefolder, pixels (a .csv of pixel values), csv, parquet, tar or folder; null: detected",
     )
     columns: dict[str, str] = Field(
         default_factory=dict,
@@ -94,14 +94,6 @@ class DataSettings(Settings):
     )
     root: str | None = Field(
         None, description="folder that the paths in a .csv are relative to; null: that of the .csv"
-    )
-    class_folder: int | None = Field(
-        None,
-        description="folders: which one names the class, 1: the outermost below the split, -1: the one that holds the image; null: 1, "
-        "unless that is unclear",
-    )
-    follow_links: str | None = Field(
-        None, description="folder outside the data into which links may lead, such as a shared pool of images"
     )
     window: Literal["file", "percentile"] | tuple[float, Annotated[float, Field(gt=0)]] = Field(
         "file",
@@ -160,8 +152,6 @@ READING = (
     "group",
     "split",
     "root",
-    "class_folder",
-    "follow_links",
     "window",
     "stretch",
     "bins",
@@ -248,7 +238,7 @@ class GenerateSettings(Settings):
         description="prior: noise as in training; boundary: moved to where the classifier is barely sure of the class; inversions: between real images",
     )
     filters: Names = Field(
-        ("agreement", "near_copy"),
+        ("agreement", "near_copy", "near_duplicate"),
         description='filter names in order, each with a limit if not the default: "confidence>.6"',
     )
     surplus: float = Field(
@@ -293,6 +283,13 @@ class ProveSettings(Settings):
         description="add seeds until the outcome is clear, up to this number; null: only `seeds`, without interim looks",
     )
     margin: float = Field(0.02, gt=0, lt=1, description="the smallest difference in balanced accuracy that matters")
+    max_class_loss: float | None = Field(
+        None,
+        gt=0,
+        lt=1,
+        description="helps requires that every class loses less recall than this, such as 0.05; null: classes that get worse are named, "
+        "but do not change the outcome",
+    )
     resample: Literal["none", "subsample", "bootstrap"] = Field(
         "none",
         description="train images of each seed: all, 90 % of each class, or a bootstrap sample. A run's generator was trained on all "
@@ -386,7 +383,7 @@ OPTIONS: dict[str, str] = {
         ("recipe", "steps", "budget", "batch", "condition", "augment", "start_from", "unlabelled"), "train"
     ),
     **dict.fromkeys(("sampling_strategy", "filters"), "generate"),
-    **dict.fromkeys(("seeds", "max_seeds", "arms", "flips"), "prove"),
+    **dict.fromkeys(("seeds", "max_seeds", "max_class_loss", "arms", "flips"), "prove"),
 }
 """Settings that `augury.run` takes as keyword arguments, with their section; "" for those of the run itself."""
 

@@ -16,6 +16,7 @@ from augury.generation import FILTERS, FilterContext
 from augury.generation.filters import apply
 from augury.images import LabelledImages
 from augury.metrics import nearest
+from augury.settings import GenerateSettings
 from tests.helpers.generation_data import candidates, halves, known, make, placed, said
 
 
@@ -72,6 +73,15 @@ def test_realism_is_the_ratio_of_the_equation() -> None:
     np.testing.assert_allclose(
         scored("realism", candidates(fake, np.zeros(20)), known(data)), np.minimum(expected, 1000), rtol=1e-6
     )
+
+
+def test_of_a_collapsed_generator_one_image_stays_by_default() -> None:
+    data = ring()
+    images = placed([(10, 10)] * 40)
+    names = GenerateSettings().filters
+    assert names[-1] == "near_duplicate"
+    reasons = apply(names[-1:], candidates(images, np.zeros(40)), known(data))[1]
+    assert reasons == [""] + ["near_duplicate"] * 39
 
 
 def test_near_duplicates_of_earlier_images_go_and_the_first_stays() -> None:

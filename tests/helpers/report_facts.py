@@ -4,15 +4,18 @@ import numpy as np
 
 from augury.images import LabelledImages, SyntheticImages
 from augury.report import Facts
-from augury.verdict import IMAGES, Verdict
+from augury.sentences import IMAGES
+from augury.verdict import Verdict
 
 OUTCOMES = {
     "helps": (0.021, 0.012, 0.031, 0.03125),
     "no difference": (0.004, -0.006, 0.013, 0.4375),
     "hurts": (-0.019, -0.03, -0.008, 0.03125),
     "underpowered": (0.01, -0.04, 0.05, 0.25),
+    "not tested": (0.001, -0.01, 0.01, 0.9),
 }
 FILTERS = ("agreement", "near_copy")
+REJECTED = {"near_copy": 60, "agreement": 640}
 
 
 def shapes(labels, size, channels, noise, seed):
@@ -49,7 +52,7 @@ def verdict(outcome, classes, counts, seeds=6, ratio=0.5):
                 "interval_comparator": [without - 0.04, without + 0.03],
                 "interval_arm": [with_them - 0.04, with_them + 0.03],
             }
-            | {"low": change - 0.05, "high": change + 0.05}
+            | {"low": change - 0.05, "high": change + 0.05, "level": 0.05, "p_adjusted": 0.4, "worse": False}
         )
     compared = {"difference": difference, "low": low, "high": high, "p": p, "p_adjusted": p, "level": 0.05}
     curve = [
@@ -91,7 +94,13 @@ def verdict(outcome, classes, counts, seeds=6, ratio=0.5):
             }
             for name, values in arms.items()
         },
-        ratio_curve=tuple(curve),
+        ratio_curve=() if outcome == "not tested" else tuple(curve),
+        synthetic={
+            "drawn": 700,
+            "accepted": 0 if outcome == "not tested" else 500,
+            "left_out": 0,
+            "rejected": REJECTED,
+        },
         per_class=tuple(rows),
     )
 
@@ -133,6 +142,8 @@ def facts(
     """Facts of a run over `classes` ring classes."""
     names = tuple(names or (f"ring {c}" for c in range(classes)))
     k = len(names)
+    if outcome == "not tested":
+        ratio, keep = 0.0, 0.0
     rng = np.random.default_rng(2)
     labels = np.concatenate([np.full(max(9, 60 // (c + 1)), c) for c in range(k)])
     train = LabelledImages(shapes(labels, size, channels, 10, 1), labels, names, fingerprint="abc")
@@ -169,7 +180,6 @@ def facts(
                 "shape": list(train.shape),
                 "classes": list(names),
                 "counts": parts,
-                "warnings": ["30 files were skipped: 30 .heic (convert to JPEG or PNG)"],
                 "notes": {"resizing": "native, not resized", "skipped": [f"broken-{i}.png" for i in range(20)]},
             },
         },

@@ -19,8 +19,9 @@ from augury.images import SPLITS, LabelledImages
 from augury.pipeline import external_trial
 from augury.pipeline.external_trial import judge, matched
 from augury.pipeline.inputs import Callbacks
+from augury.sentences import UNLOOKED
 from augury.settings import ProveSettings, RunSettings, ScoreSettings
-from augury.verdict import UNLOOKED, Verdict
+from augury.verdict import Verdict
 from tests.helpers.proof_data import both, part
 
 QUICK = ProveSettings(arms=("classical", "gan"), seeds=2, steps=1, batch=4, ratios=(1.0,), near_duplicates="refuse")

@@ -79,7 +79,10 @@ def test_a_cell_that_gets_worse_is_marked_by_more_than_colour() -> None:
     assert verdict.title == "Helps, but one cell gets worse" and ", a cell worse" in badge(verdict)
     assert of_cells(worse=(0, 1)).title == "Helps, but 2 cells get worse"
     text = page(verdict)
-    assert "Helps, but one cell gets worse</p>" in text and "one cell gets significantly worse" in text
+    assert "On average they add 2.1 points, but ring 0, age=0 loses 5.0 points." in text
+    assert (
+        "One cell gets significantly worse: ring 0, age=0 from 90 % to 85 % recall (change −9.0 to −1.0 points)" in text
+    )
 
 
 @pytest.mark.parametrize(
@@ -108,7 +111,10 @@ def test_the_page_shows_the_cells_and_says_what_they_mean() -> None:
     assert section.count("<svg") == 2 and 'href="#cells"' in text
     assert "Before: classical" in section and "After: gan" in section
     assert len(re.findall(r"<tr[^>]*><th scope=\"row\">ring", section)) == 4
-    assert "changes by +9.0 points" in section and "Worst cell before: ring 1, age=1, 20 %" in section
+    assert (
+        "changes by +9.0 points" in section
+        and "Worst cell: ring 1, age=1, recall 20 % without the synthetic images and 70 % with them." in section
+    )
     assert "The trial measures balanced accuracy within age=1, where every class counts equally." in text
     assert "Balanced accuracy within age=1 on the test split. Dots: seeds." in text and "over all 0." in text
     assert "No ratio was chosen, because an empty cell has no validation images." in text

@@ -184,6 +184,35 @@ def test_the_class_that_varies_least_is_named() -> None:
     assert "lowest for 'rare' (10%)" in findings(shown, recipe("dcgan"), 0.5)["collapsed"]
 
 
+@pytest.mark.parametrize(("spread", "duplicates"), [(0.06, 1.0), (0.9, 0.0)])
+def test_the_generator_in_use_is_checked_however_short_the_training(spread, duplicates, tmp_path) -> None:
+    data, messages = small(), []
+
+    def assess(synthesizer: Synthesizer) -> dict[str, float]:
+        better = synthesizer.card.steps == 2  # the generator that is returned; the last one is sound
+        return {
+            "kid": 0.0 if better else 1.0,
+            "spread": spread if better else 1.0,
+            "duplicates": duplicates if better else 0.0,
+        }
+
+    plan = planned(data, recipe="dcgan", steps=4)
+    assert train_plan(plan, data, tmp_path, assess=assess, on_event=messages.append).card.steps == 2
+    log = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    used = {row["step"]: list(row["used"]) for row in log if "used" in row}
+    if spread > 0.5:
+        assert used == {} and messages == []
+        return
+    assert used == {2: ["collapsed", "repeated"]} and len(messages) == 2
+    assert messages[0].startswith(
+        "the generator in use (step 2): the images of a class are nearly alike: 6% of the variety"
+    )
+    assert "100% of the synthetic images are near-duplicates" in messages[1]
+    assert all(text.endswith("it was trained for 4 steps, and the recipe's default is 4,000") for text in messages)
+    train_plan(plan, data, tmp_path, assess=assess, on_event=messages.append)
+    assert len(messages) == 2  # resumed at its end, it says so once
+
+
 def test_an_end_before_its_time_and_what_could_not_be_judged_are_in_the_log(tmp_path) -> None:
     data, told, asked = small(), [], []
 
@@ -240,8 +269,12 @@ def test_warnings_are_told_and_logged(tmp_path, monkeypatch) -> None:
     plan = planned(data, recipe="dcgan", steps=6)
     alike = lambda synthesizer: {"kid": 1.0, "spread": 0.1, "duplicates": 0.9, "closeness": 1.0}  # noqa: E731
     train_plan(plan, data, tmp_path, assess=alike, on_event=told.append)
+    early = [text for text in told if not text.startswith("the generator in use (step 6)")]
+    assert len(told) == len(early) + 2
     assert (
-        sum("nearly alike" in text for text in told) == sum("near-duplicates of another" in text for text in told) == 1
+        sum("nearly alike" in text for text in early)
+        == sum("near-duplicates of another" in text for text in early)
+        == 1
     )
     log = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
     assert [sorted(row.get("warnings", {})) for row in log[:3]] == [[], ["collapsed", "repeated"], ["vanished"]]

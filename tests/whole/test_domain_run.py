@@ -104,7 +104,8 @@ def pixels(folder: Path) -> list[bytes]:
 def test_a_run_with_labelled_target_images_ends_with_a_verdict_about_the_target(tested) -> None:
     run, out, _ = tested
     found = stored(run, "verdict")
-    assert out.strip().startswith(found["outcome"].upper()) and f"report    {run / 'report.html'}" in out
+    assert out.strip().startswith("Use these synthetic images? ") and f"{found['outcome'].upper()}. " in out
+    assert f"report    {run / 'report.html'}" in out
     assert list(found["arms"]) == ["none", "randaugment", "adabn", "translated", "translated_mean_teacher"]
     assert found["arm"] in ("translated", "translated_mean_teacher") and found["test_n"] == 60
     assert found["metric"] == "balanced accuracy" and not found["cells"] and found["ratio"] == 1
@@ -182,8 +183,7 @@ def test_a_run_without_labels_of_the_target_tells_the_same_as_json_and_is_not_do
         code, out, noted = call(*words)
         assert code == 0, noted
         kept = stored(run, "generation")["kept_classes"]
-        nothing = {"skipped": {}, "empty_classes": {}}
-        assert json.loads(out) == {"run": str(run), "verdict": None, "kept_classes": kept, **nothing}
+        assert json.loads(out) == {"run": str(run), "verdict": None, "kept_classes": kept}
         assert "train\n" not in noted
 
 
@@ -194,7 +194,7 @@ def test_labels_that_come_later_give_a_verdict_and_one_of_an_earlier_target_is_n
     bare, known = (new_scanner(tmp_path / name, labels=name == "known", each=40) for name in ("bare", "known"))
     for other, begins in ((known, "UNDERPOWERED."), (bare, "NOT TESTED.")):
         code, out, noted = call("run", labelled, "--target", other, *words)
-        assert code == 0 and out.strip().startswith(begins), noted
+        assert code == 0 and any(line.startswith(begins) for line in out.splitlines()), noted
 
 
 def refused(run: Path, *words: object) -> str:

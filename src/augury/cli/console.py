@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-SKIPPED = {"skipped": "ignored", "empty_classes": "empty_classes"}
-"""Names in the JSON of several commands -> notes about files that were not read."""
 TABLES = 3
 """Most tables of cells that are shown by default."""
 
@@ -59,12 +57,6 @@ def _clock(seconds: float) -> str:
     return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"
 
 
-def skipped(run: Run) -> dict[str, Any]:
-    """What the JSON of a run says about files that were not read: their counts, and classes without images."""
-    notes = run.metadata.get("data", {}).get("notes", {})
-    return {name: notes.get(note, {}) for name, note in SKIPPED.items()}
-
-
 def tell(run: Run, as_json: bool) -> None:
     """Print a finished run: verdict, arms, and the paths of the data set and the report."""
     from augury.exports import place
@@ -74,9 +66,7 @@ def tell(run: Run, as_json: bool) -> None:
     if into and not run.read("target")["test"]:  # no target image has a label; any verdict is of an earlier target
         kept_classes = run.read("generation").get("kept_classes")
         if as_json:
-            typer.echo(
-                json.dumps({"run": str(run.path), "verdict": None, "kept_classes": kept_classes, **skipped(run)})
-            )
+            typer.echo(json.dumps({"run": str(run.path), "verdict": None, "kept_classes": kept_classes}))
         else:
             advice = kept_classes["sentence"] if kept_classes else "No image was translated."
             typer.echo(
@@ -85,15 +75,17 @@ def tell(run: Run, as_json: bool) -> None:
         return
     result = run.verdict
     if as_json:
-        typer.echo(json.dumps({"run": str(run.path), "verdict": result.as_dict(), **skipped(run)}))
+        typer.echo(json.dumps({"run": str(run.path), "verdict": result.as_dict()}))
         return
     verdict(result)
     typer.echo(f"\n  data set  {dataset_path}\n  report    {run / 'report.html'}")
 
 
 def verdict(result: Verdict) -> None:
-    """Print the outcome, its sentence, and one line per arm."""
-    typer.echo(f"\n{result.title.upper()}. {result.sentence}\n")
+    """Print the answer, the outcome with its sentence, and one line per arm."""
+    from augury import sentences
+
+    typer.echo(f"\n{sentences.question(result)} {result.headline}\n\n{result.title.upper()}. {result.sentence}\n")
     width = max(map(len, result.arms))
     for name, values in result.arms.items():
         mean, worst = (sum(values[k]) / len(values[k]) for k in ("balanced_accuracy", "worst_recall"))

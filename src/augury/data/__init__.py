@@ -3,8 +3,7 @@
 from augury.data.bins import binned
 from augury.data.cautions import cautions
 from augury.data.contact_sheet import beside, draw_contact_sheet, picture_sheet
-from augury.data.decoding.label_encoding import composed, finished, regrouped
-from augury.data.decoding.skipped import plain_name, skipped_lines
+from augury.data.decoding.label_encoding import finished, regrouped
 from augury.data.embedded import SAMPLES, STRIPED, sample
 from augury.data.formats.arrays import from_arrays
 from augury.data.loading import FORMATS, load, pictures
@@ -27,7 +26,6 @@ __all__ = [
     "binned",
     "cautions",
     "census",
-    "composed",
     "copied",
     "draw_contact_sheet",
     "effective_number",
@@ -41,13 +39,11 @@ __all__ = [
     "merged",
     "picture_sheet",
     "pictures",
-    "plain_name",
     "read_target",
     "read_unlabelled",
     "regrouped",
     "sample",
     "shared",
-    "skipped_lines",
     "split",
     "with_unlabelled",
 ]

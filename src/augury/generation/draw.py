@@ -11,7 +11,7 @@ import numpy as np
 from augury.generation.filter_context import Candidates, FilterContext, Floats
 from augury.generation.filters import apply, rules
 from augury.generation.sampling import Noise, source
-from augury.images import Codes, Images, SyntheticImages
+from augury.images import UNNEEDED, Codes, Images, SyntheticImages
 from augury.training import Synthesizer
 
 CHUNK = 1024
@@ -145,7 +145,7 @@ def _in_order(pile: _Pile, synthesizer: Synthesizer, seed: int, amounts: Codes) 
     for row, cell in enumerate(pile.cells[order]):
         if not reasons[row]:
             count[cell] += 1
-            reasons[row] = "" if count[cell] <= amounts[cell] else "not needed"
+            reasons[row] = "" if count[cell] <= amounts[cell] else UNNEEDED
     return SyntheticImages(
         pile.images[order],
         pile.conditions[order],

@@ -12,7 +12,7 @@ from augury.data.cells import Cell, Cells, Move, cells, members
 from augury.errors import SettingsError
 from augury.generation.filter_context import Candidates, FilterContext, Floats
 from augury.generation.filters import apply
-from augury.images import Codes, LabelledImages, SyntheticImages
+from augury.images import UNNEEDED, Codes, LabelledImages, SyntheticImages
 from augury.randomness import rng
 from augury.settings import Strategy
 from augury.training import Synthesizer
@@ -338,5 +338,5 @@ def _filtered(
     for i, row in enumerate(which):
         if not reasons[i]:
             count[row] += 1
-            reasons[i] = "" if count[row] <= quota[row] else "not needed"
+            reasons[i] = "" if count[row] <= quota[row] else UNNEEDED
     return replace(translations, scores=scores, reasons=tuple(reasons))

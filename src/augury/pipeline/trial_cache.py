@@ -18,7 +18,7 @@ from augury.verdict import Verdict
 
 Look = tuple[int, str]
 """(seeds, outcome) of an interim look at a test split, as in `Verdict.look`."""
-LASTING = {"seeds", "max_seeds", "margin", "arms", "ratios", "others"}
+LASTING = {"seeds", "max_seeds", "margin", "max_class_loss", "arms", "ratios", "others"}
 """Settings of a trial that do not change its trainings."""
 
 

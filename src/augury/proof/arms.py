@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from augury import verdict
+from augury import sentences
 
 NOISE = "noise"
 """Source of noise images, which the trial generates itself."""
@@ -99,8 +99,8 @@ class Arm:
     def adds(self) -> str:
         """What the arm adds, as a verdict names it; "" for an arm without a generator."""
         if self.shows and not self.control:
-            return verdict.IMAGES + ("" if self.source == OWN else f" of {self.source}")
-        return verdict.LAYERS if self.trained_weights else ""
+            return sentences.IMAGES + ("" if self.source == OWN else f" of {self.source}")
+        return sentences.LAYERS if self.trained_weights else ""
 
     def config(self) -> dict[str, Any]:
         """The plain values among the fields that `TrainConfig` has under the same name."""

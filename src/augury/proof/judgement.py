@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -17,8 +18,9 @@ from augury.proof.crossed import Effects, effects
 from augury.proof.judging_cells import absent, judged_images, with_cells
 from augury.proof.measures import PER_CLASS, SCALARS, unpacked
 from augury.proof.power import detectable, images_needed, seeds_needed
-from augury.proof.recalls import alone, gap, interval, recalls
+from augury.proof.recalls import LEVEL, alone, differences, untested
 from augury.proof.statistics import holm, least_seeds, sign_flip_p
+from augury.sentences import name_of, spoken, unsigned
 from augury.verdict import Verdict
 
 Hits = Mapping[str, npt.NDArray[np.bool_]]
@@ -62,13 +64,14 @@ def judge(
     *,
     level: float = 0.05,
     margin: float = 0.02,
+    max_class_loss: float | None = None,
     holes: Holes | None = None,
 ) -> Verdict:
-    """Judge the best generative arm against its comparator.
+    """Judge the best arm that shows synthetic images against its comparator, and separately the discriminator's layers.
 
-    A generative arm uses synthetic images or the discriminator's layers. Its comparator is the arm with neither that is
-    best *on test*. This choice is conservative: it can only count against the generative arms. p and level are corrected
-    for their number.
+    A generative arm uses synthetic images or the discriminator's layers. The verdict is about the images where any arm shows
+    some, else about the layers. The comparator of an arm is the arm with neither that is best *on test*. This choice is
+    conservative: it can only count against the generative arms. p and level are corrected for their number.
 
     Arms with the discriminator's network, also from random weights, are compared with all others. They are not
     comparators for arms that train the usual classifier: a gain from a different architecture must not be credited to
@@ -86,6 +89,8 @@ def judge(
         Level of the two-sided test.
     margin
         Smallest difference that matters.
+    max_class_loss
+        If given, "helps" needs every class (cell) to lose less than this; see `within_class_loss`.
     holes
         If given, only test images within their attribute values are judged, and the cells are the classes; see
         `judging_cells`.
@@ -95,20 +100,17 @@ def judge(
     if holes:
         judged, inside = judged_images(test, holes)
         hits = {name: each[:, inside] for name, each in all_hits.items()}
+    sources = {OWN: generated} if isinstance(generated, SyntheticImages) else generated
     rivals = compared(hits, judged, level, shown=ratio > 0)
-    main = max(rivals, key=lambda c: c.effects.value)
+    main, layers = _subjects(rivals, hits, judged, level)
     comparator = main.against
-    matched_control = matched_control_of(main, hits, judged)
-    among, lacking, crude = len(eligible(hits, main.arm)), (holes and absent(judged)) or few(judged, main.level), ""
-    decision = "underpowered" if lacking else outcome(main, matched_control, margin, len(seeds), level, among)
-    if decision == "no difference" and (crude := coarse(judged, margin)):
-        decision = "underpowered"
+    decide = partial(_decide, hits=hits, judged=judged, margin=margin, seeds=len(seeds), level=level, holes=holes)
+    decision, matched_control, lacking, crude = decide(main)
     shown = ratio > 0 and ARMS[main.arm].shows
     if ARMS[main.arm].shows and not shown:  # no synthetic image was shown, so none had an effect
-        decision, crude = "no difference", ""
+        decision, crude = "not tested", ""
     far = max(abs(main.effects.value), margin - abs(main.effects.value))
     more = seeds_needed(main.effects, far, main.level)
-    sources = {OWN: generated} if isinstance(generated, SyntheticImages) else generated
     images = sources.get(ARMS[main.arm].source if shown else OWN, next(iter(sources.values())))
     images = composition.shown(ARMS[main.arm], train, images, holes) if holes else images
     arms = {n: {k: [m[k] for m in each] for k in (*SCALARS, *PER_CLASS)} for n, each in results.items()}
@@ -125,7 +127,7 @@ def judge(
         seeds=seeds,
         test_n=len(judged),
         margin=margin,
-        p_no_gain=no_gain(main, matched_control, margin, among),
+        p_no_gain=no_gain(main, matched_control, margin, len(eligible(hits, main.arm))),
         p_no_loss=matched_control.effects.p_above(-margin),
         detectable=detectable(main.effects.error, main.effects.freedom(), main.level),
         least_seeds=least_seeds(main.level),
@@ -136,22 +138,93 @@ def judge(
         arms=arms,
         ratio_curve=tuple(curve),
         per_class=_per_class(
-            all_hits, main.arm, comparator, train, images if shown else images.take(np.empty(0, int)), test
+            all_hits,
+            main.arm,
+            comparator,
+            train,
+            images if shown else images.take(np.empty(0, int)),
+            test,
+            max_class_loss,
         ),
         adds=ARMS[main.arm].adds,
         lacking=lacking,
         coarse=crude,
         test_groups=None if judged.groups is None else len(np.unique(judged.groups)),
+        initialisation=None if layers is None else layers.as_dict() | {"outcome": decide(layers)[0]},
+        max_class_loss=max_class_loss,
     )
     if holes:
-        verdict = with_cells(verdict, all_hits, inside, train, images, test, holes)
-    return verdict
+        verdict = with_cells(verdict, all_hits, inside, train, images, test, holes, max_class_loss)
+    return verdict if max_class_loss is None else within_class_loss(verdict, max_class_loss)
+
+
+def _subjects(
+    rivals: list[Comparison], hits: Hits, test: LabelledImages, level: float
+) -> tuple[Comparison, Comparison | None]:
+    """The best arm that shows images, and the best one that starts from the discriminator's layers; None where there is none.
+
+    In a trial without arms that show images, the verdict is about the layers. Images that were not shown are no rivals: their
+    best arm stands for a verdict of "not tested".
+    """
+    with_images = [c for c in rivals if ARMS[c.arm].shows]
+    layers = max((c for c in rivals if not ARMS[c.arm].shows), key=lambda c: c.effects.value, default=None)
+    asked = any(ARMS[name].shows and ARMS[name].generative for name in hits)
+    if asked and not with_images:
+        images_alone = {name: each for name, each in hits.items() if not ARMS[name].generative or ARMS[name].shows}
+        with_images = compared(images_alone, test, level, shown=True)
+    if with_images:
+        return max(with_images, key=lambda c: c.effects.value), layers
+    assert layers is not None, "a trial has a generative arm"
+    return layers, None
+
+
+def _decide(
+    main: Comparison,
+    *,
+    hits: Hits,
+    judged: LabelledImages,
+    margin: float,
+    seeds: int,
+    level: float,
+    holes: Holes | None,
+) -> tuple[str, Comparison, str, str]:
+    """(outcome, comparison with the matched control, `lacking`, `coarse`) of one comparison; see `Verdict`."""
+    control = matched_control_of(main, hits, judged)
+    lacking, crude = (holes and absent(judged)) or few(judged, main.level), ""
+    decision = (
+        "underpowered" if lacking else outcome(main, control, margin, seeds, level, len(eligible(hits, main.arm)))
+    )
+    if decision == "no difference" and (crude := coarse(judged, margin)):
+        decision = "underpowered"
+    return decision, control, lacking, crude
+
+
+def within_class_loss(verdict: Verdict, most: float) -> Verdict:
+    """Make "no class loses more than `most`" part of "helps".
+
+    A class whose corrected interval lies below -`most` makes the outcome "hurts". A class whose loss of `most` or more is not
+    ruled out (one-sided test at 5 %) makes it "underpowered". All classes must pass, so these tests need no correction.
+    """
+    if verdict.outcome != "helps":
+        return verdict
+    rows = sorted((row for row in verdict.rows if row["test"]), key=lambda row: float(row["difference"]))
+    limit = f"{100 * most:g} points (prove.max_class_loss)"
+    for row in rows:
+        if row["worse"] and row["high"] < -most:
+            text = f"{spoken(name_of(row))} loses {unsigned(row['difference'])} points, more than the allowed {limit}"
+            return replace(verdict, outcome="hurts", class_loss=text)
+    open_rows = [row for row in rows if row["p_no_loss"] > LEVEL]
+    if not open_rows:
+        return verdict
+    names = ", ".join(spoken(name_of(row)) for row in open_rows[:3]) + (" …" if len(open_rows) > 3 else "")
+    text = f"a loss of more than {limit} is not ruled out for {names}"
+    return replace(verdict, outcome="underpowered", class_loss=text)
 
 
 def outcome(
     main: Comparison, matched_control: Comparison, margin: float, seeds: int, level: float = 0.05, among: int = 1
 ) -> str:
-    """One of four outcomes for an arm.
+    """One of four outcomes for an arm whose images were shown.
 
     `main` compares the arm with the comparator, the best of `among` arms. `matched_control` compares it with the same
     training without synthetic images, or from random weights.
@@ -290,20 +363,19 @@ def _difference(hits: Hits, arm: str, against: str, test: LabelledImages) -> Eff
 
 
 def _per_class(
-    hits: Hits, arm: str, comparator: str, train: LabelledImages, shown: SyntheticImages, test: LabelledImages
+    hits: Hits,
+    arm: str,
+    comparator: str,
+    train: LabelledImages,
+    shown: SyntheticImages,
+    test: LabelledImages,
+    most_loss: float | None,
 ) -> tuple[dict[str, Any], ...]:
-    """One row for each class: numbers of images, recall of both arms, and their difference.
-
-    Recalls have Wilson's 95 % interval for the number of test images, or for their effective number with groups. The
-    difference has a 95 % interval over seeds and images, not corrected for the number of classes. With too few images
-    it runs from -1 to 1; if no image differs, it follows the rule of three.
-    """
+    """One row for each class: numbers of images, and the recalls and corrected difference of `differences`."""
     added, rows = np.bincount(shown.labels, minlength=len(train.classes)), []
+    subsets = {int(c): test.labels == c for c in np.unique(test.labels)}
+    tested = differences(hits[arm], hits[comparator], test, subsets, most_loss)
     for c, name in enumerate(train.classes):
-        here = test.labels == c
-        row = {"class": name, "train": int(train.counts[c]), "test": int(here.sum()), "synthetic": int(added[c])}
-        difference = gap(hits[arm], hits[comparator], test, here)
-        low, high = interval(difference, test, here)
-        row |= recalls(hits[arm], hits[comparator], test, here)
-        rows.append({**row, "difference": difference.value, "low": low, "high": high})
+        row = {"class": name, "train": int(train.counts[c]), "test": int(test.counts[c]), "synthetic": int(added[c])}
+        rows.append({**row, **tested.get(c, untested())})
     return tuple(rows)

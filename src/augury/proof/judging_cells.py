@@ -12,11 +12,8 @@ from augury.errors import DataError
 from augury.images import LabelledImages, SyntheticImages
 from augury.proof.cells import Holes
 from augury.proof.crossed import effects
-from augury.proof.recalls import Mask, alone, gap, interval, recalls
-from augury.proof.statistics import holm
+from augury.proof.recalls import Mask, differences, untested
 from augury.verdict import Verdict
-
-LEVEL = 0.05
 
 
 def judged_images(test: LabelledImages, holes: Holes) -> tuple[LabelledImages, Mask]:
@@ -70,6 +67,7 @@ def with_cells(
     shown: SyntheticImages,
     test: LabelledImages,
     holes: Holes,
+    most_loss: float | None = None,
 ) -> Verdict:
     """Add the cells and the overall effect to a verdict on the images `inside`.
 
@@ -83,7 +81,7 @@ def with_cells(
         The generated images that the verdict's arm shows.
     """
     arm, comparator = hits[verdict.arm], hits[verdict.comparator]
-    rows = cell_rows(arm, comparator, shown, test, holes)
+    rows = cell_rows(arm, comparator, shown, test, holes, most_loss)
     judged = judged_images(test, holes)[0]
     arms = {
         name: own
@@ -96,12 +94,17 @@ def with_cells(
         ratio=len(shown) / len(train),
         arms=arms,
         cells=rows,
-        overall=_overall(arm, comparator, test, rows),
+        overall=_overall(arm, comparator, test),
     )
 
 
 def cell_rows(
-    arm: Mask, comparator: Mask, shown: SyntheticImages, test: LabelledImages, holes: Holes
+    arm: Mask,
+    comparator: Mask,
+    shown: SyntheticImages,
+    test: LabelledImages,
+    holes: Holes,
+    most_loss: float | None = None,
 ) -> tuple[dict[str, Any], ...]:
     """One row for each cell: names, counts, recalls, and the difference with its interval.
 
@@ -111,22 +114,12 @@ def cell_rows(
         bool [S, N], which test images the classifier of each seed classifies correctly.
     shown
         The generated images that the arm shows.
-
-    Notes
-    -----
-    Intervals cover seeds and test images and are corrected for the number of cells (Holm); `level` is their level. `worse`
-    means that the interval lies below zero and that the t test agrees. If a single image differs, the interval alone may be
-    wrong. Values of a cell without a test image are None.
+    most_loss
+        As in `differences`, whose rows these are. Values of a cell without a test image are None.
     """
     cells = holes.cells(test)
     added = np.bincount(holes.targets(shown), minlength=holes.counts.size)
-    everywhere = {int(cell): cells == cell for cell in np.unique(cells)}
-    gaps = {cell: gap(arm, comparator, test, here) for cell, here in everywhere.items()}
-    p = []
-    for cell, effect in gaps.items():
-        count, least = alone(test, everywhere[cell])
-        p.append(min(1.0, 2 * min(effect.p_below(0), effect.p_above(0))) if count >= least else 1.0)
-    adjusted, levels = (dict(zip(gaps, each, strict=True)) for each in holm(p, LEVEL))
+    tested = differences(arm, comparator, test, {int(cell): cells == cell for cell in np.unique(cells)}, most_loss)
     rows = []
     for cell in range(holes.counts.size):
         c, v = divmod(cell, holes.counts.shape[1])
@@ -138,17 +131,9 @@ def cell_rows(
             "within": bool(holes.inside[v]),
             "train": int(holes.counts[c, v]),
             "synthetic": int(added[cell]),
-            "test": int(everywhere[cell].sum()) if cell in gaps else 0,
+            "test": int((cells == cell).sum()),
         }
-        if cell not in gaps:
-            empty = ("groups", "recall_comparator", "interval_comparator", "recall_arm", "interval_arm", "difference")
-            rows.append({**row, **dict.fromkeys((*empty, "low", "high", "level", "p_adjusted")), "worse": False})
-            continue
-        here = everywhere[cell]
-        low, high = interval(gaps[cell], test, here, 1 - levels[cell])
-        row |= recalls(arm, comparator, test, here) | {"difference": gaps[cell].value, "low": low, "high": high}
-        tested = {"level": levels[cell], "p_adjusted": adjusted[cell]}
-        rows.append({**row, **tested, "worse": high < 0 and adjusted[cell] <= LEVEL})
+        rows.append({**row, **tested.get(cell, untested())})
     return tuple(rows)
 
 
@@ -165,13 +150,8 @@ def _accuracies(hits: Mask, judged: LabelledImages) -> list[float]:
     return [float(each) for each in np.mean(cells, axis=0)]
 
 
-def _overall(arm: Mask, comparator: Mask, test: LabelledImages, rows: tuple[dict[str, Any], ...]) -> dict[str, Any]:
-    """Balanced accuracy over all test images, and each arm's worst cell."""
+def _overall(arm: Mask, comparator: Mask, test: LabelledImages) -> dict[str, Any]:
+    """The difference in balanced accuracy over all test images."""
     difference = effects(arm.astype(float) - comparator, test.labels, test.groups)
     low, high = difference.interval()
-    tested_rows = [row for row in rows if row["test"]]
-    summary: dict[str, Any] = {"difference": difference.value, "low": low, "high": high, "test": len(test)}
-    for role in ("comparator", "arm"):
-        worst = min(tested_rows, key=lambda row: row[f"recall_{role}"])
-        summary[f"worst_{role}"] = {"cell": worst["cell"], "recall": worst[f"recall_{role}"]}
-    return summary
+    return {"difference": difference.value, "low": low, "high": high, "test": len(test)}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -100,7 +101,17 @@ def pooled(folds: Sequence[Fold]) -> Verdict:
         for name in arms
     }
     ratio = float(np.mean([fold.verdict.ratio for fold in folds]))
-    verdict = judge(results, seeds, ratio, (), first.train, first.synthetic, test, margin=first.verdict.margin)
+    verdict = judge(
+        results,
+        seeds,
+        ratio,
+        (),
+        first.train,
+        first.synthetic,
+        test,
+        margin=first.verdict.margin,
+        max_class_loss=first.verdict.max_class_loss,
+    )
     source = ARMS[verdict.arm].source or OWN
     shown = [
         np.bincount(fold.synthetic[source].labels, minlength=len(classes))
@@ -119,7 +130,15 @@ def pooled(folds: Sequence[Fold]) -> Verdict:
         "left_out": sum(leaks["left_out"] for leaks in leaks_of_folds),
         "looked_for": all(leaks.get("looked_for", True) for leaks in leaks_of_folds),
     }
-    return replace(verdict, per_class=rows, folds=len(folds)).checked(leaks)
+    return replace(verdict, per_class=rows, folds=len(folds), synthetic=_images(folds)).checked(leaks)
+
+
+def _images(folds: Sequence[Fold]) -> dict[str, Any]:
+    """The numbers of images of all folds together."""
+    counts = [fold.verdict.synthetic for fold in folds]
+    rejected: Counter[str] = sum((Counter(each.get("rejected", {})) for each in counts), Counter())
+    total = {name: sum(each.get(name, 0) for each in counts) for name in ("drawn", "accepted", "left_out")}
+    return {**total, "rejected": dict(rejected)}
 
 
 def _together(parts: Sequence[LabelledImages]) -> LabelledImages:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -10,8 +11,10 @@ import numpy.typing as npt
 from augury.images import Codes, LabelledImages
 from augury.intervals import wilson
 from augury.proof.crossed import Effects, effects
+from augury.proof.statistics import holm
 
 Mask = npt.NDArray[np.bool_]
+LEVEL = 0.05
 
 
 def alone(test: LabelledImages, here: Mask) -> tuple[int, int]:
@@ -70,3 +73,54 @@ def recalls(arm: Mask, comparator: Mask, test: LabelledImages, here: Mask) -> di
         recall = float(each.mean())
         row[f"recall_{role}"], row[f"interval_{role}"] = recall, wilson(recall, worth(each, groups))
     return row
+
+
+def differences(
+    arm: Mask, comparator: Mask, test: LabelledImages, subsets: Mapping[int, Mask], most_loss: float | None = None
+) -> dict[int, dict[str, Any]]:
+    """Recalls of both arms on every subset of the test images, with the difference and its corrected interval.
+
+    Parameters
+    ----------
+    arm, comparator
+        bool [S, N], which test images the classifier of each seed classifies correctly.
+    subsets
+        Key, such as the code of a class -> bool [N], its test images; at least one.
+    most_loss
+        If given, each row has `p_no_loss`, the one-sided p-value of a loss of this size or more: a small one rules it out.
+
+    Notes
+    -----
+    Intervals cover seeds and test images and are corrected for the number of subsets (Holm); `level` is their level. `worse`
+    means that the interval lies below zero and that the t test agrees. If a single image differs, the interval alone may be
+    wrong.
+    """
+    gaps = {key: gap(arm, comparator, test, here) for key, here in subsets.items()}
+    p = []
+    for key, effect in gaps.items():
+        count, least = alone(test, subsets[key])
+        p.append(min(1.0, 2 * min(effect.p_below(0), effect.p_above(0))) if count >= least else 1.0)
+    adjusted, levels = holm(p, LEVEL)
+    rows = {}
+    for (key, effect), p_adjusted, level in zip(gaps.items(), adjusted, levels, strict=True):
+        here = subsets[key]
+        low, high = interval(effect, test, here, 1 - level)
+        row = recalls(arm, comparator, test, here) | {"difference": effect.value, "low": low, "high": high}
+        row |= {"level": level, "p_adjusted": p_adjusted, "worse": high < 0 and p_adjusted <= LEVEL}
+        if most_loss is not None:
+            count, least = alone(test, here)
+            row["p_no_loss"] = effect.p_above(-most_loss) if count >= least else 1.0
+        rows[key] = row
+    return rows
+
+
+UNTESTED = (
+    "groups", "recall_comparator", "interval_comparator", "recall_arm", "interval_arm", "difference", "low", "high", "level",
+    "p_adjusted",
+)  # fmt: skip
+"""What a row of `differences` lacks where there is no test image."""
+
+
+def untested() -> dict[str, Any]:
+    """The row of a subset without test images."""
+    return {**dict.fromkeys(UNTESTED), "worse": False}

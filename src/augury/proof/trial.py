@@ -6,6 +6,7 @@ The ratio is the number of synthetic images per real image in training. It is ch
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -15,7 +16,7 @@ import numpy as np
 import torch
 
 from augury.errors import DataError, SettingsError
-from augury.images import AnyImages, LabelledImages, SyntheticImages, as_images
+from augury.images import UNNEEDED, AnyImages, LabelledImages, SyntheticImages, as_images
 from augury.proof import leakage
 from augury.proof.arms import ARMS, OWN
 from augury.proof.cells import Holes, check_sources
@@ -27,9 +28,10 @@ from augury.proof.sequential import looks
 from augury.proof.statistics import least_seeds
 from augury.proof.trainings import NO_HOLES, Trainings
 from augury.randomness import derived_seed
+from augury.sentences import TEST_MORE
 from augury.settings import ProveSettings
 from augury.training import PretrainedBackbone
-from augury.verdict import TEST_MORE, Verdict
+from augury.verdict import Verdict
 
 CHOICE_SEEDS = 3
 """Number of seeds for choosing the ratio on validation. They come from a stream of their own."""
@@ -198,6 +200,7 @@ def prove(
     total += trainings.searches(settings.arms)
     ratio, curve = _chosen(trainings, ratios, validation)
     verdict = _grown(trainings, plan, ratio, curve, sources, test, offset)
+    verdict = replace(verdict, synthetic=count_images(synthetic, left_out))
     return verdict.checked(
         {
             "test_not_seen_by": sorted(seen_hashes),
@@ -205,6 +208,17 @@ def prove(
             "looked_for": settings.near_duplicates != "allow",
         }
     )
+
+
+def count_images(synthetic: SyntheticImages, left_out: int) -> dict[str, Any]:
+    """Count the images of a trial: {drawn, accepted, rejected: {filter: number}, left_out}."""
+    rejected = Counter(reason for reason in synthetic.reasons if reason not in ("", UNNEEDED))
+    return {
+        "drawn": len(synthetic),
+        "accepted": int(synthetic.accepted.sum()),
+        "rejected": dict(rejected),
+        "left_out": left_out,
+    }
 
 
 def holes_of(
@@ -403,10 +417,19 @@ def _grown(
         seeds = tuple(derived_seed(trainings.seed, "trial", i) for i in range(offset, offset + amount))
         for name, measured in results.items():
             measured += trainings.measured(result_name(name, ratio, rare), name, ratio, seeds[len(measured) :], test)
-        margin = trainings.settings.margin
-        train = trainings.train
+        settings = trainings.settings
         verdict = judge(
-            results, seeds, ratio, curve, train, images_by_source, test, level=level, margin=margin, holes=holes
+            results,
+            seeds,
+            ratio,
+            curve,
+            trainings.train,
+            images_by_source,
+            test,
+            level=level,
+            margin=settings.margin,
+            max_class_loss=settings.max_class_loss,
+            holes=holes,
         )
         looks_taken.append({"seeds": amount, "level": level, "outcome": verdict.outcome, "p": verdict.p})
         if verdict.outcome != "underpowered" or verdict.lacking:

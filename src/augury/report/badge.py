@@ -7,18 +7,29 @@ from html import escape
 from pathlib import Path
 
 from augury.report.wording import points
-from augury.verdict import Verdict, worse_cells
+from augury.verdict import Verdict
 
-COLOURS = {"helps": "#0b7d68", "no difference": "#5c6470", "hurts": "#b4361f", "underpowered": "#7a5a00"}
+COLOURS = {
+    "helps": "#0b7d68",
+    "no difference": "#5c6470",
+    "hurts": "#b4361f",
+    "underpowered": "#7a5a00",
+    "not tested": "#8a2f6b",
+}
 CHARACTER = 6.3
 """Approximate mean width in px of a character of Verdana at 11 px."""
 
 
 def label(verdict: Verdict) -> str:
     """The outcome and the difference in a few characters."""
+    kind = "cell" if verdict.cells else "class"
     if verdict.outcome in ("helps", "hurts"):
-        worse = ", a cell worse" if verdict.outcome == "helps" and worse_cells(verdict.cells) else ""
+        if verdict.class_loss:
+            return f"{verdict.outcome} a {kind}"
+        worse = f", a {kind} worse" if verdict.outcome == "helps" and verdict.worse else ""
         return f"{verdict.outcome} {points(verdict.difference)} points{worse}"
+    if verdict.outcome == "not tested":
+        return f"not tested, {verdict.synthetic.get('accepted', 0):,} of {verdict.synthetic.get('drawn', 0):,} accepted"
     return verdict.outcome
 
 

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from augury.report.charts import WIDTH, Chart
-from augury.report.wording import missing, percent, points, short
-from augury.verdict import Verdict, cost
+from augury.report.wording import missing, percent, points
+from augury.sentences import cost, short
+from augury.verdict import Verdict
 
 COLUMNS = 4
 """Most columns of a heat map, to fit on a phone."""

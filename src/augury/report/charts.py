@@ -100,7 +100,13 @@ def arms(verdict: Verdict) -> Chart:
     level = x(means[verdict.comparator])
     for index, (name, values) in enumerate(rows.items()):
         top = 48.0 * index
-        role = "synthetic" if name == verdict.arm else "real" if name == verdict.comparator else "other"
+        role = (
+            "synthetic"
+            if name == verdict.arm and verdict.outcome != "not tested"
+            else "real"
+            if name == verdict.comparator
+            else "other"
+        )
         role_text = {"synthetic": f" · with {verdict.adds}", "real": " · comparator"}.get(role, "")
         chart.add("text", f"label {role}-ink", name + role_text, x=8, y=top + 16)
         _spread(chart, x, values, top + 33, role)

@@ -10,13 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from augury import sentences
 from augury.files import write_text
 from augury.proof.arms import ARMS
-from augury.report import cells, charts, scores, translations, wording
+from augury.report import cells, charts, overview, scores, translations, wording
 from augury.report.copies import copies
 from augury.report.facts import Facts
 from augury.report.pictures import Strip, StripInput, strips
-from augury.verdict import LAYERS, Verdict, of_groups, same
+from augury.sentences import LAYERS, of_groups, same
+from augury.verdict import Verdict
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -72,7 +74,8 @@ TRAINING_CHARTS = [
 ]
 """Title, columns of the log and caption of each chart of the training."""
 FILTERS = (
-    "share", "percent", "points", "detectable", "number", "signed", "duration", "phrase", "short", "pretty", "confidence", "breakable"
+    "share", "percent", "points", "detectable", "number", "signed", "duration", "phrase", "short", "pretty", "confidence", "breakable",
+    "code",
 )  # fmt: skip
 """Functions of `wording` that the templates call by name."""
 UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff\u202a-\u202e\u2066-\u2069]")
@@ -117,7 +120,16 @@ def _context(facts: Facts) -> dict[str, Any]:
         "cells": cells.section(verdict),
         "translations": translations.section(facts),
         "most_each": max((len(each.rows) for each in facts.translations), default=EACH),
-        "headline": wording.headline(verdict.sentence),
+        "question": sentences.question(verdict),
+        "answer": sentences.ANSWERS[verdict.outcome],
+        "effect": sentences.effect(verdict),
+        "lead": wording.lead(verdict),
+        "disagreement": wording.disagreement(verdict),
+        "second": wording.second_answer(verdict),
+        "overview": overview.section(facts),
+        "losses": wording.losses(verdict),
+        "tested": verdict.outcome != "not tested",
+        "generator_warnings": wording.generator_warnings(facts.log),
         "adds": verdict.adds,
         "filtered": _filtered(facts),
         "of_images": verdict.adds != LAYERS,
@@ -215,7 +227,6 @@ def _data(facts: Facts) -> dict[str, Any]:
         "splits": list(counts),
         "rows": [(name, [column[c] for column in counts.values()]) for c, name in enumerate(classes)],
         "totals": [sum(column) for column in counts.values()],
-        "warnings": list(data.get("warnings", ())),
         "notes": dict(data.get("notes", {})),
     }
 
@@ -225,7 +236,7 @@ def _pictures(facts: Facts) -> dict[str, Any]:
     shown = np.sort(np.argsort(facts.train.counts, kind="stable")[:MOST_CLASSES])
     strip_inputs: list[StripInput] = []
     layout: list[tuple[str, str, list[str]]] = []
-    synthetic_noun = "kept synthetic images" if _filtered(facts) else "synthetic images"
+    synthetic_noun = "accepted synthetic images" if _filtered(facts) else "synthetic images"
     for c in shown.tolist():
         name = facts.train.classes[c]
         strip_inputs.append(_strip(facts.train.images, facts.train.labels == c, f"real training images of {name}"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from augury.images import UNNEEDED
 from augury.report.facts import Facts
 from augury.report.pictures import StripInput, strips
 
@@ -11,8 +12,6 @@ BYTES = 800_000
 """Most bytes of these pictures."""
 MOST = 12
 """Most rows of the plan that are shown in pictures."""
-UNNEEDED = "not needed"
-"""The reason of surplus translations, which no filter rejected."""
 
 
 def section(facts: Facts) -> dict[str, Any] | None:

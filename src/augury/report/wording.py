@@ -12,26 +12,31 @@ import numpy as np
 import numpy.typing as npt
 
 from augury.proof.arms import ARMS, NOISE
-from augury.verdict import (
+from augury.sentences import (
+    ANSWERS,
     IMAGES,
     LAYERS,
-    Verdict,
+    advise_testing,
     capitalised,
+    confidence,
     cost,
-    losses,
+    get_worse,
+    name_of,
     of_groups,
+    remedy,
     same,
-    test_more,
-    worse_cells,
+    short,
+    spoken,
 )
-from augury.verdict import points as plain_points
+from augury.sentences import points as plain_points
+from augury.verdict import Verdict
 
 NOTHING = "–"
 MINUS = "−"
 
 FEW = 5
 """With fewer test images than this, a class gives little evidence about other images of it."""
-SIGNS = {"helps": "▲", "no difference": "=", "hurts": "▼", "underpowered": "?"}
+SIGNS = {"helps": "▲", "no difference": "=", "hurts": "▼", "underpowered": "?", "not tested": "!"}
 
 
 def missing(value: Any) -> bool:
@@ -105,13 +110,6 @@ def phrase(value: Any, most: int = 12) -> str:
     return (", ".join(parts[:most]) + more) or "none"
 
 
-def short(name: Any, most: int = 40) -> str:
-    """A name of at most `most` characters; a longer one keeps its beginning and end."""
-    text = str(name)
-    tail = most // 3
-    return text if len(text) <= most else f"{text[: most - tail - 1]}…{text[-tail:]}"
-
-
 def breakable(name: str) -> Any:
     """A name as HTML that may break only after underscores."""
     from markupsafe import Markup, escape
@@ -119,15 +117,104 @@ def breakable(name: str) -> Any:
     return Markup("_<wbr>").join(escape(part) for part in name.split("_"))
 
 
+OPTION = re.compile(
+    r"--[a-z][\w-]*(?: '[^']*'| \w+=[\w.]+)?|\b(?:prove|train|generate|data)\.\w+(?:=[\w.…]+)?|\baugury [a-z]+\b"
+)
+"""Options with their values, settings and commands within a sentence."""
+
+
+def code(text: str) -> Any:
+    """A sentence as HTML with its options, settings and commands set as code; only long ones may break."""
+    from markupsafe import Markup, escape
+
+    pieces, at = [], 0
+    for found in OPTION.finditer(text):
+        kind = ' class="long"' if len(found[0]) > 30 else ""
+        pieces += [escape(text[at : found.start()]), Markup(f"<code{kind}>{{}}</code>").format(found[0])]
+        at = found.end()
+    return Markup("").join([*pieces, escape(text[at:])])
+
+
 def pretty(value: Any) -> str:
     """JSON, indented."""
     return json.dumps(value, indent=2, ensure_ascii=False, default=str)
 
 
-def headline(sentence: str) -> tuple[str, str]:
-    """A verdict's sentence split into the statement and its numbers, with true minus signs."""
-    first, _, rest = signed(sentence).partition(": ")
-    return first, capitalised(rest)
+def lead(verdict: Verdict) -> str:
+    """What stands behind the headline: the interval, p, seeds, test images and the comparator; or why nothing was tested."""
+    if verdict.outcome == "not tested":
+        return f"{capitalised(remedy(verdict))}. Nothing is known about what such images do for a classifier."
+    measured = f"{points(verdict.difference)} points of {verdict.metric}"
+    interval = f"{confidence(verdict.level)} interval {points(verdict.low)} to {points(verdict.high)}"
+    if verdict.outcome == "underpowered" and not verdict.class_loss:
+        first = f"Measured {measured}; the {confidence(verdict.level)} interval is the range above"
+    elif verdict.outcome == "no difference" or verdict.class_loss:
+        first = f"Measured {measured}, {interval}"
+    else:
+        first = capitalised(interval)
+    of = of_groups(verdict.test_n, verdict.test_groups)
+    folds = f" in {verdict.folds} folds" if verdict.folds > 1 else ""
+    return (
+        f"{first}; p = {share(verdict.p)}; {len(verdict.seeds)} paired seeds; {verdict.test_n:,} test images{of}{folds}. Compared with "
+        f"{verdict.comparator}, the best training without them."
+    )
+
+
+def disagreement(verdict: Verdict) -> str:
+    """Why p and the interval seem to disagree; "" where they agree or nothing was tested."""
+    if verdict.outcome == "not tested":
+        return ""
+    level = verdict.looks[-1]["level"] if verdict.looks else 0.05
+    small, apart = verdict.p <= level, verdict.low > 0 or verdict.high < 0
+    if apart and not small:
+        return (
+            f"The interval excludes zero although p is above {number(level)}. p is a test of the signs of {len(verdict.seeds)} "
+            "differences, corrected for the number of arms, so few seeds cannot make it small. A yes or no needs both."
+        )
+    if small and not apart:
+        return (
+            "p is small although the interval includes zero. p asks whether the seeds agree on these test images. The interval also "
+            "covers other test images of the same kind. A yes or no needs both."
+        )
+    if small and verdict.outcome == "no difference":
+        return "p is small because the seeds agree on a difference, but the difference is too small to matter."
+    return ""
+
+
+def losses(verdict: Verdict, most: int = 3) -> str:
+    """The classes (cells) that get significantly worse, with recall before and after; "" where none does."""
+    rows = [row for row in verdict.rows if row.get("worse")]
+    if not rows or verdict.outcome == "not tested":
+        return ""
+    named = [
+        f"{spoken(name_of(row))} from {percent(row['recall_comparator'])} to {percent(row['recall_arm'])} recall (change "
+        f"{points(row['low'])} to {points(row['high'])} points)"
+        for row in sorted(rows, key=lambda row: float(row["difference"]))[:most]
+    ]
+    more = f"; and {len(rows) - most} more" if len(rows) > most else ""
+    kind = "cells" if verdict.cells else "classes"
+    return (
+        f"{capitalised(get_worse(verdict).replace(' worse', ' significantly worse'))}: {'; '.join(named)}{more}. Intervals are corrected "
+        f"for the number of {kind} (Holm)."
+    )
+
+
+def generator_warnings(log: Sequence[Mapping[str, Any]]) -> list[str]:
+    """What the final check found wrong with the generator that drew the images."""
+    return [text for row in log for text in row.get("used", {}).values()]
+
+
+def second_answer(verdict: Verdict) -> tuple[str, str] | None:
+    """(answer, effect) on starting from the discriminator's layers; None where no arm did, or the verdict is about them."""
+    row = verdict.initialisation
+    if row is None:
+        return None
+    numbers = (
+        f"{points(row['difference'])} points, {confidence(row['level'])} interval {points(row['low'])} to {points(row['high'])}, "
+        f"p = {share(row['p_adjusted'])}, compared with {row['against']}."
+    )
+    small = " This is less than the margin that counts." if abs(row["difference"]) < verdict.margin else ""
+    return ANSWERS[row["outcome"]], numbers + (small if row["outcome"] in ("helps", "hurts") else "")
 
 
 def cell_results(verdict: Verdict) -> list[str]:
@@ -138,11 +225,6 @@ def cell_results(verdict: Verdict) -> list[str]:
         f"The trial measures {verdict.metric}, where every class counts equally. A classifier that merely predicts one class more "
         "often gains in the empty cell and loses in its neighbour, so it gains nothing here."
     ]
-    if rows := worse_cells(verdict.cells):
-        said.append(
-            f"Weigh this loss before you use the {verdict.adds}: {signed(losses(rows))}. The intervals are corrected for the number of "
-            "cells."
-        )
     said.append(signed(cost(verdict)))
     few = [row["cell"] for row in verdict.cells if row["test"] < FEW or (row["groups"] or FEW) < FEW]
     if few:
@@ -156,16 +238,18 @@ def cell_results(verdict: Verdict) -> list[str]:
 
 def meaning(verdict: Verdict) -> list[str]:
     """What the verdict's outcome means, in a few plain sentences."""
-    if verdict.ratio == 0 and verdict.adds != LAYERS:
-        said = [
-            f"No synthetic image was shown, so the arm {verdict.arm} was trained without any. Its difference shows only how "
-            "much nearly identical trainings vary.",
-            f"Leave the synthetic images out and train as in the arm {verdict.comparator}.",
+    if verdict.outcome == "not tested":
+        return [
+            f"No synthetic image was shown, so the arm {verdict.arm} was trained without any. Its difference shows only how much nearly "
+            "identical trainings vary.",
+            f"Until there are images to test, train as in the arm {verdict.comparator}.",
         ]
-    elif verdict.outcome == "underpowered":
-        said = _underpowered(verdict)
-    else:
-        said = _settled(verdict)
+    said = _underpowered(verdict) if verdict.outcome == "underpowered" else _settled(verdict)
+    if verdict.worse and verdict.outcome == "helps":
+        said.append(
+            f"Weigh this loss before you use the {verdict.adds}. Intervals of a {'cell' if verdict.cells else 'class'} are corrected for "
+            "their number. The setting prove.max_class_loss makes a limit part of the answer."
+        )
     said += cell_results(verdict)
     if earlier := verdict.earlier_seeds:
         said.append(
@@ -178,16 +262,21 @@ def meaning(verdict: Verdict) -> list[str]:
 
 def _underpowered(verdict: Verdict) -> list[str]:
     seeds, least = len(verdict.seeds), verdict.least_seeds
+    if verdict.class_loss:
+        return [
+            "Averaged over the classes the images help, but the limit that you set for a single class is not shown to hold.",
+            f"{capitalised(remedy(verdict))}.",
+        ]
     if lacking := verdict.lacking:
         return [
             f"No outcome other than 'underpowered' is possible, whatever the difference: {lacking}.",
-            f"{test_more(verdict)}.",
+            f"{advise_testing(verdict)}.",
         ]
     if crude := verdict.coarse:
         return [
             f"The tested images rule out a difference that matters, but images that were not tested may still show one: {crude}. "
             "Two trainings that agree on every test image of a class may differ on up to three of as many others (the rule of three).",
-            f"{test_more(verdict)}.",
+            f"{advise_testing(verdict)}.",
         ]
     if seeds < least:
         return [
@@ -196,25 +285,21 @@ def _underpowered(verdict: Verdict) -> list[str]:
             f"Run the trial again with at least {least} seeds before you use the {verdict.adds} or leave them out.",
         ]
     if verdict.low > 0 or verdict.high < 0:
-        first = (
-            "The interval excludes zero, but the sign-flip test or the comparison with the matched control does not agree. "
-            "Augury gives an outcome other than 'underpowered' only when they agree."
-        )
+        first = "An answer needs the interval, the sign-flip test and the comparison with the matched control to agree, and they do not."
     elif -verdict.margin < verdict.low and verdict.high < verdict.margin:
         first = (
-            f"The interval, {points(verdict.low)} to {points(verdict.high)} points, lies within {points(verdict.margin)[1:]} "
-            "points. However, the comparator was chosen as the best of several arms on these images. Corrected for that choice, such a "
+            f"The interval lies within {100 * verdict.margin:g} points. However, the comparator was chosen as the best of several arms on these images. Corrected for that choice, such a "
             f"gain is not ruled out (p = {number(verdict.p_no_gain)}), or such a loss against the matched control is not."
         )
     else:
         first = (
-            f"The interval, {points(verdict.low)} to {points(verdict.high)} points, excludes neither zero nor a "
-            f"difference of {points(verdict.margin)[1:]} points, which would matter. It is compatible with a gain and with none."
+            f"The interval excludes neither zero nor a difference of {100 * verdict.margin:g} points, which would matter. It is "
+            "compatible with a gain and with none."
         )
     if verdict.seeds_needed is None:
         second = (
             "More seeds would not settle it, because these few test images vary too much. About "
-            f"{verdict.images_needed:,} test images would. {test_more(verdict)}."
+            f"{verdict.images_needed:,} test images would. {advise_testing(verdict)}."
         )
     else:
         second = (
@@ -230,7 +315,7 @@ def _underpowered(verdict: Verdict) -> list[str]:
 
 
 def _settled(verdict: Verdict) -> list[str]:
-    per_hundred, matters = number(abs(round(100 * verdict.difference, 1))), points(verdict.margin)[1:]
+    per_hundred, matters = number(abs(round(100 * verdict.difference, 1))), f"{100 * verdict.margin:g}"
     small = abs(verdict.difference) < verdict.margin
     subject = verdict.adds if verdict.adds != LAYERS else f"the {LAYERS}"
     other, run = verdict.matched_control["against"], "RUN/fold-1" if verdict.folds > 1 else "RUN"
@@ -251,6 +336,11 @@ def _settled(verdict: Verdict) -> list[str]:
     where = "classes weighted equally" + verdict.metric.removeprefix("balanced accuracy")
     if verdict.cells:
         use = f"Train as the arm {verdict.arm} does: {ARMS[verdict.arm].note.removeprefix('holes: ')}."
+    if verdict.class_loss:
+        return [
+            "Averaged over the classes the images help, but one class loses more than the limit that you set.",
+            f"Train as in the arm {verdict.comparator}, or generate images for the classes that do not lose.",
+        ]
     return {
         "helps": [
             f"About {per_hundred} more test {images} classified correctly than after the best training without {subject} ({where}). "
@@ -296,8 +386,3 @@ def _caution(verdict: Verdict) -> list[str]:
                 f"Interpret with caution: {listed} {'has' if len(names) == 1 else 'have'} fewer than {FEW} {unit}."
             )
     return said
-
-
-def confidence(level: float) -> str:
-    """One minus `level` as a percentage: "95 %"."""
-    return f"{100 * (1 - level):.3g} %"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from statistics import mean
 from typing import Any
 
@@ -139,6 +139,21 @@ def findings(rows: Rows, rule: Recipe, progress: float) -> dict[str, str]:
     due = {name for name in FINDINGS if _passed(BEGUN if name in EARLY else SETTLED, progress, rows)} - said
     results = {name: check(rows, rule) for name, check in FINDINGS.items() if name in due}
     return {name: text for name, text in results.items() if text is not None}
+
+
+def check_used(row: Mapping[str, Any], rule: Recipe, steps: int) -> dict[str, str]:
+    """Check the generator that a training returns, however short it was: name -> sentence.
+
+    `row` is the row of the log that evaluated it. One evaluation suffices, because there is no later one.
+    """
+    alike: Rows = [dict(row)] * 3
+    results = {name: FINDINGS[name](alike, rule) for name in ("collapsed", "narrow", "repeated", "unmoved", "inverted")}
+    few = (
+        f"; it was trained for {steps:,} steps, and the recipe's default is {rule.steps:,}"
+        if steps < rule.steps
+        else ""
+    )
+    return {name: text + few for name, text in results.items() if text is not None}
 
 
 def _passed(least: tuple[float, int], progress: float, rows: Rows) -> bool:

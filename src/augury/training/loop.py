@@ -21,7 +21,7 @@ from augury.training import checkpoints
 from augury.training.card import Card
 from augury.training.checkpoint_manager import CheckpointManager
 from augury.training.devices import out_of_memory, placed, prepare
-from augury.training.health import findings
+from augury.training.health import check_used, findings
 from augury.training.plan import Plan, drop_labels, set_up
 from augury.training.recovery import Recovery
 from augury.training.source_sampler import SourceSampler, sampler
@@ -142,6 +142,7 @@ def train_plan(
                 _sample_sheet(_drawing(manager, data, step), data, folder)
     if step < plan.steps:
         on_event(manager.end(step))
+    _check_used(manager, step, on_event)
     return _chosen(manager, data)
 
 
@@ -156,6 +157,22 @@ def _noted(
     for text in wrong.values():
         on_event(text)
     manager.note(step, row | ({"warnings": wrong} if wrong else {}))
+
+
+def _check_used(manager: CheckpointManager, step: int, on_event: Callable[[str], None]) -> None:
+    """Report what is wrong with the generator that is returned, and store it in the row of the log that evaluated it."""
+    rows = [row for row in manager.rows if "spread" in row]
+    row = next(
+        (row for row in rows if manager.best is not None and row["step"] == manager.best[0]), rows[-1] if rows else {}
+    )
+    if not row or "used" in row:
+        return
+    wrong = check_used(row, manager.plan.rule, manager.plan.steps)
+    if wrong:
+        row["used"] = wrong
+        manager.save(step)
+        for text in wrong.values():
+            on_event(f"the generator in use (step {row['step']}): {text}")
 
 
 def _judged(
