@@ -72,7 +72,7 @@ class DataSettings(Settings):
     )
     format: str | None = Field(
         None,
-        description="read the path as npz, idx, cifar, imagefolder, pixels (a .csv of pixel values), csv, parquet, tar or folder; null: detected",
+        description="read the path as npz, idx, cifar, imagefolder, stylegan, pixels (a .csv of pixel values), csv, parquet, tar or folder; null: detected",
     )
     columns: dict[str, str] = Field(
         default_factory=dict,
@@ -94,6 +94,14 @@ class DataSettings(Settings):
     )
     root: str | None = Field(
         None, description="folder that the paths in a .csv are relative to; null: that of the .csv"
+    )
+    class_folder: int | None = Field(
+        None,
+        description="folders: which one names the class, 1: the outermost below the split, -1: the one that holds the image; null: 1, "
+        "unless that is unclear",
+    )
+    follow_links: str | None = Field(
+        None, description="folder outside the data into which links may lead, such as a shared pool of images"
     )
     window: Literal["file", "percentile"] | tuple[float, Annotated[float, Field(gt=0)]] = Field(
         "file",
@@ -152,6 +160,8 @@ READING = (
     "group",
     "split",
     "root",
+    "class_folder",
+    "follow_links",
     "window",
     "stretch",
     "bins",

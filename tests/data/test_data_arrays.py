@@ -225,8 +225,8 @@ def test_object_arrays_are_refused_without_unpickling(tmp_path: Path) -> None:
         ({"image": GREY, "images": GREY, "labels": LABELS}, "holds both 'image' and 'images'"),
         ({"images": GREY, "labels": LABELS, "groups": LABELS[:2]}, r"groups have shape \[2\], but there are 6 images"),
         (
-            {"images": GREY, "labels": LABELS, "split": ["train", "dev"] * 3},
-            "split holds 'dev'; write train, validation or",
+            {"images": GREY, "labels": LABELS, "split": ["train", "early"] * 3},
+            "split holds 'early'; write train, validation or",
         ),
         ({"images": GREY, "labels": LABELS, "split": LABELS * 3}, "split holds '3'"),
         ({"images": np.full((6, 5, 7), np.nan), "labels": LABELS}, "image 0 holds NaN"),

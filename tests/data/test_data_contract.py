@@ -38,7 +38,7 @@ def test_each_format_reads_with_one_call(tmp_path: Path, kind: str) -> None:
             image_files.LABELS[i] if data.classes == ("cat", "dog") else str(image_files.CODES[i]) for i in range(6)
         ]
         expected = {(label, image_files.GREY[i].tobytes()) for i, label in enumerate(order)}
-        if kind != "fits":  # whose brightness is stretched
+        if not kind.startswith("fits"):  # whose brightness is stretched
             assert {(data.classes[c], x.tobytes()) for c, x in zip(data.labels, data.images, strict=True)} == expected
 
 

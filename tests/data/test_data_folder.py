@@ -78,11 +78,13 @@ def test_hidden_foreign_and_outside_files_are_counted_not_read(pets: Pets, tmp_p
     (root / "cats" / "9.png").symlink_to(tmp_path / "elsewhere" / "9.png")
     (root / "owls").symlink_to(tmp_path / "elsewhere")
     (root / "dogs" / "again").symlink_to(root / "dogs")
-    data = load(root)
-    assert data.counts.tolist() == [4, 4]
+    with pytest.raises(DataError, match=r"this class folder: 'owls' \(1 links that lead outside\)"):
+        load(root)
+    data = load(root, on_bad="skip")
+    assert data.counts.tolist() == [4, 4] and data.notes["empty_classes"] == {"owls": "1 links that lead outside"}
     assert data.notes["ignored"] == {
         "hidden": 2, "images directly in the root": 1, "links in a loop": 1, "links that lead outside": 2,
-        "not image files": 1,
+        ".txt": 1,
     }  # fmt: skip
 
 

@@ -74,7 +74,7 @@ def test_percentiles_where_no_window_is_reported(tmp_path: Path, facts: dict[str
 
 @pytest.mark.usefixtures("medical")
 def test_another_window_is_another_entry_of_the_cache(tmp_path: Path) -> None:
-    path = pair(tmp_path, dicom_file(RAMP, WindowCenter=1000, WindowWidth=800))
+    path = pair(tmp_path / "in", dicom_file(RAMP, WindowCenter=1000, WindowWidth=800))
     assert (
         load(path).fingerprint != load(path, window="percentile").fingerprint != load(path, window=(9, 9)).fingerprint
     )

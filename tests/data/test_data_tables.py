@@ -131,7 +131,7 @@ def test_each_bad_row_is_named_or_left_out(tmp_path: Path, name: str) -> None:
         (b"path,label\n\xff\xfe,1\n", r"is not UTF-8 text \(byte"),
         (b'path,label\n"x,1\n', "is not a table"),
         (b",".join(b"%d" % i for i in range(2000)) + b"\n1\n", "has 2,000 columns, but at most 1,000"),
-        (b"path,label,split\n0.png,a,dev\n", r"0.png: is in the split 'dev'; write train"),
+        (b"path,label,split\n0.png,a,early\n", r"0.png: is in the split 'early'; write train"),
         (b"path,label,group\n0.png,a,\n", "has no 'group'; give it one"),
     ],
 )
@@ -191,7 +191,7 @@ def test_imagefolder_with_parts_and_labels_by_folder(tmp_path: Path, kind: str) 
 def test_imagefolder_says_what_is_amiss(tmp_path: Path) -> None:
     written(tmp_path, {f"{i}.png": png(i) for i in range(6)})
     metadata(tmp_path, "csv", [{"file_name": f"{i}.png", "label": LABELS[i]} for i in range(5)])
-    assert load(tmp_path).notes["ignored"] == {"images that no row names": 1, "not image files": 1}
+    assert load(tmp_path).notes["ignored"] == {"images that no row names": 1}
     written(tmp_path, {"metadata.jsonl": b'{"file_name": "5.png"}\n[]\n'})
     with pytest.raises(DataError, match="differ in the column 'label'"):
         load(tmp_path)

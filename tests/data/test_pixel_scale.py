@@ -106,8 +106,8 @@ def test_a_fourth_band_is_opacity_where_the_file_says_so(tmp_path: Path, dtype: 
 
 def test_undeclared_opacity_on_request(tmp_path: Path) -> None:
     bands = RANDOM.integers(0, 256, (6, 9, 7, 4)).astype(np.uint8)
-    folder(tmp_path, lambda x: tiff(x, photometric=2), bands)
-    flat = load(tmp_path, transparency="black")
+    folder(tmp_path / "data", lambda x: tiff(x, photometric=2), bands)
+    flat = load(tmp_path / "data", transparency="black")
     first = flat.images[flat.names.index("a/0.tif")]
     assert np.abs(first - (bands[0, ..., :3] * (bands[0, ..., 3:] / 255)).transpose(2, 0, 1)).max() <= 1
 

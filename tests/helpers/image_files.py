@@ -175,6 +175,31 @@ def fits(root: Path) -> Path:
     return written(root, {f"{c}/{i}.fits": fits_file(GREY[i].astype(np.float32)) for i, c in enumerate(LABELS)})
 
 
+def fits_gzipped(root: Path) -> Path:
+    return written(
+        root, {f"{c}/{i}.fits.gz": gzip.compress(fits_file(GREY[i].astype(np.float32))) for i, c in enumerate(LABELS)}
+    )
+
+
+def fits_tiled(root: Path) -> Path:
+    from astropy.io import fits
+
+    files = {}
+    for i, c in enumerate(LABELS):
+        file = io.BytesIO()
+        fits.HDUList([fits.PrimaryHDU(), fits.CompImageHDU(GREY[i].astype(np.int16))]).writeto(file)
+        files[f"{c}/{i}.fits.fz"] = file.getvalue()
+    return written(root, files)
+
+
+def stylegan(root: Path) -> Path:
+    """StyleGAN's numbered folders are shards, not classes."""
+    names = [f"{i // 2:05d}/img{i:08d}.png" for i in range(6)]
+    labels = [[name, int(code)] for name, code in zip(names, CODES, strict=True)]
+    files = {name: png(i) for i, name in enumerate(names)}
+    return written(root, {**files, "dataset.json": json.dumps({"labels": labels}).encode()})
+
+
 MAKERS: dict[str, tuple[str, Callable[[Path], Path], str]] = {
     "folder": ("folder", folder, ""),
     "npz": ("npz", npz, ""),
@@ -190,5 +215,8 @@ MAKERS: dict[str, tuple[str, Callable[[Path], Path], str]] = {
     "parquet": ("parquet", parquet, "pyarrow"),
     "dicom": ("folder", dicom, "pydicom"),
     "fits": ("folder", fits, "astropy"),
+    "fits.gz": ("folder", fits_gzipped, "astropy"),
+    "fits.fz": ("folder", fits_tiled, "astropy"),
+    "stylegan": ("stylegan", stylegan, ""),
 }
 """Name -> the format it is read as, who makes it, the package that it needs."""

@@ -180,6 +180,7 @@ def facts(
                 "shape": list(train.shape),
                 "classes": list(names),
                 "counts": parts,
+                "warnings": ["30 files were skipped: 30 .heic (convert to JPEG or PNG)"],
                 "notes": {"resizing": "native, not resized", "skipped": [f"broken-{i}.png" for i in range(20)]},
             },
         },

@@ -25,6 +25,11 @@ def svgs(html):
     return [ET.fromstring(found) for found in re.findall(r"<svg.*?</svg>", html, re.S)]
 
 
+def test_skipped_files_are_on_the_page():
+    page = Page(render(facts()))
+    assert "30 files were skipped: 30 .heic (convert to JPEG or PNG)" in words(page.text["data"])
+
+
 def test_the_page_is_complete_in_itself():
     html = render(facts())
     page = Page(html)

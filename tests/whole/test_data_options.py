@@ -11,11 +11,12 @@ import pytest
 from typer.testing import CliRunner
 
 import augury
+from augury.cli import console
 from augury.cli.commands import app
 from augury.cli.options import DATA, reads
 from augury.errors import SettingsError
 from augury.pipeline.augmented_copies import copies
-from augury.pipeline.inputs import describe_data, images_of
+from augury.pipeline.inputs import Callbacks, describe_data, images_of
 from augury.pipeline.run_folder import Run
 from augury.settings import READING, RunSettings
 
@@ -141,11 +142,12 @@ def test_a_format_that_is_not_written_is_refused_before_anything_is_done(people:
 
 
 @pytest.mark.parametrize(
-    "asked", [{"columns": {"label": "y"}}, {"attributes": ("pose",)}, {"root": "."}, {"format": "csv"}]
+    "asked",
+    [{"columns": {"label": "y"}}, {"attributes": ("pose",)}, {"root": "."}, {"format": "csv"}, {"class_folder": 2}],
 )
 def test_settings_that_images_in_memory_cannot_heed_are_refused(asked: dict[str, Any]) -> None:
     data = augury.data.from_arrays(np.zeros((4, 3, 3), np.uint8), [0, 1, 0, 1])
-    with pytest.raises(SettingsError, match="images in memory have no columns, root or format"):
+    with pytest.raises(SettingsError, match="images in memory have no columns, root, format, folders or links"):
         images_of(data, RunSettings(data=asked))
     assert images_of(data, RunSettings()) is data
 
@@ -158,3 +160,22 @@ def test_a_run_does_not_record_a_name_for_each_copied_image() -> None:
         output == {"policy": "natural", "flips": None, "seed": 0, "data": data.fingerprint}
         and made.notes["copies"]["of"]
     )
+
+
+def test_a_run_records_and_reports_skipped_files(tmp_path: Path) -> None:
+    from PIL import Image
+
+    for i in range(24):
+        (tmp_path / "in" / "ab"[i % 2]).mkdir(parents=True, exist_ok=True)
+        Image.fromarray(PIXELS[i]).save(tmp_path / "in" / "ab"[i % 2] / f"{i}.png")
+    (tmp_path / "in" / "c").mkdir()
+    (tmp_path / "in" / "c" / "0.HEIC").write_bytes(b"x")
+    with pytest.raises(augury.errors.DataError, match=r"this class folder: 'c' \(1 \.heic\)"):
+        augury.run(tmp_path / "in", tmp_path / "r", until="split")
+    notes: list[str] = []
+    run = augury.run(
+        tmp_path / "in", tmp_path / "r", until="split", on_bad="skip", callbacks=Callbacks(note=notes.append)
+    )
+    assert notes[0] == "1 file was skipped: 1 .heic (convert to JPEG or PNG)" and "'c' (1 .heic)" in notes[1]
+    assert run.metadata["data"]["warnings"] == notes[:2]
+    assert console.skipped(run) == {"skipped": {".heic": 1}, "empty_classes": {"c": "1 .heic"}}

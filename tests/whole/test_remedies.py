@@ -162,6 +162,21 @@ def large(root: Path) -> Path:
     return root / "large"
 
 
+def twice_the_names(root: Path) -> Path:
+    for i in range(N):
+        saved(root / "plants" / ("oak", "elm")[i % 2] / ("leaf", "bark")[i // 2 % 2] / f"{i}.png", noise(12, 12))
+    return root / "plants"
+
+
+def linked(root: Path) -> Path:
+    for i in range(N):
+        saved(root / "pool" / f"{i}.png", noise(12, 12))
+        place = root / "links" / "ab"[i % 2] / f"{i}.png"
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.symlink_to(root / "pool" / f"{i}.png")
+    return root / "links"
+
+
 PIXELS = ("--features", "pixels", "--scores", "fd", "--baseline", "none")
 SPLIT, LOOK = ("split", "-o", "OUT"), ("inspect",)
 ROWS: dict[str, tuple[Callable[[Path], Path], tuple[str, ...], str, list[list[str]]]] = {
@@ -212,6 +227,10 @@ ROWS: dict[str, tuple[Callable[[Path], Path], tuple[str, ...], str, list[list[st
     "groups": (people, LOOK, "20 groups, each kept in one part", [["--group", "none"]]),
     "an attribute of numbers": (ages, LOOK, "all of them numbers", [["--bins", "age=3"]]),
     "the same as a condition": (ages, (*LOOK, "--condition", "age"), "a translator needs a few categories", [["--bins", "age=2"]]),
+    "inner folders of the same names": (
+        twice_the_names, LOOK, "unclear which are the classes", [["--class-folder", "1"], ["--class-folder", "2"]],
+    ),
+    "links out of the folder": (linked, LOOK, "links that lead outside", [["--follow-links", "IN/pool"]]),
     "large images": (large, LOOK, "are used at 64 x 64", [["--size", "80"]]),
 }  # fmt: skip
 """The situation -> what makes the data, the command, a part of the text, and the remedies that the text names."""

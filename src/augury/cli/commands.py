@@ -185,7 +185,8 @@ def way(
         console.tell(run, as_json)
     else:
         synthesizer_path = str(run / "synthesizer")
-        typer.echo(json.dumps({"run": str(run.path), "synthesizer": synthesizer_path}) if as_json else synthesizer_path)
+        facts = {"run": str(run.path), "synthesizer": synthesizer_path, **console.skipped(run)}
+        typer.echo(json.dumps(facts) if as_json else synthesizer_path)
 
 
 def _cross_validated(

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+SKIPPED = {"skipped": "ignored", "empty_classes": "empty_classes"}
+"""Names in the JSON of several commands -> notes about files that were not read."""
 TABLES = 3
 """Most tables of cells that are shown by default."""
 
@@ -57,6 +59,12 @@ def _clock(seconds: float) -> str:
     return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"
 
 
+def skipped(run: Run) -> dict[str, Any]:
+    """What the JSON of a run says about files that were not read: their counts, and classes without images."""
+    notes = run.metadata.get("data", {}).get("notes", {})
+    return {name: notes.get(note, {}) for name, note in SKIPPED.items()}
+
+
 def tell(run: Run, as_json: bool) -> None:
     """Print a finished run: verdict, arms, and the paths of the data set and the report."""
     from augury.exports import place
@@ -66,7 +74,9 @@ def tell(run: Run, as_json: bool) -> None:
     if into and not run.read("target")["test"]:  # no target image has a label; any verdict is of an earlier target
         kept_classes = run.read("generation").get("kept_classes")
         if as_json:
-            typer.echo(json.dumps({"run": str(run.path), "verdict": None, "kept_classes": kept_classes}))
+            typer.echo(
+                json.dumps({"run": str(run.path), "verdict": None, "kept_classes": kept_classes, **skipped(run)})
+            )
         else:
             advice = kept_classes["sentence"] if kept_classes else "No image was translated."
             typer.echo(
@@ -75,7 +85,7 @@ def tell(run: Run, as_json: bool) -> None:
         return
     result = run.verdict
     if as_json:
-        typer.echo(json.dumps({"run": str(run.path), "verdict": result.as_dict()}))
+        typer.echo(json.dumps({"run": str(run.path), "verdict": result.as_dict(), **skipped(run)}))
         return
     verdict(result)
     typer.echo(f"\n  data set  {dataset_path}\n  report    {run / 'report.html'}")

@@ -106,7 +106,7 @@ def split(
     """
     import numpy as np
 
-    from augury.data import cautions
+    from augury.data import cautions, skipped_lines
     from augury.exports import ARRAYS, named, writer
     from augury.files import refuse_within
     from augury.pipeline.inputs import load_splits
@@ -123,7 +123,12 @@ def split(
     done = write(output, splits, originals=originals, link=False, force=force)
     assert splits.split is not None
     count = np.bincount(splits.split, minlength=len(SPLITS)).tolist()
-    _print_summary({"data_set": str(output), **dict(zip(SPLITS, count, strict=True))}, done, as_json)
+    for line in skipped_lines(splits):
+        typer.echo(line, err=True)
+    summary = {"data_set": str(output), **dict(zip(SPLITS, count, strict=True))}
+    if as_json:
+        summary |= {name: splits.notes.get(note, {}) for name, note in console.SKIPPED.items()}
+    _print_summary(summary, done, as_json)
 
 
 @reads

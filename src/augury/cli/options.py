@@ -87,6 +87,8 @@ Chosen = Annotated[str | None, setting("data.attributes", "--attributes")]
 Group = Annotated[str | None, setting("data.group")]
 Split = Annotated[str | None, setting("data.split")]
 Root = Annotated[Path | None, setting("data.root")]
+ClassFolder = Annotated[int | None, setting("data.class_folder")]
+FollowLinks = Annotated[Path | None, setting("data.follow_links")]
 Window = Annotated[str | None, setting("data.window")]
 Stretch = Annotated[str | None, setting("data.stretch")]
 Bins = Annotated[list[str] | None, setting("data.bins", "--bins")]
@@ -161,6 +163,8 @@ DATA: dict[str, tuple[str, Any, Callable[[Any], Any]]] = {
     "group": ("group", Group, str),
     "split": ("split", Split, str),
     "root": ("root", Root, lambda path: str(path.resolve())),
+    "class_folder": ("class_folder", ClassFolder, int),
+    "follow_links": ("follow_links", FollowLinks, lambda path: str(path.resolve())),
     "window": ("window", Window, _window),
     "stretch": ("stretch", Stretch, str),
     "bins": ("bins", Bins, lambda texts: {name: value(n) for name, n in (pair("--bins", text) for text in texts)}),

@@ -3,7 +3,8 @@
 from augury.data.bins import binned
 from augury.data.cautions import cautions
 from augury.data.contact_sheet import beside, draw_contact_sheet, picture_sheet
-from augury.data.decoding.label_encoding import finished, regrouped
+from augury.data.decoding.label_encoding import composed, finished, regrouped
+from augury.data.decoding.skipped import plain_name, skipped_lines
 from augury.data.embedded import SAMPLES, STRIPED, sample
 from augury.data.formats.arrays import from_arrays
 from augury.data.loading import FORMATS, load, pictures
@@ -26,6 +27,7 @@ __all__ = [
     "binned",
     "cautions",
     "census",
+    "composed",
     "copied",
     "draw_contact_sheet",
     "effective_number",
@@ -39,11 +41,13 @@ __all__ = [
     "merged",
     "picture_sheet",
     "pictures",
+    "plain_name",
     "read_target",
     "read_unlabelled",
     "regrouped",
     "sample",
     "shared",
+    "skipped_lines",
     "split",
     "with_unlabelled",
 ]

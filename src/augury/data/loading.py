@@ -24,6 +24,7 @@ from augury.data.formats import (
     npz,
     parquet,
     pixel_table,
+    stylegan,
     tar,
     torch_dataset,
 )
@@ -87,6 +88,13 @@ FORMATS = (
         imagefolder.recognises,
         imagefolder.read,
         columns=True,
+    ),
+    Format(
+        "stylegan",
+        "a folder with StyleGAN's dataset.json",
+        "labels of dataset.json",
+        stylegan.recognises,
+        stylegan.read,
     ),
     Format(
         "pixels",
@@ -158,6 +166,8 @@ def load(
     window: Window = "file",
     stretch: Stretch = "asinh",
     bins: Mapping[str, int] | None = None,
+    class_folder: int | None = None,
+    follow_links: str | os.PathLike[str] | None = None,
     transparency: Transparency | None = None,
 ) -> LabelledImages:
     """Load labelled images from a path, arrays (X, y), a torch Dataset, or an embedded sample.
@@ -194,6 +204,10 @@ def load(
     bins : mapping of str to int, optional
         {data.bins}
         The bins are called "0–29", "30–54", "55–116".
+    class_folder : int, optional
+        {data.class_folder}
+    follow_links : path, optional
+        {data.follow_links}
     transparency : {"white", "black", "ignore"}, optional
         {data.transparency}
 
@@ -229,6 +243,8 @@ def load(
         split=split,
         format=format,
         bins=bins,
+        class_folder=class_folder,
+        follow_links=follow_links,
         transparency=transparency,
     )
     data = binned(_read(path, options, format), bins or {})
@@ -260,6 +276,8 @@ def _read(
         _refuse_group(f"{source}: the format '{file_format.name}'", options)
     if options.root is not None and file_format.name != "csv":
         raise SettingsError(f"{source}: the format '{file_format.name}' knows no root; leave it out")
+    if options.class_folder is not None and file_format.name not in ("folder", "tar"):
+        raise SettingsError(f"{source}: the format '{file_format.name}' has no class folders; leave class_folder out")
     return file_format.reads(source, options)
 
 
@@ -273,6 +291,7 @@ def pictures(
     window: Window = "file",
     stretch: Stretch = "asinh",
     columns: Mapping[str, str] | None = None,
+    follow_links: str | os.PathLike[str] | None = None,
     transparency: Transparency | None = None,
 ) -> LabelledImages:
     """Load images to be judged, with or without labels, from any format that `load` reads.
@@ -290,6 +309,8 @@ def pictures(
         As in `load`.
     columns : mapping of str to str, optional
         As in `load`; ignored where the format has no columns.
+    follow_links : path, optional
+        As in `load`.
 
     Returns
     -------
@@ -312,6 +333,7 @@ def pictures(
         window=window,
         stretch=stretch,
         columns=columns,
+        follow_links=follow_links,
         transparency=transparency,
     )
     return file_format.reads(source, replace(options, labelled=False, native=LARGEST))
@@ -327,8 +349,14 @@ def _refuse_columns(subject: str, options: LoadOptions) -> None:
 
 
 def _refuse_path_options(subject: str, options: LoadOptions, format: str | None) -> None:
-    if options.root is not None or format is not None:
-        raise SettingsError(f"{subject} lies at no path; leave {'root' if format is None else 'format'} out")
+    for name, value in {
+        "format": format,
+        "root": options.root,
+        "class_folder": options.class_folder,
+        "follow_links": options.follow_links,
+    }.items():
+        if value is not None:
+            raise SettingsError(f"{subject} lies at no path; leave {name} out")
 
 
 def _refuse_group(subject: str, options: LoadOptions) -> None:

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from augury.data.cautions import cautions, missing
 from augury.data.cells import numeric, tables
 from augury.data.decoding.load_options import OnBad
+from augury.data.decoding.skipped import skipped_lines
 from augury.data.loading import load
 from augury.data.long_tail import effective_number
 from augury.data.near_duplicates import Clusters, find_near_duplicates, identical
@@ -55,6 +56,10 @@ class Census:
         Images per original colour mode.
     unreadable
         File and reason of each image that was left out.
+    skipped
+        Number of files that were not read, by extension or reason.
+    empty_classes
+        Class folders and classes without an image -> what lies there.
     duplicates
         Groups of names whose pixels are identical after loading.
     across_parts
@@ -94,6 +99,8 @@ class Census:
     near_duplicates: tuple[tuple[str, ...], ...]
     near_across_parts: tuple[tuple[str, ...], ...]
     advice: tuple[str, ...]
+    skipped: Mapping[str, int] = field(default_factory=dict)
+    empty_classes: Mapping[str, str] = field(default_factory=dict)
     groups: int = 0
     attributes: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     cells: Mapping[str, tuple[Mapping[str, Any], ...]] = field(default_factory=dict)
@@ -195,6 +202,8 @@ def census(data: LabelledImages, *, flips: bool | None = None, condition: tuple[
         sizes=_sizes(data.notes.get("original_sizes", {})),
         modes=dict(data.notes.get("original_modes", {})),
         unreadable=tuple(data.notes.get("skipped", ())),
+        skipped=dict(data.notes.get("ignored", {})),
+        empty_classes=dict(data.notes.get("empty_classes", {})),
         duplicates=_named(data, twins),
         across_parts=_named(data, _torn(twins, data.split)),
         conflicting=_named(data, _torn(twins, data.labels)),
@@ -210,7 +219,7 @@ def census(data: LabelledImages, *, flips: bool | None = None, condition: tuple[
         clusters=tuple(sorted(near, key=lambda same: (same not in torn, same in twins, same[0]))),
     )
     more = (*_advice_on_tones(data), *_advice_on_numbers(data))
-    advice = (*_advice_on_missing(data), *cautions(data), *_advice(facts), *more)
+    advice = (*skipped_lines(data), *_advice_on_missing(data), *cautions(data), *_advice(facts), *more)
     return Census(**{**vars(facts), "advice": advice})
 
 

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from augury.data.decoding.label_encoding import SPLIT_NAMES
+from augury.data.decoding.label_encoding import composed
 from augury.data.decoding.load_options import OnBad, Transparency
 from augury.data.decoding.resize import Fit
-from augury.data.formats.folder import text, walked
+from augury.data.decoding.skipped import SkippedFiles, skipped_lines
+from augury.data.decoding.split_names import split_code
+from augury.data.formats.folder import walked
+from augury.data.formats.layout import text
 from augury.data.loading import pictures
 from augury.data.unlabelled import apart_from, coloured, files_below
 from augury.errors import DataError
@@ -62,6 +64,7 @@ def read_target(
     on_bad: OnBad = "error",
     mirrored: bool = False,
     seed: int = 0,
+    follow_links: str | Path | None = None,
     transparency: Transparency | None = None,
 ) -> TargetImages:
     """Read the images of the target domain.
@@ -84,6 +87,8 @@ def read_target(
         Whether a mirror image counts as a near-duplicate. Set it where training mirrors images.
     seed : int
         Selects which labelled target images become test images.
+    follow_links : path, optional
+        As in `load`.
     transparency : {"white", "black", "ignore"}, optional
         Background for images with opacity, as in `load`.
 
@@ -107,7 +112,7 @@ def read_target(
     >>> target.images.shape, target.test is None
     """
     target_path = Path(path)
-    target, labels_known, notes = _read(target_path, labelled, fit, on_bad, transparency)
+    target, labels_known, notes = _read(target_path, labelled, fit, on_bad, follow_links, transparency)
     apart, left = apart_from(target.images, {"labelled": np.asarray(labelled.images[:])}, mirrored=mirrored)
     notes += _check_shared(target_path, left["labelled"], len(target))
     target = target.take(apart)
@@ -127,19 +132,26 @@ def read_target(
 
 
 def _read(
-    path: Path, labelled: LabelledImages, fit: Fit, on_bad: OnBad, transparency: Transparency | None
+    path: Path,
+    labelled: LabelledImages,
+    fit: Fit,
+    on_bad: OnBad,
+    follow_links: str | Path | None,
+    transparency: Transparency | None,
 ) -> tuple[LabelledImages, bool, list[str]]:
     """Return the images in the shape of `labelled`, whether their labels are known, and notes on the changes.
 
     Known labels are returned as codes of the classes of `labelled`.
     """
     size = (labelled.shape[1], labelled.shape[2])
-    labels_known = _labels_known(path, labelled) if path.is_dir() else True
+    labels_known = _labels_known(path, labelled, follow_links) if path.is_dir() else True
     if labels_known:
-        target = pictures(path, size=size, fit=fit, on_bad=on_bad, transparency=transparency)
+        target = pictures(path, size=size, fit=fit, on_bad=on_bad, follow_links=follow_links, transparency=transparency)
         labels_known = _same_classes(path, target.classes, labelled.classes)
     else:
-        target = files_below(path, size, fit=fit, on_bad=on_bad, least=FEWEST, transparency=transparency)
+        target = files_below(
+            path, size, fit=fit, on_bad=on_bad, least=FEWEST, follow_links=follow_links, transparency=transparency
+        )
     _check_sizes(path, target, size, fit)
     notes = _changes(target, labelled)
     target = replace(target, images=coloured(np.asarray(target.images[:]), labelled.shape[0]))
@@ -149,10 +161,10 @@ def _read(
     return target, labels_known, notes
 
 
-def _labels_known(path: Path, labelled: LabelledImages) -> bool:
+def _labels_known(path: Path, labelled: LabelledImages, follow_links: str | Path | None) -> bool:
     """Whether a folder has class folders of the labelled images' classes. Raises DataError when only some agree."""
-    files = walked(path, Counter())
-    folders = {tuple(text(part) for part in parts[:-1] if text(part).casefold() not in SPLIT_NAMES) for parts in files}
+    files = walked(path, SkippedFiles(), None if follow_links is None else Path(follow_links))
+    folders = {tuple(composed(text(part)) for part in parts[:-1] if split_code(text(part)) < 0) for parts in files}
     loose = () in folders
     names = {parts[0] for parts in folders if parts}
     same = names & set(labelled.classes)
@@ -216,7 +228,7 @@ def _changes(target: LabelledImages, labelled: LabelledImages) -> list[str]:
         notes.append("the target images are grey, the labelled ones coloured: colour alone tells the domains apart")
     if skipped := target.notes.get("skipped", []):
         notes.append(f"{len(skipped):,} target files could not be read and were left out")
-    return notes
+    return [*notes, *skipped_lines(target, "target images: ")]
 
 
 def _check_shared(path: Path, shared: int, total: int) -> list[str]:

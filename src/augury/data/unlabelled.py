@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,7 +15,10 @@ from augury.data.decoding.label_encoding import pixel_digest
 from augury.data.decoding.load_options import OnBad, Transparency, checked
 from augury.data.decoding.resize import Fit
 from augury.data.decoding.safety import file_bytes
-from augury.data.formats.folder import text, walked
+from augury.data.decoding.skipped import MASKS, SkippedFiles, skipped_lines
+from augury.data.formats.folder import walked
+from augury.data.formats.layout import text
+from augury.data.formats.masks import find_masks
 from augury.data.loading import load
 from augury.data.near_duplicates import copied
 from augury.errors import DataError
@@ -33,7 +35,9 @@ def read_unlabelled(
     *,
     fit: Fit = "crop",
     on_bad: OnBad = "error",
+    follow_links: str | Path | None = None,
     transparency: Transparency | None = None,
+    on_note: Callable[[str], None] = lambda text: None,
 ) -> Images:
     """Read images without labels: all image files below a folder, or any other format that `load` reads.
 
@@ -48,8 +52,12 @@ def read_unlabelled(
         How images of another shape are resized, as in `load`.
     on_bad : {"error", "skip"}
         What happens with unreadable images.
+    follow_links : path, optional
+        As in `load`.
     transparency : {"white", "black", "ignore"}, optional
         Background for images with opacity, as in `load`.
+    on_note : callable
+        Receives sentences about files that were skipped.
 
     Returns
     -------
@@ -62,10 +70,12 @@ def read_unlabelled(
     """
     source, size = Path(path), (shape[1], shape[2])
     if source.is_dir():
-        images = files_below(source, size, fit=fit, on_bad=on_bad, transparency=transparency).images
+        data = files_below(source, size, fit=fit, on_bad=on_bad, follow_links=follow_links, transparency=transparency)
     else:
-        images = load(source, size=size, fit=fit, on_bad=on_bad, transparency=transparency).images
-    return coloured(images, shape[0])
+        data = load(source, size=size, fit=fit, on_bad=on_bad, follow_links=follow_links, transparency=transparency)
+    for line in skipped_lines(data, "unlabelled images: "):
+        on_note(line)
+    return coloured(data.images, shape[0])
 
 
 def files_below(
@@ -75,6 +85,7 @@ def files_below(
     fit: Fit = "crop",
     on_bad: OnBad = "error",
     least: int = 2,
+    follow_links: str | Path | None = None,
     transparency: Transparency | None = None,
 ) -> LabelledImages:
     """Read all image files anywhere below a folder, at `size` (height, width).
@@ -82,8 +93,12 @@ def files_below(
     Each image gets a label of its own that means nothing; `notes` says what was done to the images. Raises DataError
     when there are fewer than `least`, or one cannot be read.
     """
-    ignored: Counter[str] = Counter()
-    files = walked(path, ignored)
+    skipped = SkippedFiles()
+    options = checked(size=size, fit=fit, on_bad=on_bad, follow_links=follow_links)
+    files = walked(path, skipped, options.follow_links)
+    masks = find_masks(files, lambda i: file_bytes(path.joinpath(*files[i])))
+    skipped.add(MASKS, count=len(masks))
+    files = [parts for i, parts in enumerate(files) if i not in masks]
     names = [f"{i:07d}" for i in range(len(files))]
 
     def fetch(i: int) -> bytes:
@@ -93,8 +108,8 @@ def files_below(
         words = "at two" if least == 2 else f"at {least}"
         raise DataError(f"{path}: holds {len(files)} images, but unlabelled images begin to help {words}; give more")
     shown = ["/".join(map(text, parts)) for parts in files]
-    index = ImageIndex(shown, names, fetch, numeric=False, ignored=+ignored)
-    return reading.read(path, index, checked(size=size, fit=fit, on_bad=on_bad, transparency=transparency), "folder")
+    index = ImageIndex(shown, names, fetch, numeric=False, ignored=skipped.counts)
+    return reading.read(path, index, options, "folder")
 
 
 def coloured(images: Images, channels: int) -> Images:

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from augury.data.decoding.codecs import is_unusual
+from augury.data.decoding.safety import head
 from augury.data.formats.column_names import NAMES, is_called
 from augury.errors import DataError, RunFolderError, SettingsError
 from augury.images import SPLITS, Images, LabelledImages, SyntheticImages, source_facts
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
 """File types that loaders read; an original of any other type is written as PNG instead."""
+_STARTS = {b"\xff\xd8\xff": ".jpg", b"\x89PNG\r\n\x1a\n": ".png", b"BM": ".bmp", b"II*\0": ".tif", b"MM\0*": ".tif"}
 RESERVED = frozenset(("images", "groups", "classes", "origin", "provenance"))
 """Column names with a fixed meaning, besides those of a role. An attribute of such a name is written as <name>_given."""
 SYNTHETIC_GROUP = "synthetic"
@@ -75,7 +78,7 @@ class Row:
     @property
     def suffix(self) -> str:
         """The suffix of the encoded image's file."""
-        return self.original.suffix.lower() if self.original else ".png"
+        return _suffix(self.original) if self.original else ".png"
 
     def picture(self) -> Image.Image:
         """The pixels uint8 [1 or 3, H, W] as a grey or RGB picture."""
@@ -136,8 +139,17 @@ def _real(train: LabelledImages, files: list[Path] | None) -> Iterator[Row]:
             images=train.images,
             at=i,
             part=SPLITS[train.split[i]] if by_split and train.split is not None else None,
-            original=files[i] if files and files[i].suffix.lower() in SUFFIXES else None,
+            original=files[i] if files and _suffix(files[i]) else None,
         )
+
+
+def _suffix(original: Path) -> str:
+    """The suffix of a file type that loaders read; "" for another. The content decides where the name does not tell."""
+    suffix = original.suffix.lower()
+    if suffix in SUFFIXES:
+        return suffix
+    start = head(original, 8) if is_unusual(original.name) else b""
+    return next((kind for mark, kind in _STARTS.items() if start.startswith(mark)), "")
 
 
 def _in_parts(train: LabelledImages) -> bool:

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from augury import metrics
-from augury.data import pictures
+from augury.data import pictures, skipped_lines
 from augury.data.decoding.cache import place
 from augury.data.decoding.resize import RESAMPLING, Fit, Size, resized
 from augury.errors import SettingsError
@@ -163,12 +163,7 @@ def together(
         for name, images in sets.items()
         if images.notes.get("skipped")
     ]
-    notes += [
-        f"{name}: {count} {kind} were left out"
-        for name, images in sets.items()
-        for kind, count in images.notes.get("ignored", {}).items()
-        if kind.startswith("images")
-    ]
+    notes += [line for name, images in sets.items() for line in skipped_lines(images, f"{name}: ")]
     alike = [images.shape[1:] for name, images in sets.items() if size is not None or len(sizes[name]) == 1]
     if not alike:
         raise SettingsError(

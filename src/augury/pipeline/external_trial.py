@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from augury import proof, report, training
-from augury.data import LEFT_OUT, finished, pictures
+from augury.data import LEFT_OUT, composed, finished, pictures, plain_name, skipped_lines
 from augury.errors import DataError, SettingsError
 from augury.exports.names import folder_names
 from augury.files import write_json, write_text
@@ -99,7 +99,8 @@ def judge(
         beside = matched(loaded, data)
         device = training.choose_device(chosen.device)
         flips = data.flips(chosen.prove.flips)
-        for note in [*([DIVIDED] if data.split is None else []), *_changed(loaded, size)]:
+        read_notes = [*skipped_lines(data), *skipped_lines(loaded, "synthetic images: ")]
+        for note in [*([DIVIDED] if data.split is None else []), *read_notes, *_changed(loaded, size)]:
             callbacks.note(note)
         codes, near = divided(data, chosen, flips)
         if (left := int((codes == LEFT_OUT).sum())) > 0:
@@ -155,6 +156,7 @@ def _load_synthetic(synthetic: Source | SyntheticImages, d: DataSettings, size: 
         on_bad=d.on_bad,
         window=d.window,
         stretch=d.stretch,
+        follow_links=d.follow_links,
         transparency=d.transparency,
     )
     named = {role: column for role, column in d.columns.items() if role in ("image", "label")}
@@ -202,7 +204,8 @@ def matched(synthetic: LabelledImages, real: LabelledImages) -> SyntheticImages:
     """
     places = {name: code for code, name in enumerate(folder_names(real.classes))}  # names that augury split writes
     places |= {name: code for code, name in enumerate(real.classes)}
-    unknown = [name for c, name in enumerate(synthetic.classes) if name not in places and synthetic.counts[c]]
+    places |= {composed(name): code for name, code in places.items()}  # one name has several Unicode forms
+    unknown = [name for c, name in enumerate(synthetic.classes) if composed(name) not in places and synthetic.counts[c]]
     if unknown == [""]:
         raise DataError(
             "the synthetic images have no labels; put them into one folder per class, named like the real classes: "
@@ -210,9 +213,11 @@ def matched(synthetic: LabelledImages, real: LabelledImages) -> SyntheticImages:
         )
     if unknown:
         count = int(synthetic.counts[synthetic.classes.index(unknown[0])])
+        alike = [name for name in real.classes if plain_name(name) == plain_name(unknown[0])]
         raise DataError(
             f"{len(unknown)} of {len(synthetic.classes)} classes of the synthetic images do not occur in the real ones, such as "
-            f"'{unknown[0]}' ({count} images); rename or remove them. The real classes are {', '.join(real.classes[:8])}"
+            f"'{unknown[0]}' ({count} images){f', which differs from {alike[0]!r} by case, blanks or the like alone' if alike else ''}; "
+            f"rename or remove them. The real classes are {', '.join(real.classes[:8])}"
             f"{', …' if len(real.classes) > 8 else ''}"
         )
     images = synthetic.images
@@ -230,7 +235,7 @@ def matched(synthetic: LabelledImages, real: LabelledImages) -> SyntheticImages:
                 "them to grey first"
             )
         images = images[:, :1]
-    codes = np.array([places.get(name, -1) for name in synthetic.classes], np.int64)[synthetic.labels]
+    codes = np.array([places.get(composed(name), -1) for name in synthetic.classes], np.int64)[synthetic.labels]
     return SyntheticImages.of(LabelledImages(images, codes, real.classes, fingerprint=synthetic.fingerprint))
 
 
@@ -246,7 +251,7 @@ def _describe(
     read = {
         key: value
         for key, value in synthetic.notes.items()
-        if key in ("resizing", "original_sizes", "skipped", "ignored")
+        if key in ("resizing", "original_sizes", "skipped", "ignored", "empty_classes")
     }
     return {
         "version": used["augury"],

@@ -13,7 +13,18 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from augury.data import LEFT_OUT, SAMPLES, binned, find_near_duplicates, finished, load, merged, regrouped, split
+from augury.data import (
+    LEFT_OUT,
+    SAMPLES,
+    binned,
+    find_near_duplicates,
+    finished,
+    load,
+    merged,
+    regrouped,
+    skipped_lines,
+    split,
+)
 from augury.errors import DataError, RunFolderError, SettingsError
 from augury.files import refuse_within
 from augury.images import SPLITS, LabelledImages
@@ -79,11 +90,14 @@ def read(
         callbacks.note(f"No path given: using {source}.")
     if stored not in (None, source):
         raise RunFolderError(f"{run.path}: this is a run of {stored}, not of {source}; choose another folder with -o")
-    if isinstance(data, LabelledImages):
-        return images_of(data, settings), source
-    if source == IN_MEMORY:
+    if source == IN_MEMORY and not isinstance(data, LabelledImages):
         raise RunFolderError(f"{run.path}: {GONE}; resume it in Python, with augury.run(data, {str(run.path)!r})")
-    return images_of(None if source == SAMPLE else Path(source), settings), source
+    images = images_of(
+        data if isinstance(data, LabelledImages) else None if source == SAMPLE else Path(source), settings
+    )
+    for line in skipped_lines(images):
+        callbacks.note(line)
+    return images, source
 
 
 def refuse_among_data(data: LabelledImages | str | os.PathLike[str] | None, folder: str | os.PathLike[str]) -> None:
@@ -122,9 +136,11 @@ def images_of(data: LabelledImages | str | os.PathLike[str] | None, settings: Ru
         or data_settings.attributes is not None
         or data_settings.root is not None
         or data_settings.format is not None
+        or data_settings.class_folder is not None
+        or data_settings.follow_links is not None
     ):
         raise SettingsError(
-            "images in memory have no columns, root or format; leave those settings of data out, or give the path of the data"
+            "images in memory have no columns, root, format, folders or links; leave those settings of data out, or give the path of the data"
         )
     images = regrouped(data if data.fingerprint else finished(data), data_settings.group, data_settings.split)
     return binned(images, data_settings.bins)
@@ -221,4 +237,4 @@ def describe_data(data: LabelledImages, splits: dict[str, LabelledImages]) -> di
     notes = dict(data.notes)
     if "copies" in notes:  # the export's rows name the image of each copy
         notes["copies"] = {name: value for name, value in notes["copies"].items() if name != "of"}
-    return {**facts, "fingerprint": data.fingerprint, "notes": notes}
+    return {**facts, "fingerprint": data.fingerprint, "notes": notes, "warnings": skipped_lines(data)}

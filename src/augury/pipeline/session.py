@@ -72,6 +72,7 @@ class Session:
             on_bad=data.on_bad,
             mirrored=self.flips,
             seed=self.settings.seed,
+            follow_links=data.follow_links,
             transparency=data.transparency,
         )
 
@@ -92,7 +93,15 @@ class Session:
         data, path = self.settings.data, self.settings.train.unlabelled
         if path is None:
             return np.empty((0, *self.data.shape), np.uint8)
-        return read_unlabelled(path, self.data.shape, fit=data.fit, on_bad=data.on_bad, transparency=data.transparency)
+        return read_unlabelled(
+            path,
+            self.data.shape,
+            fit=data.fit,
+            on_bad=data.on_bad,
+            follow_links=data.follow_links,
+            transparency=data.transparency,
+            on_note=self.callbacks.note,
+        )
 
     @cached_property
     def beside(self) -> Images:

@@ -227,6 +227,7 @@ def _data(facts: Facts) -> dict[str, Any]:
         "splits": list(counts),
         "rows": [(name, [column[c] for column in counts.values()]) for c, name in enumerate(classes)],
         "totals": [sum(column) for column in counts.values()],
+        "warnings": list(data.get("warnings", ())),
         "notes": dict(data.get("notes", {})),
     }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -23,6 +24,37 @@ CODECS = tuple(Codec(codec.recognises, codec.header, codec.pixels) for codec in 
 """Scientific image formats; `image_decoder` reads all others."""
 EXTENSIONS = image_decoder.EXTENSIONS.union(dicom.EXTENSIONS, fits.EXTENSIONS)
 """Extensions that mark a file in a folder or archive as an image."""
+HEAD = 256
+"""Number of bytes by which an image without a usual extension is recognised."""
+_USUAL = re.compile(r"\.[a-z][a-z0-9]*$|~$", re.IGNORECASE)
+"""An extension, or the mark of a backup."""
+
+
+def extension(name: str) -> str:
+    """Return the extension of a file's name in lower case, with that before a packed one: "x.FITS.gz" -> ".fits.gz"."""
+    stem, dot, last = name.lower().rpartition(".")
+    if not (dot and stem.strip(".")):
+        return ""
+    before = re.search(r"\.[a-z][a-z0-9]*$", stem) if last in ("gz", "bz2", "xz", "fz", "zst", "z") else None
+    return f"{before[0] if before else ''}.{last}"
+
+
+def is_image(name: str, head: Callable[[], bytes]) -> bool:
+    """Whether a file is an image by its name.
+
+    A name without an extension, or with an unusual one (scan.3, photo.jpg?w=200, photo.jpg_large), does not say what the
+    file is. Then its first HEAD bytes decide, which `head` returns.
+    """
+    return extension(name) in EXTENSIONS or (is_unusual(name) and _begins_image(head()))
+
+
+def is_unusual(name: str) -> bool:
+    """Whether a name has no extension, or one that does not say what the file is."""
+    return not _USUAL.search(name)
+
+
+def _begins_image(raw: bytes) -> bool:
+    return image_decoder.recognises(raw) or any(codec.recognises(raw) for codec in CODECS)
 
 
 def header(raw: bytes, options: LoadOptions) -> image_decoder.Header:

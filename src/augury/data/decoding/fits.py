@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import gzip
 import io
+import zlib
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -13,27 +16,32 @@ from augury.data.decoding import image_decoder
 from augury.data.decoding.image_decoder import Header
 from augury.data.decoding.load_options import LoadOptions
 from augury.data.decoding.resize import Size
-from augury.data.decoding.safety import external, extra
+from augury.data.decoding.safety import FILE_LIMIT, external, extra, unpacking_limit
 from augury.errors import DataError
 from augury.images import Images
 
-EXTENSIONS = (".fits", ".fit", ".fts")
+EXTENSIONS = tuple(name + packed for name in (".fits", ".fit", ".fts") for packed in ("", ".gz", ".fz"))
 LOW, HIGH = 0.5, 99.5
 """Percentiles of the finite pixels that become black and white."""
 DAMAGED = "is a damaged FITS file ({})"
+_START = b"SIMPLE  ="
 SOFTENING = 0.1
 """Share of the range below which asinh is nearly linear."""
 
 
 def recognises(raw: bytes) -> bool:
-    """Whether these bytes begin a FITS file."""
-    return raw.startswith(b"SIMPLE  =")
+    """Whether these bytes begin a FITS file, plain or gzipped; an .fz is a plain one that holds packed tiles."""
+    if not raw.startswith(b"\x1f\x8b"):
+        return raw.startswith(_START)
+    with suppress(zlib.error):
+        return zlib.decompressobj(31).decompress(raw[:4096], len(_START)) == _START
+    return False
 
 
 def header(raw: bytes, options: LoadOptions) -> Header:
     """Check the file by its headers. Raises DataError (without its name), MissingExtraError without astropy."""
     fits = extra("astropy.io.fits", "reading FITS", "astro")
-    with external(DAMAGED), fits.open(io.BytesIO(raw), memmap=False, lazy_load_hdus=True) as units:
+    with external(DAMAGED), fits.open(io.BytesIO(_plain(raw)), memmap=False, lazy_load_hdus=True) as units:
         shape = _sides(_picture(units))
     return Header(
         size=(shape[-2], shape[-1]),
@@ -56,13 +64,25 @@ def pixels(raw: bytes, size: Size, options: LoadOptions, grey: bool) -> Images:
     with (
         external(DAMAGED),
         np.errstate(all="ignore"),
-        fits.open(io.BytesIO(raw), memmap=False, lazy_load_hdus=True) as units,
+        fits.open(io.BytesIO(_plain(raw)), memmap=False, lazy_load_hdus=True) as units,
     ):
         unit = _picture(units)
         values = np.asarray(unit.data, np.float64).reshape(_sides(unit))
     shown = stretched(values, options.stretch)[..., ::-1, :]
     flat = np.ascontiguousarray(shown if shown.ndim == 2 else shown.transpose(1, 2, 0))
     return image_decoder.planes(Image.fromarray(flat).convert("L" if grey else "RGB"), size, options.fit)
+
+
+def _plain(raw: bytes) -> bytes:
+    """Unpack a gzipped file. Raises DataError when it is damaged or its content exceeds the limit of an image."""
+    if not raw.startswith(b"\x1f\x8b"):
+        return raw
+    limit = min(unpacking_limit(len(raw)), FILE_LIMIT)
+    with external("is a damaged gzip file ({})"), gzip.open(io.BytesIO(raw)) as file:
+        plain = file.read(limit + 1)
+    if len(plain) > limit:
+        raise DataError(f"unpacks to more than {limit:,} bytes; save it unpacked if you trust it")
+    return plain
 
 
 def stretched(values: npt.NDArray[np.float64], how: str) -> Images:

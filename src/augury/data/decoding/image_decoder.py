@@ -5,16 +5,17 @@ The header is checked before anything large is decoded.
 
 from __future__ import annotations
 
+import importlib
 import io
 import re
 import warnings
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps, UnidentifiedImageError, features
 
 from augury.data.decoding import tiff_layout, wide_pixels
 from augury.data.decoding.load_options import LoadOptions, Transparency
@@ -23,12 +24,17 @@ from augury.data.decoding.resize import Fit, Size, fitted
 from augury.errors import DataError
 from augury.images import Images
 
+AVIF = (".avif", ".avifs")
 EXTENSIONS = frozenset(
-    (".jpg", ".jpeg", ".jfif", ".png", ".webp", ".bmp", ".dib", ".tif", ".tiff", ".gif", ".ppm", ".pgm", ".pbm", ".pnm")
+    (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".dib", ".tif", ".tiff", ".gif")
+    + (".ppm", ".pgm", ".pbm", ".pnm")
+    + (AVIF if features.check("avif") else ())
 )
 PIXEL_LIMIT = 64_000_000
 """An image whose header declares more pixels is refused before decoding."""
 _ORIENTATION = 0x0112
+_SIGNATURES = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF87a", b"GIF89a", b"II*\0", b"MM\0*")
+_HEIC = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 _SAMPLES, _EXTRA_SAMPLES = 277, 338
 
 
@@ -70,10 +76,21 @@ class Header:
 def _formats() -> tuple[str, ...]:
     """The allowed decoders. A file is recognised by its content, and no other plugin (EPS, PSD…) reads it."""
     Image.preinit()
-    from PIL import TiffImagePlugin, WebPImagePlugin
+    for plugin in ("TiffImagePlugin", "WebPImagePlugin", "AvifImagePlugin"):
+        with suppress(ImportError):  # older versions of Pillow have no AVIF; importing registers a plugin
+            importlib.import_module(f"PIL.{plugin}")
+    known = ("JPEG", "PNG", "WEBP", "BMP", "DIB", "TIFF", "GIF", "PPM", "AVIF")
+    return tuple(name for name in known if name in Image.OPEN)
 
-    assert TiffImagePlugin and WebPImagePlugin  # importing registers them
-    return tuple(name for name in ("JPEG", "PNG", "WEBP", "BMP", "DIB", "TIFF", "GIF", "PPM") if name in Image.OPEN)
+
+def recognises(raw: bytes) -> bool:
+    """Whether these bytes begin like an image that can be decoded; for files whose name does not say what they are."""
+    if raw[4:12] in (b"ftypavif", b"ftypavis"):
+        return bool(EXTENSIONS.intersection(AVIF))
+    if raw[:2] == b"BM":  # followed by the length of a header that exists
+        return int.from_bytes(raw[14:18], "little") in (12, 40, 52, 56, 64, 108, 124)
+    riff = raw[:4] == b"RIFF" and raw[8:12] == b"WEBP"
+    return riff or bool(re.match(rb"P[4-6]\s+[\d#]", raw)) or raw.startswith(_SIGNATURES)
 
 
 @contextmanager
@@ -150,6 +167,8 @@ def _opened(raw: bytes) -> Image.Image:
     except DataError:
         raise
     except UnidentifiedImageError as error:
+        if raw[4:8] == b"ftyp" and raw[8:12] in _HEIC:
+            raise DataError("is an HEIC image, which is not read; convert it to JPEG or PNG") from error
         raise DataError(f"is damaged, or not an image of a known kind (it begins with {raw[:12]!r})") from error
     except Exception as error:  # Pillow's plugins raise anything at all on damaged files
         raise DataError(f"has a damaged header ({_reason(error)})") from error

@@ -34,7 +34,9 @@ class ImageIndex:
     bad
         Index -> reason, for images that cannot be used whatever their bytes are (a path that leads outside, no label).
     ignored
-        Counts of skipped files, by reason.
+        Counts of skipped files, by extension or reason.
+    empty
+        Class folders without an image -> what lies there.
     notes
         Entries for `LabelledImages.notes`.
     """
@@ -49,4 +51,5 @@ class ImageIndex:
     attributes: Mapping[str, Sequence[str]] = field(default_factory=dict)
     bad: Mapping[int, str] = field(default_factory=dict)
     ignored: Counter[str] = field(default_factory=Counter)
+    empty: Mapping[str, str] = field(default_factory=dict)
     notes: Mapping[str, Any] = field(default_factory=dict)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -11,13 +12,12 @@ import numpy as np
 import numpy.typing as npt
 
 from augury.data.decoding.load_options import UNGROUPED
+from augury.data.decoding.split_names import split_codes
 from augury.errors import DataError, SettingsError
 from augury.images import SPLITS, Attribute, Codes, LabelledImages
 
 LONGEST = 200
 """Most characters of a label; a longer one is most likely text of another kind."""
-SPLIT_NAMES = {"train": 0, "validation": 1, "valid": 1, "val": 1, "test": 2}
-"""Accepted names of splits, in lower case -> code into `SPLITS`."""
 
 
 def column(name: str, values: npt.ArrayLike, n: int) -> npt.NDArray[Any]:
@@ -49,9 +49,20 @@ def numbers_or_text(values: Sequence[str]) -> npt.NDArray[Any]:
 
 
 def coded(values: npt.NDArray[Any]) -> tuple[Codes, tuple[str, ...]]:
-    """int or str [N] -> codes int64 [N], and the distinct values, sorted (numbers as numbers), as strings."""
+    """int or str [N] -> codes int64 [N], and the distinct values, sorted (numbers as numbers), as strings.
+
+    Strings that differ by their Unicode form alone are one value.
+    """
     distinct, codes = np.unique(values, return_inverse=True)
+    if distinct.dtype.kind == "U" and any(composed(value) != value for value in distinct.tolist()):
+        distinct, again = np.unique([composed(value) for value in distinct.tolist()], return_inverse=True)
+        codes = again.reshape(-1)[codes.reshape(-1)]
     return codes.astype(np.int64).reshape(-1), tuple(str(value) for value in distinct)
+
+
+def composed(name: str) -> str:
+    """Return a name in Unicode's composed form (NFC), in which names are compared: macOS writes the other one."""
+    return name if name.isascii() else unicodedata.normalize("NFC", name)
 
 
 def coded_labels(labels: npt.ArrayLike, classes: Sequence[str] | None, n: int) -> tuple[Codes, tuple[str, ...]]:
@@ -65,12 +76,13 @@ def coded_labels(labels: npt.ArrayLike, classes: Sequence[str] | None, n: int) -
         raise DataError(f"a label has {length:,} characters, but at most {LONGEST} are read; give shorter names")
     if classes is None:
         return coded(values)
-    names = tuple(str(name) for name in classes)
+    names = tuple(composed(str(name)) for name in classes)
     if len(set(names)) < len(names):
         raise DataError(
             f"the {len(names)} class names hold only {len(set(names))} different ones; name each class once"
         )
     if values.dtype.kind == "U":
+        values = np.array([composed(value) for value in values.tolist()])
         unknown = sorted(set(values.tolist()) - set(names))
         if unknown:
             raise DataError(f"label '{unknown[0]}' is none of the {len(names)} classes: {', '.join(names[:20])}")
@@ -87,11 +99,12 @@ def coded_labels(labels: npt.ArrayLike, classes: Sequence[str] | None, n: int) -
 def coded_split(values: npt.ArrayLike, n: int) -> npt.NDArray[np.int8]:
     """Encode splits as int8 [N] indices into SPLITS.
 
-    Values are 'train', 'validation' or 'val', and 'test' in any case, or 0, 1, 2. Raises DataError for any other.
+    Values are 'train', 'validation' and 'test' in any usual spelling (`split_names`), or 0, 1, 2. Raises DataError for any other.
     """
     raw_values = column("split", values, n)
     if raw_values.dtype.kind == "U":
-        codes = {value: SPLIT_NAMES.get(value.strip().casefold(), -1) for value in set(raw_values.tolist())}
+        by_name = split_codes(set(raw_values.tolist()))
+        codes = {value: by_name.get(value, -1) for value in set(raw_values.tolist())}
     else:
         codes = {value: int(value) if 0 <= value < len(SPLITS) else -1 for value in set(raw_values.tolist())}
     wrong = sorted(str(value) for value, code in codes.items() if code < 0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -52,6 +53,8 @@ class LoadOptions:
     group: str | None = None
     split: Split = "given"
     binned: tuple[str, ...] = ()
+    class_folder: int | None = None
+    follow_links: Path | None = None
     transparency: Transparency | None = None
     value_range: Range | None = None
 
@@ -81,6 +84,8 @@ def checked(*, cache: Path | None = None, **values: Any) -> LoadOptions:
     SettingsError
         When one is out of range, or two contradict each other.
     """
+    if values.get("follow_links") is not None:
+        values["follow_links"] = os.fspath(values["follow_links"])
     empty = [name for name in ("columns", "bins") if values.get(name) is None]
     options = validated(DataSettings, {name: value for name, value in values.items() if name not in empty})
     named: dict[str, str] = dict(options.columns)
@@ -90,6 +95,12 @@ def checked(*, cache: Path | None = None, **values: Any) -> LoadOptions:
                 f"group is '{options.group}', but columns names '{named['group']}' the group; give one of them"
             )
         named |= {} if options.group == UNGROUPED else {"group": options.group}
+    if options.class_folder == 0:
+        raise SettingsError("class_folder is 0; the outermost folder is 1, and the one that holds the image is -1")
+    if options.follow_links is not None and not Path(options.follow_links).is_dir():
+        raise SettingsError(
+            f"follow_links is '{options.follow_links}', which is no folder; give the folder that links lead to"
+        )
     binned = tuple(options.bins)
     return LoadOptions(
         size=resize.checked(options.size, options.fit),
@@ -104,5 +115,7 @@ def checked(*, cache: Path | None = None, **values: Any) -> LoadOptions:
         group=options.group,
         split=options.split,
         binned=binned,
+        class_folder=options.class_folder,
+        follow_links=None if options.follow_links is None else Path(options.follow_links),
         transparency=options.transparency,
     )

@@ -15,12 +15,13 @@ from PIL import __version__ as pillow_version
 
 from augury.data.decoding import cache, codecs, image_decoder, resize
 from augury.data.decoding.image_index import ImageIndex
-from augury.data.decoding.label_encoding import attributes_of, coded, finished, numbers_or_text
+from augury.data.decoding.label_encoding import attributes_of, coded, composed, finished, numbers_or_text
 from augury.data.decoding.load_options import UNGROUPED, LoadOptions
 from augury.data.decoding.pixel_range import Range
 from augury.data.decoding.resize import Size
+from augury.data.decoding.skipped import empty_complaint, similar, skipped_lines
 from augury.data.decoding.worker_pool import DecoderPool
-from augury.errors import DataError
+from augury.errors import DataError, shortened
 from augury.files import digest
 from augury.images import Codes, Images, LabelledImages
 
@@ -57,8 +58,10 @@ def read(path: Path, index: ImageIndex, options: LoadOptions, format: str) -> La
     C is 1 when all images are grey, else 3. Only a few encoded images are in memory at once.
 
     Raises DataError for unreadable images unless `options.on_bad` is "skip"; the message names the first and counts the
-    others. Raises DataError when fewer than two classes remain.
+    others. The same holds for class folders without images. Raises DataError when fewer than two classes remain.
     """
+    if index.empty and options.labelled and options.on_bad == "error":
+        raise DataError(f"{path}: {empty_complaint(index.empty, index.ignored)}")
     if not index.names:
         raise DataError(f"{path}: holds no images (0 rows); give images of at least two classes")
     with image_decoder.quiet(), DecoderPool(len(index.names)) as pool:
@@ -79,7 +82,9 @@ def read(path: Path, index: ImageIndex, options: LoadOptions, format: str) -> La
             notes={
                 "format": format,
                 "source": str(path),
-                "ignored": dict(sorted(index.ignored.items())),
+                "ignored": dict(sorted((+index.ignored).items())),
+                **_classes_without_images(index, indices),
+                **_similar_groups(index),
                 **index.notes,
                 **_grouped_by(index),
                 **_notes(metadata, options),
@@ -88,11 +93,25 @@ def read(path: Path, index: ImageIndex, options: LoadOptions, format: str) -> La
         try:
             return finished(data, metadata["digest"], least=2 if options.labelled else 1)
         except DataError as error:
-            if not metadata["skipped"]:
-                raise
-            raise DataError(f"{error}. Left out was {complaint(path, metadata['skipped'])}") from error
+            text = (
+                f"{error}. Left out was {complaint(path, metadata['skipped'])}" if metadata["skipped"] else str(error)
+            )
+            raise DataError(". ".join([text, *skipped_lines(data)])) from error
     except DataError as error:
         raise DataError(f"{path}: {error}") from error
+
+
+def _classes_without_images(index: ImageIndex, indices: Sequence[int]) -> dict[str, Any]:
+    """Note class folders without images, and classes of which no image is readable."""
+    present = {composed(index.labels[i]) for i in indices}
+    lost = Counter(label for label in index.labels if label and composed(label) not in present)
+    empty = {**index.empty, **{shortened(label): f"{count:,} unreadable" for label, count in sorted(lost.items())}}
+    return {"empty_classes": empty} if empty else {}
+
+
+def _similar_groups(index: ImageIndex) -> dict[str, Any]:
+    alike = similar(list(dict.fromkeys(map(composed, index.groups or ()))))
+    return {"similar_groups": alike} if alike else {}
 
 
 def _labels(index: ImageIndex, indices: Sequence[int]) -> tuple[Codes, tuple[str, ...]]:
@@ -101,7 +120,7 @@ def _labels(index: ImageIndex, indices: Sequence[int]) -> tuple[Codes, tuple[str
     if not index.classes:
         return codes, names
     present = set(names)
-    order = [name for name in index.classes if name in present]
+    order = [name for name in dict.fromkeys(map(composed, index.classes)) if name in present]
     position = {name: code for code, name in enumerate(order)}
     return np.array([position[name] for name in names], np.int64)[codes], tuple(order)
 

@@ -11,14 +11,13 @@ import re
 import stat
 import sys
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 from types import ModuleType
 from typing import IO, Any, cast
 
-from augury.data.decoding.label_encoding import SPLIT_NAMES
 from augury.errors import AuguryError, DataError, MissingExtraError
 
 FILE_LIMIT = 512 * 2**20
@@ -26,7 +25,6 @@ FILE_LIMIT = 512 * 2**20
 FREE, RATIO = 64 * 2**20, 200
 """A packed file may unpack to FREE bytes plus RATIO times its own size."""
 UNPACKING_ERRORS = (OSError, EOFError, zlib.error, lzma.LZMAError, ValueError)
-_PART = re.compile(r"(train|training|validation|valid|val|test|t10k)(?=[-_.]|\d|$)", re.IGNORECASE)
 
 
 def safe_parts(name: str) -> tuple[str, ...]:
@@ -46,21 +44,29 @@ def safe_parts(name: str) -> tuple[str, ...]:
     return parts
 
 
-def fence(root: Path) -> Callable[[tuple[str, ...]], Path]:
+def is_within(real: str, folders: Sequence[str]) -> bool:
+    """Whether a path without links is one of `folders` or lies below one."""
+    return any(real == folder or real.startswith(folder.rstrip(os.sep) + os.sep) for folder in folders)
+
+
+def fence(root: Path, follow_links: Path | None = None) -> Callable[[tuple[str, ...]], Path]:
     """Return a function that maps path components to the path below `root`.
 
-    It raises DataError when links on the way lead out of `root`.
+    It raises DataError when links on the way lead out of `root` and `follow_links`.
     """
     realpath = lru_cache(maxsize=4096)(os.path.realpath)
-    top = os.path.realpath(root)
+    allowed = [os.path.realpath(folder) for folder in (root, follow_links) if folder is not None]
 
     def inside(parts: tuple[str, ...]) -> Path:
         path = root.joinpath(*parts)
         real = os.path.join(realpath(path.parent), path.name)  # noqa: PTH118 (a million files; folders are few)
         if os.path.islink(real):  # noqa: PTH114
             real = os.path.realpath(real)
-        if not (real == top or real.startswith(top.rstrip(os.sep) + os.sep)):
-            raise DataError("leads outside the folder of images; copy the file into it")
+        if not is_within(real, allowed):
+            raise DataError(
+                "leads outside the folder of images; copy the file into it, or allow links into the folder where it lies with "
+                "--follow-links FOLDER (follow_links=)"
+            )
         return path
 
     return inside
@@ -92,24 +98,6 @@ def head(path: Path, count: int = 512) -> bytes:
             return file.read(count)
     except OSError:
         return b""
-
-
-def split_named(text: str) -> int:
-    """Return the split that a folder or file name begins with: "train-00001.tar" -> 0; -1 for none."""
-    match = _PART.match(text)
-    if match is None:
-        return -1
-    word = match[1].casefold()
-    return {"t10k": 2, "training": 0}.get(word, SPLIT_NAMES.get(word, -1))
-
-
-def splits_named(paths: list[tuple[str, ...]]) -> list[int] | None:
-    """Return the split of each relative path, or None unless every path names one.
-
-    The path components are tried from the outermost folder to the file name.
-    """
-    codes = [next((code for code in map(split_named, path) if code >= 0), -1) for path in paths]
-    return codes if codes and min(codes) >= 0 else None
 
 
 def unpacking_limit(packed: int) -> int:

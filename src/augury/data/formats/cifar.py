@@ -12,6 +12,7 @@ import numpy.typing as npt
 from augury.data.decoding import array_store, safety
 from augury.data.decoding.label_encoding import attributes_of, finished
 from augury.data.decoding.load_options import LoadOptions
+from augury.data.decoding.skipped import others
 from augury.errors import DataError
 from augury.images import Attribute, Images, LabelledImages
 
@@ -72,6 +73,7 @@ def read(path: Path, options: LoadOptions) -> LabelledImages:
         "cifar",
     )
     split = np.repeat(np.array([split_code for _, split_code in files], np.int8), counts)
+    used = [*(file.name for file, _ in files), layout.meta, layout.coarse, "readme.html"]
     data = LabelledImages(
         images=images,
         labels=labels[:, -1].astype(np.int64),
@@ -81,7 +83,7 @@ def read(path: Path, options: LoadOptions) -> LabelledImages:
         else attributes_of({}),
         split=split if len(set(split.tolist())) > 1 else None,
         names=tuple(f"{file.name} {i}" for (file, _), count in zip(files, counts, strict=True) for i in range(count)),
-        notes={**notes, "source": str(path)},
+        notes={**notes, "source": str(path), "ignored": dict(others(path, used)) if path.is_dir() else {}},
     )
     try:
         return finished(data, pixels)

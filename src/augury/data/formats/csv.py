@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import csv
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
 from augury.data.decoding import reading
 from augury.data.decoding.image_index import ImageIndex
-from augury.data.decoding.label_encoding import LONGEST
+from augury.data.decoding.label_encoding import LONGEST, composed
 from augury.data.decoding.load_options import LoadOptions
 from augury.data.decoding.safety import file_bytes, word
+from augury.data.decoding.skipped import UNNAMED
 from augury.data.formats import one_hot, table
 from augury.errors import DataError, shortened
 from augury.images import LabelledImages
@@ -40,7 +42,7 @@ def read(path: Path, options: LoadOptions) -> LabelledImages:
     if not root.is_dir():
         raise DataError(f"{path}: --root {root} is no folder; give the one that the table's file names are relative to")
     names = table.with_extensions(root, columns.pop(chosen["image"]))
-    paths, bad = table.files(root, names, bad)
+    paths, bad = table.files(root, names, bad, follow_links=options.follow_links)
     fields = table.image_fields(columns, {k: v for k, v in chosen.items() if k != "image"}, options, bad, len(names))
     if paths and not fields.bad and not any(file.exists() for file in paths):
         raise DataError(
@@ -55,6 +57,7 @@ def read(path: Path, options: LoadOptions) -> LabelledImages:
         groups=fields.groups,
         attributes=fields.attributes,
         bad=fields.bad,
+        ignored=Counter({UNNAMED: table.unnamed([path for i, path in enumerate(paths) if i not in bad])}),
         notes={"columns": chosen, **table.noted(fields)},
     )
     return reading.read(path, index, options, "csv")
@@ -63,7 +66,7 @@ def read(path: Path, options: LoadOptions) -> LabelledImages:
 def columns_of(path: Path) -> tuple[dict[str, list[str | None]], dict[int, str]]:
     """Return the columns by name, and why rows (from 0) cannot be used. Raises DataError without the file's name."""
     lines = rows(path)
-    header = [name.strip() for name in next(lines, [])]
+    header = [composed(name.strip()) for name in next(lines, [])]
     check_header(header)
     columns: dict[str, list[str | None]] = {name: [] for name in header}
     bad: dict[int, str] = {}

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import os
-import sys
-from collections import Counter
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Iterator
 from pathlib import Path
 
-from augury.data.decoding import reading
-from augury.data.decoding.codecs import EXTENSIONS
+from augury.data.decoding import codecs, reading, safety
 from augury.data.decoding.image_index import ImageIndex
-from augury.data.decoding.label_encoding import SPLIT_NAMES
 from augury.data.decoding.load_options import LoadOptions
-from augury.data.decoding.safety import file_bytes
+from augury.data.decoding.skipped import HIDDEN, LOOP, OUTSIDE, SYSTEM, SYSTEM_FOLDERS, SkippedFiles
+from augury.data.formats.layout import arranged
 from augury.errors import DataError
 from augury.images import LabelledImages
+
+STYLEGAN = "dataset.json"
+"""The file with the labels of a StyleGAN data set."""
+HEAD = 2**16
+_LABELS = re.compile(rb'"labels"\s*:\s*(null|\[\s*\[\s*")')
+EXPORTED = {"classes.json", "manifest.jsonl"}
+"""What an export of class folders writes beside them. Neither is counted as skipped."""
 
 
 def recognises(path: Path) -> bool:
@@ -25,131 +30,99 @@ def recognises(path: Path) -> bool:
 
 def read(path: Path, options: LoadOptions) -> LabelledImages:
     """Read a folder as `find` describes. Raises DataError as `find` and `reading.read` do."""
-    return reading.read(path, find(path, options.labelled), options, "folder")
+    return reading.read(path, find(path, options), options, "folder")
 
 
 def holds_images(root: Path) -> bool:
     """Whether there are image files directly in the folders of `root`, as in class folders."""
     try:
         folders = [Path(entry.path) for entry in os.scandir(root) if entry.is_dir()]
-        return any(Path(entry.name).suffix.lower() in EXTENSIONS for folder in folders for entry in os.scandir(folder))
+        return any(
+            codecs.extension(entry.name) in codecs.EXTENSIONS for folder in folders for entry in os.scandir(folder)
+        )
     except OSError:
         return False
 
 
-def find(root: Path, labelled: bool = True) -> ImageIndex:
+def begins_labels(raw: bytes) -> bool:
+    """Whether the first bytes of a JSON file have StyleGAN's entry: "labels": [["file", …]] or "labels": null."""
+    return bool(_LABELS.search(raw))
+
+
+def find(root: Path, options: LoadOptions) -> ImageIndex:
     """List all image files of `<class>/…` or `<train|val|validation|test>/<class>/…`, sorted by name.
 
-    Unless they must be `labelled`, images that all lie directly in the root are in one class without a name. Hidden
-    files, other extensions and links that leave the root are skipped and counted.
+    Unless they must be labelled, images that all lie directly in the root are in one class without a name. Hidden
+    files, files of other kinds, masks, and links that leave the root (except into `options.follow_links`) are skipped
+    and counted.
 
     Raises DataError when there are no images; when images lie directly in the root or in the folder of a split; or when
-    folders named like splits stand beside classes, so that the layout is unclear.
+    it is unclear which folders are classes.
     """
-    ignored: Counter[str] = Counter()
-    paths = walked(root, ignored)
-    order, names, labels, split = arranged(root, paths, ignored, labelled)
+    skipped = SkippedFiles()
+    paths = walked(root, skipped, options.follow_links)
 
-    def fetch(i: int) -> bytes:
-        return file_bytes(root.joinpath(*paths[order[i]]))
+    def content(i: int) -> bytes:
+        return safety.file_bytes(root.joinpath(*paths[i]))
 
-    return ImageIndex(names, labels, fetch, numeric=False, split=split, ignored=+ignored)
+    layout = arranged(root, paths, skipped, content, options.labelled, options.class_folder)
+
+    return ImageIndex(
+        layout.names,
+        layout.labels,
+        lambda i: content(layout.order[i]),
+        numeric=False,
+        split=layout.split,
+        ignored=skipped.counts,
+        empty=layout.empty,
+        notes=layout.notes,
+    )
 
 
-def walked(root: Path, ignored: Counter[str]) -> list[tuple[str, ...]]:
-    """List every image file below `root` by its path components; count what is skipped. Raises DataError."""
+def walked(root: Path, skipped: SkippedFiles, follow_links: Path | None = None) -> list[tuple[str, ...]]:
+    """List every image file below `root` by its path components; record folders and what is skipped.
+
+    Links may lead into `follow_links` too. Raises DataError.
+    """
+    allowed = [os.path.realpath(folder) for folder in (root, follow_links) if folder is not None]
     try:
-        return [tuple(path.relative_to(root).parts) for path in _walk(root, root.resolve(), (), ignored)]
+        return list(_walk(root, (), (), allowed, skipped))
     except OSError as error:
         raise DataError(
             f"{error.filename or root}: cannot be read ({error.strerror}); change its permissions"
         ) from error
 
 
-def arranged(
-    root: Path, paths: Sequence[tuple[str, ...]], ignored: Counter[str], labelled: bool = True
-) -> tuple[list[int], list[str], list[str], list[int] | None]:
-    """Sort relative paths in class folders by name.
-
-    Returns their order and, in that order, names, classes and splits (None without splits). `root` is for messages.
-    Raises DataError when the layout is not the one that `find` describes.
-    """
-    nested = [parts for parts in paths if len(parts) > 1]
-    loose = len(paths) - len(nested)
-    if not nested and loose and not labelled:
-        order = sorted(range(loose), key=lambda i: text(paths[i][0]))
-        return order, [text(paths[i][0]) for i in order], [""] * loose, None
-    if not nested:
-        raise DataError(_nothing(root, loose, ignored))
-    ignored["images directly in the root"] += loose
-    has_splits = _has_splits(root, nested)
-    texts = {i: [text(part) for part in parts] for i, parts in enumerate(paths) if len(parts) > 1}
-    named = {i: "/".join(parts) for i, parts in texts.items()}
-    order = sorted(named, key=lambda i: named[i])
-    labels = [sys.intern(texts[i][1 if has_splits else 0]) for i in order]
-    split = [SPLIT_NAMES[texts[i][0].casefold()] for i in order] if has_splits else None
-    return order, [named[i] for i in order], labels, split
-
-
-def _walk(folder: Path, root: Path, above: tuple[Path, ...], ignored: Counter[str]) -> Iterator[Path]:
-    """Yield the image files below `folder`.
+def _walk(
+    folder: Path, parts: tuple[str, ...], above: tuple[Path, ...], allowed: list[str], skipped: SkippedFiles
+) -> Iterator[tuple[str, ...]]:
+    """Yield the path components of the image files below `folder`, which `parts` leads to.
 
     `above` are the real folders on the way here, so that a loop of links ends.
     """
     above = (*above, folder.resolve())
+    skipped.enter(parts)
     for entry in sorted(os.scandir(folder), key=lambda entry: entry.name):
         path = Path(entry.path)
         if entry.name.startswith("."):
-            ignored["hidden"] += 1
-        elif entry.is_symlink() and not path.resolve().is_relative_to(root):
-            ignored["links that lead outside"] += 1
+            skipped.add(HIDDEN, parts)
+        elif entry.name in SYSTEM_FOLDERS:
+            skipped.add(SYSTEM, parts)
+        elif entry.is_symlink() and not safety.is_within(os.path.realpath(path), allowed):
+            skipped.add(OUTSIDE, (*parts, entry.name) if entry.is_dir() else parts)
         elif entry.is_dir():
             if path.resolve() in above:
-                ignored["links in a loop"] += 1
+                skipped.add(LOOP, parts)
             else:
-                yield from _walk(path, root, above, ignored)
-        elif path.suffix.lower() in EXTENSIONS and (entry.is_file() or not path.exists()):
-            yield path  # the reader reports a dangling link
-        else:
-            ignored["not image files"] += 1
-
-
-def _has_splits(root: Path, nested: list[tuple[str, ...]]) -> bool:
-    """Whether the folders below `root` are splits (train, test …), not classes."""
-    tops = {parts[0] for parts in nested}
-    direct = Counter(parts[0] for parts in nested if len(parts) == 2)
-    named = sorted(top for top in tops if top.casefold() in SPLIT_NAMES)
-    deep = [top for top in named if not direct[top]]
-    if len(named) == len(tops):
-        for top in named:
-            if direct[top]:
-                raise DataError(
-                    f"{root / top}: found {direct[top]} images directly in this folder, but below train, "
-                    "validation and test there must be one folder per class; sort the images into class folders"
-                )
-        return True
-    if deep:
-        others = ", ".join(f"'{top}'" for top in sorted(tops - set(named))[:5])
-        raise DataError(
-            f"{root}: '{deep[0]}' looks like a part that holds class folders, but stands beside {others}; use "
-            "either one folder per class, or train, validation and test with one folder per class in each"
-        )
-    return False
-
-
-def _nothing(root: Path, loose: int, ignored: Counter[str]) -> str:
-    if loose:
-        return (
-            f"{root}: found {loose} images directly in this folder, but none in a class folder; put them in "
-            "one folder per class, such as cats/ and dogs/, or give a CSV file that names each image and its class"
-        )
-    passed = ", ".join(f"{count} {reason}" for reason, count in sorted(ignored.items()))
-    return (
-        f"{root}: found no images ({passed or 'the folder is empty'}); put them in one folder per class, as "
-        f"{', '.join(sorted(EXTENSIONS))}"
-    )
-
-
-def text(name: str) -> str:
-    """Return a file name as valid text; bytes that are not UTF-8 become a replacement character."""
-    return os.fsencode(name).decode("utf-8", "replace")
+                yield from _walk(path, (*parts, entry.name), above, allowed, skipped)
+        elif not (entry.is_file() or not path.exists()):
+            skipped.add("not plain files", parts)
+        elif entry.name == STYLEGAN and parts and begins_labels(safety.head(path, HEAD)):
+            raise DataError(
+                f"{path}: has the labels of its folder (StyleGAN's format), whose numbered folders are no classes; give "
+                f"{folder} itself as the data"
+            )
+        elif codecs.is_image(entry.name, lambda path=path: safety.head(path, codecs.HEAD)):  # type: ignore[misc]
+            yield (*parts, entry.name)  # the reader reports a dangling link
+        elif parts or entry.name not in EXPORTED:
+            skipped.add_file(entry.name, parts)

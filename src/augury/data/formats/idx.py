@@ -15,6 +15,8 @@ import numpy.typing as npt
 from augury.data.decoding import array_store, safety
 from augury.data.decoding.label_encoding import coded_labels, finished
 from augury.data.decoding.load_options import LoadOptions
+from augury.data.decoding.skipped import others
+from augury.data.decoding.split_names import split_prefix
 from augury.errors import DataError
 from augury.images import Images, LabelledImages
 
@@ -85,7 +87,7 @@ def read(path: Path, options: LoadOptions) -> LabelledImages:
                 classes=classes,
                 split=split if len(pairs) > 1 else None,
                 names=tuple(f"{pair.images.name} {i}" for pair in pairs for i in range(pair.shape[0])),
-                notes={**notes, "source": str(path)},
+                notes={**notes, "source": str(path), "ignored": _others(path)},
             ),
             pixels,
         )
@@ -104,12 +106,19 @@ def _image_files(root: Path) -> list[Path]:
     return [root / name for name in sorted(matches, key=lambda name: (_split_code(name), name))]
 
 
+def _others(path: Path) -> dict[str, int]:
+    """Count the files of a folder that are none of the set."""
+    if not path.is_dir():
+        return {}
+    return dict(others(path, [entry.name for entry in path.iterdir() if _NAME.fullmatch(entry.name)]))
+
+
 def _stem(file: str) -> tuple[str, str]:
     """Return the family of a file name and its split: "emnist-letters-train-images…" -> "emnist-letters", "train"."""
     match = _NAME.fullmatch(file)
     before = match["before"] if match else ""
     family, _, split_word = before.rstrip("-_.").rpartition("-")
-    return (family, split_word) if safety.split_named(split_word) >= 0 else (before.rstrip("-_."), "")
+    return (family, split_word) if split_prefix(split_word) >= 0 else (before.rstrip("-_."), "")
 
 
 def _family(file: Path) -> str:
@@ -117,7 +126,7 @@ def _family(file: Path) -> str:
 
 
 def _split_code(file: str) -> int:
-    return safety.split_named(_stem(file)[1])
+    return split_prefix(_stem(file)[1])
 
 
 def _pair(file: Path) -> _Pair:

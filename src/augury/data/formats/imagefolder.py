@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from augury.data.decoding import reading
 from augury.data.decoding.image_index import ImageIndex
-from augury.data.decoding.label_encoding import SPLIT_NAMES
 from augury.data.decoding.load_options import LoadOptions
 from augury.data.decoding.safety import file_bytes, unique, word
+from augury.data.decoding.skipped import UNNAMED, SkippedFiles
+from augury.data.decoding.split_names import split_code, split_codes
 from augury.data.formats import csv, folder, one_hot, table
 from augury.errors import DataError, shortened
 from augury.images import LabelledImages
@@ -27,6 +27,7 @@ class _Sheet:
     """One metadata file: its folder, its columns and its bad rows."""
 
     folder: Path
+    kind: str
     columns: dict[str, list[str | None]]
     bad: dict[int, str]
 
@@ -55,10 +56,11 @@ def read(path: Path, options: LoadOptions) -> LabelledImages:
         within = sheet.folder.relative_to(root).as_posix()
         bad |= {len(names) + i: reason for i, reason in sheet.bad.items()}
         names += [f"{within}/{name}" if within != "." and name else name for name in sheet.columns["file_name"]]
-    paths, bad = table.files(root, names, bad)
+    paths, bad = table.files(root, names, bad, follow_links=options.follow_links)
     columns = {name: [v for sheet in sheets for v in sheet.columns[name]] for name in header if name != "file_name"}
     tops = [(name or "").partition("/")[0] for name in names]
-    if "split" not in columns and all(top.casefold() in SPLIT_NAMES for i, top in enumerate(tops) if i not in bad):
+    by_top = split_codes({top for i, top in enumerate(tops) if i not in bad})
+    if "split" not in columns and all(top in by_top for i, top in enumerate(tops) if i not in bad):
         columns["split"] = list(tops)
     try:
         folders: list[str | None] = [_folder(name) for name in names]
@@ -71,11 +73,11 @@ def read(path: Path, options: LoadOptions) -> LabelledImages:
     except DataError as error:
         raise DataError(f"{root}: {error}") from error
     fields = table.image_fields(columns, chosen, options, bad, len(names))
-    ignored: Counter[str] = Counter()
-    ignored["images that no row names"] = len(
-        {"/".join(parts) for parts in folder.walked(root, ignored)}
-        - {path.relative_to(root).as_posix() for path in paths}
-    )
+    skipped = SkippedFiles()
+    found = {"/".join(parts) for parts in folder.walked(root, skipped, options.follow_links)}
+    skipped.add(UNNAMED, count=len(found - {path.relative_to(root).as_posix() for path in paths}))
+    for sheet in sheets:
+        skipped.counts[f".{sheet.kind}"] -= 1  # the metadata themselves
     index = ImageIndex(
         names=[shortened(name) if name else f"row {i + 1}" for i, name in enumerate(names)],
         labels=fields.labels,
@@ -84,7 +86,7 @@ def read(path: Path, options: LoadOptions) -> LabelledImages:
         groups=fields.groups,
         attributes=fields.attributes,
         bad=fields.bad,
-        ignored=+ignored,
+        ignored=skipped.counts,
         notes={"columns": chosen, **table.noted(fields)},
     )
     return reading.read(root, index, options, "imagefolder")
@@ -99,7 +101,7 @@ def _metadata(root: Path) -> list[Path]:
     """List the metadata files of a folder: its own, or else those of its split folders."""
     own = [root / name for name in METADATA if (root / name).is_file()]
     try:
-        below = sorted(entry for entry in root.iterdir() if entry.name.casefold() in SPLIT_NAMES and entry.is_dir())
+        below = sorted(entry for entry in root.iterdir() if split_code(entry.name) >= 0 and entry.is_dir())
     except OSError:
         return own
     return own or [subfolder / name for subfolder in below for name in METADATA if (subfolder / name).is_file()]
@@ -112,7 +114,7 @@ def _sheet(path: Path) -> _Sheet:
             raise DataError(f"has no column 'file_name', but {', '.join(columns) or 'none'}; name each image there")
     except DataError as error:
         raise DataError(f"{path}: {error}") from error
-    return _Sheet(path.parent, columns, bad)
+    return _Sheet(path.parent, path.suffix.removeprefix("."), columns, bad)
 
 
 def _json_columns(path: Path) -> tuple[dict[str, list[str | None]], dict[int, str]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,8 @@ from augury.data.decoding import reading, safety
 from augury.data.decoding.image_index import ImageIndex
 from augury.data.decoding.load_options import LoadOptions
 from augury.data.decoding.safety import external
+from augury.data.decoding.skipped import others
+from augury.data.decoding.split_names import split_prefixes
 from augury.data.decoding.temporary_store import open_temporary_store
 from augury.data.formats import folder, table
 from augury.errors import DataError
@@ -85,6 +88,7 @@ def read(path: Path, options: LoadOptions) -> LabelledImages:
             groups=fields.groups,
             attributes=fields.attributes,
             bad=fields.bad,
+            ignored=others(paths[0].parent, {file.name for file in paths}) if path.is_dir() else Counter(),
             notes={"columns": {"image": picture, **chosen}, **table.noted(fields)},
         )
         return reading.read(path, index, options, "parquet")
@@ -105,7 +109,7 @@ def _files(root: Path) -> list[Path]:
 
 
 def _split(path: Path, paths: Sequence[Path], per_file: Sequence[int]) -> list[int] | None:
-    codes = safety.splits_named([(file.name,) for file in paths]) if path.is_dir() else None
+    codes = split_prefixes([(file.name,) for file in paths]) if path.is_dir() else None
     return None if codes is None else [code for code, n in zip(codes, per_file, strict=True) for _ in range(n)]
 
 

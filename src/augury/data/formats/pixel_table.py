@@ -11,9 +11,10 @@ import numpy as np
 import numpy.typing as npt
 
 from augury.data.decoding import reading
-from augury.data.decoding.label_encoding import SPLIT_NAMES, numbers_or_text
+from augury.data.decoding.label_encoding import numbers_or_text
 from augury.data.decoding.load_options import LoadOptions
 from augury.data.decoding.safety import word
+from augury.data.decoding.split_names import split_codes
 from augury.data.formats import csv, one_hot, table
 from augury.data.formats.arrays import from_arrays
 from augury.data.formats.column_names import candidates, canonical
@@ -22,8 +23,6 @@ from augury.images import SPLITS, LabelledImages
 
 FEWEST = 16
 """Fewest pixels of an image."""
-USAGE = {"training": 0, "publictest": 1, "privatetest": 2}
-"""Further names of splits, in the column "Usage" of FER-2013."""
 _NUMBERED = re.compile(r"(?:pixel|pix|px|p|x)[\s_.\-]*(\d+)", re.IGNORECASE)
 _BY_ROW = re.compile(r"(\d+)x(\d+)", re.IGNORECASE)
 
@@ -179,7 +178,9 @@ def _with_split(columns: dict[str, list[str | None]], bad: Mapping[int, str]) ->
     names = [name for name in columns if canonical(name) == "usage"]
     if len(names) != 1 or candidates("split", list(columns)):
         return columns
-    codes = [(USAGE | SPLIT_NAMES).get(canonical(value or ""), -1) for value in columns[names[0]]]
+    values = [value or "" for value in columns[names[0]]]
+    split_of = split_codes(set(values))
+    codes = [split_of.get(value, -1) for value in values]
     if any(code < 0 and i not in bad for i, code in enumerate(codes)):
         return columns
     rest = {name: column for name, column in columns.items() if name != names[0]}

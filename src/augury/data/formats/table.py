@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import os
+import unicodedata
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from shlex import quote
 
-from augury.data.decoding import safety
-from augury.data.decoding.codecs import EXTENSIONS
-from augury.data.decoding.label_encoding import LONGEST, SPLIT_NAMES
+from augury.data.decoding import codecs, safety
+from augury.data.decoding.label_encoding import LONGEST
 from augury.data.decoding.load_options import UNGROUPED, LoadOptions
+from augury.data.decoding.split_names import split_codes
 from augury.data.formats.column_names import NAMES, candidates, possible_groups
 from augury.errors import DataError, SettingsError, shortened
 
@@ -150,7 +151,8 @@ def image_fields(
         "group", f"has no '{chosen.get('group')}'; give it one, remove its row, or use no groups (--group none)"
     )
     split_names = column("split", "has no split; write train, validation or test")
-    split = None if split_names is None else [SPLIT_NAMES.get(split_name.casefold(), -1) for split_name in split_names]
+    by_name = split_codes(set(split_names or ()))
+    split = None if split_names is None else [by_name.get(split_name, -1) for split_name in split_names]
     for i, code in enumerate(split or ()):
         if code < 0:
             wrong.setdefault(i, f"is in the split '{(split_names or [])[i][:40]}'; write train, validation or test")
@@ -180,18 +182,22 @@ def _is_attribute(name: str, values: Sequence[str | None]) -> bool:
 
 
 def files(
-    root: Path, names: Sequence[str | None], bad: Mapping[int, str], rows: str = "row"
+    root: Path,
+    names: Sequence[str | None],
+    bad: Mapping[int, str],
+    rows: str = "row",
+    follow_links: Path | None = None,
 ) -> tuple[list[Path], dict[int, str]]:
     """Map file names of a table to paths inside `root`, and return why some cannot be used (unsafe, or named twice)."""
     paths, wrong = [], dict(bad)
-    inside = safety.fence(root)
+    inside = safety.fence(root, follow_links)
     first: dict[tuple[str, ...], int] = {}
     for i, name in enumerate(names):
         path = root
         if i not in wrong:
             try:
                 _check_length(name or "")
-                parts = safety.safe_parts(name or "")
+                parts = _spelled(root, safety.safe_parts(name or ""))
                 path = inside(parts)
                 if first.setdefault(parts, i) != i:
                     wrong[i] = f"is named twice ({rows}s {first[parts] + 1} and {i + 1}); keep one"
@@ -201,6 +207,31 @@ def files(
                 wrong[i] = f"is not the name of a file ({error})"
         paths.append(path)
     return paths, wrong
+
+
+def unnamed(paths: Sequence[Path]) -> int:
+    """Count the image files in the folders of `paths` that are none of them."""
+    by_folder: dict[Path, set[str]] = {}
+    for path in paths:
+        by_folder.setdefault(path.parent, set()).add(path.name)
+    count = 0
+    for folder, names in by_folder.items():
+        with suppress(OSError), os.scandir(folder) as entries:
+            count += sum(
+                codecs.extension(entry.name) in codecs.EXTENSIONS and not entry.name.startswith(".")
+                for entry in entries
+                if entry.name not in names
+            )
+    return count
+
+
+def _spelled(root: Path, parts: tuple[str, ...]) -> tuple[str, ...]:
+    """Return a path in the Unicode form in which it exists below `root`: tables and file systems may differ in it."""
+    name = "/".join(parts)
+    if name.isascii() or root.joinpath(name).exists():
+        return parts
+    others = (tuple(unicodedata.normalize(form, part) for part in parts) for form in ("NFC", "NFD"))
+    return next((other for other in others if root.joinpath(*other).exists()), parts)
 
 
 def _check_length(name: str) -> None:
@@ -218,7 +249,7 @@ def with_extensions(root: Path, names: Sequence[str | None]) -> list[str | None]
         unsafe = (
             not stem or len(stem) > LONGEST_PATH or ".." in folder.split("/") or folder.startswith("/") or ":" in folder
         )
-        if unsafe or stem[stem.rfind(".") :].lower() in EXTENSIONS:
+        if unsafe or stem[stem.rfind(".") :].lower() in codecs.EXTENSIONS:
             completed.append(name)
             continue
         if folder not in listed:
@@ -234,7 +265,7 @@ def _by_stem(folder: Path) -> dict[str, list[str]]:
     with suppress(OSError, ValueError):  # the reader reports a folder that is not there
         for entry in os.scandir(folder):
             stem, dot, ending = entry.name.rpartition(".")
-            if dot and f".{ending}".lower() in EXTENSIONS:
+            if dot and f".{ending}".lower() in codecs.EXTENSIONS:
                 suffixes.setdefault(stem, []).append(f".{ending}")
             suffixes.setdefault(entry.name, []).append("")
     return suffixes

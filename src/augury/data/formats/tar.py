@@ -6,25 +6,27 @@ Nothing is unpacked to disk under a name from the archive. Images are read at th
 from __future__ import annotations
 
 import json
+import os
 import re
 import tarfile
 from array import array
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
-from augury.data.decoding import reading, safety
-from augury.data.decoding.codecs import EXTENSIONS
+from augury.data.decoding import codecs, reading, safety
 from augury.data.decoding.image_index import ImageIndex
-from augury.data.decoding.label_encoding import SPLIT_NAMES
 from augury.data.decoding.load_options import LoadOptions
 from augury.data.decoding.safety import word
+from augury.data.decoding.skipped import HIDDEN, LABELS_ONLY, OUTSIDE, SYSTEM_FOLDERS, SkippedFiles
+from augury.data.decoding.split_names import split_prefixes
 from augury.data.decoding.temporary_store import TemporaryStore, open_temporary_store
 from augury.data.formats import folder, table
 from augury.data.formats.column_names import is_called
+from augury.data.formats.layout import Layout, arranged, text
+from augury.data.formats.tar_members import walk
 from augury.errors import DataError, SettingsError
 from augury.images import LabelledImages
 
@@ -32,9 +34,13 @@ SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
 CLS = ".cls"
 SIDECAR_SUFFIXES = (CLS, ".json")
 """Suffixes of the files that give the class of a WebDataset sample."""
-_SMALL, _HEADER = 2**20, 2**16
-"""Most bytes that a .cls or .json, and a header of an archive, may have."""
+_SMALL = 2**20
+"""Most bytes that a .cls or .json may have."""
 _ENTRIES = 100
+_TWICE = (
+    "{}: the name of a sample ends at the first dot, here '{}'; keep one, or rename the files so that each sample has a name "
+    "of its own without dots"
+)
 Row = dict[str, str | None]
 
 
@@ -49,14 +55,23 @@ class _Members:
     length: array[int] = field(default_factory=lambda: array("q"))
     names: list[str] = field(default_factory=list)
     bad: dict[int, str] = field(default_factory=dict)
-    ignored: Counter[str] = field(default_factory=Counter)
+    skipped: SkippedFiles = field(default_factory=SkippedFiles)
     beside: dict[str, Row] = field(default_factory=dict)
     rows: dict[tuple[tuple[str, str | None], ...], Row] = field(default_factory=dict)
     wrong: dict[str, str] = field(default_factory=dict)
+    twice: dict[str, str] = field(default_factory=dict)
+    sidecars: dict[str, set[str]] = field(default_factory=lambda: {suffix: set() for suffix in SIDECAR_SUFFIXES})
+    of_stylegan: str = ""
 
-    def add_sidecar(self, key: str, suffix: str, raw: bytes) -> None:
+    def add_sidecar(self, name: str, suffix: str, raw: bytes) -> None:
         """Store the fields of a sample's .cls or .json. Equal rows are stored once, because there may be a million."""
         row: Row = {}
+        key = _key(name)
+        if Path(name).name == folder.STYLEGAN and folder.begins_labels(raw):
+            self.of_stylegan = name
+        if key in self.sidecars[suffix]:
+            self.twice[key] = f"is of a sample with several {suffix} files, such as {name}"
+        self.sidecars[suffix].add(key)
         try:
             row = _sidecar_row(suffix, raw)
         except DataError as error:
@@ -96,23 +111,28 @@ def read(path: Path, options: LoadOptions) -> LabelledImages:
     when an archive is damaged or its layout unclear, or as `reading.read` does.
     """
     members = _Members()
-    shards = _shards(path, members.ignored) if path.is_dir() else [path]
+    shards = _shards(path, options, members.skipped) if path.is_dir() else [path]
     base = path if path.is_dir() else path.parent
     with ExitStack() as stack:
         for shard in shards:
             prefix = f"{shard.relative_to(base).as_posix()}/" if path.is_dir() else ""
             members.prefixes.append(prefix)
             _index(shard, prefix, _source(shard, options, stack), members)
-        codes = safety.splits_named([shard.relative_to(base).parts for shard in shards]) if path.is_dir() else None
+        codes = split_prefixes([shard.relative_to(base).parts for shard in shards]) if path.is_dir() else None
+        if members.of_stylegan:
+            raise DataError(
+                f"{path}: holds {members.of_stylegan}, which has the labels (StyleGAN's format), so that the folders are no classes; "
+                "unpack the archive and give the folder"
+            )
         if _is_webdataset(members, options):
             return reading.read(path, _samples(path, members, codes, options), options, "webdataset")
         if options.asks_for_columns or options.asks_for_group:
             raise SettingsError(f"{path}: class folders have no columns; leave columns, attributes and group out")
-        return reading.read(path, _class_folders(path, members, codes, options.labelled), options, "tar")
+        return reading.read(path, _class_folders(path, members, codes, options), options, "tar")
 
 
-def _shards(root: Path, ignored: Counter[str] | None = None) -> list[Path]:
-    """List the tars directly in a folder or one folder below. Links that lead outside are skipped and counted."""
+def _shards(root: Path, options: LoadOptions | None = None, skipped: SkippedFiles | None = None) -> list[Path]:
+    """List the tars directly in a folder or one folder below. Links that lead outside, and other files, are counted."""
     try:
         entries = [
             *root.iterdir(),
@@ -120,12 +140,17 @@ def _shards(root: Path, ignored: Counter[str] | None = None) -> list[Path]:
         ]
     except OSError:
         return []
-    names = (file for file in entries if file.name.lower().endswith(SUFFIXES) and not file.name.startswith("."))
-    files = sorted(file for file in names if file.is_file())
-    inside = [file for file in files if file.resolve().is_relative_to(root.resolve())]
-    if ignored is not None:
-        ignored["links that lead outside"] += len(files) - len(inside)
-    return inside
+    allowed = [os.path.realpath(each) for each in (root, options.follow_links if options else None) if each]
+    shards = []
+    for file in sorted(file for file in entries if file.is_file()):
+        tar = file.name.lower().endswith(SUFFIXES) and not file.name.startswith(".")
+        if tar and safety.is_within(os.path.realpath(file), allowed):
+            shards.append(file)
+        elif skipped is not None and file.name.startswith("."):
+            skipped.add(HIDDEN)
+        elif skipped is not None:
+            skipped.add(OUTSIDE) if tar else skipped.add_file(file.name)
+    return shards
 
 
 def _source(shard: Path, options: LoadOptions, stack: ExitStack) -> Path | TemporaryStore:
@@ -148,9 +173,8 @@ def _index(shard: Path, prefix: str, source: Path | TemporaryStore, members: _Me
     seen: set[str] = set()
     try:
         with nullcontext(source.file) if isinstance(source, TemporaryStore) else source.open("rb") as file:
-            for member in _walk(file):
-                if not member.isdir():
-                    _enter(member, prefix, number, members, seen, file)
+            for member in walk(file):
+                _enter(member, prefix, number, members, seen, file)
     except DataError as error:
         members.refuse(shard.name, str(error))
     except OSError as error:
@@ -160,27 +184,36 @@ def _index(shard: Path, prefix: str, source: Path | TemporaryStore, members: _Me
 def _enter(
     member: tarfile.TarInfo, prefix: str, number: int, members: _Members, seen: set[str], file: IO[bytes]
 ) -> None:
-    name = folder.text(member.name)
+    name = text(member.name)
     try:
         parts = safety.safe_parts(name)
     except DataError as error:
-        members.refuse(prefix + name, str(error))
+        if not member.isdir():  # "./" is none of the names of a file
+            members.refuse(prefix + name, str(error))
         return
     safe, suffix = "/".join(parts), Path(parts[-1]).suffix.lower()
-    if any(part.startswith(".") for part in parts):
-        members.ignored["hidden"] += 1
+
+    def head() -> bytes:
+        file.seek(member.offset_data)
+        return file.read(min(member.size, codecs.HEAD))
+
+    if any(part.startswith(".") for part in parts) or SYSTEM_FOLDERS.intersection(parts):
+        members.skipped.add(HIDDEN)
+    elif member.isdir():
+        members.skipped.enter(parts)
     elif not member.isreg() or member.issparse():
         members.refuse(prefix + safe, "is a link, a device or the like in the archive, which is not followed")
-    elif suffix not in EXTENSIONS and suffix not in SIDECAR_SUFFIXES:
-        members.ignored["not image files"] += 1
     elif safe in seen:
         members.refuse(prefix + safe, "occurs twice in the archive; keep one")
-    elif suffix in EXTENSIONS:
-        members.add(prefix + safe, number, member.offset_data, member.size)
-    else:
+    elif suffix in SIDECAR_SUFFIXES:
         file.seek(member.offset_data)
         raw = file.read(min(member.size, _SMALL + 1))
-        members.add_sidecar(_key(prefix + safe), suffix, raw)
+        members.add_sidecar(prefix + safe, suffix, raw)
+    elif codecs.is_image(parts[-1], head):
+        members.skipped.enter(parts[:-1])
+        members.add(prefix + safe, number, member.offset_data, member.size)
+    else:
+        members.skipped.add_file(parts[-1], parts[:-1])
     seen.add(safe)
 
 
@@ -196,66 +229,6 @@ def _slices(source: Path | TemporaryStore) -> Callable[[int, int], bytes]:
     return part
 
 
-class _Careful:
-    """A file for tarfile that refuses to read large pieces at once, as hostile headers demand."""
-
-    def __init__(self, file: IO[bytes]) -> None:
-        self.file = file
-        self.tell, self.seek = file.tell, file.seek
-
-    def read(self, count: int) -> bytes:
-        if not 0 <= count <= _HEADER:
-            raise tarfile.ReadError(f"a header of {count:,} bytes")
-        return self.file.read(count)
-
-
-class _Plain(tarfile.TarInfo):
-    """Parse the header of a regular file fast, because a data set may have a million. Others are left to tarfile."""
-
-    @classmethod
-    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> _Plain:
-        """As in tarfile, but sets only name, size and type."""
-        ustar = buf[156:157] == tarfile.REGTYPE and buf[257:262] == b"ustar" and not buf[345:346].strip(b"\0")
-        digits = bytes(buf[124:136]).strip(b" \0")
-        checksum_digits = bytes(buf[148:156]).strip(b" \0")
-        if not (len(buf) == tarfile.BLOCKSIZE and ustar and digits.isdigit() and checksum_digits.isdigit()):
-            return super().frombuf(buf, encoding, errors)
-        try:
-            size, checked = int(digits, 8), int(checksum_digits, 8)
-        except ValueError:  # an 8 or a 9
-            return super().frombuf(buf, encoding, errors)
-        if checked != 256 + sum(buf) - sum(buf[148:156]):
-            return super().frombuf(buf, encoding, errors)
-        info = cls(bytes(buf[:100]).partition(b"\0")[0].decode(encoding, errors))
-        info.size, info.type = size, tarfile.REGTYPE
-        return info
-
-
-def _walk(file: IO[bytes]) -> Iterator[tarfile.TarInfo]:
-    """Yield the members of an archive.
-
-    Raises DataError (without its name) when it is damaged or continues after its end.
-    """
-    try:
-        file.seek(0)
-        archive = tarfile.TarFile(fileobj=_Careful(file), mode="r", errors="surrogateescape", tarinfo=_Plain)  # type: ignore[arg-type]
-        before = -1
-        while (member := archive.next()) is not None:
-            archive.members.clear()  # type: ignore[attr-defined]  # otherwise a million of them stay in memory
-            if member.size < 0 or archive.offset <= before:
-                raise tarfile.ReadError(f"a member that ends before it begins, at byte {before:,}")
-            before = archive.offset
-            yield member
-        file.seek(archive.offset)
-        rest = file.read(tarfile.BLOCKSIZE)
-        if rest.strip(b"\0") or len(rest) not in (0, tarfile.BLOCKSIZE):
-            raise tarfile.ReadError(f"what stands at byte {archive.offset:,} is no member")
-    except (tarfile.TarError, OSError, EOFError, ValueError, LookupError, OverflowError, RecursionError) as error:
-        raise DataError(
-            f"is damaged, or not a tar file ({error or type(error).__name__}); fetch or make it again"
-        ) from error
-
-
 def _key(name: str) -> str:
     """Return the key of a WebDataset sample: the path up to the first dot of the file's name."""
     directory, slash, file = name.rpartition("/")
@@ -269,32 +242,35 @@ def _is_webdataset(members: _Members, options: LoadOptions) -> bool:
     return bool(members.wrong) or any(is_called("label", name) or name in label_columns for row in rows for name in row)
 
 
-def _class_folders(path: Path, members: _Members, codes: list[int] | None, labelled: bool) -> ImageIndex:
-    """Index class folders as `folder.find` does. A folder that contains all of them is removed from the paths.
+def _class_folders(path: Path, members: _Members, codes: list[int] | None, options: LoadOptions) -> ImageIndex:
+    """Index class folders as `folder.find` does. A folder that contains all of them is removed from the names.
 
     `codes` are the splits named by the archives. They are used where folders inside name none.
     """
     good = [i for i in range(len(members.names)) if i not in members.bad]
     bare = [tuple(members.names[i].removeprefix(members.prefixes[members.source[i]]).split("/")) for i in good]
-    while len({parts[0] for parts in bare}) == 1 and all(len(parts) > 2 for parts in bare):
-        if bare[0][0].casefold() in SPLIT_NAMES:
-            break
-        bare = [parts[1:] for parts in bare]
-    order, names, labels, split = (
-        folder.arranged(path, bare, members.ignored, labelled) if bare or not members.bad else ([], [], [], None)
-    )
+    for suffix, keys in members.sidecars.items():
+        members.skipped.add(suffix, count=len(keys))
+    layout = Layout([], [], [])
+    if bare or not members.bad:
+        layout = arranged(
+            path, bare, members.skipped, lambda k: members.fetch(good[k]), options.labelled, options.class_folder
+        )
+    split = layout.split
     if split is None and codes is not None:
-        split = [codes[members.source[good[k]]] for k in order]
-    at = [good[k] for k in order] + list(members.bad)
-    n = len(order)
+        split = [codes[members.source[good[k]]] for k in layout.order]
+    at = [good[k] for k in layout.order] + list(members.bad)
+    n = len(layout.order)
     return ImageIndex(
-        names=names + [members.names[i] for i in members.bad],
-        labels=labels + [""] * len(members.bad),
+        names=[name.split("/", layout.outer)[-1] for name in layout.names] + [members.names[i] for i in members.bad],
+        labels=layout.labels + [""] * len(members.bad),
         fetch=lambda i: members.fetch(at[i]),
         numeric=False,
         split=None if split is None else split + [0] * len(members.bad),
         bad={n + k: reason for k, reason in enumerate(members.bad.values())},
-        ignored=+members.ignored,
+        ignored=members.skipped.counts,
+        empty=layout.empty,
+        notes=layout.notes,
     )
 
 
@@ -305,12 +281,17 @@ def _samples(path: Path, members: _Members, codes: list[int] | None, options: Lo
     """
     bad = dict(members.bad)
     first: dict[str, int] = {}
+    twice = dict(members.twice)
     for i, name in enumerate(members.names):
         key = _key(name)
         if i not in bad and first.setdefault(key, i) != i:
-            bad[i] = f"is a second image of the sample '{key}'; keep one"
+            twice[key] = f"is of a sample with several images, {members.names[first[key]]} and {name}"
         elif i not in bad and key in members.wrong:
             bad[i] = members.wrong[key]
+    for i, name in enumerate(members.names) if twice else ():
+        if (key := _key(name)) in twice and i not in bad:
+            bad[i] = _TWICE.format(twice[key], key)
+    members.skipped.add(LABELS_ONLY, count=len(members.beside.keys() - first.keys()))
     rows = [members.beside.get(_key(name), {}) for name in members.names]
     try:
         header = list(dict.fromkeys(name for row in members.rows.values() for name in row))
@@ -337,7 +318,7 @@ def _samples(path: Path, members: _Members, codes: list[int] | None, options: Lo
         groups=fields.groups,
         attributes=fields.attributes,
         bad=fields.bad,
-        ignored=+members.ignored,
+        ignored=members.skipped.counts,
         notes={"columns": chosen, **table.noted(fields)},
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -13,6 +14,7 @@ from PIL import Image
 
 from augury.data.decoding import reading, safety
 from augury.data.decoding.image_index import ImageIndex
+from augury.data.decoding.label_encoding import composed
 from augury.data.decoding.load_options import LoadOptions, Transparency
 from augury.data.decoding.safety import external
 from augury.data.decoding.temporary_store import open_temporary_store
@@ -31,6 +33,7 @@ class Dataset(Protocol):
     def __getitem__(self, index: int, /) -> Any: ...
 
 
+_MOST_NESTED = 10
 LABEL = "label (of the item)"
 """Internal name of the label column, whatever the items call it."""
 
@@ -40,13 +43,17 @@ def read(dataset: Dataset, options: LoadOptions) -> LabelledImages:
 
     Other entries of a mapping are columns, as in a table (`table.NAMES`, `options.columns`). An image is a PIL image,
     or an array or tensor [H, W], [C, H, W] or [H, W, C] of uint8 or of floats within [0, 1]. A label is an int or text;
-    `dataset.classes`, or the names in `dataset.features`, replace codes.
+    `dataset.classes`, or the names in `dataset.features`, replace codes. In a ConcatDataset, and a Subset of one, each
+    part has its own names.
 
     An exception of the data set makes an item a bad image, like a damaged file. Raises SettingsError when columns are
     requested of pairs, DataError as `reading.read` does.
     """
     kind = type(dataset).__name__
-    codes = _names(dataset)
+    try:
+        class_names = _names(dataset)
+    except _Unclear as error:
+        raise DataError(f"{kind}: {error}") from error
     chosen: dict[str, str] = {}
     columns: dict[str, list[str | None]] = {LABEL: []}
     bad: dict[int, str] = {}
@@ -57,7 +64,8 @@ def read(dataset: Dataset, options: LoadOptions) -> LabelledImages:
             try:
                 item = _item_at(dataset, i)
                 chosen = chosen or _roles(item, options, kind)
-                raw, row = _encoded_row(item, chosen, codes, options.transparency)
+                raw, row = _encoded_row(item, chosen, class_names.at(i), options.transparency)
+                _check_named(class_names, i, item, chosen)
             except _Unclear as error:
                 raise DataError(f"{kind}: {error}") from error
             except DataError as error:
@@ -71,7 +79,7 @@ def read(dataset: Dataset, options: LoadOptions) -> LabelledImages:
             [f"item {i}" for i in range(len(dataset))],
             fields.labels,
             store.ready().fetch,
-            classes=codes.get(chosen.get("label", "label"), ()),
+            classes=class_names.classes(chosen.get("label", "label")),
             groups=fields.groups,
             split=fields.split,
             attributes=fields.attributes,
@@ -85,25 +93,109 @@ class _Unclear(DataError):
     """The structure of the items is unclear, so no other item can be used either."""
 
 
-def _names(dataset: Any) -> dict[str, tuple[str, ...]]:
-    """Return the names that the data set (or the one it is a subset of) has for the codes of each column.
+Names = Mapping[str, tuple[str, ...]]
+"""Column -> names of its codes; those of the attribute `classes` belong to "label"."""
 
-    Those of `classes` belong to the label.
+
+@dataclass(frozen=True)
+class _ClassNames:
+    """The names of the codes, which may differ between the parts of a joined data set.
+
+    `of_item` [N] says which of `tables` holds for each item.
     """
-    names_by_column: dict[str, tuple[str, ...]] = {}
-    for _ in range(10):
-        features = getattr(dataset, "features", None)
-        feature_names = (
-            {k: getattr(v, "names", None) for k, v in features.items()} if isinstance(features, Mapping) else {}
+
+    tables: tuple[Names, ...]
+    of_item: npt.NDArray[np.int64]
+
+    def at(self, i: int) -> Names:
+        return self.tables[int(self.of_item[i])]
+
+    def classes(self, column: str) -> tuple[str, ...]:
+        """Return all class names in the order in which the parts have them; none where a part has none."""
+        used = [self.tables[k].get(column, ()) for k in dict.fromkeys(self.of_item.tolist())]
+        return tuple(dict.fromkeys(name for names in used for name in names)) if all(used) else ()
+
+
+def _names(dataset: Any, depth: int = 0) -> _ClassNames:
+    """Return the names that a data set has for its codes, else those of the data sets that it is made of.
+
+    These are the parts of a ConcatDataset, and the one that a Subset or another wrapper holds as `dataset`. Raises
+    _Unclear when it cannot be known which part an item comes from.
+    """
+    n, own = len(dataset), _own_names(dataset)
+    parts: Any = getattr(dataset, "datasets", None)
+    inner: Any = getattr(dataset, "dataset", None)
+    if own.get("label") or depth > _MOST_NESTED or (inner is None and not _are_datasets(parts)):
+        return _ClassNames((own,), np.zeros(n, np.int64))
+    if inner is None:
+        below = [_names(part, depth + 1) for part in parts]
+        in_order = hasattr(dataset, "cumulative_sizes")  # as in ConcatDataset
+        if not in_order or sum(len(names.of_item) for names in below) != n:
+            return _alone(own, below, n, dataset)
+        first = np.cumsum([0, *(len(names.tables) for names in below)])
+        of_item = np.concatenate([names.of_item + start for names, start in zip(below, first, strict=False)])
+        return _distinct([{**names, **own} for part in below for names in part.tables], of_item)
+    try:
+        below = [_names(inner, depth + 1)]
+    except TypeError:  # it has no length, so that it is not the data set that this one wraps
+        return _ClassNames((own,), np.zeros(n, np.int64))
+    indices = getattr(dataset, "indices", None)
+    if indices is None or len(indices) != n:
+        return _alone(own, below, n, dataset)
+    of_item = below[0].of_item[np.asarray(indices, np.int64)]
+    return _distinct([{**names, **own} for names in below[0].tables], of_item)
+
+
+def _own_names(dataset: Any) -> dict[str, tuple[str, ...]]:
+    """Return the names in the data set's own `classes`, `class_to_idx` or `features`."""
+    features = getattr(dataset, "features", None)
+    found = {k: getattr(v, "names", None) for k, v in features.items()} if isinstance(features, Mapping) else {}
+    codes: Any = getattr(dataset, "class_to_idx", None)
+    numbered = isinstance(codes, Mapping) and sorted(codes.values()) == list(range(len(codes)))
+    in_order = sorted(codes, key=codes.__getitem__) if numbered else None
+    found["label"] = getattr(dataset, "classes", None) or found.get("label") or in_order
+    own: dict[str, tuple[str, ...]] = {}
+    for column, names in found.items():
+        if isinstance(names, Sequence) and not isinstance(names, str) and all(isinstance(n, str) for n in names):
+            own[column] = tuple(map(composed, names)) if len(set(map(composed, names))) == len(names) else ()
+    return own
+
+
+def _are_datasets(parts: Any) -> bool:
+    return isinstance(parts, Sequence) and bool(parts) and all(isinstance(part, Dataset) for part in parts)
+
+
+def _distinct(tables: list[dict[str, tuple[str, ...]]], of_item: npt.NDArray[np.int64]) -> _ClassNames:
+    """Return the names with equal tables stored once."""
+    kept: list[Names] = []
+    for names in tables:
+        if names not in kept:
+            kept.append(names)
+    return _ClassNames(tuple(kept), np.array([kept.index(names) for names in tables], np.int64)[of_item])
+
+
+def _alone(own: Names, below: list[_ClassNames], n: int, dataset: Any) -> _ClassNames:
+    """Return the one table of names that all items have. Raises _Unclear when parts differ."""
+    tables = _distinct([dict(names) for part in below for names in part.tables], np.zeros(0, np.int64)).tables
+    if len(tables) > 1:
+        raise _Unclear(
+            f"{type(dataset).__name__} joins data sets with class names of their own, and it is unclear which of them an item comes "
+            "from; give items with the class name as label, or give the data set an attribute `classes`"
         )
-        for column, names in {
-            **feature_names,
-            "label": getattr(dataset, "classes", None) or feature_names.get("label"),
-        }.items():
-            if isinstance(names, Sequence) and not isinstance(names, str) and all(isinstance(n, str) for n in names):
-                names_by_column.setdefault(column, tuple(names) if len(set(names)) == len(names) else ())
-        dataset = getattr(dataset, "dataset", None)
-    return names_by_column
+    return _ClassNames(({**tables[0], **own},), np.zeros(n, np.int64))
+
+
+def _check_named(class_names: _ClassNames, i: int, item: Any, chosen: Mapping[str, str]) -> None:
+    """Raise _Unclear for a code without a name where another part has names: the same code may mean another class."""
+    column = chosen.get("label", "label")
+    if len(class_names.tables) == 1 or class_names.at(i).get(column):
+        return
+    label = item[chosen["label"]] if isinstance(item, Mapping) else item[1]
+    if not isinstance(label, str) and any(names.get(column) for names in class_names.tables):
+        raise _Unclear(
+            f"item {i} has the code {label} without a class name, but another of the joined data sets has names; give every part an "
+            "attribute `classes`, or class names as labels"
+        )
 
 
 def _item_at(dataset: Dataset, i: int) -> tuple[Any, Any] | Mapping[str, Any]:
@@ -146,7 +238,7 @@ def _others(chosen: Mapping[str, str]) -> dict[str, str]:
 def _encoded_row(
     item: tuple[Any, Any] | Mapping[str, Any],
     chosen: Mapping[str, str],
-    codes: Mapping[str, tuple[str, ...]],
+    codes: Names,
     transparency: Transparency | None,
 ) -> tuple[bytes, dict[str, str | None]]:
     """Return the encoded image of an item, and its columns as text. Raises DataError without the item's name."""
@@ -173,6 +265,7 @@ def _word(value: Any, names: tuple[str, ...]) -> str | None:
 def _label(label: Any, classes: tuple[str, ...]) -> str:
     if isinstance(label, str):
         text = safety.word(label) or ""
+        text = composed(text)
         if classes and text not in classes:
             raise DataError(f"has the label '{text[:40]}', which is none of the {len(classes)} classes")
         return text
