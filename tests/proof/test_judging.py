@@ -247,6 +247,8 @@ def test_parts_written_for_a_maker_are_those_of_the_trial(tmp_path: Path) -> Non
     codes = split(data, seed=5)
     assert output == {
         "data_set": str(tmp_path / "parts"),
+        "skipped": {},
+        "empty_classes": {},
         **{part: int((codes == code).sum()) for code, part in enumerate(SPLITS)},
     }
     back = load(tmp_path / "parts")
