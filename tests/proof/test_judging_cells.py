@@ -226,8 +226,11 @@ def test_images_from_noise_fill_holes_where_the_attributes_are_named() -> None:
     found = prove(TRAIN, held(10, 1), TEST, noise, settings, condition=("ground",))
     assert found.metric == "balanced accuracy within ground=bright" and found.arm == "filled"
     rejected = replace(MADE, reasons=("unchanged",) * len(MADE))
-    with pytest.raises(DataError, match=r"none of those kept fills an empty cell \('standing, ground=bright'\)"):
-        prove(TRAIN, held(10, 1), TEST, rejected, settings)
+    untested = prove(TRAIN, held(10, 1), TEST, rejected, settings)
+    assert untested.outcome == "not tested" and untested.synthetic["rejected"] == {"unchanged": len(MADE)}
+    elsewhere = MADE.take(~HOLES.fills(MADE, TRAIN))
+    with pytest.raises(DataError, match=r"was made for an empty cell \('standing, ground=bright'\)"):
+        prove(TRAIN, held(10, 1), TEST, elsewhere, settings)
     with pytest.raises(DataError, match="not generated for values of 'ground'"):
         prove(TRAIN, held(10, 1), TEST, TEST.take(np.arange(3)), settings, condition=("ground",))
 

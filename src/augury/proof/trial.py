@@ -35,6 +35,8 @@ from augury.verdict import Verdict
 
 CHOICE_SEEDS = 3
 """Number of seeds for choosing the ratio on validation. They come from a stream of their own."""
+NONE_ACCEPTED = "no image for an empty cell was accepted"
+"""The reason, for messages, why a trial does not study the empty cells that it has."""
 OTHER_DOMAIN = "the trial is about another domain"
 """The reason, for messages, why a trial with a target domain does not study empty cells."""
 
@@ -163,8 +165,13 @@ def prove(
             "no synthetic image is left to judge; generate them from train images alone (augury split writes the splits)"
         )
     others = {name: remove_copies(images)[0] for name, images in (extra or {}).items()}
-    if target is None:
-        _check_fills(holes, kept_images, synthetic, train, on_note)
+    if target is None and not isinstance(holes, str) and not holes.fills(kept_images, train).any():
+        _refuse_unfilled(holes, synthetic, train)
+        holes = NONE_ACCEPTED
+        arms = tuple(arm for arm in settings.arms if arm not in ARMS or not ARMS[arm].cells)
+        settings = settings.model_copy(update={"arms": (*arms, "randaugment", OWN)})
+    if isinstance(holes, str) and synthetic.sources is not None and target is None:
+        on_note(f"the translations are judged over all cells: {holes}")
     trainings = Trainings(
         train,
         (kept_images.images, kept_images.labels) if len(kept_images) else None,
@@ -256,25 +263,12 @@ def _refuse_resampling(settings: ProveSettings, subject: str) -> None:
         )
 
 
-def _check_fills(
-    holes: Holes | str,
-    kept_images: SyntheticImages,
-    synthetic: SyntheticImages,
-    train: LabelledImages,
-    on_note: Callable[[str], None],
-) -> None:
-    """Check that the images fill a hole. Raises DataError when none does.
-
-    If there are no holes, add a note that translations are evaluated over all cells.
-    """
-    if isinstance(holes, str):
-        if synthetic.sources is not None:
-            on_note(f"the translations are judged over all cells: {holes}")
-    elif not holes.fills(kept_images, train).any():
+def _refuse_unfilled(holes: Holes, synthetic: SyntheticImages, train: LabelledImages) -> None:
+    """Raise DataError when no image was made for a hole, not even one that the filters rejected."""
+    if not holes.fills(synthetic, train).any():
         names = ", ".join(f"'{holes.cell_name(int(cell))}'" for cell in np.flatnonzero(holes.mask.ravel())[:5])
         raise DataError(
-            f"of {len(synthetic):,} synthetic images, none of those kept fills an empty cell ({names}); check the filters, or "
-            "generate images for these cells"
+            f"none of {len(synthetic):,} synthetic images was made for an empty cell ({names}); generate images for these cells"
         )
 
 
