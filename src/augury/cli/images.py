@@ -35,37 +35,51 @@ OwnSize = Annotated[str | None, setting("data.size", "--size", default="native s
 
 def generate(
     source: Trained,
-    output: Annotated[Path, typer.Option("-o", "--output", help="Folder for the PNG files.")],
-    label: Annotated[str, typer.Option(help="The class to generate.")],
+    output: Annotated[
+        Path,
+        typer.Option("-o", "--output", help="Folder for the class folders; new, or of earlier calls, which it keeps."),
+    ],
+    label: Annotated[list[str] | None, typer.Option(help="The class to generate; repeatable; default: all.")] = None,
     attribute: Attributes = None,
-    number: Annotated[int, typer.Option(help="Number of images.", min=1)] = 16,
+    number: Annotated[int, typer.Option(help="Number of images of each class.", min=1)] = 16,
     start: Annotated[int, typer.Option(help="Index of the first image.", min=0)] = 0,
     seed: Seed = 0,
     truncation: Annotated[float, setting("generate.truncation")] = 1.0,
     device: Drawing = "cpu",
     as_json: Json = False,
 ) -> None:
-    """Generate images of one class with a trained run; (seed, index) always gives the same image."""
-    from PIL import Image
+    """Generate images with a trained run, in one folder per class; (seed, index) always gives the same image.
 
-    from augury.files import atomic_path
+    manifest.jsonl names the class, seed and index of each image. To test the images: augury prove DATA --with FOLDER.
+    """
+    from augury.exports import check_folder_name
+    from augury.pipeline.file_generation import MANIFEST, generate_files
 
+    check_folder_name(output)
     synthesizer = opened(source, device)
     if synthesizer.translates:
         raise SettingsError(
             f"{source}: this run has a translator, which does not generate from noise; give it images with: augury translate {source} "
             f"images/ --change {_example(synthesizer)} -o {output}"
         )
-    cell = synthesizer.cell(label, dict(pair("--attribute", text) for text in attribute or []))
-    drawn = synthesizer.sample([cell] * number, seed=seed or 0, start=start, truncation=truncation)
-    files = []
-    for index, image in zip(drawn.indices, drawn.images, strict=True):
-        files.append(str(output / f"seed{seed or 0}-{int(index):06d}.png"))
-        with atomic_path(Path(files[-1])) as temporary:
-            Image.fromarray(image.transpose(1, 2, 0).squeeze()).save(temporary, format="PNG")
-    typer.echo(
-        json.dumps({"files": files, "synthesizer": drawn.synthesizer}) if as_json else f"{number} images in {output}"
+    rows = generate_files(
+        synthesizer,
+        output,
+        labels=label or (),
+        attributes=dict(pair("--attribute", text) for text in attribute or []),
+        number=number,
+        start=start,
+        seed=seed or 0,
+        truncation=truncation,
     )
+    files, classes = [str(output / row["file"]) for row in rows], list(dict.fromkeys(row["class"] for row in rows))
+    if as_json:
+        facts = {"files": files, "manifest": str(output / MANIFEST), "synthesizer": synthesizer.fingerprint}
+        typer.echo(json.dumps(facts))
+        return
+    listed = ", ".join(classes[:8]) + (", …" if len(classes) > 8 else "")
+    each = f"{number:,} each of {len(classes):,} classes: {listed}" if len(classes) > 1 else f"all of class {listed}"
+    typer.echo(f"{len(files):,} images in {output} ({each})")
 
 
 def translate(

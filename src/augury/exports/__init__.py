@@ -22,6 +22,9 @@ EXPORTS = {
 """Every format that can be written; all functions have the same signature."""
 FILES = ("npz", "tar", "parquet")
 """Formats of one file, whose name ends in the format's name; the others are folders."""
+_OTHER_ENDINGS = "csv tsv json jsonl txt xlsx zip gz tgz bz2 xz zst 7z rar npy h5 hdf5 mat pt pth pkl arrow feather png jpg jpeg webp tif tiff"
+FILE_ENDINGS = frozenset((*FILES, *_OTHER_ENDINGS.split()))
+"""Endings that a user expects of a file, so that no folder is given such a name."""
 
 ARRAYS = ("npz",)
 """Formats whose images are arrays of one size, so that original files cannot be included unchanged."""
@@ -54,10 +57,34 @@ def writer(name: str) -> Callable[..., dict[str, Any]]:
     return EXPORTS[name]
 
 
-def named(path: Path, otherwise: str) -> str:
-    """The format that a file name implies: photos.npz, .tar and .parquet their own, any other `otherwise`."""
+def format_of(path: Path, requested: str | None, default: str) -> str:
+    """The format to write at `path`: `requested`, else the one that the file name implies, else `default`.
+
+    Raises SettingsError where a folder would get the name of a file, such as photos.csv.
+    """
     ending = path.suffix.lower().removeprefix(".")
-    return ending if ending in FILES else otherwise
+    name = requested or (ending if ending in FILES else default)
+    if name not in FILES:
+        check_folder_name(path, name)
+    return name
+
+
+def check_folder_name(path: Path, name: str = "") -> None:
+    """Raises SettingsError for the path of a folder, to be written in the format `name`, that ends as a file does."""
+    ending = path.suffix.lower().removeprefix(".")
+    if ending not in FILE_ENDINGS:
+        return
+    folder = path
+    while folder.suffix.lower().removeprefix(".") in FILE_ENDINGS:
+        folder = folder.with_suffix("")
+    if ending in EXPORTS and ending not in FILES:
+        raise SettingsError(
+            f"{path}: the format {ending} is a folder of images with a table; give the folder's name: --format {ending} -o {folder}"
+        )
+    files = f", or one of the formats of one file ({', '.join(FILES)})" if name else ""
+    raise SettingsError(
+        f"{path}: this would be a folder, but its name ends as that of a file; choose a name without ending, as -o {folder}{files}"
+    )
 
 
 def place(run: Path, name: str) -> Path:
@@ -69,13 +96,14 @@ __all__ = [
     "ARRAYS",
     "EXPORTS",
     "FILES",
+    "check_folder_name",
     "export_csv",
     "export_folder",
     "export_imagefolder",
     "export_npz",
     "export_parquet",
     "export_tar",
-    "named",
+    "format_of",
     "place",
     "writer",
 ]
