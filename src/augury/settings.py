@@ -339,6 +339,33 @@ class ExportSettings(Settings):
     """The augmented data set that a run writes."""
 
     format: str = Field("folder", description="folder, imagefolder, csv, npz, tar or parquet")
+    originals: Literal["none", "link", "copy"] = Field(
+        "none",
+        description="original files of the real images, of any size, instead of the images used in training: link (hard links, or "
+        "copies where the disk has none), copy, or none",
+    )
+    size: Side | tuple[Side, Side] | None = Field(
+        None,
+        description="height and width in px of the synthetic images beside original files, or one number for both; null: as generated",
+        examples=[224, (96, 64)],
+    )
+
+    @model_validator(mode="after")
+    def _fits(self) -> ExportSettings:
+        if self.originals != "none" and self.format == "npz":
+            raise ValueError(
+                "an npz has images of one size, so it cannot hold original files; use originals=none or another format"
+            )
+        if self.size is not None and self.originals == "none":
+            raise ValueError(
+                "size needs originals=link or copy; all other images of a data set have the size used in training"
+            )
+        return self
+
+    @property
+    def synthetic_size(self) -> tuple[int, int] | None:
+        """Height and width of the synthetic images; None: as generated."""
+        return (self.size, self.size) if isinstance(self.size, int) else self.size
 
 
 class RunSettings(Settings):

@@ -24,6 +24,7 @@ from augury.cli.options import (
     refuse_unread,
     setting,
     settled,
+    sides,
     without_none,
 )
 from augury.errors import SettingsError
@@ -107,13 +108,13 @@ def split(
     import numpy as np
 
     from augury.data import cautions, skipped_lines
-    from augury.exports import ARRAYS, named, writer
+    from augury.exports import ARRAYS, format_of, writer
     from augury.files import refuse_within
     from augury.pipeline.inputs import load_splits
 
     if path is not None:
         refuse_within(output, path)
-    kind = written or named(output, "imagefolder")
+    kind = format_of(output, written, "imagefolder")
     write = writer(kind)
     settings = settled({}, extra, {"data": data or {}}, without_none(seed=seed))
     refuse_unread(extra, ("data", "prove"), "when images are split")
@@ -162,7 +163,7 @@ def augment(
     operator and policy, or with --policy or --per-image the copies that would be written.
     """
     from augury.data import load
-    from augury.exports import named, writer
+    from augury.exports import format_of, writer
     from augury.files import atomic_path, refuse_within
     from augury.pipeline import augmented_copies
 
@@ -176,7 +177,7 @@ def augment(
         )
     if output is not None and path is not None:
         refuse_within(output, path)
-    write = writer(written or named(output or Path(), "imagefolder"))
+    write = writer(format_of(output or Path(), written, "imagefolder"))
     policy, times = how or "classical", per_image or 1
     images = load(path, **reading(data or {}))
     summary: dict[str, Any]
@@ -220,26 +221,33 @@ def export(
     written: Annotated[
         str | None, setting("export.format", "--format", default="by the ending of -o, else folder")
     ] = None,
+    originals: Annotated[str | None, setting("export.originals")] = None,
+    size: Annotated[str | None, setting("export.size")] = None,
     force: Force = False,
     device: Device = None,
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
     """Write the augmented data set of a run: its real train images and the kept synthetic ones, with their provenance."""
-    from augury.exports import named, place, writer
+    from augury.exports import format_of, place, writer
     from augury.pipeline.run_folder import Run
-    from augury.pipeline.stages import advance, opened
+    from augury.pipeline.stages import advance, opened, write_data_set
 
     if written is not None:
         writer(written)
+    chosen: dict[str, Any] = {"size": None} if originals == "none" else {}  # a stored size goes with the original files
+    chosen |= without_none(originals=originals, size=sides(size))
     if output is None:
-        run = again(source, "export", quiet, None, device, {"export": without_none(format=written)})
+        run = again(source, "export", quiet, None, device, {"export": without_none(format=written) | chosen})
         dataset_path = place(run.path, run.settings["export"]["format"])
     else:
-        settings = settled(dict(Run(source).metadata["settings"]), None, {}, without_none(device=device))
+        stored = dict(Run(source).metadata["settings"])
+        chosen |= {"format": format_of(output, written, stored["export"]["format"])}
+        settings = settled(stored, None, {}, without_none(device=device))
+        own = settled(stored, None, {"export": chosen}, {}).export
         with opened(None, source, settings=settings, callbacks=console.callbacks(quiet)) as session:
+            session.originals(session.data, own)
             advance(session, "generate")
-            write = writer(written or named(output, settings.export.format))
-            write(output, session.splits["train"], session.exported(), force=force)
+            write_data_set(session, output, own, force=force)
         dataset_path = output
     typer.echo(json.dumps({"data_set": str(dataset_path)}) if as_json else str(dataset_path))

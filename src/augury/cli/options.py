@@ -74,7 +74,7 @@ def typed(name: str, repeatable: bool, example: Any) -> str:
     if repeatable:
         return " ".join(f"{key}={value}" for key, value in example.items())
     if isinstance(example, tuple):
-        return ("x" if name == "data.size" else ",").join(map(str, example))
+        return ("x" if name.endswith(".size") else ",").join(map(str, example))
     return example if isinstance(example, str) else json.dumps(example)
 
 

@@ -32,6 +32,7 @@ def export_folder(
     *,
     originals: Sequence[str | os.PathLike[str]] | None = None,
     link: bool = True,
+    synthetic_size: tuple[int, int] | None = None,
     force: bool = False,
 ) -> dict[str, Any]:
     """Write `train` and the kept images of `synthetic` as `path/<class>/real-000012.png` and `synthetic-000034.png`.
@@ -55,13 +56,16 @@ def export_folder(
     link : bool
             Hard-link the originals, or copy them where that is not possible; False always copies. A hard link is the
         same file: editing it in place edits the original.
+    synthetic_size : (int, int), optional
+        Height and width of the synthetic images beside `originals`; without it they keep the size of `train`.
     force : bool
         Replace an export even if files were added to it.
 
     Returns
     -------
     dict
-        {path, real, synthetic, linked, folders}, and a `note` where there are groups, which are lost.
+        {path, real, synthetic, linked, folders}, and a `note` where there are groups, which are lost, and where originals of
+        other types were written as PNG.
 
     Raises
     ------
@@ -76,8 +80,8 @@ def export_folder(
     >>> export_folder("dataset", train, synthetic)["synthetic"]
     46
     """
-    done = written(Path(path), train, synthetic, originals, link, force)
-    return done if train.groups is None else {**done, "note": LOST}
+    done = written(Path(path), train, synthetic, originals, link, synthetic_size, force)
+    return done if train.groups is None else {**done, "note": "; ".join([LOST, *filter(None, [done.get("note")])])}
 
 
 def written(
@@ -86,13 +90,14 @@ def written(
     synthetic: SyntheticImages | LabelledImages | None,
     originals: Sequence[str | os.PathLike[str]] | None,
     link: bool,
+    synthetic_size: tuple[int, int] | None,
     force: bool,
     also: Also | None = None,
     taken: tuple[str, ...] = (),
 ) -> dict[str, Any]:
     """Write the export of `export_folder`, and the additions of `also` in the root under the names `taken`."""
     target = path.resolve()
-    rows = rows_of(train, synthetic, originals, target)
+    rows = rows_of(train, synthetic, originals, target, synthetic_size)
     _check_free(target, force, taken)
     folders = folder_names(train.classes, taken=(CLASSES, MANIFEST, *taken))
     subfolders = [folders[row.label] if row.part is None else f"{row.part}/{folders[row.label]}" for row in rows]
@@ -107,7 +112,7 @@ def written(
         write_json(root / CLASSES, {"format": FORMAT, "classes": named})
         if also is not None:
             also(root, rows, files)
-    return said(target, rows, how.count("linked"), dict(zip(train.classes, folders, strict=True)))
+    return said(target, rows, originals, how.count("linked"), dict(zip(train.classes, folders, strict=True)))
 
 
 def _bring(row: Row, path: Path, link: bool) -> str:

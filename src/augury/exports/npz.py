@@ -26,6 +26,7 @@ def export_npz(
     *,
     originals: Sequence[str | os.PathLike[str]] | None = None,
     link: bool = True,
+    synthetic_size: tuple[int, int] | None = None,
     force: bool = False,
 ) -> dict[str, Any]:
     """Write one .npz with `images` [N, H, W] or [N, H, W, 3] and further arrays.
@@ -45,6 +46,8 @@ def export_npz(
         Not possible here, as arrays have one size.
     link : bool
         Has no effect.
+    synthetic_size : None
+        Not possible here.
     force : bool
         Replace an existing file.
 
@@ -64,7 +67,7 @@ def export_npz(
     check_file(target, ".npz", force)
     if originals is not None:
         raise DataError(f"{target}: an .npz holds images of one size; leave originals out, or export another format")
-    rows = rows_of(train, synthetic, None, target)
+    rows = rows_of(train, synthetic, None, target, synthetic_size)
     columns = {name: np.array([row.columns[name] for row in rows]) for name in (rows[0].columns if rows else ())}
     arrays: dict[str, npt.NDArray[Any]] = {
         "labels": np.array([row.label for row in rows], np.int64),

@@ -26,6 +26,7 @@ def export_parquet(
     *,
     originals: Sequence[str | os.PathLike[str]] | None = None,
     link: bool = True,
+    synthetic_size: tuple[int, int] | None = None,
     force: bool = False,
 ) -> dict[str, Any]:
     """Write the columns image {bytes, path}, label (a ClassLabel), attributes, group, split, origin and provenance
@@ -43,6 +44,8 @@ def export_parquet(
         One file per training image, included byte for byte instead of the pixels.
     link : bool
         Has no effect.
+    synthetic_size : (int, int), optional
+        Height and width of the synthetic images beside `originals`; without it they keep the size of `train`.
     force : bool
         Replace an existing file.
 
@@ -63,7 +66,7 @@ def export_parquet(
     target = Path(path).resolve()
     check_file(target, ".parquet", force)
     arrow, parquet = pyarrow()
-    rows = rows_of(train, synthetic, originals, target)
+    rows = rows_of(train, synthetic, originals, target, synthetic_size)
     texts = [*(rows[0].columns if rows else ()), "provenance"]
     features = {
         "image": {"_type": "Image"},
@@ -81,7 +84,7 @@ def export_parquet(
     with atomic_path(target) as temporary, parquet.ParquetWriter(temporary, schema, compression="zstd") as writer:
         for some in _groups(rows):
             writer.write_table(arrow.Table.from_pylist(some, schema=schema))
-    return said(target, rows)
+    return said(target, rows, originals)
 
 
 def _groups(rows: Sequence[Row]) -> Iterator[list[dict[str, Any]]]:

@@ -41,7 +41,8 @@ class Row:
     """One image of an export: its file name without suffix, its metadata, and the position of its pixels.
 
     `attributes` are blank where a synthetic image was not conditioned on one. `group` is None when the data have none.
-    `part` is a name of SPLITS, or None when all are train images.
+    `part` is a name of SPLITS, or None when all are train images. `size` is the height and width to which the pixels are
+    resized.
     """
 
     name: str
@@ -56,6 +57,7 @@ class Row:
     at: int
     part: str | None = None
     original: Path | None = None
+    size: tuple[int, int] | None = None
 
     @property
     def facts(self) -> dict[str, Any]:
@@ -81,11 +83,14 @@ class Row:
         return _suffix(self.original) if self.original else ".png"
 
     def picture(self) -> Image.Image:
-        """The pixels uint8 [1 or 3, H, W] as a grey or RGB picture."""
+        """The pixels uint8 [1 or 3, H, W] as a grey or RGB picture of `size`."""
         from PIL import Image
 
         image = self.images[self.at]
-        return Image.fromarray(np.ascontiguousarray(image[0] if len(image) == 1 else image.transpose(1, 2, 0)))
+        picture = Image.fromarray(np.ascontiguousarray(image[0] if len(image) == 1 else image.transpose(1, 2, 0)))
+        if self.size is None or self.size == image.shape[1:]:
+            return picture
+        return picture.resize(self.size[::-1], Image.Resampling.LANCZOS)
 
     def encoded(self) -> bytes:
         """The bytes of the original, or the pixels as lossless PNG. Raises DataError when the original is gone."""
@@ -106,11 +111,18 @@ def rows_of(
     synthetic: SyntheticImages | LabelledImages | None,
     originals: Sequence[str | os.PathLike[str]] | None,
     target: Path,
+    synthetic_size: tuple[int, int] | None = None,
 ) -> list[Row]:
     """All real images and then the kept synthetic ones. LabelledImages count as synthetic images of another generator.
 
-    Raises DataError when classes or shapes disagree, or `originals` do not fit `train` or lie in `target`.
+    Raises DataError when classes or shapes disagree, or `originals` do not fit `train` or lie in `target`, and for a
+    `synthetic_size` without `originals`.
     """
+    if synthetic_size is not None and originals is None:
+        raise DataError(
+            "a size of the synthetic images is only possible beside original files, as all other images of a data set have one "
+            "size; leave the size out, or include originals"
+        )
     names: Sequence[str] = ()
     if isinstance(synthetic, LabelledImages):
         names = synthetic.names or tuple(f"index {i}" for i in range(len(synthetic)))
@@ -118,7 +130,7 @@ def rows_of(
     if synthetic is not None:
         _check_alike(train, synthetic)
     files = None if originals is None else _checked(originals, len(train), target)
-    return [*_real(train, files), *([] if synthetic is None else _synthetic(train, synthetic, names))]
+    return [*_real(train, files), *([] if synthetic is None else _synthetic(train, synthetic, names, synthetic_size))]
 
 
 def _real(train: LabelledImages, files: list[Path] | None) -> Iterator[Row]:
@@ -171,7 +183,9 @@ def _recipe(train: LabelledImages, i: int) -> dict[str, Any] | None:
     return {"file": text(file), **recipe, "epoch": int(epoch), "index": of[file]}
 
 
-def _synthetic(train: LabelledImages, synthetic: SyntheticImages, names: Sequence[str]) -> Iterator[Row]:
+def _synthetic(
+    train: LabelledImages, synthetic: SyntheticImages, names: Sequence[str], size: tuple[int, int] | None
+) -> Iterator[Row]:
     """The accepted images. With `names` they come from another generator, which cannot draw them again."""
     conditioned = synthetic.condition_names[len(synthetic.condition_names) - (synthetic.conditions.shape[1] - 1) :]
     translated = None if synthetic.sources is None else source_facts(synthetic, train)
@@ -200,6 +214,7 @@ def _synthetic(train: LabelledImages, synthetic: SyntheticImages, names: Sequenc
             images=synthetic.images,
             at=i,
             part=SPLITS[0] if _in_parts(train) else None,
+            size=size,
         )
 
 
@@ -218,15 +233,29 @@ def encoded(rows: Sequence[Row]) -> Iterator[tuple[Row, bytes]]:
             yield from zip(some, pool.map(Row.encoded, some), strict=True)
 
 
-def said(target: Path, rows: Sequence[Row], linked: int = 0, folders: dict[str, str] | None = None) -> dict[str, Any]:
-    """The return value of every export."""
-    real = sum(row.origin != "synthetic" for row in rows)
-    return {
+def said(
+    target: Path,
+    rows: Sequence[Row],
+    originals: Sequence[str | os.PathLike[str]] | None = None,
+    linked: int = 0,
+    folders: dict[str, str] | None = None,
+) -> dict[str, Any]:
+    """The return value of every export; a `note` where `originals` of other types were not included as they are."""
+    real = [row for row in rows if row.origin != "synthetic"]
+    facts = {
         "path": str(target),
-        "real": real,
-        "synthetic": len(rows) - real,
+        "real": len(real),
+        "synthetic": len(rows) - len(real),
         "linked": linked,
         "folders": folders or {},
+    }
+    converted = [i for i, row in enumerate(real) if row.original is None and originals is not None]
+    if not converted or originals is None:
+        return facts
+    ending = Path(originals[converted[0]]).suffix or "without an ending"
+    return facts | {
+        "note": f"{len(converted):,} original files of types that loaders do not read, such as {ending}, were written as PNG in the "
+        "size in which Augury reads them"
     }
 
 

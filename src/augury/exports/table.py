@@ -23,6 +23,7 @@ def export_imagefolder(
     *,
     originals: Sequence[str | os.PathLike[str]] | None = None,
     link: bool = True,
+    synthetic_size: tuple[int, int] | None = None,
     force: bool = False,
 ) -> dict[str, Any]:
     """Write the files of `export_folder`, and `metadata.csv`: file_name, label, the attributes, group, split and
@@ -31,7 +32,7 @@ def export_imagefolder(
     Parameters and errors are those of `export_folder`.
     """
     also = _table(METADATA, "file_name")
-    return written(Path(path), train, synthetic, originals, link, force, also, taken=(METADATA,))
+    return written(Path(path), train, synthetic, originals, link, synthetic_size, force, also, taken=(METADATA,))
 
 
 def export_csv(
@@ -41,6 +42,7 @@ def export_csv(
     *,
     originals: Sequence[str | os.PathLike[str]] | None = None,
     link: bool = True,
+    synthetic_size: tuple[int, int] | None = None,
     force: bool = False,
 ) -> dict[str, Any]:
     """Write the files of `export_folder`, and `labels.csv`: path, label, the attributes, group, split and origin.
@@ -48,7 +50,7 @@ def export_csv(
     Parameters and errors are those of `export_folder`.
     """
     also = _table(LABELS, "path")
-    return written(Path(path), train, synthetic, originals, link, force, also, taken=(LABELS,))
+    return written(Path(path), train, synthetic, originals, link, synthetic_size, force, also, taken=(LABELS,))
 
 
 def _table(name: str, first: str) -> Also:

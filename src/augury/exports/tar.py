@@ -22,6 +22,7 @@ def export_tar(
     *,
     originals: Sequence[str | os.PathLike[str]] | None = None,
     link: bool = True,
+    synthetic_size: tuple[int, int] | None = None,
     force: bool = False,
 ) -> dict[str, Any]:
     """Write `real-000012.png`, `.cls` (the number of the class) and `.json` for each image.
@@ -40,6 +41,8 @@ def export_tar(
         One file per training image, included byte for byte instead of the pixels.
     link : bool
         Has no effect.
+    synthetic_size : (int, int), optional
+        Height and width of the synthetic images beside `originals`; without it they keep the size of `train`.
     force : bool
         Replace an existing file.
 
@@ -57,7 +60,7 @@ def export_tar(
     """
     target = Path(path).resolve()
     check_file(target, ".tar", force)
-    rows = rows_of(train, synthetic, originals, target)
+    rows = rows_of(train, synthetic, originals, target, synthetic_size)
     with atomic_path(target) as temporary, tarfile.open(temporary, "w", format=tarfile.PAX_FORMAT) as archive:
         for row, image in encoded(rows):
             metadata = {"label": row.class_name, **row.columns, "provenance": row.facts}
@@ -67,4 +70,4 @@ def export_tar(
                 member.size, member.mode = len(raw), 0o644
                 archive.addfile(member, io.BytesIO(raw))
             archive.members.clear()  # type: ignore[attr-defined]  # otherwise all members stay in memory
-    return said(target, rows)
+    return said(target, rows, originals)

@@ -179,7 +179,7 @@ def load_splits(
     have several sizes, and `data.size` chooses none.
     """
     data = images_of(path, settings)
-    files = _files(path, data, settings)
+    files = image_files(path, data, settings)
     written = _in_own_size(path, data, settings) if arrays and path is not None and files else data
     codes, _ = divided(data, settings, data.flips(settings.prove.flips))
     rows = np.flatnonzero(codes != LEFT_OUT)
@@ -187,8 +187,8 @@ def load_splits(
     return splits, [files[i] for i in rows] if files and not arrays else None
 
 
-def _files(path: Path | None, data: LabelledImages, settings: RunSettings) -> list[Path]:
-    """The file of each image; empty where one has none."""
+def image_files(path: Path | None, data: LabelledImages, settings: RunSettings) -> list[Path]:
+    """The file of each image of `data`, read from `path`; empty where one has none."""
     if path is None:
         return []
     base = Path(settings.data.root or (path if path.is_dir() else path.parent))

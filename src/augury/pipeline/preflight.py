@@ -31,6 +31,8 @@ def preflight(session: Session, needed: set[str]) -> None:
     if not training.translates(rule) and s.generate.sampling_strategy != "auto":
         generation.amounts(data, s.generate.sampling_strategy, s.train.condition)
     exports.writer(s.export.format)
+    if "export" in needed:
+        session.originals(data, s.export)
     if "score" in needed and not session.run.state().get("score"):
         for name in set(s.score.features.split(",")) - {"auto", "classifier", ""}:
             metrics.extractor(name, data.shape, session.device)

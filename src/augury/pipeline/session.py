@@ -24,11 +24,11 @@ from augury.metrics import Extractor
 from augury.networks import Classifier
 from augury.pipeline import domains
 from augury.pipeline.environment import machine, versions
-from augury.pipeline.inputs import SAMPLE, Callbacks, by_split, changes, describe_data
+from augury.pipeline.inputs import SAMPLE, Callbacks, by_split, changes, describe_data, image_files
 from augury.pipeline.run_folder import FORMAT, Run
 from augury.pipeline.stage_inputs import INPUTS
 from augury.randomness import derived_seed
-from augury.settings import RunSettings
+from augury.settings import ExportSettings, RunSettings
 from augury.training import Synthesizer, checkpoints
 
 SURE = 0.95
@@ -81,6 +81,23 @@ class Session:
         """Pseudo-labels of the target images; raises RunFolderError when the classify stage has not run."""
         proportions = self.run.read("target")["class_mix"]
         return domains.TargetLabels(np.load(self.run / "target.npy", allow_pickle=False), np.asarray(proportions))
+
+    def originals(self, images: LabelledImages, settings: ExportSettings) -> list[Path] | None:
+        """The original file of each image where `settings.originals` includes them, else None.
+
+        Raises SettingsError when the images have no files of their own, as those of an archive.
+        """
+        if settings.originals == "none":
+            return None
+        path = Path(self.source) if Path(self.source).exists() else None
+        files = image_files(path, images, self.settings)
+        if not files:
+            raise SettingsError(
+                f"export.originals={settings.originals} includes the files of the images, but not every image of {self.source} "
+                f"is a file of its own (format: {self.data.notes.get('format', 'arrays')}); give a folder or table of image files, or "
+                "use none"
+            )
+        return files
 
     @property
     def foreseen(self) -> LabelledImages:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -30,7 +31,7 @@ from augury.pipeline.settings_file import write_settings
 from augury.pipeline.translations import fill
 from augury.pipeline.trial_cache import load_cache
 from augury.randomness import derived_seed
-from augury.settings import RunSettings, run_settings, validated
+from augury.settings import ExportSettings, RunSettings, run_settings, validated
 from augury.training import checkpoints
 
 
@@ -222,9 +223,26 @@ def export(session: Session) -> None:
     """Write the augmented data set in the chosen format."""
     name = session.settings.export.format
     target = exports.place(session.run.path, name)
-    exports.writer(name)(target, session.splits["train"], session.exported(), force=True)
+    write_data_set(session, target, session.settings.export, force=True)
     for other in {exports.place(session.run.path, each) for each in exports.EXPORTS} - {target}:
         remove(other)
+
+
+def write_data_set(session: Session, path: Path, settings: ExportSettings, *, force: bool) -> None:
+    """Write train images and kept synthetic images as the settings of an export say, which need not be those of the run."""
+    train = session.splits["train"]
+    originals = session.originals(train, settings)
+    done = exports.writer(settings.format)(
+        path,
+        train,
+        session.exported(),
+        originals=originals,
+        link=settings.originals == "link",
+        synthetic_size=settings.synthetic_size,
+        force=force,
+    )
+    if originals and "note" in done:
+        session.callbacks.note(done["note"])
 
 
 def tell(session: Session) -> None:
