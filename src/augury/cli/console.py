@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 import time
 from typing import TYPE_CHECKING, Any
@@ -13,8 +14,13 @@ SKIPPED = {"skipped": "ignored", "empty_classes": "empty_classes"}
 """Names in the JSON of several commands -> notes about files that were not read."""
 TABLES = 3
 """Most tables of cells that are shown by default."""
+BY_CLASS = ("counts", "splits", "effective", "plan", "too_few")
+"""Fields of a census that the table of its classes shows."""
+MOST_CLASSES, SHORTEST_NAME = 40, 12
+"""Most rows of that table; of more classes, the largest and the smallest are shown. Fewest characters for a name."""
 
 if TYPE_CHECKING:
+    from augury.data import Census
     from augury.data.cells import Cells
     from augury.pipeline.inputs import Callbacks
     from augury.pipeline.run_folder import Run
@@ -136,6 +142,43 @@ def cells(tables: dict[str, Cells], *, every: bool, splits: bool) -> None:
         )
     if shown:
         typer.echo()
+
+
+def classes(census: Census) -> None:
+    """Print a table with a row for each class, the largest first: images, plan, duplicates and skipped files."""
+    counted = {name: list(split.values()) for name, split in census.splits.items()}
+    counted = counted or {name: [count] for name, count in census.counts.items()}
+    heads = list(next(iter(census.splits.values()))) if census.splits else ["images"]
+    lost = {name: 0 for name in census.skipped_by_class if name not in counted}  # no image of the class is readable
+    counted |= {name: [0] * len(heads) for name in lost}
+    rows = {
+        name: [
+            *counts,
+            census.effective.get(name, 0),
+            *(by.get(name, 0) for by in (census.plan, census.duplicates_by_class, census.skipped_by_class)),
+        ]
+        for name, counts in sorted(counted.items(), key=lambda item: -item[1][0])
+    }
+    lines = [[name, *(f"{number:,}" for number in numbers)] for name, numbers in rows.items()]
+    if len(lines) > MOST_CLASSES:
+        hidden = f"… {len(lines) - MOST_CLASSES:,} more (--json)"
+        half = MOST_CLASSES // 2
+        lines = [*lines[:half], [hidden, *[""] * (len(lines[0]) - 1)], *lines[-half:]]
+    total = [sum(column) for column in zip(*rows.values(), strict=True)]
+    lines.append(["all", *(f"{round(number, 1):,}" for number in total)])
+    lines.insert(0, ["class", *heads, "effective", "plan", "duplicates", "skipped"])
+    widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
+    room = shutil.get_terminal_size().columns - sum(widths[1:]) - 2 * len(widths[1:])
+    widths[0] = min(widths[0], max(room, SHORTEST_NAME))
+    learnt = "train images" if census.splits else "images"
+    typer.echo(
+        f"\neffective: non-redundant {learnt} (Cui et al. 2019); plan: synthetic images that a run draws by default;\n"
+        "duplicates: images that are a near-duplicate of another; skipped: unreadable files\n"
+    )
+    for name, *numbers in lines:
+        shown = name if len(name) <= widths[0] else f"{name[: widths[0] - 1]}…"
+        cells = [number.rjust(width) for number, width in zip(numbers, widths[1:], strict=True)]
+        typer.echo("  ".join([shown.ljust(widths[0]), *cells]))
 
 
 def comparison(rows: list[dict[str, Any]]) -> None:

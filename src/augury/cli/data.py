@@ -67,10 +67,16 @@ def inspect(
     if as_json:
         typer.echo(json.dumps(census.as_dict()))
         return
-    summary = {k: v for k, v in census.as_dict().items() if k not in ("advice", "cells")}
-    summary["attributes"] = {
-        k: v if len(v) <= MOST_SHOWN else f"{len(v)} values" for k, v in summary["attributes"].items()
-    }
+    for line in census.advice:
+        typer.echo(f"- {line}")
+    plain = census.as_dict()
+    summary = {k: v for k, v in plain.items() if k not in ("advice", "cells", *console.BY_CLASS) and v not in ([], {})}
+    summary["imbalance"] = round(census.imbalance, 2)
+    if "attributes" in summary:
+        summary["attributes"] = {
+            k: v if len(v) <= MOST_SHOWN else f"{len(v)} values" for k, v in summary["attributes"].items()
+        }
+    typer.echo()
     console.facts(
         {
             k: _shortened([_shortened(item) if isinstance(item, list) else item for item in v])
@@ -80,8 +86,7 @@ def inspect(
         }
     )
     console.cells(tables(images, attributes), every=bool(attributes), splits=images.split is not None)
-    for line in census.advice:
-        typer.echo(f"- {line}")
+    console.classes(census)
 
 
 def _shortened(items: list[Any]) -> list[Any]:

@@ -80,6 +80,10 @@ class Census:
         Rows of class, attributes, images and state ("empty", "rare" or ""), per table.
     clusters
         Indices of the near-duplicates: first those in more than one split, then those that are not identical.
+    duplicates_by_class
+        Images of each class that are a duplicate or near-duplicate of another image.
+    skipped_by_class
+        Unreadable images of each class, where the data name their class.
     """
 
     total: int
@@ -105,11 +109,14 @@ class Census:
     attributes: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     cells: Mapping[str, tuple[Mapping[str, Any], ...]] = field(default_factory=dict)
     clusters: Clusters = ()
+    duplicates_by_class: Mapping[str, int] = field(default_factory=dict)
+    skipped_by_class: Mapping[str, int] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
-        """Return all fields except `clusters` as plain JSON values."""
+        """Return all fields except `clusters`, `duplicates_by_class` and `skipped_by_class` as plain JSON values."""
         values = asdict(self)
-        del values["clusters"]
+        for name in ("clusters", "duplicates_by_class", "skipped_by_class"):
+            del values[name]
         twins = ("duplicates", "across_parts", "conflicting", "near_duplicates", "near_across_parts")
         listed = {key: [list(names) for names in values[key]] for key in twins}
         sizes = {key: list(size) for key, size in self.sizes.items()}
@@ -217,6 +224,8 @@ def census(data: LabelledImages, *, flips: bool | None = None, condition: tuple[
         },
         cells={name: tuple(table.rows()) for name, table in counted.items()},
         clusters=tuple(sorted(near, key=lambda same: (same not in torn, same in twins, same[0]))),
+        duplicates_by_class=_by_class(data, near),
+        skipped_by_class=dict(data.notes.get("skipped_by_class", {})),
     )
     more = (*_advice_on_tones(data), *_advice_on_numbers(data))
     advice = (*skipped_lines(data), *_advice_on_missing(data), *cautions(data), *_advice(facts), *more)
@@ -232,6 +241,13 @@ def _torn(clusters: Clusters, codes: npt.NDArray[Any] | None) -> Clusters:
 
 def _named(data: LabelledImages, clusters: Clusters) -> tuple[tuple[str, ...], ...]:
     return tuple(tuple(data.names[i] if data.names else f"index {i}" for i in same) for same in clusters)
+
+
+def _by_class(data: LabelledImages, clusters: Clusters) -> dict[str, int]:
+    """Number of images of each class in the clusters, which are disjoint."""
+    indices = np.array([i for same in clusters for i in same], np.int64)
+    counts = np.bincount(data.labels[indices], minlength=len(data.classes))
+    return dict(zip(data.classes, counts.tolist(), strict=True))
 
 
 def _sizes(counted: Mapping[str, int]) -> dict[str, tuple[float, float]]:

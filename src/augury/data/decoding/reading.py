@@ -86,6 +86,7 @@ def read(path: Path, index: ImageIndex, options: LoadOptions, format: str) -> La
                 **_classes_without_images(index, indices),
                 **_similar_groups(index),
                 **index.notes,
+                **_skipped_by_class(index, indices),
                 **_grouped_by(index),
                 **_notes(metadata, options),
             },
@@ -137,6 +138,13 @@ def _groups(index: ImageIndex, metadata: dict[str, Any], indices: Sequence[int])
     if index.groups is not None:
         return coded(_column(index, index.groups, indices))[0]
     return None if metadata["groups"] is None else np.array(metadata["groups"], np.int64)
+
+
+def _skipped_by_class(index: ImageIndex, indices: Sequence[int]) -> dict[str, Any]:
+    """Note the number of unreadable images of each class; images without a label are not counted."""
+    unread = sorted(set(range(len(index.labels))) - set(indices))
+    labels = Counter(str(label) for label in _column(index, index.labels, unread).tolist() if label != "")
+    return {"skipped_by_class": dict(labels)} if labels else {}
 
 
 def _grouped_by(index: ImageIndex) -> dict[str, Any]:
