@@ -227,7 +227,7 @@ def census(data: LabelledImages, *, flips: bool | None = None, condition: tuple[
         duplicates_by_class=_by_class(data, near),
         skipped_by_class=dict(data.notes.get("skipped_by_class", {})),
     )
-    more = (*_advice_on_tones(data), *_advice_on_numbers(data))
+    more = (*_advice_on_tones(data), *_advice_on_numbers(data), *_advice_on_columns(data))
     advice = (*skipped_lines(data), *_advice_on_missing(data), *cautions(data), *_advice(facts), *more)
     return Census(**{**vars(facts), "advice": advice})
 
@@ -320,6 +320,16 @@ def _advice_on_numbers(data: LabelledImages) -> list[str]:
         "into three bins, so that it can be a condition"
         for name in numeric(data)
     ]
+
+
+def _advice_on_columns(data: LabelledImages) -> list[str]:
+    """Name the columns that are no attributes, as a file name is none."""
+    names = [*data.notes.get("columns_left_out", ()), *data.notes.get("arrays_left_out", ())]
+    if not names:
+        return []
+    listed = ", ".join(f"'{name}'" for name in names[:5]) + (", …" if len(names) > 5 else "")
+    choice = "; --attributes NAME uses one anyway" if data.notes.get("columns_left_out") else ""
+    return [f"not used as attributes, as they have too many values or another type: {listed}{choice}"]
 
 
 def _advice_on_plan(facts: Census) -> str:

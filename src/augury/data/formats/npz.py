@@ -147,7 +147,8 @@ def _beside(
 ) -> tuple[dict[str, npt.NDArray[Any]], npt.NDArray[Any] | None, dict[str, Any]]:
     """Return attributes, groups and notes from the arrays beside images and their `labels` [N, …].
 
-    An array of another type, or with several values per image, is left out and noted. This does not apply to an array
+    An array of another type, with several values per image, or with a value of its own for every image (a file name) is
+    left out and noted. This does not apply to an array
     that is named like groups or requested as the group, because a split must not divide a person by mistake. Such an
     array is an error, unless it holds whole numbers stored as floats.
     """
@@ -172,14 +173,27 @@ def _beside(
     groups = None if group is None else others[group]
     if groups is not None and groups.dtype.kind == "f" and np.isfinite(groups).all() and (groups % 1 == 0).all():
         groups = groups.astype(np.int64)
-    notes: dict[str, Any] = {"arrays_left_out": [name for name in left_out if name != group]}
-    notes |= {} if group is None else {"grouped_by": group}
+    notes: dict[str, Any] = {} if group is None else {"grouped_by": group}
     attributes = {name: array for name, array in usable.items() if name != group}
     if n and group is None and options.group != UNGROUPED:
         columns = {name: array.reshape(-1).tolist() for name, array in attributes.items()}
         possible = possible_groups(columns, labels.reshape(n, -1)[:, 0].tolist())
         notes |= {"possible_groups": possible} if possible else {}
-    return attributes, groups, notes
+    used = {name: array for name, array in attributes.items() if name in options.binned or _is_attribute(name, array)}
+    notes["arrays_left_out"] = [name for name in (*left_out, *sorted(attributes.keys() - used)) if name != group]
+    return used, groups, notes
+
+
+def _is_attribute(name: str, array: npt.NDArray[Any]) -> bool:
+    """Whether an array [N] or [N, 1] is an attribute.
+
+    Text follows the rule of tables. Numbers are none where each image has one of its own, as an id. Otherwise they may have
+    many values, as `bins` can divide them.
+    """
+    values = array.reshape(-1).tolist()
+    if array.dtype.kind in "US":
+        return table.is_attribute(name, values)
+    return len(set(values)) < max(len(values), 2)
 
 
 def _is_short(array: npt.NDArray[Any]) -> bool:

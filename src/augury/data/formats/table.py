@@ -160,7 +160,7 @@ def image_fields(
     others = [name for name in columns if name not in chosen.values()]
     for name in others if options.attributes is None else options.attributes:
         values = [value for i, value in enumerate(columns[name]) if i not in wrong]
-        if options.attributes is None and name not in options.binned and not _is_attribute(name, values):
+        if options.attributes is None and name not in options.binned and not is_attribute(name, values):
             left_out.append(name)
         else:
             attributes[name] = [value or "" for value in columns[name]]
@@ -174,7 +174,8 @@ def image_fields(
     return ImageFields(labels or [""] * n, split, groups, attributes, wrong, left_out, possible)
 
 
-def _is_attribute(name: str, values: Sequence[str | None]) -> bool:
+def is_attribute(name: str, values: Sequence[str | None]) -> bool:
+    """Whether a column of text is an attribute: few values, so not a file name, and no other use."""
     distinct = set(values)
     few = len(distinct) <= min(MOST_VALUES, max(1, len(values) // 2))
     short = all(value is not None and len(value) <= LONGEST for value in distinct)
