@@ -304,3 +304,19 @@ def test_patients_of_medmnists_arrays_are_groups(tmp_path: Path) -> None:
     np.savez(tmp_path / "n.npz", **arrays)
     with pytest.raises(DataError, match="'val_patient' is missing"):
         load(tmp_path / "n.npz")
+
+
+def test_an_array_with_a_value_of_its_own_for_every_image_is_no_attribute(tmp_path: Path) -> None:
+    n = 30
+    columns = {
+        "source": np.array([f"IMG_{i:03}.jpg" for i in range(n)]),
+        "number": np.arange(n) + 7,
+        "age": np.arange(n) % 29,  # a measurement that one value repeats: bins can divide it
+        "pose": np.array(["left", "right"])[np.arange(n) % 2],
+    }
+    images = np.random.default_rng(0).integers(0, 256, (n, 8, 8), dtype=np.uint8)
+    np.savez(tmp_path / "a.npz", images=images, labels=np.arange(n) // 15, **columns)
+    data = load(tmp_path / "a.npz")
+    assert set(data.attributes) == {"age", "pose"} and data.notes["arrays_left_out"] == ["number", "source"]
+    assert load(tmp_path / "a.npz", bins={"number": 2}).attributes["number"].values == ("7–21", "22–36")
+    assert load(tmp_path / "a.npz", group="source").groups is not None

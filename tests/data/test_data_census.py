@@ -11,7 +11,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from typer.testing import CliRunner
 
+from augury.cli import console
+from augury.cli.commands import app
 from augury.data import census, from_arrays, inspect, load, picture_sheet, sample, split
 from augury.errors import DataError
 from augury.images import LabelledImages
@@ -147,3 +150,33 @@ def test_a_class_of_which_nothing_can_be_read_is_reported_with_the_reason(tmp_pa
         file.write_bytes(b"nothing")
     with pytest.raises(DataError, match=r"there is only one: 'b'.*Left out was .*0\.png"):
         inspect(tmp_path)
+
+
+def test_inspect_begins_with_advice_and_ends_in_a_table_by_class(tmp_path: Path) -> None:
+    numbers = np.random.default_rng(1)
+    for name, count in (("cats", 12), ("dogs", 3)):
+        (tmp_path / name).mkdir()
+        for i in range(count):
+            Image.fromarray(numbers.integers(0, 256, (20, 10), dtype=np.uint8)).save(tmp_path / name / f"{i}.png")
+    Image.open(tmp_path / "cats" / "0.png").save(tmp_path / "cats" / "copy.png")
+    (tmp_path / "dogs" / "empty.png").write_bytes(b"")
+    done = CliRunner().invoke(app, ["inspect", str(tmp_path), "--on-bad", "skip"], catch_exceptions=False)
+    lines = done.stdout.splitlines()
+    assert lines[0].startswith("- ")
+    assert [line.split() for line in lines[-4:]] == [
+        ["class", "images", "effective", "plan", "duplicates", "skipped"],
+        ["cats", "13", "12.2", "0", "2", "0"],
+        ["dogs", "3", "3.0", "6", "0", "1"],
+        ["all", "16", "15.2", "6", "2", "1"],
+    ]
+
+
+def test_the_table_by_class_fits_the_terminal_and_names_what_it_hides(capsys: pytest.CaptureFixture[str]) -> None:
+    names = [f"a class with a name that is far too long {i:03}" for i in range(60)]
+    data = from_arrays(distinct(180), np.arange(180) % 60, classes=names, split=[0] * 60 + [1] * 60 + [2] * 60)
+    console.classes(census(data))
+    table = capsys.readouterr().out.splitlines()[4:]
+    assert table[0].split() == ["class", "train", "validation", "test", "effective", "plan", "duplicates", "skipped"]
+    assert len(table) == 1 + 41 + 1 and max(map(len, table)) <= 80
+    assert any(line.startswith("… 20 more") for line in table)
+    assert table[-1].split()[:4] == ["all", "60", "60", "60"]

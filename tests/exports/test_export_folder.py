@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 from sklearn.datasets import load_files
 
-from augury.errors import DataError, RunFolderError
-from augury.exports import export_folder
+from augury.errors import DataError, RunFolderError, SettingsError
+from augury.exports import export_folder, format_of
 from augury.exports.rows import rows_of
 from augury.images import LabelledImages, SyntheticImages
 
@@ -239,3 +239,50 @@ def test_a_translation_names_its_source_and_belongs_to_its_group(tmp_path) -> No
     assert [row.group for row in found] == ["9", "8"]
     assert [row.source["source_name"] for row in found] == ["y", "x"]
     assert found[0].source["source_sha256"] == hashlib.sha256(images[4].tobytes()).hexdigest()
+
+
+def test_synthetic_images_get_a_size_of_their_own_beside_originals(tmp_path):
+    files, synthetic = originals(tmp_path / "in"), drawn()
+    export_folder(tmp_path / "out", real(), synthetic, originals=files, synthetic_size=(30, 20))
+    for row in manifest(tmp_path / "out"):
+        content = (tmp_path / "out" / row["file"]).read_bytes()
+        number = int(row["file"].split("-")[-1].partition(".")[0])
+        if row["origin"] == "real":
+            assert content == files[number].read_bytes()
+        else:
+            image = Image.open(tmp_path / "out" / row["file"])
+            assert image.size == (20, 30)
+            # a resized image has about the mean of its original
+            assert abs(np.asarray(image).mean() - synthetic.images[number].mean()) < 8
+    with pytest.raises(DataError, match="only possible beside original files"):
+        export_folder(tmp_path / "b", real(), synthetic, synthetic_size=(30, 20))
+
+
+@pytest.mark.parametrize(
+    ("name", "requested", "remedy"),
+    [
+        ("e.csv", None, "--format csv -o e"),
+        ("e.csv", "csv", "--format csv -o e"),
+        ("e.CSV", None, "--format csv -o e"),
+        ("e.tar.gz", None, "-o e, or one of"),
+        ("e.npz", "folder", "-o e, or one of"),
+        ("e.jsonl", "imagefolder", "-o e, or one of"),
+    ],
+)
+def test_no_folder_gets_the_name_of_a_file(name, requested, remedy):
+    with pytest.raises(SettingsError, match=remedy):
+        format_of(Path(name), requested, "folder")
+
+
+@pytest.mark.parametrize(
+    ("name", "requested", "expected"),
+    [
+        ("e.npz", None, "npz"),
+        ("e.tar", "tar", "tar"),
+        ("v1.5", None, "folder"),
+        ("e", "csv", "csv"),
+        ("e", None, "folder"),
+    ],
+)
+def test_the_format_is_the_requested_one_or_that_of_the_ending(name, requested, expected):
+    assert format_of(Path(name), requested, "folder") == expected

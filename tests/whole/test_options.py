@@ -34,6 +34,8 @@ SETTINGS = {
     "written": "export.format",
 }
 """Parameter -> setting of that option."""
+OF_COMMANDS = {("export", "originals"): "export.originals", ("export", "size"): "export.size"}
+"""(command, parameter) -> setting, where the same parameter of other commands is another setting."""
 OTHERS = {
     ("latent mix", "columns"): "is the number of pictures side by side",
     ("settings", "recipe"): "chooses what is listed",
@@ -61,7 +63,7 @@ def options(group: Any = None, prefix: str = "") -> Iterator[tuple[str, Any]]:
 def test_every_option_that_is_a_setting_has_the_help_of_the_setting() -> None:
     seen = set()
     for command, option in options():
-        name = SETTINGS.get(option.name)
+        name = OF_COMMANDS.get((command, option.name), SETTINGS.get(option.name))
         if name is None or (command, option.name) in OTHERS:
             assert not (option.help or "").startswith("setting:")
             continue

@@ -168,7 +168,7 @@ def test_generate_and_inspect_write_pictures(whole, photos: Path, tmp_path: Path
     run, _ = whole
     made = command("generate", str(run.path), "-o", str(tmp_path / "more"), "--label", "dogs", "--number", "3")
     assert made.returncode == 0, made.stderr
-    assert [Image.open(p).size for p in sorted((tmp_path / "more").glob("*.png"))] == [(12, 12)] * 3
+    assert [Image.open(p).size for p in sorted((tmp_path / "more" / "dogs").glob("*.png"))] == [(12, 12)] * 3
     seen = command("inspect", str(photos), "-o", str(tmp_path / "sheet.png"), "--json")
     assert json.loads(seen.stdout)["total"] == 39
     assert Image.open(tmp_path / "sheet.png").width > 100
@@ -221,7 +221,9 @@ def test_a_generator_with_attributes_draws_from_the_command_line(tmp_path: Path)
     assert command("train", str(tmp_path / "d.npz"), "-o", str(tmp_path / "r"), *words).returncode == 0
     call = ["generate", str(tmp_path / "r"), "-o", str(tmp_path / "out"), "--label", "1", "--number", "2", "--json"]
     drawn = command(*call, "--attribute", "pose=left")
-    assert len(json.loads(drawn.stdout)["files"]) == len(list((tmp_path / "out").glob("*.png"))) == 2, drawn.stderr
+    assert len(json.loads(drawn.stdout)["files"]) == len(list((tmp_path / "out" / "1").glob("*.png"))) == 2, (
+        drawn.stderr
+    )
     for wrong, rule in (
         ([], "needs one value each of: label, pose"),
         (["--attribute", "pose=up"], "it has: left, right"),

@@ -72,7 +72,9 @@ command(
 command(
     epilog="Example: augury augment photos/ --preview sheet.png    then: augury augment photos/ -o more --policy natural --per-image 3"
 )(augment)
-command(epilog="Example: augury generate runs/photos -o more --label disgust --number 50 --seed 7")(generate)
+command(
+    epilog="Example: augury generate runs/photos -o more --number 50    or: --label disgust --label fear --number 50 --seed 7"
+)(generate)
 command(
     epilog="Example: augury translate runs/faces photos/ --change young=no -o older    for several changes: --change young=no --change label=woman"
 )(translate)
@@ -81,7 +83,9 @@ command(
     epilog="Example: augury prove runs/photos --set prove.max_seeds=24    or: augury prove splits/ --with synthetic/ -o runs/judged"
 )(prove)
 command("settings", epilog="Example: augury settings runs/photos --changed")(show_settings)
-command(epilog="Example: augury export runs/photos --format parquet -o photos.parquet")(export)
+command(
+    epilog="Example: augury export runs/photos --format parquet -o photos.parquet    or: -o augmented --originals link --size 224"
+)(export)
 
 Source = Annotated[
     Path | None,
