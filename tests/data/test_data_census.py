@@ -160,14 +160,17 @@ def test_inspect_begins_with_advice_and_ends_in_a_table_by_class(tmp_path: Path)
             Image.fromarray(numbers.integers(0, 256, (20, 10), dtype=np.uint8)).save(tmp_path / name / f"{i}.png")
     Image.open(tmp_path / "cats" / "0.png").save(tmp_path / "cats" / "copy.png")
     (tmp_path / "dogs" / "empty.png").write_bytes(b"")
+    (tmp_path / "dogs" / "raw").mkdir()
+    for name in ("dogs/a.heic", "dogs/raw/b.cr2", "dogs/.hidden", "notes.txt"):  # the last two belong to no class
+        (tmp_path / name).write_bytes(b"other")
     done = CliRunner().invoke(app, ["inspect", str(tmp_path), "--on-bad", "skip"], catch_exceptions=False)
     lines = done.stdout.splitlines()
     assert lines[0].startswith("- ")
     assert [line.split() for line in lines[-4:]] == [
         ["class", "images", "effective", "plan", "duplicates", "skipped"],
         ["cats", "13", "12.2", "0", "2", "0"],
-        ["dogs", "3", "3.0", "6", "0", "1"],
-        ["all", "16", "15.2", "6", "2", "1"],
+        ["dogs", "3", "3.0", "6", "0", "3"],
+        ["all", "16", "15.2", "6", "2", "3"],
     ]
 
 

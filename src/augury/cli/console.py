@@ -149,7 +149,7 @@ def classes(census: Census) -> None:
     counted = {name: list(split.values()) for name, split in census.splits.items()}
     counted = counted or {name: [count] for name, count in census.counts.items()}
     heads = list(next(iter(census.splits.values()))) if census.splits else ["images"]
-    lost = {name: 0 for name in census.skipped_by_class if name not in counted}  # no image of the class is readable
+    lost = [name for name in census.skipped_by_class if name not in counted]  # no image of the class is readable
     counted |= {name: [0] * len(heads) for name in lost}
     rows = {
         name: [
@@ -173,7 +173,7 @@ def classes(census: Census) -> None:
     learnt = "train images" if census.splits else "images"
     typer.echo(
         f"\neffective: non-redundant {learnt} (Cui et al. 2019); plan: synthetic images that a run draws by default;\n"
-        "duplicates: images that are a near-duplicate of another; skipped: unreadable files\n"
+        "duplicates: images that are a near-duplicate of another; skipped: unreadable and other files\n"
     )
     for name, *numbers in lines:
         shown = name if len(name) <= widths[0] else f"{name[: widths[0] - 1]}…"

@@ -83,7 +83,7 @@ class Census:
     duplicates_by_class
         Images of each class that are a duplicate or near-duplicate of another image.
     skipped_by_class
-        Unreadable images of each class, where the data name their class.
+        Unreadable images and skipped files of each class, where their class is known.
     """
 
     total: int

@@ -141,10 +141,12 @@ def _groups(index: ImageIndex, metadata: dict[str, Any], indices: Sequence[int])
 
 
 def _skipped_by_class(index: ImageIndex, indices: Sequence[int]) -> dict[str, Any]:
-    """Note the number of unreadable images of each class; images without a label are not counted."""
+    """Note the number of skipped files and unreadable images of each class, where their class is known."""
     unread = sorted(set(range(len(index.labels))) - set(indices))
-    labels = Counter(str(label) for label in _column(index, index.labels, unread).tolist() if label != "")
-    return {"skipped_by_class": dict(labels)} if labels else {}
+    total = Counter(str(label) for label in _column(index, index.labels, unread).tolist() if label != "")
+    for label, count in index.notes.get("skipped_by_class", {}).items():
+        total[composed(label)] += count
+    return {"skipped_by_class": dict(total)} if total else {}
 
 
 def _grouped_by(index: ImageIndex) -> dict[str, Any]:

@@ -77,6 +77,24 @@ class SkippedFiles:
         """Count a file that is no image, by its extension."""
         self.add(extension(name) or NO_EXTENSION, folder)
 
+    def by_class(self, labels: Mapping[Sequence[str], str]) -> dict[str, int]:
+        """Count the skipped files of each class, without hidden ones.
+
+        `labels` maps the path of each image to its class. A folder belongs to the class of all images in it or, where it
+        holds none, in the folder around it; files of folders that several classes share are not counted.
+        """
+        owners: dict[tuple[str, ...], set[str]] = {}
+        for path, label in labels.items():
+            for depth in range(1, len(path)):
+                owners.setdefault(tuple(path[:depth]), set()).add(label)
+        total: Counter[str] = Counter()
+        for folder, counts in self.folders.items():
+            around = (folder[:depth] for depth in range(len(folder), 0, -1))
+            classes = next((owners[path] for path in around if path in owners), set())
+            if len(classes) == 1:
+                total[next(iter(classes))] += sum(n for reason, n in counts.items() if reason not in _UNREMARKABLE)
+        return dict(+total)
+
     def within(self, folder: Sequence[str]) -> str:
         """Describe what was skipped in a folder and below it: "30 .heic", or "empty"."""
         top = tuple(folder)

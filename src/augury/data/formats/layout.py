@@ -91,11 +91,14 @@ def arranged(
     names = {i: "/".join(map(text, parts)) for i, parts in tree.paths.items()}
     order = sorted(names, key=lambda i: names[i])
     empty = _empty(tree, skipped, label_at, split) if class_folder is None else {}
-    notes = {"class_folders": f"those in {'/'.join(map(text, tree.outer))}"} if tree.outer else {}
+    notes: dict[str, Any] = {"class_folders": f"those in {'/'.join(map(text, tree.outer))}"} if tree.outer else {}
+    labels = {parts: text(parts[label_at[i]]) for i, parts in tree.paths.items()}
+    if by_class := skipped.by_class(labels):
+        notes["skipped_by_class"] = by_class
     return Layout(
         order,
         [names[i] for i in order],
-        [sys.intern(text(tree.paths[i][label_at[i]])) for i in order],
+        [sys.intern(labels[tree.paths[i]]) for i in order],
         None if split is None else [split[i] for i in order],
         len(tree.outer),
         empty,
