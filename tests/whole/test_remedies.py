@@ -156,6 +156,10 @@ def ages(root: Path) -> Path:
     return table(root, ["path", "label", "age"], lambda i: [i % 2, 20 + i // 2 % 20])
 
 
+def file_names(root: Path) -> Path:
+    return table(root, ["path", "label", "source"], lambda i: [i % 2, f"IMG_{i}.jpg"])
+
+
 def large(root: Path) -> Path:
     for i in range(N):
         saved(root / "large" / "ab"[i % 2] / f"{i}.png", noise(80, 80))
@@ -227,6 +231,7 @@ ROWS: dict[str, tuple[Callable[[Path], Path], tuple[str, ...], str, list[list[st
     "groups": (people, LOOK, "20 groups, each kept in one part", [["--group", "none"]]),
     "an attribute of numbers": (ages, LOOK, "all of them numbers", [["--bins", "age=3"]]),
     "the same as a condition": (ages, (*LOOK, "--condition", "age"), "a translator needs a few categories", [["--bins", "age=2"]]),
+    "a column of file names": (file_names, LOOK, "not used as attributes", [["--attributes", "source"]]),
     "inner folders of the same names": (
         twice_the_names, LOOK, "unclear which are the classes", [["--class-folder", "1"], ["--class-folder", "2"]],
     ),

@@ -77,7 +77,7 @@ class SkippedFiles:
         """Count a file that is no image, by its extension."""
         self.add(extension(name) or NO_EXTENSION, folder)
 
-    def by_class(self, labels: Mapping[Sequence[str], str]) -> dict[str, int]:
+    def by_class(self, labels: Mapping[tuple[str, ...], str]) -> dict[str, int]:
         """Count the skipped files of each class, without hidden ones.
 
         `labels` maps the path of each image to its class. A folder belongs to the class of all images in it or, where it
@@ -86,7 +86,7 @@ class SkippedFiles:
         owners: dict[tuple[str, ...], set[str]] = {}
         for path, label in labels.items():
             for depth in range(1, len(path)):
-                owners.setdefault(tuple(path[:depth]), set()).add(label)
+                owners.setdefault(path[:depth], set()).add(label)
         total: Counter[str] = Counter()
         for folder, counts in self.folders.items():
             around = (folder[:depth] for depth in range(len(folder), 0, -1))
