@@ -19,7 +19,7 @@ import augury
 from augury.cli.commands import app, main
 from augury.errors import RunFolderError, SettingsError
 from augury.pipeline.run_folder import Run
-from augury.report.wording import headline
+from augury.sentences import ANSWERS, effect
 from augury.settings import RunSettings, seconds, validated
 from tests.helpers.command_line import command, started, wait_until
 
@@ -57,7 +57,7 @@ def test_a_run_ends_in_verdict_data_set_and_report(whole) -> None:
     assert printed["verdict"]["outcome"] in ("helps", "no difference", "hurts", "underpowered", "not tested")
     assert run.verdict.sentence == printed["verdict"]["sentence"]
     page = (run / "report.html").read_text().replace("&#39;", "'")
-    assert all(part in page for part in headline(run.verdict.sentence))
+    assert all(part in page for part in (ANSWERS[run.verdict.outcome], effect(run.verdict)))
     assert len(list((run / "dataset").rglob("real-*.png"))) == sum(run.metadata["data"]["counts"]["train"])
     rows = [json.loads(line) for line in (run / "synthetic" / "manifest.jsonl").read_text().splitlines()]
     assert {"class", "seed", "index", "synthesizer", "scores", "accepted", "reason"} <= rows[0].keys()

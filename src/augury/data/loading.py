@@ -163,11 +163,11 @@ def load(
     group: str | None = None,
     split: Split = "given",
     root: str | os.PathLike[str] | None = None,
+    class_folder: int | None = None,
+    follow_links: str | os.PathLike[str] | None = None,
     window: Window = "file",
     stretch: Stretch = "asinh",
     bins: Mapping[str, int] | None = None,
-    class_folder: int | None = None,
-    follow_links: str | os.PathLike[str] | None = None,
     transparency: Transparency | None = None,
 ) -> LabelledImages:
     """Load labelled images from a path, arrays (X, y), a torch Dataset, or an embedded sample.
@@ -197,6 +197,10 @@ def load(
         {data.split}
     root : path, optional
         {data.root}
+    class_folder : int, optional
+        {data.class_folder}
+    follow_links : path, optional
+        {data.follow_links}
     window : {"file", "percentile"} or (float, float)
         {data.window}
     stretch : {"asinh", "linear"}
@@ -204,10 +208,6 @@ def load(
     bins : mapping of str to int, optional
         {data.bins}
         The bins are called "0–29", "30–54", "55–116".
-    class_folder : int, optional
-        {data.class_folder}
-    follow_links : path, optional
-        {data.follow_links}
     transparency : {"white", "black", "ignore"}, optional
         {data.transparency}
 
