@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 import time
@@ -17,8 +18,17 @@ def command(*words: str, **options: Any) -> subprocess.CompletedProcess[str]:
 
 
 def started(*words: str) -> subprocess.Popen[str]:
-    """`augury` with these words, which goes on while the test does; stderr can be read."""
-    return subprocess.Popen([*AUGURY, *words], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    """`augury` with these words, which goes on while the test does; stderr can be read.
+
+    Tests in the background of a shell ignore SIGINT, and so would their children.
+    """
+    return subprocess.Popen(
+        [*AUGURY, *words],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
 
 
 def wait_until(

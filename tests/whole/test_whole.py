@@ -199,7 +199,9 @@ def test_recipes_are_compared_in_one_command(photos: Path, tmp_path: Path) -> No
     again = command(*words)
     assert json.loads(again.stdout)["rows"] == rows  # nothing is trained or timed twice
     output = command("report", str(tmp_path / "c" / "vae"))
-    assert output.returncode == 1 and "augury prove" in output.stderr  # each is a run that can be finished
+    assert (
+        output.returncode == 1 and "no verdict yet; continue the run with: augury" in output.stderr
+    )  # each is a run that can be finished
     refused = command("compare", str(photos), "-o", str(tmp_path / "c"), "--recipes", "gan,magic")
     assert refused.returncode == 1 and "no recipe 'magic'" in refused.stderr
 
