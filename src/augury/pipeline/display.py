@@ -94,7 +94,11 @@ class Display:
         numbers = [f"{name} {value:+.3f}" for name, value in progress.losses.items() if name.startswith("loss")]
         losses = "  ".join([*numbers, f"{progress.images_per_second:,.0f} images/s"])
         self._advance(
-            progress.step / progress.steps, f"{progress.step:,}/{progress.steps:,} steps", losses, progress.seconds_left
+            progress.step / progress.steps,
+            f"{progress.step:,}/{progress.steps:,} steps",
+            losses,
+            progress.seconds_left,
+            force=progress.step == progress.steps,
         )
 
     def amount(self, unit: str, done: int, total: int) -> None:
