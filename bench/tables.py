@@ -80,13 +80,13 @@ def settings() -> str:
     """Every setting of a run with its default and what it is for."""
     from augury.settings import RunSettings, describe
 
-    lines = ["| setting | default | what it is |", "|---|---|---|"]
+    lines, defaults = ["| setting | default | what it is |", "|---|---|---|"], RunSettings().model_dump(mode="json")
     for room, field in RunSettings.model_fields.items():
         kind = field.annotation
         fields = getattr(kind, "model_fields", None)
         named = {room: field} if fields is None else {f"{room}.{name}": own for name, own in fields.items()}
-        for name, own in named.items():
-            default = own.get_default(call_default_factory=True)
+        for name in named:
+            default = defaults[room] if fields is None else defaults[room][name.partition(".")[2]]
             told = json.dumps(default, ensure_ascii=False).replace("|", "\\|")
             lines.append(f"| `{name}` | `{told}` | {describe(name, default='').replace('|', '/')} |")
     return "\n".join(lines) + "\n"

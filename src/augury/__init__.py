@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from augury.images import LabelledImages, SyntheticImages
     from augury.metrics import evaluate
     from augury.pipeline.cross_validation import cross_validate
+    from augury.pipeline.inputs import Callbacks
     from augury.pipeline.pretrained import pretrained
     from augury.pipeline.run_folder import Run
     from augury.pipeline.stages import run
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 logging.getLogger("augury").addHandler(logging.NullHandler())
 __all__ = [
+    "Callbacks",
     "LabelledImages",
     "Run",
     "RunSettings",
@@ -40,6 +42,7 @@ __all__ = [
 ]
 
 _WHERE = {
+    "Callbacks": "augury.pipeline.inputs:Callbacks",
     "LabelledImages": "augury.images:LabelledImages",
     "Run": "augury.pipeline.run_folder:Run",
     "RunSettings": "augury.settings:RunSettings",

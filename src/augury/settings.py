@@ -6,27 +6,58 @@ import json
 import re
 import textwrap
 from collections.abc import Callable, Mapping
+from decimal import Decimal
 from difflib import get_close_matches
 from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from pydantic.fields import FieldInfo
 
 from augury.errors import SettingsError
 
 
 def seconds(value: Any) -> Any:
-    """'90s', '5m', '1h30m' or a number of seconds -> seconds."""
+    """'90s', '5m' or '1h30m' -> seconds. A number in Python is one of seconds; text without a unit is refused."""
     if not isinstance(value, str):
         return value
-    parts = re.fullmatch(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s?)?", value.strip())
+    parts = re.fullmatch(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s)?", value.strip())
     if parts is None or not any(parts.groups()):
-        raise ValueError(f"'{value}' is not a time; write 90s, 5m or 1h30m")
+        raise ValueError(f"'{value}' is not a time with its unit; write 90s, 5m or 1h30m")
     h, m, s = (float(p) if p else 0.0 for p in parts.groups())
     return 3600 * h + 60 * m + s
 
 
-Seconds = Annotated[float, BeforeValidator(seconds), Field(gt=0)]
+def duration(value: str | float, name: str = "time") -> float:
+    """The seconds of a time such as '15m'; raises SettingsError for anything else."""
+    try:
+        number = float(seconds(value))
+    except (TypeError, ValueError) as error:
+        raise SettingsError(f"{name}: {error}") from error
+    if not 0 < number < float("inf"):
+        raise SettingsError(f"{name} is {value}, but must be above 0; write 90s, 5m or 1h30m")
+    return number
+
+
+def with_unit(value: float | None) -> str | None:
+    """A number of seconds in the form that `seconds` reads, without loss: 90 -> '90s'."""
+    if value is None:
+        return None
+    text = format(Decimal(repr(float(value))), "f")
+    return f"{text.removesuffix('.0')}s"
+
+
+Seconds = Annotated[
+    float, BeforeValidator(seconds), PlainSerializer(with_unit, return_type=str | None, when_used="json"), Field(gt=0)
+]
 LARGEST = 4096
 """Most pixels on a side of the images."""
 ROLES = ("image", "label", "group", "split")
@@ -220,7 +251,7 @@ class TrainSettings(Settings):
     precision: Literal["auto", "fp32", "bf16"] = Field(
         "auto", description="fp32, bf16, or auto: bf16 on processors and GPUs with bf16 instructions, else fp32"
     )
-    checkpoint_every: Seconds = Field(20.0, description="seconds between checkpoints")
+    checkpoint_every: Seconds = Field(20.0, description="time between checkpoints", examples=["90s"])
     overrides: dict[str, Any] = Field(
         default_factory=dict, description="network and optimiser settings that override the recipe's"
     )
@@ -514,7 +545,8 @@ def describe(
     clauses += [limits] if (limits := _limits(field)) else []
     value = field.get_default(call_default_factory=True)
     if default is None and value not in (None, (), {}):
-        default = ",".join(value) if isinstance(value, tuple) else str(value)
+        timed = any(isinstance(rule, PlainSerializer) for rule in field.metadata)
+        default = ",".join(value) if isinstance(value, tuple) else str(with_unit(value) if timed else value)
     return "; ".join(clauses + ([f"default: {default}"] if default else without))
 
 
@@ -533,6 +565,28 @@ def with_descriptions(function: Function) -> Function:
 def sentence(text: str) -> str:
     """The text with a full stop and a capital letter, except where it begins with the name of a value."""
     return f"{text if re.match(r'[a-z_]+[:,]', text) else text[0].upper() + text[1:]}."
+
+
+def refuse_without_unit(values: Mapping[str, Any], source: str) -> None:
+    """Raise SettingsError for a time that is typed as a bare number, in settings by section.
+
+    Parameters
+    ----------
+    values
+        Settings by section, as a user wrote them.
+    source
+        Where they were written, for the message.
+    """
+    for section, own in values.items():
+        for name, value in own.items() if isinstance(own, Mapping) else ():
+            if isinstance(value, int | float) and f"{section}.{name}" in DURATIONS:
+                raise SettingsError(
+                    f"{source}: {section}.{name}={value} has no unit; write {section}.{name}={value}s for seconds or {value}m for minutes"
+                )
+
+
+DURATIONS = ("train.budget", "train.checkpoint_every")
+"""Settings that are times."""
 
 
 def field_of(name: str) -> FieldInfo:

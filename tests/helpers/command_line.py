@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
+import pty
 import signal
+import struct
 import subprocess
 import sys
+import termios
 import time
 from collections.abc import Callable
 from typing import Any
@@ -29,6 +34,27 @@ def started(*words: str) -> subprocess.Popen[str]:
         text=True,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
+
+
+def in_terminal(*words: str, columns: int = 80) -> tuple[int, str]:
+    """(exit status, all that is written) of `augury` with these words in a terminal of this width."""
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+    sized = {name: text for name, text in os.environ.items() if name not in ("COLUMNS", "LINES")}
+    environment = sized | {"TERM": "xterm"}
+    process = subprocess.Popen([*AUGURY, *words], stdin=theirs, stdout=theirs, stderr=theirs, env=environment)
+    os.close(theirs)
+    written = b""
+    while True:
+        try:
+            part = os.read(ours, 65536)
+        except OSError:  # Linux reports the closed terminal as an error
+            break
+        if not part:
+            break
+        written += part
+    os.close(ours)
+    return process.wait(60), written.decode()
 
 
 def wait_until(

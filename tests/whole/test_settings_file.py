@@ -144,7 +144,7 @@ def test_the_file_of_a_run_repeats_it(tmp_path: Path, monkeypatch: pytest.Monkey
     assert (
         kept["train"] | {"recipe": "rpgan", "steps": steps, "budget": None} == kept["train"] and kept["device"] == "cpu"
     )
-    assert first.settings["train"]["budget"] == 1.0 and first.settings["device"] == "auto"
+    assert first.settings["train"]["budget"] == "1s" and first.settings["device"] == "auto"
 
     words = f"train {tmp_path}/d.npz -o {tmp_path}/second --config {first.path}/settings.yaml --quiet"
     assert CliRunner().invoke(app, words.split()).exit_code == 0

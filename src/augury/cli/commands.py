@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-import time
-from functools import partial
+import sys
 from pathlib import Path
+from time import monotonic
 from typing import Annotated, Any
 
 import typer
@@ -24,12 +24,14 @@ from augury.cli.options import (
     Quiet,
     Seed,
     Set,
-    SettingCommand,
+    VerbGroup,
     pair,
     reads,
+    registers,
     setting,
     settled,
     value,
+    without,
     without_none,
     work,
 )
@@ -38,6 +40,7 @@ from augury.cli.settings import settings as show_settings
 from augury.errors import AuguryError, SettingsError
 
 app = typer.Typer(
+    cls=VerbGroup,
     help="Generate images for classes that have few, and test whether they improve a classifier.",
     epilog="Start with: augury run photos/ -o runs/photos    (photos/<class>/*.jpg; without a path, the embedded sample)",
     no_args_is_help=True,
@@ -45,8 +48,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-command = partial(app.command, cls=SettingCommand)
-"""Register a command whose options take their help from the settings."""
+command = registers(app)
 
 
 def _version(requested: bool) -> None:
@@ -121,10 +123,28 @@ Precision = Annotated[str | None, setting("train.precision")]
 Folds = Annotated[
     int | None,
     typer.Option(
-        help="Cross-validation (augury run only) with this many folds: one run per fold, one pooled verdict. For few images or "
+        help="Cross-validation with this many folds: one run per fold, one pooled verdict. For few images or "
         "people. To resume: the same -o and --folds."
     ),
 ]
+Time = Annotated[
+    str | None,
+    typer.Option(
+        help="Time for the whole run, such as 15m or 1h30m: measures the speed, and divides the time between the steps of the generator "
+        "and of the trial. The steps are stored, so that the run can be repeated exactly."
+    ),
+]
+Quick = Annotated[
+    bool,
+    typer.Option(
+        "--quick",
+        help="A first look in less than three minutes: --time 150s, scores over 200 images, one ratio in the trial.",
+    ),
+]
+QUICK: dict[str, dict[str, Any]] = {"score": {"limit": 200}, "prove": {"ratios": (0.5,)}}
+QUICK_TIME = "150s"
+TIMED = ("train.steps", "train.budget", "prove.steps")
+"""Settings that --time decides."""
 Condition = Annotated[str | None, setting("train.condition")]
 Strategy = Annotated[str | None, setting("generate.sampling_strategy")]
 
@@ -134,6 +154,24 @@ def _length(steps: int | None, budget: str | None) -> dict[str, Any]:
     if steps is not None and budget is not None:
         raise SettingsError("--steps and --budget both set the training length; give one of them")
     return {} if steps is None and budget is None else {"steps": steps, "budget": budget}
+
+
+def _time(time: str | None, quick: bool, lengths: dict[str, Any], extra: list[str] | None) -> float | None:
+    """The seconds of --time or --quick; raises SettingsError where another option sets the number of steps as well."""
+    from augury.settings import duration
+
+    if time is None and not quick:
+        return None
+    option = "--time" if time is not None else "--quick"
+    also = [f"--{name}" for name, given in lengths.items() if given is not None]
+    also += [f"--set {name}" for name in TIMED for text in extra or [] if text.partition("=")[0] == name]
+    if time is not None and quick:
+        also = ["--quick"]
+    if also:
+        raise SettingsError(
+            f"{option} decides how many steps fit into the time, and so does {also[0]}; give one of them"
+        )
+    return duration(time or QUICK_TIME, option)
 
 
 @reads
@@ -153,6 +191,8 @@ def way(
     target: Target = None,
     steps: Steps = None,
     budget: Budget = None,
+    time: Time = None,
+    quick: Quick = False,
     precision: Precision = None,
     condition: Condition = None,
     flips: Flips = None,
@@ -172,6 +212,9 @@ def way(
         "prove": without_none(flips=flips),
     }
     weights = {name: value(text) for name, text in (pair("--penalty", text) for text in penalty or [])}
+    limit = _time(time, quick, {"steps": steps, "budget": budget}, extra)
+    if quick:
+        sections = {name: own | QUICK.get(name, {}) for name, own in (QUICK | sections).items()}
     overrides = without_none(loss=loss, label_smoothing=label_smoothing) | weights
     if overrides:
         sections["train"] |= {"overrides": overrides}
@@ -179,12 +222,10 @@ def way(
         sections["train"] |= {"condition": tuple(n for n in condition.split(",") if n and n != "label")}
     until = "train" if context.info_name == "train" else "report"
     if folds is not None:
-        if until == "train":
-            raise SettingsError("--folds needs a verdict, and augury train gives none; use augury run --folds")
         top = without_none(seed=seed, device=device)
-        _cross_validated(path, output, folds, sections, top, config, extra, quiet, as_json)
+        _cross_validated(path, output, folds, sections, top, config, extra, limit, quiet, as_json)
         return
-    run = work(path, output, until, quiet, extra, sections, without_none(seed=seed, device=device), config)
+    run = work(path, output, until, quiet, extra, sections, without_none(seed=seed, device=device), config, limit)
     if until == "report":
         console.tell(run, as_json)
     else:
@@ -201,6 +242,7 @@ def _cross_validated(
     top: dict[str, Any],
     config: Path | None,
     extra: list[str] | None,
+    time: float | None,
     quiet: bool,
     as_json: bool,
 ) -> None:
@@ -211,7 +253,7 @@ def _cross_validated(
     stored = Run(output / "fold-1").settings
     stored.get("data", {}).pop("fold", None)
     settings = settled(stored, extra, sections, top, config)
-    verdict = cross_validate(path, output, folds, settings=settings, callbacks=console.callbacks(quiet))
+    verdict = cross_validate(path, output, folds, settings=settings, time=time, callbacks=console.callbacks(quiet))
     if as_json:
         typer.echo(json.dumps({"folder": str(output), "verdict": verdict.as_dict()}))
         return
@@ -223,13 +265,16 @@ command(
     "run",
     help="Run every stage: split, classify, train, generate, score, prove, export, report. To resume after an interruption, "
     "repeat the command, or give its -o alone.",
-    epilog="Example: augury run photos/ -o runs/photos --budget 10m",
+    epilog="Example: augury run photos/ -o runs/photos --time 15m",
 )(way)
 command(
     "train",
-    help="Split the data and train the generator. `augury run -o` the same folder continues from there.",
+    help="Split the data and train the generator. `augury run -o` the same folder continues from there.\n\n"
+    "Shown while it trains: loss_d and loss_g are the losses of discriminator and generator. They need not fall; a loss_d that stays near "
+    "0 means that the discriminator recognises every generated image. loss, of vae and ae, is the negative log likelihood of the "
+    "images. Warnings in words say what usually helps. All measures, with the quality on validation, are in train/log.jsonl.",
     epilog="Example: augury train photos/ -o runs/photos --steps 4000",
-)(way)
+)(without(way, "time", "quick", "folds"))
 
 
 @command(epilog="Example: augury compare photos/ -o runs/compared --recipes stylegan,vae,ae,dcgan --budget 10m")
@@ -291,9 +336,9 @@ def doctor(device: Device = None, as_json: Json = False) -> None:
     from augury.settings import TrainSettings
 
     chosen = training.choose_device(device or "auto")
-    started = time.monotonic()
+    started = monotonic()
     synthesizer = training.train(data.sample(), settings=TrainSettings(steps=20), device=chosen.type)
-    seconds = time.monotonic() - started
+    seconds = monotonic() - started
     same = np.array_equal(
         synthesizer.sample([0, 1], seed=1).images[1:], synthesizer.sample([1], seed=1, start=1).images
     )
@@ -319,13 +364,22 @@ INTERRUPTED = 130
 """Exit status after Ctrl-C; typer turns Ctrl-C into a silent SystemExit with this status."""
 
 
+def _close_displays() -> None:
+    """Remove progress bars from the terminal, where a command has shown some."""
+    if display := sys.modules.get("augury.pipeline.display"):
+        display.close_displays()
+
+
 def main() -> None:
     """Run the command line.
 
     An error of Augury is printed without a traceback and exits with status 1. Ctrl-C exits with INTERRUPTED.
     """
     try:
-        app()
+        try:
+            app()
+        finally:
+            _close_displays()
     except AuguryError as error:
         typer.echo(f"augury: {error}", err=True)
         raise SystemExit(1) from None

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import sys
-import time
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -24,45 +22,15 @@ if TYPE_CHECKING:
     from augury.data.cells import Cells
     from augury.pipeline.inputs import Callbacks
     from augury.pipeline.run_folder import Run
-    from augury.training import Progress
     from augury.verdict import Verdict
 
 
 def callbacks(quiet: bool) -> Callbacks:
-    """Progress on standard error: a line per stage, and within a stage one line that updates in place on a terminal."""
+    """Progress on standard error; none if `quiet`."""
+    from augury.pipeline.display import Display
     from augury.pipeline.inputs import Callbacks
 
-    if quiet:
-        return Callbacks()
-    live, started, last_shown = sys.stderr.isatty(), [0.0], [0.0]
-
-    def say(text: str, force: bool = False) -> None:
-        now = time.monotonic()
-        if force or now - last_shown[0] > (0.2 if live else 15):
-            last_shown[0] = now
-            sys.stderr.write(f"\r\033[K  {text}" if live else f"  {text}\n")
-            sys.stderr.flush()
-
-    def begin(stage: str, cached: bool) -> None:
-        started[0] = last_shown[0] = time.monotonic()
-        sys.stderr.write(f"{stage}{' (done before)' if cached else ''}\n")
-
-    def training(p: Progress) -> None:
-        losses = "  ".join(f"{k} {v:+.3f}" for k, v in p.losses.items())
-        say(f"step {p.step}/{p.steps}  {losses}  {p.images_per_second:.0f} img/s  {_clock(p.seconds_left)} left")
-
-    def amount(unit: str, done: int, total: int) -> None:
-        left = (time.monotonic() - started[0]) / max(done, 1) * (total - done)
-        say(f"{done}/{total} {unit}  {_clock(left)} left", force=done == total)
-
-    def end(stage: str) -> None:
-        sys.stderr.write("\r\033[K" if live else "")
-
-    return Callbacks(begin, training, amount, end, lambda text: print(text, file=sys.stderr))
-
-
-def _clock(seconds: float) -> str:
-    return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"
+    return Callbacks() if quiet else Display().callbacks()
 
 
 def skipped(run: Run) -> dict[str, Any]:

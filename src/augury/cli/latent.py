@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from augury.cli.options import Attributes, Drawing, Json, Seed, SettingCommand, Trained, opened, pair
+from augury.cli.options import Attributes, Drawing, Json, Seed, Trained, VerbGroup, opened, pair, registers
 from augury.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -18,12 +17,13 @@ if TYPE_CHECKING:
     from augury.training import Synthesizer
 
 latent = typer.Typer(
+    cls=VerbGroup,
     help="Pictures of a generator's latent space: walks, style mixing, truncation.",
     epilog="Image i of these pictures is image i of: augury generate --label CLASS --seed SEED",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
-command = partial(latent.command, cls=SettingCommand)
+command = registers(latent)
 
 Output = Annotated[Path, typer.Option("-o", "--output", help="Path of the picture (PNG).")]
 Label = Annotated[str, typer.Option(help="The class to generate.")]

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from typer.core import TyperCommand
+from typer.core import TyperCommand, TyperGroup
 
 from augury.errors import SettingsError
 
@@ -44,12 +44,38 @@ def setting(name: str, *flags: str, default: str = "") -> Any:
     return typer.Option(*flags, help=f"{MARK}{name}|{default}", show_default=False, callback=within_limits)
 
 
+def first_sentence(text: str | None) -> str:
+    """The first sentence of a help text, on one line."""
+    return " ".join((text or "").split()).partition(". ")[0].rstrip(".")
+
+
+class VerbGroup(TyperGroup):
+    """A group whose commands have their whole description in the list, in the order of `ORDER`."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Names of the commands, in order; those that ORDER does not name come last."""
+        return sorted(super().list_commands(ctx), key=lambda name: ORDER.index(name) if name in ORDER else len(ORDER))
+
+    def get_short_help_str(self, limit: int = 0) -> str:
+        """The first sentence of the help, in full."""
+        return first_sentence(self.help)
+
+
+ORDER = (
+    "run", "inspect", "split", "augment", "train", "generate", "translate", "latent", "evaluate", "prove", "report", "export",
+    "compare", "settings", "doctor",
+)  # fmt: skip
+"""Commands in the order in which a user needs them."""
 MARK = "setting:"
 """Start of the help text of an option whose setting has not been looked up yet."""
 
 
 class SettingCommand(TyperCommand):
     """A command that takes the help texts of its settings from the settings model."""
+
+    def get_short_help_str(self, limit: int = 0) -> str:
+        """The first sentence of the help, in full."""
+        return first_sentence(self.help)
 
     def get_params(self, ctx: Any) -> list[Any]:
         """The parameters, with complete help texts."""
@@ -105,7 +131,8 @@ Json = Annotated[
 DataOptions = dict[str, Any] | None
 """The parameter that `reads` fills."""
 RunFolder = Annotated[Path, typer.Argument(help="A run folder.")]
-Quiet = Annotated[bool, typer.Option("--quiet", help="Print results only, no progress.")]
+QUIET = "Print results only, no progress."
+Quiet = Annotated[bool, typer.Option("--quiet", help=QUIET)]
 Set = Annotated[
     list[str] | None, typer.Option("--set", help="Any other setting: prove.steps=600, train.batch=32; repeatable.")
 ]
@@ -187,10 +214,59 @@ def reads(verb: Callable[..., None]) -> Callable[..., None]:
         verb(**values, data=data)
 
     parameters = [*own[:at], *more, *own[at + 1 :]]
-    with_options.__name__, with_options.__doc__ = verb.__name__, verb.__doc__
-    with_options.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
-    with_options.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
-    return with_options
+    return _as_command(with_options, verb, signature.replace(parameters=parameters))
+
+
+def without(verb: Callable[..., None], *names: str) -> Callable[..., None]:
+    """The command without these options, which have their defaults."""
+    signature = inspect.signature(verb, eval_str=True)
+    parameters = [parameter for name, parameter in signature.parameters.items() if name not in names]
+
+    def with_fewer(**values: Any) -> None:
+        verb(**values)
+
+    return _as_command(with_fewer, verb, signature.replace(parameters=parameters))
+
+
+def registers(app: typer.Typer) -> Callable[..., Callable[[Callable[..., None]], Callable[..., None]]]:
+    """The decorator that registers a command with `app`.
+
+    The options of settings take their help from the settings. Each command has the option --quiet; those that show no progress
+    take it without effect.
+    """
+
+    def command(name: str | None = None, **more: Any) -> Callable[[Callable[..., None]], Callable[..., None]]:
+        def register(verb: Callable[..., None]) -> Callable[..., None]:
+            app.command(name, cls=SettingCommand, **more)(_quietable(verb))
+            return verb
+
+        return register
+
+    return command
+
+
+def _quietable(verb: Callable[..., None]) -> Callable[..., None]:
+    """The command with the option --quiet."""
+    signature = inspect.signature(verb, eval_str=True)
+    if "quiet" in signature.parameters:
+        return verb
+    keyword = inspect.Parameter.POSITIONAL_OR_KEYWORD
+    parameters = [*signature.parameters.values(), inspect.Parameter("quiet", keyword, default=False, annotation=Quiet)]
+
+    def with_quiet(quiet: bool = False, **values: Any) -> None:
+        verb(**values)
+
+    return _as_command(with_quiet, verb, signature.replace(parameters=parameters))
+
+
+def _as_command(
+    function: Callable[..., None], verb: Callable[..., None], signature: inspect.Signature
+) -> Callable[..., None]:
+    """The function with the name and help of `verb` and these parameters, as typer reads them."""
+    function.__name__, function.__doc__ = verb.__name__, verb.__doc__
+    function.__signature__ = signature  # type: ignore[attr-defined]
+    function.__annotations__ = {name: parameter.annotation for name, parameter in signature.parameters.items()}
+    return function
 
 
 def reading(data: dict[str, Any]) -> dict[str, Any]:
@@ -226,7 +302,7 @@ def settled(
     The file's train.overrides replace the stored ones. Those of options and --set are merged into them, name by name; null
     removes one. Overrides that came with a recipe hold for that recipe only.
     """
-    from augury.settings import RunSettings, merged, validated
+    from augury.settings import RunSettings, merged, refuse_without_unit, validated
 
     file = read_config(config)
     values = merged(stored, file) | top
@@ -240,6 +316,7 @@ def settled(
         section, dot, key = name.partition(".")
         if not (equals and dot):
             raise SettingsError(f"--set {text}: write it as section.name=value, for example --set prove.steps=600")
+        refuse_without_unit({section: {key: value(typed)}}, f"--set {text}")
         values[section] = {**values.get(section, {}), key: value(typed)}
         if (section, key) == ("train", "overrides"):
             overrides.append(values[section][key])
@@ -285,6 +362,7 @@ def work(
     sections: dict[str, dict[str, Any]],
     top: dict[str, Any],
     config: Path | None,
+    time: float | None = None,
 ) -> Run:
     """Run the pipeline up to a stage. The settings are those stored in the folder, if any, replaced by those given."""
     from augury.cli import console
@@ -292,7 +370,7 @@ def work(
     from augury.pipeline.stages import run as pipeline
 
     settings = settled(Run(folder).settings, extra, sections, top, config)
-    return pipeline(path, folder, settings=settings, until=until, callbacks=console.callbacks(quiet))
+    return pipeline(path, folder, settings=settings, until=until, time=time, callbacks=console.callbacks(quiet))
 
 
 def again(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -111,7 +112,9 @@ def compare(
                     f"the recipe {name} does not generate from noise, and compare measures generated images; leave it out"
                 )
     for name, mine in each.items():
-        with opened(data, root / name, settings=mine, callbacks=callbacks) as session:
+        with opened(
+            data, root / name, settings=mine, callbacks=replace(callbacks or Callbacks(), plan=None)
+        ) as session:
             advance(session, "classify")
             session.planned()
     for name, mine in each.items():

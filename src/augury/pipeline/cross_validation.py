@@ -13,13 +13,14 @@ from augury import proof, report
 from augury.errors import SettingsError
 from augury.files import write_json, write_text
 from augury.images import Codes, LabelledImages, SyntheticImages
+from augury.pipeline.display import showing
 from augury.pipeline.inputs import Callbacks, first_run, refuse_among_data, same_source
 from augury.pipeline.run_folder import Run
 from augury.pipeline.scorecard import closest
 from augury.pipeline.session import Session
 from augury.pipeline.stages import advance, opened
 from augury.pipeline.trial_cache import LASTING, Look, first_look, verdict_before
-from augury.settings import RunSettings
+from augury.settings import RunSettings, duration
 from augury.verdict import Verdict
 
 OURS = {"folds.json", "verdict.json", "report.html", "badge.svg"}
@@ -43,6 +44,8 @@ def cross_validate(
     folds: int = 5,
     *,
     settings: RunSettings | None = None,
+    time: str | float | None = None,
+    verbose: bool = False,
     callbacks: Callbacks | None = None,
 ) -> Verdict:
     """Cross-validation: one run for each fold up to the trial, and one pooled verdict.
@@ -62,8 +65,12 @@ def cross_validate(
         Number of folds, at least 2.
     settings
         Settings of every run, without `data.fold`.
+    time
+        Time for all folds together, such as "1h", or seconds; see `augury.run`. The first fold decides the steps of all.
+    verbose
+        Show the progress: two bars on a terminal, lines elsewhere, as in a notebook.
     callbacks
-        Receive the progress.
+        Functions that receive the progress (`augury.Callbacks`).
 
     Returns
     -------
@@ -75,11 +82,12 @@ def cross_validate(
     or near-duplicates that are not searched for. DataError when a class has too few images. RunFolderError when the folder
     holds something else.
     """
-    chosen, callbacks, root = settings or RunSettings(), callbacks or Callbacks(), Run(folder)
+    chosen, root = settings or RunSettings(), Run(folder)
     _refuse(chosen, folds)
+    limit = None if time is None else duration(time) / folds
     refuse_among_data(data, folder)
     runs = [root.path / f"fold-{k}" for k in range(1, folds + 1)]
-    with root.held():
+    with showing(verbose, callbacks) as callbacks, root.held():
         root.refuse_others(OURS | {run.name for run in runs}, f"of {folds} folds")
         data = same_source(data, first_run(runs))
         trials: list[proof.Fold] = []
@@ -87,7 +95,9 @@ def cross_validate(
         for k, run in enumerate(runs, 1):
             callbacks.note(f"fold {k} of {folds}")
             with opened(data, run, settings=_of_fold(chosen, (k, folds)), callbacks=callbacks) as session:
-                advance(session, "prove")
+                advance(session, "prove", limit if k == 1 else None)
+                if limit is not None:
+                    chosen = with_steps(chosen, session.settings)
                 trials.append(trial(session))
                 fold_images.append(_fold_images(session, sum(len(each.synthetic) for each in fold_images)))
         metadata = session.describe()
@@ -101,6 +111,13 @@ def cross_validate(
         write_json(root / "folds.json", metadata | {"words": outcomes, "look": look})
         report.write(_page(root, metadata, session, verdict, fold_images, folds, chosen), root / "report.html")
     return verdict
+
+
+def with_steps(settings: RunSettings, timed: RunSettings) -> RunSettings:
+    """The settings with the steps that fit into a time, as a run has them."""
+    train = settings.train.model_copy(update={"steps": timed.train.steps, "budget": timed.train.budget})
+    prove = settings.prove.model_copy(update={"steps": timed.prove.steps})
+    return settings.model_copy(update={"train": train, "prove": prove})
 
 
 def looks_before(root: Run, metadata: dict[str, Any]) -> tuple[Verdict | None, Look]:

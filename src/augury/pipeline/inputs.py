@@ -6,7 +6,7 @@ import json
 import logging
 import os
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -28,6 +28,7 @@ from augury.data import (
 from augury.errors import DataError, RunFolderError, SettingsError
 from augury.files import refuse_within
 from augury.images import SPLITS, LabelledImages
+from augury.pipeline.progress import RunCost
 from augury.pipeline.run_folder import OTHERS, Run
 from augury.settings import RunSettings
 from augury.training import Progress
@@ -41,16 +42,47 @@ GONE = "this run was made from images in memory"
 
 @dataclass(frozen=True)
 class Callbacks:
-    """Progress of a run: a stage begins (or is cached), advances or ends; notes for the user."""
+    """Functions that a run calls with its progress.
+
+    Parameters
+    ----------
+    begin
+        Called as `begin(stage, cached)`; `cached` says that the stage is done already.
+    training
+        Called with the `augury.training.Progress` of the generator's training.
+    amount
+        Called as `amount(unit, done, total)`, such as ("trainings", 3, 61), within other stages.
+    end
+        Called with the name of a stage that ends.
+    note
+        Called with a message for the user.
+    plan
+        Called before the first stage with what the stages to do cost. Measuring it takes a second, so None skips it.
+    """
 
     begin: Callable[[str, bool], None] = lambda stage, cached: None
     training: Callable[[Progress], None] = lambda progress: None
     amount: Callable[[str, int, int], None] = lambda unit, done, total: None
     end: Callable[[str], None] = lambda stage: None
     note: Callable[[str], None] = lambda text: None
+    plan: Callable[[RunCost], None] | None = None
+
+    def and_also(self, other: Callbacks) -> Callbacks:
+        """Callbacks that call these and then those of `other`."""
+
+        def both(name: str) -> Any:
+            calls = [call for call in (getattr(self, name), getattr(other, name)) if call is not None]
+
+            def call_all(*values: Any) -> None:
+                for call in calls:
+                    call(*values)
+
+            return call_all if calls else None
+
+        return replace(self, **{each.name: both(each.name) for each in fields(self)})
 
     def logged(self) -> Callbacks:
-        """The same callbacks, which also write to the logger "augury": stages and notes, and training progress at level DEBUG."""
+        """The same callbacks, which also write to the logger "augury": plan, stages and notes, and progress at level DEBUG."""
 
         def begin(stage: str, cached: bool) -> None:
             LOGGER.info("%s: %s", stage, "done before" if cached else "begins")
@@ -60,11 +92,24 @@ class Callbacks:
             LOGGER.debug("step %d of %d: %s", progress.step, progress.steps, progress.losses)
             self.training(progress)
 
+        def amount(unit: str, done: int, total: int) -> None:
+            LOGGER.debug("%d of %d %s", done, total, unit)
+            self.amount(unit, done, total)
+
+        def end(stage: str) -> None:
+            LOGGER.debug("%s: ends", stage)
+            self.end(stage)
+
         def note(text: str) -> None:
             LOGGER.info("%s", text)
             self.note(text)
 
-        return replace(self, begin=begin, training=training, note=note)
+        def plan(cost: RunCost) -> None:
+            LOGGER.info("plan:\n%s", "\n".join(cost.lines()))
+            if self.plan is not None:
+                self.plan(cost)
+
+        return replace(self, begin=begin, training=training, amount=amount, end=end, note=note, plan=self.plan and plan)
 
 
 def read(
@@ -87,7 +132,8 @@ def read(
         source = str(data) if str(data) in SAMPLES else str(Path(data).resolve())
     else:
         source = stored or SAMPLE
-        callbacks.note(f"No path given: using {source}.")
+        own = "" if stored else " For your own images: augury run photos/ -o runs/photos"
+        callbacks.note(f"No path given: using {source}.{own}")
     if stored not in (None, source):
         raise RunFolderError(f"{run.path}: this is a run of {stored}, not of {source}; choose another folder with -o")
     if source == IN_MEMORY and not isinstance(data, LabelledImages):

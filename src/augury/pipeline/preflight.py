@@ -7,6 +7,7 @@ from augury.data.cells import cells
 from augury.errors import SettingsError
 from augury.images import SPLITS
 from augury.pipeline import domains
+from augury.pipeline.cost import trial_facts
 from augury.pipeline.session import Session
 
 
@@ -37,12 +38,7 @@ def preflight(session: Session, needed: set[str]) -> None:
         for name in set(s.score.features.split(",")) - {"auto", "classifier", ""}:
             metrics.extractor(name, data.shape, session.device)
     if "prove" in needed:
-        sources = {*session.others, *([proof.UNLABELLED] if s.train.unlabelled else ())}
-        no_holes = "" if training.translates(rule) else f"the recipe {name} fills none; use recipe translator"
-        if session.target is not None:
-            no_holes = "this run has a target domain; leave --target out"
-        no_layers = training.trains_none(name, rule)
-        proof.check_trial(s.prove, data.shape, session.device, sources, no_layers, no_holes, session.target is not None)
+        proof.check_trial(s.prove, data.shape, session.device, **trial_facts(session, name, rule))
 
 
 def check_splits(session: Session, needed: set[str]) -> None:

@@ -45,6 +45,7 @@ class Session:
     ) -> None:
         self.run, self.source, self.callbacks = run, source, callbacks
         self.settings = domains.settings_for_target(settings)
+        self.time: dict[str, Any] | None = run.metadata.get("time") if (run / "run.json").exists() else None
         if settings.data.target is not None:
             domains.refuse_domain_attribute(data)
             data = domains.in_domain(data, "source")
@@ -472,6 +473,7 @@ class Session:
             "version": used["augury"],
             "source": self.source,
             "settings": self.settings.model_dump(mode="json"),
+            "time": self.time,
             "versions": used,
             "machine": {**machine(), "device": self.device.type, "threads": torch.get_num_threads()},
             "data": describe_data(self.data, self.splits),

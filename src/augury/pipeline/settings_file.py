@@ -11,7 +11,7 @@ import yaml
 
 from augury.errors import SettingsError
 from augury.files import write_text
-from augury.settings import RunSettings, validated
+from augury.settings import RunSettings, refuse_without_unit, validated
 
 LARGEST = 256 * 1024
 """Most bytes of a settings file. A longer one is no settings file, and parsing it would take long."""
@@ -96,6 +96,7 @@ def read_settings(path: Path) -> dict[str, Any]:
     if not isinstance(values, dict | None):
         raise SettingsError(f"{path}: holds a {type(values).__name__}, not sections of settings; {EXAMPLE}")
     sections = {str(name): {} if value is None else value for name, value in (values or {}).items()}
+    refuse_without_unit(sections, str(path))
     validated(RunSettings, sections, source=str(path))
     return sections
 

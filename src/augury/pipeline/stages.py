@@ -23,6 +23,8 @@ from augury.errors import SettingsError
 from augury.files import atomic_path, read_json, read_lines, remove, write_json
 from augury.images import SPLITS, LabelledImages
 from augury.pipeline import domains, scorecard
+from augury.pipeline.cost import plan_run
+from augury.pipeline.display import showing
 from augury.pipeline.inputs import Callbacks, divided, read, refuse_among_data
 from augury.pipeline.preflight import check_splits, preflight
 from augury.pipeline.run_folder import Run
@@ -31,7 +33,7 @@ from augury.pipeline.settings_file import write_settings
 from augury.pipeline.translations import fill
 from augury.pipeline.trial_cache import load_cache
 from augury.randomness import derived_seed
-from augury.settings import ExportSettings, RunSettings, run_settings, validated
+from augury.settings import ExportSettings, RunSettings, duration, run_settings, validated
 from augury.training import checkpoints
 
 
@@ -306,19 +308,32 @@ STAGES = {
 """All stages, in order."""
 
 
+def done(session: Session, stage: Stage) -> bool:
+    """Whether a stage is done with its present inputs; the stages that it needs must be."""
+    return session.run.is_done(stage.name, session.inputs(stage.name)) and (session.run / stage.output).exists()
+
+
+def pending(session: Session, needed: set[str]) -> list[str]:
+    """The stages that are still to do, in order."""
+    names: list[str] = []
+    for stage in STAGES.values():
+        if stage.name in needed and (set(stage.needs) & set(names) or not done(session, stage)):
+            names.append(stage.name)
+    return names
+
+
 def do(session: Session, stage: Stage) -> None:
     """Run one stage unless it is done."""
-    inputs = session.inputs(stage.name)
-    cached = session.run.is_done(stage.name, inputs) and (session.run / stage.output).exists()
+    cached = done(session, stage)
     session.callbacks.begin(stage.name, cached)
     if not cached:
-        with session.run.stage(stage.name, inputs):
+        with session.run.stage(stage.name, session.inputs(stage.name)):
             stage.run(session)
     session.callbacks.end(stage.name)
 
 
-def advance(session: Session, last: str) -> None:
-    """Run the stage `last` and every stage that it needs.
+def advance(session: Session, last: str, seconds: float | None = None) -> None:
+    """Run the stage `last` and every stage that it needs; with `seconds`, with the steps that fit into them.
 
     Raises SettingsError before anything is done when the settings do not allow it.
     """
@@ -335,6 +350,7 @@ def advance(session: Session, last: str) -> None:
         needed -= {"prove", "report"}
         for stale in ("verdict.json", "report.html"):
             remove(session.run / stale)
+    plan_run(session, "prove" in needed, lambda: pending(session, needed), seconds)
     for stage in (stage for stage in STAGES.values() if stage.name in needed):
         do(session, stage)
         if stage.name == "split":
@@ -351,6 +367,8 @@ def run(
     settings: RunSettings | Mapping[str, Any] | None = None,
     seed: int | None = None,
     until: str = "report",
+    time: str | float | None = None,
+    verbose: bool = False,
     callbacks: Callbacks | None = None,
     **options: Any,
 ) -> Run:
@@ -372,8 +390,13 @@ def run(
         Replaces the seed of the settings.
     until
         Name of the last stage: split, classify, train, generate, score, prove, export or report.
+    time
+        Time for the whole run, such as "15m", or seconds. The speed is measured, and the steps of the generator and of the trial
+        that fit are stored as settings. They replace train.steps, train.budget and prove.steps.
+    verbose
+        Show the progress: two bars on a terminal, lines elsewhere, as in a notebook.
     callbacks
-        Receive the progress.
+        Functions that receive the progress (`augury.Callbacks`).
     **options
         The usual settings by name alone, such as steps=500, recipe="dcgan", budget="10m", target="new-scanner/" or seeds=7
         (`augury.settings.OPTIONS`). They replace those of `settings`, or of the folder.
@@ -393,8 +416,14 @@ def run(
     """
     if options or not (settings is None or isinstance(settings, RunSettings)):
         settings = run_settings(Run(folder).settings if settings is None else settings, options)
-    with opened(data, folder, settings=settings, seed=seed, callbacks=callbacks) as session:
-        advance(session, until)
+    if time is not None and (lengths := {"steps", "budget"} & options.keys()):
+        raise SettingsError(f"time sets the number of steps, and so does {min(lengths)}; give one of them")
+    limit = None if time is None else duration(time)
+    with (
+        showing(verbose, callbacks) as shown,
+        opened(data, folder, settings=settings, seed=seed, callbacks=shown) as session,
+    ):
+        advance(session, until, limit)
     return session.run
 
 

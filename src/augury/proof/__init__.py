@@ -8,6 +8,7 @@ from augury.proof.class_mix import class_mix
 from augury.proof.classifiers import fit, fit_many, probabilities
 from augury.proof.colour_matching import joined
 from augury.proof.column_judges import MEMBERS, column_classifiers
+from augury.proof.cost import expected_arms, measure_steps, number_of_trainings
 from augury.proof.crossed import Effects, effects
 from augury.proof.kept_classes import KeptClasses, kept_classes, limit_for
 from augury.proof.leakage import START_UNKNOWN, image_hashes, like_held, record, recorded, refuse_shared_splits, seen_by
@@ -47,6 +48,7 @@ __all__ = [
     "class_mix",
     "column_classifiers",
     "effects",
+    "expected_arms",
     "features_of",
     "fit",
     "fit_many",
@@ -55,7 +57,9 @@ __all__ = [
     "kept_classes",
     "like_held",
     "limit_for",
+    "measure_steps",
     "measures",
+    "number_of_trainings",
     "pooled",
     "probabilities",
     "prove",

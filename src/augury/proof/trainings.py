@@ -20,6 +20,7 @@ from augury.proof.cells import Holes
 from augury.proof.checks import obstacle, refuse_arm
 from augury.proof.colour_matching import joined
 from augury.proof.composition import Composition
+from augury.proof.cost import SEARCH_SEEDS
 from augury.proof.learners import Adapted, Learner, Network, learner
 from augury.proof.measures import measures
 from augury.proof.resampling import resampled
@@ -28,8 +29,6 @@ from augury.randomness import derived_seed, rng
 from augury.settings import ProveSettings
 from augury.training import PretrainedBackbone
 
-SEARCH_SEEDS = 2
-"""Number of seeds for choosing learning rate and weight decay on validation. They come from a stream of their own."""
 SEARCH_RATIO = 0.25
 """Synthetic images per real image while rate and decay are chosen. The ratio is chosen afterwards."""
 LAYERS_RATE = 1 / 3
@@ -182,10 +181,6 @@ class Trainings:
     def has(self, name: str) -> bool:
         """Whether the source of this arm has any image."""
         return (images := self._source(self.arms[name].source)) is not None and len(images[0]) > 0
-
-    def searches(self, arms: Sequence[str]) -> int:
-        """How many trainings choose rate and decay for these arms."""
-        return len(self._grid) * SEARCH_SEEDS * len(arms) if len(self._grid) > 1 else 0
 
     def measured(
         self, prefix: str, arm: str, ratio: float, seeds: Sequence[int], part: LabelledImages

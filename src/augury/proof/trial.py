@@ -22,6 +22,7 @@ from augury.proof.arms import ARMS, OWN
 from augury.proof.cells import Holes, check_sources
 from augury.proof.checks import check_sets, check_settings
 from augury.proof.choice import choose
+from augury.proof.cost import CHOICE_SEEDS, number_of_trainings
 from augury.proof.judgement import few, judge
 from augury.proof.judging_cells import absent, judged_images
 from augury.proof.sequential import looks
@@ -33,8 +34,6 @@ from augury.settings import ProveSettings
 from augury.training import PretrainedBackbone
 from augury.verdict import Verdict
 
-CHOICE_SEEDS = 3
-"""Number of seeds for choosing the ratio on validation. They come from a stream of their own."""
 NONE_ACCEPTED = "no image for an empty cell was accepted"
 """The reason, for messages, why a trial does not study the empty cells that it has."""
 OTHER_DOMAIN = "the trial is about another domain"
@@ -203,8 +202,7 @@ def prove(
     generative_arms = sum(ARMS[name].generative for name in settings.arms)
     plan = looks(settings.seeds, settings.max_seeds, arms=generative_arms)
     _warn_of_few(plan[-1], generative_arms, test, holes, on_note)
-    total = len(settings.arms) * plan[-1][0] + (len(ratios) * CHOICE_SEEDS if len(ratios) > 2 else 0)
-    total += trainings.searches(settings.arms)
+    total = number_of_trainings(settings, settings.arms, ratios)
     ratio, curve = _chosen(trainings, ratios, validation)
     verdict = _grown(trainings, plan, ratio, curve, sources, test, offset)
     verdict = replace(verdict, synthetic=count_images(synthetic, left_out))

@@ -18,7 +18,7 @@ from augury.training.devices import choose_device, choose_precision, devices, ke
 from augury.training.fixed_batches import in_fixed_batches
 from augury.training.latent import slerp
 from augury.training.loop import Assess, Progress, train_plan
-from augury.training.plan import Plan, drop_labels, make_plan, resolve_recipe, translates
+from augury.training.plan import Plan, drop_labels, make_plan, resolve_recipe, step_seconds, translates
 from augury.training.source_sampler import SourceSampler, sampler
 from augury.training.synthesizer import Synthesizer, synthesizer_folder
 from augury.training.tables import TableSynthesizer, train_table
@@ -51,6 +51,7 @@ __all__ = [
     "resolve_recipe",
     "sampler",
     "slerp",
+    "step_seconds",
     "synthesizer_folder",
     "train",
     "train_plan",

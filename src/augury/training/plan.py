@@ -308,6 +308,34 @@ def make_plan(
     return plan
 
 
+def step_seconds(
+    data: LabelledImages, settings: TrainSettings, *, device: torch.device, flips: bool, patience: float
+) -> tuple[Plan, float, int]:
+    """Measure what a training costs, for an estimate before it begins.
+
+    Parameters
+    ----------
+    data, settings, device
+        As in `resolve_recipe`.
+    flips
+        Whether mirrored images are allowed.
+    patience
+        Measure for about this many seconds.
+
+    Returns
+    -------
+    The plan with the recipe's steps where the settings give none, the seconds of a step, and the bytes of a checkpoint.
+    """
+    name, rule = resolve_recipe(data, settings, device)
+    precision = choose_precision(device) if settings.precision == "auto" else settings.precision
+    plan = _drafted(data, settings, name, rule, device.type, seed=0, flips=flips, precision=precision)
+    trainer, batches = set_up(plan, drop_labels(plan, data))
+    rate = pace(trainer, lambda number: batches.draw(number, device), patience, plan.batch, warm_up=1)
+    if settings.steps is None and settings.budget is not None:
+        plan = replace(plan, steps=max(1, int(settings.budget * rate)))
+    return plan, 1 / rate, sum(tensor.nbytes for tensor in trainer.state.tensors().values())
+
+
 def throughput(plan: Plan, data: LabelledImages, patience: float) -> float:
     """Images per second of this plan, measured for about `patience` seconds on a trainer that is discarded."""
     trainer, batches = set_up(plan, data)
@@ -315,8 +343,8 @@ def throughput(plan: Plan, data: LabelledImages, patience: float) -> float:
     return plan.batch * pace(trainer, lambda number: batches.draw(number, device), patience, plan.batch)
 
 
-def pace(trainer: Trainer, draw: Draw, patience: float, batch: int) -> float:
-    """Steps per second of a trainer, measured for about `patience` seconds after three warm-up steps.
+def pace(trainer: Trainer, draw: Draw, patience: float, batch: int, warm_up: int = 3) -> float:
+    """Steps per second of a trainer, measured for about `patience` seconds after `warm_up` steps.
 
     When memory does not suffice, batches are split into micro-batches as in training, and the measurement starts again.
     Raises TrainingError when the micro-batches of `batch` images become too small.
@@ -324,7 +352,7 @@ def pace(trainer: Trainer, draw: Draw, patience: float, batch: int) -> float:
     synchronise: Callable[[], None] = torch.cuda.synchronize if trainer.device.type == "cuda" else lambda: None
     while True:
         try:
-            for step in range(3):
+            for step in range(warm_up):
                 trainer.train_step(step, 0.0, draw)
             synchronise()
             begun, step = time.perf_counter(), 0

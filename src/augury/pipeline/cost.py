@@ -1,0 +1,225 @@
+"""What a run costs: the time of each stage and the disk space, estimated before it begins; and how a time is divided.
+
+The steps of the generator and of the classifiers are measured for about a second. The other stages are estimated from numbers of
+images. An estimate decides nothing, except with a time for the whole run: the steps that fit are then stored as settings.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from augury import generation, proof, training
+from augury.errors import SettingsError
+from augury.files import digest
+from augury.pipeline.progress import RunCost, StageCost, spoken
+from augury.pipeline.session import CLASSIFIER_STEPS, Session
+from augury.settings import ProveSettings, RunSettings, with_unit
+from augury.training.recipes import Recipe
+
+PATIENCE = 0.4
+"""Seconds of each of the two measurements: the generator's steps and those of the classifiers."""
+FEATURES = {"cpu": 7e-3}
+"""Seconds to extract the features of one image; 5e-4 on other devices. Measured with lite0 on two cores."""
+OTHER_FEATURES = 5e-4
+LAYERS = 0.4
+"""Time of a training step of the discriminator's layers as a classifier, as a share of a step of the whole GAN."""
+MONITOR = 1.1
+"""Factor on the training time for the evaluations during training."""
+TRIAL_SHARE = 0.45
+"""Share of the time for trainings that the trial gets, until it has its default number of steps."""
+MARGIN = 0.9
+"""Share of the given time that is planned; the rest covers the error of the estimate."""
+LEAST_TRAIN, LEAST_PROVE = 100, 30
+"""Fewest steps of a generator and of a classifier that a time is divided into."""
+CHECKPOINTS = 3
+"""Checkpoints on disk while the next one is written."""
+
+
+@dataclass(frozen=True)
+class Speed:
+    """Measured speed: `plan` of the generator, seconds of its step, bytes of its checkpoint, and seconds of a step by arm."""
+
+    plan: training.Plan
+    train_step: float
+    checkpoint: int
+    arms: Mapping[str, float]
+
+    @property
+    def classifier_step(self) -> float:
+        """Seconds of a step of the run's classifier."""
+        return self.arms.get("classical") or max(self.arms.values(), default=0.0) or LAYERS * self.train_step
+
+
+def trial_facts(session: Session, name: str, rule: Recipe) -> dict[str, Any]:
+    """What decides which arms can be trained, as the keyword arguments of `proof.check_trial`."""
+    settings = session.settings
+    without_holes = "" if training.translates(rule) else f"the recipe {name} fills none; use recipe translator"
+    if session.target is not None:
+        without_holes = "this run has a target domain; leave --target out"
+    return {
+        "sources": {*session.others, *([proof.UNLABELLED] if settings.train.unlabelled else ())},
+        "without_layers": training.trains_none(name, rule),
+        "without_holes": without_holes,
+        "target": session.target is not None,
+    }
+
+
+class CostModel:
+    """Estimates the cost of the `pending` stages of a run from its data, its settings and its measured speed."""
+
+    def __init__(self, session: Session, pending: Collection[str]) -> None:
+        self.session, self.pending, self.settings = session, pending, session.settings
+        self.arms: tuple[str, ...] = ()
+        self.speed = self._measure()
+        data, shares = session.data, self.settings.data
+        train_share = 1 - shares.validation - shares.test if data.split is None else float(np.mean(data.split == 0))
+        self.train_images = max(1, round(train_share * len(data)))
+        self.new_images = self._new_images(train_share)
+
+    def _measure(self) -> Speed:
+        session, prove = self.session, self.settings.prove
+        plan, step, checkpoint = training.step_seconds(
+            session.foreseen, self.settings.train, device=session.device, flips=session.flips, patience=PATIENCE
+        )
+        if "prove" in self.pending:
+            facts = trial_facts(session, plan.recipe, plan.rule)
+            self.arms = proof.expected_arms(prove, session.data.shape, session.device, **facts)
+        measured = ("classical", *self.arms)
+        seconds = proof.measure_steps(
+            measured, prove, session.data, device=session.device, flips=session.flips, patience=PATIENCE
+        )
+        return Speed(plan, step, checkpoint, seconds)
+
+    def _new_images(self, train_share: float) -> int:
+        """About how many images the generator adds."""
+        if training.translates(self.speed.plan.rule):
+            return self.train_images
+        strategy = self.settings.generate.sampling_strategy
+        usual = "tail" if strategy == "auto" else strategy
+        amounts = generation.amounts(self.session.data, usual, self.settings.train.condition)
+        return round(train_share * int(amounts.numbers.sum()))
+
+    @property
+    def _ratios(self) -> list[float]:
+        plain = self.session.target is None and not training.translates(self.speed.plan.rule)
+        return sorted({0.0, *self.settings.prove.ratios}) if plain else [0.0]
+
+    def trial(self) -> tuple[int, float]:
+        """(number of trainings, seconds of one step of all of them)."""
+        if not self.arms:
+            return 0, 0.0
+        number = proof.number_of_trainings(self.settings.prove, self.arms, self._ratios)
+        layers = LAYERS * self.speed.train_step * self.settings.prove.batch / self.speed.plan.batch
+        each = [layers if proof.ARMS[name].network else self.speed.arms[name] for name in self.arms]
+        return number, number * float(np.mean(each))
+
+    def cost(self, train_steps: int, prove_steps: int) -> RunCost:
+        """The cost with these steps of the generator and of each classifier of the trial."""
+        settings, speed, data = self.settings, self.speed, self.session.data
+        values, step = int(np.prod(data.shape)), speed.classifier_step
+        judges = proof.MEMBERS * (1 + len(settings.train.condition)) if training.translates(speed.plan.rule) else 0
+        trainings, trial_step = self.trial()
+        exported = self.train_images + self.new_images
+        per_feature = FEATURES.get(self.session.device.type, OTHER_FEATURES)
+        search = (1e-4 + 1e-7 * values) * (settings.data.near_duplicates != "allow")
+        draws = 2 * self.new_images * speed.train_step / speed.plan.batch
+        limit = min(settings.score.limit, self.train_images // 2)
+        costs = {
+            "split": StageCost(f"{len(data):,} images", len(data) * search),
+            "classify": StageCost(f"1 training of {CLASSIFIER_STEPS:,} steps", CLASSIFIER_STEPS * step),
+            "train": StageCost(
+                f"1 training of {train_steps:,} steps ({speed.plan.recipe})", MONITOR * train_steps * speed.train_step
+            ),
+            "generate": StageCost(f"about {self.new_images:,} images", draws + judges * CLASSIFIER_STEPS * step),
+            "score": StageCost(f"{limit:,} images of each set", 4 * limit * per_feature + 2 * prove_steps * step),
+            "prove": StageCost(f"{trainings:,} trainings of {prove_steps:,} steps", prove_steps * trial_step),
+            "export": StageCost(f"about {exported:,} images", exported * (1e-4 + 6e-8 * values)),
+            "report": StageCost("one page", 1.0),
+        }
+        stages = {name: cost for name, cost in costs.items() if name in self.pending}
+        number = trainings + ("classify" in stages) + ("train" in stages) + judges * ("generate" in stages)
+        disk = CHECKPOINTS * speed.checkpoint * ("train" in stages)
+        disk += exported * max(values, 4096) * ("export" in stages) + 2 * self.new_images * values * (
+            "generate" in stages
+        )
+        return RunCost(stages, number, disk)
+
+    def planned(self) -> RunCost:
+        """The cost with the steps of the settings."""
+        return self.cost(self.speed.plan.steps, self.settings.prove.steps)
+
+    def divided(self, seconds: float) -> tuple[int, int]:
+        """(steps of the generator, steps of each classifier of the trial) that fit into a time for the whole run.
+
+        Of the time that the other stages leave, the trial gets TRIAL_SHARE, but no more than its default number of steps needs.
+        The generator gets the rest. A stage that is done keeps its steps.
+
+        Raises SettingsError when the time does not suffice for LEAST_TRAIN and LEAST_PROVE steps.
+        """
+        trains, proves = "train" in self.pending, "prove" in self.pending
+        fixed = self.cost(0, 0).seconds
+        per_train = self.cost(1, 0).seconds - fixed
+        per_prove = self.cost(0, 1).seconds - fixed
+        least = fixed + LEAST_TRAIN * per_train + LEAST_PROVE * per_prove
+        if least > MARGIN * seconds:
+            enough = int(np.ceil(least / MARGIN / 60))
+            raise SettingsError(
+                f"{with_unit(seconds)} is too short for the whole run: the other stages need about {spoken(fixed)}, {LEAST_TRAIN} steps of "
+                f"the generator {spoken(LEAST_TRAIN * per_train)}, and {LEAST_PROVE} steps of the trial's classifiers "
+                f"{spoken(LEAST_PROVE * per_prove)}; use --time {enough}m, a smaller --size in a new folder, or fewer prove.arms"
+            )
+        rest, prove_steps = MARGIN * seconds - fixed, self.settings.prove.steps
+        if proves:
+            share = TRIAL_SHARE if trains else 1.0
+            most = ProveSettings().steps
+            prove_steps = int(np.clip(share * rest / per_prove, LEAST_PROVE, most)) if per_prove > 0 else most
+            rest -= prove_steps * per_prove
+        train_steps = max(LEAST_TRAIN, int(rest / per_train)) if trains else self.speed.plan.steps
+        return train_steps, prove_steps
+
+
+def plan_run(session: Session, proves: bool, pending: Callable[[], list[str]], seconds: float | None) -> None:
+    """Report what the `pending` stages cost. With `seconds` for the whole run, first set the steps that fit.
+
+    `proves`: whether the run includes a trial. The record of the steps is stored in run.json. The same time, data and settings
+    keep them, because another measurement would give others and train again.
+    """
+    record = session.time or {}
+    stored = seconds is not None and (record.get("seconds"), record.get("inputs")) == (
+        seconds,
+        _decides(session, proves),
+    )
+    if stored:
+        session.settings = _with_steps(session.settings, record)
+    names = pending()
+    if not names or (session.callbacks.plan is None and (seconds is None or stored)):
+        return
+    model = CostModel(session, names)
+    cost = model.planned()
+    if seconds is not None and not stored:
+        train_steps, prove_steps = model.divided(seconds)
+        steps = {"train_steps": train_steps, "prove_steps": prove_steps}
+        session.time = {"seconds": seconds, "inputs": _decides(session, proves), **steps}
+        session.settings = _with_steps(session.settings, steps)
+        cost = model.cost(train_steps, prove_steps)
+    if session.callbacks.plan is not None:
+        session.callbacks.plan(cost)
+
+
+def _with_steps(settings: RunSettings, record: Mapping[str, Any]) -> RunSettings:
+    """The settings with the steps that fit into a time."""
+    train = settings.train.model_copy(update={"steps": record["train_steps"], "budget": None})
+    prove = settings.prove.model_copy(update={"steps": record["prove_steps"]})
+    return settings.model_copy(update={"train": train, "prove": prove})
+
+
+def _decides(session: Session, proves: bool) -> str:
+    """Digest of what a time is divided for: the data, all settings that it does not decide, and whether there is a trial."""
+    settings = session.settings.model_dump(mode="json")
+    for section, name in (("train", "steps"), ("train", "budget"), ("prove", "steps"), ("train", "checkpoint_every")):
+        del settings[section][name]
+    return digest([session.data.fingerprint, session.device.type, settings, proves])

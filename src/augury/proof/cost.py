@@ -1,0 +1,136 @@
+"""What a trial costs before it begins: its arms, its number of trainings, and the measured time of their steps."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection, Sequence
+from dataclasses import replace
+
+import numpy as np
+import torch
+
+from augury.augment import policy
+from augury.images import LabelledImages
+from augury.proof.adaptation import steps_of
+from augury.proof.arms import ARMS, USUAL, USUAL_CELLS, USUAL_DOMAINS
+from augury.proof.checks import obstacle
+from augury.proof.learners import Network, learner
+from augury.proof.sequential import looks
+from augury.proof.train_config import TrainConfig
+from augury.settings import ProveSettings
+
+CHOICE_SEEDS = 3
+"""Number of seeds for choosing the ratio on validation. They come from a stream of their own."""
+SEARCH_SEEDS = 2
+"""Number of seeds for choosing learning rate and weight decay on validation. They come from a stream of their own."""
+FEW_IMAGES = 512
+"""Images that a measurement trains on; the time of a step does not depend on their number."""
+MOST_STEPS = 50
+"""Most steps of one measurement."""
+
+
+def number_of_trainings(settings: ProveSettings, arms: Sequence[str], ratios: Sequence[float]) -> int:
+    """How many classifiers a trial trains at most: every arm and seed, and those that choose ratio, rate and decay.
+
+    Parameters
+    ----------
+    settings
+        Settings of the trial.
+    arms
+        Names of its arms.
+    ratios
+        The ratios to choose from; with at most two there is nothing to choose.
+    """
+    generative_arms = sum(ARMS[name].generative for name in arms)
+    seeds = looks(settings.seeds, settings.max_seeds, arms=generative_arms)[-1][0]
+    pairs = len(settings.learning_rates) * len(settings.weight_decays)
+    searches = pairs * SEARCH_SEEDS * len(arms) if pairs > 1 else 0
+    return len(arms) * seeds + (len(ratios) * CHOICE_SEEDS if len(ratios) > 2 else 0) + searches
+
+
+def expected_arms(
+    settings: ProveSettings,
+    shape: tuple[int, int, int],
+    device: torch.device,
+    sources: Collection[str] = (),
+    without_layers: str = "",
+    without_holes: str = "",
+    target: bool = False,
+) -> tuple[str, ...]:
+    """The arms that a trial will train, as far as this is known before a generator exists. Parameters as of `check_trial`."""
+    default = USUAL_DOMAINS if target else USUAL_CELLS if not without_holes else USUAL
+    model = learner(settings.classifier, shape, device)
+    names: list[str] = []
+    for name in settings.arms:
+        meant = {"all": tuple(ARMS), "usual": default}.get(name)
+        possible = [
+            each
+            for each in meant or ()
+            if not obstacle(ARMS[each], sources, without_layers, model, without_holes, target)
+        ]
+        names += [name] if meant is None else possible
+    return tuple(dict.fromkeys(names))
+
+
+def measure_steps(
+    arms: Sequence[str],
+    settings: ProveSettings,
+    data: LabelledImages,
+    *,
+    device: torch.device,
+    flips: bool,
+    patience: float,
+) -> dict[str, float]:
+    """Measure the seconds of one training step of each arm, where several classifiers are trained at a time.
+
+    Arms with the same augmentation are measured once. An arm that adapts to another domain trains several networks. The
+    time of arms on features, and of those with the discriminator's layers, is 0 here: their steps are not those of the
+    trial's classifier.
+
+    Parameters
+    ----------
+    arms
+        Names of the arms.
+    settings
+        Settings of the trial.
+    data
+        Images of the size that the trial trains on.
+    device
+        Where classifiers are trained.
+    flips
+        Whether augmentation may mirror images.
+    patience
+        Measure for about this many seconds in all.
+
+    Returns
+    -------
+    Seconds by arm.
+    """
+    model = learner(settings.classifier, data.shape, device, settings.precision)
+    networks = [name for name in arms if not (ARMS[name].network or ARMS[name].pretrained)]
+    if not isinstance(model, Network) or not networks:
+        return dict.fromkeys(arms, 0.0)
+    few = data.take(np.arange(min(len(data), FEW_IMAGES)))
+    together = range(min(settings.seeds, torch.get_num_threads()) if device.type == "cpu" else settings.seeds)
+    kinds = sorted({(ARMS[name].augment, ARMS[name].mix) for name in networks})
+    seconds: dict[tuple[str, str], float] = {}
+    for augment, mix in kinds:
+        config = TrainConfig(
+            batch=settings.batch,
+            balanced=True,
+            mix=mix,
+            augment=None if augment == "none" else policy(augment, flips=flips),
+        )
+
+        def spent(steps: int, config: TrainConfig = config) -> float:
+            begun = time.perf_counter()
+            list(model.predicted([few for _ in together], replace(config, steps=steps), together, few.images[:1]))
+            return (time.perf_counter() - begun) / (steps * len(together))
+
+        share = patience / len(kinds) / len(together)
+        first = spent(1)
+        seconds[augment, mix] = first if first > share else spent(int(np.clip(share / first, 2, MOST_STEPS)))
+    trained = {name: len(steps_of(ARMS[name].method)) if ARMS[name].method else 1 for name in arms}
+    return {
+        name: trained[name] * seconds[ARMS[name].augment, ARMS[name].mix] if name in networks else 0.0 for name in arms
+    }
