@@ -26,6 +26,13 @@ IN_MEMORY = 256 * 2**20
 """Most bytes of images that `LabelledImages.take` reads into memory; larger selections stay in the file."""
 
 
+def _selected(images: Images | Stored, chosen: npt.NDArray[Any]) -> Any:
+    """Select images [N, C, H, W]; a selection of more than IN_MEMORY bytes of stored images stays in its file."""
+    if isinstance(images, Stored) and len(chosen) * math.prod(images.shape[1:]) > IN_MEMORY:
+        return images.taken(chosen)
+    return np.ascontiguousarray(images[chosen])
+
+
 @dataclass(frozen=True)
 class Attribute:
     """A second label of each image (pose, stain, telescope): codes int64 [N] into `values`."""
@@ -63,6 +70,9 @@ class LabelledImages:
         Identifies the content.
     notes : mapping
         Changes made while loading (resize policy, skipped files).
+    previews : array or Stored, optional
+        uint8 [N, 1, h, w]: the images in grey as they were before they were reduced, with at most 64 pixels on the
+        shorter side. The search for near-duplicates compares them. None: it compares `images`.
 
     Raises
     ------
@@ -84,6 +94,7 @@ class LabelledImages:
     names: tuple[str, ...] = ()
     fingerprint: str = ""
     notes: Mapping[str, Any] = field(default_factory=dict)
+    previews: Images | None = None
 
     def __post_init__(self) -> None:
         if self.images.ndim != 4 or self.images.shape[1] not in (1, 3) or self.images.dtype != np.uint8:
@@ -92,6 +103,8 @@ class LabelledImages:
                 "convert them, or read them with augury.load"
             )
         n = len(self.images)
+        if self.previews is not None and len(self.previews) != n:
+            raise DataError(f"there are {len(self.previews)} previews for {n} images; give one an image, or None")
         columns = {"labels": self.labels, "groups": self.groups, "split": self.split}
         columns |= {f"attribute '{name}'": attribute.codes for name, attribute in self.attributes.items()}
         for name, column in columns.items():
@@ -146,19 +159,15 @@ class LabelledImages:
         memory.
         """
         chosen = np.flatnonzero(indices) if indices.dtype == bool else indices
-        images: Any = self.images
-        if isinstance(images, Stored) and len(chosen) * math.prod(self.shape) > IN_MEMORY:
-            images = images.taken(chosen)
-        else:
-            images = np.ascontiguousarray(images[chosen])
         return replace(
             self,
-            images=images,
+            images=_selected(self.images, chosen),
             labels=self.labels[chosen],
             attributes={k: Attribute(a.codes[chosen], a.values) for k, a in self.attributes.items()},
             groups=None if self.groups is None else self.groups[chosen],
             split=None if self.split is None else self.split[chosen],
             names=tuple(self.names[i] for i in chosen) if self.names else (),
+            previews=None if self.previews is None else _selected(self.previews, chosen),
         )
 
     def conditions(self, names: tuple[str, ...] = ()) -> Codes:

@@ -18,13 +18,13 @@ Pets = Callable[..., Path]
 def decoded(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Grows by one for each image decoded."""
     calls: list[int] = []
-    real = image_decoder.pixels
+    real = image_decoder.picture
 
     def counting(raw: bytes, *rest: object) -> object:
         calls.append(len(raw))
         return real(raw, *rest)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(reading.image_decoder, "pixels", counting)
+    monkeypatch.setattr(reading.image_decoder, "picture", counting)
     return calls
 
 

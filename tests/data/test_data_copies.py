@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -12,7 +14,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageFilter
 
-from augury.data import LEFT_OUT, census, copied, find_near_duplicates, from_arrays, sample, shared, split
+from augury.data import (
+    LEFT_OUT,
+    census,
+    copied,
+    draw_clusters,
+    find_near_duplicates,
+    from_arrays,
+    load,
+    sample,
+    shared,
+    split,
+)
 from augury.data.near_duplicates import APART, NEAR, _by_bands, candidates, clusters, identical
 from augury.errors import DataError
 
@@ -151,6 +164,74 @@ def test_a_cluster_must_stand_apart() -> None:
     assert [sorted(found) for found in triple] == [[1, 2, 3]]
     assert clusters(np.array([[1, 2, 0.001], [2, 3, 0.0015], [5, 6, NEAR * 1.1]])) != []
     assert clusters(np.empty((0, 3))) == []
+
+
+def woven(count: int, seed: int = 0) -> Pixels:
+    """One scene with a fine checked texture of its own in each picture, [N, 64, 64]. At 32 px all are alike."""
+    random = np.random.default_rng(seed)
+    signs = random.choice([-30, 30], (count, 8, 8)).repeat(8, axis=1).repeat(8, axis=2)
+    checks = np.where(np.indices((64, 64)).sum(axis=0) % 2, 1, -1)
+    return np.asarray(scenes(1, 64, seed) // 2 + 60 + signs * checks).astype(np.uint8)
+
+
+def written(root: Path, pixels: Pixels) -> Path:
+    """A folder of two classes with these pictures, in turn, as PNG."""
+    for i, picture in enumerate(pixels):
+        file = root / "ab"[i % 2] / f"{i:03}.png"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(picture).save(file)
+    return root
+
+
+@pytest.mark.parametrize("size", [16, 32, 64, None])
+def test_fine_textures_tell_apart_what_looks_alike_at_32_pixels(size: int | None) -> None:
+    """Pictures of one scene that differ by a fine texture are no copies, whatever the size in which they are used."""
+    pixels = np.concatenate([woven(4), scenes(20, 64, seed=5)])
+    pixels = np.concatenate([pixels, [np.asarray(jpeg(Image.fromarray(pixels[i]))) for i in (2, 7)]])
+    data = from_arrays(pixels, np.arange(26) % 2, size=size)
+    assert (data.previews is None) == (size in (64, None))
+    assert find_near_duplicates(data) == ((2, 24), (7, 25))
+    rows = np.arange(26)[::-1]
+    assert find_near_duplicates(data.take(rows)) == ((0, 18), (1, 23))
+    if size == 32:  # without the texture they are one picture, or nearly so
+        assert any({0, 1, 2, 3} <= set(cluster) for cluster in find_near_duplicates(data.images))
+
+
+@pytest.mark.parametrize("own", [64, 128])
+def test_files_are_compared_in_their_own_size(own: int, tmp_path: Path) -> None:
+    """The same picture saved in another size is a copy; the cache returns the same previews as the files."""
+    textured, others = woven(4, seed=3).repeat(own // 64, axis=1).repeat(own // 64, axis=2), scenes(30, own, seed=4)
+    root = written(tmp_path / "photos", np.concatenate([textured, others]))
+    for i in range(4, 10):
+        once = Image.fromarray(others[i]).resize((own * 5 // 4, own * 5 // 4), Image.Resampling.BICUBIC)
+        jpeg(once).save(root / "a" / f"copy{i}.png")
+    expected = {tuple(sorted((f"a/copy{i}.png", f"{'ab'[i % 2]}/{i + 4:03}.png"))) for i in range(4, 10)}
+    for size in (24, 32, 48, 24):
+        data = load(root, size=size, cache=tmp_path / "cache")
+        assert data.previews is not None and data.previews.shape == (40, 1, 64, 64)
+        found = {tuple(sorted(data.names[i] for i in cluster)) for cluster in find_near_duplicates(data)}
+        assert found == expected
+    with pytest.raises(DataError, match="2 previews for 40 images"):
+        replace(data, previews=data.previews[:2])
+
+
+def test_one_surface_photographed_again_is_one_picture() -> None:
+    """Noise of the camera and another exposure change the fine details, which lie on fine stripes, by half."""
+    random = np.random.default_rng(0)
+    stripes = random.normal(0, 14, (30, 1, 64)) + 60 + scenes(30, 64, seed=2) / 3
+    shots = [np.clip(stripes * gain + random.normal(0, 5, stripes.shape), 0, 255) for gain in (0.8, 1.0, 1.2)]
+    found = find_near_duplicates(np.concatenate(shots).astype(np.uint8)[:, None])
+    assert found == tuple((i, i + 30, i + 60) for i in range(30))
+
+
+def test_clusters_are_drawn_with_the_setting_that_accepts_them() -> None:
+    pixels = scenes(60)
+    data = from_arrays(np.concatenate([pixels, pixels]), np.arange(120) % 2)
+    few, many = (draw_clusters(data, [(i, i + 60) for i in range(count)]) for count in (1, 60))
+    assert few.width == many.width >= 900 and many.height > few.height
+    tile = np.asarray(Image.fromarray(pixels[0]).resize((80, 80), Image.Resampling.NEAREST))
+    drawn = np.asarray(few)[..., 0]
+    assert all((drawn[-104 - 12 : -24 - 12, left : left + 80] == tile).all() for left in (24, 108))
 
 
 def test_the_census_reports_them_and_those_across_parts() -> None:

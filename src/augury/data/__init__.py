@@ -2,7 +2,7 @@
 
 from augury.data.bins import binned
 from augury.data.cautions import cautions
-from augury.data.contact_sheet import beside, draw_contact_sheet, picture_sheet
+from augury.data.contact_sheet import beside, draw_clusters, draw_contact_sheet, picture_sheet
 from augury.data.decoding.label_encoding import composed, finished, regrouped
 from augury.data.decoding.skipped import plain_name, skipped_lines
 from augury.data.embedded import SAMPLES, STRIPED, sample
@@ -29,6 +29,7 @@ __all__ = [
     "census",
     "composed",
     "copied",
+    "draw_clusters",
     "draw_contact_sheet",
     "effective_number",
     "find_near_duplicates",

@@ -10,7 +10,11 @@ from PIL import Image, ImageDraw, ImageFont
 from augury.images import AnyImages, Images, LabelledImages, SyntheticImages, as_images, as_labelled
 
 MOST_CLASSES = 20
-FEW_OF, MOST_LINES = 4, 4
+FEW_OF, MOST_LINES = 6, 12
+"""Most images shown of a cluster, and most lines of clusters."""
+ACCEPTING = (
+    "A run keeps all images of a cluster in one split. data.near_duplicates=allow treats them as different pictures."
+)
 _LEAST, _MOST = 48, 96
 _MARGIN, _GAP, _BAR = 24, 4, 120
 _INK, _GREY, _FAINT, _ACCENT = "#1f2328", "#6e7781", "#e6e8eb", "#3b6ea8"
@@ -79,30 +83,52 @@ def picture_sheet(
     return _with_clusters(sheet, data, clusters, (height, width))
 
 
+def draw_clusters(data: LabelledImages, clusters: Sequence[Sequence[int]]) -> Image.Image:
+    """Draw the first clusters of near-duplicates as an RGB picture, with the setting that accepts them.
+
+    Parameters
+    ----------
+    data : LabelledImages
+    clusters : sequence of sequences of int
+        Indices of near-duplicates, at least one cluster.
+
+    Returns
+    -------
+    PIL.Image.Image
+        An RGB picture.
+    """
+    size = _tile_size(*data.shape[1:])
+    return _with_clusters(Image.new("RGB", (900, _MARGIN), "white"), data, clusters, size)
+
+
 def _with_clusters(
     sheet: Image.Image, data: LabelledImages, clusters: Sequence[Sequence[int]], size: tuple[int, int]
 ) -> Image.Image:
     """Return the sheet with lines of clusters drawn side by side below it."""
+    if not clusters:
+        return sheet
+    many = f"{len(clusters):,} picture{'s occur' if len(clusters) > 1 else ' occurs'} more than once (near-duplicates)"
+    small = ImageFont.load_default(12)
+    width = max(sheet.width, int(small.getlength(ACCEPTING)) + 2 * _MARGIN, FEW_OF * (size[1] + _GAP) + 2 * _MARGIN)
     places: list[tuple[int, int, int]] = []
     x = _MARGIN
     line = shown = 0
     for cluster in clusters:
         some = cluster[:FEW_OF]
-        if x > _MARGIN and x + len(some) * (size[1] + _GAP) > sheet.width - _MARGIN:
+        if x > _MARGIN and x + len(some) * (size[1] + _GAP) > width - _MARGIN:
             x, line = _MARGIN, line + 1
         if line == MOST_LINES:
             break
         shown += 1
         places += [(i, x + k * (size[1] + _GAP), line) for k, i in enumerate(some)]
         x += len(some) * (size[1] + _GAP) + 3 * _GAP
-    if not clusters:
-        return sheet
-    head, step = sheet.height + 24, size[0] + 3 * _GAP
-    canvas = Image.new("RGB", (sheet.width, head + (1 + max(line for *_, line in places)) * step + _MARGIN), "white")
+    head, step = sheet.height + 40, size[0] + 3 * _GAP
+    canvas = Image.new("RGB", (width, head + (1 + max(line for *_, line in places)) * step + _MARGIN), "white")
     canvas.paste(sheet, (0, 0))
-    many = f"{len(clusters):,} picture{'s' if len(clusters) > 1 else ''} there more than once, or nearly so"
     more = "" if shown == len(clusters) else f"; shown are the first {shown}"
-    ImageDraw.Draw(canvas).text((_MARGIN, sheet.height), many + more, fill=_GREY, font=ImageFont.load_default(12))
+    draw = ImageDraw.Draw(canvas)
+    draw.text((_MARGIN, sheet.height), many + more, fill=_INK, font=small)
+    draw.text((_MARGIN, sheet.height + 16), ACCEPTING, fill=_GREY, font=small)
     for i, left, row in places:
         canvas.paste(_tile(np.asarray(data.images[i]), size), (left, head + row * step))
     return canvas

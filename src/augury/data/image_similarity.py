@@ -1,7 +1,7 @@
 """Measure how alike two images are.
 
 A perceptual hash finds candidates; a comparison of their details decides. Images are compared in grey, with at most
-SIDE pixels on the shorter side. Brightness and contrast do not matter.
+SIDE pixels on the shorter side, and then with at most FINE_SIDE. Brightness and contrast do not matter.
 """
 
 from __future__ import annotations
@@ -16,6 +16,9 @@ from augury.images import Images
 Floats = npt.NDArray[np.float32]
 
 SIDE = 32
+"""Most pixels on the shorter side in the search. Noise of the camera and re-encoding change finer details."""
+FINE_SIDE = 64
+"""Most pixels on the shorter side in the check of fine details."""
 SMALLEST = 16
 """Least pixels on the shorter side. Smaller images have too little detail to tell a copy from a similar image."""
 FLAT = 1.0
@@ -27,14 +30,22 @@ _SOFT = 5.0
 _EDGE = 2
 
 
-def reduced(images: Images) -> Floats:
-    """uint8 [N, C, H, W] -> grey [N, h, w] in [0, 255], area-averaged to a shorter side of at most SIDE pixels."""
-    height, width = images.shape[2:]
-    factor = max(1.0, min(height, width) / SIDE)
+def reduced(images: Images, side: int = SIDE) -> Floats:
+    """uint8 [N, C, H, W] -> grey [N, h, w] in about [0, 255], reduced to a shorter side of at most `side` pixels.
+
+    The reduction is bicubic with a support that grows with the factor. An average over areas lets more fine texture through
+    as aliasing, which differs between two photographs of one surface.
+    """
     grey: Floats = images.mean(axis=1, dtype=np.float32)
-    if factor == 1:
+    return _at_most(_at_most(grey, FINE_SIDE), side)  # by way of FINE_SIDE, as previews are
+
+
+def _at_most(grey: Floats, side: int) -> Floats:
+    height, width = grey.shape[1:]
+    factor = min(height, width) / side
+    if factor <= 1:
         return grey
-    return np.asarray(_area(height, round(height / factor)) @ grey @ _area(width, round(width / factor)).T)
+    return np.asarray(_reducing(height, round(height / factor)) @ grey @ _reducing(width, round(width / factor)).T)
 
 
 def spectrum(grey: Floats) -> Floats:
@@ -121,7 +132,7 @@ def _step(first: Floats, second: Floats) -> Floats:
 
 
 def _moved(grey: Floats, moves: Floats) -> Floats:
-    """Sample [N, h, w] at positions shifted and zoomed by `moves` [N, 3], by cubic interpolation (Keys 1981)."""
+    """Sample [N, h, w] at positions shifted and zoomed by `moves` [N, 3], by cubic interpolation."""
     height, width = grey.shape[1:]
     rows, columns = (_sampling(n, moves[:, i], moves[:, 2]) for i, n in enumerate((height, width)))
     return np.asarray(rows @ grey @ columns.transpose(0, 2, 1))
@@ -132,11 +143,15 @@ def _sampling(size: int, shift: Floats, zoom: Floats) -> Floats:
     middle = (size - 1) / 2
     centred = np.arange(size, dtype=np.float32) - middle
     places = np.clip(middle + centred * (1 + zoom[:, None]) + shift[:, None], 0, size - 1)
-    away = np.abs(places[:, :, None] - np.arange(size, dtype=np.float32))
+    weights = _bicubic(np.abs(places[:, :, None] - np.arange(size, dtype=np.float32)))
+    return np.asarray(weights / weights.sum(axis=2, keepdims=True))
+
+
+def _bicubic(away: Floats) -> Floats:
+    """Weights of a cubic interpolation at these distances in pixels (Keys 1981, equation 4 with a = -1/2)."""
     near = (1.5 * away - 2.5) * away * away + 1
     far = ((-0.5 * away + 2.5) * away - 4) * away + 2
-    weights = np.where(away < 1, near, np.where(away < 2, far, np.float32(0)))
-    return np.asarray(weights / weights.sum(axis=2, keepdims=True))
+    return np.asarray(np.where(away < 1, near, np.where(away < 2, far, np.float32(0))))
 
 
 def _details(grey: Floats) -> Floats:
@@ -157,12 +172,12 @@ def _box(length: int, size: int) -> Floats:
 
 
 @cache
-def _area(length: int, size: int) -> Floats:
-    """Matrix [size, length] that averages areas."""
-    edges = np.linspace(0, length, size + 1)
-    cells = np.arange(length)
-    overlap = np.minimum(edges[1:, None], cells + 1) - np.maximum(edges[:-1, None], cells)
-    return np.asarray(np.maximum(overlap, 0) * (size / length), np.float32)
+def _reducing(length: int, size: int) -> Floats:
+    """Matrix [size, length] of a bicubic reduction without aliasing."""
+    factor = length / size
+    middles = (np.arange(size) + 0.5) * factor - 0.5
+    weights = _bicubic((np.abs(np.arange(length) - middles[:, None]) / factor).astype(np.float32))
+    return np.asarray(weights / weights.sum(axis=1, keepdims=True))
 
 
 @cache

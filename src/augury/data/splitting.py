@@ -202,8 +202,10 @@ def _settled(data: LabelledImages, codes: SplitCodes, together: Sequence[Sequenc
         shown = " = ".join(f"{data.names[i] if data.names else f'image {i}'} ({SPLITS[codes[i]]})" for i in pair)
         raise DataError(
             f"{len(apart)} near-duplicate pictures lie in more than one part of the given split, such as {shown}; test "
-            "results would flatter. data.near_duplicates=drop leaves the copies out of the earlier part and keeps the test "
-            "part as it is, allow lets them be (on the command line with --set); or let Augury divide: split='new' (--split new)"
+            "results would be too optimistic. Let Augury split: split='new' (--split new). Or keep the split: "
+            "data.near_duplicates=drop (--set data.near_duplicates=drop) leaves the copies out of the earlier part and keeps "
+            "the test part as it is; data.near_duplicates=allow treats them as different pictures. augury inspect DATA -o "
+            "sheet.png draws them"
         )
     left = codes.copy()
     for cluster in apart:

@@ -192,7 +192,7 @@ def census(data: LabelledImages, *, flips: bool | None = None, condition: tuple[
             per_part = np.bincount(data.split[data.labels == code], minlength=len(SPLITS))
             split_counts[name] = {split_name: int(count) for split_name, count in zip(SPLITS, per_part, strict=True)}
     twins = identical(data.images)
-    near = find_near_duplicates(data.images, mirrored=True) if mirrored else find_near_duplicates(data.images, twins)
+    near = find_near_duplicates(data, mirrored=True) if mirrored else find_near_duplicates(data, twins)
     torn = set(_torn(near, data.split))
     learnt = {name: by_split["train"] for name, by_split in split_counts.items()} if split_counts else counts
     present = np.array(list(learnt.values()), np.int64)
@@ -356,13 +356,14 @@ def _advice_on_twins(facts: Census) -> list[str]:
     if near:
         lines.append(
             f"{_n(len(near), 'cluster')} of {sum(map(len, near)):,} near-duplicates (re-encoded, brighter, cropped a little, or "
-            f"one scene taken again), {_such_as(tuple(near))}; a run keeps each in one part"
+            f"one scene taken again), {_such_as(tuple(near))}; a run keeps each in one part. augury inspect -o sheet.png draws "
+            "them, and data.near_duplicates=allow treats them as different pictures"
         )
     torn = [same for same in facts.near_across_parts if same not in facts.across_parts]
     if torn:
         lines.append(
-            f"{_n(len(torn), 'near-duplicate picture')} in more than one part, {_such_as((min(torn, key=len),))}; a run refuses this "
-            "unless data.near_duplicates is drop or allow"
+            f"{_n(len(torn), 'near-duplicate picture')} in more than one part, {_such_as((min(torn, key=len),))}; a run refuses this: let "
+            "Augury split (--split new), or leave the copies out of the earlier part (--set data.near_duplicates=drop)"
         )
     if facts.conflicting:
         lines.append(

@@ -197,7 +197,7 @@ def divided(
 ) -> tuple[npt.NDArray[np.int8], tuple[tuple[int, ...], ...]]:
     """(the split of each image, int8 [N] as `data.split` has it; the clusters of near-duplicates that stayed together)."""
     s = settings.data
-    near = () if s.near_duplicates == "allow" else find_near_duplicates(data.images, mirrored=flips)
+    near = () if s.near_duplicates == "allow" else find_near_duplicates(data, mirrored=flips)
     torn: Literal["refuse", "drop"] = "drop" if s.near_duplicates == "drop" else "refuse"
     codes = split(data, validation=s.validation, test=s.test, seed=settings.seed, together=near, torn=torn, fold=s.fold)
     return codes, near
@@ -211,6 +211,7 @@ def by_split(
     For validation and test, the near-duplicates of a cluster (indices, `near`) form one group. They are classified correctly or
     wrongly together, so they count as one observation.
     """
+    data = replace(data, previews=None)  # the search that needs them is over
     held = replace(data, groups=merged(data.groups, near, len(data))) if near else data
     return {name: (held if i else data).take(codes == i) for i, name in enumerate(SPLITS)}
 

@@ -46,6 +46,7 @@ class Run:
     settings.yaml            settings that repeat the run: augury run PATH -o NEW --config settings.yaml
     state.json               stage -> key of its inputs, seconds it took, when
     split.npy                the split of every image
+    near_duplicates.json     clusters of near-duplicates, drawn in near_duplicates.png
     classifier.safetensors   monitors training and filters images, trained on real train images only
     train/                   plan.json, log.jsonl, samples/, checkpoints
     synthesizer/             weights.safetensors, card.json

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from augury import exports, generation, metrics, proof, report, training
-from augury.data import LEFT_OUT, cautions
+from augury.data import LEFT_OUT, cautions, draw_clusters
 from augury.data.cells import LEAST
 from augury.errors import SettingsError
 from augury.files import atomic_path, read_json, read_lines, remove, write_json
@@ -55,8 +55,13 @@ def divide(session: Session) -> None:
         left = int((codes == LEFT_OUT).sum())
         session.callbacks.note(
             f"{sum(map(len, near)):,} images are near-duplicates of another, in {len(near):,} clusters; each cluster is kept "
-            f"in one split{f', and {left:,} images were left out' if left else ''}: near_duplicates.json"
+            f"in one split{f', and {left:,} images were left out' if left else ''}. near_duplicates.png shows the first; "
+            "data.near_duplicates=allow treats them as different pictures"
         )
+        with atomic_path(session.run / "near_duplicates.png") as temporary:
+            draw_clusters(session.data, near).save(temporary, format="PNG")
+    else:
+        remove(session.run / "near_duplicates.png")
     with atomic_path(session.run / "split.npy") as temporary, temporary.open("wb") as file:
         np.save(file, codes, allow_pickle=False)
     session.forget("splits")

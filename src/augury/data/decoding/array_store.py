@@ -13,7 +13,7 @@ import numpy as np
 
 from augury.data.decoding import cache, image_decoder, resize
 from augury.data.decoding.load_options import LoadOptions
-from augury.data.decoding.resize import Size, resized
+from augury.data.decoding.resize import Size, previewed, resized
 from augury.files import digest
 from augury.images import Images
 
@@ -21,7 +21,7 @@ PIECE = 512
 """Most images in memory at once."""
 _BYTES = 64 * 2**20
 """Most bytes in memory at once, unless a single image has more."""
-_LAYOUT = 1
+_LAYOUT = 2
 """Version of this conversion. Increase it when the same files would give other pixels."""
 
 
@@ -31,7 +31,7 @@ def cached(
     pieces: Callable[[], Iterable[Images]],
     options: LoadOptions,
     format: str,
-) -> tuple[Images, str, dict[str, Any]]:
+) -> tuple[cache.Entry, dict[str, Any]]:
     """Resize the images that `pieces()` yields and return them memory-mapped from the cache.
 
     Parameters
@@ -45,16 +45,18 @@ def cached(
 
     Returns
     -------
-    (images, digest, notes)
-        Images uint8 [N, C, h, w], the digest of their pixels, and notes on what was done.
+    (entry, notes)
+        Images uint8 [N, C, h, w] with their previews and digest, and notes on what was done.
     """
     n, channels, height, width = shape
     goal = resize.target([(height, width)], options.size)
+    preview = resize.preview_size([(height, width)], goal)
     content = [digest_of(file) for file in files]
-    entry = cache.place(options.cache) / "images" / digest([_LAYOUT, format, content, shape, goal, options.fit])
+    path = cache.place(options.cache) / "images" / digest([_LAYOUT, format, content, shape, goal, options.fit])
+    previews = (n, 1, *preview) if preview else None
     with ThreadPoolExecutor(min(32, os.cpu_count() or 1)) as pool:
-        images, metadata = cache.recall(entry) or cache.keep(
-            entry, (n, channels, *goal), lambda: _fitted(pieces(), goal, options, pool), {}
+        entry = cache.recall(path) or cache.keep(
+            path, (n, channels, *goal), lambda: _fitted(pieces(), goal, preview, options, pool), {}, previews
         )
     notes: dict[str, Any] = {
         "format": format,
@@ -62,18 +64,20 @@ def cached(
         "colour": "grey" if channels == 1 else "RGB",
         **resize.notes({f"{height}x{width}": n}, goal, options.fit),
     }
-    if "memory" in metadata:
-        notes["cache"] = f"images are held in memory, as they could not be kept: {metadata['memory']}"
-    return images, metadata["digest"], notes
+    if "memory" in entry.metadata:
+        notes["cache"] = f"images are held in memory, as they could not be kept: {entry.metadata['memory']}"
+    return entry, notes
 
 
-def _fitted(pieces: Iterable[Images], goal: Size, options: LoadOptions, pool: ThreadPoolExecutor) -> Iterator[Images]:
+def _fitted(
+    pieces: Iterable[Images], goal: Size, preview: Size | None, options: LoadOptions, pool: ThreadPoolExecutor
+) -> Iterator[cache.Chunk]:
     for piece in pieces:
-        if piece.shape[2:] == goal:
-            yield np.ascontiguousarray(piece)
-        else:
-            parts = np.array_split(piece, min(len(piece), os.cpu_count() or 1))
-            yield np.concatenate(list(pool.map(lambda part: resized(part, goal, options.fit), parts)))
+        parts = np.array_split(piece, min(len(piece), os.cpu_count() or 1))
+        images = np.concatenate(list(pool.map(lambda part: resized(part, goal, options.fit), parts)))
+        previews = [] if preview is None else pool.map(lambda part: previewed(part, preview, options.fit), parts)
+        small = list(previews)
+        yield np.ascontiguousarray(images), np.concatenate(small) if small else None
 
 
 def digest_of(file: Path) -> str:

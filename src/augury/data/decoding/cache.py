@@ -1,13 +1,14 @@
-"""Decode once: keep images as a memory-mapped uint8 .npy, in a folder named by the digest of their sources."""
+"""Decode once: keep images and previews as memory-mapped uint8 .npy, in a folder named by the digest of their sources."""
 
 from __future__ import annotations
 
 import hashlib
 import os
 from collections.abc import Callable, Iterable
-from contextlib import suppress
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
@@ -17,7 +18,19 @@ from augury.files import atomic_folder, read_json, write_json
 from augury.images import IN_MEMORY, Images
 from augury.stored import Stored
 
-Chunks = Callable[[], Iterable[Images]]
+Shape = tuple[int, int, int, int]
+Chunk = tuple[Images, Images | None]
+"""Some images uint8 [n, C, H, W], and their previews uint8 [n, 1, h, w] where the cache entry has previews."""
+Chunks = Callable[[], Iterable[Chunk]]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """Decoded images uint8 [N, C, H, W], previews uint8 [N, 1, h, w] or None, and metadata."""
+
+    images: Images
+    previews: Images | None
+    metadata: dict[str, Any]
 
 
 def place(cache: Path | None) -> Path:
@@ -49,60 +62,75 @@ class Mark:
             self.path.touch()
 
 
-def recall(entry: Path) -> tuple[Images, dict[str, Any]] | None:
-    """Return the images uint8 [N, C, H, W] and the metadata of `entry`, or None when they are absent or damaged.
+def recall(entry: Path) -> Entry | None:
+    """Return what is stored in `entry`, or None when it is absent or damaged.
 
-    The images are memory-mapped, or `Stored` when they exceed IN_MEMORY bytes.
+    Images and previews are memory-mapped, or `Stored` when they exceed IN_MEMORY bytes.
     """
     try:
         metadata = read_json(entry / "about.json")
-        images = np.load(entry / "images.npy", mmap_mode="r", allow_pickle=False)
-        if (
-            images.dtype == np.uint8
-            and images.ndim == 4
-            and _digest(entry / "images.npy", images) == metadata["digest"]
-        ):
-            big = images.nbytes > IN_MEMORY
-            stored: Any = Stored(entry / "images.npy", images.offset, images.shape) if big else images
-            return stored, metadata
+        images = _mapped(entry / "images.npy", metadata["digest"])
+        has_previews = metadata["previews_digest"] is not None
+        previews = _mapped(entry / "previews.npy", metadata["previews_digest"]) if has_previews else None
+        if images is not None and (previews is not None) == has_previews:
+            return Entry(images, previews, metadata)
     except (AuguryError, OSError, ValueError, KeyError, TypeError, EOFError):
         pass
     return None
 
 
-def keep(
-    entry: Path, shape: tuple[int, int, int, int], chunks: Chunks, metadata: dict[str, Any]
-) -> tuple[Images, dict[str, Any]]:
-    """Write the images of `chunks()` and `metadata` to `entry`, and return both as `recall` does.
+def keep(entry: Path, shape: Shape, chunks: Chunks, metadata: dict[str, Any], previews: Shape | None = None) -> Entry:
+    """Write the images and previews of `chunks()` and `metadata` to `entry`, and return them as `recall` does.
 
-    Chunks are uint8 [n, C, H, W], N in all. Where the folder cannot be written, the images stay in memory, and
-    metadata["memory"] gives the reason.
+    `shape` and `previews` are the shapes of all chunks together. Where the folder cannot be written, images and previews
+    stay in memory, and metadata["memory"] gives the reason.
     """
-    total = hashlib.sha256()
     try:
         with atomic_folder(entry) as folder:
-            with (folder / "images.npy").open("wb") as file:
-                header = {"descr": "|u1", "fortran_order": False, "shape": shape}
-                np.lib.format.write_array_header_1_0(file, header)
-                for chunk in chunks():
-                    file.write(chunk.data)
-                    total.update(chunk.data)
-            write_json(folder / "about.json", {**metadata, "digest": total.hexdigest()})
+            digests = _written(folder, shape, chunks, previews)
+            write_json(folder / "about.json", {**metadata, **digests})
     except (OSError, AuguryError) as error:
         other = recall(entry)  # another process may have been quicker
-        if other is not None:
-            return other
-        images = np.concatenate(list(chunks()))
-        return images, {**metadata, "digest": pixel_digest(images), "memory": str(error)}
-    result = recall(entry)
-    if result is None:
-        images = np.concatenate(list(chunks()))
-        return images, {
-            **metadata,
-            "digest": pixel_digest(images),
-            "memory": f"{entry}: what was written reads differently",
-        }
-    return result
+        return other or _in_memory(chunks, metadata, str(error))
+    return recall(entry) or _in_memory(chunks, metadata, f"{entry}: what was written reads differently")
+
+
+def _written(folder: Path, shape: Shape, chunks: Chunks, previews: Shape | None) -> dict[str, str | None]:
+    """Write images.npy, and previews.npy where they have a shape; return the digests of their pixels."""
+    total, small = hashlib.sha256(), hashlib.sha256()
+    with ExitStack() as stack:
+        file = stack.enter_context(_npy(folder / "images.npy", shape))
+        other = stack.enter_context(_npy(folder / "previews.npy", previews)) if previews else None
+        for images, pictures in chunks():
+            file.write(images.data)
+            total.update(images.data)
+            if other is not None and pictures is not None:
+                other.write(pictures.data)
+                small.update(pictures.data)
+    return {"digest": total.hexdigest(), "previews_digest": small.hexdigest() if previews else None}
+
+
+def _npy(path: Path, shape: Shape) -> IO[bytes]:
+    """Open a new .npy file of uint8 behind its header."""
+    file = path.open("wb")
+    np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})
+    return file
+
+
+def _in_memory(chunks: Chunks, metadata: dict[str, Any], reason: str) -> Entry:
+    pairs = list(chunks())
+    images = np.concatenate([piece for piece, _ in pairs])
+    previews = [pictures for _, pictures in pairs if pictures is not None]
+    metadata = {**metadata, "digest": pixel_digest(images), "previews_digest": None, "memory": reason}
+    return Entry(images, np.concatenate(previews) if previews else None, metadata)
+
+
+def _mapped(path: Path, digest: str) -> Any:
+    """Return the images of a .npy file, or None when they are not uint8 [N, C, H, W] with this digest."""
+    images = np.load(path, mmap_mode="r", allow_pickle=False)
+    if images.dtype != np.uint8 or images.ndim != 4 or _digest(path, images) != digest:
+        return None
+    return Stored(path, images.offset, images.shape) if images.nbytes > IN_MEMORY else images
 
 
 def _digest(file: Path, images: Images) -> str:

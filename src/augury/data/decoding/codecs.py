@@ -6,10 +6,10 @@ import re
 from collections.abc import Callable
 from typing import NamedTuple
 
+from PIL import Image
+
 from augury.data.decoding import dicom, fits, image_decoder
 from augury.data.decoding.load_options import LoadOptions
-from augury.data.decoding.resize import Size
-from augury.images import Images
 
 
 class Codec(NamedTuple):
@@ -17,10 +17,10 @@ class Codec(NamedTuple):
 
     recognises: Callable[[bytes], bool]
     header: Callable[[bytes, LoadOptions], image_decoder.Header]
-    pixels: Callable[[bytes, Size, LoadOptions, bool], Images]
+    picture: Callable[[bytes, LoadOptions, bool], Image.Image]
 
 
-CODECS = tuple(Codec(codec.recognises, codec.header, codec.pixels) for codec in (dicom, fits))
+CODECS = tuple(Codec(codec.recognises, codec.header, codec.picture) for codec in (dicom, fits))
 """Scientific image formats; `image_decoder` reads all others."""
 EXTENSIONS = image_decoder.EXTENSIONS.union(dicom.EXTENSIONS, fits.EXTENSIONS)
 """Extensions that mark a file in a folder or archive as an image."""
@@ -65,9 +65,9 @@ def header(raw: bytes, options: LoadOptions) -> image_decoder.Header:
     return image_decoder.header(raw, options)
 
 
-def pixels(raw: bytes, size: Size, options: LoadOptions, grey: bool) -> Images:
-    """Decode an image to uint8 [1 or 3, H, W] of `size`. Raises DataError without the file's name."""
+def picture(raw: bytes, options: LoadOptions, grey: bool) -> Image.Image:
+    """Decode an image to L (`grey`) or RGB in its own size. Raises DataError without the file's name."""
     for codec in CODECS:
         if codec.recognises(raw):
-            return codec.pixels(raw, size, options, grey)
-    return image_decoder.pixels(raw, size, options, grey)
+            return codec.picture(raw, options, grey)
+    return image_decoder.picture(raw, options, grey)

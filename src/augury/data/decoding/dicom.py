@@ -13,7 +13,6 @@ from PIL import Image
 from augury.data.decoding import image_decoder
 from augury.data.decoding.image_decoder import Header
 from augury.data.decoding.load_options import LoadOptions, Window
-from augury.data.decoding.resize import Size
 from augury.data.decoding.safety import external, extra
 from augury.errors import DataError
 from augury.images import Images
@@ -58,8 +57,8 @@ def header(raw: bytes, options: LoadOptions) -> Header:
     )
 
 
-def pixels(raw: bytes, size: Size, options: LoadOptions, grey: bool) -> Images:
-    """Decode a DICOM file to uint8 [1 or 3, H, W] of `size`; of several frames the first is used.
+def picture(raw: bytes, options: LoadOptions, grey: bool) -> Image.Image:
+    """Decode a DICOM file to L (`grey`) or RGB in its own size; of several frames the first is used.
 
     Values are rescaled (slope, intercept), windowed and, for MONOCHROME1, inverted, in that order (DICOM PS3.3 C.11).
     Raises DataError (without the file's name) when the file is damaged or its compression is not supported.
@@ -73,7 +72,7 @@ def pixels(raw: bytes, size: Size, options: LoadOptions, grey: bool) -> Images:
         shown = array if array.ndim == 3 else _windowed(tools, array, data, options.window)
         if shown.dtype != np.uint8:
             shown = np.rint(shown / 257).astype(np.uint8)
-        return image_decoder.planes(Image.fromarray(shown).convert("L" if grey else "RGB"), size, options.fit)
+        return Image.fromarray(shown).convert("L" if grey else "RGB")
 
 
 def _parsed(raw: bytes, stop_before_pixels: bool = False) -> Any:

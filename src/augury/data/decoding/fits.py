@@ -15,7 +15,6 @@ from PIL import Image
 from augury.data.decoding import image_decoder
 from augury.data.decoding.image_decoder import Header
 from augury.data.decoding.load_options import LoadOptions
-from augury.data.decoding.resize import Size
 from augury.data.decoding.safety import FILE_LIMIT, external, extra, unpacking_limit
 from augury.errors import DataError
 from augury.images import Images
@@ -55,8 +54,8 @@ def header(raw: bytes, options: LoadOptions) -> Header:
     )
 
 
-def pixels(raw: bytes, size: Size, options: LoadOptions, grey: bool) -> Images:
-    """Decode the first image [H, W] or [3, H, W] of a FITS file to uint8 [1 or 3, H, W] of `size`; NaN becomes black.
+def picture(raw: bytes, options: LoadOptions, grey: bool) -> Image.Image:
+    """Decode the first image [H, W] or [3, H, W] of a FITS file to L (`grey`) or RGB in its own size; NaN becomes black.
 
     Raises DataError (without the file's name) when the file is damaged or has no finite pixel.
     """
@@ -70,7 +69,7 @@ def pixels(raw: bytes, size: Size, options: LoadOptions, grey: bool) -> Images:
         values = np.asarray(unit.data, np.float64).reshape(_sides(unit))
     shown = stretched(values, options.stretch)[..., ::-1, :]
     flat = np.ascontiguousarray(shown if shown.ndim == 2 else shown.transpose(1, 2, 0))
-    return image_decoder.planes(Image.fromarray(flat).convert("L" if grey else "RGB"), size, options.fit)
+    return Image.fromarray(flat).convert("L" if grey else "RGB")
 
 
 def _plain(raw: bytes) -> bytes:

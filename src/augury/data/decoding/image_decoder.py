@@ -35,6 +35,8 @@ PIXEL_LIMIT = 64_000_000
 _ORIENTATION = 0x0112
 _SIGNATURES = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF87a", b"GIF89a", b"II*\0", b"MM\0*")
 _HEIC = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
+_MEAN = (1 / 3, 1 / 3, 1 / 3, 0)
+"""Matrix from RGB to the mean of its channels."""
 _SAMPLES, _EXTRA_SAMPLES = 277, 338
 
 
@@ -133,12 +135,22 @@ def common_range(headers: Iterable[Header]) -> Range | None:
     return chosen_range(min(v[0] for v in values), max(v[1] for v in values), all(v[2] for v in values))
 
 
-def pixels(raw: bytes, size: Size, options: LoadOptions, grey: bool) -> Images:
-    """Decode an image to uint8 [1 or 3, H, W] of `size`, upright, with transparency put on a background.
+def picture(raw: bytes, options: LoadOptions, grey: bool) -> Image.Image:
+    """Decode an image to L (`grey`) or RGB in its own size, upright, with transparency put on a background.
 
     Raises DataError (without the file's name) when it is damaged.
     """
-    return planes(_flat(_loaded(_opened(raw)), grey, options), size, options.fit)
+    return _flat(_loaded(_opened(raw)), grey, options)
+
+
+def pixels(raw: bytes, size: Size, options: LoadOptions, grey: bool) -> Images:
+    """Decode an image with `picture` to uint8 [1 or 3, H, W] of `size`."""
+    return planes(picture(raw, options, grey), size, options.fit)
+
+
+def preview(image: Image.Image, size: Size, fit: Fit) -> Images:
+    """Resize an L or RGB image to a grey preview, uint8 [1, H, W] of `size`."""
+    return planes(image.convert("L", _MEAN) if image.mode == "RGB" else image, size, fit)
 
 
 def planes(image: Image.Image, size: Size, fit: Fit) -> Images:

@@ -25,7 +25,7 @@ from augury.errors import DataError, shortened
 from augury.files import digest
 from augury.images import Codes, Images, LabelledImages
 
-DECODING = 3
+DECODING = 4
 """Version of the decoding. Increase it when the same file would give other pixels, so that old cache entries are not used."""
 _CHUNK = 128
 
@@ -65,14 +65,16 @@ def read(path: Path, index: ImageIndex, options: LoadOptions, format: str) -> La
     if not index.names:
         raise DataError(f"{path}: holds no images (0 rows); give images of at least two classes")
     with image_decoder.quiet(), DecoderPool(len(index.names)) as pool:
-        images, metadata = _cached(path, index, options, pool)
+        entry = _cached(path, index, options, pool)
+        metadata = entry.metadata
     if metadata["skipped"] and options.on_bad == "error":
         raise DataError(complaint(path, metadata["skipped"]))
     indices = metadata["kept"]
     try:
         labels, classes = _labels(index, indices)
         data = LabelledImages(
-            images=images,
+            images=entry.images,
+            previews=entry.previews,
             labels=labels,
             classes=classes,
             attributes=attributes_of({k: _column(index, v, indices) for k, v in index.attributes.items()}),
@@ -155,7 +157,8 @@ def _grouped_by(index: ImageIndex) -> dict[str, Any]:
 
 
 def _notes(metadata: dict[str, Any], options: LoadOptions) -> dict[str, Any]:
-    notes = {key: metadata[key] for key in metadata if key not in ("kept", "digest", "memory", "groups", "tones")}
+    hidden = ("kept", "digest", "previews_digest", "memory", "groups", "tones")
+    notes = {key: metadata[key] for key in metadata if key not in hidden}
     if metadata["tones"]:
         notes["tones"] = metadata["tones"]
     nameless = notes.pop("nameless", 0)
@@ -171,8 +174,8 @@ def _notes(metadata: dict[str, Any], options: LoadOptions) -> dict[str, Any]:
     return notes
 
 
-def _cached(path: Path, index: ImageIndex, options: LoadOptions, pool: DecoderPool) -> tuple[Images, dict[str, Any]]:
-    """Return the images and metadata from the cache; decode them first if they are missing.
+def _cached(path: Path, index: ImageIndex, options: LoadOptions, pool: DecoderPool) -> cache.Entry:
+    """Return images, previews and metadata from the cache; decode the images first if they are missing.
 
     The cache key includes the content, so the content is always read. Reading headers takes as long again and is not
     needed when the cache has the images. It is postponed where as many images were cached from this path before.
@@ -222,7 +225,7 @@ def _decoded(
     bad: dict[int, str],
     options: LoadOptions,
     pool: DecoderPool,
-) -> tuple[Images, dict[str, Any]]:
+) -> cache.Entry:
     """Decode all usable images into the cache. When some prove damaged, choose size and colour again without them."""
     while True:
         headers = {i: header for i, header in looks.items() if i not in bad}
@@ -232,7 +235,9 @@ def _decoded(
         if not headers:
             raise DataError(complaint(path, skipped))
         counted = Counter(_without_own(header, limits) for header in headers.values())
-        goal = resize.target((header.size for header in counted), options.size, options.native)
+        sizes = {header.size for header in counted}
+        goal = resize.target(sizes, options.size, options.native)
+        preview = resize.preview_size(sizes, goal)
         grey = all(header.grey for header in counted)
         metadata = {
             "kept": list(headers),
@@ -248,13 +253,11 @@ def _decoded(
         }
         chosen = list(headers)
 
-        def chunks(
-            chosen: list[int] = chosen, goal: Size = goal, grey: bool = grey, decoding: LoadOptions = decoding
-        ) -> Iterator[Images]:
-            return _chunks(index, chosen, goal, decoding, grey, pool)
-
+        work = partial(_picture, goal, preview, decoding, grey)
+        chunks = partial(_chunks, index, chosen, work, pool)
+        previews = (len(chosen), 1, *preview) if preview else None
         try:
-            return cache.keep(entry, (len(chosen), 1 if grey else 3, *goal), chunks, metadata)
+            return cache.keep(entry, (len(chosen), 1 if grey else 3, *goal), chunks, metadata, previews)
         except _Damaged as error:
             bad |= error.reasons
 
@@ -283,12 +286,18 @@ def _look(options: LoadOptions, alone: bool, raw: bytes | str) -> _Look:
         return _Look(sha, None, str(error))
 
 
-def _picture(size: Size, options: LoadOptions, grey: bool, raw: bytes | str) -> Images | str:
-    """Return the decoded image, or the reason why there is none."""
+def _picture(
+    size: Size, preview: Size | None, options: LoadOptions, grey: bool, raw: bytes | str
+) -> tuple[Images, Images | None] | str:
+    """Return the decoded image and its preview, or the reason why there is no image."""
+    if isinstance(raw, str):
+        return raw
     try:
-        return raw if isinstance(raw, str) else codecs.pixels(raw, size, options, grey)
+        image = codecs.picture(raw, options, grey)
     except DataError as error:
         return str(error)
+    small = None if preview is None else image_decoder.preview(image, preview, options.fit)
+    return image_decoder.planes(image, size, options.fit), small
 
 
 def _count(counted: Counter[image_decoder.Header], fact: Callable[[image_decoder.Header], str]) -> dict[str, int]:
@@ -313,24 +322,32 @@ def _nameless(headers: dict[int, image_decoder.Header]) -> int:
 
 
 def _chunks(
-    index: ImageIndex, chosen: list[int], size: Size, options: LoadOptions, grey: bool, pool: DecoderPool
-) -> Iterator[Images]:
-    """Yield uint8 [n, C, H, W] pieces in order. Once all images are tried, raise _Damaged if any failed."""
+    index: ImageIndex,
+    chosen: list[int],
+    work: Callable[[bytes | str], tuple[Images, Images | None] | str],
+    pool: DecoderPool,
+) -> Iterator[cache.Chunk]:
+    """Yield chunks of what `work` returns, in order. Once all images are tried, raise _Damaged if any failed."""
     damaged: dict[int, str] = {}
-    piece: list[Images] = []
-    for i, result in zip(chosen, pool.map_images(partial(_picture, size, options, grey), index, chosen), strict=True):
+    piece: list[tuple[Images, Images | None]] = []
+    for i, result in zip(chosen, pool.map_images(work, index, chosen), strict=True):
         if isinstance(result, str):
             damaged[i] = result
             piece.clear()
         elif not damaged:
             piece.append(result)
         if len(piece) == _CHUNK:
-            yield np.stack(piece)
+            yield _stacked(piece)
             piece.clear()
     if damaged:
         raise _Damaged(damaged)
     if piece:
-        yield np.stack(piece)
+        yield _stacked(piece)
+
+
+def _stacked(pairs: list[tuple[Images, Images | None]]) -> cache.Chunk:
+    previews = [preview for _, preview in pairs if preview is not None]
+    return np.stack([image for image, _ in pairs]), np.stack(previews) if previews else None
 
 
 def complaint(path: Path, skipped: list[dict[str, str]]) -> str:

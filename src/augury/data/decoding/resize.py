@@ -16,6 +16,8 @@ Fit = Literal["crop", "pad"]
 Size = tuple[int, int]
 NATIVE_LIMIT = 64
 """Images of one common size keep it up to this many pixels a side; others become squares of this side."""
+PREVIEW = 64
+"""Most pixels on the shorter side of a preview."""
 RESAMPLING = "bicubic, antialiased (Pillow), edges replicated when padding"
 
 
@@ -45,6 +47,18 @@ def target(sizes: Iterable[Size], size: Size | None, native: int = NATIVE_LIMIT)
         if max(only) <= native:
             return only
     return NATIVE_LIMIT, NATIVE_LIMIT
+
+
+def preview_size(sizes: Iterable[Size], goal: Size) -> Size | None:
+    """Return the (height, width) of the previews in which near-duplicates are searched; None where `goal` will do.
+
+    Previews have the aspect of `goal` and the detail of the sharpest image, with at most PREVIEW pixels on the shorter
+    side.
+    """
+    height, width = goal
+    sharpest = max((min(h / height, w / width) for h, w in sizes), default=1.0)
+    factor = min(PREVIEW / min(height, width), sharpest)
+    return (round(height * factor), round(width * factor)) if factor > 1 else None
 
 
 def fitted(image: Image.Image, size: Size, fit: Fit) -> Image.Image:
@@ -79,6 +93,12 @@ def resized(images: Images, size: Size, fit: Fit) -> Images:
         small = np.asarray(fitted(picture, size, fit))
         result[i] = small if small.ndim == 2 else small.transpose(2, 0, 1)
     return result
+
+
+def previewed(images: Images, size: Size, fit: Fit) -> Images:
+    """Resize uint8 [N, 1 or 3, H, W] to grey previews [N, 1, h, w] of `size`."""
+    grey = images if images.shape[1] == 1 else np.rint(images.mean(axis=1, keepdims=True)).astype(np.uint8)
+    return resized(grey, size, fit)
 
 
 def notes(sizes: dict[str, int], size: Size, fit: Fit) -> dict[str, object]:

@@ -100,11 +100,15 @@ def from_arrays(
     scaling, factor = _scaling(array)
     height, width = array.shape[2:] if layout == "NCHW" else array.shape[1:3]
     goal = resize.target([(height, width)], target_size, native)
-    chunks = []
+    preview = resize.preview_size([(height, width)], goal)
+    chunks, previews = [], []
     for start in range(0, n, _CHUNK):
         piece = array[start : start + _CHUNK]
         scaled = piece if piece.dtype == np.uint8 else np.rint(piece * np.float64(factor)).astype(np.uint8)
-        chunks.append(resize.resized(_planar(scaled, layout, transparency, start), goal, fit))
+        planes = _planar(scaled, layout, transparency, start)
+        chunks.append(resize.resized(planes, goal, fit))
+        if preview is not None:
+            previews.append(resize.previewed(planes, preview, fit))
     all_notes = {
         "format": "arrays",
         "pixels": scaling,
@@ -122,6 +126,7 @@ def from_arrays(
             split=None if split is None else coded_split(split, n),
             names=tuple(names) if names is not None else tuple(f"index {i}" for i in range(n)),
             notes=all_notes,
+            previews=np.concatenate(previews) if previews else None,
         ),
         least=least,
     )

@@ -65,7 +65,7 @@ def read(path: Path, options: LoadOptions) -> LabelledImages:
     labels = np.concatenate([_labels(file, n, layout) for (file, _), n in zip(files, counts, strict=True)])
     names = [_names(root / name, labels[:, k]) for k, name in enumerate(filter(None, (layout.coarse, layout.meta)))]
     n = sum(counts)
-    images, pixels, notes = array_store.cached(
+    entry, notes = array_store.cached(
         [file for file, _ in files],
         (n, 3, 32, 32),
         lambda: _pieces([file for file, _ in files], layout),
@@ -75,7 +75,8 @@ def read(path: Path, options: LoadOptions) -> LabelledImages:
     split = np.repeat(np.array([split_code for _, split_code in files], np.int8), counts)
     used = [*(file.name for file, _ in files), layout.meta, layout.coarse, "readme.html"]
     data = LabelledImages(
-        images=images,
+        images=entry.images,
+        previews=entry.previews,
         labels=labels[:, -1].astype(np.int64),
         classes=names[-1],
         attributes={"coarse": Attribute(labels[:, 0].astype(np.int64), names[0])}
@@ -86,7 +87,7 @@ def read(path: Path, options: LoadOptions) -> LabelledImages:
         notes={**notes, "source": str(path), "ignored": dict(others(path, used)) if path.is_dir() else {}},
     )
     try:
-        return finished(data, pixels)
+        return finished(data, entry.metadata["digest"])
     except DataError as error:
         raise DataError(f"{path}: {error}") from error
 

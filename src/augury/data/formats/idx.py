@@ -74,7 +74,7 @@ def read(path: Path, options: LoadOptions) -> LabelledImages:
         )
     labels = [_labels(pair) for pair in pairs]
     n = sum(len(values) for values in labels)
-    images, pixels, notes = array_store.cached(
+    entry, notes = array_store.cached(
         [pair.images for pair in pairs], (n, *pairs[0].shape[1:]), lambda: _pieces(pairs), options, "idx"
     )
     codes, classes = coded_labels(np.concatenate(labels).astype(np.int64), None, n)
@@ -82,14 +82,15 @@ def read(path: Path, options: LoadOptions) -> LabelledImages:
     try:
         return finished(
             LabelledImages(
-                images=images,
+                images=entry.images,
+                previews=entry.previews,
                 labels=codes,
                 classes=classes,
                 split=split if len(pairs) > 1 else None,
                 names=tuple(f"{pair.images.name} {i}" for pair in pairs for i in range(pair.shape[0])),
                 notes={**notes, "source": str(path), "ignored": _others(path)},
             ),
-            pixels,
+            entry.metadata["digest"],
         )
     except DataError as error:
         raise DataError(f"{path}: {error}") from error
