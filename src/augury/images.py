@@ -71,7 +71,7 @@ class LabelledImages:
     notes : mapping
         Changes made while loading (resize policy, skipped files).
     previews : array or Stored, optional
-        uint8 [N, 1, h, w]: the images in grey as they were before they were reduced, with at most 64 pixels on the
+        uint8 [N, 1, h, w]: the images in grey as they were before they were resized, with at most 64 pixels on the
         shorter side. The search for near-duplicates compares them. None: it compares `images`.
 
     Raises

@@ -183,7 +183,7 @@ def written(root: Path, pixels: Pixels) -> Path:
     return root
 
 
-@pytest.mark.parametrize("size", [16, 32, 64, None])
+@pytest.mark.parametrize("size", [16, 32, 64, 96, None])
 def test_fine_textures_tell_apart_what_looks_alike_at_32_pixels(size: int | None) -> None:
     """Pictures of one scene that differ by a fine texture are no copies, whatever the size in which they are used."""
     pixels = np.concatenate([woven(4), scenes(20, 64, seed=5)])

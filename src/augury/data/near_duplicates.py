@@ -65,7 +65,7 @@ def find_near_duplicates(images: AnyImages, twins: Clusters | None = None, *, mi
     Parameters
     ----------
     images : uint8 array [N, C, H, W], LabelledImages or SyntheticImages
-        With LabelledImages that were reduced while loading, their previews are compared. So the result does not depend
+        With LabelledImages that were resized while loading, their previews are compared. So the result does not depend
         on the size in which they were loaded.
     twins : clusters, optional
         The result of `identical(images)`, where it is already known.

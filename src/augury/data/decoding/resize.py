@@ -50,15 +50,17 @@ def target(sizes: Iterable[Size], size: Size | None, native: int = NATIVE_LIMIT)
 
 
 def preview_size(sizes: Iterable[Size], goal: Size) -> Size | None:
-    """Return the (height, width) of the previews in which near-duplicates are searched; None where `goal` will do.
+    """Return the (height, width) of the previews in which near-duplicates are searched; None where `goal` serves as well.
 
-    Previews have the aspect of `goal` and the detail of the sharpest image, with at most PREVIEW pixels on the shorter
+    Previews have the aspect of `goal` and the size of the largest image, with at most PREVIEW pixels on the shorter
     side.
     """
     height, width = goal
-    sharpest = max((min(h / height, w / width) for h, w in sizes), default=1.0)
-    factor = min(PREVIEW / min(height, width), sharpest)
-    return (round(height * factor), round(width * factor)) if factor > 1 else None
+    largest = max((min(h / height, w / width) for h, w in sizes), default=1.0)
+    factor = min(PREVIEW / min(height, width), largest)
+    if largest == 1 or factor <= 1 < largest:
+        return None
+    return max(1, round(height * factor)), max(1, round(width * factor))
 
 
 def fitted(image: Image.Image, size: Size, fit: Fit) -> Image.Image:
