@@ -26,6 +26,7 @@ from augury.data import (
     shared,
     split,
 )
+from augury.data.image_similarity import reduced, spectrum
 from augury.data.near_duplicates import APART, NEAR, _by_bands, candidates, clusters, identical
 from augury.errors import DataError
 
@@ -195,6 +196,17 @@ def test_fine_textures_tell_apart_what_looks_alike_at_32_pixels(size: int | None
     assert find_near_duplicates(data.take(rows)) == ((0, 18), (1, 23))
     if size == 32:  # without the texture they are one picture, or nearly so
         assert any({0, 1, 2, 3} <= set(cluster) for cluster in find_near_duplicates(data.images))
+
+
+def test_pairs_that_differ_at_32_pixels_are_no_copies_at_64() -> None:
+    """Candidates by their outlines, of which none is close."""
+    random = np.random.default_rng(0)
+    scene = np.clip(scenes(1, 64), 30, 225).astype(np.int64)
+    coarse = random.choice([-15, 15], (2, 16, 16)).repeat(4, axis=1).repeat(4, axis=2)
+    images = (scene + coarse).astype(np.uint8)[:, None]
+    first, second = (spectrum(reduced(image[None]))[0] for image in images)
+    assert ((first > 0) != (second > 0)).sum() <= 10 and np.corrcoef(first, second)[0, 1] > 0.95
+    assert find_near_duplicates(images) == ()
 
 
 @pytest.mark.parametrize("own", [64, 128])

@@ -250,7 +250,7 @@ def _links(
 
 def _fine_likeness(first: Images, second: Images, mirrored: bool) -> npt.NDArray[np.float32]:
     """Return the likeness [n] of image pairs [n, C, H, W] at their own size, up to FINE_SIDE; 1 where that adds no detail."""
-    if min(first.shape[2:]) <= like.SIDE:
+    if not len(first) or min(first.shape[2:]) <= like.SIDE:
         return np.ones(len(first), np.float32)
     one, other = like.reduced(first, like.FINE_SIDE), like.reduced(second, like.FINE_SIDE)
     return like.likeness(one, other[:, :, ::-1] if mirrored else other)
