@@ -29,8 +29,9 @@ from augury.pipeline.session import Session
 from augury.pipeline.stages import advance, draw
 from augury.proof import Fold
 from augury.proof.arms import ARMS
-from augury.settings import ProveSettings, RunSettings, validated
+from augury.settings import ProveSettings, RunSettings
 from augury.training import Synthesizer
+from augury.validation import validated
 from augury.verdict import FORMAT
 from cases import CASES as REAL
 from cases import DATA, Case, Places

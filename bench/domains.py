@@ -33,7 +33,8 @@ from augury.pipeline.domains import config
 from augury.pipeline.session import Session
 from augury.proof.measures import measures
 from augury.randomness import rng
-from augury.settings import RunSettings, validated
+from augury.settings import RunSettings
+from augury.validation import validated
 from augury.verdict import Verdict
 from cases import DATA
 from common import Remembered, over_translators, points, row, stored, write

@@ -31,7 +31,8 @@ from augury.pipeline import stages
 from augury.pipeline.session import Session
 from augury.proof.measures import measures, unpacked
 from augury.randomness import rng
-from augury.settings import RunSettings, validated
+from augury.settings import RunSettings
+from augury.validation import validated
 from augury.verdict import Verdict
 from cases import DATA
 from common import BLOCKS, Remembered, over_translators, points, row, stored, write

@@ -27,9 +27,9 @@ from torch import nn
 
 from augury.files import digest, read_json, write_json
 from augury.randomness import rng
-from augury.settings import changed
 from augury.training.adversarial import AdversarialTrainer
 from augury.training.recipes import RECIPES, Recipe
+from augury.validation import changed
 from common import row, write
 
 LATENT, BATCH, SAMPLES = 8, 128, 5000

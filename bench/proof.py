@@ -21,7 +21,8 @@ from augury.pipeline.cross_validation import trial
 from augury.pipeline.session import Session
 from augury.pipeline.stages import advance
 from augury.proof import Fold
-from augury.settings import RunSettings, validated
+from augury.settings import RunSettings
+from augury.validation import validated
 from augury.verdict import Verdict
 from cases import CASES, DATA, Places
 from common import points, row, stored, write

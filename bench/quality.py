@@ -20,8 +20,9 @@ from typing import Any
 from augury.cli.console import callbacks
 from augury.files import read_json
 from augury.pipeline.comparison import compare
-from augury.settings import RunSettings, validated
+from augury.settings import RunSettings
 from augury.training.recipes import RECIPES
+from augury.validation import validated
 from cases import DATA
 from common import row, stored, write
 

@@ -24,7 +24,8 @@ from augury.proof import image_hashes
 from augury.proof.arms import Arm
 from augury.proof.trainings import Trainings
 from augury.randomness import rng
-from augury.settings import ProveSettings, RunSettings, validated
+from augury.settings import ProveSettings, RunSettings
+from augury.validation import validated
 from cases import CASES, DATA, Places
 from common import row, write
 from proof import ROOMS

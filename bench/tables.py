@@ -78,7 +78,8 @@ def formats() -> str:
 
 def settings() -> str:
     """Every setting of a run with its default and what it is for."""
-    from augury.settings import RunSettings, describe
+    from augury.settings import RunSettings
+    from augury.settings_help import describe
 
     lines, defaults = ["| setting | default | what it is |", "|---|---|---|"], RunSettings().model_dump(mode="json")
     for room, field in RunSettings.model_fields.items():
@@ -94,7 +95,7 @@ def settings() -> str:
 
 def recipe() -> str:
     """Every setting of a recipe with its default and what it is for."""
-    from augury.settings import describe
+    from augury.settings_help import describe
     from augury.training.recipes import Recipe
 
     lines = ["| `train.overrides` | default | what it is |", "|---|---|---|"]
@@ -108,7 +109,7 @@ def recipe() -> str:
 def reading() -> str:
     """Every option about reading data, on the command line and in Python."""
     from augury.cli.options import DATA, typed
-    from augury.settings import describe, field_of
+    from augury.settings_help import describe, field_of
 
     lines = ["| option | `load(…)` | what |", "|---|---|---|"]
     for option, (name, *_) in DATA.items():

@@ -2,62 +2,21 @@
 
 from __future__ import annotations
 
-import json
-import re
-import textwrap
-from collections.abc import Callable, Mapping
-from decimal import Decimal
-from difflib import get_close_matches
-from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
 
 from pydantic import (
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
-    PlainSerializer,
     ValidationError,
     field_validator,
     model_validator,
 )
-from pydantic.fields import FieldInfo
 
+from augury.durations import Seconds
 from augury.errors import SettingsError
+from augury.validation import Settings, refusal_of
 
-
-def seconds(value: Any) -> Any:
-    """'90s', '5m' or '1h30m' -> seconds. A number in Python is one of seconds; text without a unit is refused."""
-    if not isinstance(value, str):
-        return value
-    parts = re.fullmatch(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s)?", value.strip())
-    if parts is None or not any(parts.groups()):
-        raise ValueError(f"'{value}' is not a time with its unit; write 90s, 5m or 1h30m")
-    h, m, s = (float(p) if p else 0.0 for p in parts.groups())
-    return 3600 * h + 60 * m + s
-
-
-def duration(value: str | float, name: str = "time") -> float:
-    """The seconds of a time such as '15m'; raises SettingsError for anything else."""
-    try:
-        number = float(seconds(value))
-    except (TypeError, ValueError) as error:
-        raise SettingsError(f"{name}: {error}") from error
-    if not 0 < number < float("inf"):
-        raise SettingsError(f"{name} is {value}, but must be above 0; write 90s, 5m or 1h30m")
-    return number
-
-
-def with_unit(value: float | None) -> str | None:
-    """A number of seconds in the form that `seconds` reads, without loss: 90 -> '90s'."""
-    if value is None:
-        return None
-    text = format(Decimal(repr(float(value))), "f")
-    return f"{text.removesuffix('.0')}s"
-
-
-Seconds = Annotated[
-    float, BeforeValidator(seconds), PlainSerializer(with_unit, return_type=str | None, when_used="json"), Field(gt=0)
-]
 LARGEST = 4096
 """Most pixels on a side of the images."""
 ROLES = ("image", "label", "group", "split")
@@ -70,21 +29,7 @@ Names = Annotated[
     BeforeValidator(lambda value: tuple(map(str.strip, value.split(","))) if isinstance(value, str) else value),
 ]
 """Also accepts one comma-separated text."""
-Kind = TypeVar("Kind", bound=BaseModel)
-Function = TypeVar("Function", bound=Callable[..., Any])
 Strategy = Literal["balance", "level", "tail", "auto"] | float | int | dict[str, int]
-
-
-class Settings(BaseModel):
-    """Base of all settings: immutable, and a misspelt name is an error."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class StrictSettings(Settings):
-    """Settings whose values have the type of their field: a fraction is no whole number, and a text no number."""
-
-    model_config = ConfigDict(strict=True, allow_inf_nan=False, validate_default=True)
 
 
 class DataSettings(Settings):
@@ -417,154 +362,7 @@ class RunSettings(Settings):
         try:
             super().__init__(**values)
         except ValidationError as error:
-            raise _refusal(type(self), values, error) from error
-
-
-def validated(kind: type[Kind], values: Mapping[str, Any], source: str = "") -> Kind:
-    """Build settings from plain values.
-
-    Parameters
-    ----------
-    kind
-        The model of the settings.
-    values
-        Plain values by name, or by section and name.
-    source
-        The file that they come from, for the message.
-
-    Raises
-    ------
-    SettingsError
-        With each wrong setting, its value and the rule.
-    """
-    try:
-        return kind(**values)
-    except (ValidationError, SettingsError) as error:
-        refusal = error if isinstance(error, SettingsError) else _refusal(kind, values, error)
-        raise (SettingsError(f"{source}: {refusal}") if source else refusal) from error
-
-
-OPTIONS: dict[str, str] = {
-    "device": "",
-    **dict.fromkeys((*READING, "target"), "data"),
-    **dict.fromkeys(
-        ("recipe", "steps", "budget", "batch", "condition", "augment", "start_from", "unlabelled"), "train"
-    ),
-    **dict.fromkeys(("sampling_strategy", "filters"), "generate"),
-    **dict.fromkeys(("seeds", "max_seeds", "max_class_loss", "arms", "flips"), "prove"),
-}
-"""Settings that `augury.run` takes as keyword arguments, with their section; "" for those of the run itself."""
-
-
-def run_settings(values: RunSettings | Mapping[str, Any] | None, options: Mapping[str, Any]) -> RunSettings:
-    """Build the settings of a run.
-
-    Parameters
-    ----------
-    values
-        Settings, or plain values by section: {"train": {"steps": 500}}.
-    options
-        Names of `OPTIONS` and their values; they replace those of `values`.
-
-    Raises
-    ------
-    SettingsError
-        For an unknown option, and for every value that a setting does not take.
-    """
-    plain = values.model_dump() if isinstance(values, RunSettings) else _plain(values or {})
-    changes: dict[str, Any] = {}
-    for name, value in options.items():
-        if name not in OPTIONS:
-            close = get_close_matches(name, OPTIONS, 1)
-            hint = f"; did you mean {close[0]}?" if close else ""
-            raise SettingsError(
-                f"there is no option '{name}'{hint} Options are: {', '.join(OPTIONS)}; others go into settings={{section: {{name: value}}}}"
-            )
-        if section := OPTIONS[name]:
-            changes.setdefault(section, {})[name] = value
-        else:
-            changes[name] = value
-    return validated(RunSettings, merged(plain, changes))
-
-
-def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
-    """The values with each section as a mapping, where it is a model."""
-    return {name: value.model_dump() if isinstance(value, BaseModel) else value for name, value in values.items()}
-
-
-def merged(values: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-    """Plain settings by section, with changes.
-
-    Steps replace a budget, and a budget replaces steps. Overrides hold only for the recipe that they came with: another recipe
-    without overrides has none.
-    """
-    result = dict(values)
-    for name, change in changes.items():
-        old = result.get(name, {})
-        if not isinstance(change, Mapping):
-            result[name] = change
-        elif isinstance(old, Mapping):  # else the check of all settings refuses it
-            result[name] = {**old, **change}
-    old, change = values.get("train", {}), changes.get("train", {})
-    if isinstance(old, Mapping) and isinstance(change, Mapping):
-        lengths = {name: change[name] for name in ("steps", "budget") if name in change}
-        if len(lengths) == 1:
-            result["train"] |= {"steps": None, "budget": None} | lengths
-        recipe = old.get("recipe")
-        if recipe is not None and change.get("recipe", recipe) != recipe and "overrides" not in change:
-            result["train"] |= {"overrides": {}}
-    return result
-
-
-def describe(
-    setting: str | FieldInfo,
-    *,
-    null: str = "null",
-    written: Callable[[Any], str] = json.dumps,
-    default: str | None = None,
-) -> str:
-    """What a setting does: description, examples, limits, and the default where the description does not state it.
-
-    Parameters
-    ----------
-    setting
-        The field, or its full name, such as "train.steps".
-    null
-        What the reader writes for the value null.
-    written
-        An example as the reader writes it.
-    default
-        Replaces the default of the setting; "" omits it.
-    """
-    field = field_of(setting) if isinstance(setting, str) else setting
-    clauses = (field.description or "").split("; ")
-    without = [clause.replace("null: ", f"{null}: ") for clause in clauses if clause.startswith("null: ")]
-    clauses = [clause for clause in clauses if not clause.startswith("null: ")]
-    if field.examples:
-        clauses.append(f"such as {' or '.join(map(written, field.examples))}")
-    clauses += [limits] if (limits := _limits(field)) else []
-    value = field.get_default(call_default_factory=True)
-    if default is None and value not in (None, (), {}):
-        timed = any(isinstance(rule, PlainSerializer) for rule in field.metadata)
-        default = ",".join(value) if isinstance(value, tuple) else str(with_unit(value) if timed else value)
-    return "; ".join(clauses + ([f"default: {default}"] if default else without))
-
-
-def with_descriptions(function: Function) -> Function:
-    """Replace each {section.name} in a docstring by the description of that setting."""
-
-    def described(match: re.Match[str]) -> str:
-        text = describe(match[2], null="None", written=repr, default="")
-        lines = textwrap.wrap(sentence(text), 100)
-        return "".join(f"{match[1]}{line}\n" for line in lines)
-
-    function.__doc__ = re.sub(r"(?m)^( +)\{([a-z_]+\.[a-z_]+)\}\n", described, function.__doc__ or "")
-    return function
-
-
-def sentence(text: str) -> str:
-    """The text with a full stop and a capital letter, except where it begins with the name of a value."""
-    return f"{text if re.match(r'[a-z_]+[:,]', text) else text[0].upper() + text[1:]}."
+            raise refusal_of(type(self), values, error) from error
 
 
 def refuse_without_unit(values: Mapping[str, Any], source: str) -> None:
@@ -587,90 +385,3 @@ def refuse_without_unit(values: Mapping[str, Any], source: str) -> None:
 
 DURATIONS = ("train.budget", "train.checkpoint_every")
 """Settings that are times."""
-
-
-def field_of(name: str) -> FieldInfo:
-    """The field of a setting by its full name, such as "train.steps" or "seed"."""
-    section, dot, key = name.partition(".")
-    field: FieldInfo = RunSettings.model_fields[section]
-    return field.annotation.model_fields[key] if dot else field  # type: ignore[union-attr]
-
-
-BOUNDS = {"ge": "at least", "gt": "above", "le": "at most", "lt": "below"}
-"""Kind of a bound -> its words."""
-
-
-def _limits(field: FieldInfo) -> str:
-    """The bounds of a number, or of each number of a pair, in words."""
-    inner = get_args(field.annotation)[0] if get_origin(field.annotation) is tuple else None
-    rules = FieldInfo.from_annotation(inner).metadata if inner is not None else field.metadata
-    return _in_words({kind: getattr(rule, kind) for rule in rules for kind in BOUNDS if hasattr(rule, kind)})
-
-
-def _in_words(bounds: Mapping[str, float]) -> str:
-    return " and ".join(f"{BOUNDS[kind]} {bound:g}" for kind, bound in bounds.items() if kind in BOUNDS)
-
-
-def changed(owner: str, old: Kind, new: Mapping[str, Any]) -> Kind:
-    """The settings `old` with the values `new`.
-
-    Parameters
-    ----------
-    owner
-        To whom the settings belong, for messages.
-    old
-        Settings of a network or recipe.
-    new
-        Values by name.
-
-    Raises
-    ------
-    SettingsError
-        For an unknown name, a value of another type than the field, and a number out of range.
-    """
-    known = type(old).model_fields
-    for name in new:
-        if name not in known:
-            close = get_close_matches(name, known, 1)
-            hint = f"did you mean {close[0]}? Its" if close else "its"
-            raise SettingsError(f"{owner} has no setting '{name}'; {hint} settings are: {', '.join(known)}")
-    try:
-        return type(old)(**{**old.model_dump(), **new})
-    except ValidationError as error:
-        wrong = error.errors()[0]
-        name, bounds = str(wrong["loc"][0]), wrong.get("ctx", {})
-        field, value, default = known[name], new.get(name), getattr(old, name)
-        if wrong["type"] == "finite_number" or BOUNDS.keys() & bounds.keys():
-            rule = f"{_limits(field) or _in_words(bounds) or 'a finite number'}; the default is {default!r}"
-        elif field.annotation is int and isinstance(value, float):
-            rule = f"a whole number, as its default {default!r} is"
-        else:
-            rule = f"of the kind of its default, {default!r}"
-        raise SettingsError(f"{owner}: {name}={value!r}, but it must be {rule}") from error
-
-
-def _refusal(kind: type[BaseModel], values: Mapping[str, Any], error: ValidationError) -> SettingsError:
-    """The error in words, with a line for each wrong setting."""
-    lines = dict.fromkeys(_error_line(kind, values, dict(each)) for each in error.errors())
-    return SettingsError("these settings cannot be used:\n" + "\n".join(lines))
-
-
-def _error_line(kind: type[BaseModel], values: Any, wrong: dict[str, Any]) -> str:
-    """One line about one wrong setting. Where several types are allowed, it shows the description of the setting."""
-    model, names = kind, [str(name) for name in wrong["loc"]]
-    message = wrong["msg"].removeprefix("Value error, ")
-    for at, name in enumerate(names):
-        field = model.model_fields.get(name)
-        if field is None:
-            close = get_close_matches(name, model.model_fields, 1)
-            meant = f"; did you mean {close[0]}?" if close else "."
-            return f"  {'.'.join(names[: at + 1])}: there is no such setting{meant} There are: {', '.join(model.model_fields)}"
-        values = values.get(name) if isinstance(values, Mapping) else getattr(values, name, None)
-        if not (isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)):
-            if at < len(names) - 1 and field.description:
-                message = "; ".join(c for c in field.description.split("; ") if not c.startswith("null: "))
-            return f"  {'.'.join(names[: at + 1])} = {values!r}: {message}"
-        model = field.annotation
-    if wrong["type"] == "model_type":
-        message = f"must hold settings by name; there are: {', '.join(model.model_fields)}"
-    return f"  {'.'.join(names)}: {message}"

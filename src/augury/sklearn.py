@@ -9,11 +9,13 @@ import numpy as np
 import numpy.typing as npt
 
 from augury.data.decoding.pixel_range import chosen_range, to_bytes
+from augury.durations import seconds
 from augury.errors import DataError, MissingExtraError
 from augury.images import Images, LabelledImages
-from augury.settings import TrainSettings, seconds, validated
+from augury.settings import TrainSettings
 from augury.training import Synthesizer, TableSynthesizer, train, train_table
 from augury.training.recipes import RECIPES
+from augury.validation import validated
 
 try:
     from imblearn.over_sampling.base import BaseOverSampler

@@ -12,7 +12,8 @@ from augury.data import binned, load
 from augury.errors import DataError, SettingsError
 from augury.images import Attribute, LabelledImages
 from augury.pipeline.inputs import images_of
-from augury.settings import RunSettings, validated
+from augury.settings import RunSettings
+from augury.validation import validated
 
 
 def people(values: list[str], codes: list[int]) -> LabelledImages:

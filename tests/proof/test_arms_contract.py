@@ -23,7 +23,8 @@ from augury.proof.arms import ARMS
 from augury.proof.neighbours import WeightedNeighbours
 from augury.proof.train_config import TrainConfig
 from augury.proof.trainings import Trainings
-from augury.settings import ProveSettings, RunSettings, validated
+from augury.settings import ProveSettings, RunSettings
+from augury.validation import validated
 from tests.helpers.tiny_data import random_layers, tiny
 
 

@@ -19,9 +19,10 @@ from augury.proof import TrainConfig, fit, image_hashes, prove
 from augury.proof.judgement import judge
 from augury.proof.measures import measures
 from augury.report import badge, wording
-from augury.settings import ProveSettings, RunSettings, TrainSettings, validated
+from augury.settings import ProveSettings, RunSettings, TrainSettings
 from augury.training import PretrainedBackbone, as_float, choose_device, layers, make_plan, train_plan
 from augury.training.plan import set_up
+from augury.validation import validated
 from augury.verdict import Verdict
 from tests.helpers.proof_data import both, part, synthetic
 from tests.helpers.tiny_data import random_layers

@@ -15,7 +15,8 @@ from augury.data.target import TargetImages
 from augury.errors import DataError, SettingsError
 from augury.images import Attribute, LabelledImages, SyntheticImages
 from augury.pipeline import domains
-from augury.settings import RunSettings, validated
+from augury.settings import RunSettings
+from augury.validation import validated
 from tests.helpers.two_domains import CLASSES, source, target
 
 CPU = torch.device("cpu")

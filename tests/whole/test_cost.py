@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 import augury
 from augury import proof, training
 from augury.cli.commands import app
+from augury.durations import duration, seconds, with_unit
 from augury.errors import SettingsError
 from augury.images import LabelledImages
 from augury.pipeline import session as sessions
@@ -21,7 +22,8 @@ from augury.pipeline.progress import RunCost, spoken
 from augury.pipeline.run_folder import Run
 from augury.pipeline.settings_file import read_settings
 from augury.pipeline.stages import STAGES, opened, pending
-from augury.settings import RunSettings, TrainSettings, duration, seconds, validated, with_unit
+from augury.settings import RunSettings, TrainSettings
+from augury.validation import validated
 
 pytestmark = pytest.mark.slow
 

@@ -16,7 +16,8 @@ from augury import files
 from augury.errors import RunFolderError, SettingsError
 from augury.pipeline import comparison, cross_validation
 from augury.pipeline.inputs import IN_MEMORY
-from augury.settings import RunSettings, validated
+from augury.settings import RunSettings
+from augury.validation import validated
 from tests.helpers.command_line import command
 
 pytestmark = pytest.mark.slow

@@ -17,8 +17,9 @@ from augury.pipeline import session
 from augury.pipeline.inputs import Callbacks
 from augury.pipeline.stages import advance, opened
 from augury.proof import probabilities
-from augury.settings import RunSettings, validated
+from augury.settings import RunSettings
 from augury.training import Synthesizer
+from augury.validation import validated
 
 TRAIN = {
     "recipe": "rpgan",

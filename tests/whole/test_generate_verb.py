@@ -16,8 +16,9 @@ from augury.data import from_arrays
 from augury.errors import AuguryError
 from augury.images import LabelledImages
 from augury.pipeline.external_trial import judge
-from augury.settings import RunSettings, TrainSettings, validated
+from augury.settings import RunSettings, TrainSettings
 from augury.training import Synthesizer
+from augury.validation import validated
 
 CLASSES = ("cats", "dogs/wolves", "owls")
 

@@ -19,8 +19,11 @@ from augury.data import FORMATS, load
 from augury.data.loading import pictures
 from augury.errors import SettingsError
 from augury.exports import EXPORTS
-from augury.settings import OPTIONS, READING, DataSettings, describe, field_of, validated
+from augury.pipeline.run_settings import OPTIONS
+from augury.settings import READING, DataSettings
+from augury.settings_help import describe, field_of
 from augury.training.recipes import RECIPES
+from augury.validation import validated
 
 SETTINGS = {
     **{name: f"{section}.{name}" if section else name for name, section in OPTIONS.items()},

@@ -179,7 +179,9 @@ def test_an_object_shows_itself_in_one_line(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "value", [TRAIN, FAKE, FAKE.take(~FAKE.accepted), synthesizer(), ScoreCard((SCORE,))], ids=repr
+    "value",
+    [TRAIN, FAKE, FAKE.take(~FAKE.accepted), synthesizer(), ScoreCard((SCORE,))],
+    ids=lambda value: type(value).__name__,
 )
 def test_a_panel_is_small_escaped_and_loads_nothing(value: Any) -> None:
     html = value._repr_html_()

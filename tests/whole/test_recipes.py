@@ -15,8 +15,9 @@ from augury.errors import DataError, SettingsError
 from augury.files import read_json, read_lines
 from augury.pipeline import session, stages
 from augury.pipeline.comparison import compare
-from augury.settings import RunSettings, validated
+from augury.settings import RunSettings
 from augury.training.recipes import RECIPES
+from augury.validation import validated
 
 SMALL = {"stylegan": {"width": 8, "widest": 16, "latent": 16}, "r3gan": {"width": 8, "widest": 16}}
 SHORT = ["--steps", "4", "--precision", "fp32", "--quiet", "--set", "train.batch=8"]

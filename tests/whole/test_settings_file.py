@@ -19,8 +19,10 @@ from augury.cli.options import settled
 from augury.errors import SettingsError
 from augury.pipeline import session
 from augury.pipeline.run_folder import Run
+from augury.pipeline.run_settings import run_settings
 from augury.pipeline.settings_file import LARGEST, read_settings, write_settings
-from augury.settings import RunSettings, run_settings, validated
+from augury.settings import RunSettings
+from augury.validation import validated
 
 
 def file(folder: Path, text: str) -> Path:

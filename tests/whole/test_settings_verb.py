@@ -18,8 +18,10 @@ from augury.files import write_json
 from augury.networks import NETWORKS, DiscriminatorSettings, build
 from augury.networks.stylegan import StyleGANSettings
 from augury.pipeline.run_folder import FORMAT
-from augury.settings import OPTIONS, RunSettings, run_settings, validated
+from augury.pipeline.run_settings import OPTIONS, run_settings
+from augury.settings import RunSettings
 from augury.training.recipes import RECIPES, Recipe, recipe
+from augury.validation import validated
 
 
 def shown(*words: str) -> list[dict[str, object]]:

@@ -19,8 +19,9 @@ from augury.images import Attribute, LabelledImages
 from augury.pipeline import session
 from augury.pipeline.inputs import Callbacks
 from augury.pipeline.run_folder import Run
-from augury.settings import RunSettings, TrainSettings, validated
+from augury.settings import RunSettings, TrainSettings
 from augury.training import Synthesizer
+from augury.validation import validated
 
 SETTINGS = {
     "train": {"recipe": "translator", "steps": 4, "batch": 8, "precision": "fp32", "condition": ["ground"]},

@@ -13,7 +13,8 @@ from augury.files import read_json, read_lines
 from augury.pipeline import session
 from augury.pipeline.inputs import Callbacks
 from augury.pipeline.stages import run
-from augury.settings import RunSettings, validated
+from augury.settings import RunSettings
+from augury.validation import validated
 
 ROOMS = {
     "train": {

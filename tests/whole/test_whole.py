@@ -17,10 +17,12 @@ from typer.testing import CliRunner
 
 import augury
 from augury.cli.commands import app, main
+from augury.durations import seconds
 from augury.errors import RunFolderError, SettingsError
 from augury.pipeline.run_folder import Run
 from augury.sentences import ANSWERS, effect
-from augury.settings import RunSettings, seconds, validated
+from augury.settings import RunSettings
+from augury.validation import validated
 from tests.helpers.command_line import command, started, wait_until
 
 pytestmark = pytest.mark.slow

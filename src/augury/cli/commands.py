@@ -158,7 +158,7 @@ def _length(steps: int | None, budget: str | None) -> dict[str, Any]:
 
 def _time(time: str | None, quick: bool, lengths: dict[str, Any], extra: list[str] | None) -> float | None:
     """The seconds of --time or --quick; raises SettingsError where another option sets the number of steps as well."""
-    from augury.settings import duration
+    from augury.durations import duration
 
     if time is None and not quick:
         return None

@@ -35,7 +35,8 @@ def setting(name: str, *flags: str, default: str = "") -> Any:
 
     def within_limits(value: Any) -> Any:
         if isinstance(value, int | float):
-            from augury.settings import RunSettings, validated
+            from augury.settings import RunSettings
+            from augury.validation import validated
 
             section, dot, key = name.partition(".")
             validated(RunSettings, {section: {key: value}} if dot else {name: value})
@@ -89,7 +90,7 @@ class SettingCommand(TyperCommand):
 
 def setting_help(name: str, default: str, repeatable: bool) -> str:
     """The help text of the option of a setting: what it does, examples as they are typed, limits and default."""
-    from augury.settings import describe, sentence
+    from augury.settings_help import describe, sentence
 
     text = describe(name, null="default", written=partial(typed, name, repeatable), default=default or None)
     return sentence(f"{text}; repeatable" if repeatable else text)
@@ -271,7 +272,8 @@ def _as_command(
 
 def reading(data: dict[str, Any]) -> dict[str, Any]:
     """The settings collected by `reads`, checked, as keyword arguments of `augury.load`."""
-    from augury.settings import DataSettings, validated
+    from augury.settings import DataSettings
+    from augury.validation import validated
 
     options = validated(DataSettings, data).reading()
     return {name: options[name] for name in data}
@@ -302,7 +304,9 @@ def settled(
     The file's train.overrides replace the stored ones. Those of options and --set are merged into them, name by name; null
     removes one. Overrides that came with a recipe hold for that recipe only.
     """
-    from augury.settings import RunSettings, merged, refuse_without_unit, validated
+    from augury.pipeline.run_settings import merged
+    from augury.settings import RunSettings, refuse_without_unit
+    from augury.validation import validated
 
     file = read_config(config)
     values = merged(stored, file) | top

@@ -27,7 +27,8 @@ def settings(
 ) -> None:
     """Show every setting with its value, where it comes from, and what it does."""
     from augury.pipeline.run_folder import Run
-    from augury.settings import RunSettings, validated
+    from augury.settings import RunSettings
+    from augury.validation import validated
 
     stored: dict[str, Any] = {}
     own = None
@@ -65,7 +66,7 @@ def _recipe(run: Run) -> str | None:
 
 def setting_rows(values: Any, defaults: Any, prefix: str = "") -> list[dict[str, Any]]:
     """Rows {name, value, default, source, help} of a settings model; `source` is "run" where the value is not the default."""
-    from augury.settings import describe
+    from augury.settings_help import describe
 
     rows = []
     plain, usual = values.model_dump(mode="json"), defaults.model_dump(mode="json")
@@ -83,8 +84,8 @@ def setting_rows(values: Any, defaults: Any, prefix: str = "") -> list[dict[str,
 def override_rows(recipe: str, overrides: dict[str, Any]) -> list[dict[str, Any]]:
     """Rows as of `setting_rows`: the settings of a recipe, of its network and of its discriminator."""
     from augury.networks import NETWORKS, DiscriminatorSettings
-    from augury.settings import changed
     from augury.training.recipes import recipe as named
+    from augury.validation import changed
 
     usual, chosen = named(recipe), named(recipe, overrides)
     network = NETWORKS[usual.network]

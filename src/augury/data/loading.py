@@ -31,7 +31,8 @@ from augury.data.formats import (
 from augury.data.formats.torch_dataset import Dataset
 from augury.errors import DataError, SettingsError
 from augury.images import LabelledImages
-from augury.settings import LARGEST, with_descriptions
+from augury.settings import LARGEST
+from augury.settings_help import with_descriptions
 
 
 class Format(NamedTuple):

@@ -17,7 +17,7 @@ from augury.networks.discriminator import Discriminator, DiscriminatorSettings
 from augury.networks.on_discriminator import OnDiscriminator, alone
 from augury.networks.resnet import ResNet
 from augury.networks.translator import KEEP
-from augury.settings import StrictSettings, changed
+from augury.validation import StrictSettings, changed
 
 __all__ = [
     "KEEP",

@@ -18,7 +18,7 @@ from torch.nn import functional as F
 from augury.networks import dcgan
 from augury.networks.canvas import Canvas
 from augury.networks.conditioning import ConditionEmbedding
-from augury.settings import StrictSettings
+from augury.validation import StrictSettings
 
 
 class AutoencoderSettings(StrictSettings):

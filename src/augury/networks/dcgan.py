@@ -24,7 +24,7 @@ from torch.nn import functional as F
 from augury.networks.canvas import Canvas
 from augury.networks.conditioning import ConditionEmbedding
 from augury.networks.discriminator import gathered
-from augury.settings import StrictSettings
+from augury.validation import StrictSettings
 
 
 class DCGANSettings(StrictSettings):

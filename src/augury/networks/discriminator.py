@@ -14,7 +14,7 @@ from torch.nn.utils.parametrizations import spectral_norm
 
 from augury.errors import SettingsError
 from augury.networks.conditioning import AuxiliaryHead
-from augury.settings import StrictSettings
+from augury.validation import StrictSettings
 
 Features = list[torch.Tensor]
 """One float [N, P, D] for each trunk: P = 1 for full images, or the number of positions of its coarsest grid."""

@@ -16,7 +16,7 @@ from torch.nn import functional as F
 
 from augury.errors import SettingsError
 from augury.networks.conditioning import ConditionEmbedding
-from augury.settings import StrictSettings
+from augury.validation import StrictSettings
 
 
 class MLPSettings(StrictSettings):

@@ -21,7 +21,7 @@ from augury.networks.canvas import Canvas
 from augury.networks.conditioning import ConditionEmbedding
 from augury.networks.discriminator import gathered
 from augury.networks.resample import doubled, halved
-from augury.settings import StrictSettings
+from augury.validation import StrictSettings
 
 
 class R3GANSettings(StrictSettings):

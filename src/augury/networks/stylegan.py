@@ -24,7 +24,7 @@ from augury.networks.conditioning import ConditionEmbedding, unit
 from augury.networks.discriminator import gathered
 from augury.networks.resample import doubled, halved, raised
 from augury.randomness import stream
-from augury.settings import StrictSettings
+from augury.validation import StrictSettings
 
 GAIN = 2**0.5
 CENTRE = 512

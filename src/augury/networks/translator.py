@@ -12,7 +12,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from augury.networks.canvas import Canvas
-from augury.settings import StrictSettings
+from augury.validation import StrictSettings
 
 SLOPE = 0.2
 """Negative slope of every leaky ReLU."""

@@ -13,11 +13,12 @@ from typing import Any
 import numpy as np
 
 from augury import generation, proof, training
+from augury.durations import with_unit
 from augury.errors import SettingsError
 from augury.files import digest
 from augury.pipeline.progress import RunCost, StageCost, spoken
 from augury.pipeline.session import CLASSIFIER_STEPS, Session
-from augury.settings import ProveSettings, RunSettings, with_unit
+from augury.settings import ProveSettings, RunSettings
 from augury.training.recipes import Recipe
 
 PATIENCE = 0.4

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from augury import proof, report
+from augury.durations import duration
 from augury.errors import SettingsError
 from augury.files import write_json, write_text
 from augury.images import Codes, LabelledImages, SyntheticImages
@@ -20,7 +21,7 @@ from augury.pipeline.scorecard import closest
 from augury.pipeline.session import Session
 from augury.pipeline.stages import advance, opened
 from augury.pipeline.trial_cache import LASTING, Look, first_look, verdict_before
-from augury.settings import RunSettings, duration
+from augury.settings import RunSettings
 from augury.verdict import Verdict
 
 OURS = {"folds.json", "verdict.json", "report.html", "badge.svg"}

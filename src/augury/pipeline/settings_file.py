@@ -11,7 +11,8 @@ import yaml
 
 from augury.errors import SettingsError
 from augury.files import write_text
-from augury.settings import RunSettings, refuse_without_unit, validated
+from augury.settings import RunSettings, refuse_without_unit
+from augury.validation import validated
 
 LARGEST = 256 * 1024
 """Most bytes of a settings file. A longer one is no settings file, and parsing it would take long."""

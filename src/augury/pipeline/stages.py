@@ -19,6 +19,7 @@ import numpy as np
 from augury import exports, generation, metrics, proof, report, training
 from augury.data import LEFT_OUT, cautions, draw_clusters
 from augury.data.cells import LEAST
+from augury.durations import duration
 from augury.errors import SettingsError
 from augury.files import atomic_path, read_json, read_lines, remove, write_json
 from augury.images import SPLITS, LabelledImages
@@ -28,13 +29,15 @@ from augury.pipeline.display import showing
 from augury.pipeline.inputs import Callbacks, divided, read, refuse_among_data
 from augury.pipeline.preflight import check_splits, preflight
 from augury.pipeline.run_folder import Run
+from augury.pipeline.run_settings import run_settings
 from augury.pipeline.session import Session
 from augury.pipeline.settings_file import write_settings
 from augury.pipeline.translations import fill
 from augury.pipeline.trial_cache import load_cache
 from augury.randomness import derived_seed
-from augury.settings import ExportSettings, RunSettings, duration, run_settings, validated
+from augury.settings import ExportSettings, RunSettings
 from augury.training import checkpoints
+from augury.validation import validated
 
 
 def divide(session: Session) -> None:

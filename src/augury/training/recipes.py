@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from augury.errors import SettingsError
-from augury.settings import StrictSettings, changed
+from augury.validation import StrictSettings, changed
 
 Count = Annotated[int, Field(ge=1)]
 Positive = Annotated[float, Field(gt=0)]

@@ -12,7 +12,8 @@ from augury.data.decoding import resize
 from augury.data.decoding.pixel_range import Range
 from augury.data.decoding.resize import Fit, Size
 from augury.errors import SettingsError
-from augury.settings import DataSettings, validated
+from augury.settings import DataSettings
+from augury.validation import validated
 
 OnBad = Literal["error", "skip"]
 Window = Literal["file", "percentile"] | tuple[float, float]
