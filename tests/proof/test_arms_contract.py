@@ -20,6 +20,7 @@ from augury.errors import DataError, SettingsError, TrainingError
 from augury.images import LabelledImages, SyntheticImages
 from augury.proof import checks, prove
 from augury.proof.arms import ARMS
+from augury.proof.cost import number_of_trainings
 from augury.proof.neighbours import WeightedNeighbours
 from augury.proof.train_config import TrainConfig
 from augury.proof.trainings import Trainings
@@ -225,7 +226,9 @@ def test_all_arms_are_those_that_can_be_trained(monkeypatch: pytest.MonkeyPatch)
 
 def test_each_arm_takes_its_best_rate_on_validation() -> None:
     subject = trainings(learning_rates=(1e-7, 3e-3), weight_decays=(1e-2,), steps=30, batch=16)
-    assert subject.searches(["none", "balanced"]) == 8
+    one = subject.settings.model_copy(update={"learning_rates": (3e-3,)})
+    searching, without = (number_of_trainings(s, ["none", "balanced"], [0.0]) for s in (subject.settings, one))
+    assert searching - without == 8
     found = subject.measured("test", "balanced", 0.0, (0,), PART)
     names = [name for name in subject.results if name.startswith("search/balanced")]
     assert len(names) == 4 and subject.done == 5

@@ -173,7 +173,7 @@ def test_a_run_without_labels_of_the_target_says_so_and_how_many_translations_ke
     assert kept["sentence"] in out and f"data set  {run / 'dataset'}" in out and "report" not in out
     assert f"assigns {kept['overall']['value']:.0%} of the translated images to the class of their source" in out
     assert "there is no verdict" in noted and "120 images of the target without labels" in noted
-    assert noted.index("there is no verdict") < noted.index("classify")  # before anything is trained
+    assert noted.index("there is no verdict") < noted.index("\nclassify\n")  # before anything is trained
     assert stored(run, "target")["test"] == 0 and len(np.load(run / "target.npy")) == 120
 
 

@@ -124,7 +124,6 @@ def test_what_cannot_be_is_refused(photos: Path, tmp_path: Path) -> None:
         (["run", str(photos), "--folds", "3", "--set", "prove.max_seeds=9"], "prove.seeds"),
         (["run", str(photos), "--folds", "3", "--set", "data.near_duplicates=allow"], "more than once"),
         (["run", str(photos), "--folds", "3", "--set", "data.fold=[1,3]"], "leave one of them out"),
-        (["train", str(photos), "--folds", "3"], "augury run --folds"),
         (["run", str(photos), "--folds", "1"], "at least 2"),
         (["run", str(photos), "--folds", "12"], "at most 9 folds"),
         (
