@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import re
 import resource
@@ -23,8 +24,13 @@ def main() -> None:
     words = re.findall(r"^\t\$\(BIN\)/(augury run.*)$", target[1], re.M) if target else []
     if len(words) != 2:
         raise SystemExit("the Makefile's demo target does not have two runs")
-    with tempfile.TemporaryDirectory() as folder:
-        run, started = Path(folder) / "demo", time.perf_counter()
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument(
+        "--folder", type=Path, help="a new folder that keeps the two runs; a temporary one unless given"
+    )
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as temporary:
+        run, started = (options.folder or Path(temporary)) / "demo", time.perf_counter()
         for each in words:
             call = each.replace("runs/demo", str(run)).split()
             subprocess.run([str(Path(sys.executable).parent / call[0]), *call[1:]], check=True)
@@ -35,7 +41,7 @@ def main() -> None:
         state = json.loads((run / "state.json").read_text())
         scores = json.loads((run / "scores.json").read_text())["scores"]
     accuracy = {name: mean(arm["balanced_accuracy"]) for name, arm in verdict["arms"].items()}
-    judged, best = verdict["arm"], verdict["comparator"]
+    questions = (("images", verdict), ("discriminator's layers", verdict["initialisation"]))
     filled = {name: mean(arm["balanced_accuracy"]) for name, arm in hole["arms"].items()}
     write(
         "demo",
@@ -43,13 +49,16 @@ def main() -> None:
             row("demo, wall time", wall, 360, "limit", "s", False, digits=0),
             row("demo, the proof", state["prove"]["seconds"], 150, "limit", "s", False, digits=0),
             row("demo, peak memory", peak, 2, "limit", "GiB", False, digits=2),
-            row(
-                f"demo, test, arm '{judged}'",
-                accuracy[judged],
-                accuracy[best],
-                f"arm '{best}'",
-                "balanced accuracy",
-                True,
+            *(
+                row(
+                    f"demo, {what}, arm '{answer['arm']}': {answer['outcome']}",
+                    accuracy[answer["arm"]],
+                    accuracy[answer.get("comparator") or answer["against"]],
+                    f"arm '{answer.get('comparator') or answer['against']}'",
+                    "balanced accuracy",
+                    True,
+                )
+                for what, answer in questions
             ),
             row(
                 f"demo, empty cell, arm '{hole['arm']}': {hole['outcome']}",

@@ -38,14 +38,15 @@ def test_strips_stand_before_the_ways_to_train_and_hold_the_images_that_they_nam
     html = render(given)
     page = Page(html)
     assert page.sections[:3] == ["verdict", "translations", "arms"]
-    strips = [each for each in page.all("img") if "strip" in each["class"]][
-        4:
-    ]  # those of the first screen stand before
-    assert [each["alt"] for each in strips[:3]] == [
+    pictures = [each for each in page.all("img") if "strip" in each["class"]]
+    first, strips = pictures[:5], pictures[5:]  # the first screen: a translation, and the worst class
+    named = [
         "8 train images of ring 0, age=old",
         "their translations into ring 1, age=old",
         "for each, the most similar real train image of ring 1",
     ]
+    assert [each["alt"] for each in strips[:3]] == named
+    assert [each["alt"] for each in first[:3]] == [named[0].removeprefix("8 "), *named[1:]]
     assert strips[0]["style"] == "width:100.0%"
     picture = np.asarray(opened(strips[1]))
     np.testing.assert_array_equal(picture[:28, :28, 0], given.synthetic.images[0, 0])

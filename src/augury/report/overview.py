@@ -1,4 +1,4 @@
-"""The pictures of the first screen: real images above synthetic ones of the same classes, and the worst class."""
+"""The pictures of the first screen: real images above synthetic ones, or sources above translations, and the worst class."""
 
 from __future__ import annotations
 
@@ -15,19 +15,14 @@ from augury.sentences import spoken
 BYTES = 600_000
 """Most bytes of these pictures."""
 EACH = 8
+REAL = ("real", "source", "similar, real")
+"""Labels of rows of real images."""
 
 
 def section(facts: Facts) -> dict[str, Any]:
-    """The strips by name, `rejected`: whether the synthetic images shown were rejected, `worst` in words, and `each`."""
+    """The `rows` (label, whether real, strip), `worst` in words, its strips, and `each`, the number of images in a row."""
     accepted = facts.synthetic.accepted
-    rejected = not accepted.any()
-    chosen = _of_each_class(facts, np.ones(len(accepted), bool) if rejected else accepted)
-    real = _like(facts, facts.synthetic.labels[chosen])
-    noun = "rejected synthetic" if rejected else "synthetic"
-    inputs: list[StripInput] = [
-        (facts.train.images[real], f"{len(real)} real training images, of the same classes as the synthetic ones"),
-        (facts.synthetic.images[chosen], f"{len(chosen)} {noun} images"),
-    ]
+    labels, inputs = _translated(facts) or _drawn(facts)
     worst = facts.verdict.worst("arm")
     if worst is not None and worst["name"] in facts.train.classes:
         label = facts.train.classes.index(worst["name"])
@@ -40,14 +35,41 @@ def section(facts: Facts) -> dict[str, Any]:
     full = [i for i, (images, _) in enumerate(inputs) if len(images)]
     drawn: dict[int, Strip] = dict(zip(full, strips([inputs[i] for i in full], BYTES), strict=False))
     return {
-        "real": drawn.get(0),
-        "synthetic": drawn.get(1),
-        "rejected": rejected,
+        "rows": [(label, label in REAL, drawn.get(i)) for i, label in enumerate(labels)],
         "worst": _worst(facts),
-        "worst_real": drawn.get(2),
-        "worst_synthetic": drawn.get(3),
+        "worst_real": drawn.get(len(labels)),
+        "worst_synthetic": drawn.get(len(labels) + 1),
         "each": EACH,
     }
+
+
+def _translated(facts: Facts) -> tuple[list[str], list[StripInput]] | None:
+    """Sources, translations and real neighbours of the first cell that was filled; None for images from noise.
+
+    Translations that keep the class go first, because their change is easier to see.
+    """
+    real = facts.train if facts.known is None else facts.known
+    filled = [each for each in facts.translations if each.accepted and len(each.rows)]
+    if not filled:
+        return None
+    shown = min(filled, key=lambda each: real.labels[each.sources[0]] != facts.synthetic.labels[each.rows[0]])
+    return ["source", "translation", "similar, real"], [
+        (real.images[shown.sources[:EACH]], f"train images of {shown.source}"),
+        (facts.synthetic.images[shown.rows[:EACH]], f"their translations into {shown.target}"),
+        (real.images[shown.neighbours[:EACH]], f"for each, the most similar real train image of {shown.value}"),
+    ]
+
+
+def _drawn(facts: Facts) -> tuple[list[str], list[StripInput]]:
+    """Real images, and accepted synthetic images of the same classes; rejected ones where none was accepted."""
+    accepted = facts.synthetic.accepted
+    kind = "synthetic" if accepted.any() else "rejected"
+    chosen = _of_each_class(facts, accepted if accepted.any() else np.ones(len(accepted), bool))
+    real = _like(facts, facts.synthetic.labels[chosen])
+    return ["real", kind], [
+        (facts.train.images[real], f"{len(real)} real training images, of the same classes as the synthetic ones"),
+        (facts.synthetic.images[chosen], f"{len(chosen)} {kind.replace('rejected', 'rejected synthetic')} images"),
+    ]
 
 
 def _worst(facts: Facts) -> str:
