@@ -302,15 +302,15 @@ def _by_bands(bands: npt.NDArray[np.uint16], others: npt.NDArray[np.uint16]) -> 
             rows = np.flatnonzero((counts[keys ^ mask] > 0) & once)
             partners = keys[rows] ^ mask
             ends = np.cumsum(counts[partners])
-            begun = 0
-            while begun < len(rows):
-                before = ends[begun - 1] if begun else 0
-                stop = max(begun + 1, int(np.searchsorted(ends, before + _PAIRS, side="right")))
-                sizes = counts[partners[begun:stop]]
+            start_row = 0
+            while start_row < len(rows):
+                before = ends[start_row - 1] if start_row else 0
+                stop = max(start_row + 1, int(np.searchsorted(ends, before + _PAIRS, side="right")))
+                sizes = counts[partners[start_row:stop]]
                 within = np.arange(sizes.sum()) - np.repeat(np.cumsum(sizes) - sizes, sizes)
-                second = order[np.repeat(starts[partners[begun:stop]], sizes) + within]
-                first = np.repeat(rows[begun:stop], sizes)
-                begun = stop
+                second = order[np.repeat(starts[partners[start_row:stop]], sizes) + within]
+                first = np.repeat(rows[start_row:stop], sizes)
+                start_row = stop
                 near = _ones(words[first] ^ their_words[second]) <= _RADIUS
                 near &= (first != second) if alike and mask else (first < second)
                 first, second = first[near], second[near]

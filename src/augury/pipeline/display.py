@@ -173,13 +173,13 @@ class Display:
 @contextmanager
 def showing(verbose: bool, callbacks: Callbacks | None) -> Iterator[Callbacks]:
     """The callbacks, and with `verbose` those of a display as well, which is closed at the end."""
-    given = callbacks or Callbacks()
+    hooks = callbacks or Callbacks()
     if not verbose:
-        yield given
+        yield hooks
         return
     display = Display()
     try:
-        yield display.callbacks().and_also(given)
+        yield display.callbacks().and_also(hooks)
     finally:
         display.close()
 

@@ -123,9 +123,9 @@ def measure_steps(
         )
 
         def spent(steps: int, config: TrainConfig = config) -> float:
-            begun = time.perf_counter()
+            started = time.perf_counter()
             list(model.predicted([few for _ in together], replace(config, steps=steps), together, few.images[:1]))
-            return (time.perf_counter() - begun) / (steps * len(together))
+            return (time.perf_counter() - started) / (steps * len(together))
 
         share = patience / len(kinds) / len(together)
         first = spent(1)

@@ -355,12 +355,12 @@ def pace(trainer: Trainer, draw: Draw, patience: float, batch: int, warm_up: int
             for step in range(warm_up):
                 trainer.train_step(step, 0.0, draw)
             synchronise()
-            begun, step = time.perf_counter(), 0
-            while step == 0 or time.perf_counter() - begun < patience:
+            started, step = time.perf_counter(), 0
+            while step == 0 or time.perf_counter() - started < patience:
                 trainer.train_step(step, 0.0, draw)
                 step += 1
                 synchronise()
-            return step / (time.perf_counter() - begun)
+            return step / (time.perf_counter() - started)
         except RuntimeError as error:
             if not out_of_memory(error):
                 raise

@@ -80,7 +80,7 @@ def _parsed(name: str) -> tuple[str | None, tuple[str, ...]]:
     if joined in WORDS:  # held-out, Public Test
         return joined, ()
     words = [match[1] if (match := _GLUED.fullmatch(token)) else token for token in tokens]
-    found = list(dict.fromkeys(word for word in words if word in WORDS))
-    if len(found) != 1:
+    split_words = list(dict.fromkeys(word for word in words if word in WORDS))
+    if len(split_words) != 1:
         return None, ()
-    return found[0], tuple(word for word in words if word not in WORDS and word not in _FILLERS)
+    return split_words[0], tuple(word for word in words if word not in WORDS and word not in _FILLERS)

@@ -74,8 +74,8 @@ def read(path: Path, options: LoadOptions) -> LabelledImages:
         raise DataError(f"{root}: {error}") from error
     fields = table.image_fields(columns, chosen, options, bad, len(names))
     skipped = SkippedFiles()
-    found = {"/".join(parts) for parts in folder.walked(root, skipped, options.follow_links)}
-    skipped.add(UNNAMED, count=len(found - {path.relative_to(root).as_posix() for path in paths}))
+    present = {"/".join(parts) for parts in folder.walked(root, skipped, options.follow_links)}
+    skipped.add(UNNAMED, count=len(present - {path.relative_to(root).as_posix() for path in paths}))
     for sheet in sheets:
         skipped.counts[f".{sheet.kind}"] -= 1  # the metadata themselves
     index = ImageIndex(

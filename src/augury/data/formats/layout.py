@@ -221,17 +221,17 @@ def _empty(
     """Return the folders beside those of classes that yield no image, and what lies in each."""
     used = {tree.paths[i][: depth + 1] for i, depth in depths.items()}
     parents = {folder[:-1] for folder in used}
-    found = {folder for folder in skipped.folders if folder[:-1] in parents and folder not in used}
+    unused = {folder for folder in skipped.folders if folder[:-1] in parents and folder not in used}
     if split is not None:  # a split without any image
         outer = len(tree.outer)
-        found |= {
+        unused |= {
             folder
             for folder in skipped.folders
             if len(folder) == outer + 1 and folder[-1] not in tree.tops and split_code(folder[-1]) >= 0
         }
     return {
         "/".join(map(text, folder[len(tree.outer) :])): skipped.within(folder)
-        for folder in sorted(found)
+        for folder in sorted(unused)
         if not is_mask_folder(folder[-1])
     }
 

@@ -33,7 +33,7 @@ def read(path: Path, options: LoadOptions) -> LabelledImages:
     """
     root = path if path.is_dir() else path.parent
     skipped = SkippedFiles()
-    found = ["/".join(parts) for parts in folder.walked(root, skipped, options.follow_links)]
+    files = ["/".join(parts) for parts in folder.walked(root, skipped, options.follow_links)]
     skipped.counts[".json"] -= 1  # dataset.json itself
     labels = _labels(root / FILE)
     bad: dict[int, str] = {}
@@ -43,12 +43,12 @@ def read(path: Path, options: LoadOptions) -> LabelledImages:
                 f"{root / FILE}: its labels are null, so that the images have no classes; write [file, label] for each image, or "
                 "remove the file and put the images into one folder per class"
             )
-        names, values = found, [""] * len(found)
+        names, values = files, [""] * len(files)
     else:
         names, values = [name for name, _ in labels], [_label(value) for _, value in labels]
         bad = {i: _WRONG for i, value in enumerate(values) if not value}
     paths, bad = table.files(root, list(names), bad, rows="entry", follow_links=options.follow_links)
-    skipped.add(UNNAMED, count=len(set(found) - {file.relative_to(root).as_posix() for file in paths}))
+    skipped.add(UNNAMED, count=len(set(files) - {file.relative_to(root).as_posix() for file in paths}))
     index = ImageIndex(names, values, lambda i: safety.file_bytes(paths[i]), bad=bad, ignored=skipped.counts)
     return reading.read(root, index, options, "stylegan")
 

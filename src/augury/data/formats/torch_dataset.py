@@ -149,13 +149,13 @@ def _names(dataset: Any, depth: int = 0) -> _ClassNames:
 def _own_names(dataset: Any) -> dict[str, tuple[str, ...]]:
     """Return the names in the data set's own `classes`, `class_to_idx` or `features`."""
     features = getattr(dataset, "features", None)
-    found = {k: getattr(v, "names", None) for k, v in features.items()} if isinstance(features, Mapping) else {}
+    class_lists = {k: getattr(v, "names", None) for k, v in features.items()} if isinstance(features, Mapping) else {}
     codes: Any = getattr(dataset, "class_to_idx", None)
     numbered = isinstance(codes, Mapping) and sorted(codes.values()) == list(range(len(codes)))
     in_order = sorted(codes, key=codes.__getitem__) if numbered else None
-    found["label"] = getattr(dataset, "classes", None) or found.get("label") or in_order
+    class_lists["label"] = getattr(dataset, "classes", None) or class_lists.get("label") or in_order
     own: dict[str, tuple[str, ...]] = {}
-    for column, names in found.items():
+    for column, names in class_lists.items():
         if isinstance(names, Sequence) and not isinstance(names, str) and all(isinstance(n, str) for n in names):
             own[column] = tuple(map(composed, names)) if len(set(map(composed, names))) == len(names) else ()
     return own
