@@ -125,6 +125,13 @@ USUAL_DOMAINS = (
     "colour_matched", "histogram_matched", "translated", "translated_self_training", "translated_mean_teacher",
 )  # fmt: skip
 """Default arms of a trial with a target domain."""
+
+
+def usual_arms(*, holes: bool, target: bool) -> tuple[str, ...]:
+    """Names of the default arms of a trial, by whether it studies empty cells or another domain."""
+    return USUAL_DOMAINS if target else USUAL_CELLS if holes else USUAL
+
+
 ARMS = {
     "none": Arm("the real images alone, as they are"),
     "class_weights": Arm("the loss of rare classes is weighted more", class_weights=True),

@@ -12,7 +12,7 @@ import torch
 from augury.augment import policy
 from augury.images import LabelledImages
 from augury.proof.adaptation import steps_of
-from augury.proof.arms import ARMS, USUAL, USUAL_CELLS, USUAL_DOMAINS
+from augury.proof.arms import ARMS, usual_arms
 from augury.proof.checks import obstacle
 from augury.proof.learners import Network, learner
 from augury.proof.sequential import looks
@@ -58,7 +58,7 @@ def expected_arms(
     target: bool = False,
 ) -> tuple[str, ...]:
     """The arms that a trial will train, as far as this is known before a generator exists. Parameters as of `check_trial`."""
-    default = USUAL_DOMAINS if target else USUAL_CELLS if not without_holes else USUAL
+    default = usual_arms(holes=not without_holes, target=target)
     model = learner(settings.classifier, shape, device)
     names: list[str] = []
     for name in settings.arms:

@@ -15,7 +15,7 @@ from augury.augment import policy
 from augury.errors import SettingsError
 from augury.images import Codes, Images, LabelledImages, SyntheticImages
 from augury.proof import composition
-from augury.proof.arms import ARMS, NOISE, OWN, USUAL, USUAL_CELLS, USUAL_DOMAINS, Arm
+from augury.proof.arms import ARMS, NOISE, OWN, Arm, usual_arms
 from augury.proof.cells import Holes
 from augury.proof.checks import obstacle, refuse_arm
 from augury.proof.colour_matching import joined
@@ -114,10 +114,11 @@ class Trainings:
             raise SettingsError(
                 f"{len(self._grid)} pairs of learning rate and weight decay are given, but no validation split to choose on; give one of each"
             )
+        usual = usual_arms(holes=isinstance(self.holes, Holes), target=self.target is not None)
         selected: list[str] = []
         for name in names:
             if name in ("all", "usual"):
-                meant = self.arms if name == "all" else self._usual
+                meant = self.arms if name == "all" else usual
                 selected += [each for each in meant if not self._obstacle(each)]
             elif name not in self.arms:
                 raise SettingsError(f"there is no arm '{name}'; choose among: all, usual, {', '.join(self.arms)}")
@@ -125,12 +126,6 @@ class Trainings:
                 refuse_arm(name, self._obstacle(name))
                 selected.append(name)
         return tuple(dict.fromkeys(selected))
-
-    @property
-    def _usual(self) -> tuple[str, ...]:
-        if self.target is not None:
-            return USUAL_DOMAINS
-        return USUAL if isinstance(self.holes, str) else USUAL_CELLS
 
     def _obstacle(self, name: str) -> str:
         """Why an arm cannot be trained here, and how to fix it; "" if it can."""

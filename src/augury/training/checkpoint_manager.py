@@ -42,7 +42,7 @@ class CheckpointManager:
     best: tuple[int, State] | None = None
     lowest: tuple[float, float] = (math.inf, 0.0)
     events: dict[str, str] = field(default_factory=dict)
-    begun: float = field(default_factory=time.monotonic)
+    started: float = field(default_factory=time.monotonic)
     saved: float = field(default_factory=time.monotonic)
 
     def resume(self) -> int:
@@ -74,7 +74,7 @@ class CheckpointManager:
 
     def elapsed(self) -> float:
         """Seconds of training in all."""
-        return self.seconds + time.monotonic() - self.begun
+        return self.seconds + time.monotonic() - self.started
 
     def note(self, step: int, row: dict[str, Any]) -> None:
         """Add a row to the log, with the events since the last row, and remember this state as good. A kernel distance in

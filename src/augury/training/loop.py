@@ -128,7 +128,7 @@ def train_plan(
             if not recovery.accept(step, losses):
                 step = manager.good[0]
                 continue
-            rate = steps_done * plan.batch / max(time.monotonic() - manager.begun, 1e-9)
+            rate = steps_done * plan.batch / max(time.monotonic() - manager.started, 1e-9)
             if step % every == 0 or last:
                 judged: Judgement = {}
                 if assess is not None and (step % often == 0 or last):
