@@ -6,6 +6,7 @@ AuguryError
 ├── RunFolderError     the run folder is busy, of another version, or cannot be written
 ├── MissingExtraError  an optional package is not installed
 ├── TrainingError      training failed in a way that continuing cannot repair
+├── WeightsError       a file of pretrained weights cannot be used
 └── ScoreError         scores that must not be compared, or cannot be computed
 """
 
@@ -51,6 +52,10 @@ class MissingExtraError(AuguryError):
 
 class TrainingError(AuguryError):
     """Training failed in a way that continuing cannot repair."""
+
+
+class WeightsError(AuguryError):
+    """A file of pretrained weights is missing, damaged, or of another network."""
 
 
 class ScoreError(AuguryError):

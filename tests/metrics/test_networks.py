@@ -12,11 +12,11 @@ import pytest
 import safetensors.torch
 import torch
 
-from augury.errors import MissingExtraError, ScoreError, SettingsError
+from augury.errors import MissingExtraError, SettingsError, WeightsError
 from augury.metrics import extractor, inception, near_duplicates, phash, timm
 from augury.metrics.inception import Inception, folded
 from augury.metrics.resize import tensorflow1
-from augury.metrics.weights import tensors
+from augury.networks.weights import tensors
 
 
 def images(n: int, channels: int = 3, side: int = 16, seed: int = 0) -> np.ndarray:
@@ -74,9 +74,9 @@ def test_the_resize_is_the_one_of_tensorflow_1() -> None:
 
 def test_a_wrong_checksum_is_refused_before_anything_is_read(weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(safetensors.torch, "load", lambda *_: pytest.fail("strange weights were read"))
-    with pytest.raises(ScoreError, match=r"SHA-256 is .*, but should be 6726825d"):
+    with pytest.raises(WeightsError, match=r"SHA-256 is .*, but should be 6726825d"):
         inception(weights, sha256="6726825d")
-    with pytest.raises(ScoreError, match="cannot be read"):
+    with pytest.raises(WeightsError, match="cannot be read"):
         inception(weights.parent / "missing.pth")
 
 
@@ -95,17 +95,17 @@ def test_pickles_that_hold_more_than_tensors_are_refused(tmp_path: Path) -> None
         "noise.pth": lambda f: f.write_bytes(b"not weights at all"),
     }.items():
         write(tmp_path / name)
-        with pytest.raises(ScoreError, match="something else than tensors"):
+        with pytest.raises(WeightsError, match="something else than tensors"):
             tensors(tmp_path / name)
     torch.save({"weight": torch.ones(2), "epoch": 3}, tmp_path / "more.pth")
-    with pytest.raises(ScoreError, match="no state dict"):
+    with pytest.raises(WeightsError, match="no state dict"):
         tensors(tmp_path / "more.pth")
 
 
 def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:
     torch.save({"weight": torch.ones(2)}, tmp_path / "other.pth")
     with pytest.raises(
-        ScoreError, match=r"not the weights of the 2015 Inception network: 473 of 472 .*first: Conv2d_1a_3x3"
+        WeightsError, match=r"not the weights of the 2015 Inception network: 473 of 472 .*first: Conv2d_1a_3x3"
     ):
         inception(tmp_path / "other.pth")
 
@@ -126,7 +126,7 @@ def test_timm_from_a_file(tmp_path: Path) -> None:
     found = timm("resnet10t", tmp_path / "r.safetensors").extract(images(2, 1))
     assert found.shape == (2, 512) and np.isfinite(found).all()
     torch.save({"weight": torch.ones(2)}, tmp_path / "other.pth")
-    with pytest.raises(ScoreError, match="weights of another network"):
+    with pytest.raises(WeightsError, match="weights of another network"):
         timm("resnet10t", tmp_path / "other.pth")
 
 

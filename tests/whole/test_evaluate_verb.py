@@ -12,7 +12,7 @@ from scipy import linalg
 from typer.testing import CliRunner
 
 from augury.cli.commands import app
-from augury.errors import AuguryError, DataError, ScoreError, SettingsError
+from augury.errors import AuguryError, DataError, ScoreError, SettingsError, WeightsError
 from augury.metrics import ScoreCard, kernel_distance
 
 
@@ -180,9 +180,9 @@ def test_pickled_weights_and_wrong_checksums_are_refused(real: Path, tmp_path: P
 
     made = folder(tmp_path / "made", blobs(8, 8)[0])
     torch.save({"code": print}, tmp_path / "w.pth")
-    with pytest.raises(ScoreError, match="could run code"):
+    with pytest.raises(WeightsError, match="could run code"):
         asked(real, made, "--features", "inception", "--weights", tmp_path / "w.pth")
-    with pytest.raises(ScoreError, match=r"SHA-256 is .*, but should be 6726825d"):
+    with pytest.raises(WeightsError, match=r"SHA-256 is .*, but should be 6726825d"):
         asked(real, made, "--features", str(tmp_path / "w.pth"), "--sha256", "6726825d")
 
 

@@ -6,7 +6,7 @@ from augury.metrics.features import Extractor, from_network, in_bf16, pixels
 from augury.metrics.frechet import frechet, frechet_distance, frechet_of_moments
 from augury.metrics.infinite import frechet_infinite
 from augury.metrics.kernel import cmmd, kernel_distance, kid
-from augury.metrics.lite0 import lite0, lite0_installed
+from augury.metrics.lite0 import lite0
 from augury.metrics.memorisation import Duplicates, near_duplicates
 from augury.metrics.moments import Moments, merged, moments
 from augury.metrics.monitor import Monitor
@@ -44,7 +44,6 @@ __all__ = [
     "kernel_distance",
     "kid",
     "lite0",
-    "lite0_installed",
     "merged",
     "moments",
     "near_duplicates",

@@ -64,7 +64,7 @@ def extractor(
     ------
     SettingsError
         For an unknown name, "classifier" without a classifier, or "inception" without its file.
-    ScoreError
+    WeightsError
         For a FILE with other contents than required.
     """
     if isinstance(name, Extractor):

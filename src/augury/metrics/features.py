@@ -159,18 +159,6 @@ def from_network(
     return Extractor(name, preprocessing, fingerprint(module), dimension, extract, head)
 
 
-def fold(part: nn.Module, convolution: str, norm: str) -> None:
-    """Fold the batch normalisation `norm` of `part`, as it is in eval mode, into its `convolution`; both are given by
-    name.
-
-    The result is equal but for rounding, and faster.
-    """
-    inner, after = part.get_submodule(convolution), part.get_submodule(norm)
-    assert isinstance(inner, nn.Conv2d) and isinstance(after, nn.BatchNorm2d)
-    setattr(part, convolution, nn.utils.fusion.fuse_conv_bn_eval(inner.eval(), after.eval()))
-    setattr(part, norm, nn.Identity())
-
-
 def fingerprint(module: nn.Module) -> str:
     """The beginning of the SHA-256 of the current weights of `module`."""
     digest = hashlib.sha256()

@@ -14,8 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from augury.errors import ScoreError
-from augury.metrics.features import fold
+from augury.errors import WeightsError
+from augury.networks.pretrained import fold
 
 FEATURES, CLASSES = 2048, 1008
 Step = tuple[str, int, tuple[int, int]]
@@ -198,14 +198,14 @@ class Inception(nn.Module):
 
 
 def load(network: Inception, weights: Mapping[str, Tensor]) -> None:
-    """Load `weights` into the network. Raises ScoreError when names or shapes differ."""
+    """Load `weights` into the network. Raises WeightsError when names or shapes differ."""
     tensors = {name: value for name, value in weights.items() if not name.endswith("num_batches_tracked")}
     expected = {name: value for name, value in network.state_dict().items() if not name.endswith("num_batches_tracked")}
     wrong = sorted(set(tensors) ^ set(expected)) or [
         name for name in expected if tensors[name].shape != expected[name].shape
     ]
     if wrong:
-        raise ScoreError(
+        raise WeightsError(
             f"these are not the weights of the 2015 Inception network: {len(wrong)} of {len(expected)} names or shapes "
             f"differ (first: {wrong[0]}); give the PyTorch state dict of the TensorFlow graph, with 1008 classes"
         )

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import re
-import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -14,12 +10,12 @@ import torch.nn.functional as F
 from scipy import special
 from torch import Tensor
 
-from augury.errors import MissingExtraError, ScoreError, SettingsError
 from augury.metrics.check import Features, Floats
 from augury.metrics.features import Extractor, Progress, batched, fingerprint
 from augury.metrics.inception import FEATURES, Inception, folded, load
 from augury.metrics.resize import tensorflow1
-from augury.metrics.weights import tensors
+from augury.networks.pretrained import backbone
+from augury.networks.weights import tensors
 
 PUBLISHED = "6726825d"
 """Beginning of the SHA-256 of the published PyTorch file of the 2015-12-05 graph. With that file FD-inception is the
@@ -53,7 +49,7 @@ def inception(
 
     Raises
     ------
-    ScoreError
+    WeightsError
         When the file is not of this network, or its SHA-256 does not begin with `sha256`.
     """
     named, digest = tensors(weights, sha256)
@@ -120,74 +116,21 @@ def timm(
         Without timm.
     SettingsError
         For a name that timm does not have.
-    ScoreError
+    WeightsError
         When the file is of another network, or its SHA-256 does not begin with `sha256`.
     """
-    library = _imported()
-    if name.split(".")[0] not in library.list_models():
-        raise SettingsError(f"timm has no network '{name}'; see timm.list_models() for the names")
-    network = library.create_model(name, pretrained=weights is None, num_classes=0)
-    if weights is not None:
-        _fill(network, tensors(weights, sha256)[0], weights)
-    network.eval().to(device)
-    how = library.data.resolve_model_data_config(network)
-    side = int(how["input_size"][-1])
-    mean, deviation = (torch.tensor(how[key], device=device).view(1, 3, 1, 1) * 255 for key in ("mean", "std"))
+    network = backbone(f"timm:{name}" + (f"={weights}" if weights else ""), sha256=sha256).to(device)
+    side = network.side
 
     def run(x: Tensor) -> Tensor:
         sized = F.interpolate(x, size=(side, side), mode="bicubic", antialias=True, align_corners=False).clamp(0, 255)
-        features: Tensor = network((sized.expand(-1, 3, -1, -1) - mean) / deviation)
-        return features
+        return network.of_pixels(sized)
 
-    dimension = int(network.num_features)
     return Extractor(
-        f"timm:{name}",
+        network.name,
         f"to {side}×{side}, bicubic, antialiased, clamped, not rounded; the network's own mean and deviation; "
         "grey repeated to RGB; float32",
-        fingerprint(network),
-        dimension,
-        lambda images: batched(run, images, dimension, device, progress, large=side >= 224),
+        fingerprint(network.inner),
+        network.dimension,
+        lambda images: batched(run, images, network.dimension, device, progress, large=side >= 224),
     )
-
-
-def _fill(network: Any, named: dict[str, Tensor], path: Path) -> None:
-    lacking, extra = network.load_state_dict(named, strict=False)
-    extra = [key for key in extra if not key.startswith(("head", "fc", "classifier"))]
-    if lacking or extra:
-        raise ScoreError(
-            f"{path}: these are weights of another network ({len(lacking)} missing, {len(extra)} too many; first: "
-            f"{(lacking or extra)[0]}); name the network that they are of"
-        )
-
-
-def _imported() -> Any:
-    try:
-        return _import_beside_cpu_torch(lambda: __import__("timm"))
-    except ImportError as error:
-        raise MissingExtraError(
-            "features 'timm:…' need timm; install it with: pip install 'augury[timm]', or use other features"
-        ) from error
-
-
-def _import_beside_cpu_torch(load: Callable[[], Any]) -> Any:
-    """Import timm, which imports torchvision, next to a torch build for CPUs.
-
-    torchvision fails to import there, as operators of its compiled extension are missing. Networks do not need them, so
-    each missing operator is declared without a body and the import repeated.
-    """
-    while True:
-        try:
-            return load()
-        except RuntimeError as error:
-            missing = re.search(r"operator torchvision::(\w+) does not exist", str(error))
-            if missing is None:
-                raise
-            for name in [name for name in sys.modules if name.split(".")[0] in ("torchvision", "timm")]:
-                del sys.modules[name]
-            declared = torch.library.Library("torchvision", "FRAGMENT")  # type: ignore[no-untyped-call]
-            declared.define(f"{missing[1]}(Tensor boxes, Tensor scores, float threshold) -> Tensor")  # type: ignore[no-untyped-call]
-            _DECLARED.append(declared)
-
-
-_DECLARED: list[Any] = []
-"""References to the library objects: declared operators disappear with them."""

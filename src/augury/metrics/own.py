@@ -11,8 +11,8 @@ from scipy import special
 from augury.errors import ScoreError
 from augury.metrics.check import Features, Floats
 from augury.metrics.features import Extractor, from_network
-from augury.metrics.weights import tensors
 from augury.networks import Classifier
+from augury.networks.weights import tensors
 
 FILE = "classifier.safetensors"
 """Its name in a run folder."""

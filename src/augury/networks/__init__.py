@@ -15,15 +15,18 @@ from augury.networks.classifier import Classifier
 from augury.networks.conditioning import AuxiliaryHead, ConditionEmbedding, ProjectionHead, shares
 from augury.networks.discriminator import Discriminator, DiscriminatorSettings
 from augury.networks.on_discriminator import OnDiscriminator, alone
+from augury.networks.pretrained import BACKBONES, Backbone, backbone, lite0_installed
 from augury.networks.resnet import ResNet
 from augury.networks.translator import KEEP
 from augury.validation import StrictSettings, changed
 
 __all__ = [
+    "BACKBONES",
     "KEEP",
     "NETWORKS",
     "Architecture",
     "AuxiliaryHead",
+    "Backbone",
     "Classifier",
     "ConditionEmbedding",
     "Discriminator",
@@ -32,8 +35,10 @@ __all__ = [
     "ProjectionHead",
     "ResNet",
     "alone",
+    "backbone",
     "build",
     "build_generator",
+    "lite0_installed",
     "shares",
 ]
 

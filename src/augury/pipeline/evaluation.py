@@ -20,6 +20,7 @@ from augury.errors import SettingsError
 from augury.images import LabelledImages, SyntheticImages, as_labelled
 from augury.metrics import Extractor, ScoreCard
 from augury.metrics.features import Progress
+from augury.networks import lite0_installed
 from augury.pipeline.inputs import IN_MEMORY
 from augury.randomness import rng
 
@@ -205,7 +206,7 @@ def _without_classes(sets: Sets) -> list[str]:
 
 def _spelt(features: Sequence[str], weights: str | os.PathLike[str] | None, sha256: str) -> list[str]:
     """The names in full."""
-    auto = "lite0" if metrics.lite0_installed() else "pixels"
+    auto = "lite0" if lite0_installed() else "pixels"
     names = [auto if name == "auto" else name for name in dict.fromkeys(features)]
     takes = [n for n in names if "=" not in n and n.startswith(("inception", "timm:"))]
     if weights is not None and not takes:

@@ -16,7 +16,7 @@ import torch
 from augury import metrics, proof
 from augury.images import Codes, Images, LabelledImages, SyntheticImages
 from augury.metrics import SCORES, Extractor, Score, ScoreCard
-from augury.networks import Classifier
+from augury.networks import Classifier, lite0_installed
 from augury.randomness import rng
 from augury.settings import RunSettings
 from augury.training import SourceSampler, Synthesizer
@@ -141,7 +141,7 @@ def score(
 def extractors(names: str, train: LabelledImages, device: torch.device, classifier: Classifier) -> list[Extractor]:
     """The extractors of comma-separated `names`; "auto" is lite0 where it is installed, else the run's classifier."""
     own = metrics.of_classifier(classifier, device)
-    auto = "lite0" if metrics.lite0_installed() else "classifier"
+    auto = "lite0" if lite0_installed() else "classifier"
     chosen = [auto if name == "auto" else name for name in names.split(",") if name]
     return [metrics.extractor(name, train.shape, device, own) for name in dict.fromkeys(chosen)]
 

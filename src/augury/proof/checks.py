@@ -10,7 +10,7 @@ import torch
 
 from augury.errors import DataError, SettingsError
 from augury.images import LabelledImages, SyntheticImages
-from augury.metrics import lite0_installed
+from augury.networks import lite0_installed
 from augury.proof.arms import ARMS, NOISE, OWN, UNLABELLED, USUAL, USUAL_CELLS, USUAL_DOMAINS, Arm
 from augury.proof.learners import Learner, Network, learner
 from augury.proof.smote import smote_installed

@@ -14,8 +14,8 @@ from torch import nn
 
 from augury.errors import MissingExtraError, SettingsError
 from augury.images import Images, LabelledImages
-from augury.metrics import extractor, lite0_installed
-from augury.networks import Classifier, ResNet
+from augury.metrics import extractor
+from augury.networks import Classifier, ResNet, lite0_installed
 from augury.proof.adaptation import adapted
 from augury.proof.classifiers import Build, fit_many, probabilities, stackable
 from augury.proof.on_features import OnFeatures
