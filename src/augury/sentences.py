@@ -158,6 +158,38 @@ def cost(v: Verdict) -> str:
     )
 
 
+LITE0 = "a linear layer on features of EfficientNet-Lite0 (trained on ImageNet)"
+CLASSIFIERS = {
+    "cnn": "a small network of three convolutions from random weights",
+    "resnet": "a small residual network from random weights",
+    "probe": LITE0,
+    "probe:lite0": LITE0,
+    "probe:pixels": "a linear layer on the pixels",
+}
+"""Name of a classifier -> what the arms train, where the name says too little."""
+
+
+def classifier(v: Verdict) -> str:
+    """What the arms train and at which size, and why; "" for a verdict of several trials."""
+    if not v.classifier:
+        return ""
+    name, (height, width) = str(v.classifier["name"]), v.classifier["size"]
+    said = f"Every arm trains {CLASSIFIERS.get(name, name)}, on images of {height}×{width} px."
+    accuracies: Mapping[str, float] = v.classifier["validation"]
+    if len(accuracies) > 1:
+        candidates = " and ".join(
+            f"{100 * value:.1f} % with {CLASSIFIERS.get(key, key)}" for key, value in accuracies.items()
+        )
+        return (
+            f"{said} It was chosen on validation: trained on the real images alone, balanced accuracy is {candidates}."
+        )
+    return f"{said} {SMALL}" if name == "cnn" else said
+
+
+SMALL = "A pretrained network may gain less from the images, or nothing."
+"""Limit of a trial with a small network from random weights."""
+
+
 def of_groups(images: int, groups: int | None) -> str:
     """Say " of 14 groups" for images of that many people or patients; "" where (nearly) every image is its own group."""
     return f" of {groups:,} groups" if groups is not None and groups < 0.9 * images else ""

@@ -21,7 +21,12 @@ LARGEST = 4096
 """Most pixels on a side of the images."""
 ROLES = ("image", "label", "group", "split")
 """Roles that a column of a table can have; any other column is an attribute."""
+LARGEST_JUDGED = 512
+"""Most pixels on a side of the images that the classifiers of a trial see."""
+AUTO = "auto"
+"""A classifier that is chosen on validation."""
 Side = Annotated[int, Field(ge=1, le=LARGEST)]
+Judged = Annotated[int, Field(ge=8, le=LARGEST_JUDGED)]
 Rates = tuple[Annotated[float, Field(gt=0)], ...]
 Decays = tuple[Annotated[float, Field(ge=0)], ...]
 Names = Annotated[
@@ -293,7 +298,15 @@ class ProveSettings(Settings):
         description="candidate numbers of synthetic images per real one; one is chosen on validation",
     )
     classifier: str = Field(
-        "cnn", description="cnn, resnet; on features: probe, forest, neighbours, or on other features probe:FEATURES"
+        AUTO,
+        description="cnn, resnet; on features: probe, forest, neighbours, or on other features probe:FEATURES; auto: a linear layer on "
+        "features of EfficientNet-Lite0 where it is installed and better on validation than cnn, else cnn",
+    )
+    judge_size: Judged | tuple[Judged, Judged] | None = Field(
+        None,
+        description=f"height and width in px of the images that the classifiers see, up to {LARGEST_JUDGED}; null: for pretrained "
+        "features the images' own size, up to 224; else that of the generated images",
+        examples=[224, (96, 64)],
     )
     learning_rates: Rates = Field(
         (3e-3,), min_length=1, description="learning rates; of several, each arm takes its best on validation"

@@ -9,7 +9,7 @@ from augury import sentences
 from augury.errors import RunFolderError
 from augury.notebook import panel, paragraph, table
 
-FORMAT = 10
+FORMAT = 11
 """Increased when the computation of verdicts changes, so that older verdicts are computed again."""
 
 
@@ -45,6 +45,9 @@ class Verdict:
 
     `synthetic` counts the images that were drawn: {drawn, accepted, rejected: {filter: number}, left_out: near-duplicates of
     held-out images}. With none to show, the outcome is "not tested".
+
+    `classifier` is what the arms train: {name, size: height and width of the images that it sees, why it was chosen, validation:
+    {name: balanced accuracy on validation} of the candidates, if it was chosen between several}.
 
     `lacking` says why the test split allows only the outcome "underpowered", if so. `coarse` says why it cannot give
     "no difference" where all other conditions hold. `test_groups` counts the groups (people, patients) of the test split, None
@@ -97,6 +100,7 @@ class Verdict:
     initialisation: dict[str, Any] | None = None
     synthetic: dict[str, Any] = field(default_factory=dict)
     max_class_loss: float | None = None
+    classifier: dict[str, Any] = field(default_factory=dict)
     class_loss: str = ""
     format: int = FORMAT
 

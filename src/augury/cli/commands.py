@@ -21,10 +21,13 @@ from augury.cli.options import (
     DataOptions,
     Device,
     Json,
+    JudgeSize,
     Quiet,
     Seed,
     Set,
+    TrialClassifier,
     VerbGroup,
+    classifiers,
     pair,
     reads,
     registers,
@@ -197,6 +200,8 @@ def way(
     condition: Condition = None,
     flips: Flips = None,
     sampling_strategy: Strategy = None,
+    classifier: TrialClassifier = None,
+    judge_size: JudgeSize = None,
     folds: Folds = None,
     config: Config = None,
     extra: Set = None,
@@ -209,7 +214,7 @@ def way(
         "train": without_none(recipe=recipe, precision=precision, start_from=start_from, unlabelled=unlabelled)
         | _length(steps, budget),
         "generate": without_none(sampling_strategy=sampling_strategy and value(sampling_strategy)),
-        "prove": without_none(flips=flips),
+        "prove": without_none(flips=flips) | classifiers(classifier, judge_size),
     }
     weights = {name: value(text) for name, text in (pair("--penalty", text) for text in penalty or [])}
     limit = _time(time, quick, {"steps": steps, "budget": budget}, extra)
@@ -274,7 +279,7 @@ command(
     "0 means that the discriminator recognises every generated image. loss, of vae and ae, is the negative log likelihood of the "
     "images. Warnings in words say what usually helps. All measures, with the quality on validation, are in train/log.jsonl.",
     epilog="Example: augury train photos/ -o runs/photos --steps 4000",
-)(without(way, "time", "quick", "folds"))
+)(without(way, "time", "quick", "folds", "classifier", "judge_size"))
 
 
 @command(epilog="Example: augury compare photos/ -o runs/compared --recipes stylegan,vae,ae,dcgan --budget 10m")

@@ -101,7 +101,7 @@ def typed(name: str, repeatable: bool, example: Any) -> str:
     if repeatable:
         return " ".join(f"{key}={value}" for key, value in example.items())
     if isinstance(example, tuple):
-        return ("x" if name.endswith(".size") else ",").join(map(str, example))
+        return ("x" if name.endswith("size") else ",").join(map(str, example))
     return example if isinstance(example, str) else json.dumps(example)
 
 
@@ -120,6 +120,8 @@ Window = Annotated[str | None, setting("data.window")]
 Stretch = Annotated[str | None, setting("data.stretch")]
 Bins = Annotated[list[str] | None, setting("data.bins", "--bins")]
 Transparency = Annotated[str | None, setting("data.transparency")]
+TrialClassifier = Annotated[str | None, setting("prove.classifier")]
+JudgeSize = Annotated[str | None, setting("prove.judge_size")]
 Seed = Annotated[int | None, setting("seed")]
 Device = Annotated[str | None, setting("device")]
 Drawing = Annotated[
@@ -160,7 +162,7 @@ def _window(text: str) -> Any:
     return centre, width
 
 
-def sides(text: str | None) -> Any:
+def sides(text: str | None, option: str = "--size") -> Any:
     """'96' or '96x64' in the form that settings and readers take."""
     if text is None:
         return None
@@ -169,8 +171,13 @@ def sides(text: str | None) -> Any:
     except ValueError:
         pixels = []
     if len(pixels) not in (1, 2):
-        raise SettingsError(f"--size {text}: write one number of pixels, or height and width as 96x64")
+        raise SettingsError(f"{option} {text}: write one number of pixels, or height and width as 96x64")
     return pixels[0] if len(pixels) == 1 else tuple(pixels)
+
+
+def classifiers(classifier: str | None, judge_size: str | None) -> dict[str, Any]:
+    """The settings of a trial that `--classifier` and `--judge-size` give."""
+    return without_none(classifier=classifier, judge_size=sides(judge_size, "--judge-size"))
 
 
 def pair(option: str, text: str) -> tuple[str, str]:

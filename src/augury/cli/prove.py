@@ -15,10 +15,13 @@ from augury.cli.options import (
     DataOptions,
     Device,
     Json,
+    JudgeSize,
     Quiet,
     Seed,
     Set,
+    TrialClassifier,
     again,
+    classifiers,
     reads,
     refuse_unread,
     settled,
@@ -36,6 +39,8 @@ def prove(
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="With --with: folder for the verdict, report and badge.")
     ] = None,
+    classifier: TrialClassifier = None,
+    judge_size: JudgeSize = None,
     seed: Seed = None,
     data: DataOptions = None,
     config: Config = None,
@@ -53,13 +58,15 @@ def prove(
             raise SettingsError(
                 f"--{external[0].replace('_', '-')} needs --with SYNTHETIC; a run has its own folder, seed and data settings"
             )
-        console.tell(again(source, "report", quiet, extra, device, config=config), as_json)
+        sections = {"prove": classifiers(classifier, judge_size)}
+        console.tell(again(source, "report", quiet, extra, device, sections, config), as_json)
         return
     from augury import report
     from augury.pipeline.external_trial import judge
 
     usual, top = {"prove": {"near_duplicates": "refuse"}}, without_none(seed=seed, device=device)
-    settings = settled(usual, extra, {"data": data or {}}, top, config)
+    sections = {"data": data or {}, "prove": classifiers(classifier, judge_size)}
+    settings = settled(usual, extra, sections, top, config)
     refuse_unread(extra, ("data", "prove"), "with --with SYNTHETIC", config)
     folder = output or Path("runs/judged")
     verdict = judge(source, synthetic, folder, settings=settings, callbacks=console.callbacks(quiet))

@@ -12,8 +12,13 @@ from augury.metrics.check import Features, Floats
 from augury.metrics.features import Extractor, Progress, batched
 from augury.networks.pretrained import LITE0_SHA256, backbone
 
+SIDE = 224
+"""Height and width in px of the images of its training, and of scores."""
 
-def lite0(device: str | torch.device = "cpu", progress: Progress | None = None) -> Extractor:
+
+def lite0(
+    device: str | torch.device = "cpu", progress: Progress | None = None, *, longest: int | None = None
+) -> Extractor:
     """EfficientNet-Lite0 with its ImageNet weights (Tan & Le 2019; Liu 2020): 1280 features, averaged over the
     positions.
 
@@ -25,6 +30,9 @@ def lite0(device: str | torch.device = "cpu", progress: Progress | None = None) 
         Where the network runs.
     progress : callable, optional
         Called with (images done, images in all) after each batch.
+    longest : int, optional
+        Resize images so that their longer side has this many pixels, instead of to 224×224. Smaller is faster; for classifiers
+        on features, not for scores.
 
     Returns
     -------
@@ -43,18 +51,22 @@ def lite0(device: str | torch.device = "cpu", progress: Progress | None = None) 
     weight, bias = (value.double().numpy() for value in network.head)
 
     def run(x: Tensor) -> Tensor:
-        return network.of_pixels(
-            F.interpolate(x, size=(224, 224), mode="bilinear", antialias=True, align_corners=False)
-        )
+        size = (SIDE, SIDE)
+        if longest is not None:
+            factor = longest / max(x.shape[2:])
+            size = max(1, round(x.shape[2] * factor)), max(1, round(x.shape[3] * factor))
+        return network.of_pixels(F.interpolate(x, size=size, mode="bilinear", antialias=True, align_corners=False))
+
+    to = f"to {SIDE}×{SIDE}" if longest is None else f"longer side to {longest}"
 
     def probabilities(features: Features) -> Floats:
         return np.asarray(special.softmax(features.astype(np.float64) @ weight.T + bias, axis=1), np.float64)
 
     return Extractor(
         "lite0",
-        "to 224×224, bilinear, antialiased, not rounded; (x - 127) / 128; grey repeated to RGB; float32",
+        f"{to}, bilinear, antialiased, not rounded; (x - 127) / 128; grey repeated to RGB; float32",
         LITE0_SHA256[:12],
         1280,
-        lambda images: batched(run, images, 1280, device, progress, large=True),
+        lambda images: batched(run, images, 1280, device, progress, large=(longest or SIDE) >= SIDE),
         probabilities,
     )

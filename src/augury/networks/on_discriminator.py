@@ -6,6 +6,7 @@ from typing import TypeVar
 
 import torch
 from torch import nn
+from torch.nn import functional as F
 
 from augury.networks.discriminator import Discriminator
 from augury.networks.stylegan import Trunk
@@ -18,11 +19,13 @@ class OnDiscriminator(nn.Module):
     linear layer.
 
     Radford, Metz & Chintala 2016, section 5.1, but all layers are trained. Features of positions are averaged. Each
-    image is processed alone, also by a discriminator that compares the images of a batch.
+    image is processed alone, also by a discriminator that compares the images of a batch. Images of another size than `size`
+    (height, width) are first reduced to it by area averaging.
     """
 
-    def __init__(self, discriminator: Discriminator, classes: int) -> None:
+    def __init__(self, discriminator: Discriminator, classes: int, size: tuple[int, int]) -> None:
         super().__init__()
+        self.size = size
         discriminator.heads = nn.ModuleList()
         self.body = alone(discriminator)
         sizes = [int(trunk.size) for trunk in discriminator.trunks]  # type: ignore[arg-type]
@@ -32,6 +35,8 @@ class OnDiscriminator(nn.Module):
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """images [N, C, H, W] in [-1, 1] -> logits [N, K]."""
+        if images.shape[2:] != self.size:
+            images = F.adaptive_avg_pool2d(images, self.size)
         features = torch.cat([x.mean(1) for x in self.body.features(images)], dim=1)
         logits: torch.Tensor = self.last(self.norm(features))
         return logits

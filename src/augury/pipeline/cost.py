@@ -16,6 +16,8 @@ from augury import generation, proof, training
 from augury.durations import with_unit
 from augury.errors import SettingsError
 from augury.files import digest
+from augury.metrics.lite0 import SIDE
+from augury.pipeline.judge_images import judge_size
 from augury.pipeline.progress import RunCost, StageCost, spoken
 from augury.pipeline.session import CLASSIFIER_STEPS, Session
 from augury.settings import ProveSettings, RunSettings
@@ -118,12 +120,29 @@ class CostModel:
         each = [layers if proof.ARMS[name].network else self.speed.arms[name] for name in self.arms]
         return number, number * float(np.mean(each))
 
+    def features_of_trial(self) -> float:
+        """Seconds to extract the pretrained features of a trial on features; 0 if it is on images."""
+        session, held_out = self.session, len(self.session.data) - self.train_images
+        size = judge_size(session.data, self.settings.prove) or session.data.shape[1:]
+        images, side = proof.feature_images(
+            self.settings.prove,
+            self.arms,
+            (session.data.shape[0], *size),
+            session.device,
+            train=self.train_images,
+            held_out=held_out,
+            new=self.new_images,
+            target=session.target is not None,
+        )
+        return images * FEATURES.get(session.device.type, OTHER_FEATURES) * (side / SIDE) ** 2
+
     def cost(self, train_steps: int, prove_steps: int) -> RunCost:
         """The cost with these steps of the generator and of each classifier of the trial."""
         settings, speed, data = self.settings, self.speed, self.session.data
         values, step = int(np.prod(data.shape)), speed.classifier_step
         judges = proof.MEMBERS * (1 + len(settings.train.condition)) if training.translates(speed.plan.rule) else 0
         trainings, trial_step = self.trial()
+        on_features = self.features_of_trial() if trainings else 0.0
         exported = self.train_images + self.new_images
         per_feature = FEATURES.get(self.session.device.type, OTHER_FEATURES)
         search = (1e-4 + 1e-7 * values) * (settings.data.near_duplicates != "allow")
@@ -137,7 +156,9 @@ class CostModel:
             ),
             "generate": StageCost(f"about {self.new_images:,} images", draws + judges * CLASSIFIER_STEPS * step),
             "score": StageCost(f"{limit:,} images of each set", 4 * limit * per_feature + 2 * prove_steps * step),
-            "prove": StageCost(f"{trainings:,} trainings of {prove_steps:,} steps", prove_steps * trial_step),
+            "prove": StageCost(
+                f"{trainings:,} trainings of {prove_steps:,} steps", max(prove_steps * trial_step, on_features)
+            ),
             "export": StageCost(f"about {exported:,} images", exported * (1e-4 + 6e-8 * values)),
             "report": StageCost("one page", 1.0),
         }

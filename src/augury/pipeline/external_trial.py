@@ -26,8 +26,10 @@ from augury.pipeline.inputs import (
     describe_data,
     divided,
     images_of,
+    in_size,
     refuse_among_data,
 )
+from augury.pipeline.judge_images import judge_size
 from augury.pipeline.run_folder import Run
 from augury.pipeline.scorecard import closest
 from augury.pipeline.trial_cache import load_cache
@@ -94,6 +96,12 @@ def judge(
             {*WRITTEN, *(path.name for path in trial_folder.path.glob("*earlier-*"))}, "of a trial"
         )
         data = images_of(real, chosen)
+        if (
+            chosen.data.size is None
+            and not isinstance(real, LabelledImages)
+            and (own := judge_size(data, chosen.prove))
+        ):
+            data = in_size(Path(real), data, chosen, own)
         size = (data.shape[1], data.shape[2])
         loaded = _load_synthetic(synthetic, chosen.data, size)
         beside = matched(loaded, data)

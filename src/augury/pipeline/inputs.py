@@ -257,11 +257,14 @@ def _in_own_size(path: Path, data: LabelledImages, settings: RunSettings) -> Lab
             "choose it with --size, as --size 64, or give a folder with -o, to which the files are copied unchanged"
         )
     height, width = map(int, sizes[0].split("x"))
-    if data.shape[1:] == (height, width):
-        return data
-    own = settings.data.model_copy(update={"size": (height, width)})
+    return data if data.shape[1:] == (height, width) else in_size(path, data, settings, (height, width))
+
+
+def in_size(path: Path, data: LabelledImages, settings: RunSettings, size: tuple[int, int]) -> LabelledImages:
+    """`data`, read again from `path` at `size` (height, width). Raises DataError when the images have changed."""
+    own = settings.data.model_copy(update={"size": size})
     again = images_of(path, settings.model_copy(update={"data": own}))
-    if again.names != data.names:
+    if again.names != data.names or not np.array_equal(again.labels, data.labels):
         raise DataError(f"{path}: the images changed while they were read; run the same command again")
     return again
 

@@ -19,7 +19,7 @@ OPTIONS: dict[str, str] = {
         ("recipe", "steps", "budget", "batch", "condition", "augment", "start_from", "unlabelled"), "train"
     ),
     **dict.fromkeys(("sampling_strategy", "filters"), "generate"),
-    **dict.fromkeys(("seeds", "max_seeds", "max_class_loss", "arms", "flips"), "prove"),
+    **dict.fromkeys(("seeds", "max_seeds", "max_class_loss", "arms", "flips", "classifier", "judge_size"), "prove"),
 }
 """Settings that `augury.run` takes as keyword arguments, with their section; "" for those of the run itself."""
 

@@ -25,6 +25,7 @@ from augury.networks import Classifier
 from augury.pipeline import domains
 from augury.pipeline.environment import machine, versions
 from augury.pipeline.inputs import SAMPLE, Callbacks, by_split, changes, describe_data, image_files
+from augury.pipeline.judge_images import at_judge_size
 from augury.pipeline.run_folder import FORMAT, Run
 from augury.pipeline.stage_inputs import INPUTS
 from augury.randomness import derived_seed
@@ -59,6 +60,17 @@ class Session:
         codes = np.load(self.run / "split.npy", allow_pickle=False)
         splits = by_split(self.data, codes, self.run.read("near_duplicates")["indices"])
         return splits if self.target is None else domains.target_splits(splits, self.target)
+
+    @cached_property
+    def own_size(self) -> proof.Splits | None:
+        """The splits in the size that the classifiers of the trial see; None where it is that of the generator."""
+        path = Path(self.source) if Path(self.source).exists() else None
+        images = self.data if self.target is not None else at_judge_size(path, self.data, self.settings, self.callbacks)
+        if images is self.data:
+            return None
+        codes = np.load(self.run / "split.npy", allow_pickle=False)
+        splits = by_split(images, codes, self.run.read("near_duplicates")["indices"])
+        return proof.Splits(splits["train"], splits["validation"], splits["test"])
 
     @cached_property
     def target(self) -> TargetImages | None:

@@ -222,6 +222,7 @@ def prove(session: Session) -> None:
         extra=extra,
         layers=layers,
         seen=seen,
+        own_size=session.own_size,
         results=cache.results,
         on_result=cache.keep,
         on_note=session.callbacks.note,

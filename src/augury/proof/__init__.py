@@ -2,13 +2,14 @@
 
 from augury.proof.adaptation import ADAPTATIONS, adapted
 from augury.proof.arms import ARMS, LAYERS, OWN, UNLABELLED, USUAL, USUAL_CELLS, USUAL_DOMAINS, Arm
+from augury.proof.auto_classifier import Splits, is_pretrained
 from augury.proof.cells import RARE, Holes
 from augury.proof.checks import check_trial
 from augury.proof.class_mix import class_mix
 from augury.proof.classifiers import fit, fit_many, probabilities
 from augury.proof.colour_matching import joined
 from augury.proof.column_judges import MEMBERS, column_classifiers
-from augury.proof.cost import expected_arms, measure_steps, number_of_trainings
+from augury.proof.cost import expected_arms, feature_images, measure_steps, number_of_trainings
 from augury.proof.crossed import Effects, effects
 from augury.proof.kept_classes import KeptClasses, kept_classes, limit_for
 from augury.proof.leakage import START_UNKNOWN, image_hashes, like_held, record, recorded, refuse_shared_splits, seen_by
@@ -40,6 +41,7 @@ __all__ = [
     "Fold",
     "Holes",
     "KeptClasses",
+    "Splits",
     "TrainConfig",
     "Verdict",
     "adapted",
@@ -49,10 +51,12 @@ __all__ = [
     "column_classifiers",
     "effects",
     "expected_arms",
+    "feature_images",
     "features_of",
     "fit",
     "fit_many",
     "image_hashes",
+    "is_pretrained",
     "joined",
     "kept_classes",
     "like_held",

@@ -12,6 +12,7 @@ from augury.errors import DataError, SettingsError
 from augury.images import LabelledImages, SyntheticImages
 from augury.networks import lite0_installed
 from augury.proof.arms import ARMS, NOISE, OWN, UNLABELLED, USUAL, USUAL_CELLS, USUAL_DOMAINS, Arm
+from augury.proof.auto_classifier import presumed
 from augury.proof.learners import Learner, Network, learner
 from augury.proof.smote import smote_installed
 from augury.proof.train_config import TrainConfig
@@ -59,7 +60,7 @@ def check_trial(
     if unknown:
         raise SettingsError(f"there is no arm '{unknown[0]}'; choose among: all, usual, {', '.join(ARMS)}")
     check_settings(settings.model_copy(update={"arms": tuple(names)}))
-    usual = learner(settings.classifier, shape, device)
+    usual = learner(presumed(settings), shape, device)
     for name in set(settings.arms) & set(ARMS):
         refuse_arm(name, obstacle(ARMS[name], sources, without_layers, usual, without_holes, target))
 

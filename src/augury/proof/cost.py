@@ -13,11 +13,13 @@ from augury.augment import policy
 from augury.images import LabelledImages
 from augury.proof.adaptation import steps_of
 from augury.proof.arms import ARMS, usual_arms
+from augury.proof.auto_classifier import candidates, is_pretrained, presumed
 from augury.proof.checks import obstacle
-from augury.proof.learners import Network, learner
+from augury.proof.learners import Network, learner, lite0_side
 from augury.proof.sequential import looks
 from augury.proof.train_config import TrainConfig
-from augury.settings import ProveSettings
+from augury.proof.views import VIEWS
+from augury.settings import AUTO, ProveSettings
 
 CHOICE_SEEDS = 3
 """Number of seeds for choosing the ratio on validation. They come from a stream of their own."""
@@ -59,7 +61,7 @@ def expected_arms(
 ) -> tuple[str, ...]:
     """The arms that a trial will train, as far as this is known before a generator exists. Parameters as of `check_trial`."""
     default = usual_arms(holes=not without_holes, target=target)
-    model = learner(settings.classifier, shape, device)
+    model = learner(presumed(settings), shape, device)
     names: list[str] = []
     for name in settings.arms:
         meant = {"all": tuple(ARMS), "usual": default}.get(name)
@@ -70,6 +72,52 @@ def expected_arms(
         ]
         names += [name] if meant is None else possible
     return tuple(dict.fromkeys(names))
+
+
+def feature_images(
+    settings: ProveSettings,
+    arms: Sequence[str],
+    shape: tuple[int, int, int],
+    device: torch.device,
+    *,
+    train: int,
+    held_out: int,
+    new: int,
+    target: bool,
+) -> tuple[int, int]:
+    """Estimate how many images a trial extracts the features of, and the longer side in px at which the network sees them.
+
+    With classifier "auto" this is the most: if the features are chosen.
+
+    Parameters
+    ----------
+    settings, arms
+        Settings of the trial, and the names of its arms.
+    shape
+        Shape (C, H, W) of the images that its classifiers see.
+    device
+        Where classifiers are trained.
+    train, held_out, new
+        Number of train images, of validation and test images, and of generated images.
+    target
+        Whether there are images of another domain.
+
+    Returns
+    -------
+    (images, side). No images for a classifier on images.
+    """
+    if settings.classifier == AUTO:
+        on_features = len(candidates(settings, shape, device, target=target)) > 1
+    else:
+        on_features = is_pretrained(settings.classifier)
+    if not on_features:
+        return 0, 0
+    views = {ARMS[name].augment: False for name in arms} | {
+        ARMS[name].augment: True for name in arms if ARMS[name].shows
+    }
+    images = train + held_out + new
+    images += sum(VIEWS * (train + new * shows) for augment, shows in views.items() if augment != "none")
+    return images, lite0_side(shape)
 
 
 def measure_steps(
@@ -106,7 +154,7 @@ def measure_steps(
     -------
     Seconds by arm.
     """
-    model = learner(settings.classifier, data.shape, device, settings.precision)
+    model = learner(presumed(settings), data.shape, device, settings.precision)
     networks = [name for name in arms if not (ARMS[name].network or ARMS[name].pretrained)]
     if not isinstance(model, Network) or not networks:
         return dict.fromkeys(arms, 0.0)

@@ -16,6 +16,7 @@ from augury.errors import SettingsError
 from augury.images import Codes, Images, LabelledImages, SyntheticImages
 from augury.proof import composition
 from augury.proof.arms import ARMS, NOISE, OWN, Arm, usual_arms
+from augury.proof.auto_classifier import presumed
 from augury.proof.cells import Holes
 from augury.proof.checks import obstacle, refuse_arm
 from augury.proof.colour_matching import joined
@@ -92,7 +93,7 @@ class Trainings:
     @cached_property
     def learner(self) -> Learner:
         """What arms train by default. Raises SettingsError for an unknown classifier."""
-        chosen = self.settings.classifier if self.classifier is None else self.classifier
+        chosen = presumed(self.settings) if self.classifier is None else self.classifier
         return learner(chosen, self.train.shape, self.device, self.settings.precision)
 
     @cached_property
@@ -130,7 +131,7 @@ class Trainings:
     def _obstacle(self, name: str) -> str:
         """Why an arm cannot be trained here, and how to fix it; "" if it can."""
         arm, layers = self.arms[name], self.layers
-        if arm.network and not isinstance(layers, str) and layers.shape != self.train.shape:
+        if arm.network and not isinstance(layers, str) and not layers.fits(self.train.shape):
             mine, theirs = list(self.train.shape), list(layers.shape)
             return f"its layers were trained on images [C, H, W] {theirs}, and these images are {mine}; give layers of a run with such images"
         why = self.holes if isinstance(self.holes, str) else ""

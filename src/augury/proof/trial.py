@@ -19,12 +19,14 @@ from augury.errors import DataError, SettingsError
 from augury.images import UNNEEDED, AnyImages, LabelledImages, SyntheticImages, as_images
 from augury.proof import leakage
 from augury.proof.arms import ARMS, OWN
+from augury.proof.auto_classifier import Splits, at_size, choose_classifier
 from augury.proof.cells import Holes, check_sources
 from augury.proof.checks import check_sets, check_settings
 from augury.proof.choice import choose
 from augury.proof.cost import CHOICE_SEEDS, number_of_trainings
 from augury.proof.judgement import few, judge
 from augury.proof.judging_cells import absent, judged_images
+from augury.proof.learners import Learner
 from augury.proof.sequential import looks
 from augury.proof.statistics import least_seeds
 from augury.proof.trainings import NO_HOLES, Trainings
@@ -60,6 +62,7 @@ def prove(
     condition: tuple[str, ...] = (),
     rare: int = 1,
     target: AnyImages | None = None,
+    own_size: Splits | None = None,
     results: MutableMapping[str, Any] | None = None,
     on_result: Callable[[int, int, str], None] = lambda done, total, name: None,
     on_note: Callable[[str], None] = lambda text: None,
@@ -114,6 +117,9 @@ def prove(
     target
         Unlabelled images of another domain, TargetImages or uint8 [M, C, H, W]. `test` must be of it. The trial adds arms for
         domain adaptation. It adds all synthetic images to the real ones, so no ratio is chosen.
+    own_size
+        The images of the three splits in another size, in the same order. Classifiers that are pretrained on larger images
+        see them, and all classifiers if the settings have a `judge_size`. Synthetic images are resized for them.
     results
         Cache: name of a training -> its metrics. The trial skips trainings that it contains and adds new ones. An
         interrupted trial can thus resume.
@@ -171,20 +177,42 @@ def prove(
         settings = settings.model_copy(update={"arms": (*arms, "randaugment", OWN)})
     if isinstance(holes, str) and synthetic.sources is not None and target is None:
         on_note(f"the translations are judged over all cells: {holes}")
+    results, device = {} if results is None else results, torch.device(device)
+    choice = choose_classifier(
+        settings,
+        Splits(train, validation, test),
+        own_size,
+        partial(
+            _contest,
+            settings=settings,
+            flips=flips,
+            device=device,
+            results=results,
+            on_result=on_result,
+            trial_seed=seed,
+        ),
+        classifier=classifier,
+        device=device,
+        target=target is not None,
+        seed=seed,
+    )
+    train, validation, test = choice.splits.train, choice.splits.validation, choice.splits.test
+    kept_images = at_size(kept_images, choice.splits.size)
+    others = {name: at_size(images, choice.splits.size) for name, images in others.items()}
     trainings = Trainings(
         train,
         (kept_images.images, kept_images.labels) if len(kept_images) else None,
         settings,
         flips,
-        torch.device(device),
-        {} if results is None else results,
+        device,
+        results,
         lambda done, name: on_result(done, total, name),
         validation=validation,
         targets={
             name: images.targets for name, images in {OWN: kept_images, **others}.items() if images.targets is not None
         },
         extra={name: (images.images, images.labels) for name, images in others.items()},
-        classifier=classifier,
+        classifier=choice.classifier,
         layers=layers,
         holes=holes,
         images_by_source={OWN: kept_images, **others},
@@ -205,7 +233,7 @@ def prove(
     total = number_of_trainings(settings, settings.arms, ratios)
     ratio, curve = _chosen(trainings, ratios, validation)
     verdict = _grown(trainings, plan, ratio, curve, sources, test, offset)
-    verdict = replace(verdict, synthetic=count_images(synthetic, left_out))
+    verdict = replace(verdict, synthetic=count_images(synthetic, left_out), classifier=choice.record)
     return verdict.checked(
         {
             "test_not_seen_by": sorted(seen_hashes),
@@ -213,6 +241,36 @@ def prove(
             "looked_for": settings.near_duplicates != "allow",
         }
     )
+
+
+def _contest(
+    name: str,
+    model: Learner,
+    splits: Splits,
+    arm: str,
+    seeds: Sequence[int],
+    *,
+    settings: ProveSettings,
+    flips: bool,
+    device: torch.device,
+    results: MutableMapping[str, Any],
+    on_result: Callable[[int, int, str], None],
+    trial_seed: int,
+) -> list[dict[str, Any]]:
+    """Metrics on validation of a classifier that is trained on the real images alone, one for each seed."""
+    trainings = Trainings(
+        splits.train,
+        None,
+        settings,
+        flips,
+        device,
+        results,
+        lambda done, result: on_result(done, len(seeds), result),
+        validation=splits.validation,
+        classifier=model,
+        seed=trial_seed,
+    )
+    return trainings.measured(f"classifier/{name}", arm, 0.0, seeds, splits.validation)
 
 
 def count_images(synthetic: SyntheticImages, left_out: int) -> dict[str, Any]:

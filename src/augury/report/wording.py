@@ -18,6 +18,7 @@ from augury.sentences import (
     LAYERS,
     advise_testing,
     capitalised,
+    classifier,
     confidence,
     cost,
     get_worse,
@@ -374,9 +375,10 @@ def _caution(verdict: Verdict) -> list[str]:
     alone = [row["class"] for row in verdict.per_class if row["test"] >= FEW > (row.get("groups") or FEW)]
     groups = of_groups(verdict.test_n, verdict.test_groups)
     said = [
+        *([sentence] if (sentence := classifier(verdict)) else []),
         "This holds for this data, this classifier and this one training of the generator. The interval covers other test images of the "
         f"same kind as these {verdict.test_n:,}{groups}. It does not cover retraining the generator, which may shift the result by about "
-        "a point."
+        "a point.",
     ]
     for names, unit in ((few, "test images"), (alone, "groups (people, patients) to test")):
         if names:

@@ -65,6 +65,10 @@ def discriminator(
     return judge, ""
 
 
+ASPECT = 0.02
+"""Largest relative difference of aspect between the images trained on and those that the layers classify."""
+
+
 @dataclass(frozen=True)
 class PretrainedBackbone:
     """Builds classifiers from a discriminator's layers.
@@ -85,6 +89,12 @@ class PretrainedBackbone:
     draws = False
     """Whether the networks draw from PyTorch's global generator during training, so that they cannot train in parallel."""
 
+    def fits(self, shape: tuple[int, int, int]) -> bool:
+        """Whether the layers can process images of `shape` [C, H, W]: of the size trained on, or larger with the same aspect."""
+        channels, height, width = self.shape
+        alike = abs(shape[1] * width - shape[2] * height) < max(shape[1] * width, shape[2] * height) * ASPECT
+        return shape == self.shape or (shape[0] == channels and shape[1] >= height and shape[2] >= width and alike)
+
     @property
     def fingerprint(self) -> str:
         """Digest of the weights."""
@@ -101,7 +111,7 @@ class PretrainedBackbone:
             )
         discriminator = build(self.network, self.settings, self.shape, (1,))[1]
         assert isinstance(discriminator, Discriminator), "layers() was not asked"
-        network = OnDiscriminator(discriminator, classes)
+        network = OnDiscriminator(discriminator, classes, self.shape[1:])
         if not self.random_init:
             network.body.load_state_dict(self.state)
         return network
