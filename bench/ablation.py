@@ -179,7 +179,7 @@ def trial(case: str, name: str, places: Places, folder: Path, seeds: int) -> dic
     if change.start:
         place = place.with_name(place.name + f"-{change.start}")
     ARMS["changed"] = replace(ARMS["gan"], **change.arm)
-    told = ProveSettings(arms=(*PLAIN, "changed"), seeds=seeds, ratios=(0.5,))
+    told = ProveSettings(arms=(*PLAIN, "changed"), seeds=seeds, ratios=(0.5,), classifier="cnn")
     shares = []
 
     def tried(session: Session) -> Fold:

@@ -166,7 +166,7 @@ def settings_of(case: Case, target: Path, number: int, steps: int | None) -> Run
             "seed": number,
             "data": {"near_duplicates": "drop", "target": str(target)},
             "train": {"steps": steps},
-            "prove": {"flips": case.flips},
+            "prove": {"flips": case.flips, "classifier": "cnn"},
         },
     )
 

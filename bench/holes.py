@@ -152,7 +152,7 @@ def settings_of(case: Hole, number: int, steps: int | None) -> RunSettings:
             "seed": number,
             "data": {"near_duplicates": "drop"},
             "train": {"recipe": "translator", "condition": (case.attribute,), "steps": steps},
-            "prove": {"arms": (*RIVALS, *OURS)},
+            "prove": {"arms": (*RIVALS, *OURS), "classifier": "cnn"},
         },
     )
 

@@ -6,12 +6,16 @@ same steps and paired seeds. A row compares the best arm of synthetic images, as
 without, both on the test part; `word`, interval and p are in the result file beside it. In the cases of a hole there is
 nothing on validation to choose the ratio by, so it is set to one half. The data lie where BENCH_DATA says; the result file
 keeps the cases that it had.
+
+Each case has two trials with the same generator: of the small network from random weights, and of a linear layer on features of
+EfficientNet-Lite0 (--classifier names one of them).
 """
 
 from __future__ import annotations
 
 import argparse
 import time
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -36,12 +40,21 @@ ROOMS: dict[str, dict[str, Any]] = {
 """What all cases share; a case's own settings come over it."""
 
 
-def proved(name: str, places: Places, folder: Path, quick: bool) -> Verdict:
+NETWORK, FEATURES = "cnn", "linear_probe:lite0"
+NETWORKS_ALONE = ("cutmix", "gan_pretrain", "discriminator", "pretrained")
+"""Beginnings of the names of arms that a trial on features leaves out: it refuses some, and the others train something else."""
+
+
+def proved(name: str, places: Places, folder: Path, classifier: str, quick: bool) -> Verdict:
     """The verdict of one case, from its run folder where that is finished."""
     case = CASES[name]
     sections = {room: {**ROOMS.get(room, {}), **case.settings.get(room, {})} for room in {*ROOMS, *case.settings}}
+    sections["prove"]["classifier"] = classifier
+    if classifier == FEATURES and not isinstance(arms := sections["prove"]["arms"], str):
+        sections["prove"]["arms"] = tuple(arm for arm in arms if not arm.startswith(NETWORKS_ALONE))
     if quick:
-        sections["train"]["steps"], sections["prove"] = 40, {"arms": ("balanced", "gan"), "seeds": 2, "steps": 20}
+        sections["train"]["steps"] = 40
+        sections["prove"] = {"arms": ("balanced", "gan"), "seeds": 2, "steps": 20, "classifier": classifier}
     return case.verdict(places, folder / name, validated(RunSettings, sections), reported)
 
 
@@ -90,6 +103,13 @@ def kept(name: str, verdict: Verdict) -> dict[str, Any]:
     return {"date": time.strftime("%Y-%m-%d"), "row": line(name, verdict), "shown": shown(name, verdict), "arms": arms}
 
 
+def table_row(case: dict[str, Any]) -> dict[str, Any]:
+    """The row of a case on the page: the trial of the small network, and what that of pretrained features says."""
+    facts = case.get("features", {}).get("shown")
+    names = ("with Augury", "best without", "difference", "outcome")
+    return case["shown"] | {f"pretrained: {name}": facts[name] if facts else "–" for name in names}
+
+
 def main() -> None:
     """Every case that can be made from the data at hand."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -97,18 +117,28 @@ def main() -> None:
     parser.add_argument("--fashion", type=Path, default=Path("/usr/share/datasets/fashion-mnist"))
     parser.add_argument("--cases", default=",".join(CASES))
     parser.add_argument("--folder", type=Path, default=Path("runs/proof"))
+    parser.add_argument("--classifier", default=f"{NETWORK},{FEATURES}", help="the classifiers of the trials")
     parser.add_argument("--quick", action="store_true", help="a few steps of each, to see that it works; no result")
     options = parser.parse_args()
     places, names = Places(options.data, options.fashion), options.cases.split(",")
     folder = options.folder / "quick" if options.quick else options.folder
-    for name in names:
-        verdict = proved(name, places, folder, options.quick)
-        print(f"{name}: {verdict.outcome.upper()}. {verdict.sentence}", flush=True)
-        if not options.quick:
-            cases = stored("proof").get("cases", {}) | {name: kept(name, verdict)}
-            cases = {each: cases[each] for each in CASES if each in cases}
-            table = [case["shown"] for case in cases.values()]
-            write("proof", [case["row"] for case in cases.values()], table=table, cases=cases)
+    for name, classifier in product(names, options.classifier.split(",")):
+        verdict = proved(name, places, folder, classifier, options.quick)
+        print(f"{name}, {classifier}: {verdict.outcome.upper()}. {verdict.sentence}", flush=True)
+        if options.quick:
+            continue
+        cases = stored("proof").get("cases", {})
+        before = cases.get(name, {})
+        result = kept(name, verdict)
+        cases[name] = before | ({"features": result} if classifier == FEATURES else result)
+        cases = {each: cases[each] for each in CASES if "row" in cases.get(each, {})}
+        rows = [case["row"] for case in cases.values()]
+        rows += [
+            case["features"]["row"] | {"case": f"{case['features']['row']['case']}, pretrained features"}
+            for case in cases.values()
+            if "features" in case
+        ]
+        write("proof", rows, table=[table_row(case) for case in cases.values()], cases=cases)
 
 
 if __name__ == "__main__":

@@ -81,7 +81,7 @@ def main() -> None:
                 trainings = Trainings(
                     train,
                     (kept.images, kept.labels),
-                    ProveSettings(steps=steps),
+                    ProveSettings(steps=steps, classifier="cnn"),
                     flips,
                     torch.device("cpu"),
                     results,
