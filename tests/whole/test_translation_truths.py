@@ -105,7 +105,7 @@ def test_shuffled_attributes_teach_no_change_and_do_not_help(train, translator, 
         train.images, train.labels, train.classes, {"scanner": Attribute(codes, ("first", "second"))}, fingerprint="s"
     )
     control = trained(shuffled)
-    filters = generation.filters_for_translations(GenerateSettings().filters)
+    filters = generation.filters_for_translations(GenerateSettings().filters, groups=False)
     seen, right = (
         generation.translate(each, train, planned(train), filters=filters, context=context)
         for each in (control, translator)

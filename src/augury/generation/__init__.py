@@ -6,6 +6,7 @@ from augury.generation.examples import Example, examples, tallied
 from augury.generation.filter_context import Candidates, FilterContext
 from augury.generation.filters import FILTERS, TRANSLATIONS_ONLY, Filter, asked, filters_for_translations, rules
 from augury.generation.folder import census, load, save
+from augury.generation.identity import FOLDS, Identity, Recognition, group_folds, why_no_identity
 from augury.generation.labels import pseudo_labels, soft_labels
 from augury.generation.latent import invert
 from augury.generation.plan import requested_counts, table
@@ -14,6 +15,7 @@ from augury.generation.translation import TranslationPlan, plan_into, plan_trans
 
 __all__ = [
     "FILTERS",
+    "FOLDS",
     "SAMPLING",
     "TRANSLATIONS_ONLY",
     "Amounts",
@@ -21,7 +23,9 @@ __all__ = [
     "Example",
     "Filter",
     "FilterContext",
+    "Identity",
     "Recognised",
+    "Recognition",
     "TranslationPlan",
     "amounts",
     "asked",
@@ -31,6 +35,7 @@ __all__ = [
     "draw",
     "examples",
     "filters_for_translations",
+    "group_folds",
     "invert",
     "load",
     "plan_into",
@@ -43,4 +48,5 @@ __all__ = [
     "table",
     "tallied",
     "translate",
+    "why_no_identity",
 ]

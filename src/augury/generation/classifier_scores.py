@@ -1,4 +1,4 @@
-"""Scores by networks that were trained on real images: the classifier, the gradients of its last layer, the discriminator."""
+"""Scores by networks trained on real images: classifier, gradients of its last layer, discriminator, identity networks."""
 
 from __future__ import annotations
 
@@ -64,6 +64,24 @@ def discriminator(candidates: Candidates, context: FilterContext) -> Floats:
     real = np.sort(context.discriminator(held.images, held.conditions(context.condition)))
     scores = context.discriminator(candidates.images, candidates.conditions)
     return np.searchsorted(real, scores, side="right") / len(real)
+
+
+def identity(candidates: Candidates, context: FilterContext) -> Floats:
+    """The share of real images, of one group and with another attribute value, that are recognised as their group no better
+    than the translation, in (0, 1] (see `Identity.scores`). It is 1 for changes that cannot be judged; `identity_note` of the
+    context says which. Raises SettingsError for images that are not translations.
+    """
+    if candidates.sources is None:
+        raise SettingsError(
+            "the filter 'identity' compares a translation with the group of its source, but these images have none; leave it "
+            "out"
+        )
+    if context.identity is None:
+        raise SettingsError(
+            "the filter 'identity' needs networks that tell groups apart, but none were given; leave it out of "
+            "generate.filters"
+        )
+    return context.identity(candidates.images, candidates.conditions, candidates.sources)
 
 
 def influence(candidates: Candidates, context: FilterContext) -> Floats:

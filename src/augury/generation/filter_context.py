@@ -95,6 +95,11 @@ class FilterContext:
         The reason where `discriminator` is None.
     attribute_probabilities
         For each attribute of `condition`, uint8 [N, C, H, W] -> [N, V], by a classifier of real train images.
+    identity
+        (translations uint8 [N, C, H, W], conditions int64 [N, K], sources int64 [N]) -> scores [N] in (0, 1], as
+        `Identity.scores`.
+    identity_note
+        Which changes the filter "identity" judges, and why not the others.
     """
 
     train: LabelledImages
@@ -108,6 +113,8 @@ class FilterContext:
     condition: tuple[str, ...] = ()
     why_no_discriminator: str = "none was given"
     attribute_probabilities: tuple[Callable[[Images], Floats], ...] = ()
+    identity: Callable[[Images, Codes, Codes], Floats] | None = None
+    identity_note: str = ""
 
     def embedded(self, images: Images) -> Features:
         """Features [N, D] of images; SettingsError without an extractor."""

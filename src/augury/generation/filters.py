@@ -16,6 +16,7 @@ from augury.errors import SettingsError
 from augury.generation import classifier_scores, diversity
 from augury.generation import distances as far
 from augury.generation.filter_context import Candidates, FilterContext, Floats, Keep
+from augury.generation.identity import FALSE_REJECTIONS
 from augury.settings import GenerateSettings
 
 
@@ -35,6 +36,8 @@ class Filter:
         The score of an image also depends on the other candidates.
     selects
         Of the images of a cell that have passed, the requested number with the highest scores is kept.
+    note
+        States in words to which images the filter applies; "" for all.
     """
 
     score: Callable[[Candidates, FilterContext], Floats]
@@ -43,6 +46,7 @@ class Filter:
     below: float | None = None
     among: bool = False
     selects: bool = False
+    note: Callable[[FilterContext], str] | None = None
 
 
 CHANGED = 1.0
@@ -73,6 +77,12 @@ FILTERS = {
         above=lambda context: context.copy_limit,
     ),
     "changed": Filter(far.changed, "pixel distance of a translation to its source", above=CHANGED),
+    "identity": Filter(
+        classifier_scores.identity,
+        "the share of real images of a group that are recognised as the group no better than the translation",
+        above=FALSE_REJECTIONS,
+        note=lambda context: context.identity_note,
+    ),
     "near_duplicate": Filter(
         far.near_duplicate,
         "distance to synthetic images drawn before that the filters named before let pass, 1 being usual for real ones",
@@ -135,25 +145,29 @@ def rules(names: Sequence[str]) -> tuple[Rule, ...]:
     return chosen
 
 
-TRANSLATIONS_ONLY = ("attribute_agreement", "changed")
+TRANSLATIONS_ONLY = ("attribute_agreement", "changed", "identity")
 """Filters that cannot be applied to images drawn from noise."""
 FOR_TRANSLATIONS = ("agreement>0.5", "attribute_agreement>0.5", "changed", "near_copy")
-"""Default filters of translations."""
+"""Default filters of translations; "identity" follows where the images have groups."""
 
 
-def filters_for_translations(names: tuple[str, ...]) -> tuple[str, ...]:
+def filters_for_translations(names: tuple[str, ...], *, groups: bool) -> tuple[str, ...]:
     """Replace the default filters of images drawn from noise by those of translations.
 
     Parameters
     ----------
     names
         Filters as set by the user.
+    groups
+        Whether the images have groups (persons, patients), which a translation has to keep.
 
     Returns
     -------
     `names`, unless they are the default of images drawn from noise.
     """
-    return FOR_TRANSLATIONS if names == GenerateSettings().filters else names
+    if names != GenerateSettings().filters:
+        return names
+    return (*FOR_TRANSLATIONS, "identity") if groups else FOR_TRANSLATIONS
 
 
 def _rule(text: str) -> Rule:
@@ -187,7 +201,7 @@ def asked(names: Sequence[str], context: FilterContext | None) -> dict[str, str]
 
     Returns
     -------
-    Name -> what the filter keeps, in words with its limits.
+    Name -> what the filter keeps, in words with its limits, and to which images it applies.
     """
     sentences: dict[str, str] = {}
     for rule in rules(names):
@@ -196,6 +210,10 @@ def asked(names: Sequence[str], context: FilterContext | None) -> dict[str, str]
         sentences[rule.name] = "; ".join(
             [*([sentences[rule.name]] if rule.name in sentences else [rule.filter.asks]), *words]
         )
+    for name in sentences:
+        note = FILTERS[name].note
+        if note is not None and context is not None and note(context):
+            sentences[name] += f"; {note(context)}"
     return sentences
 
 

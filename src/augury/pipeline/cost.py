@@ -141,6 +141,11 @@ class CostModel:
         settings, speed, data = self.settings, self.speed, self.session.data
         values, step = int(np.prod(data.shape)), speed.classifier_step
         judges = proof.MEMBERS * (1 + len(settings.train.condition)) if training.translates(speed.plan.rule) else 0
+        filters = generation.filters_for_translations(
+            settings.generate.filters, groups=self.session.data.groups is not None
+        )
+        names = {rule.name for rule in generation.rules(filters)} if judges else set()
+        identity = generation.FOLDS if "identity" in names else 0
         trainings, trial_step = self.trial()
         on_features = self.features_of_trial() if trainings else 0.0
         exported = self.train_images + self.new_images
@@ -154,7 +159,10 @@ class CostModel:
             "train": StageCost(
                 f"1 training of {train_steps:,} steps ({speed.plan.recipe})", MONITOR * train_steps * speed.train_step
             ),
-            "generate": StageCost(f"about {self.new_images:,} images", draws + judges * CLASSIFIER_STEPS * step),
+            "generate": StageCost(
+                f"about {self.new_images:,} images",
+                draws + (judges * CLASSIFIER_STEPS + identity * proof.IDENTITY_STEPS) * step,
+            ),
             "score": StageCost(f"{limit:,} images of each set", 4 * limit * per_feature + 2 * prove_steps * step),
             "prove": StageCost(
                 f"{trainings:,} trainings of {prove_steps:,} steps", max(prove_steps * trial_step, on_features)
@@ -163,7 +171,7 @@ class CostModel:
             "report": StageCost("one page", 1.0),
         }
         stages = {name: cost for name, cost in costs.items() if name in self.pending}
-        number = trainings + ("classify" in stages) + ("train" in stages) + judges * ("generate" in stages)
+        number = trainings + ("classify" in stages) + ("train" in stages) + (judges + identity) * ("generate" in stages)
         disk = CHECKPOINTS * speed.checkpoint * ("train" in stages)
         disk += exported * max(values, 4096) * ("export" in stages) + 2 * self.new_images * values * (
             "generate" in stages

@@ -22,7 +22,7 @@ from augury.files import digest, read_json, write_json
 from augury.images import Images, LabelledImages, SyntheticImages
 from augury.metrics import Extractor
 from augury.networks import Classifier
-from augury.pipeline import domains
+from augury.pipeline import domains, stored_identity
 from augury.pipeline.environment import machine, versions
 from augury.pipeline.inputs import SAMPLE, Callbacks, by_split, changes, describe_data, image_files
 from augury.pipeline.judge_images import at_judge_size
@@ -296,6 +296,28 @@ class Session:
                 loaded[-1].append(training.placed(model, self.device).eval().requires_grad_(False))
         return loaded
 
+    @cached_property
+    def identity(self) -> generation.Identity | str:
+        """The score that says whether a translation is still recognised as its source's group, or why there is none.
+
+        Its networks are trained once and then stored in the folder `identity`.
+        """
+        train, condition, files = self.splits["train"], self.settings.train.condition, self.run / "identity"
+        reason = generation.why_no_identity(train, condition, self.changed_columns, self.settings.seed)
+        if reason:
+            return reason
+        key = digest([self.run.key("split"), list(condition), self.settings.seed, self.device.type, self.flips])
+        if not stored_identity.current(files, key):
+            self.saw("identity", train)
+        return stored_identity.identity(
+            files, key, train, condition, seed=self.settings.seed, device=self.device, flips=self.flips
+        )
+
+    @property
+    def changed_columns(self) -> range:
+        """The columns that translations change: the class (0) where the recipe changes it, and the attributes."""
+        return range(0 if self.planned().rule.class_moves else 1, 1 + len(self.settings.train.condition))
+
     def exported(self) -> SyntheticImages:
         """All generated images. Accepted near-duplicates of a test image become rejected, as in the trial."""
         images = self.synthetic
@@ -426,8 +448,10 @@ class Session:
             "classifier's last layer", model, "", self.device, model.last_inputs, dimension=model.last.in_features
         )
         judges = self.column_classifiers if self.translates else []
+        names = {rule.name for rule in generation.rules(self.filters)}
+        identity = self.identity if "identity" in names else "no filter asked for it"
         discriminator, reason = None, "no filter asked for it"
-        if any(rule.name == "discriminator" for rule in generation.rules(self.settings.generate.filters)):
+        if "discriminator" in names:
             discriminator, reason = training.discriminator(
                 self.run / "train", self.planned(), self.generator_images, self.device
             )
@@ -443,7 +467,15 @@ class Session:
             condition=self.settings.train.condition,
             why_no_discriminator=reason,
             attribute_probabilities=tuple(map(_mean_probabilities, judges[1:])),
+            identity=(lambda images, *_: np.ones(len(images))) if isinstance(identity, str) else identity.scores,
+            identity_note=identity if isinstance(identity, str) else identity.note(self.changed_columns),
         )
+
+    @property
+    def filters(self) -> tuple[str, ...]:
+        """The filters of the run: those set, or the default ones of translations."""
+        names, groups = self.settings.generate.filters, self.splits["train"].groups is not None
+        return generation.filters_for_translations(names, groups=groups) if self.translates else names
 
     def own_features(self) -> Extractor:
         """The run's classifier as a feature extractor."""

@@ -19,7 +19,10 @@ def fill(session: Session, context: generation.FilterContext) -> None:
     plan = planned(session, train)
     for line in plan.lines():
         session.callbacks.note(line)
-    filters = generation.filters_for_translations(g.filters)
+    filters = session.filters
+    judges_identity = any(rule.name == "identity" for rule in generation.rules(filters))
+    if judges_identity:
+        session.callbacks.note(f"Filter identity: {context.identity_note}")
     synthetic = generation.translate(
         session.synthesizer,
         train,
@@ -44,6 +47,8 @@ def fill(session: Session, context: generation.FilterContext) -> None:
     if (kept_classes := _kept_classes(session, synthetic)) is not None:
         session.callbacks.note(kept_classes.sentence)
         facts["kept_classes"] = kept_classes.as_dict()
+    if judges_identity and not isinstance(session.identity, str):
+        facts["identity"] = [session.identity.recognitions[column].as_dict() for column in session.changed_columns]
     write_json(session.run / "generation.json", facts | {"filters": generation.asked(filters, context)})
     session.forget("synthetic")
 

@@ -11,6 +11,7 @@ from augury.proof.colour_matching import joined
 from augury.proof.column_judges import MEMBERS, column_classifiers
 from augury.proof.cost import expected_arms, feature_images, measure_steps, number_of_trainings
 from augury.proof.crossed import Effects, effects
+from augury.proof.identity_training import DIMENSION, IDENTITY_STEPS, embedded, identity_networks
 from augury.proof.kept_classes import KeptClasses, kept_classes, limit_for
 from augury.proof.leakage import START_UNKNOWN, image_hashes, like_held, record, recorded, refuse_shared_splits, seen_by
 from augury.proof.learners import CLASSIFIERS, features_of
@@ -26,6 +27,8 @@ __all__ = [
     "ADAPTATIONS",
     "ARMS",
     "CLASSIFIERS",
+    "DIMENSION",
+    "IDENTITY_STEPS",
     "LAYERS",
     "MEASURED",
     "MEMBERS",
@@ -50,11 +53,13 @@ __all__ = [
     "class_mix",
     "column_classifiers",
     "effects",
+    "embedded",
     "expected_arms",
     "feature_images",
     "features_of",
     "fit",
     "fit_many",
+    "identity_networks",
     "image_hashes",
     "is_pretrained",
     "joined",
