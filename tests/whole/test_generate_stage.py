@@ -11,7 +11,7 @@ from PIL import Image
 
 import augury
 from augury.errors import AuguryError, DataError, SettingsError
-from augury.generation import FILTERS, load
+from augury.generation import FILTERS, TRANSLATIONS_ONLY, load
 from augury.images import Attribute, LabelledImages
 from augury.pipeline import session
 from augury.pipeline.inputs import Callbacks
@@ -53,7 +53,7 @@ def made(tmp_path_factory):
     (folder / "loose").mkdir()
     for i, image in enumerate(loose):
         Image.fromarray(image[0]).save(folder / "loose" / f"{i}.png")
-    names = [name for name in FILTERS if name not in ("near_copy", "k_center", "changed", "attribute_agreement")]
+    names = [name for name in FILTERS if name not in ("near_copy", "k_center", *TRANSLATIONS_ONLY)]
     generate = {
         "filters": [f"{name}>-1" for name in names[:-1]] + ["determinantal"],
         "sampling_strategy": "auto",

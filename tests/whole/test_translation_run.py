@@ -10,6 +10,7 @@ import pytest
 import augury
 from augury.errors import DataError, SettingsError
 from augury.files import read_json, read_lines
+from augury.images import UNNEEDED
 from augury.pipeline import session
 from augury.pipeline.inputs import Callbacks
 from augury.pipeline.stages import run
@@ -120,3 +121,54 @@ def test_without_attributes_a_rare_class_is_translated_from_a_common_one(tmp_pat
     plan = read_json(tmp_path / "run" / "generation.json")["plan"]
     assert [(row["source"], row["target"], row["changes"]) for row in plan] == [("common", "rare", "label")]
     assert made.verdict.metric == "balanced accuracy" and not made.verdict.cells
+
+
+def test_translations_of_people_keep_their_identity(tmp_path: Path, monkeypatch) -> None:
+    """Each person was scanned by both scanners. The networks that judge it are trained once."""
+    monkeypatch.setattr("augury.proof.identity_training.IDENTITY_STEPS", 3)
+    random, rows = np.random.default_rng(0), []
+    for person in range(30):
+        part = ("train", "train", "train", "validation", "test")[person % 5]
+        rows += [(person % 2, scanner, person, part) for scanner in (0, 1) for _ in range(6)]
+    rows = [row for row in rows if row[3] == "test" or not (row[0] and row[1])]
+    labels, scanners, people, parts = (np.array(column) for column in zip(*rows, strict=True))
+    faces = random.normal(0, 60, (30, 16, 16))[people]
+    images = 110 + 20 * labels[:, None, None] + 30 * scanners[:, None, None] + faces + random.normal(0, 5, faces.shape)
+    np.savez(
+        tmp_path / "people.npz", images=images.clip(0, 255).astype(np.uint8), label=np.array(["a", "b"])[labels],
+        scanner=np.array(["first", "second"])[scanners], split=parts, person=people.astype(str),
+    )  # fmt: skip
+    sections = {name: values for name, values in ROOMS.items() if name != "generate"}  # the default filters
+    notes: list[str] = []
+    callbacks = Callbacks(note=notes.append)
+    run(
+        tmp_path / "people.npz",
+        tmp_path / "run",
+        settings=validated(RunSettings, sections),
+        until="generate",
+        callbacks=callbacks,
+    )
+    facts = read_json(tmp_path / "run" / "generation.json")
+    label, scanner = facts["identity"]
+    assert scanner["column"] == "scanner" and scanner["probes"] == 108 and scanner["groups"] == 9
+    assert label["auc"] is None and not label["judges"]
+    assert any(
+        "Filter identity: " in note and label["sentence"] in note and scanner["sentence"] in note for note in notes
+    )
+    assert list(facts["filters"]) == ["agreement", "attribute_agreement", "changed", "near_copy", "identity"]
+    assert scanner["sentence"] in facts["filters"]["identity"]
+    manifest = read_lines(tmp_path / "run" / "synthetic" / "manifest.jsonl")
+    assert all(0 < row["scores"]["identity"] <= 1 for row in manifest)
+    stored = {file.name: file.read_bytes() for file in (tmp_path / "run" / "identity").iterdir()}
+    assert set(stored) == {"fold-0.safetensors", "fold-1.safetensors", "done"}
+
+    def train_again(*_: object, **__: object) -> None:
+        raise AssertionError("the stored networks were not used")
+
+    monkeypatch.setattr("augury.proof.identity_networks", train_again)
+    stricter = {**sections, "generate": {"filters": ("identity>0.5",)}}
+    run(None, tmp_path / "run", settings=validated(RunSettings, stricter), until="generate")
+    rows = read_lines(tmp_path / "run" / "synthetic" / "manifest.jsonl")
+    assert [row["scores"]["identity"] for row in rows] == [row["scores"]["identity"] for row in manifest]
+    assert {row["reason"] for row in rows} <= {"", "identity", UNNEEDED}
+    assert [row["reason"] == "identity" for row in rows] == [row["scores"]["identity"] < 0.5 for row in rows]

@@ -137,7 +137,7 @@ class Identity:
 
         The score is the share of these real images that are recognised no better than the translation, counting the
         translation itself (the p-value of conformal prediction; Vovk et al. 2005, section 2.2). A translation that keeps the
-        identity as well as real images do scores below p with probability p.
+        identity as well as real images do scores below p with a probability of about p.
 
         Parameters
         ----------

@@ -25,7 +25,7 @@ PAIRS = 64
 """Pairs of images of one group in a batch."""
 DIMENSION = 64
 TEMPERATURE = 0.1
-"""Of the loss (Khosla et al. 2020, section 4.3)."""
+"""Of the loss; the value of Khosla et al. 2020."""
 RATE, DECAY = 3e-3, 1e-2
 """Learning rate and weight decay, those of the trial's classifiers."""
 
