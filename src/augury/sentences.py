@@ -29,7 +29,7 @@ REMEDIES = {
     "agreement": "the classifier of real images does not recognise them, so train longer (--steps) or try another --recipe",
     "near_copy": "they are copies of training images, so train for fewer steps or with --set train.augment=diffaugment",
     "near_duplicate": "they are copies of each other (mode collapse), so train longer (--steps) or with --recipe rpgan",
-    "identity": "they look like images of other groups, so train longer (--steps) or with a larger weight of the cycle loss (--set train.cycle=…)",
+    "identity": "they look like images of other groups, so raise `cycle` in train.overrides or train longer (--steps)",
     "unchanged": "the translator changes too little, so train longer (--steps)",
 }
 """Filter -> why it rejects images, and what to do. Any other filter has OTHER_REMEDY."""
