@@ -30,7 +30,7 @@ REMEDIES = {
     "near_copy": "they are copies of training images, so train for fewer steps or with --set train.augment=diffaugment",
     "near_duplicate": "they are copies of each other (mode collapse), so train longer (--steps) or with --recipe rpgan",
     "identity": "they look like images of other groups, so raise `cycle` in train.overrides or train longer (--steps)",
-    "unchanged": "the translator changes too little, so train longer (--steps)",
+    "changed": "the translator changes too little, so train longer (--steps)",
 }
 """Filter -> why it rejects images, and what to do. Any other filter has OTHER_REMEDY."""
 OTHER_REMEDY = "train longer (--steps), or relax this filter (--set generate.filters=…)"

@@ -225,9 +225,9 @@ def test_images_from_noise_fill_holes_where_the_attributes_are_named() -> None:
     settings = QUICK.model_copy(update={"seeds": 2, "steps": 1})
     found = prove(TRAIN, held(10, 1), TEST, noise, settings, condition=("ground",))
     assert found.metric == "balanced accuracy within ground=bright" and found.arm == "filled"
-    rejected = replace(MADE, reasons=("unchanged",) * len(MADE))
+    rejected = replace(MADE, reasons=("changed",) * len(MADE))
     untested = prove(TRAIN, held(10, 1), TEST, rejected, settings)
-    assert untested.outcome == "not tested" and untested.synthetic["rejected"] == {"unchanged": len(MADE)}
+    assert untested.outcome == "not tested" and untested.synthetic["rejected"] == {"changed": len(MADE)}
     elsewhere = MADE.take(~HOLES.fills(MADE, TRAIN))
     with pytest.raises(DataError, match=r"was made for an empty cell \('standing, ground=bright'\)"):
         prove(TRAIN, held(10, 1), TEST, elsewhere, settings)
