@@ -13,7 +13,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from augury.errors import RunFolderError
+from augury.errors import RunFolderError, SettingsError
+
+FILE_ENDINGS = frozenset(
+    "npz tar parquet csv tsv json jsonl yaml yml txt xlsx html zip gz tgz bz2 xz zst 7z rar npy h5 hdf5 mat pt pth pkl arrow feather "
+    "safetensors png jpg jpeg webp tif tiff".split()
+)
+"""Endings that a user expects of a file, so that no folder is given such a name."""
 
 
 @contextmanager
@@ -101,6 +107,22 @@ def refuse_within(output: Path, data: Path) -> None:
         )
 
 
+def without_endings(path: Path) -> Path:
+    """The path without the endings of a file: e for e.csv.gz."""
+    while path.suffix.lower().removeprefix(".") in FILE_ENDINGS:
+        path = path.with_suffix("")
+    return path
+
+
+def check_folder_name(path: Path, alternative: str = "") -> None:
+    """Raise SettingsError for the path of a new folder that ends as a file does; `alternative` completes the remedy."""
+    if (folder := without_endings(path)) != path:
+        raise SettingsError(
+            f"{path}: this would be a folder, but its name ends as that of a file; choose a name without ending, as -o "
+            f"{folder}{alternative}"
+        )
+
+
 def sweep(folder: Path) -> None:
     """Remove files that a killed process left half-written in `folder` (call it only while holding the folder's lock)."""
     for leftover in folder.rglob(".*.part"):
@@ -138,14 +160,26 @@ def read_json(path: Path) -> Any:
         ) from error
 
 
-def read_lines(path: Path) -> list[dict[str, Any]]:
-    """Read one JSON object per line; a last line cut off by a kill is skipped."""
+def read_lines(path: Path, remedy: str = "restore the file from a copy, or remove this line") -> list[dict[str, Any]]:
+    """Read one JSON object per line.
+
+    A damaged last line without its line break is skipped, as a killed process leaves it. Any other damaged line raises
+    RunFolderError, which ends in `remedy`, so that no row is lost silently.
+    """
+    *lines, unfinished = path.read_text(encoding="utf-8").split("\n")
     rows = []
-    for line in path.read_text(encoding="utf-8").splitlines():
+    for number, line in enumerate([*lines, *([unfinished] if unfinished else [])], 1):
         try:
-            rows.append(json.loads(line))
-        except ValueError:
-            break
+            row = json.loads(line)
+            if not isinstance(row, dict):
+                raise ValueError(f"a {type(row).__name__}")
+        except ValueError as error:
+            if number > len(lines):
+                break
+            raise RunFolderError(
+                f"{path}: line {number:,} of {len(lines):,} is not a JSON object ({error}); {remedy}"
+            ) from error
+        rows.append(row)
     return rows
 
 

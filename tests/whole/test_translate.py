@@ -169,6 +169,8 @@ def test_images_of_another_size_or_mode_and_runs_without_translator_are_refused(
     assert code == 0, error
     code, _, error = call("translate", run.path, tmp_path / "colour", "--change", "ground=dark", "-o", tmp_path / "b")
     assert code == 1 and "are colour, but the translator was trained on grey" in error
+    code, _, error = call("translate", run.path, photos, "--change", "ground=dark", "-o", tmp_path / "x.npz")
+    assert code == 1 and "choose a name without ending" in error and not (tmp_path / "x.npz").exists()
     code, _, error = call("translate", photos, photos, "--change", "ground=dark", "-o", tmp_path / "b")
     assert code == 1 and "no card.json" in error
     code, _, error = call("generate", run.path, "-o", tmp_path / "b", "--label", "standing")

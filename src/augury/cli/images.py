@@ -52,7 +52,7 @@ def generate(
 
     manifest.jsonl names the class, seed and index of each image. To test the images: augury prove DATA --with FOLDER.
     """
-    from augury.exports import check_folder_name
+    from augury.files import check_folder_name
     from augury.pipeline.file_generation import MANIFEST, generate_files
 
     check_folder_name(output)

@@ -10,6 +10,7 @@ from augury.exports.npz import export_npz
 from augury.exports.parquet import export_parquet, pyarrow
 from augury.exports.table import export_csv, export_imagefolder
 from augury.exports.tar import export_tar
+from augury.files import check_folder_name, without_endings
 
 EXPORTS = {
     "folder": export_folder,
@@ -22,9 +23,6 @@ EXPORTS = {
 """Every format that can be written; all functions have the same signature."""
 FILES = ("npz", "tar", "parquet")
 """Formats of one file, whose name ends in the format's name; the others are folders."""
-_OTHER_ENDINGS = "csv tsv json jsonl txt xlsx zip gz tgz bz2 xz zst 7z rar npy h5 hdf5 mat pt pth pkl arrow feather png jpg jpeg webp tif tiff"
-FILE_ENDINGS = frozenset((*FILES, *_OTHER_ENDINGS.split()))
-"""Endings that a user expects of a file, so that no folder is given such a name."""
 
 ARRAYS = ("npz",)
 """Formats whose images are arrays of one size, so that original files cannot be included unchanged."""
@@ -64,27 +62,15 @@ def format_of(path: Path, requested: str | None, default: str) -> str:
     """
     ending = path.suffix.lower().removeprefix(".")
     name = requested or (ending if ending in FILES else default)
-    if name not in FILES:
-        check_folder_name(path, name)
-    return name
-
-
-def check_folder_name(path: Path, name: str = "") -> None:
-    """Raises SettingsError for the path of a folder, to be written in the format `name`, that ends as a file does."""
-    ending = path.suffix.lower().removeprefix(".")
-    if ending not in FILE_ENDINGS:
-        return
-    folder = path
-    while folder.suffix.lower().removeprefix(".") in FILE_ENDINGS:
-        folder = folder.with_suffix("")
+    if name in FILES:
+        return name
     if ending in EXPORTS and ending not in FILES:
         raise SettingsError(
-            f"{path}: the format {ending} is a folder of images with a table; give the folder's name: --format {ending} -o {folder}"
+            f"{path}: the format {ending} is a folder of images with a table; give the folder's name: --format {ending} -o "
+            f"{without_endings(path)}"
         )
-    files = f", or one of the formats of one file ({', '.join(FILES)})" if name else ""
-    raise SettingsError(
-        f"{path}: this would be a folder, but its name ends as that of a file; choose a name without ending, as -o {folder}{files}"
-    )
+    check_folder_name(path, f", or one of the formats of one file ({', '.join(FILES)})")
+    return name
 
 
 def place(run: Path, name: str) -> Path:
@@ -96,7 +82,6 @@ __all__ = [
     "ARRAYS",
     "EXPORTS",
     "FILES",
-    "check_folder_name",
     "export_csv",
     "export_folder",
     "export_imagefolder",

@@ -138,14 +138,13 @@ def _check_free(target: Path, force: bool, taken: tuple[str, ...]) -> None:
         return
     try:
         metadata = read_json(target / CLASSES)
-        ours = isinstance(metadata, dict) and metadata.get("format") == FORMAT
-        listed = (
-            {row.get("file") for row in read_lines(target / MANIFEST)} | {CLASSES, MANIFEST, *taken} if ours else set()
-        )
-    except (RunFolderError, OSError, AttributeError):
-        ours, listed = False, set()
+        ours = isinstance(metadata, dict) and metadata.get("format") == FORMAT and (target / MANIFEST).is_file()
+    except RunFolderError:
+        ours = False
     if not ours:
         raise RunFolderError(f"{target}: not empty and not an export of Augury; choose another folder")
+    rows = read_lines(target / MANIFEST, "choose another folder, or remove this one")
+    listed = {row.get("file") for row in rows} | {CLASSES, MANIFEST, *taken}
     files = (file for file in target.rglob("*") if file.is_symlink() or not file.is_dir())
     present = {file.relative_to(target).as_posix() for file in files}
     if present - listed and not force:

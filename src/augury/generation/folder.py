@@ -96,9 +96,10 @@ def load(folder: Path, classes: tuple[str, ...], condition_names: tuple[str, ...
     RunFolderError
         When files are unreadable or do not belong together.
     """
+    remedy = "remove that folder and draw them again with: augury run -o RUN"
     try:
         images = np.load(folder / "images.npy", allow_pickle=False)
-        rows = read_lines(folder / "manifest.jsonl")
+        rows = read_lines(folder / "manifest.jsonl", remedy)
         latents, targets = (_beside(folder / f"{name}.npy") for name in ("latents", "targets"))
         for kind, values in (("manifest rows", rows), ("latents", latents), ("targets", targets)):
             if values is not None and len(values) != len(images):
@@ -120,9 +121,7 @@ def load(folder: Path, classes: tuple[str, ...], condition_names: tuple[str, ...
             np.array([r["source"] for r in rows], np.int64) if rows and "source" in rows[0] else None,
         )
     except (OSError, ValueError, KeyError) as error:
-        raise RunFolderError(
-            f"{folder}: no readable synthetic images ({error}); remove that folder and draw them again with: augury run -o RUN"
-        ) from error
+        raise RunFolderError(f"{folder}: no readable synthetic images ({error}); {remedy}") from error
 
 
 def _beside(file: Path) -> npt.NDArray[Any] | None:

@@ -15,7 +15,7 @@ import numpy as np
 from augury import generation, training
 from augury.data import draw_contact_sheet
 from augury.errors import SettingsError
-from augury.files import atomic_path, read_json, read_lines, write_json
+from augury.files import atomic_path, check_folder_name, read_json, read_lines, write_json
 from augury.images import Codes, Images, LabelledImages
 from augury.metrics import ScoreCard
 from augury.pipeline.inputs import Callbacks, first_run, same_source
@@ -98,6 +98,7 @@ def compare(
         raise SettingsError(
             "compare measures each class, but an unconditional generator has none; leave that setting out"
         )
+    check_folder_name(root)
     rows: list[dict[str, Any]] = []
     pictures: dict[str, Images] = {}
     each = {

@@ -123,7 +123,8 @@ def _earlier(output: Path) -> list[dict[str, Any]]:
         raise RunFolderError(f"{output}: a file is in the way of this folder; choose another folder with -o")
     if not any(not path.name.startswith(".") for path in output.iterdir()):
         return []
-    rows = read_lines(output / MANIFEST) if (output / MANIFEST).is_file() else []
+    remedy = "choose another folder with -o, or remove this one"
+    rows = read_lines(output / MANIFEST, remedy) if (output / MANIFEST).is_file() else []
     if not rows or not all(row.keys() >= _COLUMNS for row in rows):
         raise RunFolderError(
             f"{output}: holds other files than images of augury generate; choose another folder with -o, or remove it"

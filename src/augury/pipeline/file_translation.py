@@ -15,7 +15,7 @@ from PIL import Image
 from augury.data import pictures
 from augury.data.decoding.resize import Fit, Size
 from augury.errors import DataError, RunFolderError, SettingsError
-from augury.files import atomic_folder, refuse_within, write_lines
+from augury.files import atomic_folder, check_folder_name, refuse_within, write_lines
 from augury.images import LabelledImages
 from augury.training import Synthesizer
 
@@ -99,6 +99,7 @@ def _refuse(translator: Synthesizer, changes: Mapping[str, str], images: Path, o
     if not changes:
         raise SettingsError("no change is given; name the target value, for example --change young=no")
     translator.changes_of(changes)
+    check_folder_name(output)
     refuse_within(output, images)
     if output.exists() and (not output.is_dir() or any(output.iterdir())):
         raise RunFolderError(f"{output}: exists already; choose another folder with -o, or remove it")

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from augury.errors import RunFolderError
-from augury.files import digest, explained, read_json, sweep, write_json
+from augury.files import check_folder_name, digest, explained, read_json, sweep, write_json
 from augury.images import as_labelled
 from augury.notebook import class_table, over_classes, panel, paragraph, strip
 from augury.verdict import Verdict
@@ -203,8 +203,14 @@ class Run:
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """Hold the folder for this process; raises RunFolderError when another process holds it."""
+        """Hold the folder for this process; it is created if it does not exist.
+
+        Raises RunFolderError when another process holds it, and SettingsError for a new folder whose name ends as that of a file.
+        """
         from filelock import FileLock, Timeout
+
+        if not self.path.exists():
+            check_folder_name(self.path)
 
         with explained(self.path):
             self.path.mkdir(parents=True, exist_ok=True)
