@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -74,6 +75,31 @@ def test_a_second_call_does_nothing_again(whole, photos: Path) -> None:
     assert again.returncode == 0
     assert again.stderr.count("(done before)") == 8
     assert (run / "state.json").read_bytes() == before
+
+
+def test_a_removed_page_or_data_set_is_written_again(whole) -> None:
+    run, _ = whole
+    page, files = run.report.read_text(), sorted(path.name for path in run.dataset.rglob("*"))
+    run.report.unlink()
+    done = command("report", str(run.path))
+    assert done.returncode == 0, done.stderr
+    assert f"report    {run.report}" in done.stdout
+    written = run.report.read_text()
+    assert written.count("<img") == page.count("<img") > 0 and ANSWERS[run.verdict.outcome] in written.replace(
+        "&#39;", "'"
+    )
+    shutil.rmtree(run.dataset)
+    assert command("export", str(run.path)).stdout.strip() == str(run.dataset)
+    assert sorted(path.name for path in run.dataset.rglob("*")) == files
+
+
+def test_a_page_of_an_unfinished_run_is_not_written_and_the_text_says_how(whole, tmp_path: Path) -> None:
+    run = Run(shutil.copytree(whole[0].path, tmp_path / "copy"))
+    run.report.unlink()
+    (run / "synthesizer" / "card.json").unlink()
+    done = command("report", str(run.path))
+    assert done.returncode == 1 and f"continue the run with: augury run -o {run.path}" in done.stderr
+    assert not (run / "report.html").exists()
 
 
 def test_killed_amid_training_and_amid_the_trial_it_ends_in_the_same_bytes(whole, photos: Path, tmp_path: Path) -> None:

@@ -321,12 +321,18 @@ def compare(
 
 
 @command(epilog="Example: augury report runs/photos --json")
-def report(source: Annotated[Path, typer.Argument(help="A finished run folder.")], as_json: Json = False) -> None:
-    """Print the verdict of a finished run and the path of its report."""
+def report(
+    source: Annotated[Path, typer.Argument(help="A finished run folder.")], quiet: Quiet = False, as_json: Json = False
+) -> None:
+    """Print the verdict of a finished run and the path of its report, which is written again if it was removed."""
     from augury.pipeline.run_folder import Run
 
     run = Run(source)
     _ = run.metadata
+    if (run / "verdict.json").exists() and not (run / "report.html").exists():
+        from augury.pipeline.stages import rewrite_report
+
+        rewrite_report(source, console.callbacks(quiet))
     console.tell(run, as_json)
 
 

@@ -291,8 +291,8 @@ def tell(session: Session) -> None:
 class Stage:
     """One stage of a run.
 
-    `needs` are the stages that it builds on, `run` does the work, and `output` is a file that it writes. Without that file the
-    stage is repeated. `stage_inputs` says what decides its result.
+    `needs` are the stages that it builds on, `run` does the work, and `output` is a file that it writes; "" is the data set in the
+    format of the settings. Without that file the stage is repeated. `stage_inputs` says what decides its result.
     """
 
     name: str
@@ -319,7 +319,8 @@ STAGES = {
 
 def done(session: Session, stage: Stage) -> bool:
     """Whether a stage is done with its present inputs; the stages that it needs must be."""
-    return session.run.is_done(stage.name, session.inputs(stage.name)) and (session.run / stage.output).exists()
+    output = Path(stage.output) if stage.output else exports.place(Path(), session.settings.export.format)
+    return session.run.is_done(stage.name, session.inputs(stage.name)) and (session.run.path / output).exists()
 
 
 def pending(session: Session, needed: set[str]) -> list[str]:
@@ -367,6 +368,19 @@ def advance(session: Session, last: str, seconds: float | None = None) -> None:
             check_splits(session, needed)
         if stage.name in ("split", "train"):
             write_settings(session.run / "settings.yaml", session.resolved())
+
+
+def rewrite_report(folder: Path, callbacks: Callbacks) -> None:
+    """Write the report of a finished run again.
+
+    Raises RunFolderError when a stage that takes long would have to run first.
+    """
+    with opened(None, folder, callbacks=callbacks) as session:
+        names = pending(session, set(STAGES))
+        if not set(names) <= {"export", "report"}:
+            _ = session.run.report  # raises with the command that continues the run
+        for name in names:
+            do(session, STAGES[name])
 
 
 def run(
