@@ -108,7 +108,8 @@ def recipe() -> str:
 
 def reading() -> str:
     """Every option about reading data, on the command line and in Python."""
-    from augury.cli.options import DATA, typed
+    from augury.cli.options import typed
+    from augury.cli.reading import DATA
     from augury.settings_help import describe, field_of
 
     lines = ["| option | `load(…)` | what |", "|---|---|---|"]

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 import augury
 from augury.cli import console
 from augury.cli.commands import app
-from augury.cli.options import DATA, reads
+from augury.cli.reading import DATA, reads
 from augury.errors import SettingsError
 from augury.pipeline.augmented_copies import copies
 from augury.pipeline.inputs import Callbacks, describe_data, images_of

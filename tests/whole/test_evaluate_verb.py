@@ -193,3 +193,21 @@ def test_a_run_refuses_what_is_for_two_sets(real: Path, tmp_path: Path) -> None:
         asked(tmp_path / "run", "--baseline", "none")
     with pytest.raises(SettingsError, match="a run folder, combined with another path"):
         asked(tmp_path / "run", real)
+
+
+def test_the_options_of_other_commands_about_reading_hold_here_too(real: Path, tmp_path: Path) -> None:
+    words = ("--features", "pixels", "--baseline", "none", "--scores", "fd")
+    pool, links, table = folder(tmp_path / "pool", blobs(20, 1)[0]), tmp_path / "links", tmp_path / "made.csv"
+    links.mkdir()
+    for file in pool.iterdir():
+        (links / file.name).symlink_to(file)
+    table.write_text("path\n" + "\n".join(f"{i}.png" for i in range(20)))
+    with pytest.raises(AuguryError, match="links that lead outside"):
+        asked(real, links, *words)
+    cards = [card(real, links, *words, "--follow-links", pool), card(real, table, *words, "--root", pool)]
+    distances = [made["scores"][0]["value"] for made in (card(real, pool, *words), *cards)]
+    assert distances[1:] == pytest.approx([distances[0]] * 2)
+    with pytest.raises(SettingsError, match=r"real\.npz: the format 'npz' knows no root; leave it out"):
+        asked(real, pool, *words, "--root", pool)
+    with pytest.raises(AuguryError, match="is not UTF-8 text"):
+        asked(real, pool, *words, "--read-as", "csv")

@@ -52,7 +52,7 @@ def test_a_damaged_manifest_of_synthetic_images_or_of_an_export_stops_with_a_rem
     for folder in ("synthetic", "out"):
         manifest = tmp_path / folder / "manifest.jsonl"
         manifest.write_text(manifest.read_text().replace("{", "", 1))
-    with pytest.raises(RunFolderError, match="line 1 of 4 .* draw them again with: augury run -o RUN"):
+    with pytest.raises(RunFolderError, match=r"line 1 of 4 .* draw them again with: augury run -o RUN"):
         load(tmp_path / "synthetic", ("a", "b"), ())
-    with pytest.raises(RunFolderError, match="line 1 of 8 .* choose another folder, or remove this one"):
+    with pytest.raises(RunFolderError, match=r"line 1 of 8 .* choose another folder, or remove this one"):
         export_folder(tmp_path / "out", train, synthetic, force=True)

@@ -14,7 +14,8 @@ import typer
 from typer.testing import CliRunner
 
 from augury.cli.commands import app
-from augury.cli.options import DATA, reading, typed
+from augury.cli.options import typed
+from augury.cli.reading import DATA, UNLABELLED, reading
 from augury.data import FORMATS, load
 from augury.data.loading import pictures
 from augury.errors import SettingsError
@@ -143,6 +144,37 @@ def test_load_takes_the_reading_settings_with_their_defaults() -> None:
             assert hints[name] == field.annotation, name
     shared = inspect.signature(pictures).parameters.keys() & parameters.keys()
     assert all(inspect.signature(pictures).parameters[name].default == parameters[name].default for name in shared)
+
+
+def test_commands_on_images_without_labels_take_the_options_of_pictures() -> None:
+    taken = [DATA[name][0] for name in UNLABELLED]
+    assert sorted(taken) == sorted(inspect.signature(pictures).parameters.keys() - {"path", "cache"})
+    for verb in ("evaluate", "translate"):
+        names = {option.name for command, option in options() if command == verb}
+        assert names >= set(UNLABELLED) and not names & (DATA.keys() - set(UNLABELLED)), verb
+
+
+VALUES = {"size": "9", "class_folder": "1", "column": "label=a", "bins": "age=2", "window": "file", "seed": "1"}
+MODES = {"prove": 17, "evaluate": 19}
+"""Command -> number of its options that a run refuses."""
+
+
+@pytest.mark.parametrize("verb", MODES)
+def test_options_of_one_mode_have_a_section_of_their_own_and_a_run_refuses_them(verb: str, tmp_path: Path) -> None:
+    sections: dict[str, list[Any]] = {}
+    for command, option in options():
+        if command == verb and option.rich_help_panel:
+            sections.setdefault(option.rich_help_panel, []).append(option)
+    others = next(iter(sections))
+    assert len(sections[others]) == MODES[verb]
+    for option in sections[others]:
+        word = max(option.opts, key=len)
+        with pytest.raises(SettingsError, match=rf"{word} (needs --with|is for two sets)"):
+            CliRunner().invoke(app, [verb, str(tmp_path), word, VALUES.get(option.name, "x")], catch_exceptions=False)
+    printed = " ".join(CliRunner().invoke(app, [verb, "--help"]).output.split())
+    for section in sections:
+        heading, _, text = section.partition(": ")
+        assert f"{heading}: {text} -" in printed
 
 
 def test_load_documents_its_parameters_with_the_descriptions() -> None:

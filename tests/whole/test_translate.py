@@ -127,6 +127,20 @@ def test_own_images_are_translated_and_the_manifest_says_how(made, photos: Path,
     assert code == 1 and "exists already; choose another folder with -o" in error
 
 
+def test_links_are_followed_and_options_that_the_images_do_not_have_are_refused(made, photos: Path, tmp_path) -> None:
+    run, change = made[0], ["--change", "ground=dark", "-o", tmp_path / "out"]
+    links = tmp_path / "links"
+    links.mkdir()
+    for file in photos.iterdir():
+        (links / file.name).symlink_to(file)
+    code, _, error = call("translate", run.path, links, *change)
+    assert code == 1 and "links that lead outside" in error
+    code, _, error = call("translate", run.path, links, *change, "--root", photos)
+    assert code == 1 and "the format 'folder' knows no root; leave it out" in error
+    code, out, error = call("translate", run.path, links, *change, "--follow-links", photos)
+    assert code == 0 and out.startswith("5 images in "), error
+
+
 def test_several_changes_and_labelled_images_of_another_format(made, tmp_path: Path) -> None:
     run, _ = made
     data = bars()

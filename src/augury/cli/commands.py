@@ -18,7 +18,6 @@ from augury.cli.images import generate, translate
 from augury.cli.latent import latent
 from augury.cli.options import (
     Config,
-    DataOptions,
     Device,
     Json,
     JudgeSize,
@@ -29,7 +28,6 @@ from augury.cli.options import (
     VerbGroup,
     classifiers,
     pair,
-    reads,
     registers,
     setting,
     settled,
@@ -39,6 +37,7 @@ from augury.cli.options import (
     work,
 )
 from augury.cli.prove import prove
+from augury.cli.reading import DataOptions, reads
 from augury.cli.settings import settings as show_settings
 from augury.errors import AuguryError, SettingsError
 

@@ -11,7 +11,6 @@ import typer
 from augury.cli import console
 from augury.cli.options import (
     Data,
-    DataOptions,
     Device,
     Json,
     Quiet,
@@ -19,14 +18,13 @@ from augury.cli.options import (
     Seed,
     Set,
     again,
-    reading,
-    reads,
     refuse_unread,
     setting,
     settled,
     sides,
     without_none,
 )
+from augury.cli.reading import DataOptions, reading, reads
 from augury.errors import SettingsError
 from augury.images import SPLITS
 

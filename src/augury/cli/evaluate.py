@@ -11,21 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from augury.cli import console
-from augury.cli.options import (
-    Column,
-    Device,
-    Fit,
-    Json,
-    OnBad,
-    Quiet,
-    Set,
-    Transparency,
-    again,
-    pair,
-    setting,
-    sides,
-    without_none,
-)
+from augury.cli.options import Device, Json, Quiet, again, setting, without_none
+from augury.cli.reading import DataOptions, reading, reads_images, typed_names
 from augury.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -45,6 +32,15 @@ Scores over Inception features are the published FID and Inception Score only wi
 --size, and with --baseline none. Otherwise compare them with their baseline alone. See docs/scores.md for which score to use."""
 
 
+OF_SETS = (
+    "Options for two sets of images: The card of a run has every score, computed with the settings of the run, so these apply to "
+    "REAL and FAKE alone."
+)
+OF_RUN = "Options for a run: Two sets of images have no settings of a run."
+"""Sections of the help."""
+
+
+@reads_images("the smaller native size of the two sets", OF_SETS)
 def evaluate(
     real: Annotated[
         Path, typer.Argument(help="A run folder, alone; or real images in any format that augury run reads.")
@@ -55,42 +51,56 @@ def evaluate(
     ] = None,
     features: Annotated[str | None, setting("score.features")] = None,
     weights: Annotated[
-        Path | None, typer.Option(help="Weights file for inception or timm:NAME: state dict or safetensors.")
+        Path | None,
+        typer.Option(
+            help="Weights file for inception or timm:NAME: state dict or safetensors.", rich_help_panel=OF_SETS
+        ),
     ] = None,
     sha256: Annotated[
-        str | None, typer.Option(help="Refuse a weights file whose SHA-256 does not start with this.")
+        str | None,
+        typer.Option(help="Refuse a weights file whose SHA-256 does not start with this.", rich_help_panel=OF_SETS),
     ] = None,
     scores: Annotated[
-        str | None, typer.Option(help="Comma-separated: fd,kid,precision,…; default: all that can be computed.")
+        str | None,
+        typer.Option(
+            help="Comma-separated: fd,kid,precision,…; default: all that can be computed.", rich_help_panel=OF_SETS
+        ),
     ] = None,
     baseline: Annotated[
         str | None,
         typer.Option(
             help="half (default): one half of REAL is scored in place of FAKE; a PATH: these real images are; none: no baseline, "
-            "and all of REAL is the reference, as in other tools."
+            "and all of REAL is the reference, as in other tools.",
+            rich_help_panel=OF_SETS,
         ),
     ] = None,
     train: Annotated[
-        Path | None, typer.Option(help="Training images of the generator; adds the memorisation scores.")
+        Path | None,
+        typer.Option(help="Training images of the generator; adds the memorisation scores.", rich_help_panel=OF_SETS),
     ] = None,
     held_out: Annotated[
-        Path | None, typer.Option(help="Real images that the generator never saw, for the memorisation scores.")
+        Path | None,
+        typer.Option(
+            help="Real images that the generator never saw, for the memorisation scores.", rich_help_panel=OF_SETS
+        ),
     ] = None,
     limit: Annotated[int | None, setting("score.limit", default="all images of two sets, 1000 in a run")] = None,
-    seed: Annotated[int | None, setting("seed", default="0, or the seed of the run")] = None,
-    size: Annotated[str | None, setting("data.size", default="the smaller native size of the two sets")] = None,
-    fit: Fit = None,
-    on_bad: OnBad = None,
-    column: Column = None,
-    transparency: Transparency = None,
+    seed: Annotated[int | None, setting("seed", panel=OF_SETS)] = None,
     precision: Annotated[
         str | None,
-        typer.Option(help="fp32 (default) or bf16: faster on supported hardware, accurate to about one percent."),
+        typer.Option(
+            help="fp32 (default) or bf16: faster on supported hardware, accurate to about one percent.",
+            rich_help_panel=OF_SETS,
+        ),
     ] = None,
+    data: DataOptions = None,
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="Also write the score card here (JSON).")
     ] = None,
-    extra: Set = None,
+    extra: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="A setting of the scores: score.limit=500; repeatable.", rich_help_panel=OF_RUN),
+    ] = None,
     device: Device = None,
     quiet: Quiet = False,
     as_json: Json = False,
@@ -102,13 +112,13 @@ def evaluate(
 
     of_sets = without_none(
         scores=None if scores is None else _listed(scores), baseline=baseline, train=train, held_out=held_out,
-        weights=weights, sha256=sha256, precision=precision, seed=seed, size=sides(size), fit=fit, on_bad=on_bad,
-        columns=dict(pair("--column", text) for text in column) if column else None, transparency=transparency,
+        weights=weights, sha256=sha256, precision=precision, seed=seed,
     )  # fmt: skip
     if fake is None:
-        card = _of_run(real, features, limit, of_sets, extra, device, quiet)
+        unread = [*(f"--{name.replace('_', '-')}" for name in of_sets), *typed_names(data or {})]
+        card = _of_run(real, features, limit, unread, extra, device, quiet)
     else:
-        card = _of_sets(real, fake, features, limit, of_sets, extra, device, quiet)
+        card = _of_sets(real, fake, features, limit, of_sets | reading(data or {}), extra, device, quiet)
     if output is not None:
         write_json(output, card)
     if as_json:
@@ -123,16 +133,15 @@ def _of_run(
     run: Path,
     features: str | None,
     limit: int | None,
-    of_sets: dict[str, Any],
+    unread: list[str],
     extra: list[str] | None,
     device: str | None,
     quiet: bool,
 ) -> dict[str, Any]:
     """The card of a run, computed again where settings changed."""
-    if of_sets:
-        name = f"--{next(iter(of_sets)).replace('_', '-').replace('columns', 'column')}"
+    if unread:
         raise SettingsError(
-            f"{name} is for two sets of images, but only {run} is given; give the synthetic images too, or leave it out: the "
+            f"{unread[0]} is for two sets of images, but only {run} is given; give the synthetic images too, or leave it out: the "
             "card of a run has every score, computed with the settings of the run"
         )
     overrides = [f"score.{name}={value}" for name, value in without_none(features=features, limit=limit).items()]

@@ -8,29 +8,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from augury.cli.options import (
-    Attributes,
-    Column,
-    Drawing,
-    Fit,
-    Json,
-    OnBad,
-    Seed,
-    Trained,
-    Transparency,
-    opened,
-    pair,
-    reading,
-    setting,
-    sides,
-    without_none,
-)
+from augury.cli.options import Attributes, Drawing, Json, Seed, Trained, opened, pair, setting
+from augury.cli.reading import DataOptions, reading, reads_images
 from augury.errors import SettingsError
 
 if TYPE_CHECKING:
     from augury.training import Synthesizer
-
-OwnSize = Annotated[str | None, setting("data.size", "--size", default="native size")]
 
 
 def generate(
@@ -82,6 +65,7 @@ def generate(
     typer.echo(f"{len(files):,} images in {output} ({each})")
 
 
+@reads_images("native size")
 def translate(
     source: Trained,
     images: Annotated[
@@ -96,11 +80,7 @@ def translate(
             help="Target value: young=no, or label=woman for the class; repeatable. All other values stay.",
         ),
     ],
-    size: OwnSize = None,
-    fit: Fit = None,
-    on_bad: OnBad = None,
-    column: Column = None,
-    transparency: Transparency = None,
+    data: DataOptions = None,
     seed: Seed = 0,
     device: Drawing = "cpu",
     as_json: Json = False,
@@ -118,12 +98,8 @@ def translate(
             raise SettingsError(
                 f"--change {name}={changes[name]} and {name}={reached} contradict each other; give one of them"
             )
-    named = dict(pair("--column", text) for text in column or [])
-    how = reading(
-        without_none(size=sides(size), fit=fit, on_bad=on_bad, columns=named or None, transparency=transparency)
-    )
     translator = opened(source, device)
-    rows = translate_files(translator, images, changes, output, seed=seed or 0, **how)
+    rows = translate_files(translator, images, changes, output, seed=seed or 0, **reading(data or {}))
     files = [str(output / row["file"]) for row in rows]
     summary = {"files": files, "manifest": str(output / "manifest.jsonl"), "translator": translator.fingerprint}
     typer.echo(json.dumps(summary) if as_json else f"{len(files):,} images in {output}")

@@ -26,11 +26,12 @@ Data = Annotated[
 ]
 
 
-def setting(name: str, *flags: str, default: str = "") -> Any:
+def setting(name: str, *flags: str, default: str = "", panel: str | None = None) -> Any:
     """The option of a setting, such as "train.steps".
 
     The settings model declares its help, limits and default. `SettingCommand` reads them when the command is used, so that
-    `augury --help` does not import pydantic. `default` replaces the model's default in the help text.
+    `augury --help` does not import pydantic. `default` replaces the model's default in the help text. `panel` is the section of
+    the help that lists the option: its heading, and after ": " a sentence.
     """
 
     def within_limits(value: Any) -> Any:
@@ -42,7 +43,8 @@ def setting(name: str, *flags: str, default: str = "") -> Any:
             validated(RunSettings, {section: {key: value}} if dot else {name: value})
         return value
 
-    return typer.Option(*flags, help=f"{MARK}{name}|{default}", show_default=False, callback=within_limits)
+    text = f"{MARK}{name}|{default}"
+    return typer.Option(*flags, help=text, show_default=False, callback=within_limits, rich_help_panel=panel)
 
 
 def first_sentence(text: str | None) -> str:
@@ -67,6 +69,8 @@ ORDER = (
     "compare", "settings", "doctor",
 )  # fmt: skip
 """Commands in the order in which a user needs them."""
+KINDS = ("Arguments", "Options")
+"""First sections of a help text."""
 MARK = "setting:"
 """Start of the help text of an option whose setting has not been looked up yet."""
 
@@ -87,6 +91,21 @@ class SettingCommand(TyperCommand):
                 parameter.help = setting_help(name, default, parameter.multiple)  # type: ignore[attr-defined]
         return super().get_params(ctx)
 
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        """Write the help of arguments and options, in sections by the mode of the command that takes them."""
+        sections: dict[str, list[tuple[str, str]]] = {}
+        for parameter in self.get_params(ctx):
+            kind = "Arguments" if parameter.param_type_name == "argument" else "Options"
+            if record := parameter.get_help_record(ctx):
+                sections.setdefault(getattr(parameter, "rich_help_panel", None) or kind, []).append(record)
+        for name in sorted(sections, key=lambda name: KINDS.index(name) if name in KINDS else len(KINDS)):
+            heading, _, sentence = name.partition(": ")
+            with formatter.section(heading):
+                if sentence:
+                    formatter.write_text(sentence)
+                    formatter.write_paragraph()
+                formatter.write_dl(sections[name])
+
 
 def setting_help(name: str, default: str, repeatable: bool) -> str:
     """The help text of the option of a setting: what it does, examples as they are typed, limits and default."""
@@ -105,21 +124,6 @@ def typed(name: str, repeatable: bool, example: Any) -> str:
     return example if isinstance(example, str) else json.dumps(example)
 
 
-Size = Annotated[str | None, setting("data.size")]
-Fit = Annotated[str | None, setting("data.fit")]
-OnBad = Annotated[str | None, setting("data.on_bad")]
-ReadAs = Annotated[str | None, setting("data.format", "--read-as")]
-Column = Annotated[list[str] | None, setting("data.columns", "--column")]
-Chosen = Annotated[str | None, setting("data.attributes", "--attributes")]
-Group = Annotated[str | None, setting("data.group")]
-Split = Annotated[str | None, setting("data.split")]
-Root = Annotated[Path | None, setting("data.root")]
-ClassFolder = Annotated[int | None, setting("data.class_folder")]
-FollowLinks = Annotated[Path | None, setting("data.follow_links")]
-Window = Annotated[str | None, setting("data.window")]
-Stretch = Annotated[str | None, setting("data.stretch")]
-Bins = Annotated[list[str] | None, setting("data.bins", "--bins")]
-Transparency = Annotated[str | None, setting("data.transparency")]
 TrialClassifier = Annotated[str | None, setting("prove.classifier")]
 JudgeSize = Annotated[str | None, setting("prove.judge_size")]
 Seed = Annotated[int | None, setting("seed")]
@@ -131,8 +135,6 @@ Drawing = Annotated[
 Json = Annotated[
     bool, typer.Option("--json", help="Print results as JSON on standard output; progress goes to standard error.")
 ]
-DataOptions = dict[str, Any] | None
-"""The parameter that `reads` fills."""
 RunFolder = Annotated[Path, typer.Argument(help="A run folder.")]
 QUIET = "Print results only, no progress."
 Quiet = Annotated[bool, typer.Option("--quiet", help=QUIET)]
@@ -150,16 +152,6 @@ Attributes = Annotated[
     list[str] | None,
     typer.Option("--attribute", help="pose=left: for a generator conditioned on attributes; repeatable."),
 ]
-
-
-def _window(text: str) -> Any:
-    if text in ("file", "percentile"):
-        return text
-    try:
-        centre, width = (float(part) for part in text.split(","))
-    except ValueError:
-        raise SettingsError(f"--window {text}: write file, percentile, or centre and width as 40,400") from None
-    return centre, width
 
 
 def sides(text: str | None, option: str = "--size") -> Any:
@@ -188,43 +180,6 @@ def pair(option: str, text: str) -> tuple[str, str]:
     return name, value
 
 
-DATA: dict[str, tuple[str, Any, Callable[[Any], Any]]] = {
-    "size": ("size", Size, sides),
-    "fit": ("fit", Fit, str),
-    "on_bad": ("on_bad", OnBad, str),
-    "read_as": ("format", ReadAs, str),
-    "column": ("columns", Column, lambda texts: dict(pair("--column", text) for text in texts)),
-    "attributes": ("attributes", Chosen, lambda text: tuple(name.strip() for name in text.split(",") if name.strip())),
-    "group": ("group", Group, str),
-    "split": ("split", Split, str),
-    "root": ("root", Root, lambda path: str(path.resolve())),
-    "class_folder": ("class_folder", ClassFolder, int),
-    "follow_links": ("follow_links", FollowLinks, lambda path: str(path.resolve())),
-    "window": ("window", Window, _window),
-    "stretch": ("stretch", Stretch, str),
-    "bins": ("bins", Bins, lambda texts: {name: value(n) for name, n in (pair("--bins", text) for text in texts)}),
-    "transparency": ("transparency", Transparency, str),
-}
-"""Every option about reading data: parameter -> (setting of `DataSettings`, type, conversion of its value)."""
-
-
-def reads(verb: Callable[..., None]) -> Callable[..., None]:
-    """The command with all options of DATA in place of its parameter `data`, which receives the settings that were given."""
-    signature = inspect.signature(verb, eval_str=True)
-    own = list(signature.parameters.values())
-    at = next(i for i, parameter in enumerate(own) if parameter.name == "data")
-    keyword = inspect.Parameter.POSITIONAL_OR_KEYWORD
-    more = [inspect.Parameter(name, keyword, default=None, annotation=kind) for name, (_, kind, _) in DATA.items()]
-
-    def with_options(**values: Any) -> None:
-        options = {name: values.pop(name) for name in DATA}
-        data = {DATA[name][0]: DATA[name][2](value) for name, value in options.items() if value is not None}
-        verb(**values, data=data)
-
-    parameters = [*own[:at], *more, *own[at + 1 :]]
-    return _as_command(with_options, verb, signature.replace(parameters=parameters))
-
-
 def without(verb: Callable[..., None], *names: str) -> Callable[..., None]:
     """The command without these options, which have their defaults."""
     signature = inspect.signature(verb, eval_str=True)
@@ -233,7 +188,7 @@ def without(verb: Callable[..., None], *names: str) -> Callable[..., None]:
     def with_fewer(**values: Any) -> None:
         verb(**values)
 
-    return _as_command(with_fewer, verb, signature.replace(parameters=parameters))
+    return as_command(with_fewer, verb, signature.replace(parameters=parameters))
 
 
 def registers(app: typer.Typer) -> Callable[..., Callable[[Callable[..., None]], Callable[..., None]]]:
@@ -264,10 +219,10 @@ def _quietable(verb: Callable[..., None]) -> Callable[..., None]:
     def with_quiet(quiet: bool = False, **values: Any) -> None:
         verb(**values)
 
-    return _as_command(with_quiet, verb, signature.replace(parameters=parameters))
+    return as_command(with_quiet, verb, signature.replace(parameters=parameters))
 
 
-def _as_command(
+def as_command(
     function: Callable[..., None], verb: Callable[..., None], signature: inspect.Signature
 ) -> Callable[..., None]:
     """The function with the name and help of `verb` and these parameters, as typer reads them."""
@@ -275,15 +230,6 @@ def _as_command(
     function.__signature__ = signature  # type: ignore[attr-defined]
     function.__annotations__ = {name: parameter.annotation for name, parameter in signature.parameters.items()}
     return function
-
-
-def reading(data: dict[str, Any]) -> dict[str, Any]:
-    """The settings collected by `reads`, checked, as keyword arguments of `augury.load`."""
-    from augury.settings import DataSettings
-    from augury.validation import validated
-
-    options = validated(DataSettings, data).reading()
-    return {name: options[name] for name in data}
 
 
 def value(text: str) -> Any:

@@ -10,38 +10,48 @@ import typer
 
 from augury.cli import console
 from augury.cli.options import (
-    DATA,
     Config,
-    DataOptions,
     Device,
     Json,
     JudgeSize,
     Quiet,
-    Seed,
     Set,
     TrialClassifier,
     again,
     classifiers,
-    reads,
     refuse_unread,
+    setting,
     settled,
     without_none,
 )
+from augury.cli.reading import DATA, DataOptions, reads_with, typed_names
 from augury.errors import SettingsError
 
+EXTERNAL = (
+    "Options with --with SYNTHETIC: A run has its own folder, seed and data settings, so these apply to images of another origin "
+    "alone. --set and --config take their settings of data and prove."
+)
+"""Section of the help."""
 
-@reads
+
+@reads_with({name: kind for name, (_, kind, _) in DATA.items()}, EXTERNAL)
 def prove(
     source: Annotated[Path, typer.Argument(help="A run folder; or, with --with, real images in any format.")],
     synthetic: Annotated[
         Path | None, typer.Option("--with", help="Synthetic images of any origin and format, of the same classes.")
     ] = None,
     output: Annotated[
-        Path | None, typer.Option("-o", "--output", help="With --with: folder for the verdict, report and badge.")
+        Path | None,
+        typer.Option(
+            "-o",
+            "--output",
+            help="Folder for verdict, report and badge; default: runs/judged.",
+            rich_help_panel=EXTERNAL,
+        ),
     ] = None,
     classifier: TrialClassifier = None,
     judge_size: JudgeSize = None,
-    seed: Seed = None,
+    seed: Annotated[int | None, setting("seed", panel=EXTERNAL)] = None,
     data: DataOptions = None,
     config: Config = None,
     extra: Set = None,
@@ -53,10 +63,10 @@ def prove(
     did not generate. An interrupted trial resumes.
     """
     if synthetic is None:
-        names = {setting: name for name, (setting, *_) in DATA.items()}
-        if external := [*without_none(output=output, seed=seed), *(names[setting] for setting in data or {})]:
+        own = [f"--{name}" for name in without_none(output=output, seed=seed)]
+        if external := [*own, *typed_names(data or {})]:
             raise SettingsError(
-                f"--{external[0].replace('_', '-')} needs --with SYNTHETIC; a run has its own folder, seed and data settings"
+                f"{external[0]} needs --with SYNTHETIC; a run has its own folder, seed and data settings"
             )
         sections = {"prove": classifiers(classifier, judge_size)}
         console.tell(again(source, "report", quiet, extra, device, sections, config), as_json)

@@ -135,6 +135,23 @@ FORMATS = (
 )
 """Every supported format, in the order in which a path is tried."""
 
+
+class Partial(NamedTuple):
+    """An option that not every format takes: which do, and how the others refuse it."""
+
+    takes: Callable[[Format], bool]
+    lacks: str
+
+
+PARTIAL: Mapping[str, Partial] = {
+    "columns": Partial(lambda format: format.columns, "has no columns; leave columns and attributes out"),
+    "root": Partial(lambda format: format.name == "csv", "knows no root; leave it out"),
+    "class_folder": Partial(
+        lambda format: format.name in ("folder", "tar"), "has no class folders; leave class_folder out"
+    ),
+}
+"""Option of `load` -> the formats that take it."""
+
 REMEDIES: Mapping[str, str] = {
     ".zip": "unpack it and give the folder",
     ".7z": "unpack it and give the folder",
@@ -269,16 +286,12 @@ def _read(
         raise DataError(f"a {type(path).__name__} is no set of images; give a path, (X, y) or a Dataset of pairs")
     source = Path(path)
     file_format = _recognised(source, format)
-    if options.asks_for_columns and not file_format.columns:
-        raise SettingsError(
-            f"{source}: the format '{file_format.name}' has no columns; leave columns and attributes out"
-        )
+    asked = {"columns": options.asks_for_columns, "root": options.root, "class_folder": options.class_folder}
+    for name, value in asked.items():
+        if value not in (None, False) and not PARTIAL[name].takes(file_format):
+            raise SettingsError(f"{source}: the format '{file_format.name}' {PARTIAL[name].lacks}")
     if not (file_format.columns or file_format.groups):
         _refuse_group(f"{source}: the format '{file_format.name}'", options)
-    if options.root is not None and file_format.name != "csv":
-        raise SettingsError(f"{source}: the format '{file_format.name}' knows no root; leave it out")
-    if options.class_folder is not None and file_format.name not in ("folder", "tar"):
-        raise SettingsError(f"{source}: the format '{file_format.name}' has no class folders; leave class_folder out")
     return file_format.reads(source, options)
 
 
@@ -289,9 +302,12 @@ def pictures(
     fit: Fit = "crop",
     on_bad: OnBad = "error",
     cache: Path | None = None,
+    format: str | None = None,
+    columns: Mapping[str, str] | None = None,
+    root: str | os.PathLike[str] | None = None,
+    class_folder: int | None = None,
     window: Window = "file",
     stretch: Stretch = "asinh",
-    columns: Mapping[str, str] | None = None,
     follow_links: str | os.PathLike[str] | None = None,
     transparency: Transparency | None = None,
 ) -> LabelledImages:
@@ -306,12 +322,11 @@ def pictures(
     size : int or (int, int), optional
         Height and width in pixels, or one number for both. None keeps images that all have one size, whatever it is,
         and resizes others to 64 x 64.
-    fit, on_bad, cache, window, stretch, transparency
+    fit, on_bad, cache, format, window, stretch, follow_links, transparency
         As in `load`.
-    columns : mapping of str to str, optional
-        As in `load`; ignored where the format has no columns.
-    follow_links : path, optional
-        As in `load`.
+    columns, root, class_folder
+        As in `load`; ignored where the format has no columns, no root or no class folders. `refuse_unread` raises an error
+        where none of several sets takes them.
 
     Returns
     -------
@@ -324,20 +339,30 @@ def pictures(
         As `load` does.
     """
     source = Path(path)
-    file_format = _recognised(source, None)
-    columns = columns if file_format.columns else None
+    file_format = _recognised(source, format)
+    given = {"columns": columns, "root": None if root is None else os.fspath(root), "class_folder": class_folder}
     options = load_options.checked(
+        **{name: value for name, value in given.items() if PARTIAL[name].takes(file_format)},
         size=size,
         fit=fit,
         on_bad=on_bad,
         cache=cache,
+        format=format,
         window=window,
         stretch=stretch,
-        columns=columns,
         follow_links=follow_links,
         transparency=transparency,
     )
     return file_format.reads(source, replace(options, labelled=False, native=LARGEST))
+
+
+def refuse_unread(paths: Sequence[str | os.PathLike[str]], options: Mapping[str, Any]) -> None:
+    """Raise SettingsError for an option of `pictures` that the format of none of these paths takes."""
+    formats = {str(path): _recognised(Path(path), options.get("format")) for path in paths}
+    for name, (takes, lacks) in PARTIAL.items():
+        if formats and options.get(name) and not any(map(takes, formats.values())):
+            path, format = next(iter(formats.items()))
+            raise SettingsError(f"{path}: the format '{format.name}' {lacks}")
 
 
 def _refuse_columns(subject: str, options: LoadOptions) -> None:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,6 +15,7 @@ from augury import metrics
 from augury.data import pictures, skipped_lines
 from augury.data.decoding.cache import place
 from augury.data.decoding.resize import RESAMPLING, Fit, Size, resized
+from augury.data.loading import refuse_unread
 from augury.errors import SettingsError
 from augury.images import LabelledImages, SyntheticImages, as_labelled
 from augury.metrics import Extractor, ScoreCard
@@ -62,11 +62,9 @@ def judge(
     seed: int = 0,
     size: int | Size | None = None,
     fit: Fit = "crop",
-    on_bad: Literal["error", "skip"] = "error",
-    columns: Mapping[str, str] | None = None,
-    transparency: Literal["white", "black", "ignore"] | None = None,
     device: str | torch.device = "cpu",
     begin: Callable[[str], Progress | None] = lambda features: None,
+    **reading: Any,
 ) -> Judged:
     """Score the images `fake` against `real`; no labels are needed.
 
@@ -93,12 +91,14 @@ def judge(
         At most this many images of each set, chosen at random.
     seed
         Seed of random choices.
-    size, fit, on_bad, columns, transparency
+    size, fit
         As for `augury.load`.
     device
         Device that extracts the features.
     begin
         Called with the name of each extractor; returns its progress callback or None.
+    **reading
+        Other options of `augury.data.pictures`, such as on_bad and columns, for the sets that are paths.
 
     Returns
     -------
@@ -113,7 +113,7 @@ def judge(
     paths = {"real": real, "synthetic": fake, "training": train, "held-out": held_out}
     paths |= {"baseline": None if isinstance(baseline, str) and baseline == "half" else baseline}
     sources = {name: path for name, path in paths.items() if path is not None}
-    sets, notes, how = together(sources, size, fit, on_bad, columns, transparency)
+    sets, notes, how = together(sources, size, fit, **reading)
     if limit is not None:
         sets = {name: _some(images, limit, seed, name) for name, images in sets.items()}
     notes += _without_classes(sets)
@@ -151,13 +151,13 @@ def together(
     paths: dict[str, Source],
     size: int | Size | None,
     fit: Fit,
-    on_bad: Literal["error", "skip"],
-    columns: Mapping[str, str] | None = None,
-    transparency: Literal["white", "black", "ignore"] | None = None,
+    **reading: Any,
 ) -> tuple[Sets, list[str], str]:
     """(the sets in one size and mode, the notes about that, the same as a prefix of `preprocessing`)."""
-    read = partial(_opened, fit=fit, on_bad=on_bad, columns=columns, transparency=transparency)
-    sets = {name: read(path, size=size) for name, path in paths.items()}
+    files = [path for path in paths.values() if not isinstance(path, LabelledImages | SyntheticImages)]
+    refuse_unread(files, reading)
+    reading = {"fit": fit, **reading}
+    sets = {name: _opened(path, size=size, **reading) for name, path in paths.items()}
     sizes: dict[str, dict[str, int]] = {name: images.notes["original_sizes"] for name, images in sets.items()}
     notes = [
         f"{name}: {len(images.notes['skipped'])} unreadable files were left out"
@@ -178,7 +178,7 @@ def together(
             f"{name}: images of {_sizes(sizes[name])} px are resized to {goal[0]}x{goal[1]} ({fit}; {RESAMPLING})"
         )
         if sets[name].shape[1:] != goal and len(sizes[name]) > 1:
-            sets[name] = read(paths[name], size=goal)
+            sets[name] = _opened(paths[name], size=goal, **reading)
         sets[name] = replace(sets[name], images=resized(sets[name].images, goal, fit))
     if len({images.shape[0] for images in sets.values()}) > 1:
         grey = [name for name, images in sets.items() if images.shape[0] == 1]

@@ -7,13 +7,14 @@ import os
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from PIL import Image
 
 from augury.data import pictures
 from augury.data.decoding.resize import Fit, Size
+from augury.data.loading import refuse_unread
 from augury.errors import DataError, RunFolderError, SettingsError
 from augury.files import atomic_folder, check_folder_name, refuse_within, write_lines
 from augury.images import LabelledImages
@@ -33,10 +34,8 @@ def translate_files(
     seed: int = 0,
     size: int | Size | None = None,
     fit: Fit = "crop",
-    on_bad: Literal["error", "skip"] = "error",
-    columns: Mapping[str, str] | None = None,
-    transparency: Literal["white", "black", "ignore"] | None = None,
     on_progress: Callable[[int, int], None] = lambda done, total: None,
+    **reading: Any,
 ) -> list[dict[str, Any]]:
     """Translate images of any format that `augury.load` reads, with labels or without.
 
@@ -52,10 +51,12 @@ def translate_files(
         New folder for one PNG file per image and manifest.jsonl.
     seed
         Seed of the noise, for a translator that takes noise.
-    size, fit, on_bad, columns, transparency
+    size, fit
         As for `augury.load`. Without `size`, the images must have the translator's size.
     on_progress
         Called with (images translated, all images).
+    **reading
+        Other options of `augury.data.pictures`, such as on_bad and columns.
 
     Returns
     -------
@@ -69,7 +70,8 @@ def translate_files(
     """
     _refuse(translator, changes, Path(images), output)
     code = translator.changes_of(changes)
-    data = pictures(images, size=size, fit=fit, on_bad=on_bad, columns=columns, transparency=transparency)
+    refuse_unread([images], reading)
+    data = pictures(images, size=size, fit=fit, **reading)
     _refuse_other_shape(data, translator.card.shape, Path(images))
     provenance = {"changes": dict(changes), "seed": seed, "translator": translator.fingerprint}
     rows: list[dict[str, Any]] = []

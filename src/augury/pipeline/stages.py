@@ -291,8 +291,8 @@ def tell(session: Session) -> None:
 class Stage:
     """One stage of a run.
 
-    `needs` are the stages that it builds on, `run` does the work, and `output` is a file that it writes; "" is the data set in the
-    format of the settings. Without that file the stage is repeated. `stage_inputs` says what decides its result.
+    `needs` are the stages that it builds on, `run` does the work, and `output` is a file that it writes ("": the data set, in the
+    format of the settings). Without that file the stage is repeated. `stage_inputs` says what decides its result.
     """
 
     name: str
