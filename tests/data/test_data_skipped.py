@@ -58,6 +58,40 @@ def test_a_class_folder_without_images_stops_unless_told_to_go_on(phone: Path) -
     assert len(load(phone, on_bad="skip")) == 12
 
 
+def test_a_folder_of_documents_is_no_class_and_is_reported(tmp_path: Path) -> None:
+    files = {f"{c}/{i}.png": png(i) for c in "ab" for i in range(3)}
+    others = {"docs/index.html": b"x", "docs/sub/notes.MD": b"x", "docs/LICENSE": b"x"}
+    data, facts = inspect(written(tmp_path / "in", files | others))
+    assert data.classes == ("a", "b") and not facts.empty_classes
+    assert data.notes["ignored"] == {".html": 1, ".md": 1, "without an extension": 1}
+    assert any("folders without any image are no classes: 'docs' (1 .html, 1 .md, " in line for line in facts.advice)
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("x.heic", HEIC),
+        ("x.npy", b"x"),
+        ("x.raw", b"x"),
+        ("x", b"x"),
+        ("x.jpg", b""),
+        ("test/x.md", b"x"),
+        ("x.zip", b"x"),
+    ],
+)
+def test_a_folder_that_may_have_held_images_still_stops(tmp_path: Path, name: str, content: bytes) -> None:
+    files = {f"{c}/{i}.png": png(i) for c in "ab" for i in range(3)}
+    folder = "" if "/" in name else "c/"
+    with pytest.raises(DataError, match=r"no image can be read|is empty"):
+        load(written(tmp_path / "in", files | {f"{folder}{name}": content}))
+
+
+def test_documents_beside_one_class_still_stop(tmp_path: Path) -> None:
+    files = {f"a/{i}.png": png(i) for i in range(3)}
+    with pytest.raises(DataError, match="no image can be read"):
+        load(written(tmp_path / "in", files | {"b/urls.txt": b"x"}))
+
+
 @needs_avif
 def test_the_command_line_reports_skipped_files(phone: Path, tmp_path: Path) -> None:
     run = CliRunner().invoke

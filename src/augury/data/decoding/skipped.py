@@ -40,6 +40,11 @@ NEXT_STEPS: Mapping[str, str] = {
     LABELS_ONLY: "give each the name of its image up to the first dot",
 }
 """What the user can do, by extension or reason."""
+DOCUMENTS = frozenset(
+    ".txt .md .markdown .rst .html .htm .css .js .pdf .doc .docx .odt .tex .bib .log .py .ipynb .sh .json .jsonl .yaml .yml .toml .ini "
+    ".cfg .xml .csv .tsv .xlsx".split()
+)
+"""Extensions of documents, programs and tables, of which no image is lost when they are skipped."""
 _BLANKS = re.compile(r"(?<=[^\W\d_])[\s_-]+|[\s_-]+(?=[^\W\d_])")
 _PACKED = (".gz", ".bz2", ".xz", ".zst", ".z")
 _UNREMARKABLE = (HIDDEN, SYSTEM)
@@ -97,12 +102,21 @@ class SkippedFiles:
 
     def within(self, folder: Sequence[str]) -> str:
         """Describe what was skipped in a folder and below it: "30 .heic", or "empty"."""
+        return listed(self._below(folder)) or "empty"
+
+    def documents_alone(self, folder: Sequence[str]) -> bool:
+        """Whether a folder and those below it hold documents, and beside them at most files without an extension."""
+        reasons = self._below(folder).keys() - set(_UNREMARKABLE)
+        return bool(reasons & DOCUMENTS) and reasons <= DOCUMENTS | {NO_EXTENSION}
+
+    def _below(self, folder: Sequence[str]) -> Counter[str]:
+        """Counts of what was skipped in a folder and below it."""
         top = tuple(folder)
         total: Counter[str] = Counter()
         for path, counts in self.folders.items():
             if path[: len(top)] == top:
                 total += counts
-        return listed(total) or "empty"
+        return total
 
 
 def others(folder: Path, used: Collection[str]) -> Counter[str]:
@@ -146,6 +160,8 @@ def skipped_lines(data: LabelledImages, subject: str = "") -> list[str]:
         lines.append(f"{total:,} {'file was' if total == 1 else 'files were'} skipped: {listed(counts, steps=2)}")
     if empty := data.notes.get("empty_classes"):
         lines.append(f"no image was read for {_shown(empty)}; the data have no such class")
+    if documents := data.notes.get("document_folders"):
+        lines.append(f"folders without any image are no classes: {_shown(documents)}")
     named = {"classes": similar(data.classes), "groups": data.notes.get("similar_groups", [])}
     named |= {f"values of '{name}'": similar(attribute.values) for name, attribute in data.attributes.items()}
     for what, clusters in named.items():

@@ -90,9 +90,16 @@ def arranged(
         label_at = {i: _chosen(root, parts, class_folder, depths[i]) for i, parts in tree.paths.items()}
     names = {i: "/".join(map(text, parts)) for i, parts in tree.paths.items()}
     order = sorted(names, key=lambda i: names[i])
-    empty = _empty(tree, skipped, label_at, split) if class_folder is None else {}
-    notes: dict[str, Any] = {"class_folders": f"those in {'/'.join(map(text, tree.outer))}"} if tree.outer else {}
     labels = {parts: text(parts[label_at[i]]) for i, parts in tree.paths.items()}
+    empty = _empty(tree, skipped, label_at, split) if class_folder is None else []
+    contents = {"/".join(map(text, folder[len(tree.outer) :])): skipped.within(folder) for folder in empty}
+    documents = {
+        name: content
+        for folder, (name, content) in zip(empty, contents.items(), strict=True)
+        if len(set(labels.values())) > 1 and split_code(folder[-1]) < 0 and skipped.documents_alone(folder)
+    }
+    notes: dict[str, Any] = {"class_folders": f"those in {'/'.join(map(text, tree.outer))}"} if tree.outer else {}
+    notes |= {"document_folders": documents} if documents else {}
     if by_class := skipped.by_class(labels):
         notes["skipped_by_class"] = by_class
     return Layout(
@@ -101,7 +108,7 @@ def arranged(
         [sys.intern(labels[tree.paths[i]]) for i in order],
         None if split is None else [split[i] for i in order],
         len(tree.outer),
-        empty,
+        {name: content for name, content in contents.items() if name not in documents},
         notes,
     )
 
@@ -217,8 +224,8 @@ def _chosen(root: Path, parts: Parts, number: int, first: int) -> int:
 
 def _empty(
     tree: _Tree, skipped: SkippedFiles, depths: Mapping[int, int], split: Mapping[int, int] | None
-) -> dict[str, str]:
-    """Return the folders beside those of classes that yield no image, and what lies in each."""
+) -> list[Parts]:
+    """Return the folders beside those of classes that yield no image."""
     used = {tree.paths[i][: depth + 1] for i, depth in depths.items()}
     parents = {folder[:-1] for folder in used}
     unused = {folder for folder in skipped.folders if folder[:-1] in parents and folder not in used}
@@ -229,11 +236,7 @@ def _empty(
             for folder in skipped.folders
             if len(folder) == outer + 1 and folder[-1] not in tree.tops and split_code(folder[-1]) >= 0
         }
-    return {
-        "/".join(map(text, folder[len(tree.outer) :])): skipped.within(folder)
-        for folder in sorted(unused)
-        if not is_mask_folder(folder[-1])
-    }
+    return [folder for folder in sorted(unused) if not is_mask_folder(folder[-1])]
 
 
 def _nothing(root: Path, loose: int, skipped: SkippedFiles) -> str:
