@@ -16,45 +16,10 @@ from typing import Any
 from augury.errors import RunFolderError, SettingsError
 
 FILE_ENDINGS = frozenset(
-    [
-        "npz",
-        "tar",
-        "parquet",
-        "csv",
-        "tsv",
-        "json",
-        "jsonl",
-        "yaml",
-        "yml",
-        "txt",
-        "xlsx",
-        "html",
-        "zip",
-        "gz",
-        "tgz",
-        "bz2",
-        "xz",
-        "zst",
-        "7z",
-        "rar",
-        "npy",
-        "h5",
-        "hdf5",
-        "mat",
-        "pt",
-        "pth",
-        "pkl",
-        "arrow",
-        "feather",
-        "safetensors",
-        "png",
-        "jpg",
-        "jpeg",
-        "webp",
-        "tif",
-        "tiff",
-    ]
-)
+    ("npz", "tar", "parquet", "csv", "tsv", "json", "jsonl", "yaml", "yml", "txt", "xlsx", "html", "zip", "gz", "tgz", "bz2", "xz", "zst",
+     "7z", "rar", "npy", "h5", "hdf5", "mat", "pt", "pth", "pkl", "arrow", "feather", "safetensors", "png", "jpg", "jpeg", "webp", "tif",
+     "tiff")
+)  # fmt: skip
 """Endings that a user expects of a file, so that no folder is given such a name."""
 
 

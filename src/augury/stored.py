@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ class Stored:
 
     NumPy accepts it as an array, which reads all images. A memory-mapped file is not used, because every page once
     touched counts as memory of this process. `start` is the byte at which the images begin in the file. `rows` int64
-    [N] selects images of the file; None is all, in order.
+    [N] selects images of the file; None is all, in order. The file is closed when the object is collected.
     """
 
     dtype, ndim = np.dtype(np.uint8), 4
@@ -29,6 +30,7 @@ class Stored:
         self.path, self.start, self.file_shape, self.rows = path, start, shape, rows
         self.shape = shape if rows is None else (len(rows), *shape[1:])
         self.file = path.open("rb", buffering=0)
+        weakref.finalize(self, self.file.close)
 
     def __repr__(self) -> str:
         return f"Stored({str(self.path)!r}, shape={self.shape})"

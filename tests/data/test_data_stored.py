@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import pickle
+import warnings
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -87,3 +89,21 @@ def test_taking_stays_in_the_file_where_it_is_much(stored: Stored, monkeypatch) 
     np.testing.assert_array_equal(part.images[:], PIXELS[chosen])
     half = part.take(part.labels == 1)
     np.testing.assert_array_equal(half.images[:], PIXELS[chosen][part.labels == 1])
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="open descriptors are counted in /proc")
+def test_files_are_closed_when_their_sets_are_collected(stored: Stored) -> None:
+    def descriptors() -> int:
+        return len(list(Path("/proc/self/fd").iterdir()))
+
+    before = descriptors()
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        sets = [LabelledImages(stored.taken(np.arange(4)), np.arange(4) % 2, ("a", "b"), {}) for _ in range(50)]
+        for images in sets:
+            images.__dict__["itself"] = images  # a cycle, which reference counts alone do not free
+        assert descriptors() == before + 50
+        del sets, images
+        gc.collect()
+    assert descriptors() == before
+    assert not [warning for warning in caught if issubclass(warning.category, ResourceWarning)]

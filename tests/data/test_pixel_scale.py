@@ -47,6 +47,8 @@ WIDE = {
     "int32": (RANDOM.integers(-70_000, 90_000, (6, 9, 7)).astype(np.int32), None),
     "uint32": (RANDOM.integers(2**31, 2**32 - 1, (6, 9, 7), np.uint32), None),
     "float32": (RANDOM.normal(300, 50, (6, 9, 7)).astype(np.float32), None),
+    "float64": (RANDOM.normal(300, 50, (6, 9, 7)), None),
+    "float64 from 0 to 1": (RANDOM.uniform(0.02, 0.98, (6, 9, 7)), (0, 1)),
     "float32 from 0 to 1": (RANDOM.uniform(0.02, 0.98, (6, 9, 7)).astype(np.float32), (0, 1)),
     "uint32 of 8 bits": (RANDOM.integers(3, 250, (6, 9, 7)).astype(np.uint32), (0, 255)),
     "int16 of 4 bits": (
@@ -87,9 +89,18 @@ def test_a_declared_range_counts_and_no_data_is_black(tmp_path: Path) -> None:
 
 def test_a_layout_that_is_not_decoded_is_named(tmp_path: Path) -> None:
     with pytest.raises(
-        DataError, match=r"is a TIFF of 1 band of floating-point pixels of 64 bits, which is not decoded; save it"
+        DataError, match=r"is a TIFF of 1 band of signed pixels of 64 bits, which is not decoded; save it"
     ):
-        folder(tmp_path, tiff, RANDOM.random((6, 9, 7)))
+        folder(tmp_path, tiff, RANDOM.integers(0, 9, (6, 9, 7)))
+
+
+@pytest.mark.parametrize("photometric", [0, 1])
+def test_doubles_of_either_byte_order_are_read(tmp_path: Path, photometric: int) -> None:
+    values = RANDOM.normal(300, 50, (6, 9, 7))
+    orders = iter("<>" * 3)
+    data = folder(tmp_path, lambda x: tiff(x, order=next(orders), photometric=photometric), values)
+    expected = shares(values, values.min(), values.max())
+    assert np.abs(data.images[:, 0] - (255 - expected if photometric == 0 else expected)).max() <= 0.51
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "uint16"])

@@ -81,6 +81,7 @@ def _formats() -> tuple[str, ...]:
     for plugin in ("TiffImagePlugin", "WebPImagePlugin", "AvifImagePlugin"):
         with suppress(ImportError):  # older versions of Pillow have no AVIF; importing registers a plugin
             importlib.import_module(f"PIL.{plugin}")
+    wide_pixels.open_doubles()
     known = ("JPEG", "PNG", "WEBP", "BMP", "DIB", "TIFF", "GIF", "PPM", "AVIF")
     return tuple(name for name in known if name in Image.OPEN)
 

@@ -41,9 +41,9 @@ NEXT_STEPS: Mapping[str, str] = {
 }
 """What the user can do, by extension or reason."""
 DOCUMENTS = frozenset(
-    ".txt .md .markdown .rst .html .htm .css .js .pdf .doc .docx .odt .tex .bib .log .py .ipynb .sh .json .jsonl .yaml .yml .toml .ini "
-    ".cfg .xml .csv .tsv .xlsx".split()
-)
+    (".txt", ".md", ".markdown", ".rst", ".html", ".htm", ".css", ".js", ".pdf", ".doc", ".docx", ".odt", ".tex", ".bib", ".log", ".py",
+     ".ipynb", ".sh", ".json", ".jsonl", ".yaml", ".yml", ".toml", ".ini", ".cfg", ".xml", ".csv", ".tsv", ".xlsx")
+)  # fmt: skip
 """Extensions of documents, programs and tables, of which no image is lost when they are skipped."""
 _BLANKS = re.compile(r"(?<=[^\W\d_])[\s_-]+|[\s_-]+(?=[^\W\d_])")
 _PACKED = (".gz", ".bz2", ".xz", ".zst", ".z")

@@ -37,7 +37,7 @@ def refuse(raw: bytes) -> None:
         depth = f" of {entries[_BITS]} bits" if bands == 1 else ""  # of several bands, the entry is an offset
         raise DataError(
             f"is a TIFF of {bands} band{'' if bands == 1 else 's'} of {kind} pixels{depth}, which is not decoded; save it as grey or "
-            "RGB of 8 or 16 bits, or as grey floating-point of 32 bits"
+            "RGB of 8 or 16 bits, or as grey floating-point of 32 or 64 bits"
         )
 
 

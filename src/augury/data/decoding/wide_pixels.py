@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
+from PIL import Image, TiffImagePlugin
 
 from augury.data.decoding.pixel_range import Range, to_bytes
 from augury.errors import DataError
@@ -18,6 +18,16 @@ _DECLARED = ((340, 341), (280, 281))
 """Tags of the least and greatest value: SMinSampleValue and SMaxSampleValue, or MinSampleValue and MaxSampleValue."""
 _INVERTED = "augury: white is zero"
 _UNSIGNED, _SIGNED = 1, 2
+
+
+def open_doubles() -> None:
+    """Let Pillow open grey TIFF files of 64-bit floating-point pixels, as images of mode F.
+
+    Pillow unpacks such pixels, but its table of TIFF layouts has no row for them.
+    """
+    layouts: dict[Any, Any] = TiffImagePlugin.OPEN_INFO
+    for order, unpacked in ((b"II", "F;64F"), (b"MM", "F;64BF")):
+        layouts.setdefault((order, 1, (3,), 1, (64,), ()), ("F", unpacked))
 
 
 def is_wide(image: Image.Image) -> bool:
