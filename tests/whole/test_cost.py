@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import html
 import json
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 from typer.testing import CliRunner
 
 import augury
@@ -122,6 +124,44 @@ def test_a_time_is_divided_once_and_its_steps_repeat_the_run(tmp_path: Path, mon
     assert (again / "synthesizer/weights.safetensors").read_bytes() == weights
     with pytest.raises(SettingsError, match="time sets the number of steps, and so does budget"):
         augury.run(noise(), tmp_path / "new", time="1m", budget="1m")
+
+
+def test_quick_uses_smaller_images_where_the_time_does_not_suffice_and_keeps_their_size(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def slowness(pixels: float) -> None:
+        """A machine whose training step takes so many seconds for each pixel."""
+        measured = training.step_seconds
+
+        def measure(data: LabelledImages, *values: object, **more: object) -> object:
+            plan, _, checkpoint = measured(data, *values, **more | {"patience": 0.0})
+            return plan, pixels * data.shape[1] * data.shape[2], checkpoint
+
+        monkeypatch.setattr(training, "step_seconds", measure)
+        monkeypatch.setattr(proof, "measure_steps", lambda arms, *rest, **more: dict.fromkeys(arms, 0.05))
+
+    for i in range(40):
+        file = tmp_path / "photos" / "ab"[i % 2] / f"{i}.png"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.random.default_rng(i).integers(0, 256, (48, 64), np.uint8)).save(file)
+    options = [f"{section}.{name}={json.dumps(value)}" for section, own in SMALL.items() for name, value in own.items()]
+    words = [word for option in options if "steps" not in option for word in ("--set", option)]
+    command = ["run", str(tmp_path / "photos"), "-o", str(tmp_path / "r"), "--quick", *words]
+    slowness(8e-4)  # at 48 x 64 a step takes 2.5 s, and 100 steps do not fit; at 24 x 32 they do
+    first = CliRunner().invoke(app, command, catch_exceptions=False)
+    assert "Images of 48 x 64 px do not fit into this time" in first.stderr and "used at 24 x 32" in first.stderr
+    run = Run(tmp_path / "r")
+    assert run.settings["data"]["size"] == [24, 32] and run.metadata["data"]["shape"] == [1, 24, 32]
+    assert "--set=data.size=[24, 32]" in html.unescape(run.report.read_text())
+    stored = run.metadata
+    slowness(1e-9)  # the machine is faster now
+    again = CliRunner().invoke(app, command, catch_exceptions=False)
+    assert again.stderr.count("(done before)") == 8 and run.metadata == stored
+    slowness(1.0)
+    words = [*command[:2], "-o", str(tmp_path / "new"), *command[4:]]
+    for more in ([], ["--size", "48x64"]):
+        with pytest.raises(SettingsError, match=r"150s is too short for the whole run"):
+            CliRunner().invoke(app, [*words, *more], catch_exceptions=False)
 
 
 def test_folds_share_the_steps_of_one_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

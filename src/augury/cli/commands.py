@@ -140,7 +140,8 @@ Quick = Annotated[
     bool,
     typer.Option(
         "--quick",
-        help="A first look in less than three minutes: --time 150s, scores over 200 images, one ratio in the trial.",
+        help="A first look in less than three minutes: --time 150s, scores over 200 images, one ratio in the trial. Where the time does "
+        "not suffice, images are used at half their size, or less; the size is stored.",
     ),
 ]
 QUICK: dict[str, dict[str, Any]] = {"score": {"limit": 200}, "prove": {"ratios": (0.5,)}}
@@ -225,11 +226,11 @@ def way(
     if condition is not None:
         sections["train"] |= {"condition": tuple(n for n in condition.split(",") if n and n != "label")}
     until = "train" if context.info_name == "train" else "report"
+    top = without_none(seed=seed, device=device)
     if folds is not None:
-        top = without_none(seed=seed, device=device)
         _cross_validated(path, output, folds, sections, top, config, extra, limit, quiet, as_json)
         return
-    run = work(path, output, until, quiet, extra, sections, without_none(seed=seed, device=device), config, limit)
+    run = work(path, output, until, quiet, extra, sections, top, config, limit, quick)
     if until == "report":
         console.tell(run, as_json)
     else:

@@ -320,14 +320,20 @@ def work(
     top: dict[str, Any],
     config: Path | None,
     time: float | None = None,
+    quick: bool = False,
 ) -> Run:
     """Run the pipeline up to a stage. The settings are those stored in the folder, if any, replaced by those given."""
     from augury.cli import console
     from augury.pipeline.run_folder import Run
+
+    settings, callbacks = settled(Run(folder).settings, extra, sections, top, config), console.callbacks(quiet)
+    if quick and time is not None:
+        from augury.pipeline.first_look import first_look
+
+        return first_look(path, folder, settings=settings, time=time, until=until, callbacks=callbacks)
     from augury.pipeline.stages import run as pipeline
 
-    settings = settled(Run(folder).settings, extra, sections, top, config)
-    return pipeline(path, folder, settings=settings, until=until, time=time, callbacks=console.callbacks(quiet))
+    return pipeline(path, folder, settings=settings, until=until, time=time, callbacks=callbacks)
 
 
 def again(

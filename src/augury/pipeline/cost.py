@@ -42,6 +42,26 @@ CHECKPOINTS = 3
 """Checkpoints on disk while the next one is written."""
 
 
+class TooShortError(SettingsError):
+    """A time does not suffice for the fewest steps.
+
+    Parameters
+    ----------
+    limit
+        The time in words.
+    needed
+        What is needed, in words.
+    remedy
+        What to do.
+    size
+        Height and width of the images.
+    """
+
+    def __init__(self, limit: str, needed: str, remedy: str, size: tuple[int, int]) -> None:
+        super().__init__(f"{limit} is too short for the whole run: {needed}; {remedy}")
+        self.needed, self.size = needed, size
+
+
 @dataclass(frozen=True)
 class Speed:
     """Measured speed: `plan` of the generator, seconds of its step, bytes of its checkpoint, and seconds of a step by arm."""
@@ -188,7 +208,7 @@ class CostModel:
         Of the time that the other stages leave, the trial gets TRIAL_SHARE, but no more than its default number of steps needs.
         The generator gets the rest. A stage that is done keeps its steps.
 
-        Raises SettingsError when the time does not suffice for LEAST_TRAIN and LEAST_PROVE steps.
+        Raises TooShortError when the time does not suffice for LEAST_TRAIN and LEAST_PROVE steps.
         """
         trains, proves = "train" in self.pending, "prove" in self.pending
         fixed = self.cost(0, 0).seconds
@@ -197,10 +217,12 @@ class CostModel:
         least = fixed + LEAST_TRAIN * per_train + LEAST_PROVE * per_prove
         if least > MARGIN * seconds:
             enough = int(np.ceil(least / MARGIN / 60))
-            raise SettingsError(
-                f"{with_unit(seconds)} is too short for the whole run: the other stages need about {spoken(fixed)}, {LEAST_TRAIN} steps of "
-                f"the generator {spoken(LEAST_TRAIN * per_train)}, and {LEAST_PROVE} steps of the trial's classifiers "
-                f"{spoken(LEAST_PROVE * per_prove)}; use --time {enough}m, a smaller --size in a new folder, or fewer prove.arms"
+            raise TooShortError(
+                with_unit(seconds),
+                f"the other stages need about {spoken(fixed)}, {LEAST_TRAIN} steps of the generator {spoken(LEAST_TRAIN * per_train)}, and "
+                f"{LEAST_PROVE} steps of the trial's classifiers {spoken(LEAST_PROVE * per_prove)}",
+                f"use --time {enough}m, a smaller --size in a new folder, or fewer prove.arms",
+                (self.session.data.shape[1], self.session.data.shape[2]),
             )
         rest, prove_steps = MARGIN * seconds - fixed, self.settings.prove.steps
         if proves:
