@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import shutil
 from contextlib import contextmanager
@@ -12,9 +13,10 @@ import pytest
 from PIL import Image
 
 import augury
-from augury import files
+from augury import Callbacks, files
 from augury.errors import RunFolderError, SettingsError
 from augury.pipeline import comparison, cross_validation
+from augury.pipeline.display import Display
 from augury.pipeline.inputs import IN_MEMORY
 from augury.settings import RunSettings
 from augury.validation import validated
@@ -54,6 +56,41 @@ def test_every_image_is_tested_once_and_the_verdict_counts_them_all(crossed) -> 
     page = (folder / "report.html").read_text()
     assert "3 folds" in page and "--folds 3" in page and "data.fold" not in page
     assert (folder / "badge.svg").exists()
+
+
+def test_one_plan_and_one_bar_are_for_all_folds(crossed, photos: Path, tmp_path: Path) -> None:
+    done = command("run", str(photos), "-o", str(tmp_path / "whole"), "--folds", "3", *QUICK)
+    assert done.stderr.count("Plan, by the speed measured") == 1
+    results = [
+        len(json.loads((tmp_path / "whole" / f"fold-{k}" / "trial.json").read_text())["results"]) for k in (1, 2, 3)
+    ]
+    assert f"3 × {results[0]} trainings of 3 steps" in done.stderr
+    assert f" {sum(results) + 6:,} trainings, " in done.stderr, "each fold also trains a classifier and a generator"
+
+    shutil.rmtree(tmp_path / "whole" / "fold-3")  # one fold is left, and two are done
+    stream = io.StringIO()
+    display = Display(stream)
+    shares = []
+    hooks = display.callbacks().and_also(Callbacks(end=lambda stage: shares.append(display.done)))
+    augury.cross_validate(None, tmp_path / "whole", 3, settings=_settings(tmp_path / "whole"), callbacks=hooks)
+    assert stream.getvalue().count("Plan, by") == 1 and " × " not in stream.getvalue()
+    assert shares[:10] == [0.0] * 10 and shares[-1] == pytest.approx(1.0) and shares == sorted(shares)
+
+
+def _settings(folder: Path) -> RunSettings:
+    stored = augury.Run(folder / "fold-1").settings
+    stored["data"].pop("fold")
+    return validated(RunSettings, stored)
+
+
+def test_the_bar_of_all_folds_reaches_its_end_once(photos: Path, tmp_path: Path) -> None:
+    display, shares = Display(io.StringIO()), []
+    hooks = display.callbacks().and_also(Callbacks(end=lambda stage: shares.append(display.done)))
+    settings = {"train": {"steps": 2, "batch": 8}, "prove": {"steps": 2, "arms": ["none", "gan"], "seeds": 2}}
+    settings |= {"generate": {"sampling_strategy": 3}}
+    augury.cross_validate(photos, tmp_path / "r", 2, settings=validated(RunSettings, settings), callbacks=hooks)
+    assert len(shares) == 10 and shares == sorted(shares)
+    assert shares[4] == pytest.approx(0.5) and shares[-1] == pytest.approx(1.0)
 
 
 def test_a_second_call_without_the_data_or_settings_does_nothing_again(crossed) -> None:

@@ -7,6 +7,7 @@ images. An estimate decides nothing, except with a time for the whole run: the s
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
+from copy import copy
 from dataclasses import dataclass
 from typing import Any
 
@@ -198,9 +199,11 @@ class CostModel:
         )
         return RunCost(stages, number, disk)
 
-    def planned(self) -> RunCost:
-        """The cost with the steps of the settings."""
-        return self.cost(self.speed.plan.steps, self.settings.prove.steps)
+    def of(self, pending: Collection[str]) -> CostModel:
+        """The model of a run at the same speed with these stages to do."""
+        model = copy(self)
+        model.pending = pending
+        return model
 
     def divided(self, seconds: float) -> tuple[int, int]:
         """(steps of the generator, steps of each classifier of the trial) that fit into a time for the whole run.
@@ -218,7 +221,7 @@ class CostModel:
         if least > MARGIN * seconds:
             enough = int(np.ceil(least / MARGIN / 60))
             raise TooShortError(
-                with_unit(seconds),
+                str(with_unit(seconds)),
                 f"the other stages need about {spoken(fixed)}, {LEAST_TRAIN} steps of the generator {spoken(LEAST_TRAIN * per_train)}, and "
                 f"{LEAST_PROVE} steps of the trial's classifiers {spoken(LEAST_PROVE * per_prove)}",
                 f"use --time {enough}m, a smaller --size in a new folder, or fewer prove.arms",
@@ -234,11 +237,19 @@ class CostModel:
         return train_steps, prove_steps
 
 
-def plan_run(session: Session, proves: bool, pending: Callable[[], list[str]], seconds: float | None) -> None:
+def plan_run(
+    session: Session,
+    proves: bool,
+    pending: Callable[[], list[str]],
+    seconds: float | None,
+    further: int = 0,
+    stages: Collection[str] = (),
+) -> None:
     """Report what the `pending` stages cost. With `seconds` for the whole run, first set the steps that fit.
 
-    `proves`: whether the run includes a trial. The record of the steps is stored in run.json. The same time, data and settings
-    keep them, because another measurement would give others and train again.
+    `proves`: whether the run includes a trial. `further`: the number of runs after this one, which do all of `stages` with the
+    same settings; what they cost is reported together with this one. The record of the steps is stored in run.json. The same
+    time, data and settings keep them, because another measurement would give others and train again.
     """
     record = session.time or {}
     stored = seconds is not None and (record.get("seconds"), record.get("inputs")) == (
@@ -251,15 +262,16 @@ def plan_run(session: Session, proves: bool, pending: Callable[[], list[str]], s
     if not names or (session.callbacks.plan is None and (seconds is None or stored)):
         return
     model = CostModel(session, names)
-    cost = model.planned()
+    steps_planned = model.speed.plan.steps, session.settings.prove.steps
     if seconds is not None and not stored:
         train_steps, prove_steps = model.divided(seconds)
         steps = {"train_steps": train_steps, "prove_steps": prove_steps}
         session.time = {"seconds": seconds, "inputs": _decides(session, proves), **steps}
         session.settings = _with_steps(session.settings, steps)
-        cost = model.cost(train_steps, prove_steps)
+        steps_planned = train_steps, prove_steps
     if session.callbacks.plan is not None:
-        session.callbacks.plan(cost)
+        cost = model.cost(*steps_planned)
+        session.callbacks.plan(cost.and_runs_like(model.of(stages).cost(*steps_planned), further))
 
 
 def _with_steps(settings: RunSettings, record: Mapping[str, Any]) -> RunSettings:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ from augury.files import write_json, write_text
 from augury.images import Codes, LabelledImages, SyntheticImages
 from augury.pipeline.display import showing
 from augury.pipeline.inputs import Callbacks, first_run, refuse_among_data, same_source
+from augury.pipeline.progress import RunCost
 from augury.pipeline.run_folder import Run
 from augury.pipeline.scorecard import closest
 from augury.pipeline.session import Session
@@ -71,7 +72,7 @@ def cross_validate(
     verbose
         Show the progress: two bars on a terminal, lines elsewhere, as in a notebook.
     callbacks
-        Functions that receive the progress (`augury.Callbacks`).
+        Functions that receive the progress (`augury.Callbacks`); the plan is that of all folds.
 
     Returns
     -------
@@ -91,12 +92,14 @@ def cross_validate(
     with showing(verbose, callbacks) as callbacks, root.held():
         root.refuse_others(OURS | {run.name for run in runs}, f"of {folds} folds")
         data = same_source(data, first_run(runs))
+        one_plan = _OnePlan(callbacks)
         trials: list[proof.Fold] = []
         fold_images: list[FoldImages] = []
         for k, run in enumerate(runs, 1):
             callbacks.note(f"fold {k} of {folds}")
-            with opened(data, run, settings=_of_fold(chosen, (k, folds)), callbacks=callbacks) as session:
-                advance(session, "prove", limit if k == 1 else None)
+            later = sum(not (other / "verdict.json").exists() or (run / "verdict.json").exists() for other in runs[k:])
+            with opened(data, run, settings=_of_fold(chosen, (k, folds)), callbacks=one_plan.of_fold()) as session:
+                advance(session, "prove", limit if k == 1 else None, later)
                 if limit is not None:
                     chosen = with_steps(chosen, session.settings)
                 trials.append(trial(session))
@@ -112,6 +115,21 @@ def cross_validate(
         write_json(root / "folds.json", metadata | {"words": outcomes, "look": look})
         report.write(_page(root, metadata, session, verdict, fold_images, folds, chosen), root / "report.html")
     return verdict
+
+
+class _OnePlan:
+    """Callbacks for the folds of a cross-validation, of which `plan` is called once: the first plan includes the other folds."""
+
+    def __init__(self, callbacks: Callbacks) -> None:
+        self.callbacks, self.plan = callbacks, callbacks.plan
+
+    def of_fold(self) -> Callbacks:
+        return replace(self.callbacks, plan=self.plan and self._show)
+
+    def _show(self, cost: RunCost) -> None:
+        assert self.plan is not None
+        self.plan(cost)
+        self.plan = None
 
 
 def with_steps(settings: RunSettings, timed: RunSettings) -> RunSettings:

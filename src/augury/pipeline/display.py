@@ -65,7 +65,7 @@ class Display:
         self.shares: dict[str, float] = {}
         self.left: float | None = None
         self.done = 0.0
-        self.stage, self.began, self.shown = "", 0.0, 0.0
+        self.stage, self.began, self.shown, self.cached = "", 0.0, 0.0, False
         self.run_began = 0.0
 
     def callbacks(self) -> Callbacks:
@@ -78,12 +78,12 @@ class Display:
             "Plan, by the speed measured on this machine just now:\n" + "\n".join(f"  {row}" for row in cost.lines())
         )
         total = max(cost.seconds, 1e-9)
-        self.shares = {name: stage.seconds / total for name, stage in cost.stages.items()}
+        self.shares = {name: stage.seconds / total / cost.times.get(name, 1) for name, stage in cost.stages.items()}
         self.left, self.done, self.run_began = cost.seconds, 0.0, self.now()
 
     def begin(self, stage: str, cached: bool) -> None:
         """A stage begins, or is done already."""
-        self.stage, self.began, self.shown = stage, self.now(), self.now()
+        self.stage, self.began, self.shown, self.cached = stage, self.now(), self.now(), cached
         if cached or not self.live:
             self.note(f"{stage}{' (done before)' if cached else ''}")
         if self.live and not cached:
@@ -110,7 +110,7 @@ class Display:
     def end(self, stage: str) -> None:
         """A stage ends."""
         spent = self.now() - self.began
-        self.done += self.shares.get(stage, 0.0)
+        self.done += 0.0 if self.cached else self.shares.get(stage, 0.0)
         self.close()
         if self.live and spent >= 1:
             self.note(f"{stage:<8}  {clock(spent)}")

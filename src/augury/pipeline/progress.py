@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True)
@@ -26,11 +26,28 @@ class RunCost:
         Number of networks that are trained.
     disk
         Bytes that the run folder needs at most, about.
+    times
+        Stage -> how often it is done, where not once: in a cross-validation, once in each fold.
     """
 
     stages: Mapping[str, StageCost]
     trainings: int
     disk: int
+    times: Mapping[str, int] = field(default_factory=dict)
+
+    def and_runs_like(self, other: RunCost, number: int) -> RunCost:
+        """The cost of this run and of `number` further runs that each cost as much as `other`."""
+        if not number:
+            return self
+        times = {name: number + (name in self.stages) for name in other.stages}
+        stages = {
+            name: StageCost(
+                f"{times[name]} × {cost.work}",
+                number * cost.seconds + (self.stages[name].seconds if name in self.stages else 0.0),
+            )
+            for name, cost in other.stages.items()
+        }
+        return RunCost(stages, self.trainings + number * other.trainings, self.disk + number * other.disk, times)
 
     @property
     def seconds(self) -> float:

@@ -342,8 +342,10 @@ def do(session: Session, stage: Stage) -> None:
     session.callbacks.end(stage.name)
 
 
-def advance(session: Session, last: str, seconds: float | None = None) -> None:
+def advance(session: Session, last: str, seconds: float | None = None, further: int = 0) -> None:
     """Run the stage `last` and every stage that it needs; with `seconds`, with the steps that fit into them.
+
+    `further` is the number of such runs that follow; the plan includes what they cost.
 
     Raises SettingsError before anything is done when the settings do not allow it.
     """
@@ -360,7 +362,7 @@ def advance(session: Session, last: str, seconds: float | None = None) -> None:
         needed -= {"prove", "report"}
         for stale in ("verdict.json", "report.html"):
             remove(session.run / stale)
-    plan_run(session, "prove" in needed, lambda: pending(session, needed), seconds)
+    plan_run(session, "prove" in needed, lambda: pending(session, needed), seconds, further, needed)
     for stage in (stage for stage in STAGES.values() if stage.name in needed):
         do(session, stage)
         if stage.name == "split":
