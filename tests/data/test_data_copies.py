@@ -29,6 +29,8 @@ from augury.data import (
 from augury.data.image_similarity import reduced, spectrum
 from augury.data.near_duplicates import APART, NEAR, _by_bands, candidates, clusters, identical
 from augury.errors import DataError
+from augury.images import LabelledImages
+from augury.proof import like_held
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -341,3 +343,20 @@ def test_what_several_sets_share() -> None:
     assert shared([train, test[:0], test]) == (((0, 7), (2, 4)),) and shared([train]) == ()
     with pytest.raises(DataError, match="parts of one data set have one shape"):
         shared([train, test[:, :, :30]])
+
+
+def test_sets_that_were_made_smaller_are_compared_by_their_previews() -> None:
+    """At 12 px nothing is searched for; the previews of 64 px show the copies."""
+
+    def small(pictures: Pixels) -> LabelledImages:
+        images = np.stack([np.asarray(Image.fromarray(picture).resize((12, 12))) for picture in pictures])
+        labels = np.arange(len(images)) % 2
+        return replace(from_arrays(images[:, None], labels), previews=pictures[:, None])
+
+    train, test, others = scenes(30, 64), scenes(10, 64, seed=1), scenes(20, 64, seed=2)
+    test[4] = np.minimum(train[7] * 1.1 + 9, 255)
+    assert shared([small(train), small(test)]) == shared([train[:, None], test[:, None]]) == (((0, 7), (1, 4)),)
+    for rest in (None, small(others)):
+        assert np.flatnonzero(copied(small(test), small(train), rest)).tolist() == [4]
+    assert not copied(small(test).images, small(train)).any(), "one of the sets has no previews"
+    np.testing.assert_array_equal(np.flatnonzero(like_held(small(test), small(train), "drop")), [4])

@@ -98,6 +98,8 @@ def copied(
 ) -> npt.NDArray[np.bool_]:
     """Find the images that are identical to, or near-duplicates of, a held-out image.
 
+    Where all sets are LabelledImages with previews of one shape, their previews are compared; else the images.
+
     The rule is that of `find_near_duplicates`, with one change: a pair must be separated from the images of `held` and
     `others` only. So many copies of one image do not hide each other. Two held-out images that are near-duplicates
     count as one.
@@ -118,14 +120,16 @@ def copied(
     bool array [N]
         True for copies.
     """
-    images, held, others = as_images(images), as_images(held), None if others is None else as_images(others)
+    compared = _compared([images, held, *([] if others is None else [others])])
+    images, held = as_images(images), as_images(held)
     marks = {_mark(image) for image in held}
     if mirrored:
         marks |= {_mark(image[:, :, ::-1]) for image in held}
     copies = np.array([_mark(image) in marks for image in images], bool)
+    images, held, *rest = compared
     if not len(images) or not len(held) or min(images.shape[2:]) < like.SMALLEST:
         return copies
-    real = held
+    real, others = held, rest[0] if rest else None
     if others is not None and len(others):
         taken = np.linspace(0, len(others) - 1, min(len(others), _BESIDE)).astype(np.int64)
         real = np.concatenate([held, others[taken]])
@@ -156,7 +160,7 @@ def shared(parts: Sequence[AnyImages], *, mirrored: bool = False) -> tuple[tuple
     Parameters
     ----------
     parts : sequence of uint8 arrays [N, C, H, W] or LabelledImages
-        Sets of images of one shape [C, H, W].
+        Sets of images of one shape [C, H, W]. Where all have previews of one shape, the previews are compared.
     mirrored : bool
         Whether mirror images (left-right) also count.
 
@@ -177,16 +181,29 @@ def shared(parts: Sequence[AnyImages], *, mirrored: bool = False) -> tuple[tuple
             f"parts of one data set have one shape, but there are {list(arrays[0].shape[1:])} and {list(odd.shape[1:])}; load "
             "them with one size"
         )
+    if not arrays:
+        return ()
     ends = np.cumsum([len(part) for part in arrays])
-    images = np.concatenate([np.asarray(part) for part in arrays]) if len(arrays) else np.empty((0, 1, 1, 1), np.uint8)
+    twins = identical(np.concatenate([np.asarray(part) for part in arrays]), mirrored=mirrored)
+    images = np.concatenate([np.asarray(part) for part in _compared(parts)])
     spanning = []
-    for cluster in find_near_duplicates(images, mirrored=mirrored):
+    for cluster in find_near_duplicates(images, twins, mirrored=mirrored):
         places = [int(np.searchsorted(ends, i, side="right")) for i in cluster]
         if len(set(places)) > 1:
             spanning.append(
                 tuple((k, int(i - (ends[k - 1] if k else 0))) for k, i in zip(places, cluster, strict=True))
             )
     return tuple(spanning)
+
+
+def _compared(sets: Sequence[AnyImages]) -> list[Images]:
+    """The previews of the sets where all have some of one shape; else their images."""
+    previews = [
+        images.previews for images in sets if isinstance(images, LabelledImages) and images.previews is not None
+    ]
+    if len(previews) == len(sets) and len({each.shape[1:] for each in previews}) == 1:
+        return previews
+    return [as_images(images) for images in sets]
 
 
 def _linked(images: Images, judged: Indices, mirrored: bool, new: int | None = None) -> npt.NDArray[np.float64]:

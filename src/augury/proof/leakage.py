@@ -183,14 +183,14 @@ def like_held(
     DataError
         For an exact copy of a held-out image unless the policy is "allow", and for a near-duplicate under "refuse".
     """
-    images = as_images(images)
-    if policy == "allow" or not len(images) or not len(held):
-        return np.zeros(len(images), bool)
-    refuse_copies(images, held, name, mirrored=mirrored, names=names)
-    near = copied(images, held.images, others, mirrored=mirrored)
+    pixels = as_images(images)
+    if policy == "allow" or not len(pixels) or not len(held):
+        return np.zeros(len(pixels), bool)
+    refuse_copies(pixels, held, name, mirrored=mirrored, names=names)
+    near = copied(images, held, others, mirrored=mirrored)
     if near.any() and policy == "refuse":
         raise DataError(
-            f"{int(near.sum())} of {len(images)} synthetic images are near-duplicates of a {name} image, such as "
+            f"{int(near.sum())} of {len(pixels)} synthetic images are near-duplicates of a {name} image, such as "
             f"{_named(names, near)}; the result would be too optimistic: {WHY[name]}. prove.near_duplicates=drop leaves "
             "them out, allow keeps them (on the command line with --set)"
         )
