@@ -175,11 +175,11 @@ def trial(case: str, name: str, places: Places, folder: Path, seeds: int) -> dic
     if done.exists():
         return read_json(done)
     settings = validated(RunSettings, sections(case, change))
-    place = folder / case / (digest(settings.train.model_dump())[:8] + ("-useful" if change.useful else ""))
+    run_path = folder / case / (digest(settings.train.model_dump())[:8] + ("-useful" if change.useful else ""))
     if change.start:
-        place = place.with_name(place.name + f"-{change.start}")
+        run_path = run_path.with_name(run_path.name + f"-{change.start}")
     ARMS["changed"] = replace(ARMS["gan"], **change.arm)
-    told = ProveSettings(arms=(*PLAIN, "changed"), seeds=seeds, ratios=(0.5,), classifier="cnn")
+    trial_settings = ProveSettings(arms=(*PLAIN, "changed"), seeds=seeds, ratios=(0.5,), classifier="cnn")
     shares = []
 
     def tried(session: Session) -> Fold:
@@ -207,14 +207,14 @@ def trial(case: str, name: str, places: Places, folder: Path, seeds: int) -> dic
             write_json(file, results | {"plain": plain, stem: changed})
 
         verdict = proof.prove(
-            *parts, session.synthetic, told, device=session.device, flips=session.flips, results=mine, on_result=keep
+            *parts, session.synthetic, trial_settings, device=session.device, flips=session.flips, results=mine, on_result=keep
         )
         shown = session.synthetic.take(session.synthetic.accepted)
         return Fold(session.splits["train"], session.splits["test"], {proof.OWN: shown}, verdict, mine)
 
-    verdict = replace(CASES[case], related=change.start).verdict(places, place, settings, tried)
+    verdict = replace(CASES[case], related=change.start).verdict(places, run_path, settings, tried)
     arms = {arm: values["balanced_accuracy"] for arm, values in verdict.arms.items()}
-    found = {
+    outcome_facts = {
         "outcome": verdict.outcome,
         "comparator": verdict.comparator,
         "low": verdict.low,
@@ -223,16 +223,16 @@ def trial(case: str, name: str, places: Places, folder: Path, seeds: int) -> dic
         "matched_control": float(np.mean(arms["changed"]) - np.mean(arms["classical"])),
         "arms": arms,
     }
-    write_json(done, found)
-    return found
+    write_json(done, outcome_facts)
+    return outcome_facts
 
 
-def line(case: str, name: str, found: dict[str, Any]) -> dict[str, Any]:
+def line(case: str, name: str, outcome_facts: dict[str, Any]) -> dict[str, Any]:
     """The row of one change on one case."""
-    ours, theirs = (float(np.mean(found["arms"][arm])) for arm in ("changed", found["comparator"]))
+    ours, theirs = (float(np.mean(outcome_facts["arms"][arm])) for arm in ("changed", outcome_facts["comparator"]))
     what = f"{case}: {CHANGES[name].what}"
-    told = {key: found[key] for key in ("outcome", "low", "high", "kept", "matched_control")}
-    return row(what, ours, theirs, found["comparator"], "balanced accuracy", True, digits=4) | told
+    trial_settings = {key: outcome_facts[key] for key in ("outcome", "low", "high", "kept", "matched_control")}
+    return row(what, ours, theirs, outcome_facts["comparator"], "balanced accuracy", True, digits=4) | trial_settings
 
 
 def table(rows: list[dict[str, Any]]) -> list[dict[str, str]]:

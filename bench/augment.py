@@ -79,7 +79,7 @@ def kornia(images: torch.Tensor, job: str) -> Work:
     from kornia import augmentation as K
 
     if job == "basic":
-        made = K.AugmentationSequential(
+        transform = K.AugmentationSequential(
             K.RandomHorizontalFlip(p=0.5),
             K.RandomAffine(15, (0.1, 0.1), (0.9, 1.1), p=1.0, padding_mode="reflection"),
             K.ColorJiggle(0.2, 0.2, 0.2, 0.05, p=1.0),
@@ -89,8 +89,8 @@ def kornia(images: torch.Tensor, job: str) -> Work:
     else:
         from kornia.augmentation.auto import RandAugment
 
-        made = K.AugmentationSequential(RandAugment(n=2, m=9), data_keys=["input"])
-    return lambda: made(images.float() / 255)
+        transform = K.AugmentationSequential(RandAugment(n=2, m=9), data_keys=["input"])
+    return lambda: transform(images.float() / 255)
 
 
 def torchvision(images: torch.Tensor, job: str, shared: bool = False) -> Work:
@@ -104,10 +104,10 @@ def torchvision(images: torch.Tensor, job: str, shared: bool = False) -> Work:
         v2.ColorJitter(0.2, 0.2, 0.2, 0.05),
         v2.GaussianBlur(5, (0.1, 1.0)),
     ]
-    made = v2.Compose(basic) if job == "basic" else v2.RandAugment(2, 9)
+    transform = v2.Compose(basic) if job == "basic" else v2.RandAugment(2, 9)
     if shared:
-        return lambda: made(images)
-    return on_every_core(lambda i: made(images[i]), torch.empty_like(images))
+        return lambda: transform(images)
+    return on_every_core(lambda i: transform(images[i]), torch.empty_like(images))
 
 
 def albumentations(images: torch.Tensor, job: str) -> Work:
@@ -117,7 +117,7 @@ def albumentations(images: torch.Tensor, job: str) -> Work:
     arrays = images.permute(0, 2, 3, 1).contiguous()
     places = {"translate_percent": 0.0, "border_mode": 4, "p": 1.0}
     if job == "basic":
-        made = A.Compose(
+        transform = A.Compose(
             [
                 A.HorizontalFlip(p=0.5),
                 A.Affine(rotate=(-15, 15), scale=(0.9, 1.1), translate_percent=(-0.1, 0.1), border_mode=4, p=1.0),
@@ -126,7 +126,7 @@ def albumentations(images: torch.Tensor, job: str) -> Work:
             ]
         )
     else:
-        made = A.SomeOf(
+        transform = A.SomeOf(
             [
                 A.NoOp(p=1.0),
                 A.AutoContrast(p=1.0),
@@ -146,8 +146,10 @@ def albumentations(images: torch.Tensor, job: str) -> Work:
             n=2,
             p=1.0,
         )
-        made = A.Compose([made])
-    return on_every_core(lambda i: torch.from_numpy(made(image=arrays[i].numpy())["image"]), torch.empty_like(arrays))
+        transform = A.Compose([transform])
+    return on_every_core(
+        lambda i: torch.from_numpy(transform(image=arrays[i].numpy())["image"]), torch.empty_like(arrays)
+    )
 
 
 SIDES: dict[str, Callable[[torch.Tensor, str], Work]] = {
@@ -264,18 +266,18 @@ def environment(package: str) -> str:
 
 def pythons(only: str) -> tuple[dict[str, str], dict[str, str]]:
     """(side -> the Python to run it with, side -> why it is skipped)."""
-    found, skipped = {"ours": sys.executable}, {}
+    interpreters, skipped = {"ours": sys.executable}, {}
     for side, (_, package) in PEERS.items():
         if only not in side:
             continue
         try:
-            found[side] = environment(package)
-            measured(found[side], side, "basic", 64, 0.1)
+            interpreters[side] = environment(package)
+            measured(interpreters[side], side, "basic", 64, 0.1)
         except RuntimeError as reason:
-            found.pop(side, None)
+            interpreters.pop(side, None)
             skipped[side] = str(reason)
             print(f"{side}: skipped, {reason}", flush=True)
-    return found, skipped
+    return interpreters, skipped
 
 
 def main() -> None:
@@ -293,13 +295,14 @@ def main() -> None:
         return
     from common import interleaved, row, write
 
-    found, skipped = pythons(options.only)
+    interpreters, skipped = pythons(options.only)
     rows, facts = [], {}
     copy = statistics.median(measured(sys.executable, "copy", "", 64, 1.0) for _ in range(options.rounds))
     for size in BATCH:
         for job in ("basic", "rand"):
             sides = {
-                name: partial(measured, python, name, job, size, options.seconds) for name, python in found.items()
+                name: partial(measured, python, name, job, size, options.seconds)
+                for name, python in interpreters.items()
             }
             rates = interleaved(sides, options.rounds)
             share = rates["ours"] * 2 * 3 * size * size / copy

@@ -54,7 +54,7 @@ class Case:
 
     def verdict(self, places: Places, folder: Path, settings: RunSettings, trial: Callable[[Session], Fold]) -> Verdict:
         """What `trial` finds in the run of each fold, in `folder`/1, `folder`/2 …, pooled where there are several."""
-        found = []
+        fold_trials = []
         if self.related:
             start = str(started(self.related, places, folder.parent, settings.train.steps or 1))
             settings = settings.model_copy(update={"train": settings.train.model_copy(update={"start_from": start})})
@@ -65,8 +65,8 @@ class Case:
                 train = settings.train.model_copy(update={"unlabelled": apart})
                 settings = settings.model_copy(update={"train": train})
             with opened(images, folder / str(k), settings=settings, callbacks=callbacks(False)) as session:
-                found.append(trial(session))
-        return pooled(found) if len(found) > 1 else found[0].verdict
+                fold_trials.append(trial(session))
+        return pooled(fold_trials) if len(fold_trials) > 1 else fold_trials[0].verdict
 
 
 def unlabelled(pool: LabelledImages, used: LabelledImages, folder: Path) -> Path:
@@ -86,21 +86,23 @@ def unlabelled(pool: LabelledImages, used: LabelledImages, folder: Path) -> Path
 def started(name: str, places: Places, folder: Path, steps: int) -> Path:
     """The folder of a generator of `RELATED` images, trained as long as those that begin as it; all of them train
     it, as none of them is tested."""
-    place = folder / f"related-{name}-{steps}"
-    if not (place / "synthesizer" / "card.json").exists():
-        made = training.train(RELATED[name](places), place / "train", settings=TrainSettings(steps=steps), device="cpu")
-        made.save(place / "synthesizer")
-    return place
+    related_folder = folder / f"related-{name}-{steps}"
+    if not (related_folder / "synthesizer" / "card.json").exists():
+        images_of_fold = training.train(
+            RELATED[name](places), related_folder / "train", settings=TrainSettings(steps=steps), device="cpu"
+        )
+        images_of_fold.save(related_folder / "synthesizer")
+    return related_folder
 
 
 def thinned(images: LabelledImages, part: int, each: int, seed: int = 0) -> LabelledImages:
     """At most `each` images of every class in a part of the given split, the other parts as they are."""
     assert images.split is not None
-    kept = [np.flatnonzero(images.split != part)]
+    chosen_rows = [np.flatnonzero(images.split != part)]
     for label in range(len(images.classes)):
         members = np.flatnonzero((images.split == part) & (images.labels == label))
-        kept.append(rng(seed, "thinned", label).permutation(members)[:each])
-    return label_encoding.finished(images.take(np.sort(np.concatenate(kept))))
+        chosen_rows.append(rng(seed, "thinned", label).permutation(members)[:each])
+    return label_encoding.finished(images.take(np.sort(np.concatenate(chosen_rows))))
 
 
 def fashion(ratio: float) -> Callable[[Places], LabelledImages]:
@@ -125,8 +127,10 @@ def pneumonia(places: Places) -> LabelledImages:
     images = data.load(places.shared / "pneumoniamnist.npz")
     assert images.split is not None
     learnt = np.flatnonzero(images.split == 0)
-    kept = rng(0, "pneumonia").permutation(learnt)[: len(learnt) // 20]
-    return label_encoding.finished(images.take(np.sort(np.concatenate([kept, np.flatnonzero(images.split != 0)]))))
+    chosen_rows = rng(0, "pneumonia").permutation(learnt)[: len(learnt) // 20]
+    return label_encoding.finished(
+        images.take(np.sort(np.concatenate([chosen_rows, np.flatnonzero(images.split != 0)])))
+    )
 
 
 def faces(places: Places) -> LabelledImages:
@@ -162,29 +166,29 @@ def hole(
     of `lacking`, neither in training nor in validation, and the test part is all images there. Each person tests in one
     fold, and three others validate."""
 
-    def made(fold: int, places: Places) -> LabelledImages:
+    def images_of_fold(fold: int, places: Places) -> LabelledImages:
         raw = data.load(places.shared / "cmu_faces_64x60.npz", size=32)
         columns = {**raw.attributes, "pose": label_encoding.Attribute(raw.labels, raw.classes)}
-        wanted, by, person = columns[label], columns[attribute], raw.groups
+        label_column, by, person = columns[label], columns[attribute], raw.groups
         assert person is not None, "this file names the person of each image"
         there = np.isin(by.codes, [by.values.index(name) for name in lacking])
         order = rng(0, "people").permutation(int(person.max()) + 1)
         tested = np.array_split(order, folds)[fold]
         rest = np.setdiff1d(order, tested, assume_unique=True)
         split = np.where(np.isin(person, tested), 2, np.isin(person, rest[:3])).astype(np.int8)
-        absent = there & (wanted.codes == wanted.values.index(value))
+        absent = there & (label_column.codes == label_column.values.index(value))
         keep = np.where(split == 2, there, ~absent)
         images = replace(
             raw,
-            labels=wanted.codes,
-            classes=wanted.values,
+            labels=label_column.codes,
+            classes=label_column.values,
             attributes={attribute: by},
             groups=person,
             split=split,
         )
         return label_encoding.finished(images.take(np.flatnonzero(keep)))
 
-    return tuple(partial(made, fold) for fold in range(folds))
+    return tuple(partial(images_of_fold, fold) for fold in range(folds))
 
 
 FEWER = (

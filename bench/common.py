@@ -68,8 +68,8 @@ class Remembered:
     @cached_property
     def values(self) -> dict[str, Any]:
         """What the file holds."""
-        found: dict[str, Any] = json.loads(self.file.read_text(encoding="utf-8")) if self.file.exists() else {}
-        return found
+        measurements: dict[str, Any] = json.loads(self.file.read_text(encoding="utf-8")) if self.file.exists() else {}
+        return measurements
 
     def keep(self, done: int, total: int, what: str) -> None:
         """Write the file; takes what a trial tells of its progress."""
@@ -89,9 +89,9 @@ def over_translators(
     verdict: Verdict | None = None
     for number, (first, seeds) in enumerate((*BLOCKS, (0, sum(n for _, n in BLOCKS)))):
         chosen = settings(number % len(BLOCKS))
-        place = folder / f"translator-{number % len(BLOCKS)}"
-        stages.run(data, place, settings=chosen, until="generate", callbacks=callbacks(False))
-        with stages.opened(data, place, settings=chosen) as session:
+        run_path = folder / f"translator-{number % len(BLOCKS)}"
+        stages.run(data, run_path, settings=chosen, until="generate", callbacks=callbacks(False))
+        with stages.opened(data, run_path, settings=chosen) as session:
             verdict = trial(session, first, seeds)
     assert verdict is not None
     return verdict
@@ -99,12 +99,12 @@ def over_translators(
 
 def interleaved(contestants: dict[str, Callable[[], float]], rounds: int) -> dict[str, float]:
     """Run every contestant once a round, in turn; name -> median of what it returned."""
-    found: dict[str, list[float]] = {name: [] for name in contestants}
+    measurements: dict[str, list[float]] = {name: [] for name in contestants}
     for number in range(rounds):
         for name, run in contestants.items():
-            found[name].append(run())
-            print(f"  round {number + 1}/{rounds}  {name}: {found[name][-1]:.4g}", flush=True)
-    return {name: statistics.median(values) for name, values in found.items()}
+            measurements[name].append(run())
+            print(f"  round {number + 1}/{rounds}  {name}: {measurements[name][-1]:.4g}", flush=True)
+    return {name: statistics.median(values) for name, values in measurements.items()}
 
 
 def apart(file: str, *words: object) -> dict[str, Any]:
@@ -112,8 +112,8 @@ def apart(file: str, *words: object) -> dict[str, Any]:
     done = subprocess.run([sys.executable, file, *map(str, words)], check=False, capture_output=True, text=True)
     if done.returncode:
         raise SystemExit(f"{Path(file).name} {' '.join(map(str, words))} failed:\n{done.stderr[-2000:]}")
-    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return found
+    measurements: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return measurements
 
 
 def random_images(channels: int, size: int, count: int = 512, classes: int = 10) -> LabelledImages:
@@ -211,8 +211,8 @@ def ceiling(kind: str, dtype: torch.dtype, device: torch.device, *, patience: fl
 def stored(name: str) -> dict[str, Any]:
     """What bench/results/NAME.json holds; nothing where it was never written."""
     file = RESULTS / f"{name}.json"
-    found: dict[str, Any] = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
-    return found
+    measurements: dict[str, Any] = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+    return measurements
 
 
 def write(name: str, rows: list[dict[str, Any]], **more: Any) -> None:

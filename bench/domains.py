@@ -83,9 +83,9 @@ def of_file(
 ) -> DomainImages:
     """`labels` source images, as many of each class; `unlabelled` target images as they come, or with a long tail whose
     largest class is `tail` times its smallest; `test` images of the target's test part, all when None."""
-    with np.load(folder / file) as found:
-        images, names, domain, group = (found[name] for name in ("image", "label", "domain", "group"))
-        part = found["part"] if "part" in found else _parts(group, domain == target)
+    with np.load(folder / file) as case_results:
+        images, names, domain, group = (case_results[name] for name in ("image", "label", "domain", "group"))
+        part = case_results["part"] if "part" in case_results else _parts(group, domain == target)
     classes = tuple(sorted(set(names.tolist())))
     codes = np.array([classes.index(name) for name in names], np.int64)
 
@@ -171,18 +171,18 @@ def settings_of(case: Case, target: Path, number: int, steps: int | None) -> Run
     )
 
 
-def target_file(images: DomainImages, place: Path) -> Path:
+def target_file(images: DomainImages, file_path: Path) -> Path:
     """The target as a user would give it: a file with labels, in parts, of which those of the test part are used."""
-    if not place.exists():
-        place.parent.mkdir(parents=True, exist_ok=True)
+    if not file_path.exists():
+        file_path.parent.mkdir(parents=True, exist_ok=True)
         both = (images.target, images.test)
         np.savez(
-            place,
+            file_path,
             image=np.concatenate([np.asarray(each.images) for each in both]).transpose(0, 2, 3, 1).squeeze(),
             label=np.concatenate([np.array(each.classes)[each.labels] for each in both]),
             split=np.repeat(["train", "test"], [len(each) for each in both]),
         )
-    return place
+    return file_path
 
 
 def verdict_of(
@@ -194,14 +194,14 @@ def verdict_of(
     images = case.reads(places)
     target = target_file(images, folder / name / "target.npz")
     results = Remembered(folder / name / "trainings.json")
-    kept: list[float] = []
+    shares_kept: list[float] = []
 
     def trial(session: Session, first: int, seeds: int) -> Verdict:
-        splits, wanted = session.splits, session.settings.prove.model_copy(update={"seeds": seeds})
-        kept.append(session.run.read("generation")["kept_classes"]["overall"]["value"])
+        splits, trial_settings = session.splits, session.settings.prove.model_copy(update={"seeds": seeds})
+        shares_kept.append(session.run.read("generation")["kept_classes"]["overall"]["value"])
         assert session.target is not None
         return proof.prove(
-            splits["train"], splits["validation"], splits["test"], session.synthetic, wanted, offset=first, flips=session.flips,
+            splits["train"], splits["validation"], splits["test"], session.synthetic, trial_settings, offset=first, flips=session.flips,
             target=session.target.images, results=results.values, on_result=results.keep, on_note=print,
         )  # fmt: skip
 
@@ -211,14 +211,14 @@ def verdict_of(
     last = settings_of(case, target, 0, steps)
     with stages.opened(images.labelled, folder / name / "translator-0", settings=last) as session:
         train, test = session.splits["train"], session.splits["test"]
-    return verdict, references(images, train, test, case, results), kept[: len(kept) - 1]
+    return verdict, references(images, train, test, case, results), shares_kept[: len(shares_kept) - 1]
 
 
 def references(
     images: DomainImages, train: LabelledImages, test: LabelledImages, case: Case, results: Remembered
 ) -> dict[str, list[float]]:
     """Balanced accuracy with labels of the target, a value a seed."""
-    found: dict[str, list[float]] = {name: [] for name in REFERENCES}
+    case_results: dict[str, list[float]] = {name: [] for name in REFERENCES}
     train = LabelledImages(train.images, train.labels, train.classes, fingerprint=train.fingerprint)
     for name in REFERENCES:
         for seed in range(REFERENCE_SEEDS):
@@ -232,11 +232,11 @@ def references(
                 )  # fmt: skip
                 results.values[key] = measures(test.labels, proof.probabilities(model, test.images))
                 results.keep(0, 0, key)
-            found[name].append(results.values[key]["balanced_accuracy"])
-    return found
+            case_results[name].append(results.values[key]["balanced_accuracy"])
+    return case_results
 
 
-def kept_of(name: str, verdict: Verdict, real: dict[str, list[float]], kept: list[float]) -> dict[str, Any]:
+def case_record(name: str, verdict: Verdict, real: dict[str, list[float]], shares_kept: list[float]) -> dict[str, Any]:
     """What the result file keeps of a case."""
     arms = {arm: values["balanced_accuracy"] for arm, values in verdict.arms.items()}
     mean = {arm: float(np.mean(values)) for arm, values in arms.items()}
@@ -248,14 +248,14 @@ def kept_of(name: str, verdict: Verdict, real: dict[str, list[float]], kept: lis
         "translations, adapted": f"{100 * mean[verdict.arm]:.1f} ({verdict.arm})",
         "difference": points(verdict.difference, verdict.low, verdict.high),
         **{which: f"{100 * float(np.mean(real[which])):.1f}" for which in REFERENCES},
-        "class kept": f"{100 * float(np.mean(kept)):.0f} %",
+        "class kept": f"{100 * float(np.mean(shares_kept)):.0f} %",
         "outcome": verdict.outcome,
     }
     what = f"{CASES[name].what}: {verdict.outcome} ({verdict.arm})"
     line = row(what, mean[verdict.arm], mean[verdict.comparator], verdict.comparator, verdict.metric, True)
     facts = {"outcome": verdict.outcome, "low": verdict.low, "high": verdict.high, "p": verdict.p}
     return {
-        "date": time.strftime("%Y-%m-%d"), "row": line | facts, "shown": shown, "arms": arms, "references": real, "class kept": kept,
+        "date": time.strftime("%Y-%m-%d"), "row": line | facts, "shown": shown, "arms": arms, "references": real, "class kept": shares_kept,
         "sentence": verdict.sentence,
     }  # fmt: skip
 
@@ -269,9 +269,9 @@ def main() -> None:
     parser.add_argument("--steps", type=int, help="of a translator; the recipe's own unless given")
     options = parser.parse_args()
     for name in options.cases.split(","):
-        found = verdict_of(name, options.data, options.folder, options.steps)
-        print(f"{name}: {found[0].outcome.upper()}. {found[0].sentence}", flush=True)
-        cases = stored("domains").get("cases", {}) | {name: kept_of(name, *found)}
+        case_results = verdict_of(name, options.data, options.folder, options.steps)
+        print(f"{name}: {case_results[0].outcome.upper()}. {case_results[0].sentence}", flush=True)
+        cases = stored("domains").get("cases", {}) | {name: case_record(name, *case_results)}
         cases = {each: cases[each] for each in CASES if each in cases}
         lines, table = ([each[key] for each in cases.values()] for key in ("row", "shown"))
         write("domains", lines, table=table, cases=cases)

@@ -52,8 +52,8 @@ class Bench:
         self.left_out: list[str] = []
         kinds = [(k, t) for k in ("convolution", "product") for t in (torch.float32, torch.bfloat16)]
         self.ceilings = {f"{k}, {t}": ceiling(k, t, self.device, patience=0.5, tiny=self.dry) for k, t in kinds}
-        for name, found in self.ceilings.items():
-            print(f"ceiling of {name}: {found / 1e12:.3g} TFLOP/s", flush=True)
+        for name, device_facts in self.ceilings.items():
+            print(f"ceiling of {name}: {device_facts / 1e12:.3g} TFLOP/s", flush=True)
 
     def left(self) -> float:
         """Seconds left."""
@@ -91,7 +91,7 @@ class Bench:
             self.left_out.append(f"{what}: {str(error).splitlines()[0][:200]}")
             print(self.left_out[-1], flush=True)
             return {}
-        found = {
+        device_facts = {
             "recipe": name,
             "size": size,
             "precision": precision,
@@ -101,9 +101,12 @@ class Bench:
             "operations": operations,
             "share": operations / seconds / self.ceilings["convolution, torch.bfloat16"],
         }
-        self.facts.append(found)
-        print(f"{what}: {found['trained']:.4g} img/s, {found['share']:.1%}, {found['gib']:.2f} GiB", flush=True)
-        return found
+        self.facts.append(device_facts)
+        print(
+            f"{what}: {device_facts['trained']:.4g} img/s, {device_facts['share']:.1%}, {device_facts['gib']:.2f} GiB",
+            flush=True,
+        )
+        return device_facts
 
     def compare(self, name: str, size: int) -> None:
         """bf16 against fp32."""
@@ -117,10 +120,10 @@ class Bench:
         """torch.compile against none, both in bf16."""
         plain = [f for f in self.facts if (f["recipe"], f["size"], f["precision"]) == (name, size, "bf16")]
         if plain:
-            found = self.measured(name, size, "bf16", plain[0]["operations"], compiled=True)
-            if found:
+            device_facts = self.measured(name, size, "bf16", plain[0]["operations"], compiled=True)
+            if device_facts:
                 case = f"{name}, {size}×{size}×3, batch {self.options.batch}, torch.compile"
-                rates = found["trained"], plain[0]["trained"]
+                rates = device_facts["trained"], plain[0]["trained"]
                 self.rows.append(row(case, *rates, "not compiled", "img/s", True, digits=0))
 
     def quality(self, name: str, seconds: float, count: int) -> None:

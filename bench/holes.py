@@ -129,18 +129,20 @@ HOLES = {
 
 def images_of(case: Hole, folder: Path) -> tuple[LabelledImages, LabelledImages]:
     """(the data with their split, real train images of the empty cell)."""
-    found, rows = case.reads(case, folder), []
-    for label in np.unique(found.labels):
-        for value in np.unique(found.values):
+    case_results, rows = case.reads(case, folder), []
+    for label in np.unique(case_results.labels):
+        for value in np.unique(case_results.values):
             for part, most in enumerate((EACH, HELD, MOST)):
-                members = np.flatnonzero((found.labels == label) & (found.values == value) & (found.splits == part))
+                members = np.flatnonzero(
+                    (case_results.labels == label) & (case_results.values == value) & (case_results.splits == part)
+                )
                 rows.append(rng(0, "cell", str(label), str(value), part).permutation(members)[:most])
     chosen = np.sort(np.concatenate(rows))
     data = from_arrays(
-        found.images[chosen], found.labels[chosen], attributes={case.attribute: found.values[chosen]},
-        groups=found.groups[chosen], split=found.splits[chosen], notes={"flips": case.flips},
+        case_results.images[chosen], case_results.labels[chosen], attributes={case.attribute: case_results.values[chosen]},
+        groups=case_results.groups[chosen], split=case_results.splits[chosen], notes={"flips": case.flips},
     )  # fmt: skip
-    empty = (found.labels[chosen] == case.cell[0]) & (found.values[chosen] == case.cell[1])
+    empty = (case_results.labels[chosen] == case.cell[0]) & (case_results.values[chosen] == case.cell[1])
     return data.take(~empty | (data.split == 2)), data.take(empty & (data.split == 0))
 
 
@@ -164,9 +166,9 @@ def verdict_of(name: str, places: Path, folder: Path, steps: int | None) -> tupl
     results = Remembered(folder / name / "trainings.json")
 
     def trial(session: Session, first: int, seeds: int) -> Verdict:
-        splits, wanted = session.splits, session.settings.prove.model_copy(update={"seeds": seeds})
+        splits, trial_settings = session.splits, session.settings.prove.model_copy(update={"seeds": seeds})
         return proof.prove(
-            splits["train"], splits["validation"], splits["test"], session.synthetic, wanted, offset=first, flips=case.flips,
+            splits["train"], splits["validation"], splits["test"], session.synthetic, trial_settings, offset=first, flips=case.flips,
             condition=(case.attribute,), rare=LEAST, results=results.values, on_result=results.keep, on_note=print,
         )  # fmt: skip
 
@@ -186,7 +188,7 @@ def oracle(
     attribute = test.attributes[case.attribute]
     inside = attribute.codes == attribute.values.index(case.cell[1])
     config = proof.TrainConfig(balanced=True, augment=augment.policy("randaugment", flips=case.flips))
-    found: dict[str, list[float]] = {"within": [], "overall": []}
+    case_results: dict[str, list[float]] = {"within": [], "overall": []}
     for seed in range(sum(n for _, n in BLOCKS)):
         key = f"oracle/{seed}"
         if key not in results.values:
@@ -200,11 +202,11 @@ def oracle(
                 for c in range(len(test.classes))
                 for v in np.unique(attribute.codes[rows])
             ]
-            found[part].append(float(np.mean(cells)))
-    return found
+            case_results[part].append(float(np.mean(cells)))
+    return case_results
 
 
-def kept_of(name: str, verdict: Verdict, real: dict[str, list[float]]) -> dict[str, Any]:
+def case_record(name: str, verdict: Verdict, real: dict[str, list[float]]) -> dict[str, Any]:
     """What the result file keeps of a case."""
     arms = {arm: values["balanced_accuracy"] for arm, values in verdict.arms.items()}
     mean = {arm: float(np.mean(values)) for arm, values in arms.items()}
@@ -248,7 +250,7 @@ def main() -> None:
     for name in options.cases.split(","):
         verdict, real = verdict_of(name, options.data, options.folder, options.steps)
         print(f"{name}: {verdict.outcome.upper()}. {verdict.sentence}", flush=True)
-        cases = stored("holes").get("cases", {}) | {name: kept_of(name, verdict, real)}
+        cases = stored("holes").get("cases", {}) | {name: case_record(name, verdict, real)}
         cases = {each: cases[each] for each in HOLES if each in cases}
         write(
             "holes",

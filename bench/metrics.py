@@ -77,11 +77,11 @@ def compared(name: str, count: int, dimension: int, rounds: int, folder: Path) -
         for what, shift in (("fake", 0.1), ("real", 0))
     }
     np.savez(file, **clouds, logits=np.zeros((1, 2)))
-    found: dict[str, dict[str, float]] = {}
+    score_values: dict[str, dict[str, float]] = {}
 
     def us() -> float:
-        found["augury"] = apart(__file__, "--measure", name, str(file))
-        return found["augury"]["seconds"]
+        score_values["augury"] = apart(__file__, "--measure", name, str(file))
+        return score_values["augury"]["seconds"]
 
     def them(library: str) -> Callable[[], float]:
         def run() -> float:
@@ -90,20 +90,24 @@ def compared(name: str, count: int, dimension: int, rounds: int, folder: Path) -
             if isinstance(answer, str):
                 print(f"  {library}: {answer}", flush=True)
                 return float("nan")
-            found[library] = dict(zip(("value", "seconds", "megabytes"), answer, strict=True))
-            return found[library]["seconds"]
+            score_values[library] = dict(zip(("value", "seconds", "megabytes"), answer, strict=True))
+            return score_values[library]["seconds"]
 
         return run
 
     seconds = interleaved({"augury": us} | {library: them(library) for library in PEERS[name]}, rounds)
     file.unlink()
     rows = []
-    for library in (library for library in PEERS[name] if library in found):
+    for library in (library for library in PEERS[name] if library in score_values):
         case = f"{name}, N {count:,}, D {dimension}"
         rows.append(row(f"{case}, time", seconds["augury"], seconds[library], library, "s", False, digits=4))
-        memory = [round(found[who]["megabytes"]) for who in ("augury", library)]
+        memory = [round(score_values[who]["megabytes"]) for who in ("augury", library)]
         rows.append(row(f"{case}, memory", *memory, library, "MB", False))
-        off = abs(found[library]["value"] / found["augury"]["value"] - 1) if found["augury"]["value"] else 0.0
+        off = (
+            abs(score_values[library]["value"] / score_values["augury"]["value"] - 1)
+            if score_values["augury"]["value"]
+            else 0.0
+        )
         print(f"  {case}: differs from {library} by {off:.0e} of the value", flush=True)
     return rows
 

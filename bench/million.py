@@ -29,7 +29,7 @@ LIMIT = 1024.0
 """MiB of resident memory that each stage must do with."""
 
 
-def made(folder: Path, count: int) -> Path:
+def make_images(folder: Path, count: int) -> Path:
     """The shards, made on all cores unless they are there."""
     target = folder / "shards"
     if (folder / "made").exists():
@@ -142,7 +142,7 @@ def reader(folder: Path) -> dict[str, Any]:
             started = time.perf_counter()
             work()
             rates.setdefault(name, []).append(images.nbytes / 1e9 / (time.perf_counter() - started))
-    return {name: float(np.median(found)) for name, found in rates.items()}
+    return {name: float(np.median(measurements)) for name, measurements in rates.items()}
 
 
 def pillow(folder: Path) -> dict[str, Any]:
@@ -175,8 +175,8 @@ def stage(name: str, folder: Path, batches: int) -> dict[str, Any]:
 
     assert torch and augury.training
     before, started = highest(), time.perf_counter()
-    told = STAGES[name](folder, *([batches] if name == "iterate" else []))
-    return {**told, "seconds": time.perf_counter() - started, "memory": highest(), "before": before}
+    stage_facts = STAGES[name](folder, *([batches] if name == "iterate" else []))
+    return {**stage_facts, "seconds": time.perf_counter() - started, "memory": highest(), "before": before}
 
 
 def main() -> None:
@@ -194,13 +194,13 @@ def main() -> None:
         return
     from common import apart, row, write
 
-    made(folder, options.count)
+    make_images(folder, options.count)
     shutil.rmtree(folder / "cache", ignore_errors=True)
-    found = {}
+    measurements = {}
     for name in STAGES:
         words = ("--stage", name, "--count", options.count, "--batches", options.batches, "--folder", options.folder)
-        found[name] = apart(__file__, *words)
-        print(f"  {name}: {found[name]}", flush=True)
+        measurements[name] = apart(__file__, *words)
+        print(f"  {name}: {measurements[name]}", flush=True)
     if not options.keep:
         shutil.rmtree(folder / "cache")
     what = {
@@ -210,14 +210,17 @@ def main() -> None:
         "iterate": "training's batches",
     }
     n = f"{options.count:,} images"
-    rows = [row(f"{n}: {what[s]}", found[s]["memory"], LIMIT, "wanted", "MiB resident", False, digits=0) for s in what]
-    cores, rate = os.cpu_count() or 1, options.count / found["load"]["seconds"]
+    rows = [
+        row(f"{n}: {what[s]}", measurements[s]["memory"], LIMIT, "wanted", "MiB resident", False, digits=0)
+        for s in what
+    ]
+    cores, rate = os.cpu_count() or 1, options.count / measurements["load"]["seconds"]
     rows += [
-        row(f"{n}: decoded and cached", rate, cores * found["pillow"]["images_a_second"], f"a Pillow loop × {cores} cores", "images/s", True, 0),
-        row(f"{n}: cached reader", found["reader"]["reader"], found["reader"]["page_cache"], "the page cache", "GB/s", True),
+        row(f"{n}: decoded and cached", rate, cores * measurements["pillow"]["images_a_second"], f"a Pillow loop × {cores} cores", "images/s", True, 0),
+        row(f"{n}: cached reader", measurements["reader"]["reader"], measurements["reader"]["page_cache"], "the page cache", "GB/s", True),
     ]  # fmt: skip
     if options.count == 1_000_000:
-        write("million", rows, stages=found)
+        write("million", rows, stages=measurements)
     else:
         print(json.dumps(rows, indent=1))
 

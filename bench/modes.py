@@ -147,7 +147,7 @@ def played(objective: str, plane: str, steps: int, seed: int) -> tuple[int, floa
     return int((counts >= SAMPLES / len(centres) / 4).sum()), float(good.mean()), spent
 
 
-def kept(objective: str, plane: str, steps: int, seed: int) -> tuple[int, float, float]:
+def modes_kept(objective: str, plane: str, steps: int, seed: int) -> tuple[int, float, float]:
     """`played`, once: the answer is kept under runs/modes as long as neither this file nor the objective changes."""
     key = digest([OBJECTIVES[objective].model_dump(), plane, steps, seed, Path(__file__).read_text(encoding="utf-8")])
     file = Path("runs/modes") / f"{key}.json"
@@ -171,14 +171,14 @@ def main() -> None:
     with ProcessPoolExecutor(options.workers, mp_context=get_context("spawn")) as pool:
         asked = {
             (plane, objective): [
-                pool.submit(kept, objective, plane, options.steps, seed) for seed in range(options.seeds)
+                pool.submit(modes_kept, objective, plane, options.steps, seed) for seed in range(options.seeds)
             ]
             for plane, objective in cases
         }
         for (plane, objective), answers in asked.items():
-            found = [answer.result() for answer in answers]
-            modes, good, spent = (statistics.median(values) for values in zip(*found, strict=True))
-            seeds = ", ".join(f"{m} at {g:.0%}" for m, g, _ in found)
+            outcomes = [answer.result() for answer in answers]
+            modes, good, spent = (statistics.median(values) for values in zip(*outcomes, strict=True))
+            seeds = ", ".join(f"{m} at {g:.0%}" for m, g, _ in outcomes)
             pace = f"{spent:.0f} s, {options.steps / spent:.0f} steps/s"
             case = f"{plane}, {objective}"
             print(f"{case}: {modes:.0f} modes, {good:.0%} of high quality ({seeds}; {pace})", flush=True)

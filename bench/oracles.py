@@ -65,8 +65,8 @@ def theirs(python: Path, file: Path, *words: str) -> dict[str, dict[str, Any]]:
     done = subprocess.run(call, check=False, capture_output=True, text=True, env={**os.environ, **paths})
     if done.returncode:
         raise SystemExit(f"{' '.join(call)} failed:\n{done.stderr[-2000:]}")
-    found: dict[str, dict[str, Any]] = json.loads(done.stdout.splitlines()[-1])
-    return found
+    reference_scores: dict[str, dict[str, Any]] = json.loads(done.stdout.splitlines()[-1])
+    return reference_scores
 
 
 def versions(python: Path) -> dict[str, str]:
@@ -91,10 +91,10 @@ def ours(arrays: Arrays) -> dict[str, Callable[[], float]]:
     def inception(splits: int) -> float:
         return float(split_scores(softmax(arrays["logits"], axis=1), splits).mean())
 
-    found: dict[str, Callable[[], float]] = {"is": lambda: inception(10), "is_1": lambda: inception(1)}
+    reference_scores: dict[str, Callable[[], float]] = {"is": lambda: inception(10), "is_1": lambda: inception(1)}
     for name in ("fd", "kid", "precision", "recall", "density", "coverage"):
-        found[name] = lambda name=name: metrics.SCORES[name].value(sides(arrays))
-    return found
+        reference_scores[name] = lambda name=name: metrics.SCORES[name].value(sides(arrays))
+    return reference_scores
 
 
 def features(count: int, dimension: int, classes: int = 10) -> Arrays:
@@ -116,7 +116,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "features.npz"
         np.savez(file, **arrays)
-        found = theirs(python, file)
+        reference_scores = theirs(python, file)
     mine: dict[str, tuple[float, float]] = {}
     for name, score in ours(arrays).items():
         score()  # warms up, as theirs are
@@ -124,7 +124,7 @@ def main() -> None:
         mine[name] = score(), time.perf_counter() - started
     known = versions(python)
     table, rows = [], []
-    for peer, scores in found.items():
+    for peer, scores in reference_scores.items():
         for score, measured in scores.items():
             value, seconds = mine[score]
             line = {"score": score, "library": f"{peer} {known.get(peer, '')}", "Augury": f"{value:.12g}"}

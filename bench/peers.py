@@ -79,9 +79,9 @@ def theirs(name: str, images: Images, options: argparse.Namespace) -> tuple[Imag
     """(images drawn, facts) of a peer. Raises Skipped with the reason it cannot."""
     python = environment(PEERS[name][1])
     with tempfile.TemporaryDirectory() as folder:
-        given, out = Path(folder) / "images.npy", Path(folder) / "drawn.npy"
-        np.save(given, images, allow_pickle=False)
-        call = [python, "-m", "peers.run", name, str(given), str(out)]
+        images_file, out = Path(folder) / "images.npy", Path(folder) / "drawn.npy"
+        np.save(images_file, images, allow_pickle=False)
+        call = [python, "-m", "peers.run", name, str(images_file), str(out)]
         call += ["--seconds", str(options.seconds), "--count", str(options.count), "--seed", str(options.seed)]
         paths = {"PYTHONPATH": str(Path(__file__).parent)}
         done = subprocess.run(call, check=False, capture_output=True, text=True, env={**os.environ, **paths})

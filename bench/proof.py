@@ -74,14 +74,14 @@ def line(name: str, verdict: Verdict) -> dict[str, Any]:
     """The row of a case, and what the verdict says of it."""
     ours, theirs = means(verdict)
     case = f"{CASES[name].what}: {verdict.outcome} ({verdict.arm})"
-    told = {
+    row_facts = {
         "outcome": verdict.outcome,
         "low": verdict.low,
         "high": verdict.high,
         "p": verdict.p,
         "ratio_shown": verdict.ratio,
     }
-    return row(case, ours, theirs, verdict.comparator, "balanced accuracy", True) | told
+    return row(case, ours, theirs, verdict.comparator, "balanced accuracy", True) | row_facts
 
 
 def shown(name: str, verdict: Verdict) -> dict[str, Any]:
@@ -97,7 +97,7 @@ def shown(name: str, verdict: Verdict) -> dict[str, Any]:
     }
 
 
-def kept(name: str, verdict: Verdict) -> dict[str, Any]:
+def case_record(name: str, verdict: Verdict) -> dict[str, Any]:
     """What the result file keeps of a case: its rows, and every arm's balanced accuracy with each seed."""
     arms = {arm: values["balanced_accuracy"] for arm, values in verdict.arms.items()}
     return {"date": time.strftime("%Y-%m-%d"), "row": line(name, verdict), "shown": shown(name, verdict), "arms": arms}
@@ -129,7 +129,7 @@ def main() -> None:
             continue
         cases = stored("proof").get("cases", {})
         before = cases.get(name, {})
-        result = kept(name, verdict)
+        result = case_record(name, verdict)
         cases[name] = before | ({"features": result} if classifier == FEATURES else result)
         cases = {each: cases[each] for each in CASES if "row" in cases.get(each, {})}
         rows = [case["row"] for case in cases.values()]

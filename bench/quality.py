@@ -57,11 +57,11 @@ def in_lanes(names: list[str], data: str) -> None:
         raise SystemExit("a recipe could not be measured; what it says stands above")
 
 
-def sheet(place: Path, name: str) -> None:
+def sheet(set_folder: Path, name: str) -> None:
     """Keep the pictures of the embedded sample; those of other data are not ours to give away."""
     if name == "sample":
         PICTURES.mkdir(exist_ok=True)
-        (PICTURES / "quality-sample.png").write_bytes((place / "comparison.png").read_bytes())
+        (PICTURES / "quality-sample.png").write_bytes((set_folder / "comparison.png").read_bytes())
 
 
 def main() -> None:
@@ -78,27 +78,27 @@ def main() -> None:
         file, size, budget, _ = SETS[name]
         sections = {"data": {"size": size, "near_duplicates": "drop"}} if file else {}
         settings = validated(RunSettings, {**sections, "train": {"budget": budget}, "score": {"limit": 300}})
-        place = options.folder / name
+        set_folder = options.folder / name
         if not options.lane:
             in_lanes(list(names), name)
-        compare(options.data / file if file else None, place, names, settings=settings, callbacks=callbacks(False))
+        compare(options.data / file if file else None, set_folder, names, settings=settings, callbacks=callbacks(False))
         if not options.lane:
-            sheet(place, name)
+            sheet(set_folder, name)
     if not options.lane:
         sets = options.sets.split(",")
-        found = {SETS[name][3]: read_json(options.folder / name / "comparison.json")["rows"] for name in sets}
-        kept = [row for row in stored("quality").get("table", []) if row["data"] not in found]
-        table = kept + [{"data": data, **row} for data, rows in found.items() for row in rows]
+        rows_by_set = {SETS[name][3]: read_json(options.folder / name / "comparison.json")["rows"] for name in sets}
+        earlier_rows = [row for row in stored("quality").get("table", []) if row["data"] not in rows_by_set]
+        table = earlier_rows + [{"data": data, **row} for data, rows in rows_by_set.items() for row in rows]
         write("quality", [line for row in table for line in lines(row)], table=table)
 
 
-def lines(found: dict[str, Any]) -> list[dict[str, Any]]:
+def lines(rows_by_set: dict[str, Any]) -> list[dict[str, Any]]:
     """The rows of one recipe on one set."""
     return [
         row(
-            f"{found['data']}, {found['recipe']}: {title}",
-            found[column],
-            found[real],
+            f"{rows_by_set['data']}, {rows_by_set['recipe']}: {title}",
+            rows_by_set[column],
+            rows_by_set[real],
             "real images",
             "",
             higher,

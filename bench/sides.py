@@ -53,13 +53,13 @@ def augury(plan: Plan, images: LabelledImages) -> Cost:
     return lambda step: trainer.train_step(step, 0.0, lambda number: batches.draw(number, device)), draw, count
 
 
-def wide_enough(name: str, shape: tuple[int, int, int], wanted: int) -> dict[str, int]:
-    """The smallest even width at which the recipe's networks have at least `wanted` parameters."""
+def wide_enough(name: str, shape: tuple[int, int, int], least_parameters: int) -> dict[str, int]:
+    """The smallest even width at which the recipe's networks have at least `least_parameters` parameters."""
     for width in range(8, 512, 2):
         settings = {"width": width, "widest": 16 * width}
-        if parameters(*build(RECIPES[name].network, settings, shape, (10,))) >= wanted:
+        if parameters(*build(RECIPES[name].network, settings, shape, (10,))) >= least_parameters:
             return settings
-    raise SystemExit(f"no width of {name} has {wanted} parameters")
+    raise SystemExit(f"no width of {name} has {least_parameters} parameters")
 
 
 def side(name: str, size: int, batch: int) -> tuple[Cost, int]:

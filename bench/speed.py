@@ -78,8 +78,10 @@ def compared(ours: str, peers: dict[str, str], size: int, options: argparse.Name
         return facts[name][-1]["trained"]
 
     trained = interleaved({name: partial(measured, name) for name in facts}, options.rounds)
-    millions = {name: found[0]["parameters"] / 1e6 for name, found in facts.items()}
-    drawn = {name: sorted(f["drawn"] for f in found)[len(found) // 2] for name, found in facts.items()}
+    millions = {name: measurements[0]["parameters"] / 1e6 for name, measurements in facts.items()}
+    drawn = {
+        name: sorted(f["drawn"] for f in measurements)[len(measurements) // 2] for name, measurements in facts.items()
+    }
     rows = []
     for name, called in peers.items():
         case = f"{ours}, {size}×{size}×{SIZES[size]}, batch 64, {millions[ours]:.2f} M parameters against {millions[name]:.2f} M"
@@ -89,7 +91,7 @@ def compared(ours: str, peers: dict[str, str], size: int, options: argparse.Name
     return rows
 
 
-def told(line: dict[str, Any]) -> tuple[str, str]:
+def row_key(line: dict[str, Any]) -> tuple[str, str]:
     """What a row is of, whatever was found."""
     return line["case"].partition(", batch")[0], line["peer_name"]
 
@@ -97,13 +99,13 @@ def told(line: dict[str, Any]) -> tuple[str, str]:
 def alone(name: str, size: int, top: float, options: argparse.Namespace) -> tuple[dict[str, Any], dict[str, Any]]:
     """(row, facts) of one recipe at one size."""
     batch = batch_of(name, size)
-    found = apart(__file__, "--one", name, size, batch, "--patience", options.patience)
-    facts = {"recipe": name, "size": size, "channels": SIZES[size], "batch": batch, **found}
+    measurements = apart(__file__, "--one", name, size, batch, "--patience", options.patience)
+    facts = {"recipe": name, "size": size, "channels": SIZES[size], "batch": batch, **measurements}
     case = (
-        f"{name}, {size}×{size}×{SIZES[size]}, batch {batch}: trains {found['trained']:.3g} img/s, "
-        f"draws {found['drawn']:.3g} img/s, {found['gib']:.2f} GiB"
+        f"{name}, {size}×{size}×{SIZES[size]}, batch {batch}: trains {measurements['trained']:.3g} img/s, "
+        f"draws {measurements['drawn']:.3g} img/s, {measurements['gib']:.2f} GiB"
     )
-    return row(case, found["operations"] / 1e9, top / 1e9, "3×3 convolution", "GFLOP/s", True, digits=1), facts
+    return row(case, measurements["operations"] / 1e9, top / 1e9, "3×3 convolution", "GFLOP/s", True, digits=1), facts
 
 
 def main() -> None:
@@ -144,7 +146,7 @@ def main() -> None:
         return
     if options.only:
         before = stored("speed")
-        rows = list({told(line): line for line in (*before["rows"], *rows)}.values())
+        rows = list({row_key(line): line for line in (*before["rows"], *rows)}.values())
         recipes = list({(each["recipe"], each["size"]): each for each in (*before["recipes"], *recipes)}.values())
     precision = choose_precision(torch.device("cpu"))
     write("speed", rows, rounds=options.rounds, threads=torch.get_num_threads(), precision=precision, recipes=recipes)

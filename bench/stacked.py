@@ -74,8 +74,8 @@ def main() -> None:
     config = proof.TrainConfig(steps=1500, balanced=True, augment=policy("classical", flips=True))
     classifier = proof.fit(train, config, seed=0, device=torch.device("cpu"))
     total = len(sample.classes) ** 3
-    found, divergence = measured(modes(stacks(test, SAMPLES, 1), classifier, len(sample.classes)), total)
-    print(f"real: {found} of {total}, divergence {divergence:.3f}", flush=True)
+    mode_counts, divergence = measured(modes(stacks(test, SAMPLES, 1), classifier, len(sample.classes)), total)
+    print(f"real: {mode_counts} of {total}, divergence {divergence:.3f}", flush=True)
     shown = LabelledImages(
         stacks(train, TRAINED, 0), np.zeros(TRAINED, np.int64), ("stack",), fingerprint=f"{sample.fingerprint}, stacked"
     )
@@ -84,7 +84,9 @@ def main() -> None:
         images, steps = drawn(recipe, shown, options.steps, options.folder)
         count, apart = measured(modes(images, classifier, len(sample.classes)), total)
         print(f"{recipe}: {count} of {total}, divergence {apart:.3f}", flush=True)
-        rows.append(row(f"{recipe}, {steps} steps: modes found", count, found, "real images", "modes", True, digits=0))
+        rows.append(
+            row(f"{recipe}, {steps} steps: modes found", count, mode_counts, "real images", "modes", True, digits=0)
+        )
         rows.append(row(f"{recipe}, {steps} steps: divergence", apart, divergence, "real images", "nats", False))
     write("stacked", rows, steps=options.steps, samples=SAMPLES)
 

@@ -31,11 +31,11 @@ def seconds(call: list[str]) -> Callable[[], float]:
 
 def main() -> None:
     """Eleven interleaved rounds."""
-    found = interleaved({name: seconds(call) for name, call in CALLS.items()}, 11)
+    timings = interleaved({name: seconds(call) for name, call in CALLS.items()}, 11)
     write(
         "startup",
         [
-            row(case, found[case], found[peer], peer, "s", False)
+            row(case, timings[case], timings[peer], peer, "s", False)
             for case in ("augury --help", "import augury")
             for peer in ("bare interpreter", "import torch")
         ],

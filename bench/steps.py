@@ -64,33 +64,33 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=4)
     parser.add_argument("--folder", type=Path, default=Path("runs/proof"))
     options = parser.parse_args()
-    places, place = Places(options.data, options.fashion), options.folder / CASE
+    places, case_folder = Places(options.data, options.fashion), options.folder / CASE
     rows, table, file = [], [], options.folder / f"{CASE}-steps.json"
     images = CASES[CASE].folds[0](places)
-    with opened(images, place / "1", settings=validated(RunSettings, ROOMS), callbacks=callbacks(False)) as session:
+    with opened(images, case_folder / "1", settings=validated(RunSettings, ROOMS), callbacks=callbacks(False)) as session:
         advance(session, "generate")
-        kept, train = session.synthetic.take(session.synthetic.accepted), session.splits["train"]
+        accepted_images, train = session.synthetic.take(session.synthetic.accepted), session.splits["train"]
         judged, flips = unused(places, images), session.flips
-        about = [session.run.key("generate"), train.fingerprint]
+        inputs = [session.run.key("generate"), train.fingerprint]
     stored = read_json(file) if file.exists() else {}
-    results = stored["results"] if stored.get("about") == about else {}
+    results = stored["results"] if stored.get("about") == inputs else {}
     for way in WAYS:
         for steps in options.steps:
             means = {}
             for source in ("", "gan"):
                 trainings = Trainings(
                     train,
-                    (kept.images, kept.labels),
+                    (accepted_images.images, accepted_images.labels),
                     ProveSettings(steps=steps, classifier="cnn"),
                     flips,
                     torch.device("cpu"),
                     results,
-                    lambda done, name: write_json(file, {"about": about, "results": results}),
+                    lambda done, name: write_json(file, {"about": inputs, "results": results}),
                     arms={"tried": ARMS[way, source]},
                 )
                 name = f"{way}, {steps} steps" + (", synthetic images" if source else "")
-                found = trainings.measured(name, "tried", RATIO, range(options.seeds), judged)
-                means[source] = 100 * np.array([each["balanced_accuracy"] for each in found])
+                scores = trainings.measured(name, "tried", RATIO, range(options.seeds), judged)
+                means[source] = 100 * np.array([each["balanced_accuracy"] for each in scores])
             gap = means["gan"] - means[""]
             rows.append(
                 row(f"{way}, {steps} steps", means["gan"].mean(), means[""].mean(), "without", "points", True, 2)

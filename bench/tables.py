@@ -24,16 +24,16 @@ def table(name: str) -> str:
     if not file.exists():
         return f"Not measured yet: `make bench-{name}`.\n"
     facts = json.loads(file.read_text(encoding="utf-8"))
-    made_by = (
+    command_note = (
         f"`{facts['command']}`, {facts['machine']['processor']}, {facts['machine']['cores']} cores, {facts['date']}."
     )
     if "table" in facts:
-        return "\n".join([*plain(facts["table"]), "", made_by]) + "\n"
+        return "\n".join([*plain(facts["table"]), "", command_note]) + "\n"
     lines = ["| case | Augury | compared with | | ratio |", "|---|---:|---|---:|---:|"]
     for r in facts["rows"]:
         unit, ratio = f" {r['unit']}" if r["unit"] else "", shown(r["ratio"] if r["peer"] > 0 else None)
         lines.append(f"| {r['case']} | {r['ours']:,g}{unit} | {r['peer_name']} | {r['peer']:,g}{unit} | {ratio} |")
-    return "\n".join([*lines, "", made_by]) + "\n"
+    return "\n".join([*lines, "", command_note]) + "\n"
 
 
 def shown(ratio: float | None) -> str:
@@ -88,8 +88,8 @@ def settings() -> str:
         named = {room: field} if fields is None else {f"{room}.{name}": own for name, own in fields.items()}
         for name in named:
             default = defaults[room] if fields is None else defaults[room][name.partition(".")[2]]
-            told = json.dumps(default, ensure_ascii=False).replace("|", "\\|")
-            lines.append(f"| `{name}` | `{told}` | {describe(name, default='').replace('|', '/')} |")
+            default_text = json.dumps(default, ensure_ascii=False).replace("|", "\\|")
+            lines.append(f"| `{name}` | `{default_text}` | {describe(name, default='').replace('|', '/')} |")
     return "\n".join(lines) + "\n"
 
 
@@ -142,9 +142,9 @@ def recipes() -> str:
     columns = ["recipe", "modes of 25", "KID", "precision", "recall", "GAN-train", "trains, img/s", "draws, img/s"]
     lines = [f"| {' | '.join(columns)} |", f"|---|{'---:|' * (len(columns) - 1)}"]
     for name in RECIPES:
-        found = modes.get(f"grid of 25, {PLAYED.get(name)}: modes found")
+        stored_value = modes.get(f"grid of 25, {PLAYED.get(name)}: modes found")
         share = modes.get(f"grid of 25, {PLAYED.get(name)}: high-quality samples", 0.0)
-        cells = ["–" if found is None else f"{found:.0f}, {share:.0%} good"]
+        cells = ["–" if stored_value is None else f"{stored_value:.0f}, {share:.0%} good"]
         scores, pace = quality.get(name, {}), speed.get(name, {})
         cells += [f"{scores[c]:.3f}" if c in scores else "–" for c in ("kid", "precision", "recall", "gan_train")]
         cells += [f"{pace[c]:,.3g}" if c in pace else "–" for c in ("trained", "drawn")]
@@ -158,8 +158,8 @@ def recipes() -> str:
 
 def _result(name: str) -> dict[str, Any]:
     file = ROOT / "bench" / "results" / f"{name}.json"
-    found: dict[str, Any] = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
-    return found
+    stored_value: dict[str, Any] = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+    return stored_value
 
 
 OWN = {"formats": formats, "reading": reading, "recipe": recipe, "recipes": recipes, "settings": settings}
@@ -171,7 +171,9 @@ def main() -> None:
     stale = []
     for page in PAGES:
         old = page.read_text(encoding="utf-8")
-        new = PLACE.sub(lambda found: found[1] + MAKERS[found[2]](found[3]) + found[4], old)
+        new = PLACE.sub(
+            lambda stored_value: stored_value[1] + MAKERS[stored_value[2]](stored_value[3]) + stored_value[4], old
+        )
         if new != old:
             stale.append(page)
             if "--check" not in sys.argv:

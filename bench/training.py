@@ -85,8 +85,8 @@ def plain(plan: Plan, images: LabelledImages, steps: int) -> Callable[[], float]
             loss.generator(real_scores.detach(), fake_scores).backward()
             adam_g.step()
             with torch.no_grad():
-                for kept, new in zip(average.parameters(), generator.parameters(), strict=True):
-                    kept.lerp_(new, 0.001)
+                for averaged, new in zip(average.parameters(), generator.parameters(), strict=True):
+                    averaged.lerp_(new, 0.001)
             total.item()
             step += 1
         return steps * plan.batch / (time.perf_counter() - started)
@@ -135,9 +135,11 @@ def main() -> None:
     for name, size in CASES:
         print(f"{name}, {size} x {size}", flush=True)
         steps = max(5, options.steps * 28**2 // size**2)
-        found = interleaved({side: asked(side, name, size, steps) for side in SIDES}, options.rounds)
+        timings = interleaved({side: asked(side, name, size, steps) for side in SIDES}, options.rounds)
         case = f"{name}, {size}×{size} grey, batch 64, {choose_precision(device)}, {device.type}"
-        rows.append(row(case, found["augury"], found["plain loop"], "plain fp32 PyTorch loop", "img/s", True, digits=0))
+        rows.append(
+            row(case, timings["augury"], timings["plain loop"], "plain fp32 PyTorch loop", "img/s", True, digits=0)
+        )
     write("training", rows, rounds=options.rounds, threads=torch.get_num_threads())
 
 

@@ -122,9 +122,9 @@ def main() -> None:
         sides = {"ours": ours(plan, data, options.steps), "plain": plain(plan, data, options.steps)}
         for side in sides.values():
             side()
-        found = interleaved(sides, options.rounds)
+        timings = interleaved(sides, options.rounds)
         case = f"translator, 32×32 grey, batch {plan.batch}, {precision}"
-        rows.append(row(case, found["ours"], found["plain"], "plain fp32 PyTorch loop", "img/s", True, digits=0))
+        rows.append(row(case, timings["ours"], timings["plain"], "plain fp32 PyTorch loop", "img/s", True, digits=0))
     drawn = interleaved({"seconds": translating(32)}, options.rounds)["seconds"]
     rows.append(row("1,000 translations, 32×32", drawn, 2.0, "limit", "s", False))
     write("translator", rows, rounds=options.rounds, threads=torch.get_num_threads())

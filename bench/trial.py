@@ -41,7 +41,7 @@ def one(way: str, network: str, channels: int, size: int, steps: int) -> float:
     def run(steps: int) -> float:
         config = TrainConfig(steps=steps, balanced=True, augment=policy("classical", flips=True))
         started = time.perf_counter()
-        made = fit_many(
+        trained = fit_many(
             [data] * SEEDS,
             config,
             seeds=range(SEEDS),
@@ -51,7 +51,7 @@ def one(way: str, network: str, channels: int, size: int, steps: int) -> float:
             precision=precision,
             way=way if way in (BASE, *OTHERS) else BASE,
         )
-        list(made)
+        list(trained)
         synchronise()
         return steps * config.batch * SEEDS / (time.perf_counter() - started)
 
@@ -81,16 +81,18 @@ def main() -> None:
     for network, channels, size in CASES:
         print(f"{network}, {channels}x{size}x{size}", flush=True)
         steps = options.steps if device.type == "cuda" else max(4, options.steps * 28**2 // (size**2 * channels))
-        found = interleaved(
+        timings = interleaved(
             {way: asked(way, network, channels, size, steps) for way in (BASE, *others, PLAIN, HALF)}, options.rounds
         )
         colour, chosen = "grey" if channels == 1 else "colour", fastest(TrainConfig(), device, NETWORKS[network])
         what = f"{network}, {size}×{size} {colour}, {SEEDS} seeds, {device.type}"
         for way in others:
             mark = ", the trial's choice" if way == chosen else ""
-            rows.append(row(f"{what}: {way}{mark}", found[way], found[BASE], BASE, "img/s", True, digits=0))
+            rows.append(row(f"{what}: {way}{mark}", timings[way], timings[BASE], BASE, "img/s", True, digits=0))
         for way in (PLAIN, HALF):
-            rows.append(row(f"{what}: {BASE}, as a trial does", found[BASE], found[way], way, "img/s", True, digits=0))
+            rows.append(
+                row(f"{what}: {BASE}, as a trial does", timings[BASE], timings[way], way, "img/s", True, digits=0)
+            )
     write("trial", rows, rounds=options.rounds, threads=torch.get_num_threads())
 
 

@@ -117,8 +117,8 @@ def dcgan(images: np.ndarray, seed: int, batch: int = 64, rate: float = 2e-4) ->
     adams = [torch.optim.Adam(n.parameters(), lr=rate, betas=(0.5, 0.999)) for n in (generator, discriminator)]
     bce, valid, wrong = nn.BCELoss(), torch.ones(batch), torch.zeros(batch)
 
-    def judged(given: torch.Tensor) -> torch.Tensor:
-        return discriminator(given).sigmoid()
+    def judged(batch_images: torch.Tensor) -> torch.Tensor:
+        return discriminator(batch_images).sigmoid()
 
     def play(step: int) -> None:
         real = batch_of(images, batch)

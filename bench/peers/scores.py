@@ -69,13 +69,13 @@ def fidelity_fd(fake: np.ndarray, real: np.ndarray) -> float:
 
 def fidelity_kid(fake: np.ndarray, real: np.ndarray) -> float:
     settings = {"kid_subsets": 1, "kid_subset_size": min(len(fake), len(real)), "verbose": False}
-    found = _fidelity("kid").kid_features_to_metric(*map(torch.from_numpy, (fake, real)), **settings)
-    return float(found["kernel_inception_distance_mean"])
+    extracted = _fidelity("kid").kid_features_to_metric(*map(torch.from_numpy, (fake, real)), **settings)
+    return float(extracted["kernel_inception_distance_mean"])
 
 
 def fidelity_is(logits: np.ndarray, _: np.ndarray) -> float:
-    found = _fidelity("isc").isc_features_to_metric(torch.from_numpy(logits), SPLITS, shuffle=False)
-    return float(found["inception_score_mean"])
+    extracted = _fidelity("isc").isc_features_to_metric(torch.from_numpy(logits), SPLITS, shuffle=False)
+    return float(extracted["inception_score_mean"])
 
 
 def _fidelity_pr(which: str) -> Score:
@@ -128,8 +128,8 @@ def piq_is(logits: np.ndarray, _: np.ndarray) -> float:
 
 def _piq_pr(which: int) -> Score:
     def score(fake: np.ndarray, real: np.ndarray) -> float:
-        found = library("piq").PR(nearest_k=K).compute_metric(torch.from_numpy(real), torch.from_numpy(fake))
-        return float(found[which])
+        extracted = library("piq").PR(nearest_k=K).compute_metric(torch.from_numpy(real), torch.from_numpy(fake))
+        return float(extracted[which])
 
     return score
 
@@ -170,13 +170,13 @@ PEERS: dict[str, dict[str, Score]] = {
 
 def measured(peer: str, score: str, arrays: dict[str, np.ndarray]) -> list[float] | str:
     """[value, seconds, peak MB of this process] or the reason there is none."""
-    given = (arrays["logits"], arrays["logits"]) if score.startswith("is") else (arrays["fake"], arrays["real"])
+    score_inputs = (arrays["logits"], arrays["logits"]) if score.startswith("is") else (arrays["fake"], arrays["real"])
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            PEERS[peer][score](*(x[:50] for x in given))  # imports, and warms up
+            PEERS[peer][score](*(x[:50] for x in score_inputs))  # imports, and warms up
             started = time.perf_counter()
-            value = PEERS[peer][score](*given)
+            value = PEERS[peer][score](*score_inputs)
     except Exception as error:  # a peer's failure is a finding
         return f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error).strip() else ''}"[:200]
     return [value, time.perf_counter() - started, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024]
@@ -189,9 +189,9 @@ def extraction(weights: str, images: np.ndarray, batch: int = 16) -> list[float]
     with torch.inference_mode():
         network(torch.from_numpy(images[:batch]))  # warms up
         started = time.perf_counter()
-        found = [network(torch.from_numpy(images[i : i + batch]))[0] for i in range(0, len(images), batch)]
+        extracted = [network(torch.from_numpy(images[i : i + batch]))[0] for i in range(0, len(images), batch)]
         spent = time.perf_counter() - started
-    return [float(torch.cat(found).mean()), spent, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024]
+    return [float(torch.cat(extracted).mean()), spent, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024]
 
 
 def main() -> None:
@@ -204,10 +204,10 @@ def main() -> None:
     arrays = dict(np.load(options.features, allow_pickle=False))
     with contextlib.redirect_stdout(sys.stderr):
         if options.weights:
-            found = {"torch-fidelity": {"extract": extraction(options.weights, arrays["images"])}}
-            print(json.dumps(found), file=sys.__stdout__)
+            extracted = {"torch-fidelity": {"extract": extraction(options.weights, arrays["images"])}}
+            print(json.dumps(extracted), file=sys.__stdout__)
             return
-        found = {
+        extracted = {
             peer: {
                 score: measured(peer, score, arrays)
                 for score in scores
@@ -215,7 +215,7 @@ def main() -> None:
             }
             for peer, scores in PEERS.items()
         }
-    print(json.dumps({peer: scores for peer, scores in found.items() if scores}))
+    print(json.dumps({peer: scores for peer, scores in extracted.items() if scores}))
 
 
 if __name__ == "__main__":

@@ -163,7 +163,7 @@ def loop(
             (slope.square().sum((1, 2, 3)).mean() * (r1 / 2 * every)).backward()
             adam_d.step()
         with torch.no_grad():
-            for kept, new in zip(average.parameters(), generator.parameters(), strict=True):
-                kept.lerp_(new, 0.001)
+            for averaged, new in zip(average.parameters(), generator.parameters(), strict=True):
+                averaged.lerp_(new, 0.001)
 
     return play

@@ -241,11 +241,20 @@ class SyntheticImages:
     sources: Codes | None = None
 
     @classmethod
-    def of(cls, made: LabelledImages) -> SyntheticImages:
+    def of(cls, labelled: LabelledImages) -> SyntheticImages:
         """Labelled images of any origin in the place of generated ones, all of them accepted."""
-        number = np.arange(len(made), dtype=np.int64)
-        reasons = ("",) * len(made)
-        return cls(made.images, made.labels[:, None], (), made.classes, 0, number, made.fingerprint, reasons=reasons)
+        number = np.arange(len(labelled), dtype=np.int64)
+        reasons = ("",) * len(labelled)
+        return cls(
+            labelled.images,
+            labelled.labels[:, None],
+            (),
+            labelled.classes,
+            0,
+            number,
+            labelled.fingerprint,
+            reasons=reasons,
+        )
 
     def __len__(self) -> int:
         return len(self.images)

@@ -125,7 +125,7 @@ class Verdict:
         return {**plain, **_plain(derived)}
 
     @property
-    def is_about_images(self) -> bool:
+    def compares_images(self) -> bool:
         """Whether the verdict is about synthetic images, and not about the discriminator's layers."""
         return self.adds != sentences.LAYERS
 

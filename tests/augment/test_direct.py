@@ -329,7 +329,7 @@ def test_flips_and_crops_of_each_image_are_its_own() -> None:
     made = A.flip(batch, torch.tensor([True, False, True]))
     assert np.array_equal(made, np.stack([batch[0, :, ::-1], batch[1], batch[2, :, ::-1]]))
     assert np.array_equal(A.flip(batch, [False, True, False], vertical=True)[1], batch[1, ::-1])
-    assert np.array_equal(A.flip(batch, made=False), batch)
+    assert np.array_equal(A.flip(batch, mirrored=False), batch)
     parts = A.crop(batch, torch.tensor([0, 3, 9]), [1, 0, 2], 5, 6)
     assert np.array_equal(parts, np.stack([batch[0, 1:7, :5], batch[1, :6, 3:8], batch[2, 2:8, 9:14]]))
     assert np.array_equal(A.crop(batch, [2, 2, 2], 1, 5, 6), batch[:, 1:7, 2:7])

@@ -177,7 +177,7 @@ def test_translations_that_keep_their_class_are_advised_and_the_agreement_is_rep
     assert (domains.label_target(Stripes(), TARGET.images).labels == TARGET.labels).all()
     labels = TARGET.labels.copy()
     labels[np.flatnonzero(labels == 1)[:20]] = 0  # of 60 called lying it agrees for 40, of 20 called standing for all
-    found = domains.kept_by_target(Stripes(), translations(source((40, 20))), TARGET.images, labels)
+    found = domains.classes_kept_by_target(Stripes(), translations(source((40, 20))), TARGET.images, labels)
     assert found.advised and found.overall.value > 0.95 and found.overall.n == 60
     assert found.judge == pytest.approx((2 / 3 + 1) / 2) and found.limit == pytest.approx(0.8 * found.judge)
     assert "It agrees with the pseudo-labels of 83% of the real target images." in found.sentence
@@ -187,12 +187,12 @@ def test_translations_that_keep_their_class_are_advised_and_the_agreement_is_rep
 def test_translations_under_labels_at_random_are_advised_against() -> None:
     data = source((40, 20))
     for labels in (np.random.default_rng(0).permutation(data.labels), 1 - data.labels):
-        found = domains.kept_by_target(Stripes(), translations(data, labels), TARGET.images, TARGET.labels)
+        found = domains.classes_kept_by_target(Stripes(), translations(data, labels), TARGET.images, TARGET.labels)
         assert not found.advised and found.overall.value < 0.7 and "not recommended" in found.sentence
 
 
 def test_a_judge_that_never_agrees_with_the_pseudo_labels_is_heard_without_a_fault() -> None:
-    found = domains.kept_by_target(Stripes(wrong=True), translations(source()), TARGET.images, TARGET.labels)
+    found = domains.classes_kept_by_target(Stripes(wrong=True), translations(source()), TARGET.images, TARGET.labels)
     assert found.judge is not None and found.judge < 0.05 and "agrees with the pseudo-labels" in found.sentence
     assert not found.advised and "hardly better than chance" in found.sentence
 

@@ -106,11 +106,11 @@ def shift(
     return through(image, change)
 
 
-def flip(image: Held, made: bool | Sequence[bool] | Tensor = True, *, vertical: bool = False) -> Held:
-    """Mirror left and right, or upside down if `vertical`. For several images, `made` bool [N] selects those to mirror."""
+def flip(image: Held, mirrored: bool | Sequence[bool] | Tensor = True, *, vertical: bool = False) -> Held:
+    """Mirror left and right, or upside down if `vertical`. For several images, `mirrored` bool [N] selects those to mirror."""
 
     def change(x: Tensor) -> Tensor:
-        mask = per_image(made, x).bool().view(-1, 1, 1, 1)
+        mask = per_image(mirrored, x).bool().view(-1, 1, 1, 1)
         return torch.where(mask, x.flip(2 if vertical else 3), x)
 
     return through(image, change)

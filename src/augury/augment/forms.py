@@ -62,7 +62,7 @@ def through(image: Held, change: Callable[[Tensor], Tensor]) -> Held:
     uint8 counts 0 to 255 and is rounded again; all channels move alike. Returns the original form.
     """
     held = opened(image)
-    return held.closed(as_given(change(as_float(held.images)), held.images))  # type: ignore[no-any-return]
+    return held.closed(in_the_form_of(change(as_float(held.images)), held.images))  # type: ignore[no-any-return]
 
 
 def toned(image: Held, change: Callable[[Tensor], Tensor], span: Span) -> Held:
@@ -107,7 +107,7 @@ def as_float(images: Tensor) -> Tensor:
     return images if images.is_floating_point() else images.float()
 
 
-def as_given(images: Tensor, like: Tensor) -> Tensor:
+def in_the_form_of(images: Tensor, like: Tensor) -> Tensor:
     """Floats converted to the dtype of `like`; uint8 is rounded and clamped to 0 and 255."""
     if like.dtype != torch.uint8:
         return images.to(like.dtype)

@@ -166,7 +166,7 @@ def _time(time: str | None, quick: bool, lengths: dict[str, Any], extra: list[st
     if time is None and not quick:
         return None
     option = "--time" if time is not None else "--quick"
-    also = [f"--{name}" for name, given in lengths.items() if given is not None]
+    also = [f"--{name}" for name, length in lengths.items() if length is not None]
     also += [f"--set {name}" for name in TIMED for text in extra or [] if text.partition("=")[0] == name]
     if time is not None and quick:
         also = ["--quick"]

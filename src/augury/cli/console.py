@@ -41,9 +41,9 @@ def skipped(run: Run) -> dict[str, Any]:
 
 def tell(run: Run, as_json: bool) -> None:
     """Print a finished run: verdict, arms, and the paths of the data set and the report."""
-    from augury.exports import place
+    from augury.exports import dataset_path
 
-    dataset_path = place(run.path, run.settings.get("export", {}).get("format", "folder"))
+    path = dataset_path(run.path, run.settings.get("export", {}).get("format", "folder"))
     into = run.settings.get("data", {}).get("target") and (run / "target.json").exists()
     if into and not run.read("target")["test"]:  # no target image has a label; any verdict is of an earlier target
         kept_classes = run.read("generation").get("kept_classes")
@@ -54,7 +54,7 @@ def tell(run: Run, as_json: bool) -> None:
         else:
             advice = kept_classes["sentence"] if kept_classes else "No image was translated."
             typer.echo(
-                f"\nNOT TESTED. No target image has a label, so there is no verdict. {advice}\n\n  data set  {dataset_path}"
+                f"\nNOT TESTED. No target image has a label, so there is no verdict. {advice}\n\n  data set  {path}"
             )
         return
     result = run.verdict
@@ -62,7 +62,7 @@ def tell(run: Run, as_json: bool) -> None:
         typer.echo(json.dumps({"run": str(run.path), "verdict": result.as_dict(), **skipped(run)}))
         return
     verdict(result)
-    typer.echo(f"\n  data set  {dataset_path}\n  report    {run / 'report.html'}")
+    typer.echo(f"\n  data set  {path}\n  report    {run / 'report.html'}")
 
 
 def verdict(result: Verdict) -> None:

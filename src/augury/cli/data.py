@@ -232,7 +232,7 @@ def export(
     as_json: Json = False,
 ) -> None:
     """Write the augmented data set of a run: its real train images and the kept synthetic ones, with their provenance."""
-    from augury.exports import format_of, place, writer
+    from augury.exports import dataset_path, format_of, writer
     from augury.pipeline.run_folder import Run
     from augury.pipeline.stages import advance, opened, write_data_set
 
@@ -242,7 +242,7 @@ def export(
     chosen |= without_none(originals=originals, size=sides(size))
     if output is None:
         run = again(source, "export", quiet, None, device, {"export": without_none(format=written) | chosen})
-        dataset_path = place(run.path, run.settings["export"]["format"])
+        destination = dataset_path(run.path, run.settings["export"]["format"])
     else:
         stored = dict(Run(source).metadata["settings"])
         chosen |= {"format": format_of(output, written, stored["export"]["format"])}
@@ -252,5 +252,5 @@ def export(
             session.originals(session.data, own)
             advance(session, "generate")
             write_data_set(session, output, own, force=force)
-        dataset_path = output
-    typer.echo(json.dumps({"data_set": str(dataset_path)}) if as_json else str(dataset_path))
+        destination = output
+    typer.echo(json.dumps({"data_set": str(destination)}) if as_json else str(destination))

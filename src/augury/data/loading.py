@@ -340,9 +340,9 @@ def pictures(
     """
     source = Path(path)
     file_format = _recognised(source, format)
-    given = {"columns": columns, "root": None if root is None else os.fspath(root), "class_folder": class_folder}
+    partial = {"columns": columns, "root": None if root is None else os.fspath(root), "class_folder": class_folder}
     options = load_options.checked(
-        **{name: value for name, value in given.items() if PARTIAL[name].takes(file_format)},
+        **{name: value for name, value in partial.items() if PARTIAL[name].takes(file_format)},
         size=size,
         fit=fit,
         on_bad=on_bad,

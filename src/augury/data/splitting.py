@@ -89,7 +89,7 @@ def split(
     new_splits = (0, *(code for code in (1, 2) if code not in present))
     pool = np.flatnonzero(codes == 0)
     _check_sizes(data, pool, new_splits, bool(together))
-    _check_given(data, codes)
+    _check_own_split(data, codes)
     if len(new_splits) == 1:
         return codes
     shares = (1 - validation - test, validation, test)
@@ -228,7 +228,7 @@ def _check_groups(data: LabelledImages, codes: SplitCodes) -> None:
         )
 
 
-def _check_given(data: LabelledImages, codes: SplitCodes) -> None:
+def _check_own_split(data: LabelledImages, codes: SplitCodes) -> None:
     """Raise DataError when a class is missing from a validation or test split that the data come in."""
     for code, name in enumerate(SPLITS):
         counts = np.bincount(data.labels[codes == code], minlength=len(data.classes))

@@ -73,7 +73,7 @@ def format_of(path: Path, requested: str | None, default: str) -> str:
     return name
 
 
-def place(run: Path, name: str) -> Path:
+def dataset_path(run: Path, name: str) -> Path:
     """The path of the data set of this format in a run folder."""
     return run / (f"dataset.{name}" if name in FILES else "dataset")
 
@@ -82,6 +82,7 @@ __all__ = [
     "ARRAYS",
     "EXPORTS",
     "FILES",
+    "dataset_path",
     "export_csv",
     "export_folder",
     "export_imagefolder",
@@ -89,6 +90,5 @@ __all__ = [
     "export_parquet",
     "export_tar",
     "format_of",
-    "place",
     "writer",
 ]

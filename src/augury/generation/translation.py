@@ -110,7 +110,7 @@ def plan_translations(
     if not condition:
         level = max(known_counts)
     below = table.holes if condition else [cell for cell in table.all if table.counts[cell] < level]
-    goals = _wanted(table, below, level, strategy)
+    goals = _goals(table, below, level, strategy)
     if not goals:
         raise SettingsError(
             f"every cell has at least {table.least} images, so there is nothing to fill (smallest: "
@@ -177,7 +177,7 @@ def plan_into(train: LabelledImages, attribute: str, value: str, strategy: Strat
     return TranslationPlan(table, most, tuple(rows))
 
 
-def _wanted(table: Cells, below: list[Cell], level: int, strategy: Strategy) -> dict[Cell, int]:
+def _goals(table: Cells, below: list[Cell], level: int, strategy: Strategy) -> dict[Cell, int]:
     """The number of images that each of the cells `below` is filled up to. Raises SettingsError for a strategy that fills
     nothing.
     """

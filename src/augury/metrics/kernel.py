@@ -67,7 +67,7 @@ def kernel_distance(x: Features, y: Features, kernel: Kernel = cubic) -> float:
     ScoreError
         For N or M below 2, NaN, or unequal D.
     """
-    a, b = _as_given(x, y, least=2)
+    a, b = _features_of_both(x, y, least=2)
     return float(_estimates(kernel, a, b, np.ones((1, len(a))), np.ones((1, len(b))))[0])
 
 
@@ -157,7 +157,7 @@ def usual_bandwidth(reference: Features, seed: int, most: int = 500) -> float:
 
 def _halved(x: Features, y: Features, kernel: Kernel, seed: int) -> tuple[float, float]:
     """(estimate, half the width of its interval)."""
-    a, b = _as_given(x, y, least=ENOUGH)
+    a, b = _features_of_both(x, y, least=ENOUGH)
     random = rng(seed, "kid")
     halves = [np.concatenate([np.ones((1, len(s))), _halves(len(s), random)]) for s in (a, b)]
     estimates = _estimates(kernel, a, b, *halves)
@@ -165,7 +165,7 @@ def _halved(x: Features, y: Features, kernel: Kernel, seed: int) -> tuple[float,
     return value, 1.96 * float(np.sqrt(np.mean((estimates[1:] - value) ** 2)))
 
 
-def _as_given(x: Features, y: Features, least: int) -> tuple[Features, Features]:
+def _features_of_both(x: Features, y: Features, least: int) -> tuple[Features, Features]:
     """Both sets after the checks: float32 where both are float32, else float64.
 
     float32 products take half the time. Their rounding errors are unbiased and leave the mean over all pairs within

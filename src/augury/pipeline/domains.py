@@ -158,7 +158,9 @@ def label_target(classifier: nn.Module, target: Images) -> TargetLabels:
     return TargetLabels(p.argmax(1).astype(np.int64), proof.class_mix(p))
 
 
-def kept_by_target(judge: nn.Module, synthetic: SyntheticImages, target: Images, labels: Codes) -> proof.KeptClasses:
+def classes_kept_by_target(
+    judge: nn.Module, synthetic: SyntheticImages, target: Images, labels: Codes
+) -> proof.KeptClasses:
     """How many translations show the class of their source to an independent judge.
 
     The judge took no part in the translator's training. Its accuracy is estimated by its agreement with the pseudo-labels of

@@ -13,7 +13,7 @@ import torch
 
 from augury import metrics
 from augury.data import pictures, skipped_lines
-from augury.data.decoding.cache import place
+from augury.data.decoding.cache import cache_folder
 from augury.data.decoding.resize import RESAMPLING, Fit, Size, resized
 from augury.data.loading import refuse_unread
 from augury.errors import SettingsError
@@ -222,7 +222,7 @@ def _has_file(name: str) -> bool:
 
 
 def _cached(extractor: Extractor, progress: Progress | None) -> Extractor:
-    return metrics.remembered(extractor, place(None) / "features", progress)
+    return metrics.remembered(extractor, cache_folder(None) / "features", progress)
 
 
 def _some(images: LabelledImages, limit: int, seed: int, name: str) -> LabelledImages:

@@ -14,7 +14,7 @@ from augury.pipeline.session import Session
 def preflight(session: Session, needed: set[str]) -> None:
     """Raises now the errors that a stage would otherwise raise after hours, for settings that it cannot use."""
     s, data = session.settings, session.data
-    _ = session.begun_with  # raises where it is missing or lies in this run
+    _ = session.initial_weights  # raises where it is missing or lies in this run
     plan = session.planned() if session.trained else None
     name, rule = (
         (plan.recipe, plan.rule) if plan else training.resolve_recipe(session.foreseen, s.train, session.device)

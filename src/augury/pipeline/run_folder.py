@@ -173,11 +173,11 @@ class Run:
     @property
     def dataset(self) -> Path:
         """The augmented data set, which `augury.load` reads: a folder, or one file as `export.format` says."""
-        from augury.exports import place
+        from augury.exports import dataset_path
 
         if not (self / "run.json").exists():
             return self._written("run.json", "augmented data set")
-        return self._written(place(Path(), self.settings["export"]["format"]), "augmented data set")
+        return self._written(dataset_path(Path(), self.settings["export"]["format"]), "augmented data set")
 
     @property
     def report(self) -> Path:

@@ -354,7 +354,7 @@ class Session:
             self.__dict__.pop(name, None)
 
     @property
-    def begun_with(self) -> str | None:
+    def initial_weights(self) -> str | None:
         """The digest of the initial weights (`--start-from`); None for random initialisation.
 
         If the other run has been deleted, the digest comes from this run's stored plan. Raises RunFolderError if that has

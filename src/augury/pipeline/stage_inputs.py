@@ -40,7 +40,7 @@ def train(session: Session) -> Any:
     return [
         session.run.key("classify"),
         settings.model_dump(exclude={"checkpoint_every"}) | {"start_from": None, "unlabelled": None},
-        session.begun_with,
+        session.initial_weights,
         hashlib.sha256(session.unlabelled.tobytes()).hexdigest(),
         session.settings.seed,
         session.device.type,

@@ -233,9 +233,9 @@ def prove(session: Session) -> None:
 def export(session: Session) -> None:
     """Write the augmented data set in the chosen format."""
     name = session.settings.export.format
-    target = exports.place(session.run.path, name)
+    target = exports.dataset_path(session.run.path, name)
     write_data_set(session, target, session.settings.export, force=True)
-    for other in {exports.place(session.run.path, each) for each in exports.EXPORTS} - {target}:
+    for other in {exports.dataset_path(session.run.path, each) for each in exports.EXPORTS} - {target}:
         remove(other)
 
 
@@ -319,7 +319,7 @@ STAGES = {
 
 def done(session: Session, stage: Stage) -> bool:
     """Whether a stage is done with its present inputs; the stages that it needs must be."""
-    output = Path(stage.output) if stage.output else exports.place(Path(), session.settings.export.format)
+    output = Path(stage.output) if stage.output else exports.dataset_path(Path(), session.settings.export.format)
     return session.run.is_done(stage.name, session.inputs(stage.name)) and (session.run.path / output).exists()
 
 

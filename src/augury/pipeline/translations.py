@@ -71,7 +71,7 @@ def _kept_classes(session: Session, synthetic: SyntheticImages) -> proof.KeptCla
     assert synthetic.sources is not None
     if session.target is not None:
         judge = session.target_judge
-        return domains.kept_by_target(judge, synthetic, session.target.images, session.target_labels.labels)
+        return domains.classes_kept_by_target(judge, synthetic, session.target.images, session.target_labels.labels)
     rows = np.flatnonzero(synthetic.labels == train.labels[synthetic.sources])
     if not len(rows):
         return None

@@ -38,19 +38,19 @@ def image_hashes(images: AnyImages) -> Prints:
     return np.frombuffer(b"".join(digests), np.uint64)
 
 
-def record(folder: Path, place: str, *seen: Prints) -> None:
+def record(folder: Path, part: str, *seen: Prints) -> None:
     """Store the hashes of the images that a part of the pipeline has seen.
 
     Parameters
     ----------
     folder
-        Where to write `place`.npy.
-    place
+        Where to write `part`.npy.
+    part
         Name of the part, such as generator or filters.
     seen
         Hashes uint64 of the images, as `image_hashes` returns them.
     """
-    with atomic_path(folder / f"{place}.npy") as temporary, temporary.open("wb") as file:
+    with atomic_path(folder / f"{part}.npy") as temporary, temporary.open("wb") as file:
         np.save(file, np.unique(np.concatenate(seen)), allow_pickle=False)
 
 
@@ -74,12 +74,12 @@ START_UNKNOWN = " (images of the model it started from unknown)"
 """Suffix of the name of a part that started from weights with unknown training images."""
 
 
-def seen_by(place: str, start: str) -> dict[str, Prints]:
+def seen_by(part: str, start: str) -> dict[str, Prints]:
     """Read which images a part of an earlier run has seen.
 
     Parameters
     ----------
-    place
+    part
         Name of the part, such as generator.
     start
         Folder of the run, or of its synthesizer.
@@ -90,7 +90,7 @@ def seen_by(place: str, start: str) -> dict[str, Prints]:
         {name: hashes uint64}. The name ends in START_UNKNOWN when the record is incomplete. Empty when nothing was stored.
     """
     folders = [folder / "seen" for folder in (Path(start), Path(start).parent)]
-    files = [folder / f"{name}.npy" for folder in folders for name in (place, place + START_UNKNOWN)]
+    files = [folder / f"{name}.npy" for folder in folders for name in (part, part + START_UNKNOWN)]
     return {file.stem: np.load(file, allow_pickle=False) for file in [file for file in files if file.exists()][:1]}
 
 

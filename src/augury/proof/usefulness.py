@@ -20,7 +20,7 @@ PREPROCESSING = "value / 127.5 - 1"
 
 
 def usefulness(
-    made: LabelledImages | SyntheticImages,
+    synthetic: LabelledImages | SyntheticImages,
     train: LabelledImages,
     held: LabelledImages,
     *,
@@ -37,7 +37,7 @@ def usefulness(
 
     Parameters
     ----------
-    made
+    synthetic
         Synthetic images; of SyntheticImages, the accepted ones.
     train
         Real training images.
@@ -64,8 +64,8 @@ def usefulness(
     -----
     Shmelkov, Schmid & Alahari 2018, section 3. GAN-train is the classification accuracy score of Ravuri & Vinyals 2019.
     """
-    made = as_labelled(made)
-    sets = {"synthetic": made, "training": train, "held-out": held}
+    synthetic = as_labelled(synthetic)
+    sets = {"synthetic": synthetic, "training": train, "held-out": held}
     for set_name, images in sets.items():
         if not len(images):
             raise ScoreError(
@@ -76,7 +76,9 @@ def usefulness(
                 f"the {set_name} images are of {len(images.classes)} classes, not those of the training images"
             )
     config = TrainConfig(steps=steps, batch=batch, balanced=True)
-    of_made, of_real = (fit(images, config, seed=seed, device=torch.device(device)) for images in (made, train))
+    of_synthetic, of_real = (
+        fit(images, config, seed=seed, device=torch.device(device)) for images in (synthetic, train)
+    )
 
     def tried(model: Classifier, images: LabelledImages) -> npt.NDArray[np.int64]:
         return confusion(images.labels, probabilities(model, images.images).argmax(1), len(train.classes))
@@ -84,8 +86,8 @@ def usefulness(
     real = tried(of_real, held)
     training_note = f"{steps} steps of {batch}"
     return (
-        _score("GAN-train", tried(of_made, held), real, f"{len(made)} synthetic images, {training_note}"),
-        _score("GAN-test", tried(of_real, made), real, f"{len(train)} training images, {training_note}"),
+        _score("GAN-train", tried(of_synthetic, held), real, f"{len(synthetic)} synthetic images, {training_note}"),
+        _score("GAN-test", tried(of_real, synthetic), real, f"{len(train)} training images, {training_note}"),
     )
 
 

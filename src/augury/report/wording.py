@@ -129,10 +129,10 @@ def code(text: str) -> Any:
     from markupsafe import Markup, escape
 
     pieces, at = [], 0
-    for found in OPTION.finditer(text):
-        kind = ' class="long"' if len(found[0]) > 30 else ""
-        pieces += [escape(text[at : found.start()]), Markup(f"<code{kind}>{{}}</code>").format(found[0])]
-        at = found.end()
+    for option in OPTION.finditer(text):
+        kind = ' class="long"' if len(option[0]) > 30 else ""
+        pieces += [escape(text[at : option.start()]), Markup(f"<code{kind}>{{}}</code>").format(option[0])]
+        at = option.end()
     return Markup("").join([*pieces, escape(text[at:])])
 
 

@@ -15,12 +15,12 @@ Columns = Sequence[tuple[str, tuple[str, ...]]]
 """Name and values of each column of a condition, "label" first."""
 
 
-def cell_codes_of(columns: Columns, given: Mapping[str, str]) -> list[int]:
+def cell_codes_of(columns: Columns, chosen: Mapping[str, str]) -> list[int]:
     """The code of one value for every column. Raises DataError for an unknown or missing name or value."""
-    if set(given) != {name for name, _ in columns}:
+    if set(chosen) != {name for name, _ in columns}:
         names = ", ".join(name for name, _ in columns)
-        raise DataError(f"given are {', '.join(given)}, but this generator needs one value each of: {names}")
-    return [_code(name, values, given[name], "generator") for name, values in columns]
+        raise DataError(f"given are {', '.join(chosen)}, but this generator needs one value each of: {names}")
+    return [_code(name, values, chosen[name], "generator") for name, values in columns]
 
 
 def change_codes(columns: Columns, changes: Mapping[str, str]) -> list[int]:

@@ -52,7 +52,7 @@ def cached(
     goal = resize.target([(height, width)], options.size)
     preview = resize.preview_size([(height, width)], goal)
     content = [digest_of(file) for file in files]
-    path = cache.place(options.cache) / "images" / digest([_LAYOUT, format, content, shape, goal, options.fit])
+    path = cache.cache_folder(options.cache) / "images" / digest([_LAYOUT, format, content, shape, goal, options.fit])
     previews = (n, 1, *preview) if preview else None
     with ThreadPoolExecutor(min(32, os.cpu_count() or 1)) as pool:
         entry = cache.recall(path) or cache.keep(

@@ -33,7 +33,7 @@ class Entry:
     metadata: dict[str, Any]
 
 
-def place(cache: Path | None) -> Path:
+def cache_folder(cache: Path | None) -> Path:
     """Return the cache folder.
 
     It is `cache`, else AUGURY_CACHE of the environment, else augury in the user's cache folder.
@@ -49,7 +49,7 @@ class Mark:
     """Empty marker file that records that something was done before; failure to write it is ignored."""
 
     def __init__(self, cache: Path | None, name: str) -> None:
-        self.path = place(cache) / "known" / name
+        self.path = cache_folder(cache) / "known" / name
 
     def is_set(self) -> bool:
         """Whether the file exists."""

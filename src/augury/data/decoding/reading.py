@@ -185,7 +185,7 @@ def _cached(path: Path, index: ImageIndex, options: LoadOptions, pool: DecoderPo
     decode_settings += [options.native] if options.native != resize.NATIVE_LIMIT else []
     mark = cache.Mark(options.cache, digest([str(path.absolute()), len(index.names), decode_settings]))
     headers, bad, content = _looked(index, options, pool, alone=mark.is_set())
-    entry = cache.place(options.cache) / "images" / digest([DECODING, pillow_version, content, decode_settings])
+    entry = cache.cache_folder(options.cache) / "images" / digest([DECODING, pillow_version, content, decode_settings])
     cached = cache.recall(entry)
     if cached is None:
         if mark.is_set():

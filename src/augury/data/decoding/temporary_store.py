@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
-from augury.data.decoding.cache import place
+from augury.data.decoding.cache import cache_folder
 from augury.files import explained
 
 
@@ -56,7 +56,7 @@ def open_temporary_store(cache: Path | None) -> Iterator[TemporaryStore]:
 
     Raises RunFolderError when the disk is full.
     """
-    folder = place(cache)
+    folder = cache_folder(cache)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         writable = os.access(folder, os.W_OK)

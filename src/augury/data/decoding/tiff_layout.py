@@ -44,7 +44,7 @@ def refuse(raw: bytes) -> None:
 def _entries(raw: bytes) -> dict[int, tuple[int, int]]:
     """Return the offset and the number of each SHORT or LONG in the first directory, by its tag."""
     order = ">" if raw[:2] == b"MM" else "<"
-    found: dict[int, tuple[int, int]] = {}
+    entries: dict[int, tuple[int, int]] = {}
     try:
         (at,) = struct.unpack_from(f"{order}I", raw, 4)
         (count,) = struct.unpack_from(f"{order}H", raw, at)
@@ -52,7 +52,7 @@ def _entries(raw: bytes) -> dict[int, tuple[int, int]]:
             offset = at + 2 + 12 * number
             tag, kind = struct.unpack_from(f"{order}HH", raw, offset)
             (value,) = struct.unpack_from(f"{order}{'H' if kind == _SHORT else 'I'}", raw, offset + 8)
-            found[tag] = offset + 8, value
+            entries[tag] = offset + 8, value
     except struct.error:  # damaged, which Pillow's own message says
-        return found
-    return found
+        return entries
+    return entries

@@ -63,13 +63,13 @@ def find_masks(paths: Sequence[tuple[str, ...]], content: Callable[[int], bytes]
                 if folder[:depth] in beside_masks:
                     below[folder[: depth + 1]] |= names
         of_masks = {folder for folder in below if _holds_masks(folder, children, below, stems)}
-    found: set[int] = set()
+    mask_indices: set[int] = set()
     for folder, members in by_folder.items():
         if of_masks and any(folder[: depth + 1] in of_masks for depth in range(len(folder))):
-            found.update(members)
+            mask_indices.update(members)
         else:
-            found.update(_twins(paths, members) or _flat_twins(paths, members, content))
-    return found
+            mask_indices.update(_twins(paths, members) or _flat_twins(paths, members, content))
+    return mask_indices
 
 
 def _flat_twins(paths: Sequence[tuple[str, ...]], members: Sequence[int], content: Callable[[int], bytes]) -> list[int]:

@@ -53,7 +53,7 @@ def joined(
     if named is not None:
         classes = _listed(named, columns)
     elif search and options.labelled and not candidates("label", list(columns)):
-        classes = _found(columns, [i for i in range(_length(columns)) if i not in bad])
+        classes = _present_columns(columns, [i for i in range(_length(columns)) if i not in bad])
     else:
         classes = []
     if not classes:
@@ -79,7 +79,7 @@ def _listed(named: str, columns: Columns) -> list[str]:
     return pieces
 
 
-def _found(columns: Columns, rows: Sequence[int]) -> list[str]:
+def _present_columns(columns: Columns, rows: Sequence[int]) -> list[str]:
     """Return the columns that hold the label; none where no column holds 0 and 1. Raises DataError where that is unclear."""
     runs = _runs(columns)
     if not runs:

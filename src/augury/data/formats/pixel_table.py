@@ -105,7 +105,7 @@ def _layout(header: Sequence[str]) -> _Layout | None:
             return _Layout(positions)
     by_row = {i: (int(m[1]), int(m[2])) for i, name in enumerate(header) if (m := _BY_ROW.fullmatch(name))}
     if len(by_row) >= FEWEST:
-        rows, columns = ({place[axis] for place in by_row.values()} for axis in (0, 1))
+        rows, columns = ({position[axis] for position in by_row.values()} for axis in (0, 1))
         if len(rows) * len(columns) == len(by_row) == len(set(by_row.values())):
             return _Layout(sorted(by_row, key=lambda i: by_row[i]), sides=(len(rows), len(columns)))
     packed = [i for i, name in enumerate(header) if canonical(name) == "pixels"]

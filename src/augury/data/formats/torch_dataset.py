@@ -167,11 +167,11 @@ def _are_datasets(parts: Any) -> bool:
 
 def _distinct(tables: list[dict[str, tuple[str, ...]]], of_item: npt.NDArray[np.int64]) -> _ClassNames:
     """Return the names with equal tables stored once."""
-    kept: list[Names] = []
+    distinct: list[Names] = []
     for names in tables:
-        if names not in kept:
-            kept.append(names)
-    return _ClassNames(tuple(kept), np.array([kept.index(names) for names in tables], np.int64)[of_item])
+        if names not in distinct:
+            distinct.append(names)
+    return _ClassNames(tuple(distinct), np.array([distinct.index(names) for names in tables], np.int64)[of_item])
 
 
 def _alone(own: Names, below: list[_ClassNames], n: int, dataset: Any) -> _ClassNames:
