@@ -207,7 +207,13 @@ def trial(case: str, name: str, places: Places, folder: Path, seeds: int) -> dic
             write_json(file, results | {"plain": plain, stem: changed})
 
         verdict = proof.prove(
-            *parts, session.synthetic, trial_settings, device=session.device, flips=session.flips, results=mine, on_result=keep
+            *parts,
+            session.synthetic,
+            trial_settings,
+            device=session.device,
+            flips=session.flips,
+            results=mine,
+            on_result=keep,
         )
         shown = session.synthetic.take(session.synthetic.accepted)
         return Fold(session.splits["train"], session.splits["test"], {proof.OWN: shown}, verdict, mine)

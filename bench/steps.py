@@ -67,7 +67,9 @@ def main() -> None:
     places, case_folder = Places(options.data, options.fashion), options.folder / CASE
     rows, table, file = [], [], options.folder / f"{CASE}-steps.json"
     images = CASES[CASE].folds[0](places)
-    with opened(images, case_folder / "1", settings=validated(RunSettings, ROOMS), callbacks=callbacks(False)) as session:
+    with opened(
+        images, case_folder / "1", settings=validated(RunSettings, ROOMS), callbacks=callbacks(False)
+    ) as session:
         advance(session, "generate")
         accepted_images, train = session.synthetic.take(session.synthetic.accepted), session.splits["train"]
         judged, flips = unused(places, images), session.flips
