@@ -163,9 +163,9 @@ LITE0 = "a linear layer on features of EfficientNet-Lite0 (trained on ImageNet)"
 CLASSIFIERS = {
     "cnn": "a small network of three convolutions from random weights",
     "resnet": "a small residual network from random weights",
-    "probe": LITE0,
-    "probe:lite0": LITE0,
-    "probe:pixels": "a linear layer on the pixels",
+    "linear_probe": LITE0,
+    "linear_probe:lite0": LITE0,
+    "linear_probe:pixels": "a linear layer on the pixels",
 }
 """Name of a classifier -> what the arms train, where the name says too little."""
 

@@ -299,8 +299,9 @@ class ProveSettings(Settings):
     )
     classifier: str = Field(
         AUTO,
-        description="cnn, resnet; on features: probe, forest, neighbours, or on other features probe:FEATURES; auto: a linear layer on "
-        "features of EfficientNet-Lite0 where it is installed and better on validation than cnn, else cnn",
+        description="cnn, resnet; a pretrained network: finetune, or finetune:NAME; on features: linear_probe, forest, neighbours, or on other "
+        "features linear_probe:FEATURES; a function of your own: package.module:function; auto: a linear layer on features of "
+        "EfficientNet-Lite0 where it is installed and better on validation than cnn, else cnn",
     )
     judge_size: Judged | tuple[Judged, Judged] | None = Field(
         None,

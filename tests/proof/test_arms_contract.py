@@ -97,7 +97,7 @@ class Plain(nn.Module):
 
 
 OBJECTS = {"class": Plain, "network": Plain(1, 3), "estimator": make_pipeline(StandardScaler(), LogisticRegression())}
-NAMES = ("cnn", "resnet", "probe:pixels", "forest:pixels", "neighbours:pixels", *OBJECTS)
+NAMES = ("cnn", "resnet", "linear_probe:pixels", "forest:pixels", "neighbours:pixels", *OBJECTS)
 SUBJECTS = [(c, a) for c in NAMES for a in ("gan", "mixup", "smote_features")]
 SLOW = {("forest:pixels", "mixup"), ("forest:pixels", "smote_features")}
 HEADLESS = {("class", "smote_features"), ("network", "smote_features")}
@@ -116,7 +116,9 @@ def test_a_classifier_predicts_alike_each_time(classifier: str, arm: str, monkey
     np.testing.assert_array_equal(predictions(arm, subject, (1,))[0], found[1])
 
 
-@pytest.mark.parametrize("classifier", ["forest:pixels", "neighbours:pixels", "probe:pixels", OBJECTS["estimator"]])
+@pytest.mark.parametrize(
+    "classifier", ["forest:pixels", "neighbours:pixels", "linear_probe:pixels", OBJECTS["estimator"]]
+)
 def test_estimators_learn_what_is_there_to_learn(classifier: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("augury.proof.learners.lite0_installed", lambda: False)
     for arm in ("gan_alone", "smote_pixels"):
@@ -190,12 +192,12 @@ def test_what_cannot_be_trained_is_refused() -> None:
         predictions("none", Broken)
     with pytest.raises(SettingsError, match=r"gives \[12, 5\]"):
         predictions("none", Plain(1, 5))
-    with pytest.raises(SettingsError, match="cnn, resnet, probe"):
+    with pytest.raises(SettingsError, match="cnn, resnet, finetune, linear_probe"):
         predictions("none", "vgg")
     with pytest.raises(SettingsError, match="CalibratedClassifierCV"):
         predictions("none", LinearSVC())
     with pytest.raises(SettingsError, match="box of pixels"):
-        trainings(classifier="probe:pixels").select(["cutmix"])
+        trainings(classifier="linear_probe:pixels").select(["cutmix"])
     with pytest.raises(SettingsError, match="loss of its own"):
         trainings(classifier="forest:pixels").select(["focal"])
     with pytest.raises(SettingsError, match="no known last layer"):
@@ -219,7 +221,7 @@ def test_all_arms_are_those_that_can_be_trained(monkeypatch: pytest.MonkeyPatch)
     assert set(PLAIN) - set(trainings(extra={}).select(asked)) == {"vae", "pseudo_labels"}
     none = set(trainings(layers="it has none").select(asked))
     assert set(PLAIN) - none == {name for name in PLAIN if name.startswith("discriminator")}
-    assert set(PLAIN) - set(trainings(classifier="probe:pixels").select(asked)) == {"cutmix"}
+    assert set(PLAIN) - set(trainings(classifier="linear_probe:pixels").select(asked)) == {"cutmix"}
     monkeypatch.setattr("augury.proof.checks.smote_installed", lambda: False)
     assert set(PLAIN) - set(trainings().select(asked)) == {"smote_pixels", "smote_features"}
 
@@ -264,7 +266,7 @@ def test_a_trial_of_all_arms_tells_how_many_trainings_there_are() -> None:
         seeds=2,
         steps=2,
         batch=8,
-        classifier="probe:pixels",
+        classifier="linear_probe:pixels",
         learning_rates=(1e-3, 1e-2),
         ratios=(0.0, 1.0),
     )
@@ -306,7 +308,7 @@ def test_arms_that_cannot_be_trained_are_foreseen() -> None:
         checks.check_trial(settings, (1, 10, 10), torch.device("cpu"), **given)
 
     for arm, message, classifier in (
-        ("cutmix", "a box of pixels", "probe:pixels"),
+        ("cutmix", "a box of pixels", "linear_probe:pixels"),
         ("focal", "a loss of its own", "forest:pixels"),
         ("vae", "another generator", "cnn"),
         ("pseudo_labels", "--unlabelled", "cnn"),
@@ -316,7 +318,7 @@ def test_arms_that_cannot_be_trained_are_foreseen() -> None:
     with pytest.raises(SettingsError, match="the recipe vae trains none"):
         foreseen("discriminator_init", without_layers="the recipe vae trains none")
     foreseen("usual", "discriminator_init", "vae", "pseudo_labels", "focal", sources=("vae", "unlabelled"))
-    foreseen("all", classifier="probe:pixels")  # of "all", those that can be
+    foreseen("all", classifier="linear_probe:pixels")  # of "all", those that can be
 
 
 def test_neighbours_vote_with_their_weights_and_are_different_images() -> None:

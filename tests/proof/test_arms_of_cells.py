@@ -93,7 +93,7 @@ def test_arms_that_cannot_be_trained_say_why() -> None:
     with pytest.raises(SettingsError, match="extra="):
         trainings(made={OWN: MADE}).select(["shuffled"])
     with pytest.raises(SettingsError, match="trains what makes them"):
-        trainings(classifier="probe:pixels").select(["dann"])
+        trainings(classifier="linear_probe:pixels").select(["dann"])
     with pytest.raises(SettingsError, match="a loss of its own"):
         trainings(classifier="forest:pixels").select(["group_dro"])
     asked = ProveSettings(arms=("none", "filled"))
@@ -106,10 +106,10 @@ def test_arms_that_cannot_be_trained_say_why() -> None:
         TrainConfig(objective="hope")
 
 
-@pytest.mark.parametrize("classifier", ["probe:pixels", "forest:pixels", "resnet"])
+@pytest.mark.parametrize("classifier", ["linear_probe:pixels", "forest:pixels", "resnet"])
 def test_other_classifiers_are_drawn_by_cell_too(classifier: str) -> None:
     subject = trainings(classifier=classifier)
-    arms = {"probe:pixels": "group_dro", "forest:pixels": "cell_balanced", "resnet": "dann"}
+    arms = {"linear_probe:pixels": "group_dro", "forest:pixels": "cell_balanced", "resnet": "dann"}
     assert subject.measured("x", arms[classifier], 0.0, (0,), TEST)
 
 

@@ -117,8 +117,8 @@ def test_an_arm_that_adapts_is_refused_without_a_target_and_for_features(
     with pytest.raises(SettingsError, match=rf"'{arm}' cannot be trained: it adapts to another domain.*--target"):
         trainings(target=None).select([arm])
     with pytest.raises(SettingsError, match=rf"'{arm}' cannot be trained: .*use prove\.classifier=cnn"):
-        trainings(classifier="probe:pixels").select([arm])
-    assert not set(OF_DOMAINS) & set(trainings(classifier="probe:pixels").select(["all"]))
+        trainings(classifier="linear_probe:pixels").select([arm])
+    assert not set(OF_DOMAINS) & set(trainings(classifier="linear_probe:pixels").select(["all"]))
 
 
 def test_images_beside_the_real_ones_and_arms_for_holes_are_refused_with_a_target() -> None:
@@ -142,7 +142,7 @@ def test_all_this_is_foreseen_before_anything_is_trained() -> None:
     with pytest.raises(SettingsError, match="use translated"):
         foreseen("gan")
     with pytest.raises(SettingsError, match=r"prove\.classifier=cnn"):
-        foreseen(classifier="probe:pixels")
+        foreseen(classifier="linear_probe:pixels")
 
 
 QUICK = ProveSettings(arms=("randaugment", "translated"), seeds=2, steps=60, batch=24, near_duplicates="allow")

@@ -84,13 +84,13 @@ def test_a_look_that_could_give_no_word_is_none_nor_is_one_of_another_version(tm
 
 
 def test_results_on_other_features_are_not_mixed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    done(tmp_path, cache_of(tmp_path, 5, classifier="probe"), verdict(7))
-    assert cache_of(tmp_path, 5, classifier="probe").results
+    done(tmp_path, cache_of(tmp_path, 5, classifier="linear_probe"), verdict(7))
+    assert cache_of(tmp_path, 5, classifier="linear_probe").results
     installed = learners.lite0_installed()
     monkeypatch.setattr(learners, "lite0_installed", lambda: not installed)
-    assert not cache_of(tmp_path, 5, classifier="probe").results
+    assert not cache_of(tmp_path, 5, classifier="linear_probe").results
     other = "pixels" if installed else "lite0"
-    assert learners.features_of("probe") == other and learners.features_of("forest:phash") == "phash"
+    assert learners.features_of("linear_probe") == other and learners.features_of("forest:phash") == "phash"
     assert learners.features_of("cnn") == ""
 
 

@@ -214,7 +214,7 @@ def refused(run: Path, *words: object) -> str:
         (("--folds", "2"), "--folds does not go with a target"),
         (("--set", "prove.resample=bootstrap"), "prove.resample=bootstrap does not go with a target"),
         (("--set", "prove.arms=none,gan"), "the translations are of the target; use translated"),
-        (("--set", "prove.classifier=probe:pixels"), "use prove.classifier=cnn"),
+        (("--set", "prove.classifier=linear_probe:pixels"), "use prove.classifier=cnn"),
         (("--set", 'train.overrides={"class_moves": true}'), "class_moves=true does not go with a target"),
         (("--sampling-strategy", '{"sitting": 5}'), "names 'sitting', but the classes are: lying, standing"),
     ],

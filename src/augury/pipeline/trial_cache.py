@@ -59,7 +59,7 @@ def load_cache(
     generator is a further chance of a false positive.
     """
     lasting = prove.model_dump(exclude=LASTING)
-    seen = [features] if (features := proof.features_of(prove.classifier)) else []  # those that are installed
+    seen = [code] if (code := proof.code_of(prove.classifier)) else []
     inputs, tested = (
         digest([*run_inputs, lasting, proof.MEASURED, *seen]),
         digest(proof.image_hashes(test.images).tolist()),

@@ -14,7 +14,7 @@ from augury.proof.crossed import Effects, effects
 from augury.proof.identity_training import DIMENSION, IDENTITY_STEPS, embedded, identity_networks
 from augury.proof.kept_classes import KeptClasses, kept_classes, limit_for
 from augury.proof.leakage import START_UNKNOWN, image_hashes, like_held, record, recorded, refuse_shared_splits, seen_by
-from augury.proof.learners import CLASSIFIERS, features_of
+from augury.proof.learners import CLASSIFIERS, code_of, features_of
 from augury.proof.measures import MEASURED, measures
 from augury.proof.pooling import Fold, pooled
 from augury.proof.statistics import sign_flip_p
@@ -51,6 +51,7 @@ __all__ = [
     "arm_of",
     "check_trial",
     "class_mix",
+    "code_of",
     "column_classifiers",
     "effects",
     "embedded",

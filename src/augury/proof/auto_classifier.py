@@ -18,7 +18,7 @@ from augury.proof.train_config import TrainConfig
 from augury.randomness import derived_seed
 from augury.settings import AUTO, ProveSettings
 
-NETWORK, FEATURES = "cnn", "probe:lite0"
+NETWORK, FEATURES = "cnn", "linear_probe:lite0"
 """What "auto" chooses between."""
 CONTEST_ARMS = {NETWORK: "classical", FEATURES: "balanced"}
 """How each is trained for the choice. Augmented copies cost time on features and gain little."""
@@ -147,8 +147,10 @@ def refused_arms(settings: ProveSettings, shape: tuple[int, int, int], device: t
 
 
 def is_pretrained(classifier: Any) -> bool:
-    """Whether a classifier sees images in their own resolution: it uses features of a network trained at a larger size."""
-    return isinstance(classifier, str) and features_of(classifier) not in ("", "pixels")
+    """Whether a classifier sees images in their own resolution: its network was trained on larger images."""
+    if not isinstance(classifier, str):
+        return False
+    return classifier.partition(":")[0] == "finetune" or features_of(classifier) not in ("", "pixels")
 
 
 def presumed(settings: ProveSettings) -> str:

@@ -23,18 +23,18 @@ from augury.networks import Classifier
 from augury.proof.batch_sampler import BatchSampler, Labelled, shown
 from augury.proof.objectives import objective
 from augury.proof.objectives import stackable as stacks
+from augury.proof.recipe import Optimiser, recipe_of
 from augury.proof.smote import Table, smoted
 from augury.proof.stacked import stacked, unstacked
 from augury.proof.train_config import Inputs, TrainConfig
 from augury.randomness import stream, torch_seed
 from augury.training import as_float, keep_memory, placed
-from augury.training.schedules import cosine
 
 Build = Callable[..., nn.Module]
 """(channels, classes) -> a new network that maps images [N, C, H, W] in [-1, 1] to logits [N, K].
 
 Builds that can be stacked also take `copies=S` and return S networks side by side, as `Classifier` does. These networks
-also have `last_inputs` and `last`."""
+also have `last_inputs` and `last`. Networks with a `recipe` are trained by it."""
 Made = TypeVar("Made")
 WAYS = ("auto", "sequential", "threaded", "vectorised")
 STACK = 16
@@ -214,7 +214,7 @@ def probabilities(model: nn.Module, images: Inputs | HasImages, batch: int = 256
     device = next(model.parameters()).device
     inputs: Inputs = images if isinstance(images, np.ndarray) else as_images(images)
     parts = [
-        _logits(model, input_tensor(inputs[i : i + batch], device)).double().softmax(1).cpu().numpy()
+        checked_logits(model, input_tensor(inputs[i : i + batch], device)).double().softmax(1).cpu().numpy()
         for i in range(0, max(len(inputs), 1), batch)
     ]
     predictions = np.concatenate(parts)
@@ -228,27 +228,31 @@ def probabilities(model: nn.Module, images: Inputs | HasImages, batch: int = 256
 
 def new_network(build: Build, train: Labelled, seed: int, device: torch.device) -> Any:
     """Build an untrained network. Raises SettingsError when `build` returns no network, or one without trainable parameters."""
-    channels, classes = train.images.shape[1], len(train.classes)
     with seeded(seed, device):
-        network: Any = build(channels, classes)
-        if not isinstance(network, nn.Module):
-            raise SettingsError(
-                f"asked for a classifier of {channels} channels and {classes} classes, {_called(build)} gives a "
-                f"{type(network).__name__}; it must return a new network, a torch.nn.Module"
-            )
-        if not any(weights.requires_grad for weights in network.parameters()):
-            raise SettingsError(
-                f"the classifier {_called(network)} has no parameters that can be trained; give it a layer that has, or let "
-                "some require gradients"
-            )
-        return placed(network, device)
+        return placed(new_model(build, train.images.shape[1], len(train.classes)), device)
+
+
+def new_model(build: Build, channels: int, classes: int) -> nn.Module:
+    """What `build` returns. Raises SettingsError as `new_network` does."""
+    network: Any = build(channels, classes)
+    if not isinstance(network, nn.Module):
+        raise SettingsError(
+            f"asked for a classifier of {channels} channels and {classes} classes, {_called(build)} gives a "
+            f"{type(network).__name__}; it must return a new network, a torch.nn.Module"
+        )
+    if not any(weights.requires_grad for weights in network.parameters()):
+        raise SettingsError(
+            f"the classifier {_called(network)} has no parameters that can be trained; give it a layer that has, or let "
+            "some require gradients"
+        )
+    return network
 
 
 def _called(component: Any) -> str:
     return str(getattr(component, "__name__", type(component).__name__))
 
 
-def _logits(model: nn.Module, x: torch.Tensor, shape: tuple[int, ...] = ()) -> torch.Tensor:
+def checked_logits(model: nn.Module, x: torch.Tensor, shape: tuple[int, ...] = ()) -> torch.Tensor:
     """Output of the network for inputs `x` [N, ...]. Raises SettingsError unless it is a tensor [N, K], or of `shape`."""
     logits: Any = model(x)
     if not isinstance(logits, torch.Tensor):
@@ -300,6 +304,7 @@ def _threaded(jobs: Sequence[Callable[[], Made]]) -> Iterator[Made]:
 
 def _fitted(model: Any, train: Labelled, config: TrainConfig, seed: int, device: torch.device, precision: str) -> Any:
     """The trained network."""
+    config = recipe_of(model).adjusted(config)
     body, samplers = _whole_network([train], config, [seed])
     _play(model, samplers, body, device, precision)
     return _finished(model, train, config, seed, device)
@@ -352,25 +357,16 @@ def _finished(model: Any, train: Labelled, config: TrainConfig, seed: int, devic
 def _play(
     model: nn.Module, samplers: Sequence[BatchSampler], config: TrainConfig, device: torch.device, precision: str
 ) -> None:
-    """Train a network or a stack in place, with AdamW (Loshchilov & Hutter 2019) and a cosine schedule."""
+    """Train a network or a stack in place, by the recipe of the network."""
     model.train()
-    goal = objective(model, samplers, config, device, _logits)
-    optimiser = torch.optim.AdamW(
-        [*model.parameters(), *goal.parameters()],
-        lr=config.rate,
-        weight_decay=config.decay,
-        fused=device.type in ("cpu", "cuda"),
-    )
+    goal = objective(model, samplers, config, device, checked_logits)
+    optimiser = Optimiser(model, config, device, goal.parameters())
     half = torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16")
     prepare = partial(_prepared, samplers, config, device)
     for step in range(config.steps):
-        for group in optimiser.param_groups:
-            group["lr"] = config.rate * cosine(step / config.steps, 0.02)
+        optimiser.begin(step)
         x, targets, weights, rows = batch_tensors(samplers, config, step, device)
-        total = goal(x, targets, weights, rows, step, half, prepare)
-        optimiser.zero_grad(set_to_none=True)
-        total.backward()  # type: ignore[no-untyped-call]
-        optimiser.step()
+        optimiser.minimise(goal(x, targets, weights, rows, step, half, prepare))
 
 
 def batch_tensors(

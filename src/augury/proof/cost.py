@@ -15,6 +15,7 @@ from augury.proof.adaptation import steps_of
 from augury.proof.arms import ARMS, usual_arms
 from augury.proof.auto_classifier import candidates, is_pretrained, presumed
 from augury.proof.checks import obstacle
+from augury.proof.finetune import FineTune
 from augury.proof.learners import Network, learner, lite0_side
 from augury.proof.sequential import looks
 from augury.proof.train_config import TrainConfig
@@ -156,7 +157,7 @@ def measure_steps(
     """
     model = learner(presumed(settings), data.shape, device, settings.precision)
     networks = [name for name in arms if not (ARMS[name].network or ARMS[name].pretrained)]
-    if not isinstance(model, Network) or not networks:
+    if not isinstance(model, Network | FineTune) or not networks:
         return dict.fromkeys(arms, 0.0)
     few = data.take(np.arange(min(len(data), FEW_IMAGES)))
     together = range(min(settings.seeds, torch.get_num_threads()) if device.type == "cpu" else settings.seeds)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import copy
+import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,12 +18,15 @@ from augury.errors import MissingExtraError, SettingsError
 from augury.images import Images, LabelledImages
 from augury.metrics import extractor, in_bf16, lite0
 from augury.metrics.lite0 import SIDE
-from augury.networks import Classifier, ResNet, lite0_installed
+from augury.networks import Backbone, Classifier, ResNet, lite0_installed
 from augury.proof.adaptation import adapted
 from augury.proof.classifiers import Build, fit_many, probabilities, stackable
+from augury.proof.finetune import FineTune, PretrainedBuild, pretrained_build
 from augury.proof.on_features import OnFeatures
 from augury.proof.train_config import TrainConfig
+from augury.proof.user_network import names_function, source_of, user_network
 from augury.proof.views import Views
+from augury.settings import AUTO
 from augury.training import choose_precision
 
 
@@ -82,7 +87,7 @@ class Adapted:
             yield probabilities(model, images)
 
 
-Learner = Network | OnFeatures | Adapted
+Learner = Network | FineTune | OnFeatures | Adapted
 
 
 def _forest() -> Any:
@@ -101,8 +106,11 @@ NETWORKS: dict[str, Build] = {"cnn": Classifier, "resnet": ResNet}
 ESTIMATORS: dict[str, Callable[[], Any]] = {"forest": _forest, "neighbours": _neighbours}
 LITE0_LEAST = 128
 """Smaller images are enlarged to this many pixels for Lite0."""
-CLASSIFIERS = (*NETWORKS, "probe", *ESTIMATORS)
-"""Names of classifiers. Those after the networks use features: "probe:FEATURES" with a name of augury.metrics.EXTRACTORS."""
+CLASSIFIERS = (*NETWORKS, "finetune", "linear_probe", *ESTIMATORS)
+"""Names of classifiers.
+
+"finetune:NAME" takes a name of `augury.networks.BACKBONES`, by default lite0. The classifiers after it use features:
+"linear_probe:FEATURES" with a name of `augury.metrics.EXTRACTORS`."""
 
 
 def learner(classifier: Any, shape: tuple[int, int, int], device: torch.device, precision: str = "auto") -> Learner:
@@ -111,8 +119,10 @@ def learner(classifier: Any, shape: tuple[int, int, int], device: torch.device, 
     `classifier` is one of these:
 
     - a name of CLASSIFIERS
+    - a name of the form "package.module:function", for such a function
     - a function or class (channels, classes) -> network
     - a network, copied with its weights for each training
+    - a pretrained `Backbone`, fine-tuned with a new last layer
     - an estimator of scikit-learn, fitted to features
     - a Learner itself
 
@@ -122,6 +132,8 @@ def learner(classifier: Any, shape: tuple[int, int, int], device: torch.device, 
         return classifier
     if precision == "auto":
         precision = choose_precision(device) if device.type == "cuda" else "fp32"
+    if isinstance(classifier, Backbone):
+        return FineTune(PretrainedBuild(classifier, shape), device, precision)
     if isinstance(classifier, nn.Module):
         return Network(lambda channels, classes: copy.deepcopy(classifier), device, precision)
     if hasattr(classifier, "fit") and not isinstance(classifier, type):
@@ -132,21 +144,26 @@ def learner(classifier: Any, shape: tuple[int, int, int], device: torch.device, 
         return OnFeatures(_views("", shape, device), device, classifier)
     if callable(classifier):
         return Network(classifier, device, precision)
-    name, _, features = str(classifier).partition(":")
-    if name not in CLASSIFIERS or (features and name in NETWORKS):
+    name, _, option = str(classifier).partition(":")
+    if name not in CLASSIFIERS and names_function(str(classifier)):
+        return Network(user_network(str(classifier), shape), device, precision)
+    if name not in CLASSIFIERS or (option and name in NETWORKS):
         raise SettingsError(
-            f"there is no classifier '{classifier}'; choose among: {', '.join(CLASSIFIERS)}; those after "
-            f"{list(NETWORKS)[-1]} also with a name of features, such as probe:pixels"
+            f"there is no classifier '{classifier}'; choose among: {', '.join(CLASSIFIERS)}; finetune also with a pretrained "
+            "network, such as finetune:timm:NAME; those after it with features, such as linear_probe:pixels; or name a "
+            "function of your own as package.module:function"
         )
     if name in NETWORKS:
         return Network(NETWORKS[name], device, precision)
+    if name == "finetune":
+        return FineTune(pretrained_build(option or "lite0", shape), device, precision)
     try:
         estimator = ESTIMATORS[name]() if name in ESTIMATORS else None
     except ImportError as error:
         raise MissingExtraError(
             f"the classifier '{name}' needs scikit-learn; install it with: pip install 'augury[sklearn]', or use cnn"
         ) from error
-    return OnFeatures(_views(features, shape, device), device, estimator)
+    return OnFeatures(_views(option, shape, device), device, estimator)
 
 
 def features_of(classifier: str) -> str:
@@ -155,7 +172,7 @@ def features_of(classifier: str) -> str:
     Parameters
     ----------
     classifier
-        A name of CLASSIFIERS, such as "probe" or "probe:pixels".
+        A name of CLASSIFIERS, such as "linear_probe" or "linear_probe:pixels", or of the user's own function.
 
     Returns
     -------
@@ -163,11 +180,36 @@ def features_of(classifier: str) -> str:
         A name of augury.metrics.EXTRACTORS, or "" for a classifier on images.
     """
     name, _, features = classifier.partition(":")
-    return "" if name in NETWORKS else features or ("lite0" if lite0_installed() else "pixels")
+    on_features = name in ("linear_probe", *ESTIMATORS)
+    return (features or ("lite0" if lite0_installed() else "pixels")) if on_features else ""
+
+
+def code_of(classifier: str) -> str:
+    """Text that decides what a classifier is, apart from its name and Augury: "" for most.
+
+    Parameters
+    ----------
+    classifier
+        A name, as for `learner`.
+
+    Returns
+    -------
+    str
+        The source of the module of a user's function, the SHA-256 of a file of weights, or the features that are used.
+    """
+    name, _, option = classifier.partition(":")
+    if classifier == AUTO:
+        return "lite0" if lite0_installed() else ""
+    if name not in CLASSIFIERS:
+        return source_of(classifier) if names_function(classifier) else ""
+    file = Path(option.partition("=")[2])
+    if name == "finetune":
+        return hashlib.sha256(file.read_bytes()).hexdigest() if file.is_file() else ""
+    return features_of(classifier)
 
 
 def _views(features: str, shape: tuple[int, int, int], device: torch.device) -> Views:
-    name = features_of(f"probe:{features}")
+    name = features_of(f"linear_probe:{features}")
     if name != "lite0":
         return Views(extractor(name, shape, device))
     network = lite0(device, longest=lite0_side(shape))

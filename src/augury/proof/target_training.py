@@ -23,10 +23,10 @@ from augury.proof.batch_sampler import BatchSampler
 from augury.proof.classifiers import Build, batch_tensors, input_tensor, new_network, seeded
 from augury.proof.gradient_reversal import reversal_strength, reversed_gradient
 from augury.proof.losses import LOSSES
+from augury.proof.recipe import Optimiser, recipe_of
 from augury.proof.train_config import TrainConfig
 from augury.randomness import rng, stream, torch_seed
 from augury.training import keep_memory
-from augury.training.schedules import cosine
 
 
 @dataclass(frozen=True)
@@ -87,35 +87,27 @@ def fit_with_target(
 ) -> nn.Module:
     """Train a new network on labelled images and on `target` images uint8 [M, C, H, W].
 
-    The config defines the labelled part, the objective of `make` the target part. AdamW and the cosine schedule are those of
+    The config defines the labelled part, the objective of `make` the target part. The optimiser and its schedule are those of
     `fit`. Target batches have the size of the labelled ones and are drawn with replacement. Returns the network in eval
     mode, with batch-norm statistics of the target and without gradients.
     """
     keep_memory()
     with seeded(seed, device):
         model = new_network(build, labelled, seed, device)
+        config = recipe_of(model).adjusted(config)
         last, sampler = Inputs(head(model)), BatchSampler(labelled, config, seed)
         objective = make(model, config, seed)
         loss, shares = LOSSES[config.loss], torch.from_numpy(sampler.shares).to(device)
-        optimiser = torch.optim.AdamW(
-            [*model.parameters(), *objective.parameters()],
-            lr=config.rate,
-            weight_decay=config.decay,
-            fused=device.type in ("cpu", "cuda"),
-        )
+        optimiser = Optimiser(model, config, device, objective.parameters())
         model.train()
         for number in range(config.steps):
             progress = number / config.steps
-            for group in optimiser.param_groups:
-                group["lr"] = config.rate * cosine(progress, 0.02)
+            optimiser.begin(number)
             x, soft, weights, _ = batch_tensors([sampler], config, number, device)
             total = (loss(model(x).float(), soft[0], shares) * weights[0]).sum()
             rows = rng(seed, "target", number).integers(0, len(target), config.batch)
             images = input_tensor(target[rows], device)
-            total = total + objective.loss(Step(number, progress, images, last.taken()))
-            optimiser.zero_grad(set_to_none=True)
-            total.backward()  # type: ignore[no-untyped-call]
-            optimiser.step()
+            optimiser.minimise(total + objective.loss(Step(number, progress, images, last.taken())))
             objective.update()
         last.close()
         network = objective.result().eval().requires_grad_(False)
