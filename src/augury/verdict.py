@@ -9,7 +9,7 @@ from augury import sentences
 from augury.errors import RunFolderError
 from augury.notebook import panel, paragraph, table
 
-FORMAT = 11
+FORMAT = 12
 """Increased when the computation of verdicts changes, so that older verdicts are computed again."""
 
 
@@ -48,6 +48,9 @@ class Verdict:
 
     `classifier` is what the arms train: {name, size: height and width of the images that it sees, why it was chosen, validation:
     {name: balanced accuracy on validation} of the candidates, if it was chosen between several}.
+
+    `augmentation` is the choice on validation for the arms that add images: {chosen, balanced_accuracy: {augmentation: one
+    value per seed}}; None where no arm needs it.
 
     `lacking` says why the test split allows only the outcome "underpowered", if so. `coarse` says why it cannot give
     "no difference" where all other conditions hold. `test_groups` counts the groups (people, patients) of the test split, None
@@ -102,6 +105,7 @@ class Verdict:
     max_class_loss: float | None = None
     classifier: dict[str, Any] = field(default_factory=dict)
     class_loss: str = ""
+    augmentation: dict[str, Any] | None = None
     format: int = FORMAT
 
     def __repr__(self) -> str:

@@ -19,7 +19,7 @@ from torch import nn
 from augury.errors import DataError, SettingsError, TrainingError
 from augury.images import LabelledImages, SyntheticImages
 from augury.proof import checks, prove
-from augury.proof.arms import ARMS
+from augury.proof.arms import ARMS, CHOSEN
 from augury.proof.cost import number_of_trainings
 from augury.proof.neighbours import WeightedNeighbours
 from augury.proof.train_config import TrainConfig
@@ -50,6 +50,8 @@ def trainings(results: dict[str, Any] | None = None, **changes: Any) -> Training
 PART = tiny((8, 8, 8), 2)
 PLAIN = tuple(name for name, arm in ARMS.items() if not arm.cells and not arm.method)
 """The others are in test_arms_of_cells.py and test_arms_of_domains.py."""
+SEES_PIXELS = {"cutmix", "trivialaugment_cutmix", "fixmatch"}
+"""Arms that a classifier on features cannot train."""
 
 
 @pytest.mark.parametrize("arm", PLAIN)
@@ -62,8 +64,10 @@ def test_every_arm_has_as_many_steps(arm: str, monkeypatch: pytest.MonkeyPatch) 
         return step(self, *given)
 
     monkeypatch.setattr(torch.optim.AdamW, "step", counted)
-    trainings().measured("test", arm, 0.5, (0,), PART)
-    assert len(steps) == 4
+    subject = trainings()
+    subject.validation = None  # no choice of an augmentation
+    subject.measured("test", arm, 0.5, (0,), PART)
+    assert len(steps) == (8 if ARMS[arm].initialisation else 4)
 
 
 @pytest.mark.parametrize("arm", PLAIN)
@@ -71,9 +75,10 @@ def test_an_arm_trains_alike_each_time_and_goes_on_where_it_stopped(arm: str) ->
     whole = trainings()
     assert whole.select([arm]) == (arm,)
     found = whole.measured("test", arm, 0.5, (0, 1), PART)
-    assert whole.done == 2
+    choice = [name for name in whole.results if name.startswith("augmentation/")]
+    assert len(choice) == (6 if ARMS[arm].augment == CHOSEN else 0) and whole.done == 2 + len(choice)
     assert all(0 <= each["balanced_accuracy"] <= 1 and len(each["recall"]) == 3 for each in found)
-    gone_on: dict[str, Any] = {"test/0": whole.results["test/0"]}
+    gone_on = {name: whole.results[name] for name in ("test/0", *choice)}
     assert trainings(gone_on).measured("test", arm, 0.5, (0, 1), PART) == found
     assert gone_on == whole.results
 
@@ -218,10 +223,10 @@ def test_what_cannot_be_trained_is_refused() -> None:
 def test_all_arms_are_those_that_can_be_trained(monkeypatch: pytest.MonkeyPatch) -> None:
     asked = validated(RunSettings, {"prove": {"arms": "all"}}).prove.arms
     assert trainings().select(asked) == PLAIN
-    assert set(PLAIN) - set(trainings(extra={}).select(asked)) == {"vae", "pseudo_labels"}
+    assert set(PLAIN) - set(trainings(extra={}).select(asked)) == {"vae", "pseudo_labels", "fixmatch"}
     none = set(trainings(layers="it has none").select(asked))
     assert set(PLAIN) - none == {name for name in PLAIN if name.startswith("discriminator")}
-    assert set(PLAIN) - set(trainings(classifier="linear_probe:pixels").select(asked)) == {"cutmix"}
+    assert set(PLAIN) - set(trainings(classifier="linear_probe:pixels").select(asked)) == SEES_PIXELS
     monkeypatch.setattr("augury.proof.checks.smote_installed", lambda: False)
     assert set(PLAIN) - set(trainings().select(asked)) == {"smote_pixels", "smote_features"}
 
@@ -280,7 +285,7 @@ def test_a_trial_of_all_arms_tells_how_many_trainings_there_are() -> None:
         layers=random_layers((1, 10, 10)),
         on_result=lambda done, total, name: progress.append((done, total)),
     )
-    assert set(verdict.arms) == set(PLAIN) - {"cutmix"} and ARMS[verdict.arm].generative
+    assert set(verdict.arms) == set(PLAIN) - SEES_PIXELS and ARMS[verdict.arm].generative
     assert [done for done, _ in progress] == list(range(1, len(progress) + 1)) and {total for _, total in progress} == {
         len(progress)
     }

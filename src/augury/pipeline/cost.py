@@ -138,7 +138,10 @@ class CostModel:
             return 0, 0.0
         number = proof.number_of_trainings(self.settings.prove, self.arms, self._ratios)
         layers = LAYERS * self.speed.train_step * self.settings.prove.batch / self.speed.plan.batch
-        each = [layers if proof.ARMS[name].network else self.speed.arms[name] for name in self.arms]
+        each = [
+            layers * proof.relative_cost(proof.ARMS[name]) if proof.ARMS[name].network else self.speed.arms[name]
+            for name in self.arms
+        ]
         return number, number * float(np.mean(each))
 
     def features_of_trial(self) -> float:

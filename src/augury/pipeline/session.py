@@ -164,10 +164,10 @@ class Session:
         return with_unlabelled(self.splits["train"], self.beside) if len(self.beside) else self.splits["train"]
 
     def pseudo_labelled(self) -> dict[str, SyntheticImages]:
-        """The images of the arm "pseudo_labels", by source name.
+        """The images of the arms "pseudo_labels" and "fixmatch", by source name.
 
-        They are the unlabelled images (`beside`) to whose class the run's classifier gives a probability of at least SURE.
-        The result is empty if there are none.
+        They are the unlabelled images (`beside`). Accepted are those to whose class the run's classifier gives a probability
+        of at least SURE. The result is empty if there are none.
         """
         if not len(self.beside):
             return {}
@@ -179,13 +179,14 @@ class Session:
             f"the classifier is sure of {len(indices):,} of {len(confident):,} unlabelled images (arm pseudo_labels)"
         )
         images = SyntheticImages(
-            self.beside[indices],
-            labels[indices, None],
+            self.beside,
+            labels[:, None],
             (),
             self.data.classes,
             self.settings.seed,
-            indices,
+            np.arange(len(labels)),
             "real, unlabelled",
+            reasons=tuple("" if sure else "not confident" for sure in confident),
         )
         return {proof.UNLABELLED: images} if len(indices) else {}
 

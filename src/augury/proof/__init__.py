@@ -9,7 +9,7 @@ from augury.proof.class_mix import class_mix
 from augury.proof.classifiers import fit, fit_many, probabilities
 from augury.proof.colour_matching import joined
 from augury.proof.column_judges import MEMBERS, column_classifiers
-from augury.proof.cost import expected_arms, feature_images, measure_steps, number_of_trainings
+from augury.proof.cost import expected_arms, feature_images, measure_steps, number_of_trainings, relative_cost
 from augury.proof.crossed import Effects, effects
 from augury.proof.identity_training import DIMENSION, IDENTITY_STEPS, embedded, identity_networks
 from augury.proof.kept_classes import KeptClasses, kept_classes, limit_for
@@ -76,6 +76,7 @@ __all__ = [
     "record",
     "recorded",
     "refuse_shared_splits",
+    "relative_cost",
     "seen_by",
     "sign_flip_p",
     "usefulness",

@@ -17,6 +17,10 @@ UNLABELLED = "unlabelled"
 """Source of real images without labels, with the classes that a classifier predicts with confidence."""
 LAYERS = "discriminator"
 """Prefix of the names of arms that train the discriminator's layers."""
+CHOSEN = "chosen"
+"""Augmentation that is chosen on validation, by training without images of any source."""
+AUGMENTATIONS = ("classical", "randaugment")
+"""Arms whose augmentations are the choice."""
 OWN = "gan"
 """Source of the images that the trial judges."""
 
@@ -30,7 +34,7 @@ class Arm:
     note
         Description in a few words.
     augment
-        Name of an augmentation policy.
+        Name of an augmentation policy; "chosen": one of `AUGMENTATIONS`, chosen on validation.
     source
         Images shown in addition to the real ones: "" none, "gan" the judged images from any generator, "noise",
         "unlabelled", or a name in `extra` of the trial.
@@ -57,6 +61,10 @@ class Arm:
     method
         Method of `adaptation.adapted`. It needs unlabelled images of another domain, the target. Images of the source are
         pooled with the real ones.
+    initialisation
+        "rotation": the network first learns to predict how images are turned.
+    averaging
+        Whether the weights of the last steps are averaged.
     pretrained
         Whether a linear layer is trained on ImageNet features.
     """
@@ -84,6 +92,8 @@ class Arm:
     control: bool = False
     method: str = ""
     pretrained: bool = False
+    initialisation: str = ""
+    averaging: bool = False
 
     @property
     def shows(self) -> bool:
@@ -106,13 +116,17 @@ class Arm:
         """The plain values among the fields that `TrainConfig` has under the same name."""
         names = (
             "balanced", "class_weights", "loss", "mix", "smote", "schedule", "smoothing", "synthetic_weight",
-            "synthetic_smoothing", "objective",
+            "synthetic_smoothing", "objective", "initialisation", "averaging",
         )  # fmt: skip
         return {name: getattr(self, name) for name in names}
 
 
-USUAL = ("none", "balanced", "classical", "randaugment", "gan", "discriminator_init", "discriminator_random")
-"""Default arms. Those without a generator were the best on real data sets (docs/helps.md)."""
+USUAL = (
+    "none", "balanced", "classical", "randaugment", "pretrained", "gan", "discriminator_init", "discriminator_random",
+    "rotation_init",
+)  # fmt: skip
+"""Default arms. Those without a generator were the best on real data sets (docs/helps.md). A pretrained network may help more
+than synthetic images, so it is among them."""
 USUAL_CELLS = (
     "none", "balanced", "logit_adjustment", "classical", "randaugment", "mixup", "cutmix", "extreme_gamma", "pretrained",
     "drop_cells", "pretrained_drop_cells", "cell_balanced", "group_dro", "dann", "moment_matching", "histogram_matching", "fourier_matching", "moment_symmetric",
@@ -145,6 +159,13 @@ ARMS = {
     "trivialaugment": Arm(
         "balanced, with TrivialAugment (Müller & Hutter 2021)", balanced=True, augment="trivialaugment"
     ),
+    "trivialaugment_cutmix": Arm(
+        "trivialaugment, and a box of each image pasted from another", True, augment="trivialaugment", mix="cutmix"
+    ),
+    "weight_averaging": Arm(
+        "randaugment, with the mean of the weights over the last half of the steps (Cha et al. 2021)", True,
+        augment="randaugment", averaging=True,
+    ),
     "degraded": Arm("randaugment, then blur and compression on half of the images", balanced=True, augment="degraded"),
     "mixup": Arm("balanced, each image blended with another (Zhang et al. 2018)", balanced=True, mix="mixup"),
     "cutmix": Arm("balanced, a box of each image pasted from another (Yun et al. 2019)", balanced=True, mix="cutmix"),
@@ -153,24 +174,34 @@ ARMS = {
         "balanced, then the last layer alone with SMOTE on its inputs", balanced=True, smote="features"
     ),
     "noise": Arm(
-        "classical, with images of noise added to the real ones: a control", True, augment="classical", source=NOISE, ratio=0.25
+        "as gan, with images of noise in place of synthetic ones: a control", True, augment=CHOSEN, source=NOISE, ratio=0.25
     ),
     "pseudo_labels": Arm(
-        "classical, with unlabelled images under confident pseudo-labels (Lee 2013)", True,
-        augment="classical", source=UNLABELLED, ratio=0.5,
+        "classical or randaugment, with unlabelled images under confident pseudo-labels (Lee 2013)", True,
+        augment=CHOSEN, source=UNLABELLED, ratio=0.5,
     ),
-    "gan": Arm("classical, with synthetic images added to the real ones", True, augment="classical", source=OWN),
+    "fixmatch": Arm(
+        "randaugment, and the same prediction for an unlabelled image and its augmentation (Sohn et al. 2020)", True,
+        augment="randaugment", source=UNLABELLED, ratio=0.0, objective="fixmatch",
+    ),
+    "gan": Arm(
+        "classical or randaugment, with synthetic images added to the real ones", True, augment=CHOSEN, source=OWN
+    ),
     "gan_alone": Arm("balanced, with synthetic images added to the real ones", True, source=OWN),
     "gan_pretrain": Arm(
-        "classical, the synthetic images first, then the real ones", True, augment="classical", source=OWN, schedule="first"
+        "as gan, the synthetic images first, then the real ones", True, augment=CHOSEN, source=OWN, schedule="first"
     ),
-    "vae": Arm("as gan, with the images of another generator, given as 'vae'", True, augment="classical", source="vae"),
+    "vae": Arm("as gan, with the images of another generator, given as 'vae'", True, augment=CHOSEN, source="vae"),
     "discriminator_init": Arm(
         "classical, the real images alone, with a classifier initialised from the discriminator (Radford et al. 2016)", True,
         augment="classical", network="discriminator", trained_weights=True,
     ),
     "discriminator_random": Arm(
         "classical, with the same layers from random weights: a control", True, augment="classical", network="discriminator"
+    ),
+    "rotation_init": Arm(
+        "discriminator_random, but the layers first learn to predict how the same images are turned (Gidaris et al. 2018)", True,
+        augment="classical", network="discriminator", initialisation="rotation",
     ),
     "discriminator_init_cutmix": Arm(
         "discriminator_init, with a box of each image pasted from another", True, augment="classical", mix="cutmix",

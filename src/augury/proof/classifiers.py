@@ -20,14 +20,15 @@ from augury.augment.draws import Joined
 from augury.errors import SettingsError, TrainingError
 from augury.images import Codes, HasImages, SyntheticImages, as_images, as_labelled
 from augury.networks import Classifier
+from augury.proof.averaging import WeightAverage
 from augury.proof.batch_sampler import BatchSampler, Labelled, shown
-from augury.proof.objectives import objective
+from augury.proof.objectives import TURNS, objective
 from augury.proof.objectives import stackable as stacks
 from augury.proof.recipe import Optimiser, recipe_of
 from augury.proof.smote import Table, smoted
 from augury.proof.stacked import stacked, unstacked
 from augury.proof.train_config import Inputs, TrainConfig
-from augury.randomness import stream, torch_seed
+from augury.randomness import derived_seed, stream, torch_seed
 from augury.training import as_float, keep_memory, placed
 
 Build = Callable[..., nn.Module]
@@ -305,6 +306,8 @@ def _threaded(jobs: Sequence[Callable[[], Made]]) -> Iterator[Made]:
 def _fitted(model: Any, train: Labelled, config: TrainConfig, seed: int, device: torch.device, precision: str) -> Any:
     """The trained network."""
     config = recipe_of(model).adjusted(config)
+    if config.initialisation:
+        _learn_rotations(model, train, config, seed, device, precision)
     body, samplers = _whole_network([train], config, [seed])
     _play(model, samplers, body, device, precision)
     return _finished(model, train, config, seed, device)
@@ -363,10 +366,32 @@ def _play(
     optimiser = Optimiser(model, config, device, goal.parameters())
     half = torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16")
     prepare = partial(_prepared, samplers, config, device)
+    average = WeightAverage(model, config.steps) if config.averaging else None
     for step in range(config.steps):
         optimiser.begin(step)
         x, targets, weights, rows = batch_tensors(samplers, config, step, device)
         optimiser.minimise(goal(x, targets, weights, rows, step, half, prepare))
+        if average is not None:
+            average.add(step)
+    if average is not None and average.count:
+        average.apply()
+
+
+def _learn_rotations(
+    model: Any, train: Labelled, config: TrainConfig, seed: int, device: torch.device, precision: str
+) -> None:
+    """Train all layers but the last on the turns of images, beneath a last layer that is then dropped."""
+    last = model.last
+    model.last = nn.utils.skip_init(nn.Linear, last.in_features, TURNS, device=device)
+    draws, bound = stream(seed, "rotations"), last.in_features**-0.5
+    with torch.no_grad():
+        for weights in model.last.parameters():
+            weights.copy_(torch.empty(weights.shape).uniform_(-bound, bound, generator=draws))
+    own = replace(
+        config, initialisation="", objective="rotation", averaging=False, mix="", smote="", synthetic=None, ratio=0.0
+    )
+    _play(model, [BatchSampler(train, own, derived_seed(seed, "rotations"))], own, device, precision)
+    model.last = last
 
 
 def batch_tensors(

@@ -12,7 +12,7 @@ import torch
 from augury.augment import policy
 from augury.images import LabelledImages
 from augury.proof.adaptation import steps_of
-from augury.proof.arms import ARMS, usual_arms
+from augury.proof.arms import ARMS, AUGMENTATIONS, CHOSEN, Arm, usual_arms
 from augury.proof.auto_classifier import candidates, is_pretrained, presumed
 from augury.proof.checks import obstacle
 from augury.proof.finetune import FineTune
@@ -23,9 +23,11 @@ from augury.proof.views import VIEWS
 from augury.settings import AUTO, ProveSettings
 
 CHOICE_SEEDS = 3
-"""Number of seeds for choosing the ratio on validation. They come from a stream of their own."""
+"""Number of seeds for choosing the ratio on validation, and the augmentation. They come from streams of their own."""
 SEARCH_SEEDS = 2
 """Number of seeds for choosing learning rate and weight decay on validation. They come from a stream of their own."""
+FIXMATCH = 2.4
+"""A step of FixMatch as a multiple of a plain one: a second batch, and a third one without gradients."""
 FEW_IMAGES = 512
 """Images that a measurement trains on; the time of a step does not depend on their number."""
 MOST_STEPS = 50
@@ -48,7 +50,14 @@ def number_of_trainings(settings: ProveSettings, arms: Sequence[str], ratios: Se
     seeds = looks(settings.seeds, settings.max_seeds, arms=generative_arms)[-1][0]
     pairs = len(settings.learning_rates) * len(settings.weight_decays)
     searches = pairs * SEARCH_SEEDS * len(arms) if pairs > 1 else 0
-    return len(arms) * seeds + (len(ratios) * CHOICE_SEEDS if len(ratios) > 2 else 0) + searches
+    augmentations = len(AUGMENTATIONS) * CHOICE_SEEDS if any(ARMS[name].augment == CHOSEN for name in arms) else 0
+    return len(arms) * seeds + (len(ratios) * CHOICE_SEEDS if len(ratios) > 2 else 0) + searches + augmentations
+
+
+def relative_cost(arm: Arm) -> float:
+    """Seconds of an arm's training, as a multiple of one training of the same network for the same steps."""
+    trained = len(steps_of(arm.method)) if arm.method else 1
+    return trained * (2 if arm.initialisation else 1) * (FIXMATCH if arm.objective == "fixmatch" else 1)
 
 
 def expected_arms(
@@ -113,9 +122,10 @@ def feature_images(
         on_features = is_pretrained(settings.classifier)
     if not on_features:
         return 0, 0
-    views = {ARMS[name].augment: False for name in arms} | {
-        ARMS[name].augment: True for name in arms if ARMS[name].shows
-    }
+    views = dict.fromkeys((_kind(ARMS[name])[0] for name in arms), False)
+    if any(ARMS[name].augment == CHOSEN for name in arms):
+        views |= dict.fromkeys(AUGMENTATIONS, False)
+    views |= {_kind(ARMS[name])[0]: True for name in arms if ARMS[name].shows}
     images = train + held_out + new
     images += sum(VIEWS * (train + new * shows) for augment, shows in views.items() if augment != "none")
     return images, lite0_side(shape)
@@ -161,7 +171,7 @@ def measure_steps(
         return dict.fromkeys(arms, 0.0)
     few = data.take(np.arange(min(len(data), FEW_IMAGES)))
     together = range(min(settings.seeds, torch.get_num_threads()) if device.type == "cpu" else settings.seeds)
-    kinds = sorted({(ARMS[name].augment, ARMS[name].mix) for name in networks})
+    kinds = sorted({_kind(ARMS[name]) for name in networks})
     seconds: dict[tuple[str, str], float] = {}
     for augment, mix in kinds:
         config = TrainConfig(
@@ -179,7 +189,9 @@ def measure_steps(
         share = patience / len(kinds) / len(together)
         first = spent(1)
         seconds[augment, mix] = first if first > share else spent(int(np.clip(share / first, 2, MOST_STEPS)))
-    trained = {name: len(steps_of(ARMS[name].method)) if ARMS[name].method else 1 for name in arms}
-    return {
-        name: trained[name] * seconds[ARMS[name].augment, ARMS[name].mix] if name in networks else 0.0 for name in arms
-    }
+    return {name: relative_cost(ARMS[name]) * seconds[_kind(ARMS[name])] if name in networks else 0.0 for name in arms}
+
+
+def _kind(arm: Arm) -> tuple[str, str]:
+    """(augmentation, mixing) that a step of the arm is measured with; of the augmentations to choose from, the slowest."""
+    return AUGMENTATIONS[-1] if arm.augment == CHOSEN else arm.augment, arm.mix

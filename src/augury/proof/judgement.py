@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from augury.images import LabelledImages, SyntheticImages
 from augury.proof import composition
-from augury.proof.arms import ARMS, OWN
+from augury.proof.arms import ARMS, CHOSEN, OWN
 from augury.proof.cells import Holes
 from augury.proof.crossed import Effects, effects
 from augury.proof.judging_cells import absent, judged_images, with_cells
@@ -66,6 +66,7 @@ def judge(
     margin: float = 0.02,
     max_class_loss: float | None = None,
     holes: Holes | None = None,
+    augmentation: str = "",
 ) -> Verdict:
     """Judge the best arm that shows synthetic images against its comparator, and separately the discriminator's layers.
 
@@ -94,6 +95,8 @@ def judge(
     holes
         If given, only test images within their attribute values are judged, and the cells are the classes; see
         `judging_cells`.
+    augmentation
+        The augmentation that was chosen for the arms that add images; "" if there was none, or several in pooled trials.
     """
     all_hits = {name: np.stack([unpacked(m["hits"], len(test)) for m in each]) for name, each in results.items()}
     hits, judged, ratio = all_hits, test, 1.0 if holes else ratio
@@ -104,7 +107,16 @@ def judge(
     rivals = compared(hits, judged, level, shown=ratio > 0)
     main, layers = _subjects(rivals, hits, judged, level)
     comparator = main.against
-    decide = partial(_decide, hits=hits, judged=judged, margin=margin, seeds=len(seeds), level=level, holes=holes)
+    decide = partial(
+        _decide,
+        hits=hits,
+        judged=judged,
+        margin=margin,
+        seeds=len(seeds),
+        level=level,
+        holes=holes,
+        augmentation=augmentation,
+    )
     decision, matched_control, lacking, crude = decide(main)
     shown = ratio > 0 and ARMS[main.arm].shows
     if ARMS[main.arm].shows and not shown:  # no synthetic image was shown, so none had an effect
@@ -187,9 +199,10 @@ def _decide(
     seeds: int,
     level: float,
     holes: Holes | None,
+    augmentation: str,
 ) -> tuple[str, Comparison, str, str]:
     """(outcome, comparison with the matched control, `lacking`, `coarse`) of one comparison; see `Verdict`."""
-    control = matched_control_of(main, hits, judged)
+    control = matched_control_of(main, hits, judged, augmentation)
     lacking, crude = (holes and absent(judged)) or few(judged, main.level), ""
     decision = (
         "underpowered" if lacking else outcome(main, control, margin, seeds, level, len(eligible(hits, main.arm)))
@@ -332,14 +345,14 @@ def _accuracy(hits: npt.NDArray[np.bool_], test: LabelledImages) -> float:
     return float(np.mean([hits[:, test.labels == c].mean() for c in np.unique(test.labels)]))
 
 
-def matched_control_of(main: Comparison, hits: Hits, test: LabelledImages) -> Comparison:
+def matched_control_of(main: Comparison, hits: Hits, test: LabelledImages, augmentation: str = "") -> Comparison:
     """Compare the arm with the same training without synthetic images, or from random weights.
 
     If that arm was not trained, the comparator takes its place. The level is then corrected for its choice among the
     arms that are not generative.
     """
     plain = [n for n in hits if not ARMS[n].source and not ARMS[n].trained_weights and not ARMS[n].fill]
-    name = next((n for n in plain if _training(n) == _training(main.arm)), None)
+    name = next((n for n in plain if _training(n) == _training(main.arm, augmentation=augmentation)), None)
     if name is None and ARMS[main.arm].cells:  # allow other real images or another objective
         plain = [n for n in plain if ARMS[n].real == "all" and not ARMS[n].objective]
         name = next((n for n in plain if _training(n, OWN_OF_CELLS) == _training(main.arm, OWN_OF_CELLS)), None)
@@ -352,9 +365,11 @@ def matched_control_of(main: Comparison, hits: Hits, test: LabelledImages) -> Co
     return Comparison(main.arm, name, difference, p, p, main.level, *difference.interval(1 - main.level))
 
 
-def _training(name: str, less: frozenset[str] = frozenset()) -> dict[str, Any]:
-    """Fields of an arm without those of a generative training and those in `less`."""
+def _training(name: str, less: frozenset[str] = frozenset(), augmentation: str = "") -> dict[str, Any]:
+    """Fields of an arm without those of a generative training and those in `less`, with the `augmentation` that was chosen."""
     fields = {field: value for field, value in asdict(ARMS[name]).items() if field not in SHOWN | less}
+    if fields["augment"] == CHOSEN:
+        fields["augment"] = augmentation
     return fields | {"method": fields["method"].removeprefix("source_only")}  # source_only adapts to nothing
 
 

@@ -41,7 +41,7 @@ class Network:
 
     def refusal(self, config: TrainConfig) -> str:
         """Why this config cannot be used; "" if it can."""
-        last = config.smote == "features" or config.objective == "adversarial"
+        last = config.smote == "features" or config.objective == "adversarial" or config.initialisation
         return "has no known last layer" if last and not stackable(self.build) else ""
 
     def predicted(

@@ -17,12 +17,17 @@ from augury.proof.batch_sampler import BatchSampler
 from augury.proof.gradient_reversal import reversal_strength, reversed_gradient
 from augury.proof.losses import LOSSES
 from augury.proof.train_config import Inputs, TrainConfig
-from augury.randomness import stream
+from augury.randomness import rng, stream
+from augury.training import as_float
 
 DRO_STEP = 0.01
 """Step size of the cell weights (Sagawa et al. 2020, appendix C.2)."""
 CONSISTENCY = 5.0
 """Weight of the consistency loss (Goel et al. 2021)."""
+CONFIDENT = 0.95
+"""Least probability of a pseudo-label of FixMatch (Sohn et al. 2020, table 4)."""
+TURNS = 4
+"""Turns by 90° that "rotation" predicts (Gidaris et al. 2018)."""
 HIDDEN = 100
 """Units of the adversary's hidden layer (Ganin et al. 2016, figure 4)."""
 
@@ -193,6 +198,60 @@ class Consistency(Objective):
         return total + CONSISTENCY * jensen_shannon(own[0, torch.from_numpy(paired).to(x.device)], other).mean()
 
 
+class FixMatch(Objective):
+    """FixMatch (Sohn et al. 2020): the loss of the labelled batch plus that of as many unlabelled images.
+
+    The network predicts an unlabelled image as it is. Where it is confident, it learns to predict the same class for the
+    augmented image. The paper augments the first one weakly, and shows seven unlabelled images for each labelled one.
+    """
+
+    stackable = False
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        if self.config.unlabelled is None or not len(self.config.unlabelled):
+            raise SettingsError("the arm fixmatch needs images without labels; name a folder of them with --unlabelled")
+
+    def __call__(
+        self, x: Tensor, targets: Tensor, weights: Tensor, rows: Codes, step: int, half: Any, prepare: Prepare
+    ) -> Tensor:
+        """The loss of the labelled batch plus the mean over the unlabelled batch of [p ≥ CONFIDENT] · cross-entropy."""
+        assert self.config.unlabelled is not None
+        drawn = rng(self.samplers[0].seed, "unlabelled", step).integers(0, len(self.config.unlabelled), len(x))
+        images = self.config.unlabelled[drawn]
+        with torch.no_grad():
+            plain = as_float(images, self.device).contiguous(memory_format=torch.channels_last)
+            confidence, labels = self.logits(plain, targets, half)[0].softmax(1).max(1)
+        both = torch.cat([x, prepare(images, step)]).contiguous(memory_format=torch.channels_last)
+        logits = self.logits(both, targets, half)
+        total = self.batch_loss(self.losses(logits[:, : len(x)], targets), weights, rows)
+        unlabelled = F.cross_entropy(logits[0, len(x) :], labels, reduction="none")
+        return total + (unlabelled * (confidence >= CONFIDENT)).mean()
+
+
+class Rotation(Objective):
+    """The network predicts by how many quarter turns an image was turned (Gidaris et al. 2018).
+
+    The images of a batch are turned by 0, 90, 180 and 270° in turn, after augmentation. Images that are not square are turned by
+    0 and 180° only.
+    """
+
+    stackable = False
+
+    def __call__(
+        self, x: Tensor, targets: Tensor, weights: Tensor, rows: Codes, step: int, half: Any, prepare: Prepare
+    ) -> Tensor:
+        """The mean cross-entropy of the turns."""
+        turns = torch.arange(len(x), device=x.device) % TURNS
+        if x.shape[-1] != x.shape[-2]:
+            turns = 2 * (turns % 2)
+        turned = torch.empty_like(x)
+        for turn in range(TURNS):
+            turned[turns == turn] = torch.rot90(x[turns == turn], turn, (2, 3)) if (turns == turn).any() else x[:0]
+        one_hot = F.one_hot(turns, TURNS).to(targets.dtype)[None]
+        return F.cross_entropy(self.logits(turned, one_hot, half)[0], turns)
+
+
 def jensen_shannon(a: Tensor, b: Tensor) -> Tensor:
     """Jensen-Shannon divergence [N] in nats of the predictions of logits `a` and `b` [N, K]: ½ KL(p ‖ m) + ½ KL(q ‖ m) with
     m = (p + q) / 2 (Lin 1991, eq. 4.1).
@@ -208,12 +267,14 @@ OBJECTIVES: dict[str, type[Objective]] = {
     "group_dro": GroupDRO,
     "adversarial": Adversarial,
     "consistency": Consistency,
+    "fixmatch": FixMatch,
+    "rotation": Rotation,
 }
 
 
 def stackable(config: TrainConfig) -> bool:
-    """Whether the objective can train a stack of networks."""
-    return OBJECTIVES[config.objective].stackable
+    """Whether the config can train a stack of networks."""
+    return OBJECTIVES[config.objective].stackable and not config.initialisation
 
 
 def objective(

@@ -51,10 +51,12 @@ class OnFeatures:
         """Why this config cannot be used; "" if it can."""
         if config.mix == "cutmix":
             return "sees features, and CutMix takes a box of pixels"
-        if config.objective in ("adversarial", "consistency"):
+        if config.objective in ("adversarial", "consistency", "fixmatch") or config.initialisation:
             return "sees features, and this arm trains what makes them"
         if self.estimator is not None and (config.loss != "cross_entropy" or config.objective):
             return "has a loss of its own"
+        if self.estimator is not None and config.averaging:
+            return "is fitted without steps, so there are no weights to average"
         if self.estimator is not None and config.schedule == "first":
             return "is fitted to all images at once, in no order"
         return ""

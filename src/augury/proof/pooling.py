@@ -101,6 +101,7 @@ def pooled(folds: Sequence[Fold]) -> Verdict:
         for name in arms
     }
     ratio = float(np.mean([fold.verdict.ratio for fold in folds]))
+    chosen = {(fold.verdict.augmentation or {}).get("chosen", "") for fold in folds}
     verdict = judge(
         results,
         seeds,
@@ -111,6 +112,7 @@ def pooled(folds: Sequence[Fold]) -> Verdict:
         test,
         margin=first.verdict.margin,
         max_class_loss=first.verdict.max_class_loss,
+        augmentation=chosen.pop() if len(chosen) == 1 else "",
     )
     source = ARMS[verdict.arm].source or OWN
     shown = [

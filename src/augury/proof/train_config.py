@@ -17,7 +17,8 @@ Inputs = npt.NDArray[Any]
 """Images uint8 [N, C, H, W], or features of images float32 [N, D]."""
 MIXES = ("", "mixup", "cutmix")
 SMOTES = ("", "inputs", "features")
-OBJECTIVES = ("", "group_dro", "adversarial", "consistency")
+OBJECTIVES = ("", "group_dro", "adversarial", "consistency", "fixmatch", "rotation")
+INITIALISATIONS = ("", "rotation")
 
 
 @dataclass(frozen=True)
@@ -60,11 +61,18 @@ class TrainConfig:
     cells
         int64 [N], cell number of each train image. If given, cells are drawn equally often.
     objective
-        A name of OBJECTIVES. "group_dro" needs `cells`, "adversarial" `attributes`, "consistency" `pairs`.
+        A name of OBJECTIVES. "group_dro" needs `cells`, "adversarial" `attributes`, "consistency" `pairs`, "fixmatch"
+        `unlabelled`.
     attributes
         int64 [N], attribute value of each train image.
     pairs
         (images [P, ...], int64 [N]): for each train image the row of its pair among these images, -1 for none.
+    unlabelled
+        uint8 [U, C, H, W], images without labels.
+    initialisation
+        "rotation" first trains the network for as many steps to predict how images are turned (Gidaris et al. 2018).
+    averaging
+        Return the mean of the weights after each of the last `averaging.SHARE` of the steps.
 
     Raises
     ------
@@ -99,6 +107,9 @@ class TrainConfig:
     objective: str = ""
     attributes: Codes | None = None
     pairs: tuple[Inputs, Codes] | None = None
+    unlabelled: Inputs | None = None
+    initialisation: str = ""
+    averaging: bool = False
 
     def __post_init__(self) -> None:
         choice_fields = (
@@ -106,6 +117,7 @@ class TrainConfig:
             ("mix", self.mix, MIXES),
             ("smote", self.smote, SMOTES),
             ("objective", self.objective, OBJECTIVES),
+            ("initialisation", self.initialisation, INITIALISATIONS),
         )
         for setting, name, choices in choice_fields:
             if name not in choices:

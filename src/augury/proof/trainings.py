@@ -15,13 +15,13 @@ from augury.augment import policy
 from augury.errors import SettingsError
 from augury.images import Codes, Images, LabelledImages, SyntheticImages
 from augury.proof import composition
-from augury.proof.arms import ARMS, NOISE, OWN, Arm, usual_arms
+from augury.proof.arms import ARMS, AUGMENTATIONS, CHOSEN, NOISE, OWN, UNLABELLED, Arm, usual_arms
 from augury.proof.auto_classifier import presumed
 from augury.proof.cells import Holes
 from augury.proof.checks import obstacle, refuse_arm
 from augury.proof.colour_matching import joined
 from augury.proof.composition import Composition
-from augury.proof.cost import SEARCH_SEEDS
+from augury.proof.cost import CHOICE_SEEDS, SEARCH_SEEDS
 from augury.proof.finetune import FineTune
 from augury.proof.learners import Adapted, Learner, Network, learner
 from augury.proof.measures import measures
@@ -66,6 +66,8 @@ class Trainings:
         Source -> its synthetic images with their conditions and sources.
     target
         Unlabelled images of the tested domain, uint8 [M, C, H, W], if that is another domain.
+    unlabelled
+        All images without labels, uint8 [U, C, H, W]; None: those with a confident class, in `extra`.
     seed
         Seed of the trial, from which those of the trainings are drawn.
     """
@@ -87,6 +89,7 @@ class Trainings:
     holes: Holes | str = NO_HOLES
     images_by_source: Mapping[str, SyntheticImages] = field(default_factory=dict)
     target: Images | None = None
+    unlabelled: Images | None = None
     seed: int = 0
     _composed: dict[str, Composition] = field(default_factory=dict, init=False)
     _choices: dict[str, tuple[float, float]] = field(default_factory=dict, init=False)
@@ -237,19 +240,53 @@ class Trainings:
     def config(self, name: str, ratio: float, rate: float, decay: float) -> TrainConfig:
         """The training config of this arm."""
         arm = self.arms[name]
-        source = None if arm.cells or arm.method else self._source(arm.source)
+        matches = arm.objective == "fixmatch"
+        source = None if arm.cells or arm.method or matches else self._source(arm.source)
+        augment = self.augmentation if arm.augment == CHOSEN else arm.augment
         return TrainConfig(
             steps=self.settings.steps,
             batch=self.settings.batch,
             rate=rate * LAYERS_RATE if arm.network else rate,
             decay=decay,
-            augment=None if arm.augment == "none" else policy(arm.augment, flips=self.flips),
+            augment=None if augment == "none" else policy(augment, flips=self.flips),
+            unlabelled=self._unlabelled if matches else None,
             synthetic=source,
             synthetic_targets=None if source is None else self.targets.get(arm.source),
             ratio=0.0 if source is None else ratio if arm.ratio is None else arm.ratio,
             **arm.config(),
             **(self._of_cells(name) if arm.cells else {}),
         )
+
+    @property
+    def augmentation(self) -> str:
+        """The augmentation of arms that add images: that of the arm of `AUGMENTATIONS` that is best on validation.
+
+        Each is trained without these images, with the first learning rate and decay. Without a validation split it is the
+        first one.
+        """
+        curve = self.augmentation_curve
+        return max(curve, key=lambda name: float(np.mean(curve[name]))) if curve else AUGMENTATIONS[0]
+
+    @cached_property
+    def augmentation_curve(self) -> dict[str, list[float]]:
+        """Balanced accuracy on validation by augmentation, a value for each seed; empty without a validation split."""
+        if self.validation is None:
+            return {}
+        seeds = [derived_seed(self.seed, "augmentation", i) for i in range(CHOICE_SEEDS)]
+        return {
+            name: [
+                each["balanced_accuracy"]
+                for each in self._measured(
+                    f"augmentation/{name}", name, self.config(name, 0.0, *self._grid[0]), seeds, self.validation
+                )
+            ]
+            for name in AUGMENTATIONS
+        }
+
+    @property
+    def _unlabelled(self) -> Images:
+        """All images without labels, whether or not a classifier is confident of their class."""
+        return self.unlabelled if self.unlabelled is not None else self.extra[UNLABELLED][0]
 
     def _of_cells(self, name: str) -> dict[str, Any]:
         """The arrays that a config for holes needs."""

@@ -18,7 +18,7 @@ import torch
 from augury.errors import DataError, SettingsError
 from augury.images import UNNEEDED, AnyImages, LabelledImages, SyntheticImages, as_images
 from augury.proof import leakage
-from augury.proof.arms import ARMS, OWN
+from augury.proof.arms import ARMS, CHOSEN, OWN, UNLABELLED
 from augury.proof.auto_classifier import Splits, at_size, choose_classifier
 from augury.proof.cells import Holes, check_sources
 from augury.proof.checks import check_sets, check_settings
@@ -170,6 +170,9 @@ def prove(
             "no synthetic image is left to judge; generate them from train images alone (augury split writes the splits)"
         )
     others = {name: remove_copies(images)[0] for name, images in (extra or {}).items()}
+    unlabelled = None
+    if UNLABELLED in others:  # FixMatch also uses images of which no classifier is confident
+        unlabelled = remove_copies(replace((extra or {})[UNLABELLED], reasons=()))[0]
     if target is None and not isinstance(holes, str) and not holes.fills(kept_images, train).any():
         _refuse_unfilled(holes, synthetic, train)
         holes = NONE_ACCEPTED
@@ -217,6 +220,7 @@ def prove(
         holes=holes,
         images_by_source={OWN: kept_images, **others},
         target=target,
+        unlabelled=None if unlabelled is None else at_size(unlabelled, choice.splits.size).images,
         seed=seed,
     )
     settings = settings.model_copy(update={"arms": trainings.select(settings.arms)})
@@ -463,6 +467,7 @@ def _grown(
     looks_taken: list[dict[str, Any]] = []
     holes = None if isinstance(trainings.holes, str) else trainings.holes
     rare = holes.rare if holes else 1
+    augmentation = _augmentation(trainings)
     for amount, level in plan:
         seeds = tuple(derived_seed(trainings.seed, "trial", i) for i in range(offset, offset + amount))
         for name, measured in results.items():
@@ -480,8 +485,16 @@ def _grown(
             margin=settings.margin,
             max_class_loss=settings.max_class_loss,
             holes=holes,
+            augmentation=augmentation["chosen"] if augmentation else "",
         )
         looks_taken.append({"seeds": amount, "level": level, "outcome": verdict.outcome, "p": verdict.p})
         if verdict.outcome != "underpowered" or verdict.lacking:
             break
-    return replace(verdict, looks=tuple(looks_taken) if len(plan) > 1 else ())
+    return replace(verdict, looks=tuple(looks_taken) if len(plan) > 1 else (), augmentation=augmentation)
+
+
+def _augmentation(trainings: Trainings) -> dict[str, Any] | None:
+    """The augmentation chosen for arms that add images, with its measures on validation; None where no arm needs it."""
+    if not any(ARMS[name].augment == CHOSEN for name in trainings.settings.arms):
+        return None
+    return {"chosen": trainings.augmentation, "balanced_accuracy": trainings.augmentation_curve}
