@@ -225,7 +225,7 @@ def test_all_arms_are_those_that_can_be_trained(monkeypatch: pytest.MonkeyPatch)
     assert trainings().select(asked) == PLAIN
     assert set(PLAIN) - set(trainings(extra={}).select(asked)) == {"vae", "pseudo_labels", "fixmatch"}
     none = set(trainings(layers="it has none").select(asked))
-    assert set(PLAIN) - none == {name for name in PLAIN if name.startswith("discriminator")}
+    assert set(PLAIN) - none == {name for name in PLAIN if ARMS[name].network}
     assert set(PLAIN) - set(trainings(classifier="linear_probe:pixels").select(asked)) == SEES_PIXELS
     monkeypatch.setattr("augury.proof.checks.smote_installed", lambda: False)
     assert set(PLAIN) - set(trainings().select(asked)) == {"smote_pixels", "smote_features"}

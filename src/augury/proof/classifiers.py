@@ -382,7 +382,7 @@ def _learn_rotations(
 ) -> None:
     """Train all layers but the last on the turns of images, beneath a last layer that is then dropped."""
     last = model.last
-    model.last = nn.utils.skip_init(nn.Linear, last.in_features, TURNS, device=device)
+    model.last = nn.utils.skip_init(nn.Linear, last.in_features, TURNS, device=device)  # type: ignore[no-untyped-call]
     draws, bound = stream(seed, "rotations"), last.in_features**-0.5
     with torch.no_grad():
         for weights in model.last.parameters():

@@ -168,8 +168,8 @@ def without_draws(model: nn.Module) -> None:
                 setattr(module, name, 0.0)
         if type(module).__name__ == "StochasticDepth":  # torchvision
             module.p = 0.0  # type: ignore[assignment]
-        if hasattr(module, "_global_params"):  # Lite0
-            module._global_params = module._global_params._replace(drop_connect_rate=0.0)  # type: ignore[operator]
+        if (settings := vars(module).get("_global_params")) is not None:  # Lite0
+            module._global_params = settings._replace(drop_connect_rate=0.0)
 
 
 @dataclass(frozen=True)
