@@ -50,7 +50,7 @@ class Verdict:
     {name: balanced accuracy on validation} of the candidates, if it was chosen between several}.
 
     `augmentation` is the choice on validation for the arms that add images: {chosen, balanced_accuracy: {augmentation: one
-    value per seed}}; None where no arm needs it.
+    value per seed}}; the latter is empty where the trial compares with one augmentation only. None where no arm needs it.
 
     `lacking` says why the test split allows only the outcome "underpowered", if so. `coarse` says why it cannot give
     "no difference" where all other conditions hold. `test_groups` counts the groups (people, patients) of the test split, None

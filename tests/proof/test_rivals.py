@@ -150,7 +150,7 @@ def test_the_unlabelled_images_are_all_of_them_but_copies_of_test_images() -> No
         patch.setattr(Trainings, "config", recording)
         verdict = prove(
             tiny(), tiny((6, 6, 6), 1), PART, made,
-            ProveSettings(arms=("fixmatch", "gan"), seeds=2, steps=2, batch=8, ratios=(1.0,)), extra={"unlabelled": unlabelled},
+            ProveSettings(arms=("fixmatch", "gan"), seeds=2, steps=2, batch=8, ratios=(1.0,), classifier="cnn"), extra={"unlabelled": unlabelled},
         )  # fmt: skip
     assert set(seen) == {27} and set(verdict.arms) == {"fixmatch", "gan"}
 
@@ -158,7 +158,7 @@ def test_the_unlabelled_images_are_all_of_them_but_copies_of_test_images() -> No
 def test_images_are_held_against_the_augmentation_that_they_are_shown_with() -> None:
     results: dict[str, Any] = {}
     arms = ("classical", "randaugment", "gan", "discriminator_init", "discriminator_random", "rotation_init")
-    settings = ProveSettings(arms=arms, seeds=2, steps=3, batch=8, ratios=(1.0,))
+    settings = ProveSettings(arms=arms, seeds=2, steps=3, batch=8, ratios=(1.0,), classifier="cnn")
 
     def trial() -> Verdict:
         return prove(
@@ -184,8 +184,17 @@ def test_images_are_held_against_the_augmentation_that_they_are_shown_with() -> 
     assert other.arms["classical"] == verdict.arms["classical"] and other.arms["gan"] != verdict.arms["gan"]
 
 
+def test_the_augmentation_is_that_of_an_arm_in_the_trial() -> None:
+    for rival, expected in (("randaugment", "randaugment"), ("classical", "classical"), ("balanced", "classical")):
+        settings = ProveSettings(arms=(rival, "gan"), seeds=2, steps=2, batch=8, ratios=(1.0,), classifier="cnn")
+        results: dict[str, Any] = {}
+        verdict = prove(tiny(), tiny((6, 6, 6), 1), PART, tiny(seed=5), settings, results=results)
+        assert verdict.augmentation == {"chosen": expected, "balanced_accuracy": {}} and len(results) == 4
+        assert verdict.matched_control["against"] == rival
+
+
 def test_a_trial_without_such_arms_chooses_no_augmentation() -> None:
-    settings = ProveSettings(arms=("balanced", "gan_alone"), seeds=2, steps=2, batch=8, ratios=(1.0,))
+    settings = ProveSettings(arms=("balanced", "gan_alone"), seeds=2, steps=2, batch=8, ratios=(1.0,), classifier="cnn")
     assert prove(tiny(), tiny((6, 6, 6), 1), PART, tiny(seed=5), settings).augmentation is None
 
 

@@ -6,6 +6,7 @@ Arms for another domain train two or three networks, or one for twice the steps.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -139,6 +140,17 @@ USUAL_DOMAINS = (
     "colour_matched", "histogram_matched", "translated", "translated_self_training", "translated_mean_teacher",
 )  # fmt: skip
 """Default arms of a trial with a target domain."""
+
+
+def augmentations(arms: Collection[str]) -> tuple[str, ...]:
+    """The augmentations to choose from in a trial of these arms: those of the arms of `AUGMENTATIONS` among them.
+
+    So the augmentation is always that of an arm that the images are compared with. Without such an arm it is the first. A trial
+    without an arm that needs it has none.
+    """
+    if not any(name in ARMS and ARMS[name].augment == CHOSEN for name in arms):
+        return ()
+    return tuple(name for name in AUGMENTATIONS if name in arms) or AUGMENTATIONS[:1]
 
 
 def usual_arms(*, holes: bool, target: bool) -> tuple[str, ...]:

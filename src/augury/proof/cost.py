@@ -12,7 +12,7 @@ import torch
 from augury.augment import policy
 from augury.images import LabelledImages
 from augury.proof.adaptation import steps_of
-from augury.proof.arms import ARMS, AUGMENTATIONS, CHOSEN, Arm, usual_arms
+from augury.proof.arms import ARMS, AUGMENTATIONS, CHOSEN, Arm, augmentations, usual_arms
 from augury.proof.auto_classifier import candidates, is_pretrained, presumed
 from augury.proof.checks import obstacle
 from augury.proof.finetune import FineTune
@@ -50,8 +50,9 @@ def number_of_trainings(settings: ProveSettings, arms: Sequence[str], ratios: Se
     seeds = looks(settings.seeds, settings.max_seeds, arms=generative_arms)[-1][0]
     pairs = len(settings.learning_rates) * len(settings.weight_decays)
     searches = pairs * SEARCH_SEEDS * len(arms) if pairs > 1 else 0
-    augmentations = len(AUGMENTATIONS) * CHOICE_SEEDS if any(ARMS[name].augment == CHOSEN for name in arms) else 0
-    return len(arms) * seeds + (len(ratios) * CHOICE_SEEDS if len(ratios) > 2 else 0) + searches + augmentations
+    candidates = len(augmentations(arms))
+    choices = (len(ratios) if len(ratios) > 2 else 0) + (candidates if candidates > 1 else 0)
+    return len(arms) * seeds + choices * CHOICE_SEEDS + searches
 
 
 def relative_cost(arm: Arm) -> float:
@@ -123,8 +124,6 @@ def feature_images(
     if not on_features:
         return 0, 0
     views = dict.fromkeys((_kind(ARMS[name])[0] for name in arms), False)
-    if any(ARMS[name].augment == CHOSEN for name in arms):
-        views |= dict.fromkeys(AUGMENTATIONS, False)
     views |= {_kind(ARMS[name])[0]: True for name in arms if ARMS[name].shows}
     images = train + held_out + new
     images += sum(VIEWS * (train + new * shows) for augment, shows in views.items() if augment != "none")

@@ -15,7 +15,7 @@ from augury.augment import policy
 from augury.errors import SettingsError
 from augury.images import Codes, Images, LabelledImages, SyntheticImages
 from augury.proof import composition
-from augury.proof.arms import ARMS, AUGMENTATIONS, CHOSEN, NOISE, OWN, UNLABELLED, Arm, usual_arms
+from augury.proof.arms import ARMS, AUGMENTATIONS, CHOSEN, NOISE, OWN, UNLABELLED, Arm, augmentations, usual_arms
 from augury.proof.auto_classifier import presumed
 from augury.proof.cells import Holes
 from augury.proof.checks import obstacle, refuse_arm
@@ -259,18 +259,20 @@ class Trainings:
 
     @property
     def augmentation(self) -> str:
-        """The augmentation of arms that add images: that of the arm of `AUGMENTATIONS` that is best on validation.
+        """The augmentation of arms that add images: of those that the trial compares with, the best on validation.
 
-        Each is trained without these images, with the first learning rate and decay. Without a validation split it is the
-        first one.
+        Each is trained without these images, with the first learning rate and decay.
         """
         curve = self.augmentation_curve
-        return max(curve, key=lambda name: float(np.mean(curve[name]))) if curve else AUGMENTATIONS[0]
+        if curve:
+            return max(curve, key=lambda name: float(np.mean(curve[name])))
+        return (augmentations(self.settings.arms) or AUGMENTATIONS)[0]
 
     @cached_property
     def augmentation_curve(self) -> dict[str, list[float]]:
-        """Balanced accuracy on validation by augmentation, a value for each seed; empty without a validation split."""
-        if self.validation is None:
+        """Balanced accuracy on validation by augmentation, a value for each seed; empty where there is no choice."""
+        candidates = augmentations(self.settings.arms)
+        if self.validation is None or len(candidates) < 2:
             return {}
         seeds = [derived_seed(self.seed, "augmentation", i) for i in range(CHOICE_SEEDS)]
         return {
@@ -280,7 +282,7 @@ class Trainings:
                     f"augmentation/{name}", name, self.config(name, 0.0, *self._grid[0]), seeds, self.validation
                 )
             ]
-            for name in AUGMENTATIONS
+            for name in candidates
         }
 
     @property

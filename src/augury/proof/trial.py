@@ -18,7 +18,7 @@ import torch
 from augury.errors import DataError, SettingsError
 from augury.images import UNNEEDED, AnyImages, LabelledImages, SyntheticImages, as_images
 from augury.proof import leakage
-from augury.proof.arms import ARMS, CHOSEN, OWN, UNLABELLED
+from augury.proof.arms import ARMS, OWN, UNLABELLED, augmentations
 from augury.proof.auto_classifier import Splits, at_size, choose_classifier
 from augury.proof.cells import Holes, check_sources
 from augury.proof.checks import check_sets, check_settings
@@ -495,6 +495,6 @@ def _grown(
 
 def _augmentation(trainings: Trainings) -> dict[str, Any] | None:
     """The augmentation chosen for arms that add images, with its measures on validation; None where no arm needs it."""
-    if not any(ARMS[name].augment == CHOSEN for name in trainings.settings.arms):
+    if not augmentations(trainings.settings.arms):
         return None
     return {"chosen": trainings.augmentation, "balanced_accuracy": trainings.augmentation_curve}
