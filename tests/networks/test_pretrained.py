@@ -1,9 +1,12 @@
 """Pretrained networks: the features are those of the package itself, at any size, and folding changes nothing."""
 
+import importlib.util
+from pathlib import Path
+
 import pytest
 import torch
 
-from augury.errors import SettingsError
+from augury.errors import SettingsError, WeightsError
 from augury.networks import backbone, lite0_installed
 
 needs_lite0 = pytest.mark.skipif(not lite0_installed(), reason="the extra 'features' is not installed")
@@ -41,3 +44,28 @@ def test_lite0_repeats_grey_and_does_not_touch_the_global_generator() -> None:
 def test_an_unknown_name_is_refused() -> None:
     with pytest.raises(SettingsError, match=r"no pretrained network 'resnet'; choose one of: lite0, timm:NAME"):
         backbone("resnet")
+
+
+@pytest.mark.skipif(importlib.util.find_spec("torchvision") is None, reason="torchvision is not installed")
+def test_torchvision_gives_what_its_last_layer_sees(tmp_path: Path) -> None:
+    from augury.networks.pretrained import _torchvision_library
+
+    models = _torchvision_library().models
+    reference = models.get_model("mobilenet_v3_small", weights=None).eval()
+    file = tmp_path / "weights.pt"
+    torch.save(reference.state_dict(), file)
+    network = backbone(f"torchvision:mobilenet_v3_small={file}")
+    images = torch.rand(2, 3, 64, 48, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    how = models.get_model_weights("mobilenet_v3_small").DEFAULT.transforms()
+    mean, deviation = (torch.tensor(values).view(1, 3, 1, 1) for values in (how.mean, how.std))
+    with torch.inference_mode():
+        torch.testing.assert_close(
+            reference.classifier[-1](network(images)),
+            reference(((images + 1) / 2 - mean) / deviation),
+            rtol=1e-4,
+            atol=1e-5,
+        )
+    with pytest.raises(WeightsError, match="weights of another network"):
+        backbone(f"torchvision:resnet18={file}")
+    with pytest.raises(SettingsError, match="torchvision has no network 'nope'"):
+        backbone("torchvision:nope")
