@@ -119,7 +119,7 @@ def train_table(
     Raises
     ------
     SettingsError
-        For an autoencoder's recipe, and for settings that tables cannot use.
+        For a recipe that is not adversarial, and for settings that tables cannot use.
     DataError
         For values that are not finite.
     TrainingError
@@ -165,7 +165,7 @@ def _rule(name: str, overrides: dict[str, Any]) -> Recipe:
     """The recipe's loss and settings, for the networks of tables."""
     chosen = named(name, overrides)
     if NETWORKS[chosen.network].method != "adversarial":
-        raise SettingsError(f"recipe {name} decodes images; for a table use gan, rpgan, wgan or wgan_gp")
+        raise SettingsError(f"recipe {name} generates images only; for a table use gan, rpgan, wgan or wgan_gp")
     own = Recipe.model_fields
     settings = {key: value for key, value in overrides.items() if key not in own} | {"bounded": False}
     plain = {
