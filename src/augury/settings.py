@@ -169,7 +169,7 @@ class TrainSettings(Settings):
         examples=["90s", "10m", "1h30m"],
     )
     batch: int | None = Field(
-        None, ge=2, description="images per step; null: 64 (32 for a translator), or all images if fewer"
+        None, ge=2, description="images per step; null: 64 (translator: 32, flow: 16), or all images if fewer"
     )
     condition: tuple[str, ...] = Field(
         (),

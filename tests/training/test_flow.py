@@ -12,7 +12,7 @@ from augury import generation
 from augury.errors import SettingsError
 from augury.images import LabelledImages
 from augury.losses import flow_matching
-from augury.networks import build
+from augury.networks import build, passes
 from augury.networks.flow import DEVIATION, Generator
 from augury.settings import TrainSettings
 from augury.training import Synthesizer, resolve_recipe, train_plan
@@ -216,3 +216,20 @@ def test_settings_that_a_flow_cannot_use_are_refused(settings: dict, rule: str) 
 
 def test_guidance_with_dropped_labels_is_accepted() -> None:
     assert recipe("flow", {"guidance": 2.0, "label_dropout": 0.1}).settings["guidance"] == 2.0
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        ({"solver": "euler", "sampling_steps": 7}, 7),
+        ({"solver": "heun", "sampling_steps": 8}, 16),
+        ({"solver": "midpoint", "sampling_steps": 3, "guidance": 2.0}, 12),
+    ],
+)
+def test_the_passes_of_an_image_are_counted(settings: dict, expected: int) -> None:
+    generator, rows = untrained(**settings), []
+    generator.network.register_forward_pre_hook(lambda module, inputs: rows.append(len(inputs[0])))
+    with torch.no_grad():
+        generator(torch.randn(4, generator.latent), torch.zeros(4, 2, dtype=torch.long))
+    assert sum(rows) == 4 * expected == 4 * passes("flow", {**TINY, **settings})
+    assert passes("dcgan", {"width": 8, "spectral": True}) == 1

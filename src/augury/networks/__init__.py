@@ -39,6 +39,7 @@ __all__ = [
     "build",
     "build_generator",
     "lite0_installed",
+    "passes",
     "shares",
 ]
 
@@ -150,6 +151,27 @@ def build(name: str, settings: dict[str, Any], shape: Shape, cardinalities: tupl
         return (generator,) if encoder is None else (generator, encoder(chosen, shape, cardinalities))
     parts = partial(architecture.trunk, chosen), partial(architecture.head, chosen)
     return generator, Discriminator(partner, shape, cardinalities, *parts)
+
+
+def passes(name: str, settings: dict[str, Any]) -> int:
+    """Number of passes through the network that it takes to draw an image.
+
+    Parameters
+    ----------
+    name : str
+        A name of NETWORKS.
+    settings : dict
+        Changes to the defaults of the network and of its discriminator.
+
+    Returns
+    -------
+    int
+        1, except for a flow.
+    """
+    usual = NETWORKS[name].settings
+    own = {k: v for k, v in settings.items() if k in type(usual).model_fields}
+    chosen = changed(f"network '{name}'", usual, own)
+    return chosen.passes if isinstance(chosen, flow.FlowSettings) else 1
 
 
 def _settled(name: str, settings: dict[str, Any], shape: Shape) -> tuple[Any, DiscriminatorSettings]:

@@ -27,7 +27,8 @@ from torch.nn import functional as F
 
 from augury.networks.canvas import Canvas
 from augury.networks.conditioning import ConditionEmbedding
-from augury.networks.solvers import SOLVERS, Field as VectorField
+from augury.networks.solvers import CALLS, SOLVERS
+from augury.networks.solvers import Field as VectorField
 from augury.validation import StrictSettings
 
 DEVIATION = 0.5
@@ -56,6 +57,11 @@ class FlowSettings(StrictSettings):
         ge=0,
         description="weight of classifier-free guidance (Ho & Salimans 2022); 1: none, above 1: more typical images",
     )
+
+    @property
+    def passes(self) -> int:
+        """Number of passes through the network that an image takes."""
+        return self.sampling_steps * CALLS[self.solver] * (1 if self.guidance == 1 else 2)
 
 
 def norm(channels: int) -> nn.GroupNorm:

@@ -5,6 +5,7 @@ Each takes the field, the state at times[0] and the times [T], and gives the sta
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 
 import torch
@@ -16,14 +17,14 @@ Solver = Callable[[Field, torch.Tensor, torch.Tensor], torch.Tensor]
 
 def euler(field: Field, x: torch.Tensor, times: torch.Tensor) -> torch.Tensor:
     """Order 1, one evaluation of the field per step (Hairer, Nørsett & Wanner 1993, I.7)."""
-    for now, after in zip(times[:-1], times[1:], strict=True):
+    for now, after in itertools.pairwise(times):
         x = x + (after - now) * field(x, now)
     return x
 
 
 def midpoint(field: Field, x: torch.Tensor, times: torch.Tensor) -> torch.Tensor:
     """Order 2, two evaluations per step: the derivative in the middle of the step (Hairer et al. 1993, II.1)."""
-    for now, after in zip(times[:-1], times[1:], strict=True):
+    for now, after in itertools.pairwise(times):
         half = (after - now) / 2
         x = x + 2 * half * field(x + half * field(x, now), now + half)
     return x
@@ -31,7 +32,7 @@ def midpoint(field: Field, x: torch.Tensor, times: torch.Tensor) -> torch.Tensor
 
 def heun(field: Field, x: torch.Tensor, times: torch.Tensor) -> torch.Tensor:
     """Order 2, two evaluations per step: the mean derivative of both ends (Karras et al. 2022, algorithm 1)."""
-    for now, after in zip(times[:-1], times[1:], strict=True):
+    for now, after in itertools.pairwise(times):
         first = field(x, now)
         second = field(x + (after - now) * first, after)
         x = x + (after - now) / 2 * (first + second)
@@ -54,4 +55,6 @@ def adams(field: Field, x: torch.Tensor, times: torch.Tensor) -> torch.Tensor:
     return x
 
 
+CALLS = {"euler": 1, "midpoint": 2, "heun": 2, "adams": 1}
+"""Solver -> evaluations of the field per step."""
 SOLVERS: dict[str, Solver] = {f.__name__: f for f in (euler, midpoint, heun, adams)}

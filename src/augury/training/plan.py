@@ -30,8 +30,10 @@ from augury.training.transfer import fingerprint, transfer
 from augury.training.translation import Judges, TranslationTrainer
 
 BATCH = 64
-TRANSLATOR_BATCH = 32
-"""A translator trains more steps with fewer images: each image passes through it two or three times per step."""
+BATCHES = {"translation": 32, "flow": 16}
+"""Training method -> images per step, where not BATCH. In equal time these learn more from many small batches: each image
+passes through a translator two or three times per step, and a flow needs many steps.
+"""
 
 
 @dataclass(frozen=True)
@@ -256,7 +258,7 @@ def _drafted(
         recipe=name,
         rule=rule,
         steps=settings.steps or rule.steps,
-        batch=settings.batch or min(TRANSLATOR_BATCH if translates(rule) else BATCH, len(data)),
+        batch=settings.batch or min(BATCHES.get(NETWORKS[rule.network].method, BATCH), len(data)),
         condition=settings.condition,
         label_sampling=settings.label_sampling,
         augment=settings.augment or rule.augment,

@@ -191,8 +191,8 @@ RECIPES = {
     "flow": Recipe(
         network="flow",
         loss="flow_matching",
-        steps=4000,
-        generator_lr=2e-3,
+        steps=16_000,
+        generator_lr=3e-3,
         betas=(0.9, 0.99),
         warmup=0.05,
         augment="none",
