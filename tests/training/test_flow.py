@@ -10,10 +10,12 @@ import torch
 
 from augury import generation
 from augury.errors import SettingsError
+from augury.generation.sampling import between
 from augury.images import LabelledImages
 from augury.losses import flow_matching
 from augury.networks import build, passes
 from augury.networks.flow import DEVIATION, Generator
+from augury.randomness import image_noise
 from augury.settings import TrainSettings
 from augury.training import Synthesizer, resolve_recipe, train_plan
 from augury.training.plan import set_up
@@ -114,14 +116,14 @@ def test_training_finds_the_velocity_of_two_images() -> None:
     times, size = torch.rand(500, generator=random) * 0.8 + 0.05, 229 / 127.5 - 1
     bright = size * (2.0 * torch.randint(2, (500, 1, 1, 1), generator=random) - 1).expand(-1, 1, 8, 8)
     x = torch.lerp(torch.randn(bright.shape, generator=random), bright, times[:, None, None, None])
-    wanted = two_points(x, times, size)
+    expected = two_points(x, times, size)
     flow = trainer.state.average.module
     codes = torch.zeros(500, 1, dtype=torch.long)
     with torch.no_grad():
-        error = (flow.velocity(x, times, codes) - wanted).square().mean()  # type: ignore[operator]
+        error = (flow.velocity(x, times, codes) - expected).square().mean()  # type: ignore[operator]
         flow.network.leave.weight.zero_()  # type: ignore[union-attr, operator]
         flow.network.leave.bias.zero_()  # type: ignore[union-attr, operator]
-        linear = (flow.velocity(x, times, codes) - wanted).square().mean()  # type: ignore[operator]
+        linear = (flow.velocity(x, times, codes) - expected).square().mean()  # type: ignore[operator]
     assert error < 0.1 * linear
 
 
@@ -233,3 +235,21 @@ def test_the_passes_of_an_image_are_counted(settings: dict, expected: int) -> No
         generator(torch.randn(4, generator.latent), torch.zeros(4, 2, dtype=torch.long))
     assert sum(rows) == 4 * expected == 4 * passes("flow", {**TINY, **settings})
     assert passes("dcgan", {"width": 8, "spectral": True}) == 1
+
+
+def test_noise_that_is_searched_for_has_the_shape_of_the_image_and_its_own_bytes() -> None:
+    data, synthesizer = small(), train_plan(planned(small(), recipe="flow", overrides=TINY), small())
+    labels, indices = np.arange(36) % 2, np.arange(36) + 5
+    noise = image_noise(3, indices, synthesizer.latent)
+
+    def logits(images: torch.Tensor) -> torch.Tensor:
+        return images.mean((1, 2, 3))[:, None] * torch.tensor([10.0, -10.0])
+
+    together = generation.boundary(synthesizer, noise, labels[:, None], indices, logits, steps=4)
+    for row in (0, 33):
+        alone = generation.boundary(synthesizer, noise[[row]], labels[[row], None], indices[[row]], logits, steps=4)
+        np.testing.assert_array_equal(alone[0], together[row])
+    assert (together != noise).any(1).mean() > 0.2
+    anchors = generation.invert(synthesizer, data.images[:2], data.conditions(())[:2])[0]
+    halfway = between(anchors, noise[:4], 0, indices[:4])
+    assert halfway.shape == (4, 144) and synthesizer.decode(halfway, labels[:4]).shape == (4, 1, 12, 12)

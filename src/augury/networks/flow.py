@@ -114,18 +114,14 @@ class UNet(nn.Module):
         super().__init__()
         widths = [min(settings.width * 2**i, settings.widest) for i in range(stages)]
         self.enter = nn.Conv2d(channels * PATCH**2, widths[0], 3, padding=1)
-        self.downs, self.ups, skips = nn.ModuleList(), nn.ModuleList(), [widths[0]]
-        for width in widths:
-            self.downs.append(nn.ModuleList())
-            for _ in range(settings.blocks):
-                self.downs[-1].append(Block(skips[-1], width, settings.embedding))
-                skips.append(width)
+        self.blocks, self.downs, self.ups, skips = settings.blocks, nn.ModuleList(), nn.ModuleList(), [widths[0]]
+        for width in (width for width in widths for _ in range(self.blocks)):
+            self.downs.append(Block(skips[-1], width, settings.embedding))
+            skips.append(width)
         self.middle, last = Attention(widths[-1]), widths[-1]
-        for width in reversed(widths):
-            self.ups.append(nn.ModuleList())
-            for _ in range(settings.blocks):
-                self.ups[-1].append(Block(last + skips.pop(), width, settings.embedding))
-                last = width
+        for width in (width for width in reversed(widths) for _ in range(self.blocks)):
+            self.ups.append(Block(last + skips.pop(), width, settings.embedding))
+            last = width
         self.last = Block(last + skips.pop(), widths[0], settings.embedding)
         self.scale = nn.Linear(settings.embedding, widths[0])
         self.leave_norm, self.leave = norm(widths[0]), nn.Conv2d(2 * widths[0], channels * PATCH**2, 3, padding=1)
@@ -134,16 +130,13 @@ class UNet(nn.Module):
         """[N, C, H, W], [N, E] -> [N, C, H, W]."""
         x = first = self.enter(F.pixel_unshuffle(x, PATCH))
         skips = [x]
-        for number, blocks in enumerate(self.downs):
-            x = F.avg_pool2d(x, 2) if number else x
-            for block in blocks:
-                x = block(x, e)
-                skips.append(x)
+        for number, block in enumerate(self.downs):
+            x = block(F.avg_pool2d(x, 2) if number and number % self.blocks == 0 else x, e)
+            skips.append(x)
         x = self.middle(x)
-        for number, blocks in enumerate(self.ups):
-            x = F.interpolate(x, scale_factor=2, mode="nearest") if number else x
-            for block in blocks:
-                x = block(torch.cat([x, skips.pop()], dim=1), e)
+        for number, block in enumerate(self.ups):
+            x = F.interpolate(x, scale_factor=2, mode="nearest") if number and number % self.blocks == 0 else x
+            x = block(torch.cat([x, skips.pop()], dim=1), e)
         x = self.last(torch.cat([x, skips.pop()], dim=1), e)
         linear = first * (self.scale(e)[:, :, None, None] + 1)
         return F.pixel_shuffle(self.leave(torch.cat([F.silu(self.leave_norm(x)), linear], dim=1)), PATCH)
@@ -199,6 +192,7 @@ class Generator(nn.Module):
                 return self.velocity(x, times, conditions)
             known = torch.cat([torch.zeros_like(times), torch.ones_like(times)])
             both = self.velocity(x.repeat(2, 1, 1, 1), times.repeat(2), conditions.repeat(2, 1), known)
-            return torch.lerp(*both.chunk(2), self.guidance)
+            without, conditional = both.chunk(2)
+            return torch.lerp(without, conditional, self.guidance)
 
         return field

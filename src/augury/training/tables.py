@@ -144,8 +144,10 @@ def train_table(
     def trainer() -> AdversarialTrainer:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(torch_seed(seed, "weights"))
-            networks = build(rule.network, rule.settings, (table.shape[1], 1, 1), (classes,))
-        return AdversarialTrainer(*networks, rule, policy("none"), seed=seed, device=compute_device, precision="fp32")
+            generator, critic = build(rule.network, rule.settings, (table.shape[1], 1, 1), (classes,))
+        return AdversarialTrainer(
+            generator, critic, rule, policy("none"), seed=seed, device=compute_device, precision="fp32"
+        )
 
     total = steps or (
         STEPS if budget is None else max(1, int(budget * pace(trainer(), draw, min(3.0, budget / 10), batches.batch)))
