@@ -253,3 +253,16 @@ def test_noise_that_is_searched_for_has_the_shape_of_the_image_and_its_own_bytes
     anchors = generation.invert(synthesizer, data.images[:2], data.conditions(())[:2])[0]
     halfway = between(anchors, noise[:4], 0, indices[:4])
     assert halfway.shape == (4, 144) and synthesizer.decode(halfway, labels[:4]).shape == (4, 1, 12, 12)
+
+
+def test_a_monitor_looks_less_often_at_images_that_cost_more() -> None:
+    """Two steps of Heun are 4 passes: 16 images apart become 64, which are 8 steps of 8."""
+    calls: list[int] = []
+
+    def assess(drawing: Synthesizer) -> dict[str, float]:
+        calls.append(drawing.card.steps)
+        return {"kid": 1.0, "kid_error": 1.0}
+
+    plan = planned(small(), recipe="flow", steps=40, overrides={**TINY, "sampling_steps": 2})
+    train_plan(plan, small(), assess=assess, apart=16)
+    assert calls == [8, 16, 24, 32, 40]
