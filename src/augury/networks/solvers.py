@@ -56,5 +56,5 @@ def adams(field: Field, x: torch.Tensor, times: torch.Tensor) -> torch.Tensor:
 
 
 CALLS = {"euler": 1, "midpoint": 2, "heun": 2, "adams": 1}
-"""Solver -> evaluations of the field per step."""
+"""Solver -> evaluations of the field per step; adams needs one more in all."""
 SOLVERS: dict[str, Solver] = {f.__name__: f for f in (euler, midpoint, heun, adams)}
