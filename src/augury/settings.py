@@ -156,7 +156,7 @@ class TrainSettings(Settings):
 
     recipe: str = Field(
         "auto",
-        description="rpgan, dcgan, gan, wgan, wgan_gp, r3gan, stylegan, vae or ae; translator, which fills empty cells of class × "
+        description="rpgan, dcgan, gan, wgan, wgan_gp, r3gan, stylegan, vae, ae or flow; translator, which fills empty cells of class × "
         "attribute with translated train images; or auto: chosen by the images, their size and the device",
     )
     steps: int | None = Field(
@@ -169,7 +169,7 @@ class TrainSettings(Settings):
         examples=["90s", "10m", "1h30m"],
     )
     batch: int | None = Field(
-        None, ge=2, description="images per step; null: 64 (32 for a translator), or all images if fewer"
+        None, ge=2, description="images per step; null: 64 (translator: 32, flow: 16), or all images if fewer"
     )
     condition: tuple[str, ...] = Field(
         (),

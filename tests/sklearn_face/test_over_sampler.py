@@ -156,7 +156,7 @@ def test_mistakes_are_reported() -> None:
     y = [0] * 16 + [1] * 8
     with pytest.raises(DataError, match=r"X has shape \[24, 8, 8, 5\]; give a table"):
         GANOverSampler(**QUICK).fit_resample(np.zeros((24, 8, 8, 5)), y)
-    with pytest.raises(SettingsError, match="recipe vae decodes images; for a table use gan"):
+    with pytest.raises(SettingsError, match="recipe vae generates images only; for a table use gan"):
         GANOverSampler(recipe="vae", **QUICK).fit_resample(np.zeros((24, 4)), y)
     with pytest.raises(ValueError, match="'recipe' parameter"):
         GANOverSampler(recipe="magic").fit_resample(np.zeros((24, 4)), y)

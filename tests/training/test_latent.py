@@ -15,7 +15,7 @@ from augury.training import Card, Synthesizer
 from augury.training.latent import layers_of, slerp
 
 SMALL = {"width": 8, "widest": 16}
-SETTINGS = {"mlp": {"hidden": 32}, "stylegan": {**SMALL, "latent": 16}}
+SETTINGS = {"mlp": {"hidden": 32}, "stylegan": {**SMALL, "latent": 16}, "flow": {**SMALL, "sampling_steps": 2}}
 SHAPE = (1, 20, 17)
 FROM_NOISE = [name for name, parts in NETWORKS.items() if parts.method != "translation"]
 
@@ -24,7 +24,7 @@ def untrained(network: str, strength: float = 0.5) -> Synthesizer:
     """A generator with random weights, so that nothing about its images is smooth or symmetric by training."""
     torch.manual_seed(0)
     settings = SETTINGS.get(network, SMALL)
-    generator, _ = build(network, settings, SHAPE, (3, 2))
+    generator = build(network, settings, SHAPE, (3, 2))[0]
     with torch.no_grad():
         for module in generator.modules():
             if hasattr(module, "strength") and not isinstance(module, ConditionEmbedding):

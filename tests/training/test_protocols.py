@@ -14,8 +14,9 @@ REQUIRED = {
     "adversarial": (protocols.Generator, protocols.AuxiliaryDiscriminator),
     "translation": (protocols.Translator, protocols.AuxiliaryDiscriminator),
     "reconstruction": (protocols.Decoder, object),
+    "flow": (protocols.Flow,),
 }
-OPTIONAL = {protocols.Styled: {"stylegan"}, protocols.ConditionallyNormed: {"dcgan"}}
+OPTIONAL = {protocols.Styled: {"stylegan"}, protocols.ConditionallyNormed: {"dcgan"}, protocols.Flow: {"flow"}}
 
 
 def members(protocol: type) -> dict[str, object]:

@@ -27,19 +27,20 @@ from tests.helpers.training_data import CPU, interrupted, planned, small
 @pytest.mark.parametrize("name", [n for n, parts in NETWORKS.items() if parts.method != "translation"])
 @pytest.mark.parametrize("shape", [(1, 28, 28), (3, 12, 17), (3, 64, 60)])
 def test_every_network_gives_images_and_scores_of_the_right_shape(name: str, shape: tuple[int, int, int]) -> None:
-    generator, partner = build(name, {}, shape, (3, 2))
+    generator, *partners = build(name, {}, shape, (3, 2))
     conditions = torch.tensor([[0, 1], [2, 0], [1, 1]])
     images = generator(torch.randn(3, generator.latent), conditions)
     assert images.shape == (3, *shape)
     assert images.abs().max() < 100
-    if NETWORKS[name].method == "adversarial":
+    for partner in partners if NETWORKS[name].method == "adversarial" else ():
         assert partner(images, conditions).shape == (3, 1)
         np.testing.assert_allclose(
             partner.head(partner.features(images), conditions).detach(), partner(images, conditions).detach(), rtol=1e-4
         )
-    else:
+    for partner in partners if NETWORKS[name].method == "reconstruction" else ():
         assert [part.shape for part in partner(images, conditions)] == [(3, generator.latent)] * 2
-    for wrong, rule in (({"no_such": 1}, "its settings are"), ({"latent": "many"}, "of the kind of its default")):
+    size = "embedding" if name == "flow" else "latent"
+    for wrong, rule in (({"no_such": 1}, "its settings are"), ({size: "many"}, "of the kind of its default")):
         with pytest.raises(SettingsError, match=rule):
             build(name, wrong, shape, (3,))
 
@@ -122,6 +123,7 @@ SMALL = {
     "wgan": {"critic_steps": 2},
     "wgan_gp": {"critic_steps": 2},
     "r3gan": {"width": 8, "widest": 16},
+    "flow": {"width": 8, "widest": 16, "sampling_steps": 2, "label_dropout": 0.2, "guidance": 2.0},
     "translator": {
         "width": 8,
         "blocks": 1,

@@ -19,7 +19,11 @@ from augury.settings import RunSettings
 from augury.training.recipes import RECIPES
 from augury.validation import validated
 
-SMALL = {"stylegan": {"width": 8, "widest": 16, "latent": 16}, "r3gan": {"width": 8, "widest": 16}}
+SMALL = {
+    "stylegan": {"width": 8, "widest": 16, "latent": 16},
+    "r3gan": {"width": 8, "widest": 16},
+    "flow": {"width": 8, "widest": 16},
+}
 SHORT = ["--steps", "4", "--precision", "fp32", "--quiet", "--set", "train.batch=8"]
 
 

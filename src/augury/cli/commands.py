@@ -277,7 +277,7 @@ command(
     help="Split the data and train the generator. `augury run -o` the same folder continues from there.\n\n"
     "Shown while it trains: loss_d and loss_g are the losses of discriminator and generator. They need not fall; a loss_d that stays near "
     "0 means that the discriminator recognises every generated image. loss, of vae and ae, is the negative log likelihood of the "
-    "images. Warnings in words say what usually helps. All measures, with the quality on validation, are in train/log.jsonl.",
+    "images; of flow, the mean squared error of the velocity. Warnings in words say what usually helps. All measures, with the quality on validation, are in train/log.jsonl.",
     epilog="Example: augury train photos/ -o runs/photos --steps 4000",
 )(without(way, "time", "quick", "folds", "classifier", "judge_size"))
 

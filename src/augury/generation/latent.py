@@ -9,6 +9,7 @@ import torch
 from augury.images import AnyImages, Codes, as_images
 from augury.randomness import rng
 from augury.training import Synthesizer, as_float
+from augury.training.protocols import Flow
 
 
 def invert(
@@ -20,6 +21,9 @@ def invert(
     encoder). This works for generators of any kind, so that they can be compared. Noise per pixel is not optimised: it
     could paint what the generator has not learnt (Karras et al. 2020a, section 5).
 
+    The noise of a flow has the size of the image, and its equation runs backward from any image. The error is then that of
+    the solver, and says nothing about what the flow has learnt.
+
     Parameters
     ----------
     synthesizer
@@ -27,9 +31,9 @@ def invert(
     images, conditions
         uint8 [N, C, H, W] or a set of images, with conditions int64 [N, K].
     steps
-        Updates of Adam.
+        Updates of Adam; not used for a flow.
     starts
-        Random noises tried for each image.
+        Random noises tried for each image; not used for a flow.
     seed
         Seed of these noises.
 
@@ -45,6 +49,10 @@ def invert(
         drawn_images: torch.Tensor = generator(noise, codes)
         return (drawn_images - targets).square().mean((1, 2, 3))
 
+    if isinstance(generator, Flow):
+        with torch.inference_mode():
+            noise = generator.encode(targets, codes)
+            return noise.cpu().numpy(), 127.5 * errors(noise).cpu().double().sqrt().numpy()
     drawn = rng(seed, "invert").standard_normal((starts, len(images), synthesizer.latent)).astype(np.float32)
     candidates = torch.from_numpy(drawn).to(device)
     with torch.no_grad():

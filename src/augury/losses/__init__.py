@@ -9,6 +9,7 @@ from augury.losses.adversarial import (
     relativistic,
     wasserstein,
 )
+from augury.losses.flow import flow_matching
 from augury.losses.penalties import gradient_penalty, lecam, squared_gradient_norm
 from augury.losses.reconstruction import divergence, negative_likelihood
 from augury.losses.regularisers import feature_matching, group_spectral, mode_seeking, patch_contrast, path_length
@@ -18,6 +19,7 @@ __all__ = [
     "AdversarialLoss",
     "divergence",
     "feature_matching",
+    "flow_matching",
     "gradient_penalty",
     "group_spectral",
     "lecam",

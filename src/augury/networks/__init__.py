@@ -10,7 +10,7 @@ from typing import Any
 from torch import nn
 
 from augury.errors import SettingsError
-from augury.networks import autoencoder, dcgan, mlp, r3gan, stylegan, translator
+from augury.networks import autoencoder, dcgan, flow, mlp, r3gan, stylegan, translator
 from augury.networks.classifier import Classifier
 from augury.networks.conditioning import AuxiliaryHead, ConditionEmbedding, ProjectionHead, shares
 from augury.networks.discriminator import Discriminator, DiscriminatorSettings
@@ -39,6 +39,7 @@ __all__ = [
     "build",
     "build_generator",
     "lite0_installed",
+    "passes",
     "shares",
 ]
 
@@ -53,7 +54,7 @@ class Architecture:
 
     `settings` are the defaults; `generator` is called with (settings, shape, cardinalities). Its partner is one of two.
     A discriminator has a `trunk` (settings, shape, deeper, patch) with a `head` (settings, features, cardinalities). An
-    `encoder` is built like the generator. `smallest` is the shortest possible side in px.
+    `encoder` is built like the generator. A flow has no partner. `smallest` is the shortest possible side in px.
     """
 
     settings: StrictSettings
@@ -65,9 +66,11 @@ class Architecture:
 
     @property
     def method(self) -> str:
-        """The training method: "adversarial", "translation" or "reconstruction"."""
+        """The training method: "adversarial", "translation", "reconstruction" or "flow"."""
         if self.encoder is not None:
             return "reconstruction"
+        if self.trunk is None:
+            return "flow"
         return "translation" if getattr(self.generator, "translates", False) else "adversarial"
 
 
@@ -77,6 +80,7 @@ NETWORKS = {
     "r3gan": Architecture(r3gan.R3GANSettings(), r3gan.Generator, r3gan.Trunk),
     "stylegan": Architecture(stylegan.StyleGANSettings(), stylegan.Generator, stylegan.Trunk, stylegan.Head),
     "autoencoder": Architecture(autoencoder.AutoencoderSettings(), autoencoder.Generator, encoder=autoencoder.Encoder),
+    "flow": Architecture(flow.FlowSettings(), flow.Generator),
     "translator": Architecture(
         translator.TranslatorSettings(),
         translator.Translator,
@@ -113,10 +117,8 @@ def build_generator(name: str, settings: dict[str, Any], shape: Shape, cardinali
     return NETWORKS[name].generator(_settled(name, settings, shape)[0], shape, cardinalities)
 
 
-def build(
-    name: str, settings: dict[str, Any], shape: Shape, cardinalities: tuple[int, ...]
-) -> tuple[nn.Module, nn.Module]:
-    """The generator of network `name`, and its discriminator or encoder.
+def build(name: str, settings: dict[str, Any], shape: Shape, cardinalities: tuple[int, ...]) -> tuple[nn.Module, ...]:
+    """The generator of network `name`, and its discriminator or encoder where it has one.
 
     Parameters
     ----------
@@ -134,7 +136,7 @@ def build(
     nn.Module
         The generator.
     nn.Module
-        The discriminator or encoder.
+        The discriminator or encoder; a flow has neither.
 
     Raises
     ------
@@ -145,10 +147,31 @@ def build(
     architecture = NETWORKS[name]
     generator = architecture.generator(chosen, shape, cardinalities)
     if architecture.trunk is None:
-        assert architecture.encoder is not None
-        return generator, architecture.encoder(chosen, shape, cardinalities)
+        encoder = architecture.encoder
+        return (generator,) if encoder is None else (generator, encoder(chosen, shape, cardinalities))
     parts = partial(architecture.trunk, chosen), partial(architecture.head, chosen)
     return generator, Discriminator(partner, shape, cardinalities, *parts)
+
+
+def passes(name: str, settings: dict[str, Any]) -> int:
+    """Number of passes through the network that it takes to draw an image.
+
+    Parameters
+    ----------
+    name : str
+        A name of NETWORKS.
+    settings : dict
+        Changes to the defaults of the network and of its discriminator.
+
+    Returns
+    -------
+    int
+        1, except for a flow.
+    """
+    usual = NETWORKS[name].settings
+    own = {k: v for k, v in settings.items() if k in type(usual).model_fields}
+    chosen = changed(f"network '{name}'", usual, own)
+    return chosen.passes if isinstance(chosen, flow.FlowSettings) else 1
 
 
 def _settled(name: str, settings: dict[str, Any], shape: Shape) -> tuple[Any, DiscriminatorSettings]:

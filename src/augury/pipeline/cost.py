@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from augury import generation, proof, training
+from augury import generation, networks, proof, training
 from augury.durations import with_unit
 from augury.errors import SettingsError
 from augury.files import digest
@@ -175,7 +175,9 @@ class CostModel:
         exported = self.train_images + self.new_images
         per_feature = FEATURES.get(self.session.device.type, OTHER_FEATURES)
         search = (1e-4 + 1e-7 * values) * (settings.data.near_duplicates != "allow")
-        draws = 2 * self.new_images * speed.train_step / speed.plan.batch
+        passes = networks.passes(speed.plan.rule.network, speed.plan.rule.settings)
+        draw = max(1, passes / 3) * speed.train_step / speed.plan.batch  # a training pass goes forward and backward
+        draws = 2 * self.new_images * draw
         limit = min(settings.score.limit, self.train_images // 2)
         costs = {
             "split": StageCost(f"{len(data):,} images", len(data) * search),

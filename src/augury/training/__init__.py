@@ -1,4 +1,4 @@
-"""Train a Synthesizer: adversarially, as an autoencoder, or as a translator."""
+"""Train a Synthesizer: adversarially, as an autoencoder, as a flow, or as a translator."""
 
 from __future__ import annotations
 

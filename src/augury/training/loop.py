@@ -16,7 +16,7 @@ from augury.data import draw_contact_sheet
 from augury.errors import SettingsError
 from augury.files import atomic_path, digest
 from augury.images import LabelledImages
-from augury.networks import build_generator
+from augury.networks import build_generator, passes
 from augury.training import checkpoints
 from augury.training.card import Card
 from augury.training.checkpoint_manager import CheckpointManager
@@ -80,7 +80,8 @@ def train_plan(
     assess
         Evaluates a generator; None returns the last generator.
     apart
-        At least this number of images is trained on between two evaluations.
+        At least this number of images is trained on between two evaluations, times the passes through the network that
+        drawing an image takes.
     judges
         Classifiers for a translator's semantic loss.
     on_progress, on_event
@@ -113,7 +114,8 @@ def train_plan(
     recovery = Recovery(manager, on_event)
     step = manager.resume()
     every, steps_done = max(1, min(100, plan.steps // 20)), 0
-    often = every * math.ceil(max(plan.steps / 20, apart / plan.batch) / every)
+    images_apart = apart * passes(plan.rule.network, plan.rule.settings)
+    often = every * math.ceil(max(plan.steps / 20, images_apart / plan.batch) / every)
 
     while step < plan.steps and not manager.stale(step):
         numbers = recovery.train_step(step, step / plan.steps, lambda number: batches.draw(number, device))

@@ -21,6 +21,7 @@ from augury.settings import TrainSettings
 from augury.training.adversarial import AdversarialTrainer
 from augury.training.batches import BatchLoader
 from augury.training.devices import choose_precision, out_of_memory
+from augury.training.flow import FlowTrainer
 from augury.training.micro_batches import Draw, refuse_parts
 from augury.training.pairs import PairSampler
 from augury.training.recipes import Recipe, recipe, suitable
@@ -29,8 +30,10 @@ from augury.training.transfer import fingerprint, transfer
 from augury.training.translation import Judges, TranslationTrainer
 
 BATCH = 64
-TRANSLATOR_BATCH = 32
-"""A translator trains more steps with fewer images: each image passes through it two or three times per step."""
+BATCHES = {"translation": 32, "flow": 16}
+"""Training method -> images per step, where not BATCH. In equal time these learn more from many small batches: each image
+passes through a translator two or three times per step, and a flow needs many steps.
+"""
 
 
 @dataclass(frozen=True)
@@ -71,12 +74,13 @@ class Plan:
         return cls(**{**stored, "rule": rule, "condition": tuple(stored["condition"]), "start": start})
 
 
-Trainer = AdversarialTrainer | ReconstructionTrainer | TranslationTrainer
+Trainer = AdversarialTrainer | ReconstructionTrainer | TranslationTrainer | FlowTrainer
 Sampler = BatchLoader | PairSampler
 METHODS: dict[str, Callable[..., Trainer]] = {
     "adversarial": AdversarialTrainer,
     "reconstruction": ReconstructionTrainer,
     "translation": TranslationTrainer,
+    "flow": FlowTrainer,
 }
 
 
@@ -197,11 +201,12 @@ def resolve_recipe(data: LabelledImages, settings: TrainSettings, device: torch.
     if translates(rule):
         _refuse_for_translator(settings)
     augment = settings.augment or rule.augment
-    if NETWORKS[rule.network].method == "reconstruction" and augment != "none":
-        raise SettingsError(
-            f"augment={augment} would make an autoencoder reconstruct the augmented images, and its decoder generate them; leave "
-            "it out for this recipe"
-        )
+    leaks = {
+        "reconstruction": "make an autoencoder reconstruct the augmented images, and its decoder generate them",
+        "flow": "make a flow generate the augmented images",
+    }
+    if augment != "none" and (leak := leaks.get(NETWORKS[rule.network].method)):
+        raise SettingsError(f"augment={augment} would {leak}; leave it out for this recipe")
     if augment == "ada" and not rule.ada_target and 1.0 in (rule.augment_p, rule.final_augment_p):
         raise SettingsError(
             "augment=ada applies every augmentation to every image at a p of 1, and the generator then learns the augmentations "
@@ -253,7 +258,7 @@ def _drafted(
         recipe=name,
         rule=rule,
         steps=settings.steps or rule.steps,
-        batch=settings.batch or min(TRANSLATOR_BATCH if translates(rule) else BATCH, len(data)),
+        batch=settings.batch or min(BATCHES.get(NETWORKS[rule.network].method, BATCH), len(data)),
         condition=settings.condition,
         label_sampling=settings.label_sampling,
         augment=settings.augment or rule.augment,

@@ -59,6 +59,21 @@ class Decoder(Generator, Protocol):
 
 
 @runtime_checkable
+class Flow(Generator, Protocol):
+    """A generator that integrates a velocity from noise to images. `shape` is (C, H, W), and `latent` its product."""
+
+    shape: tuple[int, int, int]
+
+    def velocity(
+        self, x: torch.Tensor, times: torch.Tensor, conditions: torch.Tensor, known: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """x [N, C, H, W] at times [N], conditions [N, K], known [N] (0 hides the condition) -> velocity [N, C, H, W]."""
+
+    def encode(self, images: torch.Tensor, conditions: torch.Tensor) -> torch.Tensor:
+        """images [N, C, H, W], conditions [N, K] -> the noise [N, latent] from which the flow draws them."""
+
+
+@runtime_checkable
 class Translator(Protocol):
     """Images [N, C, H, W] in [-1, 1], changes int64 [N, K], noise [N, latent] or None -> translated images.
 

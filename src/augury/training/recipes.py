@@ -18,10 +18,12 @@ BelowOne = Annotated[float, Field(ge=0, lt=1)]
 
 
 class Recipe(StrictSettings):
-    """One way to train a generator, an autoencoder or a translator. Weights of 0 switch a term off."""
+    """One way to train a generator, an autoencoder, a flow or a translator. Weights of 0 switch a term off."""
 
-    network: str = Field(description="mlp, dcgan, r3gan, stylegan, autoencoder or translator")
-    loss: str = Field(description='adversarial loss by name; "variational" or "plain" for an autoencoder')
+    network: str = Field(description="mlp, dcgan, r3gan, stylegan, autoencoder, flow or translator")
+    loss: str = Field(
+        description='adversarial loss by name; "variational" or "plain" for an autoencoder; "flow_matching" for a flow'
+    )
     steps: Count = Field(description="updates of the generator")
     optimiser: str = Field("adam", description="adam or rmsprop")
     generator_lr: Positive = Field(
@@ -79,6 +81,13 @@ class Recipe(StrictSettings):
         description="share of the training over which the weight of the condition grows from 0 to 1 (Shahbazi et al. 2022)",
     )
     kl: Weight = Field(1.0, description="weight of the KL divergence of a variational autoencoder")
+    label_dropout: BelowOne = Field(
+        0.0, description="flow: share of images without a condition, for guidance (Ho & Salimans 2022)"
+    )
+    time_mean: float = Field(
+        0.0, description="flow: mean of the logit of training times; above 0: more times near the images"
+    )
+    time_spread: Positive = Field(1.0, description="flow: standard deviation of the logit of training times")
     cycle: Weight = Field(0.0, description="translator: weight of the cycle loss (Zhu et al. 2017)")
     identity: Weight = Field(0.0, description="translator: weight of the identity loss")
     semantic: Weight = Field(0.0, description="translator: weight of the semantic loss (Hoffman et al. 2018)")
@@ -179,6 +188,15 @@ RECIPES = {
         betas=(0.9, 0.999),
         augment="none",
     ),
+    "flow": Recipe(
+        network="flow",
+        loss="flow_matching",
+        steps=16_000,
+        generator_lr=3e-3,
+        betas=(0.9, 0.99),
+        warmup=0.05,
+        augment="none",
+    ),
     "translator": Recipe(
         network="translator",
         loss="relativistic",
@@ -230,6 +248,8 @@ ADVERSARIAL = (
 """Settings that only adversarial training reads."""
 TRANSLATION = ("cycle", "identity", "semantic", "contrast", "hole_share", "class_moves", "replay")
 """Settings that only a translator reads."""
+FLOW = ("label_dropout", "time_mean", "time_spread")
+"""Settings that only a flow reads."""
 SHARED = ("r1", "penalty_every", "final_penalty", "mode_seeking")
 """Settings of ADVERSARIAL that a translator reads too."""
 
@@ -268,10 +288,11 @@ def recipe(name: str, overrides: dict[str, Any] | None = None, *, unconditional:
     for setting in mine:
         if setting in idle and getattr(result, setting) != getattr(chosen, setting):
             raise SettingsError(f"{setting}={mine[setting]!r} has no effect: {idle[setting]}")
-    if unconditional and network.get("conditioning") == "auxiliary":
-        raise SettingsError(
-            "conditioning=auxiliary has no effect: an unconditional training has no classes; leave it out"
-        )
+    for setting, usual in (("conditioning", "projection"), ("guidance", 1)):
+        if unconditional and network.get(setting, usual) != usual:
+            raise SettingsError(
+                f"{setting}={network[setting]} has no effect: an unconditional training has no classes; leave it out"
+            )
     _refuse(result)
     return result
 
@@ -285,6 +306,12 @@ def _idle(rule: Recipe, unconditional: bool) -> dict[str, str]:
             ADVERSARIAL,
             "an autoencoder has no discriminator and no adversarial training; leave it out, or use another recipe",
         ),
+        (
+            rule.network == "flow",
+            (*ADVERSARIAL, "discriminator_lr"),
+            "a flow has one network and no adversarial training; leave it out, or use another recipe",
+        ),
+        (rule.network != "flow", FLOW, "only a flow has velocities; use recipe flow"),
         (
             rule.network != "translator",
             TRANSLATION,
@@ -311,7 +338,11 @@ def _idle(rule: Recipe, unconditional: bool) -> dict[str, str]:
             ("final_rate", "final_beta2", "final_penalty", "final_augment_p"),
             "nothing changes with schedule=constant; set schedule=linear or cosine",
         ),
-        (unconditional, ("auxiliary", "late_conditioning"), "an unconditional training has no classes; leave it out"),
+        (
+            unconditional,
+            ("auxiliary", "late_conditioning", "label_dropout"),
+            "an unconditional training has no classes; leave it out",
+        ),
         (
             rule.settings.get("conditioning") != "auxiliary",
             ("auxiliary",),
@@ -369,6 +400,11 @@ def _refuse(rule: Recipe) -> None:
         (
             rule.ada_target and (rule.augment_p, rule.final_augment_p) != (1.0, 1.0),
             "ada_target adapts the probability that augment_p and final_augment_p would schedule; set one or the other",
+        ),
+        (
+            rule.network == "flow" and rule.settings.get("guidance", 1) != 1 and not rule.label_dropout,
+            "guidance compares a flow with and without the condition, and label_dropout=0 trains none without; set "
+            "label_dropout=0.1",
         ),
         (
             rule.network == "translator" and rule.settings.get("conditioning") == "auxiliary",

@@ -119,7 +119,7 @@ def train_table(
     Raises
     ------
     SettingsError
-        For an autoencoder's recipe, and for settings that tables cannot use.
+        For a recipe that is not adversarial, and for settings that tables cannot use.
     DataError
         For values that are not finite.
     TrainingError
@@ -144,8 +144,10 @@ def train_table(
     def trainer() -> AdversarialTrainer:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(torch_seed(seed, "weights"))
-            networks = build(rule.network, rule.settings, (table.shape[1], 1, 1), (classes,))
-        return AdversarialTrainer(*networks, rule, policy("none"), seed=seed, device=compute_device, precision="fp32")
+            generator, critic = build(rule.network, rule.settings, (table.shape[1], 1, 1), (classes,))
+        return AdversarialTrainer(
+            generator, critic, rule, policy("none"), seed=seed, device=compute_device, precision="fp32"
+        )
 
     total = steps or (
         STEPS if budget is None else max(1, int(budget * pace(trainer(), draw, min(3.0, budget / 10), batches.batch)))
@@ -165,7 +167,7 @@ def _rule(name: str, overrides: dict[str, Any]) -> Recipe:
     """The recipe's loss and settings, for the networks of tables."""
     chosen = named(name, overrides)
     if NETWORKS[chosen.network].method != "adversarial":
-        raise SettingsError(f"recipe {name} decodes images; for a table use gan, rpgan, wgan or wgan_gp")
+        raise SettingsError(f"recipe {name} generates images only; for a table use gan, rpgan, wgan or wgan_gp")
     own = Recipe.model_fields
     settings = {key: value for key, value in overrides.items() if key not in own} | {"bounded": False}
     plain = {
