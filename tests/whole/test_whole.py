@@ -73,7 +73,7 @@ def test_a_second_call_does_nothing_again(whole, photos: Path) -> None:
     before = (run / "state.json").read_bytes()
     again = command("run", str(photos), "-o", str(run.path), *QUICK)
     assert again.returncode == 0
-    assert again.stderr.count("(done before)") == 8
+    assert again.stderr.count("(done before)") == 9
     assert (run / "state.json").read_bytes() == before
 
 
