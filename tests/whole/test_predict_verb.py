@@ -26,6 +26,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "generate": {"sampling_strategy": 4, "filters": []},
     "score": {"features": "pixels", "limit": 8},
     "prove": {
+        "classifier": "cnn",
         "arms": ["none", "classical", "gan", "discriminator_init"],
         "seeds": 2,
         "steps": 8,

@@ -16,6 +16,7 @@ from augury.pipeline.run_folder import Run
 from augury.pipeline.session import Session
 from augury.prediction.card import README
 from augury.randomness import derived_seed
+from augury.settings import AUTO
 from augury.verdict import Verdict
 
 FOLDER = "classifier"
@@ -64,8 +65,12 @@ def store_classifier(session: Session) -> None:
     Validation chooses the arm, calibrates, and sets the novelty threshold. The test split measures the network once.
     """
     verdict, inputs, target = session.run.verdict, trial_inputs(session), session.run / FOLDER
+    settled: dict[str, Any] = {}
     if verdict.leaks is not None and not verdict.leaks["left_out"]:  # the trial has searched and found no copies
-        inputs["settings"] = inputs["settings"].model_copy(update={"near_duplicates": "allow"})
+        settled["near_duplicates"] = "allow"
+    if inputs["settings"].classifier == AUTO:  # the trial has chosen
+        settled["classifier"] = verdict.classifier["name"]
+    inputs["settings"] = inputs["settings"].model_copy(update=settled)
     trial = proof.prepare(**inputs, results=session.run.read("trial")["results"])
     trainings, splits = trial.trainings, trial.splits
     choice = prediction.choose(
