@@ -110,7 +110,7 @@ def test_the_appearance_is_measured_in_pixels() -> None:
     )
     assert np.exp(across) == pytest.approx(20 / 255 + 1e-3, rel=1e-3) and np.exp(down) == pytest.approx(1e-3, rel=1e-3)
     coloured = torch.from_numpy(np.repeat(ramp, 3, 1))
-    assert appearance(coloured).shape == (1, 14) and appearance(coloured)[0, -1] == pytest.approx(np.log(1e-4))
+    assert appearance(coloured).shape == (1, 14) and appearance(coloured)[0, -1] == pytest.approx(np.log(1e-3))
 
 
 @pytest.mark.parametrize("classifier", ["resnet", "probe:pixels", "layers"])

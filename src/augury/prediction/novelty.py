@@ -18,12 +18,10 @@ NEIGHBOURS = 5
 """A distance is that to the fifth nearest training image, so that one odd training image excuses nothing."""
 FLAGGED = 0.01
 """Share of the validation images that the limits flag."""
-COMMON = 0.95
-"""Quantile of the validation distances by which the two distances are made comparable."""
 SCALES = 3
 """Resolutions at which the sharpness of an image is measured, each half of the one before."""
-LEAST, LEAST_COLOUR = 1e-3, 1e-4
-"""Added before a logarithm. The latter is smaller, so that grey images are far from pale ones."""
+LEAST = 1e-3
+"""Added before a logarithm."""
 TENSORS = ("features", "looks", "mean", "scale")
 
 
@@ -43,11 +41,9 @@ def appearance(pixels: Tensor) -> Tensor:
             break
         grey = F.avg_pool2d(grey, 2)
     spread = (x - x.mean((2, 3), keepdim=True)).square().mean((2, 3)).sqrt()
-    logs = [(torch.cat([spread, torch.stack(steps, 1)], 1) + LEAST).log()]
     if x.shape[1] == 3:
-        colour = torch.stack([(x[:, i] - x[:, i + 1]).abs().mean((1, 2)) for i in (0, 1)], 1)
-        logs.append((colour + LEAST_COLOUR).log())
-    return torch.cat([x.mean((2, 3)), *logs], 1)
+        steps += [(x[:, i] - x[:, i + 1]).abs().mean((1, 2)) for i in (0, 1)]
+    return torch.cat([x.mean((2, 3)), (torch.cat([spread, torch.stack(steps, 1)], 1) + LEAST).log()], 1)
 
 
 class Novelty(nn.Module):
@@ -98,17 +94,17 @@ class Novelty(nn.Module):
         return torch.maximum(cosine / self.limits[0], look / self.limits[1])
 
     def with_limits(self, cosine: Floats, look: Floats) -> Novelty:
-        """The same with limits that flag FLAGGED of the validation images, of which these are the distances.
+        """The same with limits that flag at most FLAGGED of new images that are drawn like the validation images.
 
-        The limit is the smallest that leaves at most this share of new images beyond it, if they are drawn alike (split
-        conformal, Vovk et al. 2005). With fewer than 99 validation images it is their greatest distance.
+        `cosine` and `look` [N] are the distances of the latter. The limits are the distances of the same rank, chosen so that
+        this share of the images is beyond one or the other (split conformal, Vovk et al. 2005, on the greater rank). With fewer
+        than 99 validation images they are the greatest distances.
         """
-        usual = [max(float(np.quantile(each, COMMON)), 1e-6) for each in (cosine, look)]
-        together = np.sort(np.maximum(cosine / usual[0], look / usual[1]))
-        n = len(together)
-        factor = max(float(together[min(n, int(np.ceil((n + 1) * (1 - FLAGGED)))) - 1]), 1e-6)
-        limits = (usual[0] * factor, usual[1] * factor)
-        return Novelty(self.features, self.looks, self.mean, self.scale, limits, self.neighbours)
+        n, ordered = len(cosine), (np.sort(cosine), np.sort(look))
+        ranks = np.maximum(*(np.searchsorted(each, own) + 1 for each, own in zip(ordered, (cosine, look), strict=True)))
+        rank = int(np.sort(ranks)[min(n, int(np.ceil((n + 1) * (1 - FLAGGED)))) - 1])
+        limits = [max(float(each[rank - 1]), 1e-6) for each in ordered]
+        return Novelty(self.features, self.looks, self.mean, self.scale, (limits[0], limits[1]), self.neighbours)
 
 
 def novelty_of(features: Tensor, pixels: Tensor) -> Novelty:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from augury.prediction.card import ClassifierCard
+from augury.sentences import of_groups
 
 USE = """Use on the command line:
 
@@ -35,7 +36,7 @@ def readme(card: ClassifierCard, onnx: str = "") -> str:
     fields = {"channels": c, "height": h, "width": w, "classes": len(card.classes)}
     lines += [f"ONNX: {onnx}\n" if onnx else ONNX.format(**fields)]
     lines += ["## Accuracy", ""]
-    of = f" of {test['groups']:,} groups" if test["groups"] is not None else ""
+    of = of_groups(test["n"], test["groups"])
     lines += [
         f"Measured once on {test['n']:,} test images{of}. Intervals have a confidence of 95 % and cover other test images of the same "
         "kind, not another training.",
@@ -49,7 +50,8 @@ def readme(card: ClassifierCard, onnx: str = "") -> str:
     lines += _table(_rows(card), ["class", "train images", "test images", "recall", "95 % interval"])
     lines += ["## How it was trained", ""]
     training, arm = card.training, card.arm
-    more = f", with {training['synthetic']:,} further images" if training["synthetic"] else ""
+    added = training["synthetic"]
+    more = f", with {added:,} further {'image' if added == 1 else 'images'}" if added else ""
     lines += [
         f"- Way to train: `{arm['name']}`: {arm['note']}",
         f"- Why this one: {arm['why']}",
@@ -88,8 +90,8 @@ def readme(card: ClassifierCard, onnx: str = "") -> str:
         f"- `unlike_training` is yes where `distance` is above 1. It compares an image with the {novelty['neighbours']} nearest of "
         f"{novelty['references']:,} training images in two ways, each as a multiple of its limit: by the {novelty['features']} (cosine "
         f"distance, limit {novelty['limits']['features']:.3g}), and by brightness, contrast, sharpness and colour (limit "
-        f"{novelty['limits']['appearance']:.3g}). The limits flag about {100 * novelty['share']:g} % of {novelty['validation']:,} "
-        "validation images.",
+        f"{novelty['limits']['appearance']:.3g}). The limits come from {novelty['validation']:,} validation images: of images like "
+        f"them, at most about {100 * novelty['share']:g} % are flagged.",
         f"- Flagged: {_percent(flagged['test'])} of the test images, {_percent(flagged['noise'])} of images of pure noise, "
         f"{_percent(flagged['plain'])} of images of a single colour. Where the last two are low, the network cannot tell such images "
         "from its own. Images that look like the training images but show something else are often not flagged.",
