@@ -83,7 +83,7 @@ def test_a_removed_page_or_data_set_is_written_again(whole) -> None:
     run.report.unlink()
     done = command("report", str(run.path))
     assert done.returncode == 0, done.stderr
-    assert f"report    {run.report}" in done.stdout
+    assert f"report      {run.report}" in done.stdout
     written = run.report.read_text()
     assert written.count("<img") == page.count("<img") > 0 and ANSWERS[run.verdict.outcome] in written.replace(
         "&#39;", "'"
