@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from augury.images import LabelledImages, SyntheticImages
     from augury.metrics import evaluate
     from augury.pipeline.cross_validation import cross_validate
+    from augury.pipeline.file_prediction import classifier
     from augury.pipeline.inputs import Callbacks
     from augury.pipeline.pretrained import pretrained
     from augury.pipeline.run_folder import Run
@@ -31,6 +32,7 @@ __all__ = [
     "Synthesizer",
     "SyntheticImages",
     "Verdict",
+    "classifier",
     "cross_validate",
     "evaluate",
     "export",
@@ -49,6 +51,7 @@ _WHERE = {
     "SyntheticImages": "augury.images:SyntheticImages",
     "Synthesizer": "augury.training:Synthesizer",
     "Verdict": "augury.verdict:Verdict",
+    "classifier": "augury.pipeline.file_prediction:classifier",
     "cross_validate": "augury.pipeline.cross_validation:cross_validate",
     "evaluate": "augury.metrics:evaluate",
     "export": "augury.exports:export_folder",
@@ -59,7 +62,7 @@ _WHERE = {
     "train": "augury.training:train",
 }
 """Public name -> where it lives; looked up on first use, so that `import augury` does not import torch."""
-_PACKAGES = ("augment", "data", "exports", "generation", "metrics", "networks", "proof", "training")
+_PACKAGES = ("augment", "data", "exports", "generation", "metrics", "networks", "prediction", "proof", "training")
 """Packages that are there as `augury.data` and so on after `import augury` alone."""
 
 

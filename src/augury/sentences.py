@@ -11,6 +11,8 @@ if TYPE_CHECKING:
 IMAGES, LAYERS = "synthetic images", "discriminator's layers"
 """What an arm can take from the training of a generator."""
 
+PLAIN = "none"
+"""The arm of plain training."""
 UNLOOKED = "The synthetic images were not checked for copies of test images (prove.near_duplicates=allow)."
 TEST_MORE = (
     "Use a larger test split, or test every image once with augury run --folds 5 (data with given splits: --split new)"
@@ -62,6 +64,28 @@ def short(name: Any, most: int = 40) -> str:
 def spoken(name: Any) -> str:
     """A short name within a sentence; a number is called a class."""
     return f"class {name}" if str(name).isdigit() else short(name)
+
+
+def gain(v: Verdict, arm: str, by: str = "validation") -> str:
+    """What a user gains over plain training by training as `arm`: a sentence with the means of the trial on the test split.
+
+    `by` says what chose the arm: "validation", or "verdict" where the validation split could not.
+    """
+    start = f"The best way to train here, by the {'validation split' if by == 'validation' else by}, is"
+    share = {name: _mean(v.arms[name]["balanced_accuracy"]) for name in {arm, PLAIN} & v.arms.keys()}
+    with_it = f"{100 * share[arm]:.1f} %"
+    if arm == PLAIN:
+        return f"{start} plain training: {with_it} {v.metric}."
+    if PLAIN not in share:
+        return f"{start} {arm}: {with_it} {v.metric}."
+    plain = f"{100 * share[PLAIN]:.1f} %"
+    if share[arm] > share[PLAIN]:
+        return f"{start} {arm}: {with_it} instead of {plain} {v.metric} with plain training."
+    return f"{start} {arm}, but nothing is gained on the test split: {with_it} {v.metric}, and {plain} with plain training."
+
+
+def _mean(values: Sequence[float]) -> float:
+    return sum(values) / len(values)
 
 
 def name_of(row: Mapping[str, Any]) -> str:

@@ -81,3 +81,27 @@ class Stored:
         with self.path.open("rb", buffering=0) as file:  # the position of self.file is shared by threads
             file.seek(at)
             return file.readinto(view)
+
+
+class Joined:
+    """Two sets of images uint8 [N, C, H, W] and [M, C, H, W], one after the other; read when indexed, as `Stored`."""
+
+    dtype, ndim = np.dtype(np.uint8), 4
+
+    def __init__(self, first: Any, second: Any) -> None:
+        self.first, self.second = first, second
+        self.shape = (len(first) + len(second), *first.shape[1:])
+
+    def __len__(self) -> int:
+        return int(self.shape[0])
+
+    def __getitem__(self, key: Any) -> npt.NDArray[np.uint8]:
+        indices = np.arange(len(self))[key]
+        rows = np.ravel(indices)
+        images, early = np.empty((len(rows), *self.shape[1:]), np.uint8), rows < len(self.first)
+        images[early] = self.first[rows[early]]
+        images[~early] = self.second[rows[~early] - len(self.first)]
+        return images.reshape(*np.shape(indices), *self.shape[1:])
+
+    def __array__(self, dtype: npt.DTypeLike | None = None, copy: bool | None = None) -> npt.NDArray[Any]:
+        return np.asarray(self[:], dtype)

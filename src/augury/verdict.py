@@ -30,9 +30,9 @@ class Verdict:
     `images_needed` would settle a difference of this size. With fewer than `least_seeds`, no sign-flip test can.
 
     `ratio` is that of the images, also where the best arm shows none. `comparisons` has a row for each generative arm, `arms` one
-    value per seed. `ratio_curve` was measured on validation. `looks` are the interim looks at a
-    growing trial. `folds` is the number of pooled trials, each with its own test split and generator. `leaks` says what was
-    checked for having seen no test image.
+    value per seed: measures on the test split, and `validation`, the balanced accuracy on the validation split. `ratio_curve`
+    was measured on validation. `looks` are the interim looks at a growing trial. `folds` is the number of pooled trials, each
+    with its own test split and generator. `leaks` says what was checked for having seen no test image.
 
     `adds` names what `arm` has and `comparator` lacks: "synthetic images" ("of" another generator) or "discriminator's layers". A
     trial in which an arm shows images is about the images. `initialisation` is then the best arm that starts from the

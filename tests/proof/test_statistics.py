@@ -435,7 +435,7 @@ def test_the_twin_is_the_same_training_without_synthetic_images() -> None:
     test = LabelledImages(np.zeros((100, 1, 1, 1), np.uint8), labels, CLASSES)
     hits = {name: random.random((6, 100)) < share for name, share in (("none", 0.9), ("classical", 0.5), ("gan", 0.5))}
     (main,) = compared(hits, test, 0.05)
-    assert matched_control_of(main, hits, test).against == "classical" and main.against == "none"
+    assert matched_control_of(main, hits, test, "classical").against == "classical" and main.against == "none"
     del hits["classical"]
     lone = matched_control_of(main, hits | {"balanced": hits["none"]}, test)
     assert lone.against == "none" and lone.level == 0.025  # pays for the choice among two

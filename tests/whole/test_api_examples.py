@@ -108,7 +108,7 @@ def check_guide(names: dict[str, Any]) -> None:
 def check_readme(names: dict[str, Any]) -> None:
     run = names["run"]
     assert run.verdict.outcome == "underpowered" and run.report.is_file() and run.split.shape == (82,)
-    assert repr(run).endswith("82 images, 1×28×28, 3 classes, 8 stages done, underpowered)")
+    assert repr(run).endswith("82 images, 1×28×28, 3 classes, 9 stages done, underpowered)")
     assert repr(run.verdict).startswith("Verdict(underpowered: ") and "gan against balanced" in repr(run.verdict)
     assert repr(run.synthesizer).startswith("Synthesizer(generator, dcgan, 1×28×28, 3 classes, 20 steps, seed 0, ")
     for value in (run, run.verdict):

@@ -67,7 +67,7 @@ def test_the_plan_names_the_stages_to_do_and_the_trainings_that_the_trial_makes(
     (plan,) = plans
     assert list(plan.stages) == list(STAGES)
     results = len(json.loads((run / "trial.json").read_text())["results"])
-    assert plan.trainings == results + 2 and f"{results} trainings of 3 steps" in plan.stages["prove"].work
+    assert plan.trainings == results + 3 and f"{results} trainings of 3 steps" in plan.stages["prove"].work
     assert amounts[-1] == ("trainings", results, results)
     assert all(cost.seconds >= 0 for cost in plan.stages.values()) and plan.seconds > 0
     on_disk = sum(file.stat().st_size for file in run.path.rglob("*") if file.is_file())
@@ -78,7 +78,7 @@ def test_the_plan_names_the_stages_to_do_and_the_trainings_that_the_trial_makes(
     assert len(plans) == 1, "nothing was to do"
     more = SMALL | {"prove": SMALL["prove"] | {"seeds": 3}}
     augury.run(noise(), tmp_path / "r", settings=more, callbacks=callbacks)
-    assert list(plans[-1].stages) == ["prove", "report"]
+    assert list(plans[-1].stages) == ["prove", "classifier", "report"]
 
 
 def test_measuring_the_speed_changes_no_result(tmp_path: Path) -> None:
@@ -156,7 +156,7 @@ def test_quick_uses_smaller_images_where_the_time_does_not_suffice_and_keeps_the
     stored = run.metadata
     slowness(1e-9)  # the machine is faster now
     again = CliRunner().invoke(app, command, catch_exceptions=False)
-    assert again.stderr.count("(done before)") == 8 and run.metadata == stored
+    assert again.stderr.count("(done before)") == 9 and run.metadata == stored
     slowness(1.0)
     words = [*command[:2], "-o", str(tmp_path / "new"), *command[4:]]
     for more in ([], ["--size", "48x64"]):

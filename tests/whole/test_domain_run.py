@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
+import augury
 from augury.cli.commands import app
 from augury.errors import AuguryError
 from augury.pipeline import domains, session
@@ -104,8 +105,8 @@ def pixels(folder: Path) -> list[bytes]:
 def test_a_run_with_labelled_target_images_ends_with_a_verdict_about_the_target(tested) -> None:
     run, out, _ = tested
     found = stored(run, "verdict")
-    assert out.strip().startswith("Use these synthetic images? ") and f"{found['outcome'].upper()}. " in out
-    assert f"report    {run / 'report.html'}" in out
+    assert "\n\nUse these synthetic images? " in out and f"{found['outcome'].upper()}. " in out
+    assert f"report      {run / 'report.html'}" in out
     assert list(found["arms"]) == ["none", "randaugment", "adabn", "translated", "translated_mean_teacher"]
     assert found["arm"] in ("translated", "translated_mean_teacher") and found["test_n"] == 60
     assert found["metric"] == "balanced accuracy" and not found["cells"] and found["ratio"] == 1
@@ -149,6 +150,16 @@ def test_the_page_shows_sources_translations_and_the_most_similar_target_images(
     assert "data.target=" in page  # the command that gives the same again
 
 
+def test_the_verdict_chooses_the_classifier_for_another_domain(tested) -> None:
+    run, out, _ = tested
+    card, verdict = stored(run, "classifier/card"), stored(run, "verdict")
+    assert card["arm"]["by"] == "verdict" and "it is of the source domain" in card["arm"]["why"]
+    assert card["arm"]["name"] == verdict["arm" if verdict["outcome"] == "helps" else "comparator"]
+    assert any("slightly optimistic" in remark for remark in card["remarks"])
+    assert out.strip().startswith("The best way to train here, by the verdict, is ")
+    assert len(augury.classifier(run).predict(run / "dataset")) > 102
+
+
 def test_a_second_call_does_nothing_anew_and_the_folder_alone_goes_on(tested, labelled: Path) -> None:
     run, out, _ = tested
     before = {file: file.stat().st_mtime_ns for name in ("verdict.json", "synthesizer/card.json", "report.html",
@@ -157,8 +168,8 @@ def test_a_second_call_does_nothing_anew_and_the_folder_alone_goes_on(tested, la
         code, again, noted = call(*words)
         assert code == 0 and again == out
         stages = [line for line in noted.splitlines() if line.split(" (")[0] in ("split", "classify", "train",
-            "generate", "score", "prove", "export", "report")]  # fmt: skip
-        assert len(stages) == 8 and all(line.endswith("(done before)") for line in stages)
+            "generate", "score", "prove", "classifier", "export", "report")]  # fmt: skip
+        assert len(stages) == 9 and all(line.endswith("(done before)") for line in stages)
     assert {file: file.stat().st_mtime_ns for file in before} == before
     code, output, _ = call("report", run, "--json")
     assert code == 0 and json.loads(output)["verdict"]["outcome"] == stored(run, "verdict")["outcome"]

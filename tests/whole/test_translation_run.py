@@ -57,6 +57,9 @@ def test_a_run_fills_the_empty_cell_and_judges_within_it(scans: Path, tmp_path: 
     notes: list[str] = []
     made = run(scans, tmp_path / "run", settings=validated(RunSettings, ROOMS), callbacks=Callbacks(note=notes.append))
     verdict = made.verdict
+    card = made.classifier.card
+    assert card.arm["by"] == "verdict" and "no image of an empty cell" in card.arm["why"]
+    assert card.arm["name"] == (verdict.arm if verdict.outcome == "helps" else verdict.comparator)
     assert verdict.metric == "balanced accuracy within scanner=second"
     hole = next(row for row in verdict.cells if row["class"] == "b" and row["hole"])
     assert hole["train"] == 0 and hole["test"] == 16

@@ -73,7 +73,7 @@ def test_a_second_call_does_nothing_again(whole, photos: Path) -> None:
     before = (run / "state.json").read_bytes()
     again = command("run", str(photos), "-o", str(run.path), *QUICK)
     assert again.returncode == 0
-    assert again.stderr.count("(done before)") == 8
+    assert again.stderr.count("(done before)") == 9
     assert (run / "state.json").read_bytes() == before
 
 
@@ -83,7 +83,7 @@ def test_a_removed_page_or_data_set_is_written_again(whole) -> None:
     run.report.unlink()
     done = command("report", str(run.path))
     assert done.returncode == 0, done.stderr
-    assert f"report    {run.report}" in done.stdout
+    assert f"report      {run.report}" in done.stdout
     written = run.report.read_text()
     assert written.count("<img") == page.count("<img") > 0 and ANSWERS[run.verdict.outcome] in written.replace(
         "&#39;", "'"

@@ -36,6 +36,8 @@ from augury.cli.options import (
     without_none,
     work,
 )
+from augury.cli.predict import EXAMPLES as PREDICT_EXAMPLES
+from augury.cli.predict import predict
 from augury.cli.prove import prove
 from augury.cli.reading import DataOptions, reads
 from augury.cli.settings import settings as show_settings
@@ -86,6 +88,7 @@ command(epilog=EXAMPLES)(evaluate)
 command(
     epilog="Example: augury prove runs/photos --set prove.max_seeds=24    or: augury prove splits/ --with synthetic/ -o runs/judged"
 )(prove)
+command(epilog=PREDICT_EXAMPLES)(predict)
 command("settings", epilog="Example: augury settings runs/photos --changed")(show_settings)
 command(
     epilog="Example: augury export runs/photos --format parquet -o photos.parquet    or: -o augmented --originals link --size 224"
@@ -268,7 +271,7 @@ def _cross_validated(
 
 command(
     "run",
-    help="Run every stage: split, classify, train, generate, score, prove, export, report. To resume after an interruption, "
+    help="Run every stage: split, classify, train, generate, score, prove, classifier, export, report. To resume after an interruption, "
     "repeat the command, or give its -o alone.",
     epilog="Example: augury run photos/ -o runs/photos --time 15m",
 )(way)

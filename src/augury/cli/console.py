@@ -41,6 +41,7 @@ def skipped(run: Run) -> dict[str, Any]:
 
 def tell(run: Run, as_json: bool) -> None:
     """Print a finished run: verdict, arms, and the paths of the data set and the report."""
+    from augury import sentences
     from augury.exports import dataset_path
 
     path = dataset_path(run.path, run.settings.get("export", {}).get("format", "folder"))
@@ -57,12 +58,24 @@ def tell(run: Run, as_json: bool) -> None:
                 f"\nNOT TESTED. No target image has a label, so there is no verdict. {advice}\n\n  data set  {path}"
             )
         return
-    result = run.verdict
+    result, stored = run.verdict, (run / "classifier" / "card.json").exists()
+    card = run.read("classifier/card") if stored else {}
     if as_json:
-        typer.echo(json.dumps({"run": str(run.path), "verdict": result.as_dict(), **skipped(run)}))
+        classifier = (
+            {"arm": card["arm"]["name"], "test": card["test"], "path": str(run / "classifier")} if stored else None
+        )
+        facts = {"run": str(run.path), "verdict": result.as_dict(), "classifier": classifier, **skipped(run)}
+        typer.echo(json.dumps(facts))
         return
+    if stored:
+        typer.echo(f"\n{sentences.gain(result, card['arm']['name'], card['arm']['by'])}")
     verdict(result)
-    typer.echo(f"\n  data set  {path}\n  report    {run / 'report.html'}")
+    use = (
+        f"\n  classifier  {run / 'classifier'}    use it: augury predict {run.path} NEW-IMAGES -o predictions.csv"
+        if stored
+        else ""
+    )
+    typer.echo(f"\n  data set    {path}{use}\n  report      {run / 'report.html'}")
 
 
 def verdict(result: Verdict) -> None:

@@ -65,8 +65,8 @@ class VerbGroup(TyperGroup):
 
 
 ORDER = (
-    "run", "inspect", "split", "augment", "train", "generate", "translate", "latent", "evaluate", "prove", "report", "export",
-    "compare", "settings", "doctor",
+    "run", "inspect", "split", "augment", "train", "generate", "translate", "latent", "evaluate", "prove", "predict",
+    "report", "export", "compare", "settings", "doctor",
 )  # fmt: skip
 """Commands in the order in which a user needs them."""
 KINDS = ("Arguments", "Options")

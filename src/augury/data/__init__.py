@@ -13,7 +13,7 @@ from augury.data.near_duplicates import copied, find_near_duplicates, shared
 from augury.data.splitting import LEFT_OUT, folds, merged, split
 from augury.data.summary import Census, census, inspect
 from augury.data.target import TargetImages, read_target
-from augury.data.unlabelled import apart_from, read_unlabelled, with_unlabelled
+from augury.data.unlabelled import apart_from, coloured, files_below, read_unlabelled, with_unlabelled
 
 __all__ = [
     "FORMATS",
@@ -27,11 +27,13 @@ __all__ = [
     "binned",
     "cautions",
     "census",
+    "coloured",
     "composed",
     "copied",
     "draw_clusters",
     "draw_contact_sheet",
     "effective_number",
+    "files_below",
     "find_near_duplicates",
     "finished",
     "folds",

@@ -12,10 +12,10 @@ import numpy.typing as npt
 from augury.data.decoding import reading
 from augury.data.decoding.image_index import ImageIndex
 from augury.data.decoding.label_encoding import pixel_digest
-from augury.data.decoding.load_options import OnBad, Transparency, checked
+from augury.data.decoding.load_options import OnBad, Stretch, Transparency, Window, checked
 from augury.data.decoding.resize import Fit
 from augury.data.decoding.safety import file_bytes
-from augury.data.decoding.skipped import MASKS, SkippedFiles, skipped_lines
+from augury.data.decoding.skipped import MASKS, SkippedFiles, listed, skipped_lines
 from augury.data.formats.folder import walked
 from augury.data.formats.layout import text
 from augury.data.formats.masks import find_masks
@@ -87,29 +87,45 @@ def files_below(
     least: int = 2,
     follow_links: str | Path | None = None,
     transparency: Transparency | None = None,
+    window: Window = "file",
+    stretch: Stretch = "asinh",
 ) -> LabelledImages:
-    """Read all image files anywhere below a folder, at `size` (height, width).
+    """Read all image files anywhere below a folder, or one file, at `size` (height, width).
 
     Each image gets a label of its own that means nothing; `notes` says what was done to the images. Raises DataError
     when there are fewer than `least`, or one cannot be read.
     """
     skipped = SkippedFiles()
-    options = checked(size=size, fit=fit, on_bad=on_bad, follow_links=follow_links)
-    files = walked(path, skipped, options.follow_links)
-    masks = find_masks(files, lambda i: file_bytes(path.joinpath(*files[i])))
+    options = checked(
+        size=size,
+        fit=fit,
+        on_bad=on_bad,
+        follow_links=follow_links,
+        transparency=transparency,
+        window=window,
+        stretch=stretch,
+    )
+    options = replace(options, labelled=least > 1)
+    root = path if path.is_dir() else path.parent
+    files = walked(path, skipped, options.follow_links) if path.is_dir() else [(path.name,)]
+    masks = find_masks(files, lambda i: file_bytes(root.joinpath(*files[i])))
     skipped.add(MASKS, count=len(masks))
     files = [parts for i, parts in enumerate(files) if i not in masks]
     names = [f"{i:07d}" for i in range(len(files))]
 
     def fetch(i: int) -> bytes:
-        return file_bytes(path.joinpath(*files[i]))
+        return file_bytes(root.joinpath(*files[i]))
 
+    if len(files) < least and least == 1:
+        others = f" ({listed(skipped.counts)})" if skipped.counts else ""
+        raise DataError(f"{path}: holds no image file{others}; give a folder with images such as .jpg, .png or .tif")
     if len(files) < least:
         words = "at two" if least == 2 else f"at {least}"
         raise DataError(f"{path}: holds {len(files)} images, but unlabelled images begin to help {words}; give more")
     shown = ["/".join(map(text, parts)) for parts in files]
     index = ImageIndex(shown, names, fetch, numeric=False, ignored=skipped.counts)
-    return reading.read(path, index, options, "folder")
+    data = reading.read(path, index, options, "folder")
+    return replace(data, notes={name: note for name, note in data.notes.items() if name != "empty_classes"})
 
 
 def coloured(images: Images, channels: int) -> Images:

@@ -36,6 +36,8 @@ class Extractor:
 
     `extract` takes uint8 [N, C, H, W] to float32 [N, dimension]. `fingerprint` is the beginning of the SHA-256 of the
     weights, "" where there are none. `head`, where there is one, takes features to class probabilities float64 [N, K].
+    `network`, where there is one, takes float images [N, C, H, W] in [-1, 1] to the same features, to be
+    stored with a classifier.
     """
 
     name: str
@@ -44,6 +46,7 @@ class Extractor:
     dimension: int
     extract: Callable[[Images], Features]
     head: Head | None = None
+    network: nn.Module | None = None
 
     def __call__(self, images: AnyImages) -> Features:
         """The features float32 [N, dimension] of an array or a set of images."""
@@ -53,6 +56,14 @@ class Extractor:
     def identity(self) -> str:
         """Name and weights, as a score records them. Scores with another identity must not be compared."""
         return f"{self.name}@{self.fingerprint}" if self.fingerprint else self.name
+
+
+class Pixels(nn.Module):
+    """Images [N, C, H, W] in [-1, 1] -> their pixel values in [0, 1], [N, C·H·W]."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        """images [N, C, H, W] in [-1, 1] -> [N, C·H·W]."""
+        return ((images + 1) / 2).flatten(1)
 
 
 def pixels(shape: tuple[int, int, int]) -> Extractor:
@@ -79,7 +90,7 @@ def pixels(shape: tuple[int, int, int]) -> Extractor:
             )
         return np.asarray(images, np.float32).reshape(len(images), c * h * w) / np.float32(255)
 
-    return Extractor("pixels", f"value / 255 at {c}×{h}×{w}", "", c * h * w, extract)
+    return Extractor("pixels", f"value / 255 at {c}×{h}×{w}", "", c * h * w, extract, network=Pixels())
 
 
 def in_bf16(extractor: Extractor, device: str | torch.device = "cpu") -> Extractor:

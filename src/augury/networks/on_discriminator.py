@@ -33,12 +33,16 @@ class OnDiscriminator(nn.Module):
         self.norm = nn.BatchNorm1d(dimension, affine=False)
         self.last = nn.Linear(dimension, classes)
 
-    def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """images [N, C, H, W] in [-1, 1] -> logits [N, K]."""
+    def last_inputs(self, images: torch.Tensor) -> torch.Tensor:
+        """Images [N, C, H, W] in [-1, 1] -> the input of the last layer [N, D]."""
         if images.shape[2:] != self.size:
             images = F.adaptive_avg_pool2d(images, self.size)
-        features = torch.cat([x.mean(1) for x in self.body.features(images)], dim=1)
-        logits: torch.Tensor = self.last(self.norm(features))
+        normalised: torch.Tensor = self.norm(torch.cat([x.mean(1) for x in self.body.features(images)], dim=1))
+        return normalised
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """images [N, C, H, W] in [-1, 1] -> logits [N, K]."""
+        logits: torch.Tensor = self.last(self.last_inputs(images))
         return logits
 
 

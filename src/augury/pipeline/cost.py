@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import torch
 
 from augury import generation, networks, proof, training
 from augury.durations import with_unit
@@ -160,6 +161,11 @@ class CostModel:
         )
         return images * FEATURES.get(session.device.type, OTHER_FEATURES) * (side / SIDE) ** 2
 
+    def _one_step(self) -> float:
+        """Seconds of a step of the slowest arm's classifier, trained alone; it is not known yet which arm that will be."""
+        alone = min(self.settings.prove.seeds, torch.get_num_threads()) if self.session.device.type == "cpu" else 1
+        return alone * max([self.speed.arms.get(name, 0.0) for name in self.arms], default=self.speed.classifier_step)
+
     def cost(self, train_steps: int, prove_steps: int) -> RunCost:
         """The cost with these steps of the generator and of each classifier of the trial."""
         settings, speed, data = self.settings, self.speed, self.session.data
@@ -193,11 +199,13 @@ class CostModel:
             "prove": StageCost(
                 f"{trainings:,} trainings of {prove_steps:,} steps", max(prove_steps * trial_step, on_features)
             ),
+            "classifier": StageCost(f"1 training of {prove_steps:,} steps", prove_steps * self._one_step()),
             "export": StageCost(f"about {exported:,} images", exported * (1e-4 + 6e-8 * values)),
             "report": StageCost("one page", 1.0),
         }
         stages = {name: cost for name, cost in costs.items() if name in self.pending}
-        number = trainings + ("classify" in stages) + ("train" in stages) + (judges + identity) * ("generate" in stages)
+        number = trainings + sum(name in stages for name in ("classify", "train", "classifier"))
+        number += (judges + identity) * ("generate" in stages)
         disk = CHECKPOINTS * speed.checkpoint * ("train" in stages)
         disk += exported * max(values, 4096) * ("export" in stages) + 2 * self.new_images * values * (
             "generate" in stages

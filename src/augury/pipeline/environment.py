@@ -12,6 +12,7 @@ from pathlib import Path
 EXTRAS = {
     "features": "efficientnet_lite_pytorch",
     "timm": "timm",
+    "onnx": "onnxscript",
     "sklearn": "imblearn",
     "hf": "pyarrow",
     "medical": "pydicom",

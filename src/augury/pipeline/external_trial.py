@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from augury import proof, report, training
+from augury import prediction, proof, report, training
 from augury.data import LEFT_OUT, composed, finished, pictures, plain_name, skipped_lines
 from augury.errors import DataError, SettingsError
 from augury.exports.names import folder_names
@@ -283,6 +283,7 @@ def _page(
     settings: RunSettings,
 ) -> report.Facts:
     neighbours, distances = closest(synthetic, train)
+    choice = prediction.choose(verdict)
     arguments = ["augury", "prove", names[0], "--with", names[1], "-o", "again", "--seed", str(settings.seed)]
     arguments += ["--device", metadata["machine"]["device"]]
     arguments += changes(RunSettings(data=settings.data, prove=settings.prove))  # the command refuses other sections
@@ -297,4 +298,5 @@ def _page(
         neighbours=neighbours,
         distances=distances,
         judged=True,
+        best=choice.arm if isinstance(choice, prediction.Choice) and not verdict.cells else "",
     )

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from augury.images import SyntheticImages
     from augury.metrics import ScoreCard
+    from augury.prediction import Predictor
     from augury.training import Synthesizer
 
 FORMAT = 3
@@ -54,6 +55,7 @@ class Run:
     generation.json          numbers of images planned, drawn and kept for each class, and why
     seen/                    hashes of the images that generator, classifier and filters were trained on
     features/                cached features
+    classifier/              the classifier to take away: weights.safetensors, card.json, README.md, model.onnx with the extra
     scores.json, trial.json, verdict.json, report.html, dataset/
 
     The properties read what the stages have written. They raise RunFolderError with the command to run when the stage has not
@@ -63,7 +65,7 @@ class Run:
     --------
     >>> run = augury.Run("runs/photos")
     >>> run
-    Run('runs/photos', 3,901 images, 1×28×28, 10 classes, 8 stages done, helps)
+    Run('runs/photos', 3,901 images, 1×28×28, 10 classes, 9 stages done, helps)
     >>> run.scores["recall-pixels"].value, run.verdict.outcome, len(run.synthetic), run.report
     (0.71, 'helps', 412, PosixPath('runs/photos/report.html'))
     """
@@ -169,6 +171,13 @@ class Run:
     def verdict(self) -> Verdict:
         """The verdict of a finished proof."""
         return Verdict.from_dict(self.read("verdict"))
+
+    @property
+    def classifier(self) -> Predictor:
+        """The classifier to take away, on the CPU."""
+        from augury.prediction import Predictor
+
+        return Predictor.load(self._written("classifier/README.md", "classifier").parent.parent)
 
     @property
     def dataset(self) -> Path:

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from augury import proof
+from augury import prediction, proof
 from augury.pipeline import domains
 from augury.verdict import FORMAT as VERDICT_FORMAT
 
@@ -84,6 +84,11 @@ def prove(session: Session) -> Any:
     ]
 
 
+def classifier(session: Session) -> Any:
+    """The trial, and the version of the stored classifier."""
+    return [session.run.key("prove"), prediction.FORMAT]
+
+
 def export(session: Session) -> Any:
     """The synthetic images and the format."""
     settings = session.settings
@@ -93,10 +98,11 @@ def export(session: Session) -> Any:
 
 def report(session: Session) -> Any:
     """The stages that the report shows."""
-    return [session.run.key(stage) for stage in ("score", "prove", "export")]
+    return [session.run.key(stage) for stage in ("score", "prove", "classifier", "export")]
 
 
 INPUTS: dict[str, Callable[[Session], Any]] = {
-    function.__name__: function for function in (split, classify, train, generate, score, prove, export, report)
+    function.__name__: function
+    for function in (split, classify, train, generate, score, prove, classifier, export, report)
 }
 """Stage -> what decides its result."""

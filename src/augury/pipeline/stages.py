@@ -1,4 +1,4 @@
-"""The whole pipeline: load -> split -> classify -> train -> generate -> score -> prove -> export -> report.
+"""The whole pipeline: load -> split -> classify -> train -> generate -> score -> prove -> classifier -> export -> report.
 
 Each stage is a function of the stages before it and of its own settings. It is skipped when neither has changed. After an
 interruption it resumes.
@@ -18,14 +18,14 @@ import numpy as np
 
 from augury import exports, generation, metrics, proof, report, training
 from augury.data import LEFT_OUT, cautions, draw_clusters
-from augury.data.cells import LEAST
 from augury.durations import duration
 from augury.errors import SettingsError
 from augury.files import atomic_path, read_json, read_lines, remove, write_json
-from augury.images import SPLITS, LabelledImages
+from augury.images import LabelledImages
 from augury.pipeline import domains, scorecard
 from augury.pipeline.cost import plan_run
 from augury.pipeline.display import showing
+from augury.pipeline.final_classifier import FOLDER, store_classifier, trial_inputs
 from augury.pipeline.inputs import Callbacks, divided, read, refuse_among_data
 from augury.pipeline.preflight import check_splits, preflight
 from augury.pipeline.run_folder import Run
@@ -34,6 +34,7 @@ from augury.pipeline.session import Session
 from augury.pipeline.settings_file import write_settings
 from augury.pipeline.translations import fill
 from augury.pipeline.trial_cache import load_cache
+from augury.prediction import CARD
 from augury.randomness import derived_seed
 from augury.settings import ExportSettings, RunSettings
 from augury.training import checkpoints
@@ -195,37 +196,9 @@ def prove(session: Session) -> None:
         others[proof.LAYERS] = layers.fingerprint
     elif not session.translates:  # trials about empty cells have no such arm
         session.callbacks.note(f"no arm starts from the discriminator: {layers}")
-    train, validation, test = (session.splits[name] for name in SPLITS)
-    cache = load_cache(file, inputs, s.prove, test, session.callbacks, others)
-    extra, settings = session.pseudo_labelled() | session.others, s.prove
-    if "all" not in settings.arms:
-        extra_arms = [name for name, arm in proof.ARMS.items() if arm.source in extra and name not in settings.arms]
-        settings = settings.model_copy(update={"arms": (*settings.arms, *extra_arms)})
-    seen = proof.recorded(session.run / "seen")
-    for name, path in s.prove.others.items():
-        seen |= {
-            f"{component} of {name}": image_hashes
-            for component, image_hashes in proof.recorded(Run(path) / "seen").items()
-        }
+    cache = load_cache(file, inputs, s.prove, session.splits["test"], session.callbacks, others)
     verdict = proof.prove(
-        train,
-        validation,
-        test,
-        session.synthetic,
-        settings,
-        seed=s.seed,
-        device=session.device,
-        flips=session.flips,
-        condition=s.train.condition if session.translates and session.target is None else (),
-        rare=LEAST if session.translates else 1,
-        target=None if session.target is None else session.target.images,
-        extra=extra,
-        layers=layers,
-        seen=seen,
-        own_size=session.own_size,
-        results=cache.results,
-        on_result=cache.keep,
-        on_note=session.callbacks.note,
+        **trial_inputs(session), results=cache.results, on_result=cache.keep, on_note=session.callbacks.note
     )
     write_json(session.run / "verdict.json", cache.with_earlier_look(verdict).as_dict())
 
@@ -260,6 +233,7 @@ def tell(session: Session) -> None:
     """Write the report."""
     neighbours, distances = scorecard.closest(session.synthetic, session.splits["train"])
     scores = session.run.read("scores")
+    card = read_json(session.run / FOLDER / CARD) if (session.run / FOLDER / CARD).exists() else {}
     near, plan = session.run.read("near_duplicates"), session.run.read("generation").get("plan", ())
     facts = report.Facts(
         title=session.run.path.resolve().name,
@@ -283,6 +257,8 @@ def tell(session: Session) -> None:
         near_images=[session.data.images[np.array(same[:4])] for same in near["indices"][:8]],
         translations=generation.examples(plan, session.synthetic, session.generator_images, metrics.nearest),
         known=session.generator_images if session.target is not None else None,
+        best=card["arm"]["name"] if card else "",
+        classifier=card,
     )
     report.write(facts, session.run / "report.html")
 
@@ -310,8 +286,9 @@ STAGES = {
         Stage("generate", ("train",), draw, "synthetic/manifest.jsonl"),
         Stage("score", ("train",), score, "scores.json"),
         Stage("prove", ("generate",), prove, "verdict.json"),
+        Stage("classifier", ("prove",), store_classifier, "classifier/README.md"),
         Stage("export", ("generate",), export, ""),
-        Stage("report", ("score", "prove", "export"), tell, "report.html"),
+        Stage("report", ("score", "prove", "classifier", "export"), tell, "report.html"),
     )
 }
 """All stages, in order."""
@@ -359,8 +336,8 @@ def advance(session: Session, last: str, seconds: float | None = None, further: 
         )
     preflight(session, needed)
     if session.target is not None and session.target.test is None:
-        needed -= {"prove", "report"}
-        for stale in ("verdict.json", "report.html"):
+        needed -= {"prove", "classifier", "report"}
+        for stale in ("verdict.json", "classifier", "report.html"):
             remove(session.run / stale)
     plan_run(session, "prove" in needed, lambda: pending(session, needed), seconds, further, needed)
     for stage in (stage for stage in STAGES.values() if stage.name in needed):
@@ -414,7 +391,7 @@ def run(
     seed
         Replaces the seed of the settings.
     until
-        Name of the last stage: split, classify, train, generate, score, prove, export or report.
+        Name of the last stage: split, classify, train, generate, score, prove, classifier, export or report.
     time
         Time for the whole run, such as "15m", or seconds. The speed is measured, and the steps of the generator and of the trial
         that fit are stored as settings. They replace train.steps, train.budget and prove.steps.

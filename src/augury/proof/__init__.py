@@ -19,7 +19,8 @@ from augury.proof.measures import MEASURED, measures
 from augury.proof.pooling import Fold, pooled
 from augury.proof.statistics import sign_flip_p
 from augury.proof.train_config import TrainConfig
-from augury.proof.trial import arm_of, prove
+from augury.proof.trainings import FinalNetwork
+from augury.proof.trial import arm_of, prepare, prove
 from augury.proof.usefulness import usefulness
 from augury.verdict import Verdict
 
@@ -41,6 +42,7 @@ __all__ = [
     "USUAL_DOMAINS",
     "Arm",
     "Effects",
+    "FinalNetwork",
     "Fold",
     "Holes",
     "KeptClasses",
@@ -71,6 +73,7 @@ __all__ = [
     "measures",
     "number_of_trainings",
     "pooled",
+    "prepare",
     "probabilities",
     "prove",
     "record",

@@ -7,7 +7,7 @@ Arms for another domain train two or three networks, or one for twice the steps.
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, Literal
 
 from augury import sentences
@@ -334,3 +334,19 @@ ARMS = {
         method="mean_teacher",
     ),
 }  # fmt: skip
+
+
+def complexity(name: str) -> tuple[int, ...]:
+    """Order of arms by simplicity: without a generator first, then with the usual classifier, then with fewer changes.
+
+    Arms that are alike in this keep the order of ARMS.
+    """
+    arm = ARMS[name]
+    changed = sum(getattr(arm, each.name) != each.default for each in fields(arm) if each.name != "note")
+    return (
+        int(arm.generative),
+        int(bool(arm.source)),
+        int(bool(arm.network or arm.pretrained or arm.method)),
+        changed,
+        list(ARMS).index(name),
+    )

@@ -1,4 +1,4 @@
-"""Calibration of class probabilities: expected calibration error and Brier score."""
+"""Calibration of class probabilities: temperature, expected calibration error and Brier score."""
 
 from __future__ import annotations
 
@@ -23,3 +23,37 @@ def expected_calibration_error(truth: Codes, p: Floats, bins: int = 15) -> float
 def brier_score(truth: Codes, p: Floats) -> float:
     """Mean squared distance between probabilities and truth, in [0, 2] (Brier 1950, equation 2)."""
     return float((np.square(p).sum(1) - 2 * p[np.arange(len(p)), truth] + 1).mean())
+
+
+COOLEST, HOTTEST = 0.05, 20.0
+"""Limits of a temperature."""
+
+
+def fit_temperature(truth: Codes, logits: Floats) -> float:
+    """The temperature T that maximises the likelihood of softmax(logits / T) (Guo et al. 2017, section 4.2).
+
+    The derivative with respect to 1/T is the mean of (expected logit - true logit), which grows with 1/T. Its root is found by
+    bisection in [COOLEST, HOTTEST]. Where every image is classified correctly, the likelihood grows without limit as T falls,
+    and the images say nothing about T; it is then 1.
+
+    Parameters
+    ----------
+    truth
+        int64 [N], true classes.
+    logits
+        float64 [N, K].
+    """
+    if not len(truth) or (logits.argmax(1) == truth).all():
+        return 1.0
+    shifted = logits - logits.max(1, keepdims=True)
+    true = shifted[np.arange(len(truth)), truth]
+
+    def slope(temperature: float) -> float:
+        weights = np.exp(shifted / temperature)
+        return float(((weights * shifted).sum(1) / weights.sum(1) - true).mean())
+
+    cool, hot = COOLEST, HOTTEST
+    for _ in range(60):
+        middle = float(np.sqrt(cool * hot))
+        cool, hot = (cool, middle) if slope(middle) < 0 else (middle, hot)
+    return float(np.sqrt(cool * hot))

@@ -20,7 +20,7 @@ from torch.nn.modules.dropout import _DropoutNd
 from augury.errors import SettingsError
 from augury.images import Images, LabelledImages
 from augury.networks import Backbone, backbone
-from augury.proof.classifiers import fit_many, probabilities
+from augury.proof.classifiers import fit, fit_many, probabilities
 from augury.proof.recipe import LAST_RATE, Recipe
 from augury.proof.train_config import TrainConfig
 from augury.training.schedules import cosine
@@ -242,6 +242,27 @@ class FineTune:
     def refusal(self, config: TrainConfig) -> str:
         """Why this config cannot be used; "" if it can."""
         return ""
+
+    @property
+    def unstorable(self) -> str:
+        """Why a trained classifier cannot be stored; "" if it can."""
+        return ""
+
+    @property
+    def blueprint(self) -> dict[str, Any]:
+        """Plain JSON that `augury.prediction.networks.rebuild` builds an untrained network from."""
+        pretrained = self.build.pretrained
+        if isinstance(pretrained, str):
+            return {"kind": "finetune", "pretrained": pretrained}
+        inner = type(pretrained.inner)
+        return {"kind": "builder", "builder": f"{inner.__module__}:{inner.__qualname__}"}
+
+    def trained(self, train: LabelledImages, config: TrainConfig, seed: int) -> nn.Module:
+        """Train one network, images [N, C, H, W] in [-1, 1] -> logits [N, K]."""
+        network: nn.Module = fit(
+            train, config, seed=seed, device=self.device, build=self.build, precision=self.precision
+        )
+        return network
 
     def predicted(
         self, trains: Sequence[LabelledImages], config: TrainConfig, seeds: Sequence[int], images: Images

@@ -16,7 +16,7 @@ from augury.proof.arms import ARMS, CHOSEN, OWN
 from augury.proof.cells import Holes
 from augury.proof.crossed import Effects, effects
 from augury.proof.judging_cells import absent, judged_images, with_cells
-from augury.proof.measures import PER_CLASS, SCALARS, unpacked
+from augury.proof.measures import PER_CLASS, SCALARS, VALIDATION, unpacked
 from augury.proof.power import detectable, images_needed, seeds_needed
 from augury.proof.recalls import LEVEL, alone, differences, untested
 from augury.proof.statistics import holm, least_seeds, sign_flip_p
@@ -125,7 +125,12 @@ def judge(
     more = seeds_needed(main.effects, far, main.level)
     images = sources.get(ARMS[main.arm].source if shown else OWN, next(iter(sources.values())))
     images = composition.shown(ARMS[main.arm], train, images, holes) if holes else images
-    arms = {n: {k: [m[k] for m in each] for k in (*SCALARS, *PER_CLASS)} for n, each in results.items()}
+    names = (
+        *SCALARS,
+        *PER_CLASS,
+        *([VALIDATION] if all(VALIDATION in m for each in results.values() for m in each) else ()),
+    )
+    arms = {n: {k: [m[k] for m in each] for k in names} for n, each in results.items()}
     verdict = Verdict(
         outcome=decision,
         arm=main.arm,

@@ -20,14 +20,14 @@ from augury.metrics import extractor, in_bf16, lite0
 from augury.metrics.lite0 import SIDE
 from augury.networks import Backbone, Classifier, ResNet, lite0_installed
 from augury.proof.adaptation import adapted
-from augury.proof.classifiers import Build, fit_many, probabilities, stackable
+from augury.proof.classifiers import Build, fit, fit_many, probabilities, stackable
 from augury.proof.finetune import FineTune, PretrainedBuild, pretrained_build
 from augury.proof.on_features import OnFeatures
 from augury.proof.train_config import TrainConfig
 from augury.proof.user_network import names_function, source_of, user_network
 from augury.proof.views import Views
 from augury.settings import AUTO
-from augury.training import choose_precision
+from augury.training import PretrainedBackbone, choose_precision
 
 
 @dataclass(frozen=True)
@@ -43,6 +43,23 @@ class Network:
         """Why this config cannot be used; "" if it can."""
         last = config.smote == "features" or config.objective == "adversarial" or config.initialisation
         return "has no known last layer" if last and not stackable(self.build) else ""
+
+    @property
+    def unstorable(self) -> str:
+        """Why a trained classifier cannot be stored; "" if it can."""
+        return ""
+
+    @property
+    def blueprint(self) -> dict[str, Any]:
+        """Plain JSON that `augury.prediction.networks.rebuild` builds an untrained network from."""
+        return blueprint(self.build)
+
+    def trained(self, train: LabelledImages, config: TrainConfig, seed: int) -> nn.Module:
+        """Train one network, images [N, C, H, W] in [-1, 1] -> logits [N, K]."""
+        network: nn.Module = fit(
+            train, config, seed=seed, device=self.device, build=self.build, precision=self.precision
+        )
+        return network
 
     def predicted(
         self, trains: Sequence[LabelledImages], config: TrainConfig, seeds: Sequence[int], images: Images
@@ -76,15 +93,53 @@ class Adapted:
         """Why this config cannot be used; "" if it can."""
         return ""
 
+    @property
+    def unstorable(self) -> str:
+        """Why a trained classifier cannot be stored; "" if it can."""
+        return ""
+
+    @property
+    def blueprint(self) -> dict[str, Any]:
+        """Plain JSON that `augury.prediction.networks.rebuild` builds an untrained network from."""
+        return blueprint(self.build)
+
+    def trained(self, train: LabelledImages, config: TrainConfig, seed: int) -> nn.Module:
+        """Train one network, images [N, C, H, W] in [-1, 1] -> logits [N, K]."""
+        return adapted(train, self.target, config, method=self.method, seed=seed, device=self.device, build=self.build)
+
     def predicted(
         self, trains: Sequence[LabelledImages], config: TrainConfig, seeds: Sequence[int], images: Images
     ) -> Iterator[npt.NDArray[np.float64]]:
         """Yield class probabilities float64 [N, K] of `images` for the classifier of each seed, as soon as available."""
         for train, seed in zip(trains, seeds, strict=True):
-            model = adapted(
-                train, self.target, config, method=self.method, seed=seed, device=self.device, build=self.build
-            )
-            yield probabilities(model, images)
+            yield probabilities(self.trained(train, config, seed), images)
+
+
+@dataclass(frozen=True)
+class Copies:
+    """Builds copies of a network with its weights; the numbers of channels and classes are those of the network."""
+
+    network: nn.Module
+
+    def __call__(self, channels: int, classes: int) -> nn.Module:
+        """A copy of the network."""
+        return copy.deepcopy(self.network)
+
+
+def blueprint(build: Build) -> dict[str, Any]:
+    """Plain JSON that describes the networks of `build`: a name of NETWORKS, a discriminator's layers, or a builder.
+
+    A builder of the user's is described by its import path. It is for the user to read; nothing imports it.
+    """
+    name = next((name for name, known in NETWORKS.items() if known is build), None)
+    if name is not None:
+        return {"kind": "network", "name": name}
+    if isinstance(build, PretrainedBackbone):
+        shape = list(build.shape)
+        return {"kind": "discriminator", "network": build.network, "settings": build.settings, "shape": shape}
+    named: Any = type(build.network) if isinstance(build, Copies) else build
+    named = named if hasattr(named, "__qualname__") else type(named)
+    return {"kind": "builder", "builder": f"{named.__module__}:{named.__qualname__}"}
 
 
 Learner = Network | FineTune | OnFeatures | Adapted
@@ -135,13 +190,13 @@ def learner(classifier: Any, shape: tuple[int, int, int], device: torch.device, 
     if isinstance(classifier, Backbone):
         return FineTune(PretrainedBuild(classifier, shape), device, precision)
     if isinstance(classifier, nn.Module):
-        return Network(lambda channels, classes: copy.deepcopy(classifier), device, precision)
+        return Network(Copies(classifier), device, precision)
     if hasattr(classifier, "fit") and not isinstance(classifier, type):
         if not hasattr(classifier, "predict_proba"):
             raise SettingsError(
                 f"{type(classifier).__name__} gives no probabilities; wrap it in sklearn.calibration.CalibratedClassifierCV"
             )
-        return OnFeatures(_views("", shape, device), device, classifier)
+        return OnFeatures(views("", shape, device), device, classifier)
     if callable(classifier):
         return Network(classifier, device, precision)
     name, _, option = str(classifier).partition(":")
@@ -163,7 +218,7 @@ def learner(classifier: Any, shape: tuple[int, int, int], device: torch.device, 
         raise MissingExtraError(
             f"the classifier '{name}' needs scikit-learn; install it with: pip install 'augury[sklearn]', or use cnn"
         ) from error
-    return OnFeatures(_views(option, shape, device), device, estimator)
+    return OnFeatures(views(option, shape, device), device, estimator)
 
 
 def features_of(classifier: str) -> str:
@@ -208,7 +263,8 @@ def code_of(classifier: str) -> str:
     return features_of(classifier)
 
 
-def _views(features: str, shape: tuple[int, int, int], device: torch.device) -> Views:
+def views(features: str, shape: tuple[int, int, int], device: torch.device) -> Views:
+    """The features of this name, as a trial on images of `shape` (C, H, W) computes them; "" means the default ones."""
     name = features_of(f"linear_probe:{features}")
     if name != "lite0":
         return Views(extractor(name, shape, device))

@@ -14,11 +14,13 @@ from augury.proof.ranking import area_under_curve, macro, sensitivity_at
 Floats = npt.NDArray[np.float64]
 Codes = npt.NDArray[np.int64]
 
-MEASURED = 2
+MEASURED = 3
 """Version of trainings and measures. It is raised when they change, so that older results are not reused."""
 SCALARS = ("balanced_accuracy", "macro_f1", "worst_recall", "auc", "ece", "brier")
 PER_CLASS = ("recall", "sensitivity")
 """Measures with one value for each class."""
+VALIDATION = "validation"
+"""Name of the balanced accuracy on the validation split, measured with the same trained network."""
 
 
 def confusion(truth: Codes, predicted: Codes, classes: int) -> Codes:

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 
 from augury.augment import policy
 from augury.errors import SettingsError
@@ -24,17 +25,33 @@ from augury.proof.composition import Composition
 from augury.proof.cost import CHOICE_SEEDS, SEARCH_SEEDS
 from augury.proof.finetune import FineTune
 from augury.proof.learners import Adapted, Learner, Network, learner
-from augury.proof.measures import measures
+from augury.proof.measures import VALIDATION, measures
 from augury.proof.resampling import resampled
 from augury.proof.train_config import TrainConfig
 from augury.randomness import derived_seed, rng
 from augury.settings import ProveSettings
+from augury.stored import Joined
 from augury.training import PretrainedBackbone
 
 SEARCH_RATIO = 0.25
 """Synthetic images per real image while rate and decay are chosen. The ratio is chosen afterwards."""
 LAYERS_RATE = 1 / 3
 """Factor of the learning rate for a discriminator's layers, so that training preserves what they have learnt."""
+
+
+@dataclass(frozen=True)
+class FinalNetwork:
+    """A trained network, images [N, C, H, W] in [-1, 1] -> logits [N, K].
+
+    `blueprint` is plain JSON from which an untrained network of this kind is built. `images` counts the labelled images that it
+    was trained on, without those that `config` adds.
+    """
+
+    network: nn.Module
+    blueprint: dict[str, Any]
+    config: TrainConfig
+    images: int
+    precision: str
 
 
 NO_HOLES = "the trial names no attribute with empty cells"
@@ -187,7 +204,8 @@ class Trainings:
     ) -> list[dict[str, Any]]:
         """Measure one classifier of the arm for each seed on `part`.
 
-        The name of a result is `prefix`/seed. Seeds without a result are trained together.
+        The name of a result is `prefix`/seed. Seeds without a result are trained together. On another part than
+        validation, `validation` of the measures is the balanced accuracy of the same network on the validation split.
         """
         rate, decay = self._chosen(arm)
         return self._measured(prefix, arm, self.config(arm, ratio, rate, decay), seeds, part)
@@ -197,14 +215,37 @@ class Trainings:
     ) -> list[dict[str, Any]]:
         lacking = [seed for seed in seeds if f"{prefix}/{seed}" not in self.results]
         trains = [self.train_part(arm, seed) for seed in lacking]
-        ready = self._fitted(arm).predicted(trains, config, lacking, part.images) if lacking else iter(())
+        also = None if part is self.validation else self.validation
+        images: Any = part.images if also is None else Joined(part.images, also.images)
+        ready = self._fitted(arm).predicted(trains, config, lacking, images) if lacking else iter(())
         for seed in seeds:
             name = f"{prefix}/{seed}"
             if name not in self.results:
-                self.results[name] = measures(part.labels, next(ready))
+                p = next(ready)
+                self.results[name] = measures(part.labels, p[: len(part)])
+                if also is not None:
+                    self.results[name][VALIDATION] = measures(also.labels, p[len(part) :])["balanced_accuracy"]
             self.done += 1
             self.on_result(self.done, name)
         return [self.results[f"{prefix}/{seed}"] for seed in seeds]
+
+    def trained(self, arm: str, ratio: float, seed: int) -> FinalNetwork:
+        """Train one classifier of the arm on the whole train split, without resampling.
+
+        Raises SettingsError when the arm's classifier is no network.
+        """
+        rate, decay = self._chosen(arm)
+        config, fitted = self.config(arm, ratio, rate, decay), self._fitted(arm)
+        if fitted.unstorable:
+            raise SettingsError(f"the classifier of the arm {arm} cannot be stored: {fitted.unstorable}")
+        composed = self.arms[arm].cells or self.arms[arm].method
+        train = self.train_part(arm, seed) if composed else self.train
+        network, precision = fitted.trained(train, config, seed), getattr(fitted, "precision", "fp32")
+        return FinalNetwork(network, fitted.blueprint, config, len(train), precision)
+
+    def unstorable(self, arm: str) -> str:
+        """Why the classifier of an arm cannot be stored; "" if it can."""
+        return self._fitted(arm).unstorable
 
     def train_part(self, arm: str, seed: int) -> LabelledImages:
         """The train images of this seed, and the images that the arm pools with them."""

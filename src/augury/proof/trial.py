@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Mapping, MutableMapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -142,7 +142,104 @@ def prove(
         image is in another split, among the synthetic images, or in `seen`. Also when a validation image is among the
         synthetic images.
     """
-    settings, total = settings or ProveSettings(), 0
+    trial = prepare(
+        train,
+        validation,
+        test,
+        synthetic,
+        settings,
+        seed=seed,
+        device=device,
+        flips=flips,
+        external=external,
+        names=names,
+        extra=extra,
+        classifier=classifier,
+        layers=layers,
+        seen=seen,
+        condition=condition,
+        rare=rare,
+        target=target,
+        own_size=own_size,
+        results=results,
+        on_result=on_result,
+        on_note=on_note,
+    )
+    trainings, sources, validation, test = trial.trainings, trial.sources, trial.splits.validation, trial.splits.test
+    settings, holes = trainings.settings, trainings.holes
+    any_shown = any(ARMS[name].shows and len(sources[ARMS[name].source]) for name in settings.arms)
+    ratios = sorted({0.0, *settings.ratios}) if any_shown and isinstance(holes, str) else [0.0]
+    if target is not None:
+        ratios = [len(sources[OWN]) / len(train)]
+    generative_arms = sum(ARMS[name].generative for name in settings.arms)
+    plan = looks(settings.seeds, settings.max_seeds, arms=generative_arms)
+    _warn_of_few(plan[-1], generative_arms, test, holes, on_note)
+    total = number_of_trainings(settings, settings.arms, ratios)
+    trainings.on_result = lambda done, name: on_result(done, total, name)
+    ratio, curve = _chosen(trainings, ratios, validation)
+    verdict = _grown(trainings, plan, ratio, curve, sources, test, offset)
+    verdict = replace(verdict, synthetic=trial.counts, classifier=trial.record)
+    return verdict.checked(
+        {
+            "test_not_seen_by": sorted(trial.seen),
+            "left_out": trial.counts["left_out"],
+            "looked_for": settings.near_duplicates != "allow",
+        }
+    )
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A checked trial before its first training.
+
+    Attributes
+    ----------
+    trainings
+        Trains its arms; its settings name the arms that can be trained.
+    sources
+        Source -> the images shown.
+    splits, record
+        The images that its classifiers see, and what they are; see `auto_classifier.Choice`.
+    counts
+        The numbers of its images, as in `count_images`.
+    seen
+        Component -> hashes of the images that it has seen.
+    """
+
+    trainings: Trainings
+    sources: Mapping[str, SyntheticImages]
+    splits: Splits
+    record: dict[str, Any]
+    counts: dict[str, Any]
+    seen: Mapping[str, leakage.Prints]
+
+
+def prepare(
+    train: LabelledImages,
+    validation: LabelledImages,
+    test: LabelledImages,
+    synthetic: SyntheticImages | LabelledImages,
+    settings: ProveSettings | None = None,
+    *,
+    seed: int = 0,
+    device: torch.device | str = "cpu",
+    flips: bool = False,
+    external: bool | None = None,
+    names: Sequence[str] = (),
+    extra: Mapping[str, SyntheticImages] | None = None,
+    classifier: Any = None,
+    layers: PretrainedBackbone | str = "none was given",
+    seen: Mapping[str, leakage.Prints] | None = None,
+    condition: tuple[str, ...] = (),
+    rare: int = 1,
+    target: AnyImages | None = None,
+    own_size: Splits | None = None,
+    results: MutableMapping[str, Any] | None = None,
+    on_result: Callable[[int, int, str], None] = lambda done, total, name: None,
+    on_note: Callable[[str], None] = lambda text: None,
+) -> Prepared:
+    """Check the images of a trial, leave out copies of held-out images, and select its arms; parameters as for `prove`."""
+    settings = settings or ProveSettings()
     external = isinstance(synthetic, LabelledImages) if external is None else external
     if isinstance(synthetic, LabelledImages):
         synthetic = SyntheticImages.of(synthetic)
@@ -209,7 +306,7 @@ def prove(
         flips,
         device,
         results,
-        lambda done, name: on_result(done, total, name),
+        lambda done, name: None,
         validation=validation,
         targets={
             name: images.targets for name, images in {OWN: kept_images, **others}.items() if images.targets is not None
@@ -227,24 +324,7 @@ def prove(
     trainings.settings = settings
     check_settings(settings)
     sources = {OWN: kept_images, **others}
-    any_shown = any(ARMS[name].shows and len(sources[ARMS[name].source]) for name in settings.arms)
-    ratios = sorted({0.0, *settings.ratios}) if any_shown and isinstance(holes, str) else [0.0]
-    if target is not None:
-        ratios = [len(kept_images) / len(train)]
-    generative_arms = sum(ARMS[name].generative for name in settings.arms)
-    plan = looks(settings.seeds, settings.max_seeds, arms=generative_arms)
-    _warn_of_few(plan[-1], generative_arms, test, holes, on_note)
-    total = number_of_trainings(settings, settings.arms, ratios)
-    ratio, curve = _chosen(trainings, ratios, validation)
-    verdict = _grown(trainings, plan, ratio, curve, sources, test, offset)
-    verdict = replace(verdict, synthetic=count_images(synthetic, left_out), classifier=choice.record)
-    return verdict.checked(
-        {
-            "test_not_seen_by": sorted(seen_hashes),
-            "left_out": left_out,
-            "looked_for": settings.near_duplicates != "allow",
-        }
-    )
+    return Prepared(trainings, sources, choice.splits, choice.record, count_images(synthetic, left_out), seen_hashes)
 
 
 def _contest(

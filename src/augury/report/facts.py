@@ -37,6 +37,9 @@ class Facts:
     generation["plan"] that fills a cell. Their sources and neighbours are rows of `known`; None: of the train images.
 
     `judged` marks a trial of external images, or of several generators. The page then leaves out filters, scores and training.
+
+    `best` is the arm that was best on validation, with which the page begins; "" where that is not known. `classifier` is the
+    card of the stored classifier.
     Empty facts, and None within a row, are left out of the page or shown as missing.
     """
 
@@ -62,3 +65,5 @@ class Facts:
     translations: Sequence[Example] = ()
     known: LabelledImages | None = None
     judged: bool = False
+    best: str = ""
+    classifier: Mapping[str, Any] = field(default_factory=dict)

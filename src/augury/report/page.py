@@ -121,6 +121,10 @@ def _context(facts: Facts) -> dict[str, Any]:
         "translations": translations.section(facts),
         "most_each": max((len(each.rows) for each in facts.translations), default=EACH),
         "question": sentences.question(verdict),
+        "gain": sentences.gain(verdict, facts.best, facts.classifier.get("arm", {}).get("by", "validation"))
+        if facts.best
+        else "",
+        "classifier": facts.classifier,
         "answer": sentences.ANSWERS[verdict.outcome],
         "effect": sentences.effect(verdict),
         "lead": wording.lead(verdict),
