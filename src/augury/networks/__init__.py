@@ -54,9 +54,9 @@ class Architecture:
 
     `settings` are the defaults; `generator` is called with (settings, shape, cardinalities). Its partner is one of three.
     A discriminator of the usual form has a `trunk` (settings, shape, deeper, patch) with a `head` (settings, features,
-    cardinalities). A `discriminator` of its own form and an `encoder` are built like the generator. A flow has no partner. `smallest` is the
-    shortest possible side in px. `trained_on` names the pretrained network whose features the discriminator sees: scores
-    on these features flatter the generator.
+    cardinalities). A `discriminator` of its own form and an `encoder` are built like the generator. A flow has
+    no partner. `smallest` is the shortest possible side in px. `trained_on` names the pretrained network whose features
+    the discriminator sees: scores on these features flatter the generator.
     """
 
     settings: StrictSettings
@@ -157,8 +157,8 @@ def build(name: str, settings: dict[str, Any], shape: Shape, cardinalities: tupl
     architecture = NETWORKS[name]
     generator = architecture.generator(chosen, shape, cardinalities)
     if architecture.trunk is None:
-        partner = architecture.discriminator or architecture.encoder
-        return (generator,) if partner is None else (generator, partner(chosen, shape, cardinalities))
+        own = architecture.discriminator or architecture.encoder
+        return (generator,) if own is None else (generator, own(chosen, shape, cardinalities))
     parts = partial(architecture.trunk, chosen), partial(architecture.head, chosen)
     return generator, Discriminator(partner, shape, cardinalities, *parts)
 
