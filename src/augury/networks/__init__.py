@@ -73,7 +73,7 @@ class Architecture:
         """The training method: "adversarial", "translation", "reconstruction" or "flow"."""
         if self.encoder is not None:
             return "reconstruction"
-        if self.trunk is None:
+        if self.trunk is None and self.discriminator is None:
             return "flow"
         return "translation" if getattr(self.generator, "translates", False) else "adversarial"
 
