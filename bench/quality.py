@@ -3,7 +3,8 @@
 Each recipe trains in a run folder of its own under --folder, so that a killed benchmark goes on where it stopped, and
 one more recipe costs no more than itself. Every recipe has one core to itself for the time of its set, as many at once as
 there are cores: twenty minutes of one core are as much work as ten minutes of two. Measures are those of `augury compare`;
-"real images" are measured the same way where that means something. The machine should have nothing else to do: the time
+"real images" are measured the same way where that means something. Beside `projected` all are measured with the features of
+the run's classifier. The machine should have nothing else to do: the time
 is what is held equal. `--sets sample,tiles,flowers` asks for more than the embedded sample, with the files of BENCH_DATA;
 the result keeps the sets that it had.
 """
@@ -39,6 +40,8 @@ SETS: dict[str, tuple[str, int | None, str, str]] = {
     "sample": ("", None, "20m", "sample, 28 px, 20 min"),
     "tiles": ("magnetic_tile_64.npz", 32, "10m", "magnetic tiles, 32 px, 10 min"),
     "flowers": ("flowers5.tar", 32, "10m", "flowers, 32 px colour, 10 min"),
+    "tiles64": ("magnetic_tile_64.npz", 64, "20m", "magnetic tiles, 64 px, 20 min"),
+    "flowers64": ("flowers5.tar", 64, "20m", "flowers, 64 px colour, 20 min"),
 }
 """Name -> (file, px, training time of each recipe on one core, what it is called)."""
 

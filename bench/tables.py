@@ -43,12 +43,13 @@ def shown(ratio: float | None) -> str:
 
 def plain(rows: list[dict[str, Any]]) -> list[str]:
     """The lines of a markdown table of rows of one kind."""
-    names = [name for name in rows[0] if not name.endswith("_real") and name != "features"]
+    every = dict.fromkeys(name for row in rows for name in row)
+    names = [name for name in every if not name.endswith("_real") and name != "features"]
     lines = [f"| {' | '.join(name.replace('_', ' ') for name in names)} |", f"|---|{'---:|' * (len(names) - 1)}"]
     for row in rows:
         cells = [
-            f"{row[n]:,.3g}" if isinstance(row[n], float) else f"{row[n]:,}" if isinstance(row[n], int) else row[n]
-            for n in names
+            f"{value:,.3g}" if isinstance(value, float) else f"{value:,}" if isinstance(value, int) else value
+            for value in (row.get(name, "–") for name in names)
         ]
         lines.append(f"| {' | '.join(cells)} |")
     return lines

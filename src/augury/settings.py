@@ -156,7 +156,7 @@ class TrainSettings(Settings):
 
     recipe: str = Field(
         "auto",
-        description="rpgan, dcgan, gan, wgan, wgan_gp, r3gan, stylegan, vae, ae or flow; translator, which fills empty cells of class × "
+        description="rpgan, dcgan, gan, wgan, wgan_gp, r3gan, stylegan, projected, vae, ae or flow; translator, which fills empty cells of class × "
         "attribute with translated train images; or auto: chosen by the images, their size and the device",
     )
     steps: int | None = Field(

@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
 from augury.images import Attribute, LabelledImages
+from augury.networks import lite0_installed
 from augury.settings import TrainSettings
 from augury.training import Assess, Plan, make_plan, train_plan
+
+NEEDS_LITE0 = pytest.mark.skipif(not lite0_installed(), reason="the extra 'features' is not installed")
+
+
+def trainable(names: Iterable[str]) -> list[Any]:
+    """Recipes or networks as parameters of a test; those that need an extra are skipped where it is not installed."""
+    return [pytest.param(name, marks=NEEDS_LITE0) if name == "projected" else name for name in names]
+
 
 CPU = torch.device("cpu")
 

@@ -97,3 +97,16 @@ def test_a_translator_is_given_no_kernel_distance() -> None:
 
     found = WATCH(Translates(real(1000, 2)))
     assert "kid" not in found and "closeness" not in found and "spread" in found
+
+
+def test_features_beside_are_measured_and_select_nothing() -> None:
+    beside = replace(pixels(SHAPE), name="other", extract=lambda images: pixels(SHAPE).extract(255 - images) ** 2)
+    watch = Monitor(pixels(SHAPE), TRAIN, HELD, HELD.conditions(()), number=128, beside=beside)
+    fakes = Gives(TRAIN.take(np.arange(60)))
+    measures, alone = watch(fakes), WATCH(fakes)
+    assert {name: value for name, value in measures.items() if name != "kid_other"} == alone
+    drawn = beside.extract(fakes.sample(watch.conditions, seed=0).images)
+    expected = kernel_distance(drawn, watch.held_out_beside)
+    assert measures["kid_other"] == pytest.approx(expected, abs=0.05 * abs(expected))
+    np.testing.assert_allclose(watch.held_out_beside, (1 - watch.held_out) ** 2, atol=1e-6)
+    assert measures["kid_other"] != measures["kid"]

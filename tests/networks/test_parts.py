@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from augury.errors import SettingsError
 from augury.networks import NETWORKS, ConditionEmbedding, ProjectionHead, autoencoder, build, r3gan, stylegan
 from augury.networks.resample import doubled, halved, raised
+from tests.helpers.training_data import trainable
 
 TINY = stylegan.StyleGANSettings(latent=16, width=8, widest=16)
 
@@ -132,7 +133,7 @@ def test_a_batch_that_is_compared_is_seen_alike_alone_and_beside_another(batch: 
     torch.testing.assert_close(beside[batch:], judge.features(fake)[0], rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("name", [n for n, parts in NETWORKS.items() if parts.method == "adversarial"])
+@pytest.mark.parametrize("name", trainable(n for n, parts in NETWORKS.items() if parts.method == "adversarial"))
 def test_what_a_condition_does_grows_with_its_strength(name: str) -> None:
     torch.manual_seed(0)
     generator, judge = (network.eval() for network in build(name, {}, (1, 16, 16), (5, 2)))

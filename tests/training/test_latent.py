@@ -11,13 +11,15 @@ import torch
 from augury.errors import DataError, SettingsError
 from augury.networks import NETWORKS, build, shares
 from augury.networks.conditioning import ConditionEmbedding
+from augury.networks.dcgan import ConditionalNorm
 from augury.training import Card, Synthesizer
 from augury.training.latent import layers_of, slerp
+from tests.helpers.training_data import trainable
 
 SMALL = {"width": 8, "widest": 16}
 SETTINGS = {"mlp": {"hidden": 32}, "stylegan": {**SMALL, "latent": 16}, "flow": {**SMALL, "sampling_steps": 2}}
 SHAPE = (1, 20, 17)
-FROM_NOISE = [name for name, parts in NETWORKS.items() if parts.method != "translation"]
+FROM_NOISE = trainable(name for name, parts in NETWORKS.items() if parts.method != "translation")
 
 
 def untrained(network: str, strength: float = 0.5) -> Synthesizer:
@@ -29,6 +31,8 @@ def untrained(network: str, strength: float = 0.5) -> Synthesizer:
         for module in generator.modules():
             if hasattr(module, "strength") and not isinstance(module, ConditionEmbedding):
                 module.strength.fill_(strength)  # of the noise per pixel
+            if network == "projected" and isinstance(module, ConditionalNorm):
+                module.affine.weight.mul_(20)  # the condition begins with almost no effect
         generator.train()
         for _ in range(40):  # batch norms and averages learn what they see
             generator(torch.randn(64, generator.latent), torch.randint(2, (64, 2)))

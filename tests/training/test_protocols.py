@@ -9,6 +9,7 @@ from torch import nn
 
 from augury.networks import NETWORKS, build
 from augury.training import protocols
+from tests.helpers.training_data import trainable
 
 REQUIRED = {
     "adversarial": (protocols.Generator, protocols.AuxiliaryDiscriminator),
@@ -16,7 +17,11 @@ REQUIRED = {
     "reconstruction": (protocols.Decoder, object),
     "flow": (protocols.Flow,),
 }
-OPTIONAL = {protocols.Styled: {"stylegan"}, protocols.ConditionallyNormed: {"dcgan"}, protocols.Flow: {"flow"}}
+OPTIONAL = {
+    protocols.Styled: {"stylegan"},
+    protocols.ConditionallyNormed: {"dcgan", "projected"},
+    protocols.Flow: {"flow"},
+}
 
 
 def members(protocol: type) -> dict[str, object]:
@@ -29,10 +34,11 @@ def members(protocol: type) -> dict[str, object]:
     return {name: value for name, value in found.items() if name == "__call__" or not name.startswith("_")}
 
 
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("name", trainable(NETWORKS))
 def test_every_network_has_what_its_trainer_calls(name: str) -> None:
     networks = build(name, {}, (1, 16, 16), (3, 2))
-    required = [*zip(networks, REQUIRED[NETWORKS[name].method], strict=True)]
+    partner = (protocols.Discriminator,) if NETWORKS[name].discriminator else REQUIRED[NETWORKS[name].method][1:]
+    required = [*zip(networks, (REQUIRED[NETWORKS[name].method][0], *partner), strict=True)]
     required += [(networks[0], protocol) for protocol, owners in OPTIONAL.items() if name in owners]
     for network, protocol in required:
         for member, method in members(protocol).items():
@@ -51,7 +57,7 @@ def test_every_network_has_what_its_trainer_calls(name: str) -> None:
             assert all(parameter.default is not parameter.empty for parameter in more), (name, member)
 
 
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("name", trainable(NETWORKS))
 def test_optional_abilities_are_recognised(name: str) -> None:
     generator = build(name, {}, (1, 16, 16), (3, 2))[0]
     for protocol, owners in OPTIONAL.items():

@@ -32,7 +32,7 @@ def lite0(
         Called with (images done, images in all) after each batch.
     longest : int, optional
         Resize images so that their longer side has this many pixels, instead of to 224×224. Smaller is faster; for classifiers
-        on features, not for scores.
+        on features and the monitor of a training, not for scores.
 
     Returns
     -------

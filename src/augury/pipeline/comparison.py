@@ -18,6 +18,7 @@ from augury.errors import SettingsError
 from augury.files import atomic_path, check_folder_name, read_json, read_lines, write_json
 from augury.images import Codes, Images, LabelledImages
 from augury.metrics import ScoreCard
+from augury.networks import NETWORKS
 from augury.pipeline.inputs import Callbacks, first_run, same_source
 from augury.pipeline.session import Session
 from augury.pipeline.stages import advance, opened
@@ -39,6 +40,7 @@ SCORED = {
 COLUMNS = {
     "…_real": "the same measure of real images",
     "kid": "kernel distance to real images, lower is better",
+    "kid_lite0": "the same with lite0's features, beside those of the classifier; they flatter recipe projected",
     "fd": "Fréchet distance to real images, lower is better",
     "precision": "share of synthetic images in the support of real ones",
     "recall": "share of real images in the support of synthetic ones",
@@ -64,7 +66,8 @@ def compare(
     """Train each recipe in its own run folder, `folder`/RECIPE, and measure it.
 
     A second call resumes. A budget is converted to steps for all recipes before the first is trained. Later load on the
-    machine therefore changes nothing. Also writes comparison.json (the table) and comparison.png (pictures).
+    machine therefore changes nothing. Where a recipe trains on pretrained features, all recipes are measured with the run's own
+    classifier, which has the same weights in every run. Also writes comparison.json (the table) and comparison.png (pictures).
 
     Parameters
     ----------
@@ -105,6 +108,7 @@ def compare(
         name: chosen.model_copy(update={"train": chosen.train.model_copy(update={"recipe": name})}) for name in recipes
     }
     data = same_source(data, first_run(root / name for name in RECIPES))
+    flattering: set[str] = set()
     with opened(data, root / recipes[0], settings=each[recipes[0]], callbacks=callbacks) as session:
         for mine in each.values():
             name, rule = training.resolve_recipe(session.data, mine.train, session.device)
@@ -112,6 +116,11 @@ def compare(
                 raise SettingsError(
                     f"the recipe {name} does not generate from noise, and compare measures generated images; leave it out"
                 )
+            flattering |= {NETWORKS[rule.network].trained_on} - {""}
+    if flattering:  # measure all recipes with features that favour none
+        features = ",".join(["classifier", chosen.score.features, *flattering])
+        score = chosen.score.model_copy(update={"features": features})
+        each = {name: mine.model_copy(update={"score": score}) for name, mine in each.items()}
     for name, mine in each.items():
         with opened(
             data, root / name, settings=mine, callbacks=replace(callbacks or Callbacks(), plan=None)
@@ -144,6 +153,8 @@ def _measured(session: Session, name: str) -> dict[str, Any]:
     main = next(s for s in card.scores if s.name.startswith("KID-") and not s.group).features
     by_name = {s.name.removesuffix(f"-{main.partition('@')[0]}"): s for s in card.scores if not s.group}
     scores = {column: by_name[name] for column, name in SCORED.items() if name in by_name}
+    if "KID-lite0" in (other := {s.name: s for s in card.scores if not s.group}) and not main.startswith("lite0"):
+        scores["kid_lite0"] = other["KID-lite0"]
     log, plan = read_lines(session.run / "train" / "log.jsonl"), session.plan()
     critic_steps = session.planned().rule.critic_steps
     row = {

@@ -87,7 +87,7 @@ def trial_facts(session: Session, name: str, rule: Recipe) -> dict[str, Any]:
         without_holes = "this run has a target domain; leave --target out"
     return {
         "sources": {*session.others, *([proof.UNLABELLED] if settings.train.unlabelled else ())},
-        "without_layers": training.trains_none(name, rule),
+        "without_layers": training.lacks_layers(name, rule),
         "without_holes": without_holes,
         "target": session.target is not None,
     }

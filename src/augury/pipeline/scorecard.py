@@ -35,6 +35,11 @@ ABOUT_TRANSLATIONS = (
     "so share translations only where you may share the train images."
 )
 """Why a translator has no scores of memorisation."""
+FLATTERED = (
+    "The discriminator saw images through the pretrained network lite0, so scores with lite0 flatter this generator: it was trained to "
+    "match these features. Read those with the run's own classifier, which also selected the generator."
+)
+"""Printed with scores of a generator whose discriminator was trained on lite0."""
 SHOWN = 12
 """Most pairs that are listed for each kind of features."""
 
@@ -63,6 +68,7 @@ def score(
     device: torch.device,
     folder: Path,
     among: Codes | None = None,
+    trained_on: str = "",
 ) -> tuple[ScoreCard, Copies]:
     """The scores of a generator, and the training images that it copied.
 
@@ -89,6 +95,8 @@ def score(
         Cache of the features.
     among
         Rows int64 of `train` that the halves are taken from; None: all.
+    trained_on
+        Features that the discriminator was trained on. The card then has those of the classifier too.
 
     Returns
     -------
@@ -106,7 +114,8 @@ def score(
     fake = synthesizer.sample(np.zeros_like(conditions[:, :1]) if blind else conditions, seed=seed + 1)
 
     judges = [
-        metrics.remembered(judge, folder) for judge in extractors(settings.score.features, train, device, classifier)
+        metrics.remembered(judge, folder)
+        for judge in extractors(settings.score.features, train, device, classifier, trained_on)
     ]
     judged = partial(metrics.evaluate, first.images, fake.images, seed=seed)
     drawn = fake.sources is None
@@ -138,11 +147,18 @@ def score(
     return ScoreCard(scores), copies(fake, train, looked)
 
 
-def extractors(names: str, train: LabelledImages, device: torch.device, classifier: Classifier) -> list[Extractor]:
-    """The extractors of comma-separated `names`; "auto" is lite0 where it is installed, else the run's classifier."""
+def extractors(
+    names: str, train: LabelledImages, device: torch.device, classifier: Classifier, trained_on: str = ""
+) -> list[Extractor]:
+    """The extractors of comma-separated `names`; "auto" is lite0 where it is installed, else the run's classifier.
+
+    For a discriminator `trained_on` features, the classifier's come first and these features are always among the others.
+    """
     own = metrics.of_classifier(classifier, device)
     auto = "lite0" if lite0_installed() else "classifier"
     chosen = [auto if name == "auto" else name for name in names.split(",") if name]
+    if trained_on:
+        chosen = ["classifier", *chosen, trained_on]
     return [metrics.extractor(name, train.shape, device, own) for name in dict.fromkeys(chosen)]
 
 

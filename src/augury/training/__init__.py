@@ -13,7 +13,7 @@ from augury.settings import TrainSettings
 from augury.training import checkpoints
 from augury.training.batches import as_float, as_uint8
 from augury.training.card import Card
-from augury.training.critic import PretrainedBackbone, discriminator, layers, trains_none
+from augury.training.critic import PretrainedBackbone, discriminator, lacks_layers, layers
 from augury.training.devices import choose_device, choose_precision, devices, keep_memory, out_of_memory, placed
 from augury.training.fixed_batches import in_fixed_batches
 from augury.training.latent import slerp
@@ -44,6 +44,7 @@ __all__ = [
     "fingerprint",
     "in_fixed_batches",
     "keep_memory",
+    "lacks_layers",
     "layers",
     "make_plan",
     "out_of_memory",
@@ -56,7 +57,6 @@ __all__ = [
     "train",
     "train_plan",
     "train_table",
-    "trains_none",
     "translates",
 ]
 

@@ -131,6 +131,8 @@ def layers(folder: Path, plan: Plan, shape: tuple[int, int, int]) -> PretrainedB
     -------
     The layers, or the reason why they are not available.
     """
+    if why := lacks_layers(plan.recipe, plan.rule):
+        return why
     state, why = _state(folder, plan)
     if why:
         return why
@@ -154,6 +156,26 @@ def trains_none(name: str, rule: Recipe) -> str:
     if method == "translation":
         return f"that of the recipe {name} is conditioned on one cell at a time; use a recipe that generates from noise, such as rpgan"
     return "" if method == "adversarial" else f"the recipe {name} trains none; use one that does, such as rpgan"
+
+
+def lacks_layers(name: str, rule: Recipe) -> str:
+    """Say why no classifier can start from the discriminator of a training by this recipe.
+
+    Parameters
+    ----------
+    name, rule
+        The recipe and its name.
+
+    Returns
+    -------
+    The reason; "" when there are such layers.
+    """
+    if network := NETWORKS[rule.network].trained_on:
+        return (
+            f"that of the recipe {name} stands on a frozen pretrained network ({network}), and a gain of that network would be "
+            "credited to the GAN; use a recipe that trains all layers, such as rpgan, or an arm on pretrained features"
+        )
+    return trains_none(name, rule)
 
 
 def _state(folder: Path, plan: Plan) -> tuple[dict[str, torch.Tensor], str]:
