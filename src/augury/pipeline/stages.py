@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from augury import exports, generation, metrics, proof, report, training
+from augury import exports, generation, metrics, proof, report, sentences, training
 from augury.data import LEFT_OUT, cautions, draw_clusters
 from augury.data.cells import LEAST
 from augury.durations import duration
@@ -105,6 +105,8 @@ def train(session: Session) -> None:
     """Train the generator as planned, monitored on the validation split."""
     folder, s, train, plan = session.run / "train", session.settings, session.splits["train"], session.planned()
     generator_images = session.generator_images
+    if training.trains_nothing(plan.rule):
+        return use_pipeline(session, plan)
     session.saw("generator", generator_images, s.train.start_from)
     if s.train.unlabelled:
         summary = read_json(folder / "unlabelled.json")
@@ -130,6 +132,18 @@ def train(session: Session) -> None:
         on_event=session.callbacks.note,
     )
     synthesizer.save(session.run / "synthesizer")
+    session.forget("synthesizer")
+
+
+def use_pipeline(session: Session, plan: training.Plan) -> None:
+    """Draw one image with the pretrained pipeline as a check, and record what it is."""
+    settings = plan.rule.settings
+    session.saw("generator", session.generator_images, settings["pipeline"])
+    session.callbacks.note(
+        f"Nothing is trained: {settings['class_name']} of {settings['pipeline']} (digest {settings['digest']}) draws the images. "
+        f"{sentences.PRETRAINED}"
+    )
+    training.train_plan(plan, session.generator_images, session.run / "train").save(session.run / "synthesizer")
     session.forget("synthesizer")
 
 

@@ -243,6 +243,7 @@ def prove(
             "test_not_seen_by": sorted(seen_hashes),
             "left_out": left_out,
             "looked_for": settings.near_duplicates != "allow",
+            **({"pretrained": True} if any(name.endswith(leakage.START_UNKNOWN) for name in seen_hashes) else {}),
         }
     )
 

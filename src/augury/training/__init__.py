@@ -18,7 +18,9 @@ from augury.training.devices import choose_device, choose_precision, devices, ke
 from augury.training.fixed_batches import in_fixed_batches
 from augury.training.latent import slerp
 from augury.training.loop import Assess, Progress, train_plan
-from augury.training.plan import Plan, drop_labels, make_plan, resolve_recipe, step_seconds, translates
+from augury.training.pipelines import pipeline_digest
+from augury.training.plan import Plan, drop_labels, make_plan, resolve_recipe, step_seconds, trains_nothing, translates
+from augury.training.pretrained import from_pipeline
 from augury.training.source_sampler import SourceSampler, sampler
 from augury.training.synthesizer import Synthesizer, synthesizer_folder
 from augury.training.tables import TableSynthesizer, train_table
@@ -42,11 +44,13 @@ __all__ = [
     "discriminator",
     "drop_labels",
     "fingerprint",
+    "from_pipeline",
     "in_fixed_batches",
     "keep_memory",
     "layers",
     "make_plan",
     "out_of_memory",
+    "pipeline_digest",
     "placed",
     "resolve_recipe",
     "sampler",
@@ -57,6 +61,7 @@ __all__ = [
     "train_plan",
     "train_table",
     "trains_none",
+    "trains_nothing",
     "translates",
 ]
 

@@ -14,7 +14,7 @@ import torch
 
 from augury.errors import RunFolderError, SettingsError
 from augury.images import Codes, Images, LabelledImages
-from augury.networks import NETWORKS, Discriminator, OnDiscriminator, alone, build
+from augury.networks import NETWORKS, PIPELINES, Discriminator, OnDiscriminator, alone, build
 from augury.training import checkpoints
 from augury.training.batches import as_float
 from augury.training.devices import placed
@@ -150,7 +150,7 @@ def trains_none(name: str, rule: Recipe) -> str:
     -------
     The reason; "" when there is a reusable discriminator.
     """
-    method = NETWORKS[rule.network].method
+    method = "none" if rule.network in PIPELINES else NETWORKS[rule.network].method
     if method == "translation":
         return f"that of the recipe {name} is conditioned on one cell at a time; use a recipe that generates from noise, such as rpgan"
     return "" if method == "adversarial" else f"the recipe {name} trains none; use one that does, such as rpgan"

@@ -1,0 +1,355 @@
+"""A pretrained diffusers pipeline as a generator (from prompts or class labels) or a translator (from images)."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from string import Formatter
+from typing import Any, ClassVar, Literal
+
+import torch
+from PIL import Image, ImageOps
+from pydantic import Field
+from torch import nn
+
+from augury.errors import DataError, SettingsError, TrainingError, WeightsError, shortened
+from augury.networks.pipeline_folder import load_pipeline, parameters
+from augury.networks.translator import KEEP
+from augury.validation import StrictSettings
+
+MULTIPLE = 8
+"""Sides of the images that pipelines take are multiples of this."""
+
+
+class PipelineSettings(StrictSettings):
+    """Settings of a pretrained pipeline. Those that diffusers has too keep its name and, as null, its default."""
+
+    pipeline: str = Field(
+        "",
+        description="folder of the pipeline on this machine, as save_pretrained wrote it: model_index.json, safetensors",
+    )
+    class_name: str = Field(
+        "",
+        description="class of diffusers; empty: that of model_index.json, or for images its Img2Img variant",
+    )
+    prompt: str | dict[str, str] = Field(
+        "",
+        description="prompt with {class} and the names of attributes, such as 'a photo of {class}, {pose}'; or one for each class",
+    )
+    negative_prompt: str | None = Field(None, description="what the images should not show")
+    class_labels: dict[str, int] = Field(
+        default_factory=dict, description="class -> label of the pipeline, for pipelines that take labels and no prompt"
+    )
+    num_inference_steps: int | None = Field(None, ge=1, description="denoising steps")
+    guidance_scale: float | None = Field(None, ge=0, description="weight of the prompt or label")
+    image_guidance_scale: float | None = Field(None, ge=0, description="weight of the source image (InstructPix2Pix)")
+    strength: float | None = Field(
+        None, gt=0, le=1, description="how far an image is changed, as a share of the denoising steps (img2img)"
+    )
+    size: int = Field(
+        0, ge=0, description="longer side in px of the images that the pipeline draws; 0: that of its training"
+    )
+    digest: str = Field("", description="set by the run: identifies the content of the folder")
+    precision: Literal["fp32", "bf16"] = Field("fp32", description="set by the run: train.precision")
+    columns: list[str] = Field(default_factory=list, description="set by the run: label, and the names of attributes")
+    values: list[list[str]] = Field(default_factory=list, description="set by the run: the names in each column")
+
+
+OPTIONS = ("negative_prompt", "num_inference_steps", "guidance_scale", "image_guidance_scale", "strength")
+"""Settings that are arguments of a pipeline's call."""
+
+
+class PretrainedPipeline(nn.Module):
+    """What both kinds have in common: the pipeline, loaded when the first image is drawn, and the arguments of its call.
+
+    Each image is drawn alone, with a generator of its own. So its bytes do not depend on the other images. The generator's
+    seed is a hash of the image's row of noise, which comes from (seed, index).
+
+    The weights stay in their folder. The empty parameter is there for the device.
+    """
+
+    latent = 4
+    prompted = True
+    """Noise is a seed here: it has no space to move in, so truncation, interpolation and inversion do not apply."""
+    translates: ClassVar[bool]
+
+    def __init__(
+        self,
+        settings: PipelineSettings,
+        shape: tuple[int, int, int],
+        cardinalities: tuple[int, ...],
+        pipeline: Any = None,
+    ) -> None:
+        super().__init__()
+        self.settings, self.shape, self.cardinalities = settings, shape, cardinalities
+        self.device = nn.Parameter(torch.zeros(0), requires_grad=False)
+        self._pipeline = [] if pipeline is None else [pipeline]  # in a list, so that it is no submodule
+
+    @property
+    def pipeline(self) -> Any:
+        """The pipeline on this module's device. Raises WeightsError where it cannot be loaded."""
+        if not self._pipeline:
+            s = self.settings
+            if not s.pipeline:
+                raise WeightsError(
+                    "this pipeline was given as an object and not as a folder, so it cannot be loaded; give it again "
+                    "(augury.training.from_pipeline)"
+                )
+            self._pipeline = [load_pipeline(Path(s.pipeline), s.class_name, s.digest, s.precision)]
+        pipeline = self._pipeline[0]
+        return pipeline.to(self.device.device) if hasattr(pipeline, "to") else pipeline
+
+    def condition(self, codes: Sequence[int]) -> dict[str, Any]:
+        """The arguments that say what an image shows, for a row of codes. A prompt may not need every column."""
+        s = self.settings
+        columns = zip(s.columns, s.values, codes, strict=True)
+        named = {name: values[code] for name, values, code in columns if code != KEEP}
+        if s.class_labels:
+            return {"class_labels": [s.class_labels[named["label"]]]}
+        return {"prompt": filled(s.prompt, named)}
+
+    def draw(self, noise: torch.Tensor, codes: Sequence[int], **arguments: Any) -> Image.Image:
+        """Draw one image. Raises SettingsError or TrainingError when the pipeline refuses or fails."""
+        condition = self.condition(codes)  # raises before gigabytes are loaded
+        arguments |= {name: value for name in OPTIONS if (value := getattr(self.settings, name)) is not None}
+        pipeline = self.pipeline
+        generator = torch.Generator("cpu").manual_seed(torch_seed_of(noise))
+        try:
+            output = pipeline(**condition, **arguments, generator=generator)
+        except (ValueError, TypeError, IndexError, KeyError, AttributeError) as error:
+            raise SettingsError(
+                f"the pipeline refuses these settings ({shortened(str(error), 300)}); change them in train.overrides"
+            ) from error
+        except RuntimeError as error:
+            raise TrainingError(
+                f"the pipeline failed to draw an image ({shortened(str(error), 300)}); use a smaller size in train.overrides, or "
+                "another device"
+            ) from error
+        if any(getattr(output, "nsfw_content_detected", None) or ()):
+            raise TrainingError(
+                f"the pipeline's safety checker blanked the image of {condition}; change the prompt, since a blank image must not "
+                "enter the data set"
+            )
+        image = output.images[0] if hasattr(output, "images") else output[0]
+        if not isinstance(image, Image.Image):
+            raise SettingsError(f"the pipeline returns {type(image).__name__}, but it must return images of Pillow")
+        return image
+
+    def pixels(self, image: Image.Image) -> torch.Tensor:
+        """A picture -> float [1, C, H, W] in [-1, 1], grey or colour as the data are."""
+        grey = self.shape[0] == 1
+        values = torch.frombuffer(bytearray(image.convert("L" if grey else "RGB").tobytes()), dtype=torch.uint8)
+        height, width = image.height, image.width
+        return (values.view(1, height, width, self.shape[0]).permute(0, 3, 1, 2).float() / 127.5 - 1).contiguous()
+
+    def working_size(self) -> tuple[int, int]:
+        """Width and height in px at which the pipeline works: the aspect of the data, the longer side as `size` says."""
+        longest = max(self.shape[1:])
+        sides = (max(1, round(self.settings.size * side / longest / MULTIPLE)) * MULTIPLE for side in self.shape[:0:-1])
+        width, height = sides
+        return width, height
+
+
+class PipelineGenerator(PretrainedPipeline):
+    """Noise [N, 4], conditions int64 [N, K] -> images [N, C, H, W] in [-1, 1].
+
+    Drawn images are reduced to the size of the data; where the aspect differs, the middle is cut out.
+    """
+
+    translates = False
+
+    def forward(self, noise: torch.Tensor, conditions: torch.Tensor) -> torch.Tensor:
+        """Draw one image per row."""
+        sides = dict(zip(("width", "height"), self.working_size(), strict=True)) if self.settings.size else {}
+        target = self.shape[2], self.shape[1]
+        images = [
+            ImageOps.fit(self.draw(row, codes, **sides), target, Image.Resampling.LANCZOS)
+            for row, codes in zip(noise.cpu(), conditions.tolist(), strict=True)
+        ]
+        return torch.cat([self.pixels(image) for image in images])
+
+
+class PipelineTranslator(PretrainedPipeline):
+    """Images [N, C, H, W] in [-1, 1], target codes int64 [N, K], noise [N, 4] -> translated images.
+
+    Images are enlarged to the size at which the pipeline works, and reduced again; grey ones are shown to it as colour.
+    """
+
+    translates = True
+
+    def forward(self, images: torch.Tensor, changes: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
+        """Translate each image."""
+        translated = []
+        values = ((images.cpu() + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
+        for image, codes, row in zip(values, changes.tolist(), noise.cpu(), strict=True):
+            array = image.permute(1, 2, 0).contiguous().numpy()
+            source = Image.fromarray(array.squeeze(2) if array.shape[2] == 1 else array).convert("RGB")
+            enlarged = source.resize(self.working_size(), Image.Resampling.LANCZOS)
+            drawn = self.draw(row, codes, image=enlarged)
+            translated.append(self.pixels(drawn.resize(source.size, Image.Resampling.LANCZOS)))
+        return torch.cat(translated)
+
+
+def torch_seed_of(noise: torch.Tensor) -> int:
+    """The seed of an image's `torch.Generator`: the first 63 bits of a hash of its noise float32 [4]."""
+    content = noise.detach().cpu().to(torch.float32).contiguous().numpy().tobytes()
+    return int.from_bytes(hashlib.sha256(content).digest()[:8], "little") >> 1
+
+
+def placeholders(template: str) -> list[str]:
+    """The names in braces of a prompt. Raises SettingsError for braces that name nothing."""
+    try:
+        parsed = list(Formatter().parse(template))
+    except ValueError as error:
+        raise SettingsError(
+            f"prompt '{template}': {error}; write {{{{ and }}}} for braces that stand for themselves"
+        ) from error
+    if any(spec or conversion for _, _, spec, conversion in parsed):
+        raise SettingsError(f"prompt '{template}': a placeholder is a name alone, such as {{class}}")
+    return [name for _, name, _, _ in parsed if name is not None]
+
+
+def filled(prompt: str | Mapping[str, str], named: Mapping[str, str]) -> str:
+    """A prompt with its placeholders replaced.
+
+    Parameters
+    ----------
+    prompt
+        A template, or one for each class.
+    named
+        The class ("label") and attribute values by name.
+
+    Returns
+    -------
+    The text for the pipeline.
+
+    Raises
+    ------
+    DataError
+        When the prompt needs a class or attribute that `named` does not have.
+    """
+    if not isinstance(prompt, str) and "label" not in named:
+        raise DataError("each class has its own prompt, so name the class of the result: --change label=CLASS")
+    template = prompt if isinstance(prompt, str) else prompt[named["label"]]
+    values = {**named, **({"class": named["label"]} if "label" in named else {})}
+    if lacking := [name for name in placeholders(template) if name not in values]:
+        option = "label" if lacking[0] == "class" else lacking[0]
+        raise DataError(f"the prompt names {{{lacking[0]}}}, so name that of the result too: --change {option}=VALUE")
+    return "".join(
+        text + (values[name] if name is not None else "") for text, name, _, _ in Formatter().parse(template)
+    )
+
+
+def check_condition(settings: PipelineSettings, needed: Sequence[str], accepted: Mapping[str, Any]) -> None:
+    """Check that the prompt, or the labels, tell the images of every class and attribute value apart.
+
+    Parameters
+    ----------
+    settings
+        With `columns` and `values`, the names of the classes and attribute values.
+    needed
+        Columns in which images are requested: "label" and attributes.
+    accepted
+        Arguments of the pipeline's call.
+
+    Raises
+    ------
+    SettingsError
+        For unknown placeholders, classes that are missing or unknown, and columns that the prompt does not name.
+    """
+    classes, names = settings.values[0], settings.columns
+    if "prompt" not in accepted:
+        if "class_labels" not in accepted:
+            raise SettingsError(
+                "this pipeline takes neither a prompt nor class_labels, so no class can be requested from it; use one that does"
+            )
+        _check_classes("class_labels", settings.class_labels, classes)
+        if settings.prompt or len(needed) > 1:
+            raise SettingsError("this pipeline takes class_labels alone; leave prompt and train.condition out")
+        if len(set(settings.class_labels.values())) < len(classes):
+            raise SettingsError("class_labels gives two classes the same label; give each its own")
+        return
+    if settings.class_labels:
+        raise SettingsError("this pipeline takes a prompt and no class_labels; leave class_labels out")
+    if not settings.prompt:
+        raise SettingsError("train.overrides needs a prompt, such as 'a photo of {class}'")
+    if isinstance(settings.prompt, dict):
+        _check_classes("prompt", settings.prompt, classes)
+    templates = [settings.prompt] if isinstance(settings.prompt, str) else list(settings.prompt.values())
+    known = ["class", *names]
+    for template in templates:
+        fields = placeholders(template)
+        if unknown := [name for name in fields if name not in known]:
+            raise SettingsError(
+                f"prompt '{template}': there is no {{{unknown[0]}}}; there are: {', '.join(f'{{{name}}}' for name in known if name != 'label')}"
+                ". Attributes count when train.condition names them"
+            )
+        if lacking := [name for name in needed if name != "label" and name not in fields]:
+            raise SettingsError(
+                f"prompt '{template}' does not name {{{lacking[0]}}}, so all its values would get the same prompt; add it, or leave "
+                "it out of train.condition"
+            )
+        if isinstance(settings.prompt, str) and "label" in needed and not {"class", "label"} & set(fields):
+            raise SettingsError(
+                f"prompt '{template}' does not name {{class}}, so all classes would get the same prompt; add it, give a prompt for "
+                "each class, or to change attributes alone set class_moves=false (recipe diffusers_img2img)"
+            )
+    if (
+        len(set(templates)) < len(templates)
+        and "label" in needed
+        and not all("class" in placeholders(t) for t in templates)
+    ):
+        raise SettingsError("prompt gives two classes the same text; give each its own")
+
+
+def _check_classes(setting: str, mapping: Mapping[str, Any], classes: Sequence[str]) -> None:
+    """Raise SettingsError unless a mapping has exactly the classes as keys."""
+    if missing := [name for name in classes if name not in mapping]:
+        raise SettingsError(
+            f"{setting} has no entry for the class '{missing[0]}'; give one for each of: {', '.join(classes)}"
+        )
+    if unknown := [name for name in mapping if name not in classes]:
+        raise SettingsError(f"{setting} names '{unknown[0]}', which is no class; the classes are: {', '.join(classes)}")
+
+
+def settled(settings: PipelineSettings, call: Any, *, translates: bool) -> PipelineSettings:
+    """The settings with the defaults of a pipeline's call, so that the card says all that decides an image.
+
+    Parameters
+    ----------
+    settings
+        The settings of a user.
+    call
+        The pipeline, or the `__call__` of its class.
+    translates
+        Whether it is used as a translator.
+
+    Raises
+    ------
+    SettingsError
+        For a setting that the call does not take, and a pipeline of the other kind.
+    """
+    accepted = parameters(call)
+    if translates and "image" not in accepted:
+        raise SettingsError(
+            f"{settings.class_name} takes no image, so it cannot translate; use recipe diffusers, or name the class that takes images "
+            "as class_name in train.overrides"
+        )
+    if not translates and ("strength" in accepted or ("image" in accepted and "height" not in accepted)):
+        raise SettingsError(f"{settings.class_name} changes images; use recipe diffusers_img2img")
+    if not translates and settings.size and "height" not in accepted:
+        raise SettingsError(f"{settings.class_name} draws images of one size; leave size out")
+    values: dict[str, Any] = {}
+    for name in OPTIONS:
+        value, default = getattr(settings, name), accepted.get(name)
+        if value is not None and name not in accepted:
+            raise SettingsError(f"{name}={value!r} has no effect: {settings.class_name} does not take it; leave it out")
+        if value is None and isinstance(default, int | float):
+            values[name] = default if name == "num_inference_steps" else float(default)
+    result = settings.model_copy(update=values)
+    if result.strength and result.num_inference_steps and int(result.strength * result.num_inference_steps) < 1:
+        raise SettingsError(
+            f"strength={result.strength:g} of num_inference_steps={result.num_inference_steps} is less than one step; raise one of them"
+        )
+    return result
