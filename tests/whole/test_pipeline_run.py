@@ -1,5 +1,6 @@
 """Whole runs with a local diffusers pipeline: a stand-in always, a tiny random one of diffusers where it is installed."""
 
+import json
 import re
 from pathlib import Path
 
@@ -111,6 +112,65 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("tiny") / "dit"
     diffusers.DiTPipeline(network, vae, scheduler).save_pretrained(folder)
     return folder
+
+
+@pytest.fixture(scope="module")
+def tiny_text(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Stable Diffusion with random weights, and a tokenizer of single letters."""
+    diffusers = pytest.importorskip("diffusers", reason="diffusers is not installed (pip install 'augury[diffusers]')")
+    transformers = pytest.importorskip(
+        "transformers", reason="transformers is not installed (pip install 'augury[diffusers]')"
+    )
+    files = tmp_path_factory.mktemp("tiny_text")
+    letters = "abcdefghijklmnopqrstuvwxyz"
+    tokens = [*letters, *(f"{letter}</w>" for letter in letters), "<|startoftext|>", "<|endoftext|>"]
+    (files / "vocab.json").write_text(json.dumps({token: i for i, token in enumerate(tokens)}))
+    (files / "merges.txt").write_text("#version: 0.2\n")
+    tokenizer = transformers.CLIPTokenizer(str(files / "vocab.json"), str(files / "merges.txt"), model_max_length=24)
+    text = transformers.CLIPTextConfig(
+        vocab_size=len(tokens), hidden_size=8, intermediate_size=8, num_hidden_layers=1, num_attention_heads=2,
+        max_position_embeddings=24, bos_token_id=len(tokens) - 2, eos_token_id=len(tokens) - 1,
+    )  # fmt: skip
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        network = diffusers.UNet2DConditionModel(
+            sample_size=8, block_out_channels=(8, 8), layers_per_block=1, cross_attention_dim=8, attention_head_dim=2,
+            down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"), up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
+            norm_num_groups=4,
+        )  # fmt: skip
+        vae = diffusers.AutoencoderKL(
+            block_out_channels=(8, 8), norm_num_groups=4, down_block_types=("DownEncoderBlock2D",) * 2,
+            up_block_types=("UpDecoderBlock2D",) * 2,
+        )  # fmt: skip
+        encoder = transformers.CLIPTextModel(text)
+    scheduler = diffusers.DDIMScheduler(clip_sample=False, steps_offset=1)
+    diffusers.StableDiffusionPipeline(
+        vae, encoder, tokenizer, network, scheduler, None, None, requires_safety_checker=False
+    ).save_pretrained(files / "sd")
+    return files / "sd"
+
+
+@pytest.mark.filterwarnings("ignore")  # of diffusers about itself
+def test_stable_diffusion_draws_and_translates_by_its_prompt(tiny_text: Path) -> None:
+    values = {"pipeline": str(tiny_text), "prompt": "a {class}", "num_inference_steps": 2}
+    data = photos()
+    drawn = augury.train(data, settings=TrainSettings(recipe="diffusers", precision="fp32", overrides=values))
+    assert drawn.card.settings["class_name"] == "StableDiffusionPipeline"
+    many = drawn.sample(["cat", "dog"], seed=1).images
+    assert np.array_equal(drawn.sample(["dog"], seed=1, indices=[1]).images[0], many[1])
+    assert not np.array_equal(drawn.sample(["cat"], seed=1, indices=[1]).images[0], many[1])  # the prompt counts
+
+    values |= {"strength": 0.5, "num_inference_steps": 4}
+    chosen = TrainSettings(recipe="diffusers_img2img", precision="fp32", overrides=values)
+    changed = augury.train(data, settings=chosen)
+    assert changed.card.settings["class_name"] == "StableDiffusionImg2ImgPipeline"
+    assert changed.card.settings["size"] == 16  # 8 latents, doubled by the decoder
+    targets = 1 - data.conditions()[:3]
+    translated = changed.translate(data.images[:3], targets, seed=1)
+    alone = changed.translate(data.images[2:3], targets[2:3], seed=1, indices=[2])
+    assert np.array_equal(alone[0], translated[2])
+    other = changed.translate(data.images[2:3], 1 - targets[2:3], seed=1, indices=[2])
+    assert not np.array_equal(other[0], translated[2])
 
 
 @pytest.mark.filterwarnings("ignore")  # of diffusers about itself

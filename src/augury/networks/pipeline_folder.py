@@ -194,7 +194,7 @@ def native_size(folder: Path) -> int:
     """The side in px for which a pipeline was trained, from its configurations; 0 where they do not say it."""
     latent = max((_config(folder, name).get("sample_size") or 0 for name in ("unet", "transformer")), key=_longest)
     blocks = _config(folder, "vae").get("block_out_channels") or [0]
-    return int(_longest(latent)) * 2 ** (len(blocks) - 1)
+    return _longest(latent) << (len(blocks) - 1)
 
 
 def _config(folder: Path, component: str) -> Mapping[str, Any]:
