@@ -17,7 +17,7 @@ from augury.pipeline.file_generation import generate_files
 from augury.sentences import PRETRAINED
 from augury.settings import RunSettings, TrainSettings
 from augury.training import Synthesizer
-from tests.helpers.pipelines import folder_of, stand_in
+from tests.helpers.pipelines import PaintPipeline, folder_of, stand_in
 
 pytestmark = pytest.mark.slow
 
@@ -67,10 +67,39 @@ def test_a_run_draws_filters_tries_exports_and_reports(tmp_path: Path, monkeypat
 
     repeated = augury.run(photos(), tmp_path / "again", settings=run.settings, until="generate")
     assert np.array_equal(repeated.synthetic.images, run.synthetic.images)
+    folder.rename(tmp_path / "away")  # finished stages do not need it
+    proved = augury.run(photos(), tmp_path / "r", settings={**run.settings, "prove": {**SHORT["prove"], "steps": 3}})
+    assert proved.settings["prove"]["steps"] == 3 and proved.verdict.sentence.endswith(PRETRAINED)
+    (tmp_path / "away").rename(folder)
     (folder / "unet" / "config.json").write_text("{}")  # another pipeline at the same place
     changed = augury.run(photos(), tmp_path / "r", until="train")
     assert changed.synthesizer.card.settings["digest"] != image.synthesizer
     assert changed.synthesizer.fingerprint != image.synthesizer
+
+
+def test_an_interrupted_run_draws_only_the_images_that_are_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stand_in(monkeypatch)
+    chosen = settings(folder_of(tmp_path / "pipe"))
+    whole = augury.run(photos(), tmp_path / "whole", settings=chosen, until="generate")
+    paint, calls = PaintPipeline.__call__, []
+
+    def interrupted(self: PaintPipeline, prompt=None, height=16, width=16, num_inference_steps=50, guidance_scale=7.5,
+                    negative_prompt=None, generator=None):  # fmt: skip
+        calls.append(prompt)
+        if len(calls) == 12:
+            raise KeyboardInterrupt
+        return paint(self, prompt, height, width, generator=generator)
+
+    monkeypatch.setattr(PaintPipeline, "__call__", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        augury.run(photos(), tmp_path / "r", settings=chosen, until="generate")
+    begun = len(list((tmp_path / "r" / "drawn").glob("*.png")))
+    assert begun == 10  # one of the twelve was the check of the pipeline, and one was cut off
+    resumed = augury.run(photos(), tmp_path / "r", until="generate")
+    assert np.array_equal(resumed.synthetic.images, whole.synthetic.images)
+    assert len(calls) == 12 + len(whole.synthetic) - begun
 
 
 def test_settings_are_refused_before_anything_is_computed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from string import Formatter
 from typing import Any, ClassVar, Literal
@@ -14,6 +15,7 @@ from pydantic import Field
 from torch import nn
 
 from augury.errors import DataError, SettingsError, TrainingError, WeightsError, shortened
+from augury.files import atomic_path
 from augury.networks.pipeline_folder import load_pipeline, parameters
 from augury.networks.translator import KEEP
 from augury.validation import StrictSettings
@@ -66,7 +68,9 @@ class PretrainedPipeline(nn.Module):
     Each image is drawn alone, with a generator of its own. So its bytes do not depend on the other images. The generator's
     seed is a hash of the image's row of noise, which comes from (seed, index).
 
-    The weights stay in their folder. The empty parameter is there for the device.
+    The weights stay in their folder. The empty parameter is there for the device. A pipeline in memory stays on its own device.
+
+    `store` is a folder for images that are drawn already, so that an interrupted run loses none; None: they are not stored.
     """
 
     latent = 4
@@ -84,11 +88,12 @@ class PretrainedPipeline(nn.Module):
         super().__init__()
         self.settings, self.shape, self.cardinalities = settings, shape, cardinalities
         self.device = nn.Parameter(torch.zeros(0), requires_grad=False)
+        self.store: Path | None = None
         self._pipeline = [] if pipeline is None else [pipeline]  # in a list, so that it is no submodule
 
     @property
     def pipeline(self) -> Any:
-        """The pipeline on this module's device. Raises WeightsError where it cannot be loaded."""
+        """The pipeline; one from a folder is on this module's device. Raises WeightsError where it cannot be loaded."""
         if not self._pipeline:
             s = self.settings
             if not s.pipeline:
@@ -96,9 +101,9 @@ class PretrainedPipeline(nn.Module):
                     "this pipeline was given as an object and not as a folder, so it cannot be loaded; give it again "
                     "(augury.training.from_pipeline)"
                 )
-            self._pipeline = [load_pipeline(Path(s.pipeline), s.class_name, s.digest, s.precision)]
-        pipeline = self._pipeline[0]
-        return pipeline.to(self.device.device) if hasattr(pipeline, "to") else pipeline
+            pipeline = load_pipeline(Path(s.pipeline), s.class_name, s.digest, s.precision)
+            self._pipeline = [pipeline.to(self.device.device)]
+        return self._pipeline[0]
 
     def condition(self, codes: Sequence[int]) -> dict[str, Any]:
         """The arguments that say what an image shows, for a row of codes. A prompt may not need every column."""
@@ -136,12 +141,29 @@ class PretrainedPipeline(nn.Module):
             raise SettingsError(f"the pipeline returns {type(image).__name__}, but it must return images of Pillow")
         return image
 
-    def pixels(self, image: Image.Image) -> torch.Tensor:
-        """A picture -> float [1, C, H, W] in [-1, 1], grey or colour as the data are."""
-        grey = self.shape[0] == 1
-        values = torch.frombuffer(bytearray(image.convert("L" if grey else "RGB").tobytes()), dtype=torch.uint8)
-        height, width = image.height, image.width
-        return (values.view(1, height, width, self.shape[0]).permute(0, 3, 1, 2).float() / 127.5 - 1).contiguous()
+    def pixels(
+        self, noise: torch.Tensor, codes: Sequence[int], drawn: Callable[[], Image.Image], source: bytes = b""
+    ) -> torch.Tensor:
+        """An image from the store or else from `drawn`, float [1, C, H, W] in [-1, 1], grey or colour as the data are."""
+        mode, file = "L" if self.shape[0] == 1 else "RGB", self._file(noise, codes, source)
+        if file is not None and file.exists():
+            image: Image.Image = Image.open(file)
+        else:
+            image = drawn().convert(mode)
+            if file is not None:
+                with atomic_path(file) as temporary:
+                    image.save(temporary, format="PNG")
+        values = torch.frombuffer(bytearray(image.convert(mode).tobytes()), dtype=torch.uint8)
+        rows = values.view(1, *self.shape[1:], self.shape[0])
+        return (rows.permute(0, 3, 1, 2).float() / 127.5 - 1).contiguous()
+
+    def _file(self, noise: torch.Tensor, codes: Sequence[int], source: bytes) -> Path | None:
+        """Where an image is stored, named by a hash of all that decides it."""
+        if self.store is None:
+            return None
+        facts = repr([sorted(self.settings.model_dump(exclude={"pipeline"}).items()), self.shape, list(codes)])
+        content = hashlib.sha256(facts.encode() + torch_seed_of(noise).to_bytes(8, "little") + source)
+        return self.store / f"{content.hexdigest()[:32]}.png"
 
     def working_size(self) -> tuple[int, int]:
         """Width and height in px at which the pipeline works: the aspect of the data, the longer side as `size` says."""
@@ -163,11 +185,12 @@ class PipelineGenerator(PretrainedPipeline):
         """Draw one image per row."""
         sides = dict(zip(("width", "height"), self.working_size(), strict=True)) if self.settings.size else {}
         target = self.shape[2], self.shape[1]
-        images = [
-            ImageOps.fit(self.draw(row, codes, **sides), target, Image.Resampling.LANCZOS)
-            for row, codes in zip(noise.cpu(), conditions.tolist(), strict=True)
-        ]
-        return torch.cat([self.pixels(image) for image in images])
+
+        def drawn(row: torch.Tensor, codes: list[int]) -> Image.Image:
+            return ImageOps.fit(self.draw(row, codes, **sides), target, Image.Resampling.LANCZOS)
+
+        rows = zip(noise.cpu(), conditions.tolist(), strict=True)
+        return torch.cat([self.pixels(row, codes, partial(drawn, row, codes)) for row, codes in rows])
 
 
 class PipelineTranslator(PretrainedPipeline):
@@ -180,15 +203,21 @@ class PipelineTranslator(PretrainedPipeline):
 
     def forward(self, images: torch.Tensor, changes: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
         """Translate each image."""
-        translated = []
         values = ((images.cpu() + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
-        for image, codes, row in zip(values, changes.tolist(), noise.cpu(), strict=True):
+
+        def translated(image: torch.Tensor, row: torch.Tensor, codes: list[int]) -> Image.Image:
             array = image.permute(1, 2, 0).contiguous().numpy()
             source = Image.fromarray(array.squeeze(2) if array.shape[2] == 1 else array).convert("RGB")
             enlarged = source.resize(self.working_size(), Image.Resampling.LANCZOS)
-            drawn = self.draw(row, codes, image=enlarged)
-            translated.append(self.pixels(drawn.resize(source.size, Image.Resampling.LANCZOS)))
-        return torch.cat(translated)
+            return self.draw(row, codes, image=enlarged).resize(source.size, Image.Resampling.LANCZOS)
+
+        rows = zip(values, noise.cpu(), changes.tolist(), strict=True)
+        return torch.cat(
+            [
+                self.pixels(row, codes, partial(translated, image, row, codes), image.contiguous().numpy().tobytes())
+                for image, row, codes in rows
+            ]
+        )
 
 
 def torch_seed_of(noise: torch.Tensor) -> int:

@@ -106,9 +106,12 @@ class CostModel:
 
     def _measure(self) -> Speed:
         session, prove = self.session, self.settings.prove
-        plan, step, checkpoint = training.step_seconds(
-            session.foreseen, self.settings.train, device=session.device, flips=session.flips, patience=PATIENCE
-        )
+        if session.trained and not session.planned().steps and not {"generate", "score"} & set(self.pending):
+            plan, step, checkpoint = session.planned(), 0.0, 0  # no image of the pretrained pipeline is needed
+        else:
+            plan, step, checkpoint = training.step_seconds(
+                session.foreseen, self.settings.train, device=session.device, flips=session.flips, patience=PATIENCE
+            )
         if "prove" in self.pending:
             facts = trial_facts(session, plan.recipe, plan.rule)
             self.arms = proof.expected_arms(prove, session.data.shape, session.device, **facts)

@@ -21,7 +21,7 @@ from augury.errors import RunFolderError, SettingsError
 from augury.files import digest, read_json, write_json
 from augury.images import Images, LabelledImages, SyntheticImages
 from augury.metrics import Extractor
-from augury.networks import Classifier
+from augury.networks import Classifier, PretrainedPipeline
 from augury.pipeline import domains, stored_identity
 from augury.pipeline.environment import machine, versions
 from augury.pipeline.inputs import SAMPLE, Callbacks, by_split, changes, describe_data, image_files
@@ -232,8 +232,11 @@ class Session:
 
     @cached_property
     def synthesizer(self) -> Synthesizer:
-        """The trained generator."""
-        return Synthesizer.load(self.run / "synthesizer", self.device)
+        """The trained generator. Images of a pretrained pipeline are stored as they are drawn, since each takes long."""
+        synthesizer = Synthesizer.load(self.run / "synthesizer", self.device)
+        if isinstance(synthesizer.generator, PretrainedPipeline):
+            synthesizer.generator.store = self.run / "drawn"
+        return synthesizer
 
     @property
     def layers(self) -> training.PretrainedBackbone | str:
@@ -380,9 +383,20 @@ class Session:
 
     @property
     def pipeline_digest(self) -> str | None:
-        """The digest of the pretrained pipeline; None for a recipe that trains."""
-        train = self.settings.train
-        return training.pipeline_digest(train.overrides.get("pipeline")) if train.recipe in PRETRAINED else None
+        """The digest of the pretrained pipeline; None for a recipe that trains.
+
+        If its folder has been deleted, the digest comes from the stored plan, so that finished stages stay finished. Raises
+        WeightsError for another folder that cannot be used.
+        """
+        train, stored = self.settings.train, self.run / "train" / "plan.json"
+        if train.recipe not in PRETRAINED:
+            return None
+        folder = train.overrides.get("pipeline")
+        if folder and not Path(folder).exists() and stored.exists():
+            previous = read_json(stored)["plan"]["rule"]["settings"]
+            if previous.get("pipeline") == folder:
+                return str(previous["digest"])
+        return training.pipeline_digest(folder)
 
     def fitted(self, member: int) -> Classifier:
         """Train the classifier of the run (`member` 0), or a further one with other initial weights and batches."""

@@ -138,6 +138,7 @@ def train(session: Session) -> None:
 def use_pipeline(session: Session, plan: training.Plan) -> None:
     """Draw one image with the pretrained pipeline as a check, and record what it is."""
     settings = plan.rule.settings
+    remove(session.run / "drawn")
     session.saw("generator", session.generator_images, settings["pipeline"])
     session.callbacks.note(
         f"Nothing is trained: {settings['class_name']} of {settings['pipeline']} (digest {settings['digest']}) draws the images. "

@@ -15,7 +15,7 @@ from augury.files import atomic_path, write_lines
 from augury.images import LabelledImages, SyntheticImages, as_labelled
 from augury.networks import PIPELINES, build_generator
 from augury.training.card import Card, data_facts
-from augury.training.devices import choose_device, placed
+from augury.training.devices import placed
 from augury.training.pipelines import LICENCE, settled_object
 from augury.training.plan import Plan
 from augury.training.source_sampler import sampler
@@ -48,7 +48,6 @@ def from_pipeline(
     condition: tuple[str, ...] = (),
     translates: bool = False,
     class_moves: bool = True,
-    device: str = "cpu",
     **settings: Any,
 ) -> Synthesizer:
     """Use a diffusers pipeline in memory as a generator or translator.
@@ -59,7 +58,7 @@ def from_pipeline(
     ----------
     pipeline
         A pipeline of diffusers, or any callable with such arguments: prompt (or class_labels), generator and, for a
-        translator, image. It returns `images` of Pillow.
+        translator, image. It returns `images` of Pillow, and stays on its device.
     data
         The train split: classes, attributes and size of the images.
     condition
@@ -68,8 +67,6 @@ def from_pipeline(
         Whether it changes images instead of drawing new ones.
     class_moves
         Whether a translator may change the class; otherwise its prompt need not name the class.
-    device
-        "cpu", "cuda", "mps" or "auto".
     **settings
         Settings of `augury.networks.PipelineSettings`, such as prompt, num_inference_steps, strength and size.
 
@@ -98,7 +95,7 @@ def from_pipeline(
         licence_note=LICENCE,
         **data_facts(data, condition),
     )
-    return Synthesizer(card, placed(generator, choose_device(device)))
+    return Synthesizer(card, generator)
 
 
 def _versions(known: dict[str, str]) -> dict[str, str]:

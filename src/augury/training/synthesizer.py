@@ -211,6 +211,11 @@ class Synthesizer:
         """
         return targets if self.prompted else changes_between(sources, targets)
 
+    @property
+    def chunk(self) -> int:
+        """Images to draw between two reports of progress: few for a pretrained pipeline, which is slow."""
+        return 8 if self.prompted else 1024
+
     def need_latent_space(self, what: str) -> None:
         """Raise SettingsError for a pretrained pipeline, whose noise is only a seed. `what` is what moves in that space."""
         if self.prompted:
