@@ -9,6 +9,7 @@ import torch
 from PIL import Image
 
 import augury
+from augury.cli.settings import override_rows
 from augury.errors import DataError, SettingsError, WeightsError
 from augury.files import read_json, read_lines
 from augury.generation import draw, invert, plan_translations, translate
@@ -16,7 +17,7 @@ from augury.networks.pipelines import torch_seed_of
 from augury.randomness import image_noise
 from augury.settings import TrainSettings
 from augury.training import SourceSampler, Synthesizer, from_pipeline, make_plan, trains_none, translates
-from augury.training.pipelines import pipeline_digest
+from augury.training.pipelines import BY_THE_RUN, pipeline_digest
 from augury.training.recipes import PRETRAINED, recipe
 from augury.training.tables import train_table
 from tests.helpers import cell_data
@@ -115,6 +116,13 @@ def test_the_recipes_are_named_where_recipes_are() -> None:
         recipe("diffuser")
     with pytest.raises(SettingsError, match="for a table use"):
         train_table(np.zeros((8, 2), np.float32), np.zeros(8, np.int64), recipe="diffusers")
+
+
+def test_settings_that_the_run_sets_are_not_listed() -> None:
+    names = {
+        row["name"].removeprefix("train.overrides.") for row in override_rows("diffusers", {"prompt": "a {class}"})
+    }
+    assert {"pipeline", "prompt", "strength", "size"} <= names and not names & {*BY_THE_RUN, "r1", "settings"}
 
 
 def test_a_pipeline_in_memory_draws_the_images_of_a_plan() -> None:

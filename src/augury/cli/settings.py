@@ -84,6 +84,7 @@ def setting_rows(values: Any, defaults: Any, prefix: str = "") -> list[dict[str,
 def override_rows(recipe: str, overrides: dict[str, Any]) -> list[dict[str, Any]]:
     """Rows as of `setting_rows`: the settings of a recipe, of its network and of its discriminator."""
     from augury.networks import NETWORKS, PIPELINES, DiscriminatorSettings, PipelineSettings
+    from augury.training.pipelines import BY_THE_RUN
     from augury.training.recipes import recipe as named
     from augury.validation import changed
 
@@ -100,4 +101,5 @@ def override_rows(recipe: str, overrides: dict[str, Any]) -> list[dict[str, Any]
             for rule in (usual, chosen)
         )
         rows += setting_rows(new, old, "train.overrides.")
-    return [row for row in rows if row["name"] != "train.overrides.settings"]
+    hidden = {f"train.overrides.{name}" for name in ("settings", *BY_THE_RUN)}
+    return [row for row in rows if row["name"] not in hidden]
