@@ -251,6 +251,16 @@ def test_a_translator_shows_the_pipeline_the_enlarged_source() -> None:
         translate(sources[:1], torch.tensor([[KEEP, 0]]), noise[:1])
 
 
+def test_a_pipeline_with_a_size_of_its_own_gets_that_of_the_source() -> None:
+    class Sized(PaintImg2ImgPipeline):
+        def __call__(self, prompt=None, image=None, height=1024, width=1024, strength=0.6, generator=None):
+            assert image.size == (width, height) == (48, 32)
+            return super().__call__(prompt, image, strength, generator=generator)
+
+    translate = built("diffusers_img2img", Sized(), (1, 8, 12), size=48)
+    assert translate(torch.zeros(1, 1, 8, 12), torch.tensor([[0, 1]]), torch.zeros(1, 4)).shape == (1, 1, 8, 12)
+
+
 def test_labels_reach_the_pipeline() -> None:
     pipeline = LabelPipeline()
     one = {"columns": ["label"], "values": [["cat", "dog"]], "prompt": "", "class_labels": {"cat": 7, "dog": 2}}

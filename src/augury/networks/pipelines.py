@@ -119,6 +119,8 @@ class PretrainedPipeline(nn.Module):
         condition = self.condition(codes)  # raises before gigabytes are loaded
         arguments |= {name: value for name in OPTIONS if (value := getattr(self.settings, name)) is not None}
         pipeline = self.pipeline
+        if self.settings.size and "height" in parameters(pipeline):  # otherwise it would take the size of its training
+            arguments |= dict(zip(("width", "height"), self.working_size(), strict=True))
         generator = torch.Generator("cpu").manual_seed(torch_seed_of(noise))
         try:
             output = pipeline(**condition, **arguments, generator=generator)
@@ -183,11 +185,10 @@ class PipelineGenerator(PretrainedPipeline):
 
     def forward(self, noise: torch.Tensor, conditions: torch.Tensor) -> torch.Tensor:
         """Draw one image per row."""
-        sides = dict(zip(("width", "height"), self.working_size(), strict=True)) if self.settings.size else {}
         target = self.shape[2], self.shape[1]
 
         def drawn(row: torch.Tensor, codes: list[int]) -> Image.Image:
-            return ImageOps.fit(self.draw(row, codes, **sides), target, Image.Resampling.LANCZOS)
+            return ImageOps.fit(self.draw(row, codes), target, Image.Resampling.LANCZOS)
 
         rows = zip(noise.cpu(), conditions.tolist(), strict=True)
         return torch.cat([self.pixels(row, codes, partial(drawn, row, codes)) for row, codes in rows])
