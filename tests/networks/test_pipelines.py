@@ -21,7 +21,8 @@ from augury.networks.pipeline_folder import (
     object_digest,
     pipeline_class,
 )
-from augury.networks.pipelines import check_condition, filled, placeholders, settled
+from augury.networks.pipelines import settled
+from augury.networks.prompts import check_condition, filled, placeholders
 from tests.helpers.pipelines import (
     DiffusionPipeline,
     LabelPipeline,

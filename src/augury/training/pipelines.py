@@ -19,7 +19,8 @@ from augury.networks.pipeline_folder import (
     parameters,
     pipeline_class,
 )
-from augury.networks.pipelines import check_condition, settled
+from augury.networks.pipelines import settled
+from augury.networks.prompts import check_condition
 from augury.settings import TrainSettings
 from augury.training.devices import placed
 from augury.validation import changed
