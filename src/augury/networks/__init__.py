@@ -171,7 +171,7 @@ def passes(name: str, settings: dict[str, Any]) -> int:
     Parameters
     ----------
     name : str
-        A name of NETWORKS.
+        A name of NETWORKS or PIPELINES.
     settings : dict
         Changes to the defaults of the network and of its discriminator.
 
@@ -180,6 +180,8 @@ def passes(name: str, settings: dict[str, Any]) -> int:
     int
         1, except for a flow.
     """
+    if name in PIPELINES:
+        return 1
     usual = NETWORKS[name].settings
     own = {k: v for k, v in settings.items() if k in type(usual).model_fields}
     chosen = changed(f"network '{name}'", usual, own)
