@@ -96,13 +96,26 @@ def settings() -> str:
 
 def recipe() -> str:
     """Every setting of a recipe with its default and what it is for."""
-    from augury.settings_help import describe
     from augury.training.recipes import Recipe
 
+    return _overrides(Recipe, ("settings",))
+
+
+def pipeline() -> str:
+    """Every setting of a pretrained pipeline that a user gives."""
+    from augury.networks import PipelineSettings
+    from augury.training.pipelines import BY_THE_RUN
+
+    return _overrides(PipelineSettings, BY_THE_RUN)
+
+
+def _overrides(model: Any, without: tuple[str, ...]) -> str:
+    from augury.settings_help import describe
+
     lines = ["| `train.overrides` | default | what it is |", "|---|---|---|"]
-    for name, field in Recipe.model_fields.items():
-        if name != "settings":
-            default = "" if field.is_required() else f"`{json.dumps(field.get_default())}`"
+    for name, field in model.model_fields.items():
+        if name not in without:
+            default = "" if field.is_required() else f"`{json.dumps(field.get_default(call_default_factory=True))}`"
             lines.append(f"| `{name}` | {default} | {describe(field, default='').replace('|', '/')} |")
     return "\n".join(lines) + "\n"
 
@@ -163,7 +176,14 @@ def _result(name: str) -> dict[str, Any]:
     return stored_value
 
 
-OWN = {"formats": formats, "reading": reading, "recipe": recipe, "recipes": recipes, "settings": settings}
+OWN = {
+    "formats": formats,
+    "pipeline": pipeline,
+    "reading": reading,
+    "recipe": recipe,
+    "recipes": recipes,
+    "settings": settings,
+}
 MAKERS = {"bench": table, "table": own}
 
 

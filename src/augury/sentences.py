@@ -13,6 +13,11 @@ IMAGES, LAYERS = "synthetic images", "discriminator's layers"
 
 PLAIN = "none"
 """The arm of plain training."""
+PRETRAINED = (
+    "The generator is a pretrained model, or started from one, whose training images are unknown. Test images may have been among "
+    "them, which would make the result too optimistic; the check by pixel hashes cannot see that."
+)
+"""Caution where a part of the run has seen images that are not recorded."""
 UNLOOKED = "The synthetic images were not checked for copies of test images (prove.near_duplicates=allow)."
 TEST_MORE = (
     "Use a larger test split, or test every image once with augury run --folds 5 (data with given splits: --split new)"
@@ -134,6 +139,7 @@ def sentence(v: Verdict) -> str:
         return f"The {v.adds} were not tested. {_none_shown(v)}. {capitalised(remedy(v))}.{_initialisation(v)}"
     numbers, margin = _numbers(v), f"{100 * v.margin:g} points"
     unlooked = v.leaks is not None and not v.leaks.get("looked_for", True)
+    pretrained = (v.leaks or {}).get("pretrained", False)
     if v.earlier_seeds:
         numbers += (
             f", not corrected for an earlier interim look at {v.earlier_seeds} seeds (outcome '{v.earlier_outcome}'),"
@@ -154,7 +160,14 @@ def sentence(v: Verdict) -> str:
         }[v.outcome]
     worse = f" {capitalised(losses(v))}." if v.worse else ""
     overall = f" {cost(v)}" if v.overall is not None else ""
-    return text + worse + overall + _initialisation(v) + (f" {UNLOOKED}" if unlooked else "")
+    return (
+        text
+        + worse
+        + overall
+        + _initialisation(v)
+        + (f" {UNLOOKED}" if unlooked else "")
+        + (f" {PRETRAINED}" if pretrained else "")
+    )
 
 
 def get_worse(v: Verdict) -> str:

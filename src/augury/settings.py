@@ -157,7 +157,8 @@ class TrainSettings(Settings):
     recipe: str = Field(
         "auto",
         description="rpgan, dcgan, gan, wgan, wgan_gp, r3gan, stylegan, projected, vae, ae or flow; translator, which fills empty cells of class × "
-        "attribute with translated train images; or auto: chosen by the images, their size and the device",
+        "attribute with translated train images; diffusers or diffusers_img2img, a pretrained pipeline in a local folder; or auto: "
+        "chosen by the images, their size and the device",
     )
     steps: int | None = Field(
         None, ge=1, description="training steps; null: those of the recipe, or what the budget allows"

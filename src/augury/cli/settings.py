@@ -83,18 +83,23 @@ def setting_rows(values: Any, defaults: Any, prefix: str = "") -> list[dict[str,
 
 def override_rows(recipe: str, overrides: dict[str, Any]) -> list[dict[str, Any]]:
     """Rows as of `setting_rows`: the settings of a recipe, of its network and of its discriminator."""
-    from augury.networks import NETWORKS, DiscriminatorSettings
+    from augury.networks import NETWORKS, PIPELINES, DiscriminatorSettings, PipelineSettings
+    from augury.training.pipelines import BY_THE_RUN
     from augury.training.recipes import recipe as named
     from augury.validation import changed
 
     usual, chosen = named(recipe), named(recipe, overrides)
-    network = NETWORKS[usual.network]
-    models = [network.settings] + ([DiscriminatorSettings()] if network.trunk is not None else [])
-    rows = setting_rows(chosen, usual, "train.overrides.")
+    models: list[Any] = [PipelineSettings()]
+    rows = []
+    if usual.network not in PIPELINES:
+        network = NETWORKS[usual.network]
+        models = [network.settings] + ([DiscriminatorSettings()] if network.trunk is not None else [])
+        rows = setting_rows(chosen, usual, "train.overrides.")
     for model in models:
         old, new = (
             changed(recipe, model, {k: v for k, v in rule.settings.items() if k in type(model).model_fields})
             for rule in (usual, chosen)
         )
         rows += setting_rows(new, old, "train.overrides.")
-    return [row for row in rows if row["name"] != "train.overrides.settings"]
+    hidden = {f"train.overrides.{name}" for name in ("settings", *BY_THE_RUN)}
+    return [row for row in rows if row["name"] not in hidden]

@@ -14,8 +14,6 @@ from augury.generation.sampling import Noise, source
 from augury.images import UNNEEDED, Codes, Images, SyntheticImages
 from augury.training import Synthesizer
 
-CHUNK = 1024
-"""Images drawn between two progress reports."""
 LEAST_RATE = 0.1
 """Lowest pass rate assumed when the size of the next batch is computed."""
 
@@ -123,8 +121,8 @@ def _add(
     conditions = cells[which].astype(np.int64)
     images, before = [pile.images], len(pile.images)
     latents = [] if pile.latents is None else [pile.latents]
-    for at in range(0, len(indices), CHUNK):
-        batch, numbers = conditions[at : at + CHUNK], indices[at : at + CHUNK]
+    for at in range(0, len(indices), synthesizer.chunk):
+        batch, numbers = conditions[at : at + synthesizer.chunk], indices[at : at + synthesizer.chunk]
         if noise is None:
             images.append(synthesizer.sample(batch, seed=seed, indices=numbers, truncation=truncation).images)
         else:

@@ -41,6 +41,7 @@ def invert(
     -------
     Noise float32 [N, Z], and the root mean squared error [N] on the scale [0, 255].
     """
+    synthesizer.need_latent_space("inversion")
     generator, device = synthesizer.generator, next(synthesizer.generator.parameters()).device
     images = as_images(images)
     targets, codes = as_float(images, device), torch.from_numpy(conditions).to(device)

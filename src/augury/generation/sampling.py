@@ -164,4 +164,6 @@ def source(name: str, synthesizer: Synthesizer, context: FilterContext | None, s
     if name not in SAMPLING:
         raise SettingsError(f"there is no sampling '{name}'; choose among: {', '.join(SAMPLING)}")
     factory = SAMPLING[name]
+    if factory is not None:
+        synthesizer.need_latent_space(f"sampling={name}")
     return None if factory is None else factory(synthesizer, context, seed)

@@ -16,10 +16,6 @@ from augury.images import UNNEEDED, Codes, LabelledImages, SyntheticImages
 from augury.randomness import rng
 from augury.settings import Strategy
 from augury.training import Synthesizer
-from augury.training.condition_codes import changes_between
-
-CHUNK = 1024
-"""Images translated between two progress reports."""
 
 
 @dataclass(frozen=True)
@@ -297,15 +293,15 @@ def translate(
         targets.append(np.tile(row.target, (len(chosen), 1)))
         rows.append(np.full(len(chosen), at))
     source, target, which = np.concatenate(sources), np.concatenate(targets).astype(np.int64), np.concatenate(rows)
-    changes = changes_between(conditions[source], target)
+    changes = translator.changes(conditions[source], target)
     indices = np.arange(len(source), dtype=np.int64)
     images = np.empty((len(source), *train.shape), np.uint8)
-    for begin in range(0, len(source), CHUNK):
-        block = slice(begin, begin + CHUNK)
+    for begin in range(0, len(source), translator.chunk):
+        block = slice(begin, begin + translator.chunk)
         images[block] = translator.translate(
             np.ascontiguousarray(train.images[source[block]]), changes[block], seed=seed, indices=indices[block]
         )
-        on_progress(min(begin + CHUNK, len(source)), len(source))
+        on_progress(min(begin + translator.chunk, len(source)), len(source))
     translations = SyntheticImages(
         images, target, names, translator.card.classes, seed, indices, translator.fingerprint, sources=source
     )

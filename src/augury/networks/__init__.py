@@ -15,6 +15,7 @@ from augury.networks.classifier import Classifier
 from augury.networks.conditioning import AuxiliaryHead, ConditionEmbedding, ProjectionHead, shares
 from augury.networks.discriminator import Discriminator, DiscriminatorSettings
 from augury.networks.on_discriminator import OnDiscriminator, alone
+from augury.networks.pipelines import PipelineGenerator, PipelineSettings, PipelineTranslator, PretrainedPipeline
 from augury.networks.pretrained import BACKBONES, Backbone, backbone, lite0_installed
 from augury.networks.resnet import ResNet
 from augury.networks.translator import KEEP
@@ -24,6 +25,7 @@ __all__ = [
     "BACKBONES",
     "KEEP",
     "NETWORKS",
+    "PIPELINES",
     "Architecture",
     "AuxiliaryHead",
     "Backbone",
@@ -32,6 +34,8 @@ __all__ = [
     "Discriminator",
     "DiscriminatorSettings",
     "OnDiscriminator",
+    "PipelineSettings",
+    "PretrainedPipeline",
     "ProjectionHead",
     "ResNet",
     "alone",
@@ -99,6 +103,12 @@ NETWORKS = {
     ),
 }
 
+PIPELINES: dict[str, type[PretrainedPipeline]] = {
+    "diffusers": PipelineGenerator,
+    "diffusers_img2img": PipelineTranslator,
+}
+"""Pretrained pipelines, which are not trained here and have no partner."""
+
 
 def build_generator(name: str, settings: dict[str, Any], shape: Shape, cardinalities: tuple[int, ...]) -> nn.Module:
     """The generator of network `name`.
@@ -106,7 +116,7 @@ def build_generator(name: str, settings: dict[str, Any], shape: Shape, cardinali
     Parameters
     ----------
     name : str
-        A name of NETWORKS.
+        A name of NETWORKS or PIPELINES.
     settings : dict
         Changes to the defaults; settings of the discriminator are ignored.
     shape : (int, int, int)
@@ -124,6 +134,8 @@ def build_generator(name: str, settings: dict[str, Any], shape: Shape, cardinali
     SettingsError
         For an unknown network or setting, and for images that are too small.
     """
+    if name in PIPELINES:
+        return PIPELINES[name](changed(f"network '{name}'", PipelineSettings(), settings), shape, cardinalities)
     return NETWORKS[name].generator(_settled(name, settings, shape)[0], shape, cardinalities)
 
 
@@ -169,7 +181,7 @@ def passes(name: str, settings: dict[str, Any]) -> int:
     Parameters
     ----------
     name : str
-        A name of NETWORKS.
+        A name of NETWORKS or PIPELINES.
     settings : dict
         Changes to the defaults of the network and of its discriminator.
 
@@ -178,6 +190,8 @@ def passes(name: str, settings: dict[str, Any]) -> int:
     int
         1, except for a flow.
     """
+    if name in PIPELINES:
+        return 1
     usual = NETWORKS[name].settings
     own = {k: v for k, v in settings.items() if k in type(usual).model_fields}
     chosen = changed(f"network '{name}'", usual, own)

@@ -18,7 +18,6 @@ from augury.errors import SettingsError
 from augury.files import atomic_path, check_folder_name, read_json, read_lines, write_json
 from augury.images import Codes, Images, LabelledImages
 from augury.metrics import ScoreCard
-from augury.networks import NETWORKS
 from augury.pipeline.inputs import Callbacks, first_run, same_source
 from augury.pipeline.session import Session
 from augury.pipeline.stages import advance, opened
@@ -116,7 +115,7 @@ def compare(
                 raise SettingsError(
                     f"the recipe {name} does not generate from noise, and compare measures generated images; leave it out"
                 )
-            flattering |= {NETWORKS[rule.network].trained_on} - {""}
+            flattering |= {training.feature_network(rule)} - {""}
     if flattering:  # measure all recipes with features that favour none
         features = ",".join(["classifier", chosen.score.features, *flattering])
         score = chosen.score.model_copy(update={"features": features})

@@ -107,9 +107,12 @@ class CostModel:
 
     def _measure(self) -> Speed:
         session, prove = self.session, self.settings.prove
-        plan, step, checkpoint = training.step_seconds(
-            session.foreseen, self.settings.train, device=session.device, flips=session.flips, patience=PATIENCE
-        )
+        if session.trained and not session.planned().steps and not {"generate", "score"} & set(self.pending):
+            plan, step, checkpoint = session.planned(), 0.0, 0  # no image of the pretrained pipeline is needed
+        else:
+            plan, step, checkpoint = training.step_seconds(
+                session.foreseen, self.settings.train, device=session.device, flips=session.flips, patience=PATIENCE
+            )
         if "prove" in self.pending:
             facts = trial_facts(session, plan.recipe, plan.rule)
             self.arms = proof.expected_arms(prove, session.data.shape, session.device, **facts)
@@ -185,17 +188,23 @@ class CostModel:
         draw = max(1, passes / 3) * speed.train_step / speed.plan.batch  # a training pass goes forward and backward
         draws = 2 * self.new_images * draw
         limit = min(settings.score.limit, self.train_images // 2)
+        trains_nothing = training.trains_nothing(speed.plan.rule)  # then train_step is the time of one image
         costs = {
             "split": StageCost(f"{len(data):,} images", len(data) * search),
             "classify": StageCost(f"1 training of {CLASSIFIER_STEPS:,} steps", CLASSIFIER_STEPS * step),
-            "train": StageCost(
+            "train": StageCost("1 image, as a check of the pipeline", speed.train_step)
+            if trains_nothing
+            else StageCost(
                 f"1 training of {train_steps:,} steps ({speed.plan.recipe})", MONITOR * train_steps * speed.train_step
             ),
             "generate": StageCost(
                 f"about {self.new_images:,} images",
                 draws + (judges * CLASSIFIER_STEPS + identity * proof.IDENTITY_STEPS) * step,
             ),
-            "score": StageCost(f"{limit:,} images of each set", 4 * limit * per_feature + 2 * prove_steps * step),
+            "score": StageCost(
+                f"{limit:,} images of each set",
+                4 * limit * per_feature + 2 * prove_steps * step + trains_nothing * 2 * limit * speed.train_step,
+            ),
             "prove": StageCost(
                 f"{trainings:,} trainings of {prove_steps:,} steps", max(prove_steps * trial_step, on_features)
             ),
@@ -204,8 +213,10 @@ class CostModel:
             "report": StageCost("one page", 1.0),
         }
         stages = {name: cost for name, cost in costs.items() if name in self.pending}
-        number = trainings + sum(name in stages for name in ("classify", "train", "classifier"))
-        number += (judges + identity) * ("generate" in stages)
+        trained = sum(name in stages for name in ("classify", "classifier")) + (
+            "train" in stages and not trains_nothing
+        )
+        number = trainings + trained + (judges + identity) * ("generate" in stages)
         disk = CHECKPOINTS * speed.checkpoint * ("train" in stages)
         disk += exported * max(values, 4096) * ("export" in stages) + 2 * self.new_images * values * (
             "generate" in stages
@@ -226,7 +237,7 @@ class CostModel:
 
         Raises TooShortError when the time does not suffice for LEAST_TRAIN and LEAST_PROVE steps.
         """
-        trains, proves = "train" in self.pending, "prove" in self.pending
+        trains, proves = "train" in self.pending and self.speed.plan.steps > 0, "prove" in self.pending
         fixed = self.cost(0, 0).seconds
         per_train = self.cost(1, 0).seconds - fixed
         per_prove = self.cost(0, 1).seconds - fixed
@@ -289,7 +300,7 @@ def plan_run(
 
 def _with_steps(settings: RunSettings, record: Mapping[str, Any]) -> RunSettings:
     """The settings with the steps that fit into a time."""
-    train = settings.train.model_copy(update={"steps": record["train_steps"], "budget": None})
+    train = settings.train.model_copy(update={"steps": record["train_steps"] or None, "budget": None})
     prove = settings.prove.model_copy(update={"steps": record["prove_steps"]})
     return settings.model_copy(update={"train": train, "prove": prove})
 

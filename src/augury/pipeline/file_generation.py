@@ -15,8 +15,6 @@ from augury.files import atomic_path, read_lines, write_lines
 from augury.pipeline.run_folder import Run
 from augury.training import Synthesizer
 
-CHUNK = 1024
-"""Images drawn at a time."""
 MANIFEST = "manifest.jsonl"
 _COLUMNS = {"file", "class", "seed", "index", "truncation", "synthesizer"}
 """Entries that every row of such a manifest has."""
@@ -81,8 +79,8 @@ def generate_files(
         # the manifest first, so that a repeated call recognises the files of an interrupted one
         write_lines(output / MANIFEST, [*earlier, *(row for row in rows if row["file"] not in by_file)])
         missing = np.array([i for i, row in enumerate(rows) if not (output / row["file"]).exists()], np.int64)
-        for begin in range(0, len(missing), CHUNK):
-            at = missing[begin : begin + CHUNK]
+        for begin in range(0, len(missing), generator.chunk):
+            at = missing[begin : begin + generator.chunk]
             indices = [rows[i]["index"] for i in at]
             drawn = generator.sample(conditions[at], seed=seed, indices=indices, truncation=truncation)
             for i, image in zip(at.tolist(), drawn.images, strict=True):

@@ -20,8 +20,6 @@ from augury.files import atomic_folder, check_folder_name, refuse_within, write_
 from augury.images import LabelledImages
 from augury.training import Synthesizer
 
-CHUNK = 1024
-"""Images translated at a time."""
 MANIFEST = "manifest.jsonl"
 
 
@@ -76,8 +74,8 @@ def translate_files(
     provenance = {"changes": dict(changes), "seed": seed, "translator": translator.fingerprint}
     rows: list[dict[str, Any]] = []
     with atomic_folder(output) as folder:
-        for begin in range(0, len(data), CHUNK):
-            at = np.arange(begin, min(begin + CHUNK, len(data)), dtype=np.int64)
+        for begin in range(0, len(data), translator.chunk):
+            at = np.arange(begin, min(begin + translator.chunk, len(data)), dtype=np.int64)
             sources = np.ascontiguousarray(data.images[at])
             translations = translator.translate(sources, code.repeat(len(at), 0), seed=seed, indices=at)
             for index, source, image in zip(at.tolist(), sources, translations, strict=True):

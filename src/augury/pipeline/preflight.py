@@ -29,6 +29,13 @@ def preflight(session: Session, needed: set[str]) -> None:
         raise SettingsError(
             f"prove.resample={s.prove.resample} does not go with a translator: its images belong to their sources; use none"
         )
+    if training.trains_nothing(rule):
+        for setting, usual in (("truncation", 1.0), ("sampling", "prior")):
+            if (value := getattr(s.generate, setting)) != usual:
+                raise SettingsError(
+                    f"generate.{setting}={value} moves in a latent space, but the recipe {name} draws each image from a seed; leave "
+                    "it out"
+                )
     if not training.translates(rule) and s.generate.sampling_strategy != "auto":
         generation.amounts(data, s.generate.sampling_strategy, s.train.condition)
     exports.writer(s.export.format)

@@ -51,6 +51,7 @@ class Run:
     classifier.safetensors   monitors training and filters images, trained on real train images only
     train/                   plan.json, log.jsonl, samples/, checkpoints
     synthesizer/             weights.safetensors, card.json
+    drawn/                   images of a pretrained pipeline, stored as they are drawn
     synthetic/               images.npy, manifest.jsonl; latents.npy, targets.npy where there are any
     generation.json          numbers of images planned, drawn and kept for each class, and why
     seen/                    hashes of the images that generator, classifier and filters were trained on

@@ -21,7 +21,7 @@ from augury.errors import RunFolderError, SettingsError
 from augury.files import digest, read_json, write_json
 from augury.images import Images, LabelledImages, SyntheticImages
 from augury.metrics import Extractor
-from augury.networks import Classifier
+from augury.networks import Classifier, PretrainedPipeline
 from augury.pipeline import domains, stored_identity
 from augury.pipeline.environment import machine, versions
 from augury.pipeline.inputs import SAMPLE, Callbacks, by_split, changes, describe_data, image_files
@@ -31,6 +31,7 @@ from augury.pipeline.stage_inputs import INPUTS
 from augury.randomness import derived_seed
 from augury.settings import ExportSettings, RunSettings
 from augury.training import Synthesizer, checkpoints
+from augury.training.recipes import PRETRAINED
 
 SURE = 0.95
 """Minimal probability at which an unlabelled image gets a pseudo-label (Sohn et al. 2020, section 3.2)."""
@@ -231,8 +232,11 @@ class Session:
 
     @cached_property
     def synthesizer(self) -> Synthesizer:
-        """The trained generator."""
-        return Synthesizer.load(self.run / "synthesizer", self.device)
+        """The trained generator. Images of a pretrained pipeline are stored as they are drawn, since each takes long."""
+        synthesizer = Synthesizer.load(self.run / "synthesizer", self.device)
+        if isinstance(synthesizer.generator, PretrainedPipeline):
+            synthesizer.generator.store = self.run / "drawn"
+        return synthesizer
 
     @property
     def layers(self) -> training.PretrainedBackbone | str:
@@ -377,6 +381,23 @@ class Session:
                 raise
             return str(previous[1])
 
+    @property
+    def pipeline_digest(self) -> str | None:
+        """The digest of the pretrained pipeline; None for a recipe that trains.
+
+        If its folder has been deleted, the digest comes from the stored plan, so that finished stages stay finished. Raises
+        WeightsError for another folder that cannot be used.
+        """
+        train, stored = self.settings.train, self.run / "train" / "plan.json"
+        if train.recipe not in PRETRAINED:
+            return None
+        folder = train.overrides.get("pipeline")
+        if folder and not Path(folder).exists() and stored.exists():
+            previous = read_json(stored)["plan"]["rule"]["settings"]
+            if previous.get("pipeline") == folder:
+                return str(previous["digest"])
+        return training.pipeline_digest(folder)
+
     def fitted(self, member: int) -> Classifier:
         """Train the classifier of the run (`member` 0), or a further one with other initial weights and batches."""
         config = proof.TrainConfig(steps=CLASSIFIER_STEPS, balanced=True, augment=policy("classical", flips=self.flips))
@@ -388,7 +409,8 @@ class Session:
         """Record which images `component` (generator, filter, …) has seen. The trial checks that no test image is among them.
 
         The record contains `images` and the validation split, which selects the model. With `start_from` it also contains
-        the images that the initial weights have seen. If these are unknown, the name of the record says so.
+        the images that the initial weights have seen. If these are unknown, as those of a pretrained
+        pipeline are, the name of the record says so.
         """
         inherited = {} if start_from is None else proof.seen_by(component, start_from)
         validation = proof.image_hashes(self.splits["validation"].images)
@@ -429,7 +451,12 @@ class Session:
         if stored["inputs"] != digest(self.inputs("train")):  # the plan of earlier settings
             return settings
         plan = stored["plan"]
-        length = {"recipe": plan["recipe"], "steps": plan["steps"], "budget": None, "precision": plan["precision"]}
+        length = {
+            "recipe": plan["recipe"],
+            "steps": plan["steps"] or None,
+            "budget": None,
+            "precision": plan["precision"],
+        }
         return settings.model_copy(update={"device": plan["device"], "train": settings.train.model_copy(update=length)})
 
     def amounts(self) -> generation.Amounts:
@@ -486,6 +513,11 @@ class Session:
         """The training plan for the report, with the network and the step of the selected generator."""
         plan = read_json(self.run / "train" / "plan.json")["plan"]
         summary = {k: v for k, v in plan.items() if k not in ("rule", "start", "unconditional") or (k != "rule" and v)}
+        if not plan["steps"]:  # a pretrained pipeline
+            settings = plan["rule"]["settings"]
+            return {"recipe": plan["recipe"], "device": plan["device"], "steps": 0} | {
+                name: value for name, value in settings.items() if value and name not in ("columns", "values")
+            }
         return summary | {"network": plan["rule"]["network"], "chosen_step": self.synthesizer.card.steps}
 
     def command(self, settings: RunSettings | None = None, *more: str) -> str:
@@ -507,7 +539,8 @@ class Session:
             "--device",
             plan["device"],
         ]
-        arguments += ["--recipe", plan["recipe"], "--steps", str(plan["steps"]), "--precision", plan["precision"]]
+        arguments += ["--recipe", plan["recipe"], *(["--steps", str(plan["steps"])] if plan["steps"] else [])]
+        arguments += ["--precision", plan["precision"]]
         return shlex.join(arguments + changes(settings))
 
     def describe(self) -> dict[str, Any]:

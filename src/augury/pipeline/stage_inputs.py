@@ -35,7 +35,9 @@ def classify(session: Session) -> Any:
 
 
 def train(session: Session) -> Any:
-    """The training settings. Initial weights and unlabelled images count by their content, not by their path."""
+    """The training settings. Initial weights and unlabelled images count by their content, not by their path. A pretrained
+    pipeline counts by both.
+    """
     settings = session.settings.train
     return [
         session.run.key("classify"),
@@ -45,6 +47,7 @@ def train(session: Session) -> Any:
         session.settings.seed,
         session.device.type,
         session.flips,
+        *([] if (pipeline := session.pipeline_digest) is None else [pipeline]),
     ]
 
 

@@ -16,13 +16,12 @@ from typing import Any
 
 import numpy as np
 
-from augury import exports, generation, metrics, proof, report, training
+from augury import exports, generation, metrics, proof, report, sentences, training
 from augury.data import LEFT_OUT, cautions, draw_clusters
 from augury.durations import duration
 from augury.errors import SettingsError
 from augury.files import atomic_path, read_json, read_lines, remove, write_json
 from augury.images import LabelledImages
-from augury.networks import NETWORKS
 from augury.pipeline import domains, scorecard
 from augury.pipeline.cost import plan_run
 from augury.pipeline.display import showing
@@ -110,6 +109,8 @@ def train(session: Session) -> None:
     """Train the generator as planned, monitored on the validation split."""
     folder, s, train, plan = session.run / "train", session.settings, session.splits["train"], session.planned()
     generator_images = session.generator_images
+    if training.trains_nothing(plan.rule):
+        return use_pipeline(session, plan)
     session.saw("generator", generator_images, s.train.start_from)
     if s.train.unlabelled:
         summary = read_json(folder / "unlabelled.json")
@@ -121,7 +122,7 @@ def train(session: Session) -> None:
     if session.target is not None:  # the monitor watches translations into the target
         watched = held = generator_images.take(np.arange(len(train), len(generator_images)))
     # The classifier's features select the generator. Those that a discriminator was trained on would flatter it.
-    beside = metrics.lite0(session.device, longest=MONITORED) if NETWORKS[plan.rule.network].trained_on else None
+    beside = metrics.lite0(session.device, longest=MONITORED) if training.feature_network(plan.rule) else None
     judge = metrics.Monitor(
         session.own_features(),
         training.drop_labels(plan, watched),
@@ -142,6 +143,19 @@ def train(session: Session) -> None:
         on_event=session.callbacks.note,
     )
     synthesizer.save(session.run / "synthesizer")
+    session.forget("synthesizer")
+
+
+def use_pipeline(session: Session, plan: training.Plan) -> None:
+    """Draw one image with the pretrained pipeline as a check, and record what it is."""
+    settings = plan.rule.settings
+    remove(session.run / "drawn")
+    session.saw("generator", session.generator_images, settings["pipeline"])
+    session.callbacks.note(
+        f"Nothing is trained: {settings['class_name']} of {settings['pipeline']} (digest {settings['digest']}) draws the images. "
+        f"{sentences.PRETRAINED}"
+    )
+    training.train_plan(plan, session.generator_images, session.run / "train").save(session.run / "synthesizer")
     session.forget("synthesizer")
 
 
@@ -190,13 +204,13 @@ def score(session: Session) -> None:
         device=session.device,
         folder=session.features,
         among=among,
-        trained_on=NETWORKS[session.planned().rule.network].trained_on,
+        trained_on=training.feature_network(session.planned().rule),
     )
     with atomic_path(session.run / "copies.npy") as temporary, temporary.open("wb") as file:
         np.save(file, copies.pictures, allow_pickle=False)
     copied = {"looked": list(copies.looked), "pairs": list(copies.rows)}
     notes = [scorecard.ABOUT_TRANSLATIONS] if session.translates else []
-    notes += [scorecard.FLATTERED] if NETWORKS[session.planned().rule.network].trained_on else []
+    notes += [scorecard.FLATTERED] if training.feature_network(session.planned().rule) else []
     write_json(session.run / "scores.json", card.as_dict() | {"copies": copied, "notes": notes})
 
 

@@ -165,6 +165,7 @@ def _sentence(
     else:
         words.append(
             f"This is below the limit of {limit:.0%}, so the images are not recommended: classifiers would be trained on wrong labels. "
-            "Match the class mix of source and target, or raise the weights of the semantic and reconstruction losses."
+            "Match the class mix of source and target, or raise the weights of the semantic and reconstruction losses (of "
+            "a pretrained pipeline: lower its strength)."
         )
     return " ".join(words)

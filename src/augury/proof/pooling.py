@@ -131,6 +131,7 @@ def pooled(folds: Sequence[Fold]) -> Verdict:
         "test_not_seen_by": unseen,
         "left_out": sum(leaks["left_out"] for leaks in leaks_of_folds),
         "looked_for": all(leaks.get("looked_for", True) for leaks in leaks_of_folds),
+        **({"pretrained": True} if any(leaks.get("pretrained") for leaks in leaks_of_folds) else {}),
     }
     return replace(verdict, per_class=rows, folds=len(folds), synthetic=_images(folds)).checked(leaks)
 

@@ -184,6 +184,7 @@ def prove(
             "test_not_seen_by": sorted(trial.seen),
             "left_out": trial.counts["left_out"],
             "looked_for": settings.near_duplicates != "allow",
+            **({"pretrained": True} if any(name.endswith(leakage.START_UNKNOWN) for name in trial.seen) else {}),
         }
     )
 

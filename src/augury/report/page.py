@@ -115,6 +115,8 @@ def _context(facts: Facts) -> dict[str, Any]:
     return {
         "facts": facts,
         "trained": {"unlabelled": None, "start_from": None} | facts.metadata.get("settings", {}).get("train", {}),
+        "pipeline": facts.plan.get("steps") == 0,
+        "pretrained": sentences.PRETRAINED,
         "v": verdict,
         "sign": wording.SIGNS[verdict.outcome],
         "cells": cells.section(verdict),

@@ -16,6 +16,7 @@ from augury.sentences import (
     ANSWERS,
     IMAGES,
     LAYERS,
+    PRETRAINED,
     advise_testing,
     capitalised,
     classifier,
@@ -370,7 +371,7 @@ def _settled(verdict: Verdict) -> list[str]:
 
 
 def _caution(verdict: Verdict) -> list[str]:
-    """The scope of the verdict, and the classes with too few test images."""
+    """The scope of the verdict, what is unknown of a pretrained generator, and the classes with too few test images."""
     few = [row["class"] for row in verdict.per_class if row["test"] < FEW]
     alone = [row["class"] for row in verdict.per_class if row["test"] >= FEW > (row.get("groups") or FEW)]
     groups = of_groups(verdict.test_n, verdict.test_groups)
@@ -380,6 +381,8 @@ def _caution(verdict: Verdict) -> list[str]:
         f"same kind as these {verdict.test_n:,}{groups}. It does not cover retraining the generator, which may shift the result by about "
         "a point.",
     ]
+    if (verdict.leaks or {}).get("pretrained"):
+        said.append(PRETRAINED)
     for names, unit in ((few, "test images"), (alone, "groups (people, patients) to test")):
         if names:
             listed = ", ".join(short(name) for name in names[:4])

@@ -13,12 +13,14 @@ from augury.settings import TrainSettings
 from augury.training import checkpoints
 from augury.training.batches import as_float, as_uint8
 from augury.training.card import Card
-from augury.training.critic import PretrainedBackbone, discriminator, lacks_layers, layers
+from augury.training.critic import PretrainedBackbone, discriminator, feature_network, lacks_layers, layers
 from augury.training.devices import choose_device, choose_precision, devices, keep_memory, out_of_memory, placed
 from augury.training.fixed_batches import in_fixed_batches
 from augury.training.latent import slerp
 from augury.training.loop import Assess, Progress, train_plan
-from augury.training.plan import Plan, drop_labels, make_plan, resolve_recipe, step_seconds, translates
+from augury.training.pipelines import pipeline_digest
+from augury.training.plan import Plan, drop_labels, make_plan, resolve_recipe, step_seconds, trains_nothing, translates
+from augury.training.pretrained import from_pipeline
 from augury.training.source_sampler import SourceSampler, sampler
 from augury.training.synthesizer import Synthesizer, synthesizer_folder
 from augury.training.tables import TableSynthesizer, train_table
@@ -41,13 +43,16 @@ __all__ = [
     "devices",
     "discriminator",
     "drop_labels",
+    "feature_network",
     "fingerprint",
+    "from_pipeline",
     "in_fixed_batches",
     "keep_memory",
     "lacks_layers",
     "layers",
     "make_plan",
     "out_of_memory",
+    "pipeline_digest",
     "placed",
     "resolve_recipe",
     "sampler",
@@ -57,6 +62,7 @@ __all__ = [
     "train",
     "train_plan",
     "train_table",
+    "trains_nothing",
     "translates",
 ]
 

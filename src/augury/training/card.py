@@ -9,10 +9,25 @@ import numpy as np
 import numpy.typing as npt
 
 from augury.errors import DataError
-from augury.images import Codes
+from augury.images import Codes, LabelledImages
 
 Labels = npt.NDArray[np.int64] | list[int] | list[str] | list[list[int]]
 """Class names or codes [N], or conditions int64 [N, K] with attributes."""
+
+READING = ("format", "resizing", "pixels", "tones", "grouped_by", "split")
+"""Notes on the data that the card repeats: how pixels and splits were made."""
+
+
+def data_facts(data: LabelledImages, condition: tuple[str, ...]) -> dict[str, Any]:
+    """The entries of a card that describe the data and the attributes of the condition."""
+    return {
+        "shape": data.shape,
+        "classes": data.classes,
+        "condition_names": condition,
+        "condition_values": tuple(data.attributes[name].values for name in condition),
+        "data_fingerprint": data.fingerprint,
+        "data_reading": {name: data.notes[name] for name in READING if name in data.notes},
+    }
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ import torch
 
 from augury.errors import RunFolderError, SettingsError
 from augury.images import Codes, Images, LabelledImages
-from augury.networks import NETWORKS, Discriminator, OnDiscriminator, alone, build
+from augury.networks import NETWORKS, PIPELINES, Discriminator, OnDiscriminator, alone, build
 from augury.training import checkpoints
 from augury.training.batches import as_float
 from augury.training.devices import placed
@@ -152,10 +152,15 @@ def trains_none(name: str, rule: Recipe) -> str:
     -------
     The reason; "" when there is a reusable discriminator.
     """
-    method = NETWORKS[rule.network].method
+    method = "none" if rule.network in PIPELINES else NETWORKS[rule.network].method
     if method == "translation":
         return f"that of the recipe {name} is conditioned on one cell at a time; use a recipe that generates from noise, such as rpgan"
     return "" if method == "adversarial" else f"the recipe {name} trains none; use one that does, such as rpgan"
+
+
+def feature_network(rule: Recipe) -> str:
+    """Name of the frozen pretrained network through which the discriminator of a recipe sees images; "" for none."""
+    return "" if rule.network in PIPELINES else NETWORKS[rule.network].trained_on
 
 
 def lacks_layers(name: str, rule: Recipe) -> str:
@@ -170,12 +175,14 @@ def lacks_layers(name: str, rule: Recipe) -> str:
     -------
     The reason; "" when there are such layers.
     """
-    if network := NETWORKS[rule.network].trained_on:
+    if why := trains_none(name, rule):
+        return why
+    if network := feature_network(rule):
         return (
             f"that of the recipe {name} stands on a frozen pretrained network ({network}), and a gain of that network would be "
             "credited to the GAN; use a recipe that trains all layers, such as rpgan, or an arm on pretrained features"
         )
-    return trains_none(name, rule)
+    return ""
 
 
 def _state(folder: Path, plan: Plan) -> tuple[dict[str, torch.Tensor], str]:

@@ -18,11 +18,12 @@ from augury.files import atomic_path, digest
 from augury.images import LabelledImages
 from augury.networks import build_generator, passes
 from augury.training import checkpoints
-from augury.training.card import Card
+from augury.training.card import Card, data_facts
 from augury.training.checkpoint_manager import CheckpointManager
 from augury.training.devices import out_of_memory, placed, prepare
 from augury.training.health import check_used, findings
-from augury.training.plan import Plan, drop_labels, set_up
+from augury.training.plan import Plan, drop_labels, set_up, trains_nothing
+from augury.training.pretrained import pretrained
 from augury.training.recovery import Recovery
 from augury.training.source_sampler import SourceSampler, sampler
 from augury.training.synthesizer import Synthesizer
@@ -58,7 +59,7 @@ def train_plan(
     on_progress: Callable[[Progress], None] = lambda progress: None,
     on_event: Callable[[str], None] = lambda text: None,
 ) -> Synthesizer:
-    """Train according to a plan.
+    """Train according to a plan. With a pretrained pipeline, nothing is trained, and one image is drawn as a check.
 
     About twenty times in all, `assess` evaluates the generator. The latest generator within "kid_error" of the lowest "kid"
     is returned. Training ends early when no generator has come that near for the plan's patience. Each finding of `health`
@@ -103,6 +104,8 @@ def train_plan(
             f"semantic={plan.rule.semantic:g} needs classifiers of the class and the attributes, which augury.run trains first; give "
             "them as judges (augury.proof.column_classifiers), or leave semantic out"
         )
+    if trains_nothing(plan.rule):
+        return pretrained(plan, data, _card(plan, data, 0), folder)
     device = torch.device(plan.device)
     prepare(device)
     data = drop_labels(plan, data)
@@ -215,26 +218,17 @@ def _chosen(manager: CheckpointManager, data: LabelledImages) -> Synthesizer:
     return Synthesizer(_card(plan, data, step), placed(generator, plan.device))
 
 
-READING = ("format", "resizing", "pixels", "tones", "grouped_by", "split")
-"""Notes on the data that the card repeats: how pixels and splits were made."""
-
-
 def _card(plan: Plan, data: LabelledImages, step: int) -> Card:
     return Card(
         network=plan.rule.network,
         settings=plan.rule.settings,
-        shape=data.shape,
-        classes=data.classes,
-        condition_names=plan.condition,
-        condition_values=tuple(data.attributes[name].values for name in plan.condition),
-        data_fingerprint=data.fingerprint,
         recipe=plan.recipe,
         seed=plan.seed,
         steps=step,
         batch=plan.batch,
         precision=plan.precision,
         versions={"torch": torch.__version__, "numpy": np.__version__},
-        data_reading={name: data.notes[name] for name in READING if name in data.notes},
+        **data_facts(data, plan.condition),
     )
 
 

@@ -15,7 +15,7 @@ from augury.data import effective_number
 from augury.errors import SettingsError
 from augury.files import digest
 from augury.images import LabelledImages
-from augury.networks import NETWORKS, build
+from augury.networks import NETWORKS, PIPELINES, build
 from augury.randomness import torch_seed
 from augury.settings import TrainSettings
 from augury.training.adversarial import AdversarialTrainer
@@ -24,6 +24,7 @@ from augury.training.devices import choose_precision, out_of_memory
 from augury.training.flow import FlowTrainer
 from augury.training.micro_batches import Draw, refuse_parts
 from augury.training.pairs import PairSampler
+from augury.training.pipelines import image_seconds, refuse_training_settings, settled_rule
 from augury.training.recipes import Recipe, recipe, suitable
 from augury.training.reconstruction import ReconstructionTrainer
 from augury.training.transfer import fingerprint, transfer
@@ -92,7 +93,20 @@ def translates(rule: Recipe) -> bool:
     rule
         The recipe.
     """
+    if trains_nothing(rule):
+        return PIPELINES[rule.network].translates
     return NETWORKS[rule.network].method == "translation"
+
+
+def trains_nothing(rule: Recipe) -> bool:
+    """Whether the recipe uses a pretrained pipeline, so that nothing is trained.
+
+    Parameters
+    ----------
+    rule
+        The recipe.
+    """
+    return rule.network in PIPELINES
 
 
 def drop_labels(plan: Plan, data: LabelledImages) -> LabelledImages:
@@ -184,6 +198,10 @@ def resolve_recipe(data: LabelledImages, settings: TrainSettings, device: torch.
     """
     name = suitable(len(data), min(data.shape[1:]), device.type) if settings.recipe == "auto" else settings.recipe
     rule = recipe(name, settings.overrides, unconditional=settings.unconditional)
+    if trains_nothing(rule):
+        refuse_training_settings(name, settings)
+        precision = choose_precision(device) if settings.precision == "auto" else settings.precision
+        return name, settled_rule(rule, data, settings.condition, precision)
     if name == "stylegan" and "r1" not in (settings.overrides or {}):
         weight = R1 * data.shape[1] * data.shape[2] / (settings.batch or BATCH)
         rule = rule.model_copy(update={"r1": max(rule.r1, weight)})
@@ -257,11 +275,13 @@ def _drafted(
     return Plan(
         recipe=name,
         rule=rule,
-        steps=settings.steps or rule.steps,
-        batch=settings.batch or min(BATCHES.get(NETWORKS[rule.network].method, BATCH), len(data)),
+        steps=0 if trains_nothing(rule) else settings.steps or rule.steps,
+        batch=1
+        if trains_nothing(rule)
+        else settings.batch or min(BATCHES.get(NETWORKS[rule.network].method, BATCH), len(data)),
         condition=settings.condition,
         label_sampling=settings.label_sampling,
-        augment=settings.augment or rule.augment,
+        augment="none" if trains_nothing(rule) else settings.augment or rule.augment,
         flips=flips,
         precision=precision,
         device=device,
@@ -329,11 +349,14 @@ def step_seconds(
 
     Returns
     -------
-    The plan with the recipe's steps where the settings give none, the seconds of a step, and the bytes of a checkpoint.
+    The plan with the recipe's steps where the settings give none, the seconds of a step, and the bytes of a checkpoint. For a
+    pretrained pipeline, the seconds of one image.
     """
     name, rule = resolve_recipe(data, settings, device)
     precision = choose_precision(device) if settings.precision == "auto" else settings.precision
     plan = _drafted(data, settings, name, rule, device.type, seed=0, flips=flips, precision=precision)
+    if trains_nothing(rule):
+        return plan, image_seconds(plan.rule, data, plan.condition, device), 0
     trainer, batches = set_up(plan, drop_labels(plan, data))
     rate = pace(trainer, lambda number: batches.draw(number, device), patience, plan.batch, warm_up=1)
     if settings.steps is None and settings.budget is not None:

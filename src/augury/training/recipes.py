@@ -7,6 +7,7 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from augury.errors import SettingsError
+from augury.networks import PIPELINES
 from augury.validation import StrictSettings, changed
 
 Count = Annotated[int, Field(ge=1)]
@@ -233,6 +234,10 @@ vae: Kingma & Welling 2014. ae: an autoencoder whose codes are drawn from a norm
 translator: image to image between the cells of class × attribute, a conditional StarGAN (Choi et al. 2018) with
 relativistic pairing and R1."""
 
+PRETRAINED = {name: Recipe(network=name, loss="none", steps=1) for name in PIPELINES}
+"""Recipes that train nothing: a local diffusers pipeline draws images, or changes train images. Its settings are those of
+`networks.PipelineSettings`."""
+
 
 FEW = 5000
 """Below this number of images R3GAN has no published result. Adaptive augmentation was designed for such data (Karras et
@@ -271,7 +276,7 @@ def recipe(name: str, overrides: dict[str, Any] | None = None, *, unconditional:
     Parameters
     ----------
     name
-        A name in RECIPES.
+        A name in RECIPES or PRETRAINED.
     overrides
         The name of a `Recipe` field changes that field; any other name is passed to the network.
     unconditional
@@ -286,9 +291,10 @@ def recipe(name: str, overrides: dict[str, Any] | None = None, *, unconditional:
     SettingsError
         For an unknown recipe, numbers out of range, contradictory settings, and a change without effect.
     """
-    if name not in RECIPES:
-        raise SettingsError(f"there is no recipe '{name}'; choose one of: {', '.join(RECIPES)}")
-    chosen, own = RECIPES[name], set(Recipe.model_fields) - {"settings"}
+    recipes = {**RECIPES, **PRETRAINED}
+    if name not in recipes:
+        raise SettingsError(f"there is no recipe '{name}'; choose one of: {', '.join(recipes)}")
+    chosen, own = recipes[name], set(Recipe.model_fields) - {"settings"}
     options = overrides or {}
     network = {k: v for k, v in options.items() if k not in own}
     mine = {k: v for k, v in options.items() if k in own}
@@ -324,7 +330,12 @@ def _idle(rule: Recipe, unconditional: bool) -> dict[str, str]:
         ),
         (rule.network != "flow", FLOW, "only a flow has velocities; use recipe flow"),
         (
-            rule.network != "translator",
+            rule.network in PIPELINES,
+            tuple(name for name in Recipe.model_fields if name != "class_moves"),
+            "the pipeline is pretrained, and nothing is trained; leave it out",
+        ),
+        (
+            rule.network not in ("translator", "diffusers_img2img"),
             TRANSLATION,
             "only a translator changes one image into another; use recipe translator",
         ),

@@ -10,7 +10,6 @@ from augury.data.cells import cells, members
 from augury.images import Codes, LabelledImages, SyntheticImages
 from augury.randomness import rng
 from augury.training.card import Card
-from augury.training.condition_codes import changes_between
 from augury.training.synthesizer import Synthesizer
 
 
@@ -61,7 +60,7 @@ class SourceSampler:
             among = choices[int(which * len(choices))]
             rows[i] = among[int(position * len(among))] if len(among) else int(position * len(self.train))
         indices, card = np.arange(len(rows), dtype=np.int64), self.card
-        changes = changes_between(self.conditions[rows], conditions)
+        changes = self.translator.changes(self.conditions[rows], conditions)
         images = self.translator.translate(self.train.images[rows], changes, seed=seed, indices=indices)
         return SyntheticImages(
             images, conditions, card.condition_names, card.classes, seed, indices, self.fingerprint, sources=rows

@@ -25,7 +25,7 @@ from augury.randomness import image_noise
 from augury.training.batches import as_float, as_uint8
 from augury.training.card import Card, Labels
 from augury.training.checkpoints import load as load_tensors
-from augury.training.condition_codes import cell_codes_of, change_codes
+from augury.training.condition_codes import cell_codes_of, change_codes, changes_between
 from augury.training.devices import placed
 from augury.training.fixed_batches import in_fixed_batches, waves
 from augury.training.latent import mixed, walk
@@ -49,7 +49,7 @@ def synthesizer_folder(path: str | os.PathLike[str]) -> Path:
 
 
 class Synthesizer:
-    """A trained generator or translator; `translates` is True for a translator.
+    """A trained generator or translator; `translates` is True for a translator, `prompted` for a pretrained pipeline.
 
     A generator draws images with `sample(labels, seed=…)`. A translator changes images with `translate(images, changes)`.
     `fingerprint` identifies weights and card together. In a notebook it shows its first image of each class.
@@ -65,6 +65,7 @@ class Synthesizer:
         self.card = card
         self.latent = cast(Generator | Translator, generator).latent
         self.translates = bool(getattr(generator, "translates", False))
+        self.prompted = bool(getattr(generator, "prompted", False))
         self.generator = generator.eval().requires_grad_(False).float()
         self.weights = to_bytes({k: v.cpu().contiguous() for k, v in sorted(generator.state_dict().items())})
         self.fingerprint = hashlib.sha256(self.weights + repr(sorted(asdict(card).items())).encode()).hexdigest()[:16]
@@ -81,7 +82,7 @@ class Synthesizer:
     def _repr_html_(self) -> str:
         rows = [[name, len(values), ", ".join(values[:SHOWN])] for name, values in self.card.columns]
         head = ["condition", "values", "first values"]
-        if self.translates:
+        if self.translates or self.prompted:  # a pipeline takes too long for a panel
             return panel(repr(self), table(rows, head))
         shown = np.zeros((min(SHOWN, len(self.card.classes)), len(rows)), np.int64)
         shown[:, 0] = np.arange(len(shown))
@@ -124,11 +125,13 @@ class Synthesizer:
         DataError
             For a class or attribute value that the generator was not trained on.
         SettingsError
-            For a translator, or a truncation out of range.
+            For a translator, a truncation out of range, or one below 1 for a pretrained pipeline.
         """
         conditions, indices = self._resolved(labels, start, indices)
         if not 0 < truncation <= 1:
             raise SettingsError(f"truncation is {truncation}, but must lie above 0 and at most at 1")
+        if truncation != 1:
+            self.need_latent_space("truncation")
         images = self._draw(conditions, indices, partial(self._noise, seed), truncation)
         return SyntheticImages(
             images, conditions, self.card.condition_names, self.card.classes, seed, indices, self.fingerprint
@@ -195,8 +198,30 @@ class Synthesizer:
             inputs = [as_float(images[rows], device), torch.from_numpy(conditions[rows]).to(device)]
             if self.latent:
                 inputs.append(torch.from_numpy(image_noise(seed, at[rows], self.latent)).to(device))
-            translated[rows] = as_uint8(in_fixed_batches(self.generator, at[rows], *inputs))
+            if self.prompted:
+                translated[rows] = as_uint8(self.generator(*inputs))
+            else:
+                translated[rows] = as_uint8(in_fixed_batches(self.generator, at[rows], *inputs))
         return translated
+
+    def changes(self, sources: Codes, targets: Codes) -> Codes:
+        """int64 [N, K] for `translate`, from the conditions int64 [N, K] of images and of their translations.
+
+        KEEP where both agree. The prompt of a pretrained pipeline describes the result, so there the targets themselves.
+        """
+        return targets if self.prompted else changes_between(sources, targets)
+
+    @property
+    def chunk(self) -> int:
+        """Images to draw between two reports of progress: few for a pretrained pipeline, which is slow."""
+        return 8 if self.prompted else 1024
+
+    def need_latent_space(self, what: str) -> None:
+        """Raise SettingsError for a pretrained pipeline, whose noise is only a seed. `what` is what moves in that space."""
+        if self.prompted:
+            raise SettingsError(
+                f"{what} moves in a latent space, but the recipe {self.card.recipe} draws each image from a seed; leave it out"
+            )
 
     def decode(
         self,
@@ -238,6 +263,7 @@ class Synthesizer:
         conditions are blended. A mapping network's noise per pixel stays that of the first image. Without a mapping
         network, the ends of each leg are the images that `sample` draws.
         """
+        self.need_latent_space("interpolation")
         conditions, indices = self._resolved(labels, start, indices)
         seeds = [seed] * len(indices) if isinstance(seed, int | np.integer) else list(seed)
         if len(seeds) != len(indices):
@@ -266,6 +292,7 @@ class Synthesizer:
         grids up to 8, middle up to 32, fine beyond. For images up to 32 pixels each group is a third of the layers. Raises
         SettingsError for a generator without mapping network.
         """
+        self.need_latent_space("style mixing")
         conditions, indices = self._resolved([*rows, *columns], start, indices)
         noise = image_noise(seed, indices, self.latent)
         return mixed(self.generator, noise, conditions, indices, rows=len(rows), layers=layers)
@@ -284,6 +311,7 @@ class Synthesizer:
         At 1 it is the image itself, at 0 the typical image of its class. Below 0 it is the opposite, above 1 an
         exaggeration.
         """
+        self.need_latent_space("truncation")
         conditions, indices = self._resolved(labels, start, indices)
         if not len(values) or not all(-2 <= value <= 2 for value in values):
             raise SettingsError(f"truncation values are {list(values)}, but must be one or more from -2 to 2")
@@ -308,7 +336,9 @@ class Synthesizer:
         for rows in waves(indices):
             noise = torch.from_numpy(np.ascontiguousarray(noise_of(rows, indices))).to(device)
             codes = torch.from_numpy(conditions[rows]).to(device)
-            if isinstance(self.generator, Styled):  # truncation pulls styles to their mean instead of noise to 0
+            if self.prompted:
+                drawn = self.generator(noise, codes)
+            elif isinstance(self.generator, Styled):  # truncation pulls styles to their mean instead of noise to 0
                 drawn = in_fixed_batches(
                     partial(self.generator.truncated, truncation=truncation), indices[rows], noise, codes
                 )

@@ -166,7 +166,7 @@ def train_table(
 def _rule(name: str, overrides: dict[str, Any]) -> Recipe:
     """The recipe's loss and settings, for the networks of tables."""
     chosen = named(name, overrides)
-    if NETWORKS[chosen.network].method != "adversarial":
+    if chosen.network not in NETWORKS or NETWORKS[chosen.network].method != "adversarial":
         raise SettingsError(f"recipe {name} generates images only; for a table use gan, rpgan, wgan or wgan_gp")
     own = Recipe.model_fields
     settings = {key: value for key, value in overrides.items() if key not in own} | {"bounded": False}
