@@ -175,7 +175,7 @@ def test_unlabelled_images_are_shown_by_an_arm_of_their_own_without_those_like_h
         np.testing.assert_array_equal(shown.labels, probabilities(work.classifier, shown.images).argmax(1))
         advance(work, "prove")
     verdict = run.verdict
-    assert set(verdict.arms) == {"balanced", "gan", "pseudo_labels"} and verdict.arm == "gan"
+    assert set(verdict.arms) == {"balanced", "gan", "pseudo_labels", "fixmatch"} and verdict.arm == "gan"
     monkeypatch.setattr(session, "SURE", 1.0)
     with opened(given, run.path) as work:
         assert work.pseudo_labelled() == {}

@@ -15,6 +15,7 @@ from augury.proof.arms import ARMS, NOISE, OWN, UNLABELLED, USUAL, USUAL_CELLS, 
 from augury.proof.auto_classifier import presumed
 from augury.proof.finetune import FineTune
 from augury.proof.learners import Learner, Network, learner
+from augury.proof.on_features import OnFeatures
 from augury.proof.smote import smote_installed
 from augury.proof.train_config import TrainConfig
 from augury.settings import ProveSettings
@@ -106,10 +107,17 @@ def obstacle(
         return "it needs imbalanced-learn; install it with: pip install 'augury[sklearn]'"
     if arm.network:
         return f"it trains a discriminator's layers, but {without_layers}" if without_layers else ""
+    if arm.pretrained and not arm.cells and _is_linear_on_lite0(usual):
+        return "the classifier of this trial is that already; use balanced"
     if arm.pretrained:
         return ""
     refusal = usual.refusal(TrainConfig(**arm.config()))
     return f"the classifier {refusal}; use another with prove.classifier" if refusal else ""
+
+
+def _is_linear_on_lite0(model: Learner) -> bool:
+    """Whether a learner is what the arm "pretrained" trains."""
+    return isinstance(model, OnFeatures) and model.estimator is None and model.views.features.name == "lite0"
 
 
 def refuse_arm(name: str, why: str) -> None:

@@ -229,7 +229,7 @@ wgan: weight clipping (Arjovsky et al. 2017). wgan_gp: gradient penalty (Gulraja
 r3gan: its own networks (Huang et al. 2024). stylegan: StyleGAN2 in the small-data setting (Karras et al. 2020).
 projected: Sauer et al. 2021, with a frozen EfficientNet-Lite0 (extra 'features'), and rates for minutes instead of hours: on
 flowers at 64 px, five minutes of one core give two thirds of rpgan's kernel distance by a classifier of them, and a quarter on
-lite0, which flatters it (bench/quality.py --sets flowers64 measures longer trainings).
+lite0, which flatters it (bench/quality.py measures longer trainings, on its set flowers64).
 vae: Kingma & Welling 2014. ae: an autoencoder whose codes are drawn from a normal distribution fitted to them.
 translator: image to image between the cells of class × attribute, a conditional StarGAN (Choi et al. 2018) with
 relativistic pairing and R1."""
