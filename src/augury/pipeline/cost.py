@@ -149,7 +149,7 @@ class CostModel:
         return number, number * float(np.mean(each))
 
     def features_of_trial(self) -> float:
-        """Seconds to extract the pretrained features of a trial on features; 0 if it is on images."""
+        """Seconds to extract the pretrained features of a trial that may be on features, at most; 0 if it is on images."""
         session, held_out = self.session, len(self.session.data) - self.train_images
         size = judge_size(session.data, self.settings.prove) or session.data.shape[1:]
         images, side = proof.feature_images(
@@ -206,7 +206,7 @@ class CostModel:
                 4 * limit * per_feature + 2 * prove_steps * step + trains_nothing * 2 * limit * speed.train_step,
             ),
             "prove": StageCost(
-                f"{trainings:,} trainings of {prove_steps:,} steps", max(prove_steps * trial_step, on_features)
+                f"{trainings:,} trainings of {prove_steps:,} steps", prove_steps * trial_step + on_features
             ),
             "classifier": StageCost(f"1 training of {prove_steps:,} steps", prove_steps * self._one_step()),
             "export": StageCost(f"about {exported:,} images", exported * (1e-4 + 6e-8 * values)),
