@@ -122,6 +122,8 @@ def effect(v: Verdict) -> str:
         return f"{capitalised(v.class_loss)}."
     if v.outcome == "hurts":
         return f"They cost {size} points of {metric}."
+    if is_behind(v):
+        return f"The best training without them ({v.comparator}) is {size} points better."
     if v.outcome == "no difference":
         return f"They make no difference of {100 * v.margin:g} points or more."
     if v.outcome == "underpowered":
@@ -154,7 +156,7 @@ def sentence(v: Verdict) -> str:
         text = {
             "helps": f"The {v.adds} help{', but not everywhere' if v.worse else ''}: {numbers} over {against}{small}.",
             "hurts": f"The {v.adds} hurt: {numbers} against {against}{small}. Leave them out.",
-            "no difference": f"The {v.adds} make no difference of {margin} or more: {_no_difference(v, numbers)}. Leave them out.",
+            "no difference": f"The {v.adds} {_none_gained(v, margin)}: {_no_difference(v, numbers)}. Leave them out.",
             "underpowered": f"This trial cannot tell whether the {v.adds} help: {numbers} against {against}. "
             f"{capitalised(remedy(v))}.",
         }[v.outcome]
@@ -324,6 +326,20 @@ def _numbers(v: Verdict) -> str:
         f"p = {v.p:.3f}, {len(v.seeds)} paired seeds, {v.test_n:,} test images{of_groups(v.test_n, v.test_groups)}"
         f"{f' in {v.folds} folds' if v.folds > 1 else ''})"
     )
+
+
+def is_behind(v: Verdict) -> bool:
+    """Whether the outcome is "no difference", but the best training without the images, another one, is clearly better.
+
+    Then the images do not change the training that they are added to, and another training is the better choice.
+    """
+    return v.outcome == "no difference" and v.high < 0 and v.difference <= -v.margin
+
+
+def _none_gained(v: Verdict, margin: str) -> str:
+    if is_behind(v):
+        return f"make no difference of {margin} or more to the same training, and another one is better without them"
+    return f"make no difference of {margin} or more"
 
 
 def _no_difference(v: Verdict, numbers: str) -> str:

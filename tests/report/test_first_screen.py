@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from augury.report import render, wording
-from tests.helpers.report_facts import OUTCOMES, facts
+from tests.helpers.report_facts import OUTCOMES, facts, verdict
 from tests.helpers.report_page import Page, words
 
 
@@ -91,3 +91,15 @@ def test_options_are_code_that_does_not_break_and_stays_text():
     html = str(wording.code("train longer (--steps) with --penalty r1=1 <b> or prove.max_seeds=14"))
     assert "(<code>--steps</code>)" in html and "<code>--penalty r1=1</code> &lt;b&gt;" in html
     assert "<code>prove.max_seeds=14</code>" in html
+
+
+def test_no_difference_beside_a_much_better_other_training_names_that_training() -> None:
+    plain = verdict("no difference", ("a", "b"), (20, 20))
+    control = plain.matched_control | {"against": "classical", "difference": -0.004, "low": -0.01, "high": 0.003}
+    behind = replace(
+        plain, comparator="pretrained", difference=-0.157, low=-0.19, high=-0.125, p=0.031, matched_control=control
+    )
+    assert behind.headline == "No. The best training without them (pretrained) is 15.7 points better."
+    assert "no difference of 2 points or more to the same training, and another one is better" in behind.sentence
+    assert wording.disagreement(behind) == ""
+    assert plain.headline == "No. They make no difference of 2 points or more."

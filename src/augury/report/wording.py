@@ -23,6 +23,7 @@ from augury.sentences import (
     confidence,
     cost,
     get_worse,
+    is_behind,
     name_of,
     of_groups,
     remedy,
@@ -178,7 +179,7 @@ def disagreement(verdict: Verdict) -> str:
             "p is small although the interval includes zero. p asks whether the seeds agree on these test images. The interval also "
             "covers other test images of the same kind. A yes or no needs both."
         )
-    if small and verdict.outcome == "no difference":
+    if small and verdict.outcome == "no difference" and not is_behind(verdict):
         return "p is small because the seeds agree on a difference, but the difference is too small to matter."
     return ""
 
