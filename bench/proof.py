@@ -41,8 +41,21 @@ ROOMS: dict[str, dict[str, Any]] = {
 
 
 NETWORK, FEATURES = "cnn", "linear_probe:lite0"
-NETWORKS_ALONE = ("cutmix", "gan_pretrain", "discriminator", "pretrained")
-"""Beginnings of the names of arms that a trial on features leaves out: it refuses some, and the others train something else."""
+ON_FEATURES = (
+    *(
+        "none",
+        "class_weights",
+        "balanced",
+        "classical",
+        "randaugment",
+        "trivialaugment",
+        "mixup",
+        "noise",
+        "pseudo_labels",
+    ),
+    *("gan", "gan_alone"),
+)
+"""Arms of a trial on features. Others are refused there, or train a network from random weights."""
 
 
 def proved(name: str, places: Places, folder: Path, classifier: str, quick: bool) -> Verdict:
@@ -50,8 +63,8 @@ def proved(name: str, places: Places, folder: Path, classifier: str, quick: bool
     case = CASES[name]
     sections = {room: {**ROOMS.get(room, {}), **case.settings.get(room, {})} for room in {*ROOMS, *case.settings}}
     sections["prove"]["classifier"] = classifier
-    if classifier == FEATURES and not isinstance(arms := sections["prove"]["arms"], str):
-        sections["prove"]["arms"] = tuple(arm for arm in arms if not arm.startswith(NETWORKS_ALONE))
+    if classifier == FEATURES:
+        sections["prove"]["arms"] = tuple(arm for arm in ON_FEATURES if arm != "pseudo_labels" or case.pool is not None)
     if quick:
         sections["train"]["steps"] = 40
         sections["prove"] = {"arms": ("balanced", "gan"), "seeds": 2, "steps": 20, "classifier": classifier}
