@@ -17,10 +17,11 @@ from augury.proof.leakage import START_UNKNOWN, image_hashes, like_held, record,
 from augury.proof.learners import CLASSIFIERS, code_of, features_of
 from augury.proof.measures import MEASURED, measures
 from augury.proof.pooling import Fold, pooled
+from augury.proof.preparation import prepare
 from augury.proof.statistics import sign_flip_p
 from augury.proof.train_config import TrainConfig
 from augury.proof.trainings import FinalNetwork
-from augury.proof.trial import arm_of, prepare, prove
+from augury.proof.trial import arm_of, prove
 from augury.proof.usefulness import usefulness
 from augury.verdict import Verdict
 
