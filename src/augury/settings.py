@@ -158,7 +158,8 @@ class TrainSettings(Settings):
         "auto",
         description="rpgan, dcgan, gan, wgan, wgan_gp, r3gan, stylegan, projected, vae, ae or flow; translator, which fills empty cells of class × "
         "attribute with translated train images; diffusers or diffusers_img2img, a pretrained pipeline in a local folder; or auto: "
-        "chosen by the images, their size and the device",
+        "chosen by a short contest on the validation images where the time suffices and train.steps is not set, else by the images, "
+        "their size and the device",
     )
     steps: int | None = Field(
         None, ge=1, description="training steps; null: those of the recipe, or what the budget allows"
@@ -206,6 +207,12 @@ class TrainSettings(Settings):
     overrides: dict[str, Any] = Field(
         default_factory=dict, description="network and optimiser settings that override the recipe's"
     )
+
+    @property
+    def contested(self) -> bool:
+        """Whether a contest may choose the recipe: it is "auto", and no setting belongs to a certain recipe."""
+        settings = (self.steps, self.batch, self.augment, self.start_from)
+        return self.recipe == AUTO and settings == (None,) * 4 and not self.overrides and not self.unconditional
 
     @model_validator(mode="after")
     def _one_length(self) -> TrainSettings:

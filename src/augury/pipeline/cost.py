@@ -111,7 +111,7 @@ class CostModel:
             plan, step, checkpoint = session.planned(), 0.0, 0  # no image of the pretrained pipeline is needed
         else:
             plan, step, checkpoint = training.step_seconds(
-                session.foreseen, self.settings.train, device=session.device, flips=session.flips, patience=PATIENCE
+                session.foreseen, session.train_settings, device=session.device, flips=session.flips, patience=PATIENCE
             )
         if "prove" in self.pending:
             facts = trial_facts(session, plan.recipe, plan.rule)
@@ -289,7 +289,8 @@ def plan_run(
     steps_planned = model.speed.plan.steps, session.settings.prove.steps
     if seconds is not None and not stored:
         train_steps, prove_steps = model.divided(seconds)
-        steps = {"train_steps": train_steps, "prove_steps": prove_steps}
+        seconds_of_training = round(train_steps * model.speed.train_step, 1)
+        steps = {"train_steps": train_steps, "prove_steps": prove_steps, "train_seconds": seconds_of_training}
         session.time = {"seconds": seconds, "inputs": _decides(session, proves), **steps}
         session.settings = _with_steps(session.settings, steps)
         steps_planned = train_steps, prove_steps
@@ -300,7 +301,10 @@ def plan_run(
 
 def _with_steps(settings: RunSettings, record: Mapping[str, Any]) -> RunSettings:
     """The settings with the steps that fit into a time."""
-    train = settings.train.model_copy(update={"steps": record["train_steps"] or None, "budget": None})
+    length = {"steps": record["train_steps"] or None, "budget": None}
+    if settings.train.contested:  # of which recipe the steps will be is open
+        length = {"steps": None, "budget": record["train_seconds"]}
+    train = settings.train.model_copy(update=length)
     prove = settings.prove.model_copy(update={"steps": record["prove_steps"]})
     return settings.model_copy(update={"train": train, "prove": prove})
 

@@ -29,7 +29,7 @@ from augury.pipeline.judge_images import at_judge_size
 from augury.pipeline.run_folder import FORMAT, Run
 from augury.pipeline.stage_inputs import INPUTS
 from augury.randomness import derived_seed
-from augury.settings import ExportSettings, RunSettings
+from augury.settings import ExportSettings, RunSettings, TrainSettings
 from augury.training import Synthesizer, checkpoints
 from augury.training.recipes import PRETRAINED
 
@@ -419,6 +419,22 @@ class Session:
         for stale in {component, component + proof.START_UNKNOWN} - {name}:
             (self.run / "seen" / f"{stale}.npy").unlink(missing_ok=True)
 
+    @cached_property
+    def contest(self) -> dict[str, Any] | None:
+        """The stored contest of recipes, if one chose the recipe of this run: the recipe, the rest of the time and the rows."""
+        file = self.run / "train" / "contest.json"
+        if not self.settings.train.contested or not file.exists():
+            return None
+        stored = read_json(file)
+        return stored if stored["inputs"] == digest(self.inputs("train")) else None
+
+    @property
+    def train_settings(self) -> TrainSettings:
+        """The training settings, with the recipe and the time that a contest has decided."""
+        train, contest = self.settings.train, self.contest
+        decided = {} if contest is None else {name: contest[name] for name in ("recipe", "budget")}
+        return train.model_copy(update=decided)
+
     def planned(self) -> training.Plan:
         """The training plan, with every setting resolved. It is created once and then stored.
 
@@ -432,7 +448,7 @@ class Session:
             plan = training.Plan.from_dict(previous["plan"])
             return plan if plan.start is None else replace(plan, start=(str(settings.train.start_from), plan.start[1]))
         plan = training.make_plan(
-            self.generator_images, settings.train, seed=settings.seed, device=self.device, flips=self.flips
+            self.generator_images, self.train_settings, seed=settings.seed, device=self.device, flips=self.flips
         )
         for file in (self.run / "train").glob("checkpoint-*.safetensors"):  # from another plan or other images
             file.unlink()
@@ -518,7 +534,8 @@ class Session:
             return {"recipe": plan["recipe"], "device": plan["device"], "steps": 0} | {
                 name: value for name, value in settings.items() if value and name not in ("columns", "values")
             }
-        return summary | {"network": plan["rule"]["network"], "chosen_step": self.synthesizer.card.steps}
+        contest = {} if self.contest is None else {"contest": self.contest["distances"]}
+        return summary | {"network": plan["rule"]["network"], "chosen_step": self.synthesizer.card.steps} | contest
 
     def command(self, settings: RunSettings | None = None, *more: str) -> str:
         """The command that reproduces the result, with steps instead of a budget.

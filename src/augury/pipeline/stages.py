@@ -28,6 +28,7 @@ from augury.pipeline.display import showing
 from augury.pipeline.final_classifier import FOLDER, store_classifier, trial_inputs
 from augury.pipeline.inputs import Callbacks, divided, read, refuse_among_data
 from augury.pipeline.preflight import check_splits, preflight
+from augury.pipeline.recipe_contest import hold_contest, monitor
 from augury.pipeline.run_folder import Run
 from augury.pipeline.run_settings import run_settings
 from augury.pipeline.session import Session
@@ -39,9 +40,6 @@ from augury.randomness import derived_seed
 from augury.settings import ExportSettings, RunSettings
 from augury.training import checkpoints
 from augury.validation import validated
-
-MONITORED = 64
-"""Longer side in px of the images in the monitor's second kernel distance; a twelfth of the time of the usual 224 px."""
 
 
 def divide(session: Session) -> None:
@@ -106,8 +104,9 @@ def label_target(session: Session) -> None:
 
 
 def train(session: Session) -> None:
-    """Train the generator as planned, monitored on the validation split."""
-    folder, s, train, plan = session.run / "train", session.settings, session.splits["train"], session.planned()
+    """Train the generator as planned, monitored on the validation split; with `--recipe auto`, choose the recipe first."""
+    hold_contest(session)
+    folder, s, plan = session.run / "train", session.settings, session.planned()
     generator_images = session.generator_images
     if training.trains_nothing(plan.rule):
         return use_pipeline(session, plan)
@@ -118,26 +117,14 @@ def train(session: Session) -> None:
         session.callbacks.note(
             f"{summary['used']:,} of {summary['images']:,} unlabelled images train the generator; left out: {away}"
         )
-    watched, held = train, training.drop_labels(plan, session.splits["validation"])
-    if session.target is not None:  # the monitor watches translations into the target
-        watched = held = generator_images.take(np.arange(len(train), len(generator_images)))
-    # The classifier's features select the generator. Those that a discriminator was trained on would flatter it.
-    beside = metrics.lite0(session.device, longest=MONITORED) if training.feature_network(plan.rule) else None
-    judge = metrics.Monitor(
-        session.own_features(),
-        training.drop_labels(plan, watched),
-        held,
-        held.conditions(plan.condition),
-        seed=s.seed,
-        beside=beside,
-    )
+    assess = monitor(session, plan)
     synthesizer = training.train_plan(
         plan,
         generator_images,
         folder,
         checkpoint_every=s.train.checkpoint_every,
-        assess=judge,
-        apart=judge.apart,
+        assess=assess,
+        apart=assess.apart,
         judges=session.column_classifiers if plan.rule.semantic else (),
         on_progress=session.callbacks.training,
         on_event=session.callbacks.note,
