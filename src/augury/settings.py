@@ -308,8 +308,8 @@ class ProveSettings(Settings):
     classifier: str = Field(
         AUTO,
         description="cnn, resnet; a pretrained network: finetune, or finetune:NAME; on features: linear_probe, forest, neighbours, or on other "
-        "features linear_probe:FEATURES; a function of your own: package.module:function; auto: a linear layer on features of "
-        "EfficientNet-Lite0 where it is installed and better on validation than cnn, else cnn",
+        "features linear_probe:FEATURES; a function of your own: package.module:function; auto: the best one on "
+        "validation of cnn and, where EfficientNet-Lite0 is installed, a linear layer on its features and, on a GPU, its fine-tuning",
     )
     judge_size: Judged | tuple[Judged, Judged] | None = Field(
         None,

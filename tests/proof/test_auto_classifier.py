@@ -8,7 +8,7 @@ from augury.errors import DataError, SettingsError
 from augury.images import LabelledImages
 from augury.networks import lite0_installed
 from augury.proof import Splits, prove
-from augury.proof.auto_classifier import FEATURES, NETWORK, at_size, candidates, choose_classifier
+from augury.proof.auto_classifier import FEATURES, FINETUNED, NETWORK, at_size, candidates, choose_classifier
 from augury.settings import ProveSettings, RunSettings
 from tests.helpers.proof_data import both, part, synthetic
 
@@ -62,6 +62,15 @@ def test_a_named_arm_that_features_do_not_allow_leaves_the_network(features: Non
     assert candidates(ProveSettings(), shape, CPU, target=False) == (FEATURES, NETWORK)
     assert candidates(ProveSettings(arms=("cutmix", "gan")), shape, CPU, target=False) == (NETWORK,)
     assert candidates(ProveSettings(), shape, CPU, target=True) == (NETWORK,)
+
+
+@needs_lite0
+def test_on_a_gpu_fine_tuning_is_a_candidate_too(features: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    gpu, shape = torch.device("cuda"), (1, 8, 8)
+    monkeypatch.setattr("augury.proof.auto_classifier.refused_arms", lambda *_: [])
+    assert candidates(ProveSettings(), shape, gpu, target=False) == (FINETUNED, FEATURES, NETWORK)
+    monkeypatch.setattr("augury.proof.auto_classifier.refused_arms", lambda *_: ["cutmix"])
+    assert candidates(ProveSettings(arms=("cutmix", "gan")), shape, gpu, target=False) == (FINETUNED, NETWORK)
 
 
 def test_a_size_of_the_settings_holds_for_every_classifier() -> None:

@@ -14,8 +14,8 @@ from augury.images import LabelledImages
 from augury.networks import Backbone, lite0_installed
 from augury.proof import fit, prove
 from augury.proof.arms import ARMS
-from augury.proof.finetune import BACKBONE_RATE, FineTune, PretrainedBuild, PretrainedClassifier, resized
-from augury.proof.learners import code_of, learner
+from augury.proof.finetune import BACKBONE_RATE, PretrainedBuild, PretrainedClassifier, resized
+from augury.proof.learners import Network, code_of, learner
 from augury.proof.train_config import TrainConfig
 from augury.settings import ProveSettings
 from tests.helpers.tiny_data import tiny
@@ -126,7 +126,7 @@ def test_seeds_give_the_same_again_in_threads_or_one_after_the_other() -> None:
     config = TrainConfig(steps=8, batch=16, balanced=True)
     build = PretrainedBuild(tiny_backbone(), train.shape)
     threaded, again, sequential = (
-        np.stack(list(FineTune(build, CPU, way=way).predicted([train] * 3, config, (0, 1, 2), train.images)))
+        np.stack(list(Network(build, CPU, way=way).predicted([train] * 3, config, (0, 1, 2), train.images)))
         for way in ("auto", "auto", "sequential")
     )
     np.testing.assert_array_equal(threaded, again)
@@ -139,7 +139,7 @@ def test_seeds_give_the_same_again_in_threads_or_one_after_the_other() -> None:
 def test_every_arm_fine_tunes(arm: str) -> None:
     def found() -> list[dict[str, Any]]:
         subject = trainings(classifier_object=tiny_backbone())
-        assert isinstance(subject.learner, FineTune) and subject.select([arm]) == (arm,)
+        assert isinstance(subject.learner, Network) and subject.select([arm]) == (arm,)
         return subject.measured("test", arm, 0.5, (0,), PART)
 
     assert found() == found()
@@ -200,7 +200,7 @@ def test_the_file_of_weights_is_part_of_a_trial(tmp_path: Any) -> None:
 def test_lite0_is_fine_tuned_by_name() -> None:
     train = tiny((4, 4), size=SIDE)
     model = learner("finetune", train.shape, CPU)
-    assert isinstance(model, FineTune)
+    assert isinstance(model, Network)
     first, second = (
         next(iter(model.predicted([train], TrainConfig(steps=2, batch=16), (0,), train.images))) for _ in range(2)
     )

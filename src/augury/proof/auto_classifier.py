@@ -1,4 +1,4 @@
-"""The classifier of a trial: named in the settings, or chosen on validation between pretrained features and a small network."""
+"""The classifier of a trial: named in the settings, or chosen on validation between a pretrained and a small network."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from augury.proof.train_config import TrainConfig
 from augury.randomness import derived_seed
 from augury.settings import AUTO, ProveSettings
 
-NETWORK, FEATURES = "cnn", "linear_probe:lite0"
-"""What "auto" chooses between."""
-CONTEST_ARMS = {NETWORK: "classical", FEATURES: "balanced"}
+NETWORK, FEATURES, FINETUNED = "cnn", "linear_probe:lite0", "finetune:lite0"
+"""What "auto" chooses between; fine-tuning only on a GPU, as it takes minutes a training on a CPU."""
+CONTEST_ARMS = {NETWORK: "classical", FEATURES: "balanced", FINETUNED: "classical"}
 """How each is trained for the choice. Augmented copies cost time on features and gain little."""
 CONTEST_SEEDS = 2
 """Trainings of each for the choice. Their seeds come from a stream of their own."""
@@ -130,12 +130,15 @@ def candidates(
 ) -> tuple[str, ...]:
     """The classifiers that "auto" chooses from, the simplest last.
 
-    Features are left out where the lite0 package is not installed, in a trial with a target domain, whose arms adapt a
-    network, and where the settings name an arm that features do not allow.
+    Pretrained ones are left out where the lite0 package is not installed, and in a trial with a target domain, whose arms
+    adapt a network. Features are left out too where the settings name an arm that they do not allow, and fine-tuning on a
+    CPU.
     """
     if target or not lite0_installed():
         return (NETWORK,)
-    return (FEATURES, NETWORK) if not refused_arms(settings, shape, device) else (NETWORK,)
+    finetuned = () if device.type == "cpu" else (FINETUNED,)
+    on_features = () if refused_arms(settings, shape, device) else (FEATURES,)
+    return (*finetuned, *on_features, NETWORK)
 
 
 def refused_arms(settings: ProveSettings, shape: tuple[int, int, int], device: torch.device) -> list[str]:

@@ -13,7 +13,6 @@ from augury.images import LabelledImages, SyntheticImages
 from augury.networks import lite0_installed
 from augury.proof.arms import ARMS, NOISE, OWN, UNLABELLED, USUAL, USUAL_CELLS, USUAL_DOMAINS, Arm
 from augury.proof.auto_classifier import presumed
-from augury.proof.finetune import FineTune
 from augury.proof.learners import Learner, Network, learner
 from augury.proof.on_features import OnFeatures
 from augury.proof.smote import smote_installed
@@ -87,7 +86,7 @@ def obstacle(
         )
     if arm.method and not target:
         return "it adapts to another domain, and no images of it are given; name a folder of them with --target"
-    if arm.method and not isinstance(usual, Network | FineTune):
+    if arm.method and not isinstance(usual, Network):
         return "it trains a network on images, and this classifier is not one; use prove.classifier=cnn"
     if target and arm.shows and not arm.method:
         return "it adds images of the labelled domain, and the translations are of the target; use translated"

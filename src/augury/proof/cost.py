@@ -13,9 +13,8 @@ from augury.augment import policy
 from augury.images import LabelledImages
 from augury.proof.adaptation import steps_of
 from augury.proof.arms import ARMS, AUGMENTATIONS, CHOSEN, Arm, augmentations, usual_arms
-from augury.proof.auto_classifier import candidates, is_pretrained, presumed
+from augury.proof.auto_classifier import FEATURES, candidates, is_pretrained, presumed
 from augury.proof.checks import obstacle
-from augury.proof.finetune import FineTune
 from augury.proof.learners import Network, learner, lite0_side
 from augury.proof.sequential import looks
 from augury.proof.train_config import TrainConfig
@@ -118,7 +117,7 @@ def feature_images(
     (images, side). No images for a classifier on images.
     """
     if settings.classifier == AUTO:
-        on_features = len(candidates(settings, shape, device, target=target)) > 1
+        on_features = FEATURES in candidates(settings, shape, device, target=target)
     else:
         on_features = is_pretrained(settings.classifier)
     if not on_features:
@@ -166,7 +165,7 @@ def measure_steps(
     """
     model = learner(presumed(settings), data.shape, device, settings.precision)
     networks = [name for name in arms if not (ARMS[name].network or ARMS[name].pretrained)]
-    if not isinstance(model, Network | FineTune) or not networks:
+    if not isinstance(model, Network) or not networks:
         return dict.fromkeys(arms, 0.0)
     few = data.take(np.arange(min(len(data), FEW_IMAGES)))
     together = range(min(settings.seeds, torch.get_num_threads()) if device.type == "cpu" else settings.seeds)

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -18,9 +15,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.dropout import _DropoutNd
 
 from augury.errors import SettingsError
-from augury.images import Images, LabelledImages
 from augury.networks import Backbone, backbone
-from augury.proof.classifiers import fit, fit_many, probabilities
 from augury.proof.recipe import LAST_RATE, Recipe
 from augury.proof.train_config import TrainConfig
 from augury.training.schedules import cosine
@@ -212,6 +207,14 @@ class PretrainedBuild:
         """The only height and width that the network accepts; None for any."""
         return self._read[1]
 
+    @property
+    def blueprint(self) -> dict[str, Any]:
+        """Plain JSON that `augury.prediction.networks.rebuild` builds an untrained network from."""
+        if isinstance(self.pretrained, str):
+            return {"kind": "finetune", "pretrained": self.pretrained}
+        inner = type(self.pretrained.inner)
+        return {"kind": "builder", "builder": f"{inner.__module__}:{inner.__qualname__}"}
+
     def __call__(self, channels: int, classes: int) -> PretrainedClassifier:
         """Build a new network."""
         network, side = self._read
@@ -228,56 +231,3 @@ def pretrained_build(name: str, shape: tuple[int, int, int]) -> PretrainedBuild:
 def _features(network: Backbone, images: Tensor) -> Tensor:
     features: Tensor = network(images)
     return features
-
-
-@dataclass(frozen=True)
-class FineTune:
-    """Fine-tunes the pretrained network of `build`, by the recipe `FineTuning`."""
-
-    build: PretrainedBuild
-    device: torch.device
-    precision: str = "fp32"
-    way: str = "auto"
-
-    def refusal(self, config: TrainConfig) -> str:
-        """Why this config cannot be used; "" if it can."""
-        return ""
-
-    @property
-    def unstorable(self) -> str:
-        """Why a trained classifier cannot be stored; "" if it can."""
-        return ""
-
-    @property
-    def blueprint(self) -> dict[str, Any]:
-        """Plain JSON that `augury.prediction.networks.rebuild` builds an untrained network from."""
-        pretrained = self.build.pretrained
-        if isinstance(pretrained, str):
-            return {"kind": "finetune", "pretrained": pretrained}
-        inner = type(pretrained.inner)
-        return {"kind": "builder", "builder": f"{inner.__module__}:{inner.__qualname__}"}
-
-    def trained(self, train: LabelledImages, config: TrainConfig, seed: int) -> nn.Module:
-        """Train one network, images [N, C, H, W] in [-1, 1] -> logits [N, K]."""
-        network: nn.Module = fit(
-            train, config, seed=seed, device=self.device, build=self.build, precision=self.precision
-        )
-        return network
-
-    def predicted(
-        self, trains: Sequence[LabelledImages], config: TrainConfig, seeds: Sequence[int], images: Images
-    ) -> Iterator[npt.NDArray[np.float64]]:
-        """Yield class probabilities float64 [N, K] of `images` for the classifier of each seed, as soon as available."""
-        together = max(1, torch.get_num_threads())  # only so many networks are in memory at a time
-        for at in range(0, len(seeds), together):
-            part = slice(at, at + together)
-            yield from fit_many(
-                trains[part],
-                config,
-                seeds=seeds[part],
-                device=self.device,
-                then=lambda model: probabilities(model, images),
-                build=self.build,
-                precision=self.precision,
-                way=self.way,
-            )

@@ -21,7 +21,7 @@ from augury.metrics.lite0 import SIDE
 from augury.networks import Backbone, Classifier, ResNet, lite0_installed
 from augury.proof.adaptation import adapted
 from augury.proof.classifiers import Build, fit, fit_many, probabilities, stackable
-from augury.proof.finetune import FineTune, PretrainedBuild, pretrained_build
+from augury.proof.finetune import PretrainedBuild, pretrained_build
 from augury.proof.on_features import OnFeatures
 from augury.proof.train_config import TrainConfig
 from augury.proof.user_network import names_function, source_of, user_network
@@ -42,7 +42,8 @@ class Network:
     def refusal(self, config: TrainConfig) -> str:
         """Why this config cannot be used; "" if it can."""
         last = config.smote == "features" or config.objective == "adversarial" or config.initialisation
-        return "has no known last layer" if last and not stackable(self.build) else ""
+        known = stackable(self.build) or isinstance(self.build, PretrainedBuild)
+        return "has no known last layer" if last and not known else ""
 
     @property
     def unstorable(self) -> str:
@@ -64,17 +65,23 @@ class Network:
     def predicted(
         self, trains: Sequence[LabelledImages], config: TrainConfig, seeds: Sequence[int], images: Images
     ) -> Iterator[npt.NDArray[np.float64]]:
-        """Yield class probabilities float64 [N, K] of `images` for the classifier of each seed, as soon as available."""
-        return fit_many(
-            trains,
-            config,
-            seeds=seeds,
-            device=self.device,
-            then=lambda model: probabilities(model, images),
-            build=self.build,
-            precision=self.precision,
-            way=self.way,
-        )
+        """Yield class probabilities float64 [N, K] of `images` for the classifier of each seed, as soon as available.
+
+        Of pretrained networks, which are large, only as many are in memory at a time as there are threads.
+        """
+        together = max(1, torch.get_num_threads() if isinstance(self.build, PretrainedBuild) else len(seeds))
+        for at in range(0, len(seeds), together):
+            part = slice(at, at + together)
+            yield from fit_many(
+                trains[part],
+                config,
+                seeds=seeds[part],
+                device=self.device,
+                then=lambda model: probabilities(model, images),
+                build=self.build,
+                precision=self.precision,
+                way=self.way,
+            )
 
 
 @dataclass(frozen=True)
@@ -134,6 +141,8 @@ def blueprint(build: Build) -> dict[str, Any]:
     name = next((name for name, known in NETWORKS.items() if known is build), None)
     if name is not None:
         return {"kind": "network", "name": name}
+    if isinstance(build, PretrainedBuild):
+        return build.blueprint
     if isinstance(build, PretrainedBackbone):
         shape = list(build.shape)
         return {"kind": "discriminator", "network": build.network, "settings": build.settings, "shape": shape}
@@ -142,7 +151,7 @@ def blueprint(build: Build) -> dict[str, Any]:
     return {"kind": "builder", "builder": f"{named.__module__}:{named.__qualname__}"}
 
 
-Learner = Network | FineTune | OnFeatures | Adapted
+Learner = Network | OnFeatures | Adapted
 
 
 def _forest() -> Any:
@@ -188,7 +197,7 @@ def learner(classifier: Any, shape: tuple[int, int, int], device: torch.device, 
     if precision == "auto":
         precision = choose_precision(device) if device.type == "cuda" else "fp32"
     if isinstance(classifier, Backbone):
-        return FineTune(PretrainedBuild(classifier, shape), device, precision)
+        return Network(PretrainedBuild(classifier, shape), device, precision)
     if isinstance(classifier, nn.Module):
         return Network(Copies(classifier), device, precision)
     if hasattr(classifier, "fit") and not isinstance(classifier, type):
@@ -211,7 +220,7 @@ def learner(classifier: Any, shape: tuple[int, int, int], device: torch.device, 
     if name in NETWORKS:
         return Network(NETWORKS[name], device, precision)
     if name == "finetune":
-        return FineTune(pretrained_build(option or "lite0", shape), device, precision)
+        return Network(pretrained_build(option or "lite0", shape), device, precision)
     try:
         estimator = ESTIMATORS[name]() if name in ESTIMATORS else None
     except ImportError as error:

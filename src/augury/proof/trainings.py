@@ -23,7 +23,6 @@ from augury.proof.checks import obstacle, refuse_arm
 from augury.proof.colour_matching import joined
 from augury.proof.composition import Composition
 from augury.proof.cost import CHOICE_SEEDS, SEARCH_SEEDS
-from augury.proof.finetune import FineTune
 from augury.proof.learners import Adapted, Learner, Network, learner
 from augury.proof.measures import VALIDATION, measures
 from augury.proof.resampling import resampled
@@ -185,14 +184,14 @@ class Trainings:
         """The learner of this arm."""
         arm, usual = self.arms[name], self.learner
         if arm.method:
-            assert isinstance(usual, Network | FineTune) and self.target is not None, "select() was not asked"
+            assert isinstance(usual, Network) and self.target is not None, "select() was not asked"
             return Adapted(usual.build, self.device, self.target, arm.method)
         if arm.pretrained:
             return self._pretrained
         if not arm.network:
             return usual
         assert isinstance(self.layers, PretrainedBackbone), "select() was not asked"
-        precision = usual.precision if isinstance(usual, Network | FineTune) else "fp32"
+        precision = usual.precision if isinstance(usual, Network) else "fp32"
         return Network(replace(self.layers, random_init=not arm.trained_weights), self.device, precision)
 
     def has(self, name: str) -> bool:
