@@ -534,7 +534,7 @@ class Session:
             return {"recipe": plan["recipe"], "device": plan["device"], "steps": 0} | {
                 name: value for name, value in settings.items() if value and name not in ("columns", "values")
             }
-        contest = {} if self.contest is None else {"contest": self.contest["distances"]}
+        contest = {} if self.contest is None else {"kernel_distance_of_candidates": self.contest["distances"]}
         return summary | {"network": plan["rule"]["network"], "chosen_step": self.synthesizer.card.steps} | contest
 
     def command(self, settings: RunSettings | None = None, *more: str) -> str:
