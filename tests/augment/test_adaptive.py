@@ -18,7 +18,7 @@ def draws(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
-def drawn(images: Tensor, flips: bool, p: float) -> tuple[Tensor, Tensor]:
+def transforms_of(images: Tensor, flips: bool, p: float) -> tuple[Tensor, Tensor]:
     """The maps and the colour matrices that `ada` draws from a fresh generator."""
     generator = draws()
     return moves(images, generator, flips=flips, p=p), colours(images, generator, p=p)
@@ -29,19 +29,21 @@ def drawn(images: Tensor, flips: bool, p: float) -> tuple[Tensor, Tensor]:
 @pytest.mark.parametrize("shape", [(12, 3, 16, 16), (12, 1, 9, 14), (6, 4, 11, 8)])
 def test_one_resampling_and_one_matrix_agree_with_scipy(shape: tuple[int, ...], p: float, flips: bool) -> None:
     images = noise(*shape)
-    got = ada(images, draws(), flips=flips, p=p)
+    actual = ada(images, draws(), flips=flips, p=p)
     centre = (np.array(shape[2:]) - 1) / 2
-    for image, m, colour, out in zip(images.numpy(), *(t.numpy() for t in drawn(images, flips, p)), got, strict=True):
+    for image, m, colour, out in zip(
+        images.numpy(), *(t.numpy() for t in transforms_of(images, flips, p)), actual, strict=True
+    ):
         rows_first = m[::-1, [1, 0]].astype(float)
         offset = centre + m[::-1, 2] - rows_first @ centre
         moved = [ndimage.affine_transform(c, rows_first, offset, order=1, mode="reflect") for c in image]
-        want = np.einsum("oc,chw->ohw", colour[:, :-1].astype(float), moved) + colour[:, -1, None, None]
-        np.testing.assert_allclose(out.numpy(), want, atol=1e-6)
+        expected = np.einsum("oc,chw->ohw", colour[:, :-1].astype(float), moved) + colour[:, -1, None, None]
+        np.testing.assert_allclose(out.numpy(), expected, atol=1e-6)
 
 
 def test_what_does_not_move_keeps_its_bits() -> None:
     images = noise(400, 3, 8, 8).float()
-    maps, tints = drawn(images, flips=True, p=0.1)
+    maps, tints = transforms_of(images, flips=True, p=0.1)
     still = (maps == torch.eye(2, 3)).all(2).all(1)
     plain = still & (tints == torch.eye(3, 4)).all(2).all(1)
     out = ada(images, draws(), flips=True, p=0.1)
@@ -71,8 +73,10 @@ def test_strengths_of_the_geometry() -> None:
     rotated = maps[:, 0, 1] != 0
     assert float(rotated.float().mean()) == pytest.approx(0.1, abs=0.01)  # either of the two rotations
     shifts = -maps[(maps[:, :, :2] == torch.eye(2)).all(2).all(1), :, 2]
-    whole = (shifts == shifts.round()).all(1) & (shifts != 0).any(1)
-    assert set(shifts[whole, 0].tolist()) == set(range(-3, 4)) and set(shifts[whole, 1].tolist()) == set(range(-2, 3))
+    integral = (shifts == shifts.round()).all(1) & (shifts != 0).any(1)
+    assert set(shifts[integral, 0].tolist()) == set(range(-3, 4)) and set(shifts[integral, 1].tolist()) == set(
+        range(-2, 3)
+    )
     drifted = shifts[(shifts != shifts.round()).all(1)]
     drifted = drifted[drifted.abs().amax(1) > 0]
     assert drifted.std(0).tolist() == pytest.approx([0.125 * 24, 0.125 * 16], rel=0.1)
@@ -91,7 +95,7 @@ def test_strengths_of_the_colours() -> None:
 
 def test_reduced_precision_around_it_changes_nothing() -> None:
     images = noise(16, 3, 12, 12).float()
-    want = ada(images, draws(), flips=True, p=0.5)
+    expected = ada(images, draws(), flips=True, p=0.5)
     with torch.autocast("cpu", torch.bfloat16):
-        assert torch.equal(ada(images, draws(), flips=True, p=0.5), want)
+        assert torch.equal(ada(images, draws(), flips=True, p=0.5), expected)
         assert torch.equal(ada(images, draws(), flips=True, p=0.0), images)

@@ -30,21 +30,23 @@ def test_neutral_parameters_change_nothing(channels: int) -> None:
 def test_one_pass_equals_the_three_steps(channels: int) -> None:
     images = noise(3, channels, 6, 4)
     brightness, contrast, saturation = vector(0.3, -0.5, 0.1), vector(0.5, 1.5, 1.1), vector(0.0, 2.0, 0.7)
-    got = adjust(images, brightness, contrast, saturation)
+    actual = adjust(images, brightness, contrast, saturation)
     for i in range(3):
         x = images[i].numpy() + brightness[i].item()
         x = x.mean(0) + (x - x.mean(0)) * saturation[i].item()
         x = x.mean() + (x - x.mean()) * contrast[i].item()
-        np.testing.assert_allclose(got[i].numpy(), x, atol=1e-12)
+        np.testing.assert_allclose(actual[i].numpy(), x, atol=1e-12)
 
 
 @pytest.mark.parametrize("factor", [0.4, 0.8, 1.2])
 def test_contrast_of_grey_images_agrees_with_pillow(factor: float) -> None:
     pixels = np.random.default_rng(0).integers(60, 190, (16, 16), dtype=np.uint8)
-    want = np.asarray(ImageEnhance.Contrast(Image.fromarray(pixels)).enhance(factor), dtype=np.float64)
+    expected = np.asarray(ImageEnhance.Contrast(Image.fromarray(pixels)).enhance(factor), dtype=np.float64)
     images = torch.from_numpy(pixels).double().view(1, 1, 16, 16) / 127.5 - 1
-    got = adjust(images, vector(0), vector(factor), vector(1))
-    assert np.abs((got.numpy()[0, 0] + 1) * 127.5 - want).max() <= 1.5  # Pillow rounds the mean and truncates the pixel
+    actual = adjust(images, vector(0), vector(factor), vector(1))
+    assert (
+        np.abs((actual.numpy()[0, 0] + 1) * 127.5 - expected).max() <= 1.5
+    )  # Pillow rounds the mean and truncates the pixel
 
 
 def test_adjust_is_twice_differentiable() -> None:
@@ -57,10 +59,10 @@ def test_adjust_is_twice_differentiable() -> None:
     assert torch.autograd.gradgradcheck(lambda x: colour(x).square(), images)
 
 
-def tinted(images: Tensor, **given: float) -> Tensor:
+def tinted(images: Tensor, **changes: float) -> Tensor:
     """All images through the colour matrix of these parameters; those not given are neutral."""
     neutral = {"brightness": 0.0, "contrast": 1.0, "inverted": 0.0, "hue": 0.0, "saturation": 1.0}
-    parameters = {k: vector(*[v] * len(images)) for k, v in {**neutral, **given}.items()}
+    parameters = {k: vector(*[v] * len(images)) for k, v in {**neutral, **changes}.items()}
     return recolour(images, colour_matrices(images.shape[1], **parameters))
 
 
@@ -108,9 +110,9 @@ def test_colour_matrix_is_the_product_of_the_single_changes() -> None:
     cross = np.cross(eye, axis)  # its rows are e x axis, so that it is the transpose of x -> x x axis: x -> axis x x
     cos, sin = np.cos(np.deg2rad(theta)), np.sin(np.deg2rad(theta))
     linear = (grey + s * (eye - grey)) @ (grey + cos * (eye - grey) + sin * cross) @ (eye - 2 * grey) * c
-    got = colour_matrices(3, vector(b), vector(c), vector(1), vector(theta), vector(s))[0].numpy()
-    np.testing.assert_allclose(got[:, :3], linear, atol=1e-12)
-    np.testing.assert_allclose(got[:, 3], linear @ np.full(3, b), atol=1e-12)
+    actual = colour_matrices(3, vector(b), vector(c), vector(1), vector(theta), vector(s))[0].numpy()
+    np.testing.assert_allclose(actual[:, :3], linear, atol=1e-12)
+    np.testing.assert_allclose(actual[:, 3], linear @ np.full(3, b), atol=1e-12)
 
 
 BOXES = [((8, 8), 0.5), ((6, 11), 0.5), ((9, 5), 0.3), ((4, 4), 0.0), ((4, 4), 1.0)]
@@ -120,21 +122,21 @@ BOXES = [((8, 8), 0.5), ((6, 11), 0.5), ((9, 5), 0.3), ((4, 4), 0.0), ((4, 4), 1
 def test_cutout_zeroes_one_box_an_image(size: tuple[int, int], fraction: float) -> None:
     images = torch.ones(50, 2, *size)
     centres = torch.rand(50, 2, generator=torch.Generator().manual_seed(0))
-    got = cutout(images, centres, fraction)
+    actual = cutout(images, centres, fraction)
     h, w = size
     tall, wide = int(h * fraction + 0.5), int(w * fraction + 0.5)
     for i in range(50):
         left = int(centres[i, 0].item() * (w + 1 - wide % 2)) - wide // 2
         top = int(centres[i, 1].item() * (h + 1 - tall % 2)) - tall // 2
-        want = np.ones((2, h, w))
-        want[:, max(top, 0) : max(top + tall, 0), max(left, 0) : max(left + wide, 0)] = 0
-        np.testing.assert_array_equal(got[i].numpy(), want)
+        expected = np.ones((2, h, w))
+        expected[:, max(top, 0) : max(top + tall, 0), max(left, 0) : max(left + wide, 0)] = 0
+        np.testing.assert_array_equal(actual[i].numpy(), expected)
 
 
 def test_only_the_named_images_get_a_box() -> None:
     images, centres = torch.ones(3, 1, 6, 6), torch.full((3, 2), 0.5)
-    got = cutout(images, centres, hidden=torch.tensor([True, False, True]))
-    assert (got == 0).any(3).any(2).flatten().tolist() == [True, False, True]
+    actual = cutout(images, centres, hidden=torch.tensor([True, False, True]))
+    assert (actual == 0).any(3).any(2).flatten().tolist() == [True, False, True]
 
 
 def test_cutout_is_twice_differentiable() -> None:

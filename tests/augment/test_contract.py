@@ -101,8 +101,8 @@ def test_the_share_of_changed_images_grows_with_the_probability(name: str) -> No
     images, before = noise((4000, 3, 16, 16)), torch.zeros(4000, dtype=torch.bool)
     for p in (0.05, 0.2, 0.5, 1.0 - 1e-6):
         changed = (policy(name, flips=True)(images, draws(), p=p) != images).flatten(1).any(1)
-        want = 1 - math.prod(1 - p * change for change in CHANGES[name])
-        assert float(changed.float().mean()) == pytest.approx(want, abs=0.025)
+        expected = 1 - math.prod(1 - p * change for change in CHANGES[name])
+        assert float(changed.float().mean()) == pytest.approx(expected, abs=0.025)
         undone = 0.02 if name in ("randaugment", "degraded") else 0  # two operators may be one another's inverse
         assert (before & ~changed).float().mean() <= undone, "changed at a lower probability only"
         before = changed

@@ -105,14 +105,14 @@ def test_what_comes_back_is_what_was_given(name: str, holder: str) -> None:
 
 @every_operator
 def test_arrays_pictures_and_tensors_agree(name: str) -> None:
-    want = np.array(DIRECT[name](NOISE, **ARGUMENTS[name]))
-    assert np.array_equal(np.array(DIRECT[name](Image.fromarray(NOISE), **ARGUMENTS[name])), want)
-    assert np.array_equal(DIRECT[name](tensor(NOISE), **ARGUMENTS[name]).permute(1, 2, 0).numpy(), want)
+    expected = np.array(DIRECT[name](NOISE, **ARGUMENTS[name]))
+    assert np.array_equal(np.array(DIRECT[name](Image.fromarray(NOISE), **ARGUMENTS[name])), expected)
+    assert np.array_equal(DIRECT[name](tensor(NOISE), **ARGUMENTS[name]).permute(1, 2, 0).numpy(), expected)
     floats = DIRECT[name](NOISE / 255, **ARGUMENTS[name])
     spread = DIRECT[name](NOISE / 127.5 - 1, **ARGUMENTS[name], **({"span": (-1, 1)} if name in TONES else {}))
     if name != "erase":  # its fill is in the values of the image
         np.testing.assert_allclose(spread, 2 * floats - 1, atol=1e-6)
-    assert np.abs(np.clip(255 * floats, 0, 255) - want).max() <= 0.51
+    assert np.abs(np.clip(255 * floats, 0, 255) - expected).max() <= 0.51
 
 
 TONES = ("color_adjust", "grey", "equalise", "autocontrast", "posterise", "solarise", "sharpen", "noise", "jpeg_like")
@@ -126,9 +126,9 @@ def test_each_image_has_its_own_parameter(name: str) -> None:
         return
     value = ARGUMENTS[name][first]
     both = DIRECT[name](batch, **{**ARGUMENTS[name], first: torch.tensor([value, 0.8 * value])})
-    for k, own in enumerate((value, 0.8 * value)):
-        alone = DIRECT[name](batch[k : k + 1] if name != "noise" else batch, **{**ARGUMENTS[name], first: own})
-        assert torch.equal(both[k], alone[k if name == "noise" else 0])
+    for k, argument in enumerate((value, 0.8 * value)):
+        single = DIRECT[name](batch[k : k + 1] if name != "noise" else batch, **{**ARGUMENTS[name], first: argument})
+        assert torch.equal(both[k], single[k if name == "noise" else 0])
 
 
 @pytest.mark.parametrize("holder", ["array", "float array"])
@@ -163,8 +163,8 @@ def test_a_batch_may_mix_quarter_turns_with_others() -> None:
 @pytest.mark.parametrize(("padding", "mode"), [("reflection", "reflect"), ("border", "nearest")])
 def test_rotation_and_its_expansion_agree_with_scipy(degrees: float, padding: str, mode: str) -> None:
     image = NOISE / 255
-    want = ndimage.rotate(image, degrees, reshape=False, order=1, mode=mode)
-    np.testing.assert_allclose(rotate(image, degrees, padding=padding), want, atol=1e-6)
+    expected = ndimage.rotate(image, degrees, reshape=False, order=1, mode=mode)
+    np.testing.assert_allclose(rotate(image, degrees, padding=padding), expected, atol=1e-6)
     turned = rotate(image, degrees, expand=True, padding="zeros")
     corners = np.abs(np.array([[np.cos(np.deg2rad(degrees)), np.sin(np.deg2rad(degrees))]]))
     assert turned.shape[0] == int(np.ceil(9 * corners[0, 0] + 14 * corners[0, 1]))
@@ -177,38 +177,38 @@ def resampled(image: np.ndarray, rows: np.ndarray, columns: np.ndarray, mode: st
     )
 
 
-def places(h: int, w: int) -> tuple[np.ndarray, np.ndarray]:
+def pixel_coordinates(h: int, w: int) -> tuple[np.ndarray, np.ndarray]:
     return np.mgrid[:h, :w][0] - (h - 1) / 2, np.mgrid[:h, :w][1] - (w - 1) / 2
 
 
 def test_scale_shear_and_shift_agree_with_scipy() -> None:
     image, (h, w) = NOISE / 255, NOISE.shape[:2]
-    y, x = places(h, w)
+    y, x = pixel_coordinates(h, w)
     middle = (h - 1) / 2, (w - 1) / 2
-    for got, rows, columns in (
+    for actual, rows, columns in (
         (scale(image, 1.3), y / 1.3, x / 1.3),
         (A.shear(image, 0.3), y, x - 0.3 * y),
         (A.shift(image, 0.11, -0.23), y + 0.23 * h, x - 0.11 * w),
     ):
-        np.testing.assert_allclose(got, resampled(image, rows + middle[0], columns + middle[1]), atol=1e-6)
+        np.testing.assert_allclose(actual, resampled(image, rows + middle[0], columns + middle[1]), atol=1e-6)
 
 
 def test_perspective_agrees_with_pillow_and_scipy() -> None:
     (h, w), corners = PHOTO.shape[:2], np.array(ARGUMENTS["perspective"]["corners"])
-    there = np.array([(0, 0), (w, 0), (w, h), (0, h)], dtype=float)
-    here = there + corners * (w, h)
+    box = np.array([(0, 0), (w, 0), (w, h), (0, h)], dtype=float)
+    target = box + corners * (w, h)
     rows = []
-    for (x, y), (u, v) in zip(there, here, strict=True):
+    for (x, y), (u, v) in zip(box, target, strict=True):
         rows += [[x, y, 1, 0, 0, 0, -u * x, -u * y], [0, 0, 0, x, y, 1, -v * x, -v * y]]
-    c = np.linalg.solve(np.array(rows), here.flatten())
-    got = A.perspective(PHOTO, corners, padding="zeros")
-    want = Image.fromarray(PHOTO).transform((w, h), Image.Transform.PERSPECTIVE, c, Image.Resampling.BILINEAR)
+    c = np.linalg.solve(np.array(rows), target.flatten())
+    actual = A.perspective(PHOTO, corners, padding="zeros")
+    expected = Image.fromarray(PHOTO).transform((w, h), Image.Transform.PERSPECTIVE, c, Image.Resampling.BILINEAR)
     y, x = np.mgrid[:h, :w] + 0.5
     depth = c[6] * x + c[7] * y + 1
     u, v = (c[0] * x + c[1] * y + c[2]) / depth - 0.5, (c[3] * x + c[4] * y + c[5]) / depth - 0.5
     np.testing.assert_allclose(A.perspective(PHOTO / 255, corners), resampled(PHOTO / 255, v, u), atol=1e-6)
     inside = (u >= 0) & (u <= w - 1) & (v >= 0) & (v <= h - 1)
-    assert inside.mean() > 0.8 and np.abs(got.astype(int) - np.asarray(want))[inside].max() <= 1
+    assert inside.mean() > 0.8 and np.abs(actual.astype(int) - np.asarray(expected))[inside].max() <= 1
 
 
 def test_elastic_agrees_with_scipy_on_its_own_bicubic_field() -> None:
@@ -223,16 +223,16 @@ def test_elastic_agrees_with_scipy_on_its_own_bicubic_field() -> None:
     def weights(side: int) -> np.ndarray:
         out = np.zeros((side, 4))
         for i in range(side):
-            place = i * 3 / (side - 1)
-            first = int(np.floor(place))
-            for k, weight in enumerate(cubic(place - first)):
+            position = i * 3 / (side - 1)
+            first = int(np.floor(position))
+            for k, weight in enumerate(cubic(position - first)):
                 out[i, np.clip(first - 1 + k, 0, 3)] += weight
         return out
 
     field = weights(h) @ knots @ weights(w).T
     y, x = np.mgrid[:h, :w].astype(float)
-    want = resampled(PHOTO / 255, y + h * field[1], x + w * field[0])
-    np.testing.assert_allclose(A.elastic(PHOTO / 255, moves), want, atol=1e-4)
+    expected = resampled(PHOTO / 255, y + h * field[1], x + w * field[0])
+    np.testing.assert_allclose(A.elastic(PHOTO / 255, moves), expected, atol=1e-4)
 
 
 def test_crops_are_slices_and_resized_boxes_agree_with_scipy() -> None:
@@ -242,10 +242,10 @@ def test_crops_are_slices_and_resized_boxes_agree_with_scipy() -> None:
     box, (h, w) = (0.1, 0.2, 0.7, 0.9), NOISE.shape[:2]
     y = box[1] * h + (np.arange(20) + 0.5) * (box[3] - box[1]) * h / 20 - 0.5
     x = box[0] * w + (np.arange(30) + 0.5) * (box[2] - box[0]) * w / 30 - 0.5
-    want = resampled(NOISE / 255, *np.meshgrid(y, x, indexing="ij"), mode="nearest")
-    np.testing.assert_allclose(A.resized_crop(NOISE / 255, box, (20, 30)), want, atol=1e-6)
-    whole = A.random_crop(torch.arange(48.0).view(1, 1, 6, 8).repeat(200, 1, 1, 1), 3, 2, seed=0)
-    starts = whole[:, 0, 0, 0].long()
+    expected = resampled(NOISE / 255, *np.meshgrid(y, x, indexing="ij"), mode="nearest")
+    np.testing.assert_allclose(A.resized_crop(NOISE / 255, box, (20, 30)), expected, atol=1e-6)
+    crops = A.random_crop(torch.arange(48.0).view(1, 1, 6, 8).repeat(200, 1, 1, 1), 3, 2, seed=0)
+    starts = crops[:, 0, 0, 0].long()
     assert set((starts % 8).tolist()) == set(range(6)) and set((starts // 8).tolist()) == set(range(5))
     assert A.random_resized_crop(NOISE, (20, 30), seed=1).shape == (20, 30, 3)
     with pytest.raises(SettingsError, match=r"20 x 3 does not fit into images of 9 x 14 with a margin of 2"):
@@ -282,7 +282,7 @@ def sampled(image: np.ndarray, rows: np.ndarray, columns: np.ndarray, mode: str,
 
 
 def turned_places(h: int, w: int, degrees: float) -> tuple[np.ndarray, np.ndarray]:
-    (y, x), angle = places(h, w), np.deg2rad(degrees)
+    (y, x), angle = pixel_coordinates(h, w), np.deg2rad(degrees)
     return np.sin(angle) * x + np.cos(angle) * y + (h - 1) / 2, np.cos(angle) * x - np.sin(angle) * y + (w - 1) / 2
 
 
@@ -291,7 +291,7 @@ def turned_places(h: int, w: int, degrees: float) -> tuple[np.ndarray, np.ndarra
 def test_every_interpolation_at_every_border_is_as_its_definition(mode: str, padding: str) -> None:
     """All that moves pixels; bilinear with zeros by SciPy too."""
     image, (h, w) = NOISE / 255, NOISE.shape[:2]
-    (y, x), middle = places(h, w), ((h - 1) / 2, (w - 1) / 2)
+    (y, x), middle = pixel_coordinates(h, w), ((h - 1) / 2, (w - 1) / 2)
     moved = [(0.11, -0.23)] * 4  # every corner alike is a shift, by perspective and by bending
     cases = {
         "rotate": (rotate(image, 33.0, padding=padding, mode=mode), turned_places(h, w, 33.0)),
@@ -318,16 +318,18 @@ def test_every_interpolation_at_every_border_is_as_its_definition(mode: str, pad
             A.resized_crop(image, (0.1, 0.2, 0.7, 0.9), mode=mode),
             tuple(np.meshgrid(rows, columns, indexing="ij")),
         )
-    for name, (got, (rows, columns)) in cases.items():
-        np.testing.assert_allclose(got, sampled(image, rows, columns, mode, padding), atol=1e-5, err_msg=name)
+    for name, (actual, (rows, columns)) in cases.items():
+        np.testing.assert_allclose(actual, sampled(image, rows, columns, mode, padding), atol=1e-5, err_msg=name)
         if (mode, padding) == ("bilinear", "zeros"):
-            np.testing.assert_allclose(got, resampled(image, rows, columns, "grid-constant"), atol=1e-6, err_msg=name)
+            np.testing.assert_allclose(
+                actual, resampled(image, rows, columns, "grid-constant"), atol=1e-6, err_msg=name
+            )
 
 
 def test_flips_and_crops_of_each_image_are_its_own() -> None:
     batch = np.stack([NOISE, NOISE[::-1], 255 - NOISE])
-    made = A.flip(batch, torch.tensor([True, False, True]))
-    assert np.array_equal(made, np.stack([batch[0, :, ::-1], batch[1], batch[2, :, ::-1]]))
+    flipped = A.flip(batch, torch.tensor([True, False, True]))
+    assert np.array_equal(flipped, np.stack([batch[0, :, ::-1], batch[1], batch[2, :, ::-1]]))
     assert np.array_equal(A.flip(batch, [False, True, False], vertical=True)[1], batch[1, ::-1])
     assert np.array_equal(A.flip(batch, mirrored=False), batch)
     parts = A.crop(batch, torch.tensor([0, 3, 9]), [1, 0, 2], 5, 6)
@@ -372,9 +374,12 @@ PILLOW: dict[str, tuple[Callable[[Any], Any], Callable[[Any], Any], int]] = {
 @pytest.mark.parametrize("name", PILLOW)
 @pytest.mark.parametrize("pixels", [PHOTO, NOISE, np.full((6, 5, 3), 77, np.uint8)], ids=["smooth", "noise", "flat"])
 def test_values_agree_with_pillow(name: str, pixels: np.ndarray) -> None:
-    mine, theirs, slack = PILLOW[name]
-    got, want = np.asarray(mine(Image.fromarray(pixels))), np.asarray(theirs(Image.fromarray(pixels)))
-    assert np.abs(got.astype(int) - want).max() <= slack
+    augury_function, pillow_function, slack = PILLOW[name]
+    actual, expected = (
+        np.asarray(augury_function(Image.fromarray(pixels))),
+        np.asarray(pillow_function(Image.fromarray(pixels))),
+    )
+    assert np.abs(actual.astype(int) - expected).max() <= slack
 
 
 def test_hue_turns_as_a_rotation_about_grey_and_saturation_scales_about_it() -> None:
@@ -392,10 +397,10 @@ def test_hue_turns_as_a_rotation_about_grey_and_saturation_scales_about_it() -> 
 
 @pytest.mark.parametrize("sigma", [0.3, 1.0, 2.4])
 def test_blur_agrees_with_scipy(sigma: float) -> None:
-    want = ndimage.gaussian_filter(
+    expected = ndimage.gaussian_filter(
         PHOTO / 255, (sigma, sigma, 0), mode="nearest", radius=(int(np.ceil(3 * sigma)),) * 2 + (0,)
     )
-    np.testing.assert_allclose(A.blur(PHOTO / 255, sigma), want, atol=1e-6)
+    np.testing.assert_allclose(A.blur(PHOTO / 255, sigma), expected, atol=1e-6)
     assert np.array_equal(A.blur(PHOTO, 0.0), PHOTO)
 
 
@@ -414,9 +419,9 @@ def test_noise_is_as_strong_as_it_says_and_its_seed_decides() -> None:
 def test_jpeg_agrees_with_pillow(quality: int, pixels: np.ndarray) -> None:
     file = io.BytesIO()
     Image.fromarray(pixels).save(file, "JPEG", quality=quality, subsampling=0)
-    want = np.asarray(Image.open(file)).astype(int)
-    got = A.jpeg_like(pixels, quality).astype(int)
-    assert np.abs(got - want).mean() < (1.3 if pixels.ndim == 3 else 0.6)  # libjpeg works in whole numbers
+    expected = np.asarray(Image.open(file)).astype(int)
+    actual = A.jpeg_like(pixels, quality).astype(int)
+    assert np.abs(actual - expected).mean() < (1.3 if pixels.ndim == 3 else 0.6)  # libjpeg works in whole numbers
     assert np.array_equal(np.array(Image.open(file).quantization[0]).reshape(8, 8), jpeg_tables(quality)[0])
 
 
@@ -435,15 +440,15 @@ def test_jpeg_is_the_cosine_transform_of_scipy(quality: int) -> None:
             for plane, table in enumerate(jpeg_tables(quality)):
                 block = fft.dctn(planes[y : y + 8, x : x + 8, plane], norm="ortho")
                 planes[y : y + 8, x : x + 8, plane] = fft.idctn(np.round(block / table) * table, norm="ortho")
-    want = np.clip(planes @ np.linalg.inv(ycc).T + 128, 0, 255)
-    got = A.jpeg_like(PHOTO.astype(float) / 255, quality) * 255
-    assert np.quantile(np.abs(got - want), 0.98) < 1e-3, "but for a coefficient that lies on a half"
+    expected = np.clip(planes @ np.linalg.inv(ycc).T + 128, 0, 255)
+    actual = A.jpeg_like(PHOTO.astype(float) / 255, quality) * 255
+    assert np.quantile(np.abs(actual - expected), 0.98) < 1e-3, "but for a coefficient that lies on a half"
 
 
 def test_erasing_fills_one_box() -> None:
-    want = PHOTO.copy()
-    want[4:24, 11:39] = 9
-    assert np.array_equal(A.erase(PHOTO, (0.2, 0.1, 0.7, 0.6), fill=9), want)
+    expected = PHOTO.copy()
+    expected[4:24, 11:39] = 9
+    assert np.array_equal(A.erase(PHOTO, (0.2, 0.1, 0.7, 0.6), fill=9), expected)
 
 
 def test_transparency_moves_with_the_image_and_keeps_its_values() -> None:
@@ -459,10 +464,10 @@ DIFFERENTIABLE = [n for n in DIRECT if n not in ("equalise", "posterise", "jpeg_
 def test_twice_differentiable(name: str) -> None:
     images = 0.2 + 0.6 * torch.rand(2, 3, 6, 5, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     images.requires_grad_()
-    given = {k: v for k, v in ARGUMENTS[name].items() if k not in ("width", "height")}
-    given |= {"width": 4, "height": 3} if "width" in ARGUMENTS[name] else {}
-    assert torch.autograd.gradcheck(lambda x: DIRECT[name](x, **given), images)
-    assert torch.autograd.gradgradcheck(lambda x: DIRECT[name](x, **given).square(), images)
+    arguments = {k: v for k, v in ARGUMENTS[name].items() if k not in ("width", "height")}
+    arguments |= {"width": 4, "height": 3} if "width" in ARGUMENTS[name] else {}
+    assert torch.autograd.gradcheck(lambda x: DIRECT[name](x, **arguments), images)
+    assert torch.autograd.gradgradcheck(lambda x: DIRECT[name](x, **arguments).square(), images)
 
 
 @pytest.mark.parametrize("name", ["equalise", "posterise"])
@@ -486,8 +491,8 @@ def test_jpeg_hands_gradients_through_its_rounding() -> None:
 )
 def test_gradients_reach_parameters(name: str, parameter: str, value: float) -> None:
     images = torch.rand(1, 2, 7, 6, generator=torch.Generator().manual_seed(4), dtype=torch.float64)
-    given = torch.tensor([value], dtype=torch.float64, requires_grad=True)
-    assert torch.autograd.gradcheck(lambda v: DIRECT[name](images, **{parameter: v}), given)
+    magnitude = torch.tensor([value], dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(lambda v: DIRECT[name](images, **{parameter: v}), magnitude)
 
 
 @pytest.mark.parametrize(

@@ -33,40 +33,40 @@ def test_operators_come_equally_often_each_at_its_magnitude() -> None:
     for name in FOURTEEN:
         for step in (s for s in steps if s.operator is OPERATORS[name]):
             shares[name] += len(step.members) / 14000
-            want = {abs(OPERATORS[name].strength(torch.tensor(0.3), torch.tensor(c)).item()) for c in (0.0, 0.9)}
-            assert {round(abs(float(s)), 4) for s in step.strengths} <= {round(w, 4) for w in want}
+            expected = {abs(OPERATORS[name].strength(torch.tensor(0.3), torch.tensor(c)).item()) for c in (0.0, 0.9)}
+            assert {round(abs(float(s)), 4) for s in step.strengths} <= {round(w, 4) for w in expected}
             assert (step.members.diff() > 0).all()
     assert shares.pop("identity") == 0 and all(s == pytest.approx(1 / 14, abs=0.01) for s in shares.values())
     few = layers(7000, torch.Generator().manual_seed(0), FOURTEEN, torch.full((1, 7000), 0.3), 0.25)
     assert sum(len(s.members) for s in few) / 7000 == pytest.approx(0.25 * 13 / 14, abs=0.02)
 
 
-@pytest.mark.parametrize("how", [*POLICIES, "vary", "composed"])
-def test_an_image_comes_out_alike_in_every_batch(how: str) -> None:
+@pytest.mark.parametrize("case", [*POLICIES, "vary", "composed"])
+def test_an_image_comes_out_alike_in_every_batch(case: str) -> None:
     """Bit for bit, in uint8; `ada`, whose powers of two are vectorised by batch, within a level."""
-    given = {
+    policies = {
         "vary": Vary({n: (o.neutral, o.strongest) for n, o in OPERATORS.items()}),
         "composed": Compose(["text", "augmix"]),
     }
-    chosen, x = given.get(how, how), images()
-    whole = augmented(x, chosen, seed=1, epoch=2)
-    apart = torch.cat([augmented(x[i : i + 1], chosen, seed=1, epoch=2, indices=[i]) for i in range(len(x))])
+    chosen, x = policies.get(case, case), images()
+    batch_output = augmented(x, chosen, seed=1, epoch=2)
+    one_by_one = torch.cat([augmented(x[i : i + 1], chosen, seed=1, epoch=2, indices=[i]) for i in range(len(x))])
     turned = augmented(x.flip(0), chosen, seed=1, epoch=2, indices=list(range(len(x)))[::-1]).flip(0)
-    for other in (apart, turned):
-        assert (whole.int() - other.int()).abs().max() <= (1 if how == "ada" else 0)
-    if how != "none":
-        assert not torch.equal(whole, augmented(x, chosen, seed=1, epoch=3))
-        assert not torch.equal(whole, augmented(x, chosen, seed=2, epoch=2))
+    for other in (one_by_one, turned):
+        assert (batch_output.int() - other.int()).abs().max() <= (1 if case == "ada" else 0)
+    if case != "none":
+        assert not torch.equal(batch_output, augmented(x, chosen, seed=1, epoch=3))
+        assert not torch.equal(batch_output, augmented(x, chosen, seed=2, epoch=2))
 
 
 @pytest.mark.parametrize("name", ["natural", "randaugment", "trivialaugment", "augmix", "classical"])
 def test_floats_bytes_arrays_and_lists_of_numbers_agree(name: str) -> None:
     x = images(8)
-    want = augmented(x, name, seed=0, indices=torch.arange(5, 13))
+    expected = augmented(x, name, seed=0, indices=torch.arange(5, 13))
     floats = augmented(x / 255, name, seed=0, indices=range(5, 13))
-    assert (floats * 255 - want).abs().max() <= 1.01
+    assert (floats * 255 - expected).abs().max() <= 1.01
     array = augmented(np.ascontiguousarray(x.permute(0, 2, 3, 1).numpy()), name, seed=0, indices=np.arange(5, 13))
-    assert np.array_equal(array, want.permute(0, 2, 3, 1).numpy())
+    assert np.array_equal(array, expected.permute(0, 2, 3, 1).numpy())
     wide = augmented(x / 127.5 - 1, name, seed=0, indices=range(5, 13), span=(-1, 1))
     torch.testing.assert_close(wide, floats * 2 - 1, atol=1e-3, rtol=0)
 
@@ -123,17 +123,17 @@ def test_trivialaugment_makes_one_change_and_randaugment_as_many_as_asked() -> N
 
 
 @pytest.mark.parametrize(
-    ("name", "kept"),
+    ("name", "invariant"),
     [("astronomy", "radial"), ("text", "handed"), ("medical", "handed"), ("faces", "hue"), ("medical", "hue")],
 )
-def test_presets_keep_what_matters_to_their_domain(name: str, kept: str) -> None:
+def test_presets_keep_what_matters_to_their_domain(name: str, invariant: str) -> None:
     ramp = torch.linspace(-0.5, 0.5, 32)
-    if kept == "radial":  # a round galaxy looks the same from every side: nothing else may change
+    if invariant == "radial":  # a round galaxy looks the same from every side: nothing else may change
         y, x = torch.meshgrid(torch.linspace(-2, 2, 33), torch.linspace(-2, 2, 33), indexing="ij")
         galaxy = torch.exp(-(x**2 + y**2)).expand(50, 3, 33, 33) - 0.5
         away = (POLICIES[name](galaxy, ImageDraws(0, 0, range(50))) - galaxy).abs()
         assert away[:, :, x**2 + y**2 < 1.9**2].max() < 0.01  # the corners show the mirrored border
-    elif kept == "handed":
+    elif invariant == "handed":
         out = policy(name, flips=False)(ramp.expand(300, 3, 32, 32), ImageDraws(0, 0, range(300)))
         assert (out[..., 20:].mean((1, 2, 3)) > out[..., :12].mean((1, 2, 3))).all()
         assert torch.equal(policy("text", flips=True)(out, draws()), policy("text", flips=False)(out, draws()))

@@ -69,12 +69,12 @@ def test_is_reported_by_its_package_or_by_what_it_takes(transform: Any, kind: st
 def test_seeded_for_each_image_and_the_global_generators_stay_where_they_were(transform: Any) -> None:
     chosen, x = policy(transform), images()
     before = torch.get_rng_state(), random.getstate(), np.random.get_state()[1].tolist()  # noqa: NPY002
-    whole = chosen(x, ImageDraws(0, 0, range(12)))
+    batch_output = chosen(x, ImageDraws(0, 0, range(12)))
     assert torch.equal(torch.get_rng_state(), before[0]) and random.getstate() == before[1]
     assert np.random.get_state()[1].tolist() == before[2]  # noqa: NPY002
-    assert torch.equal(chosen(x[7:9], ImageDraws(0, 0, [7, 8])), whole[7:9])
-    assert not torch.equal(chosen(x, ImageDraws(0, 1, range(12))), whole)
-    assert len({float(o.mean() / i.mean()) for o, i in zip(whole, x, strict=True)}) > 1
+    assert torch.equal(chosen(x[7:9], ImageDraws(0, 0, [7, 8])), batch_output[7:9])
+    assert not torch.equal(chosen(x, ImageDraws(0, 1, range(12))), batch_output)
+    assert len({float(o.mean() / i.mean()) for o, i in zip(batch_output, x, strict=True)}) > 1
     streams = [chosen(x, torch.Generator().manual_seed(s)) for s in (0, 0, 1)]
     assert torch.equal(streams[0], streams[1]) and not torch.equal(streams[0], streams[2])
 

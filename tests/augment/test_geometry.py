@@ -13,10 +13,10 @@ def noise(*shape: int, seed: int = 0, dtype: torch.dtype = torch.float64) -> Ten
     return torch.rand(shape, generator=torch.Generator().manual_seed(seed), dtype=dtype) * 2 - 1
 
 
-def matrices(n: int, size: tuple[int, int], **given: list[float] | list[list[float]] | list[bool]) -> Tensor:
+def matrices(n: int, size: tuple[int, int], **changes: list[float] | list[list[float]] | list[bool]) -> Tensor:
     neutral = {"angles": [0.0] * n, "scales": [1.0] * n, "shears": [0.0] * n, "translations": [[0.0, 0.0]] * n}
-    values = {k: torch.tensor(v, dtype=torch.float64) for k, v in {**neutral, **given}.items() if k != "flips"}
-    return compose(**values, flips=torch.tensor(given.get("flips", [False] * n)), size=size)
+    values = {k: torch.tensor(v, dtype=torch.float64) for k, v in {**neutral, **changes}.items() if k != "flips"}
+    return compose(**values, flips=torch.tensor(changes.get("flips", [False] * n)), size=size)
 
 
 @pytest.mark.parametrize("padding", ["border", "reflection", "zeros"])
@@ -75,14 +75,14 @@ def test_affine_agrees_with_scipy(size: tuple[int, int], padding: str, mode: str
         translations=[[0.1, -0.07], [0.0, 0.2], [-0.15, 0.0]],
         flips=[True, False, True],
     )
-    got = affine(images, maps, padding)
+    actual = affine(images, maps, padding)
     centre = (np.array(size) - 1) / 2
     for i, m in enumerate(maps.numpy()):
         rows_first = m[::-1, [1, 0]]
         offset = centre + m[::-1, 2] - rows_first @ centre
         for channel in range(2):
-            want = ndimage.affine_transform(images[i, channel].numpy(), rows_first, offset, order=1, mode=mode)
-            np.testing.assert_allclose(got[i, channel].numpy(), want, atol=1e-9)
+            expected = ndimage.affine_transform(images[i, channel].numpy(), rows_first, offset, order=1, mode=mode)
+            np.testing.assert_allclose(actual[i, channel].numpy(), expected, atol=1e-9)
 
 
 def test_compose_is_the_inverse_of_the_product_of_the_single_maps() -> None:
@@ -91,7 +91,7 @@ def test_compose_is_the_inverse_of_the_product_of_the_single_maps() -> None:
     slant = np.array([[1, shear, 0], [0, 1, 0], [0, 0, 1]])
     move = np.array([[1, 0, right * w], [0, 1, down * h], [0, 0, 1]])
     forward = move @ rotate @ slant @ np.diag([scale, scale, 1]) @ np.diag([-1, 1, 1])
-    got = matrices(
+    actual = matrices(
         1,
         (h, w),
         angles=[np.rad2deg(angle)],
@@ -100,7 +100,7 @@ def test_compose_is_the_inverse_of_the_product_of_the_single_maps() -> None:
         translations=[[right, down]],
         flips=[True],
     )
-    np.testing.assert_allclose(got[0].numpy(), np.linalg.inv(forward)[:2], atol=1e-12)
+    np.testing.assert_allclose(actual[0].numpy(), np.linalg.inv(forward)[:2], atol=1e-12)
 
 
 def test_a_chain_makes_its_changes_in_order_and_scales_may_differ_across_and_down() -> None:
@@ -117,15 +117,15 @@ def test_a_chain_makes_its_changes_in_order_and_scales_may_differ_across_and_dow
 @pytest.mark.parametrize("size", [(6, 6), (5, 9)])
 def test_translate_is_a_roll_with_zeros(size: tuple[int, int]) -> None:
     images, shifts = noise(4, 3, *size), [(0, 0), (2, -1), (-3, 4), (size[1] + 2, 0)]
-    got = translate(images, torch.tensor(shifts), torch.tensor([False, True, False, True]))
+    actual = translate(images, torch.tensor(shifts), torch.tensor([False, True, False, True]))
     for i, (right, down) in enumerate(shifts):
         source = images[i].numpy()[:, :, ::-1] if i in (1, 3) else images[i].numpy()
-        want = np.zeros_like(source)
+        expected = np.zeros_like(source)
         for y in range(size[0]):
             for x in range(size[1]):
                 if 0 <= y - down < size[0] and 0 <= x - right < size[1]:
-                    want[:, y, x] = source[:, y - down, x - right]
-        np.testing.assert_array_equal(got[i].numpy(), want)
+                    expected[:, y, x] = source[:, y - down, x - right]
+        np.testing.assert_array_equal(actual[i].numpy(), expected)
 
 
 def test_translate_agrees_with_affine() -> None:

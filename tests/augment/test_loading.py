@@ -20,9 +20,9 @@ PIXELS = torch.randint(0, 256, (30, 3, 12, 12), dtype=torch.uint8, generator=tor
 LABELS = torch.tensor([0] * 20 + [1] * 7 + [2] * 3)
 
 
-def gathered(dataset: Any, workers: int, **more: Any) -> Tensor:
+def gathered(dataset: Any, workers: int, **options: Any) -> Tensor:
     with_workers = {"multiprocessing_context": "fork"} if workers else {}
-    loader = DataLoader(dataset, batch_size=7, num_workers=workers, **with_workers, **more)
+    loader = DataLoader(dataset, batch_size=7, num_workers=workers, **with_workers, **options)
     return torch.cat([batch[0] for batch in loader])
 
 
@@ -63,19 +63,19 @@ def test_the_three_lines_of_the_documentation() -> None:
 
 @pytest.mark.parametrize("form", ["picture", "array", "grey tensor", "odd sizes"])
 def test_images_stay_what_they_are(form: str) -> None:
-    made: list[Any] = {
+    inputs: list[Any] = {
         "picture": [Image.fromarray(p.permute(1, 2, 0).numpy()) for p in PIXELS],
         "array": [p.permute(1, 2, 0).numpy() for p in PIXELS],
         "grey tensor": [p[:1].float() / 255 for p in PIXELS],
         "odd sizes": [p[:, : 8 + i % 3] for i, p in enumerate(PIXELS)],
     }[form]
-    data = AugmentedDataset([(image, i, f"name {i}") for i, image in enumerate(made)], "faces", seed=0)
+    data = AugmentedDataset([(image, i, f"name {i}") for i, image in enumerate(inputs)], "faces", seed=0)
     for i, (image, label, name) in enumerate(data.__getitems__([4, 2, -1])):
         at = (4, 2, 29)[i]
-        assert (label, name) == (at, f"name {at}") and type(image) is type(made[at])
+        assert (label, name) == (at, f"name {at}") and type(image) is type(inputs[at])
         assert (
-            np.asarray(image).shape == np.asarray(made[at]).shape
-            and np.asarray(image).dtype == np.asarray(made[at]).dtype
+            np.asarray(image).shape == np.asarray(inputs[at]).shape
+            and np.asarray(image).dtype == np.asarray(inputs[at]).dtype
         )
         assert np.array_equal(np.asarray(image), np.asarray(data[at][0]))
 
@@ -117,8 +117,8 @@ def test_mixup_fades_images_and_labels_alike() -> None:
     shares = mixup(
         torch.zeros(4000, 1, 1, 1), torch.arange(4000) % 2, ImageDraws(0, 0, range(4000)), classes=2, alpha=0.2
     )[1]
-    own = shares[torch.arange(4000), torch.arange(4000) % 2]
-    assert float(own.mean()) == pytest.approx(0.75, abs=0.02), "half of the partners are of the same class"
+    label_shares = shares[torch.arange(4000), torch.arange(4000) % 2]
+    assert float(label_shares.mean()) == pytest.approx(0.75, abs=0.02), "half of the partners are of the same class"
 
 
 def test_cutmix_labels_are_the_shares_of_pixels() -> None:
@@ -140,9 +140,9 @@ def test_mixes_are_twice_differentiable_in_images_and_labels(mix: Callable[..., 
         return mix(images, labels, ImageDraws(1, 0, range(3)), alpha=1.0)
 
     assert torch.autograd.gradcheck(mixed, (images, labels))
-    assert torch.autograd.gradgradcheck(lambda *given: tuple(v.square() for v in mixed(*given)), (images, labels))
-    found, soft = mixed(images, labels)
-    assert not torch.equal(found, images) and not torch.equal(soft, labels)
+    assert torch.autograd.gradgradcheck(lambda *inputs: tuple(v.square() for v in mixed(*inputs)), (images, labels))
+    mixed_images, soft = mixed(images, labels)
+    assert not torch.equal(mixed_images, images) and not torch.equal(soft, labels)
 
 
 def test_labels_soften_and_wrong_numbers_of_classes_are_refused() -> None:
@@ -155,9 +155,9 @@ def test_labels_soften_and_wrong_numbers_of_classes_are_refused() -> None:
 
 def test_the_collate_depends_on_its_batch_alone() -> None:
     samples = [(PIXELS[i].float() / 255, int(LABELS[i]), i) for i in range(8)]
-    images, soft, places = MixCollate(3, seed=0)(samples)
-    again = MixCollate(3, seed=0)(samples)
-    assert torch.equal(images, again[0]) and torch.equal(soft, again[1]) and places.tolist() == list(range(8))
+    images, soft, indices = MixCollate(3, seed=0)(samples)
+    repeated = MixCollate(3, seed=0)(samples)
+    assert torch.equal(images, repeated[0]) and torch.equal(soft, repeated[1]) and indices.tolist() == list(range(8))
     assert not torch.equal(images, MixCollate(3, seed=1)(samples)[0])
     torch.testing.assert_close(soft.sum(1), torch.ones(8))
     plain, hard, _ = MixCollate(3, seed=0, p=0.0)(samples)

@@ -69,9 +69,9 @@ def test_only_members_change_and_uint8_is_rounded_floats(name: str) -> None:
     assert torch.equal(out[[0, 2, 3, 5]], images[[0, 2, 3, 5]])
     levels = ((images + 1) * 127.5).round().to(torch.uint8)
     floats = carried_out(levels / 127.5 - 1, [one])
-    got = carried_out(levels, [one])
-    assert got.dtype == torch.uint8
-    assert ((floats + 1) * 127.5 - got).abs().max() <= 0.501
+    actual = carried_out(levels, [one])
+    assert actual.dtype == torch.uint8
+    assert ((floats + 1) * 127.5 - actual).abs().max() <= 0.501
     half = carried_out(images.bfloat16(), [one])
     assert half.dtype == torch.bfloat16 and torch.equal(half[[0, 2, 3, 5]], images.bfloat16()[[0, 2, 3, 5]])
 
@@ -122,10 +122,10 @@ def test_colours_join_in_order_and_contrast_is_about_the_mean_of_the_moment() ->
         step("saturation", 6, 0.5),
         step("contrast", 6, 0.7),
     ]
-    apart = images
+    separate = images
     for one in steps:
-        apart = carried_out(apart, [one])
-    torch.testing.assert_close(carried_out(images, steps), apart, atol=2e-6, rtol=0)
+        separate = carried_out(separate, [one])
+    torch.testing.assert_close(carried_out(images, steps), separate, atol=2e-6, rtol=0)
 
 
 def test_values_wait_for_their_tints_and_places_come_last() -> None:
@@ -135,9 +135,9 @@ def test_values_wait_for_their_tints_and_places_come_last() -> None:
         step("solarise", 6, 100, [2, 3]),
         step("rotate", 6, 20, [2, 5]),
     )
-    got = carried_out(images, [turn, tint, tone])
-    want = carried_out(carried_out(carried_out(images, [tint]), [tone]), [turn])
-    torch.testing.assert_close(got, want, atol=2e-6, rtol=0)
+    actual = carried_out(images, [turn, tint, tone])
+    expected = carried_out(carried_out(carried_out(images, [tint]), [tone]), [turn])
+    torch.testing.assert_close(actual, expected, atol=2e-6, rtol=0)
 
 
 def test_many_images_are_done_a_few_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -148,9 +148,9 @@ def test_many_images_are_done_a_few_at_a_time(monkeypatch: pytest.MonkeyPatch) -
         step("elastic", 9, 0.1, [4, 7]),
         step("rotate", 9, 9),
     ]
-    whole = carried_out(images, steps)
+    full = carried_out(images, steps)
     monkeypatch.setattr("augury.augment.engine.VALUES", 2 * images[0].numel())
-    assert torch.equal(carried_out(images, steps), whole)
+    assert torch.equal(carried_out(images, steps), full)
 
 
 def test_vary_names_the_operators_there_are() -> None:

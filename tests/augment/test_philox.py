@@ -19,21 +19,21 @@ KNOWN = [
 ]
 
 
-@pytest.mark.parametrize(("counter", "key", "want"), KNOWN)
+@pytest.mark.parametrize(("counter", "key", "expected"), KNOWN)
 def test_philox_gives_the_published_words(
-    counter: tuple[int, ...], key: tuple[int, int], want: tuple[int, ...]
+    counter: tuple[int, ...], key: tuple[int, int], expected: tuple[int, ...]
 ) -> None:
-    got = philox(tuple(np.array([c], dtype=np.uint64) for c in counter), key)
-    assert tuple(int(word[0]) for word in got) == want
+    actual = philox(tuple(np.array([c], dtype=np.uint64) for c in counter), key)
+    assert tuple(int(word[0]) for word in actual) == expected
 
 
 def test_an_image_draws_alike_in_every_batch_and_anew_in_every_call_epoch_and_seed() -> None:
-    whole = ImageDraws(3, 1, range(50))
-    first, second = whole.uniform(7), whole.normal(3)
+    all_draws = ImageDraws(3, 1, range(50))
+    first, second = all_draws.uniform(7), all_draws.normal(3)
     some = ImageDraws(3, 1, torch.tensor([41, 7]))
     assert torch.equal(some.uniform(7), first[:, [41, 7]]) and torch.equal(some.normal(3), second[:, [41, 7]])
     others = [ImageDraws(3, 2, range(50)), ImageDraws(4, 1, range(50)), ImageDraws(3, 1, range(50, 100))]
-    blocks = [first, whole.uniform(7), *(other.uniform(7) for other in others)]
+    blocks = [first, all_draws.uniform(7), *(other.uniform(7) for other in others)]
     assert len(torch.cat(blocks).flatten().unique()) > 0.99 * 5 * 350
     assert ImageDraws(0, 0, [2**40]).uniform(1) != ImageDraws(0, 0, [0]).uniform(1)
 

@@ -47,7 +47,7 @@ def real(channels: int = 1, classes: tuple[str, ...] = ("2", "10", 'cat\'s, "ö"
     return LabelledImages(pixels(N, channels), np.arange(N) % len(classes), classes, attributes, groups, names=names)
 
 
-def drawn(channels: int = 1) -> SyntheticImages:
+def synthetic_images(channels: int = 1) -> SyntheticImages:
     conditions = np.stack([np.arange(5) % 3, np.arange(5) % 2], axis=1)
     reasons = ("", "agreement", "", "", "near_copy")
     scores = {"agreement": np.array([0.5, 0, np.nan, 1, 1])}
@@ -56,7 +56,7 @@ def drawn(channels: int = 1) -> SyntheticImages:
     )
 
 
-def place(tmp_path: Path, kind: str) -> Path:
+def target_path(tmp_path: Path, kind: str) -> Path:
     return tmp_path / f"out{SUFFIX.get(kind, '')}"
 
 
@@ -76,16 +76,18 @@ def by_content(data: LabelledImages, names: tuple[str, ...] = ()) -> set[tuple[o
 @pytest.mark.parametrize("channels", [1, 3])
 def test_real_images_come_back_as_they_were(tmp_path: Path, kind: str, channels: int) -> None:
     train = real(channels)
-    said = EXPORTS[kind](place(tmp_path, kind), train)
-    data = read_back(place(tmp_path, kind), kind)
-    assert (said["real"], said["synthetic"]) == (N, 0) and said["path"] == str(place(tmp_path, kind))
+    note = EXPORTS[kind](target_path(tmp_path, kind), train)
+    data = read_back(target_path(tmp_path, kind), kind)
+    assert (note["real"], note["synthetic"]) == (N, 0) and note["path"] == str(target_path(tmp_path, kind))
     if kind == "folder":
         assert len(data) == N and data.shape == train.shape
         return  # which can hold no more than safe names of classes
     assert by_content(data, ("pose",)) == by_content(train, ("pose",))
     assert data.groups is not None and len(set(data.groups.tolist())) == 6
-    where = {image.tobytes(): i for i, image in enumerate(train.images)}
-    groups = {(int(train.groups[where[x.tobytes()]]), int(g)) for x, g in zip(data.images, data.groups, strict=True)}
+    position_of = {image.tobytes(): i for i, image in enumerate(train.images)}
+    groups = {
+        (int(train.groups[position_of[x.tobytes()]]), int(g)) for x, g in zip(data.images, data.groups, strict=True)
+    }
     assert len(groups) == 6
     if kind in ("npz", "tar", "parquet"):
         assert data.classes == train.classes and np.array_equal(data.images, train.images)
@@ -93,48 +95,50 @@ def test_real_images_come_back_as_they_were(tmp_path: Path, kind: str, channels:
 
 
 def test_synthetic_images_are_added_and_distinguished(tmp_path: Path, kind: str) -> None:
-    said = EXPORTS[kind](place(tmp_path, kind), real(), drawn())
-    data = read_back(place(tmp_path, kind), kind)
-    assert (said["real"], said["synthetic"]) == (N, 3) and len(data) == N + 3
+    note = EXPORTS[kind](target_path(tmp_path, kind), real(), synthetic_images())
+    data = read_back(target_path(tmp_path, kind), kind)
+    assert (note["real"], note["synthetic"]) == (N, 3) and len(data) == N + 3
     if kind == "folder":
         return
-    kept = {
+    expected = {
         (pixels(5, 1, 1)[i].tobytes(), real().classes[i % 3], ("left", "up")[i % 2], "synthetic") for i in (0, 2, 3)
     }
-    found = by_content(data, ("pose", "origin"))
-    assert kept < found and sum(row[-1] == "real" for row in found) == N
-    given = data.attributes["origin_given"]
-    assert sorted(given.values) == ["", "x", "y"] and (given.codes == list(given.values).index("")).sum() == 3
+    actual = by_content(data, ("pose", "origin"))
+    assert expected < actual and sum(row[-1] == "real" for row in actual) == N
+    origins = data.attributes["origin_given"]
+    assert sorted(origins.values) == ["", "x", "y"] and (origins.codes == list(origins.values).index("")).sum() == 3
 
 
 def test_parts_come_back_and_synthetic_images_are_for_training(tmp_path: Path, kind: str) -> None:
     train = replace(real(), classes=("a", "b", "c"), split=np.repeat([0, 1, 2, 0], 3).astype(np.int8))
-    EXPORTS[kind](place(tmp_path, kind), train, replace(drawn(), classes=train.classes))
-    data = read_back(place(tmp_path, kind), kind)
-    given = {image.tobytes(): int(part) for image, part in zip(train.images, train.split, strict=True)}
+    EXPORTS[kind](target_path(tmp_path, kind), train, replace(synthetic_images(), classes=train.classes))
+    data = read_back(target_path(tmp_path, kind), kind)
+    part_of = {image.tobytes(): int(part) for image, part in zip(train.images, train.split, strict=True)}
     assert data.split is not None and len(data) == N + 3
     for image, part in zip(data.images, data.split, strict=True):
-        assert part == given.get(image.tobytes(), 0)
-    alone = replace(train, split=np.zeros(N, np.int8))
-    EXPORTS[kind](place(tmp_path, kind), alone, force=True)
-    assert read_back(place(tmp_path, kind), kind).split is None  # all are train images: nothing to tell
+        assert part == part_of.get(image.tobytes(), 0)
+    train_only = replace(train, split=np.zeros(N, np.int8))
+    EXPORTS[kind](target_path(tmp_path, kind), train_only, force=True)
+    assert read_back(target_path(tmp_path, kind), kind).split is None  # all are train images: nothing to tell
 
 
 def test_metadata_as_jsonl_tells_the_same(tmp_path: Path) -> None:
     """The table turned into metadata.jsonl row by row, as other tools write it: the same images, labels, attributes, groups, parts."""
     train = replace(real(), split=np.repeat([0, 1, 2, 0], 3).astype(np.int8))
-    EXPORTS["imagefolder"](tmp_path / "out", train, drawn())
+    EXPORTS["imagefolder"](tmp_path / "out", train, synthetic_images())
     first = load(tmp_path / "out")
     table = tmp_path / "out" / "metadata.csv"
     with table.open(newline="", encoding="utf-8") as file:
         lines = [json.dumps(row) for row in csv.DictReader(file)]
     table.unlink()
     table.with_suffix(".jsonl").write_text("\n".join(lines), encoding="utf-8")
-    again = load(tmp_path / "out")
-    assert len(again) == N + 3 and again.fingerprint == first.fingerprint and again.names == first.names
-    assert by_content(again, ("pose", "origin")) == by_content(first, ("pose", "origin"))
-    assert np.array_equal(again.groups, first.groups) and np.array_equal(again.split, first.split)
-    assert by_content(again, ("pose",)) > by_content(train, ("pose",))
+    again_jsonl = load(tmp_path / "out")
+    assert (
+        len(again_jsonl) == N + 3 and again_jsonl.fingerprint == first.fingerprint and again_jsonl.names == first.names
+    )
+    assert by_content(again_jsonl, ("pose", "origin")) == by_content(first, ("pose", "origin"))
+    assert np.array_equal(again_jsonl.groups, first.groups) and np.array_equal(again_jsonl.split, first.split)
+    assert by_content(again_jsonl, ("pose",)) > by_content(train, ("pose",))
 
 
 def provenance(path: Path, kind: str) -> list[dict[str, object]]:
@@ -155,15 +159,15 @@ def provenance(path: Path, kind: str) -> list[dict[str, object]]:
 
 
 def test_every_image_says_where_it_came_from(tmp_path: Path, kind: str) -> None:
-    EXPORTS[kind](place(tmp_path, kind), real(), drawn())
-    rows = provenance(place(tmp_path, kind), kind)
+    EXPORTS[kind](target_path(tmp_path, kind), real(), synthetic_images())
+    rows = provenance(target_path(tmp_path, kind), kind)
     assert len(rows) == N + 3 and rows[4]["source"] == "in/4.png" and rows[4]["origin"] == "real"
     assert rows[N + 1]["source"] == {"seed": 3, "index": 92, "synthesizer": "f00d"}
     assert rows[N + 1]["scores"] == {"agreement": None} and rows[N]["scores"] == {"agreement": 0.5}
 
 
 def test_nothing_is_overwritten_unasked(tmp_path: Path, kind: str) -> None:
-    path = place(tmp_path, kind)
+    path = target_path(tmp_path, kind)
     if kind in SUFFIX:
         path.write_text("precious")
         with pytest.raises(RunFolderError, match="is there already; choose another name, or --force"):
@@ -180,7 +184,7 @@ def test_nothing_is_overwritten_unasked(tmp_path: Path, kind: str) -> None:
     EXPORTS[kind](path, real(), force=True)
     assert len(read_back(path, kind)) == N
     if kind not in SUFFIX:
-        EXPORTS[kind](path, real(), drawn())  # an older export, with nothing added, is replaced
+        EXPORTS[kind](path, real(), synthetic_images())  # an older export, with nothing added, is replaced
         assert len(read_back(path, kind)) == N + 3
 
 
@@ -191,14 +195,14 @@ def test_a_failed_export_leaves_nothing(tmp_path: Path, kind: str, monkeypatch: 
     monkeypatch.setattr(Image, "fromarray", fail)
     monkeypatch.setattr(np.lib.format, "write_array", fail)
     with pytest.raises(RunFolderError, match="the disk is full"):
-        EXPORTS[kind](place(tmp_path, kind), real())
+        EXPORTS[kind](target_path(tmp_path, kind), real())
     assert list(tmp_path.iterdir()) == []
 
 
 def test_the_same_data_give_the_same_bytes(tmp_path: Path, kind: str) -> None:
     for name in "ab":
         (tmp_path / name).mkdir()
-        EXPORTS[kind](place(tmp_path / name, kind), real(), drawn())
+        EXPORTS[kind](target_path(tmp_path / name, kind), real(), synthetic_images())
     files = {p.relative_to(tmp_path / "a"): p.read_bytes() for p in (tmp_path / "a").rglob("*") if p.is_file()}
     assert files == {p.relative_to(tmp_path / "b"): p.read_bytes() for p in (tmp_path / "b").rglob("*") if p.is_file()}
 
@@ -209,18 +213,18 @@ def test_originals_go_in_byte_for_byte(tmp_path: Path, kind: str) -> None:
         Image.fromarray(pixels(N, 1, 5)[i, 0]).resize((40, 30)).save(file)
     if kind == "npz":
         with pytest.raises(DataError, match="leave originals out"):
-            EXPORTS[kind](place(tmp_path, kind), real(), originals=files)
+            EXPORTS[kind](target_path(tmp_path, kind), real(), originals=files)
         return
-    EXPORTS[kind](place(tmp_path, kind), real(), drawn(), originals=files)
-    data = read_back(place(tmp_path, kind), kind)
+    EXPORTS[kind](target_path(tmp_path, kind), real(), synthetic_images(), originals=files)
+    data = read_back(target_path(tmp_path, kind), kind)
     assert data.notes["original_sizes"] == {"30x40": N, "6x5": 3}
     with pytest.raises(DataError, match=f"2 original files for {N} training images"):
-        EXPORTS[kind](place(tmp_path, kind), real(), originals=files[:2], force=True)
+        EXPORTS[kind](target_path(tmp_path, kind), real(), originals=files[:2], force=True)
 
 
 def test_synthetic_images_of_other_data_are_refused(tmp_path: Path, kind: str) -> None:
     with pytest.raises(DataError, match="generate them from this data set"):
-        EXPORTS[kind](place(tmp_path, kind), real(), drawn(channels=3))
+        EXPORTS[kind](target_path(tmp_path, kind), real(), synthetic_images(channels=3))
     assert list(tmp_path.iterdir()) == []
 
 
@@ -242,9 +246,9 @@ def test_parquet_without_pyarrow_tells_the_command(tmp_path: Path, monkeypatch: 
 
 
 def test_an_export_is_read_again_and_exported_alike(tmp_path: Path, kind: str) -> None:
-    EXPORTS[kind](place(tmp_path, kind), real(), drawn())
-    data = read_back(place(tmp_path, kind), kind)
+    EXPORTS[kind](target_path(tmp_path, kind), real(), synthetic_images())
+    data = read_back(target_path(tmp_path, kind), kind)
     (tmp_path / "again").mkdir()
-    EXPORTS[kind](place(tmp_path / "again", kind), data)
-    again = read_back(place(tmp_path / "again", kind), kind)
-    assert by_content(again) == by_content(data)
+    EXPORTS[kind](target_path(tmp_path / "again", kind), data)
+    reexported = read_back(target_path(tmp_path / "again", kind), kind)
+    assert by_content(reexported) == by_content(data)

@@ -24,7 +24,7 @@ def real(classes=("cat", "dog"), n=7, channels=1, names=()):
     return LabelledImages(images(n, channels), np.arange(n) % len(classes), classes, names=names)
 
 
-def drawn(classes=("cat", "dog"), n=5, channels=1, reasons=("", "agreement", "", "near_copy", "")):
+def synthetic_images(classes=("cat", "dog"), n=5, channels=1, reasons=("", "agreement", "", "near_copy", "")):
     conditions = (np.arange(n) % len(classes))[:, None]
     scores = {"agreement": np.linspace(0, 1, n), "near_copy": np.array([1.0, 2.0, np.nan, 4.0, 5.0])}
     return SyntheticImages(
@@ -37,8 +37,8 @@ def image_folder(root):
     classes = sorted(entry.name for entry in os.scandir(root) if entry.is_dir())
     return [
         (Path(folder, name), label)
-        for label, found in enumerate(classes)
-        for folder, _, names in sorted(os.walk(root / found))
+        for label, class_folder in enumerate(classes)
+        for folder, _, names in sorted(os.walk(root / class_folder))
         for name in sorted(names)
         if name.lower().endswith((".png", ".jpg", ".bmp"))
     ]
@@ -50,10 +50,10 @@ def manifest(root):
 
 @pytest.mark.parametrize("channels", [1, 3])
 def test_an_image_folder_loader_reads_the_same_pixels_and_labels(tmp_path, channels):
-    train, synthetic = real(channels=channels), drawn(channels=channels)
-    said = export_folder(tmp_path / "out", train, synthetic)
+    train, synthetic = real(channels=channels), synthetic_images(channels=channels)
+    note = export_folder(tmp_path / "out", train, synthetic)
     samples = image_folder(tmp_path / "out")
-    assert len(samples) == 7 + 3 == said["real"] + said["synthetic"]
+    assert len(samples) == 7 + 3 == note["real"] + note["synthetic"]
     for file, label in samples:
         origin, number = file.stem.split("-")
         source = train if origin == "real" else synthetic
@@ -64,17 +64,17 @@ def test_an_image_folder_loader_reads_the_same_pixels_and_labels(tmp_path, chann
 
 
 def test_scikit_learn_reads_it_too(tmp_path):
-    export_folder(tmp_path / "out", real(), drawn())
-    found = load_files(str(tmp_path / "out"), load_content=False)
-    assert found.target_names == ["cat", "dog"]
-    assert np.bincount(found.target).tolist() == [4 + 3, 3 + 0]
+    export_folder(tmp_path / "out", real(), synthetic_images())
+    loaded = load_files(str(tmp_path / "out"), load_content=False)
+    assert loaded.target_names == ["cat", "dog"]
+    assert np.bincount(loaded.target).tolist() == [4 + 3, 3 + 0]
 
 
 def test_the_manifest_names_every_file_and_where_it_came_from(tmp_path):
-    export_folder(tmp_path / "out", real(names=tuple(f"a/{i}.jpg" for i in range(7))), drawn())
+    export_folder(tmp_path / "out", real(names=tuple(f"a/{i}.jpg" for i in range(7))), synthetic_images())
     rows = manifest(tmp_path / "out")
-    there = {p.relative_to(tmp_path / "out").as_posix() for p in (tmp_path / "out").rglob("*.png")}
-    assert {row["file"] for row in rows} == there and len(rows) == len(there)
+    files = {p.relative_to(tmp_path / "out").as_posix() for p in (tmp_path / "out").rglob("*.png")}
+    assert {row["file"] for row in rows} == files and len(rows) == len(files)
     assert rows[2] == {
         "file": "cat/real-000002.png", "class": "cat", "label": 0, "origin": "real", "source": "a/2.jpg", "scores": {}
     }  # fmt: skip
@@ -87,12 +87,12 @@ def test_the_manifest_names_every_file_and_where_it_came_from(tmp_path):
 
 def test_hostile_class_names_stay_inside_and_apart(tmp_path):
     classes = ("../../etc", "a/b", "CON", "", "A", "a", "..", "a_b", "classes.json", "bad\udcff")
-    said = export_folder(tmp_path / "deep" / "er" / "out", real(classes, n=20), drawn(classes))
+    note = export_folder(tmp_path / "deep" / "er" / "out", real(classes, n=20), synthetic_images(classes))
     assert sorted(p.name for p in tmp_path.iterdir()) == ["deep"]
     assert [p.name for p in (tmp_path / "deep" / "er").iterdir()] == ["out"]
     out = tmp_path / "deep" / "er" / "out"
     folders = [p for p in out.iterdir() if p.is_dir()]
-    assert len(folders) == len(classes) and set(said["folders"].values()) == {p.name for p in folders}
+    assert len(folders) == len(classes) and set(note["folders"].values()) == {p.name for p in folders}
     listed = json.loads((out / "classes.json").read_text())["classes"]
     assert [row["class"] for row in listed[:9]] == list(classes[:9])
     for row in listed:
@@ -112,12 +112,12 @@ def originals(folder, n=7):
 @pytest.mark.parametrize("link", [True, False])
 def test_originals_are_brought_byte_for_byte(tmp_path, link):
     files = originals(tmp_path / "in")
-    said = export_folder(tmp_path / "out", real(), drawn(), originals=files, link=link)
-    assert said["linked"] == (7 if link else 0)
+    note = export_folder(tmp_path / "out", real(), synthetic_images(), originals=files, link=link)
+    assert note["linked"] == (7 if link else 0)
     for i, file in enumerate(files):
-        (found,) = (tmp_path / "out").rglob(f"real-{i:06d}.*")
-        assert found.suffix == file.suffix.lower() and found.read_bytes() == file.read_bytes()
-        assert found.samefile(file) == link
+        (exported,) = (tmp_path / "out").rglob(f"real-{i:06d}.*")
+        assert exported.suffix == file.suffix.lower() and exported.read_bytes() == file.read_bytes()
+        assert exported.samefile(file) == link
 
 
 def test_originals_are_copied_where_links_do_not_exist(tmp_path, monkeypatch):
@@ -135,8 +135,8 @@ def test_an_original_behind_a_symbolic_link_is_exported_as_a_file(tmp_path):
     alias = tmp_path / "alias.jpg"
     alias.symlink_to(files[0])
     export_folder(tmp_path / "out", real(), originals=[alias, *files[1:]])
-    (found,) = (tmp_path / "out").rglob("real-000000.jpg")
-    assert not found.is_symlink() and found.read_bytes() == files[0].read_bytes()
+    (file,) = (tmp_path / "out").rglob("real-000000.jpg")
+    assert not file.is_symlink() and file.read_bytes() == files[0].read_bytes()
 
 
 def test_an_original_of_an_unknown_kind_is_written_as_png(tmp_path):
@@ -165,7 +165,7 @@ def test_the_folder_of_the_originals_is_never_replaced(tmp_path):
 
 
 def test_an_older_export_is_replaced_whole(tmp_path):
-    export_folder(tmp_path / "out", real(n=9), drawn())
+    export_folder(tmp_path / "out", real(n=9), synthetic_images())
     export_folder(tmp_path / "out", real(n=2))
     assert len(image_folder(tmp_path / "out")) == len(manifest(tmp_path / "out")) == 2
     assert [p.name for p in tmp_path.iterdir()] == ["out"]
@@ -209,14 +209,14 @@ def test_a_failed_export_leaves_the_older_one(tmp_path, monkeypatch):
 
 def test_synthetic_images_of_other_data_are_refused(tmp_path):
     with pytest.raises(DataError, match=r"cat, cow.*cat, dog"):
-        export_folder(tmp_path / "out", real(), drawn(classes=("cat", "cow")))
+        export_folder(tmp_path / "out", real(), synthetic_images(classes=("cat", "cow")))
     with pytest.raises(DataError, match=r"\[3, 7, 8\].*\[1, 7, 8\]"):
-        export_folder(tmp_path / "out", real(), drawn(channels=3))
+        export_folder(tmp_path / "out", real(), synthetic_images(channels=3))
 
 
 def test_nothing_kept_still_exports_the_real_images(tmp_path):
-    said = export_folder(tmp_path / "out", real(), drawn(reasons=("agreement",) * 5))
-    assert (said["real"], said["synthetic"]) == (7, 0)
+    note = export_folder(tmp_path / "out", real(), synthetic_images(reasons=("agreement",) * 5))
+    assert (note["real"], note["synthetic"]) == (7, 0)
     assert len(image_folder(tmp_path / "out")) == 7
 
 
@@ -224,7 +224,7 @@ def test_a_translation_names_its_source_and_belongs_to_its_group(tmp_path) -> No
     images = np.random.default_rng(0).integers(0, 256, (6, 1, 8, 8), dtype=np.uint8)
     groups, labels = np.array([7, 7, 8, 8, 9, 9]), np.array([0, 1] * 3)
     train = LabelledImages(images, labels, ("a", "b"), groups=groups, names=tuple("uvwxyz"), fingerprint="f")
-    made = SyntheticImages(
+    synthetic = SyntheticImages(
         255 - images[:2],
         np.array([[1], [0]]),
         (),
@@ -235,14 +235,14 @@ def test_a_translation_names_its_source_and_belongs_to_its_group(tmp_path) -> No
         reasons=("", ""),
         sources=np.array([4, 3]),
     )
-    found = [row for row in rows_of(train, made, None, tmp_path) if row.origin == "synthetic"]
-    assert [row.group for row in found] == ["9", "8"]
-    assert [row.source["source_name"] for row in found] == ["y", "x"]
-    assert found[0].source["source_sha256"] == hashlib.sha256(images[4].tobytes()).hexdigest()
+    rows = [row for row in rows_of(train, synthetic, None, tmp_path) if row.origin == "synthetic"]
+    assert [row.group for row in rows] == ["9", "8"]
+    assert [row.source["source_name"] for row in rows] == ["y", "x"]
+    assert rows[0].source["source_sha256"] == hashlib.sha256(images[4].tobytes()).hexdigest()
 
 
 def test_synthetic_images_get_a_size_of_their_own_beside_originals(tmp_path):
-    files, synthetic = originals(tmp_path / "in"), drawn()
+    files, synthetic = originals(tmp_path / "in"), synthetic_images()
     export_folder(tmp_path / "out", real(), synthetic, originals=files, synthetic_size=(30, 20))
     for row in manifest(tmp_path / "out"):
         content = (tmp_path / "out" / row["file"]).read_bytes()

@@ -21,13 +21,15 @@ def of(counts: list[int]) -> LabelledImages:
 
 def test_the_tail_gets_what_it_lacks_to_the_worth_of_the_head() -> None:
     counts = np.array([500, 240, 100, 30, 4])
-    found = amounts(of(counts.tolist()), "tail")
-    goal = next(n for n in range(1000) if effective_number(np.array([n]))[0] >= ENOUGH * effective_number(counts).max())
-    assert goal == 224
-    assert found.numbers.tolist() == [0, 0, 124, 194, 40]
-    assert [why.split(":")[0] for why in found.why] == ["enough", "enough", "rare", "rare", "rare"]
-    assert "30 images are fewer than the" in found.why[3] and "at most" not in found.why[3]
-    assert "at most 10 for each real image" in found.why[4]
+    plan = amounts(of(counts.tolist()), "tail")
+    enough = next(
+        n for n in range(1000) if effective_number(np.array([n]))[0] >= ENOUGH * effective_number(counts).max()
+    )
+    assert enough == 224
+    assert plan.numbers.tolist() == [0, 0, 124, 194, 40]
+    assert [reason.split(":")[0] for reason in plan.why] == ["enough", "enough", "rare", "rare", "rare"]
+    assert "30 images are fewer than the" in plan.why[3] and "at most" not in plan.why[3]
+    assert "at most 10 for each real image" in plan.why[4]
     assert OVERLAP == 0.99
 
 
@@ -36,26 +38,26 @@ def test_the_cells_of_a_class_share_what_its_real_images_allow() -> None:
     labels = np.repeat([0, 1], [800, 5])
     codes = np.concatenate([np.arange(800) % 4, [0, 0, 0, 0, 1]])
     data = LabelledImages(np.zeros((805, 1, 8, 8), np.uint8), labels, ("a", "b"), {"pose": Attribute(codes, poses)})
-    found = amounts(data, "tail", ("pose",))
-    assert 47 <= found.numbers[1].sum() <= 50 and (found.numbers[1] > 10).all()
-    assert "at most 10 for each real image" in found.why[1]
+    plan = amounts(data, "tail", ("pose",))
+    assert 47 <= plan.numbers[1].sum() <= 50 and (plan.numbers[1] > 10).all()
+    assert "at most 10 for each real image" in plan.why[1]
 
 
 def test_equal_classes_get_nothing_and_absent_ones_cannot() -> None:
     assert amounts(of([50, 50, 49]), "tail").numbers.sum() == 0
     data = of([50, 50])
     absent = LabelledImages(data.images, data.labels, ("a", "b", "c"))
-    found = amounts(absent, "tail")
-    assert found.numbers.tolist() == [0, 0, 0] and found.why[2].startswith("none: the class has no real image")
+    plan = amounts(absent, "tail")
+    assert plan.numbers.tolist() == [0, 0, 0] and plan.why[2].startswith("none: the class has no real image")
 
 
 def test_a_rare_class_that_is_surely_recognised_gets_nothing() -> None:
     data = of([500, 20, 20, 20])
     recognised = Recognised(np.array([60, 40, 10, 2]), np.array([100, 40, 40, 2]))
-    found = amounts(data, "auto", (), recognised)
+    plan = amounts(data, "auto", (), recognised)
     tail = amounts(data, "tail").numbers
-    np.testing.assert_array_equal(found.numbers, [0, 0, tail[2], tail[3]])  # two of two are not enough to be sure
-    assert found.why[1].startswith("none: 40 of 40 validation images are classified correctly")
+    np.testing.assert_array_equal(plan.numbers, [0, 0, tail[2], tail[3]])  # two of two are not enough to be sure
+    assert plan.why[1].startswith("none: 40 of 40 validation images are classified correctly")
     for hits, total, low in zip(recognised.hits, recognised.total, recognised.surely, strict=True):
         expected = binomtest(int(hits), int(total)).proportion_ci(method="wilson").low
         assert low == pytest.approx(expected, abs=1e-7)
@@ -89,16 +91,16 @@ def test_holes_of_the_table_are_filled_even_in_a_class_that_is_recognised() -> N
     ],
 )
 def test_what_was_asked_for_is_the_reason(strategy, expected: list[int], reasons: list[str]) -> None:
-    found = amounts(make(), strategy)
-    assert found.numbers.tolist() == expected and list(found.why) == reasons
+    plan = amounts(make(), strategy)
+    assert plan.numbers.tolist() == expected and list(plan.why) == reasons
 
 
 def test_where_all_are_level_as_many_again_are_asked_for() -> None:
     pose = Attribute(np.arange(60) % 2, ("l", "r"))
     data = LabelledImages(np.zeros((60, 1, 8, 8), np.uint8), np.repeat([0, 1], 30), ("a", "b"), {"pose": pose})
     assert amounts(data, "balance").numbers.tolist() == [30, 30]
-    found = amounts(data, "balance", ("pose",))
-    assert found.numbers.tolist() == [[15, 15], [15, 15]] and found.why == ("doubled: all are equal already",) * 2
+    plan = amounts(data, "balance", ("pose",))
+    assert plan.numbers.tolist() == [[15, 15], [15, 15]] and plan.why == ("doubled: all are equal already",) * 2
     assert amounts(data, "level").numbers.sum() == 0
 
 

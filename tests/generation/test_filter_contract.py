@@ -16,7 +16,7 @@ from tests.helpers.generation_data import candidates, halves, known, make, place
 N = 40
 
 
-def drawn(quota: int = 5):
+def random_candidates(quota: int = 5):
     random = np.random.default_rng(3)
     images = random.integers(0, 256, (N, 1, 8, 8), dtype=np.uint8)
     images[:8] = placed(random.integers(0, 256, (8, 2)))
@@ -25,23 +25,23 @@ def drawn(quota: int = 5):
 
 @pytest.mark.parametrize("name", FILTERS)
 def test_a_filter_scores_every_image_the_same_way_every_time(name: str) -> None:
-    context, given = known(make((20, 12))), drawn()
-    scores, reasons = apply((name,), given, context)
-    again, reasons_again = apply((name,), given, known(make((20, 12))))
+    context, images = known(make((20, 12))), random_candidates()
+    scores, reasons = apply((name,), images, context)
+    repeated, reasons_again = apply((name,), images, known(make((20, 12))))
     assert set(scores) == {name} and scores[name].shape == (N,) and scores[name].dtype == np.float64
     assert np.isfinite(scores[name]).all()
     assert len(reasons) == N and set(reasons) <= {"", name}
-    np.testing.assert_array_equal(scores[name], again[name])
+    np.testing.assert_array_equal(scores[name], repeated[name])
     assert reasons == reasons_again
 
 
 @pytest.mark.parametrize("name", FILTERS)
 def test_the_order_of_the_images_does_not_matter(name: str) -> None:
-    context, given = known(make((20, 12))), drawn()
+    context, images = known(make((20, 12))), random_candidates()
     order = np.random.default_rng(0).permutation(N)
     columns = ("images", "conditions", "indices", "quota", "passed", "sources")
-    turned = type(given)(*(getattr(given, column)[order] for column in columns))
-    scores, reasons = apply((name,), given, context)
+    turned = type(images)(*(getattr(images, column)[order] for column in columns))
+    scores, reasons = apply((name,), images, context)
     other, other_reasons = apply((name,), turned, context)
     np.testing.assert_allclose(other[name], scores[name][order], atol=1e-9)
     assert other_reasons == [reasons[i] for i in order]
@@ -49,57 +49,57 @@ def test_the_order_of_the_images_does_not_matter(name: str) -> None:
 
 @pytest.mark.parametrize("name", FILTERS)
 def test_scores_known_from_an_earlier_round_change_nothing(name: str) -> None:
-    context, given = known(make((20, 12))), drawn()
+    context, images = known(make((20, 12))), random_candidates()
     columns = ("images", "conditions", "indices", "quota", "passed", "sources")
-    first = type(given)(*(getattr(given, column)[:15] for column in columns))
+    first = type(images)(*(getattr(images, column)[:15] for column in columns))
     before, _ = apply((name,), first, context)
-    scores, reasons = apply((name,), given, context)
-    going_on, then = apply((name,), given, context, before)
+    scores, reasons = apply((name,), images, context)
+    going_on, then = apply((name,), images, context, before)
     np.testing.assert_allclose(going_on[name], scores[name], atol=1e-9)
     assert then == reasons
 
 
 @pytest.mark.parametrize("name", [name for name, row in FILTERS.items() if not row.selects])
 def test_a_limit_in_the_name_keeps_one_side_of_it(name: str) -> None:
-    context, given = known(make((20, 12))), drawn()
-    scores = apply((name,), given, context)[0][name]
+    context, images = known(make((20, 12))), random_candidates()
+    scores = apply((name,), images, context)[0][name]
     middle = float(np.median(scores))
     for sign, keep in ((">", scores >= middle), ("<", scores <= middle)):
-        reasons = apply((f"{name}{sign}{middle!r}",), given, context)[1]
+        reasons = apply((f"{name}{sign}{middle!r}",), images, context)[1]
         np.testing.assert_array_equal(np.array(reasons) == "", keep)
 
 
 @pytest.mark.parametrize("name", [name for name, row in FILTERS.items() if row.selects])
 def test_a_selection_keeps_the_quota_of_each_class_of_those_that_passed(name: str) -> None:
-    context, given = known(make((20, 12))), drawn(quota=5)
-    reasons = np.array(apply(("confidence>0.4", name), given, context)[1])
-    alone = np.array(apply(("confidence>0.4",), given, context)[1])
+    context, images = known(make((20, 12))), random_candidates(quota=5)
+    reasons = np.array(apply(("confidence>0.4", name), images, context)[1])
+    confident = np.array(apply(("confidence>0.4",), images, context)[1])
     for label in (0, 1):
-        at = given.labels == label
-        assert (reasons[at] == "").sum() == min(5, (alone[at] == "").sum())
-    assert ((reasons == "confidence") == (alone == "confidence")).all()
+        at = images.labels == label
+        assert (reasons[at] == "").sum() == min(5, (confident[at] == "").sum())
+    assert ((reasons == "confidence") == (confident == "confidence")).all()
 
 
 @pytest.mark.parametrize("name", FILTERS)
 def test_no_filter_looks_at_more_than_it_says(name: str) -> None:
     """Without the evidence that it needs a filter says so, and with none missing it never asks for labels of a test part."""
-    bare = FilterContext(make(), known(make()).probabilities, nearest)
-    given = drawn()
+    minimal = FilterContext(make(), known(make()).probabilities, nearest)
+    images = random_candidates()
     try:
-        apply((name,), given, bare)
+        apply((name,), images, minimal)
     except SettingsError as error:
         assert "leave it out" in str(error)
     assert asked((name,), known(make()))[name].startswith(FILTERS[name].asks)
 
 
 def test_an_image_counts_for_the_first_filter_that_rejects_it() -> None:
-    context, given = known(make((20, 12))), drawn()
-    reasons = apply(("margin>2", "confidence>2"), given, context)[1]
+    context, images = known(make((20, 12))), random_candidates()
+    reasons = apply(("margin>2", "confidence>2"), images, context)[1]
     assert set(reasons) == {"margin"}
-    reasons = apply(("confidence>2", "margin>2"), given, context)[1]
+    reasons = apply(("confidence>2", "margin>2"), images, context)[1]
     assert set(reasons) == {"confidence"}
-    both = np.array(apply(("confidence>0.3", "confidence<0.7"), given, context)[1]) == ""
-    p = apply(("confidence",), given, context)[0]["confidence"]
+    both = np.array(apply(("confidence>0.3", "confidence<0.7"), images, context)[1]) == ""
+    p = apply(("confidence",), images, context)[0]["confidence"]
     np.testing.assert_array_equal(both, (p >= 0.3) & (p <= 0.7))
 
 
@@ -121,13 +121,13 @@ def test_filters_that_make_no_sense_are_refused(names: tuple[str, ...], rule: st
 
 def test_features_are_taken_of_the_images_given_alone() -> None:
     """Of the training images features are taken once, whatever the number of filters and rounds."""
-    seen: list[int] = []
+    lengths: list[int] = []
 
     def counted(images: np.ndarray) -> np.ndarray:
-        seen.append(len(images))
+        lengths.append(len(images))
         return halves(images)
 
     context = replace(known(make((20, 12))), features=counted)
     for _ in range(2):
-        apply(("class_distance", "realism", "near_duplicate"), drawn(), context)
-    assert seen.count(32) == 1
+        apply(("class_distance", "realism", "near_duplicate"), random_candidates(), context)
+    assert lengths.count(32) == 1

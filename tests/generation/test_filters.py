@@ -17,11 +17,11 @@ from augury.generation.filters import apply
 from augury.images import LabelledImages
 from augury.metrics import nearest
 from augury.settings import GenerateSettings
-from tests.helpers.generation_data import candidates, halves, known, make, placed, said
+from tests.helpers.generation_data import candidates, class_probabilities, halves, known, make, placed
 
 
-def scored(name: str, given, context) -> np.ndarray:
-    return FILTERS[name].score(given, context)
+def scored(name: str, images, context) -> np.ndarray:
+    return FILTERS[name].score(images, context)
 
 
 def ring(n: int = 30) -> LabelledImages:
@@ -47,10 +47,10 @@ def test_filters_reject_the_other_class_and_the_copy() -> None:
 def test_confidence_and_margin_by_hand() -> None:
     p = np.array([[0.5, 0.3, 0.2], [0.1, 0.2, 0.7]])
     context = FilterContext(make((4, 4, 4)), lambda images: p, nearest)
-    given = candidates(placed([(1, 2), (3, 4)]), [0, 1])
-    np.testing.assert_allclose(scored("confidence", given, context), [0.5, 0.2])
-    np.testing.assert_allclose(scored("margin", given, context), [0.2, -0.5])
-    np.testing.assert_allclose(scored("agreement", given, context), [1, 2 / 7])
+    proposed = candidates(placed([(1, 2), (3, 4)]), [0, 1])
+    np.testing.assert_allclose(scored("confidence", proposed, context), [0.5, 0.2])
+    np.testing.assert_allclose(scored("margin", proposed, context), [0.2, -0.5])
+    np.testing.assert_allclose(scored("agreement", proposed, context), [1, 2 / 7])
 
 
 def test_class_distance_is_one_where_real_images_are() -> None:
@@ -98,34 +98,34 @@ def test_near_duplicates_of_earlier_images_go_and_the_first_stays() -> None:
 def test_k_center_is_within_twice_the_best_radius() -> None:
     """Gonzalez 1985: the greedy radius is at most twice the smallest possible one, here found by trying all sets."""
     points = np.random.default_rng(2).integers(0, 256, (11, 2))
-    given = candidates(placed(points), np.zeros(11), quota=4)
-    kept = np.array([not r for r in apply(("k_center",), given, known(ring()))[1]])
-    apart = cdist(points, points)
-    best = min(apart[:, list(chosen)].min(1).max() for chosen in combinations(range(11), 4))
-    assert kept.sum() == 4 and apart[:, kept].min(1).max() <= 2 * best + 1e-9
+    images = candidates(placed(points), np.zeros(11), quota=4)
+    accepted = np.array([not r for r in apply(("k_center",), images, known(ring()))[1]])
+    distances = cdist(points, points)
+    best = min(distances[:, list(chosen)].min(1).max() for chosen in combinations(range(11), 4))
+    assert accepted.sum() == 4 and distances[:, accepted].min(1).max() <= 2 * best + 1e-9
 
 
 def test_the_determinantal_choice_is_the_greedy_one_by_determinants() -> None:
     points = np.random.default_rng(4).integers(0, 256, (12, 2))
-    given = candidates(placed(points), np.zeros(12), quota=5)
-    scores = scored("determinantal", given, known(ring()))
-    apart = cdist(points, points)
-    alike = np.exp(-((apart / np.median(apart[np.triu_indices(12, 1)])) ** 2) / 2)
+    images = candidates(placed(points), np.zeros(12), quota=5)
+    scores = scored("determinantal", images, known(ring()))
+    distances = cdist(points, points)
+    alike = np.exp(-((distances / np.median(distances[np.triu_indices(12, 1)])) ** 2) / 2)
     chosen: list[int] = []
     for _ in range(5):
         each = [-1.0 if i in chosen else np.linalg.det(alike[np.ix_([*chosen, i], [*chosen, i])]) for i in range(12)]
         before = np.linalg.det(alike[np.ix_(chosen, chosen)]) if chosen else 1.0
         chosen.append(int(np.argmax(each)))
         assert scores[chosen[-1]] == pytest.approx(each[chosen[-1]] / before, rel=1e-6)
-    kept = [i for i, r in enumerate(apply(("determinantal",), given, known(ring()))[1]) if not r]
-    assert kept == sorted(chosen)
+    accepted = [i for i, r in enumerate(apply(("determinantal",), images, known(ring()))[1]) if not r]
+    assert accepted == sorted(chosen)
 
 
 def test_a_selection_passes_over_what_was_rejected_before() -> None:
     points = [(0, 0), (250, 0), (0, 250), (120, 120), (121, 121)]
-    given = candidates(placed(points), np.zeros(5), quota=2, passed=[False, True, True, False, False])
+    images = candidates(placed(points), np.zeros(5), quota=2, passed=[False, True, True, False, False])
     for name in ("k_center", "determinantal"):
-        reasons = apply((name,), given, known(ring()))[1]
+        reasons = apply((name,), images, known(ring()))[1]
         assert [reasons[1], reasons[2]] == ["", ""]
 
 
@@ -142,8 +142,8 @@ def test_influence_is_the_cosine_of_the_slopes_that_autograd_finds() -> None:
     def slope(images: np.ndarray, labels: np.ndarray, weight: np.ndarray) -> torch.Tensor:
         w = weights.clone().requires_grad_()
         loss = F.cross_entropy(logits(images, w), torch.from_numpy(labels), reduction="none")
-        (found,) = torch.autograd.grad((loss * torch.from_numpy(weight)).sum(), w)
-        return found.flatten()
+        (weight_gradient,) = torch.autograd.grad((loss * torch.from_numpy(weight)).sum(), w)
+        return weight_gradient.flatten()
 
     context = FilterContext(
         train,
@@ -152,34 +152,34 @@ def test_influence_is_the_cosine_of_the_slopes_that_autograd_finds() -> None:
         validation=validation,
         last_inputs=inputs,
     )
-    given = candidates(train.images, train.labels)
-    wanted = slope(validation.images, validation.labels, 1 / validation.counts[validation.labels])
+    proposed = candidates(train.images, train.labels)
+    target_gradient = slope(validation.images, validation.labels, 1 / validation.counts[validation.labels])
     each = [slope(train.images[[i]], train.labels[[i]], np.ones(1)) for i in range(12)]
-    expected = [float(F.cosine_similarity(own, wanted, dim=0)) for own in each]
-    np.testing.assert_allclose(scored("influence", given, context), expected, atol=1e-6)
+    expected = [float(F.cosine_similarity(image_gradient, target_gradient, dim=0)) for image_gradient in each]
+    np.testing.assert_allclose(scored("influence", proposed, context), expected, atol=1e-6)
 
 
 def test_influence_tells_right_labels_from_wrong_ones() -> None:
     data = ring()
-    soft = replace(known(data), probabilities=lambda images: 0.5 + 0.2 * (said(images) - 0.5))
+    soft = replace(known(data), probabilities=lambda images: 0.5 + 0.2 * (class_probabilities(images) - 0.5))
     right = scored("influence", candidates(data.images, data.labels), soft)
     wrong = scored("influence", candidates(data.images, 1 - data.labels), soft)
     assert (right > 0).mean() > 0.9 and (wrong < 0).mean() > 0.9
 
 
 def test_the_discriminator_score_is_the_place_among_held_out_images() -> None:
-    held = LabelledImages(placed([(10, 0), (20, 0), (30, 0), (40, 0)]), np.array([0, 1, 0, 1]), ("a", "b"))
-    context = known(ring(), validation=held)
-    given = candidates(placed([(5, 0), (20, 0), (35, 0), (99, 0)]), [0, 0, 0, 0])
-    np.testing.assert_allclose(scored("discriminator", given, context), [0, 0.5, 0.75, 1])
+    held_out = LabelledImages(placed([(10, 0), (20, 0), (30, 0), (40, 0)]), np.array([0, 1, 0, 1]), ("a", "b"))
+    context = known(ring(), validation=held_out)
+    images = candidates(placed([(5, 0), (20, 0), (35, 0), (99, 0)]), [0, 0, 0, 0])
+    np.testing.assert_allclose(scored("discriminator", images, context), [0, 0.5, 0.75, 1])
     without = replace(context, discriminator=None, why_no_discriminator="the recipe vae trains none")
     with pytest.raises(SettingsError, match="the recipe vae trains none"):
-        scored("discriminator", given, without)
+        scored("discriminator", images, without)
 
 
 def test_unknown_and_missing_things_are_refused_in_words() -> None:
-    bare, given = FilterContext(make(), said, nearest), candidates(placed([(1, 2)]), [0])
+    minimal, images = FilterContext(make(), class_probabilities, nearest), candidates(placed([(1, 2)]), [0])
     with pytest.raises(SettingsError, match="needs features"):
-        apply(("realism",), given, bare)
+        apply(("realism",), images, minimal)
     with pytest.raises(SettingsError, match="needs validation images"):
-        apply(("influence",), given, bare)
+        apply(("influence",), images, minimal)

@@ -34,8 +34,8 @@ def test_empty_cells_of_the_table_are_filled() -> None:
     synthesizer = train(
         data, settings=TrainSettings(steps=2, batch=4, condition=("pose",), precision="fp32"), device="cpu"
     )
-    drawn = generation.draw(synthesizer, plan)
-    assert drawn.conditions.tolist() == [[1, 0]] + 4 * [[1, 1]]
+    synthetic = generation.draw(synthesizer, plan)
+    assert synthetic.conditions.tolist() == [[1, 0]] + 4 * [[1, 1]]
 
 
 @pytest.mark.parametrize("strategy", ["more", {"z": 1}, -1, 1.5, {"a": -2}])
@@ -49,16 +49,16 @@ def test_drawing_counts_and_reads_back(tmp_path) -> None:
     synthesizer = train(data, settings=TrainSettings(steps=2, batch=4, precision="fp32"), device="cpu")
     plan = generation.requested_counts(data, "balance")
     context = generation.FilterContext(data, lambda images: np.tile([0.0, 1.0], (len(images), 1)), nearest)
-    drawn = generation.draw(synthesizer, plan, seed=4, surplus=2, filters=("agreement",), context=context)
-    assert len(drawn) == 5 and drawn.accepted.all()
-    (row,) = (r for r in generation.census(drawn, data, plan) if r["class"] == "b")
+    synthetic = generation.draw(synthesizer, plan, seed=4, surplus=2, filters=("agreement",), context=context)
+    assert len(synthetic) == 5 and synthetic.accepted.all()
+    (row,) = (r for r in generation.census(synthetic, data, plan) if r["class"] == "b")
     assert row == {"class": "b", "real": 3, "requested": 5, "drawn": 5, "accepted": 5, "rejected": {}}
-    generation.save(drawn, tmp_path)
-    again = generation.load(tmp_path, data.classes)
-    np.testing.assert_array_equal(again.images, drawn.images)
-    assert again.reasons == drawn.reasons and again.synthesizer == synthesizer.fingerprint
-    redrawn = synthesizer.sample([1], seed=again.seed, start=int(again.indices[3]))
-    np.testing.assert_array_equal(redrawn.images[0], again.images[3])
+    generation.save(synthetic, tmp_path)
+    reloaded = generation.load(tmp_path, data.classes)
+    np.testing.assert_array_equal(reloaded.images, synthetic.images)
+    assert reloaded.reasons == synthetic.reasons and reloaded.synthesizer == synthesizer.fingerprint
+    redrawn = synthesizer.sample([1], seed=reloaded.seed, start=int(reloaded.indices[3]))
+    np.testing.assert_array_equal(redrawn.images[0], reloaded.images[3])
     with pytest.raises(RunFolderError, match="draw them again"):
         generation.load(tmp_path / "none", data.classes)
 
@@ -66,32 +66,32 @@ def test_drawing_counts_and_reads_back(tmp_path) -> None:
 def test_inversion_finds_an_image_that_the_generator_can_draw() -> None:
     synthesizer = tiny()
     labels = np.array([0, 1, 1])
-    drawn = synthesizer.sample(labels, seed=3)
-    noise, errors = generation.invert(synthesizer, drawn.images, drawn.conditions, steps=300)
+    sampled = synthesizer.sample(labels, seed=3)
+    noise, errors = generation.invert(synthesizer, sampled.images, sampled.conditions, steps=300)
     assert noise.shape == (3, 4)
     assert errors.max() < 1.0  # of 255; the images themselves are rounded
-    other = np.random.default_rng(0).integers(0, 256, drawn.images.shape, dtype=np.uint8)
-    assert generation.invert(synthesizer, other, drawn.conditions, steps=20)[1].min() > 20
+    other = np.random.default_rng(0).integers(0, 256, sampled.images.shape, dtype=np.uint8)
+    assert generation.invert(synthesizer, other, sampled.conditions, steps=20)[1].min() > 20
 
 
 def test_rounds_end_when_the_quota_is_met_and_an_image_has_the_same_bytes_in_any_round() -> None:
     data, synthesizer = make(), tiny()
     plan = np.array([40, 30])
 
-    def drawn(surplus: float, share: str) -> SyntheticImages:
+    def draw_images(surplus: float, share: str) -> SyntheticImages:
         return generation.draw(
             synthesizer, plan, seed=2, surplus=surplus, filters=(f"confidence>{share}",), context=known(data)
         )
 
-    whole = generation.draw(synthesizer, plan * 4, seed=2).images.reshape(-1)
-    easy, hard, never = drawn(4, "0"), drawn(4, "0.5"), drawn(4, "1.1")
+    all_images = generation.draw(synthesizer, plan * 4, seed=2).images.reshape(-1)
+    easy, hard, never = draw_images(4, "0"), draw_images(4, "0.5"), draw_images(4, "1.1")
     assert len(easy) == 70 and easy.accepted.all()
     assert 70 < len(hard) <= 280
     for label, amount in enumerate(plan):
         at = hard.labels == label
         assert hard.accepted[at].sum() == amount or at.sum() == 4 * amount
     assert len(never) == 280 and not never.accepted.any()
-    pixels = whole.reshape(280, -1)
+    pixels = all_images.reshape(280, -1)
     for some in (easy, hard, never):
         np.testing.assert_array_equal(some.images.reshape(len(some), -1), pixels[some.indices])
         assert (np.diff(some.indices) > 0).all()
@@ -99,11 +99,13 @@ def test_rounds_end_when_the_quota_is_met_and_an_image_has_the_same_bytes_in_any
 
 
 def test_a_selection_chooses_among_all_that_may_be_drawn() -> None:
-    drawn = generation.draw(tiny(), np.array([6, 4]), seed=1, surplus=3, filters=("k_center",), context=known(make()))
-    assert len(drawn) == 30 and drawn.accepted.sum() == 10
-    assert {r: drawn.reasons.count(r) for r in set(drawn.reasons)} == {"": 10, "k_center": 20}
+    synthetic = generation.draw(
+        tiny(), np.array([6, 4]), seed=1, surplus=3, filters=("k_center",), context=known(make())
+    )
+    assert len(synthetic) == 30 and synthetic.accepted.sum() == 10
+    assert {r: synthetic.reasons.count(r) for r in set(synthetic.reasons)} == {"": 10, "k_center": 20}
 
 
 def test_nothing_wanted_draws_nothing() -> None:
-    drawn = generation.draw(tiny(), np.array([0, 0]), filters=("agreement",), context=known(make()))
-    assert len(drawn) == 0 and drawn.images.shape == (0, 1, 8, 8)
+    synthetic = generation.draw(tiny(), np.array([0, 0]), filters=("agreement",), context=known(make()))
+    assert len(synthetic) == 0 and synthetic.images.shape == (0, 1, 8, 8)

@@ -28,7 +28,7 @@ def circle(images: np.ndarray, fold: int = 0) -> np.ndarray:
     return np.stack([np.cos(angle), np.sin(angle)], axis=1).astype(np.float32)
 
 
-def drawn(grey: np.ndarray, groups: np.ndarray, hats: np.ndarray, labels: np.ndarray) -> LabelledImages:
+def labelled_images(grey: np.ndarray, groups: np.ndarray, hats: np.ndarray, labels: np.ndarray) -> LabelledImages:
     images = np.asarray(grey, np.uint8)[:, None, None, None].repeat(8, 2).repeat(8, 3)
     return LabelledImages(
         images, labels.astype(np.int64), ("a", "b"), {"hat": Attribute(hats.astype(np.int64), ("no", "yes"))},
@@ -40,7 +40,7 @@ def people(spread: float, seed: int = 0) -> LabelledImages:
     """Each group has a grey level of its own, ± `spread`, with and without a hat; the class is that of the group."""
     random, groups = np.random.default_rng(seed), np.repeat(np.arange(GROUPS), EACH)
     grey = 10 + 10 * groups + random.uniform(-spread, spread, len(groups))
-    return drawn(grey.clip(0, 179).round(), groups, np.tile(np.arange(EACH) % 2, GROUPS), groups % 2)
+    return labelled_images(grey.clip(0, 179).round(), groups, np.tile(np.arange(EACH) % 2, GROUPS), groups % 2)
 
 
 def identity(train: LabelledImages, seed: int = 0) -> Identity:
@@ -51,14 +51,14 @@ def identity(train: LabelledImages, seed: int = 0) -> Identity:
 def share_by_loop(score: Identity, train: LabelledImages, grey: int, source: int) -> float:
     """The definition, written with loops and degrees: the nearer of two images is the one whose angle is."""
     levels, conditions = ANGLES[train.images[:, 0, 0, 0]], train.conditions(CONDITION)
-    own, others = [], []
+    same_group, others = [], []
     for row in range(len(train)):
         if score.folds[row] == score.folds[source] and (conditions[row] == conditions[source]).all():
             if score.groups[row] != score.groups[source]:
                 others.append(abs(levels[row] - ANGLES[grey]))
             elif row != source:
-                own.append(abs(levels[row] - ANGLES[grey]))
-    nearest = min(own or [abs(levels[source] - ANGLES[grey])])
+                same_group.append(abs(levels[row] - ANGLES[grey]))
+    nearest = min(same_group or [abs(levels[source] - ANGLES[grey])])
     return float(np.mean([(d < nearest) + 0.5 * (d == nearest) for d in others]))
 
 
@@ -74,7 +74,7 @@ def test_the_share_is_that_of_other_groups_images_that_are_nearer() -> None:
 
 def test_the_only_image_of_a_group_is_compared_itself() -> None:
     groups = np.array([0, 1, 2, 3, 4, 5, 6, 7])
-    train = drawn(np.arange(8) * 20, groups, np.zeros(8), np.zeros(8))
+    train = labelled_images(np.arange(8) * 20, groups, np.zeros(8), np.zeros(8))
     score = identity(train)
     np.testing.assert_array_equal(score.shares(score.embedded, np.arange(8)), 0)
 
@@ -88,9 +88,9 @@ def test_the_auc_is_that_of_the_rank_sum_test() -> None:
     for probe, source in zip(probes, sources, strict=True):
         block = (score.folds == score.folds[source]) & (score.conditions == score.conditions[source]).all(1)
         near = -np.abs(levels - levels[probe])
-        own = block & (score.groups == score.groups[source]) & (np.arange(len(train)) != source)
+        same_group = block & (score.groups == score.groups[source]) & (np.arange(len(train)) != source)
         others = near[block & (score.groups != score.groups[source])]
-        areas.append(mannwhitneyu(near[own], others).statistic / (own.sum() * len(others)))
+        areas.append(mannwhitneyu(near[same_group], others).statistic / (same_group.sum() * len(others)))
     assert recognition.auc == pytest.approx(np.mean(areas)) and 0.8 < recognition.auc < 0.99
     assert (recognition.probes, recognition.groups) == (GROUPS * EACH, GROUPS)
 
@@ -118,8 +118,8 @@ def test_another_groups_image_is_rejected_and_one_of_the_own_group_is_not() -> N
     )
     assert (score.scores(train.images[swapped], target, sources) < FALSE_REJECTIONS).all()
     context = known(train, identity=score.scores, identity_note=score.note([1]))
-    given = replace(candidates(train.images[swapped], target[:, 0]), conditions=target, sources=sources)
-    assert apply(("identity",), given, context)[1] == ["identity"] * len(sources)
+    images = replace(candidates(train.images[swapped], target[:, 0]), conditions=target, sources=sources)
+    assert apply(("identity",), images, context)[1] == ["identity"] * len(sources)
     assert "changes of 'hat' are judged: the AUC" in asked(("identity",), context)["identity"]
 
 
@@ -182,11 +182,11 @@ def test_folds_hold_whole_groups_and_equally_many() -> None:
 
 def test_images_from_noise_and_missing_networks_are_refused() -> None:
     train = people(spread=3)
-    given = candidates(train.images, train.labels)
+    images = candidates(train.images, train.labels)
     with pytest.raises(SettingsError, match="these images have none; leave it"):
-        FILTERS["identity"].score(given, known(train))
+        FILTERS["identity"].score(images, known(train))
     with pytest.raises(SettingsError, match="needs networks that tell groups apart"):
-        FILTERS["identity"].score(replace(given, sources=np.arange(len(train))), known(train, identity=None))
+        FILTERS["identity"].score(replace(images, sources=np.arange(len(train))), known(train, identity=None))
 
 
 def test_translations_of_data_with_groups_keep_their_identity_by_default() -> None:

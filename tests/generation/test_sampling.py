@@ -14,7 +14,7 @@ from augury.errors import DataError, SettingsError
 from augury.generation.sampling import SAMPLING, source
 from augury.randomness import image_noise
 from augury.training import as_float, slerp
-from tests.helpers.generation_data import known, linear, make, said, tiny
+from tests.helpers.generation_data import class_probabilities, known, linear, make, tiny
 
 
 def levelled(images: torch.Tensor) -> torch.Tensor:
@@ -30,8 +30,8 @@ def margins(noise: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """Logit of the label less the other's, of the generator's images before they are rounded."""
     with torch.no_grad():
         images = tiny().generator(torch.from_numpy(noise), torch.from_numpy(labels[:, None]))
-        found = levelled(images).numpy()
-    return found[np.arange(len(labels)), labels] - found[np.arange(len(labels)), 1 - labels]
+        probabilities = levelled(images).numpy()
+    return probabilities[np.arange(len(labels)), labels] - probabilities[np.arange(len(labels)), 1 - labels]
 
 
 def test_boundary_noise_is_unsure_and_still_agrees() -> None:
@@ -52,19 +52,19 @@ def test_an_image_at_the_boundary_does_not_depend_on_its_company() -> None:
     together = generation.boundary(tiny(), noise, labels[:, None], indices, linear)
     for row in (0, 33, 69):
         one = slice(row, row + 1)
-        alone = generation.boundary(tiny(), noise[one], labels[one, None], indices[one], linear)
-        np.testing.assert_array_equal(alone[0], together[row])
+        single = generation.boundary(tiny(), noise[one], labels[one, None], indices[one], linear)
+        np.testing.assert_array_equal(single[0], together[row])
 
 
 def test_between_lies_on_an_arc_between_two_anchors() -> None:
     anchors = np.random.default_rng(0).standard_normal((5, 4)).astype(np.float32)
     fresh = image_noise(1, np.arange(20), 4)
-    found = generation.between(anchors, fresh, 1, np.arange(20))
+    between = generation.between(anchors, fresh, 1, np.arange(20))
     ts = np.linspace(0.25, 0.75, 400).astype(np.float32)
-    for row in found:
+    for row in between:
         arcs = [slerp(np.tile(a, (400, 1)), np.tile(b, (400, 1)), ts) for a in anchors for b in anchors if a is not b]
         assert min(np.abs(arc - row).max(1).min() for arc in arcs) < 0.01
-    np.testing.assert_array_equal(generation.between(anchors, fresh[7:8], 1, np.array([7]))[0], found[7])
+    np.testing.assert_array_equal(generation.between(anchors, fresh[7:8], 1, np.array([7]))[0], between[7])
     lone = generation.between(anchors[:1], fresh, 1, np.arange(20))
     assert not np.allclose(lone[0], lone[1])
 
@@ -72,7 +72,7 @@ def test_between_lies_on_an_arc_between_two_anchors() -> None:
 @pytest.mark.parametrize("name", SAMPLING)
 def test_every_sampling_can_be_drawn_and_redrawn(name: str, tmp_path) -> None:
     data, synthesizer = make(), tiny()
-    drawn = generation.draw(
+    synthetic = generation.draw(
         synthesizer,
         np.array([3, 5]),
         seed=2,
@@ -81,24 +81,26 @@ def test_every_sampling_can_be_drawn_and_redrawn(name: str, tmp_path) -> None:
         context=known(data),
         sampling=name,
     )
-    drawn = replace(drawn, targets=generation.soft_labels(drawn.images, drawn.labels, [said]))
-    generation.save(drawn, tmp_path)
-    again = generation.load(tmp_path, data.classes)
+    synthetic = replace(
+        synthetic, targets=generation.soft_labels(synthetic.images, synthetic.labels, [class_probabilities])
+    )
+    generation.save(synthetic, tmp_path)
+    reloaded = generation.load(tmp_path, data.classes)
     rows = [json.loads(line) for line in (tmp_path / "manifest.jsonl").read_text().splitlines()]
-    np.testing.assert_array_equal(again.targets, drawn.targets)
-    for row in (0, len(again) - 1):
-        given, index = again.conditions[row : row + 1], again.indices[row : row + 1]
+    np.testing.assert_array_equal(reloaded.targets, synthetic.targets)
+    for row in (0, len(reloaded) - 1):
+        condition, index = reloaded.conditions[row : row + 1], reloaded.indices[row : row + 1]
         if name == "prior":
-            assert again.latents is None and not (tmp_path / "latents.npy").exists()
-            image = synthesizer.sample(given, seed=again.seed, indices=index).images
+            assert reloaded.latents is None and not (tmp_path / "latents.npy").exists()
+            image = synthesizer.sample(condition, seed=reloaded.seed, indices=index).images
         else:
             assert f"latents.npy row {row}" in rows[row]["latent"]
-            image = synthesizer.decode(again.latents[row : row + 1], given, indices=index)
-        np.testing.assert_array_equal(image[0], again.images[row])
-    np.testing.assert_array_equal(drawn.take(drawn.accepted).targets, drawn.targets[drawn.accepted])
+            image = synthesizer.decode(reloaded.latents[row : row + 1], condition, indices=index)
+        np.testing.assert_array_equal(image[0], reloaded.images[row])
+    np.testing.assert_array_equal(synthetic.take(synthetic.accepted).targets, synthetic.targets[synthetic.accepted])
     noise = source(name, synthesizer, known(data), 2)
     if noise is not None:
-        np.testing.assert_array_equal(noise(drawn.conditions[1:2], drawn.indices[1:2]), drawn.latents[1:2])
+        np.testing.assert_array_equal(noise(synthetic.conditions[1:2], synthetic.indices[1:2]), synthetic.latents[1:2])
 
 
 def test_inversions_lie_between_images_of_the_class() -> None:
@@ -118,13 +120,13 @@ def test_inversions_lie_between_images_of_the_class() -> None:
 
 
 def test_sampling_without_what_it_needs_is_refused() -> None:
-    bare = replace(known(make()), logits=None)
+    minimal = replace(known(make()), logits=None)
     with pytest.raises(SettingsError, match="none was given"):
-        source("boundary", tiny(), bare, 0)
+        source("boundary", tiny(), minimal, 0)
     with pytest.raises(SettingsError, match="real images"):
         source("inversions", tiny(), None, 0)
     with pytest.raises(SettingsError, match="no sampling 'best'"):
-        source("best", tiny(), bare, 0)
+        source("best", tiny(), minimal, 0)
     with pytest.raises(DataError, match=r"need \[2, 4\]"):
         tiny().decode(np.zeros((2, 3), np.float32), [0, 1])
 
@@ -158,4 +160,4 @@ def test_pseudo_labels_are_sure_above_the_threshold() -> None:
 
 def test_as_float_is_the_scale_of_the_classifier_given() -> None:
     images = make().images
-    np.testing.assert_allclose(linear(as_float(images)).softmax(1).numpy(), said(images), atol=1e-5)
+    np.testing.assert_allclose(linear(as_float(images)).softmax(1).numpy(), class_probabilities(images), atol=1e-5)

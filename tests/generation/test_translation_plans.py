@@ -26,7 +26,7 @@ from augury.images import Attribute, LabelledImages
 from augury.metrics import nearest
 from augury.networks import KEEP, build
 from augury.training import Card, Synthesizer
-from tests.helpers.generation_data import said
+from tests.helpers.generation_data import class_probabilities
 
 
 def faces(counts: dict[tuple[int, int], int], size: int = 8) -> LabelledImages:
@@ -67,8 +67,8 @@ def test_a_hole_is_filled_in_equal_shares_along_both_axes_and_the_other_class_al
 def test_a_number_sets_the_level_and_real_images_of_a_rare_cell_count() -> None:
     plan = plan_translations(faces({**HOLE, (1, 1): 6}), ("age",), 36)
     assert {row.number for row in plan.rows if row.fills} == {15}
-    named = plan_translations(faces(HOLE), ("age",), {"woman/old": 10})
-    assert sum(row.number for row in named.rows if row.fills) == 10
+    rare_plan = plan_translations(faces(HOLE), ("age",), {"woman/old": 10})
+    assert sum(row.number for row in rare_plan.rows if row.fills) == 10
     with pytest.raises(SettingsError, match="names 'man/old', but the empty or rare cells are: woman/old"):
         plan_translations(faces(HOLE), ("age",), {"man/old": 10})
     assert {row.number for row in plan_translations(faces(HOLE), ("age",), 1.0).rows} == {20}  # a ratio, not one image
@@ -96,44 +96,56 @@ def test_the_class_alone_can_be_the_axis() -> None:
 def test_translations_know_their_source_and_are_redrawn_from_it(tmp_path) -> None:
     data, made_by = faces(HOLE), translator()
     plan = plan_translations(data, ("age",))
-    made = translate(made_by, data, plan, seed=5, surplus=2.0)
-    assert len(made) == 30 + 40 + 40 and made.accepted.sum() == 60
-    assert set(made.reasons) == {"", "not needed"}
-    origins = data.conditions(("age",))[made.sources]
-    assert ((origins != made.conditions).sum(1) == 1).all()
-    assert len({(s, *c) for s, c in zip(made.sources.tolist(), made.conditions.tolist(), strict=True)}) == len(made)
+    translated = translate(made_by, data, plan, seed=5, surplus=2.0)
+    assert len(translated) == 30 + 40 + 40 and translated.accepted.sum() == 60
+    assert set(translated.reasons) == {"", "not needed"}
+    origins = data.conditions(("age",))[translated.sources]
+    assert ((origins != translated.conditions).sum(1) == 1).all()
+    assert len(
+        {(s, *c) for s, c in zip(translated.sources.tolist(), translated.conditions.tolist(), strict=True)}
+    ) == len(translated)
     i = 77
-    changes = np.where(origins[[i]] == made.conditions[[i]], KEEP, made.conditions[[i]])
-    alone = made_by.translate(data.images[made.sources[[i]]], changes, seed=made.seed, indices=made.indices[[i]])
-    np.testing.assert_array_equal(alone[0], made.images[i])
-    save(made, tmp_path, data)
-    again = load(tmp_path, data.classes, ("age",))
-    np.testing.assert_array_equal(again.sources, made.sources)
+    changes = np.where(origins[[i]] == translated.conditions[[i]], KEEP, translated.conditions[[i]])
+    single = made_by.translate(
+        data.images[translated.sources[[i]]], changes, seed=translated.seed, indices=translated.indices[[i]]
+    )
+    np.testing.assert_array_equal(single[0], translated.images[i])
+    save(translated, tmp_path, data)
+    reloaded = load(tmp_path, data.classes, ("age",))
+    np.testing.assert_array_equal(reloaded.sources, translated.sources)
     row = (tmp_path / "manifest.jsonl").read_text().splitlines()[i]
-    assert hashlib.sha256(data.images[made.sources[i]].tobytes()).hexdigest() in row
+    assert hashlib.sha256(data.images[translated.sources[i]].tobytes()).hexdigest() in row
 
 
 def test_a_translation_that_changed_nothing_is_refused_and_one_that_resembles_its_source_is_not() -> None:
     data = faces(HOLE)
     plan = plan_translations(data, ("age",))
-    context = FilterContext(data, said, nearest, condition=("age",), attribute_probabilities=(said,))
+    context = FilterContext(
+        data, class_probabilities, nearest, condition=("age",), attribute_probabilities=(class_probabilities,)
+    )
     still = translate(translator(0.0), data, plan, filters=("changed",), context=context)
     assert set(still.reasons) == {"changed"} and not still.scores["changed"].any()
     sources = np.arange(10)
     images = np.clip(data.images[sources].astype(int) + 2, 0, 255).astype(np.uint8)
     images[3] = data.images[50]  # a copy of another train image
-    given = Candidates(images, np.zeros((10, 2), np.int64), sources, np.ones(10, np.int64), np.ones(10, bool), sources)
-    _, reasons = apply(("changed", "near_copy"), given, context)
+    proposed = Candidates(
+        images, np.zeros((10, 2), np.int64), sources, np.ones(10, np.int64), np.ones(10, bool), sources
+    )
+    _, reasons = apply(("changed", "near_copy"), proposed, context)
     assert [i for i, reason in enumerate(reasons) if reason] == [3] and reasons[3] == "near_copy"
 
 
 def test_agreement_on_the_attribute_is_asked_of_its_own_classifier() -> None:
     data = faces(HOLE)
     p = np.array([[0.9, 0.1], [0.4, 0.6], [0.5, 0.5]])
-    context = FilterContext(data, said, nearest, condition=("age",), attribute_probabilities=(lambda images: p,))
+    context = FilterContext(
+        data, class_probabilities, nearest, condition=("age",), attribute_probabilities=(lambda images: p,)
+    )
     conditions = np.array([[0, 1], [0, 0], [1, 1]])
-    given = Candidates(data.images[:3], conditions, np.arange(3), np.ones(3, np.int64), np.ones(3, bool), np.arange(3))
-    scores, reasons = apply(("attribute_agreement>0.5",), given, context)
+    proposed = Candidates(
+        data.images[:3], conditions, np.arange(3), np.ones(3, np.int64), np.ones(3, bool), np.arange(3)
+    )
+    scores, reasons = apply(("attribute_agreement>0.5",), proposed, context)
     np.testing.assert_allclose(scores["attribute_agreement"], [0.1 / 0.9, 0.4 / 0.6, 1])
     assert reasons == ["attribute_agreement", "", ""]
 
@@ -141,23 +153,28 @@ def test_agreement_on_the_attribute_is_asked_of_its_own_classifier() -> None:
 def test_each_row_of_the_plan_is_tallied_and_shown_beside_the_nearest_real_image() -> None:
     data = faces(HOLE)
     plan = plan_translations(data, ("age",))
-    made = translate(translator(), data, plan, surplus=2.0)
-    rows = tallied(plan.as_rows(), made, data)
+    translated = translate(translator(), data, plan, surplus=2.0)
+    rows = tallied(plan.as_rows(), translated, data)
     assert [(row["translated"], row["accepted"], row["rejected"]) for row in rows] == [
         (30, 20, {"not needed": 10}), (40, 20, {"not needed": 20}), (40, 20, {"not needed": 20})
     ]  # fmt: skip
-    shown = examples(rows, made, data, nearest, each=5)
-    assert {each.value for each in shown} == {"woman", "age=old"} and len(shown) == 2
+    sheets = examples(rows, translated, data, nearest, each=5)
+    assert {each.value for each in sheets} == {"woman", "age=old"} and len(sheets) == 2
     ages = data.attributes["age"].codes
-    for each in shown:
-        assert made.accepted[each.rows].all() and (made.sources[each.rows] == each.sources).all() and each.accepted
+    for each in sheets:
+        assert (
+            translated.accepted[each.rows].all()
+            and (translated.sources[each.rows] == each.sources).all()
+            and each.accepted
+        )
         real = np.flatnonzero(data.labels == 1 if each.value == "woman" else ages == 1)
-        apart = [
-            ((data.images[real].astype(int) - made.images[row].astype(int)) ** 2).sum((1, 2, 3)) for row in each.rows
+        squared_distances = [
+            ((data.images[real].astype(int) - translated.images[row].astype(int)) ** 2).sum((1, 2, 3))
+            for row in each.rows
         ]
-        assert each.neighbours.tolist() == [int(real[np.argmin(distances)]) for distances in apart]
-    none = examples(rows, replace(made, reasons=("agreement",) * len(made)), data, nearest)
-    assert not any(each.accepted for each in none) and all(len(each.rows) == 8 for each in none)
+        assert each.neighbours.tolist() == [int(real[np.argmin(distances)]) for distances in squared_distances]
+    empty = examples(rows, replace(translated, reasons=("agreement",) * len(translated)), data, nearest)
+    assert not any(each.accepted for each in empty) and all(len(each.rows) == 8 for each in empty)
 
 
 def test_every_image_of_the_other_values_is_translated_once_into_the_value_and_keeps_its_class() -> None:
@@ -171,9 +188,11 @@ def test_every_image_of_the_other_values_is_translated_once_into_the_value_and_k
     assert plan.lines() == [
         "man, age=young → man, age=old: 40 of 40 images", "woman, age=young → woman, age=old: 50 of 50 images"
     ]  # fmt: skip
-    made = translate(translator(), data, plan_into(data, "age", "old"), seed=5)
-    assert sorted(made.sources.tolist()) == list(range(90)) and made.accepted.all()
-    np.testing.assert_array_equal(made.conditions, np.stack([data.labels[made.sources], np.ones(90, int)], 1))
+    translated = translate(translator(), data, plan_into(data, "age", "old"), seed=5)
+    assert sorted(translated.sources.tolist()) == list(range(90)) and translated.accepted.all()
+    np.testing.assert_array_equal(
+        translated.conditions, np.stack([data.labels[translated.sources], np.ones(90, int)], 1)
+    )
 
 
 @pytest.mark.parametrize(
@@ -191,8 +210,8 @@ def test_fewer_images_are_translated_into_the_value_where_that_is_asked_for(stra
     data = faces({(0, 0): 40, (1, 0): 50})
     plan = plan_into(data, "age", "old", strategy)
     assert {row.source[0]: row.number for row in plan.rows} == numbers and plan.level == max(numbers.values())
-    made = translate(translator(), data, plan)
-    assert np.bincount(made.labels, minlength=2).tolist() == [numbers.get(0, 0), numbers.get(1, 0)]
+    translated = translate(translator(), data, plan)
+    assert np.bincount(translated.labels, minlength=2).tolist() == [numbers.get(0, 0), numbers.get(1, 0)]
 
 
 def test_images_that_have_the_value_already_are_not_translated_into_it() -> None:

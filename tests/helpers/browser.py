@@ -54,10 +54,10 @@ def measured(page: str, width: int, folder: Path, first: str = "h1") -> dict[str
         "--dump-dom",
     ]
     size = f"--window-size={max(width, 500)},1000"
-    done = subprocess.run(
+    result = subprocess.run(
         [program, *words, size, file.as_uri()], capture_output=True, text=True, timeout=120, check=True
     )
-    text = re.search(r'<pre id="found">(.*?)</pre>', done.stdout, re.S)
-    assert text is not None, done.stderr[-2000:]
-    found: dict[str, object] = json.loads(html.unescape(text[1]))
-    return found
+    text = re.search(r'<pre id="found">(.*?)</pre>', result.stdout, re.S)
+    assert text is not None, result.stderr[-2000:]
+    measurements: dict[str, object] = json.loads(html.unescape(text[1]))
+    return measurements

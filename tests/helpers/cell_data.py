@@ -13,12 +13,12 @@ CLASSES, GROUNDS = ("lying", "standing"), ("dark", "bright")
 LEVELS = (70, 150, 110)
 
 
-def drawn(labels: np.ndarray, grounds: np.ndarray, seed: int, noise: float = 22.0, size: int = 8) -> np.ndarray:
+def bar_images(labels: np.ndarray, grounds: np.ndarray, seed: int, noise: float = 22.0, size: int = 8) -> np.ndarray:
     """uint8 [N, 1, size, size]: a bar in the direction of its class on the ground of its attribute."""
     random = np.random.default_rng(seed)
     images = random.normal(np.array(LEVELS)[grounds][:, None, None], noise, (len(labels), size, size))
-    for image, label, place in zip(images, labels, random.integers(0, size, len(labels)), strict=True):
-        image[(slice(None), place) if label else (place,)] += 50
+    for image, label, offset in zip(images, labels, random.integers(0, size, len(labels)), strict=True):
+        image[(slice(None), offset) if label else (offset,)] += 50
     return np.clip(images, 0, 255).astype(np.uint8)[:, None]
 
 
@@ -27,7 +27,7 @@ def images(counts: dict[tuple[int, int], int], seed: int, groups: bool = False) 
     labels = np.repeat([c for c, _ in counts], list(counts.values()))
     grounds = np.repeat([g for _, g in counts], list(counts.values()))
     return LabelledImages(
-        drawn(labels, grounds, seed),
+        bar_images(labels, grounds, seed),
         labels,
         CLASSES,
         attributes={"ground": Attribute(grounds, GROUNDS)},
@@ -41,7 +41,7 @@ def train(each: int = 60, seed: int = 0, bright: int | None = None) -> LabelledI
     return images({(0, 0): each, (0, 1): bright or each, (1, 0): each}, seed)
 
 
-def held(each: int, seed: int, groups: bool = False) -> LabelledImages:
+def held_out_cells(each: int, seed: int, groups: bool = False) -> LabelledImages:
     """`each` images in all four cells."""
     return images({(c, g): each for c in (0, 1) for g in (0, 1)}, seed, groups)
 
@@ -62,11 +62,21 @@ def translated(
     target[: len(dark), 1] = 1
     target[len(dark) : len(dark) + len(bright), 0] = 1
     shape = 1 - target[:, 0] if kind == "wrong" else target[:, 0]
-    made = drawn(shape, target[:, 1], seed)
+    translations = bar_images(shape, target[:, 1], seed)
     if kind == "noise":
-        made = np.random.default_rng(seed).integers(0, 256, made.shape, dtype=np.uint8)
-    made[len(dark) + len(bright) :] = np.clip(real.images.astype(int) + 2, 0, 255)  # passed: a trace of the translator
+        translations = np.random.default_rng(seed).integers(0, 256, translations.shape, dtype=np.uint8)
+    translations[len(dark) + len(bright) :] = np.clip(
+        real.images.astype(int) + 2, 0, 255
+    )  # passed: a trace of the translator
     index = np.arange(len(sources))
     return SyntheticImages(
-        made, target, ("ground",), real.classes, 0, index, "translator", reasons=("",) * len(sources), sources=sources
+        translations,
+        target,
+        ("ground",),
+        real.classes,
+        0,
+        index,
+        "translator",
+        reasons=("",) * len(sources),
+        sources=sources,
     )

@@ -38,22 +38,22 @@ def started(*words: str) -> subprocess.Popen[str]:
 
 def in_terminal(*words: str, columns: int = 80) -> tuple[int, str]:
     """(exit status, all that is written) of `augury` with these words in a terminal of this width."""
-    ours, theirs = pty.openpty()
-    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+    parent_end, child_end = pty.openpty()
+    fcntl.ioctl(child_end, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
     sized = {name: text for name, text in os.environ.items() if name not in ("COLUMNS", "LINES")}
     environment = sized | {"TERM": "xterm"}
-    process = subprocess.Popen([*AUGURY, *words], stdin=theirs, stdout=theirs, stderr=theirs, env=environment)
-    os.close(theirs)
+    process = subprocess.Popen([*AUGURY, *words], stdin=child_end, stdout=child_end, stderr=child_end, env=environment)
+    os.close(child_end)
     written = b""
     while True:
         try:
-            part = os.read(ours, 65536)
+            part = os.read(parent_end, 65536)
         except OSError:  # Linux reports the closed terminal as an error
             break
         if not part:
             break
         written += part
-    os.close(ours)
+    os.close(parent_end)
     return process.wait(60), written.decode()
 
 

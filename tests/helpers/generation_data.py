@@ -49,24 +49,24 @@ def linear(images: torch.Tensor) -> torch.Tensor:
     return 4 * torch.stack([left - right, right - left], dim=1)
 
 
-def said(images: np.ndarray) -> np.ndarray:
+def class_probabilities(images: np.ndarray) -> np.ndarray:
     """Probabilities float64 [N, 2] of `linear`."""
     return linear(torch.from_numpy(images.astype(np.float64)) / 127.5 - 1).softmax(1).numpy()
 
 
-def known(train: LabelledImages, **more: object) -> FilterContext:
+def known(train: LabelledImages, **changes: object) -> FilterContext:
     """Evidence of two classes, all of it."""
-    rest = {"features": halves, "validation": train, "last_inputs": halves, "logits": linear}
-    rest["attribute_probabilities"] = (said,)
-    rest["identity"] = lambda images, conditions, sources: (
+    defaults = {"features": halves, "validation": train, "last_inputs": halves, "logits": linear}
+    defaults["attribute_probabilities"] = (class_probabilities,)
+    defaults["identity"] = lambda images, conditions, sources: (
         halves(images)[:, 0].astype(np.float64) / 255 * (sources % 5 + 1) / 5
     )
-    rest["discriminator"] = lambda images, conditions: halves(images).sum(1).astype(np.float64)
-    return FilterContext(train, said, nearest, **(rest | more))
+    defaults["discriminator"] = lambda images, conditions: halves(images).sum(1).astype(np.float64)
+    return FilterContext(train, class_probabilities, nearest, **(defaults | changes))
 
 
 def candidates(images: np.ndarray, labels: list[int] | np.ndarray, quota: int = 1, passed: object = None) -> Candidates:
     n = len(images)
-    kept = np.ones(n, bool) if passed is None else np.asarray(passed, bool)
+    accepted = np.ones(n, bool) if passed is None else np.asarray(passed, bool)
     conditions = np.asarray(labels, np.int64)[:, None].repeat(2, axis=1)
-    return Candidates(images, conditions, np.arange(n), np.full(n, quota), kept)
+    return Candidates(images, conditions, np.arange(n), np.full(n, quota), accepted)

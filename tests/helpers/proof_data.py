@@ -9,11 +9,11 @@ from augury.images import LabelledImages, SyntheticImages
 CLASSES = ("lying", "standing")
 
 
-def bars(label: int, places: np.ndarray, random: np.random.Generator, noise: float = 30.0) -> np.ndarray:
+def bars(label: int, positions: np.ndarray, random: np.random.Generator, noise: float = 30.0) -> np.ndarray:
     """uint8 [N, 1, 8, 8]: one bright bar each, in row or column `places`."""
-    images = random.normal(90, noise, (len(places), 8, 8))
-    for image, place in zip(images, places, strict=True):
-        image[(slice(None), place) if label else (place,)] += 70
+    images = random.normal(90, noise, (len(positions), 8, 8))
+    for image, position in zip(images, positions, strict=True):
+        image[(slice(None), position) if label else (position,)] += 70
     return np.clip(images, 0, 255).astype(np.uint8)[:, None]
 
 
@@ -22,8 +22,8 @@ def both(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Images and labels: `counts` of each class, bars at places below `reach`."""
     random = np.random.default_rng(seed)
-    made = [bars(c, random.integers(0, reach[c], n), random, noise) for c, n in enumerate(counts)]
-    return np.concatenate(made), np.repeat([0, 1], counts)
+    images = [bars(c, random.integers(0, reach[c], n), random, noise) for c, n in enumerate(counts)]
+    return np.concatenate(images), np.repeat([0, 1], counts)
 
 
 def part(counts: tuple[int, int], seed: int, reach: tuple[int, int] = (8, 8), noise: float = 30.0) -> LabelledImages:

@@ -125,13 +125,13 @@ def log(rows):
 
 def scores():
     """Scores as the metrics room gives them, one without a baseline."""
-    seen = {"features": "lite0 (sha256 579344248a93)", "preprocessing": "bicubic to 224, antialiased, uint8"}
+    extractor = {"features": "lite0 (sha256 579344248a93)", "preprocessing": "bicubic to 224, antialiased, uint8"}
     return [
-        {"name": "FD-lite0", "value": 84.2137, "low": 80.1, "high": 88.9, "n": 780, "better": "lower", **seen,
+        {"name": "FD-lite0", "value": 84.2137, "low": 80.1, "high": 88.9, "n": 780, "better": "lower", **extractor,
          "baseline": 41.73, "note": "not meaningful below 1,280 images: biased upwards"},
-        {"name": "KID", "value": 0.00431, "low": 0.0031, "high": 0.0056, "n": 780, "better": "lower", **seen,
+        {"name": "KID", "value": 0.00431, "low": 0.0031, "high": 0.0056, "n": 780, "better": "lower", **extractor,
          "baseline": 0.0002, "note": ""},
-        {"name": "coverage", "value": 0.712, "low": 0.68, "high": 0.744, "n": 780, "better": "higher", **seen,
+        {"name": "coverage", "value": 0.712, "low": 0.68, "high": 0.744, "n": 780, "better": "higher", **extractor,
          "baseline": None, "note": "k = 5"},
     ]  # fmt: skip
 
@@ -147,21 +147,21 @@ def facts(
     rng = np.random.default_rng(2)
     labels = np.concatenate([np.full(max(9, 60 // (c + 1)), c) for c in range(k)])
     train = LabelledImages(shapes(labels, size, channels, 10, 1), labels, names, fingerprint="abc")
-    asked = np.repeat(np.arange(k), each)
-    draw = rng.random(len(asked))
+    requested = np.repeat(np.arange(k), each)
+    draw = rng.random(len(requested))
     reasons = tuple("" if d < keep else FILTERS[int(10 * d) % 2] for d in draw)
-    pictures, index = shapes(asked, size, channels, 30, 3), np.arange(len(asked))
-    synthetic = SyntheticImages(pictures, asked[:, None], ("class",), names, 0, index, "f00d", {}, reasons)
-    near = np.array([[m, *np.flatnonzero(labels == asked[m])[:5]] for m in range(min(30, len(asked)))])
+    pictures, index = shapes(requested, size, channels, 30, 3), np.arange(len(requested))
+    synthetic = SyntheticImages(pictures, requested[:, None], ("class",), names, 0, index, "f00d", {}, reasons)
+    near = np.array([[m, *np.flatnonzero(labels == requested[m])[:5]] for m in range(min(30, len(requested)))])
     rows = [
         {
             "class": name,
             "real": int(train.counts[c]),
             "requested": int(train.counts.max() - train.counts[c]),
             "drawn": each,
-            "accepted": int((synthetic.accepted & (asked == c)).sum()),
+            "accepted": int((synthetic.accepted & (requested == c)).sum()),
             "why": f"rare: <{c}> images lack",
-            "rejected": {f: sum(r == f for r, a in zip(reasons, asked, strict=True) if a == c) for f in FILTERS},
+            "rejected": {f: sum(r == f for r, a in zip(reasons, requested, strict=True) if a == c) for f in FILTERS},
         }
         for c, name in enumerate(names)
     ]

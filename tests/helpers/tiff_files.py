@@ -19,7 +19,7 @@ def tiff(
     photometric: int = 1,
     order: str = "<",
     extra: Sequence[int] | None = None,
-    more: Mapping[int, tuple[int, Any]] | None = None,
+    extra_tags: Mapping[int, tuple[int, Any]] | None = None,
 ) -> bytes:
     """An uncompressed TIFF of [H, W] or [H, W, bands].
 
@@ -32,7 +32,7 @@ def tiff(
     tags: dict[int, tuple[int, Any]] = {
         256: (LONG, [width]), 257: (LONG, [height]), 258: (SHORT, [pixels.dtype.itemsize * 8] * bands), 259: (SHORT, [1]),
         262: (SHORT, [photometric]), 273: (LONG, [8]), 277: (SHORT, [bands]), 278: (LONG, [height]), 279: (LONG, [len(raw)]),
-        339: (SHORT, [_FORMATS[pixels.dtype.kind]] * bands), **(more or {}),
+        339: (SHORT, [_FORMATS[pixels.dtype.kind]] * bands), **(extra_tags or {}),
     }  # fmt: skip
     if extra is not None:
         tags[338] = (SHORT, list(extra))
@@ -45,5 +45,5 @@ def tiff(
             tail_at = at + 2 + 12 * len(tags) + 4 + len(tail)
             tail, value = tail + value, struct.pack(f"{order}I", tail_at)
         entries += struct.pack(f"{order}HHI", number, kind, len(values)) + value.ljust(4, b"\0")
-    begin = b"II*\0" if order == "<" else b"MM\0*"
-    return begin + struct.pack(f"{order}I", at) + raw + entries + struct.pack(f"{order}I", 0) + tail
+    byte_order = b"II*\0" if order == "<" else b"MM\0*"
+    return byte_order + struct.pack(f"{order}I", at) + raw + entries + struct.pack(f"{order}I", 0) + tail

@@ -20,7 +20,7 @@ def tiny(counts: tuple[int, ...] = (14, 8, 3), seed: int = 0, size: int = 10, ch
 
 def random_layers(shape: tuple[int, int, int]) -> PretrainedBackbone:
     """Those of a discriminator that has learnt nothing."""
-    made = PretrainedBackbone("dcgan", {"width": 8}, shape, {}, random_init=True)
+    backbone = PretrainedBackbone("dcgan", {"width": 8}, shape, {}, random_init=True)
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        return PretrainedBackbone("dcgan", {"width": 8}, shape, made(shape[0], 2).body.state_dict())
+        return PretrainedBackbone("dcgan", {"width": 8}, shape, backbone(shape[0], 2).body.state_dict())

@@ -10,7 +10,7 @@ from scipy.special import log_softmax, softmax
 from augury.proof.calibration import COOLEST, HOTTEST, expected_calibration_error, fit_temperature
 
 
-def drawn(scale: float, n: int = 400, k: int = 4, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+def labels_and_logits(scale: float, n: int = 400, k: int = 4, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     """Classes drawn from softmax(z), and the logits scale · z: the right temperature is about `scale`."""
     random = np.random.default_rng(seed)
     z = random.normal(0, 1.5, (n, k))
@@ -20,7 +20,7 @@ def drawn(scale: float, n: int = 400, k: int = 4, seed: int = 0) -> tuple[np.nda
 
 @pytest.mark.parametrize("scale", [0.3, 1.0, 2.5, 8.0])
 def test_the_temperature_is_the_optimum_that_scipy_finds(scale: float) -> None:
-    truth, logits = drawn(scale)
+    truth, logits = labels_and_logits(scale)
 
     def loss(temperature: float) -> float:
         return -float(log_softmax(logits / temperature, axis=1)[np.arange(len(truth)), truth].mean())
@@ -31,8 +31,8 @@ def test_the_temperature_is_the_optimum_that_scipy_finds(scale: float) -> None:
 
 
 def test_calibration_lowers_the_calibration_error_of_other_images() -> None:
-    truth, logits = drawn(6.0, seed=1)
-    other, other_logits = drawn(6.0, n=2000, seed=2)
+    truth, logits = labels_and_logits(6.0, seed=1)
+    other, other_logits = labels_and_logits(6.0, n=2000, seed=2)
     before = expected_calibration_error(other, softmax(other_logits, axis=1))
     after = expected_calibration_error(other, softmax(other_logits / fit_temperature(truth, logits), axis=1))
     assert after < 0.06 < 0.15 < before

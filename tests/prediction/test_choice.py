@@ -16,25 +16,25 @@ from tests.helpers.report_facts import facts
 
 def verdict(validation: dict[str, float], outcome: str = "hurts") -> Verdict:
     """A verdict of the arms none, class_weights, balanced, classical and gan with these accuracies on validation."""
-    given: Verdict = facts(outcome, classes=3).verdict
+    result: Verdict = facts(outcome, classes=3).verdict
     arms: dict[str, Any] = {
-        name: values | {"validation": [validation.get(name, 0.5)] * len(given.seeds)}
-        for name, values in given.arms.items()
+        name: values | {"validation": [validation.get(name, 0.5)] * len(result.seeds)}
+        for name, values in result.arms.items()
     }
-    return replace(given, arms=arms)
+    return replace(result, arms=arms)
 
 
-def chosen(*values: Any, **more: Any) -> Choice:
-    choice = choose(*values, **more)
+def chosen(*values: Any, **options: Any) -> Choice:
+    choice = choose(*values, **options)
     assert isinstance(choice, Choice), choice
     return choice
 
 
 def test_the_arm_that_is_best_on_validation_is_chosen_whatever_the_test_split_says() -> None:
-    given = verdict({"none": 0.7, "balanced": 0.6})
-    means = {name: sum(values["balanced_accuracy"]) for name, values in given.arms.items()}
+    result = verdict({"none": 0.7, "balanced": 0.6})
+    means = {name: sum(values["balanced_accuracy"]) for name, values in result.arms.items()}
     assert min(means, key=means.__getitem__) == "none", "the worst on test"
-    choice = chosen(given)
+    choice = chosen(result)
     assert (choice.arm, choice.by) == ("none", "validation") and choice.scores["none"] == pytest.approx(0.7)
     assert "the test split took no part" in choice.why and not choice.remarks
 
@@ -54,8 +54,8 @@ def test_no_generator_and_fewer_parts_are_simpler() -> None:
 
 
 def test_a_choice_on_the_same_split_is_admitted() -> None:
-    said = chosen(verdict({"gan": 0.9}), chosen_on_validation=lambda arm: "ratio" if arm == "gan" else "").remarks
-    assert said == ("The ratio of gan was chosen on the same validation split, which favours it slightly.",)
+    remarks = chosen(verdict({"gan": 0.9}), chosen_on_validation=lambda arm: "ratio" if arm == "gan" else "").remarks
+    assert remarks == ("The ratio of gan was chosen on the same validation split, which favours it slightly.",)
 
 
 @pytest.mark.parametrize(("outcome", "arm"), [("helps", "gan"), ("hurts", "classical"), ("underpowered", "classical")])
@@ -66,11 +66,11 @@ def test_where_validation_cannot_choose_the_verdict_does(outcome: str, arm: str)
 
 
 def test_an_arm_that_cannot_be_stored_is_not_chosen_and_named() -> None:
-    given = verdict({"gan": 0.9, "none": 0.8}, "helps")
-    without = chosen(given, unstorable=lambda arm: "a forest is no network" if arm == "gan" else "")
+    result = verdict({"gan": 0.9, "none": 0.8}, "helps")
+    without = chosen(result, unstorable=lambda arm: "a forest is no network" if arm == "gan" else "")
     assert without.arm == "none" and without.remarks[0] == "Not stored: gan, because a forest is no network."
-    assert chosen(given, blind="so", unstorable=lambda arm: "no" if arm == "gan" else "").arm == "classical"
+    assert chosen(result, blind="so", unstorable=lambda arm: "no" if arm == "gan" else "").arm == "classical"
     assert (
-        choose(given, unstorable=lambda arm: "a forest is no network")
+        choose(result, unstorable=lambda arm: "a forest is no network")
         == "no classifier is stored: a forest is no network"
     )

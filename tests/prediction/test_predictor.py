@@ -56,8 +56,8 @@ def test_it_classifies_and_gives_the_same_numbers_after_reloading(predictor: Pre
 
 
 def test_one_image_and_many_give_the_same_probabilities(predictor: Predictor) -> None:
-    together, alone = predictor.predict(NEW), predictor.predict(NEW.images[7:8])
-    assert np.allclose(together.probabilities[7], alone.probabilities[0], atol=1e-6)
+    together, single = predictor.predict(NEW), predictor.predict(NEW.images[7:8])
+    assert np.allclose(together.probabilities[7], single.probabilities[0], atol=1e-6)
     assert len(predictor.predict(np.concatenate([NEW.images] * 5))) == 150, "more than one batch"
 
 
@@ -80,8 +80,8 @@ def test_noise_and_plain_images_are_flagged_and_images_of_the_same_kind_are_not(
     assert predictor.predict(squares(200, 11)).unlike.mean() < 0.1
     flagged = predictor.card.novelty["flagged"]
     assert flagged["noise"] > 0.9 and flagged["plain"] > 0.9 and flagged["test"] < 0.1
-    held = predictor.predict(squares(60, 1))
-    assert held.unlike.sum() <= 1, "the threshold flags 1 % of the validation images"
+    same_kind = predictor.predict(squares(60, 1))
+    assert same_kind.unlike.sum() <= 1, "the threshold flags 1 % of the validation images"
 
 
 def test_the_distance_is_the_cosine_distance_to_the_fifth_neighbour(predictor: Predictor) -> None:
@@ -116,11 +116,11 @@ def test_the_appearance_is_measured_in_pixels() -> None:
 @pytest.mark.parametrize("classifier", ["resnet", "linear_probe:pixels", "layers"])
 def test_every_kind_of_network_is_stored_and_rebuilt(classifier: str, tmp_path: Path) -> None:
     chosen = random_layers((1, 12, 12)) if classifier == "layers" else classifier
-    made = small_classifier(chosen, steps=20)
-    made.save(tmp_path / "c")
-    again = Predictor.load(tmp_path / "c")
-    assert (again.predict(NEW).probabilities == made.predict(NEW).probabilities).all()
-    assert made.card.novelty["features"] == "inputs of the last layer"
+    stored_classifier = small_classifier(chosen, steps=20)
+    stored_classifier.save(tmp_path / "c")
+    reloaded = Predictor.load(tmp_path / "c")
+    assert (reloaded.predict(NEW).probabilities == stored_classifier.predict(NEW).probabilities).all()
+    assert stored_classifier.card.novelty["features"] == "inputs of the last layer"
 
 
 class Own(nn.Module):
@@ -136,13 +136,13 @@ class Own(nn.Module):
 
 
 def test_a_users_network_is_loaded_with_its_builder_only(tmp_path: Path) -> None:
-    made = small_classifier(Own, steps=20)
-    made.save(tmp_path)
-    assert made.card.blueprint["builder"].endswith(":Own") and made.card.novelty["features"] == "logits"
+    classifier = small_classifier(Own, steps=20)
+    classifier.save(tmp_path)
+    assert classifier.card.blueprint["builder"].endswith(":Own") and classifier.card.novelty["features"] == "logits"
     with pytest.raises(SettingsError, match=r"which only that code can build.*build=FUNCTION"):
         augury.classifier(tmp_path)
-    again = augury.classifier(tmp_path, build=Own)
-    assert (again.predict(NEW).probabilities == made.predict(NEW).probabilities).all()
+    reloaded = augury.classifier(tmp_path, build=Own)
+    assert (reloaded.predict(NEW).probabilities == classifier.predict(NEW).probabilities).all()
     with pytest.raises(RunFolderError, match="weights are of another network"):
         augury.classifier(tmp_path, build=Classifier)
 
@@ -179,11 +179,11 @@ def test_weights_of_another_shape_are_refused(copy: Path) -> None:
 
 
 def test_changed_damaged_and_pickled_weights_are_refused(copy: Path) -> None:
-    whole = (copy / WEIGHTS).read_bytes()
-    (copy / WEIGHTS).write_bytes(whole[:-4] + bytes(4))
+    content = (copy / WEIGHTS).read_bytes()
+    (copy / WEIGHTS).write_bytes(content[:-4] + bytes(4))
     with pytest.raises(RunFolderError, match="its SHA-256 is not that of the card"):
         Predictor.load(copy)
-    (copy / WEIGHTS).write_bytes(whole[: len(whole) // 2])
+    (copy / WEIGHTS).write_bytes(content[: len(content) // 2])
     with pytest.raises(RunFolderError, match="damaged"):
         Predictor.load(copy)
 
@@ -198,7 +198,7 @@ def test_changed_damaged_and_pickled_weights_are_refused(copy: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("values", "said"),
+    ("values", "message"),
     [
         ({"format": 99}, "a card of format 99, but this version of Augury reads format 1"),
         ({"shape": [1, 12]}, "do not describe a classifier"),
@@ -211,9 +211,9 @@ def test_changed_damaged_and_pickled_weights_are_refused(copy: Path) -> None:
         ({"blueprint": {"kind": "network", "name": "vgg"}}, "cannot be built"),
     ],
 )
-def test_changed_cards_are_refused(copy: Path, values: dict[str, Any], said: str) -> None:
+def test_changed_cards_are_refused(copy: Path, values: dict[str, Any], message: str) -> None:
     changed_card(copy, **values)
-    with pytest.raises(RunFolderError, match=said):
+    with pytest.raises(RunFolderError, match=message):
         Predictor.load(copy)
 
 
@@ -248,14 +248,14 @@ def test_the_page_beside_it_names_what_a_reader_must_know(stored: Path, predicto
 @pytest.mark.skipif(not onnx_installed(), reason="the extra onnx is not installed")
 def test_onnx_gives_the_same_probabilities_and_distances(predictor: Predictor, tmp_path: Path) -> None:
     runtime = pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
-    for number, made in enumerate((predictor, small_classifier("linear_probe:pixels", channels=3, steps=10))):
+    for number, classifier in enumerate((predictor, small_classifier("linear_probe:pixels", channels=3, steps=10))):
         path = tmp_path / f"{number}.onnx"
-        made.export_onnx(path)
+        classifier.export_onnx(path)
         session = runtime.InferenceSession(path)
         for n in (1, 5, 70):
-            images = squares(n, 7, channels=made.card.shape[0]).images
+            images = squares(n, 7, channels=classifier.card.shape[0]).images
             probabilities, distance = session.run(None, {"images": images})
-            expected = made.predict(images)
+            expected = classifier.predict(images)
             assert np.abs(probabilities - expected.probabilities).max() < 1e-4
             assert np.abs(distance - expected.distance).max() < 1e-4
 

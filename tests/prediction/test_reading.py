@@ -70,8 +70,8 @@ def test_images_of_another_mode_are_converted_and_it_is_said(predictor: Predicto
 def test_unreadable_files_are_left_out_counted_and_listed(predictor: Predictor, tmp_path: Path) -> None:
     written(tmp_path, squares(3, 5).images, ["a.png", "b/c.png", "d.png"])
     (tmp_path / "e.png").write_bytes(b"no image")
-    whole = (tmp_path / "a.png").read_bytes()
-    (tmp_path / "cut.png").write_bytes(whole[: len(whole) // 2])
+    content = (tmp_path / "a.png").read_bytes()
+    (tmp_path / "cut.png").write_bytes(content[: len(content) // 2])
     (tmp_path / "notes.txt").write_text("hello")
     predictions = predictor.predict(tmp_path)
     assert predictions.names == ("a.png", "b/c.png", "d.png") and set(predictions.skipped or {}) == {"e.png", "cut.png"}

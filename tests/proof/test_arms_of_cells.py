@@ -33,30 +33,32 @@ from augury.proof.statistics import least_seeds
 from augury.proof.train_config import TrainConfig
 from augury.proof.trainings import Trainings
 from augury.settings import ProveSettings
-from tests.helpers.cell_data import held, images, train, translated
+from tests.helpers.cell_data import held_out_cells, images, train, translated
 
 CPU = torch.device("cpu")
-TRAIN, TEST = train(12), held(6, 2)
-MADE = translated(TRAIN)
+TRAIN, TEST = train(12), held_out_cells(6, 2)
+SYNTHETIC = translated(TRAIN)
 HOLES = Holes.of(TRAIN, ("ground",))
 OF_CELLS = tuple(name for name, arm in ARMS.items() if arm.cells)
 
 
 def trainings(results: dict[str, Any] | None = None, **changes: Any) -> Trainings:
-    made: dict[str, SyntheticImages] = changes.pop("made", {OWN: MADE, "shuffled": translated(TRAIN, "noise")})
+    synthetic: dict[str, SyntheticImages] = changes.pop(
+        "made", {OWN: SYNTHETIC, "shuffled": translated(TRAIN, "noise")}
+    )
     holes = changes.pop("holes", HOLES)
     return Trainings(
         TRAIN,
-        (MADE.images, MADE.labels),
+        (SYNTHETIC.images, SYNTHETIC.labels),
         ProveSettings(**{"steps": 4, "batch": 12, **changes}),
         False,
         CPU,
         {} if results is None else results,
-        lambda done, name: None,
-        validation=held(4, 1),
-        extra={name: (each.images, each.labels) for name, each in made.items() if name != OWN},
+        lambda count, name: None,
+        validation=held_out_cells(4, 1),
+        extra={name: (each.images, each.labels) for name, each in synthetic.items() if name != OWN},
         holes=holes,
-        images_by_source=made,
+        images_by_source=synthetic,
     )
 
 
@@ -64,20 +66,22 @@ def trainings(results: dict[str, Any] | None = None, **changes: Any) -> Training
 def test_an_arm_trains_alike_each_time_and_goes_on_where_it_stopped(arm: str, monkeypatch: pytest.MonkeyPatch) -> None:
     steps: list[int] = []
     step = torch.optim.AdamW.step
-    monkeypatch.setattr(torch.optim.AdamW, "step", lambda self, *given: (steps.append(1), step(self, *given))[1])
-    whole = trainings()
-    assert whole.select([arm]) == (arm,)
-    found = whole.measured(f"test/{arm}", arm, 0.0, (0, 1), TEST)
-    assert len(steps) == 8 and list(whole.results) == [f"test/{arm}/0", f"test/{arm}/1"]
-    assert all(0 <= each["balanced_accuracy"] <= 1 and len(each["recall"]) == 2 for each in found)
-    gone_on: dict[str, Any] = {f"test/{arm}/0": whole.results[f"test/{arm}/0"]}
-    assert trainings(gone_on).measured(f"test/{arm}", arm, 0.0, (0, 1), TEST) == found
+    monkeypatch.setattr(
+        torch.optim.AdamW, "step", lambda self, *arguments: (steps.append(1), step(self, *arguments))[1]
+    )
+    all_trainings = trainings()
+    assert all_trainings.select([arm]) == (arm,)
+    rows = all_trainings.measured(f"test/{arm}", arm, 0.0, (0, 1), TEST)
+    assert len(steps) == 8 and list(all_trainings.results) == [f"test/{arm}/0", f"test/{arm}/1"]
+    assert all(0 <= each["balanced_accuracy"] <= 1 and len(each["recall"]) == 2 for each in rows)
+    gone_on: dict[str, Any] = {f"test/{arm}/0": all_trainings.results[f"test/{arm}/0"]}
+    assert trainings(gone_on).measured(f"test/{arm}", arm, 0.0, (0, 1), TEST) == rows
 
 
 def test_the_usual_arms_of_a_trial_with_holes() -> None:
     usual = trainings().select(["usual"])
     assert usual == USUAL_CELLS
-    assert set(USUAL_CELLS) - set(trainings(made={OWN: MADE}).select(["usual"])) == {"shuffled"}
+    assert set(USUAL_CELLS) - set(trainings(made={OWN: SYNTHETIC}).select(["usual"])) == {"shuffled"}
     judged = [name for name in usual if ARMS[name].generative]
     assert least_seeds(0.05 / len(judged)) <= ProveSettings().seeds, "the default trial could give no word"
     assert not ARMS["shuffled"].generative and not ARMS["untranslated"].generative
@@ -91,17 +95,17 @@ def test_arms_that_cannot_be_trained_say_why() -> None:
     with pytest.raises(SettingsError, match="chosen on validation, which has no image of an empty cell; use filled"):
         trainings().select(["gan"])
     with pytest.raises(SettingsError, match="extra="):
-        trainings(made={OWN: MADE}).select(["shuffled"])
+        trainings(made={OWN: SYNTHETIC}).select(["shuffled"])
     with pytest.raises(SettingsError, match="trains what makes them"):
         trainings(classifier="linear_probe:pixels").select(["dann"])
     with pytest.raises(SettingsError, match="a loss of its own"):
         trainings(classifier="forest:pixels").select(["group_dro"])
-    asked = ProveSettings(arms=("none", "filled"))
-    checks.check_trial(asked, (1, 8, 8), CPU)
+    requested = ProveSettings(arms=("none", "filled"))
+    checks.check_trial(requested, (1, 8, 8), CPU)
     with pytest.raises(SettingsError, match="but the data have no attributes"):
-        checks.check_trial(asked, (1, 8, 8), CPU, without_holes="the data have no attributes")
+        checks.check_trial(requested, (1, 8, 8), CPU, without_holes="the data have no attributes")
     with pytest.raises(SettingsError, match=r"use prove\.resample=none"):
-        prove(TRAIN, held(4, 1), TEST, MADE, ProveSettings(resample="bootstrap"))
+        prove(TRAIN, held_out_cells(4, 1), TEST, SYNTHETIC, ProveSettings(resample="bootstrap"))
     with pytest.raises(SettingsError, match="no objective 'hope'"):
         TrainConfig(objective="hope")
 
@@ -121,24 +125,24 @@ def test_cells_are_drawn_equally_often() -> None:
 
 
 def lesson_of(name: str, **changes: Any) -> TrainConfig:
-    made = trainings(**changes).config(name, 0.0, 3e-3, 1e-2)
-    return replace(made, augment=None)
+    config_of = trainings(**changes).config(name, 0.0, 3e-3, 1e-2)
+    return replace(config_of, augment=None)
 
 
 def test_weights_of_cells_grow_with_their_loss_as_by_hand() -> None:
     data = images({(0, 0): 4, (0, 1): 4, (1, 0): 4}, 0)
     cells = data.labels * 2 + data.attributes["ground"].codes
     config = TrainConfig(cells=cells, objective="group_dro", batch=5)
-    goal = GroupDRO(nn.Linear(1, 2), [BatchSampler(data, config, 0)], config, CPU, None)
+    objective = GroupDRO(nn.Linear(1, 2), [BatchSampler(data, config, 0)], config, CPU, None)
     rows = np.array([[0, 1, 4, 5, 2]])  # cells 0, 0, 1, 1, 0; none of cell 2
     q = np.full(3, 1 / 3)
     for losses in ([0.2, 0.6, 3.0, 1.0, 0.1], [0.5, 0.5, 2.0, 4.0, 0.5]):
         tensor = torch.tensor([losses], requires_grad=True)
-        total = goal.batch_loss(tensor, torch.full((1, 5), 0.2), rows)
+        total = objective.batch_loss(tensor, torch.full((1, 5), 0.2), rows)
         means = np.array([np.mean([losses[0], losses[1], losses[4]]), np.mean(losses[2:4]), 0.0])
         q = q * np.exp(0.01 * means)
         q /= q.sum()
-        np.testing.assert_allclose(goal.q[0], q, rtol=1e-6)
+        np.testing.assert_allclose(objective.q[0], q, rtol=1e-6)
         assert total.item() == pytest.approx(float((q * means).sum()), rel=1e-6)
         total.backward()
         np.testing.assert_allclose(tensor.grad[0], [q[0] / 3, q[0] / 3, q[1] / 2, q[1] / 2, q[0] / 3], rtol=1e-6)
@@ -149,11 +153,11 @@ def test_weights_of_cells_grow_with_their_loss_as_by_hand() -> None:
 def test_a_stack_of_group_dro_is_as_one_after_another() -> None:
     config = replace(lesson_of("group_dro"), steps=6)
 
-    def each(way: str) -> np.ndarray:
-        found = fit_many(
-            [TRAIN] * 2, config, seeds=(0, 1), device=CPU, then=lambda m: probabilities(m, TEST.images), way=way
+    def each(mode: str) -> np.ndarray:
+        losses = fit_many(
+            [TRAIN] * 2, config, seeds=(0, 1), device=CPU, then=lambda m: probabilities(m, TEST.images), way=mode
         )
-        return np.stack(list(found))
+        return np.stack(list(losses))
 
     np.testing.assert_allclose(each("vectorised"), each("sequential"), atol=1e-4)
     with pytest.raises(SettingsError, match="'adversarial' cannot be trained 'vectorised'"):
@@ -196,12 +200,12 @@ def test_the_network_follows_the_classes_and_flees_the_adversary_and_the_adversa
     ground = data.attributes["ground"].codes
     config = TrainConfig(steps=10, objective="adversarial", attributes=ground)
     model = Classifier(1, 2)
-    goal = Adversarial(model, [BatchSampler(data, config, 0)], config, CPU, None)
-    head = list(goal.parameters())
+    objective = Adversarial(model, [BatchSampler(data, config, 0)], config, CPU, None)
+    head = list(objective.parameters())
     assert [tuple(p.shape) for p in head] == [(100, 1024), (100,), (2, 100), (2,)]
     x, targets, weights, rows = batch_of(data, np.arange(24))
-    goal(x, targets, weights, rows, 3, nullcontext(), None).backward()
-    found = [p.grad.clone() for p in (*model.parameters(), *head)]
+    objective(x, targets, weights, rows, 3, nullcontext(), None).backward()
+    gradients = [p.grad.clone() for p in (*model.parameters(), *head)]
     features = model.last_inputs(x)
     of_class = F.cross_entropy(model.last(features), torch.from_numpy(data.labels))
     hidden = F.relu(features @ head[0].T + head[1])
@@ -209,27 +213,29 @@ def test_the_network_follows_the_classes_and_flees_the_adversary_and_the_adversa
     parameters, strength = list(model.parameters()), reversal_strength(0.3)
     a = torch.autograd.grad(of_class, parameters, retain_graph=True)
     b = torch.autograd.grad(of_ground, [*parameters, *head], allow_unused=True)  # the last layer has no part in it
-    want = [u if v is None else u - strength * v for u, v in zip(a, b[: len(a)], strict=True)] + list(b[len(a) :])
-    for got, expected in zip(found, want, strict=True):
-        torch.testing.assert_close(got, expected, atol=1e-6, rtol=1e-4)
+    expected_gradients = [u if v is None else u - strength * v for u, v in zip(a, b[: len(a)], strict=True)] + list(
+        b[len(a) :]
+    )
+    for actual, expected in zip(gradients, expected_gradients, strict=True):
+        torch.testing.assert_close(actual, expected, atol=1e-6, rtol=1e-4)
 
 
 def test_consistency_is_the_divergence_of_the_pairs_in_nats() -> None:
     a, b = torch.randn(5, 3, generator=torch.Generator().manual_seed(0)), torch.randn(5, 3)
     p, q = a.softmax(1).double().numpy(), b.softmax(1).double().numpy()
     m = (p + q) / 2
-    want = 0.5 * (p * np.log(p / m)).sum(1) + 0.5 * (q * np.log(q / m)).sum(1)
-    np.testing.assert_allclose(jensen_shannon(a, b), want, atol=1e-6)
+    expected = 0.5 * (p * np.log(p / m)).sum(1) + 0.5 * (q * np.log(q / m)).sum(1)
+    np.testing.assert_allclose(jensen_shannon(a, b), expected, atol=1e-6)
     assert float(jensen_shannon(a, a).abs().max()) < 1e-6
     far = torch.tensor([[50.0, 0.0]])
     assert float(jensen_shannon(far, -far)) == pytest.approx(np.log(2), abs=1e-5)
 
 
 def test_the_consistency_loss_of_a_batch_is_that_of_its_pairs() -> None:
-    composed = compose(ARMS["consistency"], TRAIN, MADE, HOLES)
+    composed = compose(ARMS["consistency"], TRAIN, SYNTHETIC, HOLES)
     config = TrainConfig(objective="consistency", pairs=composed.pairs)
     model = Classifier(1, 2).eval()  # each image alone, so that the pairs can be asked by themselves
-    goal = Consistency(model, [BatchSampler(composed.train, config, 0)], config, CPU, lambda net, x, shape: net(x))
+    objective = Consistency(model, [BatchSampler(composed.train, config, 0)], config, CPU, lambda net, x, shape: net(x))
 
     def as_input(images: np.ndarray, step: int) -> torch.Tensor:
         return torch.from_numpy(images).float() / 127.5 - 1
@@ -240,14 +246,16 @@ def test_the_consistency_loss_of_a_batch_is_that_of_its_pairs() -> None:
     paired = [i for i, row in enumerate(rows) if partner[row] >= 0]
     assert 0 < len(paired) < len(rows)
     with torch.no_grad():
-        found = goal(x, targets, weights, rows[None], 0, nullcontext(), as_input)
+        loss = objective(x, targets, weights, rows[None], 0, nullcontext(), as_input)
         logits = model(x)
-        own = F.cross_entropy(logits, targets[0].argmax(1))
+        classification_loss = F.cross_entropy(logits, targets[0].argmax(1))
         other = model(as_input(pool[partner[rows[paired]]], 0))
-        want = own + 5 * jensen_shannon(logits[paired], other).mean()
-        torch.testing.assert_close(found, want, atol=1e-5, rtol=1e-5)
-        alone = goal(*(x[[1]], targets[:, [1]], weights[:, [1]] * 5, rows[None, [1]]), 0, nullcontext(), as_input)
-        torch.testing.assert_close(alone, F.cross_entropy(logits[[1]], targets[0, [1]].argmax(1)), atol=1e-5, rtol=1e-5)
+        expected = classification_loss + 5 * jensen_shannon(logits[paired], other).mean()
+        torch.testing.assert_close(loss, expected, atol=1e-5, rtol=1e-5)
+        single = objective(*(x[[1]], targets[:, [1]], weights[:, [1]] * 5, rows[None, [1]]), 0, nullcontext(), as_input)
+        torch.testing.assert_close(
+            single, F.cross_entropy(logits[[1]], targets[0, [1]].argmax(1)), atol=1e-5, rtol=1e-5
+        )
 
 
 def test_consistency_makes_predictions_of_pairs_alike() -> None:
@@ -257,13 +265,13 @@ def test_consistency_makes_predictions_of_pairs_alike() -> None:
     without = replace(with_pairs, objective="", pairs=None)
     rows = np.flatnonzero(composed.pairs[1][: composed.real] >= 0)
 
-    def apart(config: TrainConfig) -> float:
+    def divergence(config: TrainConfig) -> float:
         model = fit(composed.train, config, seed=0, device=CPU)
-        own = probabilities(model, composed.train.images[rows])
+        probabilities_of_pairs = probabilities(model, composed.train.images[rows])
         other = probabilities(model, composed.pairs[0][composed.pairs[1][rows]])
-        return float(np.abs(own - other).mean())
+        return float(np.abs(probabilities_of_pairs - other).mean())
 
-    assert apart(with_pairs) < apart(without)
+    assert divergence(with_pairs) < divergence(without)
 
 
 def test_extreme_gamma_reaches_its_limits_and_keeps_the_order_of_values() -> None:
@@ -281,12 +289,12 @@ def test_extreme_gamma_reaches_its_limits_and_keeps_the_order_of_values() -> Non
 def test_symmetric_matching_gives_every_class_the_style_and_leaves_out_the_real_neighbours() -> None:
     real = train(each=30)
     holes = Holes.of(real, ("ground",))
-    found = compose(ARMS["moment_symmetric"], real, None, holes)
-    cells = np.bincount(found.cells, minlength=4)
+    composed = compose(ARMS["moment_symmetric"], real, None, holes)
+    cells = np.bincount(composed.cells, minlength=4)
     assert (
         cells[0] == cells[2] == 30 and cells[1] == cells[3] == 30
     )  # both classes on bright ground, all of them matched
-    matched = found.train.images[found.real :]
+    matched = composed.train.images[composed.real :]
     bright = real.images[real.attributes["ground"].codes == 1]
     levels = set(np.round(bright.mean((1, 2, 3)) / 2).tolist())
     assert all(any(abs(round(m / 2) - level) <= 1 for level in levels) for m in matched.mean((1, 2, 3)))

@@ -22,60 +22,60 @@ from augury.report import badge
 from augury.report.wording import meaning
 from augury.settings import ProveSettings
 from augury.verdict import FORMAT
-from tests.helpers.cell_data import held, images, train, translated
+from tests.helpers.cell_data import held_out_cells, images, train, translated
 
 TRAIN = train(60)
-MADE = translated(TRAIN)
+SYNTHETIC = translated(TRAIN)
 HOLES = Holes.of(TRAIN, ("ground",))
-TEST = held(50, 2)
+TEST = held_out_cells(50, 2)
 QUICK = ProveSettings(arms=("drop_cells", "filled"), seeds=6, steps=40, batch=32, near_duplicates="allow")
 
 
 def trial(kind: str, **changes: Any) -> Verdict:
     settings = QUICK.model_copy(update=changes)
-    return prove(TRAIN, held(10, 1), held(100, 2), translated(TRAIN, kind), settings)
+    return prove(TRAIN, held_out_cells(10, 1), held_out_cells(100, 2), translated(TRAIN, kind), settings)
 
 
 def test_a_hole_filled_with_right_images_helps_within() -> None:
-    found = trial("right", arms=("randaugment", "drop_cells", "symmetric"), steps=60)
-    assert found.outcome == "helps" and found.arm == "symmetric" and found.difference > 0.05
-    assert found.metric == "balanced accuracy within ground=bright" and found.test_n == 200
-    assert found.matched_control["against"] == "drop_cells"  # the same real images
-    assert "of balanced accuracy within ground=bright" in found.sentence
-    assert "Over all 400 test images, balanced accuracy changes by " in found.sentence
-    rows = {row["cell"]: row for row in found.cells}
-    assert [row["train"] for row in found.cells] == [60, 60, 60, 0]
-    assert [row["synthetic"] for row in found.cells] == [0, 60, 0, 60]
+    result = trial("right", arms=("randaugment", "drop_cells", "symmetric"), steps=60)
+    assert result.outcome == "helps" and result.arm == "symmetric" and result.difference > 0.05
+    assert result.metric == "balanced accuracy within ground=bright" and result.test_n == 200
+    assert result.matched_control["against"] == "drop_cells"  # the same real images
+    assert "of balanced accuracy within ground=bright" in result.sentence
+    assert "Over all 400 test images, balanced accuracy changes by " in result.sentence
+    rows = {row["cell"]: row for row in result.cells}
+    assert [row["train"] for row in result.cells] == [60, 60, 60, 0]
+    assert [row["synthetic"] for row in result.cells] == [0, 60, 0, 60]
     assert rows["standing, ground=bright"]["hole"] and not rows["lying, ground=bright"]["hole"]
     assert rows["lying, ground=bright"]["within"] and not rows["lying, ground=dark"]["within"]
-    assert found.ratio == pytest.approx(120 / 180) and found.ratio_curve == ()
-    assert Verdict.from_dict(found.as_dict()).as_dict() == found.as_dict() and found.format == FORMAT
+    assert result.ratio == pytest.approx(120 / 180) and result.ratio_curve == ()
+    assert Verdict.from_dict(result.as_dict()).as_dict() == result.as_dict() and result.format == FORMAT
 
 
 @pytest.mark.parametrize("kind", ["wrong", "noise"])
 def test_a_hole_filled_with_wrong_images_does_not_help(kind: str) -> None:
-    found = trial(kind, arms=("drop_cells", "symmetric"))
-    assert found.outcome != "helps"
+    result = trial(kind, arms=("drop_cells", "symmetric"))
+    assert result.outcome != "helps"
 
 
 def test_a_trial_of_the_usual_arms_judges_those_of_the_translator() -> None:
     settings = ProveSettings(seeds=2, steps=2, batch=8, near_duplicates="allow")
-    said: list[str] = []
+    notes: list[str] = []
     progress: list[tuple[int, int]] = []
-    found = prove(
+    result = prove(
         train(10),
-        held(4, 1),
-        held(6, 2),
+        held_out_cells(4, 1),
+        held_out_cells(6, 2),
         translated(train(10)),
         settings,
         extra={"shuffled": translated(train(10), "noise")},
-        on_note=said.append,
-        on_result=lambda done, total, name: progress.append((done, total)),
+        on_note=notes.append,
+        on_result=lambda count, total, name: progress.append((count, total)),
     )
-    assert found.outcome == "underpowered" and len(found.arms) == len(USUAL_CELLS) == 25
-    assert {row["arm"] for row in found.comparisons} == {"filled", "half_real", "symmetric"}
-    assert progress[-1] == (50, 50) and any("2 seeds" in text for text in said)
-    shuffled = found.arms["shuffled"]
+    assert result.outcome == "underpowered" and len(result.arms) == len(USUAL_CELLS) == 25
+    assert {row["arm"] for row in result.comparisons} == {"filled", "half_real", "symmetric"}
+    assert progress[-1] == (50, 50) and any("2 seeds" in text for text in notes)
+    shuffled = result.arms["shuffled"]
     assert len(shuffled["overall"]) == len(shuffled["balanced_accuracy"]) == 2
 
 
@@ -89,7 +89,9 @@ def hits(*recalls: float, seeds: int = 8, jitter: int = 1) -> np.ndarray:
     return rows
 
 
-def verdict(arms: dict[str, np.ndarray], test: LabelledImages = TEST, made: SyntheticImages = MADE) -> Verdict:
+def verdict(
+    arms: dict[str, np.ndarray], test: LabelledImages = TEST, synthetic: SyntheticImages = SYNTHETIC
+) -> Verdict:
     def measured(rows: np.ndarray) -> list[dict[str, Any]]:
         names = ("balanced_accuracy", "macro_f1", "worst_recall", "auc", "ece", "brier")
         each = [np.mean([row[test.labels == c].mean() for c in (0, 1)]) for row in rows]
@@ -100,26 +102,26 @@ def verdict(arms: dict[str, np.ndarray], test: LabelledImages = TEST, made: Synt
 
     results = {name: measured(rows) for name, rows in arms.items()}
     seeds = tuple(range(len(next(iter(arms.values())))))
-    return judge(results, seeds, 0.0, (), TRAIN, made, test, holes=HOLES)
+    return judge(results, seeds, 0.0, (), TRAIN, synthetic, test, holes=HOLES)
 
 
 def test_the_outcome_within_and_the_cost_are_as_by_hand() -> None:
     arms = {"randaugment": hits(0.9, 0.96, 0.8, 0.2), "filled": hits(0.9, 0.8, 0.76, 0.8)}
-    found = verdict(arms)
+    result = verdict(arms)
     cell = {name: rows.reshape(-1, 4, 50).mean(2) for name, rows in arms.items()}  # [S, 4]
     within = {name: each[:, [1, 3]].mean(1) for name, each in cell.items()}
-    assert found.difference == pytest.approx((within["filled"] - within["randaugment"]).mean())
-    assert found.difference == pytest.approx(0.22)  # (0.8 - 0.2 + 0.8 - 0.96) / 2
-    np.testing.assert_allclose(found.arms["filled"]["balanced_accuracy"], within["filled"])
-    np.testing.assert_allclose(found.arms["filled"]["overall"], cell["filled"].mean(1))
-    assert found.overall["difference"] == pytest.approx((0.0 - 0.16 - 0.04 + 0.6) / 4)
+    assert result.difference == pytest.approx((within["filled"] - within["randaugment"]).mean())
+    assert result.difference == pytest.approx(0.22)  # (0.8 - 0.2 + 0.8 - 0.96) / 2
+    np.testing.assert_allclose(result.arms["filled"]["balanced_accuracy"], within["filled"])
+    np.testing.assert_allclose(result.arms["filled"]["overall"], cell["filled"].mean(1))
+    assert result.overall["difference"] == pytest.approx((0.0 - 0.16 - 0.04 + 0.6) / 4)
     differences = arms["filled"].astype(float) - arms["randaugment"]
-    assert (found.overall["low"], found.overall["high"]) == effects(differences, TEST.labels).interval()
-    worst = {role: found.worst(role) for role in ("comparator", "arm")}
+    assert (result.overall["low"], result.overall["high"]) == effects(differences, TEST.labels).interval()
+    worst = {role: result.worst(role) for role in ("comparator", "arm")}
     assert worst["comparator"]["name"] == "standing, ground=bright" and worst["arm"]["name"] == "standing, ground=dark"
     inside = differences[:, np.tile([False] * 50 + [True] * 50, 2)]
-    assert (found.low, found.high) == effects(inside, np.repeat([0, 1], 50)).interval(1 - found.level)
-    assert [row["difference"] for row in found.cells] == pytest.approx([0, -0.16, -0.04, 0.6])
+    assert (result.low, result.high) == effects(inside, np.repeat([0, 1], 50)).interval(1 - result.level)
+    assert [row["difference"] for row in result.cells] == pytest.approx([0, -0.16, -0.04, 0.6])
 
 
 def test_the_outcome_weighs_the_cells_of_the_value_equally_whatever_their_number() -> None:
@@ -134,15 +136,15 @@ def test_the_outcome_weighs_the_cells_of_the_value_equally_whatever_their_number
 
 
 def test_a_cell_that_gets_worse_is_never_passed_over() -> None:
-    found = verdict({"randaugment": hits(0.9, 0.9, 0.9, 0.2), "filled": hits(0.9, 0.9, 0.5, 0.9)})
-    assert found.outcome == "helps"
-    assert [row["worse"] for row in found.cells] == [False, False, True, False]
-    assert found.sentence.startswith("The synthetic images help, but not everywhere: +35.0 points")
-    assert "One cell gets significantly worse: standing, ground=dark by 40.0 points (-" in found.sentence
-    assert found.title == "Helps, but one cell gets worse" and badge(found).count(", a cell worse") >= 1
-    assert any(line.startswith("Weigh this loss before you use the synthetic images") for line in meaning(found))
+    result = verdict({"randaugment": hits(0.9, 0.9, 0.9, 0.2), "filled": hits(0.9, 0.9, 0.5, 0.9)})
+    assert result.outcome == "helps"
+    assert [row["worse"] for row in result.cells] == [False, False, True, False]
+    assert result.sentence.startswith("The synthetic images help, but not everywhere: +35.0 points")
+    assert "One cell gets significantly worse: standing, ground=dark by 40.0 points (-" in result.sentence
+    assert result.title == "Helps, but one cell gets worse" and badge(result).count(", a cell worse") >= 1
+    assert any(line.startswith("Weigh this loss before you use the synthetic images") for line in meaning(result))
     assert any(
-        line.startswith("Train as the arm filled does: randaugment, the real images and") for line in meaning(found)
+        line.startswith("Train as the arm filled does: randaugment, the real images and") for line in meaning(result)
     )
     good = verdict({"randaugment": hits(0.9, 0.9, 0.9, 0.2), "filled": hits(0.9, 0.9, 0.88, 0.9)})
     assert good.sentence.startswith("The synthetic images help: ") and "worse" not in good.sentence
@@ -152,43 +154,45 @@ def test_a_cell_that_gets_worse_is_never_passed_over() -> None:
 def test_losses_are_corrected_for_the_number_of_cells() -> None:
     """Of four cells the one tested first has its interval at 1 - .05 / 4, by Holm; those behind the first that is not
     rejected share its level."""
-    found = verdict({"randaugment": hits(0.9, 0.9, 0.9, 0.2), "filled": hits(0.9, 0.9, 0.9, 0.9)})
-    assert found.cells[3]["level"] == pytest.approx(0.05 / 4)
-    assert [row["level"] for row in found.cells[:3]] == pytest.approx([0.05 / 3] * 3)
-    equal = found.cells[0]  # no image differs: the rule of three
+    result = verdict({"randaugment": hits(0.9, 0.9, 0.9, 0.2), "filled": hits(0.9, 0.9, 0.9, 0.9)})
+    assert result.cells[3]["level"] == pytest.approx(0.05 / 4)
+    assert [row["level"] for row in result.cells[:3]] == pytest.approx([0.05 / 3] * 3)
+    equal = result.cells[0]  # no image differs: the rule of three
     assert (equal["low"], equal["high"]) == (pytest.approx(-3 / 50), pytest.approx(3 / 50)) and not equal["worse"]
 
 
 def test_intervals_are_over_groups() -> None:
     arms = {"randaugment": hits(0.9, 0.9, 0.9, 0.2), "filled": hits(0.9, 0.9, 0.9, 0.9)}
     grouped = replace(TEST, groups=np.arange(200) // 10)  # each stands or falls as one
-    alone, together = verdict(arms), verdict(arms, grouped)
+    ungrouped, together = verdict(arms), verdict(arms, grouped)
     assert together.test_groups == 10 and together.cells[3]["groups"] == 5
-    assert together.high - together.low > alone.high - alone.low
-    assert together.cells[3]["high"] - together.cells[3]["low"] > alone.cells[3]["high"] - alone.cells[3]["low"]
+    assert together.high - together.low > ungrouped.high - ungrouped.low
+    assert together.cells[3]["high"] - together.cells[3]["low"] > ungrouped.cells[3]["high"] - ungrouped.cells[3]["low"]
 
 
 def test_without_test_images_of_the_cell_nothing_is_said_of_it() -> None:
     test = images({(0, 0): 50, (0, 1): 50, (1, 0): 100}, 2)
-    found = verdict({"randaugment": hits(0.9, 0.2, 0.9, 0.9), "filled": hits(0.9, 0.9, 0.9, 0.9)}, test)
-    assert found.outcome == "underpowered"
-    assert "The test split has no image of the cell 'standing, ground=bright', so it cannot be" in found.sentence
-    row = found.cells[3]
+    result = verdict({"randaugment": hits(0.9, 0.2, 0.9, 0.9), "filled": hits(0.9, 0.9, 0.9, 0.9)}, test)
+    assert result.outcome == "underpowered"
+    assert "The test split has no image of the cell 'standing, ground=bright', so it cannot be" in result.sentence
+    row = result.cells[3]
     assert row["test"] == 0 and row["recall_arm"] is None and row["difference"] is None and not row["worse"]
-    said: list[str] = []
+    notes: list[str] = []
     settings = QUICK.model_copy(update={"seeds": 2, "steps": 1})
-    found = prove(TRAIN, held(10, 1), test, MADE, settings, on_note=said.append)
-    assert found.outcome == "underpowered" and any("no image of the cell 'standing, ground=bright'" in s for s in said)
+    result = prove(TRAIN, held_out_cells(10, 1), test, SYNTHETIC, settings, on_note=notes.append)
+    assert result.outcome == "underpowered" and any(
+        "no image of the cell 'standing, ground=bright'" in s for s in notes
+    )
     dark = images({(0, 0): 50, (1, 0): 50}, 2)
     with pytest.raises(DataError, match="the test split has no image with ground=bright"):
-        prove(TRAIN, held(10, 1), dark, MADE, settings)
+        prove(TRAIN, held_out_cells(10, 1), dark, SYNTHETIC, settings)
 
 
 def test_a_cell_of_one_test_image_gives_no_word() -> None:
     test = images({(0, 0): 50, (0, 1): 50, (1, 0): 99, (1, 1): 1}, 2)
-    found = verdict({"randaugment": hits(0.9, 0.2, 0.9, 0.9), "filled": hits(0.9, 0.9, 0.9, 1.0)}, test)
-    assert found.outcome == "underpowered" and "'standing, ground=bright' has a single test image" in found.sentence
-    assert (found.cells[3]["low"], found.cells[3]["high"]) == (-1, 1)
+    result = verdict({"randaugment": hits(0.9, 0.2, 0.9, 0.9), "filled": hits(0.9, 0.9, 0.9, 1.0)}, test)
+    assert result.outcome == "underpowered" and "'standing, ground=bright' has a single test image" in result.sentence
+    assert (result.cells[3]["low"], result.cells[3]["high"]) == (-1, 1)
 
 
 @pytest.mark.parametrize(
@@ -204,49 +208,49 @@ def test_twins_are_the_same_training_without_images(arm: str, matched_control: s
 
 def test_a_control_is_no_arm_to_be_praised_but_one_to_beat() -> None:
     good = hits(0.9, 0.9, 0.9, 0.9)
-    found = verdict({"randaugment": hits(0.9, 0.9, 0.9, 0.2), "shuffled": good, "filled": good})
-    assert found.arm == "filled" and found.comparator == "shuffled" and found.difference == 0
-    none = replace(found, outcome="no difference")
-    assert any("The best of them is a control" in line for line in meaning(none))
+    result = verdict({"randaugment": hits(0.9, 0.9, 0.9, 0.2), "shuffled": good, "filled": good})
+    assert result.arm == "filled" and result.comparator == "shuffled" and result.difference == 0
+    undecided = replace(result, outcome="no difference")
+    assert any("The best of them is a control" in line for line in meaning(undecided))
 
 
 def test_translations_without_holes_are_judged_over_all_cells() -> None:
     full = images({(c, g): 12 for c in (0, 1) for g in (0, 1)}, 0)
-    said: list[str] = []
+    notes: list[str] = []
     settings = ProveSettings(arms=("balanced", "gan"), seeds=2, steps=2, batch=8, ratios=(1.0,))
     settings = settings.model_copy(update={"near_duplicates": "allow"})
-    found = prove(full, held(4, 1), held(6, 2), translated(full), settings, on_note=said.append)
-    assert found.metric == "balanced accuracy" and found.cells == () and found.overall is None
-    assert any("no cell of class × ground has fewer than 1 train images" in text for text in said)
+    result = prove(full, held_out_cells(4, 1), held_out_cells(6, 2), translated(full), settings, on_note=notes.append)
+    assert result.metric == "balanced accuracy" and result.cells == () and result.overall is None
+    assert any("no cell of class × ground has fewer than 1 train images" in text for text in notes)
 
 
 def test_images_from_noise_fill_holes_where_the_attributes_are_named() -> None:
-    noise = replace(MADE, sources=None)
+    noise = replace(SYNTHETIC, sources=None)
     settings = QUICK.model_copy(update={"seeds": 2, "steps": 1})
-    found = prove(TRAIN, held(10, 1), TEST, noise, settings, condition=("ground",))
-    assert found.metric == "balanced accuracy within ground=bright" and found.arm == "filled"
-    rejected = replace(MADE, reasons=("changed",) * len(MADE))
-    untested = prove(TRAIN, held(10, 1), TEST, rejected, settings)
-    assert untested.outcome == "not tested" and untested.synthetic["rejected"] == {"changed": len(MADE)}
-    elsewhere = MADE.take(~HOLES.fills(MADE, TRAIN))
+    result = prove(TRAIN, held_out_cells(10, 1), TEST, noise, settings, condition=("ground",))
+    assert result.metric == "balanced accuracy within ground=bright" and result.arm == "filled"
+    rejected = replace(SYNTHETIC, reasons=("changed",) * len(SYNTHETIC))
+    untested = prove(TRAIN, held_out_cells(10, 1), TEST, rejected, settings)
+    assert untested.outcome == "not tested" and untested.synthetic["rejected"] == {"changed": len(SYNTHETIC)}
+    elsewhere = SYNTHETIC.take(~HOLES.fills(SYNTHETIC, TRAIN))
     with pytest.raises(DataError, match=r"was made for an empty cell \('standing, ground=bright'\)"):
-        prove(TRAIN, held(10, 1), TEST, elsewhere, settings)
+        prove(TRAIN, held_out_cells(10, 1), TEST, elsewhere, settings)
     with pytest.raises(DataError, match="not generated for values of 'ground'"):
-        prove(TRAIN, held(10, 1), TEST, TEST.take(np.arange(3)), settings, condition=("ground",))
+        prove(TRAIN, held_out_cells(10, 1), TEST, TEST.take(np.arange(3)), settings, condition=("ground",))
 
 
 def test_results_of_another_threshold_are_not_taken_up() -> None:
     few = images({(0, 0): 30, (0, 1): 30, (1, 0): 30, (1, 1): 5}, 0)
     results: dict[str, Any] = {}
     settings = QUICK.model_copy(update={"seeds": 2, "steps": 1})
-    found = prove(few, held(10, 1), TEST, translated(few), settings, rare=20, results=results)
-    assert found.cells[3]["hole"] and found.cells[3]["train"] == 5
-    assert set(results) == {f"test/{arm}, fewer than 20/{s}" for arm in ("drop_cells", "filled") for s in found.seeds}
+    result = prove(few, held_out_cells(10, 1), TEST, translated(few), settings, rare=20, results=results)
+    assert result.cells[3]["hole"] and result.cells[3]["train"] == 5
+    assert set(results) == {f"test/{arm}, fewer than 20/{s}" for arm in ("drop_cells", "filled") for s in result.seeds}
     assert {arm_of(name) for name in results} == {"drop_cells", "filled"}
 
 
 def test_trials_about_holes_are_not_pooled() -> None:
-    found = verdict({"randaugment": hits(0.9, 0.9, 0.9, 0.2), "filled": hits(0.9, 0.9, 0.9, 0.9)})
-    fold = Fold(TRAIN, TEST, {"gan": MADE}, found, {})
+    result = verdict({"randaugment": hits(0.9, 0.9, 0.9, 0.2), "filled": hits(0.9, 0.9, 0.9, 0.9)})
+    fold = Fold(TRAIN, TEST, {"gan": SYNTHETIC}, result, {})
     with pytest.raises(DataError, match="about empty cells"):
         pooled([fold, fold])

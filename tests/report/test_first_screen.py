@@ -10,9 +10,9 @@ from tests.helpers.report_facts import OUTCOMES, facts, verdict
 from tests.helpers.report_page import Page, words
 
 
-def screen(given) -> str:
+def screen(report_facts) -> str:
     """The words of the first screen, without those of its chart."""
-    return words(Page(re.sub("<svg.*?</svg>", "", render(given), flags=re.S)).text["verdict"])
+    return words(Page(re.sub("<svg.*?</svg>", "", render(report_facts), flags=re.S)).text["verdict"])
 
 
 @pytest.mark.parametrize("outcome", OUTCOMES)
@@ -23,16 +23,16 @@ def test_no_heading_ends_in_a_colon(outcome):
 
 @pytest.mark.parametrize("outcome", [name for name in OUTCOMES if name != "not tested"])
 def test_no_number_of_the_verdict_is_said_three_times(outcome):
-    given = facts(outcome, classes=3)
-    v, text = given.verdict, screen(given)
+    report_facts = facts(outcome, classes=3)
+    v, text = report_facts.verdict, screen(report_facts)
     for value in (v.difference, v.low, v.high):
-        shown = f"{abs(100 * value):.1f}"
-        assert 1 <= len(re.findall(rf"(?<![\d.]){re.escape(shown)}(?![\d%])", text)) <= 2, shown
+        formatted = f"{abs(100 * value):.1f}"
+        assert 1 <= len(re.findall(rf"(?<![\d.]){re.escape(formatted)}(?![\d%])", text)) <= 2, formatted
     assert text.count(f"p = {wording.share(v.p)}") == 1
 
 
 @pytest.mark.parametrize(
-    ("p", "low", "high", "said"),
+    ("p", "low", "high", "expected"),
     [
         (0.09, 0.003, 0.03, "The interval excludes zero although p is above 0.05"),
         (0.016, -0.002, 0.03, "p is small although the interval includes zero"),
@@ -40,50 +40,50 @@ def test_no_number_of_the_verdict_is_said_three_times(outcome):
         (0.4, -0.002, 0.03, ""),
     ],
 )
-def test_p_and_interval_that_seem_to_disagree_are_explained_beside_them(p, low, high, said):
-    given = facts("underpowered", classes=2)
-    verdict = replace(given.verdict, p=p, low=low, high=high)
-    assert wording.disagreement(verdict).startswith(said) and bool(wording.disagreement(verdict)) == bool(said)
-    if said:
-        html = render(replace(given, verdict=verdict))
-        assert said in words(re.sub("<[^>]*>", "", html[html.index('class="lead"') : html.index('class="answer')]))
+def test_p_and_interval_that_seem_to_disagree_are_explained_beside_them(p, low, high, expected):
+    report_facts = facts("underpowered", classes=2)
+    verdict = replace(report_facts.verdict, p=p, low=low, high=high)
+    assert wording.disagreement(verdict).startswith(expected) and bool(wording.disagreement(verdict)) == bool(expected)
+    if expected:
+        html = render(replace(report_facts, verdict=verdict))
+        assert expected in words(re.sub("<[^>]*>", "", html[html.index('class="lead"') : html.index('class="answer')]))
 
 
 def test_layers_have_a_second_answer():
-    given = facts("hurts", classes=2)
-    assert "Start from the discriminator" not in screen(given)
+    report_facts = facts("hurts", classes=2)
+    assert "Start from the discriminator" not in screen(report_facts)
     row = {"arm": "discriminator_init", "against": "balanced", "outcome": "helps", "difference": 0.0097, "low": 0.0013,
            "high": 0.018, "level": 0.05, "p_adjusted": 0.031}  # fmt: skip
-    text = screen(replace(given, verdict=replace(given.verdict, initialisation=row)))
+    text = screen(replace(report_facts, verdict=replace(report_facts.verdict, initialisation=row)))
     assert text.index("No They cost 1.9 points") < text.index(
         "Start from the discriminator’s layers? Yes. +1.0 points, 95 % interval +0.1 to +1.8, p = 0.031, compared with balanced."
     )
 
 
 def test_images_and_the_worst_class_are_on_it():
-    given = facts("helps")
-    html = render(given)
+    report_facts = facts("helps")
+    html = render(report_facts)
     first = Page(html[: html.index("<nav")] + "</main></body></html>")
     alts = [each["alt"] for each in first.all("img")]
-    worst = min(given.verdict.per_class, key=lambda row: row["recall_arm"])
+    worst = min(report_facts.verdict.per_class, key=lambda row: row["recall_arm"])
     assert alts[:2] == ["8 real training images, of the same classes as the synthetic ones", "8 synthetic images"]
     assert alts[2] == f"8 real training images of {worst['class']}"
     assert f"Worst class with the synthetic images: {worst['class']}, recall {worst['recall_arm']:.0%}"[:-1] in screen(
-        given
+        report_facts
     )
-    none = Page(render(facts("not tested"))).all("img")
-    assert none[1]["alt"] == "8 rejected synthetic images"
+    thumbnails = Page(render(facts("not tested"))).all("img")
+    assert thumbnails[1]["alt"] == "8 rejected synthetic images"
 
 
 def test_a_generator_that_failed_its_check_is_named_with_a_remedy():
-    given = facts("underpowered", classes=2)
-    assert "The generator in use" not in screen(given)
+    report_facts = facts("underpowered", classes=2)
+    assert "The generator in use" not in screen(report_facts)
     log = [
-        *given.log[:-1],
-        {**given.log[-1], "used": {"collapsed": "6% of the variety; use --set 'train.augment=none' and more"}},
+        *report_facts.log[:-1],
+        {**report_facts.log[-1], "used": {"collapsed": "6% of the variety; use --set 'train.augment=none' and more"}},
     ]
     assert "The generator in use: 6% of the variety; use --set 'train.augment=none' and more." in screen(
-        replace(given, log=log)
+        replace(report_facts, log=log)
     )
 
 

@@ -16,22 +16,22 @@ from tests.helpers.report_facts import facts
 
 def rows(classes: int = 2, values: int = 2, worse: tuple[int, ...] = ()) -> list[dict[str, Any]]:
     """All cells; the last one is a hole that was filled."""
-    found = []
+    cell_rows = []
     for i in range(classes * values):
         c, v = divmod(i, values)
-        hole = i == classes * values - 1
-        before, after = (0.2, 0.7) if hole else (0.9, 0.85)
-        found.append(
+        is_hole = i == classes * values - 1
+        before, after = (0.2, 0.7) if is_hole else (0.9, 0.85)
+        cell_rows.append(
             {
-                "cell": f"ring {c}, age={v}", "class": f"ring {c}", "attributes": {"age": str(v)}, "hole": hole,
-                "within": v == values - 1, "train": 0 if hole else 300 + i, "synthetic": 600 if hole else 0, "test": 40,
+                "cell": f"ring {c}, age={v}", "class": f"ring {c}", "attributes": {"age": str(v)}, "hole": is_hole,
+                "within": v == values - 1, "train": 0 if is_hole else 300 + i, "synthetic": 600 if is_hole else 0, "test": 40,
                 "groups": None, "recall_comparator": before, "interval_comparator": [before - 0.1, before + 0.1],
                 "recall_arm": after, "interval_arm": [after - 0.1, after + 0.1], "difference": after - before,
                 "low": after - before - 0.04, "high": after - before + 0.04, "level": 0.0125, "worse": i in worse,
                 "p_adjusted": 0.5,
             }
         )  # fmt: skip
-    return found
+    return cell_rows
 
 
 OVERALL = {
@@ -94,8 +94,8 @@ def test_no_more_columns_than_a_phone_shows(classes: int, values: int, shape: tu
     assert table is not None and (len(table.rows), len(table.columns)) == shape
     assert len(table.cells) == shape[0] and all(len(line) == shape[1] for line in table.cells)
     by_name = {(row["class"], row["attributes"]["age"]): row for row in rows(classes, values)}
-    found = {(row["class"], row["attributes"]["age"]) for line in table.cells for row in line}
-    assert found <= set(by_name)
+    shown_cells = {(row["class"], row["attributes"]["age"]) for line in table.cells for row in line}
+    assert shown_cells <= set(by_name)
 
 
 def test_a_table_that_fits_nowhere_is_left_to_the_rows() -> None:

@@ -22,7 +22,7 @@ HOSTILE = ["<script>alert(1)</script>", '"><img src=x onerror=alert(2)>', "{{ 7*
 
 
 def svgs(html):
-    return [ET.fromstring(found) for found in re.findall(r"<svg.*?</svg>", html, re.S)]
+    return [ET.fromstring(svg) for svg in re.findall(r"<svg.*?</svg>", html, re.S)]
 
 
 def test_skipped_files_are_on_the_page():
@@ -56,41 +56,42 @@ def test_the_answer_comes_first_and_all_sections_are_there():
 
 
 def test_what_filters_keep_and_why_a_class_gets_its_number_is_reported():
-    given = facts("helps")
-    text = words(Page(render(given)).text["filters"])
-    for name, said in given.generation["filters"].items():
-        assert f"{name.replace('_', ' ')}: {said}" in text
-    for row in given.generation["rows"]:
+    report_facts = facts("helps")
+    text = words(Page(render(report_facts)).text["filters"])
+    for name, counts in report_facts.generation["filters"].items():
+        assert f"{name.replace('_', ' ')}: {counts}" in text
+    for row in report_facts.generation["rows"]:
         assert row["why"] in text
     old = replace(
-        given, generation={"strategy": "balance", "rows": [r | {"why": ""} for r in given.generation["rows"]]}
+        report_facts,
+        generation={"strategy": "balance", "rows": [r | {"why": ""} for r in report_facts.generation["rows"]]},
     )
     assert "Each filter keeps" not in words(Page(render(old)).text["filters"])
 
 
 def test_every_number_of_the_verdict_is_on_the_page():
-    given = facts("helps")
-    v, text = given.verdict, {k: words(t) for k, t in Page(render(given)).text.items()}
-    for shown in ("2.1 points", "+1.2 to +3.1", "0.031", "2,517", "0.5"):
-        assert shown in text["verdict"]
+    report_facts = facts("helps")
+    v, text = report_facts.verdict, {k: words(t) for k, t in Page(render(report_facts)).text.items()}
+    for number in ("2.1 points", "+1.2 to +3.1", "0.031", "2,517", "0.5"):
+        assert number in text["verdict"]
     for name, arm in v.arms.items():
         assert name in text["arms"]
         for measure in ("balanced_accuracy", "macro_f1", "worst_recall", "auc", "ece", "brier"):
             assert f"{np.mean(arm[measure]):.3f}" in text["arms"]
     for row in v.per_class:
-        said = f"{100 * row['difference']:+.1f}".replace("-", "−")
+        formatted = f"{100 * row['difference']:+.1f}".replace("-", "−")
         counts = f"{row['train']} + {row['synthetic']} train, {row['test']} test"
         cells = [
             row["class"],
             counts.replace(" ", ""),
-            said,
+            formatted,
             f"{100 * row['low']:+.1f}to{100 * row['high']:+.1f}".replace("-", "−"),
         ]
         for role in ("comparator", "arm"):
             low, high = row[f"interval_{role}"]
             cells += [f"{row[f'recall_{role}']:.3f}{low:.3f}to{high:.3f}"]
         assert "".join(cells) in text["classes"].replace(" ", "").replace("ring", "ring ")
-    assert "0, 1, 2, 3, 4, 5" in text["reproduce"] and given.command in text["reproduce"]
+    assert "0, 1, 2, 3, 4, 5" in text["reproduce"] and report_facts.command in text["reproduce"]
 
 
 ANSWERS = {
@@ -117,8 +118,8 @@ ANSWERS = {
 @pytest.mark.parametrize("outcome", OUTCOMES)
 def test_each_outcome_has_its_own_answer_and_meaning(outcome):
     text = words(Page(render(facts(outcome, classes=2))).text["verdict"])
-    for other, (answer, effect, said) in ANSWERS.items():
-        assert (effect in text) == (said in text) == (other == outcome)
+    for other, (answer, effect, meaning) in ANSWERS.items():
+        assert (effect in text) == (meaning in text) == (other == outcome)
         assert other != outcome or f"Use these synthetic images? {wording.SIGNS[outcome]}{answer} {effect}" in text
 
 
@@ -195,28 +196,30 @@ def test_an_interval_over_two_seeds_is_one_of_shares_and_says_what_it_leaves_out
     text = words(Page(render(replace(facts(classes=2), verdict=replace(v, arms=arms)))).text["arms"])
     assert "0.7010.000 to 1.000" in text
     assert "over the seeds alone, clipped to 0 and 1; they do not cover the choice of test images" in text
-    alone = words(Page(render(facts("underpowered", seeds=1, classes=2))).text["arms"])
-    assert "Small print" not in alone
+    single_seed = words(Page(render(facts("underpowered", seeds=1, classes=2))).text["arms"])
+    assert "Small print" not in single_seed
 
 
-@pytest.mark.parametrize(("found", "said"), [(0.0173, "1.7 points"), (8.16, "–")])
-def test_a_detectable_difference_that_no_accuracies_can_have_is_a_dash(found, said):
-    text = words(Page(render(replace(facts(), verdict=replace(facts().verdict, detectable=found)))).text["verdict"])
-    assert f"detectable difference{said}" in text and "816" not in text
+@pytest.mark.parametrize(("detectable", "expected"), [(0.0173, "1.7 points"), (8.16, "–")])
+def test_a_detectable_difference_that_no_accuracies_can_have_is_a_dash(detectable, expected):
+    text = words(
+        Page(render(replace(facts(), verdict=replace(facts().verdict, detectable=detectable)))).text["verdict"]
+    )
+    assert f"detectable difference{expected}" in text and "816" not in text
 
 
 def test_negative_numbers_have_true_minus_signs_in_what_others_wrote_too():
-    given = facts(classes=2)
+    report_facts = facts(classes=2)
     metadata = {
-        **given.metadata,
-        "data": {**given.metadata["data"], "notes": {"tones": {"window -600, width 1500": 9}}},
+        **report_facts.metadata,
+        "data": {**report_facts.metadata["data"], "notes": {"tones": {"window -600, width 1500": 9}}},
     }
     page = render(
         replace(
-            given,
+            report_facts,
             metadata=metadata,
-            scores=[{**given.scores[0], "value": -3.25, "note": "-3 or less: copies"}],
-            generation={**given.generation, "filters": {"realism": "it looks real; at least -1.7"}},
+            scores=[{**report_facts.scores[0], "value": -3.25, "note": "-3 or less: copies"}],
+            generation={**report_facts.generation, "filters": {"realism": "it looks real; at least -1.7"}},
         )
     )
     text = Page(page).text
@@ -226,13 +229,15 @@ def test_negative_numbers_have_true_minus_signs_in_what_others_wrote_too():
 
 
 def test_hostile_class_names_are_text_everywhere():
-    given = facts(names=HOSTILE, each=4)
-    metadata = {**given.metadata, "data": {**given.metadata["data"], "notes": {HOSTILE[0]: [HOSTILE[1]]}}}
-    given = replace(given, metadata=metadata, title=HOSTILE[0], source=HOSTILE[1], command=f"augury run '{HOSTILE[0]}'")
-    arms = dict(given.verdict.arms)
+    report_facts = facts(names=HOSTILE, each=4)
+    metadata = {**report_facts.metadata, "data": {**report_facts.metadata["data"], "notes": {HOSTILE[0]: [HOSTILE[1]]}}}
+    report_facts = replace(
+        report_facts, metadata=metadata, title=HOSTILE[0], source=HOSTILE[1], command=f"augury run '{HOSTILE[0]}'"
+    )
+    arms = dict(report_facts.verdict.arms)
     arms[HOSTILE[0]] = arms["none"]
-    given = replace(given, verdict=replace(given.verdict, arms=arms, comparator=HOSTILE[0]))
-    html = render(given)
+    report_facts = replace(report_facts, verdict=replace(report_facts.verdict, arms=arms, comparator=HOSTILE[0]))
+    html = render(report_facts)
     page = Page(html)
     assert not page.all("script") and "onerror" not in {key for _, a in page.tags for key in a}
     assert all(a["src"].startswith("data:") for a in page.all("img"))
@@ -245,9 +250,9 @@ def test_hostile_class_names_are_text_everywhere():
     html.encode("utf-8")
 
 
-@pytest.mark.parametrize("given", [facts(), facts("underpowered", seeds=1, classes=2)], ids=["full", "one seed"])
-def test_inline_svg_is_well_formed_and_described(given):
-    drawings = svgs(render(given))
+@pytest.mark.parametrize("report_facts", [facts(), facts("underpowered", seeds=1, classes=2)], ids=["full", "one seed"])
+def test_inline_svg_is_well_formed_and_described(report_facts):
+    drawings = svgs(render(report_facts))
     assert len(drawings) > 3
     for svg in drawings:
         assert svg.get("role") == "img" and svg.get("aria-label").strip()
@@ -266,40 +271,42 @@ def test_tables_have_headers_and_pictures_have_words():
 
 
 def test_pictures_are_the_first_ones_pixel_for_pixel():
-    given = facts(classes=2, size=28)
-    sources = Page(render(given)).all("img")
+    report_facts = facts(classes=2, size=28)
+    sources = Page(render(report_facts)).all("img")
     by_alt = {source["alt"]: source for source in sources}
     real, synthetic = (
         np.asarray(opened(by_alt[f"8 {noun} of ring 0"]))
         for noun in ("real training images", "accepted synthetic images")
     )
     step = (real.shape[1] - 28) // 7
-    at = np.flatnonzero((given.synthetic.labels == 0) & given.synthetic.accepted)
-    for place in range(8):
-        tile = slice(place * step, place * step + 28)
-        np.testing.assert_array_equal(real[:, tile, 0], given.train.images[place, 0])
-        np.testing.assert_array_equal(synthetic[:, tile, 0], given.synthetic.images[at[place], 0])
+    at = np.flatnonzero((report_facts.synthetic.labels == 0) & report_facts.synthetic.accepted)
+    for index in range(8):
+        tile = slice(index * step, index * step + 28)
+        np.testing.assert_array_equal(real[:, tile, 0], report_facts.train.images[index, 0])
+        np.testing.assert_array_equal(synthetic[:, tile, 0], report_facts.synthetic.images[at[index], 0])
     assert "pixelated" in sources[0]["class"]
 
 
 def test_neighbours_are_the_closest_and_rejected_ones_are_called_so():
-    given = facts(classes=2, keep=0.0)
-    page = Page(render(given))
+    report_facts = facts(classes=2, keep=0.0)
+    page = Page(render(report_facts))
     text = page.text["neighbours"]
-    closest = [f"{d:.1f}" for d in np.sort(given.distances[:, 0])[:12]]
+    closest = [f"{d:.1f}" for d in np.sort(report_facts.distances[:, 0])[:12]]
     assert "12 synthetic images closest to a training image, of 28" in words(text) and text.count("rejected:") == 12
     assert re.findall(r"synthetic(\d+\.\d)", text) == closest
     assert "No synthetic image was accepted" in page.text["filters"] and "none accepted" in page.text["pictures"]
 
 
 def test_images_of_any_making_passed_no_filters_and_those_of_folds_did():
-    given = replace(facts(classes=2, keep=1.0), judged=True)
-    page = render(given)
+    report_facts = replace(facts(classes=2, keep=1.0), judged=True)
+    page = render(report_facts)
     text = words("".join(Page(page).text.values()))
     assert "the first 8 synthetic images of each class. They were not selected by quality" in text
     assert "the 12 synthetic images closest to a training image, of 28. Copies would appear" in text
     assert "filter" not in text.replace("filters, generator", "") and "accepted" not in page
-    folds = words("".join(Page(render(replace(given, verdict=replace(given.verdict, folds=3)))).text.values()))
+    folds = words(
+        "".join(Page(render(replace(report_facts, verdict=replace(report_facts.verdict, folds=3)))).text.values())
+    )
     assert (
         "the first 8 synthetic images of each class that passed the filters" in folds
         and "accepted or rejected" in folds
@@ -309,12 +316,12 @@ def test_images_of_any_making_passed_no_filters_and_those_of_folds_did():
 def test_missing_pieces_are_said_to_be_missing():
     full = facts(classes=2)
     nothing = full.synthetic.take(np.zeros(len(full.synthetic), bool))
-    bare = replace(
+    incomplete = replace(
         full, log=[], scores=[], generation={}, plan={}, seconds={}, metadata={}, synthetic=nothing,
         neighbours=np.empty((0, 6), np.int64), distances=np.empty((0, 5)),
         verdict=replace(full.verdict, ratio=0.0, ratio_curve=(), per_class=()),
     )  # fmt: skip
-    text = {section: words(said) for section, said in Page(render(bare)).text.items()}
+    text = {section: words(content) for section, content in Page(render(incomplete)).text.items()}
     assert "The training log is empty" in text["training"]
     assert "No scores were computed" in text["scores"]
     assert "No synthetic images were drawn" in text["filters"]
@@ -324,12 +331,16 @@ def test_missing_pieces_are_said_to_be_missing():
 
 
 def test_numbers_that_are_none_or_nan_are_dashes():
-    given = facts(classes=2)
-    rows = [{**given.verdict.per_class[0], "recall_arm": None, "difference": float("nan")}]
-    scores = [{**given.scores[0], "low": None, "high": None, "baseline": None, "value": float("nan")}]
-    holes = [{**row, "loss_g": None} for row in given.log]
+    report_facts = facts(classes=2)
+    rows = [{**report_facts.verdict.per_class[0], "recall_arm": None, "difference": float("nan")}]
+    scores = [{**report_facts.scores[0], "low": None, "high": None, "baseline": None, "value": float("nan")}]
+    holes = [{**row, "loss_g": None} for row in report_facts.log]
     text = Page(
-        render(replace(given, verdict=replace(given.verdict, per_class=tuple(rows)), scores=scores, log=holes))
+        render(
+            replace(
+                report_facts, verdict=replace(report_facts.verdict, per_class=tuple(rows)), scores=scores, log=holes
+            )
+        )
     ).text
     assert "nan" not in " ".join(text.values()).lower().replace("finance", "")
     assert "– to –" in text["scores"]
@@ -341,17 +352,17 @@ def test_a_training_of_one_log_row_has_no_lines():
 
 def test_forty_classes_of_large_colour_pictures_stay_within_the_limit():
     names = [f"a rather long name of the flower number {i}" for i in range(40)]
-    given = facts(names=names, size=24, channels=3, each=8)
+    report_facts = facts(names=names, size=24, channels=3, each=8)
     large = shapes(np.arange(16), 112, 3, 60, 4)
     labels = np.repeat(np.arange(40), 8)
     big = large[np.arange(320) % 16]
-    given = replace(
-        given,
+    report_facts = replace(
+        report_facts,
         train=LabelledImages(big, labels, tuple(names)),
-        synthetic=replace(given.synthetic, images=big, reasons=()),
-        neighbours=given.neighbours % 320,
+        synthetic=replace(report_facts.synthetic, images=big, reasons=()),
+        neighbours=report_facts.neighbours % 320,
     )
-    html = render(given)
+    html = render(report_facts)
     assert len(html.encode()) < 5_000_000
     page = Page(html)
     assert len(page.all("img")) == 4 + 2 * 40 + 12
@@ -368,7 +379,7 @@ def test_many_classes_are_cut_and_said_to_be():
     metadata = {**few.metadata, "data": {"classes": names, "counts": {"train": [1] * 1500}}}
     html = render(replace(few, train=train, synthetic=synthetic, verdict=v, metadata=metadata))
     assert len(html.encode()) < 5_000_000
-    text = {section: words(said) for section, said in Page(html).text.items()}
+    text = {section: words(content) for section, content in Page(html).text.items()}
     assert "The first 200 of 1500 classes; verdict.json" in text["classes"]
     assert "the 40 rarest of 1500 classes" in text["pictures"]
 
@@ -382,8 +393,8 @@ def test_the_same_facts_give_the_same_page():
 
 
 def test_a_photograph_is_shrunk_to_a_thumbnail():
-    given = facts(classes=2, size=120, channels=3)
-    strips = Page(render(given)).all("img")
+    report_facts = facts(classes=2, size=120, channels=3)
+    strips = Page(render(report_facts)).all("img")
     first = next(each for each in strips if each["alt"] == "8 accepted synthetic images of ring 0")
     sheet = opened(first)
     assert sheet.height == 96 and sheet.mode == "RGBA" and "pixelated" not in first["class"]
@@ -404,19 +415,21 @@ def test_the_templates_lie_in_the_package():
 
 
 def test_near_duplicates_are_reported_with_pictures_and_policy():
-    given = facts()
-    assert "Near-duplicates" not in render(given)
+    report_facts = facts()
+    assert "Near-duplicates" not in render(report_facts)
     near = {
         "policy": "drop",
         "mirrored": True,
         "clusters": [["a.png", "b.png"], ["c", "d", "e"]],
         "left_out": ["a.png"],
     }
-    images = [given.train.images[[0, 0]], given.train.images[[1, 2, 3]]]
-    page = render(replace(given, near=near, near_images=images))
+    images = [report_facts.train.images[[0, 0]], report_facts.train.images[[1, 2, 3]]]
+    page = render(replace(report_facts, near=near, near_images=images))
     assert "2 pictures have near-duplicates: 5 images in all, including mirrored copies" in page
     assert "1 image was left out" in page
     assert "2 near-duplicates: a.png, b.png" in page and "3 near-duplicates: c, d, e" in page
-    none = render(replace(given, near={**near, "clusters": [], "left_out": []}))
-    assert "No near-duplicates were found, including mirrored ones." in none
-    assert "allowed and not searched for" in render(replace(given, near={**near, "policy": "allow", "clusters": []}))
+    without_copies = render(replace(report_facts, near={**near, "clusters": [], "left_out": []}))
+    assert "No near-duplicates were found, including mirrored ones." in without_copies
+    assert "allowed and not searched for" in render(
+        replace(report_facts, near={**near, "policy": "allow", "clusters": []})
+    )

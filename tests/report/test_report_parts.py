@@ -87,8 +87,8 @@ def test_a_line_is_the_mean_of_its_bins():
     (path,) = marks(charts.lines(rows, {"loss_g": "real"}, {"loss_g": "generator"}), "path", "line real")
     x, y = np.array([point.split(",") for point in path.attributes["d"][1:].split(" L")], float).T
     assert len(set(y)) == 1  # each bin holds as many zeros as ones
-    seen = np.arange(1600).reshape(160, 10).mean(1)
-    np.testing.assert_allclose((x - x[0]) / (x[-1] - x[0]), (seen - seen[0]) / (seen[-1] - seen[0]), atol=2e-4)
+    means = np.arange(1600).reshape(160, 10).mean(1)
+    np.testing.assert_allclose((x - x[0]) / (x[-1] - x[0]), (means - means[0]) / (means[-1] - means[0]), atol=2e-4)
 
 
 def test_bars_show_sign_and_size():
@@ -100,7 +100,7 @@ def test_bars_show_sign_and_size():
 
 
 @pytest.mark.parametrize(
-    ("said", "expected"),
+    ("actual", "expected"),
     [
         (wording.share(0.91251), "0.913"), (wording.share(None), "–"), (wording.share(float("nan")), "–"),
         (wording.points(0.0123), "+1.2"), (wording.points(-0.0123), "−1.2"), (wording.points(-0.0001), "0.0"),
@@ -121,8 +121,8 @@ def test_bars_show_sign_and_size():
         (wording.decimals(31.4, np.array([412.0])), "31"), (wording.decimals(0.0, np.array([0.0])), "0.0000"),
     ],
 )  # fmt: skip
-def test_numbers_in_words(said, expected):
-    assert said == expected
+def test_numbers_in_words(actual, expected):
+    assert actual == expected
 
 
 def noise(n, side, channels=3):
@@ -130,12 +130,12 @@ def noise(n, side, channels=3):
 
 
 def test_strips_keep_to_the_budget_by_shrinking():
-    wanted = [(noise(8, 96), f"strip {i}") for i in range(6)]
-    roomy, tight = strips(wanted, 10_000_000), strips(wanted, 300_000)
+    image_strips = [(noise(8, 96), f"strip {i}") for i in range(6)]
+    roomy, tight = strips(image_strips, 10_000_000), strips(image_strips, 300_000)
     assert [s.width for s in roomy] == [96] * 6
     assert len(tight) == 6 and len({s.width for s in tight}) == 1 and tight[0].width < 96
     assert sum(len(s.uri) for s in tight) <= 300_000
-    assert len(strips(wanted, 8_000)) < 6
+    assert len(strips(image_strips, 8_000)) < 6
 
 
 def test_nothing_wanted_gives_no_strips():

@@ -11,7 +11,7 @@ from tests.helpers.report_facts import facts
 from tests.helpers.report_page import Page, opened, words
 
 
-def row(name, value, low, high, baseline, better="higher", **more):
+def row(name, value, low, high, baseline, better="higher", **options):
     common = {"n": 100, "features": "lite0@57", "preprocessing": "to 224", "note": "", "settings": "", "group": ""}
     return {
         "name": name,
@@ -21,7 +21,7 @@ def row(name, value, low, high, baseline, better="higher", **more):
         "baseline": baseline,
         "better": better,
         **common,
-        **more,
+        **options,
     }
 
 
@@ -34,13 +34,13 @@ def rule(chart):
 
 
 def test_dots_lie_left_of_real_images_when_worse_whatever_the_direction():
-    given = [
+    rows = [
         row("KID-lite0", 0.3, 0.2, 0.4, 0.0, "lower"),
         row("recall-lite0", 0.3, 0.2, 0.4, 0.9),
         row("precision-lite0", 0.95, 0.9, 1.0, 0.9),
         row("coverage-lite0", 0.9, 0.9, 0.9, 0.9),
     ]
-    chart = scores.chart(given, "quality")
+    chart = scores.chart(rows, "quality")
     kid, recall, precision, coverage = centres(chart)
     assert kid < rule(chart) and recall < rule(chart) < precision and coverage == rule(chart)
     whiskers = [m.attributes for m in chart.marks if m.attributes["class"] == "whisker synthetic"]
@@ -53,19 +53,19 @@ def test_dots_lie_left_of_real_images_when_worse_whatever_the_direction():
 
 
 def test_what_means_nothing_or_has_no_baseline_is_in_the_table_and_not_in_the_chart():
-    given = [
+    rows = [
         row("FD-lite0", 80, 70, 90, 40, "lower", note="not meaningful: N=100"),
         row("KID-lite0", 0.1, 0, 0.2, None),
     ]
-    assert scores.chart(given, "quality") is None
-    text = words(Page(render(replace(facts(), scores=given))).text["scores"])
+    assert scores.chart(rows, "quality") is None
+    text = words(Page(render(replace(facts(), scores=rows))).text["scores"])
     assert "FD-lite0" in text and "not meaningful: N=100" in text and "KID-lite0" in text
 
 
 def test_each_score_of_the_table_is_explained_and_under_one_theme():
-    given = [row(f"{each.label}-lite0", 0.5, 0.4, 0.6, 0.5, each.score.__name__) for each in SCORES.values()]
-    given += [row("GAN-train", 0.5, 0.4, 0.6, 0.5), row("GAN-test", 0.5, 0.4, 0.6, 0.5)]
-    tables = scores.tables(given)
+    rows = [row(f"{each.label}-lite0", 0.5, 0.4, 0.6, 0.5, each.score.__name__) for each in SCORES.values()]
+    rows += [row("GAN-train", 0.5, 0.4, 0.6, 0.5), row("GAN-test", 0.5, 0.4, 0.6, 0.5)]
+    tables = scores.tables(rows)
     assert [len(table["rows"]) for table in tables] == [2, 13, 4]
     assert all(r["asks"] for table in tables for r in table["rows"])
     assert {r["name"].split("-lite0")[0] for r in tables[2]["rows"]} == {
@@ -73,18 +73,18 @@ def test_each_score_of_the_table_is_explained_and_under_one_theme():
 
 
 def test_classes_are_set_side_by_side():
-    given = [row("KID-lite0", 0.1, 0, 0.2, 0.05, group=g, n=n) for g, n in (("cats", 9), ("dogs", 7))]
-    given.append(row("spread-lite0", 0.7, 0.6, 0.8, None, group="dogs", n=6))
-    found = scores.by_class(given)
-    assert found["names"] == ["KID-lite0", "spread-lite0"]
-    assert [(name, n, [c and c["value"] for c in cells]) for name, n, cells in found["rows"]] == [
+    rows = [row("KID-lite0", 0.1, 0, 0.2, 0.05, group=g, n=n) for g, n in (("cats", 9), ("dogs", 7))]
+    rows.append(row("spread-lite0", 0.7, 0.6, 0.8, None, group="dogs", n=6))
+    charts = scores.by_class(rows)
+    assert charts["names"] == ["KID-lite0", "spread-lite0"]
+    assert [(name, n, [c and c["value"] for c in cells]) for name, n, cells in charts["rows"]] == [
         ("cats", 9, [0.1, None]), ("dogs", 6, [0.1, 0.7])]  # fmt: skip
-    text = words(Page(render(replace(facts(), scores=given))).text["scores"])
+    text = words(Page(render(replace(facts(), scores=rows))).text["scores"])
     assert "cats" in text and "(0.05)" in text
 
 
 def test_copied_pairs_are_shown_as_pictures_and_counted():
-    given = facts(classes=2, size=12)
+    report_facts = facts(classes=2, size=12)
     pairs = [
         {"features": kind, "class": "<b>ring", "seed": 1, "index": i, "train": f"r/{i}.png", "distance": 0.1, "limit": 0.5}
         for kind in ("phash", "lite0@57") for i in (3, 4)
@@ -92,11 +92,11 @@ def test_copied_pairs_are_shown_as_pictures_and_counted():
     pictures = np.zeros((4, 2, 1, 12, 12), np.uint8)
     pictures[:, 0], pictures[:, 1] = 10, np.array([200, 220, 200, 220])[:, None, None, None]
     looked = [{"features": "lite0@57", "fakes": 40, "train": 90, "copies": 2}, {"features": "phash", "fakes": 40, "train": 90, "copies": 0}]  # fmt: skip
-    page = Page(render(replace(given, copies={"looked": looked, "pairs": pairs}, copied=pictures)))
+    page = Page(render(replace(report_facts, copies={"looked": looked, "pairs": pairs}, copied=pictures)))
     text = words(page.text["neighbours"])
     assert "lite0: 2 of 40, compared with 90 training images" in text and "phash: none of 40" in text
     assert text.count("phash 0.1 (limit 0.5); lite0 0.1 (limit 0.5)") == 2  # each pair once
-    shown = [opened(img) for img in page.all("img") if "r/" in img["alt"]]
-    assert [(im.size, im.getpixel((0, 0))[0], im.getpixel((im.size[0] - 1, 5))[0]) for im in shown] == [
+    shown_pictures = [opened(img) for img in page.all("img") if "r/" in img["alt"]]
+    assert [(im.size, im.getpixel((0, 0))[0], im.getpixel((im.size[0] - 1, 5))[0]) for im in shown_pictures] == [
         ((25, 12), 10, 200), ((25, 12), 10, 220)]  # fmt: skip
     assert "<b>ring" in text

@@ -21,36 +21,36 @@ PLAN = [
 ]  # fmt: skip
 
 
-def written(shown: int = 8, **changes):
-    given = facts("helps")
-    at = np.arange(shown)
+def written(count: int = 8, **changes):
+    report_facts = facts("helps")
+    at = np.arange(count)
     each = [
         Example("ring 0, age=old", "ring 1, age=old", "ring 1", at, at + 1, at + 70, True),
         Example("ring 1, age=<b>", "ring 1, age=old", "age=old", at, at + 1, at[:0], False),
     ]
-    sources = np.zeros(len(given.synthetic), np.int64)
-    given = replace(given, translations=each, generation={**given.generation, "plan": PLAN})
-    return replace(given, synthetic=replace(given.synthetic, sources=sources), **changes)
+    sources = np.zeros(len(report_facts.synthetic), np.int64)
+    report_facts = replace(report_facts, translations=each, generation={**report_facts.generation, "plan": PLAN})
+    return replace(report_facts, synthetic=replace(report_facts.synthetic, sources=sources), **changes)
 
 
 def test_strips_stand_before_the_ways_to_train_and_hold_the_images_that_they_name() -> None:
-    given = written()
-    html = render(given)
+    report_facts = written()
+    html = render(report_facts)
     page = Page(html)
     assert page.sections[:3] == ["verdict", "translations", "arms"]
     pictures = [each for each in page.all("img") if "strip" in each["class"]]
     first, strips = pictures[:5], pictures[5:]  # the first screen: a translation, and the worst class
-    named = [
+    captions = [
         "8 train images of ring 0, age=old",
         "their translations into ring 1, age=old",
         "for each, the most similar real train image of ring 1",
     ]
-    assert [each["alt"] for each in strips[:3]] == named
-    assert [each["alt"] for each in first[:3]] == [named[0].removeprefix("8 "), *named[1:]]
+    assert [each["alt"] for each in strips[:3]] == captions
+    assert [each["alt"] for each in first[:3]] == [captions[0].removeprefix("8 "), *captions[1:]]
     assert strips[0]["style"] == "width:100.0%"
     picture = np.asarray(opened(strips[1]))
-    np.testing.assert_array_equal(picture[:28, :28, 0], given.synthetic.images[0, 0])
-    np.testing.assert_array_equal(np.asarray(opened(strips[0]))[:28, :28, 0], given.train.images[1, 0])
+    np.testing.assert_array_equal(picture[:28, :28, 0], report_facts.synthetic.images[0, 0])
+    np.testing.assert_array_equal(np.asarray(opened(strips[0]))[:28, :28, 0], report_facts.train.images[1, 0])
 
 
 def test_the_plan_says_what_was_kept_and_why_the_rest_was_not() -> None:
@@ -66,10 +66,10 @@ def test_the_plan_says_what_was_kept_and_why_the_rest_was_not() -> None:
 def test_images_from_noise_have_no_such_section_and_long_plans_are_cut() -> None:
     assert translations.section(facts("helps")) is None
     assert "translations" not in Page(render(facts("helps"))).sections
-    given = written()
-    many = replace(given, translations=given.translations[:1] * 20)
-    found = translations.section(many)
-    assert found is not None and len(found["cards"]) == translations.MOST
+    report_facts = written()
+    many = replace(report_facts, translations=report_facts.translations[:1] * 20)
+    html = translations.section(many)
+    assert html is not None and len(html["cards"]) == translations.MOST
 
 
 def test_scores_say_why_those_of_memorisation_are_missing_and_copies_mean_other_images_than_the_source() -> None:
