@@ -41,21 +41,21 @@ def test_a_fourth_channel_is_opacity_only_on_request(channels_first: bool) -> No
     planes = COLOUR.transpose(0, 3, 1, 2)
     assert np.array_equal(from_arrays(pixels, LABELS, transparency="ignore").images, planes)
     for colour, background in (("white", 255), ("black", 0)):
-        found = from_arrays(pixels, LABELS, transparency=colour)
-        assert found.images.shape[1] == 3 and f"put on {colour}" in found.notes["colour"]
-        assert np.abs(found.images - (planes * 0.2 + background * 0.8)).max() <= 0.51
+        data = from_arrays(pixels, LABELS, transparency=colour)
+        assert data.images.shape[1] == 3 and f"put on {colour}" in data.notes["colour"]
+        assert np.abs(data.images - (planes * 0.2 + background * 0.8)).max() <= 0.51
 
 
 def test_arrays_of_one_colour_after_flattening_are_named() -> None:
-    drawn = np.full((6, 8, 8, 4), 255, np.uint8)
-    drawn[:, :4, :, 3] = 0
+    arrays = np.full((6, 8, 8, 4), 255, np.uint8)
+    arrays[:, :4, :, 3] = 0
     with pytest.raises(DataError, match=r"image 0 becomes one colour once its transparency is put on white"):
-        from_arrays(drawn, LABELS, transparency="white")
-    assert from_arrays(drawn, LABELS, transparency="black").images[0, 0, ::7, 0].tolist() == [0, 255]
+        from_arrays(arrays, LABELS, transparency="white")
+    assert from_arrays(arrays, LABELS, transparency="black").images[0, 0, ::7, 0].tolist() == [0, 255]
 
 
 @pytest.mark.parametrize(
-    ("given", "expected", "word"),
+    ("array", "expected", "word"),
     [
         (GREY / 255, GREY, "times 255"),
         ((GREY / 255).astype(np.float32), GREY, "times 255"),
@@ -65,8 +65,8 @@ def test_arrays_of_one_colour_after_flattening_are_named() -> None:
         (GREY > 127, np.where(GREY > 127, 255, 0), "bool"),
     ],
 )
-def test_pixel_types(given: Any, expected: Any, word: str) -> None:
-    data = from_arrays(given, LABELS)
+def test_pixel_types(array: Any, expected: Any, word: str) -> None:
+    data = from_arrays(array, LABELS)
     assert np.array_equal(data.images[:, 0], expected) and word in data.notes["pixels"]
 
 

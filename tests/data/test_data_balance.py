@@ -32,15 +32,15 @@ def test_the_tail_has_the_class_sizes_of_the_sample() -> None:
 
 
 def test_the_tail_is_seeded_keeps_order_and_leaves_the_test_part() -> None:
-    whole = level(4, 30, test=7)
-    data = make_long_tailed(whole, ratio=10, seed=3)
-    again, other = make_long_tailed(whole, ratio=10, seed=3), make_long_tailed(whole, ratio=10, seed=4)
-    assert data.fingerprint == again.fingerprint not in (other.fingerprint, whole.fingerprint)
+    balanced = level(4, 30, test=7)
+    data = make_long_tailed(balanced, ratio=10, seed=3)
+    repeated, other = make_long_tailed(balanced, ratio=10, seed=3), make_long_tailed(balanced, ratio=10, seed=4)
+    assert data.fingerprint == repeated.fingerprint not in (other.fingerprint, balanced.fingerprint)
     assert data.split is not None and (data.split == 2).sum() == 28
     assert sorted(np.bincount(data.labels[data.split == 0]).tolist()) == [3, 6, 14, 30]
     at = [int(name.removeprefix("index ")) for name in data.names]
-    assert at == sorted(at) and all(np.array_equal(data.images[k], whole.images[i]) for k, i in enumerate(at))
-    assert make_long_tailed(whole, ratio=1).counts.tolist() == whole.counts.tolist()
+    assert at == sorted(at) and all(np.array_equal(data.images[k], balanced.images[i]) for k, i in enumerate(at))
+    assert make_long_tailed(balanced, ratio=1).counts.tolist() == balanced.counts.tolist()
     assert make_long_tailed(level(2, 40), ratio=4, largest=8).counts.sum() == 8 + 2
 
 
@@ -62,5 +62,5 @@ def test_the_census_tells_the_default_plan_and_what_is_too_small() -> None:
     assert facts.plan == {"a": 0, "b": 65 - 19, "c": 65 - 6} and facts.too_few == ("c",)
     assert facts.effective == {"a": 63.4, "b": 26.0, "c": 9.6} and facts.imbalance == 10
     assert any("draws 105 synthetic images" in line and "59 of 'c', 46 of 'b'" in line for line in facts.advice)
-    drawn = census(sample())
-    assert drawn.plan == {k: 500 - part["train"] for k, part in drawn.splits.items()}
+    summary = census(sample())
+    assert summary.plan == {k: 500 - part["train"] for k, part in summary.splits.items()}

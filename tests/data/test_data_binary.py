@@ -45,9 +45,9 @@ def test_idx_of_one_part_has_no_split_and_colour_is_read(tmp_path: Path) -> None
 
 def test_idx_in_pieces_and_resized(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = idx_folder(tmp_path / "in")
-    whole = np.array(load(path, size=7).images)
+    full = np.array(load(path, size=7).images)
     monkeypatch.setattr(array_store, "PIECE", 4)
-    assert np.array_equal(load(path, size=7, cache=tmp_path / "other").images, whole)
+    assert np.array_equal(load(path, size=7, cache=tmp_path / "other").images, full)
 
 
 def test_two_families_are_distinguished(tmp_path: Path) -> None:
@@ -81,9 +81,9 @@ def test_two_families_are_distinguished(tmp_path: Path) -> None:
 )
 def test_idx_that_is_refused(tmp_path: Path, files: dict[str, bytes | None], message: str) -> None:
     written(tmp_path, {name: raw for name, raw in {**TRAIN, **files}.items() if raw is not None})
-    with pytest.raises(DataError, match=message) as caught:
+    with pytest.raises(DataError, match=message) as raised:
         load(tmp_path)
-    assert str(tmp_path) in str(caught.value)
+    assert str(tmp_path) in str(raised.value)
 
 
 def test_idx_that_unpacks_far_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -256,8 +256,8 @@ class Items:
 
 def test_a_torch_dataset(tmp_path: Path) -> None:
     torch = pytest.importorskip("torch")
-    whole = torch.utils.data.TensorDataset(torch.from_numpy(GREY[:, None] / np.float32(255)), torch.from_numpy(CODES))
-    data = load(torch.utils.data.Subset(whole, [5, 4, 3, 2]))
+    dataset = torch.utils.data.TensorDataset(torch.from_numpy(GREY[:, None] / np.float32(255)), torch.from_numpy(CODES))
+    data = load(torch.utils.data.Subset(dataset, [5, 4, 3, 2]))
     assert np.array_equal(data.images[:, 0], GREY[[5, 4, 3, 2]]) and data.classes == ("0", "1")
     assert data.notes["format"] == "dataset" and data.names[0] == "item 0"
 
@@ -342,7 +342,7 @@ def test_other_entries_of_an_item_are_columns_as_those_of_a_table() -> None:
 
 
 @pytest.mark.parametrize(
-    ("asked", "rule"),
+    ("options", "rule"),
     [
         ({"columns": {"label": "y"}}, "has no columns"),
         ({"attributes": ["pose"]}, "has no columns"),
@@ -350,13 +350,13 @@ def test_other_entries_of_an_item_are_columns_as_those_of_a_table() -> None:
         ({"format": "npz"}, "leave format out"),
     ],
 )
-def test_what_images_in_memory_cannot_heed_is_refused(asked: dict[str, Any], rule: str) -> None:
+def test_what_images_in_memory_cannot_heed_is_refused(options: dict[str, Any], rule: str) -> None:
     for source in ((GREY, CODES), None):
         with pytest.raises(SettingsError, match=rule):
-            load(source, **asked)
+            load(source, **options)
     pairs = list(zip(GREY, CODES, strict=True))
     with pytest.raises(SettingsError, match=rule.replace("has", "have")):
-        load(pairs, **asked)
+        load(pairs, **options)
 
 
 def test_colours_and_sizes_mix_in_a_dataset() -> None:

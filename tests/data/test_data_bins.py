@@ -25,16 +25,16 @@ def people(values: list[str], codes: list[int]) -> LabelledImages:
 
 def test_bins_are_quantiles_and_their_names_cover_the_values_between() -> None:
     data = people(["100", "2", "10", "30", "31", "116"], [0, 1, 2, 3, 4, 5])  # sorted as text, not as numbers
-    found = binned(data, {"age": 3})
-    assert found.attributes["age"].values == ("2–29", "30–99", "100–116")
-    assert found.attributes["age"].codes.tolist() == [2, 0, 0, 1, 1, 2]
-    assert found.notes["bins"] == {"age": ["2–29", "30–99", "100–116"]}
-    assert found.fingerprint != binned(data, {"age": 2}).fingerprint != data.fingerprint
+    age_groups = binned(data, {"age": 3})
+    assert age_groups.attributes["age"].values == ("2–29", "30–99", "100–116")
+    assert age_groups.attributes["age"].codes.tolist() == [2, 0, 0, 1, 1, 2]
+    assert age_groups.notes["bins"] == {"age": ["2–29", "30–99", "100–116"]}
+    assert age_groups.fingerprint != binned(data, {"age": 2}).fingerprint != data.fingerprint
 
 
 def test_a_value_that_most_images_have_is_not_torn_and_no_bin_is_empty() -> None:
-    found = binned(people(["0", "1", "2"], [0] * 90 + [1, 2]), {"age": 3}).attributes["age"]
-    assert found.values == ("0", "1", "2") and np.bincount(found.codes).tolist() == [90, 1, 1]
+    age_groups = binned(people(["0", "1", "2"], [0] * 90 + [1, 2]), {"age": 3}).attributes["age"]
+    assert age_groups.values == ("0", "1", "2") and np.bincount(age_groups.codes).tolist() == [90, 1, 1]
     floats = binned(people(["-0.5", "0.25", "1.5", "7"], [0, 1, 2, 3]), {"age": 2}).attributes["age"]
     assert floats.values == ("-0.5 to 0.25", "1.5 to 7")
 

@@ -58,11 +58,13 @@ print(json.dumps(["", peak() - before]))
 pytestmark = pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="no /proc here to read a peak from")
 
 
-def apart(script: str, *words: object) -> tuple[str, float]:
+def in_subprocess(script: str, *words: object) -> tuple[str, float]:
     """(the message, by how many MiB the peak of a fresh process grew)."""
-    done = subprocess.run([sys.executable, "-c", script, *map(str, words)], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    output, grown = json.loads(done.stdout)
+    result = subprocess.run(
+        [sys.executable, "-c", script, *map(str, words)], capture_output=True, text=True, check=False
+    )
+    assert result.returncode == 0, result.stderr
+    output, grown = json.loads(result.stdout)
     return output, grown
 
 
@@ -140,10 +142,10 @@ BOMBS = {
 def test_a_bomb_is_refused_in_little_memory(name: str, tmp_path: Path) -> None:
     make, message = BOMBS[name]
     bomb = make(tmp_path)
-    output, grown = apart(READ, written(tmp_path / "good", good()), bomb)
+    output, grown = in_subprocess(READ, written(tmp_path / "good", good()), bomb)
     assert message in output and grown < BOUND
 
 
 def test_the_picture_would_take_more_than_that_if_it_were_opened(tmp_path: Path) -> None:
-    _, grown = apart(OPENED, picture(tmp_path) / "cat" / "bomb.png")
+    _, grown = in_subprocess(OPENED, picture(tmp_path) / "cat" / "bomb.png")
     assert grown > 2 * BOUND

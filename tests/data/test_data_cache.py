@@ -20,9 +20,9 @@ def decoded(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     calls: list[int] = []
     real = image_decoder.picture
 
-    def counting(raw: bytes, *rest: object) -> object:
+    def counting(raw: bytes, *arguments: object) -> object:
         calls.append(len(raw))
-        return real(raw, *rest)  # type: ignore[arg-type]
+        return real(raw, *arguments)  # type: ignore[arg-type]
 
     monkeypatch.setattr(reading.image_decoder, "picture", counting)
     return calls
@@ -52,19 +52,19 @@ def test_another_size_content_or_name_is_decoded_anew(pets: Pets, decoded: list[
 def test_a_damaged_entry_is_rebuilt(pets: Pets, decoded: list[int], own_cache: Path, harm: str) -> None:
     good = np.array(load(pets()).images)
     (entry,) = (own_cache / "images").iterdir()
-    kept = entry / "images.npy"
-    raw = bytearray(kept.read_bytes())
+    damaged = entry / "images.npy"
+    raw = bytearray(damaged.read_bytes())
     if harm == "bit":
         raw[-5] ^= 1
-        kept.write_bytes(raw)
+        damaged.write_bytes(raw)
     elif harm == "cut":
-        kept.write_bytes(raw[:-100])
+        damaged.write_bytes(raw[:-100])
     elif harm == "header":
-        kept.write_bytes(b"nothing like it")
+        damaged.write_bytes(b"nothing like it")
     elif harm == "about":
         (entry / "about.json").write_text("{")
     else:
-        kept.unlink()
+        damaged.unlink()
     assert np.array_equal(load(pets()).images, good) and len(decoded) == 16
     load(pets())
     assert len(decoded) == 16
@@ -91,7 +91,7 @@ def test_the_place_is_the_argument_then_augury_cache_then_xdg(
 
 
 def test_more_images_than_one_piece_stay_in_order(pets: Pets, monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = np.array(load(pets(count=5)).images)
+    images = np.array(load(pets(count=5)).images)
     monkeypatch.setattr(reading, "_CHUNK", 3)
     pieces = load(pets(count=5), cache=pets() / "elsewhere")
-    assert np.array_equal(pieces.images, whole)
+    assert np.array_equal(pieces.images, images)

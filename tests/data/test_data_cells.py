@@ -51,9 +51,9 @@ def people(tmp_path: Path) -> Path:
 
 
 def inspected(*words: object) -> str:
-    done = CliRunner().invoke(app, ["inspect", *map(str, words)], catch_exceptions=False)
-    assert done.exit_code == 0, done.output
-    return done.stdout
+    result = CliRunner().invoke(app, ["inspect", *map(str, words)], catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    return result.stdout
 
 
 def test_inspect_shows_tables_with_empty_cells_and_offers_bins(people: Path) -> None:
@@ -64,8 +64,10 @@ def test_inspect_shows_tables_with_empty_cells_and_offers_bins(people: Path) -> 
     assert "'age' has 37 values, all of them numbers; --bins age=3" in text
     both = inspected(people, "--condition", "age,half", "--bins", "age=2")
     assert "images by class and age,half" in both and "age=0–17, half=0" in both and "class and old" not in both
-    alone = inspected(people, "--condition", "age")
-    assert "no translator can fill these cells: the attribute 'age' has 37 values" in alone and "--bins age=2" in alone
+    by_age = inspected(people, "--condition", "age")
+    assert (
+        "no translator can fill these cells: the attribute 'age' has 37 values" in by_age and "--bins age=2" in by_age
+    )
     assert "no cell is empty or rare" in inspected(people, "--condition", "half", "--attributes", "half").replace(
         "15*", ""
     )

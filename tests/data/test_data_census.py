@@ -163,8 +163,8 @@ def test_inspect_begins_with_advice_and_ends_in_a_table_by_class(tmp_path: Path)
     (tmp_path / "dogs" / "raw").mkdir()
     for name in ("dogs/a.heic", "dogs/raw/b.cr2", "dogs/.hidden", "notes.txt"):  # the last two belong to no class
         (tmp_path / name).write_bytes(b"other")
-    done = CliRunner().invoke(app, ["inspect", str(tmp_path), "--on-bad", "skip"], catch_exceptions=False)
-    lines = done.stdout.splitlines()
+    result = CliRunner().invoke(app, ["inspect", str(tmp_path), "--on-bad", "skip"], catch_exceptions=False)
+    lines = result.stdout.splitlines()
     assert lines[0].startswith("- ")
     assert [line.split() for line in lines[-4:]] == [
         ["class", "images", "effective", "plan", "duplicates", "skipped"],

@@ -20,7 +20,7 @@ from tests.helpers import image_files
 FUZZ = settings(deadline=None, max_examples=25, suppress_health_check=list(HealthCheck))
 
 
-def made(kind: str, root: Path) -> Path:
+def write(kind: str, root: Path) -> Path:
     package = image_files.MAKERS[kind][2]
     if package:
         pytest.importorskip(package, reason=f"{package} is not installed: this format is an extra")
@@ -29,7 +29,7 @@ def made(kind: str, root: Path) -> Path:
 
 @pytest.mark.parametrize("kind", image_files.MAKERS)
 def test_each_format_reads_with_one_call(tmp_path: Path, kind: str) -> None:
-    data = load(made(kind, tmp_path / "set"))
+    data = load(write(kind, tmp_path / "set"))
     assert len(data) == 6 and len(data.classes) == 2 and sorted(data.counts.tolist()) == [3, 3]
     assert data.notes["format"].split()[0] == image_files.MAKERS[kind][0] and len(data.names) == 6
     assert len(data.fingerprint) == 16 and load(tmp_path / "set" if kind == "idx" else data.notes["source"]).fingerprint
@@ -44,14 +44,14 @@ def test_each_format_reads_with_one_call(tmp_path: Path, kind: str) -> None:
 
 @pytest.mark.parametrize("kind", image_files.MAKERS)
 def test_size_and_fit_hold_everywhere(tmp_path: Path, kind: str) -> None:
-    path = made(kind, tmp_path / "set")
+    path = write(kind, tmp_path / "set")
     assert load(path, size=(20, 12), fit="pad").shape[1:] == (20, 12)
     assert load(path, size=5).notes["size"] == [5, 5]
 
 
 @pytest.mark.parametrize("kind", [kind for kind in image_files.MAKERS if kind not in ("npz", "pixels")])
 def test_pixels_are_mapped_from_the_cache(tmp_path: Path, kind: str) -> None:
-    path = made(kind, tmp_path / "set")
+    path = write(kind, tmp_path / "set")
     first, second = load(path), load(path)
     assert isinstance(second.images, np.memmap) and first.fingerprint == second.fingerprint
     assert np.array_equal(first.images, second.images) and first.notes == second.notes
@@ -74,9 +74,9 @@ def test_format_by_name(tmp_path: Path) -> None:
 def test_an_unknown_path_lists_what_is_read(tmp_path: Path) -> None:
     (tmp_path / "x.xyz").write_text("?")
     for path in (tmp_path / "x.xyz", tmp_path / "nowhere"):
-        with pytest.raises(DataError) as caught:
+        with pytest.raises(DataError) as raised:
             load(path)
-        assert all(format.looks in str(caught.value) for format in FORMATS)
+        assert all(format.looks in str(raised.value) for format in FORMATS)
 
 
 @pytest.mark.parametrize(
@@ -106,7 +106,7 @@ def test_arrays_are_read_too() -> None:
 
 @pytest.mark.parametrize("kind", ["folder", "npz", "idx", "cifar"])
 def test_a_format_without_columns_says_so(tmp_path: Path, kind: str) -> None:
-    path = made(kind, tmp_path / "set")
+    path = write(kind, tmp_path / "set")
     with pytest.raises(SettingsError, match="has no columns"):
         load(path, columns={"label": "x"})
     with pytest.raises(SettingsError, match="knows no root"):
@@ -158,21 +158,21 @@ def fails_well(path: Path) -> None:
 def test_damaged_files_never_end_in_a_traceback(tmp_path_factory: pytest.TempPathFactory, kind: str, seed: int) -> None:
     """Bits flipped, bytes cut out, put in or zeroed, ends cut off: in any of the files of a set."""
     root = tmp_path_factory.mktemp("fuzz")
-    path = made(kind, root / "set")
+    path = write(kind, root / "set")
     draw = random.Random(seed)
     files = sorted(file for file in (root / "set").rglob("*") if file.is_file())
     for file in draw.sample(files, min(2, len(files))):
         raw = bytearray(file.read_bytes())
         for _ in range(draw.randint(1, 8)):
             at, length = draw.randrange(len(raw) or 1), draw.choice((1, 2, 8, 300))
-            way = draw.randrange(5)
-            if way == 0 and raw:
+            damage = draw.randrange(5)
+            if damage == 0 and raw:
                 raw[at % len(raw)] ^= 1 << draw.randrange(8)
-            elif way == 1:
+            elif damage == 1:
                 del raw[at : at + length]
-            elif way == 2:
+            elif damage == 2:
                 raw[at:at] = draw.randbytes(length)
-            elif way == 3:
+            elif damage == 3:
                 raw[at : at + length] = bytes(min(length, len(raw) - at))
             else:
                 raw[at : at + length] = draw.choice((b"\xff", b"-", b"9", b",", b'"', b"\n", b"/")) * min(length, 4)
@@ -190,12 +190,12 @@ MAGIC = (b"", b"PK\x03\x04", b"PAR1", b"\x1f\x8b\x08\0", b"\0\0\x08\x03", bytes(
 
 
 @pytest.mark.parametrize("name", NAMES)
-@given(start=st.sampled_from(MAGIC), rest=st.binary(max_size=700))
+@given(start=st.sampled_from(MAGIC), body=st.binary(max_size=700))
 @FUZZ
 def test_random_bytes_never_end_in_a_traceback(
-    tmp_path_factory: pytest.TempPathFactory, name: str, start: bytes, rest: bytes
+    tmp_path_factory: pytest.TempPathFactory, name: str, start: bytes, body: bytes
 ) -> None:
     root = tmp_path_factory.mktemp("fuzz")
-    made_at = image_files.written(root, {name: start + rest, "a/batches.meta.txt": b"x\ny"})
+    made_at = image_files.written(root, {name: start + body, "a/batches.meta.txt": b"x\ny"})
     fails_well(made_at / ("a" if "/" in name else name))
     shutil.rmtree(root)

@@ -37,21 +37,21 @@ Pixels = npt.NDArray[np.uint8]
 
 def scenes(count: int, size: int = 40, seed: int = 0) -> Pixels:
     """Pictures of overlapping discs in grey, [N, size, size], each unlike the others."""
-    random, made = np.random.default_rng(seed), []
+    random, images = np.random.default_rng(seed), []
     y, x = np.mgrid[:size, :size]
     for _ in range(count):
         picture = np.full((size, size), random.uniform(40, 200))
         for _ in range(30):
             cy, cx, radius = (*random.uniform(0, size, 2), random.uniform(2, size / 4))
             picture[(y - cy) ** 2 + (x - cx) ** 2 < radius**2] = random.uniform(0, 255)
-        made.append(Image.fromarray(picture.astype(np.uint8)).filter(ImageFilter.GaussianBlur(0.7)))
-    return np.stack([np.asarray(image) for image in made])
+        images.append(Image.fromarray(picture.astype(np.uint8)).filter(ImageFilter.GaussianBlur(0.7)))
+    return np.stack([np.asarray(image) for image in images])
 
 
 def jpeg(image: Image.Image) -> Image.Image:
-    whole = io.BytesIO()
-    image.save(whole, "JPEG", quality=75)
-    return Image.open(whole)
+    buffer = io.BytesIO()
+    image.save(buffer, "JPEG", quality=75)
+    return Image.open(buffer)
 
 
 CHANGES: dict[str, Callable[[Image.Image], Image.Image]] = {
@@ -68,8 +68,8 @@ CHANGES: dict[str, Callable[[Image.Image], Image.Image]] = {
 def test_a_changed_copy_is_found(change: str, size: int) -> None:
     pixels = scenes(40, size)
     copies = [np.asarray(CHANGES[change](Image.fromarray(picture))) for picture in pixels[:10]]
-    found = find_near_duplicates(np.concatenate([pixels, np.stack(copies)])[:, None])
-    assert set(found) <= {(i, 40 + i) for i in range(10)} and len(found) >= 9
+    near_pairs = find_near_duplicates(np.concatenate([pixels, np.stack(copies)])[:, None])
+    assert set(near_pairs) <= {(i, 40 + i) for i in range(10)} and len(near_pairs) >= 9
 
 
 @pytest.mark.parametrize("change", CHANGES)
@@ -82,24 +82,24 @@ def test_many_copies_of_one_picture_do_not_hide_each_other(change: str) -> None:
         for picture in pixels[:10]
     ]
     images = np.concatenate([scenes(30, seed=9), np.stack(many).astype(np.uint8)])[:, None]
-    alone = np.concatenate([copied(images[i : i + 1], pixels[:, None]) for i in range(len(images))])
-    assert not alone[:30].any() and alone[30:].mean() > 0.9
-    np.testing.assert_array_equal(copied(images, pixels[:, None]), alone)
-    again = np.concatenate([pixels, pixels[:5]])[:, None]  # held twice, and still no outsiders of each other
-    np.testing.assert_array_equal(copied(images, again), alone)
+    copies = np.concatenate([copied(images[i : i + 1], pixels[:, None]) for i in range(len(images))])
+    assert not copies[:30].any() and copies[30:].mean() > 0.9
+    np.testing.assert_array_equal(copied(images, pixels[:, None]), copies)
+    extended = np.concatenate([pixels, pixels[:5]])[:, None]  # held twice, and still no outsiders of each other
+    np.testing.assert_array_equal(copied(images, extended), copies)
     assert not copied(images, scenes(40, seed=8)[:, None], pixels[:, None]).any()  # of others, which may be copied
 
 
 def test_copies_of_what_is_held_are_as_near_as_find_near_duplicates() -> None:
-    held, one = sample().images[:300], sample().images[300:301]
+    reference, one = sample().images[:300], sample().images[300:301]
     for k in range(0, 300, 25):
-        dimmer = np.asarray(held[k : k + 1] * 0.8 + 9).astype(np.uint8)
-        both = find_near_duplicates(np.concatenate([held, dimmer]))
-        assert copied(dimmer, held).tolist() == [any(300 in cluster for cluster in both)]
-    assert not copied(one, held).any() and copied(held[7:8], held).all()
-    other_way = np.asarray(held[7:8, :, :, ::-1] * 0.8 + 9).astype(np.uint8)
-    assert not copied(other_way, held).any() and copied(other_way, held, mirrored=True).all()
-    tiny = held[:9, :, :12, :12]
+        dimmer = np.asarray(reference[k : k + 1] * 0.8 + 9).astype(np.uint8)
+        both = find_near_duplicates(np.concatenate([reference, dimmer]))
+        assert copied(dimmer, reference).tolist() == [any(300 in cluster for cluster in both)]
+    assert not copied(one, reference).any() and copied(reference[7:8], reference).all()
+    other_way = np.asarray(reference[7:8, :, :, ::-1] * 0.8 + 9).astype(np.uint8)
+    assert not copied(other_way, reference).any() and copied(other_way, reference, mirrored=True).all()
+    tiny = reference[:9, :, :12, :12]
     assert copied(tiny[3:5], tiny[4:]).tolist() == [False, True] and copied(tiny[:0], tiny).shape == (0,)
     assert copied(tiny[4:5, :, :, ::-1], tiny, mirrored=True).all() and not copied(tiny, tiny[:0]).any()
 
@@ -107,9 +107,9 @@ def test_copies_of_what_is_held_are_as_near_as_find_near_duplicates() -> None:
 def test_pictures_that_are_all_alike_are_no_copies_beside_others_of_their_kind() -> None:
     data = sample()
     trousers = data.images[data.labels == np.bincount(data.labels).argmax()]
-    held, new, others = trousers[:5], trousers[5:250], trousers[250:]
-    assert copied(new, held, others).sum() <= 1
-    np.testing.assert_array_equal(copied(new, held, others[:0]), copied(new, held))
+    reference, new, others = trousers[:5], trousers[5:250], trousers[250:]
+    assert copied(new, reference, others).sum() <= 1
+    np.testing.assert_array_equal(copied(new, reference, others[:0]), copied(new, reference))
 
 
 def test_colour_and_grey_versions_are_copies() -> None:
@@ -164,7 +164,7 @@ def test_a_cluster_must_stand_apart() -> None:
     assert clusters(np.array([[1, 2, near], [2, 3, far]])) == [[1, 2]]
     assert clusters(np.array([[1, 2, near], [2, 3, near * 1.2], [3, 4, near * 1.6], [4, 5, NEAR * 1.1]])) == []
     triple = clusters(np.array([[1, 2, close], [3, 2, near], [1, 9, far * 1.05]]))
-    assert [sorted(found) for found in triple] == [[1, 2, 3]]
+    assert [sorted(cluster) for cluster in triple] == [[1, 2, 3]]
     assert clusters(np.array([[1, 2, 0.001], [2, 3, 0.0015], [5, 6, NEAR * 1.1]])) != []
     assert clusters(np.empty((0, 3))) == []
 
@@ -211,20 +211,20 @@ def test_pairs_that_differ_at_32_pixels_are_no_copies_at_64() -> None:
     assert find_near_duplicates(images) == ()
 
 
-@pytest.mark.parametrize("own", [64, 128])
-def test_files_are_compared_in_their_own_size(own: int, tmp_path: Path) -> None:
+@pytest.mark.parametrize("edge", [64, 128])
+def test_files_are_compared_in_their_own_size(edge: int, tmp_path: Path) -> None:
     """The same picture saved in another size is a copy; the cache returns the same previews as the files."""
-    textured, others = woven(4, seed=3).repeat(own // 64, axis=1).repeat(own // 64, axis=2), scenes(30, own, seed=4)
+    textured, others = woven(4, seed=3).repeat(edge // 64, axis=1).repeat(edge // 64, axis=2), scenes(30, edge, seed=4)
     root = written(tmp_path / "photos", np.concatenate([textured, others]))
     for i in range(4, 10):
-        once = Image.fromarray(others[i]).resize((own * 5 // 4, own * 5 // 4), Image.Resampling.BICUBIC)
+        once = Image.fromarray(others[i]).resize((edge * 5 // 4, edge * 5 // 4), Image.Resampling.BICUBIC)
         jpeg(once).save(root / "a" / f"copy{i}.png")
     expected = {tuple(sorted((f"a/copy{i}.png", f"{'ab'[i % 2]}/{i + 4:03}.png"))) for i in range(4, 10)}
     for size in (24, 32, 48, 24):
         data = load(root, size=size, cache=tmp_path / "cache")
         assert data.previews is not None and data.previews.shape == (40, 1, 64, 64)
-        found = {tuple(sorted(data.names[i] for i in cluster)) for cluster in find_near_duplicates(data)}
-        assert found == expected
+        near_pairs = {tuple(sorted(data.names[i] for i in cluster)) for cluster in find_near_duplicates(data)}
+        assert near_pairs == expected
     with pytest.raises(DataError, match="2 previews for 40 images"):
         replace(data, previews=data.previews[:2])
 
@@ -234,8 +234,8 @@ def test_one_surface_photographed_again_is_one_picture() -> None:
     random = np.random.default_rng(0)
     stripes = random.normal(0, 14, (30, 1, 64)) + 60 + scenes(30, 64, seed=2) / 3
     shots = [np.clip(stripes * gain + random.normal(0, 5, stripes.shape), 0, 255) for gain in (0.8, 1.0, 1.2)]
-    found = find_near_duplicates(np.concatenate(shots).astype(np.uint8)[:, None])
-    assert found == tuple((i, i + 30, i + 60) for i in range(30))
+    near_pairs = find_near_duplicates(np.concatenate(shots).astype(np.uint8)[:, None])
+    assert near_pairs == tuple((i, i + 30, i + 60) for i in range(30))
 
 
 def test_clusters_are_drawn_with_the_setting_that_accepts_them() -> None:
@@ -244,8 +244,8 @@ def test_clusters_are_drawn_with_the_setting_that_accepts_them() -> None:
     few, many = (draw_clusters(data, [(i, i + 60) for i in range(count)]) for count in (1, 60))
     assert few.width == many.width >= 900 and many.height > few.height
     tile = np.asarray(Image.fromarray(pixels[0]).resize((80, 80), Image.Resampling.NEAREST))
-    drawn = np.asarray(few)[..., 0]
-    assert all((drawn[-104 - 12 : -24 - 12, left : left + 80] == tile).all() for left in (24, 108))
+    drawings = np.asarray(few)[..., 0]
+    assert all((drawings[-104 - 12 : -24 - 12, left : left + 80] == tile).all() for left in (24, 108))
 
 
 def test_the_census_reports_them_and_those_across_parts() -> None:
@@ -306,8 +306,8 @@ def test_mirrored_copies_are_found_where_asked_for() -> None:
     flipped = np.stack([np.asarray(jpeg(Image.fromarray(picture[:, ::-1]))) for picture in pixels[:10]])
     both = np.concatenate([pixels, flipped])[:, None]
     assert find_near_duplicates(both) == ()
-    found = find_near_duplicates(both, mirrored=True)
-    assert set(found) <= {(i, 40 + i) for i in range(10)} and len(found) >= 9
+    near_pairs = find_near_duplicates(both, mirrored=True)
+    assert set(near_pairs) <= {(i, 40 + i) for i in range(10)} and len(near_pairs) >= 9
     exact = np.concatenate([pixels[:6], pixels[1:2, :, ::-1]])[:, None]
     assert identical(exact) == () and identical(exact, mirrored=True) == ((1, 6),)
     assert (
@@ -316,7 +316,7 @@ def test_mirrored_copies_are_found_where_asked_for() -> None:
         == ((1, 6),)
     )
     summary = census(from_arrays(both, np.arange(50) % 2), flips=True)
-    assert len(summary.near_duplicates) == len(found) == len(summary.clusters)
+    assert len(summary.near_duplicates) == len(near_pairs) == len(summary.clusters)
 
 
 def test_mirrored_candidates_are_all_that_differ_little() -> None:
@@ -356,7 +356,7 @@ def test_sets_that_were_made_smaller_are_compared_by_their_previews() -> None:
     train, test, others = scenes(30, 64), scenes(10, 64, seed=1), scenes(20, 64, seed=2)
     test[4] = np.minimum(train[7] * 1.1 + 9, 255)
     assert shared([small(train), small(test)]) == shared([train[:, None], test[:, None]]) == (((0, 7), (1, 4)),)
-    for rest in (None, small(others)):
-        assert np.flatnonzero(copied(small(test), small(train), rest)).tolist() == [4]
+    for reference in (None, small(others)):
+        assert np.flatnonzero(copied(small(test), small(train), reference)).tolist() == [4]
     assert not copied(small(test).images, small(train)).any(), "one of the sets has no previews"
     np.testing.assert_array_equal(np.flatnonzero(like_held(small(test), small(train), "drop")), [4])

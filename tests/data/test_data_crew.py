@@ -49,10 +49,10 @@ def shard(tmp_path: Path) -> Path:
 
 def _elsewhere(function: Callable[..., Any]) -> Callable[..., Any]:
     """The function, which must not be called in this process."""
-    here = os.getpid()
+    pid = os.getpid()
 
     def called(*words: Any) -> Any:
-        assert os.getpid() != here
+        assert os.getpid() != pid
         return function(*words)
 
     return called

@@ -35,41 +35,41 @@ def picture(i: int) -> bytes:
 FILES = {f"{i}.png": picture(i) for i in range(N)}
 
 
-def npz(root: Path, name: str, who: Sequence[str]) -> Path:
-    np.savez(root / "set.npz", image=PIXELS, label=np.array(LABELS), **{name: np.array(who)})
+def npz(root: Path, name: str, people: Sequence[str]) -> Path:
+    np.savez(root / "set.npz", image=PIXELS, label=np.array(LABELS), **{name: np.array(people)})
     return root / "set.npz"
 
 
-def csv(root: Path, name: str, who: Sequence[str]) -> Path:
-    table = [[file, label, person] for file, label, person in zip(FILES, LABELS, who, strict=True)]
+def csv(root: Path, name: str, people: Sequence[str]) -> Path:
+    table = [[file, label, person] for file, label, person in zip(FILES, LABELS, people, strict=True)]
     return rows(written(root, FILES) / "set.csv", ["path", "label", name], table)
 
 
-def imagefolder(root: Path, name: str, who: Sequence[str]) -> Path:
-    rows = zip(FILES, LABELS, who, strict=True)
+def imagefolder(root: Path, name: str, people: Sequence[str]) -> Path:
+    rows = zip(FILES, LABELS, people, strict=True)
     lines = [json.dumps({"file_name": file, "label": label, name: person}) for file, label, person in rows]
     (written(root, FILES) / "metadata.jsonl").write_text("\n".join(lines))
     return root
 
 
-def webdataset(root: Path, name: str, who: Sequence[str]) -> Path:
+def webdataset(root: Path, name: str, people: Sequence[str]) -> Path:
     members = dict(FILES)
     for i in range(N):
-        members[f"{i}.json"] = json.dumps({"label": LABELS[i], name: who[i]}).encode()
+        members[f"{i}.json"] = json.dumps({"label": LABELS[i], name: people[i]}).encode()
     return packed(root / "set.tar", members)
 
 
-def parquet(root: Path, name: str, who: Sequence[str]) -> Path:
+def parquet(root: Path, name: str, people: Sequence[str]) -> Path:
     arrow = pytest.importorskip("pyarrow")
     import pyarrow.parquet
 
-    cells = arrow.table({"image": list(FILES.values()), "label": LABELS, name: list(who)})
+    cells = arrow.table({"image": list(FILES.values()), "label": LABELS, name: list(people)})
     pyarrow.parquet.write_table(cells, root / "set.parquet")
     return root / "set.parquet"
 
 
-def hugging_face(root: Path, name: str, who: Sequence[str]) -> list[dict[str, object]]:
-    rows = zip(PIXELS, LABELS, who, strict=True)
+def hugging_face(root: Path, name: str, people: Sequence[str]) -> list[dict[str, object]]:
+    rows = zip(PIXELS, LABELS, people, strict=True)
     return [{"image": Image.fromarray(image), "label": label, name: person} for image, label, person in rows]
 
 
@@ -83,13 +83,13 @@ WRITERS: tuple[Callable[[Path, str, Sequence[str]], Any], ...] = (
 )
 
 
-def check(data: LabelledImages, who: Sequence[str], seed: int) -> None:
+def check(data: LabelledImages, people: Sequence[str], seed: int) -> None:
     codes = split(data, seed=seed)
     assert set(codes.tolist()) == {0, 1, 2}
     sides: dict[str, set[int]] = {}
     for name, code in zip(data.names, codes.tolist(), strict=True):
         at = int("".join(c for c in name.split(".png")[0].split("row ")[-1] if c.isdigit()))
-        sides.setdefault(who[at], set()).add(code)
+        sides.setdefault(people[at], set()).add(code)
     assert all(len(parts) == 1 for parts in sides.values())
 
 
@@ -100,22 +100,22 @@ def test_no_person_lies_on_two_sides(writer, data) -> None:
     name = data.draw(st.sampled_from([*NAMES["group"], "Person", "Track_ID", "Patient ID", "subject-id", "Lesion.Id"]))
     people = data.draw(st.integers(6, 12))
     pairs = data.draw(st.lists(st.integers(0, people - 1), min_size=N // 2 - people, max_size=N // 2 - people))
-    who = [f"p{person}" for person in [*range(people), *pairs] for _ in range(2)]  # each has both classes
+    person_ids = [f"p{person}" for person in [*range(people), *pairs] for _ in range(2)]  # each has both classes
     with TemporaryDirectory() as folder:
-        found = load(writer(Path(folder), name, who), cache=Path(folder) / "cache")
-        assert found.notes["grouped_by"] == name and name not in found.attributes
-        check(found, who, data.draw(st.integers(0, 9)))
+        loaded = load(writer(Path(folder), name, person_ids), cache=Path(folder) / "cache")
+        assert loaded.notes["grouped_by"] == name and name not in loaded.attributes
+        check(loaded, person_ids, data.draw(st.integers(0, 9)))
 
 
 @pytest.mark.parametrize("writer", WRITERS, ids=lambda f: f.__name__)
 def test_any_attribute_can_be_the_group_and_a_name_can_be_overruled(writer, tmp_path: Path) -> None:
-    who = [f"p{i // 4}" for i in range(N)]
-    path = writer(tmp_path, "telescope", who)
+    person_ids = [f"p{i // 4}" for i in range(N)]
+    path = writer(tmp_path, "telescope", person_ids)
     plain = load(path, cache=tmp_path / "c")
     assert plain.groups is None and set(plain.attributes) == {"telescope"}
     grouped = load(path, group="telescope", cache=tmp_path / "c")
     assert grouped.fingerprint != plain.fingerprint and not grouped.attributes
-    check(grouped, who, 0)
+    check(grouped, person_ids, 0)
     with pytest.raises((SettingsError, DataError), match="'nobody'"):
         load(path, group="nobody", cache=tmp_path / "c")
     with pytest.raises(SettingsError, match="give one of them"):

@@ -21,10 +21,10 @@ Pets = Callable[..., Path]
 
 def png_header(width: int, height: int) -> bytes:
     """A PNG that declares its size, begins its pixels and stops."""
-    whole = b"\x89PNG\r\n\x1a\n"
+    content = b"\x89PNG\r\n\x1a\n"
     for body in (b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0), b"IDAT" + zlib.compress(bytes(99))):
-        whole += struct.pack(">I", len(body) - 4) + body + struct.pack(">I", zlib.crc32(body))
-    return whole
+        content += struct.pack(">I", len(body) - 4) + body + struct.pack(">I", zlib.crc32(body))
+    return content
 
 
 def with_one(root: Path, picture: Image.Image, name: str = "new.png", **options: object) -> np.ndarray:
@@ -147,12 +147,12 @@ def test_a_wrong_extension_does_not_matter(tmp_path: Path) -> None:
         noise.save(tmp_path / "in" / name, kind)
     with tarfile.open(tmp_path / "in.tar", "w") as archive:
         archive.add(tmp_path / "in", "")
-    for place in (tmp_path / "in", tmp_path / "in.tar"):
-        data = load(place)
+    for path in (tmp_path / "in", tmp_path / "in.tar"):
+        data = load(path)
         assert data.names == tuple(kinds) and data.shape == (3, 20, 30)
         for image, name in zip(data.images, data.names, strict=True):
-            want = np.asarray(Image.open(tmp_path / "in" / name, formats=[kinds[name]]).convert("RGB"))
-            np.testing.assert_array_equal(image.transpose(1, 2, 0), want)
+            expected = np.asarray(Image.open(tmp_path / "in" / name, formats=[kinds[name]]).convert("RGB"))
+            np.testing.assert_array_equal(image.transpose(1, 2, 0), expected)
 
 
 def truncated(path: Path) -> None:
@@ -188,8 +188,8 @@ def test_each_bad_file_is_named_with_rule_and_remedy_or_skipped(pets: Pets, name
     root = pets()
     make, message = BAD[name]
     make(root / "cats" / name)
-    whole = r".*every image must be whole and readable.*on_bad='skip' \(--on-bad skip\) to leave it out"
-    with pytest.raises(DataError, match=f"cats/{name}: .*{message}{whole}"):
+    pattern = r".*every image must be whole and readable.*on_bad='skip' \(--on-bad skip\) to leave it out"
+    with pytest.raises(DataError, match=f"cats/{name}: .*{message}{pattern}"):
         load(root)
     data = load(root, on_bad="skip")
     assert data.counts.tolist() == [4, 4] and len(data.notes["skipped"]) == 1

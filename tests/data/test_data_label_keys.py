@@ -33,22 +33,22 @@ class Labelled(Dataset[Any]):
         return np.full((8, 8), self.first + i, np.uint8), self.codes[i]
 
 
-def named(data: Any) -> dict[int, str]:
+def names_by_number(data: Any) -> dict[int, str]:
     return {int(image[0, 0, 0]): data.classes[c] for image, c in zip(data.images, data.labels, strict=True)}
 
 
 PETS = Labelled([0, 1, 0], ["cat", "dog"], 0)
 MORE = Labelled([0, 1, 2], ["dog", "emu", "cat"], 10)
-WANTED = {0: "cat", 1: "dog", 2: "cat", 10: "dog", 11: "emu", 12: "cat"}
+EXPECTED = {0: "cat", 1: "dog", 2: "cat", 10: "dog", 11: "emu", 12: "cat"}
 
 
 def test_each_part_of_a_joined_set_has_its_own_names() -> None:
-    assert named(load(ConcatDataset([PETS, MORE]))) == WANTED
+    assert names_by_number(load(ConcatDataset([PETS, MORE]))) == EXPECTED
 
 
 def test_a_subset_of_a_joined_set_follows_its_items() -> None:
     chosen = Subset(ConcatDataset([Subset(PETS, [2, 1]), MORE]), [4, 0, 2, 1])
-    assert named(load(chosen)) == {k: WANTED[k] for k in (12, 2, 10, 1)}
+    assert names_by_number(load(chosen)) == {k: EXPECTED[k] for k in (12, 2, 10, 1)}
 
 
 def test_joined_sets_whose_parts_cannot_be_told_are_refused() -> None:
@@ -71,7 +71,7 @@ def test_joined_sets_whose_parts_cannot_be_told_are_refused() -> None:
 def test_class_to_idx_names_codes() -> None:
     plain = Labelled([0, 1, 0], None, 0)
     plain.class_to_idx = {"dog": 1, "cat": 0}  # type: ignore[attr-defined]
-    assert named(load(plain)) == {0: "cat", 1: "dog", 2: "cat"}
+    assert names_by_number(load(plain)) == {0: "cat", 1: "dog", 2: "cat"}
 
 
 def test_samples_that_share_a_key_are_all_bad(tmp_path: Path) -> None:
@@ -121,8 +121,8 @@ def test_a_table_may_spell_a_file_in_the_other_unicode_form(tmp_path: Path, on_d
 def test_synthetic_classes_are_matched_in_any_unicode_form() -> None:
     real = from_arrays(GREY, [COMPOSED, "z"] * 3)
     synthetic = from_arrays(GREY, ["z", DECOMPOSED] * 3)
-    again = matched(synthetic, real)
-    assert [real.classes[c] for c in again.labels] == ["z", COMPOSED] * 3
+    matched_again = matched(synthetic, real)
+    assert [real.classes[c] for c in matched_again.labels] == ["z", COMPOSED] * 3
     with pytest.raises(DataError, match=r"'Z' \(3 images\), which differs from 'z' by case"):
         matched(from_arrays(GREY, [COMPOSED, "Z"] * 3), real)
 

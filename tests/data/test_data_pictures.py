@@ -79,24 +79,24 @@ def parquet(root: Path) -> Path:
 
 
 @pytest.mark.parametrize(
-    "made", [plain_folder, one_class, plain_tar, table, imagefolder, images_alone, one_array, parquet]
+    "write", [plain_folder, one_class, plain_tar, table, imagefolder, images_alone, one_array, parquet]
 )
-def test_without_labels_every_image_is_there_in_its_own_size(made, tmp_path: Path) -> None:
+def test_without_labels_every_image_is_there_in_its_own_size(write, tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
-    place = made(tmp_path / "in")
-    found = pictures(place, cache=tmp_path / "cache")
-    assert found.classes == (("cats",) if made is one_class else ("",))
-    np.testing.assert_array_equal(found.images, IMAGES.transpose(0, 3, 1, 2))
-    assert pictures(place, size=16, cache=tmp_path / "cache").shape == (3, 16, 16)
+    folder = write(tmp_path / "in")
+    data = pictures(folder, cache=tmp_path / "cache")
+    assert data.classes == (("cats",) if write is one_class else ("",))
+    np.testing.assert_array_equal(data.images, IMAGES.transpose(0, 3, 1, 2))
+    assert pictures(folder, size=16, cache=tmp_path / "cache").shape == (3, 16, 16)
     with pytest.raises(DataError):
-        load(place, cache=tmp_path / "cache")
+        load(folder, cache=tmp_path / "cache")
 
 
 def test_with_labels_they_are_kept(tmp_path: Path) -> None:
     (tmp_path / "in" / "dogs").mkdir(parents=True)
     one_class(tmp_path / "in")
     plain_folder(tmp_path / "in" / "dogs")
-    found = pictures(tmp_path / "in", cache=tmp_path / "cache")
-    assert found.classes == ("cats", "dogs") and found.counts.tolist() == [N, N]
-    assert found.shape == (3, SIDE, SIDE)
+    data = pictures(tmp_path / "in", cache=tmp_path / "cache")
+    assert data.classes == ("cats", "dogs") and data.counts.tolist() == [N, N]
+    assert data.shape == (3, SIDE, SIDE)
     assert load(tmp_path / "in", cache=tmp_path / "cache").shape == (3, 64, 64)

@@ -25,10 +25,10 @@ def keys_cubic(x: Floats) -> Floats:
     return np.where(x < 1, near, np.where(x < 2, far, 0.0))
 
 
-def resampling(source: int, begin: float, end: float, out: int) -> Floats:
+def resampling(source: int, start: float, end: float, out: int) -> Floats:
     """Matrix [out, source] that resamples [begin, end) of a line of pixels, widened when it shrinks (antialiasing)."""
-    step = (end - begin) / out
-    centres = begin + (np.arange(out) + 0.5) * step
+    step = (end - start) / out
+    centres = start + (np.arange(out) + 0.5) * step
     weights = keys_cubic((np.arange(source) + 0.5 - centres[:, None]) / max(step, 1.0))
     return weights / weights.sum(axis=1, keepdims=True)
 
@@ -45,8 +45,8 @@ def test_crop_is_the_middle_resampled(height: int, width: int, h: int, w: int) -
     rows = resampling(height, (height - h * step) / 2, (height + h * step) / 2, h)
     columns = resampling(width, (width - w * step) / 2, (width + w * step) / 2, w)
     expected = (rows @ source @ columns.T).clip(0, 255)
-    found = np.asarray(fitted(Image.fromarray(source), (h, w), "crop"))
-    assert found.shape == (h, w) and np.abs(found - expected).max() <= 1.5
+    actual = np.asarray(fitted(Image.fromarray(source), (h, w), "crop"))
+    assert actual.shape == (h, w) and np.abs(actual - expected).max() <= 1.5
 
 
 @settings(deadline=None, max_examples=40)
@@ -59,12 +59,12 @@ def test_pad_is_the_whole_resampled_with_repeated_edges(height: int, width: int,
     inner = resampling(height, 0, height, inner_h) @ source @ resampling(width, 0, width, inner_w).T
     rows = (np.arange(h) - top).clip(0, inner_h - 1)
     columns = (np.arange(w) - left).clip(0, inner_w - 1)
-    found = np.asarray(fitted(Image.fromarray(source), (h, w), "pad"))
-    assert np.abs(found - inner[np.ix_(rows, columns)].clip(0, 255)).max() <= 1.5
+    actual = np.asarray(fitted(Image.fromarray(source), (h, w), "pad"))
+    assert np.abs(actual - inner[np.ix_(rows, columns)].clip(0, 255)).max() <= 1.5
 
 
 @pytest.mark.parametrize(
-    ("sizes", "asked", "expected"),
+    ("sizes", "requested", "expected"),
     [
         ([(28, 28)] * 3, None, (28, 28)),
         ([(60, 64)] * 2, None, (60, 64)),
@@ -73,15 +73,15 @@ def test_pad_is_the_whole_resampled_with_repeated_edges(height: int, width: int,
         ([(28, 28)], (32, 48), (32, 48)),
     ],
 )
-def test_policy(sizes: list[tuple[int, int]], asked: tuple[int, int] | None, expected: tuple[int, int]) -> None:
-    assert target(sizes, asked) == expected
+def test_policy(sizes: list[tuple[int, int]], requested: tuple[int, int] | None, expected: tuple[int, int]) -> None:
+    assert target(sizes, requested) == expected
 
 
 def test_a_very_long_picture_costs_no_more_than_its_target() -> None:
     strip = Image.new("L", (60_000, 1), 7)
     for fit in ("crop", "pad"):
-        found = np.asarray(fitted(strip, (64, 64), fit))  # type: ignore[arg-type]
-        assert found.shape == (64, 64) and (found == 7).all()
+        actual = np.asarray(fitted(strip, (64, 64), fit))  # type: ignore[arg-type]
+        assert actual.shape == (64, 64) and (actual == 7).all()
 
 
 def test_a_checkerboard_shrinks_to_its_mean_instead_of_aliasing() -> None:

@@ -34,13 +34,13 @@ def pair(root: Path, raw: bytes, suffix: str = "dcm", other: bytes | None = None
 def window(values: np.ndarray, centre: float, width: float) -> np.ndarray:
     """PS3.3 C.11.2.1.2.1, written as the standard has it."""
     result = np.empty(values.shape)
-    for place, x in np.ndenumerate(values.astype(float)):
+    for pixel, x in np.ndenumerate(values.astype(float)):
         if x <= centre - 0.5 - (width - 1) / 2:
-            result[place] = 0
+            result[pixel] = 0
         elif x > centre - 0.5 + (width - 1) / 2:
-            result[place] = 255
+            result[pixel] = 255
         else:
-            result[place] = ((x - (centre - 0.5)) / (width - 1) + 0.5) * 255
+            result[pixel] = ((x - (centre - 0.5)) / (width - 1) + 0.5) * 255
     return result
 
 

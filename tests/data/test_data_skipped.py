@@ -95,15 +95,15 @@ def test_documents_beside_one_class_still_stop(tmp_path: Path) -> None:
 @needs_avif
 def test_the_command_line_reports_skipped_files(phone: Path, tmp_path: Path) -> None:
     run = CliRunner().invoke
-    shown = run(app, ["inspect", str(phone)]).stdout
-    assert "3 .heic (convert to JPEG or PNG)" in shown and "'violet' (empty)" in shown
+    result = run(app, ["inspect", str(phone)]).stdout
+    assert "3 .heic (convert to JPEG or PNG)" in result and "'violet' (empty)" in result
     assert json.loads(run(app, ["inspect", str(phone), "--json"]).stdout)["skipped"][".heic"] == 3
-    refused = run(app, ["split", str(phone), "-o", str(tmp_path / "parts")])
-    assert isinstance(refused.exception, DataError) and "'rose' (3 .heic)" in str(refused.exception)
-    done = run(app, ["split", str(phone), "-o", str(tmp_path / "parts"), "--on-bad", "skip", "--json"])
-    assert json.loads(done.stdout)["skipped"] == {".heic": 3, ".txt": 1, "hidden": 1}
-    assert json.loads(done.stdout)["empty_classes"] == {"rose": "3 .heic", "violet": "empty"}
-    assert "3 .heic (convert to JPEG or PNG)" in done.stderr
+    result_split = run(app, ["split", str(phone), "-o", str(tmp_path / "parts")])
+    assert isinstance(result_split.exception, DataError) and "'rose' (3 .heic)" in str(result_split.exception)
+    result_skip = run(app, ["split", str(phone), "-o", str(tmp_path / "parts"), "--on-bad", "skip", "--json"])
+    assert json.loads(result_skip.stdout)["skipped"] == {".heic": 3, ".txt": 1, "hidden": 1}
+    assert json.loads(result_skip.stdout)["empty_classes"] == {"rose": "3 .heic", "violet": "empty"}
+    assert "3 .heic (convert to JPEG or PNG)" in result_skip.stderr
 
 
 def test_a_class_in_which_every_image_is_damaged_is_named(tmp_path: Path) -> None:
@@ -132,8 +132,8 @@ def test_an_unusual_extension_is_looked_into(tmp_path: Path, name: str) -> None:
 
 def test_an_image_without_an_extension_is_copied_with_one(tmp_path: Path) -> None:
     raws = {f"{c}/{c}{i}": encoded("JPEG", i + 50 * (c == "b")) for c in "ab" for i in range(8)}
-    done = CliRunner().invoke(app, ["split", str(written(tmp_path / "in", raws)), "-o", str(tmp_path / "parts")])
-    assert done.exit_code == 0
+    result = CliRunner().invoke(app, ["split", str(written(tmp_path / "in", raws)), "-o", str(tmp_path / "parts")])
+    assert result.exit_code == 0
     assert {file.read_bytes() for file in (tmp_path / "parts").rglob("*.jpg")} == set(raws.values())
 
 

@@ -63,8 +63,8 @@ def test_it_stands_in_for_an_array(stored: Stored) -> None:
     np.testing.assert_array_equal(np.asarray(stored), PIXELS)
     np.testing.assert_array_equal(np.concatenate([stored[:2], stored]), np.concatenate([PIXELS[:2], PIXELS]))
     np.testing.assert_array_equal(list(stored), PIXELS)
-    again = pickle.loads(pickle.dumps(stored.taken(np.array([3, 1]))))  # noqa: S301  # our own, for worker processes
-    np.testing.assert_array_equal(again[:], PIXELS[[3, 1]])
+    restored = pickle.loads(pickle.dumps(stored.taken(np.array([3, 1]))))  # noqa: S301  # our own, for worker processes
+    np.testing.assert_array_equal(restored[:], PIXELS[[3, 1]])
     for key in (50, [0, 50]):
         with pytest.raises(IndexError):
             stored[key]
@@ -97,7 +97,7 @@ def test_files_are_closed_when_their_sets_are_collected(stored: Stored) -> None:
         return len(list(Path("/proc/self/fd").iterdir()))
 
     before = descriptors()
-    with warnings.catch_warnings(record=True) as caught:
+    with warnings.catch_warnings(record=True) as recorded:
         warnings.simplefilter("always")
         sets = [LabelledImages(stored.taken(np.arange(4)), np.arange(4) % 2, ("a", "b"), {}) for _ in range(50)]
         for images in sets:
@@ -106,4 +106,4 @@ def test_files_are_closed_when_their_sets_are_collected(stored: Stored) -> None:
         del sets, images
         gc.collect()
     assert descriptors() == before
-    assert not [warning for warning in caught if issubclass(warning.category, ResourceWarning)]
+    assert not [warning for warning in recorded if issubclass(warning.category, ResourceWarning)]

@@ -18,22 +18,22 @@ def test_no_striped_shirt_is_outside_the_test_part() -> None:
 
 
 def test_every_image_is_another_garment_and_the_test_part_is_the_samples_own() -> None:
-    data, whole = augury.load(STRIPED), sample()
+    data, source = augury.load(STRIPED), sample()
     names = [name.removesuffix(" striped") for name in data.names]
     assert len(set(names)) == len(data)
-    rows = np.array([whole.names.index(name) for name in names])
-    assert ((whole.split[rows] == 2) == (data.split == 2)).all()
+    rows = np.array([source.names.index(name) for name in names])
+    assert ((source.split[rows] == 2) == (data.split == 2)).all()
     plain = data.attributes["fabric"].codes == 0
-    np.testing.assert_array_equal(data.images[plain], whole.images[rows[plain]])
-    assert (data.images[~plain] <= whole.images[rows[~plain]]).all()
+    np.testing.assert_array_equal(data.images[plain], source.images[rows[plain]])
+    assert (data.images[~plain] <= source.images[rows[~plain]]).all()
 
 
 def test_a_stripe_is_two_pixels_high_and_darkens_the_garment_alone() -> None:
     images = np.full((3, 1, 12, 5), 200, np.uint8)
     images[:, :, :, 0] = 10
-    made = with_stripes(images, np.array([1, 2, 3]))
-    assert (made[..., 0] == 10).all()
-    for image in made[:, 0]:
+    striped = with_stripes(images, np.array([1, 2, 3]))
+    assert (striped[..., 0] == 10).all()
+    for image in striped[:, 0]:
         rows = image[:, 1] == 70  # .35 of 200
         assert (image[~rows, 1:] == 200).all() and (image[rows, 1:] == 70).all()
         assert 5 <= rows.sum() <= 7

@@ -40,12 +40,12 @@ def test_columns_by_request_attributes_and_split(tmp_path: Path) -> None:
         tmp_path, ["scan", "diagnosis", "no", "set", "stain", "age"],
         list(LABELS), PEOPLE, ["train", "Train", "val", "test", "validation", "TEST"], ["a", "b"] * 3, [1, 2, 3, 4, 5, 6],
     )  # fmt: skip
-    named = {"image": "scan", "label": "diagnosis", "group": "no", "split": "set"}
-    data = load(path, columns=named)
+    columns = {"image": "scan", "label": "diagnosis", "group": "no", "split": "set"}
+    data = load(path, columns=columns)
     assert data.split is not None and data.split.tolist() == [0, 0, 1, 2, 1, 2] and set(data.attributes) == {"stain"}
-    assert data.notes["columns"] == named and data.notes["columns_left_out"] == ["age"]
-    assert set(load(path, columns=named, attributes=["age"]).attributes) == {"age"}
-    assert load(path, columns=named, attributes=["age"]).attributes["age"].values == ("1", "2", "3", "4", "5", "6")
+    assert data.notes["columns"] == columns and data.notes["columns_left_out"] == ["age"]
+    assert set(load(path, columns=columns, attributes=["age"]).attributes) == {"age"}
+    assert load(path, columns=columns, attributes=["age"]).attributes["age"].values == ("1", "2", "3", "4", "5", "6")
     with pytest.raises(DataError, match=r"no column is the image .*'scan', 'diagnosis'.*columns=\{'image'"):
         load(path)
     with pytest.raises(SettingsError, match="there is no column 'x'; the columns are 'scan'"):

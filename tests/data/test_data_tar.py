@@ -86,17 +86,17 @@ def test_webdataset_gives_attributes_groups_and_split(tmp_path: Path) -> None:
 def test_numbers_in_cls_sort_as_numbers_and_order_the_names(tmp_path: Path) -> None:
     plain = {f"{i}.{s}": raw for i in range(3) for s, raw in (("png", png(i)), ("cls", (b"10", b"2", b"-1")[i]))}
     assert load(packed(tmp_path / "a.tar", plain)).classes == ("-1", "2", "10")
-    named = plain | {f"{i}.json": json.dumps({"label": "abc"[i]}).encode() for i in range(3)}
-    assert load(packed(tmp_path / "b.tar", named)).classes == ("c", "b", "a")
+    members = plain | {f"{i}.json": json.dumps({"label": "abc"[i]}).encode() for i in range(3)}
+    assert load(packed(tmp_path / "b.tar", members)).classes == ("c", "b", "a")
 
 
-@pytest.mark.parametrize("places", [("train-000.tar", "test-000.tar"), ("train/0.tar", "val/0.tar")])
-def test_shards_tell_the_part(tmp_path: Path, places: tuple[str, str]) -> None:
-    for place in places:
-        shard(tmp_path / "in" / place)
+@pytest.mark.parametrize("archives", [("train-000.tar", "test-000.tar"), ("train/0.tar", "val/0.tar")])
+def test_shards_tell_the_part(tmp_path: Path, archives: tuple[str, str]) -> None:
+    for archive in archives:
+        shard(tmp_path / "in" / archive)
     data = load(tmp_path / "in")
     assert data.notes["format"] == "webdataset" and len(data) == 12
-    assert data.split is not None and sorted(set(data.split.tolist())) == [0, 1 if "val" in places[1] else 2]
+    assert data.split is not None and sorted(set(data.split.tolist())) == [0, 1 if "val" in archives[1] else 2]
 
 
 def test_shards_without_parts_have_no_split_and_links_outside_are_no_shards(tmp_path: Path) -> None:
@@ -233,11 +233,11 @@ def test_a_json_that_tells_no_class_leaves_class_folders(tmp_path: Path) -> None
     assert load(packed(tmp_path / "x.tar", pictures() | notes)).notes["format"] == "tar"
 
 
-@pytest.mark.parametrize("places", [("train.tar", "test.tar"), ("train/0.tar", "test/0.tar")])
-def test_class_folders_in_several_archives(tmp_path: Path, places: tuple[str, str]) -> None:
-    for place in places:
-        (tmp_path / "in" / place).parent.mkdir(parents=True, exist_ok=True)
-        packed(tmp_path / "in" / place, pictures("pets/"))
+@pytest.mark.parametrize("archives", [("train.tar", "test.tar"), ("train/0.tar", "test/0.tar")])
+def test_class_folders_in_several_archives(tmp_path: Path, archives: tuple[str, str]) -> None:
+    for archive in archives:
+        (tmp_path / "in" / archive).parent.mkdir(parents=True, exist_ok=True)
+        packed(tmp_path / "in" / archive, pictures("pets/"))
     data = load(tmp_path / "in")
     assert (
         data.classes == ("cat", "dog") and data.split is not None and sorted(data.split.tolist()) == [0] * 6 + [2] * 6

@@ -21,12 +21,12 @@ def isic(
     root: Path,
     header: list[str] = CLASSES,
     values: np.ndarray | None = None,
-    more: dict[str, list[object]] | None = None,
+    columns: dict[str, list[object]] | None = None,
 ) -> Path:
     """The ground truth of ISIC 2018, task 3: names without extension, the images in a folder of their own."""
     written(root / "images", {f"ISIC_{i:07d}.jpg": png(i % 6) for i in range(12)})
     values = np.eye(3)[CODES] if values is None else values
-    extra = more or {}
+    extra = columns or {}
     lines = [[f"ISIC_{i:07d}", *values[i], *(column[i] for column in extra.values())] for i in range(12)]
     return rows(root / "truth.csv", ["image", *header, *extra], lines)
 
@@ -37,7 +37,7 @@ def test_one_column_for_each_class(tmp_path: Path) -> None:
     assert data.names[0] == "ISIC_0000000.jpg" and data.notes["columns"]["label"] == "MEL, NV, BCC (one column each)"
     words = np.array([["False", "True"][int(v)] for v in np.eye(3)[CODES].ravel()]).reshape(12, 3)
     assert load(isic(tmp_path, values=words), root=tmp_path / "images").labels.tolist() == data.labels.tolist()
-    group = load(isic(tmp_path, more={"lesion_id": [i // 2 for i in range(12)]}), root=tmp_path / "images")
+    group = load(isic(tmp_path, columns={"lesion_id": [i // 2 for i in range(12)]}), root=tmp_path / "images")
     assert group.labels.tolist() == data.labels.tolist() and len(set(group.groups.tolist())) == 6  # type: ignore[union-attr]
 
 

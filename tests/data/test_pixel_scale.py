@@ -68,8 +68,8 @@ def test_wide_pixels_have_the_range_of_all_images(tmp_path: Path, kind: str, pho
     data = folder(tmp_path, lambda x: tiff(x, photometric=photometric), values)
     expected = shares(values, low, high)
     assert np.abs(data.images[:, 0] - (255 - expected if photometric == 0 else expected)).max() <= 0.51
-    (said,) = data.notes["tones"]
-    assert said.startswith(f"{low:g} to {high:g}") and ("WhiteIsZero" in said) is (photometric == 0)
+    (note,) = data.notes["tones"]
+    assert note.startswith(f"{low:g} to {high:g}") and ("WhiteIsZero" in note) is (photometric == 0)
     assert any("pixel values of 6 images" in line for line in inspect(tmp_path)[1].advice)
 
 
@@ -131,14 +131,14 @@ def png(pixels: np.ndarray) -> bytes:
 
 def test_images_of_one_colour_after_flattening_are_named(tmp_path: Path) -> None:
     """White drawings on a transparent ground, as icons are, and colours under full transparency."""
-    drawn = np.full((6, 12, 12, 4), 255, np.uint8)
-    drawn[:, :, :, 3] = RANDOM.choice([0, 255], (6, 12, 12))
+    arrays = np.full((6, 12, 12, 4), 255, np.uint8)
+    arrays[:, :, :, 3] = RANDOM.choice([0, 255], (6, 12, 12))
     with pytest.raises(
         DataError, match=r"a/0\.png: becomes one colour \(RGB 255, 255, 255\) once .*\(--transparency black\)"
     ):
-        folder(tmp_path / "drawn", png, drawn, "png")
+        folder(tmp_path / "drawn", png, arrays, "png")
     black = load(tmp_path / "drawn", transparency="black")
-    assert np.array_equal(black.images[black.names.index("a/0.png"), 0], drawn[0, ..., 3])
+    assert np.array_equal(black.images[black.names.index("a/0.png"), 0], arrays[0, ..., 3])
     hidden = RANDOM.integers(0, 256, (6, 12, 12, 4)).astype(np.uint8)
     hidden[..., 3] = 0
     with pytest.raises(DataError, match=r"choose transparency='ignore' \(--transparency ignore\)"):
@@ -159,16 +159,16 @@ def test_padding_stays_out_of_percentiles(tmp_path: Path, kind: str, padding: di
     pytest.importorskip("pydicom")
     inside = RANDOM.integers(0, 400, (6, 16, 16))
     values = np.where(np.arange(16)[:, None] < 8, -2000, inside).astype(np.int16)
-    more = {"PixelRepresentation": 1, "PhotometricInterpretation": kind}
+    tags = {"PixelRepresentation": 1, "PhotometricInterpretation": kind}
 
     def encode(x: np.ndarray) -> bytes:
-        raw = dicom_file(x, **more, **{k: v for k, v in padding.items() if v < 2**15})
+        raw = dicom_file(x, **tags, **{k: v for k, v in padding.items() if v < 2**15})
         return raw if "PixelPaddingValue" not in padding or padding["PixelPaddingValue"] < 2**15 else unsigned(x)
 
     def unsigned(x: np.ndarray) -> bytes:
         import pydicom
 
-        data = pydicom.dcmread(io.BytesIO(dicom_file(x, **more)))
+        data = pydicom.dcmread(io.BytesIO(dicom_file(x, **tags)))
         data.add_new(0x00280120, "US", padding["PixelPaddingValue"])
         file = io.BytesIO()
         data.save_as(file)

@@ -16,7 +16,7 @@ from tests.helpers.image_files import dicom_file, png, rows, written
 PEOPLE, EACH = 24, 6
 N = PEOPLE * EACH
 LABELS = [["No Finding", "Effusion"][(i // EACH + i) % 2] for i in range(N)]
-WHO = [1000 + i // EACH for i in range(N)]
+PATIENTS = [1000 + i // EACH for i in range(N)]
 
 
 def table(root: Path, header: list[str], *columns: list[object]) -> Path:
@@ -27,10 +27,10 @@ def table(root: Path, header: list[str], *columns: list[object]) -> Path:
     )
 
 
-def apart(data: LabelledImages) -> bool:
+def patients_separate(data: LabelledImages) -> bool:
     """Whether no patient lies in two parts of a new split."""
     codes = split(data)
-    return all(len({int(codes[i]) for i in range(N) if WHO[i] == who}) == 1 for who in WHO)
+    return all(len({int(codes[i]) for i in range(N) if PATIENTS[i] == patient}) == 1 for patient in PATIENTS)
 
 
 @pytest.mark.parametrize(
@@ -39,8 +39,8 @@ def apart(data: LabelledImages) -> bool:
      "Case ID", "animal id", "Slide_ID", "patient name", "Donor"],
 )  # fmt: skip
 def test_usual_names_of_groups_in_any_spelling(tmp_path: Path, name: str) -> None:
-    data = load(table(tmp_path, ["File Name", "Class-Name", name], LABELS, WHO))
-    assert data.notes["grouped_by"] == name and data.groups is not None and apart(data)
+    data = load(table(tmp_path, ["File Name", "Class-Name", name], LABELS, PATIENTS))
+    assert data.notes["grouped_by"] == name and data.groups is not None and patients_separate(data)
     assert not cautions(data)
 
 
@@ -52,20 +52,22 @@ def test_other_names_are_no_groups(name: str) -> None:
 def test_a_person_goes_before_what_one_person_has_several_of(tmp_path: Path) -> None:
     lesions = [i // 2 for i in range(N)]
     assert (
-        load(table(tmp_path, ["path", "label", "lesion_id", "patient_id"], LABELS, lesions, WHO)).notes["grouped_by"]
+        load(table(tmp_path, ["path", "label", "lesion_id", "patient_id"], LABELS, lesions, PATIENTS)).notes[
+            "grouped_by"
+        ]
         == "patient_id"
     )
-    path = table(tmp_path, ["path", "label", "lesion_id", "study_id"], LABELS, lesions, WHO)
+    path = table(tmp_path, ["path", "label", "lesion_id", "study_id"], LABELS, lesions, PATIENTS)
     with pytest.raises(DataError, match="'lesion_id' and 'study_id' could both be the group"):
         load(path)
 
 
 @pytest.mark.parametrize("name", ["Site ID", "cow-id", "siteId", "SITEID", "volunteerid"])
 def test_another_id_that_recurs_is_named_with_the_option(tmp_path: Path, name: str) -> None:
-    path = table(tmp_path, ["path", "label", name], LABELS, WHO)
-    (said,) = [line for line in inspect(path)[1].advice if "looks like an id" in line]
-    assert f"'{name}'" in said and "24 values for 144 images" in said and f"--group '{name}'" in said
-    assert not apart(load(path)) and apart(load(path, group=name))
+    path = table(tmp_path, ["path", "label", name], LABELS, PATIENTS)
+    (advice,) = [line for line in inspect(path)[1].advice if "looks like an id" in line]
+    assert f"'{name}'" in advice and "24 values for 144 images" in advice and f"--group '{name}'" in advice
+    assert not patients_separate(load(path)) and patients_separate(load(path, group=name))
     assert not cautions(load(path, group=name)) and not cautions(load(path, group="none"))
 
 
@@ -84,10 +86,10 @@ def test_ids_that_keep_nothing_together_are_not_named(tmp_path: Path, name: str,
 
 def test_arrays_beside_images_are_named_alike(tmp_path: Path) -> None:
     images = np.random.default_rng(0).integers(0, 256, (N, 8, 8), np.uint8)
-    np.savez(tmp_path / "a.npz", images=images, labels=np.array(LABELS), site_id=np.array(WHO))
+    np.savez(tmp_path / "a.npz", images=images, labels=np.array(LABELS), site_id=np.array(PATIENTS))
     assert "--group 'site_id'" in cautions(load(tmp_path / "a.npz"))[0]
-    np.savez(tmp_path / "b.npz", images=images, labels=np.array(LABELS), **{"Patient ID": np.array(WHO)})
-    assert apart(load(tmp_path / "b.npz"))
+    np.savez(tmp_path / "b.npz", images=images, labels=np.array(LABELS), **{"Patient ID": np.array(PATIENTS)})
+    assert patients_separate(load(tmp_path / "b.npz"))
 
 
 def test_a_group_of_all_images_is_no_group(tmp_path: Path) -> None:
@@ -103,11 +105,15 @@ def test_a_group_of_all_images_is_no_group(tmp_path: Path) -> None:
 def test_group_none_forgets_the_patients_of_dicom_files(tmp_path: Path) -> None:
     pytest.importorskip("pydicom")
     ramp = np.arange(64, dtype=np.uint16).reshape(8, 8)
-    named = {f"{c}/{i}.dcm": dicom_file(ramp + i, PatientID=f"P{i // 2}") for i in range(8) for c in "ab"}
-    root = written(tmp_path / "named", named)
+    files = {f"{c}/{i}.dcm": dicom_file(ramp + i, PatientID=f"P{i // 2}") for i in range(8) for c in "ab"}
+    root = written(tmp_path / "named", files)
     assert load(root).groups is not None
-    none = load(root, group="none")
-    assert none.groups is None and "grouped_by" not in none.notes and none.fingerprint != load(root).fingerprint
+    ungrouped = load(root, group="none")
+    assert (
+        ungrouped.groups is None
+        and "grouped_by" not in ungrouped.notes
+        and ungrouped.fingerprint != load(root).fingerprint
+    )
     hidden = {f"{c}/{i}.dcm": dicom_file(ramp + i, PatientID="ANONYMOUS") for i in range(8) for c in "ab"}
     data = load(written(tmp_path / "hidden", hidden))
     assert data.groups is None and set(split(data).tolist()) == {0, 1, 2}
@@ -130,8 +136,8 @@ def test_group_none_forgets_the_patients_of_dicom_files(tmp_path: Path) -> None:
 )
 def test_labels_that_join_several_are_reported(classes: tuple[str, ...], sign: str) -> None:
     images = np.full((30, 4, 4), 255, np.uint8)
-    said = cautions(from_arrays(images, np.arange(30) % len(classes), classes))
-    assert [f"join several labels with '{sign}'" in line for line in said] == ([True] if sign else [])
+    warnings = cautions(from_arrays(images, np.arange(30) % len(classes), classes))
+    assert [f"join several labels with '{sign}'" in line for line in warnings] == ([True] if sign else [])
 
 
 def test_no_message_prints_a_cell_whole(tmp_path: Path) -> None:
@@ -149,9 +155,9 @@ def test_no_message_prints_a_cell_whole(tmp_path: Path) -> None:
             for first in (header, [*header[:at], long, *header[at + 1 :]]):
                 path = rows(tmp_path / "set.csv", first, [line, *good])
                 try:
-                    said = "\n".join(map(str, inspect(path)[1].as_dict().items()))
+                    text = "\n".join(map(str, inspect(path)[1].as_dict().items()))
                 except DataError as error:
-                    said = str(error)
-                assert len(said) < 3000 and long[:300] not in said, (header, at)
+                    text = str(error)
+                assert len(text) < 3000 and long[:300] not in text, (header, at)
     with pytest.raises(DataError, match="a label has 52,000 characters, but at most 200"):
         from_arrays(np.zeros((4, 8, 8), np.uint8), ["a", "b", "a", long])

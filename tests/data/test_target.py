@@ -17,8 +17,8 @@ def pictures(n: int, seed: int, channels: int = 1, side: tuple[int, int] = (24, 
     """Smooth random pictures uint8 [n, C, H, W]."""
     coarse = np.random.default_rng(seed).integers(0, 256, (n, channels, 6, 6), dtype=np.uint8)
     size = (side[1], side[0])
-    made = [[Image.fromarray(plane).resize(size, Image.Resampling.BICUBIC) for plane in image] for image in coarse]
-    return np.stack([np.stack([np.asarray(plane) for plane in image]) for image in made])
+    upscaled = [[Image.fromarray(plane).resize(size, Image.Resampling.BICUBIC) for plane in image] for image in coarse]
+    return np.stack([np.stack([np.asarray(plane) for plane in image]) for image in upscaled])
 
 
 def write(folder, images: np.ndarray) -> None:
@@ -38,42 +38,42 @@ def sums(images: np.ndarray) -> np.ndarray:
 def test_a_folder_without_labels_at_any_depth(tmp_path) -> None:
     write(tmp_path / "t", pictures(15, 1))
     write(tmp_path / "t" / "tuesday" / "late", pictures(10, 2))
-    found = read_target(tmp_path / "t", labelled())
-    assert found.test is None and found.notes == ()
-    np.testing.assert_array_equal(sums(found.images), sums(np.r_[pictures(15, 1), pictures(10, 2)]))
+    target = read_target(tmp_path / "t", labelled())
+    assert target.test is None and target.notes == ()
+    np.testing.assert_array_equal(sums(target.images), sums(np.r_[pictures(15, 1), pictures(10, 2)]))
 
 
 def test_folders_that_are_no_classes_are_no_labels(tmp_path) -> None:
     write(tmp_path / "t" / "ward-1", pictures(15, 1))
     write(tmp_path / "t" / "ward-2", pictures(10, 2))
-    found = read_target(tmp_path / "t", labelled())
-    assert found.test is None and len(found.images) == 25
+    target = read_target(tmp_path / "t", labelled())
+    assert target.test is None and len(target.images) == 25
 
 
 def test_labels_serve_the_test_alone(tmp_path) -> None:
     write(tmp_path / "t" / "dog", pictures(30, 1))
     write(tmp_path / "t" / "cat", pictures(50, 2))
-    found = read_target(tmp_path / "t", labelled(), seed=3)
-    assert found.test is not None and found.test.classes == ("cat", "dog")
-    assert found.test.counts.tolist() == [25, 15] and len(found.images) == 40
+    target = read_target(tmp_path / "t", labelled(), seed=3)
+    assert target.test is not None and target.test.classes == ("cat", "dog")
+    assert target.test.counts.tolist() == [25, 15] and len(target.images) == 40
     dogs = sums(pictures(30, 1))
-    assert np.isin(found.test.images[found.test.labels == 1].astype(int).sum((1, 2, 3)), dogs).all()
+    assert np.isin(target.test.images[target.test.labels == 1].astype(int).sum((1, 2, 3)), dogs).all()
     np.testing.assert_array_equal(
-        sums(np.r_[found.images, found.test.images]), sums(np.r_[pictures(30, 1), pictures(50, 2)])
+        sums(np.r_[target.images, target.test.images]), sums(np.r_[pictures(30, 1), pictures(50, 2)])
     )
-    assert any("labels of 40 target images are used for the test" in note for note in found.notes)
-    again = read_target(tmp_path / "t", labelled(), seed=3)
-    np.testing.assert_array_equal(again.images, found.images)
+    assert any("labels of 40 target images are used for the test" in note for note in target.notes)
+    repeated = read_target(tmp_path / "t", labelled(), seed=3)
+    np.testing.assert_array_equal(repeated.images, target.images)
 
 
 def test_the_targets_own_test_part_is_kept(tmp_path) -> None:
     for part, seed in (("train", 1), ("test", 2)):
         write(tmp_path / "t" / part / "dog", pictures(25, seed))
         write(tmp_path / "t" / part / "cat", pictures(25, 10 + seed))
-    found = read_target(tmp_path / "t", labelled())
-    assert found.test is not None and found.test.split is None
-    np.testing.assert_array_equal(sums(found.test.images), sums(np.r_[pictures(25, 2), pictures(25, 12)]))
-    np.testing.assert_array_equal(sums(found.images), sums(np.r_[pictures(25, 1), pictures(25, 11)]))
+    target = read_target(tmp_path / "t", labelled())
+    assert target.test is not None and target.test.split is None
+    np.testing.assert_array_equal(sums(target.test.images), sums(np.r_[pictures(25, 2), pictures(25, 12)]))
+    np.testing.assert_array_equal(sums(target.images), sums(np.r_[pictures(25, 1), pictures(25, 11)]))
 
 
 def test_arrays_with_and_without_labels_and_groups_stay_whole(tmp_path) -> None:
@@ -81,28 +81,28 @@ def test_arrays_with_and_without_labels_and_groups_stay_whole(tmp_path) -> None:
     np.savez(tmp_path / "bare.npz", images=images)
     assert read_target(tmp_path / "bare.npz", labelled()).test is None
     np.savez(tmp_path / "named.npz", images=images, labels=names, group=np.repeat(np.arange(15), 4))
-    found = read_target(tmp_path / "named.npz", labelled())
-    assert found.test is not None and found.test.groups is not None
-    assert len(found.test) + len(found.images) == 60 and set(np.bincount(found.test.groups)) <= {0, 4}
+    target = read_target(tmp_path / "named.npz", labelled())
+    assert target.test is not None and target.test.groups is not None
+    assert len(target.test) + len(target.images) == 60 and set(np.bincount(target.test.groups)) <= {0, 4}
     np.savez(tmp_path / "other.npz", images=images, labels=np.where(names == "cat", "left", "right"))
     assert read_target(tmp_path / "other.npz", labelled()).test is None
 
 
 def test_shape_and_colour_are_those_of_the_labelled_images(tmp_path) -> None:
     write(tmp_path / "colour", pictures(22, 1, channels=3, side=(36, 30)))
-    found = read_target(tmp_path / "colour", labelled())
-    assert found.images.shape == (22, 1, 24, 24)
-    assert "36x30" in found.notes[0] and "made grey" in found.notes[1]
+    target = read_target(tmp_path / "colour", labelled())
+    assert target.images.shape == (22, 1, 24, 24)
+    assert "36x30" in target.notes[0] and "made grey" in target.notes[1]
     write(tmp_path / "grey", pictures(22, 1))
-    found = read_target(tmp_path / "grey", labelled(channels=3))
-    assert found.images.shape == (22, 3, 24, 24) and "colour alone tells the domains apart" in found.notes[0]
+    target = read_target(tmp_path / "grey", labelled(channels=3))
+    assert target.images.shape == (22, 3, 24, 24) and "colour alone tells the domains apart" in target.notes[0]
 
 
 def test_a_few_labelled_images_among_them_are_left_out_and_many_refused(tmp_path) -> None:
     write(tmp_path / "few", pictures(60, 1))
     write(tmp_path / "few" / "more", labelled().images[:2])
-    found = read_target(tmp_path / "few", labelled())
-    assert len(found.images) == 60 and "2 target images are near-duplicates of labelled ones" in found.notes[0]
+    target = read_target(tmp_path / "few", labelled())
+    assert len(target.images) == 60 and "2 target images are near-duplicates of labelled ones" in target.notes[0]
     brighter = np.clip(labelled().images[:10].astype(int) + 6, 0, 255).astype(np.uint8)
     write(tmp_path / "many", pictures(60, 1))
     write(tmp_path / "many" / "more", brighter)
@@ -115,8 +115,8 @@ def test_unlabelled_images_that_are_test_images_too_are_left_out(tmp_path) -> No
     for part in ("train", "test"):
         write(tmp_path / "t" / part / "dog", images if part == "test" else np.r_[pictures(25, 2), images[:5]])
         write(tmp_path / "t" / part / "cat", pictures(25, 10 + len(part)))
-    found = read_target(tmp_path / "t", labelled())
-    assert len(found.images) == 50 and any("5 unlabelled target images" in note for note in found.notes)
+    target = read_target(tmp_path / "t", labelled())
+    assert len(target.images) == 50 and any("5 unlabelled target images" in note for note in target.notes)
 
 
 def test_images_that_cannot_be_brought_to_the_shape_are_refused(tmp_path) -> None:

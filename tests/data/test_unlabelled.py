@@ -33,10 +33,10 @@ def write(folder, images: np.ndarray) -> None:
 def test_loose_and_nested_files_are_read_in_the_shape_of_the_data(tmp_path) -> None:
     write(tmp_path / "x", pictures(3, 0))
     write(tmp_path / "x" / "deeper" / "still", pictures(2, 1))
-    found = read_unlabelled(tmp_path / "x", (1, 24, 24))
-    assert found.shape == (5, 1, 24, 24)
+    images = read_unlabelled(tmp_path / "x", (1, 24, 24))
+    assert images.shape == (5, 1, 24, 24)
     np.testing.assert_array_equal(
-        np.sort(found.sum((1, 2, 3))), np.sort(np.r_[pictures(3, 0), pictures(2, 1)].sum((1, 2, 3)))
+        np.sort(images.sum((1, 2, 3))), np.sort(np.r_[pictures(3, 0), pictures(2, 1)].sum((1, 2, 3)))
     )
     assert read_unlabelled(tmp_path / "x", (3, 12, 16)).shape == (5, 3, 12, 16)
 
@@ -44,9 +44,9 @@ def test_loose_and_nested_files_are_read_in_the_shape_of_the_data(tmp_path) -> N
 def test_colour_becomes_grey_as_pillow_does_it(tmp_path) -> None:
     images = pictures(2, 4, channels=3)
     write(tmp_path / "x", images)
-    found = read_unlabelled(tmp_path / "x", (1, 24, 24))
+    unlabelled = read_unlabelled(tmp_path / "x", (1, 24, 24))
     expected = [np.asarray(Image.fromarray(image.transpose(1, 2, 0)).convert("L")).astype(int) for image in images]
-    assert np.abs(found[:, 0].astype(int) - expected).max() <= 1
+    assert np.abs(unlabelled[:, 0].astype(int) - expected).max() <= 1
 
 
 def test_arrays_serve_as_well_and_their_labels_do_not_count(tmp_path) -> None:
@@ -63,8 +63,8 @@ def test_one_image_is_too_few(tmp_path) -> None:
 def test_near_duplicates_of_what_is_held_out_are_left_out_and_counted() -> None:
     test, validation, free = pictures(6, 0), pictures(5, 1), pictures(7, 2)
     brighter = np.clip(test[:2].astype(int) + 6, 0, 255).astype(np.uint8)
-    given = np.concatenate([free, brighter, validation[3:4], free[:1]])
-    keep, left = apart_from(given, {"validation": validation, "test": test})
+    inputs = np.concatenate([free, brighter, validation[3:4], free[:1]])
+    keep, left = apart_from(inputs, {"validation": validation, "test": test})
     assert keep.tolist() == [True] * 7 + [False] * 3 + [True]
     assert left == {"validation": 1, "test": 2}
 

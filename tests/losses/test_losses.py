@@ -42,8 +42,8 @@ BY_HAND = {
 @pytest.mark.parametrize("name", ADVERSARIAL_LOSSES)
 def test_losses_are_what_the_papers_write(name: str) -> None:
     loss = ADVERSARIAL_LOSSES[name]
-    ours = float(loss.discriminator(REAL, FAKE)), float(loss.generator(REAL, FAKE))
-    assert ours == pytest.approx(BY_HAND[name](REAL.numpy(), FAKE.numpy()), rel=1e-12)
+    actual = float(loss.discriminator(REAL, FAKE)), float(loss.generator(REAL, FAKE))
+    assert actual == pytest.approx(BY_HAND[name](REAL.numpy(), FAKE.numpy()), rel=1e-12)
 
 
 @pytest.mark.parametrize("name", ADVERSARIAL_LOSSES)
@@ -78,8 +78,8 @@ SMOOTHED = {
 def test_smoothed_targets_are_mixtures_of_both_labels() -> None:
     assert {name for name, loss in ADVERSARIAL_LOSSES.items() if loss.target is not None} == set(SMOOTHED)
     for name, by_hand in SMOOTHED.items():
-        ours = float(ADVERSARIAL_LOSSES[name].target(REAL, FAKE, torch.tensor(0.9, dtype=torch.float64)))
-        assert ours == pytest.approx(by_hand(REAL.numpy(), FAKE.numpy(), 0.9), rel=1e-12), name
+        actual = float(ADVERSARIAL_LOSSES[name].target(REAL, FAKE, torch.tensor(0.9, dtype=torch.float64)))
+        assert actual == pytest.approx(by_hand(REAL.numpy(), FAKE.numpy(), 0.9), rel=1e-12), name
     # 0.9 · (0.5, 2, 0) + 0.1 · (1.5, 0, 3) = (0.6, 1.8, 0.3), and (0.7, 1.8, 1.1) of the fakes
     hinge = float(ADVERSARIAL_LOSSES["hinge"].target(REAL, FAKE, torch.tensor(0.9, dtype=torch.float64)))
     assert hinge == pytest.approx((0.6 + 1.8 + 0.3) / 3 + (0.7 + 1.8 + 1.1) / 3)
@@ -185,8 +185,8 @@ def test_group_spectral_by_hand() -> None:
 
 
 def test_lecam_by_hand() -> None:
-    ours = lecam(REAL, FAKE, torch.tensor(0.4), torch.tensor(-0.1))
-    assert ours.item() == pytest.approx(((REAL.numpy() + 0.1) ** 2).mean() + ((FAKE.numpy() - 0.4) ** 2).mean())
+    actual = lecam(REAL, FAKE, torch.tensor(0.4), torch.tensor(-0.1))
+    assert actual.item() == pytest.approx(((REAL.numpy() + 0.1) ** 2).mean() + ((FAKE.numpy() - 0.4) ** 2).mean())
 
 
 def test_regularisers_by_hand() -> None:

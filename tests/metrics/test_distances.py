@@ -10,7 +10,7 @@ from augury.errors import ScoreError
 from augury.metrics import frechet, frechet_distance, kernel, kernel_distance, kid
 
 Floats = npt.NDArray[np.float64]
-WHAT = {"features": "toy", "preprocessing": "none", "seed": 0}
+DESCRIPTION = {"features": "toy", "preprocessing": "none", "seed": 0}
 
 
 def sample(n: int, d: int, seed: int, scale: float = 1.0, shift: float = 0.0) -> Floats:
@@ -30,8 +30,8 @@ def test_gaussians_in_closed_form(n: int) -> None:
     random = np.random.default_rng(1)
     means, sds = random.normal(size=(2, 12)), random.uniform(0.3, 2, size=(2, 12))
     x, y = (exact_moments(means[i], sds[i], n + i, seed=i) for i in (0, 1))
-    want = ((means[0] - means[1]) ** 2).sum() + ((sds[0] - sds[1]) ** 2).sum()
-    assert frechet_distance(x, y) == pytest.approx(want, rel=1e-9)
+    expected = ((means[0] - means[1]) ** 2).sum() + ((sds[0] - sds[1]) ** 2).sum()
+    assert frechet_distance(x, y) == pytest.approx(expected, rel=1e-9)
 
 
 @pytest.mark.parametrize(("n", "m"), [(50, 60), (5, 60), (50, 6), (7, 7)])
@@ -45,8 +45,8 @@ def test_frechet_agrees_with_the_matrix_root(n: int, m: int) -> None:
         values, vectors = linalg.eigh(first)
         half = (vectors * np.sqrt(values.clip(0))) @ vectors.T
         root = np.sqrt(linalg.eigvalsh(half @ second @ half).clip(0)).sum()
-    want = ((x.mean(0) - y.mean(0)) ** 2).sum() + first.trace() + second.trace() - 2 * root
-    assert frechet_distance(x, y) == pytest.approx(want, rel=1e-6)
+    expected = ((x.mean(0) - y.mean(0)) ** 2).sum() + first.trace() + second.trace() - 2 * root
+    assert frechet_distance(x, y) == pytest.approx(expected, rel=1e-6)
 
 
 def test_both_routes_agree() -> None:
@@ -89,10 +89,10 @@ def test_kernel_distance_by_a_triple_loop() -> None:
 def test_kernel_distance_agrees_with_sklearn_whatever_the_block(monkeypatch: pytest.MonkeyPatch) -> None:
     x, y = sample(53, 10, 1), sample(41, 10, 2, 1.1, 0.2)
     xx, yy, xy = (polynomial_kernel(a, b, degree=3, gamma=0.1, coef0=1) for a, b in ((x, x), (y, y), (x, y)))
-    want = (xx.sum() - xx.trace()) / (53 * 52) + (yy.sum() - yy.trace()) / (41 * 40) - 2 * xy.mean()
+    expected = (xx.sum() - xx.trace()) / (53 * 52) + (yy.sum() - yy.trace()) / (41 * 40) - 2 * xy.mean()
     for tile in ((7, 5), (5, 7), (8, 64), (512, 1024)):
         monkeypatch.setattr(kernel, "TILE", tile)
-        assert kernel_distance(x, y) == pytest.approx(want, rel=1e-10)
+        assert kernel_distance(x, y) == pytest.approx(expected, rel=1e-10)
 
 
 def test_float32_features_give_the_kernel_distance_of_float64() -> None:
@@ -113,7 +113,7 @@ def test_kernel_distance_is_unbiased_where_frechet_is_not() -> None:
 @pytest.mark.parametrize("score", [frechet, kid])
 def test_intervals_hold_the_truth_about_as_often_as_they_say(score: type) -> None:
     pairs = [(sample(60, 4, 2 * i, shift=0.6), sample(60, 4, 2 * i + 1)) for i in range(120)]
-    scores = [score(*pair, **WHAT) for pair in pairs]
+    scores = [score(*pair, **DESCRIPTION) for pair in pairs]
     truth = np.mean([s.value for s in scores])  # of the score at this N
     assert all(s.low <= s.value <= s.high for s in scores)
     assert np.mean([s.low <= truth <= s.high for s in scores]) > 0.88
@@ -124,31 +124,33 @@ def test_intervals_hold_the_truth_about_as_often_as_they_say(score: type) -> Non
 @pytest.mark.parametrize("score", [frechet, kid])
 def test_scores_are_seeded_and_say_what_they_are(score: type) -> None:
     x, y = sample(40, 4, 1), sample(50, 4, 2)
-    one = score(x, y, **WHAT)
-    assert one == score(x, y, **WHAT)
-    assert one.high != score(x, y, **{**WHAT, "seed": 1}).high
+    one = score(x, y, **DESCRIPTION)
+    assert one == score(x, y, **DESCRIPTION)
+    assert one.high != score(x, y, **{**DESCRIPTION, "seed": 1}).high
     assert (one.n, one.better, one.features, one.preprocessing, one.note) == (40, "lower", "toy", "none", "")
 
 
 def test_a_small_sample_is_called_not_meaningful() -> None:
-    assert "N=19 is small against D=10; go by the KID" in frechet(sample(19, 10, 1), sample(60, 10, 2), **WHAT).note
-    assert frechet(sample(20, 10, 1), sample(60, 10, 2), **WHAT).note == ""
+    assert (
+        "N=19 is small against D=10; go by the KID" in frechet(sample(19, 10, 1), sample(60, 10, 2), **DESCRIPTION).note
+    )
+    assert frechet(sample(20, 10, 1), sample(60, 10, 2), **DESCRIPTION).note == ""
 
 
 @pytest.mark.parametrize("n", [4, 5, 30])
 @pytest.mark.parametrize("score", [frechet, kid])
 def test_constant_images_give_numbers(score: type, n: int) -> None:
     same = np.full((n, 6), 0.25)
-    zero = score(same, same, **WHAT)
+    zero = score(same, same, **DESCRIPTION)
     assert zero.value == pytest.approx(0, abs=1e-9) and zero.high == pytest.approx(0, abs=1e-9)
-    other = score(same, sample(n, 6, 1), **WHAT)
+    other = score(same, sample(n, 6, 1), **DESCRIPTION)
     assert np.isfinite([other.value, other.low, other.high]).all()
 
 
 def test_frechet_of_a_constant_set_is_distance_and_variance() -> None:
     y = sample(30, 6, 1)
-    want = ((y.mean(0) - 0.25) ** 2).sum() + np.cov(y.T).trace()
-    assert frechet_distance(np.full((8, 6), 0.25), y) == pytest.approx(want, rel=1e-12)
+    expected = ((y.mean(0) - 0.25) ** 2).sum() + np.cov(y.T).trace()
+    assert frechet_distance(np.full((8, 6), 0.25), y) == pytest.approx(expected, rel=1e-12)
 
 
 GOOD = sample(9, 4, 0)
@@ -171,9 +173,9 @@ def test_bad_features_are_refused(bad: tuple[Floats, str]) -> None:
             function(bad[0], GOOD)
     for score in (frechet, kid):
         with pytest.raises(ScoreError, match=bad[1]):
-            score(bad[0], GOOD, **WHAT)
+            score(bad[0], GOOD, **DESCRIPTION)
 
 
 def test_an_interval_needs_four() -> None:
     with pytest.raises(ScoreError, match="at least 4 images a side, but one side has 3"):
-        kid(GOOD, GOOD[:3], **WHAT)
+        kid(GOOD, GOOD[:3], **DESCRIPTION)

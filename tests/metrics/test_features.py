@@ -39,14 +39,14 @@ def network(seed: int = 0) -> nn.Module:
     return nn.Sequential(nn.Conv2d(1, 3, 3), nn.BatchNorm2d(3), nn.Dropout(0.5), nn.Flatten(), nn.Linear(108, 5))
 
 
-def toy(module: nn.Module, **given: object) -> Extractor:
-    return from_network("classifier", module, "as it is", **{"dimension": 5, **given})
+def toy(module: nn.Module, **changes: object) -> Extractor:
+    return from_network("classifier", module, "as it is", **{"dimension": 5, **changes})
 
 
 def test_pixels_are_the_pixels() -> None:
-    found = pixels((3, 8, 8)).extract(images(4, 3))
-    assert found.dtype == np.float32 and found.shape == (4, 192)
-    np.testing.assert_allclose(found[2], images(4, 3)[2].ravel() / 255, rtol=1e-6)
+    features = pixels((3, 8, 8)).extract(images(4, 3))
+    assert features.dtype == np.float32 and features.shape == (4, 192)
+    np.testing.assert_allclose(features[2], images(4, 3)[2].ravel() / 255, rtol=1e-6)
     with pytest.raises(ScoreError, match=r"\[3, 8, 8\].*\[1, 8, 8\]; bring all to one size"):
         pixels((1, 8, 8)).extract(images(4, 3))
     with pytest.raises(ScoreError, match="float64"):
@@ -56,16 +56,16 @@ def test_pixels_are_the_pixels() -> None:
 def test_a_network_is_run_in_eval_mode_over_images_in_minus_one_to_one() -> None:
     module, progress = network(), []
     module.train()
-    made = toy(module, progress=lambda done, total: progress.append((done, total)))
-    found = made.extract(images(70))
+    toy_extractor = toy(module, progress=lambda count, total: progress.append((count, total)))
+    features = toy_extractor.extract(images(70))
     assert module.training and progress == [(32, 70), (64, 70), (70, 70)]
-    assert found.dtype == np.float32
+    assert features.dtype == np.float32
     module.eval()
     with torch.no_grad():
-        want = module(torch.from_numpy(images(70)).float() / 127.5 - 1).numpy()
-    np.testing.assert_allclose(found, want, atol=1e-5)
-    np.testing.assert_array_equal(found, made.extract(images(70)))
-    assert made.extract(images(0)).shape == (0, 5)
+        expected = module(torch.from_numpy(images(70)).float() / 127.5 - 1).numpy()
+    np.testing.assert_allclose(features, expected, atol=1e-5)
+    np.testing.assert_array_equal(features, toy_extractor.extract(images(70)))
+    assert toy_extractor.extract(images(0)).shape == (0, 5)
 
 
 def test_the_fingerprint_follows_the_weights() -> None:
@@ -82,10 +82,10 @@ def test_another_function_and_a_wrong_dimension() -> None:
 
 
 def test_extractors_by_name() -> None:
-    made = toy(network())
+    toy_extractor = toy(network())
     assert extractor("pixels", (1, 8, 8)).dimension == 64
-    assert extractor("classifier", (1, 8, 8), classifier=made) is made
-    assert extractor(made, (1, 8, 8)) is made
+    assert extractor("classifier", (1, 8, 8), classifier=toy_extractor) is toy_extractor
+    assert extractor(toy_extractor, (1, 8, 8)) is toy_extractor
     with pytest.raises(SettingsError, match=r"need a classifier.*classifier=RUN"):
         extractor("classifier", (1, 8, 8))
     with pytest.raises(
@@ -128,40 +128,40 @@ def test_weights_are_never_unpickled(tmp_path: Path) -> None:
 def test_lite0_shape_determinism_and_grey() -> None:
     torch.manual_seed(5)
     before = torch.get_rng_state()
-    made = lite0()
+    lite0_extractor = lite0()
     assert torch.equal(torch.get_rng_state(), before), "the global generator was used"
-    assert made.identity == "lite0@579344248a93"
+    assert lite0_extractor.identity == "lite0@579344248a93"
     grey = images(2, side=28)
-    found = made.extract(grey)
-    assert found.shape == (2, 1280) and found.dtype == np.float32 and np.isfinite(found).all()
-    assert (found >= 0).all() and (found <= 6).all()  # means of ReLU6
-    assert np.abs(found[0] - found[1]).max() > 0.1
-    np.testing.assert_array_equal(found, made.extract(grey))
-    np.testing.assert_allclose(made.extract(np.repeat(grey, 3, axis=1)), found, atol=1e-5)
+    features = lite0_extractor.extract(grey)
+    assert features.shape == (2, 1280) and features.dtype == np.float32 and np.isfinite(features).all()
+    assert (features >= 0).all() and (features <= 6).all()  # means of ReLU6
+    assert np.abs(features[0] - features[1]).max() > 0.1
+    np.testing.assert_array_equal(features, lite0_extractor.extract(grey))
+    np.testing.assert_allclose(lite0_extractor.extract(np.repeat(grey, 3, axis=1)), features, atol=1e-5)
 
 
 def test_remembered_features_are_extracted_once_and_again_when_damaged(tmp_path) -> None:
-    asked = []
+    calls = []
     plain = pixels((1, 3, 2))
 
     def extract(images: np.ndarray) -> np.ndarray:
-        asked.append(len(images))
+        calls.append(len(images))
         return plain.extract(images)
 
-    kept = remembered(replace(plain, extract=extract), tmp_path)
+    cached = remembered(replace(plain, extract=extract), tmp_path)
     images = np.arange(24, dtype=np.uint8).reshape(4, 1, 3, 2)
-    first = kept.extract(images)
-    np.testing.assert_array_equal(kept.extract(images.copy()), first)
-    assert asked == [4]
-    more = np.concatenate(
+    first = cached.extract(images)
+    np.testing.assert_array_equal(cached.extract(images.copy()), first)
+    assert calls == [4]
+    more_images = np.concatenate(
         [images[::-1], images[:2], images + 100]
     )  # known ones, in another set, and four new ones twice
-    more = np.concatenate([more, more])
-    np.testing.assert_array_equal(kept.extract(more), plain.extract(more))
-    assert asked == [4, 4]
-    again = remembered(replace(plain, extract=extract), tmp_path)
-    np.testing.assert_array_equal(again.extract(more), plain.extract(more))
-    assert asked == [4, 4]
+    more_images = np.concatenate([more_images, more_images])
+    np.testing.assert_array_equal(cached.extract(more_images), plain.extract(more_images))
+    assert calls == [4, 4]
+    cached_again = remembered(replace(plain, extract=extract), tmp_path)
+    np.testing.assert_array_equal(cached_again.extract(more_images), plain.extract(more_images))
+    assert calls == [4, 4]
     files = [file for file in tmp_path.rglob("*") if file.is_file()]
     for damaged in (files[:1], files):
         for file in damaged:
@@ -169,18 +169,18 @@ def test_remembered_features_are_extracted_once_and_again_when_damaged(tmp_path)
         after = remembered(replace(plain, extract=extract), tmp_path)
         np.testing.assert_array_equal(after.extract(images), plain.extract(images))
     other = remembered(replace(plain, extract=extract, fingerprint="other"), tmp_path)
-    before = len(asked)
+    before = len(calls)
     other.extract(images)
-    assert len(asked) == before + 1
+    assert len(calls) == before + 1
 
 
 def test_interrupted_extraction_goes_on_where_it_was(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(import_module("augury.metrics.remembering"), "PIECE", 4)
-    plain, asked = pixels((1, 1, 1)), []
+    plain, calls = pixels((1, 1, 1)), []
 
     def extract(images: np.ndarray) -> np.ndarray:
-        asked.append(len(images))
-        if len(asked) == 3:
+        calls.append(len(images))
+        if len(calls) == 3:
             raise KeyboardInterrupt
         return plain.extract(images)
 
@@ -188,16 +188,16 @@ def test_interrupted_extraction_goes_on_where_it_was(tmp_path, monkeypatch: pyte
     with pytest.raises(KeyboardInterrupt):
         remembered(replace(plain, extract=extract), tmp_path).extract(pictures)
     progress: list[tuple[int, int]] = []
-    kept = remembered(replace(plain, extract=extract), tmp_path, lambda *amount: progress.append(amount))
-    np.testing.assert_array_equal(kept.extract(pictures), plain.extract(pictures))
-    assert asked == [4, 4, 2, 2] and progress == [(2, 2)]
+    cached = remembered(replace(plain, extract=extract), tmp_path, lambda *amount: progress.append(amount))
+    np.testing.assert_array_equal(cached.extract(pictures), plain.extract(pictures))
+    assert calls == [4, 4, 2, 2] and progress == [(2, 2)]
 
 
 def test_bf16_is_close_and_says_that_it_is_another_thing() -> None:
     plain = toy(network())
     quick = in_bf16(plain)
-    ours, exact = quick.extract(images(20)), plain.extract(images(20))
-    off = np.abs(ours - exact).max() / np.abs(exact).max()
+    quick_features, exact = quick.extract(images(20)), plain.extract(images(20))
+    off = np.abs(quick_features - exact).max() / np.abs(exact).max()
     assert 0 < off < 0.03
     assert quick.identity == plain.identity and "bfloat16, for monitoring only" in quick.preprocessing
     cards = [evaluate(images(20), images(20), [each], baseline=None, scores=["kid"]) for each in (plain, quick)]
@@ -209,10 +209,10 @@ def test_a_run_folder_gives_its_classifier(tmp_path) -> None:
     torch.manual_seed(3)
     model = Classifier(1, 4).eval()
     save(tmp_path / "classifier.safetensors", model.state_dict(), {})
-    found = extractor(f"classifier={tmp_path}", (1, 8, 8))
+    classifier = extractor(f"classifier={tmp_path}", (1, 8, 8))
     same = extractor(str(tmp_path), (1, 8, 8))
-    assert found.identity == same.identity == of_classifier(model).identity
-    np.testing.assert_array_equal(found.extract(images(5)), of_classifier(model).extract(images(5)))
+    assert classifier.identity == same.identity == of_classifier(model).identity
+    np.testing.assert_array_equal(classifier.extract(images(5)), of_classifier(model).extract(images(5)))
     with pytest.raises(ScoreError, match="sees 1 channels, but these images have 3"):
         extractor(str(tmp_path), (3, 8, 8))
     save(tmp_path / "classifier.safetensors", {"last.bias": torch.zeros(4)}, {})
@@ -220,8 +220,8 @@ def test_a_run_folder_gives_its_classifier(tmp_path) -> None:
         extractor(str(tmp_path), (1, 8, 8))
     judged = opinions(model)
     with torch.inference_mode():
-        want = model(torch.from_numpy(images(5)).float() / 127.5 - 1).softmax(1).numpy()
-    np.testing.assert_allclose(judged.head(judged.extract(images(5))), want, atol=1e-6)
+        expected = model(torch.from_numpy(images(5)).float() / 127.5 - 1).softmax(1).numpy()
+    np.testing.assert_allclose(judged.head(judged.extract(images(5))), expected, atol=1e-6)
 
 
 def test_a_weights_file_with_another_checksum_is_refused_by_name(tmp_path) -> None:

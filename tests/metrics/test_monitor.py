@@ -34,23 +34,23 @@ class Gives:
         )
 
 
-TRAIN, HELD = real(400, 0), real(100, 1)
-WATCH = Monitor(pixels(SHAPE), TRAIN, HELD, HELD.conditions(()), number=128)
+TRAIN, HELD_OUT = real(400, 0), real(100, 1)
+WATCH = Monitor(pixels(SHAPE), TRAIN, HELD_OUT, HELD_OUT.conditions(()), number=128)
 
 
 def test_real_images_are_found_well() -> None:
-    found = WATCH(Gives(real(1000, 2)))
-    assert abs(found["kid"]) < 0.002
-    assert found["spread"] == pytest.approx(1, abs=0.05)
-    assert found["closeness"] == pytest.approx(1, abs=0.05)
-    assert found["duplicates"] < 0.05
+    scores = WATCH(Gives(real(1000, 2)))
+    assert abs(scores["kid"]) < 0.002
+    assert scores["spread"] == pytest.approx(1, abs=0.05)
+    assert scores["closeness"] == pytest.approx(1, abs=0.05)
+    assert scores["duplicates"] < 0.05
 
 
 def test_one_image_a_class_is_found_alike() -> None:
-    found = WATCH(Gives(TRAIN.take(np.array([0, 1]))))
-    assert found["spread"] < 1e-6
-    assert found["duplicates"] == 1
-    assert found["kid"] > 10 * abs(WATCH(Gives(real(1000, 2)))["kid"])
+    scores = WATCH(Gives(TRAIN.take(np.array([0, 1]))))
+    assert scores["spread"] < 1e-6
+    assert scores["duplicates"] == 1
+    assert scores["kid"] > 10 * abs(WATCH(Gives(real(1000, 2)))["kid"])
 
 
 def test_copies_of_training_images_are_found_close() -> None:
@@ -60,8 +60,8 @@ def test_copies_of_training_images_are_found_close() -> None:
 def test_its_kernel_distance_is_that_of_the_features() -> None:
     gives = Gives(real(1000, 3))
     fake = gives.sample(WATCH.conditions).images.reshape(128, -1) / 255
-    held = HELD.images.reshape(100, -1) / 255
-    assert WATCH(gives)["kid"] == pytest.approx(kernel_distance(fake, held), abs=2e-6)
+    held_out = HELD_OUT.images.reshape(100, -1) / 255
+    assert WATCH(gives)["kid"] == pytest.approx(kernel_distance(fake, held_out), abs=2e-6)
     assert 0 < WATCH(gives)["kid_error"] < 0.01
 
 
@@ -74,15 +74,15 @@ def test_a_rare_class_whose_images_are_alike_is_named_though_others_vary() -> No
         pixels = random.normal(100 + 30 * labels[:, None, None, None], 20, (len(labels), *SHAPE)).clip(0, 255)
         return LabelledImages(pixels.astype(np.uint8), labels.astype(np.int64), ("a", "b", "rare"), fingerprint=seed)
 
-    held = images((40, 40, 2), "held")
-    callbacks = Monitor(pixels(SHAPE), images((200, 200, 10), "train"), held, held.conditions(()), number=64)
+    held_out = images((40, 40, 2), "held")
+    callbacks = Monitor(pixels(SHAPE), images((200, 200, 10), "train"), held_out, held_out.conditions(()), number=64)
     varied = images((100, 100, 100), "varied")
     alike = varied.take(np.r_[0:200, [200]])
-    found = callbacks(Gives(alike))
-    assert found["worst_class"] == "rare" and found["worst_spread"] < 1e-6
-    assert found["spread"] > 0.6  # the mean, from which it cannot be distinguished
+    scores = callbacks(Gives(alike))
+    assert scores["worst_class"] == "rare" and scores["worst_spread"] < 1e-6
+    assert scores["spread"] > 0.6  # the mean, from which it cannot be distinguished
     assert callbacks(Gives(varied))["worst_spread"] > 0.7
-    few = Monitor(pixels(SHAPE), images((200, 200, 7), "train"), held, held.conditions(()), number=64)
+    few = Monitor(pixels(SHAPE), images((200, 200, 7), "train"), held_out, held_out.conditions(()), number=64)
     assert few(Gives(alike))["worst_class"] != "rare"  # seven images do not tell a variety
     assert {k: v for k, v in WATCH(Gives(real(1000, 2))).items() if k == "kid"}
 
@@ -92,21 +92,21 @@ def test_a_translator_is_given_no_kernel_distance() -> None:
 
     class Translates(Gives):
         def sample(self, labels, *, seed=0):
-            drawn = super().sample(labels, seed=seed)
-            return replace(drawn, sources=np.arange(len(drawn)))
+            samples = super().sample(labels, seed=seed)
+            return replace(samples, sources=np.arange(len(samples)))
 
-    found = WATCH(Translates(real(1000, 2)))
-    assert "kid" not in found and "closeness" not in found and "spread" in found
+    scores = WATCH(Translates(real(1000, 2)))
+    assert "kid" not in scores and "closeness" not in scores and "spread" in scores
 
 
 def test_features_beside_are_measured_and_select_nothing() -> None:
     beside = replace(pixels(SHAPE), name="other", extract=lambda images: pixels(SHAPE).extract(255 - images) ** 2)
-    watch = Monitor(pixels(SHAPE), TRAIN, HELD, HELD.conditions(()), number=128, beside=beside)
+    watch = Monitor(pixels(SHAPE), TRAIN, HELD_OUT, HELD_OUT.conditions(()), number=128, beside=beside)
     fakes = Gives(TRAIN.take(np.arange(60)))
-    measures, alone = watch(fakes), WATCH(fakes)
-    assert {name: value for name, value in measures.items() if name != "kid_other"} == alone
-    drawn = beside.extract(fakes.sample(watch.conditions, seed=0).images)
-    expected = kernel_distance(drawn, watch.held_out_beside)
+    measures, without = watch(fakes), WATCH(fakes)
+    assert {name: value for name, value in measures.items() if name != "kid_other"} == without
+    features = beside.extract(fakes.sample(watch.conditions, seed=0).images)
+    expected = kernel_distance(features, watch.held_out_beside)
     assert measures["kid_other"] == pytest.approx(expected, abs=0.05 * abs(expected))
     np.testing.assert_allclose(watch.held_out_beside, (1 - watch.held_out) ** 2, atol=1e-6)
     assert measures["kid_other"] != measures["kid"]

@@ -17,10 +17,10 @@ def test_agrees_with_sklearn(k: int, pairs: int, monkeypatch: pytest.MonkeyPatch
     random = np.random.default_rng(0)
     queries, references = random.normal(size=(17, 6)).astype(np.float32), random.normal(size=(40, 6)).astype(np.float32)
     distances, indices = NearestNeighbors(n_neighbors=k, algorithm="brute").fit(references).kneighbors(queries)
-    found, far = nearest(queries, references, k)
-    np.testing.assert_array_equal(found, indices)
+    neighbours, far = nearest(queries, references, k)
+    np.testing.assert_array_equal(neighbours, indices)
     np.testing.assert_allclose(far, distances, rtol=1e-5)
-    assert found.dtype == np.int64 and far.dtype == np.float64
+    assert neighbours.dtype == np.int64 and far.dtype == np.float64
 
 
 def test_copies_are_at_exactly_zero_and_near_copies_are_distinguished() -> None:
@@ -60,8 +60,8 @@ def test_the_quick_order_is_never_believed_where_it_may_be_wrong(far: float, gap
     queries = references[100:140] + gap * 0.1 * random.normal(size=(40, 20))
     exact = np.sqrt(((queries[:, None] - references) ** 2).sum(2))
     order = np.argsort(exact, axis=1, kind="stable")[:, :5]
-    found, distances = nearest(queries, references, 5)
-    np.testing.assert_array_equal(found, order)
+    indices, distances = nearest(queries, references, 5)
+    np.testing.assert_array_equal(indices, order)
     np.testing.assert_array_equal(distances, np.take_along_axis(exact, order, 1))
 
 

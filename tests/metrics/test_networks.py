@@ -40,16 +40,16 @@ def test_inception_has_the_published_size() -> None:
 
 def test_inception_from_a_file_by_name(weights: Path) -> None:
     before = torch.get_rng_state()
-    made = extractor(f"inception={weights}", (1, 16, 16))
+    network = extractor(f"inception={weights}", (1, 16, 16))
     assert torch.equal(torch.get_rng_state(), before), "the global generator was used"
-    assert made.identity == f"inception@{hashlib.sha256(weights.read_bytes()).hexdigest()[:12]}"
-    assert "not the published file" in made.preprocessing
+    assert network.identity == f"inception@{hashlib.sha256(weights.read_bytes()).hexdigest()[:12]}"
+    assert "not the published file" in network.preprocessing
     grey = images(2, 1)
-    found = made.extract(grey)
-    assert found.shape == (2, 2048) and np.isfinite(found).all()
-    np.testing.assert_allclose(made.extract(np.repeat(grey, 3, axis=1)), found, atol=1e-5)
-    assert made.head is not None
-    p = made.head(found)
+    features = network.extract(grey)
+    assert features.shape == (2, 2048) and np.isfinite(features).all()
+    np.testing.assert_allclose(network.extract(np.repeat(grey, 3, axis=1)), features, atol=1e-5)
+    assert network.head is not None
+    p = network.head(features)
     assert p.shape == (2, 1008) and p.sum(1) == pytest.approx([1, 1])
 
 
@@ -61,8 +61,8 @@ def test_folding_changes_nothing_but_rounding() -> None:
             value.uniform_(0.5, 2)
     x = torch.randn(1, 3, 299, 299)
     with torch.inference_mode():
-        want = network(x)
-        torch.testing.assert_close(folded(network)(x), want, rtol=1e-4, atol=1e-5 * float(want.abs().max()))
+        expected = network(x)
+        torch.testing.assert_close(folded(network)(x), expected, rtol=1e-4, atol=1e-5 * float(expected.abs().max()))
 
 
 def test_the_resize_is_the_one_of_tensorflow_1() -> None:
@@ -123,8 +123,8 @@ def test_timm_from_a_file(tmp_path: Path) -> None:
     torch.manual_seed(0)
     network = sys.modules["timm"].create_model("resnet10t", pretrained=False)  # which Augury has just imported
     safetensors.torch.save_file(network.state_dict(), tmp_path / "r.safetensors")
-    found = timm("resnet10t", tmp_path / "r.safetensors").extract(images(2, 1))
-    assert found.shape == (2, 512) and np.isfinite(found).all()
+    features = timm("resnet10t", tmp_path / "r.safetensors").extract(images(2, 1))
+    assert features.shape == (2, 512) and np.isfinite(features).all()
     torch.save({"weight": torch.ones(2)}, tmp_path / "other.pth")
     with pytest.raises(WeightsError, match="weights of another network"):
         timm("resnet10t", tmp_path / "other.pth")
@@ -132,8 +132,8 @@ def test_timm_from_a_file(tmp_path: Path) -> None:
 
 def test_perceptual_hashes_know_a_copy_that_was_brightened() -> None:
     smooth = np.kron(images(6, 1, 4, 1) // 2, np.ones((1, 1, 8, 8), np.uint8)).astype(np.uint8)
-    found, again = phash().extract(smooth), phash().extract(smooth + 40)
-    assert found.shape == (6, 64) and set(np.unique(found)) == {0, 1}
-    assert np.abs(found - again).sum(1).max() <= 4
-    pairs = near_duplicates(again[[4, 1]], found)
+    hashes, brighter = phash().extract(smooth), phash().extract(smooth + 40)
+    assert hashes.shape == (6, 64) and set(np.unique(hashes)) == {0, 1}
+    assert np.abs(hashes - brighter).sum(1).max() <= 4
+    pairs = near_duplicates(brighter[[4, 1]], hashes)
     assert sorted(zip(pairs.fakes.tolist(), pairs.train.tolist(), strict=True)) == [(0, 4), (1, 1)]

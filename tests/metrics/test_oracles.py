@@ -56,7 +56,7 @@ def cloud(seed: int, shift: float = 0.0, n: int = N, d: int = D) -> np.ndarray:
     return random.normal(size=(n, d)) @ np.random.default_rng(99).normal(size=(d, d)) + shift
 
 
-def ours(score: str, fake: np.ndarray, real: np.ndarray) -> float:
+def augury_score(score: str, fake: np.ndarray, real: np.ndarray) -> float:
     if score.startswith("is"):
         return float(split_scores(softmax(fake, axis=1), 1 if score == "is_1" else 10).mean())
     zeros = np.zeros(len(fake), np.int64)
@@ -68,7 +68,7 @@ def test_agrees(peer: str, score: str) -> None:
     needs(peer)
     fake, real = cloud(0, 0.3), cloud(1)
     rel = 1e-6 if "piq" not in peer or score not in ("precision", "recall") else 1e-5  # they answer in float32
-    assert PEERS.PEERS[peer][score](fake, real) == pytest.approx(ours(score, fake, real), rel=rel)
+    assert PEERS.PEERS[peer][score](fake, real) == pytest.approx(augury_score(score, fake, real), rel=rel)
 
 
 @pytest.mark.parametrize("peer", ["torch-fidelity", "torchmetrics"])
@@ -95,9 +95,9 @@ def test_trap_prdc_leaves_the_edge_out() -> None:
 def test_trap_torchmetrics_loses_the_covariance_of_features_far_from_zero() -> None:
     needs("torchmetrics")
     fake, real = cloud(0), cloud(1)
-    want = frechet_distance(fake, real)
-    assert frechet_distance(fake + 1e7, real + 1e7) == pytest.approx(want, rel=1e-5)
-    assert PEERS.PEERS["torchmetrics"]["fd"](fake + 1e7, real + 1e7) != pytest.approx(want, rel=1e-2)
+    expected = frechet_distance(fake, real)
+    assert frechet_distance(fake + 1e7, real + 1e7) == pytest.approx(expected, rel=1e-5)
+    assert PEERS.PEERS["torchmetrics"]["fd"](fake + 1e7, real + 1e7) != pytest.approx(expected, rel=1e-2)
 
 
 def test_trap_torchmetrics_cuts_to_bytes_where_it_should_round() -> None:
@@ -106,14 +106,14 @@ def test_trap_torchmetrics_cuts_to_bytes_where_it_should_round() -> None:
 
     class Seen(PEERS.Same):
         def forward(self, x: torch.Tensor) -> torch.Tensor:
-            seen.append(int(x.max()))
+            dtypes.append(int(x.max()))
             return x.double().flatten(1)
 
-    seen: list[int] = []
+    dtypes: list[int] = []
     metric = PEERS.library("torchmetrics.image.fid").FrechetInceptionDistance(feature=Seen(12), normalize=True)
     metric.used_custom_model = False  # as its own network is fed
     metric.update(images, real=True)
-    assert seen == [127] and int((images * 255).round().max()) == 128
+    assert dtypes == [127] and int((images * 255).round().max()) == 128
 
 
 def test_trap_torch_fidelity_takes_the_mean_in_float32() -> None:
@@ -156,15 +156,15 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_inception_is_torch_fidelitys_network(weights: Path, side: int) -> None:
     needs("torch-fidelity")
     module = PEERS.library("torch_fidelity.feature_extractor_inceptionv3")
-    theirs = module.FeatureExtractorInceptionV3("inception-v3-compat", ["2048", "logits_unbiased"], str(weights))
+    reference = module.FeatureExtractorInceptionV3("inception-v3-compat", ["2048", "logits_unbiased"], str(weights))
     images = np.random.default_rng(0).integers(0, 256, (2, 3, side, side), dtype=np.uint8)
-    made = inception(weights)
-    found = made.extract(images)
-    features, logits = (value.numpy() for value in theirs(torch.from_numpy(images)))
+    network = inception(weights)
+    actual = network.extract(images)
+    features, logits = (value.numpy() for value in reference(torch.from_numpy(images)))
     assert features.std() > 1e-3
-    np.testing.assert_allclose(found, features, rtol=1e-4, atol=1e-5 * np.abs(features).max())
-    assert made.head is not None
-    np.testing.assert_allclose(made.head(features), softmax(logits.astype(np.float64), axis=1), rtol=1e-4)
+    np.testing.assert_allclose(actual, features, rtol=1e-4, atol=1e-5 * np.abs(features).max())
+    assert network.head is not None
+    np.testing.assert_allclose(network.head(features), softmax(logits.astype(np.float64), axis=1), rtol=1e-4)
 
 
 @pytest.mark.parametrize("size", [(28, 28), (32, 47), (299, 299), (500, 313)])
@@ -172,17 +172,17 @@ def test_the_resize_is_theirs(size: tuple[int, int]) -> None:
     needs("torch-fidelity")
     module = PEERS.library("torch_fidelity.interpolate_compat_tensorflow")
     x = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (2, 3, *size)).astype(np.float32))
-    want = module.interpolate_bilinear_2d_like_tensorflow1x(x, (299, 299), align_corners=False)
-    torch.testing.assert_close(tensorflow1(x, 299), want, rtol=0, atol=2e-4)
+    expected = module.interpolate_bilinear_2d_like_tensorflow1x(x, (299, 299), align_corners=False)
+    torch.testing.assert_close(tensorflow1(x, 299), expected, rtol=0, atol=2e-4)
 
 
 def test_trap_torch_fidelitys_float64_is_float32_in_the_end(weights: Path) -> None:
     needs("torch-fidelity")
     module = PEERS.library("torch_fidelity.feature_extractor_inceptionv3")
-    theirs = module.FeatureExtractorInceptionV3(
+    reference = module.FeatureExtractorInceptionV3(
         "inception-v3-compat", ["2048"], str(weights), feature_extractor_internal_dtype="float64"
     )
-    assert theirs(torch.zeros(1, 3, 32, 32, dtype=torch.uint8))[0].dtype == torch.float32
+    assert reference(torch.zeros(1, 3, 32, 32, dtype=torch.uint8))[0].dtype == torch.float32
 
 
 def test_the_peers_file_needs_no_augury() -> None:

@@ -56,12 +56,12 @@ def test_evaluate_scores_both_sides_at_the_same_n() -> None:
     counted: list[int] = []
     plain = pixels((1, 3, 2))
 
-    def extract(given: np.ndarray) -> np.ndarray:
-        counted.append(len(given))
-        return plain.extract(given)
+    def extract(inputs: np.ndarray) -> np.ndarray:
+        counted.append(len(inputs))
+        return plain.extract(inputs)
 
-    given = {"baseline": images(30, 1), "scores": ("fd", "kid", "precision", "recall")}
-    card = evaluate(images(60, 0), images(45, 2, 90), [replace(plain, extract=extract)], **given)
+    options = {"baseline": images(30, 1), "scores": ("fd", "kid", "precision", "recall")}
+    card = evaluate(images(60, 0), images(45, 2, 90), [replace(plain, extract=extract)], **options)
     assert sorted(counted) == [30, 30, 60]
     fd, kernel, quality, variety = card.scores
     assert (quality.name, variety.name, quality.better) == ("precision-pixels", "recall-pixels", "higher")
@@ -70,7 +70,7 @@ def test_evaluate_scores_both_sides_at_the_same_n() -> None:
     assert fd.baseline == pytest.approx(frechet_distance(baseline, reference))
     assert kernel.baseline == pytest.approx(kernel_distance(baseline, reference))
     assert fd.value > 1.5 * fd.baseline and kernel.value > abs(kernel.baseline)
-    assert card == evaluate(images(60, 0), images(45, 2, 90), [plain], **given)
+    assert card == evaluate(images(60, 0), images(45, 2, 90), [plain], **options)
 
 
 @pytest.mark.parametrize("which", [0, 1, 2])
@@ -146,8 +146,8 @@ def test_evaluate_pooled_and_by_class_with_memorisation() -> None:
         held_out=images(30, 3),
     )
     pooled = [score.name for score in card.scores if not score.group]
-    wanted = [f"{row.label}-pixels" for name, row in SCORES.items() if name != "is"]
-    assert pooled == wanted * 2
+    expected = [f"{row.label}-pixels" for name, row in SCORES.items() if name != "is"]
+    assert pooled == expected * 2
     assert {score.group for score in card.scores} == {"", "cats", "dogs"}
     assert all(score.baseline is not None for score in card.scores)
     assert card["KID-pixels"].n == 40 and 10 < card.of("KID-pixels", "dogs").n <= 20
@@ -217,10 +217,10 @@ def test_evaluate_refuses_unknown_names() -> None:
 def test_features_that_are_not_finite_are_refused_with_their_number() -> None:
     plain = pixels((1, 3, 2))
 
-    def holed(given: np.ndarray) -> np.ndarray:
-        found = plain.extract(given)
-        found[0] = np.nan
-        return found
+    def holed(inputs: np.ndarray) -> np.ndarray:
+        features = plain.extract(inputs)
+        features[0] = np.nan
+        return features
 
     with pytest.raises(ScoreError, match="1 of 9 images hold NaN or infinity"):
         evaluate(images(20, 0), images(9, 1), [replace(plain, extract=holed)])

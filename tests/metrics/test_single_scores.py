@@ -41,8 +41,10 @@ def cloud(n: int, d: int, seed: int, shift: float = 0.0, scale: float = 1.0) -> 
     return np.random.default_rng(seed).normal(size=(n, d)) * scale + shift
 
 
-def sides(fake: np.ndarray, real: np.ndarray, **more: object) -> Sides:
-    return Sides(fake, real, "toy", "toy", "", 0, np.zeros(len(fake), np.int64), np.zeros(len(real), np.int64), **more)
+def sides(fake: np.ndarray, real: np.ndarray, **options: object) -> Sides:
+    return Sides(
+        fake, real, "toy", "toy", "", 0, np.zeros(len(fake), np.int64), np.zeros(len(real), np.int64), **options
+    )
 
 
 def test_inception_score_of_sure_and_unsure_classifiers() -> None:
@@ -50,8 +52,8 @@ def test_inception_score_of_sure_and_unsure_classifiers() -> None:
     assert split_scores(np.full((40, 4), 0.25), 4) == pytest.approx(np.ones(4))
     assert split_scores(np.eye(3)[np.zeros(30, int)], 3) == pytest.approx(np.ones(3))
     p = np.random.default_rng(0).dirichlet(np.ones(7), 40)
-    want = [np.exp(np.mean([stats.entropy(row, part.mean(0)) for row in part])) for part in np.split(p, 4)]
-    assert split_scores(p, 4) == pytest.approx(want, rel=1e-12)
+    expected = [np.exp(np.mean([stats.entropy(row, part.mean(0)) for row in part])) for part in np.split(p, 4)]
+    assert split_scores(p, 4) == pytest.approx(expected, rel=1e-12)
     with pytest.raises(ScoreError, match="give the softmax of the logits"):
         split_scores(cloud(20, 3, 0))
 
@@ -67,19 +69,19 @@ def test_frechet_to_infinite_n_loses_the_bias() -> None:
 @given(st.lists(st.integers(1, 40), min_size=1, max_size=5), st.floats(-1e4, 1e4))
 def test_moments_merge_and_come_apart(sizes: list[int], shift: float) -> None:
     parts = [cloud(n, 5, i, shift) for i, n in enumerate(sizes)]
-    whole, x = merged(moments(part) for part in parts), np.concatenate(parts)
-    np.testing.assert_allclose(whole.mean, x.mean(0), rtol=1e-12, atol=1e-12)
-    np.testing.assert_allclose(whole.scatter, (x - x.mean(0)).T @ (x - x.mean(0)), rtol=1e-9, atol=1e-6)
+    total, x = merged(moments(part) for part in parts), np.concatenate(parts)
+    np.testing.assert_allclose(total.mean, x.mean(0), rtol=1e-12, atol=1e-12)
+    np.testing.assert_allclose(total.scatter, (x - x.mean(0)).T @ (x - x.mean(0)), rtol=1e-9, atol=1e-6)
     if len(parts) > 1:
-        rest = whole.without(moments(parts[0]))
-        np.testing.assert_allclose(rest.scatter, moments(np.concatenate(parts[1:])).scatter, rtol=1e-8, atol=1e-5)
+        remainder = total.without(moments(parts[0]))
+        np.testing.assert_allclose(remainder.scatter, moments(np.concatenate(parts[1:])).scatter, rtol=1e-8, atol=1e-5)
 
 
 def test_moments_are_taken_in_blocks_and_float64(monkeypatch: pytest.MonkeyPatch) -> None:
     x, y = (cloud(90, 6, i, 100).astype(np.float32) for i in (0, 1))
-    want = frechet_distance(x, y)
+    expected = frechet_distance(x, y)
     monkeypatch.setattr(moments_module_file(), "ROWS", 7)
-    assert frechet_of_moments(moments(x), moments(y)) == pytest.approx(want, rel=1e-9)
+    assert frechet_of_moments(moments(x), moments(y)) == pytest.approx(expected, rel=1e-9)
     assert moments(x).scatter.dtype == np.float64
 
 
@@ -114,9 +116,9 @@ def test_duplicating_the_fakes_changes_no_share() -> None:
 def test_cmmd_is_the_unbiased_gaussian_mmd() -> None:
     x, y, width = cloud(30, 5, 0), cloud(25, 5, 1, 0.4), 2.5
     xx, yy, xy = (rbf_kernel(a, b, gamma=1 / (2 * width**2)) for a, b in ((x, x), (y, y), (x, y)))
-    want = (xx.sum() - 30) / (30 * 29) + (yy.sum() - 25) / (25 * 24) - 2 * xy.mean()
+    expected = (xx.sum() - 30) / (30 * 29) + (yy.sum() - 25) / (25 * 24) - 2 * xy.mean()
     score = cmmd(x, y, width, **KNOWN)
-    assert score.value == pytest.approx(1000 * want, rel=1e-9) and score.settings == "σ=2.5"
+    assert score.value == pytest.approx(1000 * expected, rel=1e-9) and score.settings == "σ=2.5"
     assert usual_bandwidth(y, 0) == pytest.approx(np.median(cdist(y, y)[np.triu_indices(25, 1)]), rel=0.01)
 
 
@@ -145,9 +147,9 @@ def test_clipped_forms_read_as_the_share_of_good_fakes() -> None:
 
 def test_expected_coverage_is_that_of_draws() -> None:
     random, k, reals, m = np.random.default_rng(0), 5, 30, 20
-    drawn = random.binomial(m, random.beta(k, reals - k, 200_000))
+    samples = random.binomial(m, random.beta(k, reals - k, 200_000))
     expected = expected_coverage(40, reals, k)
-    assert expected[m] == pytest.approx(np.minimum(drawn / k, 1).mean(), abs=0.003)
+    assert expected[m] == pytest.approx(np.minimum(samples / k, 1).mean(), abs=0.003)
     assert expected[0] == 0 and (np.diff(expected) > 0).all()
 
 
@@ -187,9 +189,9 @@ def test_near_duplicates_tell_their_pictures() -> None:
     train, fake = cloud(50, 6, 0), cloud(20, 6, 1, 5)
     fake[[3, 11]] = train[[40, 7]]
     fake[11] += 1e-3
-    found = near_duplicates(fake, train)
-    assert (found.fakes.tolist(), found.train.tolist()) == ([3, 11], [40, 7])
-    assert found.distances[0] == 0 and (found.distances <= found.limit).all()
+    clusters = near_duplicates(fake, train)
+    assert (clusters.fakes.tolist(), clusters.train.tolist()) == ([3, 11], [40, 7])
+    assert clusters.distances[0] == 0 and (clusters.distances <= clusters.limit).all()
     assert len(near_duplicates(fake, train, at_least=6).fakes) == 6
     with pytest.raises(ScoreError, match="at least 2 training images, but there are 1"):
         near_duplicates(fake, train[:1])
@@ -204,8 +206,8 @@ def test_auc_and_its_interval() -> None:
     error = np.sqrt(placements.mean(1).var(ddof=1) / 50 + placements.mean(0).var(ddof=1) / 40)
     assert (high - low) / 2 == pytest.approx(1.959964 * error)
     assert auc_interval(np.ones(10), np.zeros(20)) == (1, pytest.approx(0.7), 1)
-    held = [auc_interval(random.normal(size=40), random.normal(size=40)) for _ in range(200)]
-    assert 0.9 < np.mean([low <= 0.5 <= high for _, low, high in held]) <= 1
+    intervals = [auc_interval(random.normal(size=40), random.normal(size=40)) for _ in range(200)]
+    assert 0.9 < np.mean([low <= 0.5 <= high for _, low, high in intervals]) <= 1
     with pytest.raises(ScoreError, match="2 images a side"):
         auc_interval(np.ones(1), np.ones(5))
 
@@ -214,12 +216,12 @@ def test_balls_have_closed_edges_whatever_the_block(monkeypatch: pytest.MonkeyPa
     from importlib import import_module
 
     grid = np.stack(np.meshgrid(np.arange(8.0), np.arange(8.0)), -1).reshape(-1, 2) + 1e3
-    want = cdist(grid, grid) <= 1
+    expected = cdist(grid, grid) <= 1
     for pairs in (10, 8_000_000):
         monkeypatch.setattr(import_module("augury.metrics.balls"), "PAIRS", pairs)
         counts = ball_counts(grid, grid, np.ones(64))
-        np.testing.assert_array_equal(counts.queries, want.sum(1))
-        np.testing.assert_array_equal(counts.centres, want.sum(0))
+        np.testing.assert_array_equal(counts.queries, expected.sum(1))
+        np.testing.assert_array_equal(counts.centres, expected.sum(0))
 
 
 def test_neighbourhood_intervals_hold_the_usual_value_and_say_when_they_are_narrow() -> None:
@@ -237,6 +239,6 @@ def test_a_translation_that_resembles_its_own_source_is_no_near_duplicate() -> N
     fake = train[[4, 5, 6]] + 1e-3
     fake[2] = train[9]  # of another image than its source
     assert near_duplicates(fake, train).fakes.tolist() == [2, 0, 1]
-    found = near_duplicates(fake, train, own=np.array([4, 5, 6]))
-    assert (found.fakes.tolist(), found.train.tolist()) == ([2], [9])
+    clusters = near_duplicates(fake, train, own=np.array([4, 5, 6]))
+    assert (clusters.fakes.tolist(), clusters.train.tolist()) == ([2], [9])
     assert near_duplicates(fake, train, own=np.array([4, -1, 6])).fakes.tolist() == [2, 1]

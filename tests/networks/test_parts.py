@@ -36,10 +36,10 @@ def test_a_modulated_convolution_that_doubles_is_one_of_each_doubled_image_withi
         weight = layer.weight * layer.scale * layer.style(w[i : i + 1])[0][None, :, None, None]
         if demodulate:
             weight = weight / (weight.square().sum((1, 2, 3), keepdim=True) + 1e-8).sqrt()
-        wanted = F.conv2d(doubled(x[i : i + 1]), weight, padding=1)
-        found = layer(x, w)[i : i + 1]
-        assert found.shape == wanted.shape == (1, 5, 12, 12)
-        torch.testing.assert_close(found[:, :, 3:-3, 3:-3], wanted[:, :, 3:-3, 3:-3])
+        expected = F.conv2d(doubled(x[i : i + 1]), weight, padding=1)
+        actual = layer(x, w)[i : i + 1]
+        assert actual.shape == expected.shape == (1, 5, 12, 12)
+        torch.testing.assert_close(actual[:, :, 3:-3, 3:-3], expected[:, :, 3:-3, 3:-3])
 
 
 def test_demodulated_output_has_unit_variance() -> None:
@@ -62,18 +62,18 @@ def test_resampling_is_the_filter_1331() -> None:
 
 def test_raising_is_the_convolution_of_the_doubled_image_within_the_border() -> None:
     x, weight = torch.randn(2, 3, 6, 5), torch.randn(4, 3, 3, 3)
-    wanted, found = F.conv2d(doubled(x), weight, padding=1), raised(x, weight)
-    assert found.shape == wanted.shape
-    torch.testing.assert_close(found[:, :, 3:-3, 3:-3], wanted[:, :, 3:-3, 3:-3], rtol=1e-4, atol=1e-5)
+    expected, actual = F.conv2d(doubled(x), weight, padding=1), raised(x, weight)
+    assert actual.shape == expected.shape
+    torch.testing.assert_close(actual[:, :, 3:-3, 3:-3], expected[:, :, 3:-3, 3:-3], rtol=1e-4, atol=1e-5)
 
 
 def _up() -> np.ndarray:
     """Zeros between the samples, then [1, 3, 3, 1] / 8: [16, 8]."""
     matrix = np.zeros((16, 8))
     for i in range(8):
-        for place, weight in zip(range(2 * i - 1, 2 * i + 3), (1, 3, 3, 1), strict=True):
-            if 0 <= place < 16:
-                matrix[place, i] += weight / 8
+        for position, weight in zip(range(2 * i - 1, 2 * i + 3), (1, 3, 3, 1), strict=True):
+            if 0 <= position < 16:
+                matrix[position, i] += weight / 8
     return matrix
 
 
@@ -83,15 +83,15 @@ def test_a_style_image_is_a_function_of_its_own_noise_and_styles_can_be_truncate
         for layer in generator.layers:
             layer.strength.fill_(0.5)
     noise, conditions = torch.randn(4, generator.latent), torch.tensor([[0], [1], [2], [1]])
-    whole = generator(noise, conditions)
-    torch.testing.assert_close(generator(noise[2:3], conditions[2:3]), whole[2:3], rtol=1e-4, atol=1e-4)
-    torch.testing.assert_close(generator.truncated(noise, conditions, 1.0), whole)
+    together = generator(noise, conditions)
+    torch.testing.assert_close(generator(noise[2:3], conditions[2:3]), together[2:3], rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(generator.truncated(noise, conditions, 1.0), together)
     still = generator.truncated(noise, conditions, 1e-9)
     other = torch.cat([torch.randn(4, generator.mapped), noise[:, generator.mapped :]], dim=1)
     torch.testing.assert_close(generator.truncated(other, conditions, 1e-9), still, rtol=1e-3, atol=1e-4)
     pixels = noise.clone()
     pixels[:, generator.mapped :] += 1
-    assert not torch.allclose(generator(pixels, conditions), whole)
+    assert not torch.allclose(generator(pixels, conditions), together)
 
 
 def test_truncation_pulls_toward_the_mean_style_of_the_class_in_any_company() -> None:
@@ -102,22 +102,22 @@ def test_truncation_pulls_toward_the_mean_style_of_the_class_in_any_company() ->
     many = generator.mapping(torch.randn(20000, generator.mapped), torch.full((20000, 1), 2))
     assert (many.mean(0) - centres[0]).norm() < 0.2 * (many.mean(0) - centres[1]).norm()
     noise = torch.randn(3, generator.latent)
-    seen = generator.truncated(noise, conditions, 0.0)
-    torch.testing.assert_close(seen, generator.synthesise(centres[:, None].expand(-1, 6, -1), noise))
+    truncated = generator.truncated(noise, conditions, 0.0)
+    torch.testing.assert_close(truncated, generator.synthesise(centres[:, None].expand(-1, 6, -1), noise))
 
 
 def test_the_minibatch_deviation_sees_a_lack_of_variety() -> None:
     same = torch.ones(8, 2, 4, 4)
     assert stylegan.deviation(same, 4)[:, 2].max() < 1e-3
     varied = torch.randn(8, 2, 4, 4)
-    seen = stylegan.deviation(varied, 4)
-    assert seen.shape == (8, 3, 4, 4)
+    deviations = stylegan.deviation(varied, 4)
+    assert deviations.shape == (8, 3, 4, 4)
     by_hand = varied[:4].numpy().std(0).mean()
-    assert seen[0, 2, 0, 0].item() == pytest.approx(by_hand, rel=1e-4)
-    apart = stylegan.deviation(varied[:7], 4)  # the last three are seen with the one before them
-    assert apart.shape == (7, 3, 4, 4)
-    assert apart[:4, 2, 0, 0].tolist() == pytest.approx([by_hand] * 4, rel=1e-4)
-    assert apart[4:, 2, 0, 0].tolist() == pytest.approx([varied[3:7].numpy().std(0).mean()] * 3, rel=1e-4)
+    assert deviations[0, 2, 0, 0].item() == pytest.approx(by_hand, rel=1e-4)
+    without_partner = stylegan.deviation(varied[:7], 4)  # the last three are seen with the one before them
+    assert without_partner.shape == (7, 3, 4, 4)
+    assert without_partner[:4, 2, 0, 0].tolist() == pytest.approx([by_hand] * 4, rel=1e-4)
+    assert without_partner[4:, 2, 0, 0].tolist() == pytest.approx([varied[3:7].numpy().std(0).mean()] * 3, rel=1e-4)
     assert stylegan.deviation(varied[:3], 4)[0, 2, 0, 0].item() == pytest.approx(
         varied[:3].numpy().std(0).mean(), rel=1e-4
     )
@@ -139,34 +139,34 @@ def test_what_a_condition_does_grows_with_its_strength(name: str) -> None:
     generator, judge = (network.eval() for network in build(name, {}, (1, 16, 16), (5, 2)))
     noise, images = torch.randn(12, generator.latent), torch.rand(12, 1, 16, 16)
     conditions = [torch.tensor([codes]).expand(12, -1) for codes in ([0, 0], [1, 0], [2, 1], [3, 1], [4, 0])]
-    apart: dict[str, list[float]] = {"generator": [], "discriminator": []}
+    differences: dict[str, list[float]] = {"generator": [], "discriminator": []}
     for strength in (0.0, 0.1, 0.4, 1.0):
         for network in (generator, judge):
             for part in network.modules():
                 if isinstance(part, ConditionEmbedding):
                     part.strength.fill_(strength)
         with torch.no_grad():
-            drawn, scores = (
+            outputs, scores = (
                 torch.stack([network(x, codes) for codes in conditions])
                 for network, x in ((generator, noise), (judge, images))
             )
-        apart["generator"].append(float(drawn.var(0).mean().sqrt()))
-        apart["discriminator"].append(float(scores.var(0).mean().sqrt()))
-    for found in apart.values():
-        assert found[0] < 1e-5 * found[-1]
-        assert all(a < b for a, b in itertools.pairwise(found)) and found[1] < 0.5 * found[-1]
+        differences["generator"].append(float(outputs.var(0).mean().sqrt()))
+        differences["discriminator"].append(float(scores.var(0).mean().sqrt()))
+    for growth in differences.values():
+        assert growth[0] < 1e-5 * growth[-1]
+        assert all(a < b for a, b in itertools.pairwise(growth)) and growth[1] < 0.5 * growth[-1]
 
 
 def test_a_normal_embedding_has_mean_square_1_and_begins_at_the_mean_condition() -> None:
     embedding, conditions = ConditionEmbedding((3, 2), 8, normal=True).double(), torch.tensor([[0, 1], [2, 0]])
     first, second = (table.weight.detach().numpy() for table in embedding.tables)
     summed = np.stack([first[0] + second[1], first[2] + second[0]])
-    whole = summed / np.sqrt((summed**2).mean(1, keepdims=True) + 1e-8)
-    np.testing.assert_allclose(embedding(conditions).detach().numpy(), whole)
+    expected = summed / np.sqrt((summed**2).mean(1, keepdims=True) + 1e-8)
+    np.testing.assert_allclose(embedding(conditions).detach().numpy(), expected)
     embedding.strength.fill_(0.25)
     usual = first.mean(0) + second.mean(0)
     usual /= np.sqrt((usual**2).mean() + 1e-8)
-    np.testing.assert_allclose(embedding(conditions).detach().numpy(), 0.75 * usual + 0.25 * whole)
+    np.testing.assert_allclose(embedding(conditions).detach().numpy(), 0.75 * usual + 0.25 * expected)
 
 
 def test_a_projection_head_by_hand() -> None:
@@ -175,10 +175,10 @@ def test_a_projection_head_by_hand() -> None:
     weight, bias = head.score.weight.detach().numpy()[0], float(head.score.bias.detach())
     first, second = (table.weight.detach().numpy() for table in head.embedding.tables)
     for i, (a, b) in enumerate(conditions.tolist()):
-        for place in range(5):
-            x = features[i, place].numpy()
+        for position in range(5):
+            x = features[i, position].numpy()
             by_hand = x @ weight + bias + x @ (first[a] + second[b])
-            assert head(features, conditions)[i, place].item() == pytest.approx(float(by_hand), rel=1e-4, abs=1e-5)
+            assert head(features, conditions)[i, position].item() == pytest.approx(float(by_hand), rel=1e-4, abs=1e-5)
 
 
 def test_a_residual_block_begins_as_the_identity() -> None:
@@ -206,8 +206,8 @@ def test_a_decoder_draws_codes_as_it_has_observed_them() -> None:
     codes = torch.randn(4000, 2) @ root.t() + torch.tensor([[5.0, 0.0], [-5.0, 1.0]])[labels[:, 0]]
     decoder.observe(codes, labels, 1.0)
     torch.testing.assert_close(decoder.covariance, root @ root.t(), atol=0.2, rtol=0.1)
-    asked = []
-    decoder.decode.register_forward_pre_hook(lambda module, given: asked.append(given[0]))
+    inputs = []
+    decoder.decode.register_forward_pre_hook(lambda module, arguments: inputs.append(arguments[0]))
     decoder(torch.randn(3000, 2), torch.zeros(3000, 1, dtype=torch.long))
-    torch.testing.assert_close(asked[0].mean(0), torch.tensor([5.0, 0.0]), atol=0.2, rtol=0.1)
-    torch.testing.assert_close(asked[0].t().cov(), root @ root.t(), atol=0.3, rtol=0.15)
+    torch.testing.assert_close(inputs[0].mean(0), torch.tensor([5.0, 0.0]), atol=0.2, rtol=0.1)
+    torch.testing.assert_close(inputs[0].t().cov(), root @ root.t(), atol=0.3, rtol=0.15)

@@ -166,20 +166,20 @@ def test_prompts_that_cannot_tell_cells_apart_are_refused(prompt: str | dict[str
 
 
 def test_prompts_that_can_are_accepted() -> None:
-    for prompt, needed in (
+    for prompt, requirement in (
         ("a {class}, {pose}", ["label", "pose"]),
         ("a {label}, {pose}", ["label", "pose"]),
         ("turned to the {pose}", ["pose"]),
         ({"cat": "x {pose}", "dog": "y {pose}"}, ["label", "pose"]),
         ({"cat": "{class} {pose}", "dog": "{class} {pose}"}, ["label", "pose"]),
     ):
-        check_condition(PipelineSettings(prompt=prompt, **COLUMNS), needed, PROMPTED)
+        check_condition(PipelineSettings(prompt=prompt, **COLUMNS), requirement, PROMPTED)
 
 
 def test_labels_are_checked_like_prompts() -> None:
     one = {"columns": ["label"], "values": [["cat", "dog"]]}
     check_condition(PipelineSettings(class_labels={"cat": 3, "dog": 4}, **one), ["label"], {"class_labels": None})
-    for values, needed, accepted, words in (
+    for values, requirement, accepted, words in (
         ({"class_labels": {"cat": 3}}, ["label"], {"class_labels": None}, "no entry for the class 'dog'"),
         ({"class_labels": {"cat": 3, "dog": 3}}, ["label"], {"class_labels": None}, "the same label"),
         ({"class_labels": {"cat": 3, "dog": 4}, "prompt": "x"}, ["label"], {"class_labels": None}, "leave prompt"),
@@ -187,7 +187,7 @@ def test_labels_are_checked_like_prompts() -> None:
         ({}, ["label"], {"generator": None}, "neither a prompt nor class_labels"),
     ):
         with pytest.raises(SettingsError, match=words):
-            check_condition(PipelineSettings(**values, **one), needed, accepted)
+            check_condition(PipelineSettings(**values, **one), requirement, accepted)
 
 
 def test_defaults_of_the_call_are_recorded_and_settings_without_effect_refused() -> None:
@@ -219,8 +219,8 @@ def test_an_image_is_what_the_pipeline_draws_from_its_seed_reduced_to_the_size_o
     assert images.shape == (3, 3, 8, 12) and images.min() >= -1 and images.max() <= 1
     assert [call["prompt"] for call in pipeline.calls] == ["a cat, left", "a dog, right", "a dog, left"]
     assert {call["size"] for call in pipeline.calls} == {(24, 16)}
-    alone = built("diffusers", PaintPipeline(), (3, 8, 12), size=24)(noise[1:2], codes[1:2])
-    assert torch.equal(alone[0], images[1])
+    single = built("diffusers", PaintPipeline(), (3, 8, 12), size=24)(noise[1:2], codes[1:2])
+    assert torch.equal(single[0], images[1])
 
     import hashlib
 
@@ -302,9 +302,9 @@ def test_what_a_pipeline_refuses_fails_or_blanks_is_said_in_words() -> None:
 def test_nothing_is_loaded_until_an_image_is_drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     real = builtins.__import__
 
-    def refuse(name: str, *rest: object) -> object:
+    def refuse(name: str, *arguments: object) -> object:
         assert name.split(".")[0] != "diffusers"
-        return real(name, *rest)  # type: ignore[arg-type]
+        return real(name, *arguments)  # type: ignore[arg-type]
 
     monkeypatch.setattr(builtins, "__import__", refuse)
     settings = {"prompt": "a {class}", "columns": ["label"], "values": [["cat", "dog"]]}

@@ -56,8 +56,8 @@ def test_torchvision_gives_what_its_last_layer_sees(tmp_path: Path) -> None:
     torch.save(reference.state_dict(), file)
     network = backbone(f"torchvision:mobilenet_v3_small={file}")
     images = torch.rand(2, 3, 64, 48, generator=torch.Generator().manual_seed(0)) * 2 - 1
-    how = models.get_model_weights("mobilenet_v3_small").DEFAULT.transforms()
-    mean, deviation = (torch.tensor(values).view(1, 3, 1, 1) for values in (how.mean, how.std))
+    transform = models.get_model_weights("mobilenet_v3_small").DEFAULT.transforms()
+    mean, deviation = (torch.tensor(values).view(1, 3, 1, 1) for values in (transform.mean, transform.std))
     with torch.inference_mode():
         torch.testing.assert_close(
             reference.classifier[-1](network(images)),

@@ -48,21 +48,21 @@ LABELS = np.array(["rare"] * 6 + ["usual"] * 12 + ["other"] * 6)
 )
 def test_images_keep_layout_dtype_and_range(shape: tuple[int, ...], dtype: str, low: float, high: float) -> None:
     X = pictures(shape, dtype, high, low)
-    more, y = GANOverSampler(recipe="gan", **QUICK).fit_resample(X, LABELS)
-    assert more.shape == (36, *shape) and more.dtype == X.dtype and np.array_equal(more[:24], X)
+    resampled, y = GANOverSampler(recipe="gan", **QUICK).fit_resample(X, LABELS)
+    assert resampled.shape == (36, *shape) and resampled.dtype == X.dtype and np.array_equal(resampled[:24], X)
     assert y.tolist() == [*LABELS, *["other"] * 6, *["rare"] * 6] and y.dtype == LABELS.dtype
-    assert X.min() <= more.min() and more.max() <= X.max() and more[24:].std() > 0
+    assert X.min() <= resampled.min() and resampled.max() <= X.max() and resampled[24:].std() > 0
 
 
 def test_values_come_back_as_they_were_drawn() -> None:
     """One uint8 data set given in five ways is learned alike: the synthetic images are the same images."""
     X = pictures((3, 8, 8))
     first = GANOverSampler(recipe="gan", **QUICK).fit_resample(X, LABELS)[0]
-    ways = (X / 255, X.astype(np.float32), X / 255 * 2 - 1, X.transpose(0, 2, 3, 1))
+    ranges = (X / 255, X.astype(np.float32), X / 255 * 2 - 1, X.transpose(0, 2, 3, 1))
     backs = (lambda z: z * 255, lambda z: z, lambda z: (z + 1) / 2 * 255, lambda z: z.transpose(0, 3, 1, 2))
-    for labels, back in zip(ways, backs, strict=True):
-        again = GANOverSampler(recipe="gan", **QUICK).fit_resample(labels, LABELS)[0]
-        np.testing.assert_allclose(back(again), first, atol=1e-4)
+    for labels, back in zip(ranges, backs, strict=True):
+        resampled_labels = GANOverSampler(recipe="gan", **QUICK).fit_resample(labels, LABELS)[0]
+        np.testing.assert_allclose(back(resampled_labels), first, atol=1e-4)
 
 
 @pytest.mark.parametrize(
@@ -82,9 +82,9 @@ def test_values_of_any_scale_keep_their_levels(dtype: str, levels: int) -> None:
     """bool, 0 and 1, scikit-learn's digits of 0 to 16, 12 bits, dark bytes: the range that was given and whole numbers."""
     X = np.random.default_rng(0).integers(0, levels + 1, (24, 8, 8)).astype(dtype)
     X[0, 0, :2] = 0, levels
-    more, _ = GANOverSampler(recipe="gan", **QUICK).fit_resample(X, LABELS)
-    new = more[24:]
-    assert more.dtype == X.dtype and set(np.unique(new)) <= set(range(levels + 1)) and new.std() > 0
+    resampled, _ = GANOverSampler(recipe="gan", **QUICK).fit_resample(X, LABELS)
+    new = resampled[24:]
+    assert resampled.dtype == X.dtype and set(np.unique(new)) <= set(range(levels + 1)) and new.std() > 0
     grey = np.rint(X / X.max() * 255).astype(np.uint8)  # the same images, stretched to 8 bits
     same = GANOverSampler(recipe="gan", **QUICK).fit_resample(grey, LABELS)[0][24:]
     expected = same >= 127.5 if levels == 1 else np.rint(same / 255 * X.max())
@@ -94,20 +94,20 @@ def test_values_of_any_scale_keep_their_levels(dtype: str, levels: int) -> None:
 @pytest.mark.parametrize("low", [10, -30])
 def test_no_value_leaves_the_range_of_x(low: int) -> None:
     X = np.random.default_rng(0).integers(low, 200, (24, 8, 8)).astype(np.int16)
-    more = GANOverSampler(recipe="gan", **QUICK).fit_resample(X, LABELS)[0]
-    assert X.min() <= more.min() and more.max() <= X.max()
+    resampled = GANOverSampler(recipe="gan", **QUICK).fit_resample(X, LABELS)[0]
+    assert X.min() <= resampled.min() and resampled.max() <= X.max()
     floats = X.astype(np.float64) / 256 + 0.25
-    more = GANOverSampler(recipe="gan", **QUICK).fit_resample(floats, LABELS)[0]
-    assert floats.min() <= more.min() and more.max() <= floats.max()
+    resampled = GANOverSampler(recipe="gan", **QUICK).fit_resample(floats, LABELS)[0]
+    assert floats.min() <= resampled.min() and resampled.max() <= floats.max()
 
 
 def test_the_recipe_strategy_and_seed_count() -> None:
     X = pictures((1, 8, 8))
     sampler = GANOverSampler(recipe="dcgan", sampling_strategy={"rare": 9}, overrides={"width": 8}, **QUICK)
-    more, y = sampler.fit_resample(X, LABELS)
-    assert (y == "rare").sum() == 9 and len(more) == 27 and sampler.synthesizer_.card.recipe == "dcgan"
-    assert np.array_equal(more, clone(sampler).fit_resample(X, LABELS)[0])
-    assert not np.array_equal(more, clone(sampler).set_params(random_state=1).fit_resample(X, LABELS)[0])
+    resampled, y = sampler.fit_resample(X, LABELS)
+    assert (y == "rare").sum() == 9 and len(resampled) == 27 and sampler.synthesizer_.card.recipe == "dcgan"
+    assert np.array_equal(resampled, clone(sampler).fit_resample(X, LABELS)[0])
+    assert not np.array_equal(resampled, clone(sampler).set_params(random_state=1).fit_resample(X, LABELS)[0])
     level = np.repeat(["a", "b"], 12)
     assert len(GANOverSampler(**QUICK).fit_resample(X, level)[0]) == 24
 
@@ -119,8 +119,8 @@ def test_tables_are_learned() -> None:
     first = random.normal(np.where(y, 50, 20), 4)
     X = np.stack([first, first * 0.01 + random.normal(0, 0.02, 360), random.poisson(3, 360), np.full(360, 7)], axis=1)
     sampler = GANOverSampler(steps=600, random_state=0, device="cpu")
-    more, target = sampler.fit_resample(X, y)
-    new, old = more[360:], X[y == 1]
+    resampled, target = sampler.fit_resample(X, y)
+    new, old = resampled[360:], X[y == 1]
     assert len(new) == 240 and (target[360:] == 1).all()
     assert abs(new[:, 0].mean() - 50) < 2.5 and 0.5 < new[:, 0].std() / old[:, 0].std() < 1.6
     assert np.corrcoef(new[:, 0], new[:, 1])[0, 1] > 0.5
@@ -132,8 +132,8 @@ def test_tables_are_learned() -> None:
 @pytest.mark.parametrize("recipe", ["gan", "rpgan", "wgan", "wgan_gp", "stylegan", "r3gan", "dcgan"])
 def test_every_game_is_played_on_tables(recipe: str) -> None:
     X = np.random.default_rng(0).normal(size=(40, 3))
-    more, _ = GANOverSampler(recipe=recipe, overrides={"hidden": 16}, **QUICK).fit_resample(X, [0] * 30 + [1] * 10)
-    assert more.shape == (60, 3) and np.isfinite(more).all()
+    resampled, _ = GANOverSampler(recipe=recipe, overrides={"hidden": 16}, **QUICK).fit_resample(X, [0] * 30 + [1] * 10)
+    assert resampled.shape == (60, 3) and np.isfinite(resampled).all()
 
 
 def test_in_a_pipeline_with_cross_validation() -> None:

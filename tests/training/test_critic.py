@@ -35,8 +35,8 @@ def plan_of(recipe: str):
 def test_scores_are_those_of_the_network_saved_and_alone_as_among_others(recipe: str, tmp_path) -> None:
     data, plan = holed(), plan_of(recipe)
     train_plan(plan, data, tmp_path)
-    judge, why = discriminator(tmp_path, plan, data)
-    assert why == ""
+    judge, reason = discriminator(tmp_path, plan, data)
+    assert reason == ""
     conditions = data.conditions(("pose",))
     scores = judge(data.images, conditions)
     assert scores.shape == (len(data),) and np.isfinite(scores).all() and np.ptp(scores) > 0
@@ -45,14 +45,14 @@ def test_scores_are_those_of_the_network_saved_and_alone_as_among_others(recipe:
     trainer.state.restore(load(max(tmp_path.glob("checkpoint-*")))[0])
     with torch.no_grad():
         network = trainer.discriminator.eval()
-        alone = [
+        single_scores = [
             float(network(as_float(data.images[[i]]), torch.from_numpy(conditions[[i]]))[0].mean()) for i in range(3)
         ]
-    np.testing.assert_allclose(scores[:3], alone, atol=1e-4)
+    np.testing.assert_allclose(scores[:3], single_scores, atol=1e-4)
 
 
 def test_without_a_discriminator_words_say_why(tmp_path) -> None:
-    judge, why = discriminator(tmp_path, plan_of("rpgan"), holed())
-    assert judge is None and "no checkpoint" in why
-    judge, why = discriminator(tmp_path, plan_of("vae"), holed())
-    assert judge is None and "vae trains none" in why
+    judge, reason = discriminator(tmp_path, plan_of("rpgan"), holed())
+    assert judge is None and "no checkpoint" in reason
+    judge, reason = discriminator(tmp_path, plan_of("vae"), holed())
+    assert judge is None and "vae trains none" in reason

@@ -132,17 +132,17 @@ def test_training_times_are_logit_normal_and_a_share_of_conditions_is_hidden(mea
     data = small(400)
     settings = {**TINY, "time_mean": mean, "time_spread": spread, "label_dropout": 0.25}
     trainer, batches = set_up(planned(data, recipe="flow", batch=400, overrides=settings), data)
-    seen: list[tuple[torch.Tensor, torch.Tensor]] = []
+    recorded: list[tuple[torch.Tensor, torch.Tensor]] = []
     honest = trainer.generator.velocity  # type: ignore[union-attr]
 
     def spied(x, times, conditions, known):
-        seen.append((times, known))
+        recorded.append((times, known))
         return honest(x, times, conditions, known)
 
     trainer.generator.velocity = spied  # type: ignore[union-attr]
     for step in range(5):
         trainer.train_step(step, 0.0, lambda number: batches.draw(number, CPU))
-    times, known = (torch.cat(part) for part in zip(*seen, strict=True))
+    times, known = (torch.cat(part) for part in zip(*recorded, strict=True))
     logits = times.double().logit()
     assert float(logits.mean()) == pytest.approx(mean, abs=0.08)
     assert float(logits.std()) == pytest.approx(spread, rel=0.06)
@@ -152,13 +152,15 @@ def test_training_times_are_logit_normal_and_a_share_of_conditions_is_hidden(mea
 def test_guidance_of_1_is_none_of_0_ignores_the_class_and_between_is_linear() -> None:
     noise, a, b = torch.randn(2, 3 * 12 * 17), torch.tensor([[0, 1]] * 2), torch.tensor([[2, 0]] * 2)
     with torch.no_grad():
-        drawn = {w: untrained(guidance=w, solver="euler", sampling_steps=1)(noise, a) for w in (0.0, 0.5, 1.0, 3.0)}
+        velocities = {
+            w: untrained(guidance=w, solver="euler", sampling_steps=1)(noise, a) for w in (0.0, 0.5, 1.0, 3.0)
+        }
         plain, other = (untrained(solver="euler", sampling_steps=1)(noise, codes) for codes in (a, b))
         unguided = untrained(guidance=0.0, solver="euler", sampling_steps=1)(noise, b)
-    assert torch.equal(drawn[1.0], plain) and not torch.allclose(plain, other, atol=1e-3)
-    torch.testing.assert_close(drawn[0.0], unguided)
-    torch.testing.assert_close(drawn[0.5], (drawn[0.0] + plain) / 2, rtol=1e-4, atol=1e-5)
-    torch.testing.assert_close(drawn[3.0], drawn[0.0] + 3 * (plain - drawn[0.0]), rtol=1e-4, atol=1e-4)
+    assert torch.equal(velocities[1.0], plain) and not torch.allclose(plain, other, atol=1e-3)
+    torch.testing.assert_close(velocities[0.0], unguided)
+    torch.testing.assert_close(velocities[0.5], (velocities[0.0] + plain) / 2, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(velocities[3.0], velocities[0.0] + 3 * (plain - velocities[0.0]), rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("guidance", [1.0, 2.0])
@@ -169,8 +171,8 @@ def test_an_image_is_redrawn_alone_to_the_same_bytes(guidance: float, tmp_path) 
     labels = np.arange(40) % 2
     among = synthesizer.sample(labels, seed=5)
     for index in (0, 31, 32, 39):
-        alone = synthesizer.sample(labels[[index]], seed=5, start=index)
-        np.testing.assert_array_equal(alone.images[0], among.images[index])
+        single = synthesizer.sample(labels[[index]], seed=5, start=index)
+        np.testing.assert_array_equal(single.images[0], among.images[index])
     synthesizer.save(tmp_path)
     np.testing.assert_array_equal(Synthesizer.load(tmp_path).sample(labels, seed=5).images, among.images)
 
@@ -180,13 +182,15 @@ def test_a_flow_is_inverted_by_running_backward() -> None:
     synthesizer = train_plan(
         planned(data, recipe="flow", overrides={**TINY, "sampling_steps": 32, "solver": "heun"}), data
     )
-    drawn = synthesizer.sample([0, 1, 1], seed=3)
-    noise, errors = generation.invert(synthesizer, drawn.images, drawn.conditions)
+    sampled = synthesizer.sample([0, 1, 1], seed=3)
+    noise, errors = generation.invert(synthesizer, sampled.images, sampled.conditions)
     assert noise.shape == (3, 3 * 12 * 17) and errors.max() < 1.0  # of 255
-    again = synthesizer.decode(noise, drawn.conditions)
-    assert np.abs(again.astype(int) - drawn.images).max() <= 3
-    other = np.random.default_rng(0).integers(0, 256, drawn.images.shape, dtype=np.uint8)
-    assert generation.invert(synthesizer, other, drawn.conditions)[1].max() < 3.0  # an image that it did not draw, too
+    decoded = synthesizer.decode(noise, sampled.conditions)
+    assert np.abs(decoded.astype(int) - sampled.images).max() <= 3
+    other = np.random.default_rng(0).integers(0, 256, sampled.images.shape, dtype=np.uint8)
+    assert (
+        generation.invert(synthesizer, other, sampled.conditions)[1].max() < 3.0
+    )  # an image that it did not draw, too
 
 
 @pytest.mark.parametrize("shape", [(1, 8, 8), (1, 16, 9), (3, 128, 100)])
@@ -250,8 +254,8 @@ def test_noise_that_is_searched_for_has_the_shape_of_the_image_and_its_own_bytes
 
     together = generation.boundary(synthesizer, noise, labels[:, None], indices, logits, steps=4)
     for row in (0, 33):
-        alone = generation.boundary(synthesizer, noise[[row]], labels[[row], None], indices[[row]], logits, steps=4)
-        np.testing.assert_array_equal(alone[0], together[row])
+        single = generation.boundary(synthesizer, noise[[row]], labels[[row], None], indices[[row]], logits, steps=4)
+        np.testing.assert_array_equal(single[0], together[row])
     assert (together != noise).any(1).mean() > 0.2
     anchors = generation.invert(synthesizer, data.images[:2], data.conditions(())[:2])[0]
     halfway = between(anchors, noise[:4], 0, indices[:4])

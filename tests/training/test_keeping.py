@@ -25,25 +25,28 @@ from tests.helpers.training_data import CPU, interrupted, planned, small
 
 def scored(values: list[float]):
     """An assessment that gives these kernel distances one after another, and the generators it was asked about."""
-    asked: list[bytes] = []
+    states: list[bytes] = []
 
     def assess(synthesizer: Synthesizer) -> dict[str, float]:
-        asked.append(synthesizer.weights)
-        return {"kid": values[len(asked) - 1]}
+        states.append(synthesizer.weights)
+        return {"kid": values[len(states) - 1]}
 
-    return assess, asked
+    return assess, states
 
 
 def test_the_best_generator_is_returned_and_training_ends_when_patience_is_over(tmp_path) -> None:
     data = small()
     plan = planned(data, recipe="dcgan", steps=10, patience=0.4)
-    assess, asked = scored([5.0, 3.0, 4.0, 2.0, 4.0, 3.0, 2.5, 2.1, 1.0, 0.5])
+    assess, assessed = scored([5.0, 3.0, 4.0, 2.0, 4.0, 3.0, 2.5, 2.1, 1.0, 0.5])
     chosen = train_plan(plan, data, tmp_path, assess=assess)
-    assert len(asked) == 8  # four steps after the best, at step 4, it stopped
-    assert chosen.weights == asked[3]
+    assert len(assessed) == 8  # four steps after the best, at step 4, it stopped
+    assert chosen.weights == assessed[3]
     assert chosen.card.steps == 4
-    patient, more = scored([5.0, 3.0, 4.0, 2.0, 4.0, 3.0, 2.5, 2.1, 1.0, 0.5])
-    assert train_plan(planned(data, recipe="dcgan", steps=10, patience=1.0), data, assess=patient).weights == more[-1]
+    patient, later_assessed = scored([5.0, 3.0, 4.0, 2.0, 4.0, 3.0, 2.5, 2.1, 1.0, 0.5])
+    assert (
+        train_plan(planned(data, recipe="dcgan", steps=10, patience=1.0), data, assess=patient).weights
+        == later_assessed[-1]
+    )
 
 
 def test_the_latest_within_the_error_of_the_lowest_is_taken() -> None:
@@ -61,11 +64,11 @@ def test_a_resumed_training_knows_its_best_and_its_patience(tmp_path) -> None:
     data = small()
     plan = planned(data, recipe="dcgan", steps=10, patience=0.4)
     values = [5.0, 3.0, 4.0, 2.0, 4.0, 3.0, 2.5, 2.1, 1.0, 0.5]
-    whole = train_plan(plan, data, tmp_path / "whole", assess=scored(values)[0])
+    uninterrupted = train_plan(plan, data, tmp_path / "whole", assess=scored(values)[0])
 
     interrupted(plan, data, tmp_path / "cut", 6, scored(values)[0])
-    again = train_plan(plan, data, tmp_path / "cut", checkpoint_every=1e-9, assess=scored(values[5:])[0])
-    assert (again.weights, again.card.steps) == (whole.weights, 4)
+    resumed = train_plan(plan, data, tmp_path / "cut", checkpoint_every=1e-9, assess=scored(values[5:])[0])
+    assert (resumed.weights, resumed.card.steps) == (uninterrupted.weights, 4)
     rows = [json.loads(line) for line in (tmp_path / "cut" / "log.jsonl").read_text().splitlines()]
     assert [row["kid"] for row in rows] == values[:8]
 
@@ -73,11 +76,11 @@ def test_a_resumed_training_knows_its_best_and_its_patience(tmp_path) -> None:
 def test_two_checkpoints_are_kept_and_the_older_serves_when_the_newer_is_damaged(tmp_path) -> None:
     data = small()
     plan = planned(data, recipe="dcgan", steps=6)
-    whole = train_plan(plan, data, tmp_path, checkpoint_every=1e-9)
+    uninterrupted = train_plan(plan, data, tmp_path, checkpoint_every=1e-9)
     files = sorted(tmp_path.glob("checkpoint-*"))
     assert [file.name for file in files] == ["checkpoint-0000005.safetensors", "checkpoint-0000006.safetensors"]
     files[1].write_bytes(files[1].read_bytes()[:100])
-    assert train_plan(plan, data, tmp_path, checkpoint_every=1e-9).weights == whole.weights
+    assert train_plan(plan, data, tmp_path, checkpoint_every=1e-9).weights == uninterrupted.weights
     for file in sorted(tmp_path.glob("checkpoint-*")):
         file.write_bytes(b"no checkpoint")
     with pytest.raises(RunFolderError, match="damaged"):
@@ -94,18 +97,18 @@ def test_what_was_saved_after_the_state_gone_back_to_is_not_taken_up(tmp_path) -
     for step in (31, 38):  # by the clock, between two rows of the log
         manager.save(step)
     assert not Recovery(manager, lambda text: None).accept(40, {"loss_d": float("nan")})
-    again = CheckpointManager(set_up(plan, data)[0], plan, tmp_path, "key")
-    assert again.resume() == 20 and float(again.trainer.state.extra["slower"]) == 0.5
+    resumed_manager = CheckpointManager(set_up(plan, data)[0], plan, tmp_path, "key")
+    assert resumed_manager.resume() == 20 and float(resumed_manager.trainer.state.extra["slower"]) == 0.5
     other = CheckpointManager(set_up(plan, data)[0], plan, tmp_path, "of another plan")
     assert other.resume() == 0 and not checkpoints.files(tmp_path)
 
 
 def test_a_training_with_a_budget_goes_on_in_its_folder(tmp_path, monkeypatch) -> None:
     data, settings = small(), TrainSettings(recipe="dcgan", budget=0.5, batch=8, checkpoint_every=1e-9)
-    whole = train(data, tmp_path, settings=settings, device="cpu")
+    uninterrupted = train(data, tmp_path, settings=settings, device="cpu")
     played: list[int] = []
     monkeypatch.setattr(AdversarialTrainer, "train_step", lambda *_: pytest.fail("trained again"))
-    assert train(data, tmp_path, settings=settings, device="cpu").weights == whole.weights
+    assert train(data, tmp_path, settings=settings, device="cpu").weights == uninterrupted.weights
     monkeypatch.undo()
     longer = settings.model_copy(update={"budget": None, "steps": 2})
     other = train(data, tmp_path, settings=longer, device="cpu", on_progress=lambda micro: played.append(micro.step))
@@ -119,15 +122,15 @@ def test_a_training_that_began_with_another_goes_on_when_that_has_moved_or_gone(
         base / "synthesizer"
     )
     plan = planned(data, recipe="dcgan", start_from=str(base))
-    whole = train_plan(plan, data, tmp_path / "whole")
+    uninterrupted = train_plan(plan, data, tmp_path / "whole")
     interrupted(plan, data, tmp_path / "cut", 4)
-    alone = fingerprint(str(base / "synthesizer"))  # without the partner
-    assert plan.start is not None and plan.start[1] == fingerprint(str(base)) != alone
+    base_fingerprint = fingerprint(str(base / "synthesizer"))  # without the partner
+    assert plan.start is not None and plan.start[1] == fingerprint(str(base)) != base_fingerprint
     base.rename(tmp_path / "moved")
     moved = replace(plan, start=(str(tmp_path / "moved"), plan.start[1]))
-    assert train_plan(moved, data, tmp_path / "cut").weights == whole.weights
+    assert train_plan(moved, data, tmp_path / "cut").weights == uninterrupted.weights
     shutil.rmtree(tmp_path / "moved")
-    assert train_plan(plan, data, tmp_path / "cut").weights == whole.weights
+    assert train_plan(plan, data, tmp_path / "cut").weights == uninterrupted.weights
     with pytest.raises(RunFolderError, match="no synthesizer to start from"):
         train_plan(plan, data, tmp_path / "new")
 
@@ -155,24 +158,24 @@ def rows(**series: list[float]) -> list[dict[str, float]]:
 )
 def test_what_goes_wrong_is_said_once_with_a_remedy(name: str, series: dict, well: dict) -> None:
     rule = recipe("dcgan")
-    found = findings(rows(**series), rule, 0.5)
-    assert list(found) == [name]
-    assert "usual remedies: " in found[name]
+    reported = findings(rows(**series), rule, 0.5)
+    assert list(reported) == [name]
+    assert "usual remedies: " in reported[name]
     assert findings(rows(**well), rule, 0.5) == {}
     assert findings(rows(**series), rule, 0.1) == {}
-    said = rows(**series)
-    said[0]["warnings"] = {name: "…"}
-    assert findings(said, rule, 0.5) == {}
+    log_rows = rows(**series)
+    log_rows[0]["warnings"] = {name: "…"}
+    assert findings(log_rows, rule, 0.5) == {}
 
 
 def test_a_translator_that_changes_nothing_or_inverts_is_told_of() -> None:
     rule = recipe("translator")
-    found = findings(rows(moved=[0.01, 0.015, 0.019]), rule, 0.4)
-    assert list(found) == ["unmoved"] and '"cycle": 0.1, "identity": 0.1' in found["unmoved"]
+    warnings = findings(rows(moved=[0.01, 0.015, 0.019]), rule, 0.4)
+    assert list(warnings) == ["unmoved"] and '"cycle": 0.1, "identity": 0.1' in warnings["unmoved"]
     assert findings(rows(moved=[0.01, 0.015, 0.021]), rule, 0.4) == {}
     assert findings(rows(moved=[0.01, 0.015, 0.019]), rule, 0.2) == {}  # it begins at the identity
-    found = findings(rows(moved=[0.9, 0.85]), rule, 0.06)
-    assert list(found) == ["inverted"] and "usual remedies: " in found["inverted"].lower()
+    warnings = findings(rows(moved=[0.9, 0.85]), rule, 0.06)
+    assert list(warnings) == ["inverted"] and "usual remedies: " in warnings["inverted"].lower()
     assert findings(rows(moved=[0.7, 0.85]), rule, 0.06) == {} == findings(rows(moved=[0.9, 0.85]), rule, 0.01)
     assert findings(rows(closeness=[1.1, 1.0, 0.5, 0.4]), rule, 0.5) == {}  # translations resemble their sources
 
@@ -180,8 +183,8 @@ def test_a_translator_that_changes_nothing_or_inverts_is_told_of() -> None:
 def test_the_class_that_varies_least_is_named() -> None:
     hidden = rows(spread=[0.9, 0.9], worst_spread=[0.2, 0.1], worst_class=["rare", "rare"])
     assert "'rare' are nearly alike: 10% of" in findings(hidden, recipe("dcgan"), 0.5)["narrow"]
-    shown = rows(spread=[0.3, 0.2], worst_spread=[0.2, 0.1], worst_class=["rare", "rare"])
-    assert "lowest for 'rare' (10%)" in findings(shown, recipe("dcgan"), 0.5)["collapsed"]
+    log_rows = rows(spread=[0.3, 0.2], worst_spread=[0.2, 0.1], worst_class=["rare", "rare"])
+    assert "lowest for 'rare' (10%)" in findings(log_rows, recipe("dcgan"), 0.5)["collapsed"]
 
 
 @pytest.mark.parametrize(("spread", "duplicates"), [(0.06, 1.0), (0.9, 0.0)])
@@ -214,25 +217,25 @@ def test_the_generator_in_use_is_checked_however_short_the_training(spread, dupl
 
 
 def test_an_end_before_its_time_and_what_could_not_be_judged_are_in_the_log(tmp_path) -> None:
-    data, told, asked = small(), [], []
+    data, events, assessed = small(), [], []
 
     def assess(synthesizer: Synthesizer) -> dict[str, float]:
-        asked.append(synthesizer.card.steps)
-        if len(asked) == 2:
+        assessed.append(synthesizer.card.steps)
+        if len(assessed) == 2:
             raise torch.OutOfMemoryError("no room")
-        return {"kid": float(len(asked))}
+        return {"kid": float(len(assessed))}
 
     plan = planned(data, recipe="dcgan", steps=10, patience=0.3)
-    train_plan(plan, data, tmp_path, assess=assess, on_event=told.append)
-    assert asked == [1, 2, 3, 4]  # the first was the best; the second could not be judged
-    assert told == [
+    train_plan(plan, data, tmp_path, assess=assess, on_event=events.append)
+    assert assessed == [1, 2, 3, 4]  # the first was the best; the second could not be judged
+    assert events == [
         "out of memory while evaluating the generator of step 2: evaluation skipped",
         "ended at step 4 of 10: no better generator since step 1",
     ]
     log = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
     assert [(row["step"], [*row["warnings"].values()]) for row in log if "warnings" in row] == [
-        (2, told[:1]),
-        (4, told[1:]),
+        (2, events[:1]),
+        (4, events[1:]),
     ]
     train_plan(plan, data, tmp_path, assess=assess)  # taken up again it ends again, and says so once
     assert [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()] == log
@@ -244,7 +247,7 @@ def test_an_end_before_its_time_and_what_could_not_be_judged_are_in_the_log(tmp_
 def test_a_lack_of_memory_is_in_the_log(tmp_path, monkeypatch) -> None:
     from augury.training.adversarial import AdversarialTrainer
 
-    data, told, honest = small(), [], AdversarialTrainer._fakes
+    data, events, honest = small(), [], AdversarialTrainer._fakes
 
     def cramped(self, micro):
         if len(micro.real) > 4:
@@ -252,9 +255,9 @@ def test_a_lack_of_memory_is_in_the_log(tmp_path, monkeypatch) -> None:
         return honest(self, micro)
 
     monkeypatch.setattr(AdversarialTrainer, "_fakes", cramped)
-    train_plan(planned(data, recipe="dcgan", steps=3), data, tmp_path, on_event=told.append)
+    train_plan(planned(data, recipe="dcgan", steps=3), data, tmp_path, on_event=events.append)
     first = json.loads((tmp_path / "log.jsonl").read_text().splitlines()[0])
-    assert [*first["warnings"].values()] == told and "out of memory" in told[0]
+    assert [*first["warnings"].values()] == events and "out of memory" in events[0]
 
 
 def test_a_critic_may_tell_everything_apart() -> None:
@@ -265,12 +268,12 @@ def test_warnings_are_told_and_logged(tmp_path, monkeypatch) -> None:
     from augury.training import health
 
     monkeypatch.setattr(health, "SETTLED", (0.0, 0))
-    data, told = small(), []
+    data, events = small(), []
     plan = planned(data, recipe="dcgan", steps=6)
     alike = lambda synthesizer: {"kid": 1.0, "spread": 0.1, "duplicates": 0.9, "closeness": 1.0}  # noqa: E731
-    train_plan(plan, data, tmp_path, assess=alike, on_event=told.append)
-    early = [text for text in told if not text.startswith("the generator in use (step 6)")]
-    assert len(told) == len(early) + 2
+    train_plan(plan, data, tmp_path, assess=alike, on_event=events.append)
+    early = [text for text in events if not text.startswith("the generator in use (step 6)")]
+    assert len(events) == len(early) + 2
     assert (
         sum("nearly alike" in text for text in early)
         == sum("near-duplicates of another" in text for text in early)
@@ -315,22 +318,22 @@ def test_a_start_from_another_training_takes_weights_by_name_and_classes_by_thei
 def test_a_start_takes_the_classifier_of_classes_by_name_and_not_how_far_conditions_had_ramped(
     tmp_path, spectral: bool
 ) -> None:
-    told = {"conditioning": "auxiliary", "spectral": spectral}
-    data, settings = small(), {"recipe": "dcgan", "overrides": {**told, "late_conditioning": 1.0}}
+    overrides = {"conditioning": "auxiliary", "spectral": spectral}
+    data, settings = small(), {"recipe": "dcgan", "overrides": {**overrides, "late_conditioning": 1.0}}
     first = train_plan(planned(data, **settings), data, tmp_path / "run" / "train")
     first.save(tmp_path / "run" / "synthesizer")
     assert first.generator.state_dict()["embedding.strength"] < 1
     swapped = other(("b", "new"))
-    plain = {"recipe": "dcgan", "overrides": told, "start_from": str(tmp_path / "run")}
+    plain = {"recipe": "dcgan", "overrides": overrides, "start_from": str(tmp_path / "run")}
     trainer, _ = set_up(planned(swapped, **plain), swapped)
     assert trainer.generator.state_dict()["embedding.strength"] == 1
-    kept, _ = checkpoints.newest(tmp_path / "run" / "train")
+    checkpoint, _ = checkpoints.newest(tmp_path / "run" / "train")
     (name,) = [
         name
         for name in trainer.discriminator.state_dict()
         if name.endswith("original" if spectral else "0.weight") and "classes.0" in name
     ]
-    before, after = kept[f"discriminator.{name}"], trainer.discriminator.state_dict()[name]
+    before, after = checkpoint[f"discriminator.{name}"], trainer.discriminator.state_dict()[name]
     assert torch.equal(after[0], before[1]) and torch.allclose(after[1], before.mean(0))
 
 

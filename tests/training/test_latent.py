@@ -91,14 +91,14 @@ def test_conditions_can_be_halfway() -> None:
 def test_a_walk_ends_in_the_images_drawn_alone(network: str, space: str | None) -> None:
     synthesizer = untrained(network, strength=0.0)  # without noise per pixel, which a walk holds
     labels, indices = [[0, 1], [2, 0], [2, 1]], [5, 40, 7]
-    alone = synthesizer.sample(labels, seed=3, indices=indices).images
-    walked = synthesizer.interpolate(labels, seed=3, indices=indices, frames=4, space=space)
-    assert walked.shape == (7, *SHAPE) and walked.dtype == np.uint8
-    np.testing.assert_array_equal(walked[[0, 3, 6]], alone)
+    single = synthesizer.sample(labels, seed=3, indices=indices).images
+    interpolated = synthesizer.interpolate(labels, seed=3, indices=indices, frames=4, space=space)
+    assert interpolated.shape == (7, *SHAPE) and interpolated.dtype == np.uint8
+    np.testing.assert_array_equal(interpolated[[0, 3, 6]], single)
     np.testing.assert_array_equal(
-        walked, synthesizer.interpolate(labels, seed=3, indices=indices, frames=4, space=space)
+        interpolated, synthesizer.interpolate(labels, seed=3, indices=indices, frames=4, space=space)
     )
-    for before, after in itertools.pairwise(walked):
+    for before, after in itertools.pairwise(interpolated):
         assert not np.array_equal(before, after)
     steps = np.abs(np.diff(synthesizer.interpolate(labels[:2], frames=41, space=space).astype(float), axis=0))
     ends = np.abs(np.subtract(*synthesizer.sample(labels[:2]).images.astype(float)))
@@ -107,8 +107,8 @@ def test_a_walk_ends_in_the_images_drawn_alone(network: str, space: str | None) 
 
 def test_a_walk_may_go_between_seeds() -> None:
     synthesizer = untrained("dcgan")
-    walked = synthesizer.interpolate([[0, 0], [1, 0]], seed=[4, 9], indices=[2, 2], frames=2)
-    for image, label, seed in zip(walked, (0, 1), (4, 9), strict=True):
+    interpolated = synthesizer.interpolate([[0, 0], [1, 0]], seed=[4, 9], indices=[2, 2], frames=2)
+    for image, label, seed in zip(interpolated, (0, 1), (4, 9), strict=True):
         np.testing.assert_array_equal(image, synthesizer.sample([[label, 0]], seed=seed, start=2).images[0])
     with pytest.raises(DataError, match="2 labels but 3 seeds"):
         synthesizer.interpolate([[0, 0], [1, 0]], seed=[4, 9, 1])
@@ -118,29 +118,29 @@ def test_a_walk_holds_the_first_images_pixel_noise() -> None:
     synthesizer = untrained("stylegan")
     labels, indices = [[0, 0], [1, 1]], [0, 32]  # at one place in a batch, so that bytes can be compared
     for space in ("w", "z"):
-        walked = synthesizer.interpolate(labels, indices=indices, frames=3, space=space)
-        np.testing.assert_array_equal(walked[0], synthesizer.sample(labels[:1]).images[0])
+        interpolated = synthesizer.interpolate(labels, indices=indices, frames=3, space=space)
+        np.testing.assert_array_equal(interpolated[0], synthesizer.sample(labels[:1]).images[0])
         everything = synthesizer.mix(labels[:1], labels[1:], layers=range(6), indices=indices)[0, 0]
-        np.testing.assert_array_equal(walked[-1], everything)
-        assert not np.array_equal(walked[-1], synthesizer.sample(labels[1:], indices=indices[1:]).images[0])
+        np.testing.assert_array_equal(interpolated[-1], everything)
+        assert not np.array_equal(interpolated[-1], synthesizer.sample(labels[1:], indices=indices[1:]).images[0])
 
 
 def test_mixing_nothing_gives_the_row_and_everything_the_column_with_the_rows_pixel_noise() -> None:
     for strength in (0.5, 0.0):
         synthesizer = untrained("stylegan", strength)
         rows, columns = [[0, 0], [1, 0], [2, 0]], [[1, 1], [0, 1]]
-        drawn = synthesizer.sample([*rows, *columns], seed=2, start=30).images
+        sampled = synthesizer.sample([*rows, *columns], seed=2, start=30).images
         count = len(synthesizer.generator.sides)
         nothing = synthesizer.mix(rows, columns, layers=(), seed=2, start=30)
         assert nothing.shape == (3, 2, *SHAPE)
         for column in range(2):
-            np.testing.assert_array_equal(nothing[:, column], drawn[:3])
+            np.testing.assert_array_equal(nothing[:, column], sampled[:3])
         everything = synthesizer.mix(rows, columns, layers=range(count), seed=2, start=30)
         if strength:
             assert not np.array_equal(everything[0], everything[1])
         else:
             for row in range(3):  # at the row's place in the batch, where rounding may differ by one
-                np.testing.assert_allclose(everything[row].astype(int), drawn[3:], atol=1)
+                np.testing.assert_allclose(everything[row].astype(int), sampled[3:], atol=1)
     parts = [synthesizer.mix(rows, columns, layers=name, seed=2, start=30) for name in ("coarse", "middle", "fine")]
     for part in parts:
         assert not np.array_equal(part, nothing) and not np.array_equal(part, everything)

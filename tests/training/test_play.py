@@ -24,7 +24,7 @@ from augury.training.train_state import TrainState
 from tests.helpers.training_data import CPU, interrupted, planned, small, trainable
 
 ADVERSARIAL = [name for name, parts in NETWORKS.items() if parts.method == "adversarial" and parts.trunk]
-TOLD = {
+DISCRIMINATOR_OPTIONS = {
     "deeper": ({"deeper": 1}, 1),
     "scales": ({"scales": 2}, 2),
     "patch": ({"patch": True}, 4 * 4),
@@ -34,10 +34,10 @@ TOLD = {
 }
 
 
-@pytest.mark.parametrize("told", TOLD)
+@pytest.mark.parametrize("option", DISCRIMINATOR_OPTIONS)
 @pytest.mark.parametrize("name", ADVERSARIAL)
-def test_every_discriminator_can_be_told(name: str, told: str) -> None:
-    settings, scores = TOLD[told]
+def test_every_discriminator_can_be_told(name: str, option: str) -> None:
+    settings, scores = DISCRIMINATOR_OPTIONS[option]
     if name == "mlp" and settings.get("patch"):
         with pytest.raises(SettingsError, match="convolutional recipe"):
             build(name, settings, (1, 16, 16), (3,))
@@ -47,8 +47,8 @@ def test_every_discriminator_can_be_told(name: str, told: str) -> None:
     images, conditions = torch.rand(5, 1, 16, 16), torch.arange(5)[:, None] % 3
     assert judge(images, conditions).shape == (5, scores)
     count = [sum(p.numel() for p in network.parameters()) for network in (judge, plain)]
-    assert count[0] > count[1] or told not in ("deeper", "scales")
-    if told == "auxiliary":
+    assert count[0] > count[1] or option not in ("deeper", "scales")
+    if option == "auxiliary":
         assert torch.equal(judge(images, conditions), judge(images, conditions * 0))
     rule = {"dcgan": "dcgan", "mlp": "gan"}.get(name, name)
     data = small(shape=(1, 16, 16))
@@ -105,7 +105,7 @@ class Line(nn.Module):
         super().__init__()
         self.weight = nn.Parameter(torch.tensor(weight))
 
-    def features(self, images: torch.Tensor, apart: int = 1) -> list[torch.Tensor]:
+    def features(self, images: torch.Tensor, offset: int = 1) -> list[torch.Tensor]:
         return [images.flatten(1).sum(1)[:, None, None]]
 
     def head(self, features: list[torch.Tensor], conditions: torch.Tensor) -> torch.Tensor:
@@ -132,20 +132,24 @@ def round_of(number: int = 0, progress: float = 0.0, batch: int = 8, side: int =
 
 def test_the_gradient_penalty_is_taken_at_the_images_before_they_are_augmented() -> None:
     """‖∇‖ = √256 · 2 / 4 = 8, wherever between real and fake."""
-    micro, none = round_of(), torch.zeros(8, 1)
-    for centre, wanted in ((1.0, (8 - 1) ** 2), (0.0, 8**2)):
-        found = game_of_line(gradient_penalty=3.0, centre=centre)._penalty(micro, micro.real / 2, none, none)
-        assert found.item() == pytest.approx(3 * wanted, rel=1e-4)
+    micro, no_conditions = round_of(), torch.zeros(8, 1)
+    for centre, expected in ((1.0, (8 - 1) ** 2), (0.0, 8**2)):
+        penalty = game_of_line(gradient_penalty=3.0, centre=centre)._penalty(
+            micro, micro.real / 2, no_conditions, no_conditions
+        )
+        assert penalty.item() == pytest.approx(3 * expected, rel=1e-4)
 
 
 @pytest.mark.parametrize("name", ["r1", "r2", "gradient_penalty"])
 def test_lazy_penalties_come_every_so_many_updates_at_as_many_times_their_weight(name: str) -> None:
     eager, lazy = game_of_line(**{name: 0.5}), game_of_line(**{name: 0.5, "penalty_every": 3})
-    none = torch.zeros(8, 1)
+    no_conditions = torch.zeros(8, 1)
     for number in range(7):
         micro = round_of(number)
-        whole, found = (trainer._penalty(micro, micro.real / 2, none, none).item() for trainer in (eager, lazy))
-        assert found == pytest.approx(3 * whole if number % 3 == 0 else 0.0) and whole > 0
+        eager_penalty, lazy_penalty = (
+            trainer._penalty(micro, micro.real / 2, no_conditions, no_conditions).item() for trainer in (eager, lazy)
+        )
+        assert lazy_penalty == pytest.approx(3 * eager_penalty if number % 3 == 0 else 0.0) and eager_penalty > 0
 
 
 @pytest.mark.parametrize(("critics", "every"), [(1, 3), (2, 2), (2, 4), (5, 4)])
@@ -166,19 +170,19 @@ def test_a_share_of_the_images_has_two_styles_that_change_at_a_layer() -> None:
     changes = {"style_mixing": 0.7, "width": 8, "latent": 8}
     data = small(shape=(1, 16, 16))
     trainer, _ = set_up(planned(data, recipe="stylegan", overrides=changes), data)
-    given = []
-    trainer.generator.synthesise = lambda w, noise: given.append(w) or noise
+    style_inputs = []
+    trainer.generator.synthesise = lambda w, noise: style_inputs.append(w) or noise
     micro = round_of(batch=2000)
     trainer._fakes(micro)
-    own = trainer.generator.styles(micro.normal("noise", trainer.generator.latent), micro.conditions)
+    styles = trainer.generator.styles(micro.normal("noise", trainer.generator.latent), micro.conditions)
     other = trainer.generator.styles(micro.normal("second", trainer.generator.latent), micro.conditions)
-    (w,) = given
-    kept = (w == own).all(2)
-    assert torch.equal(w[~kept], other[~kept]) and kept[:, 0].all()
-    assert (kept.long().diff(dim=1) <= 0).all()  # once it has changed it stays so
-    mixed = ~kept[:, -1]
+    (w,) = style_inputs
+    unchanged = (w == styles).all(2)
+    assert torch.equal(w[~unchanged], other[~unchanged]) and unchanged[:, 0].all()
+    assert (unchanged.long().diff(dim=1) <= 0).all()  # once it has changed it stays so
+    mixed = ~unchanged[:, -1]
     assert mixed.float().mean().item() == pytest.approx(0.7, abs=0.04)
-    changes_at = kept[mixed].sum(1)
+    changes_at = unchanged[mixed].sum(1)
     assert changes_at.unique().tolist() == list(range(1, w.shape[1]))
     assert changes_at.float().mean().item() == pytest.approx(w.shape[1] / 2, abs=0.1)
 
@@ -190,9 +194,11 @@ def test_real_and_fake_images_are_not_compared_with_each_other() -> None:
     trainer, _ = set_up(plan, data)
     micro = replace(round_of(batch=6), seed=plan.seed)
     with torch.no_grad():
-        alone = [float(trainer.discriminator(x, micro.conditions).mean()) for x in (micro.real, trainer._fakes(micro))]
-    told = trainer.train_step(0, 0.0, lambda number: (micro.real, micro.conditions))
-    assert [float(told[name]) for name in ("score_real", "score_fake")] == pytest.approx(alone, rel=1e-4)
+        separate = [
+            float(trainer.discriminator(x, micro.conditions).mean()) for x in (micro.real, trainer._fakes(micro))
+        ]
+    losses = trainer.train_step(0, 0.0, lambda number: (micro.real, micro.conditions))
+    assert [float(losses[name]) for name in ("score_real", "score_fake")] == pytest.approx(separate, rel=1e-4)
 
 
 def test_the_auxiliary_classes_weigh_in_as_the_condition_does(monkeypatch) -> None:
@@ -218,8 +224,8 @@ def test_an_auxiliary_classifier_is_taught_in_bf16_too(recipe_name: str) -> None
     changes = {"conditioning": "auxiliary", "simultaneous": False, "width": 8}
     plan = planned(data, recipe=recipe_name, precision="bf16", overrides=changes)
     trainer, batches = set_up(plan, data)
-    told = trainer.train_step(0, 0.0, lambda number: batches.draw(number, CPU))
-    assert all(np.isfinite(float(v)) for v in told.values())
+    losses = trainer.train_step(0, 0.0, lambda number: batches.draw(number, CPU))
+    assert all(np.isfinite(float(v)) for v in losses.values())
 
 
 @pytest.mark.parametrize("name", ["r1", "r2"])
@@ -233,8 +239,8 @@ def test_slopes_are_taken_at_the_images_before_they_are_augmented(name: str) -> 
     images = torch.rand(8, 1, 16, 16)
     for progress, factor in ((0.0, 1.0), (0.5, 0.75), (1.0, 0.5)):
         micro = MicroBatch(images, torch.zeros(8, 1, dtype=torch.long), progress, seed=0, number=0)
-        found = trainer._penalty(micro, images, torch.zeros(8, 1), torch.zeros(8, 1))
-        assert found.item() == pytest.approx(factor * 3.0 * 256 * (2.0 / 4) ** 2 / 2, rel=1e-5)
+        penalty = trainer._penalty(micro, images, torch.zeros(8, 1), torch.zeros(8, 1))
+        assert penalty.item() == pytest.approx(factor * 3.0 * 256 * (2.0 / 4) ** 2 / 2, rel=1e-5)
 
 
 def test_adaptive_probability_follows_how_many_real_images_are_told() -> None:
@@ -330,7 +336,7 @@ def test_all_of_adas_changes_at_every_image_are_refused(settings: dict) -> None:
 def test_a_training_that_ran_out_of_memory_in_either_phase_continues_as_if_it_had_begun_in_parts(
     phase: str, monkeypatch
 ) -> None:
-    data, told = small(), []
+    data, events = small(), []
     plan = planned(data, recipe="dcgan", steps=6)
     trainer, batches = set_up(plan, data)
     trainer.state.extra["parts"].fill_(2)
@@ -345,10 +351,10 @@ def test_a_training_that_ran_out_of_memory_in_either_phase_continues_as_if_it_ha
         return honest(self, features, conditions)
 
     monkeypatch.setattr(Discriminator, "head", cramped)
-    found = train_plan(plan, data, on_event=told.append)
-    assert len(told) == 1 and "split into 2 micro-batches" in told[0]
+    trained = train_plan(plan, data, on_event=events.append)
+    assert len(events) == 1 and "split into 2 micro-batches" in events[0]
     for name, tensor in trainer.state.average.module.state_dict().items():
-        assert torch.equal(found.generator.state_dict()[name], tensor), name
+        assert torch.equal(trained.generator.state_dict()[name], tensor), name
 
 
 def test_a_budget_is_measured_in_the_parts_that_fit_into_memory(monkeypatch) -> None:
@@ -371,7 +377,7 @@ def test_a_budget_is_measured_in_the_parts_that_fit_into_memory(monkeypatch) -> 
 
 
 def test_a_batch_that_does_not_fit_into_memory_is_played_in_parts(monkeypatch, tmp_path) -> None:
-    data, told = small(), []
+    data, events = small(), []
     plan = planned(data, recipe="dcgan", steps=6)
     honest = AdversarialTrainer._fakes
 
@@ -381,11 +387,11 @@ def test_a_batch_that_does_not_fit_into_memory_is_played_in_parts(monkeypatch, t
         return honest(self, micro)
 
     monkeypatch.setattr(AdversarialTrainer, "_fakes", cramped)
-    whole = train_plan(plan, data, tmp_path / "a", on_event=told.append)
-    assert len(told) == 1 and "split into 2 micro-batches" in told[0]
+    reference = train_plan(plan, data, tmp_path / "a", on_event=events.append)
+    assert len(events) == 1 and "split into 2 micro-batches" in events[0]
 
     interrupted(plan, data, tmp_path / "b", 3)
-    assert train_plan(plan, data, tmp_path / "b", checkpoint_every=1e-9).weights == whole.weights
+    assert train_plan(plan, data, tmp_path / "b", checkpoint_every=1e-9).weights == reference.weights
     monkeypatch.setattr(AdversarialTrainer, "_fakes", lambda self, micro: honest(self, None))
     with pytest.raises(AttributeError):  # other errors are not taken for a lack of memory
         train_plan(plan, data)
@@ -394,14 +400,14 @@ def test_a_batch_that_does_not_fit_into_memory_is_played_in_parts(monkeypatch, t
 def test_slopes_of_parts_add_up_to_those_of_the_whole_batch() -> None:
     data = small()
     trainer, batches = set_up(planned(data, recipe="r3gan", overrides={"width": 8}), data)
-    whole = draw_micro_batches(lambda number: batches.draw(number, CPU), 0.0, 0, 0, parts=1)[0]
-    trainer.state.backward(trainer.discriminator(whole.real, whole.conditions).mean())
-    wanted = [p.grad.clone() for p in trainer.discriminator.parameters() if p.grad is not None]
+    full_batch = draw_micro_batches(lambda number: batches.draw(number, CPU), 0.0, 0, 0, parts=1)[0]
+    trainer.state.backward(trainer.discriminator(full_batch.real, full_batch.conditions).mean())
+    expected = [p.grad.clone() for p in trainer.discriminator.parameters() if p.grad is not None]
     trainer.state.optimisers["discriminator"].zero_grad()
     for micro in draw_micro_batches(lambda number: batches.draw(number, CPU), 0.0, 0, 0, parts=4):
         trainer.state.backward(trainer.discriminator(micro.real, micro.conditions).mean() / micro.parts)
-    found = [p.grad for p in trainer.discriminator.parameters() if p.grad is not None]
-    for a, b in zip(found, wanted, strict=True):
+    gradients = [p.grad for p in trainer.discriminator.parameters() if p.grad is not None]
+    for a, b in zip(gradients, expected, strict=True):
         torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-6)
     with pytest.raises(TrainingError, match="no memory is left"):
         draw_micro_batches(lambda number: batches.draw(number, CPU), 0.0, 0, 0, parts=8)
@@ -436,15 +442,15 @@ def test_an_autoencoder_is_shown_images_as_they_are() -> None:
 
 
 def test_no_memory_at_all_ends_with_a_remedy(monkeypatch) -> None:
-    data, told, plan = small(), [], planned(small(), recipe="dcgan", steps=4)
+    data, events, plan = small(), [], planned(small(), recipe="dcgan", steps=4)
 
     def full(self, step, device):
         raise torch.OutOfMemoryError("no room")
 
     monkeypatch.setattr(BatchLoader, "draw", full)
     with pytest.raises(TrainingError, match="use a smaller --size"):
-        train_plan(plan, data, on_event=told.append)
-    assert len(told) == 2  # 8 images in 2 and in 4 parts
+        train_plan(plan, data, on_event=events.append)
+    assert len(events) == 2  # 8 images in 2 and in 4 parts
     with pytest.raises(TrainingError, match="use a smaller --size"):
         planned(data, recipe="dcgan", steps=None, budget="1s")
 
@@ -456,7 +462,7 @@ def test_images_for_which_a_device_has_no_room_come_from_the_main_memory(monkeyp
 
 
 def test_weights_that_cannot_be_decomposed_are_no_crash(monkeypatch) -> None:
-    data, told = small(), []
+    data, events = small(), []
     plan = planned(data, recipe="dcgan", steps=4, overrides={"spectral_control": 0.1})
     honest, calls = AdversarialTrainer.train_step, []
 
@@ -468,18 +474,18 @@ def test_weights_that_cannot_be_decomposed_are_no_crash(monkeypatch) -> None:
         return honest(self, number, progress, draw)
 
     monkeypatch.setattr(AdversarialTrainer, "train_step", once)
-    train_plan(plan, data, on_event=told.append)
-    assert any("weights were no longer finite" in text for text in told)
+    train_plan(plan, data, on_event=events.append)
+    assert any("weights were no longer finite" in text for text in events)
 
 
 def test_without_a_folder_a_late_checkpoint_is_due_once(monkeypatch) -> None:
-    data, seen = small(), []
+    data, events = small(), []
     honest = TrainState.all_finite
-    monkeypatch.setattr(TrainState, "all_finite", lambda self: seen.append(1) or honest(self))
+    monkeypatch.setattr(TrainState, "all_finite", lambda self: events.append(1) or honest(self))
     clock = iter(range(0, 10_000_000, 7))  # every look at the clock is seven seconds later
     monkeypatch.setattr(checkpoint_manager.time, "monotonic", lambda: float(next(clock)))
     train_plan(planned(data, recipe="gan", steps=200), data, checkpoint_every=1000)
-    assert len(seen) < 60
+    assert len(events) < 60
 
 
 def test_the_slope_penalty_of_stylegan_grows_with_the_image() -> None:

@@ -33,10 +33,12 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder_of(tmp_path / "pipe")
 
 
-def settings(folder: Path | str, name: str = "diffusers", **more: object) -> TrainSettings:
-    own = {name: more.pop(name) for name in list(more) if name in TrainSettings.model_fields}
-    overrides = {"pipeline": str(folder), "prompt": PROMPT, **more}
-    return TrainSettings(recipe=name, overrides=overrides, **{"condition": ("pose",), "precision": "fp32", **own})
+def settings(folder: Path | str, name: str = "diffusers", **options: object) -> TrainSettings:
+    train_options = {name: options.pop(name) for name in list(options) if name in TrainSettings.model_fields}
+    overrides = {"pipeline": str(folder), "prompt": PROMPT, **options}
+    return TrainSettings(
+        recipe=name, overrides=overrides, **{"condition": ("pose",), "precision": "fp32", **train_options}
+    )
 
 
 def test_training_records_what_decides_an_image_and_draws_one(folder: Path, tmp_path: Path) -> None:
@@ -55,17 +57,17 @@ def test_training_records_what_decides_an_image_and_draws_one(folder: Path, tmp_
     assert [file.name for file in (tmp_path / "t" / "samples").iterdir()] == ["step-000000.png"]
 
     synthesizer.save(tmp_path / "s")
-    again = Synthesizer.load(tmp_path / "s")
-    assert again.fingerprint == synthesizer.fingerprint and asdict(again.card) == asdict(card)
+    reloaded = Synthesizer.load(tmp_path / "s")
+    assert reloaded.fingerprint == synthesizer.fingerprint and asdict(reloaded.card) == asdict(card)
     codes = data.conditions(("pose",))[:5]
     many = synthesizer.sample(codes, seed=4)
-    assert np.array_equal(again.sample(codes[[3]], seed=4, indices=[3]).images[0], many.images[3])
-    assert not np.array_equal(again.sample(codes[[3]], seed=5, indices=[3]).images[0], many.images[3])
+    assert np.array_equal(reloaded.sample(codes[[3]], seed=4, indices=[3]).images[0], many.images[3])
+    assert not np.array_equal(reloaded.sample(codes[[3]], seed=5, indices=[3]).images[0], many.images[3])
 
     seed = torch_seed_of(torch.from_numpy(image_noise(4, np.array([3]), 4))[0])
     values = [card.classes[codes[3, 0]], card.condition_values[0][codes[3, 1]]]
-    drawn = PaintPipeline()(f"a {values[0]}, {values[1]}", generator=torch.Generator().manual_seed(seed)).images[0]
-    by_hand = np.asarray(drawn.resize((12, 12), Image.Resampling.LANCZOS).convert("L"))
+    picture = PaintPipeline()(f"a {values[0]}, {values[1]}", generator=torch.Generator().manual_seed(seed)).images[0]
+    by_hand = np.asarray(picture.resize((12, 12), Image.Resampling.LANCZOS).convert("L"))
     assert np.array_equal(many.images[3, 0], by_hand)
 
 
@@ -85,7 +87,7 @@ def test_a_changed_folder_is_noticed_before_anything_is_drawn(folder: Path, tmp_
 
 
 @pytest.mark.parametrize(
-    ("more", "words"),
+    ("options", "words"),
     [
         ({"steps": 5}, "steps=5 has no effect: the recipe diffusers trains nothing"),
         ({"budget": 5.0}, "budget=5.0 has no effect"),
@@ -102,9 +104,9 @@ def test_a_changed_folder_is_noticed_before_anything_is_drawn(folder: Path, tmp_
         ({"guidance": 1.0}, "no setting 'guidance'; did you mean guidance_scale"),
     ],
 )
-def test_settings_that_cannot_be_used_are_refused(more: dict[str, object], words: str, folder: Path) -> None:
+def test_settings_that_cannot_be_used_are_refused(options: dict[str, object], words: str, folder: Path) -> None:
     with pytest.raises((SettingsError, DataError), match=words):
-        make_plan(small(), settings(folder, **more), seed=0, device=CPU, flips=False)
+        make_plan(small(), settings(folder, **options), seed=0, device=CPU, flips=False)
 
 
 def test_the_recipes_are_named_where_recipes_are() -> None:
@@ -131,11 +133,11 @@ def test_a_pipeline_in_memory_draws_the_images_of_a_plan() -> None:
     images = draw(synthesizer, np.array([[0, 2], [1, 3]]), seed=3)
     assert np.bincount(images.conditions[:, 0] * 2 + images.conditions[:, 1], minlength=4).tolist() == [0, 2, 1, 3]
     prompts = {"a a, right": 2, "a b, left": 1, "a b, right": 3}
-    asked = [call["prompt"] for call in pipeline.calls]
-    assert {prompt: asked.count(prompt) for prompt in asked} == prompts
+    sent_prompts = [call["prompt"] for call in pipeline.calls]
+    assert {prompt: sent_prompts.count(prompt) for prompt in sent_prompts} == prompts
     row = 4
-    again = synthesizer.sample(images.conditions[[row]], seed=3, indices=images.indices[[row]])
-    assert np.array_equal(again.images[0], images.images[row])
+    redrawn = synthesizer.sample(images.conditions[[row]], seed=3, indices=images.indices[[row]])
+    assert np.array_equal(redrawn.images[0], images.images[row])
     with pytest.raises(SettingsError, match="digest is not a setting"):
         from_pipeline(pipeline, data, prompt="a {class}", digest="x")
 
@@ -162,10 +164,10 @@ def test_a_translator_gets_the_prompt_of_the_target_and_its_sources_are_recorded
     for row in (0, len(images) - 1):
         source = data.images[images.sources[[row]]]
         target = images.conditions[[row]]
-        again = synthesizer.translate(source, target, seed=2, indices=images.indices[[row]])
-        assert np.array_equal(again[0], images.images[row])
-        asked = synthesizer.generator.pipeline.calls[-1]["prompt"]
-        assert asked == f"a {data.classes[target[0, 0]]} bar, {cell_data.GROUNDS[target[0, 1]]}"
+        redrawn = synthesizer.translate(source, target, seed=2, indices=images.indices[[row]])
+        assert np.array_equal(redrawn[0], images.images[row])
+        prompt = synthesizer.generator.pipeline.calls[-1]["prompt"]
+        assert prompt == f"a {data.classes[target[0, 0]]} bar, {cell_data.GROUNDS[target[0, 1]]}"
     sampled = SourceSampler(synthesizer, data).sample(data.conditions(("ground",))[:3])
     assert sampled.images.shape == (3, 1, 8, 8)
 
@@ -178,10 +180,10 @@ def test_a_prompt_without_the_class_needs_a_translator_that_keeps_it(folder: Pat
     chosen = settings(folder, "diffusers_img2img", prompt="to the {pose}", class_moves=False)
     assert make_plan(small(200), chosen, seed=0, device=CPU, flips=False).steps == 0
     pipeline = PaintImg2ImgPipeline()
-    kept = from_pipeline(
+    synthesizer = from_pipeline(
         pipeline, small(), condition=("pose",), translates=True, class_moves=False, prompt="to the {pose}", size=16
     )
-    kept.translate(small().images[:1], kept.changes_of({"pose": "left"}))
+    synthesizer.translate(small().images[:1], synthesizer.changes_of({"pose": "left"}))
     assert pipeline.calls[0]["prompt"] == "to the left"
     with pytest.raises(SettingsError, match="give it as size"):
         from_pipeline(pipeline, small(), translates=True, prompt="a {class}")

@@ -107,8 +107,8 @@ def test_a_checkpoint_restores_the_random_projection_and_stores_no_pretrained_we
     data, plan = small(), plan_of(steps=2)
     synthesizer = train_plan(plan, data, tmp_path)
     tensors, _ = checkpoints.load(max(tmp_path.glob("checkpoint-*")))
-    own = [name for name in tensors if name.startswith("discriminator.projection")]
-    assert sorted(own) == [
+    projection_names = [name for name in tensors if name.startswith("discriminator.projection")]
+    assert sorted(projection_names) == [
         f"discriminator.projection.{name}"
         for name in (*(f"channels_{i}" for i in range(4)), *(f"scales_{i}" for i in range(3)))
     ]
@@ -123,8 +123,8 @@ def test_a_checkpoint_restores_the_random_projection_and_stores_no_pretrained_we
         {k.removeprefix("discriminator."): v for k, v in tensors.items() if k.startswith("discriminator.")}
     )
     assert torch.equal(getattr(other.projection, name), first)
-    judge, why = discriminator(tmp_path, plan, data)
-    assert why == ""
+    judge, missing = discriminator(tmp_path, plan, data)
+    assert missing == ""
     with torch.no_grad():
         images = torch.from_numpy(data.images[:4]).float() / 127.5 - 1
         expected = other.eval()(images, torch.from_numpy(data.labels[:4, None])).mean(1)
@@ -143,13 +143,13 @@ def test_random_mixing_preserves_the_scale_and_lets_coarse_maps_into_fine_ones_a
     mixed = projection(torch.zeros(1, 3, 64, 64))
     assert [float(x.std()) for x in mixed] == pytest.approx([1, 1, 1, 1], abs=0.35)
     maps[1] = maps[1] + torch.randn_like(maps[1])
-    again = projection(torch.zeros(1, 3, 64, 64))
-    assert [torch.equal(a, b) for a, b in zip(mixed, again, strict=True)] == [False, False, True, True]
+    repeated = projection(torch.zeros(1, 3, 64, 64))
+    assert [torch.equal(a, b) for a, b in zip(mixed, repeated, strict=True)] == [False, False, True, True]
 
 
 @NEEDS_LITE0
 @pytest.mark.parametrize(
-    ("shape", "size", "seen"),
+    ("shape", "size", "expected_size"),
     [
         ((1, 28, 28), 0, (64, 64)),
         ((3, 12, 18), 0, (64, 96)),
@@ -158,7 +158,7 @@ def test_random_mixing_preserves_the_scale_and_lets_coarse_maps_into_fine_ones_a
     ],
 )
 def test_the_pretrained_network_sees_small_images_at_64_px_and_others_as_they_are(
-    shape: tuple[int, int, int], size: int, seen: tuple[int, int], monkeypatch
+    shape: tuple[int, int, int], size: int, expected_size: tuple[int, int], monkeypatch
 ) -> None:
     projection = projected.Projection(shape, size)
     sizes = []
@@ -167,7 +167,7 @@ def test_the_pretrained_network_sees_small_images_at_64_px_and_others_as_they_ar
         projection.network, "maps", lambda images: sizes.append(tuple(images.shape[2:])) or maps(images)
     )
     assert [x.shape[1] for x in projection(torch.rand(2, *shape))] == [24, 40, 112, 320]
-    assert sizes == [seen]
+    assert sizes == [expected_size]
 
 
 def test_excitation_scales_each_channel_by_a_factor_of_the_coarse_map() -> None:

@@ -26,12 +26,12 @@ OPTIONAL = {
 
 def members(protocol: type) -> dict[str, object]:
     """Names of a protocol and of those it extends -> methods, or None for attributes."""
-    found: dict[str, object] = {}
+    member_values: dict[str, object] = {}
     for base in inspect.getmro(protocol):
         if base.__module__ == protocols.__name__:
-            found |= dict.fromkeys(inspect.get_annotations(base))
-            found |= {name: value for name, value in vars(base).items() if inspect.isfunction(value)}
-    return {name: value for name, value in found.items() if name == "__call__" or not name.startswith("_")}
+            member_values |= dict.fromkeys(inspect.get_annotations(base))
+            member_values |= {name: value for name, value in vars(base).items() if inspect.isfunction(value)}
+    return {name: value for name, value in member_values.items() if name == "__call__" or not name.startswith("_")}
 
 
 @pytest.mark.parametrize("name", trainable(NETWORKS))
@@ -48,13 +48,16 @@ def test_every_network_has_what_its_trainer_calls(name: str) -> None:
                 continue
             if isinstance(implementation, nn.Module):  # a decoder's `decode` is a network
                 implementation = implementation.forward
-            wanted = list(inspect.signature(method).parameters.values())[1:]
+            expected = list(inspect.signature(method).parameters.values())[1:]
             parameters = list(inspect.signature(implementation).parameters.values())
-            for ours, theirs in zip(wanted, parameters, strict=False):
-                assert ours.kind is ours.POSITIONAL_ONLY or ours.name == theirs.name, (name, member)
-            assert len(parameters) >= len(wanted), (name, member)
-            more = parameters[len(wanted) :]
-            assert all(parameter.default is not parameter.empty for parameter in more), (name, member)
+            for expected_parameter, actual_parameter in zip(expected, parameters, strict=False):
+                assert (
+                    expected_parameter.kind is expected_parameter.POSITIONAL_ONLY
+                    or expected_parameter.name == actual_parameter.name
+                ), (name, member)
+            assert len(parameters) >= len(expected), (name, member)
+            additional = parameters[len(expected) :]
+            assert all(parameter.default is not parameter.empty for parameter in additional), (name, member)
 
 
 @pytest.mark.parametrize("name", trainable(NETWORKS))

@@ -153,10 +153,10 @@ SMALL = {
 def test_a_training_cut_off_goes_on_to_the_same_bytes(name: str, tmp_path) -> None:
     data = small(80)  # a translator wants twenty images of a class
     plan = planned(data, recipe=name, steps=6, overrides=SMALL.get(name, {}))
-    whole = train_plan(plan, data, tmp_path / "whole", checkpoint_every=1e-9)
+    uninterrupted = train_plan(plan, data, tmp_path / "whole", checkpoint_every=1e-9)
 
     interrupted(plan, data, tmp_path / "cut", 3)
-    assert train_plan(plan, data, tmp_path / "cut", checkpoint_every=1e-9).weights == whole.weights
+    assert train_plan(plan, data, tmp_path / "cut", checkpoint_every=1e-9).weights == uninterrupted.weights
     assert (tmp_path / "cut" / "log.jsonl").read_text().count("\n") == 6
 
 
@@ -168,21 +168,21 @@ def test_in_simultaneous_play_one_pass_gives_the_generators_slope_too(loss: str,
     trainer = AdversarialTrainer(*networks, rule, policy("diffaugment_light"), seed=1, device=CPU, precision="fp32")
     micro = MicroBatch(torch.rand(8, 1, 12, 12), torch.arange(8)[:, None] % 2, progress=0.0, seed=1, number=0)
     fake = trainer._fakes(micro)
-    seen = trainer.view(torch.cat([micro.real, fake]), "augment", micro)
-    on_real, on_fake = torch.split(trainer.discriminator(seen, micro.conditions.repeat(2, 1)), 8)
+    augmented = trainer.view(torch.cat([micro.real, fake]), "augment", micro)
+    on_real, on_fake = torch.split(trainer.discriminator(augmented, micro.conditions.repeat(2, 1)), 8)
     honest = trainer.loss.generator(on_real.detach(), on_fake)
-    wanted = torch.autograd.grad(honest, list(trainer.generator.parameters()))
+    expected = torch.autograd.grad(honest, list(trainer.generator.parameters()))
     monkeypatch.setattr(trainer.state, "step", lambda *names: None)
-    told = trainer.train_step(0, 0.0, lambda number: (micro.real, micro.conditions))
-    for parameter, gradient in zip(trainer.generator.parameters(), wanted, strict=True):
+    losses = trainer.train_step(0, 0.0, lambda number: (micro.real, micro.conditions))
+    for parameter, gradient in zip(trainer.generator.parameters(), expected, strict=True):
         torch.testing.assert_close(parameter.grad, gradient, rtol=1e-3, atol=1e-7)
-    assert told["loss_g"].item() == pytest.approx(honest.item(), rel=1e-5)
+    assert losses["loss_g"].item() == pytest.approx(honest.item(), rel=1e-5)
 
 
 def test_losses_that_are_no_numbers_send_it_back_to_the_last_good_state_at_half_the_rates(monkeypatch) -> None:
     from augury.training import adversarial
 
-    data, told, broken = small(), [], [5]
+    data, events, broken = small(), [], [5]
     plan = planned(data, recipe="dcgan", steps=8)
     honest = adversarial.AdversarialTrainer._fakes
 
@@ -194,8 +194,8 @@ def test_losses_that_are_no_numbers_send_it_back_to_the_last_good_state_at_half_
         return honest(self, micro)
 
     monkeypatch.setattr(adversarial.AdversarialTrainer, "_fakes", breaks)
-    synthesizer = train_plan(plan, data, on_event=told.append)
-    assert told == ["losses were no longer finite: rollback to step 5, learning rates halved (rollback 1 of 3)"]
+    synthesizer = train_plan(plan, data, on_event=events.append)
+    assert events == ["losses were no longer finite: rollback to step 5, learning rates halved (rollback 1 of 3)"]
     assert np.isfinite(np.frombuffer(synthesizer.weights[-400:], np.float32)).all()
 
 
@@ -203,7 +203,7 @@ def test_weights_that_the_last_update_spoilt_are_never_called_good(monkeypatch, 
     """The losses of the step that spoils them are finite: they were computed before it."""
     from augury.training.train_state import TrainState
 
-    data, told, broken = small(), [], [2]
+    data, events, broken = small(), [], [2]
     plan = planned(data, recipe="dcgan", steps=6)
     honest, steps = TrainState.step, []
 
@@ -216,22 +216,22 @@ def test_weights_that_the_last_update_spoilt_are_never_called_good(monkeypatch, 
                 next(self.networks["generator"].parameters())[0].fill_(float("nan"))
 
     monkeypatch.setattr(TrainState, "step", spoils)
-    synthesizer = train_plan(plan, data, tmp_path, checkpoint_every=1e-9, on_event=told.append)
-    assert told == ["weights were no longer finite: rollback to step 2, learning rates halved (rollback 1 of 3)"]
+    synthesizer = train_plan(plan, data, tmp_path, checkpoint_every=1e-9, on_event=events.append)
+    assert events == ["weights were no longer finite: rollback to step 2, learning rates halved (rollback 1 of 3)"]
     assert all(tensor.isfinite().all() for tensor in synthesizer.generator.state_dict().values())
     log = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
-    assert [(row["step"], list(row["warnings"].values())) for row in log if "warnings" in row] == [(3, told)]
+    assert [(row["step"], list(row["warnings"].values())) for row in log if "warnings" in row] == [(3, events)]
 
 
 def test_a_checkpoint_whose_weights_are_no_numbers_is_passed_over(tmp_path) -> None:
     data = small()
     plan = planned(data, recipe="dcgan", steps=4)
-    whole = train_plan(plan, data, tmp_path, checkpoint_every=1e-9)
+    uninterrupted = train_plan(plan, data, tmp_path, checkpoint_every=1e-9)
     newest = max(tmp_path.glob("checkpoint-*"))
     tensors, facts = checkpoints.load(newest)
     tensors["generator.first.weight"].fill_(float("inf"))
     checkpoints.save(newest, tensors, facts)
-    assert train_plan(plan, data, tmp_path, checkpoint_every=1e-9).weights == whole.weights
+    assert train_plan(plan, data, tmp_path, checkpoint_every=1e-9).weights == uninterrupted.weights
 
 
 @pytest.mark.parametrize(
@@ -343,29 +343,29 @@ def test_an_image_is_the_same_alone_and_among_256(tmp_path) -> None:
     labels = np.arange(256) % 2
     among = synthesizer.sample(labels, seed=5)
     for index in (0, 31, 32, 255):
-        alone = synthesizer.sample(labels[[index]], seed=5, start=index)
-        np.testing.assert_array_equal(alone.images[0], among.images[index])
+        single = synthesizer.sample(labels[[index]], seed=5, start=index)
+        np.testing.assert_array_equal(single.images[0], among.images[index])
     backwards = synthesizer.sample(labels[::-1], seed=5, indices=np.arange(255, -1, -1))
     np.testing.assert_array_equal(backwards.images[::-1], among.images)
     assert not np.array_equal(synthesizer.sample(labels, seed=6).images, among.images)
     synthesizer.save(tmp_path / "s")
-    again = Synthesizer.load(tmp_path / "s")
-    assert again.fingerprint == synthesizer.fingerprint
-    np.testing.assert_array_equal(again.sample(labels, seed=5).images, among.images)
+    reloaded = Synthesizer.load(tmp_path / "s")
+    assert reloaded.fingerprint == synthesizer.fingerprint
+    np.testing.assert_array_equal(reloaded.sample(labels, seed=5).images, among.images)
     assert synthesizer.sample(["b"], seed=1).labels.tolist() == [1]
 
 
 def test_a_clock_that_lies_changes_no_byte(monkeypatch) -> None:
     data, settings = small(), TrainSettings(recipe="dcgan", steps=3, batch=8, overrides=SMALL.get("dcgan", {}))
-    made = []
+    trained = []
     for rush in (1.0, 1e6):
         jumps = iter(range(1, 1_000_000))
         for name in ("monotonic", "perf_counter", "time"):
             monkeypatch.setattr(time, name, lambda rush=rush, jumps=jumps: rush * next(jumps) ** 2)
         plan = make_plan(data, settings, seed=3, device=CPU, flips=False)
-        made.append((plan, train_plan(plan, data)))
-    assert made[0][0] == made[1][0]
-    assert made[0][1].fingerprint == made[1][1].fingerprint
+        trained.append((plan, train_plan(plan, data)))
+    assert trained[0][0] == trained[1][0]
+    assert trained[0][1].fingerprint == trained[1][1].fingerprint
 
 
 def test_attributes_condition_the_generator() -> None:

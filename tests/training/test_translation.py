@@ -58,16 +58,16 @@ def test_a_translator_gives_images_of_the_same_shape_and_begins_near_the_identit
     head = discriminator.heads[0]
     by_hand = discriminator.features(images)[0]
     cell = torch.tensor([0, 5, 2, 3])  # class · 2 + value
-    wanted = head.score(by_hand)[..., 0] + (by_hand * head.cells.weight[cell][:, None]).sum(2)
-    torch.testing.assert_close(scores[:, : wanted.shape[1]], wanted)
+    expected = head.score(by_hand)[..., 0] + (by_hand * head.cells.weight[cell][:, None]).sum(2)
+    torch.testing.assert_close(scores[:, : expected.shape[1]], expected)
 
 
 def test_a_column_that_is_kept_says_nothing_to_the_translator() -> None:
     generator, _ = build("translator", SMALL, (1, 12, 12), (3, 2))
     tables = generator.embedding.tables
     changes = torch.tensor([[2, KEEP], [KEEP, 1], [KEEP, KEEP], [2, 1]])
-    wanted = [tables[0].weight[2], tables[1].weight[1], torch.zeros(32), tables[0].weight[2] + tables[1].weight[1]]
-    torch.testing.assert_close(generator.embedding(changes), torch.stack(wanted))
+    expected = [tables[0].weight[2], tables[1].weight[1], torch.zeros(32), tables[0].weight[2] + tables[1].weight[1]]
+    torch.testing.assert_close(generator.embedding(changes), torch.stack(expected))
 
 
 def test_the_discriminator_is_shown_equal_shares_of_moves_between_known_cells_only() -> None:
@@ -84,8 +84,8 @@ def test_the_discriminator_is_shown_equal_shares_of_moves_between_known_cells_on
     for image, cell in zip([*pairs.images, *pairs.real], [*pairs.sources, *pairs.targets[:12]], strict=True):
         pixels = ((image.numpy() + 1) * 127.5).round().astype(np.uint8)
         assert known[pixels.tobytes()] == tuple(cell.tolist())
-    again = PairSampler(data, ("age",), batch=16, seed=0, hole_share=0.25).draw(3, CPU)
-    torch.testing.assert_close(again.images, pairs.images, rtol=0, atol=0)
+    repeated = PairSampler(data, ("age",), batch=16, seed=0, hole_share=0.25).draw(3, CPU)
+    torch.testing.assert_close(repeated.images, pairs.images, rtol=0, atol=0)
     assert pairs.changes[0].tolist().count(KEEP) == 1 and (pairs.changes != pairs.returns).any(1).all()
 
 
@@ -132,8 +132,8 @@ def set_up_trainer(data: LabelledImages, judges=(), **overrides: object) -> tupl
     torch.manual_seed(0)
     rule = recipe("translator", {**SMALL, **overrides})
     networks = build("translator", rule.settings, data.shape, data.cardinalities(("age",)))
-    made = TranslationTrainer(*networks, rule, policy("none"), seed=1, device=CPU, precision="fp32", judges=judges)
-    return made, PairSampler(data, ("age",), 16, 1, rule.hole_share)
+    trainer = TranslationTrainer(*networks, rule, policy("none"), seed=1, device=CPU, precision="fp32", judges=judges)
+    return trainer, PairSampler(data, ("age",), 16, 1, rule.hole_share)
 
 
 def test_sources_for_an_empty_cell_pass_no_discriminator() -> None:
@@ -159,14 +159,14 @@ def test_the_semantic_loss_asks_for_the_columns_that_are_kept_alone() -> None:
     judges = ([Judge(3.0)], [Judge(-5.0), Judge(1.0)])
     trainer, batches = set_up_trainer(faces(), judges=judges, semantic=1.0)
     pairs = trainer._mirrored(batches.draw(0, CPU), 0, 0).pairs
-    found = trainer._semantic(pairs, pairs.images)
+    loss = trainer._semantic(pairs, pairs.images)
     total = 0.0
     for image, source, target in zip(pairs.images, pairs.sources, pairs.targets, strict=True):
         for column, members in enumerate(judges):
             if source[column] == target[column]:
                 each = [F.cross_entropy(judge(image[None]), target[column][None]) for judge in members]
                 total += float(sum(each)) / len(members)
-    assert found.item() == pytest.approx(total / len(pairs.images), rel=1e-5)
+    assert loss.item() == pytest.approx(total / len(pairs.images), rel=1e-5)
 
 
 def test_replay_exchanges_translations_of_the_same_cell() -> None:
@@ -175,8 +175,8 @@ def test_replay_exchanges_translations_of_the_same_cell() -> None:
     micro = trainer._mirrored(batches.draw(0, CPU), 0, 0)
     first = torch.arange(6.0).view(6, 1, 1, 1).expand(6, 1, 12, 12)
     trainer._replayed(micro, first[:1], cells_of[:1])
-    shown = trainer._replayed(replace(micro, step=1), 10 + first, cells_of)
-    old = {float(image.mean()) for image in shown} - {10.0, 11.0, 12.0, 13.0, 14.0, 15.0}
+    replayed = trainer._replayed(replace(micro, step=1), 10 + first, cells_of)
+    old = {float(image.mean()) for image in replayed} - {10.0, 11.0, 12.0, 13.0, 14.0, 15.0}
     assert old == {0.0}  # the earlier one comes back once, a newer one takes its place
     assert float(trainer.state.extra["replay_filled"].sum()) == 1  # of one cell alone
 
@@ -220,8 +220,8 @@ def test_a_translation_has_the_same_bytes_alone_or_among_others() -> None:
     indices = np.arange(len(data)) + 5
     together = translator.translate(data.images, changes, seed=3, indices=indices)
     for i in (0, 7, 40):
-        alone = translator.translate(data.images[[i]], changes[[i]], seed=3, indices=indices[[i]])
-        np.testing.assert_array_equal(alone[0], together[i])
+        single = translator.translate(data.images[[i]], changes[[i]], seed=3, indices=indices[[i]])
+        np.testing.assert_array_equal(single[0], together[i])
     assert (translator.translate(data.images, changes, seed=4, indices=indices) != together).any()
 
 
@@ -237,18 +237,18 @@ def test_a_translator_refuses_what_it_cannot_do() -> None:
 
 def test_scores_see_translations_of_train_images_one_column_away() -> None:
     data = faces()
-    drawn = sampler(untrained(), data).sample(np.array([[1, 1]] * 20 + [[0, 0]] * 20), seed=1)
-    origins = data.conditions(("age",))[drawn.sources]
-    assert ((origins != drawn.conditions).sum(1) == 1).all()
+    sampled = sampler(untrained(), data).sample(np.array([[1, 1]] * 20 + [[0, 0]] * 20), seed=1)
+    origins = data.conditions(("age",))[sampled.sources]
+    assert ((origins != sampled.conditions).sum(1) == 1).all()
     assert {tuple(row) for row in origins[:20].tolist()} == {(0, 1), (1, 0)}  # both axes lead into the empty cell
 
 
 def test_without_moves_of_the_class_scores_see_translations_of_its_own_images_alone() -> None:
     data, translator = faces(), untrained()
-    asked = np.array([[1, 1]] * 20 + [[0, 0]] * 20 + [[1, 0]] * 5)
-    drawn = sampler(translator, data, class_moves=False).sample(asked, seed=1)
-    origins = data.conditions(("age",))[drawn.sources]
-    np.testing.assert_array_equal(origins[:, 0], drawn.labels)
+    conditions = np.array([[1, 1]] * 20 + [[0, 0]] * 20 + [[1, 0]] * 5)
+    sampled = sampler(translator, data, class_moves=False).sample(conditions, seed=1)
+    origins = data.conditions(("age",))[sampled.sources]
+    np.testing.assert_array_equal(origins[:, 0], sampled.labels)
     assert {tuple(row) for row in origins[:20].tolist()} == {(1, 0)}
     assert {tuple(row) for row in origins[20:40].tolist()} == {(0, 1)}
     assert {tuple(row) for row in origins[40:].tolist()} == {(1, 0)}  # nothing leads there: its own images
