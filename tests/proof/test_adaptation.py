@@ -55,22 +55,24 @@ def test_adabn_statistics_are_the_mean_and_variance_of_the_activations(build) ->
     """Every batch norm of the adapted network is given activations whose moments are its running statistics."""
     model = adapt_batch_norm(network(build), TARGET.images)
     norms = [m for m in model.modules() if isinstance(m, nn.BatchNorm2d)]
-    given: dict[nn.Module, np.ndarray] = {}
+    layer_inputs: dict[nn.Module, np.ndarray] = {}
     for norm in norms:
-        norm.register_forward_pre_hook(lambda layer, inputs: given.update({layer: inputs[0].double().numpy()}))
+        norm.register_forward_pre_hook(lambda layer, inputs: layer_inputs.update({layer: inputs[0].double().numpy()}))
     with torch.no_grad():
         model(as_input(TARGET.images))
     assert len(norms) >= 3
     for norm in norms:
-        np.testing.assert_allclose(norm.running_mean.numpy(), given[norm].mean((0, 2, 3)), rtol=1e-4, atol=1e-5)
-        np.testing.assert_allclose(norm.running_var.numpy(), given[norm].var((0, 2, 3), ddof=1), rtol=1e-3, atol=1e-6)
+        np.testing.assert_allclose(norm.running_mean.numpy(), layer_inputs[norm].mean((0, 2, 3)), rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(
+            norm.running_var.numpy(), layer_inputs[norm].var((0, 2, 3), ddof=1), rtol=1e-3, atol=1e-6
+        )
 
 
 def test_adabn_takes_chunks_and_a_random_choice_of_many_images(monkeypatch) -> None:
-    whole = adapt_batch_norm(network(), TARGET.images)
+    all_images = adapt_batch_norm(network(), TARGET.images)
     monkeypatch.setattr("augury.proof.batch_norm.CHUNK", 7)
     torch.testing.assert_close(
-        weights(adapt_batch_norm(network(), TARGET.images)), weights(whole), rtol=1e-5, atol=1e-6
+        weights(adapt_batch_norm(network(), TARGET.images)), weights(all_images), rtol=1e-5, atol=1e-6
     )
     some = [weights(adapt_batch_norm(network(), TARGET.images, seed=seed, most=20)) for seed in (0, 0, 1)]
     assert torch.equal(some[0], some[1]) and not torch.equal(some[0], some[2])
@@ -124,42 +126,42 @@ def test_the_teacher_is_the_moving_average() -> None:
     teacher, model = network(seed=1), network(seed=2)
     first = [p.detach().clone() for p in teacher.parameters()]
     average(teacher.requires_grad_(False), model.requires_grad_(False), 0.99)
-    for old, new, own in zip(first, teacher.parameters(), model.parameters(), strict=True):
-        torch.testing.assert_close(new, 0.99 * old + 0.01 * own)
+    for old, new, averaged in zip(first, teacher.parameters(), model.parameters(), strict=True):
+        torch.testing.assert_close(new, 0.99 * old + 0.01 * averaged)
 
 
 def test_consistency_is_zero_before_the_warm_start_and_counts_sure_images_alone() -> None:
-    made = MeanTeacher(warm=0.4, ramp=0.2, weight=10.0, align=0.0, balance=0.0, threshold=0.6)
-    assert made.weight_at(0.39) == 0
-    assert made.weight_at(0.5) == pytest.approx(10 * exp(-5 * 0.25))
-    assert made.weight_at(0.6) == made.weight_at(0.99) == 10
+    objective_factory = MeanTeacher(warm=0.4, ramp=0.2, weight=10.0, align=0.0, balance=0.0, threshold=0.6)
+    assert objective_factory.weight_at(0.39) == 0
+    assert objective_factory.weight_at(0.5) == pytest.approx(10 * exp(-5 * 0.25))
+    assert objective_factory.weight_at(0.6) == objective_factory.weight_at(0.99) == 10
     model = network().train()
-    objective = made(model, SHORT, 0)
+    objective = objective_factory(model, SHORT, 0)
     with torch.no_grad():
         objective.teacher.last.bias += 0.3
     x = as_input(TARGET.images)
-    found = objective.loss(Step(0, 0.7, x, x.flatten(1)))
+    loss = objective.loss(Step(0, 0.7, x, x.flatten(1)))
     with torch.no_grad():
         p, q = model(x).softmax(1), objective.teacher(x).softmax(1)
     sure = q.max(1).values >= 0.6
     assert 0 < int(sure.sum()) < len(x)
-    torch.testing.assert_close(found, 10 * ((p - q).square().sum(1) * sure).mean())
+    torch.testing.assert_close(loss, 10 * ((p - q).square().sum(1) * sure).mean())
 
 
 def test_alignment_divides_by_the_mean_prediction() -> None:
-    made = MeanTeacher(warm=0.0, ramp=0.0, weight=1.0, align=1.0, balance=0.0, threshold=0.0)
+    objective_factory = MeanTeacher(warm=0.0, ramp=0.0, weight=1.0, align=1.0, balance=0.0, threshold=0.0)
     model = network().train()
-    objective = made(model, SHORT, 0)
+    objective = objective_factory(model, SHORT, 0)
     with torch.no_grad():
         objective.teacher.last.bias += torch.tensor([0.8, 0.0])
     x = as_input(TARGET.images)
-    found = objective.loss(Step(0, 0.5, x, x.flatten(1)))
+    loss = objective.loss(Step(0, 0.5, x, x.flatten(1)))
     with torch.no_grad():
         p, q = model(x).softmax(1), objective.teacher(x).softmax(1)
     aligned = q / q.mean(0)
     aligned /= aligned.sum(1, keepdim=True)
     assert (aligned - q).abs().mean() > 0.05
-    torch.testing.assert_close(found, (p - aligned).square().sum(1).mean())
+    torch.testing.assert_close(loss, (p - aligned).square().sum(1).mean())
 
 
 def test_class_balance_is_least_for_a_uniform_mean() -> None:
@@ -180,11 +182,11 @@ def test_confident_rows_are_those_of_the_aligned_probabilities() -> None:
 
 @pytest.mark.parametrize("method", [*ADAPTATIONS, *REFERENCES, "histogram_matching"])
 def test_the_same_seed_gives_the_same_weights(method: str) -> None:
-    def made(seed: int) -> nn.Module:
+    def trained_network(seed: int) -> nn.Module:
         return adapted(SOURCE, TARGET.images, SHORT, method=method, seed=seed, device=CPU, few=FEW)
 
-    first, again, other = made(0), made(0), made(1)
-    assert torch.equal(weights(first), weights(again)) and not torch.equal(weights(first), weights(other))
+    first, repeated, other = trained_network(0), trained_network(0), trained_network(1)
+    assert torch.equal(weights(first), weights(repeated)) and not torch.equal(weights(first), weights(other))
     assert not first.training and not any(p.requires_grad for p in first.parameters())
     assert probabilities(first, TARGET.images).shape == (80, 2)
 
@@ -199,29 +201,29 @@ def test_each_step_is_used_by_a_method() -> None:
 def test_methods_find_the_target_where_the_source_alone_does_not(method: str) -> None:
     """Brightness and contrast differ: without adaptation the classifier is at chance on the target."""
     config = TrainConfig(steps=40, batch=32, balanced=True)
-    train, asked = source((60, 60)), target((60, 60))
-    plain = adapted(train, asked.images, config, method="source_only", seed=0, device=CPU)
+    train, target_images = source((60, 60)), target((60, 60))
+    plain = adapted(train, target_images.images, config, method="source_only", seed=0, device=CPU)
     assert right(plain, train) > 0.9
-    found = adapted(train, asked.images, config, method=method, seed=0, device=CPU)
+    predictions = adapted(train, target_images.images, config, method=method, seed=0, device=CPU)
     if method == "pseudo_labels":  # without adabn the first classifier is sure of wrong classes
-        assert right(found, asked) >= right(plain, asked) - 0.1
+        assert right(predictions, target_images) >= right(plain, target_images) - 0.1
     else:
-        assert right(found, asked) > 0.9 > right(plain, asked)
+        assert right(predictions, target_images) > 0.9 > right(plain, target_images)
 
 
 def test_pseudo_labels_train_a_second_network_on_both_domains(monkeypatch) -> None:
-    seen = []
+    calls = []
     from augury.proof import adaptation
 
-    def watched(labelled, config, **rest):
-        seen.append((config, rest["seed"]))
-        return fit(labelled, config, **rest)
+    def watched(labelled, config, **options):
+        calls.append((config, options["seed"]))
+        return fit(labelled, config, **options)
 
     fit = adaptation.fit
     monkeypatch.setattr(adaptation, "fit", watched)
     monkeypatch.setattr(adaptation, "confident", lambda p: (np.array([1, 2]), np.array([0, 1])))
     adapted(SOURCE, TARGET.images, SHORT, method="few_labels+pseudo_labels", seed=5, device=CPU, few=FEW)
-    (first, a), (second, b) = seen
+    (first, a), (second, b) = calls
     assert a == 5 and b != 5 and first.ratio == second.ratio == 1
     np.testing.assert_array_equal(first.synthetic[0], FEW.images)
     np.testing.assert_array_equal(second.synthetic[0], np.concatenate([FEW.images, TARGET.images[[1, 2]]]))
@@ -229,22 +231,22 @@ def test_pseudo_labels_train_a_second_network_on_both_domains(monkeypatch) -> No
 
 
 def test_what_cannot_be_adapted_is_refused() -> None:
-    def asked(images=TARGET.images, config=SHORT, method="adabn", **rest):
-        return adapted(SOURCE, images, config, method=method, seed=0, device=CPU, **rest)
+    def adapt(images=TARGET.images, config=SHORT, method="adabn", **options):
+        return adapted(SOURCE, images, config, method=method, seed=0, device=CPU, **options)
 
     with pytest.raises(SettingsError, match="there is no step 'coral'"):
-        asked(method="adabn+coral")
+        adapt(method="adabn+coral")
     with pytest.raises(SettingsError, match="must come before every training"):
-        asked(method="adabn+colour_matching")
+        adapt(method="adabn+colour_matching")
     with pytest.raises(SettingsError, match="needs labelled target images"):
-        asked(method="few_labels")
+        adapt(method="few_labels")
     with pytest.raises(DataError, match="19 images of the target domain"):
-        asked(TARGET.images[:19])
+        adapt(TARGET.images[:19])
     with pytest.raises(DataError, match="have shape"):
-        asked(target(channels=3).images)
+        adapt(target(channels=3).images)
     with pytest.raises(SettingsError, match="add them to the labelled images"):
-        asked(config=replace(SHORT, synthetic=(SOURCE.images, SOURCE.labels), ratio=0.5))
+        adapt(config=replace(SHORT, synthetic=(SOURCE.images, SOURCE.labels), ratio=0.5))
     with pytest.raises(SettingsError, match="SMOTE cannot be combined"):
-        asked(config=replace(SHORT, smote="inputs"))
+        adapt(config=replace(SHORT, smote="inputs"))
     with pytest.raises(SettingsError, match="no linear layer"):
         head(nn.Sequential(nn.Conv2d(1, 2, 3)))

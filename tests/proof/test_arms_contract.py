@@ -30,20 +30,22 @@ from tests.helpers.tiny_data import random_layers, tiny
 
 
 def trainings(results: dict[str, Any] | None = None, **changes: Any) -> Trainings:
-    own = {name: changes.pop(name) for name in ("classifier_object", "synthetic", "extra", "layers") if name in changes}
-    made = tiny(seed=5)
+    options = {
+        name: changes.pop(name) for name in ("classifier_object", "synthetic", "extra", "layers") if name in changes
+    }
+    synthetic = tiny(seed=5)
     return Trainings(
         tiny(),
-        own.get("synthetic", (made.images, made.labels)),
+        options.get("synthetic", (synthetic.images, synthetic.labels)),
         ProveSettings(**{"steps": 4, "batch": 12, **changes}),
         False,
         torch.device("cpu"),
         {} if results is None else results,
-        lambda done, name: None,
+        lambda count, name: None,
         validation=tiny((6, 6, 6), 1),
-        extra=own.get("extra", {name: (tiny(seed=6).images, made.labels) for name in ("vae", "unlabelled")}),
-        classifier=own.get("classifier_object"),
-        layers=own.get("layers", random_layers((1, 10, 10))),
+        extra=options.get("extra", {name: (tiny(seed=6).images, synthetic.labels) for name in ("vae", "unlabelled")}),
+        classifier=options.get("classifier_object"),
+        layers=options.get("layers", random_layers((1, 10, 10))),
     )
 
 
@@ -59,9 +61,9 @@ def test_every_arm_has_as_many_steps(arm: str, monkeypatch: pytest.MonkeyPatch) 
     steps: list[int] = []
     step = torch.optim.AdamW.step
 
-    def counted(self: torch.optim.AdamW, *given: Any) -> Any:
+    def counted(self: torch.optim.AdamW, *arguments: Any) -> Any:
         steps.append(len(self.param_groups))
-        return step(self, *given)
+        return step(self, *arguments)
 
     monkeypatch.setattr(torch.optim.AdamW, "step", counted)
     trainings().measured("test", arm, 0.5, (0,), PART)
@@ -70,21 +72,23 @@ def test_every_arm_has_as_many_steps(arm: str, monkeypatch: pytest.MonkeyPatch) 
 
 @pytest.mark.parametrize("arm", PLAIN)
 def test_an_arm_trains_alike_each_time_and_goes_on_where_it_stopped(arm: str) -> None:
-    whole = trainings()
-    assert whole.select([arm]) == (arm,)
-    found = whole.measured("test", arm, 0.5, (0, 1), PART)
-    assert whole.done == 2
-    assert all(0 <= each["balanced_accuracy"] <= 1 and len(each["recall"]) == 3 for each in found)
-    gone_on: dict[str, Any] = {"test/0": whole.results["test/0"]}
-    assert trainings(gone_on).measured("test", arm, 0.5, (0, 1), PART) == found
-    assert gone_on == whole.results
+    all_trainings = trainings()
+    assert all_trainings.select([arm]) == (arm,)
+    rows = all_trainings.measured("test", arm, 0.5, (0, 1), PART)
+    assert all_trainings.done == 2
+    assert all(0 <= each["balanced_accuracy"] <= 1 and len(each["recall"]) == 3 for each in rows)
+    gone_on: dict[str, Any] = {"test/0": all_trainings.results["test/0"]}
+    assert trainings(gone_on).measured("test", arm, 0.5, (0, 1), PART) == rows
+    assert gone_on == all_trainings.results
 
 
 def predictions(arm: str, classifier: Any, seeds: tuple[int, ...] = (0, 1), **changes: Any) -> np.ndarray:
-    named = {"classifier": classifier} if isinstance(classifier, str) else {"classifier_object": classifier}
-    made = trainings(**named, **changes)
-    config = made.config(arm, 0.5, 3e-3, 1e-2)
-    return np.stack(list(made.learner.predicted([made.train] * len(seeds), config, seeds, PART.images)))
+    options = {"classifier": classifier} if isinstance(classifier, str) else {"classifier_object": classifier}
+    subject_trainings = trainings(**options, **changes)
+    config = subject_trainings.config(arm, 0.5, 3e-3, 1e-2)
+    return np.stack(
+        list(subject_trainings.learner.predicted([subject_trainings.train] * len(seeds), config, seeds, PART.images))
+    )
 
 
 class Plain(nn.Module):
@@ -110,12 +114,12 @@ def test_a_classifier_predicts_alike_each_time(classifier: str, arm: str, monkey
     monkeypatch.setattr("augury.proof.learners.lite0_installed", lambda: False)  # pixels: quick
     subject = OBJECTS.get(classifier, classifier)
     state = torch.random.get_rng_state()
-    found = predictions(arm, subject)
+    rows = predictions(arm, subject)
     assert torch.equal(state, torch.random.get_rng_state())
-    assert found.shape == (2, len(PART), 3)
-    np.testing.assert_allclose(found.sum(-1), 1, atol=1e-6)
-    np.testing.assert_array_equal(predictions(arm, subject), found)
-    np.testing.assert_array_equal(predictions(arm, subject, (1,))[0], found[1])
+    assert rows.shape == (2, len(PART), 3)
+    np.testing.assert_allclose(rows.sum(-1), 1, atol=1e-6)
+    np.testing.assert_array_equal(predictions(arm, subject), rows)
+    np.testing.assert_array_equal(predictions(arm, subject, (1,))[0], rows[1])
 
 
 @pytest.mark.parametrize(
@@ -124,8 +128,8 @@ def test_a_classifier_predicts_alike_each_time(classifier: str, arm: str, monkey
 def test_estimators_learn_what_is_there_to_learn(classifier: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("augury.proof.learners.lite0_installed", lambda: False)
     for arm in ("gan_alone", "smote_pixels"):
-        found = predictions(arm, classifier, (0,), steps=40)[0]
-        assert (found.argmax(1) == PART.labels).mean() > 0.7, arm
+        probabilities = predictions(arm, classifier, (0,), steps=40)[0]
+        assert (probabilities.argmax(1) == PART.labels).mean() > 0.7, arm
 
 
 class Broken(Plain):
@@ -218,14 +222,14 @@ def test_what_cannot_be_trained_is_refused() -> None:
 
 
 def test_all_arms_are_those_that_can_be_trained(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked = validated(RunSettings, {"prove": {"arms": "all"}}).prove.arms
-    assert trainings().select(asked) == PLAIN
-    assert set(PLAIN) - set(trainings(extra={}).select(asked)) == {"vae", "pseudo_labels", "fixmatch"}
-    none = set(trainings(layers="it has none").select(asked))
-    assert set(PLAIN) - none == {name for name in PLAIN if ARMS[name].network}
-    assert set(PLAIN) - set(trainings(classifier="linear_probe:pixels").select(asked)) == SEES_PIXELS
+    requested = validated(RunSettings, {"prove": {"arms": "all"}}).prove.arms
+    assert trainings().select(requested) == PLAIN
+    assert set(PLAIN) - set(trainings(extra={}).select(requested)) == {"vae", "pseudo_labels", "fixmatch"}
+    unavailable = set(trainings(layers="it has none").select(requested))
+    assert set(PLAIN) - unavailable == {name for name in PLAIN if ARMS[name].network}
+    assert set(PLAIN) - set(trainings(classifier="linear_probe:pixels").select(requested)) == SEES_PIXELS
     monkeypatch.setattr("augury.proof.checks.smote_installed", lambda: False)
-    assert set(PLAIN) - set(trainings().select(asked)) == {"smote_pixels", "smote_features"}
+    assert set(PLAIN) - set(trainings().select(requested)) == {"smote_pixels", "smote_features"}
 
 
 def test_each_arm_takes_its_best_rate_on_validation() -> None:
@@ -233,12 +237,14 @@ def test_each_arm_takes_its_best_rate_on_validation() -> None:
     one = subject.settings.model_copy(update={"learning_rates": (3e-3,)})
     searching, without = (number_of_trainings(s, ["none", "balanced"], [0.0]) for s in (subject.settings, one))
     assert searching - without == 8
-    found = subject.measured("test", "balanced", 0.0, (0,), PART)
+    rows = subject.measured("test", "balanced", 0.0, (0,), PART)
     names = [name for name in subject.results if name.startswith("search/balanced")]
     assert len(names) == 4 and subject.done == 5
-    alone = [trainings(learning_rates=(rate,), weight_decays=(1e-2,), steps=30, batch=16) for rate in (1e-7, 3e-3)]
-    unlearnt, learnt = (each.measured("test", "balanced", 0.0, (0,), PART) for each in alone)
-    assert found == learnt != unlearnt  # at 1e-7 nothing is learnt
+    single_rates = [
+        trainings(learning_rates=(rate,), weight_decays=(1e-2,), steps=30, batch=16) for rate in (1e-7, 3e-3)
+    ]
+    unlearnt, learnt = (each.measured("test", "balanced", 0.0, (0,), PART) for each in single_rates)
+    assert rows == learnt != unlearnt  # at 1e-7 nothing is learnt
     subject.validation = None
     with pytest.raises(SettingsError, match="no validation split"):
         subject.select(["none"])
@@ -260,8 +266,16 @@ def test_a_class_of_one_image_is_left_as_it_is_by_smote() -> None:
 
 
 def test_a_trial_of_all_arms_tells_how_many_trainings_there_are() -> None:
-    made = tiny(seed=5)
-    synthetic = SyntheticImages(made.images, made.labels[:, None], (), made.classes, 0, np.arange(len(made)), "made")
+    synthetic_images = tiny(seed=5)
+    synthetic = SyntheticImages(
+        synthetic_images.images,
+        synthetic_images.labels[:, None],
+        (),
+        synthetic_images.classes,
+        0,
+        np.arange(len(synthetic_images)),
+        "made",
+    )
     progress: list[tuple[int, int]] = []
     settings = ProveSettings(
         arms=("all",),
@@ -280,18 +294,19 @@ def test_a_trial_of_all_arms_tells_how_many_trainings_there_are() -> None:
         settings,
         extra={"vae": synthetic, "unlabelled": synthetic},
         layers=random_layers((1, 10, 10)),
-        on_result=lambda done, total, name: progress.append((done, total)),
+        on_result=lambda count, total, name: progress.append((count, total)),
     )
     assert set(verdict.arms) == set(PLAIN) - SEES_PIXELS and ARMS[verdict.arm].generative
-    assert [done for done, _ in progress] == list(range(1, len(progress) + 1)) and {total for _, total in progress} == {
-        len(progress)
-    }
+    assert [count for count, _ in progress] == list(range(1, len(progress) + 1)) and {
+        total for _, total in progress
+    } == {len(progress)}
 
 
 def test_images_of_another_generator_must_not_be_test_images_either() -> None:
-    made = tiny(seed=5)
+    synthetic_images = tiny(seed=5)
     synthetic, leaked = (
-        SyntheticImages(x.images, x.labels[:, None], (), x.classes, 0, np.arange(len(x)), "made") for x in (made, PART)
+        SyntheticImages(x.images, x.labels[:, None], (), x.classes, 0, np.arange(len(x)), "made")
+        for x in (synthetic_images, PART)
     )
     settings = ProveSettings(arms=("balanced", "gan", "vae"), seeds=2, steps=2, batch=8)
     with pytest.raises(DataError, match="images of the test split, pixel for pixel"):
@@ -305,9 +320,9 @@ def test_the_page_on_arms_tells_of_each() -> None:
 
 
 def test_arms_that_cannot_be_trained_are_foreseen() -> None:
-    def foreseen(*arms: str, classifier: str = "cnn", **given: object) -> None:
+    def foreseen(*arms: str, classifier: str = "cnn", **options: object) -> None:
         settings = ProveSettings(arms=("none", "gan", *arms), classifier=classifier)
-        checks.check_trial(settings, (1, 10, 10), torch.device("cpu"), **given)
+        checks.check_trial(settings, (1, 10, 10), torch.device("cpu"), **options)
 
     for arm, message, classifier in (
         ("cutmix", "a box of pixels", "linear_probe:pixels"),
@@ -326,28 +341,28 @@ def test_arms_that_cannot_be_trained_are_foreseen() -> None:
 def test_neighbours_vote_with_their_weights_and_are_different_images() -> None:
     random = np.random.default_rng(3)
     x, y = random.normal(size=(40, 3)), random.integers(0, 3, 40)
-    asked = random.normal(size=(20, 3))
-    ours = WeightedNeighbours(5)
+    queries = random.normal(size=(20, 3))
+    neighbours = WeightedNeighbours(5)
     np.testing.assert_allclose(
-        ours.fit(x, y).predict_proba(asked), KNeighborsClassifier(5).fit(x, y).predict_proba(asked)
+        neighbours.fit(x, y).predict_proba(queries), KNeighborsClassifier(5).fit(x, y).predict_proba(queries)
     )
     weights = random.integers(1, 4, 40)
     twice = np.repeat(np.arange(40), weights)  # a neighbour of weight w is as good as w of weight 1 at its place
-    near = np.argsort(((asked[:, None] - x) ** 2).sum(2), axis=1)[:, :5]
+    near = np.argsort(((queries[:, None] - x) ** 2).sum(2), axis=1)[:, :5]
     by_hand = [np.bincount(np.concatenate([y[twice[twice == i]] for i in row]), minlength=3) for row in near]
-    found = ours.fit(x, y, sample_weight=weights).predict_proba(asked)
-    np.testing.assert_allclose(found, [votes / votes.sum() for votes in by_hand])
+    probabilities = neighbours.fit(x, y, sample_weight=weights).predict_proba(queries)
+    np.testing.assert_allclose(probabilities, [votes / votes.sum() for votes in by_hand])
 
 
 def test_an_arm_of_another_generator_is_judged_by_its_own_images() -> None:
     train, validation, test = tiny((12, 8), 0), tiny((6, 6), 1), tiny((10, 10), 2)
-    others, none = tiny((3, 5), 3), tiny((1, 1), 4)
+    others, empty = tiny((3, 5), 3), tiny((1, 1), 4)
     index = np.arange(8)
     vae = SyntheticImages(others.images, others.labels[:, None], (), train.classes, 0, index, "vae")
-    gone = SyntheticImages(
-        none.images, none.labels[:, None], (), train.classes, 0, np.arange(2), "gan", reasons=("bad",) * 2
+    rejected = SyntheticImages(
+        empty.images, empty.labels[:, None], (), train.classes, 0, np.arange(2), "gan", reasons=("bad",) * 2
     )
     settings = ProveSettings(arms=("classical", "vae"), seeds=2, steps=1, batch=4, ratios=(1.0,))
-    verdict = prove(train, validation, test, gone, settings, extra={"vae": vae})
+    verdict = prove(train, validation, test, rejected, settings, extra={"vae": vae})
     assert verdict.ratio == 1 and verdict.adds == "synthetic images of vae"
     assert [row["synthetic"] for row in verdict.per_class] == [3, 5]

@@ -31,44 +31,44 @@ def pale(real: LabelledImages, labels: np.ndarray | None = None) -> SyntheticIma
     """The images as they would look in the target domain: translations without fault, or under other `labels`."""
     rows = np.arange(len(real))
     cells = np.stack([real.labels if labels is None else labels, np.ones(len(real), np.int64)], 1)
-    made = (150 + real.images / 3).astype(np.uint8)
-    return SyntheticImages(made, cells, ("domain",), real.classes, 0, rows, "formula", sources=rows)
+    images = (150 + real.images / 3).astype(np.uint8)
+    return SyntheticImages(images, cells, ("domain",), real.classes, 0, rows, "formula", sources=rows)
 
 
-MADE = pale(TRAIN)
+SYNTHETIC = pale(TRAIN)
 
 
 def trainings(results: dict[str, Any] | None = None, **changes: Any) -> Trainings:
-    made = changes.pop("made", MADE)
+    synthetic = changes.pop("made", SYNTHETIC)
     unlabelled = changes.pop("target", UNLABELLED)
     return Trainings(
         TRAIN,
-        (made.images, made.labels),
+        (synthetic.images, synthetic.labels),
         ProveSettings(**{"steps": 4, "batch": 12, **changes}),
         False,
         CPU,
         {} if results is None else results,
-        lambda done, name: None,
+        lambda count, name: None,
         validation=source((6, 6), seed=2),
         holes="the trial is about another domain",
-        images_by_source={OWN: made},
+        images_by_source={OWN: synthetic},
         target=unlabelled,
     )
 
 
-def measured(arm: str, whole: Trainings, seeds: tuple[int, ...] = (0,)) -> list[dict[str, Any]]:
-    return whole.measured(f"test/{arm}", arm, 1.0, seeds, TEST)
+def measured(arm: str, trainer: Trainings, seeds: tuple[int, ...] = (0,)) -> list[dict[str, Any]]:
+    return trainer.measured(f"test/{arm}", arm, 1.0, seeds, TEST)
 
 
 @pytest.mark.parametrize("arm", OF_DOMAINS)
 def test_an_arm_trains_alike_each_time_and_goes_on_where_it_stopped(arm: str) -> None:
-    whole = trainings()
-    assert whole.select([arm]) == (arm,)
-    found = measured(arm, whole, (0, 1))
-    assert whole.done == 2 and list(whole.results) == [f"test/{arm}/0", f"test/{arm}/1"]
-    assert all(0 <= each["balanced_accuracy"] <= 1 and len(each["recall"]) == 2 for each in found)
-    first = whole.results[f"test/{arm}/0"]
-    assert measured(arm, trainings({f"test/{arm}/0": first}), (0, 1)) == found
+    all_trainings = trainings()
+    assert all_trainings.select([arm]) == (arm,)
+    rows = measured(arm, all_trainings, (0, 1))
+    assert all_trainings.done == 2 and list(all_trainings.results) == [f"test/{arm}/0", f"test/{arm}/1"]
+    assert all(0 <= each["balanced_accuracy"] <= 1 and len(each["recall"]) == 2 for each in rows)
+    first = all_trainings.results[f"test/{arm}/0"]
+    assert measured(arm, trainings({f"test/{arm}/0": first}), (0, 1)) == rows
     marked = trainings({f"test/{arm}/0": first | {"balanced_accuracy": -1.0}})  # what is stored is not trained again
     assert measured(arm, marked, (0, 1))[0]["balanced_accuracy"] == -1
 
@@ -76,12 +76,12 @@ def test_an_arm_trains_alike_each_time_and_goes_on_where_it_stopped(arm: str) ->
 @pytest.mark.parametrize("arm", TRANSLATED)
 def test_the_translations_are_pooled_with_the_real_images(arm: str) -> None:
     """Each is a train image like any other, and none is shown a second time by a ratio."""
-    whole = trainings()
-    pooled = whole.train_part(arm, 0)
-    np.testing.assert_array_equal(pooled.images, np.concatenate([TRAIN.images, MADE.images]))
-    np.testing.assert_array_equal(pooled.labels, np.concatenate([TRAIN.labels, MADE.labels]))
-    assert whole.config(arm, 1.0, 3e-3, 1e-2).synthetic is None
-    other = replace(MADE, images=255 - MADE.images)
+    all_trainings = trainings()
+    pooled = all_trainings.train_part(arm, 0)
+    np.testing.assert_array_equal(pooled.images, np.concatenate([TRAIN.images, SYNTHETIC.images]))
+    np.testing.assert_array_equal(pooled.labels, np.concatenate([TRAIN.labels, SYNTHETIC.labels]))
+    assert all_trainings.config(arm, 1.0, 3e-3, 1e-2).synthetic is None
+    other = replace(SYNTHETIC, images=255 - SYNTHETIC.images)
     assert measured(arm, trainings()) != measured(arm, trainings(made=other))
 
 
@@ -148,31 +148,33 @@ def test_all_this_is_foreseen_before_anything_is_trained() -> None:
 QUICK = ProveSettings(arms=("randaugment", "translated"), seeds=2, steps=60, batch=24, near_duplicates="allow")
 
 
-def trial(made: SyntheticImages, **changes: Any) -> Verdict:
+def trial(synthetic: SyntheticImages, **changes: Any) -> Verdict:
     settings = QUICK.model_copy(update=changes)
-    return prove(TRAIN, source((10, 10), seed=2), TEST, made, settings, target=UNLABELLED)
+    return prove(TRAIN, source((10, 10), seed=2), TEST, synthetic, settings, target=UNLABELLED)
 
 
-def accuracy(found: Verdict, arm: str) -> float:
-    return float(np.mean(found.arms[arm]["balanced_accuracy"]))
+def accuracy(verdict: Verdict, arm: str) -> float:
+    return float(np.mean(verdict.arms[arm]["balanced_accuracy"]))
 
 
 def test_images_that_were_translated_without_fault_are_far_above_their_twin() -> None:
-    found = trial(MADE, seeds=3)
-    assert found.arm == "translated" and found.comparator == found.matched_control["against"] == "randaugment"
-    assert accuracy(found, "translated") > 0.9 and accuracy(found, "randaugment") < 0.75 and found.difference > 0.2
-    assert found.ratio == 1 and found.ratio_curve == () and found.cells == ()
-    assert found.metric == "balanced accuracy" and found.test_n == len(TEST)
+    verdict = trial(SYNTHETIC, seeds=3)
+    assert verdict.arm == "translated" and verdict.comparator == verdict.matched_control["against"] == "randaugment"
+    assert (
+        accuracy(verdict, "translated") > 0.9 and accuracy(verdict, "randaugment") < 0.75 and verdict.difference > 0.2
+    )
+    assert verdict.ratio == 1 and verdict.ratio_curve == () and verdict.cells == ()
+    assert verdict.metric == "balanced accuracy" and verdict.test_n == len(TEST)
 
 
 def test_images_that_were_translated_without_fault_help() -> None:
-    found = trial(MADE, arms=("none", "translated"), seeds=6, steps=40)
-    assert found.outcome == "helps" and found.low > 0.1
+    verdict = trial(SYNTHETIC, arms=("none", "translated"), seeds=6, steps=40)
+    assert verdict.outcome == "helps" and verdict.low > 0.1
 
 
 def test_translations_under_the_labels_of_the_other_class_are_worse_than_chance() -> None:
-    found = trial(pale(TRAIN, 1 - TRAIN.labels), arms=("none", "translated"))
-    assert found.outcome != "helps" and accuracy(found, "translated") < 0.35
+    verdict = trial(pale(TRAIN, 1 - TRAIN.labels), arms=("none", "translated"))
+    assert verdict.outcome != "helps" and accuracy(verdict, "translated") < 0.35
 
 
 def test_the_twin_of_an_arm_is_the_same_method_without_translations() -> None:
@@ -183,29 +185,33 @@ def test_the_twin_of_an_arm_is_the_same_method_without_translations() -> None:
 
     def results(best: str) -> dict[str, list[dict[str, Any]]]:
         share = dict.fromkeys(names, 0.6) | {"none": 0.8, best: 0.95}
-        made: dict[str, list[dict[str, Any]]] = {}
+        rows: dict[str, list[dict[str, Any]]] = {}
         for name in names:
-            made[name] = []
+            rows[name] = []
             for _ in range(2):
-                said = np.where(random.random(len(perfect)) < share[name], perfect, 1 - perfect)
-                made[name].append(measures(perfect, np.eye(2)[said]))
-        return made
+                predicted = np.where(random.random(len(perfect)) < share[name], perfect, 1 - perfect)
+                rows[name].append(measures(perfect, np.eye(2)[predicted]))
+        return rows
 
     twins = {"translated": "randaugment", "translated_self_training": "self_training"}
     for arm, matched_control in (twins | {"translated_mean_teacher": "mean_teacher"}).items():
-        found = judge(results(arm), (0, 1), 1.0, [], TRAIN, MADE, TEST)
-        assert found.arm == arm and found.comparator == "none" and found.matched_control["against"] == matched_control
+        verdict = judge(results(arm), (0, 1), 1.0, [], TRAIN, SYNTHETIC, TEST)
+        assert (
+            verdict.arm == arm
+            and verdict.comparator == "none"
+            and verdict.matched_control["against"] == matched_control
+        )
 
 
 def test_a_stopped_trial_goes_on_and_gives_the_same() -> None:
     stored: dict[str, Any] = {}
     calls: list[tuple[int, int, str]] = []
     settings = QUICK.model_copy(update={"arms": ("none", "adabn", "translated"), "steps": 4, "batch": 12})
-    asked = (TRAIN, source((10, 10), seed=2), TEST, MADE, settings)
-    whole = prove(*asked, target=UNLABELLED, results=stored, on_result=lambda *given: calls.append(given))
-    assert [done for done, _, _ in calls] == [1, 2, 3, 4, 5, 6] and {total for _, total, _ in calls} == {6}
+    inputs = (TRAIN, source((10, 10), seed=2), TEST, SYNTHETIC, settings)
+    verdict = prove(*inputs, target=UNLABELLED, results=stored, on_result=lambda *arguments: calls.append(arguments))
+    assert [count for count, _, _ in calls] == [1, 2, 3, 4, 5, 6] and {total for _, total, _ in calls} == {6}
     half = dict(list(stored.items())[:3])
-    assert prove(*asked, target=UNLABELLED, results=half).as_dict() == whole.as_dict() and half == stored
+    assert prove(*inputs, target=UNLABELLED, results=half).as_dict() == verdict.as_dict() and half == stored
 
 
 def test_arms_of_a_trial_without_a_target_do_not_adapt() -> None:

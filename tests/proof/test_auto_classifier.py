@@ -31,25 +31,25 @@ def splits(side: int = 8) -> Splits:
 
 
 def chosen(settings: ProveSettings, accuracy: dict[str, float], own_size: Splits | None = None, classifier=None):
-    asked = []
+    contests = []
 
-    def contest(name, model, shown, arm, seeds):
-        asked.append((name, shown.size, len(set(seeds))))
+    def contest(name, model, image_shape, arm, seeds):
+        contests.append((name, image_shape.size, len(set(seeds))))
         return [{"balanced_accuracy": accuracy[name]} for _ in seeds]
 
     choice = choose_classifier(
         settings, splits(), own_size, contest, classifier=classifier, device=CPU, target=False, seed=0
     )
-    return choice, asked
+    return choice, contests
 
 
 @needs_lite0
 def test_the_better_one_on_validation_is_chosen_in_its_own_size(features: None) -> None:
     large = splits(16)
-    better, asked = chosen(ProveSettings(), {FEATURES: 0.8, NETWORK: 0.7}, large)
+    better, contests = chosen(ProveSettings(), {FEATURES: 0.8, NETWORK: 0.7}, large)
     assert better.record["name"] == FEATURES and better.splits is large
     assert better.record["validation"] == {FEATURES: 0.8, NETWORK: 0.7}
-    assert asked == [(FEATURES, (16, 16), 2), (NETWORK, (8, 8), 2)]
+    assert contests == [(FEATURES, (16, 16), 2), (NETWORK, (8, 8), 2)]
     worse, _ = chosen(ProveSettings(), {FEATURES: 0.6, NETWORK: 0.7}, large)
     assert worse.record["name"] == NETWORK and worse.splits.size == (8, 8)
     tied, _ = chosen(ProveSettings(), {FEATURES: 0.7, NETWORK: 0.7})
@@ -75,8 +75,8 @@ def test_on_a_gpu_fine_tuning_is_a_candidate_too(features: None, monkeypatch: py
 
 def test_a_size_of_the_settings_holds_for_every_classifier() -> None:
     large = splits(16)
-    choice, asked = chosen(ProveSettings(classifier="cnn", judge_size=16), {}, large)
-    assert choice.splits is large and not asked and choice.record["size"] == [16, 16]
+    choice, contests = chosen(ProveSettings(classifier="cnn", judge_size=16), {}, large)
+    assert choice.splits is large and not contests and choice.record["size"] == [16, 16]
     choice, _ = chosen(ProveSettings(classifier="cnn"), {}, large)
     assert choice.splits.size == (8, 8)
     choice, _ = chosen(ProveSettings(judge_size=16), {}, large, classifier=torch.nn.Linear(1, 2))

@@ -24,7 +24,10 @@ def predicted(counts: tuple[int, ...], seed: int) -> tuple[np.ndarray, np.ndarra
 def test_both_corrections_find_a_known_mix_that_counting_misses() -> None:
     p, _ = predicted((14000, 5000, 1000), 0)
     held_out = predicted((4000, 4000, 4000), 1)
-    away = {how: np.abs(class_mix(p, how, held_out=held_out) - MIX).max() for how in ("counted", "confusion", "em")}
+    away = {
+        estimator: np.abs(class_mix(p, estimator, held_out=held_out) - MIX).max()
+        for estimator in ("counted", "confusion", "em")
+    }
     assert away["counted"] > 0.05
     assert away["confusion"] < 0.03 and away["em"] < 0.02
 
@@ -41,15 +44,15 @@ def test_the_confusion_estimate_is_a_solution_of_its_equation() -> None:
     """Closed form for two classes: q = (counted - b) / (a - b), where a, b are the shares of class 0, 1 called 0."""
     truth = np.repeat([0, 1], 10)
     called = np.r_[np.zeros(8), np.ones(2), np.zeros(3), np.ones(7)].astype(int)
-    asked = np.repeat([0, 1], (60, 40))
-    found = class_mix(np.eye(2)[asked], "confusion", held_out=(np.eye(2)[called], truth))
-    np.testing.assert_allclose(found, [(0.6 - 0.3) / (0.8 - 0.3), 0.4])
+    true_classes = np.repeat([0, 1], (60, 40))
+    mix = class_mix(np.eye(2)[true_classes], "confusion", held_out=(np.eye(2)[called], truth))
+    np.testing.assert_allclose(mix, [(0.6 - 0.3) / (0.8 - 0.3), 0.4])
 
 
 def test_an_impossible_count_gives_no_negative_share() -> None:
     truth, called = np.repeat([0, 1], 10), np.r_[np.zeros(8), np.ones(2), np.zeros(3), np.ones(7)].astype(int)
-    found = class_mix(np.eye(2)[np.ones(50, int)], "confusion", held_out=(np.eye(2)[called], truth))
-    np.testing.assert_allclose(found, [0, 1])
+    mix = class_mix(np.eye(2)[np.ones(50, int)], "confusion", held_out=(np.eye(2)[called], truth))
+    np.testing.assert_allclose(mix, [0, 1])
 
 
 def test_what_makes_no_mix_is_refused() -> None:

@@ -19,9 +19,9 @@ def noise(n: int, low: int, high: int, seed: int) -> np.ndarray:
 
 def test_moments_are_those_of_the_reference() -> None:
     images, references = noise(5, 20, 120, 0), noise(5, 90, 200, 1)
-    found = moments_matched(images, references).astype(float)
-    np.testing.assert_allclose(found.mean((2, 3)), references.mean((2, 3)), atol=0.5)
-    np.testing.assert_allclose(found.std((2, 3)), references.std((2, 3)), atol=0.5)
+    matched = moments_matched(images, references).astype(float)
+    np.testing.assert_allclose(matched.mean((2, 3)), references.mean((2, 3)), atol=0.5)
+    np.testing.assert_allclose(matched.std((2, 3)), references.std((2, 3)), atol=0.5)
 
 
 def test_a_blank_image_takes_the_mean_alone() -> None:
@@ -32,26 +32,26 @@ def test_a_blank_image_takes_the_mean_alone() -> None:
 def test_histograms_are_those_of_the_reference_and_equal_pixels_stay_equal() -> None:
     image = np.arange(256, dtype=np.uint8).reshape(1, 1, 16, 16)
     reference = noise(1, 0, 255, 3)[:, :1]
-    found = histograms_matched(image, reference)
-    np.testing.assert_array_equal(np.sort(found, None), np.sort(reference, None))
-    assert (np.diff(found.ravel().astype(int)) >= 0).all()
+    matched = histograms_matched(image, reference)
+    np.testing.assert_array_equal(np.sort(matched, None), np.sort(reference, None))
+    assert (np.diff(matched.ravel().astype(int)) >= 0).all()
     two = np.where(image < 64, 10, 20).astype(np.uint8)
     assert len(np.unique(histograms_matched(two, reference))) == 2
     np.testing.assert_array_equal(histograms_matched(reference, reference), reference)
 
 
 def test_originals_come_first_and_each_copy_has_their_label() -> None:
-    data, asked = source(), target()
+    data, unlabelled = source(), target()
     data = replace(data, groups=np.arange(60), attributes={"hand": Attribute(np.zeros(60, np.int64), ("left",))})
-    both = colour_matched(data, asked.images, seed=0)
+    both = colour_matched(data, unlabelled.images, seed=0)
     np.testing.assert_array_equal(both.images[:60], data.images)
     np.testing.assert_array_equal(both.labels, np.tile(data.labels, 2))
     np.testing.assert_array_equal(both.groups, np.tile(data.groups, 2))
     assert both.attributes["hand"].codes.shape == (120,)
-    assert abs(both.images[60:].mean() - asked.images.mean()) < 3
-    alone = colour_matched(data, asked.images, seed=0, keep=False)
-    np.testing.assert_array_equal(alone.images, both.images[60:])
-    assert (colour_matched(data, asked.images, seed=1, keep=False).images != alone.images).any()
+    assert abs(both.images[60:].mean() - unlabelled.images.mean()) < 3
+    copies = colour_matched(data, unlabelled.images, seed=0, keep=False)
+    np.testing.assert_array_equal(copies.images, both.images[60:])
+    assert (colour_matched(data, unlabelled.images, seed=1, keep=False).images != copies.images).any()
 
 
 def test_sets_that_do_not_fit_are_refused() -> None:

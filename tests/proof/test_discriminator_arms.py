@@ -30,7 +30,7 @@ from tests.helpers.tiny_data import random_layers
 CPU = torch.device("cpu")
 TRAIN, VALIDATION, TEST = part((40, 40), 0, (8, 3)), part((20, 20), 1), part((150, 150), 2)
 NONE = synthetic(*both((1, 1), (8, 8), 9)).take(np.empty(0, int))
-AFRESH = PretrainedBackbone("dcgan", {"width": 8}, (1, 8, 8), {}, random_init=True)
+RANDOM_INIT = PretrainedBackbone("dcgan", {"width": 8}, (1, 8, 8), {}, random_init=True)
 OWN = ("discriminator_init", "discriminator_random", "classical")
 
 
@@ -58,40 +58,40 @@ def trained(recipe: str, folder: Path, overrides: dict[str, object] | None = Non
     ],
 )
 def test_it_begins_with_what_the_discriminator_has_learned(recipe: str, overrides: dict, tmp_path: Path) -> None:
-    found, plan = trained(recipe, tmp_path, overrides)
-    assert isinstance(found, PretrainedBackbone)
-    network, other = found(1, 5).eval(), found(1, 5).eval()
+    backbone, plan = trained(recipe, tmp_path, overrides)
+    assert isinstance(backbone, PretrainedBackbone)
+    network, other = backbone(1, 5).eval(), backbone(1, 5).eval()
     x = as_float(TEST.images[:7])
     with torch.no_grad():
         trainer = set_up(plan, TRAIN)[0]
         trainer.state.restore(augury.training.checkpoints.load(max(tmp_path.glob("checkpoint-*")))[0])
-        alone = [trainer.discriminator.eval().features(image[None]) for image in x]
-        features = torch.cat([torch.cat([f.mean(1) for f in each], 1) for each in alone])
+        single_features = [trainer.discriminator.eval().features(image[None]) for image in x]
+        features = torch.cat([torch.cat([f.mean(1) for f in each], 1) for each in single_features])
         expected = F.linear(features / (1 + 1e-5) ** 0.5, network.last.weight, network.last.bias)  # untrained norm
         torch.testing.assert_close(network(x), expected, atol=2e-5, rtol=1e-4)
         assert network(x).shape == (7, 5) and not torch.equal(network.last.weight, other.last.weight)
     if not overrides.get("spectral"):  # its largest singular values are found step by step
         torch.manual_seed(0)
-        fresh = PretrainedBackbone(**{**found.__dict__, "random_init": True})(1, 5)
-        own = dict(fresh.body.named_parameters())
-        assert [v.shape for v in own.values()] == [v.shape for v in network.body.parameters()]
-        assert any(not torch.equal(v, own[k]) for k, v in network.body.named_parameters())
+        fresh = PretrainedBackbone(**{**backbone.__dict__, "random_init": True})(1, 5)
+        parameters = dict(fresh.body.named_parameters())
+        assert [v.shape for v in parameters.values()] == [v.shape for v in network.body.parameters()]
+        assert any(not torch.equal(v, parameters[k]) for k, v in network.body.named_parameters())
 
 
 def test_each_part_of_it_learns() -> None:
     torch.manual_seed(0)
-    network = AFRESH(1, 2)
+    network = RANDOM_INIT(1, 2)
     before = {k: v.clone() for k, v in network.named_parameters()}
-    found = fit(TRAIN, TrainConfig(steps=3, batch=16), seed=0, device=CPU, build=AFRESH)
-    assert isinstance(found, OnDiscriminator)
-    assert all(not torch.equal(v, dict(found.named_parameters())[k]) for k, v in before.items())
-    again = fit(TRAIN, TrainConfig(steps=3, batch=16), seed=0, device=CPU, build=AFRESH)
-    assert all(torch.equal(a, b) for a, b in zip(found.parameters(), again.parameters(), strict=True))
+    model = fit(TRAIN, TrainConfig(steps=3, batch=16), seed=0, device=CPU, build=RANDOM_INIT)
+    assert isinstance(model, OnDiscriminator)
+    assert all(not torch.equal(v, dict(model.named_parameters())[k]) for k, v in before.items())
+    repeated = fit(TRAIN, TrainConfig(steps=3, batch=16), seed=0, device=CPU, build=RANDOM_INIT)
+    assert all(torch.equal(a, b) for a, b in zip(model.parameters(), repeated.parameters(), strict=True))
 
 
 def test_layers_that_know_more_than_the_train_images_help() -> None:
     """They come from images whose standing bars are everywhere; those of the trial stand on the left."""
-    trained = fit(part((400, 400), 5), TrainConfig(steps=400, batch=32), seed=0, device=CPU, build=AFRESH)
+    trained = fit(part((400, 400), 5), TrainConfig(steps=400, batch=32), seed=0, device=CPU, build=RANDOM_INIT)
     known = PretrainedBackbone("dcgan", {"width": 8}, (1, 8, 8), trained.body.state_dict())
     settings = ProveSettings(arms=OWN, steps=36, batch=16, seeds=8)
     verdict = prove(TRAIN, VALIDATION, TEST, NONE, settings, layers=known)
@@ -108,21 +108,21 @@ def test_layers_that_know_more_than_the_train_images_help() -> None:
 
 
 def test_an_arm_that_shows_images_is_judged_for_them() -> None:
-    made = synthetic(*both((100, 100), (8, 8), 9))
+    synthetic_images = synthetic(*both((100, 100), (8, 8), 9))
     settings = ProveSettings(arms=(*OWN, "gan"), steps=40, batch=16, ratios=(1.0,), seeds=6)
-    verdict = prove(TRAIN, VALIDATION, TEST, made, settings, layers=random_layers((1, 8, 8)))
+    verdict = prove(TRAIN, VALIDATION, TEST, synthetic_images, settings, layers=random_layers((1, 8, 8)))
     assert (verdict.arm, verdict.adds, verdict.matched_control["against"]) == ("gan", "synthetic images", "classical")
     assert {row["arm"] for row in verdict.comparisons} == {"gan", "discriminator_init"}
     assert any(row["synthetic"] for row in verdict.per_class)
 
 
 def test_without_a_discriminator_words_say_why(tmp_path: Path) -> None:
-    why, _ = trained("vae", tmp_path)
-    assert isinstance(why, str) and why.startswith("the recipe vae trains none")
+    reason, _ = trained("vae", tmp_path)
+    assert isinstance(reason, str) and reason.startswith("the recipe vae trains none")
     with pytest.raises(SettingsError, match=r"'discriminator_init' cannot be trained.*the recipe vae trains none"):
-        prove(TRAIN, VALIDATION, TEST, NONE, ProveSettings(arms=OWN), layers=why)
+        prove(TRAIN, VALIDATION, TEST, NONE, ProveSettings(arms=OWN), layers=reason)
     with pytest.raises(SettingsError, match="channels, not 3"):
-        AFRESH(3, 2)
+        RANDOM_INIT(3, 2)
     with pytest.raises(RunFolderError, match="not a run folder"):
         augury.pretrained(tmp_path)
 
@@ -169,8 +169,8 @@ def test_images_that_were_not_shown_do_not_stand_in_the_way_of_layers() -> None:
     verdict = found_by(shares, ratio=0.0)
     assert (verdict.outcome, len(verdict.comparisons), verdict.level) == ("not tested", 1, 0.05)
     assert verdict.initialisation is not None and verdict.initialisation["outcome"] == "helps"
-    alone = found_by({"classical": 0.7, "gan": 0.72}, ratio=0.0)
-    assert alone.outcome == "not tested" and alone.initialisation is None
+    without = found_by({"classical": 0.7, "gan": 0.72}, ratio=0.0)
+    assert without.outcome == "not tested" and without.initialisation is None
 
 
 @pytest.mark.parametrize("share", [0.9, 0.7, 0.705, 0.6])
@@ -178,9 +178,9 @@ def test_images_that_were_not_shown_do_not_stand_in_the_way_of_layers() -> None:
 def test_sentences_are_about_layers(share: float, control: bool) -> None:
     shares = {"classical": 0.7, "discriminator_init": share} | ({"discriminator_random": 0.69} if control else {})
     verdict = found_by(shares)
-    said = " ".join([verdict.sentence, *wording.meaning(verdict)])
-    assert "synthetic" not in said and "the same training without them" not in said
-    assert ("random weights" in said) <= control
+    text = " ".join([verdict.sentence, *wording.meaning(verdict)])
+    assert "synthetic" not in text and "the same training without them" not in text
+    assert ("random weights" in text) <= control
 
 
 def test_layers_of_other_images_are_refused_and_so_are_those_that_saw_the_test(tmp_path: Path) -> None:
@@ -189,9 +189,9 @@ def test_layers_of_other_images_are_refused_and_so_are_those_that_saw_the_test(t
     assert "discriminator_init" not in usual.arms
     with pytest.raises(SettingsError, match=r"trained on images \[C, H, W\] \[3, 8, 8\]"):
         prove(TRAIN, VALIDATION, TEST, NONE, ProveSettings(arms=OWN), layers=random_layers((3, 8, 8)))
-    seen = {"discriminator": image_hashes(TEST.images[:2])}
+    hashes = {"discriminator": image_hashes(TEST.images[:2])}
     with pytest.raises(DataError, match="2 of 300 test images were seen by the discriminator"):
-        prove(TRAIN, VALIDATION, TEST, NONE, settings, layers=replace(random_layers((1, 8, 8)), seen=seen))
+        prove(TRAIN, VALIDATION, TEST, NONE, settings, layers=replace(random_layers((1, 8, 8)), seen=hashes))
 
 
 @pytest.mark.slow
@@ -202,8 +202,8 @@ def test_another_division_or_plan_trains_anew(tmp_path: Path) -> None:
     def trained_with(**changes: dict[str, object]) -> tuple[list[str], bytes]:
         sections = {"train": {"steps": 4, "batch": 8, "recipe": "dcgan", "overrides": {"width": 8}}}
         sections["data"] = {"near_duplicates": "allow"}
-        own = {room: {**sections.get(room, {}), **values} for room, values in changes.items()}
-        with opened(data, tmp_path / "run", settings=validated(RunSettings, sections | own)) as session:
+        merged_sections = {section: {**sections.get(section, {}), **values} for section, values in changes.items()}
+        with opened(data, tmp_path / "run", settings=validated(RunSettings, sections | merged_sections)) as session:
             advance(session, "train")
             weights = (session.run / "synthesizer" / "weights.safetensors").read_bytes()
             return sorted(f.name for f in (session.run / "train").glob("checkpoint-*")), weights

@@ -27,10 +27,14 @@ def settings(**sections: dict[str, Any]) -> RunSettings:
 
 
 def test_a_run_with_a_target_trains_a_translator_that_changes_the_domain_alone() -> None:
-    found = domains.settings_for_target(settings(train={"steps": 7, "overrides": {"width": 8}}))
-    assert (found.train.recipe, found.train.condition, found.train.steps) == ("translator", ("domain",), 7)
-    assert found.train.overrides == {"width": 8, "class_moves": False}
-    assert domains.settings_for_target(found) == found
+    run_settings = domains.settings_for_target(settings(train={"steps": 7, "overrides": {"width": 8}}))
+    assert (run_settings.train.recipe, run_settings.train.condition, run_settings.train.steps) == (
+        "translator",
+        ("domain",),
+        7,
+    )
+    assert run_settings.train.overrides == {"width": 8, "class_moves": False}
+    assert domains.settings_for_target(run_settings) == run_settings
     without = validated(RunSettings, {"train": {"recipe": "dcgan", "condition": ["age"]}})
     assert domains.settings_for_target(without) is without
 
@@ -74,14 +78,14 @@ def parts() -> dict[str, LabelledImages]:
 
 def test_all_labelled_images_but_those_that_validate_train_and_the_targets_test() -> None:
     plain, other = parts(), target((6, 9), seed=8)
-    found = domains.target_splits(plain, TargetImages(target().images, other))
-    np.testing.assert_array_equal(found["train"].images, np.concatenate([plain["train"].images, plain["test"].images]))
-    np.testing.assert_array_equal(found["train"].labels, np.concatenate([plain["train"].labels, plain["test"].labels]))
-    np.testing.assert_array_equal(found["validation"].images, plain["validation"].images)
-    np.testing.assert_array_equal(found["test"].images, other.images)
-    np.testing.assert_array_equal(found["test"].labels, other.labels)
+    splits = domains.target_splits(plain, TargetImages(target().images, other))
+    np.testing.assert_array_equal(splits["train"].images, np.concatenate([plain["train"].images, plain["test"].images]))
+    np.testing.assert_array_equal(splits["train"].labels, np.concatenate([plain["train"].labels, plain["test"].labels]))
+    np.testing.assert_array_equal(splits["validation"].images, plain["validation"].images)
+    np.testing.assert_array_equal(splits["test"].images, other.images)
+    np.testing.assert_array_equal(splits["test"].labels, other.labels)
     for name, code in (("train", 0), ("validation", 0), ("test", 1)):
-        assert set(found[name].attributes["domain"].codes.tolist()) == {code}
+        assert set(splits[name].attributes["domain"].codes.tolist()) == {code}
     without = domains.target_splits(plain, TargetImages(target().images))
     assert len(without["test"]) == 0 and len(without["train"]) == 32
     assert without["test"].classes == CLASSES and without["test"].shape == plain["test"].shape
@@ -89,10 +93,10 @@ def test_all_labelled_images_but_those_that_validate_train_and_the_targets_test(
 
 def test_attributes_of_the_labelled_images_are_not_asked_of_the_target() -> None:
     aged = {name: with_attribute(part, "age", ("young", "old")) for name, part in parts().items()}
-    named = replace(target((6, 9)), names=tuple(f"{i}.png" for i in range(15)))
-    for test in (None, named):
-        found = domains.target_splits(aged, TargetImages(target().images, test))
-        assert list(found["test"].attributes) == ["domain"] and len(found["test"].names) == len(found["test"])
+    with_names = replace(target((6, 9)), names=tuple(f"{i}.png" for i in range(15)))
+    for test in (None, with_names):
+        splits = domains.target_splits(aged, TargetImages(target().images, test))
+        assert list(splits["test"].attributes) == ["domain"] and len(splits["test"].names) == len(splits["test"])
 
 
 def test_a_class_without_a_labelled_target_image_is_refused() -> None:
@@ -108,7 +112,7 @@ def test_the_translator_learns_from_source_images_and_target_images_under_their_
     np.testing.assert_array_equal(known.images, np.concatenate([train.images, other]))
     assert known.labels.tolist() == [*train.labels.tolist(), *labels.tolist()]
     assert known.attributes["domain"].codes.tolist() == [0] * 20 + [1] * 10 and list(known.attributes) == ["domain"]
-    image_hashes = {domains.with_target(train, images, given).fingerprint for images, given in (
+    image_hashes = {domains.with_target(train, images, assigned).fingerprint for images, assigned in (
         (other, labels), (other, 1 - labels), (255 - other, labels))}  # fmt: skip
     assert len(image_hashes) == 3
     assert np.bincount(domains.stand_in(train, other).labels[20:]).tolist() == [20, 20]
@@ -147,70 +151,72 @@ def translations(data: LabelledImages, labels: np.ndarray | None = None) -> Synt
 
 
 def test_pseudo_labels_are_what_the_classifier_names_and_the_mix_is_their_share() -> None:
-    shown = target((45, 15), seed=5)
-    found = domains.label_target(Stripes(), shown.images)
-    assert found.labels.dtype == np.int64 and (found.labels == shown.labels).mean() > 0.95
-    np.testing.assert_allclose(found.mix, np.bincount(found.labels, minlength=2) / 60)
-    lines = found.lines(CLASSES, np.array([30, 10]))
+    unlabelled = target((45, 15), seed=5)
+    pseudo = domains.label_target(Stripes(), unlabelled.images)
+    assert pseudo.labels.dtype == np.int64 and (pseudo.labels == unlabelled.labels).mean() > 0.95
+    np.testing.assert_allclose(pseudo.mix, np.bincount(pseudo.labels, minlength=2) / 60)
+    lines = pseudo.lines(CLASSES, np.array([30, 10]))
     assert [line.split() for line in lines] == [
-        ["lying", "labelled", "75.0%", "target,", "estimated", f"{found.mix[0]:.1%}"],
-        ["standing", "labelled", "25.0%", "target,", "estimated", f"{found.mix[1]:.1%}"],
+        ["lying", "labelled", "75.0%", "target,", "estimated", f"{pseudo.mix[0]:.1%}"],
+        ["standing", "labelled", "25.0%", "target,", "estimated", f"{pseudo.mix[1]:.1%}"],
     ]
     assert len({line.index("labelled") for line in lines}) == 1  # in columns
-    assert "0.0%" in found.lines(CLASSES, np.array([0, 0]))[0]
+    assert "0.0%" in pseudo.lines(CLASSES, np.array([0, 0]))[0]
 
 
 def test_the_labeller_learns_the_target_without_a_label_and_gives_the_same_again(monkeypatch) -> None:
     monkeypatch.setattr(domains, "STEPS", 60)
-    asked = (source(), TARGET.images, domains.LABELLER)
+    arguments = (source(), TARGET.images, domains.LABELLER)
 
-    def named(seed: int = 0) -> np.ndarray:
-        model = domains.target_classifier(*asked, seed=seed, flips=False, device=CPU)
+    def pseudo_labels(seed: int = 0) -> np.ndarray:
+        model = domains.target_classifier(*arguments, seed=seed, flips=False, device=CPU)
         return domains.label_target(model, TARGET.images).labels
 
-    found = named()
-    assert (found == TARGET.labels).mean() > 0.8
-    np.testing.assert_array_equal(named(), found)
+    labels = pseudo_labels()
+    assert (labels == TARGET.labels).mean() > 0.8
+    np.testing.assert_array_equal(pseudo_labels(), labels)
 
 
 def test_translations_that_keep_their_class_are_advised_and_the_agreement_is_reported() -> None:
     assert (domains.label_target(Stripes(), TARGET.images).labels == TARGET.labels).all()
     labels = TARGET.labels.copy()
     labels[np.flatnonzero(labels == 1)[:20]] = 0  # of 60 called lying it agrees for 40, of 20 called standing for all
-    found = domains.classes_kept_by_target(Stripes(), translations(source((40, 20))), TARGET.images, labels)
-    assert found.advised and found.overall.value > 0.95 and found.overall.n == 60
-    assert found.judge == pytest.approx((2 / 3 + 1) / 2) and found.limit == pytest.approx(0.8 * found.judge)
-    assert "It agrees with the pseudo-labels of 83% of the real target images." in found.sentence
-    json.dumps(found.as_dict())
+    report = domains.classes_kept_by_target(Stripes(), translations(source((40, 20))), TARGET.images, labels)
+    assert report.advised and report.overall.value > 0.95 and report.overall.n == 60
+    assert report.judge == pytest.approx((2 / 3 + 1) / 2) and report.limit == pytest.approx(0.8 * report.judge)
+    assert "It agrees with the pseudo-labels of 83% of the real target images." in report.sentence
+    json.dumps(report.as_dict())
 
 
 def test_translations_under_labels_at_random_are_advised_against() -> None:
     data = source((40, 20))
     for labels in (np.random.default_rng(0).permutation(data.labels), 1 - data.labels):
-        found = domains.classes_kept_by_target(Stripes(), translations(data, labels), TARGET.images, TARGET.labels)
-        assert not found.advised and found.overall.value < 0.7 and "not recommended" in found.sentence
+        report = domains.classes_kept_by_target(Stripes(), translations(data, labels), TARGET.images, TARGET.labels)
+        assert not report.advised and report.overall.value < 0.7 and "not recommended" in report.sentence
 
 
 def test_a_judge_that_never_agrees_with_the_pseudo_labels_is_heard_without_a_fault() -> None:
-    found = domains.classes_kept_by_target(Stripes(wrong=True), translations(source()), TARGET.images, TARGET.labels)
-    assert found.judge is not None and found.judge < 0.05 and "agrees with the pseudo-labels" in found.sentence
-    assert not found.advised and "hardly better than chance" in found.sentence
+    report = domains.classes_kept_by_target(Stripes(wrong=True), translations(source()), TARGET.images, TARGET.labels)
+    assert report.judge is not None and report.judge < 0.05 and "agrees with the pseudo-labels" in report.sentence
+    assert not report.advised and "hardly better than chance" in report.sentence
 
 
 def test_what_is_stored_of_a_target_is_plain_and_other_images_are_distinguished() -> None:
-    test, seen = target((6, 9), seed=8), TARGET.images
+    test, other_target = target((6, 9), seed=8), TARGET.images
     described = domains.describe_target(
-        TargetImages(seen, test, ("a note",)), domains.TargetLabels(TARGET.labels, np.array([0.5, 0.5]))
+        TargetImages(other_target, test, ("a note",)), domains.TargetLabels(TARGET.labels, np.array([0.5, 0.5]))
     )
     assert described == {"images": 80, "test": 15, "notes": ["a note"], "class_mix": [0.5, 0.5]}
     json.dumps(described)
-    assert domains.describe_target(TargetImages(seen))["test"] == 0
+    assert domains.describe_target(TargetImages(other_target))["test"] == 0
     swapped = replace(test, labels=1 - test.labels)
     targets = (
-        TargetImages(seen),
-        TargetImages(seen, test),
-        TargetImages(seen, swapped),
-        TargetImages(255 - seen, test),
+        TargetImages(other_target),
+        TargetImages(other_target, test),
+        TargetImages(other_target, swapped),
+        TargetImages(255 - other_target, test),
     )
     assert len({domains.target_digest(each) for each in targets}) == 4
-    assert domains.target_digest(TargetImages(seen.copy(), test)) == domains.target_digest(TargetImages(seen, test))
+    assert domains.target_digest(TargetImages(other_target.copy(), test)) == domains.target_digest(
+        TargetImages(other_target, test)
+    )

@@ -116,8 +116,8 @@ def test_a_pretrained_network_beats_the_same_from_scratch() -> None:
         ("plain", Whole),
     ):
         model = learner(classifier, few.shape, CPU)
-        found = model.predicted([few] * 2, TrainConfig(steps=60, batch=16, rate=1e-2), (0, 1), test.images)
-        accuracy[name] = np.mean([(p.argmax(1) == test.labels).mean() for p in found])
+        predictions = model.predicted([few] * 2, TrainConfig(steps=60, batch=16, rate=1e-2), (0, 1), test.images)
+        accuracy[name] = np.mean([(p.argmax(1) == test.labels).mean() for p in predictions])
     assert accuracy["pretrained"] > 0.15 + max(v for name, v in accuracy.items() if name != "pretrained"), accuracy
 
 
@@ -125,11 +125,11 @@ def test_seeds_give_the_same_again_in_threads_or_one_after_the_other() -> None:
     train, state = tiny(size=SIDE), torch.random.get_rng_state()
     config = TrainConfig(steps=8, batch=16, balanced=True)
     build = PretrainedBuild(tiny_backbone(), train.shape)
-    threaded, again, sequential = (
-        np.stack(list(Network(build, CPU, way=way).predicted([train] * 3, config, (0, 1, 2), train.images)))
-        for way in ("auto", "auto", "sequential")
+    threaded, repeated, sequential = (
+        np.stack(list(Network(build, CPU, way=mode).predicted([train] * 3, config, (0, 1, 2), train.images)))
+        for mode in ("auto", "auto", "sequential")
     )
-    np.testing.assert_array_equal(threaded, again)
+    np.testing.assert_array_equal(threaded, repeated)
     np.testing.assert_allclose(threaded, sequential, atol=1e-5)
     assert not np.allclose(threaded[0], threaded[1])
     assert torch.equal(state, torch.random.get_rng_state())
@@ -137,12 +137,12 @@ def test_seeds_give_the_same_again_in_threads_or_one_after_the_other() -> None:
 
 @pytest.mark.parametrize("arm", [name for name in PLAIN if not ARMS[name].network and not ARMS[name].pretrained])
 def test_every_arm_fine_tunes(arm: str) -> None:
-    def found() -> list[dict[str, Any]]:
+    def measured_rows() -> list[dict[str, Any]]:
         subject = trainings(classifier_object=tiny_backbone())
         assert isinstance(subject.learner, Network) and subject.select([arm]) == (arm,)
         return subject.measured("test", arm, 0.5, (0,), PART)
 
-    assert found() == found()
+    assert measured_rows() == measured_rows()
 
 
 def test_a_trial_fine_tunes() -> None:

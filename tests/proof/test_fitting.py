@@ -24,7 +24,7 @@ from tests.helpers.tiny_data import tiny
 
 CPU = torch.device("cpu")
 DATA = tiny()
-ASKED = tiny((20, 20, 20), 3)
+QUERIES = tiny((20, 20, 20), 3)
 FAKE = (tiny(seed=5).images, tiny(seed=5).labels)
 
 
@@ -91,21 +91,26 @@ def test_all_ways_give_the_same(config: str) -> None:
     """Four steps, a train part of its own for each seed."""
     fitted = TrainConfig(steps=4, batch=12, **CONFIGS[config])
     trains = [DATA, DATA.take(np.arange(3, len(DATA))), DATA]
-    found = {
-        way: np.stack(
+    by_mode = {
+        mode: np.stack(
             list(
                 fit_many(
-                    trains, fitted, seeds=[1, 2, 3], device=CPU, then=lambda m: probabilities(m, ASKED.images), way=way
+                    trains,
+                    fitted,
+                    seeds=[1, 2, 3],
+                    device=CPU,
+                    then=lambda m: probabilities(m, QUERIES.images),
+                    way=mode,
                 )
             )
         )
-        for way in ("sequential", "threaded", "vectorised")
+        for mode in ("sequential", "threaded", "vectorised")
     }
-    np.testing.assert_array_equal(found["threaded"], found["sequential"])
-    np.testing.assert_allclose(found["vectorised"], found["sequential"], atol=1e-4)
-    assert np.ptp(found["vectorised"], axis=0).max() > 1e-3  # each seed is itself
+    np.testing.assert_array_equal(by_mode["threaded"], by_mode["sequential"])
+    np.testing.assert_allclose(by_mode["vectorised"], by_mode["sequential"], atol=1e-4)
+    assert np.ptp(by_mode["vectorised"], axis=0).max() > 1e-3  # each seed is itself
     one = fit(trains[1], fitted, seed=2, device=CPU)
-    np.testing.assert_array_equal(probabilities(one, ASKED.images), found["sequential"][1])
+    np.testing.assert_array_equal(probabilities(one, QUERIES.images), by_mode["sequential"][1])
 
 
 @pytest.mark.parametrize("build", [Classifier, ResNet])
@@ -117,38 +122,38 @@ def test_a_stack_is_its_networks_side_by_side(build: Any, channels: int) -> None
     x = torch.rand(3, 5, channels, 12, 12, dtype=torch.float64) * 2 - 1
     many = stacked(models, lambda copies: build(channels, 4, copies=copies), CPU).train()
     together = many(x.transpose(0, 1).flatten(1, 2))
-    apart = [model(own) for model, own in zip(models, x, strict=True)]
-    torch.testing.assert_close(together.transpose(0, 1), torch.stack(apart))
+    separate = [model(member_input) for model, member_input in zip(models, x, strict=True)]
+    torch.testing.assert_close(together.transpose(0, 1), torch.stack(separate))
     together.square().sum().backward()
-    sum(each.square().sum() for each in apart).backward()
+    sum(each.square().sum() for each in separate).backward()
     for name, value in many.named_parameters():
-        alone = torch.cat([dict(m.named_parameters())[name].grad for m in models])
-        torch.testing.assert_close(value.grad, alone)
+        gradients = torch.cat([dict(m.named_parameters())[name].grad for m in models])
+        torch.testing.assert_close(value.grad, gradients)
     before = [model.state_dict() for model in models]
     copies = [build(channels, 4).double() for _ in models]
     unstacked(many, copies)
-    for copy, kept in zip(copies, before, strict=True):
+    for copy, initial in zip(copies, before, strict=True):
         for name, value in copy.state_dict().items():
-            torch.testing.assert_close(value, kept[name])
+            torch.testing.assert_close(value, initial[name])
 
 
 def test_more_seeds_than_a_stack_holds_are_trained_too() -> None:
     seeds = list(range(STACK + 1))
     config = TrainConfig(steps=1, batch=4)
-    found = list(
+    biases = list(
         fit_many([DATA] * len(seeds), config, seeds=seeds, device=CPU, then=lambda m: m.last.bias[0], way="vectorised")
     )
-    assert len({float(value) for value in found}) == len(seeds)
+    assert len({float(value) for value in biases}) == len(seeds)
 
 
 def test_the_fastest_way_is_known_for_each_device() -> None:
     config, cuda = TrainConfig(), torch.device("cuda")
     assert [fastest(config, d, Classifier) for d in (CPU, cuda)] == ["threaded", "vectorised"]
-    theirs = TrainConfig(augment=lambda images, generator: images)
-    assert fastest(theirs, cuda, Classifier) == "sequential"
+    augmented = TrainConfig(augment=lambda images, generator: images)
+    assert fastest(augmented, cuda, Classifier) == "sequential"
     assert fastest(config, cuda, lambda channels, classes: Classifier(channels, classes)) == "sequential"
     with pytest.raises(SettingsError, match="sequential"):
-        next(fit_many([DATA], theirs, seeds=[0], device=CPU, then=lambda m: m, way="vectorised"))
+        next(fit_many([DATA], augmented, seeds=[0], device=CPU, then=lambda m: m, way="vectorised"))
     with pytest.raises(SettingsError, match="choose among"):
         next(fit_many([DATA], config, seeds=[0], device=CPU, then=lambda m: m, way="sideways"))
 
@@ -157,9 +162,9 @@ def test_the_fastest_way_is_known_for_each_device() -> None:
 def test_joined_batches_draw_what_they_would_draw_alone(name: str) -> None:
     x = torch.rand(8, 3, 12, 12) * 2 - 1
     chosen = policy(name, flips=True)
-    apart = [chosen(x[4 * i : 4 * i + 4], stream(i, "x")) for i in (0, 1)]
+    separate = [chosen(x[4 * i : 4 * i + 4], stream(i, "x")) for i in (0, 1)]
     together = chosen(x, Joined([stream(i, "x") for i in (0, 1)]))
-    torch.testing.assert_close(together, torch.cat(apart), atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(together, torch.cat(separate), atol=1e-5, rtol=1e-5)
 
 
 def test_a_deck_shows_what_the_lesson_says() -> None:
@@ -197,11 +202,11 @@ def test_smote_lies_between_images_of_its_class() -> None:
     np.testing.assert_array_equal(filled.images[: len(DATA)], DATA.images)
     new = filled.images[len(DATA) :].astype(float).reshape(-1, 100)
     for image, label in zip(new, filled.labels[len(DATA) :], strict=True):
-        own = DATA.images[DATA.labels == label].astype(float).reshape(-1, 100)
+        same_class = DATA.images[DATA.labels == label].astype(float).reshape(-1, 100)
         least = min(  # the rest of the image off the segment between two of its class: rounding of each pixel alone
             np.abs(image - (a + np.clip((image - a) @ (b - a) / max((b - a) @ (b - a), 1), 0, 1) * (b - a))).max()
-            for a in own
-            for b in own
+            for a in same_class
+            for b in same_class
         )
         assert least < 1.5
     np.testing.assert_array_equal(smoted(DATA, 3).images, filled.images)

@@ -71,9 +71,9 @@ def test_a_swapped_pattern_is_rejected_and_a_kept_one_is_not() -> None:
     assert recognition.judges and recognition.auc is not None and recognition.auc > 0.95
     sources = np.flatnonzero(score.conditions[:, 1] == 0)
     target = score.conditions[sources] + [0, 1]
-    kept = (data.images[sources].astype(int) + 60).clip(0, 255).astype(np.uint8)
-    assert (score.scores(kept, target, sources) < 0.05).mean() < 0.1
-    swapped = np.roll(kept, 3, axis=0)  # three sources of each group: the pattern of the group before
+    translated = (data.images[sources].astype(int) + 60).clip(0, 255).astype(np.uint8)
+    assert (score.scores(translated, target, sources) < 0.05).mean() < 0.1
+    swapped = np.roll(translated, 3, axis=0)  # three sources of each group: the pattern of the group before
     assert (score.groups[sources] != score.groups[np.roll(sources, 3)]).all()
     assert (score.scores(swapped, target, sources) < 0.05).mean() > 0.9
 
@@ -87,12 +87,14 @@ def test_without_a_pattern_the_networks_do_not_judge() -> None:
 def test_the_same_seed_gives_the_same_networks_and_no_image_of_a_fold_trains_its_network(monkeypatch) -> None:
     monkeypatch.setattr(identity_training, "IDENTITY_STEPS", 4)
     data = patterns(signal=30, groups=12)
-    first, again, other = judged(data), judged(data), judged(data, seed=1)
-    np.testing.assert_array_equal(first.embedded, again.embedded)
+    first, repeated, other = judged(data), judged(data), judged(data, seed=1)
+    np.testing.assert_array_equal(first.embedded, repeated.embedded)
     assert (first.embedded != other.embedded).any()
-    own = data.images.copy()
-    own[first.folds == 0] = 255 - own[first.folds == 0]
-    changed = LabelledImages(own, data.labels, data.classes, data.attributes, groups=data.groups, fingerprint="q")
+    changed_images = data.images.copy()
+    changed_images[first.folds == 0] = 255 - changed_images[first.folds == 0]
+    changed = LabelledImages(
+        changed_images, data.labels, data.classes, data.attributes, groups=data.groups, fingerprint="q"
+    )
     folds = group_folds(data.groups, 0)
     networks = proof.identity_networks(changed, ("light",), folds, seed=0, device=CPU, flips=False)
     at = first.folds == 0

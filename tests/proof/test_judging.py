@@ -45,16 +45,16 @@ def test_files_in_verdict_page_and_badge_out(tmp_path: Path) -> None:
     np.savez(tmp_path / "made.npz", images=larger, labels=labels, classes=np.array(["lying", "standing"]))
     call = ["prove", str(real), "--with", str(tmp_path / "made.npz"), "-o", str(tmp_path / "out"), "--device", "cpu"]
     call += ["--quiet", "--set", 'prove.arms=["classical","gan"]', "--set", "prove.seeds=2", "--set", "prove.steps=1"]
-    done = CliRunner().invoke(app, [*call, "--json"], catch_exceptions=False)
-    output = json.loads(done.stdout)
+    result = CliRunner().invoke(app, [*call, "--json"], catch_exceptions=False)
+    output = json.loads(result.stdout)
     assert Verdict.from_dict(output["verdict"]).as_dict() == json.loads((tmp_path / "out" / "verdict.json").read_text())
     page = (tmp_path / "out" / "report.html").read_text()
     assert "real with made.npz" in page and 'id="training"' not in page and "augury prove" in page
     assert ET.parse(tmp_path / "out" / "badge.svg").getroot().tag.endswith("svg")
     assert output["badge"].startswith("![synthetic images: underpowered]")
     before = (tmp_path / "out" / "trial.json").read_bytes()
-    again = CliRunner().invoke(app, call, catch_exceptions=False)
-    assert "UNDERPOWERED." in again.stdout and output["badge"] in again.stdout
+    repeated = CliRunner().invoke(app, call, catch_exceptions=False)
+    assert "UNDERPOWERED." in repeated.stdout and output["badge"] in repeated.stdout
     assert (tmp_path / "out" / "trial.json").read_bytes() == before  # nothing was trained again
 
 
@@ -68,9 +68,9 @@ def test_test_images_among_the_synthetic_ones_are_refused(tmp_path: Path) -> Non
         judge(from_arrays(coarse.astype(np.uint8), labels), brighter, tmp_path / "near", settings=SETTINGS)
     dropping = SETTINGS.model_copy(update={"prove": QUICK.model_copy(update={"near_duplicates": "drop"})})
     verdict = judge(from_arrays(coarse.astype(np.uint8), labels), brighter, tmp_path / "near", settings=dropping)
-    held = json.loads((tmp_path / "near" / "judged.json").read_text())["data"]["counts"]
+    held_out = json.loads((tmp_path / "near" / "judged.json").read_text())["data"]["counts"]
     assert verdict.leaks is not None
-    assert verdict.leaks["left_out"] == sum(held["test"]) + sum(held["validation"])  # of both alike
+    assert verdict.leaks["left_out"] == sum(held_out["test"]) + sum(held_out["validation"])  # of both alike
 
 
 def pictures(n: int, seed: int = 0) -> LabelledImages:
@@ -83,35 +83,37 @@ def pictures(n: int, seed: int = 0) -> LabelledImages:
 @pytest.mark.parametrize("change", ["brighter", "mirrored", "both"])
 def test_whatever_a_maker_did_to_images_held_out_they_are_found(tmp_path: Path, part: str, change: str) -> None:
     real = pictures(40)
-    held = real.take(split(real, seed=0) == SPLITS.index(part))
-    images = held.images
+    held_out = real.take(split(real, seed=0) == SPLITS.index(part))
+    images = held_out.images
     if change != "brighter":
         images = images[..., ::-1]
     if change != "mirrored":
         images = np.minimum(images * 1.1 + 12, 255)
-    made = from_arrays(images.astype(np.uint8).transpose(0, 2, 3, 1), held.labels)
+    synthetic = from_arrays(images.astype(np.uint8).transpose(0, 2, 3, 1), held_out.labels)
     with pytest.raises(DataError, match=rf"synthetic images are (near-duplicates|images) of (a|the) {part}"):
-        judge(real, made, tmp_path / "out", settings=SETTINGS)
+        judge(real, synthetic, tmp_path / "out", settings=SETTINGS)
     dropping = SETTINGS.model_copy(update={"prove": QUICK.model_copy(update={"near_duplicates": "drop"})})
-    what = "is left to judge" if change != "mirrored" else "pixel for pixel or mirrored"
-    with pytest.raises(DataError, match=what):
-        judge(real, made, tmp_path / "out", settings=dropping)
+    message = "is left to judge" if change != "mirrored" else "pixel for pixel or mirrored"
+    with pytest.raises(DataError, match=message):
+        judge(real, synthetic, tmp_path / "out", settings=dropping)
 
 
 def test_images_held_out_are_named_by_their_files(tmp_path: Path) -> None:
     real = pictures(40)
-    held = real.take(split(real, seed=0) == 2)
-    made = as_folder(tmp_path / "made", np.minimum(held.images * 1.1 + 12, 255).astype(np.uint8), held.labels)
+    held_out = real.take(split(real, seed=0) == 2)
+    synthetic = as_folder(
+        tmp_path / "made", np.minimum(held_out.images * 1.1 + 12, 255).astype(np.uint8), held_out.labels
+    )
     real = replace(real, classes=("lying", "standing"))
     with pytest.raises(DataError, match=r"test image, such as lying/\d+\.png, (lying|standing)/"):
-        judge(real, made, tmp_path / "out", settings=SETTINGS)
+        judge(real, synthetic, tmp_path / "out", settings=SETTINGS)
 
 
 def test_copies_that_were_not_looked_for_are_reported_in_sentence_and_page(tmp_path: Path) -> None:
     real = pictures(40)
-    held = real.take(split(real, seed=0) == 2)
+    held_out = real.take(split(real, seed=0) == 2)
     allowing = SETTINGS.model_copy(update={"prove": QUICK.model_copy(update={"near_duplicates": "allow"})})
-    verdict = judge(real, held, tmp_path / "out", settings=allowing)
+    verdict = judge(real, held_out, tmp_path / "out", settings=allowing)
     assert verdict.sentence.endswith(UNLOOKED) and verdict.leaks is not None and not verdict.leaks["looked_for"]
     page = (tmp_path / "out" / "report.html").read_text()
     assert "not checked for copies of test images" in page and "read for the verdict alone" not in page
@@ -119,37 +121,37 @@ def test_copies_that_were_not_looked_for_are_reported_in_sentence_and_page(tmp_p
 
 def test_a_trial_that_would_show_no_image_is_refused(tmp_path: Path) -> None:
     for ratios in ((), (0.0,)):
-        none = SETTINGS.model_copy(update={"prove": QUICK.model_copy(update={"ratios": ratios})})
+        no_images = SETTINGS.model_copy(update={"prove": QUICK.model_copy(update={"ratios": ratios})})
         with pytest.raises(SettingsError, match=r"prove\.ratios has no ratio above 0"):
-            judge(REAL, part((4, 4), 8), tmp_path / "out", settings=none)
+            judge(REAL, part((4, 4), 8), tmp_path / "out", settings=no_images)
 
 
 def test_another_trial_in_the_folder_is_set_aside(tmp_path: Path) -> None:
-    said: list[str] = []
+    notes: list[str] = []
     first = judge(REAL, part((4, 4), 8), tmp_path / "out", settings=SETTINGS)
     before = {name: (tmp_path / "out" / name).read_bytes() for name in external_trial.WRITTEN}
     for number, seed in ((1, 9), (2, 10)):
-        judge(REAL, part((4, 4), seed), tmp_path / "out", settings=SETTINGS, callbacks=Callbacks(note=said.append))
-        assert sum(f"earlier-{number}" in note for note in said) == 1
+        judge(REAL, part((4, 4), seed), tmp_path / "out", settings=SETTINGS, callbacks=Callbacks(note=notes.append))
+        assert sum(f"earlier-{number}" in note for note in notes) == 1
     assert {name: (tmp_path / "out" / "earlier-1" / name).read_bytes() for name in external_trial.WRITTEN} == before
-    again = judge(REAL, part((4, 4), 8), tmp_path / "out" / "earlier-1", settings=SETTINGS)  # goes on there
-    assert again.arms == first.arms
-    more = SETTINGS.model_copy(update={"prove": QUICK.model_copy(update={"seeds": 3})})
-    judge(REAL, part((4, 4), 10), tmp_path / "out", settings=more)
+    earlier = judge(REAL, part((4, 4), 8), tmp_path / "out" / "earlier-1", settings=SETTINGS)  # goes on there
+    assert earlier.arms == first.arms
+    more_seeds = SETTINGS.model_copy(update={"prove": QUICK.model_copy(update={"seeds": 3})})
+    judge(REAL, part((4, 4), 10), tmp_path / "out", settings=more_seeds)
     assert not (tmp_path / "out" / "earlier-3").exists()  # the same trial with one seed more
 
 
 def test_what_was_done_to_synthetic_images_is_reported(tmp_path: Path) -> None:
-    said: list[str] = []
-    made = as_folder(tmp_path / "made", *both((4, 4), (8, 8), 8))
-    Image.fromarray(np.full((9, 12), 90, np.uint8)).save(made / "lying" / "large.png")
-    (made / "lying" / "torn.png").write_bytes(b"no picture")
+    notes: list[str] = []
+    synthetic = as_folder(tmp_path / "made", *both((4, 4), (8, 8), 8))
+    Image.fromarray(np.full((9, 12), 90, np.uint8)).save(synthetic / "lying" / "large.png")
+    (synthetic / "lying" / "torn.png").write_bytes(b"no picture")
     skipping = SETTINGS.model_copy(update={"data": SETTINGS.data.model_copy(update={"on_bad": "skip"})})
     real = replace(REAL, classes=("lying", "standing"))
-    judge(real, made, tmp_path / "out", settings=skipping, callbacks=Callbacks(note=said.append))
-    assert any("1 synthetic files could not be read" in note and "lying/torn.png" in note for note in said)
-    assert any("1 synthetic images had other sizes (9x12" in note for note in said)
-    assert any("augury split" in note for note in said)  # REAL has no parts
+    judge(real, synthetic, tmp_path / "out", settings=skipping, callbacks=Callbacks(note=notes.append))
+    assert any("1 synthetic files could not be read" in note and "lying/torn.png" in note for note in notes)
+    assert any("1 synthetic images had other sizes (9x12" in note for note in notes)
+    assert any("augury split" in note for note in notes)  # REAL has no parts
     page = (tmp_path / "out" / "report.html").read_text()
     assert "How the synthetic images were read" in page and "torn.png" in page
 
@@ -163,9 +165,9 @@ def test_a_table_with_the_columns_of_the_real_one_is_read_by_them(tmp_path: Path
     settings = SETTINGS.model_copy(
         update={"data": SETTINGS.data.model_copy(update={"columns": {"label": "diagnosis"}})}
     )
-    found = judge(tmp_path / "real.csv", tmp_path / "made.csv", tmp_path / "out", settings=settings)
+    verdict = judge(tmp_path / "real.csv", tmp_path / "made.csv", tmp_path / "out", settings=settings)
     of_folders = judge(tmp_path / "real.csv", tmp_path / "made", tmp_path / "again", settings=settings)
-    assert found.arms == of_folders.arms
+    assert verdict.arms == of_folders.arms
 
 
 def test_classes_are_matched_by_name_and_colours_brought_together() -> None:
@@ -199,10 +201,10 @@ def test_a_folder_that_holds_something_else_is_refused(tmp_path: Path) -> None:
         judge(REAL, REAL, tmp_path, settings=SETTINGS)
 
 
-@pytest.mark.parametrize(("option", "given"), [("--seed", "3"), ("--attributes", "pose"), ("--read-as", "csv")])
-def test_options_of_the_judge_are_refused_for_a_run(tmp_path: Path, option: str, given: str) -> None:
+@pytest.mark.parametrize(("option", "value"), [("--seed", "3"), ("--attributes", "pose"), ("--read-as", "csv")])
+def test_options_of_the_judge_are_refused_for_a_run(tmp_path: Path, option: str, value: str) -> None:
     with pytest.raises(SettingsError, match=f"{option} needs --with"):
-        CliRunner().invoke(app, ["prove", str(tmp_path), option, given], catch_exceptions=False)
+        CliRunner().invoke(app, ["prove", str(tmp_path), option, value], catch_exceptions=False)
 
 
 @pytest.mark.parametrize("setting", ["train.steps=3", "generate.truncation=1.0", "score.limit=9", "export.format=npz"])
@@ -221,8 +223,8 @@ def test_settings_that_no_trial_of_foreign_images_reads_are_refused(tmp_path: Pa
 
 
 def test_the_command_on_the_page_has_no_setting_that_would_be_refused(tmp_path: Path) -> None:
-    real, made = as_folder(tmp_path / "real", REAL.images, REAL.labels), part((4, 4), 8)
-    made_files = as_folder(tmp_path / "made", made.images, made.labels)
+    real, synthetic = as_folder(tmp_path / "real", REAL.images, REAL.labels), part((4, 4), 8)
+    made_files = as_folder(tmp_path / "made", synthetic.images, synthetic.labels)
     judge(real, made_files, tmp_path / "out", settings=SETTINGS.model_copy(update={"score": ScoreSettings(limit=9)}))
     page = (tmp_path / "out" / "report.html").read_text()
     assert "prove.seeds=2" in page and "score.limit" not in page
@@ -262,8 +264,8 @@ def test_parts_written_for_a_maker_are_those_of_the_trial(tmp_path: Path) -> Non
     for row in map(json.loads, rows):  # the files themselves, not the same file twice
         copy, original = tmp_path / "parts" / row["file"], real / row["source"]
         assert copy.read_bytes() == original.read_bytes() and not copy.samefile(original)
-    made = as_folder(tmp_path / "made", *both((4, 4), (8, 8), 7))
-    judged = ["prove", str(tmp_path / "people.csv"), *words[1:], "--with", str(made), "-o", str(tmp_path / "out")]
+    synthetic = as_folder(tmp_path / "made", *both((4, 4), (8, 8), 7))
+    judged = ["prove", str(tmp_path / "people.csv"), *words[1:], "--with", str(synthetic), "-o", str(tmp_path / "out")]
     judged += ["--seed", "5", "--device", "cpu", "--quiet", "--set", 'prove.arms=["classical","gan"]']
     CliRunner().invoke(app, [*judged, "--set", "prove.seeds=2", "--set", "prove.steps=1"], catch_exceptions=False)
     counts = json.loads((tmp_path / "out" / "judged.json").read_text())["data"]["counts"]
@@ -280,15 +282,15 @@ def test_parts_written_as_arrays_have_the_size_of_their_files(tmp_path: Path) ->
     output = json.loads(CliRunner().invoke(app, [*call, "--json"], catch_exceptions=False).stdout)
     files = {image.tobytes(): i for i, image in enumerate(rough)}
     with np.load(tmp_path / "parts.npz") as written:
-        found = {
+        part_of = {
             files[image.tobytes()]: str(part) for image, part in zip(written["images"], written["split"], strict=True)
         }
-        assert written["images"].shape == (24, 80, 96) and len(found) == 24
+        assert written["images"].shape == (24, 80, 96) and len(part_of) == 24
     data = load(real)
     assert data.shape == (1, 64, 64)
     expected = dict(zip((int(Path(name).stem) for name in data.names), split(data, seed=0).tolist(), strict=True))
-    assert {i: SPLITS.index(part) for i, part in found.items()} == expected
-    assert [output[name] for name in SPLITS] == [list(found.values()).count(name) for name in SPLITS]
+    assert {i: SPLITS.index(part) for i, part in part_of.items()} == expected
+    assert [output[name] for name in SPLITS] == [list(part_of.values()).count(name) for name in SPLITS]
     Image.fromarray(rough[0, 0, :40]).save(real / "lying" / "0.png")
     with pytest.raises(
         DataError, match=r"images have 2 sizes, such as .* choose it with --size, as --size 64, or give a folder"
@@ -299,8 +301,8 @@ def test_parts_written_as_arrays_have_the_size_of_their_files(tmp_path: Path) ->
 
 
 def test_a_killed_judgement_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    made = part((4, 4), 8)
-    whole = judge(REAL, made, tmp_path / "whole", settings=SETTINGS)
+    synthetic = part((4, 4), 8)
+    verdict = judge(REAL, synthetic, tmp_path / "whole", settings=SETTINGS)
     write = external_trial.write_json
 
     def killed(path: Path, value: object) -> None:
@@ -310,18 +312,18 @@ def test_a_killed_judgement_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
     monkeypatch.setattr(external_trial, "write_json", killed)
     with pytest.raises(KeyboardInterrupt):
-        judge(REAL, made, tmp_path / "cut", settings=SETTINGS)
+        judge(REAL, synthetic, tmp_path / "cut", settings=SETTINGS)
     before = (tmp_path / "cut" / "trial.json").read_bytes()
     monkeypatch.setattr(external_trial, "write_json", write)
-    assert judge(REAL, made, tmp_path / "cut", settings=SETTINGS) == whole
+    assert judge(REAL, synthetic, tmp_path / "cut", settings=SETTINGS) == verdict
     assert (tmp_path / "cut" / "trial.json").read_bytes() == before
 
 
 def test_images_of_the_rare_class_alone_are_judged_and_those_without_a_class_refused(tmp_path: Path) -> None:
     images, labels = both((6, 0), (8, 8), 7)
-    made = as_folder(tmp_path / "made", images, labels)
-    output = judge(REAL, made, tmp_path / "out", settings=SETTINGS)
+    synthetic = as_folder(tmp_path / "made", images, labels)
+    output = judge(REAL, synthetic, tmp_path / "out", settings=SETTINGS)
     assert [row["synthetic"] for row in output.per_class] == [6, 0]
     assert "augury prove" not in (tmp_path / "out" / "report.html").read_text()  # images in memory have no command
     with pytest.raises(DataError, match="no labels; put them into one folder per class"):
-        judge(REAL, made / "lying", tmp_path / "other", settings=SETTINGS)
+        judge(REAL, synthetic / "lying", tmp_path / "other", settings=SETTINGS)

@@ -14,28 +14,28 @@ from augury.proof.kept_classes import kept_classes
 CLASSES = ("zero", "one", "two")
 
 
-def agreement(*right: int, n: int = 50, **rest):
+def agreement(*right: int, n: int = 50, **options):
     """Of `n` images a class so many keep theirs; the others become the next one."""
     labels = np.repeat(np.arange(len(right)), n)
-    named = np.concatenate([np.where(np.arange(n) < k, c, (c + 1) % 3) for c, k in enumerate(right)])
-    return kept_classes(labels, np.eye(3)[named], CLASSES, **rest)
+    predicted = np.concatenate([np.where(np.arange(n) < k, c, (c + 1) % 3) for c, k in enumerate(right)])
+    return kept_classes(labels, np.eye(3)[predicted], CLASSES, **options)
 
 
 def test_shares_are_a_class_and_their_mean_with_intervals() -> None:
-    found = agreement(50, 45, 40)
-    assert [found.classes[name].value for name in CLASSES] == [1.0, 0.9, 0.8]
-    assert found.overall.value == pytest.approx(0.9) and found.overall.n == 150
-    one = found.classes["one"]
+    report = agreement(50, 45, 40)
+    assert [report.classes[name].value for name in CLASSES] == [1.0, 0.9, 0.8]
+    assert report.overall.value == pytest.approx(0.9) and report.overall.n == 150
+    one = report.classes["one"]
     assert (one.low, one.high) == wilson(0.9, 50)
-    assert (found.overall.low, found.overall.high) == pytest.approx(wilson(0.9, 150))
-    assert found.advised and "may be used" in found.sentence
-    json.dumps(found.as_dict())
+    assert (report.overall.low, report.overall.high) == pytest.approx(wilson(0.9, 150))
+    assert report.advised and "may be used" in report.sentence
+    json.dumps(report.as_dict())
 
 
 def test_below_the_limit_it_is_advised_against_and_the_weak_classes_are_named() -> None:
-    found = agreement(50, 40, 10, judge=0.93)
-    assert not found.advised
-    assert "not recommended" in found.sentence and "'two' (20%)" in found.sentence and "93%" in found.sentence
+    report = agreement(50, 40, 10, judge=0.93)
+    assert not report.advised
+    assert "not recommended" in report.sentence and "'two' (20%)" in report.sentence and "93%" in report.sentence
     assert agreement(50, 40, 10, limit=0.6).advised
 
 
@@ -48,10 +48,10 @@ def test_what_the_judge_can_do_is_reported_in_words_of_ones_own() -> None:
 
 def test_rare_classes_count_as_much_as_common_ones() -> None:
     labels = np.repeat([0, 1], (90, 10))
-    named = np.where(labels == 0, 0, 2)
-    found = kept_classes(labels, np.eye(3)[named], CLASSES)
-    assert (found.overall.low, found.overall.high) == pytest.approx(wilson(0.5, 4 / (1 / 90 + 1 / 10)))
-    assert found.overall.value == 0.5 and set(found.classes) == {"zero", "one"} and not found.advised
+    predicted = np.where(labels == 0, 0, 2)
+    report = kept_classes(labels, np.eye(3)[predicted], CLASSES)
+    assert (report.overall.low, report.overall.high) == pytest.approx(wilson(0.5, 4 / (1 / 90 + 1 / 10)))
+    assert report.overall.value == 0.5 and set(report.classes) == {"zero", "one"} and not report.advised
 
 
 def test_bad_input_is_refused() -> None:

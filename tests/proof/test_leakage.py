@@ -23,9 +23,9 @@ QUICK = ProveSettings(arms=("classical", "gan"), seeds=2, steps=1, batch=4, rati
 
 
 def tried(**changed: object) -> proof.Verdict:
-    given = {"train": TRAIN, "validation": VALIDATION, "test": TEST, "synthetic": FREE, "settings": QUICK} | changed
+    inputs = {"train": TRAIN, "validation": VALIDATION, "test": TEST, "synthetic": FREE, "settings": QUICK} | changed
     return proof.prove(
-        *(given[k] for k in ("train", "validation", "test", "synthetic", "settings")), seen=given.get("seen")
+        *(inputs[k] for k in ("train", "validation", "test", "synthetic", "settings")), seen=inputs.get("seen")
     )
 
 
@@ -37,15 +37,15 @@ def with_one(of: LabelledImages, into: LabelledImages) -> LabelledImages:
 
 
 def test_without_a_leak_nothing_is_refused() -> None:
-    seen = {place: leakage.image_hashes(TRAIN.images) for place in ("generator", "filters")}
-    assert tried(seen=seen).leaks == {"test_not_seen_by": ["filters", "generator"], "left_out": 0, "looked_for": True}
+    hashes = {role: leakage.image_hashes(TRAIN.images) for role in ("generator", "filters")}
+    assert tried(seen=hashes).leaks == {"test_not_seen_by": ["filters", "generator"], "left_out": 0, "looked_for": True}
 
 
-@pytest.mark.parametrize("place", ["generator", "filters", "classifier"])
-def test_a_test_image_that_was_seen_is_caught(place: str) -> None:
-    seen = {place: leakage.image_hashes(with_one(TEST, TRAIN).images)}
-    with pytest.raises(DataError, match=f"1 of 20 test images were seen by the {place}.*number 19"):
-        tried(seen=seen)
+@pytest.mark.parametrize("role", ["generator", "filters", "classifier"])
+def test_a_test_image_that_was_seen_is_caught(role: str) -> None:
+    hashes = {role: leakage.image_hashes(with_one(TEST, TRAIN).images)}
+    with pytest.raises(DataError, match=f"1 of 20 test images were seen by the {role}.*number 19"):
+        tried(seen=hashes)
 
 
 def test_a_test_image_among_the_choosing_or_the_training_is_caught() -> None:
@@ -87,8 +87,8 @@ def test_mirrored_images_are_caught_where_a_classifier_is_trained_with_them() ->
     random = np.random.default_rng(8)
     rough = random.integers(0, 256, (40, 1, 6, 6), dtype=np.uint8).repeat(4, 2).repeat(4, 3)  # not alike when mirrored
     sets = [LabelledImages(rough[a : a + 10], np.arange(10) % 2, TRAIN.classes) for a in (0, 10, 20, 30)]
-    for held, name in ((1, "validation"), (2, "test")):
-        mirror = synthetic(np.ascontiguousarray(sets[held].images[..., ::-1]), sets[held].labels)
+    for index, name in ((1, "validation"), (2, "test")):
+        mirror = synthetic(np.ascontiguousarray(sets[index].images[..., ::-1]), sets[index].labels)
         proof.prove(*sets[:3], mirror, QUICK)
         with pytest.raises(DataError, match=f"images of the {name} split, pixel for pixel or mirrored"):
             proof.prove(*sets[:3], mirror, QUICK, flips=True)
@@ -101,9 +101,9 @@ def test_mirrored_images_are_caught_where_a_classifier_is_trained_with_them() ->
 
 def test_what_parts_share_may_have_been_seen_where_that_is_allowed() -> None:
     shared = with_one(TEST, TRAIN)
-    seen = {"generator": leakage.image_hashes(shared.images)}
+    hashes = {"generator": leakage.image_hashes(shared.images)}
     lenient = QUICK.model_copy(update={"near_duplicates": "allow"})
-    tried(train=shared, settings=lenient, seen=seen)
+    tried(train=shared, settings=lenient, seen=hashes)
     with pytest.raises(DataError, match="seen by the generator"):
         tried(train=shared, settings=lenient, seen={"generator": leakage.image_hashes(TEST.images)})
 
@@ -136,9 +136,9 @@ def test_what_was_seen_is_kept_with_what_was_started_from(tmp_path: Path) -> Non
         leakage.record(
             tmp_path / "new" / "seen", "generator", leakage.image_hashes(VALIDATION.images), *before.values()
         )
-        found = leakage.recorded(tmp_path / "new" / "seen")
+        recorded_hashes = leakage.recorded(tmp_path / "new" / "seen")
         both = np.concatenate([leakage.image_hashes(TRAIN.images), leakage.image_hashes(VALIDATION.images)])
-        assert set(found["generator"].tolist()) == set(both.tolist())
+        assert set(recorded_hashes["generator"].tolist()) == set(both.tolist())
     assert leakage.seen_by("generator", str(tmp_path / "none")) == {} and leakage.recorded(tmp_path) == {}
 
 
@@ -156,8 +156,8 @@ def test_a_run_whose_generator_saw_another_division_is_refused(tmp_path: Path, m
     source_images = data.take(
         np.load(run / "split.npy") != 2
     )  # validation decides when training ends, and the filters' limits
-    for place, seen in leakage.recorded(run / "seen").items():
-        assert set(leakage.image_hashes(source_images.images).tolist()) == set(seen.tolist()), place
+    for role, hashes in leakage.recorded(run / "seen").items():
+        assert set(leakage.image_hashes(source_images.images).tolist()) == set(hashes.tolist()), role
     started = settings.model_copy(
         update={"seed": 1, "train": settings.train.model_copy(update={"start_from": str(run.path)})}
     )
@@ -165,8 +165,10 @@ def test_a_run_whose_generator_saw_another_division_is_refused(tmp_path: Path, m
         stages.run(data, tmp_path / "s", settings=started, until="prove")
     shutil.copytree(run / "synthesizer", tmp_path / "alone")  # weights of which nobody knows what they have seen
     for k, start in enumerate((tmp_path / "alone", tmp_path / "t0")):
-        own = settings.train.model_copy(update={"start_from": str(start)})
-        late = stages.run(data, tmp_path / f"t{k}", settings=settings.model_copy(update={"train": own}), until="prove")
+        train_settings = settings.train.model_copy(update={"start_from": str(start)})
+        late = stages.run(
+            data, tmp_path / f"t{k}", settings=settings.model_copy(update={"train": train_settings}), until="prove"
+        )
         leaks = late.verdict.leaks
         assert (
             leaks is not None

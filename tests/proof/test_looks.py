@@ -29,33 +29,33 @@ TEST, OTHER = part((30, 30), 2), part((30, 30), 3)
 def verdict(seeds: int) -> Verdict:
     random, labels = np.random.default_rng(7), np.arange(60) % 2
     test = LabelledImages(np.zeros((60, 1, 1, 1), np.uint8), labels, TEST.classes)
-    none = SyntheticImages(test.images[:2], labels[:2, None], (), TEST.classes, 0, np.arange(2), "any")
+    synthetic = SyntheticImages(test.images[:2], labels[:2, None], (), TEST.classes, 0, np.arange(2), "any")
     hits = random.random((2, seeds, 60)) < 0.8
     each = [
         [measures(labels, np.eye(2)[np.where(row, labels, 1 - labels)].astype(np.float64)) for row in arm]
         for arm in hits
     ]
     results = dict(zip(("classical", "gan"), each, strict=True))
-    return Verdict.from_dict(judge(results, tuple(range(seeds)), 1.0, (), test, none, test).as_dict())
+    return Verdict.from_dict(judge(results, tuple(range(seeds)), 1.0, (), test, synthetic, test).as_dict())
 
 
-def cache_of(folder: Path, steps: int, test: LabelledImages = TEST, **more: Any) -> TrialCache:
-    return load_cache(folder / "trial.json", ["about"], ProveSettings(steps=steps, **more), test, Callbacks())
+def cache_of(folder: Path, steps: int, test: LabelledImages = TEST, **options: Any) -> TrialCache:
+    return load_cache(folder / "trial.json", ["about"], ProveSettings(steps=steps, **options), test, Callbacks())
 
 
-def done(folder: Path, trial: TrialCache, marked: Verdict) -> Verdict:
+def finished(folder: Path, trial: TrialCache, marked: Verdict) -> Verdict:
     trial.results["test/none/0"] = {"ece": 0.5}
     trial.keep(1, 1, "test/none/0")
-    found = trial.with_earlier_look(marked)
-    write_json(folder / "verdict.json", found.as_dict())
-    return found
+    previous = trial.with_earlier_look(marked)
+    write_json(folder / "verdict.json", previous.as_dict())
+    return previous
 
 
 def test_trials_of_other_settings_on_the_same_test_part_are_looks(tmp_path: Path) -> None:
     first, second = verdict(7), verdict(8)
-    assert done(tmp_path, cache_of(tmp_path, 5), first) == first
-    again = cache_of(tmp_path, 5, margin=0.1, arms=("none", "gan"))
-    assert again.results and again.before == first and again.with_earlier_look(first) == first
+    assert finished(tmp_path, cache_of(tmp_path, 5), first) == first
+    repeated = cache_of(tmp_path, 5, margin=0.1, arms=("none", "gan"))
+    assert repeated.results and repeated.before == first and repeated.with_earlier_look(first) == first
 
     other = cache_of(tmp_path, 6)
     assert other.results == {} and other.before is None and other.look == (7, first.outcome)
@@ -65,16 +65,18 @@ def test_trials_of_other_settings_on_the_same_test_part_are_looks(tmp_path: Path
 
     resumed = cache_of(tmp_path, 6)
     assert resumed.results and resumed.before is None and resumed.look == (7, first.outcome)
-    marked = done(tmp_path, resumed, second)
+    marked = finished(tmp_path, resumed, second)
     assert cache_of(tmp_path, 6).with_earlier_look(second) == marked and marked.earlier_seeds == 7
-    assert done(tmp_path, cache_of(tmp_path, 5), first).earlier_seeds == 7  # back again: the first look stays the first
+    assert (
+        finished(tmp_path, cache_of(tmp_path, 5), first).earlier_seeds == 7
+    )  # back again: the first look stays the first
     assert cache_of(tmp_path, 6, OTHER).look == (0, "")  # another test part has not been looked at
 
 
 def test_a_look_that_could_give_no_word_is_none_nor_is_one_of_another_version(tmp_path: Path) -> None:
-    done(tmp_path, cache_of(tmp_path, 5), verdict(3))
+    finished(tmp_path, cache_of(tmp_path, 5), verdict(3))
     assert cache_of(tmp_path, 6).look == (0, "")
-    done(tmp_path, cache_of(tmp_path, 5), verdict(8))
+    finished(tmp_path, cache_of(tmp_path, 5), verdict(8))
     assert cache_of(tmp_path, 6).look[0] == 8
     stored = json.loads((tmp_path / "trial.json").read_text())
     write_json(tmp_path / "trial.json", stored | {"measured": 1, "inputs": "then"})
@@ -84,7 +86,7 @@ def test_a_look_that_could_give_no_word_is_none_nor_is_one_of_another_version(tm
 
 
 def test_results_on_other_features_are_not_mixed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    done(tmp_path, cache_of(tmp_path, 5, classifier="linear_probe"), verdict(7))
+    finished(tmp_path, cache_of(tmp_path, 5, classifier="linear_probe"), verdict(7))
     assert cache_of(tmp_path, 5, classifier="linear_probe").results
     installed = learners.lite0_installed()
     monkeypatch.setattr(learners, "lite0_installed", lambda: not installed)
@@ -94,22 +96,22 @@ def test_results_on_other_features_are_not_mixed(tmp_path: Path, monkeypatch: py
     assert learners.features_of("cnn") == ""
 
 
-@pytest.mark.parametrize("room", ["train", "generate", "prove"])
-def test_folds_remember_looks_too(tmp_path: Path, room: str) -> None:
-    first, place = verdict(7), Run(tmp_path)
+@pytest.mark.parametrize("section", ["train", "generate", "prove"])
+def test_folds_remember_looks_too(tmp_path: Path, section: str) -> None:
+    first, run = verdict(7), Run(tmp_path)
 
     def summary(**changes: Any) -> dict[str, Any]:
         settings = RunSettings(**changes).model_dump(mode="json")
         return {"data": {"fingerprint": "f", "counts": {"fold 1": [3, 4]}}, "settings": settings}
 
-    assert looks_before(place, summary()) == (None, (0, ""))
+    assert looks_before(run, summary()) == (None, (0, ""))
     write_json(tmp_path / "verdict.json", first.as_dict())
     write_json(tmp_path / "folds.json", summary())
-    assert looks_before(place, summary(prove={"seeds": 9, "margin": 0.1})) == (first, (0, ""))
-    value = {"train": {"steps": 7}, "generate": {"truncation": 0.5}, "prove": {"classifier": "resnet"}}[room]
-    assert looks_before(place, summary(**{room: value})) == (None, (7, first.outcome))
-    assert looks_before(place, summary(seed=1)) == (None, (0, ""))
-    write_json(tmp_path / "folds.json", summary(**{room: value}) | {"look": (7, "helps")})
-    assert looks_before(place, summary(**{room: value})) == (first, (7, "helps"))
-    assert looks_before(place, summary())[1] == (7, "helps")
+    assert looks_before(run, summary(prove={"seeds": 9, "margin": 0.1})) == (first, (0, ""))
+    value = {"train": {"steps": 7}, "generate": {"truncation": 0.5}, "prove": {"classifier": "resnet"}}[section]
+    assert looks_before(run, summary(**{section: value})) == (None, (7, first.outcome))
+    assert looks_before(run, summary(seed=1)) == (None, (0, ""))
+    write_json(tmp_path / "folds.json", summary(**{section: value}) | {"look": (7, "helps")})
+    assert looks_before(run, summary(**{section: value})) == (first, (7, "helps"))
+    assert looks_before(run, summary())[1] == (7, "helps")
     assert replace(first, earlier_seeds=3, earlier_outcome="hurts").look == (3, "hurts")

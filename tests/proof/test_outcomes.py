@@ -21,7 +21,7 @@ EACH = 200
 LABELS = np.repeat(np.arange(4), EACH)
 TEST = LabelledImages(np.zeros((4 * EACH, 1, 1, 1), np.uint8), LABELS, CLASSES)
 TRAIN = LabelledImages(np.zeros((8, 1, 1, 1), np.uint8), np.repeat(np.arange(4), 2), CLASSES)
-MADE = synthetic(np.zeros((4, 1, 1, 1), np.uint8), np.arange(4), CLASSES)
+SYNTHETIC = synthetic(np.zeros((4, 1, 1, 1), np.uint8), np.arange(4), CLASSES)
 
 
 def trial(
@@ -38,15 +38,15 @@ def trial(
             runs.append(measures(LABELS[: classes * EACH], predicted[: classes * EACH]))
         results[name] = runs
     test = TEST.take(np.arange(classes * EACH))
-    return judge(results, tuple(range(8)), ratio, (), TRAIN, MADE, test, max_class_loss=limit)
+    return judge(results, tuple(range(8)), ratio, (), TRAIN, SYNTHETIC, test, max_class_loss=limit)
 
 
 ALL = (0.7, 0.7, 0.7, 0.7)
 
 
 def test_no_accepted_image_is_an_outcome_of_its_own() -> None:
-    train, made = part((40, 40), 0), synthetic(part((30, 30), 5).images, np.repeat([0, 1], 30))
-    rejected = replace(made, reasons=("near_copy",) * 10 + ("agreement",) * 50)
+    train, synthetic_images = part((40, 40), 0), synthetic(part((30, 30), 5).images, np.repeat([0, 1], 30))
+    rejected = replace(synthetic_images, reasons=("near_copy",) * 10 + ("agreement",) * 50)
     settings = ProveSettings(arms=("classical", "gan"), seeds=2, steps=1, batch=8)
     verdict = prove(train, part((10, 10), 1), part((20, 20), 2), rejected, settings)
     assert verdict.outcome == "not tested" and verdict.ratio == 0
@@ -75,26 +75,30 @@ def test_layers_are_answered_separately_and_never_for_the_images() -> None:
     unshown = trial({**plain, "gan": ALL, "discriminator_init": (0.8, 0.8, 0.8, 0.8)}, ratio=0.0)
     assert unshown.outcome == "not tested" and unshown.initialisation is not None
     assert unshown.initialisation["outcome"] == "helps" and unshown.initialisation["level"] == 0.05  # one arm to test
-    alone = trial({**plain, "discriminator_init": (0.8, 0.8, 0.8, 0.8)})
-    assert (alone.outcome, alone.initialisation, question(alone)) == ("helps", None, "Use the discriminator's layers?")
+    plain_trial = trial({**plain, "discriminator_init": (0.8, 0.8, 0.8, 0.8)})
+    assert (plain_trial.outcome, plain_trial.initialisation, question(plain_trial)) == (
+        "helps",
+        None,
+        "Use the discriminator's layers?",
+    )
 
 
 def test_a_class_that_pays_for_the_mean_is_named() -> None:
-    found = trial({"classical": ALL, "gan": (0.6, 0.8, 0.8, 0.8)})
-    assert found.outcome == "helps" and [row["name"] for row in found.worse] == ["bag"]
-    assert found.headline == f"Yes. On average they add {100 * found.difference:.1f} points, but bag loses " + (
-        f"{-100 * found.worse[0]['difference']:.1f} points."
+    verdict = trial({"classical": ALL, "gan": (0.6, 0.8, 0.8, 0.8)})
+    assert verdict.outcome == "helps" and [row["name"] for row in verdict.worse] == ["bag"]
+    assert verdict.headline == f"Yes. On average they add {100 * verdict.difference:.1f} points, but bag loses " + (
+        f"{-100 * verdict.worse[0]['difference']:.1f} points."
     )
-    assert "One class gets significantly worse: bag by" in found.sentence and "a class worse" in badge(found)
-    stored = found.as_dict()
+    assert "One class gets significantly worse: bag by" in verdict.sentence and "a class worse" in badge(verdict)
+    stored = verdict.as_dict()
     assert stored["worse"][0]["name"] == "bag" and stored["worst"]["arm"]["name"] == "bag"
     assert stored["worst"]["comparator"]["recall"] == pytest.approx(0.7, abs=0.03)
 
 
 def test_intervals_of_classes_are_holm_corrected() -> None:
-    found = trial({"classical": ALL, "gan": (0.6, 0.7, 0.7, 0.7)})
-    alone = trial({"classical": ALL, "gan": (0.6, 0.7, 0.7, 0.7)}, classes=1)
-    bag, single = found.per_class[0], alone.per_class[0]
+    verdict = trial({"classical": ALL, "gan": (0.6, 0.7, 0.7, 0.7)})
+    single_class = trial({"classical": ALL, "gan": (0.6, 0.7, 0.7, 0.7)}, classes=1)
+    bag, single = verdict.per_class[0], single_class.per_class[0]
     assert (bag["level"], single["level"]) == (
         pytest.approx(0.05 / 4),
         0.05,
@@ -102,7 +106,7 @@ def test_intervals_of_classes_are_holm_corrected() -> None:
     assert bag["difference"] == pytest.approx(single["difference"])
     assert bag["low"] < single["low"] < single["high"] < bag["high"] < 0
     assert bag["p_adjusted"] == pytest.approx(4 * single["p_adjusted"])
-    assert bag["worse"] and not any(row["worse"] for row in found.per_class[1:])
+    assert bag["worse"] and not any(row["worse"] for row in verdict.per_class[1:])
 
 
 @pytest.mark.parametrize(
@@ -110,11 +114,11 @@ def test_intervals_of_classes_are_holm_corrected() -> None:
     [(0.0, 0.1, "helps"), (0.1, 0.03, "hurts"), (0.1, 0.1, "underpowered"), (0.1, 0.4, "helps"), (0.1, None, "helps")],
 )
 def test_a_limit_on_the_loss_of_a_class_is_part_of_the_outcome(loss: float, limit: float | None, expected: str) -> None:
-    found = trial({"classical": ALL, "gan": (0.7 - loss, 0.85, 0.85, 0.85)}, limit=limit)
-    assert found.outcome == expected and found.max_class_loss == limit
-    assert bool(found.class_loss) == (expected != "helps")
+    verdict = trial({"classical": ALL, "gan": (0.7 - loss, 0.85, 0.85, 0.85)}, limit=limit)
+    assert verdict.outcome == expected and verdict.max_class_loss == limit
+    assert bool(verdict.class_loss) == (expected != "helps")
     if expected == "hurts":
-        assert found.headline.startswith("No. Bag loses") and "more than the allowed 3 points" in found.headline
-        assert "hurts a class" in badge(found) and "Leave them out" in found.sentence
+        assert verdict.headline.startswith("No. Bag loses") and "more than the allowed 3 points" in verdict.headline
+        assert "hurts a class" in badge(verdict) and "Leave them out" in verdict.sentence
     if expected == "underpowered":
-        assert "A loss of more than 10 points (prove.max_class_loss) is not ruled out for bag" in found.sentence
+        assert "A loss of more than 10 points (prove.max_class_loss) is not ruled out for bag" in verdict.sentence

@@ -53,8 +53,8 @@ def test_averages_of_a_stack_are_those_of_its_networks() -> None:
     config = TrainConfig(steps=8, batch=12, averaging=True)
     one, many = (
         np.stack(list(fit_many(
-            [tiny()] * 2, config, seeds=(0, 1), device=CPU, then=lambda model: probabilities(model, PART), way=way
-        ))) for way in ("sequential", "vectorised")
+            [tiny()] * 2, config, seeds=(0, 1), device=CPU, then=lambda model: probabilities(model, PART), way=mode
+        ))) for mode in ("sequential", "vectorised")
     )  # fmt: skip
     np.testing.assert_allclose(one, many, atol=1e-4)
 
@@ -75,8 +75,8 @@ def test_rotations_are_learnt_beneath_the_same_last_layer(monkeypatch: pytest.Mo
     losses: list[float] = []
     call = Rotation.__call__
 
-    def recording(self: Rotation, *given: Any) -> torch.Tensor:
-        total = call(self, *given)
+    def recording(self: Rotation, *arguments: Any) -> torch.Tensor:
+        total = call(self, *arguments)
         losses.append(float(total.detach()))
         return total
 
@@ -106,53 +106,53 @@ def test_fixmatch_adds_the_loss_of_confident_unlabelled_images() -> None:
     model = nn.Sequential(nn.Flatten(), nn.Linear(100, 3))
     with torch.no_grad():
         model[1].weight.mul_(15)  # type: ignore[operator]
-    drawn = sampler.draw(0)
-    x, targets = as_float(drawn.images), torch.from_numpy(drawn.targets)[None]
+    batch_indices = sampler.draw(0)
+    x, targets = as_float(batch_indices.images), torch.from_numpy(batch_indices.targets)[None]
     weights = torch.full((1, batch), 1 / batch)
-    shown: list[np.ndarray] = []
+    unlabelled_batches: list[np.ndarray] = []
 
     def prepare(images: np.ndarray, step: int) -> torch.Tensor:
-        shown.append(images)
+        unlabelled_batches.append(images)
         return as_float(images).flip(3)
 
-    goal = objective(model, [sampler], config, CPU, lambda network, inputs, shape: network(inputs))
-    total = goal(x, targets, weights, drawn.rows[None], 0, nullcontext(), prepare)
+    objective_function = objective(model, [sampler], config, CPU, lambda network, inputs, shape: network(inputs))
+    total = objective_function(x, targets, weights, batch_indices.rows[None], 0, nullcontext(), prepare)
     log_p = {name: torch.log_softmax(model(images), 1).detach().numpy() for name, images in (
-        ("labelled", x), ("plain", as_float(shown[0])), ("flipped", as_float(shown[0]).flip(3)),
+        ("labelled", x), ("plain", as_float(unlabelled_batches[0])), ("flipped", as_float(unlabelled_batches[0]).flip(3)),
     )}  # fmt: skip
-    labelled = -np.mean(log_p["labelled"][drawn.targets.astype(bool)])
+    labelled = -np.mean(log_p["labelled"][batch_indices.targets.astype(bool)])
     confident = np.exp(log_p["plain"].max(1)) >= 0.95
     assert 0 < confident.sum() < batch
-    own = -log_p["flipped"][np.arange(batch), log_p["plain"].argmax(1)]
-    assert float(total.detach()) == pytest.approx(labelled + (own * confident).sum() / batch, rel=1e-5)
-    assert all((unlabelled == image).all((1, 2, 3)).any() for image in shown[0])
+    losses = -log_p["flipped"][np.arange(batch), log_p["plain"].argmax(1)]
+    assert float(total.detach()) == pytest.approx(labelled + (losses * confident).sum() / batch, rel=1e-5)
+    assert all((unlabelled == image).all((1, 2, 3)).any() for image in unlabelled_batches[0])
     with pytest.raises(SettingsError, match="needs images without labels"):
         fit(tiny(), TrainConfig(steps=1, batch=4, objective="fixmatch"), seed=0, device=CPU)
 
 
 def test_the_unlabelled_images_are_all_of_them_but_copies_of_test_images() -> None:
-    made = tiny(seed=5)
+    synthetic = tiny(seed=5)
     labelled = tiny((9, 9, 9), seed=6)
     unlabelled = SyntheticImages(
-        labelled.images, labelled.labels[:, None], (), made.classes, 0, np.arange(len(labelled)), "real, unlabelled",
+        labelled.images, labelled.labels[:, None], (), synthetic.classes, 0, np.arange(len(labelled)), "real, unlabelled",
         reasons=("not confident",) * 20 + ("",) * 7,
     )  # fmt: skip
-    seen: list[int] = []
+    counts: list[int] = []
     original = Trainings.config
 
-    def recording(self: Any, *given: Any) -> TrainConfig:
-        config = original(self, *given)
+    def recording(self: Any, *arguments: Any) -> TrainConfig:
+        config = original(self, *arguments)
         if config.unlabelled is not None:
-            seen.append(len(config.unlabelled))
+            counts.append(len(config.unlabelled))
         return config
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Trainings, "config", recording)
         verdict = prove(
-            tiny(), tiny((6, 6, 6), 1), PART, made,
+            tiny(), tiny((6, 6, 6), 1), PART, synthetic,
             ProveSettings(arms=("fixmatch", "gan"), seeds=2, steps=2, batch=8, ratios=(1.0,), classifier="cnn"), extra={"unlabelled": unlabelled},
         )  # fmt: skip
-    assert set(seen) == {27} and set(verdict.arms) == {"fixmatch", "gan"}
+    assert set(counts) == {27} and set(verdict.arms) == {"fixmatch", "gan"}
 
 
 def test_images_are_held_against_the_augmentation_that_they_are_shown_with() -> None:
@@ -203,9 +203,11 @@ def test_the_discriminator_is_held_against_another_initialisation_on_the_same_im
     assert "rotation_init" in eligible(arms, "discriminator_init")
     assert "rotation_init" not in eligible(arms, "gan")  # another architecture
     assert {"pretrained", "randaugment"} <= set(eligible(arms, "gan"))
-    own = {name: value for name, value in vars(ARMS["rotation_init"]).items() if name not in ("note", "initialisation")}
+    fields = {
+        name: value for name, value in vars(ARMS["rotation_init"]).items() if name not in ("note", "initialisation")
+    }
     control = vars(ARMS["discriminator_random"])
-    assert own == {name: control[name] for name in own}
+    assert fields == {name: control[name] for name in fields}
 
 
 def test_an_arm_that_needs_the_last_layer_of_a_network_is_refused_without_one() -> None:
@@ -217,8 +219,8 @@ def test_an_arm_that_needs_the_last_layer_of_a_network_is_refused_without_one() 
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             return self.layers(x)  # type: ignore[no-any-return]
 
-    own = {"rotation_usual": replace(ARMS["rotation_init"], network="")}
+    initialisation = {"rotation_usual": replace(ARMS["rotation_init"], network="")}
     subject = trainings(classifier_object=Headless)
-    subject.arms = ARMS | own
+    subject.arms = ARMS | initialisation
     with pytest.raises(SettingsError, match="no known last layer"):
         subject.select(["rotation_usual"])

@@ -27,8 +27,8 @@ from tests.helpers.proof_data import CLASSES
 @pytest.mark.parametrize("n", [3, 6, 9])
 def test_sign_flip_p_is_scipys(n: int) -> None:
     differences = np.random.default_rng(n).normal(0.4, 1, n)
-    found = stats.permutation_test((differences,), np.mean, permutation_type="samples", n_resamples=np.inf)
-    assert sign_flip_p(differences) == pytest.approx(found.pvalue)
+    result = stats.permutation_test((differences,), np.mean, permutation_type="samples", n_resamples=np.inf)
+    assert sign_flip_p(differences) == pytest.approx(result.pvalue)
 
 
 def test_the_smallest_p_and_the_seeds_it_needs_are_known() -> None:
@@ -42,19 +42,19 @@ def test_the_smallest_p_and_the_seeds_it_needs_are_known() -> None:
 def test_measures_are_scikit_learns(classes: int) -> None:
     random = np.random.default_rng(2)
     truth, p = random.integers(0, classes, 200), random.dirichlet(np.ones(classes), 200)
-    ours, predicted = measures(truth, p), p.argmax(1)
-    assert ours["balanced_accuracy"] == pytest.approx(theirs.balanced_accuracy_score(truth, predicted))
-    assert ours["macro_f1"] == pytest.approx(theirs.f1_score(truth, predicted, average="macro"))
+    actual, predicted = measures(truth, p), p.argmax(1)
+    assert actual["balanced_accuracy"] == pytest.approx(theirs.balanced_accuracy_score(truth, predicted))
+    assert actual["macro_f1"] == pytest.approx(theirs.f1_score(truth, predicted, average="macro"))
     recalls = theirs.recall_score(truth, predicted, average=None)
-    np.testing.assert_allclose(ours["recall"], recalls)
-    assert ours["worst_recall"] == pytest.approx(recalls.min())
+    np.testing.assert_allclose(actual["recall"], recalls)
+    assert actual["worst_recall"] == pytest.approx(recalls.min())
     area = theirs.roc_auc_score(truth, p if classes > 2 else p[:, 1], multi_class="ovr")
-    assert ours["auc"] == pytest.approx(area)
-    assert ours["brier"] == pytest.approx(np.square(p - np.eye(classes)[truth]).sum(1).mean())
+    assert actual["auc"] == pytest.approx(area)
+    assert actual["brier"] == pytest.approx(np.square(p - np.eye(classes)[truth]).sum(1).mean())
     for c in range(classes):
         false, true, _ = theirs.roc_curve(truth == c, p[:, c], drop_intermediate=False)
-        assert ours["sensitivity"][c] == pytest.approx(true[false <= 0.1 + 1e-12].max())
-    np.testing.assert_array_equal(unpacked(ours["hits"], 200), predicted == truth)
+        assert actual["sensitivity"][c] == pytest.approx(true[false <= 0.1 + 1e-12].max())
+    np.testing.assert_array_equal(unpacked(actual["hits"], 200), predicted == truth)
 
 
 def test_the_calibration_error_of_two_known_bins() -> None:
@@ -66,9 +66,9 @@ def test_the_calibration_error_of_two_known_bins() -> None:
 
 def test_an_absent_class_has_no_ranking_and_no_part_in_the_means() -> None:
     p = np.array([[0.8, 0.1, 0.1], [0.1, 0.8, 0.1], [0.6, 0.3, 0.1]])
-    found = measures(np.array([0, 1, 1]), p)
-    assert found["sensitivity"][2] is None and found["auc"] == 1.0 and found["balanced_accuracy"] == 0.75
-    assert found["worst_recall"] == 0.5
+    result = measures(np.array([0, 1, 1]), p)
+    assert result["sensitivity"][2] is None and result["auc"] == 1.0 and result["balanced_accuracy"] == 0.75
+    assert result["worst_recall"] == 0.5
     assert sensitivity_at(np.array([1.0]), np.array([True])) is None
 
 
@@ -118,23 +118,25 @@ def test_effects_are_the_balanced_mean_and_its_variances() -> None:
     random = np.random.default_rng(3)
     labels = np.repeat([0, 1, 2], [20, 5, 75])
     each = draw(random, 8, 100, 0.1, 0.3, 0.2)
-    found = effects(each, labels)
+    result = effects(each, labels)
     per_seed = np.mean([each[:, labels == c].mean(1) for c in range(3)], axis=0)
-    assert found.value == pytest.approx(per_seed.mean())
-    assert found.seed_variance == pytest.approx(per_seed.var(ddof=1) / 8)
+    assert result.value == pytest.approx(per_seed.mean())
+    assert result.seed_variance == pytest.approx(per_seed.var(ddof=1) / 8)
     raw = sum(each[:, labels == c].mean(0).var(ddof=1) / (labels == c).sum() for c in range(3)) / 9
-    assert found.image_variance + found.interaction == pytest.approx(raw)
-    alone = effects(each, labels, np.arange(100))  # groups of one image each: the same mean
-    assert alone.value == pytest.approx(found.value) and alone.seed_variance == pytest.approx(found.seed_variance)
+    assert result.image_variance + result.interaction == pytest.approx(raw)
+    ungrouped = effects(each, labels, np.arange(100))  # groups of one image each: the same mean
+    assert ungrouped.value == pytest.approx(result.value) and ungrouped.seed_variance == pytest.approx(
+        result.seed_variance
+    )
 
 
 def test_the_variances_are_those_that_were_put_in() -> None:
     random, labels = np.random.default_rng(0), np.arange(200) % 4
-    found = [effects(draw(random, 10, 200, 0.05, 0.4, 0.5), labels) for _ in range(400)]
-    assert np.mean([f.seed_variance for f in found]) == pytest.approx(0.05**2 / 10 + 0.5**2 / 2000, rel=0.08)
-    assert np.mean([f.image_variance for f in found]) == pytest.approx(0.4**2 / 200, rel=0.08)
-    values = np.array([f.value for f in found])
-    assert np.mean([f.error**2 for f in found]) == pytest.approx(values.var(), rel=0.2)
+    estimates = [effects(draw(random, 10, 200, 0.05, 0.4, 0.5), labels) for _ in range(400)]
+    assert np.mean([f.seed_variance for f in estimates]) == pytest.approx(0.05**2 / 10 + 0.5**2 / 2000, rel=0.08)
+    assert np.mean([f.image_variance for f in estimates]) == pytest.approx(0.4**2 / 200, rel=0.08)
+    values = np.array([f.value for f in estimates])
+    assert np.mean([f.error**2 for f in estimates]) == pytest.approx(values.var(), rel=0.2)
 
 
 def test_images_of_a_group_count_as_one() -> None:
@@ -151,9 +153,9 @@ def test_images_of_groups_are_worth_their_design_effect() -> None:
     random = np.random.default_rng(0)
     people = (random.random(30) < 0.7).astype(float)
     assert worth(np.repeat(people, 6), np.repeat(np.arange(30), 6)) == 30  # copies of one another
-    alone = (random.random(6000) < 0.7).astype(float)
-    assert worth(alone, None) == 6000
-    assert worth(alone, np.arange(6000) % 2000) == pytest.approx(6000, rel=0.08)  # nothing in common
+    ungrouped = (random.random(6000) < 0.7).astype(float)
+    assert worth(ungrouped, None) == 6000
+    assert worth(ungrouped, np.arange(6000) % 2000) == pytest.approx(6000, rel=0.08)  # nothing in common
     # Kish: 1 + (m - 1) rho, for groups of m of correlation rho
     level = random.beta(2, 2, 4000)  # a share's own variance .05 of .25: rho .2
     mixed = (random.random((4000, 5)) < level[:, None]).astype(float)
@@ -162,19 +164,19 @@ def test_images_of_groups_are_worth_their_design_effect() -> None:
 
 def test_the_interval_is_scipys_with_tails_of_students_t() -> None:
     random, labels = np.random.default_rng(5), np.repeat([0, 1], [12, 30])
-    found = effects(random.exponential(1, (9, 42)) * (1 + labels), labels)
-    raw = sum(values.var(ddof=1) / len(values) for values in found.images)
-    shrunk = [values * np.sqrt(found.image_variance / raw) for values in found.images]
-    samples = [values * np.sqrt(len(values) / (len(values) - 1)) for values in (found.seeds, *shrunk)]
-    tail = stats.norm.cdf(stats.t.ppf(0.025, found.freedom()))
+    result = effects(random.exponential(1, (9, 42)) * (1 + labels), labels)
+    raw = sum(values.var(ddof=1) / len(values) for values in result.images)
+    shrunk = [values * np.sqrt(result.image_variance / raw) for values in result.images]
+    samples = [values * np.sqrt(len(values) / (len(values) - 1)) for values in (result.seeds, *shrunk)]
+    tail = stats.norm.cdf(stats.t.ppf(0.025, result.freedom()))
     expected = stats.bootstrap(
         samples, lambda *x, axis: sum(part.mean(axis) for part in x), confidence_level=1 - 2 * tail, vectorized=True,
         n_resamples=RESAMPLES, method="BCa", random_state=np.random.default_rng(0), paired=False,
     ).confidence_interval  # fmt: skip
-    low, high = found.interval()
+    low, high = result.interval()
     width = high - low
-    assert low - found.value == pytest.approx(expected.low, abs=0.05 * width)
-    assert high - found.value == pytest.approx(expected.high, abs=0.05 * width)
+    assert low - result.value == pytest.approx(expected.low, abs=0.05 * width)
+    assert high - result.value == pytest.approx(expected.high, abs=0.05 * width)
     assert effects(np.full((6, 4), 0.25), np.zeros(4, int)).interval() == (0.25, 0.25)
 
 
@@ -193,10 +195,10 @@ def test_the_interval_covers_about_as_often_as_it_says(
 
 def test_two_one_sided_tests_are_scipys_where_only_seeds_vary() -> None:
     per_seed = np.random.default_rng(7).normal(0.005, 0.01, 8)
-    found = effects(np.repeat(per_seed[:, None], 10, axis=1), np.zeros(10, int))
+    result = effects(np.repeat(per_seed[:, None], 10, axis=1), np.zeros(10, int))
     above = stats.ttest_1samp(per_seed, -0.02, alternative="greater").pvalue
     below = stats.ttest_1samp(per_seed, 0.02, alternative="less").pvalue
-    assert (found.p_above(-0.02), found.p_below(0.02)) == pytest.approx((above, below))
+    assert (result.p_above(-0.02), result.p_below(0.02)) == pytest.approx((above, below))
     same = effects(np.zeros((6, 10)), np.zeros(10, int))
     assert same.p_below(0.02) == 0 == same.p_above(-0.02) and same.p_below(-0.02) == 1
 
@@ -214,8 +216,8 @@ def test_power_is_cohens() -> None:
 def test_the_seeds_and_images_needed_are_enough_and_no_more() -> None:
     per_seed = stats.norm.ppf((np.arange(6) + 0.5) / 6)
     per_seed = per_seed / per_seed.std(ddof=1)
-    found = effects(np.repeat(per_seed[:, None], 10, axis=1), np.zeros(10, int))
-    assert seeds_needed(found, 0.5) == 34  # only seeds vary, by 1
+    result = effects(np.repeat(per_seed[:, None], 10, axis=1), np.zeros(10, int))
+    assert seeds_needed(result, 0.5) == 34  # only seeds vary, by 1
     crowded = effects(draw(np.random.default_rng(0), 6, 100, 0.01, 1.0, 0.0), np.zeros(100, int))
     assert seeds_needed(crowded, 0.05) is None  # images vary more than any number of seeds mends
     images = images_needed(crowded, 0.05, 100)
@@ -223,8 +225,8 @@ def test_the_seeds_and_images_needed_are_enough_and_no_more() -> None:
 
 
 def test_levels_of_looks_are_the_published_ones() -> None:
-    found = [stats.norm.isf(level / 2) for level in nominal_levels((0.2, 0.4, 0.6, 0.8, 1.0))]
-    assert found == pytest.approx(
+    quantiles = [stats.norm.isf(level / 2) for level in nominal_levels((0.2, 0.4, 0.6, 0.8, 1.0))]
+    assert quantiles == pytest.approx(
         [4.8769, 3.3569, 2.6803, 2.2898, 2.0310], abs=2e-4
     )  # Lan-DeMets, as in gsDesign, ldbounds
     assert nominal_levels((1.0,)) == pytest.approx((0.05,))
@@ -256,16 +258,16 @@ def test_helps_is_said_without_cause_at_most_one_time_of_twenty(
     monkeypatch.setattr(crossed, "RESAMPLES", 999)
     random, labels = np.random.default_rng(0), np.arange(40) % 2
     test = LabelledImages(np.zeros((40, 1, 1, 1), np.uint8), labels, CLASSES)
-    said = []
+    outcomes = []
     for _ in range(200):
         hits = null(random, plan[-1][0], labels)
         for seeds, level in plan:
-            (found,) = compared({name: each[:seeds] for name, each in hits.items()}, test, level)
-            said.append(outcome(found, found, 0.02, seeds, level))
-            if said[-1] != "underpowered":
+            (result,) = compared({name: each[:seeds] for name, each in hits.items()}, test, level)
+            outcomes.append(outcome(result, result, 0.02, seeds, level))
+            if outcomes[-1] != "underpowered":
                 break
-    assert said.count("helps") <= 10 and said.count("hurts") <= 10
-    assert said.count("underpowered") > 100  # forty images cannot rule out two points
+    assert outcomes.count("helps") <= 10 and outcomes.count("hurts") <= 10
+    assert outcomes.count("underpowered") > 100  # forty images cannot rule out two points
 
 
 def test_the_best_of_three_generators_for_twenty_people_helps_without_cause_as_rarely(
@@ -275,16 +277,16 @@ def test_the_best_of_three_generators_for_twenty_people_helps_without_cause_as_r
     monkeypatch.setattr(crossed, "RESAMPLES", 999)
     random, person = np.random.default_rng(1), np.repeat(np.arange(20), 4)
     test = LabelledImages(np.zeros((80, 1, 1, 1), np.uint8), np.arange(80) % 2, CLASSES, groups=person)
-    names, said = ("classical", "gan", "gan_alone", "gan_pretrain"), []
+    names, outcomes = ("classical", "gan", "gan_alone", "gan_pretrain"), []
     for _ in range(200):
         ease = random.uniform(0.4, 0.9, 20)[person]
         hits = {
             name: random.random((8, 80)) < ease + random.normal(0, 0.15, 20)[person] + random.normal(0, 0.02, (8, 1))
             for name in names
         }
-        best = max(compared(hits, test, 0.05), key=lambda found: found.effects.value)
-        said.append(outcome(best, best, 0.02, 8, 0.05))
-    assert said.count("helps") <= 10
+        best = max(compared(hits, test, 0.05), key=lambda candidate: candidate.effects.value)
+        outcomes.append(outcome(best, best, 0.02, 8, 0.05))
+    assert outcomes.count("helps") <= 10
 
 
 def test_a_gain_that_matters_is_seldom_ruled_out_over_the_best_of_many_arms(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -314,27 +316,27 @@ def test_few_people_or_a_lone_image_give_no_word() -> None:
         for name, each in hits.items()
     }
 
-    def said(labels: np.ndarray, groups: np.ndarray | None):
+    def outcome_of(labels: np.ndarray, groups: np.ndarray | None):
         test = LabelledImages(random.integers(0, 256, (60, 1, 4, 4), dtype=np.uint8), labels, CLASSES, groups=groups)
-        none = SyntheticImages(test.images[:2], labels[:2, None], (), CLASSES, 0, np.arange(2), "any")
-        return judge(results, tuple(range(8)), 1.0, (), test, none, test)
+        synthetic = SyntheticImages(test.images[:2], labels[:2, None], (), CLASSES, 0, np.arange(2), "any")
+        return judge(results, tuple(range(8)), 1.0, (), test, synthetic, test)
 
-    assert said(labels, None).outcome == "helps" == said(labels, np.arange(60) % 6).outcome
-    five = said(labels, np.arange(60) % 5)
+    assert outcome_of(labels, None).outcome == "helps" == outcome_of(labels, np.arange(60) % 6).outcome
+    five = outcome_of(labels, np.arange(60) % 5)
     assert five.outcome == "underpowered" and "of 5 groups" in five.sentence and "at least 6" in five.sentence
     for people, expected in ((1, "underpowered"), (2, "underpowered"), (3, "helps")):
-        rare = said(labels, np.where(labels == 1, np.arange(60) // 2 % people, 100 + np.arange(60) // 2 % 20))
+        rare = outcome_of(labels, np.where(labels == 1, np.arange(60) // 2 % people, 100 + np.arange(60) // 2 % 20))
         assert rare.outcome == expected
         assert (f"only {people} group" in rare.sentence) == (people < 3)
         assert ((rare.per_class[1]["low"], rare.per_class[1]["high"]) == (-1, 1)) == (people < 3)
-    alone = said(np.r_[1, np.zeros(59, np.int64)], None)
-    assert alone.outcome == "underpowered" and "single test image" in alone.sentence and "--folds" in alone.sentence
+    single = outcome_of(np.r_[1, np.zeros(59, np.int64)], None)
+    assert single.outcome == "underpowered" and "single test image" in single.sentence and "--folds" in single.sentence
 
 
 def test_a_second_look_at_the_same_trial_is_reported() -> None:
     random, labels = np.random.default_rng(7), np.arange(60) % 2
     test = LabelledImages(np.zeros((60, 1, 1, 1), np.uint8), labels, CLASSES)
-    none = SyntheticImages(test.images[:2], labels[:2, None], (), CLASSES, 0, np.arange(2), "any")
+    synthetic = SyntheticImages(test.images[:2], labels[:2, None], (), CLASSES, 0, np.arange(2), "any")
     hits = {"classical": random.random((12, 60)) < 0.8, "gan": random.random((12, 60)) < 0.8}
     results = {
         name: [measures(labels, np.eye(2)[np.where(row, labels, 1 - labels)]) for row in each]
@@ -342,7 +344,7 @@ def test_a_second_look_at_the_same_trial_is_reported() -> None:
     }
 
     def look(seeds: int):
-        return judge({k: v[:seeds] for k, v in results.items()}, tuple(range(seeds)), 1.0, (), test, none, test)
+        return judge({k: v[:seeds] for k, v in results.items()}, tuple(range(seeds)), 1.0, (), test, synthetic, test)
 
     first, second = look(7), look(12)
     assert first.outcome == "underpowered"
@@ -366,7 +368,7 @@ def test_words_follow_their_rules() -> None:
     random = np.random.default_rng(4)
     test = LabelledImages(np.zeros((400, 1, 1, 1), np.uint8), labels, CLASSES)
 
-    def said(gain: float, seeds: int = 8, matched_control: float | None = None, level: float = 0.05) -> str:
+    def outcome_of(gain: float, seeds: int = 8, matched_control: float | None = None, level: float = 0.05) -> str:
         base = random.random((seeds, 400)) < 0.8
         better = base ^ ((random.random((seeds, 400)) < abs(gain)) & (base if gain < 0 else ~base))
         (main,) = compared({"classical": base, "gan": better}, test, level)
@@ -376,11 +378,11 @@ def test_words_follow_their_rules() -> None:
         (second,) = compared({"classical": other, "gan": better}, test, level)
         return outcome(main, second, 0.02, seeds, level)
 
-    assert said(0.5) == "helps" and said(-0.3) == "hurts" and said(0.01) == "no difference"
-    assert said(0.5, seeds=5) == "underpowered"
-    assert said(0.5, level=0.005) == "underpowered"  # eight seeds reach p = .0078
+    assert outcome_of(0.5) == "helps" and outcome_of(-0.3) == "hurts" and outcome_of(0.01) == "no difference"
+    assert outcome_of(0.5, seeds=5) == "underpowered"
+    assert outcome_of(0.5, level=0.005) == "underpowered"  # eight seeds reach p = .0078
     assert (
-        said(-0.3, matched_control=-0.6) != "hurts"
+        outcome_of(-0.3, matched_control=-0.6) != "hurts"
     )  # worse than the best arm, but better than the same training without
 
 
@@ -406,13 +408,13 @@ def test_images_that_may_all_have_missed_a_difference_do_not_rule_it_out(n: int,
     assert not coarse(test, 0.3)
     equal = np.ones((7, len(labels)), bool)
     shared = {name: [measures(labels, np.eye(classes)[labels]) for _ in equal] for name in ("classical", "gan")}
-    none = SyntheticImages(test.images[:2], labels[:2, None], (), names, 0, np.arange(2), "any")
-    found = judge(shared, tuple(range(7)), 1.0, (), test, none, test)
-    assert found.outcome == ("underpowered" if coarse(test, 0.02) else "no difference")
-    assert (f"the class '0' has {n}" in found.sentence) == (found.outcome == "underpowered")
-    assert found.per_class[0]["high"] == pytest.approx(min(1, 3 / n)) == -found.per_class[0]["low"]
-    assert found.test_groups == (len(np.unique(home)) if groups else None)
-    assert (f"test images of {found.test_groups} groups" in found.sentence) == groups
+    synthetic = SyntheticImages(test.images[:2], labels[:2, None], (), names, 0, np.arange(2), "any")
+    verdict = judge(shared, tuple(range(7)), 1.0, (), test, synthetic, test)
+    assert verdict.outcome == ("underpowered" if coarse(test, 0.02) else "no difference")
+    assert (f"the class '0' has {n}" in verdict.sentence) == (verdict.outcome == "underpowered")
+    assert verdict.per_class[0]["high"] == pytest.approx(min(1, 3 / n)) == -verdict.per_class[0]["low"]
+    assert verdict.test_groups == (len(np.unique(home)) if groups else None)
+    assert (f"test images of {verdict.test_groups} groups" in verdict.sentence) == groups
 
 
 def test_a_gain_on_few_images_of_one_class_is_seldom_ruled_out(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -421,13 +423,13 @@ def test_a_gain_on_few_images_of_one_class_is_seldom_ruled_out(monkeypatch: pyte
     random, labels = np.random.default_rng(6), np.arange(150) % 2
     test = LabelledImages(np.zeros((150, 1, 1, 1), np.uint8), labels, CLASSES)
     assert not coarse(test, 0.02)
-    said = []
+    outcomes = []
     for _ in range(200):
         known = (random.random(150) < 0.04) & (labels == 1)
         hits = {"classical": np.broadcast_to(~known, (7, 150)), "gan": np.ones((7, 150), bool)}
         (main,) = compared(hits, test, 0.05)
-        said.append(outcome(main, main, 0.02, 7))
-    assert said.count("no difference") <= 16
+        outcomes.append(outcome(main, main, 0.02, 7))
+    assert outcomes.count("no difference") <= 16
 
 
 def test_the_twin_is_the_same_training_without_synthetic_images() -> None:

@@ -39,19 +39,19 @@ def planted(kind: str) -> tuple[LabelledImages, SyntheticImages]:
     ("kind", "expected"), [("useful", "helps"), ("useless", "no difference"), ("harmful", "hurts")]
 )
 def test_a_planted_set_gets_the_right_word(kind: str, expected: str) -> None:
-    train, made = planted(kind)
+    train, synthetic_images = planted(kind)
     results: dict[str, object] = {}
-    verdict = prove(train, VALIDATION, TEST, made, KNOWN, results=results)
+    verdict = prove(train, VALIDATION, TEST, synthetic_images, KNOWN, results=results)
     assert verdict.outcome == expected, verdict.sentence
     assert Verdict.from_dict(verdict.as_dict()) == Verdict.from_dict(Verdict.from_dict(verdict.as_dict()).as_dict())
-    again = prove(train, VALIDATION, TEST, made, KNOWN, results=dict(results), on_note=pytest.fail)
-    assert again == verdict
+    repeated = prove(train, VALIDATION, TEST, synthetic_images, KNOWN, results=dict(results), on_note=pytest.fail)
+    assert repeated == verdict
     if kind == "useful":
-        said: list[str] = []
+        notes: list[str] = []
         three = KNOWN.model_copy(update={"seeds": 3})
-        few = prove(train, VALIDATION, TEST, made, three, results=results, on_note=said.append)
+        few = prove(train, VALIDATION, TEST, synthetic_images, three, results=results, on_note=notes.append)
         assert few.outcome == "underpowered" and "at least 6 seeds" in few.sentence
-        (result,) = said
+        (result,) = notes
         assert "3 seeds" in result and "one generative arm needs at least 6" in result
         assert verdict.per_class[1]["low"] > 0.3 and verdict.per_class[1]["test"] == 150
         assert set(verdict.arms["gan"]) > {"ece", "brier", "auc", "worst_recall", "sensitivity"}
@@ -70,26 +70,26 @@ def rigged(gan: float, seeds: int) -> dict[str, object]:
 
 
 def test_a_growing_trial_stops_when_its_answer_is_clear() -> None:
-    train, made = planted("useful")
+    train, synthetic_images = planted("useful")
     settings = KNOWN.model_copy(update={"max_seeds": 12, "seeds": 4})
-    verdict = prove(train, VALIDATION, TEST, made, settings, results=rigged(0.95, 8))
+    verdict = prove(train, VALIDATION, TEST, synthetic_images, settings, results=rigged(0.95, 8))
     assert (
         verdict.outcome == "helps" and len(verdict.seeds) == 8
     )  # four are too few for any look, eight of twelve enough
     (look,) = verdict.looks
     assert look["seeds"] == 8 and look["p"] == 2.0**-7 <= look["level"] == verdict.level < 0.05
     assert f"{100 * (1 - verdict.level):.3g} % interval" in verdict.sentence
-    unclear = prove(train, VALIDATION, TEST, made, settings, results=rigged(0.81, 12))
+    unclear = prove(train, VALIDATION, TEST, synthetic_images, settings, results=rigged(0.81, 12))
     assert [look["seeds"] for look in unclear.looks] == [8, 12] and unclear.outcome == "underpowered"
 
 
 def test_two_seeds_share_no_training() -> None:
-    train, made = planted("useful")
+    train, synthetic_images = planted("useful")
     names: list[set[str]] = []
     for seed in (0, 1):
         results: dict[str, object] = {}
         settings = KNOWN.model_copy(update={"steps": 1, "ratios": (0.0, 0.5, 1.0), "learning_rates": (1e-3, 3e-3)})
-        verdict = prove(train, VALIDATION, TEST, made, settings, seed=seed, results=results)
+        verdict = prove(train, VALIDATION, TEST, synthetic_images, settings, seed=seed, results=results)
         assert len(set(verdict.seeds)) == 7
         names.append({name.rpartition("/")[2] for name in results})
     assert (
@@ -98,21 +98,25 @@ def test_two_seeds_share_no_training() -> None:
 
 
 def test_parts_of_a_trial_are_those_of_the_whole() -> None:
-    train, made = planted("useful")
+    train, synthetic_images = planted("useful")
     settings = KNOWN.model_copy(update={"seeds": 4, "steps": 1})
-    whole = prove(train, VALIDATION, TEST, made, settings, seed=3)
+    whole_verdict = prove(train, VALIDATION, TEST, synthetic_images, settings, seed=3)
     results: dict[str, object] = {}
     for offset in (0, 2):
         half = settings.model_copy(update={"seeds": 2})
-        part_seeds = prove(train, VALIDATION, TEST, made, half, seed=3, offset=offset, results=results).seeds
-        assert part_seeds == whole.seeds[offset : offset + 2]
+        part_seeds = prove(
+            train, VALIDATION, TEST, synthetic_images, half, seed=3, offset=offset, results=results
+        ).seeds
+        assert part_seeds == whole_verdict.seeds[offset : offset + 2]
     assert len(results) == 8
-    joined = prove(train, VALIDATION, TEST, made, settings, seed=3, results=results, on_note=lambda text: None)
-    assert joined == whole and len(results) == 8
+    joined = prove(
+        train, VALIDATION, TEST, synthetic_images, settings, seed=3, results=results, on_note=lambda text: None
+    )
+    assert joined == whole_verdict and len(results) == 8
 
 
 def test_a_trial_that_was_killed_goes_on_where_it_stopped() -> None:
-    train, made = planted("useful")
+    train, synthetic_images = planted("useful")
     settings = KNOWN.model_copy(update={"seeds": 2, "steps": 1})
     results: dict[str, object] = {}
 
@@ -122,72 +126,74 @@ def test_a_trial_that_was_killed_goes_on_where_it_stopped() -> None:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        prove(train, VALIDATION, TEST, made, settings, results=results, on_result=killed)
+        prove(train, VALIDATION, TEST, synthetic_images, settings, results=results, on_result=killed)
     before = dict(results)
     assert len(before) == 3
-    prove(train, VALIDATION, TEST, made, settings, results=results)
+    prove(train, VALIDATION, TEST, synthetic_images, settings, results=results)
     assert results.items() > before.items() and len(results) == 4
 
 
-def found(validation: LabelledImages, rights: dict[float, list[float]]) -> dict[float, list[dict[str, object]]]:
+def results_by_ratio(
+    validation: LabelledImages, rights: dict[float, list[float]]
+) -> dict[float, list[dict[str, object]]]:
     """Measures of classifiers that name so many of the first images of each class rightly, a ratio and a seed each."""
-    made: dict[float, list[dict[str, object]]] = {}
+    results: dict[float, list[dict[str, object]]] = {}
     for ratio, shares in rights.items():
-        made[ratio] = []
+        results[ratio] = []
         for share in shares:
             hit = np.concatenate([np.arange(n) < share * n for n in validation.counts])
-            made[ratio].append(
+            results[ratio].append(
                 measures(validation.labels, np.eye(2)[np.where(hit, validation.labels, 1 - validation.labels)])
             )
-    return made
+    return results
 
 
 def test_the_smallest_ratio_within_a_standard_error_of_the_best_is_chosen() -> None:
     validation = part((50, 50), 5)
     equal = {0.0: [0.7, 0.7, 0.7], 0.25: [0.8, 0.84, 0.8], 0.5: [0.82, 0.8, 0.84], 1.0: [0.8, 0.82, 0.88]}
-    assert choose(found(validation, equal), validation)[0] == 0.25
+    assert choose(results_by_ratio(validation, equal), validation)[0] == 0.25
     better = equal | {1.0: [0.94, 0.94, 0.96]}
-    ratio, curve = choose(found(validation, better), validation)
+    ratio, curve = choose(results_by_ratio(validation, better), validation)
     assert ratio == 1.0 and [row["ratio"] for row in curve] == [0.0, 0.25, 0.5, 1.0]
     assert curve[0]["behind"] == pytest.approx(np.mean(better[1.0]) - 0.7) and curve[-1]["behind"] == 0
     harmful = {0.0: [0.9] * 3, 0.25: [0.7] * 3, 1.0: [0.4] * 3}
     assert (
-        choose(found(validation, harmful), validation)[0] == 0.25
+        choose(results_by_ratio(validation, harmful), validation)[0] == 0.25
     )  # shown at their mildest, so that the trial can tell
 
 
 def test_the_trial_uses_the_chosen_ratio() -> None:
-    train, made = planted("useless")
+    train, synthetic_images = planted("useless")
     settings = KNOWN.model_copy(update={"seeds": 2, "steps": 2, "ratios": (0.0, 0.5, 1.0)})
     results: dict[str, object] = {}
-    verdict = prove(train, VALIDATION, TEST, made, settings, results=results)
+    verdict = prove(train, VALIDATION, TEST, synthetic_images, settings, results=results)
     assert verdict.ratio in (0.5, 1.0) and len(verdict.ratio_curve) == 3
     assert f"test/gan at ratio {verdict.ratio:g}/{verdict.seeds[0]}" in results and len(results) == 9 + 4
 
 
-@pytest.mark.parametrize("how", ["subsample", "bootstrap"])
-def test_resamples_keep_classes_and_groups_whole(how: str) -> None:
+@pytest.mark.parametrize("strategy", ["subsample", "bootstrap"])
+def test_resamples_keep_classes_and_groups_whole(strategy: str) -> None:
     train = part((30, 7), 0)
-    picked = rows(train, how, 3)
-    counts = np.bincount(train.labels[picked], minlength=2)
-    assert counts.tolist() == ([30, 7] if how == "bootstrap" else [27, 7])
-    assert len(np.unique(picked)) == len(picked) or how == "bootstrap"
-    np.testing.assert_array_equal(picked, rows(train, how, 3))
-    assert not np.array_equal(picked, rows(train, how, 4))
+    indices = rows(train, strategy, 3)
+    counts = np.bincount(train.labels[indices], minlength=2)
+    assert counts.tolist() == ([30, 7] if strategy == "bootstrap" else [27, 7])
+    assert len(np.unique(indices)) == len(indices) or strategy == "bootstrap"
+    np.testing.assert_array_equal(indices, rows(train, strategy, 3))
+    assert not np.array_equal(indices, rows(train, strategy, 4))
     grouped = replace(train, groups=np.arange(37) // 4)
     for seed in range(20):
-        picked = rows(grouped, how, seed)
-        assert (np.bincount(grouped.labels[picked], minlength=2) > 0).all()
-        for group in np.unique(grouped.groups[picked]):
-            times = np.bincount(picked, minlength=37)[grouped.groups == group]
+        indices = rows(grouped, strategy, seed)
+        assert (np.bincount(grouped.labels[indices], minlength=2) > 0).all()
+        for group in np.unique(grouped.groups[indices]):
+            times = np.bincount(indices, minlength=37)[grouped.groups == group]
             assert len(set(times.tolist())) == 1
     np.testing.assert_array_equal(rows(train, "none", 0), np.arange(37))
 
 
 def test_without_images_that_are_kept_nothing_is_said_to_differ() -> None:
-    train, made = planted("useless")
-    none = replace(made, reasons=("agreement",) * len(made))
-    verdict = prove(train, VALIDATION, TEST, none, KNOWN.model_copy(update={"seeds": 2, "steps": 1}))
+    train, synthetic_images = planted("useless")
+    rejected = replace(synthetic_images, reasons=("agreement",) * len(synthetic_images))
+    verdict = prove(train, VALIDATION, TEST, rejected, KNOWN.model_copy(update={"seeds": 2, "steps": 1}))
     assert verdict.outcome == "not tested" and verdict.ratio == 0 and "difference" not in verdict.sentence
 
 
@@ -196,8 +202,8 @@ def test_verdicts_of_another_format_are_refused_in_words() -> None:
         Verdict.from_dict({"outcome": "helps", "sentence": "…"})
 
 
-MADE = synthetic(*both((5, 5), (8, 8), 9))
-SMALL = {"train": part((8, 4), 0), "validation": part((4, 4), 1), "test": part((5, 5), 2), "synthetic": MADE}
+SYNTHETIC = synthetic(*both((5, 5), (8, 8), 9))
+SMALL = {"train": part((8, 4), 0), "validation": part((4, 4), 1), "test": part((5, 5), 2), "synthetic": SYNTHETIC}
 BAD: list[tuple[dict[str, object], dict[str, object], type[AuguryError], str]] = [
     ({}, {"arms": ("none",)}, SettingsError, "an arm with neither; add both kinds"),
     ({}, {"arms": ("gan",)}, SettingsError, "an arm with neither; add both kinds"),
@@ -210,13 +216,18 @@ BAD: list[tuple[dict[str, object], dict[str, object], type[AuguryError], str]] =
     ({"validation": part((8, 0), 1)}, {}, DataError, "'standing' has no validation image"),
     ({"test": part((0, 8), 1)}, {}, DataError, "'lying' has no test image.*leave the class out"),
     (
-        {"synthetic": replace(MADE, images=MADE.images[:, :, :6])},
+        {"synthetic": replace(SYNTHETIC, images=SYNTHETIC.images[:, :, :6])},
         {},
         DataError,
         r"synthetic images are \[C, H, W\] \[1, 6, 8\], but the train images \[1, 8, 8\].*same size",
     ),
-    ({"synthetic": replace(MADE, classes=("lying", "stooping"))}, {}, DataError, "'stooping'.*same classes"),
-    ({"synthetic": replace(MADE, conditions=MADE.conditions + 1)}, {}, DataError, "run from 1 to 2.*2 classes"),
+    ({"synthetic": replace(SYNTHETIC, classes=("lying", "stooping"))}, {}, DataError, "'stooping'.*same classes"),
+    (
+        {"synthetic": replace(SYNTHETIC, conditions=SYNTHETIC.conditions + 1)},
+        {},
+        DataError,
+        "run from 1 to 2.*2 classes",
+    ),
 ]
 
 
@@ -231,9 +242,9 @@ def test_what_cannot_be_tried_is_refused(
 @pytest.mark.parametrize(
     ("other", "rule"),
     [
-        (replace(MADE, classes=("standing", "lying")), "same classes in the same order"),
-        (replace(MADE, images=MADE.images[:, :, :6]), "same size"),
-        (replace(MADE, conditions=MADE.conditions + 1), "run from 1 to 2.*2 classes"),
+        (replace(SYNTHETIC, classes=("standing", "lying")), "same classes in the same order"),
+        (replace(SYNTHETIC, images=SYNTHETIC.images[:, :, :6]), "same size"),
+        (replace(SYNTHETIC, conditions=SYNTHETIC.conditions + 1), "run from 1 to 2.*2 classes"),
     ],
 )
 def test_images_of_other_generators_are_checked_as_the_judged_ones(other: SyntheticImages, rule: str) -> None:
@@ -244,11 +255,11 @@ def test_images_of_other_generators_are_checked_as_the_judged_ones(other: Synthe
 def test_other_generators_teach_their_own_soft_labels() -> None:
     def accuracies(targets: np.ndarray | None) -> list[float]:
         settings = ProveSettings(arms=("classical", "gan", "vae"), seeds=2, steps=30, batch=8, ratios=(1.0,))
-        soft = replace(MADE, targets=targets)
+        soft = replace(SYNTHETIC, targets=targets)
         result = prove(*SMALL.values(), settings, extra={"vae": soft}).arms["vae"]["brier"]
         return [float(x) for x in result]
 
-    hard = np.eye(2)[MADE.labels]
+    hard = np.eye(2)[SYNTHETIC.labels]
     assert accuracies(hard) == accuracies(None) != accuracies(hard[:, ::-1])
 
 

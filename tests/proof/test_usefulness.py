@@ -23,18 +23,23 @@ def bars(n: int, seed: int, *, wrong: bool = False) -> LabelledImages:
 
 
 def test_images_like_the_real_ones_teach_as_much_and_mislabelled_ones_the_opposite() -> None:
-    train, held = bars(80, 0), bars(60, 1)
-    asked = {"steps": 15, "batch": 8}
-    trained_on_fakes, seen = usefulness(bars(80, 2), train, held, **asked)
+    train, held_out = bars(80, 0), bars(60, 1)
+    options = {"steps": 15, "batch": 8}
+    trained_on_fakes, tested_on_fakes = usefulness(bars(80, 2), train, held_out, **options)
     assert (
         trained_on_fakes.name == "GAN-train"
         and trained_on_fakes.value > 0.9
         and trained_on_fakes.baseline > 0.9
         and trained_on_fakes.n == 60
     )
-    assert seen.name == "GAN-test" and seen.value > 0.9 and seen.baseline == trained_on_fakes.baseline and seen.n == 80
+    assert (
+        tested_on_fakes.name == "GAN-test"
+        and tested_on_fakes.value > 0.9
+        and tested_on_fakes.baseline == trained_on_fakes.baseline
+        and tested_on_fakes.n == 80
+    )
     assert trained_on_fakes.low < trained_on_fakes.value <= trained_on_fakes.high <= 1
-    worse, mistaken = usefulness(bars(80, 2, wrong=True), train, held, **asked)
+    worse, mistaken = usefulness(bars(80, 2, wrong=True), train, held_out, **options)
     assert worse.value < 0.1 and mistaken.value < 0.1 and worse.baseline == trained_on_fakes.baseline
 
 
@@ -51,11 +56,11 @@ def test_the_interval_is_wilsons_for_one_class_and_holds_the_truth_for_unequal_o
     reference = stats.binomtest(17, 20).proportion_ci(method="wilson")
     np.testing.assert_allclose(one, (0.85, reference.low, reference.high), rtol=1e-7)
     random, recalls, counts = np.random.default_rng(0), np.array([0.95, 0.8, 0.6]), np.array([200, 40, 5])
-    held = 0
+    covered = 0
     for _ in range(1000):
         hits = random.binomial(counts, recalls)
         matrix = np.diag(hits)
         matrix[np.arange(3), (np.arange(3) + 1) % 3] = counts - hits
         _, low, high = accuracy_interval(matrix)
-        held += low <= recalls.mean() <= high
-    assert held >= 940
+        covered += low <= recalls.mean() <= high
+    assert covered >= 940

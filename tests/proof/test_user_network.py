@@ -51,9 +51,9 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 def test_a_function_of_the_working_directory_is_a_classifier(folder: Path) -> None:
     state = torch.random.get_rng_state()
-    found = learner("my_own_package.nets:build", (1, 10, 10), torch.device("cpu"))
-    assert isinstance(found, Network) and torch.equal(torch.random.get_rng_state(), state)
-    network = found.build(2, 4)
+    build = learner("my_own_package.nets:build", (1, 10, 10), torch.device("cpu"))
+    assert isinstance(build, Network) and torch.equal(torch.random.get_rng_state(), state)
+    network = build.build(2, 4)
     assert network[1].out_features == 4  # type: ignore[index]
     assert "def five" in code_of("my_own_package.nets:build")  # results of other code are not reused
 

@@ -55,8 +55,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         patch.chdir(root)
         patch.setattr("augury.pipeline.session.CLASSIFIER_STEPS", 5)
         augury.run("photos/", "runs/photos", seed=0, settings=QUICK)
-        done = CliRunner().invoke(app, ["augment", "photos/", "--policy", "natural", "-o", "more/"])
-        assert done.exit_code == 0, done.output
+        result = CliRunner().invoke(app, ["augment", "photos/", "--policy", "natural", "-o", "more/"])
+        assert result.exit_code == 0, result.output
     attributes = {"young": ("yes", "no"), "gender": ("male", "female")}
     network = {"width": 4, "blocks": 1}
     generator = build_generator("translator", network, (1, 16, 16), (2, 2, 2))

@@ -33,15 +33,15 @@ DATA = LabelledImages(
 
 
 def test_copies_follow_their_images_and_can_be_drawn_alone() -> None:
-    made = copies(DATA, "natural", per_image=2, seed=3)
-    assert len(made) == 18
-    np.testing.assert_array_equal(made.images[:6], DATA.images)
-    for column in (made.labels, made.groups, made.attributes["pose"].codes):
+    copied = copies(DATA, "natural", per_image=2, seed=3)
+    assert len(copied) == 18
+    np.testing.assert_array_equal(copied.images[:6], DATA.images)
+    for column in (copied.labels, copied.groups, copied.attributes["pose"].codes):
         np.testing.assert_array_equal(column[:6], column[6:12])
-    assert made.names[6:8] == ("0.png#0", "1.png#0") and made.names[17] == "5.png#1"
-    assert not np.array_equal(made.images[6:12], made.images[12:])
-    again = copies(DATA, "natural", per_image=3, seed=3, originals=False)
-    np.testing.assert_array_equal(again.images[6:12], made.images[12:])
+    assert copied.names[6:8] == ("0.png#0", "1.png#0") and copied.names[17] == "5.png#1"
+    assert not np.array_equal(copied.images[6:12], copied.images[12:])
+    repeated = copies(DATA, "natural", per_image=3, seed=3, originals=False)
+    np.testing.assert_array_equal(repeated.images[6:12], copied.images[12:])
     with pytest.raises(SettingsError, match="1 or more"):
         copies(DATA, "natural", per_image=0)
 
@@ -68,14 +68,14 @@ def by_split(parts: tuple[int, ...], grouped: bool = False, n: int = 36) -> Labe
     )
 
 
-def written_sources(place: Path, kind: str) -> dict[bytes, str]:
+def written_sources(path: Path, kind: str) -> dict[bytes, str]:
     """The file that each image was made of, by its pixels, as the export itself says: nothing of what reads groups or splits."""
     if kind == "npz":
-        with np.load(place) as stored:
+        with np.load(path) as stored:
             pixels, rows = list(stored["images"]), [json.loads(text) for text in stored["provenance"]]
     elif kind == "tar":
         pixels, rows = [], []
-        with tarfile.open(place) as archive:
+        with tarfile.open(path) as archive:
             for member in archive:
                 raw = archive.extractfile(member).read()  # type: ignore[union-attr]
                 if member.name.endswith(".png"):
@@ -83,12 +83,12 @@ def written_sources(place: Path, kind: str) -> dict[bytes, str]:
                 elif member.name.endswith(".json"):
                     rows.append(json.loads(raw)["provenance"])
     elif kind == "parquet":
-        table = pytest.importorskip("pyarrow.parquet").read_table(place).to_pylist()
+        table = pytest.importorskip("pyarrow.parquet").read_table(path).to_pylist()
         pixels = [np.asarray(Image.open(io.BytesIO(row["image"]["bytes"]))) for row in table]
         rows = [json.loads(row["provenance"]) for row in table]
     else:
-        rows = [json.loads(line) for line in (place / "manifest.jsonl").read_text().splitlines()]
-        pixels = [np.asarray(Image.open(place / row["file"])) for row in rows]
+        rows = [json.loads(line) for line in (path / "manifest.jsonl").read_text().splitlines()]
+        pixels = [np.asarray(Image.open(path / row["file"])) for row in rows]
     sources = [row["source"]["file"] if row["origin"] == "augmented" else row["source"] for row in rows]
     return {image.transpose(2, 0, 1).tobytes(): source for image, source in zip(pixels, sources, strict=True)}
 
@@ -109,20 +109,20 @@ def test_no_image_and_copy_of_it_lie_on_two_sides(kind: str, case: str, tmp_path
     if kind == "parquet":
         pytest.importorskip("pyarrow")
     data = by_split(*CASES[case])
-    made = copies(data, "natural", per_image=2, seed=4)
-    place = tmp_path / (f"out.{kind}" if kind in FILES else "out")
-    said = EXPORTS[kind](place, made)
-    assert ("note" in said) == (kind == "folder")
-    read = augury.load(place / "labels.csv" if kind == "csv" else place)
-    assert len(read) == len(made)
+    copied = copies(data, "natural", per_image=2, seed=4)
+    path = tmp_path / (f"out.{kind}" if kind in FILES else "out")
+    note = EXPORTS[kind](path, copied)
+    assert ("note" in note) == (kind == "folder")
+    read = augury.load(path / "labels.csv" if kind == "csv" else path)
+    assert len(read) == len(copied)
     if kind == "folder" and case != "all parts":
         assert read.groups is None  # and the verb refuses to write it
         return
-    source = written_sources(place, kind)
+    source = written_sources(path, kind)
     names = [source[image.tobytes()] for image in read.images]
     if data.split is not None:
-        given = dict(zip(data.names, data.split.tolist(), strict=True))
-        assert read.split is not None and [given[name] for name in names] == read.split.tolist()
+        part_of = dict(zip(data.names, data.split.tolist(), strict=True))
+        assert read.split is not None and [part_of[name] for name in names] == read.split.tolist()
     for seed in range(3):
         codes = split(read, validation=0.25, test=0.25, seed=seed)
         sides = [{name for name, code in zip(names, codes, strict=True) if code == part} for part in range(3)]
@@ -136,40 +136,40 @@ def test_no_image_and_copy_of_it_lie_on_two_sides(kind: str, case: str, tmp_path
 
 def test_only_the_train_part_is_copied_and_the_rest_passed_through() -> None:
     data = by_split((0, 1, 2))
-    made = copies(data, "natural", per_image=3)
-    assert made.split is not None and np.bincount(made.split).tolist() == [48, 12, 12]
-    np.testing.assert_array_equal(made.images[:36], data.images)
-    assert {int(name.split(".")[0]) % 3 for name in made.names[36:]} == {0}
-    alone = copies(data, "natural", per_image=3, originals=False)
-    np.testing.assert_array_equal(alone.images, made.images[36:])
+    copied = copies(data, "natural", per_image=3)
+    assert copied.split is not None and np.bincount(copied.split).tolist() == [48, 12, 12]
+    np.testing.assert_array_equal(copied.images[:36], data.images)
+    assert {int(name.split(".")[0]) % 3 for name in copied.names[36:]} == {0}
+    copies_only = copies(data, "natural", per_image=3, originals=False)
+    np.testing.assert_array_equal(copies_only.images, copied.images[36:])
     with pytest.raises(DataError, match="no train split"):
         copies(by_split((1, 2)), "natural", per_image=1)
 
 
 def test_class_folders_that_would_leak_are_refused(photos: Path, tmp_path: Path) -> None:
     words = ["augment", str(photos), "-o", str(tmp_path / "more"), "--format", "folder"]
-    done = CliRunner().invoke(app, words)
-    assert isinstance(done.exception, SettingsError) and "--format imagefolder" in str(done.exception)
-    assert "train, validation, test" in str(done.exception) and not (tmp_path / "more").exists()
+    result = CliRunner().invoke(app, words)
+    assert isinstance(result.exception, SettingsError) and "--format imagefolder" in str(result.exception)
+    assert "train, validation, test" in str(result.exception) and not (tmp_path / "more").exists()
 
 
-@pytest.mark.parametrize("how", POLICIES)
-def test_a_copy_is_drawn_again_from_its_row(how: str, tmp_path: Path, monkeypatch) -> None:
+@pytest.mark.parametrize("policy", POLICIES)
+def test_a_copy_is_drawn_again_from_its_row(policy: str, tmp_path: Path, monkeypatch) -> None:
     """Bit for bit, from the manifest and the file that it names alone."""
     monkeypatch.setenv("AUGURY_CACHE", str(tmp_path / "cache"))
     for i, image in enumerate(by_split(()).images):
         (tmp_path / "in" / "ab"[i % 2]).mkdir(parents=True, exist_ok=True)
         Image.fromarray(image.transpose(1, 2, 0)).save(tmp_path / "in" / "ab"[i % 2] / f"{i}.png")
     words = ["augment", str(tmp_path / "in"), "-o", str(tmp_path / "out"), "--per-image", "3", "--seed", "5"]
-    done = CliRunner().invoke(app, [*words, "--policy", how, "--flips"])
-    assert done.exit_code == 0, done.output
+    result = CliRunner().invoke(app, [*words, "--policy", policy, "--flips"])
+    assert result.exit_code == 0, result.output
     rows = [json.loads(line) for line in (tmp_path / "out" / "manifest.jsonl").read_text().splitlines()]
     assert len(rows) == 4 * 36
     for row in [row for row in rows if row["origin"] == "augmented"][::7]:
         source = row["source"]
         assert source["data"] == augury.load(tmp_path / "in").fingerprint
         with Image.open(tmp_path / "in" / source["file"]) as image:
-            again = augmented(
+            redrawn = augmented(
                 np.asarray(image),
                 source["policy"],
                 seed=source["seed"],
@@ -178,20 +178,20 @@ def test_a_copy_is_drawn_again_from_its_row(how: str, tmp_path: Path, monkeypatc
                 flips=source["flips"],
             )
         with Image.open(tmp_path / "out" / row["file"]) as image:
-            np.testing.assert_array_equal(again, np.asarray(image))
+            np.testing.assert_array_equal(redrawn, np.asarray(image))
 
 
 def test_copies_that_were_taken_apart_still_say_what_they_are(tmp_path: Path) -> None:
-    made = copies(by_split(()), "natural", per_image=1).take(np.array([0, 40, 3, 71]))
-    EXPORTS["imagefolder"](tmp_path / "out", made)
+    copied = copies(by_split(()), "natural", per_image=1).take(np.array([0, 40, 3, 71]))
+    EXPORTS["imagefolder"](tmp_path / "out", copied)
     rows = [json.loads(line) for line in (tmp_path / "out" / "manifest.jsonl").read_text().splitlines()]
     assert [row["origin"] for row in rows] == ["real", "augmented", "real", "augmented"]
     assert [row["source"]["index"] for row in rows[1::2]] == [4, 35]
 
 
-def mirrored_share(made: LabelledImages, data: LabelledImages) -> float:
+def mirrored_share(copied: LabelledImages, data: LabelledImages) -> float:
     """Of ramps that rise to the right, how many copies fall."""
-    halves = made.images[len(data) :].astype(float).mean((1, 2))
+    halves = copied.images[len(data) :].astype(float).mean((1, 2))
     return float((halves[:, 5:].mean(1) < halves[:, :5].mean(1)).mean())
 
 
@@ -199,7 +199,8 @@ def test_by_default_copies_are_mirrored_as_the_policy_says_but_never_where_the_d
     ramp = np.broadcast_to(np.linspace(40, 200, 10).astype(np.uint8), (200, 10, 10))
     data = from_arrays(ramp, np.arange(200) % 2)
     shares = {
-        how: mirrored_share(copies(data, how, per_image=1), data) for how in ("natural", "faces", "text", "medical")
+        policy: mirrored_share(copies(data, policy, per_image=1), data)
+        for policy in ("natural", "faces", "text", "medical")
     }
     assert 0.4 < shares["natural"] < 0.6 and 0.4 < shares["faces"] < 0.6 and shares["text"] == shares["medical"] == 0
     assert 0.4 < mirrored_share(copies(data, "medical", per_image=1, flips=True), data) < 0.6
@@ -212,9 +213,9 @@ def test_by_default_copies_are_mirrored_as_the_policy_says_but_never_where_the_d
 @pytest.mark.parametrize(("written", "name"), [("imagefolder", "more"), ("npz", "more.npz")])
 def test_the_verb_writes_a_data_set_that_augury_reads(written: str, name: str, photos: Path, tmp_path: Path) -> None:
     words = ["augment", str(photos), "-o", str(tmp_path / name), "--per-image", "2", "--format", written, "--json"]
-    done = CliRunner().invoke(app, words)
-    assert done.exit_code == 0, done.output
-    assert json.loads(done.output)["images"] == 18
+    result = CliRunner().invoke(app, words)
+    assert result.exit_code == 0, result.output
+    assert json.loads(result.output)["images"] == 18
     read = augury.load(tmp_path / name)
     assert read.counts.tolist() == [12, 6]
     if written == "imagefolder":
@@ -223,8 +224,8 @@ def test_the_verb_writes_a_data_set_that_augury_reads(written: str, name: str, p
 
 
 def test_the_sheet_has_a_row_for_each_operator_and_policy(photos: Path, tmp_path: Path) -> None:
-    done = CliRunner().invoke(app, ["augment", str(photos), "--preview", str(tmp_path / "sheet.png")])
-    assert done.exit_code == 0, done.output
+    result = CliRunner().invoke(app, ["augment", str(photos), "--preview", str(tmp_path / "sheet.png")])
+    assert result.exit_code == 0, result.output
     assert Image.open(tmp_path / "sheet.png").height > 40 * len(POLICIES)
 
 
@@ -237,19 +238,19 @@ def test_a_preview_heeds_policy_copies_and_flips(photos: Path, tmp_path: Path) -
         ("--policy", "natural", "--no-flips"): shown(data, "natural", per_image=1, flips=False),
         ("--per-image", "2"): shown(data, "classical", per_image=2),
     }.items():
-        done = CliRunner().invoke(app, ["augment", str(photos), "--preview", str(tmp_path / "sheet.png"), *words])
-        assert done.exit_code == 0, done.output
+        result = CliRunner().invoke(app, ["augment", str(photos), "--preview", str(tmp_path / "sheet.png"), *words])
+        assert result.exit_code == 0, result.output
         assert np.array_equal(np.asarray(Image.open(tmp_path / "sheet.png")), np.asarray(sheet))
     assert not np.array_equal(np.asarray(preview(data)), np.asarray(preview(data, flips=False)))
 
 
 def test_the_sheet_of_a_policy_shows_the_copies_that_would_be_written() -> None:
     data = DATA.take(np.array([0, 5]))
-    sheet, made = np.asarray(shown(data, "natural", per_image=1)), copies(data, "natural", per_image=1)
-    tiles = {tile.repeat(4, 1).repeat(4, 2).transpose(1, 2, 0).tobytes() for tile in made.images}  # 12 px shown at 48
+    sheet, copied = np.asarray(shown(data, "natural", per_image=1)), copies(data, "natural", per_image=1)
+    tiles = {tile.repeat(4, 1).repeat(4, 2).transpose(1, 2, 0).tobytes() for tile in copied.images}  # 12 px shown at 48
     height, width = sheet.shape[:2]
-    found = {sheet[y : y + 48, x : x + 48].tobytes() for y in range(height - 47) for x in range(width - 47)}
-    assert tiles <= found
+    copy_tiles = {sheet[y : y + 48, x : x + 48].tobytes() for y in range(height - 47) for x in range(width - 47)}
+    assert tiles <= copy_tiles
 
 
 @pytest.mark.parametrize(
@@ -262,5 +263,5 @@ def test_the_sheet_of_a_policy_shows_the_copies_that_would_be_written() -> None:
     ],
 )
 def test_wrong_requests_are_refused_in_words(words: list[str], rule: str, photos: Path) -> None:
-    done = CliRunner().invoke(app, ["augment", str(photos), *words])
-    assert isinstance(done.exception, SettingsError) and rule in str(done.exception)
+    result = CliRunner().invoke(app, ["augment", str(photos), *words])
+    assert isinstance(result.exception, SettingsError) and rule in str(result.exception)

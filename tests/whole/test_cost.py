@@ -51,12 +51,14 @@ def speeds(monkeypatch: pytest.MonkeyPatch, train_step: float, classifier_step: 
     """A machine of this speed, however busy this one is."""
     measured = training.step_seconds
 
-    def measure(*values: object, **more: object) -> object:
-        plan, _, checkpoint = measured(*values, **more | {"patience": 0.0})
+    def measure(*values: object, **options: object) -> object:
+        plan, _, checkpoint = measured(*values, **options | {"patience": 0.0})
         return plan, train_step, checkpoint
 
     monkeypatch.setattr(training, "step_seconds", measure)
-    monkeypatch.setattr(proof, "measure_steps", lambda arms, *rest, **more: dict.fromkeys(arms, classifier_step))
+    monkeypatch.setattr(
+        proof, "measure_steps", lambda arms, *arguments, **options: dict.fromkeys(arms, classifier_step)
+    )
 
 
 def test_the_plan_names_the_stages_to_do_and_the_trainings_that_the_trial_makes(tmp_path: Path) -> None:
@@ -76,18 +78,18 @@ def test_the_plan_names_the_stages_to_do_and_the_trainings_that_the_trial_makes(
 
     augury.run(noise(), tmp_path / "r", settings=SMALL, until="export", callbacks=callbacks)
     assert len(plans) == 1, "nothing was to do"
-    more = SMALL | {"prove": SMALL["prove"] | {"seeds": 3}}
-    augury.run(noise(), tmp_path / "r", settings=more, callbacks=callbacks)
+    three_seeds = SMALL | {"prove": SMALL["prove"] | {"seeds": 3}}
+    augury.run(noise(), tmp_path / "r", settings=three_seeds, callbacks=callbacks)
     assert list(plans[-1].stages) == ["prove", "classifier", "report"]
 
 
 def test_measuring_the_speed_changes_no_result(tmp_path: Path) -> None:
-    shown, silent = (
+    displayed, silent = (
         augury.run(noise(), tmp_path / name, settings=SMALL, callbacks=Callbacks(plan=plan))
         for name, plan in (("shown", lambda cost: None), ("silent", None))
     )
     for name in ("synthesizer/weights.safetensors", "classifier.safetensors", "synthetic/images.npy", "trial.json"):
-        assert (shown / name).read_bytes() == (silent / name).read_bytes(), name
+        assert (displayed / name).read_bytes() == (silent / name).read_bytes(), name
 
 
 @pytest.mark.parametrize(("train_step", "classifier_step"), [(0.03, 0.004), (0.002, 0.02), (1e-5, 1e-5)])
@@ -103,8 +105,8 @@ def test_the_steps_of_a_time_fit_into_it_and_use_it(
         assert 0.85 * limit < model.cost(train_steps, prove_steps).seconds <= MARGIN * limit
         with pytest.raises(SettingsError, match=r"too short for the whole run: .*; use --time \d+m"):
             model.divided(1e-3)
-        alone = CostModel(session, ["prove", "report"])
-        assert alone.divided(limit)[0] == 4, "a generator that is trained keeps its steps"
+        two_stages = CostModel(session, ["prove", "report"])
+        assert two_stages.divided(limit)[0] == 4, "a generator that is trained keeps its steps"
 
 
 def test_a_time_is_divided_once_and_its_steps_repeat_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -120,8 +122,8 @@ def test_a_time_is_divided_once_and_its_steps_repeat_the_run(tmp_path: Path, mon
     speeds(monkeypatch, 0.01, 0.001)  # the machine is faster now
     augury.run(noise(), first.path, settings=SMALL, time="60s", until="train")
     assert first.metadata["time"] == record and first.settings == stored
-    again = augury.run(noise(), tmp_path / "again", settings=read_settings(first / "settings.yaml"), until="train")
-    assert (again / "synthesizer/weights.safetensors").read_bytes() == weights
+    repeated = augury.run(noise(), tmp_path / "again", settings=read_settings(first / "settings.yaml"), until="train")
+    assert (repeated / "synthesizer/weights.safetensors").read_bytes() == weights
     with pytest.raises(SettingsError, match="time sets the number of steps, and so does budget"):
         augury.run(noise(), tmp_path / "new", time="1m", budget="1m")
 
@@ -133,18 +135,20 @@ def test_quick_uses_smaller_images_where_the_time_does_not_suffice_and_keeps_the
         """A machine whose training step takes so many seconds for each pixel."""
         measured = training.step_seconds
 
-        def measure(data: LabelledImages, *values: object, **more: object) -> object:
-            plan, _, checkpoint = measured(data, *values, **more | {"patience": 0.0})
+        def measure(data: LabelledImages, *values: object, **measure_options: object) -> object:
+            plan, _, checkpoint = measured(data, *values, **measure_options | {"patience": 0.0})
             return plan, pixels * data.shape[1] * data.shape[2], checkpoint
 
         monkeypatch.setattr(training, "step_seconds", measure)
-        monkeypatch.setattr(proof, "measure_steps", lambda arms, *rest, **more: dict.fromkeys(arms, 0.05))
+        monkeypatch.setattr(proof, "measure_steps", lambda arms, *arguments, **step_options: dict.fromkeys(arms, 0.05))
 
     for i in range(40):
         file = tmp_path / "photos" / "ab"[i % 2] / f"{i}.png"
         file.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(np.random.default_rng(i).integers(0, 256, (48, 64), np.uint8)).save(file)
-    options = [f"{section}.{name}={json.dumps(value)}" for section, own in SMALL.items() for name, value in own.items()]
+    options = [
+        f"{section}.{name}={json.dumps(value)}" for section, values in SMALL.items() for name, value in values.items()
+    ]
     words = [word for option in options if "steps" not in option for word in ("--set", option)]
     command = ["run", str(tmp_path / "photos"), "-o", str(tmp_path / "r"), "--quick", *words]
     slowness(8e-4)  # at 48 x 64 a step takes 2.5 s, and 100 steps do not fit; at 24 x 32 they do
@@ -155,13 +159,13 @@ def test_quick_uses_smaller_images_where_the_time_does_not_suffice_and_keeps_the
     assert "--set=data.size=[24, 32]" in html.unescape(run.report.read_text())
     stored = run.metadata
     slowness(1e-9)  # the machine is faster now
-    again = CliRunner().invoke(app, command, catch_exceptions=False)
-    assert again.stderr.count("(done before)") == 9 and run.metadata == stored
+    repeated = CliRunner().invoke(app, command, catch_exceptions=False)
+    assert repeated.stderr.count("(done before)") == 9 and run.metadata == stored
     slowness(1.0)
     words = [*command[:2], "-o", str(tmp_path / "new"), *command[4:]]
-    for more in ([], ["--size", "48x64"]):
+    for size_options in ([], ["--size", "48x64"]):
         with pytest.raises(SettingsError, match=r"150s is too short for the whole run"):
-            CliRunner().invoke(app, [*words, *more], catch_exceptions=False)
+            CliRunner().invoke(app, [*words, *size_options], catch_exceptions=False)
 
 
 def test_folds_share_the_steps_of_one_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

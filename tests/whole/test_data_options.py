@@ -35,9 +35,9 @@ def people(tmp_path: Path) -> Path:
 
 
 def call(*words: object) -> dict:
-    done = CliRunner().invoke(app, [str(outcome) for outcome in words], catch_exceptions=False)
-    assert done.exit_code == 0, done.output
-    return json.loads(done.stdout)
+    result = CliRunner().invoke(app, [str(outcome) for outcome in words], catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    return json.loads(result.stdout)
 
 
 def test_every_reading_setting_is_an_option_of_every_verb_that_reads() -> None:
@@ -63,8 +63,8 @@ def test_options_reach_the_reader(people: Path, tmp_path: Path) -> None:
     output = call("inspect", people, "--group", "none", "--split", "new", "--size", "9x8", "--json")
     assert output["groups"] == 0 and output["splits"] == {} and output["shape"] == [1, 9, 8]
     assert len(output["attributes"]["person"]) == 10
-    made = call("augment", people, "-o", tmp_path / "out.npz", "--group", "eyes", "--json")  # npz by its name
-    assert len(np.unique(np.load(made["data_set"])["group"])) == 2
+    result = call("augment", people, "-o", tmp_path / "out.npz", "--group", "eyes", "--json")  # npz by its name
+    assert len(np.unique(np.load(result["data_set"])["group"])) == 2
     for words, rule in (
         (["--window", "wide"], "--window wide"),
         (["--column", "label"], "write it as name=value"),
@@ -114,23 +114,23 @@ def test_tables_are_read_by_settings(tmp_path: Path) -> None:
     ]
     output = call("inspect", tmp_path / "all.csv", *words, "--json")
     assert output["counts"] == {"ill": 12, "well": 12} and output["groups"] == 6
-    kept = Run(tmp_path / "r")
+    run = Run(tmp_path / "r")
     settings = RunSettings(
         device="cpu",
         data={"columns": {"image": "scan", "label": "diagnosis"}, "group": "case", "root": str(tmp_path / "scans")},
     )
-    augury.run(tmp_path / "all.csv", kept.path, settings=settings, until="split")
-    assert kept.settings["data"]["columns"] == {"image": "scan", "label": "diagnosis"}
-    assert kept.metadata["data"]["notes"]["grouped_by"] == "case"
+    augury.run(tmp_path / "all.csv", run.path, settings=settings, until="split")
+    assert run.settings["data"]["columns"] == {"image": "scan", "label": "diagnosis"}
+    assert run.metadata["data"]["notes"]["grouped_by"] == "case"
 
 
 def test_a_verb_gets_what_was_given_alone() -> None:
-    seen: list[dict] = []
-    verb = reads(lambda data=None: seen.append(data))
+    calls: list[dict] = []
+    verb = reads(lambda data=None: calls.append(data))
     blank = dict.fromkeys(DATA)
     verb(**blank)
     verb(**{**blank, "window": "40,400", "size": "9x8", "column": ["label=a"], "attributes": "b, c"})
-    assert seen == [{}, {"window": (40.0, 400.0), "size": (9, 8), "columns": {"label": "a"}, "attributes": ("b", "c")}]
+    assert calls == [{}, {"window": (40.0, 400.0), "size": (9, 8), "columns": {"label": "a"}, "attributes": ("b", "c")}]
 
 
 def test_a_format_that_is_not_written_is_refused_before_anything_is_done(people: Path, tmp_path: Path) -> None:
@@ -142,23 +142,23 @@ def test_a_format_that_is_not_written_is_refused_before_anything_is_done(people:
 
 
 @pytest.mark.parametrize(
-    "asked",
+    "options",
     [{"columns": {"label": "y"}}, {"attributes": ("pose",)}, {"root": "."}, {"format": "csv"}, {"class_folder": 2}],
 )
-def test_settings_that_images_in_memory_cannot_heed_are_refused(asked: dict[str, Any]) -> None:
+def test_settings_that_images_in_memory_cannot_heed_are_refused(options: dict[str, Any]) -> None:
     data = augury.data.from_arrays(np.zeros((4, 3, 3), np.uint8), [0, 1, 0, 1])
     with pytest.raises(SettingsError, match="images in memory have no columns, root, format, folders or links"):
-        images_of(data, RunSettings(data=asked))
+        images_of(data, RunSettings(data=options))
     assert images_of(data, RunSettings()) is data
 
 
 def test_a_run_does_not_record_a_name_for_each_copied_image() -> None:
     data = augury.data.from_arrays(np.zeros((4, 3, 3), np.uint8), [0, 1, 0, 1])
-    made = copies(data, "natural", per_image=2)
-    output = describe_data(made, {"train": made})["notes"]["copies"]
+    copied = copies(data, "natural", per_image=2)
+    output = describe_data(copied, {"train": copied})["notes"]["copies"]
     assert (
         output == {"policy": "natural", "flips": None, "seed": 0, "data": data.fingerprint}
-        and made.notes["copies"]["of"]
+        and copied.notes["copies"]["of"]
     )
 
 

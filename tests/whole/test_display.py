@@ -77,9 +77,11 @@ def test_no_line_is_wider_than_the_terminal(monkeypatch: pytest.MonkeyPatch, col
     monkeypatch.setenv("TERM", "xterm")
     stream = Screen()
     played(stream).close()
-    drawn = lines_on_screen(stream.getvalue())
-    assert max(map(len, drawn)) <= columns
-    assert any(line.startswith("run ") for line in drawn) and any(line.startswith("train ") for line in drawn)
+    screen_lines = lines_on_screen(stream.getvalue())
+    assert max(map(len, screen_lines)) <= columns
+    assert any(line.startswith("run ") for line in screen_lines) and any(
+        line.startswith("train ") for line in screen_lines
+    )
 
 
 def test_the_bar_of_the_run_follows_the_plan_and_the_pace(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -127,8 +129,8 @@ def test_python_shows_progress_calls_back_and_logs(
     with caplog.at_level(logging.DEBUG, "augury"):
         options = {"recipe": "dcgan", "steps": 4, "batch": 8}
         augury.run(noise, tmp_path / "r", until="train", verbose=True, callbacks=callbacks, **options)
-    shown = capsys.readouterr()
-    assert shown.out == "" and "\nsplit\nclassify\ntrain\n" in shown.err and shown.err.startswith("Plan")
+    output = capsys.readouterr()
+    assert output.out == "" and "\nsplit\nclassify\ntrain\n" in output.err and output.err.startswith("Plan")
     assert stages == ["split", "classify", "train"] and steps[-1] == 4
     messages = [record.getMessage() for record in caplog.records]
     assert messages[0].startswith("plan:\nsplit") and "train: begins" in messages and "train: ends" in messages
@@ -142,10 +144,10 @@ def test_a_command_in_a_terminal_of_80_columns(tmp_path: Path) -> None:
     np.savez(tmp_path / "d.npz", images=images, labels=np.repeat([0, 1], [40, 20]))
     words = ["train", str(tmp_path / "d.npz"), "-o", str(tmp_path / "r"), "--recipe", "dcgan", "--steps", "20"]
     status, text = in_terminal(*words, "--set", "train.batch=8")
-    drawn = [line for line in lines_on_screen(text) if "/r" not in line]  # the path of the result may be longer
-    assert status == 0 and max(map(len, drawn)) <= 80
-    assert any(re.match(r"run .*% .* left", line) for line in drawn)
-    assert any(re.match(r"train .* 20/20 steps", line) for line in drawn)
+    screen_lines = [line for line in lines_on_screen(text) if "/r" not in line]  # the path of the result may be longer
+    assert status == 0 and max(map(len, screen_lines)) <= 80
+    assert any(re.match(r"run .*% .* left", line) for line in screen_lines)
+    assert any(re.match(r"train .* 20/20 steps", line) for line in screen_lines)
     assert text.count("\x1b[?25l") == text.count("\x1b[?25h"), "the cursor is hidden at the end"
     status, text = in_terminal(
         "train", "-o", str(tmp_path / "s"), "--steps", "5", "--unlabelled", str(tmp_path / "none")

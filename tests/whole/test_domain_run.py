@@ -30,8 +30,8 @@ def bars(number: int, standing: int, pale: bool, seed: int) -> np.ndarray:
     """Bright bars that lie or stand on a dark ground, uint8 [N, 24, 24]; pale: brighter, and of a third of the contrast."""
     random = np.random.default_rng([seed, standing, pale])
     images = random.normal(70, 20, (number, 24, 24))
-    for image, place in zip(images, random.integers(1, 20, number), strict=True):
-        image[(slice(None), slice(place, place + 3)) if standing else slice(place, place + 3)] += 90
+    for image, position in zip(images, random.integers(1, 20, number), strict=True):
+        image[(slice(None), slice(position, position + 3)) if standing else slice(position, position + 3)] += 90
     return (150 + images / 3 if pale else images).clip(0, 255).astype(np.uint8)
 
 
@@ -66,31 +66,31 @@ def briefly():
 
 
 def call(*words: object) -> tuple[int, str, str]:
-    done = CliRunner().invoke(app, [str(outcome) for outcome in words])
-    error = str(done.exception) if isinstance(done.exception, AuguryError) else done.stderr
-    if done.exception is not None and not isinstance(done.exception, AuguryError | SystemExit):
-        raise done.exception
-    return done.exit_code, done.stdout, error
+    result = CliRunner().invoke(app, [str(outcome) for outcome in words])
+    error = str(result.exception) if isinstance(result.exception, AuguryError) else result.stderr
+    if result.exception is not None and not isinstance(result.exception, AuguryError | SystemExit):
+        raise result.exception
+    return result.exit_code, result.stdout, error
 
 
 @pytest.fixture(scope="module")
 def tested(briefly, labelled: Path, tmp_path_factory) -> tuple[Path, str, str]:
     """A run with labelled target images: its folder, what it said, and what it noted on the way."""
-    place = tmp_path_factory.mktemp("tested")
-    other = new_scanner(place / "other", labels=True)
-    code, out, noted = call("run", labelled, "--target", other, "-o", place / "run", *QUICK)
-    assert code == 0, noted
-    return place / "run", out, noted
+    folder = tmp_path_factory.mktemp("tested")
+    other = new_scanner(folder / "other", labels=True)
+    code, out, messages = call("run", labelled, "--target", other, "-o", folder / "run", *QUICK)
+    assert code == 0, messages
+    return folder / "run", out, messages
 
 
 @pytest.fixture(scope="module")
 def untested(briefly, labelled: Path, tmp_path_factory) -> tuple[Path, str, str]:
     """The same of a run whose target images have no labels."""
-    place = tmp_path_factory.mktemp("untested")
-    other = new_scanner(place / "other", labels=False)
-    code, out, noted = call("run", labelled, "--target", other, "-o", place / "run", *QUICK)
-    assert code == 0, noted
-    return place / "run", out, noted
+    folder = tmp_path_factory.mktemp("untested")
+    other = new_scanner(folder / "other", labels=False)
+    code, out, messages = call("run", labelled, "--target", other, "-o", folder / "run", *QUICK)
+    assert code == 0, messages
+    return folder / "run", out, messages
 
 
 def stored(run: Path, name: str) -> dict:
@@ -104,19 +104,19 @@ def pixels(folder: Path) -> list[bytes]:
 
 def test_a_run_with_labelled_target_images_ends_with_a_verdict_about_the_target(tested) -> None:
     run, out, _ = tested
-    found = stored(run, "verdict")
-    assert "\n\nUse these synthetic images? " in out and f"{found['outcome'].upper()}. " in out
+    verdict = stored(run, "verdict")
+    assert "\n\nUse these synthetic images? " in out and f"{verdict['outcome'].upper()}. " in out
     assert f"report      {run / 'report.html'}" in out
-    assert list(found["arms"]) == ["none", "randaugment", "adabn", "translated", "translated_mean_teacher"]
-    assert found["arm"] in ("translated", "translated_mean_teacher") and found["test_n"] == 60
-    assert found["metric"] == "balanced accuracy" and not found["cells"] and found["ratio"] == 1
+    assert list(verdict["arms"]) == ["none", "randaugment", "adabn", "translated", "translated_mean_teacher"]
+    assert verdict["arm"] in ("translated", "translated_mean_teacher") and verdict["test_n"] == 60
+    assert verdict["metric"] == "balanced accuracy" and not verdict["cells"] and verdict["ratio"] == 1
     assert stored(run, "target")["images"] == stored(run, "target")["test"] == 60
 
 
 def test_every_labelled_image_that_does_not_validate_is_translated_once(tested) -> None:
-    run, _, noted = tested
-    made = stored(run, "generation")
-    assert [(row["source"], row["target"], row["changes"], row["number"]) for row in made["plan"]] == [
+    run, _, messages = tested
+    generation = stored(run, "generation")
+    assert [(row["source"], row["target"], row["changes"], row["number"]) for row in generation["plan"]] == [
         (f"{name}, domain=source", f"{name}, domain=target", "domain", 51) for name in CLASSES
     ]
     rows = [json.loads(row) for row in (run / "synthetic" / "manifest.jsonl").read_text().splitlines()]
@@ -124,11 +124,11 @@ def test_every_labelled_image_that_does_not_validate_is_translated_once(tested) 
     pictures = pixels(run / "dataset")
     assert len(pictures) == 102 + sum(row["accepted"] for row in rows)  # and no image of the target among them
     assert not set(pixels(run.parent / "other")) & set(pictures)
-    assert "102 labelled images of the source, 60 images of the target without labels" in noted
-    assert "test: 60 labelled images of the target" in noted
-    assert made["kept_classes"]["overall"]["n"] == 102 and made["kept_classes"]["sentence"] in noted
+    assert "102 labelled images of the source, 60 images of the target without labels" in messages
+    assert "test: 60 labelled images of the target" in messages
+    assert generation["kept_classes"]["overall"]["n"] == 102 and generation["kept_classes"]["sentence"] in messages
     share = f"estimated {stored(run, 'target')['class_mix'][0]:6.1%}"
-    assert f"lying     labelled  50.0%   target, {share}" in noted
+    assert f"lying     labelled  50.0%   target, {share}" in messages
 
 
 def test_translations_are_scored_against_target_images(tested) -> None:
@@ -146,7 +146,7 @@ def test_the_page_shows_sources_translations_and_the_most_similar_target_images(
     then = page.index("their translations into lying, domain=target", first)
     last = page.index("for each, the most similar real train image of domain=target", then)
     strips = [page.rfind("<img", 0, at) for at in (first, then, last)]
-    assert all('src="data:image/' in page[begin : begin + 200] for begin in strips) and len(set(strips)) == 3
+    assert all('src="data:image/' in page[start : start + 200] for start in strips) and len(set(strips)) == 3
     assert "data.target=" in page  # the command that gives the same again
 
 
@@ -165,9 +165,9 @@ def test_a_second_call_does_nothing_anew_and_the_folder_alone_goes_on(tested, la
     before = {file: file.stat().st_mtime_ns for name in ("verdict.json", "synthesizer/card.json", "report.html",
         "target.npy", "scores.json") for file in [run / name]}  # fmt: skip
     for words in (("run", labelled, "--target", run.parent / "other", "-o", run, *QUICK), ("run", "-o", run)):
-        code, again, noted = call(*words)
-        assert code == 0 and again == out
-        stages = [line for line in noted.splitlines() if line.split(" (")[0] in ("split", "classify", "train",
+        code, second_output, messages = call(*words)
+        assert code == 0 and second_output == out
+        stages = [line for line in messages.splitlines() if line.split(" (")[0] in ("split", "classify", "train",
             "generate", "score", "prove", "classifier", "export", "report")]  # fmt: skip
         assert len(stages) == 9 and all(line.endswith("(done before)") for line in stages)
     assert {file: file.stat().st_mtime_ns for file in before} == before
@@ -176,40 +176,42 @@ def test_a_second_call_does_nothing_anew_and_the_folder_alone_goes_on(tested, la
 
 
 def test_a_run_without_labels_of_the_target_says_so_and_how_many_translations_keep_their_class(untested) -> None:
-    run, out, noted = untested
+    run, out, messages = untested
     assert not (run / "verdict.json").exists() and not (run / "report.html").exists()
     assert (run / "scores.json").exists() and len(list((run / "dataset").rglob("*.png"))) > 102
-    kept = stored(run, "generation")["kept_classes"]
+    kept_classes = stored(run, "generation")["kept_classes"]
     assert out.strip().startswith("NOT TESTED. No target image has a label, so there is no verdict. ")
-    assert kept["sentence"] in out and f"data set  {run / 'dataset'}" in out and "report" not in out
-    assert f"assigns {kept['overall']['value']:.0%} of the translated images to the class of their source" in out
-    assert "there is no verdict" in noted and "120 images of the target without labels" in noted
-    assert noted.index("there is no verdict") < noted.index("\nclassify\n")  # before anything is trained
+    assert kept_classes["sentence"] in out and f"data set  {run / 'dataset'}" in out and "report" not in out
+    assert (
+        f"assigns {kept_classes['overall']['value']:.0%} of the translated images to the class of their source" in out
+    )
+    assert "there is no verdict" in messages and "120 images of the target without labels" in messages
+    assert messages.index("there is no verdict") < messages.index("\nclassify\n")  # before anything is trained
     assert stored(run, "target")["test"] == 0 and len(np.load(run / "target.npy")) == 120
 
 
 def test_a_run_without_labels_of_the_target_tells_the_same_as_json_and_is_not_done_again(untested) -> None:
     run, _, _ = untested
     for words in (("run", "-o", run, "--json"), ("report", run, "--json")):
-        code, out, noted = call(*words)
-        assert code == 0, noted
-        kept = stored(run, "generation")["kept_classes"]
+        code, out, messages = call(*words)
+        assert code == 0, messages
+        kept_classes = stored(run, "generation")["kept_classes"]
         nothing = {"skipped": {}, "empty_classes": {}}
-        assert json.loads(out) == {"run": str(run), "verdict": None, "kept_classes": kept, **nothing}
-        assert "train\n" not in noted
+        assert json.loads(out) == {"run": str(run), "verdict": None, "kept_classes": kept_classes, **nothing}
+        assert "train\n" not in messages
 
 
 def test_labels_that_come_later_give_a_verdict_and_one_of_an_earlier_target_is_not_reported_again(
     labelled: Path, tmp_path: Path
 ) -> None:
     words = ("-o", tmp_path / "run", *QUICK, "--set", "prove.arms=none,translated")
-    bare, known = (new_scanner(tmp_path / name, labels=name == "known", each=40) for name in ("bare", "known"))
-    for other, begins in ((known, "UNDERPOWERED."), (bare, "NOT TESTED.")):
-        code, out, noted = call("run", labelled, "--target", other, *words)
-        assert code == 0 and any(line.startswith(begins) for line in out.splitlines()), noted
+    unlabelled, known = (new_scanner(tmp_path / name, labels=name == "known", each=40) for name in ("bare", "known"))
+    for other, begins in ((known, "UNDERPOWERED."), (unlabelled, "NOT TESTED.")):
+        code, out, messages = call("run", labelled, "--target", other, *words)
+        assert code == 0 and any(line.startswith(begins) for line in out.splitlines()), messages
 
 
-def refused(run: Path, *words: object) -> str:
+def error_of(run: Path, *words: object) -> str:
     """What is said of a command that cannot be; nothing may have been trained."""
     code, out, error = call(*words)
     assert code == 1 and not out
@@ -235,32 +237,32 @@ def test_settings_that_contradict_a_target_are_refused_before_anything_is_traine
 ) -> None:
     other = new_scanner(tmp_path / "other", labels=True)
     call_ = ("run", labelled, "--target", other, "-o", tmp_path / "run", *QUICK, *words)
-    assert rule in refused(tmp_path / "run", *call_)
+    assert rule in error_of(tmp_path / "run", *call_)
 
 
 def test_target_images_that_cannot_be_used_are_refused_before_anything_is_trained(
     labelled: Path, tmp_path: Path
 ) -> None:
-    def said(other: Path) -> str:
-        return refused(tmp_path / "run", "run", labelled, "--target", other, "-o", tmp_path / "run", *QUICK)
+    def error_for(other: Path) -> str:
+        return error_of(tmp_path / "run", "run", labelled, "--target", other, "-o", tmp_path / "run", *QUICK)
 
-    assert "120 of 120 target images are labelled images too" in said(labelled)
-    assert "holds 18 images" in said(new_scanner(tmp_path / "few", labels=False, each=9))
-    assert "there is no such file" in said(tmp_path / "nowhere")
+    assert "120 of 120 target images are labelled images too" in error_for(labelled)
+    assert "holds 18 images" in error_for(new_scanner(tmp_path / "few", labels=False, each=9))
+    assert "there is no such file" in error_for(tmp_path / "nowhere")
     lacking = new_scanner(tmp_path / "lacking", labels=True, each=90)
     for file in (lacking / "lying").iterdir():
         file.unlink()
-    assert "1 of 2 classes have no labelled target image" in said(lacking)
+    assert "1 of 2 classes have no labelled target image" in error_for(lacking)
 
 
 def test_a_run_among_its_target_images_is_refused_and_leaves_nothing_there(labelled: Path, tmp_path: Path) -> None:
     other = new_scanner(tmp_path / "other", labels=False)
-    for place in (other / "run", other):
-        words = ("run", labelled, "--target", other, "-o", place, *QUICK)
-        assert "lies where the data are read from" in refused(other, *words)
+    for folder in (other / "run", other):
+        words = ("run", labelled, "--target", other, "-o", folder, *QUICK)
+        assert "lies where the data are read from" in error_of(other, *words)
     assert all(file.suffix == ".png" for file in other.iterdir())
 
 
 def test_an_arm_that_adapts_needs_a_target(labelled: Path, tmp_path: Path) -> None:
     words = ("run", labelled, "-o", tmp_path / "run", "--steps", 2, "--set", "prove.arms=none,gan,adabn")
-    assert "name a folder of them with --target" in refused(tmp_path / "run", *words)
+    assert "name a folder of them with --target" in error_of(tmp_path / "run", *words)

@@ -41,9 +41,9 @@ def photos(tmp_path_factory) -> Path:
 @pytest.fixture(scope="module")
 def crossed(photos: Path, tmp_path_factory) -> tuple[Path, dict]:
     folder = tmp_path_factory.mktemp("runs") / "crossed"
-    done = command("run", str(photos), "-o", str(folder), "--folds", "3", "--json", *QUICK)
-    assert done.returncode == 0, done.stderr
-    return folder, json.loads(done.stdout)
+    result = command("run", str(photos), "-o", str(folder), "--folds", "3", "--json", *QUICK)
+    assert result.returncode == 0, result.stderr
+    return folder, json.loads(result.stdout)
 
 
 def test_every_image_is_tested_once_and_the_verdict_counts_them_all(crossed) -> None:
@@ -60,13 +60,13 @@ def test_every_image_is_tested_once_and_the_verdict_counts_them_all(crossed) -> 
 
 def test_one_plan_and_one_bar_are_for_all_folds(crossed, photos: Path, tmp_path: Path) -> None:
     words = ("--set", "prove.classifier=cnn", *QUICK)  # nothing is chosen by training beforehand
-    done = command("run", str(photos), "-o", str(tmp_path / "whole"), "--folds", "3", *words)
-    assert done.stderr.count("Plan, by the speed measured") == 1
+    result = command("run", str(photos), "-o", str(tmp_path / "whole"), "--folds", "3", *words)
+    assert result.stderr.count("Plan, by the speed measured") == 1
     results = [
         len(json.loads((tmp_path / "whole" / f"fold-{k}" / "trial.json").read_text())["results"]) for k in (1, 2, 3)
     ]
-    assert f"3 × {results[0]} trainings of 3 steps" in done.stderr
-    assert f" {sum(results) + 6:,} trainings, " in done.stderr, "each fold also trains a classifier and a generator"
+    assert f"3 × {results[0]} trainings of 3 steps" in result.stderr
+    assert f" {sum(results) + 6:,} trainings, " in result.stderr, "each fold also trains a classifier and a generator"
 
     shutil.rmtree(tmp_path / "whole" / "fold-3")  # one fold is left, and two are done
     stream = io.StringIO()
@@ -96,10 +96,10 @@ def test_the_bar_of_all_folds_reaches_its_end_once(photos: Path, tmp_path: Path)
 
 def test_a_second_call_without_the_data_or_settings_does_nothing_again(crossed) -> None:
     folder, printed = crossed
-    again = command("run", "-o", str(folder), "--folds", "3", "--json")
-    assert again.returncode == 0, again.stderr
-    assert again.stderr.count("(done before)") == 3 * 5
-    assert json.loads(again.stdout)["verdict"] == printed["verdict"]
+    repeated = command("run", "-o", str(folder), "--folds", "3", "--json")
+    assert repeated.returncode == 0, repeated.stderr
+    assert repeated.stderr.count("(done before)") == 3 * 5
+    assert json.loads(repeated.stdout)["verdict"] == printed["verdict"]
 
 
 def test_folds_and_comparisons_go_on_with_the_data_they_were_started_with(
@@ -109,13 +109,13 @@ def test_folds_and_comparisons_go_on_with_the_data_they_were_started_with(
         (tmp_path / "compared" / recipe).mkdir(parents=True)
     for k in (1, 2):
         (tmp_path / "crossed" / f"fold-{k}").mkdir(parents=True)
-    for place in (tmp_path / "crossed" / "fold-1", tmp_path / "compared" / "ae"):
-        shutil.copy(crossed[0] / "fold-1" / "run.json", place)
-    asked = []
+    for run_folder in (tmp_path / "crossed" / "fold-1", tmp_path / "compared" / "ae"):
+        shutil.copy(crossed[0] / "fold-1" / "run.json", run_folder)
+    paths = []
 
     @contextmanager
-    def opened(data, place, **_more):
-        asked.append(data)
+    def opened(data, folder, **_more):
+        paths.append(data)
         raise KeyboardInterrupt
         yield
 
@@ -125,7 +125,7 @@ def test_folds_and_comparisons_go_on_with_the_data_they_were_started_with(
         cross_validation.cross_validate(None, tmp_path / "crossed", 3)
     with pytest.raises(KeyboardInterrupt):
         comparison.compare(None, tmp_path / "compared", ("vae", "ae"))
-    assert asked == [photos, photos]
+    assert paths == [photos, photos]
     metadata_file = tmp_path / "compared" / "ae" / "run.json"
     metadata_file.write_text(metadata_file.read_text().replace(str(photos), IN_MEMORY))
     with pytest.raises(RunFolderError, match="made from images in memory; resume it in Python"):
@@ -134,26 +134,28 @@ def test_folds_and_comparisons_go_on_with_the_data_they_were_started_with(
 
 def test_nothing_is_written_where_the_data_lie(photos: Path) -> None:
     before = sorted(photos.rglob("*"))
-    for place in (photos, photos / "runs", photos.parent):
+    for folder in (photos, photos / "runs", photos.parent):
         with pytest.raises(RunFolderError, match="which nothing may change; choose another place"):
-            files.refuse_within(place, photos)
-    done = command("run", str(photos), "-o", str(photos / "run"), "--folds", "3", *QUICK)
-    assert done.returncode == 1 and "nothing may change" in done.stderr, done.stderr
-    done = command("augment", str(photos), "-o", str(photos), "--force")
-    assert done.returncode == 1 and "nothing may change" in done.stderr, done.stderr
+            files.refuse_within(folder, photos)
+    result = command("run", str(photos), "-o", str(photos / "run"), "--folds", "3", *QUICK)
+    assert result.returncode == 1 and "nothing may change" in result.stderr, result.stderr
+    result = command("augment", str(photos), "-o", str(photos), "--force")
+    assert result.returncode == 1 and "nothing may change" in result.stderr, result.stderr
     assert sorted(photos.rglob("*")) == before
 
 
 def test_folds_are_distinguished_from_a_run(crossed) -> None:
     for words in (["prove", str(crossed[0])], ["run", "-o", str(crossed[0])]):
-        done = command(*words)
-        assert done.returncode == 1 and "a cross-validation" in done.stderr and "--folds" in done.stderr, done.stderr
+        result = command(*words)
+        assert result.returncode == 1 and "a cross-validation" in result.stderr and "--folds" in result.stderr, (
+            result.stderr
+        )
 
 
 def test_a_fold_is_a_run_like_any_other(crossed) -> None:
     folder, _ = crossed
-    done = command("run", "-o", str(folder / "fold-2"), "--quiet")
-    assert done.returncode == 0, done.stderr
+    result = command("run", "-o", str(folder / "fold-2"), "--quiet")
+    assert result.returncode == 0, result.stderr
     assert "--set=data.fold=[2, 3]" in (folder / "fold-2" / "report.html").read_text().replace("&#39;", "'")
 
 
@@ -169,8 +171,8 @@ def test_what_cannot_be_is_refused(photos: Path, tmp_path: Path) -> None:
             "test split that has the cell",
         ),
     ):
-        done = command(*words, "-o", str(tmp_path / "out"), *QUICK)
-        assert done.returncode == 1 and rule in done.stderr and "Traceback" not in done.stderr
+        result = command(*words, "-o", str(tmp_path / "out"), *QUICK)
+        assert result.returncode == 1 and rule in result.stderr and "Traceback" not in result.stderr
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.tex").write_text("x")
     with pytest.raises(RunFolderError, match=r"holds thesis\.tex"):

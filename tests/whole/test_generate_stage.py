@@ -46,10 +46,10 @@ def data() -> LabelledImages:
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory):
+def generated(tmp_path_factory):
     folder = tmp_path_factory.mktemp("stage")
-    given = data()
-    loose = np.concatenate([squares(9, 7), given.images[:60]])  # some of these land in validation or test
+    dataset = data()
+    loose = np.concatenate([squares(9, 7), dataset.images[:60]])  # some of these land in validation or test
     (folder / "loose").mkdir()
     for i, image in enumerate(loose):
         Image.fromarray(image[0]).save(folder / "loose" / f"{i}.png")
@@ -68,21 +68,21 @@ def made(tmp_path_factory):
         "generate": generate,
         "device": "cpu",
     }
-    said: list[str] = []
+    notes: list[str] = []
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(session, "CLASSIFIER_STEPS", 5)
         run = augury.run(
-            given,
+            dataset,
             folder / "run",
             settings=validated(RunSettings, values),
             until="generate",
-            callbacks=Callbacks(note=said.append),
+            callbacks=Callbacks(note=notes.append),
         )
-    return run, given, said
+    return run, dataset, notes
 
 
-def test_what_is_like_a_held_out_image_does_not_train_the_generator(made) -> None:
-    run, _, said = made
+def test_what_is_like_a_held_out_image_does_not_train_the_generator(generated) -> None:
+    run, _, notes = generated
     codes = np.load(run / "split.npy")[:60]
     stored = json.loads((run / "train" / "unlabelled.json").read_text())
     assert stored["images"] == 69 and stored["left_out"] == {
@@ -90,28 +90,28 @@ def test_what_is_like_a_held_out_image_does_not_train_the_generator(made) -> Non
         "test": (codes == 2).sum(),
     }
     assert stored["used"] == 69 - (codes > 0).sum() < 69
-    assert any(f"{stored['used']} of 69 unlabelled images train the generator" in text for text in said)
+    assert any(f"{stored['used']} of 69 unlabelled images train the generator" in text for text in notes)
     card = Synthesizer.load(run / "synthesizer").card
     assert card.classes == ("a", "b", "unlabelled") and card.condition_values == (("l", "r", "unlabelled"),)
 
 
-def test_of_unlabelled_images_the_content_decides_and_not_where_they_lie(made, tmp_path) -> None:
-    run, given, _ = made
+def test_of_unlabelled_images_the_content_decides_and_not_where_they_lie(generated, tmp_path) -> None:
+    run, dataset, _ = generated
     settings = validated(RunSettings, run.settings)
     shutil.copytree(settings.train.unlabelled, tmp_path / "moved")
 
-    def done() -> bool:
+    def is_refused() -> bool:
         moved = settings.train.model_copy(update={"unlabelled": str(tmp_path / "moved")})
-        with opened(given, run.path, settings=settings.model_copy(update={"train": moved})) as work:
+        with opened(dataset, run.path, settings=settings.model_copy(update={"train": moved})) as work:
             return run.is_done("train", work.inputs("train"))
 
-    assert done()
+    assert is_refused()
     (tmp_path / "moved" / "3.png").unlink()
-    assert not done()
+    assert not is_refused()
 
 
-def test_the_hole_is_filled_and_the_reasons_are_reported(made) -> None:
-    run, given, _ = made
+def test_the_hole_is_filled_and_the_reasons_are_reported(generated) -> None:
+    run, dataset, _ = generated
     stored = json.loads((run / "generation.json").read_text())
     assert [row["class"] for row in stored["rows"]] == ["a", "b"]
     assert "1 of 2 cells have no real image" in stored["rows"][1]["why"]
@@ -119,23 +119,23 @@ def test_the_hole_is_filled_and_the_reasons_are_reported(made) -> None:
         "discriminator",
         "influence",
     }
-    synthetic = load(run / "synthetic", given.classes, ("pose",))
+    synthetic = load(run / "synthetic", dataset.classes, ("pose",))
     assert (synthetic.conditions[synthetic.accepted] == [1, 1]).all(1).any()
     assert set(synthetic.scores) == set(stored["filters"])
     for row in stored["rows"]:
         assert row["accepted"] == row["requested"] and row["drawn"] == 2 * row["requested"]
 
 
-def test_images_at_the_boundary_are_redrawn_from_their_latents_and_carry_targets(made) -> None:
-    run, given, _ = made
-    synthetic = load(run / "synthetic", given.classes, ("pose",))
+def test_images_at_the_boundary_are_redrawn_from_their_latents_and_carry_targets(generated) -> None:
+    run, dataset, _ = generated
+    synthetic = load(run / "synthetic", dataset.classes, ("pose",))
     np.testing.assert_allclose(synthetic.targets.sum(1), 1)
     assert synthetic.targets.shape == (len(synthetic), 2)
     some = np.arange(0, len(synthetic), 5)
-    drawn = Synthesizer.load(run / "synthesizer").decode(
+    decoded = Synthesizer.load(run / "synthesizer").decode(
         synthetic.latents[some], synthetic.conditions[some], indices=synthetic.indices[some]
     )
-    np.testing.assert_array_equal(drawn, synthetic.images[some])
+    np.testing.assert_array_equal(decoded, synthetic.images[some])
 
 
 def test_a_filter_that_does_not_exist_is_refused_before_anything_is_computed(tmp_path) -> None:
@@ -146,7 +146,7 @@ def test_a_filter_that_does_not_exist_is_refused_before_anything_is_computed(tmp
 
 
 @pytest.mark.parametrize(
-    ("room", "rule"),
+    ("sections", "rule"),
     [
         ({"prove": {"arms": "mixup, cutmixx"}}, "there is no arm 'cutmixx'; choose among: all, usual, none"),
         ({"prove": {"arms": "gan"}}, "a verdict needs an arm with synthetic images"),
@@ -158,26 +158,30 @@ def test_a_filter_that_does_not_exist_is_refused_before_anything_is_computed(tmp
         ({"export": {"format": "zip"}}, "no format 'zip'"),
     ],
 )
-def test_what_no_stage_can_use_is_refused_before_anything_is_computed(room: dict, rule: str, tmp_path) -> None:
+def test_what_no_stage_can_use_is_refused_before_anything_is_computed(sections: dict, rule: str, tmp_path) -> None:
     with pytest.raises(AuguryError, match=rule):
-        augury.run(data(), tmp_path / "run", settings=validated(RunSettings, room | {"device": "cpu"}))
+        augury.run(data(), tmp_path / "run", settings=validated(RunSettings, sections | {"device": "cpu"}))
     assert not (tmp_path / "run" / "split.npy").exists()
 
 
-def test_unlabelled_images_are_shown_by_an_arm_of_their_own_without_those_like_held_out_ones(made, monkeypatch) -> None:
-    run, given, _ = made
+def test_unlabelled_images_are_shown_by_an_arm_of_their_own_without_those_like_held_out_ones(
+    generated, monkeypatch
+) -> None:
+    run, dataset, _ = generated
     monkeypatch.setattr(session, "SURE", 1e-9)
-    said: list[str] = []
-    with opened(given, run.path, callbacks=Callbacks(note=said.append)) as work:
-        (shown,) = work.pseudo_labelled().values()
+    notes: list[str] = []
+    with opened(dataset, run.path, callbacks=Callbacks(note=notes.append)) as work:
+        (pseudo_labelled,) = work.pseudo_labelled().values()
         used = json.loads((run / "train" / "unlabelled.json").read_text())["used"]
-        assert len(shown) == used and f"sure of {used} of {used} unlabelled images" in said[-1]
-        np.testing.assert_array_equal(shown.labels, probabilities(work.classifier, shown.images).argmax(1))
+        assert len(pseudo_labelled) == used and f"sure of {used} of {used} unlabelled images" in notes[-1]
+        np.testing.assert_array_equal(
+            pseudo_labelled.labels, probabilities(work.classifier, pseudo_labelled.images).argmax(1)
+        )
         advance(work, "prove")
     verdict = run.verdict
     assert set(verdict.arms) == {"balanced", "gan", "pseudo_labels", "fixmatch"} and verdict.arm == "gan"
     monkeypatch.setattr(session, "SURE", 1.0)
-    with opened(given, run.path) as work:
+    with opened(dataset, run.path) as work:
         assert work.pseudo_labelled() == {}
 
 
@@ -191,8 +195,8 @@ def test_images_of_another_run_are_an_arm_of_their_own(tmp_path, monkeypatch) ->
     before = json.loads((first / "trial.json").read_text())["results"]
 
     def other(seed: int, name: str) -> dict:
-        own = {**sections, "train": {**quick, "recipe": "vae"}, "seed": seed}
-        augury.run(plain, tmp_path / name, settings=validated(RunSettings, own), until="generate")
+        run_settings = {**sections, "train": {**quick, "recipe": "vae"}, "seed": seed}
+        augury.run(plain, tmp_path / name, settings=validated(RunSettings, run_settings), until="generate")
         return {**sections, "prove": {**trial, "others": {"vae": str(tmp_path / name)}}}
 
     judged = validated(RunSettings, other(0, "vae"))
@@ -202,15 +206,15 @@ def test_images_of_another_run_are_an_arm_of_their_own(tmp_path, monkeypatch) ->
     after = json.loads((first / "trial.json").read_text())["results"]
     assert before.items() <= after.items() and len(after) == len(before) + 2  # no training was done again
 
-    drawn = len(load(tmp_path / "vae" / "synthetic", plain.classes))
-    np.save(tmp_path / "vae" / "synthetic" / "images.npy", squares(drawn, 8))
+    number = len(load(tmp_path / "vae" / "synthetic", plain.classes))
+    np.save(tmp_path / "vae" / "synthetic" / "images.npy", squares(number, 8))
     stored = json.loads((first / "trial.json").read_text())
-    for found in stored["results"].values():
-        found["ece"] = -1.0
+    for rows in stored["results"].values():
+        rows["ece"] = -1.0
     (first / "trial.json").write_text(json.dumps(stored))
     augury.run(plain, first.path, settings=judged, until="prove")
-    again = json.loads((first / "trial.json").read_text())["results"]
-    assert {k for k in again if again[k]["ece"] >= 0} == {k for k in again if "vae" in k} != set()
+    repeated = json.loads((first / "trial.json").read_text())["results"]
+    assert {k for k in repeated if repeated[k]["ece"] >= 0} == {k for k in repeated if "vae" in k} != set()
 
     with pytest.raises(DataError, match="test images were seen by the classifier of vae"):
         augury.run(plain, first.path, settings=validated(RunSettings, other(1, "elsewhere")), until="prove")

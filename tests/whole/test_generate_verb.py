@@ -37,10 +37,10 @@ def generator(tmp_path_factory) -> Path:
 
 def generate(*words: object) -> tuple[int, str]:
     try:
-        done = CliRunner().invoke(app, ["generate", *map(str, words)], catch_exceptions=False)
+        result = CliRunner().invoke(app, ["generate", *map(str, words)], catch_exceptions=False)
     except AuguryError as error:
         return 1, str(error)
-    return done.exit_code, done.stdout
+    return result.exit_code, result.stdout
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -56,8 +56,8 @@ def test_all_classes_are_drawn_into_folders_that_load_reads(generator: Path, tmp
     assert code == 0 and len(facts["files"]) == len(rows) == 9
     synthesizer = Synthesizer.load(generator)
     for row in rows:
-        drawn = synthesizer.sample([row["class"]], seed=row["seed"], start=row["index"]).images[0, 0]
-        np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "more" / row["file"])), drawn)
+        image = synthesizer.sample([row["class"]], seed=row["seed"], start=row["index"]).images[0, 0]
+        np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "more" / row["file"])), image)
     assert {(row["class"], row["index"]) for row in rows} == {(name, i) for name in CLASSES for i in (5, 6, 7)}
     data = augury.load(tmp_path / "more")
     assert data.classes == ("cats", "dogs_wolves", "owls") and data.counts.tolist() == [3, 3, 3]

@@ -20,11 +20,11 @@ TILE, GAP = 72, 4  # pixels: images of 12 are enlarged to at least 64
 
 
 def call(*words: str | Path) -> str:
-    done = CliRunner().invoke(app, [str(outcome) for outcome in words])
-    if isinstance(done.exception, AuguryError):
-        raise done.exception
-    assert done.exit_code == 0, done.output
-    return done.stdout
+    result = CliRunner().invoke(app, [str(outcome) for outcome in words])
+    if isinstance(result.exception, AuguryError):
+        raise result.exception
+    assert result.exit_code == 0, result.output
+    return result.stdout
 
 
 @pytest.fixture(scope="module")
@@ -33,8 +33,8 @@ def runs(tmp_path_factory) -> dict[str, Path]:
     numbers = np.random.default_rng(0)
     labels, pose = np.arange(40) % 2, np.arange(40) // 2 % 2
     images = numbers.integers(0, 256, (40, 12, 12, 3), dtype=np.uint8)
-    named = {"labels": np.array(["cat", "dog"])[labels], "pose": np.array(["left", "right"])[pose]}
-    np.savez(root / "d.npz", images=images, **named)
+    arrays = {"labels": np.array(["cat", "dog"])[labels], "pose": np.array(["left", "right"])[pose]}
+    np.savez(root / "d.npz", images=images, **arrays)
     small = ["--steps", "3", "--set", "train.batch=8", "--precision", "fp32", "--quiet", "--condition", "label,pose"]
     for recipe in ("stylegan", "dcgan"):
         wide = ["--set", 'train.overrides={"width": 8, "widest": 16}']
@@ -57,39 +57,42 @@ def test_a_walk_is_drawn_with_its_ends(runs, tmp_path: Path) -> None:
         output = json.loads(call("latent", "interpolate", run, "-o", file, *words, "--json"))
         synthesizer = Synthesizer.load(run / "synthesizer")
         assert output == {"file": str(file), "synthesizer": synthesizer.fingerprint}
-        alone = synthesizer.sample([[0, 0], [0, 0], [1, 0], [1, 0]], seed=4).images
+        single = synthesizer.sample([[0, 0], [0, 0], [1, 0], [1, 0]], seed=4).images
         for row in range(2):
-            np.testing.assert_array_equal(tile(file, row, 0, 5), alone[row])
-        walked = synthesizer.interpolate([[0, 0], [1, 0]], seed=4, indices=[1, 3], frames=5)
+            np.testing.assert_array_equal(tile(file, row, 0, 5), single[row])
+        interpolated = synthesizer.interpolate([[0, 0], [1, 0]], seed=4, indices=[1, 3], frames=5)
         for column in range(5):
-            np.testing.assert_array_equal(tile(file, 1, column, 5), walked[column])
-    again = tmp_path / "again.png"
-    call("latent", "interpolate", runs["stylegan"], "-o", again, *words)
-    assert again.read_bytes() == (tmp_path / "stylegan.png").read_bytes()
+            np.testing.assert_array_equal(tile(file, 1, column, 5), interpolated[column])
+    second_file = tmp_path / "again.png"
+    call("latent", "interpolate", runs["stylegan"], "-o", second_file, *words)
+    assert second_file.read_bytes() == (tmp_path / "stylegan.png").read_bytes()
     assert not list(tmp_path.glob(".*"))
 
 
 def test_a_mixing_table_has_its_sources_at_the_edges(runs, tmp_path: Path) -> None:
-    file, place = tmp_path / "m.png", ["--attribute", "pose=right", "--rows", "2", "--columns", "3", "--layers", "fine"]
-    call("latent", "mix", runs["stylegan"], "-o", file, "--label", "cat", "--to", "dog", *place)
+    file, options = (
+        tmp_path / "m.png",
+        ["--attribute", "pose=right", "--rows", "2", "--columns", "3", "--layers", "fine"],
+    )
+    call("latent", "mix", runs["stylegan"], "-o", file, "--label", "cat", "--to", "dog", *options)
     synthesizer = Synthesizer.load(runs["stylegan"] / "synthesizer")
     cats, dogs = [[0, 1]] * 2, [[1, 1]] * 3
-    drawn = synthesizer.sample([*cats, *dogs]).images
+    sampled = synthesizer.sample([*cats, *dogs]).images
     assert (tile(file, 0, 0, 4) == 255).all()
     for column in range(3):
-        np.testing.assert_array_equal(tile(file, 0, 1 + column, 4), drawn[2 + column])
+        np.testing.assert_array_equal(tile(file, 0, 1 + column, 4), sampled[2 + column])
     mixed = synthesizer.mix(cats, dogs, layers="fine")
     for row in range(2):
-        np.testing.assert_array_equal(tile(file, 1 + row, 0, 4), drawn[row])
+        np.testing.assert_array_equal(tile(file, 1 + row, 0, 4), sampled[row])
         np.testing.assert_array_equal(tile(file, 1 + row, 3, 4), mixed[row, 2])
 
 
 def test_a_sweep_has_a_row_for_each_image_of_each_class(runs, tmp_path: Path) -> None:
     file, words = tmp_path / "t.png", ["--label", "cat", "--label", "dog", "--attribute", "pose=left", "--rows", "2"]
     call("latent", "truncate", runs["dcgan"], "-o", file, *words, "--values", "0,.5,1", "--start", "7")
-    drawn = Synthesizer.load(runs["dcgan"] / "synthesizer").truncate([[1, 0]] * 2, (0, 0.5, 1), start=7)
+    truncated = Synthesizer.load(runs["dcgan"] / "synthesizer").truncate([[1, 0]] * 2, (0, 0.5, 1), start=7)
     for column in range(3):
-        np.testing.assert_array_equal(tile(file, 3, column, 3), drawn[1, column])
+        np.testing.assert_array_equal(tile(file, 3, column, 3), truncated[1, column])
 
 
 @pytest.mark.parametrize(
@@ -104,7 +107,7 @@ def test_a_sweep_has_a_row_for_each_image_of_each_class(runs, tmp_path: Path) ->
     ],
 )
 def test_wrong_requests_are_refused_in_words(runs, tmp_path: Path, words: list[str], error, rule: str) -> None:
-    verb, run, *rest = words
+    verb, run, *options = words
     with pytest.raises(error, match=rule):
-        call("latent", verb, runs[run], "-o", tmp_path / "x.png", "--attribute", "pose=left", *rest)
+        call("latent", verb, runs[run], "-o", tmp_path / "x.png", "--attribute", "pose=left", *options)
     assert not list(tmp_path.iterdir())

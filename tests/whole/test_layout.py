@@ -22,16 +22,16 @@ CONTRACTS = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 
 def test_the_packages_of_the_design_are_those_that_exist() -> None:
     listing = DESIGN.split("## Packages")[1].split("Planned:")[0]
-    named = set(re.findall(r"^    (\w+(?:/|\.py))  ", listing, re.M))
+    listed = set(re.findall(r"^    (\w+(?:/|\.py))  ", listing, re.M))
     source = ROOT / "src" / "augury"
-    there = {f"{path.name}/" for path in source.iterdir() if (path / "__init__.py").exists()}
-    there |= {path.name for path in source.glob("*.py")}
-    assert named == there
+    existing = {f"{path.name}/" for path in source.iterdir() if (path / "__init__.py").exists()}
+    existing |= {path.name for path in source.glob("*.py")}
+    assert listed == existing
 
 
 def test_the_layers_of_the_design_are_those_of_the_import_rules() -> None:
-    drawn = DESIGN.split("as well (pyproject.toml):")[1].split("A thing that")[0]
-    lines = [line.strip() for line in drawn.splitlines() if line.strip()]
+    drawing = DESIGN.split("as well (pyproject.toml):")[1].split("A thing that")[0]
+    lines = [line.strip() for line in drawing.splitlines() if line.strip()]
     (layers,) = (each["layers"] for each in CONTRACTS if each["name"].endswith("(docs/DESIGN.md)"))
     assert lines == [layer.replace("augury.", "") for layer in layers]
 
@@ -39,9 +39,9 @@ def test_the_layers_of_the_design_are_those_of_the_import_rules() -> None:
 def test_every_module_within_cli_and_pipeline_has_its_layer() -> None:
     for package in ("cli", "pipeline"):
         (layers,) = (each["layers"] for each in CONTRACTS if each.get("containers") == [f"augury.{package}"])
-        named = {name.strip() for layer in layers for name in layer.split("|")}
-        there = {path.stem for path in (ROOT / "src" / "augury" / package).glob("*.py")} - {"__init__"}
-        assert named == there, package
+        listed = {name.strip() for layer in layers for name in layer.split("|")}
+        existing = {path.stem for path in (ROOT / "src" / "augury" / package).glob("*.py")} - {"__init__"}
+        assert listed == existing, package
 
 
 def test_all_is_what_can_be_used() -> None:
@@ -51,8 +51,8 @@ def test_all_is_what_can_be_used() -> None:
 
 
 def test_the_package_runs_as_a_module_and_says_its_version() -> None:
-    done = subprocess.run([sys.executable, "-m", "augury", "--version"], capture_output=True, text=True, check=True)
-    assert done.stdout == f"augury {augury.__version__}\n"
+    result = subprocess.run([sys.executable, "-m", "augury", "--version"], capture_output=True, text=True, check=True)
+    assert result.stdout == f"augury {augury.__version__}\n"
 
 
 def test_stages_and_notes_reach_the_logger_and_the_caller(caplog: pytest.LogCaptureFixture) -> None:

@@ -28,13 +28,13 @@ def options() -> set[str]:
 def test_every_option_that_a_text_names_is_one_of_a_command() -> None:
     known = options()
     assert {"--on-bad", "--group", "--transparency"} <= known
-    named = {(where, name) for where, text in texts() for name in OPTION.findall(text)}
-    assert len(named) > 100
-    assert not sorted((where, name) for where, name in named if name not in known | OTHER_PROGRAMS)
+    option_names = {(origin, name) for origin, text in texts() for name in OPTION.findall(text)}
+    assert len(option_names) > 100
+    assert not sorted((origin, name) for origin, name in option_names if name not in known | OTHER_PROGRAMS)
 
 
 def test_every_setting_that_a_text_names_exists() -> None:
     sections = {name: type(value).model_fields for name, value in RunSettings() if hasattr(value, "model_dump")}
-    named = {(where, *found) for where, text in texts() for found in SETTING.findall(text)}
-    assert len(named) > 10
-    assert not sorted(item for item in named if item[2] not in sections[item[1]])
+    setting_names = {(origin, *match) for origin, text in texts() for match in SETTING.findall(text)}
+    assert len(setting_names) > 10
+    assert not sorted(item for item in setting_names if item[2] not in sections[item[1]])

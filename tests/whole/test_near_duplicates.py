@@ -46,9 +46,12 @@ def test_copies_that_test_count_once_and_images_like_them_are_not_exported(
     copied: LabelledImages, tmp_path: Path
 ) -> None:
     split = np.r_[np.full(10, 2), np.full(40, 0), np.full(10, 2)].astype(np.int8)
-    said: list[str] = []
+    notes: list[str] = []
     with opened(
-        replace(copied, split=split), tmp_path / "r", settings=settings("refuse"), callbacks=Callbacks(note=said.append)
+        replace(copied, split=split),
+        tmp_path / "r",
+        settings=settings("refuse"),
+        callbacks=Callbacks(note=notes.append),
     ) as session:
         advance(session, "split")
         test = session.splits["test"]
@@ -61,7 +64,7 @@ def test_copies_that_test_count_once_and_images_like_them_are_not_exported(
             images, np.zeros((4, 1), np.int64), (), copied.classes, 0, np.arange(4), "any", reasons=reasons
         )
         assert session.exported().reasons == ("", "like a test image", "agreement", "")
-        assert said[-1] == "1 synthetic images are near-duplicates of a test image and are not exported"
+        assert notes[-1] == "1 synthetic images are near-duplicates of a test image and are not exported"
 
 
 def test_what_the_trial_has_looked_at_is_not_looked_at_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -78,18 +81,18 @@ def test_what_the_trial_has_looked_at_is_not_looked_at_again(tmp_path: Path, mon
     looks: list[int] = []
     look = proof.like_held
 
-    def counted(images: Images, *given: object, **more: object) -> np.ndarray:
+    def counted(images: Images, *arguments: object, **options: object) -> np.ndarray:
         looks.append(len(images))
-        return look(images, *given, **more)  # type: ignore[arg-type]
+        return look(images, *arguments, **options)  # type: ignore[arg-type]
 
     monkeypatch.setattr(proof, "like_held", counted)
     with opened(data, tmp_path / "r", settings=quick) as session:
         advance(session, "generate")
-        whole = session.exported()
+        first_export = session.exported()
         assert looks == [8]
         advance(session, "prove")
-        again = session.exported()
-        assert looks == [8] and again.reasons == whole.reasons
+        second_export = session.exported()
+        assert looks == [8] and second_export.reasons == first_export.reasons
         stored = json.loads((session.run / "verdict.json").read_text())
         stored["leaks"]["left_out"] = 1
         (session.run / "verdict.json").write_text(json.dumps(stored))

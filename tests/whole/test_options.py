@@ -65,16 +65,16 @@ def options(group: Any = None, prefix: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def test_every_option_that_is_a_setting_has_the_help_of_the_setting() -> None:
-    seen = set()
+    checked = set()
     for command, option in options():
         name = OF_COMMANDS.get((command, option.name), SETTINGS.get(option.name))
         if name is None or (command, option.name) in OTHERS:
             assert not (option.help or "").startswith("setting:")
             continue
-        seen.add(name)
+        checked.add(name)
         for clause in (field_of(name).description or "").split("; "):
             assert clause.startswith("null: ") or clause.lower() in option.help.lower(), (command, option.name)
-    assert seen >= {f"data.{name}" for name in READING} | {
+    assert checked >= {f"data.{name}" for name in READING} | {
         "seed",
         "device",
         "train.steps",

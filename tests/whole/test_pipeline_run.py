@@ -54,8 +54,8 @@ def test_a_run_draws_filters_tries_exports_and_reports(tmp_path: Path, monkeypat
     assert any(note.startswith("Nothing is trained: PaintPipeline of") and PRETRAINED in note for note in notes)
     assert run.synthesizer.card.recipe == "diffusers" and len(run.synthetic) and run.dataset.exists()
     image = run.synthetic.take(np.array([0]))
-    again = run.synthesizer.sample(image.conditions, seed=run.synthetic.seed, indices=image.indices)
-    assert np.array_equal(again.images, image.images)
+    redrawn = run.synthesizer.sample(image.conditions, seed=run.synthetic.seed, indices=image.indices)
+    assert np.array_equal(redrawn.images, image.images)
 
     assert run.verdict.leaks is not None and run.verdict.leaks["pretrained"] is True
     assert any(name.startswith("generator (images of the model") for name in run.verdict.leaks["test_not_seen_by"])
@@ -82,7 +82,7 @@ def test_an_interrupted_run_draws_only_the_images_that_are_missing(
 ) -> None:
     stand_in(monkeypatch)
     chosen = settings(folder_of(tmp_path / "pipe"))
-    whole = augury.run(photos(), tmp_path / "whole", settings=chosen, until="generate")
+    uninterrupted = augury.run(photos(), tmp_path / "whole", settings=chosen, until="generate")
     paint, calls = PaintPipeline.__call__, []
 
     def interrupted(self: PaintPipeline, prompt=None, height=16, width=16, num_inference_steps=50, guidance_scale=7.5,
@@ -95,11 +95,11 @@ def test_an_interrupted_run_draws_only_the_images_that_are_missing(
     monkeypatch.setattr(PaintPipeline, "__call__", interrupted)
     with pytest.raises(KeyboardInterrupt):
         augury.run(photos(), tmp_path / "r", settings=chosen, until="generate")
-    begun = len(list((tmp_path / "r" / "drawn").glob("*.png")))
-    assert begun == 10  # one of the twelve was the check of the pipeline, and one was cut off
+    drawn_before = len(list((tmp_path / "r" / "drawn").glob("*.png")))
+    assert drawn_before == 10  # one of the twelve was the check of the pipeline, and one was cut off
     resumed = augury.run(photos(), tmp_path / "r", until="generate")
-    assert np.array_equal(resumed.synthetic.images, whole.synthetic.images)
-    assert len(calls) == 12 + len(whole.synthetic) - begun
+    assert np.array_equal(resumed.synthetic.images, uninterrupted.synthetic.images)
+    assert len(calls) == 12 + len(uninterrupted.synthetic) - drawn_before
 
 
 def test_settings_are_refused_before_anything_is_computed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -183,11 +183,11 @@ def tiny_text(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_stable_diffusion_draws_and_translates_by_its_prompt(tiny_text: Path) -> None:
     values = {"pipeline": str(tiny_text), "prompt": "a {class}", "num_inference_steps": 2}
     data = photos()
-    drawn = augury.train(data, settings=TrainSettings(recipe="diffusers", precision="fp32", overrides=values))
-    assert drawn.card.settings["class_name"] == "StableDiffusionPipeline"
-    many = drawn.sample(["cat", "dog"], seed=1).images
-    assert np.array_equal(drawn.sample(["dog"], seed=1, indices=[1]).images[0], many[1])
-    assert not np.array_equal(drawn.sample(["cat"], seed=1, indices=[1]).images[0], many[1])  # the prompt counts
+    synthesizer = augury.train(data, settings=TrainSettings(recipe="diffusers", precision="fp32", overrides=values))
+    assert synthesizer.card.settings["class_name"] == "StableDiffusionPipeline"
+    many = synthesizer.sample(["cat", "dog"], seed=1).images
+    assert np.array_equal(synthesizer.sample(["dog"], seed=1, indices=[1]).images[0], many[1])
+    assert not np.array_equal(synthesizer.sample(["cat"], seed=1, indices=[1]).images[0], many[1])  # the prompt counts
 
     values |= {"strength": 0.5, "num_inference_steps": 4}
     chosen = TrainSettings(recipe="diffusers_img2img", precision="fp32", overrides=values)
@@ -196,8 +196,8 @@ def test_stable_diffusion_draws_and_translates_by_its_prompt(tiny_text: Path) ->
     assert changed.card.settings["size"] == 16  # 8 latents, doubled by the decoder
     targets = 1 - data.conditions()[:3]
     translated = changed.translate(data.images[:3], targets, seed=1)
-    alone = changed.translate(data.images[2:3], targets[2:3], seed=1, indices=[2])
-    assert np.array_equal(alone[0], translated[2])
+    single = changed.translate(data.images[2:3], targets[2:3], seed=1, indices=[2])
+    assert np.array_equal(single[0], translated[2])
     other = changed.translate(data.images[2:3], 1 - targets[2:3], seed=1, indices=[2])
     assert not np.array_equal(other[0], translated[2])
 
@@ -223,8 +223,8 @@ def test_a_tiny_pipeline_of_diffusers_draws_the_same_bytes_alone_among_others_an
     pipeline = diffusers.DiTPipeline.from_pretrained(tiny)
     pipeline.set_progress_bar_config(disable=True)
     seed = torch_seed_of(torch.from_numpy(image_noise(9, np.array([2]), 4))[0])
-    drawn = pipeline(class_labels=[5], num_inference_steps=2, generator=torch.Generator().manual_seed(seed)).images[0]
-    by_hand = np.asarray(drawn.resize((16, 16), Image.Resampling.LANCZOS)).transpose(2, 0, 1)
+    image = pipeline(class_labels=[5], num_inference_steps=2, generator=torch.Generator().manual_seed(seed)).images[0]
+    by_hand = np.asarray(image.resize((16, 16), Image.Resampling.LANCZOS)).transpose(2, 0, 1)
     assert np.array_equal(by_hand, many[2])
 
     rows = generate_files(synthesizer, tmp_path / "files", labels=["dog"], number=1, start=2, seed=9)

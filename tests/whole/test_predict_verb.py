@@ -77,11 +77,11 @@ def test_a_run_leaves_the_arm_that_was_best_on_validation(run: Run) -> None:
 
 
 def test_the_page_and_the_console_begin_with_the_gain_and_link_the_classifier(run: Run) -> None:
-    page, (_, said, _) = (run / "report.html").read_text(encoding="utf-8"), call("report", run.path)
+    page, (_, output, _) = (run / "report.html").read_text(encoding="utf-8"), call("report", run.path)
     sentence = "The best way to train here, by the validation split, is"
-    assert said.strip().startswith(sentence) and page.index(sentence) < page.index('class="question"')
+    assert output.strip().startswith(sentence) and page.index(sentence) < page.index('class="question"')
     assert 'href="classifier/README.md"' in page and "augury predict squares NEW-IMAGES" in page
-    assert f"augury predict {run.path} NEW-IMAGES -o predictions.csv" in said
+    assert f"augury predict {run.path} NEW-IMAGES -o predictions.csv" in output
     printed = json.loads(call("report", run.path, "--json")[1])
     assert printed["classifier"]["arm"] == run.classifier.card.arm["name"]
 
@@ -89,33 +89,35 @@ def test_the_page_and_the_console_begin_with_the_gain_and_link_the_classifier(ru
 def test_a_second_call_does_nothing_and_a_lost_classifier_is_made_again_with_the_same_bytes(run: Run) -> None:
     weights = run / "classifier" / "weights.safetensors"
     before = weights.read_bytes()
-    begun: list[tuple[str, bool]] = []
-    callbacks = Callbacks(begin=lambda stage, cached: begun.append((stage, cached)))
+    stages: list[tuple[str, bool]] = []
+    callbacks = Callbacks(begin=lambda stage, cached: stages.append((stage, cached)))
     augury.run(squares(120, 0), run.path, callbacks=callbacks)
-    assert ("classifier", True) in begun
+    assert ("classifier", True) in stages
     (run / "classifier" / "README.md").unlink()
-    begun.clear()
+    stages.clear()
     augury.run(squares(120, 0), run.path, callbacks=callbacks)
-    assert [stage for stage, cached in begun if not cached] == ["classifier"], "the page has not changed"
+    assert [stage for stage, cached in stages if not cached] == ["classifier"], "the page has not changed"
     assert weights.read_bytes() == before
 
 
 def test_predict_writes_a_table_and_a_summary(run: Run, images: Path, tmp_path: Path) -> None:
     table = tmp_path / "table.csv"
-    code, said, _ = call("predict", run.path, images, "-o", table, "--quiet")
+    code, output, _ = call("predict", run.path, images, "-o", table, "--quiet")
     rows = list(csv.DictReader(table.open(encoding="utf-8", newline="")))
     expected = augury.classifier(run.path).predict(images)
     assert code == 0 and [row["file"] for row in rows] == list(expected.names) and len(rows) == 6
     assert [row["predicted"] for row in rows] == expected.predicted
     assert [float(row["p_left"]) for row in rows] == pytest.approx(expected.probabilities[:, 0].tolist(), abs=1e-6)
-    assert "6 images classified" in said and str(table) in said and "The images name their classes: accuracy" in said
+    assert (
+        "6 images classified" in output and str(table) in output and "The images name their classes: accuracy" in output
+    )
 
 
 @pytest.mark.parametrize("ending", [".json", ".parquet"])
 def test_other_endings_hold_the_same_rows(run: Run, images: Path, tmp_path: Path, ending: str) -> None:
     table = tmp_path / f"table{ending}"
-    code, said, _ = call("predict", run.path, images, "-o", table, "--quiet", "--json")
-    summary = json.loads(said)
+    code, output, _ = call("predict", run.path, images, "-o", table, "--quiet", "--json")
+    summary = json.loads(output)
     assert code == 0 and summary["images"] == 6 and summary["table"] == str(table)
     if ending == ".json":
         rows = json.loads(table.read_text(encoding="utf-8"))
@@ -126,24 +128,24 @@ def test_other_endings_hold_the_same_rows(run: Run, images: Path, tmp_path: Path
 
 def test_several_paths_and_no_table(run: Run, images: Path) -> None:
     some = sorted(images.rglob("*.png"))[:2]
-    code, said, noted = call("predict", run.path, *some)
-    assert code == 0 and all(str(path) in said for path in some) and "predict" in noted
-    code, said, _ = call("predict", run.path, images, some[0], "--json", "--quiet")
-    names = [row["file"] for row in json.loads(said)["predictions"]]
+    code, output, messages = call("predict", run.path, *some)
+    assert code == 0 and all(str(path) in output for path in some) and "predict" in messages
+    code, output, _ = call("predict", run.path, images, some[0], "--json", "--quiet")
+    names = [row["file"] for row in json.loads(output)["predictions"]]
     assert len(names) == 7 and names[-1] == str(some[0]) and names[0].startswith(str(images))
 
 
 def test_a_table_is_never_overwritten_nor_written_among_the_images(run: Run, images: Path, tmp_path: Path) -> None:
     table = tmp_path / "table.csv"
     table.write_text("mine")
-    for words, said in (
+    for words, message in (
         ((images, "-o", table), "exists already; replace it with --force"),
         ((images, "-o", images / "t.csv"), "lies where the data are read from"),
         ((images, "-o", tmp_path / "t.xlsx"), "ends in .csv, .json, .parquet"),
         ((tmp_path / "nowhere", "-o", tmp_path / "t.csv"), "there is no such file or folder"),
     ):
         code, _, error = call("predict", run.path, *words, "--quiet")
-        assert code == 1 and said in error
+        assert code == 1 and message in error
     assert table.read_text() == "mine"
     assert (
         call("predict", run.path, images, "-o", table, "--force", "--quiet")[0] == 0 and "p_left" in table.read_text()
@@ -152,8 +154,12 @@ def test_a_table_is_never_overwritten_nor_written_among_the_images(run: Run, ima
 
 def test_corrupt_files_are_listed_and_an_empty_folder_is_an_error(run: Run, images: Path, tmp_path: Path) -> None:
     (images / "broken.png").write_bytes(b"no image")
-    code, said, _ = call("predict", run.path, images, "--quiet")
-    assert code == 0 and "1 file could not be read and is not in the table" in said and "broken.png: is damaged" in said
+    code, output, _ = call("predict", run.path, images, "--quiet")
+    assert (
+        code == 0
+        and "1 file could not be read and is not in the table" in output
+        and "broken.png: is damaged" in output
+    )
     (tmp_path / "empty").mkdir()
     code, _, error = call("predict", run.path, tmp_path / "empty", "--quiet")
     assert code == 1 and "holds no image file" in error

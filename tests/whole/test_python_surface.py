@@ -32,7 +32,7 @@ HOSTILE = "<script>alert(1)</script>"
 NUMBERS = np.random.default_rng(5)
 PIXELS = NUMBERS.integers(0, 256, (48, 1, 16, 16), dtype=np.uint8)
 TRAIN = LabelledImages(PIXELS[:24], np.arange(24) % 3, ("a", "b", HOSTILE), fingerprint="train")
-HELD = replace(TRAIN, images=NUMBERS.integers(0, 256, TRAIN.images.shape, dtype=np.uint8))
+HELD_OUT = replace(TRAIN, images=NUMBERS.integers(0, 256, TRAIN.images.shape, dtype=np.uint8))
 REASONS = ("", "", "", "rejected") * 6
 FAKE = SyntheticImages(
     PIXELS[24:], np.arange(24)[:, None] % 3, (), TRAIN.classes, 7, np.arange(24), "0123456789abcdef", reasons=REASONS
@@ -55,7 +55,7 @@ SAME: dict[str, tuple[Callable[[Any], Any], Any]] = {
     "evaluate": (lambda x: augury.evaluate(PIXELS, x, train=PIXELS[:24], held_out=PIXELS[24:]), ACCEPTED),
     "evaluate (real)": (lambda x: augury.evaluate(x, PIXELS, baseline=PIXELS), ACCEPTED),
     "image_hashes": (proof.image_hashes, None),
-    "like_held": (lambda x: proof.like_held(x, HELD, "drop", others=TRAIN), None),
+    "like_held": (lambda x: proof.like_held(x, HELD_OUT, "drop", others=TRAIN), None),
     "probabilities": (lambda x: proof.probabilities(MODEL, x), None),
     "pseudo_labels": (lambda x: generation.pseudo_labels(x, lambda y: proof.probabilities(MODEL, y), 0.1), None),
     "soft_labels": (
@@ -155,7 +155,7 @@ def synthesizer() -> Synthesizer:
 
 
 SCORE = Score("KID-pixels", 0.1, 0.05, 0.2, 24, "lower", "pixels", "none", baseline=0.01)
-SHOWN: dict[str, tuple[Any, str]] = {
+DATA_SETS: dict[str, tuple[Any, str]] = {
     "labelled": (
         replace(
             TRAIN, split=np.arange(24, dtype=np.int8) % 3, attributes={"pose": Attribute(TRAIN.labels, ("l", "r", "c"))}
@@ -172,9 +172,9 @@ SHOWN: dict[str, tuple[Any, str]] = {
 }
 
 
-@pytest.mark.parametrize("name", SHOWN)
+@pytest.mark.parametrize("name", DATA_SETS)
 def test_an_object_shows_itself_in_one_line(name: str) -> None:
-    value, text = SHOWN[name]
+    value, text = DATA_SETS[name]
     assert repr(value) == text
 
 
@@ -196,12 +196,12 @@ def test_the_strip_shows_images_of_every_class() -> None:
     assert encoded is not None
     strip = np.asarray(Image.open(io.BytesIO(base64.b64decode(encoded[1]))))
     tiles = [strip[:, 18 * k : 18 * k + 16, 0] for k in range(12)]
-    places = [int(np.flatnonzero((TRAIN.images[:, 0] == tile).all((1, 2)))[0]) for tile in tiles]
-    assert len(set(places)) == 12 and np.bincount(TRAIN.labels[places]).tolist() == [4, 4, 4]
+    positions = [int(np.flatnonzero((TRAIN.images[:, 0] == tile).all((1, 2)))[0]) for tile in tiles]
+    assert len(set(positions)) == 12 and np.bincount(TRAIN.labels[positions]).tolist() == [4, 4, 4]
 
 
 @pytest.fixture(scope="module")
-def begun(tmp_path_factory: pytest.TempPathFactory) -> Run:
+def unfinished(tmp_path_factory: pytest.TempPathFactory) -> Run:
     """A run of which only the split exists."""
     images = NUMBERS.integers(0, 256, (60, 1, 16, 16), dtype=np.uint8)
     folder = tmp_path_factory.mktemp("runs") / "begun"
@@ -219,16 +219,16 @@ def begun(tmp_path_factory: pytest.TempPathFactory) -> Run:
         ("report", "augury run -o"),
     ],
 )
-def test_a_stage_that_has_not_run_names_its_command(begun: Run, tmp_path: Path, name: str, command: str) -> None:
-    with pytest.raises(RunFolderError, match=rf"no [a-z ]+ yet; continue the run with: {command} {begun.path}"):
-        getattr(begun, name)
+def test_a_stage_that_has_not_run_names_its_command(unfinished: Run, tmp_path: Path, name: str, command: str) -> None:
+    with pytest.raises(RunFolderError, match=rf"no [a-z ]+ yet; continue the run with: {command} {unfinished.path}"):
+        getattr(unfinished, name)
     with pytest.raises(RunFolderError, match="not a run folder"):
         getattr(Run(tmp_path), name)
 
 
-def test_a_run_shows_what_it_has(begun: Run, tmp_path: Path) -> None:
-    assert repr(begun) == f"Run({str(begun.path)!r}, 60 images, 1×16×16, 2 classes, 1 stage done)"
-    assert begun.split.shape == (60,) and set(begun.split.tolist()) == {0, 1, 2}
-    html = begun._repr_html_()
+def test_a_run_shows_what_it_has(unfinished: Run, tmp_path: Path) -> None:
+    assert repr(unfinished) == f"Run({str(unfinished.path)!r}, 60 images, 1×16×16, 2 classes, 1 stage done)"
+    assert unfinished.split.shape == (60,) and set(unfinished.split.tolist()) == {0, 1, 2}
+    html = unfinished._repr_html_()
     assert "&lt;script&gt;" in html and "<script" not in html and "validation" in html
-    assert repr(Run(tmp_path)) == f"Run({str(tmp_path)!r})" and Path(begun) == begun.path
+    assert repr(Run(tmp_path)) == f"Run({str(tmp_path)!r})" and Path(unfinished) == unfinished.path

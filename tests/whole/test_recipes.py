@@ -28,7 +28,7 @@ SMALL = {
 SHORT = ["--steps", "4", "--precision", "fp32", "--quiet", "--set", "train.batch=8"]
 
 
-def made(file: Path, number: int) -> Path:
+def noise_file(file: Path, number: int) -> Path:
     """Noise of two classes, two to one, the second brighter."""
     labels = np.arange(number) % 3 // 2
     images = np.random.default_rng(0).normal(90 + 60 * labels[:, None, None], 30, (number, 16, 16)).clip(0, 255)
@@ -38,7 +38,7 @@ def made(file: Path, number: int) -> Path:
 
 @pytest.fixture(scope="module")
 def pictures(tmp_path_factory) -> Path:
-    return made(tmp_path_factory.mktemp("pictures") / "d.npz", 60)
+    return noise_file(tmp_path_factory.mktemp("pictures") / "d.npz", 60)
 
 
 @pytest.fixture(autouse=True)
@@ -48,17 +48,19 @@ def briefly(monkeypatch) -> None:
 
 def train(*words: str) -> str:
     """What `augury train` ends with, in this process."""
-    done = CliRunner().invoke(app, ["train", *words])
-    if done.exception is not None and not isinstance(done.exception, SystemExit):
-        raise done.exception
-    return done.output
+    result = CliRunner().invoke(app, ["train", *words])
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return result.output
 
 
 @pytest.mark.parametrize("name", trainable(RECIPES))
 def test_every_recipe_trains_from_the_command_line(name: str, pictures: Path, tmp_path: Path) -> None:
-    more = [f"--set=train.overrides={as_json(SMALL[name])}"] if name in SMALL else []
-    data = made(tmp_path / "more.npz", 120) if name == "translator" else pictures  # it wants 20 train images of a class
-    train(str(data), "-o", str(tmp_path / "r"), "--recipe", name, *SHORT, *more)
+    options = [f"--set=train.overrides={as_json(SMALL[name])}"] if name in SMALL else []
+    data = (
+        noise_file(tmp_path / "more.npz", 120) if name == "translator" else pictures
+    )  # it wants 20 train images of a class
+    train(str(data), "-o", str(tmp_path / "r"), "--recipe", name, *SHORT, *options)
     card = read_json(tmp_path / "r" / "synthesizer" / "card.json")
     assert card["recipe"] == name and card["network"] == RECIPES[name].network
     rows = read_lines(tmp_path / "r" / "train" / "log.jsonl")
@@ -121,11 +123,11 @@ def test_what_cannot_be_trained_is_reported_before_the_classifier_is_trained(
     monkeypatch.setitem(
         stages.STAGES, "classify", replace(stages.STAGES["classify"], run=lambda session: pytest.fail("taught first"))
     )
-    place = str(tmp_path / "r")
-    changed = {k: v.replace("RUN", place) if isinstance(v, str) else v for k, v in train_settings.items()}
+    folder = str(tmp_path / "r")
+    changed = {k: v.replace("RUN", folder) if isinstance(v, str) else v for k, v in train_settings.items()}
     settings = validated(RunSettings, {"train": {"steps": 2, **changed}})
     with pytest.raises((SettingsError, DataError), match=rule):
-        stages.run(pictures, place, settings=settings, until="train")
+        stages.run(pictures, folder, settings=settings, until="train")
 
 
 def test_a_comparison_is_refused_before_its_first_recipe_starts(pictures: Path, tmp_path: Path, monkeypatch) -> None:

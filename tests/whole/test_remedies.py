@@ -47,8 +47,8 @@ def table(root: Path, header: list[str], line: Callable[[int], list[Any]], folde
     return root / "set.csv"
 
 
-def npz(root: Path, images: np.ndarray, **more: Any) -> Path:
-    np.savez(root / "set.npz", images=images, labels=np.arange(len(images)) % 2, **more)
+def npz(root: Path, images: np.ndarray, **columns: Any) -> Path:
+    np.savez(root / "set.npz", images=images, labels=np.arange(len(images)) % 2, **columns)
     return root / "set.npz"
 
 
@@ -85,22 +85,22 @@ def four_channels(root: Path) -> Path:
 
 def white_drawings(root: Path, ending: str = "png") -> Path:
     for i in range(N):
-        drawn = np.full((12, 12, 4), 255, np.uint8)
-        drawn[..., 3] = noise(12, 12)
-        saved(root / "icons" / "ab"[i % 2] / f"{i}.{ending}", drawn)
+        pixels = np.full((12, 12, 4), 255, np.uint8)
+        pixels[..., 3] = noise(12, 12)
+        saved(root / "icons" / "ab"[i % 2] / f"{i}.{ending}", pixels)
     return root / "icons"
 
 
 def white_arrays(root: Path) -> Path:
-    drawn = np.full((N, 12, 12, 4), 255, np.uint8)
-    drawn[..., 3] = noise(N, 12, 12)
-    return npz(root, drawn)
+    pixels = np.full((N, 12, 12, 4), 255, np.uint8)
+    pixels[..., 3] = noise(N, 12, 12)
+    return npz(root, pixels)
 
 
 def hidden_colours(root: Path) -> Path:
-    drawn = noise(N, 12, 12, 4)
-    drawn[..., 3] = 0
-    return npz(root, drawn)
+    pixels = noise(N, 12, 12, 4)
+    pixels[..., 3] = 0
+    return npz(root, pixels)
 
 
 def absent_from_test(root: Path) -> Path:
@@ -175,9 +175,9 @@ def twice_the_names(root: Path) -> Path:
 def linked(root: Path) -> Path:
     for i in range(N):
         saved(root / "pool" / f"{i}.png", noise(12, 12))
-        place = root / "links" / "ab"[i % 2] / f"{i}.png"
-        place.parent.mkdir(parents=True, exist_ok=True)
-        place.symlink_to(root / "pool" / f"{i}.png")
+        path = root / "links" / "ab"[i % 2] / f"{i}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.symlink_to(root / "pool" / f"{i}.png")
     return root / "links"
 
 
@@ -249,21 +249,21 @@ ELSEWHERE = {
 def ended(data: Path, out: Path, words: list[str]) -> tuple[bool, str]:
     """Whether the command succeeded, and all that it printed."""
     replaced = [word.replace("IN/", f"{data.parent}/").replace("OUT", str(out)) for word in words]
-    done = CliRunner().invoke(app, [replaced[0], str(data), *replaced[1:]])
-    if done.exception is not None and not isinstance(done.exception, AuguryError):
-        raise done.exception
-    return done.exception is None, f"{done.output}\n{done.exception or ''}"
+    result = CliRunner().invoke(app, [replaced[0], str(data), *replaced[1:]])
+    if result.exception is not None and not isinstance(result.exception, AuguryError):
+        raise result.exception
+    return result.exception is None, f"{result.output}\n{result.exception or ''}"
 
 
 @pytest.mark.parametrize("name", ROWS)
 def test_a_remedy_does_what_the_text_says(tmp_path: Path, name: str) -> None:
     make, command, part, remedies = ROWS[name]
     data = make(tmp_path)
-    _, said = ended(data, tmp_path / "before", list(command))
-    assert part in said
+    _, message = ended(data, tmp_path / "before", list(command))
+    assert part in message
     for number, words in enumerate(remedies):
         for option in OPTION.findall(" ".join(words)):
-            assert option in said or option == "--set"
+            assert option in message or option == "--set"
         fine, after = ended(data, tmp_path / f"after-{number}", [*command, *words])
         assert fine, (words, after)
         assert part not in after, words
@@ -276,8 +276,8 @@ def test_every_option_named_in_texts_about_data_is_tried_here() -> None:
         for words in remedies
         for option in OPTION.findall(" ".join(words))
     }
-    named = {option for where, text in texts() if where.startswith("data/") for option in OPTION.findall(text)}
-    assert named - tried <= ELSEWHERE.keys() and not ELSEWHERE.keys() - named
+    option_names = {option for origin, text in texts() if origin.startswith("data/") for option in OPTION.findall(text)}
+    assert option_names - tried <= ELSEWHERE.keys() and not ELSEWHERE.keys() - option_names
 
 
 def test_target_images_are_padded_or_the_labelled_ones_smaller(tmp_path: Path) -> None:
@@ -301,5 +301,5 @@ def test_a_run_repeats_what_inspect_warns_of(tmp_path: Path) -> None:
     augury.run(path, tmp_path / "run", until="split", callbacks=Callbacks(note=notes.append), steps=3)
     for part in ("nearly black", "looks like an id"):
         assert sum(part in note for note in notes) == 1
-        done = CliRunner().invoke(app, ["split", str(path), "-o", str(tmp_path / re.sub(r"\W", "", part))])
-        assert part in done.stderr and part not in done.stdout
+        result = CliRunner().invoke(app, ["split", str(path), "-o", str(tmp_path / re.sub(r"\W", "", part))])
+        assert part in result.stderr and part not in result.stdout

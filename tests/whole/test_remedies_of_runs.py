@@ -24,7 +24,7 @@ SETTINGS = (
 SMALL = [word for setting in SETTINGS for word in ("--set", setting)]
 TRAINED = ["--recipe", "dcgan", "--steps", "2", *SMALL]
 TRIAL = [word for setting in SETTINGS[5:] for word in ("--set", setting)]
-DRAWN = ["generate", "RUN", "-o", "OUT", "--number", "2"]
+GENERATE = ["generate", "RUN", "-o", "OUT", "--number", "2"]
 
 
 class Row(NamedTuple):
@@ -69,19 +69,19 @@ ROWS: dict[str, Row] = {
     ),
     "an unfinished run": Row(["report", "RUN"], "continue the run with: augury run -o RUN", [["run", "-o", "RUN"]]),
     "images of other settings": Row(
-        [*DRAWN, "--truncation", "0.5"], "choose another folder with -o, or draw other images with --seed or --start",
+        [*GENERATE, "--truncation", "0.5"], "choose another folder with -o, or draw other images with --seed or --start",
         [
             ["generate", "RUN", "-o", "NEW", "--number", "2", "--truncation", "0.5"],
-            [*DRAWN, "--truncation", "0.5", "--seed", "1"],
-            [*DRAWN, "--truncation", "0.5", "--start", "2"],
+            [*GENERATE, "--truncation", "0.5", "--seed", "1"],
+            [*GENERATE, "--truncation", "0.5", "--start", "2"],
         ],
-        (DRAWN,),
+        (GENERATE,),
     ),
     "a folder of something else": Row(
         ["generate", "RUN", "-o", "DATA"], "choose another folder with -o", [["generate", "RUN", "-o", "NEW"]],
     ),
     "a class of another name": Row(
-        [*DRAWN, "--label", "aa"], "did you mean 'a'", [[*DRAWN, "--label", "a"]],
+        [*GENERATE, "--label", "aa"], "did you mean 'a'", [[*GENERATE, "--label", "a"]],
     ),
     "a generator that does not translate": Row(
         ["translate", "RUN", "DATA", "-o", "NEW", "--change", "label=a"], "or generate images with: augury generate",
@@ -96,11 +96,11 @@ ROWS: dict[str, Row] = {
     ),
     "a folder of a run for its trial": Row(
         ["prove", "RUN", "--seed", "1"], "--seed needs --with SYNTHETIC",
-        [["prove", "DATA", "--with", "OUT", "-o", "NEW", "--seed", "1", *TRIAL]], (DRAWN,),
+        [["prove", "DATA", "--with", "OUT", "-o", "NEW", "--seed", "1", *TRIAL]], (GENERATE,),
     ),
     "a setting that no external trial has": Row(
         ["prove", "DATA", "--with", "OUT", "-o", "NEW", "--set", "train.steps=3", *TRIAL], "has no effect with --with SYNTHETIC",
-        [["prove", "DATA", "--with", "OUT", "-o", "NEW", *TRIAL]], (DRAWN,),
+        [["prove", "DATA", "--with", "OUT", "-o", "NEW", *TRIAL]], (GENERATE,),
     ),
     "a score of two sets for a run": Row(
         ["evaluate", "RUN", "--scores", "fd"], "is for two sets of images, but only RUN is given; give the synthetic images too, or leave it out",
@@ -108,7 +108,7 @@ ROWS: dict[str, Row] = {
             ["evaluate", "DATA", "OUT", "--scores", "fd", "--features", "pixels"],
             ["evaluate", "RUN"],
         ],
-        (DRAWN,),
+        (GENERATE,),
     ),
 }  # fmt: skip
 
@@ -132,10 +132,10 @@ def ended(root: Path, words: list[str]) -> tuple[bool, str]:
     """Whether the command succeeds in this folder, and what it prints."""
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(root)
-        done = CliRunner().invoke(app, words)
-    if done.exception is not None and not isinstance(done.exception, AuguryError):
-        raise done.exception
-    return done.exception is None, f"{done.output}\n{done.exception or ''}"
+        result = CliRunner().invoke(app, words)
+    if result.exception is not None and not isinstance(result.exception, AuguryError):
+        raise result.exception
+    return result.exception is None, f"{result.output}\n{result.exception or ''}"
 
 
 @pytest.mark.parametrize("name", ROWS)

@@ -125,10 +125,15 @@ def test_the_command_line_reads_the_file_and_the_run_keeps_it(tmp_path: Path, mo
     np.savez(tmp_path / "d.npz", images=images, labels=np.repeat([0, 1], 20))
     path = file(tmp_path, "train: {steps: 2, batch: 8}\nprove: {seeds: 5}\ndata: {near_duplicates: allow}\n")
     options = ["--config", str(path), "--seed", "4", "--quiet", "--json", "--set", "train.batch=4"]
-    done = CliRunner().invoke(app, ["train", str(tmp_path / "d.npz"), "-o", str(tmp_path / "r"), *options])
-    assert done.exit_code == 0 and json.loads(done.stdout)["synthesizer"], done.output
-    kept = Run(tmp_path / "r").settings
-    assert (kept["seed"], kept["train"]["steps"], kept["train"]["batch"], kept["prove"]["seeds"]) == (4, 2, 4, 5)
+    result = CliRunner().invoke(app, ["train", str(tmp_path / "d.npz"), "-o", str(tmp_path / "r"), *options])
+    assert result.exit_code == 0 and json.loads(result.stdout)["synthesizer"], result.output
+    settings = Run(tmp_path / "r").settings
+    assert (settings["seed"], settings["train"]["steps"], settings["train"]["batch"], settings["prove"]["seeds"]) == (
+        4,
+        2,
+        4,
+        5,
+    )
     words = ["prove", str(tmp_path / "d.npz"), "--with", str(tmp_path / "d.npz"), "--config", str(path)]
     with pytest.raises(SettingsError, match=r"settings\.yaml: train has no effect with --with SYNTHETIC"):
         CliRunner().invoke(app, words, catch_exceptions=False)
@@ -141,10 +146,11 @@ def test_the_file_of_a_run_repeats_it(tmp_path: Path, monkeypatch: pytest.Monkey
     words = f"train {tmp_path}/d.npz -o {tmp_path}/first --budget 1s --seed 3 --set train.batch=8"
     assert CliRunner().invoke(app, [*words.split(), "--penalty", "r1=0.5", "--quiet"]).exit_code == 0
     first = Run(tmp_path / "first")
-    kept = read_settings(first / "settings.yaml")
+    settings = read_settings(first / "settings.yaml")
     steps = first.read("train/plan")["plan"]["steps"]
     assert (
-        kept["train"] | {"recipe": "rpgan", "steps": steps, "budget": None} == kept["train"] and kept["device"] == "cpu"
+        settings["train"] | {"recipe": "rpgan", "steps": steps, "budget": None} == settings["train"]
+        and settings["device"] == "cpu"
     )
     assert first.settings["train"]["budget"] == "1s" and first.settings["device"] == "auto"
 
@@ -154,7 +160,7 @@ def test_the_file_of_a_run_repeats_it(tmp_path: Path, monkeypatch: pytest.Monkey
     for name in ("synthesizer/weights.safetensors", "synthesizer/card.json", "split.npy", "settings.yaml"):
         assert (first / name).read_bytes() == (second / name).read_bytes(), name
     augury.run(None, second.path, until="split")
-    assert read_settings(second / "settings.yaml") == kept
+    assert read_settings(second / "settings.yaml") == settings
     augury.run(None, second.path, steps=1, until="split")
     assert read_settings(second / "settings.yaml")["train"]["steps"] == 1
 

@@ -24,14 +24,14 @@ from augury.training.recipes import RECIPES, Recipe, recipe
 from augury.validation import validated
 
 
-def shown(*words: str) -> list[dict[str, object]]:
-    done = CliRunner().invoke(app, ["settings", *words, "--json"], catch_exceptions=False)
-    assert done.exit_code == 0
-    return json.loads(done.stdout)
+def settings_of(*words: str) -> list[dict[str, object]]:
+    result = CliRunner().invoke(app, ["settings", *words, "--json"], catch_exceptions=False)
+    assert result.exit_code == 0
+    return json.loads(result.stdout)
 
 
 def test_without_a_run_every_setting_has_its_default_and_a_help_text() -> None:
-    rows = shown()
+    rows = settings_of()
     names = [row["name"] for row in rows]
     assert names == [row["name"] for row in setting_rows(RunSettings(), RunSettings())]
     assert {"seed", "data.target", "train.recipe", "prove.learning_rates", "export.format"} <= set(names)
@@ -41,7 +41,7 @@ def test_without_a_run_every_setting_has_its_default_and_a_help_text() -> None:
 def test_of_a_run_those_that_were_changed_are_marked(tmp_path: Path) -> None:
     values = validated(RunSettings, {"seed": 4, "train": {"recipe": "dcgan"}, "prove": {"seeds": 7}})
     write_json(tmp_path / "run.json", {"format": FORMAT, "version": "0", "settings": values.model_dump(mode="json")})
-    changed = {row["name"]: (row["value"], row["default"]) for row in shown(str(tmp_path), "--changed")}
+    changed = {row["name"]: (row["value"], row["default"]) for row in settings_of(str(tmp_path), "--changed")}
     assert changed["seed"] == (4, 0) and changed["train.recipe"] == ("dcgan", "auto")
     assert all(value != default for value, default in changed.values())
     text = CliRunner().invoke(app, ["settings", str(tmp_path)]).stdout
@@ -49,17 +49,17 @@ def test_of_a_run_those_that_were_changed_are_marked(tmp_path: Path) -> None:
 
 
 def test_the_settings_of_a_recipe_are_listed_with_those_of_its_network(tmp_path: Path) -> None:
-    rows = {row["name"].removeprefix("train.overrides."): row for row in shown("--recipe", "stylegan")}
+    rows = {row["name"].removeprefix("train.overrides."): row for row in settings_of("--recipe", "stylegan")}
     assert rows["r1"]["value"] == 0.05 and rows["width"]["value"] == 16 and rows["scales"]["value"] == 1
     assert all(row["help"] and row["source"] == "default" for row in rows.values())
     assert set(Recipe.model_fields) - {"settings"} | set(StyleGANSettings.model_fields) <= rows.keys()
     values = validated(RunSettings, {"train": {"recipe": "vae", "overrides": {"kl": 2, "latent": 8}}})
     write_json(tmp_path / "run.json", {"format": FORMAT, "version": "0", "settings": values.model_dump(mode="json")})
-    changed = {row["name"]: (row["value"], row["default"]) for row in shown(str(tmp_path), "--changed")}
+    changed = {row["name"]: (row["value"], row["default"]) for row in settings_of(str(tmp_path), "--changed")}
     assert changed["train.overrides.kl"] == (2, 1) and changed["train.overrides.latent"] == (8, 32)
     assert "train.overrides.r1" not in changed
     assert not any(
-        row["source"] == "run" for row in shown(str(tmp_path), "--recipe", "ae") if "overrides." in row["name"]
+        row["source"] == "run" for row in settings_of(str(tmp_path), "--recipe", "ae") if "overrides." in row["name"]
     )
     with pytest.raises(SettingsError, match="there is no recipe 'magic'"):
         CliRunner().invoke(app, ["settings", "--recipe", "magic"], catch_exceptions=False)
@@ -81,10 +81,10 @@ def test_a_recipe_is_checked_and_does_not_change() -> None:
 
 
 def test_a_run_takes_options_by_name_or_by_section() -> None:
-    given = run_settings({"train": {"steps": 7}, "seed": 2}, {"recipe": "dcgan", "seeds": 9, "target": "other/"})
-    assert (given.seed, given.train.steps, given.train.recipe, given.prove.seeds) == (2, 7, "dcgan", 9)
-    assert given.data.target == "other/"
-    assert run_settings(given, {"steps": 8}).train.model_dump() == {**given.train.model_dump(), "steps": 8}
+    settings = run_settings({"train": {"steps": 7}, "seed": 2}, {"recipe": "dcgan", "seeds": 9, "target": "other/"})
+    assert (settings.seed, settings.train.steps, settings.train.recipe, settings.prove.seeds) == (2, 7, "dcgan", 9)
+    assert settings.data.target == "other/"
+    assert run_settings(settings, {"steps": 8}).train.model_dump() == {**settings.train.model_dump(), "steps": 8}
     with pytest.raises(SettingsError, match="did you mean recipe"):
         run_settings(None, {"recipes": "dcgan"})
     with pytest.raises(SettingsError, match=r"train\.steps"):

@@ -37,8 +37,8 @@ def bars(counts: tuple[int, int, int, int] = (40, 40, 40, 5)) -> LabelledImages:
     labels, grounds = np.repeat([0, 0, 1, 1], counts), np.repeat([0, 1, 0, 1], counts)
     numbers = np.random.default_rng(0)
     images = numbers.normal(np.array([50, 140])[grounds][:, None, None], 15, (len(labels), 12, 12))
-    for image, label, place in zip(images, labels, numbers.integers(0, 12, len(labels)), strict=True):
-        image[(slice(None), place) if label else (place,)] += 70
+    for image, label, offset in zip(images, labels, numbers.integers(0, 12, len(labels)), strict=True):
+        image[(slice(None), offset) if label else (offset,)] += 70
     ground = Attribute(grounds.astype(np.int64), ("dark", "bright"))
     pixels = np.clip(images, 0, 255).astype(np.uint8)[:, None]
     return LabelledImages(
@@ -47,30 +47,30 @@ def bars(counts: tuple[int, int, int, int] = (40, 40, 40, 5)) -> LabelledImages:
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory) -> tuple[Run, list[str]]:
-    said: list[str] = []
+def translated_run(tmp_path_factory) -> tuple[Run, list[str]]:
+    notes: list[str] = []
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(session, "CLASSIFIER_STEPS", 5)
         patch.setitem(proof.column_classifiers.__globals__, "STEPS", 5)
         folder = tmp_path_factory.mktemp("translator") / "run"
         settings = validated(RunSettings, SETTINGS)
         for until in ("generate", "score"):
-            run = augury.run(bars(), folder, settings=settings, until=until, callbacks=Callbacks(note=said.append))
-    return run, said
+            run = augury.run(bars(), folder, settings=settings, until=until, callbacks=Callbacks(note=notes.append))
+    return run, notes
 
 
-def test_the_table_and_the_plan_are_reported_before_training(made) -> None:
-    _, said = made
-    table = [text for text in said if text.startswith("Train images of each cell (* empty or rare: fewer than 20):")]
-    plan = [text for text in said if text.startswith("Cells to fill, and their source cells:")]
+def test_the_table_and_the_plan_are_reported_before_training(translated_run) -> None:
+    _, notes = translated_run
+    table = [text for text in notes if text.startswith("Train images of each cell (* empty or rare: fewer than 20):")]
+    plan = [text for text in notes if text.startswith("Cells to fill, and their source cells:")]
     assert len(table) == len(plan) == 1  # not again where the training is done
     assert table[0].splitlines()[1].split() == ["ground=dark", "ground=bright"] and table[0].endswith("*")
     assert "\n  standing, ground=dark → standing, ground=bright: " in plan[0]
-    assert said.index(table[0]) < said.index(plan[0])
+    assert notes.index(table[0]) < notes.index(plan[0])
 
 
-def test_the_plan_is_stored_with_what_became_of_it(made) -> None:
-    run, _ = made
+def test_the_plan_is_stored_with_what_became_of_it(translated_run) -> None:
+    run, _ = translated_run
     plan = json.loads((run / "generation.json").read_text())["plan"]
     rows = (run / "synthetic" / "manifest.jsonl").read_text().splitlines()
     assert sum(row["translated"] for row in plan) == len(rows)
@@ -79,8 +79,8 @@ def test_the_plan_is_stored_with_what_became_of_it(made) -> None:
         assert row["translated"] == row["accepted"] + sum(row["rejected"].values())
 
 
-def test_a_translator_has_no_scores_of_memorisation_and_its_sources_are_no_copies(made) -> None:
-    run, _ = made
+def test_a_translator_has_no_scores_of_memorisation_and_its_sources_are_no_copies(translated_run) -> None:
+    run, _ = translated_run
     card = json.loads((run / "scores.json").read_text())
     names = {row["name"] for row in card["scores"]}
     assert "KID-pixels" in names and "GAN-train" in names
@@ -91,9 +91,9 @@ def test_a_translator_has_no_scores_of_memorisation_and_its_sources_are_no_copie
 
 
 def call(*words: object) -> tuple[int, str, str]:
-    done = CliRunner().invoke(app, [str(outcome) for outcome in words])
-    error = str(done.exception) if isinstance(done.exception, AuguryError) else done.stderr
-    return done.exit_code, done.stdout, error
+    result = CliRunner().invoke(app, [str(outcome) for outcome in words])
+    error = str(result.exception) if isinstance(result.exception, AuguryError) else result.stderr
+    return result.exit_code, result.stdout, error
 
 
 @pytest.fixture
@@ -107,8 +107,8 @@ def photos(tmp_path: Path) -> Path:
     return tmp_path / "photos"
 
 
-def test_own_images_are_translated_and_the_manifest_says_how(made, photos: Path, tmp_path: Path) -> None:
-    run, _ = made
+def test_own_images_are_translated_and_the_manifest_says_how(translated_run, photos: Path, tmp_path: Path) -> None:
+    run, _ = translated_run
     words = ["translate", run.path, photos, "--change", "ground=bright", "-o", tmp_path / "out", "--json"]
     code, out, error = call(*words)
     assert code == 0, error
@@ -121,14 +121,16 @@ def test_own_images_are_translated_and_the_manifest_says_how(made, photos: Path,
         assert row["source_sha256"] == hashlib.sha256(source.tobytes()).hexdigest()
         assert row["changes"] == {"ground": "bright"} and row["translator"] == translator.fingerprint
         changes = translator.changes_of({"ground": "bright"})
-        alone = translator.translate(source[None, None], changes, seed=row["seed"], indices=[row["index"]])
-        np.testing.assert_array_equal(np.array(Image.open(tmp_path / "out" / row["file"])), alone[0, 0])
+        single = translator.translate(source[None, None], changes, seed=row["seed"], indices=[row["index"]])
+        np.testing.assert_array_equal(np.array(Image.open(tmp_path / "out" / row["file"])), single[0, 0])
     code, _, error = call(*words)
     assert code == 1 and "exists already; choose another folder with -o" in error
 
 
-def test_links_are_followed_and_options_that_the_images_do_not_have_are_refused(made, photos: Path, tmp_path) -> None:
-    run, change = made[0], ["--change", "ground=dark", "-o", tmp_path / "out"]
+def test_links_are_followed_and_options_that_the_images_do_not_have_are_refused(
+    translated_run, photos: Path, tmp_path
+) -> None:
+    run, change = translated_run[0], ["--change", "ground=dark", "-o", tmp_path / "out"]
     links = tmp_path / "links"
     links.mkdir()
     for file in photos.iterdir():
@@ -141,8 +143,8 @@ def test_links_are_followed_and_options_that_the_images_do_not_have_are_refused(
     assert code == 0 and out.startswith("5 images in "), error
 
 
-def test_several_changes_and_labelled_images_of_another_format(made, tmp_path: Path) -> None:
-    run, _ = made
+def test_several_changes_and_labelled_images_of_another_format(translated_run, tmp_path: Path) -> None:
+    run, _ = translated_run
     data = bars()
     np.savez(tmp_path / "some.npz", images=data.images[:, 0], labels=data.labels)
     both = ["--change", "ground=dark", "--change", "label=standing"]
@@ -165,13 +167,17 @@ def test_several_changes_and_labelled_images_of_another_format(made, tmp_path: P
         ([], "Missing option '--change'"),
     ],
 )
-def test_what_cannot_be_translated_is_refused_in_words(made, photos: Path, tmp_path: Path, words, message) -> None:
-    code, _, error = call("translate", made[0].path, photos, *words, "-o", tmp_path / "out")
+def test_what_cannot_be_translated_is_refused_in_words(
+    translated_run, photos: Path, tmp_path: Path, words, message
+) -> None:
+    code, _, error = call("translate", translated_run[0].path, photos, *words, "-o", tmp_path / "out")
     assert code != 0 and message in error and not (tmp_path / "out").exists()
 
 
-def test_images_of_another_size_or_mode_and_runs_without_translator_are_refused(made, photos: Path, tmp_path) -> None:
-    run, _ = made
+def test_images_of_another_size_or_mode_and_runs_without_translator_are_refused(
+    translated_run, photos: Path, tmp_path
+) -> None:
+    run, _ = translated_run
     change = ["--change", "ground=dark", "-o", tmp_path / "out"]
     (tmp_path / "large").mkdir()
     (tmp_path / "colour").mkdir()

@@ -17,7 +17,7 @@ from augury.pipeline.stages import run
 from augury.settings import RunSettings
 from augury.validation import validated
 
-ROOMS = {
+SECTIONS = {
     "train": {
         "recipe": "translator", "condition": ("scanner",), "steps": 8, "batch": 8, "precision": "fp32",
         "overrides": {"width": 8, "blocks": 1},
@@ -55,20 +55,26 @@ def briefly(monkeypatch) -> None:
 
 def test_a_run_fills_the_empty_cell_and_judges_within_it(scans: Path, tmp_path: Path) -> None:
     notes: list[str] = []
-    made = run(scans, tmp_path / "run", settings=validated(RunSettings, ROOMS), callbacks=Callbacks(note=notes.append))
-    verdict = made.verdict
-    card = made.classifier.card
+    run_result = run(
+        scans, tmp_path / "run", settings=validated(RunSettings, SECTIONS), callbacks=Callbacks(note=notes.append)
+    )
+    verdict = run_result.verdict
+    card = run_result.classifier.card
     assert card.arm["by"] == "verdict" and "no image of an empty cell" in card.arm["why"]
     assert card.arm["name"] == (verdict.arm if verdict.outcome == "helps" else verdict.comparator)
     assert verdict.metric == "balanced accuracy within scanner=second"
-    hole = next(row for row in verdict.cells if row["class"] == "b" and row["hole"])
-    assert hole["train"] == 0 and hole["test"] == 16
+    hole_row = next(row for row in verdict.cells if row["class"] == "b" and row["hole"])
+    assert hole_row["train"] == 0 and hole_row["test"] == 16
     plan = read_json(tmp_path / "run" / "generation.json")["plan"]
     assert {(row["source"], row["target"]) for row in plan if row["fills"]} == {
         ("a, scanner=second", "b, scanner=second"), ("b, scanner=first", "b, scanner=second")
     }  # fmt: skip
-    kept = read_json(tmp_path / "run" / "generation.json")["kept_classes"]
-    assert 0 <= kept["overall"]["value"] <= 1 and kept["overall"]["n"] == 48 and kept["sentence"] in notes
+    kept_classes = read_json(tmp_path / "run" / "generation.json")["kept_classes"]
+    assert (
+        0 <= kept_classes["overall"]["value"] <= 1
+        and kept_classes["overall"]["n"] == 48
+        and kept_classes["sentence"] in notes
+    )
     assert any("b, scanner=first → b, scanner=second" in note for note in notes)
     rows = read_lines(tmp_path / "run" / "synthetic" / "manifest.jsonl")
     assert all(len(row["source_sha256"]) == 64 for row in rows)
@@ -82,8 +88,8 @@ def test_a_run_fills_the_empty_cell_and_judges_within_it(scans: Path, tmp_path: 
 
 
 def test_a_killed_run_goes_on_to_the_same_translations(scans: Path, tmp_path: Path) -> None:
-    settings = validated(RunSettings, ROOMS)
-    whole = run(scans, tmp_path / "whole", settings=settings, until="generate")
+    settings = validated(RunSettings, SECTIONS)
+    uninterrupted = run(scans, tmp_path / "whole", settings=settings, until="generate")
 
     class Stop(Exception):
         pass
@@ -95,17 +101,17 @@ def test_a_killed_run_goes_on_to_the_same_translations(scans: Path, tmp_path: Pa
     often = settings.model_copy(update={"train": settings.train.model_copy(update={"checkpoint_every": 1e-9})})
     with pytest.raises(Stop):
         run(scans, tmp_path / "cut", settings=often, until="generate", callbacks=Callbacks(training=stop))
-    again = run(scans, tmp_path / "cut", settings=often, until="generate")
-    images = [np.load(each.path / "synthetic" / "images.npy") for each in (whole, again)]
+    resumed = run(scans, tmp_path / "cut", settings=often, until="generate")
+    images = [np.load(each.path / "synthetic" / "images.npy") for each in (uninterrupted, resumed)]
     np.testing.assert_array_equal(*images)
 
 
 def test_what_cannot_be_filled_is_refused_before_anything_is_trained(scans: Path, tmp_path: Path) -> None:
-    sections = {**ROOMS, "generate": {**ROOMS["generate"], "sampling_strategy": {"a/first": 5}}}
+    sections = {**SECTIONS, "generate": {**SECTIONS["generate"], "sampling_strategy": {"a/first": 5}}}
     with pytest.raises(SettingsError, match="the empty or rare cells are: b/second"):
         run(scans, tmp_path / "named", settings=validated(RunSettings, sections))
     assert not (tmp_path / "named" / "synthesizer").exists()
-    lonely = {**ROOMS, "train": {**ROOMS["train"], "condition": ("colour",)}}
+    lonely = {**SECTIONS, "train": {**SECTIONS["train"], "condition": ("colour",)}}
     with pytest.raises(DataError, match="no attribute 'colour'"):
         run(scans, tmp_path / "unknown", settings=validated(RunSettings, lonely))
     arms = {"prove": {"arms": ("randaugment", "filled")}, "train": {"recipe": "rpgan", "steps": 2}}
@@ -117,13 +123,13 @@ def test_without_attributes_a_rare_class_is_translated_from_a_common_one(tmp_pat
     random, labels = np.random.default_rng(0), np.arange(150) % 3 // 2
     images = random.normal(90 + 60 * labels[:, None, None], 30, (150, 16, 16)).clip(0, 255).astype(np.uint8)
     np.savez(tmp_path / "two.npz", images=images, label=np.array(["common", "rare"])[labels])
-    sections = {name: dict(values) for name, values in ROOMS.items()}
+    sections = {name: dict(values) for name, values in SECTIONS.items()}
     del sections["train"]["condition"], sections["generate"]  # the filters that a run has by default
     sections["prove"] = {"arms": ("randaugment", "gan"), "seeds": 2, "steps": 4, "ratios": (0.5,)}
-    made = run(tmp_path / "two.npz", tmp_path / "run", settings=validated(RunSettings, sections))
+    run_result = run(tmp_path / "two.npz", tmp_path / "run", settings=validated(RunSettings, sections))
     plan = read_json(tmp_path / "run" / "generation.json")["plan"]
     assert [(row["source"], row["target"], row["changes"]) for row in plan] == [("common", "rare", "label")]
-    assert made.verdict.metric == "balanced accuracy" and not made.verdict.cells
+    assert run_result.verdict.metric == "balanced accuracy" and not run_result.verdict.cells
 
 
 def test_translations_of_people_keep_their_identity(tmp_path: Path, monkeypatch) -> None:
@@ -141,7 +147,7 @@ def test_translations_of_people_keep_their_identity(tmp_path: Path, monkeypatch)
         tmp_path / "people.npz", images=images.clip(0, 255).astype(np.uint8), label=np.array(["a", "b"])[labels],
         scanner=np.array(["first", "second"])[scanners], split=parts, person=people.astype(str),
     )  # fmt: skip
-    sections = {name: values for name, values in ROOMS.items() if name != "generate"}  # the default filters
+    sections = {name: values for name, values in SECTIONS.items() if name != "generate"}  # the default filters
     notes: list[str] = []
     callbacks = Callbacks(note=notes.append)
     run(

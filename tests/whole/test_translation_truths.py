@@ -34,9 +34,9 @@ def bars(each: int, seed: int, present: tuple[tuple[int, int], ...] = ALL) -> La
     images = []
     for label, scanner in present:
         for _ in range(each):
-            place, end = random.integers(3, SIZE - 4), random.integers(2, 5)
+            position, end = random.integers(3, SIZE - 4), random.integers(2, 5)
             image = 40 + random.normal(0, 25, (SIZE, SIZE))
-            bar = (slice(place - 1, place + 1), slice(end, -end))
+            bar = (slice(position - 1, position + 1), slice(end, -end))
             image[bar if label == 0 else bar[::-1]] += 150
             images.append(np.clip(faded(image) if scanner else image, 0, 255))
     table = np.repeat(np.array(present), each, axis=0)
@@ -69,10 +69,10 @@ def translator(train: LabelledImages) -> Synthesizer:
 @pytest.fixture(scope="module")
 def context(train: LabelledImages) -> FilterContext:
     """The classifiers that judge translations."""
-    found = proof.column_classifiers(
+    classifiers = proof.column_classifiers(
         train, ("scanner",), cells(train, ("scanner",)), seed=0, device=CPU, flips=False, members=1
     )
-    label, scanner = (lambda images, models=models: proof.probabilities(models[0], images) for models in found)
+    label, scanner = (lambda images, models=models: proof.probabilities(models[0], images) for models in classifiers)
     return FilterContext(train, label, nearest, condition=("scanner",), attribute_probabilities=(scanner,))
 
 
@@ -88,9 +88,9 @@ def judged(train: LabelledImages, synthetic: SyntheticImages) -> proof.Verdict:
 
 def test_a_learnable_change_fills_the_hole_correctly_and_helps(train, translator) -> None:
     source = bars(30, 5, ((1, 0),))
-    made = translator.translate(source.images, np.tile([KEEP, 1], (30, 1)))
+    translated = translator.translate(source.images, np.tile([KEEP, 1], (30, 1)))
     true = faded(source.images)
-    error, before = (np.sqrt(((images - true) ** 2).mean()) for images in (made, source.images.astype(float)))
+    error, before = (np.sqrt(((images - true) ** 2).mean()) for images in (translated, source.images.astype(float)))
     assert error < 0.25 * before  # right by construction: the scanner's own image of the same bar
     verdict = judged(train, generation.translate(translator, train, planned(train)))
     assert verdict.outcome == "helps" and verdict.difference > 0.1
@@ -106,13 +106,15 @@ def test_shuffled_attributes_teach_no_change_and_do_not_help(train, translator, 
     )
     control = trained(shuffled)
     filters = generation.filters_for_translations(GenerateSettings().filters, groups=False)
-    seen, right = (
+    control_images, right = (
         generation.translate(each, train, planned(train), filters=filters, context=context)
         for each in (control, translator)
     )
-    along = (seen.conditions == (1, 1)).all(1) & (train.attributes["scanner"].codes[seen.sources] == 0)
+    along = (control_images.conditions == (1, 1)).all(1) & (
+        train.attributes["scanner"].codes[control_images.sources] == 0
+    )
     # the attribute's classifier sees that little reached the second scanner
-    assert seen.accepted[along].mean() < right.accepted[along].mean() - 0.3
+    assert control_images.accepted[along].mean() < right.accepted[along].mean() - 0.3
     unfiltered = generation.translate(control, train, planned(train))
     assert judged(train, unfiltered.take(along)).outcome != "helps"
 
@@ -135,12 +137,14 @@ def test_a_translator_that_flips_the_class_is_stopped_by_the_filter_and_advised_
         "translator", {}, (1, SIZE, SIZE), train.classes, ("scanner",), (("first", "second"),), "0", "translator", 0, 1, 1,
         "fp32",
     )  # fmt: skip
-    made = generation.translate(
+    translated = generation.translate(
         Synthesizer(card, Turned()), train, planned(train), filters=("agreement>0.5",), context=context
     )
-    along = made.conditions[:, 0] == train.labels[made.sources]  # the class was to be kept
-    first = train.attributes["scanner"].codes[made.sources] == 0
-    assert (np.array(made.reasons)[along & first] == "agreement").mean() > 0.9
+    along = translated.conditions[:, 0] == train.labels[translated.sources]  # the class was to be kept
+    first = train.attributes["scanner"].codes[translated.sources] == 0
+    assert (np.array(translated.reasons)[along & first] == "agreement").mean() > 0.9
     rows = along & first
-    kept = proof.kept_classes(made.labels[rows], context.probabilities(made.images[rows]), train.classes)
-    assert not kept.advised and kept.overall.value < 0.2
+    kept_classes = proof.kept_classes(
+        translated.labels[rows], context.probabilities(translated.images[rows]), train.classes
+    )
+    assert not kept_classes.advised and kept_classes.overall.value < 0.2

@@ -48,15 +48,15 @@ def photos(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def whole(photos: Path, tmp_path_factory) -> tuple[Run, dict]:
+def finished(photos: Path, tmp_path_factory) -> tuple[Run, dict]:
     folder = tmp_path_factory.mktemp("runs") / "whole"
-    done = command("run", str(photos), "-o", str(folder), "--json", *QUICK)
-    assert done.returncode == 0, done.stderr
-    return Run(folder), json.loads(done.stdout)
+    result = command("run", str(photos), "-o", str(folder), "--json", *QUICK)
+    assert result.returncode == 0, result.stderr
+    return Run(folder), json.loads(result.stdout)
 
 
-def test_a_run_ends_in_verdict_data_set_and_report(whole) -> None:
-    run, printed = whole
+def test_a_run_ends_in_verdict_data_set_and_report(finished) -> None:
+    run, printed = finished
     assert printed["verdict"]["outcome"] in ("helps", "no difference", "hurts", "underpowered", "not tested")
     assert run.verdict.sentence == printed["verdict"]["sentence"]
     page = (run / "report.html").read_text().replace("&#39;", "'")
@@ -68,22 +68,22 @@ def test_a_run_ends_in_verdict_data_set_and_report(whole) -> None:
     assert (run / "train" / "log.jsonl").exists() and list((run / "train" / "samples").glob("*.png"))
 
 
-def test_a_second_call_does_nothing_again(whole, photos: Path) -> None:
-    run, _ = whole
+def test_a_second_call_does_nothing_again(finished, photos: Path) -> None:
+    run, _ = finished
     before = (run / "state.json").read_bytes()
-    again = command("run", str(photos), "-o", str(run.path), *QUICK)
-    assert again.returncode == 0
-    assert again.stderr.count("(done before)") == 9
+    repeated = command("run", str(photos), "-o", str(run.path), *QUICK)
+    assert repeated.returncode == 0
+    assert repeated.stderr.count("(done before)") == 9
     assert (run / "state.json").read_bytes() == before
 
 
-def test_a_removed_page_or_data_set_is_written_again(whole) -> None:
-    run, _ = whole
+def test_a_removed_page_or_data_set_is_written_again(finished) -> None:
+    run, _ = finished
     page, files = run.report.read_text(), sorted(path.name for path in run.dataset.rglob("*"))
     run.report.unlink()
-    done = command("report", str(run.path))
-    assert done.returncode == 0, done.stderr
-    assert f"report      {run.report}" in done.stdout
+    result = command("report", str(run.path))
+    assert result.returncode == 0, result.stderr
+    assert f"report      {run.report}" in result.stdout
     written = run.report.read_text()
     assert written.count("<img") == page.count("<img") > 0 and ANSWERS[run.verdict.outcome] in written.replace(
         "&#39;", "'"
@@ -93,17 +93,19 @@ def test_a_removed_page_or_data_set_is_written_again(whole) -> None:
     assert sorted(path.name for path in run.dataset.rglob("*")) == files
 
 
-def test_a_page_of_an_unfinished_run_is_not_written_and_the_text_says_how(whole, tmp_path: Path) -> None:
-    run = Run(shutil.copytree(whole[0].path, tmp_path / "copy"))
+def test_a_page_of_an_unfinished_run_is_not_written_and_the_text_says_how(finished, tmp_path: Path) -> None:
+    run = Run(shutil.copytree(finished[0].path, tmp_path / "copy"))
     run.report.unlink()
     (run / "synthesizer" / "card.json").unlink()
-    done = command("report", str(run.path))
-    assert done.returncode == 1 and f"continue the run with: augury run -o {run.path}" in done.stderr
+    result = command("report", str(run.path))
+    assert result.returncode == 1 and f"continue the run with: augury run -o {run.path}" in result.stderr
     assert not (run / "report.html").exists()
 
 
-def test_killed_amid_training_and_amid_the_trial_it_ends_in_the_same_bytes(whole, photos: Path, tmp_path: Path) -> None:
-    run, killed = whole[0], Run(tmp_path / "k")
+def test_killed_amid_training_and_amid_the_trial_it_ends_in_the_same_bytes(
+    finished, photos: Path, tmp_path: Path
+) -> None:
+    run, killed = finished[0], Run(tmp_path / "k")
     words = ("run", str(photos), "-o", str(killed.path), *QUICK)
     for stage, stage_started in (
         ("train", lambda: any((killed / "train").glob("checkpoint-*.safetensors"))),
@@ -187,26 +189,26 @@ def test_a_full_disk_is_reported_with_a_remedy(tmp_path: Path, monkeypatch) -> N
     ],
 )
 def test_mistakes_end_in_one_clear_error(words: tuple[str, ...], tmp_path: Path) -> None:
-    done = command(*words, *(["-o", str(tmp_path / "r")] if words[0] != "report" else []))
-    assert done.returncode == 1
-    assert "augury: " in done.stderr and "Traceback" not in done.stderr
+    result = command(*words, *(["-o", str(tmp_path / "r")] if words[0] != "report" else []))
+    assert result.returncode == 1
+    assert "augury: " in result.stderr and "Traceback" not in result.stderr
 
 
-def test_generate_and_inspect_write_pictures(whole, photos: Path, tmp_path: Path) -> None:
-    run, _ = whole
-    made = command("generate", str(run.path), "-o", str(tmp_path / "more"), "--label", "dogs", "--number", "3")
-    assert made.returncode == 0, made.stderr
+def test_generate_and_inspect_write_pictures(finished, photos: Path, tmp_path: Path) -> None:
+    run, _ = finished
+    generated = command("generate", str(run.path), "-o", str(tmp_path / "more"), "--label", "dogs", "--number", "3")
+    assert generated.returncode == 0, generated.stderr
     assert [Image.open(p).size for p in sorted((tmp_path / "more" / "dogs").glob("*.png"))] == [(12, 12)] * 3
-    seen = command("inspect", str(photos), "-o", str(tmp_path / "sheet.png"), "--json")
-    assert json.loads(seen.stdout)["total"] == 39
+    inspected = command("inspect", str(photos), "-o", str(tmp_path / "sheet.png"), "--json")
+    assert json.loads(inspected.stdout)["total"] == 39
     assert Image.open(tmp_path / "sheet.png").width > 100
 
 
-def test_a_run_goes_on_with_its_own_data_and_settings_and_refuses_other_data(whole, tmp_path: Path) -> None:
-    run, printed = whole
+def test_a_run_goes_on_with_its_own_data_and_settings_and_refuses_other_data(finished, tmp_path: Path) -> None:
+    run, printed = finished
     before = (run / "state.json").read_bytes()
-    again = command("run", "-o", str(run.path), "--json", cwd=tmp_path)
-    assert json.loads(again.stdout) == printed, again.stderr
+    repeated = command("run", "-o", str(run.path), "--json", cwd=tmp_path)
+    assert json.loads(repeated.stdout) == printed, repeated.stderr
     assert (run / "state.json").read_bytes() == before
     (tmp_path / "x").mkdir()
     other = command("run", str(tmp_path / "x"), "-o", str(run.path))
@@ -217,27 +219,27 @@ def test_a_run_goes_on_with_its_own_data_and_settings_and_refuses_other_data(who
 
 def test_recipes_are_compared_in_one_command(photos: Path, tmp_path: Path) -> None:
     words = ["compare", str(photos), "-o", str(tmp_path / "c"), "--recipes", "gan,vae", "--json", *COMPARED]
-    done = command(*words)
-    rows = json.loads(done.stdout)["rows"]
-    assert [row["recipe"] for row in rows] == ["gan", "vae"], done.stderr
+    result = command(*words)
+    rows = json.loads(result.stdout)["rows"]
+    assert [row["recipe"] for row in rows] == ["gan", "vae"], result.stderr
     for row in rows:
         assert 0 <= row["gan_train"] <= 1 and row["spread"] >= 0 and 0 < row["restored"] < 255
         assert row["parameters"] > 1000 and row["draw_per_second"] > 0
     assert Image.open(tmp_path / "c" / "comparison.png").width > 400
-    again = command(*words)
-    assert json.loads(again.stdout)["rows"] == rows  # nothing is trained or timed twice
+    repeated = command(*words)
+    assert json.loads(repeated.stdout)["rows"] == rows  # nothing is trained or timed twice
     output = command("report", str(tmp_path / "c" / "vae"))
     assert (
         output.returncode == 1 and "no verdict yet; continue the run with: augury" in output.stderr
     )  # each is a run that can be finished
-    refused = command("compare", str(photos), "-o", str(tmp_path / "c"), "--recipes", "gan,magic")
-    assert refused.returncode == 1 and "no recipe 'magic'" in refused.stderr
+    rejected = command("compare", str(photos), "-o", str(tmp_path / "c"), "--recipes", "gan,magic")
+    assert rejected.returncode == 1 and "no recipe 'magic'" in rejected.stderr
 
 
 def test_steps_and_budget_replace_each_other_when_a_run_is_taken_up(tmp_path: Path) -> None:
     assert command("train", "-o", str(tmp_path / "r"), "--steps", "2", "--set", "train.batch=8").returncode == 0
-    done = command("train", "-o", str(tmp_path / "r"), "--budget", "1s", "--json")
-    assert Path(json.loads(done.stdout)["synthesizer"], "card.json").exists(), done.stderr
+    result = command("train", "-o", str(tmp_path / "r"), "--budget", "1s", "--json")
+    assert Path(json.loads(result.stdout)["synthesizer"], "card.json").exists(), result.stderr
     stored = Run(tmp_path / "r").settings["train"]
     assert (stored["steps"], stored["budget"], stored["batch"]) == (None, "1s", 8)
 
@@ -250,16 +252,16 @@ def test_a_generator_with_attributes_draws_from_the_command_line(tmp_path: Path)
     words = ["--condition", "label,pose", "--steps", "2", "--set", "train.batch=8", "--quiet"]
     assert command("train", str(tmp_path / "d.npz"), "-o", str(tmp_path / "r"), *words).returncode == 0
     call = ["generate", str(tmp_path / "r"), "-o", str(tmp_path / "out"), "--label", "1", "--number", "2", "--json"]
-    drawn = command(*call, "--attribute", "pose=left")
-    assert len(json.loads(drawn.stdout)["files"]) == len(list((tmp_path / "out" / "1").glob("*.png"))) == 2, (
-        drawn.stderr
+    generated = command(*call, "--attribute", "pose=left")
+    assert len(json.loads(generated.stdout)["files"]) == len(list((tmp_path / "out" / "1").glob("*.png"))) == 2, (
+        generated.stderr
     )
     for wrong, rule in (
         ([], "needs one value each of: label, pose"),
         (["--attribute", "pose=up"], "it has: left, right"),
     ):
-        refused = command(*call, *wrong)
-        assert refused.returncode == 1 and rule in refused.stderr
+        rejected = command(*call, *wrong)
+        assert rejected.returncode == 1 and rule in rejected.stderr
 
 
 @pytest.mark.parametrize(
@@ -287,13 +289,13 @@ def test_a_folder_that_may_not_be_written_is_reported_with_a_remedy(
     "words", [("prove", "{0}", "--with", "{0}"), ("inspect", "{0}"), ("split", "{0}"), ("train", "{0}")]
 )
 def test_a_place_where_nothing_can_be_made_is_reported_with_a_remedy(words: tuple[str, ...], photos: Path) -> None:
-    done = CliRunner().invoke(app, [*(outcome.format(photos) for outcome in words), "-o", "/proc/x"])
-    assert isinstance(done.exception, RunFolderError), done.exception
-    assert "/proc/x: nothing can be made here" in str(done.exception) and "with -o" in str(done.exception)
+    result = CliRunner().invoke(app, [*(outcome.format(photos) for outcome in words), "-o", "/proc/x"])
+    assert isinstance(result.exception, RunFolderError), result.exception
+    assert "/proc/x: nothing can be made here" in str(result.exception) and "with -o" in str(result.exception)
 
 
-def test_a_run_is_taken_up_stage_by_stage(whole) -> None:
-    run, printed = whole
+def test_a_run_is_taken_up_stage_by_stage(finished) -> None:
+    run, printed = finished
     scored = command("evaluate", str(run.path), "--json")
     assert json.loads(scored.stdout) == run.read("scores"), scored.stderr
     exported = command("export", str(run.path))
@@ -302,14 +304,14 @@ def test_a_run_is_taken_up_stage_by_stage(whole) -> None:
     assert json.loads(elsewhere.stdout) == {"data_set": str(run / "more.npz")}, elsewhere.stderr
     files = [json.loads(line) for line in (run / "dataset" / "manifest.jsonl").read_text().splitlines()]
     assert len(augury.load(run / "more.npz")) == len(files) and (run / "dataset").exists()
-    again = command("export", str(run.path), "--format", "npz", "-o", str(run / "more.npz"))
-    assert again.returncode == 1 and "--force to replace" in again.stderr
+    more_exported = command("export", str(run.path), "--format", "npz", "-o", str(run / "more.npz"))
+    assert more_exported.returncode == 1 and "--force to replace" in more_exported.stderr
     proven = command("prove", str(run.path), "--json", "--quiet")
     assert json.loads(proven.stdout) == printed
     before = json.loads((run / "trial.json").read_text())["results"]
-    more = command("prove", str(run.path), "--json", "--set", "prove.seeds=8")
-    seeds = json.loads(more.stdout)["verdict"]["seeds"]
-    assert seeds[:7] == printed["verdict"]["seeds"] and len(set(seeds)) == 8, more.stderr
+    proved = command("prove", str(run.path), "--json", "--set", "prove.seeds=8")
+    seeds = json.loads(proved.stdout)["verdict"]["seeds"]
+    assert seeds[:7] == printed["verdict"]["seeds"] and len(set(seeds)) == 8, proved.stderr
     after = json.loads((run / "trial.json").read_text())["results"]
     assert after.items() > before.items() and len(after) == len(before) + len(printed["verdict"]["arms"])
     assert json.loads(command("prove", str(run.path), "--json", "--set", "prove.seeds=7").stdout) == printed
@@ -342,6 +344,6 @@ def test_a_budget_is_planned_once(photos: Path, tmp_path: Path, monkeypatch) -> 
     with opened(photos, tmp_path / "r", settings=settings) as session:
         advance(session, "classify")
         plan = session.planned()
-    monkeypatch.setattr(training, "make_plan", lambda *rest, **more: pytest.fail("planned again"))
+    monkeypatch.setattr(training, "make_plan", lambda *arguments, **options: pytest.fail("planned again"))
     with opened(photos, tmp_path / "r", settings=settings) as session:
         assert session.planned() == plan
