@@ -36,20 +36,20 @@ def test_one_resampling_and_one_matrix_agree_with_scipy(shape: tuple[int, ...], 
     ):
         rows_first = m[::-1, [1, 0]].astype(float)
         offset = centre + m[::-1, 2] - rows_first @ centre
-        moved = [ndimage.affine_transform(c, rows_first, offset, order=1, mode="reflect") for c in image]
-        expected = np.einsum("oc,chw->ohw", colour[:, :-1].astype(float), moved) + colour[:, -1, None, None]
+        resampled = [ndimage.affine_transform(c, rows_first, offset, order=1, mode="reflect") for c in image]
+        expected = np.einsum("oc,chw->ohw", colour[:, :-1].astype(float), resampled) + colour[:, -1, None, None]
         np.testing.assert_allclose(out.numpy(), expected, atol=1e-6)
 
 
 def test_what_does_not_move_keeps_its_bits() -> None:
     images = noise(400, 3, 8, 8).float()
     maps, tints = transforms_of(images, flips=True, p=0.1)
-    still = (maps == torch.eye(2, 3)).all(2).all(1)
-    plain = still & (tints == torch.eye(3, 4)).all(2).all(1)
+    unmoved = (maps == torch.eye(2, 3)).all(2).all(1)
+    unchanged = unmoved & (tints == torch.eye(3, 4)).all(2).all(1)
     out = ada(images, draws(), flips=True, p=0.1)
-    assert 0 < plain.sum() < still.sum() < 400
-    assert torch.equal(out[plain], images[plain])
-    assert torch.equal(out[still], recolour(images, tints)[still])
+    assert 0 < unchanged.sum() < unmoved.sum() < 400
+    assert torch.equal(out[unchanged], images[unchanged])
+    assert torch.equal(out[unmoved], recolour(images, tints)[unmoved])
 
 
 def test_a_mirror_and_half_a_turn_only_with_flips() -> None:
@@ -59,8 +59,8 @@ def test_a_mirror_and_half_a_turn_only_with_flips() -> None:
         handed = torch.linalg.det(maps).sign()
         assert float((handed < 0).float().mean()) == pytest.approx(mirrored, abs=0.03)
         u, _, v = torch.linalg.svd(maps[handed > 0])
-        turned = torch.rad2deg(torch.acos(((u @ v).diagonal(dim1=1, dim2=2).sum(1) / 2).clamp(-1, 1)))
-        assert turned.max() > 179 if flips else 40 < turned.max() <= 45.1
+        rotation = torch.rad2deg(torch.acos(((u @ v).diagonal(dim1=1, dim2=2).sum(1) / 2).clamp(-1, 1)))
+        assert rotation.max() > 179 if flips else 40 < rotation.max() <= 45.1
 
 
 def test_strengths_of_the_geometry() -> None:

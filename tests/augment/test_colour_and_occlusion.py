@@ -77,9 +77,9 @@ def test_hue_turns_about_the_grey_axis() -> None:
     images = noise(2, 3, 4, 5)
     torch.testing.assert_close(tinted(images, hue=360.0), images)
     torch.testing.assert_close(tinted(images, hue=120.0), images.roll(1, 1))  # red becomes green, green blue
-    turned = tinted(images, hue=77.0)
-    torch.testing.assert_close(turned.mean(1), images.mean(1))
-    torch.testing.assert_close(turned.square().sum(1), images.square().sum(1))
+    rotated = tinted(images, hue=77.0)
+    torch.testing.assert_close(rotated.mean(1), images.mean(1))
+    torch.testing.assert_close(rotated.square().sum(1), images.square().sum(1))
     opposite = torch.tensor([1.0, -1.0, 0.0], dtype=torch.float64).view(1, 3, 1, 1)
     torch.testing.assert_close(tinted(opposite, hue=180.0), -opposite)
 

@@ -69,13 +69,13 @@ def test_shape_dtype_and_range(name: str, flips: bool, shape: tuple[int, ...]) -
 @every_policy
 @with_and_without_flips
 def test_the_generator_alone_decides(name: str, flips: bool) -> None:
-    images, chosen = noise((16, 1, 12, 12)), policy(name, flips=flips)
+    images, pipeline = noise((16, 1, 12, 12)), policy(name, flips=flips)
     torch.manual_seed(0)
-    first = chosen(images, draws())
+    first = pipeline(images, draws())
     torch.manual_seed(1)
-    assert torch.equal(first, chosen(images, draws()))
+    assert torch.equal(first, pipeline(images, draws()))
     if name != "none" or flips:
-        assert not torch.equal(first, chosen(images, draws(1)))
+        assert not torch.equal(first, pipeline(images, draws(1)))
 
 
 @every_policy
@@ -91,9 +91,9 @@ def test_probability_zero_changes_nothing(name: str, flips: bool, p: float | Ten
 
 @every_policy
 def test_probability_one_is_what_goes_without_saying_and_a_tensor_is_a_number(name: str) -> None:
-    images, chosen = noise((32, 3, 16, 16)), policy(name, flips=True)
-    assert torch.equal(chosen(images, draws()), chosen(images, draws(), p=torch.tensor(1.0)))
-    assert torch.equal(chosen(images, draws(), p=0.25), chosen(images, draws(), p=torch.tensor(0.25)))
+    images, pipeline = noise((32, 3, 16, 16)), policy(name, flips=True)
+    assert torch.equal(pipeline(images, draws()), pipeline(images, draws(), p=torch.tensor(1.0)))
+    assert torch.equal(pipeline(images, draws(), p=0.25), pipeline(images, draws(), p=torch.tensor(0.25)))
 
 
 @every_policy
@@ -111,10 +111,10 @@ def test_the_share_of_changed_images_grows_with_the_probability(name: str) -> No
 @every_policy
 @pytest.mark.parametrize("p", [0.4, 1.0])
 def test_images_of_a_batch_do_not_touch_each_other(name: str, p: float) -> None:
-    images, chosen = noise((6, 3, 10, 10)), policy(name, flips=True)
+    images, pipeline = noise((6, 3, 10, 10)), policy(name, flips=True)
     changed = images.clone()
     changed[[0, 1, 3, 4, 5]] = -changed[[0, 1, 3, 4, 5]]
-    assert torch.equal(chosen(images, draws(), p=p)[2], chosen(changed, draws(), p=p)[2])
+    assert torch.equal(pipeline(images, draws(), p=p)[2], pipeline(changed, draws(), p=p)[2])
 
 
 @every_policy
@@ -141,8 +141,8 @@ def test_twice_differentiable(name: str, flips: bool) -> None:
 @pytest.mark.parametrize("name", STEPPED)
 def test_steps_let_gradients_through(name: str) -> None:
     images = noise((32, 3, 16, 16)).requires_grad_()
-    (slope,) = torch.autograd.grad(policy(name)(images, draws()).sum(), images)
-    assert slope.isfinite().all() and (slope != 0).flatten(1).any(1).all()
+    (gradient,) = torch.autograd.grad(policy(name)(images, draws()).sum(), images)
+    assert gradient.isfinite().all() and (gradient != 0).flatten(1).any(1).all()
 
 
 # `ada` turns and inverts a ramp as well, `astronomy` turns it by any angle, `text` mirrors nothing.

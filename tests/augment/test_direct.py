@@ -83,9 +83,9 @@ def _form(image: Any) -> tuple[Any, ...]:
 
 def test_the_three_lines_of_the_mission() -> None:
     image = Image.fromarray(PHOTO)
-    turned, larger, crisper = rotate(image, degrees=90), scale(image, factor=1.2), color_adjust(image, contrast=1.5)
-    assert {i.size for i in (turned, larger, crisper)} == {image.size}
-    assert {i.mode for i in (turned, larger, crisper)} == {"RGB"}
+    rotated, larger, crisper = rotate(image, degrees=90), scale(image, factor=1.2), color_adjust(image, contrast=1.5)
+    assert {i.size for i in (rotated, larger, crisper)} == {image.size}
+    assert {i.mode for i in (rotated, larger, crisper)} == {"RGB"}
 
 
 @every_operator
@@ -165,10 +165,10 @@ def test_rotation_and_its_expansion_agree_with_scipy(degrees: float, padding: st
     image = NOISE / 255
     expected = ndimage.rotate(image, degrees, reshape=False, order=1, mode=mode)
     np.testing.assert_allclose(rotate(image, degrees, padding=padding), expected, atol=1e-6)
-    turned = rotate(image, degrees, expand=True, padding="zeros")
+    rotated = rotate(image, degrees, expand=True, padding="zeros")
     corners = np.abs(np.array([[np.cos(np.deg2rad(degrees)), np.sin(np.deg2rad(degrees))]]))
-    assert turned.shape[0] == int(np.ceil(9 * corners[0, 0] + 14 * corners[0, 1]))
-    assert turned.sum() == pytest.approx(image.sum(), rel=0.05), "nothing is cut off"
+    assert rotated.shape[0] == int(np.ceil(9 * corners[0, 0] + 14 * corners[0, 1]))
+    assert rotated.sum() == pytest.approx(image.sum(), rel=0.05), "nothing is cut off"
 
 
 def resampled(image: np.ndarray, rows: np.ndarray, columns: np.ndarray, mode: str = "reflect") -> np.ndarray:
@@ -217,8 +217,8 @@ def test_elastic_agrees_with_scipy_on_its_own_bicubic_field() -> None:
 
     def cubic(t: float) -> np.ndarray:  # Keys 1981 with a = -0.75, at -1, 0, 1, 2
         a, d = -0.75, np.abs(np.array([1 + t, t, 1 - t, 2 - t]))
-        near = (a + 2) * d**3 - (a + 3) * d**2 + 1
-        return np.where(d <= 1, near, a * d**3 - 5 * a * d**2 + 8 * a * d - 4 * a)
+        inner = (a + 2) * d**3 - (a + 3) * d**2 + 1
+        return np.where(d <= 1, inner, a * d**3 - 5 * a * d**2 + 8 * a * d - 4 * a)
 
     def weights(side: int) -> np.ndarray:
         out = np.zeros((side, 4))
@@ -266,8 +266,8 @@ def sampled(image: np.ndarray, rows: np.ndarray, columns: np.ndarray, mode: str,
         if mode == "bilinear":
             return np.maximum(0, 1 - np.abs(d))
         a, d = -0.75, np.abs(d)
-        far = np.where(d < 2, a * d**3 - 5 * a * d**2 + 8 * a * d - 4 * a, 0)
-        return np.where(d <= 1, (a + 2) * d**3 - (a + 3) * d**2 + 1, far)
+        outer = np.where(d < 2, a * d**3 - 5 * a * d**2 + 8 * a * d - 4 * a, 0)
+        return np.where(d <= 1, (a + 2) * d**3 - (a + 3) * d**2 + 1, outer)
 
     h, w = image.shape[:2]
     total = np.zeros((*rows.shape, image.shape[2]))
@@ -292,7 +292,7 @@ def test_every_interpolation_at_every_border_is_as_its_definition(mode: str, pad
     """All that moves pixels; bilinear with zeros by SciPy too."""
     image, (h, w) = NOISE / 255, NOISE.shape[:2]
     (y, x), middle = pixel_coordinates(h, w), ((h - 1) / 2, (w - 1) / 2)
-    moved = [(0.11, -0.23)] * 4  # every corner alike is a shift, by perspective and by bending
+    shifts = [(0.11, -0.23)] * 4  # every corner alike is a shift, by perspective and by bending
     cases = {
         "rotate": (rotate(image, 33.0, padding=padding, mode=mode), turned_places(h, w, 33.0)),
         "far": (rotate(image, -128.7, padding=padding, mode=mode), turned_places(h, w, -128.7)),
@@ -303,7 +303,7 @@ def test_every_interpolation_at_every_border_is_as_its_definition(mode: str, pad
             (y + 0.23 * h + middle[0], x - 0.11 * w + middle[1]),
         ),
         "perspective": (
-            A.perspective(image, moved, padding=padding, mode=mode),
+            A.perspective(image, shifts, padding=padding, mode=mode),
             (y - 0.23 * h + middle[0], x + 0.11 * w + middle[1]),
         ),
         "elastic": (
@@ -384,13 +384,15 @@ def test_values_agree_with_pillow(name: str, pixels: np.ndarray) -> None:
 
 def test_hue_turns_as_a_rotation_about_grey_and_saturation_scales_about_it() -> None:
     image = 0.3 + 0.4 * np.random.default_rng(3).random((5, 6, 3))
-    turned = Rotation.from_rotvec(np.deg2rad(50) * np.ones(3) / 3**0.5).apply(image.reshape(-1, 3)).reshape(image.shape)
-    np.testing.assert_allclose(color_adjust(image, hue=50.0), turned, atol=1e-6)
+    rotated = (
+        Rotation.from_rotvec(np.deg2rad(50) * np.ones(3) / 3**0.5).apply(image.reshape(-1, 3)).reshape(image.shape)
+    )
+    np.testing.assert_allclose(color_adjust(image, hue=50.0), rotated, atol=1e-6)
     mean = image.mean(2, keepdims=True)
     np.testing.assert_allclose(color_adjust(image, saturation=0.4), mean + 0.4 * (image - mean), atol=1e-6)
     np.testing.assert_allclose(A.grey(image), np.broadcast_to(mean, image.shape), atol=1e-6)
     every = color_adjust(image, brightness=1.2, contrast=1.3, saturation=0.4, hue=50.0)
-    steps = 1.2 * turned
+    steps = 1.2 * rotated
     steps = steps.mean(2, keepdims=True) + 0.4 * (steps - steps.mean(2, keepdims=True))
     np.testing.assert_allclose(every, steps.mean() + 1.3 * (steps - steps.mean()), atol=1e-6)
 
@@ -474,15 +476,15 @@ def test_twice_differentiable(name: str) -> None:
 def test_steps_hand_gradients_straight_on(name: str) -> None:
     images = torch.rand(2, 3, 6, 5, dtype=torch.float64, requires_grad=True)
     weights = torch.rand(2, 3, 6, 5, dtype=torch.float64)
-    (slope,) = torch.autograd.grad((DIRECT[name](images, **ARGUMENTS[name]) * weights).sum(), images)
-    torch.testing.assert_close(slope, weights)
+    (gradient,) = torch.autograd.grad((DIRECT[name](images, **ARGUMENTS[name]) * weights).sum(), images)
+    torch.testing.assert_close(gradient, weights)
 
 
 def test_jpeg_hands_gradients_through_its_rounding() -> None:
     images = (0.3 + 0.4 * torch.rand(1, 3, 8, 8, dtype=torch.float64)).requires_grad_()
     weights = torch.rand(1, 3, 8, 8, dtype=torch.float64)
-    (slope,) = torch.autograd.grad((A.jpeg_like(images, 90) * weights).sum(), images)
-    torch.testing.assert_close(slope, weights)  # the transform and its inverse are one another's
+    (gradient,) = torch.autograd.grad((A.jpeg_like(images, 90) * weights).sum(), images)
+    torch.testing.assert_close(gradient, weights)  # the transform and its inverse are one another's
 
 
 @pytest.mark.parametrize(

@@ -37,8 +37,8 @@ def test_operators_come_equally_often_each_at_its_magnitude() -> None:
             assert {round(abs(float(s)), 4) for s in step.strengths} <= {round(w, 4) for w in expected}
             assert (step.members.diff() > 0).all()
     assert shares.pop("identity") == 0 and all(s == pytest.approx(1 / 14, abs=0.01) for s in shares.values())
-    few = layers(7000, torch.Generator().manual_seed(0), FOURTEEN, torch.full((1, 7000), 0.3), 0.25)
-    assert sum(len(s.members) for s in few) / 7000 == pytest.approx(0.25 * 13 / 14, abs=0.02)
+    drawn_layers = layers(7000, torch.Generator().manual_seed(0), FOURTEEN, torch.full((1, 7000), 0.3), 0.25)
+    assert sum(len(s.members) for s in drawn_layers) / 7000 == pytest.approx(0.25 * 13 / 14, abs=0.02)
 
 
 @pytest.mark.parametrize("case", [*POLICIES, "vary", "composed"])
@@ -48,15 +48,17 @@ def test_an_image_comes_out_alike_in_every_batch(case: str) -> None:
         "vary": Vary({n: (o.neutral, o.strongest) for n, o in OPERATORS.items()}),
         "composed": Compose(["text", "augmix"]),
     }
-    chosen, x = policies.get(case, case), images()
-    batch_output = augmented(x, chosen, seed=1, epoch=2)
-    one_by_one = torch.cat([augmented(x[i : i + 1], chosen, seed=1, epoch=2, indices=[i]) for i in range(len(x))])
-    turned = augmented(x.flip(0), chosen, seed=1, epoch=2, indices=list(range(len(x)))[::-1]).flip(0)
-    for other in (one_by_one, turned):
+    chosen_policy, x = policies.get(case, case), images()
+    batch_output = augmented(x, chosen_policy, seed=1, epoch=2)
+    one_by_one = torch.cat(
+        [augmented(x[i : i + 1], chosen_policy, seed=1, epoch=2, indices=[i]) for i in range(len(x))]
+    )
+    reversed_output = augmented(x.flip(0), chosen_policy, seed=1, epoch=2, indices=list(range(len(x)))[::-1]).flip(0)
+    for other in (one_by_one, reversed_output):
         assert (batch_output.int() - other.int()).abs().max() <= (1 if case == "ada" else 0)
     if case != "none":
-        assert not torch.equal(batch_output, augmented(x, chosen, seed=1, epoch=3))
-        assert not torch.equal(batch_output, augmented(x, chosen, seed=2, epoch=2))
+        assert not torch.equal(batch_output, augmented(x, chosen_policy, seed=1, epoch=3))
+        assert not torch.equal(batch_output, augmented(x, chosen_policy, seed=2, epoch=2))
 
 
 @pytest.mark.parametrize("name", ["natural", "randaugment", "trivialaugment", "augmix", "classical"])

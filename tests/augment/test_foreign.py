@@ -44,7 +44,7 @@ class Kornia(torch.nn.Module):
         return inputs[0] * torch.rand(len(inputs[0]), 1, 1, 1)
 
 
-def plain(x: Tensor) -> Tensor:
+def identity(x: Tensor) -> Tensor:
     return x * random.random() * np.random.random()  # noqa: NPY002
 
 
@@ -52,7 +52,13 @@ def by_name(*, image: Any) -> dict[str, Any]:
     return {"image": image // 2}
 
 
-KINDS = [(Albumentation(), "array"), (Vision(), "tensor"), (Kornia(), "batch"), (plain, "tensor"), (by_name, "array")]
+KINDS = [
+    (Albumentation(), "array"),
+    (Vision(), "tensor"),
+    (Kornia(), "batch"),
+    (identity, "tensor"),
+    (by_name, "array"),
+]
 
 
 def images() -> Tensor:
@@ -67,15 +73,15 @@ def test_is_reported_by_its_package_or_by_what_it_takes(transform: Any, kind: st
 
 @pytest.mark.parametrize("transform", [t for t, _ in KINDS[:4]])
 def test_seeded_for_each_image_and_the_global_generators_stay_where_they_were(transform: Any) -> None:
-    chosen, x = policy(transform), images()
+    pipeline, x = policy(transform), images()
     before = torch.get_rng_state(), random.getstate(), np.random.get_state()[1].tolist()  # noqa: NPY002
-    batch_output = chosen(x, ImageDraws(0, 0, range(12)))
+    batch_output = pipeline(x, ImageDraws(0, 0, range(12)))
     assert torch.equal(torch.get_rng_state(), before[0]) and random.getstate() == before[1]
     assert np.random.get_state()[1].tolist() == before[2]  # noqa: NPY002
-    assert torch.equal(chosen(x[7:9], ImageDraws(0, 0, [7, 8])), batch_output[7:9])
-    assert not torch.equal(chosen(x, ImageDraws(0, 1, range(12))), batch_output)
+    assert torch.equal(pipeline(x[7:9], ImageDraws(0, 0, [7, 8])), batch_output[7:9])
+    assert not torch.equal(pipeline(x, ImageDraws(0, 1, range(12))), batch_output)
     assert len({float(o.mean() / i.mean()) for o, i in zip(batch_output, x, strict=True)}) > 1
-    streams = [chosen(x, torch.Generator().manual_seed(s)) for s in (0, 0, 1)]
+    streams = [pipeline(x, torch.Generator().manual_seed(s)) for s in (0, 0, 1)]
     assert torch.equal(streams[0], streams[1]) and not torch.equal(streams[0], streams[2])
 
 
@@ -94,13 +100,13 @@ def test_probability_is_the_share_of_images() -> None:
     x = images().repeat(100, 1, 1, 1)
     out = policy(lambda a: a * 0.5)(x, torch.Generator().manual_seed(0), p=0.3)
     assert float((out != x).flatten(1).any(1).float().mean()) == pytest.approx(0.3, abs=0.04)
-    assert torch.equal(policy(plain)(x, torch.Generator(), p=torch.tensor(0.0)), x)
+    assert torch.equal(policy(identity)(x, torch.Generator(), p=torch.tensor(0.0)), x)
 
 
 def test_gradients_pass_tensors_and_are_refused_by_arrays() -> None:
     x = images().requires_grad_()
-    (slope,) = torch.autograd.grad(policy(lambda a: a * 0.5)(x, torch.Generator()).sum(), x)
-    torch.testing.assert_close(slope, torch.full_like(x, 0.5))
+    (gradient,) = torch.autograd.grad(policy(lambda a: a * 0.5)(x, torch.Generator()).sum(), x)
+    torch.testing.assert_close(gradient, torch.full_like(x, 0.5))
     with pytest.raises(SettingsError, match="no gradient passes"):
         policy(by_name)(x, torch.Generator())
 
@@ -119,7 +125,7 @@ def test_flips_reach_a_policy_of_your_own_and_are_refused_where_they_cannot() ->
     pixels = torch.randint(0, 256, (6, 3, 8, 8), dtype=torch.uint8)
     assert torch.equal(augmented(pixels, mirror, seed=0, flips=False), pixels)
     assert torch.equal(AugmentedDataset([(p, 0) for p in pixels], mirror, seed=0, flips=False)[0][0], pixels[0])
-    for other in (Vision(), Albumentation(), plain, lambda images, generator: images):
+    for other in (Vision(), Albumentation(), identity, lambda images, generator: images):
         for flips in (True, False):
             with pytest.raises(SettingsError, match=f"flips={flips} cannot be passed on"):
                 policy(other, flips=flips)

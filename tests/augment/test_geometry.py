@@ -31,8 +31,8 @@ def test_neutral_parameters_change_nothing(size: tuple[int, int], padding: str) 
 @pytest.mark.parametrize("side", [8, 9])
 def test_quarter_turns_are_rot90(turns: int, side: int) -> None:
     images = noise(2, 3, side, side)
-    turned = affine(images, matrices(2, (side, side), angles=[90.0 * turns] * 2))
-    torch.testing.assert_close(turned, torch.rot90(images, turns, (2, 3)))
+    rotated = affine(images, matrices(2, (side, side), angles=[90.0 * turns] * 2))
+    torch.testing.assert_close(rotated, torch.rot90(images, turns, (2, 3)))
 
 
 def test_half_turn_of_a_non_square_image_and_quarter_turn_keep_distances() -> None:
@@ -40,16 +40,16 @@ def test_half_turn_of_a_non_square_image_and_quarter_turn_keep_distances() -> No
     torch.testing.assert_close(affine(images, matrices(1, (6, 11), angles=[180.0])), images.flip(2, 3))
     dot = torch.zeros(1, 1, 9, 21, dtype=torch.float64)
     dot[0, 0, 4, 13] = 1  # three pixels right of the centre (4, 10)
-    turned = affine(dot, matrices(1, (9, 21), angles=[90.0]), "zeros")
-    assert turned[0, 0, 1, 10] == pytest.approx(1)  # three pixels above it
+    rotated = affine(dot, matrices(1, (9, 21), angles=[90.0]), "zeros")
+    assert rotated[0, 0, 1, 10] == pytest.approx(1)  # three pixels above it
 
 
 def test_mirroring_is_exact_and_comes_first() -> None:
     images = noise(2, 1, 5, 8)
     flipped = affine(images, matrices(2, (5, 8), flips=[True, False]))
     torch.testing.assert_close(flipped, torch.stack([images[0].flip(2), images[1]]))
-    moved = affine(images, matrices(2, (5, 8), flips=[True, True], translations=[[0.25, 0.0]] * 2), "zeros")
-    torch.testing.assert_close(moved[:, :, :, 2:], images.flip(3)[:, :, :, :-2])
+    mirrored = affine(images, matrices(2, (5, 8), flips=[True, True], translations=[[0.25, 0.0]] * 2), "zeros")
+    torch.testing.assert_close(mirrored[:, :, :, 2:], images.flip(3)[:, :, :, :-2])
 
 
 def test_scale_shear_and_translation_mean_what_they_say() -> None:
@@ -58,8 +58,8 @@ def test_scale_shear_and_translation_mean_what_they_say() -> None:
     torch.testing.assert_close(affine(ramp, matrices(1, size, scales=[2.0])), ramp / 2)
     sheared = affine(ramp, matrices(1, size, shears=[0.5]))
     torch.testing.assert_close(sheared[0, 0, 6, 4:9], ramp[0, 0, 6, 4:9] - 1)  # two down: moved one right
-    moved = affine(noise(1, 2, 10, 20), matrices(1, (10, 20), translations=[[0.1, -0.2]]), "zeros")
-    torch.testing.assert_close(moved[:, :, :-2, 2:], noise(1, 2, 10, 20)[:, :, 2:, :-2])
+    translated = affine(noise(1, 2, 10, 20), matrices(1, (10, 20), translations=[[0.1, -0.2]]), "zeros")
+    torch.testing.assert_close(translated[:, :, :-2, 2:], noise(1, 2, 10, 20)[:, :, 2:, :-2])
 
 
 @pytest.mark.parametrize(("padding", "mode"), [("border", "nearest"), ("reflection", "reflect")])
@@ -136,9 +136,9 @@ def test_translate_agrees_with_affine() -> None:
 
 def test_half_precision_comes_back_as_it_went() -> None:
     images = noise(1, 1, 32, 32).bfloat16()
-    turned = affine(images, matrices(1, (32, 32), angles=[90.0]))
-    assert turned.dtype == torch.bfloat16
-    torch.testing.assert_close(turned.float(), torch.rot90(images.float(), 1, (2, 3)), atol=0.01, rtol=0)
+    rotated = affine(images, matrices(1, (32, 32), angles=[90.0]))
+    assert rotated.dtype == torch.bfloat16
+    torch.testing.assert_close(rotated.float(), torch.rot90(images.float(), 1, (2, 3)), atol=0.01, rtol=0)
 
 
 @pytest.mark.parametrize("padding", ["border", "reflection"])

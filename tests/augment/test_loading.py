@@ -71,13 +71,13 @@ def test_images_stay_what_they_are(form: str) -> None:
     }[form]
     data = AugmentedDataset([(image, i, f"name {i}") for i, image in enumerate(inputs)], "faces", seed=0)
     for i, (image, label, name) in enumerate(data.__getitems__([4, 2, -1])):
-        at = (4, 2, 29)[i]
-        assert (label, name) == (at, f"name {at}") and type(image) is type(inputs[at])
+        index = (4, 2, 29)[i]
+        assert (label, name) == (index, f"name {index}") and type(image) is type(inputs[index])
         assert (
-            np.asarray(image).shape == np.asarray(inputs[at]).shape
-            and np.asarray(image).dtype == np.asarray(inputs[at]).dtype
+            np.asarray(image).shape == np.asarray(inputs[index]).shape
+            and np.asarray(image).dtype == np.asarray(inputs[index]).dtype
         )
-        assert np.array_equal(np.asarray(image), np.asarray(data[at][0]))
+        assert np.array_equal(np.asarray(image), np.asarray(data[index][0]))
 
 
 def test_schedules_reach_the_policy_and_a_bare_image_is_refused() -> None:
@@ -104,16 +104,16 @@ def test_classes_come_equally_often_and_their_images_too() -> None:
     assert epochs[0] != epochs[1]
     sampler.set_epoch(0)
     assert list(sampler) == epochs[0]
-    long = list(BalancedSampler(LABELS.numpy(), seed=0, samples=100))
-    assert len(long) == 100 and max(Counter(LABELS[long].tolist()).values()) == 34
+    order = list(BalancedSampler(LABELS.numpy(), seed=0, samples=100))
+    assert len(order) == 100 and max(Counter(LABELS[order].tolist()).values()) == 34
     assert list(BalancedSampler([], seed=0)) == []
 
 
 def test_mixup_fades_images_and_labels_alike() -> None:
     images = torch.eye(6).view(6, 1, 1, 6).expand(6, 1, 4, 6)  # the image names its label
-    mixed, soft = mixup(images, torch.arange(6), torch.Generator().manual_seed(0), classes=6, alpha=1.0)
-    torch.testing.assert_close(mixed[:, 0, 0], soft)
-    torch.testing.assert_close(soft.sum(1), torch.ones(6))
+    mixed, soft_labels = mixup(images, torch.arange(6), torch.Generator().manual_seed(0), classes=6, alpha=1.0)
+    torch.testing.assert_close(mixed[:, 0, 0], soft_labels)
+    torch.testing.assert_close(soft_labels.sum(1), torch.ones(6))
     shares = mixup(
         torch.zeros(4000, 1, 1, 1), torch.arange(4000) % 2, ImageDraws(0, 0, range(4000)), classes=2, alpha=0.2
     )[1]
@@ -123,11 +123,11 @@ def test_mixup_fades_images_and_labels_alike() -> None:
 
 def test_cutmix_labels_are_the_shares_of_pixels() -> None:
     images = torch.arange(8, dtype=torch.uint8).view(8, 1, 1, 1).expand(8, 2, 13, 17)
-    mixed, soft = cutmix(images, torch.arange(8), torch.Generator().manual_seed(1), classes=8)
+    mixed, soft_labels = cutmix(images, torch.arange(8), torch.Generator().manual_seed(1), classes=8)
     assert mixed.dtype == torch.uint8
-    counted = torch.stack([(mixed == c).float().mean((1, 2, 3)) for c in range(8)], dim=1)
-    torch.testing.assert_close(soft, counted)
-    assert ((soft > 0).sum(1) == 2).any()
+    pixel_shares = torch.stack([(mixed == c).float().mean((1, 2, 3)) for c in range(8)], dim=1)
+    torch.testing.assert_close(soft_labels, pixel_shares)
+    assert ((soft_labels > 0).sum(1) == 2).any()
 
 
 @pytest.mark.parametrize("mix", [mixup, cutmix])
@@ -141,30 +141,37 @@ def test_mixes_are_twice_differentiable_in_images_and_labels(mix: Callable[..., 
 
     assert torch.autograd.gradcheck(mixed, (images, labels))
     assert torch.autograd.gradgradcheck(lambda *inputs: tuple(v.square() for v in mixed(*inputs)), (images, labels))
-    mixed_images, soft = mixed(images, labels)
-    assert not torch.equal(mixed_images, images) and not torch.equal(soft, labels)
+    mixed_images, soft_labels = mixed(images, labels)
+    assert not torch.equal(mixed_images, images) and not torch.equal(soft_labels, labels)
 
 
 def test_labels_soften_and_wrong_numbers_of_classes_are_refused() -> None:
     torch.testing.assert_close(softened(torch.tensor([1, 0]), 2, 0.1), torch.tensor([[0.05, 0.95], [0.95, 0.05]]))
-    soft = torch.rand(2, 3)
-    assert softened(soft) is soft
+    soft_labels = torch.rand(2, 3)
+    assert softened(soft_labels) is soft_labels
     with pytest.raises(DataError, match="labels reach 4, but 3 classes are given; give classes=5 or more"):
         softened(torch.tensor([4]), 3)
 
 
 def test_the_collate_depends_on_its_batch_alone() -> None:
     samples = [(PIXELS[i].float() / 255, int(LABELS[i]), i) for i in range(8)]
-    images, soft, indices = MixCollate(3, seed=0)(samples)
+    images, soft_labels, indices = MixCollate(3, seed=0)(samples)
     repeated = MixCollate(3, seed=0)(samples)
-    assert torch.equal(images, repeated[0]) and torch.equal(soft, repeated[1]) and indices.tolist() == list(range(8))
+    assert (
+        torch.equal(images, repeated[0])
+        and torch.equal(soft_labels, repeated[1])
+        and indices.tolist() == list(range(8))
+    )
     assert not torch.equal(images, MixCollate(3, seed=1)(samples)[0])
-    torch.testing.assert_close(soft.sum(1), torch.ones(8))
-    plain, hard, _ = MixCollate(3, seed=0, p=0.0)(samples)
-    assert torch.equal(plain, torch.stack([s[0] for s in samples])) and set(hard.flatten().tolist()) == {0.0, 1.0}
+    torch.testing.assert_close(soft_labels.sum(1), torch.ones(8))
+    unmixed, hard_labels, _ = MixCollate(3, seed=0, p=0.0)(samples)
+    assert torch.equal(unmixed, torch.stack([s[0] for s in samples])) and set(hard_labels.flatten().tolist()) == {
+        0.0,
+        1.0,
+    }
     assert MixCollate(3, seed=0, mixes=["cutmix"])(samples)[0].shape == (8, 3, 12, 12)
     with pytest.raises(SettingsError, match="no mix 'blend'; choose from: mixup, cutmix"):
         MixCollate(3, seed=0, mixes=["blend"])
     data = TensorDataset(PIXELS.float(), LABELS)
-    one, two = (gathered(data, w, collate_fn=partial(MixCollate(3, seed=0))) for w in (0, 2))
-    assert torch.equal(one, two)
+    one, in_worker = (gathered(data, w, collate_fn=partial(MixCollate(3, seed=0))) for w in (0, 2))
+    assert torch.equal(one, in_worker)

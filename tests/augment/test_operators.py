@@ -20,9 +20,9 @@ def smooth(n: int = 6, c: int = 3, size: tuple[int, int] = (20, 24), dtype: torc
 
 
 def step(name: str, n: int, strength: float, members: list[int] | None = None) -> Step:
-    operator, at = OPERATORS[name], torch.tensor(list(range(n)) if members is None else members)
-    extra = ImageDraws(1, 0, at).uniform(operator.draws)
-    return Step(operator, at, torch.full((len(at),), float(strength)), extra)
+    operator, rows = OPERATORS[name], torch.tensor(list(range(n)) if members is None else members)
+    extra = ImageDraws(1, 0, rows).uniform(operator.draws)
+    return Step(operator, rows, torch.full((len(rows),), float(strength)), extra)
 
 
 @every_operator
@@ -87,8 +87,8 @@ def test_twice_differentiable(name: str) -> None:
 @pytest.mark.parametrize("name", STEPPED)
 def test_steps_let_gradients_through(name: str) -> None:
     images = smooth().requires_grad_()
-    (slope,) = torch.autograd.grad(carried_out(images, [step(name, 6, 5)]).sum(), images)
-    assert slope.isfinite().all() and (slope != 0).any()
+    (gradient,) = torch.autograd.grad(carried_out(images, [step(name, 6, 5)]).sum(), images)
+    assert gradient.isfinite().all() and (gradient != 0).any()
 
 
 def test_places_join_in_order() -> None:

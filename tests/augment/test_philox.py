@@ -30,8 +30,8 @@ def test_philox_gives_the_published_words(
 def test_an_image_draws_alike_in_every_batch_and_anew_in_every_call_epoch_and_seed() -> None:
     all_draws = ImageDraws(3, 1, range(50))
     first, second = all_draws.uniform(7), all_draws.normal(3)
-    some = ImageDraws(3, 1, torch.tensor([41, 7]))
-    assert torch.equal(some.uniform(7), first[:, [41, 7]]) and torch.equal(some.normal(3), second[:, [41, 7]])
+    two_rows = ImageDraws(3, 1, torch.tensor([41, 7]))
+    assert torch.equal(two_rows.uniform(7), first[:, [41, 7]]) and torch.equal(two_rows.normal(3), second[:, [41, 7]])
     others = [ImageDraws(3, 2, range(50)), ImageDraws(4, 1, range(50)), ImageDraws(3, 1, range(50, 100))]
     blocks = [first, all_draws.uniform(7), *(other.uniform(7) for other in others)]
     assert len(torch.cat(blocks).flatten().unique()) > 0.99 * 5 * 350

@@ -99,8 +99,8 @@ def test_images_of_several_sizes_are_refused() -> None:
 
 def test_labels_become_classes() -> None:
     assert from_arrays(GREY, LABELS).classes == ("0", "1")
-    odd = from_arrays(GREY, [10, 2, 10, -1, 2, 2])
-    assert odd.classes == ("-1", "2", "10") and odd.labels.tolist() == [2, 1, 2, 0, 1, 1]
+    data = from_arrays(GREY, [10, 2, 10, -1, 2, 2])
+    assert data.classes == ("-1", "2", "10") and data.labels.tolist() == [2, 1, 2, 0, 1, 1]
     words = from_arrays(GREY, ["b", "a", "c", "a", "b", "b"])
     assert words.classes == ("a", "b", "c") and words.labels.tolist() == [1, 0, 2, 0, 1, 1]
     assert from_arrays(GREY, LABELS, classes=["no", "yes"]).classes == ("no", "yes")

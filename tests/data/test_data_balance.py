@@ -38,8 +38,10 @@ def test_the_tail_is_seeded_keeps_order_and_leaves_the_test_part() -> None:
     assert data.fingerprint == repeated.fingerprint not in (other.fingerprint, balanced.fingerprint)
     assert data.split is not None and (data.split == 2).sum() == 28
     assert sorted(np.bincount(data.labels[data.split == 0]).tolist()) == [3, 6, 14, 30]
-    at = [int(name.removeprefix("index ")) for name in data.names]
-    assert at == sorted(at) and all(np.array_equal(data.images[k], balanced.images[i]) for k, i in enumerate(at))
+    indices = [int(name.removeprefix("index ")) for name in data.names]
+    assert indices == sorted(indices) and all(
+        np.array_equal(data.images[k], balanced.images[i]) for k, i in enumerate(indices)
+    )
     assert make_long_tailed(balanced, ratio=1).counts.tolist() == balanced.counts.tolist()
     assert make_long_tailed(level(2, 40), ratio=4, largest=8).counts.sum() == 8 + 2
 

@@ -350,7 +350,7 @@ def test_other_entries_of_an_item_are_columns_as_those_of_a_table() -> None:
         ({"format": "npz"}, "leave format out"),
     ],
 )
-def test_what_images_in_memory_cannot_heed_is_refused(options: dict[str, Any], rule: str) -> None:
+def test_options_that_do_not_apply_to_images_in_memory_are_refused(options: dict[str, Any], rule: str) -> None:
     for source in ((GREY, CODES), None):
         with pytest.raises(SettingsError, match=rule):
             load(source, **options)

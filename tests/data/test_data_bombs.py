@@ -79,12 +79,12 @@ def white(side: int) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + piece(b"IHDR", header) + piece(b"IDAT", pixels) + piece(b"IEND", b"")
 
 
-def good(prefix: str = "") -> dict[str, bytes]:
+def valid_members(prefix: str = "") -> dict[str, bytes]:
     return {f"{prefix}{label}/{i}.png": png(i) for i, label in enumerate(LABELS)}
 
 
 def picture(root: Path) -> Path:
-    return written(root / "bomb", {**good(), "cat/bomb.png": white(20_000)})
+    return written(root / "bomb", {**valid_members(), "cat/bomb.png": white(20_000)})
 
 
 def packed_tar(root: Path) -> Path:
@@ -124,10 +124,10 @@ class Zeros(io.RawIOBase):
         return True
 
     def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
-        some = min(len(buffer), self.left)
-        buffer[:some] = bytes(some)
-        self.left -= some
-        return some
+        count = min(len(buffer), self.left)
+        buffer[:count] = bytes(count)
+        self.left -= count
+        return count
 
 
 BOMBS = {
@@ -142,7 +142,7 @@ BOMBS = {
 def test_a_bomb_is_refused_in_little_memory(name: str, tmp_path: Path) -> None:
     make, message = BOMBS[name]
     bomb = make(tmp_path)
-    output, grown = in_subprocess(READ, written(tmp_path / "good", good()), bomb)
+    output, grown = in_subprocess(READ, written(tmp_path / "good", valid_members()), bomb)
     assert message in output and grown < BOUND
 
 

@@ -37,7 +37,7 @@ def test_the_second_time_nothing_is_decoded(pets: Pets, decoded: list[int], own_
     assert Path(str(second.images.filename)).is_relative_to(own_cache)  # type: ignore[attr-defined]
 
 
-def test_another_size_content_or_name_is_decoded_anew(pets: Pets, decoded: list[int]) -> None:
+def test_another_size_content_or_name_is_decoded_again(pets: Pets, decoded: list[int]) -> None:
     root = pets()
     load(root)
     load(root, size=8)
@@ -50,7 +50,7 @@ def test_another_size_content_or_name_is_decoded_anew(pets: Pets, decoded: list[
 
 @pytest.mark.parametrize("harm", ["bit", "cut", "header", "about", "gone"])
 def test_a_damaged_entry_is_rebuilt(pets: Pets, decoded: list[int], own_cache: Path, harm: str) -> None:
-    good = np.array(load(pets()).images)
+    expected = np.array(load(pets()).images)
     (entry,) = (own_cache / "images").iterdir()
     damaged = entry / "images.npy"
     raw = bytearray(damaged.read_bytes())
@@ -65,7 +65,7 @@ def test_a_damaged_entry_is_rebuilt(pets: Pets, decoded: list[int], own_cache: P
         (entry / "about.json").write_text("{")
     else:
         damaged.unlink()
-    assert np.array_equal(load(pets()).images, good) and len(decoded) == 16
+    assert np.array_equal(load(pets()).images, expected) and len(decoded) == 16
     load(pets())
     assert len(decoded) == 16
     assert sorted(path.name for path in (own_cache / "images").iterdir()) == [entry.name]
@@ -75,8 +75,8 @@ def test_where_the_cache_cannot_be_written_images_stay_in_memory(pets: Pets, tmp
     (tmp_path / "file").write_text("in the way")
     data = load(pets(), cache=tmp_path / "file")
     assert not isinstance(data.images, np.memmap) and "held in memory" in data.notes["cache"]
-    usual = load(pets())
-    assert np.array_equal(data.images, usual.images) and data.fingerprint == usual.fingerprint
+    cached = load(pets())
+    assert np.array_equal(data.images, cached.images) and data.fingerprint == cached.fingerprint
 
 
 def test_the_place_is_the_argument_then_augury_cache_then_xdg(

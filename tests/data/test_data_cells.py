@@ -33,8 +33,8 @@ def test_the_shorter_side_makes_the_columns_and_a_wide_table_is_a_list() -> None
     values = tuple(f"{i}0" for i in range(5))
     lines = Cells(np.arange(10).reshape(2, 5), (FACES[0], ("age", values))).lines()
     assert lines[0].split() == ["man", "woman"] and lines[1].split() == ["age=00", "0*", "5*"]
-    many = tuple(f"class {i} of many" for i in range(40))
-    wide = Cells(np.full((40, 40), 20), (("label", many), ("age", many))).lines()
+    forty_classes = tuple(f"class {i} of many" for i in range(40))
+    wide = Cells(np.full((40, 40), 20), (("label", forty_classes), ("age", forty_classes))).lines()
     assert len(wide) == 1600 and wide[0] == "class 0 of many, age=class 0 of many: 20"
 
 
@@ -80,8 +80,8 @@ def test_cells_are_in_the_json_and_count_train_images_where_there_are_parts(peop
         {"class": "woman", "attributes": {"old": "yes"}, "images": 0, "state": "empty"}
     ]
     pixels = np.arange(30 * 16, dtype=np.uint32).view(np.uint8).reshape(30, 8, 8)
-    parted = from_arrays(pixels, [0, 1] * 15, attributes={"side": [0, 0, 1] * 10}, split=([0] * 20 + [2] * 10))
-    counts = [row["images"] for row in census(parted).cells["side"]]
+    split_data = from_arrays(pixels, [0, 1] * 15, attributes={"side": [0, 0, 1] * 10}, split=([0] * 20 + [2] * 10))
+    counts = [row["images"] for row in census(split_data).cells["side"]]
     assert sum(counts) == 20
     with pytest.raises(DataError, match="no attribute 'sid'"):
-        census(parted, condition=("sid",))
+        census(split_data, condition=("sid",))

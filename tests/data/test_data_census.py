@@ -73,15 +73,15 @@ def test_inspect_lists_unreadable_files_sizes_and_modes(pets: Pets) -> None:
     assert facts.modes == {"L": 6, "RGB": 1}
     assert any("1 file left out as unreadable; the first: cats/zero.png is empty" in line for line in facts.advice)
     assert any("came as 20 x 10 to 50 x 100" in line and "at 64 x 64" in line for line in facts.advice)
-    plain = facts.as_dict()
-    assert json.loads(json.dumps(plain, allow_nan=False)) == plain and plain["sizes"]["largest"] == [50, 100]
+    as_json = facts.as_dict()
+    assert json.loads(json.dumps(as_json, allow_nan=False)) == as_json and as_json["sizes"]["largest"] == [50, 100]
 
 
 def test_as_dict_of_everything_is_plain_json() -> None:
     pixels = distinct(6)
     pixels[1] = pixels[0]
-    plain = census(from_arrays(pixels, [0, 1] * 3, split=[0, 2, 0, 0, 2, 2])).as_dict()
-    assert json.loads(json.dumps(plain)) == plain and plain["duplicates"] == [["index 0", "index 1"]]
+    as_json = census(from_arrays(pixels, [0, 1] * 3, split=[0, 2, 0, 0, 2, 2])).as_dict()
+    assert json.loads(json.dumps(as_json)) == as_json and as_json["duplicates"] == [["index 0", "index 1"]]
 
 
 def test_the_sample_has_its_long_tail_and_a_level_test_part() -> None:

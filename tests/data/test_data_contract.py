@@ -164,18 +164,20 @@ def test_damaged_files_never_end_in_a_traceback(tmp_path_factory: pytest.TempPat
     for file in draw.sample(files, min(2, len(files))):
         raw = bytearray(file.read_bytes())
         for _ in range(draw.randint(1, 8)):
-            at, length = draw.randrange(len(raw) or 1), draw.choice((1, 2, 8, 300))
+            offset, length = draw.randrange(len(raw) or 1), draw.choice((1, 2, 8, 300))
             damage = draw.randrange(5)
             if damage == 0 and raw:
-                raw[at % len(raw)] ^= 1 << draw.randrange(8)
+                raw[offset % len(raw)] ^= 1 << draw.randrange(8)
             elif damage == 1:
-                del raw[at : at + length]
+                del raw[offset : offset + length]
             elif damage == 2:
-                raw[at:at] = draw.randbytes(length)
+                raw[offset:offset] = draw.randbytes(length)
             elif damage == 3:
-                raw[at : at + length] = bytes(min(length, len(raw) - at))
+                raw[offset : offset + length] = bytes(min(length, len(raw) - offset))
             else:
-                raw[at : at + length] = draw.choice((b"\xff", b"-", b"9", b",", b'"', b"\n", b"/")) * min(length, 4)
+                raw[offset : offset + length] = draw.choice((b"\xff", b"-", b"9", b",", b'"', b"\n", b"/")) * min(
+                    length, 4
+                )
         if draw.randrange(4) == 0:
             del raw[draw.randrange(len(raw) + 1) :]
         file.write_bytes(raw)

@@ -76,12 +76,12 @@ def test_a_changed_copy_is_found(change: str, size: int) -> None:
 def test_many_copies_of_one_picture_do_not_hide_each_other(change: str) -> None:
     pixels = scenes(40)
     random = np.random.default_rng(3)
-    many = [
+    changed_copies = [
         np.clip(np.asarray(CHANGES[change](Image.fromarray(picture))) + random.normal(0, sigma, picture.shape), 0, 255)
         for sigma in np.linspace(1, 4, 20)
         for picture in pixels[:10]
     ]
-    images = np.concatenate([scenes(30, seed=9), np.stack(many).astype(np.uint8)])[:, None]
+    images = np.concatenate([scenes(30, seed=9), np.stack(changed_copies).astype(np.uint8)])[:, None]
     copies = np.concatenate([copied(images[i : i + 1], pixels[:, None]) for i in range(len(images))])
     assert not copies[:30].any() and copies[30:].mean() > 0.9
     np.testing.assert_array_equal(copied(images, pixels[:, None]), copies)
@@ -149,8 +149,8 @@ def test_candidates_by_bands_and_by_force_agree(monkeypatch: pytest.MonkeyPatch)
     for i in range(0, 1200, 2):
         bits[i + 1] = bits[i] ^ (np.argsort(random.random(64)) < random.integers(0, 14))
     pairs = {}
-    for name, few in (("force", 10_000), ("bands", 10)):
-        monkeypatch.setattr("augury.data.near_duplicates._FEW", few)
+    for name, threshold in (("force", 10_000), ("bands", 10)):
+        monkeypatch.setattr("augury.data.near_duplicates._FEW", threshold)
         listed = [(int(a), int(b)) for first, second in candidates(bits) for a, b in zip(first, second, strict=True)]
         assert len(listed) == len(set(listed)) and all(a < b for a, b in listed)
         pairs[name] = set(listed)
@@ -241,10 +241,10 @@ def test_one_surface_photographed_again_is_one_picture() -> None:
 def test_clusters_are_drawn_with_the_setting_that_accepts_them() -> None:
     pixels = scenes(60)
     data = from_arrays(np.concatenate([pixels, pixels]), np.arange(120) % 2)
-    few, many = (draw_clusters(data, [(i, i + 60) for i in range(count)]) for count in (1, 60))
-    assert few.width == many.width >= 900 and many.height > few.height
+    few_drawn, many_drawn = (draw_clusters(data, [(i, i + 60) for i in range(count)]) for count in (1, 60))
+    assert few_drawn.width == many_drawn.width >= 900 and many_drawn.height > few_drawn.height
     tile = np.asarray(Image.fromarray(pixels[0]).resize((80, 80), Image.Resampling.NEAREST))
-    drawings = np.asarray(few)[..., 0]
+    drawings = np.asarray(few_drawn)[..., 0]
     assert all((drawings[-104 - 12 : -24 - 12, left : left + 80] == tile).all() for left in (24, 108))
 
 
@@ -267,17 +267,17 @@ def test_no_group_and_no_cluster_lies_in_two_parts(draw: st.DataObject) -> None:
     total = draw.draw(st.integers(30, 120))
     random = np.random.default_rng(draw.draw(st.integers(0, 10_000)))
     groups = random.integers(0, total // 2, total) if draw.draw(st.booleans()) else None
-    order, together = random.permutation(total), []
+    order, clusters_drawn = random.permutation(total), []
     for size in draw.draw(st.lists(st.integers(2, 5), max_size=6)):
-        together.append(tuple(order[:size].tolist()))
+        clusters_drawn.append(tuple(order[:size].tolist()))
         order = order[size:] if draw.draw(st.booleans()) else order  # clusters may overlap, too
     data = from_arrays(np.zeros((total, 2, 2), np.uint8), np.arange(total) % 2, groups=groups)
     try:
-        codes = split(data, together=together, seed=int(random.integers(99)))
+        codes = split(data, together=clusters_drawn, seed=int(random.integers(99)))
     except DataError as error:
         assert "group" in str(error)
         return
-    for cluster in together:
+    for cluster in clusters_drawn:
         assert len(set(codes[list(cluster)].tolist())) == 1
     for group in np.unique(groups) if groups is not None else ():
         assert len(set(codes[groups == group].tolist())) == 1
@@ -286,10 +286,10 @@ def test_no_group_and_no_cluster_lies_in_two_parts(draw: st.DataObject) -> None:
 
 def test_a_given_split_that_tears_a_cluster_is_refused_or_mended() -> None:
     data = from_arrays(np.zeros((60, 2, 2), np.uint8), np.arange(60) % 2, split=[0] * 40 + [2] * 20)
-    together = [(0, 5, 50), (7, 9), (41, 44)]
+    clusters_given = [(0, 5, 50), (7, 9), (41, 44)]
     with pytest.raises(DataError, match=r"1 near-duplicate.* index 0 \(train\) = index 50 \(test\).*drop.*allow"):
-        split(data, together=together)
-    codes = split(data, together=together, torn="drop")
+        split(data, together=clusters_given)
+    codes = split(data, together=clusters_given, torn="drop")
     assert codes[[0, 5]].tolist() == [LEFT_OUT] * 2 and (codes[40:] == 2).all() and codes[7] == codes[9] >= 0
     assert (codes == LEFT_OUT).sum() == 2
     assert np.array_equal(split(data), split(data, together=()))
@@ -328,8 +328,10 @@ def test_mirrored_candidates_are_all_that_differ_little() -> None:
         bits[300 + i, random.choice(64, i % 8, replace=False)] ^= True
     mirror = bits ^ np.array([k % 2 == 1 for k in range(64)])
     every = {(i, j) for i in range(400) for j in range(i + 1, 400) if (bits[i] ^ mirror[j]).sum() <= 10}
-    few = [tuple(pair) for a, b in candidates(bits, mirror) for pair in zip(a.tolist(), b.tolist(), strict=True)]
-    assert set(few) == every and len(few) == len(every) >= 60
+    candidate_pairs = [
+        tuple(pair) for a, b in candidates(bits, mirror) for pair in zip(a.tolist(), b.tolist(), strict=True)
+    ]
+    assert set(candidate_pairs) == every and len(candidate_pairs) == len(every) >= 60
     packed = (np.packbits(some, axis=1).view(np.uint16) for some in (bits, mirror))
     banded = [tuple(pair) for a, b in _by_bands(*packed) for pair in zip(a.tolist(), b.tolist(), strict=True)]
     assert len(banded) == len(set(banded)) and set(banded) <= every

@@ -51,11 +51,11 @@ def _elsewhere(function: Callable[..., Any]) -> Callable[..., Any]:
     """The function, which must not be called in this process."""
     pid = os.getpid()
 
-    def called(*words: Any) -> Any:
+    def call(*words: Any) -> Any:
         assert os.getpid() != pid
         return function(*words)
 
-    return called
+    return call
 
 
 def test_processes_give_what_threads_give(shard: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -161,9 +161,9 @@ def test_settings_out_of_range(pets: Pets, options: dict[str, object], message: 
 def test_fingerprint_follows_content_not_place(pets: Pets, tmp_path: Path) -> None:
     root = pets()
     first = load(root)
-    moved = root.rename(tmp_path / "moved")
-    (moved / "cats" / "3.png").rename(moved / "cats" / "4.png")
-    assert load(moved).fingerprint == first.fingerprint
-    (moved / "cats" / "4.png").rename(moved / "dogs" / "4.png")
-    assert load(moved).fingerprint != first.fingerprint
-    assert load(moved, size=8).fingerprint != load(moved).fingerprint
+    renamed = root.rename(tmp_path / "moved")
+    (renamed / "cats" / "3.png").rename(renamed / "cats" / "4.png")
+    assert load(renamed).fingerprint == first.fingerprint
+    (renamed / "cats" / "4.png").rename(renamed / "dogs" / "4.png")
+    assert load(renamed).fingerprint != first.fingerprint
+    assert load(renamed, size=8).fingerprint != load(renamed).fingerprint

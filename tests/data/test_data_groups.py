@@ -111,10 +111,10 @@ def test_no_person_lies_on_two_sides(writer, data) -> None:
 def test_any_attribute_can_be_the_group_and_a_name_can_be_overruled(writer, tmp_path: Path) -> None:
     person_ids = [f"p{i // 4}" for i in range(N)]
     path = writer(tmp_path, "telescope", person_ids)
-    plain = load(path, cache=tmp_path / "c")
-    assert plain.groups is None and set(plain.attributes) == {"telescope"}
+    loaded = load(path, cache=tmp_path / "c")
+    assert loaded.groups is None and set(loaded.attributes) == {"telescope"}
     grouped = load(path, group="telescope", cache=tmp_path / "c")
-    assert grouped.fingerprint != plain.fingerprint and not grouped.attributes
+    assert grouped.fingerprint != loaded.fingerprint and not grouped.attributes
     check(grouped, person_ids, 0)
     with pytest.raises((SettingsError, DataError), match="'nobody'"):
         load(path, group="nobody", cache=tmp_path / "c")
@@ -133,8 +133,8 @@ def test_two_names_are_not_guessed_between(tmp_path: Path) -> None:
     np.savez(tmp_path / "set.npz", image=PIXELS, label=np.array(LABELS), person=person, track=track)
     with pytest.raises(DataError, match=r"'person' and 'track' could both be the group.*--group person"):
         load(tmp_path / "set.npz")
-    chosen = load(tmp_path / "set.npz", group="person")
-    assert set(chosen.attributes) == {"track"} and len(np.unique(chosen.groups)) == 6
+    loaded = load(tmp_path / "set.npz", group="person")
+    assert set(loaded.attributes) == {"track"} and len(np.unique(loaded.groups)) == 6
 
 
 def test_what_tells_only_labels_has_no_group(tmp_path: Path) -> None:
@@ -154,8 +154,12 @@ def test_groups_and_parts_can_be_changed_in_memory(tmp_path: Path) -> None:
     grouped = regrouped(data, "stain")
     assert np.array_equal(grouped.groups, np.arange(N) // 4) and grouped.fingerprint != data.fingerprint
     assert regrouped(grouped, "none").groups is None and regrouped(data, None) is data
-    anew = regrouped(data, None, "new")
-    assert anew.split is None and anew.fingerprint != data.fingerprint and not np.array_equal(split(anew), parts)
+    regrouped_data = regrouped(data, None, "new")
+    assert (
+        regrouped_data.split is None
+        and regrouped_data.fingerprint != data.fingerprint
+        and not np.array_equal(split(regrouped_data), parts)
+    )
     np.savez(tmp_path / "set.npz", images=PIXELS, labels=np.array(LABELS), split=parts)
     assert load(tmp_path / "set.npz", split="new").split is None
     with pytest.raises(SettingsError, match="there is no attribute 'x' to be the group; the data have 'stain'"):

@@ -118,23 +118,23 @@ def test_of_an_animation_the_first_frame_is_taken_and_counted(pets: Pets, extens
     assert load(root).notes["animated"] == 1
 
 
-@pytest.mark.parametrize("turned", range(1, 9))
-def test_exif_orientation_is_applied(tmp_path: Path, turned: int) -> None:
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_exif_orientation_is_applied(tmp_path: Path, orientation: int) -> None:
     """A picture of four corners is stored turned; whichever the tag, it comes out the same (EXIF 2.3, tag 274)."""
     upright = np.zeros((40, 24), np.uint8)
     upright[:20, :12], upright[:20, 12:], upright[20:, :12], upright[20:, 12:] = 30, 90, 160, 230
     stored = {
         1: upright, 2: upright[:, ::-1], 3: upright[::-1, ::-1], 4: upright[::-1],
         5: upright.T, 6: np.rot90(upright, 1), 7: upright[::-1, ::-1].T, 8: np.rot90(upright, -1),
-    }[turned]  # fmt: skip
+    }[orientation]  # fmt: skip
     exif = Image.Exif()
-    exif[274] = turned
+    exif[274] = orientation
     for label in ("a", "b"):
         (tmp_path / label).mkdir()
         for name in ("x.jpg", "x.png"):
             Image.fromarray(np.ascontiguousarray(stored)).save(tmp_path / label / name, exif=exif, quality=95)
     data = load(tmp_path)
-    assert data.shape == (1, 40, 24) and data.notes["turned_upright"] == (4 if turned > 1 else 0)
+    assert data.shape == (1, 40, 24) and data.notes["turned_upright"] == (4 if orientation > 1 else 0)
     assert all(np.abs(image[0].astype(int) - upright).max() <= 6 for image in data.images)
 
 

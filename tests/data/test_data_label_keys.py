@@ -47,11 +47,11 @@ def test_each_part_of_a_joined_set_has_its_own_names() -> None:
 
 
 def test_a_subset_of_a_joined_set_follows_its_items() -> None:
-    chosen = Subset(ConcatDataset([Subset(PETS, [2, 1]), MORE]), [4, 0, 2, 1])
-    assert names_by_number(load(chosen)) == {k: EXPECTED[k] for k in (12, 2, 10, 1)}
+    subset = Subset(ConcatDataset([Subset(PETS, [2, 1]), MORE]), [4, 0, 2, 1])
+    assert names_by_number(load(subset)) == {k: EXPECTED[k] for k in (12, 2, 10, 1)}
 
 
-def test_joined_sets_whose_parts_cannot_be_told_are_refused() -> None:
+def test_joined_sets_with_ambiguous_parts_are_refused() -> None:
     class Shuffled(Dataset[Any]):
         def __init__(self, dataset: Dataset[Any]) -> None:
             self.dataset = dataset
@@ -69,9 +69,9 @@ def test_joined_sets_whose_parts_cannot_be_told_are_refused() -> None:
 
 
 def test_class_to_idx_names_codes() -> None:
-    plain = Labelled([0, 1, 0], None, 0)
-    plain.class_to_idx = {"dog": 1, "cat": 0}  # type: ignore[attr-defined]
-    assert names_by_number(load(plain)) == {0: "cat", 1: "dog", 2: "cat"}
+    dataset = Labelled([0, 1, 0], None, 0)
+    dataset.class_to_idx = {"dog": 1, "cat": 0}  # type: ignore[attr-defined]
+    assert names_by_number(load(dataset)) == {0: "cat", 1: "dog", 2: "cat"}
 
 
 def test_samples_that_share_a_key_are_all_bad(tmp_path: Path) -> None:
@@ -79,8 +79,12 @@ def test_samples_that_share_a_key_are_all_bad(tmp_path: Path) -> None:
     for i in range(3):
         for k, label in enumerate((b"dark", b"bright")):
             members |= {f"scan_{i}.{k}.png": png(2 * i + k), f"scan_{i}.{k}.cls": label}
-    good = {f"ok{i}.{end}": raw for i in range(4) for end, raw in (("png", png(i)), ("cls", b"ab"[i % 2 : i % 2 + 1]))}
-    path = packed(tmp_path / "shard.tar", members | good)
+    valid_members = {
+        f"ok{i}.{extension}": raw
+        for i in range(4)
+        for extension, raw in (("png", png(i)), ("cls", b"ab"[i % 2 : i % 2 + 1]))
+    }
+    path = packed(tmp_path / "shard.tar", members | valid_members)
     with pytest.raises(
         DataError, match=r"scan_0\.0\.png and scan_0\.1\.png: the name of a sample ends at the first dot"
     ):
@@ -90,7 +94,11 @@ def test_samples_that_share_a_key_are_all_bad(tmp_path: Path) -> None:
 
 
 def test_two_labels_for_one_image_and_labels_without_image(tmp_path: Path) -> None:
-    members = {f"{i}.{end}": raw for i in range(5) for end, raw in (("png", png(i)), ("cls", b"ab"[i % 2 : i % 2 + 1]))}
+    members = {
+        f"{i}.{extension}": raw
+        for i in range(5)
+        for extension, raw in (("png", png(i)), ("cls", b"ab"[i % 2 : i % 2 + 1]))
+    }
     path = packed(tmp_path / "shard.tar", members | {"0.left.cls": b"b", "9.cls": b"a"})
     with pytest.raises(DataError, match=r"0\.png: is of a sample with several \.cls files, such as 0\.left\.cls"):
         load(path)

@@ -133,7 +133,7 @@ def test_folders_of_one_class_may_hold_others(tmp_path: Path) -> None:
 
 def test_masks_beside_images_are_skipped_and_reported(tmp_path: Path) -> None:
     files = {f"{c}/{c} ({i}).png": png(i) for c in ("benign", "malignant") for i in range(3)}
-    files |= {f"benign/benign ({i})_mask{end}.png": png(4) for i, end in enumerate(("", "_1", ""))}
+    files |= {f"benign/benign ({i})_mask{suffix}.png": png(4) for i, suffix in enumerate(("", "_1", ""))}
     files |= {"malignant/malignant (0)_segmentation.png": png(5), "malignant/lonely_mask.png": png(5)}
     data = load(written(tmp_path / "in", files))
     assert data.counts.tolist() == [3, 4] and data.notes["ignored"] == {"masks": 4}

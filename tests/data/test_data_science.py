@@ -111,8 +111,10 @@ def test_dicom_from_a_table_beside_other_pictures(tmp_path: Path) -> None:
 def test_colour_and_frames(tmp_path: Path) -> None:
     colour = np.random.default_rng(0).integers(0, 256, (8, 8, 3), np.uint8)
     raw = dicom_file(colour, SamplesPerPixel=3, PhotometricInterpretation="RGB", PlanarConfiguration=0)
-    many = dicom_file(np.concatenate([RAMP, RAMP * 0]), Rows=8, NumberOfFrames=2, WindowCenter=1000, WindowWidth=800)
-    data = load(pair(tmp_path, raw, "dcm", many))
+    multi_frame = dicom_file(
+        np.concatenate([RAMP, RAMP * 0]), Rows=8, NumberOfFrames=2, WindowCenter=1000, WindowWidth=800
+    )
+    data = load(pair(tmp_path, raw, "dcm", multi_frame))
     assert np.array_equal(data.images[0], colour.transpose(2, 0, 1)) and data.notes["animated"] == 1
     assert np.abs(data.images[1, 0] - window(RAMP, 1000, 800)).max() <= 0.5
 
@@ -183,9 +185,9 @@ def test_a_compressed_fits_that_declares_too_much_is_not_unpacked(tmp_path: Path
     file = io.BytesIO()
     unit = astropy_fits.CompImageHDU(np.zeros((100, 100), np.int16), compression_type="RICE_1")
     astropy_fits.HDUList([astropy_fits.PrimaryHDU(), unit]).writeto(file)
-    good = file.getvalue()
-    bad = good.replace(b"ZNAXIS1 =                  100", b"ZNAXIS1 =               900000")
-    assert bad != good
+    valid = file.getvalue()
+    damaged = valid.replace(b"ZNAXIS1 =                  100", b"ZNAXIS1 =               900000")
+    assert damaged != valid
     with pytest.raises(DataError, match="declares 90,000,000 pixels, but at most 64,000,000"):
-        load(pair(tmp_path, good, "fits", bad))
-    assert load(pair(tmp_path / "in", good, "fits")).shape == (1, 64, 64)
+        load(pair(tmp_path, valid, "fits", damaged))
+    assert load(pair(tmp_path / "in", valid, "fits")).shape == (1, 64, 64)

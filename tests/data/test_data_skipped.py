@@ -52,7 +52,7 @@ def test_skipped_files_are_counted_by_extension_and_classes_without_images_named
 
 
 @needs_avif
-def test_a_class_folder_without_images_stops_unless_told_to_go_on(phone: Path) -> None:
+def test_a_class_folder_without_images_is_an_error_unless_skipped(phone: Path) -> None:
     with pytest.raises(DataError, match=r"'rose' \(3 \.heic\), 'violet' \(empty\)\. \.heic: convert .*--on-bad skip"):
         load(phone)
     assert len(load(phone, on_bad="skip")) == 12

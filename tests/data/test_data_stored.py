@@ -48,11 +48,11 @@ def test_threads_share_a_file_without_preadv(stored: Stored, monkeypatch: pytest
     monkeypatch.delattr(os, "preadv")
     rows = [np.random.default_rng(i).integers(0, 50, 20) for i in range(100)]
     with ThreadPoolExecutor(8) as pool:
-        for images, chosen in zip(pool.map(stored.__getitem__, rows), rows, strict=True):
-            np.testing.assert_array_equal(images, PIXELS[chosen])
+        for images, index in zip(pool.map(stored.__getitem__, rows), rows, strict=True):
+            np.testing.assert_array_equal(images, PIXELS[index])
 
 
-def test_it_stands_in_for_an_array(stored: Stored) -> None:
+def test_it_behaves_like_an_array(stored: Stored) -> None:
     assert (stored.shape, stored.dtype, stored.ndim, len(stored), stored.nbytes) == (
         PIXELS.shape,
         np.uint8,
@@ -83,12 +83,12 @@ def test_taking_stays_in_the_file_where_it_is_much(stored: Stored, monkeypatch) 
     data = LabelledImages(stored, np.arange(50) % 2, ("a", "b"))  # type: ignore[arg-type]
     assert isinstance(data.take(np.arange(10)).images, np.ndarray) and IN_MEMORY > 3000
     monkeypatch.setattr("augury.images.IN_MEMORY", 600)
-    chosen = np.arange(49, 0, -2)
-    part = data.take(chosen)
+    indices = np.arange(49, 0, -2)
+    part = data.take(indices)
     assert isinstance(part.images, Stored)
-    np.testing.assert_array_equal(part.images[:], PIXELS[chosen])
+    np.testing.assert_array_equal(part.images[:], PIXELS[indices])
     half = part.take(part.labels == 1)
-    np.testing.assert_array_equal(half.images[:], PIXELS[chosen][part.labels == 1])
+    np.testing.assert_array_equal(half.images[:], PIXELS[indices][part.labels == 1])
 
 
 @pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="open descriptors are counted in /proc")

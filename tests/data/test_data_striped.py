@@ -23,9 +23,9 @@ def test_every_image_is_another_garment_and_the_test_part_is_the_samples_own() -
     assert len(set(names)) == len(data)
     rows = np.array([source.names.index(name) for name in names])
     assert ((source.split[rows] == 2) == (data.split == 2)).all()
-    plain = data.attributes["fabric"].codes == 0
-    np.testing.assert_array_equal(data.images[plain], source.images[rows[plain]])
-    assert (data.images[~plain] <= source.images[rows[~plain]]).all()
+    is_plain = data.attributes["fabric"].codes == 0
+    np.testing.assert_array_equal(data.images[is_plain], source.images[rows[is_plain]])
+    assert (data.images[~is_plain] <= source.images[rows[~is_plain]]).all()
 
 
 def test_a_stripe_is_two_pixels_high_and_darkens_the_garment_alone() -> None:

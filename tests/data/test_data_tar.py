@@ -31,7 +31,7 @@ def shard(path: Path, **columns: list[object]) -> Path:
     return packed(path, members)
 
 
-def odd(path: Path, *members: tarfile.TarInfo) -> Path:
+def tar_with(path: Path, *members: tarfile.TarInfo) -> Path:
     """A good set of class folders, and these."""
     packed(path, pictures())
     with tarfile.open(path, "a") as archive:
@@ -84,9 +84,11 @@ def test_webdataset_gives_attributes_groups_and_split(tmp_path: Path) -> None:
 
 
 def test_numbers_in_cls_sort_as_numbers_and_order_the_names(tmp_path: Path) -> None:
-    plain = {f"{i}.{s}": raw for i in range(3) for s, raw in (("png", png(i)), ("cls", (b"10", b"2", b"-1")[i]))}
-    assert load(packed(tmp_path / "a.tar", plain)).classes == ("-1", "2", "10")
-    members = plain | {f"{i}.json": json.dumps({"label": "abc"[i]}).encode() for i in range(3)}
+    members_without_json = {
+        f"{i}.{s}": raw for i in range(3) for s, raw in (("png", png(i)), ("cls", (b"10", b"2", b"-1")[i]))
+    }
+    assert load(packed(tmp_path / "a.tar", members_without_json)).classes == ("-1", "2", "10")
+    members = members_without_json | {f"{i}.json": json.dumps({"label": "abc"[i]}).encode() for i in range(3)}
     assert load(packed(tmp_path / "b.tar", members)).classes == ("c", "b", "a")
 
 
@@ -123,7 +125,7 @@ HARM = {
 @pytest.mark.parametrize("name", HARM)
 def test_harmful_members_are_refused_or_left_out(tmp_path: Path, name: str) -> None:
     header, message = HARM[name]
-    path = odd(tmp_path / "deep" / "er.tar", header) if (tmp_path / "deep").mkdir() is None else tmp_path
+    path = tar_with(tmp_path / "deep" / "er.tar", header) if (tmp_path / "deep").mkdir() is None else tmp_path
     with pytest.raises(DataError, match=rf"er\.tar: .*{message}.*on_bad='skip'"):
         load(path)
     data = load(path, on_bad="skip")
@@ -151,31 +153,31 @@ def test_harmful_members_are_refused_or_left_out(tmp_path: Path, name: str) -> N
     ],
 )
 def test_samples_that_cannot_be_used(tmp_path: Path, members: dict[str, bytes], message: str) -> None:
-    good = {name: raw for i, label in enumerate(LABELS) for name, raw in sample(i, label).items()}
-    path = packed(tmp_path / "x.tar", good | members)
+    valid_members = {name: raw for i, label in enumerate(LABELS) for name, raw in sample(i, label).items()}
+    path = packed(tmp_path / "x.tar", valid_members | members)
     with pytest.raises(DataError, match=message):
         load(path)
     data = load(path, on_bad="skip")
     used = 6 - ("0.jpg" in members)  # both images of a sample are bad
-    assert len(data) == used and len(data.notes["skipped"]) == len(good) // 3 + 1 - used
+    assert len(data) == used and len(data.notes["skipped"]) == len(valid_members) // 3 + 1 - used
 
 
 def test_json_with_ever_new_keys_is_refused(tmp_path: Path) -> None:
-    good = {name: raw for i, label in enumerate(LABELS) for name, raw in sample(i, label).items()}
+    valid_members = {name: raw for i, label in enumerate(LABELS) for name, raw in sample(i, label).items()}
     for i in range(40):
         metadata = {"label": "cat", **{f"k{i}-{k}": 1 for k in range(40)}}
-        good |= {f"m{i}.png": png(0), f"m{i}.json": json.dumps(metadata).encode()}
+        valid_members |= {f"m{i}.png": png(0), f"m{i}.json": json.dumps(metadata).encode()}
     with pytest.raises(DataError, match=r"has 1,602 columns, but at most 1,000"):
-        load(packed(tmp_path / "x.tar", good))
+        load(packed(tmp_path / "x.tar", valid_members))
 
 
-@pytest.mark.parametrize("at", [100, 700, 2000, 5000])
-def test_a_cut_off_archive(tmp_path: Path, at: int) -> None:
+@pytest.mark.parametrize("cut", [100, 700, 2000, 5000])
+def test_a_cut_off_archive(tmp_path: Path, cut: int) -> None:
     path = packed(tmp_path / "x.tar", pictures())
-    path.write_bytes(path.read_bytes()[:at])
+    path.write_bytes(path.read_bytes()[:cut])
     with pytest.raises(DataError, match=r"x\.tar: .*(damaged|cut off)"):
         load(path)
-    if at == 5000:
+    if cut == 5000:
         assert 2 <= len(load(path, on_bad="skip")) < 6
 
 
@@ -262,8 +264,8 @@ def test_members_are_read_as_tarfile_reads_them(format: int, tmp_path: Path) -> 
     path, random = tmp_path / "a.tar", np.random.default_rng(0)
     with tarfile.open(path, "w", format=format) as archive:
         for i in range(40):
-            long = "d" * int(random.integers(1, 90)) + "/" + "n" * int(random.integers(1, 60))
-            member = tarfile.TarInfo(f"{LABELS[i % 6]}/{long}é{i}.png" if i % 3 else f"{LABELS[i % 6]}/{i}.png")
+            long_name = "d" * int(random.integers(1, 90)) + "/" + "n" * int(random.integers(1, 60))
+            member = tarfile.TarInfo(f"{LABELS[i % 6]}/{long_name}é{i}.png" if i % 3 else f"{LABELS[i % 6]}/{i}.png")
             member.type = tarfile.DIRTYPE if i % 11 == 5 else tarfile.SYMTYPE if i % 11 == 7 else tarfile.REGTYPE
             member.linkname = "x" if member.issym() else ""
             file = io.BytesIO()

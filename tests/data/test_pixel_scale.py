@@ -76,12 +76,12 @@ def test_wide_pixels_have_the_range_of_all_images(tmp_path: Path, kind: str, pho
 def test_a_declared_range_counts_and_no_data_is_black(tmp_path: Path) -> None:
     values = RANDOM.integers(-500, 1500, (6, 9, 7)).astype(np.int16)
     limits = {340: (SIGNED, [-1000]), 341: (SIGNED, [3000])}
-    data = folder(tmp_path / "declared", lambda x: tiff(x, more=limits), values)
+    data = folder(tmp_path / "declared", lambda x: tiff(x, extra_tags=limits), values)
     assert np.abs(data.images[:, 0] - shares(values, -1000, 3000)).max() <= 0.5
     assert data.notes["tones"] == {"-1000 to 3000 as the file declares": 6}
     floats = RANDOM.uniform(100, 400, (6, 9, 7)).astype(np.float32)
     floats[:, 0], floats[:, 1] = -9999, np.nan
-    data = folder(tmp_path / "gdal", lambda x: tiff(x, more={42113: (TEXT, b"-9999\0")}), floats)
+    data = folder(tmp_path / "gdal", lambda x: tiff(x, extra_tags={42113: (TEXT, b"-9999\0")}), floats)
     used = floats[:, 2:]
     assert (data.images[:, 0, :2] == 0).all()
     assert np.abs(data.images[:, 0, 2:] - shares(used, used.min(), used.max())).max() <= 0.51
@@ -194,6 +194,6 @@ def test_dark_arrays_are_reported_by_every_run(tmp_path: Path) -> None:
 
 def test_exif_rotation_of_a_deep_tiff(tmp_path: Path) -> None:
     values = RANDOM.integers(-50, 800, (6, 9, 7)).astype(np.int16)
-    data = folder(tmp_path, lambda x: tiff(x, photometric=0, more={274: (SHORT, [6])}), values)
+    data = folder(tmp_path, lambda x: tiff(x, photometric=0, extra_tags={274: (SHORT, [6])}), values)
     upright = np.rot90(values, -1, axes=(1, 2))
     assert np.abs(data.images[:, 0] - (255 - shares(upright, values.min(), values.max()))).max() <= 0.51

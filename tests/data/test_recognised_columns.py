@@ -142,22 +142,22 @@ def test_labels_that_join_several_are_reported(classes: tuple[str, ...], sign: s
 
 def test_no_message_prints_a_cell_whole(tmp_path: Path) -> None:
     """A report of 50,000 characters in any column: refused or left out in a message that one can read."""
-    long = "all is well. " * 4000
+    long_text = "all is well. " * 4000
     for header in (["path", "label"], ["label", "path"], ["path", "label", "patient"], ["path", "label", "note"]):
-        for at in range(len(header)):
+        for position in range(len(header)):
             line = ["0.png", "a", "b"][: len(header)]
             if header[0] == "label":
                 line = ["a", "0.png"]
-            line[at] = long
+            line[position] = long_text
             written(tmp_path, {f"{i}.png": png(i) for i in range(6)})
-            good = [(["1.png", "a", "p"] if header[0] == "path" else ["a", "1.png"])[: len(header)]]
-            good.append((["2.png", "b", "q"] if header[0] == "path" else ["b", "2.png"])[: len(header)])
-            for first in (header, [*header[:at], long, *header[at + 1 :]]):
-                path = rows(tmp_path / "set.csv", first, [line, *good])
+            valid_rows = [(["1.png", "a", "p"] if header[0] == "path" else ["a", "1.png"])[: len(header)]]
+            valid_rows.append((["2.png", "b", "q"] if header[0] == "path" else ["b", "2.png"])[: len(header)])
+            for first in (header, [*header[:position], long_text, *header[position + 1 :]]):
+                path = rows(tmp_path / "set.csv", first, [line, *valid_rows])
                 try:
                     text = "\n".join(map(str, inspect(path)[1].as_dict().items()))
                 except DataError as error:
                     text = str(error)
-                assert len(text) < 3000 and long[:300] not in text, (header, at)
+                assert len(text) < 3000 and long_text[:300] not in text, (header, position)
     with pytest.raises(DataError, match="a label has 52,000 characters, but at most 200"):
-        from_arrays(np.zeros((4, 8, 8), np.uint8), ["a", "b", "a", long])
+        from_arrays(np.zeros((4, 8, 8), np.uint8), ["a", "b", "a", long_text])

@@ -140,10 +140,10 @@ def test_an_original_behind_a_symbolic_link_is_exported_as_a_file(tmp_path):
 
 
 def test_an_original_of_an_unknown_kind_is_written_as_png(tmp_path):
-    odd = tmp_path / "notes.exe"
-    odd.write_bytes(b"MZ")
+    unknown_type = tmp_path / "notes.exe"
+    unknown_type.write_bytes(b"MZ")
     train = real(n=1)
-    export_folder(tmp_path / "out", train, originals=[odd])
+    export_folder(tmp_path / "out", train, originals=[unknown_type])
     assert [p.name for p in (tmp_path / "out" / "cat").iterdir()] == ["real-000000.png"]
 
 

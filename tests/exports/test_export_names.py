@@ -15,8 +15,8 @@ HOSTILE = ["../../etc", "a/b", "CON", "con.txt", "COM1", "", " ", ".", "..", ".h
 
 def is_safe(name: str) -> bool:
     one_part = PurePosixPath(name).parts == (name,) == PureWindowsPath(name).parts
-    plain = not name.startswith((".", " ")) and not name.endswith((".", " ")) and name.isprintable()
-    return one_part and plain and 0 < len(name.encode()) < 200 and not PureWindowsPath(name).is_reserved()
+    is_portable = not name.startswith((".", " ")) and not name.endswith((".", " ")) and name.isprintable()
+    return one_part and is_portable and 0 < len(name.encode()) < 200 and not PureWindowsPath(name).is_reserved()
 
 
 @pytest.mark.parametrize("name", HOSTILE)

@@ -75,9 +75,9 @@ def test_holes_of_the_table_are_filled_even_in_a_class_that_is_recognised() -> N
     auto = amounts(data, "auto", ("pose",), known)
     assert auto.numbers.tolist() == [[0, 0], [0, 27]]
     assert auto.why[0].startswith("none: 90 of 90") and auto.why[1].startswith("rare: 1 of 2 cells")
-    few = make((40, 5), poses=True)  # b: 5 left, none right
-    assert amounts(few, "tail", ("pose",)).numbers[1].tolist() == [13, 18]
-    partly = amounts(few, "auto", ("pose",), known)
+    rare_data = make((40, 5), poses=True)  # b: 5 left, none right
+    assert amounts(rare_data, "tail", ("pose",)).numbers[1].tolist() == [13, 18]
+    partly = amounts(rare_data, "auto", ("pose",), known)
     assert partly.numbers[1].tolist() == [0, 18] and partly.why[1].startswith("only 18 for empty cells")
 
 

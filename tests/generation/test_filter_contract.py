@@ -40,9 +40,9 @@ def test_the_order_of_the_images_does_not_matter(name: str) -> None:
     context, images = known(make((20, 12))), random_candidates()
     order = np.random.default_rng(0).permutation(N)
     columns = ("images", "conditions", "indices", "quota", "passed", "sources")
-    turned = type(images)(*(getattr(images, column)[order] for column in columns))
+    reordered = type(images)(*(getattr(images, column)[order] for column in columns))
     scores, reasons = apply((name,), images, context)
-    other, other_reasons = apply((name,), turned, context)
+    other, other_reasons = apply((name,), reordered, context)
     np.testing.assert_allclose(other[name], scores[name][order], atol=1e-9)
     assert other_reasons == [reasons[i] for i in order]
 
@@ -54,9 +54,9 @@ def test_scores_known_from_an_earlier_round_change_nothing(name: str) -> None:
     first = type(images)(*(getattr(images, column)[:15] for column in columns))
     before, _ = apply((name,), first, context)
     scores, reasons = apply((name,), images, context)
-    going_on, then = apply((name,), images, context, before)
+    going_on, reasons_from_scores = apply((name,), images, context, before)
     np.testing.assert_allclose(going_on[name], scores[name], atol=1e-9)
-    assert then == reasons
+    assert reasons_from_scores == reasons
 
 
 @pytest.mark.parametrize("name", [name for name, row in FILTERS.items() if not row.selects])
@@ -64,9 +64,9 @@ def test_a_limit_in_the_name_keeps_one_side_of_it(name: str) -> None:
     context, images = known(make((20, 12))), random_candidates()
     scores = apply((name,), images, context)[0][name]
     middle = float(np.median(scores))
-    for sign, keep in ((">", scores >= middle), ("<", scores <= middle)):
+    for sign, is_kept in ((">", scores >= middle), ("<", scores <= middle)):
         reasons = apply((f"{name}{sign}{middle!r}",), images, context)[1]
-        np.testing.assert_array_equal(np.array(reasons) == "", keep)
+        np.testing.assert_array_equal(np.array(reasons) == "", is_kept)
 
 
 @pytest.mark.parametrize("name", [name for name, row in FILTERS.items() if row.selects])
@@ -75,8 +75,8 @@ def test_a_selection_keeps_the_quota_of_each_class_of_those_that_passed(name: st
     reasons = np.array(apply(("confidence>0.4", name), images, context)[1])
     confident = np.array(apply(("confidence>0.4",), images, context)[1])
     for label in (0, 1):
-        at = images.labels == label
-        assert (reasons[at] == "").sum() == min(5, (confident[at] == "").sum())
+        of_label = images.labels == label
+        assert (reasons[of_label] == "").sum() == min(5, (confident[of_label] == "").sum())
     assert ((reasons == "confidence") == (confident == "confidence")).all()
 
 
@@ -123,11 +123,11 @@ def test_features_are_taken_of_the_images_given_alone() -> None:
     """Of the training images features are taken once, whatever the number of filters and rounds."""
     lengths: list[int] = []
 
-    def counted(images: np.ndarray) -> np.ndarray:
+    def count_and_extract(images: np.ndarray) -> np.ndarray:
         lengths.append(len(images))
         return halves(images)
 
-    context = replace(known(make((20, 12))), features=counted)
+    context = replace(known(make((20, 12))), features=count_and_extract)
     for _ in range(2):
         apply(("class_distance", "realism", "near_duplicate"), random_candidates(), context)
     assert lengths.count(32) == 1

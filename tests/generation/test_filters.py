@@ -57,10 +57,12 @@ def test_class_distance_is_one_where_real_images_are() -> None:
     data = ring(200)
     real = scored("class_distance", candidates(data.images, data.labels), known(data))
     assert np.sqrt((real**2).mean()) == pytest.approx(1, abs=0.02)
-    wrong = scored("class_distance", candidates(data.images, 1 - data.labels), known(data))
-    assert wrong.min() > 5
-    lone = replace(data, labels=np.r_[0, np.ones(199, np.int64)])
-    assert np.isfinite(scored("class_distance", candidates(data.images, lone.labels), known(lone))).all()
+    wrong_labels = scored("class_distance", candidates(data.images, 1 - data.labels), known(data))
+    assert wrong_labels.min() > 5
+    single_image = replace(data, labels=np.r_[0, np.ones(199, np.int64)])
+    assert np.isfinite(
+        scored("class_distance", candidates(data.images, single_image.labels), known(single_image))
+    ).all()
 
 
 def test_realism_is_the_ratio_of_the_equation() -> None:
@@ -111,14 +113,17 @@ def test_the_determinantal_choice_is_the_greedy_one_by_determinants() -> None:
     scores = scored("determinantal", images, known(ring()))
     distances = cdist(points, points)
     alike = np.exp(-((distances / np.median(distances[np.triu_indices(12, 1)])) ** 2) / 2)
-    chosen: list[int] = []
+    selection: list[int] = []
     for _ in range(5):
-        each = [-1.0 if i in chosen else np.linalg.det(alike[np.ix_([*chosen, i], [*chosen, i])]) for i in range(12)]
-        before = np.linalg.det(alike[np.ix_(chosen, chosen)]) if chosen else 1.0
-        chosen.append(int(np.argmax(each)))
-        assert scores[chosen[-1]] == pytest.approx(each[chosen[-1]] / before, rel=1e-6)
+        each = [
+            -1.0 if i in selection else np.linalg.det(alike[np.ix_([*selection, i], [*selection, i])])
+            for i in range(12)
+        ]
+        before = np.linalg.det(alike[np.ix_(selection, selection)]) if selection else 1.0
+        selection.append(int(np.argmax(each)))
+        assert scores[selection[-1]] == pytest.approx(each[selection[-1]] / before, rel=1e-6)
     accepted = [i for i, r in enumerate(apply(("determinantal",), images, known(ring()))[1]) if not r]
-    assert accepted == sorted(chosen)
+    assert accepted == sorted(selection)
 
 
 def test_a_selection_passes_over_what_was_rejected_before() -> None:
@@ -129,7 +134,7 @@ def test_a_selection_passes_over_what_was_rejected_before() -> None:
         assert [reasons[1], reasons[2]] == ["", ""]
 
 
-def test_influence_is_the_cosine_of_the_slopes_that_autograd_finds() -> None:
+def test_influence_is_the_cosine_of_the_gradients_of_autograd() -> None:
     train, validation = make((6, 6)), make((5, 3))
     weights = torch.randn(2, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
 
@@ -139,7 +144,7 @@ def test_influence_is_the_cosine_of_the_slopes_that_autograd_finds() -> None:
     def logits(images: np.ndarray, w: torch.Tensor) -> torch.Tensor:
         return torch.from_numpy(np.c_[inputs(images), np.ones(len(images))]).double() @ w.T
 
-    def slope(images: np.ndarray, labels: np.ndarray, weight: np.ndarray) -> torch.Tensor:
+    def gradient_of(images: np.ndarray, labels: np.ndarray, weight: np.ndarray) -> torch.Tensor:
         w = weights.clone().requires_grad_()
         loss = F.cross_entropy(logits(images, w), torch.from_numpy(labels), reduction="none")
         (weight_gradient,) = torch.autograd.grad((loss * torch.from_numpy(weight)).sum(), w)
@@ -153,18 +158,18 @@ def test_influence_is_the_cosine_of_the_slopes_that_autograd_finds() -> None:
         last_inputs=inputs,
     )
     proposed = candidates(train.images, train.labels)
-    target_gradient = slope(validation.images, validation.labels, 1 / validation.counts[validation.labels])
-    each = [slope(train.images[[i]], train.labels[[i]], np.ones(1)) for i in range(12)]
+    target_gradient = gradient_of(validation.images, validation.labels, 1 / validation.counts[validation.labels])
+    each = [gradient_of(train.images[[i]], train.labels[[i]], np.ones(1)) for i in range(12)]
     expected = [float(F.cosine_similarity(image_gradient, target_gradient, dim=0)) for image_gradient in each]
     np.testing.assert_allclose(scored("influence", proposed, context), expected, atol=1e-6)
 
 
 def test_influence_tells_right_labels_from_wrong_ones() -> None:
     data = ring()
-    soft = replace(known(data), probabilities=lambda images: 0.5 + 0.2 * (class_probabilities(images) - 0.5))
-    right = scored("influence", candidates(data.images, data.labels), soft)
-    wrong = scored("influence", candidates(data.images, 1 - data.labels), soft)
-    assert (right > 0).mean() > 0.9 and (wrong < 0).mean() > 0.9
+    uncertain = replace(known(data), probabilities=lambda images: 0.5 + 0.2 * (class_probabilities(images) - 0.5))
+    right_labels = scored("influence", candidates(data.images, data.labels), uncertain)
+    wrong_labels = scored("influence", candidates(data.images, 1 - data.labels), uncertain)
+    assert (right_labels > 0).mean() > 0.9 and (wrong_labels < 0).mean() > 0.9
 
 
 def test_the_discriminator_score_is_the_place_among_held_out_images() -> None:

@@ -88,14 +88,14 @@ def test_rounds_end_when_the_quota_is_met_and_an_image_has_the_same_bytes_in_any
     assert len(easy) == 70 and easy.accepted.all()
     assert 70 < len(hard) <= 280
     for label, amount in enumerate(plan):
-        at = hard.labels == label
-        assert hard.accepted[at].sum() == amount or at.sum() == 4 * amount
+        of_label = hard.labels == label
+        assert hard.accepted[of_label].sum() == amount or of_label.sum() == 4 * amount
     assert len(never) == 280 and not never.accepted.any()
     pixels = all_images.reshape(280, -1)
-    for some in (easy, hard, never):
-        np.testing.assert_array_equal(some.images.reshape(len(some), -1), pixels[some.indices])
-        assert (np.diff(some.indices) > 0).all()
-        np.testing.assert_array_equal(some.labels, (some.indices >= 160).astype(np.int64))
+    for synthetic in (easy, hard, never):
+        np.testing.assert_array_equal(synthetic.images.reshape(len(synthetic), -1), pixels[synthetic.indices])
+        assert (np.diff(synthetic.indices) > 0).all()
+        np.testing.assert_array_equal(synthetic.labels, (synthetic.indices >= 160).astype(np.int64))
 
 
 def test_a_selection_chooses_among_all_that_may_be_drawn() -> None:
@@ -106,6 +106,6 @@ def test_a_selection_chooses_among_all_that_may_be_drawn() -> None:
     assert {r: synthetic.reasons.count(r) for r in set(synthetic.reasons)} == {"": 10, "k_center": 20}
 
 
-def test_nothing_wanted_draws_nothing() -> None:
+def test_a_quota_of_zero_draws_nothing() -> None:
     synthetic = generation.draw(tiny(), np.array([0, 0]), filters=("agreement",), context=known(make()))
     assert len(synthetic) == 0 and synthetic.images.shape == (0, 1, 8, 8)

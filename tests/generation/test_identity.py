@@ -113,22 +113,22 @@ def test_another_groups_image_is_rejected_and_one_of_the_own_group_is_not() -> N
     assert score.recognitions[1].auc == 1 and score.recognitions[1].detected == 1
     np.testing.assert_array_equal(score.scores(train.images[sources], target, sources), 1)
     blocks = np.column_stack([score.folds, score.conditions])
-    swapped = np.array(
+    swapped_rows = np.array(
         [np.flatnonzero((blocks == blocks[s]).all(1) & (score.groups != score.groups[s]))[0] for s in sources]
     )
-    assert (score.scores(train.images[swapped], target, sources) < FALSE_REJECTIONS).all()
+    assert (score.scores(train.images[swapped_rows], target, sources) < FALSE_REJECTIONS).all()
     context = known(train, identity=score.scores, identity_note=score.note([1]))
-    images = replace(candidates(train.images[swapped], target[:, 0]), conditions=target, sources=sources)
+    images = replace(candidates(train.images[swapped_rows], target[:, 0]), conditions=target, sources=sources)
     assert apply(("identity",), images, context)[1] == ["identity"] * len(sources)
     assert "changes of 'hat' are judged: the AUC" in asked(("identity",), context)["identity"]
 
 
 def test_a_real_image_is_rejected_about_as_often_as_the_limit_says() -> None:
     """Other images of the same groups, which played no part in measuring, are translations that keep the identity."""
-    train, fresh = people(spread=12, seed=5), people(spread=12, seed=6)
+    train, unseen = people(spread=12, seed=5), people(spread=12, seed=6)
     score = identity(train)
     probes, sources = played(score.groups, score.conditions, 1, seed=1)
-    rejected = score.scores(fresh.images[probes], fresh.conditions(CONDITION)[probes], sources) < 0.2
+    rejected = score.scores(unseen.images[probes], unseen.conditions(CONDITION)[probes], sources) < 0.2
     assert score.recognitions[1].judges and 0.08 < rejected.mean() < 0.32
 
 
@@ -190,7 +190,7 @@ def test_images_from_noise_and_missing_networks_are_refused() -> None:
 
 
 def test_translations_of_data_with_groups_keep_their_identity_by_default() -> None:
-    usual = GenerateSettings().filters
-    assert filters_for_translations(usual, groups=True) == (*FOR_TRANSLATIONS, "identity")
-    assert filters_for_translations(usual, groups=False) == FOR_TRANSLATIONS
+    default_filters = GenerateSettings().filters
+    assert filters_for_translations(default_filters, groups=True) == (*FOR_TRANSLATIONS, "identity")
+    assert filters_for_translations(default_filters, groups=False) == FOR_TRANSLATIONS
     assert filters_for_translations(("margin",), groups=True) == ("margin",)

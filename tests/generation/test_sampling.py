@@ -20,10 +20,10 @@ from tests.helpers.generation_data import class_probabilities, known, linear, ma
 def levelled(images: torch.Tensor) -> torch.Tensor:
     """Logits [N, 2] by which half of what the untrained generator draws for class 0 is of either class."""
     with torch.no_grad():
-        usual = linear(
+        default_logits = linear(
             tiny().generator(torch.from_numpy(image_noise(0, np.arange(200), 4)), torch.zeros(200, 1).long())
         )
-    return linear(images) - usual.median(0).values
+    return linear(images) - default_logits.median(0).values
 
 
 def margins(noise: np.ndarray, labels: np.ndarray) -> np.ndarray:
@@ -38,35 +38,35 @@ def test_boundary_noise_is_unsure_and_still_agrees() -> None:
     labels, indices = np.zeros(40, np.int64), np.arange(40)
     noise = image_noise(3, indices, 4)
     before = margins(noise, labels)
-    moved = generation.boundary(tiny(), noise, labels[:, None], indices, levelled, target=0.1, steps=40, near=0.01)
-    after = margins(moved, labels)
-    changed = (moved != noise).any(1)
+    optimised = generation.boundary(tiny(), noise, labels[:, None], indices, levelled, target=0.1, steps=40, near=0.01)
+    after = margins(optimised, labels)
+    changed = (optimised != noise).any(1)
     assert (after[changed] >= -1e-5).all()
     assert np.median(np.abs(after[changed] - 0.1)) < 0.2 * np.median(np.abs(before - 0.1))
-    assert changed.mean() > 0.8 and np.linalg.norm(moved - noise, axis=1).max() < 4
+    assert changed.mean() > 0.8 and np.linalg.norm(optimised - noise, axis=1).max() < 4
 
 
 def test_an_image_at_the_boundary_does_not_depend_on_its_company() -> None:
     labels, indices = np.arange(70) % 2, np.arange(70) + 5
     noise = image_noise(3, indices, 4)
-    together = generation.boundary(tiny(), noise, labels[:, None], indices, linear)
+    batch_result = generation.boundary(tiny(), noise, labels[:, None], indices, linear)
     for row in (0, 33, 69):
         one = slice(row, row + 1)
         single = generation.boundary(tiny(), noise[one], labels[one, None], indices[one], linear)
-        np.testing.assert_array_equal(single[0], together[row])
+        np.testing.assert_array_equal(single[0], batch_result[row])
 
 
 def test_between_lies_on_an_arc_between_two_anchors() -> None:
     anchors = np.random.default_rng(0).standard_normal((5, 4)).astype(np.float32)
-    fresh = image_noise(1, np.arange(20), 4)
-    between = generation.between(anchors, fresh, 1, np.arange(20))
+    new_noise = image_noise(1, np.arange(20), 4)
+    between = generation.between(anchors, new_noise, 1, np.arange(20))
     ts = np.linspace(0.25, 0.75, 400).astype(np.float32)
     for row in between:
         arcs = [slerp(np.tile(a, (400, 1)), np.tile(b, (400, 1)), ts) for a in anchors for b in anchors if a is not b]
         assert min(np.abs(arc - row).max(1).min() for arc in arcs) < 0.01
-    np.testing.assert_array_equal(generation.between(anchors, fresh[7:8], 1, np.array([7]))[0], between[7])
-    lone = generation.between(anchors[:1], fresh, 1, np.arange(20))
-    assert not np.allclose(lone[0], lone[1])
+    np.testing.assert_array_equal(generation.between(anchors, new_noise[7:8], 1, np.array([7]))[0], between[7])
+    single_anchor = generation.between(anchors[:1], new_noise, 1, np.arange(20))
+    assert not np.allclose(single_anchor[0], single_anchor[1])
 
 
 @pytest.mark.parametrize("name", SAMPLING)
@@ -141,9 +141,9 @@ def test_soft_labels_are_the_ensembles_mean_tempered_and_mixed() -> None:
     np.testing.assert_allclose(generation.soft_labels(images, labels, ensemble, hard=1), np.eye(2))
     half = generation.soft_labels(images, labels, ensemble, hard=0.5)
     np.testing.assert_allclose(half, [[0.9, 0.1], [0.15, 0.85]])
-    for wrong in ({"temperature": 0}, {"hard": 2}):
+    for invalid in ({"temperature": 0}, {"hard": 2}):
         with pytest.raises(SettingsError, match="soft labels need"):
-            generation.soft_labels(images, labels, ensemble, **wrong)
+            generation.soft_labels(images, labels, ensemble, **invalid)
     with pytest.raises(SettingsError, match="at least one classifier"):
         generation.soft_labels(images, labels, [])
     with pytest.raises(SettingsError, match="not finite numbers"):
@@ -152,8 +152,8 @@ def test_soft_labels_are_the_ensembles_mean_tempered_and_mixed() -> None:
 
 def test_pseudo_labels_are_sure_above_the_threshold() -> None:
     p = np.array([[0.9, 0.1], [0.4, 0.6], [0.05, 0.95]])
-    labels, sure = generation.pseudo_labels(np.zeros((3, 1, 8, 8), np.uint8), lambda x: p, 0.9)
-    assert labels.tolist() == [0, 1, 1] and sure.tolist() == [True, False, True]
+    labels, is_confident = generation.pseudo_labels(np.zeros((3, 1, 8, 8), np.uint8), lambda x: p, 0.9)
+    assert labels.tolist() == [0, 1, 1] and is_confident.tolist() == [True, False, True]
     with pytest.raises(SettingsError, match="threshold"):
         generation.pseudo_labels(np.zeros((3, 1, 8, 8), np.uint8), lambda x: p, 0)
 

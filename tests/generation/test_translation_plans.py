@@ -72,14 +72,14 @@ def test_a_number_sets_the_level_and_real_images_of_a_rare_cell_count() -> None:
     with pytest.raises(SettingsError, match="names 'man/old', but the empty or rare cells are: woman/old"):
         plan_translations(faces(HOLE), ("age",), {"man/old": 10})
     assert {row.number for row in plan_translations(faces(HOLE), ("age",), 1.0).rows} == {20}  # a ratio, not one image
-    for wrong, rule in (
+    for invalid, rule in (
         (0, "larger number"),
         (-5, "larger number"),
         ({"woman/old": -3}, "larger number"),
         (2.5, "ratio"),
     ):
         with pytest.raises(SettingsError, match=rule):
-            plan_translations(faces(HOLE), ("age",), wrong)
+            plan_translations(faces(HOLE), ("age",), invalid)
     with pytest.raises(SettingsError, match="nothing to fill"):
         plan_translations(faces({**HOLE, (1, 1): 25}), ("age",))
 
@@ -123,8 +123,8 @@ def test_a_translation_that_changed_nothing_is_refused_and_one_that_resembles_it
     context = FilterContext(
         data, class_probabilities, nearest, condition=("age",), attribute_probabilities=(class_probabilities,)
     )
-    still = translate(translator(0.0), data, plan, filters=("changed",), context=context)
-    assert set(still.reasons) == {"changed"} and not still.scores["changed"].any()
+    unchanged = translate(translator(0.0), data, plan, filters=("changed",), context=context)
+    assert set(unchanged.reasons) == {"changed"} and not unchanged.scores["changed"].any()
     sources = np.arange(10)
     images = np.clip(data.images[sources].astype(int) + 2, 0, 255).astype(np.uint8)
     images[3] = data.images[50]  # a copy of another train image

@@ -37,8 +37,8 @@ def measured(page: str, width: int, folder: Path, first: str = "h1") -> dict[str
     """
     program = browser()
     assert program is not None, "ask browser() first"
-    free = page.replace('http-equiv="Content-Security-Policy"', 'name="policy"')
-    frame = f'<iframe style="border:0;width:{width}px;height:900px" srcdoc="{html.escape(free, quote=True)}"></iframe>'
+    without_policy = page.replace('http-equiv="Content-Security-Policy"', 'name="policy"')
+    frame = f'<iframe style="border:0;width:{width}px;height:900px" srcdoc="{html.escape(without_policy, quote=True)}"></iframe>'
     script = CHECK.replace("FIRST", json.dumps(first))
     file = folder / f"frame-{width}.html"
     file.write_text(

@@ -48,7 +48,7 @@ def small_classifier(classifier: Any = "cnn", channels: int = 1, size: int = 12,
     from augury.proof.learners import learner
 
     train, validation, test = (squares(n, seed, channels, size) for seed, n in enumerate((90, 60, 60)))
-    chosen = learner(classifier, train.shape, torch.device("cpu"), "fp32")
+    estimator = learner(classifier, train.shape, torch.device("cpu"), "fp32")
     config = proof.TrainConfig(steps=steps, batch=32, balanced=True)
-    network = chosen.trained(train, config, 0)
-    return finished(network, card_facts(chosen.blueprint, train), train, validation, test, seed=0)
+    network = estimator.trained(train, config, 0)
+    return finished(network, card_facts(estimator.blueprint, train), train, validation, test, seed=0)

@@ -144,13 +144,13 @@ def dicom_file(values: np.ndarray, **facts: object) -> bytes:
     meta.MediaStorageSOPInstanceUID = "1.2.3"
     data = FileDataset(None, {}, file_meta=meta, preamble=b"\0" * 128)
     bits = values.dtype.itemsize * 8
-    plain = {
+    attributes = {
         "SOPClassUID": meta.MediaStorageSOPClassUID, "SOPInstanceUID": "1.2.3", "SamplesPerPixel": 1,
         "PhotometricInterpretation": "MONOCHROME2", "Rows": values.shape[0], "Columns": values.shape[1],
         "BitsAllocated": bits, "BitsStored": bits, "HighBit": bits - 1, "PixelRepresentation": 0,
         "PixelData": values.tobytes(),
     }  # fmt: skip
-    for name, value in {**plain, **facts}.items():
+    for name, value in {**attributes, **facts}.items():
         setattr(data, name, value)
     data["PixelData"].VR = "OB" if bits == 8 else "OW"
     file = io.BytesIO()

@@ -36,14 +36,14 @@ def tiff(
     }  # fmt: skip
     if extra is not None:
         tags[338] = (SHORT, list(extra))
-    at = 8 + len(raw)
+    offset = 8 + len(raw)
     entries, tail = struct.pack(f"{order}H", len(tags)), b""
     for number in sorted(tags):
         kind, values = tags[number]
         value = values if kind == TEXT else b"".join(struct.pack(order + _CODES[kind], v) for v in values)
         if len(value) > 4:
-            tail_at = at + 2 + 12 * len(tags) + 4 + len(tail)
+            tail_at = offset + 2 + 12 * len(tags) + 4 + len(tail)
             tail, value = tail + value, struct.pack(f"{order}I", tail_at)
         entries += struct.pack(f"{order}HHI", number, kind, len(values)) + value.ljust(4, b"\0")
     byte_order = b"II*\0" if order == "<" else b"MM\0*"
-    return byte_order + struct.pack(f"{order}I", at) + raw + entries + struct.pack(f"{order}I", 0) + tail
+    return byte_order + struct.pack(f"{order}I", offset) + raw + entries + struct.pack(f"{order}I", 0) + tail

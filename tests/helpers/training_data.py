@@ -37,8 +37,8 @@ def small(n: int = 40, shape: tuple[int, int, int] = (1, 12, 12)) -> LabelledIma
 
 def planned(data: LabelledImages, **settings: object) -> Plan:
     """A plan of eight steps of eight images."""
-    chosen = TrainSettings(**{"steps": 8, "batch": 8, "precision": "fp32", **settings})  # type: ignore[arg-type]
-    return make_plan(data, chosen, seed=3, device=CPU, flips=False)
+    train_settings = TrainSettings(**{"steps": 8, "batch": 8, "precision": "fp32", **settings})  # type: ignore[arg-type]
+    return make_plan(data, train_settings, seed=3, device=CPU, flips=False)
 
 
 class Cut(Exception):

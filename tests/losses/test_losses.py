@@ -58,7 +58,7 @@ def test_losses_pull_the_scores_apart_and_the_fakes_up(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ADVERSARIAL_LOSSES)
-def test_slopes_of_losses_agree_with_finite_differences(name: str) -> None:
+def test_gradients_of_losses_agree_with_finite_differences(name: str) -> None:
     loss = ADVERSARIAL_LOSSES[name]
     for pair in (loss.discriminator, loss.generator):
         scores = [x.clone().requires_grad_() for x in (REAL, FAKE)]
@@ -91,7 +91,7 @@ def test_smoothed_targets_are_mixtures_of_both_labels() -> None:
 
 
 @pytest.mark.parametrize("name", SMOOTHED)
-def test_slopes_of_smoothed_losses_agree_with_finite_differences(name: str) -> None:
+def test_gradients_of_smoothed_losses_agree_with_finite_differences(name: str) -> None:
     scores = [(x + 0.05).requires_grad_() for x in (REAL, FAKE)]  # away from the hinge's kinks at ±1
     target = torch.tensor([0.9, 0.7, 1.1], dtype=torch.float64)
     assert torch.autograd.gradcheck(lambda real, fake: ADVERSARIAL_LOSSES[name].target(real, fake, target), scores)
@@ -112,7 +112,7 @@ def linear(x: torch.Tensor) -> torch.Tensor:
     return 3 * x[:, 0, 0, 0] + 4 * x[:, 0, 0, 1]
 
 
-def test_slope_penalties_of_known_functions() -> None:
+def test_gradient_penalties_of_known_functions() -> None:
     x, y = torch.randn(2, 6, 1, 3, 3, dtype=torch.float64)
     assert squared_gradient_norm(quadratic, x).item() == pytest.approx(2 * x.square().sum((1, 2, 3)).mean().item())
     mix = torch.rand(6, dtype=torch.float64)
@@ -123,7 +123,7 @@ def test_slope_penalties_of_known_functions() -> None:
     assert gradient_penalty(quadratic, x, y, mix).item() == pytest.approx(by_hand)
 
 
-def test_slope_penalties_differentiate_in_the_weights() -> None:
+def test_gradient_penalties_differentiate_in_the_weights() -> None:
     weight = torch.tensor([0.3, -0.2], dtype=torch.float64, requires_grad=True)
     x = torch.randn(4, 1, 1, 2, dtype=torch.float64)
 
@@ -152,8 +152,8 @@ def test_regularisers_agree_with_finite_differences() -> None:
     def numbers(*shape: int) -> torch.Tensor:
         return torch.randn(*shape, dtype=torch.float64, requires_grad=True)
 
-    usual = torch.tensor(0.4, dtype=torch.float64), torch.tensor(-0.1, dtype=torch.float64)
-    assert torch.autograd.gradcheck(lambda real, fake: lecam(real, fake, *usual), (numbers(4), numbers(4)))
+    averages = torch.tensor(0.4, dtype=torch.float64), torch.tensor(-0.1, dtype=torch.float64)
+    assert torch.autograd.gradcheck(lambda real, fake: lecam(real, fake, *averages), (numbers(4), numbers(4)))
     assert torch.autograd.gradcheck(feature_matching, (numbers(4, 6), numbers(4, 6)))
     noise = numbers(3, 4).detach(), numbers(3, 4).detach()
     assert torch.autograd.gradcheck(lambda a, b: mode_seeking(a, b, *noise), (numbers(3, 1, 2, 2), numbers(3, 1, 2, 2)))

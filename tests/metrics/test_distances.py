@@ -166,14 +166,14 @@ BAD = [
 ]
 
 
-@pytest.mark.parametrize("bad", BAD, ids=["empty", "single", "nan", "dimension", "flat", "no features"])
-def test_bad_features_are_refused(bad: tuple[Floats, str]) -> None:
+@pytest.mark.parametrize("invalid", BAD, ids=["empty", "single", "nan", "dimension", "flat", "no features"])
+def test_bad_features_are_refused(invalid: tuple[Floats, str]) -> None:
     for function in (frechet_distance, kernel_distance):
-        with pytest.raises(ScoreError, match=bad[1]):
-            function(bad[0], GOOD)
+        with pytest.raises(ScoreError, match=invalid[1]):
+            function(invalid[0], GOOD)
     for score in (frechet, kid):
-        with pytest.raises(ScoreError, match=bad[1]):
-            score(bad[0], GOOD, **DESCRIPTION)
+        with pytest.raises(ScoreError, match=invalid[1]):
+            score(invalid[0], GOOD, **DESCRIPTION)
 
 
 def test_an_interval_needs_four() -> None:

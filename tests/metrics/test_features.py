@@ -142,13 +142,13 @@ def test_lite0_shape_determinism_and_grey() -> None:
 
 def test_remembered_features_are_extracted_once_and_again_when_damaged(tmp_path) -> None:
     calls = []
-    plain = pixels((1, 3, 2))
+    pixel_extractor = pixels((1, 3, 2))
 
     def extract(images: np.ndarray) -> np.ndarray:
         calls.append(len(images))
-        return plain.extract(images)
+        return pixel_extractor.extract(images)
 
-    cached = remembered(replace(plain, extract=extract), tmp_path)
+    cached = remembered(replace(pixel_extractor, extract=extract), tmp_path)
     images = np.arange(24, dtype=np.uint8).reshape(4, 1, 3, 2)
     first = cached.extract(images)
     np.testing.assert_array_equal(cached.extract(images.copy()), first)
@@ -157,18 +157,18 @@ def test_remembered_features_are_extracted_once_and_again_when_damaged(tmp_path)
         [images[::-1], images[:2], images + 100]
     )  # known ones, in another set, and four new ones twice
     more_images = np.concatenate([more_images, more_images])
-    np.testing.assert_array_equal(cached.extract(more_images), plain.extract(more_images))
+    np.testing.assert_array_equal(cached.extract(more_images), pixel_extractor.extract(more_images))
     assert calls == [4, 4]
-    cached_again = remembered(replace(plain, extract=extract), tmp_path)
-    np.testing.assert_array_equal(cached_again.extract(more_images), plain.extract(more_images))
+    cached_again = remembered(replace(pixel_extractor, extract=extract), tmp_path)
+    np.testing.assert_array_equal(cached_again.extract(more_images), pixel_extractor.extract(more_images))
     assert calls == [4, 4]
     files = [file for file in tmp_path.rglob("*") if file.is_file()]
     for damaged in (files[:1], files):
         for file in damaged:
             file.write_bytes(b"damaged")
-        after = remembered(replace(plain, extract=extract), tmp_path)
-        np.testing.assert_array_equal(after.extract(images), plain.extract(images))
-    other = remembered(replace(plain, extract=extract, fingerprint="other"), tmp_path)
+        after = remembered(replace(pixel_extractor, extract=extract), tmp_path)
+        np.testing.assert_array_equal(after.extract(images), pixel_extractor.extract(images))
+    other = remembered(replace(pixel_extractor, extract=extract, fingerprint="other"), tmp_path)
     before = len(calls)
     other.extract(images)
     assert len(calls) == before + 1
@@ -176,31 +176,31 @@ def test_remembered_features_are_extracted_once_and_again_when_damaged(tmp_path)
 
 def test_interrupted_extraction_goes_on_where_it_was(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(import_module("augury.metrics.remembering"), "PIECE", 4)
-    plain, calls = pixels((1, 1, 1)), []
+    pixel_extractor, calls = pixels((1, 1, 1)), []
 
     def extract(images: np.ndarray) -> np.ndarray:
         calls.append(len(images))
         if len(calls) == 3:
             raise KeyboardInterrupt
-        return plain.extract(images)
+        return pixel_extractor.extract(images)
 
     pictures = np.arange(10, dtype=np.uint8).reshape(10, 1, 1, 1)
     with pytest.raises(KeyboardInterrupt):
-        remembered(replace(plain, extract=extract), tmp_path).extract(pictures)
+        remembered(replace(pixel_extractor, extract=extract), tmp_path).extract(pictures)
     progress: list[tuple[int, int]] = []
-    cached = remembered(replace(plain, extract=extract), tmp_path, lambda *amount: progress.append(amount))
-    np.testing.assert_array_equal(cached.extract(pictures), plain.extract(pictures))
+    cached = remembered(replace(pixel_extractor, extract=extract), tmp_path, lambda *amount: progress.append(amount))
+    np.testing.assert_array_equal(cached.extract(pictures), pixel_extractor.extract(pictures))
     assert calls == [4, 4, 2, 2] and progress == [(2, 2)]
 
 
 def test_bf16_is_close_and_says_that_it_is_another_thing() -> None:
-    plain = toy(network())
-    quick = in_bf16(plain)
-    quick_features, exact = quick.extract(images(20)), plain.extract(images(20))
+    toy_extractor = toy(network())
+    quick = in_bf16(toy_extractor)
+    quick_features, exact = quick.extract(images(20)), toy_extractor.extract(images(20))
     off = np.abs(quick_features - exact).max() / np.abs(exact).max()
     assert 0 < off < 0.03
-    assert quick.identity == plain.identity and "bfloat16, for monitoring only" in quick.preprocessing
-    cards = [evaluate(images(20), images(20), [each], baseline=None, scores=["kid"]) for each in (plain, quick)]
+    assert quick.identity == toy_extractor.identity and "bfloat16, for monitoring only" in quick.preprocessing
+    cards = [evaluate(images(20), images(20), [each], baseline=None, scores=["kid"]) for each in (toy_extractor, quick)]
     with pytest.raises(ScoreError, match="preprocessing"):
         cards[0].compare(cards[1])
 
@@ -218,10 +218,10 @@ def test_a_run_folder_gives_its_classifier(tmp_path) -> None:
     save(tmp_path / "classifier.safetensors", {"last.bias": torch.zeros(4)}, {})
     with pytest.raises(ScoreError, match="not the weights of a run's classifier"):
         extractor(str(tmp_path), (1, 8, 8))
-    judged = opinions(model)
+    opinion_extractor = opinions(model)
     with torch.inference_mode():
         expected = model(torch.from_numpy(images(5)).float() / 127.5 - 1).softmax(1).numpy()
-    np.testing.assert_allclose(judged.head(judged.extract(images(5))), expected, atol=1e-6)
+    np.testing.assert_allclose(opinion_extractor.head(opinion_extractor.extract(images(5))), expected, atol=1e-6)
 
 
 def test_a_weights_file_with_another_checksum_is_refused_by_name(tmp_path) -> None:

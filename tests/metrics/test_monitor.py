@@ -27,8 +27,8 @@ class Gives:
     data: LabelledImages
 
     def sample(self, labels, *, seed: int = 0) -> SyntheticImages:
-        picks = [np.flatnonzero(self.data.labels == label) for label in labels[:, 0]]
-        rows = [pick[i % len(pick)] for i, pick in enumerate(picks)]
+        rows_of_class = [np.flatnonzero(self.data.labels == label) for label in labels[:, 0]]
+        rows = [class_rows[i % len(class_rows)] for i, class_rows in enumerate(rows_of_class)]
         return SyntheticImages(
             self.data.images[rows], labels, (), self.data.classes, seed, np.arange(len(rows), dtype=np.int64), "x"
         )
@@ -58,11 +58,11 @@ def test_copies_of_training_images_are_found_close() -> None:
 
 
 def test_its_kernel_distance_is_that_of_the_features() -> None:
-    gives = Gives(real(1000, 3))
-    fake = gives.sample(WATCH.conditions).images.reshape(128, -1) / 255
+    generator = Gives(real(1000, 3))
+    fake = generator.sample(WATCH.conditions).images.reshape(128, -1) / 255
     held_out = HELD_OUT.images.reshape(100, -1) / 255
-    assert WATCH(gives)["kid"] == pytest.approx(kernel_distance(fake, held_out), abs=2e-6)
-    assert 0 < WATCH(gives)["kid_error"] < 0.01
+    assert WATCH(generator)["kid"] == pytest.approx(kernel_distance(fake, held_out), abs=2e-6)
+    assert 0 < WATCH(generator)["kid_error"] < 0.01
 
 
 def test_a_rare_class_whose_images_are_alike_is_named_though_others_vary() -> None:
@@ -82,8 +82,8 @@ def test_a_rare_class_whose_images_are_alike_is_named_though_others_vary() -> No
     assert scores["worst_class"] == "rare" and scores["worst_spread"] < 1e-6
     assert scores["spread"] > 0.6  # the mean, from which it cannot be distinguished
     assert callbacks(Gives(varied))["worst_spread"] > 0.7
-    few = Monitor(pixels(SHAPE), images((200, 200, 7), "train"), held_out, held_out.conditions(()), number=64)
-    assert few(Gives(alike))["worst_class"] != "rare"  # seven images do not tell a variety
+    monitor = Monitor(pixels(SHAPE), images((200, 200, 7), "train"), held_out, held_out.conditions(()), number=64)
+    assert monitor(Gives(alike))["worst_class"] != "rare"  # seven images do not tell a variety
     assert {k: v for k, v in WATCH(Gives(real(1000, 2))).items() if k == "kid"}
 
 
@@ -101,12 +101,12 @@ def test_a_translator_is_given_no_kernel_distance() -> None:
 
 def test_features_beside_are_measured_and_select_nothing() -> None:
     beside = replace(pixels(SHAPE), name="other", extract=lambda images: pixels(SHAPE).extract(255 - images) ** 2)
-    watch = Monitor(pixels(SHAPE), TRAIN, HELD_OUT, HELD_OUT.conditions(()), number=128, beside=beside)
+    monitor = Monitor(pixels(SHAPE), TRAIN, HELD_OUT, HELD_OUT.conditions(()), number=128, beside=beside)
     fakes = Gives(TRAIN.take(np.arange(60)))
-    measures, without = watch(fakes), WATCH(fakes)
+    measures, without = monitor(fakes), WATCH(fakes)
     assert {name: value for name, value in measures.items() if name != "kid_other"} == without
-    features = beside.extract(fakes.sample(watch.conditions, seed=0).images)
-    expected = kernel_distance(features, watch.held_out_beside)
+    features = beside.extract(fakes.sample(monitor.conditions, seed=0).images)
+    expected = kernel_distance(features, monitor.held_out_beside)
     assert measures["kid_other"] == pytest.approx(expected, abs=0.05 * abs(expected))
-    np.testing.assert_allclose(watch.held_out_beside, (1 - watch.held_out) ** 2, atol=1e-6)
+    np.testing.assert_allclose(monitor.held_out_beside, (1 - monitor.held_out) ** 2, atol=1e-6)
     assert measures["kid_other"] != measures["kid"]

@@ -17,10 +17,10 @@ def test_agrees_with_sklearn(k: int, pairs: int, monkeypatch: pytest.MonkeyPatch
     random = np.random.default_rng(0)
     queries, references = random.normal(size=(17, 6)).astype(np.float32), random.normal(size=(40, 6)).astype(np.float32)
     distances, indices = NearestNeighbors(n_neighbors=k, algorithm="brute").fit(references).kneighbors(queries)
-    neighbours, far = nearest(queries, references, k)
+    neighbours, augury_distances = nearest(queries, references, k)
     np.testing.assert_array_equal(neighbours, indices)
-    np.testing.assert_allclose(far, distances, rtol=1e-5)
-    assert neighbours.dtype == np.int64 and far.dtype == np.float64
+    np.testing.assert_allclose(augury_distances, distances, rtol=1e-5)
+    assert neighbours.dtype == np.int64 and augury_distances.dtype == np.float64
 
 
 def test_copies_are_at_exactly_zero_and_near_copies_are_distinguished() -> None:

@@ -53,24 +53,24 @@ def images(n: int, seed: int, low: int = 0, high: int = 256) -> np.ndarray:
 
 
 def test_evaluate_scores_both_sides_at_the_same_n() -> None:
-    counted: list[int] = []
-    plain = pixels((1, 3, 2))
+    lengths: list[int] = []
+    pixel_extractor = pixels((1, 3, 2))
 
     def extract(inputs: np.ndarray) -> np.ndarray:
-        counted.append(len(inputs))
-        return plain.extract(inputs)
+        lengths.append(len(inputs))
+        return pixel_extractor.extract(inputs)
 
     options = {"baseline": images(30, 1), "scores": ("fd", "kid", "precision", "recall")}
-    card = evaluate(images(60, 0), images(45, 2, 90), [replace(plain, extract=extract)], **options)
-    assert sorted(counted) == [30, 30, 60]
+    card = evaluate(images(60, 0), images(45, 2, 90), [replace(pixel_extractor, extract=extract)], **options)
+    assert sorted(lengths) == [30, 30, 60]
     fd, kernel, quality, variety = card.scores
     assert (quality.name, variety.name, quality.better) == ("precision-pixels", "recall-pixels", "higher")
     assert (fd.name, kernel.name, fd.n, kernel.n) == ("FD-pixels", "KID-pixels", 30, 30)
-    reference, baseline = plain.extract(images(60, 0)), plain.extract(images(30, 1))
+    reference, baseline = pixel_extractor.extract(images(60, 0)), pixel_extractor.extract(images(30, 1))
     assert fd.baseline == pytest.approx(frechet_distance(baseline, reference))
     assert kernel.baseline == pytest.approx(kernel_distance(baseline, reference))
     assert fd.value > 1.5 * fd.baseline and kernel.value > abs(kernel.baseline)
-    assert card == evaluate(images(60, 0), images(45, 2, 90), [plain], **options)
+    assert card == evaluate(images(60, 0), images(45, 2, 90), [pixel_extractor], **options)
 
 
 @pytest.mark.parametrize("which", [0, 1, 2])
@@ -88,8 +88,8 @@ def test_relative_spread_is_a_ratio_of_deviations() -> None:
     fake = random.normal(0, 0.25, (4000, 5)) - 3 * labels[:, None]
     assert relative_spread(fake, labels, real, labels) == pytest.approx(0.25, rel=0.02)
     assert relative_spread(np.zeros((4000, 5)), labels, real, labels) == 0
-    few = np.array([0, 1, 2000, 2001])
-    assert relative_spread(real[few], labels[few], real, labels) == pytest.approx(1, abs=0.5)
+    rows = np.array([0, 1, 2000, 2001])
+    assert relative_spread(real[rows], labels[rows], real, labels) == pytest.approx(1, abs=0.5)
     assert np.isnan(relative_spread(fake[:1], labels[:1], real, labels))
 
 
@@ -168,16 +168,16 @@ def test_evaluate_pooled_and_by_class_with_memorisation() -> None:
 def test_evaluate_as_other_tools_do() -> None:
     real, fake = images(50, 0), images(40, 1)
     card = evaluate(real, fake, baseline=None, scores=["fd"])
-    plain = pixels((1, 3, 2)).extract
+    extract = pixels((1, 3, 2)).extract
     (fd,) = card.scores
-    assert fd.value == pytest.approx(frechet_distance(plain(fake), plain(real))) and fd.baseline is None
+    assert fd.value == pytest.approx(frechet_distance(extract(fake), extract(real))) and fd.baseline is None
     half = evaluate(real, fake, scores=["fd"])["FD-pixels"]
     assert half.n == 25 and half.baseline is not None
 
 
 def test_evaluate_of_few_or_constant_images_leaves_out_what_it_cannot_tell() -> None:
-    few = evaluate(images(8, 0), images(4, 1))
-    assert [score.name for score in few.scores] == [
+    scores = evaluate(images(8, 0), images(4, 1))
+    assert [score.name for score in scores.scores] == [
         "FD-pixels",
         "KID-pixels",
         "CMMD-pixels",
@@ -215,15 +215,15 @@ def test_evaluate_refuses_unknown_names() -> None:
 
 
 def test_features_that_are_not_finite_are_refused_with_their_number() -> None:
-    plain = pixels((1, 3, 2))
+    pixel_extractor = pixels((1, 3, 2))
 
     def holed(inputs: np.ndarray) -> np.ndarray:
-        features = plain.extract(inputs)
+        features = pixel_extractor.extract(inputs)
         features[0] = np.nan
         return features
 
     with pytest.raises(ScoreError, match="1 of 9 images hold NaN or infinity"):
-        evaluate(images(20, 0), images(9, 1), [replace(plain, extract=holed)])
+        evaluate(images(20, 0), images(9, 1), [replace(pixel_extractor, extract=holed)])
 
 
 def test_an_extractor_with_a_head_gives_the_inception_score() -> None:

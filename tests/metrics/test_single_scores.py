@@ -176,13 +176,16 @@ def test_copying_z_is_that_of_scipy_with_ties() -> None:
 def test_copies_are_found_and_new_images_are_not() -> None:
     train, unseen, new = cloud(150, 6, 0), cloud(100, 6, 1), cloud(120, 6, 2)
     copies = train[:120] + 1e-3 * cloud(120, 6, 3)
-    honest, thief = (sides(fake, train, train=train, held_out=unseen) for fake in (new, copies))
-    assert data_copying(thief, "").value < -8 < -3 < data_copying(honest, "").value
-    assert authenticity(thief, "").value == 0 and authenticity(honest, "").value > 0.3
-    assert duplicates(thief, "").value == 1 and duplicates(honest, "").value < 0.05
-    assert membership(thief, "").low > 0.7 and membership(honest, "").low < 0.5 < membership(honest, "").high
-    far = sides(new + 9, train, train=train, held_out=unseen)
-    assert data_copying(far, "").value > 8
+    new_images, copied_images = (sides(fake, train, train=train, held_out=unseen) for fake in (new, copies))
+    assert data_copying(copied_images, "").value < -8 < -3 < data_copying(new_images, "").value
+    assert authenticity(copied_images, "").value == 0 and authenticity(new_images, "").value > 0.3
+    assert duplicates(copied_images, "").value == 1 and duplicates(new_images, "").value < 0.05
+    assert (
+        membership(copied_images, "").low > 0.7
+        and membership(new_images, "").low < 0.5 < membership(new_images, "").high
+    )
+    distant = sides(new + 9, train, train=train, held_out=unseen)
+    assert data_copying(distant, "").value > 8
 
 
 def test_near_duplicates_tell_their_pictures() -> None:

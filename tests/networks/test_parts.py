@@ -83,15 +83,15 @@ def test_a_style_image_is_a_function_of_its_own_noise_and_styles_can_be_truncate
         for layer in generator.layers:
             layer.strength.fill_(0.5)
     noise, conditions = torch.randn(4, generator.latent), torch.tensor([[0], [1], [2], [1]])
-    together = generator(noise, conditions)
-    torch.testing.assert_close(generator(noise[2:3], conditions[2:3]), together[2:3], rtol=1e-4, atol=1e-4)
-    torch.testing.assert_close(generator.truncated(noise, conditions, 1.0), together)
-    still = generator.truncated(noise, conditions, 1e-9)
+    batch = generator(noise, conditions)
+    torch.testing.assert_close(generator(noise[2:3], conditions[2:3]), batch[2:3], rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(generator.truncated(noise, conditions, 1.0), batch)
+    nearly_truncated = generator.truncated(noise, conditions, 1e-9)
     other = torch.cat([torch.randn(4, generator.mapped), noise[:, generator.mapped :]], dim=1)
-    torch.testing.assert_close(generator.truncated(other, conditions, 1e-9), still, rtol=1e-3, atol=1e-4)
+    torch.testing.assert_close(generator.truncated(other, conditions, 1e-9), nearly_truncated, rtol=1e-3, atol=1e-4)
     pixels = noise.clone()
     pixels[:, generator.mapped :] += 1
-    assert not torch.allclose(generator(pixels, conditions), together)
+    assert not torch.allclose(generator(pixels, conditions), batch)
 
 
 def test_truncation_pulls_toward_the_mean_style_of_the_class_in_any_company() -> None:
@@ -99,8 +99,8 @@ def test_truncation_pulls_toward_the_mean_style_of_the_class_in_any_company() ->
     conditions = torch.tensor([[2], [0], [2]])
     centres = generator.centres(conditions)
     assert torch.equal(centres[0], centres[2]) and torch.equal(generator.centres(conditions[:1])[0], centres[0])
-    many = generator.mapping(torch.randn(20000, generator.mapped), torch.full((20000, 1), 2))
-    assert (many.mean(0) - centres[0]).norm() < 0.2 * (many.mean(0) - centres[1]).norm()
+    styles = generator.mapping(torch.randn(20000, generator.mapped), torch.full((20000, 1), 2))
+    assert (styles.mean(0) - centres[0]).norm() < 0.2 * (styles.mean(0) - centres[1]).norm()
     noise = torch.randn(3, generator.latent)
     truncated = generator.truncated(noise, conditions, 0.0)
     torch.testing.assert_close(truncated, generator.synthesise(centres[:, None].expand(-1, 6, -1), noise))
@@ -164,9 +164,9 @@ def test_a_normal_embedding_has_mean_square_1_and_begins_at_the_mean_condition()
     expected = summed / np.sqrt((summed**2).mean(1, keepdims=True) + 1e-8)
     np.testing.assert_allclose(embedding(conditions).detach().numpy(), expected)
     embedding.strength.fill_(0.25)
-    usual = first.mean(0) + second.mean(0)
-    usual /= np.sqrt((usual**2).mean() + 1e-8)
-    np.testing.assert_allclose(embedding(conditions).detach().numpy(), 0.75 * usual + 0.25 * expected)
+    mean_style = first.mean(0) + second.mean(0)
+    mean_style /= np.sqrt((mean_style**2).mean() + 1e-8)
+    np.testing.assert_allclose(embedding(conditions).detach().numpy(), 0.75 * mean_style + 0.25 * expected)
 
 
 def test_a_projection_head_by_hand() -> None:

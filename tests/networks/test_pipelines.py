@@ -191,10 +191,18 @@ def test_labels_are_checked_like_prompts() -> None:
 
 
 def test_defaults_of_the_call_are_recorded_and_settings_without_effect_refused() -> None:
-    chosen = settled(PipelineSettings(class_name="Paint"), PaintPipeline.__call__, translates=False)
-    assert (chosen.num_inference_steps, chosen.guidance_scale, chosen.strength) == (50, 7.5, None)
-    chosen = settled(PipelineSettings(num_inference_steps=4), PaintImg2ImgPipeline.__call__, translates=True)
-    assert (chosen.num_inference_steps, chosen.guidance_scale, chosen.strength) == (4, None, 0.8)
+    settled_values = settled(PipelineSettings(class_name="Paint"), PaintPipeline.__call__, translates=False)
+    assert (settled_values.num_inference_steps, settled_values.guidance_scale, settled_values.strength) == (
+        50,
+        7.5,
+        None,
+    )
+    settled_values = settled(PipelineSettings(num_inference_steps=4), PaintImg2ImgPipeline.__call__, translates=True)
+    assert (settled_values.num_inference_steps, settled_values.guidance_scale, settled_values.strength) == (
+        4,
+        None,
+        0.8,
+    )
     for values, call, translates, words in (
         ({"strength": 0.5}, PaintPipeline, False, "strength=0.5 has no effect"),
         ({"guidance_scale": 2.0}, PaintImg2ImgPipeline, True, "guidance_scale=2.0 has no effect"),
@@ -269,7 +277,7 @@ def test_labels_reach_the_pipeline() -> None:
     assert [call["class_labels"] for call in pipeline.calls] == [[7], [2]]
 
 
-def test_what_a_pipeline_refuses_fails_or_blanks_is_said_in_words() -> None:
+def test_images_that_a_pipeline_refuses_fails_or_blanks_are_errors() -> None:
     inputs = torch.randn(1, 4), torch.zeros(1, 2, dtype=torch.long)
 
     class Failing(DiffusionPipeline):

@@ -24,10 +24,10 @@ def test_lite0_gives_the_features_of_its_package() -> None:
     images = torch.rand(2, 3, 64, 96, generator=torch.Generator().manual_seed(0)) * 2 - 1
     with torch.inference_mode():
         expected = reference.extract_features(((images + 1) * 127.5 - 127) / 128)
-        plain, folded = backbone("lite0"), backbone("lite0", folded=True)
-        torch.testing.assert_close(plain(images), expected.mean((2, 3)), rtol=1e-4, atol=1e-5)
-        torch.testing.assert_close(folded(images), plain(images), rtol=1e-3, atol=1e-4)
-        maps = plain.maps(images)
+        unfolded, folded = backbone("lite0"), backbone("lite0", folded=True)
+        torch.testing.assert_close(unfolded(images), expected.mean((2, 3)), rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(folded(images), unfolded(images), rtol=1e-3, atol=1e-4)
+        maps = unfolded.maps(images)
     assert [tuple(map_.shape[1:]) for map_ in maps] == [(24, 16, 24), (40, 8, 12), (112, 4, 6), (320, 2, 3)]
 
 

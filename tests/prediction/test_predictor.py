@@ -56,18 +56,18 @@ def test_it_classifies_and_gives_the_same_numbers_after_reloading(predictor: Pre
 
 
 def test_one_image_and_many_give_the_same_probabilities(predictor: Predictor) -> None:
-    together, single = predictor.predict(NEW), predictor.predict(NEW.images[7:8])
-    assert np.allclose(together.probabilities[7], single.probabilities[0], atol=1e-6)
+    batch, single = predictor.predict(NEW), predictor.predict(NEW.images[7:8])
+    assert np.allclose(batch.probabilities[7], single.probabilities[0], atol=1e-6)
     assert len(predictor.predict(np.concatenate([NEW.images] * 5))) == 150, "more than one batch"
 
 
 def test_the_test_accuracy_of_the_card_is_that_of_the_probabilities(predictor: Predictor) -> None:
     test = squares(60, 2)
-    right = predictor.predict(test).labels == test.labels
-    recalls = [right[test.labels == label].mean() for label in range(3)]
+    is_right = predictor.predict(test).labels == test.labels
+    recalls = [is_right[test.labels == label].mean() for label in range(3)]
     value, low, high = predictor.card.test["balanced_accuracy"]
     assert value == pytest.approx(np.mean(recalls)) and low <= value <= high
-    assert predictor.card.test["accuracy"][0] == pytest.approx(right.mean())
+    assert predictor.card.test["accuracy"][0] == pytest.approx(is_right.mean())
     assert [row["recall"] for row in predictor.card.test["per_class"]] == pytest.approx(recalls)
     assert predictor.card.test["worst"]["recall"] == pytest.approx(min(recalls))
     assert np.sum(predictor.card.test["confusion"]) == 60
@@ -95,10 +95,10 @@ def test_the_distance_is_the_cosine_distance_to_the_fifth_neighbour(predictor: P
     similar = (new @ train.T) / np.linalg.norm(new, axis=1)[:, None] / np.linalg.norm(train, axis=1)[None]
     expected = 1 - np.sort(similar, axis=1)[:, -5]
     unit = torch.from_numpy(new / np.linalg.norm(new, axis=1, keepdims=True)).float()
-    cosine, look = predictor.deployed.novelty.distances(unit, torch.from_numpy(NEW.images))
+    cosine, distance = predictor.deployed.novelty.distances(unit, torch.from_numpy(NEW.images))
     assert np.allclose(cosine, expected, atol=2e-3), "references are stored in half precision"
     limits = predictor.card.novelty["limits"]
-    greater = np.maximum(cosine.numpy() / limits["features"], look.numpy() / limits["appearance"])
+    greater = np.maximum(cosine.numpy() / limits["features"], distance.numpy() / limits["appearance"])
     assert np.allclose(predictor.predict(NEW).distance, greater, atol=1e-4)
 
 

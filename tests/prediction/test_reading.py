@@ -40,9 +40,7 @@ def test_files_give_the_probabilities_of_their_pixels(predictor: Predictor, tmp_
     assert predictor.predict(tmp_path / "new").names[:2] == ("0.png", "1.png")
 
 
-def test_images_of_another_size_are_resized_as_in_training_and_it_is_said_how(
-    predictor: Predictor, tmp_path: Path
-) -> None:
+def test_images_of_another_size_are_resized_as_in_training_and_reported(predictor: Predictor, tmp_path: Path) -> None:
     large = np.repeat(np.repeat(squares(4, 6, size=12).images, 3, axis=2), 3, axis=3)
     folder = written(tmp_path, large, [f"{i}.png" for i in range(4)])
     of_files, of_array = predictor.predict(folder), predictor.predict(large)
@@ -57,7 +55,7 @@ def test_images_of_another_size_are_resized_as_in_training_and_it_is_said_how(
         )
 
 
-def test_images_of_another_mode_are_converted_and_it_is_said(predictor: Predictor, tmp_path: Path) -> None:
+def test_images_of_another_mode_are_converted_and_reported(predictor: Predictor, tmp_path: Path) -> None:
     grey = squares(4, 6).images
     coloured = predictor.predict(np.concatenate([grey, grey // 2, grey], 1))
     assert any("in colour, and the classifier was trained on grey images" in note for note in coloured.notes)
@@ -79,7 +77,7 @@ def test_unreadable_files_are_left_out_counted_and_listed(predictor: Predictor, 
     assert any("1 file was skipped: 1 .txt" in note for note in predictions.notes)
 
 
-def test_nothing_to_predict_is_an_error_in_words(predictor: Predictor, tmp_path: Path) -> None:
+def test_an_empty_input_is_a_prediction_error(predictor: Predictor, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="holds no image file"):
         predictor.predict(tmp_path)
     (tmp_path / "x.png").write_bytes(b"no image")

@@ -42,7 +42,7 @@ def weights(model: nn.Module) -> torch.Tensor:
     return torch.cat([value.double().flatten() for value in model.state_dict().values()])
 
 
-def right(model: nn.Module, data=TARGET) -> float:
+def accuracy(model: nn.Module, data=TARGET) -> float:
     return float((probabilities(model, data.images).argmax(1) == data.labels).mean())
 
 
@@ -74,18 +74,20 @@ def test_adabn_takes_chunks_and_a_random_choice_of_many_images(monkeypatch) -> N
     torch.testing.assert_close(
         weights(adapt_batch_norm(network(), TARGET.images)), weights(all_images), rtol=1e-5, atol=1e-6
     )
-    some = [weights(adapt_batch_norm(network(), TARGET.images, seed=seed, most=20)) for seed in (0, 0, 1)]
-    assert torch.equal(some[0], some[1]) and not torch.equal(some[0], some[2])
+    adapted_weights = [weights(adapt_batch_norm(network(), TARGET.images, seed=seed, most=20)) for seed in (0, 0, 1)]
+    assert torch.equal(adapted_weights[0], adapted_weights[1]) and not torch.equal(
+        adapted_weights[0], adapted_weights[2]
+    )
 
 
 def test_a_network_without_batch_norm_is_refused_by_adabn_alone() -> None:
-    def plain(channels: int, classes: int) -> nn.Module:
+    def without_norm(channels: int, classes: int) -> nn.Module:
         return nn.Sequential(nn.Flatten(), nn.Linear(channels * 144, classes))
 
     with pytest.raises(SettingsError, match="has no batch norm"):
-        adapted(SOURCE, TARGET.images, SHORT, method="adabn", seed=0, device=CPU, build=plain)
+        adapted(SOURCE, TARGET.images, SHORT, method="adabn", seed=0, device=CPU, build=without_norm)
     for method in ("pseudo_labels", "mean_teacher", "dann"):
-        adapted(SOURCE, TARGET.images, SHORT, method=method, seed=0, device=CPU, build=plain)
+        adapted(SOURCE, TARGET.images, SHORT, method=method, seed=0, device=CPU, build=without_norm)
 
 
 def test_the_reversed_gradient_is_the_negative_of_a_finite_difference() -> None:
@@ -143,9 +145,9 @@ def test_consistency_is_zero_before_the_warm_start_and_counts_sure_images_alone(
     loss = objective.loss(Step(0, 0.7, x, x.flatten(1)))
     with torch.no_grad():
         p, q = model(x).softmax(1), objective.teacher(x).softmax(1)
-    sure = q.max(1).values >= 0.6
-    assert 0 < int(sure.sum()) < len(x)
-    torch.testing.assert_close(loss, 10 * ((p - q).square().sum(1) * sure).mean())
+    is_confident = q.max(1).values >= 0.6
+    assert 0 < int(is_confident.sum()) < len(x)
+    torch.testing.assert_close(loss, 10 * ((p - q).square().sum(1) * is_confident).mean())
 
 
 def test_alignment_divides_by_the_mean_prediction() -> None:
@@ -165,9 +167,9 @@ def test_alignment_divides_by_the_mean_prediction() -> None:
 
 
 def test_class_balance_is_least_for_a_uniform_mean() -> None:
-    even = torch.tensor([[0.9, 0.1], [0.1, 0.9]])
-    assert class_balance(even).item() == pytest.approx(np.log(2))
-    assert class_balance(torch.tensor([[0.9, 0.1], [0.7, 0.3]])) > class_balance(even)
+    balanced = torch.tensor([[0.9, 0.1], [0.1, 0.9]])
+    assert class_balance(balanced).item() == pytest.approx(np.log(2))
+    assert class_balance(torch.tensor([[0.9, 0.1], [0.7, 0.3]])) > class_balance(balanced)
 
 
 def test_confident_rows_are_those_of_the_aligned_probabilities() -> None:
@@ -175,8 +177,8 @@ def test_confident_rows_are_those_of_the_aligned_probabilities() -> None:
     rows, labels = confident(p, align=0.0)
     assert rows.tolist() == [0, 2] and labels.tolist() == [1, 0]
     p = np.array([[0.8, 0.2], [0.8, 0.2], [0.8, 0.2], [0.3, 0.7]])  # mean .675, .325
-    odds = 0.7 / 0.3 * 0.675 / 0.325
-    rows, labels = confident(p, threshold=odds / (1 + odds) - 1e-9, align=1.0)
+    odds_ratio = 0.7 / 0.3 * 0.675 / 0.325
+    rows, labels = confident(p, threshold=odds_ratio / (1 + odds_ratio) - 1e-9, align=1.0)
     assert rows.tolist() == [3] and labels.tolist() == [1]
 
 
@@ -202,25 +204,25 @@ def test_methods_find_the_target_where_the_source_alone_does_not(method: str) ->
     """Brightness and contrast differ: without adaptation the classifier is at chance on the target."""
     config = TrainConfig(steps=40, batch=32, balanced=True)
     train, target_images = source((60, 60)), target((60, 60))
-    plain = adapted(train, target_images.images, config, method="source_only", seed=0, device=CPU)
-    assert right(plain, train) > 0.9
+    source_only = adapted(train, target_images.images, config, method="source_only", seed=0, device=CPU)
+    assert accuracy(source_only, train) > 0.9
     predictions = adapted(train, target_images.images, config, method=method, seed=0, device=CPU)
     if method == "pseudo_labels":  # without adabn the first classifier is sure of wrong classes
-        assert right(predictions, target_images) >= right(plain, target_images) - 0.1
+        assert accuracy(predictions, target_images) >= accuracy(source_only, target_images) - 0.1
     else:
-        assert right(predictions, target_images) > 0.9 > right(plain, target_images)
+        assert accuracy(predictions, target_images) > 0.9 > accuracy(source_only, target_images)
 
 
 def test_pseudo_labels_train_a_second_network_on_both_domains(monkeypatch) -> None:
     calls = []
     from augury.proof import adaptation
 
-    def watched(labelled, config, **options):
+    def recorded_fit(labelled, config, **options):
         calls.append((config, options["seed"]))
         return fit(labelled, config, **options)
 
     fit = adaptation.fit
-    monkeypatch.setattr(adaptation, "fit", watched)
+    monkeypatch.setattr(adaptation, "fit", recorded_fit)
     monkeypatch.setattr(adaptation, "confident", lambda p: (np.array([1, 2]), np.array([0, 1])))
     adapted(SOURCE, TARGET.images, SHORT, method="few_labels+pseudo_labels", seed=5, device=CPU, few=FEW)
     (first, a), (second, b) = calls

@@ -61,11 +61,11 @@ def test_every_arm_has_as_many_steps(arm: str, monkeypatch: pytest.MonkeyPatch) 
     steps: list[int] = []
     step = torch.optim.AdamW.step
 
-    def counted(self: torch.optim.AdamW, *arguments: Any) -> Any:
+    def counted_step(self: torch.optim.AdamW, *arguments: Any) -> Any:
         steps.append(len(self.param_groups))
         return step(self, *arguments)
 
-    monkeypatch.setattr(torch.optim.AdamW, "step", counted)
+    monkeypatch.setattr(torch.optim.AdamW, "step", counted_step)
     trainings().measured("test", arm, 0.5, (0,), PART)
     assert len(steps) == (8 if ARMS[arm].initialisation else 4)
 
@@ -185,7 +185,7 @@ class Silent(BaseEstimator):
         (Silent(), "Silent does not report the classes of its fit"),
     ],
 )
-def test_a_classifier_of_ones_own_that_gives_something_else_is_refused_in_words(
+def test_a_user_classifier_with_other_outputs_is_refused(
     classifier: Any, rule: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("augury.proof.learners.lite0_installed", lambda: False)
@@ -216,9 +216,9 @@ def test_what_cannot_be_trained_is_refused() -> None:
         trainings().select(["magic"])
     with pytest.raises(DataError, match="one of each"):
         TrainConfig(synthetic=(PART.images, PART.labels[:3]))
-    for wrong in ({"loss": "hinge"}, {"mix": "blend"}, {"smoothing": 1.0}, {"ratio": -1}, {"smote": "x"}):
+    for invalid in ({"loss": "hinge"}, {"mix": "blend"}, {"smoothing": 1.0}, {"ratio": -1}, {"smote": "x"}):
         with pytest.raises(SettingsError):
-            TrainConfig(**wrong)  # type: ignore[arg-type]
+            TrainConfig(**invalid)  # type: ignore[arg-type]
 
 
 def test_all_arms_are_those_that_can_be_trained(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -319,7 +319,7 @@ def test_the_page_on_arms_tells_of_each() -> None:
     assert "\n".join(rows) in page, "the table of docs/arms.md should be:\n" + "\n".join(rows)
 
 
-def test_arms_that_cannot_be_trained_are_foreseen() -> None:
+def test_arms_that_cannot_be_trained_fail_the_preflight_check() -> None:
     def foreseen(*arms: str, classifier: str = "cnn", **options: object) -> None:
         settings = ProveSettings(arms=("none", "gan", *arms), classifier=classifier)
         checks.check_trial(settings, (1, 10, 10), torch.device("cpu"), **options)
@@ -348,8 +348,8 @@ def test_neighbours_vote_with_their_weights_and_are_different_images() -> None:
     )
     weights = random.integers(1, 4, 40)
     twice = np.repeat(np.arange(40), weights)  # a neighbour of weight w is as good as w of weight 1 at its place
-    near = np.argsort(((queries[:, None] - x) ** 2).sum(2), axis=1)[:, :5]
-    by_hand = [np.bincount(np.concatenate([y[twice[twice == i]] for i in row]), minlength=3) for row in near]
+    nearest = np.argsort(((queries[:, None] - x) ** 2).sum(2), axis=1)[:, :5]
+    by_hand = [np.bincount(np.concatenate([y[twice[twice == i]] for i in row]), minlength=3) for row in nearest]
     probabilities = neighbours.fit(x, y, sample_weight=weights).predict_proba(queries)
     np.testing.assert_allclose(probabilities, [votes / votes.sum() for votes in by_hand])
 

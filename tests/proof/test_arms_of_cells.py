@@ -79,11 +79,11 @@ def test_an_arm_trains_alike_each_time_and_goes_on_where_it_stopped(arm: str, mo
 
 
 def test_the_usual_arms_of_a_trial_with_holes() -> None:
-    usual = trainings().select(["usual"])
-    assert usual == USUAL_CELLS
+    usual_arms = trainings().select(["usual"])
+    assert usual_arms == USUAL_CELLS
     assert set(USUAL_CELLS) - set(trainings(made={OWN: SYNTHETIC}).select(["usual"])) == {"shuffled"}
-    judged = [name for name in usual if ARMS[name].generative]
-    assert least_seeds(0.05 / len(judged)) <= ProveSettings().seeds, "the default trial could give no word"
+    generative_arms = [name for name in usual_arms if ARMS[name].generative]
+    assert least_seeds(0.05 / len(generative_arms)) <= ProveSettings().seeds, "the default trial could give no word"
     assert not ARMS["shuffled"].generative and not ARMS["untranslated"].generative
     assert set(OF_CELLS) & set(trainings(holes="there is none").select(["all"])) == set()
     assert set(OF_CELLS) <= set(trainings().select(["all"])) and "gan" not in trainings().select(["all"])
@@ -124,9 +124,9 @@ def test_cells_are_drawn_equally_often() -> None:
     np.testing.assert_allclose(np.bincount(cells[rows], minlength=4) / 6000, [1 / 3, 1 / 3, 1 / 3, 0], atol=0.02)
 
 
-def lesson_of(name: str, **changes: Any) -> TrainConfig:
-    config_of = trainings(**changes).config(name, 0.0, 3e-3, 1e-2)
-    return replace(config_of, augment=None)
+def config_of(name: str, **changes: Any) -> TrainConfig:
+    config = trainings(**changes).config(name, 0.0, 3e-3, 1e-2)
+    return replace(config, augment=None)
 
 
 def test_weights_of_cells_grow_with_their_loss_as_by_hand() -> None:
@@ -151,7 +151,7 @@ def test_weights_of_cells_grow_with_their_loss_as_by_hand() -> None:
 
 
 def test_a_stack_of_group_dro_is_as_one_after_another() -> None:
-    config = replace(lesson_of("group_dro"), steps=6)
+    config = replace(config_of("group_dro"), steps=6)
 
     def each(mode: str) -> np.ndarray:
         losses = fit_many(
@@ -161,7 +161,7 @@ def test_a_stack_of_group_dro_is_as_one_after_another() -> None:
 
     np.testing.assert_allclose(each("vectorised"), each("sequential"), atol=1e-4)
     with pytest.raises(SettingsError, match="'adversarial' cannot be trained 'vectorised'"):
-        list(fit_many([TRAIN], lesson_of("dann"), seeds=(0,), device=CPU, then=lambda m: m, way="vectorised"))
+        list(fit_many([TRAIN], config_of("dann"), seeds=(0,), device=CPU, then=lambda m: m, way="vectorised"))
 
 
 def test_the_reversed_gradient_against_finite_differences() -> None:
@@ -177,14 +177,14 @@ def test_the_reversed_gradient_against_finite_differences() -> None:
         return F.cross_entropy((x @ a.T) @ b.T, labels).item()
 
     for weights, gradient, sign in ((before, before.grad, -strength), (behind, behind.grad, 1.0)):
-        for at in np.ndindex(*weights.shape):
+        for index in np.ndindex(*weights.shape):
             step = torch.zeros_like(weights)
-            step[at] = 1e-6
+            step[index] = 1e-6
             pair = [
                 (before + s * step, behind) if weights is before else (before, behind + s * step) for s in (1.0, -1.0)
             ]
             numeric = (loss(*pair[0]) - loss(*pair[1])) / 2e-6
-            assert float(gradient[at]) == pytest.approx(sign * numeric, abs=1e-8)
+            assert float(gradient[index]) == pytest.approx(sign * numeric, abs=1e-8)
     assert reversal_strength(0) == 0 and reversal_strength(1) == pytest.approx(0.99990920)
 
 

@@ -27,7 +27,7 @@ OF_DOMAINS = tuple(name for name, arm in ARMS.items() if arm.method)
 TRANSLATED = tuple(name for name in OF_DOMAINS if ARMS[name].source)
 
 
-def pale(real: LabelledImages, labels: np.ndarray | None = None) -> SyntheticImages:
+def pale_images(real: LabelledImages, labels: np.ndarray | None = None) -> SyntheticImages:
     """The images as they would look in the target domain: translations without fault, or under other `labels`."""
     rows = np.arange(len(real))
     cells = np.stack([real.labels if labels is None else labels, np.ones(len(real), np.int64)], 1)
@@ -35,7 +35,7 @@ def pale(real: LabelledImages, labels: np.ndarray | None = None) -> SyntheticIma
     return SyntheticImages(images, cells, ("domain",), real.classes, 0, rows, "formula", sources=rows)
 
 
-SYNTHETIC = pale(TRAIN)
+SYNTHETIC = pale_images(TRAIN)
 
 
 def trainings(results: dict[str, Any] | None = None, **changes: Any) -> Trainings:
@@ -69,8 +69,10 @@ def test_an_arm_trains_alike_each_time_and_goes_on_where_it_stopped(arm: str) ->
     assert all(0 <= each["balanced_accuracy"] <= 1 and len(each["recall"]) == 2 for each in rows)
     first = all_trainings.results[f"test/{arm}/0"]
     assert measured(arm, trainings({f"test/{arm}/0": first}), (0, 1)) == rows
-    marked = trainings({f"test/{arm}/0": first | {"balanced_accuracy": -1.0}})  # what is stored is not trained again
-    assert measured(arm, marked, (0, 1))[0]["balanced_accuracy"] == -1
+    marked_trainings = trainings(
+        {f"test/{arm}/0": first | {"balanced_accuracy": -1.0}}
+    )  # what is stored is not trained again
+    assert measured(arm, marked_trainings, (0, 1))[0]["balanced_accuracy"] == -1
 
 
 @pytest.mark.parametrize("arm", TRANSLATED)
@@ -102,9 +104,9 @@ def test_the_usual_arms_of_a_trial_with_a_target() -> None:
     every = trainings().select(["all"])
     assert set(OF_DOMAINS) <= set(every) and not any(ARMS[name].cells for name in every)
     assert {name for name in every if ARMS[name].shows} == set(TRANSLATED)
-    judged = [name for name in USUAL_DOMAINS if ARMS[name].generative]
-    assert set(judged) == set(TRANSLATED)
-    assert least_seeds(0.05 / len(judged)) <= ProveSettings().seeds, "the default trial could give no word"
+    generative_arms = [name for name in USUAL_DOMAINS if ARMS[name].generative]
+    assert set(generative_arms) == set(TRANSLATED)
+    assert least_seeds(0.05 / len(generative_arms)) <= ProveSettings().seeds, "the default trial could give no word"
     without = set(trainings(target=None).select(["all", "usual"]))
     assert not without & set(OF_DOMAINS) and "gan" in without
 
@@ -129,7 +131,7 @@ def test_images_beside_the_real_ones_and_arms_for_holes_are_refused_with_a_targe
         trainings().select(["drop_cells"])
 
 
-def test_all_this_is_foreseen_before_anything_is_trained() -> None:
+def test_all_errors_are_found_before_anything_is_trained() -> None:
     def foreseen(*arms: str, into: bool = True, classifier: str = "cnn") -> None:
         settings = ProveSettings(arms=("none", "translated", *arms) if into else ("none", "gan", *arms))
         settings = settings.model_copy(update={"classifier": classifier})
@@ -157,7 +159,7 @@ def accuracy(verdict: Verdict, arm: str) -> float:
     return float(np.mean(verdict.arms[arm]["balanced_accuracy"]))
 
 
-def test_images_that_were_translated_without_fault_are_far_above_their_twin() -> None:
+def test_correctly_translated_images_are_far_above_their_matched_control() -> None:
     verdict = trial(SYNTHETIC, seeds=3)
     assert verdict.arm == "translated" and verdict.comparator == verdict.matched_control["against"] == "randaugment"
     assert (
@@ -167,17 +169,17 @@ def test_images_that_were_translated_without_fault_are_far_above_their_twin() ->
     assert verdict.metric == "balanced accuracy" and verdict.test_n == len(TEST)
 
 
-def test_images_that_were_translated_without_fault_help() -> None:
+def test_correctly_translated_images_help() -> None:
     verdict = trial(SYNTHETIC, arms=("none", "translated"), seeds=6, steps=40)
     assert verdict.outcome == "helps" and verdict.low > 0.1
 
 
 def test_translations_under_the_labels_of_the_other_class_are_worse_than_chance() -> None:
-    verdict = trial(pale(TRAIN, 1 - TRAIN.labels), arms=("none", "translated"))
+    verdict = trial(pale_images(TRAIN, 1 - TRAIN.labels), arms=("none", "translated"))
     assert verdict.outcome != "helps" and accuracy(verdict, "translated") < 0.35
 
 
-def test_the_twin_of_an_arm_is_the_same_method_without_translations() -> None:
+def test_the_matched_control_of_an_arm_is_the_same_method_without_translations() -> None:
     """Also where the comparator is another: the best of those without."""
     names = ("none", "randaugment", "self_training", "mean_teacher", *TRANSLATED)
     perfect = TEST.labels

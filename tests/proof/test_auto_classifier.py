@@ -46,9 +46,9 @@ def chosen(settings: ProveSettings, accuracy: dict[str, float], own_size: Splits
 @needs_lite0
 def test_the_better_one_on_validation_is_chosen_in_its_own_size(features: None) -> None:
     large = splits(16)
-    better, contests = chosen(ProveSettings(), {FEATURES: 0.8, NETWORK: 0.7}, large)
-    assert better.record["name"] == FEATURES and better.splits is large
-    assert better.record["validation"] == {FEATURES: 0.8, NETWORK: 0.7}
+    winner, contests = chosen(ProveSettings(), {FEATURES: 0.8, NETWORK: 0.7}, large)
+    assert winner.record["name"] == FEATURES and winner.splits is large
+    assert winner.record["validation"] == {FEATURES: 0.8, NETWORK: 0.7}
     assert contests == [(FEATURES, (16, 16), 2), (NETWORK, (8, 8), 2)]
     worse, _ = chosen(ProveSettings(), {FEATURES: 0.6, NETWORK: 0.7}, large)
     assert worse.record["name"] == NETWORK and worse.splits.size == (8, 8)

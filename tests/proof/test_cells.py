@@ -69,13 +69,15 @@ def test_fills_symmetric_and_passed_images_are_distinguished() -> None:
 
 
 def test_only_holes_that_were_aimed_at_count() -> None:
-    two = images({(0, 0): 9, (0, 1): 9, (1, 0): 9}, 0)
-    two = replace(two, attributes={"ground": Attribute(two.attributes["ground"].codes, (*GROUNDS, "red"))})
-    two.attributes["ground"].codes[:2] = 2  # lying bars on red ground, none standing: another hole
-    holes = Holes.of(two, ("ground",))
+    two_holes = images({(0, 0): 9, (0, 1): 9, (1, 0): 9}, 0)
+    two_holes = replace(
+        two_holes, attributes={"ground": Attribute(two_holes.attributes["ground"].codes, (*GROUNDS, "red"))}
+    )
+    two_holes.attributes["ground"].codes[:2] = 2  # lying bars on red ground, none standing: another hole
+    holes = Holes.of(two_holes, ("ground",))
     assert holes.mask.sum() == 2
-    assert holes.aimed_at(translated(two), two).mask.tolist() == [[False] * 3, [False, True, False]]
-    assert not holes.aimed_at(translated(two).take(np.empty(0, np.int64)), two)
+    assert holes.aimed_at(translated(two_holes), two_holes).mask.tolist() == [[False] * 3, [False, True, False]]
+    assert not holes.aimed_at(translated(two_holes).take(np.empty(0, np.int64)), two_holes)
 
 
 @pytest.mark.parametrize(

@@ -35,8 +35,8 @@ def test_histograms_are_those_of_the_reference_and_equal_pixels_stay_equal() -> 
     matched = histograms_matched(image, reference)
     np.testing.assert_array_equal(np.sort(matched, None), np.sort(reference, None))
     assert (np.diff(matched.ravel().astype(int)) >= 0).all()
-    two = np.where(image < 64, 10, 20).astype(np.uint8)
-    assert len(np.unique(histograms_matched(two, reference))) == 2
+    two_levels = np.where(image < 64, 10, 20).astype(np.uint8)
+    assert len(np.unique(histograms_matched(two_levels, reference))) == 2
     np.testing.assert_array_equal(histograms_matched(reference, reference), reference)
 
 

@@ -72,8 +72,8 @@ def test_it_begins_with_what_the_discriminator_has_learned(recipe: str, override
         assert network(x).shape == (7, 5) and not torch.equal(network.last.weight, other.last.weight)
     if not overrides.get("spectral"):  # its largest singular values are found step by step
         torch.manual_seed(0)
-        fresh = PretrainedBackbone(**{**backbone.__dict__, "random_init": True})(1, 5)
-        parameters = dict(fresh.body.named_parameters())
+        random_backbone = PretrainedBackbone(**{**backbone.__dict__, "random_init": True})(1, 5)
+        parameters = dict(random_backbone.body.named_parameters())
         assert [v.shape for v in parameters.values()] == [v.shape for v in network.body.parameters()]
         assert any(not torch.equal(v, parameters[k]) for k, v in network.body.named_parameters())
 
@@ -164,7 +164,7 @@ def test_another_network_is_not_what_images_must_beat() -> None:
     assert (verdict.outcome, verdict.arm, verdict.comparator) == ("helps", "gan", "classical")
 
 
-def test_images_that_were_not_shown_do_not_stand_in_the_way_of_layers() -> None:
+def test_layers_are_judged_without_images_that_were_not_used() -> None:
     shares = {"classical": 0.7, "gan": 0.72, "discriminator_random": 0.7, "discriminator_init": 0.85}
     verdict = found_by(shares, ratio=0.0)
     assert (verdict.outcome, len(verdict.comparisons), verdict.level) == ("not tested", 1, 0.05)
@@ -185,8 +185,8 @@ def test_sentences_are_about_layers(share: float, control: bool) -> None:
 
 def test_layers_of_other_images_are_refused_and_so_are_those_that_saw_the_test(tmp_path: Path) -> None:
     settings = ProveSettings(arms=("usual",), seeds=2, steps=1, batch=8)
-    usual = prove(TRAIN, VALIDATION, TEST, NONE, settings, layers=random_layers((1, 16, 16)))
-    assert "discriminator_init" not in usual.arms
+    with_layers = prove(TRAIN, VALIDATION, TEST, NONE, settings, layers=random_layers((1, 16, 16)))
+    assert "discriminator_init" not in with_layers.arms
     with pytest.raises(SettingsError, match=r"trained on images \[C, H, W\] \[3, 8, 8\]"):
         prove(TRAIN, VALIDATION, TEST, NONE, ProveSettings(arms=OWN), layers=random_layers((3, 8, 8)))
     hashes = {"discriminator": image_hashes(TEST.images[:2])}
@@ -195,7 +195,7 @@ def test_layers_of_other_images_are_refused_and_so_are_those_that_saw_the_test(t
 
 
 @pytest.mark.slow
-def test_another_division_or_plan_trains_anew(tmp_path: Path) -> None:
+def test_another_split_or_plan_trains_again(tmp_path: Path) -> None:
     images, labels = both((60, 60), (8, 8), 3)
     data = LabelledImages(images, labels, ("lying", "standing"), fingerprint="x")
 

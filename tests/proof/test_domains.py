@@ -62,11 +62,11 @@ def with_attribute(data: LabelledImages, name: str, values: tuple[str, ...]) -> 
 
 def test_the_domain_is_an_attribute_beside_others_and_no_other_may_be_called_so() -> None:
     aged = with_attribute(source(), "age", ("young", "old"))
-    marked = domains.in_domain(aged, "target")
-    assert list(marked.attributes) == ["age", "domain"] and (marked.attributes["domain"].codes == 1).all()
-    assert (domains.in_domain(marked, "source").attributes["domain"].codes == 0).all()
+    with_domain = domains.in_domain(aged, "target")
+    assert list(with_domain.attributes) == ["age", "domain"] and (with_domain.attributes["domain"].codes == 1).all()
+    assert (domains.in_domain(with_domain, "source").attributes["domain"].codes == 0).all()
     with pytest.raises(DataError, match="already have an attribute called 'domain'; rename it, or leave --target out"):
-        domains.refuse_domain_attribute(marked)
+        domains.refuse_domain_attribute(with_domain)
     domains.refuse_domain_attribute(aged)
 
 
@@ -77,18 +77,24 @@ def parts() -> dict[str, LabelledImages]:
 
 
 def test_all_labelled_images_but_those_that_validate_train_and_the_targets_test() -> None:
-    plain, other = parts(), target((6, 9), seed=8)
-    splits = domains.target_splits(plain, TargetImages(target().images, other))
-    np.testing.assert_array_equal(splits["train"].images, np.concatenate([plain["train"].images, plain["test"].images]))
-    np.testing.assert_array_equal(splits["train"].labels, np.concatenate([plain["train"].labels, plain["test"].labels]))
-    np.testing.assert_array_equal(splits["validation"].images, plain["validation"].images)
+    splits_without_group, other = parts(), target((6, 9), seed=8)
+    splits = domains.target_splits(splits_without_group, TargetImages(target().images, other))
+    np.testing.assert_array_equal(
+        splits["train"].images,
+        np.concatenate([splits_without_group["train"].images, splits_without_group["test"].images]),
+    )
+    np.testing.assert_array_equal(
+        splits["train"].labels,
+        np.concatenate([splits_without_group["train"].labels, splits_without_group["test"].labels]),
+    )
+    np.testing.assert_array_equal(splits["validation"].images, splits_without_group["validation"].images)
     np.testing.assert_array_equal(splits["test"].images, other.images)
     np.testing.assert_array_equal(splits["test"].labels, other.labels)
     for name, code in (("train", 0), ("validation", 0), ("test", 1)):
         assert set(splits[name].attributes["domain"].codes.tolist()) == {code}
-    without = domains.target_splits(plain, TargetImages(target().images))
+    without = domains.target_splits(splits_without_group, TargetImages(target().images))
     assert len(without["test"]) == 0 and len(without["train"]) == 32
-    assert without["test"].classes == CLASSES and without["test"].shape == plain["test"].shape
+    assert without["test"].classes == CLASSES and without["test"].shape == splits_without_group["test"].shape
 
 
 def test_attributes_of_the_labelled_images_are_not_asked_of_the_target() -> None:
@@ -100,9 +106,9 @@ def test_attributes_of_the_labelled_images_are_not_asked_of_the_target() -> None
 
 
 def test_a_class_without_a_labelled_target_image_is_refused() -> None:
-    some = target((0, 9), seed=8)
+    one_class = target((0, 9), seed=8)
     with pytest.raises(DataError, match="1 of 2 classes have no labelled target image for the test, such as 'lying'"):
-        domains.target_splits(parts(), TargetImages(target().images, some))
+        domains.target_splits(parts(), TargetImages(target().images, one_class))
 
 
 def test_the_translator_learns_from_source_images_and_target_images_under_their_pseudo_labels() -> None:
@@ -195,7 +201,7 @@ def test_translations_under_labels_at_random_are_advised_against() -> None:
         assert not report.advised and report.overall.value < 0.7 and "not recommended" in report.sentence
 
 
-def test_a_judge_that_never_agrees_with_the_pseudo_labels_is_heard_without_a_fault() -> None:
+def test_a_judge_that_never_agrees_with_the_pseudo_labels_is_reported_without_an_error() -> None:
     report = domains.classes_kept_by_target(Stripes(wrong=True), translations(source()), TARGET.images, TARGET.labels)
     assert report.judge is not None and report.judge < 0.05 and "agrees with the pseudo-labels" in report.sentence
     assert not report.advised and "hardly better than chance" in report.sentence
@@ -209,11 +215,11 @@ def test_what_is_stored_of_a_target_is_plain_and_other_images_are_distinguished(
     assert described == {"images": 80, "test": 15, "notes": ["a note"], "class_mix": [0.5, 0.5]}
     json.dumps(described)
     assert domains.describe_target(TargetImages(other_target))["test"] == 0
-    swapped = replace(test, labels=1 - test.labels)
+    swapped_labels = replace(test, labels=1 - test.labels)
     targets = (
         TargetImages(other_target),
         TargetImages(other_target, test),
-        TargetImages(other_target, swapped),
+        TargetImages(other_target, swapped_labels),
         TargetImages(255 - other_target, test),
     )
     assert len({domains.target_digest(each) for each in targets}) == 4

@@ -67,9 +67,9 @@ def test_the_first_phase_trains_the_last_layer_alone(monkeypatch: pytest.MonkeyP
 
 def test_pretrained_layers_learn_at_a_lower_rate(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("augury.proof.finetune.HEAD_SHARE", 0.0)
-    still, moved = (fitted(TrainConfig(steps=1, batch=16, rate=rate, decay=0.0)) for rate in (0.0, 1e-2))
-    names = dict(still.named_parameters())
-    steps = {name: float((value - names[name]).abs().max()) for name, value in moved.named_parameters()}
+    unlearned, learned = (fitted(TrainConfig(steps=1, batch=16, rate=rate, decay=0.0)) for rate in (0.0, 1e-2))
+    names = dict(unlearned.named_parameters())
+    steps = {name: float((value - names[name]).abs().max()) for name, value in learned.named_parameters()}
     # the first step of Adam moves a weight by the learning rate, whatever the gradient
     assert steps["last.weight"] == pytest.approx(1e-2, rel=1e-3)
     assert steps["backbone.inner.0.weight"] == pytest.approx(1e-2 * BACKBONE_RATE, rel=1e-3)
@@ -77,8 +77,8 @@ def test_pretrained_layers_learn_at_a_lower_rate(monkeypatch: pytest.MonkeyPatch
 
 def test_weight_decay_leaves_out_norms_and_biases(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("augury.proof.finetune.HEAD_SHARE", 0.0)
-    plain, decayed = (dict(fitted(TrainConfig(steps=1, batch=16, decay=d)).named_parameters()) for d in (0.0, 9.0))
-    changed = {name for name in plain if not torch.equal(plain[name], decayed[name])}
+    undecayed, decayed = (dict(fitted(TrainConfig(steps=1, batch=16, decay=d)).named_parameters()) for d in (0.0, 9.0))
+    changed = {name for name in undecayed if not torch.equal(undecayed[name], decayed[name])}
     assert changed == {"backbone.inner.0.weight", "backbone.inner.3.weight", "last.weight"}
 
 

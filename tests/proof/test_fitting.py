@@ -36,23 +36,25 @@ def logits(loss: Any) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
 
 
 def test_losses_are_their_closed_forms() -> None:
-    x, soft, shares = logits(None)
-    hard = torch.tensor([0, 1, 2, 3, 0, 1])
-    one_hot = F.one_hot(hard, 4).double()
-    torch.testing.assert_close(cross_entropy(x, soft, shares), F.cross_entropy(x, soft, reduction="none"))
-    p = x.softmax(1).gather(1, hard[:, None])[:, 0]
+    x, soft_targets, shares = logits(None)
+    classes = torch.tensor([0, 1, 2, 3, 0, 1])
+    one_hot = F.one_hot(classes, 4).double()
+    torch.testing.assert_close(
+        cross_entropy(x, soft_targets, shares), F.cross_entropy(x, soft_targets, reduction="none")
+    )
+    p = x.softmax(1).gather(1, classes[:, None])[:, 0]
     torch.testing.assert_close(focal(x, one_hot, shares), -((1 - p) ** 2) * p.log())
-    odds = shares[None] / shares[hard, None] * (x - x.gather(1, hard[:, None])).exp()  # Menon et al. 2021, eq. 10
+    odds = shares[None] / shares[classes, None] * (x - x.gather(1, classes[:, None])).exp()  # Menon et al. 2021, eq. 10
     torch.testing.assert_close(logit_adjusted(x, one_hot, shares), torch.log(odds.sum(1)))
 
 
 @pytest.mark.parametrize("name", LOSSES)
 def test_losses_have_the_right_gradient_and_do_not_mind_certainty(name: str) -> None:
-    x, soft, shares = logits(None)
-    assert torch.autograd.gradcheck(lambda x: LOSSES[name](x, soft, shares), (x,))
-    sure = torch.tensor([[100.0, -100.0]], requires_grad=True)
-    LOSSES[name](sure, torch.tensor([[1.0, 0.0]]), torch.tensor([0.5, 0.5])).sum().backward()
-    assert sure.grad is not None and torch.isfinite(sure.grad).all()
+    x, soft_targets, shares = logits(None)
+    assert torch.autograd.gradcheck(lambda x: LOSSES[name](x, soft_targets, shares), (x,))
+    certain = torch.tensor([[100.0, -100.0]], requires_grad=True)
+    LOSSES[name](certain, torch.tensor([[1.0, 0.0]]), torch.tensor([0.5, 0.5])).sum().backward()
+    assert certain.grad is not None and torch.isfinite(certain.grad).all()
 
 
 def test_logit_adjustment_finds_the_balanced_classifier_of_two_normals() -> None:
@@ -120,18 +122,18 @@ def test_a_stack_is_its_networks_side_by_side(build: Any, channels: int) -> None
     torch.manual_seed(0)
     models = [build(channels, 4).double().train() for _ in range(3)]
     x = torch.rand(3, 5, channels, 12, 12, dtype=torch.float64) * 2 - 1
-    many = stacked(models, lambda copies: build(channels, 4, copies=copies), CPU).train()
-    together = many(x.transpose(0, 1).flatten(1, 2))
+    stack = stacked(models, lambda copies: build(channels, 4, copies=copies), CPU).train()
+    stack_output = stack(x.transpose(0, 1).flatten(1, 2))
     separate = [model(member_input) for model, member_input in zip(models, x, strict=True)]
-    torch.testing.assert_close(together.transpose(0, 1), torch.stack(separate))
-    together.square().sum().backward()
+    torch.testing.assert_close(stack_output.transpose(0, 1), torch.stack(separate))
+    stack_output.square().sum().backward()
     sum(each.square().sum() for each in separate).backward()
-    for name, value in many.named_parameters():
+    for name, value in stack.named_parameters():
         gradients = torch.cat([dict(m.named_parameters())[name].grad for m in models])
         torch.testing.assert_close(value.grad, gradients)
     before = [model.state_dict() for model in models]
     copies = [build(channels, 4).double() for _ in models]
-    unstacked(many, copies)
+    unstacked(stack, copies)
     for copy, initial in zip(copies, before, strict=True):
         for name, value in copy.state_dict().items():
             torch.testing.assert_close(value, initial[name])
@@ -161,13 +163,13 @@ def test_the_fastest_way_is_known_for_each_device() -> None:
 @pytest.mark.parametrize("name", ["classical", "randaugment", "trivialaugment", "diffaugment", "augmix", "natural"])
 def test_joined_batches_draw_what_they_would_draw_alone(name: str) -> None:
     x = torch.rand(8, 3, 12, 12) * 2 - 1
-    chosen = policy(name, flips=True)
-    separate = [chosen(x[4 * i : 4 * i + 4], stream(i, "x")) for i in (0, 1)]
-    together = chosen(x, Joined([stream(i, "x") for i in (0, 1)]))
-    torch.testing.assert_close(together, torch.cat(separate), atol=1e-5, rtol=1e-5)
+    pipeline = policy(name, flips=True)
+    separate = [pipeline(x[4 * i : 4 * i + 4], stream(i, "x")) for i in (0, 1)]
+    joint_output = pipeline(x, Joined([stream(i, "x") for i in (0, 1)]))
+    torch.testing.assert_close(joint_output, torch.cat(separate), atol=1e-5, rtol=1e-5)
 
 
-def test_a_deck_shows_what_the_lesson_says() -> None:
+def test_a_batch_sampler_follows_its_train_config() -> None:
     real = len(DATA)
     mixed = BatchSampler(DATA, TrainConfig(steps=100, batch=50, synthetic=FAKE, ratio=1.0, synthetic_weight=0.3), 0)
     rows = np.concatenate([mixed.draw(s).rows for s in range(100)])
@@ -178,20 +180,20 @@ def test_a_deck_shows_what_the_lesson_says() -> None:
     np.testing.assert_array_equal(one.images[one.rows < real], DATA.images[one.rows[one.rows < real]])
     first = BatchSampler(DATA, TrainConfig(steps=100, batch=50, synthetic=FAKE, ratio=1.0, schedule="first"), 0)
     assert [float((first.draw(s).rows >= real).mean()) for s in (0, 49, 50, 99)] == [1, 1, 0, 0]
-    even = BatchSampler(DATA, TrainConfig(batch=3000, balanced=True), 0).draw(0)
-    np.testing.assert_allclose(even.targets.mean(0), 1 / 3, atol=0.03)
+    balanced = BatchSampler(DATA, TrainConfig(batch=3000, balanced=True), 0).draw(0)
+    np.testing.assert_allclose(balanced.targets.mean(0), 1 / 3, atol=0.03)
     weighed = BatchSampler(DATA, TrainConfig(batch=20, class_weights=True), 0).draw(0)
     np.testing.assert_allclose(weighed.weights, 25 / (3 * DATA.counts[weighed.targets.argmax(1)]), rtol=1e-6)
 
 
 def test_synthetic_images_may_carry_probabilities_and_smoothing() -> None:
-    soft = np.random.default_rng(0).dirichlet(np.ones(3), len(FAKE[1]))
+    soft_labels = np.random.default_rng(0).dirichlet(np.ones(3), len(FAKE[1]))
     config = TrainConfig(
-        batch=60, synthetic=FAKE, ratio=1.0, synthetic_targets=soft, smoothing=0.1, synthetic_smoothing=0.3
+        batch=60, synthetic=FAKE, ratio=1.0, synthetic_targets=soft_labels, smoothing=0.1, synthetic_smoothing=0.3
     )
     batch = BatchSampler(DATA, config, 0).draw(0)
     fake = batch.rows >= len(DATA)
-    np.testing.assert_allclose(batch.targets[fake], 0.7 * soft[batch.rows[fake] - len(DATA)] + 0.1, atol=1e-6)
+    np.testing.assert_allclose(batch.targets[fake], 0.7 * soft_labels[batch.rows[fake] - len(DATA)] + 0.1, atol=1e-6)
     labels = DATA.labels[batch.rows[~fake]]
     np.testing.assert_allclose(batch.targets[~fake], 0.9 * np.eye(3)[labels] + 0.1 / 3, atol=1e-6)
 

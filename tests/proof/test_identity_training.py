@@ -97,5 +97,7 @@ def test_the_same_seed_gives_the_same_networks_and_no_image_of_a_fold_trains_its
     )
     folds = group_folds(data.groups, 0)
     networks = proof.identity_networks(changed, ("light",), folds, seed=0, device=CPU, flips=False)
-    at = first.folds == 0
-    np.testing.assert_array_equal(proof.embedded(networks, data.images[at], 0), first.embedded[at])
+    in_first_fold = first.folds == 0
+    np.testing.assert_array_equal(
+        proof.embedded(networks, data.images[in_first_fold], 0), first.embedded[in_first_fold]
+    )

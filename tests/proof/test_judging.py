@@ -81,7 +81,7 @@ def pictures(n: int, seed: int = 0) -> LabelledImages:
 
 @pytest.mark.parametrize("part", ["test", "validation"])
 @pytest.mark.parametrize("change", ["brighter", "mirrored", "both"])
-def test_whatever_a_maker_did_to_images_held_out_they_are_found(tmp_path: Path, part: str, change: str) -> None:
+def test_changed_copies_of_held_out_images_are_found(tmp_path: Path, part: str, change: str) -> None:
     real = pictures(40)
     held_out = real.take(split(real, seed=0) == SPLITS.index(part))
     images = held_out.images
@@ -172,15 +172,15 @@ def test_a_table_with_the_columns_of_the_real_one_is_read_by_them(tmp_path: Path
 
 def test_classes_are_matched_by_name_and_colours_brought_together() -> None:
     images, labels = both((3, 2), (8, 8), 1)
-    turned = LabelledImages(images, 1 - labels, ("standing", "lying"))
-    np.testing.assert_array_equal(matched(turned, REAL).labels, labels)
+    flipped_labels = LabelledImages(images, 1 - labels, ("standing", "lying"))
+    np.testing.assert_array_equal(matched(flipped_labels, REAL).labels, labels)
     for names in (("lying", "sitting"), ("Lying", "standing")):
         with pytest.raises(DataError, match=r"1 of 2 classes.*rename or remove.*lying, standing"):
             matched(LabelledImages(images, labels, names), REAL)
     unused = LabelledImages(images, labels, ("lying", "standing", "sitting"))
     np.testing.assert_array_equal(matched(unused, REAL).labels, labels)
     colour = replace(REAL, images=REAL.images.repeat(3, axis=1))
-    assert matched(turned, colour).images.shape == (5, 3, 8, 8)
+    assert matched(flipped_labels, colour).images.shape == (5, 3, 8, 8)
     grey_in_rgb = LabelledImages(images.repeat(3, axis=1), labels, REAL.classes)
     np.testing.assert_array_equal(matched(grey_in_rgb, REAL).images, images)
     tinted = grey_in_rgb.images.copy()
@@ -188,10 +188,10 @@ def test_classes_are_matched_by_name_and_colours_brought_together() -> None:
     with pytest.raises(DataError, match="coloured, but the real ones are grey"):
         matched(LabelledImages(tinted, labels, REAL.classes), REAL)
     with pytest.raises(DataError, match="grey, but the real ones are coloured"):
-        matched(turned, LabelledImages(tinted, labels, REAL.classes))
-    odd = replace(REAL, classes=("lying/low", "standing"))
+        matched(flipped_labels, LabelledImages(tinted, labels, REAL.classes))
+    with_slash = replace(REAL, classes=("lying/low", "standing"))
     np.testing.assert_array_equal(
-        matched(LabelledImages(images, labels, ("lying_low", "standing")), odd).labels, labels
+        matched(LabelledImages(images, labels, ("lying_low", "standing")), with_slash).labels, labels
     )
 
 
@@ -265,9 +265,19 @@ def test_parts_written_for_a_maker_are_those_of_the_trial(tmp_path: Path) -> Non
         copy, original = tmp_path / "parts" / row["file"], real / row["source"]
         assert copy.read_bytes() == original.read_bytes() and not copy.samefile(original)
     synthetic = as_folder(tmp_path / "made", *both((4, 4), (8, 8), 7))
-    judged = ["prove", str(tmp_path / "people.csv"), *words[1:], "--with", str(synthetic), "-o", str(tmp_path / "out")]
-    judged += ["--seed", "5", "--device", "cpu", "--quiet", "--set", 'prove.arms=["classical","gan"]']
-    CliRunner().invoke(app, [*judged, "--set", "prove.seeds=2", "--set", "prove.steps=1"], catch_exceptions=False)
+    command_words = [
+        "prove",
+        str(tmp_path / "people.csv"),
+        *words[1:],
+        "--with",
+        str(synthetic),
+        "-o",
+        str(tmp_path / "out"),
+    ]
+    command_words += ["--seed", "5", "--device", "cpu", "--quiet", "--set", 'prove.arms=["classical","gan"]']
+    CliRunner().invoke(
+        app, [*command_words, "--set", "prove.seeds=2", "--set", "prove.steps=1"], catch_exceptions=False
+    )
     counts = json.loads((tmp_path / "out" / "judged.json").read_text())["data"]["counts"]
     assert {part: sum(each) for part, each in counts.items()} == {part: output[part] for part in SPLITS}
     with pytest.raises(RunFolderError, match="lies where the data are read from"):
@@ -276,11 +286,11 @@ def test_parts_written_for_a_maker_are_those_of_the_trial(tmp_path: Path) -> Non
 
 def test_parts_written_as_arrays_have_the_size_of_their_files(tmp_path: Path) -> None:
     """And are the parts of a run, which reads them at 64 px."""
-    rough = np.random.default_rng(0).integers(0, 256, (24, 1, 20, 24), dtype=np.uint8).repeat(4, 2).repeat(4, 3)
-    real = as_folder(tmp_path / "real", rough, np.arange(24) % 2)
+    coarse_images = np.random.default_rng(0).integers(0, 256, (24, 1, 20, 24), dtype=np.uint8).repeat(4, 2).repeat(4, 3)
+    real = as_folder(tmp_path / "real", coarse_images, np.arange(24) % 2)
     call = ["split", str(real), "-o", str(tmp_path / "parts.npz")]
     output = json.loads(CliRunner().invoke(app, [*call, "--json"], catch_exceptions=False).stdout)
-    files = {image.tobytes(): i for i, image in enumerate(rough)}
+    files = {image.tobytes(): i for i, image in enumerate(coarse_images)}
     with np.load(tmp_path / "parts.npz") as written:
         part_of = {
             files[image.tobytes()]: str(part) for image, part in zip(written["images"], written["split"], strict=True)
@@ -291,7 +301,7 @@ def test_parts_written_as_arrays_have_the_size_of_their_files(tmp_path: Path) ->
     expected = dict(zip((int(Path(name).stem) for name in data.names), split(data, seed=0).tolist(), strict=True))
     assert {i: SPLITS.index(part) for i, part in part_of.items()} == expected
     assert [output[name] for name in SPLITS] == [list(part_of.values()).count(name) for name in SPLITS]
-    Image.fromarray(rough[0, 0, :40]).save(real / "lying" / "0.png")
+    Image.fromarray(coarse_images[0, 0, :40]).save(real / "lying" / "0.png")
     with pytest.raises(
         DataError, match=r"images have 2 sizes, such as .* choose it with --size, as --size 64, or give a folder"
     ):

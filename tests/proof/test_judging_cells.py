@@ -126,9 +126,9 @@ def test_the_outcome_within_and_the_cost_are_as_by_hand() -> None:
 
 def test_the_outcome_weighs_the_cells_of_the_value_equally_whatever_their_number() -> None:
     test = images({(0, 0): 50, (0, 1): 10, (1, 0): 50, (1, 1): 90}, 2)
-    judged, inside = judged_images(test, HOLES)
-    assert judged.counts.tolist() == [10, 90] and inside.sum() == 100
-    assert judged.classes == ("lying, ground=bright", "standing, ground=bright")
+    judged_rows, inside = judged_images(test, HOLES)
+    assert judged_rows.counts.tolist() == [10, 90] and inside.sum() == 100
+    assert judged_rows.classes == ("lying, ground=bright", "standing, ground=bright")
     before, after = np.zeros((8, 200), bool), np.zeros((8, 200), bool)
     before[:, 50:60] = True  # all that lies, nothing that stands
     after[:, 110:] = True  # the threshold has moved: the other way round
@@ -146,9 +146,9 @@ def test_a_cell_that_gets_worse_is_never_passed_over() -> None:
     assert any(
         line.startswith("Train as the arm filled does: randaugment, the real images and") for line in meaning(result)
     )
-    good = verdict({"randaugment": hits(0.9, 0.9, 0.9, 0.2), "filled": hits(0.9, 0.9, 0.88, 0.9)})
-    assert good.sentence.startswith("The synthetic images help: ") and "worse" not in good.sentence
-    assert good.title == "Helps"
+    verdict_above = verdict({"randaugment": hits(0.9, 0.9, 0.9, 0.2), "filled": hits(0.9, 0.9, 0.88, 0.9)})
+    assert verdict_above.sentence.startswith("The synthetic images help: ") and "worse" not in verdict_above.sentence
+    assert verdict_above.title == "Helps"
 
 
 def test_losses_are_corrected_for_the_number_of_cells() -> None:
@@ -164,13 +164,15 @@ def test_losses_are_corrected_for_the_number_of_cells() -> None:
 def test_intervals_are_over_groups() -> None:
     arms = {"randaugment": hits(0.9, 0.9, 0.9, 0.2), "filled": hits(0.9, 0.9, 0.9, 0.9)}
     grouped = replace(TEST, groups=np.arange(200) // 10)  # each stands or falls as one
-    ungrouped, together = verdict(arms), verdict(arms, grouped)
-    assert together.test_groups == 10 and together.cells[3]["groups"] == 5
-    assert together.high - together.low > ungrouped.high - ungrouped.low
-    assert together.cells[3]["high"] - together.cells[3]["low"] > ungrouped.cells[3]["high"] - ungrouped.cells[3]["low"]
+    ungrouped, per_group = verdict(arms), verdict(arms, grouped)
+    assert per_group.test_groups == 10 and per_group.cells[3]["groups"] == 5
+    assert per_group.high - per_group.low > ungrouped.high - ungrouped.low
+    assert (
+        per_group.cells[3]["high"] - per_group.cells[3]["low"] > ungrouped.cells[3]["high"] - ungrouped.cells[3]["low"]
+    )
 
 
-def test_without_test_images_of_the_cell_nothing_is_said_of_it() -> None:
+def test_without_test_images_of_the_cell_it_is_not_reported() -> None:
     test = images({(0, 0): 50, (0, 1): 50, (1, 0): 100}, 2)
     result = verdict({"randaugment": hits(0.9, 0.2, 0.9, 0.9), "filled": hits(0.9, 0.9, 0.9, 0.9)}, test)
     assert result.outcome == "underpowered"
@@ -188,7 +190,7 @@ def test_without_test_images_of_the_cell_nothing_is_said_of_it() -> None:
         prove(TRAIN, held_out_cells(10, 1), dark, SYNTHETIC, settings)
 
 
-def test_a_cell_of_one_test_image_gives_no_word() -> None:
+def test_a_cell_of_one_test_image_gives_no_outcome() -> None:
     test = images({(0, 0): 50, (0, 1): 50, (1, 0): 99, (1, 1): 1}, 2)
     result = verdict({"randaugment": hits(0.9, 0.2, 0.9, 0.9), "filled": hits(0.9, 0.9, 0.9, 1.0)}, test)
     assert result.outcome == "underpowered" and "'standing, ground=bright' has a single test image" in result.sentence
@@ -200,15 +202,15 @@ def test_a_cell_of_one_test_image_gives_no_word() -> None:
     [("filled", "randaugment"), ("symmetric", "drop_cells"), ("half_real", "randaugment"), ("passed", "randaugment"),
      ("consistency", "randaugment")],
 )  # fmt: skip
-def test_twins_are_the_same_training_without_images(arm: str, matched_control: str) -> None:
+def test_matched_controls_are_the_same_training_without_images(arm: str, matched_control: str) -> None:
     plain = ("none", "moment_matching", "untranslated", "shuffled", "drop_cells", "group_dro", "randaugment")
     arms = {name: hits(0.9, 0.9, 0.9, 0.1 * i) for i, name in enumerate((*plain, arm))}
     assert verdict(arms).matched_control["against"] == matched_control
 
 
 def test_a_control_is_no_arm_to_be_praised_but_one_to_beat() -> None:
-    good = hits(0.9, 0.9, 0.9, 0.9)
-    result = verdict({"randaugment": hits(0.9, 0.9, 0.9, 0.2), "shuffled": good, "filled": good})
+    accurate = hits(0.9, 0.9, 0.9, 0.9)
+    result = verdict({"randaugment": hits(0.9, 0.9, 0.9, 0.2), "shuffled": accurate, "filled": accurate})
     assert result.arm == "filled" and result.comparator == "shuffled" and result.difference == 0
     undecided = replace(result, outcome="no difference")
     assert any("The best of them is a control" in line for line in meaning(undecided))
@@ -240,10 +242,10 @@ def test_images_from_noise_fill_holes_where_the_attributes_are_named() -> None:
 
 
 def test_results_of_another_threshold_are_not_taken_up() -> None:
-    few = images({(0, 0): 30, (0, 1): 30, (1, 0): 30, (1, 1): 5}, 0)
+    few_images = images({(0, 0): 30, (0, 1): 30, (1, 0): 30, (1, 1): 5}, 0)
     results: dict[str, Any] = {}
     settings = QUICK.model_copy(update={"seeds": 2, "steps": 1})
-    result = prove(few, held_out_cells(10, 1), TEST, translated(few), settings, rare=20, results=results)
+    result = prove(few_images, held_out_cells(10, 1), TEST, translated(few_images), settings, rare=20, results=results)
     assert result.cells[3]["hole"] and result.cells[3]["train"] == 5
     assert set(results) == {f"test/{arm}, fewer than 20/{s}" for arm in ("drop_cells", "filled") for s in result.seeds}
     assert {arm_of(name) for name in results} == {"drop_cells", "filled"}

@@ -39,7 +39,7 @@ def test_below_the_limit_it_is_advised_against_and_the_weak_classes_are_named() 
     assert agreement(50, 40, 10, limit=0.6).advised
 
 
-def test_what_the_judge_can_do_is_reported_in_words_of_ones_own() -> None:
+def test_the_accuracy_of_the_judge_is_reported_in_a_sentence_of_its_own() -> None:
     assert "It classifies 93% of real held-out images correctly." in agreement(50, 45, 40, judge=0.93).sentence
     text = agreement(50, 45, 40, judge=0.93, known="Two judges agree on {:.0%}.").sentence
     assert "Two judges agree on 93%." in text and "held-out" not in text

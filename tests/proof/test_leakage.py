@@ -85,8 +85,10 @@ def blotches(n: int, seed: int) -> np.ndarray:
 
 def test_mirrored_images_are_caught_where_a_classifier_is_trained_with_them() -> None:
     random = np.random.default_rng(8)
-    rough = random.integers(0, 256, (40, 1, 6, 6), dtype=np.uint8).repeat(4, 2).repeat(4, 3)  # not alike when mirrored
-    sets = [LabelledImages(rough[a : a + 10], np.arange(10) % 2, TRAIN.classes) for a in (0, 10, 20, 30)]
+    coarse_images = (
+        random.integers(0, 256, (40, 1, 6, 6), dtype=np.uint8).repeat(4, 2).repeat(4, 3)
+    )  # not alike when mirrored
+    sets = [LabelledImages(coarse_images[a : a + 10], np.arange(10) % 2, TRAIN.classes) for a in (0, 10, 20, 30)]
     for index, name in ((1, "validation"), (2, "test")):
         mirror = synthetic(np.ascontiguousarray(sets[index].images[..., ::-1]), sets[index].labels)
         proof.prove(*sets[:3], mirror, QUICK)
@@ -166,10 +168,10 @@ def test_a_run_whose_generator_saw_another_division_is_refused(tmp_path: Path, m
     shutil.copytree(run / "synthesizer", tmp_path / "alone")  # weights of which nobody knows what they have seen
     for k, start in enumerate((tmp_path / "alone", tmp_path / "t0")):
         train_settings = settings.train.model_copy(update={"start_from": str(start)})
-        late = stages.run(
+        continued = stages.run(
             data, tmp_path / f"t{k}", settings=settings.model_copy(update={"train": train_settings}), until="prove"
         )
-        leaks = late.verdict.leaks
+        leaks = continued.verdict.leaks
         assert (
             leaks is not None
             and leaks["test_not_seen_by"][2] == "generator (images of the model it started from unknown)"

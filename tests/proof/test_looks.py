@@ -73,7 +73,7 @@ def test_trials_of_other_settings_on_the_same_test_part_are_looks(tmp_path: Path
     assert cache_of(tmp_path, 6, OTHER).look == (0, "")  # another test part has not been looked at
 
 
-def test_a_look_that_could_give_no_word_is_none_nor_is_one_of_another_version(tmp_path: Path) -> None:
+def test_a_look_without_an_outcome_or_of_another_version_does_not_count(tmp_path: Path) -> None:
     finished(tmp_path, cache_of(tmp_path, 5), verdict(3))
     assert cache_of(tmp_path, 6).look == (0, "")
     finished(tmp_path, cache_of(tmp_path, 5), verdict(8))

@@ -32,8 +32,8 @@ def trial(
     for name, shares in recalls.items():
         runs = []
         for _ in range(8):
-            right = np.concatenate([np.arange(EACH) < round(share * EACH) for share in shares])
-            flipped = right ^ (random.random(len(right)) < 0.01)
+            is_right = np.concatenate([np.arange(EACH) < round(share * EACH) for share in shares])
+            flipped = is_right ^ (random.random(len(is_right)) < 0.01)
             predicted = np.eye(4)[np.where(flipped, LABELS, (LABELS + 1) % 4)]
             runs.append(measures(LABELS[: classes * EACH], predicted[: classes * EACH]))
         results[name] = runs

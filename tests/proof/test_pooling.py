@@ -86,8 +86,8 @@ def test_many_folds_and_what_was_seen() -> None:
 def test_seeds_and_arms_are_those_that_all_have() -> None:
     first, second = cut(np.arange(0, 150, 2), 0.5), cut(np.arange(1, 150, 2), 0.5)
     arms = {name: values for name, values in second.verdict.arms.items() if name != "none"}
-    less = replace(second.verdict, seeds=SEEDS[1:], arms=arms)
-    verdict = pooled([first, replace(second, verdict=less)])
+    fewer_seeds = replace(second.verdict, seeds=SEEDS[1:], arms=arms)
+    verdict = pooled([first, replace(second, verdict=fewer_seeds)])
     assert verdict.seeds == SEEDS[1:] and set(verdict.arms) == {"classical", "gan"}
 
 

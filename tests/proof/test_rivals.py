@@ -43,20 +43,20 @@ def test_the_average_is_the_mean_of_the_recorded_weights(monkeypatch: pytest.Mon
     averaged = fit(tiny(), config, seed=0, device=CPU)
     last = fit(tiny(), replace(config, averaging=False), seed=0, device=CPU)
     assert len(recorded) == 11
-    for i, (mean, end) in enumerate(zip(averaged.parameters(), last.parameters(), strict=True)):
+    for i, (mean, final) in enumerate(zip(averaged.parameters(), last.parameters(), strict=True)):
         expected = torch.stack([weights[i] for weights in recorded[-6:]]).mean(0)  # the last half, rounded up
         torch.testing.assert_close(mean.double(), expected, rtol=1e-5, atol=1e-7)
-        torch.testing.assert_close(end.double(), recorded[-1][i], rtol=1e-6, atol=0)
+        torch.testing.assert_close(final.double(), recorded[-1][i], rtol=1e-6, atol=0)
 
 
 def test_averages_of_a_stack_are_those_of_its_networks() -> None:
     config = TrainConfig(steps=8, batch=12, averaging=True)
-    one, many = (
+    one, stacked = (
         np.stack(list(fit_many(
             [tiny()] * 2, config, seeds=(0, 1), device=CPU, then=lambda model: probabilities(model, PART), way=mode
         ))) for mode in ("sequential", "vectorised")
     )  # fmt: skip
-    np.testing.assert_allclose(one, many, atol=1e-4)
+    np.testing.assert_allclose(one, stacked, atol=1e-4)
 
 
 def corners(count: int, seed: int) -> LabelledImages:
@@ -71,7 +71,7 @@ def corners(count: int, seed: int) -> LabelledImages:
     return LabelledImages(images.clip(0, 255).astype(np.uint8), labels, ("left", "right"))
 
 
-def test_rotations_are_learnt_beneath_the_same_last_layer(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rotations_are_learnt_below_the_same_last_layer(monkeypatch: pytest.MonkeyPatch) -> None:
     losses: list[float] = []
     call = Rotation.__call__
 
@@ -87,8 +87,8 @@ def test_rotations_are_learnt_beneath_the_same_last_layer(monkeypatch: pytest.Mo
     assert first.last.out_features == 2 and torch.equal(first.last.weight, second.last.weight)
     learnt = losses[:60]
     assert learnt[0] > 1.0 and np.mean(learnt[-5:]) < 0.2  # log 4 = 1.39 before anything is learnt
-    plain = fit(train, replace(config, initialisation=""), seed=0, device=CPU)
-    assert not torch.equal(plain.convolutions[0].weight, first.convolutions[0].weight)
+    without_rotations = fit(train, replace(config, initialisation=""), seed=0, device=CPU)
+    assert not torch.equal(without_rotations.convolutions[0].weight, first.convolutions[0].weight)
 
 
 def test_images_that_are_not_square_are_turned_over() -> None:
@@ -167,19 +167,21 @@ def test_images_are_held_against_the_augmentation_that_they_are_shown_with() -> 
 
     verdict = trial()
     assert verdict.augmentation is not None
-    curve, chosen = verdict.augmentation["balanced_accuracy"], verdict.augmentation["chosen"]
+    curve, chosen_arm = verdict.augmentation["balanced_accuracy"], verdict.augmentation["chosen"]
     assert {name: len(values) for name, values in curve.items()} == {"classical": 3, "randaugment": 3}
-    assert np.mean(curve[chosen]) == max(np.mean(values) for values in curve.values())
-    assert verdict.matched_control["against"] == chosen
+    assert np.mean(curve[chosen_arm]) == max(np.mean(values) for values in curve.values())
+    assert verdict.matched_control["against"] == chosen_arm
     assert Verdict.from_dict(verdict.as_dict()).augmentation == verdict.augmentation
     # the other choice, from the stored results
-    best = {"classical": 0.0, "randaugment": 1.0} if chosen == "classical" else {"classical": 1.0, "randaugment": 0.0}
+    best = (
+        {"classical": 0.0, "randaugment": 1.0} if chosen_arm == "classical" else {"classical": 1.0, "randaugment": 0.0}
+    )
     for name in [name for name in results if name.startswith("augmentation/")]:
         results[name] = results[name] | {"balanced_accuracy": best[name.split("/")[1]]}
     for name in [name for name in results if name.startswith("test/gan")]:
         del results[name]
     other = trial()
-    assert other.augmentation is not None and other.augmentation["chosen"] != chosen
+    assert other.augmentation is not None and other.augmentation["chosen"] != chosen_arm
     assert other.matched_control["against"] == other.augmentation["chosen"]
     assert other.arms["classical"] == verdict.arms["classical"] and other.arms["gan"] != verdict.arms["gan"]
 

@@ -141,10 +141,10 @@ def test_the_variances_are_those_that_were_put_in() -> None:
 
 def test_images_of_a_group_count_as_one() -> None:
     random = np.random.default_rng(1)
-    lone = draw(random, 6, 40, 0.05, 0.5, 0.0)
-    repeated, groups = np.repeat(lone, 5, axis=1), np.repeat(np.arange(40), 5)
+    ungrouped = draw(random, 6, 40, 0.05, 0.5, 0.0)
+    repeated, groups = np.repeat(ungrouped, 5, axis=1), np.repeat(np.arange(40), 5)
     labels = np.zeros(200, np.int64)
-    once, five = effects(lone, labels[:40], np.arange(40)), effects(repeated, labels, groups)
+    once, five = effects(ungrouped, labels[:40], np.arange(40)), effects(repeated, labels, groups)
     assert five.image_variance == pytest.approx(once.image_variance)
     assert effects(repeated, labels).image_variance < 0.3 * once.image_variance
 
@@ -242,17 +242,17 @@ def test_looks_that_cannot_reach_their_level_are_left_out() -> None:
 
 def null(random: np.random.Generator, seeds: int, labels: np.ndarray) -> dict[str, np.ndarray]:
     """Hits of two arms that are equally good on all images that there are, each better on some of them."""
-    ease = random.uniform(0.4, 0.95, len(labels))
+    accuracy = random.uniform(0.4, 0.95, len(labels))
     tilt = random.normal(0, 0.15, len(labels))
     off = random.normal(0, 0.02, (2, seeds, 1))
     return {
-        name: random.random((seeds, len(labels))) < ease + sign * tilt + off[i]
+        name: random.random((seeds, len(labels))) < accuracy + sign * tilt + off[i]
         for i, (name, sign) in enumerate((("classical", -0.5), ("gan", 0.5)))
     }
 
 
 @pytest.mark.parametrize("plan", [looks(6, None), looks(6, 14)], ids=["six seeds", "looks"])
-def test_helps_is_said_without_cause_at_most_one_time_of_twenty(
+def test_helps_is_a_false_positive_at_most_one_time_in_twenty(
     plan: tuple[tuple[int, float], ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(crossed, "RESAMPLES", 999)
@@ -270,7 +270,7 @@ def test_helps_is_said_without_cause_at_most_one_time_of_twenty(
     assert outcomes.count("underpowered") > 100  # forty images cannot rule out two points
 
 
-def test_the_best_of_three_generators_for_twenty_people_helps_without_cause_as_rarely(
+def test_the_best_of_three_generators_for_twenty_people_is_as_rarely_a_false_positive(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """What an arm is better at varies by person, so that no number of seeds takes it away; the best arm is judged."""
@@ -279,9 +279,10 @@ def test_the_best_of_three_generators_for_twenty_people_helps_without_cause_as_r
     test = LabelledImages(np.zeros((80, 1, 1, 1), np.uint8), np.arange(80) % 2, CLASSES, groups=person)
     names, outcomes = ("classical", "gan", "gan_alone", "gan_pretrain"), []
     for _ in range(200):
-        ease = random.uniform(0.4, 0.9, 20)[person]
+        accuracy = random.uniform(0.4, 0.9, 20)[person]
         hits = {
-            name: random.random((8, 80)) < ease + random.normal(0, 0.15, 20)[person] + random.normal(0, 0.02, (8, 1))
+            name: random.random((8, 80))
+            < accuracy + random.normal(0, 0.15, 20)[person] + random.normal(0, 0.02, (8, 1))
             for name in names
         }
         best = max(compared(hits, test, 0.05), key=lambda candidate: candidate.effects.value)
@@ -297,9 +298,9 @@ def test_a_gain_that_matters_is_seldom_ruled_out_over_the_best_of_many_arms(monk
     plain = ("none", "balanced", "classical", "randaugment", "mixup", "cutmix", "focal", "class_weights")
     naive = ruled_out = 0
     for _ in range(150):
-        ease = random.uniform(0.5, 0.85, 300)
+        accuracy = random.uniform(0.5, 0.85, 300)
         hits = {
-            name: random.random((7, 300)) < ease + random.normal(0, 0.1, 300) + 0.02 * (name == "gan")
+            name: random.random((7, 300)) < accuracy + random.normal(0, 0.1, 300) + 0.02 * (name == "gan")
             for name in (*plain, "gan")
         }
         (main,) = compared(hits, test, 0.05)
@@ -308,7 +309,7 @@ def test_a_gain_that_matters_is_seldom_ruled_out_over_the_best_of_many_arms(monk
     assert naive > 15 and ruled_out <= 10
 
 
-def test_few_people_or_a_lone_image_give_no_word() -> None:
+def test_few_people_or_a_single_image_give_no_outcome() -> None:
     random, labels = np.random.default_rng(5), np.arange(60) % 2
     hits = {"classical": random.random((8, 60)) < 0.3, "gan": random.random((8, 60)) < 0.95}
     results = {
@@ -349,9 +350,10 @@ def test_a_second_look_at_the_same_trial_is_reported() -> None:
     first, second = look(7), look(12)
     assert first.outcome == "underpowered"
     assert second.after(None) == second.after(look(3)) == second and first.after(first) == first
-    marked = second.after(first)
+    reported = second.after(first)
     assert (
-        marked.earlier_seeds == 7 and "an earlier interim look at 7 seeds (outcome 'underpowered')" in marked.sentence
+        reported.earlier_seeds == 7
+        and "an earlier interim look at 7 seeds (outcome 'underpowered')" in reported.sentence
     )
     clear = replace(first, outcome="no difference")
     assert second.after(clear).earlier_outcome == "no difference"  # which another word would have followed as well
@@ -360,7 +362,7 @@ def test_a_second_look_at_the_same_trial_is_reported() -> None:
     assert first.after(None, (9, "hurts")).earlier_outcome == "hurts"
     fewer = replace(second, arms={"gan": second.arms["gan"]})
     assert second.after(fewer).earlier_seeds == 12 and second.after(second).earlier_seeds == 0
-    assert replace(marked, seeds=tuple(range(20))).after(marked).earlier_seeds == 7
+    assert replace(reported, seeds=tuple(range(20))).after(reported).earlier_seeds == 7
 
 
 def test_words_follow_their_rules() -> None:
@@ -432,12 +434,12 @@ def test_a_gain_on_few_images_of_one_class_is_seldom_ruled_out(monkeypatch: pyte
     assert outcomes.count("no difference") <= 16
 
 
-def test_the_twin_is_the_same_training_without_synthetic_images() -> None:
+def test_the_matched_control_is_the_same_training_without_synthetic_images() -> None:
     random, labels = np.random.default_rng(4), np.zeros(100, np.int64)
     test = LabelledImages(np.zeros((100, 1, 1, 1), np.uint8), labels, CLASSES)
     hits = {name: random.random((6, 100)) < share for name, share in (("none", 0.9), ("classical", 0.5), ("gan", 0.5))}
     (main,) = compared(hits, test, 0.05)
     assert matched_control_of(main, hits, test, "classical").against == "classical" and main.against == "none"
     del hits["classical"]
-    lone = matched_control_of(main, hits | {"balanced": hits["none"]}, test)
-    assert lone.against == "none" and lone.level == 0.025  # pays for the choice among two
+    control = matched_control_of(main, hits | {"balanced": hits["none"]}, test)
+    assert control.against == "none" and control.level == 0.025  # pays for the choice among two

@@ -29,8 +29,8 @@ def planted(kind: str) -> tuple[LabelledImages, SyntheticImages]:
         return part((40, 40), 0, (8, 3)), synthetic(*both((100, 100), (8, 8), 9))
     train = part((40, 40), 0)
     if kind == "useless":  # copies of what the classifier has already
-        picks = np.random.default_rng(3).integers(0, 80, 200)
-        return train, synthetic(train.images[picks], train.labels[picks])
+        indices = np.random.default_rng(3).integers(0, 80, 200)
+        return train, synthetic(train.images[indices], train.labels[indices])
     images, labels = both((100, 100), (8, 8), 9)
     return train, synthetic(images, 1 - labels)
 
@@ -49,8 +49,8 @@ def test_a_planted_set_gets_the_right_word(kind: str, expected: str) -> None:
     if kind == "useful":
         notes: list[str] = []
         three = KNOWN.model_copy(update={"seeds": 3})
-        few = prove(train, VALIDATION, TEST, synthetic_images, three, results=results, on_note=notes.append)
-        assert few.outcome == "underpowered" and "at least 6 seeds" in few.sentence
+        three_seeds = prove(train, VALIDATION, TEST, synthetic_images, three, results=results, on_note=notes.append)
+        assert three_seeds.outcome == "underpowered" and "at least 6 seeds" in three_seeds.sentence
         (result,) = notes
         assert "3 seeds" in result and "one generative arm needs at least 6" in result
         assert verdict.per_class[1]["low"] > 0.3 and verdict.per_class[1]["test"] == 150
@@ -152,10 +152,10 @@ def test_the_smallest_ratio_within_a_standard_error_of_the_best_is_chosen() -> N
     validation = part((50, 50), 5)
     equal = {0.0: [0.7, 0.7, 0.7], 0.25: [0.8, 0.84, 0.8], 0.5: [0.82, 0.8, 0.84], 1.0: [0.8, 0.82, 0.88]}
     assert choose(results_by_ratio(validation, equal), validation)[0] == 0.25
-    better = equal | {1.0: [0.94, 0.94, 0.96]}
-    ratio, curve = choose(results_by_ratio(validation, better), validation)
+    better_results = equal | {1.0: [0.94, 0.94, 0.96]}
+    ratio, curve = choose(results_by_ratio(validation, better_results), validation)
     assert ratio == 1.0 and [row["ratio"] for row in curve] == [0.0, 0.25, 0.5, 1.0]
-    assert curve[0]["behind"] == pytest.approx(np.mean(better[1.0]) - 0.7) and curve[-1]["behind"] == 0
+    assert curve[0]["behind"] == pytest.approx(np.mean(better_results[1.0]) - 0.7) and curve[-1]["behind"] == 0
     harmful = {0.0: [0.9] * 3, 0.25: [0.7] * 3, 1.0: [0.4] * 3}
     assert (
         choose(results_by_ratio(validation, harmful), validation)[0] == 0.25
@@ -190,7 +190,7 @@ def test_resamples_keep_classes_and_groups_whole(strategy: str) -> None:
     np.testing.assert_array_equal(rows(train, "none", 0), np.arange(37))
 
 
-def test_without_images_that_are_kept_nothing_is_said_to_differ() -> None:
+def test_without_accepted_images_no_difference_is_reported() -> None:
     train, synthetic_images = planted("useless")
     rejected = replace(synthetic_images, reasons=("agreement",) * len(synthetic_images))
     verdict = prove(train, VALIDATION, TEST, rejected, KNOWN.model_copy(update={"seeds": 2, "steps": 1}))
@@ -255,12 +255,12 @@ def test_images_of_other_generators_are_checked_as_the_judged_ones(other: Synthe
 def test_other_generators_teach_their_own_soft_labels() -> None:
     def accuracies(targets: np.ndarray | None) -> list[float]:
         settings = ProveSettings(arms=("classical", "gan", "vae"), seeds=2, steps=30, batch=8, ratios=(1.0,))
-        soft = replace(SYNTHETIC, targets=targets)
-        result = prove(*SMALL.values(), settings, extra={"vae": soft}).arms["vae"]["brier"]
+        with_targets = replace(SYNTHETIC, targets=targets)
+        result = prove(*SMALL.values(), settings, extra={"vae": with_targets}).arms["vae"]["brier"]
         return [float(x) for x in result]
 
-    hard = np.eye(2)[SYNTHETIC.labels]
-    assert accuracies(hard) == accuracies(None) != accuracies(hard[:, ::-1])
+    hard_labels = np.eye(2)[SYNTHETIC.labels]
+    assert accuracies(hard_labels) == accuracies(None) != accuracies(hard_labels[:, ::-1])
 
 
 def test_labelled_images_can_be_tried_as_they_are() -> None:

@@ -22,7 +22,7 @@ def test_no_heading_ends_in_a_colon(outcome):
 
 
 @pytest.mark.parametrize("outcome", [name for name in OUTCOMES if name != "not tested"])
-def test_no_number_of_the_verdict_is_said_three_times(outcome):
+def test_no_number_of_the_verdict_is_printed_three_times(outcome):
     report_facts = facts(outcome, classes=3)
     v, text = report_facts.verdict, screen(report_facts)
     for value in (v.difference, v.low, v.high):
@@ -40,7 +40,7 @@ def test_no_number_of_the_verdict_is_said_three_times(outcome):
         (0.4, -0.002, 0.03, ""),
     ],
 )
-def test_p_and_interval_that_seem_to_disagree_are_explained_beside_them(p, low, high, expected):
+def test_p_and_interval_that_seem_to_disagree_are_explained(p, low, high, expected):
     report_facts = facts("underpowered", classes=2)
     verdict = replace(report_facts.verdict, p=p, low=low, high=high)
     assert wording.disagreement(verdict).startswith(expected) and bool(wording.disagreement(verdict)) == bool(expected)

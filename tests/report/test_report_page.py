@@ -279,11 +279,11 @@ def test_pictures_are_the_first_ones_pixel_for_pixel():
         for noun in ("real training images", "accepted synthetic images")
     )
     step = (real.shape[1] - 28) // 7
-    at = np.flatnonzero((report_facts.synthetic.labels == 0) & report_facts.synthetic.accepted)
+    rows = np.flatnonzero((report_facts.synthetic.labels == 0) & report_facts.synthetic.accepted)
     for index in range(8):
         tile = slice(index * step, index * step + 28)
         np.testing.assert_array_equal(real[:, tile, 0], report_facts.train.images[index, 0])
-        np.testing.assert_array_equal(synthetic[:, tile, 0], report_facts.synthetic.images[at[index], 0])
+        np.testing.assert_array_equal(synthetic[:, tile, 0], report_facts.synthetic.images[rows[index], 0])
     assert "pixelated" in sources[0]["class"]
 
 
@@ -313,7 +313,7 @@ def test_images_of_any_making_passed_no_filters_and_those_of_folds_did():
     )
 
 
-def test_missing_pieces_are_said_to_be_missing():
+def test_missing_sections_are_reported_as_missing():
     full = facts(classes=2)
     nothing = full.synthetic.take(np.zeros(len(full.synthetic), bool))
     incomplete = replace(
@@ -372,12 +372,12 @@ def test_forty_classes_of_large_colour_pictures_stay_within_the_limit():
 
 def test_many_classes_are_cut_and_said_to_be():
     names = [f"kind {i}" for i in range(1500)]
-    few = facts(classes=2)
-    train = LabelledImages(few.train.images[np.arange(1500) % 9], np.arange(1500), tuple(names))
-    synthetic = replace(few.synthetic, classes=tuple(names))
+    two_classes = facts(classes=2)
+    train = LabelledImages(two_classes.train.images[np.arange(1500) % 9], np.arange(1500), tuple(names))
+    synthetic = replace(two_classes.synthetic, classes=tuple(names))
     v = verdict("helps", names, train.counts)
-    metadata = {**few.metadata, "data": {"classes": names, "counts": {"train": [1] * 1500}}}
-    html = render(replace(few, train=train, synthetic=synthetic, verdict=v, metadata=metadata))
+    metadata = {**two_classes.metadata, "data": {"classes": names, "counts": {"train": [1] * 1500}}}
+    html = render(replace(two_classes, train=train, synthetic=synthetic, verdict=v, metadata=metadata))
     assert len(html.encode()) < 5_000_000
     text = {section: words(content) for section, content in Page(html).text.items()}
     assert "The first 200 of 1500 classes; verdict.json" in text["classes"]

@@ -138,7 +138,7 @@ def test_strips_keep_to_the_budget_by_shrinking():
     assert len(strips(image_strips, 8_000)) < 6
 
 
-def test_nothing_wanted_gives_no_strips():
+def test_no_images_give_no_strips():
     assert strips([], 1000) == []
 
 

@@ -23,10 +23,10 @@ PLAN = [
 
 def written(count: int = 8, **changes):
     report_facts = facts("helps")
-    at = np.arange(count)
+    indices = np.arange(count)
     each = [
-        Example("ring 0, age=old", "ring 1, age=old", "ring 1", at, at + 1, at + 70, True),
-        Example("ring 1, age=<b>", "ring 1, age=old", "age=old", at, at + 1, at[:0], False),
+        Example("ring 0, age=old", "ring 1, age=old", "ring 1", indices, indices + 1, indices + 70, True),
+        Example("ring 1, age=<b>", "ring 1, age=old", "age=old", indices, indices + 1, indices[:0], False),
     ]
     sources = np.zeros(len(report_facts.synthetic), np.int64)
     report_facts = replace(report_facts, translations=each, generation={**report_facts.generation, "plan": PLAN})
@@ -67,8 +67,8 @@ def test_images_from_noise_have_no_such_section_and_long_plans_are_cut() -> None
     assert translations.section(facts("helps")) is None
     assert "translations" not in Page(render(facts("helps"))).sections
     report_facts = written()
-    many = replace(report_facts, translations=report_facts.translations[:1] * 20)
-    html = translations.section(many)
+    long_plan = replace(report_facts, translations=report_facts.translations[:1] * 20)
+    html = translations.section(long_plan)
     assert html is not None and len(html["cards"]) == translations.MOST
 
 

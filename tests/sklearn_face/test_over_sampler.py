@@ -130,7 +130,7 @@ def test_tables_are_learned() -> None:
 
 
 @pytest.mark.parametrize("recipe", ["gan", "rpgan", "wgan", "wgan_gp", "stylegan", "r3gan", "dcgan"])
-def test_every_game_is_played_on_tables(recipe: str) -> None:
+def test_every_adversarial_recipe_trains_on_tables(recipe: str) -> None:
     X = np.random.default_rng(0).normal(size=(40, 3))
     resampled, _ = GANOverSampler(recipe=recipe, overrides={"hidden": 16}, **QUICK).fit_resample(X, [0] * 30 + [1] * 10)
     assert resampled.shape == (60, 3) and np.isfinite(resampled).all()

@@ -32,7 +32,7 @@ def untrained(**settings: Any) -> Generator:
     return generator.eval()
 
 
-def silent(**settings: Any) -> Generator:
+def zero_network(**settings: Any) -> Generator:
     """A flow whose network gives 0."""
     generator = untrained(**settings)
     with torch.no_grad():
@@ -53,21 +53,21 @@ def two_points(x: torch.Tensor, times: torch.Tensor, size: float) -> torch.Tenso
 
 def test_the_linear_part_is_the_velocity_of_normal_data() -> None:
     """The regression of x1 - x0 on x_t by moments, from a million pairs."""
-    generator, random = silent(), torch.Generator().manual_seed(0)
+    generator, random = zero_network(), torch.Generator().manual_seed(0)
     for time in (0.0, 0.3, 0.8, 1.0):
         x0, x1 = torch.randn(2, 1_000_000, generator=random, dtype=torch.float64)
         x1 = DEVIATION * x1
         state = (1 - time) * x0 + time * x1
-        slope = float((state * (x1 - x0)).mean() / state.square().mean())
+        coefficient = float((state * (x1 - x0)).mean() / state.square().mean())
         x = torch.randn(2, 3, 12, 17, generator=random)
         velocity = generator.velocity(x, torch.full((2,), time), torch.zeros(2, 2, dtype=torch.long))
-        torch.testing.assert_close(velocity, slope * x, rtol=0, atol=0.02)
+        torch.testing.assert_close(velocity, coefficient * x, rtol=0, atol=0.02)
 
 
 @pytest.mark.parametrize("solver", ["euler", "midpoint", "heun", "adams"])
 def test_a_silent_network_carries_noise_to_normal_data(solver: str) -> None:
     """The solution of the linear equation is x(t) = x0 √((1 - t)² + t² DEVIATION²)."""
-    generator, noise = silent(solver=solver, sampling_steps=100), torch.randn(2, 3 * 12 * 17)
+    generator, noise = zero_network(solver=solver, sampling_steps=100), torch.randn(2, 3 * 12 * 17)
     with torch.no_grad():
         images = generator(noise, torch.zeros(2, 2, dtype=torch.long))
     atol = 0.03 if solver == "euler" else 1e-3
@@ -79,13 +79,13 @@ def test_the_remaining_deviation_scales_the_network() -> None:
     random = torch.Generator().manual_seed(0)
     x0, x1 = torch.randn(2, 1_000_000, generator=random, dtype=torch.float64)
     x1 = DEVIATION * x1
-    generator = silent()
+    generator = zero_network()
     with torch.no_grad():
         generator.network.leave.bias.fill_(1.0)
     for time in (0.0, 0.4, 1.0):
         state = (1 - time) * x0 + time * x1
-        slope = (state * (x1 - x0)).mean() / state.square().mean()
-        deviation = float((x1 - x0 - slope * state).std())
+        coefficient = (state * (x1 - x0)).mean() / state.square().mean()
+        deviation = float((x1 - x0 - coefficient * state).std())
         times = torch.full((1,), time)
         velocity = generator.velocity(torch.zeros(1, 3, 12, 17), times, torch.zeros(1, 2, dtype=torch.long))
         torch.testing.assert_close(velocity, torch.full_like(velocity, deviation), rtol=0, atol=0.01)
@@ -128,16 +128,16 @@ def test_training_finds_the_velocity_of_two_images() -> None:
 
 
 @pytest.mark.parametrize(("mean", "spread"), [(0.0, 1.0), (-0.5, 0.6)])
-def test_training_times_are_logit_normal_and_a_share_of_conditions_is_hidden(mean: float, spread: float) -> None:
+def test_training_times_are_logit_normal_and_a_share_of_conditions_is_dropped(mean: float, spread: float) -> None:
     data = small(400)
     settings = {**TINY, "time_mean": mean, "time_spread": spread, "label_dropout": 0.25}
     trainer, batches = set_up(planned(data, recipe="flow", batch=400, overrides=settings), data)
     recorded: list[tuple[torch.Tensor, torch.Tensor]] = []
-    honest = trainer.generator.velocity  # type: ignore[union-attr]
+    original_velocity = trainer.generator.velocity  # type: ignore[union-attr]
 
     def spied(x, times, conditions, known):
         recorded.append((times, known))
-        return honest(x, times, conditions, known)
+        return original_velocity(x, times, conditions, known)
 
     trainer.generator.velocity = spied  # type: ignore[union-attr]
     for step in range(5):
@@ -155,12 +155,14 @@ def test_guidance_of_1_is_none_of_0_ignores_the_class_and_between_is_linear() ->
         velocities = {
             w: untrained(guidance=w, solver="euler", sampling_steps=1)(noise, a) for w in (0.0, 0.5, 1.0, 3.0)
         }
-        plain, other = (untrained(solver="euler", sampling_steps=1)(noise, codes) for codes in (a, b))
+        plain_output, other = (untrained(solver="euler", sampling_steps=1)(noise, codes) for codes in (a, b))
         unguided = untrained(guidance=0.0, solver="euler", sampling_steps=1)(noise, b)
-    assert torch.equal(velocities[1.0], plain) and not torch.allclose(plain, other, atol=1e-3)
+    assert torch.equal(velocities[1.0], plain_output) and not torch.allclose(plain_output, other, atol=1e-3)
     torch.testing.assert_close(velocities[0.0], unguided)
-    torch.testing.assert_close(velocities[0.5], (velocities[0.0] + plain) / 2, rtol=1e-4, atol=1e-5)
-    torch.testing.assert_close(velocities[3.0], velocities[0.0] + 3 * (plain - velocities[0.0]), rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(velocities[0.5], (velocities[0.0] + plain_output) / 2, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(
+        velocities[3.0], velocities[0.0] + 3 * (plain_output - velocities[0.0]), rtol=1e-4, atol=1e-4
+    )
 
 
 @pytest.mark.parametrize("guidance", [1.0, 2.0])
@@ -252,11 +254,11 @@ def test_noise_that_is_searched_for_has_the_shape_of_the_image_and_its_own_bytes
     def logits(images: torch.Tensor) -> torch.Tensor:
         return images.mean((1, 2, 3))[:, None] * torch.tensor([10.0, -10.0])
 
-    together = generation.boundary(synthesizer, noise, labels[:, None], indices, logits, steps=4)
+    batch_result = generation.boundary(synthesizer, noise, labels[:, None], indices, logits, steps=4)
     for row in (0, 33):
         single = generation.boundary(synthesizer, noise[[row]], labels[[row], None], indices[[row]], logits, steps=4)
-        np.testing.assert_array_equal(single[0], together[row])
-    assert (together != noise).any(1).mean() > 0.2
+        np.testing.assert_array_equal(single[0], batch_result[row])
+    assert (batch_result != noise).any(1).mean() > 0.2
     anchors = generation.invert(synthesizer, data.images[:2], data.conditions(())[:2])[0]
     halfway = between(anchors, noise[:4], 0, indices[:4])
     assert halfway.shape == (4, 144) and synthesizer.decode(halfway, labels[:4]).shape == (4, 1, 12, 12)

@@ -38,10 +38,10 @@ def test_the_best_generator_is_returned_and_training_ends_when_patience_is_over(
     data = small()
     plan = planned(data, recipe="dcgan", steps=10, patience=0.4)
     assess, assessed = scored([5.0, 3.0, 4.0, 2.0, 4.0, 3.0, 2.5, 2.1, 1.0, 0.5])
-    chosen = train_plan(plan, data, tmp_path, assess=assess)
+    best = train_plan(plan, data, tmp_path, assess=assess)
     assert len(assessed) == 8  # four steps after the best, at step 4, it stopped
-    assert chosen.weights == assessed[3]
-    assert chosen.card.steps == 4
+    assert best.weights == assessed[3]
+    assert best.card.steps == 4
     patient, later_assessed = scored([5.0, 3.0, 4.0, 2.0, 4.0, 3.0, 2.5, 2.1, 1.0, 0.5])
     assert (
         train_plan(planned(data, recipe="dcgan", steps=10, patience=1.0), data, assess=patient).weights
@@ -52,12 +52,12 @@ def test_the_best_generator_is_returned_and_training_ends_when_patience_is_over(
 def test_the_latest_within_the_error_of_the_lowest_is_taken() -> None:
     data = small()
     values = iter([5.0, 2.0, 2.4, 2.6, 3.0, 2.9])
-    chosen = train_plan(
+    latest = train_plan(
         planned(data, recipe="dcgan", steps=6, patience=1.0),
         data,
         assess=lambda s: {"kid": next(values), "kid_error": 0.5},
     )
-    assert chosen.card.steps == 3
+    assert latest.card.steps == 3
 
 
 def test_a_resumed_training_knows_its_best_and_its_patience(tmp_path) -> None:
@@ -115,7 +115,7 @@ def test_a_training_with_a_budget_goes_on_in_its_folder(tmp_path, monkeypatch) -
     assert other.card.steps == 2 == max(played) and len(checkpoints.files(tmp_path)) == 2
 
 
-def test_a_training_that_began_with_another_goes_on_when_that_has_moved_or_gone(tmp_path) -> None:
+def test_a_training_resumes_when_its_start_generator_has_moved_or_gone(tmp_path) -> None:
     data = small()
     base = tmp_path / "base"
     train(data, base / "train", settings=TrainSettings(recipe="dcgan", steps=2, batch=8), device="cpu").save(
@@ -127,8 +127,8 @@ def test_a_training_that_began_with_another_goes_on_when_that_has_moved_or_gone(
     base_fingerprint = fingerprint(str(base / "synthesizer"))  # without the partner
     assert plan.start is not None and plan.start[1] == fingerprint(str(base)) != base_fingerprint
     base.rename(tmp_path / "moved")
-    moved = replace(plan, start=(str(tmp_path / "moved"), plan.start[1]))
-    assert train_plan(moved, data, tmp_path / "cut").weights == uninterrupted.weights
+    renamed_plan = replace(plan, start=(str(tmp_path / "moved"), plan.start[1]))
+    assert train_plan(renamed_plan, data, tmp_path / "cut").weights == uninterrupted.weights
     shutil.rmtree(tmp_path / "moved")
     assert train_plan(plan, data, tmp_path / "cut").weights == uninterrupted.weights
     with pytest.raises(RunFolderError, match="no synthesizer to start from"):
@@ -156,7 +156,7 @@ def rows(**series: list[float]) -> list[dict[str, float]]:
         ("copied", {"closeness": [1.1, 1.0, 0.5, 0.4]}, {"closeness": [0.5, 0.5, 0.5, 0.5]}),
     ],
 )
-def test_what_goes_wrong_is_said_once_with_a_remedy(name: str, series: dict, well: dict) -> None:
+def test_a_problem_is_reported_once_with_a_remedy(name: str, series: dict, well: dict) -> None:
     rule = recipe("dcgan")
     reported = findings(rows(**series), rule, 0.5)
     assert list(reported) == [name]
@@ -168,7 +168,7 @@ def test_what_goes_wrong_is_said_once_with_a_remedy(name: str, series: dict, wel
     assert findings(log_rows, rule, 0.5) == {}
 
 
-def test_a_translator_that_changes_nothing_or_inverts_is_told_of() -> None:
+def test_a_translator_that_changes_nothing_or_inverts_is_reported() -> None:
     rule = recipe("translator")
     warnings = findings(rows(moved=[0.01, 0.015, 0.019]), rule, 0.4)
     assert list(warnings) == ["unmoved"] and '"cycle": 0.1, "identity": 0.1' in warnings["unmoved"]
@@ -192,11 +192,11 @@ def test_the_generator_in_use_is_checked_however_short_the_training(spread, dupl
     data, messages = small(), []
 
     def assess(synthesizer: Synthesizer) -> dict[str, float]:
-        better = synthesizer.card.steps == 2  # the generator that is returned; the last one is sound
+        is_better = synthesizer.card.steps == 2  # the generator that is returned; the last one is sound
         return {
-            "kid": 0.0 if better else 1.0,
-            "spread": spread if better else 1.0,
-            "duplicates": duplicates if better else 0.0,
+            "kid": 0.0 if is_better else 1.0,
+            "spread": spread if is_better else 1.0,
+            "duplicates": duplicates if is_better else 0.0,
         }
 
     plan = planned(data, recipe="dcgan", steps=4)
@@ -247,12 +247,12 @@ def test_an_end_before_its_time_and_what_could_not_be_judged_are_in_the_log(tmp_
 def test_a_lack_of_memory_is_in_the_log(tmp_path, monkeypatch) -> None:
     from augury.training.adversarial import AdversarialTrainer
 
-    data, events, honest = small(), [], AdversarialTrainer._fakes
+    data, events, original_fakes = small(), [], AdversarialTrainer._fakes
 
     def cramped(self, micro):
         if len(micro.real) > 4:
             raise torch.OutOfMemoryError("no room")
-        return honest(self, micro)
+        return original_fakes(self, micro)
 
     monkeypatch.setattr(AdversarialTrainer, "_fakes", cramped)
     train_plan(planned(data, recipe="dcgan", steps=3), data, tmp_path, on_event=events.append)
@@ -264,7 +264,7 @@ def test_a_critic_may_tell_everything_apart() -> None:
     assert findings(rows(pairwise_accuracy=[1.0, 1.0, 1.0]), recipe("wgan_gp"), 0.5) == {}
 
 
-def test_warnings_are_told_and_logged(tmp_path, monkeypatch) -> None:
+def test_warnings_are_reported_and_logged(tmp_path, monkeypatch) -> None:
     from augury.training import health
 
     monkeypatch.setattr(health, "SETTLED", (0.0, 0))
@@ -299,23 +299,23 @@ def test_a_start_from_another_training_takes_weights_by_name_and_classes_by_thei
     data = small()
     first = train_plan(planned(data, recipe="dcgan"), data, tmp_path / "run" / "train")
     first.save(tmp_path / "run" / "synthesizer")
-    swapped = other(("b", "new"))
-    plan = planned(swapped, recipe="dcgan", start_from=str(tmp_path / "run"))
-    trainer, _ = set_up(plan, swapped)
+    swapped_run = other(("b", "new"))
+    plan = planned(swapped_run, recipe="dcgan", start_from=str(tmp_path / "run"))
+    trainer, _ = set_up(plan, swapped_run)
     old, new = first.generator.state_dict(), trainer.generator.state_dict()
     assert torch.equal(new["ups.0.weight"], old["ups.0.weight"])
     before, after = old["embedding.tables.0.weight"], new["embedding.tables.0.weight"]
     assert torch.equal(after[0], before[1])  # class b, then second, is now first
     torch.testing.assert_close(after[1], before.mean(0))
-    random = set_up(planned(swapped, recipe="dcgan"), swapped)[0].discriminator.state_dict()
+    random = set_up(planned(swapped_run, recipe="dcgan"), swapped_run)[0].discriminator.state_dict()
     started = trainer.discriminator.state_dict()
     assert not torch.equal(started["trunks.0.layers.1.weight"], random["trunks.0.layers.1.weight"])
     assert trainer.state.average.module.state_dict()["first.weight"].equal(old["first.weight"])
-    train_plan(plan, swapped)
+    train_plan(plan, swapped_run)
 
 
 @pytest.mark.parametrize("spectral", [False, True])
-def test_a_start_takes_the_classifier_of_classes_by_name_and_not_how_far_conditions_had_ramped(
+def test_a_start_takes_the_classifier_of_classes_by_name_and_resets_the_ramp_of_conditions(
     tmp_path, spectral: bool
 ) -> None:
     overrides = {"conditioning": "auxiliary", "spectral": spectral}
@@ -323,9 +323,9 @@ def test_a_start_takes_the_classifier_of_classes_by_name_and_not_how_far_conditi
     first = train_plan(planned(data, **settings), data, tmp_path / "run" / "train")
     first.save(tmp_path / "run" / "synthesizer")
     assert first.generator.state_dict()["embedding.strength"] < 1
-    swapped = other(("b", "new"))
-    plain = {"recipe": "dcgan", "overrides": overrides, "start_from": str(tmp_path / "run")}
-    trainer, _ = set_up(planned(swapped, **plain), swapped)
+    swapped_run = other(("b", "new"))
+    base_options = {"recipe": "dcgan", "overrides": overrides, "start_from": str(tmp_path / "run")}
+    trainer, _ = set_up(planned(swapped_run, **base_options), swapped_run)
     assert trainer.generator.state_dict()["embedding.strength"] == 1
     checkpoint, _ = checkpoints.newest(tmp_path / "run" / "train")
     (name,) = [

@@ -47,10 +47,10 @@ def test_slerp_keeps_the_norm_and_turns_at_even_speed() -> None:
     np.testing.assert_allclose(slerp(a, b, t), by_hand, atol=1e-6)
     numbers = np.random.default_rng(0).standard_normal((2, 50, 8)).astype(np.float32)
     p, q = numbers / np.linalg.norm(numbers, axis=2, keepdims=True)
-    turned = slerp(p, q, np.linspace(0, 1, 50, dtype=np.float32))
-    np.testing.assert_allclose(np.linalg.norm(turned, axis=1), 1, rtol=1e-6)
+    arc = slerp(p, q, np.linspace(0, 1, 50, dtype=np.float32))
+    np.testing.assert_allclose(np.linalg.norm(arc, axis=1), 1, rtol=1e-6)
     np.testing.assert_allclose(
-        np.arccos((p * turned).sum(1)), np.linspace(0, 1, 50) * np.arccos((p * q).sum(1)), atol=1e-3
+        np.arccos((p * arc).sum(1)), np.linspace(0, 1, 50) * np.arccos((p * q).sum(1)), atol=1e-3
     )
 
 
@@ -72,9 +72,9 @@ def test_layers_are_grouped_by_the_grids_they_paint() -> None:
     ]
     assert layers_of("fine", sides[128]) == [7, 8, 9, 10, 11]
     assert layers_of((3, 0, 3), sides[28]) == [0, 3]
-    for wrong, rule in (("finest", "choose coarse, middle, fine"), ([6], "are 0 to 5")):
+    for invalid, rule in (("finest", "choose coarse, middle, fine"), ([6], "are 0 to 5")):
         with pytest.raises(SettingsError, match=rule):
-            layers_of(wrong, sides[28])
+            layers_of(invalid, sides[28])
 
 
 def test_conditions_can_be_halfway() -> None:
@@ -161,17 +161,17 @@ def test_a_sweep_goes_from_the_typical_image_to_the_one_drawn(network: str) -> N
 
 def test_requests_that_cannot_be_met_are_refused_in_words() -> None:
     plain, styled = untrained("dcgan"), untrained("stylegan")
-    two = [[0, 0], [1, 0]]
+    conditions = [[0, 0], [1, 0]]
     for call, rule in (
-        (lambda: plain.mix(two, two), "recipe stylegan"),
-        (lambda: plain.interpolate(two, space="w"), "recipe stylegan"),
-        (lambda: styled.interpolate(two, space="x"), "must be z, or w"),
-        (lambda: styled.interpolate(two[:1]), "through 1 images"),
-        (lambda: styled.interpolate(two, frames=1), "1 frames"),
-        (lambda: styled.mix(two, []), "0 columns"),
-        (lambda: styled.mix(two, two, layers="all"), "choose coarse"),
-        (lambda: styled.truncate(two, ()), "one or more"),
-        (lambda: styled.truncate(two, (0, float("nan"))), "from -2 to 2"),
+        (lambda: plain.mix(conditions, conditions), "recipe stylegan"),
+        (lambda: plain.interpolate(conditions, space="w"), "recipe stylegan"),
+        (lambda: styled.interpolate(conditions, space="x"), "must be z, or w"),
+        (lambda: styled.interpolate(conditions[:1]), "through 1 images"),
+        (lambda: styled.interpolate(conditions, frames=1), "1 frames"),
+        (lambda: styled.mix(conditions, []), "0 columns"),
+        (lambda: styled.mix(conditions, conditions, layers="all"), "choose coarse"),
+        (lambda: styled.truncate(conditions, ()), "one or more"),
+        (lambda: styled.truncate(conditions, (0, float("nan"))), "from -2 to 2"),
     ):
         with pytest.raises(SettingsError, match=rule):
             call()

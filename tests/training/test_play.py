@@ -36,17 +36,17 @@ DISCRIMINATOR_OPTIONS = {
 
 @pytest.mark.parametrize("option", DISCRIMINATOR_OPTIONS)
 @pytest.mark.parametrize("name", ADVERSARIAL)
-def test_every_discriminator_can_be_told(name: str, option: str) -> None:
+def test_every_discriminator_takes_the_options(name: str, option: str) -> None:
     settings, scores = DISCRIMINATOR_OPTIONS[option]
     if name == "mlp" and settings.get("patch"):
         with pytest.raises(SettingsError, match="convolutional recipe"):
             build(name, settings, (1, 16, 16), (3,))
         return
     _, judge = build(name, settings, (1, 16, 16), (3,))
-    plain = build(name, {}, (1, 16, 16), (3,))[1]
+    default_discriminator = build(name, {}, (1, 16, 16), (3,))[1]
     images, conditions = torch.rand(5, 1, 16, 16), torch.arange(5)[:, None] % 3
     assert judge(images, conditions).shape == (5, scores)
-    count = [sum(p.numel() for p in network.parameters()) for network in (judge, plain)]
+    count = [sum(p.numel() for p in network.parameters()) for network in (judge, default_discriminator)]
     assert count[0] > count[1] or option not in ("deeper", "scales")
     if option == "auxiliary":
         assert torch.equal(judge(images, conditions), judge(images, conditions * 0))
@@ -79,9 +79,9 @@ def test_surprise_is_the_cross_entropy_of_each_column() -> None:
 
 
 def test_impossible_discriminators_are_refused() -> None:
-    for wrong, rule in (({"scales": 4}, "lower scales"), ({"conditioning": "magic"}, "projection, auxiliary")):
+    for invalid, rule in (({"scales": 4}, "lower scales"), ({"conditioning": "magic"}, "projection, auxiliary")):
         with pytest.raises(SettingsError, match=rule):
-            build("dcgan", wrong, (1, 16, 16), (2,))
+            build("dcgan", invalid, (1, 16, 16), (2,))
     with pytest.raises(SettingsError, match="too small"):
         build("dcgan", {}, (1, 7, 16), (2,))
     with pytest.raises(SettingsError, match="simultaneous"):
@@ -115,7 +115,7 @@ class Line(nn.Module):
         return self.head(self.features(images), conditions)
 
 
-def game_of_line(
+def trainer_of_line(
     augment=lambda images, draws: images / 4, name: str = "dcgan", **overrides: object
 ) -> AdversarialTrainer:
     """A game against a line of weight 2, through an augmentation that divides by 4."""
@@ -134,7 +134,7 @@ def test_the_gradient_penalty_is_taken_at_the_images_before_they_are_augmented()
     """‖∇‖ = √256 · 2 / 4 = 8, wherever between real and fake."""
     micro, no_conditions = round_of(), torch.zeros(8, 1)
     for centre, expected in ((1.0, (8 - 1) ** 2), (0.0, 8**2)):
-        penalty = game_of_line(gradient_penalty=3.0, centre=centre)._penalty(
+        penalty = trainer_of_line(gradient_penalty=3.0, centre=centre)._penalty(
             micro, micro.real / 2, no_conditions, no_conditions
         )
         assert penalty.item() == pytest.approx(3 * expected, rel=1e-4)
@@ -142,7 +142,7 @@ def test_the_gradient_penalty_is_taken_at_the_images_before_they_are_augmented()
 
 @pytest.mark.parametrize("name", ["r1", "r2", "gradient_penalty"])
 def test_lazy_penalties_come_every_so_many_updates_at_as_many_times_their_weight(name: str) -> None:
-    eager, lazy = game_of_line(**{name: 0.5}), game_of_line(**{name: 0.5, "penalty_every": 3})
+    eager, lazy = trainer_of_line(**{name: 0.5}), trainer_of_line(**{name: 0.5, "penalty_every": 3})
     no_conditions = torch.zeros(8, 1)
     for number in range(7):
         micro = round_of(number)
@@ -205,8 +205,15 @@ def test_the_auxiliary_classes_weigh_in_as_the_condition_does(monkeypatch) -> No
     data = small(shape=(1, 16, 16))
     changes = {"conditioning": "auxiliary", "auxiliary": 1.5}
     gradients = {}
-    for name, late, progress in (("whole", 0.0, 0.1), ("none", 0.4, 0.0), ("quarter", 0.4, 0.1), ("late", 0.4, 0.5)):
-        trainer, _ = set_up(planned(data, recipe="dcgan", overrides={**changes, "late_conditioning": late}), data)
+    for name, start_fraction, progress in (
+        ("whole", 0.0, 0.1),
+        ("none", 0.4, 0.0),
+        ("quarter", 0.4, 0.1),
+        ("late", 0.4, 0.5),
+    ):
+        trainer, _ = set_up(
+            planned(data, recipe="dcgan", overrides={**changes, "late_conditioning": start_fraction}), data
+        )
         monkeypatch.setattr(trainer, "_ramp_conditions", lambda strength: None)  # the same fakes for all
         weight = trainer.discriminator.heads[0].classes[0].weight
         updates = [lambda: gradients.update({name: weight.grad.clone()}), lambda: None]  # noqa: B023
@@ -219,7 +226,7 @@ def test_the_auxiliary_classes_weigh_in_as_the_condition_does(monkeypatch) -> No
 
 
 @pytest.mark.parametrize("recipe_name", ["dcgan", "rpgan", "stylegan"])
-def test_an_auxiliary_classifier_is_taught_in_bf16_too(recipe_name: str) -> None:
+def test_an_auxiliary_classifier_is_trained_in_bf16_too(recipe_name: str) -> None:
     data = small(shape=(1, 16, 16))
     changes = {"conditioning": "auxiliary", "simultaneous": False, "width": 8}
     plan = planned(data, recipe=recipe_name, precision="bf16", overrides=changes)
@@ -229,7 +236,7 @@ def test_an_auxiliary_classifier_is_taught_in_bf16_too(recipe_name: str) -> None
 
 
 @pytest.mark.parametrize("name", ["r1", "r2"])
-def test_slopes_are_taken_at_the_images_before_they_are_augmented(name: str) -> None:
+def test_gradient_penalties_are_taken_at_the_images_before_augmentation(name: str) -> None:
     """Through an augmentation that divides by 4, D(T(x)) has a quarter of D's slope: ‖∇‖²/2 = 16² pixels · (w/4)² / 2."""
     generator, _ = build("dcgan", {}, (1, 16, 16), (2,))
     rule = recipe("dcgan", {name: 3.0, "final_penalty": 0.5, "schedule": "linear"})
@@ -243,17 +250,17 @@ def test_slopes_are_taken_at_the_images_before_they_are_augmented(name: str) -> 
         assert penalty.item() == pytest.approx(factor * 3.0 * 256 * (2.0 / 4) ** 2 / 2, rel=1e-5)
 
 
-def test_adaptive_probability_follows_how_many_real_images_are_told() -> None:
+def test_adaptive_probability_follows_the_share_of_recognised_real_images() -> None:
     data = small()
     plan = planned(data, recipe="stylegan", overrides={"width": 8, "ada_images": 320})
     trainer, _ = set_up(plan, data)
-    sure, unsure = torch.ones(8, 1), torch.tensor([[1.0], [-1.0]] * 4)
+    confident, unconfident = torch.ones(8, 1), torch.tensor([[1.0], [-1.0]] * 4)
     for number in range(8):
-        trainer.view.observe(sure, -sure)
+        trainer.view.observe(confident, -confident)
         trainer.view.adapt(number, 8)
     assert float(trainer.view.extra["p"]) == pytest.approx(2 * 4 * 8 / 320)
     for number in range(8, 12):
-        trainer.view.observe(unsure, unsure)
+        trainer.view.observe(unconfident, unconfident)
         trainer.view.adapt(number, 8)
     assert float(trainer.view.extra["p"]) == pytest.approx(4 * 8 / 320)
     paired = AdversarialTrainer(
@@ -333,7 +340,7 @@ def test_all_of_adas_changes_at_every_image_are_refused(settings: dict) -> None:
 
 
 @pytest.mark.parametrize("phase", ["discriminator", "generator"])
-def test_a_training_that_ran_out_of_memory_in_either_phase_continues_as_if_it_had_begun_in_parts(
+def test_a_training_that_ran_out_of_memory_in_either_phase_continues_as_if_it_had_started_split(
     phase: str, monkeypatch
 ) -> None:
     data, events = small(), []
@@ -342,13 +349,13 @@ def test_a_training_that_ran_out_of_memory_in_either_phase_continues_as_if_it_ha
     trainer.state.extra["parts"].fill_(2)
     for step in range(6):
         trainer.train_step(step, step / 6, lambda number: batches.draw(number, CPU))
-    honest = Discriminator.head
+    original_head = Discriminator.head
 
     def cramped(self, features, conditions):
         frozen = not next(self.parameters()).requires_grad
         if frozen == (phase == "generator") and len(conditions) > (4 if frozen else 8):
             raise torch.OutOfMemoryError("no room")
-        return honest(self, features, conditions)
+        return original_head(self, features, conditions)
 
     monkeypatch.setattr(Discriminator, "head", cramped)
     trained = train_plan(plan, data, on_event=events.append)
@@ -359,32 +366,32 @@ def test_a_training_that_ran_out_of_memory_in_either_phase_continues_as_if_it_ha
 
 def test_a_budget_is_measured_in_the_parts_that_fit_into_memory(monkeypatch) -> None:
     data, sizes = small(), []
-    honest = AdversarialTrainer._fakes
+    original_fakes = AdversarialTrainer._fakes
 
     def cramped(self, micro):
         sizes.append(len(micro.real))
         if len(micro.real) > 2:
             raise torch.OutOfMemoryError("no room")
-        return honest(self, micro)
+        return original_fakes(self, micro)
 
     monkeypatch.setattr(AdversarialTrainer, "_fakes", cramped)
     plan = planned(data, recipe="dcgan", steps=None, budget="1s")
     assert plan.images_per_second > 0
     assert sizes[:3] == [8, 4, 2] and set(sizes[3:]) == {2}
-    monkeypatch.setattr(AdversarialTrainer, "_fakes", lambda self, micro: honest(self, None))
+    monkeypatch.setattr(AdversarialTrainer, "_fakes", lambda self, micro: original_fakes(self, None))
     with pytest.raises(AttributeError):
         planned(data, recipe="dcgan", steps=None, budget="1s")
 
 
-def test_a_batch_that_does_not_fit_into_memory_is_played_in_parts(monkeypatch, tmp_path) -> None:
+def test_a_batch_that_does_not_fit_into_memory_is_split(monkeypatch, tmp_path) -> None:
     data, events = small(), []
     plan = planned(data, recipe="dcgan", steps=6)
-    honest = AdversarialTrainer._fakes
+    original_fakes = AdversarialTrainer._fakes
 
     def cramped(self, micro):
         if len(micro.real) > 4:
             raise torch.OutOfMemoryError("no room")
-        return honest(self, micro)
+        return original_fakes(self, micro)
 
     monkeypatch.setattr(AdversarialTrainer, "_fakes", cramped)
     reference = train_plan(plan, data, tmp_path / "a", on_event=events.append)
@@ -392,12 +399,12 @@ def test_a_batch_that_does_not_fit_into_memory_is_played_in_parts(monkeypatch, t
 
     interrupted(plan, data, tmp_path / "b", 3)
     assert train_plan(plan, data, tmp_path / "b", checkpoint_every=1e-9).weights == reference.weights
-    monkeypatch.setattr(AdversarialTrainer, "_fakes", lambda self, micro: honest(self, None))
+    monkeypatch.setattr(AdversarialTrainer, "_fakes", lambda self, micro: original_fakes(self, None))
     with pytest.raises(AttributeError):  # other errors are not taken for a lack of memory
         train_plan(plan, data)
 
 
-def test_slopes_of_parts_add_up_to_those_of_the_whole_batch() -> None:
+def test_gradients_of_micro_batches_add_up_to_those_of_the_whole_batch() -> None:
     data = small()
     trainer, batches = set_up(planned(data, recipe="r3gan", overrides={"width": 8}), data)
     full_batch = draw_micro_batches(lambda number: batches.draw(number, CPU), 0.0, 0, 0, parts=1)[0]
@@ -417,7 +424,7 @@ def test_slopes_of_parts_add_up_to_those_of_the_whole_batch() -> None:
 @pytest.mark.parametrize(
     "name", trainable(n for n, r in RECIPES.items() if NETWORKS[r.network].method == "adversarial")
 )
-def test_every_network_plays_every_loss(name: str, loss: str) -> None:
+def test_every_network_trains_with_every_loss(name: str, loss: str) -> None:
     data = small()
     changes = {"loss": loss, "clip": 0.0, "ada_target": 0.0, "simultaneous": False}
     changes |= {"width": 8} if name in ("r3gan", "stylegan", "projected") else {}
@@ -464,14 +471,14 @@ def test_images_for_which_a_device_has_no_room_come_from_the_main_memory(monkeyp
 def test_weights_that_cannot_be_decomposed_are_no_crash(monkeypatch) -> None:
     data, events = small(), []
     plan = planned(data, recipe="dcgan", steps=4, overrides={"spectral_control": 0.1})
-    honest, calls = AdversarialTrainer.train_step, []
+    original_step, calls = AdversarialTrainer.train_step, []
 
     def once(self, number, progress, draw):
         calls.append(number)
         if len(calls) == 3:
             for parameter in self.state.networks["generator"].parameters():
                 parameter.data.fill_(float("nan"))
-        return honest(self, number, progress, draw)
+        return original_step(self, number, progress, draw)
 
     monkeypatch.setattr(AdversarialTrainer, "train_step", once)
     train_plan(plan, data, on_event=events.append)
@@ -480,15 +487,15 @@ def test_weights_that_cannot_be_decomposed_are_no_crash(monkeypatch) -> None:
 
 def test_without_a_folder_a_late_checkpoint_is_due_once(monkeypatch) -> None:
     data, events = small(), []
-    honest = TrainState.all_finite
-    monkeypatch.setattr(TrainState, "all_finite", lambda self: events.append(1) or honest(self))
+    original_check = TrainState.all_finite
+    monkeypatch.setattr(TrainState, "all_finite", lambda self: events.append(1) or original_check(self))
     clock = iter(range(0, 10_000_000, 7))  # every look at the clock is seven seconds later
     monkeypatch.setattr(checkpoint_manager.time, "monotonic", lambda: float(next(clock)))
     train_plan(planned(data, recipe="gan", steps=200), data, checkpoint_every=1000)
     assert len(events) < 60
 
 
-def test_the_slope_penalty_of_stylegan_grows_with_the_image() -> None:
+def test_the_gradient_penalty_of_stylegan_grows_with_the_image() -> None:
     sizes = ((16, 16), (256, 256))
     weights = [planned(small(shape=(1, *size)), recipe="stylegan", batch=4).rule.r1 for size in sizes]
     assert weights == [0.05, pytest.approx(0.0002 * 256 * 256 / 4)]

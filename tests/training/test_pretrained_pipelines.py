@@ -43,8 +43,8 @@ def settings(folder: Path | str, name: str = "diffusers", **options: object) -> 
 
 def test_training_records_what_decides_an_image_and_draws_one(folder: Path, tmp_path: Path) -> None:
     data = small()
-    chosen = settings(folder, num_inference_steps=3)
-    synthesizer = augury.train(data, tmp_path / "t", settings=chosen)
+    train_settings = settings(folder, num_inference_steps=3)
+    synthesizer = augury.train(data, tmp_path / "t", settings=train_settings)
     card = synthesizer.card
     assert (card.network, card.recipe, card.steps, synthesizer.translates) == ("diffusers", "diffusers", 0, False)
     expected = {
@@ -60,15 +60,15 @@ def test_training_records_what_decides_an_image_and_draws_one(folder: Path, tmp_
     reloaded = Synthesizer.load(tmp_path / "s")
     assert reloaded.fingerprint == synthesizer.fingerprint and asdict(reloaded.card) == asdict(card)
     codes = data.conditions(("pose",))[:5]
-    many = synthesizer.sample(codes, seed=4)
-    assert np.array_equal(reloaded.sample(codes[[3]], seed=4, indices=[3]).images[0], many.images[3])
-    assert not np.array_equal(reloaded.sample(codes[[3]], seed=5, indices=[3]).images[0], many.images[3])
+    batch = synthesizer.sample(codes, seed=4)
+    assert np.array_equal(reloaded.sample(codes[[3]], seed=4, indices=[3]).images[0], batch.images[3])
+    assert not np.array_equal(reloaded.sample(codes[[3]], seed=5, indices=[3]).images[0], batch.images[3])
 
     seed = torch_seed_of(torch.from_numpy(image_noise(4, np.array([3]), 4))[0])
     values = [card.classes[codes[3, 0]], card.condition_values[0][codes[3, 1]]]
     picture = PaintPipeline()(f"a {values[0]}, {values[1]}", generator=torch.Generator().manual_seed(seed)).images[0]
     by_hand = np.asarray(picture.resize((12, 12), Image.Resampling.LANCZOS).convert("L"))
-    assert np.array_equal(many.images[3, 0], by_hand)
+    assert np.array_equal(batch.images[3, 0], by_hand)
 
 
 def test_another_prompt_or_content_is_another_synthesizer(folder: Path) -> None:
@@ -152,10 +152,10 @@ def test_any_callable_of_this_form_is_a_pipeline() -> None:
 
 def test_a_translator_gets_the_prompt_of_the_target_and_its_sources_are_recorded(folder: Path) -> None:
     data = cell_data.train(each=24)
-    chosen = settings(
+    train_settings = settings(
         folder, "diffusers_img2img", strength=0.25, prompt="a {class} bar, {ground}", condition=("ground",)
     )
-    synthesizer = augury.train(data, settings=chosen)
+    synthesizer = augury.train(data, settings=train_settings)
     assert synthesizer.translates and synthesizer.card.settings["strength"] == 0.25
     assert synthesizer.card.settings["class_name"] == "PaintImg2ImgPipeline" and synthesizer.card.settings["size"] == 16
     plan = plan_translations(data, ("ground",), 12)
@@ -177,8 +177,8 @@ def test_a_prompt_without_the_class_needs_a_translator_that_keeps_it(folder: Pat
         make_plan(
             small(), settings(folder, "diffusers_img2img", prompt="to the {pose}"), seed=0, device=CPU, flips=False
         )
-    chosen = settings(folder, "diffusers_img2img", prompt="to the {pose}", class_moves=False)
-    assert make_plan(small(200), chosen, seed=0, device=CPU, flips=False).steps == 0
+    train_settings = settings(folder, "diffusers_img2img", prompt="to the {pose}", class_moves=False)
+    assert make_plan(small(200), train_settings, seed=0, device=CPU, flips=False).steps == 0
     pipeline = PaintImg2ImgPipeline()
     synthesizer = from_pipeline(
         pipeline, small(), condition=("pose",), translates=True, class_moves=False, prompt="to the {pose}", size=16

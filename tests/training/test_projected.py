@@ -45,8 +45,8 @@ def test_training_changes_the_discriminators_and_nothing_that_is_frozen() -> Non
     assert frozen_bytes(judge) == before and len(before) > 100
     assert {name.split(".")[0] for name in trained} == {"judges", "heads"}
     assert all(not torch.equal(p, trained[name]) for name, p in judge.named_parameters() if p.dim() > 1)
-    fresh = {n: p.numpy(force=True).tobytes() for n, p in backbone("lite0", folded=True).named_parameters()}
-    assert {n: before[f"network.{n}"] for n in fresh} == fresh
+    initial = {n: p.numpy(force=True).tobytes() for n, p in backbone("lite0", folded=True).named_parameters()}
+    assert {n: before[f"network.{n}"] for n in initial} == initial
 
 
 @NEEDS_LITE0
@@ -206,8 +206,11 @@ def test_what_it_cannot_do_is_refused_in_words() -> None:
 @pytest.mark.parametrize("names", ["auto", "lite0", "pixels,lite0"])
 def test_scores_use_the_classifiers_features_beside_those_it_was_trained_on(names: str) -> None:
     model = Classifier(1, 2).eval()
-    chosen = [e.name for e in scorecard.extractors(names, small(), CPU, model, "lite0")]
-    assert chosen[0] == "classifier" and set(chosen) == {"classifier", *names.replace("auto", "lite0").split(",")}
+    names_chosen = [e.name for e in scorecard.extractors(names, small(), CPU, model, "lite0")]
+    assert names_chosen[0] == "classifier" and set(names_chosen) == {
+        "classifier",
+        *names.replace("auto", "lite0").split(","),
+    }
     assert [e.name for e in scorecard.extractors(names, small(), CPU, model)] == names.replace("auto", "lite0").split(
         ","
     )

@@ -37,8 +37,10 @@ def members(protocol: type) -> dict[str, object]:
 @pytest.mark.parametrize("name", trainable(NETWORKS))
 def test_every_network_has_what_its_trainer_calls(name: str) -> None:
     networks = build(name, {}, (1, 16, 16), (3, 2))
-    partner = (protocols.Discriminator,) if NETWORKS[name].discriminator else REQUIRED[NETWORKS[name].method][1:]
-    required = [*zip(networks, (REQUIRED[NETWORKS[name].method][0], *partner), strict=True)]
+    required_protocols = (
+        (protocols.Discriminator,) if NETWORKS[name].discriminator else REQUIRED[NETWORKS[name].method][1:]
+    )
+    required = [*zip(networks, (REQUIRED[NETWORKS[name].method][0], *required_protocols), strict=True)]
     required += [(networks[0], protocol) for protocol, owners in OPTIONAL.items() if name in owners]
     for network, protocol in required:
         for member, method in members(protocol).items():

@@ -43,9 +43,9 @@ def test_every_network_gives_images_and_scores_of_the_right_shape(name: str, sha
     for partner in partners if NETWORKS[name].method == "reconstruction" else ():
         assert [part.shape for part in partner(images, conditions)] == [(3, generator.latent)] * 2
     size = "embedding" if name == "flow" else "latent"
-    for wrong, rule in (({"no_such": 1}, "its settings are"), ({size: "many"}, "of the kind of its default")):
+    for invalid, rule in (({"no_such": 1}, "its settings are"), ({size: "many"}, "of the kind of its default")):
         with pytest.raises(SettingsError, match=rule):
-            build(name, wrong, shape, (3,))
+            build(name, invalid, shape, (3,))
 
 
 @pytest.mark.parametrize(
@@ -99,8 +99,8 @@ def test_the_averages_half_life_grows_with_the_images_seen_until_it_is_whole() -
         with torch.no_grad():
             module.weight.fill_(float(step))
         average.update(module, batch=32, images_seen=32 * step)
-        keep = 0.5 ** (32 / min(1000, 0.5 * 32 * step)) if step else 0.0
-        by_hand = keep * by_hand + (1 - keep) * step
+        decay = 0.5 ** (32 / min(1000, 0.5 * 32 * step)) if step else 0.0
+        by_hand = decay * by_hand + (1 - decay) * step
         assert float(average.module.weight) == pytest.approx(by_hand, rel=1e-4, abs=1e-6)
 
 
@@ -161,7 +161,7 @@ def test_a_training_cut_off_goes_on_to_the_same_bytes(name: str, tmp_path) -> No
 
 
 @pytest.mark.parametrize("loss", ["non_saturating", "minimax", "least_squares", "relativistic"])
-def test_in_simultaneous_play_one_pass_gives_the_generators_slope_too(loss: str, monkeypatch) -> None:
+def test_simultaneous_updates_get_the_generators_gradient_from_one_pass(loss: str, monkeypatch) -> None:
     torch.manual_seed(0)
     networks = build("dcgan", {}, (1, 12, 12), (2,))
     rule = recipe("dcgan", {"loss": loss, "simultaneous": True, "r1": 0.1})
@@ -170,13 +170,13 @@ def test_in_simultaneous_play_one_pass_gives_the_generators_slope_too(loss: str,
     fake = trainer._fakes(micro)
     augmented = trainer.view(torch.cat([micro.real, fake]), "augment", micro)
     on_real, on_fake = torch.split(trainer.discriminator(augmented, micro.conditions.repeat(2, 1)), 8)
-    honest = trainer.loss.generator(on_real.detach(), on_fake)
-    expected = torch.autograd.grad(honest, list(trainer.generator.parameters()))
+    generator_loss = trainer.loss.generator(on_real.detach(), on_fake)
+    expected = torch.autograd.grad(generator_loss, list(trainer.generator.parameters()))
     monkeypatch.setattr(trainer.state, "step", lambda *names: None)
     losses = trainer.train_step(0, 0.0, lambda number: (micro.real, micro.conditions))
     for parameter, gradient in zip(trainer.generator.parameters(), expected, strict=True):
         torch.testing.assert_close(parameter.grad, gradient, rtol=1e-3, atol=1e-7)
-    assert losses["loss_g"].item() == pytest.approx(honest.item(), rel=1e-5)
+    assert losses["loss_g"].item() == pytest.approx(generator_loss.item(), rel=1e-5)
 
 
 def test_losses_that_are_no_numbers_send_it_back_to_the_last_good_state_at_half_the_rates(monkeypatch) -> None:
@@ -184,14 +184,14 @@ def test_losses_that_are_no_numbers_send_it_back_to_the_last_good_state_at_half_
 
     data, events, broken = small(), [], [5]
     plan = planned(data, recipe="dcgan", steps=8)
-    honest = adversarial.AdversarialTrainer._fakes
+    original_fakes = adversarial.AdversarialTrainer._fakes
 
     def breaks(self, micro):
         if broken and micro.number == broken[0]:
             broken.pop()
             with torch.no_grad():
                 next(self.discriminator.parameters()).fill_(float("nan"))
-        return honest(self, micro)
+        return original_fakes(self, micro)
 
     monkeypatch.setattr(adversarial.AdversarialTrainer, "_fakes", breaks)
     synthesizer = train_plan(plan, data, on_event=events.append)
@@ -199,16 +199,16 @@ def test_losses_that_are_no_numbers_send_it_back_to_the_last_good_state_at_half_
     assert np.isfinite(np.frombuffer(synthesizer.weights[-400:], np.float32)).all()
 
 
-def test_weights_that_the_last_update_spoilt_are_never_called_good(monkeypatch, tmp_path) -> None:
+def test_non_finite_weights_of_the_last_update_are_never_returned(monkeypatch, tmp_path) -> None:
     """The losses of the step that spoils them are finite: they were computed before it."""
     from augury.training.train_state import TrainState
 
     data, events, broken = small(), [], [2]
     plan = planned(data, recipe="dcgan", steps=6)
-    honest, steps = TrainState.step, []
+    original_step, steps = TrainState.step, []
 
     def spoils(self, *names):
-        honest(self, *names)
+        original_step(self, *names)
         steps.append(names)
         if broken and len(steps) == 2 * broken[0] + 2:  # the generator's third
             broken.pop()
@@ -267,7 +267,7 @@ def test_numbers_out_of_their_range_are_refused(name: str, overrides: dict, rule
 @pytest.mark.parametrize(
     "setting", ["r1", "r2", "gradient_penalty", "clip", "lecam", "instance_noise", "late_conditioning"]
 )
-def test_what_only_a_game_reads_is_refused_for_an_autoencoder(setting: str) -> None:
+def test_adversarial_settings_are_refused_for_an_autoencoder(setting: str) -> None:
     for name in ("vae", "ae"):
         with pytest.raises(SettingsError, match=f"{setting}=0.1 has no effect: an autoencoder"):
             recipe(name, {setting: 0.1})
@@ -355,13 +355,13 @@ def test_an_image_is_the_same_alone_and_among_256(tmp_path) -> None:
     assert synthesizer.sample(["b"], seed=1).labels.tolist() == [1]
 
 
-def test_a_clock_that_lies_changes_no_byte(monkeypatch) -> None:
+def test_the_speed_of_the_clock_changes_no_byte(monkeypatch) -> None:
     data, settings = small(), TrainSettings(recipe="dcgan", steps=3, batch=8, overrides=SMALL.get("dcgan", {}))
     trained = []
-    for rush in (1.0, 1e6):
+    for speed in (1.0, 1e6):
         jumps = iter(range(1, 1_000_000))
         for name in ("monotonic", "perf_counter", "time"):
-            monkeypatch.setattr(time, name, lambda rush=rush, jumps=jumps: rush * next(jumps) ** 2)
+            monkeypatch.setattr(time, name, lambda rush=speed, jumps=jumps: rush * next(jumps) ** 2)
         plan = make_plan(data, settings, seed=3, device=CPU, flips=False)
         trained.append((plan, train_plan(plan, data)))
     assert trained[0][0] == trained[1][0]

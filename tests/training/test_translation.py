@@ -29,10 +29,10 @@ SMALL = {"width": 8, "blocks": 1}
 def faces(empty: bool = True, each: int = 24, shape: tuple[int, int, int] = (1, 12, 12)) -> LabelledImages:
     """Noise in four cells of label × age; unless told otherwise (woman, old) is empty."""
     labels, ages = np.repeat([0, 0, 1, 1], each), np.repeat([0, 1, 0, 1], each)
-    keep = ~((labels == 1) & (ages == 1)) if empty else np.ones(len(labels), bool)
-    images = np.random.default_rng(0).integers(0, 256, (int(keep.sum()), *shape), dtype=np.uint8)
-    age = Attribute(ages[keep].astype(np.int64), ("young", "old"))
-    return LabelledImages(images, labels[keep].astype(np.int64), ("man", "woman"), {"age": age}, fingerprint="faces")
+    present = ~((labels == 1) & (ages == 1)) if empty else np.ones(len(labels), bool)
+    images = np.random.default_rng(0).integers(0, 256, (int(present.sum()), *shape), dtype=np.uint8)
+    age = Attribute(ages[present].astype(np.int64), ("young", "old"))
+    return LabelledImages(images, labels[present].astype(np.int64), ("man", "woman"), {"age": age}, fingerprint="faces")
 
 
 def untrained(shape: tuple[int, int, int] = (1, 12, 12), **settings: object) -> Synthesizer:
@@ -110,13 +110,13 @@ def test_what_needs_a_move_of_the_class_is_refused_without_it() -> None:
     data = faces(each=24)
     one = data.take(np.flatnonzero((data.labels == 0) | (data.attributes["age"].codes == 0)))
     cells(one, ("age",), class_moves=False).check()
-    lonely = data.take(np.flatnonzero(data.attributes["age"].codes == 0))
-    cells(lonely, ()).check()
+    one_cell = data.take(np.flatnonzero(data.attributes["age"].codes == 0))
+    cells(one_cell, ()).check()
     for condition in ((), ("age",)):
         with pytest.raises(DataError, match="no change to learn"):
-            cells(lonely, condition, class_moves=False).check()
+            cells(one_cell, condition, class_moves=False).check()
     with pytest.raises(DataError, match="no change to learn"):
-        PairSampler(lonely, ("age",), batch=16, seed=0, hole_share=0.25, class_moves=False)
+        PairSampler(one_cell, ("age",), batch=16, seed=0, hole_share=0.25, class_moves=False)
 
 
 def test_parts_of_a_batch_share_out_both_kinds_of_sources() -> None:
@@ -218,11 +218,11 @@ def test_a_translation_has_the_same_bytes_alone_or_among_others() -> None:
     data, translator = faces(), untrained(noise=2)
     changes = np.tile([KEEP, 1], (len(data), 1))
     indices = np.arange(len(data)) + 5
-    together = translator.translate(data.images, changes, seed=3, indices=indices)
+    batch_result = translator.translate(data.images, changes, seed=3, indices=indices)
     for i in (0, 7, 40):
         single = translator.translate(data.images[[i]], changes[[i]], seed=3, indices=indices[[i]])
-        np.testing.assert_array_equal(single[0], together[i])
-    assert (translator.translate(data.images, changes, seed=4, indices=indices) != together).any()
+        np.testing.assert_array_equal(single[0], batch_result[i])
+    assert (translator.translate(data.images, changes, seed=4, indices=indices) != batch_result).any()
 
 
 def test_a_translator_refuses_what_it_cannot_do() -> None:

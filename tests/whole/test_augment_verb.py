@@ -229,7 +229,7 @@ def test_the_sheet_has_a_row_for_each_operator_and_policy(photos: Path, tmp_path
     assert Image.open(tmp_path / "sheet.png").height > 40 * len(POLICIES)
 
 
-def test_a_preview_heeds_policy_copies_and_flips(photos: Path, tmp_path: Path) -> None:
+def test_a_preview_follows_policy_copies_and_flips(photos: Path, tmp_path: Path) -> None:
     data = augury.load(photos)
     for words, sheet in {
         (): preview(data),

@@ -84,12 +84,12 @@ def test_the_plan_names_the_stages_to_do_and_the_trainings_that_the_trial_makes(
 
 
 def test_measuring_the_speed_changes_no_result(tmp_path: Path) -> None:
-    displayed, silent = (
+    displayed, undisplayed = (
         augury.run(noise(), tmp_path / name, settings=SMALL, callbacks=Callbacks(plan=plan))
         for name, plan in (("shown", lambda cost: None), ("silent", None))
     )
     for name in ("synthesizer/weights.safetensors", "classifier.safetensors", "synthetic/images.npy", "trial.json"):
-        assert (displayed / name).read_bytes() == (silent / name).read_bytes(), name
+        assert (displayed / name).read_bytes() == (undisplayed / name).read_bytes(), name
 
 
 @pytest.mark.parametrize(("train_step", "classifier_step"), [(0.03, 0.004), (0.002, 0.02), (1e-5, 1e-5)])

@@ -88,8 +88,8 @@ def test_options_are_kept_in_the_run_and_decide_the_split(people: Path, tmp_path
     other = settings.model_copy(update={"data": settings.data.model_copy(update={"group": "eyes", "split": "given"})})
     with pytest.raises(augury.errors.DataError, match="a group must stay on one side"):
         augury.run(people, tmp_path / "r", settings=other, until="split")
-    free = settings.model_copy(update={"data": settings.data.model_copy(update={"group": "none"})})
-    run = augury.run(people, tmp_path / "r", settings=free, until="split")
+    ungrouped = settings.model_copy(update={"data": settings.data.model_copy(update={"group": "none"})})
+    run = augury.run(people, tmp_path / "r", settings=ungrouped, until="split")
     assert run.key("split") != key and run.metadata["data"]["notes"]["split"].startswith("the parts")
 
 
@@ -145,7 +145,7 @@ def test_a_format_that_is_not_written_is_refused_before_anything_is_done(people:
     "options",
     [{"columns": {"label": "y"}}, {"attributes": ("pose",)}, {"root": "."}, {"format": "csv"}, {"class_folder": 2}],
 )
-def test_settings_that_images_in_memory_cannot_heed_are_refused(options: dict[str, Any]) -> None:
+def test_settings_that_do_not_apply_to_images_in_memory_are_refused(options: dict[str, Any]) -> None:
     data = augury.data.from_arrays(np.zeros((4, 3, 3), np.uint8), [0, 1, 0, 1])
     with pytest.raises(SettingsError, match="images in memory have no columns, root, format, folders or links"):
         images_of(data, RunSettings(data=options))

@@ -160,7 +160,7 @@ def test_the_verdict_chooses_the_classifier_for_another_domain(tested) -> None:
     assert len(augury.classifier(run).predict(run / "dataset")) > 102
 
 
-def test_a_second_call_does_nothing_anew_and_the_folder_alone_goes_on(tested, labelled: Path) -> None:
+def test_a_second_call_repeats_nothing_and_the_folder_alone_suffices(tested, labelled: Path) -> None:
     run, out, _ = tested
     before = {file: file.stat().st_mtime_ns for name in ("verdict.json", "synthesizer/card.json", "report.html",
         "target.npy", "scores.json") for file in [run / name]}  # fmt: skip

@@ -49,9 +49,9 @@ def data() -> LabelledImages:
 def generated(tmp_path_factory):
     folder = tmp_path_factory.mktemp("stage")
     dataset = data()
-    loose = np.concatenate([squares(9, 7), dataset.images[:60]])  # some of these land in validation or test
+    loose_files = np.concatenate([squares(9, 7), dataset.images[:60]])  # some of these land in validation or test
     (folder / "loose").mkdir()
-    for i, image in enumerate(loose):
+    for i, image in enumerate(loose_files):
         Image.fromarray(image[0]).save(folder / "loose" / f"{i}.png")
     names = [name for name in FILTERS if name not in ("near_copy", "k_center", *TRANSLATIONS_ONLY)]
     generate = {
@@ -101,8 +101,8 @@ def test_of_unlabelled_images_the_content_decides_and_not_where_they_lie(generat
     shutil.copytree(settings.train.unlabelled, tmp_path / "moved")
 
     def is_refused() -> bool:
-        moved = settings.train.model_copy(update={"unlabelled": str(tmp_path / "moved")})
-        with opened(dataset, run.path, settings=settings.model_copy(update={"train": moved})) as work:
+        moved_settings = settings.train.model_copy(update={"unlabelled": str(tmp_path / "moved")})
+        with opened(dataset, run.path, settings=settings.model_copy(update={"train": moved_settings})) as work:
             return run.is_done("train", work.inputs("train"))
 
     assert is_refused()
@@ -131,11 +131,11 @@ def test_images_at_the_boundary_are_redrawn_from_their_latents_and_carry_targets
     synthetic = load(run / "synthetic", dataset.classes, ("pose",))
     np.testing.assert_allclose(synthetic.targets.sum(1), 1)
     assert synthetic.targets.shape == (len(synthetic), 2)
-    some = np.arange(0, len(synthetic), 5)
+    rows = np.arange(0, len(synthetic), 5)
     decoded = Synthesizer.load(run / "synthesizer").decode(
-        synthetic.latents[some], synthetic.conditions[some], indices=synthetic.indices[some]
+        synthetic.latents[rows], synthetic.conditions[rows], indices=synthetic.indices[rows]
     )
-    np.testing.assert_array_equal(decoded, synthetic.images[some])
+    np.testing.assert_array_equal(decoded, synthetic.images[rows])
 
 
 def test_a_filter_that_does_not_exist_is_refused_before_anything_is_computed(tmp_path) -> None:
@@ -187,37 +187,37 @@ def test_unlabelled_images_are_shown_by_an_arm_of_their_own_without_those_like_h
 
 def test_images_of_another_run_are_an_arm_of_their_own(tmp_path, monkeypatch) -> None:
     monkeypatch.setattr(session, "CLASSIFIER_STEPS", 2)
-    plain = LabelledImages(squares(60, 3), np.arange(60) % 2, ("a", "b"), fingerprint="plain")
+    plain_data = LabelledImages(squares(60, 3), np.arange(60) % 2, ("a", "b"), fingerprint="plain")
     quick = {"steps": 2, "batch": 8, "precision": "fp32", "overrides": {"width": 8}}
     trial = {"arms": ["balanced", "gan"], "seeds": 2, "steps": 2, "batch": 8, "ratios": [1.0]}
     sections = {"train": quick, "generate": {"filters": [], "sampling_strategy": 6}, "prove": trial, "device": "cpu"}
-    first = augury.run(plain, tmp_path / "gan", settings=validated(RunSettings, sections), until="prove")
+    first = augury.run(plain_data, tmp_path / "gan", settings=validated(RunSettings, sections), until="prove")
     before = json.loads((first / "trial.json").read_text())["results"]
 
     def other(seed: int, name: str) -> dict:
         run_settings = {**sections, "train": {**quick, "recipe": "vae"}, "seed": seed}
-        augury.run(plain, tmp_path / name, settings=validated(RunSettings, run_settings), until="generate")
+        augury.run(plain_data, tmp_path / name, settings=validated(RunSettings, run_settings), until="generate")
         return {**sections, "prove": {**trial, "others": {"vae": str(tmp_path / name)}}}
 
-    judged = validated(RunSettings, other(0, "vae"))
-    verdict = augury.run(plain, first.path, settings=judged, until="prove").verdict
+    with_synthetic = validated(RunSettings, other(0, "vae"))
+    verdict = augury.run(plain_data, first.path, settings=with_synthetic, until="prove").verdict
     assert set(verdict.arms) == {"balanced", "gan", "vae"}
     assert "generator of vae" in verdict.leaks["test_not_seen_by"]
     after = json.loads((first / "trial.json").read_text())["results"]
     assert before.items() <= after.items() and len(after) == len(before) + 2  # no training was done again
 
-    number = len(load(tmp_path / "vae" / "synthetic", plain.classes))
+    number = len(load(tmp_path / "vae" / "synthetic", plain_data.classes))
     np.save(tmp_path / "vae" / "synthetic" / "images.npy", squares(number, 8))
     stored = json.loads((first / "trial.json").read_text())
     for rows in stored["results"].values():
         rows["ece"] = -1.0
     (first / "trial.json").write_text(json.dumps(stored))
-    augury.run(plain, first.path, settings=judged, until="prove")
+    augury.run(plain_data, first.path, settings=with_synthetic, until="prove")
     repeated = json.loads((first / "trial.json").read_text())["results"]
     assert {k for k in repeated if repeated[k]["ece"] >= 0} == {k for k in repeated if "vae" in k} != set()
 
     with pytest.raises(DataError, match="test images were seen by the classifier of vae"):
-        augury.run(plain, first.path, settings=validated(RunSettings, other(1, "elsewhere")), until="prove")
+        augury.run(plain_data, first.path, settings=validated(RunSettings, other(1, "elsewhere")), until="prove")
     unknown = {**sections, "prove": {**trial, "others": {"diffusion": str(tmp_path / "vae")}}}
     with pytest.raises(SettingsError, match="there are: vae"):
-        augury.run(plain, first.path, settings=validated(RunSettings, unknown), until="prove")
+        augury.run(plain_data, first.path, settings=validated(RunSettings, unknown), until="prove")

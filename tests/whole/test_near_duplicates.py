@@ -38,8 +38,8 @@ def test_copies_stay_in_one_part(copied: LabelledImages, tmp_path: Path) -> None
     assert np.array_equal(codes[:10], codes[50:]) and set(codes.tolist()) == {0, 1, 2}
     stored = json.loads((run / "near_duplicates.json").read_text())
     assert stored["clusters"] == [[f"index {i}", f"index {i + 50}"] for i in range(10)] and stored["left_out"] == []
-    free = augury.run(copied, tmp_path / "free", settings=settings("allow"), until="split")
-    assert not np.array_equal(np.load(free / "split.npy")[:10], np.load(free / "split.npy")[50:])
+    allowed = augury.run(copied, tmp_path / "free", settings=settings("allow"), until="split")
+    assert not np.array_equal(np.load(allowed / "split.npy")[:10], np.load(allowed / "split.npy")[50:])
 
 
 def test_copies_that_test_count_once_and_images_like_them_are_not_exported(
@@ -68,8 +68,10 @@ def test_copies_that_test_count_once_and_images_like_them_are_not_exported(
 
 
 def test_what_the_trial_has_looked_at_is_not_looked_at_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    rough = np.random.default_rng(3).integers(0, 256, (60, 1, 16, 16)).repeat(2, 2).repeat(2, 3).astype(np.uint8)
-    data = LabelledImages(rough, np.arange(60) % 2, ("a", "b"), fingerprint="rough")
+    coarse_images = (
+        np.random.default_rng(3).integers(0, 256, (60, 1, 16, 16)).repeat(2, 2).repeat(2, 3).astype(np.uint8)
+    )
+    data = LabelledImages(coarse_images, np.arange(60) % 2, ("a", "b"), fingerprint="rough")
     monkeypatch.setattr("augury.pipeline.session.CLASSIFIER_STEPS", 2)
     quick = settings("refuse").model_copy(
         update={
@@ -78,26 +80,26 @@ def test_what_the_trial_has_looked_at_is_not_looked_at_again(tmp_path: Path, mon
             "prove": ProveSettings(arms=("none", "gan"), seeds=2, steps=2, batch=8, ratios=(1.0,)),
         }
     )
-    looks: list[int] = []
-    look = proof.like_held
+    lengths: list[int] = []
+    original_search = proof.like_held
 
-    def counted(images: Images, *arguments: object, **options: object) -> np.ndarray:
-        looks.append(len(images))
-        return look(images, *arguments, **options)  # type: ignore[arg-type]
+    def counted_search(images: Images, *arguments: object, **options: object) -> np.ndarray:
+        lengths.append(len(images))
+        return original_search(images, *arguments, **options)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(proof, "like_held", counted)
+    monkeypatch.setattr(proof, "like_held", counted_search)
     with opened(data, tmp_path / "r", settings=quick) as session:
         advance(session, "generate")
         first_export = session.exported()
-        assert looks == [8]
+        assert lengths == [8]
         advance(session, "prove")
         second_export = session.exported()
-        assert looks == [8] and second_export.reasons == first_export.reasons
+        assert lengths == [8] and second_export.reasons == first_export.reasons
         stored = json.loads((session.run / "verdict.json").read_text())
         stored["leaks"]["left_out"] = 1
         (session.run / "verdict.json").write_text(json.dumps(stored))
         session.exported()
-        assert looks == [8, 8]
+        assert lengths == [8, 8]
 
 
 def test_a_split_that_tears_copies_is_refused_and_dropping_mends_it(copied: LabelledImages, tmp_path: Path) -> None:

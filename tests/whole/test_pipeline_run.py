@@ -81,8 +81,8 @@ def test_an_interrupted_run_draws_only_the_images_that_are_missing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stand_in(monkeypatch)
-    chosen = settings(folder_of(tmp_path / "pipe"))
-    uninterrupted = augury.run(photos(), tmp_path / "whole", settings=chosen, until="generate")
+    train_settings = settings(folder_of(tmp_path / "pipe"))
+    uninterrupted = augury.run(photos(), tmp_path / "whole", settings=train_settings, until="generate")
     paint, calls = PaintPipeline.__call__, []
 
     def interrupted(self: PaintPipeline, prompt=None, height=16, width=16, num_inference_steps=50, guidance_scale=7.5,
@@ -94,7 +94,7 @@ def test_an_interrupted_run_draws_only_the_images_that_are_missing(
 
     monkeypatch.setattr(PaintPipeline, "__call__", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        augury.run(photos(), tmp_path / "r", settings=chosen, until="generate")
+        augury.run(photos(), tmp_path / "r", settings=train_settings, until="generate")
     drawn_before = len(list((tmp_path / "r" / "drawn").glob("*.png")))
     assert drawn_before == 10  # one of the twelve was the check of the pipeline, and one was cut off
     resumed = augury.run(photos(), tmp_path / "r", until="generate")
@@ -185,13 +185,13 @@ def test_stable_diffusion_draws_and_translates_by_its_prompt(tiny_text: Path) ->
     data = photos()
     synthesizer = augury.train(data, settings=TrainSettings(recipe="diffusers", precision="fp32", overrides=values))
     assert synthesizer.card.settings["class_name"] == "StableDiffusionPipeline"
-    many = synthesizer.sample(["cat", "dog"], seed=1).images
-    assert np.array_equal(synthesizer.sample(["dog"], seed=1, indices=[1]).images[0], many[1])
-    assert not np.array_equal(synthesizer.sample(["cat"], seed=1, indices=[1]).images[0], many[1])  # the prompt counts
+    batch = synthesizer.sample(["cat", "dog"], seed=1).images
+    assert np.array_equal(synthesizer.sample(["dog"], seed=1, indices=[1]).images[0], batch[1])
+    assert not np.array_equal(synthesizer.sample(["cat"], seed=1, indices=[1]).images[0], batch[1])  # the prompt counts
 
     values |= {"strength": 0.5, "num_inference_steps": 4}
-    chosen = TrainSettings(recipe="diffusers_img2img", precision="fp32", overrides=values)
-    changed = augury.train(data, settings=chosen)
+    train_settings = TrainSettings(recipe="diffusers_img2img", precision="fp32", overrides=values)
+    changed = augury.train(data, settings=train_settings)
     assert changed.card.settings["class_name"] == "StableDiffusionImg2ImgPipeline"
     assert changed.card.settings["size"] == 16  # 8 latents, doubled by the decoder
     targets = 1 - data.conditions()[:3]
@@ -210,12 +210,12 @@ def test_a_tiny_pipeline_of_diffusers_draws_the_same_bytes_alone_among_others_an
     from augury.randomness import image_noise
 
     overrides = {"pipeline": str(tiny), "class_labels": {"cat": 3, "dog": 5}, "num_inference_steps": 2}
-    chosen = TrainSettings(recipe="diffusers", precision="fp32", overrides=overrides)
-    augury.train(photos(), settings=chosen).save(tmp_path / "s")
+    train_settings = TrainSettings(recipe="diffusers", precision="fp32", overrides=overrides)
+    augury.train(photos(), settings=train_settings).save(tmp_path / "s")
     synthesizer = Synthesizer.load(tmp_path / "s")
-    many = synthesizer.sample(["cat", "dog", "dog"], seed=9).images
-    assert np.array_equal(synthesizer.sample(["dog"], seed=9, indices=[2]).images[0], many[2])
-    assert not np.array_equal(many[1], many[2])
+    batch = synthesizer.sample(["cat", "dog", "dog"], seed=9).images
+    assert np.array_equal(synthesizer.sample(["dog"], seed=9, indices=[2]).images[0], batch[2])
+    assert not np.array_equal(batch[1], batch[2])
 
     import diffusers
     from PIL import Image
@@ -225,7 +225,7 @@ def test_a_tiny_pipeline_of_diffusers_draws_the_same_bytes_alone_among_others_an
     seed = torch_seed_of(torch.from_numpy(image_noise(9, np.array([2]), 4))[0])
     image = pipeline(class_labels=[5], num_inference_steps=2, generator=torch.Generator().manual_seed(seed)).images[0]
     by_hand = np.asarray(image.resize((16, 16), Image.Resampling.LANCZOS)).transpose(2, 0, 1)
-    assert np.array_equal(by_hand, many[2])
+    assert np.array_equal(by_hand, batch[2])
 
     rows = generate_files(synthesizer, tmp_path / "files", labels=["dog"], number=1, start=2, seed=9)
-    assert np.array_equal(np.asarray(Image.open(tmp_path / "files" / rows[0]["file"])).transpose(2, 0, 1), many[2])
+    assert np.array_equal(np.asarray(Image.open(tmp_path / "files" / rows[0]["file"])).transpose(2, 0, 1), batch[2])

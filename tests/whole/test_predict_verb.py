@@ -127,12 +127,12 @@ def test_other_endings_hold_the_same_rows(run: Run, images: Path, tmp_path: Path
 
 
 def test_several_paths_and_no_table(run: Run, images: Path) -> None:
-    some = sorted(images.rglob("*.png"))[:2]
-    code, output, messages = call("predict", run.path, *some)
-    assert code == 0 and all(str(path) in output for path in some) and "predict" in messages
-    code, output, _ = call("predict", run.path, images, some[0], "--json", "--quiet")
+    two_files = sorted(images.rglob("*.png"))[:2]
+    code, output, messages = call("predict", run.path, *two_files)
+    assert code == 0 and all(str(path) in output for path in two_files) and "predict" in messages
+    code, output, _ = call("predict", run.path, images, two_files[0], "--json", "--quiet")
     names = [row["file"] for row in json.loads(output)["predictions"]]
-    assert len(names) == 7 and names[-1] == str(some[0]) and names[0].startswith(str(images))
+    assert len(names) == 7 and names[-1] == str(two_files[0]) and names[0].startswith(str(images))
 
 
 def test_a_table_is_never_overwritten_nor_written_among_the_images(run: Run, images: Path, tmp_path: Path) -> None:
@@ -173,7 +173,7 @@ def test_where_there_is_no_classifier_the_error_says_how_to_get_one(images: Path
     assert code == 1 and "no classifier is stored here; give a run folder" in error
 
 
-def test_an_estimator_is_not_stored_and_the_reason_is_said(tmp_path: Path, images: Path) -> None:
+def test_an_estimator_is_not_stored_and_the_reason_is_reported(tmp_path: Path, images: Path) -> None:
     pytest.importorskip("sklearn")
     notes: list[str] = []
     settings = SETTINGS | {"prove": SETTINGS["prove"] | {"classifier": "neighbours", "arms": ["none", "gan"]}}

@@ -66,7 +66,7 @@ SAME: dict[str, tuple[Callable[[Any], Any], Any]] = {
 """Name -> (call, the images that the call uses of FAKE when not all)."""
 
 
-def plain(value: Any) -> Any:
+def as_plain(value: Any) -> Any:
     """A result as bytes, numbers and text that can be compared."""
     if isinstance(value, LabelledImages):
         return value.images.tobytes()
@@ -76,7 +76,7 @@ def plain(value: Any) -> Any:
         return np.asarray(value).tobytes()
     if isinstance(value, ScoreCard):
         return value.as_dict()
-    return [plain(item) for item in value] if isinstance(value, tuple | list) else value
+    return [as_plain(item) for item in value] if isinstance(value, tuple | list) else value
 
 
 @pytest.mark.parametrize("name", SAME)
@@ -84,28 +84,28 @@ def test_sets_give_the_result_of_their_arrays(name: str) -> None:
     call, used = SAME[name]
     arrays = name in ("augmented", "rotate")  # arrays of these have channels last; tensors have not
     of_train = call(torch.from_numpy(TRAIN.images) if arrays else TRAIN.images)
-    assert plain(call(TRAIN)) == plain(of_train)
+    assert as_plain(call(TRAIN)) == as_plain(of_train)
     fake = ACCEPTED.images if arrays else (FAKE if used is None else used).images
-    assert plain(call(FAKE)) == plain(call(torch.from_numpy(fake) if arrays else fake))
+    assert as_plain(call(FAKE)) == as_plain(call(torch.from_numpy(fake) if arrays else fake))
 
 
 def test_scores_by_class_match_classes_by_name() -> None:
-    swapped = LabelledImages(FAKE.images, (FAKE.labels + 1) % 3, (HOSTILE, "a", "b"))
-    card = augury.evaluate(TRAIN, swapped, scores=["precision", "spread"], baseline=None)
+    permuted = LabelledImages(FAKE.images, (FAKE.labels + 1) % 3, (HOSTILE, "a", "b"))
+    card = augury.evaluate(TRAIN, permuted, scores=["precision", "spread"], baseline=None)
     explicit = augury.evaluate(
         TRAIN.images, FAKE.images, scores=["precision", "spread"], baseline=None,
         real_labels=TRAIN.labels, fake_labels=FAKE.labels, classes=TRAIN.classes,
     )  # fmt: skip
     assert card == explicit and {score.group for score in card.scores} > {""}
-    other = replace(swapped, classes=("x", "a", "y"))
+    other = replace(permuted, classes=("x", "a", "y"))
     assert {score.group for score in augury.evaluate(TRAIN, other, scores=["precision"]).scores} == {""}
 
 
 def test_the_verb_evaluate_takes_sets_too() -> None:
-    judged = evaluation.judge(TRAIN, FAKE, ["pixels"], scores=["precision"], baseline=None)
+    scores = evaluation.judge(TRAIN, FAKE, ["pixels"], scores=["precision"], baseline=None)
     expected = augury.evaluate(TRAIN, FAKE, scores=["precision"], baseline=None)
-    assert [s.value for s in judged.card.scores] == [s.value for s in expected.scores]
-    assert judged.sets["synthetic"]["images"] == len(ACCEPTED)
+    assert [s.value for s in scores.card.scores] == [s.value for s in expected.scores]
+    assert scores.sets["synthetic"]["images"] == len(ACCEPTED)
 
 
 def test_changed_sets_keep_labels_but_not_the_fingerprint() -> None:
@@ -137,14 +137,14 @@ def test_an_export_names_the_images_of_another_generator(tmp_path: Path) -> None
     assert sources == list(other.names)
 
 
-@pytest.mark.parametrize("wrong", [PIXELS[0], PIXELS.astype(np.float32), [1, 2], torch.zeros(2, 1, 8, 8), "photos/"])
-def test_what_is_no_set_of_images_is_refused(wrong: Any) -> None:
+@pytest.mark.parametrize("invalid", [PIXELS[0], PIXELS.astype(np.float32), [1, 2], torch.zeros(2, 1, 8, 8), "photos/"])
+def test_what_is_no_set_of_images_is_refused(invalid: Any) -> None:
     with pytest.raises(
-        DataError, match=rf"this is a {type(wrong).__name__}.*convert it, or read files with augury.load"
+        DataError, match=rf"this is a {type(invalid).__name__}.*convert it, or read files with augury.load"
     ):
-        as_images(wrong)
+        as_images(invalid)
     with pytest.raises(DataError, match=r"augury\.data\.from_arrays"):
-        as_labelled(wrong)
+        as_labelled(invalid)
 
 
 def synthesizer() -> Synthesizer:

@@ -91,9 +91,9 @@ def test_a_file_that_is_none_is_refused(tmp_path: Path) -> None:
 def test_stored_then_file_then_options_then_set(tmp_path: Path) -> None:
     stored = RunSettings(seed=1, train={"steps": 10, "batch": 8}, prove={"seeds": 2, "batch": 16, "steps": 9})
     path = file(tmp_path, "seed: 2\ntrain: {steps: 20}\nprove: {seeds: 3, batch: 32}\n")
-    chosen = settled(stored.model_dump(mode="json"), ["prove.batch=64"], {"prove": {"seeds": 4}}, {"seed": 5}, path)
-    assert (chosen.seed, chosen.train.steps, chosen.train.batch) == (5, 20, 8)
-    assert (chosen.prove.seeds, chosen.prove.batch, chosen.prove.steps) == (4, 64, 9)
+    merged = settled(stored.model_dump(mode="json"), ["prove.batch=64"], {"prove": {"seeds": 4}}, {"seed": 5}, path)
+    assert (merged.seed, merged.train.steps, merged.train.batch) == (5, 20, 8)
+    assert (merged.prove.seeds, merged.prove.batch, merged.prove.steps) == (4, 64, 9)
 
 
 def test_a_length_replaces_the_other_kind_of_length(tmp_path: Path) -> None:
@@ -110,8 +110,8 @@ def test_overrides_of_a_file_replace_stored_ones_and_hold_for_their_recipe(tmp_p
     assert settled(stored, None, {}, {}, file(tmp_path, "train: {recipe: vae}")).train.overrides == {}
     assert settled(stored, None, {}, {}, file(tmp_path, "train: {steps: 9}")).train.overrides == {"r1": 1}
     other = {"train": {"recipe": "vae", "overrides": {"kl": 2}}}
-    loose = file(tmp_path, "train: {overrides: {width: 8}}")
-    assert settled(stored, None, other, {}, loose).train.overrides == {"width": 8, "kl": 2}
+    settings_file = file(tmp_path, "train: {overrides: {width: 8}}")
+    assert settled(stored, None, other, {}, settings_file).train.overrides == {"width": 8, "kl": 2}
     bound = file(tmp_path, "train: {recipe: wgan, overrides: {width: 8}}")
     assert settled(stored, None, other, {}, bound).train.overrides == {"kl": 2}
     both = run_settings({"train": {"overrides": {"r1": 1}}}, {"recipe": "dcgan"}).train

@@ -111,9 +111,9 @@ def test_what_cannot_be_filled_is_refused_before_anything_is_trained(scans: Path
     with pytest.raises(SettingsError, match="the empty or rare cells are: b/second"):
         run(scans, tmp_path / "named", settings=validated(RunSettings, sections))
     assert not (tmp_path / "named" / "synthesizer").exists()
-    lonely = {**SECTIONS, "train": {**SECTIONS["train"], "condition": ("colour",)}}
+    one_column = {**SECTIONS, "train": {**SECTIONS["train"], "condition": ("colour",)}}
     with pytest.raises(DataError, match="no attribute 'colour'"):
-        run(scans, tmp_path / "unknown", settings=validated(RunSettings, lonely))
+        run(scans, tmp_path / "unknown", settings=validated(RunSettings, one_column))
     arms = {"prove": {"arms": ("randaugment", "filled")}, "train": {"recipe": "rpgan", "steps": 2}}
     with pytest.raises(SettingsError, match="use recipe translator"):
         augury.run(scans, tmp_path / "noise", settings=validated(RunSettings, arms))

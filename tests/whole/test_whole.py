@@ -256,11 +256,11 @@ def test_a_generator_with_attributes_draws_from_the_command_line(tmp_path: Path)
     assert len(json.loads(generated.stdout)["files"]) == len(list((tmp_path / "out" / "1").glob("*.png"))) == 2, (
         generated.stderr
     )
-    for wrong, rule in (
+    for invalid, rule in (
         ([], "needs one value each of: label, pose"),
         (["--attribute", "pose=up"], "it has: left, right"),
     ):
-        rejected = command(*call, *wrong)
+        rejected = command(*call, *invalid)
         assert rejected.returncode == 1 and rule in rejected.stderr
 
 
