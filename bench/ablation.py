@@ -34,7 +34,7 @@ from augury.training import Synthesizer
 from augury.validation import validated
 from augury.verdict import FORMAT
 from cases import CASES as REAL
-from cases import DATA, Case, Places
+from cases import DATA, Case, DataPaths
 from common import points, row, stored, write
 
 PLAIN = ("none", "balanced", "classical")
@@ -55,7 +55,7 @@ class Change:
     start: str = ""
 
 
-CASES = {**REAL, "sample": Case("the embedded sample", (lambda places: data.sample(),))}
+CASES = {**REAL, "sample": Case("the embedded sample", (lambda paths: data.sample(),))}
 """Name -> case."""
 CHANGES = {
     "default": Change("as Augury does it by default"),
@@ -157,8 +157,10 @@ def distilled(session: Session) -> SyntheticImages:
 
 def sections(case: str, change: Change) -> dict[str, dict[str, Any]]:
     """Settings of a run: what all share, then the case's, then the change's. The trial is set apart."""
-    own = {room: values for room, values in CASES[case].settings.items() if room in ("train", "data")}
-    return {room: {**SHARED[room], **own.get(room, {}), **change.sections.get(room, {})} for room in SHARED}
+    own = {section: values for section, values in CASES[case].settings.items() if section in ("train", "data")}
+    return {
+        section: {**SHARED[section], **own.get(section, {}), **change.sections.get(section, {})} for section in SHARED
+    }
 
 
 def result(case: str, name: str, folder: Path, seeds: int) -> Path:
@@ -169,7 +171,7 @@ def result(case: str, name: str, folder: Path, seeds: int) -> Path:
     return folder / case / f"{name}-{digest(facts)[:8]}.{FORMAT}.json"
 
 
-def trial(case: str, name: str, places: Places, folder: Path, seeds: int) -> dict[str, Any]:
+def trial(case: str, name: str, paths: DataPaths, folder: Path, seeds: int) -> dict[str, Any]:
     """{word, arms: name -> balanced accuracies, low, high, kept, twin} of one change on one case."""
     change, done = CHANGES[name], result(case, name, folder, seeds)
     if done.exists():
@@ -218,7 +220,7 @@ def trial(case: str, name: str, places: Places, folder: Path, seeds: int) -> dic
         shown = session.synthetic.take(session.synthetic.accepted)
         return Fold(session.splits["train"], session.splits["test"], {proof.OWN: shown}, verdict, mine)
 
-    verdict = replace(CASES[case], related=change.start).verdict(places, run_path, settings, tried)
+    verdict = replace(CASES[case], related=change.start).verdict(paths, run_path, settings, tried)
     arms = {arm: values["balanced_accuracy"] for arm, values in verdict.arms.items()}
     outcome_facts = {
         "outcome": verdict.outcome,
@@ -264,14 +266,14 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, default=Path("runs/ablation"))
     parser.add_argument("--try", action="store_true", dest="tried", help="print the rows; write no file")
     options = parser.parse_args()
-    places, keep = Places(options.data, options.fashion), options.folder
+    paths, keep = DataPaths(options.data, options.fashion), options.folder
     rows = []
     for case in options.cases.split(","):
         of_faces = sections(case, CHANGES["default"])["train"].get("condition") == ("pose",)
         for name in options.changes.split(","):
             if CHANGES[name].start and not of_faces:
                 continue
-            last = line(case, name, trial(case, name, places, keep, options.seeds))
+            last = line(case, name, trial(case, name, paths, keep, options.seeds))
             print(
                 f"{last['case']}: {last['ours']:.3f} against {last['peer']:.3f} ({last['peer_name']}), twin "
                 f"{last['matched_control']:+.3f}, {last['outcome']}, kept {last['kept']:.0%}",

@@ -115,7 +115,7 @@ def albumentations(images: torch.Tensor, job: str) -> Work:
     import albumentations as A
 
     arrays = images.permute(0, 2, 3, 1).contiguous()
-    places = {"translate_percent": 0.0, "border_mode": 4, "p": 1.0}
+    options = {"translate_percent": 0.0, "border_mode": 4, "p": 1.0}
     if job == "basic":
         transform = A.Compose(
             [
@@ -131,15 +131,15 @@ def albumentations(images: torch.Tensor, job: str) -> Work:
                 A.NoOp(p=1.0),
                 A.AutoContrast(p=1.0),
                 A.Equalize(p=1.0),
-                A.Affine(rotate=(-9, 9), **places),
+                A.Affine(rotate=(-9, 9), **options),
                 A.Solarize((0.7, 0.7), p=1.0),
                 A.ColorJitter((1, 1), (1, 1), (0.73, 1.27), (0, 0), p=1.0),
                 A.Posterize(7, p=1.0),
                 A.RandomBrightnessContrast(0, (-0.27, 0.27), p=1.0),
                 A.RandomBrightnessContrast((-0.27, 0.27), 0, p=1.0),
                 A.Sharpen((0.27, 0.27), p=1.0),
-                A.Affine(shear={"x": (-5, 5)}, **places),
-                A.Affine(shear={"y": (-5, 5)}, **places),
+                A.Affine(shear={"x": (-5, 5)}, **options),
+                A.Affine(shear={"y": (-5, 5)}, **options),
                 A.Affine(translate_percent={"x": (-0.13, 0.13)}, border_mode=4, p=1.0),
                 A.Affine(translate_percent={"y": (-0.13, 0.13)}, border_mode=4, p=1.0),
             ],

@@ -33,7 +33,7 @@ DATA = Path(os.environ.get("BENCH_DATA", "data"))
 
 
 @dataclass(frozen=True)
-class Places:
+class DataPaths:
     """Where the data lie: `shared` holds the npz and tar files, `fashion` the idx files of Fashion-MNIST."""
 
     shared: Path
@@ -47,21 +47,23 @@ class Case:
     (`RELATED`) whose generator this one begins as."""
 
     what: str
-    folds: tuple[Callable[[Places], LabelledImages], ...]
+    folds: tuple[Callable[[DataPaths], LabelledImages], ...]
     settings: dict[str, dict[str, Any]] = field(default_factory=dict)
-    pool: Callable[[Places], LabelledImages] | None = None
+    pool: Callable[[DataPaths], LabelledImages] | None = None
     related: str = ""
 
-    def verdict(self, places: Places, folder: Path, settings: RunSettings, trial: Callable[[Session], Fold]) -> Verdict:
+    def verdict(
+        self, paths: DataPaths, folder: Path, settings: RunSettings, trial: Callable[[Session], Fold]
+    ) -> Verdict:
         """What `trial` finds in the run of each fold, in `folder`/1, `folder`/2 …, pooled where there are several."""
         fold_trials = []
         if self.related:
-            start = str(started(self.related, places, folder.parent, settings.train.steps or 1))
+            start = str(started(self.related, paths, folder.parent, settings.train.steps or 1))
             settings = settings.model_copy(update={"train": settings.train.model_copy(update={"start_from": start})})
         for k, make in enumerate(self.folds, 1):
-            images = make(places)
+            images = make(paths)
             if self.pool is not None:
-                apart = str(unlabelled(self.pool(places), images, folder / f"unlabelled-{k}"))
+                apart = str(unlabelled(self.pool(paths), images, folder / f"unlabelled-{k}"))
                 train = settings.train.model_copy(update={"unlabelled": apart})
                 settings = settings.model_copy(update={"train": train})
             with opened(images, folder / str(k), settings=settings, callbacks=callbacks(False)) as session:
@@ -83,13 +85,13 @@ def unlabelled(pool: LabelledImages, used: LabelledImages, folder: Path) -> Path
     return folder
 
 
-def started(name: str, places: Places, folder: Path, steps: int) -> Path:
+def started(name: str, paths: DataPaths, folder: Path, steps: int) -> Path:
     """The folder of a generator of `RELATED` images, trained as long as those that begin as it; all of them train
     it, as none of them is tested."""
     related_folder = folder / f"related-{name}-{steps}"
     if not (related_folder / "synthesizer" / "card.json").exists():
         images_of_fold = training.train(
-            RELATED[name](places), related_folder / "train", settings=TrainSettings(steps=steps), device="cpu"
+            RELATED[name](paths), related_folder / "train", settings=TrainSettings(steps=steps), device="cpu"
         )
         images_of_fold.save(related_folder / "synthesizer")
     return related_folder
@@ -105,14 +107,14 @@ def thinned(images: LabelledImages, part: int, each: int, seed: int = 0) -> Labe
     return label_encoding.finished(images.take(np.sort(np.concatenate(chosen_rows))))
 
 
-def fashion(ratio: float) -> Callable[[Places], LabelledImages]:
+def fashion(ratio: float) -> Callable[[DataPaths], LabelledImages]:
     """500 images of the largest class, 500 / ratio of the smallest, and 200 of each to test."""
-    return lambda places: thinned(data.make_long_tailed(data.load(places.fashion), ratio, largest=500), 2, 200)
+    return lambda paths: thinned(data.make_long_tailed(data.load(paths.fashion), ratio, largest=500), 2, 200)
 
 
-def few(places: Places) -> LabelledImages:
+def few(paths: DataPaths) -> LabelledImages:
     """Twenty images of each class to learn from, ten to validate, 200 to test."""
-    images = data.load(places.fashion)
+    images = data.load(paths.fashion)
     assert images.split is not None
     split = np.where(images.split == 2, 2, 3)
     for label in range(len(images.classes)):
@@ -122,9 +124,9 @@ def few(places: Places) -> LabelledImages:
     return thinned(replace(images.take(np.flatnonzero(used)), split=split[used].astype(np.int8)), 2, 200)
 
 
-def pneumonia(places: Places) -> LabelledImages:
+def pneumonia(paths: DataPaths) -> LabelledImages:
     """One image in twenty of the official train part, in its class mix; official validation and test parts."""
-    images = data.load(places.shared / "pneumoniamnist.npz")
+    images = data.load(paths.shared / "pneumoniamnist.npz")
     assert images.split is not None
     learnt = np.flatnonzero(images.split == 0)
     chosen_rows = rng(0, "pneumonia").permutation(learnt)[: len(learnt) // 20]
@@ -133,15 +135,15 @@ def pneumonia(places: Places) -> LabelledImages:
     )
 
 
-def faces(places: Places) -> LabelledImages:
+def faces(paths: DataPaths) -> LabelledImages:
     """FER-2013's seven expressions, long-tailed from 400 to 8."""
-    images = data.load(places.shared / "fer2013_subset_48.npz", size=32)
+    images = data.load(paths.shared / "fer2013_subset_48.npz", size=32)
     return thinned(data.make_long_tailed(images, 50, largest=400), 2, 150)
 
 
-def disgust(places: Places) -> LabelledImages:
+def disgust(paths: DataPaths) -> LabelledImages:
     """FER-2013's seven expressions 400 train images each, but 32 of disgust, the rare class of the whole data set (436 to 7,215)."""
-    images = data.load(places.shared / "fer2013_subset_48.npz", size=32)
+    images = data.load(paths.shared / "fer2013_subset_48.npz", size=32)
     assert images.split is not None
     members = np.flatnonzero((images.labels == images.classes.index("disgust")) & (images.split == 0))
     left_out = rng(0, "disgust").permutation(members)[32:]
@@ -149,9 +151,9 @@ def disgust(places: Places) -> LabelledImages:
     return thinned(thinned(few, 0, 400), 2, 150)
 
 
-def flowers(places: Places) -> LabelledImages:
+def flowers(paths: DataPaths) -> LabelledImages:
     """Forty photographs of each flower to learn from, ten to validate, 150 to test."""
-    images = data.load(places.shared / "flowers5.tar", size=32)
+    images = data.load(paths.shared / "flowers5.tar", size=32)
     split = np.full(len(images), 2, np.int8)
     for label in range(len(images.classes)):
         members = rng(0, "flowers", label).permutation(np.flatnonzero(images.labels == label))
@@ -161,13 +163,13 @@ def flowers(places: Places) -> LabelledImages:
 
 def hole(
     label: str, value: str, attribute: str, lacking: tuple[str, ...], folds: int = 3
-) -> tuple[Callable[[Places], LabelledImages], ...]:
+) -> tuple[Callable[[DataPaths], LabelledImages], ...]:
     """CMU faces at 32 × 32 classified by `label`, people disjoint: the class `value` is never seen where `attribute` is one
     of `lacking`, neither in training nor in validation, and the test part is all images there. Each person tests in one
     fold, and three others validate."""
 
-    def images_of_fold(fold: int, places: Places) -> LabelledImages:
-        raw = data.load(places.shared / "cmu_faces_64x60.npz", size=32)
+    def images_of_fold(fold: int, paths: DataPaths) -> LabelledImages:
+        raw = data.load(paths.shared / "cmu_faces_64x60.npz", size=32)
         columns = {**raw.attributes, "pose": label_encoding.Attribute(raw.labels, raw.classes)}
         label_column, by, person = columns[label], columns[attribute], raw.groups
         assert person is not None, "this file names the person of each image"
@@ -202,7 +204,7 @@ HOLE: dict[str, dict[str, Any]] = {
     "generate": {"sampling_strategy": "level"},
     "prove": {"ratios": (0.5,), "arms": FEWER},
 }
-RELATED = {"fer": lambda places: data.load(places.shared / "fer2013_subset_48.npz", size=32)}
+RELATED = {"fer": lambda paths: data.load(paths.shared / "fer2013_subset_48.npz", size=32)}
 """Images of another data set, 32 × 32 and grey, from which a generator may begin."""
 CASES = {
     "fashion50": Case("Fashion-MNIST, long tail 500 to 10", (fashion(50),)),

@@ -186,12 +186,12 @@ def target_file(images: DomainImages, file_path: Path) -> Path:
 
 
 def verdict_of(
-    name: str, places: Path, folder: Path, steps: int | None
+    name: str, data_folder: Path, folder: Path, steps: int | None
 ) -> tuple[Verdict, dict[str, list[float]], list[float]]:
     """The verdict of a case over eight seeds and three translators, balanced accuracy of each reference, and the share of
     translations of each translator that a judge assigns to the class of their source."""
     case = CASES[name]
-    images = case.reads(places)
+    images = case.reads(data_folder)
     target = target_file(images, folder / name / "target.npz")
     results = Remembered(folder / name / "trainings.json")
     shares_kept: list[float] = []

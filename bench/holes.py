@@ -159,10 +159,10 @@ def settings_of(case: Hole, number: int, steps: int | None) -> RunSettings:
     )
 
 
-def verdict_of(name: str, places: Path, folder: Path, steps: int | None) -> tuple[Verdict, dict[str, list[float]]]:
+def verdict_of(name: str, data_folder: Path, folder: Path, steps: int | None) -> tuple[Verdict, dict[str, list[float]]]:
     """The verdict of a case over eight seeds and three translators, and balanced accuracy within with real images, a value a seed."""
     case = HOLES[name]
-    data, lacking = images_of(case, places)
+    data, lacking = images_of(case, data_folder)
     results = Remembered(folder / name / "trainings.json")
 
     def trial(session: Session, first: int, seeds: int) -> Verdict:

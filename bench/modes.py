@@ -105,9 +105,9 @@ class Judge(nn.Module):
 
     def features(self, points: torch.Tensor, apart: int = 1) -> torch.Tensor:
         """[N, 2, 1, 1] -> [N, D]."""
-        places = points.flatten(1)
-        phases = places @ self.waves
-        return self.layers[:-1](torch.cat([places, phases.sin(), phases.cos()], 1))
+        flat_points = points.flatten(1)
+        phases = flat_points @ self.waves
+        return self.layers[:-1](torch.cat([flat_points, phases.sin(), phases.cos()], 1))
 
     def head(self, features: torch.Tensor, conditions: torch.Tensor) -> torch.Tensor:
         """[N, D] -> [N]."""

@@ -28,10 +28,10 @@ from augury.proof import Fold
 from augury.settings import RunSettings
 from augury.validation import validated
 from augury.verdict import Verdict
-from cases import CASES, DATA, Places
+from cases import CASES, DATA, DataPaths
 from common import points, row, stored, write
 
-ROOMS: dict[str, dict[str, Any]] = {
+SECTIONS: dict[str, dict[str, Any]] = {
     "data": {"near_duplicates": "drop"},
     "train": {"steps": 3000},
     "score": {"limit": 300},
@@ -58,17 +58,20 @@ ON_FEATURES = (
 """Arms of a trial on features. Others are refused there, or train a network from random weights."""
 
 
-def proved(name: str, places: Places, folder: Path, classifier: str, quick: bool) -> Verdict:
+def proved(name: str, paths: DataPaths, folder: Path, classifier: str, quick: bool) -> Verdict:
     """The verdict of one case, from its run folder where that is finished."""
     case = CASES[name]
-    sections = {room: {**ROOMS.get(room, {}), **case.settings.get(room, {})} for room in {*ROOMS, *case.settings}}
+    sections = {
+        section: {**SECTIONS.get(section, {}), **case.settings.get(section, {})}
+        for section in {*SECTIONS, *case.settings}
+    }
     sections["prove"]["classifier"] = classifier
     if classifier == FEATURES:
         sections["prove"]["arms"] = tuple(arm for arm in ON_FEATURES if arm != "pseudo_labels" or case.pool is not None)
     if quick:
         sections["train"]["steps"] = 40
         sections["prove"] = {"arms": ("balanced", "gan"), "seeds": 2, "steps": 20, "classifier": classifier}
-    return case.verdict(places, folder / name, validated(RunSettings, sections), reported)
+    return case.verdict(paths, folder / name, validated(RunSettings, sections), reported)
 
 
 def reported(session: Session) -> Fold:
@@ -133,10 +136,10 @@ def main() -> None:
     parser.add_argument("--classifier", default=f"{NETWORK},{FEATURES}", help="the classifiers of the trials")
     parser.add_argument("--quick", action="store_true", help="a few steps of each, to see that it works; no result")
     options = parser.parse_args()
-    places, names = Places(options.data, options.fashion), options.cases.split(",")
+    paths, names = DataPaths(options.data, options.fashion), options.cases.split(",")
     folder = options.folder / "quick" if options.quick else options.folder
     for name, classifier in product(names, options.classifier.split(",")):
-        verdict = proved(name, places, folder, classifier, options.quick)
+        verdict = proved(name, paths, folder, classifier, options.quick)
         print(f"{name}, {classifier}: {verdict.outcome.upper()}. {verdict.sentence}", flush=True)
         if options.quick:
             continue

@@ -26,9 +26,9 @@ from augury.proof.trainings import Trainings
 from augury.randomness import rng
 from augury.settings import ProveSettings, RunSettings
 from augury.validation import validated
-from cases import CASES, DATA, Places
+from cases import CASES, DATA, DataPaths
 from common import row, write
-from proof import ROOMS
+from proof import SECTIONS
 
 CASE, EACH, RATIO = "fashion100", 300, 0.5
 WAYS: dict[str, dict[str, Any]] = {
@@ -43,9 +43,9 @@ ARMS = {
 }
 
 
-def unused(places: Places, used: LabelledImages) -> LabelledImages:
+def unused(paths: DataPaths, used: LabelledImages) -> LabelledImages:
     """EACH official train images of every class that are not among those used."""
-    whole = data.load(places.fashion)
+    whole = data.load(paths.fashion)
     assert whole.split is not None
     free = (whole.split == 0) & ~np.isin(image_hashes(whole.images), image_hashes(used.images))
     rows = [
@@ -64,15 +64,15 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=4)
     parser.add_argument("--folder", type=Path, default=Path("runs/proof"))
     options = parser.parse_args()
-    places, case_folder = Places(options.data, options.fashion), options.folder / CASE
+    paths, case_folder = DataPaths(options.data, options.fashion), options.folder / CASE
     rows, table, file = [], [], options.folder / f"{CASE}-steps.json"
-    images = CASES[CASE].folds[0](places)
+    images = CASES[CASE].folds[0](paths)
     with opened(
-        images, case_folder / "1", settings=validated(RunSettings, ROOMS), callbacks=callbacks(False)
+        images, case_folder / "1", settings=validated(RunSettings, SECTIONS), callbacks=callbacks(False)
     ) as session:
         advance(session, "generate")
         accepted_images, train = session.synthetic.take(session.synthetic.accepted), session.splits["train"]
-        judged, flips = unused(places, images), session.flips
+        judged, flips = unused(paths, images), session.flips
         inputs = [session.run.key("generate"), train.fingerprint]
     stored = read_json(file) if file.exists() else {}
     results = stored["results"] if stored.get("about") == inputs else {}

@@ -83,12 +83,12 @@ def settings() -> str:
     from augury.settings_help import describe
 
     lines, defaults = ["| setting | default | what it is |", "|---|---|---|"], RunSettings().model_dump(mode="json")
-    for room, field in RunSettings.model_fields.items():
+    for section, field in RunSettings.model_fields.items():
         kind = field.annotation
         fields = getattr(kind, "model_fields", None)
-        named = {room: field} if fields is None else {f"{room}.{name}": own for name, own in fields.items()}
+        named = {section: field} if fields is None else {f"{section}.{name}": own for name, own in fields.items()}
         for name in named:
-            default = defaults[room] if fields is None else defaults[room][name.partition(".")[2]]
+            default = defaults[section] if fields is None else defaults[section][name.partition(".")[2]]
             default_text = json.dumps(default, ensure_ascii=False).replace("|", "\\|")
             lines.append(f"| `{name}` | `{default_text}` | {describe(name, default='').replace('|', '/')} |")
     return "\n".join(lines) + "\n"

@@ -159,8 +159,8 @@ def loop(
         if step % every == 0:
             adam_d.zero_grad()
             leaf = real.detach().requires_grad_()
-            (slope,) = torch.autograd.grad(discriminator(see(leaf), conditions).sum(), leaf, create_graph=True)
-            (slope.square().sum((1, 2, 3)).mean() * (r1 / 2 * every)).backward()
+            (gradient,) = torch.autograd.grad(discriminator(see(leaf), conditions).sum(), leaf, create_graph=True)
+            (gradient.square().sum((1, 2, 3)).mean() * (r1 / 2 * every)).backward()
             adam_d.step()
         with torch.no_grad():
             for averaged, new in zip(average.parameters(), generator.parameters(), strict=True):

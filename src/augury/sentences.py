@@ -214,16 +214,16 @@ def classifier(v: Verdict) -> str:
     if not v.classifier:
         return ""
     name, (height, width) = str(v.classifier["name"]), v.classifier["size"]
-    said = f"Every arm trains {CLASSIFIERS.get(name, name)}, on images of {height}×{width} px."
+    text = f"Every arm trains {CLASSIFIERS.get(name, name)}, on images of {height}×{width} px."
     accuracies: Mapping[str, float] = v.classifier["validation"]
     if len(accuracies) > 1:
         candidates = " and ".join(
             f"{100 * value:.1f} % with {CLASSIFIERS.get(key, key)}" for key, value in accuracies.items()
         )
         return (
-            f"{said} It was chosen on validation: trained on the real images alone, balanced accuracy is {candidates}."
+            f"{text} It was chosen on validation: trained on the real images alone, balanced accuracy is {candidates}."
         )
-    return f"{said} {SMALL}" if name == "cnn" else said
+    return f"{text} {SMALL}" if name == "cnn" else text
 
 
 SMALL = "A pretrained network may gain less from the images, or nothing."

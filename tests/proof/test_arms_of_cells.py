@@ -44,7 +44,7 @@ OF_CELLS = tuple(name for name, arm in ARMS.items() if arm.cells)
 
 def trainings(results: dict[str, Any] | None = None, **changes: Any) -> Trainings:
     synthetic: dict[str, SyntheticImages] = changes.pop(
-        "made", {OWN: SYNTHETIC, "shuffled": translated(TRAIN, "noise")}
+        "synthetic", {OWN: SYNTHETIC, "shuffled": translated(TRAIN, "noise")}
     )
     holes = changes.pop("holes", HOLES)
     return Trainings(
@@ -81,7 +81,7 @@ def test_an_arm_trains_alike_each_time_and_goes_on_where_it_stopped(arm: str, mo
 def test_the_usual_arms_of_a_trial_with_holes() -> None:
     usual_arms = trainings().select(["usual"])
     assert usual_arms == USUAL_CELLS
-    assert set(USUAL_CELLS) - set(trainings(made={OWN: SYNTHETIC}).select(["usual"])) == {"shuffled"}
+    assert set(USUAL_CELLS) - set(trainings(synthetic={OWN: SYNTHETIC}).select(["usual"])) == {"shuffled"}
     generative_arms = [name for name in usual_arms if ARMS[name].generative]
     assert least_seeds(0.05 / len(generative_arms)) <= ProveSettings().seeds, "the default trial could give no word"
     assert not ARMS["shuffled"].generative and not ARMS["untranslated"].generative
@@ -95,7 +95,7 @@ def test_arms_that_cannot_be_trained_say_why() -> None:
     with pytest.raises(SettingsError, match="chosen on validation, which has no image of an empty cell; use filled"):
         trainings().select(["gan"])
     with pytest.raises(SettingsError, match="extra="):
-        trainings(made={OWN: SYNTHETIC}).select(["shuffled"])
+        trainings(synthetic={OWN: SYNTHETIC}).select(["shuffled"])
     with pytest.raises(SettingsError, match="trains what makes them"):
         trainings(classifier="linear_probe:pixels").select(["dann"])
     with pytest.raises(SettingsError, match="a loss of its own"):

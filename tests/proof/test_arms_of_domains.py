@@ -39,7 +39,7 @@ SYNTHETIC = pale_images(TRAIN)
 
 
 def trainings(results: dict[str, Any] | None = None, **changes: Any) -> Trainings:
-    synthetic = changes.pop("made", SYNTHETIC)
+    synthetic = changes.pop("synthetic", SYNTHETIC)
     unlabelled = changes.pop("target", UNLABELLED)
     return Trainings(
         TRAIN,
@@ -84,7 +84,7 @@ def test_the_translations_are_pooled_with_the_real_images(arm: str) -> None:
     np.testing.assert_array_equal(pooled.labels, np.concatenate([TRAIN.labels, SYNTHETIC.labels]))
     assert all_trainings.config(arm, 1.0, 3e-3, 1e-2).synthetic is None
     other = replace(SYNTHETIC, images=255 - SYNTHETIC.images)
-    assert measured(arm, trainings()) != measured(arm, trainings(made=other))
+    assert measured(arm, trainings()) != measured(arm, trainings(synthetic=other))
 
 
 def test_arms_without_translations_train_on_the_real_images_alone() -> None:

@@ -57,15 +57,15 @@ def rotate(
 
     def change(images: Tensor) -> Tensor:
         angles = per_image(degrees, images)
-        room = _room(images, angles) if expand else (images.shape[2], images.shape[3])
+        size = _expanded_size(images, angles) if expand else (images.shape[2], images.shape[3])
         exact = (angles.detach() % 90 == 0) & (not angles.requires_grad)
         if expand and bool(exact.all()) and len(set((angles % 180).tolist())) == 1:
             turns = (angles / 90).long()
             return torch.stack([i.rot90(int(k), (1, 2)) for i, k in zip(images, turns, strict=True)])
-        exact = exact & (room == tuple(images.shape[2:]))
+        exact = exact & (size == tuple(images.shape[2:]))
         if bool(exact.all()):
             return quarter_turns(images, (angles / 90).long(), padding)
-        turned = affine(images, _maps(images, angles=angles), padding, mode, room)
+        turned = affine(images, _maps(images, angles=angles), padding, mode, size)
         if not bool(exact.any()):
             return turned
         return torch.where(
@@ -184,13 +184,13 @@ def random_crop(
     """
 
     def change(x: Tensor) -> Tensor:
-        room = torch.tensor([x.shape[3] - width, x.shape[2] - height]) + 2 * margin
-        if bool((room < 0).any()):
+        margins = torch.tensor([x.shape[3] - width, x.shape[2] - height]) + 2 * margin
+        if bool((margins < 0).any()):
             raise SettingsError(
                 f"a part of {height} x {width} does not fit into images of {x.shape[2]} x {x.shape[3]} with a margin of "
                 f"{margin}; ask for less, or for a wider margin"
             )
-        corners = (numbers(len(x), ImageDraws(seed, 0, range(len(x))), 2).t() * (room + 1)).long() - margin
+        corners = (numbers(len(x), ImageDraws(seed, 0, range(len(x))), 2).t() * (margins + 1)).long() - margin
         return crops.cropped(x, corners, (height, width), padding)
 
     return through(image, change)
@@ -402,7 +402,7 @@ def _maps(images: Tensor, **parameters: Tensor) -> Tensor:
     return compose(**{**neutral, **parameters}, size=(images.shape[2], images.shape[3]))
 
 
-def _room(images: Tensor, angles: Tensor) -> tuple[int, int]:
+def _expanded_size(images: Tensor, angles: Tensor) -> tuple[int, int]:
     """(height, width) of a frame that holds every image rotated by its angle."""
     h, w = images.shape[2:]
     turn = torch.deg2rad(angles.detach().double())

@@ -30,9 +30,9 @@ def gaussians(sigmas: Tensor, radius: int) -> Tensor:
 
     Each row is cut off at 3 of its own deviations, so that no image depends on the widest blur of its batch.
     """
-    places = torch.arange(-radius, radius + 1, dtype=sigmas.dtype, device=sigmas.device)
+    offsets = torch.arange(-radius, radius + 1, dtype=sigmas.dtype, device=sigmas.device)
     wide = sigmas.clamp(min=1e-3)[:, None]
-    weights = torch.exp(-0.5 * (places / wide) ** 2) * (places.abs() <= torch.ceil(3 * sigmas.detach())[:, None])
+    weights = torch.exp(-0.5 * (offsets / wide) ** 2) * (offsets.abs() <= torch.ceil(3 * sigmas.detach())[:, None])
     return weights / weights.sum(1, keepdim=True)
 
 

@@ -172,17 +172,17 @@ def picked(images: Tensor, rows: Tensor, columns: Tensor, padding: Padding) -> T
     """
     n, c, h, w = images.shape
     outside = (rows < 0) | (rows >= h) | (columns < 0) | (columns >= w)
-    y, x = (folded(places, side, padding) for places, side in ((rows, h), (columns, w)))
+    y, x = (folded(coordinates, side, padding) for coordinates, side in ((rows, h), (columns, w)))
     index = (y * w + x).view(n, 1, -1).expand(n, c, -1)
     pixels = images.reshape(n, c, h * w).gather(2, index).view(n, c, *rows.shape[1:])
     return pixels.masked_fill(outside[:, None], 0) if padding == "zeros" else pixels
 
 
-def folded(places: Tensor, side: int, padding: Padding) -> Tensor:
+def folded(coordinates: Tensor, side: int, padding: Padding) -> Tensor:
     """Integer positions mapped into 0 to side - 1: mirrored at the outer edge of the border for "reflection", else
     clamped.
     """
     if padding != "reflection":
-        return places.clamp(0, side - 1)
-    around = places.remainder(2 * side)
+        return coordinates.clamp(0, side - 1)
+    around = coordinates.remainder(2 * side)
     return torch.minimum(around, 2 * side - 1 - around)

@@ -76,24 +76,24 @@ class AugmentedDataset(Dataset[Any]):
 
     def __getitems__(self, indices: Sequence[int]) -> list[tuple[Any, ...]]:
         """All samples of a batch; a DataLoader calls this."""
-        places = [int(i) + len(self) * (int(i) < 0) for i in indices]
-        samples = [self.dataset[i] for i in places]
+        positions = [int(i) + len(self) * (int(i) < 0) for i in indices]
+        samples = [self.dataset[i] for i in positions]
         for sample in samples[:1]:
             if not isinstance(sample, tuple | list):
                 raise DataError(f"a sample is (image, label), but this data set gives a {type(sample).__name__}")
         images = [sample[0] for sample in samples]
-        return [(image, *sample[1:]) for image, sample in zip(self._changed(images, places), samples, strict=True)]
+        return [(image, *sample[1:]) for image, sample in zip(self._changed(images, positions), samples, strict=True)]
 
-    def _changed(self, images: list[Any], places: list[int]) -> list[Any]:
+    def _changed(self, images: list[Any], positions: list[int]) -> list[Any]:
         address: dict[str, Any] = {"seed": self.seed, "epoch": int(self._epoch), **self.options}
         kinds = {(type(i), getattr(i, "dtype", None), getattr(i, "shape", None)) for i in images}
         first = images[0] if images else None
         if len(kinds) == 1 and isinstance(first, Tensor) and first.dim() == 3:
-            return list(augmented(torch.stack(images), self.policy, indices=places, **address))
+            return list(augmented(torch.stack(images), self.policy, indices=positions, **address))
         if len(kinds) == 1 and isinstance(first, np.ndarray) and first.ndim == 3:
-            return list(augmented(np.stack(images), self.policy, indices=places, **address))
+            return list(augmented(np.stack(images), self.policy, indices=positions, **address))
         return [
-            augmented(image, self.policy, indices=[at], **address) for image, at in zip(images, places, strict=True)
+            augmented(image, self.policy, indices=[at], **address) for image, at in zip(images, positions, strict=True)
         ]
 
 

@@ -149,8 +149,8 @@ def classes(census: Census) -> None:
     lines.append(["all", *(f"{round(number, 1):,}" for number in total)])
     lines.insert(0, ["class", *heads, "effective", "plan", "duplicates", "skipped"])
     widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
-    room = shutil.get_terminal_size().columns - sum(widths[1:]) - 2 * len(widths[1:])
-    widths[0] = min(widths[0], max(room, SHORTEST_NAME))
+    available = shutil.get_terminal_size().columns - sum(widths[1:]) - 2 * len(widths[1:])
+    widths[0] = min(widths[0], max(available, SHORTEST_NAME))
     learnt = "train images" if census.splits else "images"
     typer.echo(
         f"\neffective: non-redundant {learnt} (Cui et al. 2019); plan: synthetic images that a run draws by default;\n"

@@ -110,7 +110,7 @@ def _with_clusters(
     many = f"{len(clusters):,} picture{'s occur' if len(clusters) > 1 else ' occurs'} more than once (near-duplicates)"
     small = ImageFont.load_default(12)
     width = max(sheet.width, int(small.getlength(ACCEPTING)) + 2 * _MARGIN, FEW_OF * (size[1] + _GAP) + 2 * _MARGIN)
-    places: list[tuple[int, int, int]] = []
+    positions: list[tuple[int, int, int]] = []
     x = _MARGIN
     line = shown = 0
     for cluster in clusters:
@@ -120,16 +120,16 @@ def _with_clusters(
         if line == MOST_LINES:
             break
         shown += 1
-        places += [(i, x + k * (size[1] + _GAP), line) for k, i in enumerate(some)]
+        positions += [(i, x + k * (size[1] + _GAP), line) for k, i in enumerate(some)]
         x += len(some) * (size[1] + _GAP) + 3 * _GAP
     head, step = sheet.height + 40, size[0] + 3 * _GAP
-    canvas = Image.new("RGB", (width, head + (1 + max(line for *_, line in places)) * step + _MARGIN), "white")
+    canvas = Image.new("RGB", (width, head + (1 + max(line for *_, line in positions)) * step + _MARGIN), "white")
     canvas.paste(sheet, (0, 0))
     more = "" if shown == len(clusters) else f"; shown are the first {shown}"
     draw = ImageDraw.Draw(canvas)
     draw.text((_MARGIN, sheet.height), many + more, fill=_INK, font=small)
     draw.text((_MARGIN, sheet.height + 16), ACCEPTING, fill=_GREY, font=small)
-    for i, left, row in places:
+    for i, left, row in positions:
         canvas.paste(_tile(np.asarray(data.images[i]), size), (left, head + row * step))
     return canvas
 

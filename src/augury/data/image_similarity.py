@@ -142,8 +142,8 @@ def _sampling(size: int, shift: Floats, zoom: Floats) -> Floats:
     """Interpolation matrices [N, size, size]."""
     middle = (size - 1) / 2
     centred = np.arange(size, dtype=np.float32) - middle
-    places = np.clip(middle + centred * (1 + zoom[:, None]) + shift[:, None], 0, size - 1)
-    weights = _bicubic(np.abs(places[:, :, None] - np.arange(size, dtype=np.float32)))
+    coordinates = np.clip(middle + centred * (1 + zoom[:, None]) + shift[:, None], 0, size - 1)
+    weights = _bicubic(np.abs(coordinates[:, :, None] - np.arange(size, dtype=np.float32)))
     return np.asarray(weights / weights.sum(axis=2, keepdims=True))
 
 
@@ -183,5 +183,5 @@ def _reducing(length: int, size: int) -> Floats:
 @cache
 def _cosines(length: int, count: int) -> Floats:
     """First `count` rows of the orthonormal DCT-II of this length."""
-    places = (np.arange(length) + 0.5) / length
-    return np.asarray(np.cos(np.pi * np.arange(count)[:, None] * places) * np.sqrt(2 / length), np.float32)
+    positions = (np.arange(length) + 0.5) / length
+    return np.asarray(np.cos(np.pi * np.arange(count)[:, None] * positions) * np.sqrt(2 / length), np.float32)

@@ -188,10 +188,10 @@ def shared(parts: Sequence[AnyImages], *, mirrored: bool = False) -> tuple[tuple
     images = np.concatenate([np.asarray(part) for part in _compared(parts)])
     spanning = []
     for cluster in find_near_duplicates(images, twins, mirrored=mirrored):
-        places = [int(np.searchsorted(ends, i, side="right")) for i in cluster]
-        if len(set(places)) > 1:
+        sources = [int(np.searchsorted(ends, i, side="right")) for i in cluster]
+        if len(set(sources)) > 1:
             spanning.append(
-                tuple((k, int(i - (ends[k - 1] if k else 0))) for k, i in zip(places, cluster, strict=True))
+                tuple((k, int(i - (ends[k - 1] if k else 0))) for k, i in zip(sources, cluster, strict=True))
             )
     return tuple(spanning)
 

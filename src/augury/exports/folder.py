@@ -11,7 +11,7 @@ from typing import Any
 
 from augury.errors import RunFolderError
 from augury.exports.names import folder_names
-from augury.exports.rows import Row, rows_of, said, text
+from augury.exports.rows import Row, export_report, rows_of, text
 from augury.files import atomic_folder, read_json, read_lines, write_json, write_lines
 from augury.images import LabelledImages, SyntheticImages
 
@@ -112,7 +112,7 @@ def written(
         write_json(root / CLASSES, {"format": FORMAT, "classes": named})
         if also is not None:
             also(root, rows, files)
-    return said(target, rows, originals, how.count("linked"), dict(zip(train.classes, folders, strict=True)))
+    return export_report(target, rows, originals, how.count("linked"), dict(zip(train.classes, folders, strict=True)))
 
 
 def _bring(row: Row, path: Path, link: bool) -> str:

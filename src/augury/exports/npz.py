@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from augury.errors import DataError
-from augury.exports.rows import Row, check_file, rows_of, said, text
+from augury.exports.rows import Row, check_file, export_report, rows_of, text
 from augury.files import atomic_path
 from augury.images import Images, LabelledImages, SyntheticImages
 
@@ -86,7 +86,7 @@ def export_npz(
         for name, array in arrays.items():
             with _member(archive, name) as file:
                 np.lib.format.write_array(file, array, allow_pickle=False)
-    return said(target, rows)
+    return export_report(target, rows)
 
 
 def _member(archive: zipfile.ZipFile, name: str) -> IO[bytes]:

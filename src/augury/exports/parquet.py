@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from augury.errors import MissingExtraError
-from augury.exports.rows import Row, check_file, encoded, rows_of, said, text
+from augury.exports.rows import Row, check_file, encoded, export_report, rows_of, text
 from augury.files import atomic_path
 from augury.images import LabelledImages, SyntheticImages
 
@@ -84,7 +84,7 @@ def export_parquet(
     with atomic_path(target) as temporary, parquet.ParquetWriter(temporary, schema, compression="zstd") as writer:
         for some in _groups(rows):
             writer.write_table(arrow.Table.from_pylist(some, schema=schema))
-    return said(target, rows, originals)
+    return export_report(target, rows, originals)
 
 
 def _groups(rows: Sequence[Row]) -> Iterator[list[dict[str, Any]]]:

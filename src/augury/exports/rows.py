@@ -233,7 +233,7 @@ def encoded(rows: Sequence[Row]) -> Iterator[tuple[Row, bytes]]:
             yield from zip(some, pool.map(Row.encoded, some), strict=True)
 
 
-def said(
+def export_report(
     target: Path,
     rows: Sequence[Row],
     originals: Sequence[str | os.PathLike[str]] | None = None,

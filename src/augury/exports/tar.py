@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from augury.exports.rows import check_file, encoded, rows_of, said
+from augury.exports.rows import check_file, encoded, export_report, rows_of
 from augury.files import atomic_path
 from augury.images import LabelledImages, SyntheticImages
 
@@ -70,4 +70,4 @@ def export_tar(
                 member.size, member.mode = len(raw), 0o644
                 archive.addfile(member, io.BytesIO(raw))
             archive.members.clear()  # type: ignore[attr-defined]  # otherwise all members stay in memory
-    return said(target, rows, originals)
+    return export_report(target, rows, originals)

@@ -278,8 +278,8 @@ def played(groups: Codes, conditions: Codes, column: int, seed: int) -> tuple[Co
     A probe occurs once for each other value of the column that its group has; the source is drawn among the images with it.
     """
     random = rng(seed, "identity", "sources", column)
-    kept = np.delete(conditions, column, axis=1)
-    _, number = np.unique(np.column_stack([groups, kept]), axis=0, return_inverse=True)
+    other_conditions = np.delete(conditions, column, axis=1)
+    _, number = np.unique(np.column_stack([groups, other_conditions]), axis=0, return_inverse=True)
     order = np.argsort(number.reshape(-1), kind="stable")
     probes, sources = [], []
     for rows in np.split(order, np.flatnonzero(np.diff(number.reshape(-1)[order])) + 1):

@@ -115,6 +115,6 @@ def patch_contrast(queries: torch.Tensor, keys: torch.Tensor, temperature: float
     similarity = torch.nn.functional.normalize(queries, dim=2) @ torch.nn.functional.normalize(keys, dim=2).transpose(
         1, 2
     )
-    n, places, _ = similarity.shape
-    target = torch.arange(places, device=queries.device).expand(n, -1)
+    n, patches, _ = similarity.shape
+    target = torch.arange(patches, device=queries.device).expand(n, -1)
     return torch.nn.functional.cross_entropy((similarity / temperature).flatten(0, 1), target.flatten())

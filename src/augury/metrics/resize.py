@@ -18,9 +18,11 @@ def tensorflow1(x: Tensor, size: int) -> Tensor:
 def _along(x: Tensor, size: int, axis: int) -> Tensor:
     """Resize along one axis; positions in float32, as in TensorFlow."""
     before = x.shape[axis]
-    places = torch.arange(size, dtype=torch.float32, device=x.device) * torch.tensor(before / size, dtype=torch.float32)
-    low = places.long().clamp(max=before - 1)
+    coordinates = torch.arange(size, dtype=torch.float32, device=x.device) * torch.tensor(
+        before / size, dtype=torch.float32
+    )
+    low = coordinates.long().clamp(max=before - 1)
     high = (low + 1).clamp(max=before - 1)
-    share = (places - low).to(x.dtype).view(-1, *[1] * (3 - axis))
+    share = (coordinates - low).to(x.dtype).view(-1, *[1] * (3 - axis))
     first, second = x.index_select(axis, low), x.index_select(axis, high)
     return first + (second - first) * share

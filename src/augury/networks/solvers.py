@@ -48,10 +48,10 @@ def adams(field: Field, x: torch.Tensor, times: torch.Tensor) -> torch.Tensor:
     after = field(x + (times[1] - times[0]) * before, times[1])
     x = x + (times[1] - times[0]) / 2 * (before + after)
     for last, now, end in zip(times[:-2], times[1:-1], times[2:], strict=True):
-        slope = field(x, now)
+        velocity = field(x, now)
         half = (end - now) / (now - last) / 2
-        x = x + (end - now) * ((1 + half) * slope - half * before)
-        before = slope
+        x = x + (end - now) * ((1 + half) * velocity - half * before)
+        before = velocity
     return x
 
 

@@ -196,8 +196,8 @@ class JointProjectionHead(nn.Module):
         self.score = nn.Linear(features, 1)
         self.cells = nn.Embedding(math.prod(cardinalities), features)
         nn.init.normal_(self.cells.weight, std=features**-0.5)
-        places = [math.prod(cardinalities[column + 1 :]) for column in range(len(cardinalities))]
-        self.register_buffer("places", torch.tensor(places), persistent=False)
+        strides = [math.prod(cardinalities[column + 1 :]) for column in range(len(cardinalities))]
+        self.register_buffer("places", torch.tensor(strides), persistent=False)
 
     def forward(self, features: torch.Tensor, conditions: torch.Tensor) -> torch.Tensor:
         """features [N, P, D], conditions int64 [N, K] -> scores [N, P]."""

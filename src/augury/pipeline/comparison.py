@@ -191,14 +191,14 @@ def _drawing_rate(session: Session, images: int = 256) -> float:
 def _row(session: Session) -> Codes:
     """Conditions of sixteen train images, spread over the classes."""
     train = session.splits["train"]
-    return train.conditions(session.settings.train.condition)[_places(train)]
+    return train.conditions(session.settings.train.condition)[_shown_rows(train)]
 
 
-def _places(train: LabelledImages) -> Codes:
+def _shown_rows(train: LabelledImages) -> Codes:
     present = np.flatnonzero(train.counts)
     classes = present[np.arange(16) * len(present) // 16]
     return np.array([np.flatnonzero(train.labels == c)[i % train.counts[c]] for i, c in enumerate(classes)], np.int64)
 
 
 def _first_of_classes(train: LabelledImages) -> Images:
-    return np.asarray(train.images[_places(train)])
+    return np.asarray(train.images[_shown_rows(train)])

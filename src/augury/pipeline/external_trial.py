@@ -178,18 +178,18 @@ def _load_synthetic(synthetic: Source | SyntheticImages, d: DataSettings, size: 
 
 def _changed(synthetic: LabelledImages, size: tuple[int, int]) -> list[str]:
     """Notes about skipped and resized synthetic images."""
-    said, skipped = [], synthetic.notes.get("skipped", [])
+    sentences, skipped = [], synthetic.notes.get("skipped", [])
     if skipped:
         first = f"{skipped[0]['file']}: {skipped[0]['reason']}"
-        said.append(f"{len(skipped):,} synthetic files could not be read and were left out, such as {first}")
+        sentences.append(f"{len(skipped):,} synthetic files could not be read and were left out, such as {first}")
     came = {each: n for each, n in synthetic.notes.get("original_sizes", {}).items() if each != f"{size[0]}x{size[1]}"}
     if came:
         sizes = ", ".join(list(came)[:3]) + (" …" if len(came) > 3 else "")
-        said.append(
+        sentences.append(
             f"{sum(came.values()):,} synthetic images had other sizes ({sizes}, height x width) and were resized to {size[0]}x{size[1]}: "
             f"{synthetic.notes['resizing']}. Blur or cropped edges may distinguish them from real ones"
         )
-    return said
+    return sentences
 
 
 def _set_aside(trial_folder: Run, callbacks: Callbacks) -> None:
@@ -210,10 +210,12 @@ def matched(synthetic: LabelledImages, real: LabelledImages) -> SyntheticImages:
 
     Raises DataError for a class that the real images lack, and where one set is coloured and the other grey.
     """
-    places = {name: code for code, name in enumerate(folder_names(real.classes))}  # names that augury split writes
-    places |= {name: code for code, name in enumerate(real.classes)}
-    places |= {composed(name): code for name, code in places.items()}  # one name has several Unicode forms
-    unknown = [name for c, name in enumerate(synthetic.classes) if composed(name) not in places and synthetic.counts[c]]
+    code_of = {name: code for code, name in enumerate(folder_names(real.classes))}  # names that augury split writes
+    code_of |= {name: code for code, name in enumerate(real.classes)}
+    code_of |= {composed(name): code for name, code in code_of.items()}  # one name has several Unicode forms
+    unknown = [
+        name for c, name in enumerate(synthetic.classes) if composed(name) not in code_of and synthetic.counts[c]
+    ]
     if unknown == [""]:
         raise DataError(
             "the synthetic images have no labels; put them into one folder per class, named like the real classes: "
@@ -243,7 +245,7 @@ def matched(synthetic: LabelledImages, real: LabelledImages) -> SyntheticImages:
                 "them to grey first"
             )
         images = images[:, :1]
-    codes = np.array([places.get(composed(name), -1) for name in synthetic.classes], np.int64)[synthetic.labels]
+    codes = np.array([code_of.get(composed(name), -1) for name in synthetic.classes], np.int64)[synthetic.labels]
     return SyntheticImages.of(LabelledImages(images, codes, real.classes, fingerprint=synthetic.fingerprint))
 
 

@@ -89,8 +89,8 @@ def load_cache(
 
 def first_look(stored: dict[str, Any], other: Verdict | None) -> Look:
     """The first interim look at a test split: the one in `stored`, else that of the verdict `other` of other trainings."""
-    number, said = stored.get("look", (0, ""))
-    return other.look if other is not None and not number else (int(number), str(said))
+    number, outcome = stored.get("look", (0, ""))
+    return other.look if other is not None and not number else (int(number), str(outcome))
 
 
 def verdict_before(run: Run) -> Verdict | None:

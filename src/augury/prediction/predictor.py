@@ -189,16 +189,16 @@ def _of(start: str, tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]
 
 def folder_of(path: str | os.PathLike[str]) -> Path:
     """The folder of a classifier: `path` itself, or classifier/ in a run folder. Raises RunFolderError without one."""
-    given = Path(path)
-    for folder in (given, given / "classifier"):
+    requested = Path(path)
+    for folder in (requested, requested / "classifier"):
         if (folder / CARD).exists() and (folder / WEIGHTS).exists():
             return folder
-    where = f"{given}: no classifier is stored here"
-    if (given / "run.json").exists():
-        note = given / "classifier" / README
+    where = f"{requested}: no classifier is stored here"
+    if (requested / "run.json").exists():
+        note = requested / "classifier" / README
         if note.exists():
             raise RunFolderError(f"{where}: {note.read_text(encoding='utf-8').strip()}")
-        raise RunFolderError(f"{where} yet; the run writes it after its trial: augury run -o {given}")
+        raise RunFolderError(f"{where} yet; the run writes it after its trial: augury run -o {requested}")
     raise RunFolderError(f"{where}; give a run folder, or its folder classifier/ with {CARD} and {WEIGHTS}")
 
 

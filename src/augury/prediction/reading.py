@@ -126,9 +126,9 @@ def _tones(data: LabelledImages, card: ClassifierCard) -> list[str]:
     now, then = set(data.notes.get("tones", {})), set(card.data.get("notes", {}).get("tones", {}))
     if now <= then:
         return []
-    said = "; ".join(sorted(now - then))
+    new_tones = "; ".join(sorted(now - then))
     return [
-        f"values were scaled to 8 bits by another rule than in training ({said}; training: {'; '.join(sorted(then)) or '8 bits'}), so "
+        f"values were scaled to 8 bits by another rule than in training ({new_tones}; training: {'; '.join(sorted(then)) or '8 bits'}), so "
         "predictions may be wrong; convert the files as the training images were"
     ]
 

@@ -15,8 +15,8 @@ def expected_calibration_error(truth: Codes, p: Floats, bins: int = 15) -> float
     Bins are weighted by their images. `truth` [N], `p` [N, K].
     """
     confidence, right = p.max(1), p.argmax(1) == truth
-    places = np.clip(np.ceil(confidence * bins).astype(np.int64) - 1, 0, bins - 1)
-    gaps = np.bincount(places, right - confidence, minlength=bins)
+    bin_of = np.clip(np.ceil(confidence * bins).astype(np.int64) - 1, 0, bins - 1)
+    gaps = np.bincount(bin_of, right - confidence, minlength=bins)
     return float(np.abs(gaps).sum() / len(truth))
 
 
@@ -48,12 +48,12 @@ def fit_temperature(truth: Codes, logits: Floats) -> float:
     shifted = logits - logits.max(1, keepdims=True)
     true = shifted[np.arange(len(truth)), truth]
 
-    def slope(temperature: float) -> float:
+    def derivative(temperature: float) -> float:
         weights = np.exp(shifted / temperature)
         return float(((weights * shifted).sum(1) / weights.sum(1) - true).mean())
 
     cool, hot = COOLEST, HOTTEST
     for _ in range(60):
         middle = float(np.sqrt(cool * hot))
-        cool, hot = (cool, middle) if slope(middle) < 0 else (middle, hot)
+        cool, hot = (cool, middle) if derivative(middle) < 0 else (middle, hot)
     return float(np.sqrt(cool * hot))

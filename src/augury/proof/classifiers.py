@@ -36,7 +36,7 @@ Build = Callable[..., nn.Module]
 
 Builds that can be stacked also take `copies=S` and return S networks side by side, as `Classifier` does. These networks
 also have `last_inputs` and `last`. Networks with a `recipe` are trained by it."""
-Made = TypeVar("Made")
+Result = TypeVar("Result")
 WAYS = ("auto", "sequential", "threaded", "vectorised")
 STACK = 16
 """Most classifiers in one stack."""
@@ -93,11 +93,11 @@ def fit_many(
     *,
     seeds: Sequence[int],
     device: torch.device,
-    then: Callable[[Any], Made],
+    then: Callable[[Any], Result],
     build: Build = Classifier,
     precision: str = "fp32",
     way: str = "auto",
-) -> Iterator[Made]:
+) -> Iterator[Result]:
     """Train one network for each seed, and apply `then` to each.
 
     Parameters
@@ -288,11 +288,11 @@ def _addressed(config: TrainConfig) -> bool:
     return inner is None or inner in POLICIES.values() or isinstance(inner, Vary)
 
 
-def _after(job: Callable[[], Any], then: Callable[[Any], Made]) -> Made:
+def _after(job: Callable[[], Any], then: Callable[[Any], Result]) -> Result:
     return then(job())
 
 
-def _threaded(jobs: Sequence[Callable[[], Made]]) -> Iterator[Made]:
+def _threaded(jobs: Sequence[Callable[[], Result]]) -> Iterator[Result]:
     """Results in order. Each job always has one thread, so that its rounding never changes."""
     threads = torch.get_num_threads()
     pool = ThreadPoolExecutor(max(1, min(threads, len(jobs))), initializer=torch.set_num_threads, initargs=(1,))

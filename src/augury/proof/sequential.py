@@ -65,8 +65,8 @@ def nominal_levels(times: tuple[float, ...], level: float = 0.05) -> tuple[float
         edge = float(brentq(excess, 0.0, 12 * np.sqrt(time), xtol=1e-10))
         levels.append(float(2 * ndtr(-edge / np.sqrt(time))))
         nodes, shares = np.polynomial.legendre.leggauss(160)
-        places = nodes * edge
-        density = np.exp(-0.5 * ((places[:, None] - grid) / step) ** 2) / (step * np.sqrt(2 * np.pi))
-        grid, weight = places, shares * edge * (density @ weight)
+        scaled_nodes = nodes * edge
+        density = np.exp(-0.5 * ((scaled_nodes[:, None] - grid) / step) ** 2) / (step * np.sqrt(2 * np.pi))
+        grid, weight = scaled_nodes, shares * edge * (density @ weight)
         before, past = time, spent(time, level)
     return tuple(levels)

@@ -228,8 +228,8 @@ def _series(log: Sequence[Mapping[str, Any]], name: str) -> Floats:
     return np.array([values[a:b].mean(0) for a, b in pairwise(edges.tolist())]).reshape(-1, 2)
 
 
-def _path(places: Sequence[tuple[float, float]]) -> str:
-    return "M" + " L".join(f"{a:.1f},{b:.1f}" for a, b in places)
+def _path(coordinates: Sequence[tuple[float, float]]) -> str:
+    return "M" + " L".join(f"{a:.1f},{b:.1f}" for a, b in coordinates)
 
 
 def _thousands(value: float) -> str:

@@ -85,8 +85,8 @@ def number(value: Any) -> str:
 
 def decimals(value: float, others: npt.NDArray[np.float64]) -> str:
     """`value` >= 0 with the decimals that give the largest of `others` three significant digits; at most four."""
-    places = 2 - math.floor(math.log10(max(float(others.max()), 1e-9)))
-    return f"{value:.{min(max(0, places), 4)}f}"
+    digits = 2 - math.floor(math.log10(max(float(others.max()), 1e-9)))
+    return f"{value:.{min(max(0, digits), 4)}f}"
 
 
 def duration(seconds: Any) -> str:
@@ -224,19 +224,19 @@ def cell_results(verdict: Verdict) -> list[str]:
     """What a trial about cells adds to the meaning: its outcome, cells that get worse, and the cost; [] for other trials."""
     if verdict.overall is None:
         return []
-    said = [
+    sentences = [
         f"The trial measures {verdict.metric}, where every class counts equally. A classifier that merely predicts one class more "
         "often gains in the empty cell and loses in its neighbour, so it gains nothing here."
     ]
-    said.append(signed(cost(verdict)))
+    sentences.append(signed(cost(verdict)))
     few = [row["cell"] for row in verdict.cells if row["test"] < FEW or (row["groups"] or FEW) < FEW]
     if few:
         more = f" and {len(few) - 4} more cells" if len(few) > 4 else ""
-        said.append(
+        sentences.append(
             f"Interpret the numbers of {', '.join(map(short, few[:4]))}{more} with caution: they rest on fewer than {FEW} test images "
             "or groups (people, patients)."
         )
-    return said
+    return sentences
 
 
 def meaning(verdict: Verdict) -> list[str]:
@@ -247,20 +247,20 @@ def meaning(verdict: Verdict) -> list[str]:
             "identical trainings vary.",
             f"Until there are images to test, train as in the arm {verdict.comparator}.",
         ]
-    said = _underpowered(verdict) if verdict.outcome == "underpowered" else _settled(verdict)
+    sentences = _underpowered(verdict) if verdict.outcome == "underpowered" else _settled(verdict)
     if verdict.worse and verdict.outcome == "helps":
-        said.append(
+        sentences.append(
             f"Weigh this loss before you use the {verdict.adds}. Intervals of a {'cell' if verdict.cells else 'class'} are corrected for "
             "their number. The setting prove.max_class_loss makes a limit part of the answer."
         )
-    said += cell_results(verdict)
+    sentences += cell_results(verdict)
     if earlier := verdict.earlier_seeds:
-        said.append(
+        sentences.append(
             f"An earlier trial with {earlier} seeds used this test split; its outcome was '{verdict.earlier_outcome}'. Every further interim look, with more "
             "seeds, other arms or settings, or another generator, raises the error rate above one in twenty. After a second it is "
             "about one in twelve. If a trial may grow, start it with prove.max_seeds, which corrects for the interim looks."
         )
-    return [*said, *_caution(verdict)]
+    return [*sentences, *_caution(verdict)]
 
 
 def _underpowered(verdict: Verdict) -> list[str]:
@@ -376,19 +376,19 @@ def _caution(verdict: Verdict) -> list[str]:
     few = [row["class"] for row in verdict.per_class if row["test"] < FEW]
     alone = [row["class"] for row in verdict.per_class if row["test"] >= FEW > (row.get("groups") or FEW)]
     groups = of_groups(verdict.test_n, verdict.test_groups)
-    said = [
+    sentences = [
         *([sentence] if (sentence := classifier(verdict)) else []),
         "This holds for this data, this classifier and this one training of the generator. The interval covers other test images of the "
         f"same kind as these {verdict.test_n:,}{groups}. It does not cover retraining the generator, which may shift the result by about "
         "a point.",
     ]
     if (verdict.leaks or {}).get("pretrained"):
-        said.append(PRETRAINED)
+        sentences.append(PRETRAINED)
     for names, unit in ((few, "test images"), (alone, "groups (people, patients) to test")):
         if names:
             listed = ", ".join(short(name) for name in names[:4])
             listed += f" and {len(names) - 4} more classes" if len(names) > 4 else ""
-            said.append(
+            sentences.append(
                 f"Interpret with caution: {listed} {'has' if len(names) == 1 else 'have'} fewer than {FEW} {unit}."
             )
-    return said
+    return sentences

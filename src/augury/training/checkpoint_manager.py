@@ -15,7 +15,7 @@ from augury.files import write_lines
 from augury.training import checkpoints
 from augury.training.plan import Plan, Trainer
 
-KEPT = 2
+RETAINED = 2
 """Number of last checkpoints kept. A damaged newest one then costs one checkpoint interval, not the training."""
 
 State = dict[str, torch.Tensor]
@@ -129,7 +129,7 @@ class CheckpointManager:
         checkpoints.save(
             self.folder / f"checkpoint-{step:07d}.safetensors", tensors, facts | {"rows": json.dumps(self.rows)}
         )
-        for file in checkpoints.files(self.folder)[:-KEPT]:
+        for file in checkpoints.files(self.folder)[:-RETAINED]:
             file.unlink()
         self.saved = time.monotonic()  # the time of writing does not count
 

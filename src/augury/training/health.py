@@ -12,7 +12,7 @@ from augury.training.recipes import Recipe
 Rows = list[dict[str, Any]]
 SETTLED = (0.3, 300)
 """Share of the training, and steps, before which nothing is reported."""
-BEGUN = (0.05, 50)
+EARLY_MINIMUM = (0.05, 50)
 """The same for the findings in EARLY."""
 STILL, INVERTED = 0.02, 0.8
 """Mean change of a translation on the scale [-1, 1]. Below the first limit nothing changes; above the second colours are
@@ -135,8 +135,8 @@ EARLY = frozenset({"inverted"})
 
 def findings(rows: Rows, rule: Recipe, progress: float) -> dict[str, str]:
     """The findings that no earlier row reports: name -> sentence."""
-    said = {name for row in rows for name in row.get("warnings", {})}
-    due = {name for name in FINDINGS if _passed(BEGUN if name in EARLY else SETTLED, progress, rows)} - said
+    reported = {name for row in rows for name in row.get("warnings", {})}
+    due = {name for name in FINDINGS if _passed(EARLY_MINIMUM if name in EARLY else SETTLED, progress, rows)} - reported
     results = {name: check(rows, rule) for name, check in FINDINGS.items() if name in due}
     return {name: text for name, text in results.items() if text is not None}
 
