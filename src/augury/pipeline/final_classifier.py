@@ -30,10 +30,6 @@ def trial_inputs(session: Session) -> dict[str, Any]:
     """The images and settings of the run's trial, as keyword arguments of `proof.prove` and `proof.prepare`."""
     s = session.settings
     train, validation, test = (session.splits[name] for name in SPLITS)
-    extra, settings = session.pseudo_labelled() | session.others, s.prove
-    if "all" not in settings.arms:
-        extra_arms = [name for name, arm in proof.ARMS.items() if arm.source in extra and name not in settings.arms]
-        settings = settings.model_copy(update={"arms": (*settings.arms, *extra_arms)})
     seen = proof.recorded(session.run / "seen")
     for name, path in s.prove.others.items():
         seen |= {
@@ -45,14 +41,14 @@ def trial_inputs(session: Session) -> dict[str, Any]:
         "validation": validation,
         "test": test,
         "synthetic": session.synthetic,
-        "settings": settings,
+        "settings": s.prove,
         "seed": s.seed,
         "device": session.device,
         "flips": session.flips,
         "condition": s.train.condition if session.translates and session.target is None else (),
         "rare": LEAST if session.translates else 1,
         "target": None if session.target is None else session.target.images,
-        "extra": extra,
+        "extra": session.pseudo_labelled() | session.others,
         "layers": session.layers,
         "seen": seen,
         "own_size": session.own_size,

@@ -161,7 +161,8 @@ def prepare(
         unlabelled=None if unlabelled is None else at_size(unlabelled, choice.splits.size).images,
         seed=seed,
     )
-    settings = settings.model_copy(update={"arms": trainings.select(settings.arms)})
+    arms = trainings.select((*settings.arms, *trainings.of_further_sources()))
+    settings = settings.model_copy(update={"arms": arms})
     trainings.settings = settings
     check_settings(settings)
     sources = {OWN: kept_images, **others}

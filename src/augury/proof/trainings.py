@@ -148,6 +148,10 @@ class Trainings:
                 selected.append(name)
         return tuple(dict.fromkeys(selected))
 
+    def of_further_sources(self) -> tuple[str, ...]:
+        """The arms that show images of a further source, such as those without labels, and can be trained here."""
+        return tuple(name for name, arm in self.arms.items() if arm.source in self.extra and not self._obstacle(name))
+
     def _obstacle(self, name: str) -> str:
         """Why an arm cannot be trained here, and how to fix it; "" if it can."""
         arm, layers = self.arms[name], self.layers
