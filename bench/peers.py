@@ -6,7 +6,7 @@ so Augury is asked for that mix too. torchgan and lightweight-gan come from the 
 own under .venvs/, made on the first call (about a gigabyte each); one that cannot be made or run is skipped with the
 reason. PyTorch-GAN, which is no package, is its design written again (bench/peers/pytorch_gan.py).
 Augury's seconds include measuring its throughput, from which it settles the number of steps. The real images' own
-distance is in the result file: nothing is expected to go below it. Pixels as features see where things lie and not
+distance is in the result file: nothing is expected to go below it. The file keeps the other data sets that it had. Pixels as features see where things lie and not
 what they are like: images full of grain can be as near by them as real ones, so read the other features first.
 """
 
@@ -31,7 +31,7 @@ from augury.images import Images, LabelledImages
 from augury.randomness import rng
 from augury.settings import TrainSettings
 from augury.training import choose_device, make_plan, train_plan
-from common import classifier_features, held_out, mixed, row, write
+from common import classifier_features, held_out, mixed, row, stored, write
 
 ROOT = Path(__file__).parents[1]
 PEERS = {
@@ -114,7 +114,7 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=32, help="px, a power of two, as the peers ask")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--recipe", default="rpgan")
-    parser.add_argument("--only", default="", help="peers whose name contains this; writes no file")
+    parser.add_argument("--only", default="", help="peers whose name contains this")
     options = parser.parse_args()
     images = data.load(options.data, size=options.size)
     parts = data.split(images)
@@ -156,11 +156,16 @@ def main() -> None:
             peer = f"{PEERS[name][0]}, {facts[name]['steps']} steps"
             rows.append(row(case, scores["augury"], scores[name], peer, "", False, digits=5))
     print(json.dumps(facts, indent=1))
-    if not options.only:
-        threads = torch.get_num_threads()
-        write(
-            "peers", rows, seconds=options.seconds, seed=options.seed, threads=threads, size=options.size, facts=facts
-        )
+    threads = torch.get_num_threads()
+    setting = {
+        "date": time.strftime("%Y-%m-%d"),
+        "seconds": options.seconds,
+        "seed": options.seed,
+        "threads": threads,
+        "size": options.size,
+    }
+    sets = stored("peers").get("sets", {}) | {called: {**setting, "rows": rows, "facts": facts}}
+    write("peers", [line for each in sets.values() for line in each["rows"]], sets=sets)
 
 
 if __name__ == "__main__":

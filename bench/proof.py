@@ -119,13 +119,6 @@ def case_record(name: str, verdict: Verdict) -> dict[str, Any]:
     return {"date": time.strftime("%Y-%m-%d"), "row": line(name, verdict), "shown": shown(name, verdict), "arms": arms}
 
 
-def table_row(case: dict[str, Any]) -> dict[str, Any]:
-    """The row of a case on the page: the trial of the small network, and what that of pretrained features says."""
-    facts = case.get("features", {}).get("shown")
-    names = ("with Augury", "best without", "difference", "outcome")
-    return case["shown"] | {f"pretrained: {name}": facts[name] if facts else "–" for name in names}
-
-
 def main() -> None:
     """Every case that can be made from the data at hand."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -154,7 +147,9 @@ def main() -> None:
             for case in cases.values()
             if "features" in case
         ]
-        write("proof", rows, table=[table_row(case) for case in cases.values()], cases=cases)
+        table = [case["shown"] for case in cases.values()]
+        pretrained = [case["features"]["shown"] for case in cases.values() if "features" in case]
+        write("proof", rows, table=table, tables={"pretrained": pretrained}, cases=cases)
 
 
 if __name__ == "__main__":

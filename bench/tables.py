@@ -1,4 +1,5 @@
-"""Fill the tables of README and docs: between `<!-- bench NAME -->` and `<!-- end -->` from bench/results, and between
+"""Fill the tables of README and docs: between `<!-- bench NAME -->` and `<!-- end -->` from bench/results
+(`NAME.PART` is another table of that file), and between
 `<!-- table NAME -->` and `<!-- end -->` from the package's own tables.
 
 python bench/tables.py           # rewrite them
@@ -15,11 +16,12 @@ from typing import Any
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
-PLACE = re.compile(r"(<!-- (bench|table) (\w+) -->\n).*?(<!-- end -->)", re.S)
+PLACE = re.compile(r"(<!-- (bench|table) ([\w.]+) -->\n).*?(<!-- end -->)", re.S)
 
 
 def table(name: str) -> str:
     """The markdown table of one result file and the line that says where it comes from."""
+    name, _, part = name.partition(".")
     file = ROOT / "bench" / "results" / f"{name}.json"
     if not file.exists():
         return f"Not measured yet: `make bench-{name}`.\n"
@@ -28,7 +30,8 @@ def table(name: str) -> str:
         f"`{facts['command']}`, {facts['machine']['processor']}, {facts['machine']['cores']} cores, {facts['date']}."
     )
     if "table" in facts:
-        return "\n".join([*plain(facts["table"]), "", command_note]) + "\n"
+        rows = facts["tables"][part] if part else facts["table"]
+        return "\n".join([*plain(rows), "", command_note]) + "\n"
     lines = ["| case | Augury | compared with | | ratio |", "|---|---:|---|---:|---:|"]
     for r in facts["rows"]:
         unit, ratio = f" {r['unit']}" if r["unit"] else "", shown(r["ratio"] if r["peer"] > 0 else None)
