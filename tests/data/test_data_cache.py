@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from augury.data import load
-from augury.data.decoding import image_decoder, reading
+from augury.data.decoding import image_decoder, reading, worker_pool
 
 Pets = Callable[..., Path]
 
@@ -92,6 +92,6 @@ def test_the_place_is_the_argument_then_augury_cache_then_xdg(
 
 def test_more_images_than_one_piece_stay_in_order(pets: Pets, monkeypatch: pytest.MonkeyPatch) -> None:
     images = np.array(load(pets(count=5)).images)
-    monkeypatch.setattr(reading, "_CHUNK", 3)
+    monkeypatch.setattr(worker_pool, "_BATCH", 3)
     pieces = load(pets(count=5), cache=pets() / "elsewhere")
     assert np.array_equal(pieces.images, images)

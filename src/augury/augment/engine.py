@@ -81,7 +81,8 @@ VALUES = 2**21
 
 def _part(images: Tensor, steps: Sequence[_Ready], maps: Tensor, bends: Tensor | None) -> Tensor:
     half = images.dtype in (torch.float16, torch.bfloat16)
-    values = _Values(images.float() if half else centred(images, (-1.0, 1.0)))
+    floats = images.float() if half else centred(images, (-1.0, 1.0))
+    values = _Values(floats, own=floats is not images)
     for step in steps:
         if not len(step.members):
             continue
@@ -124,10 +125,13 @@ def places(images: Tensor, steps: Sequence[Step]) -> tuple[Tensor, Tensor | None
 
 
 class _Values:
-    """Images during changes of value, with colour matrices that are still to be applied."""
+    """Images during changes of value, with colour matrices that are still to be applied.
 
-    def __init__(self, images: Tensor) -> None:
-        self.images, self.own = images, False
+    Only `own` images are written to; others are copied at the first write.
+    """
+
+    def __init__(self, images: Tensor, own: bool) -> None:
+        self.images, self.own = images, own
         self.tints: Tensor | None = None
         self.waiting = torch.zeros(len(images), dtype=torch.bool)
 
@@ -158,16 +162,14 @@ class _Values:
             self.waiting[members] = False
 
     def set(self, members: Tensor, change: Callable[[Tensor], Tensor]) -> None:
-        """Change the images of the members. The images are copied at the first write, and not at all if all of them
-        change.
-        """
+        """Change the images of the members. Nothing is copied where all of them change."""
         if len(members) == len(self.images):
             self.images, self.own = change(self.images), True
             return
         at = members.to(self.images.device)
         if not self.own:
             self.images, self.own = self.images.clone(), True
-        self.images[at] = change(self.images.index_select(0, at)).to(self.images.dtype)
+        self.images.index_copy_(0, at, change(self.images.index_select(0, at)).to(self.images.dtype))
 
 
 def _neutral(n: int, images: Tensor) -> Tensor:

@@ -8,6 +8,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+LARGE = 128 * 128
+"""From this many pixels on, shifting an image is faster than a convolution on a CPU."""
+
 
 def blurred(images: Tensor, sigmas: Tensor) -> Tensor:
     """Gaussian blur with deviations `sigmas` [N] in pixels, 0 for none.
@@ -18,11 +21,33 @@ def blurred(images: Tensor, sigmas: Tensor) -> Tensor:
     if radius == 0:
         return images
     n, c, h, w = images.shape
-    weights = gaussians(sigmas.to(images), radius).repeat_interleave(c, 0)
+    weights = gaussians(sigmas.to(images), radius)
+    with_gradient = torch.is_grad_enabled() and (images.requires_grad or sigmas.requires_grad)
+    if images.device.type == "cpu" and h * w >= LARGE and not with_gradient:
+        return torch.stack(
+            [_blurred_one(image, kernel) for image, kernel in zip(images, weights.tolist(), strict=True)]
+        )
+    weights = weights.repeat_interleave(c, 0)
     with torch.autocast(images.device.type, enabled=False):  # bf16 would round images that must not change
         padded = F.pad(images, (radius, radius, radius, radius), mode="replicate").reshape(1, n * c, h + 2 * radius, -1)
         down = F.conv2d(padded, weights.view(n * c, 1, -1, 1), groups=n * c)
         return F.conv2d(down, weights.view(n * c, 1, 1, -1), groups=n * c).view(n, c, h, w)
+
+
+def _blurred_one(image: Tensor, kernel: list[float]) -> Tensor:
+    """Blur one image [C, H, W] by the symmetric `kernel`: sums of shifted images, which a CPU's cache holds."""
+    radius = len(kernel) // 2
+    weights = [weight for weight in kernel[radius:] if weight]  # from the middle outwards
+    total = F.pad(image, (radius, radius, radius, radius), mode="replicate")
+    for axis in (1, 2):
+        length = image.shape[axis]
+        shifted = [total.narrow(axis, radius + at, length) for at in range(1 - len(weights), len(weights))]
+        middle = len(weights) - 1
+        blurred = shifted[middle] * weights[0]
+        for distance, weight in enumerate(weights[1:], 1):
+            blurred.add_(shifted[middle - distance], alpha=weight).add_(shifted[middle + distance], alpha=weight)
+        total = blurred
+    return total
 
 
 def gaussians(sigmas: Tensor, radius: int) -> Tensor:
@@ -44,10 +69,12 @@ def sharpened(images: Tensor, factors: Tensor) -> Tensor:
     """
     if min(images.shape[2:]) < 3:
         return images
-    threes = images[:, :, :-2] + images[:, :, 1:-1] + images[:, :, 2:]
-    nine = threes[:, :, :, :-2] + threes[:, :, :, 1:-1] + threes[:, :, :, 2:]
-    away = images[:, :, 1:-1, 1:-1] * 9 - nine  # 13 times the distance
-    return images + F.pad(away * ((factors.to(images) - 1) / 13).view(-1, 1, 1, 1), (1, 1, 1, 1))
+    threes = (images[:, :, :-2] + images[:, :, 1:-1]).add_(images[:, :, 2:])
+    nine = (threes[:, :, :, :-2] + threes[:, :, :, 1:-1]).add_(threes[:, :, :, 2:])
+    away = (images[:, :, 1:-1, 1:-1] * 9).sub_(nine)  # 13 times the distance
+    sharp = images.clone()
+    sharp[:, :, 1:-1, 1:-1] += away * ((factors.to(images) - 1) / 13).view(-1, 1, 1, 1)
+    return sharp
 
 
 def noisy(images: Tensor, sigmas: Tensor, field: Tensor) -> Tensor:

@@ -82,10 +82,11 @@ def centred(images: Tensor, span: Span = (0.0, 1.0)) -> Tensor:
     low, high = (0.0, 255.0) if images.dtype == torch.uint8 else span
     if (low, high) == (-1.0, 1.0):
         return images
-    dtype = torch.float32 if images.dtype == torch.uint8 else images.dtype
-    return torch.add(
-        torch.tensor(-1 - 2 * low / (high - low), dtype=dtype, device=images.device), images, alpha=2 / (high - low)
-    )
+    values = as_float(images)
+    middle = torch.tensor(-1 - 2 * low / (high - low), dtype=values.dtype, device=images.device)
+    if values is not images:  # nobody else holds them
+        return torch.add(middle, values, alpha=2 / (high - low), out=values)
+    return torch.add(middle, values, alpha=2 / (high - low))
 
 
 def spread(images: Tensor, span: Span, like: Tensor, *, clamped: bool = False) -> Tensor:

@@ -92,7 +92,9 @@ class ModulatedConv(nn.Module):
         if not self.demodulate:
             return y
         power = style.square() @ weight.square().sum((2, 3)).t()
-        scaled: torch.Tensor = y * (power + 1e-8).rsqrt()[:, :, None, None]
+        factor = (power + 1e-8).rsqrt()[:, :, None, None]
+        in_place = not torch.is_grad_enabled() and y.dtype == factor.dtype
+        scaled: torch.Tensor = y.mul_(factor) if in_place else y * factor
         return scaled
 
 
@@ -128,8 +130,11 @@ class StyleLayer(nn.Module):
 
     def forward(self, x: torch.Tensor, w: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
         """x [N, A, H, W], w [N, L], noise [N, 1, H', W'] -> [N, B, H', W']."""
-        x = self.conv(x, w) + self.strength * noise
-        return F.leaky_relu(x + self.bias[:, None, None], 0.2) * GAIN
+        x, grain = self.conv(x, w), self.strength * noise
+        if torch.is_grad_enabled() or x.dtype != grain.dtype:
+            return F.leaky_relu(x + grain + self.bias[:, None, None], 0.2) * GAIN
+        # The same numbers in place, as drawing is bound by memory at full resolution.
+        return F.leaky_relu_(x.add_(grain).add_(self.bias[:, None, None]), 0.2).mul_(GAIN)
 
 
 class Generator(nn.Module):

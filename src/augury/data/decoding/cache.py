@@ -20,7 +20,10 @@ from augury.stored import Stored
 
 Shape = tuple[int, int, int, int]
 Chunk = tuple[Images, Images | None]
-"""Some images uint8 [n, C, H, W], and their previews uint8 [n, 1, h, w] where the cache entry has previews."""
+"""Some images uint8 [n, C, H, W], and their previews uint8 [n, 1, h, w] where the cache entry has previews.
+
+Both are valid until the next chunk is taken.
+"""
 Chunks = Callable[[], Iterable[Chunk]]
 
 
@@ -62,16 +65,19 @@ class Mark:
             self.path.touch()
 
 
-def recall(entry: Path) -> Entry | None:
+def recall(entry: Path, *, verify: bool = True) -> Entry | None:
     """Return what is stored in `entry`, or None when it is absent or damaged.
 
-    Images and previews are memory-mapped, or `Stored` when they exceed IN_MEMORY bytes.
+    Images and previews are memory-mapped, or `Stored` when they exceed IN_MEMORY bytes. With `verify`, their digests are
+    checked, which reads all of them.
     """
     try:
         metadata = read_json(entry / "about.json")
-        images = _mapped(entry / "images.npy", metadata["digest"])
         has_previews = metadata["previews_digest"] is not None
-        previews = _mapped(entry / "previews.npy", metadata["previews_digest"]) if has_previews else None
+        images = _mapped(entry / "images.npy", metadata["digest"] if verify else None)
+        previews = (
+            _mapped(entry / "previews.npy", metadata["previews_digest"] if verify else None) if has_previews else None
+        )
         if images is not None and (previews is not None) == has_previews:
             return Entry(images, previews, metadata)
     except (AuguryError, OSError, ValueError, KeyError, TypeError, EOFError):
@@ -92,7 +98,7 @@ def keep(entry: Path, shape: Shape, chunks: Chunks, metadata: dict[str, Any], pr
     except (OSError, AuguryError) as error:
         other = recall(entry)  # another process may have been quicker
         return other or _in_memory(chunks, metadata, str(error))
-    return recall(entry) or _in_memory(chunks, metadata, f"{entry}: what was written reads differently")
+    return recall(entry, verify=False) or _in_memory(chunks, metadata, f"{entry}: what was written reads differently")
 
 
 def _written(folder: Path, shape: Shape, chunks: Chunks, previews: Shape | None) -> dict[str, str | None]:
@@ -118,17 +124,17 @@ def _npy(path: Path, shape: Shape) -> IO[bytes]:
 
 
 def _in_memory(chunks: Chunks, metadata: dict[str, Any], reason: str) -> Entry:
-    pairs = list(chunks())
+    pairs = [(piece.copy(), None if small is None else small.copy()) for piece, small in chunks()]
     images = np.concatenate([piece for piece, _ in pairs])
     previews = [pictures for _, pictures in pairs if pictures is not None]
     metadata = {**metadata, "digest": pixel_digest(images), "previews_digest": None, "memory": reason}
     return Entry(images, np.concatenate(previews) if previews else None, metadata)
 
 
-def _mapped(path: Path, digest: str) -> Any:
-    """Return the images of a .npy file, or None when they are not uint8 [N, C, H, W] with this digest."""
+def _mapped(path: Path, digest: str | None) -> Any:
+    """Return the images of a .npy file, or None when they are not uint8 [N, C, H, W] with this digest, if one is given."""
     images = np.load(path, mmap_mode="r", allow_pickle=False)
-    if images.dtype != np.uint8 or images.ndim != 4 or _digest(path, images) != digest:
+    if images.dtype != np.uint8 or images.ndim != 4 or (digest is not None and _digest(path, images) != digest):
         return None
     return Stored(path, images.offset, images.shape) if images.nbytes > IN_MEMORY else images
 

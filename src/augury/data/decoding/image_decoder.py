@@ -12,12 +12,12 @@ import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError, features
 
-from augury.data.decoding import tiff_layout, wide_pixels
+from augury.data.decoding import jpeg, tiff_layout, wide_pixels
 from augury.data.decoding.load_options import LoadOptions, Transparency
 from augury.data.decoding.pixel_range import Range, chosen_range
 from augury.data.decoding.resize import Fit, Size, fitted
@@ -128,6 +128,19 @@ def header(raw: bytes, options: LoadOptions) -> Header:
     )
 
 
+def plain_header(raw: bytes) -> Header | None:
+    """Read the header of a JPEG file without metadata, as `header` does but several times as fast. None for other files."""
+    frame = jpeg.frame(raw)
+    if frame is None or not frame.plain or frame.height * frame.width > PIXEL_LIMIT:
+        return None
+    return _plain_header(frame.height, frame.width, frame.components == 1)
+
+
+@lru_cache(4096)
+def _plain_header(height: int, width: int, grey: bool) -> Header:
+    return Header((height, width), "L" if grey else "RGB", grey, animated=False, rotated=False)
+
+
 def common_range(headers: Iterable[Header]) -> Range | None:
     """Choose black and white for all images whose files do not declare them; None without such images."""
     values = [header.values for header in headers if header.values is not None]
@@ -141,7 +154,23 @@ def picture(raw: bytes, options: LoadOptions, grey: bool) -> Image.Image:
 
     Raises DataError (without the file's name) when it is damaged.
     """
-    return _flat(_loaded(_opened(raw)), grey, options)
+    image = _opened(raw)
+    array = jpeg.pixels(raw) if image.format == "JPEG" and _orientation(image) == 1 else None
+    if array is None:
+        return _flat(_loaded(image), grey, options)
+    return Image.fromarray(array.squeeze(2) if array.shape[2] == 1 else array).convert("L" if grey else "RGB")
+
+
+def native_pixels(raw: bytes, size: Size, grey: bool) -> Images | None:
+    """Decode a JPEG file without metadata that has this size and colour, as `pixels` does but several times as fast.
+
+    Returns None for other files, and where simplejpeg is not installed.
+    """
+    known = plain_header(raw)
+    if known is None or known.size != size or known.grey != grey:
+        return None
+    array = jpeg.pixels(raw)
+    return None if array is None else array.transpose(2, 0, 1)
 
 
 def pixels(raw: bytes, size: Size, options: LoadOptions, grey: bool) -> Images:
@@ -155,9 +184,9 @@ def preview(image: Image.Image, size: Size, fit: Fit) -> Images:
 
 
 def planes(image: Image.Image, size: Size, fit: Fit) -> Images:
-    """Resize an L or RGB image and return it as uint8 [1 or 3, H, W] of `size`."""
+    """Resize an L or RGB image and return it as uint8 [1 or 3, H, W] of `size`, a view that need not be contiguous."""
     array = np.asarray(fitted(image, size, fit))
-    return array[None] if array.ndim == 2 else np.ascontiguousarray(array.transpose(2, 0, 1))
+    return array[None] if array.ndim == 2 else array.transpose(2, 0, 1)
 
 
 def _loaded(image: Image.Image) -> Image.Image:

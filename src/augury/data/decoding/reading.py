@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from PIL import __version__ as pillow_version
@@ -20,18 +21,16 @@ from augury.data.decoding.load_options import UNGROUPED, LoadOptions
 from augury.data.decoding.pixel_range import Range
 from augury.data.decoding.resize import Size
 from augury.data.decoding.skipped import empty_complaint, similar, skipped_lines
-from augury.data.decoding.worker_pool import DecoderPool
+from augury.data.decoding.worker_pool import DecoderPool, Work
 from augury.errors import DataError, shortened
 from augury.files import digest
 from augury.images import Codes, Images, LabelledImages
 
 DECODING = 4
 """Version of the decoding. Increase it when the same file would give other pixels, so that old cache entries are not used."""
-_CHUNK = 128
 
 
-@dataclass(frozen=True)
-class _Look:
+class _Look(NamedTuple):
     """A file's content hash, and either its header or the reason why it cannot be used.
 
     `missing` is the reason why there is no content.
@@ -205,13 +204,15 @@ def _looked(
     headers: dict[int, image_decoder.Header] = {}
     bad: dict[int, str] = {}
     same: dict[image_decoder.Header, image_decoder.Header] = {}
+    last: image_decoder.Header | None = None
     total = hashlib.sha256()
-    for i, seen in enumerate(
-        pool.map_images(partial(_look, options, alone), index, range(len(index.names)), light=alone)
-    ):
+    light, heavy = (_hashed, None) if alone else (_light_look, partial(_look, options))
+    for i, seen in enumerate(pool.map_images(light, heavy, index, range(len(index.names)))):
         total.update(repr((index.names[i], seen.sha, seen.missing)).encode("utf-8", "replace"))
         if seen.header is not None:
-            headers[i] = same.setdefault(seen.header, seen.header)
+            if seen.header is not last:  # hashing it takes as long as reading it
+                last = same.setdefault(seen.header, seen.header)
+            headers[i] = last
         elif seen.reason:
             bad[i] = seen.reason
     return headers, bad, total.hexdigest()
@@ -234,7 +235,9 @@ def _decoded(
         skipped = [{"file": index.names[i], "reason": bad[i]} for i in sorted(bad)]
         if not headers:
             raise DataError(complaint(path, skipped))
-        counted = Counter(_without_own(header, limits) for header in headers.values())
+        counted: Counter[image_decoder.Header] = Counter()
+        for header, n in Counter(headers.values()).items():
+            counted[_without_own(header, limits)] += n
         sizes = {header.size for header in counted}
         goal = resize.target(sizes, options.size, options.native)
         preview = resize.preview_size(sizes, goal)
@@ -254,10 +257,12 @@ def _decoded(
         chosen = list(headers)
 
         work = partial(_picture, goal, preview, decoding, grey)
-        chunks = partial(_chunks, index, chosen, work, pool)
+        shape = (len(chosen), 1 if grey else 3, *goal)
         previews = (len(chosen), 1, *preview) if preview else None
+        size = math.prod(shape[1:]) + (math.prod(preview) if preview else 0)
+        chunks = partial(_chunks, index, chosen, work, size, pool)
         try:
-            return cache.keep(entry, (len(chosen), 1 if grey else 3, *goal), chunks, metadata, previews)
+            return cache.keep(entry, shape, chunks, metadata, previews)
         except _Damaged as error:
             bad |= error.reasons
 
@@ -270,20 +275,28 @@ def _without_own(header: image_decoder.Header, limits: Range | None) -> image_de
     return replace(header, group="", values=None, tones="; ".join(filter(None, (tones, header.tones))))
 
 
-def _look(options: LoadOptions, alone: bool, raw: bytes | str) -> _Look:
-    """Return the hash and header of some encoded bytes, or of the reason why there are none.
+def _hashed(raw: bytes | str) -> _Look:
+    """Return the hash of some encoded bytes, or the reason why there are none."""
+    return _Look(b"", None, raw, raw) if isinstance(raw, str) else _Look(hashlib.sha256(raw).digest(), None)
 
-    With `alone`, only the hash is computed.
-    """
+
+def _light_look(raw: bytes | str) -> _Look | None:
+    """Return what `_look` does, or None when Pillow or another package must read the header."""
     if isinstance(raw, str):
-        return _Look(b"", None, raw, raw)
-    sha = hashlib.sha256(raw).digest()
-    if alone:
-        return _Look(sha, None)
+        return _hashed(raw)
+    header = image_decoder.plain_header(raw)
+    return None if header is None else _Look(hashlib.sha256(raw).digest(), header)
+
+
+def _look(options: LoadOptions, raw: bytes | str) -> _Look:
+    """Return the hash and header of some encoded bytes, or of the reason why there are none."""
+    seen = _hashed(raw)
+    if isinstance(raw, str):
+        return seen
     try:
-        return _Look(sha, codecs.header(raw, options))
+        return seen._replace(header=codecs.header(raw, options))
     except DataError as error:
-        return _Look(sha, None, str(error))
+        return seen._replace(reason=str(error))
 
 
 def _picture(
@@ -292,6 +305,8 @@ def _picture(
     """Return the decoded image and its preview, or the reason why there is no image."""
     if isinstance(raw, str):
         return raw
+    if preview is None and (native := image_decoder.native_pixels(raw, size, grey)) is not None:
+        return native, None
     try:
         image = codecs.picture(raw, options, grey)
     except DataError as error:
@@ -321,33 +336,18 @@ def _nameless(headers: dict[int, image_decoder.Header]) -> int:
     return len(headers) - named if named else 0
 
 
-def _chunks(
-    index: ImageIndex,
-    chosen: list[int],
-    work: Callable[[bytes | str], tuple[Images, Images | None] | str],
-    pool: DecoderPool,
-) -> Iterator[cache.Chunk]:
-    """Yield chunks of what `work` returns, in order. Once all images are tried, raise _Damaged if any failed."""
+def _chunks(index: ImageIndex, chosen: list[int], work: Work, size: int, pool: DecoderPool) -> Iterator[cache.Chunk]:
+    """Yield chunks of what `work` decodes, in order. Once all images are tried, raise _Damaged if any failed."""
     damaged: dict[int, str] = {}
-    piece: list[tuple[Images, Images | None]] = []
-    for i, result in zip(chosen, pool.map_images(work, index, chosen), strict=True):
-        if isinstance(result, str):
-            damaged[i] = result
-            piece.clear()
-        elif not damaged:
-            piece.append(result)
-        if len(piece) == _CHUNK:
-            yield _stacked(piece)
-            piece.clear()
+    start = 0
+    for batch in pool.decode_images(work, index, chosen, size):
+        damaged |= {chosen[start + position]: reason for position, reason in batch.damaged.items()}
+        count = 0 if batch.images is None else len(batch.images)
+        start += count + len(batch.damaged)
+        if batch.images is not None and not damaged:
+            yield batch.images, batch.previews
     if damaged:
         raise _Damaged(damaged)
-    if piece:
-        yield _stacked(piece)
-
-
-def _stacked(pairs: list[tuple[Images, Images | None]]) -> cache.Chunk:
-    previews = [preview for _, preview in pairs if preview is not None]
-    return np.stack([image for image, _ in pairs]), np.stack(previews) if previews else None
 
 
 def complaint(path: Path, skipped: list[dict[str, str]]) -> str:

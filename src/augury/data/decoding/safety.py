@@ -24,6 +24,8 @@ FILE_LIMIT = 512 * 2**20
 """Most bytes that one encoded image may have."""
 FREE, RATIO = 64 * 2**20, 200
 """A packed file may unpack to FREE bytes plus RATIO times its own size."""
+_SIMPLE = re.compile(r"\w[\w.+=@-]*(?:/\w[\w.+=@-]*)*", re.ASCII).fullmatch
+"""Recognises the usual relative path, to which no rule objects."""
 UNPACKING_ERRORS = (OSError, EOFError, zlib.error, lzma.LZMAError, ValueError)
 
 
@@ -32,6 +34,8 @@ def safe_parts(name: str) -> tuple[str, ...]:
 
     Raises DataError (without the name) for any other path.
     """
+    if _SIMPLE(name):
+        return tuple(name.split("/"))
     if "\0" in name or not name.strip():
         raise DataError("is not the name of a file")
     parts = tuple(part for part in name.replace("\\", "/").split("/") if part not in ("", "."))

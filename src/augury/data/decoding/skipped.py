@@ -67,8 +67,10 @@ class SkippedFiles:
 
     def enter(self, folder: Sequence[str]) -> None:
         """Record a folder, and the folders that contain it."""
-        for depth in range(1, len(folder) + 1):
-            self.folders.setdefault(tuple(folder[:depth]), Counter())
+        if (whole := tuple(folder)) in self.folders:
+            return
+        for depth in range(1, len(whole) + 1):
+            self.folders.setdefault(whole[:depth], Counter())
 
     def add(self, reason: str, folder: Sequence[str] = (), count: int = 1) -> None:
         """Count files that were skipped in a folder."""

@@ -13,6 +13,7 @@ from array import array
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import IO
 
@@ -67,13 +68,13 @@ class _Members:
         """Store the fields of a sample's .cls or .json. Equal rows are stored once, because there may be a million."""
         row: Row = {}
         key = _key(name)
-        if Path(name).name == folder.STYLEGAN and folder.begins_labels(raw):
+        if name.rpartition("/")[2] == folder.STYLEGAN and folder.begins_labels(raw):
             self.of_stylegan = name
         if key in self.sidecars[suffix]:
             self.twice[key] = f"is of a sample with several {suffix} files, such as {name}"
         self.sidecars[suffix].add(key)
         try:
-            row = _sidecar_row(suffix, raw)
+            row = _class_row(raw) if suffix == CLS else _sidecar_row(raw)
         except DataError as error:
             self.wrong[key] = str(error)
         row = {**self.beside.get(key, {}), **row}
@@ -191,13 +192,13 @@ def _enter(
         if not member.isdir():  # "./" is none of the names of a file
             members.refuse(prefix + name, str(error))
         return
-    safe, suffix = "/".join(parts), Path(parts[-1]).suffix.lower()
+    safe, suffix = "/".join(parts), os.path.splitext(parts[-1])[1].lower()  # noqa: PTH122 (a million of them)
 
     def head() -> bytes:
         file.seek(member.offset_data)
         return file.read(min(member.size, codecs.HEAD))
 
-    if any(part.startswith(".") for part in parts) or SYSTEM_FOLDERS.intersection(parts):
+    if safe.startswith(".") or "/." in safe or not SYSTEM_FOLDERS.isdisjoint(parts):
         members.skipped.add(HIDDEN)
     elif member.isdir():
         members.skipped.enter(parts)
@@ -218,13 +219,18 @@ def _enter(
 
 
 def _slices(source: Path | TemporaryStore) -> Callable[[int, int], bytes]:
+    """Return a function that reads bytes from a position. Several threads may call it at once."""
     if isinstance(source, TemporaryStore):
         return source.slice
+    name, flags = str(source), os.O_RDONLY | getattr(os, "O_BINARY", 0)
 
     def part(start: int, length: int) -> bytes:
-        with source.open("rb", buffering=0) as file:
-            file.seek(start)
-            return file.read(length)
+        handle = os.open(name, flags)  # a third of the time of Path.open
+        try:
+            os.lseek(handle, start, os.SEEK_SET)
+            return os.read(handle, length)
+        finally:
+            os.close(handle)
 
     return part
 
@@ -331,15 +337,19 @@ def _order(labels: list[str], codes: list[str | None], bad: Mapping[int, str]) -
     return () if unclear else tuple(sorted(numbered, key=lambda label: numbered[label]))
 
 
-def _sidecar_row(suffix: str, raw: bytes) -> Row:
-    """Parse a .cls or .json into columns. Raises DataError (without its name) when it is damaged."""
-    if len(raw) > _SMALL:
-        raise DataError(f"has a {suffix} of more than {_SMALL:,} bytes beside it; keep only what tells the class there")
-    if suffix == CLS:
-        text = raw.decode("utf-8", "replace").strip()
-        if not re.fullmatch(r"[^\r\n]{1,200}", text):
-            raise DataError("has a .cls beside it that is not one short line; write the class there")
-        return {CLS: word(text)}
+@lru_cache(4096)  # there are few classes
+def _class_row(raw: bytes) -> Row:
+    """Parse a .cls into a column. Raises DataError (without its name) when it is damaged."""
+    _check_length(CLS, raw)
+    text = raw.decode("utf-8", "replace").strip()
+    if not re.fullmatch(r"[^\r\n]{1,200}", text):
+        raise DataError("has a .cls beside it that is not one short line; write the class there")
+    return {CLS: word(text)}
+
+
+def _sidecar_row(raw: bytes) -> Row:
+    """Parse a .json into columns. Raises DataError (without its name) when it is damaged."""
+    _check_length(".json", raw)
     try:
         value = json.loads(raw, object_pairs_hook=safety.unique)
     except DataError as error:
@@ -349,3 +359,8 @@ def _sidecar_row(suffix: str, raw: bytes) -> Row:
     if not isinstance(value, dict) or len(value) > _ENTRIES:
         raise DataError(f"has a .json beside it that is not an object of at most {_ENTRIES} entries")
     return {name: word(item) for name, item in value.items() if name != CLS}
+
+
+def _check_length(suffix: str, raw: bytes) -> None:
+    if len(raw) > _SMALL:
+        raise DataError(f"has a {suffix} of more than {_SMALL:,} bytes beside it; keep only what tells the class there")
