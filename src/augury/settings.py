@@ -344,7 +344,7 @@ class ProveSettings(Settings):
 class ExportSettings(Settings):
     """The augmented data set that a run writes."""
 
-    format: str = Field("folder", description="folder, imagefolder, csv, npz, tar or parquet")
+    format: str = Field("folder", description="folder, imagefolder, csv, dicom, npz, tar or parquet")
     originals: Literal["none", "link", "copy"] = Field(
         "none",
         description="original files of the real images, of any size, instead of the images used in training: link (hard links, or "
@@ -361,6 +361,10 @@ class ExportSettings(Settings):
         if self.originals != "none" and self.format == "npz":
             raise ValueError(
                 "an npz has images of one size, so it cannot hold original files; use originals=none or another format"
+            )
+        if self.originals != "none" and self.format == "dicom":
+            raise ValueError(
+                "a DICOM export is without patient data, which original files may hold; use originals=none or another format"
             )
         if self.size is not None and self.originals == "none":
             raise ValueError(
