@@ -15,8 +15,8 @@ import augury
 pytest.importorskip("astropy", reason="astropy is not installed: FITS is an extra")
 sys.path.append(str(Path(__file__).parents[2] / "examples"))
 
-import galaxies
-import shapes
+import galaxy_shapes as shapes
+import simulate_galaxies as galaxies
 
 PIXELS = np.mgrid[:33, :33].astype(float) - 16
 

@@ -1,6 +1,6 @@
 """Does the generator keep the shapes? Ellipticity and size of real and generated images of a run, by class.
 
-    python examples/shapes.py runs/galaxies
+    python examples/galaxy_shapes.py runs/galaxies
 
 For each class it prints the 10, 50 and 90 % quantiles of both, and two Kolmogorov-Smirnov distances: D of the generated images
 against the train images, and the value that 95 of 100 random divisions of *real* images (train and test) of the same numbers stay

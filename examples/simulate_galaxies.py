@@ -1,7 +1,7 @@
 """Simulated cut-outs of galaxies with a known truth: FITS files and a catalogue, as `augury run` reads them.
 
-    python examples/galaxies.py galaxies            # 2,400 cut-outs of 32 px, about a minute
-    python examples/galaxies.py galaxies --train 300 --held-out 60 --seed 1
+    python examples/simulate_galaxies.py galaxies            # 2,400 cut-outs of 32 px, about a minute
+    python examples/simulate_galaxies.py galaxies --train 300 --held-out 60 --seed 1
 
 Needs astropy (pip install 'augury[astro]'). FOLDER/metadata.csv has a row per cut-out: file_name, label and split, and the truth:
 effective radius in px, axis ratio, position angle, Sérsic index and signal-to-noise ratio.
@@ -14,7 +14,7 @@ The model of a galaxy, on a grid four times finer than the pixels:
 
 It is convolved with a Moffat point spread function (beta 3, full width at half maximum 2.5 px), summed over pixels, and gets
 Poisson noise of sky and source. The flux follows from the signal-to-noise ratio within the effective radius, log-uniform in
-[20, 100]. Galaxies lie up to half a pixel off the centre, at any position angle: the sky has no direction.
+[50, 250]. Galaxies lie up to half a pixel off the centre, at any position angle: the sky has no direction.
 
 The train images have 5 % rings. The held-out splits have equally many of each class, so that the rare class is measured as well.
 """
@@ -58,7 +58,7 @@ class Galaxy:
 def drawn(label: str, random: np.random.Generator) -> Galaxy:
     """Draw a galaxy of the class."""
     radius = float(np.clip(random.lognormal(np.log(3.5), 0.3), 1.5, 7.0))
-    angle, noise = float(random.uniform(0, np.pi)), float(np.exp(random.uniform(np.log(20), np.log(100))))
+    angle, noise = float(random.uniform(0, np.pi)), float(np.exp(random.uniform(np.log(50), np.log(250))))
     if label == "elliptical":
         return Galaxy(label, radius, float(random.uniform(0.5, 1)), angle, float(random.uniform(2.5, 5)), noise)
     ratio = max(0.2, float(random.uniform(0, 1)))  # cos(inclination) is uniform for random orientations
