@@ -33,20 +33,20 @@ def test_rates_are_counts_with_wilsons_interval() -> None:
     validation, test = labelled((60, 30)), labelled((120, 48))
     p_validation, p = probabilities(validation.labels, 0), probabilities(test.labels, 1)
     point = proof.OperatingPoint(1, "b", 0.9)
-    found = detection(validation, p_validation, test, p, point)
-    assert (p_validation[:60, 1] <= found["threshold"]).sum() == 54 and found["validation"] == 60
-    above = p[:, 1] > found["threshold"]
+    rates = detection(validation, p_validation, test, p, point)
+    assert (p_validation[:60, 1] <= rates["threshold"]).sum() == 54 and rates["validation"] == 60
+    above = p[:, 1] > rates["threshold"]
     for name, right, n in (
         ("sensitivity", above[120:].sum(), 48),
         ("test_specificity", (~above[:120]).sum(), 120),
     ):
         expected = binomtest(int(right), n).proportion_ci(method="wilson")
-        assert found[name] == pytest.approx([right / n, expected.low, expected.high])
-    assert (found["positives"], found["negatives"]) == (48, 120)
+        assert rates[name] == pytest.approx([right / n, expected.low, expected.high])
+    assert (rates["positives"], rates["negatives"]) == (48, 120)
     one_patient = replace(test, groups=np.repeat([0, 1], (120, 48)))
     clustered = detection(validation, p_validation, one_patient, p, point)
-    width = [each["sensitivity"][2] - each["sensitivity"][1] for each in (found, clustered)]
-    assert clustered["sensitivity"][0] == found["sensitivity"][0] and width[1] > 2 * width[0]  # 48 images are worth one
+    width = [each["sensitivity"][2] - each["sensitivity"][1] for each in (rates, clustered)]
+    assert clustered["sensitivity"][0] == rates["sensitivity"][0] and width[1] > 2 * width[0]  # 48 images are worth one
 
 
 def test_the_card_and_its_page_give_the_threshold(tmp_path: Path) -> None:

@@ -40,9 +40,11 @@ def test_the_threshold_is_that_of_the_roc_curve_of_validation() -> None:
         p = scores(seed, labels, 1.0)
         threshold = point.threshold(labels, p)
         false, true, _ = roc_curve(labels, p[:, 1], drop_intermediate=False)
-        found = point.at(threshold, labels, p)
-        assert primary(found) == pytest.approx(true[false <= 0.1].max())
-        assert found["specificity"] == pytest.approx(1 - false[false <= 0.1].max()) and found["specificity"] >= 0.9
+        measured = point.at(threshold, labels, p)
+        assert primary(measured) == pytest.approx(true[false <= 0.1].max())
+        assert (
+            measured["specificity"] == pytest.approx(1 - false[false <= 0.1].max()) and measured["specificity"] >= 0.9
+        )
         other = scores(seed + 99, labels, 1.0)
         above = other[:, 1] > threshold
         moved = point.at(threshold, labels, other)
@@ -124,12 +126,12 @@ def test_sensitivity_that_costs_specificity_is_not_called_a_plain_gain() -> None
 
 
 def test_trained_classifiers_choose_the_threshold_on_validation() -> None:
-    shown = synthetic(*(getattr(part((30, 30), 9), name) for name in ("images", "labels")))
+    generated = synthetic(*(getattr(part((30, 30), 9), name) for name in ("images", "labels")))
     settings = SETTINGS.model_copy(
         update={"steps": 60, "seeds": 2, "ratios": (0.0, 0.5, 1.0), "learning_rates": (1e-3, 3e-3)}
     )
     results: dict[str, dict[str, object]] = {}
-    verdict = prove(TRAIN, VALIDATION, TEST, shown, settings, results=results)
+    verdict = prove(TRAIN, VALIDATION, TEST, generated, settings, results=results)
     assert all({"primary", "threshold", HITS} <= m.keys() for m in results.values())
     for name, m in results.items():
         size = len(TEST) if name.startswith("test/") else len(VALIDATION)
@@ -146,10 +148,10 @@ def test_trained_classifiers_choose_the_threshold_on_validation() -> None:
 def test_folds_are_pooled_at_their_own_thresholds() -> None:
     def fold(seed: int, metric: str) -> Fold:
         train, test = part((30, 30), 10 + seed), part((30, 20), 20 + seed)
-        shown, results = synthetic(train.images[:4], train.labels[:4]), {}
+        generated, results = synthetic(train.images[:4], train.labels[:4]), {}
         settings = SETTINGS.model_copy(update={"seeds": 2, "steps": 20, "metric": metric})
-        verdict = prove(train, VALIDATION, test, shown, settings, results=results, on_note=lambda text: None)
-        return Fold(train, test, {OWN: shown}, verdict, results)
+        verdict = prove(train, VALIDATION, test, generated, settings, results=results, on_note=lambda text: None)
+        return Fold(train, test, {OWN: generated}, verdict, results)
 
     folds = [fold(0, METRIC), fold(1, METRIC)]
     together = pooled(folds)
@@ -167,10 +169,10 @@ def test_empty_cells_are_judged_by_balanced_accuracy() -> None:
 
     train = posed(TRAIN)
     train = train.take(np.flatnonzero((train.labels == 0) | (train.attributes["pose"].codes == 0)))
-    made = replace(
+    translated = replace(
         synthetic(TRAIN.images[40:44], np.ones(4, int)), conditions=np.ones((4, 2), np.int64), condition_names=("pose",)
     )
     with pytest.raises(
         SettingsError, match=r"measures balanced accuracy within them; use prove\.metric=balanced_accuracy"
     ):
-        prove(train, posed(VALIDATION), posed(TEST), made, SETTINGS, condition=("pose",))
+        prove(train, posed(VALIDATION), posed(TEST), translated, SETTINGS, condition=("pose",))

@@ -35,7 +35,7 @@ POINT = {
 
 
 def study(**more: object) -> Study:
-    made = replace(verdict("helps", CLASSES, (400, 146)), **more)
+    result = replace(verdict("helps", CLASSES, (400, 146)), **more)
     looked = {"looked": [{"features": "pixels", "fakes": 200, "train": 546, "copies": 3}]}
     score = {
         "name": "membership-AUC",
@@ -46,7 +46,7 @@ def study(**more: object) -> Study:
         "features": "pixels",
         "group": "",
     }
-    return Study(METADATA, made, scores={"scores": [score], "copies": looked})
+    return Study(METADATA, result, scores={"scores": [score], "copies": looked})
 
 
 def rows(text: str, title: str) -> dict[str, list[str]]:
@@ -61,11 +61,11 @@ def rows(text: str, title: str) -> dict[str, list[str]]:
 @pytest.mark.parametrize(("title", "items"), [("CLAIM (2020)", 42), ("TRIPOD+AI (2024)", 27)])
 def test_every_item_is_there_once_and_has_an_answer_or_is_the_authors(title: str, items: int) -> None:
     text = checklist(study())
-    found = rows(text, title)
-    assert list(found) == [str(n) for n in range(1, items + 1)]
-    open_items = sum(cells[2] == AUTHOR for cells in found.values())
+    cells_of = rows(text, title)
+    assert list(cells_of) == [str(n) for n in range(1, items + 1)]
+    open_items = sum(cells[2] == AUTHOR for cells in cells_of.values())
     assert f"{items - open_items} of {items} items have an answer from the run." in text and 5 < open_items < items / 2
-    assert all(cells[2].strip() for cells in found.values())
+    assert all(cells[2].strip() for cells in cells_of.values())
 
 
 def test_ethics_funding_and_registration_are_never_answered() -> None:
@@ -74,12 +74,12 @@ def test_ethics_funding_and_registration_are_never_answered() -> None:
 
 
 def test_answers_hold_the_numbers_of_the_run() -> None:
-    found = rows(checklist(study(test_groups=31)), "CLAIM (2020)")
-    assert "scans.npz, 780 images" in found["7"][2] and "/hospital" not in checklist(study())
-    assert "as the data give them: train 546 (benign 400, malignant 146)" in found["20"][2]
-    assert "31 groups are tested" in found["21"][2] and "1 unreadable" in found["13"][2]
+    cells_of = rows(checklist(study(test_groups=31)), "CLAIM (2020)")
+    assert "scans.npz, 780 images" in cells_of["7"][2] and "/hospital" not in checklist(study())
+    assert "as the data give them: train 546 (benign 400, malignant 146)" in cells_of["20"][2]
+    assert "31 groups are tested" in cells_of["21"][2] and "1 unreadable" in cells_of["13"][2]
     assert "the author must say" in rows(checklist(study()), "CLAIM (2020)")["21"][2]
-    assert "300 steps of 64 images" in found["25"][2] and "torch 2.13.0" in found["23"][2]
+    assert "300 steps of 64 images" in cells_of["25"][2] and "torch 2.13.0" in cells_of["23"][2]
     detected = study(metric="sensitivity for malignant at 90 % specificity", operating_point=POINT)
     point = rows(checklist(detected), "CLAIM (2020)")
     assert "sensitivity for malignant" in point["28"][2] and "chosen on validation" in point["28"][2]

@@ -32,8 +32,8 @@ def ellipses(axes: list[tuple[float, float]], angle: float) -> np.ndarray:
 @pytest.mark.parametrize("angle", [0.0, 0.7, 2.5])
 def test_shapes_of_gaussians_are_those_of_the_formula(angle: float) -> None:
     axes = [(2.0, 2.0), (4.0, 2.0), (3.0, 2.5), (5.0, 1.5)]
-    found = shapes.shapes(ellipses(axes, angle))
-    for (a, b), (ellipticity, size) in zip(axes, found, strict=True):
+    measured = shapes.shapes(ellipses(axes, angle))
+    for (a, b), (ellipticity, size) in zip(axes, measured, strict=True):
         assert ellipticity == pytest.approx((a**2 - b**2) / (a**2 + b**2), abs=0.02)
         assert size == pytest.approx(np.sqrt(a * b), rel=0.03)
     blank = np.full((1, 1, 33, 33), 20, np.uint8)
@@ -62,7 +62,7 @@ def test_simulated_galaxies_are_read_with_classes_and_splits_and_have_the_shapes
     assert (data.take(np.flatnonzero(data.split == 2)).counts == 40).all()
     with (tmp_path / "sky" / "metadata.csv").open(encoding="utf-8") as file:
         rows = {row["file_name"]: row for row in csv.DictReader(file)}
-    truth = [next(row for name, row in rows.items() if str(shown).endswith(name)) for shown in data.names]
+    truth = [next(row for name, row in rows.items() if str(file).endswith(name)) for file in data.names]
     measured = shapes.shapes(np.asarray(data.images[:]))
     ratio, radius = (np.array([float(row[name]) for row in truth]) for name in ("axis_ratio", "radius"))
     flat = data.labels != data.classes.index(

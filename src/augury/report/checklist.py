@@ -159,26 +159,26 @@ def _row(item: str, study: Study) -> tuple[str, str, str, str]:
 
 def risks(study: Study) -> list[str]:
     """What is known about memorisation, membership and leaks; sentences."""
-    found = []
+    lines = []
     for score in study.scores.get("scores", ()):
         if str(score["name"]).startswith(RISKS) and not score.get("group") and score.get("value") is not None:
             baseline = score.get("baseline")
             value = f"{score['value']:.3g} ({score['low']:.3g} to {score['high']:.3g})"
             beside = "" if baseline is None else f"; real images not used in training: {baseline:.3g}"
-            found.append(f"{score['name']} over {score['features']}: {value}{beside}")
+            lines.append(f"{score['name']} over {score['features']}: {value}{beside}")
     for looked in (study.scores.get("copies") or {}).get("looked", ()):
-        found.append(
+        lines.append(
             f"{looked['copies']:,} of {looked['fakes']:,} generated images are near-copies of a train image ({looked['features']})"
         )
-    if not found:
-        found.append("Memorisation and membership were not measured: run the stage score (augury run).")
+    if not lines:
+        lines.append("Memorisation and membership were not measured: run the stage score (augury run).")
     leaks = study.verdict.leaks
     if leaks is not None:
         unseen = ", ".join(leaks["test_not_seen_by"]) or "nothing that is recorded"
-        found.append(
+        lines.append(
             f"No test image was seen by: {unseen}; {leaks['left_out']} near-duplicates of held-out images were left out"
         )
-    return [*found, "These measures do not exclude other attacks. They are no proof of anonymity."]
+    return [*lines, "These measures do not exclude other attacks. They are no proof of anonymity."]
 
 
 def _name(study: Study) -> str:
@@ -208,11 +208,11 @@ def _data(study: Study) -> str:
 
 def _preprocessing(study: Study) -> str:
     channels, height, width = study.data["shape"]
-    said = [f"{height} × {width} px, {'grey' if channels == 1 else 'RGB'}"]
-    said += [str(study.notes[name]) for name in ("resizing", "colour") if study.notes.get(name)]
+    parts = [f"{height} × {width} px, {'grey' if channels == 1 else 'RGB'}"]
+    parts += [str(study.notes[name]) for name in ("resizing", "colour") if study.notes.get(name)]
     if tones := study.notes.get("tones"):
-        said.append("values: " + ", ".join(tones) if isinstance(tones, Mapping) else f"values: {tones}")
-    return "; ".join(said) + "."
+        parts.append("values: " + ", ".join(tones) if isinstance(tones, Mapping) else f"values: {tones}")
+    return "; ".join(parts) + "."
 
 
 def _subsets(study: Study) -> str:
@@ -236,10 +236,10 @@ def _sample(study: Study) -> str:
 
 def _partitions(study: Study) -> str:
     settings = study.metadata["settings"]["data"]
-    given = "split" in study.notes.get("columns", {}) or study.notes.get("split") == "given"
+    has_splits = "split" in study.notes.get("columns", {}) or study.notes.get("split") == "given"
     how = (
         "as the data give them"
-        if given and settings["split"] == "given"
+        if has_splits and settings["split"] == "given"
         else f"by the splits of the data if they have any, else at random within classes, seed {study.metadata['settings']['seed']}"
     )
     return f"Assigned {how}: {_counts(study)}. Synthetic images are in the train split only."
@@ -256,9 +256,9 @@ def _disjoint(study: Study) -> str:
 
 
 def _model(study: Study) -> str:
-    said = sentences.classifier(study.verdict) or "Every arm trains the same classifier."
+    text = sentences.classifier(study.verdict) or "Every arm trains the same classifier."
     blueprint = study.card.get("blueprint")
-    return f"{said} " + (f"Stored: {', '.join(f'{k} {v}' for k, v in blueprint.items())}." if blueprint else "")
+    return f"{text} " + (f"Stored: {', '.join(f'{k} {v}' for k, v in blueprint.items())}." if blueprint else "")
 
 
 def _software(study: Study) -> str:
@@ -278,10 +278,10 @@ def _training(study: Study) -> str:
     text = f"Classifiers: {prove['steps']:,} steps of {prove['batch']} images for every arm, {len(study.verdict.seeds)} seeds"
     if chosen := (study.verdict.augmentation or {}).get("chosen"):
         text += f", augmentation {chosen}"
-    made = (
+    generator = (
         f" Generator: {plan['recipe']}, {plan['steps']:,} steps of {plan['batch']} images." if plan.get("steps") else ""
     )
-    return f"{text}.{made} Arms: {', '.join(study.verdict.arms)}."
+    return f"{text}.{generator} Arms: {', '.join(study.verdict.arms)}."
 
 
 def _selection(study: Study) -> str:
