@@ -21,9 +21,9 @@ coverage: setup  ## the tests, and the lines of src/augury that they do not run;
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --cov=augury --cov-report=term-missing:skip-covered
 
 check: setup docs  ## lint, types, import rules, tables that match their measurements, pages without warnings
-	$(BIN)/ruff check src tests scripts bench
-	$(BIN)/ruff format --check src tests scripts bench
-	$(BIN)/codespell src docs tests bench README.md CHANGELOG.md CONTRIBUTING.md
+	$(BIN)/ruff check src tests scripts bench examples
+	$(BIN)/ruff format --check src tests scripts bench examples
+	$(BIN)/codespell src docs tests bench examples README.md CHANGELOG.md CONTRIBUTING.md
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python bench/tables.py --check

@@ -77,7 +77,7 @@ def gain(v: Verdict, arm: str, by: str = "validation") -> str:
     `by` says what chose the arm: "validation", or "verdict" where the validation split could not.
     """
     start = f"The best way to train here, by the {'validation split' if by == 'validation' else by}, is"
-    share = {name: _mean(v.arms[name]["balanced_accuracy"]) for name in {arm, PLAIN} & v.arms.keys()}
+    share = {name: _mean(v.values(name)) for name in {arm, PLAIN} & v.arms.keys()}
     with_it = f"{100 * share[arm]:.1f} %"
     if arm == PLAIN:
         return f"{start} plain training: {with_it} {v.metric}."
@@ -161,7 +161,7 @@ def sentence(v: Verdict) -> str:
             f"{capitalised(remedy(v))}.",
         }[v.outcome]
     worse = f" {capitalised(losses(v))}." if v.worse else ""
-    overall = f" {cost(v)}" if v.overall is not None else ""
+    overall = f" {cost(v) or specificity(v)}" if v.overall is not None or v.operating_point is not None else ""
     return (
         text
         + worse
@@ -198,6 +198,24 @@ def cost(v: Verdict) -> str:
     )
 
 
+def on_validation(v: Verdict) -> str:
+    """The metric by which the validation split chooses. In a trial about cells it has no image of an empty one."""
+    return "balanced accuracy" if v.operating_point is None else v.metric
+
+
+def specificity(v: Verdict) -> str:
+    """What the thresholds of a trial about sensitivity give on the test images of other classes; "" for another trial."""
+    row = v.operating_point
+    if row is None:
+        return ""
+    with_it, without = (f"{100 * row[f'specificity_{role}']:.1f} %" for role in ("arm", "comparator"))
+    return (
+        f"The thresholds were chosen on validation; on {row['test']:,} test images of other classes their specificity is {with_it} "
+        f"({v.arm}) and {without} ({v.comparator}), a difference of {points(row['difference'])} points ({points(row['low'])} to "
+        f"{points(row['high'])})."
+    )
+
+
 LITE0 = "a linear layer on features of EfficientNet-Lite0 (trained on ImageNet)"
 CLASSIFIERS = {
     "cnn": "a small network of three convolutions from random weights",
@@ -221,7 +239,7 @@ def classifier(v: Verdict) -> str:
             f"{100 * value:.1f} % with {CLASSIFIERS.get(key, key)}" for key, value in accuracies.items()
         )
         return (
-            f"{text} It was chosen on validation: trained on the real images alone, balanced accuracy is {candidates}."
+            f"{text} It was chosen on validation: trained on the real images alone, {on_validation(v)} is {candidates}."
         )
     return f"{text} {SMALL}" if name == "cnn" else text
 

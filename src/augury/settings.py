@@ -25,6 +25,8 @@ LARGEST_JUDGED = 512
 """Most pixels on a side of the images that the classifiers of a trial see."""
 AUTO = "auto"
 """A classifier that is chosen on validation."""
+BALANCED = "balanced_accuracy"
+"""The usual metric of a trial."""
 Side = Annotated[int, Field(ge=1, le=LARGEST)]
 Judged = Annotated[int, Field(ge=8, le=LARGEST_JUDGED)]
 Rates = tuple[Annotated[float, Field(gt=0)], ...]
@@ -281,7 +283,13 @@ class ProveSettings(Settings):
         ge=1,
         description="add seeds until the outcome is clear, up to this number; null: only `seeds`, without interim looks",
     )
-    margin: float = Field(0.02, gt=0, lt=1, description="the smallest difference in balanced accuracy that matters")
+    metric: str = Field(
+        BALANCED,
+        description="what the verdict is about: balanced_accuracy, or sensitivity@0.9:CLASS, the share of images of CLASS that are detected "
+        "at the threshold with 90 % specificity; the threshold is chosen on validation and measured on test",
+        examples=["sensitivity@0.9:malignant"],
+    )
+    margin: float = Field(0.02, gt=0, lt=1, description="the smallest difference in the metric that matters")
     max_class_loss: float | None = Field(
         None,
         gt=0,
@@ -336,7 +344,7 @@ class ProveSettings(Settings):
 class ExportSettings(Settings):
     """The augmented data set that a run writes."""
 
-    format: str = Field("folder", description="folder, imagefolder, csv, npz, tar or parquet")
+    format: str = Field("folder", description="folder, imagefolder, csv, dicom, npz, tar or parquet")
     originals: Literal["none", "link", "copy"] = Field(
         "none",
         description="original files of the real images, of any size, instead of the images used in training: link (hard links, or "
@@ -353,6 +361,10 @@ class ExportSettings(Settings):
         if self.originals != "none" and self.format == "npz":
             raise ValueError(
                 "an npz has images of one size, so it cannot hold original files; use originals=none or another format"
+            )
+        if self.originals != "none" and self.format == "dicom":
+            raise ValueError(
+                "a DICOM export is without patient data, which original files may hold; use originals=none or another format"
             )
         if self.size is not None and self.originals == "none":
             raise ValueError(

@@ -9,7 +9,7 @@ from augury import sentences
 from augury.errors import RunFolderError
 from augury.notebook import panel, paragraph, table
 
-FORMAT = 12
+FORMAT = 13
 """Increased when the computation of verdicts changes, so that older verdicts are computed again."""
 
 
@@ -30,7 +30,7 @@ class Verdict:
     `images_needed` would settle a difference of this size. With fewer than `least_seeds`, no sign-flip test can.
 
     `ratio` is that of the images, also where the best arm shows none. `comparisons` has a row for each generative arm, `arms` one
-    value per seed: measures on the test split, and `validation`, the balanced accuracy on the validation split. `ratio_curve`
+    value per seed: measures on the test split, and `validation`, the metric on the validation split. `ratio_curve`
     was measured on validation. `looks` are the interim looks at a growing trial. `folds` is the number of pooled trials, each
     with its own test split and generator. `leaks` says what was checked for having seen no test image.
 
@@ -49,7 +49,7 @@ class Verdict:
     `classifier` is what the arms train: {name, size: height and width of the images that it sees, why it was chosen, validation:
     {name: balanced accuracy on validation} of the candidates, if it was chosen between several}.
 
-    `augmentation` is the choice on validation for the arms that add images: {chosen, balanced_accuracy: {augmentation: one
+    `augmentation` is the choice on validation for the arms that add images: {chosen, values: {augmentation: the metric, one
     value per seed}}; the latter is empty where the trial compares with one augmentation only. None where no arm needs it.
 
     `lacking` says why the test split allows only the outcome "underpowered", if so. `coarse` says why it cannot give
@@ -63,6 +63,12 @@ class Verdict:
     recall_arm, interval_arm, difference, low, high, level, p_adjusted, worse}. Intervals of differences are corrected for the
     number of cells. `overall` is the difference in balanced accuracy over all test images: {difference, low, high (95 %), test}.
     `per_class` covers all test images, and `arms` also have `overall`. `ratio` counts generated images for each train image.
+
+    A trial about sensitivity at a stated specificity (`prove.metric`) measures the share of test images of one class above a
+    threshold, which is chosen on validation for every training. `metric` names them and `test_n` counts them. `operating_point`
+    is then {class, specificity: the stated one, specificity_arm, specificity_comparator: on the test images, difference, low,
+    high (95 %), test: number of images of other classes}; None otherwise. `arms` also have `primary` (the sensitivity),
+    `specificity` and `threshold`. Recalls in `per_class` are those at the threshold: for other classes, their specificity.
     """
 
     outcome: str
@@ -106,6 +112,7 @@ class Verdict:
     classifier: dict[str, Any] = field(default_factory=dict)
     class_loss: str = ""
     augmentation: dict[str, Any] | None = None
+    operating_point: dict[str, Any] | None = None
     format: int = FORMAT
 
     def __repr__(self) -> str:
@@ -147,6 +154,11 @@ class Verdict:
     def sentence(self) -> str:
         """The verdict in words, to quote."""
         return sentences.sentence(self)
+
+    def values(self, arm: str) -> list[float]:
+        """The metric of an arm on the test split, one value per seed."""
+        own = self.arms[arm]
+        return [float(value) for value in own.get("primary", own["balanced_accuracy"])]
 
     @property
     def rows(self) -> tuple[dict[str, Any], ...]:

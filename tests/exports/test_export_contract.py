@@ -30,6 +30,8 @@ def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def kind(request: pytest.FixtureRequest) -> str:
     if request.param == "parquet":
         pytest.importorskip("pyarrow", reason="pyarrow is not installed: parquet is an extra")
+    if request.param == "dicom":
+        pytest.importorskip("pydicom", reason="pydicom is not installed: DICOM is an extra")
     return str(request.param)
 
 
@@ -211,7 +213,7 @@ def test_originals_go_in_byte_for_byte(tmp_path: Path, kind: str) -> None:
     files = [tmp_path / f"{i}.jpg" for i in range(N)]
     for i, file in enumerate(files):
         Image.fromarray(pixels(N, 1, 5)[i, 0]).resize((40, 30)).save(file)
-    if kind == "npz":
+    if kind in ("npz", "dicom"):
         with pytest.raises(DataError, match="leave originals out"):
             EXPORTS[kind](target_path(tmp_path, kind), real(), originals=files)
         return

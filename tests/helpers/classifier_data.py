@@ -31,7 +31,7 @@ def card_facts(blueprint: dict[str, Any], train: LabelledImages) -> dict[str, An
     """The fields of a card that `finished` does not compute."""
     return {
         "blueprint": blueprint,
-        "arm": {"name": "balanced", "note": "even", "ratio": 0.0, "by": "validation", "why": "best", "scores": {"balanced": 0.9}},
+        "arm": {"name": "balanced", "note": "even", "ratio": 0.0, "by": "validation", "why": "best", "scores": {"balanced": 0.9}, "metric": "balanced accuracy"},
         "training": {
             "images": len(train), "synthetic": 0, "steps": 40, "batch": 32, "rate": 0.003, "decay": 0.01, "seed": 0,
             "device": "cpu", "precision": "fp32",

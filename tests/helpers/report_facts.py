@@ -56,7 +56,7 @@ def verdict(outcome, classes, counts, seeds=6, ratio=0.5):
         )
     compared = {"difference": difference, "low": low, "high": high, "p": p, "p_adjusted": p, "level": 0.05}
     curve = [
-        {"ratio": r, "balanced_accuracy": (0.79 + 0.03 * r - 0.028 * r**2 + rng.normal(0, 0.004, 3)).tolist()}
+        {"ratio": r, "values": (0.79 + 0.03 * r - 0.028 * r**2 + rng.normal(0, 0.004, 3)).tolist()}
         for r in (0.0, 0.25, 0.5, 1.0)
     ]
     return Verdict(

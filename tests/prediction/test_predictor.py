@@ -200,7 +200,7 @@ def test_changed_damaged_and_pickled_weights_are_refused(copy: Path) -> None:
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"format": 99}, "a card of format 99, but this version of Augury reads format 1"),
+        ({"format": 99}, "a card of format 99, but this version of Augury reads format 2"),
         ({"shape": [1, 12]}, "do not describe a classifier"),
         ({"temperature": -1.0}, "do not describe a classifier"),
         (

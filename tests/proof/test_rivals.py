@@ -167,7 +167,7 @@ def test_images_are_held_against_the_augmentation_that_they_are_shown_with() -> 
 
     verdict = trial()
     assert verdict.augmentation is not None
-    curve, chosen_arm = verdict.augmentation["balanced_accuracy"], verdict.augmentation["chosen"]
+    curve, chosen_arm = verdict.augmentation["values"], verdict.augmentation["chosen"]
     assert {name: len(values) for name, values in curve.items()} == {"classical": 3, "randaugment": 3}
     assert np.mean(curve[chosen_arm]) == max(np.mean(values) for values in curve.values())
     assert verdict.matched_control["against"] == chosen_arm
@@ -191,7 +191,7 @@ def test_the_augmentation_is_that_of_an_arm_in_the_trial() -> None:
         settings = ProveSettings(arms=(rival, "gan"), seeds=2, steps=2, batch=8, ratios=(1.0,), classifier="cnn")
         results: dict[str, Any] = {}
         verdict = prove(tiny(), tiny((6, 6, 6), 1), PART, tiny(seed=5), settings, results=results)
-        assert verdict.augmentation == {"chosen": expected, "balanced_accuracy": {}} and len(results) == 4
+        assert verdict.augmentation == {"chosen": expected, "values": {}} and len(results) == 4
         assert verdict.matched_control["against"] == rival
 
 

@@ -12,6 +12,7 @@ import typer
 
 from augury import __version__
 from augury.cli import console
+from augury.cli.checklist import checklist
 from augury.cli.data import augment, export, inspect, split
 from augury.cli.evaluate import EXAMPLES, evaluate
 from augury.cli.images import generate, translate
@@ -89,6 +90,7 @@ command(
     epilog="Example: augury prove runs/photos --set prove.max_seeds=24    or: augury prove splits/ --with synthetic/ -o runs/judged"
 )(prove)
 command(epilog=PREDICT_EXAMPLES)(predict)
+command(epilog="Example: augury checklist runs/scans -o checklist.md")(checklist)
 command("settings", epilog="Example: augury settings runs/photos --changed")(show_settings)
 command(
     epilog="Example: augury export runs/photos --format parquet -o photos.parquet    or: -o augmented --originals link --size 224"

@@ -85,8 +85,11 @@ def verdict(result: Verdict) -> None:
     typer.echo(f"\n{sentences.question(result)} {result.headline}\n\n{result.title.upper()}. {result.sentence}\n")
     width = max(map(len, result.arms))
     for name, values in result.arms.items():
-        mean, worst = (sum(values[k]) / len(values[k]) for k in ("balanced_accuracy", "worst_recall"))
-        typer.echo(f"  {name:<{width}}  balanced accuracy {mean:.3f}  worst class {worst:.3f}")
+        measured = {"balanced accuracy": "balanced_accuracy", "worst class": "worst_recall"}
+        if result.operating_point is not None:
+            measured = {"sensitivity": "primary", "specificity": "specificity"}
+        means = (f"{words} {sum(values[key]) / len(values[key]):.3f}" for words, key in measured.items())
+        typer.echo(f"  {name:<{width}}  {'  '.join(means)}")
 
 
 def facts(values: dict[str, Any]) -> None:

@@ -4,7 +4,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from augury.data.decoding.safety import extra
 from augury.errors import SettingsError
+from augury.exports.dicom import export_dicom
 from augury.exports.folder import export_folder
 from augury.exports.npz import export_npz
 from augury.exports.parquet import export_parquet, pyarrow
@@ -16,6 +18,7 @@ EXPORTS = {
     "folder": export_folder,
     "imagefolder": export_imagefolder,
     "csv": export_csv,
+    "dicom": export_dicom,
     "npz": export_npz,
     "tar": export_tar,
     "parquet": export_parquet,
@@ -24,8 +27,8 @@ EXPORTS = {
 FILES = ("npz", "tar", "parquet")
 """Formats of one file, whose name ends in the format's name; the others are folders."""
 
-ARRAYS = ("npz",)
-"""Formats whose images are arrays of one size, so that original files cannot be included unchanged."""
+ARRAYS = ("npz", "dicom")
+"""Formats of images of one size, which cannot include original files unchanged."""
 
 
 def writer(name: str) -> Callable[..., dict[str, Any]]:
@@ -52,6 +55,8 @@ def writer(name: str) -> Callable[..., dict[str, Any]]:
         raise SettingsError(f"there is no format '{name}' to write; choose one of: {', '.join(EXPORTS)}")
     if name == "parquet":
         pyarrow()
+    if name == "dicom":
+        extra("pydicom", "writing DICOM", "medical")
     return EXPORTS[name]
 
 
@@ -84,6 +89,7 @@ __all__ = [
     "FILES",
     "dataset_path",
     "export_csv",
+    "export_dicom",
     "export_folder",
     "export_imagefolder",
     "export_npz",

@@ -94,19 +94,25 @@ def written(
     force: bool,
     also: Also | None = None,
     taken: tuple[str, ...] = (),
+    pixels: tuple[str, Callable[[Row], bytes]] | None = None,
 ) -> dict[str, Any]:
-    """Write the export of `export_folder`, and the additions of `also` in the root under the names `taken`."""
+    """Write the export of `export_folder`, and the additions of `also` in the root under the names `taken`.
+
+    `pixels` are the suffix and the encoding of images that are not original files; PNG if not given.
+    """
     target = path.resolve()
     rows = rows_of(train, synthetic, originals, target, synthetic_size)
     _check_free(target, force, taken)
     folders = folder_names(train.classes, taken=(CLASSES, MANIFEST, *taken))
     subfolders = [folders[row.label] if row.part is None else f"{row.part}/{folders[row.label]}" for row in rows]
-    files = [f"{subfolder}/{row.name}{row.suffix}" for row, subfolder in zip(rows, subfolders, strict=True)]
+    suffixes = [row.suffix if row.original or pixels is None else pixels[0] for row in rows]
+    files = [f"{at}/{row.name}{suffix}" for row, at, suffix in zip(rows, subfolders, suffixes, strict=True)]
+    encode = None if pixels is None else pixels[1]
     with atomic_folder(target) as root:
         for subfolder in dict.fromkeys([*subfolders, *([] if any(row.part for row in rows) else folders)]):
             (root / subfolder).mkdir(parents=True)
         with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
-            how = list(pool.map(lambda row, file: _bring(row, root / file, link), rows, files))
+            how = list(pool.map(lambda row, file: _bring(row, root / file, link, encode), rows, files))
         write_lines(root / MANIFEST, ({"file": file, **row.facts} for row, file in zip(rows, files, strict=True)))
         named = [{"label": c, "class": text(name), "folder": folders[c]} for c, name in enumerate(train.classes)]
         write_json(root / CLASSES, {"format": FORMAT, "classes": named})
@@ -115,8 +121,11 @@ def written(
     return export_report(target, rows, originals, how.count("linked"), dict(zip(train.classes, folders, strict=True)))
 
 
-def _bring(row: Row, path: Path, link: bool) -> str:
+def _bring(row: Row, path: Path, link: bool, encode: Callable[[Row], bytes] | None) -> str:
     """Hard-link the row's original as `path`, copy it where the file system has no links, or write its pixels."""
+    if row.original is None and encode is not None:
+        path.write_bytes(encode(row))
+        return "written"
     if row.original is None:
         row.picture().save(path, format="PNG")
         return "written"

@@ -31,7 +31,7 @@ def export_imagefolder(
 
     Parameters and errors are those of `export_folder`.
     """
-    also = _table(METADATA, "file_name")
+    also = metadata_table(METADATA, "file_name")
     return written(Path(path), train, synthetic, originals, link, synthetic_size, force, also, taken=(METADATA,))
 
 
@@ -49,11 +49,11 @@ def export_csv(
 
     Parameters and errors are those of `export_folder`.
     """
-    also = _table(LABELS, "path")
+    also = metadata_table(LABELS, "path")
     return written(Path(path), train, synthetic, originals, link, synthetic_size, force, also, taken=(LABELS,))
 
 
-def _table(name: str, first: str) -> Also:
+def metadata_table(name: str, first: str) -> Also:
     """A function that writes the table `name`, whose first column is the file."""
 
     def also(root: Path, rows: list[Row], files: list[str]) -> None:

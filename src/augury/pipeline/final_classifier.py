@@ -16,6 +16,7 @@ from augury.pipeline.run_folder import Run
 from augury.pipeline.session import Session
 from augury.prediction.card import README
 from augury.randomness import derived_seed
+from augury.sentences import on_validation
 from augury.settings import AUTO
 from augury.verdict import Verdict
 
@@ -80,7 +81,9 @@ def store_classifier(session: Session) -> None:
     seed = derived_seed(session.settings.seed, "classifier to take away")
     final = trainings.trained(choice.arm, verdict.ratio, seed)
     card = _card(session, choice, final, verdict, seed, splits.train.notes)
-    finished = prediction.finished(final.network, card, splits.train, splits.validation, splits.test, seed=seed)
+    finished = prediction.finished(
+        final.network, card, splits.train, splits.validation, splits.test, seed=seed, point=trainings.point
+    )
     stored = finished.save(target)
     value, low, high = stored.card.test["balanced_accuracy"]
     session.callbacks.note(
@@ -134,6 +137,7 @@ def _card(
             "by": choice.by,
             "why": choice.why,
             "scores": choice.scores,
+            "metric": on_validation(verdict) if choice.by == "validation" else verdict.metric,
         },
         "training": {
             "images": final.images,

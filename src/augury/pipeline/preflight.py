@@ -46,6 +46,7 @@ def preflight(session: Session, needed: set[str]) -> None:
             metrics.extractor(name, data.shape, session.device)
     if "prove" in needed:
         proof.check_trial(s.prove, data.shape, session.device, **trial_facts(session, name, rule))
+        proof.operating_point(s.prove.metric, data.classes)
 
 
 def check_splits(session: Session, needed: set[str]) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 from augury.errors import RunFolderError
 from augury.files import read_json
 
-FORMAT = 1
+FORMAT = 2
 """Version of the card. A card of another version is refused."""
 CARD, WEIGHTS, README, MODEL = "card.json", "weights.safetensors", "README.md", "model.onnx"
 """Files of a stored classifier."""
@@ -33,7 +33,7 @@ class ClassifierCard:
         {neighbours, limits: {features, appearance}, share, references, validation, features, flagged: {test, noise, plain}}: the
         two distances to the training images from which an image counts as unlike them. `share` of the validation images do.
     arm
-        {name, note, ratio, by: "validation" or "verdict", why, scores: {arm: balanced accuracy by which it was chosen}}.
+        {name, note, ratio, by: "validation" or "verdict", why, scores: {arm: value by which it was chosen}, metric: its name}.
     training
         {images, synthetic, steps, batch, rate, decay, seed, device, precision}.
     data
@@ -43,6 +43,8 @@ class ClassifierCard:
         What `measured` says about the test split.
     calibration
         {validation: number of images, before, after: expected calibration error on the test split}.
+    operating_point
+        What `detection` says about the threshold of a run whose metric is sensitivity; empty for others.
     outcome
         The outcome of the trial, for readers of the card.
     remarks
@@ -59,6 +61,7 @@ class ClassifierCard:
     data: dict[str, Any]
     test: dict[str, Any]
     calibration: dict[str, Any]
+    operating_point: dict[str, Any] = field(default_factory=dict)
     outcome: str = ""
     remarks: tuple[str, ...] = ()
     versions: dict[str, str] = field(default_factory=dict)

@@ -10,15 +10,16 @@ import numpy as np
 
 from augury.proof.arms import ARMS, complexity
 from augury.proof.measures import VALIDATION
+from augury.sentences import on_validation
 from augury.verdict import Verdict
 
 TIE = 1e-9
-"""Balanced accuracies that differ by less are equal; they are means of rounded floats."""
+"""Values that differ by less are equal; they are means of rounded floats."""
 
 
 @dataclass(frozen=True)
 class Choice:
-    """The chosen arm; `why` and `remarks` are sentences. `scores` are the balanced accuracies by which arms were compared."""
+    """The chosen arm; `why` and `remarks` are sentences. `scores` are the values by which arms were compared."""
 
     arm: str
     by: Literal["validation", "verdict"]
@@ -34,7 +35,7 @@ def choose(
     unstorable: Callable[[str], str] = lambda arm: "",
     chosen_on_validation: Callable[[str], str] = lambda arm: "",
 ) -> Choice | str:
-    """Choose the arm with the highest balanced accuracy on validation, mean over the seeds; ties go to the simpler arm.
+    """Choose the arm with the highest value of the metric on validation, mean over the seeds; ties go to the simpler arm.
 
     Parameters
     ----------
@@ -68,7 +69,7 @@ def choose(
     if favour := chosen_on_validation(arm):
         remarks.append(f"The {favour} of {arm} was chosen on the same validation split, which favours it slightly.")
     why = (
-        f"best of {len(usable)} ways to train by balanced accuracy on the validation split, mean of {len(verdict.seeds)} "
+        f"best of {len(usable)} ways to train by {on_validation(verdict)} on the validation split, mean of {len(verdict.seeds)} "
         "trainings; the test split took no part in the choice"
     )
     return Choice(arm, "validation", why, scores, tuple(remarks))
@@ -76,7 +77,7 @@ def choose(
 
 def _advised(verdict: Verdict, usable: list[str], blind: str, remarks: list[str]) -> Choice:
     """The arm that the verdict advises; where it cannot be stored, the best arm without a generator, else the best of all."""
-    scores = {name: float(np.mean(verdict.arms[name]["balanced_accuracy"])) for name in usable}
+    scores = {name: float(np.mean(verdict.values(name))) for name in usable}
     advised = verdict.arm if verdict.outcome == "helps" else verdict.comparator
     if advised not in usable:
         plain = [name for name in usable if not ARMS[name].generative]

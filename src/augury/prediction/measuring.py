@@ -11,6 +11,7 @@ from augury.images import LabelledImages
 from augury.intervals import wilson
 from augury.proof.crossed import effects
 from augury.proof.measures import confusion
+from augury.proof.operating_point import OperatingPoint
 from augury.proof.recalls import alone, worth
 
 Floats = npt.NDArray[np.float64]
@@ -41,6 +42,38 @@ def measured(test: LabelledImages, p: Floats) -> dict[str, Any]:
         "per_class": rows,
         "worst": {name: worst[name] for name in ("class", "recall", "low", "high")},
         "confusion": confusion(test.labels, predicted, len(test.classes)).tolist(),
+    }
+
+
+def detection(
+    validation: LabelledImages, p_validation: Floats, test: LabelledImages, p: Floats, point: OperatingPoint
+) -> dict[str, Any]:
+    """Choose the threshold on validation and measure it on the test split; probabilities float64 [N, K].
+
+    Returns
+    -------
+    dict
+        {class, specificity: the stated one, threshold, sensitivity: [value, low, high], test_specificity: [value, low, high],
+        positives, negatives: numbers of test images, validation: number of validation images of other classes}. Wilson's
+        intervals as in `measured`.
+    """
+    threshold = point.threshold(validation.labels, p_validation)
+    positive = test.labels == point.label
+    right = ((p[:, point.label] > threshold) == positive).astype(np.float64)
+
+    def rate(here: npt.NDArray[np.bool_]) -> list[float]:
+        value = float(right[here].mean())
+        return _around(value, *wilson(value, worth(right[here], None if test.groups is None else test.groups[here])))
+
+    return {
+        "class": point.name,
+        "specificity": point.specificity,
+        "threshold": threshold,
+        "sensitivity": rate(positive),
+        "test_specificity": rate(~positive),
+        "positives": int(positive.sum()),
+        "negatives": int((~positive).sum()),
+        "validation": int((validation.labels != point.label).sum()),
     }
 
 

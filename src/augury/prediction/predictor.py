@@ -22,7 +22,7 @@ from augury.images import AnyImages, Images, LabelledImages
 from augury.notebook import panel, table
 from augury.prediction.card import CARD, MODEL, README, WEIGHTS, ClassifierCard
 from augury.prediction.deployed import Deployed, features_and_logits, has_features
-from augury.prediction.measuring import measured
+from augury.prediction.measuring import detection, measured
 from augury.prediction.networks import Build, load_weights, rebuild
 from augury.prediction.novelty import FLAGGED, Novelty, loaded, novelty_of
 from augury.prediction.onnx import EXTRA, export_onnx, onnx_installed
@@ -30,6 +30,7 @@ from augury.prediction.predictions import LIMIT, Predictions
 from augury.prediction.reading import read_images
 from augury.prediction.readme import readme
 from augury.proof.calibration import expected_calibration_error, fit_temperature
+from augury.proof.operating_point import OperatingPoint
 from augury.randomness import rng
 from augury.training import checkpoints, placed
 
@@ -210,6 +211,7 @@ def finished(
     test: LabelledImages,
     *,
     seed: int,
+    point: OperatingPoint | None = None,
 ) -> Predictor:
     """Calibrate a trained network on validation, choose its novelty threshold there, and measure it once on the test split.
 
@@ -223,6 +225,8 @@ def finished(
         The splits of real images.
     seed
         Determines which training images are references of the distance.
+    point
+        Class and specificity whose threshold the card gives; None for no threshold.
     """
     network.eval()
     rows = _references(train, seed)
@@ -267,6 +271,8 @@ def finished(
         "test": measured(test, after),
         "calibration": calibration,
     }
+    if point is not None:
+        values["operating_point"] = detection(validation, _softmax(logits / temperature), test, after, point)
     deployed.temperature = temperature
     return Predictor(ClassifierCard(**card, **values), deployed)
 

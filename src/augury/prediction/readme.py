@@ -47,6 +47,7 @@ def readme(card: ClassifierCard, onnx: str = "") -> str:
         f"({_percent(test['worst']['low'])} to {_percent(test['worst']['high'])})",
         "",
     ]
+    lines += _detection(card)
     lines += _table(_rows(card), ["class", "train images", "test images", "recall", "95 % interval"])
     lines += ["## How it was trained", ""]
     training, arm = card.training, card.arm
@@ -55,7 +56,7 @@ def readme(card: ClassifierCard, onnx: str = "") -> str:
     lines += [
         f"- Way to train: `{arm['name']}`: {arm['note']}",
         f"- Why this one: {arm['why']}",
-        f"- Scores that decided (balanced accuracy on {'validation' if arm['by'] == 'validation' else 'the test split'}): "
+        f"- Scores that decided ({arm['metric']} on {'validation' if arm['by'] == 'validation' else 'the test split'}): "
         + ", ".join(
             f"{name} {_percent(value)}" for name, value in sorted(arm["scores"].items(), key=lambda item: -item[1])
         ),
@@ -108,6 +109,23 @@ def readme(card: ClassifierCard, onnx: str = "") -> str:
     lines += ["## Licence and versions", "", card.licence_note, ""]
     lines += [", ".join(f"{name} {version}" for name, version in card.versions.items()), ""]
     return "\n".join(lines)
+
+
+def _detection(card: ClassifierCard) -> list[str]:
+    """The threshold and what it gives on the test split; [] for a classifier without one."""
+    row = card.operating_point
+    if not row:
+        return []
+    return [
+        f"Threshold for {row['class']}: an image whose probability of {row['class']} is above {row['threshold']:.6g} is reported. It was "
+        f"chosen on {row['validation']:,} validation images of other classes, for a specificity of {_percent(row['specificity'])}.",
+        "",
+        f"- Sensitivity: {_interval(row['sensitivity'])} of {row['positives']:,} test images",
+        f"- Specificity: {_interval(row['test_specificity'])} of {row['negatives']:,} test images",
+        "",
+        "The recalls below are without this threshold: each image gets its most probable class.",
+        "",
+    ]
 
 
 def _rows(card: ClassifierCard) -> list[list[str]]:

@@ -16,6 +16,7 @@ from augury.proof.kept_classes import KeptClasses, kept_classes, limit_for
 from augury.proof.leakage import START_UNKNOWN, image_hashes, like_held, record, recorded, refuse_shared_splits, seen_by
 from augury.proof.learners import CLASSIFIERS, code_of, features_of
 from augury.proof.measures import MEASURED, measures
+from augury.proof.operating_point import OperatingPoint, operating_point
 from augury.proof.pooling import Fold, pooled
 from augury.proof.preparation import prepare
 from augury.proof.statistics import sign_flip_p
@@ -47,6 +48,7 @@ __all__ = [
     "Fold",
     "Holes",
     "KeptClasses",
+    "OperatingPoint",
     "Splits",
     "TrainConfig",
     "Verdict",
@@ -73,6 +75,7 @@ __all__ = [
     "measure_steps",
     "measures",
     "number_of_trainings",
+    "operating_point",
     "pooled",
     "prepare",
     "probabilities",

@@ -20,7 +20,7 @@ LAYERS = "discriminator"
 """Prefix of the names of arms that train the discriminator's layers."""
 CHOSEN = "chosen"
 """Augmentation that is chosen on validation, by training without images of any source."""
-AUGMENTATIONS = ("classical", "randaugment")
+AUGMENTATIONS = ("classical", "astronomy", "medical", "randaugment")
 """Arms whose augmentations are the choice."""
 OWN = "gan"
 """Source of the images that the trial judges."""
@@ -168,6 +168,10 @@ ARMS = {
     "focal": Arm("well-classified images count less in the loss (Lin et al. 2017)", loss="focal"),
     "classical": Arm("balanced, and the images are shifted, rotated and recoloured", balanced=True, augment="classical"),
     "randaugment": Arm("balanced, with RandAugment (Cubuk et al. 2020)", balanced=True, augment="randaugment"),
+    "astronomy": Arm("balanced, and the images are rotated by any angle", balanced=True, augment="astronomy"),
+    "medical": Arm(
+        "balanced, with small changes of position, tissue, exposure and grain", balanced=True, augment="medical"
+    ),
     "trivialaugment": Arm(
         "balanced, with TrivialAugment (Müller & Hutter 2021)", balanced=True, augment="trivialaugment"
     ),
@@ -189,7 +193,7 @@ ARMS = {
         "as gan, with images of noise in place of synthetic ones: a control", True, augment=CHOSEN, source=NOISE, ratio=0.25
     ),
     "pseudo_labels": Arm(
-        "classical or randaugment, with unlabelled images under confident pseudo-labels (Lee 2013)", True,
+        "the best augmentation of this trial, with unlabelled images under confident pseudo-labels (Lee 2013)", True,
         augment=CHOSEN, source=UNLABELLED, ratio=0.5,
     ),
     "fixmatch": Arm(
@@ -197,7 +201,7 @@ ARMS = {
         augment="randaugment", source=UNLABELLED, ratio=0.0, objective="fixmatch",
     ),
     "gan": Arm(
-        "classical or randaugment, with synthetic images added to the real ones", True, augment=CHOSEN, source=OWN
+        "the best augmentation of this trial, with synthetic images added to the real ones", True, augment=CHOSEN, source=OWN
     ),
     "gan_alone": Arm("balanced, with synthetic images added to the real ones", True, source=OWN),
     "gan_pretrain": Arm(

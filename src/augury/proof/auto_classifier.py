@@ -14,6 +14,7 @@ from augury.images import LabelledImages, SyntheticImages
 from augury.networks import lite0_installed
 from augury.proof.arms import ARMS
 from augury.proof.learners import Learner, features_of, learner
+from augury.proof.operating_point import primary
 from augury.proof.train_config import TrainConfig
 from augury.randomness import derived_seed
 from augury.settings import AUTO, ProveSettings
@@ -111,9 +112,7 @@ def choose_classifier(
     seeds = [derived_seed(seed, "classifier of the trial", i) for i in range(CONTEST_SEEDS)]
     accuracy = {
         name: float(
-            np.mean(
-                [m["balanced_accuracy"] for m in contest(name, learners[name], shown[name], CONTEST_ARMS[name], seeds)]
-            )
+            np.mean([primary(m) for m in contest(name, learners[name], shown[name], CONTEST_ARMS[name], seeds)])
         )
         for name in names
     }

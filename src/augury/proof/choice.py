@@ -10,10 +10,13 @@ import numpy as np
 from augury.images import LabelledImages
 from augury.proof.crossed import effects
 from augury.proof.measures import unpacked
+from augury.proof.operating_point import OperatingPoint, hits_of, primary
 
 
 def choose(
-    measures_by_ratio: Mapping[float, list[dict[str, Any]]], validation: LabelledImages
+    measures_by_ratio: Mapping[float, list[dict[str, Any]]],
+    validation: LabelledImages,
+    point: OperatingPoint | None = None,
 ) -> tuple[float, list[dict[str, Any]]]:
     """Choose the ratio by the 1 SE rule.
 
@@ -31,23 +34,28 @@ def choose(
         Ratio -> measures, one for each seed.
     validation
         The validation split.
+    point
+        Where the metric is measured; None for balanced accuracy.
 
     Returns
     -------
     tuple
-        The ratio, and the curve: rows {ratio, balanced_accuracy: one value for each seed, behind, error}.
+        The ratio, and the curve: rows {ratio, values: the metric, one value for each seed, behind, error}.
     """
     hits = {
-        ratio: np.stack([unpacked(m["hits"], len(validation)) for m in each])
+        ratio: np.stack([unpacked(hits_of(m), len(validation)) for m in each])
         for ratio, each in measures_by_ratio.items()
     }
-    means = {ratio: float(np.mean([m["balanced_accuracy"] for m in each])) for ratio, each in measures_by_ratio.items()}
+    if point is not None:
+        validation, inside = point.judged(validation)
+        hits = {ratio: each[:, inside] for ratio, each in hits.items()}
+    values = {ratio: [primary(m) for m in each] for ratio, each in measures_by_ratio.items()}
+    means = {ratio: float(np.mean(each)) for ratio, each in values.items()}
     above = sorted(ratio for ratio in measures_by_ratio if ratio > 0)
     best = max(above, key=lambda ratio: (means[ratio], -ratio))
     curve: list[dict[str, Any]] = []
-    for ratio, each in sorted(measures_by_ratio.items()):
+    for ratio, each in sorted(values.items()):
         gap = effects(hits[best].astype(float) - hits[ratio], validation.labels, validation.groups)
-        accuracies = [m["balanced_accuracy"] for m in each]
-        curve.append({"ratio": ratio, "balanced_accuracy": accuracies, "behind": gap.value, "error": gap.error})
+        curve.append({"ratio": ratio, "values": each, "behind": gap.value, "error": gap.error})
     chosen: float = next(row["ratio"] for row in curve if row["ratio"] > 0 and row["behind"] <= row["error"])
     return chosen, curve

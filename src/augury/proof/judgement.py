@@ -17,6 +17,7 @@ from augury.proof.cells import Holes
 from augury.proof.crossed import Effects, effects
 from augury.proof.judging_cells import absent, judged_images, with_cells
 from augury.proof.measures import PER_CLASS, SCALARS, VALIDATION, unpacked
+from augury.proof.operating_point import PRIMARY, OperatingPoint, hits_of
 from augury.proof.power import detectable, images_needed, seeds_needed
 from augury.proof.recalls import LEVEL, alone, differences, untested
 from augury.proof.statistics import holm, least_seeds, sign_flip_p
@@ -67,6 +68,7 @@ def judge(
     max_class_loss: float | None = None,
     holes: Holes | None = None,
     augmentation: str = "",
+    point: OperatingPoint | None = None,
 ) -> Verdict:
     """Judge the best arm that shows synthetic images against its comparator, and separately the discriminator's layers.
 
@@ -97,11 +99,17 @@ def judge(
         `judging_cells`.
     augmentation
         The augmentation that was chosen for the arms that add images; "" if there was none, or several in pooled trials.
+    point
+        If given, only test images of its class are judged, and the hits are those at the threshold; None for balanced
+        accuracy. It does not go with holes.
     """
-    all_hits = {name: np.stack([unpacked(m["hits"], len(test)) for m in each]) for name, each in results.items()}
+    all_hits = {name: np.stack([unpacked(hits_of(m), len(test)) for m in each]) for name, each in results.items()}
     hits, judged, ratio = all_hits, test, 1.0 if holes else ratio
     if holes:
         judged, inside = judged_images(test, holes)
+        hits = {name: each[:, inside] for name, each in all_hits.items()}
+    if point:
+        judged, inside = point.judged(test)
         hits = {name: each[:, inside] for name, each in all_hits.items()}
     sources = {OWN: generated} if isinstance(generated, SyntheticImages) else generated
     rivals = compared(hits, judged, level, shown=ratio > 0)
@@ -128,6 +136,7 @@ def judge(
     names = (
         *SCALARS,
         *PER_CLASS,
+        *((PRIMARY, "specificity", "threshold") if point else ()),
         *([VALIDATION] if all(VALIDATION in m for each in results.values() for m in each) else ()),
     )
     arms = {n: {k: [m[k] for m in each] for k in names} for n, each in results.items()}
@@ -170,6 +179,9 @@ def judge(
         initialisation=None if layers is None else layers.as_dict() | {"outcome": decide(layers)[0]},
         max_class_loss=max_class_loss,
     )
+    if point:
+        realised = point.realised(all_hits, main.arm, comparator, test)
+        verdict = replace(verdict, metric=point.metric, operating_point=realised)
     if holes:
         verdict = with_cells(verdict, all_hits, inside, train, images, test, holes, max_class_loss)
     return verdict if max_class_loss is None else within_class_loss(verdict, max_class_loss)

@@ -20,7 +20,7 @@ SCALARS = ("balanced_accuracy", "macro_f1", "worst_recall", "auc", "ece", "brier
 PER_CLASS = ("recall", "sensitivity")
 """Measures with one value for each class."""
 VALIDATION = "validation"
-"""Name of the balanced accuracy on the validation split, measured with the same trained network."""
+"""Name of the metric on the validation split, measured with the same trained network."""
 
 
 def confusion(truth: Codes, predicted: Codes, classes: int) -> Codes:

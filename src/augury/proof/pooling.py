@@ -15,6 +15,7 @@ from augury.proof import leakage
 from augury.proof.arms import ARMS, OWN
 from augury.proof.judgement import judge
 from augury.proof.measures import PER_CLASS, SCALARS, packed, unpacked
+from augury.proof.operating_point import HITS, PRIMARY, OperatingPoint
 from augury.proof.trial import result_name
 from augury.verdict import Verdict
 
@@ -91,10 +92,13 @@ def pooled(folds: Sequence[Fold]) -> Verdict:
             "the trials to pool share no seeds or no arms; prove each with the same prove.seeds and prove.arms"
         )
     test = _together([fold.test for fold in folds])
+    point = _point(folds)
     results = {
         name: [
             _measures(
-                [f.results[f"{result_name(name, f.verdict.ratio)}/{seed}"] for f in folds], [f.test for f in folds]
+                [f.results[f"{result_name(name, f.verdict.ratio)}/{seed}"] for f in folds],
+                [f.test for f in folds],
+                point,
             )
             for seed in seeds
         ]
@@ -113,6 +117,7 @@ def pooled(folds: Sequence[Fold]) -> Verdict:
         margin=first.verdict.margin,
         max_class_loss=first.verdict.max_class_loss,
         augmentation=chosen.pop() if len(chosen) == 1 else "",
+        point=point,
     )
     source = ARMS[verdict.arm].source or OWN
     shown = [
@@ -161,7 +166,20 @@ def _together(parts: Sequence[LabelledImages]) -> LabelledImages:
     )
 
 
-def _measures(each: Sequence[Mapping[str, Any]], parts: Sequence[LabelledImages]) -> dict[str, Any]:
+def _point(folds: Sequence[Fold]) -> OperatingPoint | None:
+    """Where all folds measure the metric; None for balanced accuracy. Each fold has its own threshold.
+
+    Raises DataError when the folds measure different metrics.
+    """
+    if len({fold.verdict.metric for fold in folds}) > 1:
+        raise DataError("the trials to pool have different metrics; prove each with the same prove.metric")
+    row, classes = folds[0].verdict.operating_point, folds[0].train.classes
+    return None if row is None else OperatingPoint(classes.index(row["class"]), row["class"], row["specificity"])
+
+
+def _measures(
+    each: Sequence[Mapping[str, Any]], parts: Sequence[LabelledImages], point: OperatingPoint | None
+) -> dict[str, Any]:
     """Measures of one seed over all folds."""
     hits = np.concatenate([unpacked(m["hits"], len(part)) for m, part in zip(each, parts, strict=True)])
     labels = np.concatenate([part.labels for part in parts])
@@ -179,7 +197,16 @@ def _measures(each: Sequence[Mapping[str, Any]], parts: Sequence[LabelledImages]
         "recall": recall.tolist(),
         "hits": packed(hits),
     }
-    return averages | lists | own
+    if point is None:
+        return averages | lists | own
+    right = np.concatenate([unpacked(m[HITS], len(part)) for m, part in zip(each, parts, strict=True)])
+    positive = labels == point.label
+    at_point = {
+        PRIMARY: float(right[positive].mean()),
+        "specificity": float(right[~positive].mean()),
+        HITS: packed(right),
+    }
+    return averages | lists | own | at_point | {"threshold": _mean([m["threshold"] for m in each], weights)}
 
 
 def _mean(values: list[float | None], weights: Sequence[int]) -> float | None:

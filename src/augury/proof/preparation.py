@@ -19,8 +19,9 @@ from augury.proof.auto_classifier import Splits, at_size, choose_classifier
 from augury.proof.cells import Holes, check_sources
 from augury.proof.checks import check_sets, check_settings
 from augury.proof.learners import Learner
+from augury.proof.operating_point import operating_point
 from augury.proof.trainings import NO_HOLES, Trainings
-from augury.settings import ProveSettings
+from augury.settings import BALANCED, ProveSettings
 from augury.training import PretrainedBackbone
 
 NONE_ACCEPTED = "no image for an empty cell was accepted"
@@ -82,6 +83,7 @@ def prepare(
     """Check the images of a trial, leave out copies of held-out images, and select its arms; parameters as for `prove`."""
     settings = settings or ProveSettings()
     external = isinstance(synthetic, LabelledImages) if external is None else external
+    point = operating_point(settings.metric, train.classes)
     if isinstance(synthetic, LabelledImages):
         synthetic = SyntheticImages.of(synthetic)
     for each in (synthetic, *(extra or {}).values()):
@@ -111,6 +113,11 @@ def prepare(
     unlabelled = None
     if UNLABELLED in others:  # FixMatch also uses images of which no classifier is confident
         unlabelled = remove_copies(replace((extra or {})[UNLABELLED], reasons=()))[0]
+    if point is not None and not isinstance(holes, str):
+        raise SettingsError(
+            f"prove.metric is '{settings.metric}', but a trial about empty cells measures balanced accuracy within them; use "
+            f"prove.metric={BALANCED}"
+        )
     if target is None and not isinstance(holes, str) and not holes.fills(kept_images, train).any():
         _refuse_unfilled(holes, synthetic, train)
         holes = NONE_ACCEPTED

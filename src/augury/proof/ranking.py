@@ -30,11 +30,16 @@ def sensitivity_at(scores: Floats, positive: npt.NDArray[np.bool_], specificity:
 
     None without both kinds.
     """
-    n, others = int(positive.sum()), np.sort(scores[~positive])
+    n, others = int(positive.sum()), scores[~positive]
     if n == 0 or not len(others):
         return None
+    return float((scores[positive] > threshold_at(others, specificity)).mean())
+
+
+def threshold_at(others: Floats, specificity: float) -> float:
+    """Smallest of the scores `others` [N] of negative images with at least the share `specificity` of them at or below it."""
     below = int(np.ceil(specificity * len(others) - 1e-9))
-    return float((scores[positive] > (others[below - 1] if below else -np.inf)).mean())
+    return float(np.sort(others)[below - 1]) if below else -np.inf
 
 
 def macro(values: list[float | None]) -> float | None:

@@ -38,6 +38,8 @@ def worth(values: npt.NDArray[np.float64], groups: Codes | None) -> float:
         return n
     home = np.unique(groups, return_inverse=True)[1].reshape(-1)
     many, spread = int(home.max()) + 1, float(values.var())
+    if many == 1:  # its deviation from its own mean is rounding, not a variance
+        return 1
     pulls = np.bincount(home, values - values.mean())
     variance = float((pulls**2).sum()) * many / max(many - 1, 1) / n**2
     return float(np.clip(spread / variance, many, n)) if variance > 0 else many

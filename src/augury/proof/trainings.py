@@ -24,7 +24,8 @@ from augury.proof.colour_matching import joined
 from augury.proof.composition import Composition
 from augury.proof.cost import CHOICE_SEEDS, SEARCH_SEEDS
 from augury.proof.learners import Adapted, Learner, Network, learner
-from augury.proof.measures import VALIDATION, measures
+from augury.proof.measures import VALIDATION, Floats, measures
+from augury.proof.operating_point import OperatingPoint, operating_point, primary
 from augury.proof.resampling import resampled
 from augury.proof.train_config import TrainConfig
 from augury.randomness import derived_seed, rng
@@ -115,6 +116,11 @@ class Trainings:
         """What arms train by default. Raises SettingsError for an unknown classifier."""
         chosen = presumed(self.settings) if self.classifier is None else self.classifier
         return learner(chosen, self.train.shape, self.device, self.settings.precision)
+
+    @cached_property
+    def point(self) -> OperatingPoint | None:
+        """Where the metric is measured; None for balanced accuracy. Raises SettingsError for an unknown metric."""
+        return operating_point(self.settings.metric, self.train.classes)
 
     @cached_property
     def _pretrained(self) -> Learner:
@@ -208,7 +214,7 @@ class Trainings:
         """Measure one classifier of the arm for each seed on `part`.
 
         The name of a result is `prefix`/seed. Seeds without a result are trained together. On another part than
-        validation, `validation` of the measures is the balanced accuracy of the same network on the validation split.
+        validation, `validation` of the measures is the metric of the same network on the validation split.
         """
         rate, decay = self._chosen(arm)
         return self._measured(prefix, arm, self.config(arm, ratio, rate, decay), seeds, part)
@@ -225,12 +231,27 @@ class Trainings:
             name = f"{prefix}/{seed}"
             if name not in self.results:
                 p = next(ready)
-                self.results[name] = measures(part.labels, p[: len(part)])
-                if also is not None:
-                    self.results[name][VALIDATION] = measures(also.labels, p[len(part) :])["balanced_accuracy"]
+                self.results[name] = self._measures(part.labels, p[: len(part)], also, p[len(part) :])
             self.done += 1
             self.on_result(self.done, name)
         return [self.results[f"{prefix}/{seed}"] for seed in seeds]
+
+    def _measures(
+        self, labels: Codes, p: Floats, validation: LabelledImages | None, p_validation: Floats
+    ) -> dict[str, Any]:
+        """Measures of one network, those at the operating point included. Without `validation`, the images are of that split."""
+        measured = measures(labels, p)
+        truth = labels if validation is None else validation.labels
+        chooses = p if validation is None else p_validation
+        point, threshold = self.point, 0.0
+        if point is not None:
+            threshold = point.threshold(truth, chooses)
+            measured |= point.at(threshold, labels, p)
+        if validation is not None:
+            measured[VALIDATION] = primary(
+                measures(truth, chooses) if point is None else point.at(threshold, truth, chooses)
+            )
+        return measured
 
     def trained(self, arm: str, ratio: float, seed: int) -> FinalNetwork:
         """Train one classifier of the arm on the whole train split, without resampling.
@@ -267,7 +288,7 @@ class Trainings:
         return joined(self.train, shown)
 
     def _chosen(self, arm: str) -> tuple[float, float]:
-        """(rate, decay) with the highest balanced accuracy on validation. The search is the same for every arm."""
+        """(rate, decay) with the highest value of the metric on validation. The search is the same for every arm."""
         if len(self._grid) == 1:
             return self._grid[0]
         if arm in self._choices:
@@ -277,7 +298,7 @@ class Trainings:
         for rate, decay in self._grid:
             name = f"search/{arm}, rate {rate:g}, decay {decay:g}"
             results = self._measured(name, arm, self.config(arm, SEARCH_RATIO, rate, decay), seeds, self.validation)
-            means.append(float(np.mean([each["balanced_accuracy"] for each in results])))
+            means.append(float(np.mean([primary(each) for each in results])))
         self._choices[arm] = self._grid[int(np.argmax(means))]
         return self._choices[arm]
 
@@ -314,14 +335,14 @@ class Trainings:
 
     @cached_property
     def augmentation_curve(self) -> dict[str, list[float]]:
-        """Balanced accuracy on validation by augmentation, a value for each seed; empty where there is no choice."""
+        """The metric on validation by augmentation, a value for each seed; empty where there is no choice."""
         candidates = augmentations(self.settings.arms)
         if self.validation is None or len(candidates) < 2:
             return {}
         seeds = [derived_seed(self.seed, "augmentation", i) for i in range(CHOICE_SEEDS)]
         return {
             name: [
-                each["balanced_accuracy"]
+                primary(each)
                 for each in self._measured(
                     f"augmentation/{name}", name, self.config(name, 0.0, *self._grid[0]), seeds, self.validation
                 )

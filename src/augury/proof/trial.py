@@ -21,6 +21,7 @@ from augury.proof.choice import choose
 from augury.proof.cost import CHOICE_SEEDS, number_of_trainings
 from augury.proof.judgement import few, judge
 from augury.proof.judging_cells import absent, judged_images
+from augury.proof.operating_point import OperatingPoint
 from augury.proof.preparation import prepare
 from augury.proof.sequential import looks
 from augury.proof.statistics import least_seeds
@@ -163,7 +164,7 @@ def prove(
         ratios = [len(sources[OWN]) / len(train)]
     generative_arms = sum(ARMS[name].generative for name in settings.arms)
     plan = looks(settings.seeds, settings.max_seeds, arms=generative_arms)
-    _warn_of_few(plan[-1], generative_arms, test, holes, on_note)
+    _warn_of_few(plan[-1], generative_arms, test, holes, trainings.point, on_note)
     total = number_of_trainings(settings, settings.arms, ratios)
     trainings.on_result = lambda done, name: on_result(done, total, name)
     ratio, curve = _chosen(trainings, ratios, validation)
@@ -184,6 +185,7 @@ def _warn_of_few(
     judged: int,
     test: LabelledImages,
     holes: Holes | str,
+    point: OperatingPoint | None,
     on_note: Callable[[str], None],
 ) -> None:
     """Warn before training when only "underpowered" is possible.
@@ -193,6 +195,7 @@ def _warn_of_few(
     """
     seeds, level = last
     evaluated = test if isinstance(holes, str) else judged_images(test, holes)[0]
+    evaluated = evaluated if point is None else point.judged(test)[0]
     if lacking := (not isinstance(holes, str) and absent(evaluated)) or few(evaluated, level):
         on_note(f"the verdict can only be 'underpowered': {lacking}. {TEST_MORE}")
     needed = least_seeds(level / judged)
@@ -245,7 +248,7 @@ def _chosen(
     measures_by_ratio = {
         r: trainings.measured(f"validation/{arm} at ratio {r:g}", arm, r, seeds, validation) for r in ratios
     }
-    return choose(measures_by_ratio, validation)
+    return choose(measures_by_ratio, validation, trainings.point)
 
 
 def _grown(
@@ -284,6 +287,7 @@ def _grown(
             max_class_loss=settings.max_class_loss,
             holes=holes,
             augmentation=augmentation["chosen"] if augmentation else "",
+            point=trainings.point,
         )
         looks_taken.append({"seeds": amount, "level": level, "outcome": verdict.outcome, "p": verdict.p})
         if verdict.outcome != "underpowered" or verdict.lacking:
@@ -295,4 +299,4 @@ def _augmentation(trainings: Trainings) -> dict[str, Any] | None:
     """The augmentation chosen for arms that add images, with its measures on validation; None where no arm needs it."""
     if not augmentations(trainings.settings.arms):
         return None
-    return {"chosen": trainings.augmentation, "balanced_accuracy": trainings.augmentation_curve}
+    return {"chosen": trainings.augmentation, "values": trainings.augmentation_curve}

@@ -85,8 +85,8 @@ def interval(values: Floats) -> tuple[float, float] | None:
 
 
 def arms(verdict: Verdict) -> Chart:
-    """Balanced accuracy of every arm: a dot per seed, the mean and its interval; the comparator is marked."""
-    rows = {name: np.array(arm["balanced_accuracy"], float) for name, arm in verdict.arms.items()}
+    """The metric of every arm: a dot per seed, the mean and its interval; the comparator is marked."""
+    rows = {name: np.array(verdict.values(name)) for name in verdict.arms}
     means = {name: float(values.mean()) for name, values in rows.items()}
     description = "; ".join(f"{name} {share(mean)}" for name, mean in means.items())
     chart = Chart(
@@ -116,7 +116,7 @@ def arms(verdict: Verdict) -> Chart:
 
 def difference(verdict: Verdict) -> Chart:
     """The paired differences in points: a dot per seed, the interval, and zero."""
-    pair = (np.array(verdict.arms[name]["balanced_accuracy"], float) for name in (verdict.arm, verdict.comparator))
+    pair = (np.array(verdict.values(name)) for name in (verdict.arm, verdict.comparator))
     values = 100 * np.subtract(*pair)
     low, high, mean = (100 * value for value in (verdict.low, verdict.high, verdict.difference))
     chart = Chart(
@@ -135,13 +135,13 @@ def difference(verdict: Verdict) -> Chart:
 
 
 def ratio_curve(verdict: Verdict) -> Chart | None:
-    """Balanced accuracy on validation against the mixing ratio; None where only one ratio was tried."""
-    curve = [(float(row["ratio"]), np.array(row["balanced_accuracy"], float)) for row in verdict.ratio_curve]
+    """The metric on validation against the mixing ratio; None where only one ratio was tried."""
+    curve = [(float(row["ratio"]), np.array(row["values"], float)) for row in verdict.ratio_curve]
     if len(curve) < 2:
         return None
     description = "; ".join(f"ratio {ratio:g}: {share(values.mean())}" for ratio, values in curve)
     chart = Chart(
-        230, f"Mean balanced accuracy on validation, by number of synthetic images for each real one: {description}."
+        230, f"Mean {verdict.metric} on validation, by number of synthetic images for each real one: {description}."
     )
     x = padded([ratio for ratio, _ in curve], 52, WIDTH - 14)
     y = padded([v for _, values in curve for v in values], 196, 10, least=0.02)

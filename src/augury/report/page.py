@@ -17,7 +17,7 @@ from augury.report import cells, charts, overview, scores, translations, wording
 from augury.report.copies import copies
 from augury.report.facts import Facts
 from augury.report.pictures import Strip, StripInput, strips
-from augury.sentences import LAYERS, of_groups, same
+from augury.sentences import LAYERS, of_groups, same, specificity
 from augury.verdict import Verdict
 
 if TYPE_CHECKING:
@@ -146,6 +146,7 @@ def _context(facts: Facts) -> dict[str, Any]:
         "arm_notes": {name: arm.note for name, arm in ARMS.items()},
         "arms": _arm_rows(verdict),
         "sensitivity": _sensitivity(verdict),
+        "specificity": specificity(verdict),
         "arms_chart": charts.arms(verdict),
         "difference_chart": charts.difference(verdict),
         "ratio_chart": charts.ratio_curve(verdict),
@@ -170,15 +171,15 @@ def _context(facts: Facts) -> dict[str, Any]:
 
 
 def _arm_rows(verdict: Verdict) -> list[dict[str, Any]]:
-    """One row per arm: mean scores over the seeds, and the interval of the balanced accuracy."""
+    """One row per arm: mean scores over the seeds, and the interval of the metric."""
     rows = []
     for name, arm in verdict.arms.items():
-        accuracies = np.array(arm["balanced_accuracy"], float)
+        values = np.array(verdict.values(name))
         rows.append(
             {
                 "name": name,
-                "balanced_accuracy": float(accuracies.mean()),
-                "interval": charts.interval(accuracies),
+                "metric": float(values.mean()),
+                "interval": charts.interval(values),
                 "overall": _mean(arm.get("overall", ())),
                 **{name: _mean(arm[name]) for name in ("macro_f1", "worst_recall", "auc", "ece", "brier")},
                 "role": {verdict.arm: "synthetic", verdict.comparator: "real"}.get(name, "other"),
@@ -193,8 +194,11 @@ def _mean(values: Sequence[float | None]) -> float | None:
 
 
 def _sensitivity(verdict: Verdict) -> list[dict[str, Any]]:
-    """Sensitivity at 90 % specificity without and with synthetic images, mean over the seeds; only for two classes."""
-    if len(verdict.per_class) != 2:
+    """Sensitivity at 90 % specificity without and with synthetic images, mean over the seeds; only for two classes.
+
+    Its thresholds are those of the test images. A trial about sensitivity has its own, chosen on validation.
+    """
+    if len(verdict.per_class) != 2 or verdict.operating_point is not None:
         return []
     without, with_them = (verdict.arms[getattr(verdict, role)]["sensitivity"] for role in ("comparator", "arm"))
     return [

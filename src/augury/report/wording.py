@@ -337,6 +337,8 @@ def _settled(verdict: Verdict) -> list[str]:
         else []
     )
     where = "classes weighted equally" + verdict.metric.removeprefix("balanced accuracy")
+    if (point := verdict.operating_point) is not None:
+        where = f"images of {point['class']} alone, at the threshold for {100 * point['specificity']:g} % specificity"
     if verdict.cells:
         use = f"Train as the arm {verdict.arm} does: {ARMS[verdict.arm].note.removeprefix('holes: ')}."
     if verdict.class_loss:
