@@ -251,7 +251,7 @@ def _by_chance(covariance: Floats, count: float, total: int) -> float:
     """
     trace, squares = float(np.trace(covariance)), float((covariance**2).sum())
     rank = trace**2 / max(squares, 1e-300)
-    return trace * (1 / count + 1 / (total - count)) * (1 + 4 * (2 / max(rank, 1)) ** 0.5) + 1e-12
+    return float(trace * (1 / count + 1 / (total - count)) * (1 + 4 * (2 / max(rank, 1)) ** 0.5) + 1e-12)
 
 
 def _span(effects: list[Floats], size: int) -> Floats:

@@ -225,7 +225,7 @@ class _Search:
         with torch.no_grad():
             apart = [
                 _apart(a.to(self.space.device), b.to(self.space.device), self.features)
-                for a, b in zip(drawn.split(TOGETHER), targets.split(TOGETHER), strict=True)
+                for a, b in zip(torch.split(drawn, TOGETHER), torch.split(targets, TOGETHER), strict=True)
             ]
         return np.asarray(torch.cat(apart).cpu().double().numpy() / self.usual[at], np.float64)
 

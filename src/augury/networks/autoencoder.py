@@ -64,7 +64,8 @@ class Generator(nn.Module):
         root = torch.linalg.cholesky(self.covariance.float() + 1e-4 * unit)
         blended = conditions.is_floating_point()  # shares of each value, as ConditionEmbedding takes them
         means = conditions[:, : len(self.means)] @ self.means if blended else self.means[conditions[:, 0]]
-        return means + noise @ root.t()
+        codes: torch.Tensor = means + noise @ root.t()
+        return codes
 
     def forward(self, noise: torch.Tensor, conditions: torch.Tensor) -> torch.Tensor:
         """noise [N, Z], conditions int64 [N, K] -> [N, C, H, W] in [-1, 1]."""

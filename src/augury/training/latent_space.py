@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import numpy.typing as npt
@@ -59,7 +60,8 @@ class LatentSpace:
         synthesizer.need_latent_space("editing")
         self.synthesizer, self.generator = synthesizer, synthesizer.generator
         self.device = next(self.generator.parameters()).device
-        self.name = "w" if isinstance(self.generator, Styled) else "code" if _decodes(self.generator) else "z"
+        self.decoder = cast(Decoder, self.generator) if isinstance(self.generator, Decoder) else None
+        self.name = "w" if isinstance(self.generator, Styled) else "z" if self.decoder is None else "code"
         one = torch.zeros(1, synthesizer.latent, device=self.device)
         first = torch.zeros(1, len(synthesizer.card.cardinalities), dtype=torch.long, device=self.device)
         with torch.no_grad():
@@ -84,7 +86,7 @@ class LatentSpace:
         """noise [N, Z], or without the noise per pixel; conditions int64 [N, K] -> latents [N, L]."""
         if isinstance(self.generator, Styled):
             return self.generator.styles(noise, conditions)[:, 0]
-        return self.generator.codes(noise, conditions) if _decodes(self.generator) else noise
+        return noise if self.decoder is None else self.decoder.codes(noise, conditions)
 
     def render(self, latents: torch.Tensor, noise: torch.Tensor, conditions: torch.Tensor) -> torch.Tensor:
         """Latents [N, L] or [N, layers, L], noise [N, Z], conditions [N, K] -> images float [N, C, H, W], with gradients."""
@@ -94,9 +96,8 @@ class LatentSpace:
                 if latents.dim() == 3
                 else painted(self.generator, latents, noise)
             )
-        drawn: torch.Tensor = (self.generator.decode if _decodes(self.generator) else self.generator)(
-            latents, conditions
-        )
+        draw = self.generator if self.decoder is None else self.decoder.decode
+        drawn: torch.Tensor = draw(latents, conditions)
         return drawn
 
     def sampled(self, number: int, seed: int, conditions: Codes | None = None) -> tuple[Vectors, Codes]:
@@ -148,10 +149,6 @@ class LatentSpace:
                 "none; train with recipe stylegan, or with another GAN or autoencoder"
             )
         return np.ascontiguousarray(weights.detach().cpu().numpy(), np.float32)
-
-
-def _decodes(generator: nn.Module) -> bool:
-    return isinstance(generator, Decoder)
 
 
 class Encoder:
