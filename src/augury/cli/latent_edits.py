@@ -49,7 +49,9 @@ def directions(
         list[str] | None,
         typer.Option(help="sefa, pca or labels; repeatable; default: all that apply to the recipe."),
     ] = None,
-    number: Annotated[int, typer.Option(help="Directions of sefa and of pca.", min=1)] = 8,
+    number: Annotated[
+        int | None, typer.Option(help="Directions of sefa and of pca, each; default: 8, or all where there are fewer.", min=1)
+    ] = None,
     layers: Annotated[
         str, typer.Option(help="Layers that sefa factorises and moves: coarse, middle or fine (stylegan).")
     ] = "coarse",

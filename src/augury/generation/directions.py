@@ -27,6 +27,8 @@ FORMAT = 1
 """Version of directions.json."""
 METHODS = ("sefa", "pca", "labels")
 """sefa: factorisation of the first layer. pca: principal components. labels: effects of classes and attributes."""
+USUAL = 8
+"""Directions of sefa and of pca where their number is not given."""
 SAMPLED = 4096
 """Latents from which principal components and the effects of labels are found."""
 LEAST_LEFT = 0.1
@@ -89,11 +91,16 @@ class Directions:
         several = [other for other in by_name if other.startswith(f"{name}.")]
         if several:
             meant = f"it has several values; name one of {', '.join(several)}"
-        elif reason := self.skipped.get(name):
+        elif reason := self._reason(name):
             meant = reason
         else:
             meant = f"{f'did you mean {close[0]!r}? ' if close else ''}There are: {', '.join(by_name) or 'none'}"
         raise SettingsError(f"there is no direction '{name}': {meant}")
+
+    def _reason(self, name: str) -> str:
+        """Why a direction of this name could not be found; "" where that is unknown."""
+        method = name.rstrip("0123456789")
+        return self.skipped.get(name) or self.skipped.get(method if method in METHODS else "labels", "")
 
     def rows(self) -> list[dict[str, Any]]:
         """One dictionary for each direction, without its vector."""
@@ -273,7 +280,7 @@ def find_directions(
     synthesizer: Synthesizer,
     *,
     methods: Sequence[str] | None = None,
-    number: int = 8,
+    number: int | None = None,
     layers: str | Sequence[int] = "coarse",
     labelled: tuple[Vectors, Codes, Columns] | None = None,
     labeller: tuple[Callable[[Images], Codes], Columns] | None = None,
@@ -291,7 +298,7 @@ def find_directions(
     methods
         Some of METHODS; None: all that apply to this generator.
     number
-        Directions of sefa and of pca.
+        Directions of sefa and of pca, each; None: 8, or all where the space has fewer.
     layers
         Style layers that sefa factorises and that its directions move: coarse, middle, fine, or numbers.
     labelled
@@ -315,8 +322,9 @@ def find_directions(
     space = LatentSpace(synthesizer)
     if unknown := [name for name in methods or () if name not in METHODS]:
         raise SettingsError(f"there is no method '{unknown[0]}'; choose among: {', '.join(METHODS)}")
+    number = min(USUAL, space.size) if number is None else number
     if not 1 <= number <= space.size:
-        raise SettingsError(f"{number} directions requested, but this latent space has {space.size}; give 1 to that")
+        raise SettingsError(f"{number} directions requested, but this latent space has {space.size}; give 1 to {space.size}")
     reasons = {
         name: why for name in METHODS if (why := _why_not(space, name, labelled is not None, labeller is not None))
     }

@@ -27,7 +27,7 @@ CENTRE = 512
 """Drawn points whose mean is where the search begins."""
 CLOSE, ALIKE = 0.4, 0.75
 """Distance from the image, as a share of the usual one, up to which an inversion is close, or resembles the image."""
-RATE = 0.05
+RATE = 0.1
 """Largest learning rate, in standard deviations of the latents."""
 
 
@@ -189,7 +189,8 @@ class _Search:
         latents, codes = space.sampled(COMPARED, seed)
         self.scale = max(float(latents.std(0).mean()), 1e-6)
         with torch.no_grad():
-            drawn = self._render(torch.from_numpy(latents).to(space.device), torch.from_numpy(codes).to(space.device))
+            points, labels = (torch.from_numpy(values).to(space.device) for values in (latents, codes))
+            drawn = self._render(points, labels).clamp(-1, 1)
             a, b = drawn[0::2], drawn[1::2]
             self.usual = self._median(a, b, None), self._median(a, b, features) if features else 1.0
 
@@ -203,7 +204,7 @@ class _Search:
         starts, codes_of = self._starts(targets, conditions)
 
         def losses(latents: torch.Tensor, codes: torch.Tensor) -> torch.Tensor:
-            drawn = self._render(latents, codes)
+            drawn = _as_stored(self._render(latents, codes), targets)
             loss = (drawn - targets).square().mean((1, 2, 3)) / self.usual[0] ** 2
             if self.features is not None and goal is not None:
                 loss = loss + (self.features(drawn) - goal).square().sum(1) / self.usual[1] ** 2
@@ -257,6 +258,11 @@ class _Search:
 
     def _median(self, a: torch.Tensor, b: torch.Tensor, features: FeatureMap | None) -> float:
         return max(float(_apart(a, b, features).median()), 1e-6)
+
+
+def _as_stored(drawn: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    """Drawn images without what 8 bits cut off: beyond black and white they equal a target that is black or white."""
+    return torch.where((targets.abs() >= 1) & (drawn * targets > 1), targets, drawn)
 
 
 def _apart(a: torch.Tensor, b: torch.Tensor, features: FeatureMap | None) -> torch.Tensor:

@@ -44,7 +44,7 @@ def store_directions(
     source: str | os.PathLike[str],
     *,
     methods: Sequence[str] | None = None,
-    number: int = 8,
+    number: int | None = None,
     layers: str | Sequence[int] = "coarse",
     images: str | os.PathLike[str] | LabelledImages | None = None,
     steps: int = 100,
@@ -91,7 +91,7 @@ def store_directions(
     found = generation.find_directions(
         synthesizer,
         methods=methods,
-        number=min(number, training.LatentSpace(synthesizer).size),
+        number=number,
         layers=layers,
         labelled=labelled,
         labeller=_labeller(base, synthesizer),
@@ -110,8 +110,7 @@ def directions_of(source: str | os.PathLike[str], synthesizer: Synthesizer) -> D
     folder = run_of(source) / FOLDER
     if folder.exists():
         return Directions.load(folder, synthesizer)
-    number = min(8, training.LatentSpace(synthesizer).size)
-    return generation.find_directions(synthesizer, number=number, labeller=_labeller(run_of(source), synthesizer))
+    return generation.find_directions(synthesizer, labeller=_labeller(run_of(source), synthesizer))
 
 
 def features_of(source: str | os.PathLike[str], name: str, card: Card, device: torch.device) -> Extractor:
