@@ -265,7 +265,11 @@ def test_wrong_requests_are_refused_in_words() -> None:
         (lambda: edit(synthesizer, found, {"pose": 1}, points, frames=1), SettingsError, "at least 2"),
         (lambda: edit(synthesizer, other, {"pose": 1}, points), SettingsError, "find them again"),
         (lambda: edit(synthesizer, found, {"pose": 1}, ["c"]), DataError, "it has: a, b"),
-        (lambda: find_directions(synthesizer, number=SIZE + 1), SettingsError, f"latent space has {SIZE}; give 1 to {SIZE}"),
+        (
+            lambda: find_directions(synthesizer, number=SIZE + 1),
+            SettingsError,
+            f"latent space has {SIZE}; give 1 to {SIZE}",
+        ),
         (lambda: find_directions(synthesizer, layers="rough"), SettingsError, "choose coarse"),
     ):
         with pytest.raises(error, match=rule):

@@ -65,8 +65,21 @@ def test_directions_are_listed_stored_and_drawn(root: Path, tmp_path: Path) -> N
 
 def test_edits_are_strips_and_walks(root: Path, tmp_path: Path) -> None:
     call("latent", "directions", root / "stylegan", "--number", "3")
-    words = ["--label", "cat", "--attribute", "pose=right", "--edit", "pose.left=+2", "--edit", "pca1=-1.5", "--seed", "4"]
-    output = json.loads(call("latent", "edit", root / "stylegan", "-o", tmp_path / "e.png", "--rows", "2", *words, "--json"))
+    words = [
+        "--label",
+        "cat",
+        "--attribute",
+        "pose=right",
+        "--edit",
+        "pose.left=+2",
+        "--edit",
+        "pca1=-1.5",
+        "--seed",
+        "4",
+    ]
+    output = json.loads(
+        call("latent", "edit", root / "stylegan", "-o", tmp_path / "e.png", "--rows", "2", *words, "--json")
+    )
     assert output["edits"] == {"pose.left": 2, "pca1": -1.5}
     synthesizer = Synthesizer.load(root / "stylegan")
     stored = Directions.load(root / "stylegan" / "directions", synthesizer)
@@ -79,7 +92,17 @@ def test_edits_are_strips_and_walks(root: Path, tmp_path: Path) -> None:
     call("latent", "edit", root / "stylegan", "-o", tmp_path / "e.gif", "--frames", "6", *words)
     with Image.open(tmp_path / "e.gif") as walk:
         assert walk.n_frames == 10
-    call("latent", "interpolate", root / "stylegan", "-o", tmp_path / "i.gif", "--label", "cat", "--attribute", "pose=left")
+    call(
+        "latent",
+        "interpolate",
+        root / "stylegan",
+        "-o",
+        tmp_path / "i.gif",
+        "--label",
+        "cat",
+        "--attribute",
+        "pose=left",
+    )
     with Image.open(tmp_path / "i.gif") as walk:
         assert walk.n_frames == 14
 
@@ -119,7 +142,10 @@ def test_the_classifier_labels_the_images_of_an_unconditional_generator(root: Pa
 def test_photos_are_inverted_with_a_word_about_every_change(root: Path, tmp_path: Path) -> None:
     words = ["--steps", "5", "--features", "classifier", "-o", tmp_path / "i.png", "--edit", "pca0=2", "--frames", "3"]
     text = call("latent", "invert", root / "stylegan", root / "grey.png", root / "fits.png", *words)
-    assert "20x30 (height x width) was brought to 12x12" in text and "the image is grey, and the generator draws colour" in text
+    assert (
+        "20x30 (height x width) was brought to 12x12" in text
+        and "the image is grey, and the generator draws colour" in text
+    )
     assert text.count("PSNR") == 2 and "fits.png: " in text
     output = json.loads(call("latent", "invert", root / "stylegan", root / "fits.png", *words, "--json"))
     assert output["measured"] == "features" and not output["notes"] and output["photos"][0]["psnr"] > 0

@@ -50,7 +50,8 @@ def directions(
         typer.Option(help="sefa, pca or labels; repeatable; default: all that apply to the recipe."),
     ] = None,
     number: Annotated[
-        int | None, typer.Option(help="Directions of sefa and of pca, each; default: 8, or all where there are fewer.", min=1)
+        int | None,
+        typer.Option(help="Directions of sefa and of pca, each; default: 8, or all where there are fewer.", min=1),
     ] = None,
     layers: Annotated[
         str, typer.Option(help="Layers that sefa factorises and moves: coarse, middle or fine (stylegan).")

@@ -324,7 +324,9 @@ def find_directions(
         raise SettingsError(f"there is no method '{unknown[0]}'; choose among: {', '.join(METHODS)}")
     number = min(USUAL, space.size) if number is None else number
     if not 1 <= number <= space.size:
-        raise SettingsError(f"{number} directions requested, but this latent space has {space.size}; give 1 to {space.size}")
+        raise SettingsError(
+            f"{number} directions requested, but this latent space has {space.size}; give 1 to {space.size}"
+        )
     reasons = {
         name: why for name in METHODS if (why := _why_not(space, name, labelled is not None, labeller is not None))
     }

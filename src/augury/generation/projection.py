@@ -14,6 +14,7 @@ from augury.errors import DataError, SettingsError
 from augury.generation.latent import descend
 from augury.images import AnyImages, Codes, Images, as_images
 from augury.training import Encoder, LatentImages, LatentSpace, Synthesizer, as_float
+from augury.training.card import Labels
 
 Floats = npt.NDArray[np.float64]
 FeatureMap = Callable[[torch.Tensor], torch.Tensor]
@@ -74,7 +75,7 @@ class Projection:
 def project(
     synthesizer: Synthesizer,
     images: AnyImages,
-    conditions: Codes | None = None,
+    conditions: Labels | None = None,
     *,
     space: str | None = None,
     features: FeatureMap | None = None,
@@ -97,7 +98,7 @@ def project(
     images
         uint8 [N, C, H, W] or a set of images, of the generator's size.
     conditions
-        int64 [N, K]. None with a mapping network: any, as w contains the condition.
+        Labels as for `Synthesizer.sample`. None with a mapping network: any, as w contains the condition.
     space
         "w": one style for all layers; "w+": one for each layer, which fits better and edits less reliably (Abdal et al. 2019).
         None: w, or the only space of a generator without mapping network.
@@ -137,19 +138,18 @@ def project(
             f"the recipe {synthesizer.card.recipe} draws an image from its noise and its class, so inversion needs the class; give "
             f"--label, one of: {', '.join(synthesizer.card.classes[:8])}"
         )
-    if conditions is not None:
-        conditions = synthesizer.card.conditions(conditions)
-        if len(conditions) != len(targets):
-            raise DataError(f"{len(targets)} images but {len(conditions)} conditions; give one for each image")
+    codes = None if conditions is None else synthesizer.card.conditions(conditions)
+    if codes is not None and len(codes) != len(targets):
+        raise DataError(f"{len(targets)} images but {len(codes)} conditions; give one for each image")
     search = _Search(of_latents, features, encoder, wide, steps, starts, seed)
     parts = []
     for begin in range(0, len(targets), TOGETHER):
         rows = slice(begin, begin + TOGETHER)
-        parts.append(search(targets[rows], None if conditions is None else conditions[rows]))
+        parts.append(search(targets[rows], None if codes is None else codes[rows]))
         on_progress(min(begin + TOGETHER, len(targets)), len(targets))
-    latents, codes = (np.concatenate([part[i] for part in parts]) for i in range(2))
+    latents, found = (np.concatenate([part[i] for part in parts]) for i in range(2))
     noise = np.zeros((len(targets), synthesizer.latent), np.float32)
-    points = LatentImages(latents, noise, codes, np.arange(len(targets), dtype=np.int64))
+    points = LatentImages(latents, noise, found, np.arange(len(targets), dtype=np.int64))
     drawn = of_latents.images(points)
     error = np.square(drawn.astype(np.float64) - targets).mean((1, 2, 3))
     psnr = 10 * np.log10(255**2 / np.maximum(error, 1e-3))
