@@ -127,7 +127,7 @@ class LatentSpace:
         """The images uint8 [N, C, H, W] of points, moved by `shift` [L] or [layers, L]."""
         latents = points.latents
         if shift is not None:
-            latents = latents + shift if latents.ndim == shift.ndim + 1 else latents[:, None] + shift
+            latents = (latents[:, None] if latents.ndim == shift.ndim == 2 else latents) + shift
         moved, noise, codes = (
             torch.from_numpy(np.ascontiguousarray(values)).to(self.device)
             for values in (latents.astype(np.float32), points.noise, points.conditions)
