@@ -58,21 +58,21 @@ def test_sefa_finds_the_right_singular_vectors() -> None:
 )
 def test_sefa_of_a_generator_factorises_the_layer_that_the_noise_enters(network: str, weights) -> None:
     synthesizer = untrained(network)
-    found = find_directions(synthesizer, methods=["sefa"], number=3)
+    directions = find_directions(synthesizer, methods=["sefa"], number=3)
     right = np.linalg.svd(weights(synthesizer.generator).detach().numpy().astype(np.float64))[2]
-    for direction, expected in zip(found.entries, right, strict=False):
+    for direction, expected in zip(directions.entries, right, strict=False):
         assert abs(cosine(direction.vector, expected)) == pytest.approx(1, abs=1e-4) and direction.layers == ()
         assert direction.scale == pytest.approx(1, abs=0.1)  # the noise is standard normal
 
 
 def test_sefa_of_stylegan_stacks_the_style_weights_of_its_layers() -> None:
     synthesizer = untrained("stylegan", latent=16)
-    found = find_directions(synthesizer, methods=["sefa"], number=4, layers="coarse")
-    at = found["sefa0"].layers
+    directions = find_directions(synthesizer, methods=["sefa"], number=4, layers="coarse")
+    at = directions["sefa0"].layers
     styles = [synthesizer.generator.layers[i].conv.style for i in at]
     stacked = np.concatenate([(s.weight * s.scale).detach().numpy() for s in styles]).astype(np.float64)
     assert at == (0, 1) and stacked.shape[1] == 16
-    for direction, expected in zip(found.entries, np.linalg.svd(stacked)[2], strict=False):
+    for direction, expected in zip(directions.entries, np.linalg.svd(stacked)[2], strict=False):
         assert abs(cosine(direction.vector, expected)) == pytest.approx(1, abs=1e-4)
 
 
@@ -87,23 +87,23 @@ def test_principal_components_are_those_of_scikit_learn() -> None:
 
 def test_principal_components_of_w_are_those_within_conditions() -> None:
     synthesizer = linear_synthesizer()
-    found = find_directions(synthesizer, methods=["pca"], number=SIZE)
+    directions = find_directions(synthesizer, methods=["pca"], number=SIZE)
     spread = synthesizer.generator.spread.detach().numpy().astype(np.float64)
     left, values, _ = np.linalg.svd(spread)  # the covariance of w within a condition is spread · spreadᵀ
     for i in range(2):
-        assert abs(cosine(found[f"pca{i}"].vector, left[:, i])) > 0.99
-        assert found[f"pca{i}"].scale == pytest.approx(values[i], rel=0.05)
-        assert found[f"pca{i}"].share == pytest.approx(values[i] ** 2 / (values**2).sum(), rel=0.05)
+        assert abs(cosine(directions[f"pca{i}"].vector, left[:, i])) > 0.99
+        assert directions[f"pca{i}"].scale == pytest.approx(values[i], rel=0.05)
+        assert directions[f"pca{i}"].share == pytest.approx(values[i] ** 2 / (values**2).sum(), rel=0.05)
 
 
 def test_a_known_axis_of_an_attribute_is_found() -> None:
     synthesizer, (of_class, of_pose) = linear_synthesizer(), axes()
-    found = find_directions(synthesizer, methods=["labels"])
-    assert [d.name for d in found.entries] == ["label", "pose"] and not found.skipped
-    assert cosine(found["pose"].vector, of_pose) > 0.99  # from left to right
-    assert cosine(found["label"].vector, of_class) > 0.99
-    assert found["pose"].values == ("left", "right") and found["pose"].source == "condition"
-    assert found["pose"].gap * found["pose"].scale == pytest.approx(3, abs=0.1)  # from -1.5 to 1.5
+    directions = find_directions(synthesizer, methods=["labels"])
+    assert [d.name for d in directions.entries] == ["label", "pose"] and not directions.skipped
+    assert cosine(directions["pose"].vector, of_pose) > 0.99  # from left to right
+    assert cosine(directions["label"].vector, of_class) > 0.99
+    assert directions["pose"].values == ("left", "right") and directions["pose"].source == "condition"
+    assert directions["pose"].gap * directions["pose"].scale == pytest.approx(3, abs=0.1)  # from -1.5 to 1.5
     several = find_directions(linear_synthesizer(poses=("l", "m", "r")), methods=["labels"])
     assert [d.name for d in several.entries] == ["label", "pose.l", "pose.r"]
     assert cosine(several["pose.l"].vector, -of_pose) > 0.99
@@ -143,9 +143,9 @@ def test_a_labeller_and_labelled_latents_name_other_attributes() -> None:
         return (floats @ axis > 0).astype(np.int64)[:, None]
 
     latents, _ = LatentSpace(synthesizer).sampled(4096, 0)
-    found = find_directions(synthesizer, methods=["labels"], labeller=(labeller, columns))
+    directions = find_directions(synthesizer, methods=["labels"], labeller=(labeller, columns))
     expected = latents[latents[:, 3] > 0].mean(0) - latents[latents[:, 3] <= 0].mean(0)
-    assert found["smile"].source == "classifier" and cosine(found["smile"].vector, expected) > 0.98
+    assert directions["smile"].source == "classifier" and cosine(directions["smile"].vector, expected) > 0.98
     labels = (latents[:, 3] > 0).astype(np.int64)[:, None]
     real = find_directions(synthesizer, methods=["labels"], labelled=(latents, labels, columns))
     assert real["smile"].source == "images" and cosine(real["smile"].vector, expected) > 0.999
@@ -153,13 +153,13 @@ def test_a_labeller_and_labelled_latents_name_other_attributes() -> None:
 
 def test_an_edit_begins_with_the_image_drawn_and_follows_the_direction() -> None:
     synthesizer = untrained("stylegan", latent=16)
-    found = find_directions(synthesizer, methods=["pca", "labels"], number=3)
+    directions = find_directions(synthesizer, methods=["pca", "labels"], number=3)
     labels = [[0, 0], [1, 2], [1, 0]]
     drawn = synthesizer.sample(labels, seed=4, start=30).images
-    edited = edit(synthesizer, found, {"pca0": 2.5}, labels, frames=4, seed=4, start=30)
+    edited = edit(synthesizer, directions, {"pca0": 2.5}, labels, frames=4, seed=4, start=30)
     assert edited.shape == (3, 4, *SHAPE)
     np.testing.assert_array_equal(edited[:, 0], drawn)
-    swept = edit(synthesizer, found, {"pca0": (-2.5, 2.5)}, labels, frames=3, seed=4, start=30)
+    swept = edit(synthesizer, directions, {"pca0": (-2.5, 2.5)}, labels, frames=3, seed=4, start=30)
     np.testing.assert_array_equal(swept[:, 1], drawn)
     np.testing.assert_array_equal(swept[:, 2], edited[:, 3])
     linear = linear_synthesizer(gain=0.5)
@@ -172,21 +172,21 @@ def test_an_edit_begins_with_the_image_drawn_and_follows_the_direction() -> None
 
 def test_an_edit_of_some_layers_leaves_the_others() -> None:
     synthesizer = linear_synthesizer(gain=0.5)  # the image is the mean over two layers
-    found = find_directions(synthesizer, methods=["sefa"], number=1, layers=[1])
-    half = edit(synthesizer, found, {"sefa0": 4}, [[0, 1]], frames=2)[0].astype(float)
-    whole = Directions(found.space, found.synthesizer, (replace(found["sefa0"], layers=()),), {})
+    directions = find_directions(synthesizer, methods=["sefa"], number=1, layers=[1])
+    half = edit(synthesizer, directions, {"sefa0": 4}, [[0, 1]], frames=2)[0].astype(float)
+    whole = Directions(directions.space, directions.synthesizer, (replace(directions["sefa0"], layers=()),), {})
     full = edit(synthesizer, whole, {"sefa0": 4}, [[0, 1]], frames=2)[0].astype(float)
     np.testing.assert_allclose(2 * (half[1] - half[0]), full[1] - full[0], atol=2.01)
 
 
 def test_directions_are_stored_and_read_again(tmp_path: Path) -> None:
     synthesizer = linear_synthesizer(poses=("l", "m", "r"))
-    found = find_directions(synthesizer)
-    found.save(tmp_path / "d")
+    directions = find_directions(synthesizer)
+    directions.save(tmp_path / "d")
     assert sorted(p.name for p in (tmp_path / "d").iterdir()) == ["directions.json", "directions.safetensors"]
     again = Directions.load(tmp_path / "d", synthesizer)
-    assert again.rows() == found.rows() and again.skipped == found.skipped and len(again) == len(found)
-    for a, b in zip(again.entries, found.entries, strict=True):
+    assert again.rows() == directions.rows() and again.skipped == directions.skipped and len(again) == len(directions)
+    for a, b in zip(again.entries, directions.entries, strict=True):
         np.testing.assert_array_equal(a.vector, b.vector)
     with pytest.raises(RunFolderError, match=r"directions of the generator .* find them again"):
         Directions.load(tmp_path / "d", linear_synthesizer(seed=1))
@@ -200,18 +200,18 @@ def test_directions_are_stored_and_read_again(tmp_path: Path) -> None:
 
 
 def test_names_are_resolved_with_their_sign_and_unknown_ones_are_refused() -> None:
-    found = find_directions(linear_synthesizer())
-    assert found.resolve("pose.right")[1] == 1 and found.resolve("pose.left")[1] == -1
+    directions = find_directions(linear_synthesizer())
+    assert directions.resolve("pose.right")[1] == 1 and directions.resolve("pose.left")[1] == -1
     several = find_directions(linear_synthesizer(poses=("l", "m", "r")))
-    for directions, name, rule in (
-        (found, "pos", "did you mean 'pose'"),
-        (found, "pose.lft", "did you mean 'pose.left'"),
-        (found, "smile", "There are: sefa0, .*pca0, .*label, pose"),
+    for chosen, name, rule in (
+        (directions, "pos", "did you mean 'pose'"),
+        (directions, "pose.lft", "did you mean 'pose.left'"),
+        (directions, "smile", "There are: sefa0, .*pca0, .*label, pose"),
         (several, "pose", "it has several values; name one of pose.l, pose.r"),
         (several, "pose.m", "do not change with it"),
     ):
         with pytest.raises(SettingsError, match=rule):
-            directions.resolve(name)
+            chosen.resolve(name)
 
 
 @pytest.mark.parametrize(
@@ -230,9 +230,9 @@ def test_methods_that_do_not_apply_are_refused_with_a_remedy(network: str, metho
 
 
 def test_without_methods_those_that_apply_are_used_and_the_others_explained() -> None:
-    found = find_directions(untrained("dcgan"), number=2)
-    assert [d.name for d in found.entries] == ["sefa0", "sefa1"] and found.space == "z"
-    assert set(found.skipped) == {"pca", "labels"}
+    directions = find_directions(untrained("dcgan"), number=2)
+    assert [d.name for d in directions.entries] == ["sefa0", "sefa1"] and directions.space == "z"
+    assert set(directions.skipped) == {"pca", "labels"}
     with pytest.raises(SettingsError, match="no direction can be found"):
         find_directions(untrained("flow"))
 
@@ -243,28 +243,36 @@ def test_the_codes_of_a_plain_autoencoder_have_components_without_images() -> No
     with torch.no_grad():
         decoder.covariance.copy_(torch.diag(torch.tensor([4.0, 0.1, 0.1, 9.0, 0.1])))
         decoder.means[1, 2] = 3
-    found = find_directions(synthesizer, number=2)
-    assert found.space == "code" and abs(found["pca0"].vector[3]) > 0.99 and abs(found["pca1"].vector[0]) > 0.99
-    assert found["pca0"].scale == pytest.approx(3, rel=0.05)
-    assert found["label"].vector[2] > 0.99
-    assert all("chance" in found.skipped[f"pose.{value}"] for value in "lmr")  # the codes do not depend on it
+    directions = find_directions(synthesizer, number=2)
+    assert (
+        directions.space == "code"
+        and abs(directions["pca0"].vector[3]) > 0.99
+        and abs(directions["pca1"].vector[0]) > 0.99
+    )
+    assert directions["pca0"].scale == pytest.approx(3, rel=0.05)
+    assert directions["label"].vector[2] > 0.99
+    assert all("chance" in directions.skipped[f"pose.{value}"] for value in "lmr")  # the codes do not depend on it
     drawn = synthesizer.sample([[0, 1]], seed=2).images
-    np.testing.assert_array_equal(edit(synthesizer, found, {"pca0": 1}, [[0, 1]], frames=2, seed=2)[:, 0], drawn)
+    np.testing.assert_array_equal(edit(synthesizer, directions, {"pca0": 1}, [[0, 1]], frames=2, seed=2)[:, 0], drawn)
 
 
 def test_wrong_requests_are_refused_in_words() -> None:
     synthesizer = linear_synthesizer()
-    found = find_directions(synthesizer)
+    directions = find_directions(synthesizer)
     other = find_directions(linear_synthesizer(seed=3))
     points = LatentSpace(synthesizer).drawn(np.array([[0, 0]]), np.array([0]), 0)
     assert isinstance(points, LatentImages) and len(points) == 1
     for call, error, rule in (
-        (lambda: edit(synthesizer, found, {}, points), SettingsError, "nothing to edit"),
-        (lambda: edit(synthesizer, found, {"pose": 21}, points), SettingsError, "must lie from -20 to 20"),
-        (lambda: edit(synthesizer, found, {"pose": float("nan")}, points), SettingsError, "must lie from -20 to 20"),
-        (lambda: edit(synthesizer, found, {"pose": 1}, points, frames=1), SettingsError, "at least 2"),
+        (lambda: edit(synthesizer, directions, {}, points), SettingsError, "nothing to edit"),
+        (lambda: edit(synthesizer, directions, {"pose": 21}, points), SettingsError, "must lie from -20 to 20"),
+        (
+            lambda: edit(synthesizer, directions, {"pose": float("nan")}, points),
+            SettingsError,
+            "must lie from -20 to 20",
+        ),
+        (lambda: edit(synthesizer, directions, {"pose": 1}, points, frames=1), SettingsError, "at least 2"),
         (lambda: edit(synthesizer, other, {"pose": 1}, points), SettingsError, "find them again"),
-        (lambda: edit(synthesizer, found, {"pose": 1}, ["c"]), DataError, "it has: a, b"),
+        (lambda: edit(synthesizer, directions, {"pose": 1}, ["c"]), DataError, "it has: a, b"),
         (
             lambda: find_directions(synthesizer, number=SIZE + 1),
             SettingsError,

@@ -20,13 +20,13 @@ from tests.helpers.training_data import planned, small
 def test_an_image_that_the_generator_drew_is_recovered() -> None:
     synthesizer = linear_synthesizer(gain=0.5)
     drawn = synthesizer.sample([[0, 0], [1, 1], [0, 1]], seed=3)
-    found = project(synthesizer, drawn.images, steps=300)
-    assert found.points.latents.shape == (3, 6) and found.psnr.min() > 45 and found.distance.max() < 0.05
+    projection = project(synthesizer, drawn.images, steps=300)
+    assert projection.points.latents.shape == (3, 6) and projection.psnr.min() > 45 and projection.distance.max() < 0.05
     truth = LatentSpace(synthesizer).drawn(drawn.conditions, drawn.indices, 3).latents
-    np.testing.assert_allclose(found.points.latents, truth, atol=0.05)  # the matrix has full rank
-    assert not found.failed.any() and all(line.startswith("close: PSNR") for line in found.sentences())
-    by_hand = np.square(found.images.astype(float) - drawn.images).mean((1, 2, 3))
-    np.testing.assert_allclose(found.psnr, 10 * np.log10(255**2 / np.maximum(by_hand, 1e-3)))
+    np.testing.assert_allclose(projection.points.latents, truth, atol=0.05)  # the matrix has full rank
+    assert not projection.failed.any() and all(line.startswith("close: PSNR") for line in projection.sentences())
+    by_hand = np.square(projection.images.astype(float) - drawn.images).mean((1, 2, 3))
+    np.testing.assert_allclose(projection.psnr, 10 * np.log10(255**2 / np.maximum(by_hand, 1e-3)))
 
 
 @pytest.mark.parametrize(("space", "least"), [("w", 30), ("w+", 24)])
@@ -36,12 +36,12 @@ def test_an_image_of_a_deep_generator_is_recovered_despite_its_pixel_noise(space
         for layer in synthesizer.generator.layers:
             layer.strength.fill_(0.02)
     drawn = synthesizer.sample([[0, 0], [1, 2]], seed=3).images
-    found = project(synthesizer, drawn, space=space, features=feature_map(pixels(drawn.shape[1:])), steps=150)
-    assert found.psnr.min() > least and found.measured == "features"
-    assert found.points.latents.shape == ((2, 16) if space == "w" else (2, len(synthesizer.generator.sides), 16))
-    moved = edit(synthesizer, find_directions(synthesizer), {"pca0": 3}, found.points, frames=2)
-    np.testing.assert_array_equal(moved[:, 0], found.images)
-    assert (moved[:, 1] != found.images).any()
+    projection = project(synthesizer, drawn, space=space, features=feature_map(pixels(drawn.shape[1:])), steps=150)
+    assert projection.psnr.min() > least and projection.measured == "features"
+    assert projection.points.latents.shape == ((2, 16) if space == "w" else (2, len(synthesizer.generator.sides), 16))
+    moved = edit(synthesizer, find_directions(synthesizer), {"pca0": 3}, projection.points, frames=2)
+    np.testing.assert_array_equal(moved[:, 0], projection.images)
+    assert (moved[:, 1] != projection.images).any()
 
 
 @pytest.mark.parametrize("network", ["dcgan", "autoencoder"])
@@ -49,8 +49,8 @@ def test_generators_without_a_mapping_network_are_inverted_in_their_own_space(ne
     synthesizer = untrained(network, latent=6)
     conditions = np.array([[0, 1], [1, 2]])
     drawn = synthesizer.sample(conditions, seed=3).images
-    found = project(synthesizer, drawn, conditions, steps=200)
-    assert found.psnr.min() > 35 and (found.points.conditions == conditions).all()
+    projection = project(synthesizer, drawn, conditions, steps=200)
+    assert projection.psnr.min() > 35 and (projection.points.conditions == conditions).all()
     with pytest.raises(SettingsError, match="inversion needs the class; give --label, one of: a, b"):
         project(synthesizer, drawn)
     with pytest.raises(SettingsError, match=r"no space 'w\+' for this generator; .* train with recipe stylegan"):
@@ -60,9 +60,9 @@ def test_generators_without_a_mapping_network_are_inverted_in_their_own_space(ne
 def test_an_image_that_the_generator_cannot_draw_is_reported_as_failed() -> None:
     synthesizer = linear_synthesizer(gain=0.5)
     noise = np.random.default_rng(0).integers(0, 2, (1, *SHAPE), dtype=np.uint8) * 255
-    found = project(synthesizer, noise, steps=100)
-    assert found.failed.all() and found.distance[0] > 1
-    assert found.sentences()[0].startswith("failed: PSNR") and "train longer" in found.sentences()[0]
+    projection = project(synthesizer, noise, steps=100)
+    assert projection.failed.all() and projection.distance[0] > 1
+    assert projection.sentences()[0].startswith("failed: PSNR") and "train longer" in projection.sentences()[0]
 
 
 def test_the_encoder_of_a_run_inverts_without_a_search(tmp_path: Path) -> None:

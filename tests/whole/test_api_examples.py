@@ -124,8 +124,8 @@ def check_translated(names: dict[str, Any]) -> None:
 
 
 def check_latent(names: dict[str, Any]) -> None:
-    found, images = names["found"], names["images"]
-    assert [d.name for d in found.entries] == ["sefa0", "sefa1", "sefa2", "sefa3"] and images.shape[:2] == (2, 5)
+    directions, images = names["directions"], names["images"]
+    assert [d.name for d in directions.entries] == ["sefa0", "sefa1", "sefa2", "sefa3"] and images.shape[:2] == (2, 5)
     assert (images[:, 2] == names["synthesizer"].sample(["cat", "dog"], seed=1).images).all()
     assert (names["edited"][:, 0] == names["inverted"].images).all() and (
         names["edited"][:, 4] != names["edited"][:, 0]

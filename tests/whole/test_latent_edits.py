@@ -110,8 +110,8 @@ def test_edits_are_strips_and_walks(root: Path, tmp_path: Path) -> None:
 def test_edits_without_stored_directions_find_them(root: Path, tmp_path: Path) -> None:
     call("latent", "edit", root / "dcgan", "-o", tmp_path / "e.png", "--edit", "sefa1=-3:3", "--rows", "1")
     synthesizer = Synthesizer.load(root / "dcgan")
-    found = generation.find_directions(synthesizer)
-    expected = generation.edit(synthesizer, found, {"sefa1": (-3, 3)}, [[0, 0]], frames=5)[0]
+    directions = generation.find_directions(synthesizer)
+    expected = generation.edit(synthesizer, directions, {"sefa1": (-3, 3)}, [[0, 0]], frames=5)[0]
     np.testing.assert_array_equal(tile(tmp_path / "e.png", 0, 4, 5), expected[4])
     assert not (root / "dcgan" / "directions").exists()
 
@@ -130,13 +130,13 @@ def test_labelled_images_give_directions_of_other_attributes(root: Path) -> None
 
 
 def test_the_classifier_labels_the_images_of_an_unconditional_generator(root: Path) -> None:
-    found = latent_runs.store_directions(root / "alone", number=2)
-    labels = [d for d in found.entries if d.source == "classifier"]
-    assert [d.name for d in labels] == ["label"] or found.skipped.keys() == {"label"}
-    assert latent_runs.directions_of(root / "alone", Synthesizer.load(root / "alone")).rows() == found.rows()
+    directions = latent_runs.store_directions(root / "alone", number=2)
+    labels = [d for d in directions.entries if d.source == "classifier"]
+    assert [d.name for d in labels] == ["label"] or directions.skipped.keys() == {"label"}
+    assert latent_runs.directions_of(root / "alone", Synthesizer.load(root / "alone")).rows() == directions.rows()
     # the synthesizer's own folder is that of its run
     synthesizer = Synthesizer.load(root / "alone" / "synthesizer")
-    assert latent_runs.directions_of(root / "alone" / "synthesizer", synthesizer).rows() == found.rows()
+    assert latent_runs.directions_of(root / "alone" / "synthesizer", synthesizer).rows() == directions.rows()
 
 
 def test_photos_are_inverted_with_a_word_about_every_change(root: Path, tmp_path: Path) -> None:

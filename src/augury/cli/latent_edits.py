@@ -85,19 +85,19 @@ def directions(
     if output is not None:
         is_walk(output, walks=False)
     callbacks = console.callbacks(quiet)
-    found = store_directions(
+    stored = store_directions(
         source, methods=method, number=number, layers=layers, images=images, limit=limit, steps=steps, seed=seed or 0,
         device=device, on_progress=lambda done, total: callbacks.amount("images inverted", done, total),
     )  # fmt: skip
     folder = run_of(source) / FOLDER
     if output is not None:
         synthesizer = opened(source, device)
-        _draw_directions(output, found, synthesizer, _cell(synthesizer, label, attribute), seed or 0)
+        _draw_directions(output, stored, synthesizer, _cell(synthesizer, label, attribute), seed or 0)
     if as_json:
-        facts = {"folder": str(folder), "space": found.space, "directions": found.rows(), "skipped": found.skipped}
+        facts = {"folder": str(folder), "space": stored.space, "directions": stored.rows(), "skipped": stored.skipped}
         typer.echo(json.dumps(facts | ({"file": str(output)} if output else {}), ensure_ascii=False))
         return
-    tell(found)
+    tell(stored)
     typer.echo(f"\nstored in {folder}" + (f", drawn in {output}" if output else ""))
 
 
@@ -181,16 +181,16 @@ def invert(
     if known is not None:
         for name in moves:  # an unknown one is refused before the search
             known.resolve(name)
-    found = invert_photos(
+    projection = invert_photos(
         source, synthesizer, read, label=label, attributes=dict(pair("--attribute", text) for text in attribute or []),
         space=space, features=features, steps=steps, seed=seed or 0,
     )  # fmt: skip
     count = frames or (WALK if walk else 5)
     strips: dict[str, Images] = {}
     columns = ["photo", "inverted"]
-    edited = None if known is None else generation.edit(synthesizer, known, moves, found.points, frames=count)
+    edited = None if known is None else generation.edit(synthesizer, known, moves, projection.points, frames=count)
     for i, name in enumerate(read.names):
-        shown = [] if walk else [read.images[[i]], found.images[[i]]]
+        shown = [] if walk else [read.images[[i]], projection.images[[i]]]
         shown += [] if edited is None else [edited[i]]
         strips[_unused(Path(name).name, strips)] = np.concatenate(shown)
     columns = ([] if walk else columns) + ([] if edited is None else _columns(moves, count))
@@ -198,16 +198,16 @@ def invert(
         "photos": [
             {"name": name, "psnr": round(psnr, 2), "distance": round(distance, 3), "failed": bool(failed)}
             for name, psnr, distance, failed in zip(
-                read.names, found.psnr.tolist(), found.distance.tolist(), found.failed, strict=True
+                read.names, projection.psnr.tolist(), projection.distance.tolist(), projection.failed, strict=True
             )
         ],
-        "measured": found.measured,
+        "measured": projection.measured,
         "notes": list(read.notes),
     }
     if not as_json:
         for note in read.notes:
             typer.echo(f"! {note}")
-        for name, sentence in zip(read.names, found.sentences(), strict=True):
+        for name, sentence in zip(read.names, projection.sentences(), strict=True):
             typer.echo(f"{name}: {sentence}")
     write_strips(output, strips, columns, synthesizer, as_json, facts)
 
@@ -244,19 +244,19 @@ def smoothness(
     typer.echo(f"{score.n:,} paths, {score.settings}; features {score.features}")
 
 
-def tell(found: Directions) -> None:
-    """Print a table of directions, and why others could not be found."""
+def tell(stored: Directions) -> None:
+    """Print a table of directions, and why others could not be stored."""
     spaces = {"w": "w", "code": "the code of the autoencoder", "z": "the noise z"}
-    typer.echo(f"{len(found)} directions of {spaces[found.space]}; a step is one standard deviation\n")
-    width = max([len(d.name) for d in found.entries] + [len("name")])
+    typer.echo(f"{len(stored)} directions of {spaces[stored.space]}; a step is one standard deviation\n")
+    width = max([len(d.name) for d in stored.entries] + [len("name")])
     typer.echo(f"  {'name':<{width}}  {'source':<10}  {'share':>6}  {'layers':<8}  leads")
-    for d in found.entries:
-        layers = f"{d.layers[0]} to {d.layers[-1]}" if d.layers else "all" if found.space == "w" else "–"
+    for d in stored.entries:
+        layers = f"{d.layers[0]} to {d.layers[-1]}" if d.layers else "all" if stored.space == "w" else "–"
         leads = f"from {d.values[0]} to {d.values[1]}" if d.values else ""
         leads = leads or (f"to {d.name.partition('.')[2]}" if d.gap is not None else "")
         leads += f", {d.gap:.1f} steps apart" if d.gap is not None else ""
         typer.echo(f"  {d.name:<{width}}  {d.source:<10}  {100 * d.share:>4.1f} %  {layers:<8}  {leads}".rstrip())
-    for name, reason in found.skipped.items():
+    for name, reason in stored.skipped.items():
         typer.echo(f"! {name}: {reason}")
 
 
@@ -284,14 +284,14 @@ def write_strips(
     typer.echo(json.dumps(result, ensure_ascii=False) if as_json else str(output))
 
 
-def _draw_directions(output: Path, found: Directions, synthesizer: Synthesizer, cell: list[int], seed: int) -> None:
+def _draw_directions(output: Path, stored: Directions, synthesizer: Synthesizer, cell: list[int], seed: int) -> None:
     from augury import generation
     from augury.data import draw_contact_sheet
     from augury.files import atomic_path
 
     strips = {
-        d.name: generation.edit(synthesizer, found, {d.name: (-3.0, 3.0)}, [cell], frames=7, seed=seed)[0]
-        for d in found.entries
+        d.name: generation.edit(synthesizer, stored, {d.name: (-3.0, 3.0)}, [cell], frames=7, seed=seed)[0]
+        for d in stored.entries
     }
     with atomic_path(output) as temporary:
         draw_contact_sheet(strips, [f"{step:+d}" for step in range(-3, 4)], least=64, most=256).save(
@@ -313,10 +313,10 @@ def is_walk(output: Path, walks: bool = True) -> bool:
 
 def _cell(synthesizer: Synthesizer, label: str | None, attribute: list[str] | None) -> list[int]:
     """The condition of a class and attribute values; the first of each where not given."""
-    given = dict(pair("--attribute", text) for text in attribute or [])
+    typed = dict(pair("--attribute", text) for text in attribute or [])
     card = synthesizer.card
     first = {name: values[0] for name, values in zip(card.condition_names, card.condition_values, strict=True)}
-    return synthesizer.cell(label if label is not None else card.classes[0], first | given)
+    return synthesizer.cell(label if label is not None else card.classes[0], first | typed)
 
 
 def _moves(edits: list[str] | None) -> dict[str, float | tuple[float, float]]:

@@ -61,8 +61,8 @@ class Directions:
 
     Examples
     --------
-    >>> found = augury.generation.find_directions(synthesizer)
-    >>> found["pca0"].share
+    >>> directions = augury.generation.find_directions(synthesizer)
+    >>> directions["pca0"].share
     0.21
     """
 
@@ -225,7 +225,7 @@ def label_effects(latents: Vectors, codes: Codes, cardinalities: Sequence[int]) 
     coefficients = np.linalg.lstsq(design, y, rcond=1e-8)[0]
     unexplained = np.cov(y - design @ coefficients, rowvar=False).reshape(2 * y.shape[1:])
     columns = np.split(coefficients, np.cumsum(cardinalities)[:-1])
-    found = []
+    effects: list[Effects] = []
     for k, own in enumerate(columns):
         present = hot[k].any(0)
         contrast = np.stack([row - own[present & (np.arange(len(own)) != i)].mean(0) for i, row in enumerate(own)])
@@ -246,8 +246,8 @@ def label_effects(latents: Vectors, codes: Codes, cardinalities: Sequence[int]) 
             elif length[i] < LEAST_LEFT * before[i]:
                 reason = "it cannot be separated from the other attributes"
             reasons.append(reason)
-        found.append(Effects(vectors, gaps, tuple(reasons)))
-    return found
+        effects.append(Effects(vectors, gaps, tuple(reasons)))
+    return effects
 
 
 def _by_chance(covariance: Floats, count: float, total: int) -> float:

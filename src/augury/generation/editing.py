@@ -56,7 +56,7 @@ def edit(
 
     Examples
     --------
-    >>> edit(synthesizer, found, {"pose": 2, "pca0": -1.5}, ["face"] * 4, seed=7).shape
+    >>> edit(synthesizer, directions, {"pose": 2, "pca0": -1.5}, ["face"] * 4, seed=7).shape
     (4, 5, 1, 64, 64)
     """
     if directions.synthesizer != synthesizer.fingerprint:

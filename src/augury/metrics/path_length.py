@@ -87,11 +87,11 @@ def perceptual_path_length(
     with torch.inference_mode():
         for a, b in pairs:
             lengths.append((features(a) - features(b)).double().square().sum(1).cpu().numpy() / epsilon**2)
-    found = np.concatenate(lengths) if lengths else np.empty(0)
-    if len(found) < LEAST:
-        raise ScoreError(f"the path length needs at least {LEAST} paths, but there are {len(found)}; draw more")
-    low, high = np.percentile(found, [TRIMMED, 100 - TRIMMED])
-    trimmed: Floats = found[(found >= low) & (found <= high)]
+    all_lengths = np.concatenate(lengths) if lengths else np.empty(0)
+    if len(all_lengths) < LEAST:
+        raise ScoreError(f"the path length needs at least {LEAST} paths, but there are {len(all_lengths)}; draw more")
+    low, high = np.percentile(all_lengths, [TRIMMED, 100 - TRIMMED])
+    trimmed: Floats = all_lengths[(all_lengths >= low) & (all_lengths <= high)]
     draws = rng(seed, "path length").integers(0, len(trimmed), (RESAMPLED, len(trimmed)))
     bounds = np.percentile(trimmed[draws].mean(1), [2.5, 97.5])
     return Score(
@@ -99,7 +99,7 @@ def perceptual_path_length(
         float(trimmed.mean()),
         float(bounds[0]),
         float(bounds[1]),
-        len(found),
+        len(all_lengths),
         "lower",
         extractor.identity,
         extractor.preprocessing,

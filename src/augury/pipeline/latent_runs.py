@@ -88,7 +88,7 @@ def store_directions(
     if images is not None:
         data = images if isinstance(images, LabelledImages) else labelled_images(images, synthesizer.card)
         labelled = _inverted(base, synthesizer, data, steps, limit, seed, on_progress)
-    found = generation.find_directions(
+    directions = generation.find_directions(
         synthesizer,
         methods=methods,
         number=number,
@@ -99,10 +99,10 @@ def store_directions(
     )
     if (base / "run.json").exists():
         with Run(base).held():
-            found.save(base / FOLDER)
+            directions.save(base / FOLDER)
     else:
-        found.save(base / FOLDER)
-    return found
+        directions.save(base / FOLDER)
+    return directions
 
 
 def directions_of(source: str | os.PathLike[str], synthesizer: Synthesizer) -> Directions:
@@ -265,11 +265,11 @@ def _inverted(
             "an inversion without steps needs the encoder of a vae or ae, which is in the checkpoints of its run; give the run "
             "folder, or steps above 0"
         )
-    found = generation.project(
+    projection = generation.project(
         synthesizer, chosen.images, conditions, encoder=encoder, steps=steps, seed=seed, on_progress=on_progress
     )
     columns = [("label", chosen.classes), *((name, chosen.attributes[name].values) for name in names)]
-    return found.points.latents, chosen.conditions(names), columns
+    return projection.points.latents, chosen.conditions(names), columns
 
 
 def _conditions(data: LabelledImages, card: Card) -> Codes:
