@@ -256,6 +256,13 @@ def test_the_codes_of_a_plain_autoencoder_have_components_without_images() -> No
     np.testing.assert_array_equal(edit(synthesizer, directions, {"pca0": 1}, [[0, 1]], frames=2, seed=2)[:, 0], drawn)
 
 
+def test_a_translator_has_no_latent_space() -> None:
+    generator = build("translator", {"width": 4, "blocks": 1}, SHAPE, (2, 3))[0]
+    card = Card("translator", {}, SHAPE, ("a", "b"), ("pose",), (("l", "m", "r"),), "x", "translator", 0, 1, 1, "fp32")
+    with pytest.raises(SettingsError, match="a translator, which has no latent space; train a generator"):
+        find_directions(Synthesizer(card, generator))
+
+
 def test_wrong_requests_are_refused_in_words() -> None:
     synthesizer = linear_synthesizer()
     directions = find_directions(synthesizer)

@@ -85,10 +85,12 @@ def directions(
     if output is not None:
         is_walk(output, walks=False)
     callbacks = console.callbacks(quiet)
+    callbacks.begin("directions", False)
     stored = store_directions(
         source, methods=method, number=number, layers=layers, images=images, limit=limit, steps=steps, seed=seed or 0,
         device=device, on_progress=lambda done, total: callbacks.amount("images inverted", done, total),
     )  # fmt: skip
+    callbacks.end("directions")
     folder = run_of(source) / FOLDER
     if output is not None:
         synthesizer = opened(source, device)
