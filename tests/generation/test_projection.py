@@ -37,7 +37,7 @@ def test_an_image_of_a_deep_generator_is_recovered_despite_its_pixel_noise(space
             layer.strength.fill_(0.02)
     drawn = synthesizer.sample([[0, 0], [1, 2]], seed=3).images
     projection = project(synthesizer, drawn, space=space, features=feature_map(pixels(drawn.shape[1:])), steps=150)
-    assert projection.psnr.min() > least and projection.measured == "features"
+    assert projection.psnr.min() > least and projection.measured == "pixels and features"
     assert projection.points.latents.shape == ((2, 16) if space == "w" else (2, len(synthesizer.generator.sides), 16))
     moved = edit(synthesizer, find_directions(synthesizer), {"pca0": 3}, projection.points, frames=2)
     np.testing.assert_array_equal(moved[:, 0], projection.images)
@@ -61,7 +61,7 @@ def test_an_image_that_the_generator_cannot_draw_is_reported_as_failed() -> None
     synthesizer = linear_synthesizer(gain=0.5)
     noise = np.random.default_rng(0).integers(0, 2, (1, *SHAPE), dtype=np.uint8) * 255
     projection = project(synthesizer, noise, steps=100)
-    assert projection.failed.all() and projection.distance[0] > 1
+    assert projection.failed.all() and projection.distance[0] > 0.75
     assert projection.sentences()[0].startswith("failed: PSNR") and "train longer" in projection.sentences()[0]
 
 

@@ -148,7 +148,7 @@ def test_photos_are_inverted_with_a_word_about_every_change(root: Path, tmp_path
     )
     assert text.count("PSNR") == 2 and "fits.png: " in text
     output = json.loads(call("latent", "invert", root / "stylegan", root / "fits.png", *words, "--json"))
-    assert output["measured"] == "features" and not output["notes"] and output["photos"][0]["psnr"] > 0
+    assert output["measured"] == "pixels and features" and not output["notes"] and output["photos"][0]["psnr"] > 0
     photo = np.asarray(Image.open(root / "fits.png")).transpose(2, 0, 1)
     np.testing.assert_array_equal(tile(tmp_path / "i.png", 0, 0, 5), photo)
     np.testing.assert_array_equal(tile(tmp_path / "i.png", 0, 1, 5), tile(tmp_path / "i.png", 0, 2, 5))

@@ -23,11 +23,11 @@ FeatureMap = Callable[[torch.Tensor], torch.Tensor]
 TOGETHER = 64
 """Images that are inverted at a time."""
 COMPARED = 128
-"""Drawn images whose distances from each other are the usual distance."""
+"""Drawn images whose distances, from each other and from the original, are the usual ones."""
 CENTRE = 512
 """Drawn points whose mean is where the search begins."""
-CLOSE, ALIKE = 0.4, 0.75
-"""Distance from the image, as a share of the usual one, up to which an inversion is close, or resembles the image."""
+CLOSE, ALIKE = 0.35, 0.55
+"""Distance from the original, as a share of that of other drawn images, up to which an inversion is close, or similar."""
 RATE = 0.1
 """Largest learning rate, in standard deviations of the latents."""
 
@@ -37,8 +37,9 @@ class Projection:
     """Images as a generator can draw them.
 
     `points` are their latents, and `images` uint8 [N, C, H, W] what the generator draws of these. `psnr` float64 [N] is in
-    dB. `distance` float64 [N] is the distance from the original as a share of the usual distance between two drawn images,
-    over `measured` ("features" or "pixels"). `conditions` of the points are those that were given, or the nearest.
+    dB. `distance` float64 [N] is the distance from the original, as a share of the usual distance of other drawn images from it:
+    the larger one of those over `measured` ("pixels and features", or "pixels"). `conditions` of the points are those of the
+    call, or the nearest.
     """
 
     points: LatentImages
@@ -59,7 +60,7 @@ class Projection:
         """How well each image was found, in words."""
         lines = []
         for psnr, distance in zip(self.psnr.tolist(), self.distance.tolist(), strict=True):
-            measure = f"PSNR {psnr:.1f} dB; distance {distance:.2f} of the usual one between two drawn images ({self.measured})"
+            measure = f"PSNR {psnr:.1f} dB; distance {distance:.2f} of that of other drawn images ({self.measured})"
             if distance <= CLOSE:
                 lines.append(f"close: {measure}")
             elif distance <= ALIKE:
@@ -154,7 +155,7 @@ def project(
     error = np.square(drawn.astype(np.float64) - targets).mean((1, 2, 3))
     psnr = 10 * np.log10(255**2 / np.maximum(error, 1e-3))
     distance = search.distances(as_float(drawn), as_float(targets))
-    return Projection(points, drawn, psnr, distance, "pixels" if features is None else "features")
+    return Projection(points, drawn, psnr, distance, "pixels" if features is None else "pixels and features")
 
 
 def _wide(space: LatentSpace, name: str | None) -> bool:
@@ -191,6 +192,7 @@ class _Search:
         with torch.no_grad():
             points, labels = (torch.from_numpy(values).to(space.device) for values in (latents, codes))
             drawn = self._render(points, labels).clamp(-1, 1)
+            self.others = drawn
             a, b = drawn[0::2], drawn[1::2]
             self.usual = self._median(a, b, None), self._median(a, b, features) if features else 1.0
 
@@ -221,14 +223,25 @@ class _Search:
         return (begin + self.scale * best).cpu().numpy(), codes.cpu().numpy()
 
     def distances(self, drawn: torch.Tensor, targets: torch.Tensor) -> Floats:
-        """Distance of each image from its target, as a share of the usual one, float64 [N]."""
-        at = 1 if self.features is not None else 0
-        with torch.no_grad():
-            apart = [
-                _apart(a.to(self.space.device), b.to(self.space.device), self.features)
-                for a, b in zip(torch.split(drawn, TOGETHER), torch.split(targets, TOGETHER), strict=True)
-            ]
-        return np.asarray(torch.cat(apart).cpu().double().numpy() / self.usual[at], np.float64)
+        """Distance of each image from its target, as a share of the median distance of other drawn images from that target.
+
+        The larger of those of pixels and features: features of a classifier ignore what its classes do not depend on, such as
+        who is in the picture.
+        """
+        shares = []
+        for a, b in zip(torch.split(drawn, TOGETHER), torch.split(targets, TOGETHER), strict=True):
+            a, b = a.to(self.space.device), b.to(self.space.device)
+            each = [self._share(a.flatten(1), b.flatten(1), self.others.flatten(1))]
+            if self.features is not None:
+                with torch.no_grad():
+                    each.append(self._share(self.features(a), self.features(b), self.features(self.others)))
+            shares.append(torch.stack(each).amax(0).cpu().double().numpy())
+        return np.concatenate(shares)
+
+    def _share(self, drawn: torch.Tensor, targets: torch.Tensor, others: torch.Tensor) -> torch.Tensor:
+        """Distances of vectors [n, D] from targets [n, D], divided by the median distances of others [M, D] from these."""
+        usual = torch.cdist(targets, others).median(1).values.clamp(min=1e-6)
+        return (drawn - targets).square().sum(1).sqrt() / usual
 
     def _starts(self, targets: torch.Tensor, conditions: Codes | None) -> tuple[torch.Tensor, torch.Tensor]:
         """Points [S, n, L] to begin at and their conditions [S, n, K]."""
