@@ -83,7 +83,8 @@ def run_page(page: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> dict[s
 def check_api(names: dict[str, Any]) -> None:
     assert names["changed"].shape == (1, 28, 28) and (names["changed"].images != names["train"].images).any()
     assert names["verdict"].outcome == "underpowered" and Path("dataset").is_dir()
-    assert len(names["again"]) == 2 and names["run"].settings["train"]["steps"] == 20
+    assert names["edited"].shape[:2] == (2, 3) and len(names["inverted"]) == len(names["again"]) == 2
+    assert names["run"].settings["train"]["steps"] == 20
 
 
 def check_arms(names: dict[str, Any]) -> None:
@@ -122,6 +123,16 @@ def check_translated(names: dict[str, Any]) -> None:
     assert translated.shape == images.shape and (translated != images).any()
 
 
+def check_latent(names: dict[str, Any]) -> None:
+    directions, images = names["directions"], names["images"]
+    assert [d.name for d in directions.entries] == ["sefa0", "sefa1", "sefa2", "sefa3"] and images.shape[:2] == (2, 5)
+    assert (images[:, 2] == names["synthesizer"].sample(["cat", "dog"], seed=1).images).all()
+    assert (names["edited"][:, 0] == names["inverted"].images).all() and (
+        names["edited"][:, 4] != names["edited"][:, 0]
+    ).any()
+    assert Path("runs/photos/directions/directions.json").is_file()
+
+
 CHECKS = {
     "README.md": check_readme,
     "docs/api.md": check_api,
@@ -130,6 +141,7 @@ CHECKS = {
     "docs/generation.md": check_translated,
     "docs/guide.md": check_guide,
     "docs/holes.md": check_translated,
+    "docs/latent.md": check_latent,
 }
 
 

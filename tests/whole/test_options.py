@@ -40,15 +40,23 @@ SETTINGS = {
 """Parameter -> setting of that option."""
 OF_COMMANDS = {("export", "originals"): "export.originals", ("export", "size"): "export.size"}
 """(command, parameter) -> setting, where the same parameter of other commands is another setting."""
+LATENT = ("directions", "edit", "interpolate", "invert", "mix", "smoothness", "truncate")
+"""Commands of `augury latent`."""
 OTHERS = {
     ("latent mix", "columns"): "is the number of pictures side by side",
+    ("latent directions", "limit"): "is the number of images to invert",
+    ("latent directions", "steps"): "is the number of updates of an inversion",
+    ("latent invert", "steps"): "is the number of updates of an inversion",
+    ("latent invert", "fit"): "is about photos",
+    ("latent invert", "features"): "is what an inversion matches",
+    ("latent smoothness", "features"): "is one extractor with a network",
     ("settings", "recipe"): "chooses what is listed",
     ("inspect", "flips"): "searches for mirrored copies",
     ("inspect", "condition"): "chooses the table that is shown",
     ("augment", "flips"): "depends on the policy",
     ("evaluate", "precision"): "is that of the feature extractor",
     **{(command, "device"): "is the CPU by default" for command in ("generate", "translate")},
-    **{(f"latent {command}", "device"): "is the CPU by default" for command in ("interpolate", "mix", "truncate")},
+    **{(f"latent {command}", "device"): "is the CPU by default" for command in LATENT},
 }
 """(command, parameter) that is no setting of a run, and why."""
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from augury.cli import latent_edits
+from augury.cli.latent_edits import Output, Picture, Rows, Start, is_walk, write_strips
 from augury.cli.options import Attributes, Drawing, Json, Seed, Trained, VerbGroup, opened, pair, registers
 from augury.errors import SettingsError
 
@@ -18,17 +17,21 @@ if TYPE_CHECKING:
 
 latent = typer.Typer(
     cls=VerbGroup,
-    help="Pictures of a generator's latent space: walks, style mixing, truncation.",
+    help="A generator's latent space: walks, style mixing, truncation, directions, edits, inversion, smoothness.",
     epilog="Image i of these pictures is image i of: augury generate --label CLASS --seed SEED",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
 command = registers(latent)
+for name, verb in (
+    ("directions", latent_edits.directions),
+    ("edit", latent_edits.edit),
+    ("invert", latent_edits.invert),
+    ("smoothness", latent_edits.smoothness),
+):
+    command(name, epilog=latent_edits.EXAMPLES[name])(verb)
 
-Output = Annotated[Path, typer.Option("-o", "--output", help="Path of the picture (PNG).")]
 Label = Annotated[str, typer.Option(help="The class to generate.")]
-Rows = Annotated[int, typer.Option(help="Number of rows.", min=1, max=64)]
-Start = Annotated[int, typer.Option(help="Index of the first image.", min=0)]
 
 
 @command(epilog="Example: augury latent interpolate runs/photos -o walk.png --label cat --to dog --frames 10 --rows 4")
@@ -57,13 +60,13 @@ def interpolate(
         strips[f"{i} to {i + rows}"] = synthesizer.interpolate(
             ends, seed=seed or 0, indices=indices, frames=frames, space=space
         )
-    _write(output, strips, [label, *[""] * (frames - 2), to or label], synthesizer, as_json)
+    write_strips(output, strips, [label, *[""] * (frames - 2), to or label], synthesizer, as_json)
 
 
 @command(epilog="Example: augury latent mix runs/photos -o table.png --label cat --layers coarse")
 def mix(
     source: Trained,
-    output: Output,
+    output: Picture,
     label: Label,
     to: Annotated[str | None, typer.Option(help="The class of the columns; default: the same class.")] = None,
     attribute: Attributes = None,
@@ -78,6 +81,7 @@ def mix(
     """Mix styles: each row's image with some layers of each column's image (stylegan only)."""
     import numpy as np
 
+    is_walk(output, walks=False)
     synthesizer = opened(source, device)
     own = [_cell(synthesizer, label, attribute)] * rows
     other = [_cell(synthesizer, to or label, attribute)] * columns
@@ -88,7 +92,7 @@ def mix(
     for i in range(rows):
         strips[f"{label} {start + i}"] = np.concatenate([drawn[[i]], table[i]])
     named = [f"{to or label} {start + rows + i}" for i in range(columns)]
-    _write(output, strips, ["", *named], synthesizer, as_json)
+    write_strips(output, strips, ["", *named], synthesizer, as_json)
 
 
 @command(
@@ -116,7 +120,7 @@ def truncate(
         cells = [_cell(synthesizer, name, attribute)] * rows
         drawn = synthesizer.truncate(cells, sweep, seed=seed or 0, start=start)
         strips |= {f"{name} {start + i}": images for i, images in enumerate(drawn)}
-    _write(output, strips, [f"{value:g}" for value in sweep], synthesizer, as_json)
+    write_strips(output, strips, [f"{value:g}" for value in sweep], synthesizer, as_json)
 
 
 def _cell(synthesizer: Synthesizer, label: str, attribute: list[str] | None) -> list[int]:
@@ -128,16 +132,3 @@ def _numbers(text: str) -> list[float]:
         return [float(part) for part in text.split(",")]
     except ValueError:
         raise SettingsError(f"--values {text}: write comma-separated numbers, as 0,.5,1") from None
-
-
-def _write(
-    output: Path, strips: Mapping[str, Images], columns: Sequence[str], synthesizer: Synthesizer, as_json: bool
-) -> None:
-    """Write the picture atomically, and print its path."""
-    from augury.data import draw_contact_sheet
-    from augury.files import atomic_path
-
-    with atomic_path(output) as temporary:
-        draw_contact_sheet(strips, columns, least=64, most=256).save(temporary, format="PNG")
-    facts = {"file": str(output), "synthesizer": synthesizer.fingerprint}
-    typer.echo(json.dumps(facts) if as_json else str(output))

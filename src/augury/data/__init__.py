@@ -1,5 +1,6 @@
 """Load labelled images as `LabelledImages`, split them into train, validation and test, and summarise them."""
 
+from augury.data.animation import is_animation, ready_to_animate, write_animation
 from augury.data.bins import binned
 from augury.data.cautions import cautions
 from augury.data.contact_sheet import beside, draw_clusters, draw_contact_sheet, picture_sheet
@@ -39,6 +40,7 @@ __all__ = [
     "folds",
     "from_arrays",
     "inspect",
+    "is_animation",
     "load",
     "make_long_tailed",
     "merged",
@@ -47,10 +49,12 @@ __all__ = [
     "plain_name",
     "read_target",
     "read_unlabelled",
+    "ready_to_animate",
     "regrouped",
     "sample",
     "shared",
     "skipped_lines",
     "split",
     "with_unlabelled",
+    "write_animation",
 ]

@@ -1,7 +1,16 @@
 """Synthetic images from a plan per class: drawn, filtered, and reproducible from seed and index."""
 
 from augury.generation.amounts import Amounts, Recognised, amounts
+from augury.generation.directions import (
+    Direction,
+    Directions,
+    find_directions,
+    label_effects,
+    principal_components,
+    sefa,
+)
 from augury.generation.draw import draw
+from augury.generation.editing import edit
 from augury.generation.examples import Example, examples, tallied
 from augury.generation.filter_context import Candidates, FilterContext
 from augury.generation.filters import FILTERS, TRANSLATIONS_ONLY, Filter, asked, filters_for_translations, rules
@@ -10,6 +19,7 @@ from augury.generation.identity import FOLDS, Identity, Recognition, group_folds
 from augury.generation.labels import pseudo_labels, soft_labels
 from augury.generation.latent import invert
 from augury.generation.plan import requested_counts, table
+from augury.generation.projection import Projection, project
 from augury.generation.sampling import SAMPLING, between, boundary
 from augury.generation.translation import TranslationPlan, plan_into, plan_translations, translate
 
@@ -20,10 +30,13 @@ __all__ = [
     "TRANSLATIONS_ONLY",
     "Amounts",
     "Candidates",
+    "Direction",
+    "Directions",
     "Example",
     "Filter",
     "FilterContext",
     "Identity",
+    "Projection",
     "Recognised",
     "Recognition",
     "TranslationPlan",
@@ -33,17 +46,23 @@ __all__ = [
     "boundary",
     "census",
     "draw",
+    "edit",
     "examples",
     "filters_for_translations",
+    "find_directions",
     "group_folds",
     "invert",
+    "label_effects",
     "load",
     "plan_into",
     "plan_translations",
+    "principal_components",
+    "project",
     "pseudo_labels",
     "requested_counts",
     "rules",
     "save",
+    "sefa",
     "soft_labels",
     "table",
     "tallied",

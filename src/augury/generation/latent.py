@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -59,14 +61,46 @@ def invert(
     with torch.no_grad():
         first = torch.stack([errors(noise) for noise in candidates]).argmin(0)
     noise = candidates[first, torch.arange(len(images), device=device)].clone().requires_grad_()
-    adam, free = torch.optim.Adam([noise], lr=0.1), getattr(generator, "mapped", synthesizer.latent)
-    best, least = noise.detach().clone(), torch.full((len(images),), float("inf"), device=device)
-    for step in range(steps + 1):
-        losses = errors(noise)
-        better = losses.detach() < least
-        best[better], least[better] = noise.detach()[better], losses.detach()[better]
-        if step < steps:
-            (noise.grad,) = torch.autograd.grad(losses.sum(), noise)
-            noise.grad[:, free:] = 0
-            adam.step()
+    best, least = descend(noise, errors, steps, lambda done: 0.1, getattr(generator, "mapped", synthesizer.latent))
     return best.cpu().numpy(), 127.5 * least.cpu().double().sqrt().numpy()
+
+
+def descend(
+    start: torch.Tensor,
+    losses_of: Callable[[torch.Tensor], torch.Tensor],
+    steps: int,
+    rate: Callable[[float], float],
+    free: int | None = None,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Minimise the loss of every row by Adam, rows independent of each other.
+
+    Parameters
+    ----------
+    start
+        float [N, …], a leaf tensor that requires its gradient; it is changed.
+    losses_of
+        Takes such a tensor to losses [N].
+    steps
+        Updates.
+    rate
+        Takes the share of the updates that are done to the learning rate.
+    free
+        Only these first columns of [N, D] move; None: all.
+
+    Returns
+    -------
+    The best values [N, …] that were met, and their losses [N].
+    """
+    adam = torch.optim.Adam([start], lr=rate(0.0))
+    best, least = start.detach().clone(), torch.full((len(start),), float("inf"), device=start.device)
+    for step in range(steps + 1):
+        losses = losses_of(start)
+        better = losses.detach() < least
+        best[better], least[better] = start.detach()[better], losses.detach()[better]
+        if step < steps:
+            (start.grad,) = torch.autograd.grad(losses.sum(), start)
+            if free is not None:
+                start.grad[:, free:] = 0
+            adam.param_groups[0]["lr"] = rate(step / steps)
+            adam.step()
+    return best, least

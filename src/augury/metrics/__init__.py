@@ -13,6 +13,7 @@ from augury.metrics.monitor import Monitor
 from augury.metrics.nearest import nearest
 from augury.metrics.networks import inception, timm
 from augury.metrics.own import of_classifier, opinions
+from augury.metrics.path_length import feature_map, perceptual_path_length
 from augury.metrics.phash import phash
 from augury.metrics.remembering import remembered
 from augury.metrics.score import Score, ScoreCard
@@ -34,6 +35,7 @@ __all__ = [
     "cmmd",
     "evaluate",
     "extractor",
+    "feature_map",
     "frechet",
     "frechet_distance",
     "frechet_infinite",
@@ -50,6 +52,7 @@ __all__ = [
     "nearest",
     "of_classifier",
     "opinions",
+    "perceptual_path_length",
     "phash",
     "pixels",
     "relative_spread",

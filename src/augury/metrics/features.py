@@ -37,7 +37,7 @@ class Extractor:
     `extract` takes uint8 [N, C, H, W] to float32 [N, dimension]. `fingerprint` is the beginning of the SHA-256 of the
     weights, "" where there are none. `head`, where there is one, takes features to class probabilities float64 [N, K].
     `network`, where there is one, takes float images [N, C, H, W] in [-1, 1] to the same features, to be
-    stored with a classifier.
+    stored with a classifier. `floats` does the same with a network that is not to be stored.
     """
 
     name: str
@@ -47,6 +47,7 @@ class Extractor:
     extract: Callable[[Images], Features]
     head: Head | None = None
     network: nn.Module | None = None
+    floats: Callable[[Tensor], Tensor] | None = None
 
     def __call__(self, images: AnyImages) -> Features:
         """The features float32 [N, dimension] of an array or a set of images."""
@@ -167,7 +168,7 @@ def from_network(
         finally:
             module.train(was_training)
 
-    return Extractor(name, preprocessing, fingerprint(module), dimension, extract, head)
+    return Extractor(name, preprocessing, fingerprint(module), dimension, extract, head, floats=run)
 
 
 def fingerprint(module: nn.Module) -> str:

@@ -66,6 +66,11 @@ def of_run(folder: Path, device: str | torch.device = "cpu", channels: int | Non
     """`of_classifier` of a run folder, for images of `channels`. Raises ScoreError when the classifier is missing or
     damaged.
     """
+    return of_classifier(classifier_of_run(folder, channels), device)
+
+
+def classifier_of_run(folder: Path, channels: int | None = None) -> Classifier:
+    """The classifier in a run folder, for images of `channels`; raises ScoreError as `of_run` does."""
     named, _ = tensors(folder / FILE)
     try:
         seen, classes = int(named["convolutions.0.weight"].shape[1]), len(named["last.bias"])
@@ -79,4 +84,4 @@ def of_run(folder: Path, device: str | torch.device = "cpu", channels: int | Non
         raise ScoreError(
             f"{folder}: its classifier sees {seen} channels, but these images have {channels}; use other features"
         )
-    return of_classifier(model.eval().requires_grad_(False), device)
+    return model.eval().requires_grad_(False)

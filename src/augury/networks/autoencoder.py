@@ -58,14 +58,23 @@ class Generator(nn.Module):
         rest = codes - self.means[conditions[:, 0]]
         self.covariance.lerp_(rest.t() @ rest / len(rest), weight)
 
-    def forward(self, noise: torch.Tensor, conditions: torch.Tensor) -> torch.Tensor:
-        """noise [N, Z], conditions int64 [N, K] -> [N, C, H, W] in [-1, 1]."""
+    def codes(self, noise: torch.Tensor, conditions: torch.Tensor) -> torch.Tensor:
+        """noise [N, Z], conditions int64 [N, K] -> codes [N, Z]."""
         unit = torch.eye(self.latent, device=noise.device)
         root = torch.linalg.cholesky(self.covariance.float() + 1e-4 * unit)
         blended = conditions.is_floating_point()  # shares of each value, as ConditionEmbedding takes them
         means = conditions[:, : len(self.means)] @ self.means if blended else self.means[conditions[:, 0]]
-        images: torch.Tensor = self.decode(means + noise @ root.t(), conditions)
+        codes: torch.Tensor = means + noise @ root.t()
+        return codes
+
+    def forward(self, noise: torch.Tensor, conditions: torch.Tensor) -> torch.Tensor:
+        """noise [N, Z], conditions int64 [N, K] -> [N, C, H, W] in [-1, 1]."""
+        images: torch.Tensor = self.decode(self.codes(noise, conditions), conditions)
         return images
+
+    def first_weights(self) -> torch.Tensor:
+        """Weights [D, Z] of the decoder's first layer, by which the code enters."""
+        return self.decode.first_weights()
 
 
 class Encoder(nn.Module):

@@ -83,6 +83,10 @@ class Generator(nn.Module):
             x = F.relu_(norm(up(x), e))
         return self.canvas.cut(torch.tanh(self.last(x)))
 
+    def first_weights(self) -> torch.Tensor:
+        """Weights [D, Z] of the first layer, by which the noise enters."""
+        return self.first.weight[:, : self.latent]
+
     def gains(self, classes: int) -> list[torch.Tensor]:
         """Gains and biases [classes, W] of every conditional norm, for each class with the first value of any
         attribute.

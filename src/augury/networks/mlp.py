@@ -52,6 +52,11 @@ class Generator(nn.Module):
         images: torch.Tensor = self.layers(torch.cat([noise, self.embedding(conditions)], dim=1))
         return images.reshape(-1, *self.shape)
 
+    def first_weights(self) -> torch.Tensor:
+        """Weights [D, Z] of the first layer, by which the noise enters."""
+        weights: torch.Tensor = next(layer for layer in self.layers if isinstance(layer, nn.Linear)).weight
+        return weights[:, : self.latent]
+
 
 class Trunk(nn.Module):
     """images [N, C, H, W] in [-1, 1] -> features [N, 1, D]."""

@@ -114,6 +114,10 @@ class Generator(nn.Module):
             maps.append(x)
         return self.canvas.cut(torch.tanh(self.last(maps[-1])))
 
+    def first_weights(self) -> torch.Tensor:
+        """Weights [D, Z] of the first layer, by which the noise enters."""
+        return self.first.weight
+
     def _embedded(self, conditions: torch.Tensor) -> torch.Tensor:
         """Conditions [N, K] -> [N, E], of length about 1. At the length of a normal vector a step of Adam would change
         what the condition does many times as much as what the noise does.

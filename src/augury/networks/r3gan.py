@@ -97,6 +97,10 @@ class Generator(nn.Module):
             x = stage(enter(doubled(x) if number else x))
         return self.canvas.cut(self.last(x))
 
+    def first_weights(self) -> torch.Tensor:
+        """Weights [D, Z] of the first layer, by which the noise enters."""
+        return self.first.weight[:, : self.latent]
+
 
 class Trunk(nn.Module):
     """Images [N, C, H, W] in [-1, 1] -> features [N, P, D], with `deeper` more blocks per stage than the generator."""

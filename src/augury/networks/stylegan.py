@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Sequence
 
 import torch
 from pydantic import Field
@@ -184,6 +185,11 @@ class Generator(nn.Module):
             image = seen if image is None else doubled(image) + seen
         assert image is not None
         return self.canvas.cut(image + self.image_bias)
+
+    def style_weights(self, layers: Sequence[int]) -> torch.Tensor:
+        """Weights [D, L] by which w enters these layers, one below the other; those of the last image have no layer."""
+        styles = [layer.conv.style for layer in self.layers]  # type: ignore[union-attr]
+        return torch.cat([styles[at].weight * styles[at].scale for at in layers if at < len(styles)])  # type: ignore[union-attr,operator]
 
     def forward(self, noise: torch.Tensor, conditions: torch.Tensor) -> torch.Tensor:
         """noise [N, Z + P], conditions int64 [N, K] -> [N, C, H, W]."""

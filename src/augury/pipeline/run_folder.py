@@ -57,6 +57,7 @@ class Run:
     seen/                    hashes of the images that generator, classifier and filters were trained on
     features/                cached features
     classifier/              the classifier to take away: weights.safetensors, card.json, README.md, model.onnx with the extra
+    directions/              directions.safetensors, directions.json: directions of the latent space
     scores.json, trial.json, verdict.json, report.html, dataset/
 
     The properties read what the stages have written. They raise RunFolderError with the command to run when the stage has not

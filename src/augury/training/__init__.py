@@ -17,6 +17,7 @@ from augury.training.critic import PretrainedBackbone, discriminator, feature_ne
 from augury.training.devices import choose_device, choose_precision, devices, keep_memory, out_of_memory, placed
 from augury.training.fixed_batches import in_fixed_batches
 from augury.training.latent import slerp
+from augury.training.latent_space import Encoder, LatentImages, LatentSpace, encoder, path_pairs
 from augury.training.loop import Assess, Progress, train_plan
 from augury.training.pipelines import pipeline_digest
 from augury.training.plan import Plan, drop_labels, make_plan, resolve_recipe, step_seconds, trains_nothing, translates
@@ -29,6 +30,9 @@ from augury.training.transfer import fingerprint
 __all__ = [
     "Assess",
     "Card",
+    "Encoder",
+    "LatentImages",
+    "LatentSpace",
     "Plan",
     "PretrainedBackbone",
     "Progress",
@@ -43,6 +47,7 @@ __all__ = [
     "devices",
     "discriminator",
     "drop_labels",
+    "encoder",
     "feature_network",
     "fingerprint",
     "from_pipeline",
@@ -52,6 +57,7 @@ __all__ = [
     "layers",
     "make_plan",
     "out_of_memory",
+    "path_pairs",
     "pipeline_digest",
     "placed",
     "resolve_recipe",

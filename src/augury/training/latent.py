@@ -98,7 +98,7 @@ def walk(
     if isinstance(generator, Styled) and space == "w":
         w = first_styles(generator, indices, *_on(device, noise, shares))
         straight = torch.lerp(w[leg], w[after], weight)
-        return as_uint8(in_fixed_batches(partial(_painted, generator), positions, straight, *_on(device, frozen)))
+        return as_uint8(in_fixed_batches(partial(painted, generator), positions, straight, *_on(device, frozen)))
     turning = generator.mapped if isinstance(generator, Styled) else noise.shape[1]
     frozen[:, :turning] = slerp(noise[leg, :turning], noise[after, :turning], t)
     turned, blends = _on(device, frozen, shares)
@@ -137,8 +137,8 @@ def first_styles(generator: Styled, indices: Codes, noise: torch.Tensor, conditi
     return in_fixed_batches(lambda *batch: generator.styles(*batch)[:, 0], indices, noise, conditions)
 
 
-def _painted(generator: Styled, w: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
-    """w [N, L] for all layers, noise [N, Z] -> images [N, C, H, W]."""
+def painted(generator: Styled, w: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
+    """w [N, L], the same for all layers; noise [N, Z] -> images [N, C, H, W]."""
     return generator.synthesise(w[:, None].expand(-1, len(generator.sides), -1), noise)
 
 

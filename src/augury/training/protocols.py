@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
 
 import torch
@@ -36,6 +37,9 @@ class Styled(Generator, Protocol):
     def synthesise(self, w: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
         """w [N, layers, L], noise [N, Z] -> images [N, C, H, W], about [-1, 1]."""
 
+    def style_weights(self, layers: Sequence[int]) -> torch.Tensor:
+        """Weights [D, L] by which w enters these layers."""
+
     def truncated(self, noise: torch.Tensor, conditions: torch.Tensor, truncation: float) -> torch.Tensor:
         """noise [N, Z], conditions [N, K] -> images [N, C, H, W], with styles pulled toward the mean of their condition."""
 
@@ -48,8 +52,20 @@ class ConditionallyNormed(Generator, Protocol):
         """Gains and biases [classes, W] of every conditional norm; an empty list without such norms."""
 
 
+@runtime_checkable
+class LinearEntry(Generator, Protocol):
+    """A generator whose first layer is linear in the noise, or in the code of a decoder."""
+
+    def first_weights(self) -> torch.Tensor:
+        """Weights [D, Z] of that layer."""
+
+
+@runtime_checkable
 class Decoder(Generator, Protocol):
     """The decoder of an autoencoder. `observe` records the distribution of codes, from which noise is decoded."""
+
+    def codes(self, noise: torch.Tensor, conditions: torch.Tensor) -> torch.Tensor:
+        """noise [N, Z], conditions [N, K] -> codes [N, Z]."""
 
     def decode(self, codes: torch.Tensor, conditions: torch.Tensor, /) -> torch.Tensor:
         """codes [N, Z], conditions int64 [N, K] -> images [N, C, H, W] in [-1, 1]."""
