@@ -173,6 +173,12 @@ def recipes() -> str:
     return "\n".join([*lines, f"| real images | 25, 99% good | {' | '.join(cells)} | | |"]) + "\n"
 
 
+def galaxies() -> str:
+    """The arms of the trial of bench-galaxies."""
+    rows = _result("galaxies").get("arms")
+    return "\n".join(plain(rows)) + "\n" if rows else "Not measured yet: `make bench-galaxies`.\n"
+
+
 def _result(name: str) -> dict[str, Any]:
     file = ROOT / "bench" / "results" / f"{name}.json"
     stored_value: dict[str, Any] = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
@@ -180,6 +186,7 @@ def _result(name: str) -> dict[str, Any]:
 
 
 OWN = {
+    "galaxies": galaxies,
     "formats": formats,
     "pipeline": pipeline,
     "reading": reading,

@@ -81,7 +81,7 @@ def compared(train: Floats, others: Floats, generated: Floats, seed: int = 0) ->
         "real": _quantiles(train),
         "generated": _quantiles(generated),
         "KS_generated": distance,
-        "KS_of_real": limit,
+        "KS_limit": limit,
         "kept": "yes" if distance <= limit else "no",
     }
 

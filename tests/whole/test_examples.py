@@ -45,7 +45,7 @@ def test_equal_distributions_are_kept_and_others_are_not() -> None:
     real, other, same = (random.normal(0, 1, n) for n in (300, 200, 150))
     assert shapes.compared(real, other, same)["kept"] == "yes"
     moved = shapes.compared(real, other, same + 0.5)
-    assert moved["kept"] == "no" and moved["KS_generated"] > 0.15 > moved["KS_of_real"]
+    assert moved["kept"] == "no" and moved["KS_generated"] > 0.15 > moved["KS_limit"]
     narrow = shapes.compared(real, other, 0.5 * same)  # the same median
     assert narrow["kept"] == "no"
     assert real.size == 300 and moved["real"] == " / ".join(f"{v:.2f}" for v in np.quantile(real, (0.1, 0.5, 0.9)))
