@@ -152,7 +152,7 @@ def test_the_unlabelled_images_are_all_of_them_but_copies_of_test_images() -> No
             tiny(), tiny((6, 6, 6), 1), PART, synthetic,
             ProveSettings(arms=("fixmatch", "gan"), seeds=2, steps=2, batch=8, ratios=(1.0,), classifier="cnn"), extra={"unlabelled": unlabelled},
         )  # fmt: skip
-    assert set(counts) == {27} and set(verdict.arms) == {"fixmatch", "gan"}
+    assert set(counts) == {27} and set(verdict.arms) == {"fixmatch", "pseudo_labels", "gan"}
 
 
 def test_images_are_held_against_the_augmentation_that_they_are_shown_with() -> None:
