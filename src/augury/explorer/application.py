@@ -100,7 +100,11 @@ def _first(view: RunView) -> str:
 
 
 def _page(view: RunView, name: str, facts: Mapping[str, Any], status: int = 200) -> Response:
-    text = _templates().get_template(f"{name}.html.j2").render(run=view.name, tabs=PAGES, here=name, **facts)
+    text = (
+        _templates()
+        .get_template(f"{name}.html.j2")
+        .render(run=view.name, folder=view.folder, tabs=PAGES, here=name, **facts)
+    )
     return HTMLResponse(report_page.UNPRINTABLE.sub("\ufffd", text), status)
 
 

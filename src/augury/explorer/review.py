@@ -19,11 +19,11 @@ EACH = 24
 """Images of a page."""
 NEIGHBOURS = 3
 SHOWN = {
-    "all": "all images",
     "accepted": "accepted",
     "rejected": "rejected",
     "by hand": "decided by hand",
     "open": "accepted, not yet reviewed",
+    "all": "all images",
 }
 WAIT = 3.0
 """Seconds to wait for another reviewer who stores a decision in the same moment."""

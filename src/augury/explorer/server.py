@@ -8,6 +8,7 @@ import secrets
 import socket
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 
 import uvicorn
@@ -106,7 +107,8 @@ def serve(
         )
         threading.Thread(target=_warm_up, args=(view,), daemon=True).start()
         ready(address)
-        uvicorn.Server(config).run(sockets=[sock])
+        with suppress(KeyboardInterrupt):  # Ctrl-C is how it is stopped
+            uvicorn.Server(config).run(sockets=[sock])
 
 
 def _warm_up(view: RunView) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -36,6 +37,11 @@ class RunView:
     def name(self) -> str:
         """The name of the run folder."""
         return self.run.path.resolve().name
+
+    @property
+    def folder(self) -> str:
+        """The path of the run folder as it is typed in a shell."""
+        return shlex.quote(str(self.run.path))
 
     @property
     def synthesizer(self) -> Synthesizer:

@@ -1,4 +1,4 @@
-// Pages that follow a run: while it works, the part `live` is loaded again, and the samples grow.
+// Pages that follow a run: the parts `live` and `curves` are loaded again, and the samples grow.
 
 import { replaceParts } from "./common.js";
 
@@ -19,7 +19,7 @@ function sample(index) {
 async function follow() {
   const last = at("sample").value === at("sample").max;
   try {
-    await replaceParts(location.href, ["live"]);
+    await replaceParts(location.href, ["live", "curves"]);
     sample(last ? Infinity : Number(at("sample").value));
   } catch {
     // The explorer was stopped; the page keeps what it shows and tries again.
