@@ -84,6 +84,17 @@ class Tab:
         self.call("Page.navigate", url=address)
         self.wait(f"location.href.startsWith({address.split('#')[0]!r}) && document.readyState === 'complete'")
 
+    def front(self) -> None:
+        """Show this tab; a page in the background does not follow."""
+        self.call("Page.bringToFront")
+
+    def offline(self) -> None:
+        """Let no further request of the page reach a server."""
+        self.call("Network.enable")
+        self.call(
+            "Network.emulateNetworkConditions", offline=True, latency=0, downloadThroughput=-1, uploadThroughput=-1
+        )
+
     def reload(self) -> None:
         self.run("window.before = true")
         self.call("Page.reload")

@@ -54,7 +54,7 @@ def draw(view: RunView, query: Query) -> dict[str, Any]:
     number = 1 if synthesizer.prompted else SHEET
     cells, seed = [_cell(query, "cell")] * number, _integer(query, "seed", 0, MOST_SEED)
     start = _integer(query, "start", 0, MOST_SEED)
-    with view.lock:
+    with view.drawing:
         if synthesizer.prompted:
             images = synthesizer.sample(cells, seed=seed, start=start).images
         else:
@@ -68,7 +68,7 @@ def walk(view: RunView, query: Query) -> dict[str, Any]:
     ends = [_cell(query, "cell"), _cell(query, "to_cell")]
     seeds = [_integer(query, name, 0, MOST_SEED) for name in ("seed", "to_seed")]
     indices = [_integer(query, name, 0, MOST_SEED) for name in ("index", "to_index")]
-    with view.lock:
+    with view.drawing:
         images = view.synthesizer.interpolate(ends, seed=seeds, indices=indices, frames=FRAMES)
     return {"images": data_uris(images)}
 
@@ -77,7 +77,7 @@ def mix(view: RunView, query: Query) -> dict[str, Any]:
     """The mixing table: `cell` of the rows and `to_cell` of the columns, `seed`, and `layers` taken from the columns."""
     own, other = [_cell(query, "cell")] * ROWS, [_cell(query, "to_cell")] * COLUMNS
     seed, layers = _integer(query, "seed", 0, MOST_SEED), query.get("layers", "coarse")
-    with view.lock:
+    with view.drawing:
         synthesizer = view.synthesizer
         table = synthesizer.mix(own, other, layers=layers, seed=seed)
         ends = synthesizer.sample([*own, *other], seed=seed).images
@@ -95,7 +95,7 @@ def translate(view: RunView, query: Query, upload: bytes) -> dict[str, Any]:
     if (change == KEEP).all():
         raise SettingsError("no change is chosen; choose the value to reach for at least one attribute")
     image = _source(view, synthesizer, query, upload)
-    with view.lock:
+    with view.drawing:
         translated = synthesizer.translate(image, change, seed=_integer(query, "seed", 0, MOST_SEED))
     return {"images": data_uris(np.concatenate([image, translated]))}
 

@@ -75,7 +75,7 @@ def decide(view: RunView, sent: Any) -> dict[str, Any]:
         raise SettingsError(f"the position is {position!r}; give the row of the image in the manifest")
     choice, seen, image = (str(sent.get(name, "")) for name in ("decision", "seen", "image"))
     until = time.monotonic() + WAIT
-    with view.lock:
+    with view.reviewing:
         while True:
             try:
                 with view.run.held():

@@ -18,14 +18,14 @@ UPLOAD_LIMIT = 20 * 2**20
 async def body_of(request: Request, limit: int, what: str) -> bytes:
     """The body of a request. Raises DataError when it is longer than `limit`, without reading the rest."""
     declared = request.headers.get("content-length", "")
-    raw = b""
+    raw = bytearray()
     if not declared.isdecimal() or int(declared) <= limit:
         async for piece in request.stream():
             raw += piece
             if len(raw) > limit:
                 break
         else:
-            return raw
+            return bytes(raw)
     raise DataError(f"{what} may have {limit / 2**20:g} MB at most, but this has more; give a smaller one")
 
 

@@ -20,18 +20,23 @@ from augury.settings import RunSettings
 from augury.training import Synthesizer, choose_device
 from augury.validation import validated
 
+CACHED = ("synthesizer", "synthetic", "splits")
+"""What a view reads once, each with a lock of its own: reading large data must not hold up the generator."""
+
 
 @dataclass
 class RunView:
     """A run that is read, never held: another process may work in its folder meanwhile.
 
-    `lock` guards the caches and the generator, because requests are answered in several threads.
+    Requests are answered in several threads. `drawing` and `reviewing` let one at a time use the generator and the manifest.
     """
 
     run: Run
     device: str = "cpu"
-    lock: Any = field(default_factory=RLock)
-    cached: dict[str, tuple[Any, Any]] = field(default_factory=dict)
+    drawing: Any = field(default_factory=RLock)
+    reviewing: Any = field(default_factory=RLock)
+    _cached: dict[str, tuple[int | None, Any]] = field(default_factory=dict)
+    _reading: dict[str, Any] = field(default_factory=lambda: {name: RLock() for name in CACHED})
 
     @property
     def name(self) -> str:
@@ -92,8 +97,8 @@ class RunView:
 
     def _read(self, name: str, file: Path, load: Callable[[], Any]) -> Any:
         """The cached value, loaded again when the file it comes from has changed."""
-        with self.lock:
+        with self._reading[name]:
             version = file.stat().st_mtime_ns if file.exists() else None
-            if name not in self.cached or self.cached[name][0] != version or version is None:
-                self.cached[name] = (version, load())
-            return self.cached[name][1]
+            if name not in self._cached or self._cached[name][0] != version or version is None:
+                self._cached[name] = (version, load())
+            return self._cached[name][1]

@@ -29,5 +29,9 @@ async function follow() {
 if (at("live")) {
   at("sample").addEventListener("input", () => sample(Number(at("sample").value)));
   sample(Infinity);
-  setInterval(() => document.hidden || follow(), 2000);
+  let ticks = 0; // a run that does not work now may begin to
+  setInterval(() => {
+    ticks += 1;
+    if (!document.hidden && (at("live").dataset.working === "true" || ticks % 5 === 0)) follow();
+  }, 2000);
 }

@@ -79,3 +79,4 @@ document.addEventListener("keydown", (event) => {
 });
 
 setInterval(() => document.hidden || follow(), 3000);
+document.addEventListener("visibilitychange", () => document.hidden || follow());
