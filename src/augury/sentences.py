@@ -38,6 +38,7 @@ REMEDIES = {
     "near_duplicate": "they are copies of each other (mode collapse), so train longer (--steps) or with --recipe rpgan",
     "identity": "they look like images of other groups, so raise `cycle` in train.overrides or train longer (--steps)",
     "changed": "the translator changes too little, so train longer (--steps)",
+    "review": "they were rejected by hand, so keep some of them in augury explore or draw others with another --seed",
 }
 """Filter -> why it rejects images, and what to do. Any other filter has OTHER_REMEDY."""
 OTHER_REMEDY = "train longer (--steps), or relax this filter (--set generate.filters=…)"

@@ -15,6 +15,7 @@ from augury.cli import console
 from augury.cli.checklist import checklist
 from augury.cli.data import augment, export, inspect, split
 from augury.cli.evaluate import EXAMPLES, evaluate
+from augury.cli.explore import explore
 from augury.cli.images import generate, translate
 from augury.cli.latent import latent
 from augury.cli.options import (
@@ -91,6 +92,9 @@ command(
 )(prove)
 command(epilog=PREDICT_EXAMPLES)(predict)
 command(epilog="Example: augury checklist runs/scans -o checklist.md")(checklist)
+command(epilog="Example: augury explore runs/photos    on another machine: augury explore runs/photos --host 0.0.0.0")(
+    explore
+)
 command("settings", epilog="Example: augury settings runs/photos --changed")(show_settings)
 command(
     epilog="Example: augury export runs/photos --format parquet -o photos.parquet    or: -o augmented --originals link --size 224"

@@ -14,12 +14,13 @@ from augury.generation.editing import edit
 from augury.generation.examples import Example, examples, tallied
 from augury.generation.filter_context import Candidates, FilterContext
 from augury.generation.filters import FILTERS, TRANSLATIONS_ONLY, Filter, asked, filters_for_translations, rules
-from augury.generation.folder import census, load, save
+from augury.generation.folder import census, load, recounted, save
 from augury.generation.identity import FOLDS, Identity, Recognition, group_folds, why_no_identity
 from augury.generation.labels import pseudo_labels, soft_labels
 from augury.generation.latent import invert
 from augury.generation.plan import requested_counts, table
 from augury.generation.projection import Projection, project
+from augury.generation.review import Decided, decide, decision, decisions, image_identity, read_rows
 from augury.generation.sampling import SAMPLING, between, boundary
 from augury.generation.translation import TranslationPlan, plan_into, plan_translations, translate
 
@@ -30,6 +31,7 @@ __all__ = [
     "TRANSLATIONS_ONLY",
     "Amounts",
     "Candidates",
+    "Decided",
     "Direction",
     "Directions",
     "Example",
@@ -45,12 +47,16 @@ __all__ = [
     "between",
     "boundary",
     "census",
+    "decide",
+    "decision",
+    "decisions",
     "draw",
     "edit",
     "examples",
     "filters_for_translations",
     "find_directions",
     "group_folds",
+    "image_identity",
     "invert",
     "label_effects",
     "load",
@@ -59,6 +65,8 @@ __all__ = [
     "principal_components",
     "project",
     "pseudo_labels",
+    "read_rows",
+    "recounted",
     "requested_counts",
     "rules",
     "save",

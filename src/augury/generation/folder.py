@@ -9,7 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from augury.errors import RunFolderError
-from augury.files import atomic_path, read_lines, write_lines
+from augury.files import atomic_path, write_lines
+from augury.generation.review import MANIFEST, REMEDY, carried, read_rows
 from augury.images import Codes, LabelledImages, SyntheticImages, source_facts
 
 
@@ -42,10 +43,24 @@ def census(
     return rows
 
 
-def save(synthetic: SyntheticImages, folder: Path, train: LabelledImages | None = None) -> None:
+def recounted(rows: list[dict[str, Any]], synthetic: SyntheticImages) -> list[dict[str, Any]]:
+    """The rows of `census` with the accepted and rejected images counted again, as after decisions by hand."""
+    reasons: dict[str, list[str]] = {name: [] for name in synthetic.classes}
+    for reason, label in zip(synthetic.reasons, synthetic.labels, strict=True):
+        reasons[synthetic.classes[label]].append(reason)
+    counted = []
+    for row in rows:
+        own = reasons[row["class"]]
+        rejected = {reason: own.count(reason) for reason in sorted(set(own) - {""})}
+        counted.append({**row, "accepted": own.count(""), "rejected": rejected})
+    return counted
+
+
+def save(synthetic: SyntheticImages, folder: Path, train: LabelledImages | None = None) -> int:
     """Write synthetic images, each file atomically.
 
-    images.npy, latents.npy and targets.npy are written where present, then manifest.jsonl with one row per image.
+    images.npy, latents.npy and targets.npy are written where present, then manifest.jsonl with one row per image. It keeps the
+    decisions by hand that an earlier manifest has on the same images.
 
     Parameters
     ----------
@@ -55,6 +70,10 @@ def save(synthetic: SyntheticImages, folder: Path, train: LabelledImages | None 
         An existing folder.
     train
         The images translated; rows of translations then name their source.
+
+    Returns
+    -------
+    The number of earlier decisions by hand on images that are not drawn any more.
     """
     sources = [{}] * len(synthetic) if synthetic.sources is None or train is None else source_facts(synthetic, train)
     for name in ("images", "latents", "targets"):
@@ -74,7 +93,9 @@ def save(synthetic: SyntheticImages, folder: Path, train: LabelledImages | None 
         row |= {"latent": f"latents.npy row {i}, not drawn from the seed"} if synthetic.latents is not None else {}
         row |= {"scores": {k: round(float(v[i]), 6) for k, v in synthetic.scores.items()}}
         rows.append({**row, "accepted": not synthetic.reasons[i], "reason": synthetic.reasons[i]})
-    write_lines(folder / "manifest.jsonl", rows)
+    rows, lost = carried(rows, folder)
+    write_lines(folder / MANIFEST, rows)
+    return lost
 
 
 def load(folder: Path, classes: tuple[str, ...], condition_names: tuple[str, ...] = ()) -> SyntheticImages:
@@ -96,10 +117,9 @@ def load(folder: Path, classes: tuple[str, ...], condition_names: tuple[str, ...
     RunFolderError
         When files are unreadable or do not belong together.
     """
-    remedy = "remove that folder and draw them again with: augury run -o RUN"
     try:
         images = np.load(folder / "images.npy", allow_pickle=False)
-        rows = read_lines(folder / "manifest.jsonl", remedy)
+        rows = read_rows(folder)
         latents, targets = (_beside(folder / f"{name}.npy") for name in ("latents", "targets"))
         for kind, values in (("manifest rows", rows), ("latents", latents), ("targets", targets)):
             if values is not None and len(values) != len(images):
@@ -121,7 +141,7 @@ def load(folder: Path, classes: tuple[str, ...], condition_names: tuple[str, ...
             np.array([r["source"] for r in rows], np.int64) if rows and "source" in rows[0] else None,
         )
     except (OSError, ValueError, KeyError) as error:
-        raise RunFolderError(f"{folder}: no readable synthetic images ({error}); {remedy}") from error
+        raise RunFolderError(f"{folder}: no readable synthetic images ({error}); {REMEDY}") from error
 
 
 def _beside(file: Path) -> npt.NDArray[Any] | None:

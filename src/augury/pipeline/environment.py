@@ -17,6 +17,7 @@ EXTRAS = {
     "hf": "pyarrow",
     "medical": "pydicom",
     "astro": "astropy",
+    "explore": "starlette",
 }
 """Extra of the package -> a module that comes with it."""
 PACKAGES = ("augury", "torch", "numpy", "scipy", "pillow", "safetensors")

@@ -351,6 +351,33 @@ class Session:
         """All generated images, accepted and rejected."""
         return generation.load(self.run / "synthetic", self.data.classes, self.settings.train.condition)
 
+    def store(self, synthetic: SyntheticImages, train: LabelledImages | None = None) -> None:
+        """Write the synthetic images; decisions by hand on the same images stay. `train` are the sources of translations."""
+        lost = generation.save(synthetic, self.run / "synthetic", train)
+        if lost:
+            self.callbacks.note(
+                f"{lost:,} decisions by hand were on images that are not drawn any more; they are dropped"
+            )
+        self.forget("synthetic")
+
+    @property
+    def reviewed(self) -> list[str]:
+        """A digest of the decisions by hand on the synthetic images, an input of trial and export; [] without decisions."""
+        if not (self.run / "synthetic" / "manifest.jsonl").exists():
+            return []
+        by_hand = generation.decisions(generation.read_rows(self.run / "synthetic"))
+        return [digest(sorted(by_hand.items()))] if by_hand else []
+
+    def drawn(self) -> dict[str, Any]:
+        """The contents of generation.json, with the images counted again where some were decided by hand."""
+        facts = self.run.read("generation")
+        if not self.reviewed:
+            return facts
+        images, facts = self.synthetic, facts | {"rows": generation.recounted(facts["rows"], self.synthetic)}
+        return facts | (
+            {"plan": generation.tallied(facts["plan"], images, self.splits["train"])} if "plan" in facts else {}
+        )
+
     def inputs(self, stage: str) -> Any:
         """The inputs of a stage: its settings and the key of the stage that it depends on.
 

@@ -69,8 +69,8 @@ def score(session: Session) -> Any:
 
 
 def prove(session: Session) -> Any:
-    """The synthetic images and the settings of the trial. "all" and "usual" count by the arms they name, which a
-    version may change.
+    """The synthetic images, decisions by hand on them, and the settings of the trial. "all" and "usual" count by the arms
+    they name, which a version may change.
     """
     settings = session.settings.prove
     return [
@@ -80,6 +80,7 @@ def prove(session: Session) -> Any:
         session.device.type,
         session.flips,
         VERDICT_FORMAT,
+        *session.reviewed,
         *([session.drawn_by_others()] if settings.others else ()),
         *([list(proof.ARMS)] if "all" in settings.arms else ()),
         *([list(proof.USUAL), list(proof.USUAL_CELLS)] if "usual" in settings.arms else ()),
@@ -93,10 +94,10 @@ def classifier(session: Session) -> Any:
 
 
 def export(session: Session) -> Any:
-    """The synthetic images and the format."""
+    """The synthetic images, decisions by hand on them, and the format."""
     settings = session.settings
     allowed = ["allow"] if settings.prove.near_duplicates == "allow" else []
-    return [session.run.key("generate"), settings.export.model_dump(), *allowed]
+    return [session.run.key("generate"), settings.export.model_dump(), *allowed, *session.reviewed]
 
 
 def report(session: Session) -> Any:

@@ -170,11 +170,10 @@ def draw(session: Session) -> None:
         ensemble = [partial(proof.probabilities, member) for member in members]
         targets = generation.soft_labels(synthetic.images, synthetic.labels, ensemble)
         synthetic = replace(synthetic, targets=targets)
-    generation.save(synthetic, session.run / "synthetic")
+    session.store(synthetic)
     rows = generation.census(synthetic, context.train, amounts.numbers, amounts.why)
     summary = {"strategy": str(g.sampling_strategy), "sampling": g.sampling, "rows": rows}
     write_json(session.run / "generation.json", summary | {"filters": generation.asked(g.filters, context)})
-    session.forget("synthetic")
 
 
 def score(session: Session) -> None:
@@ -205,7 +204,7 @@ def score(session: Session) -> None:
 def prove(session: Session) -> None:
     """Run the paired trial. Each training's result is stored at once and reused for other numbers of seeds."""
     file, s = session.run / "trial.json", session.settings
-    inputs = [session.run.key("generate"), s.seed, session.device.type, session.flips]
+    inputs = [session.run.key("generate"), s.seed, session.device.type, session.flips, *session.reviewed]
     layers, others = session.layers, session.drawn_by_others()
     if not isinstance(layers, str):
         others[proof.LAYERS] = layers.fingerprint
@@ -251,7 +250,7 @@ def tell(session: Session) -> None:
     neighbours, distances = scorecard.closest(session.synthetic, session.splits["train"])
     scores = session.run.read("scores")
     card = read_json(session.run / FOLDER / CARD) if (session.run / FOLDER / CARD).exists() else {}
-    near, plan = session.run.read("near_duplicates"), session.run.read("generation").get("plan", ())
+    near, drawn = session.run.read("near_duplicates"), session.drawn()
     facts = report.Facts(
         title=session.run.path.resolve().name,
         source=session.source,
@@ -264,7 +263,7 @@ def tell(session: Session) -> None:
         distances=distances,
         log=read_lines(session.run / "train" / "log.jsonl"),
         plan=session.plan(),
-        generation=session.run.read("generation"),
+        generation=drawn,
         scores=scores["scores"],
         score_notes=scores.get("notes", ()),
         copies=scores["copies"],
@@ -272,7 +271,9 @@ def tell(session: Session) -> None:
         seconds={stage: facts["seconds"] for stage, facts in session.run.state().items()},
         near=near,
         near_images=[session.data.images[np.array(same[:4])] for same in near["indices"][:8]],
-        translations=generation.examples(plan, session.synthetic, session.generator_images, metrics.nearest),
+        translations=generation.examples(
+            drawn.get("plan", ()), session.synthetic, session.generator_images, metrics.nearest
+        ),
         known=session.generator_images if session.target is not None else None,
         best=card["arm"]["name"] if card else "",
         classifier=card,

@@ -33,7 +33,7 @@ def fill(session: Session, context: generation.FilterContext) -> None:
         context=context,
         on_progress=lambda done, total: session.callbacks.amount("images", done, total),
     )
-    generation.save(synthetic, session.run / "synthetic", train)
+    session.store(synthetic, train)
     requested = np.zeros_like(plan.cells.counts)
     for row in plan.rows:
         requested[row.target] += row.number
@@ -50,7 +50,6 @@ def fill(session: Session, context: generation.FilterContext) -> None:
     if judges_identity and not isinstance(session.identity, str):
         facts["identity"] = [session.identity.recognitions[column].as_dict() for column in session.changed_columns]
     write_json(session.run / "generation.json", facts | {"filters": generation.asked(filters, context)})
-    session.forget("synthetic")
 
 
 def planned(session: Session, train: LabelledImages) -> generation.TranslationPlan:
