@@ -109,6 +109,11 @@ class DataSettings(Settings):
         description="images of the target domain of the classifier, such as a new scanner: a folder without labels, or class folders "
         "whose labels are used for the test alone; trains a translator into that domain",
     )
+    licence: str | None = Field(
+        None,
+        description="licence of the images, for the cards of generators and data sets; null: unknown",
+        examples=["cc-by-4.0"],
+    )
     validation: float = Field(0.15, gt=0, lt=1, description="share of each class for the validation split")
     test: float = Field(0.2, gt=0, lt=1, description="share of each class for the test split")
     fold: tuple[int, int] | None = Field(
@@ -355,9 +360,17 @@ class ExportSettings(Settings):
         description="height and width in px of the synthetic images beside original files, or one number for both; null: as generated",
         examples=[224, (96, 64)],
     )
+    sidecar: bool = Field(
+        False,
+        description="also write an unsigned C2PA-style file NAME.png.c2pa.json beside each synthetic image",
+    )
 
     @model_validator(mode="after")
     def _fits(self) -> ExportSettings:
+        if self.sidecar and self.format in ("npz", "tar", "parquet"):
+            raise ValueError(
+                f"sidecar files lie beside image files, and a {self.format} is one file; use sidecar=false or another format"
+            )
         if self.originals != "none" and self.format == "npz":
             raise ValueError(
                 "an npz has images of one size, so it cannot hold original files; use originals=none or another format"

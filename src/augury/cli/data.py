@@ -110,6 +110,7 @@ def split(
     """
     import numpy as np
 
+    from augury.cards import Background
     from augury.data import cautions, skipped_lines
     from augury.exports import ARRAYS, format_of, writer
     from augury.files import refuse_within
@@ -124,7 +125,8 @@ def split(
     splits, originals = load_splits(path, settings, arrays=kind in ARRAYS)
     for caution in cautions(splits):
         typer.echo(f"Caution: {caution}", err=True)
-    done = write(output, splits, originals=originals, link=False, force=force)
+    known = Background(settings.data.licence or str(splits.notes.get("licence", "")), "" if path is None else path.name)
+    done = write(output, splits, originals=originals, link=False, force=force, background=known)
     assert splits.split is not None
     count = np.bincount(splits.split, minlength=len(SPLITS)).tolist()
     for line in skipped_lines(splits):
@@ -165,6 +167,7 @@ def augment(
     If the data have splits, only the train split is copied. An image and its copies form one group. --preview shows every
     operator and policy, or with --policy or --per-image the copies that would be written.
     """
+    from augury.cards import Background
     from augury.data import load
     from augury.exports import format_of, writer
     from augury.files import atomic_path, refuse_within
@@ -200,7 +203,8 @@ def augment(
         )
         if written == "folder":
             augmented_copies.check_folders(copies)
-        done = write(output, copies, force=force)
+        known = Background(str(images.notes.get("licence", "")), "" if path is None else path.name)
+        done = write(output, copies, force=force, background=known)
         summary = {"data_set": str(output), "images": len(copies), "policy": policy, "seed": seed or 0}
     _print_summary(summary, done, as_json)
 
@@ -226,6 +230,7 @@ def export(
     ] = None,
     originals: Annotated[str | None, setting("export.originals")] = None,
     size: Annotated[str | None, setting("export.size")] = None,
+    sidecar: Annotated[bool | None, setting("export.sidecar", "--sidecar")] = None,
     force: Force = False,
     device: Device = None,
     quiet: Quiet = False,
@@ -239,7 +244,7 @@ def export(
     if written is not None:
         writer(written)
     chosen: dict[str, Any] = {"size": None} if originals == "none" else {}  # a stored size goes with the original files
-    chosen |= without_none(originals=originals, size=sides(size))
+    chosen |= without_none(originals=originals, size=sides(size), sidecar=sidecar)
     if output is None:
         run = again(source, "export", quiet, None, device, {"export": without_none(format=written) | chosen})
         destination = dataset_path(run.path, run.settings["export"]["format"])

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from augury.cli.options import Attributes, Drawing, Json, Seed, Trained, opened, pair, setting
+from augury.cli.options import Attributes, Drawing, Json, Seed, Sidecar, Trained, opened, pair, setting
 from augury.cli.reading import DataOptions, reading, reads_images
 from augury.errors import SettingsError
 
@@ -28,12 +28,14 @@ def generate(
     start: Annotated[int, typer.Option(help="Index of the first image.", min=0)] = 0,
     seed: Seed = 0,
     truncation: Annotated[float, setting("generate.truncation")] = 1.0,
+    sidecar: Sidecar = False,
     device: Drawing = "cpu",
     as_json: Json = False,
 ) -> None:
     """Generate images with a trained run, in one folder per class; (seed, index) always gives the same image.
 
-    manifest.jsonl names the class, seed and index of each image. To test the images: augury prove DATA --with FOLDER.
+    manifest.jsonl and the metadata of each file name its class, seed and index. README.md is the card of the folder. To test
+    the images: augury prove DATA --with FOLDER.
     """
     from augury.files import check_folder_name
     from augury.pipeline.file_generation import MANIFEST, generate_files
@@ -54,6 +56,7 @@ def generate(
         start=start,
         seed=seed or 0,
         truncation=truncation,
+        sidecar=sidecar,
     )
     files, classes = [str(output / row["file"]) for row in rows], list(dict.fromkeys(row["class"] for row in rows))
     if as_json:
@@ -82,13 +85,14 @@ def translate(
     ],
     data: DataOptions = None,
     seed: Seed = 0,
+    sidecar: Sidecar = False,
     device: Drawing = "cpu",
     as_json: Json = False,
 ) -> None:
     """Translate your own images with a trained translator; the same command gives the same images.
 
     Without --size the images must have the size that the translator was trained on. manifest.jsonl names the source of each
-    image, with its SHA-256, and the translator.
+    image, with its SHA-256, and the translator. Each file says in its metadata that it is synthetic.
     """
     from augury.pipeline.file_translation import translate_files
 
@@ -99,7 +103,7 @@ def translate(
                 f"--change {name}={changes[name]} and {name}={reached} contradict each other; give one of them"
             )
     translator = opened(source, device)
-    rows = translate_files(translator, images, changes, output, seed=seed or 0, **reading(data or {}))
+    rows = translate_files(translator, images, changes, output, seed=seed or 0, sidecar=sidecar, **reading(data or {}))
     files = [str(output / row["file"]) for row in rows]
     summary = {"files": files, "manifest": str(output / "manifest.jsonl"), "translator": translator.fingerprint}
     typer.echo(json.dumps(summary) if as_json else f"{len(files):,} images in {output}")

@@ -128,6 +128,9 @@ TrialClassifier = Annotated[str | None, setting("prove.classifier")]
 JudgeSize = Annotated[str | None, setting("prove.judge_size")]
 Seed = Annotated[int | None, setting("seed")]
 Device = Annotated[str | None, setting("device")]
+Sidecar = Annotated[
+    bool, typer.Option("--sidecar", help="Also write an unsigned C2PA-style file (JSON) beside each synthetic image.")
+]
 Drawing = Annotated[
     str,
     typer.Option("--device", help="cpu (default: the same images on machines of the same kind), auto, cuda or mps."),

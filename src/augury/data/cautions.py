@@ -17,8 +17,8 @@ SEPARATORS = ("|", ";", "+", "&", ",", "/")
 def cautions(data: LabelledImages) -> tuple[str, ...]:
     """Return warnings about a data set, as sentences.
 
-    They name images that are nearly black, groups that are not used, and labels that join several labels. `inspect`
-    shows them, and every run repeats them.
+    They name images that are nearly black or synthetic, groups that are not used, and labels that join several labels.
+    `inspect` shows them, and every run repeats them.
 
     Parameters
     ----------
@@ -29,7 +29,13 @@ def cautions(data: LabelledImages) -> tuple[str, ...]:
     tuple of str
     """
     left_out = [str(data.notes["groups_left_out"])] if "groups_left_out" in data.notes else []
-    return (*_on_darkness(data.images), *left_out, *_on_possible_groups(data), *_on_joined_labels(data.classes))
+    return (
+        *_on_synthetic(data),
+        *_on_darkness(data.images),
+        *left_out,
+        *_on_possible_groups(data),
+        *_on_joined_labels(data.classes),
+    )
 
 
 def missing(data: LabelledImages) -> dict[str, list[str]]:
@@ -45,6 +51,21 @@ def missing(data: LabelledImages) -> dict[str, list[str]]:
         if counts.any() and not counts.all():
             lacking[name] = [data.classes[c] for c in np.flatnonzero(counts == 0)]
     return lacking
+
+
+def _on_synthetic(data: LabelledImages) -> list[str]:
+    """Warn about images whose files, or whose attribute "origin" as exports write it, say that they are synthetic."""
+    tools = dict(data.notes.get("synthetic", {}))
+    number, by = sum(tools.values()), f", by {', '.join(tools)}"
+    if not tools and (origin := data.attributes.get("origin")) and "synthetic" in origin.values:
+        number, by = int((origin.codes == origin.values.index("synthetic")).sum()), ", by their attribute 'origin'"
+    if not number:
+        return []
+    return [
+        f"{number:,} of {len(data):,} images say that they are synthetic{by}. A generator trained on them repeats the errors of "
+        "another, and a test on them says nothing about real images; leave them out, or give them as synthetic images: augury prove "
+        "REAL --with SYNTHETIC"
+    ]
 
 
 def _on_darkness(images: Images) -> list[str]:

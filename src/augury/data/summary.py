@@ -78,6 +78,8 @@ class Census:
         Images of each value of each attribute.
     cells
         Rows of class, attributes, images and state ("empty", "rare" or ""), per table.
+    synthetic
+        Images whose files say that they are synthetic, by the program that generated them.
     clusters
         Indices of the near-duplicates: first those in more than one split, then those that are not identical.
     duplicates_by_class
@@ -108,6 +110,7 @@ class Census:
     groups: int = 0
     attributes: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     cells: Mapping[str, tuple[Mapping[str, Any], ...]] = field(default_factory=dict)
+    synthetic: Mapping[str, int] = field(default_factory=dict)
     clusters: Clusters = ()
     duplicates_by_class: Mapping[str, int] = field(default_factory=dict)
     skipped_by_class: Mapping[str, int] = field(default_factory=dict)
@@ -223,6 +226,7 @@ def census(data: LabelledImages, *, flips: bool | None = None, condition: tuple[
             for name, a in data.attributes.items()
         },
         cells={name: tuple(table.rows()) for name, table in counted.items()},
+        synthetic=dict(data.notes.get("synthetic", {})),
         clusters=tuple(sorted(near, key=lambda same: (same not in torn, same in twins, same[0]))),
         duplicates_by_class=_by_class(data, near),
         skipped_by_class=dict(data.notes.get("skipped_by_class", {})),

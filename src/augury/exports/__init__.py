@@ -7,9 +7,10 @@ from typing import Any
 from augury.data.decoding.safety import extra
 from augury.errors import SettingsError
 from augury.exports.dicom import export_dicom
-from augury.exports.folder import export_folder
+from augury.exports.folder import MANIFEST, export_folder
 from augury.exports.npz import export_npz
 from augury.exports.parquet import export_parquet, pyarrow
+from augury.exports.readme import count, readme
 from augury.exports.table import export_csv, export_imagefolder
 from augury.exports.tar import export_tar
 from augury.files import check_folder_name, without_endings
@@ -87,6 +88,8 @@ __all__ = [
     "ARRAYS",
     "EXPORTS",
     "FILES",
+    "MANIFEST",
+    "count",
     "dataset_path",
     "export_csv",
     "export_dicom",
@@ -96,5 +99,6 @@ __all__ = [
     "export_parquet",
     "export_tar",
     "format_of",
+    "readme",
     "writer",
 ]

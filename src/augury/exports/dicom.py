@@ -14,10 +14,11 @@ from typing import Any
 import numpy as np
 
 import augury
+from augury.cards import Background
 from augury.data.decoding.safety import extra
 from augury.errors import DataError
 from augury.exports.folder import written
-from augury.exports.rows import Row
+from augury.exports.rows import NOTHING_MORE, Row
 from augury.exports.table import METADATA, metadata_table
 from augury.images import LabelledImages, SyntheticImages
 
@@ -41,6 +42,8 @@ def export_dicom(
     link: bool = True,
     synthetic_size: tuple[int, int] | None = None,
     force: bool = False,
+    background: Background = NOTHING_MORE,
+    sidecar: bool = False,
 ) -> dict[str, Any]:
     r"""Write the folders and tables of `export_imagefolder` with one DICOM file, such as `synthetic-000034.dcm`, per image.
 
@@ -64,6 +67,8 @@ def export_dicom(
         Refused, as without originals in any format.
     force : bool
         Replace an export even if files were added to it.
+    background, sidecar
+        As for `export_folder`.
 
     Returns
     -------
@@ -86,9 +91,8 @@ def export_dicom(
     extra("pydicom", "writing DICOM", "medical")
     pixels = (SUFFIX, partial(encoded, data=train.fingerprint))
     also = metadata_table(METADATA, "file_name")
-    return written(
-        Path(path), train, synthetic, None, False, synthetic_size, force, also, taken=(METADATA,), pixels=pixels
-    )
+    more = (background, sidecar, also, (METADATA,), pixels)
+    return written(Path(path), train, synthetic, None, False, synthetic_size, force, *more)
 
 
 def encoded(row: Row, data: str = "") -> bytes:

@@ -9,10 +9,13 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+from augury import provenance
+from augury.cards import README, Background, readable
 from augury.errors import RunFolderError
 from augury.exports.names import folder_names
-from augury.exports.rows import Row, export_report, rows_of, text
-from augury.files import atomic_folder, read_json, read_lines, write_json, write_lines
+from augury.exports.readme import count, readme
+from augury.exports.rows import NOTHING_MORE, SYNTHETIC, Row, export_report, rows_of
+from augury.files import atomic_folder, read_json, read_lines, write_json, write_lines, write_text
 from augury.images import LabelledImages, SyntheticImages
 
 FORMAT = "augury-export-1"
@@ -34,13 +37,16 @@ def export_folder(
     link: bool = True,
     synthetic_size: tuple[int, int] | None = None,
     force: bool = False,
+    background: Background = NOTHING_MORE,
+    sidecar: bool = False,
 ) -> dict[str, Any]:
     """Write `train` and the kept images of `synthetic` as `path/<class>/real-000012.png` and `synthetic-000034.png`.
 
     If the data have splits, the class folders lie below `path/train/`, `validation/` and `test/`. The number is the
     position of the image in `train` or `synthetic`. In the root, `manifest.jsonl` has a row {file, class, label,
     origin, source, scores} per image and `classes.json` the folder of each class. An older export at `path` is replaced
-    entirely. Class folders hold neither groups nor attributes.
+    entirely. `README.md` is the card of the data set. Synthetic images say in their text chunks what they are. Class folders
+    hold neither groups nor attributes.
 
     Parameters
     ----------
@@ -60,6 +66,10 @@ def export_folder(
         Height and width of the synthetic images beside `originals`; without it they keep the size of `train`.
     force : bool
         Replace an export even if files were added to it.
+    background : Background
+        What the card says beyond the images.
+    sidecar : bool
+        Also write `NAME.png.c2pa.json` beside each synthetic image: unsigned C2PA-style assertions.
 
     Returns
     -------
@@ -80,7 +90,7 @@ def export_folder(
     >>> export_folder("dataset", train, synthetic)["synthetic"]
     46
     """
-    done = written(Path(path), train, synthetic, originals, link, synthetic_size, force)
+    done = written(Path(path), train, synthetic, originals, link, synthetic_size, force, background, sidecar)
     return done if train.groups is None else {**done, "note": "; ".join([LOST, *filter(None, [done.get("note")])])}
 
 
@@ -92,6 +102,8 @@ def written(
     link: bool,
     synthetic_size: tuple[int, int] | None,
     force: bool,
+    background: Background,
+    sidecar: bool,
     also: Also | None = None,
     taken: tuple[str, ...] = (),
     pixels: tuple[str, Callable[[Row], bytes]] | None = None,
@@ -101,9 +113,9 @@ def written(
     `pixels` are the suffix and the encoding of images that are not original files; PNG if not given.
     """
     target = path.resolve()
-    rows = rows_of(train, synthetic, originals, target, synthetic_size)
+    rows = rows_of(train, synthetic, originals, target, synthetic_size, background.recipe)
     _check_free(target, force, taken)
-    folders = folder_names(train.classes, taken=(CLASSES, MANIFEST, *taken))
+    folders = folder_names(train.classes, taken=(CLASSES, MANIFEST, README, *taken))
     subfolders = [folders[row.label] if row.part is None else f"{row.part}/{folders[row.label]}" for row in rows]
     suffixes = [row.suffix if row.original or pixels is None else pixels[0] for row in rows]
     files = [f"{at}/{row.name}{suffix}" for row, at, suffix in zip(rows, subfolders, suffixes, strict=True)]
@@ -112,22 +124,24 @@ def written(
         for subfolder in dict.fromkeys([*subfolders, *([] if any(row.part for row in rows) else folders)]):
             (root / subfolder).mkdir(parents=True)
         with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
-            how = list(pool.map(lambda row, file: _bring(row, root / file, link, encode), rows, files))
+            how = list(pool.map(lambda row, file: _bring(row, root / file, link, sidecar, encode), rows, files))
         write_lines(root / MANIFEST, ({"file": file, **row.facts} for row, file in zip(rows, files, strict=True)))
-        named = [{"label": c, "class": text(name), "folder": folders[c]} for c, name in enumerate(train.classes)]
+        named = [{"label": c, "class": readable(name), "folder": folders[c]} for c, name in enumerate(train.classes)]
         write_json(root / CLASSES, {"format": FORMAT, "classes": named})
         if also is not None:
             also(root, rows, files)
+        counted = count((row.facts for row in rows), list(map(readable, train.classes)))
+        write_text(root / README, readme(target.name, counted, train.shape, background))
     return export_report(target, rows, originals, how.count("linked"), dict(zip(train.classes, folders, strict=True)))
 
 
-def _bring(row: Row, path: Path, link: bool, encode: Callable[[Row], bytes] | None) -> str:
+def _bring(row: Row, path: Path, link: bool, sidecar: bool, encode: Callable[[Row], bytes] | None) -> str:
     """Hard-link the row's original as `path`, copy it where the file system has no links, or write its pixels."""
-    if row.original is None and encode is not None:
-        path.write_bytes(encode(row))
-        return "written"
     if row.original is None:
-        row.picture().save(path, format="PNG")
+        content = row.encoded() if encode is None else encode(row)
+        path.write_bytes(content)
+        if sidecar and row.origin == SYNTHETIC:
+            provenance.write_sidecar(path, content, row.tag)
         return "written"
     if link:
         try:
@@ -153,7 +167,8 @@ def _check_free(target: Path, force: bool, taken: tuple[str, ...]) -> None:
     if not ours:
         raise RunFolderError(f"{target}: not empty and not an export of Augury; choose another folder")
     rows = read_lines(target / MANIFEST, "choose another folder, or remove this one")
-    listed = {row.get("file") for row in rows} | {CLASSES, MANIFEST, *taken}
+    listed = {row.get("file") for row in rows} | {CLASSES, MANIFEST, README, *taken}
+    listed |= {f"{row.get('file')}{provenance.SIDECAR}" for row in rows}
     files = (file for file in target.rglob("*") if file.is_symlink() or not file.is_dir())
     present = {file.relative_to(target).as_posix() for file in files}
     if present - listed and not force:

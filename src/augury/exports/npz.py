@@ -11,8 +11,9 @@ from typing import IO, Any
 import numpy as np
 import numpy.typing as npt
 
+from augury.cards import Background, readable
 from augury.errors import DataError
-from augury.exports.rows import Row, check_file, export_report, rows_of, text
+from augury.exports.rows import NOTHING_MORE, Row, check_file, export_report, rows_of
 from augury.files import atomic_path
 from augury.images import Images, LabelledImages, SyntheticImages
 
@@ -28,6 +29,8 @@ def export_npz(
     link: bool = True,
     synthetic_size: tuple[int, int] | None = None,
     force: bool = False,
+    background: Background = NOTHING_MORE,
+    sidecar: bool = False,
 ) -> dict[str, Any]:
     """Write one .npz with `images` [N, H, W] or [N, H, W, 3] and further arrays.
 
@@ -50,6 +53,10 @@ def export_npz(
         Not possible here.
     force : bool
         Replace an existing file.
+    background : Background
+        Has no effect.
+    sidecar : bool
+        Not possible here.
 
     Returns
     -------
@@ -64,14 +71,14 @@ def export_npz(
         When the file exists already (unless `force`).
     """
     target = Path(path).resolve()
-    check_file(target, ".npz", force)
+    check_file(target, ".npz", force, sidecar)
     if originals is not None:
         raise DataError(f"{target}: an .npz holds images of one size; leave originals out, or export another format")
     rows = rows_of(train, synthetic, None, target, synthetic_size)
     columns = {name: np.array([row.columns[name] for row in rows]) for name in (rows[0].columns if rows else ())}
     arrays: dict[str, npt.NDArray[Any]] = {
         "labels": np.array([row.label for row in rows], np.int64),
-        "classes": np.array([text(name) for name in train.classes]),
+        "classes": np.array([readable(name) for name in train.classes]),
         **columns,
         "provenance": np.array([row.provenance.encode() for row in rows]),
     }

@@ -10,8 +10,9 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from augury.cards import Background, readable
 from augury.errors import MissingExtraError
-from augury.exports.rows import Row, check_file, encoded, export_report, rows_of, text
+from augury.exports.rows import NOTHING_MORE, Row, check_file, encoded, export_report, rows_of
 from augury.files import atomic_path
 from augury.images import LabelledImages, SyntheticImages
 
@@ -28,6 +29,8 @@ def export_parquet(
     link: bool = True,
     synthetic_size: tuple[int, int] | None = None,
     force: bool = False,
+    background: Background = NOTHING_MORE,
+    sidecar: bool = False,
 ) -> dict[str, Any]:
     """Write the columns image {bytes, path}, label (a ClassLabel), attributes, group, split, origin and provenance
     (JSON).
@@ -48,6 +51,10 @@ def export_parquet(
         Height and width of the synthetic images beside `originals`; without it they keep the size of `train`.
     force : bool
         Replace an existing file.
+    background : Background
+        Its recipe is written into the synthetic images.
+    sidecar : bool
+        Not possible here.
 
     Returns
     -------
@@ -64,13 +71,13 @@ def export_parquet(
         Without pyarrow.
     """
     target = Path(path).resolve()
-    check_file(target, ".parquet", force)
+    check_file(target, ".parquet", force, sidecar)
     arrow, parquet = pyarrow()
-    rows = rows_of(train, synthetic, originals, target, synthetic_size)
+    rows = rows_of(train, synthetic, originals, target, synthetic_size, background.recipe)
     texts = [*(rows[0].columns if rows else ()), "provenance"]
     features = {
         "image": {"_type": "Image"},
-        "label": {"names": [text(name) for name in train.classes], "_type": "ClassLabel"},
+        "label": {"names": [readable(name) for name in train.classes], "_type": "ClassLabel"},
         **{name: {"dtype": "string", "_type": "Value"} for name in texts},
     }
     schema = arrow.schema(

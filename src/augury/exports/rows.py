@@ -14,11 +14,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from augury.cards import Background, readable
 from augury.data.decoding.codecs import is_unusual
 from augury.data.decoding.safety import head
 from augury.data.formats.column_names import NAMES, is_called
 from augury.errors import DataError, RunFolderError, SettingsError
 from augury.images import SPLITS, Images, LabelledImages, SyntheticImages, source_facts
+from augury.provenance import tagged_png
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -28,8 +30,10 @@ SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff", ".ppm", "
 _STARTS = {b"\xff\xd8\xff": ".jpg", b"\x89PNG\r\n\x1a\n": ".png", b"BM": ".bmp", b"II*\0": ".tif", b"MM\0*": ".tif"}
 RESERVED = frozenset(("images", "groups", "classes", "origin", "provenance"))
 """Column names with a fixed meaning, besides those of a role. An attribute of such a name is written as <name>_given."""
-SYNTHETIC_GROUP = "synthetic"
+SYNTHETIC = SYNTHETIC_GROUP = "synthetic"
+"""Origin of synthetic images, and the group of those that belong to none."""
 _AHEAD = 256
+NOTHING_MORE = Background()
 
 
 def _has_meaning(column: str) -> bool:
@@ -42,7 +46,7 @@ class Row:
 
     `attributes` are blank where a synthetic image was not conditioned on one. `group` is None when the data have none.
     `part` is a name of SPLITS, or None when all are train images. `size` is the height and width to which the pixels are
-    resized.
+    resized. `recipe` is that of the generator.
     """
 
     name: str
@@ -58,12 +62,21 @@ class Row:
     part: str | None = None
     original: Path | None = None
     size: tuple[int, int] | None = None
+    recipe: str = ""
 
     @property
     def facts(self) -> dict[str, Any]:
         """The row of the manifest, without the file."""
         facts = {"class": self.class_name, "label": self.label, "origin": self.origin}
         return {**facts, "source": self.source, "scores": self.scores}
+
+    @property
+    def tag(self) -> dict[str, Any]:
+        """The facts in the text chunks of a synthetic image."""
+        source = self.source if isinstance(self.source, dict) else {"source_name": self.source}
+        attributes = {name: value for name, value in self.attributes.items() if value}
+        more = {"recipe": self.recipe, "attributes": attributes}
+        return {"class": self.class_name, **{name: value for name, value in more.items() if value}, **source}
 
     @property
     def provenance(self) -> str:
@@ -93,7 +106,10 @@ class Row:
         return picture.resize(self.size[::-1], Image.Resampling.LANCZOS)
 
     def encoded(self) -> bytes:
-        """The bytes of the original, or the pixels as lossless PNG. Raises DataError when the original is gone."""
+        """The bytes of the original, or the pixels as lossless PNG, in which a synthetic image says what it is.
+
+        Raises DataError when the original is gone.
+        """
         if self.original:
             try:
                 return self.original.read_bytes()
@@ -101,6 +117,8 @@ class Row:
                 raise DataError(
                     f"{self.original}: this original cannot be read ({error.strerror}); leave originals out to write PNGs"
                 ) from error
+        if self.origin == SYNTHETIC:  # an image of another generator does not say which program that is
+            return tagged_png(self.picture(), self.tag, None if isinstance(self.source, dict) else "")
         file = io.BytesIO()
         self.picture().save(file, format="PNG")
         return file.getvalue()
@@ -112,6 +130,7 @@ def rows_of(
     originals: Sequence[str | os.PathLike[str]] | None,
     target: Path,
     synthetic_size: tuple[int, int] | None = None,
+    recipe: str = "",
 ) -> list[Row]:
     """All real images and then the kept synthetic ones. LabelledImages count as synthetic images of another generator.
 
@@ -130,23 +149,24 @@ def rows_of(
     if synthetic is not None:
         _check_alike(train, synthetic)
     files = None if originals is None else _checked(originals, len(train), target)
-    return [*_real(train, files), *([] if synthetic is None else _synthetic(train, synthetic, names, synthetic_size))]
+    drawn = () if synthetic is None else _synthetic(train, synthetic, names, synthetic_size, recipe)
+    return [*_real(train, files), *drawn]
 
 
 def _real(train: LabelledImages, files: list[Path] | None) -> Iterator[Row]:
     by_split = _in_parts(train)
     for i, label in enumerate(train.labels.tolist()):
-        name = text(train.names[i]) if train.names else f"index {i}"
+        name = readable(train.names[i]) if train.names else f"index {i}"
         recipe = _recipe(train, i)
         origin = "augmented" if recipe else "real"
         yield Row(
             name=f"{origin}-{i:06d}",
             label=label,
-            class_name=text(train.classes[label]),
+            class_name=readable(train.classes[label]),
             origin=origin,
             source=recipe or name,
             scores={},
-            attributes={name: text(a.values[int(a.codes[i])]) for name, a in train.attributes.items()},
+            attributes={name: readable(a.values[int(a.codes[i])]) for name, a in train.attributes.items()},
             group=None if train.groups is None else str(int(train.groups[i])),
             images=train.images,
             at=i,
@@ -180,11 +200,15 @@ def _recipe(train: LabelledImages, i: int) -> dict[str, Any] | None:
     file, _, epoch = train.names[i].rpartition("#") if of else ("", "", "")
     if file not in of or not epoch.isdecimal():
         return None
-    return {"file": text(file), **recipe, "epoch": int(epoch), "index": of[file]}
+    return {"file": readable(file), **recipe, "epoch": int(epoch), "index": of[file]}
 
 
 def _synthetic(
-    train: LabelledImages, synthetic: SyntheticImages, names: Sequence[str], size: tuple[int, int] | None
+    train: LabelledImages,
+    synthetic: SyntheticImages,
+    names: Sequence[str],
+    size: tuple[int, int] | None,
+    recipe: str,
 ) -> Iterator[Row]:
     """The accepted images. With `names` they come from another generator, which cannot draw them again."""
     conditioned = synthetic.condition_names[len(synthetic.condition_names) - (synthetic.conditions.shape[1] - 1) :]
@@ -195,9 +219,9 @@ def _synthetic(
         yield Row(
             name=f"synthetic-{i:06d}",
             label=label,
-            class_name=text(synthetic.classes[label]),
-            origin="synthetic",
-            source=text(names[i])
+            class_name=readable(synthetic.classes[label]),
+            origin=SYNTHETIC,
+            source=readable(names[i])
             if names
             else {
                 "seed": synthetic.seed,
@@ -207,7 +231,7 @@ def _synthetic(
             },
             scores={name: _number(values[i]) for name, values in synthetic.scores.items()},
             attributes={
-                name: text(a.values[attribute_codes[name]]) if name in attribute_codes else ""
+                name: readable(a.values[attribute_codes[name]]) if name in attribute_codes else ""
                 for name, a in train.attributes.items()
             },
             group=_group(train, synthetic, i),
@@ -215,6 +239,7 @@ def _synthetic(
             at=i,
             part=SPLITS[0] if _in_parts(train) else None,
             size=size,
+            recipe=recipe,
         )
 
 
@@ -241,7 +266,7 @@ def export_report(
     folders: dict[str, str] | None = None,
 ) -> dict[str, Any]:
     """The return value of every export; a `note` where `originals` of other types were not included as they are."""
-    real = [row for row in rows if row.origin != "synthetic"]
+    real = [row for row in rows if row.origin != SYNTHETIC]
     facts = {
         "path": str(target),
         "real": len(real),
@@ -259,10 +284,12 @@ def export_report(
     }
 
 
-def check_file(target: Path, suffix: str, force: bool) -> None:
-    """Raises SettingsError unless the name ends with `suffix`, and RunFolderError when the file exists already, unless
-    forced.
+def check_file(target: Path, suffix: str, force: bool, sidecar: bool) -> None:
+    """Raises SettingsError unless the name ends with `suffix` and for sidecar files, and RunFolderError when the file exists
+    already, unless forced.
     """
+    if sidecar:
+        raise SettingsError(f"{target}: sidecar files lie beside image files; leave sidecar out, or export a folder")
     if target.suffix.lower() != suffix:
         raise SettingsError(f"{target}: this export is one file; let its name end with {suffix}")
     if target.is_dir():
@@ -297,11 +324,6 @@ def _checked(originals: Sequence[str | os.PathLike[str]], n: int, target: Path) 
             raise DataError(f"{target}: the original {file.name} lies in it and would be replaced; export elsewhere")
         files.append(file)
     return files
-
-
-def text(name: str) -> str:
-    """A name that can be written as UTF-8 (file names may carry stray bytes)."""
-    return name.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def _number(value: float) -> float | None:

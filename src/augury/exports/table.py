@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from augury.cards import Background
 from augury.exports.folder import Also, written
-from augury.exports.rows import Row
+from augury.exports.rows import NOTHING_MORE, Row
 from augury.files import atomic_path
 from augury.images import LabelledImages, SyntheticImages
 
@@ -25,6 +26,8 @@ def export_imagefolder(
     link: bool = True,
     synthetic_size: tuple[int, int] | None = None,
     force: bool = False,
+    background: Background = NOTHING_MORE,
+    sidecar: bool = False,
 ) -> dict[str, Any]:
     """Write the files of `export_folder`, and `metadata.csv`: file_name, label, the attributes, group, split and
     origin.
@@ -32,7 +35,8 @@ def export_imagefolder(
     Parameters and errors are those of `export_folder`.
     """
     also = metadata_table(METADATA, "file_name")
-    return written(Path(path), train, synthetic, originals, link, synthetic_size, force, also, taken=(METADATA,))
+    more = (background, sidecar, also, (METADATA,))
+    return written(Path(path), train, synthetic, originals, link, synthetic_size, force, *more)
 
 
 def export_csv(
@@ -44,13 +48,16 @@ def export_csv(
     link: bool = True,
     synthetic_size: tuple[int, int] | None = None,
     force: bool = False,
+    background: Background = NOTHING_MORE,
+    sidecar: bool = False,
 ) -> dict[str, Any]:
     """Write the files of `export_folder`, and `labels.csv`: path, label, the attributes, group, split and origin.
 
     Parameters and errors are those of `export_folder`.
     """
     also = metadata_table(LABELS, "path")
-    return written(Path(path), train, synthetic, originals, link, synthetic_size, force, also, taken=(LABELS,))
+    more = (background, sidecar, also, (LABELS,))
+    return written(Path(path), train, synthetic, originals, link, synthetic_size, force, *more)
 
 
 def metadata_table(name: str, first: str) -> Also:

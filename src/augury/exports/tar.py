@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from augury.exports.rows import check_file, encoded, export_report, rows_of
+from augury.cards import Background
+from augury.exports.rows import NOTHING_MORE, check_file, encoded, export_report, rows_of
 from augury.files import atomic_path
 from augury.images import LabelledImages, SyntheticImages
 
@@ -24,6 +25,8 @@ def export_tar(
     link: bool = True,
     synthetic_size: tuple[int, int] | None = None,
     force: bool = False,
+    background: Background = NOTHING_MORE,
+    sidecar: bool = False,
 ) -> dict[str, Any]:
     """Write `real-000012.png`, `.cls` (the number of the class) and `.json` for each image.
 
@@ -45,6 +48,10 @@ def export_tar(
         Height and width of the synthetic images beside `originals`; without it they keep the size of `train`.
     force : bool
         Replace an existing file.
+    background : Background
+        Its recipe is written into the synthetic images.
+    sidecar : bool
+        Not possible here.
 
     Returns
     -------
@@ -59,8 +66,8 @@ def export_tar(
         When the file exists already (unless `force`).
     """
     target = Path(path).resolve()
-    check_file(target, ".tar", force)
-    rows = rows_of(train, synthetic, originals, target, synthetic_size)
+    check_file(target, ".tar", force, sidecar)
+    rows = rows_of(train, synthetic, originals, target, synthetic_size, background.recipe)
     with atomic_path(target) as temporary, tarfile.open(temporary, "w", format=tarfile.PAX_FORMAT) as archive:
         for row, image in encoded(rows):
             metadata = {"label": row.class_name, **row.columns, "provenance": row.facts}

@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
+from augury.cards import README
 from augury.errors import RunFolderError
 from augury.exports.names import folder_names
-from augury.files import atomic_path, read_lines, write_lines
+from augury.files import read_lines, write_lines
 from augury.pipeline.run_folder import Run
+from augury.pipeline.tagged_files import write_card, write_tagged
 from augury.training import Synthesizer
 
 MANIFEST = "manifest.jsonl"
@@ -30,9 +31,10 @@ def generate_files(
     start: int = 0,
     seed: int = 0,
     truncation: float = 1.0,
+    sidecar: bool = False,
     on_progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> list[dict[str, Any]]:
-    """Draw images and write them as `output/<class>/seed7-000012.png`.
+    """Draw images and write them as `output/<class>/seed7-000012.png`, with a card of all images in the folder (README.md).
 
     A call adds to the images of earlier calls. An image that exists already is left as it is, so that an interrupted call
     can be repeated.
@@ -51,6 +53,8 @@ def generate_files(
         Number of images of each class, and the index of the first.
     seed, truncation
         As for `Synthesizer.sample`.
+    sidecar
+        Also write an unsigned C2PA-style file beside each image.
     on_progress
         Called with (images written, all images).
 
@@ -84,9 +88,9 @@ def generate_files(
             indices = [rows[i]["index"] for i in at]
             drawn = generator.sample(conditions[at], seed=seed, indices=indices, truncation=truncation)
             for i, image in zip(at.tolist(), drawn.images, strict=True):
-                with atomic_path(output / rows[i]["file"]) as temporary:
-                    Image.fromarray(image.transpose(1, 2, 0).squeeze()).save(temporary, format="PNG")
+                write_tagged(output / rows[i]["file"], image, rows[i], generator, sidecar)
             on_progress(begin + len(at), len(missing))
+        write_card(output, output.name, generator, read_lines(output / MANIFEST))
     return rows
 
 
@@ -100,7 +104,7 @@ def _planned(
 ) -> tuple[list[dict[str, Any]], np.ndarray[Any, np.dtype[np.int64]]]:
     """The rows of the manifest, and the condition int64 [N, K] of each."""
     classes = generator.card.classes
-    names = dict(zip(classes, folder_names(classes, taken=(MANIFEST,)), strict=True))
+    names = dict(zip(classes, folder_names(classes, taken=(MANIFEST, README)), strict=True))
     rows, conditions = [], []
     for label in dict.fromkeys(labels or classes):
         cell = generator.cell(label, attributes)

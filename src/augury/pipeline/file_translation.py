@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
 from augury.data import pictures
 from augury.data.decoding.resize import Fit, Size
@@ -18,6 +17,7 @@ from augury.data.loading import refuse_unread
 from augury.errors import DataError, RunFolderError, SettingsError
 from augury.files import atomic_folder, check_folder_name, refuse_within, write_lines
 from augury.images import LabelledImages
+from augury.pipeline.tagged_files import write_card, write_tagged
 from augury.training import Synthesizer
 
 MANIFEST = "manifest.jsonl"
@@ -32,6 +32,7 @@ def translate_files(
     seed: int = 0,
     size: int | Size | None = None,
     fit: Fit = "crop",
+    sidecar: bool = False,
     on_progress: Callable[[int, int], None] = lambda done, total: None,
     **reading: Any,
 ) -> list[dict[str, Any]]:
@@ -46,11 +47,13 @@ def translate_files(
     changes
         Target values: {"young": "no", "label": "woman"}. Everything else stays as it is.
     output
-        New folder for one PNG file per image and manifest.jsonl.
+        New folder for one PNG file per image, manifest.jsonl and the card README.md.
     seed
         Seed of the noise, for a translator that takes noise.
     size, fit
         As for `augury.load`. Without `size`, the images must have the translator's size.
+    sidecar
+        Also write an unsigned C2PA-style file beside each image.
     on_progress
         Called with (images translated, all images).
     **reading
@@ -81,11 +84,13 @@ def translate_files(
             for index, source, image in zip(at.tolist(), sources, translations, strict=True):
                 name = data.names[index] if data.names else f"index {index}"
                 file = f"{index:06d}-{re.sub(r'[^A-Za-z0-9_-]+', '-', Path(name).stem)[:60]}.png"
-                Image.fromarray(image.transpose(1, 2, 0).squeeze()).save(folder / file)
                 digest = hashlib.sha256(source.tobytes()).hexdigest()
-                rows.append({"file": file, "source_name": name, "source_sha256": digest, "index": index, **provenance})
+                row = {"file": file, "source_name": name, "source_sha256": digest, "index": index, **provenance}
+                write_tagged(folder / file, image, row, translator, sidecar)
+                rows.append(row)
             on_progress(len(rows), len(data))
         write_lines(folder / MANIFEST, rows)
+        write_card(folder, output.name, translator, rows)
     return rows
 
 

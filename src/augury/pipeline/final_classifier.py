@@ -23,7 +23,7 @@ from augury.verdict import Verdict
 FOLDER = "classifier"
 READING = ("fit", "window", "stretch", "transparency")
 """Settings of reading that decide the pixels of an image."""
-NOTES = ("resizing", "original_sizes", "colour", "tones")
+NOTES = ("resizing", "original_sizes", "colour", "tones", "licence")
 """Notes on the training images that a user of the classifier needs."""
 
 
@@ -151,7 +151,7 @@ def _card(
             "precision": final.precision,
         },
         "data": {
-            "source": Path(session.source).name if Path(session.source).exists() else session.source,
+            "source": session.source_name,
             "fingerprint": data.fingerprint,
             "counts": {name: part.counts.tolist() for name, part in session.splits.items()},
             "reading": {name: getattr(settings, name) for name in READING},

@@ -175,7 +175,7 @@ def same_source(
 def images_of(data: LabelledImages | str | os.PathLike[str] | None, settings: RunSettings) -> LabelledImages:
     """Images read, or taken from memory, according to `settings.data`; None: the embedded sample."""
     if not isinstance(data, LabelledImages):
-        return load(data, **settings.data.reading())
+        return _licensed(load(data, **settings.data.reading()), settings.data.licence)
     data_settings = settings.data
     if (
         data_settings.columns
@@ -189,7 +189,12 @@ def images_of(data: LabelledImages | str | os.PathLike[str] | None, settings: Ru
             "images in memory have no columns, root, format, folders or links; leave those settings of data out, or give the path of the data"
         )
     images = regrouped(data if data.fingerprint else finished(data), data_settings.group, data_settings.split)
-    return binned(images, data_settings.bins)
+    return _licensed(binned(images, data_settings.bins), data_settings.licence)
+
+
+def _licensed(data: LabelledImages, licence: str | None) -> LabelledImages:
+    """The data with the licence that the settings state, if they do, in its notes."""
+    return data if licence is None else replace(data, notes={**data.notes, "licence": licence})
 
 
 def divided(

@@ -114,6 +114,11 @@ class Session:
         return files
 
     @property
+    def source_name(self) -> str:
+        """The name of the data without the folder that they lie in."""
+        return Path(self.source).name if Path(self.source).exists() else self.source
+
+    @property
     def foreseen(self) -> LabelledImages:
         """Stand-in for the generator's training images, available before any stage has run."""
         return self.data if self.target is None else domains.stand_in(self.data, self.target.images)

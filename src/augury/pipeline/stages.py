@@ -23,6 +23,7 @@ from augury.errors import SettingsError
 from augury.files import atomic_path, read_json, read_lines, remove, write_json
 from augury.images import LabelledImages
 from augury.pipeline import domains, scorecard
+from augury.pipeline.cards import background, write_cards
 from augury.pipeline.cost import plan_run
 from augury.pipeline.display import showing
 from augury.pipeline.final_classifier import FOLDER, store_classifier, trial_inputs
@@ -238,6 +239,8 @@ def write_data_set(session: Session, path: Path, settings: ExportSettings, *, fo
         link=settings.originals == "link",
         synthetic_size=settings.synthetic_size,
         force=force,
+        background=background(session),
+        sidecar=settings.sidecar,
     )
     if originals and "note" in done:
         session.callbacks.note(done["note"])
@@ -330,6 +333,7 @@ def do(session: Session, stage: Stage) -> None:
     if not cached:
         with session.run.stage(stage.name, session.inputs(stage.name)):
             stage.run(session)
+        write_cards(session, stage.name)
     session.callbacks.end(stage.name)
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
+from augury.cards import TAG, cell, front_matter, licence_lines, listed, percent, table
 from augury.prediction.card import ClassifierCard
 from augury.sentences import of_groups
 
@@ -30,8 +30,8 @@ def readme(card: ClassifierCard, onnx: str = "") -> str:
     """The card as Markdown; `onnx` says why there is no ONNX file, "" where there is one."""
     c, h, w = card.shape
     test, novelty = card.test, card.novelty
-    lines = [f"# Classifier of {card.data['source']}", ""]
-    lines += [f"An image classifier for {len(card.classes):,} classes: {_listed(card.classes)}.", ""]
+    lines = [_front_matter(card), f"# Classifier of {cell(card.data['source'])}", ""]
+    lines += [f"An image classifier for {len(card.classes):,} classes: {listed(card.classes)}.", ""]
     lines += [USE]
     fields = {"channels": c, "height": h, "width": w, "classes": len(card.classes)}
     lines += [f"ONNX: {onnx}\n" if onnx else ONNX.format(**fields)]
@@ -43,12 +43,12 @@ def readme(card: ClassifierCard, onnx: str = "") -> str:
         "",
         f"- Balanced accuracy (mean recall of the classes): {_interval(test['balanced_accuracy'])}",
         f"- Accuracy: {_interval(test['accuracy'])}",
-        f"- Worst class: {test['worst']['class']}, recall {_percent(test['worst']['recall'])} "
-        f"({_percent(test['worst']['low'])} to {_percent(test['worst']['high'])})",
+        f"- Worst class: {test['worst']['class']}, recall {percent(test['worst']['recall'])} "
+        f"({percent(test['worst']['low'])} to {percent(test['worst']['high'])})",
         "",
     ]
     lines += _detection(card)
-    lines += _table(_rows(card), ["class", "train images", "test images", "recall", "95 % interval"])
+    lines += table(_rows(card), ["class", "train images", "test images", "recall", "95 % interval"])
     lines += ["## How it was trained", ""]
     training, arm = card.training, card.arm
     added = training["synthetic"]
@@ -58,7 +58,7 @@ def readme(card: ClassifierCard, onnx: str = "") -> str:
         f"- Why this one: {arm['why']}",
         f"- Scores that decided ({arm['metric']} on {'validation' if arm['by'] == 'validation' else 'the test split'}): "
         + ", ".join(
-            f"{name} {_percent(value)}" for name, value in sorted(arm["scores"].items(), key=lambda item: -item[1])
+            f"{name} {percent(value)}" for name, value in sorted(arm["scores"].items(), key=lambda item: -item[1])
         ),
         f"- Trained on {training['images']:,} images of the train split{more}; {training['steps']:,} steps of {training['batch']} images, "
         f"learning rate {training['rate']:g}, seed {training['seed']}, {training['precision']} on {training['device']}",
@@ -93,8 +93,8 @@ def readme(card: ClassifierCard, onnx: str = "") -> str:
         f"distance, limit {novelty['limits']['features']:.3g}), and by brightness, contrast, sharpness and colour (limit "
         f"{novelty['limits']['appearance']:.3g}). The limits come from {novelty['validation']:,} validation images: of images like "
         f"them, at most about {100 * novelty['share']:g} % are flagged.",
-        f"- Flagged: {_percent(flagged['test'])} of the test images, {_percent(flagged['noise'])} of images of pure noise, "
-        f"{_percent(flagged['plain'])} of images of a single colour. Where the last two are low, the network cannot tell such images "
+        f"- Flagged: {percent(flagged['test'])} of the test images, {percent(flagged['noise'])} of images of pure noise, "
+        f"{percent(flagged['plain'])} of images of a single colour. Where the last two are low, the network cannot tell such images "
         "from its own. Images that look like the training images but show something else are often not flagged.",
         "",
     ]
@@ -106,7 +106,8 @@ def readme(card: ClassifierCard, onnx: str = "") -> str:
         "- Other cameras, scanners, sites or times may lower the accuracy; measure it on labelled images from there.",
         "",
     ]
-    lines += ["## Licence and versions", "", card.licence_note, ""]
+    lines += licence_lines(_licence(card), card.licence_note)
+    lines += ["## Versions", ""]
     lines += [", ".join(f"{name} {version}" for name, version in card.versions.items()), ""]
     return "\n".join(lines)
 
@@ -118,7 +119,7 @@ def _detection(card: ClassifierCard) -> list[str]:
         return []
     return [
         f"Threshold for {row['class']}: an image whose probability of {row['class']} is above {row['threshold']:.6g} is reported. It was "
-        f"chosen on {row['validation']:,} validation images of other classes, for a specificity of {_percent(row['specificity'])}.",
+        f"chosen on {row['validation']:,} validation images of other classes, for a specificity of {percent(row['specificity'])}.",
         "",
         f"- Sensitivity: {_interval(row['sensitivity'])} of {row['positives']:,} test images",
         f"- Specificity: {_interval(row['test_specificity'])} of {row['negatives']:,} test images",
@@ -128,32 +129,41 @@ def _detection(card: ClassifierCard) -> list[str]:
     ]
 
 
+def _licence(card: ClassifierCard) -> str:
+    return str(card.data.get("notes", {}).get("licence", ""))
+
+
+def _front_matter(card: ClassifierCard) -> str:
+    """The YAML at the top, with the measured accuracy as Hugging Face's `model-index`."""
+    source, test = cell(card.data["source"]), card.test
+    measured = {"balanced_accuracy": "Balanced accuracy", "accuracy": "Accuracy"}
+    metrics = [{"type": key, "name": name, "value": round(test[key][0], 4)} for key, name in measured.items()]
+    task = {"type": "image-classification", "name": "Image classification"}
+    results = [{"task": task, "dataset": {"name": source, "type": "imagefolder", "split": "test"}, "metrics": metrics}]
+    return front_matter(
+        _licence(card),
+        card.classes,
+        library_name="augury",
+        pipeline_tag="image-classification",
+        tags=[TAG, "image-classification"],
+        metrics=["accuracy"],
+        **{"model-index": [{"name": f"Classifier of {source}", "results": results}]},
+    )
+
+
 def _rows(card: ClassifierCard) -> list[list[str]]:
     counts: Sequence[int] = card.data["counts"].get("train", [])
     return [
         [
-            str(row["class"]).replace("|", "\\|"),
+            row["class"],
             f"{counts[i]:,}" if counts else "",
             f"{row['test']:,}",
-            _percent(row["recall"]),
-            "" if row["recall"] is None else f"{_percent(row['low'])} to {_percent(row['high'])}",
+            percent(row["recall"]),
+            "" if row["recall"] is None else f"{percent(row['low'])} to {percent(row['high'])}",
         ]
         for i, row in enumerate(card.test["per_class"])
     ]
 
 
-def _table(rows: list[list[str]], head: list[str]) -> list[str]:
-    lines = [head, ["---"] * len(head), *rows]
-    return [*(f"| {' | '.join(line)} |" for line in lines), ""]
-
-
-def _percent(value: Any) -> str:
-    return "not tested" if value is None else f"{100 * value:.1f} %"
-
-
 def _interval(values: Sequence[float]) -> str:
-    return f"{_percent(values[0])} ({_percent(values[1])} to {_percent(values[2])})"
-
-
-def _listed(names: Sequence[str], most: int = 20) -> str:
-    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+    return f"{percent(values[0])} ({percent(values[1])} to {percent(values[2])})"

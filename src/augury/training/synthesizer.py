@@ -1,4 +1,4 @@
-"""A trained generator with its card: on disk a folder of weights.safetensors and card.json."""
+"""A trained generator with its card: on disk a folder of weights.safetensors, card.json and README.md."""
 
 from __future__ import annotations
 
@@ -16,8 +16,9 @@ import torch
 from safetensors.torch import save as to_bytes
 from torch import nn
 
+from augury.cards import README, Background
 from augury.errors import DataError, RunFolderError, SettingsError
-from augury.files import atomic_folder, read_json, write_json
+from augury.files import atomic_folder, read_json, write_json, write_text
 from augury.images import AnyImages, Codes, Images, SyntheticImages, as_images
 from augury.networks import KEEP, build_generator, shares
 from augury.notebook import SHOWN, panel, strip, table
@@ -30,6 +31,7 @@ from augury.training.devices import placed
 from augury.training.fixed_batches import in_fixed_batches, waves
 from augury.training.latent import mixed, walk
 from augury.training.protocols import Generator, Styled, Translator
+from augury.training.readme import readme
 
 
 def synthesizer_folder(path: str | os.PathLike[str]) -> Path:
@@ -374,11 +376,22 @@ class Synthesizer:
         """
         return np.tile(np.array(change_codes(self.card.columns, changes), np.int64), (number, 1))
 
+    def readme(self, background: Background | None = None) -> str:
+        """The card as Markdown. `background` adds what the generator does not know: the name of its data, scores, a verdict."""
+        return readme(
+            self.card,
+            translates=self.translates,
+            parameters=sum(weight.numel() for weight in self.generator.parameters()),
+            fingerprint=self.fingerprint,
+            background=background,
+        )
+
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the folder, atomically."""
+        """Write the folder, atomically: weights.safetensors, card.json and README.md."""
         with atomic_folder(Path(path)) as folder:
             (folder / "weights.safetensors").write_bytes(self.weights)
             write_json(folder / "card.json", asdict(self.card))
+            write_text(folder / README, self.readme())
 
     @classmethod
     def load(cls, path: str | os.PathLike[str], device: torch.device | str = "cpu") -> Synthesizer:

@@ -16,6 +16,7 @@ from augury.data.decoding.load_options import LoadOptions, Window
 from augury.data.decoding.safety import external, extra
 from augury.errors import DataError
 from augury.images import Images
+from augury.provenance import UNNAMED
 
 EXTENSIONS = (".dcm", ".dicom")
 LOW, HIGH = 0.5, 99.5
@@ -41,6 +42,8 @@ def header(raw: bytes, options: LoadOptions) -> Header:
         kind = str(data.get("PhotometricInterpretation", ""))
         frames = int(data.get("NumberOfFrames") or 1)
         group = str(data.get("PatientID") or "")
+        device = [str(data.get(f"SecondaryCaptureDevice{name}") or "") for name in ("Manufacturer", "SoftwareVersions")]
+        synthetic = str(data.get("SyntheticData") or "") == "YES"
     if rows < 1 or columns < 1:
         raise DataError("holds no picture (no Rows and Columns); leave reports and the like out")
     image_decoder.check_pixels(rows * columns)
@@ -54,6 +57,7 @@ def header(raw: bytes, options: LoadOptions) -> Header:
         rotated=False,
         group=group,
         tones="as given" if kind in _COLOUR else _tones(data, options.window, kind),
+        synthetic=(" ".join(filter(None, device)) or UNNAMED) if synthetic else "",
     )
 
 

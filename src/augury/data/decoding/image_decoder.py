@@ -23,6 +23,7 @@ from augury.data.decoding.pixel_range import Range, chosen_range
 from augury.data.decoding.resize import Fit, Size, fitted
 from augury.errors import DataError
 from augury.images import Images
+from augury.provenance import synthetic_by
 
 AVIF = (".avif", ".avifs")
 EXTENSIONS = frozenset(
@@ -62,6 +63,8 @@ class Header:
         How brightness is mapped to 0..255, where that is a choice.
     values
         The least and greatest value and whether all are whole numbers, where the file does not say what white is.
+    synthetic
+        The program that generated the image, where the file says that it is synthetic.
     """
 
     size: Size
@@ -72,6 +75,7 @@ class Header:
     group: str = ""
     tones: str = ""
     values: tuple[float, float, bool] | None = None
+    synthetic: str = ""
 
 
 @cache
@@ -125,6 +129,7 @@ def header(raw: bytes, options: LoadOptions) -> Header:
         rotated=turned > 1,
         tones="; ".join(_tones(image, limits, options.transparency)),
         values=_observed(image) if wide_pixels.is_wide(image) and limits is None else None,
+        synthetic=synthetic_by(raw),
     )
 
 

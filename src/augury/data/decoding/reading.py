@@ -26,8 +26,9 @@ from augury.errors import DataError, shortened
 from augury.files import digest
 from augury.images import Codes, Images, LabelledImages
 
-DECODING = 4
-"""Version of the decoding. Increase it when the same file would give other pixels, so that old cache entries are not used."""
+DECODING = 5
+"""Version of the decoding. Increase it when the same file would give other pixels or metadata, so that old cache entries are not
+used."""
 
 
 class _Look(NamedTuple):
@@ -156,10 +157,9 @@ def _grouped_by(index: ImageIndex) -> dict[str, Any]:
 
 
 def _notes(metadata: dict[str, Any], options: LoadOptions) -> dict[str, Any]:
-    hidden = ("kept", "digest", "previews_digest", "memory", "groups", "tones")
+    hidden = ("kept", "digest", "previews_digest", "memory", "groups", "tones", "synthetic")
     notes = {key: metadata[key] for key in metadata if key not in hidden}
-    if metadata["tones"]:
-        notes["tones"] = metadata["tones"]
+    notes |= {name: metadata[name] for name in ("tones", "synthetic") if metadata[name]}
     nameless = notes.pop("nameless", 0)
     if metadata["groups"] is not None and options.group != UNGROUPED:
         notes["grouped_by"] = "the PatientID of the DICOM files"
@@ -251,6 +251,7 @@ def _decoded(
             "animated": sum(n for header, n in counted.items() if header.animated),
             "turned_upright": sum(n for header, n in counted.items() if header.rotated),
             "tones": {tones: n for tones, n in _count(counted, lambda header: header.tones).items() if tones},
+            "synthetic": {tool: n for tool, n in _count(counted, lambda header: header.synthetic).items() if tool},
             "groups": _patients(headers),
             "nameless": _nameless(headers),
         }

@@ -14,13 +14,14 @@ from augury.data.decoding.skipped import HIDDEN, LOOP, OUTSIDE, SYSTEM, SYSTEM_F
 from augury.data.formats.layout import arranged
 from augury.errors import DataError
 from augury.images import LabelledImages
+from augury.provenance import SIDECAR
 
 STYLEGAN = "dataset.json"
 """The file with the labels of a StyleGAN data set."""
 HEAD = 2**16
 _LABELS = re.compile(rb'"labels"\s*:\s*(null|\[\s*\[\s*")')
-EXPORTED = {"classes.json", "manifest.jsonl"}
-"""What an export of class folders writes beside them. Neither is counted as skipped."""
+EXPORTED = {"classes.json", "manifest.jsonl", "README.md"}
+"""What an export of class folders writes beside them. None is counted as skipped."""
 
 
 def recognises(path: Path) -> bool:
@@ -124,5 +125,5 @@ def _walk(
             )
         elif codecs.is_image(entry.name, lambda path=path: safety.head(path, codecs.HEAD)):  # type: ignore[misc]
             yield (*parts, entry.name)  # the reader reports a dangling link
-        elif parts or entry.name not in EXPORTED:
+        elif (parts or entry.name not in EXPORTED) and not entry.name.endswith(SIDECAR):
             skipped.add_file(entry.name, parts)
