@@ -137,7 +137,7 @@ def licence_fields(licence: str) -> dict[str, str]:
     wanted = re.sub(r"[\s_]+", "-", licence.strip().lower())
     if wanted in LICENCES:
         return {"license": wanted}
-    name = re.sub(r"[^a-z0-9.-]+", "-", wanted).strip("-.")
+    name = re.sub(r"[^a-z0-9.]+", "-", wanted).strip("-.")
     return {"license": "other", "license_name": name} if name else {"license": UNKNOWN}
 
 
