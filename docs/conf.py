@@ -3,10 +3,15 @@
 project = "Augury"
 author = "The Augury authors"
 copyright = "2026, the Augury authors"
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.viewcode"]
+extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.viewcode"]
 myst_heading_anchors = 3
 myst_enable_extensions = ["deflist"]
-exclude_patterns = ["_build"]
+# The notebooks run on tiny settings whenever their pages are built, and an error in one fails the build.
+nb_execution_mode = "force"
+nb_execution_in_temp = True
+nb_execution_timeout = 600
+nb_execution_raise_on_error = True
+exclude_patterns = ["_build", "**/.ipynb_checkpoints"]
 html_theme = "furo"
 html_title = "Augury"
 default_role = "code"

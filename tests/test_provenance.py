@@ -41,7 +41,10 @@ def test_the_text_chunks_state_the_facts_and_leave_the_pixels_alone() -> None:
     assert image.text["DigitalSourceType"].endswith("/digitalsourcetype/trainedAlgorithmicMedia")
     assert json.loads(image.text["augury"]) == FACTS
     (described,) = ElementTree.fromstring(image.text["XML:com.adobe.xmp"]).iter(f"{{{RDF}}}Description")
-    assert described.get("{http://iptc.org/std/Iptc4xmpExt/2008-02-29/}DigitalSourceType") == provenance.DIGITAL_SOURCE_TYPE
+    assert (
+        described.get("{http://iptc.org/std/Iptc4xmpExt/2008-02-29/}DigitalSourceType")
+        == provenance.DIGITAL_SOURCE_TYPE
+    )
     assert described.get("{http://ns.adobe.com/xap/1.0/}CreatorTool") == provenance.SOFTWARE
 
 

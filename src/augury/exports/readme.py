@@ -80,7 +80,7 @@ def readme(
             size_categories=[size_category(number)],
             tags=tags if classes else tags[:-1],
         ),
-        f"# Images of {cell(background.source)}" if background.source else f"# Data set {cell(name)}",
+        f"# Data set from {cell(background.source)}" if background.source else f"# Data set {cell(name)}",
         "",
         f"{number:,} images, {f'labelled with: {listed(classes)}' if classes else 'without labels'}.",
         "",

@@ -66,7 +66,7 @@ def readme(
             pipeline_tag="image-to-image" if translates else "unconditional-image-generation",
             tags=[TAG, card.recipe, card.network, "synthetic-data", "data-augmentation"],
         ),
-        f"# {kind} of {source or 'images'} ({cell(card.recipe)})",
+        f"# {kind} trained on {source or 'images'} ({cell(card.recipe)})",
         "",
         _described(card, translates),
         "",
