@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
-from tests.exports.test_export_folder import drawn, real
 
 from augury.cards import LICENCES, Background, cell, front_matter, licence_fields, size_category
 from augury.exports import count, export_folder, readme
 from augury.training.card import Card
 from augury.training.readme import readme as generator_card
+from tests.helpers.export_data import real_images, synthetic_images
 
 NASTY = ("a|b", "- c: {d", "---", "e\n---\nf", "'g\"", "<script>", "\udcff", "ü", "null", "1")
 CARD = Card("dcgan", {}, (3, 32, 48), NASTY, ("pose",), (("left", "up"),), "f00d", "rpgan", 4, 1200, 64, "fp32")
@@ -78,7 +78,7 @@ def test_the_card_of_a_generator_states_how_it_was_trained_and_what_it_is_not_fo
 
 def test_an_exported_folder_has_a_card_that_counts_its_images(tmp_path: Path) -> None:
     known = Background("cc0-1.0", "photos", "rpgan", ("## Scores", "", "KID 0.1", ""))
-    export_folder(tmp_path / "out", real(), drawn(), background=known)
+    export_folder(tmp_path / "out", real_images(), synthetic_images(), background=known)
     fields, body = parsed((tmp_path / "out" / "README.md").read_text(encoding="utf-8"))
     assert fields == {
         "license": "cc0-1.0",
@@ -89,13 +89,13 @@ def test_an_exported_folder_has_a_card_that_counts_its_images(tmp_path: Path) ->
         "classes": ["cat", "dog"],
     }
     assert "| cat | 4 | 3 |" in body and "| dog | 3 | 0 |" in body and "KID 0.1" in body and "rpgan" in body
-    export_folder(tmp_path / "out", real())  # the card is part of the export, which may be replaced
+    export_folder(tmp_path / "out", real_images())  # the card is part of the export, which may be replaced
     fields, body = parsed((tmp_path / "out" / "README.md").read_text(encoding="utf-8"))
     assert fields["license"] == "unknown" and "synthetic" not in fields["tags"] and "text chunks" not in body
 
 
 def test_a_class_called_like_the_card_gets_another_folder(tmp_path: Path) -> None:
-    said = export_folder(tmp_path / "out", real(("README.md", "dog")))
+    said = export_folder(tmp_path / "out", real_images(("README.md", "dog")))
     assert said["folders"]["README.md"] == "README.md-2" and (tmp_path / "out" / "README.md").is_file()
 
 
@@ -108,8 +108,8 @@ def test_counts_come_from_the_rows_of_a_manifest() -> None:
 
 def test_hugging_face_reads_the_cards(tmp_path: Path) -> None:
     hub = pytest.importorskip("huggingface_hub", reason="huggingface_hub is not installed")
-    synthetic = replace(drawn(), classes=real().classes)
-    export_folder(tmp_path / "out", real(), synthetic, background=Background("my own"))
+    synthetic = replace(synthetic_images(), classes=real_images().classes)
+    export_folder(tmp_path / "out", real_images(), synthetic, background=Background("my own"))
     data = hub.DatasetCard.load(tmp_path / "out" / "README.md").data
     assert (data.license, data.license_name, data.classes) == ("other", "my-own", ["cat", "dog"])
     text = generator_card(CARD, translates=False, parameters=1, fingerprint="")

@@ -13,7 +13,6 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 from PIL import Image
-from tests.exports.test_export_folder import drawn, real
 
 from augury import data as data_package
 from augury import provenance
@@ -21,6 +20,7 @@ from augury.data import cautions, load
 from augury.errors import SettingsError
 from augury.exports import EXPORTS, export_folder
 from augury.settings import ExportSettings
+from tests.helpers.export_data import real_images, synthetic_images
 
 PICTURE = Image.fromarray(np.random.default_rng(0).integers(0, 256, (9, 7, 3), np.uint8))
 RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
@@ -55,10 +55,10 @@ def saved(**options: object) -> bytes:
 
 
 XMP = (
-    '<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#"><rdf:Description '
-    'xmlns:xmp="http://ns.adobe.com/xap/1.0/"><xmp:CreatorTool>Painter &amp; Co</xmp:CreatorTool></rdf:Description>'
-    "http://cv.iptc.org/newscodes/digitalsourcetype/compositeWithTrainedAlgorithmicMedia</rdf:RDF></x:xmpmeta>"
-).encode()
+    b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#"><rdf:Description '
+    b'xmlns:xmp="http://ns.adobe.com/xap/1.0/"><xmp:CreatorTool>Painter &amp; Co</xmp:CreatorTool></rdf:Description>'
+    b"http://cv.iptc.org/newscodes/digitalsourcetype/compositeWithTrainedAlgorithmicMedia</rdf:RDF></x:xmpmeta>"
+)
 
 
 @pytest.mark.parametrize(
@@ -81,7 +81,7 @@ def test_an_export_that_is_read_again_is_cautioned_about(tmp_path: Path, kind: s
     if kind == "parquet":
         pytest.importorskip("pyarrow", reason="pyarrow is not installed: parquet is an extra")
     path = tmp_path / (f"out.{kind}" if kind in ("tar", "parquet", "npz") else "out")
-    EXPORTS[kind](path, real(), drawn())
+    EXPORTS[kind](path, real_images(), synthetic_images())
     read = path / "labels.csv" if kind == "csv" else path
     for _ in range(2):  # decoded, and from the cache
         data = load(read)
@@ -90,29 +90,29 @@ def test_an_export_that_is_read_again_is_cautioned_about(tmp_path: Path, kind: s
         assert caution.startswith(f"3 of 10 images say that they are synthetic, by {by}. ")
     assert kind == "npz" or data.notes["synthetic"] == {provenance.SOFTWARE: 3}
     assert not any("README" in str(note) or ".md" in str(note) for note in data.notes.get("ignored", {}))
-    EXPORTS[kind](path, real(), force=True)
+    EXPORTS[kind](path, real_images(), force=True)
     assert not [text for text in cautions(load(read)) if "synthetic" in text]
 
 
 def test_inspect_counts_synthetic_images(tmp_path: Path) -> None:
-    export_folder(tmp_path / "out", real(), drawn())
+    export_folder(tmp_path / "out", real_images(), synthetic_images())
     _, census = data_package.inspect(tmp_path / "out")
     assert census.as_dict()["synthetic"] == {provenance.SOFTWARE: 3}
     assert any(line.startswith("3 of 10 images say that they are synthetic") for line in census.advice)
 
 
 def test_tags_of_an_export_name_what_redraws_the_image(tmp_path: Path) -> None:
-    export_folder(tmp_path / "out", real(), drawn())
+    export_folder(tmp_path / "out", real_images(), synthetic_images())
     image = Image.open(tmp_path / "out" / "cat" / "synthetic-000002.png")
     assert json.loads(image.text["augury"]) == {"class": "cat", "seed": 3, "index": 92, "synthesizer": "f00d"}
     assert not Image.open(tmp_path / "out" / "cat" / "real-000002.png").text
-    export_folder(tmp_path / "other", real(), replace(real(n=2), names=("v/1.jpg", "v/2.jpg")))
+    export_folder(tmp_path / "other", real_images(), replace(real_images(number=2), names=("v/1.jpg", "v/2.jpg")))
     text = Image.open(tmp_path / "other" / "cat" / "synthetic-000000.png").text
     assert json.loads(text["augury"])["source_name"] == "v/1.jpg" and "Software" not in text
 
 
 def test_sidecars_bind_unsigned_assertions_to_the_file(tmp_path: Path) -> None:
-    export_folder(tmp_path / "out", real(), drawn(), sidecar=True)
+    export_folder(tmp_path / "out", real_images(), synthetic_images(), sidecar=True)
     files = sorted((tmp_path / "out").rglob(f"*{provenance.SIDECAR}"))
     assert [file.name for file in files] == [f"synthetic-00000{i}.png.c2pa.json" for i in (0, 2, 4)]
     stored = json.loads(files[0].read_text(encoding="utf-8"))
@@ -124,7 +124,7 @@ def test_sidecars_bind_unsigned_assertions_to_the_file(tmp_path: Path) -> None:
     assert action["action"] == "c2pa.created" and action["parameters"]["index"] == 90
     assert stored["signed"] is False and "not a signed C2PA manifest" in stored["note"]
     assert load(tmp_path / "out").notes["ignored"] == {}  # sidecars are no data
-    export_folder(tmp_path / "out", real())  # they belong to the export, which may be replaced
+    export_folder(tmp_path / "out", real_images())  # they belong to the export, which may be replaced
     assert not list((tmp_path / "out").rglob(f"*{provenance.SIDECAR}"))
 
 
@@ -137,6 +137,6 @@ def test_the_source_of_a_translation_is_an_ingredient() -> None:
 
 def test_one_file_has_no_sidecars(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="leave sidecar out, or export a folder"):
-        EXPORTS["tar"](tmp_path / "x.tar", real(), drawn(), sidecar=True)
+        EXPORTS["tar"](tmp_path / "x.tar", real_images(), synthetic_images(), sidecar=True)
     with pytest.raises(ValueError, match="a npz is one file; use sidecar=false"):
         ExportSettings(format="npz", sidecar=True)

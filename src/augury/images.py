@@ -126,7 +126,7 @@ class LabelledImages:
         return f"LabelledImages({', '.join(facts)})"
 
     def _repr_html_(self) -> str:
-        counts = self._split_counts() or {"images": self.counts}
+        counts = {name: n for name, n in self._split_counts().items() if n.any()} or {"images": self.counts}
         chosen = over_classes(self.labels)
         alt = ", ".join(self.classes[c] for c in self.labels[chosen])
         pictures = strip(np.asarray(self.images[chosen]), alt)

@@ -103,13 +103,13 @@ class ScoreCard:
 
     def _repr_html_(self) -> str:
         rows = [
-            [s.name, s.value, s.low, s.high, "–" if s.baseline is None else s.baseline, s.n, s.better]
+            [s.name, s.value, s.low, s.high, "–" if s.baseline is None else s.baseline, s.n, s.better, _remark(s)]
             for s in self.scores
             if not s.group
         ]
         by_class = len(self.scores) - len(rows)
         title = f"{len(rows)} scores" + (f", and {by_class:,} by class" if by_class else "")
-        return panel(title, table(rows, ["score", "value", "low", "high", "real images", "n", "better"]))
+        return panel(title, table(rows, ["score", "value", "low", "high", "real images", "n", "better", ""]))
 
     def __getitem__(self, name: str) -> Score:
         """The score called `name` over all images; raises ScoreError with the available names."""
@@ -165,3 +165,7 @@ class ScoreCard:
             return cls(tuple(Score(**row) for row in rows))
         except (KeyError, TypeError) as error:
             raise ScoreError(f"this is no score card ({error}); score the images again: augury evaluate") from error
+
+
+def _remark(score: Score) -> str:
+    return "" if score.meaningful else "too few images for this score"
