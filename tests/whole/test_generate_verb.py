@@ -70,7 +70,8 @@ def test_a_further_call_adds_images_and_leaves_the_others_alone(generator: Path,
     assert generate(generator, "-o", out, "--label", "cats", "--number", 2, "--seed", 1)[0] == 0
     after = contents(out)
     assert set(after) - set(before) == {"cats/seed1-000000.png", "cats/seed1-000001.png"}
-    manifest = before.pop("manifest.jsonl")
+    manifest, card = before.pop("manifest.jsonl"), before.pop("README.md")
+    assert b"| cats | 2 |" in card and b"| cats | 4 |" in after["README.md"]  # the card counts all images
     assert all(after[name] == content for name, content in before.items())
     assert after["manifest.jsonl"].startswith(manifest) and after["manifest.jsonl"].count(b"\n") == 6
     generate(generator, "-o", out, "--label", "cats", "--number", 2, "--seed", 1)  # the same call again
