@@ -76,10 +76,12 @@ def test_files_of_any_format_and_program_are_recognised(raw: bytes, expected: st
     assert provenance.synthetic_by(raw) == expected
 
 
-@pytest.mark.parametrize("kind", ["folder", "imagefolder", "csv", "tar", "parquet", "npz"])
+@pytest.mark.parametrize("kind", ["folder", "imagefolder", "csv", "dicom", "tar", "parquet", "npz"])
 def test_an_export_that_is_read_again_is_cautioned_about(tmp_path: Path, kind: str) -> None:
     if kind == "parquet":
         pytest.importorskip("pyarrow", reason="pyarrow is not installed: parquet is an extra")
+    if kind == "dicom":
+        pytest.importorskip("pydicom", reason="pydicom is not installed: DICOM is an extra")
     path = tmp_path / (f"out.{kind}" if kind in ("tar", "parquet", "npz") else "out")
     EXPORTS[kind](path, real_images(), synthetic_images())
     read = path / "labels.csv" if kind == "csv" else path
