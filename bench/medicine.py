@@ -26,6 +26,7 @@ SETS = {
 }
 """Name -> (file, class to detect, what it is, margin)."""
 SETTINGS: dict[str, dict[str, Any]] = {
+    "data": {"near_duplicates": "drop"},
     "train": {"recipe": "rpgan", "steps": 400},
     "score": {"features": "classifier,pixels", "limit": 200},
     "prove": {

@@ -88,7 +88,11 @@ def written_sources(path: Path, kind: str) -> dict[bytes, str]:
         rows = [json.loads(row["provenance"]) for row in table]
     else:
         rows = [json.loads(line) for line in (path / "manifest.jsonl").read_text().splitlines()]
-        pixels = [np.asarray(Image.open(path / row["file"])) for row in rows]
+        if kind == "dicom":
+            read = pytest.importorskip("pydicom").dcmread
+            pixels = [read(path / row["file"]).pixel_array for row in rows]
+        else:
+            pixels = [np.asarray(Image.open(path / row["file"])) for row in rows]
     sources = [row["source"]["file"] if row["origin"] == "augmented" else row["source"] for row in rows]
     return {image.transpose(2, 0, 1).tobytes(): source for image, source in zip(pixels, sources, strict=True)}
 

@@ -242,6 +242,7 @@ ROWS: dict[str, tuple[Callable[[Path], Path], tuple[str, ...], str, list[list[st
 ELSEWHERE = {
     "--fit": "test_target_images_are_padded_or_the_labelled_ones_smaller",
     "--sampling-strategy": "the plan of a run, not a remedy: tests/generation/test_amounts.py",
+    "--with": "prove of the images of another generator: tests/proof/test_judging.py",
     "--set": "with a setting, as --set data.near_duplicates=drop above",
 }
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from augury.cli.options import Json
 from augury.errors import SettingsError
 
 
@@ -16,6 +18,7 @@ def checklist(
         Path | None, typer.Option("-o", "--output", help="File to write; default: checklist.md in the run folder.")
     ] = None,
     only: Annotated[str | None, typer.Option(help="claim or tripod-ai; default: both.")] = None,
+    as_json: Json = False,
 ) -> None:
     """Write the items of CLAIM and TRIPOD+AI that a run can answer, and name those that the author must."""
     from augury.files import read_json, write_text
@@ -36,4 +39,4 @@ def checklist(
     )
     path = output or run / "checklist.md"
     write_text(path, filled(study, (only,) if only else tuple(LISTS)))
-    typer.echo(str(path))
+    typer.echo(json.dumps({"checklist": str(path)}) if as_json else str(path))

@@ -27,7 +27,7 @@ def background(session: Session) -> Background:
     sections = [*_data(session), *_images(session)]
     if _done(session, "score"):
         sections += _scores(session)
-    if _done(session, "prove"):
+    if _done(session, "prove") and (session.run / "verdict.json").exists():  # a target without labels has none
         sections += ["## Does it help a classifier?", "", session.run.verdict.sentence, ""]
     licence = session.settings.data.licence or str(data.notes.get("licence", ""))
     recipe = session.synthesizer.card.recipe if session.trained else ""
