@@ -43,7 +43,7 @@ def lines(name: str, run: Run) -> list[dict[str, Any]]:
     """A row for each arm; the verdict and the risks beside the arm with synthetic images."""
     verdict, risks = run.verdict, {}
     for score in run.read("scores")["scores"]:
-        if score["name"] == "membership-AUC" and not score["group"]:
+        if score["name"] == "membership-AUC-classifier" and not score["group"]:
             risks["membership"] = f"{score['value']:.2f} ({score['low']:.2f} to {score['high']:.2f})"
     rows = []
     for arm, values in verdict.arms.items():
