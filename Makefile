@@ -39,4 +39,4 @@ docs: setup  ## the pages in docs/, as docs/_build/index.html
 	$(BIN)/sphinx-build -q -W -b html docs docs/_build
 
 clean:
-	rm -rf .venv .coverage runs build dist docs/_build .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf .venv .coverage runs build dist docs/_build docs/jupyter_execute .mypy_cache .ruff_cache .import_linter_cache .hypothesis
