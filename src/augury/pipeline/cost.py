@@ -302,7 +302,7 @@ def plan_run(
 def _with_steps(settings: RunSettings, record: Mapping[str, Any]) -> RunSettings:
     """The settings with the steps that fit into a time."""
     length = {"steps": record["train_steps"] or None, "budget": None}
-    if settings.train.contested:  # of which recipe the steps will be is open
+    if settings.train.contested and "train_seconds" in record:  # the recipe is open, and so is its number of steps
         length = {"steps": None, "budget": record["train_seconds"]}
     train = settings.train.model_copy(update=length)
     prove = settings.prove.model_copy(update={"steps": record["prove_steps"]})
