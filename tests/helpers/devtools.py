@@ -80,7 +80,7 @@ class Tab:
         )
 
     def go(self, address: str) -> None:
-        """Load a page and wait until its scripts have begun."""
+        """Load a page and wait until its scripts have started."""
         self.call("Page.navigate", url=address)
         self.wait(f"location.href.startsWith({address.split('#')[0]!r}) && document.readyState === 'complete'")
 

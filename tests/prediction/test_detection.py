@@ -1,4 +1,4 @@
-"""The threshold of a classifier to take away: chosen on validation, measured on test, told in card and page."""
+"""The threshold of a classifier to take away: chosen on validation, measured on test, shown on card and page."""
 
 from __future__ import annotations
 

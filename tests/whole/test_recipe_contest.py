@@ -137,10 +137,12 @@ def test_with_few_validation_images_or_little_time_there_is_no_contest(
 ) -> None:
     monkeypatch.setattr(recipe_contest, "_row", lambda *_: pytest.fail("there is a contest"))
     monkeypatch.setattr(recipe_contest, "FEWEST", 50)
-    augury.run(noise(), tmp_path / "few", settings=SMALL, until="train")
+    few = augury.run(noise(), tmp_path / "few", settings=SMALL, until="train")
     monkeypatch.setattr(recipe_contest, "FEWEST", 8)
     monkeypatch.setattr(recipe_contest, "LEAST", 15.0)
-    augury.run(noise(), tmp_path / "short", settings=SMALL, until="train")
+    short = augury.run(noise(), tmp_path / "short", settings=SMALL, until="train")
+    for run in (few, short):
+        assert run.read("train/plan")["plan"]["recipe"] == "rpgan" and not (run / "train/contest.json").exists()
 
 
 def test_a_time_for_the_whole_run_leaves_the_steps_open_where_a_contest_may_choose_the_recipe(tmp_path: Path) -> None:
