@@ -1,0 +1,135 @@
+"""Constants of the plans in docs/cost.md besides those of the networks: measured on one core, each in a few seconds."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+import time
+import tracemalloc
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+
+from augury.data.near_duplicates import candidates
+from augury.images import LabelledImages
+from augury.pipeline.file_generation import MANIFEST, generate_files
+from augury.provenance import tagged_png
+from augury.randomness import rng
+from augury.settings import TrainSettings
+from augury.training import Synthesizer, checkpoints, choose_device, make_plan, train_plan
+from augury.training.batches import BatchLoader
+from augury.training.fixed_batches import LANES
+from augury.training.plan import set_up
+from common import random_images, seconds_a_step
+
+FACTS = {"class": "class 1", "label": 1, "seed": 0, "index": 123456, "truncation": 1.0, "synthesizer": "0" * 16, "recipe": "rpgan"}
+START = """
+import sys
+from augury.training import Synthesizer
+Synthesizer.load(sys.argv[1]).sample([0])
+"""
+FEW = 32
+"""Images of a batch whose drawing and encoding are timed."""
+
+
+def measured_constants(patience: float) -> dict[str, float]:
+    """Name -> seconds, bytes or images a second."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        generator = trained("rpgan", 64)
+        generator.save(folder / "synthesizer")
+        near_linear, near_square = search_for_near_duplicates()
+        encode, size = encoding(generator, patience)
+        draw = seconds_a_step(lambda step: generator.sample([0] * LANES, seed=step), 1, patience) / LANES
+        row_memory, row_bytes = manifest(trained("gan", 16), folder)
+        return {
+            "start_seconds": start(folder / "synthesizer"),
+            "image_seconds": draw + encode,
+            "encode_seconds": encode,
+            "png_bytes": size,
+            "checkpoint_seconds": checkpoint(folder, patience),
+            "loader_rate": loader(patience),
+            "near_linear": near_linear,
+            "near_square": near_square,
+            "row_memory": row_memory,
+            "row_bytes": row_bytes,
+        }
+
+
+def trained(name: str, size: int) -> Synthesizer:
+    """A generator after one step."""
+    images = random_images(3, size, count=64)
+    settings = TrainSettings(recipe=name, steps=1, batch=16)
+    return train_plan(make_plan(images, settings, seed=0, device=choose_device("cpu"), flips=True), images)
+
+
+def start(folder: Path) -> float:
+    """Seconds of a fresh process that loads a generator and draws an image; the median of three."""
+    spent = []
+    for _ in range(3):
+        started = time.perf_counter()
+        subprocess.run([sys.executable, "-c", START, str(folder)], check=True)
+        spent.append(time.perf_counter() - started)
+    return sorted(spent)[1]
+
+
+def encoding(generator: Synthesizer, patience: float) -> tuple[float, float]:
+    """(seconds, bytes) of an image as PNG with its facts. Smooth colours, since noise cannot be compressed."""
+    small = rng(0, "colours").integers(0, 256, (FEW, 9, 9, 3), dtype=np.uint8)
+    side = generator.card.shape[1]
+    pictures = [Image.fromarray(each).resize((side, side), Image.Resampling.BICUBIC) for each in small]
+    encode: Callable[[int], object] = lambda step: [tagged_png(picture, FACTS) for picture in pictures]  # noqa: E731
+    length = float(np.mean([len(tagged_png(picture, FACTS)) for picture in pictures]))
+    return seconds_a_step(encode, 1, patience) / FEW, length
+
+
+def checkpoint(folder: Path, patience: float) -> float:
+    """Seconds to write the training state of rpgan at 128 px."""
+    images = random_images(3, 128, count=32)
+    settings = TrainSettings(recipe="rpgan", steps=10, batch=4)
+    plan = make_plan(images, settings, seed=0, device=choose_device("cpu"), flips=True)
+    trainer, batches = set_up(plan, images)
+    trainer.train_step(0, 0.0, lambda number: batches.draw(number, trainer.device))
+    file = folder / "checkpoint-0000001.safetensors"
+    return seconds_a_step(lambda step: checkpoints.save(file, trainer.state.tensors(), {"step": str(step)}), 1, patience)
+
+
+def loader(patience: float) -> float:
+    """Images a second that the loader hands out from memory in batches of 64."""
+    images: LabelledImages = random_images(3, 64, count=4096)
+    batches, device = BatchLoader(images, (), "sqrt", 64, 0), torch.device("cpu")
+    return 64 / seconds_a_step(lambda step: batches.draw(step, device), 1, patience)
+
+
+def search_for_near_duplicates() -> tuple[float, float]:
+    """(a, b): the search among N hashes takes a · N + b · N² seconds. Measured at 100,000, 200,000 and 400,000 random hashes; real
+    ones are less even, so that their buckets are fuller and b is larger.
+    """
+    sizes = np.array([100_000, 200_000, 400_000], float)
+    spent = []
+    for size in sizes.astype(int).tolist():
+        bits = rng(0, "hashes", size).random((size, 64)) < 0.5
+        started = time.perf_counter()
+        assert sum(len(first) for first, _ in candidates(bits)) < size
+        spent.append(time.perf_counter() - started)
+    terms = np.stack([sizes, sizes**2], axis=1) / np.array(spent)[:, None]  # relative errors
+    linear, square = np.linalg.lstsq(terms, np.ones(len(sizes)), rcond=None)[0]
+    return float(linear), float(square)
+
+
+def manifest(generator: Synthesizer, folder: Path) -> tuple[float, float]:
+    """Bytes of memory and of the manifest for each image more in a call that writes image files."""
+    peaks, lengths, numbers = [], [], (2 * generator.chunk, 4 * generator.chunk)
+    for number in numbers:
+        output = folder / f"drawn-{number}"
+        tracemalloc.start()
+        generate_files(generator, output, labels=generator.card.classes[:1], number=number)
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+        lengths.append((output / MANIFEST).stat().st_size)
+    more = numbers[1] - numbers[0]
+    return (peaks[1] - peaks[0]) / more, (lengths[1] - lengths[0]) / more

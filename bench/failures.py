@@ -1,0 +1,244 @@
+"""How many images a shard should hold, and how often a training should write a checkpoint, by simulation and closed form.
+
+The generation: a billion images on 64 workers, which take shards from one queue; a shard that fails is drawn again. The time
+of an image, of a start and of a checkpoint are those that bench-cost measured. Failures are exponential, at three rates; the
+time of a shard is lognormal. The training: 64 GPUs in step, so that a failure of one returns all to the last checkpoint.
+
+Writes bench/results/failures.json and docs/pictures/failures.svg, in about a minute on one core. The same seed gives the same
+numbers: nothing is timed here.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+from pathlib import Path
+from typing import Any
+from xml.sax.saxutils import escape, quoteattr
+
+import numpy as np
+
+from augury.files import write_text
+from augury.report.charts import Chart, Scale
+from augury.settings import TrainSettings
+from common import row, stored, write
+from failure_model import (
+    Fleet,
+    best_interval,
+    daly,
+    expected_seconds,
+    expected_shard,
+    expected_training,
+    simulate,
+    simulate_training,
+    slowest,
+    young,
+)
+
+HOUR = 3600.0
+WORKERS, IMAGES = 64, 1_000_000_000
+RATES = {
+    "a failure every 50,000 h of a worker": 50_000 * HOUR,
+    "every 1,000 h": 1_000 * HOUR,
+    "every 24 h": 24 * HOUR,
+}
+"""Mean time between failures of one worker. The first is that of a GPU in Llama 3's training: 419 interruptions of 16,384 GPUs
+in 54 days (Dubey et al. 2024, section 3.3.4). The last stands for machines that are taken away at any time."""
+SPREAD = 0.3
+"""Standard deviation of the logarithm of a shard's time: one shard in 40 takes 1.7 times as long as usual. Assumed."""
+RESTART = 120.0
+"""Seconds from a failure until a worker takes a shard again. Assumed."""
+SIZES = (2_000, 5_000, 10_000, 20_000, 50_000, 100_000, 200_000, 500_000, 1_000_000, 2_000_000, 5_000_000)
+REPEATS = 5
+PICTURE = Path(__file__).parents[1] / "docs" / "pictures" / "failures.svg"
+STYLE = (
+    "text{font:12px sans-serif;fill:#666}.grid{stroke:#ccc}.middle{text-anchor:middle}.end{text-anchor:end}"
+    ".line{fill:none;stroke-width:1.5}.a{stroke:#1b6ca8;fill:#1b6ca8}.b{stroke:#c1121f;fill:#c1121f}.c{stroke:#2a9d3f;fill:#2a9d3f}"
+    "path.a,path.b,path.c{fill:none}circle{stroke:none}"
+)
+
+
+def constants() -> dict[str, float]:
+    """What bench-cost measured."""
+    facts = stored("cost").get("constants")
+    if facts is None:
+        raise SystemExit("bench/results/cost.json has no constants; run: make bench-cost")
+    return dict(facts)
+
+
+def fleet_of(mtbf: float, start: float) -> Fleet:
+    return Fleet(WORKERS, mtbf=mtbf, restart=RESTART, fixed=start, spread=SPREAD)
+
+
+def over_sizes(image_seconds: float, start: float, repeats: int) -> list[dict[str, Any]]:
+    """One entry for each size of a shard and rate of failures: overhead over the time of nothing but drawing, simulated (mean
+    of the repeats) and by the closed form, which knows no last shard.
+    """
+    entries = []
+    for size in SIZES:
+        shards = IMAGES // size
+        work = size * image_seconds
+        ideal = shards * work / WORKERS
+        for name, mtbf in RATES.items():
+            fleet = fleet_of(mtbf, start)
+            outcomes = [
+                simulate(fleet, shards, work, np.random.default_rng([size, number])) for number in range(repeats)
+            ]
+            total = WORKERS * float(np.mean([each.seconds for each in outcomes]))
+            entries.append(
+                {
+                    "size": size,
+                    "shards": shards,
+                    "work": work,
+                    "rate": name,
+                    "hours": total / WORKERS / HOUR,
+                    "overhead": total / WORKERS / ideal - 1,
+                    "lost": float(np.mean([each.lost + each.restarting for each in outcomes])) / total,
+                    "fixed": float(np.mean([each.fixed for each in outcomes])) / total,
+                    "idle": float(np.mean([each.idle for each in outcomes])) / total,
+                    "closed": shards * expected_shard(fleet, work) / WORKERS / ideal - 1,
+                }
+            )
+        print(f"  {size:,} images a shard: " + ", ".join(f"{e['overhead']:.2%}" for e in entries[-len(RATES) :]))
+    return entries
+
+
+def shard_table(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Overhead by size, the least of each column marked."""
+    least = {name: min(e["overhead"] for e in entries if e["rate"] == name) for name in RATES}
+    rows = []
+    for size in SIZES:
+        those = [e for e in entries if e["size"] == size]
+        line = {"images in a shard": size, "shards": those[0]["shards"], "minutes": f"{those[0]['work'] / 60:,.2g}"}
+        for e in those:
+            marked = "**" if e["overhead"] == least[e["rate"]] else ""
+            line[e["rate"]] = f"{marked}{e['overhead']:.1%}{marked} ({e['closed']:.1%})"
+        rows.append(line)
+    return rows
+
+
+def parts_table(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Where the workers' time goes at the highest rate of failures."""
+    worst = list(RATES)[-1]
+    names = {"starts": "fixed", "failed attempts and restarts": "lost", "idle at the end": "idle"}
+    return [
+        {"images in a shard": e["size"], "hours": e["hours"], **{k: f"{e[v]:.1%}" for k, v in names.items()}}
+        for e in entries
+        if e["rate"] == worst
+    ]
+
+
+def checkpoint_table(cost: float, default: float) -> list[dict[str, Any]]:
+    """The interval between checkpoints of a training on all workers in step, at each rate of failures."""
+    rows = []
+    for name, alone in RATES.items():
+        mtbf = alone / WORKERS
+        least = best_interval(cost, mtbf)
+        simulated = float(
+            np.mean(
+                [
+                    simulate_training(
+                        max(1, round(8 * HOUR / default)), default, cost, mtbf, RESTART, np.random.default_rng([1, n])
+                    )
+                    for n in range(400)
+                ]
+            )
+        )
+        work = max(1, round(8 * HOUR / default)) * default
+        rows.append(
+            {
+                "failures": name,
+                "of the training, every": spoken(mtbf),
+                "Young": spoken(young(cost, mtbf)),
+                "Daly": spoken(daly(cost, mtbf)),
+                "exact": spoken(least),
+                "overhead there": f"{expected_seconds(least + cost, mtbf, RESTART) / least - 1:.2%}",
+                f"at {default:g} s": f"{expected_training(work, default, cost, mtbf, RESTART) / work - 1:.2%}",
+                f"at {default:g} s, simulated": f"{simulated / work - 1:.2%}",
+                "at 600 s": f"{expected_seconds(600 + cost, mtbf, RESTART) / 600 - 1:.2%}",
+            }
+        )
+    return rows
+
+
+def step_table() -> list[dict[str, Any]]:
+    """How much longer a step takes that waits for the slowest of several workers."""
+    random = np.random.default_rng(0)
+    rows = []
+    for spread in (0.02, 0.05, 0.1, 0.3):
+        line: dict[str, Any] = {"spread of a step's time": f"{spread:.0%}"}
+        for workers in (4, 16, WORKERS):
+            draws = np.exp(spread * random.standard_normal((20_000, workers)) - spread**2 / 2)
+            line[f"{workers} workers"] = f"{slowest(workers, spread):.3f} ({draws.max(axis=1).mean():.3f})"
+        rows.append(line)
+    return rows
+
+
+def spoken(seconds: float) -> str:
+    """Seconds in a suitable unit."""
+    for unit, length in (("h", HOUR), ("min", 60.0)):
+        if seconds >= 2 * length:
+            return f"{seconds / length:,.3g} {unit}"
+    return f"{seconds:,.3g} s"
+
+
+def picture(entries: list[dict[str, Any]]) -> str:
+    """SVG of overhead against the size of a shard, both logarithmic: dots are simulated, lines the closed form."""
+    chart = Chart(300, "Overhead of generating a billion images against the number of images in a shard", width=560)
+    x = Scale(math.log10(SIZES[0]), math.log10(SIZES[-1]), 60, 540)
+    y = Scale(-3.0, 0.5, 250, 20)
+    for share in (0.001, 0.01, 0.1, 1.0):
+        chart.add("line", "grid", x1=60, x2=540, y1=y(math.log10(share)), y2=y(math.log10(share)))
+        chart.add("text", "tick end", f"{share:.1%}" if share < 0.01 else f"{share:.0%}", x=54, y=y(math.log10(share)) + 4)
+    for size in SIZES:
+        if math.log10(size).is_integer():
+            chart.add("text", "tick middle", f"{size:,}", x=x(math.log10(size)), y=270)
+    chart.add("text", "label middle", "images in a shard", x=300, y=290)
+    for kind, (number, name) in zip("abc", enumerate(RATES), strict=True):
+        those = [e for e in entries if e["rate"] == name]
+        where = [(x(math.log10(e["size"])), y(min(0.5, math.log10(e["closed"])))) for e in those]
+        chart.add("path", f"line {kind}", d="M" + " L".join(f"{a:.1f},{b:.1f}" for a, b in where))
+        for e in those:
+            chart.add("circle", kind, cx=x(math.log10(e["size"])), cy=y(min(0.5, math.log10(e["overhead"]))), r=3.5)
+        chart.add("circle", kind, cx=230.0, cy=30.0 + 18 * number, r=3.5)
+        chart.add("text", "label", name, x=240, y=34 + 18 * number)
+    marks = [
+        f"<{m.tag} {' '.join(f'{k}={quoteattr(str(v))}' for k, v in m.attributes.items())}>{escape(m.text)}</{m.tag}>"
+        for m in chart.marks
+    ]
+    head = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {chart.width} {chart.height}" role="img" aria-label={quoteattr(chart.alt)}>'
+    return "\n".join([head, f"<style>{STYLE}</style>", *marks, "</svg>", ""])
+
+
+def main() -> None:
+    """All tables and the picture."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--repeats", type=int, default=REPEATS, help="simulations for each size and rate")
+    parser.add_argument("--dry-run", action="store_true", help="print the tables, and write nothing")
+    options = parser.parse_args()
+    facts = constants()
+    image_seconds, start, cost = facts["image_seconds"], facts["start_seconds"], facts["checkpoint_seconds"]
+    default = TrainSettings().checkpoint_every
+    entries = over_sizes(image_seconds, start, options.repeats)
+    tables = {
+        "shards": shard_table(entries),
+        "parts": parts_table(entries),
+        "checkpoints": checkpoint_table(cost, default),
+        "steps": step_table(),
+    }
+    if options.dry_run:
+        print(json.dumps(tables, indent=1, ensure_ascii=False))
+        return
+    rows = [
+        row(f"{e['size']:,} images a shard, {e['rate']}", 100 * e["overhead"], 100 * e["closed"], "closed form", "%", False)
+        for e in entries
+    ]
+    used = {"image_seconds": image_seconds, "start_seconds": start, "checkpoint_seconds": cost}
+    assumed = {"workers": WORKERS, "images": IMAGES, "spread": SPREAD, "restart": RESTART, "mtbf": RATES}
+    write("failures", rows, table=tables["shards"], tables=tables, entries=entries, constants=used, assumed=assumed)
+    write_text(PICTURE, picture(entries))
+
+
+if __name__ == "__main__":
+    main()
