@@ -25,6 +25,8 @@ LATENCY = 5e-6
 NODE_GPUS, NODE_CORES, NODE_MEMORY = 8, 112, 2e12
 """A DGX H100: GPUs, cores and bytes of memory, from its data sheet."""
 DAY = 86_400.0
+PIXELS = 3 * 64**2
+"""Bytes of a decoded image in the limits."""
 IMAGES_A_SHARD = 100_000
 RECIPES = ("rpgan", "stylegan", "r3gan", "projected", "flow")
 SIZES = (64, 128)
@@ -126,11 +128,14 @@ def limits_table(constants: dict[str, float], million: dict[str, Any]) -> list[d
     search = (million["divide"]["near_seconds"]) / million["load"]["images"]  # describing each image, mostly linear
     a = max(a, search - b * million["load"]["images"])
     near = (-a + math.sqrt(a * a + 4 * b * DAY)) / (2 * b)
+    found = PIXELS * constants["neighbour_bytes"]
     listed = [
         ("start: every process reads all images to check the cache", "images", opened, 600 / opened, DATA, "10 min", "s"),
         ("`augury generate` in one call: rows in memory", "generated", constants["row_memory"], NODE_MEMORY / constants["row_memory"], NEW, "2 TB", "B"),
         ("`augury generate` in one call: one file an image, 10 ms each to list", "generated", 1e-2, 3600 / 1e-2, NEW, "1 h", "s"),
-        ("stage generate of a run: images in memory, twice, 64 px", "generated", 2 * 3 * 64**2, NODE_MEMORY / (2 * 3 * 64**2), NEW, "2 TB", "B"),
+        ("stage generate of a run: images in memory, twice, 64 px", "generated", 2 * PIXELS, NODE_MEMORY / (2 * PIXELS), NEW, "2 TB", "B"),
+        ("trial: training images of an arm in memory, 64 px", "images", PIXELS, NODE_MEMORY / PIXELS, DATA, "2 TB", "B"),
+        ("report: nearest training image, in floating point, 64 px", "images", found, NODE_MEMORY / found, DATA, "2 TB", "B"),
         ("search for near-duplicates: pairs in 4 × 65,536 buckets", "images", None, near, DATA, "1 day", "s"),
         ("index of the images in each of 8 processes", "images", NODE_GPUS * memory, NODE_MEMORY / (NODE_GPUS * memory), DATA, "2 TB", "B"),
     ]  # fmt: skip

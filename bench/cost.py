@@ -25,6 +25,7 @@ import numpy as np
 import torch
 
 from at_scale import generation_table, limits_table, storage_table, training_table
+from augury.pipeline.cost import drawing_share
 from augury.settings import TrainSettings
 from augury.training import Card, Plan, Synthesizer, choose_device, keep_memory, make_plan, translates
 from augury.training.fixed_batches import LANES
@@ -92,7 +93,8 @@ def counted(name: str, size: int) -> Count:
     rule, state = side.plan.rule, side.trainer.state
     step = operations_a_step(side.train_step, side.every) * BATCH / few
     often = {n: 1 if n == "generator" else rule.critic_steps for n in state.networks}
-    weights = {n: sum(p.numel() for p in network.parameters() if p.requires_grad) for n, network in state.networks.items()}
+    # an optimiser has a state for the weights that got gradients, so not for those of a pretrained network
+    weights = {n: sum(p.numel() for p in chosen.state) for n, chosen in state.optimisers.items()}
     average = parameters(state.average.module)
     moved = FLOAT * MOVED[rule.optimiser]
     return Count(
@@ -207,6 +209,20 @@ def count_table(counts: list[Count]) -> list[dict[str, Any]]:
     ]
 
 
+def drawing_table(counts: list[Count], times: dict[str, Any]) -> list[dict[str, Any]]:
+    """The cost of drawing an image over that of training on one, and what the plan of `augury run` assumes, at most."""
+    return [
+        {
+            "recipe": f"`{c.recipe}`",
+            "operations": f"{c.draw / LANES / (c.step / BATCH):.2f}",
+            "time": f"{times[f'{c.recipe} {c.size}']['draw'] / LANES / (times[f'{c.recipe} {c.size}']['step'] / BATCH):.2f}",
+            "`augury run`": f"{drawing_share(RECIPES[c.recipe]):.2f}",
+        }
+        for c in counts
+        if c.size == FITTED[1]
+    ]
+
+
 def constant_table(constants: dict[str, float]) -> list[dict[str, Any]]:
     """The measured constants for the page."""
     named: list[tuple[str, Callable[[dict[str, float]], str]]] = [
@@ -257,6 +273,7 @@ def tables(facts: dict[str, Any]) -> tuple[list[dict[str, Any]], dict[str, Any]]
         "predicted": prediction_table(rows, facts["ceiling"]),
         "counted": count_table(counts),
         "constants": constant_table(constants),
+        "drawing": drawing_table(counts, facts["times"]),
         "training": training_table(facts["counts"], constants, BATCH),
         "storage": storage_table(facts["counts"], million),
         "generation": generation_table(facts["counts"], constants, LANES),

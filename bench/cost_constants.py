@@ -16,6 +16,7 @@ from PIL import Image
 
 from augury.data.near_duplicates import candidates
 from augury.images import LabelledImages
+from augury.metrics import nearest
 from augury.pipeline.file_generation import MANIFEST, generate_files
 from augury.provenance import tagged_png
 from augury.randomness import rng
@@ -57,6 +58,7 @@ def measured_constants(patience: float) -> dict[str, float]:
             "near_square": near_square,
             "row_memory": row_memory,
             "row_bytes": row_bytes,
+            "neighbour_bytes": neighbours(),
         }
 
 
@@ -133,3 +135,15 @@ def manifest(generator: Synthesizer, folder: Path) -> tuple[float, float]:
         lengths.append((output / MANIFEST).stat().st_size)
     more = numbers[1] - numbers[0]
     return (peaks[1] - peaks[0]) / more, (lengths[1] - lengths[0]) / more
+
+
+def neighbours() -> float:
+    """Bytes of memory for each value of a reference image in the search for the nearest one; what PyTorch takes is not traced."""
+    peaks, numbers, values = [], (2000, 4000), 192
+    for number in numbers:
+        images = rng(0, "neighbours", number).integers(0, 256, (number, values), dtype=np.uint8)
+        tracemalloc.start()
+        nearest(images[:4].astype(np.float32), images.astype(np.float32))
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    return (peaks[1] - peaks[0]) / (numbers[1] - numbers[0]) / values

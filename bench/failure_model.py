@@ -57,7 +57,7 @@ class Outcome:
 def expected_seconds(duration: float, mtbf: float, restart: float = 0.0) -> float:
     """Expected time until an attempt of this duration succeeds: (MTBF + restart) (exp(duration / MTBF) - 1).
 
-    Daly (2006), equation 13, for a restart that does not fail itself.
+    As in Daly (2006), for a restart that does not fail itself.
     """
     return duration if math.isinf(mtbf) else (mtbf + restart) * math.expm1(duration / mtbf)
 

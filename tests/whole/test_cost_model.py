@@ -12,6 +12,10 @@ from scipy.optimize import minimize_scalar
 from scipy.special import ndtr
 from torch import nn
 
+from augury.pipeline.cost import drawing_share
+from augury.training import checkpoints
+from augury.training.recipes import RECIPES
+
 BENCH = Path(__file__).parents[2] / "bench"
 NAMES = ("failure_model", "at_scale", "cost")
 HOUR = 3600.0
@@ -143,8 +147,6 @@ def test_operations_and_bytes_are_those_of_the_networks(bench: dict[str, ModuleT
     assert count.trained == weights and count.gradients == 4 * weights
     side.train_step(0)
     file = tmp_path / "checkpoint-0000001.safetensors"
-    from augury.training import checkpoints
-
     checkpoints.save(file, side.trainer.state.tensors(), {})
     header = 8 + int.from_bytes(file.read_bytes()[:8], "little")
     assert count.checkpoint == file.stat().st_size - header
@@ -157,3 +159,10 @@ def test_critic_steps_multiply_what_a_step_costs(bench: dict[str, ModuleType]) -
     generator = 4 * critic.averaged
     assert critic.shown == 5 * plain.shown
     assert critic.gradients - generator == 5 * (plain.gradients - generator)
+
+
+@pytest.mark.parametrize("name", sorted(set(RECIPES)))
+def test_the_plan_of_a_run_expects_at_least_the_operations_of_drawing(bench: dict[str, ModuleType], name: str) -> None:
+    count = bench["cost"].counted(name, 32)
+    drawn, trained = count.draw / bench["cost"].LANES, count.step / count.shown
+    assert drawn <= 1.1 * drawing_share(RECIPES[name]) * trained

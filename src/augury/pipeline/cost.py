@@ -93,6 +93,15 @@ def trial_facts(session: Session, name: str, rule: Recipe) -> dict[str, Any]:
     }
 
 
+def drawing_share(rule: Recipe) -> float:
+    """Time to draw an image, at most, as a share of the time of one image of a training step.
+
+    A training pass goes forward and backward, which is three times the operations of a pass forward. The rest of a step, such
+    as the discriminator, is not subtracted.
+    """
+    return max(1.0, networks.passes(rule.network, rule.settings) / 3)
+
+
 class CostModel:
     """Estimates the cost of the `pending` stages of a run from its data, its settings and its measured speed."""
 
@@ -184,8 +193,7 @@ class CostModel:
         exported = self.train_images + self.new_images
         per_feature = FEATURES.get(self.session.device.type, OTHER_FEATURES)
         search = (1e-4 + 1e-7 * values) * (settings.data.near_duplicates != "allow")
-        passes = networks.passes(speed.plan.rule.network, speed.plan.rule.settings)
-        draw = max(1, passes / 3) * speed.train_step / speed.plan.batch  # a training pass goes forward and backward
+        draw = drawing_share(speed.plan.rule) * speed.train_step / speed.plan.batch
         draws = 2 * self.new_images * draw
         limit = min(settings.score.limit, self.train_images // 2)
         trains_nothing = training.trains_nothing(speed.plan.rule)  # then train_step is the time of one image
@@ -194,9 +202,7 @@ class CostModel:
             "classify": StageCost(f"1 training of {CLASSIFIER_STEPS:,} steps", CLASSIFIER_STEPS * step),
             "train": StageCost("1 image, as a check of the pipeline", speed.train_step)
             if trains_nothing
-            else StageCost(
-                f"1 training of {train_steps:,} steps ({speed.plan.recipe})", MONITOR * train_steps * speed.train_step
-            ),
+            else StageCost(self._training(train_steps), MONITOR * train_steps * speed.train_step),
             "generate": StageCost(
                 f"about {self.new_images:,} images",
                 draws + (judges * CLASSIFIER_STEPS + identity * proof.IDENTITY_STEPS) * step,
@@ -222,6 +228,12 @@ class CostModel:
             "generate" in stages
         )
         return RunCost(stages, number, disk)
+
+    def _training(self, steps: int) -> str:
+        """The training in words. Where a contest may choose the recipe, its time is known, but not its steps."""
+        if self.settings.train.contested and self.session.contest is None and self.session.target is None:
+            return "1 training; a contest may choose its recipe"
+        return f"1 training of {steps:,} steps ({self.speed.plan.recipe})"
 
     def of(self, pending: Collection[str]) -> CostModel:
         """The model of a run at the same speed with these stages to do."""
