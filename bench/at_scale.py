@@ -20,6 +20,8 @@ SHARE = 0.1
 """Share of PEAK that these networks reach. Assumed: they have few channels."""
 LINK = 50e9
 """Bytes a second and direction of a GPU's link between machines: 400 Gb/s, NVIDIA DGX H100 data sheet."""
+LAUNCH = 1e-5
+"""Seconds from one operator call of PyTorch to the next. Assumed: small networks are bound by it."""
 LATENCY = 5e-6
 """Seconds of one message between neighbours of a ring. Assumed."""
 NODE_GPUS, NODE_CORES, NODE_MEMORY = 8, 112, 2e12
@@ -27,7 +29,8 @@ NODE_GPUS, NODE_CORES, NODE_MEMORY = 8, 112, 2e12
 DAY = 86_400.0
 PIXELS = 3 * 64**2
 """Bytes of a decoded image in the limits."""
-IMAGES_A_SHARD = 100_000
+IMAGES_A_SHARD = {64: 8192, 128: 4096}
+"""What `augury generate --count` chooses at these sizes (docs/sharding.md)."""
 RECIPES = ("rpgan", "stylegan", "r3gan", "projected", "flow")
 SIZES = (64, 128)
 
@@ -45,31 +48,33 @@ def chosen(counts: Sequence[dict[str, Any]], sizes: Sequence[int] = SIZES) -> li
     return [c for size in sizes for name in RECIPES for c in counts if (c["recipe"], c["size"]) == (name, size)]
 
 
-def training_table(counts: Sequence[dict[str, Any]], constants: dict[str, float], batch: int) -> list[dict[str, Any]]:
-    """One pass over DATA on GPUS, in which the loader works while the GPU does: the slower of both is what a step takes.
-
-    `counts` are of steps of `batch` images.
+def training_table(
+    counts: Sequence[dict[str, Any]], constants: dict[str, float], million: dict[str, Any], batch: int
+) -> list[dict[str, Any]]:
+    """One pass over DATA on GPUS. The GPU computes while the processor calls operators, and the loader reads in the same thread
+    as the calls; then gradients are summed. `counts` are of steps of `batch` images.
     """
+    rate = million["iterate"]["images_a_second"]
     rows = []
     for c in chosen(counts):
         shown = c["shown"] * BATCH / batch
         compute = c["step"] * BATCH / batch / (SHARE * PEAK)
+        called = c["calls"] * LAUNCH
         summed = all_reduce_seconds(c["gradients"], GPUS)
-        load = shown / constants["loader_rate"] * (c["size"] / 64) ** 2
-        step = max(compute + summed, load)
+        load = shown / rate * (c["size"] / 64) ** 2
+        step = max(compute, called + load) + summed
         steps = math.ceil(DATA / (shown * GPUS))
+        parts = {"operations": compute, "calls": called, "loader": load, "all-reduce": summed}
         rows.append(
             {
                 "recipe": f"`{c['recipe']}`",
                 "px": c["size"],
-                "operations, ms": 1e3 * compute,
-                "all-reduce, MB": c["gradients"] / 1e6,
-                "all-reduce, ms": 1e3 * summed,
-                "loader, ms": 1e3 * load,
+                **{f"{name}, ms": 1e3 * spent for name, spent in parts.items()},
+                "a step, ms": 1e3 * step,
                 "steps": steps,
                 "hours": steps * step / 3600,
                 "checkpoints on disk, MB": 3 * c["checkpoint"] / 1e6,
-                "slowest": "loader" if load > compute + summed else "all-reduce" if summed > compute else "operations",
+                "most of it": max(parts, key=lambda name: parts[name]),
             }
         )
     return rows
@@ -112,9 +117,8 @@ def generation_table(counts: Sequence[dict[str, Any]], constants: dict[str, floa
                 "networks, hours": c["draw"] / lanes * NEW / (SHARE * PEAK) / GPUS / 3600,
                 "PNG, hours": constants["encode_seconds"] * scale * NEW / cores / 3600,
                 "PNG, TB": stored * NEW / 1e12,
-                "manifests, GB": constants["row_bytes"] * NEW / 1e9,
-                "shards": NEW // IMAGES_A_SHARD,
-                "GB a shard": stored * IMAGES_A_SHARD / 1e9,
+                "shards": math.ceil(NEW / IMAGES_A_SHARD[c["size"]]),
+                "MB a shard": stored * IMAGES_A_SHARD[c["size"]] / 1e6,
             }
         )
     return rows
@@ -128,11 +132,13 @@ def limits_table(constants: dict[str, float], million: dict[str, Any]) -> list[d
     search = (million["divide"]["near_seconds"]) / million["load"]["images"]  # describing each image, mostly linear
     a = max(a, search - b * million["load"]["images"])
     near = (-a + math.sqrt(a * a + 4 * b * DAY)) / (2 * b)
+    hashed = constants["png_bytes"] / constants["hash_rate"]
     found = PIXELS * constants["neighbour_bytes"]
     listed = [
         ("start: every process reads all images to check the cache", "images", opened, 600 / opened, DATA, "10 min", "s"),
-        ("`augury generate` in one call: rows in memory", "generated", constants["row_memory"], NODE_MEMORY / constants["row_memory"], NEW, "2 TB", "B"),
-        ("`augury generate` in one call: one file an image, 10 ms each to list", "generated", 1e-2, 3600 / 1e-2, NEW, "1 h", "s"),
+        ("`augury generate --number`: rows in memory", "generated", constants["row_memory"], NODE_MEMORY / constants["row_memory"], NEW, "2 TB", "B"),
+        ("`augury generate --number`: one file an image, in one process", "generated", constants["file_seconds"], DAY / constants["file_seconds"], NEW, "1 day", "s"),
+        ("`augury merge`: SHA-256 of all shards, on one core", "generated", hashed, DAY / hashed, NEW, "1 day", "s"),
         ("stage generate of a run: images in memory, twice, 64 px", "generated", 2 * PIXELS, NODE_MEMORY / (2 * PIXELS), NEW, "2 TB", "B"),
         ("trial: training images of an arm in memory, 64 px", "images", PIXELS, NODE_MEMORY / PIXELS, DATA, "2 TB", "B"),
         ("report: nearest training image, in floating point, 64 px", "images", found, NODE_MEMORY / found, DATA, "2 TB", "B"),

@@ -164,14 +164,16 @@ def over_period(cost: Callable[[int], float], every: int) -> float:
     return (cost(0) + (every - 1) * cost(1)) / every if every > 1 else cost(0)
 
 
-def seconds_a_step(train_step: Callable[[int], object], every: int, patience: float) -> float:
+def seconds_a_step(
+    train_step: Callable[[int], object], every: int, patience: float, clock: Callable[[], float] = time.perf_counter
+) -> float:
     """Mean seconds of a step: medians of steps with and without the lazy penalties, `patience` seconds for each kind."""
 
     def timed(step: int) -> float:
-        started = time.perf_counter()
+        started = clock()
         train_step(step)
         synchronise()
-        return time.perf_counter() - started
+        return clock() - started
 
     def usual(offset: int) -> float:
         first = timed(offset)  # warms up
@@ -194,7 +196,15 @@ def operations_a_step(train_step: Callable[[int], object], every: int) -> float:
     return over_period(counted, every)
 
 
-def ceiling(kind: str, dtype: torch.dtype, device: torch.device, *, patience: float = 1.0, tiny: bool = False) -> float:
+def ceiling(
+    kind: str,
+    dtype: torch.dtype,
+    device: torch.device,
+    *,
+    patience: float = 1.0,
+    tiny: bool = False,
+    clock: Callable[[], float] = time.perf_counter,
+) -> float:
     """Operations a second of a large 3×3 convolution forward and back ("convolution") or matrix product ("product")."""
     count, width, side = (2, 16, 64) if tiny else (256, 256, 8192) if device.type == "cuda" else (64, 128, 2048)
     if kind == "convolution":
@@ -205,7 +215,7 @@ def ceiling(kind: str, dtype: torch.dtype, device: torch.device, *, patience: fl
     else:
         a, b = (torch.randn(side, side, device=device, dtype=dtype) for _ in range(2))
         work = lambda step: a @ b  # noqa: E731
-    return operations_a_step(work, 1) / seconds_a_step(work, 1, patience)
+    return operations_a_step(work, 1) / seconds_a_step(work, 1, patience, clock)
 
 
 def stored(name: str) -> dict[str, Any]:

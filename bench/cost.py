@@ -9,7 +9,8 @@ The bandwidth is measured once, with the optimiser alone. The other two constant
 the model predicts 128 px. Drawing has the same model without an optimiser. Other constants for the plans of docs/cost.md are
 measured here as well: start of a process, checkpoint, loader, encoding, search for near-duplicates, memory of a manifest.
 
-About eight minutes on one core; --only recompute to make the tables again from the stored measurements.
+Times are processor time of one thread, so that other programs on the machine matter little. About eight minutes of one core. What
+is measured is kept at once, so that a killed run goes on; --tables makes the tables again from the last result.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from at_scale import generation_table, limits_table, storage_table, training_table
 from augury.pipeline.cost import drawing_share
@@ -31,14 +33,30 @@ from augury.training import Card, Plan, Synthesizer, choose_device, keep_memory,
 from augury.training.fixed_batches import LANES
 from augury.training.plan import Trainer, set_up
 from augury.training.recipes import RECIPES
-from common import ceiling, operations_a_step, parameters, period, random_images, row, seconds_a_step, stored, write
+from common import (
+    RESULTS,
+    Remembered,
+    ceiling,
+    operations_a_step,
+    over_period,
+    parameters,
+    period,
+    random_images,
+    row,
+    seconds_a_step,
+    stored,
+    write,
+)
 from cost_constants import measured_constants
 
 FITTED, PREDICTED = (32, 64), 128
-BATCH, CHANNELS = 16, 3
+BATCH, CHANNELS = 8, 3
+CLOCK = time.process_time
 FLOAT = 4
 MOVED = {"adam": 7, "rmsprop": 5}
 """Numbers that an optimiser reads and writes for each weight: weight, gradient and moments read, weight and moments written."""
+PARTIAL = RESULTS.parents[1] / "runs" / "cost.json"
+"""What a run that is not finished has measured."""
 AVERAGED = 3
 """The same of the moving average: average and weight read, average written."""
 
@@ -52,6 +70,7 @@ class Count:
     shown: int  # real images in a step
     step: float  # operations
     draw: float  # operations
+    calls: float  # operators that PyTorch calls in a mean step
     trained: int  # weights with gradients
     averaged: int  # weights of the generator's average
     traffic: int  # bytes that optimiser and average move in a step
@@ -60,12 +79,35 @@ class Count:
     image: int  # bytes of a decoded image
 
 
+class Calls(TorchDispatchMode):
+    """Counts the operators that are called inside."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.count = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.count += 1
+        return func(*args, **(kwargs or {}))
+
+
+def calls_a_step(train_step: Callable[[int], object], every: int) -> float:
+    """Operators called in a mean step, forward, backward and in the optimiser."""
+
+    def number(step: int) -> float:
+        with Calls() as counter:
+            train_step(step)
+        return float(counter.count)
+
+    return over_period(number, every)
+
+
 class Side:
     """A recipe at a size, ready to train and to draw."""
 
     def __init__(self, name: str, size: int, batch: int) -> None:
         keep_memory()
-        self.images = random_images(CHANNELS, size, count=64)
+        self.images = random_images(CHANNELS, size, count=256)
         settings = TrainSettings(recipe=name, steps=1000, batch=batch)
         self.plan: Plan = make_plan(self.images, settings, seed=0, device=choose_device("cpu"), flips=True)
         self.trainer: Trainer
@@ -82,7 +124,9 @@ class Side:
     def draw(self, step: int) -> None:
         """One batch of LANES images."""
         if translates(self.plan.rule):
-            self.synthesizer.translate(np.resize(self.images.images, (LANES, *self.images.shape)), np.full((LANES, 1), 1))
+            self.synthesizer.translate(
+                np.resize(self.images.images, (LANES, *self.images.shape)), np.full((LANES, 1), 1)
+            )
         else:
             self.synthesizer.sample(np.arange(LANES) % len(self.images.classes), seed=step)
 
@@ -103,6 +147,7 @@ def counted(name: str, size: int) -> Count:
         BATCH * rule.critic_steps,
         step,
         operations_a_step(side.draw, 1),
+        calls_a_step(side.train_step, side.every),
         sum(weights.values()),
         average,
         sum(moved * often[n] * count for n, count in weights.items()) + FLOAT * AVERAGED * average,
@@ -117,7 +162,7 @@ def bandwidth(patience: float) -> float:
     weights = torch.nn.Parameter(torch.zeros(2**23))
     weights.grad = torch.ones_like(weights)
     adam = torch.optim.Adam([weights], fused=True)
-    return FLOAT * MOVED["adam"] * weights.numel() / seconds_a_step(lambda step: adam.step(), 1, patience)
+    return FLOAT * MOVED["adam"] * weights.numel() / seconds_a_step(lambda step: adam.step(), 1, patience, CLOCK)
 
 
 @dataclass(frozen=True)
@@ -169,8 +214,8 @@ def timed(name: str, size: int, patience: float) -> dict[str, float]:
     """Seconds of a step and of a drawing."""
     side = Side(name, size, BATCH)
     return {
-        "step": seconds_a_step(side.train_step, side.every, patience),
-        "draw": seconds_a_step(side.draw, 1, patience / 2),
+        "step": seconds_a_step(side.train_step, side.every, patience, CLOCK),
+        "draw": seconds_a_step(side.draw, 1, patience / 2, CLOCK),
     }
 
 
@@ -201,6 +246,7 @@ def count_table(counts: list[Count]) -> list[dict[str, Any]]:
             "GFLOP, a training image": c.step / c.shown / 1e9,
             "GFLOP, a generated image": c.draw / LANES / 1e9,
             "trained weights, M": c.trained / 1e6,
+            "operator calls, a step": round(c.calls),
             "all-reduce of a step, MB": c.gradients / 1e6,
             "checkpoint, MB": c.checkpoint / 1e6,
             "decoded image, kB": c.image / 1e3,
@@ -229,36 +275,45 @@ def constant_table(constants: dict[str, float]) -> list[dict[str, Any]]:
         ("start of a process until its first image", lambda c: f"{c['start_seconds']:.1f} s"),
         ("one image of `rpgan` at 64 px, drawn and encoded as PNG", lambda c: f"{1e3 * c['image_seconds']:.2f} ms"),
         ("of this, encoding", lambda c: f"{1e3 * c['encode_seconds']:.2f} ms"),
-        ("checkpoint of `rpgan` at 128 px", lambda c: f"{1e3 * c['checkpoint_seconds']:.0f} ms"),
-        ("images that the loader hands out, 64 px, in memory", lambda c: f"{c['loader_rate']:,.0f} a second"),
-        ("search for near-duplicates, N images", lambda c: f"{1e6 * c['near_linear']:.2g} µs · N + {1e12 * c['near_square']:.2g} ps · N²"),
-        ("memory of one image in a call of `augury generate`", lambda c: f"{c['row_memory']:,.0f} bytes"),
-        ("one line of its manifest", lambda c: f"{c['row_bytes']:,.0f} bytes"),
         ("one PNG file at 64 px", lambda c: f"{c['png_bytes']:,.0f} bytes"),
+        ("what a shard costs besides its images: two files made durable", lambda c: f"{1e3 * c['shard_seconds']:.1f} ms"),
+        ("SHA-256", lambda c: f"{c['hash_rate'] / 1e9:.2f} GB/s"),
+        ("checkpoint of `rpgan` at 128 px, written and durable", lambda c: f"{1e3 * c['checkpoint_seconds']:.0f} ms"),
+        ("images that the loader hands out, 64 px, from memory", lambda c: f"{c['loader_rate']:,.0f} a second"),
+        ("search for near-duplicates, N images", lambda c: f"{1e6 * c['near_linear']:.2g} µs · N + {1e12 * c['near_square']:.2g} ps · N²"),
+        ("nearest training image, memory a value", lambda c: f"{c['neighbour_bytes']:.0f} bytes"),
+        ("an image file of `augury generate --number`", lambda c: f"{1e3 * c['file_seconds']:.1f} ms"),
+        ("of this call, memory an image", lambda c: f"{c['row_memory']:,.0f} bytes"),
+        ("of this call, manifest an image", lambda c: f"{c['row_bytes']:,.0f} bytes"),
     ]  # fmt: skip
     return [{"constant": name, "measured": text(constants)} for name, text in named]
 
 
 def measurements(options: argparse.Namespace) -> dict[str, Any]:
     """Everything that is counted or timed."""
-    counts: list[Count] = []
-    times: dict[str, Any] = {}
-    started = time.perf_counter()
-    precision = Side("gan", FITTED[0], 4).plan.precision
-    top = ceiling("convolution", torch.bfloat16 if precision == "bf16" else torch.float32, choose_device("cpu"))
-    speed = bandwidth(options.patience)
-    for name in (name for name in RECIPES if options.only in name):
-        for size in (*FITTED, PREDICTED):
-            counts.append(counted(name, size))
-            times[f"{name} {size}"] = timed(name, size, options.patience)
-            print(f"  {name} {size}: {times[f'{name} {size}']}  ({time.perf_counter() - started:.0f} s)", flush=True)
+    torch.set_num_threads(1)
+    known = Remembered(PARTIAL)
+
+    def once(name: str, measure: Callable[..., Any], *values: Any) -> Any:
+        if name not in known.values:
+            known.values[name] = measure(*values)
+            known.keep(0, 0, name)
+            print(f"  {name}: {known.values[name]}", flush=True)
+        return known.values[name]
+
+    precision = once("precision", lambda: Side("gan", FITTED[0], 4).plan.precision)
+    dtype, cpu = torch.bfloat16 if precision == "bf16" else torch.float32, choose_device("cpu")
+    top = once("ceiling", lambda: ceiling("convolution", dtype, cpu, patience=options.patience, clock=CLOCK))
+    speed = once("bandwidth", lambda: bandwidth(options.patience))
+    constants = once("constants", lambda: measured_constants(options.patience))
+    pairs = [(name, size) for name in RECIPES if options.only in name for size in (*FITTED, PREDICTED)]
     return {
         "precision": precision,
         "ceiling": top,
         "bandwidth": speed,
-        "counts": [asdict(c) for c in counts],
-        "times": times,
-        "constants": measured_constants(options.patience),
+        "constants": constants,
+        "counts": [once(f"count {n} {s}", lambda *of: asdict(counted(*of)), n, s) for n, s in pairs],
+        "times": {f"{n} {s}": once(f"time {n} {s}", timed, n, s, options.patience) for n, s in pairs},
     }
 
 
@@ -274,7 +329,7 @@ def tables(facts: dict[str, Any]) -> tuple[list[dict[str, Any]], dict[str, Any]]
         "counted": count_table(counts),
         "constants": constant_table(constants),
         "drawing": drawing_table(counts, facts["times"]),
-        "training": training_table(facts["counts"], constants, BATCH),
+        "training": training_table(facts["counts"], constants, million, BATCH),
         "storage": storage_table(facts["counts"], million),
         "generation": generation_table(facts["counts"], constants, LANES),
         "limits": limits_table(constants, million),
@@ -294,12 +349,13 @@ def main() -> None:
         print(json.dumps(made, indent=1, ensure_ascii=False))
         return
     lines = [
-        row(f"{r['recipe']}, {PREDICTED} px, {r['what']}", r["measured"], r["predicted"], "predicted", "s", False, 4) for r in rows
+        row(f"{r['recipe']}, {PREDICTED} px, {r['what']}", r["measured"], r["predicted"], "predicted", "s", False, 4)
+        for r in rows
     ]
     kept = ("precision", "ceiling", "bandwidth", "counts", "times", "constants")
-    threads = facts.get("threads", torch.get_num_threads())
-    measured = {name: facts[name] for name in kept} | {"threads": threads}
+    measured = {name: facts[name] for name in kept}
     dated = {name: facts[name] for name in ("machine", "versions", "date") if name in facts}
+    PARTIAL.unlink(missing_ok=True)
     write("cost", lines, **measured, **dated, table=made["predicted"], tables=made)
 
 

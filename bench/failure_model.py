@@ -24,9 +24,9 @@ NODES, WEIGHTS = np.polynomial.hermite_e.hermegauss(101)
 class Fleet:
     """Workers that take shards from one queue.
 
-    `restart` is the time from a failure until the worker takes a shard again, `fixed` what each attempt costs before its
-    first image (start of the process, loading of the model), and `spread` the standard deviation of the logarithm of the time
-    of an attempt, whose mean is 1 times the work.
+    `restart` is the time from a failure until the worker takes a shard again, with the start of its process, and `fixed` what
+    each attempt costs besides its images. `spread` is the standard deviation of the logarithm of the time of an attempt, and
+    `slow` that of the time of a worker, which is the same in all its attempts; both have the mean 1.
     """
 
     workers: int
@@ -34,6 +34,7 @@ class Fleet:
     restart: float = 0.0
     fixed: float = 0.0
     spread: float = 0.0
+    slow: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -73,50 +74,83 @@ def expected_shard(fleet: Fleet, work: float) -> float:
     return (fleet.mtbf + fleet.restart) * (1 - succeeds) / succeeds
 
 
-def simulate(fleet: Fleet, shards: int, work: float, random: np.random.Generator) -> Outcome:
-    """Let the fleet finish `shards` shards of `work` seconds each. A worker that is free takes the next shard of the queue; a
-    shard that failed returns to the queue at once.
+def simulate(fleet: Fleet, shards: int, work: float, random: np.random.Generator, *, queue: bool = True) -> Outcome:
+    """Let the fleet finish `shards` shards of `work` seconds each.
+
+    With a `queue`, a worker that is free takes the next shard, and a shard that failed returns to the queue at once. Without one,
+    worker i makes every shard i, i + workers, i + 2 workers, … itself, and again after a failure.
     """
-    draws = _Draws(fleet, work, random)
-    free = [0.0] * fleet.workers
+    draws = _Draws(fleet, random, min(4096, 2 * shards + 8))
+    speeds = np.exp(fleet.slow * random.standard_normal(fleet.workers) - fleet.slow**2 / 2).tolist()
+    count = _Count()
+    if not queue:
+        ends = []
+        for worker, speed in enumerate(speeds):
+            at, left = 0.0, len(range(worker, shards, fleet.workers))
+            while left:
+                took, complete = count.attempt(fleet, work * speed, draws)
+                at += took if complete else took + fleet.restart
+                left -= complete
+            ends.append(at)
+        return count.outcome(fleet, max(ends))
+    free = [(0.0, worker) for worker in range(fleet.workers)]
     failed: list[float] = []  # when each failed shard returned to the queue
-    waiting, done, attempts = shards, 0, 0
-    end = useful = fixed = lost = restarting = 0.0
+    waiting, done, end = shards, 0, 0.0
     while done < shards:
-        at = heapq.heappop(free)
+        at, worker = heapq.heappop(free)
         if waiting:
             waiting -= 1
         else:
             at = max(at, heapq.heappop(failed))
-        attempts += 1
-        duration, failure = draws.next()
+        took, complete = count.attempt(fleet, work * speeds[worker], draws)
+        if complete:
+            done, end = done + 1, max(end, at + took)
+        else:
+            heapq.heappush(failed, at + took)
+        heapq.heappush(free, (at + took + (0.0 if complete else fleet.restart), worker))
+    return count.outcome(fleet, end)
+
+
+@dataclass
+class _Count:
+    """Worker-seconds by use, so far."""
+
+    useful: float = 0.0
+    fixed: float = 0.0
+    lost: float = 0.0
+    restarting: float = 0.0
+    attempts: int = 0
+
+    def attempt(self, fleet: Fleet, work: float, draws: _Draws) -> tuple[float, bool]:
+        """(seconds, whether the shard is complete) of one attempt."""
+        factor, failure = draws.next()
+        duration = fleet.fixed + work * factor
+        self.attempts += 1
         if failure < duration:
-            lost, restarting = lost + failure, restarting + fleet.restart
-            heapq.heappush(failed, at + failure)
-            heapq.heappush(free, at + failure + fleet.restart)
-            continue
-        done, end = done + 1, max(end, at + duration)
-        useful, fixed = useful + duration - fleet.fixed, fixed + fleet.fixed
-        heapq.heappush(free, at + duration)
-    return Outcome(end, useful, fixed, lost, restarting, attempts, fleet.workers)
+            self.lost, self.restarting = self.lost + failure, self.restarting + fleet.restart
+            return failure, False
+        self.useful, self.fixed = self.useful + duration - fleet.fixed, self.fixed + fleet.fixed
+        return duration, True
+
+    def outcome(self, fleet: Fleet, seconds: float) -> Outcome:
+        return Outcome(seconds, self.useful, self.fixed, self.lost, self.restarting, self.attempts, fleet.workers)
 
 
 class _Draws:
-    """(duration, time to the next failure) of one attempt after the other, drawn many at once."""
+    """(factor on the work, time to the next failure) of one attempt after the other, drawn many at once."""
 
-    def __init__(self, fleet: Fleet, work: float, random: np.random.Generator) -> None:
-        self.fleet, self.work, self.random = fleet, work, random
+    def __init__(self, fleet: Fleet, random: np.random.Generator, at_once: int) -> None:
+        self.fleet, self.random, self.at_once = fleet, random, at_once
         self.pairs: deque[tuple[float, float]] = deque()
 
     def next(self) -> tuple[float, float]:
         if not self.pairs:
-            fleet, number = self.fleet, 4096
+            fleet, number = self.fleet, self.at_once
             factors = np.exp(fleet.spread * self.random.standard_normal(number) - fleet.spread**2 / 2)
-            failures = (
-                np.full(number, math.inf) if math.isinf(fleet.mtbf) else self.random.exponential(fleet.mtbf, number)
-            )
-            durations = fleet.fixed + self.work * factors
-            self.pairs.extend(zip(durations.tolist(), failures.tolist(), strict=True))
+            failures = np.full(number, math.inf)
+            if math.isfinite(fleet.mtbf):
+                failures = self.random.exponential(fleet.mtbf, number)
+            self.pairs.extend(zip(factors.tolist(), failures.tolist(), strict=True))
         return self.pairs.popleft()
 
 

@@ -1,8 +1,9 @@
 """How many images a shard should hold, and how often a training should write a checkpoint, by simulation and closed form.
 
-The generation: a billion images on 64 workers, which take shards from one queue; a shard that fails is drawn again. The time
-of an image, of a start and of a checkpoint are those that bench-cost measured. Failures are exponential, at three rates; the
-time of a shard is lognormal. The training: 64 GPUs in step, so that a failure of one returns all to the last checkpoint.
+The generation: a billion images on 64 workers, which take shards from one queue (Ray, or the processes of one machine) or each
+make every 64th shard (a job array); a shard that fails is drawn again. The times of an image, of a shard, of a start and of a
+checkpoint are those that bench-cost measured. Failures are exponential, at three rates; the time of a shard and that of a worker
+are lognormal. The training: 64 GPUs in step, so that a failure of one returns all to the last checkpoint.
 
 Writes bench/results/failures.json and docs/pictures/failures.svg, in about a minute on one core. The same seed gives the same
 numbers: nothing is timed here.
@@ -45,17 +46,22 @@ RATES = {
 }
 """Mean time between failures of one worker. The first is that of a GPU in Llama 3's training: 419 interruptions of 16,384 GPUs
 in 54 days (Dubey et al. 2024, section 3.3.4). The last stands for machines that are taken away at any time."""
-SPREAD = 0.3
-"""Standard deviation of the logarithm of a shard's time: one shard in 40 takes 1.7 times as long as usual. Assumed."""
+SPREAD, SLOW = 0.2, 0.1
+"""Standard deviations of the logarithms of a shard's time and of a worker's: one shard in 40 takes 1.5 times as long as usual,
+and one worker in 40 is slower by a fifth. Assumed."""
 RESTART = 120.0
-"""Seconds from a failure until a worker takes a shard again. Assumed."""
-SIZES = (2_000, 5_000, 10_000, 20_000, 50_000, 100_000, 200_000, 500_000, 1_000_000, 2_000_000, 5_000_000)
-REPEATS = 5
+"""Seconds from a failure until the process starts again. Assumed."""
+SIZES = tuple(2**power for power in (11, 13, 15, 17, 19, 21))
+CHOSEN = 8192
+"""What `augury generate --count` chooses for images of 64 px (docs/sharding.md)."""
+REPEATS, ATTEMPTS = 8, 400_000
+"""Simulations of one kind, and about how many attempts they make at most, unless one makes more."""
+EQUAL = "every 24 h, job array"
 PICTURE = Path(__file__).parents[1] / "docs" / "pictures" / "failures.svg"
 STYLE = (
     "text{font:12px sans-serif;fill:#666}.grid{stroke:#ccc}.middle{text-anchor:middle}.end{text-anchor:end}"
-    ".line{fill:none;stroke-width:1.5}.a{stroke:#1b6ca8;fill:#1b6ca8}.b{stroke:#c1121f;fill:#c1121f}.c{stroke:#2a9d3f;fill:#2a9d3f}"
-    "path.a,path.b,path.c{fill:none}circle{stroke:none}"
+    ".line{fill:none;stroke-width:1.5}.a{stroke:#1b6ca8;fill:#1b6ca8}.b{stroke:#2a9d3f;fill:#2a9d3f}.c{stroke:#c1121f;fill:#c1121f}.d{fill:#888}"
+    "path.line{fill:none}circle{stroke:none}"
 )
 
 
@@ -67,69 +73,78 @@ def constants() -> dict[str, float]:
     return dict(facts)
 
 
-def fleet_of(mtbf: float, start: float) -> Fleet:
-    return Fleet(WORKERS, mtbf=mtbf, restart=RESTART, fixed=start, spread=SPREAD)
+def fleet_of(mtbf: float, facts: dict[str, float], slow: float = SLOW) -> Fleet:
+    restart = RESTART + facts["start_seconds"]
+    return Fleet(WORKERS, mtbf=mtbf, restart=restart, fixed=facts["shard_seconds"], spread=SPREAD, slow=slow)
 
 
-def over_sizes(image_seconds: float, start: float, repeats: int) -> list[dict[str, Any]]:
+def over_sizes(facts: dict[str, float], repeats: int) -> list[dict[str, Any]]:
     """One entry for each size of a shard and rate of failures: overhead over the time of nothing but drawing, simulated (mean
-    of the repeats) and by the closed form, which knows no last shard.
+    of the repeats) and by the closed form, which knows no last shard and no slow worker.
     """
     entries = []
     for size in SIZES:
-        shards = IMAGES // size
-        work = size * image_seconds
+        shards, work = math.ceil(IMAGES / size), size * facts["image_seconds"]
         ideal = shards * work / WORKERS
-        for name, mtbf in RATES.items():
-            fleet = fleet_of(mtbf, start)
+        times = max(1, min(repeats, ATTEMPTS // shards))
+        for name, mtbf in (*RATES.items(), (EQUAL, list(RATES.values())[-1])):
+            fleet = fleet_of(mtbf, facts)
             outcomes = [
-                simulate(fleet, shards, work, np.random.default_rng([size, number])) for number in range(repeats)
+                simulate(fleet, shards, work, np.random.default_rng([size, number]), queue=name != EQUAL)
+                for number in range(times)
             ]
-            total = WORKERS * float(np.mean([each.seconds for each in outcomes]))
+            seconds = float(np.mean([each.seconds for each in outcomes]))
+            total = WORKERS * seconds
             entries.append(
                 {
                     "size": size,
                     "shards": shards,
                     "work": work,
                     "rate": name,
-                    "hours": total / WORKERS / HOUR,
-                    "overhead": total / WORKERS / ideal - 1,
+                    "hours": seconds / HOUR,
+                    "overhead": seconds / ideal - 1,
                     "lost": float(np.mean([each.lost + each.restarting for each in outcomes])) / total,
                     "fixed": float(np.mean([each.fixed for each in outcomes])) / total,
                     "idle": float(np.mean([each.idle for each in outcomes])) / total,
-                    "closed": shards * expected_shard(fleet, work) / WORKERS / ideal - 1,
+                    "closed": expected_shard(fleet, work) / work - 1,
                 }
             )
-        print(f"  {size:,} images a shard: " + ", ".join(f"{e['overhead']:.2%}" for e in entries[-len(RATES) :]))
+        print(f"  {size:,} images a shard: " + ", ".join(f"{e['overhead']:.2%}" for e in entries[-len(RATES) - 1 :]))
     return entries
 
 
 def shard_table(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Overhead by size, the least of each column marked."""
-    least = {name: min(e["overhead"] for e in entries if e["rate"] == name) for name in RATES}
+    names = list(dict.fromkeys(e["rate"] for e in entries))
+    least = {name: min(e["overhead"] for e in entries if e["rate"] == name) for name in names}
     rows = []
     for size in SIZES:
         those = [e for e in entries if e["size"] == size]
-        line = {"images in a shard": size, "shards": those[0]["shards"], "minutes": f"{those[0]['work'] / 60:,.2g}"}
+        line = {"images in a shard": f"{size:,}", "shards": those[0]["shards"], "a shard": spoken(those[0]["work"])}
         for e in those:
             marked = "**" if e["overhead"] == least[e["rate"]] else ""
-            line[e["rate"]] = f"{marked}{e['overhead']:.1%}{marked} ({e['closed']:.1%})"
+            closed = "" if e["rate"] == EQUAL else f" ({e['closed']:.2%})"
+            line[e["rate"]] = f"{marked}{e['overhead']:.2%}{marked}{closed}"
         rows.append(line)
     return rows
 
 
 def parts_table(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Where the workers' time goes at the highest rate of failures."""
-    worst = list(RATES)[-1]
-    names = {"starts": "fixed", "failed attempts and restarts": "lost", "idle at the end": "idle"}
+    """Where the workers' time goes at the highest rate of failures, with a queue and without one."""
+    names = {"files of shards": "fixed", "failed attempts, restarts": "lost", "idle at the end": "idle"}
     return [
-        {"images in a shard": e["size"], "hours": e["hours"], **{k: f"{e[v]:.1%}" for k, v in names.items()}}
+        {
+            "images in a shard": f"{e['size']:,}",
+            "workers": "job array" if e["rate"] == EQUAL else "queue",
+            "hours": f"{e['hours']:.2f}",
+            **{k: f"{e[v]:.2%}" for k, v in names.items()},
+        }
         for e in entries
-        if e["rate"] == worst
+        if e["rate"] in (list(RATES)[-1], EQUAL) and e["size"] in (SIZES[0], CHOSEN, SIZES[-1])
     ]
 
 
-def checkpoint_table(cost: float, default: float) -> list[dict[str, Any]]:
+def checkpoint_table(cost: float, default: float, restart: float) -> list[dict[str, Any]]:
     """The interval between checkpoints of a training on all workers in step, at each rate of failures."""
     rows = []
     for name, alone in RATES.items():
@@ -139,7 +154,7 @@ def checkpoint_table(cost: float, default: float) -> list[dict[str, Any]]:
             np.mean(
                 [
                     simulate_training(
-                        max(1, round(8 * HOUR / default)), default, cost, mtbf, RESTART, np.random.default_rng([1, n])
+                        max(1, round(8 * HOUR / default)), default, cost, mtbf, restart, np.random.default_rng([1, n])
                     )
                     for n in range(400)
                 ]
@@ -153,10 +168,10 @@ def checkpoint_table(cost: float, default: float) -> list[dict[str, Any]]:
                 "Young": spoken(young(cost, mtbf)),
                 "Daly": spoken(daly(cost, mtbf)),
                 "exact": spoken(least),
-                "overhead there": f"{expected_seconds(least + cost, mtbf, RESTART) / least - 1:.2%}",
-                f"at {default:g} s": f"{expected_training(work, default, cost, mtbf, RESTART) / work - 1:.2%}",
+                "overhead there": f"{expected_seconds(least + cost, mtbf, restart) / least - 1:.2%}",
+                f"at {default:g} s": f"{expected_training(work, default, cost, mtbf, restart) / work - 1:.2%}",
                 f"at {default:g} s, simulated": f"{simulated / work - 1:.2%}",
-                "at 600 s": f"{expected_seconds(600 + cost, mtbf, RESTART) / 600 - 1:.2%}",
+                "at 600 s": f"{expected_seconds(600 + cost, mtbf, restart) / 600 - 1:.2%}",
             }
         )
     return rows
@@ -187,22 +202,22 @@ def picture(entries: list[dict[str, Any]]) -> str:
     """SVG of overhead against the size of a shard, both logarithmic: dots are simulated, lines the closed form."""
     chart = Chart(300, "Overhead of generating a billion images against the number of images in a shard", width=560)
     x = Scale(math.log10(SIZES[0]), math.log10(SIZES[-1]), 60, 540)
-    y = Scale(-3.0, 0.5, 250, 20)
-    for share in (0.001, 0.01, 0.1, 1.0):
+    y = Scale(-4.0, 0.5, 250, 20)
+    for share in (0.0001, 0.001, 0.01, 0.1, 1.0):
         chart.add("line", "grid", x1=60, x2=540, y1=y(math.log10(share)), y2=y(math.log10(share)))
-        chart.add("text", "tick end", f"{share:.1%}" if share < 0.01 else f"{share:.0%}", x=54, y=y(math.log10(share)) + 4)
+        chart.add("text", "tick end", f"{100 * share:g}%", x=54, y=y(math.log10(share)) + 4)
     for size in SIZES:
-        if math.log10(size).is_integer():
-            chart.add("text", "tick middle", f"{size:,}", x=x(math.log10(size)), y=270)
+        chart.add("text", "tick middle", f"{size:,}", x=x(math.log10(size)), y=270)
     chart.add("text", "label middle", "images in a shard", x=300, y=290)
-    for kind, (number, name) in zip("abc", enumerate(RATES), strict=True):
+    for kind, (number, name) in zip("abcd", enumerate((*RATES, EQUAL)), strict=True):
         those = [e for e in entries if e["rate"] == name]
         where = [(x(math.log10(e["size"])), y(min(0.5, math.log10(e["closed"])))) for e in those]
-        chart.add("path", f"line {kind}", d="M" + " L".join(f"{a:.1f},{b:.1f}" for a, b in where))
+        if name != EQUAL:
+            chart.add("path", f"line {kind}", d="M" + " L".join(f"{a:.1f},{b:.1f}" for a, b in where))
         for e in those:
             chart.add("circle", kind, cx=x(math.log10(e["size"])), cy=y(min(0.5, math.log10(e["overhead"]))), r=3.5)
-        chart.add("circle", kind, cx=230.0, cy=30.0 + 18 * number, r=3.5)
-        chart.add("text", "label", name, x=240, y=34 + 18 * number)
+        chart.add("circle", kind, cx=70.0, cy=30.0 + 18 * number, r=3.5)
+        chart.add("text", "label", name, x=80, y=34 + 18 * number)
     marks = [
         f"<{m.tag} {' '.join(f'{k}={quoteattr(str(v))}' for k, v in m.attributes.items())}>{escape(m.text)}</{m.tag}>"
         for m in chart.marks
@@ -218,24 +233,30 @@ def main() -> None:
     parser.add_argument("--dry-run", action="store_true", help="print the tables, and write nothing")
     options = parser.parse_args()
     facts = constants()
-    image_seconds, start, cost = facts["image_seconds"], facts["start_seconds"], facts["checkpoint_seconds"]
     default = TrainSettings().checkpoint_every
-    entries = over_sizes(image_seconds, start, options.repeats)
+    entries = over_sizes(facts, options.repeats)
     tables = {
         "shards": shard_table(entries),
         "parts": parts_table(entries),
-        "checkpoints": checkpoint_table(cost, default),
+        "checkpoints": checkpoint_table(facts["checkpoint_seconds"], default, RESTART + facts["start_seconds"]),
         "steps": step_table(),
     }
     if options.dry_run:
         print(json.dumps(tables, indent=1, ensure_ascii=False))
         return
     rows = [
-        row(f"{e['size']:,} images a shard, {e['rate']}", 100 * e["overhead"], 100 * e["closed"], "closed form", "%", False)
+        row(
+            f"{e['size']:,} images a shard, {e['rate']}",
+            100 * e["overhead"],
+            100 * e["closed"],
+            "closed form",
+            "%",
+            False,
+        )
         for e in entries
     ]
-    used = {"image_seconds": image_seconds, "start_seconds": start, "checkpoint_seconds": cost}
-    assumed = {"workers": WORKERS, "images": IMAGES, "spread": SPREAD, "restart": RESTART, "mtbf": RATES}
+    used = {name: facts[name] for name in ("image_seconds", "shard_seconds", "start_seconds", "checkpoint_seconds")}
+    assumed = {"workers": WORKERS, "images": IMAGES, "spread": SPREAD, "slow": SLOW, "restart": RESTART, "mtbf": RATES}
     write("failures", rows, table=tables["shards"], tables=tables, entries=entries, constants=used, assumed=assumed)
     write_text(PICTURE, picture(entries))
 

@@ -163,6 +163,19 @@ def test_critic_steps_multiply_what_a_step_costs(bench: dict[str, ModuleType]) -
 
 @pytest.mark.parametrize("name", sorted(set(RECIPES)))
 def test_the_plan_of_a_run_expects_at_least_the_operations_of_drawing(bench: dict[str, ModuleType], name: str) -> None:
-    count = bench["cost"].counted(name, 32)
+    count = bench["cost"].counted(name, 16)
     drawn, trained = count.draw / bench["cost"].LANES, count.step / count.shown
     assert drawn <= 1.1 * drawing_share(RECIPES[name]) * trained
+
+
+def test_a_queue_gives_slow_workers_fewer_shards(model: ModuleType) -> None:
+    fleet = model.Fleet(16, mtbf=5000.0, restart=30.0, fixed=1.0, slow=0.3)
+    queue, equal = (
+        model.simulate(fleet, 16 * 50, 20.0, np.random.default_rng(6), queue=queue) for queue in (True, False)
+    )
+    random = np.random.default_rng(6)
+    speeds = np.exp(0.3 * random.standard_normal(16) - 0.045)
+    ideal = 50 * 16 * 20.0 / (1 / speeds).sum()
+    assert ideal < queue.seconds < 1.15 * ideal + 60
+    assert equal.seconds > 50 * 20.0 * speeds.max()
+    assert equal.idle > 3 * queue.idle >= 0
