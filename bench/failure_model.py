@@ -39,7 +39,9 @@ class Fleet:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a simulated fleet needed: the time until its last shard, and worker-seconds by use."""
+    """What a simulated fleet needed: the time until its last shard, and worker-seconds by use. `capacity` is the number of
+    workers of usual speed that these workers are worth.
+    """
 
     seconds: float
     useful: float
@@ -48,6 +50,7 @@ class Outcome:
     restarting: float
     attempts: int
     workers: int
+    capacity: float
 
     @property
     def idle(self) -> float:
@@ -82,7 +85,7 @@ def simulate(fleet: Fleet, shards: int, work: float, random: np.random.Generator
     """
     draws = _Draws(fleet, random, min(4096, 2 * shards + 8))
     speeds = np.exp(fleet.slow * random.standard_normal(fleet.workers) - fleet.slow**2 / 2).tolist()
-    count = _Count()
+    count, capacity = _Count(), sum(1 / speed for speed in speeds)
     if not queue:
         ends = []
         for worker, speed in enumerate(speeds):
@@ -92,7 +95,7 @@ def simulate(fleet: Fleet, shards: int, work: float, random: np.random.Generator
                 at += took if complete else took + fleet.restart
                 left -= complete
             ends.append(at)
-        return count.outcome(fleet, max(ends))
+        return count.outcome(fleet, max(ends), capacity)
     free = [(0.0, worker) for worker in range(fleet.workers)]
     failed: list[float] = []  # when each failed shard returned to the queue
     waiting, done, end = shards, 0, 0.0
@@ -108,7 +111,7 @@ def simulate(fleet: Fleet, shards: int, work: float, random: np.random.Generator
         else:
             heapq.heappush(failed, at + took)
         heapq.heappush(free, (at + took + (0.0 if complete else fleet.restart), worker))
-    return count.outcome(fleet, end)
+    return count.outcome(fleet, end, capacity)
 
 
 @dataclass
@@ -132,8 +135,9 @@ class _Count:
         self.useful, self.fixed = self.useful + duration - fleet.fixed, self.fixed + fleet.fixed
         return duration, True
 
-    def outcome(self, fleet: Fleet, seconds: float) -> Outcome:
-        return Outcome(seconds, self.useful, self.fixed, self.lost, self.restarting, self.attempts, fleet.workers)
+    def outcome(self, fleet: Fleet, seconds: float, capacity: float) -> Outcome:
+        spent = self.useful, self.fixed, self.lost, self.restarting
+        return Outcome(seconds, *spent, self.attempts, fleet.workers, capacity)
 
 
 class _Draws:

@@ -85,12 +85,11 @@ def over_sizes(facts: dict[str, float], repeats: int) -> list[dict[str, Any]]:
     entries = []
     for size in SIZES:
         shards, work = math.ceil(IMAGES / size), size * facts["image_seconds"]
-        ideal = shards * work / WORKERS
         times = max(1, min(repeats, ATTEMPTS // shards))
         for name, mtbf in (*RATES.items(), (EQUAL, list(RATES.values())[-1])):
             fleet = fleet_of(mtbf, facts)
             outcomes = [
-                simulate(fleet, shards, work, np.random.default_rng([size, number]), queue=name != EQUAL)
+                simulate(fleet, shards, work, np.random.default_rng(number), queue=name != EQUAL)
                 for number in range(times)
             ]
             seconds = float(np.mean([each.seconds for each in outcomes]))
@@ -102,7 +101,8 @@ def over_sizes(facts: dict[str, float], repeats: int) -> list[dict[str, Any]]:
                     "work": work,
                     "rate": name,
                     "hours": seconds / HOUR,
-                    "overhead": seconds / ideal - 1,
+                    "overhead": float(np.mean([each.seconds * each.capacity for each in outcomes])) / (shards * work)
+                    - 1,
                     "lost": float(np.mean([each.lost + each.restarting for each in outcomes])) / total,
                     "fixed": float(np.mean([each.fixed for each in outcomes])) / total,
                     "idle": float(np.mean([each.idle for each in outcomes])) / total,
@@ -146,21 +146,12 @@ def parts_table(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def checkpoint_table(cost: float, default: float, restart: float) -> list[dict[str, Any]]:
     """The interval between checkpoints of a training on all workers in step, at each rate of failures."""
-    rows = []
+    rows, segments, generator = [], round(8 * HOUR / default), np.random.default_rng(1)
+    work = segments * default
     for name, alone in RATES.items():
         mtbf = alone / WORKERS
         least = best_interval(cost, mtbf)
-        simulated = float(
-            np.mean(
-                [
-                    simulate_training(
-                        max(1, round(8 * HOUR / default)), default, cost, mtbf, restart, np.random.default_rng([1, n])
-                    )
-                    for n in range(400)
-                ]
-            )
-        )
-        work = max(1, round(8 * HOUR / default)) * default
+        draws = [simulate_training(segments, default, cost, mtbf, restart, generator) for _ in range(2000)]
         rows.append(
             {
                 "failures": name,
@@ -170,7 +161,7 @@ def checkpoint_table(cost: float, default: float, restart: float) -> list[dict[s
                 "exact": spoken(least),
                 "overhead there": f"{expected_seconds(least + cost, mtbf, restart) / least - 1:.2%}",
                 f"at {default:g} s": f"{expected_training(work, default, cost, mtbf, restart) / work - 1:.2%}",
-                f"at {default:g} s, simulated": f"{simulated / work - 1:.2%}",
+                f"at {default:g} s, simulated": f"{float(np.mean(draws)) / work - 1:.2%}",
                 "at 600 s": f"{expected_seconds(600 + cost, mtbf, restart) / 600 - 1:.2%}",
             }
         )
@@ -198,6 +189,11 @@ def spoken(seconds: float) -> str:
     return f"{seconds:,.3g} s"
 
 
+def height(overhead: float) -> float:
+    """The logarithm of an overhead, within the picture."""
+    return min(0.5, math.log10(max(overhead, 1e-4)))
+
+
 def picture(entries: list[dict[str, Any]]) -> str:
     """SVG of overhead against the size of a shard, both logarithmic: dots are simulated, lines the closed form."""
     chart = Chart(300, "Overhead of generating a billion images against the number of images in a shard", width=560)
@@ -211,11 +207,11 @@ def picture(entries: list[dict[str, Any]]) -> str:
     chart.add("text", "label middle", "images in a shard", x=300, y=290)
     for kind, (number, name) in zip("abcd", enumerate((*RATES, EQUAL)), strict=True):
         those = [e for e in entries if e["rate"] == name]
-        where = [(x(math.log10(e["size"])), y(min(0.5, math.log10(e["closed"])))) for e in those]
+        where = [(x(math.log10(e["size"])), y(height(e["closed"]))) for e in those]
         if name != EQUAL:
             chart.add("path", f"line {kind}", d="M" + " L".join(f"{a:.1f},{b:.1f}" for a, b in where))
         for e in those:
-            chart.add("circle", kind, cx=x(math.log10(e["size"])), cy=y(min(0.5, math.log10(e["overhead"]))), r=3.5)
+            chart.add("circle", kind, cx=x(math.log10(e["size"])), cy=y(height(e["overhead"])), r=3.5)
         chart.add("circle", kind, cx=70.0, cy=30.0 + 18 * number, r=3.5)
         chart.add("text", "label", name, x=80, y=34 + 18 * number)
     marks = [

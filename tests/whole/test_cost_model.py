@@ -176,6 +176,7 @@ def test_a_queue_gives_slow_workers_fewer_shards(model: ModuleType) -> None:
     random = np.random.default_rng(6)
     speeds = np.exp(0.3 * random.standard_normal(16) - 0.045)
     ideal = 50 * 16 * 20.0 / (1 / speeds).sum()
+    assert queue.capacity == pytest.approx((1 / speeds).sum())
     assert ideal < queue.seconds < 1.15 * ideal + 60
     assert equal.seconds > 50 * 20.0 * speeds.max()
     assert equal.idle > 3 * queue.idle >= 0
