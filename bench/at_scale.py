@@ -95,7 +95,7 @@ def storage_table(counts: Sequence[dict[str, Any]], million: dict[str, Any]) -> 
                 "decoded cache, TB": decoded / 1e12,
                 "read for one pass, GB a GPU": decoded / GPUS / 1e9,
                 "memory of the index, GB a process": memory * DATA / 1e9,
-                f"of {NODE_GPUS} processes, share of a node": f"{NODE_GPUS * memory * DATA / NODE_MEMORY:.0%}",
+                f"{NODE_GPUS} processes, share of 2 TB": f"{NODE_GPUS * memory * DATA / NODE_MEMORY:.0%}",
                 "first reading, hours": first * DATA * scale / 3600,
                 "each later start, hours": opened * DATA * scale / 3600,
             }
@@ -114,7 +114,8 @@ def generation_table(counts: Sequence[dict[str, Any]], constants: dict[str, floa
             {
                 "recipe": f"`{c['recipe']}`",
                 "px": c["size"],
-                "networks, hours": c["draw"] / lanes * NEW / (SHARE * PEAK) / GPUS / 3600,
+                "operations, hours": c["draw"] / lanes * NEW / (SHARE * PEAK) / GPUS / 3600,
+                f"calls in batches of {lanes}, hours": c["draw_calls"] * LAUNCH / lanes * NEW / GPUS / 3600,
                 "PNG, hours": constants["encode_seconds"] * scale * NEW / cores / 3600,
                 "PNG, TB": stored * NEW / 1e12,
                 "shards": math.ceil(NEW / IMAGES_A_SHARD[c["size"]]),
@@ -151,13 +152,20 @@ def limits_table(constants: dict[str, float], million: dict[str, Any]) -> list[d
         rows.append(
             {
                 "what": what,
-                "an image": f"{a:.2g} s + {b:.2g} s · N" if each is None else f"{each:.2g} {unit}",
+                "an image": f"{short(a, 's')} + {short(b, 's')} · N" if each is None else short(each, unit),
                 "limit": limit,
-                "reached at": f"{breaks:.2g} {of}",
+                "reached at": f"{breaks / 1e6:,.0f} M {of}",
                 "in this plan": size(total) if unit == "B" else spoken(total),
             }
         )
     return rows
+
+
+def short(value: float, unit: str) -> str:
+    """A small value with its unit and the prefix of a power of a thousand."""
+    power = math.floor(math.log10(value) / 3)
+    prefix = {-4: "p", -3: "n", -2: "µ", -1: "m", 0: "", 1: "k", 2: "M"}[power]
+    return f"{value / 1000**power:.3g} {prefix}{unit}"
 
 
 def size(count: float) -> str:

@@ -71,6 +71,7 @@ class Count:
     step: float  # operations
     draw: float  # operations
     calls: float  # operators that PyTorch calls in a mean step
+    draw_calls: float  # the same for LANES drawn images
     trained: int  # weights with gradients
     averaged: int  # weights of the generator's average
     traffic: int  # bytes that optimiser and average move in a step
@@ -148,6 +149,7 @@ def counted(name: str, size: int) -> Count:
         step,
         operations_a_step(side.draw, 1),
         calls_a_step(side.train_step, side.every),
+        calls_a_step(side.draw, 1),
         sum(weights.values()),
         average,
         sum(moved * often[n] * count for n, count in weights.items()) + FLOAT * AVERAGED * average,
