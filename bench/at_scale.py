@@ -32,15 +32,18 @@ PIXELS = 3 * 64**2
 IMAGES_A_SHARD = {64: 8192, 128: 4096}
 """What `augury generate --count` chooses at these sizes (docs/sharding.md)."""
 RECIPES = ("rpgan", "stylegan", "r3gan", "projected", "flow")
+NETWORKS = {"flow": 1}
+"""Networks whose gradients are summed in a step, each by itself; 2 of a GAN."""
 SIZES = (64, 128)
 
 
-def all_reduce_seconds(size: float, workers: int, link: float = LINK, latency: float = LATENCY) -> float:
-    """Time to sum `size` bytes over a ring: each worker sends 2 (W - 1) / W times the bytes, in 2 (W - 1) messages.
-
-    Patarasuk & Yuan (2009), section 4.
+def all_reduce_seconds(
+    size: float, workers: int, times: int = 1, link: float = LINK, latency: float = LATENCY
+) -> float:
+    """Time to sum `size` bytes over a ring, in `times` parts one after the other: each worker sends 2 (W - 1) / W times the bytes,
+    in 2 (W - 1) messages for each part. Patarasuk & Yuan (2009), section 4.
     """
-    return 2 * (workers - 1) * (size / workers / link + latency)
+    return 2 * (workers - 1) * (size / workers / link + times * latency)
 
 
 def chosen(counts: Sequence[dict[str, Any]], sizes: Sequence[int] = SIZES) -> list[dict[str, Any]]:
@@ -60,7 +63,7 @@ def training_table(
         shown = c["shown"] * BATCH / batch
         compute = c["step"] * BATCH / batch / (SHARE * PEAK)
         called = c["calls"] * LAUNCH
-        summed = all_reduce_seconds(c["gradients"], GPUS)
+        summed = all_reduce_seconds(c["gradients"], GPUS, NETWORKS.get(c["recipe"], 2))
         load = shown / rate * (c["size"] / 64) ** 2
         step = max(compute, called + load) + summed
         steps = math.ceil(DATA / (shown * GPUS))

@@ -161,7 +161,8 @@ def test_critic_steps_multiply_what_a_step_costs(bench: dict[str, ModuleType]) -
     assert critic.gradients - generator == 5 * (plain.gradients - generator)
 
 
-@pytest.mark.parametrize("name", sorted(set(RECIPES)))
+@pytest.mark.slow
+@pytest.mark.parametrize("name", RECIPES)
 def test_the_plan_of_a_run_expects_at_least_the_operations_of_drawing(bench: dict[str, ModuleType], name: str) -> None:
     count = bench["cost"].counted(name, 16)
     drawn, trained = count.draw / bench["cost"].LANES, count.step / count.shown
