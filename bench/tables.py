@@ -15,6 +15,8 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from gallery import notebooks, pictures
+
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 PLACE = re.compile(r"(<!-- (bench|table) ([\w.]+) -->\n).*?(<!-- end -->)", re.S)
@@ -220,7 +222,9 @@ def _result(name: str) -> dict[str, Any]:
 OWN = {
     "galaxies": galaxies,
     "formats": formats,
+    "notebooks": notebooks,
     "peers": peers,
+    "pictures": pictures,
     "pipeline": pipeline,
     "reading": reading,
     "recipe": recipe,
