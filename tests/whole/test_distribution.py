@@ -60,6 +60,12 @@ def test_the_problems_of_an_sdist_are_named() -> None:
     assert "lacks tests/test_one.py" in lacks and "contains runs/demo" in added and "elsewhere.py outside" in outside
 
 
+def test_the_version_is_the_same_everywhere() -> None:
+    version = PROJECT["project"]["version"]
+    assert f'__version__ = "{version}"' in (ROOT / "src/augury/__init__.py").read_text(encoding="utf-8")
+    assert yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))["version"] == version
+
+
 def test_notes_are_the_section_of_the_version() -> None:
     changelog = "# Changelog\n\n## Unreleased\n\n- c\n\n## 1.0 (2026-12-01)\n\n### Added\n\n- b\n\n## 0.9\n\n- a\n"
     assert release_notes("v1.0", changelog, "1.0") == "### Added\n\n- b\n"
