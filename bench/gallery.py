@@ -58,7 +58,14 @@ def pictures() -> str:
                 listed.add(match[2])
                 target = page.name if section == title else f"{page.name}#{slug(section)}"
                 where = title if section == title else f"{title}: {section}"
-                lines += [f"### {match[1]}", "", f"![{match[1]}](pictures/{match[2]})", "", f"Explained in [{where}]({target}).", ""]
+                lines += [
+                    f"### {match[1]}",
+                    "",
+                    f"![{match[1]}](pictures/{match[2]})",
+                    "",
+                    f"Explained in [{where}]({target}).",
+                    "",
+                ]
     return "\n".join(["", *lines])
 
 
@@ -80,7 +87,9 @@ def main() -> None:
         for image in strips:
             whole[top : top + image.height, : image.width] = np.asarray(image)
             top += image.height + 2
-        picture = Image.fromarray(whole).resize((TIMES * whole.shape[1], TIMES * whole.shape[0]), Image.Resampling.NEAREST)
+        picture = Image.fromarray(whole).resize(
+            (TIMES * whole.shape[1], TIMES * whole.shape[0]), Image.Resampling.NEAREST
+        )
         picture.save(PICTURES / f"notebook-{name}.png", optimize=True)
         print(f"notebook-{name}.png: {picture.width} × {picture.height}")
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -34,10 +35,11 @@ IN_SDIST = ("LICENSE", "README.md", "CHANGELOG.md", "pyproject.toml", "constrain
 FOLDERS_OF_SDIST = ("src", "tests", "docs", "bench", "examples", "scripts")
 MEGABYTES = 4
 """Neither file may be larger: data or runs would be inside."""
-JOB = (
-    "run -o r --steps 40 --sampling-strategy 40 --quiet --set generate.filters=[] --set score.limit=60 --classifier cnn "
-    "--set score.features=classifier --set prove.arms=none,balanced,gan --set prove.seeds=2 --set prove.steps=20 --set prove.ratios=[0.5]"
-).split()  # fmt: skip
+JOB = shlex.split(
+    "run -o r --steps 40 --sampling-strategy 40 --quiet --classifier cnn --set generate.filters=[] --set score.limit=60 "
+    "--set score.features=classifier --set prove.arms=none,balanced,gan --set prove.seeds=2 --set prove.steps=20 "
+    "--set prove.ratios=[0.5]"
+)
 OUTCOMES = ("helps", "hurts", "no difference", "underpowered")
 SCRIPT = 'import augury\nreveal_type(augury.run("photos/", "runs/photos").verdict.outcome)\n'
 REVEALED = 'Revealed type is "str"'
@@ -158,7 +160,9 @@ def check_command_line(commands: Path, folder: Path, version: str) -> None:
         raise CheckError(f"the data set has {images} files and {len(rows)} rows of origin {sorted(origins)}")
     page = (run / "report.html").read_text(encoding="utf-8")
     if verdict["outcome"] not in page.lower() or "data:image/" not in page or "<style>" not in page:
-        raise CheckError("report.html lacks its outcome, its images or its style: see the templates in src/augury/report")
+        raise CheckError(
+            "report.html lacks its outcome, its images or its style: see the templates in src/augury/report"
+        )
 
 
 def check_types(commands: Path, folder: Path) -> None:

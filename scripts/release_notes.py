@@ -31,7 +31,9 @@ def release_notes(tag: str, changelog: str, version: str) -> str:
         If the tag is not that of the version, or the changelog has nothing about it.
     """
     if tag != f"v{version}":
-        raise ValueError(f"the tag is {tag}, but pyproject.toml has version {version}: tag v{version}, or change the version")
+        raise ValueError(
+            f"the tag is {tag}, but pyproject.toml has version {version}: tag v{version}, or change the version"
+        )
     section = re.search(rf"^## {re.escape(version)}(?: .*)?\n(.*?)(?=^## |\Z)", changelog, re.M | re.S)
     if section is None or not section[1].strip():
         raise ValueError(f"CHANGELOG.md has no text below a heading '## {version}': rename '## Unreleased'")

@@ -91,4 +91,6 @@ def test_links_lead_to_files_and_headings(page: str) -> None:
 @pytest.mark.parametrize("page", PAGES.values())
 def test_a_page_is_chinese(page: str) -> None:
     for _, prose in sections(page):
-        assert len(re.findall(r"[\u4e00-\u9fff]", prose)) >= 0.2 * len(re.sub(r"\s", "", LINK.sub("", CODE.sub("", prose))))
+        assert len(re.findall(r"[\u4e00-\u9fff]", prose)) >= 0.2 * len(
+            re.sub(r"\s", "", LINK.sub("", CODE.sub("", prose)))
+        )

@@ -72,7 +72,7 @@ def test_notes_are_the_section_of_the_version() -> None:
     assert release_notes("v0.9", changelog, "0.9") == "- a\n"
     with pytest.raises(ValueError, match=r"tag is v1\.0, but pyproject\.toml has version 2\.0"):
         release_notes("v1.0", changelog, "2.0")
-    with pytest.raises(ValueError, match="no text below a heading '## 2.0'"):
+    with pytest.raises(ValueError, match=r"no text below a heading '## 2\.0'"):
         release_notes("v2.0", changelog, "2.0")
 
 
