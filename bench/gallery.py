@@ -54,7 +54,7 @@ def pictures() -> str:
                 section = line.lstrip("# ")
                 title = title or section
             match = SHOWS.match(line)
-            if match and page.name != "gallery.md" and match[2] not in listed:
+            if match and page.name not in ("gallery.md", "index.md") and match[2] not in listed:
                 listed.add(match[2])
                 target = page.name if section == title else f"{page.name}#{slug(section)}"
                 where = title if section == title else f"{title}: {section}"

@@ -42,8 +42,13 @@ JOB = shlex.split(
 )
 OUTCOMES = ("helps", "hurts", "no difference", "underpowered")
 SCRIPT = 'import augury\nreveal_type(augury.run("photos/", "runs/photos").verdict.outcome)\n'
-REVEALED = 'Revealed type is "str"'
-WRONG = 'import augury\naugury.run(steps="many")\n'
+WRONG = 'import augury\naugury.run("photos/", "runs/photos", seed="many")\n'
+PRINTED = (
+    'right.py:2: note: Revealed type is "str"',
+    "wrong.py:2: error: Argument",
+    "Found 1 error in 1 file (checked 2 source files)",
+)
+"""What mypy says about SCRIPT and WRONG."""
 
 
 class CheckError(Exception):
@@ -167,11 +172,12 @@ def check_command_line(commands: Path, folder: Path, version: str) -> None:
 
 def check_types(commands: Path, folder: Path) -> None:
     """Mypy sees the types of the installed package: it reveals one, and refuses a wrong argument."""
-    for name, script, code, expected in (("right", SCRIPT, 0, REVEALED), ("wrong", WRONG, 1, "[arg-type]")):
-        (folder / f"{name}.py").write_text(script, encoding="utf-8")
-        printed = call([str(commands / "mypy"), "--strict", f"{name}.py"], folder, code)
-        if expected not in printed:
-            raise CheckError(f"mypy does not print {expected} for:\n{script}but:\n{printed}")
+    (folder / "right.py").write_text(SCRIPT, encoding="utf-8")
+    (folder / "wrong.py").write_text(WRONG, encoding="utf-8")
+    printed = call([str(commands / "mypy"), "--strict", "right.py", "wrong.py"], folder, code=1)
+    for line in PRINTED:
+        if line not in printed:
+            raise CheckError(f"mypy does not print {line!r} for:\n{SCRIPT}\n{WRONG}\nbut:\n{printed}")
 
 
 def call(words: list[str], folder: Path, code: int = 0) -> str:
@@ -200,8 +206,11 @@ def main() -> None:
             commands = install(wheel, folder / "environment")
             print(f"installed after {time.monotonic() - begun:.0f} s", flush=True)
             check_command_line(commands, folder / "empty", version)
-            print(f"the main job ends with a verdict, a data set and a report after {time.monotonic() - begun:.0f} s")
+            print(
+                f"main job done, with verdict, data set and report, after {time.monotonic() - begun:.0f} s", flush=True
+            )
             check_types(commands, folder / "user")
+            print(f"types seen after {time.monotonic() - begun:.0f} s", flush=True)
         except CheckError as error:
             raise SystemExit(str(error)) from None
         if arguments.keep:

@@ -34,7 +34,7 @@ def release_notes(tag: str, changelog: str, version: str) -> str:
         raise ValueError(
             f"the tag is {tag}, but pyproject.toml has version {version}: tag v{version}, or change the version"
         )
-    section = re.search(rf"^## {re.escape(version)}(?: .*)?\n(.*?)(?=^## |\Z)", changelog, re.M | re.S)
+    section = re.search(rf"^## {re.escape(version)}(?: [^\n]*)?\n(.*?)(?=^## |\Z)", changelog, re.M | re.S)
     if section is None or not section[1].strip():
         raise ValueError(f"CHANGELOG.md has no text below a heading '## {version}': rename '## Unreleased'")
     return section[1].strip() + "\n"
