@@ -77,10 +77,10 @@ def slug(heading: str) -> str:
 def main() -> None:
     """Write the pictures of the notebooks."""
     for name, (cells, _) in SHOWN.items():
-        executed = sorted(DOCS.rglob(f"jupyter_execute/**/{name}.ipynb"))
-        if not executed:
+        executed = DOCS / "jupyter_execute" / "notebooks" / f"{name}.ipynb"
+        if not executed.is_file():
             raise SystemExit(f"{name}.ipynb has not been executed below docs/; run first: make docs")
-        strips = [strip(json.loads(executed[-1].read_text(encoding="utf-8")), cell) for cell in cells]
+        strips = [strip(json.loads(executed.read_text(encoding="utf-8")), cell) for cell in cells]
         width = max(image.width for image in strips)
         whole = np.full((sum(image.height for image in strips) + 2 * (len(strips) - 1), width, 3), 255, np.uint8)
         top = 0
@@ -100,7 +100,7 @@ def strip(notebook: dict[str, Any], cell: str) -> Image.Image:
     pages = ["".join(output["data"]["text/html"]) for output in outputs if "text/html" in output.get("data", {})]
     matches = [match for page in pages for match in INLINE.findall(page)]
     if not matches:
-        raise SystemExit(f"the cell {cell} shows no images: change SHOWN in bench/gallery.py")
+        raise SystemExit(f"the cell {cell} shows no images: run make docs, or change SHOWN in bench/gallery.py")
     return Image.open(io.BytesIO(base64.b64decode(matches[0]))).convert("RGB")
 
 
