@@ -202,21 +202,14 @@ PEERS = {
 
 def peers() -> str:
     """Each comparison with another program in one row: how often Augury is ahead, and by how much."""
-    lines = [
-        "| program | measured | cases | Augury ahead | median advantage | least advantage |",
-        "|---|---|---:|---:|---:|---:|",
-    ]
+    lines = ["| program | measured | Augury ahead | median advantage | least advantage |", "|---|---|---:|---:|---:|"]
     for name, (programs, measured) in PEERS.items():
         for program in programs:
             rows = [row for row in _result(name).get("rows", []) if row["peer_name"].startswith(program)]
             ratios = [r["ours"] / r["peer"] if r["higher_is_better"] else r["peer"] / r["ours"] for r in rows]
             if ratios:
-                cells = (
-                    str(len(ratios)),
-                    str(sum(ratio > 1 for ratio in ratios)),
-                    shown(median(ratios)),
-                    shown(min(ratios)),
-                )
+                ahead = f"{sum(ratio > 1 for ratio in ratios)} of {len(ratios)}"
+                cells = (ahead, shown(median(ratios)), shown(min(ratios)))
                 lines.append(f"| {program} | {measured} | {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 

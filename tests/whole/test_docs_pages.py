@@ -4,9 +4,17 @@ from __future__ import annotations
 
 import posixpath
 import re
+import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[2]
+sys.path.append(str(ROOT / "bench"))
+
+import gallery
+import tables
+
 LINK = re.compile(r"\]\(([^)#\s]+\.(?:md|ipynb|png))")
 PAGES = sorted(
     path.relative_to(ROOT).as_posix()
@@ -52,3 +60,27 @@ def test_the_gallery_shows_every_picture_and_notebook() -> None:
     shown = links("docs/gallery.md")
     assert shown >= {path.relative_to(ROOT).as_posix() for path in (ROOT / "docs" / "pictures").glob("*.png")}
     assert shown >= {name for name in PAGES if name.endswith(".ipynb")}
+
+
+def test_the_summary_of_other_programs_says_where_augury_is_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    twice = {"ours": 2.0, "peer": 1.0}
+    rows = [
+        {**twice, "peer_name": "kornia, batched", "higher_is_better": True},  # twice as fast
+        {**twice, "peer_name": "kornia", "higher_is_better": False},  # takes twice as long
+        {**twice, "peer_name": "a large copy", "higher_is_better": True},
+    ]
+    monkeypatch.setattr(tables, "_result", lambda name: {"rows": rows} if name == "augment" else {})
+    (line,) = tables.peers().splitlines()[2:]
+    assert line.startswith("| kornia |") and line.endswith("| 1 of 2 | 1.25 | 0.50 |")
+
+
+def test_the_gallery_names_the_section_that_shows_a_picture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gallery, "DOCS", tmp_path)
+    (tmp_path / "a.md").write_text("# One\n\n## Two, and three\n\n![A dog](pictures/dog.png)\n", encoding="utf-8")
+    (tmp_path / "gallery.md").write_text("![A cat](pictures/cat.png)\n", encoding="utf-8")
+    text = gallery.pictures()
+    assert (
+        "### A dog\n" in text
+        and "Explained in [One: Two, and three](a.md#two-and-three)." in text
+        and "cat" not in text
+    )
