@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
-sys.path.append(str(ROOT / "bench"))
+sys.path.append(str(Path(__file__).parents[2] / "bench"))
 
 import gallery
 import tables
 
+ROOT = Path(__file__).parents[2]
 LINK = re.compile(r"\]\(([^)#\s]+\.(?:md|ipynb|png))")
 PAGES = sorted(
     path.relative_to(ROOT).as_posix()
