@@ -1,7 +1,7 @@
 # Each target does its own set-up in .venv; only git, make and python3 are needed beforehand.
 PYTHON ?= python3
 BIN = .venv/bin
-.PHONY: setup demo test coverage check bench docs clean
+.PHONY: setup demo test coverage check check-dist bench docs clean
 
 setup: .venv/.ready
 .venv/.ready: pyproject.toml constraints.txt
@@ -27,6 +27,9 @@ check: setup docs  ## lint, types, import rules, tables that match their measure
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python bench/tables.py --check
+
+check-dist: setup  ## sdist and wheel: contents, and the main job in a fresh environment; KEEP=dist keeps the two files
+	$(BIN)/python scripts/check_dist.py $(if $(KEEP),--keep $(KEEP))
 
 bench: bench-startup bench-training bench-demo
 

@@ -12,7 +12,10 @@ import json
 import re
 import sys
 from pathlib import Path
+from statistics import median
 from typing import Any
+
+from gallery import notebooks, pictures
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -179,6 +182,38 @@ def galaxies() -> str:
     return "\n".join(plain(rows)) + "\n" if rows else "Not measured yet: `make bench-galaxies`.\n"
 
 
+PEERS = {
+    "peers": (
+        ("PyTorch-GAN", "torchgan", "lightweight-gan"),
+        "[KID after equal time](measured.md#quality-beside-peers)",
+    ),
+    "speed": (
+        ("PyTorch-GAN", "StyleGAN2"),
+        "[training and drawing](measured.md#every-recipe-and-other-implementations)",
+    ),
+    "augment": (("kornia", "torchvision", "albumentations"), "[augmentation](augment.md#how-fast)"),
+    "metrics": (
+        ("torch-fidelity", "torchmetrics", "pytorch-fid", "clean-fid", "prdc"),
+        "[time and memory of scores](scores.md#how-fast)",
+    ),
+}
+"""Result file -> the programs that it compares with, as its names begin, and what it measures."""
+
+
+def peers() -> str:
+    """Each comparison with another program in one row: how often Augury is ahead, and by how much."""
+    lines = ["| program | measured | Augury ahead | median advantage | least advantage |", "|---|---|---:|---:|---:|"]
+    for name, (programs, measured) in PEERS.items():
+        for program in programs:
+            rows = [row for row in _result(name).get("rows", []) if row["peer_name"].startswith(program)]
+            ratios = [r["ours"] / r["peer"] if r["higher_is_better"] else r["peer"] / r["ours"] for r in rows]
+            if ratios:
+                ahead = f"{sum(ratio > 1 for ratio in ratios)} of {len(ratios)}"
+                cells = (ahead, shown(median(ratios)), shown(min(ratios)))
+                lines.append(f"| {program} | {measured} | {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
 def _result(name: str) -> dict[str, Any]:
     file = ROOT / "bench" / "results" / f"{name}.json"
     stored_value: dict[str, Any] = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
@@ -188,6 +223,9 @@ def _result(name: str) -> dict[str, Any]:
 OWN = {
     "galaxies": galaxies,
     "formats": formats,
+    "notebooks": notebooks,
+    "peers": peers,
+    "pictures": pictures,
     "pipeline": pipeline,
     "reading": reading,
     "recipe": recipe,

@@ -11,7 +11,11 @@ nb_execution_mode = "force"
 nb_execution_in_temp = True
 nb_execution_timeout = 600
 nb_execution_raise_on_error = True
-exclude_patterns = ["_build", "**/.ipynb_checkpoints"]
+exclude_patterns = [
+    "_build",
+    "jupyter_execute",
+    "**/.ipynb_checkpoints",
+]  # the second holds the executed notebooks of the last build
 html_theme = "furo"
 html_title = "Augury"
 default_role = "code"
