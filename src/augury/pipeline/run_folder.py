@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
+import logging
 import os
 import shlex
+import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -26,6 +29,11 @@ if TYPE_CHECKING:
     from augury.metrics import ScoreCard
     from augury.prediction import Predictor
     from augury.training import Synthesizer
+
+LOGGER = logging.getLogger("augury")
+
+NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
+"""Error numbers of a file system that cannot lock files, such as some network file systems."""
 
 FORMAT = 3
 """Version of the folder's layout; a folder of another version is refused."""
@@ -216,6 +224,8 @@ class Run:
     def held(self) -> Iterator[None]:
         """Hold the folder for this process; it is created if it does not exist.
 
+        On a file system without locks, the file .holder takes their place; it names the process that works here.
+
         Raises RunFolderError when another process holds it, and SettingsError for a new folder whose name ends as that of a file.
         """
         from filelock import FileLock, Timeout
@@ -223,25 +233,53 @@ class Run:
         if not self.path.exists():
             check_folder_name(self.path)
 
+        holder = self / ".holder"
         with explained(self.path):
             self.path.mkdir(parents=True, exist_ok=True)
             lock: FileLock = FileLock(str(self / ".lock"), timeout=0)
             try:
                 lock.acquire()
             except Timeout:
-                holder = self / ".holder"
-                who = f" (process {holder.read_text().strip()})" if holder.exists() else ""
-                raise RunFolderError(
-                    f"{self.path}: another augury{who} is working in this folder; wait for it, or choose another with -o"
-                ) from None
+                raise self._busy() from None
+            except (NotImplementedError, OSError) as error:
+                if isinstance(error, OSError) and error.errno not in NO_LOCKS:
+                    raise
+                if self.working:
+                    raise self._busy() from None
+                LOGGER.warning(
+                    "%s: this file system has no locks; do not start a second command in this folder from another machine",
+                    self.path,
+                )
         try:
             with explained(self.path):
-                (self / ".holder").write_text(str(os.getpid()))
+                holder.write_text(f"{os.getpid()} on {socket.gethostname()}")
                 sweep(self.path)
             yield
         finally:
-            (self / ".holder").unlink(missing_ok=True)
+            holder.unlink(missing_ok=True)
             lock.release()
+
+    @property
+    def working(self) -> bool:
+        """Whether a process of this machine works in the folder; a killed one leaves its number behind."""
+        try:
+            number, _, machine = (self / ".holder").read_text().strip().partition(" on ")
+            if machine != socket.gethostname():
+                return False
+            os.kill(int(number), 0)
+        except PermissionError:  # it is the process of another user
+            return True
+        except (OSError, ValueError):
+            return False
+        return True
+
+    def _busy(self) -> RunFolderError:
+        """The error for a folder that another process holds."""
+        holder = self / ".holder"
+        who = f" (process {holder.read_text().strip()})" if holder.exists() else ""
+        return RunFolderError(
+            f"{self.path}: another augury{who} is working in this folder; wait for it, or choose another with -o"
+        )
 
     def refuse_others(self, ours: set[str], what: str) -> None:
         """Raises RunFolderError when the held folder contains files that are not in `ours`; `what` completes the message."""
