@@ -8,6 +8,7 @@ import os
 import shlex
 import socket
 import time
+import tokenize
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -37,6 +38,11 @@ NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
 
 FORMAT = 3
 """Version of the folder's layout; a folder of another version is refused."""
+
+DAMAGE = (
+    KeyError, TypeError, ValueError, AttributeError, EOFError, OverflowError, MemoryError, SyntaxError, tokenize.TokenError
+)  # fmt: skip
+"""What reading a damaged JSON or NumPy file raises."""
 
 OTHERS = {
     "fold-1": "the runs of a cross-validation; give one of them, as {0}/fold-1, or resume all with --folds",
@@ -90,15 +96,21 @@ class Run:
         return str(self.path)
 
     def __repr__(self) -> str:
-        facts = [repr(str(self.path))]
-        data = self._stored("run").get("data")
+        try:
+            return f"Run({', '.join([repr(str(self.path)), *self._facts()])})"
+        except (RunFolderError, *DAMAGE):
+            return f"Run({str(self.path)!r}, damaged)"
+
+    def _facts(self) -> list[str]:
+        """How many images and stages there are, and the outcome."""
+        facts, data = [], self._stored("run").get("data")
         if data:
             size = "×".join(map(str, data["shape"]))
             facts += [f"{data['n']:,} images, {size}, {len(data['classes']):,} classes"]
         stages = len(self.state())
         facts += [f"{stages} stage{'s' if stages > 1 else ''} done"] if stages else []
         outcome = self._stored("verdict").get("outcome")
-        return f"Run({', '.join(facts + ([outcome] if outcome else []))})"
+        return facts + ([outcome] if outcome else [])
 
     def _repr_html_(self) -> str:
         stored, verdict = self._stored("run"), self._stored("verdict")
@@ -145,12 +157,14 @@ class Run:
     @property
     def settings(self) -> dict[str, Any]:
         """The settings that this run last used, as plain values; empty for a new folder."""
-        return dict(self.metadata["settings"]) if (self / "run.json").exists() else {}
+        with _readable(self / "run.json"):
+            return dict(self.metadata["settings"]) if (self / "run.json").exists() else {}
 
     @property
     def split(self) -> npt.NDArray[np.int8]:
         """The split of every image, int8 [N]: 0 train, 1 validation, 2 test, -1 left out as a near-duplicate."""
-        codes: npt.NDArray[np.int8] = np.load(self._written("split.npy", "split"), allow_pickle=False)
+        with _readable(file := self._written("split.npy", "split")):
+            codes: npt.NDArray[np.int8] = np.load(file, allow_pickle=False)
         return codes
 
     @property
@@ -175,12 +189,14 @@ class Run:
         """The score card of the generator."""
         from augury.metrics import ScoreCard
 
-        return ScoreCard.from_dict(self.read("scores"))
+        with _readable(self / "scores.json"):
+            return ScoreCard.from_dict(self.read("scores"))
 
     @property
     def verdict(self) -> Verdict:
         """The verdict of a finished proof."""
-        return Verdict.from_dict(self.read("verdict"))
+        with _readable(self / "verdict.json"):
+            return Verdict.from_dict(self.read("verdict"))
 
     @property
     def classifier(self) -> Predictor:
@@ -296,7 +312,8 @@ class Run:
 
     def is_done(self, stage: str, inputs: Any) -> bool:
         """Whether `stage` has finished with exactly these inputs."""
-        return self.state().get(stage, {}).get("key") == digest(inputs)
+        with _readable(self / "state.json"):
+            return bool(self.state().get(stage, {}).get("key") == digest(inputs))
 
     @contextmanager
     def stage(self, stage: str, inputs: Any) -> Iterator[None]:
@@ -317,3 +334,15 @@ class Run:
     def key(self, stage: str) -> str:
         """The key of a finished stage, an input of the next stage."""
         return str(self.state()[stage]["key"])
+
+
+@contextmanager
+def _readable(file: Path) -> Iterator[None]:
+    """Turn errors of reading a damaged or edited file into a RunFolderError with a remedy."""
+    try:
+        yield
+    except DAMAGE as error:
+        raise RunFolderError(
+            f"{file}: damaged, or written by another version ({type(error).__name__}: {error}); restore it from a copy, or delete it and "
+            "run the same command again"
+        ) from error
